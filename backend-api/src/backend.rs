@@ -1,0 +1,80 @@
+//! The contract.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{BackendInfo, Error, InferRequest, PendingInfer};
+
+/// An inference engine with one model loaded on one device (or combination of devices), ready to
+/// run several requests at a time.
+///
+/// The trait is dyn-safe: programs that choose the engine at run time hold an
+/// `Arc<dyn InferBackend>`. `Box` and `Arc` of a backend are backends too.
+///
+/// No method needs a particular executor, and neither creating nor dropping a backend needs one.
+#[async_trait]
+pub trait InferBackend: fmt::Debug + Send + Sync + 'static {
+    /// What runs here: engine and version, requested and actual device and precision, what the
+    /// model takes and gives, and how many requests run at a time.
+    fn info(&self) -> &BackendInfo;
+
+    /// Accepts one request.
+    ///
+    /// # Behavior
+    ///
+    /// - The input is checked against [`BackendInfo::input`] before anything else; no engine sees
+    ///   a tensor of the wrong shape or type.
+    /// - Waits while all [`BackendInfo::slots`] are busy, and for nothing else (backpressure).
+    /// - A slot becomes free when the engine has finished, not when the result is collected: any
+    ///   number of requests may be submitted before the first result is awaited.
+    /// - Every accepted request completes exactly once, with a result or with an error.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InputMismatch`](crate::ErrorKind::InputMismatch) for an input of the wrong
+    /// shape or type. What goes wrong later is reported by the [`PendingInfer`].
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future before it is ready means that nothing happened: no request was
+    /// accepted, no slot is taken.
+    async fn submit(&self, request: InferRequest) -> Result<PendingInfer, Error>;
+
+    /// Resolves once every request that was accepted before the call has ended, well or badly.
+    ///
+    /// # Behavior
+    ///
+    /// - Never ends early because a request failed.
+    /// - Requests accepted after the call do not prolong it, so that concurrent submitters cannot
+    ///   starve it.
+    /// - Results and errors are not consumed: they are in the handles.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future loses nothing.
+    async fn wait_all(&self);
+}
+
+macro_rules! forward {
+    ($pointer:ident) => {
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: InferBackend + ?Sized> InferBackend for $pointer<T> {
+            fn info(&self) -> &BackendInfo {
+                (**self).info()
+            }
+
+            async fn submit(&self, request: InferRequest) -> Result<PendingInfer, Error> {
+                (**self).submit(request).await
+            }
+
+            async fn wait_all(&self) {
+                (**self).wait_all().await;
+            }
+        }
+    };
+}
+forward!(Box);
+forward!(Arc);

@@ -1,0 +1,203 @@
+//! One error type for every engine: what went wrong, with which values, and what to do next.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// What kind of failure an [`Error`] is. The names suggest the remedy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A configuration value is out of range or contradicts another one.
+    InvalidConfig,
+    /// The model file, or a file that belongs to it, does not exist or cannot be read.
+    ModelNotFound,
+    /// The model file is damaged or is not what its name says.
+    ModelInvalid,
+    /// The model is sound, but this engine or this program cannot run it.
+    ModelUnsupported,
+    /// The engine's runtime library is missing, damaged, or of a version that cannot be used.
+    EngineUnavailable,
+    /// The engine works, but not on the device that was asked for.
+    DeviceUnavailable,
+    /// A tensor does not have the shape or the element type that was declared for it.
+    InputMismatch,
+    /// The engine refused or failed to run one request.
+    InferenceFailed,
+    /// The engine panicked while it ran one request. Other requests are not affected.
+    Panicked,
+    /// The backend was dropped before this request could run.
+    Abandoned,
+    /// The operating system refused a resource, for instance a thread.
+    ResourceExhausted,
+}
+
+impl ErrorKind {
+    /// A stable name for reports, in kebab case: `model-not-found`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidConfig => "invalid-config",
+            Self::ModelNotFound => "model-not-found",
+            Self::ModelInvalid => "model-invalid",
+            Self::ModelUnsupported => "model-unsupported",
+            Self::EngineUnavailable => "engine-unavailable",
+            Self::DeviceUnavailable => "device-unavailable",
+            Self::InputMismatch => "input-mismatch",
+            Self::InferenceFailed => "inference-failed",
+            Self::Panicked => "panicked",
+            Self::Abandoned => "abandoned",
+            Self::ResourceExhausted => "resource-exhausted",
+        }
+    }
+
+    const fn default_hint(self) -> Option<&'static str> {
+        match self {
+            Self::ModelNotFound => Some("check the path of the model"),
+            Self::ModelInvalid => Some("export or download the model again"),
+            Self::Panicked => Some(
+                "this is a defect of the engine or of its binding; other requests are not affected",
+            ),
+            Self::Abandoned => Some("keep the backend alive until `wait_all` has returned"),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A failure with its kind, the operation that failed, the values that matter, and its cause.
+///
+/// [`Display`](fmt::Display) writes one line: the message, then the context in parentheses. The
+/// cause is not part of that line; walk [`source`](StdError::source) to print it. [`Error::hint`]
+/// is the next step for the user.
+///
+/// ```
+/// use backend_api::{Error, ErrorKind};
+///
+/// let error = Error::new(ErrorKind::DeviceUnavailable, "compile the model", "device GPU is not available")
+///     .with_context("available", "CPU")
+///     .with_hint("pass `-d CPU`");
+/// assert_eq!(error.to_string(), "device GPU is not available (available: CPU)");
+/// assert_eq!(error.hint(), Some("pass `-d CPU`"));
+/// ```
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    operation: &'static str,
+    message: String,
+    context: Vec<(&'static str, String)>,
+    hint: Option<String>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `kind`, met during `operation` ("compile the model"), described by `message`.
+    pub fn new(kind: ErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            operation,
+            message: message.into(),
+            context: Vec::new(),
+            hint: None,
+            source: None,
+        }))
+    }
+
+    /// Adds a value that helps to understand the failure, such as `("device", "GPU.1")`.
+    #[must_use]
+    pub fn with_context(mut self, key: &'static str, value: impl fmt::Display) -> Self {
+        self.0.context.push((key, value.to_string()));
+        self
+    }
+
+    /// Says what the user can do next. Replaces the hint of the kind.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Keeps the cause, with its type.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// What kind of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// What was being done, as a verb phrase: "read the model".
+    pub fn operation(&self) -> &'static str {
+        self.0.operation
+    }
+
+    /// The values that were recorded, in the order in which they were added.
+    pub fn context(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.0.context.iter().map(|(key, value)| (*key, value.as_str()))
+    }
+
+    /// The next step for the user, if one is known.
+    pub fn hint(&self) -> Option<&str> {
+        self.0.hint.as_deref().or_else(|| self.0.kind.default_hint())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        for (position, (key, value)) in self.0.context.iter().enumerate() {
+            write!(f, "{}{key}: {value}", if position == 0 { " (" } else { ", " })?;
+        }
+        if self.0.context.is_empty() { Ok(()) } else { f.write_str(")") }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("operation", &self.0.operation)
+            .field("message", &self.0.message)
+            .field("context", &self.0.context)
+            .field("hint", &self.hint())
+            .field("source", &self.0.source)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_is_one_line_and_the_cause_keeps_its_type() {
+        let cause = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let error = Error::new(ErrorKind::ModelNotFound, "read the model", "cannot read the model")
+            .with_context("model", "a.onnx")
+            .with_context("size", 3)
+            .with_source(cause);
+        assert_eq!(error.to_string(), "cannot read the model (model: a.onnx, size: 3)");
+        assert!(error.source().is_some_and(|source| source.is::<std::io::Error>()));
+        assert_eq!(error.hint(), Some("check the path of the model"));
+        assert_eq!(error.operation(), "read the model");
+        assert_eq!(error.context().collect::<Vec<_>>(), [("model", "a.onnx"), ("size", "3")]);
+    }
+
+    #[test]
+    fn a_result_stays_small() {
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+    }
+}

@@ -1,0 +1,100 @@
+//! What a backend says of itself.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::TensorSpec;
+
+/// The arithmetic that an engine is asked to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Precision {
+    /// Whatever the engine prefers on the device: on recent Intel CPUs OpenVINO takes `bf16`.
+    Auto,
+    /// 32-bit floating point, in which engines can be compared. The default.
+    #[default]
+    F32,
+    /// bfloat16.
+    Bf16,
+    /// 16-bit floating point.
+    F16,
+}
+
+impl Precision {
+    /// The short name: `auto`, `f32`, `bf16`, `f16`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What an engine should be tuned for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum PerformanceHint {
+    /// As many pictures a second as the device can do, with several requests at a time.
+    #[default]
+    Throughput,
+    /// Each single request as fast as possible, with all cores.
+    Latency,
+}
+
+/// What a backend runs, and where. Reports quote it, so that no fallback is silent.
+///
+/// Engines create it with [`BackendInfo::new`] and fill in the fields.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct BackendInfo {
+    /// The backend's short name, as users select it: `openvino`, `onnx`.
+    pub backend: String,
+    /// The engine's name for people: `OpenVINO`, `ONNX Runtime`.
+    pub engine: String,
+    /// The engine's version, as it reports it.
+    pub engine_version: String,
+    /// The runtime library that was loaded, if there is one.
+    pub library: Option<PathBuf>,
+    /// The model file.
+    pub model: Option<PathBuf>,
+    /// The device that was asked for, as it was written.
+    pub requested_device: String,
+    /// The devices that really execute, as the engine names them.
+    pub devices: Vec<String>,
+    /// The precision that was asked for.
+    pub requested_precision: Precision,
+    /// The precision that really executes, as the engine names it.
+    pub precision: String,
+    /// What a request's input must be.
+    pub input: TensorSpec,
+    /// What a result will be.
+    pub output: TensorSpec,
+    /// How many requests run at a time. [`SlotPool::new`](crate::SlotPool::new) sets it.
+    pub slots: usize,
+}
+
+impl BackendInfo {
+    /// The description of a backend that takes `input` and gives `output`; the rest is empty.
+    pub fn new(backend: impl Into<String>, input: TensorSpec, output: TensorSpec) -> Self {
+        Self {
+            backend: backend.into(),
+            engine: String::new(),
+            engine_version: String::new(),
+            library: None,
+            model: None,
+            requested_device: String::new(),
+            devices: Vec::new(),
+            requested_precision: Precision::default(),
+            precision: String::new(),
+            input,
+            output,
+            slots: 0,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+
+mod backend;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod engine;
+mod error;
+mod info;
+pub mod library;
+mod mock;
+mod pool;
+mod request;
+mod tensor;
+
+pub use async_trait::async_trait;
+
+pub use backend::InferBackend;
+pub use engine::Engine;
+pub use error::{Error, ErrorKind};
+pub use info::{BackendInfo, PerformanceHint, Precision};
+pub use mock::{MockBackend, MockBuilder};
+pub use pool::SlotPool;
+pub use request::{InferOutput, InferRequest, PendingInfer};
+pub use tensor::{Dim, Element, ElementType, Tensor, TensorSpec};

@@ -1,0 +1,431 @@
+//! Owned tensors, and the shapes and element types that a model declares.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use half::{bf16, f16};
+
+use crate::{Error, ErrorKind};
+
+/// The type of one element of a [`Tensor`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ElementType {
+    /// IEEE 754 single precision.
+    F32,
+    /// IEEE 754 double precision.
+    F64,
+    /// IEEE 754 half precision.
+    F16,
+    /// The upper 16 bits of an `f32`.
+    Bf16,
+    /// Unsigned 8 bits.
+    U8,
+    /// Signed 8 bits.
+    I8,
+    /// Signed 32 bits.
+    I32,
+    /// Signed 64 bits.
+    I64,
+}
+
+impl ElementType {
+    /// Bytes of one element.
+    pub const fn size(self) -> usize {
+        match self {
+            Self::U8 | Self::I8 => 1,
+            Self::F16 | Self::Bf16 => 2,
+            Self::F32 | Self::I32 => 4,
+            Self::F64 | Self::I64 => 8,
+        }
+    }
+
+    /// The usual short name: `f32`, `bf16`, `u8`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::U8 => "u8",
+            Self::I8 => "i8",
+            Self::I32 => "i32",
+            Self::I64 => "i64",
+        }
+    }
+}
+
+impl fmt::Display for ElementType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Data {
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+    F16(Vec<f16>),
+    Bf16(Vec<bf16>),
+    U8(Vec<u8>),
+    I8(Vec<i8>),
+    I32(Vec<i32>),
+    I64(Vec<i64>),
+}
+
+/// Evaluates `$body` with `$values` bound to the typed vector of `$data`.
+macro_rules! each_type {
+    ($data:expr, $values:ident => $body:expr) => {
+        match $data {
+            Data::F32($values) => $body,
+            Data::F64($values) => $body,
+            Data::F16($values) => $body,
+            Data::Bf16($values) => $body,
+            Data::U8($values) => $body,
+            Data::I8($values) => $body,
+            Data::I32($values) => $body,
+            Data::I64($values) => $body,
+        }
+    };
+}
+
+mod sealed {
+    use super::{Data, Tensor};
+
+    pub trait Typed: Sized {
+        fn wrap(values: Vec<Self>) -> Data;
+        fn slice(tensor: &Tensor) -> Option<&[Self]>;
+        fn slice_mut(tensor: &mut Tensor) -> Option<&mut [Self]>;
+    }
+}
+
+/// A Rust type that can be an element of a [`Tensor`]. Sealed: the set is that of [`ElementType`].
+pub trait Element: sealed::Typed + bytemuck::Pod {
+    /// The element type that this Rust type stands for.
+    const TYPE: ElementType;
+}
+
+macro_rules! element {
+    ($($rust:ty => $variant:ident),+) => {$(
+        impl Element for $rust {
+            const TYPE: ElementType = ElementType::$variant;
+        }
+        impl sealed::Typed for $rust {
+            fn wrap(values: Vec<Self>) -> Data {
+                Data::$variant(values)
+            }
+            fn slice(tensor: &Tensor) -> Option<&[Self]> {
+                if let Data::$variant(values) = &tensor.data { Some(values) } else { None }
+            }
+            fn slice_mut(tensor: &mut Tensor) -> Option<&mut [Self]> {
+                if let Data::$variant(values) = &mut tensor.data { Some(values) } else { None }
+            }
+        }
+    )+};
+}
+element!(f32 => F32, f64 => F64, f16 => F16, bf16 => Bf16, u8 => U8, i8 => I8, i32 => I32, i64 => I64);
+
+/// A dense, row-major tensor that owns its elements.
+///
+/// The product of the shape always equals the number of elements; the constructors check it
+/// without overflow. A shape of rank 0 is a scalar with one element.
+///
+/// ```
+/// use backend_api::Tensor;
+///
+/// let tensor = Tensor::new([1, 2, 2], vec![0.0_f32, 0.25, 0.5, 1.0])?;
+/// assert_eq!(tensor.as_slice::<f32>(), Some(&[0.0, 0.25, 0.5, 1.0][..]));
+/// assert_eq!(tensor.as_slice::<u8>(), None);
+/// # Ok::<(), backend_api::Error>(())
+/// ```
+#[derive(Clone, PartialEq)]
+pub struct Tensor {
+    shape: Vec<usize>,
+    data: Data,
+}
+
+impl Tensor {
+    /// A tensor of `shape` with the elements of `values`, in row-major order.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InputMismatch`] if the product of `shape` overflows or differs from the number
+    /// of values.
+    pub fn new<T: Element>(shape: impl Into<Vec<usize>>, values: Vec<T>) -> Result<Self, Error> {
+        let shape = shape.into();
+        check_length(&shape, T::TYPE, values.len())?;
+        Ok(Self { shape, data: T::wrap(values) })
+    }
+
+    /// A tensor of `shape` from native-endian bytes, as engines hand them out.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InputMismatch`] if the number of bytes is not that of `shape` and
+    /// `element_type`.
+    pub fn from_bytes(
+        element_type: ElementType,
+        shape: impl Into<Vec<usize>>,
+        bytes: &[u8],
+    ) -> Result<Self, Error> {
+        let shape = shape.into();
+        if !bytes.len().is_multiple_of(element_type.size()) {
+            return Err(mismatch(format!(
+                "{} bytes are not a whole number of {element_type} elements",
+                bytes.len()
+            )));
+        }
+        check_length(&shape, element_type, bytes.len() / element_type.size())?;
+        let data = match element_type {
+            ElementType::F32 => Data::F32(bytemuck::pod_collect_to_vec(bytes)),
+            ElementType::F64 => Data::F64(bytemuck::pod_collect_to_vec(bytes)),
+            ElementType::F16 => Data::F16(bytemuck::pod_collect_to_vec(bytes)),
+            ElementType::Bf16 => Data::Bf16(bytemuck::pod_collect_to_vec(bytes)),
+            ElementType::U8 => Data::U8(bytes.to_vec()),
+            ElementType::I8 => Data::I8(bytemuck::pod_collect_to_vec(bytes)),
+            ElementType::I32 => Data::I32(bytemuck::pod_collect_to_vec(bytes)),
+            ElementType::I64 => Data::I64(bytemuck::pod_collect_to_vec(bytes)),
+        };
+        Ok(Self { shape, data })
+    }
+
+    /// The size of each dimension, outermost first.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The type of the elements.
+    pub fn element_type(&self) -> ElementType {
+        fn of<T: Element>(_: &[T]) -> ElementType {
+            T::TYPE
+        }
+        each_type!(&self.data, values => of(values))
+    }
+
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        each_type!(&self.data, values => values.len())
+    }
+
+    /// Whether there are no elements, which is so when a dimension is 0.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The elements, if they are of type `T`.
+    pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
+        T::slice(self)
+    }
+
+    /// The elements for writing, if they are of type `T`.
+    pub fn as_mut_slice<T: Element>(&mut self) -> Option<&mut [T]> {
+        T::slice_mut(self)
+    }
+
+    /// The elements as native-endian bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        each_type!(&self.data, values => bytemuck::cast_slice(values))
+    }
+
+    /// The elements as `f32`; borrowed when they are. 64-bit values are rounded to nearest.
+    pub fn to_f32(&self) -> Cow<'_, [f32]> {
+        match &self.data {
+            Data::F32(values) => Cow::Borrowed(values),
+            Data::F64(values) => values.iter().map(|&value| value as f32).collect(),
+            Data::F16(values) => values.iter().map(|value| value.to_f32()).collect(),
+            Data::Bf16(values) => values.iter().map(|value| value.to_f32()).collect(),
+            Data::U8(values) => values.iter().map(|&value| f32::from(value)).collect(),
+            Data::I8(values) => values.iter().map(|&value| f32::from(value)).collect(),
+            Data::I32(values) => values.iter().map(|&value| value as f32).collect(),
+            Data::I64(values) => values.iter().map(|&value| value as f32).collect(),
+        }
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tensor({}{:?})", self.element_type(), self.shape)
+    }
+}
+
+fn mismatch(message: String) -> Error {
+    Error::new(ErrorKind::InputMismatch, "make a tensor", message)
+}
+
+fn check_length(shape: &[usize], element_type: ElementType, len: usize) -> Result<(), Error> {
+    let expected = shape
+        .iter()
+        .try_fold(1_usize, |product, &dim| product.checked_mul(dim))
+        // The byte size must be addressable too, or an engine's own arithmetic would wrap.
+        .filter(|product| product.checked_mul(element_type.size()).is_some())
+        .ok_or_else(|| mismatch(format!("the size of {element_type}{shape:?} overflows")))?;
+    if expected == len {
+        Ok(())
+    } else {
+        Err(mismatch(format!(
+            "{element_type}{shape:?} holds {expected} elements, but {len} were given"
+        )))
+    }
+}
+
+/// One dimension of a [`TensorSpec`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dim {
+    /// Exactly this size.
+    Fixed(usize),
+    /// Any size; the model decides at run time.
+    Dynamic,
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(size) => size.fmt(f),
+            Self::Dynamic => f.write_str("?"),
+        }
+    }
+}
+
+/// What a model declares of an input or an output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// The name inside the model.
+    pub name: String,
+    /// The type of the elements.
+    pub element_type: ElementType,
+    /// The dimensions, outermost first.
+    pub dims: Vec<Dim>,
+}
+
+impl TensorSpec {
+    /// A spec with the given name, element type and dimensions.
+    pub fn new(name: impl Into<String>, element_type: ElementType, dims: Vec<Dim>) -> Self {
+        Self { name: name.into(), element_type, dims }
+    }
+
+    /// Makes a dynamic outermost dimension 1: one picture a request is what every engine runs
+    /// unless it is told otherwise.
+    #[must_use]
+    pub fn with_batch_of_one(mut self) -> Self {
+        if let [first @ Dim::Dynamic, _, ..] = self.dims.as_mut_slice() {
+            *first = Dim::Fixed(1);
+        }
+        self
+    }
+
+    /// The sizes, if none of them is dynamic.
+    pub fn fixed_shape(&self) -> Option<Vec<usize>> {
+        self.dims
+            .iter()
+            .map(|dim| if let Dim::Fixed(size) = dim { Some(*size) } else { None })
+            .collect()
+    }
+
+    /// Checks that `tensor` may be given for this input.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InputMismatch`], naming both sides, if the element type, the rank or a fixed
+    /// dimension differs.
+    pub fn check(&self, tensor: &Tensor) -> Result<(), Error> {
+        let fits = tensor.element_type() == self.element_type
+            && tensor.shape().len() == self.dims.len()
+            && self.dims.iter().zip(tensor.shape()).all(|(dim, &size)| match dim {
+                Dim::Fixed(expected) => *expected == size,
+                Dim::Dynamic => true,
+            });
+        if fits {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::InputMismatch,
+            "check the input",
+            format!(
+                "the model's input takes {self}, but the tensor is {}{:?}",
+                tensor.element_type(),
+                tensor.shape()
+            ),
+        )
+        .with_context("input", &self.name)
+        .with_hint("build the tensor from `BackendInfo::input`"))
+    }
+}
+
+impl fmt::Display for TensorSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[", self.element_type)?;
+        for (position, dim) in self.dims.iter().enumerate() {
+            write!(f, "{}{dim}", if position == 0 { "" } else { ", " })?;
+        }
+        f.write_str("]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_are_checked_without_overflow() {
+        assert!(Tensor::new([2, 3], vec![0_u8; 6]).is_ok());
+        assert!(Tensor::new(Vec::new(), vec![1_i64]).is_ok(), "a scalar has one element");
+        for shape in [vec![2, 4], vec![usize::MAX, 2], vec![usize::MAX, usize::MAX]] {
+            let error = Tensor::new(shape, vec![0_u8; 6]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InputMismatch);
+        }
+        // The number of elements fits, the number of bytes does not.
+        let error = Tensor::from_bytes(ElementType::F32, [usize::MAX / 2], &[]).unwrap_err();
+        assert!(error.to_string().contains("overflows"), "{error}");
+    }
+
+    #[test]
+    fn bytes_round_trip_for_every_type() {
+        fn round_trip<T: Element + PartialEq + fmt::Debug>(values: Vec<T>) {
+            let tensor = Tensor::new([values.len()], values.clone()).unwrap();
+            // An odd offset: engines' buffers need not be aligned for us.
+            let mut shifted = vec![0_u8];
+            shifted.extend_from_slice(tensor.as_bytes());
+            let back = Tensor::from_bytes(T::TYPE, [values.len()], &shifted[1..]).unwrap();
+            assert_eq!(back, tensor);
+            assert_eq!(back.as_slice::<T>().unwrap(), values);
+            assert_eq!(tensor.as_bytes().len(), values.len() * T::TYPE.size());
+        }
+        round_trip(vec![1.5_f32, -2.0]);
+        round_trip(vec![1.5_f64, -2.0]);
+        round_trip(vec![f16::from_f32(1.5), f16::from_f32(-2.0)]);
+        round_trip(vec![bf16::from_f32(1.5), bf16::from_f32(-2.0)]);
+        round_trip(vec![1_u8, 255]);
+        round_trip(vec![-1_i8, 127]);
+        round_trip(vec![-1_i32, i32::MAX]);
+        round_trip(vec![-1_i64, i64::MAX]);
+        assert!(Tensor::from_bytes(ElementType::F32, [1], &[0; 5]).is_err());
+    }
+
+    #[test]
+    fn halves_become_f32() {
+        let tensor = Tensor::new([2], vec![f16::from_f32(0.5), f16::from_f32(-3.0)]).unwrap();
+        assert_eq!(*tensor.to_f32(), [0.5, -3.0]);
+    }
+
+    #[test]
+    fn a_spec_says_what_differs() {
+        let spec = TensorSpec::new(
+            "x",
+            ElementType::F32,
+            vec![Dim::Dynamic, Dim::Fixed(3), Dim::Dynamic],
+        );
+        assert!(spec.check(&Tensor::new([7, 3, 1], vec![0.0_f32; 21]).unwrap()).is_ok());
+        for wrong in [
+            Tensor::new([7, 3, 1], vec![0_u8; 21]).unwrap(),
+            Tensor::new([1, 2, 1], vec![0.0_f32; 2]).unwrap(),
+            Tensor::new([3], vec![0.0_f32; 3]).unwrap(),
+        ] {
+            let error = spec.check(&wrong).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InputMismatch);
+            assert!(error.to_string().contains("f32[?, 3, ?]"), "{error}");
+        }
+        let one = spec.with_batch_of_one();
+        assert_eq!(one.dims, [Dim::Fixed(1), Dim::Fixed(3), Dim::Dynamic]);
+        assert_eq!(one.fixed_shape(), None);
+    }
+}

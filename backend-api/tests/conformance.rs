@@ -1,0 +1,148 @@
+//! The mock backend keeps the contract, and the suite notices a backend that does not.
+
+use backend_api::conformance::{self, RULES, Rule, Subject};
+use backend_api::{BackendInfo, Engine, InferBackend, InferOutput, MockBackend, SlotPool, Tensor};
+
+fn input(n: u64) -> Tensor {
+    Tensor::new([1, 4], vec![n as f32; 4]).unwrap()
+}
+
+fn expected(n: u64) -> Tensor {
+    Tensor::new([1, 3], vec![n as f32 * 2.0; 3]).unwrap()
+}
+
+fn double(input: &Tensor) -> Tensor {
+    Tensor::new([1, 3], vec![input.as_slice::<f32>().unwrap()[0] * 2.0; 3]).unwrap()
+}
+
+struct Doubler;
+
+impl Engine for Doubler {
+    fn infer(&mut self, input: &Tensor) -> Result<InferOutput, backend_api::Error> {
+        Ok(InferOutput::new(double(input)))
+    }
+}
+
+fn mock() -> MockBackend {
+    MockBackend::builder().slots(3).respond(|_, input| Ok(double(input))).build().unwrap()
+}
+
+fn subject() -> Subject {
+    Subject {
+        open: Box::new(|| Box::new(mock())),
+        parts: Box::new(|| {
+            let info: BackendInfo = mock().info().clone();
+            (info, (0..3).map(|_| Box::new(Doubler) as Box<dyn Engine>).collect())
+        }),
+        input: Box::new(input),
+        expected: Box::new(expected),
+    }
+}
+
+fn rule(name: &str) -> Rule {
+    RULES.iter().find(|(known, _)| *known == name).expect("a known rule").1
+}
+
+macro_rules! rules {
+    ($($name:ident),+ $(,)?) => {
+        $(#[test]
+        fn $name() {
+            conformance::check(subject(), rule(stringify!($name)));
+        })+
+
+        #[test]
+        fn every_rule_is_tested_here() {
+            let known: Vec<_> = RULES.iter().map(|(name, _)| *name).collect();
+            assert_eq!(known, [$(stringify!($name)),+]);
+        }
+    };
+}
+rules!(
+    rule1_inputs_are_owned,
+    rule2_cancelled_submit_means_nothing_happened,
+    rule3_many_submits_before_the_first_wait,
+    rule4_error_and_panic_reach_only_their_request,
+    rule4_teardown_completes_every_request,
+    rule4_ten_thousand_requests_none_lost_none_mixed_up,
+    rule5_dropped_handle_discards_only_its_own_result,
+    rule5_cancelled_wait_all_loses_nothing,
+    rule6_wait_all_does_not_stop_at_a_failure,
+    rule6_wait_all_is_not_starved_by_submitters,
+    rule7_drop_waits_for_running_requests_and_joins,
+    rule7_drop_by_a_waker_of_its_own_thread,
+    rule8_wrong_input_never_reaches_the_engine,
+    rule9_no_runtime_is_needed,
+);
+
+fn assert_breaks_rule_3(planted: Subject) {
+    let rule = rule("rule3_many_submits_before_the_first_wait");
+    let caught = std::thread::spawn(move || conformance::check(planted, rule)).join();
+    assert!(caught.is_err());
+}
+
+/// An engine that mixes up results must not pass.
+#[test]
+fn the_suite_notices_a_wrong_result() {
+    let planted = Subject {
+        open: Box::new(|| {
+            let backend = MockBackend::builder()
+                .slots(2)
+                .respond(|call, input| Ok(if call == 5 { expected(0) } else { double(input) }));
+            Box::new(backend.build().unwrap())
+        }),
+        ..subject()
+    };
+    assert_breaks_rule_3(planted);
+}
+
+/// A backend whose `wait_all` returns at once must not pass.
+#[test]
+fn the_suite_notices_a_wait_all_that_does_not_wait() {
+    #[derive(Debug)]
+    struct Hasty(SlotPool);
+
+    #[backend_api::async_trait]
+    impl InferBackend for Hasty {
+        fn info(&self) -> &BackendInfo {
+            self.0.info()
+        }
+        async fn submit(
+            &self,
+            request: backend_api::InferRequest,
+        ) -> Result<backend_api::PendingInfer, backend_api::Error> {
+            self.0.submit(request).await
+        }
+        async fn wait_all(&self) {}
+    }
+
+    struct Slow;
+    impl Engine for Slow {
+        fn infer(&mut self, input: &Tensor) -> Result<InferOutput, backend_api::Error> {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            Ok(InferOutput::new(double(input)))
+        }
+    }
+
+    let planted = Subject {
+        open: Box::new(|| {
+            Box::new(Hasty(SlotPool::new(mock().info().clone(), vec![Slow, Slow]).unwrap()))
+        }),
+        ..subject()
+    };
+    assert_breaks_rule_3(planted);
+}
+
+#[tokio::test]
+async fn works_on_tokio_too() {
+    let backend = mock();
+    let pending = backend.submit(backend_api::InferRequest::new(4, input(4))).await.unwrap();
+    backend.wait_all().await;
+    assert!(pending.await.unwrap().tensor == expected(4));
+}
+
+#[test]
+fn a_pool_without_engines_is_refused() {
+    let info = mock().info().clone();
+    let error = SlotPool::new(info, Vec::<Doubler>::new()).unwrap_err();
+    assert_eq!(error.kind(), backend_api::ErrorKind::InvalidConfig);
+}

@@ -1,0 +1,58 @@
+//! What a user can choose.
+
+use std::path::PathBuf;
+
+use backend_api::{PerformanceHint, Precision};
+
+/// How to open an [`OpenvinoBackend`](crate::OpenvinoBackend).
+///
+/// ```
+/// use backend_openvino::OpenvinoConfig;
+///
+/// let mut config = OpenvinoConfig::new("model.xml");
+/// config.device = "HETERO:GPU,CPU".to_owned();
+/// config.requests = Some(4);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpenvinoConfig {
+    /// The model: an IR (`.xml`, with its `.bin` beside it) or an ONNX file.
+    pub model: PathBuf,
+    /// The device string as OpenVINO takes it: `CPU`, `GPU.1`, `HETERO:GPU,CPU`, `AUTO`, … Any
+    /// name is passed on. Default: `CPU`.
+    pub device: String,
+    /// The arithmetic to use. Default: f32, in which engines can be compared. OpenVINO's own choice
+    /// ([`Precision::Auto`]) is bf16 on recent CPUs.
+    pub precision: Precision,
+    /// What to tune for. Default: throughput.
+    pub hint: PerformanceHint,
+    /// `NUM_STREAMS`: how many inferences the device runs side by side. Default: by the hint.
+    pub streams: Option<usize>,
+    /// `INFERENCE_NUM_THREADS`: how many CPU threads inference may use. Default: all.
+    pub threads: Option<usize>,
+    /// How many infer requests (slots). Default: the compiled model's
+    /// `OPTIMAL_NUMBER_OF_INFER_REQUESTS`.
+    pub requests: Option<usize>,
+    /// The C library of the runtime (`libopenvino_c`), or the folder that holds it. Default: see
+    /// [`find_library`](crate::find_library).
+    pub library: Option<PathBuf>,
+    /// A plugins file that says which devices exist. Default: the runtime's own.
+    pub plugins: Option<PathBuf>,
+}
+
+impl OpenvinoConfig {
+    /// The defaults for `model`.
+    pub fn new(model: impl Into<PathBuf>) -> Self {
+        Self {
+            model: model.into(),
+            device: "CPU".to_owned(),
+            precision: Precision::default(),
+            hint: PerformanceHint::default(),
+            streams: None,
+            threads: None,
+            requests: None,
+            library: None,
+            plugins: None,
+        }
+    }
+}

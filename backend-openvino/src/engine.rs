@@ -1,0 +1,125 @@
+//! One OpenVINO infer request.
+
+use std::sync::{Arc, Mutex};
+
+use backend_api::{Dim, ElementType, Engine, Error, ErrorKind, InferOutput, Tensor, TensorSpec};
+use openvino::{CompiledModel, Core, InferRequest, Node, PartialShape};
+
+use crate::error::engine_error;
+
+/// An infer request with everything that has to outlive it. Fields drop in this order.
+pub(crate) struct OpenvinoEngine {
+    pub(crate) request: InferRequest,
+    /// What the compiled model gives; a dynamic size is only known after each inference.
+    pub(crate) output_type: ElementType,
+    pub(crate) _model: Arc<Mutex<(CompiledModel, Core)>>,
+}
+
+impl Engine for OpenvinoEngine {
+    fn infer(&mut self, input: &Tensor) -> Result<InferOutput, Error> {
+        self.run(input).map_err(|source| {
+            engine_error(ErrorKind::InferenceFailed, "run an inference", "OpenVINO failed", source)
+        })?
+    }
+}
+
+impl OpenvinoEngine {
+    /// The outer error is OpenVINO's; the inner one is about what it handed out.
+    fn run(&mut self, input: &Tensor) -> Result<Result<InferOutput, Error>, openvino::InferenceError> {
+        let mut native = self.request.get_input_tensor()?;
+        let shape: Vec<i64> = input.shape().iter().map(|&dim| dim as i64).collect();
+        if native.get_shape()?.get_dimensions() != shape {
+            let resized = openvino::Tensor::new(
+                native.get_element_type()?,
+                &openvino::Shape::new(&shape)?,
+            )?;
+            self.request.set_input_tensor(&resized)?;
+            native = resized;
+        }
+        let buffer = native.get_raw_data_mut()?;
+        let bytes = input.as_bytes();
+        if buffer.len() != bytes.len() {
+            return Ok(Err(Error::new(
+                ErrorKind::InferenceFailed,
+                "run an inference",
+                format!("OpenVINO's input holds {} bytes, ours {}", buffer.len(), bytes.len()),
+            )));
+        }
+        buffer.copy_from_slice(bytes);
+        self.request.infer()?;
+
+        let output = self.request.get_output_tensor()?;
+        let shape = output.get_shape()?;
+        let shape: Vec<usize> = shape.get_dimensions().iter().map(|&dim| dim as usize).collect();
+        let bytes = output.get_raw_data()?;
+        Ok(Tensor::from_bytes(self.output_type, shape, bytes).map(InferOutput::new))
+    }
+}
+
+/// Reads what `port`, the model's only input or output, declares.
+pub(crate) fn spec(port: &Node, which: &'static str) -> Result<TensorSpec, Error> {
+    // Models may leave a port unnamed, which OpenVINO reports as an error.
+    let name = port.get_name().unwrap_or_else(|_| which.to_owned());
+    let read_failed = |source| {
+        engine_error(
+            ErrorKind::ModelInvalid,
+            "read the model",
+            format!("cannot read the model's {which}"),
+            source,
+        )
+    };
+    let native = port.get_element_type().map_err(read_failed)?;
+    let element_type = element_type(native).ok_or_else(|| {
+        Error::new(
+            ErrorKind::ModelUnsupported,
+            "read the model",
+            format!("the model's {which} `{name}` has element type {native}"),
+        )
+        .with_context("supported", "f32, f64, f16, bf16, u8, i8, i32, i64")
+    })?;
+    let shape = port.get_partial_shape().map_err(read_failed)?;
+    if shape.get_rank().get_min() != shape.get_rank().get_max() {
+        return Err(Error::new(
+            ErrorKind::ModelUnsupported,
+            "read the model",
+            format!("the model's {which} `{name}` does not even have a fixed number of dimensions"),
+        )
+        .with_hint("export the model with a fixed rank"));
+    }
+    let dims = shape
+        .get_dimensions()
+        .iter()
+        .map(|dim| match usize::try_from(dim.get_min()) {
+            Ok(size) if dim.get_min() == dim.get_max() => Dim::Fixed(size),
+            _ => Dim::Dynamic,
+        })
+        .collect();
+    Ok(TensorSpec::new(name, element_type, dims))
+}
+
+/// `spec`'s dimensions as OpenVINO wants them for a reshape.
+pub(crate) fn partial_shape(spec: &TensorSpec) -> Result<PartialShape, openvino::InferenceError> {
+    let dims: Vec<_> = spec
+        .dims
+        .iter()
+        .map(|dim| match *dim {
+            Dim::Fixed(size) => openvino::Dimension::new(size as i64, size as i64),
+            Dim::Dynamic => openvino::Dimension::new(0, -1),
+        })
+        .collect();
+    PartialShape::new(dims.len() as i64, &dims)
+}
+
+fn element_type(native: openvino::ElementType) -> Option<ElementType> {
+    Some(match native {
+        openvino::ElementType::F32 => ElementType::F32,
+        openvino::ElementType::F64 => ElementType::F64,
+        openvino::ElementType::F16 => ElementType::F16,
+        openvino::ElementType::Bf16 => ElementType::Bf16,
+        openvino::ElementType::U8 => ElementType::U8,
+        openvino::ElementType::I8 => ElementType::I8,
+        openvino::ElementType::I32 => ElementType::I32,
+        openvino::ElementType::I64 => ElementType::I64,
+        _ => return None,
+    })
+}
