@@ -91,6 +91,10 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
 
     let mut core = core(config.plugins.as_deref())?;
     let available = available_devices(&core);
+    // OpenVINO would answer with an internal check that means nothing to a user.
+    if config.device.eq_ignore_ascii_case("HETERO") {
+        return Err(device_unavailable(&config.device, &available));
+    }
     let mut model = read_model(&mut core, &config.model)?;
     fix_batch(&mut model)?;
     configure(&mut core, config, &available)?;

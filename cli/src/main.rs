@@ -1,2 +1,37 @@
-//! cli
-fn main() {}
+//! `classify`: what is in these pictures, on whatever engine and device there is.
+
+mod args;
+mod commands;
+mod engines;
+mod messages;
+mod options;
+mod pictures;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::messages::{Messages, is_broken_pipe};
+
+fn main() -> ExitCode {
+    // ONNX Runtime's official builds send telemetry unless this is set before they are loaded.
+    // SAFETY: nothing has started a thread yet, so nobody reads the environment at the same time.
+    #[allow(unsafe_code)]
+    unsafe {
+        std::env::set_var("ORT_DISABLE_TELEMETRY", "1");
+    }
+    let args = args::Args::parse();
+    let mut messages = Messages::new(args.quiet);
+    let done = options::Options::try_from(args)
+        .and_then(|options| commands::classify::run(&options, &mut messages));
+    match done {
+        Ok(()) if messages.errors() == 0 => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::from(1),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            messages.fatal(&error);
+            ExitCode::from(2)
+        }
+    }
+}

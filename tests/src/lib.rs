@@ -1,1 +1,238 @@
-//! tests
+//! What the tests of this workspace share: where things are, how to run the program, and what to do
+//! with a test whose engine is absent.
+
+use std::ffi::OsStr;
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use backend_api::conformance::{self, RULES, Subject};
+use backend_api::library::{FoundLibrary, set_up_folder};
+use backend_api::{Error, Tensor};
+use libtest_mimic::{Failed, Trial};
+
+/// The root of the checkout.
+pub fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent").to_path_buf()
+}
+
+/// A small model in `tests/data`.
+pub fn small_model(file: &str) -> PathBuf {
+    checkout().join("tests/data").join(file)
+}
+
+/// A file that the set-up made, such as `models/squeezenet1.1.onnx`.
+///
+/// # Panics
+///
+/// If there is no set-up; tests that need one say so by [`Needs::set_up`].
+pub fn set_up(file: &str) -> PathBuf {
+    set_up_folder().expect("the set-up was checked before").join(file)
+}
+
+/// The pictures of the set-up, sorted by name.
+///
+/// # Errors
+///
+/// If the folder cannot be read or holds fewer than the set-up puts there.
+pub fn photos() -> Result<Vec<PathBuf>, Failed> {
+    let mut photos: Vec<PathBuf> = std::fs::read_dir(set_up("photos"))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_, std::io::Error>>()?;
+    photos.retain(|path| path.extension().is_some_and(|ending| ending == "jpg" || ending == "png"));
+    photos.sort();
+    if photos.len() < 28 {
+        return Err(format!("only {} photos; run `cargo setup`", photos.len()).into());
+    }
+    Ok(photos)
+}
+
+/// Whether what a group of tests needs is there.
+#[derive(Debug, Clone)]
+pub struct Needs(Result<(), String>);
+
+impl Needs {
+    /// Needs an engine's library.
+    pub fn engine(found: &Result<FoundLibrary, Error>) -> Self {
+        Self(found.as_ref().map(|_| ()).map_err(ToString::to_string))
+    }
+
+    /// Needs what `cargo setup` brings: models, photos, and Python.
+    pub fn set_up() -> Self {
+        let ready = set_up_folder().is_some_and(|folder| folder.join("photos").is_dir());
+        Self(if ready { Ok(()) } else { Err("there is no set-up; run `cargo setup`".to_owned()) })
+    }
+
+    /// Needs both.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self(self.0.clone().and_then(|()| other.0.clone()))
+    }
+
+    /// A test that is ignored, with the reason, when something that it needs is absent; on a
+    /// continuous-integration machine (`CI=true`) it fails instead.
+    pub fn test(
+        &self,
+        name: impl Into<String>,
+        run: impl FnOnce() -> Result<(), Failed> + Send + 'static,
+    ) -> Trial {
+        match &self.0 {
+            Ok(()) => Trial::test(name, run),
+            Err(reason) if std::env::var_os("CI").is_some_and(|value| value == "true") => {
+                let reason = reason.clone();
+                Trial::test(name, move || Err(reason.into()))
+            }
+            Err(reason) => {
+                let first = reason.lines().next().unwrap_or_default();
+                Trial::test(name, || Ok(()))
+                    .with_kind(format!("needs: {first}"))
+                    .with_ignored_flag(true)
+            }
+        }
+    }
+}
+
+/// The conformance suite as tests called `<prefix>::<rule>`.
+pub fn conformance(
+    needs: &Needs,
+    prefix: &str,
+    subject: impl Fn() -> Subject + Clone + Send + 'static,
+) -> Vec<Trial> {
+    RULES
+        .iter()
+        .map(|&(name, rule)| {
+            let subject = subject.clone();
+            needs.test(format!("{prefix}::{name}"), move || {
+                conformance::check(subject(), rule);
+                Ok(())
+            })
+        })
+        .collect()
+}
+
+/// Input `n` of `double.onnx`, for the conformance suite.
+///
+/// # Panics
+///
+/// Never.
+pub fn doubling_input(n: u64) -> Tensor {
+    let n = u16::try_from(n).map_or(f32::MAX, f32::from);
+    Tensor::new([1, 4], vec![n, -n, n + 0.5, 1.0]).expect("four values")
+}
+
+/// What `double.onnx` makes of it, exactly.
+///
+/// # Panics
+///
+/// Never.
+pub fn doubled(n: u64) -> Tensor {
+    let doubled = doubling_input(n).to_f32().iter().map(|value| value * 2.0).collect();
+    Tensor::new([1, 4], doubled).expect("four values")
+}
+
+/// Fails unless `condition` holds, with `what` was seen.
+///
+/// # Errors
+///
+/// If it does not hold.
+pub fn ensure(condition: bool, what: impl Debug) -> Result<(), Failed> {
+    if condition { Ok(()) } else { Err(format!("{what:#?}").into()) }
+}
+
+/// Runs the set-up's Python with a script of `tests/reference`.
+///
+/// # Errors
+///
+/// If it cannot be started or fails; with its stderr.
+pub fn python<I>(script: &str, args: I) -> Result<String, Failed>
+where
+    I: IntoIterator<Item: AsRef<OsStr>>,
+{
+    let program =
+        set_up(if cfg!(windows) { "python/Scripts/python.exe" } else { "python/bin/python" });
+    let script = checkout().join("tests/reference").join(script);
+    // Isolated: no user site, no PYTHONPATH.
+    let output = Command::new(program).arg("-I").arg(&script).args(args).output()?;
+    if output.status.success() {
+        Ok(String::from_utf8(output.stdout)?)
+    } else {
+        Err(format!("{}:\n{}", script.display(), String::from_utf8_lossy(&output.stderr)).into())
+    }
+}
+
+/// The result of running the program, with everything that a failing test should show.
+#[derive(Debug)]
+pub struct Run {
+    /// The command line.
+    pub command: String,
+    /// The exit code, `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// What it printed.
+    pub stdout: String,
+    /// What it said.
+    pub stderr: String,
+}
+
+/// Runs `command` to its end.
+///
+/// # Panics
+///
+/// If it cannot be started.
+pub fn run(command: &mut Command) -> Run {
+    let Output { status, stdout, stderr } = command.output().expect("the program starts");
+    Run {
+        command: format!("{command:?}"),
+        code: status.code(),
+        stdout: String::from_utf8_lossy(&stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&stderr).into_owned(),
+    }
+}
+
+/// Stops with everything that was printed unless the program ended with `code`.
+///
+/// # Errors
+///
+/// If it did not.
+pub fn expect_code(run: &Run, code: i32) -> Result<(), Failed> {
+    if run.code == Some(code) {
+        return Ok(());
+    }
+    Err(format!(
+        "{}\nended with {:?} instead of {code}\n--- stdout\n{}\n--- stderr\n{}",
+        run.command, run.code, run.stdout, run.stderr
+    )
+    .into())
+}
+
+/// One class of a block of the text output.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Line {
+    /// The class.
+    pub class_id: usize,
+    /// Its probability.
+    pub probability: f64,
+}
+
+/// The blocks of the text output: each picture's path, and its classes from best to worst.
+///
+/// # Panics
+///
+/// If the text is not what the program prints.
+pub fn blocks(stdout: &str) -> Vec<(String, Vec<Line>)> {
+    let mut blocks: Vec<(String, Vec<Line>)> = Vec::new();
+    for line in stdout.lines().filter_map(|line| line.strip_prefix("[ INFO ] ")) {
+        if let Some(path) = line.strip_prefix("Image path: ") {
+            blocks.push((path.to_owned(), Vec::new()));
+        } else if let Some((_, lines)) = blocks.last_mut()
+            && line.starts_with(|first: char| first.is_ascii_digit())
+        {
+            let mut words = line.split_whitespace();
+            let mut word = || words.next().expect("a class id and a probability");
+            lines.push(Line {
+                class_id: word().parse().expect("a class id"),
+                probability: word().parse().expect("a probability"),
+            });
+        }
+    }
+    blocks
+}

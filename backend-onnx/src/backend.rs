@@ -1,0 +1,220 @@
+//! Opening a model.
+
+use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::thread::available_parallelism;
+
+use async_trait::async_trait;
+use backend_api::{
+    BackendInfo, Error, ErrorKind, InferBackend, InferRequest, PendingInfer, PerformanceHint,
+    Precision, SlotPool,
+};
+use ort::environment::Environment;
+use ort::session::Session;
+use ort::session::builder::GraphOptimizationLevel;
+
+use crate::config::OnnxConfig;
+use crate::engine::{OnnxEngine, spec};
+use crate::error::{device_unavailable, load_failed, not_onnx};
+use crate::probe;
+
+/// Sessions that each hold the weights are not made without limit on machines with many cores.
+const MOST_DEFAULT_SESSIONS: usize = 8;
+
+/// A model loaded by ONNX Runtime, with a pool of sessions.
+#[derive(Debug)]
+pub struct OnnxBackend {
+    pool: SlotPool,
+}
+
+impl OnnxBackend {
+    /// Finds and loads the runtime and makes the sessions.
+    ///
+    /// A dynamic batch dimension is 1 for the requests of this backend.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::EngineUnavailable`]: no usable runtime; says where it looked.
+    /// - [`ErrorKind::ModelNotFound`], [`ErrorKind::ModelInvalid`],
+    ///   [`ErrorKind::ModelUnsupported`]: the file or what is in it. An OpenVINO IR is unsupported;
+    ///   the hint names the `.onnx` beside it if there is one.
+    /// - [`ErrorKind::DeviceUnavailable`]: any device but `CPU`.
+    /// - [`ErrorKind::InvalidConfig`]: a value of `config` cannot be used.
+    pub fn open(config: &OnnxConfig) -> Result<Self, Error> {
+        let (info, engines) = Self::parts(config)?;
+        Ok(Self { pool: SlotPool::new(info, engines)? })
+    }
+
+    /// What [`open`](Self::open) gives to its pool. Public for the conformance tests only.
+    #[doc(hidden)]
+    pub fn parts(
+        config: &OnnxConfig,
+    ) -> Result<(BackendInfo, Vec<impl backend_api::Engine + use<>>), Error> {
+        // The binding panics where a runtime answers with what it does not know.
+        catch_unwind(AssertUnwindSafe(|| open(config))).unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::EngineUnavailable,
+                "open ONNX Runtime",
+                "the binding to ONNX Runtime panicked; the runtime may be too old or too new for it",
+            )
+            .with_hint("ONNX Runtime 1.31.1 is the version that is tested; `cargo setup` brings it"))
+        })
+    }
+}
+
+#[async_trait]
+impl InferBackend for OnnxBackend {
+    fn info(&self) -> &BackendInfo {
+        self.pool.info()
+    }
+
+    async fn submit(&self, request: InferRequest) -> Result<PendingInfer, Error> {
+        self.pool.submit(request).await
+    }
+
+    async fn wait_all(&self) {
+        self.pool.wait_all().await;
+    }
+}
+
+fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
+    for (name, value) in [("threads", config.threads), ("requests", config.requests)] {
+        if value == Some(0) {
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                "configure ONNX Runtime",
+                format!("{name} is 0, but it must be at least 1"),
+            ));
+        }
+    }
+    if !config.device.eq_ignore_ascii_case("CPU") {
+        return Err(device_unavailable(&config.device));
+    }
+    if let Precision::Bf16 | Precision::F16 = config.precision {
+        return Err(Error::new(
+            ErrorKind::InvalidConfig,
+            "configure ONNX Runtime",
+            format!(
+                "precision {} is not available: ONNX Runtime computes on the CPU in the element \
+                 types of the model",
+                config.precision
+            ),
+        )
+        .with_hint("pass `--precision f32`, or a model in that precision"));
+    }
+    check_model_file(&config.model)?;
+    let (library, environment) = probe::load(config.library.as_deref())?;
+
+    let (requests, threads) = divide_cores(config);
+    let sessions = (0..requests)
+        .map(|_| session(&environment, config, threads))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| load_failed(&config.model, source))?;
+    let (inputs, outputs) = (sessions[0].inputs(), sessions[0].outputs());
+    let ([input], [output]) = (inputs, outputs) else {
+        return Err(Error::new(
+            ErrorKind::ModelUnsupported,
+            "load the model",
+            format!(
+                "the model has {} inputs and {} outputs, but 1 of each is needed",
+                inputs.len(),
+                outputs.len()
+            ),
+        )
+        .with_context("model", config.model.display())
+        .with_hint("cut the model down to one input and one output"));
+    };
+
+    let mut info = BackendInfo::new(
+        "onnx",
+        spec(input, "input")?.with_batch_of_one(),
+        spec(output, "output")?.with_batch_of_one(),
+    );
+    "ONNX Runtime".clone_into(&mut info.engine);
+    info.engine_version = version(&library.path);
+    info.library = Some(library.path);
+    info.model = Some(config.model.clone());
+    info.requested_device.clone_from(&config.device);
+    info.devices = vec!["CPU".to_owned()];
+    info.requested_precision = config.precision;
+    // The CPU provider has no reduced-precision mode for float models.
+    "f32".clone_into(&mut info.precision);
+    Ok((info, sessions.into_iter().map(|session| OnnxEngine { session }).collect()))
+}
+
+fn check_model_file(model: &Path) -> Result<(), Error> {
+    let missing = |message: &str| {
+        Error::new(ErrorKind::ModelNotFound, "load the model", message)
+            .with_context("file", model.display())
+    };
+    match std::fs::metadata(model) {
+        Err(source) => Err(missing("the model cannot be read").with_source(source)),
+        Ok(metadata) if metadata.is_dir() => Err(missing("the model is a folder, not a file")
+            .with_hint("name the .onnx file in it")),
+        Ok(_) if model.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("xml")) => {
+            Err(not_onnx(model))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+/// How many sessions, and how many threads for each.
+fn divide_cores(config: &OnnxConfig) -> (usize, usize) {
+    let threads =
+        config.threads.unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get));
+    let requests = config.requests.unwrap_or(match config.hint {
+        PerformanceHint::Throughput => threads.min(MOST_DEFAULT_SESSIONS),
+        PerformanceHint::Latency => 1,
+    });
+    (requests, (threads / requests).max(1))
+}
+
+fn session(
+    environment: &Environment,
+    config: &OnnxConfig,
+    threads: usize,
+) -> Result<Session, ort::Error> {
+    Session::builder(environment)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(threads)?
+        .with_inter_threads(1)?
+        .with_intra_op_spinning(config.spinning)?
+        .with_no_environment_execution_providers()?
+        .commit_from_file(&config.model)
+}
+
+/// `ort` does not hand out the version. The build information has the commit, and the library's
+/// file name has the version in every official package.
+fn version(library: &Path) -> String {
+    let name = library.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let numbers: String = name
+        .chars()
+        .skip_while(|character| !character.is_ascii_digit())
+        .take_while(|character| character.is_ascii_digit() || *character == '.')
+        .collect();
+    let numbers = numbers.trim_end_matches('.');
+    if numbers.is_empty() { ort::info().to_owned() } else { numbers.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_divided_among_the_sessions() {
+        let mut config = OnnxConfig::new("m.onnx");
+        config.threads = Some(6);
+        assert_eq!(divide_cores(&config), (6, 1));
+        config.requests = Some(2);
+        assert_eq!(divide_cores(&config), (2, 3));
+        config.requests = Some(9);
+        assert_eq!(divide_cores(&config), (9, 1));
+        config.requests = None;
+        config.hint = PerformanceHint::Latency;
+        assert_eq!(divide_cores(&config), (1, 6));
+        config.hint = PerformanceHint::Throughput;
+        config.threads = Some(64);
+        assert_eq!(divide_cores(&config), (8, 8));
+    }
+}

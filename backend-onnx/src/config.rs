@@ -1,0 +1,55 @@
+//! What a user can choose.
+
+use std::path::PathBuf;
+
+use backend_api::{PerformanceHint, Precision};
+
+/// How to open an [`OnnxBackend`](crate::OnnxBackend).
+///
+/// ```
+/// use backend_onnx::OnnxConfig;
+///
+/// let mut config = OnnxConfig::new("model.onnx");
+/// config.requests = Some(2);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OnnxConfig {
+    /// The model, an ONNX file.
+    pub model: PathBuf,
+    /// Where to execute: `CPU`. Default: `CPU`.
+    pub device: String,
+    /// The arithmetic to use. ONNX Runtime's CPU provider computes what the model says, which is
+    /// f32 for an f32 model; it cannot be asked for bf16 or f16. Default: f32.
+    pub precision: Precision,
+    /// What to tune for: several sessions that share the cores among them, or one with all cores.
+    /// Default: throughput.
+    pub hint: PerformanceHint,
+    /// How many CPU threads all sessions have together. Default: all cores.
+    pub threads: Option<usize>,
+    /// How many sessions (slots). Each holds its own copy of the weights. Default: by the hint, at
+    /// most 8.
+    pub requests: Option<usize>,
+    /// Whether idle threads spin instead of sleeping. Spinning is 5–9 % faster, but takes the CPU
+    /// from everything else in the process. Default: off.
+    pub spinning: bool,
+    /// The runtime's library (`libonnxruntime`), or the folder that holds it. Default: see
+    /// [`find_library`](crate::find_library).
+    pub library: Option<PathBuf>,
+}
+
+impl OnnxConfig {
+    /// The defaults for `model`.
+    pub fn new(model: impl Into<PathBuf>) -> Self {
+        Self {
+            model: model.into(),
+            device: "CPU".to_owned(),
+            precision: Precision::default(),
+            hint: PerformanceHint::default(),
+            threads: None,
+            requests: None,
+            spinning: false,
+            library: None,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! One ONNX Runtime session.
+
+use backend_api::{
+    Dim, Element, ElementType, Engine, Error, ErrorKind, InferOutput, Tensor, TensorSpec,
+};
+use half::{bf16, f16};
+use ort::session::Session;
+use ort::value::{DynValue, Outlet, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType};
+
+use crate::error::engine_error;
+
+pub(crate) struct OnnxEngine {
+    pub(crate) session: Session,
+}
+
+impl Engine for OnnxEngine {
+    fn infer(&mut self, input: &Tensor) -> Result<InferOutput, Error> {
+        match input.element_type() {
+            ElementType::F32 => self.run::<f32>(input),
+            ElementType::F64 => self.run::<f64>(input),
+            ElementType::F16 => self.run::<f16>(input),
+            ElementType::Bf16 => self.run::<bf16>(input),
+            ElementType::U8 => self.run::<u8>(input),
+            ElementType::I8 => self.run::<i8>(input),
+            ElementType::I32 => self.run::<i32>(input),
+            ElementType::I64 => self.run::<i64>(input),
+            other => Err(unsupported("input", other)),
+        }
+    }
+}
+
+fn failed(source: ort::Error) -> Error {
+    engine_error(ErrorKind::InferenceFailed, "run an inference", "ONNX Runtime failed", source)
+}
+
+fn unsupported(which: &str, element_type: impl std::fmt::Display) -> Error {
+    Error::new(
+        ErrorKind::ModelUnsupported,
+        "load the model",
+        format!("the model's {which} has element type {element_type}"),
+    )
+    .with_context("supported", "f32, f64, f16, bf16, u8, i8, i32, i64")
+}
+
+impl OnnxEngine {
+    fn run<T>(&mut self, input: &Tensor) -> Result<InferOutput, Error>
+    where
+        T: Element + PrimitiveTensorElementType + std::fmt::Debug,
+    {
+        let values = input.as_slice::<T>().ok_or_else(|| unsupported("input", T::TYPE))?;
+        let view = TensorRef::from_array_view((input.shape(), values)).map_err(failed)?;
+        let outputs = self.session.run(ort::inputs![view]).map_err(failed)?;
+        let output = &outputs[0];
+        match *output.dtype() {
+            ValueType::Tensor { ty, .. } => match element_type(ty) {
+                Some(ElementType::F32) => copy::<f32>(output),
+                Some(ElementType::F64) => copy::<f64>(output),
+                Some(ElementType::F16) => copy::<f16>(output),
+                Some(ElementType::Bf16) => copy::<bf16>(output),
+                Some(ElementType::U8) => copy::<u8>(output),
+                Some(ElementType::I8) => copy::<i8>(output),
+                Some(ElementType::I32) => copy::<i32>(output),
+                Some(ElementType::I64) => copy::<i64>(output),
+                _ => Err(unsupported("output", ty)),
+            },
+            _ => Err(unsupported("output", "not a tensor")),
+        }
+    }
+}
+
+fn copy<T: Element + PrimitiveTensorElementType>(value: &DynValue) -> Result<InferOutput, Error> {
+    let (shape, values) = value.try_extract_tensor::<T>().map_err(failed)?;
+    let shape: Vec<usize> = shape.iter().map(|&dim| dim as usize).collect();
+    Tensor::new(shape, values.to_vec()).map(InferOutput::new)
+}
+
+/// Reads what `outlet`, the model's only input or output, declares.
+pub(crate) fn spec(outlet: &Outlet, which: &str) -> Result<TensorSpec, Error> {
+    let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
+        return Err(unsupported(which, "not a tensor"));
+    };
+    let element_type = element_type(*ty).ok_or_else(|| unsupported(which, *ty))?;
+    let dims =
+        shape.iter().map(|&dim| usize::try_from(dim).map_or(Dim::Dynamic, Dim::Fixed)).collect();
+    Ok(TensorSpec::new(outlet.name(), element_type, dims))
+}
+
+fn element_type(native: TensorElementType) -> Option<ElementType> {
+    Some(match native {
+        TensorElementType::Float32 => ElementType::F32,
+        TensorElementType::Float64 => ElementType::F64,
+        TensorElementType::Float16 => ElementType::F16,
+        TensorElementType::Bfloat16 => ElementType::Bf16,
+        TensorElementType::Uint8 => ElementType::U8,
+        TensorElementType::Int8 => ElementType::I8,
+        TensorElementType::Int32 => ElementType::I32,
+        TensorElementType::Int64 => ElementType::I64,
+        _ => return None,
+    })
+}

@@ -1,0 +1,87 @@
+//! The engines that this binary was built with.
+
+use std::sync::Arc;
+
+use backend_api::InferBackend;
+
+use crate::args::Backend;
+use crate::options::EngineOptions;
+
+/// What the sample calls its first step, for each engine.
+pub fn first_step(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Openvino => "Creating OpenVINO Runtime Core",
+        Backend::Onnx => "Creating ONNX Runtime environment",
+    }
+}
+
+/// Opens the backend that was asked for.
+pub fn open(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
+    match options.backend {
+        Backend::Openvino => openvino(options),
+        Backend::Onnx => onnx(options),
+    }
+}
+
+#[cfg(feature = "openvino")]
+fn openvino(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
+    let mut config = backend_openvino::OpenvinoConfig::new(&options.model);
+    config.device.clone_from(&options.device);
+    config.precision = options.precision;
+    config.hint = options.hint;
+    config.streams = options.streams;
+    config.threads = options.threads;
+    config.requests = options.requests;
+    config.library.clone_from(&options.openvino_lib);
+    config.plugins.clone_from(&options.plugins);
+    Ok(Arc::new(backend_openvino::OpenvinoBackend::open(&config)?))
+}
+
+#[cfg(feature = "onnx")]
+fn onnx(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
+    for (flag, given) in
+        [("--streams", options.streams.is_some()), ("--plugins", options.plugins.is_some())]
+    {
+        if given {
+            return Err(crate::messages::Hinted::new(
+                format!("{flag} is an option of OpenVINO, but the backend is onnx"),
+                format!("leave {flag} out, or use `--backend openvino`"),
+            )
+            .into());
+        }
+    }
+    let mut config = backend_onnx::OnnxConfig::new(&options.model);
+    config.device.clone_from(&options.device);
+    config.precision = options.precision;
+    config.hint = options.hint;
+    config.threads = options.threads;
+    config.requests = options.requests;
+    config.library.clone_from(&options.onnxruntime_lib);
+    Ok(Arc::new(backend_onnx::OnnxBackend::open(&config)?))
+}
+
+#[cfg(not(feature = "openvino"))]
+fn openvino(_: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
+    Err(not_built_in("openvino"))
+}
+
+#[cfg(not(feature = "onnx"))]
+fn onnx(_: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
+    Err(not_built_in("onnx"))
+}
+
+#[cfg(not(all(feature = "openvino", feature = "onnx")))]
+fn not_built_in(name: &str) -> anyhow::Error {
+    let built_in: &[&str] = &[
+        #[cfg(feature = "openvino")]
+        "openvino",
+        #[cfg(feature = "onnx")]
+        "onnx",
+    ];
+    let built_in = if built_in.is_empty() { "none".to_owned() } else { built_in.join(", ") };
+    crate::messages::Hinted::new(
+        format!("this `classify` was built without the backend {name}; built in: {built_in}"),
+        format!("build it with `--features {name}`"),
+    )
+    .into()
+}

@@ -1,0 +1,163 @@
+//! Everything that goes to stderr.
+
+use std::error::Error as StdError;
+use std::fmt::Write as _;
+use std::io;
+
+use image_classification::metadata::MetadataError;
+use image_classification::{DecodeError, LabelsError, LayoutError, ScoresError};
+
+/// Whether the program stopped because whoever reads its output has seen enough.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// The next step for the user, given with an error that has no type of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Hinted {
+    message: String,
+    hint: String,
+}
+
+impl Hinted {
+    /// An error with `message` that ends in `hint`.
+    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into() }
+    }
+}
+
+/// Writes to stderr and remembers whether there was an error.
+#[derive(Debug)]
+pub struct Messages {
+    quiet: bool,
+    errors: usize,
+}
+
+impl Messages {
+    /// Without notes if `quiet`.
+    pub fn new(quiet: bool) -> Self {
+        Self { quiet, errors: 0 }
+    }
+
+    /// How many errors there were.
+    pub fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// Something that the user did not say and should know.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            line(&format!("note: {text}"));
+        }
+    }
+
+    /// One input failed; the others go on. One line.
+    pub fn input_failed(&mut self, path: &str, error: &anyhow::Error) {
+        self.errors += 1;
+        let mut text = format!("error: {path}: {}", chain(error));
+        if let Some(hint) = hint(error) {
+            let _ = write!(text, " (hint: {hint})");
+        }
+        line(&text);
+    }
+
+    /// The end of a run in which inputs failed.
+    pub fn summary(&self, inputs: usize) {
+        if self.errors > 0 {
+            line(&format!("error: {} of {inputs} inputs failed", self.errors));
+        }
+    }
+
+    /// The program cannot go on.
+    pub fn fatal(&mut self, error: &anyhow::Error) {
+        self.errors += 1;
+        line(&format!("error: {}", chain(error)));
+        if let Some(hint) = hint(error) {
+            line(&format!("hint: {hint}"));
+        }
+    }
+}
+
+/// A closed stderr is no reason to panic.
+fn line(text: &str) {
+    let _ = io::Write::write_all(&mut io::stderr().lock(), format!("{text}\n").as_bytes());
+}
+
+/// The error and its causes, made safe for a terminal. Engines' messages have several lines, which
+/// are joined.
+fn chain(error: &anyhow::Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for (depth, cause) in error.chain().enumerate() {
+        let text = cause.to_string();
+        let text = if depth == 0 {
+            // Ours may have lines on purpose, such as the list of places that were searched.
+            text.lines().map(printable).collect::<Vec<_>>().join("\n")
+        } else {
+            let lines: Vec<_> =
+                text.lines().map(str::trim).filter(|line| !line.is_empty()).map(printable).collect();
+            lines.join(" | ")
+        };
+        // Some types repeat their cause in their own text.
+        if !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+    }
+    parts.join(": ")
+}
+
+fn hint(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(|cause| hint_of(cause).map(|hint| printable(&hint)))
+}
+
+fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<backend_api::Error>() {
+        return error.hint().map(str::to_owned);
+    }
+    if let Some(error) = error.downcast_ref::<Hinted>() {
+        return Some(error.hint.clone());
+    }
+    let fixed = error
+        .downcast_ref::<DecodeError>()
+        .map(DecodeError::hint)
+        .or_else(|| error.downcast_ref::<ScoresError>().map(ScoresError::hint))
+        .or_else(|| error.downcast_ref::<LayoutError>().map(LayoutError::hint))
+        .or_else(|| error.downcast_ref::<MetadataError>().map(MetadataError::hint))
+        .or_else(|| {
+            error.downcast_ref::<LabelsError>().map(|_| "give a text file with one label a line")
+        });
+    fixed.map(str::to_owned)
+}
+
+/// `text` without what a terminal would act on: control characters and marks that change the
+/// direction of writing are escaped. File names, labels and engines' messages are hostile.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(|character| {
+            let acts = character.is_control()
+                || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            let escaped = acts.then(|| character.escape_default());
+            escaped.into_iter().flatten().chain((!acts).then_some(character))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminals_see_no_control_characters() {
+        assert_eq!(printable("a\x1b]52;c\x07\u{202e}é"), "a\\u{1b}]52;c\\u{7}\\u{202e}é");
+    }
+
+    #[test]
+    fn causes_are_joined_once() {
+        let error = anyhow::anyhow!("cause\n\n  more").context("outer: same").context("top");
+        assert_eq!(chain(&error), "top: outer: same: cause | more");
+        let error = anyhow::anyhow!("same").context("outer: same");
+        assert_eq!(chain(&error), "outer: same");
+    }
+}

