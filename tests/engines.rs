@@ -40,7 +40,11 @@ fn outputs(
     futures_executor::block_on(async {
         let mut results = Vec::new();
         for backend in backends {
-            results.push(backend.submit(InferRequest::new(0, Arc::clone(&tensor))).await?);
+            results.push(
+                backend
+                    .submit(InferRequest::new(0, Arc::clone(&tensor)))
+                    .await?,
+            );
         }
         let [first, second] = <[_; 2]>::try_from(results).expect("two backends");
         Ok([first.await?.tensor, second.await?.tensor])
@@ -61,14 +65,20 @@ fn small_models() -> Result<(), Failed> {
     ] {
         let backends = open(&small_model(file))?;
         let (openvino, onnx) = (backends[0].info(), backends[1].info());
-        ensure(openvino.input == onnx.input, (file, &openvino.input, &onnx.input))?;
+        ensure(
+            openvino.input == onnx.input,
+            (file, &openvino.input, &onnx.input),
+        )?;
         let layout = InputLayout::from_spec(&onnx.input)?;
         let pixels = (0..8 * 8 * 3).map(|n| (n * 37 % 256) as u8).collect();
         let picture = Picture::from_rgb(8, 8, pixels).expect("8 x 8");
         let tensor = Preprocess::OPENVINO_SAMPLE.tensor(&picture, &layout)?;
         let outputs = outputs(&backends, tensor)?;
         let [a, b] = &outputs;
-        ensure(a.element_type() == b.element_type() && a.shape() == b.shape(), (file, a, b))?;
+        ensure(
+            a.element_type() == b.element_type() && a.shape() == b.shape(),
+            (file, a, b),
+        )?;
         // Half precision sums in another order in each engine.
         let tolerance = if file == "half.onnx" { 0.02 } else { 1e-5 };
         let largest = largest(&a.to_f32(), &b.to_f32());
@@ -78,7 +88,10 @@ fn small_models() -> Result<(), Failed> {
 }
 
 fn largest(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max)
 }
 
 fn real_models() -> Result<(), Failed> {
@@ -94,7 +107,10 @@ fn real_models() -> Result<(), Failed> {
         let [a, b] = outputs.map(|output| Scores::from_output(&output, ScoreKind::Auto));
         let (a, b) = (a?, b?);
         let ids = |scores: &Scores| -> Vec<usize> {
-            top_k(scores.values(), 10).iter().map(|ranked| ranked.class_id).collect()
+            top_k(scores.values(), 10)
+                .iter()
+                .map(|ranked| ranked.class_id)
+                .collect()
         };
         ensure(ids(&a) == ids(&b), &photo)?;
         ensure(largest(a.values(), b.values()) <= 1e-4, &photo)?;
@@ -102,7 +118,8 @@ fn real_models() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Real architectures with constant weights: every class ties, on both engines.
+/// Real architectures with constant weights: every class ties, but for the rounding of the vector
+/// code's last elements; equal scores rank by class id.
 fn light_models() -> Result<(), Failed> {
     let mut ran = 0;
     let mut files: Vec<PathBuf> = std::fs::read_dir(set_up("models/light"))?
@@ -118,8 +135,14 @@ fn light_models() -> Result<(), Failed> {
         for output in outputs(&backends, tensor)? {
             let scores = Scores::from_output(&output, ScoreKind::Auto)
                 .map_err(|error| format!("{}: {error}", file.display()))?;
-            let ids: Vec<usize> = top_k(scores.values(), 10).iter().map(|r| r.class_id).collect();
-            ensure(ids == (0..10).collect::<Vec<_>>(), (&file, ids))?;
+            let mean = 1.0 / scores.values().len() as f32;
+            let spread = scores.values().iter().map(|value| (value - mean).abs());
+            ensure(spread.fold(0.0, f32::max) <= 1e-7, (&file, scores.values()))?;
+            let ranked = top_k(scores.values(), scores.values().len());
+            let ordered = ranked.is_sorted_by(|a, b| {
+                a.score > b.score || a.score == b.score && a.class_id < b.class_id
+            });
+            ensure(ordered, (&file, ranked))?;
         }
         ran += 1;
     }

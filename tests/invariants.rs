@@ -7,35 +7,64 @@ use std::process::Command;
 use classify_tests::checkout;
 use serde_json::Value;
 
-const LIBRARIES: [&str; 4] =
-    ["backend-api", "backend-openvino", "backend-onnx", "image-classification"];
+const LIBRARIES: [&str; 4] = [
+    "backend-api",
+    "backend-openvino",
+    "backend-onnx",
+    "image-classification",
+];
 
 /// Each package of the workspace with everything that it needs to build, dev-dependencies left out.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--all-features"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--locked",
+            "--all-features",
+        ])
         .current_dir(checkout())
         .output()
         .expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("metadata is JSON");
     let names: BTreeMap<&str, &str> = metadata["packages"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|package| (package["id"].as_str().unwrap(), package["name"].as_str().unwrap()))
+        .map(|package| {
+            (
+                package["id"].as_str().unwrap(),
+                package["name"].as_str().unwrap(),
+            )
+        })
         .collect();
     let direct: BTreeMap<&str, Vec<&str>> = metadata["resolve"]["nodes"]
         .as_array()
         .unwrap()
         .iter()
         .map(|node| {
-            let needed = node["deps"].as_array().unwrap().iter().filter(|dependency| {
-                dependency["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"] != "dev")
-            });
+            let needed = node["deps"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|dependency| {
+                    dependency["dep_kinds"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .any(|kind| kind["kind"] != "dev")
+                });
             (
                 node["id"].as_str().unwrap(),
-                needed.map(|dependency| dependency["pkg"].as_str().unwrap()).collect(),
+                needed
+                    .map(|dependency| dependency["pkg"].as_str().unwrap())
+                    .collect(),
             )
         })
         .collect();
@@ -81,34 +110,52 @@ fn the_contract_and_the_domain_know_no_engine() {
     for package in ["backend-api", "image-classification"] {
         for needed in &all[package] {
             let engine = ["openvino", "ort", "rten", "backend-o"].iter().any(|name| {
-                needed == name || needed.starts_with(&format!("{name}-")) || needed.starts_with("backend-o")
+                needed == name
+                    || needed.starts_with(&format!("{name}-"))
+                    || needed.starts_with("backend-o")
             });
             assert!(!engine, "{package} depends on {needed}");
         }
     }
-    assert!(!all["backend-api"].contains("image"), "backend-api depends on an image crate");
+    assert!(
+        !all["backend-api"].contains("image"),
+        "backend-api depends on an image crate"
+    );
 }
 
 #[test]
 fn each_engine_crate_pulls_its_own_engine_only() {
     let all = dependencies();
     assert!(all["backend-openvino"].contains("openvino"));
-    assert!(!all["backend-openvino"].contains("ort") && !all["backend-openvino"].contains("backend-onnx"));
+    assert!(
+        !all["backend-openvino"].contains("ort")
+            && !all["backend-openvino"].contains("backend-onnx")
+    );
     assert!(all["backend-onnx"].contains("ort"));
-    assert!(!all["backend-onnx"].contains("openvino") && !all["backend-onnx"].contains("backend-openvino"));
+    assert!(
+        !all["backend-onnx"].contains("openvino")
+            && !all["backend-onnx"].contains("backend-openvino")
+    );
     for (package, needed) in &all {
-        let direct = std::fs::read_to_string(checkout().join(folder(package)).join("Cargo.toml")).unwrap();
+        let direct =
+            std::fs::read_to_string(checkout().join(folder(package)).join("Cargo.toml")).unwrap();
         for engine in ["openvino", "ort"] {
             let names_it = direct.lines().any(|line| {
                 line.split(['.', ' ', '=']).next().is_some_and(|name| {
-                    name == engine || name.strip_prefix(engine).is_some_and(|rest| rest.starts_with('-'))
+                    name == engine
+                        || name
+                            .strip_prefix(engine)
+                            .is_some_and(|rest| rest.starts_with('-'))
                 })
             });
             let owner = package == "backend-openvino" && engine == "openvino"
                 || package == "backend-onnx" && engine == "ort";
             // The command line has features of these names.
             let feature = package == "classify-cli";
-            assert!(!names_it || owner || feature, "{package} names {engine} ({needed:?})");
+            assert!(
+                !names_it || owner || feature,
+                "{package} names {engine} ({needed:?})"
+            );
         }
     }
 }
@@ -129,7 +176,13 @@ fn only_the_command_line_prints_or_exits() {
             let code = code.split("#[cfg(test)]").next().unwrap();
             let doc = |line: &&str| line.trim_start().starts_with("//");
             for line in code.lines().filter(|line| !doc(line)) {
-                for word in ["println!", "eprintln!", "process::exit", "process::abort", "env::args()"] {
+                for word in [
+                    "println!",
+                    "eprintln!",
+                    "process::exit",
+                    "process::abort",
+                    "env::args()",
+                ] {
                     assert!(!line.contains(word), "{}: {line}", file.display());
                 }
             }
@@ -141,9 +194,19 @@ fn only_the_command_line_prints_or_exits() {
 fn unsafe_code_is_one_statement_of_the_command_line() {
     let root = source(&checkout().join("Cargo.toml"));
     assert!(root.contains("unsafe_code = \"forbid\""));
-    for package in ["backend-api", "backend-openvino", "backend-onnx", "image-classification", "tests", "xtask"] {
+    for package in [
+        "backend-api",
+        "backend-openvino",
+        "backend-onnx",
+        "image-classification",
+        "tests",
+        "xtask",
+    ] {
         let manifest = source(&checkout().join(package).join("Cargo.toml"));
-        assert!(manifest.contains("[lints]\nworkspace = true"), "{package} has lints of its own");
+        assert!(
+            manifest.contains("[lints]\nworkspace = true"),
+            "{package} has lints of its own"
+        );
     }
     let blocks: Vec<String> = rust_files(&checkout().join("cli/src"))
         .iter()
@@ -167,12 +230,23 @@ fn engine_crates_have_the_same_files() {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect()
     };
-    let expected: BTreeSet<String> =
-        ["backend.rs", "config.rs", "engine.rs", "error.rs", "lib.rs", "probe.rs"].map(str::to_owned).into();
+    let expected: BTreeSet<String> = [
+        "backend.rs",
+        "config.rs",
+        "engine.rs",
+        "error.rs",
+        "lib.rs",
+        "probe.rs",
+    ]
+    .map(str::to_owned)
+    .into();
     for package in ["backend-openvino", "backend-onnx"] {
         assert_eq!(files(package), expected, "{package}");
         let readme = checkout().join(package).join("README.md");
-        assert!(source(&readme).contains("```rust"), "{package}'s README has no example");
+        assert!(
+            source(&readme).contains("```rust"),
+            "{package}'s README has no example"
+        );
     }
 }
 

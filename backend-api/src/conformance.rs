@@ -34,17 +34,44 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// [crate documentation](crate).
 pub const RULES: &[(&str, Rule)] = &[
     ("rule1_inputs_are_owned", inputs_are_owned),
-    ("rule2_cancelled_submit_means_nothing_happened", cancelled_submit),
-    ("rule3_many_submits_before_the_first_wait", many_submits_before_the_first_wait),
-    ("rule4_error_and_panic_reach_only_their_request", error_and_panic),
+    (
+        "rule2_cancelled_submit_means_nothing_happened",
+        cancelled_submit,
+    ),
+    (
+        "rule3_many_submits_before_the_first_wait",
+        many_submits_before_the_first_wait,
+    ),
+    (
+        "rule4_error_and_panic_reach_only_their_request",
+        error_and_panic,
+    ),
     ("rule4_teardown_completes_every_request", teardown_completes),
-    ("rule4_ten_thousand_requests_none_lost_none_mixed_up", ten_thousand_requests),
-    ("rule5_dropped_handle_discards_only_its_own_result", dropped_handle),
+    (
+        "rule4_ten_thousand_requests_none_lost_none_mixed_up",
+        ten_thousand_requests,
+    ),
+    (
+        "rule5_dropped_handle_discards_only_its_own_result",
+        dropped_handle,
+    ),
     ("rule5_cancelled_wait_all_loses_nothing", cancelled_wait_all),
-    ("rule6_wait_all_does_not_stop_at_a_failure", wait_all_does_not_stop),
-    ("rule6_wait_all_is_not_starved_by_submitters", wait_all_is_not_starved),
-    ("rule7_drop_waits_for_running_requests_and_joins", drop_joins),
-    ("rule7_drop_by_a_waker_of_its_own_thread", drop_by_own_thread),
+    (
+        "rule6_wait_all_does_not_stop_at_a_failure",
+        wait_all_does_not_stop,
+    ),
+    (
+        "rule6_wait_all_is_not_starved_by_submitters",
+        wait_all_is_not_starved,
+    ),
+    (
+        "rule7_drop_waits_for_running_requests_and_joins",
+        drop_joins,
+    ),
+    (
+        "rule7_drop_by_a_waker_of_its_own_thread",
+        drop_by_own_thread,
+    ),
     ("rule8_wrong_input_never_reaches_the_engine", wrong_input),
     ("rule9_no_runtime_is_needed", no_runtime),
 ];
@@ -79,7 +106,9 @@ pub fn check(subject: Subject, rule: Rule) {
         let _ = done.send(());
     });
     match ended.recv_timeout(DEADLINE) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("the rule hung: not done after {DEADLINE:?}"),
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            panic!("the rule hung: not done after {DEADLINE:?}")
+        }
         Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {
             if let Err(payload) = runner.join() {
                 std::panic::resume_unwind(payload);
@@ -108,7 +137,10 @@ impl Subject {
 
     fn assert_good(&self, n: u64, result: Result<InferOutput, Error>) {
         let output = result.unwrap_or_else(|error| panic!("request {n} failed: {error:?}"));
-        assert!(output.tensor == (self.expected)(n), "request {n} got another request's result");
+        assert!(
+            output.tensor == (self.expected)(n),
+            "request {n} got another request's result"
+        );
     }
 
     fn opened(&self) -> impl Iterator<Item = Box<dyn InferBackend>> {
@@ -123,7 +155,10 @@ impl Subject {
             switch.lock().engines = engines.len();
             let engines = engines
                 .into_iter()
-                .map(|engine| Switched { engine, switch: Arc::clone(&switch) })
+                .map(|engine| Switched {
+                    engine,
+                    switch: Arc::clone(&switch),
+                })
                 .collect();
             let pool = SlotPool::new(info, engines).expect("the pool starts");
             (wrap(Box::new(pool)), switch)
@@ -190,15 +225,21 @@ impl Engine for Switched {
             state.started += 1;
             self.switch.changed.notify_all();
             while state.held {
-                state = self.switch.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self
+                    .switch
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
             state.faults.get(&call).copied()
         };
         let result = match fault {
             None => self.engine.infer(input),
-            Some(Fault::Error) => {
-                Err(Error::new(ErrorKind::InferenceFailed, "run an inference", "planned failure"))
-            }
+            Some(Fault::Error) => Err(Error::new(
+                ErrorKind::InferenceFailed,
+                "run an inference",
+                "planned failure",
+            )),
             Some(Fault::Panic) => panic!("planned panic"),
         };
         self.switch.lock().finished += 1;
@@ -225,7 +266,11 @@ fn inputs_are_owned(subject: &Subject) {
         assert_eq!(pending.id(), 7);
         drop(backend);
         subject.assert_good_or_abandoned(7, block_on(pending));
-        assert_eq!(Arc::strong_count(&input), 1, "the input is still held after completion");
+        assert_eq!(
+            Arc::strong_count(&input),
+            1,
+            "the input is still held after completion"
+        );
     }
 }
 
@@ -247,7 +292,10 @@ fn cancelled_submit(subject: &Subject) {
         switch.wait_until(|state| state.started == slots);
 
         let mut blocked = Box::pin(backend.submit(subject.request(99)));
-        assert!((&mut blocked).now_or_never().is_none(), "submit must wait while all slots run");
+        assert!(
+            (&mut blocked).now_or_never().is_none(),
+            "submit must wait while all slots run"
+        );
         drop(blocked);
 
         switch.release();
@@ -270,7 +318,9 @@ fn many_submits_before_the_first_wait(subject: &Subject) {
         let pending: Vec<_> = (0..count).map(|n| subject.submit(&backend, n)).collect();
         block_on(backend.wait_all());
         for (n, pending) in (0..).zip(pending) {
-            let ready = pending.now_or_never().expect("after wait_all every result is there");
+            let ready = pending
+                .now_or_never()
+                .expect("after wait_all every result is there");
             subject.assert_good(n, ready);
         }
     }
@@ -278,7 +328,10 @@ fn many_submits_before_the_first_wait(subject: &Subject) {
 
 fn error_and_panic(subject: &Subject) {
     for (backend, switch) in subject.switched() {
-        switch.lock().faults.extend([(1, Fault::Error), (3, Fault::Panic)]);
+        switch
+            .lock()
+            .faults
+            .extend([(1, Fault::Error), (3, Fault::Panic)]);
         // One at a time, so that call numbers are request numbers.
         for n in 0..8 {
             let result = block_on(subject.submit(&backend, n));
@@ -337,7 +390,11 @@ fn dropped_handle(subject: &Subject) {
             }
         }
         block_on(backend.wait_all());
-        assert_eq!(switch.lock().finished, 3 * slots, "every accepted request runs");
+        assert_eq!(
+            switch.lock().finished,
+            3 * slots,
+            "every accepted request runs"
+        );
     }
 }
 
@@ -347,7 +404,10 @@ fn cancelled_wait_all(subject: &Subject) {
         let pending = subject.submit(&backend, 5);
         switch.wait_until(|state| state.started == 1);
         let mut waiting = Box::pin(backend.wait_all());
-        assert!((&mut waiting).now_or_never().is_none(), "a request is still running");
+        assert!(
+            (&mut waiting).now_or_never().is_none(),
+            "a request is still running"
+        );
         drop(waiting);
         switch.release();
         block_on(backend.wait_all());
@@ -359,7 +419,10 @@ fn wait_all_does_not_stop(subject: &Subject) {
     for (backend, switch) in subject.switched() {
         let slots = backend.info().slots as u64;
         let count = 3 * slots + 2;
-        switch.lock().faults.extend([(0, Fault::Panic), (1, Fault::Error)]);
+        switch
+            .lock()
+            .faults
+            .extend([(0, Fault::Panic), (1, Fault::Error)]);
         let pending: Vec<_> = (0..count).map(|n| subject.submit(&backend, n)).collect();
         block_on(backend.wait_all());
         let failed = pending
@@ -390,10 +453,16 @@ fn wait_all_is_not_starved(subject: &Subject) {
             for n in 0..20 {
                 let pending = subject.submit(&backend, n);
                 block_on(backend.wait_all());
-                subject.assert_good(n, pending.now_or_never().expect("ended before wait_all did"));
+                subject.assert_good(
+                    n,
+                    pending.now_or_never().expect("ended before wait_all did"),
+                );
             }
             stop.store(true, Ordering::Relaxed);
-            let others: u64 = submitters.into_iter().map(|thread| thread.join().unwrap()).sum();
+            let others: u64 = submitters
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .sum();
             assert!(others > 0, "the other submitters got no turn");
         });
         block_on(backend.wait_all());
@@ -404,15 +473,28 @@ fn drop_joins(subject: &Subject) {
     for (backend, switch) in subject.switched() {
         let slots = backend.info().slots;
         switch.hold();
-        let pending: Vec<_> =
-            (0..slots as u64).map(|n| subject.submit(&backend, n)).collect();
+        let pending: Vec<_> = (0..slots as u64)
+            .map(|n| subject.submit(&backend, n))
+            .collect();
         switch.wait_until(|state| state.started == slots as u64);
         let dropper = thread::spawn(move || drop(backend));
-        assert_eq!(switch.lock().engines, slots, "an engine was freed while it ran");
+        assert_eq!(
+            switch.lock().engines,
+            slots,
+            "an engine was freed while it ran"
+        );
         switch.release();
         dropper.join().expect("the backend drops without a panic");
-        assert_eq!(switch.lock().engines, 0, "a thread still owns an engine after the drop");
-        assert_eq!(switch.lock().finished, slots as u64, "drop runs at most one request a slot");
+        assert_eq!(
+            switch.lock().engines,
+            0,
+            "a thread still owns an engine after the drop"
+        );
+        assert_eq!(
+            switch.lock().finished,
+            slots as u64,
+            "drop runs at most one request a slot"
+        );
         for (n, pending) in (0..).zip(pending) {
             subject.assert_good(n, pending.now_or_never().expect("completed by the drop"));
         }
@@ -426,12 +508,17 @@ fn drop_by_own_thread(subject: &Subject) {
         switch.wait_until(|state| state.started == 1);
         // The waker that a slot thread calls owns the backend, and is the last to do so.
         let (done, dropped) = mpsc::channel();
-        let waker = futures_util::task::waker(Arc::new(DropOnWake(Mutex::new(Some((backend, done))))));
+        let waker =
+            futures_util::task::waker(Arc::new(DropOnWake(Mutex::new(Some((backend, done))))));
         let mut pending = Box::pin(pending);
-        let poll = pending.as_mut().poll_unpin(&mut std::task::Context::from_waker(&waker));
+        let poll = pending
+            .as_mut()
+            .poll_unpin(&mut std::task::Context::from_waker(&waker));
         assert!(poll.is_pending());
         switch.release();
-        dropped.recv_timeout(DEADLINE).expect("the drop must not wait for its own thread");
+        dropped
+            .recv_timeout(DEADLINE)
+            .expect("the drop must not wait for its own thread");
         subject.assert_good(0, block_on(pending));
         switch.wait_until(|state| state.engines == 0);
     }
@@ -441,8 +528,7 @@ struct DropOnWake(Mutex<Option<(Box<dyn InferBackend>, mpsc::Sender<()>)>>);
 
 impl futures_util::task::ArcWake for DropOnWake {
     fn wake_by_ref(this: &Arc<Self>) {
-        if let Some((backend, done)) =
-            this.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        if let Some((backend, done)) = this.0.lock().unwrap_or_else(PoisonError::into_inner).take()
         {
             drop(backend);
             let _ = done.send(());
@@ -482,6 +568,8 @@ fn no_runtime(subject: &Subject) {
         // `block_on` here knows nothing of tokio, and this thread has no runtime.
         subject.assert_good(3, block_on(subject.submit(&backend, 3)));
         block_on(backend.wait_all());
-        thread::spawn(move || drop(backend)).join().expect("drops on any thread");
+        thread::spawn(move || drop(backend))
+            .join()
+            .expect("drops on any thread");
     }
 }

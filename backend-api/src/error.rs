@@ -140,12 +140,18 @@ impl Error {
 
     /// The values that were recorded, in the order in which they were added.
     pub fn context(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.0.context.iter().map(|(key, value)| (*key, value.as_str()))
+        self.0
+            .context
+            .iter()
+            .map(|(key, value)| (*key, value.as_str()))
     }
 
     /// The next step for the user, if one is known.
     pub fn hint(&self) -> Option<&str> {
-        self.0.hint.as_deref().or_else(|| self.0.kind.default_hint())
+        self.0
+            .hint
+            .as_deref()
+            .or_else(|| self.0.kind.default_hint())
     }
 }
 
@@ -153,9 +159,17 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;
         for (position, (key, value)) in self.0.context.iter().enumerate() {
-            write!(f, "{}{key}: {value}", if position == 0 { " (" } else { ", " })?;
+            write!(
+                f,
+                "{}{key}: {value}",
+                if position == 0 { " (" } else { ", " }
+            )?;
         }
-        if self.0.context.is_empty() { Ok(()) } else { f.write_str(")") }
+        if self.0.context.is_empty() {
+            Ok(())
+        } else {
+            f.write_str(")")
+        }
     }
 }
 
@@ -174,7 +188,10 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+        self.0
+            .source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
     }
 }
 
@@ -185,15 +202,29 @@ mod tests {
     #[test]
     fn display_is_one_line_and_the_cause_keeps_its_type() {
         let cause = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
-        let error = Error::new(ErrorKind::ModelNotFound, "read the model", "cannot read the model")
-            .with_context("model", "a.onnx")
-            .with_context("size", 3)
-            .with_source(cause);
-        assert_eq!(error.to_string(), "cannot read the model (model: a.onnx, size: 3)");
-        assert!(error.source().is_some_and(|source| source.is::<std::io::Error>()));
+        let error = Error::new(
+            ErrorKind::ModelNotFound,
+            "read the model",
+            "cannot read the model",
+        )
+        .with_context("model", "a.onnx")
+        .with_context("size", 3)
+        .with_source(cause);
+        assert_eq!(
+            error.to_string(),
+            "cannot read the model (model: a.onnx, size: 3)"
+        );
+        assert!(
+            error
+                .source()
+                .is_some_and(|source| source.is::<std::io::Error>())
+        );
         assert_eq!(error.hint(), Some("check the path of the model"));
         assert_eq!(error.operation(), "read the model");
-        assert_eq!(error.context().collect::<Vec<_>>(), [("model", "a.onnx"), ("size", "3")]);
+        assert_eq!(
+            error.context().collect::<Vec<_>>(),
+            [("model", "a.onnx"), ("size", "3")]
+        );
     }
 
     #[test]

@@ -81,7 +81,9 @@ impl LibrarySearch<'_> {
         let mut seen = String::new();
         for (origin, folders) in self.places() {
             for folder in &folders {
-                let Some(path) = library_in(folder, self.name) else { continue };
+                let Some(path) = library_in(folder, self.name) else {
+                    continue;
+                };
                 match inspect(&path, self.symbol) {
                     Ok(()) => return Ok(FoundLibrary { path, origin }),
                     Err(reason) => {
@@ -92,7 +94,9 @@ impl LibrarySearch<'_> {
             let count = folders.len();
             let _ = match folders.first() {
                 None => write!(seen, "\n  {origin}: none"),
-                Some(first) if count == 1 => write!(seen, "\n  {origin}: not in {}", first.display()),
+                Some(first) if count == 1 => {
+                    write!(seen, "\n  {origin}: not in {}", first.display())
+                }
                 Some(first) => write!(
                     seen,
                     "\n  {origin}: not in {} nor in {} more",
@@ -102,7 +106,10 @@ impl LibrarySearch<'_> {
             };
         }
         Err(self
-            .unavailable(format!("the {} runtime was not found; looked in:{seen}", self.engine))
+            .unavailable(format!(
+                "the {} runtime was not found; looked in:{seen}",
+                self.engine
+            ))
             .with_hint(self.install_hint))
     }
 
@@ -114,9 +121,15 @@ impl LibrarySearch<'_> {
         );
         // An absolute path, so that no loader searches for a bare name, and reports are clear.
         let path = std::path::absolute(path).map_err(|source| {
-            self.unavailable(format!("{origin} is empty")).with_hint(&hint).with_source(source)
+            self.unavailable(format!("{origin} is empty"))
+                .with_hint(&hint)
+                .with_source(source)
         })?;
-        let file = if path.is_dir() { library_in(&path, self.name) } else { Some(path.clone()) };
+        let file = if path.is_dir() {
+            library_in(&path, self.name)
+        } else {
+            Some(path.clone())
+        };
         let reason = match file {
             None => "holds no such library".to_owned(),
             Some(path) => match inspect(&path, self.symbol) {
@@ -139,14 +152,19 @@ impl LibrarySearch<'_> {
     fn places(&self) -> Vec<(String, Vec<PathBuf>)> {
         let mut places = Vec::new();
         let in_environments = |prefixes: &mut dyn Iterator<Item = PathBuf>| {
-            prefixes.flat_map(|prefix| self.package_folders(&prefix)).collect::<Vec<_>>()
+            prefixes
+                .flat_map(|prefix| self.package_folders(&prefix))
+                .collect::<Vec<_>>()
         };
 
         let own = in_environments(&mut program_prefixes().into_iter());
         places.push(("the program's own Python environment".to_owned(), own));
         for variable in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
             let mut prefix = absolute_variable(variable).into_iter();
-            places.push((format!("the variable {variable}"), in_environments(&mut prefix)));
+            places.push((
+                format!("the variable {variable}"),
+                in_environments(&mut prefix),
+            ));
         }
         let (variable, folders) = self.vendor_variable;
         let vendor = absolute_variable(variable).map_or_else(Vec::new, |value| {
@@ -157,7 +175,9 @@ impl LibrarySearch<'_> {
             }
         });
         places.push((format!("the variable {variable}"), vendor));
-        let mut set_up = set_up_folder().map(|folder| folder.join("python")).into_iter();
+        let mut set_up = set_up_folder()
+            .map(|folder| folder.join("python"))
+            .into_iter();
         places.push(("the set-up folder".to_owned(), in_environments(&mut set_up)));
         places.push(("the system's library folders".to_owned(), system_folders()));
         places
@@ -171,20 +191,30 @@ impl LibrarySearch<'_> {
             .flatten()
             .filter_map(|entry| {
                 // As a number: as text, 3.9 would be newer than 3.11.
-                let minor = entry.file_name().to_str()?.strip_prefix("python3.")?.parse().ok()?;
+                let minor = entry
+                    .file_name()
+                    .to_str()?
+                    .strip_prefix("python3.")?
+                    .parse()
+                    .ok()?;
                 Some((Reverse(minor), entry.path()))
             })
             .collect();
         versions.sort();
-        let mut folders: Vec<PathBuf> =
-            versions.into_iter().map(|(_, path)| path.join("site-packages")).collect();
+        let mut folders: Vec<PathBuf> = versions
+            .into_iter()
+            .map(|(_, path)| path.join("site-packages"))
+            .collect();
         if cfg!(windows) {
             folders.push(prefix.join("Lib").join("site-packages"));
         }
         // `pip install --target DIR` puts packages into DIR itself and programs into DIR/bin.
         folders.push(prefix.to_path_buf());
         folders.retain(|folder| folder.join(self.package_folder).is_dir());
-        folders.into_iter().map(|folder| folder.join(self.package_folder)).collect()
+        folders
+            .into_iter()
+            .map(|folder| folder.join(self.package_folder))
+            .collect()
     }
 }
 
@@ -194,30 +224,37 @@ pub fn set_up_folder() -> Option<PathBuf> {
     absolute_variable("CLASSIFY_HOME").or_else(|| {
         // <checkout>/target/<profile>[/deps]/<program>
         let program = env::current_exe().ok()?;
-        let target = program.ancestors().find(|folder| folder.ends_with("target"))?;
+        let target = program
+            .ancestors()
+            .find(|folder| folder.ends_with("target"))?;
         Some(target.parent()?.join("assets")).filter(|folder| folder.is_dir())
     })
 }
 
 /// A relative value would mean "relative to the current directory", from where nothing is loaded.
 fn absolute_variable(name: &str) -> Option<PathBuf> {
-    env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
+    env::var_os(name)
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
 }
 
 /// The folders above the program's `bin`: where it really is, and where it was called through
 /// (package managers put links to it into an environment).
 fn program_prefixes() -> Vec<PathBuf> {
-    let called = env::args_os().next().map(PathBuf::from).and_then(|program| {
-        if program.components().count() > 1 {
-            std::path::absolute(program).ok()
-        } else {
-            let path = env::var_os("PATH")?;
-            env::split_paths(&path)
-                .filter(|folder| folder.is_absolute())
-                .map(|folder| folder.join(&program))
-                .find(|file| file.is_file())
-        }
-    });
+    let called = env::args_os()
+        .next()
+        .map(PathBuf::from)
+        .and_then(|program| {
+            if program.components().count() > 1 {
+                std::path::absolute(program).ok()
+            } else {
+                let path = env::var_os("PATH")?;
+                env::split_paths(&path)
+                    .filter(|folder| folder.is_absolute())
+                    .map(|folder| folder.join(&program))
+                    .find(|file| file.is_file())
+            }
+        });
     let mut prefixes: Vec<PathBuf> = [env::current_exe().ok(), called]
         .into_iter()
         .flatten()
@@ -239,7 +276,11 @@ fn system_folders() -> Vec<PathBuf> {
     let usual: &[&str] = if cfg!(windows) {
         &[]
     } else if cfg!(target_os = "macos") {
-        &["/usr/local/lib", "/opt/homebrew/lib", "/opt/intel/openvino/runtime/lib"]
+        &[
+            "/usr/local/lib",
+            "/opt/homebrew/lib",
+            "/opt/intel/openvino/runtime/lib",
+        ]
     } else if cfg!(target_arch = "aarch64") {
         &[
             "/usr/local/lib",
@@ -268,7 +309,10 @@ fn file_name_patterns(name: &str) -> Vec<String> {
     if cfg!(windows) {
         vec![format!("{name}.dll")]
     } else if cfg!(target_os = "macos") {
-        vec![format!("lib{name}.dylib"), format!("lib{name}.<version>.dylib")]
+        vec![
+            format!("lib{name}.dylib"),
+            format!("lib{name}.<version>.dylib"),
+        ]
     } else {
         vec![format!("lib{name}.so"), format!("lib{name}.so.<version>")]
     }
@@ -296,14 +340,25 @@ fn version(file_name: &str, name: &str) -> Option<Vec<u64>> {
     let numbers = if cfg!(windows) {
         file_name.strip_suffix(".dll")?.strip_prefix(name)?
     } else if cfg!(target_os = "macos") {
-        file_name.strip_suffix(".dylib")?.strip_prefix("lib")?.strip_prefix(name)?
+        file_name
+            .strip_suffix(".dylib")?
+            .strip_prefix("lib")?
+            .strip_prefix(name)?
     } else {
-        file_name.strip_prefix("lib")?.strip_prefix(name)?.strip_prefix(".so")?
+        file_name
+            .strip_prefix("lib")?
+            .strip_prefix(name)?
+            .strip_prefix(".so")?
     };
-    numbers.split('.').skip(1).map(|number| number.parse().ok()).collect::<Option<Vec<_>>>().filter(
-        // What precedes the first point must be nothing: `libonnxruntime_providers_shared.so`.
-        |_| numbers.is_empty() || numbers.starts_with('.'),
-    )
+    numbers
+        .split('.')
+        .skip(1)
+        .map(|number| number.parse().ok())
+        .collect::<Option<Vec<_>>>()
+        .filter(
+            // What precedes the first point must be nothing: `libonnxruntime_providers_shared.so`.
+            |_| numbers.is_empty() || numbers.starts_with('.'),
+        )
 }
 
 /// Checks without loading that `path` is a library for this machine with all of its bytes, and
@@ -317,7 +372,9 @@ fn inspect(path: &Path, symbol: &str) -> Result<(), String> {
         io::ErrorKind::NotFound => "does not exist".to_owned(),
         _ => format!("cannot be opened: {error}"),
     })?;
-    let metadata = file.metadata().map_err(|error| format!("cannot be read: {error}"))?;
+    let metadata = file
+        .metadata()
+        .map_err(|error| format!("cannot be read: {error}"))?;
     if !metadata.is_file() {
         return Err("is not a file".to_owned());
     }
@@ -331,14 +388,22 @@ fn inspect(path: &Path, symbol: &str) -> Result<(), String> {
 fn inspect_elf(file: File, length: u64, symbol: &str) -> Result<(), String> {
     let not_elf = |error| format!("is not a shared library: {error}");
     let mut elf = ElfStream::<NativeEndian, _>::open_stream(file).map_err(not_elf)?;
-    let machine = if cfg!(target_arch = "aarch64") { EM_AARCH64 } else { EM_X86_64 };
+    let machine = if cfg!(target_arch = "aarch64") {
+        EM_AARCH64
+    } else {
+        EM_X86_64
+    };
     if elf.ehdr.class != Class::ELF64 || elf.ehdr.e_machine != machine {
         return Err(format!(
             "is a library for another machine (ELF machine {}, this is {machine})",
             elf.ehdr.e_machine
         ));
     }
-    for segment in elf.segments().iter().filter(|segment| segment.p_type == PT_LOAD) {
+    for segment in elf
+        .segments()
+        .iter()
+        .filter(|segment| segment.p_type == PT_LOAD)
+    {
         let end = segment.p_offset.checked_add(segment.p_filesz);
         if end.is_none_or(|end| end > length) {
             return Err(format!(
@@ -347,13 +412,22 @@ fn inspect_elf(file: File, length: u64, symbol: &str) -> Result<(), String> {
             ));
         }
     }
-    let table = elf.dynamic_symbol_table().map_err(|error| format!("is damaged: {error}"))?;
+    let table = elf
+        .dynamic_symbol_table()
+        .map_err(|error| format!("is damaged: {error}"))?;
     let exports = table.is_some_and(|(symbols, names)| {
-        symbols
-            .iter()
-            .any(|entry| !entry.is_undefined() && names.get(entry.st_name as usize).is_ok_and(|name| name == symbol))
+        symbols.iter().any(|entry| {
+            !entry.is_undefined()
+                && names
+                    .get(entry.st_name as usize)
+                    .is_ok_and(|name| name == symbol)
+        })
     });
-    if exports { Ok(()) } else { Err(format!("does not export `{symbol}`")) }
+    if exports {
+        Ok(())
+    } else {
+        Err(format!("does not export `{symbol}`"))
+    }
 }
 
 #[cfg(test)]
@@ -364,8 +438,14 @@ mod tests {
     #[test]
     fn file_names_give_versions() {
         assert_eq!(version("libopenvino_c.so", "openvino_c"), Some(vec![]));
-        assert_eq!(version("libopenvino_c.so.2641", "openvino_c"), Some(vec![2641]));
-        assert_eq!(version("libonnxruntime.so.1.31.1", "onnxruntime"), Some(vec![1, 31, 1]));
+        assert_eq!(
+            version("libopenvino_c.so.2641", "openvino_c"),
+            Some(vec![2641])
+        );
+        assert_eq!(
+            version("libonnxruntime.so.1.31.1", "onnxruntime"),
+            Some(vec![1, 31, 1])
+        );
         for other in [
             "libonnxruntime_providers_shared.so",
             "libopenvino.so.2641",
@@ -384,9 +464,15 @@ mod tests {
         for file in ["libx.so.1.9.0", "libx.so.1.10.0", "libx_other.so.2"] {
             File::create(folder.path().join(file)).unwrap();
         }
-        assert_eq!(library_in(folder.path(), "x"), Some(folder.path().join("libx.so.1.10.0")));
+        assert_eq!(
+            library_in(folder.path(), "x"),
+            Some(folder.path().join("libx.so.1.10.0"))
+        );
         File::create(folder.path().join("libx.so")).unwrap();
-        assert_eq!(library_in(folder.path(), "x"), Some(folder.path().join("libx.so")));
+        assert_eq!(
+            library_in(folder.path(), "x"),
+            Some(folder.path().join("libx.so"))
+        );
         assert_eq!(library_in(folder.path(), "y"), None);
     }
 
@@ -411,7 +497,10 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::EngineUnavailable);
         assert!(error.to_string().contains("does not exist"), "{error}");
         let error = search(folder.path()).find().unwrap_err();
-        assert!(error.to_string().contains("holds no such library"), "{error}");
+        assert!(
+            error.to_string().contains("holds no such library"),
+            "{error}"
+        );
         assert!(error.hint().unwrap().contains("test_engine"), "{error:?}");
     }
 
@@ -427,14 +516,31 @@ mod tests {
             .unwrap();
         let whole = std::fs::read(libc).unwrap();
         assert_eq!(inspect(Path::new(libc), "strlen"), Ok(()));
-        assert!(inspect(Path::new(libc), "no_such_function").unwrap_err().contains("not export"));
+        assert!(
+            inspect(Path::new(libc), "no_such_function")
+                .unwrap_err()
+                .contains("not export")
+        );
 
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("libtest_engine.so");
-        for length in [0, 3, 63, 64, 200, 4096, whole.len() / 2, whole.len() - whole.len() / 8] {
+        for length in [
+            0,
+            3,
+            63,
+            64,
+            200,
+            4096,
+            whole.len() / 2,
+            whole.len() - whole.len() / 8,
+        ] {
             std::fs::write(&copy, &whole[..length]).unwrap();
             let error = search(&copy).find().unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::EngineUnavailable, "{length} bytes: {error}");
+            assert_eq!(
+                error.kind(),
+                ErrorKind::EngineUnavailable,
+                "{length} bytes: {error}"
+            );
         }
         let mut foreign = whole;
         foreign[18] = 40; // e_machine: 32-bit ARM
@@ -446,7 +552,12 @@ mod tests {
     #[test]
     fn an_environment_is_searched_newest_python_first() {
         let folder = tempfile::tempdir().unwrap();
-        let libs = |python: &str| folder.path().join(python).join("site-packages/test_engine/libs");
+        let libs = |python: &str| {
+            folder
+                .path()
+                .join(python)
+                .join("site-packages/test_engine/libs")
+        };
         for python in ["lib/python3.9", "lib/python3.11"] {
             std::fs::create_dir_all(libs(python)).unwrap();
         }

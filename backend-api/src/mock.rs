@@ -51,18 +51,18 @@ impl MockBackend {
         MockBuilder {
             slots: 1,
             latency: Duration::ZERO,
-            info: BackendInfo::new(
-                "mock",
-                fixed("input", &[1, 4]),
-                fixed("output", &[1, 3]),
-            ),
+            info: BackendInfo::new("mock", fixed("input", &[1, 4]), fixed("output", &[1, 3])),
             respond: Arc::new(|_, _| Tensor::new([1, 3], vec![0.0_f32; 3])),
         }
     }
 }
 
 fn fixed(name: &str, shape: &[usize]) -> TensorSpec {
-    TensorSpec::new(name, ElementType::F32, shape.iter().copied().map(Dim::Fixed).collect())
+    TensorSpec::new(
+        name,
+        ElementType::F32,
+        shape.iter().copied().map(Dim::Fixed).collect(),
+    )
 }
 
 #[async_trait]
@@ -124,7 +124,11 @@ impl MockBuilder {
         let respond = Arc::clone(&self.respond);
         self.respond(move |number, input| {
             if number == call {
-                Err(Error::new(kind, "run an inference", format!("planned failure of call {call}")))
+                Err(Error::new(
+                    kind,
+                    "run an inference",
+                    format!("planned failure of call {call}"),
+                ))
             } else {
                 respond(number, input)
             }
@@ -147,13 +151,19 @@ impl MockBuilder {
     /// As [`SlotPool::new`].
     pub fn build(self) -> Result<MockBackend, Error> {
         let (info, engines) = self.into_parts();
-        Ok(MockBackend { pool: SlotPool::new(info, engines)? })
+        Ok(MockBackend {
+            pool: SlotPool::new(info, engines)?,
+        })
     }
 
     /// The description and the engines that [`build`](Self::build) would start.
     fn into_parts(self) -> (BackendInfo, Vec<MockEngine>) {
         let calls = Arc::new(AtomicU64::new(0));
-        let engine = MockEngine { calls, latency: self.latency, respond: self.respond };
+        let engine = MockEngine {
+            calls,
+            latency: self.latency,
+            respond: self.respond,
+        };
         (self.info, vec![engine; self.slots])
     }
 }

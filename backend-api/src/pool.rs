@@ -69,7 +69,11 @@ impl SlotPool {
                     Error::new(
                         ErrorKind::ResourceExhausted,
                         "start the slots",
-                        format!("the system refused thread {} of {}", slot + 1, pool.info.slots),
+                        format!(
+                            "the system refused thread {} of {}",
+                            slot + 1,
+                            pool.info.slots
+                        ),
                     )
                     .with_hint("ask for fewer infer requests")
                     .with_source(source)
@@ -173,7 +177,12 @@ impl Shared {
         let number = state.accepted;
         state.accepted += 1;
         state.in_flight.push(number);
-        state.queue.push_back(Job { number, input, result, permit });
+        state.queue.push_back(Job {
+            number,
+            input,
+            result,
+            permit,
+        });
         drop(state);
         self.work.notify_one();
     }
@@ -197,7 +206,10 @@ impl Shared {
             if state.closed {
                 return None;
             }
-            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .work
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -217,14 +229,24 @@ impl Shared {
     /// Lets go of the input, delivers the result, then lets `wait_all` see it, then frees the slot:
     /// whoever sees a later step can rely on the earlier ones.
     fn complete(&self, job: Job, result: Result<InferOutput, Error>) {
-        let Job { number, input, result: receiver, permit } = job;
+        let Job {
+            number,
+            input,
+            result: receiver,
+            permit,
+        } = job;
         drop(input);
         // Sending runs the waker of whoever awaits the result. A panic there is not ours.
         let _ = catch_unwind(AssertUnwindSafe(|| receiver.send(result)));
         let ended_below = {
             let mut state = self.lock();
             state.in_flight.retain(|&other| other != number);
-            state.in_flight.iter().copied().min().unwrap_or(state.accepted)
+            state
+                .in_flight
+                .iter()
+                .copied()
+                .min()
+                .unwrap_or(state.accepted)
         };
         let _ = catch_unwind(AssertUnwindSafe(|| {
             // Two threads may get here in either order; the mark never goes back.
@@ -244,5 +266,9 @@ fn panicked(payload: &(dyn Any + Send)) -> Error {
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
-    Error::new(ErrorKind::Panicked, "run an inference", format!("the engine panicked: {message}"))
+    Error::new(
+        ErrorKind::Panicked,
+        "run an inference",
+        format!("the engine panicked: {message}"),
+    )
 }

@@ -27,7 +27,10 @@ pub struct InferRequest {
 impl InferRequest {
     /// A request for `input`, known to the caller as `id`.
     pub fn new(id: u64, input: impl Into<Arc<Tensor>>) -> Self {
-        Self { id, input: input.into() }
+        Self {
+            id,
+            input: input.into(),
+        }
     }
 }
 
@@ -44,7 +47,10 @@ pub struct InferOutput {
 impl InferOutput {
     /// A result; the pool sets [`elapsed`](Self::elapsed).
     pub fn new(tensor: Tensor) -> Self {
-        Self { tensor, elapsed: Duration::ZERO }
+        Self {
+            tensor,
+            elapsed: Duration::ZERO,
+        }
     }
 }
 

@@ -154,7 +154,10 @@ impl Tensor {
     pub fn new<T: Element>(shape: impl Into<Vec<usize>>, values: Vec<T>) -> Result<Self, Error> {
         let shape = shape.into();
         check_length(&shape, T::TYPE, values.len())?;
-        Ok(Self { shape, data: T::wrap(values) })
+        Ok(Self {
+            shape,
+            data: T::wrap(values),
+        })
     }
 
     /// A tensor of `shape` from native-endian bytes, as engines hand them out.
@@ -300,7 +303,11 @@ pub struct TensorSpec {
 impl TensorSpec {
     /// A spec with the given name, element type and dimensions.
     pub fn new(name: impl Into<String>, element_type: ElementType, dims: Vec<Dim>) -> Self {
-        Self { name: name.into(), element_type, dims }
+        Self {
+            name: name.into(),
+            element_type,
+            dims,
+        }
     }
 
     /// Makes a dynamic outermost dimension 1: one picture a request is what every engine runs
@@ -317,7 +324,13 @@ impl TensorSpec {
     pub fn fixed_shape(&self) -> Option<Vec<usize>> {
         self.dims
             .iter()
-            .map(|dim| if let Dim::Fixed(size) = dim { Some(*size) } else { None })
+            .map(|dim| {
+                if let Dim::Fixed(size) = dim {
+                    Some(*size)
+                } else {
+                    None
+                }
+            })
             .collect()
     }
 
@@ -330,10 +343,14 @@ impl TensorSpec {
     pub fn check(&self, tensor: &Tensor) -> Result<(), Error> {
         let fits = tensor.element_type() == self.element_type
             && tensor.shape().len() == self.dims.len()
-            && self.dims.iter().zip(tensor.shape()).all(|(dim, &size)| match dim {
-                Dim::Fixed(expected) => *expected == size,
-                Dim::Dynamic => true,
-            });
+            && self
+                .dims
+                .iter()
+                .zip(tensor.shape())
+                .all(|(dim, &size)| match dim {
+                    Dim::Fixed(expected) => *expected == size,
+                    Dim::Dynamic => true,
+                });
         if fits {
             return Ok(());
         }
@@ -368,8 +385,15 @@ mod tests {
     #[test]
     fn shapes_are_checked_without_overflow() {
         assert!(Tensor::new([2, 3], vec![0_u8; 6]).is_ok());
-        assert!(Tensor::new(Vec::new(), vec![1_i64]).is_ok(), "a scalar has one element");
-        for shape in [vec![2, 4], vec![usize::MAX, 2], vec![usize::MAX, usize::MAX]] {
+        assert!(
+            Tensor::new(Vec::new(), vec![1_i64]).is_ok(),
+            "a scalar has one element"
+        );
+        for shape in [
+            vec![2, 4],
+            vec![usize::MAX, 2],
+            vec![usize::MAX, usize::MAX],
+        ] {
             let error = Tensor::new(shape, vec![0_u8; 6]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InputMismatch);
         }
@@ -414,7 +438,10 @@ mod tests {
             ElementType::F32,
             vec![Dim::Dynamic, Dim::Fixed(3), Dim::Dynamic],
         );
-        assert!(spec.check(&Tensor::new([7, 3, 1], vec![0.0_f32; 21]).unwrap()).is_ok());
+        assert!(
+            spec.check(&Tensor::new([7, 3, 1], vec![0.0_f32; 21]).unwrap())
+                .is_ok()
+        );
         for wrong in [
             Tensor::new([7, 3, 1], vec![0_u8; 21]).unwrap(),
             Tensor::new([1, 2, 1], vec![0.0_f32; 2]).unwrap(),

@@ -24,7 +24,11 @@ impl Engine for Doubler {
 }
 
 fn mock() -> MockBackend {
-    MockBackend::builder().slots(3).respond(|_, input| Ok(double(input))).build().unwrap()
+    MockBackend::builder()
+        .slots(3)
+        .respond(|_, input| Ok(double(input)))
+        .build()
+        .unwrap()
 }
 
 fn subject() -> Subject {
@@ -32,7 +36,12 @@ fn subject() -> Subject {
         open: Box::new(|| Box::new(mock())),
         parts: Box::new(|| {
             let info: BackendInfo = mock().info().clone();
-            (info, (0..3).map(|_| Box::new(Doubler) as Box<dyn Engine>).collect())
+            (
+                info,
+                (0..3)
+                    .map(|_| Box::new(Doubler) as Box<dyn Engine>)
+                    .collect(),
+            )
         }),
         input: Box::new(input),
         expected: Box::new(expected),
@@ -40,7 +49,11 @@ fn subject() -> Subject {
 }
 
 fn rule(name: &str) -> Rule {
-    RULES.iter().find(|(known, _)| *known == name).expect("a known rule").1
+    RULES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .expect("a known rule")
+        .1
 }
 
 macro_rules! rules {
@@ -85,9 +98,13 @@ fn assert_breaks_rule_3(planted: Subject) {
 fn the_suite_notices_a_wrong_result() {
     let planted = Subject {
         open: Box::new(|| {
-            let backend = MockBackend::builder()
-                .slots(2)
-                .respond(|call, input| Ok(if call == 5 { expected(0) } else { double(input) }));
+            let backend = MockBackend::builder().slots(2).respond(|call, input| {
+                Ok(if call == 5 {
+                    expected(0)
+                } else {
+                    double(input)
+                })
+            });
             Box::new(backend.build().unwrap())
         }),
         ..subject()
@@ -125,7 +142,9 @@ fn the_suite_notices_a_wait_all_that_does_not_wait() {
 
     let planted = Subject {
         open: Box::new(|| {
-            Box::new(Hasty(SlotPool::new(mock().info().clone(), vec![Slow, Slow]).unwrap()))
+            Box::new(Hasty(
+                SlotPool::new(mock().info().clone(), vec![Slow, Slow]).unwrap(),
+            ))
         }),
         ..subject()
     };
@@ -135,7 +154,10 @@ fn the_suite_notices_a_wait_all_that_does_not_wait() {
 #[tokio::test]
 async fn works_on_tokio_too() {
     let backend = mock();
-    let pending = backend.submit(backend_api::InferRequest::new(4, input(4))).await.unwrap();
+    let pending = backend
+        .submit(backend_api::InferRequest::new(4, input(4)))
+        .await
+        .unwrap();
     backend.wait_all().await;
     assert!(pending.await.unwrap().tensor == expected(4));
 }

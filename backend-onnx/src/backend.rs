@@ -43,7 +43,9 @@ impl OnnxBackend {
     /// - [`ErrorKind::InvalidConfig`]: a value of `config` cannot be used.
     pub fn open(config: &OnnxConfig) -> Result<Self, Error> {
         let (info, engines) = Self::parts(config)?;
-        Ok(Self { pool: SlotPool::new(info, engines)? })
+        Ok(Self {
+            pool: SlotPool::new(info, engines)?,
+        })
     }
 
     /// What [`open`](Self::open) gives to its pool. Public for the conformance tests only.
@@ -140,7 +142,13 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
     info.requested_precision = config.precision;
     // The CPU provider has no reduced-precision mode for float models.
     "f32".clone_into(&mut info.precision);
-    Ok((info, sessions.into_iter().map(|session| OnnxEngine { session }).collect()))
+    Ok((
+        info,
+        sessions
+            .into_iter()
+            .map(|session| OnnxEngine { session })
+            .collect(),
+    ))
 }
 
 fn check_model_file(model: &Path) -> Result<(), Error> {
@@ -150,9 +158,14 @@ fn check_model_file(model: &Path) -> Result<(), Error> {
     };
     match std::fs::metadata(model) {
         Err(source) => Err(missing("the model cannot be read").with_source(source)),
-        Ok(metadata) if metadata.is_dir() => Err(missing("the model is a folder, not a file")
-            .with_hint("name the .onnx file in it")),
-        Ok(_) if model.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("xml")) => {
+        Ok(metadata) if metadata.is_dir() => {
+            Err(missing("the model is a folder, not a file").with_hint("name the .onnx file in it"))
+        }
+        Ok(_)
+            if model
+                .extension()
+                .is_some_and(|ending| ending.eq_ignore_ascii_case("xml")) =>
+        {
             Err(not_onnx(model))
         }
         Ok(_) => Ok(()),
@@ -161,8 +174,9 @@ fn check_model_file(model: &Path) -> Result<(), Error> {
 
 /// How many sessions, and how many threads for each.
 fn divide_cores(config: &OnnxConfig) -> (usize, usize) {
-    let threads =
-        config.threads.unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get));
+    let threads = config
+        .threads
+        .unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get));
     let requests = config.requests.unwrap_or(match config.hint {
         PerformanceHint::Throughput => threads.min(MOST_DEFAULT_SESSIONS),
         PerformanceHint::Latency => 1,
@@ -187,14 +201,22 @@ fn session(
 /// `ort` does not hand out the version. The build information has the commit, and the library's
 /// file name has the version in every official package.
 fn version(library: &Path) -> String {
-    let name = library.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = library
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let numbers: String = name
         .chars()
         .skip_while(|character| !character.is_ascii_digit())
         .take_while(|character| character.is_ascii_digit() || *character == '.')
         .collect();
     let numbers = numbers.trim_end_matches('.');
-    if numbers.is_empty() { ort::info().to_owned() } else { numbers.to_owned() }
+    if numbers.is_empty() {
+        ort::info().to_owned()
+    } else {
+        numbers.to_owned()
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use backend_api::{
 };
 use half::{bf16, f16};
 use ort::session::Session;
-use ort::value::{DynValue, Outlet, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType};
+use ort::value::{
+    DynValue, Outlet, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType,
+};
 
 use crate::error::engine_error;
 
@@ -30,7 +32,12 @@ impl Engine for OnnxEngine {
 }
 
 fn failed(source: ort::Error) -> Error {
-    engine_error(ErrorKind::InferenceFailed, "run an inference", "ONNX Runtime failed", source)
+    engine_error(
+        ErrorKind::InferenceFailed,
+        "run an inference",
+        "ONNX Runtime failed",
+        source,
+    )
 }
 
 fn unsupported(which: &str, element_type: impl std::fmt::Display) -> Error {
@@ -47,7 +54,9 @@ impl OnnxEngine {
     where
         T: Element + PrimitiveTensorElementType + std::fmt::Debug,
     {
-        let values = input.as_slice::<T>().ok_or_else(|| unsupported("input", T::TYPE))?;
+        let values = input
+            .as_slice::<T>()
+            .ok_or_else(|| unsupported("input", T::TYPE))?;
         let view = TensorRef::from_array_view((input.shape(), values)).map_err(failed)?;
         let outputs = self.session.run(ort::inputs![view]).map_err(failed)?;
         let output = &outputs[0];
@@ -80,8 +89,10 @@ pub(crate) fn spec(outlet: &Outlet, which: &str) -> Result<TensorSpec, Error> {
         return Err(unsupported(which, "not a tensor"));
     };
     let element_type = element_type(*ty).ok_or_else(|| unsupported(which, *ty))?;
-    let dims =
-        shape.iter().map(|&dim| usize::try_from(dim).map_or(Dim::Dynamic, Dim::Fixed)).collect();
+    let dims = shape
+        .iter()
+        .map(|&dim| usize::try_from(dim).map_or(Dim::Dynamic, Dim::Fixed))
+        .collect();
     Ok(TensorSpec::new(outlet.name(), element_type, dims))
 }
 

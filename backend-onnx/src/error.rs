@@ -25,8 +25,13 @@ pub(crate) fn load_failed(model: &Path, source: ort::Error) -> Error {
         }
         _ => ErrorKind::ModelInvalid,
     };
-    engine_error(kind, "load the model", "ONNX Runtime cannot load the model", source)
-        .with_context("model", model.display())
+    engine_error(
+        kind,
+        "load the model",
+        "ONNX Runtime cannot load the model",
+        source,
+    )
+    .with_context("model", model.display())
 }
 
 /// The error for a model in a format that only OpenVINO reads.
@@ -39,7 +44,10 @@ pub(crate) fn not_onnx(model: &Path) -> Error {
     .with_context("model", model.display());
     let sibling = model.with_extension("onnx");
     if sibling.is_file() {
-        error.with_hint(format!("there is an ONNX file beside it: `-m {}`", sibling.display()))
+        error.with_hint(format!(
+            "there is an ONNX file beside it: `-m {}`",
+            sibling.display()
+        ))
     } else {
         error.with_hint("give the ONNX file that the IR was made from, or use `--backend openvino`")
     }

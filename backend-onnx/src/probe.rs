@@ -43,9 +43,11 @@ pub(crate) fn load(explicit: Option<&Path>) -> Result<(FoundLibrary, Environment
         if *other == found.path {
             return Ok((found, environment.clone()));
         }
-        return Err(unusable(&found.path, "another ONNX Runtime is loaded already")
-            .with_context("loaded", other.display())
-            .with_hint("use one ONNX Runtime in a process"));
+        return Err(
+            unusable(&found.path, "another ONNX Runtime is loaded already")
+                .with_context("loaded", other.display())
+                .with_hint("use one ONNX Runtime in a process"),
+        );
     }
     let unloadable = |error: Error| {
         error.with_hint("ONNX Runtime 1.22 or newer is needed; `cargo setup` brings one")
@@ -56,12 +58,19 @@ pub(crate) fn load(explicit: Option<&Path>) -> Result<(FoundLibrary, Environment
                 unusable(&found.path, "the ONNX Runtime cannot be loaded").with_source(source),
             )
         })?;
-        builder.with_name("classify").with_telemetry(false).build().map_err(|source| {
-            unusable(&found.path, "ONNX Runtime did not start").with_source(source)
-        })
+        builder
+            .with_name("classify")
+            .with_telemetry(false)
+            .build()
+            .map_err(|source| {
+                unusable(&found.path, "ONNX Runtime did not start").with_source(source)
+            })
     })
     .unwrap_or_else(|_| {
-        Err(unloadable(unusable(&found.path, "the binding to ONNX Runtime panicked")))
+        Err(unloadable(unusable(
+            &found.path,
+            "the binding to ONNX Runtime panicked",
+        )))
     })?;
     *loaded = Some((found.path.clone(), environment.clone()));
     Ok((found, environment))

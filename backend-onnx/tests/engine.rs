@@ -35,7 +35,9 @@ fn subject() -> Subject {
         open: Box::new(move || Box::new(OnnxBackend::open(&config()).unwrap())),
         parts: Box::new(move || {
             let (info, engines) = OnnxBackend::parts(&config()).unwrap();
-            let engines = engines.into_iter().map(|engine| Box::new(engine) as Box<dyn Engine>);
+            let engines = engines
+                .into_iter()
+                .map(|engine| Box::new(engine) as Box<dyn Engine>);
             (info, engines.collect())
         }),
         input: Box::new(doubling_input),
@@ -56,7 +58,11 @@ fn error(result: Result<OnnxBackend, Error>, kind: ErrorKind) -> Result<Error, F
 
 fn infer(backend: &OnnxBackend, input: Tensor) -> Result<Tensor, Error> {
     futures_executor::block_on(async {
-        Ok(backend.submit(InferRequest::new(0, input)).await?.await?.tensor)
+        Ok(backend
+            .submit(InferRequest::new(0, input))
+            .await?
+            .await?
+            .tensor)
     })
 }
 
@@ -79,7 +85,10 @@ fn damaged_files() -> Result<(), Failed> {
 }
 
 fn models_that_do_not_fit() -> Result<(), Failed> {
-    for (file, counts) in [("two-inputs.onnx", "2 inputs"), ("two-outputs.onnx", "2 outputs")] {
+    for (file, counts) in [
+        ("two-inputs.onnx", "2 inputs"),
+        ("two-outputs.onnx", "2 outputs"),
+    ] {
         let refused = error(open(small_model(file)), ErrorKind::ModelUnsupported)?;
         ensure(refused.to_string().contains(counts), &refused)?;
     }
@@ -88,17 +97,30 @@ fn models_that_do_not_fit() -> Result<(), Failed> {
 
 fn ir() -> Result<(), Failed> {
     let beside = error(open(small_model("plain.xml")), ErrorKind::ModelUnsupported)?;
-    ensure(beside.hint().is_some_and(|hint| hint.contains("plain.onnx")), &beside)?;
+    ensure(
+        beside
+            .hint()
+            .is_some_and(|hint| hint.contains("plain.onnx")),
+        &beside,
+    )?;
     let folder = tempfile::tempdir()?;
     let alone = folder.path().join("alone.xml");
     std::fs::copy(small_model("plain.xml"), &alone)?;
     let alone = error(open(alone), ErrorKind::ModelUnsupported)?;
-    ensure(alone.hint().is_some_and(|hint| hint.contains("--backend openvino")), &alone)
+    ensure(
+        alone
+            .hint()
+            .is_some_and(|hint| hint.contains("--backend openvino")),
+        &alone,
+    )
 }
 
 fn awkward_models() -> Result<(), Failed> {
     let dynamic = open(small_model("dynamic-batch.onnx"))?;
-    ensure(dynamic.info().input.dims[0] == Dim::Fixed(1), dynamic.info())?;
+    ensure(
+        dynamic.info().input.dims[0] == Dim::Fixed(1),
+        dynamic.info(),
+    )?;
     for file in [
         "dynamic-batch.onnx",
         "initializer-as-input.onnx",
@@ -108,14 +130,23 @@ fn awkward_models() -> Result<(), Failed> {
     ] {
         let backend = open(small_model(file))?;
         let output = infer(&backend, Tensor::new([1, 3, 8, 8], vec![128.0_f32; 192])?)?;
-        ensure(output.len() == if file == "three-classes.onnx" { 3 } else { 12 }, (file, &output))?;
+        ensure(
+            output.len() == if file == "three-classes.onnx" { 3 } else { 12 },
+            (file, &output),
+        )?;
     }
     let bytes = open(small_model("nhwc-bytes.onnx"))?;
     infer(&bytes, Tensor::new([1, 8, 8, 3], vec![128_u8; 192])?)?;
     let any_size = open(small_model("dynamic-size.onnx"))?;
-    ensure(any_size.info().input.fixed_shape().is_none(), any_size.info())?;
+    ensure(
+        any_size.info().input.fixed_shape().is_none(),
+        any_size.info(),
+    )?;
     for size in [4, 9] {
-        infer(&any_size, Tensor::new([1, 3, size, size], vec![1.0_f32; 3 * size * size])?)?;
+        infer(
+            &any_size,
+            Tensor::new([1, 3, size, size], vec![1.0_f32; 3 * size * size])?,
+        )?;
     }
     Ok(())
 }
@@ -126,12 +157,24 @@ fn unavailable() -> Result<(), Failed> {
         change(&mut config);
         OnnxBackend::open(&config)
     };
-    let gpu = error(with(|config| config.device = "GPU".into()), ErrorKind::DeviceUnavailable)?;
+    let gpu = error(
+        with(|config| config.device = "GPU".into()),
+        ErrorKind::DeviceUnavailable,
+    )?;
     ensure(gpu.to_string().contains("available: CPU"), &gpu)?;
-    error(with(|config| config.precision = Precision::Bf16), ErrorKind::InvalidConfig)?;
-    error(with(|config| config.requests = Some(0)), ErrorKind::InvalidConfig)?;
+    error(
+        with(|config| config.precision = Precision::Bf16),
+        ErrorKind::InvalidConfig,
+    )?;
+    error(
+        with(|config| config.requests = Some(0)),
+        ErrorKind::InvalidConfig,
+    )?;
     let info = with(|config| config.requests = Some(2))?.info().clone();
-    ensure(info.slots == 2 && info.precision == "f32" && info.devices == ["CPU"], &info)?;
+    ensure(
+        info.slots == 2 && info.precision == "f32" && info.devices == ["CPU"],
+        &info,
+    )?;
     ensure(info.engine_version.starts_with("1."), &info)
 }
 

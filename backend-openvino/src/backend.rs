@@ -40,7 +40,9 @@ impl OpenvinoBackend {
     /// - [`ErrorKind::InvalidConfig`]: a value of `config` cannot be used.
     pub fn open(config: &OpenvinoConfig) -> Result<Self, Error> {
         let (info, engines) = Self::parts(config)?;
-        Ok(Self { pool: SlotPool::new(info, engines)? })
+        Ok(Self {
+            pool: SlotPool::new(info, engines)?,
+        })
     }
 
     /// What [`open`](Self::open) gives to its pool. Public for the conformance tests only.
@@ -77,11 +79,17 @@ impl InferBackend for OpenvinoBackend {
 
 fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), Error> {
     if config.device.trim().is_empty() || config.device.contains('\0') {
-        return Err(invalid("device", &config.device, "a device name such as CPU or GPU.1"));
+        return Err(invalid(
+            "device",
+            &config.device,
+            "a device name such as CPU or GPU.1",
+        ));
     }
-    for (name, value) in
-        [("streams", config.streams), ("threads", config.threads), ("requests", config.requests)]
-    {
+    for (name, value) in [
+        ("streams", config.streams),
+        ("threads", config.threads),
+        ("requests", config.requests),
+    ] {
         if value == Some(0) {
             return Err(invalid(name, "0", "at least 1"));
         }
@@ -103,7 +111,12 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
         .map_err(|source| compile_failed(&config.device, &available, source))?;
 
     let port_failed = |source| {
-        engine_error(ErrorKind::ModelInvalid, "compile the model", "cannot read its ports", source)
+        engine_error(
+            ErrorKind::ModelInvalid,
+            "compile the model",
+            "cannot read its ports",
+            source,
+        )
     };
     let input = spec(&compiled.get_input().map_err(port_failed)?, "input")?;
     let output = spec(&compiled.get_output().map_err(port_failed)?, "output")?;
@@ -117,8 +130,10 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     info.requested_device.clone_from(&config.device);
     info.devices = devices(&compiled);
     info.requested_precision = config.precision;
-    info.precision = property(&compiled, "INFERENCE_PRECISION_HINT")
-        .map_or_else(|| leaf_precision(&core, &config.device, &available), short_precision);
+    info.precision = property(&compiled, "INFERENCE_PRECISION_HINT").map_or_else(
+        || leaf_precision(&core, &config.device, &available),
+        short_precision,
+    );
 
     let requests = config.requests.unwrap_or_else(|| {
         property(&compiled, "OPTIMAL_NUMBER_OF_INFER_REQUESTS")
@@ -140,7 +155,11 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     let model = Arc::new(Mutex::new((compiled, core)));
     let engines = native
         .into_iter()
-        .map(|request| OpenvinoEngine { request, output_type, _model: Arc::clone(&model) })
+        .map(|request| OpenvinoEngine {
+            request,
+            output_type,
+            _model: Arc::clone(&model),
+        })
         .collect();
     Ok((info, engines))
 }
@@ -167,7 +186,10 @@ fn check_model_files(model: &Path) -> Result<(), Error> {
         }
         Ok(_) => {}
     }
-    if model.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("xml")) {
+    if model
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("xml"))
+    {
         let weights = model.with_extension("bin");
         if let Err(source) = std::fs::metadata(&weights) {
             return Err(missing(&weights, "the weights of the model cannot be read")
@@ -179,9 +201,15 @@ fn check_model_files(model: &Path) -> Result<(), Error> {
 }
 
 fn path_text(path: &Path) -> Result<&str, Error> {
-    path.to_str().filter(|path| !path.contains('\0')).ok_or_else(|| {
-        invalid("path", path.display(), "valid UTF-8, which is all that OpenVINO's binding takes")
-    })
+    path.to_str()
+        .filter(|path| !path.contains('\0'))
+        .ok_or_else(|| {
+            invalid(
+                "path",
+                path.display(),
+                "valid UTF-8, which is all that OpenVINO's binding takes",
+            )
+        })
 }
 
 fn core(plugins: Option<&Path>) -> Result<Core, Error> {
@@ -216,15 +244,17 @@ fn available_devices(core: &Core) -> Vec<String> {
 
 fn read_model(core: &mut Core, path: &Path) -> Result<Model, Error> {
     // With no weights path OpenVINO takes the .bin beside an .xml.
-    let model = core.read_model_from_file(path_text(path)?, "").map_err(|source| {
-        engine_error(
-            ErrorKind::ModelInvalid,
-            "read the model",
-            "OpenVINO cannot read the model",
-            source,
-        )
-        .with_context("model", path.display())
-    })?;
+    let model = core
+        .read_model_from_file(path_text(path)?, "")
+        .map_err(|source| {
+            engine_error(
+                ErrorKind::ModelInvalid,
+                "read the model",
+                "OpenVINO cannot read the model",
+                source,
+            )
+            .with_context("model", path.display())
+        })?;
     let counts = (model.get_inputs_len(), model.get_outputs_len());
     if let (Ok(inputs), Ok(outputs)) = counts
         && (inputs, outputs) != (1, 1)
@@ -275,6 +305,12 @@ fn leaf_devices(device: &str, available: &[String]) -> Vec<String> {
         .collect()
 }
 
+/// Whether `device` is one of the available ones. `GPU` and `GPU.0` are the same device.
+fn is_listed(device: &str, available: &[String]) -> bool {
+    let first = |name: &str| name.strip_suffix(".0").unwrap_or(name).to_owned();
+    available.iter().any(|name| first(name) == first(device))
+}
+
 /// Sets the properties on each device that may execute, before the model is compiled.
 fn configure(core: &mut Core, config: &OpenvinoConfig, available: &[String]) -> Result<(), Error> {
     let hint = match config.hint {
@@ -309,14 +345,21 @@ fn configure(core: &mut Core, config: &OpenvinoConfig, available: &[String]) -> 
     }
     for device in leaf_devices(&config.device, available) {
         let name = DeviceType::Other(Cow::Borrowed(device.as_str()));
+        let unavailable = |source| {
+            device_unavailable(&device, available)
+                .with_context("requested", &config.device)
+                .with_source(source)
+        };
         // Loads the device's plugin, so it is here that a missing device shows.
         if let Err(source) = core.get_property(&name, &PropertyKey::SupportedProperties) {
-            return Err(device_unavailable(&device, available)
-                .with_context("requested", &config.device)
-                .with_source(source));
+            return Err(unavailable(source));
         }
         for (key, value) in &wanted {
             core.set_property(&name, key, value).map_err(|source| {
+                // Some plugins load without their driver and fail at the first use.
+                if !is_listed(&device, available) {
+                    return unavailable(source);
+                }
                 let error = engine_error(
                     ErrorKind::InvalidConfig,
                     "configure OpenVINO",
@@ -335,7 +378,9 @@ fn configure(core: &mut Core, config: &OpenvinoConfig, available: &[String]) -> 
 }
 
 fn property(compiled: &CompiledModel, key: &'static str) -> Option<String> {
-    let value = compiled.get_property(&PropertyKey::Other(Cow::Borrowed(key))).ok()?;
+    let value = compiled
+        .get_property(&PropertyKey::Other(Cow::Borrowed(key)))
+        .ok()?;
     Some(value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
@@ -363,7 +408,11 @@ fn leaf_precision(core: &Core, device: &str, available: &[String]) -> String {
         .collect();
     precisions.sort();
     precisions.dedup();
-    if precisions.is_empty() { "unknown".to_owned() } else { precisions.join("+") }
+    if precisions.is_empty() {
+        "unknown".to_owned()
+    } else {
+        precisions.join("+")
+    }
 }
 
 /// OpenVINO's C layer writes element types as `f32` or as `<Type: 'float32'>`, by version.
@@ -379,6 +428,20 @@ fn short_precision(value: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_device_has_two_names() {
+        let available = ["CPU".to_owned(), "GPU.0".to_owned(), "GPU.1".to_owned()];
+        for (device, listed) in [
+            ("CPU", true),
+            ("GPU", true),
+            ("GPU.1", true),
+            ("GPU.2", false),
+            ("NPU", false),
+        ] {
+            assert_eq!(is_listed(device, &available), listed, "{device}");
+        }
+    }
 
     #[test]
     fn device_strings_lead_to_the_devices_that_execute() {

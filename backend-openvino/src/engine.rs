@@ -18,21 +18,27 @@ pub(crate) struct OpenvinoEngine {
 impl Engine for OpenvinoEngine {
     fn infer(&mut self, input: &Tensor) -> Result<InferOutput, Error> {
         self.run(input).map_err(|source| {
-            engine_error(ErrorKind::InferenceFailed, "run an inference", "OpenVINO failed", source)
+            engine_error(
+                ErrorKind::InferenceFailed,
+                "run an inference",
+                "OpenVINO failed",
+                source,
+            )
         })?
     }
 }
 
 impl OpenvinoEngine {
     /// The outer error is OpenVINO's; the inner one is about what it handed out.
-    fn run(&mut self, input: &Tensor) -> Result<Result<InferOutput, Error>, openvino::InferenceError> {
+    fn run(
+        &mut self,
+        input: &Tensor,
+    ) -> Result<Result<InferOutput, Error>, openvino::InferenceError> {
         let mut native = self.request.get_input_tensor()?;
         let shape: Vec<i64> = input.shape().iter().map(|&dim| dim as i64).collect();
         if native.get_shape()?.get_dimensions() != shape {
-            let resized = openvino::Tensor::new(
-                native.get_element_type()?,
-                &openvino::Shape::new(&shape)?,
-            )?;
+            let resized =
+                openvino::Tensor::new(native.get_element_type()?, &openvino::Shape::new(&shape)?)?;
             self.request.set_input_tensor(&resized)?;
             native = resized;
         }
@@ -42,7 +48,11 @@ impl OpenvinoEngine {
             return Ok(Err(Error::new(
                 ErrorKind::InferenceFailed,
                 "run an inference",
-                format!("OpenVINO's input holds {} bytes, ours {}", buffer.len(), bytes.len()),
+                format!(
+                    "OpenVINO's input holds {} bytes, ours {}",
+                    buffer.len(),
+                    bytes.len()
+                ),
             )));
         }
         buffer.copy_from_slice(bytes);
@@ -50,7 +60,11 @@ impl OpenvinoEngine {
 
         let output = self.request.get_output_tensor()?;
         let shape = output.get_shape()?;
-        let shape: Vec<usize> = shape.get_dimensions().iter().map(|&dim| dim as usize).collect();
+        let shape: Vec<usize> = shape
+            .get_dimensions()
+            .iter()
+            .map(|&dim| dim as usize)
+            .collect();
         let bytes = output.get_raw_data()?;
         Ok(Tensor::from_bytes(self.output_type, shape, bytes).map(InferOutput::new))
     }

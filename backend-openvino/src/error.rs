@@ -35,7 +35,10 @@ pub(crate) fn device_unavailable(device: &str, available: &[String]) -> Error {
         format!("device {device} is not available in OpenVINO"),
     )
     .with_context("available", available.join(", "));
-    if let Some(removed) = REMOVED.iter().find(|name| device.to_uppercase().contains(*name)) {
+    if let Some(removed) = REMOVED
+        .iter()
+        .find(|name| device.to_uppercase().contains(*name))
+    {
         error = error.with_hint(format!(
             "OpenVINO dropped MYRIAD and HDDL in 2023.0 ({removed} last worked in 2022.3.1 LTS, \
              which is too old for this program); use one of the available devices, for instance \
@@ -43,7 +46,8 @@ pub(crate) fn device_unavailable(device: &str, available: &[String]) -> Error {
             first_or_cpu(available)
         ));
     } else if device.eq_ignore_ascii_case("HETERO") {
-        error = error.with_hint("HETERO needs the devices to divide the model among: `-d HETERO:GPU,CPU`");
+        error = error
+            .with_hint("HETERO needs the devices to divide the model among: `-d HETERO:GPU,CPU`");
     } else {
         error = error.with_hint(format!(
             "use one of the available devices, for instance `-d {}`, or install the driver of \
@@ -103,13 +107,20 @@ mod tests {
 
     #[test]
     fn a_model_problem_is_not_blamed_on_the_device() {
-        let error = compile_failed("CPU", &["CPU".to_owned()], said("Unsupported operation: Foo"));
+        let error = compile_failed(
+            "CPU",
+            &["CPU".to_owned()],
+            said("Unsupported operation: Foo"),
+        );
         assert_eq!(error.kind(), ErrorKind::ModelUnsupported);
     }
 
     #[test]
     fn bare_hetero_says_what_to_write() {
         let error = device_unavailable("HETERO", &["CPU".to_owned()]);
-        assert!(error.hint().unwrap().contains("HETERO:GPU,CPU"), "{error:?}");
+        assert!(
+            error.hint().unwrap().contains("HETERO:GPU,CPU"),
+            "{error:?}"
+        );
     }
 }

@@ -49,9 +49,11 @@ pub(crate) fn load(explicit: Option<&Path>) -> Result<FoundLibrary, Error> {
         if *other == found.path {
             return Ok(found);
         }
-        return Err(unusable(&found.path, "another OpenVINO runtime is loaded already")
-            .with_context("loaded", other.display())
-            .with_hint("use one OpenVINO runtime in a process"));
+        return Err(
+            unusable(&found.path, "another OpenVINO runtime is loaded already")
+                .with_context("loaded", other.display())
+                .with_hint("use one OpenVINO runtime in a process"),
+        );
     }
     let path = found.path.clone();
     // The binding panics on a library that lacks one of the functions it needs first.

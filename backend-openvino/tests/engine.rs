@@ -42,7 +42,9 @@ fn subject(file: &'static str) -> Subject {
         open: Box::new(move || Box::new(OpenvinoBackend::open(&config()).unwrap())),
         parts: Box::new(move || {
             let (info, engines) = OpenvinoBackend::parts(&config()).unwrap();
-            let engines = engines.into_iter().map(|engine| Box::new(engine) as Box<dyn Engine>);
+            let engines = engines
+                .into_iter()
+                .map(|engine| Box::new(engine) as Box<dyn Engine>);
             (info, engines.collect())
         }),
         input: Box::new(doubling_input),
@@ -69,7 +71,11 @@ fn error(result: Result<OpenvinoBackend, Error>, kind: ErrorKind) -> Result<Erro
 
 fn infer(backend: &OpenvinoBackend, input: Tensor) -> Result<Tensor, Error> {
     futures_executor::block_on(async {
-        Ok(backend.submit(InferRequest::new(0, input)).await?.await?.tensor)
+        Ok(backend
+            .submit(InferRequest::new(0, input))
+            .await?
+            .await?
+            .tensor)
     })
 }
 
@@ -100,7 +106,10 @@ fn damaged_files() -> Result<(), Failed> {
 }
 
 fn models_that_do_not_fit() -> Result<(), Failed> {
-    for (file, counts) in [("two-inputs.onnx", "2 inputs"), ("two-outputs.onnx", "2 outputs")] {
+    for (file, counts) in [
+        ("two-inputs.onnx", "2 inputs"),
+        ("two-outputs.onnx", "2 outputs"),
+    ] {
         let refused = error(open(small_model(file)), ErrorKind::ModelUnsupported)?;
         ensure(refused.to_string().contains(counts), &refused)?;
     }
@@ -109,7 +118,10 @@ fn models_that_do_not_fit() -> Result<(), Failed> {
 
 fn awkward_models() -> Result<(), Failed> {
     let dynamic = open(small_model("dynamic-batch.onnx"))?;
-    ensure(dynamic.info().input.dims[0] == Dim::Fixed(1), dynamic.info())?;
+    ensure(
+        dynamic.info().input.dims[0] == Dim::Fixed(1),
+        dynamic.info(),
+    )?;
     for file in [
         "dynamic-batch.onnx",
         "initializer-as-input.onnx",
@@ -120,36 +132,71 @@ fn awkward_models() -> Result<(), Failed> {
     ] {
         let backend = open(small_model(file))?;
         let output = infer(&backend, Tensor::new([1, 3, 8, 8], vec![128.0_f32; 192])?)?;
-        ensure(output.len() == if file == "three-classes.onnx" { 3 } else { 12 }, (file, &output))?;
+        ensure(
+            output.len() == if file == "three-classes.onnx" { 3 } else { 12 },
+            (file, &output),
+        )?;
     }
     let bytes = open(small_model("nhwc-bytes.onnx"))?;
     infer(&bytes, Tensor::new([1, 8, 8, 3], vec![128_u8; 192])?)?;
     let any_size = open(small_model("dynamic-size.onnx"))?;
-    ensure(any_size.info().input.fixed_shape().is_none(), any_size.info())?;
+    ensure(
+        any_size.info().input.fixed_shape().is_none(),
+        any_size.info(),
+    )?;
     for size in [4, 9] {
-        infer(&any_size, Tensor::new([1, 3, size, size], vec![1.0_f32; 3 * size * size])?)?;
+        infer(
+            &any_size,
+            Tensor::new([1, 3, size, size], vec![1.0_f32; 3 * size * size])?,
+        )?;
     }
     Ok(())
 }
 
 fn missing_devices() -> Result<(), Failed> {
-    for device in ["MYRIAD", "HDDL", "GPU", "GPU.1", "NPU", "HETERO:MYRIAD,CPU", "FPGA", "CPU.7"] {
+    for device in [
+        "MYRIAD",
+        "HDDL",
+        "GPU",
+        "GPU.1",
+        "NPU",
+        "HETERO:MYRIAD,CPU",
+        "FPGA",
+        "CPU.7",
+    ] {
         let missing = error(on_device(device), ErrorKind::DeviceUnavailable)?;
         ensure(missing.to_string().contains("available: CPU"), &missing)?;
         if device.contains("MYRIAD") || device.contains("HDDL") {
-            ensure(missing.hint().is_some_and(|hint| hint.contains("2023.0")), &missing)?;
+            ensure(
+                missing.hint().is_some_and(|hint| hint.contains("2023.0")),
+                &missing,
+            )?;
         }
     }
     let bare = error(on_device("HETERO"), ErrorKind::DeviceUnavailable)?;
-    ensure(bare.hint().is_some_and(|hint| hint.contains("HETERO:GPU,CPU")), &bare)
+    ensure(
+        bare.hint()
+            .is_some_and(|hint| hint.contains("HETERO:GPU,CPU")),
+        &bare,
+    )
 }
 
 fn virtual_devices() -> Result<(), Failed> {
-    for device in ["CPU", "HETERO:CPU", "AUTO", "AUTO:CPU", "MULTI:CPU", "BATCH:CPU"] {
+    for device in [
+        "CPU",
+        "HETERO:CPU",
+        "AUTO",
+        "AUTO:CPU",
+        "MULTI:CPU",
+        "BATCH:CPU",
+    ] {
         let backend = on_device(device).map_err(|error| format!("{device}: {error:#?}"))?;
         ensure(infer(&backend, doubling_input(3))? == doubled(3), device)?;
         let info = backend.info();
-        ensure(info.requested_device == device && info.devices == ["CPU"], info)?;
+        ensure(
+            info.requested_device == device && info.devices == ["CPU"],
+            info,
+        )?;
     }
     Ok(())
 }
@@ -161,13 +208,19 @@ fn precision() -> Result<(), Failed> {
         Ok(OpenvinoBackend::open(&config)?.info().clone())
     };
     let default = open(small_model("plain.onnx"))?.info().clone();
-    ensure(default.precision == "f32" && default.engine_version.starts_with("20"), &default)?;
+    ensure(
+        default.precision == "f32" && default.engine_version.starts_with("20"),
+        &default,
+    )?;
     ensure(default == info(Precision::F32)?, &default)?;
     let hetero = on_device("HETERO:CPU")?.info().clone();
     ensure(hetero.precision == "f32", &hetero)?;
     // What `auto` is depends on the CPU; it must be said.
     let auto = info(Precision::Auto)?;
-    ensure(["f32", "bf16", "f16"].contains(&auto.precision.as_str()), &auto)
+    ensure(
+        ["f32", "bf16", "f16"].contains(&auto.precision.as_str()),
+        &auto,
+    )
 }
 
 fn bad_configuration() -> Result<(), Failed> {
@@ -210,7 +263,10 @@ fn wrong_library() -> Result<(), Failed> {
 fn slots() -> Result<(), Failed> {
     let mut config = OpenvinoConfig::new(set_up("models/squeezenet1.1.xml"));
     config.requests = Some(5);
-    ensure(OpenvinoBackend::open(&config)?.info().slots == 5, "requests = 5")?;
+    ensure(
+        OpenvinoBackend::open(&config)?.info().slots == 5,
+        "requests = 5",
+    )?;
     config.requests = None;
     let default = OpenvinoBackend::open(&config)?.info().slots;
     ensure(default >= 1, default)

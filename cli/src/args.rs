@@ -82,7 +82,9 @@ pub enum Scores {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Preprocessing (default: the model's metadata, or the OpenVINO sample's convention)")]
+#[command(
+    next_help_heading = "Preprocessing (default: the model's metadata, or the OpenVINO sample's convention)"
+)]
 pub struct PreprocessArgs {
     /// Order of the channels that the model takes
     #[arg(long, value_enum)]
@@ -165,8 +167,10 @@ impl FromStr for Triple {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let numbers: Option<Vec<f32>> =
-            text.split(',').map(|number| number.trim().parse().ok()).collect();
+        let numbers: Option<Vec<f32>> = text
+            .split(',')
+            .map(|number| number.trim().parse().ok())
+            .collect();
         match numbers.as_deref() {
             Some(&[all]) => Ok(Self([all; 3])),
             Some(&[a, b, c]) => Ok(Self([a, b, c])),

@@ -39,9 +39,10 @@ fn openvino(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
 
 #[cfg(feature = "onnx")]
 fn onnx(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
-    for (flag, given) in
-        [("--streams", options.streams.is_some()), ("--plugins", options.plugins.is_some())]
-    {
+    for (flag, given) in [
+        ("--streams", options.streams.is_some()),
+        ("--plugins", options.plugins.is_some()),
+    ] {
         if given {
             return Err(crate::messages::Hinted::new(
                 format!("{flag} is an option of OpenVINO, but the backend is onnx"),
@@ -78,7 +79,11 @@ fn not_built_in(name: &str) -> anyhow::Error {
         #[cfg(feature = "onnx")]
         "onnx",
     ];
-    let built_in = if built_in.is_empty() { "none".to_owned() } else { built_in.join(", ") };
+    let built_in = if built_in.is_empty() {
+        "none".to_owned()
+    } else {
+        built_in.join(", ")
+    };
     crate::messages::Hinted::new(
         format!("this `classify` was built without the backend {name}; built in: {built_in}"),
         format!("build it with `--features {name}`"),

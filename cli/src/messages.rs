@@ -25,7 +25,10 @@ pub struct Hinted {
 impl Hinted {
     /// An error with `message` that ends in `hint`.
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: hint.into() }
+        Self {
+            message: message.into(),
+            hint: hint.into(),
+        }
     }
 }
 
@@ -96,8 +99,12 @@ fn chain(error: &anyhow::Error) -> String {
             // Ours may have lines on purpose, such as the list of places that were searched.
             text.lines().map(printable).collect::<Vec<_>>().join("\n")
         } else {
-            let lines: Vec<_> =
-                text.lines().map(str::trim).filter(|line| !line.is_empty()).map(printable).collect();
+            let lines: Vec<_> = text
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
+                .map(printable)
+                .collect();
             lines.join(" | ")
         };
         // Some types repeat their cause in their own text.
@@ -109,7 +116,9 @@ fn chain(error: &anyhow::Error) -> String {
 }
 
 fn hint(error: &anyhow::Error) -> Option<String> {
-    error.chain().find_map(|cause| hint_of(cause).map(|hint| printable(&hint)))
+    error
+        .chain()
+        .find_map(|cause| hint_of(cause).map(|hint| printable(&hint)))
 }
 
 fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
@@ -124,9 +133,15 @@ fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
         .map(DecodeError::hint)
         .or_else(|| error.downcast_ref::<ScoresError>().map(ScoresError::hint))
         .or_else(|| error.downcast_ref::<LayoutError>().map(LayoutError::hint))
-        .or_else(|| error.downcast_ref::<MetadataError>().map(MetadataError::hint))
         .or_else(|| {
-            error.downcast_ref::<LabelsError>().map(|_| "give a text file with one label a line")
+            error
+                .downcast_ref::<MetadataError>()
+                .map(MetadataError::hint)
+        })
+        .or_else(|| {
+            error
+                .downcast_ref::<LabelsError>()
+                .map(|_| "give a text file with one label a line")
         });
     fixed.map(str::to_owned)
 }
@@ -150,12 +165,17 @@ mod tests {
 
     #[test]
     fn terminals_see_no_control_characters() {
-        assert_eq!(printable("a\x1b]52;c\x07\u{202e}é"), "a\\u{1b}]52;c\\u{7}\\u{202e}é");
+        assert_eq!(
+            printable("a\x1b]52;c\x07\u{202e}é"),
+            "a\\u{1b}]52;c\\u{7}\\u{202e}é"
+        );
     }
 
     #[test]
     fn causes_are_joined_once() {
-        let error = anyhow::anyhow!("cause\n\n  more").context("outer: same").context("top");
+        let error = anyhow::anyhow!("cause\n\n  more")
+            .context("outer: same")
+            .context("top");
         assert_eq!(chain(&error), "top: outer: same: cause | more");
         let error = anyhow::anyhow!("same").context("outer: same");
         assert_eq!(chain(&error), "outer: same");

@@ -7,7 +7,9 @@ use backend_api::library::set_up_folder;
 use backend_api::{PerformanceHint, Precision};
 use image_classification::{ColorOrder, Interpolation, Preprocess, Resize, ScoreKind};
 
-use crate::args::{Args, Backend, Color, Hint, InterpolationArg, PrecisionArg, PreprocessArgs, ResizeArg, Scores};
+use crate::args::{
+    Args, Backend, Color, Hint, InterpolationArg, PrecisionArg, PreprocessArgs, ResizeArg, Scores,
+};
 use crate::messages::Hinted;
 
 /// What to do.
@@ -182,7 +184,9 @@ impl TryFrom<PreprocessArgs> for RecipeFlags {
             scale: args.scale.map(|triple| triple.0),
             resize: args.resize.map(|resize| match resize {
                 ResizeArg::Stretch => Resize::Stretch,
-                ResizeArg::Crop => Resize::Crop { fraction: args.crop_fraction.unwrap_or(1.0) },
+                ResizeArg::Crop => Resize::Crop {
+                    fraction: args.crop_fraction.unwrap_or(1.0),
+                },
                 ResizeArg::Letterbox => Resize::Letterbox { pad: 0 },
                 ResizeArg::Short(short) => Resize::ShortSide { short },
             }),

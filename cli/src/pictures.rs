@@ -41,9 +41,12 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, anyhow::Error> {
         .map_err(|error| anyhow::Error::new(error).context("cannot be read"))?;
     if bytes.len() as u64 > limit {
         let value = metadata.len().max(limit + 1);
-        return Err(
-            DecodeError::TooLarge { what: "a file size in bytes", value, limit }.into()
-        );
+        return Err(DecodeError::TooLarge {
+            what: "a file size in bytes",
+            value,
+            limit,
+        }
+        .into());
     }
     Ok(bytes)
 }

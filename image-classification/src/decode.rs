@@ -22,7 +22,11 @@ pub struct Limits {
 impl Default for Limits {
     /// 256 MiB, 178,956,970 pixels (where Pillow refuses a "decompression bomb"), 1 GiB.
     fn default() -> Self {
-        Self { file_bytes: 256 << 20, pixels: 178_956_970, decoded_bytes: 1 << 30 }
+        Self {
+            file_bytes: 256 << 20,
+            pixels: 178_956_970,
+            decoded_bytes: 1 << 30,
+        }
     }
 }
 
@@ -116,7 +120,11 @@ impl Picture {
     /// are 0.
     pub fn from_rgb(width: u32, height: u32, pixels: Vec<u8>) -> Option<Self> {
         let expected = u64::from(width) * u64::from(height) * 3;
-        (expected != 0 && pixels.len() as u64 == expected).then_some(Self { width, height, pixels })
+        (expected != 0 && pixels.len() as u64 == expected).then_some(Self {
+            width,
+            height,
+            pixels,
+        })
     }
 
     /// Pixels in a row. Never 0.
@@ -148,11 +156,17 @@ impl Picture {
         if bytes.is_empty() {
             return Err(DecodeError::Empty);
         }
-        within("a file size in bytes", bytes.len() as u64, limits.file_bytes)?;
+        within(
+            "a file size in bytes",
+            bytes.len() as u64,
+            limits.file_bytes,
+        )?;
         let reader = ImageReader::new(Cursor::new(bytes))
             .with_guessed_format()
             .expect("reading from memory does not fail");
-        let Some(format) = reader.format() else { return Err(DecodeError::UnknownFormat) };
+        let Some(format) = reader.format() else {
+            return Err(DecodeError::UnknownFormat);
+        };
         let name = format_name(format);
         // Real files make decoders panic in release builds too; one file must not end the rest.
         catch_unwind(AssertUnwindSafe(|| decode_known(reader, name, limits)))
@@ -167,7 +181,11 @@ impl std::fmt::Debug for Picture {
 }
 
 fn within(what: &'static str, value: u64, limit: u64) -> Result<(), DecodeError> {
-    if value <= limit { Ok(()) } else { Err(DecodeError::TooLarge { what, value, limit }) }
+    if value <= limit {
+        Ok(())
+    } else {
+        Err(DecodeError::TooLarge { what, value, limit })
+    }
 }
 
 fn decode_known(
@@ -185,8 +203,16 @@ fn decode_known(
     if width == 0 || height == 0 {
         return Err(DecodeError::Empty);
     }
-    within("a pixel count", u64::from(width) * u64::from(height), limits.pixels)?;
-    within("a decoded size in bytes", decoder.total_bytes(), limits.decoded_bytes)?;
+    within(
+        "a pixel count",
+        u64::from(width) * u64::from(height),
+        limits.pixels,
+    )?;
+    within(
+        "a decoded size in bytes",
+        decoder.total_bytes(),
+        limits.decoded_bytes,
+    )?;
     // A damaged EXIF block is no reason to refuse the pixels.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
@@ -200,12 +226,14 @@ fn to_picture(image: DynamicImage) -> Picture {
     let pixels = match image {
         DynamicImage::ImageRgb8(rgb) => rgb.into_raw(),
         // `image` rounds 16 bits to 8; OpenCV and libpng keep the upper byte.
-        DynamicImage::ImageLuma16(grey) => {
-            grey.pixels().flat_map(|pixel| [upper(&pixel.0[0]); 3]).collect()
-        }
-        DynamicImage::ImageLumaA16(grey) => {
-            grey.pixels().flat_map(|pixel| [upper(&pixel.0[0]); 3]).collect()
-        }
+        DynamicImage::ImageLuma16(grey) => grey
+            .pixels()
+            .flat_map(|pixel| [upper(&pixel.0[0]); 3])
+            .collect(),
+        DynamicImage::ImageLumaA16(grey) => grey
+            .pixels()
+            .flat_map(|pixel| [upper(&pixel.0[0]); 3])
+            .collect(),
         DynamicImage::ImageRgb16(rgb) => rgb.as_raw().iter().map(upper).collect(),
         DynamicImage::ImageRgba16(rgba) => rgba
             .pixels()
@@ -213,7 +241,11 @@ fn to_picture(image: DynamicImage) -> Picture {
             .collect(),
         other => other.into_rgb8().into_raw(),
     };
-    Picture { width, height, pixels }
+    Picture {
+        width,
+        height,
+        pixels,
+    }
 }
 
 fn classify(format: &'static str, source: ImageError) -> DecodeError {
@@ -273,15 +305,27 @@ mod tests {
             assert_eq!(decoded.rgb(), picture.to_rgb8().as_raw(), "{format:?}");
         }
         let gif = image::RgbaImage::from_pixel(4, 4, Rgba([255, 0, 0, 255])).into();
-        assert_eq!(&decode(&encode(&gif, ImageFormat::Gif)).unwrap().rgb()[..3], [255, 0, 0]);
+        assert_eq!(
+            &decode(&encode(&gif, ImageFormat::Gif)).unwrap().rgb()[..3],
+            [255, 0, 0]
+        );
     }
 
     #[test]
     fn grey_alpha_and_16_bits_become_rgb() {
         let cases: [(DynamicImage, [u8; 3]); 6] = [
-            (image::GrayImage::from_pixel(2, 2, Luma([9])).into(), [9, 9, 9]),
-            (image::GrayAlphaImage::from_pixel(2, 2, LumaA([9, 0])).into(), [9, 9, 9]),
-            (image::RgbaImage::from_pixel(2, 2, Rgba([1, 2, 3, 0])).into(), [1, 2, 3]),
+            (
+                image::GrayImage::from_pixel(2, 2, Luma([9])).into(),
+                [9, 9, 9],
+            ),
+            (
+                image::GrayAlphaImage::from_pixel(2, 2, LumaA([9, 0])).into(),
+                [9, 9, 9],
+            ),
+            (
+                image::RgbaImage::from_pixel(2, 2, Rgba([1, 2, 3, 0])).into(),
+                [1, 2, 3],
+            ),
             (
                 image::ImageBuffer::from_pixel(2, 2, Luma([0x12ff_u16])).into(),
                 [0x12, 0x12, 0x12],
@@ -305,7 +349,10 @@ mod tests {
     #[test]
     fn content_decides_not_the_name_and_damage_is_an_error() {
         assert!(matches!(decode(b""), Err(DecodeError::Empty)));
-        assert!(matches!(decode(b"hello, this is text"), Err(DecodeError::UnknownFormat)));
+        assert!(matches!(
+            decode(b"hello, this is text"),
+            Err(DecodeError::UnknownFormat)
+        ));
         let png = encode(&colours(), ImageFormat::Png);
         for length in 1..png.len() {
             // The last bytes are a check sum of nothing; the pixels may be there without them.
@@ -329,10 +376,16 @@ mod tests {
         let error = decode(&bomb).unwrap_err();
         assert!(matches!(error, DecodeError::TooLarge { .. }), "{error:?}");
 
-        let limits = Limits { pixels: 5, ..Limits::default() };
+        let limits = Limits {
+            pixels: 5,
+            ..Limits::default()
+        };
         let png = encode(&colours(), ImageFormat::Png);
         let error = Picture::decode(&png, &limits).unwrap_err();
-        assert_eq!(error.to_string(), "the picture has a pixel count of 6, but the limit is 5");
+        assert_eq!(
+            error.to_string(),
+            "the picture has a pixel count of 6, but the limit is 5"
+        );
     }
 
     fn crc32(bytes: &[u8]) -> u32 {
@@ -348,7 +401,8 @@ mod tests {
         // A JPEG with an EXIF block that says: turn by 90 degrees to see it upright.
         let wide: DynamicImage = image::RgbImage::from_pixel(16, 8, Rgb([200, 10, 10])).into();
         let jpeg = encode(&wide, ImageFormat::Jpeg);
-        let mut exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
+        let mut exif =
+            b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
         let length = (exif.len() as u16 + 2).to_be_bytes();
         let mut turned = vec![0xff, 0xd8, 0xff, 0xe1, length[0], length[1]];
         turned.append(&mut exif);

@@ -60,7 +60,10 @@ impl Labels {
             }
             let length = line.chars().count();
             if length > LONGEST {
-                return Err(LabelsError::LongLine { line: index + 1, length });
+                return Err(LabelsError::LongLine {
+                    line: index + 1,
+                    length,
+                });
             }
             names.push(line.trim().to_owned());
         }
@@ -90,8 +93,18 @@ mod tests {
     #[test]
     fn one_label_a_line() {
         let labels = Labels::parse("\u{feff}tench\r\n goldfish \n\nshark\n\n".as_bytes()).unwrap();
-        assert_eq!(labels, Labels::from_names(["tench", "goldfish", "", "shark"].map(str::to_owned).to_vec()));
-        assert_eq!((labels.get(3), labels.get(4), labels.len()), (Some("shark"), None, 4));
+        assert_eq!(
+            labels,
+            Labels::from_names(
+                ["tench", "goldfish", "", "shark"]
+                    .map(str::to_owned)
+                    .to_vec()
+            )
+        );
+        assert_eq!(
+            (labels.get(3), labels.get(4), labels.len()),
+            (Some("shark"), None, 4)
+        );
     }
 
     #[test]
@@ -101,7 +114,10 @@ mod tests {
         let long = "x".repeat(LONGEST + 1);
         assert_eq!(
             Labels::parse(long.as_bytes()),
-            Err(LabelsError::LongLine { line: 1, length: LONGEST + 1 })
+            Err(LabelsError::LongLine {
+                line: 1,
+                length: LONGEST + 1
+            })
         );
         assert!(Labels::parse(&[b'a', b'\n', 0xff]).is_ok());
     }

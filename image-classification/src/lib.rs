@@ -10,8 +10,6 @@ mod top_k;
 
 pub use decode::{DecodeError, Limits, Picture};
 pub use labels::{Labels, LabelsError};
-pub use preprocess::{
-    ColorOrder, InputLayout, Interpolation, LayoutError, Preprocess, Resize,
-};
+pub use preprocess::{ColorOrder, InputLayout, Interpolation, LayoutError, Preprocess, Resize};
 pub use scores::{ScoreKind, Scores, ScoresError};
 pub use top_k::{Ranked, top_k};

@@ -107,14 +107,25 @@ impl Preprocess {
         if layout.element_type == ElementType::U8 && !identity {
             return Err(LayoutError::MeanOnU8);
         }
-        if self.scale.iter().chain(&self.mean).any(|value| !value.is_finite())
+        if self
+            .scale
+            .iter()
+            .chain(&self.mean)
+            .any(|value| !value.is_finite())
             || self.scale.contains(&0.0)
         {
-            return Err(LayoutError::BadScale { mean: self.mean, scale: self.scale });
+            return Err(LayoutError::BadScale {
+                mean: self.mean,
+                scale: self.scale,
+            });
         }
         match self.resize {
             Resize::ShortSide { short } if short < layout.width.max(layout.height) => {
-                Err(LayoutError::ShortSide { short, width: layout.width, height: layout.height })
+                Err(LayoutError::ShortSide {
+                    short,
+                    width: layout.width,
+                    height: layout.height,
+                })
             }
             Resize::Crop { fraction } if !(fraction > 0.0 && fraction <= 1.0) => {
                 Err(LayoutError::CropFraction(fraction))
@@ -135,7 +146,11 @@ impl Preprocess {
             Resize::ShortSide { short } => {
                 let (w, h) = (u64::from(picture.width()), u64::from(picture.height()));
                 let long = |long: u64, side: u64| (u64::from(short) * long / side) as u32;
-                let (w, h) = if w <= h { (short, long(h, w)) } else { (long(w, h), short) };
+                let (w, h) = if w <= h {
+                    (short, long(h, w))
+                } else {
+                    (long(w, h), short)
+                };
                 let resized = Picture::from_rgb(w, h, self.resample(picture, w, h))
                     .expect("the resampler gives what was asked for");
                 let left = round_half_even(w - width);
@@ -194,8 +209,10 @@ impl Preprocess {
         let mut values = vec![T::zeroed(); pixels.len() * 3];
         match layout.order {
             ChannelOrder::First => {
-                for ((plane, table), source) in
-                    values.chunks_exact_mut(pixels.len()).zip(&tables).zip(sources)
+                for ((plane, table), source) in values
+                    .chunks_exact_mut(pixels.len())
+                    .zip(&tables)
+                    .zip(sources)
                 {
                     for (value, pixel) in plane.iter_mut().zip(pixels) {
                         *value = table[usize::from(pixel[source])];
@@ -222,9 +239,18 @@ fn central_part(picture: &Picture, width: u32, height: u32, fraction: f64) -> Pi
     let aspect = f64::from(width) / f64::from(height);
     let (most_w, most_h) = (w.min(h * aspect), h.min(w / aspect));
     let side = |most: f64, side: u32| ((most * fraction).floor() as u32).clamp(1, side);
-    let (w, h) = (side(most_w, picture.width()), side(most_h, picture.height()));
+    let (w, h) = (
+        side(most_w, picture.width()),
+        side(most_h, picture.height()),
+    );
     let offset = |side: u32, part: u32| (side - part).div_ceil(2);
-    cut(picture, offset(picture.width(), w), offset(picture.height(), h), w, h)
+    cut(
+        picture,
+        offset(picture.width(), w),
+        offset(picture.height(), h),
+        w,
+        h,
+    )
 }
 
 fn cut(picture: &Picture, left: u32, top: u32, width: u32, height: u32) -> Picture {
@@ -244,7 +270,11 @@ fn cut(picture: &Picture, left: u32, top: u32, width: u32, height: u32) -> Pictu
 /// Python's `round(difference / 2)`, with which torchvision centres.
 fn round_half_even(difference: u32) -> u32 {
     let half = difference / 2;
-    if difference.is_multiple_of(2) || half.is_multiple_of(2) { half } else { half + 1 }
+    if difference.is_multiple_of(2) || half.is_multiple_of(2) {
+        half
+    } else {
+        half + 1
+    }
 }
 
 /// Where the channels are among the dimensions.
@@ -270,7 +300,9 @@ pub struct InputLayout {
 #[non_exhaustive]
 pub enum LayoutError {
     /// The input is not four-dimensional with three channels.
-    #[error("the model's input is {0}, but a picture needs [1, 3, height, width] or [1, height, width, 3]")]
+    #[error(
+        "the model's input is {0}, but a picture needs [1, 3, height, width] or [1, height, width, 3]"
+    )]
     NotAPicture(String),
     /// The height or width is left open by the model.
     #[error("the model's input is {0}: its height and width are not fixed")]
@@ -293,7 +325,9 @@ pub enum LayoutError {
         scale: [f32; 3],
     },
     /// The short side is smaller than what is cut out afterwards.
-    #[error("a short side of {short} pixels is smaller than the model's input of {width} x {height}")]
+    #[error(
+        "a short side of {short} pixels is smaller than the model's input of {width} x {height}"
+    )]
     ShortSide {
         /// The short side that was given.
         short: u32,
@@ -331,7 +365,9 @@ impl InputLayout {
     /// [`LayoutError`] for an input that does not take one RGB picture of a fixed size.
     pub fn from_spec(spec: &TensorSpec) -> Result<Self, LayoutError> {
         let text = || spec.to_string();
-        let [batch, a, b, c] = spec.dims[..] else { return Err(LayoutError::NotAPicture(text())) };
+        let [batch, a, b, c] = spec.dims[..] else {
+            return Err(LayoutError::NotAPicture(text()));
+        };
         let (order, height, width) = match (a, b, c) {
             (Dim::Fixed(3), height, width) => (ChannelOrder::First, height, width),
             (height, width, Dim::Fixed(3)) => (ChannelOrder::Last, height, width),
@@ -343,14 +379,26 @@ impl InputLayout {
         let (Dim::Fixed(height), Dim::Fixed(width)) = (height, width) else {
             return Err(LayoutError::Dynamic(text()));
         };
-        let size = |size: usize| u32::try_from(size).ok().filter(|&size| (1..=16_384).contains(&size));
+        let size = |size: usize| {
+            u32::try_from(size)
+                .ok()
+                .filter(|&size| (1..=16_384).contains(&size))
+        };
         let (Some(height), Some(width)) = (size(height), size(width)) else {
             return Err(LayoutError::NotAPicture(text()));
         };
-        if !matches!(spec.element_type, ElementType::F32 | ElementType::F16 | ElementType::U8) {
+        if !matches!(
+            spec.element_type,
+            ElementType::F32 | ElementType::F16 | ElementType::U8
+        ) {
             return Err(LayoutError::ElementType(text()));
         }
-        Ok(Self { order, width, height, element_type: spec.element_type })
+        Ok(Self {
+            order,
+            width,
+            height,
+            element_type: spec.element_type,
+        })
     }
 
     /// The input's width in pixels.
@@ -389,12 +437,24 @@ mod tests {
     #[test]
     fn channels_go_where_the_layout_and_the_colour_order_say() {
         let recipe = Preprocess::OPENVINO_SAMPLE;
-        let first = recipe.tensor(&pair(), &layout(ElementType::F32, [1, 3, 1, 2])).unwrap();
-        assert_eq!(first.as_slice::<f32>().unwrap(), [3.0, 6.0, 2.0, 5.0, 1.0, 4.0]);
-        let last = recipe.tensor(&pair(), &layout(ElementType::U8, [1, 1, 2, 3])).unwrap();
+        let first = recipe
+            .tensor(&pair(), &layout(ElementType::F32, [1, 3, 1, 2]))
+            .unwrap();
+        assert_eq!(
+            first.as_slice::<f32>().unwrap(),
+            [3.0, 6.0, 2.0, 5.0, 1.0, 4.0]
+        );
+        let last = recipe
+            .tensor(&pair(), &layout(ElementType::U8, [1, 1, 2, 3]))
+            .unwrap();
         assert_eq!(last.as_slice::<u8>().unwrap(), [3, 2, 1, 6, 5, 4]);
-        let rgb = Preprocess { color: ColorOrder::Rgb, ..recipe };
-        let last = rgb.tensor(&pair(), &layout(ElementType::U8, [1, 1, 2, 3])).unwrap();
+        let rgb = Preprocess {
+            color: ColorOrder::Rgb,
+            ..recipe
+        };
+        let last = rgb
+            .tensor(&pair(), &layout(ElementType::U8, [1, 1, 2, 3]))
+            .unwrap();
         assert_eq!(last.as_slice::<u8>().unwrap(), [1, 2, 3, 4, 5, 6]);
     }
 
@@ -405,14 +465,21 @@ mod tests {
             scale: [2.0, 1.0, 0.5],
             ..Preprocess::OPENVINO_SAMPLE
         };
-        let tensor = recipe.tensor(&pair(), &layout(ElementType::F16, [1, 3, 1, 2])).unwrap();
+        let tensor = recipe
+            .tensor(&pair(), &layout(ElementType::F16, [1, 3, 1, 2]))
+            .unwrap();
         assert_eq!(*tensor.to_f32(), [1.0, 2.5, 2.0, 5.0, -4.0, 2.0]);
         assert_eq!(
             recipe.tensor(&pair(), &layout(ElementType::U8, [1, 3, 1, 2])),
             Err(LayoutError::MeanOnU8)
         );
-        let zero = Preprocess { scale: [1.0, 0.0, 1.0], ..Preprocess::OPENVINO_SAMPLE };
-        let error = zero.tensor(&pair(), &layout(ElementType::F32, [1, 3, 1, 2])).unwrap_err();
+        let zero = Preprocess {
+            scale: [1.0, 0.0, 1.0],
+            ..Preprocess::OPENVINO_SAMPLE
+        };
+        let error = zero
+            .tensor(&pair(), &layout(ElementType::F32, [1, 3, 1, 2]))
+            .unwrap_err();
         assert!(error.to_string().contains("[1.0, 0.0, 1.0]"), "{error}");
     }
 
@@ -439,9 +506,16 @@ mod tests {
             ..Preprocess::OPENVINO_SAMPLE
         };
         let wide = Picture::from_rgb(4, 2, vec![200; 24]).unwrap();
-        let tensor = recipe.tensor(&wide, &layout(ElementType::U8, [1, 3, 4, 4])).unwrap();
+        let tensor = recipe
+            .tensor(&wide, &layout(ElementType::U8, [1, 3, 4, 4]))
+            .unwrap();
         let plane = &tensor.as_slice::<u8>().unwrap()[..16];
-        assert_eq!(plane, [9, 9, 9, 9, 200, 200, 200, 200, 200, 200, 200, 200, 9, 9, 9, 9]);
+        assert_eq!(
+            plane,
+            [
+                9, 9, 9, 9, 200, 200, 200, 200, 200, 200, 200, 200, 9, 9, 9, 9
+            ]
+        );
     }
 
     #[test]
@@ -449,12 +523,36 @@ mod tests {
         let spec = |dims: &[Dim], ty| TensorSpec::new("x", ty, dims.to_vec());
         let f = Dim::Fixed;
         for (dims, ty, expected) in [
-            (&[f(1), f(3)][..], ElementType::F32, "needs [1, 3, height, width]"),
-            (&[f(1), f(1), f(8), f(8)], ElementType::F32, "needs [1, 3, height, width]"),
-            (&[f(1), f(3), Dim::Dynamic, f(8)], ElementType::F32, "not fixed"),
-            (&[f(4), f(3), f(8), f(8)], ElementType::F32, "several pictures"),
-            (&[f(1), f(3), f(8), f(8)], ElementType::I64, "f32, f16 or u8"),
-            (&[f(1), f(3), f(0), f(8)], ElementType::F32, "needs [1, 3, height, width]"),
+            (
+                &[f(1), f(3)][..],
+                ElementType::F32,
+                "needs [1, 3, height, width]",
+            ),
+            (
+                &[f(1), f(1), f(8), f(8)],
+                ElementType::F32,
+                "needs [1, 3, height, width]",
+            ),
+            (
+                &[f(1), f(3), Dim::Dynamic, f(8)],
+                ElementType::F32,
+                "not fixed",
+            ),
+            (
+                &[f(4), f(3), f(8), f(8)],
+                ElementType::F32,
+                "several pictures",
+            ),
+            (
+                &[f(1), f(3), f(8), f(8)],
+                ElementType::I64,
+                "f32, f16 or u8",
+            ),
+            (
+                &[f(1), f(3), f(0), f(8)],
+                ElementType::F32,
+                "needs [1, 3, height, width]",
+            ),
         ] {
             let error = InputLayout::from_spec(&spec(dims, ty)).unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");

@@ -25,13 +25,17 @@ pub enum ScoreKind {
 #[non_exhaustive]
 pub enum ScoresError {
     /// The output does not have the shape of a classifier's.
-    #[error("the model's output has shape {shape:?}, but a classifier gives [N], [1, N] or [1, N, 1, 1]")]
+    #[error(
+        "the model's output has shape {shape:?}, but a classifier gives [N], [1, N] or [1, N, 1, 1]"
+    )]
     Shape {
         /// The shape that it has.
         shape: Vec<usize>,
     },
     /// The model computed something that is not a number.
-    #[error("the model's output for class {class_id} is {value} ({count} of {classes} values are not finite)")]
+    #[error(
+        "the model's output for class {class_id} is {value} ({count} of {classes} values are not finite)"
+    )]
     NotFinite {
         /// The first such class.
         class_id: usize,
@@ -43,7 +47,9 @@ pub enum ScoresError {
         classes: usize,
     },
     /// [`ScoreKind::Probability`] was asked for, but the output is not a distribution.
-    #[error("the model's output is not a probability distribution: its values add up to {sum}, the smallest is {min}")]
+    #[error(
+        "the model's output is not a probability distribution: its values add up to {sum}, the smallest is {min}"
+    )]
     NotADistribution {
         /// The sum of the values.
         sum: f64,
@@ -93,12 +99,24 @@ impl Scores {
         let shape = output.shape();
         let classes = output.len();
         if classes == 0 || shape.is_empty() || !shape.contains(&classes) {
-            return Err(ScoresError::Shape { shape: shape.to_vec() });
+            return Err(ScoresError::Shape {
+                shape: shape.to_vec(),
+            });
         }
         let values = output.to_f32();
-        let bad = || values.iter().enumerate().filter(|(_, value)| !value.is_finite());
+        let bad = || {
+            values
+                .iter()
+                .enumerate()
+                .filter(|(_, value)| !value.is_finite())
+        };
         if let Some((class_id, &value)) = bad().next() {
-            return Err(ScoresError::NotFinite { class_id, value, count: bad().count(), classes });
+            return Err(ScoresError::NotFinite {
+                class_id,
+                value,
+                count: bad().count(),
+                classes,
+            });
         }
         let softmax_applied = match kind {
             ScoreKind::Auto => !is_distribution(&values),
@@ -112,8 +130,15 @@ impl Scores {
                 });
             }
         };
-        let values = if softmax_applied { softmax(&values) } else { values.into_owned() };
-        Ok(Self { values, softmax_applied })
+        let values = if softmax_applied {
+            softmax(&values)
+        } else {
+            values.into_owned()
+        };
+        Ok(Self {
+            values,
+            softmax_applied,
+        })
     }
 
     /// The score of each class, by class id.
@@ -138,9 +163,15 @@ fn is_distribution(values: &[f32]) -> bool {
 
 fn softmax(values: &[f32]) -> Vec<f32> {
     let max = f64::from(values.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let exponentials: Vec<f64> = values.iter().map(|&value| (f64::from(value) - max).exp()).collect();
+    let exponentials: Vec<f64> = values
+        .iter()
+        .map(|&value| (f64::from(value) - max).exp())
+        .collect();
     let sum: f64 = exponentials.iter().sum();
-    exponentials.into_iter().map(|value| (value / sum) as f32).collect()
+    exponentials
+        .into_iter()
+        .map(|value| (value / sum) as f32)
+        .collect()
 }
 
 #[cfg(test)]
@@ -164,16 +195,28 @@ mod tests {
     #[test]
     fn raw_and_probability_do_as_they_say() {
         let logits = [3.0, -1.0];
-        assert_eq!(scores(&[1, 2], &logits, ScoreKind::Raw).unwrap().values(), logits);
+        assert_eq!(
+            scores(&[1, 2], &logits, ScoreKind::Raw).unwrap().values(),
+            logits
+        );
         let error = scores(&[1, 2], &logits, ScoreKind::Probability).unwrap_err();
-        assert_eq!(error, ScoresError::NotADistribution { sum: 2.0, min: -1.0 });
+        assert_eq!(
+            error,
+            ScoresError::NotADistribution {
+                sum: 2.0,
+                min: -1.0
+            }
+        );
     }
 
     #[test]
     fn what_is_not_a_number_never_ranks() {
         let error = scores(&[1, 3], &[1.0, f32::NAN, f32::INFINITY], ScoreKind::Raw).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("class 1 is NaN") && text.contains("2 of 3"), "{text}");
+        assert!(
+            text.contains("class 1 is NaN") && text.contains("2 of 3"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -23,8 +23,11 @@ pub struct Ranked {
 /// assert_eq!(ids, [1, 3, 0]);
 /// ```
 pub fn top_k(scores: &[f32], k: usize) -> Vec<Ranked> {
-    let mut ranked: Vec<Ranked> =
-        scores.iter().enumerate().map(|(class_id, &score)| Ranked { class_id, score }).collect();
+    let mut ranked: Vec<Ranked> = scores
+        .iter()
+        .enumerate()
+        .map(|(class_id, &score)| Ranked { class_id, score })
+        .collect();
     let order = |a: &Ranked, b: &Ranked| {
         b.score
             .partial_cmp(&a.score)
@@ -47,14 +50,20 @@ mod tests {
     use super::*;
 
     fn ids(scores: &[f32], k: usize) -> Vec<usize> {
-        top_k(scores, k).iter().map(|ranked| ranked.class_id).collect()
+        top_k(scores, k)
+            .iter()
+            .map(|ranked| ranked.class_id)
+            .collect()
     }
 
     #[test]
     fn ties_rank_by_class_id() {
         assert_eq!(ids(&[0.2; 50], 10), (0..10).collect::<Vec<_>>());
         assert_eq!(ids(&[0.0, -0.0, 0.0], 3), [0, 1, 2]);
-        assert_eq!(ids(&[1.0, f32::INFINITY, -1.0, f32::NEG_INFINITY], 10), [1, 0, 2, 3]);
+        assert_eq!(
+            ids(&[1.0, f32::INFINITY, -1.0, f32::NEG_INFINITY], 10),
+            [1, 0, 2, 3]
+        );
     }
 
     #[test]

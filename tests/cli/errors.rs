@@ -56,7 +56,10 @@ fn usage() -> Result<(), Failed> {
         (&["-i", "a.jpg", "--resize", "squash"], "short:256"),
         (&["-i", "a.jpg", "--backend", "tensorrt"], "openvino"),
         (&["-i", "a.jpg", "--device"], "value"),
-        (&["-i", "a.jpg", "-m", "m.onnx", "--crop", "224"], "short:256 --crop 224"),
+        (
+            &["-i", "a.jpg", "-m", "m.onnx", "--crop", "224"],
+            "short:256 --crop 224",
+        ),
     ] {
         let run = run(classify().args(arguments));
         expect_code(&run, 2)?;
@@ -69,7 +72,13 @@ fn help() -> Result<(), Failed> {
     for flag in ["-h", "--help"] {
         let run = run(classify().arg(flag));
         expect_code(&run, 0)?;
-        for text in ["Examples:", "--backend", "--openvino-lib", "Exit codes:", "HETERO:GPU,CPU"] {
+        for text in [
+            "Examples:",
+            "--backend",
+            "--openvino-lib",
+            "Exit codes:",
+            "HETERO:GPU,CPU",
+        ] {
             ensure(run.stdout.contains(text), (text, &run))?;
         }
     }
@@ -79,28 +88,61 @@ fn help() -> Result<(), Failed> {
 fn missing_engine() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     for (backend, pip, flag) in [
-        ("openvino", "pip install openvino==2026.4.1", "--openvino-lib"),
-        ("onnx", "pip install onnxruntime==1.31.1", "--onnxruntime-lib"),
+        (
+            "openvino",
+            "pip install openvino==2026.4.1",
+            "--openvino-lib",
+        ),
+        (
+            "onnx",
+            "pip install onnxruntime==1.31.1",
+            "--onnxruntime-lib",
+        ),
     ] {
         let mut command = classify();
         // No environment, no set-up: only the system's folders are left, where a developer's
         // machine may have one.
-        command.env_remove("VIRTUAL_ENV").env_remove("CONDA_PREFIX").env_remove("LD_LIBRARY_PATH");
+        command
+            .env_remove("VIRTUAL_ENV")
+            .env_remove("CONDA_PREFIX")
+            .env_remove("LD_LIBRARY_PATH");
         command.env("CLASSIFY_HOME", folder.path());
-        command.args(["--backend", backend, "-i", "a.jpg", "-m"]).arg(small_model("plain.onnx"));
+        command
+            .args(["--backend", backend, "-i", "a.jpg", "-m"])
+            .arg(small_model("plain.onnx"));
         let missing = run(&mut command);
         expect_code(&missing, 2)?;
-        for text in ["was not found; looked in:", "VIRTUAL_ENV", "system's library", "cargo setup", pip, flag] {
+        for text in [
+            "was not found; looked in:",
+            "VIRTUAL_ENV",
+            "system's library",
+            "cargo setup",
+            pip,
+            flag,
+        ] {
             ensure(missing.stderr.contains(text), (text, &missing))?;
         }
         let mut command = classify();
-        command.args(["-i", "a.jpg", "--backend", backend, flag, "/no/such/lib.so", "-m"]);
+        command.args([
+            "-i",
+            "a.jpg",
+            "--backend",
+            backend,
+            flag,
+            "/no/such/lib.so",
+            "-m",
+        ]);
         let wrong = run(command.arg(small_model("plain.onnx")));
         expect_code(&wrong, 2)?;
-        ensure(wrong.stderr.contains("/no/such/lib.so does not exist"), wrong)?;
+        ensure(
+            wrong.stderr.contains("/no/such/lib.so does not exist"),
+            wrong,
+        )?;
     }
     let mut command = classify();
-    command.env("CLASSIFY_HOME", folder.path()).args(["-i", "a.jpg"]);
+    command
+        .env("CLASSIFY_HOME", folder.path())
+        .args(["-i", "a.jpg"]);
     let no_model = run(&mut command);
     expect_code(&no_model, 2)?;
     ensure(no_model.stderr.contains("hint: pass `-m MODEL`"), no_model)
@@ -114,14 +156,35 @@ fn unusable() -> Result<(), Failed> {
         ("two-outputs.onnx", &["--backend", "onnx"], "2 outputs"),
         ("double.onnx", &[], "needs [1, 3, height, width]"),
         ("dynamic-size.onnx", &[], "not fixed"),
-        ("batch-of-two.onnx", &["--backend", "onnx"], "several pictures"),
+        (
+            "batch-of-two.onnx",
+            &["--backend", "onnx"],
+            "several pictures",
+        ),
         ("plain.onnx", &["-d", "MYRIAD"], "2023.0"),
         ("plain.onnx", &["-d", "HETERO"], "HETERO:GPU,CPU"),
-        ("plain.onnx", &["-d", "GPU", "--backend", "onnx"], "available: CPU"),
-        ("plain.onnx", &["--precision", "bf16", "--backend", "onnx"], "--precision f32"),
-        ("plain.onnx", &["--streams", "2", "--backend", "onnx"], "--streams"),
+        (
+            "plain.onnx",
+            &["-d", "GPU", "--backend", "onnx"],
+            "available: CPU",
+        ),
+        (
+            "plain.onnx",
+            &["--precision", "bf16", "--backend", "onnx"],
+            "--precision f32",
+        ),
+        (
+            "plain.onnx",
+            &["--streams", "2", "--backend", "onnx"],
+            "--streams",
+        ),
     ] {
-        let run = run(classify().args(flags).arg("-m").arg(small_model(model)).arg("-i").arg(&picture));
+        let run = run(classify()
+            .args(flags)
+            .arg("-m")
+            .arg(small_model(model))
+            .arg("-i")
+            .arg(&picture));
         expect_code(&run, 2)?;
         let last = run.stderr.lines().last().unwrap_or_default();
         ensure(run.stderr.contains(said) && last.starts_with("hint: "), run)?;
@@ -132,7 +195,11 @@ fn unusable() -> Result<(), Failed> {
 fn ir_on_onnx() -> Result<(), Failed> {
     let (_folder, picture, _) = small_pictures()?;
     let mut command = classify();
-    command.args(["--backend", "onnx", "-m"]).arg(small_model("plain.xml")).arg("-i").arg(picture);
+    command
+        .args(["--backend", "onnx", "-m"])
+        .arg(small_model("plain.xml"))
+        .arg("-i")
+        .arg(picture);
     let run = run(&mut command);
     expect_code(&run, 2)?;
     ensure(run.stderr.contains("plain.onnx"), run)
@@ -141,13 +208,21 @@ fn ir_on_onnx() -> Result<(), Failed> {
 /// A library in the current directory that would be found first, if anything looked there.
 fn decoy() -> Result<(), Failed> {
     let (folder, picture, _) = small_pictures()?;
-    for name in ["libopenvino_c.so", "libopenvino_c.so.2641", "libonnxruntime.so"] {
+    for name in [
+        "libopenvino_c.so",
+        "libopenvino_c.so.2641",
+        "libonnxruntime.so",
+    ] {
         std::fs::write(folder.path().join(name), b"decoy")?;
     }
     for backend in ["openvino", "onnx"] {
         let mut command = classify();
-        command.current_dir(folder.path()).env("LD_LIBRARY_PATH", ":.:");
-        command.args(["--backend", backend, "-m"]).arg(small_model("plain.onnx"));
+        command
+            .current_dir(folder.path())
+            .env("LD_LIBRARY_PATH", ":.:");
+        command
+            .args(["--backend", backend, "-m"])
+            .arg(small_model("plain.onnx"));
         let run = run(command.arg("-i").arg(&picture));
         expect_code(&run, 0)?;
     }
@@ -158,11 +233,19 @@ fn not_a_number() -> Result<(), Failed> {
     let (_folder, a, b) = small_pictures()?;
     for backend in ["openvino", "onnx"] {
         let mut command = classify();
-        command.args(["-q", "--backend", backend, "-m"]).arg(small_model("not-a-number.onnx"));
+        command
+            .args(["-q", "--backend", backend, "-m"])
+            .arg(small_model("not-a-number.onnx"));
         let run = run(command.arg("-i").args([&a, &b]));
         expect_code(&run, 1)?;
-        ensure(run.stdout.is_empty() && run.stderr.contains("not finite"), &run)?;
-        ensure(run.stderr.contains("a.ppm") && run.stderr.contains("2 of 2 inputs failed"), run)?;
+        ensure(
+            run.stdout.is_empty() && run.stderr.contains("not finite"),
+            &run,
+        )?;
+        ensure(
+            run.stderr.contains("a.ppm") && run.stderr.contains("2 of 2 inputs failed"),
+            run,
+        )?;
     }
     Ok(())
 }
@@ -172,19 +255,44 @@ fn preprocessing() -> Result<(), Failed> {
     for (model, flags, said) in [
         ("nhwc-bytes.onnx", &["--mean", "1,2,3"][..], "u8"),
         ("plain.onnx", &["--scale", "1,0,1"], "no scale 0"),
-        ("plain.onnx", &["--resize", "short:4"], "smaller than the model's input"),
-        ("plain.onnx", &["--resize", "short:9", "--crop", "7"], "8 x 8"),
-        ("plain.onnx", &["--resize", "crop", "--crop-fraction", "1.5"], "at most 1"),
+        (
+            "plain.onnx",
+            &["--resize", "short:4"],
+            "smaller than the model's input",
+        ),
+        (
+            "plain.onnx",
+            &["--resize", "short:9", "--crop", "7"],
+            "8 x 8",
+        ),
+        (
+            "plain.onnx",
+            &["--resize", "crop", "--crop-fraction", "1.5"],
+            "at most 1",
+        ),
         ("plain.onnx", &["--crop-fraction", "0.5"], "--resize crop"),
     ] {
-        let run = run(classify().args(flags).arg("-m").arg(small_model(model)).arg("-i").arg(&picture));
+        let run = run(classify()
+            .args(flags)
+            .arg("-m")
+            .arg(small_model(model))
+            .arg("-i")
+            .arg(&picture));
         expect_code(&run, 2)?;
         ensure(run.stderr.contains(said), run)?;
     }
-    for model in ["nhwc-bytes.onnx", "half.onnx", "probabilities.onnx", "dynamic-batch.onnx"] {
+    for model in [
+        "nhwc-bytes.onnx",
+        "half.onnx",
+        "probabilities.onnx",
+        "dynamic-batch.onnx",
+    ] {
         for backend in ["openvino", "onnx"] {
             let mut command = classify();
-            command.args(["--backend", backend, "-m"]).arg(small_model(model)).arg("-i");
+            command
+                .args(["--backend", backend, "-m"])
+                .arg(small_model(model))
+                .arg("-i");
             let run = run(command.arg(&picture));
             expect_code(&run, 0)?;
             ensure(blocks(&run.stdout)[0].1.len() == 10, run)?;
@@ -204,7 +312,14 @@ fn bad_pictures() -> Result<(), Failed> {
     std::fs::write(at("text.jpg"), b"this is no picture")?;
     std::fs::write(at("bomb.pgm"), b"P5 100000 100000 255\n")?;
     std::fs::create_dir(at("folder.jpg"))?;
-    let bad = ["none.jpg", "empty.jpg", "cut.png", "text.jpg", "bomb.pgm", "folder.jpg"];
+    let bad = [
+        "none.jpg",
+        "empty.jpg",
+        "cut.png",
+        "text.jpg",
+        "bomb.pgm",
+        "folder.jpg",
+    ];
     let mut inputs = vec![good.clone()];
     inputs.extend(bad.map(&at));
     if cfg!(unix) {
@@ -215,16 +330,24 @@ fn bad_pictures() -> Result<(), Failed> {
     }
     inputs.push(good);
     for backend in ["openvino", "onnx"] {
-        let run = run(classify().args(["--backend", backend, "-q", "-i"]).args(&inputs));
+        let run = run(classify()
+            .args(["--backend", backend, "-q", "-i"])
+            .args(&inputs));
         expect_code(&run, 1)?;
         ensure(blocks(&run.stdout).len() == 2, &run)?;
         let lines: Vec<&str> = run.stderr.lines().collect();
         let failed = inputs.len() - 2;
         ensure(lines.len() == failed + 1, &run)?;
         for (line, path) in lines.iter().zip(&inputs[1..=failed]) {
-            ensure(line.starts_with(&format!("error: {}: ", path.display())), &run)?;
+            ensure(
+                line.starts_with(&format!("error: {}: ", path.display())),
+                &run,
+            )?;
         }
-        ensure(lines[failed] == format!("error: {failed} of {} inputs failed", inputs.len()), &run)?;
+        ensure(
+            lines[failed] == format!("error: {failed} of {} inputs failed", inputs.len()),
+            &run,
+        )?;
     }
     Ok(())
 }
@@ -237,7 +360,11 @@ fn hostile_names() -> Result<(), Failed> {
     let labels = folder.path().join("labels");
     std::fs::write(&labels, "\u{1b}[2J\u{202e}x\n".repeat(1000))?;
     let mut command = classify();
-    command.arg("--labels").arg(labels).arg("-i").args([picture, missing]);
+    command
+        .arg("--labels")
+        .arg(labels)
+        .arg("-i")
+        .args([picture, missing]);
     let run = run(&mut command);
     expect_code(&run, 1)?;
     ensure(run.stdout.contains("a\\u{1b}]0;owned"), &run)?;
@@ -254,10 +381,21 @@ fn closed_pipe() -> Result<(), Failed> {
         .stderr(Stdio::piped())
         .spawn()?;
     let mut first = [0; 16];
-    child.stdout.take().expect("a pipe").read_exact(&mut first)?;
+    child
+        .stdout
+        .take()
+        .expect("a pipe")
+        .read_exact(&mut first)?;
     // Our end of the pipe is closed now.
     let mut stderr = String::new();
-    child.stderr.take().expect("a pipe").read_to_string(&mut stderr)?;
+    child
+        .stderr
+        .take()
+        .expect("a pipe")
+        .read_to_string(&mut stderr)?;
     let code = child.wait()?.code();
-    ensure(code == Some(0) && !stderr.contains("panicked"), (code, stderr))
+    ensure(
+        code == Some(0) && !stderr.contains("panicked"),
+        (code, stderr),
+    )
 }

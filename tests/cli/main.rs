@@ -23,7 +23,11 @@ fn main() {
 /// The program, in a fresh environment but for what finds the engines.
 fn classify() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_classify"));
-    for variable in ["CLASSIFY_OPENVINO_LIB", "CLASSIFY_ONNXRUNTIME_LIB", "ORT_DYLIB_PATH"] {
+    for variable in [
+        "CLASSIFY_OPENVINO_LIB",
+        "CLASSIFY_ONNXRUNTIME_LIB",
+        "ORT_DYLIB_PATH",
+    ] {
         command.env_remove(variable);
     }
     command

@@ -13,7 +13,10 @@ use libtest_mimic::{Failed, Trial};
 
 /// The root of the checkout.
 pub fn checkout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent").to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ has a parent")
+        .to_path_buf()
 }
 
 /// A small model in `tests/data`.
@@ -27,7 +30,9 @@ pub fn small_model(file: &str) -> PathBuf {
 ///
 /// If there is no set-up; tests that need one say so by [`Needs::set_up`].
 pub fn set_up(file: &str) -> PathBuf {
-    set_up_folder().expect("the set-up was checked before").join(file)
+    set_up_folder()
+        .expect("the set-up was checked before")
+        .join(file)
 }
 
 /// The pictures of the set-up, sorted by name.
@@ -39,7 +44,10 @@ pub fn photos() -> Result<Vec<PathBuf>, Failed> {
     let mut photos: Vec<PathBuf> = std::fs::read_dir(set_up("photos"))?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_, std::io::Error>>()?;
-    photos.retain(|path| path.extension().is_some_and(|ending| ending == "jpg" || ending == "png"));
+    photos.retain(|path| {
+        path.extension()
+            .is_some_and(|ending| ending == "jpg" || ending == "png")
+    });
     photos.sort();
     if photos.len() < 28 {
         return Err(format!("only {} photos; run `cargo setup`", photos.len()).into());
@@ -60,7 +68,11 @@ impl Needs {
     /// Needs what `cargo setup` brings: models, photos, and Python.
     pub fn set_up() -> Self {
         let ready = set_up_folder().is_some_and(|folder| folder.join("photos").is_dir());
-        Self(if ready { Ok(()) } else { Err("there is no set-up; run `cargo setup`".to_owned()) })
+        Self(if ready {
+            Ok(())
+        } else {
+            Err("there is no set-up; run `cargo setup`".to_owned())
+        })
     }
 
     /// Needs both.
@@ -126,7 +138,11 @@ pub fn doubling_input(n: u64) -> Tensor {
 ///
 /// Never.
 pub fn doubled(n: u64) -> Tensor {
-    let doubled = doubling_input(n).to_f32().iter().map(|value| value * 2.0).collect();
+    let doubled = doubling_input(n)
+        .to_f32()
+        .iter()
+        .map(|value| value * 2.0)
+        .collect();
     Tensor::new([1, 4], doubled).expect("four values")
 }
 
@@ -136,7 +152,11 @@ pub fn doubled(n: u64) -> Tensor {
 ///
 /// If it does not hold.
 pub fn ensure(condition: bool, what: impl Debug) -> Result<(), Failed> {
-    if condition { Ok(()) } else { Err(format!("{what:#?}").into()) }
+    if condition {
+        Ok(())
+    } else {
+        Err(format!("{what:#?}").into())
+    }
 }
 
 /// Runs the set-up's Python with a script of `tests/reference`.
@@ -148,15 +168,27 @@ pub fn python<I>(script: &str, args: I) -> Result<String, Failed>
 where
     I: IntoIterator<Item: AsRef<OsStr>>,
 {
-    let program =
-        set_up(if cfg!(windows) { "python/Scripts/python.exe" } else { "python/bin/python" });
+    let program = set_up(if cfg!(windows) {
+        "python/Scripts/python.exe"
+    } else {
+        "python/bin/python"
+    });
     let script = checkout().join("tests/reference").join(script);
     // Isolated: no user site, no PYTHONPATH.
-    let output = Command::new(program).arg("-I").arg(&script).args(args).output()?;
+    let output = Command::new(program)
+        .arg("-I")
+        .arg(&script)
+        .args(args)
+        .output()?;
     if output.status.success() {
         Ok(String::from_utf8(output.stdout)?)
     } else {
-        Err(format!("{}:\n{}", script.display(), String::from_utf8_lossy(&output.stderr)).into())
+        Err(format!(
+            "{}:\n{}",
+            script.display(),
+            String::from_utf8_lossy(&output.stderr)
+        )
+        .into())
     }
 }
 
@@ -179,7 +211,11 @@ pub struct Run {
 ///
 /// If it cannot be started.
 pub fn run(command: &mut Command) -> Run {
-    let Output { status, stdout, stderr } = command.output().expect("the program starts");
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().expect("the program starts");
     Run {
         command: format!("{command:?}"),
         code: status.code(),
@@ -220,7 +256,10 @@ pub struct Line {
 /// If the text is not what the program prints.
 pub fn blocks(stdout: &str) -> Vec<(String, Vec<Line>)> {
     let mut blocks: Vec<(String, Vec<Line>)> = Vec::new();
-    for line in stdout.lines().filter_map(|line| line.strip_prefix("[ INFO ] ")) {
+    for line in stdout
+        .lines()
+        .filter_map(|line| line.strip_prefix("[ INFO ] "))
+    {
         if let Some(path) = line.strip_prefix("Image path: ") {
             blocks.push((path.to_owned(), Vec::new()));
         } else if let Some((_, lines)) = blocks.last_mut()

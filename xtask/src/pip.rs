@@ -102,7 +102,9 @@ impl Pip<'_> {
             .arg("--requirement")
             .arg(&list);
         if kind == Kind::Source {
-            command.env("PYTHONPATH", scripts().join("inert_backend"));
+            command
+                .env("PYTHONPATH", scripts().join("inert_backend"))
+                .env("PYTHONDONTWRITEBYTECODE", "1");
         }
         match self.from {
             Some(from) => {

@@ -547,8 +547,12 @@ impl Setup<'_> {
         stamp.clear()?;
         let staging = Staging::new(&self.home, what)?;
         let mut command = python::command_under(lock, &environment_python(&self.environment()))?;
-        // The sources are no place for byte code.
-        command.arg("-B").arg(scripts().join(script));
+        // The sources are no place for byte code, but without any every script would compile the libraries again.
+        command.env(
+            "PYTHONPYCACHEPREFIX",
+            self.environment().join("__pycache__"),
+        );
+        command.arg(scripts().join(script));
         arguments(&mut command);
         command.arg("--out").arg(staging.path());
         python::run(&mut command, &format!("{script} {what}"))?;

@@ -8,9 +8,7 @@ use anyhow::Context as _;
 use backend_api::{InferBackend, InferRequest};
 use futures_util::stream::{self, StreamExt as _};
 use image_classification::metadata::{self, MetadataError, ModelInfo};
-use image_classification::{
-    InputLayout, Labels, Preprocess, Ranked, ScoreKind, Scores, top_k,
-};
+use image_classification::{InputLayout, Labels, Preprocess, Ranked, ScoreKind, Scores, top_k};
 use tokio::task::spawn_blocking;
 
 use crate::engines;
@@ -46,7 +44,9 @@ pub fn run(options: &Options, messages: &mut Messages) -> anyhow::Result<()> {
              model was trained otherwise",
         );
     }
-    let recipe = options.recipe.apply(model_info.preprocess.unwrap_or(Preprocess::OPENVINO_SAMPLE))?;
+    let recipe = options
+        .recipe
+        .apply(model_info.preprocess.unwrap_or(Preprocess::OPENVINO_SAMPLE))?;
     check_crop(options.recipe.crop, &layout)?;
     recipe.check(&layout)?;
     check_labels(labels.as_ref(), backend.as_ref(), messages);
@@ -60,12 +60,12 @@ pub fn run(options: &Options, messages: &mut Messages) -> anyhow::Result<()> {
         // Enough pictures under way to keep every slot and every decoding thread busy.
         let window = backend.info().slots + 2 * options.jobs;
         let mut results = stream::iter(options.inputs.iter().cloned().zip(0..))
-            .map(|(path, id)| {
-                classify(path, id, recipe, layout, Arc::clone(&backend), options)
-            })
+            .map(|(path, id)| classify(path, id, recipe, layout, Arc::clone(&backend), options))
             .buffered(window);
         for path in &options.inputs {
-            let Some(result) = results.next().await else { break };
+            let Some(result) = results.next().await else {
+                break;
+            };
             let path = printable(&path.to_string_lossy());
             match result {
                 Ok(best) => report.result(&path, &best.top, labels.as_ref(), best.what)?,
@@ -97,8 +97,15 @@ async fn classify(
     let output = backend.submit(InferRequest::new(id, tensor)).await?.await?;
     let scores = Scores::from_output(&output.tensor, options.scores)?;
     // The sample calls logits a probability. They are not.
-    let what = if options.scores == ScoreKind::Raw { "score" } else { "probability" };
-    Ok(Best { top: top_k(scores.values(), options.top), what })
+    let what = if options.scores == ScoreKind::Raw {
+        "score"
+    } else {
+        "probability"
+    };
+    Ok(Best {
+        top: top_k(scores.values(), options.top),
+        what,
+    })
 }
 
 /// What the model's metadata says; nothing where flags say it all.
@@ -106,9 +113,11 @@ fn model_info(options: &Options) -> anyhow::Result<ModelInfo> {
     let model = &options.engine.model;
     let entries = match metadata::read(model) {
         Ok(entries) => entries,
-        // The engine says better what is wrong with a file that is missing or damaged.
-        Err(MetadataError::Value { .. }) => unreachable!("reading interprets no value"),
-        Err(_) => return Ok(ModelInfo::default()),
+        // The engine says better what is wrong with a file that cannot be read.
+        Err(MetadataError::Io(_)) => return Ok(ModelInfo::default()),
+        // A file that is not what its name says never reaches an engine: OpenVINO would try all of
+        // its formats on it and write each one's complaint to stderr.
+        Err(error) => return Err(error).with_context(|| model.display().to_string()),
     };
     match ModelInfo::from_entries(&entries) {
         Ok(info) => Ok(info),
@@ -136,7 +145,11 @@ fn read_labels(path: &Path) -> anyhow::Result<Labels> {
 
 /// Labels that belong to another model would be wrong without anybody noticing.
 fn check_labels(labels: Option<&Labels>, backend: &dyn InferBackend, messages: &Messages) {
-    let classes = backend.info().output.fixed_shape().map(|shape| shape.iter().product::<usize>());
+    let classes = backend
+        .info()
+        .output
+        .fixed_shape()
+        .map(|shape| shape.iter().product::<usize>());
     if let (Some(labels), Some(classes)) = (labels, classes)
         && labels.len() != classes
     {

@@ -8,10 +8,15 @@ use super::MetadataError;
 
 pub(super) fn model_info(xml: &str) -> Result<BTreeMap<String, String>, MetadataError> {
     // No DTD, hence no entities to expand.
-    let options = ParsingOptions { allow_dtd: false, ..ParsingOptions::default() };
+    let options = ParsingOptions {
+        allow_dtd: false,
+        ..ParsingOptions::default()
+    };
     let document = Document::parse_with_options(xml, options)?;
     let child = |node: roxmltree::Node<'_, '_>, name| {
-        node.children().find(|child| child.has_tag_name(name)).map(|child| child.id())
+        node.children()
+            .find(|child| child.has_tag_name(name))
+            .map(|child| child.id())
     };
     let found = child(document.root_element(), "rt_info")
         .and_then(|id| document.get_node(id))
@@ -21,7 +26,10 @@ pub(super) fn model_info(xml: &str) -> Result<BTreeMap<String, String>, Metadata
         .into_iter()
         .flat_map(|model_info| model_info.children().filter(roxmltree::Node::is_element))
         .filter_map(|entry| {
-            Some((entry.tag_name().name().to_owned(), entry.attribute("value")?.to_owned()))
+            Some((
+                entry.tag_name().name().to_owned(),
+                entry.attribute("value")?.to_owned(),
+            ))
         })
         .collect())
 }
@@ -38,7 +46,10 @@ mod tests {
             </rt_info></net>"#;
         let info = model_info(xml).unwrap();
         assert_eq!(info.len(), 2);
-        assert_eq!((info["mean_values"].as_str(), info["labels"].as_str()), ("1 2 3", "a <b>"));
+        assert_eq!(
+            (info["mean_values"].as_str(), info["labels"].as_str()),
+            ("1 2 3", "a <b>")
+        );
         assert!(model_info("<net/>").unwrap().is_empty());
     }
 
@@ -46,6 +57,9 @@ mod tests {
     fn entities_are_not_expanded_and_damage_is_an_error() {
         let bomb = r#"<!DOCTYPE net [<!ENTITY a "aaaa">]><net><rt_info/></net>"#;
         assert!(matches!(model_info(bomb), Err(MetadataError::Xml(_))));
-        assert!(matches!(model_info("<net><rt_info>"), Err(MetadataError::Xml(_))));
+        assert!(matches!(
+            model_info("<net><rt_info>"),
+            Err(MetadataError::Xml(_))
+        ));
     }
 }

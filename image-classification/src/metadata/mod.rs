@@ -43,7 +43,9 @@ pub enum MetadataError {
     #[error("the model is not an ONNX file")]
     Onnx(#[from] prost::DecodeError),
     /// A key has a value that is not understood or not supported.
-    #[error("the model's metadata says {key} = `{value}`, which is not supported; expected {expected}")]
+    #[error(
+        "the model's metadata says {key} = `{value}`, which is not supported; expected {expected}"
+    )]
     Value {
         /// The key, without the prefix `model_info`.
         key: &'static str,
@@ -73,7 +75,10 @@ impl MetadataError {
 ///
 /// [`MetadataError`] if the file cannot be read as what its name says.
 pub fn read(model: &Path) -> Result<BTreeMap<String, String>, MetadataError> {
-    let extension = model.extension().and_then(|text| text.to_str()).unwrap_or_default();
+    let extension = model
+        .extension()
+        .and_then(|text| text.to_str())
+        .unwrap_or_default();
     match extension.to_ascii_lowercase().as_str() {
         "xml" => {
             let bytes = read_limited(model, MOST_XML_BYTES)?;

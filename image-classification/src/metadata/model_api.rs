@@ -43,23 +43,28 @@ impl ModelInfo {
     pub fn from_entries(entries: &BTreeMap<String, String>) -> Result<Self, MetadataError> {
         let get = |key: &str| entries.get(key).map(|value| value.trim());
         let described = PREPROCESSING_KEYS.iter().any(|key| get(key).is_some());
-        let labels = get("labels").filter(|labels| !labels.is_empty()).map(|labels| {
-            Labels::from_names(labels.split_whitespace().map(str::to_owned).collect())
-        });
-        Ok(Self { preprocess: described.then(|| preprocess(&get)).transpose()?, labels })
+        let labels = get("labels")
+            .filter(|labels| !labels.is_empty())
+            .map(|labels| {
+                Labels::from_names(labels.split_whitespace().map(str::to_owned).collect())
+            });
+        Ok(Self {
+            preprocess: described.then(|| preprocess(&get)).transpose()?,
+            labels,
+        })
     }
 }
 
-fn preprocess<'a>(
-    get: &impl Fn(&str) -> Option<&'a str>,
-) -> Result<Preprocess, MetadataError> {
+fn preprocess<'a>(get: &impl Fn(&str) -> Option<&'a str>) -> Result<Preprocess, MetadataError> {
     let color = match get("reverse_input_channels") {
         Some("YES" | "True") => ColorOrder::Rgb,
         _ => ColorOrder::Bgr,
     };
     let pad = match get("pad_value") {
         None => 0,
-        Some(text) => text.parse().map_err(|_| value("pad_value", text, "a number from 0 to 255"))?,
+        Some(text) => text
+            .parse()
+            .map_err(|_| value("pad_value", text, "a number from 0 to 255"))?,
     };
     let fraction = match get("crop_fraction") {
         None => 1.0,
@@ -74,7 +79,11 @@ fn preprocess<'a>(
         Some("crop") => Resize::Crop { fraction },
         Some("fit_to_window_letterbox") => Resize::Letterbox { pad },
         Some(other) => {
-            return Err(value("resize_type", other, "standard, crop or fit_to_window_letterbox"));
+            return Err(value(
+                "resize_type",
+                other,
+                "standard, crop or fit_to_window_letterbox",
+            ));
         }
     };
     let pillow = match get("resampler") {
@@ -106,10 +115,17 @@ fn preprocess<'a>(
 
 /// One number for each channel, or one for all of them. An empty list is the default.
 fn three(key: &'static str, text: Option<&str>, default: f32) -> Result<[f32; 3], MetadataError> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok([default; 3]) };
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok([default; 3]);
+    };
     let numbers: Option<Vec<f32>> = text
         .split_whitespace()
-        .map(|number| number.parse().ok().filter(|number: &f32| number.is_finite()))
+        .map(|number| {
+            number
+                .parse()
+                .ok()
+                .filter(|number: &f32| number.is_finite())
+        })
         .collect();
     match numbers.as_deref() {
         Some(&[all]) => Ok([all; 3]),
@@ -120,7 +136,11 @@ fn three(key: &'static str, text: Option<&str>, default: f32) -> Result<[f32; 3]
 
 fn value(key: &'static str, value: &str, expected: &'static str) -> MetadataError {
     // A hostile value can be megabytes long.
-    MetadataError::Value { key, value: value.chars().take(200).collect(), expected }
+    MetadataError::Value {
+        key,
+        value: value.chars().take(200).collect(),
+        expected,
+    }
 }
 
 #[cfg(test)]
@@ -128,8 +148,10 @@ mod tests {
     use super::*;
 
     fn info(entries: &[(&str, &str)]) -> Result<ModelInfo, MetadataError> {
-        let entries =
-            entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let entries = entries
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
         ModelInfo::from_entries(&entries)
     }
 
@@ -161,7 +183,10 @@ mod tests {
 
     #[test]
     fn absent_keys_have_the_samples_values() {
-        assert_eq!(info(&[("model_type", "Classification")]).unwrap(), ModelInfo::default());
+        assert_eq!(
+            info(&[("model_type", "Classification")]).unwrap(),
+            ModelInfo::default()
+        );
         let some = info(&[("resize_type", "standard")]).unwrap();
         assert_eq!(some.preprocess, Some(Preprocess::OPENVINO_SAMPLE));
     }

@@ -27,7 +27,12 @@ pub(super) fn model_info(bytes: &[u8]) -> Result<BTreeMap<String, String>, Metad
     Ok(model
         .metadata_props
         .into_iter()
-        .filter_map(|entry| Some((entry.key.strip_prefix("model_info ")?.to_owned(), entry.value)))
+        .filter_map(|entry| {
+            Some((
+                entry.key.strip_prefix("model_info ")?.to_owned(),
+                entry.value,
+            ))
+        })
         .collect())
 }
 
@@ -37,17 +42,30 @@ mod tests {
 
     #[test]
     fn keys_have_a_prefix() {
-        let entry = |key: &str| StringStringEntryProto { key: key.into(), value: "v".into() };
+        let entry = |key: &str| StringStringEntryProto {
+            key: key.into(),
+            value: "v".into(),
+        };
         let model = ModelProto {
-            metadata_props: vec![entry("model_info labels"), entry("author"), entry("model_info")],
+            metadata_props: vec![
+                entry("model_info labels"),
+                entry("author"),
+                entry("model_info"),
+            ],
         };
         let info = model_info(&model.encode_to_vec()).unwrap();
-        assert_eq!(info.into_iter().collect::<Vec<_>>(), [("labels".to_owned(), "v".to_owned())]);
+        assert_eq!(
+            info.into_iter().collect::<Vec<_>>(),
+            [("labels".to_owned(), "v".to_owned())]
+        );
     }
 
     #[test]
     fn damage_is_an_error() {
-        assert!(matches!(model_info(b"\x72\xff\xff\xff\xff\x0f"), Err(MetadataError::Onnx(_))));
+        assert!(matches!(
+            model_info(b"\x72\xff\xff\xff\xff\x0f"),
+            Err(MetadataError::Onnx(_))
+        ));
         assert!(model_info(b"").unwrap().is_empty());
     }
 }

@@ -57,9 +57,17 @@ impl<'a> RgbView<'a> {
     /// `None` if a side is zero or above `i32::MAX`, or if `data.len()` is not `width * height * 3`.
     #[must_use]
     pub fn new(width: u32, height: u32, data: &'a [u8]) -> Option<Self> {
-        let sides_fit = [width, height].iter().all(|side| (1..=i32::MAX.unsigned_abs()).contains(side));
-        let len = (width as usize).checked_mul(height as usize)?.checked_mul(CHANNELS)?;
-        (sides_fit && data.len() == len).then_some(Self { width, height, data })
+        let sides_fit = [width, height]
+            .iter()
+            .all(|side| (1..=i32::MAX.unsigned_abs()).contains(side));
+        let len = (width as usize)
+            .checked_mul(height as usize)?
+            .checked_mul(CHANNELS)?;
+        (sides_fit && data.len() == len).then_some(Self {
+            width,
+            height,
+            data,
+        })
     }
 
     /// Width in pixels, at least 1.
@@ -97,14 +105,23 @@ impl<'a> RgbView<'a> {
 ///
 /// If a side is zero or above `i32::MAX`, or if the bytes exceed the address space.
 fn target_size(width: u32, height: u32) -> (usize, usize, usize) {
-    assert!(width > 0 && height > 0, "target size {width} x {height} is empty");
+    assert!(
+        width > 0 && height > 0,
+        "target size {width} x {height} is empty"
+    );
     assert!(
         i32::try_from(width).is_ok() && i32::try_from(height).is_ok(),
         "target size {width} x {height} is too large"
     );
     let (width, height) = (width as usize, height as usize);
-    let bytes = width.checked_mul(height).and_then(|pixels| pixels.checked_mul(CHANNELS));
-    (width, height, bytes.expect("target size exceeds the address space"))
+    let bytes = width
+        .checked_mul(height)
+        .and_then(|pixels| pixels.checked_mul(CHANNELS));
+    (
+        width,
+        height,
+        bytes.expect("target size exceeds the address space"),
+    )
 }
 
 #[cfg(test)]

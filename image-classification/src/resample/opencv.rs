@@ -20,7 +20,7 @@ const ONE: i16 = 1 << 11;
 /// mistakes of the caller, who chooses the size; pixel values never panic.
 #[must_use]
 pub fn resize_linear(src: RgbView<'_>, width: u32, height: u32) -> Vec<u8> {
-    let (out_width, out_height, out_len) = target_size(width, height);
+    let (out_width, _, out_len) = target_size(width, height);
     if (width, height) == (src.width, src.height) {
         return src.data.to_vec();
     }
@@ -31,28 +31,62 @@ pub fn resize_linear(src: RgbView<'_>, width: u32, height: u32) -> Vec<u8> {
         return out;
     }
 
-    let columns: Vec<Tap> = taps(src.width, width).map(|tap| tap.clamped(src.width)).collect();
-    let rows = taps(src.height, height);
-    // Horizontal sums of the two source rows in use, which neighbouring target rows often share.
-    let mut sums = [vec![0; out_width * CHANNELS], vec![0; out_width * CHANNELS]];
+    let columns: Vec<Tap> = taps(src.width, width)
+        .map(|tap| tap.clamped(src.width))
+        .collect();
+    let rows: Vec<Tap> = taps(src.height, height).collect();
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    if let Some(avx2) = fearless_simd::Level::new().as_avx2() {
+        x86::linear(avx2, src, &columns, &rows, &mut out);
+        return out;
+    }
+    linear_portable(src, &columns, &rows, &mut out);
+    out
+}
+
+/// Resamples along both axes, for any processor.
+fn linear_portable(src: RgbView<'_>, columns: &[Tap], rows: &[Tap], out: &mut [u8]) {
+    let stride = columns.len() * CHANNELS;
+    let sums = [vec![0; stride], vec![0; stride]];
+    each_row(
+        src,
+        rows,
+        sums,
+        out.chunks_exact_mut(stride),
+        |row, sums| horizontal(&row[..src.stride()], columns, sums),
+        vertical,
+    );
+}
+
+/// Calls `horizontal` for the source rows in use, and `vertical` with two of its results for each target row.
+///
+/// `horizontal` gets the source from the row on, to the end of the picture. Sums of a row that serves neighbouring
+/// target rows are kept.
+#[inline(always)]
+fn each_row<'a>(
+    src: RgbView<'_>,
+    rows: &[Tap],
+    mut sums: [Vec<i16>; 2],
+    out: impl Iterator<Item = &'a mut [u8]>,
+    mut horizontal: impl FnMut(&[u8], &mut [i16]),
+    mut vertical: impl FnMut(&[i16], &[i16], [i16; 2], &mut [u8]),
+) {
     let mut held = [None; 2];
-    for (out_row, tap) in out.chunks_exact_mut(out_width * CHANNELS).zip(rows) {
+    for (out_row, tap) in out.zip(rows) {
         let wanted = [tap.index, tap.index + 1].map(|y| y.clamp(0, i64::from(src.height) - 1));
-        if held[1] == Some(wanted[0]) && held[0] != held[1] {
+        if held[1] == Some(wanted[0]) {
             sums.swap(0, 1);
             held.swap(0, 1);
         }
         for ((sums, held), wanted) in sums.iter_mut().zip(&mut held).zip(wanted) {
             if *held != Some(wanted) {
                 let y = usize::try_from(wanted).expect("clamped to the rows of the picture");
-                horizontal(src.row(y), &columns, sums);
+                horizontal(&src.data[y * src.stride()..], sums);
                 *held = Some(wanted);
             }
         }
         vertical(&sums[0], &sums[1], tap.weights, out_row);
     }
-    debug_assert_eq!(out.len(), out_width * out_height * CHANNELS);
-    out
 }
 
 /// Two neighbouring source pixels, `index` and `index + 1`, with their weights.
@@ -66,9 +100,15 @@ impl Tap {
     /// Moves a tap at the edge inside of the picture, as OpenCV does along x (along y it only clamps the rows).
     fn clamped(self, len: u32) -> Self {
         if self.index < 0 {
-            Self { index: 0, weights: [ONE, 0] }
+            Self {
+                index: 0,
+                weights: [ONE, 0],
+            }
         } else if self.index >= i64::from(len) - 1 {
-            Self { index: i64::from(len) - 1, weights: [ONE, 0] }
+            Self {
+                index: i64::from(len) - 1,
+                weights: [ONE, 0],
+            }
         } else {
             self
         }
@@ -84,9 +124,15 @@ fn taps(len: u32, out_len: u32) -> impl Iterator<Item = Tap> {
         let position = ((f64::from(i) + 0.5) * scale - 0.5) as f32;
         let floor = position.floor();
         let fraction = position - floor;
-        #[expect(clippy::cast_possible_truncation, reason = "fits: within one pixel of the picture")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "fits: within one pixel of the picture"
+        )]
         let index = floor as i64;
-        Tap { index, weights: [to_fixed(1.0 - fraction), to_fixed(fraction)] }
+        Tap {
+            index,
+            weights: [to_fixed(1.0 - fraction), to_fixed(fraction)],
+        }
     })
 }
 
@@ -103,12 +149,17 @@ fn to_fixed(weight: f32) -> i16 {
 fn horizontal(row: &[u8], taps: &[Tap], sums: &mut [i16]) {
     let (pixels, _) = row.as_chunks::<CHANNELS>();
     for (sums, tap) in sums.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(taps) {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the row")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to the row"
+        )]
         let index = tap.index as usize;
         let left = pixels[index];
         let right = pixels[(index + 1).min(pixels.len() - 1)];
         for ((sum, left), right) in sums.iter_mut().zip(left).zip(right) {
-            let full = i32::from(left) * i32::from(tap.weights[0]) + i32::from(right) * i32::from(tap.weights[1]);
+            let full = i32::from(left) * i32::from(tap.weights[0])
+                + i32::from(right) * i32::from(tap.weights[1]);
             #[expect(clippy::cast_possible_truncation, reason = "15 bits")]
             let short = (full >> 4) as i16;
             *sum = short;
@@ -121,7 +172,11 @@ fn vertical(upper: &[i16], lower: &[i16], [upper_weight, lower_weight]: [i16; 2]
     for ((byte, upper), lower) in out.iter_mut().zip(upper).zip(lower) {
         let upper = (i32::from(*upper) * i32::from(upper_weight)) >> 16;
         let lower = (i32::from(*lower) * i32::from(lower_weight)) >> 16;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the range of u8")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to the range of u8"
+        )]
         let rounded = ((upper + lower + 2) >> 2).clamp(0, 255) as u8;
         *byte = rounded;
     }
@@ -134,7 +189,13 @@ fn halve(src: RgbView<'_>, out_width: usize, out: &mut [u8]) {
         let (upper, lower) = rows.split_at(src.stride());
         let upper = upper.as_chunks::<{ 2 * CHANNELS }>().0;
         let lower = lower.as_chunks::<{ 2 * CHANNELS }>().0;
-        for ((pixel, upper), lower) in out_row.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(upper).zip(lower) {
+        for ((pixel, upper), lower) in out_row
+            .as_chunks_mut::<CHANNELS>()
+            .0
+            .iter_mut()
+            .zip(upper)
+            .zip(lower)
+        {
             for (channel, byte) in pixel.iter_mut().enumerate() {
                 let sum = u16::from(upper[channel])
                     + u16::from(upper[channel + CHANNELS])
@@ -146,4 +207,157 @@ fn halve(src: RgbView<'_>, out_width: usize, out: &mut [u8]) {
             }
         }
     }
+}
+
+/// The same for processors with AVX2.
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+mod x86 {
+    #[cfg(target_arch = "x86")]
+    use std::arch::x86::*;
+    #[cfg(target_arch = "x86_64")]
+    use std::arch::x86_64::*;
+
+    use fearless_simd::{Avx2, i16x16, prelude::*, u8x32};
+
+    use super::{Tap, each_row};
+    use crate::resample::{CHANNELS, RgbView};
+
+    /// Lanes that a pixel takes in a row of sums: one of them is idle.
+    const LANES: usize = 4;
+    /// Pixels that are treated at a time.
+    const STEP: usize = 8;
+    /// Bytes of the load for one tap, of which the two pixels take six.
+    const LOAD: usize = 8;
+
+    /// The taps of [`STEP`] target pixels: the position of the first byte, and the weights, once for each lane.
+    #[derive(Clone, Default)]
+    struct Columns {
+        starts: [usize; STEP],
+        weights: [[i16; 2 * LANES]; STEP],
+    }
+
+    pub(super) fn linear(
+        avx2: Avx2,
+        src: RgbView<'_>,
+        columns: &[Tap],
+        rows: &[Tap],
+        out: &mut [u8],
+    ) {
+        let steps: Vec<Columns> = columns
+            .chunks(STEP)
+            .map(|taps| {
+                let mut step = Columns::default();
+                for (i, tap) in taps.iter().enumerate() {
+                    step.starts[i] =
+                        usize::try_from(tap.index).expect("clamped to the row") * CHANNELS;
+                    let [left, right] = tap.weights;
+                    step.weights[i] = [left, right, left, right, left, right, left, right];
+                }
+                step
+            })
+            .collect();
+        let len = steps.len() * STEP * LANES;
+        let mut padded = vec![0; src.stride() + LOAD];
+        each_row(
+            src,
+            rows,
+            [vec![0; len], vec![0; len]],
+            out.chunks_exact_mut(columns.len() * CHANNELS),
+            |row, sums| {
+                if row.len() < padded.len() {
+                    // Too close to the end of the picture for whole loads.
+                    padded[..src.stride()].copy_from_slice(&row[..src.stride()]);
+                    horizontal(avx2, &padded, &steps, sums);
+                } else {
+                    horizontal(avx2, &row[..padded.len()], &steps, sums);
+                }
+            },
+            |upper, lower, weights, out| vertical(avx2, upper, lower, weights, out),
+        );
+    }
+
+    fearless_simd::kernel!(
+        fn horizontal(avx2: Avx2, row: &[u8], steps: &[Columns], sums: &mut [i16]) {
+            const Z: i8 = -1;
+            // Two pixels, r0 g0 b0 r1 g1 b1, become 16-bit lanes r0 r1 g0 g1 b0 b1 0 0.
+            let spread = _mm256_setr_epi8(
+                0, Z, 3, Z, 1, Z, 4, Z, 2, Z, 5, Z, Z, Z, Z, Z, 0, Z, 3, Z, 1, Z, 4, Z, 2, Z, 5, Z,
+                Z, Z, Z, Z,
+            );
+            let load = |start: usize| {
+                let bytes = row[start..]
+                    .first_chunk::<LOAD>()
+                    .expect("the row is padded");
+                i64::from_le_bytes(*bytes)
+            };
+            // The sums of two target pixels, less their four lowest bits.
+            let pair = |left: usize, right: usize, weights: &[[i16; 2 * LANES]; 2]| {
+                let bytes = _mm256_setr_epi64x(load(left), 0, load(right), 0);
+                let pixels = _mm256_shuffle_epi8(bytes, spread);
+                let weights: __m256i = i16x16::from_slice(avx2, weights.as_flattened()).into();
+                _mm256_srai_epi32::<4>(_mm256_madd_epi16(pixels, weights))
+            };
+            for (sums, step) in sums
+                .as_chunks_mut::<{ STEP * LANES }>()
+                .0
+                .iter_mut()
+                .zip(steps)
+            {
+                let starts = &step.starts;
+                let (weights, _) = step.weights.as_chunks::<2>();
+                for (i, sums) in sums.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+                    // The pack interleaves the halves of its operands: 0 and 1 end up before 2 and 3.
+                    let words = _mm256_packs_epi32(
+                        pair(starts[4 * i], starts[4 * i + 1], &weights[2 * i]),
+                        pair(starts[4 * i + 2], starts[4 * i + 3], &weights[2 * i + 1]),
+                    );
+                    let words: i16x16<_> =
+                        _mm256_permute4x64_epi64::<0b11_01_10_00>(words).simd_into(avx2);
+                    words.store_slice(sums);
+                }
+            }
+        }
+    );
+
+    fearless_simd::kernel!(
+        fn vertical(avx2: Avx2, upper: &[i16], lower: &[i16], weights: [i16; 2], out: &mut [u8]) {
+            const Z: i8 = -1;
+            let (upper_weight, lower_weight) =
+                (_mm256_set1_epi16(weights[0]), _mm256_set1_epi16(weights[1]));
+            let two = _mm256_set1_epi16(2);
+            // Drops the idle lanes: 16 bytes become 12.
+            let dense = _mm256_broadcastsi128_si256(_mm_setr_epi8(
+                0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, Z, Z, Z, Z,
+            ));
+            let sum = |upper: &[i16; 16], lower: &[i16; 16]| {
+                let upper: __m256i = i16x16::from_slice(avx2, upper).into();
+                let lower: __m256i = i16x16::from_slice(avx2, lower).into();
+                let upper = _mm256_mulhi_epi16(upper, upper_weight);
+                let lower = _mm256_mulhi_epi16(lower, lower_weight);
+                _mm256_srai_epi16::<2>(_mm256_add_epi16(_mm256_add_epi16(upper, lower), two))
+            };
+            let upper = upper.as_chunks::<16>().0.as_chunks::<2>().0;
+            let lower = lower.as_chunks::<16>().0.as_chunks::<2>().0;
+            let bytes = |(upper, lower): (&[[i16; 16]; 2], &[[i16; 16]; 2])| -> [u8; 32] {
+                let words =
+                    _mm256_packus_epi16(sum(&upper[0], &lower[0]), sum(&upper[1], &lower[1]));
+                let bytes = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
+                let bytes: u8x32<_> = _mm256_shuffle_epi8(bytes, dense).simd_into(avx2);
+                bytes.into()
+            };
+            let mut steps = upper.iter().zip(lower);
+            let (out, rest) = out.as_chunks_mut::<{ STEP * CHANNELS }>();
+            for (out, step) in out.iter_mut().zip(&mut steps) {
+                let bytes = bytes(step);
+                out[..12].copy_from_slice(&bytes[..12]);
+                out[12..].copy_from_slice(&bytes[16..28]);
+            }
+            if let Some(step) = steps.next() {
+                let bytes = bytes(step);
+                let (early, late) = rest.split_at_mut(rest.len().min(12));
+                early.copy_from_slice(&bytes[..early.len()]);
+                late.copy_from_slice(&bytes[16..][..late.len()]);
+            }
+        }
+    );
 }

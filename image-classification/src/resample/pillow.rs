@@ -13,6 +13,9 @@ use super::{CHANNELS, Filter, RgbView, SourceBox, target_size};
 /// Fractional bits of a weight: 32 less 8 for the pixel and 2 for sums outside of its range (negative lobes).
 const PRECISION_BITS: u32 = 32 - 8 - 2;
 
+/// Rows that the horizontal pass treats at a time: its vector code shares the loading of weights among them.
+const GROUP: usize = 4;
+
 /// One half in the fixed point of the sums.
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
@@ -26,11 +29,18 @@ const HALF: i32 = 1 << (PRECISION_BITS - 1);
 /// is empty, is not a number, or reaches outside of the picture. All of these are mistakes of the caller, who
 /// chooses both sizes; pixel values never panic.
 #[must_use]
-pub fn resize(src: RgbView<'_>, source_box: Option<SourceBox>, width: u32, height: u32, filter: Filter) -> Vec<u8> {
+pub fn resize(
+    src: RgbView<'_>,
+    source_box: Option<SourceBox>,
+    width: u32,
+    height: u32,
+    filter: Filter,
+) -> Vec<u8> {
     let (out_width, out_height, out_len) = target_size(width, height);
     let (columns, rows) = axes(src, source_box);
 
-    if let (Some(left), Some(top)) = (columns.copied_from(out_width), rows.copied_from(out_height)) {
+    if let (Some(left), Some(top)) = (columns.copied_from(out_width), rows.copied_from(out_height))
+    {
         return crop(src, left, top, out_width, out_height);
     }
     let (kernel, support): (fn(f64) -> f64, f64) = match filter {
@@ -46,23 +56,92 @@ pub fn resize(src: RgbView<'_>, source_box: Option<SourceBox>, width: u32, heigh
     let mut horizontal = Weights::new(columns, out_width, kernel, support);
     let mut vertical = Weights::new(rows, out_height, kernel, support);
     let (used_columns, used_rows) = (horizontal.used(), vertical.used());
-    let whole = Part { data: src.data, stride: src.stride() };
+    let whole = Part {
+        data: src.data,
+        stride: src.stride(),
+    };
+    let mut out = vec![0; out_len];
     // Neither pass would be a copy, which has been made above.
     if !needs_horizontal {
-        return vertical_pass(whole, &vertical);
-    }
-    if !needs_vertical {
-        return horizontal_pass(whole, &horizontal);
-    }
-    // Each pass rounds, so that their order shows in the bytes.
-    if horizontal_first(src, width, height) {
+        VerticalPass::new(&vertical).rows(whole, &mut out);
+    } else if !needs_vertical {
+        HorizontalPass::new(&horizontal).rows(whole, &mut out);
+    } else if horizontal_first(src, width, height) {
+        // Each pass rounds, so that their order shows in the bytes.
         vertical.shift(used_rows.start);
-        let narrowed = horizontal_pass(whole.rows(used_rows), &horizontal);
-        vertical_pass(Part { data: &narrowed, stride: out_width * CHANNELS }, &vertical)
+        narrow_then_flatten(whole.rows(used_rows), &horizontal, &vertical, &mut out);
     } else {
         horizontal.shift(used_columns.start);
-        let flattened = vertical_pass(whole.columns(used_columns.clone()), &vertical);
-        horizontal_pass(Part { data: &flattened, stride: used_columns.len() * CHANNELS }, &horizontal)
+        flatten_then_narrow(
+            whole.columns(used_columns),
+            &horizontal,
+            &vertical,
+            &mut out,
+        );
+    }
+    out
+}
+
+/// The horizontal pass, then the vertical one. Of the first one's rows only those are held that a window spans, which
+/// keeps them in the processor's caches.
+fn narrow_then_flatten(src: Part<'_>, horizontal: &Weights, vertical: &Weights, out: &mut [u8]) {
+    let stride = horizontal.windows.len() * CHANNELS;
+    let mut narrow = HorizontalPass::new(horizontal);
+    let mut flatten = VerticalPass::new(vertical);
+    // Room for many rows besides one window's, so that rows are moved to the front only now and then.
+    let capacity = vertical.stride + vertical.stride.max(32) + GROUP;
+    let mut band = vec![0; capacity * stride];
+    let mut held = 0..0;
+    for (out_row, (window, weights)) in out.chunks_exact_mut(stride).zip(vertical.iter()) {
+        while held.end < window.start + window.len {
+            if held.len() + GROUP > capacity {
+                let kept = window.start.clamp(held.start, held.end)..held.end;
+                band.copy_within((kept.start - held.start) * stride..held.len() * stride, 0);
+                held = kept;
+            }
+            let count = GROUP.min(src.height() - held.end);
+            let rest = Part {
+                data: &src.data[held.end * src.stride..],
+                ..src
+            };
+            narrow.rows(rest, &mut band[held.len() * stride..][..count * stride]);
+            held.end += count;
+        }
+        let band = Part {
+            data: &band[..held.len() * stride],
+            stride,
+        };
+        let window = Window {
+            start: window.start.saturating_sub(held.start),
+            ..window
+        };
+        flatten.row(band.rows_of(window), stride, weights, out_row);
+    }
+}
+
+/// The vertical pass, then the horizontal one, a group of rows at a time.
+fn flatten_then_narrow(src: Part<'_>, horizontal: &Weights, vertical: &Weights, out: &mut [u8]) {
+    let stride = src.row_len();
+    let mut narrow = HorizontalPass::new(horizontal);
+    let mut flatten = VerticalPass::new(vertical);
+    let mut band = vec![0; GROUP * stride];
+    let mut windows = vertical.iter();
+    for out_rows in out.chunks_mut(GROUP * horizontal.windows.len() * CHANNELS) {
+        let mut count = 0;
+        for (row, (window, weights)) in band
+            .chunks_exact_mut(stride)
+            .zip(windows.by_ref().take(GROUP))
+        {
+            flatten.row(src.rows_of(window), src.stride, weights, row);
+            count += 1;
+        }
+        narrow.rows(
+            Part {
+                data: &band[..count * stride],
+                stride,
+            },
+            out_rows,
+        );
     }
 }
 
@@ -106,10 +185,24 @@ impl Axis {
 /// The axes of `src`, limited to `source_box`.
 fn axes(src: RgbView<'_>, source_box: Option<SourceBox>) -> (Axis, Axis) {
     let (width, height) = (src.width as usize, src.height as usize);
-    let Some(SourceBox { left, top, right, bottom }) = source_box else {
+    let Some(SourceBox {
+        left,
+        top,
+        right,
+        bottom,
+    }) = source_box
+    else {
         return (
-            Axis { len: width, from: 0.0, to: as_f32(width) },
-            Axis { len: height, from: 0.0, to: as_f32(height) },
+            Axis {
+                len: width,
+                from: 0.0,
+                to: as_f32(width),
+            },
+            Axis {
+                len: height,
+                from: 0.0,
+                to: as_f32(height),
+            },
         );
     };
     // Written so that NaN fails too.
@@ -117,9 +210,19 @@ fn axes(src: RgbView<'_>, source_box: Option<SourceBox>) -> (Axis, Axis) {
         left >= 0.0 && top >= 0.0 && right <= as_f64(width) && bottom <= as_f64(height),
         "source box {left}, {top}, {right}, {bottom} reaches outside of the picture of {width} x {height} pixels"
     );
-    assert!(left < right && top < bottom, "source box {left}, {top}, {right}, {bottom} is empty");
-    #[expect(clippy::cast_possible_truncation, reason = "Pillow takes the box as C floats")]
-    let axis = |len, from: f64, to: f64| Axis { len, from: from as f32, to: to as f32 };
+    assert!(
+        left < right && top < bottom,
+        "source box {left}, {top}, {right}, {bottom} is empty"
+    );
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "Pillow takes the box as C floats"
+    )]
+    let axis = |len, from: f64, to: f64| Axis {
+        len,
+        from: from as f32,
+        to: to as f32,
+    };
     (axis(width, left, right), axis(height, top, bottom))
 }
 
@@ -129,32 +232,50 @@ fn crop(src: RgbView<'_>, left: usize, top: usize, width: usize, height: usize) 
         return src.data[top * src.stride()..][..height * src.stride()].to_vec();
     }
     let rows = src.data.chunks_exact(src.stride()).skip(top).take(height);
-    rows.flat_map(|row| &row[left * CHANNELS..][..width * CHANNELS]).copied().collect()
+    rows.flat_map(|row| &row[left * CHANNELS..][..width * CHANNELS])
+        .copied()
+        .collect()
 }
 
 /// Pillow's `ImagingScaleAffine` without interpolation. Targets outside of the source stay black.
-fn nearest(src: RgbView<'_>, columns: Axis, rows: Axis, width: usize, height: usize, len: usize) -> Vec<u8> {
+fn nearest(
+    src: RgbView<'_>,
+    columns: Axis,
+    rows: Axis,
+    width: usize,
+    height: usize,
+    len: usize,
+) -> Vec<u8> {
     let columns = nearest_positions(columns, width);
     let mut out = vec![0; len];
-    for (out_row, y) in out.chunks_exact_mut(width * CHANNELS).zip(nearest_positions(rows, height)) {
-        let Some(y) = y else { continue };
+    for (out_row, y) in out
+        .chunks_exact_mut(width * CHANNELS)
+        .zip(nearest_positions(rows, height))
+    {
         let (row, _) = src.row(y).as_chunks::<CHANNELS>();
-        for (pixel, x) in out_row.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(&columns) {
-            if let Some(x) = *x {
-                *pixel = row[x];
-            }
+        for (pixel, x) in out_row
+            .as_chunks_mut::<CHANNELS>()
+            .0
+            .iter_mut()
+            .zip(&columns)
+        {
+            *pixel = row[*x];
         }
     }
     out
 }
 
-/// The source pixel of each of `out_len` target pixels.
-fn nearest_positions(axis: Axis, out_len: usize) -> Vec<Option<usize>> {
+/// The source pixel of each of `out_len` target pixels, up to the first one outside of the source, if any.
+fn nearest_positions(axis: Axis, out_len: usize) -> Vec<usize> {
     let scale = axis.scale(out_len);
     // Pillow adds up the positions, so that their rounding errors add up too; multiplying would differ.
     let first = f64::from(axis.from) + scale * 0.5;
     let positions = std::iter::successors(Some(first), |position| Some(position + scale));
-    positions.take(out_len).map(|position| Some(to_index(position)).filter(|&index| index < axis.len)).collect()
+    positions
+        .take(out_len)
+        .map(to_index)
+        .take_while(|&index| index < axis.len)
+        .collect()
 }
 
 /// 1 for x in (-0.5, 0.5].
@@ -190,7 +311,11 @@ fn lanczos_kernel(x: f64) -> f64 {
         let x = x * PI;
         x.sin() / x
     }
-    if (-3.0..3.0).contains(&x) { sinc(x) * sinc(x / 3.0) } else { 0.0 }
+    if (-3.0..3.0).contains(&x) {
+        sinc(x) * sinc(x / 3.0)
+    } else {
+        0.0
+    }
 }
 
 /// The source pixels that make up one target pixel of an axis.
@@ -233,15 +358,25 @@ impl Weights {
             for (value, weight) in values.iter_mut().zip(&real) {
                 *value = to_fixed(if sum == 0.0 { *weight } else { weight / sum });
             }
-            windows.push(Window { start, len: real.len() });
+            windows.push(Window {
+                start,
+                len: real.len(),
+            });
         }
-        Self { windows, values, stride }
+        Self {
+            windows,
+            values,
+            stride,
+        }
     }
 
     /// The windows, each with its weights.
     fn iter(&self) -> impl Iterator<Item = (Window, &[i32])> {
         let values = self.values.chunks_exact(self.stride);
-        self.windows.iter().zip(values).map(|(window, values)| (*window, &values[..window.len]))
+        self.windows
+            .iter()
+            .zip(values)
+            .map(|(window, values)| (*window, &values[..window.len]))
     }
 
     /// Counts source pixels from `first` on, before which no window may begin.
@@ -254,7 +389,10 @@ impl Weights {
     /// The source pixels that the windows span together. They only ever move forward.
     fn used(&self) -> Range<usize> {
         let first = self.windows.first().map_or(0, |window| window.start);
-        let end = self.windows.last().map_or(0, |window| window.start + window.len);
+        let end = self
+            .windows
+            .last()
+            .map_or(0, |window| window.start + window.len);
         first..end.max(first)
     }
 }
@@ -271,13 +409,19 @@ struct Part<'a> {
 impl<'a> Part<'a> {
     /// The rows in `range`.
     fn rows(self, range: Range<usize>) -> Self {
-        Self { data: &self.data[range.start * self.stride..range.end * self.stride], ..self }
+        Self {
+            data: &self.data[range.start * self.stride..range.end * self.stride],
+            ..self
+        }
     }
 
     /// The columns in `range`, counted in pixels; rows keep their distance.
     fn columns(self, range: Range<usize>) -> Self {
         let cut = self.stride - range.end * CHANNELS;
-        Self { data: &self.data[range.start * CHANNELS..self.data.len() - cut], ..self }
+        Self {
+            data: &self.data[range.start * CHANNELS..self.data.len() - cut],
+            ..self
+        }
     }
 
     /// From the first byte of the window's rows on. An empty window has no bytes, wherever it lies.
@@ -306,21 +450,36 @@ impl<'a> Part<'a> {
 /// Rounds half away from zero by adding and truncating, as Pillow does.
 fn to_fixed(weight: f64) -> i32 {
     let scaled = weight * f64::from(1 << PRECISION_BITS);
-    #[expect(clippy::cast_possible_truncation, reason = "truncation is the rounding")]
-    let fixed = (if weight < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i32;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "truncation is the rounding"
+    )]
+    let fixed = (if weight < 0.0 {
+        scaled - 0.5
+    } else {
+        scaled + 0.5
+    }) as i32;
     fixed
 }
 
 /// Scales a sum back and clips it to a byte.
 fn to_byte(sum: i32) -> u8 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the range of u8")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to the range of u8"
+    )]
     let byte = (sum >> PRECISION_BITS).clamp(0, 255) as u8;
     byte
 }
 
 /// Truncates; negative positions and NaN become 0.
 fn to_index(position: f64) -> usize {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturation is wanted")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturation is wanted"
+    )]
     let index = position as usize;
     index
 }
@@ -339,24 +498,46 @@ fn as_f32(len: usize) -> f32 {
     real
 }
 
-/// Resamples along x. Returns the rows of `src`, with one pixel for each window.
-fn horizontal_pass(src: Part<'_>, weights: &Weights) -> Vec<u8> {
-    let mut out = vec![0; weights.windows.len() * CHANNELS * src.height()];
+/// Resamples along x.
+struct HorizontalPass<'w> {
+    weights: &'w Weights,
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    if let Some(avx2) = fearless_simd::Level::new().as_avx2() {
-        x86::horizontal_pass(avx2, src, weights, &mut out);
-        return out;
-    }
-    horizontal_portable(src, weights, &mut out);
-    out
+    avx2: Option<x86::HorizontalPass>,
 }
 
-/// [`horizontal_pass`] for any processor.
+impl<'w> HorizontalPass<'w> {
+    fn new(weights: &'w Weights) -> Self {
+        Self {
+            weights,
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            avx2: fearless_simd::Level::new()
+                .as_avx2()
+                .map(|avx2| x86::HorizontalPass::new(avx2, weights)),
+        }
+    }
+
+    /// Fills `out` with as many rows as it has room for, of one pixel for each window. `src` may have more rows.
+    fn rows(&mut self, src: Part<'_>, out: &mut [u8]) {
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        if let Some(avx2) = &mut self.avx2 {
+            avx2.rows(src, out);
+            return;
+        }
+        horizontal_portable(src, self.weights, out);
+    }
+}
+
+/// [`HorizontalPass::rows`] for any processor.
 fn horizontal_portable(src: Part<'_>, weights: &Weights, out: &mut [u8]) {
     let out_rows = out.chunks_exact_mut(weights.windows.len() * CHANNELS);
     for (row, out_row) in src.data.chunks(src.stride).zip(out_rows) {
         let (row, _) = row.as_chunks::<CHANNELS>();
-        for (pixel, (window, weights)) in out_row.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(weights.iter()) {
+        for (pixel, (window, weights)) in out_row
+            .as_chunks_mut::<CHANNELS>()
+            .0
+            .iter_mut()
+            .zip(weights.iter())
+        {
             let mut sums = [HALF; CHANNELS];
             for (source, weight) in row[window.start..][..window.len].iter().zip(weights) {
                 for (sum, byte) in sums.iter_mut().zip(source) {
@@ -368,39 +549,63 @@ fn horizontal_portable(src: Part<'_>, weights: &Weights, out: &mut [u8]) {
     }
 }
 
-/// Resamples along y. Returns one row for each window, with the columns of `src`.
-fn vertical_pass(src: Part<'_>, weights: &Weights) -> Vec<u8> {
-    let mut out = vec![0; src.row_len() * weights.windows.len()];
+/// Resamples along y.
+struct VerticalPass<'w> {
+    weights: &'w Weights,
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    if let Some(avx2) = fearless_simd::Level::new().as_avx2()
-        && src.row_len() >= x86::BLOCK
-    {
-        x86::vertical_pass(avx2, src, weights, &mut out);
-        return out;
-    }
-    vertical_portable(src, weights, &mut out);
-    out
+    avx2: Option<x86::VerticalPass>,
 }
 
-/// [`vertical_pass`] for any processor.
-fn vertical_portable(src: Part<'_>, weights: &Weights, out: &mut [u8]) {
+impl<'w> VerticalPass<'w> {
+    fn new(weights: &'w Weights) -> Self {
+        Self {
+            weights,
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            avx2: fearless_simd::Level::new()
+                .as_avx2()
+                .map(x86::VerticalPass::new),
+        }
+    }
+
+    /// Fills `out` with one row for each window, with the columns of `src`.
+    fn rows(&mut self, src: Part<'_>, out: &mut [u8]) {
+        for (out_row, (window, weights)) in
+            out.chunks_exact_mut(src.row_len()).zip(self.weights.iter())
+        {
+            self.row(src.rows_of(window), src.stride, weights, out_row);
+        }
+    }
+
+    /// Fills `out` with the sum of as many rows as there are weights. `rows` starts with the first one and ends with
+    /// the last one's bytes; from one to the next it is `stride` bytes.
+    fn row(&mut self, rows: &[u8], stride: usize, weights: &[i32], out: &mut [u8]) {
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        if let Some(avx2) = &mut self.avx2
+            && out.len() >= x86::BLOCK
+        {
+            avx2.row(rows, stride, weights, out);
+            return;
+        }
+        vertical_portable(rows, stride, weights, out);
+    }
+}
+
+/// [`VerticalPass::row`] for any processor.
+fn vertical_portable(rows: &[u8], stride: usize, weights: &[i32], out: &mut [u8]) {
     // Columns whose sums stay in registers while all rows of a window go by.
     const BLOCK: usize = 32;
-    for (out_row, (window, weights)) in out.chunks_exact_mut(src.row_len()).zip(weights.iter()) {
-        let rows = src.rows_of(window);
-        for (i, block) in out_row.chunks_mut(BLOCK).enumerate() {
-            let mut sums = [HALF; BLOCK];
-            for (row, weight) in rows.chunks(src.stride).zip(weights) {
-                // Whole blocks have a constant length, for which the compiler makes vector code.
-                if let Some(row) = row[i * BLOCK..].first_chunk::<BLOCK>() {
-                    add_weighted(&mut sums, row, *weight);
-                } else {
-                    add_weighted(&mut sums, &row[i * BLOCK..], *weight);
-                }
+    for (i, block) in out.chunks_mut(BLOCK).enumerate() {
+        let mut sums = [HALF; BLOCK];
+        for (row, weight) in rows.chunks(stride).zip(weights) {
+            // Whole blocks have a constant length, for which the compiler makes vector code.
+            if let Some(row) = row[i * BLOCK..].first_chunk::<BLOCK>() {
+                add_weighted(&mut sums, row, *weight);
+            } else {
+                add_weighted(&mut sums, &row[i * BLOCK..], *weight);
             }
-            for (byte, sum) in block.iter_mut().zip(sums) {
-                *byte = to_byte(sum);
-            }
+        }
+        for (byte, sum) in block.iter_mut().zip(sums) {
+            *byte = to_byte(sum);
         }
     }
 }
@@ -420,24 +625,20 @@ fn add_weighted(sums: &mut [i32], row: &[u8], weight: i32) {
 /// multiplication, and the sums stay exact.
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 mod x86 {
+    use fearless_simd::{Avx2, i16x16, prelude::*, u8x16, u8x32};
     #[cfg(target_arch = "x86")]
     use std::arch::x86::*;
     #[cfg(target_arch = "x86_64")]
     use std::arch::x86_64::*;
-    use fearless_simd::{Avx2, i16x16, prelude::*, u8x16, u8x32};
 
-    use super::{CHANNELS, HALF, PRECISION_BITS, Part, Weights};
+    use super::{CHANNELS, GROUP, HALF, PRECISION_BITS, Part, Weights};
 
     /// Bytes of a row that the vertical pass sums at a time.
     pub(super) const BLOCK: usize = 32;
-    /// Rows that the horizontal pass treats at a time, so that they share the loading of weights.
-    const GROUP: usize = 4;
     /// Pixels that the horizontal pass multiplies at a time; windows are padded to a multiple of it.
     const STEP: usize = 4;
     /// Bytes of one load, of which a step uses `STEP * CHANNELS`.
     const LOAD: usize = 16;
-    /// Bytes that must be readable behind a row: a window's padding, and the unused end of its last load.
-    const SLACK: usize = STEP * CHANNELS + LOAD;
     const LOW_BITS: i32 = 8;
 
     /// The two parts of a weight.
@@ -447,181 +648,325 @@ mod x86 {
         (narrow(weight >> LOW_BITS), narrow(low))
     }
 
-    /// The weights of one [`STEP`], in the order that the shuffled pixels have: for each half of a register the
-    /// weights of two pixels, once for each channel, and two zeros.
-    #[derive(Clone, Copy)]
-    struct Step {
-        high: [i16; 16],
-        low: [i16; 16],
+    /// The weights of two [`STEP`]s: high parts of the first two pixels of the first step, their low parts, the same of
+    /// the second step; then all of this for the last two pixels of both steps.
+    type Steps = [i16; 4 * STEP];
+
+    fn steps(weights: &[i32]) -> Steps {
+        let mut steps = [0; 4 * STEP];
+        for (i, weight) in weights.iter().enumerate() {
+            let lane = i % STEP / 2 * 8 + i / STEP * 4 + i % 2;
+            (steps[lane], steps[lane + 2]) = split(*weight);
+        }
+        steps
     }
 
-    impl Step {
-        fn new(weights: &[i32]) -> Self {
-            let mut step = Self { high: [0; 16], low: [0; 16] };
-            for (i, weight) in weights.iter().enumerate() {
-                let (high, low) = split(*weight);
-                for channel in 0..CHANNELS {
-                    let lane = i / 2 * 8 + channel * 2 + i % 2;
-                    step.high[lane] = high;
-                    step.low[lane] = low;
+    pub(super) struct HorizontalPass {
+        avx2: Avx2,
+        /// Of all windows, one window after the other.
+        steps: Vec<Steps>,
+        /// Steps of each window, as many as the longest one needs: with the same number everywhere the processor
+        /// predicts the loops, which is worth more than the steps without weight. The last may be half of a [`Steps`].
+        count: usize,
+        /// First byte of each window in a row.
+        starts: Vec<usize>,
+        /// Results of a group: for each window the pixels of all rows, four bytes each.
+        pixels: Vec<[u8; 4 * GROUP]>,
+        /// Rows that are too close to the end of the source for whole windows, and room for what comes of them.
+        padded: Vec<u8>,
+        padded_out: Vec<u8>,
+    }
+
+    impl HorizontalPass {
+        pub(super) fn new(avx2: Avx2, weights: &Weights) -> Self {
+            let count = weights
+                .iter()
+                .map(|(window, _)| window.len)
+                .max()
+                .unwrap_or(0)
+                .div_ceil(STEP);
+            let mut all = Vec::with_capacity(weights.windows.len() * count.div_ceil(2));
+            for (_, weights) in weights.iter() {
+                all.extend(weights.chunks(2 * STEP).map(steps));
+                let missing = count.div_ceil(2) - weights.len().div_ceil(2 * STEP);
+                all.extend(std::iter::repeat_n([0; 4 * STEP], missing));
+            }
+            let starts: Vec<usize> = weights
+                .windows
+                .iter()
+                .map(|window| window.start * CHANNELS)
+                .collect();
+            let pixels = vec![[0; 4 * GROUP]; starts.len().next_multiple_of(4)];
+            Self {
+                avx2,
+                steps: all,
+                count,
+                starts,
+                pixels,
+                padded: Vec::new(),
+                padded_out: Vec::new(),
+            }
+        }
+
+        pub(super) fn rows(&mut self, src: Part<'_>, out: &mut [u8]) {
+            let group = GROUP * src.stride;
+            let out_group = GROUP * self.starts.len() * CHANNELS;
+            // A window may reach behind the end of its row, but not behind the source.
+            let whole = group + window_bytes(self.count);
+            for (i, out) in out.chunks_mut(out_group).enumerate() {
+                let rows = &src.data[i * group..];
+                if out.len() == out_group && rows.len() >= whole {
+                    self.group(&rows[..whole], src.stride, out);
+                    continue;
                 }
+                let rows = &rows[..rows.len().min(group)];
+                let mut padded = std::mem::take(&mut self.padded);
+                let mut padded_out = std::mem::take(&mut self.padded_out);
+                padded.resize(whole, 0);
+                padded_out.resize(out_group, 0);
+                padded[..rows.len()].copy_from_slice(rows);
+                self.group(&padded, src.stride, &mut padded_out);
+                out.copy_from_slice(&padded_out[..out.len()]);
+                (self.padded, self.padded_out) = (padded, padded_out);
             }
-            step
         }
-    }
 
-    /// The steps of all windows, one window after the other.
-    struct Steps {
-        steps: Vec<Step>,
-        /// First byte in a row, and number of steps.
-        windows: Vec<(usize, usize)>,
-    }
-
-    impl Steps {
-        fn new(weights: &Weights) -> Self {
-            let mut steps = Vec::with_capacity(weights.windows.len() * weights.stride.div_ceil(STEP));
-            let mut windows = Vec::with_capacity(weights.windows.len());
-            for (window, weights) in weights.iter() {
-                steps.extend(weights.chunks(STEP).map(Step::new));
-                windows.push((window.start * CHANNELS, window.len.div_ceil(STEP)));
+        fn group(&mut self, rows: &[u8], stride: usize, out: &mut [u8]) {
+            if self.count == 0 {
+                // Pillow's sum of nothing.
+                out.fill(0);
+                return;
             }
-            Self { steps, windows }
+            horizontal_group(
+                self.avx2,
+                rows,
+                stride,
+                &self.steps,
+                self.count,
+                &self.starts,
+                &mut self.pixels,
+                out,
+            );
         }
     }
 
-    pub(super) fn horizontal_pass(avx2: Avx2, src: Part<'_>, weights: &Weights, out: &mut [u8]) {
-        let steps = Steps::new(weights);
-        let stride = src.stride;
-        let out_stride = weights.windows.len() * CHANNELS;
-        // Groups of rows with enough bytes behind them to load from; the others, few, go through a padded copy.
-        let direct = src.data.len().saturating_sub(SLACK) / (GROUP * stride);
-        let (out_direct, out_rest) = out.split_at_mut(direct * GROUP * out_stride);
-        for (i, out) in out_direct.chunks_exact_mut(GROUP * out_stride).enumerate() {
-            horizontal_group(avx2, &src.data[i * GROUP * stride..], stride, &steps, out);
-        }
-        let rest = &src.data[direct * GROUP * stride..];
-        let mut padded = vec![0; GROUP * stride + SLACK];
-        let mut padded_out = vec![0; GROUP * out_stride];
-        for (rows, out) in rest.chunks(GROUP * stride).zip(out_rest.chunks_mut(GROUP * out_stride)) {
-            padded[..rows.len()].copy_from_slice(rows);
-            horizontal_group(avx2, &padded, stride, &steps, &mut padded_out);
-            out.copy_from_slice(&padded_out[..out.len()]);
-        }
+    /// Bytes from the start of a window of `count` steps to the end of its last load.
+    fn window_bytes(count: usize) -> usize {
+        count * STEP * CHANNELS + LOAD - STEP * CHANNELS
     }
 
     fearless_simd::kernel!(
-        fn horizontal_group(avx2: Avx2, rows: &[u8], stride: usize, steps: &Steps, out: &mut [u8]) {
+        fn horizontal_group(
+            avx2: Avx2,
+            rows: &[u8],
+            stride: usize,
+            steps: &[Steps],
+            count: usize,
+            starts: &[usize],
+            pixels: &mut [[u8; 4 * GROUP]],
+            out: &mut [u8],
+        ) {
             // Spreads four pixels over 16-bit lanes: r0 r1 g0 g1 b0 b1 0 0, r2 r3 g2 g3 b2 b3 0 0.
             const Z: i8 = -1;
             let spread = _mm256_setr_epi8(
-                0, Z, 3, Z, 1, Z, 4, Z, 2, Z, 5, Z, Z, Z, Z, Z, 6, Z, 9, Z, 7, Z, 10, Z, 8, Z, 11, Z, Z, Z, Z, Z,
+                0, Z, 3, Z, 1, Z, 4, Z, 2, Z, 5, Z, Z, Z, Z, Z, 6, Z, 9, Z, 7, Z, 10, Z, 8, Z, 11,
+                Z, Z, Z, Z, Z,
             );
             // The same for pixels that start at the fourth byte of a load.
-            let spread_late = _mm256_add_epi8(
-                spread,
-                _mm256_setr_epi8(
-                    4, 0, 4, 0, 4, 0, 4, 0, 4, 0, 4, 0, 0, 0, 0, 0, 4, 0, 4, 0, 4, 0, 4, 0, 4, 0, 4, 0, 0, 0, 0, 0,
-                ),
+            let spread_late = _mm256_setr_epi8(
+                4, Z, 7, Z, 5, Z, 8, Z, 6, Z, 9, Z, Z, Z, Z, Z, 10, Z, 13, Z, 11, Z, 14, Z, 12, Z,
+                15, Z, Z, Z, Z, Z,
             );
             let load = |bytes: &[u8; LOAD]| -> __m256i {
                 let bytes: __m128i = u8x16::from_slice(avx2, bytes).into();
                 _mm256_broadcastsi128_si256(bytes)
             };
-            let multiply = |sums: &mut [__m256i; 2], pixels: __m256i, high: __m256i, low: __m256i| {
-                sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(pixels, high));
-                sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(pixels, low));
+            let weights = |steps: &Steps| -> __m256i { i16x16::from_slice(avx2, steps).into() };
+            // Repeats the weights in the way of the pixels; where pixels have 0, any will do.
+            let first = |steps| {
+                (
+                    _mm256_shuffle_epi32::<0b00_00_00_00>(steps),
+                    _mm256_shuffle_epi32::<0b01_01_01_01>(steps),
+                )
             };
-            let weights = |lanes: &[i16; 16]| -> __m256i { i16x16::from_slice(avx2, lanes).into() };
-            let finish = |sums: [__m256i; 2]| {
-                let sum = _mm256_add_epi32(_mm256_slli_epi32::<LOW_BITS>(sums[0]), sums[1]);
-                let sum = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
-                _mm_srai_epi32::<{ PRECISION_BITS as i32 }>(_mm_add_epi32(sum, _mm_set1_epi32(HALF)))
+            let second = |steps| {
+                (
+                    _mm256_shuffle_epi32::<0b10_10_10_10>(steps),
+                    _mm256_shuffle_epi32::<0b11_11_11_11>(steps),
+                )
             };
+            let multiply =
+                |sums: &mut [__m256i; 2], pixels: __m256i, (high, low): (__m256i, __m256i)| {
+                    sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(pixels, high));
+                    sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(pixels, low));
+                };
+            let whole = |[high, low]: [__m256i; 2]| {
+                _mm256_add_epi32(_mm256_slli_epi32::<LOW_BITS>(high), low)
+            };
+            // Adds the halves of both sums and scales back.
+            let finish = |first: __m256i, second: __m256i| {
+                let sums = _mm256_add_epi32(
+                    _mm256_permute2x128_si256::<0x20>(first, second),
+                    _mm256_permute2x128_si256::<0x31>(first, second),
+                );
+                _mm256_srai_epi32::<{ PRECISION_BITS as i32 }>(sums)
+            };
+            // The halves of a sum are added in the end: only one of them starts with the rounding.
+            let rounding = _mm256_setr_epi32(HALF, HALF, HALF, HALF, 0, 0, 0, 0);
 
-            let (out0, out) = out.split_at_mut(out.len() / 4);
-            let (out1, out) = out.split_at_mut(out.len() / 3);
-            let (out2, out3) = out.split_at_mut(out.len() / 2);
-            let out0 = out0.as_chunks_mut::<CHANNELS>().0.iter_mut();
-            let out1 = out1.as_chunks_mut::<CHANNELS>().0.iter_mut();
-            let out2 = out2.as_chunks_mut::<CHANNELS>().0.iter_mut();
-            let out3 = out3.as_chunks_mut::<CHANNELS>().0.iter_mut();
-            let outs = out0.zip(out1).zip(out2).zip(out3);
-            let mut remaining = steps.steps.as_slice();
-            for ((((out0, out1), out2), out3), (start, count)) in outs.zip(&steps.windows) {
-                let (window, others) = remaining.split_at(*count);
-                remaining = others;
-                let len = count * STEP * CHANNELS + LOAD - STEP * CHANNELS;
-                let row0 = &rows[*start..][..len];
-                let row1 = &rows[start + stride..][..len];
-                let row2 = &rows[start + 2 * stride..][..len];
-                let row3 = &rows[start + 3 * stride..][..len];
-                let mut sums = [[_mm256_setzero_si256(); 2]; GROUP];
+            // All of one length, which lets one check of bounds do for all.
+            let len = rows.len() - 3 * stride;
+            let row0 = &rows[..len];
+            let row1 = &rows[stride..][..len];
+            let row2 = &rows[2 * stride..][..len];
+            let row3 = &rows[3 * stride..][..len];
+            let windows = steps.chunks_exact(count.div_ceil(2)).zip(starts);
+            for (pixel, (window, start)) in pixels.iter_mut().zip(windows) {
+                let row0 = &row0[*start..][..window_bytes(count)];
+                let row1 = &row1[*start..][..window_bytes(count)];
+                let row2 = &row2[*start..][..window_bytes(count)];
+                let row3 = &row3[*start..][..window_bytes(count)];
+                let mut sums = [[_mm256_setzero_si256(), rounding]; GROUP];
 
                 // Two steps are 24 bytes, which two loads cover without reaching further.
-                let (pairs, last) = window.as_chunks::<2>();
+                let (pairs, last) = window.split_at(count / 2);
                 let chunks0 = row0.as_chunks::<24>().0.iter();
                 let chunks1 = row1.as_chunks::<24>().0.iter();
                 let chunks2 = row2.as_chunks::<24>().0.iter();
                 let chunks3 = row3.as_chunks::<24>().0.iter();
-                for ((((pair, chunk0), chunk1), chunk2), chunk3) in
-                    pairs.iter().zip(chunks0).zip(chunks1).zip(chunks2).zip(chunks3)
+                for ((((steps, chunk0), chunk1), chunk2), chunk3) in pairs
+                    .iter()
+                    .zip(chunks0)
+                    .zip(chunks1)
+                    .zip(chunks2)
+                    .zip(chunks3)
                 {
-                    let (high, low) = (weights(&pair[0].high), weights(&pair[0].low));
-                    for (sums, chunk) in sums.iter_mut().zip([chunk0, chunk1, chunk2, chunk3]) {
-                        let bytes = load(chunk.first_chunk().expect("24 bytes hold 16"));
-                        multiply(sums, _mm256_shuffle_epi8(bytes, spread), high, low);
+                    let chunks = [chunk0, chunk1, chunk2, chunk3];
+                    let steps = weights(steps);
+                    for (sums, [head @ .., _, _, _, _, _, _, _, _]) in sums.iter_mut().zip(chunks) {
+                        multiply(sums, _mm256_shuffle_epi8(load(head), spread), first(steps));
                     }
-                    let (high, low) = (weights(&pair[1].high), weights(&pair[1].low));
-                    for (sums, chunk) in sums.iter_mut().zip([chunk0, chunk1, chunk2, chunk3]) {
-                        let bytes = load(chunk.last_chunk().expect("24 bytes hold 16"));
-                        multiply(sums, _mm256_shuffle_epi8(bytes, spread_late), high, low);
+                    for (sums, [_, _, _, _, _, _, _, _, tail @ ..]) in sums.iter_mut().zip(chunks) {
+                        multiply(
+                            sums,
+                            _mm256_shuffle_epi8(load(tail), spread_late),
+                            second(steps),
+                        );
                     }
                 }
-                if let [step] = last {
-                    let (high, low) = (weights(&step.high), weights(&step.low));
+                if let [steps] = last {
+                    let steps = weights(steps);
                     for (sums, row) in sums.iter_mut().zip([row0, row1, row2, row3]) {
-                        let bytes = load(row.last_chunk().expect("the slice ends with a whole load"));
-                        multiply(sums, _mm256_shuffle_epi8(bytes, spread), high, low);
+                        let bytes =
+                            load(row.last_chunk().expect("the slice ends with a whole load"));
+                        multiply(sums, _mm256_shuffle_epi8(bytes, spread), first(steps));
                     }
                 }
 
-                let [sum0, sum1, sum2, sum3] = sums.map(finish);
-                let words = [_mm_packs_epi32(sum0, sum1), _mm_packs_epi32(sum2, sum3)];
-                let bytes: u8x16<_> = _mm_packus_epi16(words[0], words[1]).simd_into(avx2);
-                let bytes: [u8; 16] = bytes.into();
-                *out0 = [bytes[0], bytes[1], bytes[2]];
-                *out1 = [bytes[4], bytes[5], bytes[6]];
-                *out2 = [bytes[8], bytes[9], bytes[10]];
-                *out3 = [bytes[12], bytes[13], bytes[14]];
+                let [sum0, sum1, sum2, sum3] = sums.map(whole);
+                let words = _mm256_packs_epi32(finish(sum0, sum1), finish(sum2, sum3));
+                let bytes = _mm256_packus_epi16(words, words);
+                // Rows 0 and 2 are in one half, rows 1 and 3 in the other.
+                let bytes = _mm_unpacklo_epi32(
+                    _mm256_castsi256_si128(bytes),
+                    _mm256_extracti128_si256::<1>(bytes),
+                );
+                let bytes: u8x16<_> = bytes.simd_into(avx2);
+                bytes.store_slice(pixel);
+            }
+
+            // Sorts the pixels into rows, four by four, and drops each one's fourth byte.
+            let dense = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, Z, Z, Z, Z);
+            let (quads, _) = pixels.as_chunks::<4>();
+            let sorted = |quad: &[[u8; 16]; 4]| {
+                let [p0, p1, p2, p3] = quad
+                    .each_ref()
+                    .map(|pixel| -> __m128i { u8x16::from_slice(avx2, pixel).into() });
+                let (low01, high01) = (_mm_unpacklo_epi32(p0, p1), _mm_unpackhi_epi32(p0, p1));
+                let (low23, high23) = (_mm_unpacklo_epi32(p2, p3), _mm_unpackhi_epi32(p2, p3));
+                let rows = [
+                    _mm_unpacklo_epi64(low01, low23),
+                    _mm_unpackhi_epi64(low01, low23),
+                    _mm_unpacklo_epi64(high01, high23),
+                    _mm_unpackhi_epi64(high01, high23),
+                ];
+                rows.map(|row| -> [u8; 16] {
+                    let bytes: u8x16<_> = _mm_shuffle_epi8(row, dense).simd_into(avx2);
+                    bytes.into()
+                })
+            };
+            let (out0, out) = out.split_at_mut(out.len() / 4);
+            let (out1, out) = out.split_at_mut(out.len() / 3);
+            let (out2, out3) = out.split_at_mut(out.len() / 2);
+            let (out0, rest0) = out0.as_chunks_mut::<12>();
+            let (out1, rest1) = out1.as_chunks_mut::<12>();
+            let (out2, rest2) = out2.as_chunks_mut::<12>();
+            let (out3, rest3) = out3.as_chunks_mut::<12>();
+            if let Some(quad) = quads.get(out0.len()) {
+                for (rest, row) in [rest0, rest1, rest2, rest3].into_iter().zip(sorted(quad)) {
+                    rest.copy_from_slice(&row[..rest.len()]);
+                }
+            }
+            for ((((out0, out1), out2), out3), quad) in
+                out0.iter_mut().zip(out1).zip(out2).zip(out3).zip(quads)
+            {
+                for (out, [row @ .., _, _, _, _]) in
+                    [out0, out1, out2, out3].into_iter().zip(sorted(quad))
+                {
+                    *out = row;
+                }
             }
         }
     );
 
-    /// Needs rows of at least [`BLOCK`] bytes.
-    pub(super) fn vertical_pass(avx2: Avx2, src: Part<'_>, weights: &Weights, out: &mut [u8]) {
-        let mut pairs = Vec::with_capacity(weights.stride.div_ceil(2));
-        for (out_row, (window, weights)) in out.chunks_exact_mut(src.row_len()).zip(weights.iter()) {
-            pairs.clear();
-            pairs.extend(weights.chunks(2).map(|pair| {
+    pub(super) struct VerticalPass {
+        avx2: Avx2,
+        /// Room for the high and the low parts of the weights of two rows each.
+        pairs: Vec<[[i16; 2]; 2]>,
+    }
+
+    impl VerticalPass {
+        pub(super) fn new(avx2: Avx2) -> Self {
+            Self {
+                avx2,
+                pairs: Vec::new(),
+            }
+        }
+
+        /// Needs an `out` of at least [`BLOCK`] bytes.
+        pub(super) fn row(&mut self, rows: &[u8], stride: usize, weights: &[i32], out: &mut [u8]) {
+            self.pairs.clear();
+            self.pairs.extend(weights.chunks(2).map(|pair| {
                 let (high0, low0) = split(pair[0]);
                 // An odd window's last row is paired with itself, at no weight.
                 let (high1, low1) = pair.get(1).map_or((0, 0), |weight| split(*weight));
                 [[high0, high1], [low0, low1]]
             }));
-            vertical_row(avx2, src.rows_of(window), src.stride, &pairs, out_row);
+            vertical_row(self.avx2, rows, stride, &self.pairs, out);
         }
     }
 
     fearless_simd::kernel!(
-        fn vertical_row(avx2: Avx2, rows: &[u8], stride: usize, pairs: &[[[i16; 2]; 2]], out: &mut [u8]) {
+        fn vertical_row(
+            avx2: Avx2,
+            rows: &[u8],
+            stride: usize,
+            pairs: &[[[i16; 2]; 2]],
+            out: &mut [u8],
+        ) {
             let zero = _mm256_setzero_si256();
-            let load = |start: usize| -> __m256i { u8x32::from_slice(avx2, &rows[start..][..BLOCK]).into() };
+            let load = |start: usize| -> __m256i {
+                u8x32::from_slice(avx2, &rows[start..][..BLOCK]).into()
+            };
             let broadcast = |[even, odd]: [i16; 2]| -> __m256i {
                 _mm256_set1_epi32(i32::from(odd) << 16 | i32::from(even) & 0xffff)
             };
             let finish = |[high, low]: [__m256i; 2]| {
                 let sum = _mm256_add_epi32(_mm256_slli_epi32::<LOW_BITS>(high), low);
-                _mm256_srai_epi32::<{ PRECISION_BITS as i32 }>(_mm256_add_epi32(sum, _mm256_set1_epi32(HALF)))
+                _mm256_srai_epi32::<{ PRECISION_BITS as i32 }>(_mm256_add_epi32(
+                    sum,
+                    _mm256_set1_epi32(HALF),
+                ))
             };
             let last_row = rows.len().saturating_sub(out.len());
             let mut x = 0;
@@ -630,7 +975,10 @@ mod x86 {
                 for (i, [high, low]) in pairs.iter().enumerate() {
                     let row = i * 2 * stride;
                     let (even, odd) = (load(row + x), load((row + stride).min(last_row) + x));
-                    let (left, right) = (_mm256_unpacklo_epi8(even, odd), _mm256_unpackhi_epi8(even, odd));
+                    let (left, right) = (
+                        _mm256_unpacklo_epi8(even, odd),
+                        _mm256_unpackhi_epi8(even, odd),
+                    );
                     let (high, low) = (broadcast(*high), broadcast(*low));
                     let quarters = [
                         _mm256_unpacklo_epi8(left, zero),
@@ -644,7 +992,10 @@ mod x86 {
                     }
                 }
                 let [sum0, sum1, sum2, sum3] = sums.map(finish);
-                let bytes = _mm256_packus_epi16(_mm256_packs_epi32(sum0, sum1), _mm256_packs_epi32(sum2, sum3));
+                let bytes = _mm256_packus_epi16(
+                    _mm256_packs_epi32(sum0, sum1),
+                    _mm256_packs_epi32(sum2, sum3),
+                );
                 let bytes: u8x32<_> = bytes.simd_into(avx2);
                 bytes.store_slice(&mut out[x..][..BLOCK]);
                 // The last block overlaps the one before it rather than leaving a rest.
