@@ -160,6 +160,36 @@ fn each_engine_crate_pulls_its_own_engine_only() {
     }
 }
 
+/// Whoever works on one engine compiles nothing of the other, not even for the tests.
+#[test]
+fn engine_crates_are_tested_alone() {
+    for (package, other) in [
+        ("backend-onnx", "openvino"),
+        ("backend-openvino", "ort"),
+        ("backend-onnx", "openvino-sys"),
+    ] {
+        let output = Command::new(env!("CARGO"))
+            .args([
+                "tree", "--locked", "--prefix", "none", "--format", "{p}", "-p", package,
+            ])
+            .args(["--edges", "normal,build,dev"])
+            .current_dir(checkout())
+            .output()
+            .expect("cargo runs");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let tree = String::from_utf8_lossy(&output.stdout);
+        assert!(tree.contains(package), "{tree}");
+        let pulled = tree
+            .lines()
+            .any(|line| line.split(' ').next() == Some(other));
+        assert!(!pulled, "testing {package} pulls {other}");
+    }
+}
+
 fn folder(package: &str) -> &str {
     match package {
         "classify-cli" => "cli",

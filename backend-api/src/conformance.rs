@@ -28,7 +28,7 @@ use crate::{
 pub type Rule = fn(&Subject);
 
 /// A rule that takes longer has hung.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Every rule with its name. The names begin with the number that the rule has in the
 /// [crate documentation](crate).
@@ -76,12 +76,15 @@ pub const RULES: &[(&str, Rule)] = &[
     ("rule9_no_runtime_is_needed", no_runtime),
 ];
 
+/// What a backend gives to its [`SlotPool`]: the description and the engines.
+pub type Parts = (BackendInfo, Vec<Box<dyn Engine>>);
+
 /// A backend under test.
 pub struct Subject {
     /// Opens the backend as its users do.
     pub open: Box<dyn Fn() -> Box<dyn InferBackend> + Send + Sync>,
-    /// What [`open`](Self::open) gives to its [`SlotPool`]: the description and the engines.
-    pub parts: Box<dyn Fn() -> (BackendInfo, Vec<Box<dyn Engine>>) + Send + Sync>,
+    /// What [`open`](Self::open) gives to its pool.
+    pub parts: Box<dyn Fn() -> Parts + Send + Sync>,
     /// A valid input for request `n`; different for different `n`.
     pub input: Box<dyn Fn(u64) -> Tensor + Send + Sync>,
     /// The exact output for request `n`.
@@ -524,7 +527,10 @@ fn drop_by_own_thread(subject: &Subject) {
     }
 }
 
-struct DropOnWake(Mutex<Option<(Box<dyn InferBackend>, mpsc::Sender<()>)>>);
+struct DropOnWake(Mutex<Option<Owner>>);
+
+/// Owns a backend, and tells when it has been dropped.
+type Owner = (Box<dyn InferBackend>, mpsc::Sender<()>);
 
 impl futures_util::task::ArcWake for DropOnWake {
     fn wake_by_ref(this: &Arc<Self>) {

@@ -404,8 +404,8 @@ mod tests {
 
     #[test]
     fn bytes_round_trip_for_every_type() {
-        fn round_trip<T: Element + PartialEq + fmt::Debug>(values: Vec<T>) {
-            let tensor = Tensor::new([values.len()], values.clone()).unwrap();
+        fn round_trip<T: Element + PartialEq + fmt::Debug>(values: &[T]) {
+            let tensor = Tensor::new([values.len()], values.to_vec()).unwrap();
             // An odd offset: engines' buffers need not be aligned for us.
             let mut shifted = vec![0_u8];
             shifted.extend_from_slice(tensor.as_bytes());
@@ -414,14 +414,14 @@ mod tests {
             assert_eq!(back.as_slice::<T>().unwrap(), values);
             assert_eq!(tensor.as_bytes().len(), values.len() * T::TYPE.size());
         }
-        round_trip(vec![1.5_f32, -2.0]);
-        round_trip(vec![1.5_f64, -2.0]);
-        round_trip(vec![f16::from_f32(1.5), f16::from_f32(-2.0)]);
-        round_trip(vec![bf16::from_f32(1.5), bf16::from_f32(-2.0)]);
-        round_trip(vec![1_u8, 255]);
-        round_trip(vec![-1_i8, 127]);
-        round_trip(vec![-1_i32, i32::MAX]);
-        round_trip(vec![-1_i64, i64::MAX]);
+        round_trip(&[1.5_f32, -2.0]);
+        round_trip(&[1.5_f64, -2.0]);
+        round_trip(&[f16::from_f32(1.5), f16::from_f32(-2.0)]);
+        round_trip(&[bf16::from_f32(1.5), bf16::from_f32(-2.0)]);
+        round_trip(&[1_u8, 255]);
+        round_trip(&[-1_i8, 127]);
+        round_trip(&[-1_i32, i32::MAX]);
+        round_trip(&[-1_i64, i64::MAX]);
         assert!(Tensor::from_bytes(ElementType::F32, [1], &[0; 5]).is_err());
     }
 

@@ -206,11 +206,11 @@ pub struct EngineArgs {
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub jobs: Option<usize>,
 
-    /// OpenVINO's C library (libopenvino_c) or its folder [env: CLASSIFY_OPENVINO_LIB]
+    /// OpenVINO's C library or its folder [env: `CLASSIFY_OPENVINO_LIB`]
     #[arg(long, value_name = "FILE")]
     pub openvino_lib: Option<PathBuf>,
 
-    /// ONNX Runtime's library (libonnxruntime) or its folder [env: CLASSIFY_ONNXRUNTIME_LIB]
+    /// ONNX Runtime's library or its folder [env: `CLASSIFY_ONNXRUNTIME_LIB`]
     #[arg(long, value_name = "FILE")]
     pub onnxruntime_lib: Option<PathBuf>,
 

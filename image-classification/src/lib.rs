@@ -4,7 +4,14 @@ pub mod decode;
 mod labels;
 pub mod metadata;
 mod preprocess;
-mod resample;
+// Kernels import intrinsics by wildcard and must be inlined into the code that detects the processor.
+#[allow(
+    clippy::inline_always,
+    clippy::too_many_arguments,
+    clippy::wildcard_imports,
+    unfulfilled_lint_expectations
+)]
+pub mod resample;
 mod scores;
 mod top_k;
 

@@ -301,7 +301,7 @@ fn presentation() -> Result<(), Failed> {
     let labels = folder.path().join("labels.txt");
     std::fs::write(
         &labels,
-        (0..1000).map(|n| format!("name {n}\n")).collect::<String>(),
+        Vec::from_iter((0..1000).map(|n| format!("name {n}"))).join("\n"),
     )?;
     let flags = [
         "--top",
