@@ -217,7 +217,7 @@ mod tests {
         assert!(
             error
                 .source()
-                .is_some_and(|source| source.is::<std::io::Error>())
+                .is_some_and(<dyn StdError>::is::<std::io::Error>)
         );
         assert_eq!(error.hint(), Some("check the path of the model"));
         assert_eq!(error.operation(), "read the model");

@@ -301,7 +301,10 @@ fn presentation() -> Result<(), Failed> {
     let labels = folder.path().join("labels.txt");
     std::fs::write(
         &labels,
-        Vec::from_iter((0..1000).map(|n| format!("name {n}"))).join("\n"),
+        (0..1000)
+            .map(|n| format!("name {n}"))
+            .collect::<Vec<_>>()
+            .join("\n"),
     )?;
     let flags = [
         "--top",

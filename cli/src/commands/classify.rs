@@ -140,7 +140,7 @@ fn labels(options: &Options, from_model: Option<Labels>) -> anyhow::Result<Optio
 fn read_labels(path: &Path) -> anyhow::Result<Labels> {
     let what = || format!("cannot use the labels in {}", path.display());
     let bytes = std::fs::read(path).with_context(what)?;
-    Ok(Labels::parse(&bytes).with_context(what)?)
+    Labels::parse(&bytes).with_context(what)
 }
 
 /// Labels that belong to another model would be wrong without anybody noticing.
