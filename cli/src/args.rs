@@ -68,7 +68,7 @@ pub struct OutputArgs {
     #[arg(long, value_enum, default_value_t = Scores::Auto)]
     pub scores: Scores,
 
-    /// Names of the classes, one a line [default: <model>.labels, or the model's metadata]
+    /// Names of the classes, one a line [default: MODEL.labels beside the model, or its metadata]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
 }
