@@ -61,6 +61,10 @@ pub const RULES: &[(&str, Rule)] = &[
         wait_all_does_not_stop,
     ),
     (
+        "rule6_later_requests_do_not_prolong_wait_all",
+        later_requests,
+    ),
+    (
         "rule6_wait_all_is_not_starved_by_submitters",
         wait_all_is_not_starved,
     ),
@@ -184,7 +188,8 @@ struct Switch {
 
 #[derive(Default)]
 struct SwitchState {
-    held: bool,
+    /// Calls with a smaller number run, the others wait. `None`: all run.
+    allowed: Option<u64>,
     faults: HashMap<u64, Fault>,
     started: u64,
     finished: u64,
@@ -197,11 +202,17 @@ impl Switch {
     }
 
     fn hold(&self) {
-        self.lock().held = true;
+        self.lock().allowed = Some(0);
+    }
+
+    /// Lets the first `calls` run, and holds the others.
+    fn release_first(&self, calls: u64) {
+        self.lock().allowed = Some(calls);
+        self.changed.notify_all();
     }
 
     fn release(&self) {
-        self.lock().held = false;
+        self.lock().allowed = None;
         self.changed.notify_all();
     }
 
@@ -227,7 +238,7 @@ impl Engine for Switched {
             let call = state.started;
             state.started += 1;
             self.switch.changed.notify_all();
-            while state.held {
+            while state.allowed.is_some_and(|allowed| call >= allowed) {
                 state = self
                     .switch
                     .changed
@@ -437,6 +448,30 @@ fn wait_all_does_not_stop(subject: &Subject) {
     }
 }
 
+fn later_requests(subject: &Subject) {
+    for (backend, switch) in subject.switched() {
+        if backend.info().slots < 2 {
+            continue;
+        }
+        switch.hold();
+        let first = subject.submit(&backend, 1);
+        switch.wait_until(|state| state.started == 1);
+        let mut waiting = Box::pin(backend.wait_all());
+        assert!(
+            (&mut waiting).now_or_never().is_none(),
+            "a request is still running"
+        );
+        let later = subject.submit(&backend, 2);
+        switch.wait_until(|state| state.started == 2);
+        switch.release_first(1);
+        // Whoever waits for an idle backend here waits until the deadline.
+        block_on(waiting);
+        subject.assert_good(1, first.now_or_never().expect("ended before wait_all did"));
+        switch.release();
+        subject.assert_good(2, block_on(later));
+    }
+}
+
 fn wait_all_is_not_starved(subject: &Subject) {
     for backend in subject.opened() {
         let stop = AtomicBool::new(false);
@@ -543,6 +578,11 @@ impl futures_util::task::ArcWake for DropOnWake {
 }
 
 fn wrong_input(subject: &Subject) {
+    for backend in subject.opened() {
+        let wrong = Tensor::new([7], vec![0_i32; 7]).expect("seven zeros");
+        let error = block_on(backend.submit(InferRequest::new(0, wrong))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InputMismatch);
+    }
     for (backend, switch) in subject.switched() {
         let good = (subject.input)(0);
         let mut longer = good.shape().to_vec();

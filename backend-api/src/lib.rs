@@ -20,5 +20,5 @@ pub use error::{Error, ErrorKind};
 pub use info::{BackendInfo, PerformanceHint, Precision};
 pub use mock::{MockBackend, MockBuilder};
 pub use pool::SlotPool;
-pub use request::{InferOutput, InferRequest, PendingInfer};
+pub use request::{Completer, InferOutput, InferRequest, PendingInfer};
 pub use tensor::{Dim, Element, ElementType, Tensor, TensorSpec};

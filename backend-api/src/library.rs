@@ -14,7 +14,7 @@
 //! 5. the vendor's own variable ([`LibrarySearch::vendor_variable`]),
 //! 6. the set-up folder (`CLASSIFY_HOME`, or the folder `assets` of the checkout that the program
 //!    was built in),
-//! 7. the folders that the system's loader searches.
+//! 7. `LD_LIBRARY_PATH` (or its kin) and the usual library folders of the system.
 //!
 //! An explicit path or variable is binding: if it does not lead to a usable library, that is an
 //! error, and nothing else is tried.
@@ -40,6 +40,9 @@ pub struct LibrarySearch<'a> {
     pub engine: &'static str,
     /// The library's base name without prefix and suffix: `openvino_c`.
     pub name: &'static str,
+    /// How the names of the engine's libraries begin, those that it loads later included:
+    /// `libopenvino`.
+    pub family: &'static str,
     /// A function that the library must export, so that another library is not taken for it.
     pub symbol: &'static str,
     /// The path from the configuration: the library, or the folder that holds it.
@@ -81,10 +84,12 @@ impl LibrarySearch<'_> {
         let mut seen = String::new();
         for (origin, folders) in self.places() {
             for folder in &folders {
-                let Some(path) = library_in(folder, self.name) else {
+                // A vendor's variable may name the library itself.
+                let file = Some(folder.clone()).filter(|path| path.is_file());
+                let Some(path) = file.or_else(|| library_in(folder, self.name)) else {
                     continue;
                 };
-                match inspect(&path, self.symbol) {
+                match self.inspect(&path) {
                     Ok(()) => return Ok(FoundLibrary { path, origin }),
                     Err(reason) => {
                         let _ = write!(seen, "\n  {origin}: {} {reason}", path.display());
@@ -132,7 +137,7 @@ impl LibrarySearch<'_> {
         };
         let reason = match file {
             None => "holds no such library".to_owned(),
-            Some(path) => match inspect(&path, self.symbol) {
+            Some(path) => match self.inspect(&path) {
                 Ok(()) => return Ok(FoundLibrary { path, origin }),
                 Err(reason) => reason,
             },
@@ -141,6 +146,25 @@ impl LibrarySearch<'_> {
             .unavailable(format!("{} {reason}", path.display()))
             .with_context("from", origin)
             .with_hint(hint))
+    }
+
+    /// Inspects the library, and those of the same family beside it: the engine loads them later,
+    /// and a damaged one would kill the process then.
+    fn inspect(&self, path: &Path) -> Result<(), String> {
+        inspect(path, Some(self.symbol))?;
+        let beside = path
+            .parent()
+            .and_then(|folder| std::fs::read_dir(folder).ok());
+        for entry in beside.into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(self.family) && name.contains(".so") && entry.path() != path {
+                inspect(&entry.path(), None).map_err(|reason| {
+                    format!("needs {}, which {reason}", entry.path().display())
+                })?;
+            }
+        }
+        Ok(())
     }
 
     fn unavailable(&self, message: String) -> Error {
@@ -157,7 +181,7 @@ impl LibrarySearch<'_> {
                 .collect::<Vec<_>>()
         };
 
-        let own = in_environments(&mut program_prefixes().into_iter());
+        let own = in_environments(&mut program_prefix().into_iter());
         places.push(("the program's own Python environment".to_owned(), own));
         for variable in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
             let mut prefix = absolute_variable(variable).into_iter();
@@ -169,7 +193,7 @@ impl LibrarySearch<'_> {
         let (variable, folders) = self.vendor_variable;
         let vendor = absolute_variable(variable).map_or_else(Vec::new, |value| {
             if folders.is_empty() {
-                value.parent().map(Path::to_path_buf).into_iter().collect()
+                vec![value]
             } else {
                 folders.iter().map(|folder| value.join(folder)).collect()
             }
@@ -238,30 +262,15 @@ fn absolute_variable(name: &str) -> Option<PathBuf> {
         .filter(|path| path.is_absolute())
 }
 
-/// The folders above the program's `bin`: where it really is, and where it was called through
-/// (package managers put links to it into an environment).
-fn program_prefixes() -> Vec<PathBuf> {
-    let called = env::args_os()
-        .next()
-        .map(PathBuf::from)
-        .and_then(|program| {
-            if program.components().count() > 1 {
-                std::path::absolute(program).ok()
-            } else {
-                let path = env::var_os("PATH")?;
-                env::split_paths(&path)
-                    .filter(|folder| folder.is_absolute())
-                    .map(|folder| folder.join(&program))
-                    .find(|file| file.is_file())
-            }
-        });
-    let mut prefixes: Vec<PathBuf> = [env::current_exe().ok(), called]
-        .into_iter()
-        .flatten()
-        .filter_map(|program| Some(program.parent()?.parent()?.to_path_buf()))
-        .collect();
-    prefixes.dedup();
-    prefixes
+/// The environment that the program is installed in: what is above its `bin`. Nothing, if it is
+/// anywhere else: above a download folder, anything may lie.
+fn program_prefix() -> Option<PathBuf> {
+    let folder = env::current_exe()
+        .and_then(|program| program.canonicalize())
+        .ok()?;
+    let folder = folder.parent()?;
+    let installed = folder.ends_with("bin") || folder.ends_with("Scripts");
+    folder.parent().filter(|_| installed).map(Path::to_path_buf)
 }
 
 fn system_folders() -> Vec<PathBuf> {
@@ -362,12 +371,12 @@ fn version(file_name: &str, name: &str) -> Option<Vec<u64>> {
 }
 
 /// Checks without loading that `path` is a library for this machine with all of its bytes, and
-/// that it exports `symbol`.
+/// that it exports `symbol`, if one is named.
 ///
 /// # Errors
 ///
 /// What is wrong, as the end of a sentence that begins with the path.
-fn inspect(path: &Path, symbol: &str) -> Result<(), String> {
+fn inspect(path: &Path, symbol: Option<&str>) -> Result<(), String> {
     let file = File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => "does not exist".to_owned(),
         _ => format!("cannot be opened: {error}"),
@@ -385,7 +394,7 @@ fn inspect(path: &Path, symbol: &str) -> Result<(), String> {
     }
 }
 
-fn inspect_elf(file: File, length: u64, symbol: &str) -> Result<(), String> {
+fn inspect_elf(file: File, length: u64, symbol: Option<&str>) -> Result<(), String> {
     let not_elf = |error| format!("is not a shared library: {error}");
     let mut elf = ElfStream::<NativeEndian, _>::open_stream(file).map_err(not_elf)?;
     let machine = if cfg!(target_arch = "aarch64") {
@@ -412,6 +421,7 @@ fn inspect_elf(file: File, length: u64, symbol: &str) -> Result<(), String> {
             ));
         }
     }
+    let Some(symbol) = symbol else { return Ok(()) };
     let table = elf
         .dynamic_symbol_table()
         .map_err(|error| format!("is damaged: {error}"))?;
@@ -480,6 +490,7 @@ mod tests {
         LibrarySearch {
             engine: "Test Engine",
             name: "test_engine",
+            family: "libtest_",
             symbol: "test_engine_start",
             explicit: Some(explicit),
             variable: "NO_SUCH_VARIABLE_TEST_ENGINE",
@@ -515,9 +526,9 @@ mod tests {
             .find(|path| path.contains("/libc.so") || path.contains("/libc-"))
             .unwrap();
         let whole = std::fs::read(libc).unwrap();
-        assert_eq!(inspect(Path::new(libc), "strlen"), Ok(()));
+        assert_eq!(inspect(Path::new(libc), Some("strlen")), Ok(()));
         assert!(
-            inspect(Path::new(libc), "no_such_function")
+            inspect(Path::new(libc), Some("no_such_function"))
                 .unwrap_err()
                 .contains("not export")
         );
@@ -542,6 +553,27 @@ mod tests {
                 "{length} bytes: {error}"
             );
         }
+        // A sound library beside a damaged one that it would load.
+        std::fs::write(
+            folder.path().join("libtest_plugin.so.1"),
+            &whole[..whole.len() / 2],
+        )
+        .unwrap();
+        std::fs::write(&copy, &whole).unwrap();
+        let strlen = LibrarySearch {
+            symbol: "strlen",
+            ..search(&copy)
+        };
+        let error = strlen.find().unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("libtest_plugin.so.1, which is damaged"),
+            "{error}"
+        );
+        std::fs::remove_file(folder.path().join("libtest_plugin.so.1")).unwrap();
+        assert_eq!(strlen.find().unwrap().path, copy);
+
         let mut foreign = whole;
         foreign[18] = 40; // e_machine: 32-bit ARM
         std::fs::write(&copy, &foreign).unwrap();

@@ -14,12 +14,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::request::abandoned;
 use crate::{
-    BackendInfo, Engine, Error, ErrorKind, InferBackend, InferOutput, InferRequest, PendingInfer,
-    Tensor,
+    BackendInfo, Completer, Engine, Error, ErrorKind, InferBackend, InferOutput, InferRequest,
+    PendingInfer, Tensor,
 };
 
 /// Runs requests on a set of [`Engine`]s, one named thread for each.
@@ -139,7 +139,7 @@ impl fmt::Debug for SlotPool {
 struct Job {
     number: u64,
     input: Arc<Tensor>,
-    result: oneshot::Sender<Result<InferOutput, Error>>,
+    result: Completer,
     permit: OwnedSemaphorePermit,
 }
 
@@ -167,12 +167,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn accept(
-        &self,
-        input: Arc<Tensor>,
-        result: oneshot::Sender<Result<InferOutput, Error>>,
-        permit: OwnedSemaphorePermit,
-    ) {
+    fn accept(&self, input: Arc<Tensor>, result: Completer, permit: OwnedSemaphorePermit) {
         let mut state = self.lock();
         let number = state.accepted;
         state.accepted += 1;
@@ -232,12 +227,12 @@ impl Shared {
         let Job {
             number,
             input,
-            result: receiver,
+            result: completer,
             permit,
         } = job;
         drop(input);
         // Sending runs the waker of whoever awaits the result. A panic there is not ours.
-        let _ = catch_unwind(AssertUnwindSafe(|| receiver.send(result)));
+        let _ = catch_unwind(AssertUnwindSafe(|| completer.complete(result)));
         let ended_below = {
             let mut state = self.lock();
             state.in_flight.retain(|&other| other != number);

@@ -66,19 +66,30 @@ pub struct PendingInfer {
 }
 
 impl PendingInfer {
-    /// A handle for request `id`, and the sender that completes it. For implementations of
+    /// A handle for request `id`, and what completes it. For implementations of
     /// [`InferBackend`](crate::InferBackend) that do not build on a
     /// [`SlotPool`](crate::SlotPool).
     ///
-    /// Dropping the sender completes the handle with [`ErrorKind::Abandoned`].
-    pub fn channel(id: u64) -> (oneshot::Sender<Result<InferOutput, Error>>, Self) {
+    /// Dropping the completer completes the handle with [`ErrorKind::Abandoned`].
+    pub fn channel(id: u64) -> (Completer, Self) {
         let (sender, result) = oneshot::channel();
-        (sender, Self { id, result })
+        (Completer(sender), Self { id, result })
     }
 
     /// The [`InferRequest::id`] that was given.
     pub fn id(&self) -> u64 {
         self.id
+    }
+}
+
+/// Completes one [`PendingInfer`].
+#[derive(Debug)]
+pub struct Completer(oneshot::Sender<Result<InferOutput, Error>>);
+
+impl Completer {
+    /// Delivers the result and wakes whoever awaits it. Nothing happens if the handle is gone.
+    pub fn complete(self, result: Result<InferOutput, Error>) {
+        let _ = self.0.send(result);
     }
 }
 

@@ -80,6 +80,7 @@ rules!(
     rule5_dropped_handle_discards_only_its_own_result,
     rule5_cancelled_wait_all_loses_nothing,
     rule6_wait_all_does_not_stop_at_a_failure,
+    rule6_later_requests_do_not_prolong_wait_all,
     rule6_wait_all_is_not_starved_by_submitters,
     rule7_drop_waits_for_running_requests_and_joins,
     rule7_drop_by_a_waker_of_its_own_thread,

@@ -12,11 +12,11 @@ use backend_api::{
 };
 use ort::environment::Environment;
 use ort::session::Session;
-use ort::session::builder::GraphOptimizationLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use crate::config::OnnxConfig;
 use crate::engine::{OnnxEngine, spec};
-use crate::error::{device_unavailable, load_failed, not_onnx};
+use crate::error::{device_unavailable, engine_error, load_failed, not_onnx};
 use crate::probe;
 
 /// Sessions that each hold the weights are not made without limit on machines with many cores.
@@ -110,9 +110,20 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
 
     let (requests, threads) = divide_cores(config);
     let sessions = (0..requests)
-        .map(|_| session(&environment, config, threads))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|source| load_failed(&config.model, source))?;
+        .map(|_| {
+            let mut builder = session_builder(&environment, config, threads).map_err(|source| {
+                engine_error(
+                    ErrorKind::InvalidConfig,
+                    "configure ONNX Runtime",
+                    format!("ONNX Runtime does not take {requests} sessions of {threads} threads"),
+                    source,
+                )
+            })?;
+            builder
+                .commit_from_file(&config.model)
+                .map_err(|source| load_failed(&config.model, source))
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
     let (inputs, outputs) = (sessions[0].inputs(), sessions[0].outputs());
     let ([input], [output]) = (inputs, outputs) else {
         return Err(Error::new(
@@ -140,8 +151,8 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
     info.requested_device.clone_from(&config.device);
     info.devices = vec!["CPU".to_owned()];
     info.requested_precision = config.precision;
-    // The CPU provider has no reduced-precision mode for float models.
-    "f32".clone_into(&mut info.precision);
+    // The CPU provider computes in the element types of the model; it has no mode of its own.
+    info.precision = info.output.element_type.to_string();
     Ok((
         info,
         sessions
@@ -184,39 +195,43 @@ fn divide_cores(config: &OnnxConfig) -> (usize, usize) {
     (requests, (threads / requests).max(1))
 }
 
-fn session(
+fn session_builder(
     environment: &Environment,
     config: &OnnxConfig,
     threads: usize,
-) -> Result<Session, ort::Error> {
-    Session::builder(environment)?
+) -> Result<SessionBuilder, ort::Error> {
+    Ok(Session::builder(environment)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(threads)?
         .with_inter_threads(1)?
         .with_intra_op_spinning(config.spinning)?
-        .with_no_environment_execution_providers()?
-        .commit_from_file(&config.model)
+        .with_no_environment_execution_providers()?)
 }
 
-/// `ort` does not hand out the version. The build information has the commit, and the library's
-/// file name has the version in every official package.
+/// `ort` does not hand out the version. In every official package, the library's file name ends in
+/// it, be it behind a link.
 fn version(library: &Path) -> String {
-    let name = library
+    let real = library
+        .canonicalize()
+        .unwrap_or_else(|_| library.to_path_buf());
+    let name = real
         .file_name()
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    let numbers: String = name
-        .chars()
-        .skip_while(|character| !character.is_ascii_digit())
-        .take_while(|character| character.is_ascii_digit() || *character == '.')
-        .collect();
-    let numbers = numbers.trim_end_matches('.');
-    if numbers.is_empty() {
-        ort::info().to_owned()
-    } else {
-        numbers.to_owned()
-    }
+    let numbers = name
+        .split_once(".so.")
+        .map(|(_, numbers)| numbers)
+        .or_else(|| name.strip_prefix("libonnxruntime.")?.strip_suffix(".dylib"))
+        .filter(|numbers| {
+            numbers
+                .split('.')
+                .all(|number| number.parse::<u32>().is_ok())
+        });
+    numbers.map_or_else(
+        || format!("of unknown version ({})", ort::info()),
+        str::to_owned,
+    )
 }
 
 #[cfg(test)]

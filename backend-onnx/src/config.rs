@@ -25,7 +25,8 @@ pub struct OnnxConfig {
     /// What to tune for: several sessions that share the cores among them, or one with all cores.
     /// Default: throughput.
     pub hint: PerformanceHint,
-    /// How many CPU threads all sessions have together. Default: all cores.
+    /// How many CPU threads the sessions divide among them; each has at least one. Default: as many
+    /// as there are cores.
     pub threads: Option<usize>,
     /// How many sessions (slots). Each holds its own copy of the weights. Default: by the hint, at
     /// most 8.

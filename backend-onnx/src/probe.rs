@@ -24,6 +24,7 @@ pub fn find_library(explicit: Option<&Path>) -> Result<FoundLibrary, Error> {
     LibrarySearch {
         engine: "ONNX Runtime",
         name: "onnxruntime",
+        family: "libonnxruntime",
         symbol: "OrtGetApiBase",
         explicit,
         variable: "CLASSIFY_ONNXRUNTIME_LIB",

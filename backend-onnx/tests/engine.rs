@@ -175,7 +175,9 @@ fn unavailable() -> Result<(), Failed> {
         info.slots == 2 && info.precision == "f32" && info.devices == ["CPU"],
         &info,
     )?;
-    ensure(info.engine_version.starts_with("1."), &info)
+    ensure(info.engine_version.starts_with("1."), &info)?;
+    let half = open(small_model("half.onnx"))?.info().clone();
+    ensure(half.precision == "f16", half)
 }
 
 fn second_runtime() -> Result<(), Failed> {

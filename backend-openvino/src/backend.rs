@@ -298,10 +298,24 @@ fn leaf_devices(device: &str, available: &[String]) -> Vec<String> {
         None if ["AUTO", "MULTI"].contains(&device) => return available.to_vec(),
         None => device,
     };
-    list.split(',')
-        .map(|name| name.split('(').next().unwrap_or(name).trim())
-        .filter(|name| !name.is_empty() && !name.starts_with('-'))
+    let names = || {
+        list.split(',')
+            .map(|name| name.split('(').next().unwrap_or(name).trim())
+            .filter(|name| !name.is_empty())
+    };
+    let chosen: Vec<String> = names()
+        .filter(|name| !name.starts_with('-'))
         .map(str::to_owned)
+        .collect();
+    if !chosen.is_empty() {
+        return chosen;
+    }
+    // Only exclusions: any of the others may execute.
+    let excluded = |device: &String| names().any(|name| name.strip_prefix('-') == Some(device));
+    available
+        .iter()
+        .filter(|device| !excluded(device))
+        .cloned()
         .collect()
 }
 
@@ -452,6 +466,7 @@ mod tests {
             ("HETERO:GPU.1,CPU", vec!["GPU.1", "CPU"]),
             ("BATCH:GPU(16)", vec!["GPU"]),
             ("AUTO:-CPU,GPU", vec!["GPU"]),
+            ("AUTO:-GPU", vec!["CPU"]),
             ("AUTO", vec!["CPU", "GPU"]),
             ("MYRIAD", vec!["MYRIAD"]),
         ] {

@@ -22,6 +22,7 @@ pub fn find_library(explicit: Option<&Path>) -> Result<FoundLibrary, Error> {
     LibrarySearch {
         engine: "OpenVINO",
         name: "openvino_c",
+        family: "libopenvino",
         symbol: "ov_get_openvino_version",
         explicit,
         variable: "CLASSIFY_OPENVINO_LIB",

@@ -213,8 +213,10 @@ fn precision() -> Result<(), Failed> {
         &default,
     )?;
     ensure(default == info(Precision::F32)?, &default)?;
-    let hetero = on_device("HETERO:CPU")?.info().clone();
-    ensure(hetero.precision == "f32", &hetero)?;
+    for device in ["HETERO:CPU", "AUTO:-GPU", "AUTO"] {
+        let info = on_device(device)?.info().clone();
+        ensure(info.precision == "f32", &info)?;
+    }
     // What `auto` is depends on the CPU; it must be said.
     let auto = info(Precision::Auto)?;
     ensure(

@@ -236,6 +236,6 @@ pub enum Hint {
 fn parse_positive(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
-        .filter(|&number| (1..=1_000_000).contains(&number))
-        .ok_or_else(|| "expected a whole number of at least 1".to_owned())
+        .filter(|&number| (1..=1024).contains(&number))
+        .ok_or_else(|| "expected a whole number from 1 to 1024".to_owned())
 }

@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     unsafe {
         std::env::set_var("ORT_DISABLE_TELEMETRY", "1");
     }
+    report_panics_once();
     let args = args::Args::parse();
     let mut messages = Messages::new(args.quiet);
     let done = options::Options::try_from(args)
@@ -34,4 +35,15 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Panics of decoders and engines are caught and become one error line; only those of this thread
+/// are the program's own.
+fn report_panics_once() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().name() == Some("main") {
+            default(info);
+        }
+    }));
 }

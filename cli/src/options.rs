@@ -108,7 +108,8 @@ fn set_up_model() -> anyhow::Result<PathBuf> {
         Some(model) if model.is_file() => Ok(model),
         _ => Err(Hinted::new(
             "no model is given, and there is no set-up with a default model",
-            "pass `-m MODEL`, or run `cargo setup` in a checkout",
+            "pass `-m MODEL`; or run `cargo setup` in a checkout and set CLASSIFY_HOME to its folder \
+             assets",
         )
         .into()),
     }
@@ -120,7 +121,7 @@ pub struct RecipeFlags {
     color: Option<ColorOrder>,
     mean: Option<[f32; 3]>,
     scale: Option<[f32; 3]>,
-    resize: Option<Resize>,
+    resize: Option<ResizeArg>,
     interpolation: Option<Interpolation>,
     /// What `--crop` says, to be compared with the model's input.
     pub crop: Option<u32>,
@@ -144,7 +145,17 @@ impl RecipeFlags {
 
     /// `base` with what the flags say.
     pub fn apply(&self, base: Preprocess) -> Result<Preprocess, Hinted> {
-        let resize = match (self.resize.unwrap_or(base.resize), self.crop_fraction) {
+        // The flag names the kind; what belongs to the kind may still come from the model.
+        let resize = match (self.resize, base.resize) {
+            (None, resize)
+            | (Some(ResizeArg::Crop), resize @ Resize::Crop { .. })
+            | (Some(ResizeArg::Letterbox), resize @ Resize::Letterbox { .. }) => resize,
+            (Some(ResizeArg::Stretch), _) => Resize::Stretch,
+            (Some(ResizeArg::Crop), _) => Resize::Crop { fraction: 1.0 },
+            (Some(ResizeArg::Letterbox), _) => Resize::Letterbox { pad: 0 },
+            (Some(ResizeArg::Short(short)), _) => Resize::ShortSide { short },
+        };
+        let resize = match (resize, self.crop_fraction) {
             (Resize::Crop { .. }, Some(fraction)) => Resize::Crop { fraction },
             (_, Some(_)) => {
                 return Err(Hinted::new(
@@ -182,14 +193,7 @@ impl TryFrom<PreprocessArgs> for RecipeFlags {
             }),
             mean: args.mean.map(|triple| triple.0),
             scale: args.scale.map(|triple| triple.0),
-            resize: args.resize.map(|resize| match resize {
-                ResizeArg::Stretch => Resize::Stretch,
-                ResizeArg::Crop => Resize::Crop {
-                    fraction: args.crop_fraction.unwrap_or(1.0),
-                },
-                ResizeArg::Letterbox => Resize::Letterbox { pad: 0 },
-                ResizeArg::Short(short) => Resize::ShortSide { short },
-            }),
+            resize: args.resize,
             interpolation: args.interpolation.map(|interpolation| match interpolation {
                 InterpolationArg::Nearest => Interpolation::Nearest,
                 InterpolationArg::Bilinear => Interpolation::Bilinear,

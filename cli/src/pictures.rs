@@ -22,12 +22,13 @@ pub fn tensor(
     Ok(recipe.tensor(&picture, layout)?)
 }
 
-fn read(path: &Path, limit: u64) -> Result<Vec<u8>, anyhow::Error> {
+/// Reads a regular file of at most `limit` bytes.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, anyhow::Error> {
     // Before opening: opening a named pipe would wait for its other end.
     let metadata = std::fs::metadata(path)
         .map_err(|error| anyhow::Error::new(error).context("cannot be read"))?;
     if metadata.is_dir() {
-        return Err(Hinted::new("is a folder", "name the pictures in it").into());
+        return Err(Hinted::new("is a folder", "name the files in it").into());
     }
     if !metadata.is_file() {
         return Err(Hinted::new("is not a regular file", "copy it to a file first").into());

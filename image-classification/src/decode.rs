@@ -74,6 +74,12 @@ pub enum DecodeError {
         /// The decoder's own words.
         source: ImageError,
     },
+    /// The file ends before the picture does.
+    #[error("the {format} file is cut short")]
+    CutShort {
+        /// The format that was recognised.
+        format: &'static str,
+    },
     /// The decoder panicked, which well-formed files do not bring about.
     #[error("the decoder of {format} gave up on this file (a defect of the decoder)")]
     Panicked {
@@ -90,7 +96,7 @@ impl DecodeError {
             Self::UnknownFormat => "unknown-format",
             Self::TooLarge { .. } | Self::Memory { .. } => "too-large",
             Self::Unsupported { .. } => "unsupported-picture",
-            Self::Damaged { .. } => "damaged-picture",
+            Self::Damaged { .. } | Self::CutShort { .. } => "damaged-picture",
             Self::Panicked { .. } => "decoder-panicked",
         }
     }
@@ -98,7 +104,9 @@ impl DecodeError {
     /// The next step for the user.
     pub const fn hint(&self) -> &'static str {
         match self {
-            Self::Empty | Self::Damaged { .. } => "copy or download the file again",
+            Self::Empty | Self::Damaged { .. } | Self::CutShort { .. } => {
+                "copy or download the file again"
+            }
             Self::UnknownFormat | Self::Unsupported { .. } | Self::Panicked { .. } => {
                 "convert the picture to PNG or JPEG"
             }
@@ -168,6 +176,10 @@ impl Picture {
             return Err(DecodeError::UnknownFormat);
         };
         let name = format_name(format);
+        // The decoder would fill in what is missing, and the answer would be a confident wrong one.
+        if format == image::ImageFormat::Jpeg && !jpeg_has_its_end(bytes) {
+            return Err(DecodeError::CutShort { format: name });
+        }
         // Real files make decoders panic in release builds too; one file must not end the rest.
         catch_unwind(AssertUnwindSafe(|| decode_known(reader, name, limits)))
             .unwrap_or(Err(DecodeError::Panicked { format: name }))
@@ -177,6 +189,34 @@ impl Picture {
 impl std::fmt::Debug for Picture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Picture({} x {})", self.width, self.height)
+    }
+}
+
+/// Whether an end-of-image marker follows the first scan. In a scan every byte `FF` is followed by
+/// `00` or a marker, so that `FF D9` is nothing else there; the headers before it are skipped,
+/// because an embedded thumbnail has an end of its own. (ITU-T T.81, annex B.)
+fn jpeg_has_its_end(bytes: &[u8]) -> bool {
+    const START_OF_SCAN: u8 = 0xda;
+    let mut rest = bytes.get(2..).unwrap_or_default();
+    loop {
+        match *rest {
+            [0xff, START_OF_SCAN, ref scan @ ..] => {
+                return scan.windows(2).any(|pair| pair == [0xff, 0xd9]);
+            }
+            // Fill bytes, and markers without a segment.
+            [0xff, 0xff, ..] => rest = &rest[1..],
+            [0xff, 0x01 | 0xd0..=0xd8, ..] => rest = &rest[2..],
+            [0xff, _, high, low, ..] => {
+                let length = usize::from(u16::from_be_bytes([high, low]));
+                let Some(next) = rest.get(2 + length.max(2)..) else {
+                    return false;
+                };
+                rest = next;
+            }
+            // Not a marker: let the decoder say what is wrong.
+            [first, ..] if first != 0xff => return true,
+            _ => return false,
+        }
     }
 }
 
@@ -362,6 +402,23 @@ mod tests {
                 assert!(length > png.len() - 16, "{length} bytes of {}", png.len());
             }
         }
+    }
+
+    #[test]
+    fn a_jpeg_that_is_cut_short_is_an_error_at_every_length() {
+        let pixels =
+            image::RgbImage::from_fn(40, 40, |x, y| Rgb([(x * y) as u8, y as u8, x as u8]));
+        let jpeg = encode(&pixels.into(), ImageFormat::Jpeg);
+        assert!(decode(&jpeg).is_ok());
+        for length in 1..jpeg.len() {
+            assert!(
+                decode(&jpeg[..length]).is_err(),
+                "{length} bytes of {}",
+                jpeg.len()
+            );
+        }
+        // What follows the end is none of the picture.
+        assert!(decode(&[&jpeg[..], b"trailer"].concat()).is_ok());
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Names for classes.
 
-/// The largest label file that is read, in bytes.
-const MOST_BYTES: usize = 16 << 20;
 /// The longest single label, in characters.
 const LONGEST: usize = 4096;
 
@@ -14,7 +12,7 @@ pub struct Labels(Vec<String>);
 #[non_exhaustive]
 pub enum LabelsError {
     /// The file is larger than any list of labels.
-    #[error("the label file has {0} bytes, more than {MOST_BYTES}")]
+    #[error("the label file has {0} bytes, more than {limit}", limit = Labels::MOST_BYTES)]
     TooLarge(usize),
     /// A line is longer than any label.
     #[error("line {line} has {length} characters, more than {LONGEST}")]
@@ -33,6 +31,9 @@ pub enum LabelsError {
 }
 
 impl Labels {
+    /// The largest label file that is read, in bytes.
+    pub const MOST_BYTES: u64 = 16 << 20;
+
     /// Labels from their names in the order of the class ids.
     pub fn from_names(names: Vec<String>) -> Self {
         Self(names)
@@ -45,7 +46,7 @@ impl Labels {
     ///
     /// [`LabelsError`] for what cannot be a list of labels.
     pub fn parse(bytes: &[u8]) -> Result<Self, LabelsError> {
-        if bytes.len() > MOST_BYTES {
+        if bytes.len() as u64 > Self::MOST_BYTES {
             return Err(LabelsError::TooLarge(bytes.len()));
         }
         let text = String::from_utf8_lossy(bytes);

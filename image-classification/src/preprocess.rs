@@ -6,6 +6,9 @@ use half::f16;
 use crate::Picture;
 use crate::resample::{Filter, RgbView, opencv, pillow};
 
+/// A resized picture may have this many pixels before its centre is cut out: 192 MiB.
+const MOST_RESIZED_PIXELS: u64 = 64 << 20;
+
 /// The order of the channels in the tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ColorOrder {
@@ -88,6 +91,7 @@ impl Preprocess {
     /// [`LayoutError`] if the values of this recipe cannot be brought into `layout`.
     pub fn tensor(&self, picture: &Picture, layout: &InputLayout) -> Result<Tensor, LayoutError> {
         self.check(layout)?;
+        self.check_picture(picture)?;
         let pixels = self.resized(picture, layout);
         Ok(match layout.element_type {
             ElementType::U8 => self.fill(&pixels, layout, |value| value as u8),
@@ -132,6 +136,24 @@ impl Preprocess {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Refuses a picture so long that its resized form would take gigabytes before it is cut.
+    fn check_picture(&self, picture: &Picture) -> Result<(), LayoutError> {
+        let Resize::ShortSide { short } = self.resize else {
+            return Ok(());
+        };
+        let (width, height) = (u64::from(picture.width()), u64::from(picture.height()));
+        let long = u64::from(short) * width.max(height) / width.min(height);
+        if long * u64::from(short) > MOST_RESIZED_PIXELS {
+            return Err(LayoutError::TooLong {
+                width: picture.width(),
+                height: picture.height(),
+                short,
+                long,
+            });
+        }
+        Ok(())
     }
 
     /// The picture in the size of the input, RGB.
@@ -336,6 +358,20 @@ pub enum LayoutError {
         /// The input's height.
         height: u32,
     },
+    /// The picture is so long that resizing its short side makes it huge.
+    #[error(
+        "a picture of {width} x {height} with a short side of {short} would be {long} pixels long"
+    )]
+    TooLong {
+        /// The picture's width.
+        width: u32,
+        /// The picture's height.
+        height: u32,
+        /// The short side that was asked for.
+        short: u32,
+        /// The long side that would follow.
+        long: u64,
+    },
     /// A crop fraction outside of its range.
     #[error("the crop fraction is {0}, but it must be more than 0 and at most 1")]
     CropFraction(f64),
@@ -351,6 +387,7 @@ impl LayoutError {
             Self::MeanOnU8 => "leave out --mean and --scale; such a model normalizes by itself",
             Self::BadScale { .. } => "give three finite numbers, such as --scale 58.4,57.1,57.4",
             Self::ShortSide { .. } => "give a short side of at least the input's size",
+            Self::TooLong { .. } => "cut the picture, or use another --resize",
             Self::CropFraction(_) => "give a fraction such as --crop-fraction 0.875",
         }
     }
@@ -497,6 +534,22 @@ mod tests {
     fn the_centre_is_rounded_as_python_does() {
         let rounded: Vec<u32> = (0..8).map(round_half_even).collect();
         assert_eq!(rounded, [0, 0, 1, 2, 2, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_very_long_picture_is_refused_before_it_is_resized() {
+        let recipe = Preprocess {
+            resize: Resize::ShortSide { short: 256 },
+            ..Preprocess::OPENVINO_SAMPLE
+        };
+        let layout = layout(ElementType::F32, [1, 3, 224, 224]);
+        for height in [4_000_000, 16_777_216, 16_777_217] {
+            let long = Picture::from_rgb(1, height, vec![0; height as usize * 3]).unwrap();
+            let error = recipe.tensor(&long, &layout).unwrap_err();
+            assert!(matches!(error, LayoutError::TooLong { .. }), "{error}");
+        }
+        let thin = Picture::from_rgb(1, 900, vec![7; 2700]).unwrap();
+        assert!(recipe.tensor(&thin, &layout).is_ok());
     }
 
     #[test]

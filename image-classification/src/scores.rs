@@ -2,14 +2,15 @@
 
 use backend_api::Tensor;
 
-/// A distribution's probabilities may add up to this much more or less than 1: half-precision
-/// models round each of a thousand summands.
-const SUM_TOLERANCE: f64 = 1e-3;
+/// A distribution's probabilities may add up to this much more or less than 1: bf16 and quantized
+/// models round each of them. Logits that are all in [0, 1] and add up to nearly 1 do not occur.
+const SUM_TOLERANCE: f64 = 0.05;
 
 /// What a score is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ScoreKind {
-    /// The output as it is if it is a distribution already, else its softmax.
+    /// The output as it is if it is a distribution already, else its softmax. A single class is
+    /// left as it is: its softmax would be 1 whatever the picture shows.
     #[default]
     Auto,
     /// The output as it is; it must be a distribution.
@@ -119,7 +120,7 @@ impl Scores {
             });
         }
         let softmax_applied = match kind {
-            ScoreKind::Auto => !is_distribution(&values),
+            ScoreKind::Auto => classes > 1 && !is_distribution(&values),
             ScoreKind::Softmax => true,
             ScoreKind::Raw => false,
             ScoreKind::Probability if is_distribution(&values) => false,
@@ -190,6 +191,10 @@ mod tests {
         let logits = scores(&[3], &[1000.0, 1000.0, -1000.0], ScoreKind::Auto).unwrap();
         assert_eq!(logits.values(), [0.5, 0.5, 0.0]);
         assert!(logits.softmax_applied());
+        let one = scores(&[1, 1], &[0.3], ScoreKind::Auto).unwrap();
+        assert_eq!(one.values(), [0.3]);
+        let quantized = scores(&[1, 3], &[0.97, 0.004, 0.0], ScoreKind::Auto).unwrap();
+        assert!(!quantized.softmax_applied());
     }
 
     #[test]

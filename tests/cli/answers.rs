@@ -178,9 +178,11 @@ fn equals_reference(model: &Model) -> Result<(), Failed> {
         let flags = [model.flags, &["--digits", "9"]].concat();
         let ours = blocks(&classify_with(engine, &file, &flags, &pictures)?.stdout);
         ensure(ours.len() == pictures.len(), ours.len())?;
+        ensure(reference.lines().count() == ours.len(), &reference)?;
         let mut largest = 0.0_f64;
         for ((path, lines), expected) in ours.iter().zip(reference.lines()) {
             let expected: Value = serde_json::from_str(expected)?;
+            ensure(expected["path"] == path.as_str(), (path, &expected))?;
             let expected: Vec<Line> =
                 serde_json::from_value::<Vec<(usize, f64)>>(expected["top"].clone())?
                     .into_iter()
@@ -254,6 +256,9 @@ fn model_files_agree() -> Result<(), Failed> {
     let onnx = top("models/efficientnet-lite0.onnx")?;
     let ir = top("models/efficientnet-lite0.xml")?;
     let half = top("models/efficientnet-lite0-f16.xml")?;
+    for results in [&onnx, &ir, &half] {
+        ensure(results.len() == photos.len(), results.len())?;
+    }
     for ((path, onnx), ((_, ir), (_, half))) in onnx.iter().zip(ir.iter().zip(&half)) {
         ensure(
             ids(onnx) == ids(ir) && largest_difference(onnx, ir) <= 1e-5,

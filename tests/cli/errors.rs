@@ -51,7 +51,7 @@ fn small_pictures() -> Result<(tempfile::TempDir, PathBuf, PathBuf), Failed> {
 fn usage() -> Result<(), Failed> {
     for (arguments, said) in [
         (&[][..], "--input"),
-        (&["-i", "a.jpg", "--top", "0"], "at least 1"),
+        (&["-i", "a.jpg", "--top", "0"], "from 1 to 1024"),
         (&["-i", "a.jpg", "--mean", "1,2"], "three numbers"),
         (&["-i", "a.jpg", "--resize", "squash"], "short:256"),
         (&["-i", "a.jpg", "--backend", "tensorrt"], "openvino"),
@@ -212,8 +212,13 @@ fn decoy() -> Result<(), Failed> {
         "libopenvino_c.so",
         "libopenvino_c.so.2641",
         "libonnxruntime.so",
+        "openvino/libs/libopenvino_c.so",
+        "onnxruntime/capi/libonnxruntime.so",
+        "assets/python/openvino/libs/libopenvino_c.so",
     ] {
-        std::fs::write(folder.path().join(name), b"decoy")?;
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("inside the folder"))?;
+        std::fs::write(path, b"decoy")?;
     }
     for backend in ["openvino", "onnx"] {
         let mut command = classify();
@@ -309,6 +314,8 @@ fn bad_pictures() -> Result<(), Failed> {
     let photo = std::fs::read(&good)?;
     std::fs::write(at("empty.jpg"), b"")?;
     std::fs::write(at("cut.png"), &photo[..photo.len() / 3])?;
+    let jpeg = std::fs::read(set_up("photos/rocket.jpg"))?;
+    std::fs::write(at("cut.jpg"), &jpeg[..jpeg.len() / 10])?;
     std::fs::write(at("text.jpg"), b"this is no picture")?;
     std::fs::write(at("bomb.pgm"), b"P5 100000 100000 255\n")?;
     std::fs::create_dir(at("folder.jpg"))?;
@@ -316,6 +323,7 @@ fn bad_pictures() -> Result<(), Failed> {
         "none.jpg",
         "empty.jpg",
         "cut.png",
+        "cut.jpg",
         "text.jpg",
         "bomb.pgm",
         "folder.jpg",

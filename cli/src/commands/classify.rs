@@ -139,7 +139,7 @@ fn labels(options: &Options, from_model: Option<Labels>) -> anyhow::Result<Optio
 
 fn read_labels(path: &Path) -> anyhow::Result<Labels> {
     let what = || format!("cannot use the labels in {}", path.display());
-    let bytes = std::fs::read(path).with_context(what)?;
+    let bytes = pictures::read(path, Labels::MOST_BYTES).with_context(what)?;
     Labels::parse(&bytes).with_context(what)
 }
 

@@ -90,6 +90,10 @@ pub fn read(model: &Path) -> Result<BTreeMap<String, String>, MetadataError> {
 }
 
 fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, MetadataError> {
+    // Before opening: opening a named pipe would wait for its other end.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file").into());
+    }
     let file = File::open(path)?;
     let size = file.metadata()?.len();
     if size > limit {

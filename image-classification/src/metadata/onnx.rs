@@ -16,10 +16,11 @@ struct ModelProto {
 
 #[derive(Clone, PartialEq, Message)]
 struct StringStringEntryProto {
-    #[prost(string, tag = "1")]
-    key: String,
-    #[prost(string, tag = "2")]
-    value: String,
+    // Strings by the schema. Engines load models whose other entries are not UTF-8, so do we.
+    #[prost(bytes = "vec", tag = "1")]
+    key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
 }
 
 pub(super) fn model_info(bytes: &[u8]) -> Result<BTreeMap<String, String>, MetadataError> {
@@ -28,10 +29,9 @@ pub(super) fn model_info(bytes: &[u8]) -> Result<BTreeMap<String, String>, Metad
         .metadata_props
         .into_iter()
         .filter_map(|entry| {
-            Some((
-                entry.key.strip_prefix("model_info ")?.to_owned(),
-                entry.value,
-            ))
+            let key = entry.key.strip_prefix(b"model_info ")?;
+            let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+            Some((text(key), text(&entry.value)))
         })
         .collect())
 }
@@ -49,7 +49,10 @@ mod tests {
         let model = ModelProto {
             metadata_props: vec![
                 entry("model_info labels"),
-                entry("author"),
+                StringStringEntryProto {
+                    key: b"author".to_vec(),
+                    value: vec![0xe9],
+                },
                 entry("model_info"),
             ],
         };
