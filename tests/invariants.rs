@@ -283,6 +283,14 @@ fn engine_crates_have_the_same_files() {
     }
 }
 
+#[test]
+fn the_readme_has_no_placeholder() {
+    let readme = source(&checkout().join("README.md"));
+    for word in ["DEMO_OUTPUT", "TODO", "FIXME"] {
+        assert!(!readme.contains(word), "{word}");
+    }
+}
+
 /// `panic = "abort"` would turn one engine's panic into the end of every request.
 #[test]
 fn panics_unwind() {

@@ -62,7 +62,7 @@ fn linear_portable(src: RgbView<'_>, columns: &[Tap], rows: &[Tap], out: &mut [u
 ///
 /// `horizontal` gets the source from the row on, to the end of the picture. Sums of a row that serves neighbouring
 /// target rows are kept.
-#[inline(always)]
+#[inline]
 fn each_row<'a>(
     src: RgbView<'_>,
     rows: &[Tap],
@@ -120,14 +120,10 @@ fn taps(len: u32, out_len: u32) -> impl Iterator<Item = Tap> {
     // OpenCV inverts the inverse; the result may differ from the quotient in the last bit.
     let scale = 1.0 / (f64::from(out_len) / f64::from(len));
     (0..out_len).map(move |i| {
-        #[expect(clippy::cast_possible_truncation, reason = "OpenCV goes on in f32")]
+        // OpenCV goes on in f32.
         let position = ((f64::from(i) + 0.5) * scale - 0.5) as f32;
         let floor = position.floor();
         let fraction = position - floor;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "fits: within one pixel of the picture"
-        )]
         let index = floor as i64;
         Tap {
             index,
@@ -138,9 +134,7 @@ fn taps(len: u32, out_len: u32) -> impl Iterator<Item = Tap> {
 
 /// A weight from 0 to 1 in fixed point, halves rounded to even.
 fn to_fixed(weight: f32) -> i16 {
-    #[expect(clippy::cast_possible_truncation, reason = "0 to 2048")]
-    let fixed = (weight * f32::from(ONE)).round_ties_even() as i16;
-    fixed
+    (weight * f32::from(ONE)).round_ties_even() as i16
 }
 
 /// Weighted sums of neighbouring pixels of `row`, one for each tap and channel, less their four lowest bits.
@@ -149,20 +143,13 @@ fn to_fixed(weight: f32) -> i16 {
 fn horizontal(row: &[u8], taps: &[Tap], sums: &mut [i16]) {
     let (pixels, _) = row.as_chunks::<CHANNELS>();
     for (sums, tap) in sums.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(taps) {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "clamped to the row"
-        )]
         let index = tap.index as usize;
         let left = pixels[index];
         let right = pixels[(index + 1).min(pixels.len() - 1)];
         for ((sum, left), right) in sums.iter_mut().zip(left).zip(right) {
             let full = i32::from(left) * i32::from(tap.weights[0])
                 + i32::from(right) * i32::from(tap.weights[1]);
-            #[expect(clippy::cast_possible_truncation, reason = "15 bits")]
-            let short = (full >> 4) as i16;
-            *sum = short;
+            *sum = (full >> 4) as i16;
         }
     }
 }
@@ -172,13 +159,7 @@ fn vertical(upper: &[i16], lower: &[i16], [upper_weight, lower_weight]: [i16; 2]
     for ((byte, upper), lower) in out.iter_mut().zip(upper).zip(lower) {
         let upper = (i32::from(*upper) * i32::from(upper_weight)) >> 16;
         let lower = (i32::from(*lower) * i32::from(lower_weight)) >> 16;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "clamped to the range of u8"
-        )]
-        let rounded = ((upper + lower + 2) >> 2).clamp(0, 255) as u8;
-        *byte = rounded;
+        *byte = ((upper + lower + 2) >> 2).clamp(0, 255) as u8;
     }
 }
 
@@ -201,9 +182,7 @@ fn halve(src: RgbView<'_>, out_width: usize, out: &mut [u8]) {
                     + u16::from(upper[channel + CHANNELS])
                     + u16::from(lower[channel])
                     + u16::from(lower[channel + CHANNELS]);
-                #[expect(clippy::cast_possible_truncation, reason = "a mean of bytes")]
-                let mean = ((sum + 2) >> 2) as u8;
-                *byte = mean;
+                *byte = ((sum + 2) >> 2) as u8;
             }
         }
     }
@@ -213,11 +192,13 @@ fn halve(src: RgbView<'_>, out_width: usize, out: &mut [u8]) {
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 mod x86 {
     #[cfg(target_arch = "x86")]
+    #[allow(clippy::wildcard_imports, reason = "a long list of intrinsics")]
     use std::arch::x86::*;
     #[cfg(target_arch = "x86_64")]
+    #[allow(clippy::wildcard_imports, reason = "a long list of intrinsics")]
     use std::arch::x86_64::*;
 
-    use fearless_simd::{Avx2, i16x16, prelude::*, u8x32};
+    use fearless_simd::{Avx2, i16x16, prelude::*, u8x16, u8x32};
 
     use super::{Tap, each_row};
     use crate::resample::{CHANNELS, RgbView};
@@ -278,12 +259,15 @@ mod x86 {
 
     fearless_simd::kernel!(
         fn horizontal(avx2: Avx2, row: &[u8], steps: &[Columns], sums: &mut [i16]) {
-            const Z: i8 = -1;
-            // Two pixels, r0 g0 b0 r1 g1 b1, become 16-bit lanes r0 r1 g0 g1 b0 b1 0 0.
-            let spread = _mm256_setr_epi8(
-                0, Z, 3, Z, 1, Z, 4, Z, 2, Z, 5, Z, Z, Z, Z, Z, 0, Z, 3, Z, 1, Z, 4, Z, 2, Z, 5, Z,
-                Z, Z, Z, Z,
-            );
+            // Two pixels, r0 g0 b0 r1 g1 b1, become 16-bit lanes r0 r1 g0 g1 b0 b1 0 0; the index 128 gives 0.
+            let spread: __m256i = u8x32::from_slice(
+                avx2,
+                &[
+                    0, 128, 3, 128, 1, 128, 4, 128, 2, 128, 5, 128, 128, 128, 128, 128, 0, 128, 3,
+                    128, 1, 128, 4, 128, 2, 128, 5, 128, 128, 128, 128, 128,
+                ],
+            )
+            .into();
             let load = |start: usize| {
                 let bytes = row[start..]
                     .first_chunk::<LOAD>()
@@ -321,14 +305,17 @@ mod x86 {
 
     fearless_simd::kernel!(
         fn vertical(avx2: Avx2, upper: &[i16], lower: &[i16], weights: [i16; 2], out: &mut [u8]) {
-            const Z: i8 = -1;
             let (upper_weight, lower_weight) =
                 (_mm256_set1_epi16(weights[0]), _mm256_set1_epi16(weights[1]));
             let two = _mm256_set1_epi16(2);
             // Drops the idle lanes: 16 bytes become 12.
-            let dense = _mm256_broadcastsi128_si256(_mm_setr_epi8(
-                0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, Z, Z, Z, Z,
-            ));
+            let dense = _mm256_broadcastsi128_si256(
+                u8x16::from_slice(
+                    avx2,
+                    &[0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 128, 128, 128, 128],
+                )
+                .into(),
+            );
             let sum = |upper: &[i16; 16], lower: &[i16; 16]| {
                 let upper: __m256i = i16x16::from_slice(avx2, upper).into();
                 let lower: __m256i = i16x16::from_slice(avx2, lower).into();
@@ -360,4 +347,89 @@ mod x86 {
             }
         }
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 5 x 4 pixels of the bytes `(i * 37 + 11) mod 256`.
+    fn ramp() -> Vec<u8> {
+        (0..5 * 4 * 3).map(|i| (i * 37 + 11) as u8).collect()
+    }
+
+    fn view(width: u32, height: u32, data: &[u8]) -> RgbView<'_> {
+        RgbView::new(width, height, data).unwrap()
+    }
+
+    #[test]
+    fn same_size_is_a_copy() {
+        assert_eq!(resize_linear(view(5, 4, &ramp()), 5, 4), ramp());
+    }
+
+    #[test]
+    fn constant_stays_constant() {
+        let data = [7, 130, 255].repeat(40 * 30);
+        for (width, height) in [(1, 1), (20, 15), (13, 30), (40, 7), (100, 90)] {
+            let expected = [7, 130, 255].repeat((width * height) as usize);
+            assert_eq!(resize_linear(view(40, 30, &data), width, height), expected);
+        }
+    }
+
+    #[test]
+    fn halving_is_the_rounded_mean() {
+        let data = [[0, 10, 255], [4, 20, 255], [8, 30, 255], [14, 40, 254]].concat();
+        assert_eq!(resize_linear(view(2, 2, &data), 1, 1), [7, 25, 255]);
+    }
+
+    /// Expected bytes from OpenCV 5.0.0: `cv2.resize(picture, (3, 2), interpolation=cv2.INTER_LINEAR)`.
+    #[test]
+    fn equals_opencv() {
+        let expected = [
+            70, 107, 144, 127, 36, 73, 183, 135, 87, 156, 150, 144, 85, 122, 159, 99, 136, 130,
+        ];
+        assert_eq!(resize_linear(view(5, 4, &ramp()), 3, 2), expected);
+    }
+
+    /// Expected bytes from OpenCV 5.0.0: `cv2.resize(picture, (3, 3), interpolation=cv2.INTER_LINEAR)`.
+    #[test]
+    fn enlarging_equals_opencv() {
+        let data = [11, 48, 85, 122, 159, 196, 54, 91, 128, 165, 202, 239];
+        let expected = [
+            [11, 48, 85, 66, 103, 140, 122, 159, 196],
+            [33, 70, 107, 88, 125, 162, 144, 181, 218],
+            [54, 91, 128, 109, 146, 183, 165, 202, 239],
+        ];
+        assert_eq!(resize_linear(view(2, 2, &data), 3, 3), expected.concat());
+    }
+
+    /// The vector code against the portable code.
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    #[test]
+    fn vector_code_equals_portable_code() {
+        let Some(avx2) = fearless_simd::Level::new().as_avx2() else {
+            return;
+        };
+        // Multiplying by a large odd number makes noise of the high bits.
+        let data: Vec<u8> = (0..60 * 40 * 3_u32)
+            .map(|i| (i.wrapping_mul(0x9E37_79B1) >> 24) as u8)
+            .collect();
+        for (width, height) in [(1, 1), (1, 40), (2, 3), (60, 40)] {
+            let src = view(width, height, &data[..(width * height * 3) as usize]);
+            for (out_width, out_height) in [(1, 1), (7, 5), (8, 9), (23, 17), (130, 3)] {
+                let columns: Vec<Tap> = taps(width, out_width)
+                    .map(|tap| tap.clamped(width))
+                    .collect();
+                let rows: Vec<Tap> = taps(height, out_height).collect();
+                let mut expected = vec![0; (out_width * out_height * 3) as usize];
+                linear_portable(src, &columns, &rows, &mut expected);
+                let mut out = vec![1; expected.len()];
+                x86::linear(avx2, src, &columns, &rows, &mut out);
+                assert!(
+                    out == expected,
+                    "{width} x {height} to {out_width} x {out_height}"
+                );
+            }
+        }
+    }
 }

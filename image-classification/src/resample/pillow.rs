@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::{CHANNELS, Filter, RgbView, SourceBox, target_size};
 
 /// Fractional bits of a weight: 32 less 8 for the pixel and 2 for sums outside of its range (negative lobes).
-const PRECISION_BITS: u32 = 32 - 8 - 2;
+const PRECISION_BITS: i32 = 32 - 8 - 2;
 
 /// Rows that the horizontal pass treats at a time: its vector code shares the loading of weights among them.
 const GROUP: usize = 4;
@@ -23,11 +23,15 @@ const HALF: i32 = 1 << (PRECISION_BITS - 1);
 ///
 /// Returns `width * height * 3` bytes, laid out like the source. An unchanged size with an aligned box is a copy.
 ///
+/// The bytes are those of Pillow 13.0 without `reducing_gap`. Where a picture shrinks much more in height than in
+/// width, 333 x 500 to 224 x 224 for example, they differ in rounding from those of older versions, which resample
+/// along x first.
+///
 /// # Panics
 ///
 /// If a side of the target is zero or above `i32::MAX`, if the target exceeds the address space, or if `source_box`
 /// is empty, is not a number, or reaches outside of the picture. All of these are mistakes of the caller, who
-/// chooses both sizes; pixel values never panic.
+/// chooses them knowing the size of the picture; pixel values never panic.
 #[must_use]
 pub fn resize(
     src: RgbView<'_>,
@@ -61,6 +65,10 @@ pub fn resize(
         stride: src.stride(),
     };
     let mut out = vec![0; out_len];
+    if used_columns.is_empty() || used_rows.is_empty() {
+        // A sliver at the edge that `f32` rounds away: Pillow's box filter sums up nothing and gives black.
+        return out;
+    }
     // Neither pass would be a copy, which has been made above.
     if !needs_horizontal {
         VerticalPass::new(&vertical).rows(whole, &mut out);
@@ -164,11 +172,13 @@ struct Axis {
 
 impl Axis {
     /// Whether the interval is the whole axis and `out_len` its length, so that Pillow skips the pass.
+    #[expect(clippy::float_cmp, reason = "Pillow compares exactly, too")]
     fn is_whole(self, out_len: usize) -> bool {
         self.len == out_len && self.from == 0.0 && self.to == as_f32(out_len)
     }
 
     /// The first pixel, if the interval starts on a pixel and has the length `out_len`, so that Pillow only copies.
+    #[expect(clippy::float_cmp, reason = "Pillow compares exactly, too")]
     fn copied_from(self, out_len: usize) -> Option<usize> {
         let aligned = self.from.fract() == 0.0 && self.to - self.from == as_f32(out_len);
         let first = to_index(f64::from(self.from));
@@ -214,10 +224,7 @@ fn axes(src: RgbView<'_>, source_box: Option<SourceBox>) -> (Axis, Axis) {
         left < right && top < bottom,
         "source box {left}, {top}, {right}, {bottom} is empty"
     );
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "Pillow takes the box as C floats"
-    )]
+    // Pillow takes the box as C floats.
     let axis = |len, from: f64, to: f64| Axis {
         len,
         from: from as f32,
@@ -450,52 +457,33 @@ impl<'a> Part<'a> {
 /// Rounds half away from zero by adding and truncating, as Pillow does.
 fn to_fixed(weight: f64) -> i32 {
     let scaled = weight * f64::from(1 << PRECISION_BITS);
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "truncation is the rounding"
-    )]
-    let fixed = (if weight < 0.0 {
+    // The cast truncates.
+    (if weight < 0.0 {
         scaled - 0.5
     } else {
         scaled + 0.5
-    }) as i32;
-    fixed
+    }) as i32
 }
 
 /// Scales a sum back and clips it to a byte.
 fn to_byte(sum: i32) -> u8 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "clamped to the range of u8"
-    )]
-    let byte = (sum >> PRECISION_BITS).clamp(0, 255) as u8;
-    byte
+    (sum >> PRECISION_BITS).clamp(0, 255) as u8
 }
 
 /// Truncates; negative positions and NaN become 0.
 fn to_index(position: f64) -> usize {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "saturation is wanted"
-    )]
-    let index = position as usize;
-    index
+    // The cast saturates.
+    position as usize
 }
 
 /// A length or index as `f64`, exact: it is at most `i32::MAX`.
 fn as_f64(index: usize) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "at most 31 bits")]
-    let real = index as f64;
-    real
+    index as f64
 }
 
 /// A length as `f32`, rounded as C converts it for Pillow.
 fn as_f32(len: usize) -> f32 {
-    #[expect(clippy::cast_precision_loss, reason = "Pillow has the same loss")]
-    let real = len as f32;
-    real
+    len as f32
 }
 
 /// Resamples along x.
@@ -510,9 +498,12 @@ impl<'w> HorizontalPass<'w> {
         Self {
             weights,
             #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-            avx2: fearless_simd::Level::new()
-                .as_avx2()
-                .map(|avx2| x86::HorizontalPass::new(avx2, weights)),
+            avx2: {
+                let level = fearless_simd::Level::new();
+                level
+                    .as_avx2()
+                    .map(|avx2| x86::HorizontalPass::new(avx2, level.as_avx512(), weights))
+            },
         }
     }
 
@@ -618,27 +609,31 @@ fn add_weighted(sums: &mut [i32], row: &[u8], weight: i32) {
     }
 }
 
-/// The passes for processors with AVX2.
+/// The passes for processors with AVX2, and with AVX-512 as of Ice Lake and Zen 4.
 ///
-/// A weight does not fit the 16 bits that the multiply-add of pairs takes, so it is split in two: its lowest 8 bits,
-/// and the rest, which has at most 15 bits and a sign. Two such multiply-adds are cheaper than one 32-bit
-/// multiplication, and the sums stay exact.
+/// No instruction multiplies bytes with weights of 22 bits and adds up the products, so weights are split: for AVX2's
+/// multiply-add of pairs into two parts of 16 bits, the lower of which has 8 significant ones, for AVX-512's
+/// multiply-add of fours into three parts of 8 bits. Each part has its own sum, and the sums are exact.
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 mod x86 {
-    use fearless_simd::{Avx2, i16x16, prelude::*, u8x16, u8x32};
     #[cfg(target_arch = "x86")]
+    #[allow(clippy::wildcard_imports, reason = "a long list of intrinsics")]
     use std::arch::x86::*;
     #[cfg(target_arch = "x86_64")]
+    #[allow(clippy::wildcard_imports, reason = "a long list of intrinsics")]
     use std::arch::x86_64::*;
+
+    use fearless_simd::{Avx2, Avx512, i8x32, i16x16, prelude::*, u8x16, u8x32};
 
     use super::{CHANNELS, GROUP, HALF, PRECISION_BITS, Part, Weights};
 
     /// Bytes of a row that the vertical pass sums at a time.
     pub(super) const BLOCK: usize = 32;
-    /// Pixels that the horizontal pass multiplies at a time; windows are padded to a multiple of it.
-    const STEP: usize = 4;
-    /// Bytes of one load, of which a step uses `STEP * CHANNELS`.
-    const LOAD: usize = 16;
+    /// Pixels that the horizontal pass treats at a time; windows are padded to a multiple of it.
+    const STEP: usize = 8;
+    const STEP_BYTES: usize = STEP * CHANNELS;
+    /// Bytes of the widest load of a step. It may reach behind the step.
+    const LOAD: usize = 32;
     const LOW_BITS: i32 = 8;
 
     /// The two parts of a weight.
@@ -648,26 +643,70 @@ mod x86 {
         (narrow(weight >> LOW_BITS), narrow(low))
     }
 
-    /// The weights of two [`STEP`]s: high parts of the first two pixels of the first step, their low parts, the same of
-    /// the second step; then all of this for the last two pixels of both steps.
-    type Steps = [i16; 4 * STEP];
+    /// The weights of one [`STEP`] for AVX2: high parts of pixels 0 and 1, their low parts, high parts of 4 and 5, their
+    /// low parts; then the same of pixels 2 and 3, 6 and 7.
+    type Pairs = [i16; 2 * STEP];
 
-    fn steps(weights: &[i32]) -> Steps {
-        let mut steps = [0; 4 * STEP];
+    fn pairs(weights: &[i32]) -> Pairs {
+        let mut pairs = [0; 2 * STEP];
         for (i, weight) in weights.iter().enumerate() {
-            let lane = i % STEP / 2 * 8 + i / STEP * 4 + i % 2;
-            (steps[lane], steps[lane + 2]) = split(*weight);
+            let lane = i % 4 / 2 * 8 + i / 4 * 4 + i % 2;
+            (pairs[lane], pairs[lane + 2]) = split(*weight);
         }
-        steps
+        pairs
+    }
+
+    /// The weights of one [`STEP`] for AVX-512: high, middle and low parts of pixels 0 to 3, and four idle lanes; then
+    /// the same of pixels 4 to 7.
+    type Fours = [i8; 4 * STEP];
+
+    fn fours(weights: &[i32]) -> Fours {
+        let mut fours = [0; 4 * STEP];
+        for (i, weight) in weights.iter().enumerate() {
+            let lane = i / 4 * 16 + i % 4;
+            let [low, middle, high] = split_bytes(*weight);
+            (fours[lane], fours[lane + 4], fours[lane + 8]) = (high, middle, low);
+        }
+        fours
+    }
+
+    /// The three signed parts of a weight, lowest first: low + 2^8 middle + 2^16 high.
+    fn split_bytes(weight: i32) -> [i8; 3] {
+        let [low, ..] = weight.to_le_bytes();
+        let low = low.cast_signed();
+        let rest = (weight - i32::from(low)) >> 8;
+        let [middle, ..] = rest.to_le_bytes();
+        let middle = middle.cast_signed();
+        let high = (rest - i32::from(middle)) >> 8;
+        [
+            low,
+            middle,
+            i8::try_from(high).expect("a weight has at most 24 bits"),
+        ]
+    }
+
+    /// The steps of all windows, one window after the other.
+    enum Steps {
+        Pairs(Vec<Pairs>),
+        Fours(Avx512, Vec<Fours>),
+    }
+
+    /// Splits the weights of all windows into `count` steps each.
+    fn steps<T: Copy>(weights: &Weights, count: usize, step: fn(&[i32]) -> T) -> Vec<T> {
+        let mut all = Vec::with_capacity(weights.windows.len() * count);
+        for (i, (_, weights)) in weights.iter().enumerate() {
+            all.extend(weights.chunks(STEP).map(step));
+            all.resize((i + 1) * count, step(&[]));
+        }
+        all
     }
 
     pub(super) struct HorizontalPass {
         avx2: Avx2,
-        /// Of all windows, one window after the other.
-        steps: Vec<Steps>,
-        /// Steps of each window, as many as the longest one needs: with the same number everywhere the processor
-        /// predicts the loops, which is worth more than the steps without weight. The last may be half of a [`Steps`].
-        count: usize,
+        steps: Steps,
+        /// Halves of steps in each window, as many as the longest one needs: with the same number everywhere the
+        /// processor predicts the loops, which is worth more than the steps without weight.
+        halves: usize,
         /// First byte of each window in a row.
         starts: Vec<usize>,
         /// Results of a group: for each window the pixels of all rows, four bytes each.
@@ -678,19 +717,16 @@ mod x86 {
     }
 
     impl HorizontalPass {
-        pub(super) fn new(avx2: Avx2, weights: &Weights) -> Self {
-            let count = weights
+        pub(super) fn new(avx2: Avx2, avx512: Option<Avx512>, weights: &Weights) -> Self {
+            let len = weights
                 .iter()
                 .map(|(window, _)| window.len)
                 .max()
-                .unwrap_or(0)
-                .div_ceil(STEP);
-            let mut all = Vec::with_capacity(weights.windows.len() * count.div_ceil(2));
-            for (_, weights) in weights.iter() {
-                all.extend(weights.chunks(2 * STEP).map(steps));
-                let missing = count.div_ceil(2) - weights.len().div_ceil(2 * STEP);
-                all.extend(std::iter::repeat_n([0; 4 * STEP], missing));
-            }
+                .unwrap_or(0);
+            let steps = match avx512 {
+                Some(avx512) => Steps::Fours(avx512, steps(weights, len.div_ceil(STEP), fours)),
+                None => Steps::Pairs(steps(weights, len.div_ceil(STEP), pairs)),
+            };
             let starts: Vec<usize> = weights
                 .windows
                 .iter()
@@ -699,8 +735,8 @@ mod x86 {
             let pixels = vec![[0; 4 * GROUP]; starts.len().next_multiple_of(4)];
             Self {
                 avx2,
-                steps: all,
-                count,
+                steps,
+                halves: len.div_ceil(STEP / 2),
                 starts,
                 pixels,
                 padded: Vec::new(),
@@ -712,7 +748,7 @@ mod x86 {
             let group = GROUP * src.stride;
             let out_group = GROUP * self.starts.len() * CHANNELS;
             // A window may reach behind the end of its row, but not behind the source.
-            let whole = group + window_bytes(self.count);
+            let whole = group + window_bytes(self.halves.div_ceil(2));
             for (i, out) in out.chunks_mut(out_group).enumerate() {
                 let rows = &src.data[i * group..];
                 if out.len() == out_group && rows.len() >= whole {
@@ -732,67 +768,77 @@ mod x86 {
         }
 
         fn group(&mut self, rows: &[u8], stride: usize, out: &mut [u8]) {
-            if self.count == 0 {
+            if self.halves == 0 {
                 // Pillow's sum of nothing.
                 out.fill(0);
                 return;
             }
-            horizontal_group(
-                self.avx2,
-                rows,
-                stride,
-                &self.steps,
-                self.count,
-                &self.starts,
-                &mut self.pixels,
-                out,
-            );
+            let (starts, pixels) = (&self.starts, &mut self.pixels);
+            match &self.steps {
+                Steps::Pairs(steps) => {
+                    sum_pairs(self.avx2, rows, stride, steps, self.halves, starts, pixels);
+                }
+                Steps::Fours(avx512, steps) => {
+                    let count = self.halves.div_ceil(2);
+                    sum_fours(*avx512, rows, stride, steps, count, starts, pixels);
+                }
+            }
+            sort_pixels(self.avx2, &self.pixels, out);
         }
     }
 
     /// Bytes from the start of a window of `count` steps to the end of its last load.
     fn window_bytes(count: usize) -> usize {
-        count * STEP * CHANNELS + LOAD - STEP * CHANNELS
+        count * STEP_BYTES + LOAD - STEP_BYTES
     }
 
+    // In both kernels the rows have one length, which lets one check of bounds do for all of them.
+
     fearless_simd::kernel!(
-        fn horizontal_group(
+        fn sum_pairs(
             avx2: Avx2,
             rows: &[u8],
             stride: usize,
-            steps: &[Steps],
-            count: usize,
+            steps: &[Pairs],
+            halves: usize,
             starts: &[usize],
             pixels: &mut [[u8; 4 * GROUP]],
-            out: &mut [u8],
         ) {
-            // Spreads four pixels over 16-bit lanes: r0 r1 g0 g1 b0 b1 0 0, r2 r3 g2 g3 b2 b3 0 0.
-            const Z: i8 = -1;
-            let spread = _mm256_setr_epi8(
-                0, Z, 3, Z, 1, Z, 4, Z, 2, Z, 5, Z, Z, Z, Z, Z, 6, Z, 9, Z, 7, Z, 10, Z, 8, Z, 11,
-                Z, Z, Z, Z, Z,
-            );
+            // Spreads four pixels over 16-bit lanes: r0 r1 g0 g1 b0 b1 0 0, r2 r3 g2 g3 b2 b3 0 0. The index
+            // 128 gives 0.
+            let spread: __m256i = u8x32::from_slice(
+                avx2,
+                &[
+                    0, 128, 3, 128, 1, 128, 4, 128, 2, 128, 5, 128, 128, 128, 128, 128, 6, 128, 9,
+                    128, 7, 128, 10, 128, 8, 128, 11, 128, 128, 128, 128, 128,
+                ],
+            )
+            .into();
             // The same for pixels that start at the fourth byte of a load.
-            let spread_late = _mm256_setr_epi8(
-                4, Z, 7, Z, 5, Z, 8, Z, 6, Z, 9, Z, Z, Z, Z, Z, 10, Z, 13, Z, 11, Z, 14, Z, 12, Z,
-                15, Z, Z, Z, Z, Z,
-            );
-            let load = |bytes: &[u8; LOAD]| -> __m256i {
+            let spread_late: __m256i = u8x32::from_slice(
+                avx2,
+                &[
+                    4, 128, 7, 128, 5, 128, 8, 128, 6, 128, 9, 128, 128, 128, 128, 128, 10, 128,
+                    13, 128, 11, 128, 14, 128, 12, 128, 15, 128, 128, 128, 128, 128,
+                ],
+            )
+            .into();
+            let load = |bytes: &[u8; 16]| -> __m256i {
                 let bytes: __m128i = u8x16::from_slice(avx2, bytes).into();
                 _mm256_broadcastsi128_si256(bytes)
             };
-            let weights = |steps: &Steps| -> __m256i { i16x16::from_slice(avx2, steps).into() };
+            let weights = |step: &Pairs| -> __m256i { i16x16::from_slice(avx2, step).into() };
             // Repeats the weights in the way of the pixels; where pixels have 0, any will do.
-            let first = |steps| {
+            let first = |step| {
                 (
-                    _mm256_shuffle_epi32::<0b00_00_00_00>(steps),
-                    _mm256_shuffle_epi32::<0b01_01_01_01>(steps),
+                    _mm256_shuffle_epi32::<0b00_00_00_00>(step),
+                    _mm256_shuffle_epi32::<0b01_01_01_01>(step),
                 )
             };
-            let second = |steps| {
+            let second = |step| {
                 (
-                    _mm256_shuffle_epi32::<0b10_10_10_10>(steps),
-                    _mm256_shuffle_epi32::<0b11_11_11_11>(steps),
+                    _mm256_shuffle_epi32::<0b10_10_10_10>(step),
+                    _mm256_shuffle_epi32::<0b11_11_11_11>(step),
                 )
             };
             let multiply =
@@ -809,57 +855,52 @@ mod x86 {
                     _mm256_permute2x128_si256::<0x20>(first, second),
                     _mm256_permute2x128_si256::<0x31>(first, second),
                 );
-                _mm256_srai_epi32::<{ PRECISION_BITS as i32 }>(sums)
+                _mm256_srai_epi32::<PRECISION_BITS>(sums)
             };
             // The halves of a sum are added in the end: only one of them starts with the rounding.
             let rounding = _mm256_setr_epi32(HALF, HALF, HALF, HALF, 0, 0, 0, 0);
 
-            // All of one length, which lets one check of bounds do for all.
+            let count = halves.div_ceil(2);
             let len = rows.len() - 3 * stride;
             let row0 = &rows[..len];
             let row1 = &rows[stride..][..len];
             let row2 = &rows[2 * stride..][..len];
             let row3 = &rows[3 * stride..][..len];
-            let windows = steps.chunks_exact(count.div_ceil(2)).zip(starts);
-            for (pixel, (window, start)) in pixels.iter_mut().zip(windows) {
+            for (pixel, (window, start)) in
+                pixels.iter_mut().zip(steps.chunks_exact(count).zip(starts))
+            {
                 let row0 = &row0[*start..][..window_bytes(count)];
                 let row1 = &row1[*start..][..window_bytes(count)];
                 let row2 = &row2[*start..][..window_bytes(count)];
                 let row3 = &row3[*start..][..window_bytes(count)];
                 let mut sums = [[_mm256_setzero_si256(), rounding]; GROUP];
 
-                // Two steps are 24 bytes, which two loads cover without reaching further.
-                let (pairs, last) = window.split_at(count / 2);
-                let chunks0 = row0.as_chunks::<24>().0.iter();
-                let chunks1 = row1.as_chunks::<24>().0.iter();
-                let chunks2 = row2.as_chunks::<24>().0.iter();
-                let chunks3 = row3.as_chunks::<24>().0.iter();
-                for ((((steps, chunk0), chunk1), chunk2), chunk3) in pairs
-                    .iter()
-                    .zip(chunks0)
-                    .zip(chunks1)
-                    .zip(chunks2)
-                    .zip(chunks3)
-                {
+                let chunks0 = row0.as_chunks::<STEP_BYTES>().0.iter();
+                let chunks1 = row1.as_chunks::<STEP_BYTES>().0.iter();
+                let chunks2 = row2.as_chunks::<STEP_BYTES>().0.iter();
+                let chunks3 = row3.as_chunks::<STEP_BYTES>().0.iter();
+                let chunks = chunks0.zip(chunks1).zip(chunks2).zip(chunks3);
+                let (full, last) = window.split_at(halves / 2);
+                for (step, (((chunk0, chunk1), chunk2), chunk3)) in full.iter().zip(chunks) {
                     let chunks = [chunk0, chunk1, chunk2, chunk3];
-                    let steps = weights(steps);
+                    let step = weights(step);
                     for (sums, [head @ .., _, _, _, _, _, _, _, _]) in sums.iter_mut().zip(chunks) {
-                        multiply(sums, _mm256_shuffle_epi8(load(head), spread), first(steps));
+                        multiply(sums, _mm256_shuffle_epi8(load(head), spread), first(step));
                     }
                     for (sums, [_, _, _, _, _, _, _, _, tail @ ..]) in sums.iter_mut().zip(chunks) {
                         multiply(
                             sums,
                             _mm256_shuffle_epi8(load(tail), spread_late),
-                            second(steps),
+                            second(step),
                         );
                     }
                 }
-                if let [steps] = last {
-                    let steps = weights(steps);
+                if let [step] = last {
+                    let step = weights(step);
                     for (sums, row) in sums.iter_mut().zip([row0, row1, row2, row3]) {
-                        let bytes =
-                            load(row.last_chunk().expect("the slice ends with a whole load"));
-                        multiply(sums, _mm256_shuffle_epi8(bytes, spread), first(steps));
+                        let head = row[full.len() * STEP_BYTES..].first_chunk();
+                        let bytes = load(head.expect("the slice ends with a whole load"));
+                        multiply(sums, _mm256_shuffle_epi8(bytes, spread), first(step));
                     }
                 }
 
@@ -874,9 +915,95 @@ mod x86 {
                 let bytes: u8x16<_> = bytes.simd_into(avx2);
                 bytes.store_slice(pixel);
             }
+        }
+    );
 
+    fearless_simd::kernel!(
+        fn sum_fours(
+            avx512: Avx512,
+            rows: &[u8],
+            stride: usize,
+            steps: &[Fours],
+            count: usize,
+            starts: &[usize],
+            pixels: &mut [[u8; 4 * GROUP]],
+        ) {
+            // Collects the channels: r0 r1 r2 r3 g0 .. b3 and an idle lane, the same of pixels 4 to 7.
+            let spread: __m256i = i8x32::from_slice(
+                avx512,
+                &[
+                    0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, 0, 0, 0, 0, 12, 15, 18, 21, 13, 16, 19,
+                    22, 14, 17, 20, 23, 0, 0, 0, 0,
+                ],
+            )
+            .into();
+            let whole = |[high, middle, low]: [__m256i; 3]| {
+                let upper = _mm256_add_epi32(
+                    _mm256_slli_epi32::<16>(high),
+                    _mm256_slli_epi32::<8>(middle),
+                );
+                _mm256_add_epi32(upper, low)
+            };
+            // As in `sum_pairs`.
+            let finish = |first: __m256i, second: __m256i| {
+                let sums = _mm256_add_epi32(
+                    _mm256_permute2x128_si256::<0x20>(first, second),
+                    _mm256_permute2x128_si256::<0x31>(first, second),
+                );
+                _mm256_srai_epi32::<PRECISION_BITS>(sums)
+            };
+            let rounding = _mm256_setr_epi32(HALF, HALF, HALF, HALF, 0, 0, 0, 0);
+
+            let len = rows.len() - 3 * stride;
+            let row0 = &rows[..len];
+            let row1 = &rows[stride..][..len];
+            let row2 = &rows[2 * stride..][..len];
+            let row3 = &rows[3 * stride..][..len];
+            for (pixel, (window, start)) in
+                pixels.iter_mut().zip(steps.chunks_exact(count).zip(starts))
+            {
+                let row0 = &row0[*start..][..window_bytes(count)];
+                let row1 = &row1[*start..][..window_bytes(count)];
+                let row2 = &row2[*start..][..window_bytes(count)];
+                let row3 = &row3[*start..][..window_bytes(count)];
+                let zero = _mm256_setzero_si256();
+                let mut sums = [[zero, zero, rounding]; GROUP];
+                for (i, step) in window.iter().enumerate() {
+                    let step: __m256i = i8x32::from_slice(avx512, step).into();
+                    let high = _mm256_shuffle_epi32::<0b00_00_00_00>(step);
+                    let middle = _mm256_shuffle_epi32::<0b01_01_01_01>(step);
+                    let low = _mm256_shuffle_epi32::<0b10_10_10_10>(step);
+                    for (sums, row) in sums.iter_mut().zip([row0, row1, row2, row3]) {
+                        let bytes: __m256i =
+                            u8x32::from_slice(avx512, &row[i * STEP_BYTES..][..LOAD]).into();
+                        let pixels = _mm256_permutexvar_epi8(spread, bytes);
+                        sums[0] = _mm256_dpbusd_epi32(sums[0], pixels, high);
+                        sums[1] = _mm256_dpbusd_epi32(sums[1], pixels, middle);
+                        sums[2] = _mm256_dpbusd_epi32(sums[2], pixels, low);
+                    }
+                }
+                let [sum0, sum1, sum2, sum3] = sums.map(whole);
+                let words = _mm256_packs_epi32(finish(sum0, sum1), finish(sum2, sum3));
+                let bytes = _mm256_packus_epi16(words, words);
+                // Rows 0 and 2 are in one half, rows 1 and 3 in the other.
+                let bytes = _mm_unpacklo_epi32(
+                    _mm256_castsi256_si128(bytes),
+                    _mm256_extracti128_si256::<1>(bytes),
+                );
+                let bytes: u8x16<_> = bytes.simd_into(avx512);
+                bytes.store_slice(pixel);
+            }
+        }
+    );
+
+    fearless_simd::kernel!(
+        fn sort_pixels(avx2: Avx2, pixels: &[[u8; 4 * GROUP]], out: &mut [u8]) {
             // Sorts the pixels into rows, four by four, and drops each one's fourth byte.
-            let dense = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, Z, Z, Z, Z);
+            let dense: __m128i = u8x16::from_slice(
+                avx2,
+                &[0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 128, 128, 128, 128],
+            )
+            .into();
             let (quads, _) = pixels.as_chunks::<4>();
             let sorted = |quad: &[[u8; 16]; 4]| {
                 let [p0, p1, p2, p3] = quad
@@ -963,10 +1090,7 @@ mod x86 {
             };
             let finish = |[high, low]: [__m256i; 2]| {
                 let sum = _mm256_add_epi32(_mm256_slli_epi32::<LOW_BITS>(high), low);
-                _mm256_srai_epi32::<{ PRECISION_BITS as i32 }>(_mm256_add_epi32(
-                    sum,
-                    _mm256_set1_epi32(HALF),
-                ))
+                _mm256_srai_epi32::<PRECISION_BITS>(_mm256_add_epi32(sum, _mm256_set1_epi32(HALF)))
             };
             let last_row = rows.len().saturating_sub(out.len());
             let mut x = 0;
@@ -1006,4 +1130,254 @@ mod x86 {
             }
         }
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILTERS: [Filter; 5] = [
+        Filter::Nearest,
+        Filter::Box,
+        Filter::Bilinear,
+        Filter::Bicubic,
+        Filter::Lanczos,
+    ];
+
+    /// Bytes `(i * step + first) mod 256`.
+    fn ramp(len: usize, step: usize, first: usize) -> Vec<u8> {
+        (0..len).map(|i| (i * step + first) as u8).collect()
+    }
+
+    fn view(width: u32, height: u32, data: &[u8]) -> RgbView<'_> {
+        RgbView::new(width, height, data).unwrap()
+    }
+
+    #[test]
+    fn same_size_is_a_copy() {
+        let data = ramp(5 * 4 * 3, 37, 11);
+        for filter in FILTERS {
+            assert_eq!(resize(view(5, 4, &data), None, 5, 4, filter), data);
+        }
+    }
+
+    #[test]
+    fn constant_stays_constant() {
+        let data = [7, 130, 255].repeat(40 * 30);
+        for filter in FILTERS {
+            for (width, height) in [(1, 1), (13, 30), (40, 7), (100, 90)] {
+                let expected = [7, 130, 255].repeat((width * height) as usize);
+                assert_eq!(
+                    resize(view(40, 30, &data), None, width, height, filter),
+                    expected,
+                    "{filter:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn halving_with_box_is_the_mean() {
+        let data = [[0, 10, 255], [4, 20, 255], [8, 30, 255], [12, 40, 254]].concat();
+        assert_eq!(
+            resize(view(2, 2, &data), None, 1, 1, Filter::Box),
+            [6, 25, 255]
+        );
+    }
+
+    /// Expected bytes from Pillow 13.0.0: `Image.resize((3, 2), filter)`.
+    #[test]
+    fn equals_pillow() {
+        let data = ramp(5 * 4 * 3, 37, 11);
+        let expected: [[u8; 18]; 5] = [
+            [
+                54, 91, 128, 20, 57, 94, 242, 23, 60, 140, 177, 214, 106, 143, 180, 72, 109, 146,
+            ],
+            [
+                89, 126, 163, 127, 36, 73, 166, 139, 112, 175, 148, 121, 85, 122, 159, 124, 161,
+                134,
+            ],
+            [
+                90, 127, 148, 126, 102, 131, 161, 135, 110, 157, 147, 137, 132, 145, 133, 124, 140,
+                130,
+            ],
+            [
+                83, 124, 148, 125, 100, 136, 165, 133, 106, 162, 146, 135, 138, 152, 131, 118, 141,
+                135,
+            ],
+            [
+                83, 126, 143, 124, 105, 145, 162, 128, 106, 162, 143, 134, 142, 159, 129, 116, 140,
+                140,
+            ],
+        ];
+        for (filter, expected) in FILTERS.into_iter().zip(expected) {
+            assert_eq!(
+                resize(view(5, 4, &data), None, 3, 2, filter),
+                expected,
+                "{filter:?}"
+            );
+        }
+    }
+
+    /// Expected bytes from Pillow 13.0.0: `Image.resize((2, 2), BILINEAR, (0.5, 1.25, 4.0, 3.5))`.
+    #[test]
+    fn fractional_box_equals_pillow() {
+        let data = ramp(5 * 4 * 3, 37, 11);
+        let part = SourceBox {
+            left: 0.5,
+            top: 1.25,
+            right: 4.0,
+            bottom: 3.5,
+        };
+        let expected = [120, 157, 148, 109, 125, 158, 167, 144, 108, 135, 167, 146];
+        assert_eq!(
+            resize(view(5, 4, &data), Some(part), 2, 2, Filter::Bilinear),
+            expected
+        );
+    }
+
+    /// Expected bytes from Pillow 13.0.0; with the horizontal pass first (Pillow 12.1) they are
+    /// 74, 79, 84, 173, 178, 183.
+    #[test]
+    fn tall_pictures_shrink_vertically_first() {
+        let data = ramp(2 * 9 * 3, 5, 5);
+        let expected = [74, 79, 84, 172, 177, 182];
+        assert_eq!(
+            resize(view(2, 9, &data), None, 1, 2, Filter::Bicubic),
+            expected
+        );
+    }
+
+    #[test]
+    fn aligned_box_of_the_target_size_is_a_crop() {
+        let data = ramp(5 * 4 * 3, 37, 11);
+        let part = SourceBox {
+            left: 1.0,
+            top: 2.0,
+            right: 4.0,
+            bottom: 4.0,
+        };
+        let expected = [&data[(2 * 5 + 1) * 3..][..9], &data[(3 * 5 + 1) * 3..][..9]].concat();
+        for filter in FILTERS {
+            assert_eq!(
+                resize(view(5, 4, &data), Some(part), 3, 2, filter),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "reaches outside")]
+    fn box_outside_of_the_picture_panics() {
+        let part = SourceBox {
+            left: 0.0,
+            top: f64::NAN,
+            right: 2.0,
+            bottom: 1.0,
+        };
+        let _ = resize(view(2, 1, &[0; 6]), Some(part), 1, 1, Filter::Box);
+    }
+
+    /// Expected bytes from Pillow 13.0.0: `Image.resize((2, 2), LANCZOS, (4.5, 3.5, 5, 4))`.
+    #[test]
+    fn box_in_the_corner_equals_pillow() {
+        let data = ramp(5 * 4 * 3, 37, 11);
+        let part = SourceBox {
+            left: 4.5,
+            top: 3.5,
+            right: 5.0,
+            bottom: 4.0,
+        };
+        let expected = [67, 98, 161, 50, 80, 179, 78, 102, 167, 60, 84, 189];
+        assert_eq!(
+            resize(view(5, 4, &data), Some(part), 2, 2, Filter::Lanczos),
+            expected
+        );
+    }
+
+    /// Expected bytes from Pillow 13.0.0, with a box of `(5 - 1e-9, 0, 5, 40)`.
+    #[test]
+    fn box_that_rounds_away_equals_pillow() {
+        let data = ramp(5 * 40 * 3, 37, 11);
+        let part = SourceBox {
+            left: 5.0 - 1e-9,
+            top: 0.0,
+            right: 5.0,
+            bottom: 40.0,
+        };
+        let actual = |filter| resize(view(5, 40, &data), Some(part), 2, 1, filter);
+        assert_eq!(actual(Filter::Nearest), [0, 0, 0, 0, 0, 0]);
+        assert_eq!(actual(Filter::Box), [0, 0, 0, 0, 0, 0]);
+        assert_eq!(actual(Filter::Bilinear), [141, 134, 127, 141, 134, 127]);
+    }
+
+    /// The vector code of every level that this processor has, against the portable code.
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    #[test]
+    fn vector_code_equals_portable_code() {
+        let level = fearless_simd::Level::new();
+        let Some(avx2) = level.as_avx2() else { return };
+        // Multiplying by a large odd number makes noise of the high bits.
+        let noise = |len: usize| -> Vec<u8> {
+            (0..len)
+                .map(|i| ((i as u32).wrapping_mul(0x9E37_79B1) >> 24) as u8)
+                .collect()
+        };
+        for (len, out_len) in [
+            (1, 1),
+            (1, 9),
+            (5, 3),
+            (9, 40),
+            (40, 9),
+            (101, 100),
+            (300, 7),
+        ] {
+            let axis = Axis {
+                len,
+                from: 0.0,
+                to: len as f32,
+            };
+            for (kernel, support) in [
+                (triangle_kernel as fn(f64) -> f64, 1.0),
+                (lanczos_kernel, 3.0),
+            ] {
+                let weights = Weights::new(axis, out_len, kernel, support);
+                for across in [1, 3, 4, 5, 11, 33] {
+                    let data = noise(len * across * CHANNELS);
+
+                    let rows = Part {
+                        data: &data,
+                        stride: len * CHANNELS,
+                    };
+                    let mut expected = vec![0; across * out_len * CHANNELS];
+                    horizontal_portable(rows, &weights, &mut expected);
+                    for avx512 in [None, level.as_avx512()] {
+                        let mut out = vec![1; expected.len()];
+                        x86::HorizontalPass::new(avx2, avx512, &weights).rows(rows, &mut out);
+                        assert!(
+                            out == expected,
+                            "horizontal, {len} to {out_len}, {across} rows, {avx512:?}"
+                        );
+                    }
+
+                    let stride = across * CHANNELS;
+                    let mut expected = vec![0; stride];
+                    let mut out = vec![1; stride];
+                    for (window, weights) in weights.iter().filter(|_| stride >= x86::BLOCK) {
+                        let rows = Part {
+                            data: &data,
+                            stride,
+                        }
+                        .rows_of(window);
+                        vertical_portable(rows, stride, weights, &mut expected);
+                        x86::VerticalPass::new(avx2).row(rows, stride, weights, &mut out);
+                        assert!(
+                            out == expected,
+                            "vertical, {len} to {out_len}, {across} columns"
+                        );
+                    }
+                }
+            }
+        }
+    }
 }
