@@ -395,7 +395,7 @@ fn inspect(path: &Path, symbol: Option<&str>) -> Result<(), String> {
 }
 
 fn inspect_elf(file: File, length: u64, symbol: Option<&str>) -> Result<(), String> {
-    let not_elf = |error| format!("is not a shared library: {error}");
+    let not_elf = |error| format!("is not a whole shared library: {error}");
     let mut elf = ElfStream::<NativeEndian, _>::open_stream(file).map_err(not_elf)?;
     let machine = if cfg!(target_arch = "aarch64") {
         EM_AARCH64
@@ -568,7 +568,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .contains("libtest_plugin.so.1, which is damaged"),
+                .contains("libtest_plugin.so.1, which is not a whole shared library"),
             "{error}"
         );
         std::fs::remove_file(folder.path().join("libtest_plugin.so.1")).unwrap();
