@@ -37,7 +37,9 @@ pub struct Options {
     pub quiet: bool,
 }
 
-/// How to open an engine, whichever it is.
+/// How to open an engine, whichever it is. What belongs to an engine that is not built in is still
+/// accepted, so that the error names the engine and not the flag.
+#[cfg_attr(not(all(feature = "openvino", feature = "onnx")), allow(dead_code))]
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
     pub backend: Backend,
