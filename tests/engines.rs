@@ -7,7 +7,7 @@ use backend_api::{InferBackend, InferRequest, Tensor};
 use backend_onnx::{OnnxBackend, OnnxConfig};
 use backend_openvino::{OpenvinoBackend, OpenvinoConfig};
 use classify_tests::{Needs, ensure, photos, set_up, small_model};
-use image_classification::metadata::{self, ModelInfo};
+use image_classification::sources::{self, Resolved};
 use image_classification::{InputLayout, Limits, Picture, Preprocess, ScoreKind, Scores, top_k};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -69,7 +69,7 @@ fn small_models() -> Result<(), Failed> {
             openvino.input == onnx.input,
             (file, &openvino.input, &onnx.input),
         )?;
-        let layout = InputLayout::from_spec(&onnx.input)?;
+        let layout = InputLayout::from_spec(&onnx.input, None, None)?;
         let pixels = (0..8 * 8 * 3).map(|n| (n * 37 % 256) as u8).collect();
         let picture = Picture::from_rgb(8, 8, pixels).expect("8 x 8");
         let tensor = Preprocess::OPENVINO_SAMPLE.tensor(&picture, &layout)?;
@@ -96,11 +96,14 @@ fn largest(a: &[f32], b: &[f32]) -> f32 {
 
 fn real_models() -> Result<(), Failed> {
     let model = set_up("models/efficientnet-lite0.onnx");
-    let recipe = ModelInfo::from_entries(&metadata::read(&model)?)?
-        .preprocess
-        .ok_or("the set-up's model carries its preprocessing")?;
+    let resolved = Resolved::new(&sources::find(&model)?);
+    ensure(
+        !resolved.assumed,
+        "the set-up's model carries its preprocessing",
+    )?;
+    let recipe = resolved.preprocess;
     let backends = open(&model)?;
-    let layout = InputLayout::from_spec(&backends[0].info().input)?;
+    let layout = InputLayout::from_spec(&backends[0].info().input, None, None)?;
     for photo in photos()? {
         let picture = Picture::decode(&std::fs::read(&photo)?, &Limits::default())?;
         let outputs = outputs(&backends, recipe.tensor(&picture, &layout)?)?;
@@ -136,7 +139,7 @@ fn light_models() -> Result<(), Failed> {
     files.sort();
     for file in files {
         let backends = open(&file).map_err(|error| format!("{}: {error:#?}", file.display()))?;
-        let layout = InputLayout::from_spec(&backends[0].info().input)?;
+        let layout = InputLayout::from_spec(&backends[0].info().input, None, None)?;
         let picture = Picture::from_rgb(2, 2, vec![100; 12]).expect("2 x 2");
         let tensor = Preprocess::OPENVINO_SAMPLE.tensor(&picture, &layout)?;
         for (output, backend) in outputs(&backends, tensor)?.iter().zip(&backends) {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use classify_tests::{Needs, ensure, python, set_up};
-use image_classification::resample::{Filter, RgbView, SourceBox, opencv, pillow};
+use exact_resample::{Filter, RgbView, SourceBox, opencv, pillow};
 use libtest_mimic::{Arguments, Failed};
 use serde_json::Value;
 

@@ -8,6 +8,7 @@ mod error;
 mod info;
 pub mod library;
 mod mock;
+pub mod model_file;
 mod pool;
 mod request;
 mod tensor;

@@ -230,6 +230,50 @@ impl Tensor {
         each_type!(&self.data, values => bytemuck::cast_slice(values))
     }
 
+    /// Joins tensors along their first dimension: pictures to a batch.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InputMismatch`] if there is none, or if they differ in element type or in any
+    /// other dimension.
+    pub fn concat(parts: &[Self]) -> Result<Self, Error> {
+        let Some(first) = parts.first() else {
+            return Err(mismatch("there is no tensor to join".to_owned()));
+        };
+        let rest = |tensor: &Self| tensor.shape.get(1..).map(<[usize]>::to_vec);
+        let alike = |tensor: &&Self| {
+            tensor.element_type() == first.element_type()
+                && rest(tensor).is_some()
+                && rest(tensor) == rest(first)
+        };
+        if let Some(other) = parts.iter().find(|tensor| !alike(tensor)) {
+            return Err(mismatch(format!("{other:?} cannot be joined to {first:?}")));
+        }
+        let mut shape = first.shape.clone();
+        shape[0] = parts.iter().map(|tensor| tensor.shape[0]).sum();
+        let bytes: Vec<u8> = parts.iter().flat_map(Self::as_bytes).copied().collect();
+        Self::from_bytes(first.element_type(), shape, &bytes)
+    }
+
+    /// Splits a tensor along its first dimension: a batch to pictures, each with a first dimension
+    /// of 1.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InputMismatch`] for a tensor without dimensions or elements.
+    pub fn split(&self) -> Result<Vec<Self>, Error> {
+        if self.shape.is_empty() || self.is_empty() {
+            return Err(mismatch(format!("{self:?} cannot be split")));
+        }
+        let mut shape = self.shape.clone();
+        shape[0] = 1;
+        let bytes = self.as_bytes();
+        bytes
+            .chunks_exact(bytes.len() / self.shape[0])
+            .map(|part| Self::from_bytes(self.element_type(), shape.clone(), part))
+            .collect()
+    }
+
     /// The elements as `f32`; borrowed when they are. 64-bit values are rounded to nearest.
     pub fn to_f32(&self) -> Cow<'_, [f32]> {
         match &self.data {
@@ -310,14 +354,67 @@ impl TensorSpec {
         }
     }
 
-    /// Makes a dynamic outermost dimension 1: one picture a request is what every engine runs
-    /// unless it is told otherwise.
+    /// Makes a dynamic outermost dimension `batch`; one that the model fixes stays.
     #[must_use]
-    pub fn with_batch_of_one(mut self) -> Self {
+    pub fn with_batch(mut self, batch: usize) -> Self {
         if let [first @ Dim::Dynamic, _, ..] = self.dims.as_mut_slice() {
-            *first = Dim::Fixed(1);
+            *first = Dim::Fixed(batch);
         }
         self
+    }
+
+    /// Whether a tensor of `shape` fits: equal where this spec fixes a dimension.
+    pub fn accepts(&self, shape: &[usize]) -> bool {
+        self.dims.len() == shape.len()
+            && self
+                .dims
+                .iter()
+                .zip(shape)
+                .all(|(dim, size)| matches!(dim, Dim::Dynamic) || *dim == Dim::Fixed(*size))
+    }
+
+    /// What a user makes of a model's input: all of its dimensions are `shape`, if that is given,
+    /// and the outermost one is `batch`, if that is given; otherwise a dynamic batch is 1.
+    ///
+    /// Whether an engine can run it that way, the engine knows.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidConfig`] for a shape of another rank, for a size of 0, and for a batch
+    /// that is not the shape's.
+    pub fn reshaped(self, shape: Option<&[usize]>, batch: Option<usize>) -> Result<Self, Error> {
+        let invalid = |message: String, hint: &str| {
+            Error::new(ErrorKind::InvalidConfig, "reshape the model", message).with_hint(hint)
+        };
+        let mut wanted = match shape {
+            None => self,
+            Some(shape) if shape.len() == self.dims.len() && !shape.contains(&0) => Self {
+                dims: shape.iter().copied().map(Dim::Fixed).collect(),
+                ..self
+            },
+            Some(shape) => {
+                return Err(invalid(
+                    format!(
+                        "the shape is {shape:?}, but the model's input is {self}: {} sizes of at \
+                         least 1 are needed",
+                        self.dims.len()
+                    ),
+                    "give the whole shape with its batch, such as `--shape 1,3,224,224`",
+                ));
+            }
+        };
+        if let (Some(batch), [first, _, ..]) = (batch, wanted.dims.as_mut_slice()) {
+            let contradicts = shape.is_some() && *first != Dim::Fixed(batch);
+            if batch == 0 || contradicts {
+                let of_shape = *first;
+                return Err(invalid(
+                    format!("the batch is {batch}, but the shape begins with {of_shape}"),
+                    "leave one of the two out",
+                ));
+            }
+            *first = Dim::Fixed(batch);
+        }
+        Ok(wanted.with_batch(1))
     }
 
     /// The sizes, if none of them is dynamic.
@@ -341,17 +438,7 @@ impl TensorSpec {
     /// [`ErrorKind::InputMismatch`], naming both sides, if the element type, the rank or a fixed
     /// dimension differs.
     pub fn check(&self, tensor: &Tensor) -> Result<(), Error> {
-        let fits = tensor.element_type() == self.element_type
-            && tensor.shape().len() == self.dims.len()
-            && self
-                .dims
-                .iter()
-                .zip(tensor.shape())
-                .all(|(dim, &size)| match dim {
-                    Dim::Fixed(expected) => *expected == size,
-                    Dim::Dynamic => true,
-                });
-        if fits {
+        if tensor.element_type() == self.element_type && self.accepts(tensor.shape()) {
             return Ok(());
         }
         Err(Error::new(
@@ -451,8 +538,50 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InputMismatch);
             assert!(error.to_string().contains("f32[?, 3, ?]"), "{error}");
         }
-        let one = spec.with_batch_of_one();
-        assert_eq!(one.dims, [Dim::Fixed(1), Dim::Fixed(3), Dim::Dynamic]);
-        assert_eq!(one.fixed_shape(), None);
+        let two = spec.with_batch(2);
+        assert_eq!(two.dims, [Dim::Fixed(2), Dim::Fixed(3), Dim::Dynamic]);
+        assert_eq!(two.fixed_shape(), None);
+    }
+
+    #[test]
+    fn a_spec_is_reshaped_as_the_user_says() {
+        let spec = || {
+            let dims = vec![Dim::Dynamic, Dim::Fixed(3), Dim::Dynamic];
+            TensorSpec::new("x", ElementType::F32, dims)
+        };
+        let reshaped = |shape, batch| spec().reshaped(shape, batch).map(|spec| spec.to_string());
+        assert_eq!(reshaped(None, None).unwrap(), "f32[1, 3, ?]");
+        assert_eq!(reshaped(None, Some(4)).unwrap(), "f32[4, 3, ?]");
+        assert_eq!(reshaped(Some(&[2, 5, 7]), None).unwrap(), "f32[2, 5, 7]");
+        assert_eq!(reshaped(Some(&[2, 5, 7]), Some(2)).unwrap(), "f32[2, 5, 7]");
+        for (shape, batch) in [
+            (Some(&[2, 5][..]), None),
+            (Some(&[2, 0, 1]), None),
+            (Some(&[2, 5, 7]), Some(3)),
+            (None, Some(0)),
+        ] {
+            let error = reshaped(shape, batch).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_batch_is_joined_and_split() {
+        let part = |n: u8| Tensor::new([1, 2], vec![n, n + 1]).unwrap();
+        let batch = Tensor::concat(&[part(1), part(5), part(9)]).unwrap();
+        assert_eq!(batch.shape(), [3, 2]);
+        assert_eq!(batch.as_slice::<u8>().unwrap(), [1, 2, 5, 6, 9, 10]);
+        assert_eq!(batch.split().unwrap(), [part(1), part(5), part(9)]);
+        assert!(Tensor::concat(&[]).is_err());
+        let other = Tensor::new([1, 3], vec![0_u8; 3]).unwrap();
+        assert!(Tensor::concat(&[part(1), other]).is_err());
+        let other = Tensor::new([1, 2], vec![0_i8; 2]).unwrap();
+        assert!(Tensor::concat(&[part(1), other]).is_err());
+        assert!(
+            Tensor::new(Vec::new(), vec![1_u8])
+                .unwrap()
+                .split()
+                .is_err()
+        );
     }
 }

@@ -7,8 +7,8 @@ use std::thread::available_parallelism;
 
 use async_trait::async_trait;
 use backend_api::{
-    BackendInfo, Error, ErrorKind, InferBackend, InferRequest, PendingInfer, PerformanceHint,
-    Precision, SlotPool,
+    BackendInfo, Dim, Error, ErrorKind, InferBackend, InferRequest, PendingInfer, PerformanceHint,
+    Precision, SlotPool, TensorSpec, model_file,
 };
 use ort::environment::Environment;
 use ort::session::Session;
@@ -31,7 +31,7 @@ pub struct OnnxBackend {
 impl OnnxBackend {
     /// Finds and loads the runtime and makes the sessions.
     ///
-    /// A dynamic batch dimension is 1 for the requests of this backend.
+    /// A dynamic batch dimension is 1 for the requests of this backend, unless `config` says otherwise.
     ///
     /// # Errors
     ///
@@ -105,7 +105,10 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
         )
         .with_hint("pass `--precision f32`, or a model in that precision"));
     }
-    check_model_file(&config.model)?;
+    model_file::check(&config.model)?;
+    if is_not_onnx(&config.model) {
+        return Err(not_onnx(&config.model));
+    }
     let (library, environment) = probe::load(config.library.as_deref())?;
 
     let (requests, threads) = divide_cores(config);
@@ -139,11 +142,13 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
         .with_hint("cut the model down to one input and one output"));
     };
 
-    let mut info = BackendInfo::new(
-        "onnx",
-        spec(input, "input")?.with_batch_of_one(),
-        spec(output, "output")?.with_batch_of_one(),
-    );
+    let input = input_spec(spec(input, "input")?, config)?;
+    let batch = match input.dims.first() {
+        Some(Dim::Fixed(batch)) => *batch,
+        _ => 1,
+    };
+    let output = spec(output, "output")?.with_batch(batch);
+    let mut info = BackendInfo::new("onnx", input, output);
     "ONNX Runtime".clone_into(&mut info.engine);
     info.engine_version = version(&library.path);
     info.library = Some(library.path);
@@ -162,25 +167,36 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
     ))
 }
 
-fn check_model_file(model: &Path) -> Result<(), Error> {
-    let missing = |message: &str| {
-        Error::new(ErrorKind::ModelNotFound, "load the model", message)
-            .with_context("file", model.display())
-    };
-    match std::fs::metadata(model) {
-        Err(source) => Err(missing("the model cannot be read").with_source(source)),
-        Ok(metadata) if metadata.is_dir() => {
-            Err(missing("the model is a folder, not a file").with_hint("name the .onnx file in it"))
-        }
-        Ok(_)
-            if model
-                .extension()
-                .is_some_and(|ending| ending.eq_ignore_ascii_case("xml")) =>
-        {
-            Err(not_onnx(model))
-        }
-        Ok(_) => Ok(()),
+/// Formats that OpenVINO reads. Any other file may be ONNX, whatever it is called.
+fn is_not_onnx(model: &Path) -> bool {
+    model.is_dir()
+        || ["xml", "tflite", "pdmodel"]
+            .iter()
+            .any(|ending| model_file::has_ending(model, ending))
+}
+
+/// Every dimension that the model leaves open may have any size; the others cannot be changed.
+fn input_spec(declared: TensorSpec, config: &OnnxConfig) -> Result<TensorSpec, Error> {
+    let wanted = declared
+        .clone()
+        .reshaped(config.shape.as_deref(), config.batch)?;
+    let possible = declared
+        .dims
+        .iter()
+        .zip(&wanted.dims)
+        .all(|(declared, wanted)| *declared == Dim::Dynamic || declared == wanted);
+    if possible {
+        return Ok(wanted);
     }
+    Err(Error::new(
+        ErrorKind::ModelUnsupported,
+        "load the model",
+        format!("the model's input is {declared}; ONNX Runtime cannot make it {wanted}"),
+    )
+    .with_hint(
+        "export the model with dynamic sizes; or leave the shape and the batch out; or use \
+         `--backend openvino`, which can reshape many models",
+    ))
 }
 
 /// How many sessions, and how many threads for each.

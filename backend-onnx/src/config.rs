@@ -22,6 +22,12 @@ pub struct OnnxConfig {
     /// The arithmetic to use. ONNX Runtime's CPU provider computes what the model says, which is
     /// f32 for an f32 model; it cannot be asked for bf16 or f16. Default: f32.
     pub precision: Precision,
+    /// The whole shape of the input, batch included, for a model that leaves sizes open. Default: as
+    /// the model says, a dynamic batch being 1.
+    pub shape: Option<Vec<usize>>,
+    /// How many pictures a request holds: the size of the outermost dimension. Default: the model's,
+    /// and 1 where it leaves it open.
+    pub batch: Option<usize>,
     /// What to tune for: several sessions that share the cores among them, or one with all cores.
     /// Default: throughput.
     pub hint: PerformanceHint,
@@ -46,6 +52,8 @@ impl OnnxConfig {
             model: model.into(),
             device: "CPU".to_owned(),
             precision: Precision::default(),
+            shape: None,
+            batch: None,
             hint: PerformanceHint::default(),
             threads: None,
             requests: None,

@@ -34,12 +34,12 @@ pub(crate) fn load_failed(model: &Path, source: ort::Error) -> Error {
     .with_context("model", model.display())
 }
 
-/// The error for a model in a format that only OpenVINO reads.
+/// The error for a model in a format that OpenVINO reads and ONNX Runtime does not.
 pub(crate) fn not_onnx(model: &Path) -> Error {
     let error = Error::new(
         ErrorKind::ModelUnsupported,
         "load the model",
-        "ONNX Runtime reads ONNX files, not OpenVINO IR",
+        "ONNX Runtime reads ONNX files, not this format",
     )
     .with_context("model", model.display());
     let sibling = model.with_extension("onnx");
@@ -49,7 +49,7 @@ pub(crate) fn not_onnx(model: &Path) -> Error {
             sibling.display()
         ))
     } else {
-        error.with_hint("give the ONNX file that the IR was made from, or use `--backend openvino`")
+        error.with_hint("give an ONNX file of the same model, or use `--backend openvino`")
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use backend_api::{
     BackendInfo, Error, ErrorKind, InferBackend, InferRequest, PendingInfer, PerformanceHint,
-    Precision, SlotPool,
+    Precision, SlotPool, model_file,
 };
 use openvino::{CompiledModel, Core, DeviceType, Model, PropertyKey, RwPropertyKey};
 
@@ -28,7 +28,7 @@ impl OpenvinoBackend {
     /// Finds and loads the runtime, reads the model, compiles it for the device, and makes the
     /// infer requests. Takes as long as the engine needs for that: 0.1 s to minutes.
     ///
-    /// A dynamic batch dimension is set to 1.
+    /// A dynamic batch dimension is set to 1, unless `config` says otherwise.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
             return Err(invalid(name, "0", "at least 1"));
         }
     }
-    check_model_files(&config.model)?;
+    model_file::check(&config.model)?;
     let library = probe::load(config.library.as_deref())?;
 
     let mut core = core(config.plugins.as_deref())?;
@@ -104,7 +104,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
         return Err(device_unavailable(&config.device, &available));
     }
     let mut model = read_model(&mut core, &config.model)?;
-    fix_batch(&mut model)?;
+    reshape(&mut model, config)?;
     configure(&mut core, config, &available)?;
     let mut compiled = core
         .compile_model(&model, DeviceType::Other(Cow::Borrowed(&config.device)))
@@ -170,34 +170,6 @@ fn invalid(what: &str, value: impl fmt::Display, expected: &str) -> Error {
         "configure OpenVINO",
         format!("{what} is `{value}`, but it must be {expected}"),
     )
-}
-
-/// OpenVINO's own message for a missing file does not say which of the two is missing.
-fn check_model_files(model: &Path) -> Result<(), Error> {
-    let missing = |path: &Path, message: &str| {
-        Error::new(ErrorKind::ModelNotFound, "read the model", message)
-            .with_context("file", path.display())
-    };
-    match std::fs::metadata(model) {
-        Err(source) => return Err(missing(model, "the model cannot be read").with_source(source)),
-        Ok(metadata) if metadata.is_dir() => {
-            return Err(missing(model, "the model is a folder, not a file")
-                .with_hint("name the .xml or .onnx file in it"));
-        }
-        Ok(_) => {}
-    }
-    if model
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("xml"))
-    {
-        let weights = model.with_extension("bin");
-        if let Err(source) = std::fs::metadata(&weights) {
-            return Err(missing(&weights, "the weights of the model cannot be read")
-                .with_hint("an IR model is two files: put the .bin beside the .xml")
-                .with_source(source));
-        }
-    }
-    Ok(())
 }
 
 fn path_text(path: &Path) -> Result<&str, Error> {
@@ -270,24 +242,38 @@ fn read_model(core: &mut Core, path: &Path) -> Result<Model, Error> {
     Ok(model)
 }
 
-/// Sets a dynamic batch to 1: static shapes compile to faster code.
-fn fix_batch(model: &mut Model) -> Result<(), Error> {
+/// Sets the shape and the batch that were asked for; a dynamic batch becomes 1, because static shapes
+/// compile to faster code.
+fn reshape(model: &mut Model, config: &OpenvinoConfig) -> Result<(), Error> {
     let failed = |source| {
         engine_error(
             ErrorKind::ModelUnsupported,
             "reshape the model",
-            "OpenVINO cannot set the batch to 1",
+            "OpenVINO cannot read the model's input",
             source,
         )
     };
     let declared = spec(&model.get_input_by_index(0).map_err(failed)?, "input")?;
-    let wanted = declared.clone().with_batch_of_one();
-    if wanted != declared {
-        model
-            .reshape_single_input(&partial_shape(&wanted).map_err(failed)?)
-            .map_err(failed)?;
+    let wanted = declared
+        .clone()
+        .reshaped(config.shape.as_deref(), config.batch)?;
+    if wanted == declared {
+        return Ok(());
     }
-    Ok(())
+    partial_shape(&wanted)
+        .and_then(|shape| model.reshape_single_input(&shape))
+        .map_err(|source| {
+            engine_error(
+                ErrorKind::ModelUnsupported,
+                "reshape the model",
+                format!("OpenVINO cannot reshape the model's input from {declared} to {wanted}"),
+                source,
+            )
+            .with_hint(
+                "the sizes are fixed inside the model; export it with dynamic sizes, or leave the \
+                 shape and the batch out",
+            )
+        })
 }
 
 /// The devices that will execute, from a device string such as `HETERO:GPU.1,CPU` or

@@ -24,6 +24,13 @@ pub struct OpenvinoConfig {
     /// The arithmetic to use. Default: f32, in which engines can be compared. OpenVINO's own choice
     /// ([`Precision::Auto`]) is bf16 on recent CPUs.
     pub precision: Precision,
+    /// The whole shape of the input, batch included, for a model that leaves sizes open or
+    /// whose sizes OpenVINO can change. Default: as
+    /// the model says, a dynamic batch being 1.
+    pub shape: Option<Vec<usize>>,
+    /// How many pictures a request holds: the size of the outermost dimension. Default: the model's, and
+    /// 1 where it leaves it open.
+    pub batch: Option<usize>,
     /// What to tune for. Default: throughput.
     pub hint: PerformanceHint,
     /// `NUM_STREAMS`: how many inferences the device runs side by side. Default: by the hint.
@@ -47,6 +54,8 @@ impl OpenvinoConfig {
             model: model.into(),
             device: "CPU".to_owned(),
             precision: Precision::default(),
+            shape: None,
+            batch: None,
             hint: PerformanceHint::default(),
             streams: None,
             threads: None,

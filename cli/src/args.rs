@@ -3,41 +3,87 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
+use image_classification::{ColorOrder, ImageLayout, Interpolation, Resize};
 
 const EXAMPLES: &str = "\
 Examples:
   classify -i cat.jpg                                 the set-up's default model on the CPU
   classify -m model.xml -i cat.jpg car.bmp -d GPU     OpenVINO on a GPU
-  classify -m model.onnx -i cat.jpg --backend onnx    ONNX Runtime, the reference
+  classify -m model.onnx -i photos/ --backend onnx    a folder, on ONNX Runtime, the reference
+  classify -m model.onnx -i photos/ --format json -o results.jsonl
+  find photos -name '*.jpg' -print0 | classify -m model.onnx -i -
+  classify inspect model.onnx                         how pictures are prepared, and who says so
   classify -m mobilenet.onnx -i cat.jpg --color rgb --mean 123.675,116.28,103.53 \\
       --scale 58.395,57.12,57.375 --resize short:256 --interpolation bilinear
 
 Exit codes: 0 all well, 1 some inputs failed, 2 usage or environment (no model, engine or device).";
 
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  classify inspect model.xml
+  classify inspect model.onnx --backend onnx --format json
+  classify inspect model.onnx --format json | jq .preprocess > preprocess.json
+  classify -m other.onnx -i cat.jpg --preprocess preprocess.json";
+
 /// Classify pictures on any inference engine and device.
 #[derive(Debug, Parser)]
-#[command(name = "classify", version, after_help = EXAMPLES)]
+#[command(
+    name = "classify",
+    version,
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true
+)]
 pub struct Args {
-    /// Model: OpenVINO IR (.xml with its .bin) or ONNX [default: the set-up's EfficientNet-Lite0]
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub classify: ClassifyArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show how pictures are prepared for a model, and who states each value
+    #[command(after_help = INSPECT_EXAMPLES)]
+    Inspect(InspectArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ClassifyArgs {
+    /// Model: OpenVINO IR (.xml with its .bin) or ONNX; OpenVINO also reads TensorFlow (Lite) and
+    /// Paddle [default: the set-up's EfficientNet-Lite0]
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
-    /// Pictures: JPEG, PNG, BMP, WebP, GIF, TIFF, PNM, QOI
-    #[arg(short, long, value_name = "FILE", required = true, num_args = 1..)]
+    /// Pictures (JPEG, PNG, BMP, WebP, GIF, TIFF, PNM, QOI), folders of them, patterns such as
+    /// 'photos/*.jpg', or - for a list on stdin
+    #[arg(short, long, value_name = "PATH", required_unless_present = "input_list", num_args = 1..)]
     pub input: Vec<PathBuf>,
 
-    /// Device: CPU, GPU, GPU.1, NPU, AUTO, HETERO:GPU,CPU, MYRIAD, HDDL, …
-    #[arg(short, long, value_name = "DEVICE", default_value = "CPU")]
-    pub device: String,
+    /// A file with one picture or folder a line, or separated by NUL
+    #[arg(long, value_name = "FILE")]
+    pub input_list: Vec<PathBuf>,
 
-    /// Inference engine
-    #[arg(long, value_enum, default_value_t = Backend::Openvino)]
-    pub backend: Backend,
+    /// Look into the folders inside of folders
+    #[arg(short, long)]
+    pub recursive: bool,
 
-    /// Print no steps and notes, only results and errors
+    /// Print no steps, notes and progress, only results and errors
     #[arg(short, long)]
     pub quiet: bool,
+
+    /// Say where each value of the preprocessing and the engine come from
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub verbose: bool,
 
     #[command(flatten)]
     pub output: OutputArgs,
@@ -45,6 +91,30 @@ pub struct Args {
     pub preprocess: PreprocessArgs,
     #[command(flatten)]
     pub engine: EngineArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct InspectArgs {
+    /// Model
+    #[arg(value_name = "MODEL")]
+    pub model: Option<PathBuf>,
+
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = InspectFormat::Text)]
+    pub format: InspectFormat,
+
+    #[command(flatten)]
+    pub preprocess: PreprocessArgs,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum InspectFormat {
+    /// A table
+    Text,
+    /// One JSON object
+    Json,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -56,11 +126,15 @@ pub enum Backend {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Results")]
 pub struct OutputArgs {
-    /// How many of the best classes to print
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = parse_positive)]
-    pub top: usize,
+    /// How many of the best classes to print, or all
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub top: Top,
 
-    /// Digits after the point; engines agree on 4, the OpenVINO sample prints 7
+    /// Print only classes with at least this score
+    #[arg(long, value_name = "SCORE", allow_hyphen_values = true)]
+    pub threshold: Option<f32>,
+
+    /// Digits after the point in text and CSV; engines agree on 4, the OpenVINO sample prints 7
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(0..=17))]
     pub digits: u8,
 
@@ -68,9 +142,42 @@ pub struct OutputArgs {
     #[arg(long, value_enum, default_value_t = Scores::Auto)]
     pub scores: Scores,
 
-    /// Names of the classes, one a line [default: MODEL.labels beside the model, or its metadata]
-    #[arg(long, value_name = "FILE")]
-    pub labels: Option<PathBuf>,
+    /// How to print results
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+
+    /// Write results to FILE instead of stdout; it appears when it is complete
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// As OpenVINO's sample prints it
+    Text,
+    /// JSON Lines: one object a picture
+    Json,
+    /// One row for each class of each picture
+    Csv,
+}
+
+/// How many classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Top(pub usize);
+
+impl FromStr for Top {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "all" {
+            return Ok(Self(usize::MAX));
+        }
+        text.parse()
+            .ok()
+            .filter(|&number| number > 0)
+            .map(Self)
+            .ok_or_else(|| "expected a whole number of at least 1, or all".to_owned())
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -83,12 +190,17 @@ pub enum Scores {
 
 #[derive(Debug, clap::Args)]
 #[command(
-    next_help_heading = "Preprocessing (default: the model's metadata, or the OpenVINO sample's convention)"
+    next_help_heading = "Preprocessing (default: what the model and the files beside it say; see `classify inspect`)"
 )]
 pub struct PreprocessArgs {
-    /// Order of the channels that the model takes
-    #[arg(long, value_enum)]
-    pub color: Option<Color>,
+    /// A file that says it: preprocessor_config.json, timm's config.json, Open Model Zoo's
+    /// model.yml, or the JSON of `classify inspect`
+    #[arg(long, value_name = "FILE")]
+    pub preprocess: Option<PathBuf>,
+
+    /// Order of the channels that the model takes: rgb or bgr
+    #[arg(long, value_name = "ORDER")]
+    pub color: Option<ColorOrder>,
 
     /// Subtracted from each channel, pixels being 0-255, in the order of --color
     #[arg(long, value_name = "N,N,N", allow_hyphen_values = true)]
@@ -98,65 +210,31 @@ pub struct PreprocessArgs {
     #[arg(long, value_name = "N,N,N", allow_hyphen_values = true)]
     pub scale: Option<Triple>,
 
-    /// stretch, crop (the central square of --crop-fraction), letterbox, or short:N (the short
-    /// side to N, then the centre)
+    /// stretch, crop (the central square of --crop-fraction), letterbox, fit (at the top left),
+    /// short:N (the short side to N, then the centre) or stretch:N (both sides, then the centre)
     #[arg(long, value_name = "HOW")]
-    pub resize: Option<ResizeArg>,
+    pub resize: Option<Resize>,
 
     /// Size of the centre that short:N cuts out; must be the model's input size
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_384))]
     pub crop: Option<u32>,
 
     /// Part of the short side that --resize crop takes
     #[arg(long, value_name = "F")]
     pub crop_fraction: Option<f64>,
 
-    /// How pixels are computed; the first four are Pillow's
-    #[arg(long, value_enum)]
-    pub interpolation: Option<InterpolationArg>,
-}
+    /// How pixels are computed: nearest, box, bilinear, bicubic or lanczos as Pillow, or opencv-linear
+    #[arg(long, value_name = "FILTER")]
+    pub interpolation: Option<Interpolation>,
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    Rgb,
-    Bgr,
-}
+    /// Where the channels are, if the input's shape does not show it: NCHW or NHWC
+    #[arg(long, value_name = "LAYOUT")]
+    pub layout: Option<ImageLayout>,
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum InterpolationArg {
-    Nearest,
-    Bilinear,
-    Bicubic,
-    Lanczos,
-    OpencvLinear,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResizeArg {
-    Stretch,
-    Crop,
-    Letterbox,
-    Short(u32),
-}
-
-impl FromStr for ResizeArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "stretch" => Ok(Self::Stretch),
-            "crop" => Ok(Self::Crop),
-            "letterbox" => Ok(Self::Letterbox),
-            _ => text
-                .strip_prefix("short:")
-                .and_then(|size| size.parse().ok())
-                .filter(|&size| (1..=16_384).contains(&size))
-                .map(Self::Short)
-                .ok_or_else(|| {
-                    "expected stretch, crop, letterbox, or short:N such as short:256".to_owned()
-                }),
-        }
-    }
+    /// Names of the classes: one a line, `id name`, a synset file, or JSON [default: MODEL.labels
+    /// beside the model, its metadata, or config.json]
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
 }
 
 /// Three numbers, or one for all three channels.
@@ -182,6 +260,14 @@ impl FromStr for Triple {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Engine")]
 pub struct EngineArgs {
+    /// Device: CPU, GPU, GPU.1, NPU, AUTO, HETERO:GPU,CPU, MYRIAD, HDDL, …
+    #[arg(short, long, value_name = "DEVICE", default_value = "CPU")]
+    pub device: String,
+
+    /// Inference engine
+    #[arg(long, value_enum, default_value_t = Backend::Openvino)]
+    pub backend: Backend,
+
     /// Arithmetic; engines are compared in f32, auto is what the device prefers
     #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
     pub precision: PrecisionArg,
@@ -189,6 +275,14 @@ pub struct EngineArgs {
     /// What to tune the engine for
     #[arg(long, value_enum, default_value_t = Hint::Throughput)]
     pub hint: Hint,
+
+    /// The input's whole shape, for a model that leaves sizes open: 1,3,224,224
+    #[arg(long, value_name = "N,N,N,N", value_delimiter = ',', value_parser = parse_size)]
+    pub shape: Option<Vec<usize>>,
+
+    /// Pictures in one infer request [default: the model's, or 1]
+    #[arg(long, value_name = "N", value_parser = parse_positive)]
+    pub batch: Option<usize>,
 
     /// Infer requests that run at a time [default: what the engine finds best]
     #[arg(long, value_name = "N", value_parser = parse_positive)]
@@ -238,4 +332,12 @@ fn parse_positive(text: &str) -> Result<usize, String> {
         .ok()
         .filter(|&number| (1..=1024).contains(&number))
         .ok_or_else(|| "expected a whole number from 1 to 1024".to_owned())
+}
+
+fn parse_size(text: &str) -> Result<usize, String> {
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|&size| (1..=16_384).contains(&size))
+        .ok_or_else(|| "expected sizes from 1 to 16384, such as 1,3,224,224".to_owned())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backend_api::InferBackend;
+use backend_api::{BackendInfo, InferBackend};
 
 use crate::args::Backend;
 use crate::options::EngineOptions;
@@ -13,6 +13,20 @@ pub fn first_step(backend: Backend) -> &'static str {
         Backend::Openvino => "Creating OpenVINO Runtime Core",
         Backend::Onnx => "Creating ONNX Runtime environment",
     }
+}
+
+/// What really runs, and what was asked for.
+pub fn description(info: &BackendInfo) -> String {
+    format!(
+        "{} {} on {} (requested: {}), precision {} (requested: {}), {} infer requests",
+        info.engine,
+        info.engine_version,
+        info.devices.join("+"),
+        info.requested_device,
+        info.precision,
+        info.requested_precision,
+        info.slots,
+    )
 }
 
 /// Opens the backend that was asked for.
@@ -29,6 +43,8 @@ fn openvino(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     config.device.clone_from(&options.device);
     config.precision = options.precision;
     config.hint = options.hint;
+    config.shape.clone_from(&options.shape);
+    config.batch = options.batch;
     config.streams = options.streams;
     config.threads = options.threads;
     config.requests = options.requests;
@@ -55,6 +71,8 @@ fn onnx(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     config.device.clone_from(&options.device);
     config.precision = options.precision;
     config.hint = options.hint;
+    config.shape.clone_from(&options.shape);
+    config.batch = options.batch;
     config.threads = options.threads;
     config.requests = options.requests;
     config.library.clone_from(&options.onnxruntime_lib);

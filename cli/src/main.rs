@@ -3,15 +3,19 @@
 mod args;
 mod commands;
 mod engines;
+mod inputs;
 mod messages;
 mod options;
+mod output;
 mod pictures;
-mod text;
+mod recipe;
+mod report;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use crate::args::{Args, Command};
 use crate::messages::{Messages, is_broken_pipe};
 
 fn main() -> ExitCode {
@@ -22,11 +26,9 @@ fn main() -> ExitCode {
         std::env::set_var("ORT_DISABLE_TELEMETRY", "1");
     }
     report_panics_once();
-    let args = args::Args::parse();
-    let mut messages = Messages::new(args.quiet);
-    let done = options::Options::try_from(args)
-        .and_then(|options| commands::classify::run(&options, &mut messages));
-    match done {
+    let args = Args::parse();
+    let mut messages = Messages::new(args.classify.quiet);
+    match run(args, &mut messages) {
         Ok(()) if messages.errors() == 0 => ExitCode::SUCCESS,
         Ok(()) => ExitCode::from(1),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -34,6 +36,15 @@ fn main() -> ExitCode {
             messages.fatal(&error);
             ExitCode::from(2)
         }
+    }
+}
+
+fn run(args: Args, messages: &mut Messages) -> anyhow::Result<()> {
+    match args.command {
+        None => commands::classify::run(args.classify.try_into()?, messages),
+        Some(Command::Inspect(args)) => commands::inspect::run(&args.try_into()?, messages),
+        Some(Command::Completions { shell }) => commands::manual::completions(shell),
+        Some(Command::Man) => commands::manual::page(),
     }
 }
 

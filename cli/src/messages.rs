@@ -2,10 +2,17 @@
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Arc;
 
-use image_classification::metadata::MetadataError;
+use anstyle::{AnsiColor, Style};
+use image_classification::sources::SourceError;
 use image_classification::{DecodeError, LabelsError, LayoutError, ScoresError};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const NOTE: Style = AnsiColor::Cyan.on_default();
+const HINT: Style = AnsiColor::Green.on_default();
 
 /// Whether the program stopped because whoever reads its output has seen enough.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -37,12 +44,17 @@ impl Hinted {
 pub struct Messages {
     quiet: bool,
     errors: usize,
+    progress: ProgressBar,
 }
 
 impl Messages {
-    /// Without notes if `quiet`.
+    /// Without notes and progress if `quiet`.
     pub fn new(quiet: bool) -> Self {
-        Self { quiet, errors: 0 }
+        Self {
+            quiet,
+            errors: 0,
+            progress: ProgressBar::hidden(),
+        }
     }
 
     /// How many errors there were.
@@ -50,48 +62,79 @@ impl Messages {
         self.errors
     }
 
+    /// Shows how far the work has got, if stderr is a terminal and there is more than one picture.
+    pub fn start_progress(&mut self, inputs: usize) {
+        if self.quiet || inputs < 2 || !io::stderr().is_terminal() {
+            return;
+        }
+        let style = ProgressStyle::with_template(
+            "{wide_bar} {human_pos}/{human_len} pictures, {per_sec}, {eta} left",
+        );
+        self.progress =
+            ProgressBar::with_draw_target(Some(inputs as u64), ProgressDrawTarget::stderr());
+        if let Ok(style) = style {
+            self.progress.set_style(style);
+        }
+    }
+
+    /// One more picture is done. `print` prints its result; the bar is out of its way meanwhile.
+    pub fn advance<T>(&self, print: impl FnOnce() -> T) -> T {
+        let printed = self.progress.suspend(print);
+        self.progress.inc(1);
+        printed
+    }
+
+    /// The bar is no longer needed.
+    pub fn end_progress(&self) {
+        self.progress.finish_and_clear();
+    }
+
     /// Something that the user did not say and should know.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            line(&format!("note: {text}"));
+            self.line(NOTE, "note", text);
         }
     }
 
     /// One input failed; the others go on. One line.
     pub fn input_failed(&mut self, path: &str, error: &anyhow::Error) {
         self.errors += 1;
-        let mut text = format!("error: {path}: {}", chain(error));
+        let mut text = format!("{path}: {}", chain(error));
         if let Some(hint) = hint(error) {
             let _ = write!(text, " (hint: {hint})");
         }
-        line(&text);
+        self.line(ERROR, "error", &text);
     }
 
     /// The end of a run in which inputs failed.
     pub fn summary(&self, inputs: usize) {
         if self.errors > 0 {
-            line(&format!("error: {} of {inputs} inputs failed", self.errors));
+            let text = format!("{} of {inputs} inputs failed", self.errors);
+            self.line(ERROR, "error", &text);
         }
     }
 
     /// The program cannot go on.
     pub fn fatal(&mut self, error: &anyhow::Error) {
         self.errors += 1;
-        line(&format!("error: {}", chain(error)));
+        self.end_progress();
+        self.line(ERROR, "error", &chain(error));
         if let Some(hint) = hint(error) {
-            line(&format!("hint: {hint}"));
+            self.line(HINT, "hint", &hint);
         }
     }
-}
 
-/// A closed stderr is no reason to panic.
-fn line(text: &str) {
-    let _ = io::Write::write_all(&mut io::stderr().lock(), format!("{text}\n").as_bytes());
+    /// Coloured on a terminal, unless `NO_COLOR` is set. A closed stderr is no reason to panic.
+    fn line(&self, style: Style, word: &str, text: &str) {
+        self.progress.suspend(|| {
+            let _ = writeln!(anstream::stderr(), "{style}{word}{style:#}: {text}");
+        });
+    }
 }
 
 /// The error and its causes, made safe for a terminal. Engines' messages have several lines, which
 /// are joined.
-fn chain(error: &anyhow::Error) -> String {
+pub fn chain(error: &anyhow::Error) -> String {
     let mut parts: Vec<String> = Vec::new();
     for (depth, cause) in error.chain().enumerate() {
         let text = cause.to_string();
@@ -115,14 +158,37 @@ fn chain(error: &anyhow::Error) -> String {
     parts.join(": ")
 }
 
-fn hint(error: &anyhow::Error) -> Option<String> {
+/// The next step for the user, if one is known.
+pub fn hint(error: &anyhow::Error) -> Option<String> {
     error
         .chain()
         .find_map(|cause| hint_of(cause).map(|hint| printable(&hint)))
 }
 
+/// A stable name for what went wrong, in kebab case.
+pub fn code(error: &anyhow::Error) -> &'static str {
+    error.chain().find_map(code_of).unwrap_or("failed")
+}
+
+/// The engine's error; that of a batch is shared by its pictures.
+fn engine_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a backend_api::Error> {
+    error
+        .downcast_ref::<backend_api::Error>()
+        .or_else(|| Some(error.downcast_ref::<Arc<backend_api::Error>>()?.as_ref()))
+}
+
+fn code_of(error: &(dyn StdError + 'static)) -> Option<&'static str> {
+    engine_error(error)
+        .map(|error| error.kind().as_str())
+        .or_else(|| error.downcast_ref::<DecodeError>().map(DecodeError::code))
+        .or_else(|| error.downcast_ref::<ScoresError>().map(ScoresError::code))
+        .or_else(|| error.downcast_ref::<LayoutError>().map(|_| "does-not-fit"))
+        .or_else(|| error.downcast_ref::<Hinted>().map(|_| "bad-input"))
+        .or_else(|| error.downcast_ref::<io::Error>().map(|_| "cannot-read"))
+}
+
 fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
-    if let Some(error) = error.downcast_ref::<backend_api::Error>() {
+    if let Some(error) = engine_error(error) {
         return error.hint().map(str::to_owned);
     }
     if let Some(error) = error.downcast_ref::<Hinted>() {
@@ -133,16 +199,8 @@ fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
         .map(DecodeError::hint)
         .or_else(|| error.downcast_ref::<ScoresError>().map(ScoresError::hint))
         .or_else(|| error.downcast_ref::<LayoutError>().map(LayoutError::hint))
-        .or_else(|| {
-            error
-                .downcast_ref::<MetadataError>()
-                .map(MetadataError::hint)
-        })
-        .or_else(|| {
-            error
-                .downcast_ref::<LabelsError>()
-                .map(|_| "give a text file with one label a line")
-        });
+        .or_else(|| error.downcast_ref::<SourceError>().map(SourceError::hint))
+        .or_else(|| error.downcast_ref::<LabelsError>().map(LabelsError::hint));
     fixed.map(str::to_owned)
 }
 

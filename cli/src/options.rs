@@ -5,36 +5,57 @@ use std::thread::available_parallelism;
 
 use backend_api::library::set_up_folder;
 use backend_api::{PerformanceHint, Precision};
-use image_classification::{ColorOrder, Interpolation, Preprocess, Resize, ScoreKind};
+use image_classification::sources::{Stated, Statement};
+use image_classification::{ImageSize, Preprocess, Resize, ScoreKind};
 
 use crate::args::{
-    Args, Backend, Color, Hint, InterpolationArg, PrecisionArg, PreprocessArgs, ResizeArg, Scores,
+    Backend, ClassifyArgs, EngineArgs, Format, Hint, InspectArgs, InspectFormat, PrecisionArg,
+    PreprocessArgs, Scores,
 };
+use crate::inputs::Inputs;
 use crate::messages::Hinted;
 
-/// What to do.
+/// What `classify` does.
 #[derive(Debug)]
-pub struct Options {
+pub struct ClassifyOptions {
     /// The engine and how to open it.
     pub engine: EngineOptions,
-    /// Whether the model is the set-up's because none was given.
-    pub default_model: bool,
     /// The pictures, in the order in which results are printed.
-    pub inputs: Vec<PathBuf>,
-    /// How many classes to print.
-    pub top: usize,
-    /// Digits after the point.
-    pub digits: usize,
+    pub inputs: Inputs,
+    /// How pictures are prepared, as far as the user says it.
+    pub recipe: RecipeOptions,
+    /// How results are printed.
+    pub output: OutputOptions,
     /// What the scores are.
     pub scores: ScoreKind,
-    /// The file with the labels, if one was given.
-    pub labels: Option<PathBuf>,
-    /// The preprocessing flags.
-    pub recipe: RecipeFlags,
     /// How many pictures are decoded at a time.
     pub jobs: usize,
     /// Whether to print results only.
     pub quiet: bool,
+    /// Whether to say where values come from.
+    pub verbose: bool,
+}
+
+/// What `classify inspect` does.
+#[derive(Debug)]
+pub struct InspectOptions {
+    pub engine: EngineOptions,
+    pub recipe: RecipeOptions,
+    pub format: InspectFormat,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone)]
+pub struct OutputOptions {
+    pub format: Format,
+    /// The file, or stdout.
+    pub path: Option<PathBuf>,
+    /// How many classes to print.
+    pub top: usize,
+    /// The least score to print.
+    pub threshold: Option<f32>,
+    /// Digits after the point.
+    pub digits: usize,
 }
 
 /// How to open an engine, whichever it is. What belongs to an engine that is not built in is still
@@ -44,9 +65,13 @@ pub struct Options {
 pub struct EngineOptions {
     pub backend: Backend,
     pub model: PathBuf,
+    /// Whether the model is the set-up's because none was given.
+    pub default_model: bool,
     pub device: String,
     pub precision: Precision,
     pub hint: PerformanceHint,
+    pub shape: Option<Vec<usize>>,
+    pub batch: Option<usize>,
     pub requests: Option<usize>,
     pub streams: Option<usize>,
     pub threads: Option<usize>,
@@ -55,51 +80,79 @@ pub struct EngineOptions {
     pub plugins: Option<PathBuf>,
 }
 
-impl TryFrom<Args> for Options {
+impl EngineOptions {
+    fn new(model: Option<PathBuf>, args: EngineArgs) -> anyhow::Result<Self> {
+        let default_model = model.is_none();
+        Ok(Self {
+            backend: args.backend,
+            model: model.map_or_else(set_up_model, Ok)?,
+            default_model,
+            device: args.device,
+            precision: match args.precision {
+                PrecisionArg::Auto => Precision::Auto,
+                PrecisionArg::F32 => Precision::F32,
+                PrecisionArg::Bf16 => Precision::Bf16,
+                PrecisionArg::F16 => Precision::F16,
+            },
+            hint: match args.hint {
+                Hint::Throughput => PerformanceHint::Throughput,
+                Hint::Latency => PerformanceHint::Latency,
+            },
+            shape: args.shape,
+            batch: args.batch,
+            requests: args.requests,
+            streams: args.streams,
+            threads: args.threads,
+            openvino_lib: args.openvino_lib,
+            onnxruntime_lib: args.onnxruntime_lib,
+            plugins: args.plugins,
+        })
+    }
+}
+
+impl TryFrom<ClassifyArgs> for ClassifyOptions {
     type Error = anyhow::Error;
 
-    fn try_from(args: Args) -> anyhow::Result<Self> {
-        let default_model = args.model.is_none();
-        let model = args.model.map_or_else(set_up_model, Ok)?;
+    fn try_from(args: ClassifyArgs) -> anyhow::Result<Self> {
+        if args.output.threshold.is_some_and(f32::is_nan) {
+            return Err(Hinted::new("--threshold is not a number", "pass for instance 0.5").into());
+        }
+        let jobs = args
+            .engine
+            .jobs
+            .unwrap_or_else(|| available_parallelism().map_or(1, std::num::NonZero::get));
         Ok(Self {
-            engine: EngineOptions {
-                backend: args.backend,
-                model,
-                device: args.device,
-                precision: match args.engine.precision {
-                    PrecisionArg::Auto => Precision::Auto,
-                    PrecisionArg::F32 => Precision::F32,
-                    PrecisionArg::Bf16 => Precision::Bf16,
-                    PrecisionArg::F16 => Precision::F16,
-                },
-                hint: match args.engine.hint {
-                    Hint::Throughput => PerformanceHint::Throughput,
-                    Hint::Latency => PerformanceHint::Latency,
-                },
-                requests: args.engine.requests,
-                streams: args.engine.streams,
-                threads: args.engine.threads,
-                openvino_lib: args.engine.openvino_lib,
-                onnxruntime_lib: args.engine.onnxruntime_lib,
-                plugins: args.engine.plugins,
+            jobs,
+            recipe: RecipeOptions::try_from(args.preprocess)?,
+            engine: EngineOptions::new(args.model, args.engine)?,
+            inputs: Inputs::find(&args.input, &args.input_list, args.recursive)?,
+            output: OutputOptions {
+                format: args.output.format,
+                path: args.output.output,
+                top: args.output.top.0,
+                threshold: args.output.threshold,
+                digits: args.output.digits.into(),
             },
-            default_model,
-            inputs: args.input,
-            top: args.output.top,
-            digits: args.output.digits.into(),
             scores: match args.output.scores {
                 Scores::Auto => ScoreKind::Auto,
                 Scores::Probability => ScoreKind::Probability,
                 Scores::Softmax => ScoreKind::Softmax,
                 Scores::Raw => ScoreKind::Raw,
             },
-            labels: args.output.labels,
-            recipe: RecipeFlags::try_from(args.preprocess)?,
-            jobs: args
-                .engine
-                .jobs
-                .unwrap_or_else(|| available_parallelism().map_or(1, std::num::NonZero::get)),
             quiet: args.quiet,
+            verbose: args.verbose,
+        })
+    }
+}
+
+impl TryFrom<InspectArgs> for InspectOptions {
+    type Error = anyhow::Error;
+
+    fn try_from(args: InspectArgs) -> anyhow::Result<Self> {
+        Ok(Self {
+            recipe: RecipeOptions::try_from(args.preprocess)?,
+            engine: EngineOptions::new(args.model, args.engine)?,
+            format: args.format,
         })
     }
 }
@@ -117,71 +170,69 @@ fn set_up_model() -> anyhow::Result<PathBuf> {
     }
 }
 
-/// What the flags say of preprocessing. Flags come before a model's metadata, value by value.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct RecipeFlags {
-    color: Option<ColorOrder>,
-    mean: Option<[f32; 3]>,
-    scale: Option<[f32; 3]>,
-    resize: Option<ResizeArg>,
-    interpolation: Option<Interpolation>,
-    /// What `--crop` says, to be compared with the model's input.
-    pub crop: Option<u32>,
+/// What the user says of preprocessing and labels: flags, and the files that they name.
+#[derive(Debug)]
+pub struct RecipeOptions {
+    /// The preprocessing file.
+    pub preprocess: Option<PathBuf>,
+    /// The file with the labels.
+    pub labels: Option<PathBuf>,
+    flags: Statement,
     crop_fraction: Option<f64>,
 }
 
-impl RecipeFlags {
-    /// Whether nothing is left for other sources to say.
+impl RecipeOptions {
+    /// Whether nothing about pixels is left for other sources to say.
     pub fn is_complete(&self) -> bool {
-        self.color.is_some()
-            && self.mean.is_some()
-            && self.scale.is_some()
-            && self.resize.is_some()
-            && self.interpolation.is_some()
+        self.flags.color.is_some()
+            && self.flags.mean.is_some()
+            && self.flags.scale.is_some()
+            && self.flags.resize.is_some()
+            && self.flags.interpolation.is_some()
     }
 
-    /// Whether no flag was given.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// `base` with what the flags say.
-    pub fn apply(&self, base: Preprocess) -> Result<Preprocess, Hinted> {
-        // The flag names the kind; what belongs to the kind may still come from the model.
-        let resize = match (self.resize, base.resize) {
-            (None, resize)
-            | (Some(ResizeArg::Crop), resize @ Resize::Crop { .. })
-            | (Some(ResizeArg::Letterbox), resize @ Resize::Letterbox { .. }) => resize,
-            (Some(ResizeArg::Stretch), _) => Resize::Stretch,
-            (Some(ResizeArg::Crop), _) => Resize::Crop { fraction: 1.0 },
-            (Some(ResizeArg::Letterbox), _) => Resize::Letterbox { pad: 0 },
-            (Some(ResizeArg::Short(short)), _) => Resize::ShortSide { short },
-        };
-        let resize = match (resize, self.crop_fraction) {
-            (Resize::Crop { .. }, Some(fraction)) => Resize::Crop { fraction },
-            (_, Some(_)) => {
+    /// The flags as a source. `base` is what the other sources say: `--resize` names the kind, and
+    /// what belongs to the kind may still come from them.
+    pub fn statement(&self, base: &Preprocess) -> Result<Statement, Hinted> {
+        let mut statement = self.flags.clone();
+        let resize = statement.resize.as_ref().map_or(base.resize, |given| {
+            match (given.value, base.resize) {
+                (Resize::Crop { fraction: 1.0 }, found @ Resize::Crop { .. })
+                | (
+                    Resize::Letterbox {
+                        pad: 0,
+                        centred: true,
+                    },
+                    found @ Resize::Letterbox { centred: true, .. },
+                ) => found,
+                (given, _) => given,
+            }
+        });
+        if statement.resize.is_some() {
+            statement.resize = Some(Stated::new(resize, "--resize"));
+        }
+        if let Some(fraction) = self.crop_fraction {
+            if !matches!(resize, Resize::Crop { .. }) {
                 return Err(Hinted::new(
                     "--crop-fraction is given, but the picture is not cropped that way",
                     "add `--resize crop`",
                 ));
             }
-            (resize, None) => resize,
-        };
-        Ok(Preprocess {
-            color: self.color.unwrap_or(base.color),
-            mean: self.mean.unwrap_or(base.mean),
-            scale: self.scale.unwrap_or(base.scale),
-            resize,
-            interpolation: self.interpolation.unwrap_or(base.interpolation),
-        })
+            statement.resize = Some(Stated::new(Resize::Crop { fraction }, "--crop-fraction"));
+        }
+        Ok(statement)
     }
 }
 
-impl TryFrom<PreprocessArgs> for RecipeFlags {
+impl TryFrom<PreprocessArgs> for RecipeOptions {
     type Error = anyhow::Error;
 
     fn try_from(args: PreprocessArgs) -> anyhow::Result<Self> {
-        if args.crop.is_some() && !matches!(args.resize, Some(ResizeArg::Short(_))) {
+        let crops = matches!(
+            args.resize,
+            Some(Resize::ShortSide { .. } | Resize::StretchThenCrop { .. })
+        );
+        if args.crop.is_some() && !crops {
             return Err(Hinted::new(
                 "--crop is given without --resize short:N",
                 "pass for instance `--resize short:256 --crop 224`",
@@ -189,22 +240,27 @@ impl TryFrom<PreprocessArgs> for RecipeFlags {
             .into());
         }
         Ok(Self {
-            color: args.color.map(|color| match color {
-                Color::Rgb => ColorOrder::Rgb,
-                Color::Bgr => ColorOrder::Bgr,
-            }),
-            mean: args.mean.map(|triple| triple.0),
-            scale: args.scale.map(|triple| triple.0),
-            resize: args.resize,
-            interpolation: args.interpolation.map(|interpolation| match interpolation {
-                InterpolationArg::Nearest => Interpolation::Nearest,
-                InterpolationArg::Bilinear => Interpolation::Bilinear,
-                InterpolationArg::Bicubic => Interpolation::Bicubic,
-                InterpolationArg::Lanczos => Interpolation::Lanczos,
-                InterpolationArg::OpencvLinear => Interpolation::OpencvLinear,
-            }),
-            crop: args.crop,
+            preprocess: args.preprocess,
+            labels: args.labels,
             crop_fraction: args.crop_fraction,
+            flags: Statement {
+                color: args.color.map(|color| Stated::new(color, "--color")),
+                mean: args.mean.map(|mean| Stated::new(mean.0, "--mean")),
+                scale: args.scale.map(|scale| Stated::new(scale.0, "--scale")),
+                resize: args.resize.map(|resize| Stated::new(resize, "--resize")),
+                interpolation: args
+                    .interpolation
+                    .map(|filter| Stated::new(filter, "--interpolation")),
+                size: args.crop.map(|side| {
+                    let size = ImageSize {
+                        width: side,
+                        height: side,
+                    };
+                    Stated::new(size, "--crop")
+                }),
+                layout: args.layout.map(|layout| Stated::new(layout, "--layout")),
+                ..Statement::default()
+            },
         })
     }
 }

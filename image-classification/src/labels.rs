@@ -1,7 +1,13 @@
 //! Names for classes.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
 /// The longest single label, in characters.
 const LONGEST: usize = 4096;
+/// The largest class id that a list with ids may have.
+const MOST_CLASSES: usize = 1_000_000;
 
 /// The name of each class, by class id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +34,23 @@ pub enum LabelsError {
     /// No line has a label.
     #[error("the label file is empty")]
     Empty,
+    /// The file begins like JSON, but is none.
+    #[error("the label file begins like JSON, but is not well-formed: {0}")]
+    Json(String),
+    /// The JSON is neither a list of names nor a map from class ids to names.
+    #[error("the JSON is neither a list of names nor a map from class ids to names")]
+    JsonShape,
+    /// Two names for one class, a class left out, or an id that is too large.
+    #[error("class ids must be 0, 1, 2, … without gaps, but {0}")]
+    Ids(String),
+}
+
+impl LabelsError {
+    /// The next step for the user.
+    pub const fn hint(&self) -> &'static str {
+        "give a text file with one label a line (`name`, `id name` or `n01440764 name`), or a JSON \
+         list or map of names"
+    }
 }
 
 impl Labels {
@@ -39,8 +62,16 @@ impl Labels {
         Self(names)
     }
 
-    /// Reads one label a line. A byte-order mark and blank lines at the end are ignored; bytes that
-    /// are not UTF-8 are replaced.
+    /// Reads a file of labels in any of the common forms:
+    ///
+    /// - one label a line, in the order of the class ids;
+    /// - `id name` in every line, in any order;
+    /// - a synset file, `n01440764 tench, Tinca tinca` in every line: the identifier is left out;
+    /// - a JSON list of names, or a JSON map from class ids to names (or to pairs of a synset and a
+    ///   name, as Keras has it).
+    ///
+    /// A byte-order mark and blank lines at the end are ignored; bytes that are not UTF-8 are
+    /// replaced.
     ///
     /// # Errors
     ///
@@ -54,7 +85,12 @@ impl Labels {
         if text.is_empty() {
             return Err(LabelsError::Empty);
         }
-        let mut names = Vec::new();
+        if text.trim_start().starts_with(['[', '{']) {
+            let value: Value =
+                serde_json::from_str(text).map_err(|error| LabelsError::Json(error.to_string()))?;
+            return Self::from_json(&value);
+        }
+        let mut lines = Vec::new();
         for (index, line) in text.lines().enumerate() {
             if line.contains('\0') {
                 return Err(LabelsError::Nul(index + 1));
@@ -66,9 +102,66 @@ impl Labels {
                     length,
                 });
             }
-            names.push(line.trim().to_owned());
+            lines.push(line.trim());
         }
-        Ok(Self(names))
+        if let Some(pairs) = all(&lines, numbered) {
+            return Self::from_pairs(pairs.into_iter().map(|(id, name)| (id, name.to_owned())));
+        }
+        let names = all(&lines, without_synset).unwrap_or(lines);
+        Ok(Self(names.into_iter().map(str::to_owned).collect()))
+    }
+
+    /// Labels from a JSON list of names, or from a map of class ids to names.
+    ///
+    /// # Errors
+    ///
+    /// [`LabelsError::JsonShape`] and [`LabelsError::Ids`].
+    pub fn from_json(value: &Value) -> Result<Self, LabelsError> {
+        let name = |value: &Value| match value {
+            Value::String(name) => Some(name.clone()),
+            // Keras: ["n01440764", "tench"].
+            Value::Array(pair) => match &pair[..] {
+                [Value::String(_), Value::String(name)] => Some(name.clone()),
+                _ => None,
+            },
+            _ => None,
+        };
+        let labels = match value {
+            Value::Array(names) => names
+                .iter()
+                .map(name)
+                .collect::<Option<Vec<_>>>()
+                .map(Self)
+                .ok_or(LabelsError::JsonShape)?,
+            Value::Object(map) => {
+                let pairs: Option<Vec<(usize, String)>> = map
+                    .iter()
+                    .map(|(id, value)| Some((id.trim().parse().ok()?, name(value)?)))
+                    .collect();
+                Self::from_pairs(pairs.ok_or(LabelsError::JsonShape)?)?
+            }
+            _ => return Err(LabelsError::JsonShape),
+        };
+        if labels.is_empty() {
+            return Err(LabelsError::Empty);
+        }
+        Ok(labels)
+    }
+
+    fn from_pairs(pairs: impl IntoIterator<Item = (usize, String)>) -> Result<Self, LabelsError> {
+        let mut names = BTreeMap::new();
+        for (id, name) in pairs {
+            if id >= MOST_CLASSES {
+                return Err(LabelsError::Ids(format!("there is {id}")));
+            }
+            if let Some(other) = names.insert(id, name) {
+                return Err(LabelsError::Ids(format!("{id} is there twice (`{other}`)")));
+            }
+        }
+        if let Some((expected, _)) = names.keys().enumerate().find(|(n, id)| n != *id) {
+            return Err(LabelsError::Ids(format!("{expected} is missing")));
+        }
+        Ok(Self(names.into_values().collect()))
     }
 
     /// How many classes have a label.
@@ -85,11 +178,50 @@ impl Labels {
     pub fn get(&self, class_id: usize) -> Option<&str> {
         self.0.get(class_id).map(String::as_str)
     }
+
+    /// The labels of a model with `classes` classes, or `None` if these cannot be them.
+    ///
+    /// A model with one class more has a background class in front, as TensorFlow's and Caffe's
+    /// have; it is called `background`.
+    #[must_use]
+    pub fn fitted(mut self, classes: usize) -> Option<Self> {
+        if self.len() + 1 == classes {
+            self.0.insert(0, "background".to_owned());
+        }
+        (self.len() == classes).then_some(self)
+    }
+}
+
+/// What `read` makes of every line, if it can read all of them.
+fn all<'a, T>(lines: &[&'a str], read: impl Fn(&'a str) -> Option<T>) -> Option<Vec<T>> {
+    lines.iter().map(|line| read(line)).collect()
+}
+
+/// `281 tabby cat`, `281: tabby cat` or `281,tabby cat`.
+fn numbered(line: &str) -> Option<(usize, &str)> {
+    let digits = line.find(|character: char| !character.is_ascii_digit())?;
+    let (id, rest) = line.split_at(digits);
+    let name = rest.strip_prefix([':', ',']).unwrap_or(rest);
+    let separated = name.len() < rest.len() || rest.starts_with([' ', '\t']);
+    let name = name.trim();
+    (separated && !name.is_empty()).then_some((id.parse().ok()?, name))
+}
+
+/// `n01440764 tench, Tinca tinca`: WordNet's identifier is `n` and eight digits.
+fn without_synset(line: &str) -> Option<&str> {
+    let (synset, name) = line.split_once([' ', '\t'])?;
+    let digits = synset.strip_prefix('n')?;
+    let is_synset = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_synset.then(|| name.trim())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn names(text: &str) -> Vec<String> {
+        Labels::parse(text.as_bytes()).unwrap().0
+    }
 
     #[test]
     fn one_label_a_line() {
@@ -109,6 +241,25 @@ mod tests {
     }
 
     #[test]
+    fn the_common_forms() {
+        for text in [
+            "tench, fish\ngoldfish",
+            "0 tench, fish\n1 goldfish",
+            "1: goldfish\n0: tench, fish",
+            "0,tench, fish\n1,goldfish",
+            "n01440764 tench, fish\nn01443537\tgoldfish",
+            r#"["tench, fish", "goldfish"]"#,
+            r#"{"1": "goldfish", "0": "tench, fish"}"#,
+            r#"{"0": ["n01440764", "tench, fish"], "1": ["n01443537", "goldfish"]}"#,
+        ] {
+            assert_eq!(names(text), ["tench, fish", "goldfish"], "{text}");
+        }
+        // Only some lines begin with a number, so it belongs to the names.
+        assert_eq!(names("7 up\ncola"), ["7 up", "cola"]);
+        assert_eq!(names("0\n1\n2"), ["0", "1", "2"]);
+    }
+
+    #[test]
     fn what_is_not_a_list_of_labels_is_refused() {
         assert_eq!(Labels::parse(b"\n \n"), Err(LabelsError::Empty));
         assert_eq!(Labels::parse(b"a\nb\0c"), Err(LabelsError::Nul(2)));
@@ -121,5 +272,27 @@ mod tests {
             })
         );
         assert!(Labels::parse(&[b'a', b'\n', 0xff]).is_ok());
+        assert!(matches!(Labels::parse(b"[1"), Err(LabelsError::Json(_))));
+        assert_eq!(Labels::parse(b"[1]"), Err(LabelsError::JsonShape));
+        assert_eq!(Labels::parse(b"[]"), Err(LabelsError::Empty));
+        assert_eq!(Labels::parse(br#"{"a": "b"}"#), Err(LabelsError::JsonShape));
+        for (text, said) in [
+            ("0 a\n2 b", "1 is missing"),
+            ("0 a\n0 b", "0 is there twice"),
+            ("0 a\n99999999 b", "99999999"),
+        ] {
+            let error = Labels::parse(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_background_class_comes_first() {
+        let labels = Labels::from_names(vec!["a".into(), "b".into()]);
+        assert_eq!(labels.clone().fitted(2), Some(labels.clone()));
+        assert_eq!(labels.clone().fitted(3).unwrap().get(0), Some("background"));
+        assert_eq!(labels.clone().fitted(3).unwrap().get(2), Some("b"));
+        assert_eq!(labels.clone().fitted(4), None);
+        assert_eq!(labels.fitted(1), None);
     }
 }

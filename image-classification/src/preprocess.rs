@@ -1,10 +1,13 @@
 //! From a picture to the tensor that a model takes.
 
-use backend_api::{Dim, Element, ElementType, Tensor, TensorSpec};
+use std::fmt;
+use std::str::FromStr;
+
+use backend_api::{Element, ElementType, Tensor};
+use exact_resample::{Filter, RgbView, opencv, pillow};
 use half::f16;
 
-use crate::Picture;
-use crate::resample::{Filter, RgbView, opencv, pillow};
+use crate::{ImageLayout, InputLayout, LayoutError, Picture};
 
 /// A resized picture may have this many pixels before its centre is cut out: 192 MiB.
 const MOST_RESIZED_PIXELS: u64 = 64 << 20;
@@ -18,7 +21,51 @@ pub enum ColorOrder {
     Bgr,
 }
 
+impl fmt::Display for ColorOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rgb => "rgb",
+            Self::Bgr => "bgr",
+        })
+    }
+}
+
+impl FromStr for ColorOrder {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.to_ascii_lowercase().as_str() {
+            "rgb" => Ok(Self::Rgb),
+            "bgr" => Ok(Self::Bgr),
+            _ => Err("expected rgb or bgr"),
+        }
+    }
+}
+
+/// Where the centre is when an odd number of pixels is cut away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Centre {
+    /// Half of it, rounded to even: torchvision's `CenterCrop`, which timm uses too.
+    HalfEven,
+    /// Half of it, rounded down: Hugging Face's `center_crop`.
+    Floor,
+}
+
+impl Centre {
+    fn offset(self, difference: u32) -> u32 {
+        let half = difference / 2;
+        match self {
+            Self::HalfEven if !difference.is_multiple_of(2) && !half.is_multiple_of(2) => half + 1,
+            _ => half,
+        }
+    }
+}
+
 /// How the picture gets the size of the model's input.
+///
+/// [`Display`](fmt::Display) and [`FromStr`] agree on a notation: `stretch`, `crop` or `crop:0.875`,
+/// `short:256`, `stretch:256`, `letterbox` or `letterbox:114`, `fit` or `fit:114`. `short` and
+/// `stretch` with a size take `:floor` after it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Resize {
     /// Width and height each to the size of the input; the shape of things is distorted.
@@ -29,17 +76,101 @@ pub enum Resize {
         /// More than 0, at most 1.
         fraction: f64,
     },
-    /// The short side to `short` pixels, then the centre is cut out: torchvision's `Resize` and
-    /// `CenterCrop`.
+    /// The short side to `short` pixels, the long side to ⌊short × long / side⌋, then the centre is
+    /// cut out: torchvision's `Resize` and `CenterCrop`.
     ShortSide {
         /// At least the larger side of the input.
         short: u32,
+        /// How the centre is rounded.
+        centre: Centre,
     },
-    /// As large as fits, centred, on a ground of `pad`.
+    /// Both sides to `side` pixels, then the centre is cut out: timm's crop mode `squash`.
+    StretchThenCrop {
+        /// At least the larger side of the input.
+        side: u32,
+        /// How the centre is rounded.
+        centre: Centre,
+    },
+    /// As large as fits, on a ground of `pad`.
     Letterbox {
         /// The value of every channel of the ground.
         pad: u8,
+        /// In the centre, or else at the top left.
+        centred: bool,
     },
+}
+
+impl fmt::Display for Resize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let floor = |centre| match centre {
+            Centre::HalfEven => "",
+            Centre::Floor => ":floor",
+        };
+        match *self {
+            Self::Stretch => f.write_str("stretch"),
+            Self::Crop { fraction } if fraction == 1.0 => f.write_str("crop"),
+            Self::Crop { fraction } => write!(f, "crop:{fraction}"),
+            Self::ShortSide { short, centre } => write!(f, "short:{short}{}", floor(centre)),
+            Self::StretchThenCrop { side, centre } => {
+                write!(f, "stretch:{side}{}", floor(centre))
+            }
+            Self::Letterbox { pad, centred } => {
+                f.write_str(if centred { "letterbox" } else { "fit" })?;
+                if pad == 0 {
+                    Ok(())
+                } else {
+                    write!(f, ":{pad}")
+                }
+            }
+        }
+    }
+}
+
+impl FromStr for Resize {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "expected stretch, crop, letterbox, fit, short:N such as short:256, \
+                                or stretch:N; crop takes a fraction such as crop:0.875";
+        let mut words = text.split(':');
+        let kind = words.next().unwrap_or_default();
+        let (first, second) = (words.next(), words.next());
+        let centre = match second {
+            None => Centre::HalfEven,
+            Some("floor") => Centre::Floor,
+            Some(_) => return Err(EXPECTED),
+        };
+        let side = || {
+            first
+                .and_then(|side| side.parse().ok())
+                .filter(|side| (1..=16_384).contains(side))
+        };
+        let pad = || first.map_or(Some(0), |pad| pad.parse().ok());
+        let resize = match (kind, first) {
+            ("stretch", None) => Some(Self::Stretch),
+            ("crop", None) => Some(Self::Crop { fraction: 1.0 }),
+            ("crop", Some(fraction)) => fraction
+                .parse()
+                .ok()
+                .filter(|fraction| *fraction > 0.0 && *fraction <= 1.0)
+                .map(|fraction| Self::Crop { fraction }),
+            ("short", _) => side().map(|short| Self::ShortSide { short, centre }),
+            ("stretch", _) => side().map(|side| Self::StretchThenCrop { side, centre }),
+            ("letterbox", _) => pad().map(|pad| Self::Letterbox { pad, centred: true }),
+            ("fit", _) => pad().map(|pad| Self::Letterbox {
+                pad,
+                centred: false,
+            }),
+            _ => None,
+        };
+        let takes_centre = matches!(
+            resize,
+            Some(Self::ShortSide { .. } | Self::StretchThenCrop { .. })
+        );
+        resize
+            .filter(|_| words.next().is_none() && (second.is_none() || takes_centre))
+            .ok_or(EXPECTED)
+    }
 }
 
 /// How pixels are computed when the size changes.
@@ -47,6 +178,8 @@ pub enum Resize {
 pub enum Interpolation {
     /// Pillow's `NEAREST`.
     Nearest,
+    /// Pillow's `BOX`: the mean of the pixels that are covered.
+    Box,
     /// Pillow's `BILINEAR`: antialiased when the picture shrinks.
     Bilinear,
     /// Pillow's `BICUBIC`: antialiased when the picture shrinks.
@@ -55,6 +188,37 @@ pub enum Interpolation {
     Lanczos,
     /// OpenCV's `INTER_LINEAR`: two samples in each direction, whatever the scale.
     OpencvLinear,
+}
+
+impl Interpolation {
+    /// Each of them with its name.
+    pub const ALL: [(Self, &'static str); 6] = [
+        (Self::Nearest, "nearest"),
+        (Self::Box, "box"),
+        (Self::Bilinear, "bilinear"),
+        (Self::Bicubic, "bicubic"),
+        (Self::Lanczos, "lanczos"),
+        (Self::OpencvLinear, "opencv-linear"),
+    ];
+}
+
+impl fmt::Display for Interpolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::ALL.iter().find(|(each, _)| each == self);
+        f.write_str(name.map_or("", |(_, name)| name))
+    }
+}
+
+impl FromStr for Interpolation {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .iter()
+            .find(|(_, name)| *name == text)
+            .map(|(each, _)| *each)
+            .ok_or("expected nearest, box, bilinear, bicubic, lanczos or opencv-linear")
+    }
 }
 
 /// Everything between a decoded picture and a model's input.
@@ -93,7 +257,7 @@ impl Preprocess {
         self.check(layout)?;
         self.check_picture(picture)?;
         let pixels = self.resized(picture, layout);
-        Ok(match layout.element_type {
+        Ok(match layout.element_type() {
             ElementType::U8 => self.fill(&pixels, layout, |value| value as u8),
             ElementType::F16 => self.fill(&pixels, layout, f16::from_f32),
             _ => self.fill(&pixels, layout, |value| value),
@@ -108,7 +272,7 @@ impl Preprocess {
     /// than the input.
     pub fn check(&self, layout: &InputLayout) -> Result<(), LayoutError> {
         let identity = self.mean == [0.0; 3] && self.scale == [1.0; 3];
-        if layout.element_type == ElementType::U8 && !identity {
+        if layout.element_type() == ElementType::U8 && !identity {
             return Err(LayoutError::MeanOnU8);
         }
         if self
@@ -124,11 +288,12 @@ impl Preprocess {
             });
         }
         match self.resize {
-            Resize::ShortSide { short } if short < layout.width.max(layout.height) => {
+            Resize::ShortSide { short: side, .. } | Resize::StretchThenCrop { side, .. }
+                if side < layout.width().max(layout.height()) =>
+            {
                 Err(LayoutError::ShortSide {
-                    short,
-                    width: layout.width,
-                    height: layout.height,
+                    side,
+                    input: layout.size(),
                 })
             }
             Resize::Crop { fraction } if !(fraction > 0.0 && fraction <= 1.0) => {
@@ -140,7 +305,7 @@ impl Preprocess {
 
     /// Refuses a picture so long that its resized form would take gigabytes before it is cut.
     fn check_picture(&self, picture: &Picture) -> Result<(), LayoutError> {
-        let Resize::ShortSide { short } = self.resize else {
+        let Resize::ShortSide { short, .. } = self.resize else {
             return Ok(());
         };
         let (width, height) = (u64::from(picture.width()), u64::from(picture.height()));
@@ -158,14 +323,14 @@ impl Preprocess {
 
     /// The picture in the size of the input, RGB.
     fn resized(&self, picture: &Picture, layout: &InputLayout) -> Vec<u8> {
-        let (width, height) = (layout.width, layout.height);
+        let (width, height) = (layout.width(), layout.height());
         match self.resize {
             Resize::Stretch => self.resample(picture, width, height),
             Resize::Crop { fraction } => {
                 let part = central_part(picture, width, height, fraction);
                 self.resample(&part, width, height)
             }
-            Resize::ShortSide { short } => {
+            Resize::ShortSide { short, centre } => {
                 let (w, h) = (u64::from(picture.width()), u64::from(picture.height()));
                 let long = |long: u64, side: u64| (u64::from(short) * long / side) as u32;
                 let (w, h) = if w <= h {
@@ -173,19 +338,22 @@ impl Preprocess {
                 } else {
                     (long(w, h), short)
                 };
-                let resized = Picture::from_rgb(w, h, self.resample(picture, w, h))
-                    .expect("the resampler gives what was asked for");
-                let left = round_half_even(w - width);
-                let top = round_half_even(h - height);
-                cut(&resized, left, top, width, height).rgb().to_vec()
+                self.then_crop(picture, (w, h), centre, layout)
             }
-            Resize::Letterbox { pad } => {
+            Resize::StretchThenCrop { side, centre } => {
+                self.then_crop(picture, (side, side), centre, layout)
+            }
+            Resize::Letterbox { pad, centred } => {
                 let (w, h) = (f64::from(picture.width()), f64::from(picture.height()));
                 let scale = (f64::from(width) / w).min(f64::from(height) / h);
                 let fit = |side: f64, most: u32| ((side * scale) as u32).clamp(1, most);
                 let (w, h) = (fit(w, width), fit(h, height));
                 let resized = self.resample(picture, w, h);
-                let (left, top) = ((width - w) / 2, (height - h) / 2);
+                let (left, top) = if centred {
+                    ((width - w) / 2, (height - h) / 2)
+                } else {
+                    (0, 0)
+                };
                 let mut canvas = vec![pad; width as usize * height as usize * 3];
                 for (row, pixels) in resized.chunks_exact(w as usize * 3).enumerate() {
                     let start = ((top as usize + row) * width as usize + left as usize) * 3;
@@ -196,12 +364,28 @@ impl Preprocess {
         }
     }
 
+    /// Resizes to `to`, then cuts the input's size out of the centre.
+    fn then_crop(
+        &self,
+        picture: &Picture,
+        to: (u32, u32),
+        centre: Centre,
+        layout: &InputLayout,
+    ) -> Vec<u8> {
+        let resized = Picture::from_rgb(to.0, to.1, self.resample(picture, to.0, to.1))
+            .expect("the resampler gives what was asked for");
+        let left = centre.offset(to.0 - layout.width());
+        let top = centre.offset(to.1 - layout.height());
+        cut(&resized, left, top, layout.width(), layout.height()).pixels()
+    }
+
     fn resample(&self, picture: &Picture, width: u32, height: u32) -> Vec<u8> {
         let view = RgbView::new(picture.width(), picture.height(), picture.rgb())
             .expect("a picture is never empty");
         let filter = match self.interpolation {
             Interpolation::OpencvLinear => return opencv::resize_linear(view, width, height),
             Interpolation::Nearest => Filter::Nearest,
+            Interpolation::Box => Filter::Box,
             Interpolation::Bilinear => Filter::Bilinear,
             Interpolation::Bicubic => Filter::Bicubic,
             Interpolation::Lanczos => Filter::Lanczos,
@@ -229,8 +413,8 @@ impl Preprocess {
         };
         let (pixels, _) = pixels.as_chunks::<3>();
         let mut values = vec![T::zeroed(); pixels.len() * 3];
-        match layout.order {
-            ChannelOrder::First => {
+        match layout.order() {
+            ImageLayout::Nchw => {
                 for ((plane, table), source) in values
                     .chunks_exact_mut(pixels.len())
                     .zip(&tables)
@@ -241,7 +425,7 @@ impl Preprocess {
                     }
                 }
             }
-            ChannelOrder::Last => {
+            ImageLayout::Nhwc => {
                 let (triples, _) = values.as_chunks_mut::<3>();
                 for (triple, pixel) in triples.iter_mut().zip(pixels) {
                     for channel in 0..3 {
@@ -289,181 +473,15 @@ fn cut(picture: &Picture, left: u32, top: u32, width: u32, height: u32) -> Pictu
     Picture::from_rgb(width, height, pixels).expect("the part lies inside the picture")
 }
 
-/// Python's `round(difference / 2)`, with which torchvision centres.
-fn round_half_even(difference: u32) -> u32 {
-    let half = difference / 2;
-    if difference.is_multiple_of(2) || half.is_multiple_of(2) {
-        half
-    } else {
-        half + 1
-    }
-}
-
-/// Where the channels are among the dimensions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ChannelOrder {
-    /// NCHW.
-    First,
-    /// NHWC.
-    Last,
-}
-
-/// The shape of a model's input as a picture: NCHW or NHWC, batch 1, three channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InputLayout {
-    order: ChannelOrder,
-    width: u32,
-    height: u32,
-    element_type: ElementType,
-}
-
-/// Why a model's input cannot take a picture, or not with this recipe.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LayoutError {
-    /// The input is not four-dimensional with three channels.
-    #[error(
-        "the model's input is {0}, but a picture needs [1, 3, height, width] or [1, height, width, 3]"
-    )]
-    NotAPicture(String),
-    /// The height or width is left open by the model.
-    #[error("the model's input is {0}: its height and width are not fixed")]
-    Dynamic(String),
-    /// The model takes several pictures at a time.
-    #[error("the model's input is {0}: it takes several pictures at a time")]
-    Batch(String),
-    /// The elements are of a type that pixels are not.
-    #[error("the model's input is {0}, but pixels are given as f32, f16 or u8")]
-    ElementType(String),
-    /// A mean or scale for an input of bytes.
-    #[error("the model takes bytes (u8), to which no mean and scale can be applied")]
-    MeanOnU8,
-    /// A value that cannot be computed with.
-    #[error("mean {mean:?} and scale {scale:?} must be finite, and no scale 0")]
-    BadScale {
-        /// The mean that was given.
-        mean: [f32; 3],
-        /// The scale that was given.
-        scale: [f32; 3],
-    },
-    /// The short side is smaller than what is cut out afterwards.
-    #[error(
-        "a short side of {short} pixels is smaller than the model's input of {width} x {height}"
-    )]
-    ShortSide {
-        /// The short side that was given.
-        short: u32,
-        /// The input's width.
-        width: u32,
-        /// The input's height.
-        height: u32,
-    },
-    /// The picture is so long that resizing its short side makes it huge.
-    #[error(
-        "a picture of {width} x {height} with a short side of {short} would be {long} pixels long"
-    )]
-    TooLong {
-        /// The picture's width.
-        width: u32,
-        /// The picture's height.
-        height: u32,
-        /// The short side that was asked for.
-        short: u32,
-        /// The long side that would follow.
-        long: u64,
-    },
-    /// A crop fraction outside of its range.
-    #[error("the crop fraction is {0}, but it must be more than 0 and at most 1")]
-    CropFraction(f64),
-}
-
-impl LayoutError {
-    /// The next step for the user.
-    pub const fn hint(&self) -> &'static str {
-        match self {
-            Self::NotAPicture(_) | Self::ElementType(_) => "give an image classification model",
-            Self::Dynamic(_) => "export the model with a fixed height and width",
-            Self::Batch(_) => "export the model with a batch of 1 or a dynamic batch",
-            Self::MeanOnU8 => "leave out --mean and --scale; such a model normalizes by itself",
-            Self::BadScale { .. } => "give three finite numbers, such as --scale 58.4,57.1,57.4",
-            Self::ShortSide { .. } => "give a short side of at least the input's size",
-            Self::TooLong { .. } => "cut the picture, or use another --resize",
-            Self::CropFraction(_) => "give a fraction such as --crop-fraction 0.875",
-        }
-    }
-}
-
-impl InputLayout {
-    /// Reads the layout from what a model declares: NCHW if the second dimension is 3, else NHWC
-    /// if the last one is.
-    ///
-    /// # Errors
-    ///
-    /// [`LayoutError`] for an input that does not take one RGB picture of a fixed size.
-    pub fn from_spec(spec: &TensorSpec) -> Result<Self, LayoutError> {
-        let text = || spec.to_string();
-        let [batch, a, b, c] = spec.dims[..] else {
-            return Err(LayoutError::NotAPicture(text()));
-        };
-        let (order, height, width) = match (a, b, c) {
-            (Dim::Fixed(3), height, width) => (ChannelOrder::First, height, width),
-            (height, width, Dim::Fixed(3)) => (ChannelOrder::Last, height, width),
-            _ => return Err(LayoutError::NotAPicture(text())),
-        };
-        if !matches!(batch, Dim::Fixed(1) | Dim::Dynamic) {
-            return Err(LayoutError::Batch(text()));
-        }
-        let (Dim::Fixed(height), Dim::Fixed(width)) = (height, width) else {
-            return Err(LayoutError::Dynamic(text()));
-        };
-        let size = |size: usize| {
-            u32::try_from(size)
-                .ok()
-                .filter(|&size| (1..=16_384).contains(&size))
-        };
-        let (Some(height), Some(width)) = (size(height), size(width)) else {
-            return Err(LayoutError::NotAPicture(text()));
-        };
-        if !matches!(
-            spec.element_type,
-            ElementType::F32 | ElementType::F16 | ElementType::U8
-        ) {
-            return Err(LayoutError::ElementType(text()));
-        }
-        Ok(Self {
-            order,
-            width,
-            height,
-            element_type: spec.element_type,
-        })
-    }
-
-    /// The input's width in pixels.
-    pub fn width(&self) -> u32 {
-        self.width
-    }
-
-    /// The input's height in pixels.
-    pub fn height(&self) -> u32 {
-        self.height
-    }
-
-    fn shape(&self) -> [usize; 4] {
-        let (height, width) = (self.height as usize, self.width as usize);
-        match self.order {
-            ChannelOrder::First => [1, 3, height, width],
-            ChannelOrder::Last => [1, height, width, 3],
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use backend_api::{Dim, TensorSpec};
+
     use super::*;
 
     fn layout(element_type: ElementType, dims: [usize; 4]) -> InputLayout {
         let dims = dims.map(Dim::Fixed).to_vec();
-        InputLayout::from_spec(&TensorSpec::new("x", element_type, dims)).unwrap()
+        InputLayout::from_spec(&TensorSpec::new("x", element_type, dims), None, None).unwrap()
     }
 
     /// 2 x 1 pixels: (1, 2, 3) and (4, 5, 6).
@@ -532,14 +550,19 @@ mod tests {
 
     #[test]
     fn the_centre_is_rounded_as_python_does() {
-        let rounded: Vec<u32> = (0..8).map(round_half_even).collect();
+        let rounded: Vec<u32> = (0..8).map(|n| Centre::HalfEven.offset(n)).collect();
         assert_eq!(rounded, [0, 0, 1, 2, 2, 2, 3, 4]);
+        let floored: Vec<u32> = (0..8).map(|n| Centre::Floor.offset(n)).collect();
+        assert_eq!(floored, [0, 0, 1, 1, 2, 2, 3, 3]);
     }
 
     #[test]
     fn a_very_long_picture_is_refused_before_it_is_resized() {
         let recipe = Preprocess {
-            resize: Resize::ShortSide { short: 256 },
+            resize: Resize::ShortSide {
+                short: 256,
+                centre: Centre::HalfEven,
+            },
             ..Preprocess::OPENVINO_SAMPLE
         };
         let layout = layout(ElementType::F32, [1, 3, 224, 224]);
@@ -555,7 +578,10 @@ mod tests {
     #[test]
     fn a_letterbox_keeps_the_shape_of_things() {
         let recipe = Preprocess {
-            resize: Resize::Letterbox { pad: 9 },
+            resize: Resize::Letterbox {
+                pad: 9,
+                centred: true,
+            },
             ..Preprocess::OPENVINO_SAMPLE
         };
         let wide = Picture::from_rgb(4, 2, vec![200; 24]).unwrap();
@@ -572,44 +598,38 @@ mod tests {
     }
 
     #[test]
-    fn inputs_that_take_no_picture_are_named() {
-        let spec = |dims: &[Dim], ty| TensorSpec::new("x", ty, dims.to_vec());
-        let f = Dim::Fixed;
-        for (dims, ty, expected) in [
-            (
-                &[f(1), f(3)][..],
-                ElementType::F32,
-                "needs [1, 3, height, width]",
-            ),
-            (
-                &[f(1), f(1), f(8), f(8)],
-                ElementType::F32,
-                "needs [1, 3, height, width]",
-            ),
-            (
-                &[f(1), f(3), Dim::Dynamic, f(8)],
-                ElementType::F32,
-                "not fixed",
-            ),
-            (
-                &[f(4), f(3), f(8), f(8)],
-                ElementType::F32,
-                "several pictures",
-            ),
-            (
-                &[f(1), f(3), f(8), f(8)],
-                ElementType::I64,
-                "f32, f16 or u8",
-            ),
-            (
-                &[f(1), f(3), f(0), f(8)],
-                ElementType::F32,
-                "needs [1, 3, height, width]",
-            ),
+    fn the_notation_of_a_resize_is_read_as_it_is_written() {
+        for text in [
+            "stretch",
+            "crop",
+            "crop:0.875",
+            "short:256",
+            "short:256:floor",
+            "stretch:256",
+            "stretch:248:floor",
+            "letterbox",
+            "letterbox:114",
+            "fit",
+            "fit:255",
         ] {
-            let error = InputLayout::from_spec(&spec(dims, ty)).unwrap_err();
-            assert!(error.to_string().contains(expected), "{error}");
-            assert!(!error.hint().is_empty());
+            assert_eq!(text.parse::<Resize>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "squash",
+            "crop:0",
+            "crop:1.5",
+            "crop:x",
+            "short",
+            "short:0",
+            "short:99999",
+            "short:9:up",
+            "short:9:floor:1",
+            "letterbox:256",
+            "letterbox:1:floor",
+            "crop:0.5:floor",
+        ] {
+            assert!(text.parse::<Resize>().is_err(), "{text}");
         }
     }
 }

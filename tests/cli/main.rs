@@ -35,17 +35,3 @@ fn classify() -> Command {
     }
     command
 }
-
-/// The flags that MobileNetV2 was trained with.
-const TORCHVISION: [&str; 10] = [
-    "--color",
-    "rgb",
-    "--mean",
-    "123.675,116.28,103.53",
-    "--scale",
-    "58.395,57.12,57.375",
-    "--resize",
-    "short:256",
-    "--interpolation",
-    "bilinear",
-];

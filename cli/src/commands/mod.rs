@@ -1,3 +1,5 @@
 //! What the program can do, one file each.
 
 pub mod classify;
+pub mod inspect;
+pub mod manual;

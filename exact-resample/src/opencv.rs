@@ -4,7 +4,7 @@
 //! in fixed point with 11 fractional bits, without averaging over larger areas when the picture shrinks. Weights are
 //! computed in `f32`.
 
-use super::{CHANNELS, RgbView, target_size};
+use crate::{CHANNELS, RgbView, target_size};
 
 /// The weight 1 in fixed point.
 const ONE: i16 = 1 << 11;
@@ -201,7 +201,7 @@ mod x86 {
     use fearless_simd::{Avx2, i16x16, prelude::*, u8x16, u8x32};
 
     use super::{Tap, each_row};
-    use crate::resample::{CHANNELS, RgbView};
+    use crate::{CHANNELS, RgbView};
 
     /// Lanes that a pixel takes in a row of sums: one of them is idle.
     const LANES: usize = 4;

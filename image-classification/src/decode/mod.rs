@@ -1,5 +1,8 @@
 //! Pictures from bytes that anyone may have sent.
 
+mod jpeg;
+
+use std::error::Error as StdError;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -56,7 +59,7 @@ pub enum DecodeError {
         /// The format that was recognised.
         format: &'static str,
         /// The decoder's own words.
-        source: ImageError,
+        source: Box<dyn StdError + Send + Sync>,
     },
     /// The format is known, but not this variant of it.
     #[error("the {format} file uses a feature that is not supported")]
@@ -64,7 +67,7 @@ pub enum DecodeError {
         /// The format that was recognised.
         format: &'static str,
         /// The decoder's own words.
-        source: ImageError,
+        source: Box<dyn StdError + Send + Sync>,
     },
     /// The content is damaged or cut short.
     #[error("the {format} file is damaged")]
@@ -72,7 +75,7 @@ pub enum DecodeError {
         /// The format that was recognised.
         format: &'static str,
         /// The decoder's own words.
-        source: ImageError,
+        source: Box<dyn StdError + Send + Sync>,
     },
     /// The file ends before the picture does.
     #[error("the {format} file is cut short")]
@@ -150,7 +153,22 @@ impl Picture {
         &self.pixels
     }
 
+    /// The bytes, as [`rgb`](Self::rgb) gives them.
+    pub(crate) fn pixels(self) -> Vec<u8> {
+        self.pixels
+    }
+
+    /// Whether a file that begins with `head` is in one of the formats that are read. 16 bytes are
+    /// enough to tell.
+    pub fn recognises(head: &[u8]) -> bool {
+        image::guess_format(head).is_ok_and(|format| format_name(format) != "picture")
+    }
+
     /// Decodes the bytes of a file.
+    ///
+    /// JPEGs give libjpeg-turbo's pixels, which are Pillow's and OpenCV's, to the byte; those with
+    /// four channels (CMYK, YCCK) become RGB as Pillow's `convert("RGB")` makes it. A JPEG that is
+    /// cut short or whose data are damaged is an error, where libjpeg fills in grey.
     ///
     /// The format is recognised by content, never by name. Animated formats give their first
     /// frame. The EXIF orientation is applied, as OpenCV does. Grey becomes three equal channels,
@@ -176,47 +194,34 @@ impl Picture {
             return Err(DecodeError::UnknownFormat);
         };
         let name = format_name(format);
-        // The decoder would fill in what is missing, and the answer would be a confident wrong one.
-        if format == image::ImageFormat::Jpeg && !jpeg_has_its_end(bytes) {
-            return Err(DecodeError::CutShort { format: name });
-        }
         // Real files make decoders panic in release builds too; one file must not end the rest.
-        catch_unwind(AssertUnwindSafe(|| decode_known(reader, name, limits)))
-            .unwrap_or(Err(DecodeError::Panicked { format: name }))
+        catch_unwind(AssertUnwindSafe(|| match format {
+            image::ImageFormat::Jpeg => jpeg::decode(bytes, limits),
+            _ => decode_known(reader, name, limits),
+        }))
+        .unwrap_or(Err(DecodeError::Panicked { format: name }))
+    }
+
+    /// The picture turned and mirrored as its EXIF orientation asks.
+    fn upright(self, orientation: Orientation) -> Self {
+        if orientation == Orientation::NoTransforms {
+            return self;
+        }
+        let image = image::RgbImage::from_raw(self.width, self.height, self.pixels)
+            .expect("the pixels are those of the size");
+        let mut image = DynamicImage::ImageRgb8(image);
+        image.apply_orientation(orientation);
+        Self {
+            width: image.width(),
+            height: image.height(),
+            pixels: image.into_rgb8().into_raw(),
+        }
     }
 }
 
 impl std::fmt::Debug for Picture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Picture({} x {})", self.width, self.height)
-    }
-}
-
-/// Whether an end-of-image marker follows the first scan. In a scan every byte `FF` is followed by
-/// `00` or a marker, so that `FF D9` is nothing else there; the headers before it are skipped,
-/// because an embedded thumbnail has an end of its own. (ITU-T T.81, annex B.)
-fn jpeg_has_its_end(bytes: &[u8]) -> bool {
-    const START_OF_SCAN: u8 = 0xda;
-    let mut rest = bytes.get(2..).unwrap_or_default();
-    loop {
-        match *rest {
-            [0xff, START_OF_SCAN, ref scan @ ..] => {
-                return scan.windows(2).any(|pair| pair == [0xff, 0xd9]);
-            }
-            // Fill bytes, and markers without a segment.
-            [0xff, 0xff, ..] => rest = &rest[1..],
-            [0xff, 0x01 | 0xd0..=0xd8, ..] => rest = &rest[2..],
-            [0xff, _, high, low, ..] => {
-                let length = usize::from(u16::from_be_bytes([high, low]));
-                let Some(next) = rest.get(2 + length.max(2)..) else {
-                    return false;
-                };
-                rest = next;
-            }
-            // Not a marker: let the decoder say what is wrong.
-            [first, ..] if first != 0xff => return true,
-            _ => return false,
-        }
     }
 }
 
@@ -255,9 +260,8 @@ fn decode_known(
     )?;
     // A damaged EXIF block is no reason to refuse the pixels.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
-    image.apply_orientation(orientation);
-    Ok(to_picture(image))
+    let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    Ok(to_picture(image).upright(orientation))
 }
 
 fn to_picture(image: DynamicImage) -> Picture {
@@ -290,9 +294,18 @@ fn to_picture(image: DynamicImage) -> Picture {
 
 fn classify(format: &'static str, source: ImageError) -> DecodeError {
     match source {
-        ImageError::Unsupported(_) => DecodeError::Unsupported { format, source },
-        ImageError::Limits(_) => DecodeError::Memory { format, source },
-        _ => DecodeError::Damaged { format, source },
+        ImageError::Unsupported(_) => DecodeError::Unsupported {
+            format,
+            source: source.into(),
+        },
+        ImageError::Limits(_) => DecodeError::Memory {
+            format,
+            source: source.into(),
+        },
+        _ => DecodeError::Damaged {
+            format,
+            source: source.into(),
+        },
     }
 }
 
@@ -320,6 +333,20 @@ mod tests {
         let mut bytes = Cursor::new(Vec::new());
         image.write_to(&mut bytes, format).unwrap();
         bytes.into_inner()
+    }
+
+    fn encode_jpeg(image: &image::RgbImage) -> Vec<u8> {
+        use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
+        let (width, height) = (image.width() as usize, image.height() as usize);
+        compress(
+            image.as_raw(),
+            width,
+            height,
+            PixelFormat::Rgb,
+            75,
+            Subsampling::S420,
+        )
+        .unwrap()
     }
 
     fn decode(bytes: &[u8]) -> Result<Picture, DecodeError> {
@@ -408,7 +435,7 @@ mod tests {
     fn a_jpeg_that_is_cut_short_is_an_error_at_every_length() {
         let pixels =
             image::RgbImage::from_fn(40, 40, |x, y| Rgb([(x * y) as u8, y as u8, x as u8]));
-        let jpeg = encode(&pixels.into(), ImageFormat::Jpeg);
+        let jpeg = encode_jpeg(&pixels);
         assert!(decode(&jpeg).is_ok());
         for length in 1..jpeg.len() {
             assert!(
@@ -456,8 +483,7 @@ mod tests {
     #[test]
     fn exif_orientation_is_applied() {
         // A JPEG with an EXIF block that says: turn by 90 degrees to see it upright.
-        let wide: DynamicImage = image::RgbImage::from_pixel(16, 8, Rgb([200, 10, 10])).into();
-        let jpeg = encode(&wide, ImageFormat::Jpeg);
+        let jpeg = encode_jpeg(&image::RgbImage::from_pixel(16, 8, Rgb([200, 10, 10])));
         let mut exif =
             b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
         let length = (exif.len() as u16 + 2).to_be_bytes();

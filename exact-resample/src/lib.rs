@@ -1,9 +1,11 @@
-//! Resamplers that reproduce, byte for byte, the ones that image-classification models are trained with.
-//!
-//! [`pillow::resize`] equals Pillow's `Image.resize` on RGB pictures, [`opencv::resize_linear`] equals
-//! `cv2.resize(..., interpolation=cv2.INTER_LINEAR)` on 8-bit pictures with three channels. No crate gives these
-//! bytes: general resamplers round their weights and sums elsewhere, and a difference of one level in a pixel is
-//! enough to make two engines' scores differ in the digits that are compared.
+#![doc = include_str!("../README.md")]
+// Kernels import intrinsics by wildcard and must be inlined into the code that detects the processor.
+#![allow(
+    clippy::inline_always,
+    clippy::too_many_arguments,
+    clippy::wildcard_imports,
+    unfulfilled_lint_expectations
+)]
 
 pub mod opencv;
 pub mod pillow;

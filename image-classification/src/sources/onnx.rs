@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 
-use super::MetadataError;
-
 /// The fields of `onnx.ModelProto` that matter here; the decoder skips the others, weights
 /// included, without copying them.
 #[derive(Clone, PartialEq, Message)]
@@ -23,7 +21,7 @@ struct StringStringEntryProto {
     value: Vec<u8>,
 }
 
-pub(super) fn model_info(bytes: &[u8]) -> Result<BTreeMap<String, String>, MetadataError> {
+pub(super) fn model_info(bytes: &[u8]) -> Result<BTreeMap<String, String>, prost::DecodeError> {
     let model = ModelProto::decode(bytes)?;
     Ok(model
         .metadata_props
@@ -65,10 +63,7 @@ mod tests {
 
     #[test]
     fn damage_is_an_error() {
-        assert!(matches!(
-            model_info(b"\x72\xff\xff\xff\xff\x0f"),
-            Err(MetadataError::Onnx(_))
-        ));
+        assert!(model_info(b"\x72\xff\xff\xff\xff\x0f").is_err());
         assert!(model_info(b"").unwrap().is_empty());
     }
 }

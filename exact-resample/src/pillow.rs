@@ -8,7 +8,7 @@
 use std::f64::consts::PI;
 use std::ops::Range;
 
-use super::{CHANNELS, Filter, RgbView, SourceBox, target_size};
+use crate::{CHANNELS, Filter, RgbView, SourceBox, target_size};
 
 /// Fractional bits of a weight: 32 less 8 for the pixel and 2 for sums outside of its range (negative lobes).
 const PRECISION_BITS: i32 = 32 - 8 - 2;

@@ -1,0 +1,390 @@
+//! What every engine checks of a model's files before its runtime sees them.
+
+use std::path::{Component, Path};
+
+use prost::Message;
+
+use crate::{Error, ErrorKind};
+
+/// Protocol Buffers, which ONNX files are, cannot be larger.
+const MOST_ONNX_BYTES: u64 = 2 << 30;
+
+/// Checks that `model` is a file that can be read, that an IR (`.xml`) has its weights (`.bin`)
+/// beside it, and that the external data of an ONNX file lie in its own folder.
+///
+/// Engines' own messages for a missing file do not say which one is missing. And a model that
+/// anybody may have sent must not make an engine read whatever file it names: the location of
+/// external data has to be relative, without `..`, and may not leave the folder through a link.
+///
+/// # Errors
+///
+/// [`ErrorKind::ModelNotFound`] and [`ErrorKind::ModelInvalid`], naming the file.
+pub fn check(model: &Path) -> Result<(), Error> {
+    let metadata = std::fs::metadata(model)
+        .map_err(|source| missing(model, "the model cannot be read").with_source(source))?;
+    if metadata.is_dir() {
+        // TensorFlow's SavedModel is a folder.
+        if model.join("saved_model.pb").is_file() {
+            return Ok(());
+        }
+        let error = missing(model, "the model is a folder, not a file");
+        return Err(error.with_hint("name the .xml or .onnx file in it"));
+    }
+    if !metadata.is_file() {
+        let error = missing(model, "the model is not a regular file");
+        return Err(error.with_hint("copy it to a file first"));
+    }
+    if has_ending(model, "xml") {
+        let weights = model.with_extension("bin");
+        if let Err(source) = std::fs::metadata(&weights) {
+            return Err(missing(&weights, "the weights of the model cannot be read")
+                .with_hint("an IR model is two files: put the .bin beside the .xml")
+                .with_source(source));
+        }
+    }
+    if has_ending(model, "onnx") {
+        check_external_data(model, metadata.len())?;
+    }
+    Ok(())
+}
+
+/// Whether the file's name ends in `.ending`, in whatever case.
+pub fn has_ending(model: &Path, ending: &str) -> bool {
+    model
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case(ending))
+}
+
+fn missing(path: &Path, message: &str) -> Error {
+    Error::new(ErrorKind::ModelNotFound, "read the model", message)
+        .with_context("file", path.display())
+}
+
+fn invalid(model: &Path, message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::ModelInvalid, "read the model", message)
+        .with_context("model", model.display())
+}
+
+fn check_external_data(model: &Path, size: u64) -> Result<(), Error> {
+    if size > MOST_ONNX_BYTES {
+        return Err(invalid(
+            model,
+            format!("the ONNX file has {size} bytes, more than {MOST_ONNX_BYTES}"),
+        )
+        .with_hint("save large weights as external data"));
+    }
+    let bytes = std::fs::read(model)
+        .map_err(|source| missing(model, "the model cannot be read").with_source(source))?;
+    let proto = ModelProto::decode(bytes.as_slice())
+        .map_err(|source| invalid(model, "the model is not an ONNX file").with_source(source))?;
+    let mut locations = Vec::new();
+    proto.collect(&mut locations);
+    locations.sort();
+    locations.dedup();
+    let folder = match model.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    locations
+        .iter()
+        .try_for_each(|location| check_location(model, folder, location))
+}
+
+fn check_location(model: &Path, folder: &Path, location: &str) -> Result<(), Error> {
+    let outside = || {
+        invalid(
+            model,
+            "the model's weights lie outside of its folder, which is refused",
+        )
+        .with_context("location", location.escape_debug())
+        .with_hint("save the model again with its external data beside it")
+    };
+    let path = Path::new(location);
+    // Backslashes and drives are separators on other systems.
+    let plain = path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if location.is_empty() || !plain || location.contains(['\\', ':', '\0']) {
+        return Err(outside());
+    }
+    let file = folder.join(path);
+    let unreadable = |source| {
+        missing(&file, "the weights of the model cannot be read")
+            .with_hint("an ONNX model with external data is several files: put them together")
+            .with_source(source)
+    };
+    let real = file.canonicalize().map_err(unreadable)?;
+    let inside = folder.canonicalize().map_err(unreadable)?;
+    if !real.starts_with(inside) {
+        return Err(outside());
+    }
+    if real.is_file() {
+        Ok(())
+    } else {
+        Err(missing(&file, "the weights of the model are not a file"))
+    }
+}
+
+// The messages of onnx.proto3 that lead to external data. All other fields, weights included, are
+// skipped without being copied. Field numbers are ONNX's.
+
+#[derive(Clone, PartialEq, Message)]
+struct ModelProto {
+    #[prost(message, optional, tag = "7")]
+    graph: Option<GraphProto>,
+    #[prost(message, repeated, tag = "20")]
+    training_info: Vec<TrainingInfoProto>,
+    #[prost(message, repeated, tag = "25")]
+    functions: Vec<FunctionProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TrainingInfoProto {
+    #[prost(message, optional, tag = "1")]
+    initialization: Option<GraphProto>,
+    #[prost(message, optional, tag = "2")]
+    algorithm: Option<GraphProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct FunctionProto {
+    #[prost(message, repeated, tag = "7")]
+    node: Vec<NodeProto>,
+    #[prost(message, repeated, tag = "11")]
+    attribute_proto: Vec<AttributeProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct GraphProto {
+    #[prost(message, repeated, tag = "1")]
+    node: Vec<NodeProto>,
+    #[prost(message, repeated, tag = "5")]
+    initializer: Vec<TensorProto>,
+    #[prost(message, repeated, tag = "15")]
+    sparse_initializer: Vec<SparseTensorProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct NodeProto {
+    #[prost(message, repeated, tag = "5")]
+    attribute: Vec<AttributeProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct AttributeProto {
+    #[prost(message, optional, tag = "5")]
+    t: Option<TensorProto>,
+    #[prost(message, optional, tag = "6")]
+    g: Option<GraphProto>,
+    #[prost(message, repeated, tag = "10")]
+    tensors: Vec<TensorProto>,
+    #[prost(message, repeated, tag = "11")]
+    graphs: Vec<GraphProto>,
+    #[prost(message, optional, tag = "22")]
+    sparse_tensor: Option<SparseTensorProto>,
+    #[prost(message, repeated, tag = "23")]
+    sparse_tensors: Vec<SparseTensorProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SparseTensorProto {
+    #[prost(message, optional, tag = "1")]
+    values: Option<TensorProto>,
+    #[prost(message, optional, tag = "2")]
+    indices: Option<TensorProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TensorProto {
+    #[prost(message, repeated, tag = "13")]
+    external_data: Vec<StringStringEntryProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StringStringEntryProto {
+    #[prost(bytes = "vec", tag = "1")]
+    key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
+}
+
+impl ModelProto {
+    fn collect(&self, locations: &mut Vec<String>) {
+        if let Some(graph) = &self.graph {
+            graph.collect(locations);
+        }
+        for info in &self.training_info {
+            for graph in info.initialization.iter().chain(&info.algorithm) {
+                graph.collect(locations);
+            }
+        }
+        for function in &self.functions {
+            for node in &function.node {
+                node.collect(locations);
+            }
+            for attribute in &function.attribute_proto {
+                attribute.collect(locations);
+            }
+        }
+    }
+}
+
+impl GraphProto {
+    fn collect(&self, locations: &mut Vec<String>) {
+        for node in &self.node {
+            node.collect(locations);
+        }
+        for tensor in &self.initializer {
+            tensor.collect(locations);
+        }
+        for tensor in &self.sparse_initializer {
+            tensor.collect(locations);
+        }
+    }
+}
+
+impl NodeProto {
+    fn collect(&self, locations: &mut Vec<String>) {
+        for attribute in &self.attribute {
+            attribute.collect(locations);
+        }
+    }
+}
+
+impl AttributeProto {
+    // The decoder limits how deep graphs lie in graphs.
+    fn collect(&self, locations: &mut Vec<String>) {
+        for tensor in self.t.iter().chain(&self.tensors) {
+            tensor.collect(locations);
+        }
+        for graph in self.g.iter().chain(&self.graphs) {
+            graph.collect(locations);
+        }
+        for tensor in self.sparse_tensor.iter().chain(&self.sparse_tensors) {
+            tensor.collect(locations);
+        }
+    }
+}
+
+impl SparseTensorProto {
+    fn collect(&self, locations: &mut Vec<String>) {
+        for tensor in self.values.iter().chain(&self.indices) {
+            tensor.collect(locations);
+        }
+    }
+}
+
+impl TensorProto {
+    fn collect(&self, locations: &mut Vec<String>) {
+        let names = self
+            .external_data
+            .iter()
+            .filter(|entry| entry.key == b"location");
+        locations.extend(names.map(|entry| String::from_utf8_lossy(&entry.value).into_owned()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor(location: &str) -> TensorProto {
+        TensorProto {
+            external_data: vec![StringStringEntryProto {
+                key: b"location".to_vec(),
+                value: location.as_bytes().to_vec(),
+            }],
+        }
+    }
+
+    /// A model with weights at `location`, inside a graph inside an attribute.
+    fn nested(location: &str) -> ModelProto {
+        let inner = GraphProto {
+            initializer: vec![tensor(location)],
+            ..GraphProto::default()
+        };
+        let attribute = AttributeProto {
+            g: Some(inner),
+            ..AttributeProto::default()
+        };
+        let graph = GraphProto {
+            node: vec![NodeProto {
+                attribute: vec![attribute],
+            }],
+            ..GraphProto::default()
+        };
+        ModelProto {
+            graph: Some(graph),
+            ..ModelProto::default()
+        }
+    }
+
+    #[test]
+    fn external_data_stay_in_the_models_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("models");
+        std::fs::create_dir_all(folder.join("parts")).unwrap();
+        std::fs::write(root.path().join("secret"), b"x").unwrap();
+        std::fs::write(folder.join("parts/w.bin"), b"x").unwrap();
+        let model = folder.join("m.onnx");
+        let secret = root.path().join("secret");
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(&secret, folder.join("link")).unwrap();
+        let try_with = |location: &str| {
+            std::fs::write(&model, nested(location).encode_to_vec()).unwrap();
+            check(&model)
+        };
+        try_with("parts/w.bin").unwrap();
+        try_with("./parts/w.bin").unwrap();
+        for location in [
+            "../secret",
+            secret.to_str().unwrap(),
+            "parts/../../secret",
+            "",
+            "..\\secret",
+            "C:secret",
+            #[cfg(unix)]
+            "link",
+        ] {
+            let error = try_with(location).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ModelInvalid, "{location}: {error}");
+            assert!(error.to_string().contains("outside"), "{error}");
+        }
+        let error = try_with("none.bin").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ModelNotFound, "{error}");
+        assert!(error.to_string().contains("none.bin"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_a_model_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        assert_eq!(
+            check(&at("none.onnx")).unwrap_err().kind(),
+            ErrorKind::ModelNotFound
+        );
+        assert!(
+            check(folder.path())
+                .unwrap_err()
+                .to_string()
+                .contains("folder")
+        );
+        std::fs::write(at("m.xml"), b"<net/>").unwrap();
+        assert!(
+            check(&at("m.xml"))
+                .unwrap_err()
+                .to_string()
+                .contains("m.bin")
+        );
+        std::fs::write(
+            at("m.onnx"),
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        )
+        .unwrap();
+        let error = check(&at("m.onnx")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ModelInvalid);
+        // Another format: the engine knows.
+        std::fs::write(at("m.tflite"), b"").unwrap();
+        check(&at("m.tflite")).unwrap();
+    }
+}

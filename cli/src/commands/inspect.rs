@@ -1,0 +1,91 @@
+//! `classify inspect`: how pictures are prepared for a model, and who states each value.
+
+use std::io::{self, Write as _};
+
+use backend_api::BackendInfo;
+use image_classification::{ImageLayout, ScoreKind};
+use serde_json::{Value, json};
+
+use crate::args::InspectFormat;
+use crate::engines;
+use crate::messages::{Messages, printable};
+use crate::options::InspectOptions;
+use crate::recipe::{Fitted, Recipe};
+
+/// Prints what is known of the model. Nothing is classified.
+pub fn run(options: &InspectOptions, messages: &mut Messages) -> anyhow::Result<()> {
+    let model = &options.engine.model;
+    let recipe = Recipe::find(model, &options.recipe, messages)?;
+    let backend = engines::open(&options.engine)?;
+    // Raw: a model with several right classes can be looked at.
+    let fitted = recipe.fit(backend.info(), ScoreKind::Raw, messages)?;
+    let text = match options.format {
+        InspectFormat::Json => {
+            let json = json(options, &recipe, &fitted, backend.info());
+            format!("{json:#}\n")
+        }
+        InspectFormat::Text => text(options, &recipe, &fitted, backend.info()),
+    };
+    io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+fn text(options: &InspectOptions, recipe: &Recipe, fitted: &Fitted, info: &BackendInfo) -> String {
+    let mut lines = vec![
+        format!("model: {}", options.engine.model.display()),
+        format!("engine: {}", engines::description(info)),
+        format!(
+            "input: {} {}, {}",
+            info.input.name,
+            info.input,
+            fitted.layout.order()
+        ),
+        format!("output: {} {}", info.output.name, info.output),
+        String::new(),
+    ];
+    lines.extend(recipe.lines(fitted));
+    let lines: Vec<String> = lines.iter().map(|line| printable(line)).collect();
+    lines.join("\n") + "\n"
+}
+
+fn json(options: &InspectOptions, recipe: &Recipe, fitted: &Fitted, info: &BackendInfo) -> Value {
+    let resolved = &recipe.resolved;
+    let preprocess = &resolved.preprocess;
+    let (width, height) = (fitted.layout.width(), fitted.layout.height());
+    let layout = match fitted.layout.order() {
+        ImageLayout::Nchw => "NCHW",
+        ImageLayout::Nhwc => "NHWC",
+    };
+    let others = |others: &[(String, String)]| -> Vec<Value> {
+        others
+            .iter()
+            .map(|(value, by)| json!({ "value": value, "stated_by": by }))
+            .collect()
+    };
+    json!({
+        "schema_version": 1,
+        "model": options.engine.model.to_string_lossy(),
+        "backend": info.backend,
+        "engine_version": info.engine_version,
+        "input": { "name": info.input.name, "type": info.input.to_string() },
+        "output": { "name": info.output.name, "type": info.output.to_string() },
+        // What `--preprocess` reads.
+        "preprocess": {
+            "color": preprocess.color.to_string(),
+            "mean": preprocess.mean,
+            "scale": preprocess.scale,
+            "resize": preprocess.resize.to_string(),
+            "interpolation": preprocess.interpolation.to_string(),
+            "size": [height, width],
+            "layout": layout,
+        },
+        "stated_by": resolved.facts.iter().map(|fact| {
+            (fact.key.to_owned(), json!({ "by": fact.by, "others": others(&fact.others) }))
+        }).collect::<serde_json::Map<_, _>>(),
+        "assumed": resolved.assumed,
+        "labels": fitted.labels.as_ref().map(|labels| {
+            json!({ "count": labels.value.len(), "by": labels.by })
+        }),
+        "unused": recipe.unused,
+    })
+}

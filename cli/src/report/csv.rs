@@ -1,0 +1,132 @@
+//! CSV (RFC 4180 but for line ends), schema version 1: `docs/output.md`.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::{Classified, Run};
+use crate::messages;
+use crate::output::Output;
+
+const HEADER: [&str; 11] = [
+    "schema_version",
+    "path",
+    "backend",
+    "device",
+    "precision",
+    "model",
+    "rank",
+    "class_id",
+    "label",
+    "score",
+    "error",
+];
+
+/// Writes one row for each class of each picture, and one for a picture that failed.
+#[derive(Debug)]
+pub struct Csv {
+    writer: csv::Writer<Output>,
+    digits: usize,
+    has_header: bool,
+}
+
+impl Csv {
+    pub(super) fn new(out: Output, digits: usize) -> Self {
+        Self {
+            writer: csv::Writer::from_writer(out),
+            digits,
+            has_header: false,
+        }
+    }
+
+    pub(super) fn result(
+        &mut self,
+        run: &Run<'_>,
+        path: &Path,
+        result: Result<&Classified, &anyhow::Error>,
+    ) -> anyhow::Result<()> {
+        self.header()?;
+        let (path, model) = (path.to_string_lossy(), run.model.to_string_lossy());
+        let device = run.device();
+        let info = run.info;
+        let mut row = |rest: [&str; 5]| {
+            let run = [&*path, &info.backend, &device, &info.precision, &*model];
+            let cells = ["1"].into_iter().chain(run).chain(rest);
+            self.writer.write_record(cells.map(inert))
+        };
+        match result {
+            Ok(classified) => {
+                for (index, ranked) in classified.top.iter().enumerate() {
+                    let label = run.label(ranked.class_id).unwrap_or_default();
+                    row([
+                        &(index + 1).to_string(),
+                        &ranked.class_id.to_string(),
+                        label,
+                        &format!("{:.*}", self.digits, ranked.score),
+                        "",
+                    ])
+                    .map_err(unwrapped)?;
+                }
+            }
+            Err(error) => {
+                row(["", "", "", "", &messages::chain(error)]).map_err(unwrapped)?;
+            }
+        }
+        self.writer.flush()?;
+        Ok(())
+    }
+
+    /// Written with the first result, and also if there is none.
+    fn header(&mut self) -> anyhow::Result<()> {
+        if !self.has_header {
+            self.has_header = true;
+            self.writer.write_record(HEADER).map_err(unwrapped)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> anyhow::Result<()> {
+        self.header()?;
+        self.writer.flush()?;
+        let mut out = self
+            .writer
+            .into_inner()
+            .map_err(|error| error.into_error())
+            .context("cannot write the results")?;
+        out.flush()?;
+        out.finish()
+    }
+}
+
+/// A closed pipe has to be recognised as what it is.
+fn unwrapped(error: csv::Error) -> anyhow::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error.into(),
+        other => anyhow::anyhow!("{other:?}"),
+    }
+}
+
+/// A cell that spreadsheets do not take for a formula. A number that is negative stays one.
+fn inert(cell: &str) -> String {
+    let formula =
+        cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
+    if formula {
+        format!("'{cell}")
+    } else {
+        cell.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spreadsheets_see_no_formula() {
+        assert_eq!(inert("=1+1"), "'=1+1");
+        assert_eq!(inert("@cmd"), "'@cmd");
+        assert_eq!(inert("-0.25"), "-0.25");
+        assert_eq!(inert("a=b"), "a=b");
+    }
+}

@@ -1,0 +1,113 @@
+//! JSON Lines, schema version 1: `docs/output.md`.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::{Classified, Run};
+use crate::messages;
+use crate::output::Output;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    schema_version: u32,
+    path: std::borrow::Cow<'a, str>,
+    /// Only where the path is not UTF-8: its exact bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<&'a [u8]>,
+    backend: &'a str,
+    engine_version: &'a str,
+    device: String,
+    precision: &'a str,
+    model: std::borrow::Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scores: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top: Option<Vec<Class<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timing_ms: Option<Timing>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Problem>,
+}
+
+#[derive(Serialize)]
+struct Class<'a> {
+    class_id: usize,
+    label: Option<&'a str>,
+    score: f32,
+}
+
+#[derive(Serialize)]
+struct Timing {
+    prepare: f64,
+    infer: f64,
+}
+
+#[derive(Serialize)]
+struct Problem {
+    code: &'static str,
+    message: String,
+    hint: Option<String>,
+}
+
+/// Writes one object a picture.
+#[derive(Debug)]
+pub struct Json {
+    out: Output,
+}
+
+impl Json {
+    pub(super) fn new(out: Output) -> Self {
+        Self { out }
+    }
+
+    pub(super) fn result(
+        &mut self,
+        run: &Run<'_>,
+        path: &Path,
+        result: Result<&Classified, &anyhow::Error>,
+    ) -> anyhow::Result<()> {
+        let lossy = path.to_string_lossy();
+        let line = Line {
+            schema_version: 1,
+            path_bytes: path
+                .to_str()
+                .is_none()
+                .then(|| path.as_os_str().as_encoded_bytes()),
+            path: lossy,
+            backend: &run.info.backend,
+            engine_version: &run.info.engine_version,
+            device: run.device(),
+            precision: &run.info.precision,
+            model: run.model.to_string_lossy(),
+            scores: result.is_ok().then_some(run.scores),
+            top: result.ok().map(|classified| {
+                let class = |ranked: &image_classification::Ranked| Class {
+                    class_id: ranked.class_id,
+                    label: run.label(ranked.class_id),
+                    score: ranked.score,
+                };
+                classified.top.iter().map(class).collect()
+            }),
+            timing_ms: result.ok().map(|classified| Timing {
+                prepare: classified.prepare_ms,
+                infer: classified.infer_ms,
+            }),
+            error: result.err().map(|error| Problem {
+                code: messages::code(error),
+                message: messages::chain(error),
+                hint: messages::hint(error),
+            }),
+        };
+        let mut text = serde_json::to_vec(&line)?;
+        text.push(b'\n');
+        self.out.write_all(&text)?;
+        self.out.flush()?;
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        self.out.finish()
+    }
+}

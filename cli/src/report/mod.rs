@@ -1,0 +1,98 @@
+//! Results in the form that was asked for.
+
+mod csv;
+mod json;
+mod text;
+
+use std::path::Path;
+
+use backend_api::BackendInfo;
+use image_classification::{Labels, Ranked};
+
+use crate::args::Format;
+use crate::options::OutputOptions;
+use crate::output::Output;
+
+/// What every result of a run has in common.
+#[derive(Debug)]
+pub struct Run<'a> {
+    pub info: &'a BackendInfo,
+    pub model: &'a Path,
+    pub labels: Option<&'a Labels>,
+    /// What the scores are: `probability`, or `score` for what the model gave as it is.
+    pub scores: &'static str,
+}
+
+impl Run<'_> {
+    /// The devices that really execute.
+    fn device(&self) -> String {
+        self.info.devices.join("+")
+    }
+
+    fn label(&self, class_id: usize) -> Option<&str> {
+        self.labels?.get(class_id)
+    }
+}
+
+/// One picture's result.
+#[derive(Debug)]
+pub struct Classified {
+    pub top: Vec<Ranked>,
+    /// Reading, decoding and preprocessing, in milliseconds.
+    pub prepare_ms: f64,
+    /// From submitting the request to its result, in milliseconds; waiting is part of it.
+    pub infer_ms: f64,
+}
+
+/// Writes results. All methods fail only if the destination does.
+#[derive(Debug)]
+pub enum Report {
+    Text(text::Text),
+    Json(json::Json),
+    Csv(csv::Csv),
+}
+
+impl Report {
+    /// A report on `output`; `quiet` leaves out the steps of the text.
+    pub fn new(output: Output, options: &OutputOptions, quiet: bool) -> Self {
+        match options.format {
+            Format::Text => Self::Text(text::Text::new(output, options.digits, quiet)),
+            Format::Json => Self::Json(json::Json::new(output)),
+            Format::Csv => Self::Csv(csv::Csv::new(output, options.digits)),
+        }
+    }
+
+    /// One step of the program, which only the sample's text has.
+    pub fn step(&mut self, text: &str) -> anyhow::Result<()> {
+        match self {
+            Self::Text(report) => Ok(report.step(text)?),
+            Self::Json(_) | Self::Csv(_) => Ok(()),
+        }
+    }
+
+    /// The result of one picture, or its error, which text leaves to stderr.
+    pub fn result(
+        &mut self,
+        run: &Run<'_>,
+        path: &Path,
+        result: Result<&Classified, &anyhow::Error>,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Text(report) => match result {
+                Ok(classified) => Ok(report.result(run, path, classified)?),
+                Err(_) => Ok(()),
+            },
+            Self::Json(report) => report.result(run, path, result),
+            Self::Csv(report) => report.result(run, path, result),
+        }
+    }
+
+    /// Completes the destination.
+    pub fn finish(self) -> anyhow::Result<()> {
+        match self {
+            Self::Text(report) => report.finish(),
+            Self::Json(report) => report.finish(),
+            Self::Csv(report) => report.finish(),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The text that OpenVINO's Image Classification Async sample prints.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use image_classification::Ranked;
+
+use super::{Classified, Run};
+use crate::messages::printable;
+use crate::output::Output;
+
+/// Writes the sample's lines.
+#[derive(Debug)]
+pub struct Text {
+    out: Output,
+    digits: usize,
+    quiet: bool,
+}
+
+impl Text {
+    pub(super) fn new(out: Output, digits: usize, quiet: bool) -> Self {
+        Self { out, digits, quiet }
+    }
+
+    pub(super) fn step(&mut self, text: &str) -> io::Result<()> {
+        if self.quiet {
+            return Ok(());
+        }
+        writeln!(self.out, "[ INFO ] {}", printable(text))?;
+        self.out.flush()
+    }
+
+    pub(super) fn result(
+        &mut self,
+        run: &Run<'_>,
+        path: &Path,
+        classified: &Classified,
+    ) -> io::Result<()> {
+        let top = &classified.top;
+        let path = printable(&path.to_string_lossy());
+        let labelled = if run.labels.is_some() { " label" } else { "" };
+        writeln!(self.out, "[ INFO ] Image path: {path}")?;
+        writeln!(self.out, "[ INFO ] Top {} results: ", top.len())?;
+        writeln!(self.out, "[ INFO ] class_id {}{labelled}", run.scores)?;
+        writeln!(self.out, "[ INFO ] --------------------")?;
+        for Ranked { class_id, score } in top {
+            write!(self.out, "[ INFO ] {class_id:<9}{score:.*}", self.digits)?;
+            if let Some(label) = run.label(*class_id) {
+                write!(self.out, "  {}", printable(label))?;
+            }
+            writeln!(self.out)?;
+        }
+        writeln!(self.out, "[ INFO ] ")?;
+        self.out.flush()
+    }
+
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        self.out.finish()
+    }
+}

@@ -1,0 +1,308 @@
+//! The shape of a model's input.
+
+use std::fmt;
+use std::str::FromStr;
+
+use backend_api::{Dim, ElementType, TensorSpec};
+
+/// Where the channels are among the dimensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ImageLayout {
+    /// Batch, channels, height, width.
+    Nchw,
+    /// Batch, height, width, channels.
+    Nhwc,
+}
+
+impl fmt::Display for ImageLayout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nchw => "NCHW",
+            Self::Nhwc => "NHWC",
+        })
+    }
+}
+
+impl FromStr for ImageLayout {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.to_ascii_uppercase().as_str() {
+            "NCHW" => Ok(Self::Nchw),
+            "NHWC" => Ok(Self::Nhwc),
+            _ => Err("expected NCHW or NHWC"),
+        }
+    }
+}
+
+/// Width and height of a picture, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ImageSize {
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+}
+
+impl fmt::Display for ImageSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} x {}", self.width, self.height)
+    }
+}
+
+/// The largest side of a model's input, in pixels.
+const MOST_PIXELS: usize = 16_384;
+
+/// A model's input as pictures: NCHW or NHWC, three channels, f32, f16 or u8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputLayout {
+    order: ImageLayout,
+    size: ImageSize,
+    element_type: ElementType,
+    batch: Option<usize>,
+}
+
+/// Why a model's input cannot take a picture, or not with this recipe.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LayoutError {
+    /// The input is not four-dimensional with three channels.
+    #[error(
+        "the model's input is {0}, but a picture needs [N, 3, height, width] or [N, height, width, 3]"
+    )]
+    NotAPicture(String),
+    /// The height or width is left open by the model.
+    #[error("the model's input is {0}: its height and width are not fixed")]
+    Dynamic(String),
+    /// The elements are of a type that pixels are not.
+    #[error("the model's input is {0}, but pixels are given as f32, f16 or u8")]
+    ElementType(String),
+    /// A mean or scale for an input of bytes.
+    #[error("the model takes bytes (u8), to which no mean and scale can be applied")]
+    MeanOnU8,
+    /// A value that cannot be computed with.
+    #[error("mean {mean:?} and scale {scale:?} must be finite, and no scale 0")]
+    BadScale {
+        /// The mean that was given.
+        mean: [f32; 3],
+        /// The scale that was given.
+        scale: [f32; 3],
+    },
+    /// The short side is smaller than what is cut out afterwards.
+    #[error("a side of {side} pixels is smaller than the model's input of {input}")]
+    ShortSide {
+        /// The side that was given.
+        side: u32,
+        /// The input's size.
+        input: ImageSize,
+    },
+    /// The picture is so long that resizing its short side makes it huge.
+    #[error(
+        "a picture of {width} x {height} with a short side of {short} would be {long} pixels long"
+    )]
+    TooLong {
+        /// The picture's width.
+        width: u32,
+        /// The picture's height.
+        height: u32,
+        /// The short side that was asked for.
+        short: u32,
+        /// The long side that would follow.
+        long: u64,
+    },
+    /// A crop fraction outside of its range.
+    #[error("the crop fraction is {0}, but it must be more than 0 and at most 1")]
+    CropFraction(f64),
+}
+
+impl LayoutError {
+    /// The next step for the user.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::NotAPicture(_) | Self::ElementType(_) => "give an image classification model",
+            Self::Dynamic(_) => "give the size, for instance `--shape 1,3,224,224`",
+            Self::MeanOnU8 => "leave out --mean and --scale; such a model normalizes by itself",
+            Self::BadScale { .. } => "give three finite numbers, such as --scale 58.4,57.1,57.4",
+            Self::ShortSide { .. } => "give a side of at least the input's size",
+            Self::TooLong { .. } => "cut the picture, or use another --resize",
+            Self::CropFraction(_) => "give a fraction such as --crop-fraction 0.875",
+        }
+    }
+}
+
+impl InputLayout {
+    /// Reads the layout from what a model declares: `order` if it is known, else NCHW if the second
+    /// dimension is 3, else NHWC if the last one is. A height or width that the model leaves open
+    /// is that of `size`.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`] for an input that does not take RGB pictures of a known size.
+    pub fn from_spec(
+        spec: &TensorSpec,
+        order: Option<ImageLayout>,
+        size: Option<ImageSize>,
+    ) -> Result<Self, LayoutError> {
+        let text = || spec.to_string();
+        let [batch, a, b, c] = spec.dims[..] else {
+            return Err(LayoutError::NotAPicture(text()));
+        };
+        let three = |dim| matches!(dim, Dim::Fixed(3) | Dim::Dynamic);
+        let order = match order {
+            Some(ImageLayout::Nchw) if three(a) => ImageLayout::Nchw,
+            Some(ImageLayout::Nhwc) if three(c) => ImageLayout::Nhwc,
+            None if a == Dim::Fixed(3) => ImageLayout::Nchw,
+            None if c == Dim::Fixed(3) => ImageLayout::Nhwc,
+            _ => return Err(LayoutError::NotAPicture(text())),
+        };
+        let (height, width) = match order {
+            ImageLayout::Nchw => (b, c),
+            ImageLayout::Nhwc => (a, b),
+        };
+        let side = |dim, known: Option<u32>| match (dim, known) {
+            (Dim::Fixed(side), _) => u32::try_from(side)
+                .ok()
+                .filter(|_| (1..=MOST_PIXELS).contains(&side))
+                .ok_or_else(|| LayoutError::NotAPicture(text())),
+            (Dim::Dynamic, Some(side)) => Ok(side),
+            (Dim::Dynamic, None) => Err(LayoutError::Dynamic(text())),
+        };
+        let size = ImageSize {
+            width: side(width, size.map(|size| size.width))?,
+            height: side(height, size.map(|size| size.height))?,
+        };
+        let batch = match batch {
+            Dim::Fixed(0) => return Err(LayoutError::NotAPicture(text())),
+            Dim::Fixed(batch) => Some(batch),
+            Dim::Dynamic => None,
+        };
+        if !matches!(
+            spec.element_type,
+            ElementType::F32 | ElementType::F16 | ElementType::U8
+        ) {
+            return Err(LayoutError::ElementType(text()));
+        }
+        Ok(Self {
+            order,
+            size,
+            element_type: spec.element_type,
+            batch,
+        })
+    }
+
+    /// The input's width in pixels.
+    pub fn width(&self) -> u32 {
+        self.size.width
+    }
+
+    /// The input's height in pixels.
+    pub fn height(&self) -> u32 {
+        self.size.height
+    }
+
+    /// The input's width and height.
+    pub fn size(&self) -> ImageSize {
+        self.size
+    }
+
+    /// Where the channels are.
+    pub fn order(&self) -> ImageLayout {
+        self.order
+    }
+
+    /// The type of the elements.
+    pub fn element_type(&self) -> ElementType {
+        self.element_type
+    }
+
+    /// How many pictures the model takes at a time, `None` if any number.
+    pub fn batch(&self) -> Option<usize> {
+        self.batch
+    }
+
+    /// The shape of one picture's tensor.
+    pub(crate) fn shape(&self) -> [usize; 4] {
+        let (height, width) = (self.height() as usize, self.width() as usize);
+        match self.order {
+            ImageLayout::Nchw => [1, 3, height, width],
+            ImageLayout::Nhwc => [1, height, width, 3],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(dims: &[Dim], element_type: ElementType) -> TensorSpec {
+        TensorSpec::new("x", element_type, dims.to_vec())
+    }
+
+    #[test]
+    fn inputs_that_take_no_picture_are_named() {
+        let f = Dim::Fixed;
+        for (dims, ty, expected) in [
+            (
+                &[f(1), f(3)][..],
+                ElementType::F32,
+                "needs [N, 3, height, width]",
+            ),
+            (
+                &[f(1), f(1), f(8), f(8)],
+                ElementType::F32,
+                "needs [N, 3, height, width]",
+            ),
+            (
+                &[f(1), f(3), Dim::Dynamic, f(8)],
+                ElementType::F32,
+                "not fixed",
+            ),
+            (
+                &[f(1), f(3), f(8), f(8)],
+                ElementType::I64,
+                "f32, f16 or u8",
+            ),
+            (
+                &[f(1), f(3), f(0), f(8)],
+                ElementType::F32,
+                "needs [N, 3, height, width]",
+            ),
+            (
+                &[f(0), f(3), f(8), f(8)],
+                ElementType::F32,
+                "needs [N, 3, height, width]",
+            ),
+        ] {
+            let error = InputLayout::from_spec(&spec(dims, ty), None, None).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+            assert!(!error.hint().is_empty());
+        }
+    }
+
+    #[test]
+    fn what_the_model_leaves_open_is_said_elsewhere() {
+        let f = Dim::Fixed;
+        let size = ImageSize {
+            width: 9,
+            height: 7,
+        };
+        let open = spec(
+            &[Dim::Dynamic, f(3), Dim::Dynamic, Dim::Dynamic],
+            ElementType::F32,
+        );
+        let layout = InputLayout::from_spec(&open, None, Some(size)).unwrap();
+        assert_eq!((layout.shape(), layout.batch()), ([1, 3, 7, 9], None));
+        // What the model fixes stays.
+        let fixed = spec(&[f(2), f(8), Dim::Dynamic, f(3)], ElementType::U8);
+        let layout = InputLayout::from_spec(&fixed, None, Some(size)).unwrap();
+        assert_eq!((layout.shape(), layout.batch()), ([1, 8, 9, 3], Some(2)));
+        // 3 on both sides: only somebody who knows can tell.
+        let both = spec(&[f(1), f(3), f(8), f(3)], ElementType::F32);
+        for order in [ImageLayout::Nchw, ImageLayout::Nhwc] {
+            let layout = InputLayout::from_spec(&both, Some(order), None).unwrap();
+            assert_eq!(layout.order(), order);
+        }
+        let wrong = InputLayout::from_spec(&fixed, Some(ImageLayout::Nchw), None);
+        assert!(matches!(wrong, Err(LayoutError::NotAPicture(_))));
+    }
+}

@@ -1,0 +1,110 @@
+//! What the readers of JSON files share.
+
+use serde_json::{Map, Value};
+
+use super::{SourceError, Stated, unsupported};
+use crate::Labels;
+
+/// An object under construction of errors: the file's name and its keys.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keys<'a> {
+    pub file: &'a str,
+    pub object: &'a Map<String, Value>,
+}
+
+/// The bytes as a JSON object. `serde_json` limits the depth.
+pub(super) fn object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>, SourceError> {
+    serde_json::from_slice(bytes).map_err(|source| SourceError::Malformed {
+        file: file.to_owned(),
+        expected: "a JSON object",
+        source: source.into(),
+    })
+}
+
+impl<'a> Keys<'a> {
+    /// The value of `key`; `null` is as good as absent.
+    pub fn get(self, key: &str) -> Option<&'a Value> {
+        self.object.get(key).filter(|value| !value.is_null())
+    }
+
+    pub fn error(self, key: &str, expected: &str) -> SourceError {
+        let value = self.object.get(key).unwrap_or(&Value::Null);
+        unsupported(self.file, key, value, expected)
+    }
+
+    pub fn bool(self, key: &str) -> Result<Option<bool>, SourceError> {
+        self.get(key)
+            .map(|value| {
+                value
+                    .as_bool()
+                    .ok_or_else(|| self.error(key, "true or false"))
+            })
+            .transpose()
+    }
+
+    pub fn number(self, key: &str) -> Result<Option<f64>, SourceError> {
+        self.get(key)
+            .map(|value| {
+                value
+                    .as_f64()
+                    .filter(|number| number.is_finite())
+                    .ok_or_else(|| self.error(key, "a number"))
+            })
+            .transpose()
+    }
+
+    pub fn text(self, key: &str) -> Result<Option<&'a str>, SourceError> {
+        self.get(key)
+            .map(|value| value.as_str().ok_or_else(|| self.error(key, "a text")))
+            .transpose()
+    }
+
+    /// A number for each channel, or one for all of them.
+    pub fn three(self, key: &str) -> Result<Option<[f64; 3]>, SourceError> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        let number = |value: &Value| value.as_f64().filter(|number| number.is_finite());
+        let numbers = match value {
+            Value::Array(values) => values.iter().map(number).collect::<Option<Vec<f64>>>(),
+            value => number(value).map(|number| vec![number]),
+        };
+        match numbers.as_deref() {
+            Some(&[all]) => Ok(Some([all; 3])),
+            Some(&[a, b, c]) => Ok(Some([a, b, c])),
+            _ => Err(self.error(key, "three numbers")),
+        }
+    }
+
+    /// Refuses every key of which nobody knows what it means, unless it is switched off.
+    pub fn refuse_others(self, known: &[&str]) -> Result<(), SourceError> {
+        let other = self.object.iter().find(|(key, value)| {
+            let off = value.is_null() || **value == Value::Bool(false);
+            !off && !known.contains(&key.as_str())
+        });
+        other.map_or(Ok(()), |(key, _)| {
+            Err(self.error(key, "only keys of which the meaning is known"))
+        })
+    }
+}
+
+/// A side in pixels.
+pub(super) fn side(value: &Value) -> Option<u32> {
+    value
+        .as_u64()
+        .and_then(|side| u32::try_from(side).ok())
+        .filter(|side| (1..=16_384).contains(side))
+}
+
+/// `{"0": "cat", "1": "dog"}`: every id from 0 on, each once.
+pub(super) fn labels_by_id(
+    keys: Keys<'_>,
+    key: &str,
+) -> Result<Option<Stated<Labels>>, SourceError> {
+    let Some(value) = keys.get(key) else {
+        return Ok(None);
+    };
+    let labels = Labels::from_json(value)
+        .map_err(|expected| unsupported(keys.file, key, "…", expected.to_string()))?;
+    Ok(Some(Stated::new(labels, format!("{}: {key}", keys.file))))
+}

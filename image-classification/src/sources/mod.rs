@@ -1,0 +1,533 @@
+//! Where the preprocessing of a model comes from.
+//!
+//! A wrong mean or channel order does not show on one picture and costs ten points of accuracy on
+//! many, so every value is traced to who stated it. [`find`] reads what the model and the files
+//! beside it state; [`Resolved::new`] takes each value from the first source that has it and keeps
+//! what the others say instead:
+//!
+//! 1. what the user states (flags, a preprocessing file: [`read_file`]);
+//! 2. metadata in the model: Intel Model API's `model_info`, in an OpenVINO IR and in ONNX;
+//! 3. files beside the model: Hugging Face's `preprocessor_config.json` and `config.json`, timm's
+//!    `config.json`, Open Model Zoo's `model.yml`;
+//! 4. the convention of OpenVINO's samples.
+
+mod hugging_face;
+mod ir;
+mod json;
+mod model_api;
+mod onnx;
+mod open_model_zoo;
+mod preprocess_file;
+mod timm;
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use crate::{ColorOrder, ImageLayout, ImageSize, Interpolation, Labels, Preprocess, Resize};
+
+/// The largest `.xml` that is read.
+const MOST_XML_BYTES: u64 = 256 << 20;
+/// Protocol Buffers, which ONNX files are, cannot be larger.
+const MOST_ONNX_BYTES: u64 = 2 << 30;
+/// The largest `.json` or `.yml`; one with 20,000 labels has 2 MB.
+const MOST_CONFIG_BYTES: u64 = 16 << 20;
+
+/// A value and who stated it: `preprocessor_config.json: image_mean / rescale_factor`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stated<T> {
+    /// What is stated.
+    pub value: T,
+    /// The file or flag, and the keys in it.
+    pub by: String,
+}
+
+impl<T> Stated<T> {
+    /// `value`, stated by `by`.
+    pub fn new(value: T, by: impl Into<String>) -> Self {
+        Self {
+            value,
+            by: by.into(),
+        }
+    }
+}
+
+/// What one source states. Every part may be absent.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Statement {
+    /// The order of the channels.
+    pub color: Option<Stated<ColorOrder>>,
+    /// What is subtracted, in the order of the channels, pixels being 0–255.
+    pub mean: Option<Stated<[f32; 3]>>,
+    /// What divides afterwards.
+    pub scale: Option<Stated<[f32; 3]>>,
+    /// How the size changes.
+    pub resize: Option<Stated<Resize>>,
+    /// How pixels are computed.
+    pub interpolation: Option<Stated<Interpolation>>,
+    /// The size of the input, for models that leave it open.
+    pub size: Option<Stated<ImageSize>>,
+    /// Where the channels are, for inputs from which it does not show.
+    pub layout: Option<Stated<ImageLayout>>,
+    /// The names of the classes.
+    pub labels: Option<Stated<Labels>>,
+    /// Several classes may be right at a time: the scores are no distribution.
+    pub multi_label: Option<Stated<bool>>,
+    /// Keys that were read and change nothing here.
+    pub unused: Vec<String>,
+}
+
+impl Statement {
+    /// Whether nothing is stated about pixels.
+    fn says_nothing_of_pixels(&self) -> bool {
+        self.color.is_none()
+            && self.mean.is_none()
+            && self.scale.is_none()
+            && self.resize.is_none()
+            && self.interpolation.is_none()
+    }
+}
+
+/// One value of the preprocessing, where it comes from, and what other sources say instead.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fact {
+    /// What it is, as the command line calls it: `mean`.
+    pub key: &'static str,
+    /// The value that is used, in the notation of the command line.
+    pub value: String,
+    /// Who states it.
+    pub by: String,
+    /// Other values, and who states them.
+    pub others: Vec<(String, String)>,
+}
+
+/// The preprocessing and the labels of a model, each value from the first source that has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolved {
+    /// How pictures are prepared.
+    pub preprocess: Preprocess,
+    /// The size of an input that the model leaves open.
+    pub size: Option<Stated<ImageSize>>,
+    /// Where the channels are, if anybody says so.
+    pub layout: Option<Stated<ImageLayout>>,
+    /// The names of the classes.
+    pub labels: Option<Stated<Labels>>,
+    /// Who states that several classes may be right at a time.
+    pub multi_label: Option<Stated<bool>>,
+    /// Every value of [`preprocess`](Self::preprocess), in the order of the command line's flags.
+    pub facts: Vec<Fact>,
+    /// Whether nobody said anything about pixels, so that the convention of OpenVINO's samples is
+    /// all there is.
+    pub assumed: bool,
+}
+
+/// What the convention of OpenVINO's samples is called.
+pub const CONVENTION: &str = "convention of OpenVINO's samples";
+
+impl Resolved {
+    /// Takes each value from the first of `statements` that has it, and from
+    /// [`Preprocess::OPENVINO_SAMPLE`] where none has.
+    pub fn new(statements: &[Statement]) -> Self {
+        let mut facts = Vec::new();
+        let convention = Preprocess::OPENVINO_SAMPLE;
+        let preprocess = Preprocess {
+            color: choose(
+                "color",
+                statements.iter().map(|s| &s.color),
+                convention.color,
+                ToString::to_string,
+                &mut facts,
+            ),
+            mean: choose(
+                "mean",
+                statements.iter().map(|s| &s.mean),
+                convention.mean,
+                three,
+                &mut facts,
+            ),
+            scale: choose(
+                "scale",
+                statements.iter().map(|s| &s.scale),
+                convention.scale,
+                three,
+                &mut facts,
+            ),
+            resize: choose(
+                "resize",
+                statements.iter().map(|s| &s.resize),
+                convention.resize,
+                ToString::to_string,
+                &mut facts,
+            ),
+            interpolation: choose(
+                "interpolation",
+                statements.iter().map(|s| &s.interpolation),
+                convention.interpolation,
+                ToString::to_string,
+                &mut facts,
+            ),
+        };
+        Self {
+            preprocess,
+            size: first(statements.iter().map(|s| &s.size)),
+            layout: first(statements.iter().map(|s| &s.layout)),
+            labels: first(statements.iter().map(|s| &s.labels)),
+            multi_label: first(statements.iter().map(|s| &s.multi_label)),
+            facts,
+            assumed: statements.iter().all(Statement::says_nothing_of_pixels),
+        }
+    }
+}
+
+fn first<'a, T: Clone + 'a>(
+    mut stated: impl Iterator<Item = &'a Option<Stated<T>>>,
+) -> Option<Stated<T>> {
+    stated.find_map(Clone::clone)
+}
+
+fn choose<'a, T: Copy + PartialEq + 'a>(
+    key: &'static str,
+    stated: impl Iterator<Item = &'a Option<Stated<T>>>,
+    otherwise: T,
+    text: impl Fn(&T) -> String,
+    facts: &mut Vec<Fact>,
+) -> T {
+    let mut stated = stated.flatten();
+    let chosen = stated.next();
+    let (value, by) = chosen.map_or((otherwise, CONVENTION), |chosen| {
+        (chosen.value, chosen.by.as_str())
+    });
+    facts.push(Fact {
+        key,
+        value: text(&value),
+        by: by.to_owned(),
+        others: stated
+            .filter(|other| other.value != value)
+            .map(|other| (text(&other.value), other.by.clone()))
+            .collect(),
+    });
+    value
+}
+
+/// Three numbers as `--mean` takes them.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "as `ToString::to_string` takes the others"
+)]
+fn three(values: &[f32; 3]) -> String {
+    values.map(|value| value.to_string()).join(",")
+}
+
+/// Why what a source states cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The file cannot be read.
+    #[error("{file} cannot be read")]
+    Io {
+        /// The file.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is larger than such a file can be.
+    #[error("{file} has {size} bytes, more than {limit}")]
+    TooLarge {
+        /// The file.
+        file: String,
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The file is not what its name says.
+    #[error("{file} is not {expected}")]
+    Malformed {
+        /// The file.
+        file: String,
+        /// What it should be: `well-formed XML`.
+        expected: &'static str,
+        /// The parser's own words.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A key has a value that is not understood or not supported.
+    #[error("{file} says {key} = `{value}`, which is not supported; expected {expected}")]
+    Value {
+        /// The file.
+        file: String,
+        /// The key.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What would have been understood.
+        expected: String,
+    },
+}
+
+impl SourceError {
+    /// The next step for the user.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "check the path",
+            Self::TooLarge { .. } | Self::Malformed { .. } => "export or download the file again",
+            Self::Value { .. } => {
+                "give the preprocessing by flags (--color, --mean, --scale, --resize and \
+                 --interpolation); flags come before everything else"
+            }
+        }
+    }
+
+    /// Whether the file cannot be opened at all.
+    pub const fn is_io(&self) -> bool {
+        matches!(self, Self::Io { .. })
+    }
+
+    /// Whether the file was understood, but says what is not supported.
+    pub const fn is_unsupported(&self) -> bool {
+        matches!(self, Self::Value { .. })
+    }
+}
+
+fn unsupported(
+    file: &str,
+    key: impl Into<String>,
+    value: impl Display,
+    expected: impl Into<String>,
+) -> SourceError {
+    // A hostile value can be megabytes long.
+    SourceError::Value {
+        file: file.to_owned(),
+        key: key.into(),
+        value: value.to_string().chars().take(200).collect(),
+        expected: expected.into(),
+    }
+}
+
+/// Reads what a model and the files beside it state, in the order of their rank.
+///
+/// # Errors
+///
+/// [`SourceError`] for a file that is not what its name says, or that asks for what this crate does
+/// not do: ignoring it would give wrong answers without anybody noticing.
+pub fn find(model: &Path) -> Result<Vec<Statement>, SourceError> {
+    let inside = read_model(model)?;
+    let mut statements = Vec::new();
+    if !inside.model_info.is_empty() {
+        statements.push(model_api::statement(&inside.model_info, model)?);
+    }
+    for folder in folders(model) {
+        for (name, read) in BESIDE {
+            let path = folder.join(name);
+            if path.is_file() {
+                let bytes = read_limited(&path, MOST_CONFIG_BYTES)?;
+                if let Some(statement) = read(name, &bytes, inside.prepares_pixels)? {
+                    statements.push(statement);
+                }
+            }
+        }
+    }
+    Ok(statements)
+}
+
+/// Reads a preprocessing file that the user names: any of the files that may lie beside a model, or
+/// a JSON object with the keys `color`, `mean`, `scale`, `resize`, `interpolation`, `size` (height,
+/// width), `layout` and `labels`, in the notation of the command line. Every key may be absent.
+///
+/// # Errors
+///
+/// [`SourceError`] for what is none of these or states what is not supported.
+pub fn read_file(path: &Path) -> Result<Statement, SourceError> {
+    let bytes = read_limited(path, MOST_CONFIG_BYTES)?;
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    let name = name.to_string_lossy();
+    let yaml = path
+        .extension()
+        .is_some_and(|ending| ending == "yml" || ending == "yaml");
+    if yaml {
+        return open_model_zoo::read(&name, &bytes, false)?.ok_or_else(|| {
+            unsupported(
+                &name,
+                "the file",
+                "other YAML",
+                "Open Model Zoo's model.yml",
+            )
+        });
+    }
+    for read in [hugging_face::preprocessor, config] {
+        if let Some(statement) = read(&name, &bytes, false)? {
+            return Ok(statement);
+        }
+    }
+    preprocess_file::read(&name, &bytes)
+}
+
+/// A reader of one kind of file: its name for messages, its bytes, and whether the model takes plain
+/// 0–255 pixels because its own graph prepares them. `None` if the file is about something else.
+type Reader = fn(&str, &[u8], bool) -> Result<Option<Statement>, SourceError>;
+
+const BESIDE: [(&str, Reader); 3] = [
+    ("preprocessor_config.json", hugging_face::preprocessor),
+    ("config.json", config_beside),
+    ("model.yml", open_model_zoo::read),
+];
+
+/// `config.json` is timm's or Hugging Face's.
+fn config(file: &str, bytes: &[u8], _: bool) -> Result<Option<Statement>, SourceError> {
+    let object = json::object(file, bytes)?;
+    if timm::is_timm(&object) {
+        return timm::statement(file, &object).map(Some);
+    }
+    hugging_face::config(file, &object)
+}
+
+/// Many programs have a `config.json`: one that is not even JSON is none of ours.
+fn config_beside(file: &str, bytes: &[u8], plain: bool) -> Result<Option<Statement>, SourceError> {
+    match config(file, bytes, plain) {
+        Err(SourceError::Malformed { .. }) => Ok(None),
+        other => other,
+    }
+}
+
+/// The model's folder, and the one above where exports lie in a folder of their own, as they do in
+/// repositories of Hugging Face: `onnx/model.onnx` below `config.json`.
+fn folders(model: &Path) -> Vec<PathBuf> {
+    let Ok(absolute) = std::path::absolute(model) else {
+        return Vec::new();
+    };
+    let Some(folder) = absolute.parent() else {
+        return Vec::new();
+    };
+    let mut folders = vec![folder.to_path_buf()];
+    if folder.ends_with("onnx") || folder.ends_with("openvino") {
+        folders.extend(folder.parent().map(Path::to_path_buf));
+    }
+    folders
+}
+
+/// What a model file says of itself.
+#[derive(Debug, Default)]
+struct Inside {
+    /// Model API's entries, in the order of their keys.
+    model_info: std::collections::BTreeMap<String, String>,
+    /// Whether the model converter put mean, scale or the order of the channels into the graph.
+    prepares_pixels: bool,
+}
+
+fn read_model(model: &Path) -> Result<Inside, SourceError> {
+    let extension = model
+        .extension()
+        .and_then(|text| text.to_str())
+        .unwrap_or_default();
+    match extension.to_ascii_lowercase().as_str() {
+        "xml" => {
+            let bytes = read_limited(model, MOST_XML_BYTES)?;
+            ir::read(&String::from_utf8_lossy(&bytes)).map_err(|source| SourceError::Malformed {
+                file: "the model".to_owned(),
+                expected: "well-formed XML",
+                source: source.into(),
+            })
+        }
+        "onnx" => {
+            let bytes = read_limited(model, MOST_ONNX_BYTES)?;
+            let model_info = onnx::model_info(&bytes).map_err(|source| SourceError::Malformed {
+                file: "the model".to_owned(),
+                expected: "an ONNX file",
+                source: source.into(),
+            })?;
+            Ok(Inside {
+                model_info,
+                prepares_pixels: false,
+            })
+        }
+        _ => Ok(Inside::default()),
+    }
+}
+
+/// Reads a regular file of at most `limit` bytes.
+fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, SourceError> {
+    let file = || path.display().to_string();
+    let io = |source| SourceError::Io {
+        file: file(),
+        source,
+    };
+    // Before opening: opening a named pipe would wait for its other end.
+    if !std::fs::metadata(path).map_err(io)?.is_file() {
+        return Err(io(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        )));
+    }
+    let open = File::open(path).map_err(io)?;
+    let size = open.metadata().map_err(io)?.len();
+    if size > limit {
+        return Err(SourceError::TooLarge {
+            file: file(),
+            size,
+            limit,
+        });
+    }
+    let mut bytes = Vec::with_capacity(size as usize);
+    // The file may grow while it is read.
+    open.take(limit).read_to_end(&mut bytes).map_err(io)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_source_wins_and_others_are_kept() {
+        let flags = Statement {
+            color: Some(Stated::new(ColorOrder::Rgb, "--color")),
+            ..Statement::default()
+        };
+        let model = Statement {
+            color: Some(Stated::new(ColorOrder::Bgr, "model_info")),
+            mean: Some(Stated::new([1.0, 2.5, 3.0], "model_info mean_values")),
+            ..Statement::default()
+        };
+        let resolved = Resolved::new(&[flags, model]);
+        assert!(!resolved.assumed);
+        assert_eq!(resolved.preprocess.color, ColorOrder::Rgb);
+        let [color, mean, scale, ..] = &resolved.facts[..] else {
+            panic!("{resolved:?}");
+        };
+        assert_eq!(color.others, [("bgr".to_owned(), "model_info".to_owned())]);
+        assert_eq!(
+            (mean.value.as_str(), mean.by.as_str()),
+            ("1,2.5,3", "model_info mean_values")
+        );
+        assert_eq!(
+            (scale.value.as_str(), scale.by.as_str()),
+            ("1,1,1", CONVENTION)
+        );
+        let nothing = Resolved::new(&[Statement::default()]);
+        assert!(nothing.assumed);
+        assert_eq!(nothing.preprocess, Preprocess::OPENVINO_SAMPLE);
+    }
+
+    #[test]
+    fn files_are_found_beside_the_model_and_above_an_export_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("onnx");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(
+            root.path().join("config.json"),
+            r#"{"id2label": {"0": "cat", "1": "dog"}}"#,
+        )
+        .unwrap();
+        let model = folder.join("model.onnx");
+        std::fs::write(&model, b"").unwrap();
+        let statements = find(&model).unwrap();
+        let labels = statements[0].labels.as_ref().unwrap();
+        assert_eq!(labels.value.get(1), Some("dog"));
+        assert_eq!(labels.by, "config.json: id2label");
+        // Somebody else's file.
+        std::fs::write(root.path().join("config.json"), "color = red").unwrap();
+        assert_eq!(find(&model).unwrap(), []);
+        std::fs::write(folder.join("preprocessor_config.json"), "{").unwrap();
+        assert!(matches!(find(&model), Err(SourceError::Malformed { .. })));
+    }
+}

@@ -1,0 +1,373 @@
+//! Intel Model API's keys.
+//!
+//! Encodings (`models/types.py` there): a boolean is true iff it is `YES` or `True`; lists are
+//! separated by white space, so that labels have `_` where the name has a blank. A key that is absent
+//! has the default of `models/parameters.py`.
+//!
+//! Two keys are ours, because Model API has no words for them: `crop_fraction`, the part of the
+//! short side that `resize_type = crop` takes, and `resampler` (`opencv` or `pillow`), whose pixels
+//! `interpolation_mode` means.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+use super::{MOST_CONFIG_BYTES, SourceError, Stated, Statement, read_limited, unsupported};
+use crate::{ColorOrder, ImageLayout, Interpolation, Labels, Resize};
+
+/// What the error messages call the source.
+const MODEL_INFO: &str = "the model's model_info";
+
+/// Keys that this module reads.
+const READ: [&str; 18] = [
+    "crop_fraction",
+    "embedded_processing",
+    "hierarchical",
+    "input_dtype",
+    "interpolation_mode",
+    "intensity_mode",
+    "labels",
+    "layout",
+    "mean_values",
+    "model_type",
+    "multilabel",
+    "pad_value",
+    "path_to_labels",
+    "resampler",
+    "resize_type",
+    "reverse_input_channels",
+    "scale_values",
+    "task_type",
+];
+
+/// Any of these says that the model describes its preprocessing.
+const PREPROCESSING: [&str; 8] = [
+    "mean_values",
+    "scale_values",
+    "reverse_input_channels",
+    "resize_type",
+    "interpolation_mode",
+    "pad_value",
+    "crop_fraction",
+    "resampler",
+];
+
+#[derive(Clone, Copy)]
+struct Entries<'a>(&'a BTreeMap<String, String>);
+
+impl<'a> Entries<'a> {
+    /// The value of `key`. An empty text and Python's `None` are as good as absent.
+    fn get(self, key: &str) -> Option<&'a str> {
+        self.0
+            .get(key)
+            .map(|value| value.trim())
+            .filter(|value| !value.is_empty() && *value != "None")
+    }
+
+    fn is_true(self, key: &str) -> bool {
+        matches!(self.get(key), Some("YES" | "True"))
+    }
+
+    fn error(self, key: &str, expected: &str) -> SourceError {
+        unsupported(MODEL_INFO, key, self.get(key).unwrap_or_default(), expected)
+    }
+
+    /// `value`, stated by `key` or by its default.
+    fn stated<T>(self, key: &str, value: T) -> Stated<T> {
+        let by = if self.get(key).is_some() {
+            format!("model_info: {key}")
+        } else {
+            format!("model_info: default of {key}")
+        };
+        Stated::new(value, by)
+    }
+
+    /// One number for each channel, or one for all of them.
+    fn three(self, key: &str, default: f32) -> Result<Stated<[f32; 3]>, SourceError> {
+        let Some(text) = self.get(key) else {
+            return Ok(self.stated(key, [default; 3]));
+        };
+        let numbers: Option<Vec<f32>> = text
+            .split_whitespace()
+            .map(|number| {
+                number
+                    .parse()
+                    .ok()
+                    .filter(|number: &f32| number.is_finite())
+            })
+            .collect();
+        match numbers.as_deref() {
+            Some(&[all]) => Ok(self.stated(key, [all; 3])),
+            Some(&[a, b, c]) => Ok(self.stated(key, [a, b, c])),
+            _ => Err(self.error(key, "three numbers separated by blanks")),
+        }
+    }
+}
+
+/// Interprets the entries of `model`, beside which `path_to_labels` lies.
+pub(super) fn statement(
+    entries: &BTreeMap<String, String>,
+    model: &Path,
+) -> Result<Statement, SourceError> {
+    let entries = Entries(entries);
+    refuse(entries)?;
+    let mut said = if PREPROCESSING.iter().any(|key| entries.get(key).is_some()) {
+        pixels(entries)?
+    } else {
+        Statement::default()
+    };
+    said.layout = layout(entries)?;
+    said.labels = labels(entries, model)?;
+    said.multi_label = entries
+        .is_true("multilabel")
+        .then(|| entries.stated("multilabel", true));
+    said.unused = entries
+        .0
+        .keys()
+        .filter(|key| !READ.contains(&key.as_str()))
+        .map(|key| format!("model_info: {key}"))
+        .collect();
+    Ok(said)
+}
+
+/// What would change the answer and is not done here.
+fn refuse(entries: Entries<'_>) -> Result<(), SourceError> {
+    if let Some(kind) = entries.get("model_type")
+        && !kind.eq_ignore_ascii_case("classification")
+    {
+        return Err(entries.error("model_type", "Classification"));
+    }
+    if let Some(task) = entries.get("task_type")
+        && !task.to_ascii_lowercase().contains("classification")
+    {
+        return Err(entries.error("task_type", "classification"));
+    }
+    if entries.is_true("embedded_processing") {
+        let expected = "False: a model that resizes by itself takes pictures of any size";
+        return Err(entries.error("embedded_processing", expected));
+    }
+    if entries.is_true("hierarchical") {
+        return Err(entries.error("hierarchical", "False: one list of classes"));
+    }
+    if !matches!(entries.get("input_dtype"), None | Some("u8" | "f32")) {
+        return Err(entries.error("input_dtype", "u8 or f32"));
+    }
+    if !matches!(entries.get("intensity_mode"), None | Some("none" | "NONE")) {
+        return Err(entries.error("intensity_mode", "none"));
+    }
+    Ok(())
+}
+
+fn pixels(entries: Entries<'_>) -> Result<Statement, SourceError> {
+    // Model API starts from BGR pictures.
+    let color = if entries.is_true("reverse_input_channels") {
+        ColorOrder::Rgb
+    } else {
+        ColorOrder::Bgr
+    };
+    let scale = entries.three("scale_values", 1.0)?;
+    if scale.value.contains(&0.0) {
+        return Err(entries.error("scale_values", "numbers that are not 0"));
+    }
+    Ok(Statement {
+        color: Some(entries.stated("reverse_input_channels", color)),
+        mean: Some(entries.three("mean_values", 0.0)?),
+        scale: Some(scale),
+        resize: Some(resize(entries)?),
+        interpolation: Some(interpolation(entries)?),
+        ..Statement::default()
+    })
+}
+
+fn resize(entries: Entries<'_>) -> Result<Stated<Resize>, SourceError> {
+    let pad = match entries.get("pad_value") {
+        None => 0,
+        Some(text) => text
+            .parse()
+            .map_err(|_| entries.error("pad_value", "a number from 0 to 255"))?,
+    };
+    let fraction = match entries.get("crop_fraction") {
+        None => 1.0,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|fraction| *fraction > 0.0 && *fraction <= 1.0)
+            .ok_or_else(|| entries.error("crop_fraction", "a number above 0 and at most 1"))?,
+    };
+    let resize = match entries.get("resize_type") {
+        None | Some("standard") => Resize::Stretch,
+        Some("crop") => Resize::Crop { fraction },
+        Some("fit_to_window") => Resize::Letterbox {
+            pad,
+            centred: false,
+        },
+        Some("fit_to_window_letterbox") => Resize::Letterbox { pad, centred: true },
+        Some(_) => {
+            let expected = "standard, crop, fit_to_window or fit_to_window_letterbox";
+            return Err(entries.error("resize_type", expected));
+        }
+    };
+    Ok(entries.stated("resize_type", resize))
+}
+
+fn interpolation(entries: Entries<'_>) -> Result<Stated<Interpolation>, SourceError> {
+    let pillow = match entries.get("resampler") {
+        None | Some("opencv") => false,
+        Some("pillow") => true,
+        Some(_) => return Err(entries.error("resampler", "opencv or pillow")),
+    };
+    let interpolation = match (entries.get("interpolation_mode"), pillow) {
+        (None | Some("LINEAR"), false) => Interpolation::OpencvLinear,
+        (None | Some("LINEAR"), true) => Interpolation::Bilinear,
+        (Some("CUBIC"), true) => Interpolation::Bicubic,
+        (Some("NEAREST"), true) => Interpolation::Nearest,
+        _ => {
+            let expected = "LINEAR, or with resampler = pillow also CUBIC or NEAREST";
+            return Err(entries.error("interpolation_mode", expected));
+        }
+    };
+    Ok(entries.stated("interpolation_mode", interpolation))
+}
+
+/// `NCHW`, or for a named input `input:NCHW`.
+fn layout(entries: Entries<'_>) -> Result<Option<Stated<ImageLayout>>, SourceError> {
+    let Some(text) = entries.get("layout") else {
+        return Ok(None);
+    };
+    let name = text.rsplit(':').next().unwrap_or(text);
+    let layout = name
+        .parse()
+        .map_err(|expected| entries.error("layout", expected))?;
+    Ok(Some(entries.stated("layout", layout)))
+}
+
+fn labels(entries: Entries<'_>, model: &Path) -> Result<Option<Stated<Labels>>, SourceError> {
+    if let Some(labels) = entries.get("labels") {
+        let labels = labels.split_whitespace().map(str::to_owned).collect();
+        return Ok(Some(entries.stated("labels", Labels::from_names(labels))));
+    }
+    let Some(path) = entries.get("path_to_labels") else {
+        return Ok(None);
+    };
+    // A model may not make the program read any file that it likes.
+    let inside = Path::new(path)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if !inside {
+        return Err(entries.error("path_to_labels", "a file in the model's folder"));
+    }
+    let folder = model.parent().unwrap_or(Path::new(""));
+    let bytes = read_limited(&folder.join(path), MOST_CONFIG_BYTES)?;
+    let labels = Labels::parse(&bytes).map_err(|source| SourceError::Malformed {
+        file: path.to_owned(),
+        expected: "a list of labels",
+        source: source.into(),
+    })?;
+    Ok(Some(entries.stated("path_to_labels", labels)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(entries: &[(&str, &str)]) -> Result<Statement, SourceError> {
+        let entries = entries
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        statement(&entries, Path::new("m.onnx"))
+    }
+
+    #[test]
+    fn a_full_recipe() {
+        let said = said(&[
+            ("mean_values", "127 127 127"),
+            ("scale_values", "128"),
+            ("reverse_input_channels", "YES"),
+            ("resize_type", "crop"),
+            ("crop_fraction", "0.875"),
+            ("interpolation_mode", "CUBIC"),
+            ("resampler", "pillow"),
+            ("layout", "input:NCHW"),
+            ("labels", "a b_c"),
+            ("topk", "5"),
+        ])
+        .unwrap();
+        let mean = said.mean.unwrap();
+        assert_eq!(
+            (mean.value, mean.by.as_str()),
+            ([127.0; 3], "model_info: mean_values")
+        );
+        assert_eq!(said.color.unwrap().value, ColorOrder::Rgb);
+        assert_eq!(said.scale.unwrap().value, [128.0; 3]);
+        assert_eq!(said.resize.unwrap().value.to_string(), "crop:0.875");
+        assert_eq!(said.interpolation.unwrap().value, Interpolation::Bicubic);
+        assert_eq!(said.layout.unwrap().value, ImageLayout::Nchw);
+        assert_eq!(said.labels.unwrap().value.get(1), Some("b_c"));
+        assert_eq!(said.unused, ["model_info: topk"]);
+    }
+
+    #[test]
+    fn absent_keys_have_model_apis_defaults() {
+        let nothing = said(&[("model_type", "Classification")]).unwrap();
+        assert!(nothing.says_nothing_of_pixels());
+        let some = said(&[("resize_type", "fit_to_window"), ("pad_value", "114")]).unwrap();
+        assert_eq!(some.resize.unwrap().value.to_string(), "fit:114");
+        let color = some.color.unwrap();
+        assert_eq!(
+            (color.value, color.by.as_str()),
+            (
+                ColorOrder::Bgr,
+                "model_info: default of reverse_input_channels"
+            )
+        );
+        assert_eq!(
+            some.interpolation.unwrap().value,
+            Interpolation::OpencvLinear
+        );
+    }
+
+    #[test]
+    fn what_is_not_supported_is_named() {
+        for (key, text) in [
+            ("resize_type", "squash"),
+            ("interpolation_mode", "CUBIC"),
+            ("mean_values", "1 2"),
+            ("scale_values", "1 2 nan"),
+            ("scale_values", "1 0 1"),
+            ("pad_value", "256"),
+            ("crop_fraction", "0"),
+            ("resampler", "tf"),
+            ("layout", "CHW"),
+            ("model_type", "SSD"),
+            ("embedded_processing", "YES"),
+            ("hierarchical", "True"),
+            ("input_dtype", "u16"),
+            ("intensity_mode", "window"),
+            ("path_to_labels", "../secret"),
+            ("path_to_labels", "/etc/passwd"),
+        ] {
+            let error = said(&[(key, text)]).unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains(text), "{error}");
+        }
+        assert!(
+            said(&[("multilabel", "True")])
+                .unwrap()
+                .multi_label
+                .unwrap()
+                .value
+        );
+    }
+
+    #[test]
+    fn labels_may_lie_in_a_file_beside_the_model() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(
+            folder.path().join("names.txt"),
+            "0 tench, Tinca\n1 goldfish\n",
+        )
+        .unwrap();
+        let entries = [("path_to_labels".to_owned(), "names.txt".to_owned())].into();
+        let said = statement(&entries, &folder.path().join("m.xml")).unwrap();
+        assert_eq!(said.labels.unwrap().value.get(0), Some("tench, Tinca"));
+    }
+}

@@ -1,0 +1,212 @@
+//! Open Model Zoo's `model.yml`.
+//!
+//! It says how the zoo's converter makes an IR of the original model: the mean, the scale and the
+//! order of the channels go into the graph. So an IR that was made that way takes plain BGR pictures
+//! from 0 to 255, and only the original takes what the file says. Means are in the order of the
+//! original's channels.
+
+use serde::Deserialize;
+
+use super::{SourceError, Stated, Statement, unsupported};
+use crate::{ColorOrder, ImageLayout, ImageSize, Interpolation, Resize};
+
+#[derive(Deserialize)]
+struct Model {
+    task_type: Option<String>,
+    #[serde(default)]
+    input_info: Vec<Input>,
+    #[serde(default)]
+    model_optimizer_args: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Input {
+    #[serde(default)]
+    shape: Vec<i64>,
+    layout: Option<String>,
+}
+
+/// Reads a `model.yml`. With `inside`, the model's own graph prepares the pixels.
+pub(super) fn read(
+    file: &str,
+    bytes: &[u8],
+    inside: bool,
+) -> Result<Option<Statement>, SourceError> {
+    let malformed = |source: Box<dyn std::error::Error + Send + Sync>| SourceError::Malformed {
+        file: file.to_owned(),
+        expected: "YAML as Open Model Zoo writes it",
+        source,
+    };
+    let text = std::str::from_utf8(bytes).map_err(|source| malformed(source.into()))?;
+    let model: Model = serde_saphyr::from_str(text).map_err(|source| malformed(source.into()))?;
+    let task = match model.task_type {
+        // Somebody else's model.yml.
+        None if model.model_optimizer_args.is_empty() && model.input_info.is_empty() => {
+            return Ok(None);
+        }
+        task => task.unwrap_or_else(|| "classification".to_owned()),
+    };
+    if task != "classification" {
+        return Err(unsupported(file, "task_type", task, "classification"));
+    }
+    let (mut color, mut mean, mut scale) = (ColorOrder::Bgr, [0.0; 3], [1.0; 3]);
+    for argument in &model.model_optimizer_args {
+        let (name, value) = argument.split_once('=').unwrap_or((argument, ""));
+        match name {
+            "--reverse_input_channels" => color = ColorOrder::Rgb,
+            "--mean_values" => mean = numbers(file, name, value)?,
+            "--scale_values" => scale = numbers(file, name, value)?,
+            "--scale" | "-s" => scale = numbers(file, name, value)?,
+            _ => {}
+        }
+    }
+    if scale.contains(&0.0) {
+        return Err(unsupported(
+            file,
+            "--scale_values",
+            "0",
+            "numbers that are not 0",
+        ));
+    }
+    let arguments = format!("{file}: model_optimizer_args");
+    let by = if inside {
+        (color, mean, scale) = (ColorOrder::Bgr, [0.0; 3], [1.0; 3]);
+        format!("{arguments}, which the model's graph does itself")
+    } else {
+        arguments
+    };
+    let layout = match model
+        .input_info
+        .first()
+        .and_then(|input| input.layout.as_deref())
+    {
+        None => None,
+        Some(text) => Some(
+            text.parse::<ImageLayout>()
+                .map_err(|expected| unsupported(file, "layout", text, expected))?,
+        ),
+    };
+    let size = layout.and_then(|layout| {
+        let shape = &model.input_info.first()?.shape;
+        let [_, a, b, c] = shape[..] else {
+            return None;
+        };
+        let (height, width) = match layout {
+            ImageLayout::Nchw => (b, c),
+            ImageLayout::Nhwc => (a, b),
+        };
+        let side = |side| u32::try_from(side).ok().filter(|&side| side > 0);
+        Some(ImageSize {
+            width: side(width)?,
+            height: side(height)?,
+        })
+    });
+    Ok(Some(Statement {
+        color: Some(Stated::new(color, by.clone())),
+        mean: Some(Stated::new(mean, by.clone())),
+        scale: Some(Stated::new(scale, by)),
+        resize: Some(Stated::new(
+            Resize::Stretch,
+            format!("{file}: as Open Model Zoo's demos"),
+        )),
+        interpolation: Some(Stated::new(
+            Interpolation::OpencvLinear,
+            format!("{file}: as Open Model Zoo's demos"),
+        )),
+        size: size.map(|size| Stated::new(size, format!("{file}: input_info"))),
+        // The converter may have changed it; what shows in the model decides.
+        ..Statement::default()
+    }))
+}
+
+/// `data[123.675,116.28,103.53]`, `[127.5]` or `255`.
+fn numbers(file: &str, name: &str, text: &str) -> Result<[f32; 3], SourceError> {
+    let list = match text.split_once('[') {
+        Some((_, rest)) => rest.split(']').next().unwrap_or_default(),
+        None => text,
+    };
+    let numbers: Option<Vec<f32>> = list
+        .split(',')
+        .map(|number| {
+            number
+                .trim()
+                .parse()
+                .ok()
+                .filter(|number: &f32| number.is_finite())
+        })
+        .collect();
+    match numbers.as_deref() {
+        Some(&[all]) => Ok([all; 3]),
+        Some(&[a, b, c]) => Ok([a, b, c]),
+        _ => Err(unsupported(file, name, text, "three numbers")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESNET: &str = "\
+description: >-
+  A residual network.
+task_type: classification
+files:
+  - name: resnet.pth
+    size: 1
+    source: $dl_dir
+input_info:
+  - name: data
+    shape: [1, 3, 224, 192]
+    layout: NCHW
+model_optimizer_args:
+  - --input_shape=[1,3,224,192]
+  - --mean_values=data[123.675,116.28,103.53]
+  - --scale_values=data[58.395,57.12,57.375]
+  - --reverse_input_channels
+  - --output=prob
+framework: pytorch
+";
+
+    #[test]
+    fn the_original_takes_what_the_converter_puts_into_the_graph() {
+        let said = read("model.yml", RESNET.as_bytes(), false)
+            .unwrap()
+            .unwrap();
+        assert_eq!(said.color.unwrap().value, ColorOrder::Rgb);
+        assert_eq!(said.mean.unwrap().value, [123.675, 116.28, 103.53]);
+        assert_eq!(said.scale.unwrap().value, [58.395, 57.12, 57.375]);
+        assert_eq!(said.size.unwrap().value.to_string(), "192 x 224");
+    }
+
+    #[test]
+    fn a_converted_model_takes_plain_pictures() {
+        let said = read("model.yml", RESNET.as_bytes(), true).unwrap().unwrap();
+        let color = said.color.unwrap();
+        assert_eq!(color.value, ColorOrder::Bgr);
+        assert!(color.by.contains("graph"), "{}", color.by);
+        assert_eq!(said.mean.unwrap().value, [0.0; 3]);
+        assert_eq!(said.scale.unwrap().value, [1.0; 3]);
+    }
+
+    #[test]
+    fn other_tasks_and_other_files() {
+        let other = RESNET.replace("classification", "detection");
+        let error = read("model.yml", other.as_bytes(), false).unwrap_err();
+        assert!(error.to_string().contains("detection"), "{error}");
+        assert_eq!(read("model.yml", b"port: 80\n", false).unwrap(), None);
+        let error = read("model.yml", RESNET.replace("58.395", "x").as_bytes(), false).unwrap_err();
+        assert!(error.to_string().contains("--scale_values"), "{error}");
+        assert!(read("model.yml", b"a: [", false).is_err());
+        // Aliases that would expand to gigabytes.
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..12 {
+            let previous = format!("*a{}, ", level - 1).repeat(10);
+            bomb += &format!("a{level}: &a{level} [{previous}]\n");
+        }
+        assert!(
+            read("model.yml", bomb.as_bytes(), false)
+                .map(|said| said.is_none())
+                .unwrap_or(true)
+        );
+    }
+}

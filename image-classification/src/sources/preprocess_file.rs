@@ -1,0 +1,100 @@
+//! A preprocessing file in this project's own notation, which is that of the command line's flags.
+
+use std::str::FromStr;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{SourceError, Stated, Statement, unsupported};
+use crate::{ImageSize, Labels};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Preprocessing {
+    /// An editor's hint.
+    #[serde(rename = "$schema")]
+    _schema: Option<String>,
+    color: Option<String>,
+    mean: Option<[f32; 3]>,
+    scale: Option<[f32; 3]>,
+    resize: Option<String>,
+    interpolation: Option<String>,
+    /// Height, width.
+    size: Option<[u32; 2]>,
+    layout: Option<String>,
+    labels: Option<Value>,
+}
+
+pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Statement, SourceError> {
+    let said: Preprocessing =
+        serde_json::from_slice(bytes).map_err(|source| SourceError::Malformed {
+            file: file.to_owned(),
+            expected: "a preprocessing file: a JSON object with color, mean, scale, resize, \
+                       interpolation, size, layout or labels; or a preprocessor_config.json, \
+                       timm's config.json or Open Model Zoo's model.yml",
+            source: source.into(),
+        })?;
+    let by = |key: &str| format!("{file}: {key}");
+    if said.scale.is_some_and(|scale| scale.contains(&0.0)) {
+        return Err(unsupported(file, "scale", "0", "numbers that are not 0"));
+    }
+    let labels = said
+        .labels
+        .map(|labels| Labels::from_json(&labels))
+        .transpose()
+        .map_err(|error| unsupported(file, "labels", "…", error.to_string()))?;
+    Ok(Statement {
+        color: parsed(file, "color", said.color)?,
+        mean: said.mean.map(|mean| Stated::new(mean, by("mean"))),
+        scale: said.scale.map(|scale| Stated::new(scale, by("scale"))),
+        resize: parsed(file, "resize", said.resize)?,
+        interpolation: parsed(file, "interpolation", said.interpolation)?,
+        size: said
+            .size
+            .map(|[height, width]| Stated::new(ImageSize { width, height }, by("size"))),
+        layout: parsed(file, "layout", said.layout)?,
+        labels: labels.map(|labels| Stated::new(labels, by("labels"))),
+        ..Statement::default()
+    })
+}
+
+fn parsed<T: FromStr<Err = &'static str>>(
+    file: &str,
+    key: &str,
+    text: Option<String>,
+) -> Result<Option<Stated<T>>, SourceError> {
+    text.map(|text| {
+        let value = text
+            .parse()
+            .map_err(|expected| unsupported(file, key, &text, expected))?;
+        Ok(Stated::new(value, format!("{file}: {key}")))
+    })
+    .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_may_be_absent_and_none_may_be_unknown() {
+        let said = read(
+            "p.json",
+            br#"{"color": "rgb", "mean": [1, 2, 3], "resize": "short:256:floor", "size": [224, 192], "labels": ["a", "b"]}"#,
+        )
+        .unwrap();
+        assert_eq!(said.resize.unwrap().value.to_string(), "short:256:floor");
+        assert_eq!(said.size.unwrap().value.to_string(), "192 x 224");
+        assert_eq!(said.labels.unwrap().value.len(), 2);
+        assert_eq!(said.scale, None);
+        for (text, expected) in [
+            (r#"{"colour": "rgb"}"#, "preprocessing file"),
+            (r#"{"color": "yuv"}"#, "expected rgb or bgr"),
+            (r#"{"resize": "squash"}"#, "short:256"),
+            (r#"{"scale": [1, 0, 1]}"#, "not 0"),
+        ] {
+            let error = read("p.json", text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! JPEG decoding against Pillow and OpenCV themselves, on the set-up's photos and on generated files of
+//! every kind: every byte.
+
+// What was measured is part of what a test run shows.
+#![allow(clippy::print_stdout)]
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+
+use classify_tests::{Needs, ensure, python, set_up};
+use image_classification::{Limits, Picture};
+use libtest_mimic::{Arguments, Failed};
+use serde_json::Value;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let trials = vec![Needs::set_up().test("every_byte_is_libjpeg_turbos", equals_libjpeg_turbo)];
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn equals_libjpeg_turbo() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let arguments: [OsString; 2] = [folder.path().into(), set_up("photos").into()];
+    python("decode_cases.py", arguments)?;
+
+    // Files, bytes, bytes that differ, by kind.
+    let mut tallies = BTreeMap::<String, (usize, usize, usize)>::new();
+    let mut opencv_differs = Vec::new();
+    for line in fs::read_to_string(folder.path().join("manifest.jsonl"))?.lines() {
+        let case: Value = serde_json::from_str(line)?;
+        let bytes = |key: &str| fs::read(folder.path().join(case[key].as_str().expect("a file")));
+        let picture = Picture::decode(&bytes("file")?, &Limits::default())
+            .map_err(|error| format!("{line}: {error:?}"))?;
+        let expected = bytes("expected")?;
+        let size = (u64::from(picture.width()), u64::from(picture.height()));
+        ensure(
+            Some(size) == case["width"].as_u64().zip(case["height"].as_u64()),
+            (size, line),
+        )?;
+        let differ = picture.rgb().iter().zip(&expected).filter(|(a, b)| a != b);
+        let kind = case["kind"].as_str().expect("a kind").to_owned();
+        let tally = tallies.entry(kind).or_default();
+        *tally = (
+            tally.0 + 1,
+            tally.1 + expected.len(),
+            tally.2 + differ.count(),
+        );
+        if case["opencv_equal"] == false {
+            opencv_differs.push(line.to_owned());
+        }
+    }
+    let mut files = 0;
+    for (kind, (count, bytes, differ)) in &tallies {
+        println!("{kind}: {count} files, {bytes} bytes, {differ} differ");
+        files += count;
+    }
+    println!("{files} files");
+    ensure(files >= 300, files)?;
+    ensure(tallies.values().all(|tally| tally.2 == 0), &tallies)?;
+    ensure(opencv_differs.is_empty(), opencv_differs)
+}
