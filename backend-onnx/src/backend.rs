@@ -105,10 +105,10 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
         )
         .with_hint("pass `--precision f32`, or a model in that precision"));
     }
-    model_file::check(&config.model)?;
     if is_not_onnx(&config.model) {
         return Err(not_onnx(&config.model));
     }
+    model_file::check(&config.model)?;
     let (library, environment) = probe::load(config.library.as_deref())?;
 
     let (requests, threads) = divide_cores(config);
@@ -169,10 +169,11 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
 
 /// Formats that OpenVINO reads. Any other file may be ONNX, whatever it is called.
 fn is_not_onnx(model: &Path) -> bool {
-    model.is_dir()
-        || ["xml", "tflite", "pdmodel"]
+    model.exists()
+        && ["xml", "tflite", "pdmodel"]
             .iter()
             .any(|ending| model_file::has_ending(model, ending))
+        || model.join("saved_model.pb").is_file()
 }
 
 /// Every dimension that the model leaves open may have any size; the others cannot be changed.

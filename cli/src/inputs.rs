@@ -56,18 +56,17 @@ impl Inputs {
             found.add_list(&list, recursive);
         }
         if found.inputs.is_empty() {
-            let skipped = found
-                .skipped()
-                .map_or_else(String::new, |text| format!(" ({text})"));
             return Err(Hinted::new(
-                format!("there are no pictures in what was given{skipped}"),
-                if found.folders > 0 && !recursive {
-                    "add `--recursive` to look into the folders inside"
-                } else {
-                    "name pictures, folders of pictures, or a list of them"
-                },
+                "the list of pictures is empty",
+                "name pictures, folders of pictures, or a list of them",
             )
             .into());
+        }
+        // Nothing else to do: no engine need be loaded to say so.
+        if let [Input { path, problem }] = &mut found.inputs[..]
+            && let Some(problem) = problem.take()
+        {
+            return Err(problem.context(path.display().to_string()));
         }
         Ok(found)
     }
@@ -149,6 +148,7 @@ impl Inputs {
 
     /// Sorted by name, folder by folder. Links are followed; a link to a folder above is a problem.
     fn add_folder(&mut self, folder: &Path, recursive: bool) {
+        let before = (self.inputs.len(), self.folders);
         let mut walk = WalkDir::new(folder)
             .follow_links(true)
             .sort_by_file_name()
@@ -180,6 +180,17 @@ impl Inputs {
             } else {
                 self.others += 1;
             }
+        }
+        if self.inputs.len() == before.0 {
+            let hint = if self.folders > before.1 && !recursive {
+                "add `--recursive` to look into the folders inside"
+            } else {
+                "name pictures, or folders of pictures"
+            };
+            self.add_problem(
+                folder,
+                Hinted::new("there are no pictures in this folder", hint),
+            );
         }
     }
 }
@@ -305,8 +316,9 @@ mod tests {
         let path = folder.path();
         let found = Inputs::find(&[path.join("*.jpg")], &[], false).unwrap();
         assert_eq!(names(&found, path), [".hidden.jpg", "z.jpg"]);
-        let nothing = Inputs::find(&[path.join("*.gif")], &[], false).unwrap();
+        let nothing = Inputs::find(&[path.join("*.gif"), path.join("z.jpg")], &[], false).unwrap();
         assert!(nothing.inputs[0].problem.is_some());
+        assert!(nothing.inputs[1].problem.is_none());
         fs::write(path.join("odd[1].jpg"), b"").unwrap();
         let exact = Inputs::find(&[path.join("odd[1].jpg")], &[], false).unwrap();
         assert!(exact.inputs[0].problem.is_none());
@@ -330,6 +342,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("inside")).unwrap();
         let error = Inputs::find(&[folder.path().to_owned()], &[], false).unwrap_err();
-        assert!(error.to_string().contains("no pictures"), "{error}");
+        assert!(format!("{error:#}").contains("no pictures"), "{error:#}");
+        assert!(Inputs::find(&[], &[], false).is_err());
     }
 }

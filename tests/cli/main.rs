@@ -6,11 +6,16 @@
 
 mod answers;
 mod errors;
+mod inputs;
+mod outputs;
+mod shapes;
+mod sources;
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use classify_tests::Needs;
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -20,6 +25,10 @@ fn main() {
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(answers::trials(&set_up));
     trials.extend(errors::trials(&engines, &set_up));
+    trials.extend(inputs::trials(&engines));
+    trials.extend(outputs::trials(&engines, &set_up));
+    trials.extend(shapes::trials(&engines, &set_up));
+    trials.extend(sources::trials(&engines, &set_up));
     libtest_mimic::run(&arguments, trials).exit();
 }
 
@@ -34,4 +43,17 @@ fn classify() -> Command {
         command.env_remove(variable);
     }
     command
+}
+
+/// Two pictures that every engine test can use, without a set-up.
+fn small_pictures() -> Result<(tempfile::TempDir, PathBuf, PathBuf), Failed> {
+    let folder = tempfile::tempdir()?;
+    let paths = ["a.ppm", "b.ppm"].map(|name| folder.path().join(name));
+    for (path, level) in paths.iter().zip([10_u8, 200]) {
+        let mut bytes = b"P6 8 8 255\n".to_vec();
+        bytes.extend([level; 192]);
+        std::fs::write(path, bytes)?;
+    }
+    let [a, b] = paths;
+    Ok((folder, a, b))
 }

@@ -16,12 +16,15 @@ CLASSES = 12
 SIZE = 8
 
 
-def save(name, nodes, inputs, outputs, initializers=(), opset=13, ir_version=8):
+def save(name, nodes, inputs, outputs, initializers=(), opset=13, ir_version=8, domains=()):
     graph = helper.make_graph(nodes, name, inputs, outputs, list(initializers))
     model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version
+        graph,
+        opset_imports=[helper.make_opsetid("", opset), *(helper.make_opsetid(domain, 1) for domain in domains)],
+        ir_version=ir_version,
     )
-    onnx.checker.check_model(model)
+    if not domains:
+        onnx.checker.check_model(model)
     (HERE / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
 
 
@@ -96,6 +99,20 @@ classifier(
         helper.make_node("Log", ["flat"], ["output"]),
     ],
 )
+# Operators of a domain that only ONNX Runtime has, as its quantizer writes them.
+save(
+    "custom-domain",
+    [
+        helper.make_node("QuantizeLinear", ["input", "step", "zero"], ["bytes"]),
+        helper.make_node("QLinearGlobalAveragePool", ["bytes", "step", "zero", "step", "zero"], ["means"], domain="com.microsoft", channels_last=0),
+        helper.make_node("DequantizeLinear", ["means", "step", "zero"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["output"]),
+    ],
+    [picture],
+    [value("output", [1, 3])],
+    [numpy_helper.from_array(np.array(1, np.float32), "step"), numpy_helper.from_array(np.array(0, np.uint8), "zero")],
+    domains=["com.microsoft"],
+)
 save(
     "two-inputs",
     [helper.make_node("Add", ["input", "other"], ["output"])],
@@ -127,3 +144,66 @@ model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 7)], ir_
 core = openvino.Core()
 for name in ("double", "plain"):
     openvino.save_model(core.read_model(HERE / f"{name}.onnx"), HERE / f"{name}.xml", compress_to_fp16=False)
+
+
+# A frozen TensorFlow graph, which OpenVINO reads: mean of the picture by channel -> matrix -> 12 logits. TensorFlow is not needed to write
+# its few messages (graph.proto, node_def.proto, attr_value.proto, tensor.proto, tensor_shape.proto).
+def varint(number):
+    data = b""
+    while number > 127:
+        data += bytes([number & 127 | 128])
+        number >>= 7
+    return data + bytes([number])
+
+
+def field(number, content):
+    if isinstance(content, int):
+        return varint(number << 3) + varint(content)
+    content = content.encode() if isinstance(content, str) else content
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def tf_shape(sizes):
+    return b"".join(field(2, field(1, size)) for size in sizes)
+
+
+def tf_node(name, operator, inputs=(), **attributes):
+    data = field(1, name) + field(2, operator) + b"".join(field(3, each) for each in inputs)
+    return field(1, data + b"".join(field(5, field(1, key) + field(2, each)) for key, each in sorted(attributes.items())))
+
+
+def tf_constant(name, array, kind):
+    tensor = field(1, kind) + field(2, tf_shape(array.shape)) + field(4, array.tobytes())
+    return tf_node(name, "Const", dtype=field(6, kind), value=field(8, tensor))
+
+
+FLOAT, INT32 = 1, 3
+(HERE / "tensorflow.pb").write_bytes(
+    tf_node("input", "Placeholder", dtype=field(6, FLOAT), shape=field(7, tf_shape([1, SIZE, SIZE, 3])))
+    + tf_constant("axes", np.array([1, 2], np.int32), INT32)
+    + tf_node("mean", "Mean", ["input", "axes"], T=field(6, FLOAT), Tidx=field(6, INT32), keep_dims=field(5, 0))
+    + tf_constant("matrix", np.linspace(-1, 1, 3 * CLASSES, dtype=np.float32).reshape(3, CLASSES), FLOAT)
+    + tf_node("output", "MatMul", ["mean", "matrix"], T=field(6, FLOAT), transpose_a=field(5, 0), transpose_b=field(5, 0))
+    + field(4, field(1, 1000))
+)
+
+# An IR of version 6, as releases up to 2019 wrote it.
+(HERE / "ir-v6.xml").write_text(
+    """<?xml version="1.0"?>
+<net batch="1" name="old" version="6">
+\t<layers>
+\t\t<layer id="0" name="input" precision="FP32" type="Input">
+\t\t\t<output><port id="0"><dim>1</dim><dim>3</dim><dim>8</dim><dim>8</dim></port></output>
+\t\t</layer>
+\t\t<layer id="1" name="output" precision="FP32" type="SoftMax">
+\t\t\t<data axis="1"/>
+\t\t\t<input><port id="0"><dim>1</dim><dim>3</dim><dim>8</dim><dim>8</dim></port></input>
+\t\t\t<output><port id="1"><dim>1</dim><dim>3</dim><dim>8</dim><dim>8</dim></port></output>
+\t\t</layer>
+\t</layers>
+\t<edges><edge from-layer="0" from-port="0" to-layer="1" to-port="0"/></edges>
+</net>
+""",
+    newline="\n",
+)
+(HERE / "ir-v6.bin").write_bytes(b"")

@@ -14,7 +14,8 @@ const CONVERTED: [&str; 4] = [
     "reverse_input_channels",
 ];
 
-pub(super) fn read(xml: &str) -> Result<Inside, roxmltree::Error> {
+/// The version of the IR, and what it says of itself.
+pub(super) fn read(xml: &str) -> Result<(Option<u32>, Inside), roxmltree::Error> {
     // No DTD, hence no entities to expand.
     let options = ParsingOptions {
         allow_dtd: false,
@@ -35,10 +36,12 @@ pub(super) fn read(xml: &str) -> Result<Inside, roxmltree::Error> {
         .into_iter()
         .flat_map(entries)
         .any(|(key, value)| CONVERTED.contains(&key) && is_set(value));
-    Ok(Inside {
+    let version = root.attribute("version").and_then(|text| text.parse().ok());
+    let inside = Inside {
         model_info,
         prepares_pixels,
-    })
+    };
+    Ok((version, inside))
 }
 
 fn child<'a, 'i>(node: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
@@ -67,10 +70,14 @@ mod tests {
             <conversion_parameters><mean_values value="()"/></conversion_parameters>
             <model_info><mean_values value="1 2 3"/><labels value="a &lt;b&gt;"/><odd/></model_info>
             </rt_info></net>"#;
-        let Inside {
-            model_info,
-            prepares_pixels,
-        } = read(xml).unwrap();
+        let (
+            version,
+            Inside {
+                model_info,
+                prepares_pixels,
+            },
+        ) = read(xml).unwrap();
+        assert_eq!(version, Some(11));
         assert_eq!(model_info.len(), 2);
         assert_eq!(
             (
@@ -80,7 +87,7 @@ mod tests {
             ("1 2 3", "a <b>")
         );
         assert!(!prepares_pixels);
-        assert!(read("<net/>").unwrap().model_info.is_empty());
+        assert!(read("<net/>").unwrap().1.model_info.is_empty());
     }
 
     #[test]
@@ -89,7 +96,7 @@ mod tests {
             r#"<net><rt_info><conversion_parameters><mean_values value="data[1,2,3]"/></conversion_parameters></rt_info></net>"#,
             r#"<net><meta_data><cli_parameters><reverse_input_channels value="True"/></cli_parameters></meta_data></net>"#,
         ] {
-            assert!(read(xml).unwrap().prepares_pixels, "{xml}");
+            assert!(read(xml).unwrap().1.prepares_pixels, "{xml}");
         }
     }
 

@@ -251,6 +251,14 @@ pub enum SourceError {
         /// The parser's own words.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// An OpenVINO IR of a version that no supported OpenVINO reads.
+    #[error(
+        "the model is an OpenVINO IR of version {version}, but 10 and 11 are what OpenVINO reads"
+    )]
+    OldIr {
+        /// Its version.
+        version: u32,
+    },
     /// A key has a value that is not understood or not supported.
     #[error("{file} says {key} = `{value}`, which is not supported; expected {expected}")]
     Value {
@@ -270,6 +278,7 @@ impl SourceError {
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::Io { .. } => "check the path",
+            Self::OldIr { .. } => "convert the original model again with OpenVINO's `ovc`",
             Self::TooLarge { .. } | Self::Malformed { .. } => "export or download the file again",
             Self::Value { .. } => {
                 "give the preprocessing by flags (--color, --mean, --scale, --resize and \
@@ -422,11 +431,19 @@ fn read_model(model: &Path) -> Result<Inside, SourceError> {
     match extension.to_ascii_lowercase().as_str() {
         "xml" => {
             let bytes = read_limited(model, MOST_XML_BYTES)?;
-            ir::read(&String::from_utf8_lossy(&bytes)).map_err(|source| SourceError::Malformed {
-                file: "the model".to_owned(),
-                expected: "well-formed XML",
-                source: source.into(),
-            })
+            let (version, inside) =
+                ir::read(&String::from_utf8_lossy(&bytes)).map_err(|source| {
+                    SourceError::Malformed {
+                        file: "the model".to_owned(),
+                        expected: "well-formed XML",
+                        source: source.into(),
+                    }
+                })?;
+            match version {
+                // The last release that reads older ones is 2022.3.
+                Some(version) if version < 10 => Err(SourceError::OldIr { version }),
+                _ => Ok(inside),
+            }
         }
         "onnx" => {
             let bytes = read_limited(model, MOST_ONNX_BYTES)?;

@@ -1,0 +1,24 @@
+//! Pictures of every format: never a crash, never more than the limits allow.
+#![no_main]
+
+use image_classification::{Limits, Picture};
+use libfuzzer_sys::fuzz_target;
+
+const LIMITS: Limits = Limits {
+    file_bytes: 1 << 20,
+    pixels: 1 << 20,
+    decoded_bytes: 64 << 20,
+};
+
+fuzz_target!(init: {
+    // A panic of a decoder is caught and becomes an error; the fuzzer's own hook would abort first.
+    std::panic::set_hook(Box::new(|_| {}));
+}, |bytes: &[u8]| {
+    if let Ok(picture) = Picture::decode(bytes, &LIMITS) {
+        let pixels = u64::from(picture.width()) * u64::from(picture.height());
+        assert!(pixels <= LIMITS.pixels);
+        assert_eq!(picture.rgb().len() as u64, pixels * 3);
+        // Reads every byte: a sanitizer sees one that was never written.
+        std::hint::black_box(picture.rgb().iter().fold(0_u8, |sum, byte| sum ^ byte));
+    }
+});

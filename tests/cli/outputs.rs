@@ -1,0 +1,249 @@
+//! Text, JSON Lines, CSV, files, terminals.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use classify_tests::{Needs, ensure, expect_code, photos, python, run, small_model};
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+
+use crate::{classify, small_pictures};
+
+pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
+    let anywhere: [(&str, fn() -> Result<(), Failed>); 1] =
+        [("completions_and_the_manual_page", manual)];
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 3] = [
+        ("json_lines_carry_results_and_errors", json),
+        ("a_file_appears_when_it_is_complete", files),
+        ("thresholds_and_all_classes", thresholds),
+    ];
+    let on_photos: [(&str, fn() -> Result<(), Failed>); 2] = [
+        ("another_program_reads_what_is_written", read_back),
+        ("a_terminal_sees_progress_and_colours", terminal),
+    ];
+    anywhere
+        .map(|(name, test)| Trial::test(name, test))
+        .into_iter()
+        .chain(on_engines.map(|(name, test)| engines.test(name, test)))
+        .chain(on_photos.map(|(name, test)| with_set_up.test(name, test)))
+        .collect()
+}
+
+fn command(flags: &[&str]) -> Command {
+    let mut command = classify();
+    command.args(["--backend", "onnx", "--color", "rgb"]);
+    command.args(flags).arg("-m");
+    command.arg(small_model("plain.onnx")).arg("-i");
+    command
+}
+
+fn lines(stdout: &str) -> Result<Vec<Value>, Failed> {
+    Ok(stdout
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?)
+}
+
+fn json() -> Result<(), Failed> {
+    let (folder, a, _) = small_pictures()?;
+    let missing = folder.path().join("none.png");
+    std::fs::write(folder.path().join("cut.png"), b"\x89PNG\r\n\x1a\n")?;
+    let cut = folder.path().join("cut.png");
+    let result = run(command(&["--format", "json", "--top", "2"]).args([&a, &missing, &cut, &a]));
+    expect_code(&result, 1)?;
+    let lines = lines(&result.stdout)?;
+    ensure(lines.len() == 4, &result)?;
+    for (line, path) in lines.iter().zip([&a, &missing, &cut, &a]) {
+        ensure(line["schema_version"] == 1, line)?;
+        ensure(line["path"] == path.display().to_string(), line)?;
+        ensure(line["backend"] == "onnx" && line["device"] == "CPU", line)?;
+        ensure(line["precision"] == "f32", line)?;
+        // Exactly one of the two.
+        ensure(line["top"].is_null() != line["error"].is_null(), line)?;
+    }
+    let top = lines[0]["top"].as_array().cloned().unwrap_or_default();
+    ensure(top.len() == 2 && top[0]["label"].is_null(), &top)?;
+    ensure(
+        top[0]["score"].as_f64() >= top[1]["score"].as_f64() && lines[0]["top"] == lines[3]["top"],
+        &top,
+    )?;
+    ensure(lines[0]["timing_ms"]["infer"].as_f64().is_some(), &lines[0])?;
+    ensure(lines[1]["error"]["code"] == "cannot-read", &lines[1])?;
+    ensure(lines[2]["error"]["code"] == "damaged-picture", &lines[2])?;
+    ensure(lines[2]["error"]["hint"].is_string(), &lines[2])?;
+    // Errors are on stderr as well: whoever looks at the terminal sees them.
+    ensure(result.stderr.contains("2 of 4 inputs failed"), result)
+}
+
+fn files() -> Result<(), Failed> {
+    let (folder, a, b) = small_pictures()?;
+    let out = tempfile::tempdir()?;
+    let target = out.path().join("results.jsonl");
+    let to_file = |format: &str, target: &Path| {
+        run(command(&["--format", format, "-o", target.to_str().unwrap()]).args([&a, &b]))
+    };
+    for format in ["json", "csv", "text"] {
+        let written = to_file(format, &target);
+        expect_code(&written, 0)?;
+        ensure(written.stdout.is_empty(), &written)?;
+        let text = std::fs::read_to_string(&target)?;
+        let shown = run(command(&["--format", format]).args([&a, &b]));
+        let without_times = |text: &str| -> String {
+            let mut lines = text.lines().map(|line| line.split("\"timing_ms\"").next());
+            lines.by_ref().flatten().collect::<Vec<_>>().join("\n")
+        };
+        ensure(
+            without_times(&text) == without_times(&shown.stdout),
+            (text, shown),
+        )?;
+    }
+    // What fails before the end leaves nothing, and what was there stays.
+    std::fs::write(&target, "before")?;
+    let mut failing = classify();
+    failing
+        .args(["--backend", "onnx", "-m"])
+        .arg(small_model("none.onnx"));
+    failing.arg("-o").arg(&target).arg("-i").arg(&a);
+    expect_code(&run(&mut failing), 2)?;
+    ensure(
+        std::fs::read_to_string(&target)? == "before",
+        "the old file is there",
+    )?;
+    ensure(
+        std::fs::read_dir(out.path())?.count() == 1,
+        "nothing else is there",
+    )?;
+    for bad in [
+        out.path().to_owned(),
+        PathBuf::from("/no/such/folder/x.json"),
+    ] {
+        let refused = to_file("json", &bad);
+        expect_code(&refused, 2)?;
+        ensure(
+            refused
+                .stderr
+                .contains(&format!("cannot write {}", bad.display())),
+            refused,
+        )?;
+    }
+    drop(folder);
+    Ok(())
+}
+
+fn thresholds() -> Result<(), Failed> {
+    let (_folder, a, _) = small_pictures()?;
+    let scores = |flags: &[&str]| -> Result<Vec<f64>, Failed> {
+        let run = run(command(&[&["--format", "json"], flags].concat()).arg(&a));
+        expect_code(&run, 0)?;
+        let top = lines(&run.stdout)?[0]["top"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        Ok(top
+            .iter()
+            .filter_map(|class| class["score"].as_f64())
+            .collect())
+    };
+    let all = scores(&["--top", "all"])?;
+    ensure(all.len() == 12 && all.is_sorted_by(|a, b| a >= b), &all)?;
+    ensure((all.iter().sum::<f64>() - 1.0).abs() < 1e-5, &all)?;
+    let threshold = all[4].to_string();
+    let above = scores(&["--top", "all", "--threshold", &threshold])?;
+    ensure(
+        above == all[..above.len()] && (4..=6).contains(&above.len()),
+        &above,
+    )?;
+    ensure(
+        scores(&["--threshold", "1.5"])?.is_empty(),
+        "no class has that",
+    )
+}
+
+/// Python's `json` and `csv` find in the files what the text says.
+fn read_back() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let photos = photos()?;
+    let missing = folder.path().join("=none, \"quoted\".jpg");
+    let labels = folder.path().join("labels");
+    std::fs::write(
+        &labels,
+        (0..1000)
+            .map(|n| format!("=name, \"{n}\"\n"))
+            .collect::<String>(),
+    )?;
+    let mut files = Vec::new();
+    for format in ["text", "json", "csv"] {
+        let file = folder.path().join(format);
+        let mut command = classify();
+        command.args(["--digits", "7", "-q", "--format", format, "--labels"]);
+        command.arg(&labels).arg("-o").arg(&file);
+        command.arg("-i").args(&photos[..3]).arg(&missing);
+        expect_code(&run(&mut command), 1)?;
+        files.push(file);
+    }
+    let said = python("read_back.py", &files)?;
+    ensure(said == "3 pictures, 30 classes, 1 error\n", said)
+}
+
+/// stderr is a terminal, or not; with `NO_COLOR`, or not.
+fn terminal() -> Result<(), Failed> {
+    let photos = photos()?;
+    let program = env!("CARGO_BIN_EXE_classify");
+    let model = small_model("plain.onnx");
+    let seen = |arguments: &[&str]| -> Result<String, Failed> {
+        let fixed = [
+            "--backend",
+            "onnx",
+            "--color",
+            "rgb",
+            "-m",
+            model.to_str().unwrap(),
+            "-i",
+        ];
+        let photos = photos[..4].iter().map(|path| path.to_str().unwrap());
+        let arguments = arguments
+            .iter()
+            .copied()
+            .chain([program])
+            .chain(fixed)
+            .chain(photos);
+        python("terminal.py", arguments.chain(["/no/such.jpg"]))
+    };
+    let coloured = seen(&[])?;
+    ensure(
+        coloured.contains("pictures,") && coloured.contains(" left"),
+        &coloured,
+    )?;
+    ensure(coloured.contains("\u{1b}[1m\u{1b}[31merror"), &coloured)?;
+    let plain = seen(&["NO_COLOR=1"])?;
+    ensure(
+        plain.contains("error: /no/such.jpg") && !plain.contains("\u{1b}[31m"),
+        plain,
+    )
+}
+
+fn manual() -> Result<(), Failed> {
+    for (shell, begins) in [
+        ("bash", "_classify"),
+        ("zsh", "#compdef classify"),
+        ("fish", "#"),
+        ("powershell", ""),
+        ("elvish", ""),
+    ] {
+        let run = run(classify().args(["completions", shell]));
+        expect_code(&run, 0)?;
+        ensure(run.stdout.starts_with(begins), &run)?;
+        ensure(run.stdout.contains("input-list"), run)?;
+    }
+    let page = run(classify().arg("man"));
+    expect_code(&page, 0)?;
+    for text in [".TH classify", "inspect", "input\\-list", "Exit codes"] {
+        ensure(page.stdout.contains(text), (text, &page.stdout))?;
+    }
+    for command in ["inspect", "completions", "man"] {
+        let help = run(classify().args([command, "--help"]));
+        expect_code(&help, 0)?;
+        ensure(help.stdout.contains("Usage: classify"), help)?;
+    }
+    Ok(())
+}

