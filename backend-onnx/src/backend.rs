@@ -142,7 +142,7 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
         .with_hint("cut the model down to one input and one output"));
     };
 
-    let input = input_spec(spec(input, "input")?, config)?;
+    let input = input_spec(&spec(input, "input")?, config)?;
     let batch = match input.dims.first() {
         Some(Dim::Fixed(batch)) => *batch,
         _ => 1,
@@ -177,7 +177,7 @@ fn is_not_onnx(model: &Path) -> bool {
 }
 
 /// Every dimension that the model leaves open may have any size; the others cannot be changed.
-fn input_spec(declared: TensorSpec, config: &OnnxConfig) -> Result<TensorSpec, Error> {
+fn input_spec(declared: &TensorSpec, config: &OnnxConfig) -> Result<TensorSpec, Error> {
     let wanted = declared
         .clone()
         .reshaped(config.shape.as_deref(), config.batch)?;

@@ -47,7 +47,7 @@ pub struct Args {
 pub enum Command {
     /// Show how pictures are prepared for a model, and who states each value
     #[command(after_help = INSPECT_EXAMPLES)]
-    Inspect(InspectArgs),
+    Inspect(Box<InspectArgs>),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -232,7 +232,7 @@ pub struct PreprocessArgs {
     pub layout: Option<ImageLayout>,
 
     /// Names of the classes: one a line, `id name`, a synset file, or JSON [default: MODEL.labels
-    /// beside the model, its metadata, or config.json]
+    /// beside the model, or what the model's metadata or config.json say]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
 }
@@ -300,11 +300,11 @@ pub struct EngineArgs {
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub jobs: Option<usize>,
 
-    /// OpenVINO's C library or its folder [env: `CLASSIFY_OPENVINO_LIB`]
+    /// OpenVINO's C library or its folder [env: CLASSIFY_OPENVINO_LIB]
     #[arg(long, value_name = "FILE")]
     pub openvino_lib: Option<PathBuf>,
 
-    /// ONNX Runtime's library or its folder [env: `CLASSIFY_ONNXRUNTIME_LIB`]
+    /// ONNX Runtime's library or its folder [env: CLASSIFY_ONNXRUNTIME_LIB]
     #[arg(long, value_name = "FILE")]
     pub onnxruntime_lib: Option<PathBuf>,
 

@@ -29,7 +29,8 @@ pub struct Input {
 /// The pictures, and what was left out of folders.
 #[derive(Debug, Default)]
 pub struct Inputs {
-    pub inputs: Vec<Input>,
+    /// In the order in which results appear.
+    pub list: Vec<Input>,
     hidden: usize,
     others: usize,
     folders: usize,
@@ -55,7 +56,7 @@ impl Inputs {
             let list = read_list(file).map_err(|error| error.context(what()))?;
             found.add_list(&list, recursive);
         }
-        if found.inputs.is_empty() {
+        if found.list.is_empty() {
             return Err(Hinted::new(
                 "the list of pictures is empty",
                 "name pictures, folders of pictures, or a list of them",
@@ -63,7 +64,7 @@ impl Inputs {
             .into());
         }
         // Nothing else to do: no engine need be loaded to say so.
-        if let [Input { path, problem }] = &mut found.inputs[..]
+        if let [Input { path, problem }] = &mut found.list[..]
             && let Some(problem) = problem.take()
         {
             return Err(problem.context(path.display().to_string()));
@@ -113,7 +114,7 @@ impl Inputs {
             Ok(matches) => matches,
             Err(error) => return self.add_problem(path, error),
         };
-        let before = self.inputs.len();
+        let before = self.list.len();
         for entry in matches {
             match entry {
                 Ok(path) => self.add_path(&path, recursive),
@@ -123,7 +124,7 @@ impl Inputs {
                 }
             }
         }
-        if self.inputs.len() == before {
+        if self.list.len() == before {
             self.add_problem(path, Hinted::new("no file matches", "check the pattern"));
         }
     }
@@ -132,7 +133,7 @@ impl Inputs {
         if path.is_dir() {
             self.add_folder(path, recursive);
         } else {
-            self.inputs.push(Input {
+            self.list.push(Input {
                 path: path.to_owned(),
                 problem: None,
             });
@@ -140,7 +141,7 @@ impl Inputs {
     }
 
     fn add_problem(&mut self, path: &Path, problem: impl Into<anyhow::Error>) {
-        self.inputs.push(Input {
+        self.list.push(Input {
             path: path.to_owned(),
             problem: Some(problem.into()),
         });
@@ -148,7 +149,7 @@ impl Inputs {
 
     /// Sorted by name, folder by folder. Links are followed; a link to a folder above is a problem.
     fn add_folder(&mut self, folder: &Path, recursive: bool) {
-        let before = (self.inputs.len(), self.folders);
+        let before = (self.list.len(), self.folders);
         let mut walk = WalkDir::new(folder)
             .follow_links(true)
             .sort_by_file_name()
@@ -173,7 +174,7 @@ impl Inputs {
             } else if kind.is_dir() {
                 self.folders += 1;
             } else if kind.is_file() && is_picture(entry.path()) {
-                self.inputs.push(Input {
+                self.list.push(Input {
                     path: entry.into_path(),
                     problem: None,
                 });
@@ -181,7 +182,7 @@ impl Inputs {
                 self.others += 1;
             }
         }
-        if self.inputs.len() == before.0 {
+        if self.list.len() == before.0 {
             let hint = if self.folders > before.1 && !recursive {
                 "add `--recursive` to look into the folders inside"
             } else {
@@ -261,7 +262,7 @@ mod tests {
 
     fn names(inputs: &Inputs, folder: &Path) -> Vec<String> {
         inputs
-            .inputs
+            .list
             .iter()
             .map(|input| {
                 let path = input.path.strip_prefix(folder).unwrap_or(&input.path);
@@ -307,7 +308,7 @@ mod tests {
             "skipped 2 hidden entries and 1 file that is no picture"
         );
         let twice = Inputs::find(&[path.join("z.jpg"), path.join("z.jpg")], &[], false).unwrap();
-        assert_eq!(twice.inputs.len(), 2);
+        assert_eq!(twice.list.len(), 2);
     }
 
     #[test]
@@ -317,11 +318,11 @@ mod tests {
         let found = Inputs::find(&[path.join("*.jpg")], &[], false).unwrap();
         assert_eq!(names(&found, path), [".hidden.jpg", "z.jpg"]);
         let nothing = Inputs::find(&[path.join("*.gif"), path.join("z.jpg")], &[], false).unwrap();
-        assert!(nothing.inputs[0].problem.is_some());
-        assert!(nothing.inputs[1].problem.is_none());
+        assert!(nothing.list[0].problem.is_some());
+        assert!(nothing.list[1].problem.is_none());
         fs::write(path.join("odd[1].jpg"), b"").unwrap();
         let exact = Inputs::find(&[path.join("odd[1].jpg")], &[], false).unwrap();
-        assert!(exact.inputs[0].problem.is_none());
+        assert!(exact.list[0].problem.is_none());
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! `classify`: what is in these pictures, on whatever engine and device there is.
 
+#[allow(
+    clippy::doc_markdown,
+    reason = "what is written there is help for users"
+)]
 mod args;
 mod commands;
 mod engines;
@@ -42,7 +46,7 @@ fn main() -> ExitCode {
 fn run(args: Args, messages: &mut Messages) -> anyhow::Result<()> {
     match args.command {
         None => commands::classify::run(args.classify.try_into()?, messages),
-        Some(Command::Inspect(args)) => commands::inspect::run(&args.try_into()?, messages),
+        Some(Command::Inspect(args)) => commands::inspect::run(&(*args).try_into()?, messages),
         Some(Command::Completions { shell }) => commands::manual::completions(shell),
         Some(Command::Man) => commands::manual::page(),
     }

@@ -207,7 +207,7 @@ fn numbered(line: &str) -> Option<(usize, &str)> {
     (separated && !name.is_empty()).then_some((id.parse().ok()?, name))
 }
 
-/// `n01440764 tench, Tinca tinca`: WordNet's identifier is `n` and eight digits.
+/// `n01440764 tench, Tinca tinca`: `WordNet`'s identifier is `n` and eight digits.
 fn without_synset(line: &str) -> Option<&str> {
     let (synset, name) = line.split_once([' ', '\t'])?;
     let digits = synset.strip_prefix('n')?;

@@ -108,7 +108,7 @@ impl fmt::Display for Resize {
         };
         match *self {
             Self::Stretch => f.write_str("stretch"),
-            Self::Crop { fraction } if fraction == 1.0 => f.write_str("crop"),
+            Self::Crop { fraction: 1.0 } => f.write_str("crop"),
             Self::Crop { fraction } => write!(f, "crop:{fraction}"),
             Self::ShortSide { short, centre } => write!(f, "short:{short}{}", floor(centre)),
             Self::StretchThenCrop { side, centre } => {

@@ -168,8 +168,9 @@ fn read_back() -> Result<(), Failed> {
     std::fs::write(
         &labels,
         (0..1000)
-            .map(|n| format!("=name, \"{n}\"\n"))
-            .collect::<String>(),
+            .map(|n| format!("=name, \"{n}\""))
+            .collect::<Vec<_>>()
+            .join("\n"),
     )?;
     let mut files = Vec::new();
     for format in ["text", "json", "csv"] {

@@ -271,7 +271,10 @@ fn label_counts() -> Result<(), Failed> {
     let (folder, picture, _) = small_pictures()?;
     let model = folder.path().join("m.onnx");
     std::fs::copy(small_model("plain.onnx"), &model)?;
-    let labels = |count: usize| -> String { (0..count).map(|n| format!("name {n}\n")).collect() };
+    let labels = |count: usize| {
+        let names: Vec<String> = (0..count).map(|n| format!("name {n}")).collect();
+        names.join("\n")
+    };
     let file = folder.path().join("names.txt");
     let classify_with = |flags: &[&str]| {
         let mut command = classify();

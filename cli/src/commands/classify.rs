@@ -84,12 +84,12 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
         .max_blocking_threads(jobs)
         .build()
         .context("cannot start the decoding threads")?;
-    let count = inputs.inputs.len();
+    let count = inputs.list.len();
     messages.start_progress(count);
     runtime.block_on(async {
         // Enough pictures under way to keep every slot and every decoding thread busy.
         let window = backend.info().slots + (2 * jobs).div_ceil(batch);
-        let mut results = stream::iter(Batches(inputs.inputs.into_iter(), batch))
+        let mut results = stream::iter(Batches(inputs.list.into_iter(), batch))
             .map(|inputs| work.classify(inputs))
             .buffered(window);
         while let Some(batch) = results.next().await {

@@ -92,7 +92,7 @@ impl Csv {
         let mut out = self
             .writer
             .into_inner()
-            .map_err(|error| error.into_error())
+            .map_err(csv::IntoInnerError::into_error)
             .context("cannot write the results")?;
         out.flush()?;
         out.finish()

@@ -33,7 +33,8 @@ struct Line<'a> {
 
 #[derive(Serialize)]
 struct Class<'a> {
-    class_id: usize,
+    #[serde(rename = "class_id")]
+    id: usize,
     label: Option<&'a str>,
     score: f32,
 }
@@ -74,7 +75,7 @@ impl Json {
             path_bytes: path
                 .to_str()
                 .is_none()
-                .then(|| path.as_os_str().as_encoded_bytes()),
+                .then_some(path.as_os_str().as_encoded_bytes()),
             path: lossy,
             backend: &run.info.backend,
             engine_version: &run.info.engine_version,
@@ -84,7 +85,7 @@ impl Json {
             scores: result.is_ok().then_some(run.scores),
             top: result.ok().map(|classified| {
                 let class = |ranked: &image_classification::Ranked| Class {
-                    class_id: ranked.class_id,
+                    id: ranked.class_id,
                     label: run.label(ranked.class_id),
                     score: ranked.score,
                 };

@@ -49,7 +49,7 @@ pub struct Classified {
 pub enum Report {
     Text(text::Text),
     Json(json::Json),
-    Csv(csv::Csv),
+    Csv(Box<csv::Csv>),
 }
 
 impl Report {
@@ -58,7 +58,7 @@ impl Report {
         match options.format {
             Format::Text => Self::Text(text::Text::new(output, options.digits, quiet)),
             Format::Json => Self::Json(json::Json::new(output)),
-            Format::Csv => Self::Csv(csv::Csv::new(output, options.digits)),
+            Format::Csv => Self::Csv(Box::new(csv::Csv::new(output, options.digits))),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Hugging Face's `preprocessor_config.json` and `config.json`.
 //!
 //! The keys are attributes of `transformers`' image processors, and what they mean depends on the
-//! processor: an integer `size` is a square for ViT and the short side for CLIP. Pixels are those of
+//! processor: an integer `size` is a square for `ViT` and the short side for CLIP. Pixels are those of
 //! the processors that use Pillow. Facts from `transformers` 4.57, `models/*/image_processing_*.py`
 //! and `image_transforms.py`.
 
@@ -113,7 +113,7 @@ pub(super) fn preprocessor(
 
 type Kind = (&'static str, bool, bool, u64);
 
-/// The processor that wrote the file. An old file does not name it; then ViT's rules hold.
+/// The processor that wrote the file. An old file does not name it; then `ViT`'s rules hold.
 fn kind(keys: Keys<'_>) -> Result<Kind, SourceError> {
     for key in ["image_processor_type", "feature_extractor_type"] {
         let Some(name) = keys.text(key)? else {

@@ -211,10 +211,6 @@ fn choose<'a, T: Copy + PartialEq + 'a>(
 }
 
 /// Three numbers as `--mean` takes them.
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "as `ToString::to_string` takes the others"
-)]
 fn three(values: &[f32; 3]) -> String {
     values.map(|value| value.to_string()).join(",")
 }

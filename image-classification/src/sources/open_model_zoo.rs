@@ -11,7 +11,7 @@ use super::{SourceError, Stated, Statement, unsupported};
 use crate::{ColorOrder, ImageLayout, ImageSize, Interpolation, Resize};
 
 #[derive(Deserialize)]
-struct Model {
+struct Description {
     task_type: Option<String>,
     #[serde(default)]
     input_info: Vec<Input>,
@@ -38,7 +38,8 @@ pub(super) fn read(
         source,
     };
     let text = std::str::from_utf8(bytes).map_err(|source| malformed(source.into()))?;
-    let model: Model = serde_saphyr::from_str(text).map_err(|source| malformed(source.into()))?;
+    let model: Description =
+        serde_saphyr::from_str(text).map_err(|source| malformed(source.into()))?;
     let task = match model.task_type {
         // Somebody else's model.yml.
         None if model.model_optimizer_args.is_empty() && model.input_info.is_empty() => {
@@ -55,8 +56,7 @@ pub(super) fn read(
         match name {
             "--reverse_input_channels" => color = ColorOrder::Rgb,
             "--mean_values" => mean = numbers(file, name, value)?,
-            "--scale_values" => scale = numbers(file, name, value)?,
-            "--scale" | "-s" => scale = numbers(file, name, value)?,
+            "--scale_values" | "--scale" | "-s" => scale = numbers(file, name, value)?,
             _ => {}
         }
     }
@@ -198,15 +198,15 @@ framework: pytorch
         assert!(error.to_string().contains("--scale_values"), "{error}");
         assert!(read("model.yml", b"a: [", false).is_err());
         // Aliases that would expand to gigabytes.
-        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-        for level in 1..12 {
+        let mut bomb = vec!["a0: &a0 [x, x, x, x, x, x, x, x, x, x]".to_owned()];
+        bomb.extend((1..12).map(|level| {
             let previous = format!("*a{}, ", level - 1).repeat(10);
-            bomb += &format!("a{level}: &a{level} [{previous}]\n");
-        }
-        assert!(
-            read("model.yml", bomb.as_bytes(), false)
-                .map(|said| said.is_none())
-                .unwrap_or(true)
-        );
+            format!("a{level}: &a{level} [{previous}]")
+        }));
+        let bomb = bomb.join("\n");
+        assert!(!matches!(
+            read("model.yml", bomb.as_bytes(), false),
+            Ok(Some(_))
+        ));
     }
 }

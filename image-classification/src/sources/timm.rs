@@ -1,6 +1,6 @@
 //! timm's `config.json`.
 //!
-//! Its transform for evaluation resizes to ⌊size / crop_pct⌋ and cuts out the centre, with
+//! Its transform for evaluation resizes to ⌊`size / crop_pct`⌋ and cuts out the centre, with
 //! torchvision's rounding. Facts from timm 1.0, `timm/data/config.py`, `timm/data/transforms_factory.py`
 //! and `timm/models/_hub.py`.
 
