@@ -10,8 +10,9 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use exact_resample::{Filter, RgbView, opencv, pillow};
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 /// Name, ours (`None` is OpenCV's bilinear), theirs.
 const ALGORITHMS: [(&str, Option<Filter>, ResizeAlg); 6] = [
@@ -54,7 +55,8 @@ fn main() {
         let data = picture(width, height);
         for (name, filter, algorithm) in ALGORITHMS {
             let view = RgbView::new(width, height, &data).expect("the data are of that size");
-            let source = ImageRef::new(width, height, &data, PixelType::U8x3)
+            // One type of pixels: compiling all of them takes minutes.
+            let source = TypedImageRef::<U8x3>::from_buffer(width, height, &data)
                 .expect("the data are of that size");
             let mut resizer = Resizer::new();
             let options = ResizeOptions::new().resize_alg(algorithm);
@@ -63,11 +65,14 @@ fn main() {
                 None => opencv::resize_linear(view, SIDE, SIDE),
             };
             let mut run_theirs = || {
-                let mut target = Image::new(SIDE, SIDE, PixelType::U8x3);
+                let mut pixels = vec![0; (SIDE * SIDE * 3) as usize];
+                let mut target = TypedImage::<U8x3>::from_buffer(SIDE, SIDE, &mut pixels)
+                    .expect("the pixels are of that size");
                 resizer
-                    .resize(&source, &mut target, &options)
-                    .expect("both are of the same type");
-                target.into_vec()
+                    .resize_typed(&source, &mut target, &options)
+                    .expect("this filter is for these pixels");
+                drop(target);
+                pixels
             };
             let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
             for round in 0..rounds + 3 {
