@@ -49,12 +49,11 @@ const KNOWN: [&str; 32] = [
 
 /// Processors of classifiers: name, whether an integer `size` is the short side, whether the centre
 /// is cut out, and the filter, where the file does not say.
-const PROCESSORS: [(&str, bool, bool, u64); 14] = [
+const PROCESSORS: [(&str, bool, bool, u64); 13] = [
     ("Beit", false, true, 3),
     ("Bit", true, true, 3),
     ("CLIP", true, true, 3),
     ("ConvNext", true, false, 2),
-    ("Deit", false, true, 3),
     ("DeiT", false, true, 3),
     ("EfficientNet", false, false, 0),
     ("Levit", true, true, 3),
