@@ -159,9 +159,14 @@ fn batch_with_a_hole() -> Result<(), Failed> {
 fn formats() -> Result<(), Failed> {
     let (_folder, picture, _) = small_pictures()?;
     let inputs = [picture];
-    // OpenVINO reads a frozen TensorFlow graph as it is.
-    let run = classify_with("openvino", small_model("tensorflow.pb"), &[], &inputs);
-    ensure(ranked(&run)?[0].len() == 10, run)?;
+    // OpenVINO reads TensorFlow's formats as they are; both files are the same model.
+    let answers = ["tensorflow.pb", "lite.tflite"].map(|file| {
+        let run = classify_with("openvino", small_model(file), &[], &inputs);
+        ranked(&run)
+    });
+    let [graph, lite] = answers;
+    let (graph, lite) = (graph?, lite?);
+    ensure(graph[0].len() == 10 && close(&graph, &lite), (graph, lite))?;
     // Operators that only ONNX Runtime has.
     let run = classify_with("onnx", small_model("custom-domain.onnx"), &[], &inputs);
     ensure(ranked(&run)?[0].len() == 3, run)?;
@@ -174,6 +179,7 @@ fn formats() -> Result<(), Failed> {
         ("openvino", "custom-domain.onnx", "QLinearGlobalAveragePool"),
         ("openvino", "ir-v6.xml", "IR of version 6"),
         ("onnx", "plain.xml", "not this format"),
+        ("onnx", "lite.tflite", "not this format"),
     ] {
         let run = classify_with(backend, small_model(file), &[], &inputs);
         expect_code(&run, 2)?;

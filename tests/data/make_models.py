@@ -6,6 +6,7 @@ Every classifier is: mean of the picture by channel -> 1x1 convolution -> 12 log
 
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import onnx
 import openvino
@@ -186,6 +187,63 @@ FLOAT, INT32 = 1, 3
     + tf_node("output", "MatMul", ["mean", "matrix"], T=field(6, FLOAT), transpose_a=field(5, 0), transpose_b=field(5, 0))
     + field(4, field(1, 1000))
 )
+
+# The same as TensorFlow Lite: a flatbuffer (schema.fbs). Tables are lists of (slot, kind, value); numbers are the schema's.
+def table(builder, fields):
+    builder.StartObject(1 + max(slot for slot, _, _ in fields))
+    for slot, kind, content in fields:
+        if kind == "offset":
+            builder.PrependUOffsetTRelativeSlot(slot, content, 0)
+        else:
+            getattr(builder, f"Prepend{kind}Slot")(slot, content, 0)
+    return builder.EndObject()
+
+
+def vector(builder, offsets):
+    builder.StartVector(4, len(offsets), 4)
+    for offset in reversed(offsets):
+        builder.PrependUOffsetTRelative(offset)
+    return builder.EndVector()
+
+
+def lite():
+    builder = flatbuffers.Builder(1024)
+
+    def integers(*values):
+        return builder.CreateNumpyVector(np.array(values, np.int32))
+
+    matrix = np.linspace(-1, 1, 3 * CLASSES, dtype=np.float32).reshape(3, CLASSES).T
+    # Buffer 0 is empty by convention.
+    contents = [None, np.array([1, 2], np.int32).tobytes(), np.ascontiguousarray(matrix).tobytes()]
+    buffers = []
+    for content in contents:
+        fields = [] if content is None else [(0, "offset", builder.CreateByteVector(content))]
+        buffers.append(table(builder, [*fields, (1, "Uint64", 0)]))
+    tensors = []
+    for name, shape, kind, buffer in [
+        ("input", [1, SIZE, SIZE, 3], 0, 0),
+        ("axes", [2], 2, 1),
+        ("mean", [1, 3], 0, 0),
+        ("matrix", [CLASSES, 3], 0, 2),
+        ("output", [1, CLASSES], 0, 0),
+    ]:
+        fields = [(0, "offset", integers(*shape)), (3, "offset", builder.CreateString(name))]
+        tensors.append(table(builder, [*fields, (1, "Int8", kind), (2, "Uint32", buffer)]))
+    mean, fully_connected = 40, 9
+    codes = [table(builder, [(0, "Int8", code), (2, "Int32", 1), (3, "Int32", code)]) for code in (mean, fully_connected)]
+    reducer_options, fully_connected_options = 27, 8
+    operators = []
+    for index, inputs, output, options in [(0, (0, 1), 2, reducer_options), (1, (2, 3, -1), 4, fully_connected_options)]:
+        lists = [(1, "offset", integers(*inputs)), (2, "offset", integers(output)), (4, "offset", table(builder, [(0, "Int8", 0)]))]
+        operators.append(table(builder, [*lists, (0, "Uint32", index), (3, "Uint8", options)]))
+    parts = [vector(builder, tensors), integers(0), integers(4), vector(builder, operators)]
+    graph = table(builder, [(slot, "offset", part) for slot, part in enumerate(parts)])
+    lists = [(1, "offset", vector(builder, codes)), (2, "offset", vector(builder, [graph])), (4, "offset", vector(builder, buffers))]
+    builder.Finish(table(builder, [*lists, (0, "Uint32", 3)]), b"TFL3")
+    return bytes(builder.Output())
+
+
+(HERE / "lite.tflite").write_bytes(lite())
 
 # An IR of version 6, as releases up to 2019 wrote it.
 (HERE / "ir-v6.xml").write_text(
