@@ -118,7 +118,8 @@ pub(crate) fn partial_shape(spec: &TensorSpec) -> Result<PartialShape, openvino:
         .iter()
         .map(|dim| match *dim {
             Dim::Fixed(size) => openvino::Dimension::new(size as i64, size as i64),
-            Dim::Dynamic => openvino::Dimension::new(0, -1),
+            // How the C interface writes it; from 0 up is refused.
+            Dim::Dynamic => openvino::Dimension::new(-1, -1),
         })
         .collect();
     PartialShape::new(dims.len() as i64, &dims)

@@ -110,7 +110,12 @@ impl Inputs {
         let Some(pattern) = pattern else {
             return self.add_path(path, recursive);
         };
-        let matches = match glob::glob(pattern) {
+        // As shells do: hidden entries only where the pattern names them.
+        let options = glob::MatchOptions {
+            require_literal_leading_dot: true,
+            ..glob::MatchOptions::new()
+        };
+        let matches = match glob::glob_with(pattern, options) {
             Ok(matches) => matches,
             Err(error) => return self.add_problem(path, error),
         };
@@ -224,6 +229,13 @@ fn read_list(source: impl Read) -> anyhow::Result<Vec<PathBuf>> {
         )
         .into());
     }
+    if Picture::recognises(&bytes) {
+        return Err(Hinted::new(
+            "it is a picture, not a list of pictures",
+            "name the picture itself by `-i`; pictures are not read from stdin",
+        )
+        .into());
+    }
     let nul = bytes.contains(&0);
     bytes
         .split(|&byte| byte == if nul { 0 } else { b'\n' })
@@ -316,7 +328,7 @@ mod tests {
         let folder = tree();
         let path = folder.path();
         let found = Inputs::find(&[path.join("*.jpg")], &[], false).unwrap();
-        assert_eq!(names(&found, path), [".hidden.jpg", "z.jpg"]);
+        assert_eq!(names(&found, path), ["z.jpg"]);
         let nothing = Inputs::find(&[path.join("*.gif"), path.join("z.jpg")], &[], false).unwrap();
         assert!(nothing.list[0].problem.is_some());
         assert!(nothing.list[1].problem.is_none());

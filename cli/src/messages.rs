@@ -96,6 +96,11 @@ impl Messages {
         }
     }
 
+    /// What the user has to know even with `--quiet`.
+    pub fn warning(&self, text: &str) {
+        self.line(NOTE, "warning", text);
+    }
+
     /// One input failed; the others go on. One line.
     pub fn input_failed(&mut self, path: &str, error: &anyhow::Error) {
         self.errors += 1;
@@ -201,7 +206,16 @@ fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
         .or_else(|| error.downcast_ref::<LayoutError>().map(LayoutError::hint))
         .or_else(|| error.downcast_ref::<SourceError>().map(SourceError::hint))
         .or_else(|| error.downcast_ref::<LabelsError>().map(LabelsError::hint));
-    fixed.map(str::to_owned)
+    fixed.or_else(|| hint_of_io(error)).map(str::to_owned)
+}
+
+fn hint_of_io(error: &(dyn StdError + 'static)) -> Option<&'static str> {
+    match error.downcast_ref::<io::Error>()?.kind() {
+        io::ErrorKind::NotFound => Some("check the path"),
+        io::ErrorKind::PermissionDenied => Some("check who may read and write there"),
+        io::ErrorKind::StorageFull => Some("make room, or write somewhere else"),
+        _ => None,
+    }
 }
 
 /// `text` without what a terminal would act on: control characters and marks that change the

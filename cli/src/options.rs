@@ -212,6 +212,14 @@ impl RecipeOptions {
             statement.resize = Some(Stated::new(resize, "--resize"));
         }
         if let Some(fraction) = self.crop_fraction {
+            if let Some(given) = &self.flags.resize
+                && matches!(given.value, Resize::Crop { fraction: f } if f < 1.0 && (f - fraction).abs() > f64::EPSILON)
+            {
+                return Err(Hinted::new(
+                    format!("--resize is {} and --crop-fraction {fraction}", given.value),
+                    "leave one of the two out",
+                ));
+            }
             if !matches!(resize, Resize::Crop { .. }) {
                 return Err(Hinted::new(
                     "--crop-fraction is given, but the picture is not cropped that way",

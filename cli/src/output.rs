@@ -21,11 +21,27 @@ pub enum Output {
 
 impl Output {
     /// Opens it, before work starts: a folder that is not there or not writable is found out now.
-    pub fn open(path: Option<&Path>) -> anyhow::Result<Self> {
-        let Some(path) = path else {
+    ///
+    /// A file that is one of `read` is refused: it would be replaced by the results.
+    pub fn open<'a>(
+        path: Option<&Path>,
+        read: impl IntoIterator<Item = &'a Path>,
+    ) -> anyhow::Result<Self> {
+        let Some(path) = path.filter(|path| *path != Path::new("-")) else {
             return Ok(Self::Stdout(io::stdout()));
         };
         let what = || format!("cannot write {}", path.display());
+        if let Ok(real) = path.canonicalize()
+            && let Some(same) = read
+                .into_iter()
+                .find(|other| other.canonicalize().is_ok_and(|other| other == real))
+        {
+            let error = Hinted::new(
+                format!("it would replace {}, which is read", same.display()),
+                "give --output another name",
+            );
+            return Err(anyhow::Error::new(error).context(what()));
+        }
         if let Ok(metadata) = fs::metadata(path)
             && !metadata.is_file()
         {
@@ -39,6 +55,13 @@ impl Output {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
+        if !folder.is_dir() {
+            let error = Hinted::new(
+                format!("there is no folder {}", folder.display()),
+                "create it first",
+            );
+            return Err(anyhow::Error::new(error).context(what()));
+        }
         let mut builder = tempfile::Builder::new();
         builder.prefix(".classify-").suffix(".tmp");
         #[cfg(unix)]

@@ -111,12 +111,18 @@ impl Recipe {
             }
             messages.note(&text);
         }
-        if resolved.assumed && layout.element_type() != ElementType::U8 {
-            messages.note(
-                "nothing says how pictures are prepared for this model; assuming the convention of \
-                 OpenVINO's samples (BGR, 0-255, stretched), which is wrong for most models; pass \
-                 --preprocess FILE, or --color, --mean, --scale, --resize and --interpolation",
-            );
+        if !resolved.assumed.is_empty() && layout.element_type() != ElementType::U8 {
+            let flags: Vec<String> = resolved
+                .assumed
+                .iter()
+                .map(|key| format!("--{key}"))
+                .collect();
+            messages.note(&format!(
+                "nothing says the {} of this model; assuming the convention of OpenVINO's samples (BGR, \
+                 0-255, stretched), which is wrong for most models; pass --preprocess FILE or {}",
+                resolved.assumed.join(", "),
+                flags.join(", ")
+            ));
         }
         if let Some(stated) = &resolved.multi_label
             && matches!(scores, ScoreKind::Auto | ScoreKind::Softmax)
@@ -186,7 +192,8 @@ impl Recipe {
         let by = printable(&labels.by);
         if let Some(fitted) = labels.value.fitted(classes) {
             if count != classes {
-                messages.note(&format!(
+                // Never shifted silently.
+                messages.warning(&format!(
                     "the model has {classes} classes and {by} {count} labels: class 0 is taken for \
                      the background"
                 ));

@@ -68,7 +68,7 @@ impl Labels {
     /// - `id name` in every line, in any order;
     /// - a synset file, `n01440764 tench, Tinca tinca` in every line: the identifier is left out;
     /// - a JSON list of names, or a JSON map from class ids to names (or to pairs of a synset and a
-    ///   name, as Keras has it).
+    ///   name, as Keras has it), or Hugging Face's `config.json` with such a map as `id2label`.
     ///
     /// A byte-order mark and blank lines at the end are ignored; bytes that are not UTF-8 are
     /// replaced.
@@ -133,6 +133,10 @@ impl Labels {
                 .collect::<Option<Vec<_>>>()
                 .map(Self)
                 .ok_or(LabelsError::JsonShape)?,
+            // Hugging Face's config.json.
+            Value::Object(map) if map.contains_key("id2label") => {
+                return Self::from_json(&map["id2label"]);
+            }
             Value::Object(map) => {
                 let pairs: Option<Vec<(usize, String)>> = map
                     .iter()
@@ -251,6 +255,7 @@ mod tests {
             r#"["tench, fish", "goldfish"]"#,
             r#"{"1": "goldfish", "0": "tench, fish"}"#,
             r#"{"0": ["n01440764", "tench, fish"], "1": ["n01443537", "goldfish"]}"#,
+            r#"{"model_type": "vit", "id2label": {"0": "tench, fish", "1": "goldfish"}}"#,
         ] {
             assert_eq!(names(text), ["tench, fish", "goldfish"], "{text}");
         }

@@ -113,9 +113,12 @@ fn files() -> Result<(), Failed> {
         std::fs::read_dir(out.path())?.count() == 1,
         "nothing else is there",
     )?;
+    // What is read is not replaced, and stays as it is.
+    let picture = std::fs::read(&a)?;
     for bad in [
         out.path().to_owned(),
         PathBuf::from("/no/such/folder/x.json"),
+        a.clone(),
     ] {
         let refused = to_file("json", &bad);
         expect_code(&refused, 2)?;
@@ -126,6 +129,7 @@ fn files() -> Result<(), Failed> {
             refused,
         )?;
     }
+    ensure(std::fs::read(&a)? == picture, "the picture is as it was")?;
     drop(folder);
     Ok(())
 }

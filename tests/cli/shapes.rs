@@ -229,6 +229,18 @@ fn registry_models() -> Result<(), Failed> {
             ensure(ranked.iter().all(|lines| lines.len() == classes), run)?;
             results.push(ranked);
         }
+        if !flags.is_empty() {
+            // The size from a file, which leaves it to the engine to run with open sizes.
+            let folder = tempfile::tempdir()?;
+            let size = folder.path().join("size.json");
+            std::fs::write(&size, r#"{"size": [48, 192]}"#)?;
+            for (backend, expected) in BACKENDS.into_iter().zip(&results[results.len() - 2..]) {
+                let flags = ["--preprocess", size.to_str().unwrap()];
+                let model = set_up("models/awkward").join(file);
+                let run = classify_with(backend, model, &flags, &photos[..3]);
+                ensure(close(&ranked(&run)?, expected), run)?;
+            }
+        }
         let [.., openvino, onnx] = &results[..] else {
             unreachable!()
         };

@@ -33,7 +33,11 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
         verbose,
     } = options;
     // Before the work: where results cannot go, none need be computed.
-    let mut report = Report::new(Output::open(output.path.as_deref())?, &output, quiet);
+    let weights = engine.model.with_extension("bin");
+    let read = inputs.list.iter().map(|input| input.path.as_path());
+    let read = read.chain([engine.model.as_path(), weights.as_path()]);
+    let destination = Output::open(output.path.as_deref(), read)?;
+    let mut report = Report::new(destination, &output, quiet);
     if engine.default_model {
         messages.note(&format!(
             "no model is given; using the set-up's {}",

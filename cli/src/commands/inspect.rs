@@ -48,6 +48,11 @@ fn text(options: &InspectOptions, recipe: &Recipe, fitted: &Fitted, info: &Backe
     lines.join("\n") + "\n"
 }
 
+/// The shortest decimals that give the same 32-bit numbers.
+fn decimals(values: [f32; 3]) -> [f64; 3] {
+    values.map(|value| value.to_string().parse().unwrap_or_else(|_| value.into()))
+}
+
 fn json(options: &InspectOptions, recipe: &Recipe, fitted: &Fitted, info: &BackendInfo) -> Value {
     let resolved = &recipe.resolved;
     let preprocess = &resolved.preprocess;
@@ -72,8 +77,8 @@ fn json(options: &InspectOptions, recipe: &Recipe, fitted: &Fitted, info: &Backe
         // What `--preprocess` reads.
         "preprocess": {
             "color": preprocess.color.to_string(),
-            "mean": preprocess.mean,
-            "scale": preprocess.scale,
+            "mean": decimals(preprocess.mean),
+            "scale": decimals(preprocess.scale),
             "resize": preprocess.resize.to_string(),
             "interpolation": preprocess.interpolation.to_string(),
             "size": [height, width],

@@ -104,7 +104,8 @@ pub(super) fn labels_by_id(
     let Some(value) = keys.get(key) else {
         return Ok(None);
     };
-    let labels = Labels::from_json(value)
-        .map_err(|expected| unsupported(keys.file, key, "…", expected.to_string()))?;
+    let labels = Labels::from_json(value).map_err(|error| {
+        unsupported(keys.file, key, "…", format!("names by class id ({error})"))
+    })?;
     Ok(Some(Stated::new(labels, format!("{}: {key}", keys.file))))
 }

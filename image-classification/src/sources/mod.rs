@@ -78,17 +78,6 @@ pub struct Statement {
     pub unused: Vec<String>,
 }
 
-impl Statement {
-    /// Whether nothing is stated about pixels.
-    fn says_nothing_of_pixels(&self) -> bool {
-        self.color.is_none()
-            && self.mean.is_none()
-            && self.scale.is_none()
-            && self.resize.is_none()
-            && self.interpolation.is_none()
-    }
-}
-
 /// One value of the preprocessing, where it comes from, and what other sources say instead.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fact {
@@ -117,9 +106,9 @@ pub struct Resolved {
     pub multi_label: Option<Stated<bool>>,
     /// Every value of [`preprocess`](Self::preprocess), in the order of the command line's flags.
     pub facts: Vec<Fact>,
-    /// Whether nobody said anything about pixels, so that the convention of OpenVINO's samples is
-    /// all there is.
-    pub assumed: bool,
+    /// The values that nobody states, for which the convention of OpenVINO's samples is all there
+    /// is.
+    pub assumed: Vec<&'static str>,
 }
 
 /// What the convention of OpenVINO's samples is called.
@@ -174,8 +163,12 @@ impl Resolved {
             layout: first(statements.iter().map(|s| &s.layout)),
             labels: first(statements.iter().map(|s| &s.labels)),
             multi_label: first(statements.iter().map(|s| &s.multi_label)),
+            assumed: facts
+                .iter()
+                .filter(|fact| fact.by == CONVENTION)
+                .map(|fact| fact.key)
+                .collect(),
             facts,
-            assumed: statements.iter().all(Statement::says_nothing_of_pixels),
         }
     }
 }
@@ -275,7 +268,8 @@ impl SourceError {
         match self {
             Self::Io { .. } => "check the path",
             Self::OldIr { .. } => "convert the original model again with OpenVINO's `ovc`",
-            Self::TooLarge { .. } | Self::Malformed { .. } => "export or download the file again",
+            Self::TooLarge { .. } => "export or download the file again",
+            Self::Malformed { .. } => "check the file, or export or download it again",
             Self::Value { .. } => {
                 "give the preprocessing by flags (--color, --mean, --scale, --resize and \
                  --interpolation); flags come before everything else"
@@ -502,7 +496,7 @@ mod tests {
             ..Statement::default()
         };
         let resolved = Resolved::new(&[flags, model]);
-        assert!(!resolved.assumed);
+        assert_eq!(resolved.assumed, ["scale", "resize", "interpolation"]);
         assert_eq!(resolved.preprocess.color, ColorOrder::Rgb);
         let [color, mean, scale, ..] = &resolved.facts[..] else {
             panic!("{resolved:?}");
@@ -517,7 +511,7 @@ mod tests {
             ("1,1,1", CONVENTION)
         );
         let nothing = Resolved::new(&[Statement::default()]);
-        assert!(nothing.assumed);
+        assert_eq!(nothing.assumed.len(), 5);
         assert_eq!(nothing.preprocess, Preprocess::OPENVINO_SAMPLE);
     }
 

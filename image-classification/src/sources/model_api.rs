@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn absent_keys_have_model_apis_defaults() {
         let nothing = said(&[("model_type", "Classification")]).unwrap();
-        assert!(nothing.says_nothing_of_pixels());
+        assert!(nothing.color.is_none() && nothing.resize.is_none());
         let some = said(&[("resize_type", "fit_to_window"), ("pad_value", "114")]).unwrap();
         assert_eq!(some.resize.unwrap().value.to_string(), "fit:114");
         let color = some.color.unwrap();

@@ -25,9 +25,17 @@ struct Preprocessing {
     labels: Option<Value>,
 }
 
+/// What `classify inspect --format json` writes has it under a key of its own.
+#[derive(Deserialize)]
+struct Inspected {
+    preprocess: Preprocessing,
+}
+
 pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Statement, SourceError> {
-    let said: Preprocessing =
-        serde_json::from_slice(bytes).map_err(|source| SourceError::Malformed {
+    let said: Preprocessing = serde_json::from_slice(bytes)
+        .map(|inspected: Inspected| inspected.preprocess)
+        .or_else(|_| serde_json::from_slice(bytes))
+        .map_err(|source| SourceError::Malformed {
             file: file.to_owned(),
             expected: "a preprocessing file: a JSON object with color, mean, scale, resize, \
                        interpolation, size, layout or labels; or a preprocessor_config.json, \
@@ -42,7 +50,14 @@ pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Statement, SourceError> {
         .labels
         .map(|labels| Labels::from_json(&labels))
         .transpose()
-        .map_err(|error| unsupported(file, "labels", "…", error.to_string()))?;
+        .map_err(|_| {
+            unsupported(
+                file,
+                "labels",
+                "…",
+                "a list of names, or a map from class ids to names",
+            )
+        })?;
     Ok(Statement {
         color: parsed(file, "color", said.color)?,
         mean: said.mean.map(|mean| Stated::new(mean, by("mean"))),
@@ -87,6 +102,11 @@ mod tests {
         assert_eq!(said.size.unwrap().value.to_string(), "192 x 224");
         assert_eq!(said.labels.unwrap().value.len(), 2);
         assert_eq!(said.scale, None);
+        let inspected = read(
+            "p.json",
+            br#"{"schema_version": 1, "preprocess": {"color": "bgr"}}"#,
+        );
+        assert!(inspected.unwrap().color.is_some());
         for (text, expected) in [
             (r#"{"colour": "rgb"}"#, "preprocessing file"),
             (r#"{"color": "yuv"}"#, "expected rgb or bgr"),
