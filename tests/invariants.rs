@@ -192,6 +192,7 @@ fn engine_crates_are_tested_alone() {
 
 fn folder(package: &str) -> &str {
     match package {
+        "classify-benches" => "benches",
         "classify-cli" => "cli",
         "classify-tests" => "tests",
         other => other,
