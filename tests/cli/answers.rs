@@ -231,12 +231,14 @@ fn official_sample() -> Result<(), Failed> {
         // The sample prints in the order in which requests finish.
         theirs.sort_by(|a, b| a.0.cmp(&b.0));
         let flags = ["--digits", "7", "--precision", "auto", "-d", "CPU"];
-        let ours = blocks(&classify_with("openvino", &model, &flags, &inputs)?.stdout);
+        let mut ours = blocks(&classify_with("openvino", &model, &flags, &inputs)?.stdout);
+        ours.sort_by(|a, b| a.0.cmp(&b.0));
         ensure(
             ours.len() == inputs.len() && theirs.len() == inputs.len(),
             ours.len(),
         )?;
-        for ((path, ours), (_, theirs)) in ours.iter().zip(&theirs) {
+        for ((path, ours), (their_path, theirs)) in ours.iter().zip(&theirs) {
+            ensure(path == their_path, (path, their_path))?;
             ensure(ids(ours) == ids(theirs), (path, ours, theirs))?;
             ensure(
                 largest_difference(ours, theirs) <= 1e-6,

@@ -37,13 +37,11 @@ compiled = core.compile_model(steps.build(), args.device)
 
 def finished(request, path):
     probabilities = request.get_output_tensor().data.reshape(-1)
-    info(f"Image path: {path}")
-    info("Top 10 results: ")
-    info("class_id probability")
-    info("--------------------")
+    lines = [f"Image path: {path}", "Top 10 results: ", "class_id probability", "-" * 20]
     for class_id in np.argsort(probabilities)[-10:][::-1]:
-        info(f"{class_id:<9}{probabilities[class_id]:.7f}")
-    info("")
+        lines.append(f"{class_id:<9}{probabilities[class_id]:.7f}")
+    # One write: two requests that finish together must not mix their lines.
+    info("\n[ INFO ] ".join([*lines, ""]))
 
 
 info("Starting inference in asynchronous mode")

@@ -141,7 +141,7 @@ impl Work {
     async fn classify(&self, inputs: Vec<Input>) -> Results {
         let prepared = join_all(inputs.into_iter().map(|input| self.prepare(input))).await;
         let mut tensors = Vec::new();
-        let mut results: Vec<_> = prepared
+        let results: Vec<_> = prepared
             .into_iter()
             .map(|(path, prepared)| {
                 let result = prepared.map(|(tensor, prepare_ms)| {
@@ -159,7 +159,7 @@ impl Work {
         };
         let infer_ms = milliseconds(start);
         results
-            .drain(..)
+            .into_iter()
             .map(|(path, prepared)| {
                 let result = prepared.and_then(|prepare_ms| {
                     let output = outputs.next().expect("an output for every tensor")?;

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use backend_api::BackendInfo;
-use image_classification::{ImageLayout, ScoreKind};
+use image_classification::ScoreKind;
 use serde_json::{Value, json};
 
 use crate::args::InspectFormat;
@@ -57,10 +57,6 @@ fn json(options: &InspectOptions, recipe: &Recipe, fitted: &Fitted, info: &Backe
     let resolved = &recipe.resolved;
     let preprocess = &resolved.preprocess;
     let (width, height) = (fitted.layout.width(), fitted.layout.height());
-    let layout = match fitted.layout.order() {
-        ImageLayout::Nchw => "NCHW",
-        ImageLayout::Nhwc => "NHWC",
-    };
     let others = |others: &[(String, String)]| -> Vec<Value> {
         others
             .iter()
@@ -82,7 +78,7 @@ fn json(options: &InspectOptions, recipe: &Recipe, fitted: &Fitted, info: &Backe
             "resize": preprocess.resize.to_string(),
             "interpolation": preprocess.interpolation.to_string(),
             "size": [height, width],
-            "layout": layout,
+            "layout": fitted.layout.order().to_string(),
         },
         "stated_by": resolved.facts.iter().map(|fact| {
             (fact.key.to_owned(), json!({ "by": fact.by, "others": others(&fact.others) }))

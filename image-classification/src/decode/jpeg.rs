@@ -2,14 +2,14 @@
 //!
 //! The decoder is chosen here and nowhere else. `libjpeg-turbo-rs` gives the bytes of libjpeg-turbo
 //! (ISLOW transform, "fancy" upsampling), which training pipelines see through Pillow and OpenCV;
-//! the decoder of the `image` crate differs in 3 bytes of 100. Its vector code is `unsafe`; this
-//! project fuzzes it under `AddressSanitizer` (`fuzz/README.md`).
+//! the decoder of the `image` crate differs in 3 bytes of 100. Its vector code is `unsafe`; `fuzz/`
+//! has a target for it.
 
 use image::metadata::Orientation;
 use libjpeg_turbo_rs::decode::pipeline::{Decoder, Image};
 use libjpeg_turbo_rs::{ColorSpace, DecodeLimits, JpegError, PixelFormat};
 
-use super::{DecodeError, Limits, Picture, within};
+use super::{DecodeError, Limits, Picture, check_size};
 
 const FORMAT: &str = "JPEG";
 /// Real progressive files have about 10 scans; each one costs a pass over the whole picture.
@@ -28,15 +28,8 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeErr
     };
     let mut decoder = Decoder::new_with_limits(bytes, codec_limits).map_err(failed)?;
     let frame = decoder.header();
-    let (width, height) = (frame.width, frame.height);
-    if width == 0 || height == 0 {
-        return Err(DecodeError::Empty);
-    }
-    within(
-        "a pixel count",
-        u64::from(width) * u64::from(height),
-        limits.pixels,
-    )?;
+    let (width, height) = (u32::from(frame.width), u32::from(frame.height));
+    check_size(width, height, limits)?;
     // A damaged EXIF block is no reason to refuse the pixels.
     let orientation = decoder
         .exif_orientation()
@@ -57,7 +50,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeErr
     } else {
         data
     };
-    Picture::from_rgb(u32::from(width), u32::from(height), pixels)
+    Picture::from_rgb(width, height, pixels)
         .map(|picture| picture.upright(orientation))
         .ok_or(DecodeError::Panicked { format: FORMAT })
 }

@@ -233,6 +233,18 @@ fn within(what: &'static str, value: u64, limit: u64) -> Result<(), DecodeError>
     }
 }
 
+/// What every decoder's header is held against before pixels are decoded.
+fn check_size(width: u32, height: u32, limits: &Limits) -> Result<(), DecodeError> {
+    if width == 0 || height == 0 {
+        return Err(DecodeError::Empty);
+    }
+    within(
+        "a pixel count",
+        u64::from(width) * u64::from(height),
+        limits.pixels,
+    )
+}
+
 fn decode_known(
     mut reader: ImageReader<Cursor<&[u8]>>,
     format: &'static str,
@@ -245,14 +257,7 @@ fn decode_known(
     let failed = |source| classify(format, source);
     let mut decoder = reader.into_decoder().map_err(failed)?;
     let (width, height) = decoder.dimensions();
-    if width == 0 || height == 0 {
-        return Err(DecodeError::Empty);
-    }
-    within(
-        "a pixel count",
-        u64::from(width) * u64::from(height),
-        limits.pixels,
-    )?;
+    check_size(width, height, limits)?;
     within(
         "a decoded size in bytes",
         decoder.total_bytes(),
