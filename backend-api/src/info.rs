@@ -1,9 +1,11 @@
 //! What a backend says of itself.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::TensorSpec;
+use crate::library::FoundLibrary;
 
 /// The arithmetic that an engine is asked to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -59,14 +61,19 @@ pub struct BackendInfo {
     pub engine: String,
     /// The engine's version, as it reports it.
     pub engine_version: String,
-    /// The runtime library that was loaded, if there is one.
-    pub library: Option<PathBuf>,
+    /// The runtime library that was loaded and how it was found, if there is one.
+    pub library: Option<FoundLibrary>,
     /// The model file.
     pub model: Option<PathBuf>,
     /// The device that was asked for, as it was written.
     pub requested_device: String,
     /// The devices that really execute, as the engine names them.
     pub devices: Vec<String>,
+    /// Device names that a plugins file gave to another plugin, each with that plugin's name. What
+    /// runs under such a name is never the hardware of that name.
+    pub aliases: BTreeMap<String, String>,
+    /// What else people should know of how the model runs, a sentence each.
+    pub notes: Vec<String>,
     /// The precision that was asked for.
     pub requested_precision: Precision,
     /// The precision that really executes, as the engine names it.
@@ -90,6 +97,8 @@ impl BackendInfo {
             model: None,
             requested_device: String::new(),
             devices: Vec::new(),
+            aliases: BTreeMap::new(),
+            notes: Vec::new(),
             requested_precision: Precision::default(),
             precision: String::new(),
             input,

@@ -1,6 +1,7 @@
 //! What every engine checks of a model's files before its runtime sees them.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
+use std::{fs, io};
 
 use prost::Message;
 
@@ -16,16 +17,20 @@ const MOST_ONNX_BYTES: u64 = 2 << 30;
 /// anybody may have sent must not make an engine read whatever file it names: the location of
 /// external data has to be relative, without `..`, and may not leave the folder through a link.
 ///
+/// Returns the files that the model consists of: itself, the weights of an IR, the external data of
+/// an ONNX file, everything in a TensorFlow `SavedModel`.
+///
 /// # Errors
 ///
 /// [`ErrorKind::ModelNotFound`] and [`ErrorKind::ModelInvalid`], naming the file.
-pub fn check(model: &Path) -> Result<(), Error> {
-    let metadata = std::fs::metadata(model)
+pub fn check(model: &Path) -> Result<Vec<PathBuf>, Error> {
+    let metadata = fs::metadata(model)
         .map_err(|source| missing(model, "the model cannot be read").with_source(source))?;
     if metadata.is_dir() {
         // TensorFlow's SavedModel is a folder.
         if model.join("saved_model.pb").is_file() {
-            return Ok(());
+            return saved_model(model)
+                .map_err(|source| missing(model, "the model cannot be read").with_source(source));
         }
         let error = missing(model, "the model is a folder, not a file");
         return Err(error.with_hint("name the .xml or .onnx file in it"));
@@ -34,18 +39,36 @@ pub fn check(model: &Path) -> Result<(), Error> {
         let error = missing(model, "the model is not a regular file");
         return Err(error.with_hint("copy it to a file first"));
     }
+    let mut files = vec![model.to_path_buf()];
     if has_ending(model, "xml") {
         let weights = model.with_extension("bin");
-        if let Err(source) = std::fs::metadata(&weights) {
+        if let Err(source) = fs::metadata(&weights) {
             return Err(missing(&weights, "the weights of the model cannot be read")
                 .with_hint("an IR model is two files: put the .bin beside the .xml")
                 .with_source(source));
         }
+        files.push(weights);
     }
     if has_ending(model, "onnx") {
-        check_external_data(model, metadata.len())?;
+        files.extend(external_data(model, metadata.len())?);
     }
-    Ok(())
+    Ok(files)
+}
+
+/// Its graph, and the folders `variables` and `assets` that it may have.
+fn saved_model(model: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for folder in ["", "variables", "assets"] {
+        let folder = model.join(folder);
+        if !folder.is_dir() {
+            continue;
+        }
+        for entry in fs::read_dir(folder)? {
+            files.extend(Some(entry?.path()).filter(|path| path.is_file()));
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Whether the file's name ends in `.ending`, in whatever case.
@@ -65,7 +88,8 @@ fn invalid(model: &Path, message: impl Into<String>) -> Error {
         .with_context("model", model.display())
 }
 
-fn check_external_data(model: &Path, size: u64) -> Result<(), Error> {
+/// The files with external data, checked.
+fn external_data(model: &Path, size: u64) -> Result<Vec<PathBuf>, Error> {
     if size > MOST_ONNX_BYTES {
         return Err(invalid(
             model,
@@ -73,7 +97,7 @@ fn check_external_data(model: &Path, size: u64) -> Result<(), Error> {
         )
         .with_hint("save large weights as external data"));
     }
-    let bytes = std::fs::read(model)
+    let bytes = fs::read(model)
         .map_err(|source| missing(model, "the model cannot be read").with_source(source))?;
     let proto = ModelProto::decode(bytes.as_slice())
         .map_err(|source| invalid(model, "the model is not an ONNX file").with_source(source))?;
@@ -87,10 +111,11 @@ fn check_external_data(model: &Path, size: u64) -> Result<(), Error> {
     };
     locations
         .iter()
-        .try_for_each(|location| check_location(model, folder, location))
+        .map(|location| external_file(model, folder, location))
+        .collect()
 }
 
-fn check_location(model: &Path, folder: &Path, location: &str) -> Result<(), Error> {
+fn external_file(model: &Path, folder: &Path, location: &str) -> Result<PathBuf, Error> {
     let outside = || {
         invalid(
             model,
@@ -119,7 +144,7 @@ fn check_location(model: &Path, folder: &Path, location: &str) -> Result<(), Err
         return Err(outside());
     }
     if real.is_file() {
-        Ok(())
+        Ok(real)
     } else {
         Err(missing(&file, "the weights of the model are not a file"))
     }
@@ -323,15 +348,15 @@ mod tests {
     fn external_data_stay_in_the_models_folder() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("models");
-        std::fs::create_dir_all(folder.join("parts")).unwrap();
-        std::fs::write(root.path().join("secret"), b"x").unwrap();
-        std::fs::write(folder.join("parts/w.bin"), b"x").unwrap();
+        fs::create_dir_all(folder.join("parts")).unwrap();
+        fs::write(root.path().join("secret"), b"x").unwrap();
+        fs::write(folder.join("parts/w.bin"), b"x").unwrap();
         let model = folder.join("m.onnx");
         let secret = root.path().join("secret");
         #[cfg(unix)]
         std::os::unix::fs::symlink(&secret, folder.join("link")).unwrap();
         let try_with = |location: &str| {
-            std::fs::write(&model, nested(location).encode_to_vec()).unwrap();
+            fs::write(&model, nested(location).encode_to_vec()).unwrap();
             check(&model)
         };
         try_with("parts/w.bin").unwrap();
@@ -369,14 +394,14 @@ mod tests {
                 .to_string()
                 .contains("folder")
         );
-        std::fs::write(at("m.xml"), b"<net/>").unwrap();
+        fs::write(at("m.xml"), b"<net/>").unwrap();
         assert!(
             check(&at("m.xml"))
                 .unwrap_err()
                 .to_string()
                 .contains("m.bin")
         );
-        std::fs::write(
+        fs::write(
             at("m.onnx"),
             b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
         )
@@ -384,7 +409,7 @@ mod tests {
         let error = check(&at("m.onnx")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ModelInvalid);
         // Another format: the engine knows.
-        std::fs::write(at("m.tflite"), b"").unwrap();
+        fs::write(at("m.tflite"), b"").unwrap();
         check(&at("m.tflite")).unwrap();
     }
 }

@@ -16,8 +16,9 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use crate::config::OnnxConfig;
 use crate::engine::{OnnxEngine, spec};
-use crate::error::{device_unavailable, engine_error, load_failed, not_onnx};
+use crate::error::{engine_error, load_failed, not_onnx};
 use crate::probe;
+use crate::provider::{CPU, Known};
 
 /// Sessions that each hold the weights are not made without limit on machines with many cores.
 const MOST_DEFAULT_SESSIONS: usize = 8;
@@ -39,7 +40,8 @@ impl OnnxBackend {
     /// - [`ErrorKind::ModelNotFound`], [`ErrorKind::ModelInvalid`],
     ///   [`ErrorKind::ModelUnsupported`]: the file or what is in it. An OpenVINO IR is unsupported;
     ///   the hint names the `.onnx` beside it if there is one.
-    /// - [`ErrorKind::DeviceUnavailable`]: any device but `CPU`.
+    /// - [`ErrorKind::DeviceUnavailable`]: an execution provider that the runtime lacks, or that cannot
+    ///   run the whole model.
     /// - [`ErrorKind::InvalidConfig`]: a value of `config` cannot be used.
     pub fn open(config: &OnnxConfig) -> Result<Self, Error> {
         let (info, engines) = Self::parts(config)?;
@@ -54,14 +56,7 @@ impl OnnxBackend {
         config: &OnnxConfig,
     ) -> Result<(BackendInfo, Vec<impl backend_api::Engine + use<>>), Error> {
         // The binding panics where a runtime answers with what it does not know.
-        catch_unwind(AssertUnwindSafe(|| open(config))).unwrap_or_else(|_| {
-            Err(Error::new(
-                ErrorKind::EngineUnavailable,
-                "open ONNX Runtime",
-                "the binding to ONNX Runtime panicked; the runtime may be too old or too new for it",
-            )
-            .with_hint("ONNX Runtime 1.31.1 is the version that is tested; `cargo setup` brings it"))
-        })
+        catch_unwind(AssertUnwindSafe(|| open(config))).unwrap_or_else(|_| Err(panicked()))
     }
 }
 
@@ -80,6 +75,16 @@ impl InferBackend for OnnxBackend {
     }
 }
 
+/// The error for a panic of the binding.
+pub(crate) fn panicked() -> Error {
+    Error::new(
+        ErrorKind::EngineUnavailable,
+        "open ONNX Runtime",
+        "the binding to ONNX Runtime panicked; the runtime may be too old or too new for it",
+    )
+    .with_hint("ONNX Runtime 1.31.1 is the version that is tested; `cargo setup` brings it")
+}
+
 fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
     for (name, value) in [("threads", config.threads), ("requests", config.requests)] {
         if value == Some(0) {
@@ -90,16 +95,13 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
             ));
         }
     }
-    if !config.device.eq_ignore_ascii_case("CPU") {
-        return Err(device_unavailable(&config.device));
-    }
     if let Precision::Bf16 | Precision::F16 = config.precision {
         return Err(Error::new(
             ErrorKind::InvalidConfig,
             "configure ONNX Runtime",
             format!(
-                "precision {} is not available: ONNX Runtime computes on the CPU in the element \
-                 types of the model",
+                "precision {} is not available: ONNX Runtime computes in the element types of the \
+                 model",
                 config.precision
             ),
         )
@@ -110,6 +112,8 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
     }
     model_file::check(&config.model)?;
     let (library, environment) = probe::load(config.library.as_deref())?;
+    let known = Known::find(&config.device)?;
+    let provider = &known.provider;
 
     let (requests, threads) = divide_cores(config);
     let sessions = (0..requests)
@@ -122,9 +126,12 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
                     source,
                 )
             })?;
+            if provider.device != CPU {
+                builder = on_provider(builder, known, config)?;
+            }
             builder
                 .commit_from_file(&config.model)
-                .map_err(|source| load_failed(&config.model, source))
+                .map_err(|source| load_failed(&config.model, provider, source))
         })
         .collect::<Result<Vec<_>, Error>>()?;
     let (inputs, outputs) = (sessions[0].inputs(), sessions[0].outputs());
@@ -151,13 +158,25 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
     let mut info = BackendInfo::new("onnx", input, output);
     "ONNX Runtime".clone_into(&mut info.engine);
     info.engine_version = version(&library.path);
-    info.library = Some(library.path);
+    info.library = Some(library);
     info.model = Some(config.model.clone());
     info.requested_device.clone_from(&config.device);
-    info.devices = vec!["CPU".to_owned()];
+    info.devices = vec![provider.device.to_owned()];
     info.requested_precision = config.precision;
-    // The CPU provider computes in the element types of the model; it has no mode of its own.
-    info.precision = info.output.element_type.to_string();
+    info.precision = match provider.device {
+        // These compute in the element types of the model, CUDA because it is told so.
+        CPU | "CUDA" if config.precision == Precision::F32 || provider.device == CPU => {
+            info.output.element_type.to_string()
+        }
+        _ => "unknown".to_owned(),
+    };
+    if provider.device == "OPENVINO" {
+        info.notes.push(
+            "ONNX Runtime runs the model on OpenVINO here: as a reference for OpenVINO it proves \
+             nothing, since both have the same kernels"
+                .to_owned(),
+        );
+    }
     Ok((
         info,
         sessions
@@ -225,9 +244,31 @@ fn session_builder(
         .with_no_environment_execution_providers()?)
 }
 
+/// The provider, and no other: ONNX Runtime would give what the provider does not take to the CPU.
+fn on_provider(
+    builder: SessionBuilder,
+    known: &Known,
+    config: &OnnxConfig,
+) -> Result<SessionBuilder, Error> {
+    let chosen = || -> Result<SessionBuilder, ort::Error> {
+        Ok(builder
+            .with_execution_providers([known.dispatch(config.precision)])?
+            .with_config_entry("session.disable_cpu_ep_fallback", "1")?)
+    };
+    chosen().map_err(|source| {
+        engine_error(
+            ErrorKind::DeviceUnavailable,
+            "load the model",
+            format!("{} cannot be used", known.provider.name),
+            source,
+        )
+        .with_hint(format!("{}; or pass `-d CPU`", known.provider.remedy))
+    })
+}
+
 /// `ort` does not hand out the version. In every official package, the library's file name ends in
 /// it, be it behind a link.
-fn version(library: &Path) -> String {
+pub(crate) fn version(library: &Path) -> String {
     let real = library
         .canonicalize()
         .unwrap_or_else(|_| library.to_path_buf());

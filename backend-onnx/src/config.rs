@@ -17,7 +17,9 @@ use backend_api::{PerformanceHint, Precision};
 pub struct OnnxConfig {
     /// The model, an ONNX file.
     pub model: PathBuf,
-    /// Where to execute: `CPU`. Default: `CPU`.
+    /// Where to execute: the short name of an execution provider in any case, `CPU`, `CUDA`,
+    /// `OPENVINO`, …; see [`providers`](crate::providers). It runs the whole model or the model does
+    /// not open. Default: `CPU`.
     pub device: String,
     /// The arithmetic to use. ONNX Runtime's CPU provider computes what the model says, which is
     /// f32 for an f32 model; it cannot be asked for bf16 or f16. Default: f32.

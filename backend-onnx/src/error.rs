@@ -5,6 +5,8 @@ use std::path::Path;
 use backend_api::{Error, ErrorKind};
 use ort::ErrorCode;
 
+use crate::provider::Provider;
+
 /// An error of `kind` with ONNX Runtime's own message as its cause.
 pub(crate) fn engine_error(
     kind: ErrorKind,
@@ -15,8 +17,23 @@ pub(crate) fn engine_error(
     Error::new(kind, operation, message).with_source(source)
 }
 
-/// The error for a model that ONNX Runtime did not load.
-pub(crate) fn load_failed(model: &Path, source: ort::Error) -> Error {
+/// The error for a model that ONNX Runtime did not load for `provider`.
+pub(crate) fn load_failed(model: &Path, provider: &Provider, source: ort::Error) -> Error {
+    if source.message().contains("disable_cpu_ep_fallback")
+        || source.message().contains("fallback to CPU EP")
+    {
+        return engine_error(
+            ErrorKind::DeviceUnavailable,
+            "load the model",
+            format!(
+                "{} cannot run the whole model, and the CPU is not asked for",
+                provider.name
+            ),
+            source,
+        )
+        .with_context("model", model.display())
+        .with_hint("pass `-d CPU` to run it there");
+    }
     let kind = match source.code() {
         ErrorCode::NoSuchFile => ErrorKind::ModelNotFound,
         ErrorCode::NotImplemented => ErrorKind::ModelUnsupported,
@@ -51,15 +68,4 @@ pub(crate) fn not_onnx(model: &Path) -> Error {
     } else {
         error.with_hint("give an ONNX file of the same model, or use `--backend openvino`")
     }
-}
-
-/// The error for a device that this engine does not serve.
-pub(crate) fn device_unavailable(device: &str) -> Error {
-    Error::new(
-        ErrorKind::DeviceUnavailable,
-        "load the model",
-        format!("device {device} is not available in ONNX Runtime"),
-    )
-    .with_context("available", "CPU")
-    .with_hint("use `-d CPU`, or `--backend openvino` for OpenVINO's devices")
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -11,12 +11,16 @@ use backend_api::{
     BackendInfo, Error, ErrorKind, InferBackend, InferRequest, PendingInfer, PerformanceHint,
     Precision, SlotPool, model_file,
 };
-use openvino::{CompiledModel, Core, DeviceType, Model, PropertyKey, RwPropertyKey};
+use openvino::{CompiledModel, Core, Model, PropertyKey, RwPropertyKey};
 
+use crate::cache::{self, Key, Outcome};
 use crate::config::OpenvinoConfig;
+use crate::device::{Device, VirtualDevice, same_device};
 use crate::engine::{OpenvinoEngine, partial_shape, spec};
 use crate::error::{compile_failed, device_unavailable, engine_error};
+use crate::plugins::Plugins;
 use crate::probe;
+use crate::property::{self, device_type};
 
 /// A model compiled by OpenVINO for a device, with a pool of infer requests.
 #[derive(Debug)]
@@ -37,7 +41,8 @@ impl OpenvinoBackend {
     ///   [`ErrorKind::ModelUnsupported`]: the file, its `.bin`, or what is in them.
     /// - [`ErrorKind::DeviceUnavailable`]: the device does not exist or its plugin cannot load;
     ///   lists those that exist.
-    /// - [`ErrorKind::InvalidConfig`]: a value of `config` cannot be used.
+    /// - [`ErrorKind::InvalidConfig`]: a value of `config` cannot be used, the device string or the
+    ///   plugins file for instance; or the device computes in another precision than was asked for.
     pub fn open(config: &OpenvinoConfig) -> Result<Self, Error> {
         let (info, engines) = Self::parts(config)?;
         Ok(Self {
@@ -51,14 +56,7 @@ impl OpenvinoBackend {
         config: &OpenvinoConfig,
     ) -> Result<(BackendInfo, Vec<impl backend_api::Engine + use<>>), Error> {
         // The binding panics where a runtime lacks a function or answers with an unknown name.
-        catch_unwind(AssertUnwindSafe(|| open(config))).unwrap_or_else(|_| {
-            Err(Error::new(
-                ErrorKind::EngineUnavailable,
-                "open OpenVINO",
-                "the binding to OpenVINO panicked; the runtime may be too old or too new for it",
-            )
-            .with_hint("OpenVINO 2026.4.1 is the version that is tested; `cargo setup` brings it"))
-        })
+        catch_unwind(AssertUnwindSafe(|| open(config))).unwrap_or_else(|_| Err(panicked()))
     }
 }
 
@@ -77,14 +75,17 @@ impl InferBackend for OpenvinoBackend {
     }
 }
 
+/// The error for a panic of the binding.
+pub(crate) fn panicked() -> Error {
+    Error::new(
+        ErrorKind::EngineUnavailable,
+        "open OpenVINO",
+        "the binding to OpenVINO panicked; the runtime may be too old or too new for it",
+    )
+    .with_hint("OpenVINO 2026.4.1 is the version that is tested; `cargo setup` brings it")
+}
+
 fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), Error> {
-    if config.device.trim().is_empty() || config.device.contains('\0') {
-        return Err(invalid(
-            "device",
-            &config.device,
-            "a device name such as CPU or GPU.1",
-        ));
-    }
     for (name, value) in [
         ("streams", config.streams),
         ("threads", config.threads),
@@ -94,21 +95,36 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
             return Err(invalid(name, "0", "at least 1"));
         }
     }
-    model_file::check(&config.model)?;
+    let device: Device = config.device.parse()?;
+    let files = model_file::check(&config.model)?;
+    let plugins = Plugins::find(config.plugins.as_deref())?;
     let library = probe::load(config.library.as_deref())?;
 
-    let mut core = core(config.plugins.as_deref())?;
+    let mut core = new_core(&plugins)?;
     let available = available_devices(&core);
-    // OpenVINO would answer with an internal check that means nothing to a user.
-    if config.device.eq_ignore_ascii_case("HETERO") {
-        return Err(device_unavailable(&config.device, &available));
-    }
     let mut model = read_model(&mut core, &config.model)?;
     reshape(&mut model, config)?;
-    configure(&mut core, config, &available)?;
+    let configured = configure(&mut core, config, &device, &available)?;
+    let cache = config
+        .cache
+        .as_deref()
+        .map(|folder| {
+            let key = cache_key(&core, config, &device, &configured, &files)?;
+            let entry = cache::Entry::open(folder, key)?;
+            let path = path_text(entry.folder())?;
+            for (name, _) in &configured.devices {
+                // Where a device keeps nothing, there is nothing to set.
+                let _ = core.set_property(&device_type(name), &RwPropertyKey::CacheDir, path);
+            }
+            Ok::<_, Error>(entry)
+        })
+        .transpose()?;
     let mut compiled = core
-        .compile_model(&model, DeviceType::Other(Cow::Borrowed(&config.device)))
-        .map_err(|source| compile_failed(&config.device, &available, source))?;
+        .compile_model(&model, device_type(&device.to_string()))
+        .map_err(|source| {
+            let leaves = device.leaves(&available);
+            compile_failed(&device.to_string(), &leaves, &available, source)
+        })?;
 
     let port_failed = |source| {
         engine_error(
@@ -125,15 +141,19 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     let mut info = BackendInfo::new("openvino", input, output);
     "OpenVINO".clone_into(&mut info.engine);
     info.engine_version = openvino::version().build_number;
-    info.library = Some(library.path);
+    info.library = Some(library);
     info.model = Some(config.model.clone());
     info.requested_device.clone_from(&config.device);
-    info.devices = devices(&compiled);
+    info.devices = execution_devices(&compiled);
     info.requested_precision = config.precision;
-    info.precision = property(&compiled, "INFERENCE_PRECISION_HINT").map_or_else(
-        || leaf_precision(&core, &config.device, &available),
-        short_precision,
-    );
+    info.precision = executed_precision(&core, &compiled, &device, &available);
+    refuse_other_precision(config, &info)?;
+    info.aliases = device
+        .leaves(&available)
+        .iter()
+        .filter_map(|name| Some((name.clone(), plugins.alias(name)?.plugin.clone())))
+        .collect();
+    info.notes = notes(&compiled, cache, &info);
 
     let requests = config.requests.unwrap_or_else(|| {
         property(&compiled, "OPTIMAL_NUMBER_OF_INFER_REQUESTS")
@@ -164,6 +184,112 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     Ok((info, engines))
 }
 
+/// Everything that a compiled model depends on.
+fn cache_key(
+    core: &Core,
+    config: &OpenvinoConfig,
+    device: &Device,
+    configured: &Configured,
+    files: &[PathBuf],
+) -> Result<Key, Error> {
+    let mut key = Key::default();
+    key.add(&openvino::version().build_number);
+    key.add(&device.to_string());
+    for (name, _) in &configured.devices {
+        key.add(name);
+        for what in ["FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES"] {
+            key.add(&property::get(core, name, what).unwrap_or_default());
+        }
+    }
+    for (name, value) in &configured.set {
+        key.add(name);
+        key.add(value);
+    }
+    for property in &config.properties {
+        key.add(&property.to_string());
+    }
+    key.add(&format!("{:?} {:?}", config.shape, config.batch));
+    for file in files {
+        key.add_file(file).map_err(|source| {
+            Error::new(
+                ErrorKind::ModelNotFound,
+                "read the model",
+                "the model cannot be read",
+            )
+            .with_context("file", file.display())
+            .with_source(source)
+        })?;
+    }
+    Ok(key)
+}
+
+/// What else has to be known of how the model runs.
+fn notes(compiled: &CompiledModel, cache: Option<cache::Entry>, info: &BackendInfo) -> Vec<String> {
+    let mut notes: Vec<String> = info
+        .aliases
+        .iter()
+        .map(|(name, plugin)| {
+            format!(
+                "{name} is an alias of the plugin {plugin}, by the plugins file: it is not such hardware"
+            )
+        })
+        .collect();
+    if let Some(parts) = property(compiled, "HETERO_NUMBER_OF_SUBMODELS") {
+        notes.push(format!(
+            "HETERO runs the model in {parts} part(s), on {}",
+            info.devices.join(" and ")
+        ));
+    }
+    if let Some(entry) = cache {
+        let loaded = property(compiled, "LOADED_FROM_CACHE").as_deref() == Some("YES");
+        notes.push(
+            match entry.finish(loaded) {
+                Outcome::Loaded => "the compiled model is from the cache",
+                Outcome::Added => "the compiled model is in the cache now",
+                Outcome::Replaced => {
+                    "the compiled model in the cache was damaged; it has been compiled again"
+                }
+                Outcome::NotKept => "the compiled model is not in the cache: it could not be kept",
+            }
+            .to_owned(),
+        );
+    }
+    notes
+}
+
+/// A device that computes in another precision than was asked for would give other answers without
+/// anybody noticing.
+fn refuse_other_precision(config: &OpenvinoConfig, info: &BackendInfo) -> Result<(), Error> {
+    let asked = config.precision.as_str();
+    let by_property = config
+        .properties
+        .iter()
+        .any(|property| property.key == "INFERENCE_PRECISION_HINT");
+    if config.precision == Precision::Auto
+        || by_property
+        || [asked, UNKNOWN].contains(&info.precision.as_str())
+    {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::InvalidConfig,
+        "configure OpenVINO",
+        format!(
+            "precision {asked} was asked for, but {} computes in {}",
+            info.devices.join("+"),
+            info.precision
+        ),
+    )
+    .with_hint(format!(
+        "pass `--precision {}`, or `--precision auto` for what the device prefers",
+        if ["f32", "bf16", "f16"].contains(&info.precision.as_str()) {
+            &info.precision
+        } else {
+            "f32"
+        }
+    )))
+}
+
 fn invalid(what: &str, value: impl fmt::Display, expected: &str) -> Error {
     Error::new(
         ErrorKind::InvalidConfig,
@@ -184,8 +310,9 @@ fn path_text(path: &Path) -> Result<&str, Error> {
         })
 }
 
-fn core(plugins: Option<&Path>) -> Result<Core, Error> {
-    let core = match plugins {
+/// OpenVINO's core, with the plugins of the file if there is one.
+pub(crate) fn new_core(plugins: &Plugins) -> Result<Core, Error> {
+    let core = match &plugins.file {
         None => Core::new(),
         Some(file) => Core::new_with_config(path_text(file)?),
     };
@@ -195,18 +322,18 @@ fn core(plugins: Option<&Path>) -> Result<Core, Error> {
             "start OpenVINO",
             "OpenVINO did not start",
         );
-        match plugins {
+        match &plugins.file {
             Some(file) => error
                 .with_context("plugins", file.display())
                 .with_hint("check the plugins file: OpenVINO must be able to read it"),
-            None => error,
+            None => error.with_hint("install OpenVINO again; `cargo setup` brings it"),
         }
         .with_source(source)
     })
 }
 
 /// The devices that work, or none when OpenVINO cannot even say that.
-fn available_devices(core: &Core) -> Vec<String> {
+pub(crate) fn available_devices(core: &Core) -> Vec<String> {
     core.available_devices()
         .unwrap_or_default()
         .iter()
@@ -276,43 +403,22 @@ fn reshape(model: &mut Model, config: &OpenvinoConfig) -> Result<(), Error> {
         })
 }
 
-/// The devices that will execute, from a device string such as `HETERO:GPU.1,CPU` or
-/// `BATCH:GPU(16)`. `AUTO` alone may choose any of the available ones.
-fn leaf_devices(device: &str, available: &[String]) -> Vec<String> {
-    let list = match device.split_once(':') {
-        Some((_, list)) => list,
-        None if ["AUTO", "MULTI"].contains(&device) => return available.to_vec(),
-        None => device,
-    };
-    let names = || {
-        list.split(',')
-            .map(|name| name.split('(').next().unwrap_or(name).trim())
-            .filter(|name| !name.is_empty())
-    };
-    let chosen: Vec<String> = names()
-        .filter(|name| !name.starts_with('-'))
-        .map(str::to_owned)
-        .collect();
-    if !chosen.is_empty() {
-        return chosen;
-    }
-    // Only exclusions: any of the others may execute.
-    let excluded = |device: &String| names().any(|name| name.strip_prefix('-') == Some(device));
-    available
-        .iter()
-        .filter(|device| !excluded(device))
-        .cloned()
-        .collect()
-}
-
-/// Whether `device` is one of the available ones. `GPU` and `GPU.0` are the same device.
-fn is_listed(device: &str, available: &[String]) -> bool {
-    let first = |name: &str| name.strip_suffix(".0").unwrap_or(name).to_owned();
-    available.iter().any(|name| first(name) == first(device))
+/// What was set before the model is compiled.
+struct Configured {
+    /// The virtual device, if there is one, and those that may execute, each with the keys of its
+    /// properties.
+    devices: Vec<(String, Vec<String>)>,
+    /// The properties that this program chooses.
+    set: Vec<(String, String)>,
 }
 
 /// Sets the properties on each device that may execute, before the model is compiled.
-fn configure(core: &mut Core, config: &OpenvinoConfig, available: &[String]) -> Result<(), Error> {
+fn configure(
+    core: &mut Core,
+    config: &OpenvinoConfig,
+    device: &Device,
+    available: &[String],
+) -> Result<Configured, Error> {
     let hint = match config.hint {
         PerformanceHint::Throughput => "THROUGHPUT",
         PerformanceHint::Latency => "LATENCY",
@@ -333,48 +439,79 @@ fn configure(core: &mut Core, config: &OpenvinoConfig, available: &[String]) -> 
     if let Some(requests) = config.requests {
         wanted.push((RwPropertyKey::HintNumRequests, requests.to_string()));
     }
-    if let Some((wrapper @ ("AUTO" | "MULTI"), _)) =
-        config.device.split_once(':').or(Some((&config.device, "")))
-    {
-        // These choose their own default otherwise. Where they do not take it, the devices do.
-        let _ = core.set_property(
-            &DeviceType::Other(Cow::Borrowed(wrapper)),
-            &RwPropertyKey::HintPerformanceMode,
-            hint,
-        );
+    let leaves = device.leaves(available);
+    let mut devices = Vec::new();
+    if let Some(kind) = device.virtual_device() {
+        let name = kind.as_str();
+        let keys = property::keys(core, name).map_err(|source| {
+            device_unavailable(name, available, source).with_context("requested", &config.device)
+        })?;
+        for (key, value) in of_virtual_device(kind, &leaves, hint) {
+            // A release that lacks one of these behaves as if it were set.
+            let _ = core.set_property(&device_type(name), &key, value);
+        }
+        devices.push((name.to_owned(), keys));
     }
-    for device in leaf_devices(&config.device, available) {
-        let name = DeviceType::Other(Cow::Borrowed(device.as_str()));
+    for leaf in &leaves {
+        let name = device_type(leaf);
         let unavailable = |source| {
-            device_unavailable(&device, available)
-                .with_context("requested", &config.device)
-                .with_source(source)
+            device_unavailable(leaf, available, source).with_context("requested", &config.device)
         };
         // Loads the device's plugin, so it is here that a missing device shows.
-        if let Err(source) = core.get_property(&name, &PropertyKey::SupportedProperties) {
-            return Err(unavailable(source));
-        }
+        let keys = property::keys(core, leaf).map_err(unavailable)?;
         for (key, value) in &wanted {
             core.set_property(&name, key, value).map_err(|source| {
                 // Some plugins load without their driver and fail at the first use.
-                if !is_listed(&device, available) {
+                if !available.iter().any(|listed| same_device(listed, leaf)) {
                     return unavailable(source);
                 }
                 let error = engine_error(
                     ErrorKind::InvalidConfig,
                     "configure OpenVINO",
-                    format!("device {device} does not take {} = {value}", key.as_ref()),
+                    format!("device {leaf} does not take {} = {value}", key.as_ref()),
                     source,
                 );
                 if *key == RwPropertyKey::HintInferencePrecision {
                     error.with_hint("pass `--precision auto` to take what the device prefers")
                 } else {
-                    error
+                    error.with_hint("leave it out to take what the device prefers")
                 }
             })?;
         }
+        devices.push((leaf.clone(), keys));
     }
-    Ok(())
+    property::set(core, &devices, &config.properties)?;
+    let set = wanted
+        .into_iter()
+        .map(|(key, value)| (key.as_ref().to_owned(), value))
+        .collect();
+    Ok(Configured { devices, set })
+}
+
+/// What a virtual device is told. AUTO would start on the CPU until the device that it chose is
+/// ready, and return to the CPU when that device fails: both without a word.
+fn of_virtual_device<'a>(
+    kind: VirtualDevice,
+    leaves: &[String],
+    hint: &'a str,
+) -> Vec<(RwPropertyKey, &'a str)> {
+    let other = |key: &'static str| RwPropertyKey::Other(Cow::Borrowed(key));
+    match kind {
+        VirtualDevice::Hetero | VirtualDevice::Batch => Vec::new(),
+        // These choose their own default otherwise.
+        VirtualDevice::Multi => vec![(RwPropertyKey::HintPerformanceMode, hint)],
+        VirtualDevice::Auto => {
+            let mut told = vec![
+                (RwPropertyKey::HintPerformanceMode, hint),
+                (other("ENABLE_STARTUP_FALLBACK"), "NO"),
+            ];
+            // With both, 2026.4 finds no device in `AUTO:CPU`, where there is nothing to return to.
+            if *leaves != ["CPU"] {
+                told.push((other("ENABLE_RUNTIME_FALLBACK"), "NO"));
+            }
+            told
+        }
+    }
 }
 
 fn property(compiled: &CompiledModel, key: &'static str) -> Option<String> {
@@ -384,7 +521,9 @@ fn property(compiled: &CompiledModel, key: &'static str) -> Option<String> {
     Some(value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
-fn devices(compiled: &CompiledModel) -> Vec<String> {
+/// Where the model runs, as OpenVINO says it. Parentheses are AUTO's sign for a device that runs until
+/// another one is ready.
+fn execution_devices(compiled: &CompiledModel) -> Vec<String> {
     property(compiled, "EXECUTION_DEVICES")
         .unwrap_or_default()
         .split([' ', ',', '(', ')'])
@@ -393,70 +532,56 @@ fn devices(compiled: &CompiledModel) -> Vec<String> {
         .collect()
 }
 
-/// HETERO has no precision of its own: it is that of its devices.
-fn leaf_precision(core: &Core, device: &str, available: &[String]) -> String {
-    let mut precisions: Vec<String> = leaf_devices(device, available)
-        .iter()
-        .filter_map(|name| {
-            core.get_property(
-                &DeviceType::Other(Cow::Borrowed(name.as_str())),
-                &PropertyKey::Rw(RwPropertyKey::HintInferencePrecision),
-            )
-            .ok()
-        })
+/// What a device that does not say its precision is reported to compute in.
+const UNKNOWN: &str = "unknown";
+
+/// The precision in which the model runs, or all of them if its devices differ.
+fn executed_precision(
+    core: &Core,
+    compiled: &CompiledModel,
+    device: &Device,
+    available: &[String],
+) -> String {
+    const KEY: &str = "INFERENCE_PRECISION_HINT";
+    let of_model = || property(compiled, KEY).map(|value| vec![value]);
+    // Virtual devices say what each of theirs does: `{CPU:{KEY:VALUE,…},GPU:{…}}`.
+    let of_devices = || {
+        let text = property(compiled, "DEVICE_PROPERTIES")?;
+        let values: Vec<String> = text
+            .split(&format!("{KEY}:"))
+            .skip(1)
+            .filter_map(|rest| Some(rest.split([',', '}']).next()?.trim().to_owned()))
+            .collect();
+        (!values.is_empty()).then_some(values)
+    };
+    let of_core = || {
+        let leaves = device.leaves(available);
+        leaves
+            .iter()
+            .filter_map(|name| property::get(core, name, KEY))
+            .collect()
+    };
+    let mut precisions: Vec<String> = of_model()
+        .or_else(of_devices)
+        .unwrap_or_else(of_core)
+        .into_iter()
         .map(short_precision)
         .collect();
     precisions.sort();
     precisions.dedup();
     if precisions.is_empty() {
-        "unknown".to_owned()
+        UNKNOWN.to_owned()
     } else {
         precisions.join("+")
     }
 }
 
 /// OpenVINO's C layer writes element types as `f32` or as `<Type: 'float32'>`, by version.
-fn short_precision(value: String) -> String {
+pub(crate) fn short_precision(value: String) -> String {
     match value.as_str() {
         "<Type: 'float32'>" => "f32".to_owned(),
         "<Type: 'bfloat16'>" => "bf16".to_owned(),
         "<Type: 'float16'>" => "f16".to_owned(),
         _ => value,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_device_has_two_names() {
-        let available = ["CPU".to_owned(), "GPU.0".to_owned(), "GPU.1".to_owned()];
-        for (device, listed) in [
-            ("CPU", true),
-            ("GPU", true),
-            ("GPU.1", true),
-            ("GPU.2", false),
-            ("NPU", false),
-        ] {
-            assert_eq!(is_listed(device, &available), listed, "{device}");
-        }
-    }
-
-    #[test]
-    fn device_strings_lead_to_the_devices_that_execute() {
-        let available = ["CPU".to_owned(), "GPU".to_owned()];
-        for (device, leaves) in [
-            ("CPU", vec!["CPU"]),
-            ("GPU.1", vec!["GPU.1"]),
-            ("HETERO:GPU.1,CPU", vec!["GPU.1", "CPU"]),
-            ("BATCH:GPU(16)", vec!["GPU"]),
-            ("AUTO:-CPU,GPU", vec!["GPU"]),
-            ("AUTO:-GPU", vec!["CPU"]),
-            ("AUTO", vec!["CPU", "GPU"]),
-            ("MYRIAD", vec!["MYRIAD"]),
-        ] {
-            assert_eq!(leaf_devices(device, &available), leaves, "{device}");
-        }
     }
 }

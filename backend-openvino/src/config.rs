@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use backend_api::{PerformanceHint, Precision};
 
+use crate::property::Property;
+
 /// How to open an [`OpenvinoBackend`](crate::OpenvinoBackend).
 ///
 /// ```
@@ -18,8 +20,8 @@ use backend_api::{PerformanceHint, Precision};
 pub struct OpenvinoConfig {
     /// The model: an IR (`.xml`, with its `.bin` beside it) or an ONNX file.
     pub model: PathBuf,
-    /// The device string as OpenVINO takes it: `CPU`, `GPU.1`, `HETERO:GPU,CPU`, `AUTO`, … Any
-    /// name is passed on. Default: `CPU`.
+    /// The device string: `CPU`, `GPU.1`, `HETERO:GPU,CPU`, `AUTO`, … in any case; see
+    /// [`Device`](crate::Device). A name that is not known is passed on. Default: `CPU`.
     pub device: String,
     /// The arithmetic to use. Default: f32, in which engines can be compared. OpenVINO's own choice
     /// ([`Precision::Auto`]) is bf16 on recent CPUs.
@@ -43,8 +45,15 @@ pub struct OpenvinoConfig {
     /// The C library of the runtime (`libopenvino_c`), or the folder that holds it. Default: see
     /// [`find_library`](crate::find_library).
     pub library: Option<PathBuf>,
-    /// A plugins file that says which devices exist. Default: the runtime's own.
+    /// A plugins file that says which devices exist, beside the runtime's own. Default: that of the
+    /// variable `CLASSIFY_OPENVINO_PLUGINS`, if it is set.
     pub plugins: Option<PathBuf>,
+    /// Properties by their names in OpenVINO's documentation. They are set last, so that they come
+    /// before everything else here.
+    pub properties: Vec<Property>,
+    /// A folder in which compiled models are kept for the next start; it is made if there is none.
+    /// What is in it gets executed: no one else may write there. Default: nothing is kept.
+    pub cache: Option<PathBuf>,
 }
 
 impl OpenvinoConfig {
@@ -62,6 +71,8 @@ impl OpenvinoConfig {
             requests: None,
             library: None,
             plugins: None,
+            properties: Vec::new(),
+            cache: None,
         }
     }
 }

@@ -3,14 +3,14 @@
 use backend_api::{Error, ErrorKind};
 use openvino::InferenceError;
 
-/// Devices that OpenVINO had once. 2022.3.1 LTS is the last release with both.
-const REMOVED: [&str; 2] = ["MYRIAD", "HDDL"];
+use crate::devices::explain;
 
 /// What OpenVINO says when a device, not the model, is the problem.
-const DEVICE_TROUBLE: [&str; 7] = [
+const DEVICE_TROUBLE: [&str; 8] = [
     "is not registered",
     "Cannot load library",
     "no supported devices found",
+    "no supported devices can be used",
     "Failed to create plugin",
     "device_id",
     "Device not found",
@@ -28,45 +28,35 @@ pub(crate) fn engine_error(
 }
 
 /// The error for a device that does not exist or cannot be used. `available` are those that can.
-pub(crate) fn device_unavailable(device: &str, available: &[String]) -> Error {
-    let mut error = Error::new(
+pub(crate) fn device_unavailable(
+    device: &str,
+    available: &[String],
+    source: InferenceError,
+) -> Error {
+    let why = explain(device, Some(&source));
+    let instead = available.first().map_or("CPU", String::as_str);
+    Error::new(
         ErrorKind::DeviceUnavailable,
         "compile the model",
-        format!("device {device} is not available in OpenVINO"),
+        format!("device {device} is not available: {}", why.reason),
     )
-    .with_context("available", available.join(", "));
-    if let Some(removed) = REMOVED
-        .iter()
-        .find(|name| device.to_uppercase().contains(*name))
-    {
-        error = error.with_hint(format!(
-            "OpenVINO dropped MYRIAD and HDDL in 2023.0 ({removed} last worked in 2022.3.1 LTS, \
-             which is too old for this program); use one of the available devices, for instance \
-             `-d {}`",
-            first_or_cpu(available)
-        ));
-    } else if device.eq_ignore_ascii_case("HETERO") {
-        error = error
-            .with_hint("HETERO needs the devices to divide the model among: `-d HETERO:GPU,CPU`");
-    } else {
-        error = error.with_hint(format!(
-            "use one of the available devices, for instance `-d {}`, or install the driver of \
-             {device}",
-            first_or_cpu(available)
-        ));
-    }
-    error
+    .with_context("available", available.join(", "))
+    .with_hint(format!("{}; or pass `-d {instead}`", why.remedy))
+    .with_source(source)
 }
 
-fn first_or_cpu(available: &[String]) -> &str {
-    available.first().map_or("CPU", String::as_str)
-}
-
-/// Sorts out why compiling failed: the device or the model.
-pub(crate) fn compile_failed(device: &str, available: &[String], source: InferenceError) -> Error {
+/// Sorts out why compiling failed: the device or the model. `leaves` are the devices that may
+/// execute.
+pub(crate) fn compile_failed(
+    device: &str,
+    leaves: &[String],
+    available: &[String],
+    source: InferenceError,
+) -> Error {
     let message = source.message.as_deref().unwrap_or_default();
     if DEVICE_TROUBLE.iter().any(|text| message.contains(text)) {
-        device_unavailable(device, available).with_source(source)
+        let culprit = leaves.iter().find(|leaf| message.contains(leaf.as_str()));
+        device_unavailable(culprit.map_or(device, String::as_str), available, source)
     } else {
         engine_error(
             ErrorKind::ModelUnsupported,
@@ -74,6 +64,7 @@ pub(crate) fn compile_failed(device: &str, available: &[String], source: Inferen
             format!("OpenVINO cannot compile the model for device {device}"),
             source,
         )
+        .with_hint("`--backend onnx` may run it; `classify devices` lists other devices")
     }
 }
 
@@ -93,34 +84,24 @@ mod tests {
     #[test]
     fn removed_devices_say_since_when() {
         let cpu = ["CPU".to_owned()];
-        for device in ["MYRIAD", "HDDL", "HETERO:MYRIAD,CPU", "myriad"] {
+        for device in ["MYRIAD", "HETERO:MYRIAD,CPU"] {
             let error = compile_failed(
                 device,
+                &["MYRIAD".to_owned(), "CPU".to_owned()],
                 &cpu,
                 said("Device with \"MYRIAD\" name is not registered in the OpenVINO Runtime"),
             );
             assert_eq!(error.kind(), ErrorKind::DeviceUnavailable);
             assert!(error.to_string().contains("available: CPU"), "{error}");
-            assert!(error.hint().unwrap().contains("2023.0"), "{error:?}");
+            assert!(error.to_string().contains("2023.0"), "{error}");
+            assert!(error.hint().unwrap().contains("-d CPU"), "{error:?}");
         }
     }
 
     #[test]
     fn a_model_problem_is_not_blamed_on_the_device() {
-        let error = compile_failed(
-            "CPU",
-            &["CPU".to_owned()],
-            said("Unsupported operation: Foo"),
-        );
+        let cpu = ["CPU".to_owned()];
+        let error = compile_failed("CPU", &cpu, &cpu, said("Unsupported operation: Foo"));
         assert_eq!(error.kind(), ErrorKind::ModelUnsupported);
-    }
-
-    #[test]
-    fn bare_hetero_says_what_to_write() {
-        let error = device_unavailable("HETERO", &["CPU".to_owned()]);
-        assert!(
-            error.hint().unwrap().contains("HETERO:GPU,CPU"),
-            "{error:?}"
-        );
     }
 }

@@ -1,11 +1,20 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+mod cache;
 mod config;
+mod device;
+mod devices;
 mod engine;
 mod error;
+mod plugins;
 mod probe;
+mod property;
 
 pub use backend::OpenvinoBackend;
 pub use config::OpenvinoConfig;
+pub use device::{Candidate, Device, VirtualDevice};
+pub use devices::{DeviceInfo, DeviceList, UnusableDevice, devices};
+pub use plugins::Alias;
 pub use probe::find_library;
+pub use property::Property;

@@ -167,18 +167,10 @@ fn missing_devices() -> Result<(), Failed> {
         let missing = error(on_device(device), ErrorKind::DeviceUnavailable)?;
         ensure(missing.to_string().contains("available: CPU"), &missing)?;
         if device.contains("MYRIAD") || device.contains("HDDL") {
-            ensure(
-                missing.hint().is_some_and(|hint| hint.contains("2023.0")),
-                &missing,
-            )?;
+            ensure(missing.to_string().contains("2023.0"), &missing)?;
         }
     }
-    let bare = error(on_device("HETERO"), ErrorKind::DeviceUnavailable)?;
-    ensure(
-        bare.hint()
-            .is_some_and(|hint| hint.contains("HETERO:GPU,CPU")),
-        &bare,
-    )
+    Ok(())
 }
 
 fn virtual_devices() -> Result<(), Failed> {
@@ -229,12 +221,12 @@ fn bad_configuration() -> Result<(), Failed> {
     let mut config = OpenvinoConfig::new(small_model("double.onnx"));
     config.requests = Some(0);
     error(OpenvinoBackend::open(&config), ErrorKind::InvalidConfig)?;
-    for device in ["", "  ", "CPU\0"] {
+    for device in ["", "  ", "CPU\0", "HETERO"] {
         error(on_device(device), ErrorKind::InvalidConfig)?;
     }
     let mut config = OpenvinoConfig::new(small_model("double.onnx"));
     config.plugins = Some(small_model("no-such-plugins.xml"));
-    let missing = error(OpenvinoBackend::open(&config), ErrorKind::EngineUnavailable)?;
+    let missing = error(OpenvinoBackend::open(&config), ErrorKind::InvalidConfig)?;
     ensure(missing.to_string().contains("no-such-plugins.xml"), missing)
 }
 

@@ -6,35 +6,41 @@ use std::str::FromStr;
 use clap::{Parser, Subcommand, ValueEnum};
 use image_classification::{ColorOrder, ImageLayout, Interpolation, Resize};
 
-const EXAMPLES: &str = "\
-Examples:
+/// What `--help` and the manual page end in.
+pub const EXAMPLES: &str = "\
   classify -i cat.jpg                                 the set-up's default model on the CPU
   classify -m model.xml -i cat.jpg car.bmp -d GPU     OpenVINO on a GPU
   classify -m model.onnx -i photos/ --backend onnx    a folder, on ONNX Runtime, the reference
   classify -m model.onnx -i photos/ --format json -o results.jsonl
   find photos -name '*.jpg' -print0 | classify -m model.onnx -i -
+  classify devices                                    every engine and device, or what it lacks
   classify inspect model.onnx                         how pictures are prepared, and who says so
   classify -m mobilenet.onnx -i cat.jpg --color rgb --mean 123.675,116.28,103.53 \\
-      --scale 58.395,57.12,57.375 --resize short:256 --interpolation bilinear
+      --scale 58.395,57.12,57.375 --resize short:256 --interpolation bilinear";
 
-Exit codes: 0 all well, 1 some inputs failed, 2 usage or environment (no model, engine or device).";
+/// What the exit codes mean.
+pub const EXIT_CODES: &str =
+    "0 all well, 1 some inputs failed, 2 usage or environment (no model, engine or device)";
 
-const INSPECT_EXAMPLES: &str = "\
-Examples:
+pub const INSPECT_EXAMPLES: &str = "\
   classify inspect model.xml
   classify inspect model.onnx --backend onnx --format json
   classify inspect model.onnx --format json | jq .preprocess > preprocess.json
   classify -m other.onnx -i cat.jpg --preprocess preprocess.json";
+
+pub const DEVICES_EXAMPLES: &str = "\
+  classify devices
+  classify devices --backend openvino --format json | jq '.engines[0].devices[].name'
+  classify devices --plugins plugins.xml              with the aliases of a plugins file";
 
 /// Classify pictures on any inference engine and device.
 #[derive(Debug, Parser)]
 #[command(
     name = "classify",
     version,
-    after_help = EXAMPLES,
+    after_help = format!("Examples:\n{EXAMPLES}\n\nExit codes: {EXIT_CODES}."),
     args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true,
-    disable_help_subcommand = true
+    subcommand_negates_reqs = true
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -46,8 +52,11 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show how pictures are prepared for a model, and who states each value
-    #[command(after_help = INSPECT_EXAMPLES)]
+    #[command(after_help = format!("Examples:\n{INSPECT_EXAMPLES}"))]
     Inspect(Box<InspectArgs>),
+    /// List every engine and device, and why others cannot be used
+    #[command(after_help = format!("Examples:\n{DEVICES_EXAMPLES}"))]
+    Devices(DevicesArgs),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -95,9 +104,13 @@ pub struct ClassifyArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct InspectArgs {
-    /// Model
+    /// Model [default: the set-up's EfficientNet-Lite0]
     #[arg(value_name = "MODEL")]
     pub model: Option<PathBuf>,
+
+    /// The model, as where pictures are classified
+    #[arg(short, long = "model", value_name = "FILE", conflicts_with = "model")]
+    pub model_flag: Option<PathBuf>,
 
     /// How to print it
     #[arg(long, value_enum, default_value_t = InspectFormat::Text)]
@@ -107,6 +120,20 @@ pub struct InspectArgs {
     pub preprocess: PreprocessArgs,
     #[command(flatten)]
     pub engine: EngineArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct DevicesArgs {
+    /// Only this engine
+    #[arg(long, value_enum)]
+    pub backend: Option<Backend>,
+
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = InspectFormat::Text)]
+    pub format: InspectFormat,
+
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -210,8 +237,9 @@ pub struct PreprocessArgs {
     #[arg(long, value_name = "N,N,N", allow_hyphen_values = true)]
     pub scale: Option<Triple>,
 
-    /// stretch, crop (the central square of --crop-fraction), letterbox, fit (at the top left),
-    /// short:N (the short side to N, then the centre) or stretch:N (both sides, then the centre)
+    /// stretch; crop or crop:0.875 (the central square, or that part of it); letterbox or
+    /// letterbox:114 (grey borders); fit (at the top left); short:256 (the short side, then the
+    /// centre; short:256:floor rounds as older pipelines); stretch:256 (both sides, then the centre)
     #[arg(long, value_name = "HOW")]
     pub resize: Option<Resize>,
 
@@ -260,7 +288,8 @@ impl FromStr for Triple {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Engine")]
 pub struct EngineArgs {
-    /// Device: CPU, GPU, GPU.1, NPU, AUTO, HETERO:GPU,CPU, MYRIAD, HDDL, …
+    /// Device: CPU, GPU, GPU.1, NPU, AUTO, HETERO:GPU,CPU, …; for ONNX Runtime an execution provider:
+    /// CPU, CUDA, OPENVINO, …; see `classify devices`
     #[arg(short, long, value_name = "DEVICE", default_value = "CPU")]
     pub device: String,
 
@@ -300,6 +329,22 @@ pub struct EngineArgs {
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub jobs: Option<usize>,
 
+    /// OpenVINO: set a property, for all devices or for one: NUM_STREAMS=2, GPU:PERF_COUNT=YES
+    #[arg(long, value_name = "[DEVICE:]KEY=VALUE")]
+    pub config: Vec<String>,
+
+    /// OpenVINO: keep compiled models in this folder, for a faster start [default: none are kept]
+    #[arg(long, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+}
+
+/// Where the engines are.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Engine")]
+pub struct RuntimeArgs {
     /// OpenVINO's C library or its folder [env: CLASSIFY_OPENVINO_LIB]
     #[arg(long, value_name = "FILE")]
     pub openvino_lib: Option<PathBuf>,
@@ -308,7 +353,7 @@ pub struct EngineArgs {
     #[arg(long, value_name = "FILE")]
     pub onnxruntime_lib: Option<PathBuf>,
 
-    /// OpenVINO plugins file: which devices exist
+    /// OpenVINO plugins file: further devices [env: CLASSIFY_OPENVINO_PLUGINS]
     #[arg(long, value_name = "FILE")]
     pub plugins: Option<PathBuf>,
 }

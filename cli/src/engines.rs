@@ -21,12 +21,21 @@ pub fn description(info: &BackendInfo) -> String {
         "{} {} on {} (requested: {}), precision {} (requested: {}), {} infer requests",
         info.engine,
         info.engine_version,
-        info.devices.join("+"),
+        executed(info),
         info.requested_device,
         info.precision,
         info.requested_precision,
         info.slots,
     )
+}
+
+/// The devices that really execute. An alias never passes for the hardware of its name.
+pub fn executed(info: &BackendInfo) -> String {
+    let named = |device: &String| match info.aliases.get(device) {
+        Some(plugin) => format!("{device} (alias of {plugin})"),
+        None => device.clone(),
+    };
+    info.devices.iter().map(named).collect::<Vec<_>>().join("+")
 }
 
 /// Opens the backend that was asked for.
@@ -48,8 +57,14 @@ fn openvino(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     config.streams = options.streams;
     config.threads = options.threads;
     config.requests = options.requests;
-    config.library.clone_from(&options.openvino_lib);
-    config.plugins.clone_from(&options.plugins);
+    config.library.clone_from(&options.runtime.openvino_lib);
+    config.plugins.clone_from(&options.runtime.plugins);
+    config.properties = options
+        .config
+        .iter()
+        .map(|property| property.parse())
+        .collect::<Result<_, _>>()?;
+    config.cache.clone_from(&options.cache_dir);
     Ok(Arc::new(backend_openvino::OpenvinoBackend::open(&config)?))
 }
 
@@ -57,7 +72,9 @@ fn openvino(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
 fn onnx(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     for (flag, given) in [
         ("--streams", options.streams.is_some()),
-        ("--plugins", options.plugins.is_some()),
+        ("--plugins", options.runtime.plugins.is_some()),
+        ("--config", !options.config.is_empty()),
+        ("--cache-dir", options.cache_dir.is_some()),
     ] {
         if given {
             return Err(crate::messages::Hinted::new(
@@ -75,7 +92,7 @@ fn onnx(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     config.batch = options.batch;
     config.threads = options.threads;
     config.requests = options.requests;
-    config.library.clone_from(&options.onnxruntime_lib);
+    config.library.clone_from(&options.runtime.onnxruntime_lib);
     Ok(Arc::new(backend_onnx::OnnxBackend::open(&config)?))
 }
 

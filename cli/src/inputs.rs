@@ -9,6 +9,7 @@ use image_classification::Picture;
 use walkdir::WalkDir;
 
 use crate::messages::Hinted;
+use crate::pictures;
 
 /// Names of pictures. A file with such a name that is none is an error; other files in a folder that
 /// are no pictures are skipped.
@@ -208,13 +209,7 @@ fn is_picture(path: &Path) -> bool {
             .iter()
             .any(|known| ending.eq_ignore_ascii_case(known))
     });
-    named || starts_like_a_picture(path).unwrap_or(false)
-}
-
-fn starts_like_a_picture(path: &Path) -> io::Result<bool> {
-    let mut head = Vec::new();
-    File::open(path)?.take(64).read_to_end(&mut head)?;
-    Ok(Picture::recognises(&head))
+    named || pictures::begins_like_one(path)
 }
 
 /// One path a line; separated by NUL where there is one, as `find -print0` writes them. Paths are

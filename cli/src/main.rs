@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         std::env::set_var("ORT_DISABLE_TELEMETRY", "1");
     }
     report_panics_once();
-    let args = Args::parse();
+    let args = Args::try_parse().unwrap_or_else(|error| messages::usage(&error));
     let mut messages = Messages::new(args.classify.quiet);
     match run(args, &mut messages) {
         Ok(()) if messages.errors() == 0 => ExitCode::SUCCESS,
@@ -47,6 +47,7 @@ fn run(args: Args, messages: &mut Messages) -> anyhow::Result<()> {
     match args.command {
         None => commands::classify::run(args.classify.try_into()?, messages),
         Some(Command::Inspect(args)) => commands::inspect::run(&(*args).try_into()?, messages),
+        Some(Command::Devices(args)) => commands::devices::run(&args),
         Some(Command::Completions { shell }) => commands::manual::completions(shell),
         Some(Command::Man) => commands::manual::page(),
     }

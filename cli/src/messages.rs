@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
+use clap::error::{ContextKind, ContextValue, ErrorKind as UsageError};
 use image_classification::sources::SourceError;
 use image_classification::{DecodeError, LabelsError, LayoutError, ScoresError};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -135,6 +136,24 @@ impl Messages {
             let _ = writeln!(anstream::stderr(), "{style}{word}{style:#}: {text}");
         });
     }
+}
+
+/// Prints what is wrong with the command line, or the help that was asked for, and ends the program.
+/// Who forgets a flag of the sample is told what to write.
+pub fn usage(error: &clap::Error) -> ! {
+    let _ = error.print();
+    let about_input = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(names)) => names.iter().any(|name| name.contains("--input")),
+        Some(ContextValue::String(name)) => !name.starts_with('-'),
+        _ => false,
+    };
+    let is_word = error.kind() == UsageError::InvalidSubcommand;
+    if is_word || about_input {
+        let text =
+            "name pictures with -i and the model with -m: `classify -m model.onnx -i cat.jpg`";
+        let _ = writeln!(anstream::stderr(), "{HINT}hint{HINT:#}: {text}");
+    }
+    std::process::exit(error.exit_code())
 }
 
 /// The error and its causes, made safe for a terminal. Engines' messages have several lines, which

@@ -10,7 +10,7 @@ use image_classification::{ImageSize, Preprocess, Resize, ScoreKind};
 
 use crate::args::{
     Backend, ClassifyArgs, EngineArgs, Format, Hint, InspectArgs, InspectFormat, PrecisionArg,
-    PreprocessArgs, Scores,
+    PreprocessArgs, RuntimeArgs, Scores,
 };
 use crate::inputs::Inputs;
 use crate::messages::Hinted;
@@ -75,9 +75,10 @@ pub struct EngineOptions {
     pub requests: Option<usize>,
     pub streams: Option<usize>,
     pub threads: Option<usize>,
-    pub openvino_lib: Option<PathBuf>,
-    pub onnxruntime_lib: Option<PathBuf>,
-    pub plugins: Option<PathBuf>,
+    /// Properties of OpenVINO, as they were written.
+    pub config: Vec<String>,
+    pub cache_dir: Option<PathBuf>,
+    pub runtime: RuntimeArgs,
 }
 
 impl EngineOptions {
@@ -103,9 +104,9 @@ impl EngineOptions {
             requests: args.requests,
             streams: args.streams,
             threads: args.threads,
-            openvino_lib: args.openvino_lib,
-            onnxruntime_lib: args.onnxruntime_lib,
-            plugins: args.plugins,
+            config: args.config,
+            cache_dir: args.cache_dir,
+            runtime: args.runtime,
         })
     }
 }
@@ -151,7 +152,7 @@ impl TryFrom<InspectArgs> for InspectOptions {
     fn try_from(args: InspectArgs) -> anyhow::Result<Self> {
         Ok(Self {
             recipe: RecipeOptions::try_from(args.preprocess)?,
-            engine: EngineOptions::new(args.model, args.engine)?,
+            engine: EngineOptions::new(args.model.or(args.model_flag), args.engine)?,
             format: args.format,
         })
     }

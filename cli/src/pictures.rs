@@ -22,6 +22,15 @@ pub fn tensor(
     Ok(recipe.tensor(&picture, layout)?)
 }
 
+/// Whether the file at `path` begins as a picture does.
+pub fn begins_like_one(path: &Path) -> bool {
+    let mut head = Vec::new();
+    path.is_file()
+        && File::open(path)
+            .and_then(|file| file.take(64).read_to_end(&mut head))
+            .is_ok_and(|_| Picture::recognises(&head))
+}
+
 /// Reads a regular file of at most `limit` bytes.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, anyhow::Error> {
     // Before opening: opening a named pipe would wait for its other end.

@@ -37,6 +37,14 @@ impl Recipe {
         options: &RecipeOptions,
         messages: &Messages,
     ) -> anyhow::Result<Self> {
+        // OpenVINO would try all of its formats on it, each with a complaint on stderr.
+        if pictures::begins_like_one(model) {
+            return Err(Hinted::new(
+                format!("{} is a picture, not a model", model.display()),
+                "name the model with -m and pictures with -i",
+            )
+            .into());
+        }
         let found = match sources::find(model) {
             Ok(found) => found,
             // The engine says better what is wrong with a file that cannot be read.
@@ -155,11 +163,9 @@ impl Recipe {
                 row("", &format!("not {value}"), by);
             }
         }
-        let size = self.resolved.size.as_ref();
-        let by = size
-            .filter(|size| size.value == fitted.layout.size())
-            .map_or("the model's input", |size| &size.by);
-        row("size", &fitted.layout.size().to_string(), by);
+        for (key, value, by) in self.input_facts(fitted) {
+            row(key, &value, by);
+        }
         match &fitted.labels {
             Some(labels) => row("labels", &labels.value.len().to_string(), &labels.by),
             None => row("labels", "none", ""),
@@ -174,6 +180,24 @@ impl Recipe {
             .iter()
             .map(|line| line.trim_end().to_owned())
             .collect()
+    }
+
+    /// What the model's input and its statements say of the tensor: size and layout, and by whom.
+    pub fn input_facts<'a>(&'a self, fitted: &Fitted) -> [(&'static str, String, &'a str); 2] {
+        const INPUT: &str = "the model's input";
+        let (size, layout) = (fitted.layout.size(), fitted.layout.order());
+        let size_by = match &self.resolved.size {
+            Some(stated) if stated.value == size => &stated.by,
+            _ => INPUT,
+        };
+        let layout_by = match &self.resolved.layout {
+            Some(stated) if stated.value == layout => &stated.by,
+            _ => INPUT,
+        };
+        [
+            ("size", size.to_string(), size_by),
+            ("layout", layout.to_string(), layout_by),
+        ]
     }
 
     /// Labels that belong to another model would be wrong without anybody noticing.
@@ -202,7 +226,12 @@ impl Recipe {
         }
         let text = format!("there are {count} labels in {by}, but the model has {classes} classes");
         if self.labels_were_given {
-            return Err(Hinted::new(text, "give the labels of this model").into());
+            let hint = if count + 1 == classes {
+                "give the labels of this model; if its class 0 is the background, add a first line for it"
+            } else {
+                "give the labels of this model"
+            };
+            return Err(Hinted::new(text, hint).into());
         }
         messages.note(&format!("{text}; printing none"));
         Ok(None)

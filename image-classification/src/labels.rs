@@ -185,11 +185,12 @@ impl Labels {
 
     /// The labels of a model with `classes` classes, or `None` if these cannot be them.
     ///
-    /// A model with one class more has a background class in front, as TensorFlow's and Caffe's
-    /// have; it is called `background`.
+    /// For 1000 labels of a model with 1001 classes, class 0 is called `background` and the labels
+    /// begin at 1: ImageNet as TensorFlow's models have it. Elsewhere one label less than classes is
+    /// as likely a list that lacks a line, and shifting it would name every class wrongly.
     #[must_use]
     pub fn fitted(mut self, classes: usize) -> Option<Self> {
-        if self.len() + 1 == classes {
+        if (self.len(), classes) == (1000, 1001) {
             self.0.insert(0, "background".to_owned());
         }
         (self.len() == classes).then_some(self)
@@ -295,9 +296,14 @@ mod tests {
     fn a_background_class_comes_first() {
         let labels = Labels::from_names(vec!["a".into(), "b".into()]);
         assert_eq!(labels.clone().fitted(2), Some(labels.clone()));
-        assert_eq!(labels.clone().fitted(3).unwrap().get(0), Some("background"));
-        assert_eq!(labels.clone().fitted(3).unwrap().get(2), Some("b"));
-        assert_eq!(labels.clone().fitted(4), None);
+        assert_eq!(labels.clone().fitted(3), None);
         assert_eq!(labels.fitted(1), None);
+        let imagenet = Labels::from_names((0..1000).map(|n| n.to_string()).collect());
+        let fitted = imagenet.clone().fitted(1001).unwrap();
+        assert_eq!(
+            (fitted.get(0), fitted.get(1)),
+            (Some("background"), Some("0"))
+        );
+        assert_eq!(imagenet.fitted(1002), None);
     }
 }

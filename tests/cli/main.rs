@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout)]
 
 mod answers;
+mod devices;
 mod errors;
 mod inputs;
 mod outputs;
@@ -24,6 +25,7 @@ fn main() {
     let set_up = engines.and(&Needs::set_up());
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(answers::trials(&set_up));
+    trials.extend(devices::trials(&engines, &set_up));
     trials.extend(errors::trials(&engines, &set_up));
     trials.extend(inputs::trials(&engines));
     trials.extend(outputs::trials(&engines, &set_up));
@@ -37,6 +39,7 @@ fn classify() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_classify"));
     for variable in [
         "CLASSIFY_OPENVINO_LIB",
+        "CLASSIFY_OPENVINO_PLUGINS",
         "CLASSIFY_ONNXRUNTIME_LIB",
         "ORT_DYLIB_PATH",
     ] {

@@ -242,7 +242,13 @@ fn manual() -> Result<(), Failed> {
     }
     let page = run(classify().arg("man"));
     expect_code(&page, 0)?;
-    for text in [".TH classify", "inspect", "input\\-list", "Exit codes"] {
+    for text in [
+        ".TH classify",
+        "inspect",
+        "input\\-list",
+        ".SH EXAMPLES",
+        "EXIT STATUS",
+    ] {
         ensure(page.stdout.contains(text), (text, &page.stdout))?;
     }
     for command in ["inspect", "completions", "man"] {

@@ -65,6 +65,8 @@ classifier("dynamic-batch", value("input", ["N", 3, SIZE, SIZE]), output=[value(
 classifier("dynamic-size", value("input", [1, 3, "H", "W"]))
 classifier("batch-of-two", value("input", [2, 3, SIZE, SIZE]), output=[value("output", [2, CLASSES])])
 classifier("three-classes", picture, classes=3)
+# ImageNet's classes behind one for the background.
+classifier("with-background", picture, classes=1001)
 classifier("half", value("input", [1, 3, SIZE, SIZE], TensorProto.FLOAT16), dtype=np.float16)
 classifier(
     "nhwc-bytes",

@@ -59,8 +59,12 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
             messages.note(&line);
         }
         if let Some(library) = &backend.info().library {
-            messages.note(&format!("engine: {}", library.display()));
+            let found = format!("engine: {} ({})", library.path.display(), library.origin);
+            messages.note(&printable(&found));
         }
+    }
+    for note in &backend.info().notes {
+        messages.note(&printable(note));
     }
 
     report.step("Starting inference in asynchronous mode")?;

@@ -82,7 +82,9 @@ fn json(options: &InspectOptions, recipe: &Recipe, fitted: &Fitted, info: &Backe
         },
         "stated_by": resolved.facts.iter().map(|fact| {
             (fact.key.to_owned(), json!({ "by": fact.by, "others": others(&fact.others) }))
-        }).collect::<serde_json::Map<_, _>>(),
+        }).chain(recipe.input_facts(fitted).into_iter().map(|(key, _, by)| {
+            (key.to_owned(), json!({ "by": by, "others": [] }))
+        })).collect::<serde_json::Map<_, _>>(),
         "assumed": resolved.assumed,
         "labels": fitted.labels.as_ref().map(|labels| {
             json!({ "count": labels.value.len(), "by": labels.by })

@@ -2,9 +2,11 @@
 
 use std::io;
 
-use clap::CommandFactory as _;
+use clap::{Command, CommandFactory as _};
+use clap_mangen::Man;
+use roff::{Roff, roman};
 
-use crate::args::Args;
+use crate::args::{Args, DEVICES_EXAMPLES, EXAMPLES, EXIT_CODES, INSPECT_EXAMPLES};
 
 /// Prints the completion script for `shell`.
 pub fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
@@ -18,16 +20,44 @@ pub fn page() -> anyhow::Result<()> {
     let mut text = Vec::new();
     let mut command = Args::command();
     command.build();
-    clap_mangen::Man::new(command.clone()).render(&mut text)?;
+    let man = Man::new(command.clone());
+    man.render_title(&mut text)?;
+    sections(&command, EXAMPLES, &mut text)?;
+    man.render_subcommands_section(&mut text)?;
+    let mut roff = Roff::new();
+    roff.control("SH", ["EXIT STATUS"])
+        .text([roman(EXIT_CODES)]);
+    roff.to_writer(&mut text)?;
+    man.render_version_section(&mut text)?;
     for subcommand in command.get_subcommands() {
-        let man = clap_mangen::Man::new(subcommand.clone());
-        man.render_title(&mut text)?;
-        man.render_name_section(&mut text)?;
-        man.render_synopsis_section(&mut text)?;
-        man.render_description_section(&mut text)?;
-        man.render_options_section(&mut text)?;
+        Man::new(subcommand.clone()).render_title(&mut text)?;
+        let examples = match subcommand.get_name() {
+            "inspect" => INSPECT_EXAMPLES,
+            "devices" => DEVICES_EXAMPLES,
+            _ => "",
+        };
+        sections(subcommand, examples, &mut text)?;
     }
     print(&text)
+}
+
+/// What every command has. `clap_mangen` would call the examples EXTRA and run their lines together.
+fn sections(command: &Command, examples: &str, text: &mut Vec<u8>) -> io::Result<()> {
+    let man = Man::new(command.clone());
+    man.render_name_section(text)?;
+    man.render_synopsis_section(text)?;
+    man.render_description_section(text)?;
+    man.render_options_section(text)?;
+    if !examples.is_empty() {
+        let mut roff = Roff::new();
+        roff.control("SH", ["EXAMPLES"]).control("nf", []);
+        for line in examples.lines() {
+            roff.text([roman(line)]);
+        }
+        roff.control("fi", []);
+        roff.to_writer(text)?;
+    }
+    Ok(())
 }
 
 /// A closed pipe has to be an error that `main` recognises, not a panic.

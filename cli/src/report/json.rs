@@ -19,6 +19,7 @@ struct Line<'a> {
     backend: &'a str,
     engine_version: &'a str,
     device: String,
+    requested_device: &'a str,
     precision: &'a str,
     model: std::borrow::Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,6 +81,7 @@ impl Json {
             backend: &run.info.backend,
             engine_version: &run.info.engine_version,
             device: run.device(),
+            requested_device: &run.info.requested_device,
             precision: &run.info.precision,
             model: run.model.to_string_lossy(),
             scores: result.is_ok().then_some(run.scores),

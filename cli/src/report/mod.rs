@@ -10,6 +10,7 @@ use backend_api::BackendInfo;
 use image_classification::{Labels, Ranked};
 
 use crate::args::Format;
+use crate::engines;
 use crate::options::OutputOptions;
 use crate::output::Output;
 
@@ -26,7 +27,7 @@ pub struct Run<'a> {
 impl Run<'_> {
     /// The devices that really execute.
     fn device(&self) -> String {
-        self.info.devices.join("+")
+        engines::executed(self.info)
     }
 
     fn label(&self, class_id: usize) -> Option<&str> {

@@ -1,0 +1,206 @@
+//! Execution providers: what ONNX Runtime has instead of devices.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use backend_api::library::FoundLibrary;
+use backend_api::{Error, ErrorKind, Precision};
+use ort::ep::{self, ExecutionProvider as _, ExecutionProviderDispatch};
+
+use crate::backend::{panicked, version};
+use crate::probe;
+
+/// An execution provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Provider {
+    /// The name as a device: `CUDA`. It is read in any case.
+    pub device: &'static str,
+    /// ONNX Runtime's name: `CUDAExecutionProvider`.
+    pub name: &'static str,
+    /// What to do if the runtime lacks it.
+    pub remedy: &'static str,
+}
+
+/// A runtime and its execution providers.
+///
+/// ```
+/// # if backend_onnx::find_library(None).is_err() { return Ok(()) }
+/// let providers = backend_onnx::providers(None)?;
+/// assert!(providers.available.iter().any(|provider| provider.device == "CPU"));
+/// # Ok::<(), backend_api::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProviderList {
+    /// The runtime that was asked.
+    pub library: FoundLibrary,
+    /// Its version.
+    pub version: String,
+    /// Those that the runtime was built with. Whether their drivers work shows when a model is opened.
+    pub available: Vec<Provider>,
+    /// Those that it lacks.
+    pub missing: Vec<Provider>,
+}
+
+/// Finds and loads the runtime and asks for its execution providers.
+///
+/// `library` is as in [`OnnxConfig`](crate::OnnxConfig).
+///
+/// # Errors
+///
+/// [`ErrorKind::EngineUnavailable`]: no usable runtime.
+pub fn providers(library: Option<&Path>) -> Result<ProviderList, Error> {
+    catch_unwind(AssertUnwindSafe(|| {
+        let (library, _environment) = probe::load(library)?;
+        let (available, missing) = KNOWN
+            .iter()
+            .map(|known| known.provider.clone())
+            .partition(|provider: &Provider| is_available(provider));
+        Ok(ProviderList {
+            version: version(&library.path),
+            library,
+            available,
+            missing,
+        })
+    }))
+    .unwrap_or_else(|_| Err(panicked()))
+}
+
+/// How a provider is asked for. ONNX Runtime takes what fails as a reason to use the CPU, unless each
+/// is told that a failure is one.
+pub(crate) struct Known {
+    pub(crate) provider: Provider,
+    is_available: fn() -> ort::Result<bool>,
+    /// For a model that has to be computed in f32, or for any.
+    dispatch: fn(f32: bool) -> ExecutionProviderDispatch,
+}
+
+macro_rules! known {
+    ($type:ty, $device:literal, $remedy:literal, $dispatch:expr) => {
+        Known {
+            provider: Provider {
+                device: $device,
+                name: <$type>::NAME,
+                remedy: $remedy,
+            },
+            is_available: <$type>::is_available,
+            dispatch: $dispatch,
+        }
+    };
+}
+
+static KNOWN: [Known; 8] = [
+    known!(ep::CPU, "CPU", "every runtime has it", |_| {
+        ep::CPU::default().build()
+    }),
+    known!(
+        ep::CUDA,
+        "CUDA",
+        "install a build with it (`pip install onnxruntime-gpu`) and NVIDIA's driver",
+        // TF32, its default, keeps 10 bits of the mantissa.
+        |f32| ep::CUDA::default().with_tf32(!f32).build()
+    ),
+    known!(
+        ep::TensorRT,
+        "TENSORRT",
+        "install a build with it (`pip install onnxruntime-gpu`) and TensorRT",
+        |_| ep::TensorRT::default().build()
+    ),
+    known!(
+        ep::OpenVINO,
+        "OPENVINO",
+        "install a build with it (`pip install onnxruntime-openvino`)",
+        |f32| {
+            let provider = ep::OpenVINO::default().with_device_type("CPU");
+            if f32 {
+                provider.with_precision("FP32").build()
+            } else {
+                provider.build()
+            }
+        }
+    ),
+    known!(
+        ep::MIGraphX,
+        "MIGRAPHX",
+        "install a build with it (`pip install onnxruntime-migraphx`) and AMD's ROCm",
+        |_| ep::MIGraphX::default().build()
+    ),
+    known!(
+        ep::DirectML,
+        "DIRECTML",
+        "on Windows: install a build with it (`pip install onnxruntime-directml`)",
+        |_| ep::DirectML::default().build()
+    ),
+    known!(
+        ep::CoreML,
+        "COREML",
+        "on macOS: the package `onnxruntime` has it",
+        |_| ep::CoreML::default().build()
+    ),
+    known!(ep::XNNPACK, "XNNPACK", "build ONNX Runtime with it", |_| {
+        ep::XNNPACK::default().build()
+    }),
+];
+
+/// The CPU provider, which is all that most builds have.
+pub(crate) const CPU: &str = "CPU";
+
+impl Known {
+    /// The provider called `device`, if the runtime that is loaded has it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::DeviceUnavailable`], with those that it has.
+    pub(crate) fn find(device: &str) -> Result<&'static Self, Error> {
+        let known = KNOWN
+            .iter()
+            .find(|known| known.provider.device.eq_ignore_ascii_case(device.trim()));
+        if let Some(known) = known.filter(|known| is_available(&known.provider)) {
+            return Ok(known);
+        }
+        let available: Vec<&str> = KNOWN
+            .iter()
+            .filter(|known| is_available(&known.provider))
+            .map(|known| known.provider.device)
+            .collect();
+        let (message, hint) = match known {
+            Some(known) => (
+                format!(
+                    "device {device} is not available: this build of ONNX Runtime has no {}",
+                    known.provider.name
+                ),
+                known.provider.remedy.to_owned(),
+            ),
+            None => (
+                format!("device {device} is not available in ONNX Runtime"),
+                format!(
+                    "devices are execution providers here: {}; OpenVINO's devices need \
+                     `--backend openvino`",
+                    KNOWN
+                        .iter()
+                        .map(|known| known.provider.device)
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                ),
+            ),
+        };
+        Err(
+            Error::new(ErrorKind::DeviceUnavailable, "load the model", message)
+                .with_context("available", available.join(", "))
+                .with_hint(hint),
+        )
+    }
+
+    /// The provider for a session, strictly.
+    pub(crate) fn dispatch(&self, precision: Precision) -> ExecutionProviderDispatch {
+        (self.dispatch)(precision == Precision::F32).error_on_failure()
+    }
+}
+
+fn is_available(provider: &Provider) -> bool {
+    KNOWN
+        .iter()
+        .find(|known| known.provider == *provider)
+        .is_some_and(|known| (known.is_available)().unwrap_or(false))
+}

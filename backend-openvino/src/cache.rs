@@ -1,0 +1,341 @@
+//! Compiled models that are kept for the next start.
+//!
+//! OpenVINO writes a compiled model into the folder `CACHE_DIR`, in place and without a checksum, and
+//! does not look at every byte when it reads it back. Here each model, device and configuration has
+//! a folder of its own: it is made aside, with the checksums of its files, and appears under its name
+//! when it is complete. A folder whose files are not those is thrown away and made again.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use backend_api::{Error, ErrorKind};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+const MANIFEST: &str = "sha256";
+
+/// What makes a compiled model another one.
+#[derive(Default)]
+pub(crate) struct Key(Sha256);
+
+impl Key {
+    /// One more value that matters. Lengths keep neighbours apart.
+    pub(crate) fn add(&mut self, value: &str) {
+        self.0.update((value.len() as u64).to_le_bytes());
+        self.0.update(value);
+    }
+
+    /// One more file that matters: all of its bytes.
+    pub(crate) fn add_file(&mut self, file: &Path) -> io::Result<()> {
+        self.add(&sha256(file)?);
+        Ok(())
+    }
+
+    fn name(self) -> String {
+        hex(&self.0.finalize())
+    }
+}
+
+/// The folder for one compiled model.
+pub(crate) struct Entry {
+    path: PathBuf,
+    /// Where it is made, if it is not there yet.
+    new: Option<TempDir>,
+    /// Whether there was one that was not what had been written.
+    damaged: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// OpenVINO took the compiled model from the cache.
+    Loaded,
+    /// The compiled model is in the cache now.
+    Added,
+    /// The cache had a damaged one, which was compiled again.
+    Replaced,
+    /// The compiled model could not be kept, or the device keeps none.
+    NotKept,
+}
+
+impl Entry {
+    /// Looks for `key` in the cache `folder`, which is made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidConfig`]: the folder cannot be made or written, or others may write there
+    /// and so choose what this process executes.
+    pub(crate) fn open(folder: &Path, key: Key) -> Result<Self, Error> {
+        // OpenVINO is told the path as text, whatever the current directory is later.
+        let folder = std::path::absolute(folder).map_err(|source| unusable(folder, source))?;
+        make_folder(&folder).map_err(|source| unusable(&folder, source))?;
+        let new = tempfile::Builder::new()
+            .prefix("new-")
+            .tempdir_in(&folder)
+            .map_err(|source| unusable(&folder, source))?;
+        refuse_strangers(&folder, new.path())?;
+        let path = folder.join(key.name());
+        let is_there = fs::symlink_metadata(&path).is_ok();
+        if is_there && is_intact(&path).unwrap_or(false) {
+            return Ok(Self {
+                path,
+                new: None,
+                damaged: false,
+            });
+        }
+        if is_there {
+            discard(&path, new.path());
+        }
+        Ok(Self {
+            path,
+            new: Some(new),
+            damaged: is_there,
+        })
+    }
+
+    /// What OpenVINO's `CACHE_DIR` has to be.
+    pub(crate) fn folder(&self) -> &Path {
+        self.new.as_ref().map_or(&self.path, TempDir::path)
+    }
+
+    /// The model has been compiled. `loaded`: from what was here.
+    pub(crate) fn finish(mut self, loaded: bool) -> Outcome {
+        let Some(new) = self.new.take() else {
+            if loaded {
+                return Outcome::Loaded;
+            }
+            // OpenVINO did not want it and may have written another one beside it.
+            if let Some(parent) = self.path.parent()
+                && let Ok(aside) = tempfile::tempdir_in(parent)
+            {
+                discard(&self.path, aside.path());
+            }
+            return Outcome::NotKept;
+        };
+        match keep(new, &self.path) {
+            Ok(true) if self.damaged => Outcome::Replaced,
+            Ok(true) => Outcome::Added,
+            Ok(false) | Err(_) => Outcome::NotKept,
+        }
+    }
+}
+
+/// Gives a complete folder its name. `false`: OpenVINO wrote nothing.
+fn keep(new: TempDir, path: &Path) -> io::Result<bool> {
+    let mut manifest = String::new();
+    for file in files(new.path())? {
+        let _ = writeln!(manifest, "{}  {}", sha256(&new.path().join(&file))?, file);
+    }
+    if manifest.is_empty() {
+        return Ok(false);
+    }
+    let mut file = File::create_new(new.path().join(MANIFEST))?;
+    file.write_all(manifest.as_bytes())?;
+    file.sync_all()?;
+    // Where another process was faster, its folder stays, and the rename fails.
+    fs::rename(new.path(), path)?;
+    // It has another name now; nothing is left to delete.
+    let _ = new.keep();
+    Ok(true)
+}
+
+/// Moves a folder aside at once, then deletes it.
+fn discard(path: &Path, aside: &Path) {
+    let _ = fs::rename(path, aside.join("discarded"));
+    let _ = fs::remove_dir_all(aside.join("discarded"));
+}
+
+/// Whether the folder has exactly the files that were written.
+fn is_intact(path: &Path) -> io::Result<bool> {
+    if !fs::symlink_metadata(path)?.is_dir() {
+        return Ok(false);
+    }
+    let mut found = Vec::new();
+    for file in files(path)? {
+        if file != MANIFEST {
+            found.push(format!("{}  {file}", sha256(&path.join(&file))?));
+        }
+    }
+    let mut manifest = String::new();
+    File::open(path.join(MANIFEST))?
+        .take(1 << 20)
+        .read_to_string(&mut manifest)?;
+    let mut written: Vec<&str> = manifest.lines().collect();
+    found.sort();
+    written.sort_unstable();
+    Ok(!found.is_empty() && found == written)
+}
+
+/// The names of what is in a folder. Anything but a regular file is an error.
+fn files(folder: &Path) -> io::Result<Vec<String>> {
+    fs::read_dir(folder)?
+        .map(|entry| {
+            let entry = entry?;
+            let name = entry.file_name().into_string();
+            match name {
+                Ok(name) if entry.file_type()?.is_file() => Ok(name),
+                _ => Err(io::Error::from(io::ErrorKind::InvalidData)),
+            }
+        })
+        .collect()
+}
+
+fn sha256(file: &Path) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut file = File::open(file)?;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex(&hash.finalize())),
+            count => hash.update(&buffer[..count]),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Compiled models are code. `own` was made by this process in `folder`.
+#[cfg(unix)]
+fn refuse_strangers(folder: &Path, own: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = |path: &Path| fs::metadata(path).map_err(|source| unusable(folder, source));
+    let (of_folder, of_own) = (metadata(folder)?, metadata(own)?);
+    if of_folder.uid() == of_own.uid() && of_folder.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::InvalidConfig,
+        "open the cache",
+        "others may write into the cache folder, and what is in it gets executed",
+    )
+    .with_context("folder", folder.display())
+    .with_hint("use a folder of your own that only you may write: `chmod go-w` it"))
+}
+
+#[cfg(not(unix))]
+#[allow(clippy::unnecessary_wraps, reason = "the same signature everywhere")]
+fn refuse_strangers(_: &Path, _: &Path) -> Result<(), Error> {
+    Ok(())
+}
+
+fn unusable(folder: &Path, source: io::Error) -> Error {
+    Error::new(
+        ErrorKind::InvalidConfig,
+        "open the cache",
+        "the cache folder cannot be used",
+    )
+    .with_context("folder", folder.display())
+    .with_hint("name a folder that this user may write, or leave the cache out")
+    .with_source(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str) -> Key {
+        let mut key = Key::default();
+        key.add(text);
+        key
+    }
+
+    fn add(folder: &Path, text: &str) -> Outcome {
+        let entry = Entry::open(folder, key("model")).unwrap();
+        if entry.new.is_none() {
+            return entry.finish(true);
+        }
+        fs::write(entry.folder().join("1.blob"), text).unwrap();
+        entry.finish(false)
+    }
+
+    fn only_entry(folder: &Path) -> PathBuf {
+        let names: Vec<_> = fs::read_dir(folder).unwrap().flatten().collect();
+        assert_eq!(names.len(), 1, "{names:?}");
+        names[0].path()
+    }
+
+    #[test]
+    fn a_model_is_added_then_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(add(folder.path(), "blob"), Outcome::Added);
+        assert_eq!(add(folder.path(), "blob"), Outcome::Loaded);
+        only_entry(folder.path());
+    }
+
+    #[test]
+    fn whatever_is_damaged_is_made_again() {
+        let damages: [fn(&Path); 5] = [
+            |entry| fs::write(entry.join("1.blob"), "blub").unwrap(),
+            |entry| fs::write(entry.join("1.blob"), "").unwrap(),
+            |entry| fs::remove_file(entry.join(MANIFEST)).unwrap(),
+            |entry| fs::write(entry.join("2.blob"), "foreign").unwrap(),
+            |entry| fs::create_dir(entry.join("folder")).unwrap(),
+        ];
+        for damage in damages {
+            let folder = tempfile::tempdir().unwrap();
+            assert_eq!(add(folder.path(), "blob"), Outcome::Added);
+            damage(&only_entry(folder.path()));
+            assert_eq!(add(folder.path(), "blob"), Outcome::Replaced);
+            let entry = only_entry(folder.path());
+            assert_eq!(fs::read(entry.join("1.blob")).unwrap(), b"blob");
+        }
+    }
+
+    #[test]
+    fn who_comes_second_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let slow = Entry::open(folder.path(), key("model")).unwrap();
+        fs::write(slow.folder().join("1.blob"), "slow").unwrap();
+        assert_eq!(add(folder.path(), "fast"), Outcome::Added);
+        assert_eq!(slow.finish(false), Outcome::NotKept);
+        let entry = only_entry(folder.path());
+        assert_eq!(fs::read(entry.join("1.blob")).unwrap(), b"fast");
+    }
+
+    #[test]
+    fn one_that_openvino_refuses_is_thrown_away() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(add(folder.path(), "blob"), Outcome::Added);
+        let entry = Entry::open(folder.path(), key("model")).unwrap();
+        assert_eq!(entry.finish(false), Outcome::NotKept);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn neighbours_do_not_run_together() {
+        let of = |values: [&str; 2]| {
+            let mut key = Key::default();
+            for value in values {
+                key.add(value);
+            }
+            key.name()
+        };
+        assert_ne!(of(["ab", "c"]), of(["a", "bc"]));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_folder_that_others_may_write_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let error = Entry::open(folder.path(), key("model")).err().unwrap();
+        assert!(error.to_string().contains("others may write"), "{error}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

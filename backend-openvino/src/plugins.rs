@@ -1,0 +1,183 @@
+//! The plugins file: which plugins OpenVINO has, and under which names.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use backend_api::{Error, ErrorKind};
+use roxmltree::{Document, Node, ParsingOptions};
+
+/// The environment variable that names a plugins file.
+pub(crate) const VARIABLE: &str = "CLASSIFY_OPENVINO_PLUGINS";
+
+/// Real ones have some kilobytes.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// A device name that is another name for a plugin: OpenVINO's proxy plugin answers to it.
+///
+/// An alias shows that a device string works from end to end; it is never the hardware of that name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Alias {
+    /// The device name: `MYRIAD`.
+    pub device: String,
+    /// The plugin that really executes: `CPU_A`.
+    pub plugin: String,
+    /// The library of the plugin.
+    pub location: String,
+}
+
+/// What a plugins file says, checked.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Plugins {
+    /// The file, if there is one.
+    pub file: Option<PathBuf>,
+    pub aliases: Vec<Alias>,
+}
+
+impl Plugins {
+    /// The file of the configuration, or of the environment, or none.
+    ///
+    /// OpenVINO looks for a relative location in several places; only absolute ones and plain file
+    /// names, which lie beside the file or beside OpenVINO itself, never lead to the current
+    /// directory.
+    pub(crate) fn find(explicit: Option<&Path>) -> Result<Self, Error> {
+        let variable = || std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
+        let Some(file) = explicit
+            .map(Path::to_path_buf)
+            .or_else(|| variable().map(PathBuf::from))
+        else {
+            return Ok(Self::default());
+        };
+        let wrong = |message: String| {
+            Error::new(ErrorKind::InvalidConfig, "read the plugins file", message)
+                .with_context("plugins", file.display())
+                .with_hint("docs/devices.md shows a plugins file")
+        };
+        let unreadable = |source: std::io::Error| {
+            wrong("the plugins file cannot be read".to_owned()).with_source(source)
+        };
+        let metadata = fs::metadata(&file).map_err(unreadable)?;
+        if !metadata.is_file() || metadata.len() > MOST_BYTES {
+            return Err(wrong(format!(
+                "the plugins file must be a regular file of at most {MOST_BYTES} bytes"
+            )));
+        }
+        let text = fs::read_to_string(&file).map_err(unreadable)?;
+        let options = ParsingOptions {
+            allow_dtd: false,
+            ..ParsingOptions::default()
+        };
+        let document = Document::parse_with_options(&text, options).map_err(|source| {
+            wrong("the plugins file is not XML".to_owned()).with_source(source)
+        })?;
+        let plugins: Vec<Node<'_, '_>> = document
+            .root_element()
+            .descendants()
+            .filter(|node| node.has_tag_name("plugin"))
+            .collect();
+        if !document.root_element().has_tag_name("ie") || plugins.is_empty() {
+            return Err(wrong(
+                "the plugins file must hold `<ie><plugins><plugin name=… location=…/>…`".to_owned(),
+            ));
+        }
+        let mut aliases = Vec::new();
+        for plugin in plugins {
+            let attribute = |name: &str| {
+                let value = plugin.attribute(name).filter(|value| !value.is_empty());
+                value.ok_or_else(|| wrong(format!("a plugin of the plugins file has no {name}")))
+            };
+            let (name, location) = (attribute("name")?, attribute("location")?);
+            let path = Path::new(location);
+            let plain = path.file_name().is_some_and(|file| file == location);
+            if !path.is_absolute() && !plain {
+                return Err(wrong(format!(
+                    "the location of plugin {name} is `{location}`, but it must be absolute, or a \
+                     file name without folders"
+                )));
+            }
+            if path.is_absolute() && !path.is_file() {
+                return Err(wrong(format!(
+                    "the library of plugin {name}, `{location}`, does not exist"
+                )));
+            }
+            let alias = plugin
+                .descendants()
+                .filter(|node| node.has_tag_name("property"))
+                .find(|node| node.attribute("key") == Some("PROXY_CONFIGURATION_ALIAS"))
+                .and_then(|node| node.attribute("value"));
+            aliases.extend(alias.map(|device| Alias {
+                device: device.to_owned(),
+                plugin: name.to_owned(),
+                location: location.to_owned(),
+            }));
+        }
+        // Absolute, so that OpenVINO resolves plain names beside it wherever the program runs.
+        let file = std::path::absolute(&file).map_err(unreadable)?;
+        Ok(Self {
+            file: Some(file),
+            aliases,
+        })
+    }
+
+    /// The alias that `device` is, whatever its number.
+    pub(crate) fn alias(&self, device: &str) -> Option<&Alias> {
+        let family = device.split('.').next().unwrap_or(device);
+        self.aliases.iter().find(|alias| alias.device == family)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Plugins, Error> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&file, text).unwrap();
+        Plugins::find(Some(file.path()))
+    }
+
+    #[test]
+    fn aliases_are_read() {
+        let plugins = read(
+            r#"<ie><plugins><plugin name="CPU" location="libcpu.so"/>
+            <plugin name="CPU_A" location="libcpu.so"><properties>
+            <property key="PROXY_CONFIGURATION_ALIAS" value="MYRIAD"/></properties></plugin></plugins></ie>"#,
+        )
+        .unwrap();
+        assert_eq!(plugins.alias("MYRIAD.1").unwrap().plugin, "CPU_A");
+        assert_eq!(plugins.alias("CPU"), None);
+    }
+
+    #[test]
+    fn what_is_no_plugins_file_is_refused() {
+        for (text, says) in [
+            ("", "not XML"),
+            ("<!DOCTYPE a [<!ENTITY b 'c'>]><ie/>", "not XML"),
+            ("<ie/>", "must hold"),
+            (
+                "<ie><plugins><plugin name='A'/></plugins></ie>",
+                "no location",
+            ),
+            (
+                "<ie><plugins><plugin name='A' location='./a.so'/></plugins></ie>",
+                "must be absolute",
+            ),
+            (
+                "<ie><plugins><plugin name='A' location='../a.so'/></plugins></ie>",
+                "must be absolute",
+            ),
+            (
+                "<ie><plugins><plugin name='A' location='/no/such/a.so'/></plugins></ie>",
+                "does not exist",
+            ),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.to_string().contains(says), "{text}: {error}");
+        }
+        let missing = Plugins::find(Some(Path::new("/no/such/file.xml"))).unwrap_err();
+        assert!(
+            missing.to_string().contains("/no/such/file.xml"),
+            "{missing}"
+        );
+    }
+}

@@ -1,0 +1,291 @@
+//! `classify devices`: every engine and device, or why it cannot be used.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use backend_api::Error;
+use backend_api::library::FoundLibrary;
+use serde_json::{Value, json};
+
+use crate::args::{Backend, DevicesArgs, InspectFormat};
+use crate::messages::{Hinted, printable};
+
+/// Prints what there is. What is missing is part of the answer; without any engine it is an error.
+pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
+    let wanted = |backend| args.backend.is_none_or(|only| only == backend);
+    let mut engines = Vec::new();
+    if wanted(Backend::Openvino) {
+        engines.extend(openvino(args));
+    }
+    if wanted(Backend::Onnx) {
+        engines.extend(onnx(args));
+    }
+    let text = match args.format {
+        InspectFormat::Text => engines
+            .iter()
+            .map(Engine::text)
+            .collect::<Vec<_>>()
+            .join("\n"),
+        InspectFormat::Json => {
+            let engines: Vec<Value> = engines.iter().map(Engine::json).collect();
+            format!("{:#}\n", json!({ "schema_version": 1, "engines": engines }))
+        }
+    };
+    io::stdout().lock().write_all(text.as_bytes())?;
+    if engines.iter().any(|engine| engine.found.is_ok()) {
+        return Ok(());
+    }
+    Err(Hinted::new(
+        "no engine can be used",
+        "run `cargo setup` in a checkout, or see above what each engine needs",
+    )
+    .into())
+}
+
+/// An engine, and what it says of itself.
+struct Engine {
+    backend: &'static str,
+    name: &'static str,
+    found: Result<Found, Error>,
+}
+
+struct Found {
+    library: FoundLibrary,
+    version: String,
+    plugins: Option<String>,
+    devices: Vec<Device>,
+    unusable: Vec<Unusable>,
+}
+
+/// What an engine and a device say, in the words of the report.
+struct Device {
+    name: String,
+    full_name: String,
+    /// In the order of the report: key, text, and the value for machines.
+    facts: Vec<(&'static str, String, Value)>,
+    /// Too long for people.
+    properties: Vec<String>,
+}
+
+struct Unusable {
+    name: String,
+    reason: String,
+    remedy: String,
+    message: Option<String>,
+}
+
+impl Engine {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        match &self.found {
+            Err(error) => {
+                let _ = writeln!(text, "{}: cannot be used", self.name);
+                for line in error.to_string().lines() {
+                    let _ = writeln!(text, "  {}", printable(line));
+                }
+                if let Some(hint) = error.hint() {
+                    let _ = writeln!(text, "  hint: {}", printable(hint));
+                }
+            }
+            Ok(found) => {
+                let _ = writeln!(
+                    text,
+                    "{} {}\n  library: {} ({})",
+                    self.name,
+                    printable(&found.version),
+                    printable(&found.library.path.to_string_lossy()),
+                    found.library.origin
+                );
+                if let Some(plugins) = &found.plugins {
+                    let _ = writeln!(text, "  plugins file: {}", printable(plugins));
+                }
+                for device in &found.devices {
+                    let _ = writeln!(
+                        text,
+                        "  {:<8} {}",
+                        device.name,
+                        printable(&device.full_name)
+                    );
+                    for (key, fact, _) in &device.facts {
+                        let _ = writeln!(
+                            text,
+                            "           {}: {}",
+                            key.replace('_', " "),
+                            printable(fact)
+                        );
+                    }
+                }
+                if !found.unusable.is_empty() {
+                    text += "  not usable:\n";
+                }
+                for device in &found.unusable {
+                    let _ = writeln!(
+                        text,
+                        "  {:<8} {}\n           hint: {}",
+                        device.name,
+                        printable(&device.reason),
+                        printable(&device.remedy)
+                    );
+                }
+            }
+        }
+        text
+    }
+
+    fn json(&self) -> Value {
+        match &self.found {
+            Err(error) => json!({
+                "backend": self.backend,
+                "engine": self.name,
+                "error": { "code": error.kind().as_str(), "message": error.to_string(), "hint": error.hint() },
+            }),
+            Ok(found) => json!({
+                "backend": self.backend,
+                "engine": self.name,
+                "engine_version": found.version,
+                "library": found.library.path.to_string_lossy(),
+                "found_by": found.library.origin,
+                "plugins": found.plugins,
+                "devices": found.devices.iter().map(|device| {
+                    let mut object = serde_json::Map::new();
+                    object.insert("name".into(), device.name.clone().into());
+                    object.insert("full_name".into(), device.full_name.clone().into());
+                    for (key, _, value) in &device.facts {
+                        object.insert((*key).to_owned(), value.clone());
+                    }
+                    object.insert("properties".into(), device.properties.clone().into());
+                    Value::Object(object)
+                }).collect::<Vec<_>>(),
+                "unusable": found.unusable.iter().map(|device| json!({
+                    "name": device.name,
+                    "reason": device.reason,
+                    "hint": device.remedy,
+                    "message": device.message,
+                })).collect::<Vec<_>>(),
+            }),
+        }
+    }
+}
+
+#[cfg(feature = "openvino")]
+fn openvino(args: &DevicesArgs) -> Option<Engine> {
+    let found = backend_openvino::devices(
+        args.runtime.openvino_lib.as_deref(),
+        args.runtime.plugins.as_deref(),
+    );
+    Some(Engine {
+        backend: "openvino",
+        name: "OpenVINO",
+        found: found.map(|list| Found {
+            library: list.library,
+            version: list.version,
+            plugins: list.plugins.as_deref().map(lossy),
+            devices: list.available.into_iter().map(device).collect(),
+            unusable: list
+                .unusable
+                .into_iter()
+                .map(|device| Unusable {
+                    name: device.name,
+                    reason: device.reason,
+                    remedy: device.remedy,
+                    message: device.message,
+                })
+                .collect(),
+        }),
+    })
+}
+
+#[cfg(feature = "openvino")]
+fn device(info: backend_openvino::DeviceInfo) -> Device {
+    let mut facts = Vec::new();
+    if let Some(alias) = &info.alias {
+        facts.push((
+            "alias_of",
+            format!(
+                "{} ({}): it is not such hardware",
+                alias.plugin, alias.location
+            ),
+            json!({ "plugin": alias.plugin, "location": alias.location }),
+        ));
+    }
+    let default = info.default_precision.as_deref().unwrap_or("unknown");
+    facts.extend([
+        (
+            "precisions",
+            info.precisions.join(", "),
+            json!(info.precisions),
+        ),
+        (
+            "default_precision",
+            default.to_owned(),
+            json!(info.default_precision),
+        ),
+        (
+            "capabilities",
+            info.capabilities.join(", "),
+            json!(info.capabilities),
+        ),
+    ]);
+    if let Some([least, most, step]) = info.request_range {
+        facts.push((
+            "infer_requests",
+            format!("{least} to {most} in steps of {step}"),
+            json!({ "least": least, "most": most, "step": step }),
+        ));
+    }
+    Device {
+        name: info.name,
+        full_name: info.full_name,
+        facts,
+        properties: info.properties,
+    }
+}
+
+#[cfg(feature = "onnx")]
+fn onnx(args: &DevicesArgs) -> Option<Engine> {
+    let found = backend_onnx::providers(args.runtime.onnxruntime_lib.as_deref());
+    Some(Engine {
+        backend: "onnx",
+        name: "ONNX Runtime",
+        found: found.map(|list| Found {
+            library: list.library,
+            version: list.version,
+            plugins: None,
+            devices: list
+                .available
+                .into_iter()
+                .map(|provider| Device {
+                    name: provider.device.to_owned(),
+                    full_name: provider.name.to_owned(),
+                    facts: Vec::new(),
+                    properties: Vec::new(),
+                })
+                .collect(),
+            unusable: list
+                .missing
+                .into_iter()
+                .map(|provider| Unusable {
+                    name: provider.device.to_owned(),
+                    reason: format!("this build of ONNX Runtime has no {}", provider.name),
+                    remedy: provider.remedy.to_owned(),
+                    message: None,
+                })
+                .collect(),
+        }),
+    })
+}
+
+#[cfg(not(feature = "openvino"))]
+fn openvino(_: &DevicesArgs) -> Option<Engine> {
+    None
+}
+
+#[cfg(not(feature = "onnx"))]
+fn onnx(_: &DevicesArgs) -> Option<Engine> {
+    None
+}
+
+fn lossy(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

@@ -1,0 +1,432 @@
+//! Devices: which there are, what strings name them, and what runs under which name.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use classify_tests::{Needs, Run, ensure, expect_code, photos, run, set_up, small_model};
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+
+use crate::{classify, small_pictures};
+
+pub fn trials(engines: &Needs, set_up: &Needs) -> Vec<Trial> {
+    let tests: [(&str, fn() -> Result<(), Failed>); 7] = [
+        ("devices::all_are_listed_or_explained", listed),
+        ("devices::a_missing_or_broken_engine_is_reported", broken),
+        ("devices::strings_are_checked", strings),
+        ("devices::another_precision_is_refused", precision),
+        ("devices::properties_are_checked", properties),
+        ("devices::onnx_runtime_has_providers", providers),
+        ("devices::a_bad_plugins_file_is_refused", bad_plugins),
+    ];
+    let mut trials: Vec<Trial> = tests
+        .map(|(name, test)| engines.test(name, test))
+        .into_iter()
+        .collect();
+    trials.push(set_up.test("devices::aliases_answer_as_the_cpu", aliases));
+    trials.push(set_up.test("devices::compiled_models_are_kept", cache));
+    trials
+}
+
+/// The program with a small model and picture, and `flags`.
+fn classify_small(flags: &[&str]) -> Result<Run, Failed> {
+    let (_folder, picture, _) = small_pictures()?;
+    let mut command = classify();
+    command.arg("-m").arg(small_model("plain.onnx"));
+    command.arg("-i").arg(picture).args(flags);
+    Ok(run(&mut command))
+}
+
+/// Ends with exit code 2, says each of `texts`, and nothing on stdout after the sample's steps.
+fn expect_refusal(flags: &[&str], texts: &[&str]) -> Result<(), Failed> {
+    let refused = classify_small(flags)?;
+    expect_code(&refused, 2)?;
+    ensure(!refused.stdout.contains("Image path"), &refused)?;
+    ensure(refused.stderr.contains("hint: "), &refused)?;
+    for text in texts {
+        ensure(refused.stderr.contains(text), (text, &refused))?;
+    }
+    Ok(())
+}
+
+fn devices(flags: &[&str]) -> Run {
+    run(classify().arg("devices").args(flags))
+}
+
+fn json(run: &Run) -> Result<Value, Failed> {
+    Ok(serde_json::from_str(&run.stdout)?)
+}
+
+fn listed() -> Result<(), Failed> {
+    let text = devices(&[]);
+    expect_code(&text, 0)?;
+    for part in [
+        "OpenVINO 20",
+        "library: ",
+        "CPU",
+        "MYRIAD",
+        "2023.0",
+        "ONNX Runtime 1.",
+        "CUDA",
+    ] {
+        ensure(text.stdout.contains(part), (part, &text))?;
+    }
+    ensure(text.stderr.is_empty(), &text)?;
+
+    let all = json(&devices(&["--format", "json"]))?;
+    ensure(all["schema_version"] == 1, &all)?;
+    let names = |engine: usize, list: &str| -> Vec<String> {
+        let list = all["engines"][engine][list].as_array();
+        list.into_iter()
+            .flatten()
+            .map(|device| device["name"].as_str().unwrap_or_default().to_owned())
+            .collect()
+    };
+    ensure(names(0, "devices").contains(&"CPU".to_owned()), &all)?;
+    ensure(names(1, "devices").contains(&"CPU".to_owned()), &all)?;
+    // Every well-known device is in one of the two lists.
+    for known in ["CPU", "GPU", "NPU", "MYRIAD", "HDDL"] {
+        let mut both = names(0, "devices");
+        both.extend(names(0, "unusable"));
+        ensure(
+            both.iter()
+                .any(|name| name.split('.').next() == Some(known)),
+            (known, &all),
+        )?;
+    }
+    let cpu = &all["engines"][0]["devices"][0];
+    ensure(
+        cpu["precisions"]
+            .as_array()
+            .is_some_and(|list| list.contains(&"f32".into())),
+        cpu,
+    )?;
+    ensure(
+        cpu["properties"]
+            .as_array()
+            .is_some_and(|list| list.contains(&"NUM_STREAMS".into())),
+        cpu,
+    )?;
+    let one = json(&devices(&["--backend", "onnx", "--format", "json"]))?;
+    ensure(
+        one["engines"]
+            .as_array()
+            .is_some_and(|list| list.len() == 1),
+        one,
+    )
+}
+
+fn broken() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let text = folder.path().join("libopenvino_c.so");
+    std::fs::write(&text, "not a library")?;
+    for library in [text.as_path(), Path::new("/no/such/file.so")] {
+        let library = library.to_str().unwrap();
+        let one = devices(&["--openvino-lib", library]);
+        expect_code(&one, 0)?;
+        ensure(
+            one.stdout.contains("OpenVINO: cannot be used") && one.stdout.contains(library),
+            &one,
+        )?;
+        ensure(one.stdout.contains("ONNX Runtime 1."), &one)?;
+
+        let none = devices(&["--openvino-lib", library, "--onnxruntime-lib", library]);
+        expect_code(&none, 2)?;
+        ensure(none.stderr.contains("no engine can be used"), &none)?;
+        let report = json(&devices(&[
+            "--openvino-lib",
+            library,
+            "--onnxruntime-lib",
+            library,
+            "--format",
+            "json",
+        ]))?;
+        for engine in 0..2 {
+            let error = &report["engines"][engine]["error"];
+            ensure(error["code"] == "engine-unavailable", &report)?;
+            ensure(error["hint"].is_string(), &report)?;
+        }
+    }
+    Ok(())
+}
+
+fn strings() -> Result<(), Failed> {
+    for (device, text) in [
+        ("HETERO", "HETERO:GPU,CPU"),
+        ("hetero:gpu,,cpu", "no name"),
+        ("BATCH:CPU(0)", "at least 1"),
+        ("HETERO:CPU,CPU", "twice"),
+        ("CPU:GPU", "takes no list"),
+        ("MYRIAD", "2023.0"),
+        ("hddl", "2022.3.1"),
+        ("HETERO:MYRIAD,CPU", "device MYRIAD"),
+        ("FOO", "available: CPU"),
+    ] {
+        expect_refusal(&["-d", device], &[text])?;
+    }
+    for device in [
+        "cpu",
+        "hetero:cpu",
+        "auto",
+        "AUTO:CPU",
+        "batch:cpu(2)",
+        "multi:cpu",
+    ] {
+        let lower = classify_small(&["-d", device, "--format", "json"])?;
+        expect_code(&lower, 0)?;
+        let line = json(&lower)?;
+        ensure(
+            line["device"] == "CPU"
+                && line["requested_device"] == device
+                && line["precision"] == "f32",
+            line,
+        )?;
+    }
+    Ok(())
+}
+
+/// Whatever the processor can: never another precision than the one that was asked for.
+fn precision() -> Result<(), Failed> {
+    for precision in ["f32", "bf16", "f16"] {
+        let run = classify_small(&["--precision", precision, "--format", "json"])?;
+        if run.code == Some(0) {
+            ensure(json(&run)?["precision"] == precision, run)?;
+        } else {
+            expect_code(&run, 2)?;
+            let says = format!("precision {precision} was asked for");
+            ensure(
+                run.stderr.contains(&says) || run.stderr.contains("does not take"),
+                run,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn properties() -> Result<(), Failed> {
+    for flags in [
+        ["--config", "NUM_STREAMS=1"],
+        ["--config", "CPU:INFERENCE_NUM_THREADS=1"],
+        ["--config", "cpu:NUM_STREAMS=2"],
+    ] {
+        expect_code(&classify_small(&flags)?, 0)?;
+    }
+    // What is set is what runs.
+    let set = classify_small(&[
+        "--config",
+        "INFERENCE_PRECISION_HINT=f32",
+        "--precision",
+        "auto",
+        "--format",
+        "json",
+    ])?;
+    expect_code(&set, 0)?;
+    ensure(json(&set)?["precision"] == "f32", &set)?;
+    for (property, texts) in [
+        (
+            "NUM_STREAM=1",
+            ["has no property NUM_STREAM", "did you mean NUM_STREAMS?"],
+        ),
+        ("GPU:NUM_STREAMS=1", ["not among the devices", "CPU"]),
+        ("NUM_STREAMS=many", ["does not take", "many"]),
+        ("NUM_STREAMS", ["KEY=VALUE", "NUM_STREAMS"]),
+        ("CACHE_DIR=/tmp", ["--cache-dir", "CACHE_DIR"]),
+    ] {
+        expect_refusal(&["--config", property], &texts)?;
+    }
+    expect_refusal(
+        &["--config", "NUM_STREAMS=1", "--backend", "onnx"],
+        &["--config is an option of OpenVINO"],
+    )
+}
+
+fn providers() -> Result<(), Failed> {
+    let onnx = |device| ["--backend", "onnx", "-d", device];
+    expect_code(&classify_small(&onnx("cpu"))?, 0)?;
+    expect_refusal(&onnx("GPU"), &["available: CPU", "--backend openvino"])?;
+    // A provider runs the model, or it is an error; never the CPU instead.
+    for provider in ["CUDA", "tensorrt", "OPENVINO", "DirectML", "CoreML"] {
+        let run = classify_small(&onnx(provider))?;
+        if run.code != Some(0) {
+            expect_code(&run, 2)?;
+            ensure(run.stderr.contains("ExecutionProvider"), &run)?;
+        }
+    }
+    Ok(())
+}
+
+fn bad_plugins() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("plugins.xml");
+    std::fs::write(
+        &file,
+        "<ie><plugins><plugin name='A' location='a/b.so'/></plugins></ie>",
+    )?;
+    let flag = file.to_str().unwrap();
+    expect_refusal(
+        &["--plugins", flag],
+        &["must be absolute", "docs/devices.md"],
+    )?;
+    let by_variable = run(classify()
+        .args(["devices", "--backend", "openvino"])
+        .env("CLASSIFY_OPENVINO_PLUGINS", "/no/such/plugins.xml"));
+    expect_code(&by_variable, 2)?;
+    ensure(
+        by_variable.stdout.contains("/no/such/plugins.xml"),
+        by_variable,
+    )
+}
+
+/// A plugins file in which MYRIAD, HDDL and GPU are other names for the CPU's plugin.
+fn alias_file(folder: &Path) -> Result<PathBuf, Failed> {
+    let library = backend_openvino::find_library(None)?.path;
+    let beside = library.parent().ok_or("the library lies in no folder")?;
+    let cpu = beside.join("libopenvino_intel_cpu_plugin.so");
+    let mut plugins = format!("<plugin name=\"CPU\" location=\"{}\"/>", cpu.display());
+    for (plugin, device) in [("CPU_A", "MYRIAD"), ("CPU_B", "HDDL"), ("CPU_C", "GPU")] {
+        plugins += &format!(
+            "<plugin name=\"{plugin}\" location=\"{}\"><properties>\
+             <property key=\"PROXY_CONFIGURATION_ALIAS\" value=\"{device}\"/>\
+             <property key=\"PROXY_CONFIGURATION_PRIORITY\" value=\"0\"/></properties></plugin>",
+            cpu.display()
+        );
+    }
+    let hetero = beside.join("libopenvino_hetero_plugin.so");
+    plugins += &format!(
+        "<plugin name=\"HETERO\" location=\"{}\"/>",
+        hetero.display()
+    );
+    let file = folder.join("plugins.xml");
+    std::fs::write(&file, format!("<ie><plugins>{plugins}</plugins></ie>"))?;
+    Ok(file)
+}
+
+fn aliases() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let file = alias_file(folder.path())?;
+    let photos = photos()?;
+    let classify_on = |device: &str, flags: &[&str]| {
+        let mut command = classify();
+        command.arg("-m").arg(set_up("models/squeezenet1.1.xml"));
+        command.args(["--digits", "9", "-d", device]).args(flags);
+        command.env("CLASSIFY_OPENVINO_PLUGINS", &file);
+        run(command.arg("-i").args(&photos[..6]))
+    };
+    let blocks = |run: &Run| {
+        run.stdout
+            .split_once("[ INFO ] Image path")
+            .map(|(_, rest)| rest.to_owned())
+    };
+    let cpu = classify_on("CPU", &[]);
+    expect_code(&cpu, 0)?;
+    ensure(
+        blocks(&cpu).is_some_and(|text| text.lines().count() > 60),
+        &cpu,
+    )?;
+    for (device, plugin) in [
+        ("MYRIAD", "CPU_A"),
+        ("hddl", "CPU_B"),
+        ("GPU", "CPU_C"),
+        ("GPU.0", "CPU_C"),
+        ("HETERO:MYRIAD,CPU", "CPU_A"),
+        ("hetero:gpu,cpu", "CPU_C"),
+    ] {
+        let alias = classify_on(device, &[]);
+        expect_code(&alias, 0)?;
+        ensure(blocks(&alias) == blocks(&cpu), (device, &alias))?;
+        // Nothing pretends to be hardware.
+        let says = format!("is an alias of the plugin {plugin}");
+        ensure(alias.stderr.contains(&says), (device, &alias))?;
+        let line = classify_on(device, &["--format", "json", "--top", "1"]);
+        let first: Value = serde_json::from_str(line.stdout.lines().next().unwrap_or_default())?;
+        ensure(
+            first["device"]
+                .as_str()
+                .is_some_and(|device| device.contains(plugin)),
+            first,
+        )?;
+    }
+    let listed = devices(&[
+        "--plugins",
+        file.to_str().unwrap(),
+        "--backend",
+        "openvino",
+        "--format",
+        "json",
+    ]);
+    let report = json(&listed)?;
+    let list = report["engines"][0]["devices"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    for device in list {
+        let is_alias = device["alias_of"]["plugin"].is_string();
+        ensure(is_alias == (device["name"] != "CPU"), device)?;
+    }
+    Ok(())
+}
+
+fn cache() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let photo = photos()?.remove(0);
+    let command = |device: &str| -> Command {
+        let mut command = classify();
+        command.arg("-m").arg(set_up("models/squeezenet1.1.onnx"));
+        command
+            .arg("-i")
+            .arg(&photo)
+            .args(["-d", device, "--digits", "9"]);
+        command.arg("--cache-dir").arg(folder.path().join("cache"));
+        command
+    };
+    let expect = |said: &str| -> Result<String, Failed> {
+        let run = run(&mut command("CPU"));
+        expect_code(&run, 0)?;
+        ensure(run.stderr.contains(said), (said, &run))?;
+        Ok(run.stdout)
+    };
+    let first = expect("is in the cache now")?;
+    ensure(expect("is from the cache")? == first, &first)?;
+
+    let entries = || -> Result<Vec<PathBuf>, Failed> {
+        let entries = std::fs::read_dir(folder.path().join("cache"))?;
+        Ok(entries
+            .map(|entry| Ok(entry?.path()))
+            .collect::<std::io::Result<_>>()?)
+    };
+    ensure(entries()?.len() == 1, entries()?)?;
+    // One bit of the weights: OpenVINO itself would not see it.
+    for file in std::fs::read_dir(&entries()?[0])? {
+        let file = file?.path();
+        if file.extension().is_some_and(|ending| ending == "blob") {
+            let mut bytes = std::fs::read(&file)?;
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(&file, bytes)?;
+        }
+    }
+    ensure(expect("was damaged")? == first, &first)?;
+    ensure(expect("is from the cache")? == first, &first)?;
+
+    // Another device is another model; two processes that start together do not harm each other.
+    let both: Vec<_> = (0..2)
+        .map(|_| {
+            let mut command = command("HETERO:CPU");
+            command.stdout(std::process::Stdio::piped());
+            command.stderr(std::process::Stdio::piped()).spawn()
+        })
+        .collect::<Result<_, _>>()?;
+    let blocks = |text: &str| {
+        text.split_once("Image path")
+            .map(|(_, rest)| rest.to_owned())
+    };
+    for child in both {
+        let output = child.wait_with_output()?;
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure(
+            output.status.success() && blocks(&stdout) == blocks(&first),
+            &output,
+        )?;
+    }
+    ensure(entries()?.len() == 2, entries()?)
+}
