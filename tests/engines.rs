@@ -25,9 +25,14 @@ fn main() {
 }
 
 fn open(model: &PathBuf) -> Result<[Arc<dyn InferBackend>; 2], backend_api::Error> {
+    // One request: the largest models take more than half a gigabyte for each.
+    let mut openvino = OpenvinoConfig::new(model);
+    openvino.requests = Some(1);
+    let mut onnx = OnnxConfig::new(model);
+    onnx.requests = Some(1);
     Ok([
-        Arc::new(OpenvinoBackend::open(&OpenvinoConfig::new(model))?),
-        Arc::new(OnnxBackend::open(&OnnxConfig::new(model))?),
+        Arc::new(OpenvinoBackend::open(&openvino)?),
+        Arc::new(OnnxBackend::open(&onnx)?),
     ])
 }
 

@@ -186,7 +186,7 @@ impl Labels {
     /// The labels of a model with `classes` classes, or `None` if these cannot be them.
     ///
     /// For 1000 labels of a model with 1001 classes, class 0 is called `background` and the labels
-    /// begin at 1: ImageNet as TensorFlow's models have it. Elsewhere one label less than classes is
+    /// begin at 1: `ImageNet` as TensorFlow's models have it. Elsewhere one label less than classes is
     /// as likely a list that lacks a line, and shifting it would name every class wrongly.
     #[must_use]
     pub fn fitted(mut self, classes: usize) -> Option<Self> {

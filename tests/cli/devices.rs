@@ -1,5 +1,6 @@
 //! Devices: which there are, what strings name them, and what runs under which name.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -284,18 +285,20 @@ fn alias_file(folder: &Path) -> Result<PathBuf, Failed> {
     let cpu = beside.join("libopenvino_intel_cpu_plugin.so");
     let mut plugins = format!("<plugin name=\"CPU\" location=\"{}\"/>", cpu.display());
     for (plugin, device) in [("CPU_A", "MYRIAD"), ("CPU_B", "HDDL"), ("CPU_C", "GPU")] {
-        plugins += &format!(
+        write!(
+            plugins,
             "<plugin name=\"{plugin}\" location=\"{}\"><properties>\
              <property key=\"PROXY_CONFIGURATION_ALIAS\" value=\"{device}\"/>\
              <property key=\"PROXY_CONFIGURATION_PRIORITY\" value=\"0\"/></properties></plugin>",
             cpu.display()
-        );
+        )?;
     }
     let hetero = beside.join("libopenvino_hetero_plugin.so");
-    plugins += &format!(
+    write!(
+        plugins,
         "<plugin name=\"HETERO\" location=\"{}\"/>",
         hetero.display()
-    );
+    )?;
     let file = folder.join("plugins.xml");
     std::fs::write(&file, format!("<ie><plugins>{plugins}</plugins></ie>"))?;
     Ok(file)

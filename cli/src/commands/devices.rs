@@ -1,7 +1,11 @@
 //! `classify devices`: every engine and device, or why it cannot be used.
 
+// Without any engine nothing is left but the error.
+#![cfg_attr(not(any(feature = "openvino", feature = "onnx")), allow(dead_code))]
+
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+#[cfg(feature = "openvino")]
 use std::path::Path;
 
 use backend_api::Error;
@@ -13,14 +17,17 @@ use crate::messages::{Hinted, printable};
 
 /// Prints what there is. What is missing is part of the answer; without any engine it is an error.
 pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
-    let wanted = |backend| args.backend.is_none_or(|only| only == backend);
-    let mut engines = Vec::new();
-    if wanted(Backend::Openvino) {
-        engines.extend(openvino(args));
-    }
-    if wanted(Backend::Onnx) {
-        engines.extend(onnx(args));
-    }
+    let built_in: &[(Backend, fn(&DevicesArgs) -> Engine)] = &[
+        #[cfg(feature = "openvino")]
+        (Backend::Openvino, openvino),
+        #[cfg(feature = "onnx")]
+        (Backend::Onnx, onnx),
+    ];
+    let engines: Vec<Engine> = built_in
+        .iter()
+        .filter(|(backend, _)| args.backend.is_none_or(|only| only == *backend))
+        .map(|(_, ask)| ask(args))
+        .collect();
     let text = match args.format {
         InspectFormat::Text => engines
             .iter()
@@ -169,12 +176,12 @@ impl Engine {
 }
 
 #[cfg(feature = "openvino")]
-fn openvino(args: &DevicesArgs) -> Option<Engine> {
+fn openvino(args: &DevicesArgs) -> Engine {
     let found = backend_openvino::devices(
         args.runtime.openvino_lib.as_deref(),
         args.runtime.plugins.as_deref(),
     );
-    Some(Engine {
+    Engine {
         backend: "openvino",
         name: "OpenVINO",
         found: found.map(|list| Found {
@@ -193,7 +200,7 @@ fn openvino(args: &DevicesArgs) -> Option<Engine> {
                 })
                 .collect(),
         }),
-    })
+    }
 }
 
 #[cfg(feature = "openvino")]
@@ -243,9 +250,9 @@ fn device(info: backend_openvino::DeviceInfo) -> Device {
 }
 
 #[cfg(feature = "onnx")]
-fn onnx(args: &DevicesArgs) -> Option<Engine> {
+fn onnx(args: &DevicesArgs) -> Engine {
     let found = backend_onnx::providers(args.runtime.onnxruntime_lib.as_deref());
-    Some(Engine {
+    Engine {
         backend: "onnx",
         name: "ONNX Runtime",
         found: found.map(|list| Found {
@@ -273,19 +280,10 @@ fn onnx(args: &DevicesArgs) -> Option<Engine> {
                 })
                 .collect(),
         }),
-    })
+    }
 }
 
-#[cfg(not(feature = "openvino"))]
-fn openvino(_: &DevicesArgs) -> Option<Engine> {
-    None
-}
-
-#[cfg(not(feature = "onnx"))]
-fn onnx(_: &DevicesArgs) -> Option<Engine> {
-    None
-}
-
+#[cfg(feature = "openvino")]
 fn lossy(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
