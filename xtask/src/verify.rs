@@ -2,7 +2,9 @@
 
 use std::env;
 use std::fmt::Write as _;
-use std::process::{Command, ExitCode, Stdio};
+use std::io;
+use std::process::{Command, ExitCode, Output, Stdio};
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use anyhow::Result;
@@ -31,7 +33,7 @@ const fn step(name: &'static str, arguments: &'static [&'static str]) -> Step {
 }
 
 /// The command line is checked with no engine, with each alone, and (in the workspace) with both: a feature must not lean on another.
-const STEPS: [Step; 7] = [
+const CHECKS: [Step; 6] = [
     step("format", &["fmt", "--all", "--check"]),
     step(
         "clippy: workspace",
@@ -92,13 +94,14 @@ const STEPS: [Step; 7] = [
         arguments: &["doc", "--workspace", "--no-deps"],
         environment: &[("RUSTDOCFLAGS", "-D warnings")],
     },
-    // The set-up has just run: a test that finds no engine has found a defect, and must not be skipped.
-    Step {
-        name: "tests",
-        arguments: &["test", "--workspace", "--all-features"],
-        environment: &[("CI", "true")],
-    },
 ];
+
+/// The set-up has just run: a test that finds no engine has found a defect, and must not be skipped.
+const TESTS: Step = Step {
+    name: "tests",
+    arguments: &["test", "--workspace", "--all-features"],
+    environment: &[("CI", "true")],
+};
 
 const DENY: Step = step(
     "dependencies",
@@ -107,12 +110,22 @@ const DENY: Step = step(
 
 /// Runs everything, even after a failure, so that one run tells all.
 pub fn run() -> Result<ExitCode> {
-    setup::run(None)?;
+    let set_up = start_set_up()?;
     let mut results = Vec::new();
-    for step in &STEPS {
+    for step in &CHECKS {
         results.push(timed(step.name, || execute(step)));
     }
     results.push(timed(DENY.name, deny));
+    let set_up = timed("set-up", || finish(set_up));
+    let is_ready = set_up.1 == Outcome::Passed;
+    results.push(set_up);
+    results.push(timed(TESTS.name, || {
+        if is_ready {
+            execute(&TESTS)
+        } else {
+            Outcome::Skipped("there is no set-up")
+        }
+    }));
     println!("\n{}", table(&results));
     let failed = results
         .iter()
@@ -134,6 +147,35 @@ pub fn run() -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Starts the set-up beside the checks, which need nothing of it: most of the time it waits for the
+/// network.
+fn start_set_up() -> Result<JoinHandle<io::Result<Output>>> {
+    let mut command = Command::new(env::current_exe()?);
+    command.arg("setup").stdin(Stdio::null());
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    println!("the set-up runs beside the checks; what it says comes before the tests");
+    Ok(thread::spawn(|| child.wait_with_output()))
+}
+
+fn finish(set_up: JoinHandle<io::Result<Output>>) -> Outcome {
+    match set_up.join() {
+        Ok(Ok(output)) => {
+            print!("{}", String::from_utf8_lossy(&output.stdout));
+            eprint!("{}", String::from_utf8_lossy(&output.stderr));
+            if output.status.success() {
+                Outcome::Passed
+            } else {
+                Outcome::Failed(output.status.to_string())
+            }
+        }
+        Ok(Err(error)) => Outcome::Failed(error.to_string()),
+        Err(_) => Outcome::Failed("its thread panicked".to_owned()),
+    }
 }
 
 fn timed(name: &'static str, run: impl FnOnce() -> Outcome) -> (&'static str, Outcome, f64) {
