@@ -272,16 +272,8 @@ fn nodes(folder: &str, prefix: &str, device: &str, driver: &str) -> (String, Str
 
 #[cfg(test)]
 mod tests {
-    use openvino::InferenceErrorKind;
-
     use super::*;
-
-    fn said(message: &str) -> InferenceError {
-        InferenceError {
-            kind: InferenceErrorKind::GeneralError,
-            message: Some(message.to_owned()),
-        }
-    }
+    use crate::error::tests::said;
 
     #[test]
     fn each_reason_has_its_remedy() {

@@ -69,12 +69,12 @@ pub(crate) fn compile_failed(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use openvino::InferenceErrorKind;
 
     use super::*;
 
-    fn said(message: &str) -> InferenceError {
+    pub(crate) fn said(message: &str) -> InferenceError {
         InferenceError {
             kind: InferenceErrorKind::GeneralError,
             message: Some(message.to_owned()),
