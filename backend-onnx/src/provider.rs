@@ -53,15 +53,17 @@ pub struct ProviderList {
 pub fn providers(library: Option<&Path>) -> Result<ProviderList, Error> {
     catch_unwind(AssertUnwindSafe(|| {
         let (library, _environment) = probe::load(library)?;
-        let (available, missing) = KNOWN
-            .iter()
-            .map(|known| known.provider.clone())
-            .partition(|provider: &Provider| is_available(provider));
+        let (available, missing): (Vec<&Known>, Vec<&Known>) =
+            KNOWN.iter().partition(|known| known.is_available());
+        let providers = |known: Vec<&Known>| {
+            let known = known.into_iter();
+            known.map(|known| known.provider.clone()).collect()
+        };
         Ok(ProviderList {
             version: version(&library.path),
             library,
-            available,
-            missing,
+            available: providers(available),
+            missing: providers(missing),
         })
     }))
     .unwrap_or_else(|_| Err(panicked()))
@@ -71,7 +73,8 @@ pub fn providers(library: Option<&Path>) -> Result<ProviderList, Error> {
 /// is told that a failure is one.
 pub(crate) struct Known {
     pub(crate) provider: Provider,
-    is_available: fn() -> ort::Result<bool>,
+    /// Whether the runtime that is loaded was built with it.
+    ask: fn() -> ort::Result<bool>,
     /// For a model that has to be computed in f32, or for any.
     dispatch: fn(f32: bool) -> ExecutionProviderDispatch,
 }
@@ -84,7 +87,7 @@ macro_rules! known {
                 name: <$type>::NAME,
                 remedy: $remedy,
             },
-            is_available: <$type>::is_available,
+            ask: <$type>::is_available,
             dispatch: $dispatch,
         }
     };
@@ -147,6 +150,11 @@ static KNOWN: [Known; 8] = [
 pub(crate) const CPU: &str = "CPU";
 
 impl Known {
+    /// Whether the runtime that is loaded was built with it.
+    fn is_available(&self) -> bool {
+        (self.ask)().unwrap_or(false)
+    }
+
     /// The provider called `device`, if the runtime that is loaded has it.
     ///
     /// # Errors
@@ -156,12 +164,12 @@ impl Known {
         let known = KNOWN
             .iter()
             .find(|known| known.provider.device.eq_ignore_ascii_case(device.trim()));
-        if let Some(known) = known.filter(|known| is_available(&known.provider)) {
+        if let Some(known) = known.filter(|known| known.is_available()) {
             return Ok(known);
         }
         let available: Vec<&str> = KNOWN
             .iter()
-            .filter(|known| is_available(&known.provider))
+            .filter(|known| known.is_available())
             .map(|known| known.provider.device)
             .collect();
         let (message, hint) = match known {
@@ -196,11 +204,4 @@ impl Known {
     pub(crate) fn dispatch(&self, precision: Precision) -> ExecutionProviderDispatch {
         (self.dispatch)(precision == Precision::F32).error_on_failure()
     }
-}
-
-fn is_available(provider: &Provider) -> bool {
-    KNOWN
-        .iter()
-        .find(|known| known.provider == *provider)
-        .is_some_and(|known| (known.is_available)().unwrap_or(false))
 }

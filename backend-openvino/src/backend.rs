@@ -102,9 +102,10 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
 
     let mut core = new_core(&plugins)?;
     let available = available_devices(&core);
+    let leaves = device.leaves(&available);
     let mut model = read_model(&mut core, &config.model)?;
     reshape(&mut model, config)?;
-    let configured = configure(&mut core, config, &device, &available)?;
+    let configured = configure(&mut core, config, &device, &leaves, &available)?;
     let cache = config
         .cache
         .as_deref()
@@ -121,10 +122,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
         .transpose()?;
     let mut compiled = core
         .compile_model(&model, device_type(&device.to_string()))
-        .map_err(|source| {
-            let leaves = device.leaves(&available);
-            compile_failed(&device.to_string(), &leaves, &available, source)
-        })?;
+        .map_err(|source| compile_failed(&device.to_string(), &leaves, &available, source))?;
 
     let port_failed = |source| {
         engine_error(
@@ -146,10 +144,9 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     info.requested_device.clone_from(&config.device);
     info.devices = execution_devices(&compiled);
     info.requested_precision = config.precision;
-    info.precision = executed_precision(&core, &compiled, &device, &available);
+    info.precision = executed_precision(&core, &compiled, &leaves);
     refuse_other_precision(config, &info)?;
-    info.aliases = device
-        .leaves(&available)
+    info.aliases = leaves
         .iter()
         .filter_map(|name| Some((name.clone(), plugins.alias(name)?.plugin.clone())))
         .collect();
@@ -417,6 +414,7 @@ fn configure(
     core: &mut Core,
     config: &OpenvinoConfig,
     device: &Device,
+    leaves: &[String],
     available: &[String],
 ) -> Result<Configured, Error> {
     let hint = match config.hint {
@@ -439,20 +437,19 @@ fn configure(
     if let Some(requests) = config.requests {
         wanted.push((RwPropertyKey::HintNumRequests, requests.to_string()));
     }
-    let leaves = device.leaves(available);
     let mut devices = Vec::new();
     if let Some(kind) = device.virtual_device() {
         let name = kind.as_str();
         let keys = property::keys(core, name).map_err(|source| {
             device_unavailable(name, available, source).with_context("requested", &config.device)
         })?;
-        for (key, value) in of_virtual_device(kind, &leaves, hint) {
+        for (key, value) in of_virtual_device(kind, leaves, hint) {
             // A release that lacks one of these behaves as if it were set.
             let _ = core.set_property(&device_type(name), &key, value);
         }
         devices.push((name.to_owned(), keys));
     }
-    for leaf in &leaves {
+    for leaf in leaves {
         let name = device_type(leaf);
         let unavailable = |source| {
             device_unavailable(leaf, available, source).with_context("requested", &config.device)
@@ -536,12 +533,7 @@ fn execution_devices(compiled: &CompiledModel) -> Vec<String> {
 const UNKNOWN: &str = "unknown";
 
 /// The precision in which the model runs, or all of them if its devices differ.
-fn executed_precision(
-    core: &Core,
-    compiled: &CompiledModel,
-    device: &Device,
-    available: &[String],
-) -> String {
+fn executed_precision(core: &Core, compiled: &CompiledModel, leaves: &[String]) -> String {
     const KEY: &str = "INFERENCE_PRECISION_HINT";
     let of_model = || property(compiled, KEY).map(|value| vec![value]);
     // Virtual devices say what each of theirs does: `{CPU:{KEY:VALUE,…},GPU:{…}}`.
@@ -555,7 +547,6 @@ fn executed_precision(
         (!values.is_empty()).then_some(values)
     };
     let of_core = || {
-        let leaves = device.leaves(available);
         leaves
             .iter()
             .filter_map(|name| property::get(core, name, KEY))

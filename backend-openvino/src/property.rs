@@ -107,40 +107,37 @@ pub(crate) fn set(
             )
             .with_hint("use the cache folder (`--cache-dir DIR`), whose files are checked"));
         }
-        let chosen: Vec<&(String, Vec<String>)> = match &property.device {
-            None => devices
-                .iter()
-                .filter(|(_, keys)| keys.contains(&property.key))
-                .collect(),
-            Some(wanted) => devices
-                .iter()
-                .filter(|(name, _)| name.eq_ignore_ascii_case(wanted))
-                .collect(),
+        let named: Vec<&(String, Vec<String>)> = devices
+            .iter()
+            .filter(|(name, _)| {
+                let wanted = property.device.as_ref();
+                wanted.is_none_or(|wanted| name.eq_ignore_ascii_case(wanted))
+            })
+            .collect();
+        let names = |devices: &[&(String, Vec<String>)]| {
+            let names: Vec<&str> = devices.iter().map(|(name, _)| name.as_str()).collect();
+            names.join(", ")
         };
-        let names: Vec<&str> = devices.iter().map(|(name, _)| name.as_str()).collect();
-        if let (true, Some(wanted)) = (chosen.is_empty(), &property.device) {
+        if let (true, Some(wanted)) = (named.is_empty(), &property.device) {
+            let all: Vec<_> = devices.iter().collect();
             return Err(
                 invalid(property, &format!("{wanted} is not among the devices"))
-                    .with_context("devices", names.join(", "))
+                    .with_context("devices", names(&all))
                     .with_hint("name a device of the device string, or none for all of them"),
             );
         }
-        let missing =
-            chosen.is_empty() || chosen.iter().any(|(_, keys)| !keys.contains(&property.key));
-        if missing {
-            let known: Vec<&str> = devices
+        let mut chosen = named
+            .iter()
+            .filter(|(_, keys)| keys.contains(&property.key))
+            .peekable();
+        if chosen.peek().is_none() {
+            let known: Vec<&str> = named
                 .iter()
-                .filter(|(name, _)| {
-                    property
-                        .device
-                        .as_ref()
-                        .is_none_or(|wanted| name.eq_ignore_ascii_case(wanted))
-                })
                 .flat_map(|(_, keys)| keys.iter().map(String::as_str))
                 .collect();
             let error = invalid(
                 property,
-                &format!("{} has no property {}", names.join(" and "), property.key),
+                &format!("{} has no property {}", names(&named), property.key),
             );
             return Err(match nearest(&property.key, &known) {
                 Some(key) => error.with_hint(format!("did you mean {key}?")),

@@ -6,6 +6,10 @@ use std::str::FromStr;
 use clap::{Parser, Subcommand, ValueEnum};
 use image_classification::{ColorOrder, ImageLayout, Interpolation, Resize};
 
+use crate::agreement::ToleranceName;
+use crate::reports::ReportPath;
+use crate::runs::RunSpec;
+
 /// What `--help` and the manual page end in.
 pub const EXAMPLES: &str = "\
   classify -i cat.jpg                                 the set-up's default model on the CPU
@@ -33,6 +37,29 @@ pub const DEVICES_EXAMPLES: &str = "\
   classify devices --backend openvino --format json | jq '.engines[0].devices[].name'
   classify devices --plugins plugins.xml              with the aliases of a plugins file";
 
+pub const COMPARE_EXAMPLES: &str = "\
+  classify compare openvino onnx -m model.onnx -i photos/
+  classify compare openvino:CPU@f32 openvino:CPU@bf16 -m model.xml -i photos/
+  classify compare onnx openvino:HETERO:GPU,CPU -m model.onnx -i photos/ --report report.html
+  classify compare onnx=original.onnx onnx=quantized.onnx -i photos/ --tolerance int8
+  classify compare openvino:GPU --record lab.jsonl -m model.onnx -i photos/
+  classify compare openvino:CPU --against lab.jsonl -m model.onnx -i photos/
+  classify compare onnx openvino@bf16 -m model.onnx -i photos/ --bisect";
+
+/// What the exit codes of `compare` mean.
+pub const COMPARE_EXIT_CODES: &str =
+    "0 the runs agree, 1 they do not, 2 something could not be compared";
+
+pub const EVALUATE_EXAMPLES: &str = "\
+  classify evaluate openvino -m model.onnx -i photos/ --truth ground-truth.tsv
+  classify evaluate onnx openvino@bf16 -m model.onnx -i photos/ --truth val.txt --max-drop 1%
+  classify evaluate openvino -m model.onnx -i dataset/ -r --truth-folders --min-top1 75%
+  classify evaluate openvino -m model.onnx -i photos/ --truth labels.csv --report report.md";
+
+/// What the exit codes of `evaluate` mean.
+pub const EVALUATE_EXIT_CODES: &str =
+    "0 all gates passed, 1 a gate failed, 2 something could not be evaluated";
+
 /// Classify pictures on any inference engine and device.
 #[derive(Debug, Parser)]
 #[command(
@@ -49,11 +76,28 @@ pub struct Args {
     pub classify: ClassifyArgs,
 }
 
+impl Args {
+    /// Whether to print no notes and progress.
+    pub fn is_quiet(&self) -> bool {
+        match &self.command {
+            Some(Command::Compare(args)) => args.runs.quiet,
+            Some(Command::Evaluate(args)) => args.runs.quiet,
+            _ => self.classify.quiet,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show how pictures are prepared for a model, and who states each value
     #[command(after_help = format!("Examples:\n{INSPECT_EXAMPLES}"))]
     Inspect(Box<InspectArgs>),
+    /// Do engines, devices, precisions or model files give the same answers? With a verdict
+    #[command(after_help = format!("Examples:\n{COMPARE_EXAMPLES}\n\nExit codes: {COMPARE_EXIT_CODES}."))]
+    Compare(Box<CompareArgs>),
+    /// How often are answers right? Top-1, top-5 and more against ground truth, with a gate
+    #[command(after_help = format!("Examples:\n{EVALUATE_EXAMPLES}\n\nExit codes: {EVALUATE_EXIT_CODES}."))]
+    Evaluate(Box<EvaluateArgs>),
     /// List every engine and device, and why others cannot be used
     #[command(after_help = format!("Examples:\n{DEVICES_EXAMPLES}"))]
     Devices(DevicesArgs),
@@ -68,6 +112,28 @@ pub enum Command {
 
 #[derive(Debug, clap::Args)]
 pub struct ClassifyArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    /// Print no steps, notes and progress, only results and errors
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// Say where each value of the preprocessing and the engine come from
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub verbose: bool,
+
+    #[command(flatten)]
+    pub output: OutputArgs,
+    #[command(flatten)]
+    pub preprocess: PreprocessArgs,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+/// The model and the pictures.
+#[derive(Debug, clap::Args)]
+pub struct InputArgs {
     /// Model: OpenVINO IR (.xml with its .bin) or ONNX; OpenVINO also reads TensorFlow (Lite) and
     /// Paddle [default: the set-up's EfficientNet-Lite0]
     #[arg(short, long, value_name = "FILE")]
@@ -85,21 +151,6 @@ pub struct ClassifyArgs {
     /// Look into the folders inside of folders
     #[arg(short, long)]
     pub recursive: bool,
-
-    /// Print no steps, notes and progress, only results and errors
-    #[arg(short, long)]
-    pub quiet: bool,
-
-    /// Say where each value of the preprocessing and the engine come from
-    #[arg(short, long, conflicts_with = "quiet")]
-    pub verbose: bool,
-
-    #[command(flatten)]
-    pub output: OutputArgs,
-    #[command(flatten)]
-    pub preprocess: PreprocessArgs,
-    #[command(flatten)]
-    pub engine: EngineArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -120,6 +171,158 @@ pub struct InspectArgs {
     pub preprocess: PreprocessArgs,
     #[command(flatten)]
     pub engine: EngineArgs,
+}
+
+/// Several runs over the same pictures.
+#[derive(Debug, clap::Args)]
+pub struct RunsArgs {
+    /// A run: BACKEND[:DEVICE][@PRECISION][=MODEL], such as openvino, onnx:CPU@f32,
+    /// openvino:HETERO:GPU,CPU@auto or onnx=quantized.onnx
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<RunSpec>,
+
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    /// The run that the others are measured against, as it was written [default: the first]
+    #[arg(long, value_name = "RUN")]
+    pub reference: Option<String>,
+
+    /// Write a report; the ending says which: .json, .md, .xml (`JUnit`) or .html. May be given again
+    #[arg(long, value_name = "FILE")]
+    pub report: Vec<ReportPath>,
+
+    /// Print no notes and progress, only the results and errors
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    #[command(flatten)]
+    pub scores: ScoresFlag,
+    #[command(flatten)]
+    pub preprocess: PreprocessArgs,
+    #[command(flatten)]
+    pub precision: PrecisionFlag,
+    #[command(flatten)]
+    pub tuning: TuningArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct CompareArgs {
+    #[command(flatten)]
+    pub runs: RunsArgs,
+
+    /// How many of the best classes are compared
+    #[arg(long, value_name = "K", default_value = "10", value_parser = parse_positive, help_heading = "Comparison")]
+    pub top: usize,
+
+    /// How much may differ [default: that of the coarsest precision of the runs]
+    #[arg(long, value_enum, value_name = "NAME", help_heading = "Comparison")]
+    pub tolerance: Option<ToleranceName>,
+
+    /// The largest difference of a probability, on any picture
+    #[arg(long, value_name = "D", help_heading = "Comparison")]
+    pub max_delta: Option<Share>,
+
+    /// The least share of pictures with the same best class: 0.98 or 98%
+    #[arg(long, value_name = "SHARE", help_heading = "Comparison")]
+    pub min_top1: Option<Share>,
+
+    /// The least mean overlap of the best classes as sets: 0.9 or 90%
+    #[arg(long, value_name = "SHARE", help_heading = "Comparison")]
+    pub min_overlap: Option<Share>,
+
+    /// Write inputs' hashes, outputs and environment to FILE, to compare with later or elsewhere
+    #[arg(long, value_name = "FILE", help_heading = "Comparison")]
+    pub record: Option<PathBuf>,
+
+    /// Compare with the runs that were recorded in FILE; its first one is the reference
+    #[arg(long, value_name = "FILE", help_heading = "Comparison")]
+    pub against: Option<PathBuf>,
+
+    /// Find the first node of an ONNX model whose output differs, on the worst picture
+    #[arg(long, help_heading = "Comparison")]
+    pub bisect: bool,
+
+    /// Bisect on this picture instead
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "bisect",
+        help_heading = "Comparison"
+    )]
+    pub bisect_picture: Option<PathBuf>,
+
+    /// By how much of its largest value a node's output may differ [default: by the tolerance]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        requires = "bisect",
+        help_heading = "Comparison"
+    )]
+    pub bisect_tolerance: Option<Share>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct EvaluateArgs {
+    #[command(flatten)]
+    pub runs: RunsArgs,
+
+    /// The ground truth: `name class` a line, CSV with a header, or `path<TAB>label`; classes by id
+    /// or by name
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Evaluation",
+        required_unless_present = "truth_folders"
+    )]
+    pub truth: Option<PathBuf>,
+
+    /// The folder that a picture lies in names its class, by id or by name
+    #[arg(long, conflicts_with = "truth", help_heading = "Evaluation")]
+    pub truth_folders: bool,
+
+    /// Added to the ground truth's ids: 1 for a model whose class 0 is the background
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        allow_hyphen_values = true,
+        help_heading = "Evaluation"
+    )]
+    pub label_offset: i64,
+
+    /// In which of the best classes the right one counts
+    #[arg(long, value_name = "K,…", default_value = "1,5", value_delimiter = ',', value_parser = parse_positive, help_heading = "Evaluation")]
+    pub top: Vec<usize>,
+
+    /// The least top-1 accuracy of every run: 0.75 or 75%
+    #[arg(long, value_name = "SHARE", help_heading = "Evaluation")]
+    pub min_top1: Option<Share>,
+
+    /// By how much the top-1 accuracy of a run may be less than the reference's: 0.01 or 1%
+    #[arg(long, value_name = "SHARE", help_heading = "Evaluation")]
+    pub max_drop: Option<Share>,
+}
+
+/// A share, written `0.98` or `98%`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Share(pub f64);
+
+impl FromStr for Share {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        let share = match text.strip_suffix('%') {
+            Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
+            None => text.parse(),
+        };
+        share
+            .ok()
+            .filter(|share| (0.0..=1.0).contains(share))
+            .map(Self)
+            .ok_or("expected a share from 0 to 1, such as 0.98, or 98%")
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -165,9 +368,8 @@ pub struct OutputArgs {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(0..=17))]
     pub digits: u8,
 
-    /// What the scores are; auto applies softmax unless the output is a distribution already
-    #[arg(long, value_enum, default_value_t = Scores::Auto)]
-    pub scores: Scores,
+    #[command(flatten)]
+    pub scores: ScoresFlag,
 
     /// How to print results
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -207,6 +409,15 @@ impl FromStr for Top {
     }
 }
 
+/// What scores are.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[command(next_help_heading = "Results")]
+pub struct ScoresFlag {
+    /// What the scores are; auto applies softmax unless the output is a distribution already
+    #[arg(long, value_enum, default_value_t = Scores::Auto)]
+    pub scores: Scores,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Scores {
     Auto,
@@ -220,7 +431,7 @@ pub enum Scores {
     next_help_heading = "Preprocessing (default: what the model and the files beside it say; see `classify inspect`)"
 )]
 pub struct PreprocessArgs {
-    /// A file that says it: preprocessor_config.json, timm's config.json, Open Model Zoo's
+    /// A file that says it: `preprocessor_config.json`, timm's config.json, Open Model Zoo's
     /// model.yml, or the JSON of `classify inspect`
     #[arg(long, value_name = "FILE")]
     pub preprocess: Option<PathBuf>,
@@ -297,10 +508,26 @@ pub struct EngineArgs {
     #[arg(long, value_enum, default_value_t = Backend::Openvino)]
     pub backend: Backend,
 
+    #[command(flatten)]
+    pub precision: PrecisionFlag,
+
+    #[command(flatten)]
+    pub tuning: TuningArgs,
+}
+
+/// In which arithmetic.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[command(next_help_heading = "Engine")]
+pub struct PrecisionFlag {
     /// Arithmetic; engines are compared in f32, auto is what the device prefers
     #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
     pub precision: PrecisionArg,
+}
 
+/// How an engine works, whichever it is.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Engine")]
+pub struct TuningArgs {
     /// What to tune the engine for
     #[arg(long, value_enum, default_value_t = Hint::Throughput)]
     pub hint: Hint,
@@ -329,7 +556,7 @@ pub struct EngineArgs {
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub jobs: Option<usize>,
 
-    /// OpenVINO: set a property, for all devices or for one: NUM_STREAMS=2, GPU:PERF_COUNT=YES
+    /// OpenVINO: set a property, for all devices or for one: `NUM_STREAMS=2`, `GPU:PERF_COUNT=YES`
     #[arg(long, value_name = "[DEVICE:]KEY=VALUE")]
     pub config: Vec<String>,
 
@@ -345,15 +572,15 @@ pub struct EngineArgs {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Engine")]
 pub struct RuntimeArgs {
-    /// OpenVINO's C library or its folder [env: CLASSIFY_OPENVINO_LIB]
+    /// OpenVINO's C library or its folder [env: `CLASSIFY_OPENVINO_LIB`]
     #[arg(long, value_name = "FILE")]
     pub openvino_lib: Option<PathBuf>,
 
-    /// ONNX Runtime's library or its folder [env: CLASSIFY_ONNXRUNTIME_LIB]
+    /// ONNX Runtime's library or its folder [env: `CLASSIFY_ONNXRUNTIME_LIB`]
     #[arg(long, value_name = "FILE")]
     pub onnxruntime_lib: Option<PathBuf>,
 
-    /// OpenVINO plugins file: further devices [env: CLASSIFY_OPENVINO_PLUGINS]
+    /// OpenVINO plugins file: further devices [env: `CLASSIFY_OPENVINO_PLUGINS`]
     #[arg(long, value_name = "FILE")]
     pub plugins: Option<PathBuf>,
 }

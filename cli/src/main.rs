@@ -4,21 +4,31 @@
     clippy::doc_markdown,
     reason = "what is written there is help for users"
 )]
+mod accuracy;
+mod agreement;
 mod args;
+mod bisect;
 mod commands;
+mod digest;
 mod engines;
+mod facts;
 mod inputs;
 mod messages;
 mod options;
 mod output;
 mod pictures;
 mod recipe;
-mod report;
+mod recording;
+mod reports;
+mod results;
+mod runs;
+mod statistics;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use crate::agreement::Verdict;
 use crate::args::{Args, Command};
 use crate::messages::{Messages, is_broken_pipe};
 
@@ -31,10 +41,9 @@ fn main() -> ExitCode {
     }
     report_panics_once();
     let args = Args::try_parse().unwrap_or_else(|error| messages::usage(&error));
-    let mut messages = Messages::new(args.classify.quiet);
+    let mut messages = Messages::new(args.is_quiet());
     match run(args, &mut messages) {
-        Ok(()) if messages.errors() == 0 => ExitCode::SUCCESS,
-        Ok(()) => ExitCode::from(1),
+        Ok(code) => ExitCode::from(code),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             messages.fatal(&error);
@@ -43,13 +52,26 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: Args, messages: &mut Messages) -> anyhow::Result<()> {
+/// Does what was asked for; gives the exit code.
+fn run(args: Args, messages: &mut Messages) -> anyhow::Result<u8> {
+    let verdict = |verdict| match verdict {
+        Verdict::Agree => 0,
+        Verdict::Disagree => 1,
+        Verdict::CouldNotCompare => 2,
+    };
     match args.command {
-        None => commands::classify::run(args.classify.try_into()?, messages),
-        Some(Command::Inspect(args)) => commands::inspect::run(&(*args).try_into()?, messages),
-        Some(Command::Devices(args)) => commands::devices::run(&args),
-        Some(Command::Completions { shell }) => commands::manual::completions(shell),
-        Some(Command::Man) => commands::manual::page(),
+        None => {
+            commands::classify::run(args.classify.try_into()?, messages)?;
+            Ok(u8::from(messages.errors() > 0))
+        }
+        Some(Command::Compare(args)) => commands::compare::run(*args, messages).map(verdict),
+        Some(Command::Evaluate(args)) => commands::evaluate::run(*args, messages).map(verdict),
+        Some(Command::Inspect(args)) => {
+            commands::inspect::run(&(*args).try_into()?, messages).map(|()| 0)
+        }
+        Some(Command::Devices(args)) => commands::devices::run(&args).map(|()| 0),
+        Some(Command::Completions { shell }) => commands::manual::completions(shell).map(|()| 0),
+        Some(Command::Man) => commands::manual::page().map(|()| 0),
     }
 }
 

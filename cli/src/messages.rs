@@ -112,6 +112,23 @@ impl Messages {
         self.line(ERROR, "error", &text);
     }
 
+    /// A run of several cannot be used; the others go on.
+    pub fn run_failed(&mut self, name: &str, error: &anyhow::Error) {
+        self.input_failed(name, error);
+    }
+
+    /// How far a search has got, if stderr is a terminal.
+    pub fn step(&mut self, text: &str) {
+        if self.quiet || !io::stderr().is_terminal() {
+            return;
+        }
+        if self.progress.is_hidden() {
+            self.progress = ProgressBar::new_spinner();
+        }
+        self.progress.set_message(text.to_owned());
+        self.progress.tick();
+    }
+
     /// The end of a run in which inputs failed.
     pub fn summary(&self, inputs: usize) {
         if self.errors > 0 {

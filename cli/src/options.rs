@@ -1,6 +1,6 @@
 //! The command line, checked and completed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use backend_api::library::set_up_folder;
@@ -9,11 +9,13 @@ use image_classification::sources::{Stated, Statement};
 use image_classification::{ImageSize, Preprocess, Resize, ScoreKind};
 
 use crate::args::{
-    Backend, ClassifyArgs, EngineArgs, Format, Hint, InspectArgs, InspectFormat, PrecisionArg,
-    PreprocessArgs, RuntimeArgs, Scores,
+    Backend, ClassifyArgs, EngineArgs, Format, Hint, InputArgs, InspectArgs, InspectFormat,
+    PrecisionArg, PrecisionFlag, PreprocessArgs, RunsArgs, RuntimeArgs, Scores, TuningArgs,
 };
 use crate::inputs::Inputs;
 use crate::messages::Hinted;
+use crate::reports::ReportPath;
+use crate::runs::RunSpec;
 
 /// What `classify` does.
 #[derive(Debug)]
@@ -42,6 +44,66 @@ pub struct InspectOptions {
     pub engine: EngineOptions,
     pub recipe: RecipeOptions,
     pub format: InspectFormat,
+}
+
+/// What `compare` and `evaluate` do first: several runs over the same pictures.
+#[derive(Debug)]
+pub struct RunsOptions {
+    /// The runs as they were written, each with its engine.
+    pub runs: Vec<(String, EngineOptions)>,
+    /// The run that was named as the reference.
+    pub reference: Option<String>,
+    pub inputs: Inputs,
+    pub recipe: RecipeOptions,
+    pub scores: ScoreKind,
+    pub jobs: usize,
+    pub reports: Vec<ReportPath>,
+}
+
+impl RunsOptions {
+    /// Every file that is read: a report must not replace it.
+    pub fn reads(&self) -> impl Iterator<Item = &Path> {
+        let inputs = self.inputs.list.iter().map(|input| input.path.as_path());
+        inputs.chain(self.runs.iter().map(|(_, engine)| engine.model.as_path()))
+    }
+}
+
+impl TryFrom<RunsArgs> for RunsOptions {
+    type Error = anyhow::Error;
+
+    fn try_from(args: RunsArgs) -> anyhow::Result<Self> {
+        let engine = |run: &RunSpec| {
+            let mut tuning = args.tuning.clone();
+            if run.backend != Backend::Openvino {
+                // Flags of OpenVINO are for its runs.
+                tuning.streams = None;
+                tuning.config.clear();
+                tuning.cache_dir = None;
+                tuning.runtime.plugins = None;
+            }
+            let model = run.model.clone().or_else(|| args.input.model.clone());
+            let precision = run.precision.unwrap_or(args.precision.precision);
+            let engine = EngineOptions::new(
+                model,
+                EngineArgs {
+                    device: run.device.clone().unwrap_or_else(|| "CPU".to_owned()),
+                    backend: run.backend,
+                    precision: PrecisionFlag { precision },
+                    tuning,
+                },
+            )?;
+            anyhow::Ok((run.text.clone(), engine))
+        };
+        Ok(Self {
+            runs: args.runs.iter().map(engine).collect::<Result<_, _>>()?,
+            reference: args.reference,
+            inputs: args.input.find()?,
+            recipe: RecipeOptions::try_from(args.preprocess)?,
+            scores: args.scores.scores.into(),
+            jobs: jobs(&args.tuning),
+            reports: args.report,
+        })
+    }
 }
 
 /// How results are printed.
@@ -83,31 +145,61 @@ pub struct EngineOptions {
 
 impl EngineOptions {
     fn new(model: Option<PathBuf>, args: EngineArgs) -> anyhow::Result<Self> {
-        let default_model = model.is_none();
+        let tuning = args.tuning;
         Ok(Self {
             backend: args.backend,
+            default_model: model.is_none(),
             model: model.map_or_else(set_up_model, Ok)?,
-            default_model,
             device: args.device,
-            precision: match args.precision {
-                PrecisionArg::Auto => Precision::Auto,
-                PrecisionArg::F32 => Precision::F32,
-                PrecisionArg::Bf16 => Precision::Bf16,
-                PrecisionArg::F16 => Precision::F16,
-            },
-            hint: match args.hint {
+            precision: args.precision.precision.into(),
+            hint: match tuning.hint {
                 Hint::Throughput => PerformanceHint::Throughput,
                 Hint::Latency => PerformanceHint::Latency,
             },
-            shape: args.shape,
-            batch: args.batch,
-            requests: args.requests,
-            streams: args.streams,
-            threads: args.threads,
-            config: args.config,
-            cache_dir: args.cache_dir,
-            runtime: args.runtime,
+            shape: tuning.shape,
+            batch: tuning.batch,
+            requests: tuning.requests,
+            streams: tuning.streams,
+            threads: tuning.threads,
+            config: tuning.config,
+            cache_dir: tuning.cache_dir,
+            runtime: tuning.runtime,
         })
+    }
+}
+
+impl From<PrecisionArg> for Precision {
+    fn from(precision: PrecisionArg) -> Self {
+        match precision {
+            PrecisionArg::Auto => Self::Auto,
+            PrecisionArg::F32 => Self::F32,
+            PrecisionArg::Bf16 => Self::Bf16,
+            PrecisionArg::F16 => Self::F16,
+        }
+    }
+}
+
+impl From<Scores> for ScoreKind {
+    fn from(scores: Scores) -> Self {
+        match scores {
+            Scores::Auto => Self::Auto,
+            Scores::Probability => Self::Probability,
+            Scores::Softmax => Self::Softmax,
+            Scores::Raw => Self::Raw,
+        }
+    }
+}
+
+/// How many pictures are decoded at a time.
+fn jobs(tuning: &TuningArgs) -> usize {
+    tuning
+        .jobs
+        .unwrap_or_else(|| available_parallelism().map_or(1, std::num::NonZero::get))
+}
+
+impl InputArgs {
+    fn find(&self) -> anyhow::Result<Inputs> {
+        Inputs::find(&self.input, &self.input_list, self.recursive)
     }
 }
 
@@ -118,15 +210,11 @@ impl TryFrom<ClassifyArgs> for ClassifyOptions {
         if args.output.threshold.is_some_and(f32::is_nan) {
             return Err(Hinted::new("--threshold is not a number", "pass for instance 0.5").into());
         }
-        let jobs = args
-            .engine
-            .jobs
-            .unwrap_or_else(|| available_parallelism().map_or(1, std::num::NonZero::get));
         Ok(Self {
-            jobs,
+            jobs: jobs(&args.engine.tuning),
             recipe: RecipeOptions::try_from(args.preprocess)?,
-            engine: EngineOptions::new(args.model, args.engine)?,
-            inputs: Inputs::find(&args.input, &args.input_list, args.recursive)?,
+            inputs: args.input.find()?,
+            engine: EngineOptions::new(args.input.model, args.engine)?,
             output: OutputOptions {
                 format: args.output.format,
                 path: args.output.output,
@@ -134,12 +222,7 @@ impl TryFrom<ClassifyArgs> for ClassifyOptions {
                 threshold: args.output.threshold,
                 digits: args.output.digits.into(),
             },
-            scores: match args.output.scores {
-                Scores::Auto => ScoreKind::Auto,
-                Scores::Probability => ScoreKind::Probability,
-                Scores::Softmax => ScoreKind::Softmax,
-                Scores::Raw => ScoreKind::Raw,
-            },
+            scores: args.output.scores.scores.into(),
             quiet: args.quiet,
             verbose: args.verbose,
         })

@@ -239,7 +239,7 @@ impl Recipe {
 }
 
 /// How many classes the model has, if its output is of a fixed size.
-fn classes(info: &BackendInfo) -> Option<usize> {
+pub fn classes(info: &BackendInfo) -> Option<usize> {
     let shape = info.output.fixed_shape()?;
     let batch = info.input.fixed_shape()?[0].max(1);
     Some(shape.iter().product::<usize>() / batch)

@@ -18,7 +18,7 @@ use crate::options::{ClassifyOptions, OutputOptions};
 use crate::output::Output;
 use crate::pictures;
 use crate::recipe::Recipe;
-use crate::report::{Classified, Report, Run};
+use crate::results::{Classified, Results, Run};
 
 /// Classifies the inputs and prints the results in their order.
 pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<()> {
@@ -37,7 +37,7 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
     let read = inputs.list.iter().map(|input| input.path.as_path());
     let read = read.chain([engine.model.as_path(), weights.as_path()]);
     let destination = Output::open(output.path.as_deref(), read)?;
-    let mut report = Report::new(destination, &output, quiet);
+    let mut results = Results::new(destination, &output, quiet);
     if engine.default_model {
         messages.note(&format!(
             "no model is given; using the set-up's {}",
@@ -47,12 +47,12 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
     if let Some(skipped) = inputs.skipped() {
         messages.note(&skipped);
     }
-    report.step(engines::first_step(engine.backend))?;
-    report.step(&format!("Reading the model: {}", engine.model.display()))?;
+    results.step(engines::first_step(engine.backend))?;
+    results.step(&format!("Reading the model: {}", engine.model.display()))?;
     let recipe = Recipe::find(&engine.model, &recipe, messages)?;
-    report.step("Loading the model to the plugin")?;
+    results.step("Loading the model to the plugin")?;
     let backend = engines::open(&engine)?;
-    report.step(&engines::description(backend.info()))?;
+    results.step(&engines::description(backend.info()))?;
     let fitted = recipe.fit(backend.info(), scores, messages)?;
     if verbose {
         for line in recipe.lines(&fitted) {
@@ -67,7 +67,7 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
         messages.note(&printable(note));
     }
 
-    report.step("Starting inference in asynchronous mode")?;
+    results.step("Starting inference in asynchronous mode")?;
     let run = Run {
         info: backend.info(),
         model: &engine.model,
@@ -97,21 +97,21 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
     runtime.block_on(async {
         // Enough pictures under way to keep every slot and every decoding thread busy.
         let window = backend.info().slots + (2 * jobs).div_ceil(batch);
-        let mut results = stream::iter(Batches(inputs.list.into_iter(), batch))
+        let mut batches = stream::iter(Batches(inputs.list.into_iter(), batch))
             .map(|inputs| work.classify(inputs))
             .buffered(window);
-        while let Some(batch) = results.next().await {
+        while let Some(batch) = batches.next().await {
             for (path, result) in batch {
                 if let Err(error) = &result {
                     messages.input_failed(&printable(&path.to_string_lossy()), error);
                 }
-                messages.advance(|| report.result(&run, &path, result.as_ref()))?;
+                messages.advance(|| results.result(&run, &path, result.as_ref()))?;
             }
         }
         anyhow::Ok(())
     })?;
     messages.end_progress();
-    report.finish()?;
+    results.finish()?;
     messages.summary(count);
     Ok(())
 }
@@ -138,11 +138,11 @@ struct Work {
     batch: usize,
 }
 
-type Results = Vec<(PathBuf, Result<Classified, Error>)>;
+type Answers = Vec<(PathBuf, Result<Classified, Error>)>;
 
 impl Work {
     /// The result of every input, in order. One that fails takes no other with it.
-    async fn classify(&self, inputs: Vec<Input>) -> Results {
+    async fn classify(&self, inputs: Vec<Input>) -> Answers {
         let prepared = join_all(inputs.into_iter().map(|input| self.prepare(input))).await;
         let mut tensors = Vec::new();
         let results: Vec<_> = prepared

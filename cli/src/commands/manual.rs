@@ -6,7 +6,10 @@ use clap::{Command, CommandFactory as _};
 use clap_mangen::Man;
 use roff::{Roff, roman};
 
-use crate::args::{Args, DEVICES_EXAMPLES, EXAMPLES, EXIT_CODES, INSPECT_EXAMPLES};
+use crate::args::{
+    Args, COMPARE_EXAMPLES, DEVICES_EXAMPLES, EVALUATE_EXAMPLES, EXAMPLES, EXIT_CODES,
+    INSPECT_EXAMPLES,
+};
 
 /// Prints the completion script for `shell`.
 pub fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
@@ -33,6 +36,8 @@ pub fn page() -> anyhow::Result<()> {
         Man::new(subcommand.clone()).render_title(&mut text)?;
         let examples = match subcommand.get_name() {
             "inspect" => INSPECT_EXAMPLES,
+            "compare" => COMPARE_EXAMPLES,
+            "evaluate" => EVALUATE_EXAMPLES,
             "devices" => DEVICES_EXAMPLES,
             _ => "",
         };

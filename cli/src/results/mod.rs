@@ -47,14 +47,14 @@ pub struct Classified {
 
 /// Writes results. All methods fail only if the destination does.
 #[derive(Debug)]
-pub enum Report {
+pub enum Results {
     Text(text::Text),
     Json(json::Json),
     Csv(Box<csv::Csv>),
 }
 
-impl Report {
-    /// A report on `output`; `quiet` leaves out the steps of the text.
+impl Results {
+    /// Results on `output`; `quiet` leaves out the steps of the text.
     pub fn new(output: Output, options: &OutputOptions, quiet: bool) -> Self {
         match options.format {
             Format::Text => Self::Text(text::Text::new(output, options.digits, quiet)),

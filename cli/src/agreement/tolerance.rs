@@ -1,0 +1,135 @@
+//! How much may differ.
+
+use std::fmt;
+
+use clap::ValueEnum;
+
+/// A tolerance by name: the precision in which the less exact of two runs computes. From the most
+/// exact to the least.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    ValueEnum,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum ToleranceName {
+    /// |Δp| ≤ 0.0001 and the same classes in the same order, but for ties, on every picture
+    F32,
+    /// |Δp| ≤ 0.02 on every picture, the same best class on 99 %
+    F16,
+    /// |Δp| ≤ 0.15 on every picture, the same best class on 98 %
+    Bf16,
+    /// |Δp| ≤ 0.3 on every picture, the same best class on 95 %
+    Int8,
+}
+
+impl ToleranceName {
+    /// The one for a precision as engines name it; `f32+bf16` is that of its coarsest part. Others
+    /// (`unknown`) are compared as f32, the strictest.
+    pub fn of_precision(precision: &str) -> Self {
+        let part = |part: &str| match part {
+            "f16" => Self::F16,
+            "bf16" => Self::Bf16,
+            "i8" | "u8" => Self::Int8,
+            _ => Self::F32,
+        };
+        precision.split('+').map(part).max().unwrap_or(Self::F32)
+    }
+}
+
+impl fmt::Display for ToleranceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        })
+    }
+}
+
+/// From this number of pictures on the share of equal best classes is taken as it is. Fewer can only
+/// contradict it.
+pub const ENOUGH_PICTURES: usize = 100;
+
+/// What has to hold for two runs to agree. Each limit that is `None` is not asked for.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Tolerance {
+    /// Which one it is based on.
+    pub name: ToleranceName,
+    /// On every picture: max |p − q| over the classes.
+    pub max_delta: f64,
+    /// On every picture: the k best classes in the same order, where classes whose scores in the
+    /// reference are within `max_delta` of each other may stand for each other.
+    pub same_order: bool,
+    /// The share of pictures with the same best class.
+    pub min_top1: Option<f64>,
+    /// Whether `min_top1` was asked for as a number: it then holds for few pictures too.
+    pub strict_top1: bool,
+    /// The mean over the pictures of the share of the k best classes that both have.
+    pub min_overlap: Option<f64>,
+}
+
+impl Tolerance {
+    /// The tolerance called `name`.
+    ///
+    /// The limits of `f32` and `bf16` are wide of what engines were measured to differ by (f32: below
+    /// 4e-6 on three models); those of `f16` and `int8` are conventions, and a model's own may be
+    /// stricter.
+    pub const fn named(name: ToleranceName) -> Self {
+        let (max_delta, min_top1) = match name {
+            // The order says it already, and lets two best classes tie.
+            ToleranceName::F32 => (1e-4, None),
+            ToleranceName::F16 => (0.02, Some(0.99)),
+            ToleranceName::Bf16 => (0.15, Some(0.98)),
+            ToleranceName::Int8 => (0.3, Some(0.95)),
+        };
+        Self {
+            name,
+            max_delta,
+            same_order: matches!(name, ToleranceName::F32),
+            min_top1,
+            strict_top1: false,
+            min_overlap: None,
+        }
+    }
+
+    /// By how much of its largest value a node's output may differ before it counts as another.
+    pub const fn of_node(name: ToleranceName) -> f64 {
+        match name {
+            ToleranceName::F32 => 1e-4,
+            ToleranceName::F16 => 1e-2,
+            ToleranceName::Bf16 => 5e-2,
+            ToleranceName::Int8 => 0.2,
+        }
+    }
+}
+
+impl fmt::Display for Tolerance {
+    /// `f32: |Δp| ≤ 0.0001, same order but for ties`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: |Δp| ≤ {}", self.name, self.max_delta)?;
+        if self.same_order {
+            f.write_str(", same order but for ties")?;
+        }
+        if let Some(top1) = self.min_top1 {
+            write!(f, ", same best class on ≥ {} %", percent(top1))?;
+        }
+        if let Some(overlap) = self.min_overlap {
+            write!(f, ", mean overlap ≥ {} %", percent(overlap))?;
+        }
+        Ok(())
+    }
+}
+
+/// `98` or `99.5`, without the noise of binary fractions.
+pub fn percent(share: f64) -> f64 {
+    (share * 1e6).round() / 1e4
+}

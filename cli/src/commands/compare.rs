@@ -1,0 +1,596 @@
+//! `classify compare`: the same pictures through several runs, and whether they agree.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Error;
+use backend_api::Tensor;
+use image_classification::ScoreKind;
+
+use crate::agreement::{Answer, Difference, Majority, Pair, Tolerance, ToleranceName, Verdict};
+use crate::args::CompareArgs;
+use crate::bisect;
+use crate::digest::Digest;
+use crate::facts::{Machine, RunFacts};
+use crate::messages::{self, Hinted, Messages, printable};
+use crate::options::RunsOptions;
+use crate::output::Output;
+use crate::recording::{Recorder, Recording};
+use crate::reports::compare::{Compared, Comparison, Failure, Lane};
+use crate::reports::{self, Destination};
+use crate::runs::{self, Answered, Outputs, Preparation, Run, Runs};
+
+/// Compares, prints the text report and writes the others.
+pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {
+    let limits = Limits::new(&args);
+    let CompareArgs {
+        runs,
+        top,
+        record,
+        against,
+        bisect,
+        bisect_picture,
+        ..
+    } = args;
+    let options = RunsOptions::try_from(runs)?;
+    let lanes_asked = options.runs.len();
+    if lanes_asked < 2 && record.is_none() && against.is_none() {
+        return Err(Hinted::new(
+            "there is one run, but a comparison needs two",
+            "name another run, such as `classify compare openvino onnx`, or --against a recording",
+        )
+        .into());
+    }
+    // Before the work: where reports cannot go, nothing need be computed.
+    let reads: Vec<&Path> = options.reads().chain(against.as_deref()).collect();
+    let reports = options
+        .reports
+        .iter()
+        .map(|report| Destination::open(report, &reads))
+        .collect::<Result<Vec<_>, _>>()?;
+    let record = record
+        .map(|path| Output::open(Some(&path), reads.iter().copied()))
+        .transpose()?;
+    let mut recording = against.as_deref().map(Recording::open).transpose()?;
+    if let Some(skipped) = options.inputs.skipped() {
+        messages.note(&skipped);
+    }
+
+    let machine = Machine::this();
+    let opened = Runs::open(&options.runs, &options.recipe, options.scores, messages)?;
+    let recorded = recording
+        .as_ref()
+        .map_or(&[][..], |recording| &recording.runs);
+    let mut lanes = Lanes::new(recorded, &opened, &machine, options.reference.as_deref())?;
+    for (name, error) in lanes.failures() {
+        messages.run_failed(&printable(name), error);
+    }
+    let recorder = record
+        .map(|out| Recorder::start(out, lanes.live_facts()))
+        .transpose()?;
+    if lanes.ready().count() < 2 && recorder.is_none() {
+        return Err(Hinted::new(
+            "fewer than two runs are left to compare",
+            "mend what is said above about the others",
+        )
+        .into());
+    }
+
+    let live: Vec<&Run> = lanes.live(&opened);
+    let mut fold = Fold {
+        pairs: lanes.pairs(),
+        failures: Vec::new(),
+        pictures: Vec::new(),
+        tensors: Vec::new(),
+        compared: 0,
+        top,
+        scores: options.scores,
+        recorder,
+        limits: &limits,
+    };
+    runs::answer(
+        &live,
+        options.inputs.list,
+        options.jobs,
+        messages,
+        |answered, messages| fold.take(&mut lanes, recording.as_mut(), answered, messages),
+    )?;
+    if let Some(recorder) = fold.recorder.take() {
+        recorder.finish()?;
+    }
+    let mut failures = fold.failures;
+    if let Some(unused) = recording
+        .as_ref()
+        .map(Recording::unused)
+        .filter(|unused| *unused > 0)
+    {
+        let error = Hinted::new(
+            format!("{unused} recorded pictures were not given"),
+            "give all pictures that were recorded, or record again",
+        );
+        let error = error.into();
+        messages.run_failed("recording", &error);
+        failures.push(Failure::whole("recording", messages::chain(&error)));
+    }
+
+    let mut comparison = Comparison {
+        labels: lanes.labels(&opened),
+        majority: lanes.majority(&fold.pairs, &limits),
+        reference: lanes.reference,
+        pairs: fold
+            .pairs
+            .into_iter()
+            .map(|(reference, run, pair)| {
+                let tolerance = limits.tolerance(&lanes.all[reference], &lanes.all[run]);
+                Compared::new(reference, run, pair, tolerance)
+            })
+            .collect(),
+        lanes: lanes.all,
+        pictures: fold.pictures,
+        compared: fold.compared,
+        failures,
+        tensors: Digest::of(&fold.tensors),
+        top,
+        machine,
+        bisect: None,
+    };
+    if bisect {
+        let share = limits.node_share(&comparison);
+        let picture = bisect_picture.as_deref();
+        match bisect::run(
+            &comparison,
+            &opened,
+            &options.runs,
+            picture,
+            share,
+            messages,
+        ) {
+            Ok(found) => comparison.bisect = Some(found),
+            Err(error) => {
+                messages.run_failed("bisect", &error);
+                comparison
+                    .failures
+                    .push(Failure::whole("bisect", messages::chain(&error)));
+            }
+        }
+    }
+    io::stdout()
+        .lock()
+        .write_all(comparison.text().as_bytes())?;
+    reports::write(reports, &comparison)?;
+    Ok(comparison.verdict())
+}
+
+/// What may differ, as far as the user says it.
+struct Limits {
+    name: Option<ToleranceName>,
+    max_delta: Option<f64>,
+    min_top1: Option<f64>,
+    min_overlap: Option<f64>,
+    node: Option<f64>,
+}
+
+impl Limits {
+    fn new(args: &CompareArgs) -> Self {
+        let share = |share: Option<crate::args::Share>| share.map(|share| share.0);
+        Self {
+            name: args.tolerance,
+            max_delta: share(args.max_delta),
+            min_top1: share(args.min_top1),
+            min_overlap: share(args.min_overlap),
+            node: share(args.bisect_tolerance),
+        }
+    }
+
+    fn name(&self, one: &Lane, other: &Lane) -> ToleranceName {
+        let of = |lane: &Lane| {
+            let facts = lane.facts.as_ref();
+            facts.map_or(ToleranceName::F32, |facts| {
+                ToleranceName::of_precision(&facts.precision)
+            })
+        };
+        self.name.unwrap_or_else(|| of(one).max(of(other)))
+    }
+
+    /// The tolerance for two runs: that of the coarser precision, unless one is named.
+    fn tolerance(&self, one: &Lane, other: &Lane) -> Tolerance {
+        let mut tolerance = Tolerance::named(self.name(one, other));
+        if let Some(max_delta) = self.max_delta {
+            tolerance.max_delta = max_delta;
+        }
+        if let Some(min_top1) = self.min_top1 {
+            tolerance.min_top1 = Some(min_top1);
+            tolerance.strict_top1 = true;
+        }
+        tolerance.min_overlap = self.min_overlap.or(tolerance.min_overlap);
+        tolerance
+    }
+
+    /// The share for nodes: that of the worst pair.
+    fn node_share(&self, comparison: &Comparison) -> f64 {
+        let name = comparison
+            .worst_pair()
+            .map_or(ToleranceName::F32, |pair| pair.tolerance.name);
+        self.node.unwrap_or(Tolerance::of_node(name))
+    }
+}
+
+/// The runs in the order of the report: those of the recording, then those that were asked for.
+struct Lanes {
+    all: Vec<Lane>,
+    /// Where the answers of a lane come from.
+    sources: Vec<Source>,
+    reference: usize,
+    errors: Vec<(usize, Error)>,
+}
+
+#[derive(Clone, Copy)]
+enum Source {
+    /// The next run of the recording.
+    Recorded,
+    /// The entry of [`Runs`], and its place among those that answer.
+    Live {
+        entry: usize,
+        answer: usize,
+    },
+    Failed,
+}
+
+impl Lanes {
+    fn new(
+        recorded: &[RunFacts],
+        opened: &Runs,
+        machine: &Machine,
+        reference: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let mut lanes = Vec::new();
+        let mut sources = Vec::new();
+        let mut errors = Vec::new();
+        for facts in recorded {
+            let name = format!("{} (recorded)", facts.name);
+            lanes.push(Lane {
+                name,
+                facts: Some(facts.clone()),
+                error: None,
+            });
+            sources.push(Source::Recorded);
+        }
+        for (entry, (name, run)) in opened.entries.iter().enumerate() {
+            let (facts, source) = match run {
+                Ok(run) => (
+                    Some(RunFacts::of(run, machine)?),
+                    Source::Live { entry, answer: 0 },
+                ),
+                Err(_) => (None, Source::Failed),
+            };
+            lanes.push(Lane {
+                name: name.clone(),
+                facts,
+                error: None,
+            });
+            sources.push(source);
+        }
+        for (lane, (_, run)) in lanes[recorded.len()..].iter_mut().zip(&opened.entries) {
+            if let Err(error) = run {
+                lane.error = Some(messages::chain(error));
+            }
+        }
+        let wanted = match reference {
+            None => 0,
+            Some(wanted) => lanes
+                .iter()
+                .position(|lane| lane.name == wanted)
+                .ok_or_else(|| {
+                    let names: Vec<&str> = lanes.iter().map(|lane| lane.name.as_str()).collect();
+                    Hinted::new(
+                        format!(
+                            "the reference `{wanted}` is none of the runs: {}",
+                            names.join(", ")
+                        ),
+                        "write it as the run is written",
+                    )
+                })?,
+        };
+        // Where the reference cannot run, the others are still compared; the verdict says so.
+        let ready = |index: &usize| lanes[*index].facts.is_some();
+        let reference = Some(wanted)
+            .filter(ready)
+            .or_else(|| (0..lanes.len()).find(ready))
+            .unwrap_or(wanted);
+        if let Some(facts) = lanes[reference].facts.clone() {
+            for (index, lane) in lanes.iter_mut().enumerate() {
+                let Some(problem) = lane
+                    .facts
+                    .as_ref()
+                    .and_then(|own| incomparable(&facts, own))
+                else {
+                    continue;
+                };
+                let error = Error::from(problem);
+                lane.error = Some(messages::chain(&error));
+                lane.facts = None;
+                sources[index] = Source::Failed;
+                errors.push((index, error));
+            }
+        }
+        let mut answers = 0;
+        for source in &mut sources {
+            if let Source::Live { answer, .. } = source {
+                *answer = answers;
+                answers += 1;
+            }
+        }
+        Ok(Self {
+            all: lanes,
+            sources,
+            reference,
+            errors,
+        })
+    }
+
+    fn failures(&self) -> impl Iterator<Item = (&str, &Error)> {
+        self.errors
+            .iter()
+            .map(|(index, error)| (self.all[*index].name.as_str(), error))
+    }
+
+    /// The places of the lanes that answer.
+    fn ready(&self) -> impl Iterator<Item = usize> + Clone {
+        (0..self.all.len()).filter(|index| !matches!(self.sources[*index], Source::Failed))
+    }
+
+    fn live<'a>(&self, opened: &'a Runs) -> Vec<&'a Run> {
+        let live = self.sources.iter().filter_map(|source| match source {
+            Source::Live { entry, .. } => opened.entries[*entry].1.as_ref().ok(),
+            _ => None,
+        });
+        live.collect()
+    }
+
+    fn live_facts(&self) -> Vec<RunFacts> {
+        let live = self.all.iter().zip(&self.sources);
+        live.filter(|(_, source)| matches!(source, Source::Live { .. }))
+            .filter_map(|(lane, _)| lane.facts.clone())
+            .collect()
+    }
+
+    fn labels(&self, opened: &Runs) -> Option<image_classification::Labels> {
+        self.live(opened).iter().find_map(|run| run.labels.clone())
+    }
+
+    /// Each with each, the reference first in its own.
+    fn pairs(&self) -> Vec<(usize, usize, Pair)> {
+        let others = self.ready().filter(|index| *index != self.reference);
+        let mut pairs: Vec<_> = others
+            .clone()
+            .map(|run| (self.reference, run, Pair::default()))
+            .collect();
+        for one in others.clone() {
+            let rest = others.clone().filter(|other| *other > one);
+            pairs.extend(rest.map(|other| (one, other, Pair::default())));
+        }
+        pairs
+    }
+
+    fn majority(&self, pairs: &[(usize, usize, Pair)], limits: &Limits) -> Option<Majority> {
+        let ready: Vec<usize> = self.ready().collect();
+        (ready.len() > 2).then(|| {
+            let found = Majority::find(ready.len(), |a, b| {
+                let (a, b) = (ready[a], ready[b]);
+                pairs.iter().any(|(one, other, pair)| {
+                    let same = (*one, *other) == (a, b) || (*one, *other) == (b, a);
+                    let tolerance = || limits.tolerance(&self.all[a], &self.all[b]);
+                    same && pair.verdict(&tolerance()) == Verdict::Agree
+                })
+            });
+            match found {
+                Majority::Most { others } => Majority::Most {
+                    others: others.into_iter().map(|index| ready[index]).collect(),
+                },
+                other => other,
+            }
+        })
+    }
+}
+
+/// Why the answers of two runs cannot be compared at all.
+fn incomparable(reference: &RunFacts, own: &RunFacts) -> Option<Hinted> {
+    let facts = |run: &RunFacts| -> Vec<(&'static str, String)> {
+        let known = [
+            "color",
+            "mean",
+            "scale",
+            "resize",
+            "interpolation",
+            "size",
+            "layout",
+            "type",
+            "batch",
+        ];
+        let value = |key: &str| {
+            let found = run.input.iter().find(|(own, _)| own == key);
+            found.map_or_else(String::new, |(_, value)| value.clone())
+        };
+        known.iter().map(|key| (*key, value(key))).collect()
+    };
+    let differences = Preparation::differences(&facts(own), &facts(reference));
+    if !differences.is_empty() {
+        return Some(Hinted::new(
+            format!(
+                "it takes another tensor than {}: {}",
+                reference.name,
+                differences.join(", ")
+            ),
+            "one of the two may be wrong; `classify inspect` shows who says so, flags such as --mean \
+             decide for all runs, and `classify evaluate` takes models with tensors of their own",
+        ));
+    }
+    if let (Some(own), Some(classes)) = (own.classes, reference.classes)
+        && own != classes
+    {
+        return Some(Hinted::new(
+            format!("it has {own} classes, but {} has {classes}", reference.name),
+            "compare models with the same classes",
+        ));
+    }
+    let is_recorded = reference.recorded || own.recorded;
+    (is_recorded && own.model_sha256 != reference.model_sha256).then(|| {
+        Hinted::new(
+            format!(
+                "its model {} is another one than the recorded {}: SHA-256 {} and {}",
+                own.model, reference.model, own.model_sha256, reference.model_sha256
+            ),
+            "give the model that was recorded, or record again",
+        )
+    })
+}
+
+/// What is known so far.
+struct Fold<'a> {
+    pairs: Vec<(usize, usize, Pair)>,
+    failures: Vec<Failure>,
+    pictures: Vec<PathBuf>,
+    /// The digests of all tensors.
+    tensors: Vec<u8>,
+    compared: usize,
+    top: usize,
+    scores: ScoreKind,
+    recorder: Option<Recorder>,
+    limits: &'a Limits,
+}
+
+impl Fold<'_> {
+    fn take(
+        &mut self,
+        lanes: &mut Lanes,
+        recording: Option<&mut Recording>,
+        answered: Answered,
+        messages: &mut Messages,
+    ) -> anyhow::Result<()> {
+        let Answered { path, result } = answered;
+        let picture = self.pictures.len();
+        self.pictures.push(path.clone());
+        let named = printable(&path.to_string_lossy());
+        let (outputs, recorded) = match result.and_then(|outputs| {
+            let recorded = recording
+                .map(|recording| recorded(recording, &outputs))
+                .transpose()?;
+            Ok((outputs, recorded))
+        }) {
+            Ok(both) => both,
+            Err(error) => {
+                messages.input_failed(&named, &error);
+                self.failures.push(Failure::picture(picture, &error));
+                return Ok(());
+            }
+        };
+        if let Some(recorder) = &mut self.recorder {
+            let live: Vec<Option<&Tensor>> = outputs
+                .tensors
+                .iter()
+                .map(|output| output.as_ref().ok())
+                .collect();
+            recorder.add(&path, outputs.file, outputs.tensor, &live)?;
+        }
+        self.tensors.extend(outputs.tensor.to_string().bytes());
+        let mut tensors: Vec<Option<Tensor>> = Vec::new();
+        let mut live = outputs.tensors.into_iter();
+        let mut recorded = recorded.into_iter().flatten();
+        for (index, source) in lanes.sources.iter().enumerate() {
+            let tensor = match source {
+                Source::Failed => None,
+                Source::Recorded => recorded.next().flatten(),
+                Source::Live { .. } => match live.next() {
+                    Some(Ok(tensor)) => Some(tensor),
+                    Some(Err(error)) => {
+                        let run = &lanes.all[index].name;
+                        messages.input_failed(&format!("{named}: {}", printable(run)), &error);
+                        self.failures.push(Failure::run(picture, index, &error));
+                        None
+                    }
+                    None => None,
+                },
+            };
+            tensors.push(tensor);
+        }
+        self.compare(lanes, picture, &named, &tensors, messages);
+        Ok(())
+    }
+
+    /// Every pair of answers that there is.
+    fn compare(
+        &mut self,
+        lanes: &Lanes,
+        picture: usize,
+        named: &str,
+        tensors: &[Option<Tensor>],
+        messages: &mut Messages,
+    ) {
+        // How outputs are read is decided once, by the first that there is.
+        let mut kind = self.scores;
+        let order = std::iter::once(lanes.reference)
+            .chain((0..tensors.len()).filter(|index| *index != lanes.reference));
+        let mut answers: Vec<Option<Answer>> = tensors.iter().map(|_| None).collect();
+        for index in order {
+            let Some(tensor) = &tensors[index] else {
+                continue;
+            };
+            match Answer::new(tensor, kind, self.top) {
+                Ok(answer) => {
+                    kind = answer.kind(kind);
+                    answers[index] = Some(answer);
+                }
+                Err(error) => {
+                    let error = error.into();
+                    let run = &lanes.all[index].name;
+                    messages.input_failed(&format!("{named}: {}", printable(run)), &error);
+                    self.failures.push(Failure::run(picture, index, &error));
+                }
+            }
+        }
+        let mut compared = false;
+        for (reference, run, pair) in &mut self.pairs {
+            let (Some(one), Some(other)) = (&answers[*reference], &answers[*run]) else {
+                continue;
+            };
+            if one.raw.len() != other.raw.len() {
+                let error = Hinted::new(
+                    format!(
+                        "one run gives {} classes and the other {}",
+                        one.raw.len(),
+                        other.raw.len()
+                    ),
+                    "compare models with the same classes",
+                )
+                .into();
+                messages.input_failed(named, &error);
+                self.failures.push(Failure::run(picture, *run, &error));
+                continue;
+            }
+            let tie = self
+                .limits
+                .tolerance(&lanes.all[*reference], &lanes.all[*run])
+                .max_delta;
+            let difference = Difference::new(one, other, self.scores, tie);
+            pair.add(picture, [one, other], difference);
+            compared = true;
+        }
+        self.compared += usize::from(compared);
+    }
+}
+
+/// What the recording has for a picture, refused where the tensor is another one.
+fn recorded(recording: &mut Recording, outputs: &Outputs) -> anyhow::Result<Vec<Option<Tensor>>> {
+    let recorded = recording.get(outputs.file)?;
+    if recorded.tensor != outputs.tensor {
+        return Err(Hinted::new(
+            format!(
+                "the picture becomes another tensor than when it was recorded: SHA-256 {} and not {}",
+                outputs.tensor, recorded.tensor
+            ),
+            "record again with this version of classify",
+        )
+        .into());
+    }
+    Ok(recorded.outputs)
+}

@@ -1,0 +1,406 @@
+//! What an evaluation found.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use image_classification::Labels;
+use quick_junit::TestSuite;
+use serde_json::{Value, json};
+
+use super::compare::{Failure, case, error_case};
+use super::{Document, cell, html, xml};
+use crate::accuracy::{Accuracy, expected_calibration_error};
+use crate::agreement::{Gate, Verdict, gate};
+use crate::facts::{Machine, RunFacts};
+use crate::messages::printable;
+use crate::statistics::mcnemar;
+
+/// How many confusions and classes are listed for people.
+const LISTED: usize = 10;
+
+/// What is asked of every run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    pub min_top1: Option<f64>,
+    pub max_drop: Option<f64>,
+}
+
+/// A run, evaluated, or why not.
+pub struct Evaluated {
+    pub name: String,
+    /// What ran, what was counted, how often the reference alone and this run alone were right, and the
+    /// pictures that are wrong.
+    pub found: Result<(RunFacts, Accuracy, [usize; 2], Vec<(usize, usize, usize)>), String>,
+}
+
+/// Everything that an evaluation found.
+pub struct Evaluation {
+    pub runs: Vec<Evaluated>,
+    /// The place of the reference.
+    pub reference: usize,
+    pub pictures: Vec<PathBuf>,
+    /// Pictures that the ground truth does not mention.
+    pub missing: Vec<usize>,
+    /// Entries of the ground truth that no picture has.
+    pub surplus: Vec<PathBuf>,
+    pub failures: Vec<Failure>,
+    /// In which of the best classes the right one counts.
+    pub top: Vec<usize>,
+    pub limits: Limits,
+    pub labels: Option<Labels>,
+    pub machine: Machine,
+    /// Whether scores are probabilities, for which calibration means something.
+    pub is_probability: bool,
+}
+
+impl Evaluation {
+    /// Each run that was evaluated, with its place.
+    pub fn evaluated(&self) -> impl Iterator<Item = (usize, &Evaluated, &RunFacts, &Accuracy)> {
+        self.runs.iter().enumerate().filter_map(|(index, run)| {
+            let (facts, accuracy, ..) = run.found.as_ref().ok()?;
+            Some((index, run, facts, accuracy))
+        })
+    }
+
+    fn reference(&self) -> Option<&Accuracy> {
+        Some(&self.runs[self.reference].found.as_ref().ok()?.1)
+    }
+
+    /// Whether the run's limits hold.
+    pub fn gates(&self, run: usize) -> Vec<Gate> {
+        let Ok((_, accuracy, ..)) = &self.runs[run].found else {
+            return Vec::new();
+        };
+        let mut gates = Vec::new();
+        let top1 = accuracy.top(1);
+        if let Some(least) = self.limits.min_top1 {
+            let found = format!("top-1 {top1}, at least {:.1} %", least * 100.0);
+            gates.push(gate("min-top1", top1.of > 0 && top1.share >= least, found));
+        }
+        if let (Some(most), Some(reference)) = (self.limits.max_drop, self.reference())
+            && run != self.reference
+        {
+            let reference = reference.top(1);
+            let drop = reference.share - top1.share;
+            let found = format!(
+                "top-1 {:.1} % against {:.1} %, a drop of {:.1} points, at most {:.1}",
+                top1.share * 100.0,
+                reference.share * 100.0,
+                drop * 100.0,
+                most * 100.0
+            );
+            // Shares of the same pictures: a binary fraction must not decide.
+            gates.push(gate("max-drop", drop <= most + 1e-12, found));
+        }
+        gates
+    }
+
+    /// The whole.
+    pub fn verdict(&self) -> Verdict {
+        let failed = self.runs.iter().any(|run| run.found.is_err());
+        if failed || !self.failures.is_empty() {
+            Verdict::CouldNotCompare
+        } else if (0..self.runs.len())
+            .flat_map(|run| self.gates(run))
+            .all(|gate| gate.passed)
+        {
+            Verdict::Agree
+        } else {
+            Verdict::Disagree
+        }
+    }
+
+    /// The last line.
+    pub fn verdict_line(&self) -> String {
+        let failed: Vec<String> = (0..self.runs.len())
+            .flat_map(|run| {
+                let name = printable(&self.runs[run].name);
+                let failed = self.gates(run).into_iter().filter(|gate| !gate.passed);
+                failed.map(move |gate| format!("{name}: {}", gate.found))
+            })
+            .collect();
+        match self.verdict() {
+            Verdict::Agree
+                if self.limits
+                    == (Limits {
+                        min_top1: None,
+                        max_drop: None,
+                    }) =>
+            {
+                "EVALUATED: no gate was asked for (--min-top1, --max-drop)".to_owned()
+            }
+            Verdict::Agree => "PASSED: all gates hold".to_owned(),
+            Verdict::Disagree => format!("FAILED: {}", failed.join("; ")),
+            Verdict::CouldNotCompare => {
+                let runs = self.runs.iter().filter(|run| run.found.is_err()).count();
+                let mut text = format!(
+                    "COULD NOT EVALUATE: {runs} of {} runs and {} answers failed",
+                    self.runs.len(),
+                    self.failures.len()
+                );
+                if !failed.is_empty() {
+                    let _ = write!(text, "; {}", failed.join("; "));
+                }
+                text
+            }
+        }
+    }
+
+    /// `281 tabby cat`.
+    pub fn class(&self, class_id: usize) -> String {
+        let label = self.labels.as_ref().and_then(|labels| labels.get(class_id));
+        label.map_or_else(
+            || class_id.to_string(),
+            |label| format!("{class_id} {}", printable(label)),
+        )
+    }
+
+    pub fn path(&self, picture: usize) -> String {
+        printable(&self.pictures[picture].to_string_lossy())
+    }
+
+    /// Names and values of what was counted of a run.
+    pub fn values(&self, run: usize) -> Vec<(String, String)> {
+        let Ok((_, accuracy, only, _)) = &self.runs[run].found else {
+            return Vec::new();
+        };
+        let mut values: Vec<(String, String)> = self
+            .top
+            .iter()
+            .map(|k| (format!("top-{k}"), accuracy.top(*k).to_string()))
+            .collect();
+        values.push((
+            "mean per class".to_owned(),
+            format!(
+                "{:.1} % of {} classes",
+                accuracy.mean_per_class() * 100.0,
+                accuracy.classes.len()
+            ),
+        ));
+        if self.is_probability {
+            let error = expected_calibration_error(&accuracy.bins);
+            values.push(("calibration error".to_owned(), format!("{error:.4}")));
+        }
+        if run != self.reference && self.reference().is_some() {
+            let [reference, own] = *only;
+            values.push((
+                "against the reference".to_owned(),
+                format!(
+                    "right alone {own}, the reference alone {reference}, McNemar p = {:.3}",
+                    mcnemar(reference, own)
+                ),
+            ));
+        }
+        values
+    }
+
+    /// The report on stdout.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for (index, run) in self.runs.iter().enumerate() {
+            let name = printable(&run.name);
+            let reference = if index == self.reference && self.runs.len() > 1 {
+                " (reference)"
+            } else {
+                ""
+            };
+            let (facts, accuracy) = match &run.found {
+                Ok((facts, accuracy, ..)) => (facts, accuracy),
+                Err(error) => {
+                    let _ = writeln!(text, "{name}{reference}: FAILED: {error}\n");
+                    continue;
+                }
+            };
+            let _ = writeln!(
+                text,
+                "{name}{reference}: {}",
+                printable(&facts.description())
+            );
+            let _ = writeln!(
+                text,
+                "  {}, SHA-256 {}",
+                printable(&facts.model),
+                facts.model_sha256
+            );
+            for (name, value) in self.values(index) {
+                let _ = writeln!(text, "  {name:<26}{value}");
+            }
+            let confusions = accuracy.confusions(LISTED);
+            if !confusions.is_empty() {
+                let _ = writeln!(text, "  most frequent confusions");
+            }
+            for (truth, answer, count) in confusions {
+                let _ = writeln!(
+                    text,
+                    "    {count:>4}  {} taken for {}",
+                    self.class(truth),
+                    self.class(answer)
+                );
+            }
+            for gate in self.gates(index) {
+                let word = if gate.passed { "passed" } else { "FAILED" };
+                let _ = writeln!(text, "  {word} {}: {}", gate.name, gate.found);
+            }
+            text.push('\n');
+        }
+        let _ = writeln!(text, "{}", self.verdict_line());
+        text
+    }
+
+    fn run_json(&self, index: usize) -> Value {
+        let run = &self.runs[index];
+        let mut value = json!({ "name": run.name, "reference": index == self.reference });
+        match &run.found {
+            Err(error) => value["error"] = json!(error),
+            Ok((facts, accuracy, [reference, own], wrong)) => {
+                value["facts"] = json!(facts);
+                value["pictures"] = json!(accuracy.pictures);
+                let top = self
+                    .top
+                    .iter()
+                    .map(|k| (k.to_string(), json!(accuracy.top(*k))));
+                value["top"] = Value::Object(top.collect());
+                value["mean_per_class"] = json!(accuracy.mean_per_class());
+                value["classes"] = accuracy
+                    .classes
+                    .iter()
+                    .map(|(class_id, of)| {
+                        json!({
+                            "class_id": class_id,
+                            "label": self.labels.as_ref().and_then(|labels| labels.get(*class_id)),
+                            "pictures": of.pictures,
+                            "top1": of.top1,
+                        })
+                    })
+                    .collect();
+                value["confusions"] = accuracy
+                    .confusions(usize::MAX)
+                    .into_iter()
+                    .map(|(truth, answer, count)| json!({ "class_id": truth, "taken_for": answer, "count": count }))
+                    .collect();
+                if self.is_probability {
+                    value["expected_calibration_error"] =
+                        json!(expected_calibration_error(&accuracy.bins));
+                    value["calibration"] = json!(accuracy.bins);
+                }
+                if index != self.reference && self.reference().is_some() {
+                    value["against_reference"] = json!({
+                        "right_alone": own,
+                        "reference_right_alone": reference,
+                        "mcnemar_p": mcnemar(*reference, *own),
+                    });
+                }
+                value["gates"] = json!(self.gates(index));
+                value["wrong"] = wrong
+                    .iter()
+                    .map(|(picture, truth, answer)| {
+                        json!({
+                            "path": self.pictures[*picture].to_string_lossy(),
+                            "class_id": truth,
+                            "answer": answer,
+                        })
+                    })
+                    .collect();
+            }
+        }
+        value
+    }
+}
+
+impl Document for Evaluation {
+    fn json(&self) -> Value {
+        json!({
+            "schema_version": 1,
+            "kind": "evaluate",
+            "verdict": self.verdict(),
+            "summary": self.verdict_line(),
+            "machine": self.machine,
+            "pictures": self.pictures.len(),
+            "without_truth": self.missing.iter().map(|picture| self.pictures[*picture].to_string_lossy()).collect::<Vec<_>>(),
+            "without_picture": self.surplus.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
+            "runs": (0..self.runs.len()).map(|run| self.run_json(run)).collect::<Vec<_>>(),
+            "failures": self.failures.iter().map(|failure| json!({
+                "path": failure.picture.map(|picture| self.pictures[picture].to_string_lossy()),
+                "run": failure.run.map(|run| self.runs[run].name.clone()),
+                "code": failure.code,
+                "message": failure.message,
+            })).collect::<Vec<_>>(),
+        })
+    }
+
+    fn markdown(&self) -> String {
+        let mut text = format!(
+            "### classify evaluate\n\n**{}**\n",
+            cell(self.verdict_line())
+        );
+        for (index, run) in self.runs.iter().enumerate() {
+            let reference = if index == self.reference && self.runs.len() > 1 {
+                " (reference)"
+            } else {
+                ""
+            };
+            let _ = writeln!(text, "\n#### {}{reference}\n", cell(&run.name));
+            match &run.found {
+                Err(error) => {
+                    let _ = writeln!(text, "**FAILED**: {}", cell(error));
+                }
+                Ok((facts, ..)) => {
+                    let _ = writeln!(text, "{}\n\n| | |\n|---|---|", cell(facts.description()));
+                }
+            }
+            for (name, value) in self.values(index) {
+                let _ = writeln!(text, "| {name} | {} |", cell(value));
+            }
+            for gate in self.gates(index) {
+                let word = if gate.passed { "passed" } else { "**FAILED**" };
+                let _ = writeln!(
+                    text,
+                    "| gate {} | {word}: {} |",
+                    gate.name,
+                    cell(gate.found)
+                );
+            }
+        }
+        let _ = writeln!(text, "\n{}", cell(self.machine.description()));
+        text
+    }
+
+    fn junit(&self) -> quick_junit::Report {
+        let mut report = quick_junit::Report::new("classify evaluate");
+        for (index, run, _, _) in self.evaluated() {
+            let name = xml(&run.name);
+            let mut suite = TestSuite::new(name.clone());
+            for gate in self.gates(index) {
+                suite.add_test_case(case(
+                    format!("gate {}", gate.name),
+                    &name,
+                    (!gate.passed).then_some(gate.found),
+                ));
+            }
+            for (name_of, value) in self.values(index) {
+                suite.add_test_case(case(format!("{name_of}: {value}"), &name, None));
+            }
+            report.add_test_suite(suite);
+        }
+        let mut suite = TestSuite::new("could not evaluate");
+        for run in &self.runs {
+            if let Err(error) = &run.found {
+                suite.add_test_case(error_case(printable(&run.name), error.clone()));
+            }
+        }
+        for failure in &self.failures {
+            let name = failure
+                .picture
+                .map_or_else(String::new, |picture| self.path(picture));
+            suite.add_test_case(error_case(name, failure.message.clone()));
+        }
+        if !suite.test_cases.is_empty() {
+            report.add_test_suite(suite);
+        }
+        report
+    }
+
+    fn html(&self) -> anyhow::Result<String> {
+        html::evaluation(self)
+    }
+}

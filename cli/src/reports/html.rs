@@ -1,0 +1,477 @@
+//! The page: self-contained, without scripts, for people.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context as _;
+use askama::Template;
+use backend_api::{Dim, ElementType, TensorSpec};
+use data_encoding::BASE64;
+use image_classification::{
+    ColorOrder, InputLayout, Interpolation, Limits, Picture, Preprocess, Ranked, Resize,
+};
+
+use super::compare::{Compared, Comparison};
+use super::evaluate::Evaluation;
+use crate::agreement::{Gate, Verdict};
+use crate::messages::printable;
+use crate::pictures;
+
+/// The long side of a thumbnail in pixels.
+const THUMBNAIL: u32 = 160;
+/// The most points of a scatter plot: ten thousand make no picture clearer and every browser slower.
+const POINTS: usize = 2_000;
+/// The most rows of a table of classes.
+const CLASSES: usize = 20;
+
+/// The page of a comparison.
+pub fn comparison(comparison: &Comparison) -> anyhow::Result<String> {
+    let runs = comparison
+        .lanes
+        .iter()
+        .enumerate()
+        .map(|(index, lane)| RunRow {
+            name: printable(&lane.name),
+            reference: index == comparison.reference,
+            what: printable(&match (&lane.facts, &lane.error) {
+                (Some(facts), _) => facts.description(),
+                (None, error) => format!("failed: {}", error.as_deref().unwrap_or_default()),
+            }),
+            model: lane.facts.as_ref().map_or_else(String::new, |facts| {
+                format!(
+                    "{}, SHA-256 {}",
+                    printable(&facts.model),
+                    facts.model_sha256
+                )
+            }),
+            machine: lane
+                .facts
+                .as_ref()
+                .map_or_else(String::new, |facts| facts.machine.description()),
+        })
+        .collect();
+    let page = ComparePage {
+        verdict: word(comparison.verdict()),
+        line: comparison.verdict_line(),
+        majority: comparison.majority_line(),
+        runs,
+        input: comparison.input(),
+        tensors: comparison.tensors.to_string(),
+        compared: comparison.compared,
+        pictures: comparison.pictures.len(),
+        top: comparison.top,
+        pairs: comparison
+            .against_reference()
+            .map(|pair| section(comparison, pair))
+            .collect(),
+        failures: comparison
+            .failures
+            .iter()
+            .map(|failure| {
+                let path = failure
+                    .picture
+                    .map_or_else(String::new, |picture| comparison.path(picture));
+                let run = failure
+                    .run
+                    .map_or_else(String::new, |run| comparison.name(run));
+                (path, run, failure.message.clone())
+            })
+            .collect(),
+        bisect: comparison
+            .bisect
+            .as_ref()
+            .map(crate::bisect::Bisection::text),
+        machine: comparison.machine.description(),
+    };
+    page.render().context("cannot write the page")
+}
+
+/// The page of an evaluation.
+pub fn evaluation(evaluation: &Evaluation) -> anyhow::Result<String> {
+    let runs = evaluation
+        .runs
+        .iter()
+        .enumerate()
+        .map(|(index, run)| {
+            let found = run.found.as_ref();
+            EvaluatedRun {
+                name: printable(&run.name),
+                reference: index == evaluation.reference,
+                what: printable(&match found {
+                    Ok((facts, ..)) => facts.description(),
+                    Err(error) => format!("failed: {error}"),
+                }),
+                values: evaluation.values(index),
+                gates: evaluation.gates(index),
+                bins: found.map_or_else(
+                    |_| Vec::new(),
+                    |(_, accuracy, ..)| {
+                        if evaluation.is_probability {
+                            bins(accuracy)
+                        } else {
+                            Vec::new()
+                        }
+                    },
+                ),
+                confusions: found.map_or_else(
+                    |_| Vec::new(),
+                    |(_, accuracy, ..)| {
+                        let name = |class| evaluation.class(class);
+                        let confusions = accuracy.confusions(CLASSES).into_iter();
+                        confusions
+                            .map(|(truth, answer, count)| (count, name(truth), name(answer)))
+                            .collect()
+                    },
+                ),
+                classes: found.map_or_else(
+                    |_| Vec::new(),
+                    |(_, accuracy, ..)| {
+                        let mut classes: Vec<_> = accuracy.classes.iter().collect();
+                        classes.sort_by_key(|(class_id, of)| {
+                            (of.top1 * 1_000_000 / of.pictures, **class_id)
+                        });
+                        classes.truncate(CLASSES);
+                        let row = |(class_id, of): (&usize, &crate::accuracy::OfClass)| {
+                            (evaluation.class(*class_id), of.top1, of.pictures)
+                        };
+                        classes.into_iter().map(row).collect()
+                    },
+                ),
+                wrong: found.map_or_else(
+                    |_| Vec::new(),
+                    |(.., wrong)| {
+                        let shown = wrong.iter().take(CLASSES);
+                        shown
+                            .map(|(picture, truth, answer)| Wrong {
+                                path: evaluation.path(*picture),
+                                thumbnail: thumbnail(&evaluation.pictures[*picture]),
+                                truth: evaluation.class(*truth),
+                                answer: evaluation.class(*answer),
+                            })
+                            .collect()
+                    },
+                ),
+            }
+        })
+        .collect();
+    let page = EvaluatePage {
+        verdict: word(evaluation.verdict()),
+        line: evaluation.verdict_line(),
+        runs,
+        pictures: evaluation.pictures.len(),
+        missing: evaluation.missing.len(),
+        surplus: evaluation.surplus.len(),
+        failures: evaluation.failures.len(),
+        machine: evaluation.machine.description(),
+    };
+    page.render().context("cannot write the page")
+}
+
+#[derive(Template)]
+#[template(path = "compare.html")]
+struct ComparePage {
+    verdict: &'static str,
+    line: String,
+    majority: Option<String>,
+    runs: Vec<RunRow>,
+    input: String,
+    tensors: String,
+    compared: usize,
+    pictures: usize,
+    top: usize,
+    pairs: Vec<Section>,
+    failures: Vec<(String, String, String)>,
+    bisect: Option<String>,
+    machine: String,
+}
+
+#[derive(Template)]
+#[template(path = "evaluate.html")]
+struct EvaluatePage {
+    verdict: &'static str,
+    line: String,
+    runs: Vec<EvaluatedRun>,
+    pictures: usize,
+    missing: usize,
+    surplus: usize,
+    failures: usize,
+    machine: String,
+}
+
+struct RunRow {
+    name: String,
+    reference: bool,
+    what: String,
+    model: String,
+    machine: String,
+}
+
+struct EvaluatedRun {
+    name: String,
+    reference: bool,
+    what: String,
+    values: Vec<(String, String)>,
+    gates: Vec<Gate>,
+    bins: Vec<Bar>,
+    confusions: Vec<(usize, String, String)>,
+    classes: Vec<(String, usize, usize)>,
+    wrong: Vec<Wrong>,
+}
+
+struct Wrong {
+    path: String,
+    thumbnail: Option<String>,
+    truth: String,
+    answer: String,
+}
+
+/// Two runs.
+struct Section {
+    run: String,
+    reference: String,
+    tolerance: String,
+    gates: Vec<Gate>,
+    rates: Vec<(&'static str, String)>,
+    distributions: Vec<(&'static str, [String; 5])>,
+    histogram: Vec<Bar>,
+    points: Vec<Point>,
+    /// How many pictures the points stand for.
+    points_of: usize,
+    /// Least agreement first: the class, how often it is the same, of how many, the largest difference.
+    classes: Vec<(String, usize, usize, String)>,
+    worst: Vec<WorstCard>,
+}
+
+/// A bar of a chart, in its coordinates.
+struct Bar {
+    x: usize,
+    height: usize,
+    label: String,
+    title: String,
+}
+
+/// A point of the scatter plot, in its coordinates.
+struct Point {
+    x: f64,
+    y: f64,
+    same: bool,
+}
+
+struct WorstCard {
+    path: String,
+    thumbnail: Option<String>,
+    what: String,
+    lists: [Vec<Entry>; 2],
+}
+
+struct Entry {
+    class: String,
+    score: String,
+    /// Of the width of the list.
+    percent: f64,
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Agree => "agree",
+        Verdict::Disagree => "disagree",
+        Verdict::CouldNotCompare => "unknown",
+    }
+}
+
+fn section(comparison: &Comparison, compared: &Compared) -> Section {
+    let Compared {
+        reference,
+        run,
+        pair,
+        tolerance,
+        gates,
+        ..
+    } = compared;
+    let entry = |ranked: &Ranked| {
+        let label = comparison
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(ranked.class_id));
+        let label = label.map_or_else(String::new, |label| format!(" {}", printable(label)));
+        Entry {
+            class: format!("{}{label}", ranked.class_id),
+            score: format!("{:.4}", ranked.score),
+            percent: f64::from(ranked.score).clamp(0.0, 1.0) * 100.0,
+        }
+    };
+    Section {
+        run: comparison.name(*run),
+        reference: comparison.name(*reference),
+        tolerance: tolerance.to_string(),
+        gates: gates.clone(),
+        rates: comparison.rates(pair).into(),
+        distributions: pair
+            .distributions()
+            .into_iter()
+            .map(|(_, name, d)| {
+                (
+                    name,
+                    [d.mean, d.p50, d.p90, d.p99, d.max].map(|value| format!("{value:.3e}")),
+                )
+            })
+            .collect(),
+        histogram: histogram(compared),
+        points: points(compared),
+        points_of: pair.rows.len(),
+        classes: classes(comparison, compared),
+        worst: pair
+            .worst
+            .iter()
+            .map(|worst| WorstCard {
+                path: comparison.path(worst.row.picture),
+                thumbnail: thumbnail(&comparison.pictures[worst.row.picture]),
+                what: comparison.row(&worst.row),
+                lists: [0, 1].map(|side| worst.top[side].iter().map(entry).collect()),
+            })
+            .collect(),
+    }
+}
+
+/// How many pictures differ by how much: max |Δp| in powers of ten.
+fn histogram(compared: &Compared) -> Vec<Bar> {
+    const LEAST: i32 = -9;
+    let mut counts = vec![0_usize; (1 - LEAST) as usize + 1];
+    for values in compared
+        .pair
+        .rows
+        .iter()
+        .filter_map(crate::agreement::Row::values)
+    {
+        let power = values.max_delta.log10().floor();
+        // Nothing at all is left of the smallest.
+        let place = if values.max_delta == 0.0 {
+            0
+        } else {
+            (power as i32).clamp(LEAST, 0) - LEAST + 1
+        };
+        counts[place as usize] += 1;
+    }
+    let most = counts.iter().copied().max().unwrap_or(0).max(1);
+    counts
+        .iter()
+        .enumerate()
+        .map(|(place, count)| {
+            let label = if place == 0 {
+                "0".to_owned()
+            } else {
+                format!("1e{}", place as i32 - 1 + LEAST)
+            };
+            Bar {
+                x: place,
+                height: count * 100 / most,
+                title: format!("{count} pictures from {label}"),
+                label,
+            }
+        })
+        .collect()
+}
+
+/// The best scores of both runs, the worst pictures among them whatever is left out.
+fn points(compared: &Compared) -> Vec<Point> {
+    let rows = &compared.pair.rows;
+    let step = rows.len().div_ceil(POINTS).max(1);
+    let worst = compared.pair.worst.iter().map(|worst| worst.row);
+    let rows = rows.iter().step_by(step).copied().chain(worst);
+    rows.filter_map(|row| {
+        let [one, other] = row.best?;
+        Some(Point {
+            x: (f64::from(one.score).clamp(0.0, 1.0) * 1e4).round() / 100.0,
+            y: (100.0 - f64::from(other.score).clamp(0.0, 1.0) * 100.0).round(),
+            same: one.class_id == other.class_id,
+        })
+    })
+    .collect()
+}
+
+fn classes(comparison: &Comparison, compared: &Compared) -> Vec<(String, usize, usize, String)> {
+    let mut classes: BTreeMap<usize, (usize, usize, f64)> = BTreeMap::new();
+    for row in &compared.pair.rows {
+        if let (Some(values), Some([one, _])) = (row.values(), row.best) {
+            let class = classes.entry(one.class_id).or_default();
+            class.0 += usize::from(values.top1_match);
+            class.1 += 1;
+            class.2 = class.2.max(values.max_delta);
+        }
+    }
+    let mut classes: Vec<_> = classes.into_iter().collect();
+    classes.sort_by(|(_, a), (_, b)| {
+        let share = |(same, of, _): &(usize, usize, f64)| *same as f64 / *of as f64;
+        share(a).total_cmp(&share(b)).then(b.2.total_cmp(&a.2))
+    });
+    classes.truncate(CLASSES);
+    classes
+        .into_iter()
+        .map(|(class_id, (same, of, delta))| {
+            let label = comparison
+                .labels
+                .as_ref()
+                .and_then(|labels| labels.get(class_id));
+            let label = label.map_or_else(String::new, |label| format!(" {}", printable(label)));
+            (
+                format!("{class_id}{label}"),
+                same,
+                of,
+                format!("{delta:.3e}"),
+            )
+        })
+        .collect()
+}
+
+/// How often answers of each confidence are right.
+fn bins(accuracy: &crate::accuracy::Accuracy) -> Vec<Bar> {
+    let count = accuracy.bins.len();
+    accuracy
+        .bins
+        .iter()
+        .enumerate()
+        .map(|(place, bin)| Bar {
+            x: place,
+            height: if bin.pictures == 0 {
+                0
+            } else {
+                bin.right * 100 / bin.pictures
+            },
+            label: format!("{:.2}", (place + 1) as f64 / count as f64),
+            title: format!("{} of {} right", bin.right, bin.pictures),
+        })
+        .collect()
+}
+
+/// The picture, small, as a data URI; `None` where it cannot be read any more.
+fn thumbnail(path: &Path) -> Option<String> {
+    let limits = Limits::default();
+    let bytes = pictures::read(path, limits.file_bytes).ok()?;
+    let picture = Picture::decode(&bytes, &limits).ok()?;
+    let long = picture.width().max(picture.height());
+    let side = |side: u32| {
+        let small = u64::from(side) * u64::from(THUMBNAIL.min(long)) / u64::from(long);
+        (small as u32).max(1)
+    };
+    let (width, height) = (side(picture.width()), side(picture.height()));
+    let dims = [1, height as usize, width as usize, 3].map(Dim::Fixed);
+    let spec = TensorSpec::new("thumbnail", ElementType::U8, dims.into());
+    let layout =
+        InputLayout::from_spec(&spec, Some(image_classification::ImageLayout::Nhwc), None).ok()?;
+    let recipe = Preprocess {
+        color: ColorOrder::Rgb,
+        mean: [0.0; 3],
+        scale: [1.0; 3],
+        resize: Resize::Stretch,
+        interpolation: Interpolation::Bilinear,
+    };
+    let pixels = recipe.tensor(&picture, &layout).ok()?;
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header().ok()?;
+    writer.write_image_data(pixels.as_bytes()).ok()?;
+    writer.finish().ok()?;
+    Some(format!("data:image/png;base64,{}", BASE64.encode(&file)))
+}

@@ -1,0 +1,134 @@
+//! Reports of `compare` and `evaluate`, in files for machines and for people.
+
+pub mod compare;
+pub mod evaluate;
+mod html;
+
+use std::fmt;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use crate::output::Output;
+
+/// A file for a report. Its ending says in which form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportPath {
+    pub path: PathBuf,
+    form: Form,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Markdown,
+    Junit,
+    Html,
+}
+
+impl FromStr for ReportPath {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let path = PathBuf::from(text);
+        let ending = path.extension().map(std::ffi::OsStr::to_ascii_lowercase);
+        let form = match ending.as_deref().and_then(std::ffi::OsStr::to_str) {
+            Some("json") => Form::Json,
+            Some("md" | "markdown") => Form::Markdown,
+            Some("xml") => Form::Junit,
+            Some("html" | "htm") => Form::Html,
+            _ => return Err("expected a name that ends in .json, .md, .xml (JUnit) or .html"),
+        };
+        Ok(Self { path, form })
+    }
+}
+
+/// What can be reported in every form.
+pub trait Document {
+    /// Everything, for machines: `docs/compare.md`.
+    fn json(&self) -> Value;
+    /// A summary for a pull request or a job's summary.
+    fn markdown(&self) -> String;
+    /// One test case for each gate and each picture.
+    fn junit(&self) -> quick_junit::Report;
+    /// One self-contained page.
+    fn html(&self) -> anyhow::Result<String>;
+}
+
+/// Where a report goes.
+pub struct Destination {
+    form: Form,
+    out: Output,
+}
+
+impl Destination {
+    /// Opens it, before work starts. A file that is one of `read` is refused.
+    pub fn open(report: &ReportPath, read: &[&Path]) -> anyhow::Result<Self> {
+        let out = Output::open(Some(&report.path), read.iter().copied())?;
+        Ok(Self {
+            form: report.form,
+            out,
+        })
+    }
+}
+
+/// Writes the reports.
+pub fn write(destinations: Vec<Destination>, document: &impl Document) -> anyhow::Result<()> {
+    for Destination { form, mut out } in destinations {
+        let text = match form {
+            Form::Json => format!("{:#}\n", document.json()),
+            Form::Markdown => document.markdown(),
+            Form::Junit => document
+                .junit()
+                .to_string()
+                .context("cannot write the JUnit report")?,
+            Form::Html => document.html()?,
+        };
+        out.write_all(text.as_bytes())?;
+        out.finish()?;
+    }
+    Ok(())
+}
+
+/// Text in a cell of a Markdown table: nothing in it is markup.
+pub fn cell(text: impl fmt::Display) -> String {
+    let text = crate::messages::printable(&text.to_string());
+    let mut escaped = String::new();
+    for character in text.chars() {
+        if "\\`*_{}[]<>()#+!|~$@&".contains(character) {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+/// XML 1.0 has no control characters.
+pub fn xml(text: impl fmt::Display) -> String {
+    crate::messages::printable(&text.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ending_says_the_form() {
+        let form = |text: &str| text.parse::<ReportPath>().map(|report| report.form);
+        assert_eq!(form("a/report.JSON"), Ok(Form::Json));
+        assert_eq!(form("junit.xml"), Ok(Form::Junit));
+        assert_eq!(form("r.md"), Ok(Form::Markdown));
+        assert_eq!(form("r.html"), Ok(Form::Html));
+        assert!(form("report").unwrap_err().contains(".html"));
+        assert!(form("report.pdf").is_err());
+    }
+
+    #[test]
+    fn a_cell_is_no_markup() {
+        assert_eq!(cell("a|b<img src=x>"), "a\\|b\\<img src=x\\>");
+        assert_eq!(cell("a\nb"), "a\\\\nb");
+    }
+}

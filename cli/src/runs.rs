@@ -1,0 +1,411 @@
+//! Runs: the same pictures through several engines, devices, precisions or models at a time.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Error};
+use backend_api::{BackendInfo, InferBackend, InferRequest, Tensor};
+use clap::ValueEnum as _;
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
+use image_classification::{InputLayout, Labels, Limits, Picture, Preprocess, ScoreKind};
+use tokio::task::spawn_blocking;
+
+use crate::args::{Backend, PrecisionArg};
+use crate::digest::Digest;
+use crate::engines;
+use crate::inputs::Input;
+use crate::messages::{Hinted, Messages, printable};
+use crate::options::{EngineOptions, RecipeOptions};
+use crate::pictures;
+use crate::recipe::Recipe;
+
+/// The most runs at a time. All of their models are in memory.
+const MOST_RUNS: usize = 16;
+
+/// A run as it is written: `BACKEND[:DEVICE][@PRECISION][=MODEL]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunSpec {
+    /// As it was written.
+    pub text: String,
+    pub backend: Backend,
+    pub device: Option<String>,
+    pub precision: Option<PrecisionArg>,
+    pub model: Option<PathBuf>,
+}
+
+impl FromStr for RunSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const FORM: &str = "write BACKEND[:DEVICE][@PRECISION][=MODEL], such as openvino:CPU@f32";
+        // Neither `=` nor `@` is in a device's name; a model's path may have anything.
+        let (engine, model) = match text.split_once('=') {
+            Some((engine, model)) => (engine, Some(model)),
+            None => (text, None),
+        };
+        let (engine, precision) = match engine.rsplit_once('@') {
+            Some((engine, precision)) => (engine, Some(precision)),
+            None => (engine, None),
+        };
+        let (backend, device) = match engine.split_once(':') {
+            Some((backend, device)) => (backend, Some(device)),
+            None => (engine, None),
+        };
+        if model == Some("") || device == Some("") {
+            return Err(format!("something is missing after `:` or `=`; {FORM}"));
+        }
+        let names = |values: Vec<clap::builder::PossibleValue>| {
+            let names: Vec<_> = values
+                .iter()
+                .map(|value| value.get_name().to_owned())
+                .collect();
+            names.join(", ")
+        };
+        let backend = Backend::from_str(backend, true).map_err(|_| {
+            let known = Backend::value_variants();
+            let known = names(
+                known
+                    .iter()
+                    .filter_map(Backend::to_possible_value)
+                    .collect(),
+            );
+            format!("there is no backend `{backend}` (there are {known}); {FORM}")
+        })?;
+        let precision = precision
+            .map(|precision| PrecisionArg::from_str(precision, true).map_err(|_| precision))
+            .transpose()
+            .map_err(|precision| {
+                let known = PrecisionArg::value_variants();
+                let known = names(
+                    known
+                        .iter()
+                        .filter_map(PrecisionArg::to_possible_value)
+                        .collect(),
+                );
+                format!("there is no precision `{precision}` (there are {known}); {FORM}")
+            })?;
+        Ok(Self {
+            text: text.to_owned(),
+            backend,
+            device: device.map(str::to_owned),
+            precision,
+            model: model.map(PathBuf::from),
+        })
+    }
+}
+
+/// A run that is open.
+pub struct Run {
+    /// As it was written; the second of the same text has ` (2)` behind it.
+    pub name: String,
+    pub model: PathBuf,
+    pub backend: Arc<dyn InferBackend>,
+    /// How its tensors are made.
+    pub input: Preparation,
+    /// The names of its classes.
+    pub labels: Option<Labels>,
+    /// How many classes it has, if that is fixed.
+    pub classes: Option<usize>,
+}
+
+impl Run {
+    /// What the engine says of itself.
+    pub fn info(&self) -> &BackendInfo {
+        self.backend.info()
+    }
+}
+
+/// Everything that decides which tensor a picture becomes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Preparation {
+    pub preprocess: Preprocess,
+    pub layout: InputLayout,
+    /// How many pictures a request takes. All are the same one.
+    pub batch: usize,
+}
+
+impl Preparation {
+    /// Every value, in the notation of the command line.
+    pub fn facts(&self) -> Vec<(&'static str, String)> {
+        let three = |values: [f32; 3]| values.map(|value| value.to_string()).join(",");
+        let Self {
+            preprocess,
+            layout,
+            batch,
+        } = self;
+        vec![
+            ("color", preprocess.color.to_string()),
+            ("mean", three(preprocess.mean)),
+            ("scale", three(preprocess.scale)),
+            ("resize", preprocess.resize.to_string()),
+            ("interpolation", preprocess.interpolation.to_string()),
+            ("size", layout.size().to_string()),
+            ("layout", layout.order().to_string()),
+            ("type", layout.element_type().to_string()),
+            ("batch", batch.to_string()),
+        ]
+    }
+
+    /// In which values two differ: `mean is 0,0,0 and not 127,127,127`.
+    pub fn differences(
+        one: &[(&'static str, String)],
+        other: &[(&'static str, String)],
+    ) -> Vec<String> {
+        one.iter()
+            .zip(other)
+            .filter(|(a, b)| a != b)
+            .map(|((key, a), (_, b))| format!("{key} is {a} and not {b}"))
+            .collect()
+    }
+}
+
+/// The runs that were asked for, each open or with the reason why not.
+pub struct Runs {
+    pub entries: Vec<(String, Result<Run, Error>)>,
+}
+
+impl Runs {
+    /// Opens all of them, one after the other. One that cannot be opened does not keep the others from
+    /// working.
+    ///
+    /// # Errors
+    ///
+    /// If there are too many.
+    pub fn open(
+        asked: &[(String, EngineOptions)],
+        recipe: &RecipeOptions,
+        scores: ScoreKind,
+        messages: &Messages,
+    ) -> anyhow::Result<Self> {
+        if asked.len() > MOST_RUNS {
+            let error = format!(
+                "there are {} runs, but at most {MOST_RUNS} can be compared",
+                asked.len()
+            );
+            return Err(Hinted::new(error, "compare fewer at a time").into());
+        }
+        let mut names: Vec<String> = Vec::new();
+        let entries = asked
+            .iter()
+            .map(|(text, engine)| {
+                let earlier = asked[..names.len()]
+                    .iter()
+                    .filter(|(other, _)| other == text)
+                    .count();
+                let name = if earlier == 0 {
+                    text.clone()
+                } else {
+                    format!("{text} ({})", earlier + 1)
+                };
+                names.push(name.clone());
+                let run = open(name.clone(), engine, recipe, scores, messages);
+                (name, run)
+            })
+            .collect();
+        Ok(Self { entries })
+    }
+
+    /// Those that are open, with their places among all.
+    pub fn ready(&self) -> impl Iterator<Item = (usize, &Run)> {
+        let runs = self.entries.iter().enumerate();
+        runs.filter_map(|(index, (_, run))| Some((index, run.as_ref().ok()?)))
+    }
+}
+
+fn open(
+    name: String,
+    engine: &EngineOptions,
+    recipe: &RecipeOptions,
+    scores: ScoreKind,
+    messages: &Messages,
+) -> anyhow::Result<Run> {
+    let recipe = Recipe::find(&engine.model, recipe, messages)?;
+    let backend = engines::open(engine)?;
+    let info = backend.info();
+    let fitted = recipe.fit(info, scores, messages)?;
+    for note in &info.notes {
+        messages.note(&printable(&format!("{name}: {note}")));
+    }
+    Ok(Run {
+        name,
+        model: engine.model.clone(),
+        input: Preparation {
+            preprocess: recipe.resolved.preprocess,
+            layout: fitted.layout,
+            batch: fitted.layout.batch().or(engine.batch).unwrap_or(1),
+        },
+        labels: fitted.labels.map(|labels| labels.value),
+        classes: crate::recipe::classes(info),
+        backend,
+    })
+}
+
+/// What all runs say of one picture.
+pub struct Answered {
+    pub path: PathBuf,
+    /// The picture's own error, or what each run that is ready answered, in their order.
+    pub result: Result<Outputs, Error>,
+}
+
+pub struct Outputs {
+    /// Of the picture's file.
+    pub file: Digest,
+    /// Of the tensor that the first run was given.
+    pub tensor: Digest,
+    /// What each run gave, in their order.
+    pub tensors: Vec<Result<Tensor, Error>>,
+}
+
+/// Gives every picture to every run and `take`s the answers, in the order of the inputs. Few pictures are
+/// under way at a time, so that memory does not grow with their number.
+pub fn answer(
+    runs: &[&Run],
+    inputs: Vec<Input>,
+    jobs: usize,
+    messages: &mut Messages,
+    mut take: impl FnMut(Answered, &mut Messages) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(jobs)
+        .build()
+        .context("cannot start the decoding threads")?;
+    messages.start_progress(inputs.len());
+    let result = runtime.block_on(async {
+        let slots = runs.iter().map(|run| run.info().slots).max().unwrap_or(1);
+        let mut answers = stream::iter(inputs)
+            .map(|input| answer_one(runs, input))
+            .buffered(slots + 2 * jobs);
+        while let Some(answered) = answers.next().await {
+            take(answered, messages)?;
+            messages.advance(|| ());
+        }
+        anyhow::Ok(())
+    });
+    messages.end_progress();
+    result
+}
+
+async fn answer_one(runs: &[&Run], input: Input) -> Answered {
+    let Input { path, problem } = input;
+    let result = match problem {
+        Some(problem) => Err(problem),
+        None => outputs(runs, path.clone()).await,
+    };
+    Answered { path, result }
+}
+
+async fn outputs(runs: &[&Run], path: PathBuf) -> Result<Outputs, Error> {
+    // One tensor for all runs that take the same.
+    let mut kinds: Vec<Preparation> = Vec::new();
+    let kind_of: Vec<usize> = runs
+        .iter()
+        .map(|run| {
+            kinds
+                .iter()
+                .position(|kind| *kind == run.input)
+                .unwrap_or_else(|| {
+                    kinds.push(run.input);
+                    kinds.len() - 1
+                })
+        })
+        .collect();
+    let (file, tensors) = blocking(move || {
+        let limits = Limits::default();
+        let bytes = pictures::read(&path, limits.file_bytes)?;
+        let picture = Picture::decode(&bytes, &limits)?;
+        let tensor = |kind: &Preparation| {
+            let one = kind.preprocess.tensor(&picture, &kind.layout)?;
+            let tensor = if kind.batch == 1 {
+                one
+            } else {
+                Tensor::concat(&vec![one; kind.batch])?
+            };
+            anyhow::Ok((Digest::of(tensor.as_bytes()), Arc::new(tensor)))
+        };
+        let tensors = kinds.iter().map(tensor).collect::<Result<Vec<_>, _>>()?;
+        anyhow::Ok((Digest::of(&bytes), tensors))
+    })
+    .await?;
+    let answers = runs
+        .iter()
+        .zip(&kind_of)
+        .map(|(run, &kind)| infer(run, InferRequest::new(0, Arc::clone(&tensors[kind].1))));
+    let outputs = join_all(answers).await;
+    let digest = tensors[0].0;
+    // An engine that wrote into its input would have given the next one another picture.
+    blocking(move || {
+        for (before, tensor) in tensors {
+            anyhow::ensure!(
+                Digest::of(tensor.as_bytes()) == before,
+                "the tensor was changed while the engines read it; this is a defect"
+            );
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(Outputs {
+        file,
+        tensor: digest,
+        tensors: outputs,
+    })
+}
+
+async fn infer(run: &Run, request: InferRequest) -> Result<Tensor, Error> {
+    let output = run.backend.submit(request).await?.await?.tensor;
+    if run.input.batch == 1 {
+        return Ok(output);
+    }
+    let first = output.split()?.into_iter().next();
+    first.ok_or_else(|| {
+        Hinted::new("the model gave no output", "give a classification model").into()
+    })
+}
+
+/// On a decoding thread, where a panic is an error.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done: Result<_, _> = spawn_blocking(work).await;
+    done.unwrap_or_else(|_| {
+        Err(Hinted::new("preparing the picture panicked", "report this as a defect").into())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_read() {
+        let read = |text: &str| text.parse::<RunSpec>().unwrap();
+        let run = read("openvino:HETERO:GPU,CPU@bf16=models/a=b@c.xml");
+        assert_eq!(run.backend, Backend::Openvino);
+        assert_eq!(run.device.as_deref(), Some("HETERO:GPU,CPU"));
+        assert_eq!(run.precision, Some(PrecisionArg::Bf16));
+        assert_eq!(run.model, Some(PathBuf::from("models/a=b@c.xml")));
+        let run = read("onnx");
+        assert_eq!((run.device, run.precision, run.model), (None, None, None));
+        assert_eq!(read("onnx=m.onnx").model, Some(PathBuf::from("m.onnx")));
+        assert_eq!(read("OpenVINO@F32").precision, Some(PrecisionArg::F32));
+    }
+
+    #[test]
+    fn what_is_no_run_says_what_is_one() {
+        for (text, word) in [
+            ("", "openvino, onnx"),
+            ("tensorrt", "openvino, onnx"),
+            ("photos/cat.jpg", "openvino, onnx"),
+            ("onnx@f64", "auto, f32, bf16, f16"),
+            ("onnx:", "missing"),
+            ("onnx=", "missing"),
+        ] {
+            let error = text.parse::<RunSpec>().unwrap_err();
+            assert!(
+                error.contains(word) && error.contains("BACKEND[:DEVICE]"),
+                "{error}"
+            );
+        }
+    }
+}

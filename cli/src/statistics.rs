@@ -1,0 +1,159 @@
+//! The few formulas that `compare` and `evaluate` share.
+
+/// The quantile of the standard normal distribution for a two-sided 95 % interval.
+const Z: f64 = 1.959_963_984_540_054;
+
+/// A share of pictures, and how well so many pictures determine it.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Rate {
+    /// How many of them.
+    pub count: usize,
+    /// Of how many.
+    pub of: usize,
+    /// `count / of`; 0 of 0 is 0.
+    pub share: f64,
+    /// The 95 % interval.
+    pub low: f64,
+    pub high: f64,
+}
+
+impl Rate {
+    /// `count` of `of`, with Wilson's score interval (Wilson 1927), which unlike the normal
+    /// approximation stays within 0 and 1 and means something for 28 of 28.
+    pub fn new(count: usize, of: usize) -> Self {
+        if of == 0 {
+            return Self {
+                count,
+                of,
+                share: 0.0,
+                low: 0.0,
+                high: 1.0,
+            };
+        }
+        let n = of as f64;
+        let share = count as f64 / n;
+        let centre = share + Z * Z / (2.0 * n);
+        let half = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+        let scale = 1.0 + Z * Z / n;
+        Self {
+            count,
+            of,
+            share,
+            low: if count == 0 {
+                0.0
+            } else {
+                (centre - half) / scale
+            },
+            high: if count == of {
+                1.0
+            } else {
+                (centre + half) / scale
+            },
+        }
+    }
+}
+
+impl std::fmt::Display for Rate {
+    /// `27/28, 96.4 % (95 %: 82.3 to 99.4)`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{}/{}, {:.1} % (95 %: {:.1} to {:.1})",
+            self.count,
+            self.of,
+            self.share * 100.0,
+            self.low * 100.0,
+            self.high * 100.0
+        )
+    }
+}
+
+/// How values are distributed.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Distribution {
+    pub mean: f64,
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+impl Distribution {
+    /// Percentiles by nearest rank: each is one of the values. `None` without values.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let count = values.len();
+        let rank = |share: f64| values[((share * count as f64).ceil() as usize).max(1) - 1];
+        (count > 0).then(|| Self {
+            mean: values.iter().sum::<f64>() / count as f64,
+            p50: rank(0.50),
+            p90: rank(0.90),
+            p99: rank(0.99),
+            max: values[count - 1],
+        })
+    }
+}
+
+/// `McNemar`'s exact test: the probability that two equally good runs, of which one alone was right
+/// `only_first` times and the other alone `only_second` times, differ at least as much. Two-sided
+/// binomial (`McNemar` 1947, in the exact form).
+pub fn mcnemar(only_first: usize, only_second: usize) -> f64 {
+    let n = only_first + only_second;
+    let least = only_first.min(only_second);
+    // ln C(n, k) - n ln 2, summed up as logarithms grow: n may be thousands.
+    let mut term = -(n as f64) * std::f64::consts::LN_2;
+    let mut tail = 0.0;
+    for k in 0..=least {
+        if k > 0 {
+            term += ((n - k + 1) as f64 / k as f64).ln();
+        }
+        tail += term.exp();
+    }
+    (2.0 * tail).min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(a: f64, b: f64) -> bool {
+        (a - b).abs() < 5e-5
+    }
+
+    #[test]
+    fn wilsons_interval_is_that_of_the_tables() {
+        // The formula, computed with Python's floats.
+        for (count, of, low, high) in [
+            (28, 28, 0.87935, 1.0),
+            (27, 28, 0.82288, 0.99369),
+            (98, 100, 0.92998, 0.99450),
+            (0, 10, 0.0, 0.27753),
+        ] {
+            let rate = Rate::new(count, of);
+            assert!(near(rate.low, low) && near(rate.high, high), "{rate:?}");
+        }
+        assert_eq!((Rate::new(0, 0).low, Rate::new(0, 0).high), (0.0, 1.0));
+    }
+
+    #[test]
+    fn percentiles_are_values() {
+        let of = |values: &[f64]| Distribution::of(values.iter().copied());
+        assert_eq!(of(&[]), None);
+        let one = of(&[3.0]).unwrap();
+        assert_eq!((one.mean, one.p50, one.p99, one.max), (3.0, 3.0, 3.0, 3.0));
+        let ten = of(&[10.0, 9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]).unwrap();
+        assert_eq!((ten.p50, ten.p90, ten.p99, ten.max), (5.0, 9.0, 10.0, 10.0));
+        assert_eq!(of(&[1.0, f64::INFINITY]).unwrap().max, f64::INFINITY);
+    }
+
+    #[test]
+    fn mcnemars_test_is_the_binomial_one() {
+        // Sums of math.comb in Python's whole numbers.
+        assert_eq!(mcnemar(0, 0), 1.0);
+        assert!(near(mcnemar(1, 9), 0.02148));
+        assert!(near(mcnemar(9, 1), 0.02148));
+        assert!(near(mcnemar(5, 5), 1.0));
+        assert!(mcnemar(1000, 1200) < 1e-4 && mcnemar(1000, 1200) > 1e-6);
+    }
+}
