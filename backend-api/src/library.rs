@@ -41,8 +41,8 @@ pub struct LibrarySearch<'a> {
     /// The library's base name without prefix and suffix: `openvino_c`.
     pub name: &'static str,
     /// How the names of the engine's libraries begin, those that it loads later included:
-    /// `libopenvino`.
-    pub family: &'static str,
+    /// `libopenvino`, `libtbb`.
+    pub families: &'static [&'static str],
     /// A function that the library must export, so that another library is not taken for it.
     pub symbol: &'static str,
     /// The path from the configuration: the library, or the folder that holds it.
@@ -148,8 +148,8 @@ impl LibrarySearch<'_> {
             .with_hint(hint))
     }
 
-    /// Inspects the library, and those of the same family beside it: the engine loads them later,
-    /// and a damaged one would kill the process then.
+    /// Inspects the library, and those of its families beside it: the engine loads them later, and a
+    /// damaged one would kill the process then.
     fn inspect(&self, path: &Path) -> Result<(), String> {
         inspect(path, Some(self.symbol))?;
         let beside = path
@@ -158,7 +158,8 @@ impl LibrarySearch<'_> {
         for entry in beside.into_iter().flatten().flatten() {
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name.starts_with(self.family) && name.contains(".so") && entry.path() != path {
+            let of_engine = self.families.iter().any(|family| name.starts_with(family));
+            if of_engine && name.contains(".so") && entry.path() != path {
                 inspect(&entry.path(), None).map_err(|reason| {
                     format!("needs {}, which {reason}", entry.path().display())
                 })?;
@@ -371,12 +372,12 @@ fn version(file_name: &str, name: &str) -> Option<Vec<u64>> {
 }
 
 /// Checks without loading that `path` is a library for this machine with all of its bytes, and
-/// that it exports `symbol`, if one is named.
+/// that it exports `symbol`, if one is named. Only ELF files are looked into.
 ///
 /// # Errors
 ///
 /// What is wrong, as the end of a sentence that begins with the path.
-fn inspect(path: &Path, symbol: Option<&str>) -> Result<(), String> {
+pub fn inspect(path: &Path, symbol: Option<&str>) -> Result<(), String> {
     let file = File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => "does not exist".to_owned(),
         _ => format!("cannot be opened: {error}"),
@@ -490,7 +491,7 @@ mod tests {
         LibrarySearch {
             engine: "Test Engine",
             name: "test_engine",
-            family: "libtest_",
+            families: &["libtest_"],
             symbol: "test_engine_start",
             explicit: Some(explicit),
             variable: "NO_SUCH_VARIABLE_TEST_ENGINE",

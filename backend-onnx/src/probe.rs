@@ -24,7 +24,7 @@ pub fn find_library(explicit: Option<&Path>) -> Result<FoundLibrary, Error> {
     LibrarySearch {
         engine: "ONNX Runtime",
         name: "onnxruntime",
-        family: "libonnxruntime",
+        families: &["libonnxruntime"],
         symbol: "OrtGetApiBase",
         explicit,
         variable: "CLASSIFY_ONNXRUNTIME_LIB",

@@ -102,7 +102,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
 
     let mut core = new_core(&plugins)?;
     let available = available_devices(&core);
-    let leaves = device.leaves(&available);
+    let leaves = leaves(&device, &available)?;
     let mut model = read_model(&mut core, &config.model)?;
     reshape(&mut model, config)?;
     let configured = configure(&mut core, config, &device, &leaves, &available)?;
@@ -110,6 +110,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
         .cache
         .as_deref()
         .map(|folder| {
+            let files: Vec<PathBuf> = files.into_iter().chain(plugins.file.clone()).collect();
             let key = cache_key(&core, config, &device, &configured, &files)?;
             let entry = cache::Entry::open(folder, key)?;
             let path = path_text(entry.folder())?;
@@ -146,6 +147,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     info.requested_precision = config.precision;
     info.precision = executed_precision(&core, &compiled, &leaves);
     refuse_other_precision(config, &info)?;
+    refuse_disobedience(&device, &info, &compiled)?;
     info.aliases = leaves
         .iter()
         .filter_map(|name| Some((name.clone(), plugins.alias(name)?.plugin.clone())))
@@ -246,6 +248,9 @@ fn notes(compiled: &CompiledModel, cache: Option<cache::Entry>, info: &BackendIn
                 Outcome::Replaced => {
                     "the compiled model in the cache was damaged; it has been compiled again"
                 }
+                Outcome::NothingToKeep => {
+                    "the cache is not used: this device keeps no compiled models"
+                }
                 Outcome::NotKept => "the compiled model is not in the cache: it could not be kept",
             }
             .to_owned(),
@@ -257,15 +262,18 @@ fn notes(compiled: &CompiledModel, cache: Option<cache::Entry>, info: &BackendIn
 /// A device that computes in another precision than was asked for would give other answers without
 /// anybody noticing.
 fn refuse_other_precision(config: &OpenvinoConfig, info: &BackendInfo) -> Result<(), Error> {
-    let asked = config.precision.as_str();
-    let by_property = config
+    let mut by_property = config
         .properties
         .iter()
-        .any(|property| property.key == "INFERENCE_PRECISION_HINT");
-    if config.precision == Precision::Auto
-        || by_property
-        || [asked, UNKNOWN].contains(&info.precision.as_str())
-    {
+        .filter(|property| property.key == "INFERENCE_PRECISION_HINT");
+    let asked = match by_property.next_back() {
+        // What is set for one of several devices is that device's.
+        Some(property) if property.device.is_some() => return Ok(()),
+        Some(property) => property.value.as_str(),
+        None if config.precision == Precision::Auto => return Ok(()),
+        None => config.precision.as_str(),
+    };
+    if [asked, UNKNOWN].contains(&info.precision.as_str()) {
         return Ok(());
     }
     Err(Error::new(
@@ -285,6 +293,77 @@ fn refuse_other_precision(config: &OpenvinoConfig, info: &BackendInfo) -> Result
             "f32"
         }
     )))
+}
+
+/// The devices that may execute, at least one.
+fn leaves(device: &Device, available: &[String]) -> Result<Vec<String>, Error> {
+    let refused = |message: String, hint: &str| {
+        Error::new(ErrorKind::InvalidConfig, "read the device", message)
+            .with_context("requested", device)
+            .with_context("available", available.join(", "))
+            .with_hint(hint)
+    };
+    if let Some(name) = device.unknown_exclusions(available).first() {
+        return Err(refused(
+            format!("{name} is to be left out, but there is no such device"),
+            "name a device that `classify devices` lists",
+        ));
+    }
+    let leaves = device.leaves(available);
+    if leaves.is_empty() {
+        return Err(refused(
+            "no device is left: all that are available are left out".to_owned(),
+            "leave fewer devices out",
+        ));
+    }
+    Ok(leaves)
+}
+
+/// `MULTI` may drop a device that it was told to use, and `BATCH` the batch, both without a word.
+fn refuse_disobedience(
+    device: &Device,
+    info: &BackendInfo,
+    compiled: &CompiledModel,
+) -> Result<(), Error> {
+    let Device::Virtual { kind, candidates } = device else {
+        return Ok(());
+    };
+    let refused = |message: String, hint: &str| {
+        let error = Error::new(ErrorKind::DeviceUnavailable, "compile the model", message);
+        error.with_context("requested", device).with_hint(hint)
+    };
+    let named = candidates.iter().filter(|candidate| !candidate.excluded);
+    for candidate in named {
+        let executes = info
+            .devices
+            .iter()
+            .any(|name| same_device(name, &candidate.name));
+        if *kind == VirtualDevice::Multi && !executes {
+            return Err(refused(
+                format!(
+                    "MULTI does not use {}, only {}",
+                    candidate.name,
+                    info.devices.join(" and ")
+                ),
+                "name devices that `classify devices` lists",
+            ));
+        }
+        let requests: Option<u32> = property(compiled, "OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+            .and_then(|number| number.parse().ok());
+        if let (VirtualDevice::Batch, Some(batch), Some(requests)) =
+            (kind, candidate.number, requests)
+            && requests < batch
+        {
+            return Err(refused(
+                format!(
+                    "OpenVINO does not put {batch} requests together on {}",
+                    candidate.name
+                ),
+                "name a smaller number",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn invalid(what: &str, value: impl fmt::Display, expected: &str) -> Error {

@@ -9,12 +9,17 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use backend_api::{Error, ErrorKind};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 const MANIFEST: &str = "sha256";
+/// How the names of folders begin that are not complete yet.
+const NEW: &str = "new-";
+/// No compilation takes longer than this.
+const LEFT_OVER: Duration = Duration::from_hours(24);
 
 /// What makes a compiled model another one.
 #[derive(Default)]
@@ -56,7 +61,9 @@ pub(crate) enum Outcome {
     Added,
     /// The cache had a damaged one, which was compiled again.
     Replaced,
-    /// The compiled model could not be kept, or the device keeps none.
+    /// The device keeps no compiled models.
+    NothingToKeep,
+    /// The compiled model could not be kept.
     NotKept,
 }
 
@@ -71,11 +78,16 @@ impl Entry {
         // OpenVINO is told the path as text, whatever the current directory is later.
         let folder = std::path::absolute(folder).map_err(|source| unusable(folder, source))?;
         make_folder(&folder).map_err(|source| unusable(&folder, source))?;
-        let new = tempfile::Builder::new()
-            .prefix("new-")
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(NEW);
+        // Whatever the umask is: compiled models are code.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        let new = builder
             .tempdir_in(&folder)
             .map_err(|source| unusable(&folder, source))?;
         refuse_strangers(&folder, new.path())?;
+        remove_leftovers(&folder);
         let path = folder.join(key.name());
         let is_there = fs::symlink_metadata(&path).is_ok();
         if is_there && is_intact(&path).unwrap_or(false) {
@@ -117,7 +129,10 @@ impl Entry {
         match keep(new, &self.path) {
             Ok(true) if self.damaged => Outcome::Replaced,
             Ok(true) => Outcome::Added,
-            Ok(false) | Err(_) => Outcome::NotKept,
+            Ok(false) => Outcome::NothingToKeep,
+            // Another process was faster, and its folder is as good.
+            Err(_) if is_intact(&self.path).unwrap_or(false) => Outcome::Added,
+            Err(_) => Outcome::NotKept,
         }
     }
 }
@@ -141,6 +156,18 @@ fn keep(new: TempDir, path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Deletes what processes that were killed have left behind.
+fn remove_leftovers(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_new = entry.file_name().to_string_lossy().starts_with(NEW);
+        let age = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = age.ok().and_then(|time| time.elapsed().ok());
+        if is_new && age.is_some_and(|age| age > LEFT_OVER) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// Moves a folder aside at once, then deletes it.
 fn discard(path: &Path, aside: &Path) {
     let _ = fs::rename(path, aside.join("discarded"));
@@ -149,7 +176,8 @@ fn discard(path: &Path, aside: &Path) {
 
 /// Whether the folder has exactly the files that were written.
 fn is_intact(path: &Path) -> io::Result<bool> {
-    if !fs::symlink_metadata(path)?.is_dir() {
+    let metadata = fs::symlink_metadata(path)?;
+    if !metadata.is_dir() || others_may_write(&metadata) {
         return Ok(false);
     }
     let mut found = Vec::new();
@@ -215,7 +243,7 @@ fn refuse_strangers(folder: &Path, own: &Path) -> Result<(), Error> {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = |path: &Path| fs::metadata(path).map_err(|source| unusable(folder, source));
     let (of_folder, of_own) = (metadata(folder)?, metadata(own)?);
-    if of_folder.uid() == of_own.uid() && of_folder.mode() & 0o022 == 0 {
+    if of_folder.uid() == of_own.uid() && !others_may_write(&of_folder) {
         return Ok(());
     }
     Err(Error::new(
@@ -225,6 +253,16 @@ fn refuse_strangers(folder: &Path, own: &Path) -> Result<(), Error> {
     )
     .with_context("folder", folder.display())
     .with_hint("use a folder of your own that only you may write: `chmod go-w` it"))
+}
+
+#[cfg(unix)]
+fn others_may_write(metadata: &fs::Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::mode(metadata) & 0o022 != 0
+}
+
+#[cfg(not(unix))]
+fn others_may_write(_: &fs::Metadata) -> bool {
+    false
 }
 
 #[cfg(not(unix))]
@@ -302,9 +340,30 @@ mod tests {
         let slow = Entry::open(folder.path(), key("model")).unwrap();
         fs::write(slow.folder().join("1.blob"), "slow").unwrap();
         assert_eq!(add(folder.path(), "fast"), Outcome::Added);
-        assert_eq!(slow.finish(false), Outcome::NotKept);
+        assert_eq!(slow.finish(false), Outcome::Added);
         let entry = only_entry(folder.path());
         assert_eq!(fs::read(entry.join("1.blob")).unwrap(), b"fast");
+    }
+
+    #[test]
+    fn a_device_that_keeps_nothing_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let entry = Entry::open(folder.path(), key("model")).unwrap();
+        assert_eq!(entry.finish(false), Outcome::NothingToKeep);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn an_entry_that_others_may_write_is_made_again() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(add(folder.path(), "blob"), Outcome::Added);
+        let entry = only_entry(folder.path());
+        let mode = fs::metadata(&entry).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        fs::set_permissions(&entry, fs::Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(add(folder.path(), "blob"), Outcome::Replaced);
     }
 
     #[test]

@@ -11,6 +11,9 @@ const HARDWARE: [&str; 8] = [
     "CPU", "GPU", "NPU", "MYRIAD", "HDDL", "GNA", "FPGA", "TEMPLATE",
 ];
 
+/// OpenVINO drops batching without a word for numbers beyond what it can hold.
+const MOST_BATCH: u32 = 65_535;
+
 /// A device string, checked: `CPU`, `GPU.1`, `HETERO:GPU,CPU`, `AUTO:-CPU`, `BATCH:GPU(16)`.
 ///
 /// [`FromStr`] reads one, in any case; [`Display`](fmt::Display) writes it as OpenVINO takes it.
@@ -36,8 +39,8 @@ pub enum Device {
     Virtual {
         /// How it chooses among them.
         kind: VirtualDevice,
-        /// The others, in the order in which they were named. Empty: [`VirtualDevice::Auto`] and
-        /// [`VirtualDevice::Multi`] choose among all that are available.
+        /// The others, in the order in which they were named. Empty: [`VirtualDevice::Auto`] chooses
+        /// among all that are available.
         candidates: Vec<Candidate>,
     },
 }
@@ -86,7 +89,7 @@ pub struct Candidate {
     pub name: String,
     /// `-CPU`: any but this one.
     pub excluded: bool,
-    /// `GPU(16)`: the size of the batch for `BATCH`, how many requests for `MULTI`. At least 1.
+    /// `GPU(16)`: the size of the batch for `BATCH`. At least 1, at most 65,535.
     pub number: Option<u32>,
 }
 
@@ -114,6 +117,18 @@ impl Device {
             .iter()
             .filter(|device| !excluded(device))
             .cloned()
+            .collect()
+    }
+
+    /// Names that are left out but are neither hardware nor among `available`: `AUTO:-CUP`.
+    pub(crate) fn unknown_exclusions(&self, available: &[String]) -> Vec<&str> {
+        let Self::Virtual { candidates, .. } = self else {
+            return Vec::new();
+        };
+        let excluded = candidates.iter().filter(|candidate| candidate.excluded);
+        excluded
+            .map(|candidate| candidate.name.as_str())
+            .filter(|name| !is_hardware(name) && !available.iter().any(|known| known == name))
             .collect()
     }
 
@@ -175,7 +190,7 @@ impl FromStr for Device {
             .into_iter()
             .find(|kind| kind.as_str().eq_ignore_ascii_case(first));
         match (kind, list) {
-            (None, None) => Ok(Self::Single(name(text))),
+            (None, None) => checked(text, text).map(Self::Single),
             (None, Some(_)) if is_hardware(first) => Err(wrong(
                 text,
                 &format!("{first} is a device of its own and takes no list"),
@@ -227,14 +242,22 @@ fn candidate(text: &str, kind: VirtualDevice, item: &str) -> Result<Candidate, E
     let (base, number) = match item.split_once('(') {
         None => (item, None),
         Some((base, rest)) => {
-            if excluded || !matches!(kind, VirtualDevice::Batch | VirtualDevice::Multi) {
-                return Err(bad("only BATCH and MULTI take a number in parentheses"));
+            if kind == VirtualDevice::Multi {
+                // 2026.4 reads the number and makes two requests whatever it is.
+                return Err(wrong(
+                    text,
+                    "OpenVINO does not heed a number of requests for MULTI",
+                )
+                .with_hint("leave the parentheses out and pass `--requests N`"));
+            }
+            if kind != VirtualDevice::Batch {
+                return Err(bad("only BATCH takes a number in parentheses"));
             }
             let number = rest
                 .strip_suffix(')')
                 .and_then(|number| number.trim().parse().ok())
-                .filter(|&number: &u32| number > 0)
-                .ok_or_else(|| bad("the parentheses must hold a whole number of at least 1"))?;
+                .filter(|number: &u32| (1..=MOST_BATCH).contains(number))
+                .ok_or_else(|| bad("the parentheses must hold a whole number from 1 to 65535"))?;
             (base.trim(), Some(number))
         }
     };
@@ -249,7 +272,7 @@ fn candidate(text: &str, kind: VirtualDevice, item: &str) -> Result<Candidate, E
         return Err(bad("a virtual device cannot be one of another's devices"));
     }
     Ok(Candidate {
-        name: name(base),
+        name: checked(text, base)?,
         excluded,
         number,
     })
@@ -265,6 +288,7 @@ fn complete(
         VirtualDevice::Hetero if candidates.is_empty() => {
             "HETERO needs the devices to divide the model among"
         }
+        VirtualDevice::Multi if candidates.is_empty() => "MULTI needs the devices to use",
         VirtualDevice::Batch if candidates.len() != 1 => "BATCH needs one device",
         _ => return Ok(candidates),
     };
@@ -276,6 +300,17 @@ fn is_hardware(name: &str) -> bool {
     HARDWARE
         .iter()
         .any(|known| known.eq_ignore_ascii_case(family))
+}
+
+/// One device's name as OpenVINO has it. `text` is the whole device string.
+fn checked(text: &str, device: &str) -> Result<String, Error> {
+    let name = name(device);
+    match name.split_once('.') {
+        Some((_, "")) => Err(wrong(text, "nothing follows the point")
+            .with_hint("write a number, as in `GPU.1`, or leave the point out")),
+        Some(("CPU", _)) => Err(wrong(text, "the CPU has no numbers").with_hint("write `CPU`")),
+        _ => Ok(name),
+    }
 }
 
 /// The name as OpenVINO has it.
@@ -312,7 +347,7 @@ mod tests {
             (" gpu.1 ", "GPU.1"),
             ("Myriad.1.2-ma2480", "MYRIAD.1.2-ma2480"),
             ("auto", "AUTO"),
-            ("multi:gpu(4), cpu(2)", "MULTI:GPU(4),CPU(2)"),
+            ("multi:gpu, cpu", "MULTI:GPU,CPU"),
             ("hetero:gpu.1,cpu", "HETERO:GPU.1,CPU"),
             ("batch:gpu(16)", "BATCH:GPU(16)"),
             ("AUTO:-cpu", "AUTO:-CPU"),
@@ -337,8 +372,14 @@ mod tests {
             ("AUTO:GPU,GPU.0", "twice"),
             ("BATCH", "one device"),
             ("BATCH:GPU,CPU", "one device"),
-            ("BATCH:GPU(0)", "at least 1"),
-            ("BATCH:GPU(16", "at least 1"),
+            ("BATCH:GPU(0)", "from 1 to"),
+            ("BATCH:GPU(16", "from 1 to"),
+            ("BATCH:CPU(200000)", "from 1 to"),
+            ("MULTI", "needs the devices"),
+            ("MULTI:GPU(4),CPU", "does not heed"),
+            ("CPU.0", "no numbers"),
+            ("HETERO:CPU.1,GPU", "no numbers"),
+            ("GPU.", "follows the point"),
             ("HETERO:-GPU,CPU", "leave a device out"),
             ("AUTO:GPU(4)", "parentheses"),
             ("HETERO:MULTI,CPU", "virtual device"),

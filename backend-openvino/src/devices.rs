@@ -13,8 +13,13 @@ use crate::backend::{available_devices, new_core, panicked, short_precision};
 use crate::plugins::{Alias, Plugins};
 use crate::{probe, property};
 
-/// Hardware that people ask for by name. Those that are not available are explained.
-const ASKED_FOR: [&str; 5] = ["CPU", "GPU", "NPU", "MYRIAD", "HDDL"];
+/// What people ask for by name. Those that are not available are explained.
+const ASKED_FOR: [&str; 9] = [
+    "CPU", "GPU", "NPU", "MYRIAD", "HDDL", "AUTO", "MULTI", "HETERO", "BATCH",
+];
+
+/// Those that need no hardware of their own: OpenVINO never lists them as available.
+const VIRTUAL: [&str; 4] = ["AUTO", "MULTI", "HETERO", "BATCH"];
 
 /// What OpenVINO's capabilities call the element types that a device computes in.
 const PRECISIONS: [(&str, &str); 8] = [
@@ -114,13 +119,22 @@ fn list(library: Option<&Path>, plugins: Option<&Path>) -> Result<DeviceList, Er
         .iter()
         .map(|name| describe(&core, name, &plugins))
         .collect();
-    let unusable = ASKED_FOR
+    let mut asked: Vec<&str> = ASKED_FOR.to_vec();
+    asked.extend(
+        plugins
+            .names
+            .iter()
+            .map(String::as_str)
+            .filter(|name| !ASKED_FOR.contains(name)),
+    );
+    let unusable = asked
         .into_iter()
         .filter(|asked| names.iter().all(|name| family(name) != *asked))
-        .map(|name| match property::keys(&core, name) {
+        .filter_map(|name| match property::keys(&core, name) {
+            Ok(_) if VIRTUAL.contains(&name) => None,
             // The plugin is there and finds nothing to run on.
-            Ok(_) => explain(name, None),
-            Err(source) => explain(name, Some(&source)),
+            Ok(_) => Some(explain(name, None)),
+            Err(source) => Some(explain(name, Some(&source))),
         })
         .collect();
     Ok(DeviceList {
@@ -181,6 +195,19 @@ pub(crate) fn explain(device: &str, said: Option<&InferenceError>) -> UnusableDe
 fn reason(device: &str, message: &str) -> (String, String) {
     let family = device.split('.').next().unwrap_or(device);
     let own = |reason: &str, remedy: &str| (reason.to_owned(), remedy.to_owned());
+    let is_absent = ["Cannot load library", "is not registered"]
+        .iter()
+        .any(|text| message.contains(text));
+    if is_absent && let Some(file) = missing_plugin(family) {
+        return (
+            format!(
+                "this OpenVINO has no {family} plugin: {} is not there",
+                file.display()
+            ),
+            "install OpenVINO again, complete with all plugins; the package of PyPI has them"
+                .to_owned(),
+        );
+    }
     match family {
         "MYRIAD" | "HDDL" if !message.contains("Cannot load library") => own(
             "OpenVINO dropped MYRIAD and HDDL in 2023.0",
@@ -192,25 +219,25 @@ fn reason(device: &str, message: &str) -> (String, String) {
             "install it and Intel's driver (Debian and Ubuntu: `apt install ocl-icd-libopencl1 \
              intel-opencl-icd`)",
         ),
+        "NPU" => nodes(
+            "/dev/accel",
+            "accel",
+            "NPU",
+            "Intel's NPU driver (linux-npu-driver)",
+        ),
+        _ if message.contains("create_plugin_engine") => own(
+            "the library that is registered for it is no OpenVINO plugin",
+            "check its location in the plugins file",
+        ),
         _ if message.contains("Cannot load library") => own(
             "the library of its plugin is missing or cannot be loaded",
             "install OpenVINO again, complete with all plugins",
-        ),
-        "GPU" if message.contains("is not registered") => own(
-            "this OpenVINO has no GPU plugin",
-            "install an OpenVINO that has it: the package of PyPI does",
         ),
         "GPU" => nodes(
             "/dev/dri",
             "renderD",
             "GPU",
             "Intel's GPU driver (Debian and Ubuntu: `apt install intel-opencl-icd`)",
-        ),
-        "NPU" => nodes(
-            "/dev/accel",
-            "accel",
-            "NPU",
-            "Intel's NPU driver (linux-npu-driver)",
         ),
         _ if message.contains("is not registered") => own(
             "this OpenVINO has no plugin of that name",
@@ -221,6 +248,20 @@ fn reason(device: &str, message: &str) -> (String, String) {
             "install the driver of the device, or use one that `classify devices` lists",
         ),
     }
+}
+
+/// The library of a plugin that comes with OpenVINO, where it should be and is not.
+fn missing_plugin(family: &str) -> Option<PathBuf> {
+    let name = match family {
+        "CPU" | "GPU" | "NPU" => format!("intel_{}", family.to_ascii_lowercase()),
+        "AUTO" | "MULTI" => "auto".to_owned(),
+        "HETERO" => "hetero".to_owned(),
+        "BATCH" => "auto_batch".to_owned(),
+        _ => return None,
+    };
+    let library = probe::loaded().filter(|_| cfg!(target_os = "linux"))?;
+    let file = library.with_file_name(format!("libopenvino_{name}_plugin.so"));
+    (!file.exists()).then_some(file)
 }
 
 /// What the kernel shows of accelerators in `folder`, whose nodes' names begin with `prefix`.

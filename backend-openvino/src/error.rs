@@ -33,15 +33,35 @@ pub(crate) fn device_unavailable(
     available: &[String],
     source: InferenceError,
 ) -> Error {
+    let family = |name: &'_ str| name.split('.').next().unwrap_or(name).to_owned();
+    let kin: Vec<&str> = available
+        .iter()
+        .map(String::as_str)
+        .filter(|name| family(name) == family(device) && device.contains('.'))
+        .collect();
     let why = explain(device, Some(&source));
-    let instead = available.first().map_or("CPU", String::as_str);
+    let (reason, remedy) = if kin.is_empty() {
+        (why.reason, why.remedy)
+    } else {
+        (
+            "there is none of that number".to_owned(),
+            format!("there is {}", kin.join(", ")),
+        )
+    };
+    let instead = available.first().filter(|name| *name != device);
+    let instead = instead.map_or_else(String::new, |name| format!("; or pass `-d {name}`"));
+    let listed = if available.is_empty() {
+        "none".to_owned()
+    } else {
+        available.join(", ")
+    };
     Error::new(
         ErrorKind::DeviceUnavailable,
         "compile the model",
-        format!("device {device} is not available: {}", why.reason),
+        format!("device {device} is not available: {reason}"),
     )
-    .with_context("available", available.join(", "))
-    .with_hint(format!("{}; or pass `-d {instead}`", why.remedy))
+    .with_context("available", listed)
+    .with_hint(format!("{remedy}{instead}"))
     .with_source(source)
 }
 
@@ -64,7 +84,9 @@ pub(crate) fn compile_failed(
             format!("OpenVINO cannot compile the model for device {device}"),
             source,
         )
-        .with_hint("`--backend onnx` may run it; `classify devices` lists other devices")
+        .with_hint(
+            "`classify devices` lists other devices; an ONNX model may run with `--backend onnx`",
+        )
     }
 }
 

@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use backend_api::{Error, ErrorKind};
+use backend_api::{Error, ErrorKind, library};
 use roxmltree::{Document, Node, ParsingOptions};
 
 /// The environment variable that names a plugins file.
 pub(crate) const VARIABLE: &str = "CLASSIFY_OPENVINO_PLUGINS";
 
 /// Real ones have some kilobytes.
-const MOST_BYTES: u64 = 1 << 20;
+const MOST_BYTES: u64 = 1 << 16;
 
 /// A device name that is another name for a plugin: OpenVINO's proxy plugin answers to it.
 ///
@@ -31,6 +31,8 @@ pub struct Alias {
 pub(crate) struct Plugins {
     /// The file, if there is one.
     pub file: Option<PathBuf>,
+    /// The names under which devices are asked for: of aliases the alias.
+    pub names: Vec<String>,
     pub aliases: Vec<Alias>,
 }
 
@@ -80,7 +82,8 @@ impl Plugins {
                 "the plugins file must hold `<ie><plugins><plugin name=… location=…/>…`".to_owned(),
             ));
         }
-        let mut aliases = Vec::new();
+        let beside = std::path::absolute(&file).map_err(unreadable)?;
+        let (mut names, mut aliases) = (Vec::new(), Vec::new());
         for plugin in plugins {
             let attribute = |name: &str| {
                 let value = plugin.attribute(name).filter(|value| !value.is_empty());
@@ -95,26 +98,32 @@ impl Plugins {
                      file name without folders"
                 )));
             }
-            if path.is_absolute() && !path.is_file() {
-                return Err(wrong(format!(
-                    "the library of plugin {name}, `{location}`, does not exist"
-                )));
+            // OpenVINO looks for a plain name beside the file first, then beside itself. A damaged
+            // library would kill the process when it is loaded.
+            let library = beside.with_file_name(path);
+            if path.is_absolute() || library.is_file() {
+                library::inspect(&library, None).map_err(|reason| {
+                    wrong(format!(
+                        "the library of plugin {name}, `{location}`, {reason}"
+                    ))
+                })?;
             }
             let alias = plugin
                 .descendants()
                 .filter(|node| node.has_tag_name("property"))
                 .find(|node| node.attribute("key") == Some("PROXY_CONFIGURATION_ALIAS"))
                 .and_then(|node| node.attribute("value"));
+            names.push(alias.unwrap_or(name).to_owned());
             aliases.extend(alias.map(|device| Alias {
                 device: device.to_owned(),
                 plugin: name.to_owned(),
                 location: location.to_owned(),
             }));
         }
-        // Absolute, so that OpenVINO resolves plain names beside it wherever the program runs.
-        let file = std::path::absolute(&file).map_err(unreadable)?;
         Ok(Self {
-            file: Some(file),
+            // Absolute, so that OpenVINO resolves plain names beside it wherever the program runs.
+            file: Some(beside),
+            names,
             aliases,
         })
     }
@@ -146,6 +155,27 @@ mod tests {
         .unwrap();
         assert_eq!(plugins.alias("MYRIAD.1").unwrap().plugin, "CPU_A");
         assert_eq!(plugins.alias("CPU"), None);
+        assert_eq!(plugins.names, ["CPU", "MYRIAD"]);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_damaged_library_never_reaches_the_loader() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = fs::read(std::env::current_exe().unwrap()).unwrap();
+        fs::write(folder.path().join("cut.so"), &program[..4096]).unwrap();
+        let file = folder.path().join("plugins.xml");
+        let absolute = folder.path().join("cut.so");
+        for location in ["cut.so", absolute.to_str().unwrap()] {
+            let text =
+                format!("<ie><plugins><plugin name='A' location='{location}'/></plugins></ie>");
+            fs::write(&file, text).unwrap();
+            let error = Plugins::find(Some(&file)).unwrap_err();
+            assert!(
+                error.to_string().contains("not a whole shared library"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

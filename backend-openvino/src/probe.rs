@@ -22,7 +22,7 @@ pub fn find_library(explicit: Option<&Path>) -> Result<FoundLibrary, Error> {
     LibrarySearch {
         engine: "OpenVINO",
         name: "openvino_c",
-        family: "libopenvino",
+        families: &["libopenvino", "libtbb", "libhwloc"],
         symbol: "ov_get_openvino_version",
         explicit,
         variable: "CLASSIFY_OPENVINO_LIB",
@@ -67,6 +67,14 @@ pub(crate) fn load(explicit: Option<&Path>) -> Result<FoundLibrary, Error> {
         })?;
     *loaded = Some(found.path.clone());
     Ok(found)
+}
+
+/// The library that this process has loaded, if it has loaded one.
+pub(crate) fn loaded() -> Option<PathBuf> {
+    LOADED
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
 }
 
 fn unusable(path: &Path, message: &str) -> Error {

@@ -87,6 +87,25 @@ pub(crate) fn keys(core: &Core, device: &str) -> Result<Vec<String>, openvino::I
     Ok(keys.split_whitespace().map(str::to_owned).collect())
 }
 
+/// What would go behind this program's back.
+const REFUSED: [(&str, &str, &str); 3] = [
+    (
+        "CACHE_DIR",
+        "the cache of compiled models",
+        "use the cache folder (`--cache-dir DIR`), whose files are checked",
+    ),
+    (
+        "MULTI_DEVICE_PRIORITIES",
+        "the list of devices",
+        "write the devices into the device string: `-d AUTO:GPU,CPU`",
+    ),
+    (
+        "DEVICE_ID",
+        "the number of a device",
+        "write it into the device string: `-d GPU.1`",
+    ),
+];
+
 /// Sets the user's properties. `devices` are the virtual device, if there is one, and those that may
 /// execute, each with its keys.
 ///
@@ -100,12 +119,12 @@ pub(crate) fn set(
     properties: &[Property],
 ) -> Result<(), Error> {
     for property in properties {
-        if property.key == "CACHE_DIR" {
-            return Err(invalid(
-                property,
-                "the cache of compiled models is not set by property",
-            )
-            .with_hint("use the cache folder (`--cache-dir DIR`), whose files are checked"));
+        let refused = REFUSED
+            .iter()
+            .find(|(key, ..)| property.key.eq_ignore_ascii_case(key));
+        if let Some((_, what, hint)) = refused {
+            let message = format!("{what} is not set by property");
+            return Err(invalid(property, &message).with_hint(*hint));
         }
         let named: Vec<&(String, Vec<String>)> = devices
             .iter()
@@ -137,7 +156,7 @@ pub(crate) fn set(
                 .collect();
             let error = invalid(
                 property,
-                &format!("{} has no property {}", names(&named), property.key),
+                &format!("there is no property {} on {}", property.key, names(&named)),
             );
             return Err(match nearest(&property.key, &known) {
                 Some(key) => error.with_hint(format!("did you mean {key}?")),
@@ -175,7 +194,7 @@ fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
         .iter()
         .map(|candidate| (strsim::jaro_winkler(&key, candidate), *candidate))
         .max_by(|a, b| a.0.total_cmp(&b.0))
-        .filter(|(likeness, _)| *likeness > 0.8)
+        .filter(|(likeness, _)| *likeness > 0.92)
         .map(|(_, candidate)| candidate)
 }
 

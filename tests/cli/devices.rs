@@ -24,6 +24,11 @@ pub fn trials(engines: &Needs, set_up: &Needs) -> Vec<Trial> {
         .map(|(name, test)| engines.test(name, test))
         .into_iter()
         .collect();
+    #[cfg(target_os = "linux")]
+    trials.push(engines.test(
+        "devices::an_incomplete_installation_is_explained",
+        incomplete,
+    ));
     trials.push(set_up.test("devices::aliases_answer_as_the_cpu", aliases));
     trials.push(set_up.test("devices::compiled_models_are_kept", cache));
     trials
@@ -151,11 +156,83 @@ fn broken() -> Result<(), Failed> {
     Ok(())
 }
 
+/// A copy of OpenVINO without `without`, or with only the beginning of it.
+#[cfg(target_os = "linux")]
+fn damaged_openvino(without: &str, keep: Option<usize>) -> Result<tempfile::TempDir, Failed> {
+    let library = backend_openvino::find_library(None)?.path;
+    let from = library.parent().ok_or("the library lies in no folder")?;
+    let folder = tempfile::tempdir()?;
+    let mut found = false;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = folder.path().join(entry.file_name());
+        if entry.file_name().to_string_lossy().starts_with(without) {
+            found = true;
+            if let Some(keep) = keep {
+                std::fs::write(&to, &std::fs::read(entry.path())?[..keep])?;
+            }
+        } else if entry.file_type()?.is_file() && std::fs::hard_link(entry.path(), &to).is_err() {
+            std::fs::copy(entry.path(), &to)?;
+        }
+    }
+    ensure(found, format!("no {without} in {}", from.display()))?;
+    Ok(folder)
+}
+
+/// Whatever is missing or damaged is named, and what is left still works.
+#[cfg(target_os = "linux")]
+fn incomplete() -> Result<(), Failed> {
+    let plugin = |name: &str| format!("libopenvino_{name}_plugin.so");
+    for (file, keep, says) in [
+        (
+            "libtbb.so".to_owned(),
+            Some(16_384),
+            "not a whole shared library",
+        ),
+        (
+            "libhwloc.so".to_owned(),
+            Some(16_384),
+            "not a whole shared library",
+        ),
+        ("libtbb.so".to_owned(), None, "libtbb.so.12: cannot open"),
+        (plugin("intel_cpu"), None, "has no CPU plugin"),
+        (plugin("intel_npu"), None, "has no NPU plugin"),
+        (plugin("intel_gpu"), None, "has no GPU plugin"),
+        (plugin("hetero"), None, "has no HETERO plugin"),
+        (plugin("auto"), None, "has no AUTO plugin"),
+        (
+            plugin("intel_gpu"),
+            Some(16_384),
+            "not a whole shared library",
+        ),
+    ] {
+        let folder = damaged_openvino(&file, keep)?;
+        let library = folder.path().to_str().ok_or("UTF-8")?;
+        let listed = devices(&["--openvino-lib", library]);
+        expect_code(&listed, 0)?;
+        ensure(listed.stdout.contains(says), (&file, &listed))?;
+        ensure(listed.stdout.contains("ONNX Runtime 1."), &listed)?;
+        if says.contains("CPU plugin") {
+            let flags = ["--openvino-lib", library];
+            expect_refusal(
+                &flags,
+                &["device CPU is not available", says, "available: none"],
+            )?;
+        }
+    }
+    Ok(())
+}
+
 fn strings() -> Result<(), Failed> {
     for (device, text) in [
         ("HETERO", "HETERO:GPU,CPU"),
         ("hetero:gpu,,cpu", "no name"),
-        ("BATCH:CPU(0)", "at least 1"),
+        ("BATCH:CPU(0)", "from 1 to"),
+        ("MULTI", "MULTI:GPU,CPU"),
+        ("MULTI:CPU(4)", "--requests"),
+        ("CPU.0", "write `CPU`"),
+        ("AUTO:-CUP", "no such device"),
+        ("AUTO:-CPU", "no device is left"),
         ("HETERO:CPU,CPU", "twice"),
         ("CPU:GPU", "takes no list"),
         ("MYRIAD", "2023.0"),
@@ -226,14 +303,32 @@ fn properties() -> Result<(), Failed> {
     for (property, texts) in [
         (
             "NUM_STREAM=1",
-            ["has no property NUM_STREAM", "did you mean NUM_STREAMS?"],
+            ["no property NUM_STREAM on CPU", "did you mean NUM_STREAMS?"],
         ),
         ("GPU:NUM_STREAMS=1", ["not among the devices", "CPU"]),
         ("NUM_STREAMS=many", ["does not take", "many"]),
         ("NUM_STREAMS", ["KEY=VALUE", "NUM_STREAMS"]),
         ("CACHE_DIR=/tmp", ["--cache-dir", "CACHE_DIR"]),
+        ("cache_dir=", ["--cache-dir", "cache_dir"]),
+        (
+            "MULTI_DEVICE_PRIORITIES=CPU",
+            ["device string", "AUTO:GPU,CPU"],
+        ),
     ] {
         expect_refusal(&["--config", property], &texts)?;
+    }
+    // A precision by property is no way round the check.
+    let flags = [
+        "--config",
+        "INFERENCE_PRECISION_HINT=f16",
+        "--format",
+        "json",
+    ];
+    let f16 = classify_small(&flags)?;
+    if f16.code == Some(0) {
+        ensure(json(&f16)?["precision"] == "f16", f16)?;
+    } else {
+        expect_refusal(&flags, &["f16"])?;
     }
     expect_refusal(
         &["--config", "NUM_STREAMS=1", "--backend", "onnx"],
@@ -273,9 +368,25 @@ fn bad_plugins() -> Result<(), Failed> {
         .env("CLASSIFY_OPENVINO_PLUGINS", "/no/such/plugins.xml"));
     expect_code(&by_variable, 2)?;
     ensure(
-        by_variable.stdout.contains("/no/such/plugins.xml"),
-        by_variable,
-    )
+        by_variable.stdout.contains("/no/such/plugins.xml")
+            && by_variable.stdout.contains("No such file"),
+        &by_variable,
+    )?;
+    // What the loader would die of.
+    let cut = folder.path().join("cut.so");
+    let library = backend_openvino::find_library(None)?.path;
+    std::fs::write(&cut, &std::fs::read(library)?[..16_384])?;
+    std::fs::write(
+        &file,
+        "<ie><plugins><plugin name='CUT' location='cut.so'/></plugins></ie>",
+    )?;
+    if cfg!(target_os = "linux") {
+        expect_refusal(
+            &["--plugins", flag, "-d", "CUT"],
+            &["cut.so", "not a whole shared library"],
+        )?;
+    }
+    Ok(())
 }
 
 /// A plugins file in which MYRIAD, HDDL and GPU are other names for the CPU's plugin.

@@ -5,8 +5,10 @@
 #![allow(clippy::print_stdout)]
 
 mod answers;
+mod compare;
 mod devices;
 mod errors;
+mod evaluate;
 mod inputs;
 mod outputs;
 mod shapes;
@@ -25,7 +27,9 @@ fn main() {
     let set_up = engines.and(&Needs::set_up());
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(answers::trials(&set_up));
+    trials.extend(compare::trials(&engines, &set_up));
     trials.extend(devices::trials(&engines, &set_up));
+    trials.extend(evaluate::trials(&engines, &set_up));
     trials.extend(errors::trials(&engines, &set_up));
     trials.extend(inputs::trials(&engines));
     trials.extend(outputs::trials(&engines, &set_up));

@@ -143,6 +143,26 @@ impl Pair {
             .collect()
     }
 
+    /// Names and values of the rates.
+    pub fn rates(&self) -> [(&'static str, String); 4] {
+        [
+            (
+                "same best class",
+                self.rate(|values| values.top1_match).to_string(),
+            ),
+            (
+                "same classes in order",
+                self.rate(|values| values.ordered_match).to_string(),
+            ),
+            (
+                "the same but for ties",
+                self.rate(|values| values.ordered_match_but_ties)
+                    .to_string(),
+            ),
+            ("mean overlap", format!("{:.1} %", self.overlap() * 100.0)),
+        ]
+    }
+
     /// Adds a picture, with the answers of the reference and of the run.
     pub fn add(&mut self, picture: usize, answers: [&Answer; 2], difference: Difference) {
         let [reference, run] = answers;

@@ -62,6 +62,11 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         .as_ref()
         .map_or(&[][..], |recording| &recording.runs);
     let mut lanes = Lanes::new(recorded, &opened, &machine, options.reference.as_deref())?;
+    for (name, run) in &opened.entries {
+        if let Err(error) = run {
+            messages.run_failed(&printable(name), error);
+        }
+    }
     for (name, error) in lanes.failures() {
         messages.run_failed(&printable(name), error);
     }

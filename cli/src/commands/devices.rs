@@ -8,12 +8,11 @@ use std::io::{self, Write as _};
 #[cfg(feature = "openvino")]
 use std::path::Path;
 
-use backend_api::Error;
 use backend_api::library::FoundLibrary;
 use serde_json::{Value, json};
 
 use crate::args::{Backend, DevicesArgs, InspectFormat};
-use crate::messages::{Hinted, printable};
+use crate::messages::{self, Hinted, printable};
 
 /// Prints what there is. What is missing is part of the answer; without any engine it is an error.
 pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
@@ -43,18 +42,14 @@ pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
     if engines.iter().any(|engine| engine.found.is_ok()) {
         return Ok(());
     }
-    Err(Hinted::new(
-        "no engine can be used",
-        "run `cargo setup` in a checkout, or see above what each engine needs",
-    )
-    .into())
+    Err(Hinted::new("no engine can be used", "see above what each engine needs").into())
 }
 
 /// An engine, and what it says of itself.
 struct Engine {
     backend: &'static str,
     name: &'static str,
-    found: Result<Found, Error>,
+    found: Result<Found, anyhow::Error>,
 }
 
 struct Found {
@@ -88,11 +83,11 @@ impl Engine {
         match &self.found {
             Err(error) => {
                 let _ = writeln!(text, "{}: cannot be used", self.name);
-                for line in error.to_string().lines() {
-                    let _ = writeln!(text, "  {}", printable(line));
+                for line in messages::chain(error).lines() {
+                    let _ = writeln!(text, "  {line}");
                 }
-                if let Some(hint) = error.hint() {
-                    let _ = writeln!(text, "  hint: {}", printable(hint));
+                if let Some(hint) = messages::hint(error) {
+                    let _ = writeln!(text, "  hint: {hint}");
                 }
             }
             Ok(found) => {
@@ -145,7 +140,11 @@ impl Engine {
             Err(error) => json!({
                 "backend": self.backend,
                 "engine": self.name,
-                "error": { "code": error.kind().as_str(), "message": error.to_string(), "hint": error.hint() },
+                "error": {
+                    "code": messages::code(error),
+                    "message": messages::chain(error),
+                    "hint": messages::hint(error),
+                },
             }),
             Ok(found) => json!({
                 "backend": self.backend,
@@ -184,7 +183,7 @@ fn openvino(args: &DevicesArgs) -> Engine {
     Engine {
         backend: "openvino",
         name: "OpenVINO",
-        found: found.map(|list| Found {
+        found: found.map_err(Into::into).map(|list| Found {
             library: list.library,
             version: list.version,
             plugins: list.plugins.as_deref().map(lossy),
@@ -255,7 +254,7 @@ fn onnx(args: &DevicesArgs) -> Engine {
     Engine {
         backend: "onnx",
         name: "ONNX Runtime",
-        found: found.map(|list| Found {
+        found: found.map_err(Into::into).map(|list| Found {
             library: list.library,
             version: list.version,
             plugins: None,

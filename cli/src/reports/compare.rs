@@ -239,12 +239,13 @@ impl Comparison {
                 if failed > 0 {
                     parts.push(format!("{failed} of {} runs failed", self.lanes.len()));
                 }
-                if !self.failures.is_empty() {
+                if let Some(first) = self.failures.first() {
                     parts.push(format!(
-                        "{} failures, {} of {} pictures compared",
-                        self.failures.len(),
+                        "{} of {} pictures compared, {} failures, the first: {}",
                         self.compared,
-                        self.pictures.len()
+                        self.pictures.len(),
+                        self.failures.len(),
+                        first.message
                     ));
                 }
                 if !differ.is_empty() {
@@ -319,8 +320,7 @@ impl Comparison {
         let _ = writeln!(text, "input      {}", self.input());
         let _ = writeln!(
             text,
-            "tensors    {} of {} pictures; one tensor for all runs, SHA-256 of all {}",
-            self.compared,
+            "tensors    {} pictures, each one tensor for all runs; SHA-256 of all {}",
             self.pictures.len(),
             self.tensors
         );
@@ -354,26 +354,6 @@ impl Comparison {
         text
     }
 
-    /// Names and values of the rates.
-    pub fn rates(&self, pair: &Pair) -> [(&'static str, String); 4] {
-        [
-            (
-                "same best class",
-                pair.rate(|values| values.top1_match).to_string(),
-            ),
-            (
-                "same classes in order",
-                pair.rate(|values| values.ordered_match).to_string(),
-            ),
-            (
-                "the same but for ties",
-                pair.rate(|values| values.ordered_match_but_ties)
-                    .to_string(),
-            ),
-            ("mean overlap", format!("{:.1} %", pair.overlap() * 100.0)),
-        ]
-    }
-
     fn pair_text(&self, compared: &Compared, text: &mut String) {
         let Compared {
             reference,
@@ -390,7 +370,7 @@ impl Comparison {
             self.name(*reference),
             self.top
         );
-        for (name, value) in self.rates(pair) {
+        for (name, value) in pair.rates() {
             let _ = writeln!(text, "  {name:<26}{value}");
         }
         let _ = writeln!(
@@ -579,7 +559,7 @@ impl Document for Comparison {
                 );
             }
             let _ = writeln!(text, "\n| | value |\n|---|---|");
-            for (name, value) in self.rates(pair) {
+            for (name, value) in pair.rates() {
                 let _ = writeln!(text, "| {name} | {value} |");
             }
             for (_, name, d) in pair.distributions() {

@@ -305,7 +305,7 @@ fn section(comparison: &Comparison, compared: &Compared) -> Section {
         reference: comparison.name(*reference),
         tolerance: tolerance.to_string(),
         gates: gates.clone(),
-        rates: comparison.rates(pair).into(),
+        rates: pair.rates().into(),
         distributions: pair
             .distributions()
             .into_iter()
@@ -432,11 +432,7 @@ fn bins(accuracy: &crate::accuracy::Accuracy) -> Vec<Bar> {
         .enumerate()
         .map(|(place, bin)| Bar {
             x: place,
-            height: if bin.pictures == 0 {
-                0
-            } else {
-                bin.right * 100 / bin.pictures
-            },
+            height: (bin.right * 100).checked_div(bin.pictures).unwrap_or(0),
             label: format!("{:.2}", (place + 1) as f64 / count as f64),
             title: format!("{} of {} right", bin.right, bin.pictures),
         })

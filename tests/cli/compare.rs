@@ -1,0 +1,550 @@
+//! `classify compare` on real engines: agreement, planted faults, recordings, reports.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use classify_tests::{Needs, Run, ensure, expect_code, photos, python, run, set_up, small_model};
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+
+use crate::{classify, small_pictures};
+
+pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 4] = [
+        ("compare::what_is_not_finite_disagrees", not_finite),
+        (
+            "compare::one_bad_run_or_picture_loses_no_other",
+            others_go_on,
+        ),
+        ("compare::usage_is_explained", usage),
+        ("compare::a_picture_is_classified_in_batches_too", batches),
+    ];
+    let on_photos: [(&str, fn() -> Result<(), Failed>); 7] = [
+        ("compare::gate::efficientnet_lite0", || {
+            gate("efficientnet-lite0.onnx")
+        }),
+        ("compare::gate::mobilenet_v2", || {
+            gate("mobilenet-v2/model.onnx")
+        }),
+        ("compare::gate::squeezenet", || gate("squeezenet1.1.onnx")),
+        ("compare::planted_faults_are_caught", planted_faults),
+        ("compare::recorded_runs", recordings),
+        ("compare::others_read_the_reports", reports),
+        ("compare::a_browser_shows_the_page", browser),
+    ];
+    on_engines
+        .map(|(name, test)| engines.test(name, test))
+        .into_iter()
+        .chain(on_photos.map(|(name, test)| with_set_up.test(name, test)))
+        .collect()
+}
+
+fn compare(runs: &[&str]) -> Command {
+    let mut command = classify();
+    command.args(["compare", "--quiet"]).args(runs);
+    command
+}
+
+/// Runs it and gives the JSON report, too.
+fn with_json(command: &mut Command, code: i32) -> Result<(Run, Value), Failed> {
+    let folder = tempfile::tempdir()?;
+    let report = folder.path().join("report.json");
+    let run = run(command.arg("--report").arg(&report));
+    expect_code(&run, code)?;
+    let json = serde_json::from_slice(&fs::read(report)?)?;
+    Ok((run, json))
+}
+
+fn last_line(run: &Run) -> &str {
+    run.stdout.lines().last().unwrap_or_default()
+}
+
+/// The gate that this project's own changes have to pass: both engines at f32, and bf16 where the
+/// processor has it.
+fn gate(model: &str) -> Result<(), Failed> {
+    let model = set_up("models").join(model);
+    let photos = photos()?;
+    let mut runs = vec![(vec!["onnx", "openvino@f32"], "f32")];
+    let listed = run(classify().args(["devices", "--backend", "openvino", "--format", "json"]));
+    let listed: Value = serde_json::from_str(&listed.stdout)?;
+    let precisions = &listed["engines"][0]["devices"][0]["precisions"];
+    let has_bf16 = precisions
+        .as_array()
+        .is_some_and(|all| all.iter().any(|one| one == "bf16"));
+    if has_bf16 {
+        runs.push((vec!["onnx", "openvino@bf16"], "bf16"));
+    }
+    for (runs, tolerance) in runs {
+        let mut command = compare(&runs);
+        if tolerance == "bf16" && model.ends_with("mobilenet-v2/model.onnx") {
+            // One photo of what the model has never seen: 0.161 on an AMD EPYC with avx512_bf16.
+            command.args(["--max-delta", "0.2"]);
+        }
+        let (result, json) = with_json(command.arg("-m").arg(&model).arg("-i").args(&photos), 0)?;
+        ensure(result.stderr.is_empty(), &result)?;
+        ensure(last_line(&result).starts_with("AGREE: openvino@"), &result)?;
+        let pair = &json["pairs"][0];
+        ensure(
+            json["verdict"] == "agree" && json["compared"] == photos.len(),
+            &json["summary"],
+        )?;
+        ensure(pair["tolerance"]["name"] == tolerance, pair)?;
+        ensure(
+            pair["pictures"]
+                .as_array()
+                .is_some_and(|all| all.len() == photos.len()),
+            pair,
+        )?;
+        println!(
+            "{} {tolerance}: top-1 {}/{}, same order {}/{}, max |dp| {:.3e}",
+            model.display(),
+            pair["top1_match"]["count"],
+            pair["top1_match"]["of"],
+            pair["ordered_match"]["count"],
+            pair["ordered_match"]["of"],
+            pair["distributions"]["max_delta"]["max"]
+                .as_f64()
+                .unwrap_or(f64::NAN)
+        );
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Failed> {
+    fs::copy(from, to).map_err(|error| format!("{}: {error}", from.display()))?;
+    Ok(())
+}
+
+/// A wrong mean, swapped channels, a perturbed weight and a truncated `.bin`.
+fn planted_faults() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name);
+    let photo = photos()?.swap_remove(0);
+    let named = |engine: &str, model: &Path| format!("{engine}={}", model.display());
+
+    // The wrong mean, and the wrong order of channels, in the file beside the model.
+    let good = set_up("models/mobilenet-v2");
+    let config = fs::read_to_string(good.join("preprocessor_config.json"))?;
+    let mut json: Value = serde_json::from_str(&config)?;
+    json["image_mean"] = serde_json::json!([0.406, 0.456, 0.485]);
+    for file in ["model.onnx", "config.json"] {
+        copy(&good.join(file), &at(file))?;
+    }
+    fs::write(at("preprocessor_config.json"), json.to_string())?;
+    let runs = [
+        named("onnx", &good.join("model.onnx")),
+        named("onnx", &at("model.onnx")),
+    ];
+    let result = run(compare(&[&runs[0], &runs[1]]).arg("-i").arg(&photo));
+    expect_code(&result, 2)?;
+    ensure(
+        result.stderr.contains("it takes another tensor")
+            && result
+                .stderr
+                .contains("mean is 103.53,116.28,123.675 and not 123.675,116.28,103.53")
+            && result.stderr.contains("hint:"),
+        &result,
+    )?;
+    let recorded = at("recorded.jsonl");
+    let squeezenet = set_up("models/squeezenet1.1.onnx");
+    let mut command = compare(&["onnx", "-m"]);
+    command
+        .arg(&squeezenet)
+        .arg("-i")
+        .arg(&photo)
+        .arg("--record")
+        .arg(&recorded);
+    expect_code(&run(&mut command), 0)?;
+    let mut command = compare(&["onnx", "--color", "rgb", "-m"]);
+    command
+        .arg(&squeezenet)
+        .arg("-i")
+        .arg(&photo)
+        .arg("--against")
+        .arg(&recorded);
+    let result = run(&mut command);
+    expect_code(&result, 2)?;
+    ensure(result.stderr.contains("color is rgb and not bgr"), &result)?;
+
+    // One weight.
+    let own = tempfile::tempdir()?;
+    let bad = own.path().join("bad.onnx");
+    let arguments = [squeezenet.as_os_str(), bad.as_os_str()];
+    let planted = python("perturb.py", arguments)?;
+    let (index, name) = planted
+        .trim()
+        .split_once('\t')
+        .ok_or("an index and a name")?;
+    let index: u64 = index.parse()?;
+    let runs = [named("onnx", &squeezenet), named("openvino", &bad)];
+    let mut command = compare(&[&runs[0], &runs[1], "--bisect", "-i"]);
+    let (result, json) = with_json(command.arg(&photo), 1)?;
+    ensure(
+        last_line(&result).starts_with("DISAGREE: openvino="),
+        &result,
+    )?;
+    let bisect = &json["bisect"];
+    ensure(bisect["first"] == index, bisect)?;
+    let looks = bisect["looked_at"].as_array().ok_or("a list")?;
+    // 67 nodes: the logarithm, and the parents of what was found.
+    ensure(looks.len() <= 10, looks.len())?;
+    let found = looks.iter().find(|look| look["index"] == index);
+    ensure(
+        found.is_some_and(|look| look["name"] == name && look["operator"] == "Conv"),
+        bisect,
+    )?;
+    println!(
+        "perturbed weight at node {index} {name}: found with {} looks",
+        looks.len()
+    );
+
+    // Three runs say which one is off.
+    let runs = [
+        named("onnx", &squeezenet),
+        named("openvino", &squeezenet),
+        named("onnx", &bad),
+    ];
+    let mut command = compare(&[&runs[0], &runs[1], &runs[2], "-i"]);
+    let (result, json) = with_json(command.arg(&photo), 1)?;
+    ensure(
+        json["majority"]["found"] == "most" && json["majority"]["off"][0] == runs[2],
+        &json["majority"],
+    )?;
+    ensure(result.stdout.contains("bad.onnx is off"), &result)?;
+
+    // Weights that end too early.
+    for ending in ["xml", "bin"] {
+        copy(
+            &squeezenet.with_extension(ending),
+            &at("cut").with_extension(ending),
+        )?;
+    }
+    let weights = fs::read(at("cut.bin"))?;
+    fs::write(at("cut.bin"), &weights[..weights.len() / 2])?;
+    let runs = [
+        named("onnx", &squeezenet),
+        named("openvino", &at("cut.xml")),
+    ];
+    let result = run(compare(&[&runs[0], &runs[1]]).arg("-i").arg(&photo));
+    expect_code(&result, 2)?;
+    ensure(
+        result.stderr.contains("cannot read the model") && result.stderr.contains("cut.xml"),
+        &result,
+    )
+}
+
+fn recordings() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let recorded = folder.path().join("lab.jsonl");
+    let photos: Vec<PathBuf> = photos()?.into_iter().take(4).collect();
+    let lite0 = set_up("models/efficientnet-lite0.onnx");
+    let record = |runs: &[&str]| {
+        let mut command = compare(runs);
+        command
+            .arg("-m")
+            .arg(&lite0)
+            .arg("-i")
+            .args(&photos)
+            .arg("--record")
+            .arg(&recorded);
+        run(&mut command)
+    };
+    let result = record(&["openvino"]);
+    expect_code(&result, 0)?;
+    ensure(
+        last_line(&result).starts_with("RECORDED: 4 pictures"),
+        &result,
+    )?;
+    let against = |model: &Path, photos: &[PathBuf], code: i32| -> Result<Run, Failed> {
+        let mut command = compare(&["onnx", "--against"]);
+        command
+            .arg(&recorded)
+            .arg("-m")
+            .arg(model)
+            .arg("-i")
+            .args(photos);
+        let result = run(&mut command);
+        expect_code(&result, code)?;
+        Ok(result)
+    };
+    let result = against(&lite0, &photos, 0)?;
+    ensure(
+        last_line(&result).contains("onnx with openvino (recorded) on 4 pictures"),
+        &result,
+    )?;
+    // The order does not matter, what is missing and what is new does.
+    let turned: Vec<PathBuf> = photos.iter().rev().cloned().collect();
+    against(&lite0, &turned, 0)?;
+    let result = against(&lite0, &photos[1..], 2)?;
+    ensure(
+        result.stderr.contains("1 recorded pictures were not given"),
+        &result,
+    )?;
+    let other = folder.path().join("other.png");
+    fs::write(&other, [fs::read(&photos[0])?, vec![0]].concat())?;
+    let more = [&photos[..], &[other]].concat();
+    let result = against(&lite0, &more, 2)?;
+    ensure(result.stderr.contains("is not in the recording"), &result)?;
+    ensure(
+        result.stdout.contains("same best class           4/4"),
+        &result,
+    )?;
+    // The same network in f16 is another model.
+    let result = against(&set_up("models/efficientnet-lite0-f16.xml"), &photos, 2)?;
+    ensure(!result.stdout.contains("AGREE"), &result)?;
+    let mut command = compare(&["openvino", "--against"]);
+    command
+        .arg(&recorded)
+        .arg("-m")
+        .arg(set_up("models/efficientnet-lite0-f16.xml"));
+    let result = run(command.arg("-i").args(&photos));
+    expect_code(&result, 2)?;
+    ensure(
+        result.stderr.contains("is another one than the recorded"),
+        &result,
+    )?;
+    // Several runs, damage, and what is none.
+    expect_code(&record(&["onnx", "openvino"]), 0)?;
+    let result = against(&lite0, &photos, 0)?;
+    ensure(
+        result.stdout.contains("all runs agree with each other"),
+        &result,
+    )?;
+    let bytes = fs::read(&recorded)?;
+    fs::write(&recorded, &bytes[..bytes.len() / 2])?;
+    let result = against(&lite0, &photos, 2)?;
+    ensure(result.stderr.contains("damaged or not complete"), &result)?;
+    fs::write(&recorded, "{}\n")?;
+    let result = against(&lite0, &photos, 2)?;
+    ensure(result.stderr.contains("no recording of classify"), &result)
+}
+
+/// The model gives NaN: both engines do, and still nothing agrees.
+fn not_finite() -> Result<(), Failed> {
+    let (_folder, a, _) = small_pictures()?;
+    let mut command = compare(&["onnx", "openvino", "-m"]);
+    command
+        .arg(small_model("not-a-number.onnx"))
+        .arg("-i")
+        .arg(&a);
+    let (result, json) = with_json(&mut command, 1)?;
+    ensure(
+        last_line(&result).contains("DISAGREE") && last_line(&result).contains("finite"),
+        &result,
+    )?;
+    ensure(json["pairs"][0]["not_finite"] == 1, &json["pairs"][0])
+}
+
+fn others_go_on() -> Result<(), Failed> {
+    let (folder, a, b) = small_pictures()?;
+    let cut = folder.path().join("cut.png");
+    fs::write(&cut, b"\x89PNG\r\n\x1a\n")?;
+    let mut command = compare(&["onnx", "openvino", "openvino:NOSUCH", "-m"]);
+    command
+        .arg(small_model("plain.onnx"))
+        .arg("-i")
+        .args([&a, &cut, &b]);
+    let (result, json) = with_json(&mut command, 2)?;
+    ensure(
+        result.stderr.contains("openvino:NOSUCH: ") && result.stderr.contains("cut.png: "),
+        &result,
+    )?;
+    ensure(
+        last_line(&result).starts_with("COULD NOT COMPARE: 1 of 3 runs failed"),
+        &result,
+    )?;
+    ensure(
+        json["compared"] == 2 && json["pairs"][0]["verdict"] == "agree",
+        &json,
+    )?;
+    ensure(
+        json["failures"][0]["path"] == cut.display().to_string(),
+        &json["failures"],
+    )?;
+    // Where the reference is what fails, the others are compared all the same.
+    let mut command = compare(&["openvino:NOSUCH", "onnx", "openvino", "-m"]);
+    command.arg(small_model("plain.onnx")).arg("-i").arg(&a);
+    let (_, json) = with_json(&mut command, 2)?;
+    ensure(
+        json["pairs"][0]["reference"] == "onnx" && json["pairs"][0]["verdict"] == "agree",
+        &json,
+    )
+}
+
+fn usage() -> Result<(), Failed> {
+    let (_folder, a, _) = small_pictures()?;
+    let model = small_model("plain.onnx");
+    for (arguments, words) in [
+        (&["onnx"][..], "a comparison needs two"),
+        (&["onnx", "tensorrt"], "there are openvino, onnx"),
+        (&["onnx", "openvino@f64"], "auto, f32, bf16, f16"),
+        (
+            &["onnx", "openvino", "--reference", "nvidia"],
+            "none of the runs: onnx, openvino",
+        ),
+        (&["onnx", "openvino", "--min-top1", "98"], "98%"),
+        (&["onnx", "openvino", "--report", "report.pdf"], ".html"),
+        (
+            &["onnx", "openvino", "--report", "none/report.md"],
+            "there is no folder none",
+        ),
+        (
+            &["onnx", "openvino", "--bisect-picture", "a.png"],
+            "--bisect",
+        ),
+        (
+            &["onnx", "onnx", "--against", "Cargo.toml"],
+            "no recording of classify",
+        ),
+    ] {
+        let mut command = compare(arguments);
+        let result = run(command.arg("-m").arg(&model).arg("-i").arg(&a));
+        expect_code(&result, 2)?;
+        ensure(result.stderr.contains(words), &result)?;
+    }
+    // The same run twice is a test of its own: does an engine always say the same?
+    let result = run(compare(&["onnx", "onnx", "--max-delta", "0", "-m"])
+        .arg(&model)
+        .arg("-i")
+        .arg(&a));
+    expect_code(&result, 0)?;
+    ensure(last_line(&result).contains("onnx (2) with onnx"), &result)
+}
+
+fn batches() -> Result<(), Failed> {
+    let (_folder, a, b) = small_pictures()?;
+    let mut command = compare(&["onnx", "openvino", "-m"]);
+    command
+        .arg(small_model("batch-of-two.onnx"))
+        .arg("-i")
+        .args([&a, &b]);
+    let (_, json) = with_json(&mut command, 0)?;
+    ensure(
+        json["pairs"][0]["pictures"]
+            .as_array()
+            .is_some_and(|all| all.len() == 2),
+        &json,
+    )
+}
+
+/// A comparison with a file name that is markup, and its reports in all forms.
+fn hostile_reports(folder: &Path) -> Result<[PathBuf; 4], Failed> {
+    let hostile = folder.join("<img src=x onerror=alert(1)>|`$&\u{202e}.png");
+    let photos = photos()?;
+    let png = photos
+        .iter()
+        .find(|photo| photo.extension().is_some_and(|ending| ending == "png"));
+    copy(png.ok_or("a PNG")?, &hostile)?;
+    let files =
+        ["json", "xml", "html", "md"].map(|ending| folder.join("report").with_extension(ending));
+    let mut command = compare(&["onnx", "openvino@bf16", "--tolerance", "f32", "-i"]);
+    command.arg(&hostile).args(&photos[..6]);
+    for file in &files {
+        command.arg("--report").arg(file);
+    }
+    let result = run(&mut command);
+    // bf16 is not f32; without bf16 hardware OpenVINO refuses the precision.
+    ensure(matches!(result.code, Some(1 | 2)), &result)?;
+    Ok(files)
+}
+
+fn reports() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let [json, xml, html, markdown] = hostile_reports(folder.path())?;
+    let read: Value = serde_json::from_str(&python("reports.py", [&json, &xml, &html])?)?;
+    ensure(read["pictures"] == 7, &read)?;
+    ensure(read["elements"]["script"].is_null(), &read["elements"])?;
+    ensure(
+        read["handlers"].as_array().is_some_and(Vec::is_empty),
+        &read["handlers"],
+    )?;
+    let page = fs::read_to_string(&html)?;
+    ensure(
+        !page.contains("<img src=x") && !page.contains("://"),
+        "markup of a file name, or an address",
+    )?;
+    let markdown = fs::read_to_string(markdown)?;
+    ensure(
+        !markdown.replace("\\<", "").contains('<') && markdown.starts_with("### classify compare"),
+        &markdown,
+    )?;
+    if read["verdict"] == "disagree" {
+        ensure(
+            read["failures"]
+                .as_u64()
+                .is_some_and(|failures| failures >= 2),
+            &read,
+        )?;
+        let cases = read["cases"].as_array().ok_or("cases")?;
+        ensure(
+            cases
+                .iter()
+                .filter(|case| case.to_string().contains("gate "))
+                .count()
+                >= 3,
+            cases,
+        )?;
+        ensure(
+            cases
+                .iter()
+                .any(|case| case.to_string().contains("onerror")),
+            cases,
+        )?;
+        let text = read["text"].as_str().unwrap_or_default();
+        ensure(
+            text.contains("onerror=alert(1)") && text.contains("\\u{202e}"),
+            text,
+        )?;
+        ensure(
+            read["elements"]["img"] == 7 && read["elements"]["circle"].as_u64() > Some(6),
+            &read["elements"],
+        )?;
+    }
+    Ok(())
+}
+
+/// Where there is a Chromium, it shows the page without a complaint.
+fn browser() -> Result<(), Failed> {
+    let Some(chromium) = [
+        "/usr/bin/chromium",
+        "/usr/bin/chromium-browser",
+        "/usr/bin/google-chrome",
+    ]
+    .into_iter()
+    .find(|path| Path::new(path).exists()) else {
+        println!("no Chromium at its usual places: the page is only parsed, by another test");
+        return Ok(());
+    };
+    let folder = tempfile::tempdir()?;
+    let [_, _, html, _] = hostile_reports(folder.path())?;
+    let profile = folder.path().join("profile");
+    let mut command = Command::new(chromium);
+    command.args([
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--enable-logging=stderr",
+        "--virtual-time-budget=5000",
+        "--dump-dom",
+    ]);
+    command.arg(format!("--user-data-dir={}", profile.display()));
+    let result = run(command.arg(format!("file://{}", html.display())));
+    expect_code(&result, 0)?;
+    ensure(
+        result.stdout.contains("classify compare") && result.stdout.contains("</html>"),
+        &result,
+    )?;
+    ensure(!result.stdout.contains("onerror=\""), "an event handler")?;
+    // What a page's console says is logged with this word.
+    let complaints: Vec<&str> = result
+        .stderr
+        .lines()
+        .filter(|line| line.contains("CONSOLE"))
+        .collect();
+    ensure(complaints.is_empty(), complaints)
+}
