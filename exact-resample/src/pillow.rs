@@ -670,6 +670,37 @@ mod x86 {
         fours
     }
 
+    /// Which pixels of one [`STEP`] belong to the window, in the way of the pixels: 1 or 0.
+    type Ones = [i8; 4 * STEP];
+
+    fn ones(weights: &[i32]) -> Ones {
+        let mut ones = [0; 4 * STEP];
+        for (i, weight) in weights.iter().enumerate() {
+            for channel in 0..CHANNELS {
+                ones[i / 4 * 16 + channel * 4 + i % 4] = i8::from(*weight != 0);
+            }
+        }
+        ones
+    }
+
+    /// The weight of each window, if none has two that differ, zeros aside: the box filter. Its pixels can be added up
+    /// before the sum is multiplied, once.
+    fn uniform(weights: &Weights) -> Option<Vec<i32>> {
+        let of_window = |weights: &[i32]| {
+            let weight = weights
+                .iter()
+                .copied()
+                .find(|weight| *weight != 0)
+                .unwrap_or(0);
+            let same = weights.iter().all(|other| *other == 0 || *other == weight);
+            same.then_some(weight)
+        };
+        weights
+            .iter()
+            .map(|(_, weights)| of_window(weights))
+            .collect()
+    }
+
     /// The three signed parts of a weight, lowest first: low + 2^8 middle + 2^16 high.
     fn split_bytes(weight: i32) -> [i8; 3] {
         let [low, ..] = weight.to_le_bytes();
@@ -689,6 +720,8 @@ mod x86 {
     enum Steps {
         Pairs(Vec<Pairs>),
         Fours(Avx512, Vec<Fours>),
+        /// With the weight of each window.
+        Ones(Avx512, Vec<Ones>, Vec<i32>),
     }
 
     /// Splits the weights of all windows into `count` steps each.
@@ -723,9 +756,13 @@ mod x86 {
                 .map(|(window, _)| window.len)
                 .max()
                 .unwrap_or(0);
-            let steps = match avx512 {
-                Some(avx512) => Steps::Fours(avx512, steps(weights, len.div_ceil(STEP), fours)),
-                None => Steps::Pairs(steps(weights, len.div_ceil(STEP), pairs)),
+            let count = len.div_ceil(STEP);
+            let steps = match (avx512, uniform(weights)) {
+                (Some(avx512), Some(of_windows)) => {
+                    Steps::Ones(avx512, steps(weights, count, ones), of_windows)
+                }
+                (Some(avx512), None) => Steps::Fours(avx512, steps(weights, count, fours)),
+                (None, _) => Steps::Pairs(steps(weights, count, pairs)),
             };
             let starts: Vec<usize> = weights
                 .windows
@@ -781,6 +818,10 @@ mod x86 {
                 Steps::Fours(avx512, steps) => {
                     let count = self.halves.div_ceil(2);
                     sum_fours(*avx512, rows, stride, steps, count, starts, pixels);
+                }
+                Steps::Ones(avx512, steps, weights) => {
+                    let count = self.halves.div_ceil(2);
+                    sum_ones(*avx512, rows, stride, steps, weights, count, starts, pixels);
                 }
             }
             sort_pixels(self.avx2, &self.pixels, out);
@@ -986,6 +1027,72 @@ mod x86 {
                 let words = _mm256_packs_epi32(finish(sum0, sum1), finish(sum2, sum3));
                 let bytes = _mm256_packus_epi16(words, words);
                 // Rows 0 and 2 are in one half, rows 1 and 3 in the other.
+                let bytes = _mm_unpacklo_epi32(
+                    _mm256_castsi256_si128(bytes),
+                    _mm256_extracti128_si256::<1>(bytes),
+                );
+                let bytes: u8x16<_> = bytes.simd_into(avx512);
+                bytes.store_slice(pixel);
+            }
+        }
+    );
+
+    fearless_simd::kernel!(
+        fn sum_ones(
+            avx512: Avx512,
+            rows: &[u8],
+            stride: usize,
+            steps: &[Ones],
+            weights: &[i32],
+            count: usize,
+            starts: &[usize],
+            pixels: &mut [[u8; 4 * GROUP]],
+        ) {
+            // As in `sum_fours`.
+            let spread: __m256i = i8x32::from_slice(
+                avx512,
+                &[
+                    0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, 0, 0, 0, 0, 12, 15, 18, 21, 13, 16, 19,
+                    22, 14, 17, 20, 23, 0, 0, 0, 0,
+                ],
+            )
+            .into();
+            let len = rows.len() - 3 * stride;
+            let row0 = &rows[..len];
+            let row1 = &rows[stride..][..len];
+            let row2 = &rows[2 * stride..][..len];
+            let row3 = &rows[3 * stride..][..len];
+            let windows = steps.chunks_exact(count).zip(starts).zip(weights);
+            for (pixel, ((window, start), weight)) in pixels.iter_mut().zip(windows) {
+                let row0 = &row0[*start..][..window_bytes(count)];
+                let row1 = &row1[*start..][..window_bytes(count)];
+                let row2 = &row2[*start..][..window_bytes(count)];
+                let row3 = &row3[*start..][..window_bytes(count)];
+                let mut sums = [_mm256_setzero_si256(); GROUP];
+                for (i, step) in window.iter().enumerate() {
+                    let step: __m256i = i8x32::from_slice(avx512, step).into();
+                    for (sum, row) in sums.iter_mut().zip([row0, row1, row2, row3]) {
+                        let bytes: __m256i =
+                            u8x32::from_slice(avx512, &row[i * STEP_BYTES..][..LOAD]).into();
+                        let pixels = _mm256_permutexvar_epi8(spread, bytes);
+                        *sum = _mm256_dpbusd_epi32(*sum, pixels, step);
+                    }
+                }
+                let weight = _mm256_set1_epi32(*weight);
+                // Adds the halves of both sums, multiplies, rounds and scales back.
+                let finish = |first: __m256i, second: __m256i| {
+                    let sums = _mm256_add_epi32(
+                        _mm256_permute2x128_si256::<0x20>(first, second),
+                        _mm256_permute2x128_si256::<0x31>(first, second),
+                    );
+                    let products = _mm256_mullo_epi32(sums, weight);
+                    let rounded = _mm256_add_epi32(products, _mm256_set1_epi32(HALF));
+                    _mm256_srai_epi32::<PRECISION_BITS>(rounded)
+                };
+                let [sum0, sum1, sum2, sum3] = sums;
+                let words = _mm256_packs_epi32(finish(sum0, sum1), finish(sum2, sum3));
+                let bytes = _mm256_packus_epi16(words, words);
+                // As in `sum_fours`.
                 let bytes = _mm_unpacklo_epi32(
                     _mm256_castsi256_si128(bytes),
                     _mm256_extracti128_si256::<1>(bytes),
