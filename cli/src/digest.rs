@@ -37,6 +37,20 @@ impl Digest {
     }
 }
 
+/// The digest of many, in their order.
+#[derive(Default)]
+pub struct Chain(Sha256);
+
+impl Chain {
+    pub fn add(&mut self, digest: Digest) {
+        self.0.update(digest.0);
+    }
+
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&HEXLOWER.encode(&self.0))

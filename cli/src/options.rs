@@ -94,6 +94,15 @@ impl TryFrom<RunsArgs> for RunsOptions {
             )?;
             anyhow::Ok((run.text.clone(), engine))
         };
+        let twice = args.report.iter().enumerate().find(|(index, report)| {
+            args.report[..*index]
+                .iter()
+                .any(|earlier| earlier.path == report.path)
+        });
+        if let Some((_, report)) = twice {
+            let error = format!("--report {} is given twice", report.path.display());
+            return Err(Hinted::new(error, "give each report a name of its own").into());
+        }
         Ok(Self {
             runs: args.runs.iter().map(engine).collect::<Result<_, _>>()?,
             reference: args.reference,

@@ -38,7 +38,7 @@ impl Output {
         {
             let error = Hinted::new(
                 format!("it would replace {}, which is read", same.display()),
-                "give --output another name",
+                "give it another name",
             );
             return Err(anyhow::Error::new(error).context(what()));
         }

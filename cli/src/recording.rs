@@ -152,7 +152,7 @@ impl Recording {
         };
         let mut start = next(&mut line)?;
         let header: Header = serde_json::from_slice(&line).map_err(|_| none())?;
-        if header.kind != KIND {
+        if header.kind != KIND || header.runs.is_empty() {
             return Err(none().into());
         }
         if header.schema_version != 1 {
@@ -171,8 +171,12 @@ impl Recording {
             let bytes = next(&mut line)?;
             let Ok(picture) = serde_json::from_slice::<Picture>(&line) else {
                 let footer = serde_json::from_slice::<Footer>(&line);
-                break footer.is_ok_and(|footer| footer.pictures == pictures);
+                let footer = footer.is_ok_and(|footer| footer.pictures == pictures);
+                break footer && next(&mut line)? == 0;
             };
+            if picture.outputs.len() != header.runs.len() {
+                break false;
+            }
             pictures += 1;
             places.insert(
                 picture.sha256,

@@ -1,6 +1,6 @@
 //! Ground truth: which class each picture shows.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use image_classification::Labels;
@@ -31,7 +31,9 @@ const CLASS_COLUMNS: [&str; 8] = [
 pub struct Truth {
     source: Source,
     labels: Option<Labels>,
-    names: HashMap<String, usize>,
+    /// The classes with each name: whole labels as they are written, whole labels in any case, parts of
+    /// labels.
+    names: [HashMap<String, Vec<usize>>; 3],
     offset: i64,
 }
 
@@ -40,7 +42,7 @@ enum Source {
     /// What each line says: the class by the picture's name, as it is written.
     Lines {
         classes: HashMap<PathBuf, String>,
-        used: BTreeSet<PathBuf>,
+        used: BTreeMap<PathBuf, PathBuf>,
     },
     /// The folder that a picture lies in.
     Folders,
@@ -71,7 +73,7 @@ impl Truth {
         Ok(Self::new(
             Source::Lines {
                 classes,
-                used: BTreeSet::new(),
+                used: BTreeMap::new(),
             },
             labels,
             offset,
@@ -84,13 +86,21 @@ impl Truth {
     }
 
     fn new(source: Source, labels: Option<Labels>, offset: i64) -> Self {
-        let mut names = HashMap::new();
+        let mut names: [HashMap<String, Vec<usize>>; 3] = Default::default();
         if let Some(labels) = &labels {
             for class_id in 0..labels.len() {
                 let label = labels.get(class_id).unwrap_or_default();
-                // `tabby, tabby cat` is found by the whole and by each part; the first class wins.
-                for name in std::iter::once(label).chain(label.split(',')) {
-                    names.entry(key(name)).or_insert(class_id);
+                let mut add = |kind: usize, name: String| {
+                    let classes = names[kind].entry(name).or_default();
+                    if classes.last() != Some(&class_id) {
+                        classes.push(class_id);
+                    }
+                };
+                add(0, label.trim().to_owned());
+                add(1, key(label));
+                // `tabby, tabby cat` is found by each part, too.
+                for part in label.split(',') {
+                    add(2, key(part));
                 }
             }
         }
@@ -123,7 +133,17 @@ impl Truth {
                     return Ok(Match::Missing);
                 };
                 let class = classes[&entry].clone();
-                used.insert(entry);
+                let earlier = used.entry(entry).or_insert_with(|| picture.to_owned());
+                if earlier != picture {
+                    return Err(Hinted::new(
+                        format!(
+                            "the ground truth has one entry for this picture and for {}",
+                            printable(&earlier.to_string_lossy())
+                        ),
+                        "write more of the paths into the ground truth",
+                    )
+                    .into());
+                }
                 class
             }
         };
@@ -144,11 +164,29 @@ impl Truth {
                 .into()
             });
         }
-        if let Some(id) = self.names.get(&key(class)) {
-            return Ok(*id);
+        let exact = class.trim().to_owned();
+        let any_case = key(class);
+        let mut found = [&exact, &any_case, &any_case].into_iter().zip(&self.names);
+        match found
+            .find_map(|(name, names)| names.get(name))
+            .map(Vec::as_slice)
+        {
+            Some([id]) => return Ok(*id),
+            Some(several) => {
+                let several: Vec<String> = several.iter().map(usize::to_string).collect();
+                return Err(Hinted::new(
+                    format!(
+                        "the ground truth says `{}`, which is the name of the classes {}",
+                        printable(class),
+                        several.join(" and ")
+                    ),
+                    "write the class as an id",
+                )
+                .into());
+            }
+            None => {}
         }
-        let nearest = self
-            .names
+        let nearest = self.names[2]
             .keys()
             .map(|name| (strsim::jaro_winkler(name, &key(class)), name))
             .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
@@ -177,7 +215,7 @@ impl Truth {
         };
         let mut surplus: Vec<&Path> = classes
             .keys()
-            .filter(|path| !used.contains(*path))
+            .filter(|path| !used.contains_key(*path))
             .map(PathBuf::as_path)
             .collect();
         surplus.sort();
@@ -227,9 +265,12 @@ fn lines(text: &str) -> anyhow::Result<HashMap<PathBuf, String>> {
     let Some((_, first)) = lines.clone().next() else {
         return Err(Hinted::new("it has no entries", FORM).into());
     };
-    if let Some((picture, class)) = header(first) {
+    if let Some((picture, class, delimiter)) = header(first) {
+        // What stands above the header are comments.
+        let text = &text[text.find(first).unwrap_or(0)..];
         let mut reader = csv::ReaderBuilder::new()
             .flexible(true)
+            .delimiter(delimiter)
             .from_reader(text.as_bytes());
         for record in reader.records() {
             let record = record
@@ -263,21 +304,19 @@ fn lines(text: &str) -> anyhow::Result<HashMap<PathBuf, String>> {
 
 const FORM: &str = "write `name class` or `path<TAB>label` in each line, or CSV with a header such as path,class_id";
 
-/// The columns of the picture and of the class, if the line is a CSV header.
-fn header(line: &str) -> Option<(usize, usize)> {
+/// The columns of the picture and of the class, and what is between columns, if the line is a header.
+fn header(line: &str) -> Option<(usize, usize, u8)> {
+    let delimiter = if line.contains('\t') { '\t' } else { ',' };
     let columns: Vec<String> = line
-        .split(',')
+        .split(delimiter)
         .map(|name| name.trim().trim_matches('"').to_ascii_lowercase())
         .collect();
     let position = |known: &[&str]| {
-        known
-            .iter()
-            .find_map(|name| columns.iter().position(|column| column == name))
+        let mut known = known.iter();
+        known.find_map(|name| columns.iter().position(|column| column == name))
     };
-    (columns.len() > 1).then_some(())?;
-    let picture = position(&PICTURE_COLUMNS)?;
-    let class = position(&CLASS_COLUMNS)?;
-    (picture != class).then_some((picture, class))
+    let (picture, class) = (position(&PICTURE_COLUMNS)?, position(&CLASS_COLUMNS)?);
+    (picture != class).then_some((picture, class, delimiter as u8))
 }
 
 #[cfg(test)]
@@ -292,7 +331,7 @@ mod tests {
         );
         let source = Source::Lines {
             classes: lines(text).unwrap(),
-            used: BTreeSet::new(),
+            used: BTreeMap::new(),
         };
         Truth::new(source, Some(labels), 0)
     }
@@ -310,6 +349,7 @@ mod tests {
             "path,class_id\na.jpg,2\nb.jpg,1\n",
             "x,label,Image\n0,\"tabby cat\",a.jpg\n0,tiger shark,b.jpg\n",
             "\n# a comment\n./a.jpg 2\n\nb.jpg   1\n",
+            "# a comment\nfilename\tclass\na.jpg\t2\nb.jpg\t1\n",
         ] {
             let mut truth = truth(text);
             assert_eq!(class(&mut truth, "photos/a.jpg"), Match::Class(2), "{text}");
@@ -329,6 +369,30 @@ mod tests {
             class(&mut truth, "data/a name with blanks.jpg"),
             Match::Class(2)
         );
+    }
+
+    #[test]
+    fn nothing_is_taken_for_something_else() {
+        let labels = ["Cardigan, Welsh corgi", "cardigan", "crane", "crane, bird"];
+        let labels = Labels::from_names(labels.map(str::to_owned).to_vec());
+        let mut folders = Truth::folders(Some(labels), 0);
+        let of = |folders: &mut Truth, path: &str| folders.of(Path::new(path), 4);
+        assert_eq!(of(&mut folders, "cardigan/1.jpg").unwrap(), Match::Class(1));
+        assert_eq!(
+            of(&mut folders, "Welsh_Corgi/1.jpg").unwrap(),
+            Match::Class(0)
+        );
+        assert_eq!(of(&mut folders, "bird/1.jpg").unwrap(), Match::Class(3));
+        let twice = Labels::from_names(["crane".to_owned(), "crane".to_owned()].to_vec());
+        let error = Truth::folders(Some(twice), 0)
+            .of(Path::new("crane/1.jpg"), 2)
+            .unwrap_err();
+        assert!(error.to_string().contains("0 and 1"), "{error}");
+        let mut lines = truth("1.jpg 2\n");
+        assert_eq!(class(&mut lines, "a/1.jpg"), Match::Class(2));
+        assert_eq!(class(&mut lines, "a/1.jpg"), Match::Class(2));
+        let error = lines.of(Path::new("b/1.jpg"), 3).unwrap_err();
+        assert!(error.to_string().contains("a/1.jpg"), "{error}");
     }
 
     #[test]

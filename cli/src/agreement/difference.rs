@@ -3,6 +3,9 @@
 use backend_api::Tensor;
 use image_classification::{Ranked, ScoreKind, Scores, ScoresError, top_k};
 
+/// Scores that are closer than this say nothing about which class it is.
+pub const TELLING: f64 = 1e-4;
+
 /// What one run answers for one picture.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -68,6 +71,10 @@ pub enum Difference {
 /// The numbers. `p` are the reference's scores, `q` the other run's; `x` and `y` the outputs as they
 /// are; all sums are over classes, in double precision.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "what is counted are yes and no"
+)]
 pub struct Values {
     /// The best class is the same.
     pub top1_match: bool,
@@ -76,6 +83,9 @@ pub struct Values {
     /// The same, where classes that tie in the reference may stand for each other: at every rank,
     /// |p(a) − p(b)| is at most the tolerance for the two classes there.
     pub ordered_match_but_ties: bool,
+    /// The reference's best class and its k-th differ by more than [`TELLING`]: where all tie, agreement
+    /// says nothing.
+    pub telling: bool,
     /// The share of the k best classes that both have, in any order.
     pub overlap: f64,
     /// The rank that the reference's best class has in the other run, from 1.
@@ -140,6 +150,8 @@ impl Difference {
             let values = p.iter().zip(q);
             values.map(|(&p, &q)| (f64::from(p), f64::from(q)))
         };
+        let sum_of_p: f64 = p.iter().map(|&p| f64::from(p)).sum();
+        let is_distribution = kind != ScoreKind::Raw && (sum_of_p - 1.0).abs() < 0.05;
         let kl = || {
             let least = f64::from(f32::MIN_POSITIVE);
             let terms = scores()
@@ -154,6 +166,10 @@ impl Difference {
             ordered_match_but_ties: pairs().all(|(a, b)| {
                 a.class_id == b.class_id || (score(a.class_id) - score(b.class_id)).abs() <= tie
             }),
+            telling: match &reference.top[..] {
+                [first, .., last] => f64::from(first.score) - f64::from(last.score) > TELLING,
+                _ => true,
+            },
             overlap: shared as f64 / reference.top.len() as f64,
             rank,
             max_delta: scores().map(|(p, q)| (p - q).abs()).fold(0.0, f64::max),
@@ -165,7 +181,7 @@ impl Difference {
             } else {
                 ratio(xy, xx.sqrt() * yy.sqrt())
             },
-            kl_divergence: (kind != ScoreKind::Raw).then(kl),
+            kl_divergence: is_distribution.then(kl),
         })
     }
 }

@@ -3,7 +3,7 @@
 use image_classification::Ranked;
 use serde::Serialize;
 
-use super::difference::{Answer, Difference, Values};
+use super::difference::{Answer, Difference, TELLING, Values};
 use super::tolerance::{ENOUGH_PICTURES, Tolerance, percent};
 use crate::statistics::{Distribution, Rate};
 
@@ -59,7 +59,7 @@ pub enum Verdict {
 /// One limit, and whether it holds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Gate {
-    /// A stable name: `finite`, `max-delta`, `order`, `top1`, `overlap`.
+    /// A stable name: `finite`, `max-delta`, `telling`, `order`, `top1`, `overlap`.
     pub name: &'static str,
     pub passed: bool,
     /// What was found against what was asked for, for people.
@@ -216,6 +216,14 @@ impl Pair {
                 ),
             ),
         ];
+        let telling = self.finite().filter(|values| values.telling).count();
+        gates.push(gate(
+            "telling",
+            telling > 0 || pictures == not_finite,
+            format!(
+                "on {telling} of {pictures} pictures the best classes' scores differ by more than {TELLING}"
+            ),
+        ));
         if tolerance.same_order {
             let others = self
                 .finite()
@@ -302,6 +310,7 @@ mod tests {
             top1_match,
             ordered_match: top1_match,
             ordered_match_but_ties: top1_match,
+            telling: true,
             overlap: if top1_match { 1.0 } else { 0.5 },
             rank: if top1_match { 1 } else { 2 },
             max_delta,

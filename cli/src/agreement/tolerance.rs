@@ -67,8 +67,10 @@ pub struct Tolerance {
     /// On every picture: max |p − q| over the classes.
     pub max_delta: f64,
     /// On every picture: the k best classes in the same order, where classes whose scores in the
-    /// reference are within `max_delta` of each other may stand for each other.
+    /// reference are within `tie` of each other may stand for each other.
     pub same_order: bool,
+    /// Scores that are as close as this tie. It is the `max_delta` of the name, whatever else is allowed.
+    pub tie: f64,
     /// The share of pictures with the same best class.
     pub min_top1: Option<f64>,
     /// Whether `min_top1` was asked for as a number: it then holds for few pictures too.
@@ -95,6 +97,7 @@ impl Tolerance {
             name,
             max_delta,
             same_order: matches!(name, ToleranceName::F32),
+            tie: max_delta,
             min_top1,
             strict_top1: false,
             min_overlap: None,

@@ -122,6 +122,17 @@ impl Bisection {
                 self.output_error
             ),
         };
+        let unknown = self
+            .looked_at
+            .iter()
+            .filter(|node| node.problem.is_some())
+            .count();
+        if self.first.is_some() && unknown > 0 {
+            let _ = writeln!(
+                text,
+                "  {unknown} could not be looked at: it may begin at one of them already"
+            );
+        }
         if self.first.is_some() {
             let [one, other] = self.output_changed;
             let _ = writeln!(

@@ -4,13 +4,13 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Error;
-use backend_api::Tensor;
+use backend_api::{Tensor, model_file};
 use image_classification::ScoreKind;
 
 use crate::agreement::{Answer, Difference, Majority, Pair, Tolerance, ToleranceName, Verdict};
 use crate::args::CompareArgs;
 use crate::bisect;
-use crate::digest::Digest;
+use crate::digest::Chain;
 use crate::facts::{Machine, RunFacts};
 use crate::messages::{self, Hinted, Messages, printable};
 use crate::options::RunsOptions;
@@ -33,6 +33,9 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         ..
     } = args;
     let options = RunsOptions::try_from(runs)?;
+    if bisect {
+        can_bisect(&options, against.as_deref(), bisect_picture.as_deref())?;
+    }
     let lanes_asked = options.runs.len();
     if lanes_asked < 2 && record.is_none() && against.is_none() {
         return Err(Hinted::new(
@@ -86,7 +89,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         pairs: lanes.pairs(),
         failures: Vec::new(),
         pictures: Vec::new(),
-        tensors: Vec::new(),
+        tensors: Chain::default(),
         compared: 0,
         top,
         scores: options.scores,
@@ -134,7 +137,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         pictures: fold.pictures,
         compared: fold.compared,
         failures,
-        tensors: Digest::of(&fold.tensors),
+        tensors: fold.tensors.finish(),
         top,
         machine,
         bisect: None,
@@ -164,6 +167,43 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         .write_all(comparison.text().as_bytes())?;
     reports::write(reports, &comparison)?;
     Ok(comparison.verdict())
+}
+
+/// What a bisection needs is known before the work.
+fn can_bisect(
+    options: &RunsOptions,
+    against: Option<&Path>,
+    picture: Option<&Path>,
+) -> anyhow::Result<()> {
+    let is_onnx = |model: &Path| model_file::has_ending(model, "onnx");
+    if let Some((name, engine)) = options
+        .runs
+        .iter()
+        .find(|(_, engine)| !is_onnx(&engine.model))
+    {
+        return Err(Hinted::new(
+            format!(
+                "--bisect looks into ONNX models, but that of {name} is {}",
+                engine.model.display()
+            ),
+            "give all runs the ONNX model; OpenVINO reads it too",
+        )
+        .into());
+    }
+    if against.is_some() {
+        return Err(Hinted::new(
+            "--bisect needs both runs, but a recording has no values between nodes",
+            "name both runs instead of --against",
+        )
+        .into());
+    }
+    match picture {
+        Some(picture) if !picture.is_file() => {
+            let error = format!("there is no picture {}", picture.display());
+            Err(Hinted::new(error, "name a picture for --bisect-picture").into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What may differ, as far as the user says it.
@@ -304,11 +344,9 @@ impl Lanes {
             .unwrap_or(wanted);
         if let Some(facts) = lanes[reference].facts.clone() {
             for (index, lane) in lanes.iter_mut().enumerate() {
-                let Some(problem) = lane
-                    .facts
-                    .as_ref()
-                    .and_then(|own| incomparable(&facts, own))
-                else {
+                let Some(problem) = lane.facts.as_ref().and_then(|own| {
+                    incomparable(&facts, own).or_else(|| not_recorded(recorded, own))
+                }) else {
                     continue;
                 };
                 let error = Error::from(problem);
@@ -438,16 +476,22 @@ fn incomparable(reference: &RunFacts, own: &RunFacts) -> Option<Hinted> {
             "compare models with the same classes",
         ));
     }
-    let is_recorded = reference.recorded || own.recorded;
-    (is_recorded && own.model_sha256 != reference.model_sha256).then(|| {
-        Hinted::new(
-            format!(
-                "its model {} is another one than the recorded {}: SHA-256 {} and {}",
-                own.model, reference.model, own.model_sha256, reference.model_sha256
-            ),
-            "give the model that was recorded, or record again",
-        )
-    })
+    None
+}
+
+/// Why a run cannot be compared with what was recorded: it has none of the recorded models.
+fn not_recorded(recorded: &[RunFacts], own: &RunFacts) -> Option<Hinted> {
+    let known = recorded
+        .iter()
+        .any(|run| run.model_sha256 == own.model_sha256);
+    let first = recorded.first().filter(|_| !known && !own.recorded)?;
+    Some(Hinted::new(
+        format!(
+            "its model {} is another one than the recorded {}: SHA-256 {} and {}",
+            own.model, first.model, own.model_sha256, first.model_sha256
+        ),
+        "give the model that was recorded, or record again",
+    ))
 }
 
 /// What is known so far.
@@ -455,8 +499,8 @@ struct Fold<'a> {
     pairs: Vec<(usize, usize, Pair)>,
     failures: Vec<Failure>,
     pictures: Vec<PathBuf>,
-    /// The digests of all tensors.
-    tensors: Vec<u8>,
+    /// Of the digests of all tensors.
+    tensors: Chain,
     compared: usize,
     top: usize,
     scores: ScoreKind,
@@ -497,14 +541,27 @@ impl Fold<'_> {
                 .collect();
             recorder.add(&path, outputs.file, outputs.tensor, &live)?;
         }
-        self.tensors.extend(outputs.tensor.to_string().bytes());
+        self.tensors.add(outputs.tensor);
         let mut tensors: Vec<Option<Tensor>> = Vec::new();
         let mut live = outputs.tensors.into_iter();
         let mut recorded = recorded.into_iter().flatten();
         for (index, source) in lanes.sources.iter().enumerate() {
             let tensor = match source {
                 Source::Failed => None,
-                Source::Recorded => recorded.next().flatten(),
+                Source::Recorded => {
+                    let tensor = recorded.next().flatten();
+                    if tensor.is_none() {
+                        let error = Hinted::new(
+                            "this run had failed when it was recorded",
+                            "record again without failures",
+                        )
+                        .into();
+                        let run = &lanes.all[index].name;
+                        messages.input_failed(&format!("{named}: {}", printable(run)), &error);
+                        self.failures.push(Failure::run(picture, index, &error));
+                    }
+                    tensor
+                }
                 Source::Live { .. } => match live.next() {
                     Some(Ok(tensor)) => Some(tensor),
                     Some(Err(error)) => {
@@ -575,7 +632,7 @@ impl Fold<'_> {
             let tie = self
                 .limits
                 .tolerance(&lanes.all[*reference], &lanes.all[*run])
-                .max_delta;
+                .tie;
             let difference = Difference::new(one, other, self.scores, tie);
             pair.add(picture, [one, other], difference);
             compared = true;

@@ -200,7 +200,12 @@ impl Comparison {
         let differ = if disagree.is_empty() {
             String::new()
         } else {
-            format!("{} differs from {reference}", disagree.join(", "))
+            let verb = if disagree.len() == 1 {
+                "differs"
+            } else {
+                "differ"
+            };
+            format!("{} {verb} from {reference}", disagree.join(", "))
         };
         match self.verdict() {
             Verdict::Agree if self.pairs.is_empty() => {
@@ -209,11 +214,20 @@ impl Comparison {
                     self.pictures.len()
                 )
             }
-            Verdict::Agree => format!(
-                "AGREE: {} with {reference} on {} pictures",
-                runs(Verdict::Agree).join(", "),
-                self.compared
-            ),
+            Verdict::Agree => {
+                let gates = self.against_reference().flat_map(|pair| &pair.gates);
+                let few = gates.filter(|gate| gate.remark.is_some()).count() > 0;
+                format!(
+                    "AGREE: {} with {reference} on {}{}",
+                    runs(Verdict::Agree).join(", "),
+                    counted(self.compared, "picture"),
+                    if few {
+                        " (too few to establish the share of equal best classes)"
+                    } else {
+                        ""
+                    }
+                )
+            }
             Verdict::Disagree => {
                 let gates: Vec<&str> = self
                     .against_reference()
@@ -240,11 +254,14 @@ impl Comparison {
                     parts.push(format!("{failed} of {} runs failed", self.lanes.len()));
                 }
                 if let Some(first) = self.failures.first() {
+                    let named = first
+                        .picture
+                        .map_or_else(String::new, |picture| format!("{}: ", self.path(picture)));
                     parts.push(format!(
-                        "{} of {} pictures compared, {} failures, the first: {}",
+                        "{} of {} compared, {}, the first: {named}{}",
                         self.compared,
-                        self.pictures.len(),
-                        self.failures.len(),
+                        counted(self.pictures.len(), "picture"),
+                        counted(self.failures.len(), "failure"),
                         first.message
                     ));
                 }
@@ -602,11 +619,7 @@ impl Document for Comparison {
             ));
             let mut suite = TestSuite::new(name.clone());
             for gate in &compared.gates {
-                suite.add_test_case(case(
-                    format!("gate {}", gate.name),
-                    &name,
-                    (!gate.passed).then(|| gate.found.clone()),
-                ));
+                suite.add_test_case(gate_case(gate, &name));
             }
             for row in &compared.pair.rows {
                 let failed = (!row.within(&compared.tolerance)).then(|| self.row(row));
@@ -637,9 +650,26 @@ impl Document for Comparison {
     }
 }
 
+/// `1 picture`, `28 pictures`.
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// The first digits of a hash.
 fn short(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
+}
+
+/// A test case for a gate.
+pub fn gate_case(gate: &Gate, suite: &str) -> TestCase {
+    let failed = (!gate.passed).then(|| gate.found.clone());
+    let mut case = case(format!("gate {}", gate.name), suite, failed);
+    let remark = gate
+        .remark
+        .as_ref()
+        .map_or_else(String::new, |remark| format!("; {remark}"));
+    case.set_system_out(xml(format!("{}{remark}", gate.found)));
+    case
 }
 
 /// A test case that failed with a message, or did not.

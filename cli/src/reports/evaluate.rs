@@ -7,7 +7,7 @@ use image_classification::Labels;
 use quick_junit::TestSuite;
 use serde_json::{Value, json};
 
-use super::compare::{Failure, case, error_case};
+use super::compare::{Failure, case, counted, error_case, gate_case};
 use super::{Document, cell, html, xml};
 use crate::accuracy::{Accuracy, expected_calibration_error};
 use crate::agreement::{Gate, Verdict, gate};
@@ -127,10 +127,13 @@ impl Evaluation {
                         max_drop: None,
                     }) =>
             {
-                "EVALUATED: no gate was asked for (--min-top1, --max-drop)".to_owned()
+                format!(
+                    "EVALUATED: {}; no gate was asked for (--min-top1, --max-drop)",
+                    self.counts()
+                )
             }
-            Verdict::Agree => "PASSED: all gates hold".to_owned(),
-            Verdict::Disagree => format!("FAILED: {}", failed.join("; ")),
+            Verdict::Agree => format!("PASSED: all gates hold; {}", self.counts()),
+            Verdict::Disagree => format!("FAILED: {}; {}", failed.join("; "), self.counts()),
             Verdict::CouldNotCompare => {
                 let runs = self.runs.iter().filter(|run| run.found.is_err()).count();
                 let mut text = format!(
@@ -144,6 +147,26 @@ impl Evaluation {
                 text
             }
         }
+    }
+
+    /// How many pictures counted, and what did not.
+    fn counts(&self) -> String {
+        let with_truth = self.pictures.len() - self.missing.len();
+        let mut text = format!(
+            "{with_truth} of {} counted",
+            counted(self.pictures.len(), "picture")
+        );
+        if !self.missing.is_empty() {
+            let _ = write!(text, ", {} without ground truth", self.missing.len());
+        }
+        if !self.surplus.is_empty() {
+            let _ = write!(
+                text,
+                ", {} of the ground truth without a picture",
+                self.surplus.len()
+            );
+        }
+        text
     }
 
     /// `281 tabby cat`.
@@ -371,14 +394,12 @@ impl Document for Evaluation {
             let name = xml(&run.name);
             let mut suite = TestSuite::new(name.clone());
             for gate in self.gates(index) {
-                suite.add_test_case(case(
-                    format!("gate {}", gate.name),
-                    &name,
-                    (!gate.passed).then_some(gate.found),
-                ));
+                suite.add_test_case(gate_case(&gate, &name));
             }
             for (name_of, value) in self.values(index) {
-                suite.add_test_case(case(format!("{name_of}: {value}"), &name, None));
+                let mut case = case(name_of, &name, None);
+                case.set_system_out(xml(value));
+                suite.add_test_case(case);
             }
             report.add_test_suite(suite);
         }
