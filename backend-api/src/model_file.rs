@@ -18,7 +18,7 @@ const MOST_ONNX_BYTES: u64 = 2 << 30;
 /// external data has to be relative, without `..`, and may not leave the folder through a link.
 ///
 /// Returns the files that the model consists of: itself, the weights of an IR, the external data of
-/// an ONNX file, everything in a TensorFlow `SavedModel`.
+/// an ONNX file, the parameters of a Paddle model, everything in a TensorFlow `SavedModel`.
 ///
 /// # Errors
 ///
@@ -48,6 +48,11 @@ pub fn check(model: &Path) -> Result<Vec<PathBuf>, Error> {
                 .with_source(source));
         }
         files.push(weights);
+    }
+    if has_ending(model, "pdmodel") {
+        // Paddle's parameters; a model need not have any.
+        let parameters = model.with_extension("pdiparams");
+        files.extend(Some(parameters).filter(|path| path.is_file()));
     }
     if has_ending(model, "onnx") {
         files.extend(external_data(model, metadata.len())?);
@@ -408,6 +413,10 @@ mod tests {
         .unwrap();
         let error = check(&at("m.onnx")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ModelInvalid);
+        fs::write(at("m.pdmodel"), b"").unwrap();
+        assert_eq!(check(&at("m.pdmodel")).unwrap().len(), 1);
+        fs::write(at("m.pdiparams"), b"").unwrap();
+        assert_eq!(check(&at("m.pdmodel")).unwrap().len(), 2);
         // Another format: the engine knows.
         fs::write(at("m.tflite"), b"").unwrap();
         check(&at("m.tflite")).unwrap();

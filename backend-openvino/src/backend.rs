@@ -123,7 +123,20 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
         .transpose()?;
     let mut compiled = core
         .compile_model(&model, device_type(&device.to_string()))
-        .map_err(|source| compile_failed(&device.to_string(), &leaves, &available, source))?;
+        .map_err(|source| {
+            let error = compile_failed(&device.to_string(), &leaves, &available, source);
+            let chooses = !matches!(
+                device.virtual_device(),
+                None | Some(VirtualDevice::Hetero)
+            );
+            match leaves.iter().find(|leaf| plugins.alias(leaf).is_some()) {
+                Some(alias) if chooses => error.with_hint(format!(
+                    "{alias} is an alias of the plugins file, which AUTO, MULTI and BATCH cannot use; \
+                     HETERO can"
+                )),
+                _ => error,
+            }
+        })?;
 
     let port_failed = |source| {
         engine_error(

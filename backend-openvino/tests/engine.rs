@@ -162,7 +162,7 @@ fn missing_devices() -> Result<(), Failed> {
         "NPU",
         "HETERO:MYRIAD,CPU",
         "FPGA",
-        "CPU.7",
+        "GPU.7",
     ] {
         let missing = error(on_device(device), ErrorKind::DeviceUnavailable)?;
         ensure(missing.to_string().contains("available: CPU"), &missing)?;

@@ -176,9 +176,13 @@ pub struct InspectArgs {
 /// Several runs over the same pictures.
 #[derive(Debug, clap::Args)]
 pub struct RunsArgs {
-    /// A run: BACKEND[:DEVICE][@PRECISION][=MODEL], such as openvino, onnx:CPU@f32,
-    /// openvino:HETERO:GPU,CPU@auto or onnx=quantized.onnx
-    #[arg(value_name = "RUN", required = true)]
+    // As a text: rustdoc would take the brackets for links.
+    #[arg(
+        value_name = "RUN",
+        required = true,
+        help = "A run: BACKEND[:DEVICE][@PRECISION][=MODEL], such as openvino, onnx:CPU@f32, \
+                openvino:HETERO:GPU,CPU@auto or onnx=quantized.onnx"
+    )]
     pub runs: Vec<RunSpec>,
 
     #[command(flatten)]

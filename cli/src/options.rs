@@ -13,7 +13,7 @@ use crate::args::{
     PrecisionArg, PrecisionFlag, PreprocessArgs, RunsArgs, RuntimeArgs, Scores, TuningArgs,
 };
 use crate::inputs::Inputs;
-use crate::messages::Hinted;
+use crate::messages::{Hinted, Messages, printable};
 use crate::reports::ReportPath;
 use crate::runs::RunSpec;
 
@@ -65,6 +65,19 @@ impl RunsOptions {
     pub fn reads(&self) -> impl Iterator<Item = &Path> {
         let inputs = self.inputs.list.iter().map(|input| input.path.as_path());
         inputs.chain(self.runs.iter().map(|(_, engine)| engine.model.as_path()))
+    }
+
+    /// Notes on what was left out of folders and which model was taken because none is given.
+    pub fn say_what_is_not_said(&self, messages: &Messages) {
+        if let Some((_, engine)) = self.runs.iter().find(|(_, engine)| engine.default_model) {
+            messages.note(&format!(
+                "no model is given; using the set-up's {}",
+                printable(&engine.model.to_string_lossy())
+            ));
+        }
+        if let Some(skipped) = self.inputs.skipped() {
+            messages.note(&skipped);
+        }
     }
 }
 

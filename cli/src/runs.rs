@@ -147,18 +147,6 @@ impl Preparation {
             ("batch", batch.to_string()),
         ]
     }
-
-    /// In which values two differ: `mean is 0,0,0 and not 127,127,127`.
-    pub fn differences(
-        one: &[(&'static str, String)],
-        other: &[(&'static str, String)],
-    ) -> Vec<String> {
-        one.iter()
-            .zip(other)
-            .filter(|(a, b)| a != b)
-            .map(|((key, a), (_, b))| format!("{key} is {a} and not {b}"))
-            .collect()
-    }
 }
 
 /// The runs that were asked for, each open or with the reason why not.
@@ -254,6 +242,8 @@ pub struct Outputs {
     pub file: Digest,
     /// Of the tensor that the first run was given.
     pub tensor: Digest,
+    /// Whether all runs were given the same bytes.
+    pub identical: bool,
     /// What each run gave, in their order.
     pub tensors: Vec<Result<Tensor, Error>>,
 }
@@ -334,6 +324,7 @@ async fn outputs(runs: &[&Run], path: PathBuf) -> Result<Outputs, Error> {
         .map(|(run, &kind)| infer(run, InferRequest::new(0, Arc::clone(&tensors[kind].1))));
     let outputs = join_all(answers).await;
     let digest = tensors[0].0;
+    let identical = tensors.iter().all(|(other, _)| *other == digest);
     // An engine that wrote into its input would have given the next one another picture.
     blocking(move || {
         for (before, tensor) in tensors {
@@ -348,6 +339,7 @@ async fn outputs(runs: &[&Run], path: PathBuf) -> Result<Outputs, Error> {
     Ok(Outputs {
         file,
         tensor: digest,
+        identical,
         tensors: outputs,
     })
 }

@@ -293,6 +293,17 @@ fn recordings() -> Result<(), Failed> {
         result.stdout.contains("same best class           4/4"),
         &result,
     )?;
+    // No run is left but those of the recording.
+    let mut command = compare(&["openvino:NOSUCH", "--against"]);
+    command
+        .arg(&recorded)
+        .arg("-m")
+        .arg(&lite0)
+        .arg("-i")
+        .args(&photos);
+    let result = run(&mut command);
+    expect_code(&result, 2)?;
+    ensure(result.stderr.contains("no run is left"), &result)?;
     // The same network in f16 is another model.
     let result = against(&set_up("models/efficientnet-lite0-f16.xml"), &photos, 2)?;
     ensure(!result.stdout.contains("AGREE"), &result)?;

@@ -161,7 +161,7 @@ fn forms() -> Result<(), Failed> {
             .args([&a, &b]));
         expect_code(&result, 0)?;
         ensure(
-            result.stdout.contains("top-1                     2/2"),
+            result.stdout.contains("top-1                   2/2"),
             &result,
         )?;
         let has_surplus = result
@@ -198,7 +198,7 @@ fn forms() -> Result<(), Failed> {
         .arg(folder.path().join("data")));
     expect_code(&result, 0)?;
     ensure(
-        result.stdout.contains("top-1                     1/1"),
+        result.stdout.contains("top-1                   1/1"),
         &result,
     )
 }

@@ -159,14 +159,15 @@ fn batch_with_a_hole() -> Result<(), Failed> {
 fn formats() -> Result<(), Failed> {
     let (_folder, picture, _) = small_pictures()?;
     let inputs = [picture];
-    // OpenVINO reads TensorFlow's formats as they are; both files are the same model.
-    let answers = ["tensorflow.pb", "lite.tflite"].map(|file| {
+    // OpenVINO reads the formats of TensorFlow and Paddle as they are; all files are the same model.
+    let answers = ["tensorflow.pb", "lite.tflite", "paddle.pdmodel"].map(|file| {
         let run = classify_with("openvino", small_model(file), &[], &inputs);
         ranked(&run)
     });
-    let [graph, lite] = answers;
-    let (graph, lite) = (graph?, lite?);
-    ensure(graph[0].len() == 10 && close(&graph, &lite), (graph, lite))?;
+    let [graph, lite, paddle] = answers;
+    let (graph, lite, paddle) = (graph?, lite?, paddle?);
+    ensure(graph[0].len() == 10 && close(&graph, &lite), (&graph, lite))?;
+    ensure(close(&graph, &paddle), (graph, paddle))?;
     // Operators that only ONNX Runtime has.
     let run = classify_with("onnx", small_model("custom-domain.onnx"), &[], &inputs);
     ensure(ranked(&run)?[0].len() == 3, run)?;

@@ -4,6 +4,7 @@ set-up's Python) writes the same bytes again. Weights are made up, so that nothi
 Every classifier is: mean of the picture by channel -> 1x1 convolution -> 12 logits.
 """
 
+import struct
 from pathlib import Path
 
 import flatbuffers
@@ -246,6 +247,51 @@ def lite():
 
 
 (HERE / "lite.tflite").write_bytes(lite())
+
+# The same in Paddle's format (framework.proto): the program, and its parameters in a file of their own. Repeated numbers are
+# not packed.
+def paddle_type(kind, sizes):
+    tensor = field(1, kind) + b"".join(field(2, size) for size in sizes)
+    return field(1, 7) + field(3, field(1, tensor) + field(2, 0))
+
+
+def paddle_variable(name, kind, persistable=0):
+    return field(3, field(1, name) + field(2, kind) + field(3, persistable))
+
+
+def paddle_operator(kind, inputs, outputs, *attributes):
+    def side(number, names):
+        return b"".join(field(number, field(1, key) + field(2, name)) for key, name in names)
+
+    return field(4, side(1, inputs) + side(2, outputs) + field(3, kind) + b"".join(field(4, each) for each in attributes))
+
+
+def paddle_attribute(name, kind, *content):
+    return field(1, name) + field(2, kind) + b"".join(field(*each) for each in content)
+
+
+FP32, INT, INTS, BOOLEAN = 5, 0, 3, 6
+matrix = np.linspace(-1, 1, 3 * CLASSES, dtype=np.float32).reshape(3, CLASSES)
+block = field(1, 0) + field(2, (1 << 64) - 1)
+block += paddle_variable("feed", field(1, 9), 1) + paddle_variable("fetch", field(1, 10), 1)
+block += paddle_variable("input", paddle_type(FP32, [1, 3, SIZE, SIZE])) + paddle_variable("mean", paddle_type(FP32, [1, 3]))
+block += paddle_variable("matrix", paddle_type(FP32, matrix.shape), 1) + paddle_variable("output", paddle_type(FP32, [1, CLASSES]))
+block += paddle_operator("feed", [("X", "feed")], [("Out", "input")], paddle_attribute("col", INT, (3, 0)))
+block += paddle_operator(
+    "reduce_mean", [("X", "input")], [("Out", "mean")],
+    paddle_attribute("dim", INTS, (6, 2), (6, 3)), paddle_attribute("keep_dim", BOOLEAN, (10, 0)),
+    paddle_attribute("reduce_all", BOOLEAN, (10, 0)),
+)
+block += paddle_operator(
+    "matmul_v2", [("X", "mean"), ("Y", "matrix")], [("Out", "output")],
+    paddle_attribute("trans_x", BOOLEAN, (10, 0)), paddle_attribute("trans_y", BOOLEAN, (10, 0)),
+)
+block += paddle_operator("fetch", [("X", "output")], [("Out", "fetch")], paddle_attribute("col", INT, (3, 0)))
+(HERE / "paddle.pdmodel").write_bytes(field(1, block) + field(4, field(1, 0)))
+description = field(1, FP32) + b"".join(field(2, size) for size in matrix.shape)
+(HERE / "paddle.pdiparams").write_bytes(
+    struct.pack("<IQIi", 0, 0, 0, len(description)) + description + matrix.tobytes()
+)
 
 # An IR of version 6, as releases up to 2019 wrote it.
 (HERE / "ir-v6.xml").write_text(

@@ -10,6 +10,9 @@ use crate::statistics::Rate;
 /// Into how many bins confidence is divided for the calibration.
 pub const BINS: usize = 15;
 
+/// How many pictures are drawn for an interval at most.
+const MOST_DRAWS: usize = 20_000_000;
+
 /// Whether one picture's answer is right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hit {
@@ -33,10 +36,39 @@ pub struct Bin {
     pub confidence: f64,
 }
 
+impl Bin {
+    fn add(&mut self, right: bool, confidence: f64) {
+        self.pictures += 1;
+        self.right += usize::from(right);
+        self.confidence += confidence;
+    }
+}
+
+fn bin_of(confidence: f64) -> usize {
+    ((confidence * BINS as f64) as usize).min(BINS - 1)
+}
+
+/// One answer, as far as intervals need it.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    truth: usize,
+    right: bool,
+    confidence: f64,
+}
+
+/// 95 % intervals of what is no simple share.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Intervals {
+    pub mean_per_class: [f64; 2],
+    pub expected_calibration_error: [f64; 2],
+}
+
 /// All that is counted.
 #[derive(Debug, Default)]
 pub struct Accuracy {
     pub pictures: usize,
+    /// 24 bytes for each picture.
+    samples: Vec<Sample>,
     /// How often the right class had each rank, from 1.
     ranks: Vec<usize>,
     pub classes: BTreeMap<usize, OfClass>,
@@ -68,10 +100,13 @@ impl Accuracy {
                 *self.confusions.entry((truth, best.class_id)).or_default() += 1;
             }
             let confidence = f64::from(best.score).clamp(0.0, 1.0);
-            let bin = &mut self.bins[((confidence * BINS as f64) as usize).min(BINS - 1)];
-            bin.pictures += 1;
-            bin.right += usize::from(right);
-            bin.confidence += confidence;
+            let bin = &mut self.bins[bin_of(confidence)];
+            bin.add(right, confidence);
+            self.samples.push(Sample {
+                truth,
+                right,
+                confidence,
+            });
         }
         Hit { rank }
     }
@@ -93,6 +128,37 @@ impl Accuracy {
         } else {
             shares.sum::<f64>() / self.classes.len() as f64
         }
+    }
+
+    /// Percentile intervals from resampling the pictures (Efron's bootstrap, 1979), always with the same random
+    /// numbers. A class that a resample lacks does not count in it. `None` without pictures.
+    pub fn intervals(&self) -> Option<Intervals> {
+        let count = self.samples.len();
+        // Enough of them for two digits, and no minutes for a million pictures.
+        let rounds = (MOST_DRAWS / count.max(1)).clamp(100, 1000);
+        let mut random = fastrand::Rng::with_seed(1979);
+        let (mut means, mut errors) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            let mut drawn = Self::default();
+            for _ in 0..count {
+                let sample = self.samples[random.usize(..count)];
+                let class = drawn.classes.entry(sample.truth).or_default();
+                class.pictures += 1;
+                class.top1 += usize::from(sample.right);
+                drawn.bins[bin_of(sample.confidence)].add(sample.right, sample.confidence);
+            }
+            means.push(drawn.mean_per_class());
+            errors.push(expected_calibration_error(&drawn.bins));
+        }
+        let interval = |mut values: Vec<f64>| {
+            values.sort_by(f64::total_cmp);
+            let at = |share: f64| values[(share * (values.len() - 1) as f64).round() as usize];
+            [at(0.025), at(0.975)]
+        };
+        (count > 0).then(|| Intervals {
+            mean_per_class: interval(means),
+            expected_calibration_error: interval(errors),
+        })
     }
 
     /// The most frequent confusions: the class, what it was taken for, how often.
@@ -161,5 +227,24 @@ mod tests {
         }
         assert!((expected_calibration_error(&accuracy.bins) - 0.2).abs() < 1e-6);
         assert_eq!(expected_calibration_error(&[]), 0.0);
+    }
+
+    #[test]
+    fn intervals_are_around_the_value_and_always_the_same() {
+        let mut accuracy = Accuracy::default();
+        assert_eq!(accuracy.intervals(), None);
+        for n in 0..200 {
+            accuracy.add(n % 4, &top(&[(if n % 10 < 7 { n % 4 } else { 9 }, 0.7)]));
+        }
+        let intervals = accuracy.intervals().unwrap();
+        let [low, high] = intervals.mean_per_class;
+        // 1.96 √(0.7 · 0.3 / 200) is 0.0635.
+        assert!(
+            (low - 0.6365).abs() < 0.02 && (high - 0.7635).abs() < 0.02,
+            "{intervals:?}"
+        );
+        let [low, high] = intervals.expected_calibration_error;
+        assert!((0.0..0.02).contains(&low) && high < 0.1, "{intervals:?}");
+        assert_eq!(accuracy.intervals(), Some(intervals));
     }
 }

@@ -18,7 +18,7 @@ use crate::output::Output;
 use crate::recording::{Recorder, Recording};
 use crate::reports::compare::{Compared, Comparison, Failure, Lane};
 use crate::reports::{self, Destination};
-use crate::runs::{self, Answered, Outputs, Preparation, Run, Runs};
+use crate::runs::{self, Answered, Outputs, Run, Runs};
 
 /// Compares, prints the text report and writes the others.
 pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {
@@ -55,16 +55,14 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         .map(|path| Output::open(Some(&path), reads.iter().copied()))
         .transpose()?;
     let mut recording = against.as_deref().map(Recording::open).transpose()?;
-    if let Some(skipped) = options.inputs.skipped() {
-        messages.note(&skipped);
-    }
+    options.say_what_is_not_said(messages);
 
     let machine = Machine::this();
     let opened = Runs::open(&options.runs, &options.recipe, options.scores, messages)?;
     let recorded = recording
         .as_ref()
         .map_or(&[][..], |recording| &recording.runs);
-    let mut lanes = Lanes::new(recorded, &opened, &machine, options.reference.as_deref())?;
+    let lanes = Lanes::new(recorded, &opened, &machine, options.reference.as_deref())?;
     for (name, run) in &opened.entries {
         if let Err(error) = run {
             messages.run_failed(&printable(name), error);
@@ -76,15 +74,19 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     let recorder = record
         .map(|out| Recorder::start(out, lanes.live_facts()))
         .transpose()?;
-    if lanes.ready().count() < 2 && recorder.is_none() {
+    let live: Vec<&Run> = lanes.live(&opened);
+    if live.is_empty() || (lanes.ready().count() < 2 && recorder.is_none()) {
         return Err(Hinted::new(
-            "fewer than two runs are left to compare",
+            if live.is_empty() {
+                "no run is left to compare"
+            } else {
+                "fewer than two runs are left to compare"
+            },
             "mend what is said above about the others",
         )
         .into());
     }
 
-    let live: Vec<&Run> = lanes.live(&opened);
     let mut fold = Fold {
         pairs: lanes.pairs(),
         failures: Vec::new(),
@@ -101,7 +103,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         options.inputs.list,
         options.jobs,
         messages,
-        |answered, messages| fold.take(&mut lanes, recording.as_mut(), answered, messages),
+        |answered, messages| fold.take(&lanes, recording.as_mut(), answered, messages),
     )?;
     if let Some(recorder) = fold.recorder.take() {
         recorder.finish()?;
@@ -155,10 +157,8 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         ) {
             Ok(found) => comparison.bisect = Some(found),
             Err(error) => {
+                // What is known is known without it.
                 messages.run_failed("bisect", &error);
-                comparison
-                    .failures
-                    .push(Failure::whole("bisect", messages::chain(&error)));
             }
         }
     }
@@ -271,13 +271,10 @@ struct Lanes {
 
 #[derive(Clone, Copy)]
 enum Source {
-    /// The next run of the recording.
-    Recorded,
-    /// The entry of [`Runs`], and its place among those that answer.
-    Live {
-        entry: usize,
-        answer: usize,
-    },
+    /// The run of the recording.
+    Recorded(usize),
+    /// The entry of [`Runs`].
+    Live(usize),
     Failed,
 }
 
@@ -291,21 +288,18 @@ impl Lanes {
         let mut lanes = Vec::new();
         let mut sources = Vec::new();
         let mut errors = Vec::new();
-        for facts in recorded {
+        for (index, facts) in recorded.iter().enumerate() {
             let name = format!("{} (recorded)", facts.name);
             lanes.push(Lane {
                 name,
                 facts: Some(facts.clone()),
                 error: None,
             });
-            sources.push(Source::Recorded);
+            sources.push(Source::Recorded(index));
         }
         for (entry, (name, run)) in opened.entries.iter().enumerate() {
             let (facts, source) = match run {
-                Ok(run) => (
-                    Some(RunFacts::of(run, machine)?),
-                    Source::Live { entry, answer: 0 },
-                ),
+                Ok(run) => (Some(RunFacts::of(run, machine)?), Source::Live(entry)),
                 Err(_) => (None, Source::Failed),
             };
             lanes.push(Lane {
@@ -356,13 +350,6 @@ impl Lanes {
                 errors.push((index, error));
             }
         }
-        let mut answers = 0;
-        for source in &mut sources {
-            if let Source::Live { answer, .. } = source {
-                *answer = answers;
-                answers += 1;
-            }
-        }
         Ok(Self {
             all: lanes,
             sources,
@@ -384,7 +371,7 @@ impl Lanes {
 
     fn live<'a>(&self, opened: &'a Runs) -> Vec<&'a Run> {
         let live = self.sources.iter().filter_map(|source| match source {
-            Source::Live { entry, .. } => opened.entries[*entry].1.as_ref().ok(),
+            Source::Live(entry) => opened.entries[*entry].1.as_ref().ok(),
             _ => None,
         });
         live.collect()
@@ -392,7 +379,7 @@ impl Lanes {
 
     fn live_facts(&self) -> Vec<RunFacts> {
         let live = self.all.iter().zip(&self.sources);
-        live.filter(|(_, source)| matches!(source, Source::Live { .. }))
+        live.filter(|(_, source)| matches!(source, Source::Live(_)))
             .filter_map(|(lane, _)| lane.facts.clone())
             .collect()
     }
@@ -438,25 +425,15 @@ impl Lanes {
 
 /// Why the answers of two runs cannot be compared at all.
 fn incomparable(reference: &RunFacts, own: &RunFacts) -> Option<Hinted> {
-    let facts = |run: &RunFacts| -> Vec<(&'static str, String)> {
-        let known = [
-            "color",
-            "mean",
-            "scale",
-            "resize",
-            "interpolation",
-            "size",
-            "layout",
-            "type",
-            "batch",
-        ];
-        let value = |key: &str| {
-            let found = run.input.iter().find(|(own, _)| own == key);
-            found.map_or_else(String::new, |(_, value)| value.clone())
-        };
-        known.iter().map(|key| (*key, value(key))).collect()
-    };
-    let differences = Preparation::differences(&facts(own), &facts(reference));
+    let differences: Vec<String> = reference
+        .input
+        .iter()
+        .filter_map(|(key, value)| {
+            let found = own.input.iter().find(|(own, _)| own == key);
+            let other = found.map_or("unknown", |(_, other)| other.as_str());
+            (other != value).then(|| format!("{key} is {other} and not {value}"))
+        })
+        .collect();
     if !differences.is_empty() {
         return Some(Hinted::new(
             format!(
@@ -511,7 +488,7 @@ struct Fold<'a> {
 impl Fold<'_> {
     fn take(
         &mut self,
-        lanes: &mut Lanes,
+        lanes: &Lanes,
         recording: Option<&mut Recording>,
         answered: Answered,
         messages: &mut Messages,
@@ -521,6 +498,10 @@ impl Fold<'_> {
         self.pictures.push(path.clone());
         let named = printable(&path.to_string_lossy());
         let (outputs, recorded) = match result.and_then(|outputs| {
+            if !outputs.identical {
+                let error = "the runs were given different tensors";
+                return Err(Hinted::new(error, "report this as a defect").into());
+            }
             let recorded = recording
                 .map(|recording| recorded(recording, &outputs))
                 .transpose()?;
@@ -544,12 +525,12 @@ impl Fold<'_> {
         self.tensors.add(outputs.tensor);
         let mut tensors: Vec<Option<Tensor>> = Vec::new();
         let mut live = outputs.tensors.into_iter();
-        let mut recorded = recorded.into_iter().flatten();
+        let mut recorded = recorded.unwrap_or_default();
         for (index, source) in lanes.sources.iter().enumerate() {
             let tensor = match source {
                 Source::Failed => None,
-                Source::Recorded => {
-                    let tensor = recorded.next().flatten();
+                Source::Recorded(run) => {
+                    let tensor = recorded.get_mut(*run).and_then(Option::take);
                     if tensor.is_none() {
                         let error = Hinted::new(
                             "this run had failed when it was recorded",
@@ -562,7 +543,7 @@ impl Fold<'_> {
                     }
                     tensor
                 }
-                Source::Live { .. } => match live.next() {
+                Source::Live(_) => match live.next() {
                     Some(Ok(tensor)) => Some(tensor),
                     Some(Err(error)) => {
                         let run = &lanes.all[index].name;

@@ -48,9 +48,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
         .iter()
         .map(|report| Destination::open(report, &reads))
         .collect::<Result<Vec<_>, _>>()?;
-    if let Some(skipped) = options.inputs.skipped() {
-        messages.note(&skipped);
-    }
+    options.say_what_is_not_said(messages);
     let machine = Machine::this();
     let opened = Runs::open(&options.runs, &options.recipe, options.scores, messages)?;
     for (name, run) in &opened.entries {

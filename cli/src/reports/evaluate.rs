@@ -192,17 +192,29 @@ impl Evaluation {
             .iter()
             .map(|k| (format!("top-{k}"), accuracy.top(*k).to_string()))
             .collect();
+        let intervals = accuracy.intervals();
+        let [low, high] = intervals.map_or([0.0; 2], |intervals| intervals.mean_per_class);
         values.push((
             "mean per class".to_owned(),
             format!(
-                "{:.1} % of {} classes",
+                "{:.1} % of {} (95 %: {:.1} to {:.1})",
                 accuracy.mean_per_class() * 100.0,
-                accuracy.classes.len()
+                match accuracy.classes.len() {
+                    1 => "1 class".to_owned(),
+                    classes => format!("{classes} classes"),
+                },
+                low * 100.0,
+                high * 100.0
             ),
         ));
         if self.is_probability {
             let error = expected_calibration_error(&accuracy.bins);
-            values.push(("calibration error".to_owned(), format!("{error:.4}")));
+            let [low, high] =
+                intervals.map_or([0.0; 2], |intervals| intervals.expected_calibration_error);
+            values.push((
+                "calibration error".to_owned(),
+                format!("{error:.4} (95 %: {low:.4} to {high:.4})"),
+            ));
         }
         if run != self.reference && self.reference().is_some() {
             let [reference, own] = *only;
@@ -217,56 +229,85 @@ impl Evaluation {
         values
     }
 
+    /// Names of what was counted, each with its value for every run that was evaluated.
+    pub fn side_by_side(&self) -> Vec<(String, Vec<String>)> {
+        let runs: Vec<_> = self
+            .evaluated()
+            .map(|(index, ..)| self.values(index))
+            .collect();
+        let mut names: Vec<&String> = Vec::new();
+        for (name, _) in runs.iter().flatten() {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let value = |run: &[(String, String)], name: &String| {
+            let found = run.iter().find(|(own, _)| own == name);
+            found.map_or_else(String::new, |(_, value)| value.clone())
+        };
+        names
+            .into_iter()
+            .map(|name| {
+                (
+                    name.clone(),
+                    runs.iter().map(|run| value(run, name)).collect(),
+                )
+            })
+            .collect()
+    }
+
+    /// The run as it was written; which one is the reference is said where there are several.
+    pub fn title(&self, index: usize) -> String {
+        let is_reference = index == self.reference && self.runs.len() > 1;
+        let reference = if is_reference { " (reference)" } else { "" };
+        format!("{}{reference}", printable(&self.runs[index].name))
+    }
+
     /// The report on stdout.
     pub fn text(&self) -> String {
+        const WIDTH: usize = 40;
         let mut text = String::new();
         for (index, run) in self.runs.iter().enumerate() {
-            let name = printable(&run.name);
-            let reference = if index == self.reference && self.runs.len() > 1 {
-                " (reference)"
-            } else {
-                ""
+            let what = match &run.found {
+                Ok((facts, ..)) => format!(
+                    "{}\n  {}, SHA-256 {}",
+                    printable(&facts.description()),
+                    printable(&facts.model),
+                    facts.model_sha256
+                ),
+                Err(error) => format!("FAILED: {error}"),
             };
-            let (facts, accuracy) = match &run.found {
-                Ok((facts, accuracy, ..)) => (facts, accuracy),
-                Err(error) => {
-                    let _ = writeln!(text, "{name}{reference}: FAILED: {error}\n");
-                    continue;
-                }
-            };
-            let _ = writeln!(
-                text,
-                "{name}{reference}: {}",
-                printable(&facts.description())
-            );
-            let _ = writeln!(
-                text,
-                "  {}, SHA-256 {}",
-                printable(&facts.model),
-                facts.model_sha256
-            );
-            for (name, value) in self.values(index) {
-                let _ = writeln!(text, "  {name:<26}{value}");
-            }
+            let _ = writeln!(text, "{}: {what}", self.title(index));
+        }
+        let _ = write!(text, "\n  {:<24}", "");
+        for (index, ..) in self.evaluated() {
+            let _ = write!(text, "{:<WIDTH$}", self.title(index));
+        }
+        text.push('\n');
+        for (name, values) in self.side_by_side() {
+            let cells: Vec<String> = values
+                .iter()
+                .map(|value| format!("{value:<WIDTH$}"))
+                .collect();
+            let cells = cells.concat();
+            let _ = writeln!(text, "{}", format!("  {name:<24}{cells}").trim_end());
+        }
+        for (index, _, _, accuracy) in self.evaluated() {
             let confusions = accuracy.confusions(LISTED);
-            if !confusions.is_empty() {
-                let _ = writeln!(text, "  most frequent confusions");
+            let gates = self.gates(index);
+            if !confusions.is_empty() || !gates.is_empty() {
+                let _ = writeln!(text, "\n{}", self.title(index));
             }
             for (truth, answer, count) in confusions {
-                let _ = writeln!(
-                    text,
-                    "    {count:>4}  {} taken for {}",
-                    self.class(truth),
-                    self.class(answer)
-                );
+                let (truth, answer) = (self.class(truth), self.class(answer));
+                let _ = writeln!(text, "  {count:>4} times {truth} was taken for {answer}");
             }
-            for gate in self.gates(index) {
+            for gate in gates {
                 let word = if gate.passed { "passed" } else { "FAILED" };
                 let _ = writeln!(text, "  {word} {}: {}", gate.name, gate.found);
             }
-            text.push('\n');
         }
-        let _ = writeln!(text, "{}", self.verdict_line());
+        let _ = writeln!(text, "\n{}", self.verdict_line());
         text
     }
 
@@ -284,6 +325,7 @@ impl Evaluation {
                     .map(|k| (k.to_string(), json!(accuracy.top(*k))));
                 value["top"] = Value::Object(top.collect());
                 value["mean_per_class"] = json!(accuracy.mean_per_class());
+                value["intervals"] = json!(accuracy.intervals());
                 value["classes"] = accuracy
                     .classes
                     .iter()
@@ -356,32 +398,50 @@ impl Document for Evaluation {
             "### classify evaluate\n\n**{}**\n",
             cell(self.verdict_line())
         );
+        let _ = writeln!(text, "\n| run | engine |\n|---|---|");
         for (index, run) in self.runs.iter().enumerate() {
-            let reference = if index == self.reference && self.runs.len() > 1 {
-                " (reference)"
-            } else {
-                ""
+            let what = match &run.found {
+                Ok((facts, ..)) => cell(facts.description()),
+                Err(error) => format!("**FAILED**: {}", cell(error)),
             };
-            let _ = writeln!(text, "\n#### {}{reference}\n", cell(&run.name));
-            match &run.found {
-                Err(error) => {
-                    let _ = writeln!(text, "**FAILED**: {}", cell(error));
-                }
-                Ok((facts, ..)) => {
-                    let _ = writeln!(text, "{}\n\n| | |\n|---|---|", cell(facts.description()));
-                }
-            }
-            for (name, value) in self.values(index) {
-                let _ = writeln!(text, "| {name} | {} |", cell(value));
-            }
+            let _ = writeln!(text, "| {} | {what} |", cell(self.title(index)));
+        }
+        let titles: Vec<String> = self
+            .evaluated()
+            .map(|(index, ..)| cell(self.title(index)))
+            .collect();
+        let _ = writeln!(
+            text,
+            "\n| | {} |\n|---|{}",
+            titles.join(" | "),
+            "---|".repeat(titles.len())
+        );
+        for (name, values) in self.side_by_side() {
+            let cells: Vec<String> = values.iter().map(cell).collect();
+            let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+        }
+        for (index, _, _, accuracy) in self.evaluated() {
             for gate in self.gates(index) {
                 let word = if gate.passed { "passed" } else { "**FAILED**" };
                 let _ = writeln!(
                     text,
-                    "| gate {} | {word}: {} |",
+                    "\n{} {}: {word}, {}",
+                    cell(self.title(index)),
                     gate.name,
                     cell(gate.found)
                 );
+            }
+            let confusions = accuracy.confusions(LISTED);
+            if !confusions.is_empty() {
+                let _ = writeln!(
+                    text,
+                    "\n| {} | was taken for | times |\n|---|---|---|",
+                    cell(self.title(index))
+                );
+            }
+            for (truth, answer, count) in confusions {
+                let (truth, answer) = (cell(self.class(truth)), cell(self.class(answer)));
+                let _ = writeln!(text, "| {truth} | {answer} | {count} |");
             }
         }
         let _ = writeln!(text, "\n{}", cell(self.machine.description()));

@@ -95,13 +95,11 @@ pub fn evaluation(evaluation: &Evaluation) -> anyhow::Result<String> {
         .map(|(index, run)| {
             let found = run.found.as_ref();
             EvaluatedRun {
-                name: printable(&run.name),
-                reference: index == evaluation.reference,
+                title: evaluation.title(index),
                 what: printable(&match found {
                     Ok((facts, ..)) => facts.description(),
                     Err(error) => format!("failed: {error}"),
                 }),
-                values: evaluation.values(index),
                 gates: evaluation.gates(index),
                 bins: found.map_or_else(
                     |_| Vec::new(),
@@ -157,6 +155,11 @@ pub fn evaluation(evaluation: &Evaluation) -> anyhow::Result<String> {
     let page = EvaluatePage {
         verdict: word(evaluation.verdict()),
         line: evaluation.verdict_line(),
+        titles: evaluation
+            .evaluated()
+            .map(|(index, ..)| evaluation.title(index))
+            .collect(),
+        values: evaluation.side_by_side(),
         runs,
         pictures: evaluation.pictures.len(),
         missing: evaluation.missing.len(),
@@ -190,6 +193,9 @@ struct ComparePage {
 struct EvaluatePage {
     verdict: &'static str,
     line: String,
+    titles: Vec<String>,
+    /// A row for each name, with a value for each run.
+    values: Vec<(String, Vec<String>)>,
     runs: Vec<EvaluatedRun>,
     pictures: usize,
     missing: usize,
@@ -207,10 +213,8 @@ struct RunRow {
 }
 
 struct EvaluatedRun {
-    name: String,
-    reference: bool,
+    title: String,
     what: String,
-    values: Vec<(String, String)>,
     gates: Vec<Gate>,
     bins: Vec<Bar>,
     confusions: Vec<(usize, String, String)>,
