@@ -622,7 +622,6 @@ mod x86 {
     #[cfg(target_arch = "x86_64")]
     #[allow(clippy::wildcard_imports, reason = "a long list of intrinsics")]
     use std::arch::x86_64::*;
-    use std::hint::black_box;
 
     use fearless_simd::{Avx2, Avx512, i8x32, i16x16, prelude::*, u8x16, u8x32};
 
@@ -789,7 +788,6 @@ mod x86 {
             let whole = group + window_bytes(self.halves.div_ceil(2));
             for (i, out) in out.chunks_mut(out_group).enumerate() {
                 let rows = &src.data[i * group..];
-                touch(&rows[..rows.len().min(group)]);
                 if out.len() == out_group && rows.len() >= whole {
                     self.group(&rows[..whole], src.stride, out);
                     continue;
@@ -828,13 +826,6 @@ mod x86 {
             }
             sort_pixels(self.avx2, &self.pixels, out);
         }
-    }
-
-    /// Brings `bytes` into the cache. A group's rows lie one after the other: going through them once from end to end is
-    /// what processors fetch ahead best; the windows then go through all rows at a time.
-    fn touch(bytes: &[u8]) {
-        const LINE: usize = 64;
-        black_box(bytes.iter().step_by(LINE).fold(0, |all, byte| all ^ byte));
     }
 
     /// Bytes from the start of a window of `count` steps to the end of its last load.
