@@ -1,5 +1,6 @@
 //! What is counted of one run.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use image_classification::Ranked;
@@ -69,6 +70,8 @@ pub struct Accuracy {
     pub pictures: usize,
     /// 24 bytes for each picture.
     samples: Vec<Sample>,
+    /// Every report asks for them, and they take long.
+    intervals: OnceCell<Option<Intervals>>,
     /// How often the right class had each rank, from 1.
     ranks: Vec<usize>,
     pub classes: BTreeMap<usize, OfClass>,
@@ -133,6 +136,10 @@ impl Accuracy {
     /// Percentile intervals from resampling the pictures (Efron's bootstrap, 1979), always with the same random
     /// numbers. A class that a resample lacks does not count in it. `None` without pictures.
     pub fn intervals(&self) -> Option<Intervals> {
+        *self.intervals.get_or_init(|| self.resample())
+    }
+
+    fn resample(&self) -> Option<Intervals> {
         let count = self.samples.len();
         // Enough of them for two digits, and no minutes for a million pictures.
         let rounds = (MOST_DRAWS / count.max(1)).clamp(100, 1000);
@@ -231,8 +238,8 @@ mod tests {
 
     #[test]
     fn intervals_are_around_the_value_and_always_the_same() {
+        assert_eq!(Accuracy::default().intervals(), None);
         let mut accuracy = Accuracy::default();
-        assert_eq!(accuracy.intervals(), None);
         for n in 0..200 {
             accuracy.add(n % 4, &top(&[(if n % 10 < 7 { n % 4 } else { 9 }, 0.7)]));
         }
@@ -245,6 +252,6 @@ mod tests {
         );
         let [low, high] = intervals.expected_calibration_error;
         assert!((0.0..0.02).contains(&low) && high < 0.1, "{intervals:?}");
-        assert_eq!(accuracy.intervals(), Some(intervals));
+        assert_eq!(accuracy.resample(), Some(intervals));
     }
 }

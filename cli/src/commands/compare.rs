@@ -298,21 +298,16 @@ impl Lanes {
             sources.push(Source::Recorded(index));
         }
         for (entry, (name, run)) in opened.entries.iter().enumerate() {
-            let (facts, source) = match run {
-                Ok(run) => (Some(RunFacts::of(run, machine)?), Source::Live(entry)),
-                Err(_) => (None, Source::Failed),
+            let (facts, error, source) = match run {
+                Ok(run) => (Some(RunFacts::of(run, machine)?), None, Source::Live(entry)),
+                Err(error) => (None, Some(messages::chain(error)), Source::Failed),
             };
             lanes.push(Lane {
                 name: name.clone(),
                 facts,
-                error: None,
+                error,
             });
             sources.push(source);
-        }
-        for (lane, (_, run)) in lanes[recorded.len()..].iter_mut().zip(&opened.entries) {
-            if let Err(error) = run {
-                lane.error = Some(messages::chain(error));
-            }
         }
         let wanted = match reference {
             None => 0,
