@@ -1,11 +1,12 @@
-//! Both engines in one process, on the identical tensor, through the crates.
+//! All engines in one process, on the identical tensor, through the crates.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use backend_api::{InferBackend, InferRequest, Tensor};
+use backend_api::{ErrorKind, InferBackend, InferRequest, Tensor};
 use backend_onnx::{OnnxBackend, OnnxConfig};
 use backend_openvino::{OpenvinoBackend, OpenvinoConfig};
+use backend_rten::{RtenBackend, RtenConfig};
 use classify_tests::{Needs, ensure, photos, set_up, small_model};
 use image_classification::sources::{self, Resolved};
 use image_classification::{InputLayout, Limits, Picture, Preprocess, ScoreKind, Scores, top_k};
@@ -24,23 +25,35 @@ fn main() {
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-fn open(model: &PathBuf) -> Result<[Arc<dyn InferBackend>; 2], backend_api::Error> {
+/// OpenVINO, ONNX Runtime, and RTen unless it lacks an operator of the model, or takes f32 for f16.
+fn open(model: &PathBuf) -> Result<Vec<Arc<dyn InferBackend>>, backend_api::Error> {
     // One request: the largest models take more than half a gigabyte for each.
     let mut openvino = OpenvinoConfig::new(model);
     openvino.requests = Some(1);
     let mut onnx = OnnxConfig::new(model);
     onnx.requests = Some(1);
-    Ok([
+    let mut rten = RtenConfig::new(model);
+    rten.requests = Some(1);
+    let mut backends: Vec<Arc<dyn InferBackend>> = vec![
         Arc::new(OpenvinoBackend::open(&openvino)?),
         Arc::new(OnnxBackend::open(&onnx)?),
-    ])
+    ];
+    match RtenBackend::open(&rten) {
+        Ok(_) if model.ends_with("half.onnx") => {}
+        Ok(rten) => backends.push(Arc::new(rten)),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::ModelUnsupported, "{error:#?}");
+            assert!(format!("{error:?}").contains("LRN"), "{error:#?}");
+        }
+    }
+    Ok(backends)
 }
 
-/// Feeds one tensor to both; neither gets a copy of its own.
+/// Feeds one tensor to all; none gets a copy of its own.
 fn outputs(
-    backends: &[Arc<dyn InferBackend>; 2],
+    backends: &[Arc<dyn InferBackend>],
     tensor: Tensor,
-) -> Result<[Tensor; 2], backend_api::Error> {
+) -> Result<Vec<Tensor>, backend_api::Error> {
     let tensor = Arc::new(tensor);
     futures_executor::block_on(async {
         let mut results = Vec::new();
@@ -51,8 +64,11 @@ fn outputs(
                     .await?,
             );
         }
-        let [first, second] = <[_; 2]>::try_from(results).expect("two backends");
-        Ok([first.await?.tensor, second.await?.tensor])
+        let mut outputs = Vec::new();
+        for result in results {
+            outputs.push(result.await?.tensor);
+        }
+        Ok(outputs)
     })
 }
 
@@ -69,25 +85,26 @@ fn small_models() -> Result<(), Failed> {
         "three-classes.onnx",
     ] {
         let backends = open(&small_model(file))?;
-        let (openvino, onnx) = (backends[0].info(), backends[1].info());
-        ensure(
-            openvino.input == onnx.input,
-            (file, &openvino.input, &onnx.input),
-        )?;
-        let layout = InputLayout::from_spec(&onnx.input, None, None)?;
+        let input = &backends[0].info().input;
+        for other in &backends[1..] {
+            ensure(other.info().input == *input, (file, input, other.info()))?;
+        }
+        let layout = InputLayout::from_spec(input, None, None)?;
         let pixels = (0..8 * 8 * 3).map(|n| (n * 37 % 256) as u8).collect();
         let picture = Picture::from_rgb(8, 8, pixels).expect("8 x 8");
         let tensor = Preprocess::OPENVINO_SAMPLE.tensor(&picture, &layout)?;
         let outputs = outputs(&backends, tensor)?;
-        let [a, b] = &outputs;
-        ensure(
-            a.element_type() == b.element_type() && a.shape() == b.shape(),
-            (file, a, b),
-        )?;
-        // Half precision sums in another order in each engine.
-        let tolerance = if file == "half.onnx" { 0.02 } else { 1e-5 };
-        let largest = largest(&a.to_f32(), &b.to_f32());
-        ensure(largest <= tolerance, (file, largest))?;
+        let a = &outputs[0];
+        for b in &outputs[1..] {
+            ensure(
+                a.element_type() == b.element_type() && a.shape() == b.shape(),
+                (file, a, b),
+            )?;
+            // Half precision sums in another order in each engine.
+            let tolerance = if file == "half.onnx" { 0.02 } else { 1e-5 };
+            let largest = largest(&a.to_f32(), &b.to_f32());
+            ensure(largest <= tolerance, (file, largest))?;
+        }
     }
     Ok(())
 }
@@ -112,16 +129,22 @@ fn real_models() -> Result<(), Failed> {
     for photo in photos()? {
         let picture = Picture::decode(&std::fs::read(&photo)?, &Limits::default())?;
         let outputs = outputs(&backends, recipe.tensor(&picture, &layout)?)?;
-        let [a, b] = outputs.map(|output| Scores::from_output(&output, ScoreKind::Auto));
-        let (a, b) = (a?, b?);
+        let scores = outputs
+            .iter()
+            .map(|output| Scores::from_output(output, ScoreKind::Auto))
+            .collect::<Result<Vec<_>, _>>()?;
         let ids = |scores: &Scores| -> Vec<usize> {
             top_k(scores.values(), 10)
                 .iter()
                 .map(|ranked| ranked.class_id)
                 .collect()
         };
-        ensure(ids(&a) == ids(&b), &photo)?;
-        ensure(largest(a.values(), b.values()) <= 1e-4, &photo)?;
+        ensure(scores.len() == 3, scores.len())?;
+        for other in &scores[1..] {
+            ensure(ids(&scores[0]) == ids(other), &photo)?;
+            let largest = largest(scores[0].values(), other.values());
+            ensure(largest <= 1e-4, (&photo, largest))?;
+        }
     }
     Ok(())
 }

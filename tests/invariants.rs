@@ -7,10 +7,18 @@ use std::process::Command;
 use classify_tests::checkout;
 use serde_json::Value;
 
-const LIBRARIES: [&str; 4] = [
+/// Each engine crate with the crate of its engine.
+const ENGINES: [(&str, &str); 3] = [
+    ("backend-openvino", "openvino"),
+    ("backend-onnx", "ort"),
+    ("backend-rten", "rten"),
+];
+
+const LIBRARIES: [&str; 5] = [
     "backend-api",
     "backend-openvino",
     "backend-onnx",
+    "backend-rten",
     "image-classification",
 ];
 
@@ -109,10 +117,8 @@ fn the_contract_and_the_domain_know_no_engine() {
     let all = dependencies();
     for package in ["backend-api", "image-classification"] {
         for needed in &all[package] {
-            let engine = ["openvino", "ort", "rten", "backend-o"].iter().any(|name| {
-                needed == name
-                    || needed.starts_with(&format!("{name}-"))
-                    || needed.starts_with("backend-o")
+            let engine = ENGINES.iter().any(|(backend, engine)| {
+                needed == backend || needed == engine || needed.starts_with(&format!("{engine}-"))
             });
             assert!(!engine, "{package} depends on {needed}");
         }
@@ -126,20 +132,17 @@ fn the_contract_and_the_domain_know_no_engine() {
 #[test]
 fn each_engine_crate_pulls_its_own_engine_only() {
     let all = dependencies();
-    assert!(all["backend-openvino"].contains("openvino"));
-    assert!(
-        !all["backend-openvino"].contains("ort")
-            && !all["backend-openvino"].contains("backend-onnx")
-    );
-    assert!(all["backend-onnx"].contains("ort"));
-    assert!(
-        !all["backend-onnx"].contains("openvino")
-            && !all["backend-onnx"].contains("backend-openvino")
-    );
+    for (backend, engine) in ENGINES {
+        assert!(all[backend].contains(engine), "{backend}");
+        for (other, its) in ENGINES {
+            let pulls = all[backend].contains(its) || all[backend].contains(other);
+            assert!(backend == other || !pulls, "{backend} pulls {other}");
+        }
+    }
     for (package, needed) in &all {
         let direct =
             std::fs::read_to_string(checkout().join(folder(package)).join("Cargo.toml")).unwrap();
-        for engine in ["openvino", "ort"] {
+        for (backend, engine) in ENGINES {
             let names_it = direct.lines().any(|line| {
                 line.split(['.', ' ', '=']).next().is_some_and(|name| {
                     name == engine
@@ -148,8 +151,7 @@ fn each_engine_crate_pulls_its_own_engine_only() {
                             .is_some_and(|rest| rest.starts_with('-'))
                 })
             });
-            let owner = package == "backend-openvino" && engine == "openvino"
-                || package == "backend-onnx" && engine == "ort";
+            let owner = package == backend;
             // The command line has features of these names.
             let feature = package == "classify-cli";
             assert!(
@@ -163,11 +165,7 @@ fn each_engine_crate_pulls_its_own_engine_only() {
 /// Whoever works on one engine compiles nothing of the other, not even for the tests.
 #[test]
 fn engine_crates_are_tested_alone() {
-    for (package, other) in [
-        ("backend-onnx", "openvino"),
-        ("backend-openvino", "ort"),
-        ("backend-onnx", "openvino-sys"),
-    ] {
+    for (package, own) in ENGINES {
         let output = Command::new(env!("CARGO"))
             .args([
                 "tree", "--locked", "--prefix", "none", "--format", "{p}", "-p", package,
@@ -183,10 +181,12 @@ fn engine_crates_are_tested_alone() {
         );
         let tree = String::from_utf8_lossy(&output.stdout);
         assert!(tree.contains(package), "{tree}");
-        let pulled = tree
-            .lines()
-            .any(|line| line.split(' ').next() == Some(other));
-        assert!(!pulled, "testing {package} pulls {other}");
+        for (_, other) in ENGINES.iter().filter(|(_, other)| *other != own) {
+            let pulled = tree
+                .lines()
+                .any(|line| line.split(' ').next() == Some(other));
+            assert!(!pulled, "testing {package} pulls {other}");
+        }
     }
 }
 
@@ -232,6 +232,7 @@ fn unsafe_code_is_one_statement_of_the_command_line() {
         "backend-api",
         "backend-openvino",
         "backend-onnx",
+        "backend-rten",
         "image-classification",
         "tests",
         "xtask",
@@ -274,7 +275,7 @@ fn engine_crates_share_their_skeleton() {
     ]
     .map(str::to_owned)
     .into();
-    for package in ["backend-openvino", "backend-onnx"] {
+    for (package, _) in ENGINES {
         let missing: Vec<_> = expected.difference(&files(package)).cloned().collect();
         assert!(missing.is_empty(), "{package} has no {missing:?}");
         let readme = checkout().join(package).join("README.md");

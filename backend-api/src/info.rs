@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::thread::available_parallelism;
 
-use crate::TensorSpec;
 use crate::library::FoundLibrary;
+use crate::{Error, ErrorKind, TensorSpec};
 
 /// The arithmetic that an engine is asked to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -33,6 +35,28 @@ impl Precision {
     }
 }
 
+impl Precision {
+    /// For an `engine` that computes in the element types of the model and cannot be asked for others.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidConfig`] for [`Bf16`](Self::Bf16) and [`F16`](Self::F16).
+    pub fn as_the_model(self, engine: &str) -> Result<(), Error> {
+        match self {
+            Self::Auto | Self::F32 => Ok(()),
+            Self::Bf16 | Self::F16 => Err(Error::new(
+                ErrorKind::InvalidConfig,
+                "configure the engine",
+                format!(
+                    "precision {self} is not available: {engine} computes in the element types of the \
+                     model"
+                ),
+            )
+            .with_hint("pass `--precision f32`, or a model in that precision")),
+        }
+    }
+}
+
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -47,6 +71,40 @@ pub enum PerformanceHint {
     Throughput,
     /// Each single request as fast as possible, with all cores.
     Latency,
+}
+
+impl PerformanceHint {
+    /// How an `engine` without a say of its own divides `threads` (all cores by default) among `requests`
+    /// (by the hint: as many as there are threads, at most `most`; or one). Gives the number of requests
+    /// and of threads for each, which is at least one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidConfig`] for 0 threads or requests.
+    pub fn divide(
+        self,
+        threads: Option<usize>,
+        requests: Option<usize>,
+        most: usize,
+        engine: &str,
+    ) -> Result<(usize, usize), Error> {
+        for (name, value) in [("threads", threads), ("requests", requests)] {
+            if value == Some(0) {
+                return Err(Error::new(
+                    ErrorKind::InvalidConfig,
+                    "configure the engine",
+                    format!("{name} is 0, but it must be at least 1"),
+                )
+                .with_context("engine", engine));
+            }
+        }
+        let threads = threads.unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get));
+        let requests = requests.unwrap_or(match self {
+            Self::Throughput => threads.min(most),
+            Self::Latency => 1,
+        });
+        Ok((requests, (threads / requests).max(1)))
+    }
 }
 
 /// What a backend runs, and where. Reports quote it, so that no fallback is silent.
@@ -105,5 +163,25 @@ impl BackendInfo {
             output,
             slots: 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_divided_among_the_requests() {
+        let divide = |hint: PerformanceHint, threads, requests| {
+            hint.divide(Some(threads), requests, 8, "RTen").unwrap()
+        };
+        use PerformanceHint::{Latency, Throughput};
+        assert_eq!(divide(Throughput, 6, None), (6, 1));
+        assert_eq!(divide(Throughput, 6, Some(2)), (2, 3));
+        assert_eq!(divide(Throughput, 6, Some(9)), (9, 1));
+        assert_eq!(divide(Latency, 6, None), (1, 6));
+        assert_eq!(divide(Throughput, 64, None), (8, 8));
+        let error = Throughput.divide(None, Some(0), 8, "RTen").unwrap_err();
+        assert!(error.to_string().contains("requests is 0"), "{error}");
     }
 }

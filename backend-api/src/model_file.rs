@@ -60,6 +60,39 @@ pub fn check(model: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
+/// [`check`] for an engine that reads ONNX alone.
+///
+/// # Errors
+///
+/// Those of [`check`], and [`ErrorKind::ModelUnsupported`] for the formats that OpenVINO reads; the hint
+/// names the `.onnx` beside the file if there is one. Any other file may be ONNX, whatever it is called.
+pub fn check_onnx(model: &Path, engine: &str) -> Result<Vec<PathBuf>, Error> {
+    let is_another = model.exists()
+        && ["xml", "tflite", "pdmodel"]
+            .iter()
+            .any(|ending| has_ending(model, ending))
+        || model.join("saved_model.pb").is_file();
+    if !is_another {
+        return check(model);
+    }
+    let sibling = model.with_extension("onnx");
+    let hint = if sibling.is_file() {
+        format!(
+            "there is an ONNX file beside it: `-m {}`",
+            sibling.display()
+        )
+    } else {
+        "give an ONNX file of the same model, or use `--backend openvino`".to_owned()
+    };
+    Err(Error::new(
+        ErrorKind::ModelUnsupported,
+        "load the model",
+        format!("{engine} reads ONNX files, not this format"),
+    )
+    .with_context("model", model.display())
+    .with_hint(hint))
+}
+
 /// Its graph, and the folders `variables` and `assets` that it may have.
 fn saved_model(model: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();

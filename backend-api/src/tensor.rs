@@ -417,6 +417,38 @@ impl TensorSpec {
         Ok(wanted.with_batch(1))
     }
 
+    /// [`reshaped`](Self::reshaped) for an `engine` that can choose the sizes that a model leaves open, and
+    /// no others.
+    ///
+    /// # Errors
+    ///
+    /// Those of `reshaped`, and [`ErrorKind::ModelUnsupported`] for a size that the model fixes.
+    pub fn filled(
+        self,
+        shape: Option<&[usize]>,
+        batch: Option<usize>,
+        engine: &str,
+    ) -> Result<Self, Error> {
+        let wanted = self.clone().reshaped(shape, batch)?;
+        let possible = self
+            .dims
+            .iter()
+            .zip(&wanted.dims)
+            .all(|(declared, wanted)| *declared == Dim::Dynamic || declared == wanted);
+        if possible {
+            return Ok(wanted);
+        }
+        Err(Error::new(
+            ErrorKind::ModelUnsupported,
+            "load the model",
+            format!("the model's input is {self}; {engine} cannot make it {wanted}"),
+        )
+        .with_hint(
+            "export the model with dynamic sizes; or leave the shape and the batch out; or use \
+             `--backend openvino`, which can reshape many models",
+        ))
+    }
+
     /// The sizes, if none of them is dynamic.
     pub fn fixed_shape(&self) -> Option<Vec<usize>> {
         self.dims
@@ -563,6 +595,23 @@ mod tests {
             let error = reshaped(shape, batch).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{error}");
         }
+    }
+
+    #[test]
+    fn only_open_sizes_are_filled() {
+        let dims = vec![Dim::Dynamic, Dim::Fixed(3), Dim::Dynamic];
+        let spec = TensorSpec::new("x", ElementType::F32, dims);
+        let filled = |shape, batch| spec.clone().filled(shape, batch, "RTen");
+        let wanted = filled(Some(&[2, 3, 7]), None).unwrap();
+        assert_eq!(wanted.to_string(), "f32[2, 3, 7]");
+        let error = filled(Some(&[2, 4, 7]), None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ModelUnsupported);
+        assert!(
+            error
+                .to_string()
+                .contains("RTen cannot make it f32[2, 4, 7]"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -1,14 +1,12 @@
 //! Opening a model.
 
-use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::thread::available_parallelism;
 
 use async_trait::async_trait;
 use backend_api::{
-    BackendInfo, Dim, Error, ErrorKind, InferBackend, InferRequest, PendingInfer, PerformanceHint,
-    Precision, SlotPool, TensorSpec, model_file,
+    BackendInfo, Dim, Error, ErrorKind, InferBackend, InferRequest, PendingInfer, Precision,
+    SlotPool, model_file,
 };
 use ort::environment::Environment;
 use ort::session::Session;
@@ -16,10 +14,11 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use crate::config::OnnxConfig;
 use crate::engine::{OnnxEngine, spec};
-use crate::error::{engine_error, load_failed, not_onnx};
+use crate::error::{engine_error, load_failed};
 use crate::probe;
 use crate::provider::{CPU, Known};
 
+const ENGINE: &str = "ONNX Runtime";
 /// Sessions that each hold the weights are not made without limit on machines with many cores.
 const MOST_DEFAULT_SESSIONS: usize = 8;
 
@@ -86,36 +85,18 @@ pub(crate) fn panicked() -> Error {
 }
 
 fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
-    for (name, value) in [("threads", config.threads), ("requests", config.requests)] {
-        if value == Some(0) {
-            return Err(Error::new(
-                ErrorKind::InvalidConfig,
-                "configure ONNX Runtime",
-                format!("{name} is 0, but it must be at least 1"),
-            ));
-        }
-    }
-    if let Precision::Bf16 | Precision::F16 = config.precision {
-        return Err(Error::new(
-            ErrorKind::InvalidConfig,
-            "configure ONNX Runtime",
-            format!(
-                "precision {} is not available: ONNX Runtime computes in the element types of the \
-                 model",
-                config.precision
-            ),
-        )
-        .with_hint("pass `--precision f32`, or a model in that precision"));
-    }
-    if is_not_onnx(&config.model) {
-        return Err(not_onnx(&config.model));
-    }
-    model_file::check(&config.model)?;
+    let (requests, threads) = config.hint.divide(
+        config.threads,
+        config.requests,
+        MOST_DEFAULT_SESSIONS,
+        ENGINE,
+    )?;
+    config.precision.as_the_model(ENGINE)?;
+    model_file::check_onnx(&config.model, ENGINE)?;
     let (library, environment) = probe::load(config.library.as_deref())?;
     let known = Known::find(&config.device)?;
     let provider = &known.provider;
 
-    let (requests, threads) = divide_cores(config);
     let sessions = (0..requests)
         .map(|_| {
             let mut builder = session_builder(&environment, config, threads).map_err(|source| {
@@ -149,14 +130,14 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
         .with_hint("cut the model down to one input and one output"));
     };
 
-    let input = input_spec(&spec(input, "input")?, config)?;
+    let input = spec(input, "input")?.filled(config.shape.as_deref(), config.batch, ENGINE)?;
     let batch = match input.dims.first() {
         Some(Dim::Fixed(batch)) => *batch,
         _ => 1,
     };
     let output = spec(output, "output")?.with_batch(batch);
     let mut info = BackendInfo::new("onnx", input, output);
-    "ONNX Runtime".clone_into(&mut info.engine);
+    ENGINE.clone_into(&mut info.engine);
     info.engine_version = version(&library.path);
     info.library = Some(library);
     info.model = Some(config.model.clone());
@@ -184,51 +165,6 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
             .map(|session| OnnxEngine { session })
             .collect(),
     ))
-}
-
-/// Formats that OpenVINO reads. Any other file may be ONNX, whatever it is called.
-fn is_not_onnx(model: &Path) -> bool {
-    model.exists()
-        && ["xml", "tflite", "pdmodel"]
-            .iter()
-            .any(|ending| model_file::has_ending(model, ending))
-        || model.join("saved_model.pb").is_file()
-}
-
-/// Every dimension that the model leaves open may have any size; the others cannot be changed.
-fn input_spec(declared: &TensorSpec, config: &OnnxConfig) -> Result<TensorSpec, Error> {
-    let wanted = declared
-        .clone()
-        .reshaped(config.shape.as_deref(), config.batch)?;
-    let possible = declared
-        .dims
-        .iter()
-        .zip(&wanted.dims)
-        .all(|(declared, wanted)| *declared == Dim::Dynamic || declared == wanted);
-    if possible {
-        return Ok(wanted);
-    }
-    Err(Error::new(
-        ErrorKind::ModelUnsupported,
-        "load the model",
-        format!("the model's input is {declared}; ONNX Runtime cannot make it {wanted}"),
-    )
-    .with_hint(
-        "export the model with dynamic sizes; or leave the shape and the batch out; or use \
-         `--backend openvino`, which can reshape many models",
-    ))
-}
-
-/// How many sessions, and how many threads for each.
-fn divide_cores(config: &OnnxConfig) -> (usize, usize) {
-    let threads = config
-        .threads
-        .unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get));
-    let requests = config.requests.unwrap_or(match config.hint {
-        PerformanceHint::Throughput => threads.min(MOST_DEFAULT_SESSIONS),
-        PerformanceHint::Latency => 1,
-    });
-    (requests, (threads / requests).max(1))
 }
 
 fn session_builder(
@@ -290,26 +226,4 @@ pub(crate) fn version(library: &Path) -> String {
         || format!("of unknown version ({})", ort::info()),
         str::to_owned,
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cores_are_divided_among_the_sessions() {
-        let mut config = OnnxConfig::new("m.onnx");
-        config.threads = Some(6);
-        assert_eq!(divide_cores(&config), (6, 1));
-        config.requests = Some(2);
-        assert_eq!(divide_cores(&config), (2, 3));
-        config.requests = Some(9);
-        assert_eq!(divide_cores(&config), (9, 1));
-        config.requests = None;
-        config.hint = PerformanceHint::Latency;
-        assert_eq!(divide_cores(&config), (1, 6));
-        config.hint = PerformanceHint::Throughput;
-        config.threads = Some(64);
-        assert_eq!(divide_cores(&config), (8, 8));
-    }
 }

@@ -50,22 +50,3 @@ pub(crate) fn load_failed(model: &Path, provider: &Provider, source: ort::Error)
     )
     .with_context("model", model.display())
 }
-
-/// The error for a model in a format that OpenVINO reads and ONNX Runtime does not.
-pub(crate) fn not_onnx(model: &Path) -> Error {
-    let error = Error::new(
-        ErrorKind::ModelUnsupported,
-        "load the model",
-        "ONNX Runtime reads ONNX files, not this format",
-    )
-    .with_context("model", model.display());
-    let sibling = model.with_extension("onnx");
-    if sibling.is_file() {
-        error.with_hint(format!(
-            "there is an ONNX file beside it: `-m {}`",
-            sibling.display()
-        ))
-    } else {
-        error.with_hint("give an ONNX file of the same model, or use `--backend openvino`")
-    }
-}

@@ -158,7 +158,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     info.requested_device.clone_from(&config.device);
     info.devices = execution_devices(&compiled);
     info.requested_precision = config.precision;
-    info.precision = executed_precision(&core, &compiled, &leaves);
+    info.precision = executed_precision(&compiled);
     refuse_other_precision(config, &info)?;
     refuse_disobedience(&device, &info, &compiled)?;
     info.aliases = leaves
@@ -624,8 +624,9 @@ fn execution_devices(compiled: &CompiledModel) -> Vec<String> {
 /// What a device that does not say its precision is reported to compute in.
 const UNKNOWN: &str = "unknown";
 
-/// The precision in which the model runs, or all of them if its devices differ.
-fn executed_precision(core: &Core, compiled: &CompiledModel, leaves: &[String]) -> String {
+/// The precision in which the model runs, or all of them if its devices differ. What was asked of a
+/// device is no answer: where the compiled model does not say it, it is unknown.
+fn executed_precision(compiled: &CompiledModel) -> String {
     const KEY: &str = "INFERENCE_PRECISION_HINT";
     let of_model = || property(compiled, KEY).map(|value| vec![value]);
     // Virtual devices say what each of theirs does: `{CPU:{KEY:VALUE,…},GPU:{…}}`.
@@ -638,15 +639,9 @@ fn executed_precision(core: &Core, compiled: &CompiledModel, leaves: &[String]) 
             .collect();
         (!values.is_empty()).then_some(values)
     };
-    let of_core = || {
-        leaves
-            .iter()
-            .filter_map(|name| property::get(core, name, KEY))
-            .collect()
-    };
     let mut precisions: Vec<String> = of_model()
         .or_else(of_devices)
-        .unwrap_or_else(of_core)
+        .unwrap_or_default()
         .into_iter()
         .map(short_precision)
         .collect();

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use backend_api::conformance::Subject;
-use backend_api::{Dim, Engine, Error, ErrorKind, InferBackend, InferRequest, Precision, Tensor};
+use backend_api::{Engine, Error, ErrorKind, InferBackend, Precision, Tensor};
 use backend_openvino::{OpenvinoBackend, OpenvinoConfig, find_library};
+use classify_tests::models::{self, error, infer};
 use classify_tests::{Needs, conformance, doubled, doubling_input, ensure, set_up, small_model};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -16,10 +17,9 @@ fn main() {
     for file in ["double.onnx", "double.xml"] {
         trials.extend(conformance(&engine, file, move || subject(file)));
     }
-    let tests: [(&str, fn() -> Result<(), Failed>); 8] = [
-        ("a_damaged_or_missing_file_is_named", damaged_files),
-        ("models_that_do_not_fit_are_refused", models_that_do_not_fit),
-        ("awkward_models_run", awkward_models),
+    trials.extend(models::trials(&engine, |model| Ok(Box::new(open(model)?))));
+    let tests: [(&str, fn() -> Result<(), Failed>); 6] = [
+        ("an_ir_needs_its_weights", ir),
         ("a_missing_device_lists_what_there_is", missing_devices),
         ("virtual_devices_run", virtual_devices),
         ("f32_is_the_default_and_reported", precision),
@@ -62,94 +62,20 @@ fn on_device(device: &str) -> Result<OpenvinoBackend, Error> {
     OpenvinoBackend::open(&config)
 }
 
-fn error(result: Result<OpenvinoBackend, Error>, kind: ErrorKind) -> Result<Error, Failed> {
-    match result {
-        Err(error) if error.kind() == kind => Ok(error),
-        other => Err(format!("expected {kind}, got {other:#?}").into()),
-    }
-}
-
-fn infer(backend: &OpenvinoBackend, input: Tensor) -> Result<Tensor, Error> {
-    futures_executor::block_on(async {
-        Ok(backend
-            .submit(InferRequest::new(0, input))
-            .await?
-            .await?
-            .tensor)
-    })
-}
-
-fn damaged_files() -> Result<(), Failed> {
+fn ir() -> Result<(), Failed> {
+    let output = infer(
+        &open(small_model("plain.xml"))?,
+        Tensor::new([1, 3, 8, 8], vec![128.0_f32; 192])?,
+    )?;
+    ensure(output.len() == 12, &output)?;
     let folder = tempfile::tempdir()?;
     let at = |name: &str| folder.path().join(name);
-    let missing = error(open(at("none.onnx")), ErrorKind::ModelNotFound)?;
-    ensure(missing.to_string().contains("none.onnx"), &missing)?;
-    error(open(folder.path()), ErrorKind::ModelNotFound)?;
-
     std::fs::copy(small_model("plain.xml"), at("plain.xml"))?;
     let no_weights = error(open(at("plain.xml")), ErrorKind::ModelNotFound)?;
     ensure(no_weights.to_string().contains("plain.bin"), &no_weights)?;
     let weights = std::fs::read(small_model("plain.bin"))?;
     std::fs::write(at("plain.bin"), &weights[..weights.len() / 2])?;
     error(open(at("plain.xml")), ErrorKind::ModelInvalid)?;
-
-    let model = std::fs::read(small_model("plain.onnx"))?;
-    for (name, bytes) in [
-        ("cut.onnx", &model[..model.len() / 2]),
-        ("empty.onnx", b""),
-        ("text.onnx", b"this is not a model"),
-    ] {
-        std::fs::write(at(name), bytes)?;
-        error(open(at(name)), ErrorKind::ModelInvalid)?;
-    }
-    Ok(())
-}
-
-fn models_that_do_not_fit() -> Result<(), Failed> {
-    for (file, counts) in [
-        ("two-inputs.onnx", "2 inputs"),
-        ("two-outputs.onnx", "2 outputs"),
-    ] {
-        let refused = error(open(small_model(file)), ErrorKind::ModelUnsupported)?;
-        ensure(refused.to_string().contains(counts), &refused)?;
-    }
-    Ok(())
-}
-
-fn awkward_models() -> Result<(), Failed> {
-    let dynamic = open(small_model("dynamic-batch.onnx"))?;
-    ensure(
-        dynamic.info().input.dims[0] == Dim::Fixed(1),
-        dynamic.info(),
-    )?;
-    for file in [
-        "dynamic-batch.onnx",
-        "initializer-as-input.onnx",
-        "output-four-dimensions.onnx",
-        "output-one-dimension.onnx",
-        "plain.xml",
-        "three-classes.onnx",
-    ] {
-        let backend = open(small_model(file))?;
-        let output = infer(&backend, Tensor::new([1, 3, 8, 8], vec![128.0_f32; 192])?)?;
-        ensure(
-            output.len() == if file == "three-classes.onnx" { 3 } else { 12 },
-            (file, &output),
-        )?;
-    }
-    let bytes = open(small_model("nhwc-bytes.onnx"))?;
-    infer(&bytes, Tensor::new([1, 8, 8, 3], vec![128_u8; 192])?)?;
-    let any_size = open(small_model("dynamic-size.onnx"))?;
-    ensure(
-        any_size.info().input.fixed_shape().is_none(),
-        any_size.info(),
-    )?;
-    for size in [4, 9] {
-        infer(
-            &any_size,
-            Tensor::new([1, 3, size, size], vec![1.0_f32; 3 * size * size])?,
-        )?;
-    }
     Ok(())
 }
 

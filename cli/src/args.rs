@@ -192,7 +192,7 @@ pub struct RunsArgs {
     #[arg(long, value_name = "RUN")]
     pub reference: Option<String>,
 
-    /// Write a report; the ending says which: .json, .md, .xml (`JUnit`) or .html. May be given again
+    /// Write a report; the ending says which: .json, .md, .xml (JUnit) or .html. May be given again
     #[arg(long, value_name = "FILE")]
     pub report: Vec<ReportPath>,
 
@@ -353,8 +353,12 @@ pub enum InspectFormat {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Backend {
+    /// OpenVINO, with all of its devices
     Openvino,
+    /// ONNX Runtime, the reference
     Onnx,
+    /// RTen, which is built in and needs nothing installed; slower
+    Rten,
 }
 
 #[derive(Debug, clap::Args)]

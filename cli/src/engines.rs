@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backend_api::{BackendInfo, InferBackend};
+use backend_api::{BackendInfo, ErrorKind, InferBackend};
 
 use crate::args::Backend;
 use crate::options::EngineOptions;
@@ -12,6 +12,7 @@ pub fn first_step(backend: Backend) -> &'static str {
     match backend {
         Backend::Openvino => "Creating OpenVINO Runtime Core",
         Backend::Onnx => "Creating ONNX Runtime environment",
+        Backend::Rten => "Creating RTen thread pools",
     }
 }
 
@@ -43,6 +44,24 @@ pub fn open(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     match options.backend {
         Backend::Openvino => openvino(options),
         Backend::Onnx => onnx(options),
+        Backend::Rten => rten(options),
+    }
+    .map_err(or_built_in)
+}
+
+/// Where an engine is not installed, the one that is built in is named, never taken.
+fn or_built_in(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<backend_api::Error>() {
+        Ok(error) if cfg!(feature = "rten") && error.kind() == ErrorKind::EngineUnavailable => {
+            let install = error.hint().unwrap_or_default();
+            let hint = format!(
+                "{install}; or pass `--backend rten`, which is built in and needs nothing else (the default \
+                 is `--backend openvino`)"
+            );
+            error.with_hint(hint).into()
+        }
+        Ok(error) => error.into(),
+        Err(error) => error,
     }
 }
 
@@ -70,20 +89,7 @@ fn openvino(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
 
 #[cfg(feature = "onnx")]
 fn onnx(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
-    for (flag, given) in [
-        ("--streams", options.streams.is_some()),
-        ("--plugins", options.runtime.plugins.is_some()),
-        ("--config", !options.config.is_empty()),
-        ("--cache-dir", options.cache_dir.is_some()),
-    ] {
-        if given {
-            return Err(crate::messages::Hinted::new(
-                format!("{flag} is an option of OpenVINO, but the backend is onnx"),
-                format!("leave {flag} out, or use `--backend openvino`"),
-            )
-            .into());
-        }
-    }
+    refuse_openvinos(options, "onnx")?;
     let mut config = backend_onnx::OnnxConfig::new(&options.model);
     config.device.clone_from(&options.device);
     config.precision = options.precision;
@@ -96,6 +102,40 @@ fn onnx(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     Ok(Arc::new(backend_onnx::OnnxBackend::open(&config)?))
 }
 
+#[cfg(feature = "rten")]
+fn rten(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
+    refuse_openvinos(options, "rten")?;
+    let mut config = backend_rten::RtenConfig::new(&options.model);
+    config.device.clone_from(&options.device);
+    config.precision = options.precision;
+    config.hint = options.hint;
+    config.shape.clone_from(&options.shape);
+    config.batch = options.batch;
+    config.threads = options.threads;
+    config.requests = options.requests;
+    Ok(Arc::new(backend_rten::RtenBackend::open(&config)?))
+}
+
+/// Options that mean nothing to the other engines.
+#[cfg(any(feature = "onnx", feature = "rten"))]
+fn refuse_openvinos(options: &EngineOptions, backend: &str) -> anyhow::Result<()> {
+    for (flag, given) in [
+        ("--streams", options.streams.is_some()),
+        ("--plugins", options.runtime.plugins.is_some()),
+        ("--config", !options.config.is_empty()),
+        ("--cache-dir", options.cache_dir.is_some()),
+    ] {
+        if given {
+            return Err(crate::messages::Hinted::new(
+                format!("{flag} is an option of OpenVINO, but the backend is {backend}"),
+                format!("leave {flag} out, or use `--backend openvino`"),
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
 #[cfg(not(feature = "openvino"))]
 fn openvino(_: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     Err(not_built_in("openvino"))
@@ -106,13 +146,20 @@ fn onnx(_: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     Err(not_built_in("onnx"))
 }
 
-#[cfg(not(all(feature = "openvino", feature = "onnx")))]
+#[cfg(not(feature = "rten"))]
+fn rten(_: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
+    Err(not_built_in("rten"))
+}
+
+#[cfg(not(all(feature = "openvino", feature = "onnx", feature = "rten")))]
 fn not_built_in(name: &str) -> anyhow::Error {
     let built_in: &[&str] = &[
         #[cfg(feature = "openvino")]
         "openvino",
         #[cfg(feature = "onnx")]
         "onnx",
+        #[cfg(feature = "rten")]
+        "rten",
     ];
     let built_in = if built_in.is_empty() {
         "none".to_owned()

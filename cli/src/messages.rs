@@ -1,5 +1,7 @@
 //! Everything that goes to stderr.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -44,6 +46,8 @@ impl Hinted {
 #[derive(Debug)]
 pub struct Messages {
     quiet: bool,
+    /// Several runs of a model have the same to say of it.
+    noted: RefCell<HashSet<String>>,
     errors: usize,
     progress: ProgressBar,
 }
@@ -53,6 +57,7 @@ impl Messages {
     pub fn new(quiet: bool) -> Self {
         Self {
             quiet,
+            noted: RefCell::default(),
             errors: 0,
             progress: ProgressBar::hidden(),
         }
@@ -90,9 +95,9 @@ impl Messages {
         self.progress.finish_and_clear();
     }
 
-    /// Something that the user did not say and should know.
+    /// Something that the user did not say and should know. It is said once.
     pub fn note(&self, text: &str) {
-        if !self.quiet {
+        if !self.quiet && self.noted.borrow_mut().insert(text.to_owned()) {
             self.line(NOTE, "note", text);
         }
     }

@@ -144,7 +144,10 @@ pub struct OutputOptions {
 
 /// How to open an engine, whichever it is. What belongs to an engine that is not built in is still
 /// accepted, so that the error names the engine and not the flag.
-#[cfg_attr(not(all(feature = "openvino", feature = "onnx")), allow(dead_code))]
+#[cfg_attr(
+    not(all(feature = "openvino", feature = "onnx", feature = "rten")),
+    allow(dead_code)
+)]
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
     pub backend: Backend,

@@ -15,11 +15,16 @@ pub fn tensor(
     recipe: &Preprocess,
     layout: &InputLayout,
 ) -> Result<Tensor, anyhow::Error> {
-    let limits = Limits::default();
-    let bytes = read(path, limits.file_bytes)?;
-    let picture = Picture::decode(&bytes, &limits)?;
+    let (picture, bytes) = decode(path)?;
     drop(bytes);
     Ok(recipe.tensor(&picture, layout)?)
+}
+
+/// Reads and decodes one picture; the file's bytes are given, too.
+pub fn decode(path: &Path) -> Result<(Picture, Vec<u8>), anyhow::Error> {
+    let limits = Limits::default();
+    let bytes = read(path, limits.file_bytes)?;
+    Ok((Picture::decode(&bytes, &limits)?, bytes))
 }
 
 /// Whether the file at `path` begins as a picture does.

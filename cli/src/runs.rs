@@ -9,7 +9,7 @@ use backend_api::{BackendInfo, InferBackend, InferRequest, Tensor};
 use clap::ValueEnum as _;
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
-use image_classification::{InputLayout, Labels, Limits, Picture, Preprocess, ScoreKind};
+use image_classification::{InputLayout, Labels, Picture, Preprocess, ScoreKind};
 use tokio::task::spawn_blocking;
 
 use crate::args::{Backend, PrecisionArg};
@@ -127,6 +127,15 @@ pub struct Preparation {
 }
 
 impl Preparation {
+    /// The tensor of a picture, as often as the batch is large.
+    pub fn tensor(&self, picture: &Picture) -> anyhow::Result<Tensor> {
+        let one = self.preprocess.tensor(picture, &self.layout)?;
+        Ok(match self.batch {
+            1 => one,
+            batch => Tensor::concat(&vec![one; batch])?,
+        })
+    }
+
     /// Every value, in the notation of the command line.
     pub fn facts(&self) -> Vec<(&'static str, String)> {
         let three = |values: [f32; 3]| values.map(|value| value.to_string()).join(",");
@@ -302,16 +311,9 @@ async fn outputs(runs: &[&Run], path: PathBuf) -> Result<Outputs, Error> {
         })
         .collect();
     let (file, tensors) = blocking(move || {
-        let limits = Limits::default();
-        let bytes = pictures::read(&path, limits.file_bytes)?;
-        let picture = Picture::decode(&bytes, &limits)?;
+        let (picture, bytes) = pictures::decode(&path)?;
         let tensor = |kind: &Preparation| {
-            let one = kind.preprocess.tensor(&picture, &kind.layout)?;
-            let tensor = if kind.batch == 1 {
-                one
-            } else {
-                Tensor::concat(&vec![one; kind.batch])?
-            };
+            let tensor = kind.tensor(&picture)?;
             anyhow::Ok((Digest::of(tensor.as_bytes()), Arc::new(tensor)))
         };
         let tensors = kinds.iter().map(tensor).collect::<Result<Vec<_>, _>>()?;

@@ -80,19 +80,79 @@ pub struct Distribution {
 
 impl Distribution {
     /// Percentiles by nearest rank: each is one of the values. `None` without values.
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut values: Vec<f64> = values.into_iter().collect();
-        values.sort_by(f64::total_cmp);
-        let count = values.len();
-        let rank = |share: f64| values[((share * count as f64).ceil() as usize).max(1) - 1];
-        (count > 0).then(|| Self {
-            mean: values.iter().sum::<f64>() / count as f64,
-            p50: rank(0.50),
-            p90: rank(0.90),
-            p99: rank(0.99),
-            max: values[count - 1],
-        })
+    ///
+    /// `values` gives all of them every time it is asked, in any order: they are never in memory
+    /// together, however many there are.
+    pub fn of<I>(values: impl Fn() -> I) -> anyhow::Result<Option<Self>>
+    where
+        I: Iterator<Item = anyhow::Result<f64>>,
+    {
+        let (mut count, mut sum, mut max) = (0_usize, 0.0, f64::NEG_INFINITY);
+        for value in values() {
+            let value = value?;
+            count += 1;
+            sum += value;
+            max = max.max(value);
+        }
+        if count == 0 {
+            return Ok(None);
+        }
+        let rank = |share: f64| ((share * count as f64).ceil() as usize).max(1) - 1;
+        let [p50, p90, p99] = select(values, [rank(0.50), rank(0.90), rank(0.99)])?;
+        Ok(Some(Self {
+            mean: sum / count as f64,
+            p50,
+            p90,
+            p99,
+            max,
+        }))
     }
+}
+
+/// The values at `ranks`, from 0, in ascending order: a radix selection, which finds 16 bits of each in a
+/// pass over all of them.
+fn select<I, const N: usize>(
+    values: impl Fn() -> I,
+    mut ranks: [usize; N],
+) -> anyhow::Result<[f64; N]>
+where
+    I: Iterator<Item = anyhow::Result<f64>>,
+{
+    const DIGITS: usize = 1 << 16;
+    let mut found = [0_u64; N];
+    for shift in [48, 32, 16, 0] {
+        let mut counts = [(); N].map(|()| vec![0_usize; DIGITS]);
+        for value in values() {
+            let key = ordered(value?);
+            for (found, counts) in found.iter().zip(&mut counts) {
+                // What begins as the value that is looked for.
+                if key.checked_shr(shift + 16).unwrap_or(0) == *found {
+                    counts[(key >> shift) as usize % DIGITS] += 1;
+                }
+            }
+        }
+        for ((found, rank), counts) in found.iter_mut().zip(&mut ranks).zip(&counts) {
+            let mut digit = 0;
+            while *rank >= counts[digit] {
+                *rank -= counts[digit];
+                digit += 1;
+            }
+            *found = *found << 16 | digit as u64;
+        }
+    }
+    Ok(found.map(unordered))
+}
+
+const SIGN: u64 = 1 << 63;
+
+/// Whole numbers in the order of [`f64::total_cmp`].
+fn ordered(value: f64) -> u64 {
+    let bits = value.to_bits();
+    if bits & SIGN == 0 { bits | SIGN } else { !bits }
+}
+
+fn unordered(key: u64) -> f64 {
+    f64::from_bits(if key & SIGN == 0 { !key } else { key & !SIGN })
 }
 
 /// `McNemar`'s exact test: the probability that two equally good runs, of which one alone was right
@@ -138,13 +198,31 @@ mod tests {
 
     #[test]
     fn percentiles_are_values() {
-        let of = |values: &[f64]| Distribution::of(values.iter().copied());
+        let of =
+            |values: &[f64]| Distribution::of(|| values.iter().map(|value| Ok(*value))).unwrap();
         assert_eq!(of(&[]), None);
         let one = of(&[3.0]).unwrap();
         assert_eq!((one.mean, one.p50, one.p99, one.max), (3.0, 3.0, 3.0, 3.0));
         let ten = of(&[10.0, 9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]).unwrap();
         assert_eq!((ten.p50, ten.p90, ten.p99, ten.max), (5.0, 9.0, 10.0, 10.0));
         assert_eq!(of(&[1.0, f64::INFINITY]).unwrap().max, f64::INFINITY);
+    }
+
+    #[test]
+    fn selecting_is_sorting() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut values: Vec<f64> = (0..999)
+            .map(|_| match random.u8(..4) {
+                0 => 0.0,
+                1 => -random.f64(),
+                2 => random.f64() * 1e-9,
+                _ => f64::from(random.u8(..3)),
+            })
+            .collect();
+        let ranks = [0, 1, 249, 500, 998];
+        let found = select(|| values.iter().map(|value| Ok(*value)), ranks).unwrap();
+        values.sort_by(f64::total_cmp);
+        assert_eq!(found, ranks.map(|rank| values[rank]));
     }
 
     #[test]

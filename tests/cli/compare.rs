@@ -20,7 +20,15 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("compare::usage_is_explained", usage),
         ("compare::a_picture_is_classified_in_batches_too", batches),
     ];
-    let on_photos: [(&str, fn() -> Result<(), Failed>); 7] = [
+    let on_photos: [(&str, fn() -> Result<(), Failed>); 9] = [
+        (
+            "compare::what_one_engine_lacks_keeps_no_other_from_working",
+            what_one_engine_lacks,
+        ),
+        (
+            "compare::memory_does_not_grow_with_the_pictures",
+            bounded_memory,
+        ),
         ("compare::what_says_nothing_is_no_agreement", telling),
         ("compare::gate::efficientnet_lite0", || {
             gate("efficientnet-lite0.onnx")
@@ -68,7 +76,7 @@ fn last_line(run: &Run) -> &str {
 fn gate(model: &str) -> Result<(), Failed> {
     let model = set_up("models").join(model);
     let photos = photos()?;
-    let mut runs = vec![(vec!["onnx", "openvino@f32"], "f32")];
+    let mut runs = vec![(vec!["onnx", "openvino@f32", "rten"], "f32")];
     let listed = run(classify().args(["devices", "--backend", "openvino", "--format", "json"]));
     let listed: Value = serde_json::from_str(&listed.stdout)?;
     let precisions = &listed["engines"][0]["devices"][0]["precisions"];
@@ -93,6 +101,9 @@ fn gate(model: &str) -> Result<(), Failed> {
             &json["summary"],
         )?;
         ensure(pair["tolerance"]["name"] == tolerance, pair)?;
+        if runs.len() > 2 {
+            ensure(json["majority"]["found"] == "all", &json["majority"])?;
+        }
         ensure(
             pair["pictures"]
                 .as_array()
@@ -180,6 +191,22 @@ fn planted_faults() -> Result<(), Failed> {
         .split_once('\t')
         .ok_or("an index and a name")?;
     let index: u64 = index.parse()?;
+    let three = ["onnx", "openvino", "rten"].map(|engine| {
+        named(
+            engine,
+            if engine == "openvino" {
+                &bad
+            } else {
+                &squeezenet
+            },
+        )
+    });
+    let mut command = compare(&[&three[0], &three[1], &three[2], "-i"]);
+    let (_, json) = with_json(command.arg(&photo), 1)?;
+    ensure(
+        json["majority"]["found"] == "most" && json["majority"]["off"][0] == three[1],
+        &json["majority"],
+    )?;
     let runs = [named("onnx", &squeezenet), named("openvino", &bad)];
     let mut command = compare(&[&runs[0], &runs[1], "--bisect", "-i"]);
     let (result, json) = with_json(command.arg(&photo), 1)?;
@@ -413,12 +440,39 @@ fn others_go_on() -> Result<(), Failed> {
     )
 }
 
+/// RTen has no LRN and takes f32 for f16: the two others are compared all the same.
+fn what_one_engine_lacks() -> Result<(), Failed> {
+    let photo = photos()?.swap_remove(0);
+    for (model, words) in [
+        (set_up("models/light/light_bvlc_alexnet.onnx"), "LRN"),
+        (small_model("half.onnx"), "type is f32 and not f16"),
+        (small_model("plain.xml"), "plain.onnx"),
+    ] {
+        let openvino = format!("openvino={}", model.display());
+        let mut command = compare(&[&openvino, "openvino", "rten", "--tolerance", "f16", "-m"]);
+        command.arg(&model).arg("-i").arg(&photo);
+        let (result, json) = with_json(&mut command, 2)?;
+        ensure(
+            result.stderr.contains("rten: ") && result.stderr.contains(words),
+            &result,
+        )?;
+        ensure(
+            json["compared"] == 1
+                && json["pairs"]
+                    .as_array()
+                    .is_some_and(|pairs| pairs.len() == 1),
+            &json,
+        )?;
+    }
+    Ok(())
+}
+
 fn usage() -> Result<(), Failed> {
     let (_folder, a, _) = small_pictures()?;
     let model = small_model("plain.onnx");
     for (arguments, words) in [
         (&["onnx"][..], "a comparison needs two"),
-        (&["onnx", "tensorrt"], "there are openvino, onnx"),
+        (&["onnx", "tensorrt"], "there are openvino, onnx, rten"),
         (&["onnx", "openvino@f64"], "auto, f32, bf16, f16"),
         (
             &["onnx", "openvino", "--reference", "nvidia"],
@@ -467,6 +521,35 @@ fn batches() -> Result<(), Failed> {
             .is_some_and(|all| all.len() == 2),
         &json,
     )
+}
+
+/// With every report.
+fn bounded_memory() -> Result<(), Failed> {
+    let (folder, a, b) = small_pictures()?;
+    let peak = |pairs: usize| -> Result<f64, Failed> {
+        let mut command = compare(&["onnx", "openvino", "-m"]);
+        command.arg(small_model("plain.onnx")).arg("--input-list");
+        let list = folder.path().join(format!("{pairs}.txt"));
+        fs::write(
+            &list,
+            format!("{}\n{}\n", a.display(), b.display()).repeat(pairs),
+        )?;
+        command.arg(list);
+        for ending in ["json", "xml", "html", "md"] {
+            let report = folder.path().join("report").with_extension(ending);
+            command.arg("--report").arg(report);
+        }
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        Ok(python("peak.py", words)?.trim().parse()?)
+    };
+    let (few, many) = (peak(50)?, peak(5_000)?);
+    let pictures = fs::read_to_string(folder.path().join("report.json"))?;
+    ensure(
+        pictures.matches("\"within\": true").count() == 10_000,
+        "all pictures",
+    )?;
+    println!("100 pictures {few} KiB, 10,000 pictures {many} KiB");
+    ensure(many < few * 1.1, (few, many))
 }
 
 /// A comparison with a file name that is markup, and its reports in all forms.

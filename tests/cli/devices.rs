@@ -136,9 +136,12 @@ fn broken() -> Result<(), Failed> {
         )?;
         ensure(one.stdout.contains("ONNX Runtime 1."), &one)?;
 
-        let none = devices(&["--openvino-lib", library, "--onnxruntime-lib", library]);
+        let none = devices(&["--backend", "openvino", "--openvino-lib", library]);
         expect_code(&none, 2)?;
         ensure(none.stderr.contains("no engine can be used"), &none)?;
+        let built_in = devices(&["--openvino-lib", library, "--onnxruntime-lib", library]);
+        expect_code(&built_in, 0)?;
+        ensure(built_in.stdout.contains("RTen 0."), &built_in)?;
         let report = json(&devices(&[
             "--openvino-lib",
             library,

@@ -103,6 +103,7 @@ fn missing_engine() -> Result<(), Failed> {
             "VIRTUAL_ENV",
             "system's library",
             "cargo setup",
+            "--backend rten",
             pip,
             flag,
         ] {

@@ -46,7 +46,8 @@ def classifier(name, input_info, before=(), first="input", after=(), output=None
     nodes = [
         *before,
         helper.make_node("GlobalAveragePool", [first], ["mean"]),
-        helper.make_node("Conv", ["mean", "weights"], ["scores"]),
+        # `kernel_shape` is optional, but every exporter writes it, and RTen needs it.
+        helper.make_node("Conv", ["mean", "weights"], ["scores"], kernel_shape=[1, 1]),
         *(after or [helper.make_node("Flatten", ["scores"], ["output"])]),
     ]
     kind = TensorProto.FLOAT16 if dtype == np.float16 else TensorProto.FLOAT
@@ -134,7 +135,8 @@ old = weights()
 graph = helper.make_graph(
     [
         helper.make_node("GlobalAveragePool", ["input"], ["mean"]),
-        helper.make_node("Conv", ["mean", "weights"], ["scores"]),
+        # `kernel_shape` is optional, but every exporter writes it, and RTen needs it.
+        helper.make_node("Conv", ["mean", "weights"], ["scores"], kernel_shape=[1, 1]),
         helper.make_node("Flatten", ["scores"], ["output"]),
     ],
     "initializer-as-input",

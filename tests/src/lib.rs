@@ -1,6 +1,8 @@
 //! What the tests of this workspace share: where things are, how to run the program, and what to do
 //! with a test whose engine is absent.
 
+pub mod models;
+
 use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -63,6 +65,11 @@ impl Needs {
     /// Needs an engine's library.
     pub fn engine(found: &Result<FoundLibrary, Error>) -> Self {
         Self(found.as_ref().map(|_| ()).map_err(ToString::to_string))
+    }
+
+    /// Needs nothing that may be absent.
+    pub fn nothing() -> Self {
+        Self(Ok(()))
     }
 
     /// Needs what `cargo setup` brings: models, photos, and Python.

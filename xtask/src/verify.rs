@@ -32,8 +32,8 @@ const fn step(name: &'static str, arguments: &'static [&'static str]) -> Step {
     }
 }
 
-/// The command line is checked with no engine, with each alone, and (in the workspace) with both: a feature must not lean on another.
-const CHECKS: [Step; 6] = [
+/// The command line is checked with no engine, with each alone, and (in the workspace) with all: a feature must not lean on another.
+const CHECKS: [Step; 7] = [
     step("format", &["fmt", "--all", "--check"]),
     step(
         "clippy: workspace",
@@ -83,6 +83,21 @@ const CHECKS: [Step; 6] = [
             "--no-default-features",
             "--features",
             "onnx",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    ),
+    step(
+        "clippy: rten alone",
+        &[
+            "clippy",
+            "-p",
+            "classify-cli",
+            "--no-default-features",
+            "--features",
+            "rten",
             "--all-targets",
             "--",
             "-D",

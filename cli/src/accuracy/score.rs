@@ -168,6 +168,17 @@ impl Accuracy {
         })
     }
 
+    /// The classes of which the smallest share is right, with what was counted of them.
+    pub fn least_right(&self, most: usize) -> Vec<(usize, OfClass)> {
+        let mut all: Vec<_> = self.classes.iter().map(|(id, of)| (*id, *of)).collect();
+        all.sort_by(|(_, a), (_, b)| {
+            // Shares, without dividing.
+            (a.top1 * b.pictures).cmp(&(b.top1 * a.pictures))
+        });
+        all.truncate(most);
+        all
+    }
+
     /// The most frequent confusions: the class, what it was taken for, how often.
     pub fn confusions(&self, most: usize) -> Vec<(usize, usize, usize)> {
         let mut all: Vec<_> = self
@@ -223,6 +234,8 @@ mod tests {
         );
         assert!((accuracy.mean_per_class() - 0.25).abs() < 1e-12);
         assert_eq!(accuracy.confusions(9), [(3, 1, 1), (5, 1, 1)]);
+        let least: Vec<usize> = accuracy.least_right(9).iter().map(|(id, _)| *id).collect();
+        assert_eq!(least, [5, 3]);
     }
 
     #[test]

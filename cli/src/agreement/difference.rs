@@ -60,7 +60,7 @@ impl Answer {
 }
 
 /// How far one picture's answer differs from the reference's.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Difference {
     /// Both are finite.
     Finite(Values),
@@ -70,7 +70,7 @@ pub enum Difference {
 
 /// The numbers. `p` are the reference's scores, `q` the other run's; `x` and `y` the outputs as they
 /// are; all sums are over classes, in double precision.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[allow(
     clippy::struct_excessive_bools,
     reason = "what is counted are yes and no"

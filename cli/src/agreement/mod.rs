@@ -3,6 +3,7 @@
 mod difference;
 mod majority;
 mod pair;
+mod rows;
 mod tolerance;
 
 pub use difference::{Answer, Difference};

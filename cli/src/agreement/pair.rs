@@ -1,14 +1,15 @@
 //! Two runs over all pictures: what they have in common, and the verdict.
 
 use image_classification::Ranked;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::difference::{Answer, Difference, TELLING, Values};
+use super::rows::Rows;
 use super::tolerance::{ENOUGH_PICTURES, Tolerance, percent};
 use crate::statistics::{Distribution, Rate};
 
-/// One picture's difference. About 200 bytes: all that is kept of a picture and a run.
-#[derive(Debug, Clone, Copy)]
+/// One picture's difference: all that is kept of a picture and two runs.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Row {
     /// Which picture, in the order of the inputs.
     pub picture: usize,
@@ -80,12 +81,43 @@ pub struct Worst {
     pub top: [Vec<Ranked>; 2],
 }
 
-/// All that is known of two runs.
-#[derive(Debug, Default)]
+/// All that is known of two runs. What grows with the number of pictures is in [`Rows`], on disk.
+#[derive(Debug)]
 pub struct Pair {
-    pub rows: Vec<Row>,
+    pub tolerance: Tolerance,
+    pub rows: Rows,
     /// Worst first; of equal ones the first.
     pub worst: Vec<Worst>,
+    counts: Counts,
+}
+
+/// How many pictures have what the limits ask for.
+#[derive(Debug, Default)]
+struct Counts {
+    finite: usize,
+    top1_match: usize,
+    ordered_match: usize,
+    ordered_match_but_ties: usize,
+    telling: usize,
+    /// Beyond the limit of |Δp|.
+    too_far: usize,
+    /// Within all limits that hold for every picture.
+    within: usize,
+    largest_delta: f64,
+    sum_of_overlaps: f64,
+}
+
+impl Counts {
+    fn add(&mut self, values: &Values, tolerance: &Tolerance) {
+        self.finite += 1;
+        self.top1_match += usize::from(values.top1_match);
+        self.ordered_match += usize::from(values.ordered_match);
+        self.ordered_match_but_ties += usize::from(values.ordered_match_but_ties);
+        self.telling += usize::from(values.telling);
+        self.too_far += usize::from(values.max_delta > tolerance.max_delta);
+        self.largest_delta = self.largest_delta.max(values.max_delta);
+        self.sum_of_overlaps += values.overlap;
+    }
 }
 
 /// A column of [`Values`].
@@ -107,64 +139,92 @@ const COLUMNS: [(&str, &str, Column); 7] = [
 ];
 
 impl Pair {
-    fn finite(&self) -> impl Iterator<Item = &Values> {
-        self.rows.iter().filter_map(Row::values)
+    /// Two runs of which nothing is known yet, to be judged by `tolerance`.
+    pub fn new(tolerance: Tolerance) -> Self {
+        Self {
+            tolerance,
+            rows: Rows::default(),
+            worst: Vec::new(),
+            counts: Counts::default(),
+        }
     }
 
-    /// The share of pictures for which `holds` does; what is not finite does not.
-    pub fn rate(&self, holds: impl Fn(&Values) -> bool) -> Rate {
-        let count = self.finite().filter(|values| holds(values)).count();
+    /// The share of all pictures; what is not finite has nothing in common.
+    fn rate(&self, count: usize) -> Rate {
         Rate::new(count, self.rows.len())
+    }
+
+    /// The pictures with the same best class.
+    pub fn top1_match(&self) -> Rate {
+        self.rate(self.counts.top1_match)
+    }
+
+    /// The pictures with the same classes in the same order.
+    pub fn ordered_match(&self) -> Rate {
+        self.rate(self.counts.ordered_match)
+    }
+
+    /// The same, ties aside.
+    pub fn ordered_match_but_ties(&self) -> Rate {
+        self.rate(self.counts.ordered_match_but_ties)
     }
 
     /// How many pictures have NaN or infinities.
     pub fn not_finite(&self) -> usize {
-        self.rows.len() - self.finite().count()
+        self.rows.len() - self.counts.finite
+    }
+
+    /// How many pictures alone are not [within](Row::within) the limits.
+    pub fn beyond(&self) -> usize {
+        self.rows.len() - self.counts.within
     }
 
     /// The mean share of common classes.
     pub fn overlap(&self) -> f64 {
-        let sum: f64 = self.finite().map(|values| values.overlap).sum();
-        if self.rows.is_empty() {
+        if self.rows.len() == 0 {
             0.0
         } else {
-            sum / self.rows.len() as f64
+            self.counts.sum_of_overlaps / self.rows.len() as f64
         }
     }
 
     /// Each column's distribution, where there is one.
-    pub fn distributions(&self) -> Vec<(&'static str, &'static str, Distribution)> {
-        COLUMNS
-            .iter()
-            .filter_map(|(key, name, column)| {
-                let values = Distribution::of(self.finite().filter_map(column))?;
-                Some((*key, *name, values))
-            })
-            .collect()
+    pub fn distributions(&self) -> anyhow::Result<Vec<(&'static str, &'static str, Distribution)>> {
+        let mut distributions = Vec::new();
+        for (key, name, column) in COLUMNS {
+            let values = || {
+                let value = move |row: Row| row.values().and_then(column);
+                self.rows
+                    .iter()
+                    .filter_map(move |row| row.map(value).transpose())
+            };
+            if let Some(distribution) = Distribution::of(values)? {
+                distributions.push((key, name, distribution));
+            }
+        }
+        Ok(distributions)
     }
 
     /// Names and values of the rates.
     pub fn rates(&self) -> [(&'static str, String); 4] {
         [
-            (
-                "same best class",
-                self.rate(|values| values.top1_match).to_string(),
-            ),
-            (
-                "same classes in order",
-                self.rate(|values| values.ordered_match).to_string(),
-            ),
+            ("same best class", self.top1_match().to_string()),
+            ("same classes in order", self.ordered_match().to_string()),
             (
                 "the same but for ties",
-                self.rate(|values| values.ordered_match_but_ties)
-                    .to_string(),
+                self.ordered_match_but_ties().to_string(),
             ),
             ("mean overlap", format!("{:.1} %", self.overlap() * 100.0)),
         ]
     }
 
     /// Adds a picture, with the answers of the reference and of the run.
-    pub fn add(&mut self, picture: usize, answers: [&Answer; 2], difference: Difference) {
+    pub fn add(
+        &mut self,
+        picture: usize,
+        answers: [&Answer; 2],
+        difference: Difference,
+    ) -> anyhow::Result<()> {
         let [reference, run] = answers;
         let best = |answer: &Answer| answer.top.first().copied();
         let row = Row {
@@ -172,7 +232,11 @@ impl Pair {
             difference,
             best: best(reference).zip(best(run)).map(|(a, b)| [a, b]),
         };
-        self.rows.push(row);
+        self.rows.push(&row)?;
+        if let Some(values) = row.values() {
+            self.counts.add(values, &self.tolerance);
+        }
+        self.counts.within += usize::from(row.within(&self.tolerance));
         let is_worse = |other: &Worst| {
             let (a, b) = (row.badness(), other.row.badness());
             a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).is_gt()
@@ -187,20 +251,22 @@ impl Pair {
             self.worst.insert(place, Worst { row, top });
             self.worst.truncate(WORST);
         }
+        Ok(())
     }
 
-    /// Every limit of `tolerance`.
-    pub fn gates(&self, tolerance: &Tolerance) -> Vec<Gate> {
+    /// Every limit of the tolerance.
+    pub fn gates(&self) -> Vec<Gate> {
+        let Self {
+            tolerance, counts, ..
+        } = self;
         let pictures = self.rows.len();
         let not_finite = self.not_finite();
-        let largest = self
-            .finite()
-            .map(|values| values.max_delta)
-            .fold(0.0, f64::max);
-        let too_far = self
-            .finite()
-            .filter(|values| values.max_delta > tolerance.max_delta)
-            .count();
+        let Counts {
+            too_far,
+            largest_delta: largest,
+            telling,
+            ..
+        } = *counts;
         let mut gates = vec![
             gate(
                 "finite",
@@ -216,7 +282,6 @@ impl Pair {
                 ),
             ),
         ];
-        let telling = self.finite().filter(|values| values.telling).count();
         gates.push(gate(
             "telling",
             telling > 0 || pictures == not_finite,
@@ -225,10 +290,7 @@ impl Pair {
             ),
         ));
         if tolerance.same_order {
-            let others = self
-                .finite()
-                .filter(|values| !values.ordered_match_but_ties)
-                .count();
+            let others = counts.finite - counts.ordered_match_but_ties;
             gates.push(gate(
                 "order",
                 others == 0,
@@ -254,7 +316,7 @@ impl Pair {
     }
 
     fn top1_gate(&self, least: f64, strict: bool) -> Gate {
-        let rate = self.rate(|values| values.top1_match);
+        let rate = self.top1_match();
         let few = rate.of < ENOUGH_PICTURES && !strict;
         // Where even the best of what is likely is too little, few pictures are enough to say so.
         let passed = if few {
@@ -276,10 +338,10 @@ impl Pair {
     }
 
     /// Whether all limits hold.
-    pub fn verdict(&self, tolerance: &Tolerance) -> Verdict {
-        if self.rows.is_empty() {
+    pub fn verdict(&self) -> Verdict {
+        if self.rows.len() == 0 {
             Verdict::CouldNotCompare
-        } else if self.gates(tolerance).iter().all(|gate| gate.passed) {
+        } else if self.gates().iter().all(|gate| gate.passed) {
             Verdict::Agree
         } else {
             Verdict::Disagree
@@ -305,8 +367,8 @@ mod tests {
     use super::*;
     use crate::agreement::ToleranceName;
 
-    fn row(picture: usize, top1_match: bool, max_delta: f64) -> Row {
-        let values = Values {
+    fn difference(top1_match: bool, max_delta: f64) -> Difference {
+        Difference::Finite(Values {
             top1_match,
             ordered_match: top1_match,
             ordered_match_but_ties: top1_match,
@@ -319,24 +381,27 @@ mod tests {
             relative_error: max_delta,
             cosine: 1.0,
             kl_divergence: None,
-        };
-        Row {
-            picture,
-            difference: Difference::Finite(values),
-            best: None,
-        }
+        })
     }
 
-    fn pair(same: usize, other: usize) -> Pair {
-        let rows = (0..same + other).map(|n| row(n, n < same, 0.001));
-        Pair {
-            rows: rows.collect(),
-            worst: Vec::new(),
-        }
+    fn answer(values: [f32; 3]) -> Answer {
+        let output = Tensor::new([1, 3], values.to_vec()).unwrap();
+        Answer::new(&output, ScoreKind::Auto, 3).unwrap()
     }
 
-    fn failed(pair: &Pair, tolerance: &Tolerance) -> Vec<&'static str> {
-        let gates = pair.gates(tolerance);
+    /// Pictures with the same best class, and others.
+    fn pair(same: usize, other: usize, max_delta: f64, tolerance: Tolerance) -> Pair {
+        let mut pair = Pair::new(tolerance);
+        let answer = answer([0.5, 0.3, 0.2]);
+        for picture in 0..same + other {
+            let difference = difference(picture < same, max_delta);
+            pair.add(picture, [&answer, &answer], difference).unwrap();
+        }
+        pair
+    }
+
+    fn failed(pair: &Pair) -> Vec<&'static str> {
+        let gates = pair.gates();
         gates
             .iter()
             .filter(|gate| !gate.passed)
@@ -347,41 +412,34 @@ mod tests {
     #[test]
     fn f32_takes_neither_another_order_nor_a_difference() {
         let f32 = Tolerance::named(ToleranceName::F32);
-        assert_eq!(failed(&pair(5, 0), &f32), ["max-delta"]);
-        assert_eq!(failed(&pair(4, 1), &f32), ["max-delta", "order"]);
-        let close = Pair {
-            rows: vec![row(0, true, 1e-4)],
-            worst: Vec::new(),
-        };
-        assert_eq!(close.verdict(&f32), Verdict::Agree);
-        assert_eq!(Pair::default().verdict(&f32), Verdict::CouldNotCompare);
+        assert_eq!(failed(&pair(5, 0, 1e-3, f32)), ["max-delta"]);
+        assert_eq!(failed(&pair(4, 1, 1e-3, f32)), ["max-delta", "order"]);
+        assert_eq!(pair(1, 0, 1e-4, f32).verdict(), Verdict::Agree);
+        assert_eq!(Pair::new(f32).verdict(), Verdict::CouldNotCompare);
     }
 
     #[test]
     fn few_pictures_can_contradict_a_rate_but_not_establish_it() {
         let bf16 = Tolerance::named(ToleranceName::Bf16);
-        let gates = pair(27, 1).gates(&bf16);
+        let of = |same, other| pair(same, other, 1e-3, bf16);
+        let gates = of(27, 1).gates();
         let top1 = gates.iter().find(|gate| gate.name == "top1").unwrap();
         assert!(
             top1.passed && top1.remark.as_ref().unwrap().contains("too few"),
             "{top1:?}"
         );
-        assert_eq!(failed(&pair(20, 8), &bf16), ["top1"]);
-        assert_eq!(failed(&pair(97, 3), &bf16), ["top1"]);
-        assert!(failed(&pair(98, 2), &bf16).is_empty());
+        assert_eq!(failed(&of(20, 8)), ["top1"]);
+        assert_eq!(failed(&of(97, 3)), ["top1"]);
+        assert!(failed(&of(98, 2)).is_empty());
         let strict = Tolerance {
             strict_top1: true,
             ..bf16
         };
-        assert_eq!(failed(&pair(27, 1), &strict), ["top1"]);
+        assert_eq!(failed(&pair(27, 1, 1e-3, strict)), ["top1"]);
     }
 
     #[test]
     fn what_is_not_finite_is_worst_and_never_agrees() {
-        let answer = |values: [f32; 3]| {
-            let output = Tensor::new([1, 3], values.to_vec()).unwrap();
-            Answer::new(&output, ScoreKind::Auto, 3).unwrap()
-        };
         let reference = answer([0.5, 0.3, 0.2]);
         let others = [
             [0.5, 0.3, 0.2],
@@ -390,16 +448,19 @@ mod tests {
             [0.4, 0.41, 0.19],
             [0.45, 0.35, 0.2],
         ];
-        let mut pair = Pair::default();
+        let mut pair = Pair::new(Tolerance::named(ToleranceName::Int8));
         for (picture, values) in others.into_iter().enumerate() {
             let run = answer(values);
             let difference = Difference::new(&reference, &run, ScoreKind::Auto, 0.0);
-            pair.add(picture, [&reference, &run], difference);
+            pair.add(picture, [&reference, &run], difference).unwrap();
         }
         let worst: Vec<usize> = pair.worst.iter().map(|worst| worst.row.picture).collect();
         assert_eq!(worst, [2, 3, 1, 4, 0]);
-        let int8 = Tolerance::named(ToleranceName::Int8);
-        assert!(failed(&pair, &int8).contains(&"finite"));
+        assert!(failed(&pair).contains(&"finite"));
         assert!((pair.overlap() - 4.0 / 5.0).abs() < 1e-12);
+        let distributions = pair.distributions().unwrap();
+        let (key, _, largest) = distributions[0];
+        assert_eq!(key, "max_delta");
+        assert!((largest.max - 0.11).abs() < 1e-6 && (largest.p50 - 0.05).abs() < 1e-6);
     }
 }

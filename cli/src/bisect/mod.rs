@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use backend_api::{InferRequest, Tensor, model_file};
-use image_classification::{Limits, Picture};
 use prost::Message as _;
 use serde::Serialize;
 use tempfile::TempDir;
@@ -177,12 +176,8 @@ pub fn run(
     };
     let sides = [side(pair.reference)?, side(pair.run)?];
     let run = sides[0].run;
-    let limits = Limits::default();
-    let bytes = pictures::read(&picture, limits.file_bytes)?;
-    let decoded = Picture::decode(&bytes, &limits)?;
-    let one = run.input.preprocess.tensor(&decoded, &run.input.layout)?;
-    let batch = vec![one; run.input.batch];
-    let tensor = Arc::new(Tensor::concat(&batch)?);
+    let (decoded, _) = pictures::decode(&picture)?;
+    let tensor = Arc::new(run.input.tensor(&decoded)?);
 
     let own = [sides[0].own_output(&tensor)?, sides[1].own_output(&tensor)?];
     let output_error = errors(&own[0], &own[1]).1;

@@ -88,7 +88,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     }
 
     let mut fold = Fold {
-        pairs: lanes.pairs(),
+        pairs: lanes.pairs(&limits),
         failures: Vec::new(),
         pictures: Vec::new(),
         tensors: Chain::default(),
@@ -96,7 +96,6 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         top,
         scores: options.scores,
         recorder,
-        limits: &limits,
     };
     runs::answer(
         &live,
@@ -125,16 +124,13 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
 
     let mut comparison = Comparison {
         labels: lanes.labels(&opened),
-        majority: lanes.majority(&fold.pairs, &limits),
+        majority: lanes.majority(&fold.pairs),
         reference: lanes.reference,
         pairs: fold
             .pairs
             .into_iter()
-            .map(|(reference, run, pair)| {
-                let tolerance = limits.tolerance(&lanes.all[reference], &lanes.all[run]);
-                Compared::new(reference, run, pair, tolerance)
-            })
-            .collect(),
+            .map(|(reference, run, pair)| Compared::new(reference, run, pair))
+            .collect::<Result<_, _>>()?,
         lanes: lanes.all,
         pictures: fold.pictures,
         compared: fold.compared,
@@ -255,7 +251,7 @@ impl Limits {
     fn node_share(&self, comparison: &Comparison) -> f64 {
         let name = comparison
             .worst_pair()
-            .map_or(ToleranceName::F32, |pair| pair.tolerance.name);
+            .map_or(ToleranceName::F32, |pair| pair.pair.tolerance.name);
         self.node.unwrap_or(Tolerance::of_node(name))
     }
 }
@@ -384,28 +380,31 @@ impl Lanes {
     }
 
     /// Each with each, the reference first in its own.
-    fn pairs(&self) -> Vec<(usize, usize, Pair)> {
+    fn pairs(&self, limits: &Limits) -> Vec<(usize, usize, Pair)> {
+        let pair = |one: usize, other: usize| {
+            let tolerance = limits.tolerance(&self.all[one], &self.all[other]);
+            (one, other, Pair::new(tolerance))
+        };
         let others = self.ready().filter(|index| *index != self.reference);
         let mut pairs: Vec<_> = others
             .clone()
-            .map(|run| (self.reference, run, Pair::default()))
+            .map(|run| pair(self.reference, run))
             .collect();
         for one in others.clone() {
             let rest = others.clone().filter(|other| *other > one);
-            pairs.extend(rest.map(|other| (one, other, Pair::default())));
+            pairs.extend(rest.map(|other| pair(one, other)));
         }
         pairs
     }
 
-    fn majority(&self, pairs: &[(usize, usize, Pair)], limits: &Limits) -> Option<Majority> {
+    fn majority(&self, pairs: &[(usize, usize, Pair)]) -> Option<Majority> {
         let ready: Vec<usize> = self.ready().collect();
         (ready.len() > 2).then(|| {
             let found = Majority::find(ready.len(), |a, b| {
                 let (a, b) = (ready[a], ready[b]);
                 pairs.iter().any(|(one, other, pair)| {
                     let same = (*one, *other) == (a, b) || (*one, *other) == (b, a);
-                    let tolerance = || limits.tolerance(&self.all[a], &self.all[b]);
-                    same && pair.verdict(&tolerance()) == Verdict::Agree
+                    same && pair.verdict() == Verdict::Agree
                 })
             });
             match found {
@@ -467,7 +466,7 @@ fn not_recorded(recorded: &[RunFacts], own: &RunFacts) -> Option<Hinted> {
 }
 
 /// What is known so far.
-struct Fold<'a> {
+struct Fold {
     pairs: Vec<(usize, usize, Pair)>,
     failures: Vec<Failure>,
     pictures: Vec<PathBuf>,
@@ -477,10 +476,18 @@ struct Fold<'a> {
     top: usize,
     scores: ScoreKind,
     recorder: Option<Recorder>,
-    limits: &'a Limits,
 }
 
-impl Fold<'_> {
+impl Fold {
+    /// A run has no answer for a picture that can be compared.
+    fn run_failed(&mut self, lanes: &Lanes, run: usize, error: &Error, messages: &mut Messages) {
+        let picture = self.pictures.len() - 1;
+        let path = self.pictures[picture].to_string_lossy();
+        let named = format!("{}: {}", printable(&path), printable(&lanes.all[run].name));
+        messages.input_failed(&named, error);
+        self.failures.push(Failure::run(picture, run, error));
+    }
+
     fn take(
         &mut self,
         lanes: &Lanes,
@@ -532,18 +539,14 @@ impl Fold<'_> {
                             "record again without failures",
                         )
                         .into();
-                        let run = &lanes.all[index].name;
-                        messages.input_failed(&format!("{named}: {}", printable(run)), &error);
-                        self.failures.push(Failure::run(picture, index, &error));
+                        self.run_failed(lanes, index, &error, messages);
                     }
                     tensor
                 }
                 Source::Live(_) => match live.next() {
                     Some(Ok(tensor)) => Some(tensor),
                     Some(Err(error)) => {
-                        let run = &lanes.all[index].name;
-                        messages.input_failed(&format!("{named}: {}", printable(run)), &error);
-                        self.failures.push(Failure::run(picture, index, &error));
+                        self.run_failed(lanes, index, &error, messages);
                         None
                     }
                     None => None,
@@ -551,19 +554,16 @@ impl Fold<'_> {
             };
             tensors.push(tensor);
         }
-        self.compare(lanes, picture, &named, &tensors, messages);
-        Ok(())
+        self.compare(lanes, &tensors, messages)
     }
 
     /// Every pair of answers that there is.
     fn compare(
         &mut self,
         lanes: &Lanes,
-        picture: usize,
-        named: &str,
         tensors: &[Option<Tensor>],
         messages: &mut Messages,
-    ) {
+    ) -> anyhow::Result<()> {
         // How outputs are read is decided once, by the first that there is.
         let mut kind = self.scores;
         let order = std::iter::once(lanes.reference)
@@ -578,42 +578,36 @@ impl Fold<'_> {
                     kind = answer.kind(kind);
                     answers[index] = Some(answer);
                 }
-                Err(error) => {
-                    let error = error.into();
-                    let run = &lanes.all[index].name;
-                    messages.input_failed(&format!("{named}: {}", printable(run)), &error);
-                    self.failures.push(Failure::run(picture, index, &error));
-                }
+                Err(error) => self.run_failed(lanes, index, &error.into(), messages),
             }
         }
+        let picture = self.pictures.len() - 1;
         let mut compared = false;
-        for (reference, run, pair) in &mut self.pairs {
+        for place in 0..self.pairs.len() {
+            let (reference, run, pair) = &mut self.pairs[place];
             let (Some(one), Some(other)) = (&answers[*reference], &answers[*run]) else {
                 continue;
             };
             if one.raw.len() != other.raw.len() {
+                let run = *run;
                 let error = Hinted::new(
                     format!(
-                        "one run gives {} classes and the other {}",
-                        one.raw.len(),
-                        other.raw.len()
+                        "it gives {} classes, but {} gives {}",
+                        other.raw.len(),
+                        printable(&lanes.all[*reference].name),
+                        one.raw.len()
                     ),
                     "compare models with the same classes",
-                )
-                .into();
-                messages.input_failed(named, &error);
-                self.failures.push(Failure::run(picture, *run, &error));
+                );
+                self.run_failed(lanes, run, &error.into(), messages);
                 continue;
             }
-            let tie = self
-                .limits
-                .tolerance(&lanes.all[*reference], &lanes.all[*run])
-                .tie;
-            let difference = Difference::new(one, other, self.scores, tie);
-            pair.add(picture, [one, other], difference);
+            let difference = Difference::new(one, other, self.scores, pair.tolerance.tie);
+            pair.add(picture, [one, other], difference)?;
             compared = true;
         }
         self.compared += usize::from(compared);
+        Ok(())
     }
 }
 

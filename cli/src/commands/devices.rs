@@ -1,7 +1,10 @@
 //! `classify devices`: every engine and device, or why it cannot be used.
 
 // Without any engine nothing is left but the error.
-#![cfg_attr(not(any(feature = "openvino", feature = "onnx")), allow(dead_code))]
+#![cfg_attr(
+    not(any(feature = "openvino", feature = "onnx", feature = "rten")),
+    allow(dead_code)
+)]
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -21,6 +24,8 @@ pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
         (Backend::Openvino, openvino),
         #[cfg(feature = "onnx")]
         (Backend::Onnx, onnx),
+        #[cfg(feature = "rten")]
+        (Backend::Rten, rten),
     ];
     let engines: Vec<Engine> = built_in
         .iter()
@@ -53,7 +58,8 @@ struct Engine {
 }
 
 struct Found {
-    library: FoundLibrary,
+    /// `None` for an engine that is compiled in.
+    library: Option<FoundLibrary>,
     version: String,
     plugins: Option<String>,
     devices: Vec<Device>,
@@ -91,14 +97,16 @@ impl Engine {
                 }
             }
             Ok(found) => {
-                let _ = writeln!(
-                    text,
-                    "{} {}\n  library: {} ({})",
-                    self.name,
-                    printable(&found.version),
-                    printable(&found.library.path.to_string_lossy()),
-                    found.library.origin
-                );
+                let library = match &found.library {
+                    Some(library) => format!(
+                        "{} ({})",
+                        printable(&library.path.to_string_lossy()),
+                        library.origin
+                    ),
+                    None => "built in".to_owned(),
+                };
+                let version = printable(&found.version);
+                let _ = writeln!(text, "{} {version}\n  library: {library}", self.name);
                 if let Some(plugins) = &found.plugins {
                     let _ = writeln!(text, "  plugins file: {}", printable(plugins));
                 }
@@ -150,8 +158,8 @@ impl Engine {
                 "backend": self.backend,
                 "engine": self.name,
                 "engine_version": found.version,
-                "library": found.library.path.to_string_lossy(),
-                "found_by": found.library.origin,
+                "library": found.library.as_ref().map(|library| library.path.to_string_lossy()),
+                "found_by": found.library.as_ref().map(|library| library.origin.to_string()),
                 "plugins": found.plugins,
                 "devices": found.devices.iter().map(|device| {
                     let mut object = serde_json::Map::new();
@@ -184,7 +192,7 @@ fn openvino(args: &DevicesArgs) -> Engine {
         backend: "openvino",
         name: "OpenVINO",
         found: found.map_err(Into::into).map(|list| Found {
-            library: list.library,
+            library: Some(list.library),
             version: list.version,
             plugins: list.plugins.as_deref().map(lossy),
             devices: list.available.into_iter().map(device).collect(),
@@ -255,7 +263,7 @@ fn onnx(args: &DevicesArgs) -> Engine {
         backend: "onnx",
         name: "ONNX Runtime",
         found: found.map_err(Into::into).map(|list| Found {
-            library: list.library,
+            library: Some(list.library),
             version: list.version,
             plugins: None,
             devices: list
@@ -278,6 +286,26 @@ fn onnx(args: &DevicesArgs) -> Engine {
                     message: None,
                 })
                 .collect(),
+        }),
+    }
+}
+
+#[cfg(feature = "rten")]
+fn rten(_: &DevicesArgs) -> Engine {
+    Engine {
+        backend: "rten",
+        name: "RTen",
+        found: Ok(Found {
+            library: None,
+            version: backend_rten::VERSION.to_owned(),
+            plugins: None,
+            devices: vec![Device {
+                name: "CPU".to_owned(),
+                full_name: "any processor, by code in Rust".to_owned(),
+                facts: Vec::new(),
+                properties: Vec::new(),
+            }],
+            unusable: Vec::new(),
         }),
     }
 }

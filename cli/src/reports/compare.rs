@@ -1,18 +1,22 @@
 //! What a comparison found.
 
 use std::fmt::Write as _;
+use std::io::Write;
 use std::path::PathBuf;
 
 use image_classification::{Labels, Ranked};
-use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
+use serde::ser::{Error as _, SerializeSeq as _};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::{Document, cell, html, xml};
+use super::junit::{Case, Junit, Totals};
+use super::{Document, cell, class, html};
 use crate::agreement::{Difference, Gate, Majority, Pair, Row, Tolerance, Verdict};
 use crate::bisect::Bisection;
 use crate::digest::Digest;
 use crate::facts::{Machine, RunFacts};
 use crate::messages::{self, printable};
+use crate::statistics::{Distribution, Rate};
 
 /// A run of the comparison.
 #[derive(Debug, Clone)]
@@ -32,21 +36,23 @@ pub struct Compared {
     pub reference: usize,
     pub run: usize,
     pub pair: Pair,
-    pub tolerance: Tolerance,
     pub gates: Vec<Gate>,
     pub verdict: Verdict,
+    /// Key in the JSON, name, values.
+    pub distributions: Vec<(&'static str, &'static str, Distribution)>,
 }
 
 impl Compared {
-    pub fn new(reference: usize, run: usize, pair: Pair, tolerance: Tolerance) -> Self {
-        Self {
-            gates: pair.gates(&tolerance),
-            verdict: pair.verdict(&tolerance),
+    /// What is known when all pictures were added.
+    pub fn new(reference: usize, run: usize, pair: Pair) -> anyhow::Result<Self> {
+        Ok(Self {
+            gates: pair.gates(),
+            verdict: pair.verdict(),
+            distributions: pair.distributions()?,
             reference,
             run,
             pair,
-            tolerance,
-        }
+        })
     }
 }
 
@@ -146,12 +152,8 @@ impl Comparison {
 
     /// `281 tabby cat 0.9812`.
     pub fn class(&self, ranked: Ranked) -> String {
-        let label = self
-            .labels
-            .as_ref()
-            .and_then(|labels| labels.get(ranked.class_id));
-        let label = label.map_or_else(String::new, |label| format!(" {}", printable(label)));
-        format!("{}{label} {:.4}", ranked.class_id, ranked.score)
+        let class = class(self.labels.as_ref(), ranked.class_id);
+        format!("{class} {:.4}", ranked.score)
     }
 
     /// What is reported of one picture in words: the best classes and the difference.
@@ -376,10 +378,11 @@ impl Comparison {
             reference,
             run,
             pair,
-            tolerance,
             gates,
+            distributions,
             ..
         } = compared;
+        let tolerance = &pair.tolerance;
         let _ = writeln!(
             text,
             "\n{} against {}, the {} best classes; tolerance {tolerance}",
@@ -395,7 +398,7 @@ impl Comparison {
             "  {:<26}{:>10} {:>10} {:>10} {:>10} {:>10}",
             "", "mean", "p50", "p90", "p99", "max"
         );
-        for (_, name, d) in pair.distributions() {
+        for (_, name, d) in distributions {
             let _ = writeln!(
                 text,
                 "  {name:<26}{:>10.3e} {:>10.3e} {:>10.3e} {:>10.3e} {:>10.3e}",
@@ -419,64 +422,118 @@ impl Comparison {
             }
         }
     }
+}
 
-    fn pair_json(&self, compared: &Compared) -> Value {
+/// The report for machines. Its pictures are read one after the other.
+#[derive(Serialize)]
+struct ComparisonJson<'a> {
+    schema_version: u32,
+    kind: &'static str,
+    verdict: Verdict,
+    summary: String,
+    machine: &'a Machine,
+    top: usize,
+    tensors_sha256: Digest,
+    pictures: usize,
+    compared: usize,
+    runs: Vec<Value>,
+    majority: Option<Value>,
+    failures: Vec<Value>,
+    bisect: Option<&'a Bisection>,
+    pairs: Vec<PairJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct PairJson<'a> {
+    reference: &'a str,
+    run: &'a str,
+    verdict: Verdict,
+    tolerance: Tolerance,
+    gates: &'a [Gate],
+    top1_match: Rate,
+    ordered_match: Rate,
+    ordered_match_but_ties: Rate,
+    overlap: f64,
+    not_finite: usize,
+    distributions: Map<String, Value>,
+    /// Places in the inputs.
+    worst: Vec<usize>,
+    pictures: PicturesJson<'a>,
+}
+
+impl<'a> PairJson<'a> {
+    fn new(comparison: &'a Comparison, compared: &'a Compared) -> Self {
         let Compared {
             reference,
             run,
             pair,
-            tolerance,
             gates,
             verdict,
+            distributions,
         } = compared;
-        let distributions: Map<String, Value> = pair
-            .distributions()
-            .into_iter()
-            .map(|(key, _, distribution)| (key.to_owned(), json!(distribution)))
-            .collect();
-        let picture = |row: &Row| {
-            let mut value = json!({
-                "path": self.pictures[row.picture].to_string_lossy(),
-                "within": row.within(tolerance),
-            });
-            if let Some([one, other]) = row.best {
-                value["reference"] = json!({ "class_id": one.class_id, "score": one.score });
-                value["run"] = json!({ "class_id": other.class_id, "score": other.score });
-            }
-            match &row.difference {
-                Difference::Finite(values) => {
-                    if let (Value::Object(value), Value::Object(values)) =
-                        (&mut value, json!(values))
-                    {
-                        value.extend(values);
-                    }
+        Self {
+            reference: &comparison.lanes[*reference].name,
+            run: &comparison.lanes[*run].name,
+            verdict: *verdict,
+            tolerance: pair.tolerance,
+            gates,
+            top1_match: pair.top1_match(),
+            ordered_match: pair.ordered_match(),
+            ordered_match_but_ties: pair.ordered_match_but_ties(),
+            overlap: pair.overlap(),
+            not_finite: pair.not_finite(),
+            distributions: distributions
+                .iter()
+                .map(|(key, _, distribution)| ((*key).to_owned(), json!(distribution)))
+                .collect(),
+            worst: pair.worst.iter().map(|worst| worst.row.picture).collect(),
+            pictures: PicturesJson { comparison, pair },
+        }
+    }
+}
+
+struct PicturesJson<'a> {
+    comparison: &'a Comparison,
+    pair: &'a Pair,
+}
+
+impl Serialize for PicturesJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.pair.rows.len()))?;
+        for row in self.pair.rows.iter() {
+            let row = row.map_err(S::Error::custom)?;
+            list.serialize_element(&self.picture(&row))?;
+        }
+        list.end()
+    }
+}
+
+impl PicturesJson<'_> {
+    fn picture(&self, row: &Row) -> Value {
+        let mut value = json!({
+            "path": self.comparison.pictures[row.picture].to_string_lossy(),
+            "within": row.within(&self.pair.tolerance),
+        });
+        if let Some([one, other]) = row.best {
+            value["reference"] = json!(one);
+            value["run"] = json!(other);
+        }
+        match &row.difference {
+            Difference::Finite(values) => {
+                if let (Value::Object(value), Value::Object(values)) = (&mut value, json!(values)) {
+                    value.extend(values);
                 }
-                Difference::NotFinite { reference, run } => {
-                    value["not_finite"] = json!({ "reference": reference, "run": run });
-                }
             }
-            value
-        };
-        json!({
-            "reference": self.lanes[*reference].name,
-            "run": self.lanes[*run].name,
-            "verdict": verdict,
-            "tolerance": tolerance,
-            "gates": gates,
-            "top1_match": pair.rate(|values| values.top1_match),
-            "ordered_match": pair.rate(|values| values.ordered_match),
-            "ordered_match_but_ties": pair.rate(|values| values.ordered_match_but_ties),
-            "overlap": pair.overlap(),
-            "not_finite": pair.not_finite(),
-            "distributions": distributions,
-            "worst": pair.worst.iter().map(|worst| worst.row.picture).collect::<Vec<_>>(),
-            "pictures": pair.rows.iter().map(picture).collect::<Vec<_>>(),
-        })
+            Difference::NotFinite { reference, run } => {
+                value["not_finite"] = json!({ "reference": reference, "run": run });
+            }
+        }
+        value
     }
 }
 
 impl Document for Comparison {
-    fn json(&self) -> Value {
+    fn json(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let majority = self.majority.as_ref().map(|majority| {
             let off = match majority {
                 Majority::Most { others } => others.clone(),
@@ -491,32 +548,33 @@ impl Document for Comparison {
                 "off": off.iter().map(|lane| self.lanes[*lane].name.clone()).collect::<Vec<_>>(),
             })
         });
-        json!({
-            "schema_version": 1,
-            "kind": "compare",
-            "verdict": self.verdict(),
-            "summary": self.verdict_line(),
-            "machine": self.machine,
-            "top": self.top,
-            "tensors_sha256": self.tensors,
-            "pictures": self.pictures.len(),
-            "compared": self.compared,
-            "runs": self.lanes.iter().enumerate().map(|(index, lane)| json!({
+        let report = ComparisonJson {
+            schema_version: 1,
+            kind: "compare",
+            verdict: self.verdict(),
+            summary: self.verdict_line(),
+            machine: &self.machine,
+            top: self.top,
+            tensors_sha256: self.tensors,
+            pictures: self.pictures.len(),
+            compared: self.compared,
+            runs: self.lanes.iter().enumerate().map(|(index, lane)| json!({
                 "name": lane.name,
                 "reference": index == self.reference,
                 "facts": lane.facts,
                 "error": lane.error,
-            })).collect::<Vec<_>>(),
-            "pairs": self.pairs.iter().map(|pair| self.pair_json(pair)).collect::<Vec<_>>(),
-            "majority": majority,
-            "failures": self.failures.iter().map(|failure| json!({
+            })).collect(),
+            pairs: self.pairs.iter().map(|pair| PairJson::new(self, pair)).collect(),
+            majority,
+            failures: self.failures.iter().map(|failure| json!({
                 "path": failure.picture.map(|picture| self.pictures[picture].to_string_lossy()),
                 "run": failure.run.map(|run| self.lanes[run].name.clone()),
                 "code": failure.code,
                 "message": failure.message,
-            })).collect::<Vec<_>>(),
-            "bisect": self.bisect,
-        })
+            })).collect(),
+            bisect: self.bisect.as_ref(),
+        };
+        Ok(serde_json::to_writer_pretty(out, &report)?)
     }
 
     fn markdown(&self) -> String {
@@ -551,8 +609,8 @@ impl Document for Comparison {
                 reference,
                 run,
                 pair,
-                tolerance,
                 gates,
+                distributions,
                 ..
             } = compared;
             let _ = writeln!(
@@ -560,7 +618,7 @@ impl Document for Comparison {
                 "\n#### {} against {}\n\nTolerance {}.\n\n| gate | | found |\n|---|---|---|",
                 cell(self.name(*run)),
                 cell(self.name(*reference)),
-                cell(tolerance)
+                cell(pair.tolerance)
             );
             for gate in gates {
                 let word = if gate.passed { "passed" } else { "**FAILED**" };
@@ -579,7 +637,7 @@ impl Document for Comparison {
             for (name, value) in pair.rates() {
                 let _ = writeln!(text, "| {name} | {value} |");
             }
-            for (_, name, d) in pair.distributions() {
+            for (_, name, d) in distributions {
                 let _ = writeln!(
                     text,
                     "| {} | p50 {:.3e}, p99 {:.3e}, max {:.3e} |",
@@ -609,40 +667,53 @@ impl Document for Comparison {
         text
     }
 
-    fn junit(&self) -> quick_junit::Report {
-        let mut report = quick_junit::Report::new("classify compare");
+    fn junit(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let mut report = Junit::start(out, "classify compare")?;
         for compared in self.against_reference() {
-            let name = xml(format!(
+            let Compared { pair, gates, .. } = compared;
+            let name = format!(
                 "{} against {}",
                 self.name(compared.run),
                 self.name(compared.reference)
-            ));
-            let mut suite = TestSuite::new(name.clone());
-            for gate in &compared.gates {
-                suite.add_test_case(gate_case(gate, &name));
-            }
-            for row in &compared.pair.rows {
-                let failed = (!row.within(&compared.tolerance)).then(|| self.row(row));
-                suite.add_test_case(case(self.path(row.picture), &name, failed));
-            }
-            report.add_test_suite(suite);
+            );
+            let failed_gates = gates.iter().filter(|gate| !gate.passed).count();
+            let totals = Totals {
+                tests: gates.len() + pair.rows.len(),
+                failures: failed_gates + pair.beyond(),
+                errors: 0,
+            };
+            let gates = gates.iter().map(|gate| Ok(Case::gate(gate)));
+            let pictures = pair.rows.iter().map(|row| {
+                let row = row?;
+                let failed = (!row.within(&pair.tolerance)).then(|| self.row(&row));
+                Ok(Case::new(self.path(row.picture), failed))
+            });
+            report.suite(&name, totals, gates.chain(pictures))?;
         }
-        let mut suite = TestSuite::new("could not compare");
-        for lane in self.lanes.iter().filter(|lane| lane.facts.is_none()) {
-            let message = lane.error.clone().unwrap_or_default();
-            suite.add_test_case(error_case(printable(&lane.name), message));
-        }
-        for failure in &self.failures {
+        let lanes = self
+            .lanes
+            .iter()
+            .filter(|lane| lane.facts.is_none())
+            .map(|lane| {
+                let message = lane.error.clone().unwrap_or_default();
+                Ok(Case::error(lane.name.clone(), message))
+            });
+        let failures = self.failures.iter().map(|failure| {
             let name = failure
                 .picture
                 .map_or_else(|| failure.code.to_owned(), |picture| self.path(picture));
-            suite.add_test_case(error_case(name, failure.message.clone()));
+            Ok(Case::error(name, failure.message.clone()))
+        });
+        let errors = lanes.clone().count() + self.failures.len();
+        if errors > 0 {
+            let totals = Totals {
+                tests: errors,
+                errors,
+                failures: 0,
+            };
+            report.suite("could not compare", totals, lanes.chain(failures))?;
         }
-        if suite.test_cases.is_empty() {
-            return report;
-        }
-        report.add_test_suite(suite);
-        report
+        Ok(report.finish()?)
     }
 
     fn html(&self) -> anyhow::Result<String> {
@@ -658,37 +729,4 @@ pub fn counted(count: usize, what: &str) -> String {
 /// The first digits of a hash.
 fn short(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
-}
-
-/// A test case for a gate.
-pub fn gate_case(gate: &Gate, suite: &str) -> TestCase {
-    let failed = (!gate.passed).then(|| gate.found.clone());
-    let mut case = case(format!("gate {}", gate.name), suite, failed);
-    let remark = gate
-        .remark
-        .as_ref()
-        .map_or_else(String::new, |remark| format!("; {remark}"));
-    case.set_system_out(xml(format!("{}{remark}", gate.found)));
-    case
-}
-
-/// A test case that failed with a message, or did not.
-pub fn case(name: String, suite: &str, failed: Option<String>) -> TestCase {
-    let status = failed.map_or_else(TestCaseStatus::success, |message| {
-        let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-        status.set_message(xml(message));
-        status
-    });
-    let mut case = TestCase::new(xml(name), status);
-    case.set_classname(suite.to_owned());
-    case
-}
-
-/// A test case that could not run.
-pub fn error_case(name: String, message: String) -> TestCase {
-    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-    status.set_message(xml(message));
-    let mut case = TestCase::new(xml(name), status);
-    case.set_classname("could not compare");
-    case
 }

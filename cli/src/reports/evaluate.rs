@@ -1,14 +1,15 @@
 //! What an evaluation found.
 
 use std::fmt::Write as _;
+use std::io::Write;
 use std::path::PathBuf;
 
 use image_classification::Labels;
-use quick_junit::TestSuite;
 use serde_json::{Value, json};
 
-use super::compare::{Failure, case, counted, error_case, gate_case};
-use super::{Document, cell, html, xml};
+use super::compare::{Failure, counted};
+use super::junit::{Case, Junit, Totals};
+use super::{Document, cell, html};
 use crate::accuracy::{Accuracy, expected_calibration_error};
 use crate::agreement::{Gate, Verdict, gate};
 use crate::facts::{Machine, RunFacts};
@@ -171,11 +172,7 @@ impl Evaluation {
 
     /// `281 tabby cat`.
     pub fn class(&self, class_id: usize) -> String {
-        let label = self.labels.as_ref().and_then(|labels| labels.get(class_id));
-        label.map_or_else(
-            || class_id.to_string(),
-            |label| format!("{class_id} {}", printable(label)),
-        )
+        super::class(self.labels.as_ref(), class_id)
     }
 
     pub fn path(&self, picture: usize) -> String {
@@ -294,10 +291,20 @@ impl Evaluation {
         }
         for (index, _, _, accuracy) in self.evaluated() {
             let confusions = accuracy.confusions(LISTED);
-            let gates = self.gates(index);
-            if !confusions.is_empty() || !gates.is_empty() {
-                let _ = writeln!(text, "\n{}", self.title(index));
+            let _ = writeln!(
+                text,
+                "\n{}, classes by the share that is right",
+                self.title(index)
+            );
+            for (class_id, of) in accuracy.least_right(LISTED) {
+                let class = self.class(class_id);
+                let _ = writeln!(text, "  {:>4} of {:>4} {class}", of.top1, of.pictures);
             }
+            if accuracy.classes.len() > LISTED {
+                let rest = accuracy.classes.len() - LISTED;
+                let _ = writeln!(text, "  {rest} more classes are in the JSON report");
+            }
+            let gates = self.gates(index);
             for (truth, answer, count) in confusions {
                 let (truth, answer) = (self.class(truth), self.class(answer));
                 let _ = writeln!(text, "  {count:>4} times {truth} was taken for {answer}");
@@ -373,8 +380,8 @@ impl Evaluation {
 }
 
 impl Document for Evaluation {
-    fn json(&self) -> Value {
-        json!({
+    fn json(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let report = json!({
             "schema_version": 1,
             "kind": "evaluate",
             "verdict": self.verdict(),
@@ -390,7 +397,8 @@ impl Document for Evaluation {
                 "code": failure.code,
                 "message": failure.message,
             })).collect::<Vec<_>>(),
-        })
+        });
+        Ok(serde_json::to_writer_pretty(out, &report)?)
     }
 
     fn markdown(&self) -> String {
@@ -443,42 +451,59 @@ impl Document for Evaluation {
                 let (truth, answer) = (cell(self.class(truth)), cell(self.class(answer)));
                 let _ = writeln!(text, "| {truth} | {answer} | {count} |");
             }
+            let _ = writeln!(
+                text,
+                "\n| {}: class | right | pictures |\n|---|---|---|",
+                cell(self.title(index))
+            );
+            for (class_id, of) in accuracy.least_right(LISTED) {
+                let class = cell(self.class(class_id));
+                let _ = writeln!(text, "| {class} | {} | {} |", of.top1, of.pictures);
+            }
         }
         let _ = writeln!(text, "\n{}", cell(self.machine.description()));
         text
     }
 
-    fn junit(&self) -> quick_junit::Report {
-        let mut report = quick_junit::Report::new("classify evaluate");
-        for (index, run, _, _) in self.evaluated() {
-            let name = xml(&run.name);
-            let mut suite = TestSuite::new(name.clone());
-            for gate in self.gates(index) {
-                suite.add_test_case(gate_case(&gate, &name));
-            }
-            for (name_of, value) in self.values(index) {
-                let mut case = case(name_of, &name, None);
-                case.set_system_out(xml(value));
-                suite.add_test_case(case);
-            }
-            report.add_test_suite(suite);
+    fn junit(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let mut report = Junit::start(out, "classify evaluate")?;
+        for (index, run, ..) in self.evaluated() {
+            let gates = self.gates(index);
+            let values = self.values(index);
+            let totals = Totals {
+                tests: gates.len() + values.len(),
+                failures: gates.iter().filter(|gate| !gate.passed).count(),
+                errors: 0,
+            };
+            let gates = gates.iter().map(|gate| Ok(Case::gate(gate)));
+            let values = values.into_iter().map(|(name, value)| {
+                Ok(Case {
+                    output: Some(value),
+                    ..Case::new(name, None)
+                })
+            });
+            report.suite(&run.name, totals, gates.chain(values))?;
         }
-        let mut suite = TestSuite::new("could not evaluate");
-        for run in &self.runs {
-            if let Err(error) = &run.found {
-                suite.add_test_case(error_case(printable(&run.name), error.clone()));
-            }
-        }
-        for failure in &self.failures {
+        let runs = self.runs.iter().filter_map(|run| {
+            let error = run.found.as_ref().err()?;
+            Some(Ok(Case::error(run.name.clone(), error.clone())))
+        });
+        let failures = self.failures.iter().map(|failure| {
             let name = failure
                 .picture
                 .map_or_else(String::new, |picture| self.path(picture));
-            suite.add_test_case(error_case(name, failure.message.clone()));
+            Ok(Case::error(name, failure.message.clone()))
+        });
+        let errors = runs.clone().count() + self.failures.len();
+        if errors > 0 {
+            let totals = Totals {
+                tests: errors,
+                errors,
+                failures: 0,
+            };
+            report.suite("could not evaluate", totals, runs.chain(failures))?;
         }
-        if !suite.test_cases.is_empty() {
-            report.add_test_suite(suite);
-        }
-        report
+        Ok(report.finish()?)
     }
 
     fn html(&self) -> anyhow::Result<String> {

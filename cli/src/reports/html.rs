@@ -8,12 +8,13 @@ use askama::Template;
 use backend_api::{Dim, ElementType, TensorSpec};
 use data_encoding::BASE64;
 use image_classification::{
-    ColorOrder, InputLayout, Interpolation, Limits, Picture, Preprocess, Ranked, Resize,
+    ColorOrder, InputLayout, Interpolation, Labels, Preprocess, Ranked, Resize,
 };
 
+use super::class;
 use super::compare::{Compared, Comparison};
 use super::evaluate::Evaluation;
-use crate::agreement::{Gate, Verdict};
+use crate::agreement::{Gate, Pair, Row, Verdict};
 use crate::messages::printable;
 use crate::pictures;
 
@@ -23,6 +24,8 @@ const THUMBNAIL: u32 = 160;
 const POINTS: usize = 2_000;
 /// The most rows of a table of classes.
 const CLASSES: usize = 20;
+/// The most rows of the table of what could not be compared.
+const FAILURES: usize = 100;
 
 /// The page of a comparison.
 pub fn comparison(comparison: &Comparison) -> anyhow::Result<String> {
@@ -63,10 +66,12 @@ pub fn comparison(comparison: &Comparison) -> anyhow::Result<String> {
         pairs: comparison
             .against_reference()
             .map(|pair| section(comparison, pair))
-            .collect(),
+            .collect::<Result<_, _>>()?,
+        failures_of: comparison.failures.len(),
         failures: comparison
             .failures
             .iter()
+            .take(FAILURES)
             .map(|failure| {
                 let path = failure
                     .picture
@@ -124,15 +129,11 @@ pub fn evaluation(evaluation: &Evaluation) -> anyhow::Result<String> {
                 classes: found.map_or_else(
                     |_| Vec::new(),
                     |(_, accuracy, ..)| {
-                        let mut classes: Vec<_> = accuracy.classes.iter().collect();
-                        classes.sort_by_key(|(class_id, of)| {
-                            (of.top1 * 1_000_000 / of.pictures, **class_id)
-                        });
-                        classes.truncate(CLASSES);
-                        let row = |(class_id, of): (&usize, &crate::accuracy::OfClass)| {
-                            (evaluation.class(*class_id), of.top1, of.pictures)
+                        let row = |(class_id, of): (usize, crate::accuracy::OfClass)| {
+                            (evaluation.class(class_id), of.top1, of.pictures)
                         };
-                        classes.into_iter().map(row).collect()
+                        let classes = accuracy.least_right(CLASSES).into_iter();
+                        classes.map(row).collect()
                     },
                 ),
                 wrong: found.map_or_else(
@@ -184,6 +185,8 @@ struct ComparePage {
     top: usize,
     pairs: Vec<Section>,
     failures: Vec<(String, String, String)>,
+    /// How many there are: not all of them are shown.
+    failures_of: usize,
     bisect: Option<String>,
     machine: String,
 }
@@ -283,47 +286,48 @@ fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-fn section(comparison: &Comparison, compared: &Compared) -> Section {
+fn section(comparison: &Comparison, compared: &Compared) -> anyhow::Result<Section> {
     let Compared {
         reference,
         run,
         pair,
-        tolerance,
         gates,
+        distributions,
         ..
     } = compared;
-    let entry = |ranked: &Ranked| {
-        let label = comparison
-            .labels
-            .as_ref()
-            .and_then(|labels| labels.get(ranked.class_id));
-        let label = label.map_or_else(String::new, |label| format!(" {}", printable(label)));
-        Entry {
-            class: format!("{}{label}", ranked.class_id),
-            score: format!("{:.4}", ranked.score),
-            percent: f64::from(ranked.score).clamp(0.0, 1.0) * 100.0,
-        }
+    let entry = |ranked: &Ranked| Entry {
+        class: class(comparison.labels.as_ref(), ranked.class_id),
+        score: format!("{:.4}", ranked.score),
+        percent: f64::from(ranked.score).clamp(0.0, 1.0) * 100.0,
     };
-    Section {
+    let mut histogram = Histogram::default();
+    let mut scatter = Scatter::new(pair);
+    let mut classes = Classes::default();
+    for row in pair.rows.iter() {
+        let row = row?;
+        histogram.add(&row);
+        scatter.add(&row);
+        classes.add(&row);
+    }
+    Ok(Section {
         run: comparison.name(*run),
         reference: comparison.name(*reference),
-        tolerance: tolerance.to_string(),
+        tolerance: pair.tolerance.to_string(),
         gates: gates.clone(),
         rates: pair.rates().into(),
-        distributions: pair
-            .distributions()
-            .into_iter()
+        distributions: distributions
+            .iter()
             .map(|(_, name, d)| {
                 (
-                    name,
+                    *name,
                     [d.mean, d.p50, d.p90, d.p99, d.max].map(|value| format!("{value:.3e}")),
                 )
             })
             .collect(),
-        histogram: histogram(compared),
-        points: points(compared),
+        histogram: histogram.bars(),
+        points: scatter.points,
         points_of: pair.rows.len(),
-        classes: classes(comparison, compared),
+        classes: classes.least_agreement(comparison.labels.as_ref()),
         worst: pair
             .worst
             .iter()
@@ -334,37 +338,40 @@ fn section(comparison: &Comparison, compared: &Compared) -> Section {
                 lists: [0, 1].map(|side| worst.top[side].iter().map(entry).collect()),
             })
             .collect(),
-    }
+    })
 }
 
 /// How many pictures differ by how much: max |Δp| in powers of ten.
-fn histogram(compared: &Compared) -> Vec<Bar> {
-    const LEAST: i32 = -9;
-    let mut counts = vec![0_usize; (1 - LEAST) as usize + 1];
-    for values in compared
-        .pair
-        .rows
-        .iter()
-        .filter_map(crate::agreement::Row::values)
-    {
-        let power = values.max_delta.log10().floor();
-        // Nothing at all is left of the smallest.
+#[derive(Default)]
+struct Histogram {
+    /// Nothing at all, what is below the least power, and each power from it to 1.
+    counts: [usize; 1 + (1 - LEAST_POWER) as usize],
+}
+
+/// What is less counts as this.
+const LEAST_POWER: i32 = -9;
+
+impl Histogram {
+    fn add(&mut self, row: &Row) {
+        let Some(values) = row.values() else {
+            return;
+        };
         let place = if values.max_delta == 0.0 {
             0
         } else {
-            (power as i32).clamp(LEAST, 0) - LEAST + 1
+            let power = values.max_delta.log10().floor();
+            (power as i32).clamp(LEAST_POWER, 0) - LEAST_POWER + 1
         };
-        counts[place as usize] += 1;
+        self.counts[place as usize] += 1;
     }
-    let most = counts.iter().copied().max().unwrap_or(0).max(1);
-    counts
-        .iter()
-        .enumerate()
-        .map(|(place, count)| {
+
+    fn bars(&self) -> Vec<Bar> {
+        let most = self.counts.iter().copied().max().unwrap_or(0).max(1);
+        let bar = |(place, count): (usize, &usize)| {
             let label = if place == 0 {
                 "0".to_owned()
             } else {
-                format!("1e{}", place as i32 - 1 + LEAST)
+                format!("1e{}", place as i32 - 1 + LEAST_POWER)
             };
             Bar {
                 x: place,
@@ -372,59 +379,75 @@ fn histogram(compared: &Compared) -> Vec<Bar> {
                 title: format!("{count} pictures from {label}"),
                 label,
             }
-        })
-        .collect()
+        };
+        self.counts.iter().enumerate().map(bar).collect()
+    }
 }
 
 /// The best scores of both runs, the worst pictures among them whatever is left out.
-fn points(compared: &Compared) -> Vec<Point> {
-    let rows = &compared.pair.rows;
-    let step = rows.len().div_ceil(POINTS).max(1);
-    let worst = compared.pair.worst.iter().map(|worst| worst.row);
-    let rows = rows.iter().step_by(step).copied().chain(worst);
-    rows.filter_map(|row| {
-        let [one, other] = row.best?;
-        Some(Point {
-            x: (f64::from(one.score).clamp(0.0, 1.0) * 1e4).round() / 100.0,
-            y: (100.0 - f64::from(other.score).clamp(0.0, 1.0) * 100.0).round(),
-            same: one.class_id == other.class_id,
-        })
-    })
-    .collect()
+struct Scatter {
+    points: Vec<Point>,
+    /// One of so many is shown.
+    step: usize,
+    seen: usize,
 }
 
-fn classes(comparison: &Comparison, compared: &Compared) -> Vec<(String, usize, usize, String)> {
-    let mut classes: BTreeMap<usize, (usize, usize, f64)> = BTreeMap::new();
-    for row in &compared.pair.rows {
+impl Scatter {
+    fn new(pair: &Pair) -> Self {
+        let worst = pair.worst.iter().filter_map(|worst| Point::of(&worst.row));
+        Self {
+            points: worst.collect(),
+            step: pair.rows.len().div_ceil(POINTS).max(1),
+            seen: 0,
+        }
+    }
+
+    fn add(&mut self, row: &Row) {
+        if self.seen.is_multiple_of(self.step) {
+            self.points.extend(Point::of(row));
+        }
+        self.seen += 1;
+    }
+}
+
+impl Point {
+    fn of(row: &Row) -> Option<Self> {
+        let [one, other] = row.best?;
+        Some(Self {
+            x: (f64::from(one.score).clamp(0.0, 1.0) * 1e4).round() / 100.0,
+            y: (1e4 - f64::from(other.score).clamp(0.0, 1.0) * 1e4).round() / 100.0,
+            same: one.class_id == other.class_id,
+        })
+    }
+}
+
+/// How often the best class is the same, of how many, and the largest difference, for each best class of
+/// the reference.
+#[derive(Default)]
+struct Classes(BTreeMap<usize, (usize, usize, f64)>);
+
+impl Classes {
+    fn add(&mut self, row: &Row) {
         if let (Some(values), Some([one, _])) = (row.values(), row.best) {
-            let class = classes.entry(one.class_id).or_default();
+            let class = self.0.entry(one.class_id).or_default();
             class.0 += usize::from(values.top1_match);
             class.1 += 1;
             class.2 = class.2.max(values.max_delta);
         }
     }
-    let mut classes: Vec<_> = classes.into_iter().collect();
-    classes.sort_by(|(_, a), (_, b)| {
-        let share = |(same, of, _): &(usize, usize, f64)| *same as f64 / *of as f64;
-        share(a).total_cmp(&share(b)).then(b.2.total_cmp(&a.2))
-    });
-    classes.truncate(CLASSES);
-    classes
-        .into_iter()
-        .map(|(class_id, (same, of, delta))| {
-            let label = comparison
-                .labels
-                .as_ref()
-                .and_then(|labels| labels.get(class_id));
-            let label = label.map_or_else(String::new, |label| format!(" {}", printable(label)));
-            (
-                format!("{class_id}{label}"),
-                same,
-                of,
-                format!("{delta:.3e}"),
-            )
-        })
-        .collect()
+
+    fn least_agreement(self, labels: Option<&Labels>) -> Vec<(String, usize, usize, String)> {
+        let mut classes: Vec<_> = self.0.into_iter().collect();
+        classes.sort_by(|(_, a), (_, b)| {
+            let share = |(same, of, _): &(usize, usize, f64)| *same as f64 / *of as f64;
+            share(a).total_cmp(&share(b)).then(b.2.total_cmp(&a.2))
+        });
+        classes.truncate(CLASSES);
+        let row = |(class_id, (same, of, delta))| {
+            (class(labels, class_id), same, of, format!("{delta:.3e}"))
+        };
+        classes.into_iter().map(row).collect()
+    }
 }
 
 /// How often answers of each confidence are right.
@@ -450,9 +473,7 @@ fn bins(accuracy: &crate::accuracy::Accuracy) -> Vec<Bar> {
 
 /// The picture, small, as a data URI; `None` where it cannot be read any more.
 fn thumbnail(path: &Path) -> Option<String> {
-    let limits = Limits::default();
-    let bytes = pictures::read(path, limits.file_bytes).ok()?;
-    let picture = Picture::decode(&bytes, &limits).ok()?;
+    let (picture, _) = pictures::decode(path).ok()?;
     let long = picture.width().max(picture.height());
     let side = |side: u32| {
         let small = u64::from(side) * u64::from(THUMBNAIL.min(long)) / u64::from(long);

@@ -3,15 +3,16 @@
 pub mod compare;
 pub mod evaluate;
 mod html;
+mod junit;
 
 use std::fmt;
-use std::io::Write as _;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::Context as _;
-use serde_json::Value;
+use image_classification::Labels;
 
+use crate::messages::printable;
 use crate::output::Output;
 
 /// A file for a report. Its ending says in which form.
@@ -49,11 +50,11 @@ impl FromStr for ReportPath {
 /// What can be reported in every form.
 pub trait Document {
     /// Everything, for machines: `docs/compare.md`.
-    fn json(&self) -> Value;
+    fn json(&self, out: &mut dyn Write) -> anyhow::Result<()>;
     /// A summary for a pull request or a job's summary.
     fn markdown(&self) -> String;
-    /// One test case for each gate and each picture.
-    fn junit(&self) -> quick_junit::Report;
+    /// Test cases.
+    fn junit(&self, out: &mut dyn Write) -> anyhow::Result<()>;
     /// One self-contained page.
     fn html(&self) -> anyhow::Result<String>;
 }
@@ -78,24 +79,31 @@ impl Destination {
 /// Writes the reports.
 pub fn write(destinations: Vec<Destination>, document: &impl Document) -> anyhow::Result<()> {
     for Destination { form, mut out } in destinations {
-        let text = match form {
-            Form::Json => format!("{:#}\n", document.json()),
-            Form::Markdown => document.markdown(),
-            Form::Junit => document
-                .junit()
-                .to_string()
-                .context("cannot write the JUnit report")?,
-            Form::Html => document.html()?,
-        };
-        out.write_all(text.as_bytes())?;
+        match form {
+            Form::Json => {
+                document.json(&mut out)?;
+                out.write_all(b"\n")?;
+            }
+            Form::Markdown => out.write_all(document.markdown().as_bytes())?,
+            Form::Junit => document.junit(&mut out)?,
+            Form::Html => out.write_all(document.html()?.as_bytes())?,
+        }
         out.finish()?;
     }
     Ok(())
 }
 
+/// `281 tabby cat`.
+pub fn class(labels: Option<&Labels>, class_id: usize) -> String {
+    labels.and_then(|labels| labels.get(class_id)).map_or_else(
+        || class_id.to_string(),
+        |label| format!("{class_id} {}", printable(label)),
+    )
+}
+
 /// Text in a cell of a Markdown table: nothing in it is markup.
 pub fn cell(text: impl fmt::Display) -> String {
-    let text = crate::messages::printable(&text.to_string());
+    let text = printable(&text.to_string());
     let mut escaped = String::new();
     for character in text.chars() {
         if "\\`*_{}[]<>()#+!|~$@&".contains(character) {
@@ -108,7 +116,7 @@ pub fn cell(text: impl fmt::Display) -> String {
 
 /// XML 1.0 has no control characters.
 pub fn xml(text: impl fmt::Display) -> String {
-    crate::messages::printable(&text.to_string())
+    printable(&text.to_string())
 }
 
 #[cfg(test)]

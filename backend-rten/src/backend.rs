@@ -1,0 +1,167 @@
+//! Opening a model.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use backend_api::{
+    BackendInfo, Dim, Error, ErrorKind, InferBackend, InferRequest, PendingInfer, SlotPool,
+    model_file,
+};
+use rten::{Model, ModelOptions, ThreadPool};
+
+use crate::config::RtenConfig;
+use crate::engine::{RtenEngine, spec};
+use crate::error::load_failed;
+use crate::probe::VERSION;
+
+const ENGINE: &str = "RTen";
+const CPU: &str = "CPU";
+
+/// A model loaded by RTen, with a pool of requests that share its weights.
+#[derive(Debug)]
+pub struct RtenBackend {
+    pool: SlotPool,
+}
+
+impl RtenBackend {
+    /// Loads the model.
+    ///
+    /// A dynamic batch dimension is 1 for the requests of this backend, unless `config` says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::ModelNotFound`], [`ErrorKind::ModelInvalid`],
+    ///   [`ErrorKind::ModelUnsupported`]: the file or what is in it. An OpenVINO IR is unsupported;
+    ///   the hint names the `.onnx` beside it if there is one.
+    /// - [`ErrorKind::DeviceUnavailable`]: a device other than the CPU.
+    /// - [`ErrorKind::InvalidConfig`]: a value of `config` cannot be used.
+    pub fn open(config: &RtenConfig) -> Result<Self, Error> {
+        let (info, engines) = Self::parts(config)?;
+        Ok(Self {
+            pool: SlotPool::new(info, engines)?,
+        })
+    }
+
+    /// What [`open`](Self::open) gives to its pool. Public for the conformance tests only.
+    #[doc(hidden)]
+    pub fn parts(
+        config: &RtenConfig,
+    ) -> Result<(BackendInfo, Vec<impl backend_api::Engine + use<>>), Error> {
+        // A model that anybody may have sent: a panic while it is optimized is an error of the model.
+        catch_unwind(AssertUnwindSafe(|| open(config))).unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::ModelInvalid,
+                "load the model",
+                "RTen panicked while it read the model",
+            )
+            .with_context("model", config.model.display())
+            .with_hint("the model may be damaged; try it with `--backend onnx`"))
+        })
+    }
+}
+
+#[async_trait]
+impl InferBackend for RtenBackend {
+    fn info(&self) -> &BackendInfo {
+        self.pool.info()
+    }
+
+    async fn submit(&self, request: InferRequest) -> Result<PendingInfer, Error> {
+        self.pool.submit(request).await
+    }
+
+    async fn wait_all(&self) {
+        self.pool.wait_all().await;
+    }
+}
+
+fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
+    // Requests share the weights: there may be as many as cores.
+    let (requests, threads) =
+        config
+            .hint
+            .divide(config.threads, config.requests, usize::MAX, ENGINE)?;
+    config.precision.as_the_model(ENGINE)?;
+    if !config.device.trim().eq_ignore_ascii_case(CPU) {
+        return Err(Error::new(
+            ErrorKind::DeviceUnavailable,
+            "load the model",
+            format!("device {} is not available in RTen", config.device),
+        )
+        .with_context("available", CPU)
+        .with_hint("pass `-d CPU`; other devices need `--backend openvino` or `--backend onnx`"));
+    }
+    model_file::check_onnx(&config.model, ENGINE)?;
+    let model = load(config)?;
+    if model.output_ids().is_empty() {
+        return Err(Error::new(
+            ErrorKind::ModelInvalid,
+            "load the model",
+            "the file has no model with an output",
+        )
+        .with_context("model", config.model.display())
+        .with_hint("it may be damaged, or not ONNX"));
+    }
+    let ([input], [output]) = (model.input_ids(), model.output_ids()) else {
+        return Err(Error::new(
+            ErrorKind::ModelUnsupported,
+            "load the model",
+            format!(
+                "the model has {} inputs and {} outputs, but 1 of each is needed",
+                model.input_ids().len(),
+                model.output_ids().len()
+            ),
+        )
+        .with_context("model", config.model.display())
+        .with_hint("cut the model down to one input and one output"));
+    };
+    let input = spec(model.node_info(*input), "input")?.filled(
+        config.shape.as_deref(),
+        config.batch,
+        ENGINE,
+    )?;
+    let batch = match input.dims.first() {
+        Some(Dim::Fixed(batch)) => *batch,
+        _ => 1,
+    };
+    let output = spec(model.node_info(*output), "output")?.with_batch(batch);
+    let mut info = BackendInfo::new("rten", input, output);
+    ENGINE.clone_into(&mut info.engine);
+    VERSION.clone_into(&mut info.engine_version);
+    info.model = Some(config.model.clone());
+    info.requested_device.clone_from(&config.device);
+    info.devices = vec![CPU.to_owned()];
+    info.requested_precision = config.precision;
+    info.precision = info.output.element_type.to_string();
+    let model = Arc::new(model);
+    let engines = (0..requests)
+        .map(|_| RtenEngine {
+            model: Arc::clone(&model),
+            threads: Arc::new(ThreadPool::with_num_threads(threads)),
+        })
+        .collect();
+    Ok((info, engines))
+}
+
+fn load(config: &RtenConfig) -> Result<Model, Error> {
+    let mut options = ModelOptions::with_all_ops();
+    options.prepack_weights(true);
+    let model = &config.model;
+    if model_file::has_ending(model, "onnx") {
+        options.load_file(model)
+    } else {
+        // By any other name: RTen looks at what is in it, but cannot find external data then.
+        let bytes = std::fs::read(model).map_err(|source| {
+            Error::new(
+                ErrorKind::ModelNotFound,
+                "load the model",
+                "the model cannot be read",
+            )
+            .with_context("model", model.display())
+            .with_source(source)
+        })?;
+        options.load(bytes)
+    }
+    .map_err(|source| load_failed(model, source))
+}

@@ -1,0 +1,114 @@
+//! One infer request.
+
+use std::sync::Arc;
+
+use backend_api::{
+    Dim, Element, ElementType, Engine, Error, ErrorKind, InferOutput, Tensor, TensorSpec,
+};
+use rten::{
+    DataType, Dimension, Model, NodeInfo, RunError, RunOptions, ThreadPool, Value, ValueType,
+    ValueView,
+};
+use rten_tensor::TensorView;
+use rten_tensor::prelude::*;
+
+/// The weights are shared; the threads are this request's own, so that requests do not wait for
+/// each other's.
+pub(crate) struct RtenEngine {
+    pub(crate) model: Arc<Model>,
+    pub(crate) threads: Arc<ThreadPool>,
+}
+
+impl Engine for RtenEngine {
+    fn infer(&mut self, input: &Tensor) -> Result<InferOutput, Error> {
+        match input.element_type() {
+            ElementType::F32 => self.run::<f32>(input),
+            ElementType::I32 => self.run::<i32>(input),
+            ElementType::I8 => self.run::<i8>(input),
+            ElementType::U8 => self.run::<u8>(input),
+            other => Err(unsupported("input", other)),
+        }
+    }
+}
+
+impl RtenEngine {
+    fn run<T: Element>(&self, input: &Tensor) -> Result<InferOutput, Error>
+    where
+        for<'a> ValueView<'a>: From<TensorView<'a, T>>,
+    {
+        let values = input
+            .as_slice::<T>()
+            .ok_or_else(|| unsupported("input", T::TYPE))?;
+        let view = TensorView::from_data(input.shape(), values);
+        let options = RunOptions::default().with_thread_pool(Some(Arc::clone(&self.threads)));
+        let output = self
+            .model
+            .run_one(ValueView::from(view).into(), Some(options))
+            .map_err(failed)?;
+        match output {
+            Value::FloatTensor(output) => copy(&output),
+            Value::Int32Tensor(output) => copy(&output),
+            Value::Int8Tensor(output) => copy(&output),
+            Value::UInt8Tensor(output) => copy(&output),
+            _ => Err(unsupported("output", "not a tensor")),
+        }
+    }
+}
+
+fn failed(source: RunError) -> Error {
+    Error::new(
+        ErrorKind::InferenceFailed,
+        "run an inference",
+        "RTen failed",
+    )
+    .with_hint("it may lack something that this model needs: try `--backend onnx`")
+    .with_source(source)
+}
+
+fn copy<T: Element>(output: &rten_tensor::Tensor<T>) -> Result<InferOutput, Error> {
+    Tensor::new(output.shape(), output.to_vec()).map(InferOutput::new)
+}
+
+pub(crate) fn unsupported(which: &str, what: impl std::fmt::Display) -> Error {
+    Error::new(
+        ErrorKind::ModelUnsupported,
+        "load the model",
+        format!("the model's {which} has element type {what}"),
+    )
+    .with_context("supported", "f32, i32, i8, u8")
+    .with_hint("try it with `--backend onnx`, which has more element types")
+}
+
+/// Reads what the model's only input or output declares.
+pub(crate) fn spec(node: Option<NodeInfo<'_>>, which: &str) -> Result<TensorSpec, Error> {
+    let undeclared = |what: &str| {
+        Error::new(
+            ErrorKind::ModelUnsupported,
+            "load the model",
+            format!("the model does not say the {what} of its {which}"),
+        )
+        .with_hint("try it with `--backend onnx`")
+    };
+    let node = node.ok_or_else(|| undeclared("name"))?;
+    let element_type = match node.dtype().ok_or_else(|| undeclared("element type"))? {
+        ValueType::Tensor(DataType::Float) => ElementType::F32,
+        ValueType::Tensor(DataType::Int32) => ElementType::I32,
+        ValueType::Tensor(DataType::Int8) => ElementType::I8,
+        ValueType::Tensor(DataType::UInt8) => ElementType::U8,
+        other => return Err(unsupported(which, format!("{other:?}"))),
+    };
+    let dims = node
+        .shape()
+        .ok_or_else(|| undeclared("shape"))?
+        .into_iter()
+        .map(|dim| match dim {
+            Dimension::Fixed(size) => Dim::Fixed(size),
+            Dimension::Symbolic(_) => Dim::Dynamic,
+        })
+        .collect();
+    Ok(TensorSpec::new(
+        node.name().unwrap_or_default(),
+        element_type,
+        dims,
+    ))
+}

@@ -1,0 +1,11 @@
+#![doc = include_str!("../README.md")]
+
+mod backend;
+mod config;
+mod engine;
+mod error;
+mod probe;
+
+pub use backend::RtenBackend;
+pub use config::RtenConfig;
+pub use probe::VERSION;

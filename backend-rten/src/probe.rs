@@ -1,0 +1,15 @@
+//! What is compiled in: there is no library to find.
+
+/// The version of RTen.
+pub const VERSION: &str = "0.27.0";
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_version_is_the_one_that_is_pinned() {
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+        let manifest = std::fs::read_to_string(manifest).unwrap();
+        let pinned = format!("\nrten = \"={}\"\n", super::VERSION);
+        assert!(manifest.contains(&pinned), "{pinned}");
+    }
+}

@@ -1,0 +1,125 @@
+//! The differences of all pictures: in memory while they are few, in a temporary file from then on.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
+
+use anyhow::Context as _;
+use tempfile::SpooledTempFile;
+
+use super::pair::Row;
+
+/// How much is kept in memory, per pair of runs.
+const MOST_IN_MEMORY: usize = 1 << 20;
+
+/// Rows in the order in which they were added.
+pub struct Rows {
+    file: RefCell<BufWriter<SpooledTempFile>>,
+    count: usize,
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self {
+            file: RefCell::new(BufWriter::new(SpooledTempFile::new(MOST_IN_MEMORY))),
+            count: 0,
+        }
+    }
+}
+
+impl fmt::Debug for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows", self.count)
+    }
+}
+
+impl Rows {
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// # Errors
+    ///
+    /// If the folder for temporary files has no room left.
+    pub fn push(&mut self, row: &Row) -> anyhow::Result<()> {
+        postcard::to_io(row, self.file.get_mut()).with_context(|| {
+            format!(
+                "cannot keep the differences in a temporary file in {}",
+                std::env::temp_dir().display()
+            )
+        })?;
+        self.count += 1;
+        Ok(())
+    }
+
+    /// All of them, read anew. Any number of readers may be at work.
+    pub fn iter(&self) -> impl Iterator<Item = anyhow::Result<Row>> {
+        let mut reader = BufReader::new(Reader {
+            rows: self,
+            offset: 0,
+        });
+        (0..self.count).map(move |_| {
+            // Numbers with a fraction pass through it.
+            let mut scratch = [0; size_of::<Row>()];
+            let read = postcard::from_io::<Row, _>((&mut reader, &mut scratch));
+            let (row, _) = read.context("cannot read the differences back")?;
+            Ok(row)
+        })
+    }
+}
+
+/// Reads at a place of its own, and leaves the file where it is written on.
+struct Reader<'a> {
+    rows: &'a Rows,
+    offset: u64,
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut writer = self.rows.file.borrow_mut();
+        writer.flush()?;
+        let file = writer.get_mut();
+        file.seek(SeekFrom::Start(self.offset))?;
+        let count = file.read(buffer)?;
+        file.seek(SeekFrom::End(0))?;
+        self.offset += count as u64;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agreement::Difference;
+
+    #[test]
+    fn rows_are_read_as_they_were_written_beyond_memory_too() {
+        let row = |picture: usize| Row {
+            picture,
+            difference: Difference::NotFinite {
+                reference: usize::MAX - picture,
+                run: usize::MAX,
+            },
+            best: None,
+        };
+        let mut rows = Rows::default();
+        let count = MOST_IN_MEMORY / 16;
+        for picture in 0..count {
+            rows.push(&row(picture)).unwrap();
+            // Reading between two rows does not disturb the next one.
+            if picture == 3 || picture == count / 2 {
+                assert_eq!(rows.iter().count(), picture + 1);
+            }
+        }
+        assert!(rows.file.get_mut().get_ref().is_rolled());
+        let (mut one, mut other) = (rows.iter(), rows.iter());
+        for picture in 0..count {
+            for read in [&mut one, &mut other] {
+                let read = read.next().unwrap().unwrap();
+                assert_eq!(read.picture, picture);
+                assert_eq!(read.difference, row(picture).difference);
+            }
+        }
+        assert!(one.next().is_none());
+    }
+}

@@ -1,0 +1,191 @@
+//! JUnit's XML, one test case after the other: there may be as many as pictures.
+
+use std::io::{self, Write};
+
+use anyhow::Context as _;
+use quick_xml::Writer;
+use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
+
+use super::xml;
+use crate::agreement::Gate;
+
+/// A test case.
+pub struct Case {
+    pub name: String,
+    pub outcome: Outcome,
+    /// What it printed.
+    pub output: Option<String>,
+}
+
+pub enum Outcome {
+    Passed,
+    /// It ran, and this is wrong.
+    Failed(String),
+    /// It could not run, for this reason.
+    Error(String),
+}
+
+impl Case {
+    /// One that failed with a message, or did not.
+    pub fn new(name: String, failed: Option<String>) -> Self {
+        Self {
+            name,
+            outcome: failed.map_or(Outcome::Passed, Outcome::Failed),
+            output: None,
+        }
+    }
+
+    /// One that could not run.
+    pub fn error(name: String, message: String) -> Self {
+        Self {
+            name,
+            outcome: Outcome::Error(message),
+            output: None,
+        }
+    }
+
+    /// That of a gate.
+    pub fn gate(gate: &Gate) -> Self {
+        let failed = (!gate.passed).then(|| gate.found.clone());
+        Self {
+            output: Some(match &gate.remark {
+                Some(remark) => format!("{}; {remark}", gate.found),
+                None => gate.found.clone(),
+            }),
+            ..Self::new(format!("gate {}", gate.name), failed)
+        }
+    }
+}
+
+/// How many cases a suite has, which stands before them.
+#[derive(Clone, Copy, Default)]
+pub struct Totals {
+    pub tests: usize,
+    pub failures: usize,
+    pub errors: usize,
+}
+
+/// Writes a report.
+pub struct Junit<W: Write> {
+    writer: Writer<W>,
+}
+
+impl<W: Write> Junit<W> {
+    pub fn start(out: W, name: &str) -> io::Result<Self> {
+        let mut writer = Writer::new_with_indent(out, b' ', 1);
+        writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
+        let start = BytesStart::new("testsuites").with_attributes([("name", name)]);
+        writer.write_event(Event::Start(start))?;
+        Ok(Self { writer })
+    }
+
+    pub fn suite(
+        &mut self,
+        name: &str,
+        totals: Totals,
+        cases: impl IntoIterator<Item = anyhow::Result<Case>>,
+    ) -> anyhow::Result<()> {
+        let Totals {
+            tests,
+            failures,
+            errors,
+        } = totals;
+        let name = xml(name);
+        let start = BytesStart::new("testsuite").with_attributes([
+            ("name", &*name),
+            ("tests", &tests.to_string()),
+            ("failures", &failures.to_string()),
+            ("errors", &errors.to_string()),
+        ]);
+        self.writer.write_event(Event::Start(start))?;
+        let mut written = 0;
+        for case in cases {
+            self.case(&name, &case?)?;
+            written += 1;
+        }
+        debug_assert_eq!(written, tests, "{name}");
+        self.writer
+            .write_event(Event::End(BytesEnd::new("testsuite")))
+            .context("cannot write the JUnit report")
+    }
+
+    fn case(&mut self, suite: &str, case: &Case) -> io::Result<()> {
+        let name = xml(&case.name);
+        let element = self
+            .writer
+            .create_element("testcase")
+            .with_attributes([("name", &*name), ("classname", suite)]);
+        let child = match &case.outcome {
+            Outcome::Passed => None,
+            Outcome::Failed(message) => Some(("failure", xml(message))),
+            Outcome::Error(message) => Some(("error", xml(message))),
+        };
+        if child.is_none() && case.output.is_none() {
+            element.write_empty()?;
+            return Ok(());
+        }
+        element.write_inner_content(|writer| {
+            if let Some((kind, message)) = child {
+                let element = writer.create_element(kind);
+                element
+                    .with_attribute(("message", &*message))
+                    .write_empty()?;
+            }
+            if let Some(output) = &case.output {
+                let element = writer.create_element("system-out");
+                element.write_text_content(BytesText::new(&xml(output)))?;
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    pub fn finish(mut self) -> io::Result<()> {
+        self.writer
+            .write_event(Event::End(BytesEnd::new("testsuites")))?;
+        self.writer.into_inner().write_all(b"\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_it_is_markup() {
+        let mut out = Vec::new();
+        let mut junit = Junit::start(&mut out, "classify compare").unwrap();
+        let cases = [
+            Case::new("a.jpg".to_owned(), None),
+            Case::new(
+                "<b>\u{7}\".jpg".to_owned(),
+                Some("1 < 2 & \"3\"".to_owned()),
+            ),
+            Case::error("c.jpg".to_owned(), "]]>".to_owned()),
+            Case::gate(&Gate {
+                name: "top1",
+                passed: true,
+                found: "<all>".to_owned(),
+                remark: Some("few".to_owned()),
+            }),
+        ];
+        let totals = Totals {
+            tests: 4,
+            failures: 1,
+            errors: 1,
+        };
+        junit.suite("a & b", totals, cases.map(Ok)).unwrap();
+        junit.finish().unwrap();
+        let text = String::from_utf8(out).unwrap();
+        for part in [
+            r#"<testsuite name="a &amp; b" tests="4" failures="1" errors="1">"#,
+            r#"<testcase name="a.jpg" classname="a &amp; b"/>"#,
+            r#"message="1 &lt; 2 &amp; &quot;3&quot;""#,
+            r#"<error message="]]&gt;"/>"#,
+            "<system-out>&lt;all&gt;; few</system-out>",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(!text.contains("<b>") && !text.contains('\u{7}'), "{text}");
+    }
+}
