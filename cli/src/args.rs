@@ -57,6 +57,10 @@ pub const EVALUATE_EXAMPLES: &str = "\
   classify evaluate openvino -m model.onnx -i photos/ --truth labels.csv --report report.md";
 
 /// What the exit codes of `evaluate` mean.
+pub const BENCH_EXAMPLES: &str = "\
+  classify bench openvino onnx rten -m model.onnx -i photos/
+  classify bench openvino@f32 openvino@auto --duration 30 --format json
+  classify bench openvino onnx --hint latency";
 pub const EVALUATE_EXIT_CODES: &str =
     "0 all gates passed, 1 a gate failed, 2 something could not be evaluated";
 
@@ -82,6 +86,7 @@ impl Args {
         match &self.command {
             Some(Command::Compare(args)) => args.runs.quiet,
             Some(Command::Evaluate(args)) => args.runs.quiet,
+            Some(Command::Bench(args)) => args.quiet,
             _ => self.classify.quiet,
         }
     }
@@ -98,6 +103,9 @@ pub enum Command {
     /// How often are answers right? Top-1, top-5 and more against ground truth, with a gate
     #[command(after_help = format!("Examples:\n{EVALUATE_EXAMPLES}\n\nExit codes: {EVALUATE_EXIT_CODES}."))]
     Evaluate(Box<EvaluateArgs>),
+    /// How fast are engines, devices or precisions: inference alone, and all of the work on pictures
+    #[command(after_help = format!("Examples:\n{BENCH_EXAMPLES}"))]
+    Bench(Box<BenchArgs>),
     /// List every engine and device, and why others cannot be used
     #[command(after_help = format!("Examples:\n{DEVICES_EXAMPLES}"))]
     Devices(DevicesArgs),
@@ -199,6 +207,67 @@ pub struct RunsArgs {
     /// Print no notes and progress, only the results and errors
     #[arg(short, long)]
     pub quiet: bool,
+
+    #[command(flatten)]
+    pub scores: ScoresFlag,
+    #[command(flatten)]
+    pub preprocess: PreprocessArgs,
+    #[command(flatten)]
+    pub precision: PrecisionFlag,
+    #[command(flatten)]
+    pub tuning: TuningArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct BenchArgs {
+    #[arg(
+        value_name = "RUN",
+        required = true,
+        help = "A run: BACKEND[:DEVICE][@PRECISION][=MODEL], such as openvino, onnx:CPU@f32, \
+                openvino:HETERO:GPU,CPU@auto or onnx=quantized.onnx"
+    )]
+    pub runs: Vec<RunSpec>,
+
+    /// Model [default: the set-up's EfficientNet-Lite0]
+    #[arg(short, long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
+
+    /// Pictures, folders or patterns [default: 32 made-up PNG pictures of 500 x 375]
+    #[arg(short, long, value_name = "PATH", num_args = 1..)]
+    pub input: Vec<PathBuf>,
+
+    /// Look into the folders inside of folders
+    #[arg(short, long)]
+    pub recursive: bool,
+
+    /// Print no notes, only the results and errors
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// How many seconds each run is measured, once for inference alone and once for all of the work
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds, help_heading = "Measurement")]
+    pub duration: f64,
+
+    /// Measure this number of pictures instead
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "duration", help_heading = "Measurement")]
+    pub count: Option<u32>,
+
+    /// How many inferences to run before
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 10,
+        help_heading = "Measurement"
+    )]
+    pub warm_up: usize,
+
+    /// Into how many rounds it is divided; the runs take turns
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = parse_positive, help_heading = "Measurement")]
+    pub rounds: usize,
+
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = InspectFormat::Text, help_heading = "Measurement")]
+    pub format: InspectFormat,
 
     #[command(flatten)]
     pub scores: ScoresFlag,
@@ -612,6 +681,13 @@ fn parse_positive(text: &str) -> Result<usize, String> {
         .ok()
         .filter(|&number| (1..=1024).contains(&number))
         .ok_or_else(|| "expected a whole number from 1 to 1024".to_owned())
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|seconds| (0.1..=86_400.0).contains(seconds))
+        .ok_or_else(|| "expected a number of seconds from 0.1 to 86400".to_owned())
 }
 
 fn parse_size(text: &str) -> Result<usize, String> {

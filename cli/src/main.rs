@@ -9,6 +9,7 @@ mod agreement;
 mod args;
 mod bisect;
 mod commands;
+mod cpu_time;
 mod digest;
 mod engines;
 mod facts;
@@ -17,6 +18,7 @@ mod messages;
 mod options;
 mod output;
 mod pictures;
+mod pipeline;
 mod recipe;
 mod recording;
 mod reports;
@@ -66,6 +68,10 @@ fn run(args: Args, messages: &mut Messages) -> anyhow::Result<u8> {
         }
         Some(Command::Compare(args)) => commands::compare::run(*args, messages).map(verdict),
         Some(Command::Evaluate(args)) => commands::evaluate::run(*args, messages).map(verdict),
+        Some(Command::Bench(args)) => {
+            commands::bench::run(*args, messages)?;
+            Ok(u8::from(messages.errors() > 0))
+        }
         Some(Command::Inspect(args)) => {
             commands::inspect::run(&(*args).try_into()?, messages).map(|()| 0)
         }

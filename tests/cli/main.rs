@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout)]
 
 mod answers;
+mod bench;
 mod compare;
 mod devices;
 mod errors;
@@ -27,6 +28,7 @@ fn main() {
     let set_up = engines.and(&Needs::set_up());
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(answers::trials(&set_up));
+    trials.extend(bench::trials(&engines));
     trials.extend(compare::trials(&engines, &set_up));
     trials.extend(devices::trials(&engines, &set_up));
     trials.extend(evaluate::trials(&engines, &set_up));

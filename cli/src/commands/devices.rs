@@ -159,7 +159,7 @@ impl Engine {
                 "engine": self.name,
                 "engine_version": found.version,
                 "library": found.library.as_ref().map(|library| library.path.to_string_lossy()),
-                "found_by": found.library.as_ref().map(|library| library.origin.to_string()),
+                "found_by": found.library.as_ref().map(|library| library.origin.clone()),
                 "plugins": found.plugins,
                 "devices": found.devices.iter().map(|device| {
                     let mut object = serde_json::Map::new();

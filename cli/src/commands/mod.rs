@@ -1,5 +1,6 @@
 //! What the program can do, one file each.
 
+pub mod bench;
 pub mod classify;
 pub mod compare;
 pub mod devices;

@@ -262,7 +262,6 @@ impl Evaluation {
 
     /// The report on stdout.
     pub fn text(&self) -> String {
-        const WIDTH: usize = 40;
         let mut text = String::new();
         for (index, run) in self.runs.iter().enumerate() {
             let what = match &run.found {
@@ -276,15 +275,22 @@ impl Evaluation {
             };
             let _ = writeln!(text, "{}: {what}", self.title(index));
         }
+        let table = self.side_by_side();
+        let values = table.iter().flat_map(|(_, values)| values);
+        let titles = self.evaluated().map(|(index, ..)| self.title(index));
+        let longest = titles
+            .map(|title| title.chars().count())
+            .chain(values.map(|value| value.chars().count()));
+        let width = longest.max().unwrap_or(0) + 2;
         let _ = write!(text, "\n  {:<24}", "");
         for (index, ..) in self.evaluated() {
-            let _ = write!(text, "{:<WIDTH$}", self.title(index));
+            let _ = write!(text, "{:<width$}", self.title(index));
         }
         text.push('\n');
-        for (name, values) in self.side_by_side() {
+        for (name, values) in table {
             let cells: Vec<String> = values
                 .iter()
-                .map(|value| format!("{value:<WIDTH$}"))
+                .map(|value| format!("{value:<width$}"))
                 .collect();
             let cells = cells.concat();
             let _ = writeln!(text, "{}", format!("  {name:<24}{cells}").trim_end());

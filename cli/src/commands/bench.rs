@@ -1,0 +1,550 @@
+//! `classify bench`: how fast runs are, alone and with all of the work on pictures.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use backend_api::{InferRequest, Tensor};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use image_classification::ScoreKind;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::args::{BenchArgs, InputArgs, InspectFormat, RunsArgs};
+use crate::cpu_time;
+use crate::engines;
+use crate::facts::Machine;
+use crate::inputs::Input;
+use crate::messages::{Hinted, Messages, printable};
+use crate::options::RunsOptions;
+use crate::pictures;
+use crate::pipeline::Pipeline;
+use crate::reports::compare::counted;
+use crate::runs::{Run, Runs};
+use crate::statistics::Distribution;
+
+/// The size of the made-up pictures, that of a common photo in a data set.
+const MADE_UP: (u32, u32) = (500, 375);
+const MADE_UP_PICTURES: u64 = 32;
+/// The most tensors that are kept: those of more pictures would be measured again and again.
+const MOST_TENSORS: usize = 64;
+/// Rounds that differ by more than this say that the machine did other things as well.
+const NOISY: f64 = 0.10;
+
+/// Measures and prints the table.
+pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
+    let made_up = args
+        .input
+        .is_empty()
+        .then(made_up_pictures)
+        .transpose()
+        .context("cannot make up pictures")?;
+    let plan = Plan {
+        rounds: args.rounds,
+        seconds: args.duration,
+        count: args.count.map(|count| count as usize),
+        warm_up: args.warm_up,
+    };
+    let format = args.format;
+    let input = match &made_up {
+        Some(folder) => vec![folder.path().to_owned()],
+        None => args.input,
+    };
+    let options = RunsOptions::try_from(RunsArgs {
+        runs: args.runs,
+        input: InputArgs {
+            model: args.model,
+            input,
+            input_list: Vec::new(),
+            recursive: args.recursive,
+        },
+        reference: None,
+        report: Vec::new(),
+        quiet: args.quiet,
+        scores: args.scores,
+        preprocess: args.preprocess,
+        precision: args.precision,
+        tuning: args.tuning,
+    })?;
+    options.say_what_is_not_said(messages);
+    if made_up.is_some() {
+        messages.note(
+            "no pictures are given; made-up ones decode faster or slower than yours: pass `-i photos/`",
+        );
+    }
+    let opened = Runs::open(&options.runs, &options.recipe, options.scores, messages)?;
+    for (name, run) in &opened.entries {
+        if let Err(error) = run {
+            messages.run_failed(&printable(name), error);
+        }
+    }
+    let mut paths = Vec::new();
+    for Input { path, problem } in options.inputs.list {
+        match problem {
+            None => paths.push(path),
+            Some(error) => messages.input_failed(&printable(&path.to_string_lossy()), &error),
+        }
+    }
+    let mut benches = Vec::new();
+    for (_, run) in opened.ready() {
+        messages.step(&format!("{}: preparing", run.name));
+        benches.push(Bench::prepare(
+            run,
+            &mut paths,
+            options.scores,
+            options.jobs,
+            messages,
+        )?);
+    }
+    if benches.is_empty() {
+        return Err(Hinted::new("no run is left to measure", "mend what is said above").into());
+    }
+    for bench in &benches {
+        bench.infer(Goal::Count(plan.warm_up))?;
+        bench.classify(&paths, Goal::Count(plan.warm_up.min(paths.len())))?;
+    }
+    for round in 1..=plan.rounds {
+        for bench in &mut benches {
+            messages.step(&format!(
+                "{}: round {round} of {}",
+                bench.run.name, plan.rounds
+            ));
+            let (inference, latencies) = bench.infer(plan.goal())?;
+            let path = bench.classify(&paths, plan.goal())?;
+            bench.inference.push(inference);
+            bench.latencies.extend(latencies);
+            bench.path.push(path);
+        }
+    }
+    messages.end_progress();
+    let results: Vec<Figures> = benches
+        .iter()
+        .map(Bench::figures)
+        .collect::<Result<_, _>>()?;
+    let machine = Machine::this();
+    let pictures = paths.len();
+    let text = match format {
+        InspectFormat::Text => table(&results, &machine, pictures, &plan),
+        InspectFormat::Json => {
+            let report = json!({
+                "schema_version": 1,
+                "kind": "bench",
+                "machine": machine,
+                "pictures": pictures,
+                "made_up": made_up.is_some(),
+                "rounds": plan.rounds,
+                "runs": results.iter().map(|result| result.json(&results[0])).collect::<Vec<_>>(),
+            });
+            format!("{report:#}\n")
+        }
+    };
+    io::stdout().lock().write_all(text.as_bytes())?;
+    let worst = results.iter().map(Figures::spread).fold(0.0, f64::max);
+    if worst > NOISY {
+        messages.warning(&format!(
+            "the machine was noisy: between rounds throughput differed by up to {:.0} %; measure again when it \
+             is quiet, or for longer (--duration)",
+            worst * 100.0
+        ));
+    }
+    Ok(())
+}
+
+/// How long to measure.
+struct Plan {
+    rounds: usize,
+    seconds: f64,
+    count: Option<usize>,
+    warm_up: usize,
+}
+
+impl Plan {
+    /// That of a round.
+    fn goal(&self) -> Goal {
+        if let Some(count) = self.count {
+            return Goal::Count(count.div_ceil(self.rounds));
+        }
+        let seconds = self.seconds / self.rounds as f64;
+        Goal::Until(Instant::now() + Duration::from_secs_f64(seconds))
+    }
+}
+
+/// When to stop.
+#[derive(Clone, Copy)]
+enum Goal {
+    Until(Instant),
+    Count(usize),
+}
+
+impl Goal {
+    /// Whether to go on when so many were begun.
+    fn goes_on(self, begun: usize) -> bool {
+        match self {
+            // One at least.
+            Self::Until(end) => begun == 0 || Instant::now() < end,
+            Self::Count(count) => begun < count,
+        }
+    }
+}
+
+/// What was measured in a round.
+#[derive(Debug, Clone, Copy)]
+struct Round {
+    pictures: usize,
+    seconds: f64,
+    /// Of all threads.
+    cpu: Option<f64>,
+}
+
+/// Measures what `work` does, which says how many pictures it did.
+fn measured(work: impl FnOnce() -> anyhow::Result<usize>) -> anyhow::Result<Round> {
+    let (start, cpu) = (Instant::now(), cpu_time::process());
+    let pictures = work()?;
+    Ok(Round {
+        pictures,
+        seconds: start.elapsed().as_secs_f64(),
+        cpu: difference(cpu, cpu_time::process()),
+    })
+}
+
+fn difference(before: Option<Duration>, after: Option<Duration>) -> Option<f64> {
+    Some(after?.saturating_sub(before?).as_secs_f64())
+}
+
+/// A run under measurement.
+struct Bench<'a> {
+    run: &'a Run,
+    pipeline: Pipeline,
+    tensors: Vec<Arc<Tensor>>,
+    /// Seconds of CPU for a picture, on one thread.
+    decode_cpu: Option<f64>,
+    tensor_cpu: Option<f64>,
+    inference: Vec<Round>,
+    path: Vec<Round>,
+    /// Of each request in seconds, while all slots are busy.
+    latencies: Vec<f64>,
+}
+
+impl<'a> Bench<'a> {
+    /// Decodes every picture once, alone. One that cannot be decoded is reported and left out.
+    fn prepare(
+        run: &'a Run,
+        paths: &mut Vec<PathBuf>,
+        scores: ScoreKind,
+        jobs: usize,
+        messages: &mut Messages,
+    ) -> anyhow::Result<Self> {
+        let mut tensors = Vec::new();
+        let (mut decode, mut prepare) = (Some(0.0), Some(0.0));
+        let mut failed = Vec::new();
+        for path in paths.iter() {
+            let start = cpu_time::thread();
+            let tensor = pictures::decode(path).and_then(|(picture, _)| {
+                let decoded = cpu_time::thread();
+                let tensor = run.input.tensor(&picture)?;
+                anyhow::Ok((decoded, tensor))
+            });
+            match tensor {
+                Ok((decoded, tensor)) => {
+                    let add = |sum: Option<f64>, more: Option<f64>| Some(sum? + more?);
+                    decode = add(decode, difference(start, decoded));
+                    prepare = add(prepare, difference(decoded, cpu_time::thread()));
+                    if tensors.len() < MOST_TENSORS {
+                        tensors.push(Arc::new(tensor));
+                    }
+                }
+                Err(error) => {
+                    messages.input_failed(&printable(&path.to_string_lossy()), &error);
+                    failed.push(path.clone());
+                }
+            }
+        }
+        paths.retain(|path| !failed.contains(path));
+        if paths.is_empty() {
+            let error = "no picture is left to measure with";
+            return Err(Hinted::new(error, "mend what is said above").into());
+        }
+        let each = |sum: Option<f64>| Some(sum? / paths.len() as f64);
+        Ok(Self {
+            run,
+            pipeline: Pipeline {
+                preprocess: run.input.preprocess,
+                layout: run.input.layout,
+                backend: Arc::clone(&run.backend),
+                scores,
+                top: 10,
+                threshold: None,
+                batch: run.input.batch,
+                jobs,
+            },
+            tensors,
+            decode_cpu: each(decode),
+            tensor_cpu: each(prepare),
+            inference: Vec::new(),
+            path: Vec::new(),
+            latencies: Vec::new(),
+        })
+    }
+
+    /// Inference alone, with every slot busy.
+    fn infer(&self, goal: Goal) -> anyhow::Result<(Round, Vec<f64>)> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let backend = &*self.run.backend;
+        let mut latencies = Vec::new();
+        let round = measured(|| {
+            let tensors = self.tensors.iter().cycle().enumerate();
+            let tensors = tensors.take_while(|(begun, _)| goal.goes_on(*begun));
+            let requests = stream::iter(tensors).map(|(_, tensor)| async {
+                let start = Instant::now();
+                let request = InferRequest::new(0, Arc::clone(tensor));
+                backend.submit(request).await?.await?;
+                Ok::<_, backend_api::Error>(start.elapsed().as_secs_f64())
+            });
+            let all = requests.buffer_unordered(self.run.info().slots);
+            latencies = runtime.block_on(all.try_collect())?;
+            Ok(latencies.len() * self.run.input.batch)
+        })?;
+        Ok((round, latencies))
+    }
+
+    /// All of the work, as `classify` does it.
+    fn classify(&self, paths: &[PathBuf], goal: Goal) -> anyhow::Result<Round> {
+        measured(|| {
+            let inputs = paths.iter().cycle().enumerate();
+            let inputs = inputs
+                .take_while(|(begun, _)| goal.goes_on(*begun))
+                .map(|(_, path)| Input {
+                    path: path.clone(),
+                    problem: None,
+                });
+            let mut pictures = 0;
+            self.pipeline.run(inputs, |_, result| {
+                result?;
+                pictures += 1;
+                Ok(())
+            })?;
+            Ok(pictures)
+        })
+    }
+
+    fn figures(&self) -> anyhow::Result<Figures> {
+        let milliseconds = || self.latencies.iter().map(|latency| Ok(latency * 1e3));
+        let latency = Distribution::of(milliseconds)?.context("nothing was measured")?;
+        let (inference, path) = (Throughput::of(&self.inference), Throughput::of(&self.path));
+        let cores = available_parallelism().map_or(1, std::num::NonZero::get);
+        let needed = || Some(self.decode_cpu? + self.tensor_cpu? + inference.cpu?);
+        Ok(Figures {
+            name: self.run.name.clone(),
+            engine: engines::description(self.run.info()),
+            precision: self.run.info().precision.clone(),
+            slots: self.run.info().slots,
+            latency,
+            inference,
+            path,
+            decode_cpu: self.decode_cpu,
+            tensor_cpu: self.tensor_cpu,
+            limit: needed().map(|needed| cores as f64 / needed),
+        })
+    }
+}
+
+/// Pictures in a second over the rounds.
+#[derive(Debug, Clone, Copy)]
+struct Throughput {
+    /// The median.
+    rate: f64,
+    /// (largest − smallest) / median.
+    spread: f64,
+    /// Seconds of CPU for a picture, over all rounds.
+    cpu: Option<f64>,
+}
+
+impl Throughput {
+    fn of(rounds: &[Round]) -> Self {
+        let mut rates: Vec<f64> = rounds
+            .iter()
+            .map(|round| round.pictures as f64 / round.seconds)
+            .collect();
+        rates.sort_by(f64::total_cmp);
+        let middle = rates.len() / 2;
+        let rate = if rates.len().is_multiple_of(2) {
+            f64::midpoint(rates[middle - 1], rates[middle])
+        } else {
+            rates[middle]
+        };
+        let pictures: usize = rounds.iter().map(|round| round.pictures).sum();
+        let cpu: Option<f64> = rounds.iter().map(|round| round.cpu).sum();
+        Self {
+            rate,
+            spread: (rates[rates.len() - 1] - rates[0]) / rate,
+            cpu: cpu.map(|cpu| cpu / pictures as f64),
+        }
+    }
+}
+
+/// What is reported of a run.
+struct Figures {
+    name: String,
+    engine: String,
+    precision: String,
+    slots: usize,
+    /// In milliseconds.
+    latency: Distribution,
+    inference: Throughput,
+    path: Throughput,
+    /// Seconds for a picture.
+    decode_cpu: Option<f64>,
+    tensor_cpu: Option<f64>,
+    /// Pictures in a second, if all cores did nothing else: cores ÷ CPU for a picture.
+    limit: Option<f64>,
+}
+
+impl Figures {
+    fn spread(&self) -> f64 {
+        self.inference.spread.max(self.path.spread)
+    }
+
+    /// Seconds of CPU for a picture that are none of decoding, resizing and inference.
+    fn other_cpu(&self) -> Option<f64> {
+        Some(self.path.cpu? - self.decode_cpu? - self.tensor_cpu? - self.inference.cpu?)
+    }
+
+    /// The share of the limit that was reached.
+    fn efficiency(&self) -> Option<f64> {
+        Some(self.path.rate / self.limit?)
+    }
+
+    fn json(&self, first: &Self) -> Value {
+        let milliseconds = |seconds: Option<f64>| seconds.map(|seconds| seconds * 1e3);
+        let throughput = |own: &Throughput, first: &Throughput| {
+            json!({
+                "pictures_per_second": own.rate,
+                "ratio": own.rate / first.rate,
+                "spread": own.spread,
+                "cpu_ms_per_picture": milliseconds(own.cpu),
+            })
+        };
+        json!({
+            "name": self.name,
+            "engine": self.engine,
+            "precision": self.precision,
+            "infer_requests": self.slots,
+            "inference": throughput(&self.inference, &first.inference),
+            "latency_ms": self.latency,
+            "whole_path": throughput(&self.path, &first.path),
+            "decode_cpu_ms": milliseconds(self.decode_cpu),
+            "tensor_cpu_ms": milliseconds(self.tensor_cpu),
+            "other_cpu_ms": milliseconds(self.other_cpu()),
+            "limit_pictures_per_second": self.limit,
+            "efficiency": self.efficiency(),
+        })
+    }
+}
+
+fn table(results: &[Figures], machine: &Machine, pictures: usize, plan: &Plan) -> String {
+    const LABEL: usize = 32;
+    let mut text = format!("{}\n", printable(&machine.description()));
+    for result in results {
+        let _ = writeln!(
+            text,
+            "{}: {}",
+            printable(&result.name),
+            printable(&result.engine)
+        );
+    }
+    let length = match plan.count {
+        Some(count) => format!("{count} pictures"),
+        None => format!("{} s", plan.seconds),
+    };
+    let _ = writeln!(
+        text,
+        "{}; each measure {length} in {} rounds, the runs in turns; medians\n",
+        counted(pictures, "picture"),
+        plan.rounds
+    );
+    let widths: Vec<usize> = results
+        .iter()
+        .map(|result| printable(&result.name).chars().count().max(9) + 2)
+        .collect();
+    let mut row = |label: &str, value: &dyn Fn(&Figures) -> String| {
+        let _ = write!(text, "{label:<LABEL$}");
+        for (result, width) in results.iter().zip(&widths) {
+            let _ = write!(text, "{:>width$}", value(result));
+        }
+        text.push('\n');
+    };
+    let first = &results[0];
+    let ratio = |own: f64, first: f64| format!("{:.2}", own / first);
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    let known = |value: Option<f64>, format: &dyn Fn(f64) -> String| {
+        value.map_or_else(|| "unknown".to_owned(), format)
+    };
+    let milliseconds =
+        |seconds: Option<f64>| known(seconds, &|seconds| format!("{:.2}", seconds * 1e3));
+    row("", &|r| printable(&r.name));
+    row("precision", &|r| r.precision.clone());
+    row("infer requests", &|r| r.slots.to_string());
+    row("inference alone, pictures/s", &|r| {
+        format!("{:.1}", r.inference.rate)
+    });
+    row("  ratio", &|r| {
+        ratio(r.inference.rate, first.inference.rate)
+    });
+    row("  spread over the rounds", &|r| percent(r.inference.spread));
+    row("  latency p50, ms", &|r| format!("{:.2}", r.latency.p50));
+    row("  latency p90, ms", &|r| format!("{:.2}", r.latency.p90));
+    row("  latency p99, ms", &|r| format!("{:.2}", r.latency.p99));
+    row("  latency max, ms", &|r| format!("{:.2}", r.latency.max));
+    row("whole path, pictures/s", &|r| format!("{:.1}", r.path.rate));
+    row("  ratio", &|r| ratio(r.path.rate, first.path.rate));
+    row("  spread over the rounds", &|r| percent(r.path.spread));
+    row("CPU for a picture, ms", &|r| milliseconds(r.path.cpu));
+    row("  read and decode", &|r| milliseconds(r.decode_cpu));
+    row("  resize and tensor", &|r| milliseconds(r.tensor_cpu));
+    row("  inference", &|r| milliseconds(r.inference.cpu));
+    row("  the rest", &|r| milliseconds(r.other_cpu()));
+    row("limit: cores / CPU, pictures/s", &|r| {
+        known(r.limit, &|limit| format!("{limit:.1}"))
+    });
+    row("  of it reached", &|r| known(r.efficiency(), &percent));
+    text
+}
+
+/// Pictures that are neither flat nor noise, as PNG: there is no encoder for JPEG here.
+fn made_up_pictures() -> anyhow::Result<TempDir> {
+    let folder = tempfile::tempdir()?;
+    for seed in 0..MADE_UP_PICTURES {
+        write_made_up(&folder.path().join(format!("{seed:02}.png")), seed)?;
+    }
+    Ok(folder)
+}
+
+fn write_made_up(path: &Path, seed: u64) -> anyhow::Result<()> {
+    let (width, height) = MADE_UP;
+    let mut random = fastrand::Rng::with_seed(seed);
+    let waves: Vec<[f32; 3]> = (0..6)
+        .map(|_| [random.f32() * 0.1, random.f32() * 0.1, random.f32() * 6.3])
+        .collect();
+    let mut pixels = Vec::with_capacity((width * height * 3) as usize);
+    for y in 0..height {
+        for x in 0..width {
+            for channel in 0..3 {
+                let wave = |[a, b, c]: &[f32; 3]| (a * x as f32 + b * y as f32 + c).sin();
+                let level: f32 = waves[channel * 2..][..2].iter().map(wave).sum();
+                let noise = random.f32() * 16.0;
+                pixels.push((level * 56.0 + 120.0 + noise) as u8);
+            }
+        }
+    }
+    let mut encoder = png::Encoder::new(io::BufWriter::new(File::create(path)?), width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(&pixels)?;
+    Ok(writer.finish()?)
+}

@@ -1,0 +1,106 @@
+//! `classify bench`: that it measures every run and says what it measured. No time is asserted.
+
+use std::fs;
+
+use classify_tests::{Needs, ensure, expect_code, run, small_model};
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+
+use crate::{classify, small_pictures};
+
+pub fn trials(engines: &Needs) -> Vec<Trial> {
+    let tests: [(&str, fn() -> Result<(), Failed>); 3] = [
+        ("bench::every_run_is_in_the_table", table),
+        ("bench::json_is_for_machines", json),
+        ("bench::what_is_bad_is_left_out", left_out),
+    ];
+    tests.map(|(name, test)| engines.test(name, test)).into()
+}
+
+fn bench(arguments: &[&str]) -> std::process::Command {
+    let mut command = classify();
+    command.args(["bench", "--count", "20", "--rounds", "2"]);
+    command.args(arguments).arg("-m");
+    command.arg(small_model("plain.onnx"));
+    command
+}
+
+fn table() -> Result<(), Failed> {
+    // Made-up pictures.
+    let result = run(&mut bench(&[
+        "openvino", "onnx", "rten", "--hint", "latency",
+    ]));
+    expect_code(&result, 0)?;
+    for words in [
+        "32 pictures; each measure 20 pictures in 2 rounds",
+        "inference alone, pictures/s",
+        "latency p99, ms",
+        "whole path, pictures/s",
+        "read and decode",
+        "limit: cores / CPU",
+    ] {
+        ensure(result.stdout.contains(words), &result)?;
+    }
+    let columns = result
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("infer requests"))
+        .map(|line| line.split_whitespace().skip(2).collect::<Vec<_>>());
+    ensure(columns == Some(vec!["1", "1", "1"]), &result)?;
+    ensure(result.stderr.contains("no pictures are given"), &result)
+}
+
+fn json() -> Result<(), Failed> {
+    let (_folder, a, b) = small_pictures()?;
+    let mut command = bench(&["onnx", "rten", "--format", "json", "--quiet"]);
+    let result = run(command.arg("-i").args([&a, &b]));
+    expect_code(&result, 0)?;
+    let report: Value = serde_json::from_str(&result.stdout)?;
+    ensure(
+        report["schema_version"] == 1 && report["pictures"] == 2,
+        &report,
+    )?;
+    let runs = report["runs"].as_array().ok_or("runs")?;
+    ensure(
+        runs.len() == 2 && runs[0]["inference"]["ratio"] == 1.0,
+        &report,
+    )?;
+    let positive = |value: &Value| value.as_f64().is_some_and(|number| number > 0.0);
+    for run in runs {
+        for value in [
+            &run["inference"]["pictures_per_second"],
+            &run["inference"]["ratio"],
+            &run["latency_ms"]["p50"],
+            &run["whole_path"]["pictures_per_second"],
+        ] {
+            ensure(positive(value), run)?;
+        }
+        let latency = &run["latency_ms"];
+        ensure(latency["p50"].as_f64() <= latency["max"].as_f64(), latency)?;
+        if cfg!(unix) {
+            ensure(
+                positive(&run["decode_cpu_ms"]) && positive(&run["efficiency"]),
+                run,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn left_out() -> Result<(), Failed> {
+    let (folder, a, _) = small_pictures()?;
+    let cut = folder.path().join("cut.png");
+    fs::write(&cut, b"\x89PNG\r\n\x1a\n")?;
+    let result = run(bench(&["onnx", "openvino:NOSUCH"])
+        .arg("-i")
+        .args([&a, &cut]));
+    expect_code(&result, 1)?;
+    ensure(
+        result.stderr.contains("openvino:NOSUCH: ") && result.stderr.contains("cut.png: "),
+        &result,
+    )?;
+    ensure(result.stdout.contains("\n1 picture;"), &result)?;
+    let result = run(bench(&["onnx"]).arg("-i").arg(&cut));
+    expect_code(&result, 2)?;
+    ensure(result.stderr.contains("no picture is left"), &result)
+}
