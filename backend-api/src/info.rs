@@ -168,6 +168,7 @@ impl BackendInfo {
 
 #[cfg(test)]
 mod tests {
+    use super::PerformanceHint::{Latency, Throughput};
     use super::*;
 
     #[test]
@@ -175,7 +176,6 @@ mod tests {
         let divide = |hint: PerformanceHint, threads, requests| {
             hint.divide(Some(threads), requests, 8, "RTen").unwrap()
         };
-        use PerformanceHint::{Latency, Throughput};
         assert_eq!(divide(Throughput, 6, None), (6, 1));
         assert_eq!(divide(Throughput, 6, Some(2)), (2, 3));
         assert_eq!(divide(Throughput, 6, Some(9)), (9, 1));

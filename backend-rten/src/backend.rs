@@ -1,7 +1,9 @@
 //! Opening a model.
 
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use async_trait::async_trait;
 use backend_api::{
@@ -134,11 +136,18 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     info.devices = vec![CPU.to_owned()];
     info.requested_precision = config.precision;
     info.precision = info.output.element_type.to_string();
+    // As RTen does with its own pool: many more threads than cores only steal each other's time.
+    let cores = available_parallelism().map_or(1, NonZero::get);
+    if threads > cores {
+        info.notes.push(format!(
+            "RTen takes no more threads for a request than there are cores: {cores}, not {threads}"
+        ));
+    }
     let model = Arc::new(model);
     let engines = (0..requests)
         .map(|_| RtenEngine {
             model: Arc::clone(&model),
-            threads: Arc::new(ThreadPool::with_num_threads(threads)),
+            threads: Arc::new(ThreadPool::with_num_threads(threads.min(cores))),
         })
         .collect();
     Ok((info, engines))

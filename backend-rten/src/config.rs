@@ -31,8 +31,8 @@ pub struct RtenConfig {
     /// What to tune for: several requests that share the cores among them, or one with all cores.
     /// Default: throughput.
     pub hint: PerformanceHint,
-    /// How many CPU threads the requests divide among them; each has at least one. Default: as many
-    /// as there are cores.
+    /// How many CPU threads the requests divide among them; each has at least one, and at
+    /// most as many as there are cores. Default: as many as there are cores.
     pub threads: Option<usize>,
     /// How many requests run at a time (slots). They share the weights. Default: by the hint.
     pub requests: Option<usize>,
