@@ -35,28 +35,6 @@ impl Precision {
     }
 }
 
-impl Precision {
-    /// For an `engine` that computes in the element types of the model and cannot be asked for others.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidConfig`] for [`Bf16`](Self::Bf16) and [`F16`](Self::F16).
-    pub fn as_the_model(self, engine: &str) -> Result<(), Error> {
-        match self {
-            Self::Auto | Self::F32 => Ok(()),
-            Self::Bf16 | Self::F16 => Err(Error::new(
-                ErrorKind::InvalidConfig,
-                "configure the engine",
-                format!(
-                    "precision {self} is not available: {engine} computes in the element types of the \
-                     model"
-                ),
-            )
-            .with_hint("pass `--precision f32`, or a model in that precision")),
-        }
-    }
-}
-
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -113,9 +91,9 @@ impl PerformanceHint {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct BackendInfo {
-    /// The backend's short name, as users select it: `openvino`, `onnx`.
+    /// The backend's short name, as users select it: `openvino`, `onnx`, `rten`.
     pub backend: String,
-    /// The engine's name for people: `OpenVINO`, `ONNX Runtime`.
+    /// The engine's name for people: `OpenVINO`, `ONNX Runtime`, `RTen`.
     pub engine: String,
     /// The engine's version, as it reports it.
     pub engine_version: String,

@@ -1,5 +1,6 @@
 //! What every engine checks of a model's files before its runtime sees them.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
@@ -32,13 +33,8 @@ pub fn check(model: &Path) -> Result<Vec<PathBuf>, Error> {
             return saved_model(model)
                 .map_err(|source| missing(model, "the model cannot be read").with_source(source));
         }
-        let error = missing(model, "the model is a folder, not a file");
-        return Err(error.with_hint("name the .xml or .onnx file in it"));
     }
-    if !metadata.is_file() {
-        let error = missing(model, "the model is not a regular file");
-        return Err(error.with_hint("copy it to a file first"));
-    }
+    regular(model, &metadata)?;
     let mut files = vec![model.to_path_buf()];
     if has_ending(model, "xml") {
         let weights = model.with_extension("bin");
@@ -55,25 +51,69 @@ pub fn check(model: &Path) -> Result<Vec<PathBuf>, Error> {
         files.extend(Some(parameters).filter(|path| path.is_file()));
     }
     if has_ending(model, "onnx") {
-        files.extend(external_data(model, metadata.len())?);
+        let external_data = read_onnx(model)?.external_data;
+        files.extend(external_data.into_iter().map(|(_, file)| file));
     }
     Ok(files)
 }
 
-/// [`check`] for an engine that reads ONNX alone.
+/// A pipe would be waited for, and a device never ends.
+fn regular(model: &Path, metadata: &fs::Metadata) -> Result<(), Error> {
+    if metadata.is_file() {
+        return Ok(());
+    }
+    if metadata.is_dir() {
+        let error = missing(model, "the model is a folder, not a file");
+        return Err(error.with_hint("name the .xml or .onnx file in it"));
+    }
+    let error = missing(model, "the model is not a regular file");
+    Err(error.with_hint("copy it to a file first"))
+}
+
+/// An ONNX model that was checked.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct OnnxModel {
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// Where its tensors' external data are: the location as the model writes it, and the file in its folder.
+    pub external_data: Vec<(String, PathBuf)>,
+    /// The operators of the main graph, in the order of the file.
+    pub operators: Vec<Operator>,
+}
+
+/// A node of an ONNX graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Operator {
+    /// The node's name, if it has one.
+    pub name: String,
+    /// What it does: `Conv`.
+    pub op_type: String,
+    /// The version of ONNX's operators that the model is written for, or 0 for those of another domain.
+    pub opset: i64,
+    /// The names of its inputs.
+    pub inputs: Vec<String>,
+    /// Attributes that are whole numbers, one or several.
+    pub ints: BTreeMap<String, Vec<i64>>,
+    /// Attributes that are text.
+    pub texts: BTreeMap<String, String>,
+}
+
+/// [`check`] for an engine that reads ONNX alone: whatever the file is called, it has to be an ONNX model.
 ///
 /// # Errors
 ///
 /// Those of [`check`], and [`ErrorKind::ModelUnsupported`] for the formats that OpenVINO reads; the hint
-/// names the `.onnx` beside the file if there is one. Any other file may be ONNX, whatever it is called.
-pub fn check_onnx(model: &Path, engine: &str) -> Result<Vec<PathBuf>, Error> {
+/// names the `.onnx` beside the file if there is one.
+pub fn check_onnx(model: &Path, engine: &str) -> Result<OnnxModel, Error> {
     let is_another = model.exists()
         && ["xml", "tflite", "pdmodel"]
             .iter()
             .any(|ending| has_ending(model, ending))
         || model.join("saved_model.pb").is_file();
     if !is_another {
-        return check(model);
+        return read_onnx(model);
     }
     let sibling = model.with_extension("onnx");
     let hint = if sibling.is_file() {
@@ -126,8 +166,13 @@ fn invalid(model: &Path, message: impl Into<String>) -> Error {
         .with_context("model", model.display())
 }
 
-/// The files with external data, checked.
-fn external_data(model: &Path, size: u64) -> Result<Vec<PathBuf>, Error> {
+/// The ONNX file at `model`, with its external data checked.
+fn read_onnx(model: &Path) -> Result<OnnxModel, Error> {
+    let unreadable =
+        |source: io::Error| missing(model, "the model cannot be read").with_source(source);
+    let metadata = fs::metadata(model).map_err(unreadable)?;
+    regular(model, &metadata)?;
+    let size = metadata.len();
     if size > MOST_ONNX_BYTES {
         return Err(invalid(
             model,
@@ -135,8 +180,7 @@ fn external_data(model: &Path, size: u64) -> Result<Vec<PathBuf>, Error> {
         )
         .with_hint("save large weights as external data"));
     }
-    let bytes = fs::read(model)
-        .map_err(|source| missing(model, "the model cannot be read").with_source(source))?;
+    let bytes = fs::read(model).map_err(unreadable)?;
     let proto = ModelProto::decode(bytes.as_slice())
         .map_err(|source| invalid(model, "the model is not an ONNX file").with_source(source))?;
     let mut locations = Vec::new();
@@ -147,10 +191,18 @@ fn external_data(model: &Path, size: u64) -> Result<Vec<PathBuf>, Error> {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    locations
-        .iter()
-        .map(|location| external_file(model, folder, location))
-        .collect()
+    let external_data = locations
+        .into_iter()
+        .map(|location| {
+            let file = external_file(model, folder, &location)?;
+            Ok((location, file))
+        })
+        .collect::<Result<_, Error>>()?;
+    Ok(OnnxModel {
+        operators: proto.operators(),
+        bytes,
+        external_data,
+    })
 }
 
 fn external_file(model: &Path, folder: &Path, location: &str) -> Result<PathBuf, Error> {
@@ -188,17 +240,30 @@ fn external_file(model: &Path, folder: &Path, location: &str) -> Result<PathBuf,
     }
 }
 
-// The messages of onnx.proto3 that lead to external data. All other fields, weights included, are
+// The messages of onnx.proto3 that lead to external data or say what operators do, and those in which an
+// engine could stumble over a length that is not true. All other fields, weights included, are
 // skipped without being copied. Field numbers are ONNX's.
 
 #[derive(Clone, PartialEq, Message)]
 struct ModelProto {
     #[prost(message, optional, tag = "7")]
     graph: Option<GraphProto>,
+    #[prost(message, repeated, tag = "8")]
+    opset_import: Vec<OperatorSetIdProto>,
+    #[prost(message, repeated, tag = "14")]
+    metadata_props: Vec<StringStringEntryProto>,
     #[prost(message, repeated, tag = "20")]
     training_info: Vec<TrainingInfoProto>,
     #[prost(message, repeated, tag = "25")]
     functions: Vec<FunctionProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct OperatorSetIdProto {
+    #[prost(bytes = "vec", tag = "1")]
+    domain: Vec<u8>,
+    #[prost(int64, tag = "2")]
+    version: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -223,18 +288,79 @@ struct GraphProto {
     node: Vec<NodeProto>,
     #[prost(message, repeated, tag = "5")]
     initializer: Vec<TensorProto>,
+    #[prost(message, repeated, tag = "11")]
+    input: Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "12")]
+    output: Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "13")]
+    value_info: Vec<ValueInfoProto>,
     #[prost(message, repeated, tag = "15")]
     sparse_initializer: Vec<SparseTensorProto>,
 }
 
 #[derive(Clone, PartialEq, Message)]
+struct ValueInfoProto {
+    #[prost(message, optional, tag = "2")]
+    r#type: Option<TypeProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TypeProto {
+    #[prost(message, optional, tag = "1")]
+    tensor_type: Option<TensorTypeProto>,
+    #[prost(message, optional, boxed, tag = "4")]
+    sequence_type: Option<Box<ElementTypeProto>>,
+    #[prost(message, optional, tag = "8")]
+    sparse_tensor_type: Option<TensorTypeProto>,
+    #[prost(message, optional, boxed, tag = "9")]
+    optional_type: Option<Box<ElementTypeProto>>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ElementTypeProto {
+    #[prost(message, optional, boxed, tag = "1")]
+    elem_type: Option<Box<TypeProto>>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TensorTypeProto {
+    #[prost(message, optional, tag = "2")]
+    shape: Option<TensorShapeProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TensorShapeProto {
+    #[prost(message, repeated, tag = "1")]
+    dim: Vec<DimensionProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct DimensionProto {}
+
+#[derive(Clone, PartialEq, Message)]
 struct NodeProto {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    input: Vec<Vec<u8>>,
+    #[prost(bytes = "vec", tag = "3")]
+    name: Vec<u8>,
+    #[prost(bytes = "vec", tag = "4")]
+    op_type: Vec<u8>,
     #[prost(message, repeated, tag = "5")]
     attribute: Vec<AttributeProto>,
+    #[prost(bytes = "vec", tag = "7")]
+    domain: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]
 struct AttributeProto {
+    #[prost(bytes = "vec", tag = "1")]
+    name: Vec<u8>,
+    #[prost(int64, optional, tag = "3")]
+    i: Option<i64>,
+    #[prost(bytes = "vec", optional, tag = "4")]
+    s: Option<Vec<u8>>,
+    #[prost(int64, repeated, tag = "8")]
+    ints: Vec<i64>,
     #[prost(message, optional, tag = "5")]
     t: Option<TensorProto>,
     #[prost(message, optional, tag = "6")]
@@ -272,6 +398,16 @@ struct StringStringEntryProto {
 }
 
 impl ModelProto {
+    fn operators(&self) -> Vec<Operator> {
+        let version = self
+            .opset_import
+            .iter()
+            .find(|set| is_onnx(&set.domain))
+            .map_or(1, |set| set.version);
+        let nodes = self.graph.iter().flat_map(|graph| &graph.node);
+        nodes.map(|node| node.operator(version)).collect()
+    }
+
     fn collect(&self, locations: &mut Vec<String>) {
         if let Some(graph) = &self.graph {
             graph.collect(locations);
@@ -306,7 +442,39 @@ impl GraphProto {
     }
 }
 
+/// Whether a domain is that of ONNX's own operators.
+fn is_onnx(domain: &[u8]) -> bool {
+    domain.is_empty() || domain == b"ai.onnx"
+}
+
+fn lossy(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).into_owned()
+}
+
 impl NodeProto {
+    fn operator(&self, version: i64) -> Operator {
+        let mut ints = BTreeMap::new();
+        let mut texts = BTreeMap::new();
+        for attribute in &self.attribute {
+            let name = lossy(&attribute.name);
+            if let Some(text) = &attribute.s {
+                texts.insert(name.clone(), lossy(text));
+            }
+            let values: Vec<i64> = attribute.i.iter().chain(&attribute.ints).copied().collect();
+            if !values.is_empty() {
+                ints.insert(name, values);
+            }
+        }
+        Operator {
+            name: lossy(&self.name),
+            op_type: lossy(&self.op_type),
+            opset: if is_onnx(&self.domain) { version } else { 0 },
+            inputs: self.input.iter().map(|name| lossy(name)).collect(),
+            ints,
+            texts,
+        }
+    }
+
     fn collect(&self, locations: &mut Vec<String>) {
         for attribute in &self.attribute {
             attribute.collect(locations);
@@ -373,6 +541,7 @@ mod tests {
         let graph = GraphProto {
             node: vec![NodeProto {
                 attribute: vec![attribute],
+                ..NodeProto::default()
             }],
             ..GraphProto::default()
         };

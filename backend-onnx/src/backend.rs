@@ -91,7 +91,17 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
         MOST_DEFAULT_SESSIONS,
         ENGINE,
     )?;
-    config.precision.as_the_model(ENGINE)?;
+    if let Precision::Bf16 | Precision::F16 = config.precision {
+        return Err(Error::new(
+            ErrorKind::InvalidConfig,
+            "configure the engine",
+            format!(
+                "precision {} is not available: {ENGINE} computes in the element types of the model",
+                config.precision
+            ),
+        )
+        .with_hint("pass `--precision f32`, or a model in that precision"));
+    }
     model_file::check_onnx(&config.model, ENGINE)?;
     let (library, environment) = probe::load(config.library.as_deref())?;
     let known = Known::find(&config.device)?;

@@ -2,19 +2,22 @@
 
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use async_trait::async_trait;
+use backend_api::model_file::{self, OnnxModel};
 use backend_api::{
-    BackendInfo, Dim, Error, ErrorKind, InferBackend, InferRequest, PendingInfer, SlotPool,
-    model_file,
+    BackendInfo, Dim, ElementType, Error, ErrorKind, InferBackend, InferRequest, PendingInfer,
+    Precision, SlotPool,
 };
 use rten::{Model, ModelOptions, ThreadPool};
 
 use crate::config::RtenConfig;
 use crate::engine::{RtenEngine, spec};
 use crate::error::load_failed;
+use crate::faults;
 use crate::probe::VERSION;
 
 const ENGINE: &str = "RTen";
@@ -51,11 +54,16 @@ impl RtenBackend {
         config: &RtenConfig,
     ) -> Result<(BackendInfo, Vec<impl backend_api::Engine + use<>>), Error> {
         // A model that anybody may have sent: a panic while it is optimized is an error of the model.
-        catch_unwind(AssertUnwindSafe(|| open(config))).unwrap_or_else(|_| {
+        catch_unwind(AssertUnwindSafe(|| open(config))).unwrap_or_else(|panic| {
+            let said = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no reason given");
             Err(Error::new(
                 ErrorKind::ModelInvalid,
                 "load the model",
-                "RTen panicked while it read the model",
+                format!("RTen panicked while it read the model: {said}"),
             )
             .with_context("model", config.model.display())
             .with_hint("the model may be damaged; try it with `--backend onnx`"))
@@ -84,7 +92,17 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
         config
             .hint
             .divide(config.threads, config.requests, usize::MAX, ENGINE)?;
-    config.precision.as_the_model(ENGINE)?;
+    if let Precision::Bf16 | Precision::F16 = config.precision {
+        return Err(Error::new(
+            ErrorKind::InvalidConfig,
+            "configure the engine",
+            format!(
+                "precision {} is not available: {ENGINE} computes in f32, models in f16 too",
+                config.precision
+            ),
+        )
+        .with_hint("pass `--precision f32`"));
+    }
     if !config.device.trim().eq_ignore_ascii_case(CPU) {
         return Err(Error::new(
             ErrorKind::DeviceUnavailable,
@@ -94,8 +112,12 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
         .with_context("available", CPU)
         .with_hint("pass `-d CPU`; other devices need `--backend openvino` or `--backend onnx`"));
     }
-    model_file::check_onnx(&config.model, ENGINE)?;
-    let model = load(config)?;
+    let onnx = model_file::check_onnx(&config.model, ENGINE)?;
+    let with_model = |error: Error| error.with_context("model", config.model.display());
+    faults::refuse(&onnx.operators).map_err(with_model)?;
+    let operators = onnx.operators.clone();
+    let model = load(&config.model, onnx)?;
+    faults::refuse_with_shapes(&operators, &model).map_err(with_model)?;
     if model.output_ids().is_empty() {
         return Err(Error::new(
             ErrorKind::ModelInvalid,
@@ -135,7 +157,8 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     info.requested_device.clone_from(&config.device);
     info.devices = vec![CPU.to_owned()];
     info.requested_precision = config.precision;
-    info.precision = info.output.element_type.to_string();
+    // A model that takes or gives whole numbers computes in f32 in between.
+    info.precision = ElementType::F32.to_string();
     // As RTen does with its own pool: many more threads than cores only steal each other's time.
     let cores = available_parallelism().map_or(1, NonZero::get);
     if threads > cores {
@@ -153,24 +176,23 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     Ok((info, engines))
 }
 
-fn load(config: &RtenConfig) -> Result<Model, Error> {
+/// From memory, with the external data that was checked: RTen opens no file itself.
+fn load(path: &Path, onnx: OnnxModel) -> Result<Model, Error> {
     let mut options = ModelOptions::with_all_ops();
     options.prepack_weights(true);
-    let model = &config.model;
-    if model_file::has_ending(model, "onnx") {
-        options.load_file(model)
-    } else {
-        // By any other name: RTen looks at what is in it, but cannot find external data then.
-        let bytes = std::fs::read(model).map_err(|source| {
+    for (location, file) in &onnx.external_data {
+        let bytes = std::fs::read(file).map_err(|source| {
             Error::new(
                 ErrorKind::ModelNotFound,
                 "load the model",
-                "the model cannot be read",
+                "the weights of the model cannot be read",
             )
-            .with_context("model", model.display())
+            .with_context("file", file.display())
             .with_source(source)
         })?;
-        options.load(bytes)
+        options.external_data(location, bytes);
     }
-    .map_err(|source| load_failed(model, source))
+    options
+        .load(onnx.bytes)
+        .map_err(|source| load_failed(path, source))
 }

@@ -50,7 +50,7 @@ impl RtenEngine {
             Value::Int32Tensor(output) => copy(&output),
             Value::Int8Tensor(output) => copy(&output),
             Value::UInt8Tensor(output) => copy(&output),
-            _ => Err(unsupported("output", "not a tensor")),
+            _ => Err(unsupported("output", "no tensor")),
         }
     }
 }
@@ -73,7 +73,7 @@ pub(crate) fn unsupported(which: &str, what: impl std::fmt::Display) -> Error {
     Error::new(
         ErrorKind::ModelUnsupported,
         "load the model",
-        format!("the model's {which} has element type {what}"),
+        format!("the model's {which} has an element type that is not supported: {what}"),
     )
     .with_context("supported", "f32, i32, i8, u8")
     .with_hint("try it with `--backend onnx`, which has more element types")
@@ -90,7 +90,11 @@ pub(crate) fn spec(node: Option<NodeInfo<'_>>, which: &str) -> Result<TensorSpec
         .with_hint("try it with `--backend onnx`")
     };
     let node = node.ok_or_else(|| undeclared("name"))?;
-    let element_type = match node.dtype().ok_or_else(|| undeclared("element type"))? {
+    // What RTen has no type for, it reports as nothing.
+    let known = node
+        .dtype()
+        .ok_or_else(|| unsupported(which, "one that RTen does not have"))?;
+    let element_type = match known {
         ValueType::Tensor(DataType::Float) => ElementType::F32,
         ValueType::Tensor(DataType::Int32) => ElementType::I32,
         ValueType::Tensor(DataType::Int8) => ElementType::I8,

@@ -7,14 +7,19 @@ use rten::{LoadError, LoadErrorKind};
 
 /// The error for a model that RTen did not load.
 pub(crate) fn load_failed(model: &Path, source: LoadError) -> Error {
-    let kind = match source.kind() {
-        LoadErrorKind::IoError => ErrorKind::ModelNotFound,
-        // An operator, an attribute or an element type that it does not have.
-        LoadErrorKind::OperatorInvalid => ErrorKind::ModelUnsupported,
-        _ => ErrorKind::ModelInvalid,
+    let (kind, hint) = match source.kind() {
+        // An operator, an attribute or a layout of weights that it does not have.
+        LoadErrorKind::OperatorInvalid | LoadErrorKind::ExternalDataError => (
+            ErrorKind::ModelUnsupported,
+            "try it with `--backend onnx`, which has more operators and element types",
+        ),
+        _ => (
+            ErrorKind::ModelInvalid,
+            "the file may be damaged, or not ONNX: export or download it again",
+        ),
     };
     Error::new(kind, "load the model", "RTen cannot load the model")
         .with_context("model", model.display())
-        .with_hint("try it with `--backend onnx`, which has more operators and element types")
+        .with_hint(hint)
         .with_source(source)
 }

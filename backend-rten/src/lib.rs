@@ -4,6 +4,7 @@ mod backend;
 mod config;
 mod engine;
 mod error;
+mod faults;
 mod probe;
 
 pub use backend::RtenBackend;

@@ -22,6 +22,10 @@ fn main() {
     ));
     trials.push(Trial::test("half_precision_is_computed_in_f32", half));
     trials.push(Trial::test("a_model_may_have_any_name", any_name));
+    trials.push(Trial::test(
+        "external_data_are_those_that_were_checked",
+        external_data,
+    ));
     libtest_mimic::run(&arguments, trials).exit();
 }
 
@@ -98,4 +102,108 @@ fn any_name() -> Result<(), Failed> {
     std::fs::copy(small_model("double.onnx"), &model)?;
     let output = models::infer(&open(&model)?, doubling_input(3))?;
     ensure(output == doubled(3), output)
+}
+
+/// Weights in a file, under any name in the folder; and where the model is a link, those beside the link.
+fn external_data() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("sub"))?;
+    std::fs::create_dir(at("real"))?;
+    for (location, factor) in [("w.bin", 2.0_f32), ("sub/w.data", 3.0)] {
+        std::fs::write(at("m.onnx"), scaling_model(location))?;
+        std::fs::write(at(location), factor.to_le_bytes().repeat(4))?;
+        for name in ["m.onnx", "m.model"] {
+            let model = at(name);
+            if name != "m.onnx" {
+                std::fs::copy(at("m.onnx"), &model)?;
+            }
+            let input = Tensor::new([1, 4], vec![1.0_f32, 2.0, 3.0, 4.0])?;
+            let output = models::infer(&open(&model)?, input)?;
+            let expected = [1.0, 2.0, 3.0, 4.0].map(|value| value * factor);
+            ensure(output.to_f32()[..] == expected, (location, &output))?;
+        }
+    }
+    #[cfg(unix)]
+    {
+        std::fs::write(at("real/m.onnx"), scaling_model("w.bin"))?;
+        std::fs::write(at("real/w.bin"), 9.0_f32.to_le_bytes().repeat(4))?;
+        std::fs::remove_file(at("m.onnx"))?;
+        std::os::unix::fs::symlink(at("real/m.onnx"), at("m.onnx"))?;
+        let input = Tensor::new([1, 4], vec![1.0_f32; 4])?;
+        let output = models::infer(&open(at("m.onnx"))?, input)?;
+        ensure(output.to_f32()[..] == [2.0; 4], &output)?;
+        // By any other name, too.
+        std::os::unix::fs::symlink(at("real/w.bin"), at("sub/out"))?;
+        std::fs::write(at("sub/m.model"), scaling_model("out"))?;
+        let refused = error(open(at("sub/m.model")), ErrorKind::ModelInvalid)?;
+        ensure(refused.to_string().contains("outside"), refused)?;
+    }
+    Ok(())
+}
+
+/// `y = x · w`, four numbers each, with w in the file at `location`: ONNX, written by hand.
+fn scaling_model(location: &str) -> Vec<u8> {
+    let field = |tag: u8, bytes: &[u8]| {
+        let mut all = vec![tag << 3 | 2, bytes.len() as u8];
+        all.extend(bytes);
+        all
+    };
+    let value = |tag: u8, value: u8| vec![tag << 3, value];
+    let entry = |key: &str, text: &str| {
+        let entry = [field(1, key.as_bytes()), field(2, text.as_bytes())].concat();
+        field(13, &entry)
+    };
+    let info = |tag: u8, name: &str| {
+        let dims: Vec<u8> = [1, 4]
+            .iter()
+            .flat_map(|size| field(1, &value(1, *size)))
+            .collect();
+        let tensor = [value(1, 1), field(2, &dims)].concat();
+        field(
+            tag,
+            &[field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat(),
+        )
+    };
+    let node = [
+        field(1, b"x"),
+        field(1, b"w"),
+        field(2, b"y"),
+        field(4, b"Mul"),
+    ]
+    .concat();
+    let weights = [
+        value(1, 1),
+        value(1, 4),
+        value(2, 1),
+        field(8, b"w"),
+        entry("location", location),
+        entry("offset", "0"),
+        entry("length", "16"),
+        value(14, 1),
+    ]
+    .concat();
+    let graph = [
+        field(1, &node),
+        field(2, b"g"),
+        field(5, &weights),
+        info(11, "x"),
+        info(12, "y"),
+    ]
+    .concat();
+    [
+        value(1, 8),
+        // A graph may be longer than 127 bytes.
+        {
+            let mut all = vec![
+                7 << 3 | 2,
+                graph.len() as u8 & 0x7f | 0x80,
+                (graph.len() >> 7) as u8,
+            ];
+            all.extend(&graph);
+            all
+        },
+        field(8, &value(2, 13)),
+    ]
+    .concat()
 }

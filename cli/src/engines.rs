@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backend_api::{BackendInfo, ErrorKind, InferBackend};
+use backend_api::{BackendInfo, ErrorKind, InferBackend, model_file};
 
 use crate::args::Backend;
 use crate::options::EngineOptions;
@@ -42,21 +42,24 @@ pub fn executed(info: &BackendInfo) -> String {
 /// Opens the backend that was asked for.
 pub fn open(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     match options.backend {
-        Backend::Openvino => openvino(options),
+        Backend::Openvino => openvino(options).map_err(|error| or_built_in(error, options)),
         Backend::Onnx => onnx(options),
         Backend::Rten => rten(options),
     }
-    .map_err(or_built_in)
 }
 
-/// Where an engine is not installed, the one that is built in is named, never taken.
-fn or_built_in(error: anyhow::Error) -> anyhow::Error {
+/// Where OpenVINO is not installed, the engine that is built in is named if it can do what was asked for. It
+/// is never taken in silence.
+fn or_built_in(error: anyhow::Error, options: &EngineOptions) -> anyhow::Error {
+    let could = cfg!(feature = "rten")
+        && model_file::has_ending(&options.model, "onnx")
+        && options.device.eq_ignore_ascii_case("CPU");
     match error.downcast::<backend_api::Error>() {
-        Ok(error) if cfg!(feature = "rten") && error.kind() == ErrorKind::EngineUnavailable => {
+        Ok(error) if could && error.kind() == ErrorKind::EngineUnavailable => {
             let install = error.hint().unwrap_or_default();
             let hint = format!(
-                "{install}; or pass `--backend rten`, which is built in and needs nothing else (the default \
-                 is `--backend openvino`)"
+                "{install}; or take the backend rten (`--backend rten`, or the run `rten`), which is built \
+                 in and needs nothing else: openvino is only the default"
             );
             error.with_hint(hint).into()
         }

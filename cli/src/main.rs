@@ -35,11 +35,19 @@ use crate::args::{Args, Command};
 use crate::messages::{Messages, is_broken_pipe};
 
 fn main() -> ExitCode {
-    // ONNX Runtime's official builds send telemetry unless this is set before they are loaded.
+    // ONNX Runtime's official builds send telemetry unless this is set before they are loaded; RTen would
+    // print to stdout, among the results.
     // SAFETY: nothing has started a thread yet, so nobody reads the environment at the same time.
     #[allow(unsafe_code)]
     unsafe {
         std::env::set_var("ORT_DISABLE_TELEMETRY", "1");
+        for debugging in [
+            "RTEN_TIMING",
+            "RTEN_OPTIMIZER_DEBUG",
+            "RTEN_INFER_SHAPES_DEBUG",
+        ] {
+            std::env::remove_var(debugging);
+        }
     }
     report_panics_once();
     let args = Args::try_parse().unwrap_or_else(|error| messages::usage(&error));

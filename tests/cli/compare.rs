@@ -542,14 +542,15 @@ fn bounded_memory() -> Result<(), Failed> {
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         Ok(python("peak.py", words)?.trim().parse()?)
     };
-    let (few, many) = (peak(50)?, peak(5_000)?);
+    let (few, many) = (peak(50)?, peak(2_500)?);
     let pictures = fs::read_to_string(folder.path().join("report.json"))?;
     ensure(
-        pictures.matches("\"within\": true").count() == 10_000,
+        pictures.matches("\"within\": true").count() == 5_000,
         "all pictures",
     )?;
-    println!("100 pictures {few} KiB, 10,000 pictures {many} KiB");
-    ensure(many < few * 1.1, (few, many))
+    println!("100 pictures {few} KiB, 5,000 pictures {many} KiB");
+    // The rows alone would be a megabyte, and the JSON ten.
+    ensure(many < few * 1.05, (few, many))
 }
 
 /// A comparison with a file name that is markup, and its reports in all forms.

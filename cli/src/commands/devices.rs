@@ -301,7 +301,7 @@ fn rten(_: &DevicesArgs) -> Engine {
             plugins: None,
             devices: vec![Device {
                 name: "CPU".to_owned(),
-                full_name: "any processor, by code in Rust".to_owned(),
+                full_name: "this processor, by code in Rust".to_owned(),
                 facts: Vec::new(),
                 properties: Vec::new(),
             }],
