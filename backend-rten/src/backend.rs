@@ -181,6 +181,25 @@ fn load(path: &Path, onnx: OnnxModel) -> Result<Model, Error> {
     let mut options = ModelOptions::with_all_ops();
     options.prepack_weights(true);
     for (location, file) in &onnx.external_data {
+        // RTen's own rule. Its error would name neither the rule nor the remedy.
+        let ending = Path::new(location).extension().unwrap_or_default();
+        let ending = ending.to_string_lossy();
+        let allowed = ["data", "onnx_data"]
+            .iter()
+            .any(|begin| ending.starts_with(begin));
+        if !allowed || location.contains('/') {
+            return Err(Error::new(
+                ErrorKind::ModelUnsupported,
+                "load the model",
+                format!(
+                    "the model's weights are in {}, but RTen reads them from files that are called *.data \
+                     or *.onnx_data and lie beside the model",
+                    location.escape_debug()
+                ),
+            )
+            .with_context("model", path.display())
+            .with_hint("save the model again with such a file, or try it with `--backend onnx`"));
+        }
         let bytes = std::fs::read(file).map_err(|source| {
             Error::new(
                 ErrorKind::ModelNotFound,

@@ -104,38 +104,38 @@ fn any_name() -> Result<(), Failed> {
     ensure(output == doubled(3), output)
 }
 
-/// Weights in a file, under any name in the folder; and where the model is a link, those beside the link.
+/// Weights in a file beside the model, whatever the model is called; where the model is a link, those beside
+/// the link.
 fn external_data() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let at = |name: &str| folder.path().join(name);
     std::fs::create_dir(at("sub"))?;
-    std::fs::create_dir(at("real"))?;
-    for (location, factor) in [("w.bin", 2.0_f32), ("sub/w.data", 3.0)] {
-        std::fs::write(at("m.onnx"), scaling_model(location))?;
+    let scaled = |model: &str| -> Result<f32, Failed> {
+        let input = Tensor::new([1, 4], vec![1.0_f32; 4])?;
+        Ok(models::infer(&open(at(model))?, input)?.to_f32()[3])
+    };
+    for (location, factor) in [("w.data", 2.0_f32), ("w.onnx_data_1", 3.0)] {
         std::fs::write(at(location), factor.to_le_bytes().repeat(4))?;
-        for name in ["m.onnx", "m.model"] {
-            let model = at(name);
-            if name != "m.onnx" {
-                std::fs::copy(at("m.onnx"), &model)?;
-            }
-            let input = Tensor::new([1, 4], vec![1.0_f32, 2.0, 3.0, 4.0])?;
-            let output = models::infer(&open(&model)?, input)?;
-            let expected = [1.0, 2.0, 3.0, 4.0].map(|value| value * factor);
-            ensure(output.to_f32()[..] == expected, (location, &output))?;
+        for model in ["m.onnx", "m.model"] {
+            std::fs::write(at(model), scaling_model(location))?;
+            ensure(scaled(model)? == factor, (location, model))?;
         }
+    }
+    for location in ["w.bin", "sub/w.data"] {
+        std::fs::write(at(location), [0; 16])?;
+        std::fs::write(at("other.onnx"), scaling_model(location))?;
+        let refused = error(open(at("other.onnx")), ErrorKind::ModelUnsupported)?;
+        ensure(refused.to_string().contains("*.onnx_data"), refused)?;
     }
     #[cfg(unix)]
     {
-        std::fs::write(at("real/m.onnx"), scaling_model("w.bin"))?;
-        std::fs::write(at("real/w.bin"), 9.0_f32.to_le_bytes().repeat(4))?;
-        std::fs::remove_file(at("m.onnx"))?;
-        std::os::unix::fs::symlink(at("real/m.onnx"), at("m.onnx"))?;
-        let input = Tensor::new([1, 4], vec![1.0_f32; 4])?;
-        let output = models::infer(&open(at("m.onnx"))?, input)?;
-        ensure(output.to_f32()[..] == [2.0; 4], &output)?;
-        // By any other name, too.
-        std::os::unix::fs::symlink(at("real/w.bin"), at("sub/out"))?;
-        std::fs::write(at("sub/m.model"), scaling_model("out"))?;
+        use std::os::unix::fs::symlink;
+        std::fs::write(at("sub/m.onnx"), scaling_model("w.data"))?;
+        std::fs::write(at("sub/w.data"), 9.0_f32.to_le_bytes().repeat(4))?;
+        symlink(at("sub/m.onnx"), at("link.onnx"))?;
+        ensure(scaled("link.onnx")? == 2.0, "weights beside the link")?;
+        symlink(at("w.data"), at("sub/out.data"))?;
+        std::fs::write(at("sub/m.model"), scaling_model("out.data"))?;
         let refused = error(open(at("sub/m.model")), ErrorKind::ModelInvalid)?;
         ensure(refused.to_string().contains("outside"), refused)?;
     }

@@ -232,7 +232,7 @@ pub struct BenchArgs {
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
-    /// Pictures, folders or patterns [default: 32 made-up PNG pictures of 500 x 375]
+    /// Pictures, folders or patterns [default: 12 made-up PNG pictures of 500 x 375]
     #[arg(short, long, value_name = "PATH", num_args = 1..)]
     pub input: Vec<PathBuf>,
 

@@ -32,7 +32,7 @@ fn table() -> Result<(), Failed> {
     ]));
     expect_code(&result, 0)?;
     for words in [
-        "32 pictures; each measure 20 pictures in 2 rounds",
+        "12 pictures; each measure 20 pictures in 2 rounds",
         "inference alone, pictures/s",
         "latency p99, ms",
         "whole path, pictures/s",

@@ -30,7 +30,7 @@ use crate::statistics::Distribution;
 
 /// The size of the made-up pictures, that of a common photo in a data set.
 const MADE_UP: (u32, u32) = (500, 375);
-const MADE_UP_PICTURES: u64 = 32;
+const MADE_UP_PICTURES: u64 = 12;
 /// The most tensors that are kept: those of more pictures would be measured again and again.
 const MOST_TENSORS: usize = 64;
 /// Rounds that differ by more than this say that the machine did other things as well.
