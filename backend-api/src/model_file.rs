@@ -307,13 +307,13 @@ struct ValueInfoProto {
 #[derive(Clone, PartialEq, Message)]
 struct TypeProto {
     #[prost(message, optional, tag = "1")]
-    tensor_type: Option<TensorTypeProto>,
+    tensor: Option<TensorTypeProto>,
     #[prost(message, optional, boxed, tag = "4")]
-    sequence_type: Option<Box<ElementTypeProto>>,
+    sequence: Option<Box<ElementTypeProto>>,
     #[prost(message, optional, tag = "8")]
-    sparse_tensor_type: Option<TensorTypeProto>,
+    sparse_tensor: Option<TensorTypeProto>,
     #[prost(message, optional, boxed, tag = "9")]
-    optional_type: Option<Box<ElementTypeProto>>,
+    optional: Option<Box<ElementTypeProto>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
