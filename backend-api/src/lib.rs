@@ -20,6 +20,6 @@ pub use engine::Engine;
 pub use error::{Error, ErrorKind};
 pub use info::{BackendInfo, PerformanceHint, Precision};
 pub use mock::{MockBackend, MockBuilder};
-pub use pool::SlotPool;
+pub use pool::{SlotPool, panic_message};
 pub use request::{Completer, InferOutput, InferRequest, PendingInfer};
 pub use tensor::{Dim, Element, ElementType, Tensor, TensorSpec};

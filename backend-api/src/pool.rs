@@ -256,14 +256,19 @@ impl Shared {
 }
 
 fn panicked(payload: &(dyn Any + Send)) -> Error {
-    let message = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message");
     Error::new(
         ErrorKind::Panicked,
         "run an inference",
-        format!("the engine panicked: {message}"),
+        format!("the engine panicked: {}", panic_message(payload)),
     )
+}
+
+/// What a panic said, from what [`catch_unwind`](std::panic::catch_unwind) or a thread's `join` gives; `no
+/// message` if it was no text.
+pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use backend_api::conformance::Subject;
-use backend_api::{Engine, Error, ErrorKind, InferBackend, Precision};
+use backend_api::{Error, ErrorKind, InferBackend, Precision};
 use backend_onnx::{OnnxBackend, OnnxConfig, find_library};
 use classify_tests::models::{self, error};
-use classify_tests::{Needs, conformance, doubled, doubling_input, ensure, small_model};
+use classify_tests::{Needs, conformance, doubling_subject, ensure, small_model};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
@@ -31,18 +31,10 @@ fn subject() -> Subject {
         config.requests = Some(3);
         config
     };
-    Subject {
-        open: Box::new(move || Box::new(OnnxBackend::open(&config()).unwrap())),
-        parts: Box::new(move || {
-            let (info, engines) = OnnxBackend::parts(&config()).unwrap();
-            let engines = engines
-                .into_iter()
-                .map(|engine| Box::new(engine) as Box<dyn Engine>);
-            (info, engines.collect())
-        }),
-        input: Box::new(doubling_input),
-        expected: Box::new(doubled),
-    }
+    doubling_subject(
+        move || OnnxBackend::open(&config()),
+        move || OnnxBackend::parts(&config()),
+    )
 }
 
 fn open(model: impl AsRef<Path>) -> Result<OnnxBackend, Error> {

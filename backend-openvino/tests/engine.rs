@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use backend_api::conformance::Subject;
-use backend_api::{Engine, Error, ErrorKind, InferBackend, Precision, Tensor};
+use backend_api::{Error, ErrorKind, InferBackend, Precision, Tensor};
 use backend_openvino::{OpenvinoBackend, OpenvinoConfig, find_library};
 use classify_tests::models::{self, error, infer};
-use classify_tests::{Needs, conformance, doubled, doubling_input, ensure, set_up, small_model};
+use classify_tests::{
+    Needs, conformance, doubled, doubling_input, doubling_subject, ensure, set_up, small_model,
+};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
@@ -38,18 +40,10 @@ fn subject(file: &'static str) -> Subject {
         config.requests = Some(3);
         config
     };
-    Subject {
-        open: Box::new(move || Box::new(OpenvinoBackend::open(&config()).unwrap())),
-        parts: Box::new(move || {
-            let (info, engines) = OpenvinoBackend::parts(&config()).unwrap();
-            let engines = engines
-                .into_iter()
-                .map(|engine| Box::new(engine) as Box<dyn Engine>);
-            (info, engines.collect())
-        }),
-        input: Box::new(doubling_input),
-        expected: Box::new(doubled),
-    }
+    doubling_subject(
+        move || OpenvinoBackend::open(&config()),
+        move || OpenvinoBackend::parts(&config()),
+    )
 }
 
 fn open(model: impl AsRef<Path>) -> Result<OpenvinoBackend, Error> {

@@ -2,15 +2,14 @@
 
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use async_trait::async_trait;
-use backend_api::model_file::{self, OnnxModel};
 use backend_api::{
     BackendInfo, Dim, ElementType, Error, ErrorKind, InferBackend, InferRequest, PendingInfer,
-    Precision, SlotPool,
+    Precision, SlotPool, model_file, panic_message,
 };
 use rten::{Model, ModelOptions, ThreadPool};
 
@@ -55,11 +54,7 @@ impl RtenBackend {
     ) -> Result<(BackendInfo, Vec<impl backend_api::Engine + use<>>), Error> {
         // A model that anybody may have sent: a panic while it is optimized is an error of the model.
         catch_unwind(AssertUnwindSafe(|| open(config))).unwrap_or_else(|panic| {
-            let said = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("no reason given");
+            let said = panic_message(panic.as_ref());
             Err(Error::new(
                 ErrorKind::ModelInvalid,
                 "load the model",
@@ -115,9 +110,8 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     let onnx = model_file::check_onnx(&config.model, ENGINE)?;
     let with_model = |error: Error| error.with_context("model", config.model.display());
     faults::refuse(&onnx.operators).map_err(with_model)?;
-    let operators = onnx.operators.clone();
-    let model = load(&config.model, onnx)?;
-    faults::refuse_with_shapes(&operators, &model).map_err(with_model)?;
+    let model = load(&config.model, onnx.bytes, &onnx.external_data)?;
+    faults::refuse_with_shapes(&onnx.operators, &model).map_err(with_model)?;
     if model.output_ids().is_empty() {
         return Err(Error::new(
             ErrorKind::ModelInvalid,
@@ -177,10 +171,10 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
 }
 
 /// From memory, with the external data that was checked: RTen opens no file itself.
-fn load(path: &Path, onnx: OnnxModel) -> Result<Model, Error> {
+fn load(path: &Path, bytes: Vec<u8>, external_data: &[(String, PathBuf)]) -> Result<Model, Error> {
     let mut options = ModelOptions::with_all_ops();
     options.prepack_weights(true);
-    for (location, file) in &onnx.external_data {
+    for (location, file) in external_data {
         // RTen's own rule. Its error would name neither the rule nor the remedy.
         let ending = Path::new(location).extension().unwrap_or_default();
         let ending = ending.to_string_lossy();
@@ -200,7 +194,7 @@ fn load(path: &Path, onnx: OnnxModel) -> Result<Model, Error> {
             .with_context("model", path.display())
             .with_hint("save the model again with such a file, or try it with `--backend onnx`"));
         }
-        let bytes = std::fs::read(file).map_err(|source| {
+        let data = std::fs::read(file).map_err(|source| {
             Error::new(
                 ErrorKind::ModelNotFound,
                 "load the model",
@@ -209,9 +203,9 @@ fn load(path: &Path, onnx: OnnxModel) -> Result<Model, Error> {
             .with_context("file", file.display())
             .with_source(source)
         })?;
-        options.external_data(location, bytes);
+        options.external_data(location, data);
     }
     options
-        .load(onnx.bytes)
+        .load(bytes)
         .map_err(|source| load_failed(path, source))
 }

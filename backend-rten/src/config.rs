@@ -19,8 +19,8 @@ pub struct RtenConfig {
     pub model: PathBuf,
     /// Where to execute. There is `CPU`, in any case. Default: `CPU`.
     pub device: String,
-    /// The arithmetic to use. RTen computes what the model says, which is f32 for an f32 model; it cannot
-    /// be asked for bf16 or f16. Default: f32.
+    /// The arithmetic to use. RTen computes in f32, whatever the model says; it cannot be asked for
+    /// bf16 or f16. Default: f32.
     pub precision: Precision,
     /// The whole shape of the input, batch included, for a model that leaves sizes open. Default: as
     /// the model says, a dynamic batch being 1.

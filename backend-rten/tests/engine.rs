@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use backend_api::conformance::Subject;
-use backend_api::{ElementType, Engine, Error, ErrorKind, InferBackend, Precision, Tensor};
+use backend_api::{ElementType, Error, ErrorKind, InferBackend, Precision, Tensor};
 use backend_rten::{RtenBackend, RtenConfig};
 use classify_tests::models::{self, error};
-use classify_tests::{Needs, conformance, doubled, doubling_input, ensure, small_model};
+use classify_tests::{
+    Needs, conformance, doubled, doubling_input, doubling_subject, ensure, small_model,
+};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
@@ -35,18 +37,10 @@ fn subject() -> Subject {
         config.requests = Some(3);
         config
     };
-    Subject {
-        open: Box::new(move || Box::new(RtenBackend::open(&config()).unwrap())),
-        parts: Box::new(move || {
-            let (info, engines) = RtenBackend::parts(&config()).unwrap();
-            let engines = engines
-                .into_iter()
-                .map(|engine| Box::new(engine) as Box<dyn Engine>);
-            (info, engines.collect())
-        }),
-        input: Box::new(doubling_input),
-        expected: Box::new(doubled),
-    }
+    doubling_subject(
+        move || RtenBackend::open(&config()),
+        move || RtenBackend::parts(&config()),
+    )
 }
 
 fn open(model: impl AsRef<Path>) -> Result<RtenBackend, Error> {

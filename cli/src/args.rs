@@ -181,15 +181,17 @@ pub struct InspectArgs {
     pub engine: EngineArgs,
 }
 
+// As a text: rustdoc would take the brackets for links.
+const RUN_HELP: &str = "A run: BACKEND[:DEVICE][@PRECISION][=MODEL], such as openvino, onnx:CPU@f32, \
+    openvino:HETERO:GPU,CPU@auto or onnx=quantized.onnx";
+
 /// Several runs over the same pictures.
 #[derive(Debug, clap::Args)]
 pub struct RunsArgs {
-    // As a text: rustdoc would take the brackets for links.
     #[arg(
         value_name = "RUN",
         required = true,
-        help = "A run: BACKEND[:DEVICE][@PRECISION][=MODEL], such as openvino, onnx:CPU@f32, \
-                openvino:HETERO:GPU,CPU@auto or onnx=quantized.onnx"
+        help = RUN_HELP
     )]
     pub runs: Vec<RunSpec>,
 
@@ -223,8 +225,7 @@ pub struct BenchArgs {
     #[arg(
         value_name = "RUN",
         required = true,
-        help = "A run: BACKEND[:DEVICE][@PRECISION][=MODEL], such as openvino, onnx:CPU@f32, \
-                openvino:HETERO:GPU,CPU@auto or onnx=quantized.onnx"
+        help = RUN_HELP
     )]
     pub runs: Vec<RunSpec>,
 

@@ -1,9 +1,5 @@
 //! `classify`: what is in these pictures, on whatever engine and device there is.
 
-#[allow(
-    clippy::doc_markdown,
-    reason = "what is written there is help for users"
-)]
 mod accuracy;
 mod agreement;
 mod args;

@@ -67,17 +67,10 @@ impl RunsOptions {
         inputs.chain(self.runs.iter().map(|(_, engine)| engine.model.as_path()))
     }
 
-    /// Notes on what was left out of folders and which model was taken because none is given.
+    /// See [`say_what_is_not_said`].
     pub fn say_what_is_not_said(&self, messages: &Messages) {
-        if let Some((_, engine)) = self.runs.iter().find(|(_, engine)| engine.default_model) {
-            messages.note(&format!(
-                "no model is given; using the set-up's {}",
-                printable(&engine.model.to_string_lossy())
-            ));
-        }
-        if let Some(skipped) = self.inputs.skipped() {
-            messages.note(&skipped);
-        }
+        let engines = self.runs.iter().map(|(_, engine)| engine);
+        say_what_is_not_said(engines, &self.inputs, messages);
     }
 }
 
@@ -125,6 +118,23 @@ impl TryFrom<RunsArgs> for RunsOptions {
             jobs: jobs(&args.tuning),
             reports: args.report,
         })
+    }
+}
+
+/// Notes on which model was taken because none is given, and on what was left out of folders.
+pub fn say_what_is_not_said<'a>(
+    mut engines: impl Iterator<Item = &'a EngineOptions>,
+    inputs: &Inputs,
+    messages: &Messages,
+) {
+    if let Some(engine) = engines.find(|engine| engine.default_model) {
+        messages.note(&format!(
+            "no model is given; using the set-up's {}",
+            printable(&engine.model.to_string_lossy())
+        ));
+    }
+    if let Some(skipped) = inputs.skipped() {
+        messages.note(&skipped);
     }
 }
 

@@ -102,15 +102,12 @@ impl Pipeline {
             return (path, Err(problem));
         }
         let (preprocess, layout, file) = (self.preprocess, self.layout, path.clone());
-        let prepared = spawn_blocking(move || {
+        let prepared = blocking(move || {
             let start = Instant::now();
             pictures::tensor(&file, &preprocess, &layout)
                 .map(|tensor| (tensor, milliseconds(start)))
         })
-        .await
-        .unwrap_or_else(|_| {
-            Err(Hinted::new("preparing the picture panicked", "report this as a defect").into())
-        });
+        .await;
         (path, prepared)
     }
 
@@ -184,4 +181,14 @@ type Answers = Vec<(PathBuf, Result<Classified, Error>)>;
 fn milliseconds(since: Instant) -> f64 {
     // Microseconds are as much as a clock means.
     (since.elapsed().as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// On a decoding thread, where a panic is an error.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done: Result<_, _> = spawn_blocking(work).await;
+    done.unwrap_or_else(|_| {
+        Err(Hinted::new("preparing the picture panicked", "report this as a defect").into())
+    })
 }

@@ -10,7 +10,6 @@ use clap::ValueEnum as _;
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 use image_classification::{InputLayout, Labels, Picture, Preprocess, ScoreKind};
-use tokio::task::spawn_blocking;
 
 use crate::args::{Backend, PrecisionArg};
 use crate::digest::Digest;
@@ -19,6 +18,7 @@ use crate::inputs::Input;
 use crate::messages::{Hinted, Messages, printable};
 use crate::options::{EngineOptions, RecipeOptions};
 use crate::pictures;
+use crate::pipeline::blocking;
 use crate::recipe::Recipe;
 
 /// The most runs at a time. All of their models are in memory.
@@ -354,16 +354,6 @@ async fn infer(run: &Run, request: InferRequest) -> Result<Tensor, Error> {
     let first = output.split()?.into_iter().next();
     first.ok_or_else(|| {
         Hinted::new("the model gave no output", "give a classification model").into()
-    })
-}
-
-/// On a decoding thread, where a panic is an error.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let done: Result<_, _> = spawn_blocking(work).await;
-    done.unwrap_or_else(|_| {
-        Err(Hinted::new("preparing the picture panicked", "report this as a defect").into())
     })
 }
 

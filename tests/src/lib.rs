@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 
 use backend_api::conformance::{self, RULES, Subject};
 use backend_api::library::{FoundLibrary, set_up_folder};
-use backend_api::{Error, Tensor};
+use backend_api::{BackendInfo, Engine, Error, InferBackend, Tensor};
 use libtest_mimic::{Failed, Trial};
 
 /// The root of the checkout.
@@ -151,6 +151,29 @@ pub fn doubled(n: u64) -> Tensor {
         .map(|value| value * 2.0)
         .collect();
     Tensor::new([1, 4], doubled).expect("four values")
+}
+
+/// A backend on `double.onnx` (or an IR of it) for the conformance suite, as its crate opens it and takes it apart.
+///
+/// # Panics
+///
+/// Where it cannot be opened.
+pub fn doubling_subject<B: InferBackend, E: Engine>(
+    open: impl Fn() -> Result<B, Error> + Send + Sync + 'static,
+    parts: impl Fn() -> Result<(BackendInfo, Vec<E>), Error> + Send + Sync + 'static,
+) -> Subject {
+    Subject {
+        open: Box::new(move || Box::new(open().expect("the small model opens"))),
+        parts: Box::new(move || {
+            let (info, engines) = parts().expect("the small model opens");
+            let engines = engines
+                .into_iter()
+                .map(|engine| Box::new(engine) as Box<dyn Engine>);
+            (info, engines.collect())
+        }),
+        input: Box::new(doubling_input),
+        expected: Box::new(doubled),
+    }
 }
 
 /// Fails unless `condition` holds, with `what` was seen.

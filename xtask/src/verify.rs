@@ -32,6 +32,26 @@ const fn step(name: &'static str, arguments: &'static [&'static str]) -> Step {
     }
 }
 
+/// Clippy for the command line with these of its features.
+macro_rules! clippy_with {
+    ($name:literal, $features:literal) => {
+        step(
+            concat!("clippy: ", $name),
+            &[
+                "clippy",
+                "-p",
+                "classify-cli",
+                "--no-default-features",
+                "--features",
+                $features,
+                "--",
+                "-D",
+                "warnings",
+            ],
+        )
+    };
+}
+
 /// The command line is checked with no engine, with each alone, and (in the workspace) with all: a feature must not lean on another.
 const CHECKS: [Step; 7] = [
     step("format", &["fmt", "--all", "--check"]),
@@ -46,60 +66,10 @@ const CHECKS: [Step; 7] = [
             "warnings",
         ],
     ),
-    step(
-        "clippy: no engine",
-        &[
-            "clippy",
-            "-p",
-            "classify-cli",
-            "--no-default-features",
-            "--",
-            "-D",
-            "warnings",
-        ],
-    ),
-    step(
-        "clippy: openvino alone",
-        &[
-            "clippy",
-            "-p",
-            "classify-cli",
-            "--no-default-features",
-            "--features",
-            "openvino",
-            "--",
-            "-D",
-            "warnings",
-        ],
-    ),
-    step(
-        "clippy: onnx alone",
-        &[
-            "clippy",
-            "-p",
-            "classify-cli",
-            "--no-default-features",
-            "--features",
-            "onnx",
-            "--",
-            "-D",
-            "warnings",
-        ],
-    ),
-    step(
-        "clippy: rten alone",
-        &[
-            "clippy",
-            "-p",
-            "classify-cli",
-            "--no-default-features",
-            "--features",
-            "rten",
-            "--",
-            "-D",
-            "warnings",
-        ],
-    ),
+    clippy_with!("no engine", ""),
+    clippy_with!("openvino alone", "openvino"),
+    clippy_with!("onnx alone", "onnx"),
+    clippy_with!("rten alone", "rten"),
     Step {
         name: "documentation",
         arguments: &["doc", "--workspace", "--no-deps"],

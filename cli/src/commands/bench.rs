@@ -90,20 +90,15 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
             Some(error) => messages.input_failed(&printable(&path.to_string_lossy()), &error),
         }
     }
-    let mut benches = Vec::new();
-    for (_, run) in opened.ready() {
-        messages.step(&format!("{}: preparing", run.name));
-        benches.push(Bench::prepare(
-            run,
-            &mut paths,
-            options.scores,
-            options.jobs,
-            messages,
-        )?);
-    }
+    let mut benches: Vec<Bench> = opened
+        .ready()
+        .map(|(_, run)| Bench::new(run, options.scores, options.jobs))
+        .collect();
     if benches.is_empty() {
         return Err(Hinted::new("no run is left to measure", "mend what is said above").into());
     }
+    messages.step("preparing the pictures");
+    let decode_cpu = prepare(&mut benches, &mut paths, messages)?;
     for bench in &benches {
         bench.infer(Goal::Count(plan.warm_up))?;
         bench.classify(&paths, Goal::Count(plan.warm_up.min(paths.len())))?;
@@ -124,7 +119,7 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
     messages.end_progress();
     let results: Vec<Figures> = benches
         .iter()
-        .map(Bench::figures)
+        .map(|bench| bench.figures(decode_cpu))
         .collect::<Result<_, _>>()?;
     let machine = Machine::this();
     let pictures = paths.len();
@@ -221,8 +216,7 @@ struct Bench<'a> {
     run: &'a Run,
     pipeline: Pipeline,
     tensors: Vec<Arc<Tensor>>,
-    /// Seconds of CPU for a picture, on one thread.
-    decode_cpu: Option<f64>,
+    /// Seconds of CPU for the tensor of a picture, on one thread.
     tensor_cpu: Option<f64>,
     inference: Vec<Round>,
     path: Vec<Round>,
@@ -230,47 +224,63 @@ struct Bench<'a> {
     latencies: Vec<f64>,
 }
 
-impl<'a> Bench<'a> {
-    /// Decodes every picture once, alone. One that cannot be decoded is reported and left out.
-    fn prepare(
-        run: &'a Run,
-        paths: &mut Vec<PathBuf>,
-        scores: ScoreKind,
-        jobs: usize,
-        messages: &mut Messages,
-    ) -> anyhow::Result<Self> {
-        let mut tensors = Vec::new();
-        let (mut decode, mut prepare) = (Some(0.0), Some(0.0));
-        let mut failed = Vec::new();
-        for path in paths.iter() {
+/// Decodes every picture once, alone, and gives the seconds of CPU for one. A picture that cannot be prepared
+/// is reported and left out.
+fn prepare(
+    benches: &mut [Bench],
+    paths: &mut Vec<PathBuf>,
+    messages: &mut Messages,
+) -> anyhow::Result<Option<f64>> {
+    let mut decode_cpu = Some(0.0);
+    paths.retain(|path| {
+        let prepared = prepare_one(benches, path);
+        match prepared {
+            Ok(cpu) => decode_cpu = sum(decode_cpu, cpu),
+            Err(ref error) => messages.input_failed(&printable(&path.to_string_lossy()), error),
+        }
+        prepared.is_ok()
+    });
+    if paths.is_empty() {
+        let error = "no picture is left to measure with";
+        return Err(Hinted::new(error, "mend what is said above").into());
+    }
+    let pictures = paths.len() as f64;
+    for bench in benches {
+        bench.tensor_cpu = bench.tensor_cpu.map(|cpu| cpu / pictures);
+    }
+    Ok(decode_cpu.map(|cpu| cpu / pictures))
+}
+
+/// The seconds of CPU that decoding took. Those of each tensor are added to its run.
+fn prepare_one(benches: &mut [Bench], path: &Path) -> anyhow::Result<Option<f64>> {
+    let start = cpu_time::thread();
+    let (picture, _) = pictures::decode(path)?;
+    let decode_cpu = difference(start, cpu_time::thread());
+    let tensors = benches
+        .iter()
+        .map(|bench| {
             let start = cpu_time::thread();
-            let tensor = pictures::decode(path).and_then(|(picture, _)| {
-                let decoded = cpu_time::thread();
-                let tensor = run.input.tensor(&picture)?;
-                anyhow::Ok((decoded, tensor))
-            });
-            match tensor {
-                Ok((decoded, tensor)) => {
-                    let add = |sum: Option<f64>, more: Option<f64>| Some(sum? + more?);
-                    decode = add(decode, difference(start, decoded));
-                    prepare = add(prepare, difference(decoded, cpu_time::thread()));
-                    if tensors.len() < MOST_TENSORS {
-                        tensors.push(Arc::new(tensor));
-                    }
-                }
-                Err(error) => {
-                    messages.input_failed(&printable(&path.to_string_lossy()), &error);
-                    failed.push(path.clone());
-                }
-            }
+            let tensor = bench.run.input.tensor(&picture)?;
+            anyhow::Ok((difference(start, cpu_time::thread()), tensor))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    for (bench, (cpu, tensor)) in benches.iter_mut().zip(tensors) {
+        bench.tensor_cpu = sum(bench.tensor_cpu, cpu);
+        if bench.tensors.len() < MOST_TENSORS {
+            bench.tensors.push(Arc::new(tensor));
         }
-        paths.retain(|path| !failed.contains(path));
-        if paths.is_empty() {
-            let error = "no picture is left to measure with";
-            return Err(Hinted::new(error, "mend what is said above").into());
-        }
-        let each = |sum: Option<f64>| Some(sum? / paths.len() as f64);
-        Ok(Self {
+    }
+    Ok(decode_cpu)
+}
+
+/// Unknown if one of them is.
+fn sum(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    Some(one? + other?)
+}
+
+impl<'a> Bench<'a> {
+    fn new(run: &'a Run, scores: ScoreKind, jobs: usize) -> Self {
+        Self {
             run,
             pipeline: Pipeline {
                 preprocess: run.input.preprocess,
@@ -282,13 +292,12 @@ impl<'a> Bench<'a> {
                 batch: run.input.batch,
                 jobs,
             },
-            tensors,
-            decode_cpu: each(decode),
-            tensor_cpu: each(prepare),
+            tensors: Vec::new(),
+            tensor_cpu: Some(0.0),
             inference: Vec::new(),
             path: Vec::new(),
             latencies: Vec::new(),
-        })
+        }
     }
 
     /// Inference alone, with every slot busy.
@@ -332,12 +341,12 @@ impl<'a> Bench<'a> {
         })
     }
 
-    fn figures(&self) -> anyhow::Result<Figures> {
+    fn figures(&self, decode_cpu: Option<f64>) -> anyhow::Result<Figures> {
         let milliseconds = || self.latencies.iter().map(|latency| Ok(latency * 1e3));
         let latency = Distribution::of(milliseconds)?.context("nothing was measured")?;
         let (inference, path) = (Throughput::of(&self.inference), Throughput::of(&self.path));
         let cores = available_parallelism().map_or(1, std::num::NonZero::get);
-        let needed = || Some(self.decode_cpu? + self.tensor_cpu? + inference.cpu?);
+        let needed = sum(sum(decode_cpu, self.tensor_cpu), inference.cpu);
         Ok(Figures {
             name: self.run.name.clone(),
             engine: engines::description(self.run.info()),
@@ -346,9 +355,9 @@ impl<'a> Bench<'a> {
             latency,
             inference,
             path,
-            decode_cpu: self.decode_cpu,
+            decode_cpu,
             tensor_cpu: self.tensor_cpu,
-            limit: needed().map(|needed| cores as f64 / needed),
+            limit: needed.map(|needed| cores as f64 / needed),
         })
     }
 }

@@ -6,7 +6,7 @@ use image_classification::ScoreKind;
 
 use crate::engines;
 use crate::messages::{Messages, printable};
-use crate::options::ClassifyOptions;
+use crate::options::{ClassifyOptions, say_what_is_not_said};
 use crate::output::Output;
 use crate::pipeline::Pipeline;
 use crate::recipe::Recipe;
@@ -30,15 +30,7 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
     let read = read.chain([engine.model.as_path(), weights.as_path()]);
     let destination = Output::open(output.path.as_deref(), read)?;
     let mut results = Results::new(destination, &output, quiet);
-    if engine.default_model {
-        messages.note(&format!(
-            "no model is given; using the set-up's {}",
-            printable(&engine.model.to_string_lossy())
-        ));
-    }
-    if let Some(skipped) = inputs.skipped() {
-        messages.note(&skipped);
-    }
+    say_what_is_not_said(std::iter::once(&engine), &inputs, messages);
     results.step(engines::first_step(engine.backend))?;
     results.step(&format!("Reading the model: {}", engine.model.display()))?;
     let recipe = Recipe::find(&engine.model, &recipe, messages)?;
