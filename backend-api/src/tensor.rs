@@ -94,6 +94,7 @@ mod sealed {
 
     pub trait Typed: Sized {
         fn wrap(values: Vec<Self>) -> Data;
+        fn unwrap(data: Data) -> Option<Vec<Self>>;
         fn slice(tensor: &Tensor) -> Option<&[Self]>;
         fn slice_mut(tensor: &mut Tensor) -> Option<&mut [Self]>;
     }
@@ -113,6 +114,9 @@ macro_rules! element {
         impl sealed::Typed for $rust {
             fn wrap(values: Vec<Self>) -> Data {
                 Data::$variant(values)
+            }
+            fn unwrap(data: Data) -> Option<Vec<Self>> {
+                if let Data::$variant(values) = data { Some(values) } else { None }
             }
             fn slice(tensor: &Tensor) -> Option<&[Self]> {
                 if let Data::$variant(values) = &tensor.data { Some(values) } else { None }
@@ -223,6 +227,11 @@ impl Tensor {
     /// The elements for writing, if they are of type `T`.
     pub fn as_mut_slice<T: Element>(&mut self) -> Option<&mut [T]> {
         T::slice_mut(self)
+    }
+
+    /// The elements, if they are of type `T`: their memory can be used again for the next tensor.
+    pub fn into_vec<T: Element>(self) -> Option<Vec<T>> {
+        T::unwrap(self.data)
     }
 
     /// The elements as native-endian bytes.

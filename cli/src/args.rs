@@ -23,8 +23,8 @@ pub const EXAMPLES: &str = "\
       --scale 58.395,57.12,57.375 --resize short:256 --interpolation bilinear";
 
 /// What the exit codes mean.
-pub const EXIT_CODES: &str =
-    "0 all well, 1 some inputs failed, 2 usage or environment (no model, engine or device)";
+pub const EXIT_CODES: &str = "0 all well, 1 some inputs failed, 2 usage or environment (no model, engine or device), \
+    130 and 143 interrupted";
 
 pub const INSPECT_EXAMPLES: &str = "\
   classify inspect model.xml
@@ -48,7 +48,7 @@ pub const COMPARE_EXAMPLES: &str = "\
 
 /// What the exit codes of `compare` mean.
 pub const COMPARE_EXIT_CODES: &str =
-    "0 the runs agree, 1 they do not, 2 something could not be compared";
+    "0 the runs agree, 1 they do not, 2 something could not be compared, 130 and 143 interrupted";
 
 pub const EVALUATE_EXAMPLES: &str = "\
   classify evaluate openvino -m model.onnx -i photos/ --truth ground-truth.tsv
@@ -56,13 +56,13 @@ pub const EVALUATE_EXAMPLES: &str = "\
   classify evaluate openvino -m model.onnx -i dataset/ -r --truth-folders --min-top1 75%
   classify evaluate openvino -m model.onnx -i photos/ --truth labels.csv --report report.md";
 
-/// What the exit codes of `evaluate` mean.
 pub const BENCH_EXAMPLES: &str = "\
   classify bench openvino onnx rten -m model.onnx -i photos/
   classify bench openvino@f32 openvino@auto --duration 30 --format json
   classify bench openvino onnx --hint latency";
-pub const EVALUATE_EXIT_CODES: &str =
-    "0 all gates passed, 1 a gate failed, 2 something could not be evaluated";
+
+/// What the exit codes of `evaluate` mean.
+pub const EVALUATE_EXIT_CODES: &str = "0 all gates passed, 1 a gate failed, 2 something could not be evaluated, 130 and 143 interrupted";
 
 /// Classify pictures on any inference engine and device.
 #[derive(Debug, Parser)]
@@ -252,6 +252,10 @@ pub struct BenchArgs {
     /// Measure this number of pictures instead
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "duration", help_heading = "Measurement")]
     pub count: Option<u32>,
+
+    /// Leave out the work on pictures
+    #[arg(long, help_heading = "Measurement")]
+    pub inference_only: bool,
 
     /// How many inferences to run before
     #[arg(
@@ -544,6 +548,10 @@ pub struct PreprocessArgs {
     #[arg(long, value_name = "FILTER")]
     pub interpolation: Option<Interpolation>,
 
+    /// How JPEGs are decoded
+    #[arg(long, value_enum, default_value_t = Decode::Exact)]
+    pub decode: Decode,
+
     /// Where the channels are, if the input's shape does not show it: NCHW or NHWC
     #[arg(long, value_name = "LAYOUT")]
     pub layout: Option<ImageLayout>,
@@ -552,6 +560,15 @@ pub struct PreprocessArgs {
     /// beside the model, or what the model's metadata or config.json say]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
+}
+
+/// How JPEGs are decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Decode {
+    /// To the byte as libjpeg-turbo, Pillow and OpenCV do
+    Exact,
+    /// Those much larger than needed at 1/2, 1/4 or 1/8 of their size: faster, and slightly other pixels
+    Fast,
 }
 
 /// Three numbers, or one for all three channels.

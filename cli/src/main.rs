@@ -10,6 +10,7 @@ mod digest;
 mod engines;
 mod facts;
 mod inputs;
+mod interrupt;
 mod messages;
 mod options;
 mod output;
@@ -28,6 +29,7 @@ use clap::Parser as _;
 
 use crate::agreement::Verdict;
 use crate::args::{Args, Command};
+use crate::interrupt::Interrupted;
 use crate::messages::{Messages, is_broken_pipe};
 
 fn main() -> ExitCode {
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         }
     }
     report_panics_once();
+    interrupt::watch();
     let args = Args::try_parse().unwrap_or_else(|error| messages::usage(&error));
     let mut messages = Messages::new(args.is_quiet());
     match run(args, &mut messages) {
@@ -53,7 +56,8 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             messages.fatal(&error);
-            ExitCode::from(2)
+            let interrupted = error.downcast_ref::<Interrupted>();
+            ExitCode::from(interrupted.map_or(2, |interrupted| interrupted.exit_code))
         }
     }
 }

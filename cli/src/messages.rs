@@ -13,6 +13,8 @@ use image_classification::sources::SourceError;
 use image_classification::{DecodeError, LabelsError, LayoutError, ScoresError};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::interrupt::Interrupted;
+
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const NOTE: Style = AnsiColor::Cyan.on_default();
 const HINT: Style = AnsiColor::Green.on_default();
@@ -160,6 +162,18 @@ impl Messages {
     }
 }
 
+/// What happens after the first Ctrl-C. A progress bar is drawn again below it.
+#[cfg(unix)]
+pub fn interrupted() {
+    let clear = if io::stderr().is_terminal() {
+        "\r\x1b[K"
+    } else {
+        ""
+    };
+    let text = "finishing the pictures that are under way; once more to stop at once";
+    let _ = writeln!(anstream::stderr(), "{clear}{NOTE}note{NOTE:#}: {text}");
+}
+
 /// Prints what is wrong with the command line, or the help that was asked for, and ends the program.
 /// Who forgets a flag of the sample is told what to write.
 pub fn usage(error: &clap::Error) -> ! {
@@ -238,6 +252,9 @@ fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
         return error.hint().map(str::to_owned);
     }
     if let Some(error) = error.downcast_ref::<Hinted>() {
+        return Some(error.hint.clone());
+    }
+    if let Some(error) = error.downcast_ref::<Interrupted>() {
         return Some(error.hint.clone());
     }
     let fixed = error

@@ -9,7 +9,7 @@ use image_classification::sources::{Stated, Statement};
 use image_classification::{ImageSize, Preprocess, Resize, ScoreKind};
 
 use crate::args::{
-    Backend, ClassifyArgs, EngineArgs, Format, Hint, InputArgs, InspectArgs, InspectFormat,
+    Backend, ClassifyArgs, Decode, EngineArgs, Format, Hint, InputArgs, InspectArgs, InspectFormat,
     PrecisionArg, PrecisionFlag, PreprocessArgs, RunsArgs, RuntimeArgs, Scores, TuningArgs,
 };
 use crate::inputs::Inputs;
@@ -296,6 +296,7 @@ pub struct RecipeOptions {
     pub preprocess: Option<PathBuf>,
     /// The file with the labels.
     pub labels: Option<PathBuf>,
+    pub decode: Decode,
     flags: Statement,
     crop_fraction: Option<f64>,
 }
@@ -369,6 +370,7 @@ impl TryFrom<PreprocessArgs> for RecipeOptions {
         Ok(Self {
             preprocess: args.preprocess,
             labels: args.labels,
+            decode: args.decode,
             crop_fraction: args.crop_fraction,
             flags: Statement {
                 color: args.color.map(|color| Stated::new(color, "--color")),

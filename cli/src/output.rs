@@ -3,11 +3,25 @@
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 use tempfile::NamedTempFile;
 
 use crate::messages::Hinted;
+
+/// The files that do not have their names yet.
+#[cfg(unix)]
+static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Removes the files that do not have their names yet, for a program that ends without dropping anything.
+#[cfg(unix)]
+pub fn remove_unfinished() {
+    for path in &*UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner) {
+        let _ = fs::remove_file(path);
+    }
+}
 
 /// A destination of results. Without [`finish`](Self::finish) a file does not appear.
 #[derive(Debug)]
@@ -71,6 +85,11 @@ impl Output {
             builder.permissions(fs::Permissions::from_mode(0o666));
         }
         let file = builder.tempfile_in(folder).with_context(what)?;
+        #[cfg(unix)]
+        UNFINISHED
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(file.path().to_owned());
         Ok(Self::File {
             file: BufWriter::new(file),
             path: path.to_owned(),
@@ -79,20 +98,38 @@ impl Output {
 
     /// Gives a file its name.
     pub fn finish(self) -> anyhow::Result<()> {
-        let Self::File { file, path } = self else {
-            return Ok(());
-        };
-        let what = || format!("cannot write {}", path.display());
-        let file = file
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)
-            .with_context(what)?;
-        file.as_file().sync_all().with_context(what)?;
-        file.persist(&path)
-            .map_err(|error| error.error)
-            .with_context(what)?;
-        Ok(())
+        match self {
+            Self::Stdout(_) => Ok(()),
+            Self::File { file, path } => persist(file, &path),
+        }
     }
+
+    /// Gives a file that is not complete the name with `.partial` behind it, and returns that.
+    pub fn finish_part(self) -> anyhow::Result<Option<PathBuf>> {
+        match self {
+            Self::Stdout(_) => Ok(None),
+            Self::File { file, path } => {
+                let mut name = path.into_os_string();
+                name.push(".partial");
+                let path = PathBuf::from(name);
+                persist(file, &path)?;
+                Ok(Some(path))
+            }
+        }
+    }
+}
+
+fn persist(file: BufWriter<NamedTempFile>, path: &Path) -> anyhow::Result<()> {
+    let what = || format!("cannot write {}", path.display());
+    let file = file
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)
+        .with_context(what)?;
+    file.as_file().sync_all().with_context(what)?;
+    file.persist(path)
+        .map_err(|error| error.error)
+        .with_context(what)?;
+    Ok(())
 }
 
 impl Write for Output {

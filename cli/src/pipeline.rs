@@ -1,35 +1,56 @@
 //! From pictures to their best classes: a bounded stream in the order of the inputs.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context as _, Error};
 use backend_api::{InferBackend, InferRequest, Tensor};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
-use image_classification::{InputLayout, Preprocess, ScoreKind, Scores, top_k};
+use image_classification::{ScoreKind, Scores, top_k};
 use tokio::task::spawn_blocking;
 
 use crate::inputs::Input;
 use crate::messages::Hinted;
-use crate::pictures;
+use crate::pictures::{Buffers, PictureFile, Preparation};
 use crate::results::Classified;
 
 /// What is done to every picture.
 pub struct Pipeline {
-    pub preprocess: Preprocess,
-    pub layout: InputLayout,
+    pub input: Preparation,
     pub backend: Arc<dyn InferBackend>,
     pub scores: ScoreKind,
     /// How many of the best classes are wanted.
     pub top: usize,
     /// The least score that is wanted.
     pub threshold: Option<f32>,
-    /// How many pictures a request holds.
-    pub batch: usize,
     /// How many pictures are decoded at a time.
     pub jobs: usize,
+    /// Memory of what is done, for what follows.
+    pub spare: Spare,
+}
+
+/// Tensors whose inference is done, and the memory of pictures whose tensors are made: as many as were ever
+/// under way at a time, at most.
+#[derive(Clone, Default)]
+pub struct Spare {
+    tensors: Arc<Mutex<Vec<Tensor>>>,
+    buffers: Arc<Mutex<Vec<Buffers>>>,
+}
+
+impl Spare {
+    fn tensor(&self) -> Option<Tensor> {
+        lock(&self.tensors).pop()
+    }
+
+    fn buffers(&self) -> Buffers {
+        lock(&self.buffers).pop().unwrap_or_default()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Pipeline {
@@ -50,8 +71,8 @@ impl Pipeline {
             .context("cannot start the decoding threads")?;
         runtime.block_on(async {
             // Enough pictures under way to keep every slot and every decoding thread busy.
-            let window = self.backend.info().slots + (2 * self.jobs).div_ceil(self.batch);
-            let mut batches = stream::iter(Batches(inputs.into_iter(), self.batch))
+            let window = self.backend.info().slots + (2 * self.jobs).div_ceil(self.input.batch);
+            let mut batches = stream::iter(Batches(inputs.into_iter(), self.input.batch))
                 .map(|inputs| self.classify(inputs))
                 .buffered(window);
             while let Some(batch) = batches.next().await {
@@ -101,11 +122,13 @@ impl Pipeline {
         if let Some(problem) = problem {
             return (path, Err(problem));
         }
-        let (preprocess, layout, file) = (self.preprocess, self.layout, path.clone());
+        let (input, spare, file) = (self.input, self.spare.clone(), path.clone());
         let prepared = blocking(move || {
             let start = Instant::now();
-            pictures::tensor(&file, &preprocess, &layout)
-                .map(|tensor| (tensor, milliseconds(start)))
+            let mut picture = PictureFile::read(&file, spare.buffers())?;
+            let tensor = input.one(spare.tensor(), picture.picture(&input)?)?;
+            lock(&spare.buffers).push(picture.into_buffers());
+            Ok((tensor, milliseconds(start)))
         })
         .await;
         (path, prepared)
@@ -119,22 +142,30 @@ impl Pipeline {
             (0..count).map(|_| Err(Arc::clone(&error).into())).collect()
         };
         // The last batch, or one with bad pictures, is filled up with copies.
-        tensors.extend(vec![tensors[0].clone(); self.batch - count]);
+        tensors.extend(vec![tensors[0].clone(); self.input.batch - count]);
         let outputs = async {
             let tensor = match <[Tensor; 1]>::try_from(tensors) {
                 Ok([tensor]) => tensor,
-                Err(tensors) => Tensor::concat(&tensors)?,
+                Err(tensors) => {
+                    let batch = Tensor::concat(&tensors)?;
+                    // Not the copies: there would be more and more.
+                    lock(&self.spare.tensors).extend(tensors.into_iter().take(count));
+                    batch
+                }
             };
-            let request = InferRequest::new(0, tensor);
+            let tensor = Arc::new(tensor);
+            let request = InferRequest::new(0, Arc::clone(&tensor));
             let output = self.backend.submit(request).await?.await?.tensor;
-            if self.batch == 1 {
+            if self.input.batch == 1 {
+                // The backend has let go of it: rule 1 of the contract.
+                lock(&self.spare.tensors).extend(Arc::into_inner(tensor));
                 Ok(vec![output])
             } else {
                 output.split()
             }
         };
         match outputs.await {
-            Ok(outputs) if outputs.len() == self.batch => {
+            Ok(outputs) if outputs.len() == self.input.batch => {
                 outputs.into_iter().take(count).map(Ok).collect()
             }
             Ok(outputs) => shared(backend_api::Error::new(
@@ -143,7 +174,7 @@ impl Pipeline {
                 format!(
                     "the model gave {} outputs for a batch of {}",
                     outputs.len(),
-                    self.batch
+                    self.input.batch
                 ),
             )),
             Err(error) => shared(error),

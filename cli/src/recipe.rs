@@ -7,9 +7,10 @@ use backend_api::{BackendInfo, ElementType};
 use image_classification::sources::{self, Resolved, Stated, Statement};
 use image_classification::{InputLayout, Labels, ScoreKind};
 
+use crate::args::Decode;
 use crate::messages::{Hinted, Messages, printable};
 use crate::options::RecipeOptions;
-use crate::pictures;
+use crate::pictures::{self, Preparation};
 
 /// Everything that is known before the engine is asked.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub struct Recipe {
     pub contradictions: Vec<String>,
     /// Keys that were read and change nothing.
     pub unused: Vec<String>,
+    decode: Decode,
     /// Whether the labels are those that the user named.
     labels_were_given: bool,
 }
@@ -83,8 +85,19 @@ impl Recipe {
             resolved,
             contradictions,
             unused,
+            decode: options.decode,
             labels_were_given,
         })
+    }
+
+    /// Everything that decides which tensor a picture becomes. `batch` is for a model that leaves it open.
+    pub fn preparation(&self, fitted: &Fitted, batch: Option<usize>) -> Preparation {
+        Preparation {
+            preprocess: self.resolved.preprocess,
+            layout: fitted.layout,
+            batch: fitted.layout.batch().or(batch).unwrap_or(1),
+            decode: self.decode,
+        }
     }
 
     /// Checks the recipe against what the engine says of the model.
@@ -165,6 +178,10 @@ impl Recipe {
         }
         for (key, value, by) in self.input_facts(fitted) {
             row(key, &value, by);
+        }
+        match self.decode {
+            Decode::Exact => row("decode", "exact", ""),
+            Decode::Fast => row("decode", "fast", "--decode"),
         }
         match &fitted.labels {
             Some(labels) => row("labels", &labels.value.len().to_string(), &labels.by),

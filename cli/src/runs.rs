@@ -9,15 +9,16 @@ use backend_api::{BackendInfo, InferBackend, InferRequest, Tensor};
 use clap::ValueEnum as _;
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
-use image_classification::{InputLayout, Labels, Picture, Preprocess, ScoreKind};
+use image_classification::{Labels, ScoreKind};
 
 use crate::args::{Backend, PrecisionArg};
 use crate::digest::Digest;
 use crate::engines;
 use crate::inputs::Input;
+use crate::interrupt;
 use crate::messages::{Hinted, Messages, printable};
 use crate::options::{EngineOptions, RecipeOptions};
-use crate::pictures;
+use crate::pictures::{Buffers, PictureFile, Preparation};
 use crate::pipeline::blocking;
 use crate::recipe::Recipe;
 
@@ -117,47 +118,6 @@ impl Run {
     }
 }
 
-/// Everything that decides which tensor a picture becomes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Preparation {
-    pub preprocess: Preprocess,
-    pub layout: InputLayout,
-    /// How many pictures a request takes. All are the same one.
-    pub batch: usize,
-}
-
-impl Preparation {
-    /// The tensor of a picture, as often as the batch is large.
-    pub fn tensor(&self, picture: &Picture) -> anyhow::Result<Tensor> {
-        let one = self.preprocess.tensor(picture, &self.layout)?;
-        Ok(match self.batch {
-            1 => one,
-            batch => Tensor::concat(&vec![one; batch])?,
-        })
-    }
-
-    /// Every value, in the notation of the command line.
-    pub fn facts(&self) -> Vec<(&'static str, String)> {
-        let three = |values: [f32; 3]| values.map(|value| value.to_string()).join(",");
-        let Self {
-            preprocess,
-            layout,
-            batch,
-        } = self;
-        vec![
-            ("color", preprocess.color.to_string()),
-            ("mean", three(preprocess.mean)),
-            ("scale", three(preprocess.scale)),
-            ("resize", preprocess.resize.to_string()),
-            ("interpolation", preprocess.interpolation.to_string()),
-            ("size", layout.size().to_string()),
-            ("layout", layout.order().to_string()),
-            ("type", layout.element_type().to_string()),
-            ("batch", batch.to_string()),
-        ]
-    }
-}
-
 /// The runs that were asked for, each open or with the reason why not.
 pub struct Runs {
     pub entries: Vec<(String, Result<Run, Error>)>,
@@ -228,11 +188,7 @@ fn open(
     Ok(Run {
         name,
         model: engine.model.clone(),
-        input: Preparation {
-            preprocess: recipe.resolved.preprocess,
-            layout: fitted.layout,
-            batch: fitted.layout.batch().or(engine.batch).unwrap_or(1),
-        },
+        input: recipe.preparation(&fitted, engine.batch),
         labels: fitted.labels.map(|labels| labels.value),
         classes: crate::recipe::classes(info),
         backend,
@@ -259,6 +215,11 @@ pub struct Outputs {
 
 /// Gives every picture to every run and `take`s the answers, in the order of the inputs. Few pictures are
 /// under way at a time, so that memory does not grow with their number.
+///
+/// # Errors
+///
+/// Those of `take`, at which it stops; [`Interrupted`](interrupt::Interrupted), since a verdict on a part of the
+/// pictures would be taken for one on all of them.
 pub fn answer(
     runs: &[&Run],
     inputs: Vec<Input>,
@@ -270,20 +231,26 @@ pub fn answer(
         .max_blocking_threads(jobs)
         .build()
         .context("cannot start the decoding threads")?;
-    messages.start_progress(inputs.len());
+    let (mut done, of) = (0, inputs.len());
+    messages.start_progress(of);
     let result = runtime.block_on(async {
         let slots = runs.iter().map(|run| run.info().slots).max().unwrap_or(1);
-        let mut answers = stream::iter(inputs)
+        let mut answers = stream::iter(interrupt::until(inputs.into_iter()))
             .map(|input| answer_one(runs, input))
             .buffered(slots + 2 * jobs);
         while let Some(answered) = answers.next().await {
             take(answered, messages)?;
             messages.advance(|| ());
+            done += 1;
         }
         anyhow::Ok(())
     });
     messages.end_progress();
-    result
+    result?;
+    interrupt::check(done, of).map_err(|interrupted| {
+        let hint = "a part of the pictures has no verdict; run it again";
+        interrupted.with_hint(hint).into()
+    })
 }
 
 async fn answer_one(runs: &[&Run], input: Input) -> Answered {
@@ -311,13 +278,13 @@ async fn outputs(runs: &[&Run], path: PathBuf) -> Result<Outputs, Error> {
         })
         .collect();
     let (file, tensors) = blocking(move || {
-        let (picture, bytes) = pictures::decode(&path)?;
-        let tensor = |kind: &Preparation| {
-            let tensor = kind.tensor(&picture)?;
-            anyhow::Ok((Digest::of(tensor.as_bytes()), Arc::new(tensor)))
-        };
-        let tensors = kinds.iter().map(tensor).collect::<Result<Vec<_>, _>>()?;
-        anyhow::Ok((Digest::of(&bytes), tensors))
+        let mut file = PictureFile::read(&path, Buffers::default())?;
+        let mut tensors = Vec::new();
+        for kind in &kinds {
+            let tensor = kind.tensor(file.picture(kind)?)?;
+            tensors.push((Digest::of(tensor.as_bytes()), Arc::new(tensor)));
+        }
+        anyhow::Ok((Digest::of(&file.bytes), tensors))
     })
     .await?;
     let answers = runs

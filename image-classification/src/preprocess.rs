@@ -254,14 +254,40 @@ impl Preprocess {
     ///
     /// [`LayoutError`] if the values of this recipe cannot be brought into `layout`.
     pub fn tensor(&self, picture: &Picture, layout: &InputLayout) -> Result<Tensor, LayoutError> {
+        self.tensor_in(None, picture, layout)
+    }
+
+    /// [`tensor`](Self::tensor) in the memory of `spare`, a tensor that is no longer needed. One that does not
+    /// fit is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`tensor`](Self::tensor).
+    pub fn tensor_in(
+        &self,
+        spare: Option<Tensor>,
+        picture: &Picture,
+        layout: &InputLayout,
+    ) -> Result<Tensor, LayoutError> {
         self.check(layout)?;
         self.check_picture(picture)?;
         let pixels = self.resized(picture, layout);
         Ok(match layout.element_type() {
-            ElementType::U8 => self.fill(&pixels, layout, |value| value as u8),
-            ElementType::F16 => self.fill(&pixels, layout, f16::from_f32),
-            _ => self.fill(&pixels, layout, |value| value),
+            ElementType::U8 => self.fill(spare, &pixels, layout, |value| value as u8),
+            ElementType::F16 => self.fill(spare, &pixels, layout, f16::from_f32),
+            _ => self.fill(spare, &pixels, layout, |value| value),
         })
+    }
+
+    /// By how much a picture of `width` × `height` may be smaller already when it is decoded, so that nothing
+    /// has to be enlarged to be resized: 8, 4, 2 or 1, which are what JPEG's transform can do.
+    pub fn reduction(&self, width: u32, height: u32, layout: &InputLayout) -> u32 {
+        let suffices = |by: &u32| {
+            let size = (width.div_ceil(*by), height.div_ceil(*by));
+            let (from, to) = self.resizing(size, layout);
+            from.0 >= to.0 && from.1 >= to.1
+        };
+        [8, 4, 2].into_iter().find(suffices).unwrap_or(1)
     }
 
     /// Checks that every picture can be brought into `layout`.
@@ -321,41 +347,53 @@ impl Preprocess {
         Ok(())
     }
 
-    /// The picture in the size of the input, RGB.
-    fn resized(&self, picture: &Picture, layout: &InputLayout) -> Vec<u8> {
-        let (width, height) = (layout.width(), layout.height());
+    /// The part of a picture of `size` that is resized, and to which size; width first.
+    fn resizing(&self, size: (u32, u32), layout: &InputLayout) -> ((u32, u32), (u32, u32)) {
+        let input = (layout.width(), layout.height());
         match self.resize {
-            Resize::Stretch => self.resample(picture, width, height),
-            Resize::Crop { fraction } => {
-                let part = central_part(picture, width, height, fraction);
-                self.resample(&part, width, height)
-            }
-            Resize::ShortSide { short, centre } => {
-                let (w, h) = (u64::from(picture.width()), u64::from(picture.height()));
-                let long = |long: u64, side: u64| (u64::from(short) * long / side) as u32;
-                let (w, h) = if w <= h {
+            Resize::Stretch => (size, input),
+            Resize::Crop { fraction } => (central_size(size, input, fraction), input),
+            Resize::ShortSide { short, .. } => {
+                let long = |long: u32, side: u32| {
+                    (u64::from(short) * u64::from(long) / u64::from(side)) as u32
+                };
+                let (w, h) = size;
+                let to = if w <= h {
                     (short, long(h, w))
                 } else {
                     (long(w, h), short)
                 };
-                self.then_crop(picture, (w, h), centre, layout)
+                (size, to)
             }
-            Resize::StretchThenCrop { side, centre } => {
-                self.then_crop(picture, (side, side), centre, layout)
+            Resize::StretchThenCrop { side, .. } => (size, (side, side)),
+            Resize::Letterbox { .. } => {
+                let (w, h) = (f64::from(size.0), f64::from(size.1));
+                let scale = (f64::from(input.0) / w).min(f64::from(input.1) / h);
+                let fit = |side: f64, most: u32| ((side * scale) as u32).clamp(1, most);
+                (size, (fit(w, input.0), fit(h, input.1)))
+            }
+        }
+    }
+
+    /// The picture in the size of the input, RGB.
+    fn resized(&self, picture: &Picture, layout: &InputLayout) -> Vec<u8> {
+        let (width, height) = (layout.width(), layout.height());
+        let (part, to) = self.resizing((picture.width(), picture.height()), layout);
+        match self.resize {
+            Resize::Stretch => self.resample(picture, to),
+            Resize::Crop { .. } => self.resample(&central_part(picture, part), to),
+            Resize::ShortSide { centre, .. } | Resize::StretchThenCrop { centre, .. } => {
+                self.then_crop(picture, to, centre, layout)
             }
             Resize::Letterbox { pad, centred } => {
-                let (w, h) = (f64::from(picture.width()), f64::from(picture.height()));
-                let scale = (f64::from(width) / w).min(f64::from(height) / h);
-                let fit = |side: f64, most: u32| ((side * scale) as u32).clamp(1, most);
-                let (w, h) = (fit(w, width), fit(h, height));
-                let resized = self.resample(picture, w, h);
+                let resized = self.resample(picture, to);
                 let (left, top) = if centred {
-                    ((width - w) / 2, (height - h) / 2)
+                    ((width - to.0) / 2, (height - to.1) / 2)
                 } else {
                     (0, 0)
                 };
                 let mut canvas = vec![pad; width as usize * height as usize * 3];
-                for (row, pixels) in resized.chunks_exact(w as usize * 3).enumerate() {
+                for (row, pixels) in resized.chunks_exact(to.0 as usize * 3).enumerate() {
                     let start = ((top as usize + row) * width as usize + left as usize) * 3;
                     canvas[start..start + pixels.len()].copy_from_slice(pixels);
                 }
@@ -372,14 +410,14 @@ impl Preprocess {
         centre: Centre,
         layout: &InputLayout,
     ) -> Vec<u8> {
-        let resized = Picture::from_rgb(to.0, to.1, self.resample(picture, to.0, to.1))
+        let resized = Picture::from_rgb(to.0, to.1, self.resample(picture, to))
             .expect("the resampler gives what was asked for");
         let left = centre.offset(to.0 - layout.width());
         let top = centre.offset(to.1 - layout.height());
-        cut(&resized, left, top, layout.width(), layout.height()).pixels()
+        cut(&resized, left, top, layout.width(), layout.height()).into_rgb()
     }
 
-    fn resample(&self, picture: &Picture, width: u32, height: u32) -> Vec<u8> {
+    fn resample(&self, picture: &Picture, (width, height): (u32, u32)) -> Vec<u8> {
         let view = RgbView::new(picture.width(), picture.height(), picture.rgb())
             .expect("a picture is never empty");
         let filter = match self.interpolation {
@@ -396,6 +434,7 @@ impl Preprocess {
     /// Looks each byte up: there are only 256 values of each channel.
     fn fill<T: Element>(
         &self,
+        spare: Option<Tensor>,
         pixels: &[u8],
         layout: &InputLayout,
         convert: impl Fn(f32) -> T,
@@ -412,7 +451,8 @@ impl Preprocess {
             ColorOrder::Bgr => [2, 1, 0],
         };
         let (pixels, _) = pixels.as_chunks::<3>();
-        let mut values = vec![T::zeroed(); pixels.len() * 3];
+        let mut values = spare.and_then(Tensor::into_vec).unwrap_or_default();
+        values.resize(pixels.len() * 3, T::zeroed());
         match layout.order() {
             ImageLayout::Nchw => {
                 for ((plane, table), source) in values
@@ -438,17 +478,18 @@ impl Preprocess {
     }
 }
 
-/// The central part of `picture` for a target of `width` × `height`. EfficientNet's recipe where
-/// the target is square: c = ⌊fraction × min(w, h)⌋, offsets ⌊(side − c + 1) / 2⌋.
-fn central_part(picture: &Picture, width: u32, height: u32, fraction: f64) -> Picture {
-    let (w, h) = (f64::from(picture.width()), f64::from(picture.height()));
-    let aspect = f64::from(width) / f64::from(height);
+/// The size of the central part of a picture of `size` for a target of `to`. EfficientNet's recipe where the
+/// target is square: c = ⌊fraction × min(w, h)⌋.
+fn central_size(size: (u32, u32), to: (u32, u32), fraction: f64) -> (u32, u32) {
+    let (w, h) = (f64::from(size.0), f64::from(size.1));
+    let aspect = f64::from(to.0) / f64::from(to.1);
     let (most_w, most_h) = (w.min(h * aspect), h.min(w / aspect));
     let side = |most: f64, side: u32| ((most * fraction).floor() as u32).clamp(1, side);
-    let (w, h) = (
-        side(most_w, picture.width()),
-        side(most_h, picture.height()),
-    );
+    (side(most_w, size.0), side(most_h, size.1))
+}
+
+/// The part of that size in the centre, with EfficientNet's offsets: ⌊(side − c + 1) / 2⌋.
+fn central_part(picture: &Picture, (w, h): (u32, u32)) -> Picture {
     let offset = |side: u32, part: u32| (side - part).div_ceil(2);
     cut(
         picture,
@@ -543,7 +584,7 @@ mod tests {
         // 7 x 4: c = ⌊0.875 x 4⌋ = 3, left = ⌊(7 - 3 + 1) / 2⌋ = 2, top = ⌊(4 - 3 + 1) / 2⌋ = 1.
         let pixels = (0..7 * 4).flat_map(|n| [n as u8; 3]).collect();
         let picture = Picture::from_rgb(7, 4, pixels).unwrap();
-        let part = central_part(&picture, 224, 224, 0.875);
+        let part = central_part(&picture, central_size((7, 4), (224, 224), 0.875));
         let values: Vec<u8> = part.rgb().iter().step_by(3).copied().collect();
         assert_eq!(values, [9, 10, 11, 16, 17, 18, 23, 24, 25]);
     }
@@ -573,6 +614,47 @@ mod tests {
         }
         let thin = Picture::from_rgb(1, 900, vec![7; 2700]).unwrap();
         assert!(recipe.tensor(&thin, &layout).is_ok());
+    }
+
+    #[test]
+    fn a_reduction_never_goes_below_what_is_resized_to() {
+        let layout = layout(ElementType::F32, [1, 3, 224, 224]);
+        let reduction = |resize: &str, width, height| {
+            let recipe = Preprocess {
+                resize: resize.parse().unwrap(),
+                ..Preprocess::OPENVINO_SAMPLE
+            };
+            recipe.reduction(width, height, &layout)
+        };
+        assert_eq!(reduction("stretch", 4000, 3000), 8);
+        assert_eq!(reduction("stretch", 1791, 3000), 8);
+        assert_eq!(reduction("stretch", 1784, 3000), 4);
+        assert_eq!(reduction("stretch", 447, 448), 2);
+        assert_eq!(reduction("stretch", 446, 448), 1);
+        assert_eq!(reduction("short:256", 2040, 2048), 4);
+        assert_eq!(reduction("short:256", 2041, 9000), 8);
+        assert_eq!(reduction("stretch:256", 2048, 2040), 4);
+        // Of 2040 / 8 = 255 pixels the central ⌊0.875 x 255⌋ = 223 are too few.
+        assert_eq!(reduction("crop:0.875", 2040, 4000), 4);
+        assert_eq!(reduction("crop:0.875", 2041, 4000), 8);
+        // What fits a letterbox is limited by the long side.
+        assert_eq!(reduction("letterbox", 1792, 100), 8);
+        assert_eq!(reduction("letterbox", 1000, 100), 4);
+    }
+
+    #[test]
+    fn a_spare_tensor_gives_its_memory() {
+        let layout = layout(ElementType::U8, [1, 3, 1, 2]);
+        let recipe = Preprocess::OPENVINO_SAMPLE;
+        let expected = recipe.tensor(&pair(), &layout).unwrap();
+        let spare = Tensor::new([1, 3, 1, 2], vec![9_u8; 6]).unwrap();
+        let memory = spare.as_bytes().as_ptr();
+        let tensor = recipe.tensor_in(Some(spare), &pair(), &layout).unwrap();
+        assert_eq!(tensor, expected);
+        assert_eq!(tensor.as_bytes().as_ptr(), memory);
+        let other = Tensor::new([1], vec![0.0_f32]).unwrap();
+        let tensor = recipe.tensor_in(Some(other), &pair(), &layout).unwrap();
+        assert_eq!(tensor, expected);
     }
 
     #[test]

@@ -9,8 +9,9 @@ use serde_json::Value;
 use crate::{classify, small_pictures};
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<(), Failed>); 3] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 4] = [
         ("bench::every_run_is_in_the_table", table),
+        ("bench::inference_can_be_alone", inference_only),
         ("bench::json_is_for_machines", json),
         ("bench::what_is_bad_is_left_out", left_out),
     ];
@@ -85,6 +86,27 @@ fn json() -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+fn inference_only() -> Result<(), Failed> {
+    let text = run(&mut bench(&["onnx", "--inference-only"]));
+    expect_code(&text, 0)?;
+    ensure(
+        text.stdout.contains("inference alone") && !text.stdout.contains("whole path"),
+        text,
+    )?;
+    let json = run(&mut bench(&[
+        "onnx",
+        "--inference-only",
+        "--format",
+        "json",
+    ]));
+    let report: Value = serde_json::from_str(&json.stdout)?;
+    let report = &report["runs"][0];
+    ensure(
+        report["whole_path"].is_null() && report["inference"]["spread"].is_f64(),
+        report,
+    )
 }
 
 fn left_out() -> Result<(), Failed> {

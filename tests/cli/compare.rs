@@ -20,7 +20,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("compare::usage_is_explained", usage),
         ("compare::a_picture_is_classified_in_batches_too", batches),
     ];
-    let on_photos: [(&str, fn() -> Result<(), Failed>); 9] = [
+    let on_photos: [(&str, fn() -> Result<(), Failed>); 10] = [
         (
             "compare::what_one_engine_lacks_keeps_no_other_from_working",
             what_one_engine_lacks,
@@ -39,6 +39,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("compare::gate::squeezenet", || gate("squeezenet1.1.onnx")),
         ("compare::planted_faults_are_caught", planted_faults),
         ("compare::recorded_runs", recordings),
+        ("compare::fast_decoding_is_another_tensor", fast_decoding),
         ("compare::others_read_the_reports", reports),
     ];
     on_engines
@@ -103,6 +104,9 @@ fn gate(model: &str) -> Result<(), Failed> {
         ensure(pair["tolerance"]["name"] == tolerance, pair)?;
         if runs.len() > 2 {
             ensure(json["majority"]["found"] == "all", &json["majority"])?;
+            let pairs = json["pairs"].as_array().ok_or("no pairs")?;
+            let all = |pair: &Value| pair["ordered_match"]["count"] == photos.len();
+            ensure(pairs.len() == 3 && pairs.iter().all(all), pairs)?;
         }
         ensure(
             pair["pictures"]
@@ -261,6 +265,37 @@ fn planted_faults() -> Result<(), Failed> {
     ensure(
         result.stderr.contains("cannot read the model") && result.stderr.contains("cut.xml"),
         &result,
+    )
+}
+
+fn fast_decoding() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let recorded = folder.path().join("exact.jsonl");
+    let with = |decode: &str, arguments: &[&str], code: i32| -> Result<Run, Failed> {
+        let mut command = compare(arguments);
+        command
+            .arg(&recorded)
+            .args(["--decode", decode, "--color", "rgb", "-m"]);
+        // Its input is so small that every JPEG is decoded at 1/8.
+        command.arg(small_model("plain.onnx")).arg("-i");
+        let result = run(command.arg(set_up("photos/n02123045_281_tabby_cat.jpg")));
+        expect_code(&result, code)?;
+        Ok(result)
+    };
+    with("exact", &["onnx", "--record"], 0)?;
+    with("exact", &["openvino", "--against"], 0)?;
+    let refused = with("fast", &["openvino", "--against"], 2)?;
+    let why = "it takes another tensor than onnx: decode is fast and not exact";
+    ensure(refused.stderr.contains(why), &refused)?;
+    let said = run(classify()
+        .args(["inspect", "--decode", "fast", "--color", "rgb"])
+        .arg(small_model("plain.onnx")));
+    expect_code(&said, 0)?;
+    ensure(
+        said.stdout
+            .lines()
+            .any(|line| line.split_whitespace().eq(["decode", "fast", "--decode"])),
+        said,
     )
 }
 

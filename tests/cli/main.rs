@@ -11,6 +11,7 @@ mod devices;
 mod errors;
 mod evaluate;
 mod inputs;
+mod interrupts;
 mod outputs;
 mod shapes;
 mod sources;
@@ -34,6 +35,8 @@ fn main() {
     trials.extend(evaluate::trials(&engines, &set_up));
     trials.extend(errors::trials(&engines, &set_up));
     trials.extend(inputs::trials(&engines));
+    #[cfg(unix)]
+    trials.extend(interrupts::trials(&engines));
     trials.extend(outputs::trials(&engines, &set_up));
     trials.extend(shapes::trials(&engines, &set_up));
     trials.extend(sources::trials(&engines, &set_up));

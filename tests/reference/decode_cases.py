@@ -3,9 +3,10 @@
     decode_cases.py OUT PHOTO_FOLDER
 
 OUT gets `manifest.jsonl`, one case a line:
-    {"file": FILE, "expected": FILE, "width": W, "height": H, "kind": KIND, "opencv_equal": true | false | null}
-`expected` is raw RGB, 8 bits a channel, rows from top to bottom, upright. `opencv_equal` says whether OpenCV reads the
-same pixels (null where it was not asked). Everything generated is seeded.
+    {"file": FILE, "reduction": 1 | 2 | 4 | 8, "expected": FILE, "width": W, "height": H, "kind": KIND,
+     "opencv_equal": true | false | null}
+`expected` is raw RGB, 8 bits a channel, rows from top to bottom, upright, decoded at 1/`reduction` of its size.
+`opencv_equal` says whether OpenCV reads the same pixels (null where it was not asked). Everything generated is seeded.
 
 Needs: pillow, numpy, opencv-python-headless.
 """
@@ -101,20 +102,33 @@ def cases(photo_folder):
     yield "12 megapixels", encode(large, "4:2:2", 85, True, 0)
 
 
+def decoded(data, reduction):
+    """The pixels, and by how much they were really reduced: Pillow reduces small pictures by less."""
+    image = Image.open(io.BytesIO(data))
+    if reduction > 1:
+        image.draft(None, tuple(max(side // reduction, 1) for side in image.size))
+        reduction = image.decoderconfig[0]
+    return np.asarray(ImageOps.exif_transpose(image).convert("RGB")), reduction
+
+
 def main(out, photo_folder):
     out = pathlib.Path(out)
     with open(out / "manifest.jsonl", "w", encoding="utf-8") as manifest:
         for index, (kind, data) in enumerate(cases(photo_folder)):
-            file, expected = f"{index}.jpg", f"{index}.rgb"
+            file = f"{index}.jpg"
             (out / file).write_bytes(data)
-            pixels = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
-            (out / expected).write_bytes(pixels.tobytes())
-            # OpenCV has its own, coarser way from four channels to three.
-            theirs = None if kind in {"CMYK", "YCCK"} else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-            manifest.write(json.dumps({
-                "file": file, "expected": expected, "width": pixels.shape[1], "height": pixels.shape[0], "kind": kind,
-                "opencv_equal": None if theirs is None else bool(np.array_equal(theirs[..., ::-1], pixels)),
-            }) + "\n")
+            for wanted in (1, 2 << index % 3):
+                pixels, reduction = decoded(data, wanted)
+                expected = f"{index}-{wanted}.rgb"
+                (out / expected).write_bytes(pixels.tobytes())
+                # OpenCV has its own, coarser way from four channels to three.
+                ask_opencv = wanted == 1 and kind not in {"CMYK", "YCCK"}
+                theirs = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if ask_opencv else None
+                manifest.write(json.dumps({
+                    "file": file, "reduction": reduction, "expected": expected,
+                    "width": pixels.shape[1], "height": pixels.shape[0], "kind": kind,
+                    "opencv_equal": None if theirs is None else bool(np.array_equal(theirs[..., ::-1], pixels)),
+                }) + "\n")
 
 
 if __name__ == "__main__":

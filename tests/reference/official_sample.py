@@ -13,6 +13,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("-m", "--model", required=True)
 parser.add_argument("-i", "--input", nargs="+", required=True)
 parser.add_argument("-d", "--device", default="CPU")
+parser.add_argument("--precision", help="not the sample's: INFERENCE_PRECISION_HINT")
 args = parser.parse_args()
 
 
@@ -32,7 +33,8 @@ steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")
 steps.input().model().set_layout(ov.Layout("NCHW"))
 steps.output().tensor().set_element_type(ov.Type.f32)
 info("Loading the model to the plugin")
-compiled = core.compile_model(steps.build(), args.device)
+config = {"INFERENCE_PRECISION_HINT": args.precision} if args.precision else {}
+compiled = core.compile_model(steps.build(), args.device, config)
 
 
 def finished(request, path):

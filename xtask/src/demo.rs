@@ -46,7 +46,7 @@ pub fn run() -> Result<ExitCode> {
 }
 
 /// Builds the command line program and returns its path, wherever cargo's target folder is.
-fn build() -> Result<PathBuf> {
+pub fn build() -> Result<PathBuf> {
     eprintln!("building classify ...");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)

@@ -1,12 +1,14 @@
-//! Developer automation, called through the cargo aliases `setup`, `demo` and `verify`.
+//! Developer automation, called through the cargo aliases `setup`, `demo`, `verify` and `bench-peers`.
 // A command for people at a terminal: its output is what it is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench_peers;
 mod demo;
 mod failure;
 mod files;
@@ -41,6 +43,12 @@ enum Task {
     Demo,
     /// Set up, then run every check and every test
     Verify,
+    /// Set up, then measure classify against Python programs and `benchmark_app`
+    BenchPeers {
+        /// For the script: `--quick`, `--only PART`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -48,6 +56,7 @@ fn main() -> ExitCode {
         Task::Setup { from } => setup::run(from.as_deref()).map(|()| ExitCode::SUCCESS),
         Task::Demo => demo::run(),
         Task::Verify => verify::run(),
+        Task::BenchPeers { arguments } => bench_peers::run(&arguments),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

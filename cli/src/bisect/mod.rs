@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::engines;
 use crate::messages::{Hinted, Messages, printable};
 use crate::options::EngineOptions;
-use crate::pictures;
+use crate::pictures::{Buffers, PictureFile};
 use crate::reports::compare::Comparison;
 use crate::runs::{Run, Runs};
 use graph::Model;
@@ -176,8 +176,8 @@ pub fn run(
     };
     let sides = [side(pair.reference)?, side(pair.run)?];
     let run = sides[0].run;
-    let (decoded, _) = pictures::decode(&picture)?;
-    let tensor = Arc::new(run.input.tensor(&decoded)?);
+    let mut file = PictureFile::read(&picture, Buffers::default())?;
+    let tensor = Arc::new(run.input.tensor(file.picture(&run.input)?)?);
 
     let own = [sides[0].own_output(&tensor)?, sides[1].own_output(&tensor)?];
     let output_error = errors(&own[0], &own[1]).1;

@@ -22,8 +22,8 @@ use crate::facts::Machine;
 use crate::inputs::Input;
 use crate::messages::{Hinted, Messages, printable};
 use crate::options::RunsOptions;
-use crate::pictures;
-use crate::pipeline::Pipeline;
+use crate::pictures::{Buffers, PictureFile};
+use crate::pipeline::{Pipeline, Spare};
 use crate::reports::compare::counted;
 use crate::runs::{Run, Runs};
 use crate::statistics::Distribution;
@@ -49,6 +49,7 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
         seconds: args.duration,
         count: args.count.map(|count| count as usize),
         warm_up: args.warm_up,
+        inference_only: args.inference_only,
     };
     let format = args.format;
     let input = match &made_up {
@@ -98,10 +99,12 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
         return Err(Hinted::new("no run is left to measure", "mend what is said above").into());
     }
     messages.step("preparing the pictures");
-    let decode_cpu = prepare(&mut benches, &mut paths, messages)?;
+    prepare(&mut benches, &mut paths, messages)?;
     for bench in &benches {
         bench.infer(Goal::Count(plan.warm_up))?;
-        bench.classify(&paths, Goal::Count(plan.warm_up.min(paths.len())))?;
+        if !plan.inference_only {
+            bench.classify(&paths, Goal::Count(plan.warm_up.min(paths.len())))?;
+        }
     }
     for round in 1..=plan.rounds {
         for bench in &mut benches {
@@ -110,16 +113,17 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
                 bench.run.name, plan.rounds
             ));
             let (inference, latencies) = bench.infer(plan.goal())?;
-            let path = bench.classify(&paths, plan.goal())?;
             bench.inference.push(inference);
             bench.latencies.extend(latencies);
-            bench.path.push(path);
+            if !plan.inference_only {
+                bench.path.push(bench.classify(&paths, plan.goal())?);
+            }
         }
     }
     messages.end_progress();
     let results: Vec<Figures> = benches
         .iter()
-        .map(|bench| bench.figures(decode_cpu))
+        .map(Bench::figures)
         .collect::<Result<_, _>>()?;
     let machine = Machine::this();
     let pictures = paths.len();
@@ -156,6 +160,7 @@ struct Plan {
     seconds: f64,
     count: Option<usize>,
     warm_up: usize,
+    inference_only: bool,
 }
 
 impl Plan {
@@ -216,7 +221,8 @@ struct Bench<'a> {
     run: &'a Run,
     pipeline: Pipeline,
     tensors: Vec<Arc<Tensor>>,
-    /// Seconds of CPU for the tensor of a picture, on one thread.
+    /// Seconds of CPU for a picture, on one thread.
+    decode_cpu: Option<f64>,
     tensor_cpu: Option<f64>,
     inference: Vec<Round>,
     path: Vec<Round>,
@@ -224,21 +230,30 @@ struct Bench<'a> {
     latencies: Vec<f64>,
 }
 
-/// Decodes every picture once, alone, and gives the seconds of CPU for one. A picture that cannot be prepared
-/// is reported and left out.
+/// Makes the tensors of every picture once, alone, and measures that. A picture that cannot be prepared is
+/// reported and left out.
 fn prepare(
     benches: &mut [Bench],
     paths: &mut Vec<PathBuf>,
     messages: &mut Messages,
-) -> anyhow::Result<Option<f64>> {
-    let mut decode_cpu = Some(0.0);
+) -> anyhow::Result<()> {
     paths.retain(|path| {
-        let prepared = prepare_one(benches, path);
+        let prepared: anyhow::Result<Vec<_>> = benches
+            .iter()
+            .map(|bench| Prepared::of(path, bench.run))
+            .collect();
         match prepared {
-            Ok(cpu) => decode_cpu = sum(decode_cpu, cpu),
-            Err(ref error) => messages.input_failed(&printable(&path.to_string_lossy()), error),
+            Ok(prepared) => {
+                for (bench, prepared) in benches.iter_mut().zip(prepared) {
+                    bench.add(prepared);
+                }
+                true
+            }
+            Err(error) => {
+                messages.input_failed(&printable(&path.to_string_lossy()), &error);
+                false
+            }
         }
-        prepared.is_ok()
     });
     if paths.is_empty() {
         let error = "no picture is left to measure with";
@@ -246,31 +261,32 @@ fn prepare(
     }
     let pictures = paths.len() as f64;
     for bench in benches {
+        bench.decode_cpu = bench.decode_cpu.map(|cpu| cpu / pictures);
         bench.tensor_cpu = bench.tensor_cpu.map(|cpu| cpu / pictures);
     }
-    Ok(decode_cpu.map(|cpu| cpu / pictures))
+    Ok(())
 }
 
-/// The seconds of CPU that decoding took. Those of each tensor are added to its run.
-fn prepare_one(benches: &mut [Bench], path: &Path) -> anyhow::Result<Option<f64>> {
-    let start = cpu_time::thread();
-    let (picture, _) = pictures::decode(path)?;
-    let decode_cpu = difference(start, cpu_time::thread());
-    let tensors = benches
-        .iter()
-        .map(|bench| {
-            let start = cpu_time::thread();
-            let tensor = bench.run.input.tensor(&picture)?;
-            anyhow::Ok((difference(start, cpu_time::thread()), tensor))
+/// A tensor, and the seconds of CPU that it took.
+struct Prepared {
+    tensor: Tensor,
+    decode_cpu: Option<f64>,
+    tensor_cpu: Option<f64>,
+}
+
+impl Prepared {
+    fn of(path: &Path, run: &Run) -> anyhow::Result<Self> {
+        let start = cpu_time::thread();
+        let mut file = PictureFile::read(path, Buffers::default())?;
+        let picture = file.picture(&run.input)?;
+        let decoded = cpu_time::thread();
+        let tensor = run.input.tensor(picture)?;
+        Ok(Self {
+            tensor,
+            decode_cpu: difference(start, decoded),
+            tensor_cpu: difference(decoded, cpu_time::thread()),
         })
-        .collect::<Result<Vec<_>, _>>()?;
-    for (bench, (cpu, tensor)) in benches.iter_mut().zip(tensors) {
-        bench.tensor_cpu = sum(bench.tensor_cpu, cpu);
-        if bench.tensors.len() < MOST_TENSORS {
-            bench.tensors.push(Arc::new(tensor));
-        }
     }
-    Ok(decode_cpu)
 }
 
 /// Unknown if one of them is.
@@ -283,20 +299,28 @@ impl<'a> Bench<'a> {
         Self {
             run,
             pipeline: Pipeline {
-                preprocess: run.input.preprocess,
-                layout: run.input.layout,
+                input: run.input,
                 backend: Arc::clone(&run.backend),
                 scores,
                 top: 10,
                 threshold: None,
-                batch: run.input.batch,
                 jobs,
+                spare: Spare::default(),
             },
             tensors: Vec::new(),
+            decode_cpu: Some(0.0),
             tensor_cpu: Some(0.0),
             inference: Vec::new(),
             path: Vec::new(),
             latencies: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, prepared: Prepared) {
+        self.decode_cpu = sum(self.decode_cpu, prepared.decode_cpu);
+        self.tensor_cpu = sum(self.tensor_cpu, prepared.tensor_cpu);
+        if self.tensors.len() < MOST_TENSORS {
+            self.tensors.push(Arc::new(prepared.tensor));
         }
     }
 
@@ -341,12 +365,12 @@ impl<'a> Bench<'a> {
         })
     }
 
-    fn figures(&self, decode_cpu: Option<f64>) -> anyhow::Result<Figures> {
+    fn figures(&self) -> anyhow::Result<Figures> {
         let milliseconds = || self.latencies.iter().map(|latency| Ok(latency * 1e3));
         let latency = Distribution::of(milliseconds)?.context("nothing was measured")?;
-        let (inference, path) = (Throughput::of(&self.inference), Throughput::of(&self.path));
+        let inference = Throughput::of(&self.inference).context("nothing was measured")?;
         let cores = available_parallelism().map_or(1, std::num::NonZero::get);
-        let needed = sum(sum(decode_cpu, self.tensor_cpu), inference.cpu);
+        let needed = sum(sum(self.decode_cpu, self.tensor_cpu), inference.cpu);
         Ok(Figures {
             name: self.run.name.clone(),
             engine: engines::description(self.run.info()),
@@ -354,8 +378,8 @@ impl<'a> Bench<'a> {
             slots: self.run.info().slots,
             latency,
             inference,
-            path,
-            decode_cpu,
+            path: Throughput::of(&self.path),
+            decode_cpu: self.decode_cpu,
             tensor_cpu: self.tensor_cpu,
             limit: needed.map(|needed| cores as f64 / needed),
         })
@@ -374,12 +398,14 @@ struct Throughput {
 }
 
 impl Throughput {
-    fn of(rounds: &[Round]) -> Self {
+    /// `None` without rounds.
+    fn of(rounds: &[Round]) -> Option<Self> {
         let mut rates: Vec<f64> = rounds
             .iter()
             .map(|round| round.pictures as f64 / round.seconds)
             .collect();
         rates.sort_by(f64::total_cmp);
+        let (least, most) = (rates.first()?, rates.last()?);
         let middle = rates.len() / 2;
         let rate = if rates.len().is_multiple_of(2) {
             f64::midpoint(rates[middle - 1], rates[middle])
@@ -388,11 +414,11 @@ impl Throughput {
         };
         let pictures: usize = rounds.iter().map(|round| round.pictures).sum();
         let cpu: Option<f64> = rounds.iter().map(|round| round.cpu).sum();
-        Self {
+        Some(Self {
             rate,
-            spread: (rates[rates.len() - 1] - rates[0]) / rate,
+            spread: (most - least) / rate,
             cpu: cpu.map(|cpu| cpu / pictures as f64),
-        }
+        })
     }
 }
 
@@ -405,7 +431,8 @@ struct Figures {
     /// In milliseconds.
     latency: Distribution,
     inference: Throughput,
-    path: Throughput,
+    /// Unless it was left out.
+    path: Option<Throughput>,
     /// Seconds for a picture.
     decode_cpu: Option<f64>,
     tensor_cpu: Option<f64>,
@@ -415,17 +442,18 @@ struct Figures {
 
 impl Figures {
     fn spread(&self) -> f64 {
-        self.inference.spread.max(self.path.spread)
+        let path = self.path.map_or(0.0, |path| path.spread);
+        self.inference.spread.max(path)
     }
 
     /// Seconds of CPU for a picture that are none of decoding, resizing and inference.
     fn other_cpu(&self) -> Option<f64> {
-        Some(self.path.cpu? - self.decode_cpu? - self.tensor_cpu? - self.inference.cpu?)
+        Some(self.path?.cpu? - self.decode_cpu? - self.tensor_cpu? - self.inference.cpu?)
     }
 
     /// The share of the limit that was reached.
     fn efficiency(&self) -> Option<f64> {
-        Some(self.path.rate / self.limit?)
+        Some(self.path?.rate / self.limit?)
     }
 
     fn json(&self, first: &Self) -> Value {
@@ -445,7 +473,7 @@ impl Figures {
             "infer_requests": self.slots,
             "inference": throughput(&self.inference, &first.inference),
             "latency_ms": self.latency,
-            "whole_path": throughput(&self.path, &first.path),
+            "whole_path": self.path.zip(first.path).map(|(own, first)| throughput(&own, &first)),
             "decode_cpu_ms": milliseconds(self.decode_cpu),
             "tensor_cpu_ms": milliseconds(self.tensor_cpu),
             "other_cpu_ms": milliseconds(self.other_cpu()),
@@ -509,10 +537,25 @@ fn table(results: &[Figures], machine: &Machine, pictures: usize, plan: &Plan) -
     row("  latency p90, ms", &|r| format!("{:.2}", r.latency.p90));
     row("  latency p99, ms", &|r| format!("{:.2}", r.latency.p99));
     row("  latency max, ms", &|r| format!("{:.2}", r.latency.max));
-    row("whole path, pictures/s", &|r| format!("{:.1}", r.path.rate));
-    row("  ratio", &|r| ratio(r.path.rate, first.path.rate));
-    row("  spread over the rounds", &|r| percent(r.path.spread));
-    row("CPU for a picture, ms", &|r| milliseconds(r.path.cpu));
+    if plan.inference_only {
+        return text;
+    }
+    let path = |r: &Figures, value: &dyn Fn(&Throughput) -> String| {
+        r.path.as_ref().map_or_else(String::new, value)
+    };
+    row("whole path, pictures/s", &|r| {
+        path(r, &|path| format!("{:.1}", path.rate))
+    });
+    row("  ratio", &|r| {
+        let first = first.path.map_or(f64::NAN, |path| path.rate);
+        path(r, &|path| ratio(path.rate, first))
+    });
+    row("  spread over the rounds", &|r| {
+        path(r, &|path| percent(path.spread))
+    });
+    row("CPU for a picture, ms", &|r| {
+        path(r, &|path| milliseconds(path.cpu))
+    });
     row("  read and decode", &|r| milliseconds(r.decode_cpu));
     row("  resize and tensor", &|r| milliseconds(r.tensor_cpu));
     row("  inference", &|r| milliseconds(r.inference.cpu));

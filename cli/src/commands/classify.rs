@@ -5,10 +5,11 @@ use std::sync::Arc;
 use image_classification::ScoreKind;
 
 use crate::engines;
+use crate::interrupt;
 use crate::messages::{Messages, printable};
 use crate::options::{ClassifyOptions, say_what_is_not_said};
 use crate::output::Output;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Spare};
 use crate::recipe::Recipe;
 use crate::results::{Results, Run};
 
@@ -64,25 +65,37 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
         },
     };
     let pipeline = Pipeline {
-        preprocess: recipe.resolved.preprocess,
-        layout: fitted.layout,
+        input: recipe.preparation(&fitted, engine.batch),
         backend: Arc::clone(&backend),
         scores,
         top: output.top,
         threshold: output.threshold,
-        batch: fitted.layout.batch().or(engine.batch).unwrap_or(1),
         jobs,
+        spare: Spare::default(),
     };
     let count = inputs.list.len();
     messages.start_progress(count);
-    pipeline.run(inputs.list, |path, result| {
+    let mut done = 0;
+    pipeline.run(interrupt::until(inputs.list.into_iter()), |path, result| {
+        done += 1;
         if let Err(error) = &result {
             messages.input_failed(&printable(&path.to_string_lossy()), error);
         }
         messages.advance(|| results.result(&run, &path, result.as_ref()))
     })?;
     messages.end_progress();
-    results.finish()?;
-    messages.summary(count);
-    Ok(())
+    messages.summary(done);
+    let output = results.into_output()?;
+    let Err(interrupted) = interrupt::check(done, count) else {
+        return output.finish();
+    };
+    let hint = match output.finish_part()? {
+        None => format!("give the other {} to go on", count - done),
+        Some(path) => format!(
+            "the results are in {}; give the other {} to go on",
+            path.display(),
+            count - done
+        ),
+    };
+    Err(interrupted.with_hint(hint).into())
 }

@@ -16,7 +16,7 @@ use super::compare::{Compared, Comparison};
 use super::evaluate::Evaluation;
 use crate::agreement::{Gate, Pair, Row, Verdict};
 use crate::messages::printable;
-use crate::pictures;
+use crate::pictures::{Buffers, PictureFile};
 
 /// The long side of a thumbnail in pixels.
 const THUMBNAIL: u32 = 160;
@@ -473,7 +473,8 @@ fn bins(accuracy: &crate::accuracy::Accuracy) -> Vec<Bar> {
 
 /// The picture, small, as a data URI; `None` where it cannot be read any more.
 fn thumbnail(path: &Path) -> Option<String> {
-    let (picture, _) = pictures::decode(path).ok()?;
+    let mut file = PictureFile::read(path, Buffers::default()).ok()?;
+    let picture = file.whole().ok()?;
     let long = picture.width().max(picture.height());
     let side = |side: u32| {
         let small = u64::from(side) * u64::from(THUMBNAIL.min(long)) / u64::from(long);
@@ -491,7 +492,7 @@ fn thumbnail(path: &Path) -> Option<String> {
         resize: Resize::Stretch,
         interpolation: Interpolation::Bilinear,
     };
-    let pixels = recipe.tensor(&picture, &layout).ok()?;
+    let pixels = recipe.tensor(picture, &layout).ok()?;
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width, height);
     encoder.set_color(png::ColorType::Rgb);

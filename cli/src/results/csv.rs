@@ -86,7 +86,7 @@ impl Csv {
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> anyhow::Result<()> {
+    pub(super) fn into_output(mut self) -> anyhow::Result<Output> {
         self.header()?;
         self.writer.flush()?;
         let mut out = self
@@ -95,7 +95,7 @@ impl Csv {
             .map_err(csv::IntoInnerError::into_error)
             .context("cannot write the results")?;
         out.flush()?;
-        out.finish()
+        Ok(out)
     }
 }
 

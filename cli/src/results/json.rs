@@ -110,7 +110,7 @@ impl Json {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> anyhow::Result<()> {
-        self.out.finish()
+    pub(super) fn into_output(self) -> Output {
+        self.out
     }
 }

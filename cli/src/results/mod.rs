@@ -88,12 +88,12 @@ impl Results {
         }
     }
 
-    /// Completes the destination.
-    pub fn finish(self) -> anyhow::Result<()> {
+    /// The destination, with everything written.
+    pub fn into_output(self) -> anyhow::Result<Output> {
         match self {
-            Self::Text(report) => report.finish(),
-            Self::Json(report) => report.finish(),
-            Self::Csv(report) => report.finish(),
+            Self::Text(report) => Ok(report.into_output()),
+            Self::Json(report) => Ok(report.into_output()),
+            Self::Csv(report) => report.into_output(),
         }
     }
 }

@@ -54,7 +54,7 @@ impl Text {
         self.out.flush()
     }
 
-    pub(super) fn finish(self) -> anyhow::Result<()> {
-        self.out.finish()
+    pub(super) fn into_output(self) -> Output {
+        self.out
     }
 }

@@ -6,8 +6,8 @@
 //! has a target for it.
 
 use image::metadata::Orientation;
-use libjpeg_turbo_rs::decode::pipeline::{Decoder, Image};
-use libjpeg_turbo_rs::{ColorSpace, DecodeLimits, JpegError, PixelFormat};
+use libjpeg_turbo_rs::decode::pipeline::{Decoder, ImageInfo};
+use libjpeg_turbo_rs::{ColorSpace, DecodeLimits, JpegError, PixelFormat, ScalingFactor};
 
 use super::{DecodeError, Limits, Picture, check_size};
 
@@ -15,7 +15,12 @@ const FORMAT: &str = "JPEG";
 /// Real progressive files have about 10 scans; each one costs a pass over the whole picture.
 const MOST_SCANS: usize = 500;
 
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeError> {
+pub(super) fn decode(
+    bytes: &[u8],
+    limits: &Limits,
+    mut spare: Vec<u8>,
+    reduction: impl FnOnce(u32, u32) -> u32,
+) -> Result<Picture, DecodeError> {
     // libjpeg fills in what is missing, and the answer would be a confident wrong one.
     if !has_its_end(bytes) {
         return Err(DecodeError::CutShort { format: FORMAT });
@@ -44,15 +49,39 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeErr
     } else {
         PixelFormat::Rgb
     });
-    let Image { data, .. } = decoder.decode_image().map_err(failed)?;
-    let pixels = if four_channels {
-        rgb_from_cmyk(&data)
+    let reduction = if turns(orientation) {
+        reduction(height, width)
     } else {
-        data
+        reduction(width, height)
     };
-    Picture::from_rgb(width, height, pixels)
+    decoder.set_scale(ScalingFactor::try_new(1, reduction).map_err(failed)?);
+    let size = decoder.output_buffer_size().map_err(failed)?;
+    if spare.capacity() < size {
+        // Growing would copy what nobody needs.
+        spare = vec![0; size];
+    } else {
+        spare.resize(size, 0);
+    }
+    let ImageInfo { width, height, .. } = decoder.decode_image_into(&mut spare).map_err(failed)?;
+    let pixels = if four_channels {
+        rgb_from_cmyk(&spare)
+    } else {
+        spare
+    };
+    Picture::from_rgb(width as u32, height as u32, pixels)
         .map(|picture| picture.upright(orientation))
         .ok_or(DecodeError::Panicked { format: FORMAT })
+}
+
+/// Whether the picture is higher than wide when the file's is wider than high.
+fn turns(orientation: Orientation) -> bool {
+    matches!(
+        orientation,
+        Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH
+    )
 }
 
 fn failed(source: JpegError) -> DecodeError {
@@ -101,7 +130,8 @@ fn has_its_end(bytes: &[u8]) -> bool {
     loop {
         match *rest {
             [0xff, START_OF_SCAN, ref scan @ ..] => {
-                return scan.windows(2).any(|pair| pair == [0xff, 0xd9]);
+                // From the back, where it is in all files that are whole.
+                return scan.windows(2).rev().any(|pair| pair == [0xff, 0xd9]);
             }
             // Fill bytes, and markers without a segment.
             [0xff, 0xff, ..] => rest = &rest[1..],

@@ -154,7 +154,7 @@ impl Picture {
     }
 
     /// The bytes, as [`rgb`](Self::rgb) gives them.
-    pub(crate) fn pixels(self) -> Vec<u8> {
+    pub fn into_rgb(self) -> Vec<u8> {
         self.pixels
     }
 
@@ -179,6 +179,27 @@ impl Picture {
     ///
     /// [`DecodeError`]. A panic inside a decoder is one of them.
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
+        Self::decode_reduced(bytes, limits, Vec::new(), |_, _| 1)
+    }
+
+    /// [`decode`](Self::decode), but a JPEG is decoded smaller, which is much faster: by what `reduction` gives
+    /// for its upright width and height, 1, 2, 4 or 8, for instance
+    /// [`Preprocess::reduction`](crate::Preprocess::reduction). Its sizes are divided by that and rounded up.
+    /// The pixels are libjpeg-turbo's for that scale (Pillow's `draft`); they are not those of the whole
+    /// picture resized.
+    ///
+    /// A JPEG's pixels take the memory of `spare`, such as [`into_rgb`](Self::into_rgb) of a picture that is no
+    /// longer needed: for megapixels, getting fresh memory from the system takes a quarter of the time.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`](Self::decode). The limits are those of the whole picture.
+    pub fn decode_reduced(
+        bytes: &[u8],
+        limits: &Limits,
+        spare: Vec<u8>,
+        reduction: impl FnOnce(u32, u32) -> u32,
+    ) -> Result<Self, DecodeError> {
         if bytes.is_empty() {
             return Err(DecodeError::Empty);
         }
@@ -196,7 +217,7 @@ impl Picture {
         let name = format_name(format);
         // Real files make decoders panic in release builds too; one file must not end the rest.
         catch_unwind(AssertUnwindSafe(|| match format {
-            image::ImageFormat::Jpeg => jpeg::decode(bytes, limits),
+            image::ImageFormat::Jpeg => jpeg::decode(bytes, limits, spare, reduction),
             _ => decode_known(reader, name, limits),
         }))
         .unwrap_or(Err(DecodeError::Panicked { format: name }))
@@ -437,17 +458,37 @@ mod tests {
     }
 
     #[test]
+    fn memory_that_is_used_again_changes_nothing() {
+        let pixels = image::RgbImage::from_fn(40, 40, |x, y| Rgb([x as u8, y as u8, 9]));
+        let jpeg = encode_jpeg(&pixels);
+        let limits = Limits::default();
+        for reduction in [1, 8] {
+            let fresh = Picture::decode_reduced(&jpeg, &limits, Vec::new(), |_, _| reduction);
+            let fresh = fresh.unwrap();
+            for spare in [vec![7; 3], vec![7; 40 * 40 * 3], vec![7; 9999]] {
+                let again = Picture::decode_reduced(&jpeg, &limits, spare, |_, _| reduction);
+                assert_eq!(again.unwrap(), fresh);
+            }
+        }
+    }
+
+    #[test]
     fn a_jpeg_that_is_cut_short_is_an_error_at_every_length() {
         let pixels =
             image::RgbImage::from_fn(40, 40, |x, y| Rgb([(x * y) as u8, y as u8, x as u8]));
         let jpeg = encode_jpeg(&pixels);
         assert!(decode(&jpeg).is_ok());
-        for length in 1..jpeg.len() {
-            assert!(
-                decode(&jpeg[..length]).is_err(),
-                "{length} bytes of {}",
-                jpeg.len()
-            );
+        for reduction in [1, 2, 4, 8] {
+            for length in 1..jpeg.len() {
+                let cut = &jpeg[..length];
+                let cut =
+                    Picture::decode_reduced(cut, &Limits::default(), Vec::new(), |_, _| reduction);
+                assert!(
+                    cut.is_err(),
+                    "{length} bytes of {} at 1/{reduction}",
+                    jpeg.len()
+                );
+            }
         }
         // What follows the end is none of the picture.
         assert!(decode(&[&jpeg[..], b"trailer"].concat()).is_ok());

@@ -1,0 +1,156 @@
+//! `cargo bench-parts`: what the parts between a picture's file and its best classes cost, each alone. The
+//! times are there to find out which part became slower; between machines they mean nothing.
+
+use std::sync::Arc;
+
+use backend_api::{Dim, ElementType, InferBackend, InferRequest, MockBackend, Tensor, TensorSpec};
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use futures_executor::block_on;
+use image_classification::{
+    InputLayout, Interpolation, Limits, Picture, Preprocess, Resize, ScoreKind, Scores, top_k,
+};
+use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
+
+/// A common photo, and 12 megapixels.
+const SIZES: [(u32, u32); 2] = [(500, 375), (4000, 3000)];
+
+fn main() {
+    divan::main();
+}
+
+/// Smooth shapes with the noise of a camera, as JPEG at quality 85.
+fn jpeg((width, height): (u32, u32)) -> Vec<u8> {
+    let mut state = 1_u32;
+    let pixels: Vec<u8> = (0..width * height)
+        .flat_map(|index| {
+            let (x, y) = (index % width, index / width);
+            [
+                (x / 3 + y / 5) % 200,
+                (x / 7 + y) % 200,
+                (x + y / 2) / 4 % 200,
+            ]
+            .map(|level| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (level + (state >> 28)) as u8
+            })
+        })
+        .collect();
+    let (width, height) = (width as usize, height as usize);
+    compress(
+        &pixels,
+        width,
+        height,
+        PixelFormat::Rgb,
+        85,
+        Subsampling::S420,
+    )
+    .expect("the pixels are of that size")
+}
+
+fn picture(size: (u32, u32)) -> Picture {
+    Picture::decode(&jpeg(size), &Limits::default()).expect("it was just encoded")
+}
+
+fn layout(element_type: ElementType) -> InputLayout {
+    let dims = [1, 3, 224, 224].map(Dim::Fixed).to_vec();
+    InputLayout::from_spec(&TensorSpec::new("input", element_type, dims), None, None)
+        .expect("a common input")
+}
+
+#[divan::bench(args = SIZES)]
+fn decode_exact(bencher: Bencher, size: (u32, u32)) {
+    let bytes = jpeg(size);
+    let mut spare = Vec::new();
+    bencher.bench_local(|| {
+        let bytes = black_box(&bytes);
+        let memory = std::mem::take(&mut spare);
+        let picture = Picture::decode_reduced(bytes, &Limits::default(), memory, |_, _| 1);
+        spare = picture.expect("it was just encoded").into_rgb();
+    });
+}
+
+/// At the size that a resize to 224 × 224 needs.
+#[divan::bench(args = SIZES)]
+fn decode_fast(bencher: Bencher, size: (u32, u32)) {
+    let (bytes, layout) = (jpeg(size), layout(ElementType::F32));
+    let recipe = Preprocess::OPENVINO_SAMPLE;
+    let mut spare = Vec::new();
+    bencher.bench_local(|| {
+        let bytes = black_box(&bytes);
+        let memory = std::mem::take(&mut spare);
+        let picture =
+            Picture::decode_reduced(bytes, &Limits::default(), memory, |width, height| {
+                recipe.reduction(width, height, &layout)
+            });
+        spare = picture.expect("it was just encoded").into_rgb();
+    });
+}
+
+#[divan::bench(args = SIZES, consts = [false, true])]
+fn resize_and_fill<const OPENCV: bool>(bencher: Bencher, size: (u32, u32)) {
+    let (picture, layout) = (picture(size), layout(ElementType::F32));
+    let recipe = Preprocess {
+        interpolation: if OPENCV {
+            Interpolation::OpencvLinear
+        } else {
+            Interpolation::Bilinear
+        },
+        ..Preprocess::OPENVINO_SAMPLE
+    };
+    let mut spare = None;
+    bencher.bench_local(|| {
+        let tensor = recipe.tensor_in(spare.take(), black_box(&picture), &layout);
+        spare = tensor.ok();
+    });
+}
+
+/// The picture has the input's size already, so that nothing is resized but by copying.
+#[divan::bench(args = [ElementType::F32, ElementType::F16, ElementType::U8])]
+fn fill(bencher: Bencher, element_type: ElementType) {
+    let (picture, layout) = (picture((224, 224)), layout(element_type));
+    let recipe = Preprocess {
+        interpolation: Interpolation::Nearest,
+        resize: Resize::Stretch,
+        ..Preprocess::OPENVINO_SAMPLE
+    };
+    let mut spare = None;
+    bencher.bench_local(|| {
+        let tensor = recipe.tensor_in(spare.take(), black_box(&picture), &layout);
+        spare = tensor.ok();
+    });
+}
+
+#[divan::bench]
+fn softmax_and_top_10_of_1000(bencher: Bencher) {
+    let logits: Vec<f32> = (0..1000)
+        .map(|n| ((n * 7919) % 1000) as f32 / 100.0)
+        .collect();
+    let output = Tensor::new([1, 1000], logits).expect("1000 values");
+    bencher.bench_local(|| {
+        let scores = Scores::from_output(black_box(&output), ScoreKind::Softmax);
+        scores.map(|scores| top_k(scores.values(), 10))
+    });
+}
+
+/// A request through the slots of an engine that takes no time: one at a time, and eight.
+#[divan::bench(args = [1, 8])]
+fn slot_pool(bencher: Bencher, in_flight: usize) {
+    let backend = MockBackend::builder()
+        .slots(2)
+        .build()
+        .expect("two threads");
+    let tensor = Arc::new(Tensor::new([1, 4], vec![0.0_f32; 4]).expect("four values"));
+    let request = || InferRequest::new(0, Arc::clone(&tensor));
+    bencher.counter(ItemsCount::new(in_flight)).bench_local(|| {
+        block_on(async {
+            let mut pending = Vec::with_capacity(in_flight);
+            for _ in 0..in_flight {
+                pending.push(backend.submit(request()).await.expect("it fits"));
+            }
+            for pending in pending {
+                black_box(pending.await.expect("the mock answers"));
+            }
+        });
+    });
+}

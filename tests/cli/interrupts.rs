@@ -1,0 +1,190 @@
+//! What Ctrl-C does: the first one finishes what is under way, the second one stops at once.
+#![cfg(unix)]
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use classify_tests::{Needs, ensure, small_model};
+use libtest_mimic::{Failed, Trial};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{classify, small_pictures};
+
+pub fn trials(engines: &Needs) -> Vec<Trial> {
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 4] = [
+        ("ctrl_c_finishes_what_is_under_way", finishes),
+        ("ctrl_c_leaves_whole_results_and_older_ones", whole_file),
+        ("a_second_ctrl_c_stops_at_once", second),
+        ("ctrl_c_leaves_no_verdict_and_no_rest", no_verdict),
+    ];
+    on_engines
+        .map(|(name, test)| engines.test(name, test))
+        .into()
+}
+
+/// More pictures than anyone can classify before the signal comes.
+const MANY: usize = 50_000;
+
+/// A list of two pictures in turns.
+fn long_list(folder: &Path) -> std::io::Result<std::path::PathBuf> {
+    let line = |index: usize| {
+        let name = if index.is_multiple_of(2) { "a" } else { "b" };
+        format!("{}\n", folder.join(name).with_extension("ppm").display())
+    };
+    let list = folder.join("list.txt");
+    std::fs::write(&list, (0..MANY).map(line).collect::<String>())?;
+    Ok(list)
+}
+
+fn start(command: &mut Command, folder: &Path) -> Result<Child, Failed> {
+    command
+        .arg("-m")
+        .arg(small_model("plain.onnx"))
+        .arg("--input-list")
+        .arg(long_list(folder)?)
+        .args(["--color", "rgb"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    Ok(command.spawn()?)
+}
+
+fn send(child: &Child, signal: Signal) -> Result<(), Failed> {
+    Ok(kill_process(Pid::from_child(child), signal)?)
+}
+
+/// What it said when it had ended.
+fn end(mut child: Child) -> Result<(ExitStatus, String), Failed> {
+    let mut stderr = String::new();
+    let mut pipe = child.stderr.take().expect("a pipe");
+    pipe.read_to_string(&mut stderr)?;
+    Ok((child.wait()?, stderr))
+}
+
+/// The one file in `folder` whose name begins with a point, once it is there and has `bytes`.
+fn wait_for_unfinished(folder: &Path, bytes: u64) -> Result<(), Failed> {
+    for _ in 0..3000 {
+        let unfinished = unfinished(folder)?;
+        if unfinished
+            .first()
+            .is_some_and(|path| path.metadata().is_ok_and(|file| file.len() >= bytes))
+        {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Err("no unfinished file appeared".into())
+}
+
+fn unfinished(folder: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
+    let entries = std::fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    let hidden = entries
+        .iter()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with('.'));
+    Ok(hidden.map(std::fs::DirEntry::path).collect())
+}
+
+fn finishes() -> Result<(), Failed> {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let (folder, a, b) = small_pictures()?;
+        let mut command = classify();
+        command.args(["--backend", "onnx", "--format", "json"]);
+        let mut child = start(&mut command, folder.path())?;
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        // It is at work, and soon waits for somebody to read more.
+        let first = lines.next().ok_or("no result")??;
+        send(&child, signal)?;
+        let mut results = vec![first];
+        for line in lines {
+            results.push(line?);
+        }
+        let (status, stderr) = end(child)?;
+        ensure(status.code() == Some(code), (&stderr, status))?;
+        let said = format!(
+            "error: interrupted: {} of {MANY} pictures are done\n",
+            results.len()
+        );
+        ensure(stderr.contains(&said) && results.len() < MANY, &stderr)?;
+        ensure(
+            stderr.contains("once more to stop at once") && stderr.contains("\nhint: "),
+            stderr,
+        )?;
+        for (index, line) in results.iter().enumerate() {
+            let result: serde_json::Value = serde_json::from_str(line)?;
+            let expected = if index.is_multiple_of(2) { &a } else { &b };
+            let whole =
+                result["path"] == expected.to_string_lossy().as_ref() && result["top"].is_array();
+            ensure(whole, (index, result))?;
+        }
+    }
+    Ok(())
+}
+
+fn whole_file() -> Result<(), Failed> {
+    let (folder, _, _) = small_pictures()?;
+    let results = folder.path().join("results.jsonl");
+    std::fs::write(&results, "of yesterday\n")?;
+    let mut command = classify();
+    command.args(["--backend", "onnx", "--format", "json", "-o"]);
+    command.arg(&results);
+    let child = start(&mut command, folder.path())?;
+    wait_for_unfinished(folder.path(), 1)?;
+    send(&child, Signal::INT)?;
+    let (status, stderr) = end(child)?;
+    ensure(status.code() == Some(130), (&stderr, status))?;
+    ensure(
+        std::fs::read_to_string(&results)? == "of yesterday\n",
+        &stderr,
+    )?;
+    let text = std::fs::read_to_string(folder.path().join("results.jsonl.partial"))?;
+    let said = format!("interrupted: {} of {MANY}", text.lines().count());
+    ensure(text.ends_with("}\n") && stderr.contains(&said), &stderr)?;
+    ensure(stderr.contains("results.jsonl.partial"), stderr)?;
+    ensure(unfinished(folder.path())?.is_empty(), folder)
+}
+
+fn second() -> Result<(), Failed> {
+    let (folder, _, _) = small_pictures()?;
+    let mut command = classify();
+    command.args(["--backend", "onnx", "--format", "json"]);
+    let mut child = start(&mut command, folder.path())?;
+    let stdout = child.stdout.take().expect("a pipe");
+    // Nobody reads: soon the pipe is full, and what is under way cannot be finished.
+    let mut before = 0;
+    let mut unchanged = 0;
+    while before == 0 || unchanged < 20 {
+        std::thread::sleep(Duration::from_millis(50));
+        let now = rustix::io::ioctl_fionread(&stdout)?;
+        unchanged = if now == before { unchanged + 1 } else { 0 };
+        before = now;
+        ensure(child.try_wait()?.is_none(), "it ended")?;
+    }
+    let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+    send(&child, Signal::INT)?;
+    let mut said = String::new();
+    while !said.contains("once more to stop at once") {
+        said.clear();
+        ensure(stderr.read_line(&mut said)? > 0, "no word of the signal")?;
+    }
+    send(&child, Signal::INT)?;
+    let status = child.wait()?;
+    ensure(status.signal() == Some(Signal::INT.as_raw()), status)
+}
+
+fn no_verdict() -> Result<(), Failed> {
+    let (folder, _, _) = small_pictures()?;
+    let record = folder.path().join("record.jsonl");
+    let mut command = classify();
+    command.args(["compare", "onnx", "onnx", "--record"]);
+    command.arg(&record);
+    let child = start(&mut command, folder.path())?;
+    wait_for_unfinished(folder.path(), 100_000)?;
+    send(&child, Signal::INT)?;
+    let (status, stderr) = end(child)?;
+    ensure(status.code() == Some(130), (&stderr, status))?;
+    ensure(stderr.contains("pictures are done"), &stderr)?;
+    ensure(!record.exists(), "a part was recorded as the whole")?;
+    ensure(unfinished(folder.path())?.is_empty(), folder)
+}
