@@ -203,7 +203,17 @@ impl LibrarySearch<'_> {
         let mut set_up = set_up_folder()
             .map(|folder| folder.join("python"))
             .into_iter();
-        places.push(("the set-up folder".to_owned(), in_environments(&mut set_up)));
+        let wrong = env::var_os("CLASSIFY_HOME")
+            .map(PathBuf::from)
+            .filter(|home| !home.is_absolute() || !home.is_dir());
+        let place = match wrong {
+            None => "the set-up folder".to_owned(),
+            Some(home) => format!(
+                "the set-up folder (CLASSIFY_HOME is {}, but must be the absolute path of a folder)",
+                home.display()
+            ),
+        };
+        places.push((place, in_environments(&mut set_up)));
         places.push(("the system's library folders".to_owned(), system_folders()));
         places
     }

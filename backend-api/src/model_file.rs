@@ -35,6 +35,16 @@ pub fn check(model: &Path) -> Result<Vec<PathBuf>, Error> {
         }
     }
     regular(model, &metadata)?;
+    let structure = model.with_extension("xml");
+    if has_ending(model, "bin") && structure.is_file() {
+        return Err(Error::new(
+            ErrorKind::ModelInvalid,
+            "find the model",
+            "these are the weights of an IR model, not the model itself",
+        )
+        .with_context("model", model.display())
+        .with_hint(format!("give `{}`", structure.display())));
+    }
     let mut files = vec![model.to_path_buf()];
     if has_ending(model, "xml") {
         let weights = model.with_extension("bin");
@@ -608,6 +618,9 @@ mod tests {
                 .to_string()
                 .contains("m.bin")
         );
+        fs::write(at("m.bin"), b"").unwrap();
+        let error = check(&at("m.bin")).unwrap_err();
+        assert!(error.hint().is_some_and(|hint| hint.contains("m.xml")));
         fs::write(
             at("m.onnx"),
             b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",

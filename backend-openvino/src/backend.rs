@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use backend_api::{
-    BackendInfo, Error, ErrorKind, InferBackend, InferRequest, PendingInfer, PerformanceHint,
+    BackendInfo, Dim, Error, ErrorKind, InferBackend, InferRequest, PendingInfer, PerformanceHint,
     Precision, SlotPool, model_file,
 };
 use openvino::{CompiledModel, Core, Model, PropertyKey, RwPropertyKey};
@@ -104,7 +104,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     let available = available_devices(&core);
     let leaves = leaves(&device, &available)?;
     let mut model = read_model(&mut core, &config.model)?;
-    reshape(&mut model, config)?;
+    let reshaped = reshape(&mut model, config)?;
     let configured = configure(&mut core, config, &device, &leaves, &available)?;
     let cache = config
         .cache
@@ -157,7 +157,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     info.model = Some(config.model.clone());
     info.requested_device.clone_from(&config.device);
     info.devices = execution_devices(&compiled);
-    info.requested_precision = config.precision;
+    info.requested_precision = requested_precision(config);
     info.precision = executed_precision(&compiled);
     refuse_other_precision(config, &info)?;
     refuse_disobedience(&device, &info, &compiled)?;
@@ -166,6 +166,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
         .filter_map(|name| Some((name.clone(), plugins.alias(name)?.plugin.clone())))
         .collect();
     info.notes = notes(&compiled, cache, &info);
+    info.notes.extend(reshaped);
 
     let requests = config.requests.unwrap_or_else(|| {
         property(&compiled, "OPTIMAL_NUMBER_OF_INFER_REQUESTS")
@@ -270,6 +271,21 @@ fn notes(compiled: &CompiledModel, cache: Option<cache::Entry>, info: &BackendIn
         );
     }
     notes
+}
+
+/// A property comes after the setting.
+fn requested_precision(config: &OpenvinoConfig) -> Precision {
+    let mut by_property =
+        config.properties.iter().rev().filter(|property| {
+            property.key == "INFERENCE_PRECISION_HINT" && property.device.is_none()
+        });
+    let Some(property) = by_property.next() else {
+        return config.precision;
+    };
+    [Precision::F32, Precision::Bf16, Precision::F16]
+        .into_iter()
+        .find(|precision| precision.as_str() == property.value)
+        .unwrap_or(Precision::Auto)
 }
 
 /// A device that computes in another precision than was asked for would give other answers without
@@ -459,8 +475,8 @@ fn read_model(core: &mut Core, path: &Path) -> Result<Model, Error> {
 }
 
 /// Sets the shape and the batch that were asked for; a dynamic batch becomes 1, because static shapes
-/// compile to faster code.
-fn reshape(model: &mut Model, config: &OpenvinoConfig) -> Result<(), Error> {
+/// compile to faster code. What has to be known of it is returned.
+fn reshape(model: &mut Model, config: &OpenvinoConfig) -> Result<Option<String>, Error> {
     let failed = |source| {
         engine_error(
             ErrorKind::ModelUnsupported,
@@ -474,7 +490,7 @@ fn reshape(model: &mut Model, config: &OpenvinoConfig) -> Result<(), Error> {
         .clone()
         .reshaped(config.shape.as_deref(), config.batch)?;
     if wanted == declared {
-        return Ok(());
+        return Ok(None);
     }
     partial_shape(&wanted)
         .and_then(|shape| model.reshape_single_input(&shape))
@@ -489,7 +505,15 @@ fn reshape(model: &mut Model, config: &OpenvinoConfig) -> Result<(), Error> {
                 "the sizes are fixed inside the model; export it with dynamic sizes, or leave the \
                  shape and the batch out",
             )
-        })
+        })?;
+    let fixed = |dim: &Dim| matches!(dim, Dim::Fixed(_));
+    let changed = |(own, wanted): (&Dim, &Dim)| fixed(own) && own != wanted;
+    let own_sizes = declared.dims.iter().zip(&wanted.dims).skip(1);
+    Ok(own_sizes.into_iter().any(changed).then(|| {
+        format!(
+            "the model's own input is {declared}; it runs with {wanted}, which it may not be made for"
+        )
+    }))
 }
 
 /// What was set before the model is compiled.

@@ -190,6 +190,13 @@ impl FromStr for Device {
             .into_iter()
             .find(|kind| kind.as_str().eq_ignore_ascii_case(first));
         match (kind, list) {
+            (None, None) if text.contains(',') => Err(wrong(
+                text,
+                "several devices need a word for how they share the work",
+            )
+            .with_hint(format!(
+                "write `MULTI:{text}`, `HETERO:{text}` or `AUTO:{text}`"
+            ))),
             (None, None) => checked(text, text).map(Self::Single),
             (None, Some(_)) if is_hardware(first) => Err(wrong(
                 text,
@@ -385,6 +392,7 @@ mod tests {
             ("HETERO:MULTI,CPU", "virtual device"),
             ("MULTI:HETERO:GPU,CPU", "virtual device"),
             ("CPU:GPU", "takes no list"),
+            ("CPU,GPU", "share the work"),
         ] {
             let error = text.parse::<Device>().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{text}");

@@ -1,7 +1,7 @@
 """Measures classify against what people use today, in turns on one machine, and writes a Markdown table.
 Needs a Unix system, which says how much memory a process took.
 
-    run.py CLASSIFY SET_UP OUT [--quick]
+    run.py CLASSIFY SET_UP OUT [--quick] [--rounds N] [--model NAME]... [--only PART]...
 
 CLASSIFY is the program, SET_UP the set-up folder, OUT the table. Every figure is the median of ratios of neighbouring
 runs, with the smallest and the largest behind it: machines are noisy, and an absolute time means nothing elsewhere.
@@ -82,9 +82,10 @@ def made(what, photos, folder, *more):
 
 
 class Bench:
-    def __init__(self, classify, set_up, work, quick):
+    def __init__(self, classify, set_up, work, quick, rounds, models):
         self.classify, self.set_up, self.work, self.quick = classify, set_up, work, quick
-        self.rounds = 1 if quick else 7
+        self.rounds = 1 if quick else rounds
+        self.models = {title: name for title, name in MODELS.items() if not models or name in models}
         self.rows = []
         # Nothing of the caller's environment chooses an engine or its threads; reports go to nobody.
         chosen = re.compile("CLASSIFY_|OMP_|ORT_|VIRTUAL_ENV|CONDA_PREFIX|INTEL_OPENVINO_DIR|LD_|OPENCV_")
@@ -144,7 +145,7 @@ class Bench:
 
     def end_to_end(self, small):
         given = self.list_of("small", small)
-        for title, name in MODELS.items():
+        for title, name in self.models.items():
             seconds = lambda command: lambda: self.once(command)[0]
             f32, auto = self.ratios([
                 seconds(self.sample(name, small, "--precision", "f32")),
@@ -179,7 +180,7 @@ class Bench:
         return json.loads(said.stdout)["runs"][0]
 
     def of_limit(self, small):
-        for title, name in MODELS.items():
+        for title, name in self.models.items():
             for precision in ["f32", "auto"]:
                 shares = [self.bench(f"openvino@{precision}", "-m", self.model(name, "xml"), "-i", *small, "--duration", "4")["efficiency"]
                           for _ in range(self.rounds)]
@@ -188,7 +189,7 @@ class Bench:
 
     def inference(self):
         seconds = 2 if self.quick else 6
-        for title, name in MODELS.items():
+        for title, name in self.models.items():
             for precision in ["f32", "bf16"]:
                 def ours():
                     run = self.bench(f"openvino@{precision}", "-m", self.model(name, "xml"), "--duration", str(seconds), "--inference-only")
@@ -205,7 +206,7 @@ class Bench:
 
     def start(self, small):
         cache = self.work / "cache"
-        for title, name in MODELS.items():
+        for title, name in self.models.items():
             one = ["-i", small[0]]
             program = self.sample(name, small[:1], "--precision", "f32")
             plain = self.ours(name, one, *AS_THE_SAMPLE)
@@ -215,7 +216,7 @@ class Bench:
             self.row("the same with `--cache-dir`", title, ratios[1], 0.25, below=True)
 
     def memory(self, small):
-        for title, name in MODELS.items():
+        for title, name in self.models.items():
             few, many = small[:100], (small * 10)[:5000]
             peak = lambda command: lambda: 1 / self.once(command)[1]
             plain = lambda name_of, paths: self.ours(name, self.list_of(name_of, paths), *AS_THE_SAMPLE)
@@ -229,7 +230,7 @@ class Bench:
 
     def large(self, paths):
         given = self.list_of("large", paths)
-        for title, name in MODELS.items():
+        for title, name in self.models.items():
             seconds = lambda command: lambda: self.once(command)[0]
             ratios = self.ratios([
                 seconds(self.sample(name, paths, "--precision", "f32")),
@@ -292,11 +293,13 @@ def main():
     parser.add_argument("set_up", type=pathlib.Path)
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--model", action="append", choices=MODELS.values(), help="some of the models only")
     parser.add_argument("--only", action="append", choices=PARTS, help="some of the parts only")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
-        bench = Bench(args.classify, args.set_up.resolve(), work, args.quick)
+        bench = Bench(args.classify, args.set_up.resolve(), work, args.quick, args.rounds, args.model)
         print("making pictures ...", flush=True)
         photos = bench.set_up / "photos"
         small = made("pictures", photos, work / "small", 20 if args.quick else 600, 0.2)

@@ -69,7 +69,7 @@ pub const EVALUATE_EXIT_CODES: &str = "0 all gates passed, 1 a gate failed, 2 so
 #[command(
     name = "classify",
     version,
-    after_help = format!("Examples:\n{EXAMPLES}\n\nExit codes: {EXIT_CODES}."),
+    after_help = format!("Examples:\n  {EXAMPLES}\n\nExit codes: {EXIT_CODES}."),
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true
 )]
@@ -95,19 +95,19 @@ impl Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show how pictures are prepared for a model, and who states each value
-    #[command(after_help = format!("Examples:\n{INSPECT_EXAMPLES}"))]
+    #[command(after_help = format!("Examples:\n  {INSPECT_EXAMPLES}"))]
     Inspect(Box<InspectArgs>),
     /// Do engines, devices, precisions or model files give the same answers? With a verdict
-    #[command(after_help = format!("Examples:\n{COMPARE_EXAMPLES}\n\nExit codes: {COMPARE_EXIT_CODES}."))]
+    #[command(after_help = format!("Examples:\n  {COMPARE_EXAMPLES}\n\nExit codes: {COMPARE_EXIT_CODES}."))]
     Compare(Box<CompareArgs>),
     /// How often are answers right? Top-1, top-5 and more against ground truth, with a gate
-    #[command(after_help = format!("Examples:\n{EVALUATE_EXAMPLES}\n\nExit codes: {EVALUATE_EXIT_CODES}."))]
+    #[command(after_help = format!("Examples:\n  {EVALUATE_EXAMPLES}\n\nExit codes: {EVALUATE_EXIT_CODES}."))]
     Evaluate(Box<EvaluateArgs>),
     /// How fast are engines, devices or precisions: inference alone, and all of the work on pictures
-    #[command(after_help = format!("Examples:\n{BENCH_EXAMPLES}"))]
+    #[command(after_help = format!("Examples:\n  {BENCH_EXAMPLES}"))]
     Bench(Box<BenchArgs>),
     /// List every engine and device, and why others cannot be used
-    #[command(after_help = format!("Examples:\n{DEVICES_EXAMPLES}"))]
+    #[command(after_help = format!("Examples:\n  {DEVICES_EXAMPLES}"))]
     Devices(DevicesArgs),
     /// Print a completion script for a shell
     Completions {

@@ -32,9 +32,16 @@ pub fn description(info: &BackendInfo) -> String {
 
 /// The devices that really execute. An alias never passes for the hardware of its name.
 pub fn executed(info: &BackendInfo) -> String {
-    let named = |device: &String| match info.aliases.get(device) {
-        Some(plugin) => format!("{device} (alias of {plugin})"),
-        None => device.clone(),
+    let named = |device: &String| {
+        // OpenVINO gives either the alias or the plugin behind it.
+        let alias = info
+            .aliases
+            .iter()
+            .find(|(alias, plugin)| [*alias, *plugin].contains(&device));
+        match alias {
+            Some((alias, plugin)) => format!("{alias} (alias of {plugin})"),
+            None => device.clone(),
+        }
     };
     info.devices.iter().map(named).collect::<Vec<_>>().join("+")
 }
@@ -81,6 +88,33 @@ fn openvino(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     config.requests = options.requests;
     config.library.clone_from(&options.runtime.openvino_lib);
     config.plugins.clone_from(&options.runtime.plugins);
+    for (flag, given, key) in [
+        ("--streams", options.streams.is_some(), "NUM_STREAMS"),
+        (
+            "--threads",
+            options.threads.is_some(),
+            "INFERENCE_NUM_THREADS",
+        ),
+        (
+            "--requests",
+            options.requests.is_some(),
+            "PERFORMANCE_HINT_NUM_REQUESTS",
+        ),
+    ] {
+        let same = |property: &&String| {
+            let name = property.split('=').next().unwrap_or_default();
+            name.rsplit(':').next() == Some(key)
+        };
+        if let Some(property) = options.config.iter().find(same)
+            && given
+        {
+            return Err(crate::messages::Hinted::new(
+                format!("{flag} and `--config {property}` set the same"),
+                "leave one of the two out",
+            )
+            .into());
+        }
+    }
     config.properties = options
         .config
         .iter()

@@ -23,6 +23,9 @@ pub struct RunFacts {
     /// What really executes.
     pub device: String,
     pub precision: String,
+    /// What was asked for.
+    #[serde(default)]
+    pub requested_precision: String,
     pub model: String,
     /// Of the model's files: itself, its weights, its external data.
     pub model_sha256: Digest,
@@ -48,6 +51,7 @@ impl RunFacts {
             requested_device: info.requested_device.clone(),
             device: engines::executed(info),
             precision: info.precision.clone(),
+            requested_precision: info.requested_precision.to_string(),
             model: run.model.to_string_lossy().into_owned(),
             model_sha256: model_digest(&run.model)?,
             input: run
@@ -66,8 +70,13 @@ impl RunFacts {
     pub fn description(&self) -> String {
         let recorded = if self.recorded { ", recorded" } else { "" };
         format!(
-            "{} {} on {} (requested: {}), precision {}{recorded}",
-            self.engine, self.engine_version, self.device, self.requested_device, self.precision
+            "{} {} on {} (requested: {}), precision {} (requested: {}){recorded}",
+            self.engine,
+            self.engine_version,
+            self.device,
+            self.requested_device,
+            self.precision,
+            self.requested_precision
         )
     }
 }

@@ -8,11 +8,13 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
+use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind as UsageError};
 use image_classification::sources::SourceError;
 use image_classification::{DecodeError, LabelsError, LayoutError, ScoresError};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::args::Args;
 use crate::interrupt::Interrupted;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -178,13 +180,17 @@ pub fn interrupted() {
 /// Who forgets a flag of the sample is told what to write.
 pub fn usage(error: &clap::Error) -> ! {
     let _ = error.print();
+    let of_command = std::env::args_os().nth(1).is_some_and(|first| {
+        let first = first.to_string_lossy();
+        Args::command().find_subcommand(&*first).is_some()
+    });
     let about_input = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::Strings(names)) => names.iter().any(|name| name.contains("--input")),
         Some(ContextValue::String(name)) => !name.starts_with('-'),
         _ => false,
     };
     let is_word = error.kind() == UsageError::InvalidSubcommand;
-    if is_word || about_input {
+    if (is_word || about_input) && !of_command {
         let text =
             "name pictures with -i and the model with -m: `classify -m model.onnx -i cat.jpg`";
         let _ = writeln!(anstream::stderr(), "{HINT}hint{HINT:#}: {text}");

@@ -311,6 +311,19 @@ impl RecipeOptions {
             && self.flags.interpolation.is_some()
     }
 
+    /// PyTorch's habit of writing mean and deviation for pixels of 0 to 1 would give a confident wrong answer.
+    pub fn warn_of_units(&self, messages: &Messages) {
+        let mean = self.flags.mean.as_ref().map(|mean| mean.value);
+        let scale = self.flags.scale.as_ref().map(|scale| scale.value);
+        let small = |values: [f32; 3]| values.iter().all(|value| *value > 0.0 && *value < 1.0);
+        if mean.is_some_and(small) || scale.is_some_and(small) {
+            messages.warning(
+                "--mean and --scale are in units of 0-255: (pixel - mean) / scale; these look like those for \
+                 pixels of 0 to 1: multiply both by 255",
+            );
+        }
+    }
+
     /// The flags as a source. `base` is what the other sources say: `--resize` names the kind, and
     /// what belongs to the kind may still come from them.
     pub fn statement(&self, base: &Preprocess) -> Result<Statement, Hinted> {

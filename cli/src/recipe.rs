@@ -52,7 +52,9 @@ impl Recipe {
             // The engine says better what is wrong with a file that cannot be read.
             Err(error) if error.is_io() => Vec::new(),
             Err(error) if error.is_unsupported() && options.is_complete() => {
-                messages.note(&format!("{error}; the flags say it all"));
+                messages.note(&format!(
+                    "{error}; the flags say it all, and nothing else is read, such as labels: pass --labels"
+                ));
                 Vec::new()
             }
             // A file that is not what its name says never reaches an engine: OpenVINO would try all
@@ -67,6 +69,7 @@ impl Recipe {
         let explicit: Vec<Statement> = file.into_iter().collect();
         let base = Resolved::new(&[&explicit[..], &found].concat());
         let flags = options.statement(&base.preprocess)?;
+        options.warn_of_units(messages);
         let contradictions = contradictions(
             &found,
             &[&explicit[..], std::slice::from_ref(&flags)].concat(),
@@ -121,7 +124,7 @@ impl Recipe {
             && size.value != layout.size()
         {
             let text = format!(
-                "the size is {} by {}, but the model's input is {}; using the model's",
+                "the size is {} by {}, but the model's input is {}",
                 size.value,
                 size.by,
                 layout.size()
@@ -130,7 +133,7 @@ impl Recipe {
                 let hint = "leave --crop out, or give the model's input size";
                 return Err(Hinted::new(text, hint).into());
             }
-            messages.note(&text);
+            messages.note(&format!("{text}; using the model's"));
         }
         if !resolved.assumed.is_empty() && layout.element_type() != ElementType::U8 {
             let flags: Vec<String> = resolved

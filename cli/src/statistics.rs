@@ -54,8 +54,11 @@ impl Rate {
 }
 
 impl std::fmt::Display for Rate {
-    /// `27/28, 96.4 % (95 %: 82.3 to 99.4)`.
+    /// `27/28, 96.4 % (95 %: 82.3 to 99.4)`; `0/0` says nothing more.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.of == 0 {
+            return write!(f, "0/0");
+        }
         write!(
             f,
             "{}/{}, {:.1} % (95 %: {:.1} to {:.1})",

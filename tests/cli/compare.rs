@@ -11,13 +11,14 @@ use serde_json::Value;
 use crate::{classify, small_pictures};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 4] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 5] = [
         ("compare::what_is_not_finite_disagrees", not_finite),
         (
             "compare::one_bad_run_or_picture_loses_no_other",
             others_go_on,
         ),
         ("compare::usage_is_explained", usage),
+        ("compare::where_no_run_is_left_reports_say_so", none_left),
         ("compare::a_picture_is_classified_in_batches_too", batches),
     ];
     let on_photos: [(&str, fn() -> Result<(), Failed>); 10] = [
@@ -497,6 +498,41 @@ fn what_one_engine_lacks() -> Result<(), Failed> {
                     .as_array()
                     .is_some_and(|pairs| pairs.len() == 1),
             &json,
+        )?;
+    }
+    Ok(())
+}
+
+fn none_left() -> Result<(), Failed> {
+    let (folder, a, _) = small_pictures()?;
+    let truth = folder.path().join("truth.txt");
+    fs::write(&truth, "a.ppm 1\n")?;
+    for command in ["compare", "evaluate"] {
+        let reports = ["report.json", "report.md", "junit.xml", "report.html"];
+        let reports = reports.map(|name| folder.path().join(format!("{command}-{name}")));
+        let mut asked = classify();
+        asked.args([command, "onnx:NOSUCH", "openvino:NOSUCH", "-m"]);
+        asked.arg(small_model("plain.onnx")).arg("-i").arg(&a);
+        if command == "evaluate" {
+            asked.arg("--truth").arg(&truth);
+        }
+        for report in &reports {
+            asked.arg("--report").arg(report);
+        }
+        let result = run(&mut asked);
+        expect_code(&result, 2)?;
+        ensure(last_line(&result).starts_with("COULD NOT "), &result)?;
+        ensure(result.stderr.contains("no run is left to"), &result)?;
+        let json: Value = serde_json::from_slice(&fs::read(&reports[0])?)?;
+        ensure(json["verdict"] == "could-not-compare", &json)?;
+        for report in &reports[1..] {
+            let text = fs::read_to_string(report)?;
+            ensure(text.contains("COULD NOT ") || text.contains("NOSUCH"), text)?;
+        }
+        let junit = fs::read_to_string(&reports[2])?;
+        ensure(
+            junit.contains("<failure") || junit.contains("<error"),
+            junit,
         )?;
     }
     Ok(())

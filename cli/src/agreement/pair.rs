@@ -19,12 +19,16 @@ pub struct Row {
 }
 
 impl Row {
-    /// How bad it is: a picture that is not finite, then another best class, then the largest
-    /// difference. Larger is worse.
-    fn badness(&self) -> (u8, f64) {
+    /// How bad it is: a picture that is not finite, then one beyond the limits, then another best class, then
+    /// the largest difference. Larger is worse.
+    fn badness(&self, tolerance: &Tolerance) -> (u8, f64) {
         match &self.difference {
-            Difference::NotFinite { .. } => (2, 0.0),
-            Difference::Finite(values) => (u8::from(!values.top1_match), values.max_delta),
+            Difference::NotFinite { .. } => (4, 0.0),
+            Difference::Finite(values) => {
+                let beyond = u8::from(!self.within(tolerance));
+                let other = u8::from(!values.top1_match);
+                (beyond * 2 + other, values.max_delta)
+            }
         }
     }
 
@@ -238,7 +242,8 @@ impl Pair {
         }
         self.counts.within += usize::from(row.within(&self.tolerance));
         let is_worse = |other: &Worst| {
-            let (a, b) = (row.badness(), other.row.badness());
+            let badness = |row: &Row| row.badness(&self.tolerance);
+            let (a, b) = (badness(&row), badness(&other.row));
             a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).is_gt()
         };
         let place = self
@@ -254,8 +259,11 @@ impl Pair {
         Ok(())
     }
 
-    /// Every limit of the tolerance.
+    /// Every limit of the tolerance; none without pictures, of which no limit would say anything.
     pub fn gates(&self) -> Vec<Gate> {
+        if self.rows.len() == 0 {
+            return Vec::new();
+        }
         let Self {
             tolerance, counts, ..
         } = self;
@@ -415,7 +423,9 @@ mod tests {
         assert_eq!(failed(&pair(5, 0, 1e-3, f32)), ["max-delta"]);
         assert_eq!(failed(&pair(4, 1, 1e-3, f32)), ["max-delta", "order"]);
         assert_eq!(pair(1, 0, 1e-4, f32).verdict(), Verdict::Agree);
-        assert_eq!(Pair::new(f32).verdict(), Verdict::CouldNotCompare);
+        let nothing = Pair::new(f32);
+        assert_eq!(nothing.verdict(), Verdict::CouldNotCompare);
+        assert!(nothing.gates().is_empty());
     }
 
     #[test]
@@ -436,6 +446,21 @@ mod tests {
             ..bf16
         };
         assert_eq!(failed(&pair(27, 1, 1e-3, strict)), ["top1"]);
+    }
+
+    #[test]
+    fn what_is_beyond_a_limit_is_worse_than_another_best_class_within_it() {
+        let answer = answer([0.5, 0.3, 0.2]);
+        let mut pair = Pair::new(Tolerance::named(ToleranceName::Bf16));
+        for (picture, (same, max_delta)) in [(false, 0.01), (true, 0.2), (true, 0.02)]
+            .into_iter()
+            .enumerate()
+        {
+            let difference = difference(same, max_delta);
+            pair.add(picture, [&answer, &answer], difference).unwrap();
+        }
+        let worst: Vec<usize> = pair.worst.iter().map(|worst| worst.row.picture).collect();
+        assert_eq!(worst, [1, 0, 2]);
     }
 
     #[test]

@@ -71,20 +71,22 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     for (name, error) in lanes.failures() {
         messages.run_failed(&printable(name), error);
     }
+    let live: Vec<&Run> = lanes.live(&opened);
     let recorder = record
+        .filter(|_| !live.is_empty())
         .map(|out| Recorder::start(out, lanes.live_facts()))
         .transpose()?;
-    let live: Vec<&Run> = lanes.live(&opened);
-    if live.is_empty() || (lanes.ready().count() < 2 && recorder.is_none()) {
-        return Err(Hinted::new(
-            if live.is_empty() {
-                "no run is left to compare"
-            } else {
-                "fewer than two runs are left to compare"
-            },
-            "mend what is said above about the others",
-        )
-        .into());
+    // Whoever reads the reports learns why.
+    let nothing = if live.is_empty() {
+        Some("no run is left to compare")
+    } else if lanes.ready().count() < 2 && recorder.is_none() {
+        Some("fewer than two runs are left to compare")
+    } else {
+        None
+    };
+    let mut inputs = options.inputs.list;
+    if nothing.is_some() {
+        inputs.clear();
     }
 
     let mut fold = Fold {
@@ -99,7 +101,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     };
     runs::answer(
         &live,
-        options.inputs.list,
+        inputs,
         options.jobs,
         messages,
         |answered, messages| fold.take(&lanes, recording.as_mut(), answered, messages),
@@ -111,7 +113,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     if let Some(unused) = recording
         .as_ref()
         .map(Recording::unused)
-        .filter(|unused| *unused > 0)
+        .filter(|unused| *unused > 0 && nothing.is_none())
     {
         let error = Hinted::new(
             format!("{unused} recorded pictures were not given"),
@@ -140,7 +142,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         machine,
         bisect: None,
     };
-    if bisect {
+    if bisect && nothing.is_none() {
         let share = limits.node_share(&comparison);
         let picture = bisect_picture.as_deref();
         match bisect::run(
@@ -162,6 +164,9 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         .lock()
         .write_all(comparison.text().as_bytes())?;
     reports::write(reports, &comparison)?;
+    if let Some(nothing) = nothing {
+        return Err(Hinted::new(nothing, "mend what is said above about the others").into());
+    }
     Ok(comparison.verdict())
 }
 

@@ -57,11 +57,8 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
         }
     }
     let ready: Vec<(usize, &Run)> = opened.ready().collect();
-    let Some((first, _)) = ready.first().copied() else {
-        return Err(Hinted::new("no run is left to evaluate", "mend what is said above").into());
-    };
     let reference = match &options.reference {
-        None => first,
+        None => ready.first().map_or(0, |(index, _)| *index),
         Some(wanted) => {
             let place = opened.entries.iter().position(|(name, _)| name == wanted);
             place.ok_or_else(|| {
@@ -91,9 +88,14 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
         most: top.last().copied().unwrap_or(1),
         scores: options.scores,
     };
+    // Whoever reads the reports learns that nothing was evaluated, and why.
+    let mut inputs = options.inputs.list;
+    if live.is_empty() {
+        inputs.clear();
+    }
     runs::answer(
         &live,
-        options.inputs.list,
+        inputs,
         options.jobs,
         messages,
         |answered, messages| {
@@ -101,7 +103,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
             Ok(())
         },
     )?;
-    if fold.missing.len() == fold.pictures.len() {
+    if fold.missing.len() == fold.pictures.len() && !live.is_empty() {
         return Err(Hinted::new(
             format!(
                 "the ground truth mentions none of the {} pictures",
@@ -124,7 +126,9 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
         .iter()
         .map(|path| (*path).to_owned())
         .collect();
-    if let Some(first) = surplus.first() {
+    if let Some(first) = surplus.first()
+        && !live.is_empty()
+    {
         messages.warning(&format!(
             "{} entries of the ground truth have no picture, the first is {}",
             surplus.len(),
@@ -167,6 +171,9 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
         .lock()
         .write_all(evaluation.text().as_bytes())?;
     reports::write(reports, &evaluation)?;
+    if live.is_empty() {
+        return Err(Hinted::new("no run is left to evaluate", "mend what is said above").into());
+    }
     Ok(evaluation.verdict())
 }
 

@@ -21,6 +21,7 @@ struct Line<'a> {
     device: String,
     requested_device: &'a str,
     precision: &'a str,
+    requested_precision: String,
     model: std::borrow::Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scores: Option<&'static str>,
@@ -83,6 +84,7 @@ impl Json {
             device: run.device(),
             requested_device: &run.info.requested_device,
             precision: &run.info.precision,
+            requested_precision: run.info.requested_precision.to_string(),
             model: run.model.to_string_lossy(),
             scores: result.is_ok().then_some(run.scores),
             top: result.ok().map(|classified| {

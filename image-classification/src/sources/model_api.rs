@@ -81,6 +81,15 @@ impl<'a> Entries<'a> {
         Stated::new(value, by)
     }
 
+    /// [`stated`](Self::stated), by the key `also` as well if it is there.
+    fn stated_with<T>(self, key: &str, also: &str, value: T) -> Stated<T> {
+        let mut stated = self.stated(key, value);
+        if self.get(also).is_some() {
+            stated.by = format!("{}, {also}", stated.by);
+        }
+        stated
+    }
+
     /// One number for each channel, or one for all of them.
     fn three(self, key: &str, default: f32) -> Result<Stated<[f32; 3]>, SourceError> {
         let Some(text) = self.get(key) else {
@@ -206,7 +215,11 @@ fn resize(entries: Entries<'_>) -> Result<Stated<Resize>, SourceError> {
             return Err(entries.error("resize_type", expected));
         }
     };
-    Ok(entries.stated("resize_type", resize))
+    Ok(match resize {
+        Resize::Crop { .. } => entries.stated_with("resize_type", "crop_fraction", resize),
+        Resize::Letterbox { .. } => entries.stated_with("resize_type", "pad_value", resize),
+        _ => entries.stated("resize_type", resize),
+    })
 }
 
 fn interpolation(entries: Entries<'_>) -> Result<Stated<Interpolation>, SourceError> {
@@ -225,7 +238,7 @@ fn interpolation(entries: Entries<'_>) -> Result<Stated<Interpolation>, SourceEr
             return Err(entries.error("interpolation_mode", expected));
         }
     };
-    Ok(entries.stated("interpolation_mode", interpolation))
+    Ok(entries.stated_with("interpolation_mode", "resampler", interpolation))
 }
 
 /// `NCHW`, or for a named input `input:NCHW`.
