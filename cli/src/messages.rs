@@ -113,9 +113,13 @@ impl Messages {
 
     /// One input failed; the others go on. One line.
     pub fn input_failed(&mut self, path: &str, error: &anyhow::Error) {
+        self.failed(path, error, hint(error));
+    }
+
+    fn failed(&mut self, what: &str, error: &anyhow::Error, hint: Option<String>) {
         self.errors += 1;
-        let mut text = format!("{path}: {}", chain(error));
-        if let Some(hint) = hint(error) {
+        let mut text = format!("{what}: {}", chain(error));
+        if let Some(hint) = hint {
             let _ = write!(text, " (hint: {hint})");
         }
         self.line(ERROR, "error", &text);
@@ -123,7 +127,16 @@ impl Messages {
 
     /// A run of several cannot be used; the others go on.
     pub fn run_failed(&mut self, name: &str, error: &anyhow::Error) {
-        self.input_failed(name, error);
+        let mut hint = hint(error);
+        // Engines' hints name the flags of `classify`, which are parts of a run here.
+        if let Some(hint) = &mut hint
+            && ["`-d ", "`--precision ", "`--backend "]
+                .iter()
+                .any(|flag| hint.contains(flag))
+        {
+            hint.push_str("; in a run: BACKEND:DEVICE@PRECISION");
+        }
+        self.failed(name, error, hint);
     }
 
     /// How far a search has got, if stderr is a terminal.

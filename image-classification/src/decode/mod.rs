@@ -189,7 +189,8 @@ impl Picture {
     /// picture resized.
     ///
     /// A JPEG's pixels take the memory of `spare`, such as [`into_rgb`](Self::into_rgb) of a picture that is no
-    /// longer needed: for megapixels, getting fresh memory from the system takes a quarter of the time.
+    /// longer needed: of the time for JPEGs of 12 megapixels the system took a third, mostly to hand out fresh
+    /// memory.
     ///
     /// # Errors
     ///
