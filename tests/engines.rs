@@ -56,10 +56,8 @@ fn open(model: &PathBuf) -> Result<Vec<Arc<dyn InferBackend>>, backend_api::Erro
         Arc::new(OpenvinoBackend::open(&openvino)?),
         Arc::new(OnnxBackend::open(&onnx)?),
     ];
-    if RTEN_DIFFERS.iter().any(|(file, _)| model.ends_with(file)) {
-        return Ok(backends);
-    }
     match RtenBackend::open(&rten) {
+        Ok(_) if RTEN_DIFFERS.iter().any(|(file, _)| model.ends_with(file)) => {}
         Ok(rten) => backends.push(Arc::new(rten)),
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::ModelUnsupported, "{error:#?}");

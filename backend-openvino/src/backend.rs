@@ -20,7 +20,7 @@ use crate::engine::{OpenvinoEngine, partial_shape, spec};
 use crate::error::{compile_failed, device_unavailable, engine_error};
 use crate::plugins::Plugins;
 use crate::probe;
-use crate::property::{self, device_type};
+use crate::property::{self, Property, device_type};
 
 /// A model compiled by OpenVINO for a device, with a pool of infer requests.
 #[derive(Debug)]
@@ -273,13 +273,16 @@ fn notes(compiled: &CompiledModel, cache: Option<cache::Entry>, info: &BackendIn
     notes
 }
 
-/// A property comes after the setting.
+/// The properties that set the precision; the last one counts and comes first.
+fn precision_properties(config: &OpenvinoConfig) -> impl Iterator<Item = &Property> {
+    let properties = config.properties.iter().rev();
+    properties.filter(|property| property.key == "INFERENCE_PRECISION_HINT")
+}
+
+/// A property counts more than the setting.
 fn requested_precision(config: &OpenvinoConfig) -> Precision {
-    let mut by_property =
-        config.properties.iter().rev().filter(|property| {
-            property.key == "INFERENCE_PRECISION_HINT" && property.device.is_none()
-        });
-    let Some(property) = by_property.next() else {
+    let for_all = precision_properties(config).find(|property| property.device.is_none());
+    let Some(property) = for_all else {
         return config.precision;
     };
     [Precision::F32, Precision::Bf16, Precision::F16]
@@ -291,11 +294,7 @@ fn requested_precision(config: &OpenvinoConfig) -> Precision {
 /// A device that computes in another precision than was asked for would give other answers without
 /// anybody noticing.
 fn refuse_other_precision(config: &OpenvinoConfig, info: &BackendInfo) -> Result<(), Error> {
-    let mut by_property = config
-        .properties
-        .iter()
-        .filter(|property| property.key == "INFERENCE_PRECISION_HINT");
-    let asked = match by_property.next_back() {
+    let asked = match precision_properties(config).next() {
         // What is set for one of several devices is that device's.
         Some(property) if property.device.is_some() => return Ok(()),
         Some(property) => property.value.as_str(),

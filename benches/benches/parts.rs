@@ -8,7 +8,7 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use futures_executor::block_on;
 use image_classification::{
-    InputLayout, Interpolation, Limits, Picture, Preprocess, Resize, ScoreKind, Scores, top_k,
+    InputLayout, Interpolation, Limits, Picture, Preprocess, ScoreKind, Scores, top_k,
 };
 use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
 
@@ -60,64 +60,59 @@ fn layout(element_type: ElementType) -> InputLayout {
 
 #[divan::bench(args = SIZES)]
 fn decode_exact(bencher: Bencher, size: (u32, u32)) {
-    let bytes = jpeg(size);
-    let mut spare = Vec::new();
-    bencher.bench_local(|| {
-        let bytes = black_box(&bytes);
-        let memory = std::mem::take(&mut spare);
-        let picture = Picture::decode_reduced(bytes, &Limits::default(), memory, |_, _| 1);
-        spare = picture.expect("it was just encoded").into_rgb();
-    });
+    decode(bencher, size, |_, _| 1);
 }
 
 /// At the size that a resize to 224 × 224 needs.
 #[divan::bench(args = SIZES)]
 fn decode_fast(bencher: Bencher, size: (u32, u32)) {
-    let (bytes, layout) = (jpeg(size), layout(ElementType::F32));
-    let recipe = Preprocess::OPENVINO_SAMPLE;
+    let layout = layout(ElementType::F32);
+    decode(bencher, size, |width, height| {
+        Preprocess::OPENVINO_SAMPLE.reduction(width, height, &layout)
+    });
+}
+
+fn decode(bencher: Bencher, size: (u32, u32), reduction: impl Fn(u32, u32) -> u32) {
+    let bytes = jpeg(size);
     let mut spare = Vec::new();
     bencher.bench_local(|| {
-        let bytes = black_box(&bytes);
-        let memory = std::mem::take(&mut spare);
-        let picture =
-            Picture::decode_reduced(bytes, &Limits::default(), memory, |width, height| {
-                recipe.reduction(width, height, &layout)
-            });
+        let (bytes, memory) = (black_box(&bytes), std::mem::take(&mut spare));
+        let picture = Picture::decode_reduced(bytes, &Limits::default(), memory, &reduction);
         spare = picture.expect("it was just encoded").into_rgb();
     });
 }
 
 #[divan::bench(args = SIZES, consts = [false, true])]
 fn resize_and_fill<const OPENCV: bool>(bencher: Bencher, size: (u32, u32)) {
-    let (picture, layout) = (picture(size), layout(ElementType::F32));
-    let recipe = Preprocess {
-        interpolation: if OPENCV {
-            Interpolation::OpencvLinear
-        } else {
-            Interpolation::Bilinear
-        },
-        ..Preprocess::OPENVINO_SAMPLE
+    let interpolation = if OPENCV {
+        Interpolation::OpencvLinear
+    } else {
+        Interpolation::Bilinear
     };
-    let mut spare = None;
-    bencher.bench_local(|| {
-        let tensor = recipe.tensor_in(spare.take(), black_box(&picture), &layout);
-        spare = tensor.ok();
-    });
+    tensor(bencher, size, ElementType::F32, interpolation);
 }
 
 /// The picture has the input's size already, so that nothing is resized but by copying.
 #[divan::bench(args = [ElementType::F32, ElementType::F16, ElementType::U8])]
 fn fill(bencher: Bencher, element_type: ElementType) {
-    let (picture, layout) = (picture((224, 224)), layout(element_type));
+    tensor(bencher, (224, 224), element_type, Interpolation::Nearest);
+}
+
+fn tensor(
+    bencher: Bencher,
+    size: (u32, u32),
+    element_type: ElementType,
+    interpolation: Interpolation,
+) {
+    let (picture, layout) = (picture(size), layout(element_type));
     let recipe = Preprocess {
-        interpolation: Interpolation::Nearest,
-        resize: Resize::Stretch,
+        interpolation,
         ..Preprocess::OPENVINO_SAMPLE
     };
     let mut spare = None;
     bencher.bench_local(|| {
         let tensor = recipe.tensor_in(spare.take(), black_box(&picture), &layout);
-        spare = tensor.ok();
+        spare = Some(tensor.expect("a common input"));
     });
 }
 

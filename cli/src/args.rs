@@ -571,6 +571,16 @@ pub enum Decode {
     Fast,
 }
 
+impl Decode {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Fast => "fast",
+        }
+    }
+}
+
 /// Three numbers, or one for all three channels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Triple(pub [f32; 3]);

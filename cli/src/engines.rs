@@ -88,26 +88,22 @@ fn openvino(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     config.requests = options.requests;
     config.library.clone_from(&options.runtime.openvino_lib);
     config.plugins.clone_from(&options.runtime.plugins);
+    config.properties = options
+        .config
+        .iter()
+        .map(|property| property.parse())
+        .collect::<Result<_, _>>()?;
     for (flag, given, key) in [
-        ("--streams", options.streams.is_some(), "NUM_STREAMS"),
-        (
-            "--threads",
-            options.threads.is_some(),
-            "INFERENCE_NUM_THREADS",
-        ),
+        ("--streams", options.streams, "NUM_STREAMS"),
+        ("--threads", options.threads, "INFERENCE_NUM_THREADS"),
         (
             "--requests",
-            options.requests.is_some(),
+            options.requests,
             "PERFORMANCE_HINT_NUM_REQUESTS",
         ),
     ] {
-        let same = |property: &&String| {
-            let name = property.split('=').next().unwrap_or_default();
-            name.rsplit(':').next() == Some(key)
-        };
-        if let Some(property) = options.config.iter().find(same)
-            && given
-        {
+        let same = config.properties.iter().find(|same| same.key == key);
+        if let (Some(property), Some(_)) = (same, given) {
             return Err(crate::messages::Hinted::new(
                 format!("{flag} and `--config {property}` set the same"),
                 "leave one of the two out",
@@ -115,11 +111,6 @@ fn openvino(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
             .into());
         }
     }
-    config.properties = options
-        .config
-        .iter()
-        .map(|property| property.parse())
-        .collect::<Result<_, _>>()?;
     config.cache.clone_from(&options.cache_dir);
     Ok(Arc::new(backend_openvino::OpenvinoBackend::open(&config)?))
 }

@@ -44,17 +44,13 @@ impl Preparation {
             batch,
             decode,
         } = self;
-        let decode = match decode {
-            Decode::Exact => "exact",
-            Decode::Fast => "fast",
-        };
         vec![
             ("color", preprocess.color.to_string()),
             ("mean", three(preprocess.mean)),
             ("scale", three(preprocess.scale)),
             ("resize", preprocess.resize.to_string()),
             ("interpolation", preprocess.interpolation.to_string()),
-            ("decode", decode.to_owned()),
+            ("decode", decode.as_str().to_owned()),
             ("size", layout.size().to_string()),
             ("layout", layout.order().to_string()),
             ("type", layout.element_type().to_string()),

@@ -182,10 +182,11 @@ impl Recipe {
         for (key, value, by) in self.input_facts(fitted) {
             row(key, &value, by);
         }
-        match self.decode {
-            Decode::Exact => row("decode", "exact", ""),
-            Decode::Fast => row("decode", "fast", "--decode"),
-        }
+        let by = match self.decode {
+            Decode::Exact => "",
+            Decode::Fast => "--decode",
+        };
+        row("decode", self.decode.as_str(), by);
         match &fitted.labels {
             Some(labels) => row("labels", &labels.value.len().to_string(), &labels.by),
             None => row("labels", "none", ""),

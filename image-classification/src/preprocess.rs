@@ -626,20 +626,25 @@ mod tests {
             };
             recipe.reduction(width, height, &layout)
         };
-        assert_eq!(reduction("stretch", 4000, 3000), 8);
-        assert_eq!(reduction("stretch", 1791, 3000), 8);
-        assert_eq!(reduction("stretch", 1784, 3000), 4);
-        assert_eq!(reduction("stretch", 447, 448), 2);
-        assert_eq!(reduction("stretch", 446, 448), 1);
-        assert_eq!(reduction("short:256", 2040, 2048), 4);
-        assert_eq!(reduction("short:256", 2041, 9000), 8);
-        assert_eq!(reduction("stretch:256", 2048, 2040), 4);
-        // Of 2040 / 8 = 255 pixels the central ⌊0.875 x 255⌋ = 223 are too few.
-        assert_eq!(reduction("crop:0.875", 2040, 4000), 4);
-        assert_eq!(reduction("crop:0.875", 2041, 4000), 8);
-        // What fits a letterbox is limited by the long side.
-        assert_eq!(reduction("letterbox", 1792, 100), 8);
-        assert_eq!(reduction("letterbox", 1000, 100), 4);
+        for (resize, width, height, expected) in [
+            ("stretch", 4000, 3000, 8),
+            ("stretch", 1791, 3000, 8),
+            ("stretch", 1784, 3000, 4),
+            ("stretch", 447, 448, 2),
+            ("stretch", 446, 448, 1),
+            ("short:256", 2040, 2048, 4),
+            ("short:256", 2041, 9000, 8),
+            ("stretch:256", 2048, 2040, 4),
+            // Of 2040 / 8 = 255 pixels the central ⌊0.875 x 255⌋ = 223 are too few.
+            ("crop:0.875", 2040, 4000, 4),
+            ("crop:0.875", 2041, 4000, 8),
+            // What fits a letterbox is limited by the long side.
+            ("letterbox", 1792, 100, 8),
+            ("letterbox", 1000, 100, 4),
+        ] {
+            let found = reduction(resize, width, height);
+            assert_eq!(found, expected, "{resize} of {width} x {height}");
+        }
     }
 
     #[test]
