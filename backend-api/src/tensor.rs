@@ -245,12 +245,30 @@ impl Tensor {
     ///
     /// [`ErrorKind::InputMismatch`] if there is none, or if they differ in element type or in any
     /// other dimension.
-    pub fn concat(parts: &[Self]) -> Result<Self, Error> {
+    pub fn concat(parts: &[&Self]) -> Result<Self, Error> {
+        Self::concat_in(None, parts)
+    }
+
+    /// Like [`concat`](Self::concat), in the memory of `spare`, if that has the same element type.
+    ///
+    /// # Errors
+    ///
+    /// As [`concat`](Self::concat).
+    pub fn concat_in(spare: Option<Self>, parts: &[&Self]) -> Result<Self, Error> {
+        fn join<T: Element>(spare: Option<Tensor>, _: &[T], parts: &[&Tensor]) -> Data {
+            let mut values: Vec<T> = spare.and_then(Tensor::into_vec).unwrap_or_default();
+            values.clear();
+            values.reserve_exact(parts.iter().map(|part| part.len()).sum());
+            for part in parts {
+                values.extend_from_slice(part.as_slice().expect("all have one element type"));
+            }
+            T::wrap(values)
+        }
         let Some(first) = parts.first() else {
             return Err(mismatch("there is no tensor to join".to_owned()));
         };
         let rest = |tensor: &Self| tensor.shape.get(1..).map(<[usize]>::to_vec);
-        let alike = |tensor: &&Self| {
+        let alike = |tensor: &&&Self| {
             tensor.element_type() == first.element_type()
                 && rest(tensor).is_some()
                 && rest(tensor) == rest(first)
@@ -260,8 +278,8 @@ impl Tensor {
         }
         let mut shape = first.shape.clone();
         shape[0] = parts.iter().map(|tensor| tensor.shape[0]).sum();
-        let bytes: Vec<u8> = parts.iter().flat_map(Self::as_bytes).copied().collect();
-        Self::from_bytes(first.element_type(), shape, &bytes)
+        let data = each_type!(&first.data, values => join(spare, values, parts));
+        Ok(Self { shape, data })
     }
 
     /// Splits a tensor along its first dimension: a batch to pictures, each with a first dimension
@@ -626,15 +644,22 @@ mod tests {
     #[test]
     fn a_batch_is_joined_and_split() {
         let part = |n: u8| Tensor::new([1, 2], vec![n, n + 1]).unwrap();
-        let batch = Tensor::concat(&[part(1), part(5), part(9)]).unwrap();
+        let parts = [part(1), part(5), part(9)];
+        let parts: Vec<&Tensor> = parts.iter().collect();
+        let batch = Tensor::concat(&parts).unwrap();
         assert_eq!(batch.shape(), [3, 2]);
         assert_eq!(batch.as_slice::<u8>().unwrap(), [1, 2, 5, 6, 9, 10]);
         assert_eq!(batch.split().unwrap(), [part(1), part(5), part(9)]);
+        let larger = Tensor::new([4, 2], vec![0_u8; 8]).unwrap();
+        let memory = larger.as_bytes().as_ptr();
+        let again = Tensor::concat_in(Some(larger), &parts).unwrap();
+        assert_eq!(again, batch);
+        assert_eq!(again.as_bytes().as_ptr(), memory);
         assert!(Tensor::concat(&[]).is_err());
         let other = Tensor::new([1, 3], vec![0_u8; 3]).unwrap();
-        assert!(Tensor::concat(&[part(1), other]).is_err());
+        assert!(Tensor::concat(&[&part(1), &other]).is_err());
         let other = Tensor::new([1, 2], vec![0_i8; 2]).unwrap();
-        assert!(Tensor::concat(&[part(1), other]).is_err());
+        assert!(Tensor::concat(&[&part(1), &other]).is_err());
         assert!(
             Tensor::new(Vec::new(), vec![1_u8])
                 .unwrap()

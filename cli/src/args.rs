@@ -59,7 +59,8 @@ pub const EVALUATE_EXAMPLES: &str = "\
 pub const BENCH_EXAMPLES: &str = "\
   classify bench openvino onnx rten -m model.onnx -i photos/
   classify bench openvino@f32 openvino@auto --duration 30 --format json
-  classify bench openvino onnx --hint latency";
+  classify bench openvino onnx --hint latency
+  classify bench openvino --requests 1,2,4";
 
 /// What the exit codes of `evaluate` mean.
 pub const EVALUATE_EXIT_CODES: &str = "0 all gates passed, 1 a gate failed, 2 something could not be evaluated, 130 and 143 interrupted";
@@ -567,7 +568,8 @@ pub struct PreprocessArgs {
 pub enum Decode {
     /// To the byte as libjpeg-turbo, Pillow and OpenCV do
     Exact,
-    /// Those much larger than needed at 1/2, 1/4 or 1/8 of their size: faster, and slightly other pixels
+    /// Those much larger than needed at 1/2, 1/4 or 1/8 of their size: faster, but other pixels, which can
+    /// change the best class
     Fast,
 }
 
@@ -645,9 +647,10 @@ pub struct TuningArgs {
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub batch: Option<usize>,
 
-    /// Infer requests that run at a time [default: what the engine finds best]
-    #[arg(long, value_name = "N", value_parser = parse_positive)]
-    pub requests: Option<usize>,
+    /// Infer requests that run at a time; commands that take runs also take several numbers, 1,2,4, for
+    /// a run with each [default: what the engine finds best]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = parse_positive)]
+    pub requests: Vec<usize>,
 
     /// OpenVINO: streams that run side by side [default: by the hint]
     #[arg(long, value_name = "N", value_parser = parse_positive)]

@@ -3,20 +3,26 @@
 //!
 //! Where there are no Unix signals, the first one stops everything.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Whether there is work that can be finished. Loading a model cannot be cut short, so that before it the
 /// first signal stops everything.
 static WORKING: AtomicBool = AtomicBool::new(false);
 /// The signal that came; 0 for none.
 static CAME: AtomicU8 = AtomicU8::new(0);
+/// Files and folders that do not outlive the program.
+static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// The work was not finished, because the user did not want to wait for it.
 #[derive(Debug, thiserror::Error)]
-#[error("interrupted: {done} of {of} pictures are done")]
+#[error("interrupted: {done} of {of} {what} are done")]
 pub struct Interrupted {
     done: usize,
     of: usize,
+    what: &'static str,
     /// As a shell gives it: 128 + the signal's number, 130 for Ctrl-C.
     pub exit_code: u8,
     pub hint: String,
@@ -36,21 +42,39 @@ pub fn until<I: Iterator>(inputs: I) -> impl Iterator<Item = I::Item> {
     inputs.take_while(|_| CAME.load(Ordering::SeqCst) == 0)
 }
 
+/// The work is done: the results have their names, and the next signal stops everything.
+///
 /// # Errors
 ///
-/// [`Interrupted`] if inputs were left out for it.
-pub fn check(done: usize, of: usize) -> Result<(), Interrupted> {
+/// [`Interrupted`] if some of `what` was left out for a signal.
+pub fn check(done: usize, of: usize, what: &'static str) -> Result<(), Interrupted> {
     WORKING.store(false, Ordering::SeqCst);
-    let signal = CAME.load(Ordering::SeqCst);
-    if signal == 0 || done == of {
-        return Ok(());
+    match left_out(done, of) {
+        None => Ok(()),
+        Some(signal) => Err(Interrupted {
+            done,
+            of,
+            what,
+            exit_code: 128 + signal,
+            hint: String::new(),
+        }),
     }
-    Err(Interrupted {
-        done,
-        of,
-        exit_code: 128 + signal,
-        hint: String::new(),
-    })
+}
+
+/// The signal for which only `done` of so many were done.
+pub fn left_out(done: usize, of: usize) -> Option<u8> {
+    signal().filter(|_| done < of)
+}
+
+/// The signal that came, if one did.
+pub fn signal() -> Option<u8> {
+    Some(CAME.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
+}
+
+/// Has a file or a folder removed when a signal stops everything, which drops nothing.
+pub fn remove_when_stopped(path: &Path) {
+    let mut paths = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
+    paths.push(path.to_owned());
 }
 
 /// From now on. Without a thread for it a signal stops everything, as ever.
@@ -80,7 +104,10 @@ fn handle() {
             let _ = std::thread::Builder::new().spawn(crate::messages::interrupted);
             continue;
         }
-        crate::output::remove_unfinished();
+        for path in &*TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner) {
+            let _ = fs::remove_file(path);
+            let _ = fs::remove_dir_all(path);
+        }
         // Not `exit`: it would end the engines' libraries while their threads run.
         let _ = signal_hook::low_level::emulate_default_handler(signal);
     }

@@ -53,7 +53,10 @@ fn main() -> ExitCode {
     let mut messages = Messages::new(args.is_quiet());
     match run(args, &mut messages) {
         Ok(code) => ExitCode::from(code),
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        // The same Ctrl-C may have ended whoever reads this program's output.
+        Err(error) if is_broken_pipe(&error) => {
+            ExitCode::from(interrupt::signal().map_or(0, |signal| 128 + signal))
+        }
         Err(error) => {
             messages.fatal(&error);
             let interrupted = error.downcast_ref::<Interrupted>();

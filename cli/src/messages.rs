@@ -185,7 +185,7 @@ pub fn interrupted() {
     } else {
         ""
     };
-    let text = "finishing the pictures that are under way; once more to stop at once";
+    let text = "finishing what is under way; once more to stop at once";
     let _ = writeln!(anstream::stderr(), "{clear}{NOTE}note{NOTE:#}: {text}");
 }
 

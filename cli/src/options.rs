@@ -78,8 +78,9 @@ impl TryFrom<RunsArgs> for RunsOptions {
     type Error = anyhow::Error;
 
     fn try_from(args: RunsArgs) -> anyhow::Result<Self> {
-        let engine = |run: &RunSpec| {
+        let engine = |(run, requests): (&RunSpec, Option<usize>)| {
             let mut tuning = args.tuning.clone();
+            tuning.requests = requests.into_iter().collect();
             if run.backend != Backend::Openvino {
                 // Flags of OpenVINO are for its runs.
                 tuning.streams = None;
@@ -98,8 +99,20 @@ impl TryFrom<RunsArgs> for RunsOptions {
                     tuning,
                 },
             )?;
-            anyhow::Ok((run.text.clone(), engine))
+            let name = match requests {
+                Some(requests) if args.tuning.requests.len() > 1 => {
+                    format!("{} x{requests}", run.text)
+                }
+                _ => run.text.clone(),
+            };
+            anyhow::Ok((name, engine))
         };
+        let requests: Vec<Option<usize>> = match &*args.tuning.requests {
+            [] => vec![None],
+            numbers => numbers.iter().copied().map(Some).collect(),
+        };
+        let runs = args.runs.iter();
+        let runs = runs.flat_map(|run| requests.iter().map(move |number| (run, *number)));
         let twice = args.report.iter().enumerate().find(|(index, report)| {
             args.report[..*index]
                 .iter()
@@ -110,7 +123,7 @@ impl TryFrom<RunsArgs> for RunsOptions {
             return Err(Hinted::new(error, "give each report a name of its own").into());
         }
         Ok(Self {
-            runs: args.runs.iter().map(engine).collect::<Result<_, _>>()?,
+            runs: runs.map(engine).collect::<Result<_, _>>()?,
             reference: args.reference,
             inputs: args.input.find()?,
             recipe: RecipeOptions::try_from(args.preprocess)?,
@@ -181,6 +194,14 @@ pub struct EngineOptions {
 impl EngineOptions {
     fn new(model: Option<PathBuf>, args: EngineArgs) -> anyhow::Result<Self> {
         let tuning = args.tuning;
+        let requests = match *tuning.requests {
+            [] => None,
+            [number] => Some(number),
+            _ => {
+                let hint = "name one, or measure all of them with `classify bench`";
+                return Err(Hinted::new("--requests has more than one number", hint).into());
+            }
+        };
         Ok(Self {
             backend: args.backend,
             default_model: model.is_none(),
@@ -193,7 +214,7 @@ impl EngineOptions {
             },
             shape: tuning.shape,
             batch: tuning.batch,
-            requests: tuning.requests,
+            requests,
             streams: tuning.streams,
             threads: tuning.threads,
             config: tuning.config,

@@ -3,25 +3,12 @@
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-#[cfg(unix)]
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 use tempfile::NamedTempFile;
 
+use crate::interrupt;
 use crate::messages::Hinted;
-
-/// The files that do not have their names yet.
-#[cfg(unix)]
-static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
-
-/// Removes the files that do not have their names yet, for a program that ends without dropping anything.
-#[cfg(unix)]
-pub fn remove_unfinished() {
-    for path in &*UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner) {
-        let _ = fs::remove_file(path);
-    }
-}
 
 /// A destination of results. Without [`finish`](Self::finish) a file does not appear.
 #[derive(Debug)]
@@ -85,11 +72,7 @@ impl Output {
             builder.permissions(fs::Permissions::from_mode(0o666));
         }
         let file = builder.tempfile_in(folder).with_context(what)?;
-        #[cfg(unix)]
-        UNFINISHED
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(file.path().to_owned());
+        interrupt::remove_when_stopped(file.path());
         Ok(Self::File {
             file: BufWriter::new(file),
             path: path.to_owned(),
@@ -104,32 +87,56 @@ impl Output {
         }
     }
 
-    /// Gives a file that is not complete the name with `.partial` behind it, and returns that.
+    /// Gives a file that is not complete the name with `.partial` behind it, or `.partial-2` and so on where
+    /// there is one already, and returns that.
     pub fn finish_part(self) -> anyhow::Result<Option<PathBuf>> {
-        match self {
-            Self::Stdout(_) => Ok(None),
-            Self::File { file, path } => {
-                let mut name = path.into_os_string();
-                name.push(".partial");
-                let path = PathBuf::from(name);
-                persist(file, &path)?;
-                Ok(Some(path))
+        let Self::File { file, path } = self else {
+            return Ok(None);
+        };
+        let mut file = synced(file, &path)?;
+        for number in 1..=MOST_PARTS {
+            let mut name = path.clone().into_os_string();
+            name.push(".partial");
+            if number > 1 {
+                name.push(format!("-{number}"));
+            }
+            let part = PathBuf::from(name);
+            match file.persist_noclobber(&part) {
+                Ok(_) => return Ok(Some(part)),
+                Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {
+                    file = refused.file;
+                }
+                Err(refused) => {
+                    return Err(refused.error)
+                        .with_context(|| format!("cannot write {}", part.display()));
+                }
             }
         }
+        let error = format!("there are {MOST_PARTS} parts of {} already", path.display());
+        Err(Hinted::new(error, "remove those that you do not need").into())
     }
 }
 
+/// The most parts of one file that are kept.
+const MOST_PARTS: usize = 1000;
+
 fn persist(file: BufWriter<NamedTempFile>, path: &Path) -> anyhow::Result<()> {
+    synced(file, path)?
+        .persist(path)
+        .map_err(|error| error.error)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
+}
+
+/// Everything is on the disk.
+fn synced(file: BufWriter<NamedTempFile>, path: &Path) -> anyhow::Result<NamedTempFile> {
     let what = || format!("cannot write {}", path.display());
     let file = file
         .into_inner()
         .map_err(io::IntoInnerError::into_error)
         .with_context(what)?;
     file.as_file().sync_all().with_context(what)?;
-    file.persist(path)
-        .map_err(|error| error.error)
-        .with_context(what)?;
-    Ok(())
+    Ok(file)
 }
 
 impl Write for Output {

@@ -31,7 +31,7 @@ impl Preparation {
         let one = self.one(None, picture)?;
         Ok(match self.batch {
             1 => one,
-            batch => Tensor::concat(&vec![one; batch])?,
+            batch => Tensor::concat(&vec![&one; batch])?,
         })
     }
 

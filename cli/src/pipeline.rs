@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context as _, Error};
-use backend_api::{InferBackend, InferRequest, Tensor};
+use backend_api::{ErrorKind, InferBackend, InferRequest, Tensor};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 use image_classification::{ScoreKind, Scores, top_k};
@@ -35,13 +35,19 @@ pub struct Pipeline {
 /// under way at a time, at most.
 #[derive(Clone, Default)]
 pub struct Spare {
+    /// Of single pictures.
     tensors: Arc<Mutex<Vec<Tensor>>>,
+    batches: Arc<Mutex<Vec<Tensor>>>,
     buffers: Arc<Mutex<Vec<Buffers>>>,
 }
 
 impl Spare {
     fn tensor(&self) -> Option<Tensor> {
         lock(&self.tensors).pop()
+    }
+
+    fn batch(&self) -> Option<Tensor> {
+        lock(&self.batches).pop()
     }
 
     fn buffers(&self) -> Buffers {
@@ -141,24 +147,23 @@ impl Pipeline {
             let error = Arc::new(error);
             (0..count).map(|_| Err(Arc::clone(&error).into())).collect()
         };
-        // The last batch, or one with bad pictures, is filled up with copies.
-        tensors.extend(vec![tensors[0].clone(); self.input.batch - count]);
         let outputs = async {
-            let tensor = match <[Tensor; 1]>::try_from(tensors) {
-                Ok([tensor]) => tensor,
-                Err(tensors) => {
-                    let batch = Tensor::concat(&tensors)?;
-                    // Not the copies: there would be more and more.
-                    lock(&self.spare.tensors).extend(tensors.into_iter().take(count));
-                    batch
-                }
+            let single = self.input.batch == 1;
+            let tensor = match tensors.pop() {
+                Some(tensor) if single => tensor,
+                last => self.join(tensors.into_iter().chain(last).collect()).await?,
             };
             let tensor = Arc::new(tensor);
             let request = InferRequest::new(0, Arc::clone(&tensor));
             let output = self.backend.submit(request).await?.await?.tensor;
-            if self.input.batch == 1 {
-                // The backend has let go of it: rule 1 of the contract.
-                lock(&self.spare.tensors).extend(Arc::into_inner(tensor));
+            let done = if single {
+                &self.spare.tensors
+            } else {
+                &self.spare.batches
+            };
+            // The backend has let go of it: rule 1 of the contract.
+            lock(done).extend(Arc::into_inner(tensor));
+            if single {
                 Ok(vec![output])
             } else {
                 output.split()
@@ -169,7 +174,7 @@ impl Pipeline {
                 outputs.into_iter().take(count).map(Ok).collect()
             }
             Ok(outputs) => shared(backend_api::Error::new(
-                backend_api::ErrorKind::ModelUnsupported,
+                ErrorKind::ModelUnsupported,
                 "split a batch",
                 format!(
                     "the model gave {} outputs for a batch of {}",
@@ -179,6 +184,26 @@ impl Pipeline {
             )),
             Err(error) => shared(error),
         }
+    }
+
+    /// The tensor of a request. The last batch, or one with bad pictures, is filled up with its first picture.
+    async fn join(&self, tensors: Vec<Tensor>) -> Result<Tensor, backend_api::Error> {
+        let (size, spare) = (self.input.batch, self.spare.clone());
+        // Megabytes are copied: beside what hands the requests out.
+        let joined = spawn_blocking(move || {
+            let parts = tensors.iter().chain(std::iter::repeat(&tensors[0]));
+            let parts: Vec<&Tensor> = parts.take(size).collect();
+            let batch = Tensor::concat_in(spare.batch(), &parts)?;
+            lock(&spare.tensors).extend(tensors);
+            Ok(batch)
+        });
+        joined.await.unwrap_or_else(|panic| {
+            let message = "joining the pictures to a batch panicked";
+            let error = backend_api::Error::new(ErrorKind::Panicked, "make a batch", message);
+            Err(error
+                .with_hint("report this as a defect")
+                .with_source(panic))
+        })
     }
 
     fn rank(&self, output: &Tensor, prepare_ms: f64, infer_ms: f64) -> Result<Classified, Error> {
@@ -222,4 +247,67 @@ pub async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|_| {
         Err(Hinted::new("preparing the picture panicked", "report this as a defect").into())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use backend_api::{BackendInfo, Dim, ElementType, MockBackend, TensorSpec};
+    use image_classification::{InputLayout, Preprocess};
+
+    use super::*;
+    use crate::args::Decode;
+
+    #[test]
+    fn tensors_and_buffers_are_used_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ppm");
+        std::fs::write(&path, [&b"P6 2 2 255\n"[..], &[7; 12]].concat()).unwrap();
+        for batch in [1, 3] {
+            let spec = |dims: &[usize]| {
+                let dims = dims.iter().copied().map(Dim::Fixed).collect();
+                TensorSpec::new("x", ElementType::F32, dims)
+            };
+            let (input, output) = (spec(&[batch, 3, 2, 2]), spec(&[batch, 2]));
+            let layout = InputLayout::from_spec(&spec(&[1, 3, 2, 2]), None, None).unwrap();
+            let backend = MockBackend::builder()
+                .slots(2)
+                .info(BackendInfo::new("mock", input, output))
+                .respond(move |_, _| Tensor::new([batch, 2], vec![0.5_f32; batch * 2]))
+                .build()
+                .unwrap();
+            let pipeline = Pipeline {
+                input: Preparation {
+                    preprocess: Preprocess::OPENVINO_SAMPLE,
+                    layout,
+                    batch,
+                    decode: Decode::Exact,
+                },
+                backend: Arc::new(backend),
+                scores: ScoreKind::Raw,
+                top: 2,
+                threshold: None,
+                jobs: 2,
+                spare: Spare::default(),
+            };
+            let inputs = (0..50).map(|_| Input {
+                path: path.clone(),
+                problem: None,
+            });
+            let mut done = 0;
+            let count = |_, result: Result<_, _>| result.map(|_| done += 1);
+            pipeline.run(inputs, count).unwrap();
+            assert_eq!(done, 50);
+            let Spare {
+                tensors,
+                batches,
+                buffers,
+            } = &pipeline.spare;
+            // Of 50 pictures: no more than are under way at a time.
+            let under_way = 1..=(2 + 4) * batch;
+            assert!(under_way.contains(&lock(tensors).len()));
+            assert!(under_way.contains(&lock(buffers).len()));
+            assert_eq!(lock(batches).is_empty(), batch == 1);
+            assert!(lock(batches).len() <= 6);
+        }
+    }
 }

@@ -247,7 +247,7 @@ pub fn answer(
     });
     messages.end_progress();
     result?;
-    interrupt::check(done, of).map_err(|interrupted| {
+    interrupt::check(done, of, "pictures").map_err(|interrupted| {
         let hint = "a part of the pictures has no verdict; run it again";
         interrupted.with_hint(hint).into()
     })

@@ -238,10 +238,11 @@ fn crop(src: RgbView<'_>, left: usize, top: usize, width: usize, height: usize) 
     if left == 0 && width == src.width as usize {
         return src.data[top * src.stride()..][..height * src.stride()].to_vec();
     }
-    let rows = src.data.chunks_exact(src.stride()).skip(top).take(height);
-    rows.flat_map(|row| &row[left * CHANNELS..][..width * CHANNELS])
-        .copied()
-        .collect()
+    let mut out = Vec::with_capacity(width * height * CHANNELS);
+    for row in src.data.chunks_exact(src.stride()).skip(top).take(height) {
+        out.extend_from_slice(&row[left * CHANNELS..][..width * CHANNELS]);
+    }
+    out
 }
 
 /// Pillow's `ImagingScaleAffine` without interpolation. Targets outside of the source stay black.

@@ -503,14 +503,11 @@ fn central_part(picture: &Picture, (w, h): (u32, u32)) -> Picture {
 fn cut(picture: &Picture, left: u32, top: u32, width: u32, height: u32) -> Picture {
     let stride = picture.width() as usize * 3;
     let (start, length) = (left as usize * 3, width as usize * 3);
-    let pixels = picture
-        .rgb()
-        .chunks_exact(stride)
-        .skip(top as usize)
-        .take(height as usize)
-        .flat_map(|row| &row[start..start + length])
-        .copied()
-        .collect();
+    let rows = picture.rgb().chunks_exact(stride).skip(top as usize);
+    let mut pixels = Vec::with_capacity(length * height as usize);
+    for row in rows.take(height as usize) {
+        pixels.extend_from_slice(&row[start..start + length]);
+    }
     Picture::from_rgb(width, height, pixels).expect("the part lies inside the picture")
 }
 

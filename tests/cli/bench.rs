@@ -9,11 +9,13 @@ use serde_json::Value;
 use crate::{classify, small_pictures};
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<(), Failed>); 4] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 6] = [
         ("bench::every_run_is_in_the_table", table),
         ("bench::inference_can_be_alone", inference_only),
         ("bench::json_is_for_machines", json),
         ("bench::what_is_bad_is_left_out", left_out),
+        ("bench::each_number_of_requests_is_a_run", requests),
+        ("bench::of_many_pictures_some_are_measured", many),
     ];
     tests.map(|(name, test)| engines.test(name, test)).into()
 }
@@ -121,8 +123,41 @@ fn left_out() -> Result<(), Failed> {
         result.stderr.contains("openvino:NOSUCH: ") && result.stderr.contains("cut.png: "),
         &result,
     )?;
-    ensure(result.stdout.contains("\n1 picture;"), &result)?;
+    ensure(result.stdout.contains("\n1 of 2 pictures;"), &result)?;
     let result = run(bench(&["onnx"]).arg("-i").arg(&cut));
     expect_code(&result, 2)?;
     ensure(result.stderr.contains("no picture is left"), &result)
+}
+
+fn requests() -> Result<(), Failed> {
+    let result = run(&mut bench(&["onnx", "rten", "--requests", "1,2"]));
+    expect_code(&result, 0)?;
+    let row = |begin: &str| {
+        let line = result.stdout.lines().find(|line| line.starts_with(begin));
+        line.map(|line| line.split_whitespace().collect::<Vec<_>>())
+    };
+    ensure(
+        result.stdout.contains("onnx x1") && result.stdout.contains("rten x2"),
+        &result,
+    )?;
+    ensure(
+        row("infer requests") == Some(vec!["infer", "requests", "1", "2", "1", "2"]),
+        &result,
+    )?;
+    let result = run(classify().args(["--requests", "1,2", "-i", "."]));
+    expect_code(&result, 2)?;
+    ensure(result.stderr.contains("more than one number"), result)
+}
+
+fn many() -> Result<(), Failed> {
+    let (_folder, a, b) = small_pictures()?;
+    let mut command = bench(&["onnx", "--format", "json", "--quiet", "-i"]);
+    for _ in 0..50 {
+        command.args([&a, &b]);
+    }
+    let report: Value = serde_json::from_str(&run(&mut command).stdout)?;
+    ensure(
+        report["pictures"] == 64 && report["pictures_given"] == 100,
+        report,
+    )
 }

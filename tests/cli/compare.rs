@@ -8,7 +8,7 @@ use classify_tests::{Needs, Run, ensure, expect_code, photos, python, run, set_u
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
-use crate::{classify, small_pictures};
+use crate::{classify, peak_memory, small_pictures};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
     let on_engines: [(&str, fn() -> Result<(), Failed>); 5] = [
@@ -596,22 +596,15 @@ fn batches() -> Result<(), Failed> {
 
 /// With every report.
 fn bounded_memory() -> Result<(), Failed> {
-    let (folder, a, b) = small_pictures()?;
-    let peak = |pairs: usize| -> Result<f64, Failed> {
+    let folder = tempfile::tempdir()?;
+    let peak = |pairs: usize| {
         let mut command = compare(&["onnx", "openvino", "-m"]);
-        command.arg(small_model("plain.onnx")).arg("--input-list");
-        let list = folder.path().join(format!("{pairs}.txt"));
-        fs::write(
-            &list,
-            format!("{}\n{}\n", a.display(), b.display()).repeat(pairs),
-        )?;
-        command.arg(list);
+        command.arg(small_model("plain.onnx"));
         for ending in ["json", "xml", "html", "md"] {
             let report = folder.path().join("report").with_extension(ending);
             command.arg("--report").arg(report);
         }
-        let words = std::iter::once(command.get_program()).chain(command.get_args());
-        Ok(python("peak.py", words)?.trim().parse()?)
+        peak_memory(command, pairs)
     };
     let (few, many) = (peak(50)?, peak(2_500)?);
     let pictures = fs::read_to_string(folder.path().join("report.json"))?;

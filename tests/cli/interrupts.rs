@@ -14,10 +14,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::{classify, small_pictures};
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 4] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 6] = [
         ("ctrl_c_finishes_what_is_under_way", finishes),
         ("ctrl_c_leaves_whole_results_and_older_ones", whole_file),
         ("a_second_ctrl_c_stops_at_once", second),
+        ("ctrl_c_is_told_when_the_reader_is_gone_too", no_reader),
+        ("ctrl_c_ends_a_bench_after_the_round", bench),
         ("ctrl_c_leaves_no_verdict_and_no_rest", no_verdict),
     ];
     on_engines
@@ -126,6 +128,8 @@ fn whole_file() -> Result<(), Failed> {
     let (folder, _, _) = small_pictures()?;
     let results = folder.path().join("results.jsonl");
     std::fs::write(&results, "of yesterday\n")?;
+    let older = folder.path().join("results.jsonl.partial");
+    std::fs::write(&older, "an older part\n")?;
     let mut command = classify();
     command.args(["--backend", "onnx", "--format", "json", "-o"]);
     command.arg(&results);
@@ -138,18 +142,22 @@ fn whole_file() -> Result<(), Failed> {
         std::fs::read_to_string(&results)? == "of yesterday\n",
         &stderr,
     )?;
-    let text = std::fs::read_to_string(folder.path().join("results.jsonl.partial"))?;
+    ensure(
+        std::fs::read_to_string(&older)? == "an older part\n",
+        &stderr,
+    )?;
+    let text = std::fs::read_to_string(folder.path().join("results.jsonl.partial-2"))?;
     let said = format!("interrupted: {} of {MANY}", text.lines().count());
     ensure(text.ends_with("}\n") && stderr.contains(&said), &stderr)?;
-    ensure(stderr.contains("results.jsonl.partial"), stderr)?;
+    ensure(stderr.contains("results.jsonl.partial-2"), stderr)?;
     ensure(unfinished(folder.path())?.is_empty(), folder)
 }
 
-fn second() -> Result<(), Failed> {
-    let (folder, _, _) = small_pictures()?;
+/// A child that cannot go on before somebody reads its results, after its first Ctrl-C.
+fn stuck(folder: &Path) -> Result<(Child, std::process::ChildStdout), Failed> {
     let mut command = classify();
     command.args(["--backend", "onnx", "--format", "json"]);
-    let mut child = start(&mut command, folder.path())?;
+    let mut child = start(&mut command, folder)?;
     let stdout = child.stdout.take().expect("a pipe");
     // Nobody reads: soon the pipe is full, and what is under way cannot be finished.
     let mut before = 0;
@@ -161,16 +169,66 @@ fn second() -> Result<(), Failed> {
         before = now;
         ensure(child.try_wait()?.is_none(), "it ended")?;
     }
-    let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
     send(&child, Signal::INT)?;
-    let mut said = String::new();
-    while !said.contains("once more to stop at once") {
-        said.clear();
-        ensure(stderr.read_line(&mut said)? > 0, "no word of the signal")?;
+    said(&mut child, "once more to stop at once")?;
+    Ok((child, stdout))
+}
+
+/// Waits until `child` has said it. What it says later is not read any more.
+fn said(child: &mut Child, words: &str) -> Result<(), Failed> {
+    let stderr = child.stderr.as_mut().expect("a pipe");
+    let mut stderr = BufReader::new(stderr);
+    let mut line = String::new();
+    while !line.contains(words) {
+        line.clear();
+        ensure(stderr.read_line(&mut line)? > 0, words)?;
     }
+    Ok(())
+}
+
+fn second() -> Result<(), Failed> {
+    let (folder, _, _) = small_pictures()?;
+    let (mut child, _stdout) = stuck(folder.path())?;
     send(&child, Signal::INT)?;
     let status = child.wait()?;
     ensure(status.signal() == Some(Signal::INT.as_raw()), status)
+}
+
+/// In a pipeline the terminal interrupts all programs.
+fn no_reader() -> Result<(), Failed> {
+    let (folder, _, _) = small_pictures()?;
+    let (child, stdout) = stuck(folder.path())?;
+    drop(stdout);
+    let (status, stderr) = end(child)?;
+    ensure(status.code() == Some(130), (status, stderr))
+}
+
+fn bench() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let mut command = classify();
+    command
+        .args(["bench", "onnx", "--duration", "100", "--rounds", "1000"])
+        .arg("-m")
+        .arg(small_model("plain.onnx"))
+        // Where the made-up pictures are.
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    said(&mut child, "measuring for about 200 s")?;
+    std::thread::sleep(Duration::from_millis(500));
+    send(&child, Signal::INT)?;
+    let mut table = String::new();
+    let mut stdout = child.stdout.take().expect("a pipe");
+    stdout.read_to_string(&mut table)?;
+    let (status, stderr) = end(child)?;
+    ensure(status.code() == Some(130), (status, &stderr))?;
+    ensure(stderr.contains("of 1000 rounds are done"), &stderr)?;
+    ensure(
+        table.contains("interrupted: ") && table.contains("whole path"),
+        table,
+    )?;
+    ensure(std::fs::read_dir(folder.path())?.count() == 0, folder)
 }
 
 fn no_verdict() -> Result<(), Failed> {

@@ -69,3 +69,14 @@ fn small_pictures() -> Result<(tempfile::TempDir, PathBuf, PathBuf), Failed> {
     let [a, b] = paths;
     Ok((folder, a, b))
 }
+
+/// KiB that `command` takes at most, on a list of twice as many small pictures as `pairs`.
+fn peak_memory(mut command: Command, pairs: usize) -> Result<f64, Failed> {
+    let (folder, a, b) = small_pictures()?;
+    let list = folder.path().join("list.txt");
+    let lines = format!("{}\n{}\n", a.display(), b.display());
+    std::fs::write(&list, lines.repeat(pairs))?;
+    command.arg("--input-list").arg(list);
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    Ok(classify_tests::python("peak.py", words)?.trim().parse()?)
+}

@@ -7,7 +7,7 @@ use classify_tests::{Needs, ensure, expect_code, photos, python, run, small_mode
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
-use crate::{classify, small_pictures};
+use crate::{classify, peak_memory, small_pictures};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
     let anywhere: [(&str, fn() -> Result<(), Failed>); 1] =
@@ -17,15 +17,16 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("a_file_appears_when_it_is_complete", files),
         ("thresholds_and_all_classes", thresholds),
     ];
-    let on_photos: [(&str, fn() -> Result<(), Failed>); 2] = [
+    let on_set_up: [(&str, fn() -> Result<(), Failed>); 3] = [
         ("another_program_reads_what_is_written", read_back),
         ("a_terminal_sees_progress_and_colours", terminal),
+        ("memory_does_not_grow_with_the_pictures", bounded_memory),
     ];
     anywhere
         .map(|(name, test)| Trial::test(name, test))
         .into_iter()
         .chain(on_engines.map(|(name, test)| engines.test(name, test)))
-        .chain(on_photos.map(|(name, test)| with_set_up.test(name, test)))
+        .chain(on_set_up.map(|(name, test)| with_set_up.test(name, test)))
         .collect()
 }
 
@@ -257,4 +258,16 @@ fn manual() -> Result<(), Failed> {
         ensure(help.stdout.contains("Usage: classify"), help)?;
     }
     Ok(())
+}
+
+fn bounded_memory() -> Result<(), Failed> {
+    let peak = |pairs: usize| {
+        let mut command = classify();
+        command.args(["--backend", "onnx", "--color", "rgb", "--quiet", "-m"]);
+        command.arg(small_model("plain.onnx"));
+        peak_memory(command, pairs)
+    };
+    let (few, many) = (peak(50)?, peak(2_500)?);
+    println!("100 pictures {few} KiB, 5,000 pictures {many} KiB");
+    ensure(many < few * 1.05, (few, many))
 }

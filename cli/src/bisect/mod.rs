@@ -16,6 +16,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::engines;
+use crate::interrupt;
 use crate::messages::{Hinted, Messages, printable};
 use crate::options::EngineOptions;
 use crate::pictures::{Buffers, PictureFile};
@@ -214,6 +215,7 @@ pub fn run(
     })?;
     let mut search = Search::new(model.parents(), last);
     let folder = tempfile::tempdir().context("cannot make a folder for the edited models")?;
+    interrupt::remove_when_stopped(folder.path());
     let mut next = Some(last);
     while let Some(index) = next {
         messages.step(&format!(

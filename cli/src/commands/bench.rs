@@ -20,6 +20,7 @@ use crate::cpu_time;
 use crate::engines;
 use crate::facts::Machine;
 use crate::inputs::Input;
+use crate::interrupt;
 use crate::messages::{Hinted, Messages, printable};
 use crate::options::RunsOptions;
 use crate::pictures::{Buffers, PictureFile};
@@ -31,8 +32,10 @@ use crate::statistics::Distribution;
 /// The size of the made-up pictures, that of a common photo in a data set.
 const MADE_UP: (u32, u32) = (500, 375);
 const MADE_UP_PICTURES: u64 = 12;
-/// The most tensors that are kept: those of more pictures would be measured again and again.
-const MOST_TENSORS: usize = 64;
+/// The most pictures that are measured with, and the most bytes of a run's tensors that are kept. More of them
+/// would not change the figures, but preparing them would take longer than the measurement.
+const MOST_PICTURES: usize = 64;
+const MOST_TENSOR_BYTES: usize = 256 << 20;
 /// Rounds that differ by more than this say that the machine did other things as well.
 const NOISY: f64 = 0.10;
 
@@ -44,10 +47,11 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
         .then(made_up_pictures)
         .transpose()
         .context("cannot make up pictures")?;
+    let count = args.count.map(|count| count as usize);
     let plan = Plan {
-        rounds: args.rounds,
+        rounds: count.map_or(args.rounds, |count| args.rounds.min(count)),
         seconds: args.duration,
-        count: args.count.map(|count| count as usize),
+        count,
         warm_up: args.warm_up,
         inference_only: args.inference_only,
     };
@@ -91,6 +95,7 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
             Some(error) => messages.input_failed(&printable(&path.to_string_lossy()), &error),
         }
     }
+    let given = paths.len();
     let mut benches: Vec<Bench> = opened
         .ready()
         .map(|(_, run)| Bench::new(run, options.scores, options.jobs))
@@ -100,27 +105,45 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
     }
     messages.step("preparing the pictures");
     prepare(&mut benches, &mut paths, messages)?;
-    for bench in &benches {
+    for bench in &mut benches {
         bench.infer(Goal::Count(plan.warm_up))?;
         if !plan.inference_only {
             bench.classify(&paths, Goal::Count(plan.warm_up.min(paths.len())))?;
         }
     }
-    for round in 1..=plan.rounds {
+    let rounds = interrupt::until(0..plan.rounds);
+    if plan.count.is_none() {
+        let measures = if plan.inference_only { 1 } else { 2 } * benches.len();
+        let seconds = plan.seconds * measures as f64;
+        messages.note(&format!("measuring for about {seconds:.0} s"));
+    }
+    let mut done = 0;
+    for round in rounds {
         for bench in &mut benches {
             messages.step(&format!(
-                "{}: round {round} of {}",
-                bench.run.name, plan.rounds
+                "{}: round {} of {}",
+                bench.run.name,
+                round + 1,
+                plan.rounds
             ));
-            let (inference, latencies) = bench.infer(plan.goal())?;
+            let (inference, latencies) = bench.infer(plan.goal(round))?;
             bench.inference.push(inference);
             bench.latencies.extend(latencies);
             if !plan.inference_only {
-                bench.path.push(bench.classify(&paths, plan.goal())?);
+                let path = bench.classify(&paths, plan.goal(round))?;
+                bench.path.push(path);
             }
         }
+        done += 1;
     }
     messages.end_progress();
+    let interrupted = || {
+        let hint = "what the other rounds measured is printed; measure again for all of them";
+        interrupt::check(done, plan.rounds, "rounds").map_err(|found| found.with_hint(hint))
+    };
+    if done == 0 {
+        interrupted()?;
+    }
     let results: Vec<Figures> = benches
         .iter()
         .map(Bench::figures)
@@ -128,22 +151,27 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
     let machine = Machine::this();
     let pictures = paths.len();
     let text = match format {
-        InspectFormat::Text => table(&results, &machine, pictures, &plan),
+        InspectFormat::Text => table(&results, &machine, [pictures, given], &plan, done),
         InspectFormat::Json => {
             let report = json!({
                 "schema_version": 1,
                 "kind": "bench",
                 "machine": machine,
                 "pictures": pictures,
+                "pictures_given": given,
                 "made_up": made_up.is_some(),
-                "rounds": plan.rounds,
+                "rounds": done,
                 "runs": results.iter().map(|result| result.json(&results[0])).collect::<Vec<_>>(),
             });
             format!("{report:#}\n")
         }
     };
     io::stdout().lock().write_all(text.as_bytes())?;
-    let worst = results.iter().map(Figures::spread).fold(0.0, f64::max);
+    interrupted()?;
+    let worst = results
+        .iter()
+        .filter_map(Figures::spread)
+        .fold(0.0, f64::max);
     if worst > NOISY {
         messages.warning(&format!(
             "the machine was noisy: between rounds throughput differed by up to {:.0} %; measure again when it \
@@ -164,10 +192,11 @@ struct Plan {
 }
 
 impl Plan {
-    /// That of a round.
-    fn goal(&self) -> Goal {
+    /// That of a round, counted from 0.
+    fn goal(&self, round: usize) -> Goal {
         if let Some(count) = self.count {
-            return Goal::Count(count.div_ceil(self.rounds));
+            let remainder = usize::from(round < count % self.rounds);
+            return Goal::Count(count / self.rounds + remainder);
         }
         let seconds = self.seconds / self.rounds as f64;
         Goal::Until(Instant::now() + Duration::from_secs_f64(seconds))
@@ -220,7 +249,10 @@ fn difference(before: Option<Duration>, after: Option<Duration>) -> Option<f64> 
 struct Bench<'a> {
     run: &'a Run,
     pipeline: Pipeline,
+    /// Of requests.
     tensors: Vec<Arc<Tensor>>,
+    /// The next picture of the whole path: rounds go on where the last one ended.
+    next: usize,
     /// Seconds of CPU for a picture, on one thread.
     decode_cpu: Option<f64>,
     tensor_cpu: Option<f64>,
@@ -231,16 +263,29 @@ struct Bench<'a> {
 }
 
 /// Makes the tensors of every picture once, alone, and measures that. A picture that cannot be prepared is
-/// reported and left out.
+/// reported and left out, and of many some are left out, evenly.
 fn prepare(
     benches: &mut [Bench],
     paths: &mut Vec<PathBuf>,
     messages: &mut Messages,
 ) -> anyhow::Result<()> {
+    let given = paths.len();
+    if given > MOST_PICTURES {
+        let chosen = (0..MOST_PICTURES).map(|index| index * given / MOST_PICTURES);
+        *paths = chosen.map(|index| paths[index].clone()).collect();
+    }
+    let mut memory: Vec<Memory> = benches.iter().map(|_| Memory::default()).collect();
+    // Once for nothing: the memory that is used again is there afterwards, as on a long run.
+    if let Some(path) = paths.first() {
+        for (bench, memory) in benches.iter().zip(&mut memory) {
+            let _ = Prepared::of(path, bench.run, memory);
+        }
+    }
     paths.retain(|path| {
         let prepared: anyhow::Result<Vec<_>> = benches
             .iter()
-            .map(|bench| Prepared::of(path, bench.run))
+            .zip(&mut memory)
+            .map(|(bench, memory)| Prepared::of(path, bench.run, memory))
             .collect();
         match prepared {
             Ok(prepared) => {
@@ -267,7 +312,15 @@ fn prepare(
     Ok(())
 }
 
-/// A tensor, and the seconds of CPU that it took.
+/// The memory of the last picture: as in the pipeline, the next one is made in it.
+#[derive(Default)]
+struct Memory {
+    buffers: Buffers,
+    tensor: Option<Tensor>,
+    batch: Option<Tensor>,
+}
+
+/// The tensor of a request, and the seconds of CPU that a picture took.
 struct Prepared {
     tensor: Tensor,
     decode_cpu: Option<f64>,
@@ -275,16 +328,29 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn of(path: &Path, run: &Run) -> anyhow::Result<Self> {
+    fn of(path: &Path, run: &Run, memory: &mut Memory) -> anyhow::Result<Self> {
         let start = cpu_time::thread();
-        let mut file = PictureFile::read(path, Buffers::default())?;
+        let mut file = PictureFile::read(path, std::mem::take(&mut memory.buffers))?;
         let picture = file.picture(&run.input)?;
         let decoded = cpu_time::thread();
-        let tensor = run.input.tensor(picture)?;
+        let one = run.input.one(memory.tensor.take(), picture)?;
+        let made = cpu_time::thread();
+        let (tensor, joining_cpu) = match run.input.batch {
+            1 => (one.clone(), Some(0.0)),
+            batch => {
+                let joined = Tensor::concat_in(memory.batch.take(), &vec![&one; batch])?;
+                let cpu = difference(made, cpu_time::thread());
+                memory.batch = Some(joined.clone());
+                // The whole batch took it.
+                (joined, cpu.map(|cpu| cpu / batch as f64))
+            }
+        };
+        memory.tensor = Some(one);
+        memory.buffers = file.into_buffers();
         Ok(Self {
             tensor,
             decode_cpu: difference(start, decoded),
-            tensor_cpu: difference(decoded, cpu_time::thread()),
+            tensor_cpu: sum(difference(decoded, made), joining_cpu),
         })
     }
 }
@@ -308,6 +374,7 @@ impl<'a> Bench<'a> {
                 spare: Spare::default(),
             },
             tensors: Vec::new(),
+            next: 0,
             decode_cpu: Some(0.0),
             tensor_cpu: Some(0.0),
             inference: Vec::new(),
@@ -319,7 +386,8 @@ impl<'a> Bench<'a> {
     fn add(&mut self, prepared: Prepared) {
         self.decode_cpu = sum(self.decode_cpu, prepared.decode_cpu);
         self.tensor_cpu = sum(self.tensor_cpu, prepared.tensor_cpu);
-        if self.tensors.len() < MOST_TENSORS {
+        let kept = self.tensors.len() * prepared.tensor.as_bytes().len();
+        if kept < MOST_TENSOR_BYTES {
             self.tensors.push(Arc::new(prepared.tensor));
         }
     }
@@ -328,10 +396,11 @@ impl<'a> Bench<'a> {
     fn infer(&self, goal: Goal) -> anyhow::Result<(Round, Vec<f64>)> {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let backend = &*self.run.backend;
+        let batch = self.run.input.batch;
         let mut latencies = Vec::new();
         let round = measured(|| {
             let tensors = self.tensors.iter().cycle().enumerate();
-            let tensors = tensors.take_while(|(begun, _)| goal.goes_on(*begun));
+            let tensors = tensors.take_while(|(begun, _)| goal.goes_on(begun * batch));
             let requests = stream::iter(tensors).map(|(_, tensor)| async {
                 let start = Instant::now();
                 let request = InferRequest::new(0, Arc::clone(tensor));
@@ -340,29 +409,32 @@ impl<'a> Bench<'a> {
             });
             let all = requests.buffer_unordered(self.run.info().slots);
             latencies = runtime.block_on(all.try_collect())?;
-            Ok(latencies.len() * self.run.input.batch)
+            Ok(latencies.len() * batch)
         })?;
         Ok((round, latencies))
     }
 
     /// All of the work, as `classify` does it.
-    fn classify(&self, paths: &[PathBuf], goal: Goal) -> anyhow::Result<Round> {
-        measured(|| {
-            let inputs = paths.iter().cycle().enumerate();
+    fn classify(&mut self, paths: &[PathBuf], goal: Goal) -> anyhow::Result<Round> {
+        let round = measured(|| {
+            let inputs = paths.iter().cycle().skip(self.next % paths.len());
             let inputs = inputs
+                .enumerate()
                 .take_while(|(begun, _)| goal.goes_on(*begun))
                 .map(|(_, path)| Input {
                     path: path.clone(),
                     problem: None,
                 });
             let mut pictures = 0;
-            self.pipeline.run(inputs, |_, result| {
-                result?;
+            self.pipeline.run(inputs, |path, result| {
+                result.with_context(|| printable(&path.to_string_lossy()))?;
                 pictures += 1;
                 Ok(())
             })?;
             Ok(pictures)
-        })
+        })?;
+        self.next += round.pictures;
+        Ok(round)
     }
 
     fn figures(&self) -> anyhow::Result<Figures> {
@@ -391,8 +463,8 @@ impl<'a> Bench<'a> {
 struct Throughput {
     /// The median.
     rate: f64,
-    /// (largest − smallest) / median.
-    spread: f64,
+    /// (largest − smallest) / median; unknown of one round.
+    spread: Option<f64>,
     /// Seconds of CPU for a picture, over all rounds.
     cpu: Option<f64>,
 }
@@ -416,7 +488,7 @@ impl Throughput {
         let cpu: Option<f64> = rounds.iter().map(|round| round.cpu).sum();
         Some(Self {
             rate,
-            spread: (most - least) / rate,
+            spread: (rounds.len() > 1).then_some((most - least) / rate),
             cpu: cpu.map(|cpu| cpu / pictures as f64),
         })
     }
@@ -441,9 +513,10 @@ struct Figures {
 }
 
 impl Figures {
-    fn spread(&self) -> f64 {
-        let path = self.path.map_or(0.0, |path| path.spread);
-        self.inference.spread.max(path)
+    /// The larger one.
+    fn spread(&self) -> Option<f64> {
+        let path = self.path.map_or(Some(0.0), |path| path.spread)?;
+        Some(self.inference.spread?.max(path))
     }
 
     /// Seconds of CPU for a picture that are none of decoding, resizing and inference.
@@ -483,7 +556,13 @@ impl Figures {
     }
 }
 
-fn table(results: &[Figures], machine: &Machine, pictures: usize, plan: &Plan) -> String {
+fn table(
+    results: &[Figures],
+    machine: &Machine,
+    [pictures, given]: [usize; 2],
+    plan: &Plan,
+    rounds: usize,
+) -> String {
     const LABEL: usize = 32;
     let mut text = format!("{}\n", printable(&machine.description()));
     for result in results {
@@ -495,15 +574,22 @@ fn table(results: &[Figures], machine: &Machine, pictures: usize, plan: &Plan) -
         );
     }
     let length = match plan.count {
-        Some(count) => format!("{count} pictures"),
+        Some(count) => counted(count, "picture"),
         None => format!("{} s", plan.seconds),
+    };
+    let pictures = if pictures == given {
+        counted(pictures, "picture")
+    } else {
+        format!("{pictures} of {}", counted(given, "picture"))
     };
     let _ = writeln!(
         text,
-        "{}; each measure {length} in {} rounds, the runs in turns; medians\n",
-        counted(pictures, "picture"),
-        plan.rounds
+        "{pictures}; each measure {length} in {}, the runs in turns; medians\n",
+        counted(plan.rounds, "round")
     );
+    if rounds < plan.rounds {
+        let _ = writeln!(text, "interrupted: {rounds} of them were done\n");
+    }
     let widths: Vec<usize> = results
         .iter()
         .map(|result| printable(&result.name).chars().count().max(9) + 2)
@@ -532,7 +618,9 @@ fn table(results: &[Figures], machine: &Machine, pictures: usize, plan: &Plan) -
     row("  ratio", &|r| {
         ratio(r.inference.rate, first.inference.rate)
     });
-    row("  spread over the rounds", &|r| percent(r.inference.spread));
+    row("  spread over the rounds", &|r| {
+        known(r.inference.spread, &percent)
+    });
     row("  latency p50, ms", &|r| format!("{:.2}", r.latency.p50));
     row("  latency p90, ms", &|r| format!("{:.2}", r.latency.p90));
     row("  latency p99, ms", &|r| format!("{:.2}", r.latency.p99));
@@ -551,7 +639,7 @@ fn table(results: &[Figures], machine: &Machine, pictures: usize, plan: &Plan) -
         path(r, &|path| ratio(path.rate, first))
     });
     row("  spread over the rounds", &|r| {
-        path(r, &|path| percent(path.spread))
+        path(r, &|path| known(path.spread, &percent))
     });
     row("CPU for a picture, ms", &|r| {
         path(r, &|path| milliseconds(path.cpu))
@@ -570,6 +658,7 @@ fn table(results: &[Figures], machine: &Machine, pictures: usize, plan: &Plan) -
 /// Pictures that are neither flat nor noise, as PNG: there is no encoder for JPEG here.
 fn made_up_pictures() -> anyhow::Result<TempDir> {
     let folder = tempfile::tempdir()?;
+    interrupt::remove_when_stopped(folder.path());
     for seed in 0..MADE_UP_PICTURES {
         write_made_up(&folder.path().join(format!("{seed:02}.png")), seed)?;
     }

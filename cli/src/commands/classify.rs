@@ -86,16 +86,17 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
     messages.end_progress();
     messages.summary(done);
     let output = results.into_output()?;
-    let Err(interrupted) = interrupt::check(done, count) else {
-        return output.finish();
+    // The file has its name before the next signal may stop everything.
+    let hint = if interrupt::left_out(done, count).is_none() {
+        output.finish()?;
+        String::new()
+    } else {
+        let others = format!("give the other {} to go on", count - done);
+        match output.finish_part()? {
+            None => others,
+            Some(path) => format!("the results are in {}; {others}", path.display()),
+        }
     };
-    let hint = match output.finish_part()? {
-        None => format!("give the other {} to go on", count - done),
-        Some(path) => format!(
-            "the results are in {}; give the other {} to go on",
-            path.display(),
-            count - done
-        ),
-    };
-    Err(interrupted.with_hint(hint).into())
+    interrupt::check(done, count, "pictures")
+        .map_err(|interrupted| interrupted.with_hint(hint).into())
 }
