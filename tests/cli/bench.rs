@@ -144,14 +144,16 @@ fn requests() -> Result<(), Failed> {
         row("infer requests") == Some(vec!["infer", "requests", "1", "2", "1", "2"]),
         &result,
     )?;
-    let result = run(classify().args(["--requests", "1,2", "-i", "."]));
+    let (_folder, a, _) = small_pictures()?;
+    let result = run(classify().args(["--requests", "1,2", "-i"]).arg(a));
     expect_code(&result, 2)?;
     ensure(result.stderr.contains("more than one number"), result)
 }
 
 fn many() -> Result<(), Failed> {
     let (_folder, a, b) = small_pictures()?;
-    let mut command = bench(&["onnx", "--format", "json", "--quiet", "-i"]);
+    let mut command = bench(&["onnx", "--format", "json", "--quiet"]);
+    command.arg("-i");
     for _ in 0..50 {
         command.args([&a, &b]);
     }
