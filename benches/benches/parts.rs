@@ -128,8 +128,9 @@ fn softmax_and_top_10_of_1000(bencher: Bencher) {
     });
 }
 
-/// A request through the slots of an engine that takes no time: one at a time, and eight.
-#[divan::bench(args = [1, 8])]
+/// Requests through the slots of an engine that takes no time: one, eight, and so many that starting does not
+/// count. An item is a request.
+#[divan::bench(args = [1, 8, 1000])]
 fn slot_pool(bencher: Bencher, in_flight: usize) {
     let backend = MockBackend::builder()
         .slots(2)
