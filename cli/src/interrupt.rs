@@ -3,7 +3,6 @@
 //!
 //! Where there are no Unix signals, the first one stops everything.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -105,8 +104,8 @@ fn handle() {
             continue;
         }
         for path in &*TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner) {
-            let _ = fs::remove_file(path);
-            let _ = fs::remove_dir_all(path);
+            let _ = std::fs::remove_file(path);
+            let _ = std::fs::remove_dir_all(path);
         }
         // Not `exit`: it would end the engines' libraries while their threads run.
         let _ = signal_hook::low_level::emulate_default_handler(signal);

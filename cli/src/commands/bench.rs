@@ -138,7 +138,7 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
     }
     messages.end_progress();
     let interrupted = || {
-        let hint = "what the other rounds measured is printed; measure again for all of them";
+        let hint = "only rounds that are done are printed; measure again for all of them";
         interrupt::check(done, plan.rounds, "rounds").map_err(|found| found.with_hint(hint))
     };
     if done == 0 {
