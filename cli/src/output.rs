@@ -93,50 +93,34 @@ impl Output {
         let Self::File { file, path } = self else {
             return Ok(None);
         };
-        let mut file = synced(file, &path)?;
-        for number in 1..=MOST_PARTS {
-            let mut name = path.clone().into_os_string();
-            name.push(".partial");
+        let mut number = 1;
+        loop {
+            let mut part = path.clone().into_os_string();
+            part.push(".partial");
             if number > 1 {
-                name.push(format!("-{number}"));
+                part.push(format!("-{number}"));
             }
-            let part = PathBuf::from(name);
-            match file.persist_noclobber(&part) {
-                Ok(_) => return Ok(Some(part)),
-                Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {
-                    file = refused.file;
-                }
-                Err(refused) => {
-                    return Err(refused.error)
-                        .with_context(|| format!("cannot write {}", part.display()));
-                }
+            let part = PathBuf::from(part);
+            if fs::symlink_metadata(&part).is_err() {
+                persist(file, &part)?;
+                return Ok(Some(part));
             }
+            number += 1;
         }
-        let error = format!("there are {MOST_PARTS} parts of {} already", path.display());
-        Err(Hinted::new(error, "remove those that you do not need").into())
     }
 }
 
-/// The most parts of one file that are kept.
-const MOST_PARTS: usize = 1000;
-
 fn persist(file: BufWriter<NamedTempFile>, path: &Path) -> anyhow::Result<()> {
-    synced(file, path)?
-        .persist(path)
-        .map_err(|error| error.error)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(())
-}
-
-/// Everything is on the disk.
-fn synced(file: BufWriter<NamedTempFile>, path: &Path) -> anyhow::Result<NamedTempFile> {
     let what = || format!("cannot write {}", path.display());
     let file = file
         .into_inner()
         .map_err(io::IntoInnerError::into_error)
         .with_context(what)?;
     file.as_file().sync_all().with_context(what)?;
-    Ok(file)
+    file.persist(path)
+        .map_err(|error| error.error)
+        .with_context(what)?;
+    Ok(())
 }
 
 impl Write for Output {

@@ -149,18 +149,14 @@ impl Pipeline {
         };
         let outputs = async {
             let single = self.input.batch == 1;
-            let tensor = match tensors.pop() {
-                Some(tensor) if single => tensor,
-                last => self.join(tensors.into_iter().chain(last).collect()).await?,
+            let (tensor, done) = if single {
+                (tensors.swap_remove(0), &self.spare.tensors)
+            } else {
+                (self.join(tensors).await?, &self.spare.batches)
             };
             let tensor = Arc::new(tensor);
             let request = InferRequest::new(0, Arc::clone(&tensor));
             let output = self.backend.submit(request).await?.await?.tensor;
-            let done = if single {
-                &self.spare.tensors
-            } else {
-                &self.spare.batches
-            };
             // The backend has let go of it: rule 1 of the contract.
             lock(done).extend(Arc::into_inner(tensor));
             if single {
