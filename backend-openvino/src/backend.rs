@@ -101,11 +101,10 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     let library = probe::load(config.library.as_deref())?;
 
     let mut core = new_core(&plugins)?;
-    let available = available_devices(&core);
-    let leaves = leaves(&device, &available)?;
+    let leaves = leaves(&device, &core)?;
     let mut model = read_model(&mut core, &config.model)?;
     let reshaped = reshape(&mut model, config)?;
-    let configured = configure(&mut core, config, &device, &leaves, &available)?;
+    let configured = configure(&mut core, config, &device, &leaves)?;
     let cache = config
         .cache
         .as_deref()
@@ -124,7 +123,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     let mut compiled = core
         .compile_model(&model, device_type(&device.to_string()))
         .map_err(|source| {
-            let error = compile_failed(&device.to_string(), &leaves, &available, source);
+            let error = compile_failed(&device.to_string(), &leaves, &available_devices(&core), source);
             let chooses = !matches!(
                 device.virtual_device(),
                 None | Some(VirtualDevice::Hetero)
@@ -323,21 +322,26 @@ fn refuse_other_precision(config: &OpenvinoConfig, info: &BackendInfo) -> Result
     )))
 }
 
-/// The devices that may execute, at least one.
-fn leaves(device: &Device, available: &[String]) -> Result<Vec<String>, Error> {
+/// The devices that may execute, at least one. Only a virtual device needs to know which there are: to find that
+/// out loads every plugin.
+fn leaves(device: &Device, core: &Core) -> Result<Vec<String>, Error> {
+    if let Device::Single(name) = device {
+        return Ok(vec![name.clone()]);
+    }
+    let available = available_devices(core);
     let refused = |message: String, hint: &str| {
         Error::new(ErrorKind::InvalidConfig, "read the device", message)
             .with_context("requested", device)
             .with_context("available", available.join(", "))
             .with_hint(hint)
     };
-    if let Some(name) = device.unknown_exclusions(available).first() {
+    if let Some(name) = device.unknown_exclusions(&available).first() {
         return Err(refused(
             format!("{name} is to be left out, but there is no such device"),
             "name a device that `classify devices` lists",
         ));
     }
-    let leaves = device.leaves(available);
+    let leaves = device.leaves(&available);
     if leaves.is_empty() {
         return Err(refused(
             "no device is left: all that are available are left out".to_owned(),
@@ -530,7 +534,6 @@ fn configure(
     config: &OpenvinoConfig,
     device: &Device,
     leaves: &[String],
-    available: &[String],
 ) -> Result<Configured, Error> {
     let hint = match config.hint {
         PerformanceHint::Throughput => "THROUGHPUT",
@@ -552,12 +555,14 @@ fn configure(
     if let Some(requests) = config.requests {
         wanted.push((RwPropertyKey::HintNumRequests, requests.to_string()));
     }
+    let unavailable = |core: &Core, name: &str, source| {
+        let available = available_devices(core);
+        device_unavailable(name, &available, source).with_context("requested", &config.device)
+    };
     let mut devices = Vec::new();
     if let Some(kind) = device.virtual_device() {
         let name = kind.as_str();
-        let keys = property::keys(core, name).map_err(|source| {
-            device_unavailable(name, available, source).with_context("requested", &config.device)
-        })?;
+        let keys = property::keys(core, name).map_err(|source| unavailable(core, name, source))?;
         for (key, value) in of_virtual_device(kind, leaves, hint) {
             // A release that lacks one of these behaves as if it were set.
             let _ = core.set_property(&device_type(name), &key, value);
@@ -566,16 +571,14 @@ fn configure(
     }
     for leaf in leaves {
         let name = device_type(leaf);
-        let unavailable = |source| {
-            device_unavailable(leaf, available, source).with_context("requested", &config.device)
-        };
         // Loads the device's plugin, so it is here that a missing device shows.
-        let keys = property::keys(core, leaf).map_err(unavailable)?;
+        let keys = property::keys(core, leaf).map_err(|source| unavailable(core, leaf, source))?;
         for (key, value) in &wanted {
             core.set_property(&name, key, value).map_err(|source| {
                 // Some plugins load without their driver and fail at the first use.
+                let available = available_devices(core);
                 if !available.iter().any(|listed| same_device(listed, leaf)) {
-                    return unavailable(source);
+                    return unavailable(core, leaf, source);
                 }
                 let error = engine_error(
                     ErrorKind::InvalidConfig,

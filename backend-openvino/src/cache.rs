@@ -12,34 +12,35 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use backend_api::{Error, ErrorKind};
-use sha2::{Digest as _, Sha256};
+use blake3::Hasher;
 use tempfile::TempDir;
 
-const MANIFEST: &str = "sha256";
+const MANIFEST: &str = "blake3";
 /// How the names of folders begin that are not complete yet.
 const NEW: &str = "new-";
 /// No compilation takes longer than this.
 const LEFT_OVER: Duration = Duration::from_hours(24);
 
-/// What makes a compiled model another one.
+/// What makes a compiled model another one. BLAKE3, because all of the model is hashed at each start: SHA-256 took an
+/// eighth of it.
 #[derive(Default)]
-pub(crate) struct Key(Sha256);
+pub(crate) struct Key(Hasher);
 
 impl Key {
     /// One more value that matters. Lengths keep neighbours apart.
     pub(crate) fn add(&mut self, value: &str) {
-        self.0.update((value.len() as u64).to_le_bytes());
-        self.0.update(value);
+        self.0.update(&(value.len() as u64).to_le_bytes());
+        self.0.update(value.as_bytes());
     }
 
     /// One more file that matters: all of its bytes.
     pub(crate) fn add_file(&mut self, file: &Path) -> io::Result<()> {
-        self.add(&sha256(file)?);
+        self.add(&checksum(file)?);
         Ok(())
     }
 
     fn name(self) -> String {
-        hex(&self.0.finalize())
+        self.0.finalize().to_hex().to_string()
     }
 }
 
@@ -141,7 +142,7 @@ impl Entry {
 fn keep(new: TempDir, path: &Path) -> io::Result<bool> {
     let mut manifest = String::new();
     for file in files(new.path())? {
-        let _ = writeln!(manifest, "{}  {}", sha256(&new.path().join(&file))?, file);
+        let _ = writeln!(manifest, "{}  {}", checksum(&new.path().join(&file))?, file);
     }
     if manifest.is_empty() {
         return Ok(false);
@@ -183,7 +184,7 @@ fn is_intact(path: &Path) -> io::Result<bool> {
     let mut found = Vec::new();
     for file in files(path)? {
         if file != MANIFEST {
-            found.push(format!("{}  {file}", sha256(&path.join(&file))?));
+            found.push(format!("{}  {file}", checksum(&path.join(&file))?));
         }
     }
     let mut manifest = String::new();
@@ -210,23 +211,10 @@ fn files(folder: &Path) -> io::Result<Vec<String>> {
         .collect()
 }
 
-fn sha256(file: &Path) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    let mut file = File::open(file)?;
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hash.finalize())),
-            count => hash.update(&buffer[..count]),
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+fn checksum(file: &Path) -> io::Result<String> {
+    let mut hash = Hasher::new();
+    hash.update_reader(File::open(file)?)?;
+    Ok(hash.finalize().to_hex().to_string())
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {

@@ -13,7 +13,7 @@ use crate::messages::Hinted;
 /// A destination of results. Without [`finish`](Self::finish) a file does not appear.
 #[derive(Debug)]
 pub enum Output {
-    Stdout(io::Stdout),
+    Stdout(BufWriter<io::Stdout>),
     File {
         file: BufWriter<NamedTempFile>,
         path: PathBuf,
@@ -29,7 +29,7 @@ impl Output {
         read: impl IntoIterator<Item = &'a Path>,
     ) -> anyhow::Result<Self> {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {
-            return Ok(Self::Stdout(io::stdout()));
+            return Ok(Self::Stdout(BufWriter::new(io::stdout())));
         };
         let what = || format!("cannot write {}", path.display());
         if let Ok(real) = path.canonicalize()
@@ -82,7 +82,7 @@ impl Output {
     /// Gives a file its name.
     pub fn finish(self) -> anyhow::Result<()> {
         match self {
-            Self::Stdout(_) => Ok(()),
+            Self::Stdout(mut stdout) => Ok(stdout.flush()?),
             Self::File { file, path } => persist(file, &path),
         }
     }
