@@ -1,7 +1,8 @@
 //! `cargo bench-parts`: what the parts between a picture's file and its best classes cost, each alone. The
 //! times are there to find out which part became slower; between machines they mean nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 use backend_api::{Dim, ElementType, InferBackend, InferRequest, MockBackend, Tensor, TensorSpec};
 use divan::counter::ItemsCount;
@@ -125,6 +126,26 @@ fn softmax_and_top_10_of_1000(bencher: Bencher) {
     bencher.bench_local(|| {
         let scores = Scores::from_output(black_box(&output), ScoreKind::Softmax);
         scores.map(|scores| top_k(scores.values(), 10))
+    });
+}
+
+/// What the system takes to hand something to a sleeping thread and to be woken for its answer, which one request at a
+/// time through the slots cannot do without.
+#[divan::bench]
+fn two_threads_round_trip(bencher: Bencher) {
+    let (ask, asked) = mpsc::channel::<()>();
+    let (answer, answered) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while asked.recv().is_ok() {
+                answer.send(()).expect("somebody waits");
+            }
+        });
+        bencher.bench_local(|| {
+            ask.send(()).expect("the other thread listens");
+            answered.recv().expect("the other thread answers");
+        });
+        drop(ask);
     });
 }
 
