@@ -5,6 +5,7 @@ use std::sync::Arc;
 use backend_api::{BackendInfo, ErrorKind, InferBackend, model_file};
 
 use crate::args::Backend;
+use crate::messages::counted;
 use crate::options::EngineOptions;
 
 /// What the sample calls its first step, for each engine.
@@ -19,14 +20,14 @@ pub fn first_step(backend: Backend) -> &'static str {
 /// What really runs, and what was asked for.
 pub fn description(info: &BackendInfo) -> String {
     format!(
-        "{} {} on {} (requested: {}), precision {} (requested: {}), {} infer requests",
+        "{} {} on {} (requested: {}), precision {} (requested: {}), {}",
         info.engine,
         info.engine_version,
         executed(info),
         info.requested_device,
         info.precision,
         info.requested_precision,
-        info.slots,
+        counted(info.slots, "infer request"),
     )
 }
 

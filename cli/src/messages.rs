@@ -295,6 +295,11 @@ fn hint_of_io(error: &(dyn StdError + 'static)) -> Option<&'static str> {
     }
 }
 
+/// `1 picture`, `28 pictures`.
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// `text` without what a terminal would act on: control characters and marks that change the
 /// direction of writing are escaped. File names, labels and engines' messages are hostile.
 pub fn printable(text: &str) -> String {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::difference::{Answer, Difference, TELLING, Values};
 use super::rows::Rows;
 use super::tolerance::{ENOUGH_PICTURES, Tolerance, percent};
+use crate::messages::counted;
 use crate::statistics::{Distribution, Rate};
 
 /// One picture's difference: all that is kept of a picture and two runs.
@@ -336,8 +337,8 @@ impl Pair {
         Gate {
             remark: (few && passed).then(|| {
                 format!(
-                    "{} pictures are too few to establish {} %: they only do not contradict it; give at least {ENOUGH_PICTURES}",
-                    rate.of,
+                    "{} cannot establish {} %: nothing contradicts it, but give at least {ENOUGH_PICTURES}",
+                    counted(rate.of, "picture"),
                     percent(least)
                 )
             }),

@@ -21,11 +21,10 @@ use crate::engines;
 use crate::facts::Machine;
 use crate::inputs::Input;
 use crate::interrupt;
-use crate::messages::{Hinted, Messages, printable};
+use crate::messages::{Hinted, Messages, counted, printable};
 use crate::options::RunsOptions;
 use crate::pictures::{Buffers, PictureFile};
 use crate::pipeline::{Pipeline, Spare};
-use crate::reports::compare::counted;
 use crate::runs::{Run, Runs};
 use crate::statistics::Distribution;
 

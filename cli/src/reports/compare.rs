@@ -15,7 +15,7 @@ use crate::agreement::{Difference, Gate, Majority, Pair, Row, Tolerance, Verdict
 use crate::bisect::Bisection;
 use crate::digest::Digest;
 use crate::facts::{Machine, RunFacts};
-use crate::messages::{self, printable};
+use crate::messages::{self, counted, printable};
 use crate::statistics::{Distribution, Rate};
 
 /// A run of the comparison.
@@ -212,8 +212,8 @@ impl Comparison {
         match self.verdict() {
             Verdict::Agree if self.pairs.is_empty() => {
                 format!(
-                    "RECORDED: {} pictures, nothing was compared",
-                    self.pictures.len()
+                    "RECORDED: {}, nothing was compared",
+                    counted(self.pictures.len(), "picture")
                 )
             }
             Verdict::Agree => {
@@ -339,8 +339,8 @@ impl Comparison {
         let _ = writeln!(text, "input      {}", self.input());
         let _ = writeln!(
             text,
-            "tensors    {} pictures, each one tensor for all runs; SHA-256 of all {}",
-            self.pictures.len(),
+            "tensors    {}, each one tensor for all runs; SHA-256 of all {}",
+            counted(self.pictures.len(), "picture"),
             self.tensors
         );
         for pair in self.against_reference() {
@@ -719,11 +719,6 @@ impl Document for Comparison {
     fn html(&self) -> anyhow::Result<String> {
         html::comparison(self)
     }
-}
-
-/// `1 picture`, `28 pictures`.
-pub fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The first digits of a hash.

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use image_classification::Labels;
 use serde_json::{Value, json};
 
-use super::compare::{Failure, counted};
+use super::compare::Failure;
 use super::junit::{Case, Junit, Totals};
 use super::{Document, cell, html};
 use crate::accuracy::{Accuracy, expected_calibration_error};
 use crate::agreement::{Gate, Verdict, gate};
 use crate::facts::{Machine, RunFacts};
-use crate::messages::printable;
+use crate::messages::{counted, printable};
 use crate::statistics::mcnemar;
 
 /// How many confusions and classes are listed for people.

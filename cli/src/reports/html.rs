@@ -15,7 +15,7 @@ use super::class;
 use super::compare::{Compared, Comparison};
 use super::evaluate::Evaluation;
 use crate::agreement::{Gate, Pair, Row, Verdict};
-use crate::messages::printable;
+use crate::messages::{counted, printable};
 use crate::pictures::{Buffers, PictureFile};
 
 /// The long side of a thumbnail in pixels.
@@ -376,7 +376,7 @@ impl Histogram {
             Bar {
                 x: place,
                 height: count * 100 / most,
-                title: format!("{count} pictures from {label}"),
+                title: format!("{} from {label}", counted(*count, "picture")),
                 label,
             }
         };
