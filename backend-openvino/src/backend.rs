@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 use async_trait::async_trait;
 use backend_api::{
@@ -99,6 +100,11 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     let files = model_file::check(&config.model)?;
     let plugins = Plugins::find(config.plugins.as_deref())?;
     let library = probe::load(config.library.as_deref())?;
+    let checksums = config.cache.is_some().then(|| {
+        let files: Vec<PathBuf> = files.into_iter().chain(plugins.file.clone()).collect();
+        // Beside what OpenVINO does with the model until they are needed.
+        thread::spawn(move || checksums(&files))
+    });
 
     let mut core = new_core(&plugins)?;
     let leaves = leaves(&device, &core)?;
@@ -108,9 +114,12 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     let cache = config
         .cache
         .as_deref()
-        .map(|folder| {
-            let files: Vec<PathBuf> = files.into_iter().chain(plugins.file.clone()).collect();
-            let key = cache_key(&core, config, &device, &configured, &files)?;
+        .zip(checksums)
+        .map(|(folder, checksums)| {
+            let checksums = checksums
+                .join()
+                .unwrap_or_else(|panic| resume_unwind(panic))?;
+            let key = cache_key(&core, config, &device, &configured, &checksums);
             let entry = cache::Entry::open(folder, key)?;
             let path = path_text(entry.folder())?;
             for (name, _) in &configured.devices {
@@ -202,8 +211,8 @@ fn cache_key(
     config: &OpenvinoConfig,
     device: &Device,
     configured: &Configured,
-    files: &[PathBuf],
-) -> Result<Key, Error> {
+    checksums: &[String],
+) -> Key {
     let mut key = Key::default();
     key.add(&openvino::version().build_number);
     key.add(&device.to_string());
@@ -221,8 +230,16 @@ fn cache_key(
         key.add(&property.to_string());
     }
     key.add(&format!("{:?} {:?}", config.shape, config.batch));
-    for file in files {
-        key.add_file(file).map_err(|source| {
+    for checksum in checksums {
+        key.add(checksum);
+    }
+    key
+}
+
+/// What tells the files' contents.
+fn checksums(files: &[PathBuf]) -> Result<Vec<String>, Error> {
+    let of = |file: &PathBuf| {
+        cache::checksum(file).map_err(|source| {
             Error::new(
                 ErrorKind::ModelNotFound,
                 "read the model",
@@ -230,9 +247,9 @@ fn cache_key(
             )
             .with_context("file", file.display())
             .with_source(source)
-        })?;
-    }
-    Ok(key)
+        })
+    };
+    files.iter().map(of).collect()
 }
 
 /// What else has to be known of how the model runs.

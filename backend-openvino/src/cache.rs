@@ -22,7 +22,7 @@ const NEW: &str = "new-";
 const LEFT_OVER: Duration = Duration::from_hours(24);
 
 /// What makes a compiled model another one. BLAKE3, because all of the model is hashed at each start: SHA-256 took an
-/// eighth of it.
+/// eighth of that.
 #[derive(Default)]
 pub(crate) struct Key(Hasher);
 
@@ -31,12 +31,6 @@ impl Key {
     pub(crate) fn add(&mut self, value: &str) {
         self.0.update(&(value.len() as u64).to_le_bytes());
         self.0.update(value.as_bytes());
-    }
-
-    /// One more file that matters: all of its bytes.
-    pub(crate) fn add_file(&mut self, file: &Path) -> io::Result<()> {
-        self.add(&checksum(file)?);
-        Ok(())
     }
 
     fn name(self) -> String {
@@ -211,7 +205,8 @@ fn files(folder: &Path) -> io::Result<Vec<String>> {
         .collect()
 }
 
-fn checksum(file: &Path) -> io::Result<String> {
+/// What tells the file's content.
+pub(crate) fn checksum(file: &Path) -> io::Result<String> {
     let mut hash = Hasher::new();
     hash.update_reader(File::open(file)?)?;
     Ok(hash.finalize().to_hex().to_string())

@@ -8,6 +8,7 @@ mod commands;
 mod cpu_time;
 mod digest;
 mod engines;
+mod exit;
 mod facts;
 mod inputs;
 mod interrupt;
@@ -23,8 +24,6 @@ mod results;
 mod runs;
 mod statistics;
 
-use std::process::ExitCode;
-
 use clap::Parser as _;
 
 use crate::agreement::Verdict;
@@ -32,7 +31,7 @@ use crate::args::{Args, Command};
 use crate::interrupt::Interrupted;
 use crate::messages::{Messages, is_broken_pipe};
 
-fn main() -> ExitCode {
+fn main() {
     // ONNX Runtime's official builds send telemetry unless this is set before they are loaded; RTen would
     // print to stdout, among the results.
     // SAFETY: nothing has started a thread yet, so nobody reads the environment at the same time.
@@ -51,18 +50,19 @@ fn main() -> ExitCode {
     interrupt::watch();
     let args = Args::try_parse().unwrap_or_else(|error| messages::usage(&error));
     let mut messages = Messages::new(args.is_quiet());
-    match run(args, &mut messages) {
-        Ok(code) => ExitCode::from(code),
+    let code = match run(args, &mut messages) {
+        Ok(code) => code,
         // The same Ctrl-C may have ended whoever reads this program's output.
         Err(error) if is_broken_pipe(&error) => {
-            ExitCode::from(interrupt::signal().map_or(0, |signal| 128 + signal))
+            interrupt::signal().map_or(0, |signal| 128 + signal)
         }
         Err(error) => {
             messages.fatal(&error);
             let interrupted = error.downcast_ref::<Interrupted>();
-            ExitCode::from(interrupted.map_or(2, |interrupted| interrupted.exit_code))
+            interrupted.map_or(2, |interrupted| interrupted.exit_code)
         }
-    }
+    };
+    exit::exit(code)
 }
 
 /// Does what was asked for; gives the exit code.

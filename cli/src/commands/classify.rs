@@ -5,6 +5,7 @@ use std::sync::Arc;
 use image_classification::ScoreKind;
 
 use crate::engines;
+use crate::exit;
 use crate::interrupt;
 use crate::messages::{Messages, printable};
 use crate::options::{ClassifyOptions, say_what_is_not_said};
@@ -86,6 +87,7 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
     messages.end_progress();
     messages.summary(done);
     let output = results.into_output()?;
+    exit::leave(backend);
     // The file has its name before the next signal may stop everything.
     let hint = if interrupt::left_out(done, count).is_none() {
         output.finish()?;
