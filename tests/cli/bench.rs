@@ -1,14 +1,15 @@
 //! `classify bench`: that it measures every run and says what it measured. No time is asserted.
 
+use std::ffi::OsString;
 use std::fs;
 
-use classify_tests::{Needs, ensure, expect_code, run, small_model};
+use classify_tests::{Needs, ensure, expect_code, python, run, set_up, small_model};
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
 use crate::{classify, small_pictures};
 
-pub fn trials(engines: &Needs) -> Vec<Trial> {
+pub fn trials(engines: &Needs, set_up: &Needs) -> Vec<Trial> {
     let tests: [(&str, fn() -> Result<(), Failed>); 6] = [
         ("bench::every_run_is_in_the_table", table),
         ("bench::inference_can_be_alone", inference_only),
@@ -17,7 +18,11 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
         ("bench::each_number_of_requests_is_a_run", requests),
         ("bench::of_many_pictures_some_are_measured", many),
     ];
-    tests.map(|(name, test)| engines.test(name, test)).into()
+    let mut trials: Vec<Trial> = tests.map(|(name, test)| engines.test(name, test)).into();
+    if cfg!(unix) {
+        trials.push(set_up.test("bench::the_peers_are_measured_too", peers));
+    }
+    trials
 }
 
 fn bench(arguments: &[&str]) -> std::process::Command {
@@ -161,5 +166,30 @@ fn many() -> Result<(), Failed> {
     ensure(
         report["pictures"] == 64 && report["pictures_given"] == 100,
         report,
+    )
+}
+
+/// `cargo bench-peers`, quickly: its peers start, give the same answers, and the table is written.
+fn peers() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let table = folder.path().join("table.md");
+    let parts = ["end-to-end", "limit", "start"];
+    let mut arguments: Vec<OsString> = vec![
+        env!("CARGO_BIN_EXE_classify").into(),
+        set_up("").into(),
+        table.clone().into(),
+    ];
+    arguments.extend(["--quick", "--model", "squeezenet1.1"].map(OsString::from));
+    arguments.extend(parts.iter().flat_map(|part| ["--only".into(), part.into()]));
+    python("../../benches/peers/run.py", arguments)?;
+    let table = fs::read_to_string(table)?;
+    let ratios: Vec<f64> = table
+        .lines()
+        .filter_map(|line| line.split("**").nth(1)?.trim_end_matches('×').parse().ok())
+        .collect();
+    // Against the sample and against Pillow, of the limit, and the start, without a cache and with it.
+    ensure(
+        ratios.len() == 3 + 2 + 2 && ratios.iter().all(|ratio| *ratio > 0.0),
+        table,
     )
 }

@@ -29,7 +29,7 @@ fn main() {
     let set_up = engines.and(&Needs::set_up());
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(answers::trials(&set_up));
-    trials.extend(bench::trials(&engines));
+    trials.extend(bench::trials(&engines, &set_up));
     trials.extend(compare::trials(&engines, &set_up));
     trials.extend(devices::trials(&engines, &set_up));
     trials.extend(evaluate::trials(&engines, &set_up));
