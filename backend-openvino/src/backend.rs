@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -103,8 +104,10 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     let checksums = config.cache.is_some().then(|| {
         let files: Vec<PathBuf> = files.into_iter().chain(plugins.file.clone()).collect();
         // Beside what OpenVINO does with the model until they are needed.
-        thread::spawn(move || checksums(&files))
+        let thread = thread::Builder::new().name("openvino-checksums".to_owned());
+        thread.spawn(move || checksums(&files))
     });
+    let checksums = checksums.transpose().map_err(refused_thread)?;
 
     let mut core = new_core(&plugins)?;
     let leaves = leaves(&device, &core)?;
@@ -234,6 +237,16 @@ fn cache_key(
         key.add(checksum);
     }
     key
+}
+
+fn refused_thread(source: io::Error) -> Error {
+    Error::new(
+        ErrorKind::ResourceExhausted,
+        "open the cache",
+        "the system refused a thread",
+    )
+    .with_hint("raise the limit of threads, or leave the cache out")
+    .with_source(source)
 }
 
 /// What tells the files' contents.
@@ -572,14 +585,14 @@ fn configure(
     if let Some(requests) = config.requests {
         wanted.push((RwPropertyKey::HintNumRequests, requests.to_string()));
     }
-    let unavailable = |core: &Core, name: &str, source| {
-        let available = available_devices(core);
-        device_unavailable(name, &available, source).with_context("requested", &config.device)
+    let unavailable = |name: &str, available: &[String], source| {
+        device_unavailable(name, available, source).with_context("requested", &config.device)
     };
     let mut devices = Vec::new();
     if let Some(kind) = device.virtual_device() {
         let name = kind.as_str();
-        let keys = property::keys(core, name).map_err(|source| unavailable(core, name, source))?;
+        let keys = property::keys(core, name)
+            .map_err(|source| unavailable(name, &available_devices(core), source))?;
         for (key, value) in of_virtual_device(kind, leaves, hint) {
             // A release that lacks one of these behaves as if it were set.
             let _ = core.set_property(&device_type(name), &key, value);
@@ -589,13 +602,14 @@ fn configure(
     for leaf in leaves {
         let name = device_type(leaf);
         // Loads the device's plugin, so it is here that a missing device shows.
-        let keys = property::keys(core, leaf).map_err(|source| unavailable(core, leaf, source))?;
+        let keys = property::keys(core, leaf)
+            .map_err(|source| unavailable(leaf, &available_devices(core), source))?;
         for (key, value) in &wanted {
             core.set_property(&name, key, value).map_err(|source| {
                 // Some plugins load without their driver and fail at the first use.
                 let available = available_devices(core);
                 if !available.iter().any(|listed| same_device(listed, leaf)) {
-                    return unavailable(core, leaf, source);
+                    return unavailable(leaf, &available, source);
                 }
                 let error = engine_error(
                     ErrorKind::InvalidConfig,

@@ -21,8 +21,8 @@ const NEW: &str = "new-";
 /// No compilation takes longer than this.
 const LEFT_OVER: Duration = Duration::from_hours(24);
 
-/// What makes a compiled model another one. BLAKE3, because all of the model is hashed at each start: SHA-256 took an
-/// eighth of that.
+/// What makes a compiled model another one. BLAKE3, because the model and what is in the cache are hashed at each
+/// start, of which SHA-256 took an eighth.
 #[derive(Default)]
 pub(crate) struct Key(Hasher);
 

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 /// Ends the program. What was not dropped until now is not dropped.
 #[cfg(unix)]
 pub fn exit(code: u8) -> ! {
-    // Who writes results has flushed them, and has said what went wrong.
+    // Results were flushed by who wrote them, who said what went wrong.
     let _ = io::stdout().flush();
     // Not `process::exit`: it would end the engines' libraries while their threads wait for requests.
     signal_hook::low_level::exit(code.into())

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::engines;
+use crate::messages::counted;
 use crate::runs::Run;
 
 /// A run, for reports and recordings.
@@ -115,8 +116,8 @@ impl Machine {
     pub fn description(&self) -> String {
         let cpu = self.cpu.as_deref().unwrap_or("unknown CPU");
         format!(
-            "{cpu}, {} cores, {} {} ({}), classify {}",
-            self.cores,
+            "{cpu}, {}, {} {} ({}), classify {}",
+            counted(self.cores, "core"),
             self.os,
             self.arch,
             self.cpu_flags.join(" "),

@@ -62,6 +62,8 @@ fn main() {
             interrupted.map_or(2, |interrupted| interrupted.exit_code)
         }
     };
+    // Whatever ended the work, its progress is not left on the terminal.
+    messages.end_progress();
     exit::exit(code)
 }
 

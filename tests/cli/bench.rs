@@ -169,7 +169,8 @@ fn many() -> Result<(), Failed> {
     )
 }
 
-/// `cargo bench-peers`, quickly: its peers start, give the same answers, and the table is written.
+/// Parts of `cargo bench-peers`, quickly: the Python programs run, that with ONNX Runtime gives the same answers, and the
+/// table is written.
 fn peers() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let table = folder.path().join("table.md");

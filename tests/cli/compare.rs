@@ -350,7 +350,9 @@ fn recordings() -> Result<(), Failed> {
     against(&lite0, &turned, 0)?;
     let result = against(&lite0, &photos[1..], 2)?;
     ensure(
-        result.stderr.contains("1 recorded pictures were not given"),
+        result
+            .stderr
+            .contains("1 picture of the recording not given"),
         &result,
     )?;
     let other = folder.path().join("other.png");

@@ -173,7 +173,7 @@ fn forms() -> Result<(), Failed> {
     for (text, words) in [
         ("a.ppm 99999\nb.ppm 0\n", "--label-offset"),
         ("a.ppm cat\nb.ppm dog\n", "--labels"),
-        ("x.ppm 0\n", "mentions none of the 2 pictures"),
+        ("x.ppm 0\n", "mentions none of the pictures (2)"),
         ("", "no entries"),
     ] {
         fs::write(&truth, text)?;

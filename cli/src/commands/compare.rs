@@ -12,7 +12,7 @@ use crate::args::CompareArgs;
 use crate::bisect;
 use crate::digest::Chain;
 use crate::facts::{Machine, RunFacts};
-use crate::messages::{self, Hinted, Messages, printable};
+use crate::messages::{self, Hinted, Messages, counted, printable};
 use crate::options::RunsOptions;
 use crate::output::Output;
 use crate::recording::{Recorder, Recording};
@@ -116,7 +116,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         .filter(|unused| *unused > 0 && nothing.is_none())
     {
         let error = Hinted::new(
-            format!("{unused} recorded pictures were not given"),
+            format!("{} of the recording not given", counted(unused, "picture")),
             "give all pictures that were recorded, or record again",
         );
         let error = error.into();

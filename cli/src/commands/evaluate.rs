@@ -106,7 +106,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     if fold.missing.len() == fold.pictures.len() && !live.is_empty() {
         return Err(Hinted::new(
             format!(
-                "the ground truth mentions none of the {} pictures",
+                "the ground truth mentions none of the pictures ({})",
                 fold.pictures.len()
             ),
             "its names must be those of the pictures, or the ends of their paths",
