@@ -191,12 +191,12 @@ fn read_back() -> Result<(), Failed> {
     ensure(said == "3 pictures, 30 classes, 1 error\n", said)
 }
 
-/// stderr is a terminal, or not; with `NO_COLOR`, or not.
+/// What a terminal shows: with colours, without them, and when whoever reads the results has seen enough.
 fn terminal() -> Result<(), Failed> {
     let photos = photos()?;
     let program = env!("CARGO_BIN_EXE_classify");
     let model = small_model("plain.onnx");
-    let seen = |arguments: &[&str]| -> Result<String, Failed> {
+    let seen = |arguments: &[&str], last: &str| -> Result<String, Failed> {
         let fixed = [
             "--backend",
             "onnx",
@@ -213,18 +213,24 @@ fn terminal() -> Result<(), Failed> {
             .chain([program])
             .chain(fixed)
             .chain(photos);
-        python("terminal.py", arguments.chain(["/no/such.jpg"]))
+        python("terminal.py", arguments.chain([last]))
     };
-    let coloured = seen(&[])?;
+    let coloured = seen(&[], "/no/such.jpg")?;
     ensure(
         coloured.contains("pictures,") && coloured.contains(" left"),
         &coloured,
     )?;
     ensure(coloured.contains("\u{1b}[1m\u{1b}[31merror"), &coloured)?;
-    let plain = seen(&["NO_COLOR=1"])?;
+    let plain = seen(&["NO_COLOR=1"], "/no/such.jpg")?;
     ensure(
         plain.contains("error: /no/such.jpg") && !plain.contains("\u{1b}[31m"),
         plain,
+    )?;
+    let first_picture = ["sh", "-c", "\"$@\" | head -9", "sh"];
+    let cleared = seen(&first_picture, photos[4].to_str().unwrap())?;
+    ensure(
+        cleared.contains("pictures,") && cleared.ends_with("\u{1b}[2K"),
+        cleared,
     )
 }
 
