@@ -247,12 +247,12 @@ pub struct BenchArgs {
     pub quiet: bool,
 
     /// How many seconds each run is measured, once for inference alone and once for all of the work
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds, help_heading = "Measurement")]
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds, allow_negative_numbers = true, help_heading = "Measurement")]
     pub duration: f64,
 
     /// Measure this number of pictures instead
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "duration", help_heading = "Measurement")]
-    pub count: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true, conflicts_with = "duration", help_heading = "Measurement")]
+    pub count: Option<usize>,
 
     /// Leave out the work on pictures
     #[arg(long, help_heading = "Measurement")]
@@ -712,6 +712,13 @@ fn parse_positive(text: &str) -> Result<usize, String> {
         .ok()
         .filter(|&number| (1..=1024).contains(&number))
         .ok_or_else(|| "expected a whole number from 1 to 1024".to_owned())
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|&number| number > 0)
+        .ok_or_else(|| "expected a whole number from 1".to_owned())
 }
 
 fn parse_seconds(text: &str) -> Result<f64, String> {

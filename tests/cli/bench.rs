@@ -65,7 +65,10 @@ fn json() -> Result<(), Failed> {
     expect_code(&result, 0)?;
     let report: Value = serde_json::from_str(&result.stdout)?;
     ensure(
-        report["schema_version"] == 1 && report["pictures"] == 2,
+        report["schema_version"] == 1
+            && report["pictures"] == 2
+            && report["count"] == 20
+            && report["rounds"] == report["rounds_planned"],
         &report,
     )?;
     let runs = report["runs"].as_array().ok_or("runs")?;

@@ -19,7 +19,7 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
         ("ctrl_c_leaves_whole_results_and_older_ones", whole_file),
         ("a_second_ctrl_c_stops_at_once", second),
         ("ctrl_c_is_told_when_the_reader_is_gone_too", no_reader),
-        ("ctrl_c_ends_a_bench_after_the_round", bench),
+        ("ctrl_c_ends_a_bench", bench),
         ("ctrl_c_leaves_no_verdict_and_no_rest", no_verdict),
     ];
     on_engines
@@ -228,7 +228,23 @@ fn bench() -> Result<(), Failed> {
         table.contains("interrupted: ") && table.contains("whole path"),
         table,
     )?;
-    ensure(std::fs::read_dir(folder.path())?.count() == 0, folder)
+    ensure(std::fs::read_dir(folder.path())?.count() == 0, folder)?;
+
+    // A round of minutes is not waited for.
+    let mut command = classify();
+    command
+        .args(["bench", "onnx", "--duration", "600", "--rounds", "1"])
+        .arg("-m")
+        .arg(small_model("plain.onnx"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    said(&mut child, "measuring for about 1200 s")?;
+    std::thread::sleep(Duration::from_millis(500));
+    send(&child, Signal::INT)?;
+    let (status, stderr) = end(child)?;
+    ensure(status.code() == Some(130), (status, &stderr))?;
+    ensure(stderr.contains("0 of 1 rounds are done"), stderr)
 }
 
 fn no_verdict() -> Result<(), Failed> {

@@ -45,7 +45,8 @@ enum Task {
     Verify,
     /// Set up, then measure classify against Python programs and `benchmark_app`
     BenchPeers {
-        /// For the script: `--quick`, `--only PART`
+        /// For the script: `--rounds N` (default 7), `--model squeezenet1.1|efficientnet-lite0`, `--only PART` (end-to-end, limit,
+        /// inference, start, memory, large, fast), `--quick` (one round of each, which only shows that it works)
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },

@@ -46,11 +46,12 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
         .then(made_up_pictures)
         .transpose()
         .context("cannot make up pictures")?;
-    let count = args.count.map(|count| count as usize);
     let plan = Plan {
-        rounds: count.map_or(args.rounds, |count| args.rounds.min(count)),
+        rounds: args
+            .count
+            .map_or(args.rounds, |count| args.rounds.min(count)),
         seconds: args.duration,
-        count,
+        count: args.count,
         warm_up: args.warm_up,
         inference_only: args.inference_only,
     };
@@ -116,8 +117,20 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
         let seconds = plan.seconds * measures as f64;
         messages.note(&format!("measuring for about {seconds:.0} s"));
     }
+    if let Some(count) = plan.count {
+        let needed = |bench: &Bench| 2 * bench.run.info().slots * bench.run.input.batch;
+        let needed = benches.iter().map(needed).max().unwrap_or(1) * plan.rounds;
+        if count < needed {
+            messages.warning(&format!(
+                "{} in {} do not keep every infer request busy: measure at least {needed}, or in fewer rounds",
+                counted(count, "picture"),
+                counted(plan.rounds, "round")
+            ));
+        }
+    }
     let mut done = 0;
-    for round in rounds {
+    'rounds: for round in rounds {
+        let mut measured = Vec::new();
         for bench in &mut benches {
             messages.step(&format!(
                 "{}: round {} of {}",
@@ -126,12 +139,21 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
                 plan.rounds
             ));
             let (inference, latencies) = bench.infer(plan.goal(round))?;
+            let path = if plan.inference_only {
+                None
+            } else {
+                Some(bench.classify(&paths, plan.goal(round))?)
+            };
+            // A round that was cut short counts for no run.
+            if interrupt::signal().is_some() {
+                break 'rounds;
+            }
+            measured.push((inference, latencies, path));
+        }
+        for (bench, (inference, latencies, path)) in benches.iter_mut().zip(measured) {
             bench.inference.push(inference);
             bench.latencies.extend(latencies);
-            if !plan.inference_only {
-                let path = bench.classify(&paths, plan.goal(round))?;
-                bench.path.push(path);
-            }
+            bench.path.extend(path);
         }
         done += 1;
     }
@@ -159,7 +181,10 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
                 "pictures": pictures,
                 "pictures_given": given,
                 "made_up": made_up.is_some(),
+                "seconds": plan.count.is_none().then_some(plan.seconds),
+                "count": plan.count,
                 "rounds": done,
+                "rounds_planned": plan.rounds,
                 "runs": results.iter().map(|result| result.json(&results[0])).collect::<Vec<_>>(),
             });
             format!("{report:#}\n")
@@ -210,10 +235,12 @@ enum Goal {
 }
 
 impl Goal {
-    /// Whether to go on when so many were begun.
+    /// Whether to go on when so many were begun; one at least.
     fn goes_on(self, begun: usize) -> bool {
+        if begun > 0 && interrupt::signal().is_some() {
+            return false;
+        }
         match self {
-            // One at least.
             Self::Until(end) => begun == 0 || Instant::now() < end,
             Self::Count(count) => begun < count,
         }
@@ -444,6 +471,7 @@ impl<'a> Bench<'a> {
         let needed = sum(sum(self.decode_cpu, self.tensor_cpu), inference.cpu);
         Ok(Figures {
             name: self.run.name.clone(),
+            model: self.run.model.clone(),
             engine: engines::description(self.run.info()),
             precision: self.run.info().precision.clone(),
             slots: self.run.info().slots,
@@ -496,6 +524,7 @@ impl Throughput {
 /// What is reported of a run.
 struct Figures {
     name: String,
+    model: PathBuf,
     engine: String,
     precision: String,
     slots: usize,
@@ -540,6 +569,7 @@ impl Figures {
         };
         json!({
             "name": self.name,
+            "model": self.model.to_string_lossy(),
             "engine": self.engine,
             "precision": self.precision,
             "infer_requests": self.slots,
@@ -567,9 +597,10 @@ fn table(
     for result in results {
         let _ = writeln!(
             text,
-            "{}: {}",
+            "{}: {}, model {}",
             printable(&result.name),
-            printable(&result.engine)
+            printable(&result.engine),
+            printable(&result.model.to_string_lossy())
         );
     }
     let length = match plan.count {
@@ -587,7 +618,15 @@ fn table(
         counted(plan.rounds, "round")
     );
     if rounds < plan.rounds {
-        let _ = writeln!(text, "interrupted: {rounds} of them were done\n");
+        let _ = writeln!(
+            text,
+            "interrupted: of them {} done\n",
+            if rounds == 1 {
+                "1 is".to_owned()
+            } else {
+                format!("{rounds} are")
+            }
+        );
     }
     let widths: Vec<usize> = results
         .iter()
