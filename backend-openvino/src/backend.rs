@@ -352,13 +352,13 @@ fn refuse_other_precision(config: &OpenvinoConfig, info: &BackendInfo) -> Result
     )))
 }
 
-/// The devices that may execute, at least one. Only a virtual device needs to know which there are: to find that
-/// out loads every plugin.
+/// The devices that may execute, at least one.
 fn leaves(device: &Device, core: &Core) -> Result<Vec<String>, Error> {
-    if let Device::Single(name) = device {
-        return Ok(vec![name.clone()]);
-    }
-    let available = available_devices(core);
+    // Only a virtual device needs to know which there are, and to find that out loads every plugin.
+    let available = match device {
+        Device::Single(_) => Vec::new(),
+        Device::Virtual { .. } => available_devices(core),
+    };
     let refused = |message: String, hint: &str| {
         Error::new(ErrorKind::InvalidConfig, "read the device", message)
             .with_context("requested", device)

@@ -708,17 +708,18 @@ pub enum Hint {
 }
 
 fn parse_positive(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|&number| (1..=1024).contains(&number))
-        .ok_or_else(|| "expected a whole number from 1 to 1024".to_owned())
+    parse_up_to(1024, text)
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {
+    parse_up_to(u32::MAX as usize, text)
+}
+
+fn parse_up_to(most: usize, text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
-        .filter(|&number| number > 0)
-        .ok_or_else(|| "expected a whole number from 1".to_owned())
+        .filter(|number| (1..=most).contains(number))
+        .ok_or_else(|| format!("expected a whole number from 1 to {most}"))
 }
 
 fn parse_seconds(text: &str) -> Result<f64, String> {

@@ -4,21 +4,17 @@
 use std::io::{self, Write as _};
 
 /// Ends the program. What was not dropped until now is not dropped.
-#[cfg(unix)]
 pub fn exit(code: u8) -> ! {
     // Results were flushed by who wrote them, who said what went wrong.
     let _ = io::stdout().flush();
     // Not `process::exit`: it would end the engines' libraries while their threads wait for requests.
-    signal_hook::low_level::exit(code.into())
-}
-
-#[cfg(not(unix))]
-pub fn exit(code: u8) -> ! {
-    let _ = io::stdout().flush();
+    #[cfg(unix)]
+    signal_hook::low_level::exit(code.into());
+    #[cfg(not(unix))]
     std::process::exit(code.into())
 }
 
-/// Leaves what the program does not need any more to its end, where [`exit`] is the end of it.
+/// Does not drop what the program needs no more, where [`exit`] can end it all the same.
 pub fn leave<T>(unneeded: T) {
     if cfg!(unix) {
         std::mem::forget(unneeded);

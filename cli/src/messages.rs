@@ -1,4 +1,4 @@
-//! Everything that goes to stderr.
+//! Everything that goes to stderr, and words for people.
 
 use std::cell::RefCell;
 use std::collections::HashSet;

@@ -205,19 +205,27 @@ fn no_reader() -> Result<(), Failed> {
 
 fn bench() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
-    let mut command = classify();
-    command
-        .args(["bench", "onnx", "--duration", "100", "--rounds", "1000"])
-        .arg("-m")
-        .arg(small_model("plain.onnx"))
-        // Where the made-up pictures are.
-        .env("TMPDIR", folder.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn()?;
-    said(&mut child, "measuring for about 200 s")?;
-    std::thread::sleep(Duration::from_millis(500));
-    send(&child, Signal::INT)?;
+    let interrupted = |arguments: [&str; 4], begins: &str| -> Result<Child, Failed> {
+        let mut command = classify();
+        command
+            .args(["bench", "onnx"])
+            .args(arguments)
+            .arg("-m")
+            .arg(small_model("plain.onnx"))
+            // Where the made-up pictures are.
+            .env("TMPDIR", folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        said(&mut child, begins)?;
+        std::thread::sleep(Duration::from_millis(500));
+        send(&child, Signal::INT)?;
+        Ok(child)
+    };
+    let mut child = interrupted(
+        ["--duration", "100", "--rounds", "1000"],
+        "measuring for about 200 s",
+    )?;
     let mut table = String::new();
     let mut stdout = child.stdout.take().expect("a pipe");
     stdout.read_to_string(&mut table)?;
@@ -228,23 +236,17 @@ fn bench() -> Result<(), Failed> {
         table.contains("interrupted: ") && table.contains("whole path"),
         table,
     )?;
-    ensure(std::fs::read_dir(folder.path())?.count() == 0, folder)?;
+    ensure(std::fs::read_dir(folder.path())?.count() == 0, &folder)?;
 
     // A round of minutes is not waited for.
-    let mut command = classify();
-    command
-        .args(["bench", "onnx", "--duration", "600", "--rounds", "1"])
-        .arg("-m")
-        .arg(small_model("plain.onnx"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn()?;
-    said(&mut child, "measuring for about 1200 s")?;
-    std::thread::sleep(Duration::from_millis(500));
-    send(&child, Signal::INT)?;
+    let child = interrupted(
+        ["--duration", "600", "--rounds", "1"],
+        "measuring for about 1200 s",
+    )?;
     let (status, stderr) = end(child)?;
     ensure(status.code() == Some(130), (status, &stderr))?;
-    ensure(stderr.contains("0 of 1 rounds are done"), stderr)
+    ensure(stderr.contains("0 of 1 rounds are done"), stderr)?;
+    ensure(std::fs::read_dir(folder.path())?.count() == 0, folder)
 }
 
 fn no_verdict() -> Result<(), Failed> {

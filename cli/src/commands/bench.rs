@@ -618,15 +618,7 @@ fn table(
         counted(plan.rounds, "round")
     );
     if rounds < plan.rounds {
-        let _ = writeln!(
-            text,
-            "interrupted: of them {} done\n",
-            if rounds == 1 {
-                "1 is".to_owned()
-            } else {
-                format!("{rounds} are")
-            }
-        );
+        let _ = writeln!(text, "interrupted: {} done\n", counted(rounds, "round"));
     }
     let widths: Vec<usize> = results
         .iter()
