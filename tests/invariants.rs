@@ -14,8 +14,9 @@ const ENGINES: [(&str, &str); 3] = [
     ("backend-rten", "rten"),
 ];
 
-const LIBRARIES: [&str; 5] = [
+const LIBRARIES: [&str; 6] = [
     "backend-api",
+    "model-file",
     "backend-openvino",
     "backend-onnx",
     "backend-rten",
@@ -115,7 +116,7 @@ fn source(file: &Path) -> String {
 #[test]
 fn the_contract_and_the_domain_know_no_engine() {
     let all = dependencies();
-    for package in ["backend-api", "image-classification"] {
+    for package in ["backend-api", "model-file", "image-classification"] {
         for needed in &all[package] {
             let engine = ENGINES.iter().any(|(backend, engine)| {
                 needed == backend || needed == engine || needed.starts_with(&format!("{engine}-"))
@@ -230,6 +231,7 @@ fn unsafe_code_is_one_statement_of_the_command_line() {
     assert!(root.contains("unsafe_code = \"forbid\""));
     for package in [
         "backend-api",
+        "model-file",
         "backend-openvino",
         "backend-onnx",
         "backend-rten",

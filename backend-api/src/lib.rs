@@ -8,7 +8,6 @@ mod error;
 mod info;
 pub mod library;
 mod mock;
-pub mod model_file;
 mod pool;
 mod request;
 mod tensor;

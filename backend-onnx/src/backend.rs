@@ -6,7 +6,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use backend_api::{
     BackendInfo, Dim, Error, ErrorKind, InferBackend, InferRequest, PendingInfer, Precision,
-    SlotPool, model_file,
+    SlotPool,
 };
 use ort::environment::Environment;
 use ort::session::Session;

@@ -11,7 +11,7 @@ use std::thread;
 use async_trait::async_trait;
 use backend_api::{
     BackendInfo, Dim, Error, ErrorKind, InferBackend, InferRequest, PendingInfer, PerformanceHint,
-    Precision, SlotPool, model_file,
+    Precision, SlotPool,
 };
 use openvino::{CompiledModel, Core, Model, PropertyKey, RwPropertyKey};
 

@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 use async_trait::async_trait;
 use backend_api::{
     BackendInfo, Dim, ElementType, Error, ErrorKind, InferBackend, InferRequest, PendingInfer,
-    Precision, SlotPool, model_file, panic_message,
+    Precision, SlotPool, panic_message,
 };
 use rten::{Model, ModelOptions, ThreadPool};
 
@@ -108,10 +108,12 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
         .with_hint("pass `-d CPU`; other devices need `--backend openvino` or `--backend onnx`"));
     }
     let onnx = model_file::check_onnx(&config.model, ENGINE)?;
+    let operators = onnx.model.operators();
+    drop(onnx.model);
     let with_model = |error: Error| error.with_context("model", config.model.display());
-    faults::refuse(&onnx.operators).map_err(with_model)?;
-    let model = load(&config.model, onnx.bytes, &onnx.external_data)?;
-    faults::refuse_with_shapes(&onnx.operators, &model).map_err(with_model)?;
+    faults::refuse(&operators).map_err(with_model)?;
+    let model = load(&config.model, onnx.bytes.into(), &onnx.external_data)?;
+    faults::refuse_with_shapes(&operators, &model).map_err(with_model)?;
     if model.output_ids().is_empty() {
         return Err(Error::new(
             ErrorKind::ModelInvalid,

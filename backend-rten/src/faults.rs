@@ -1,8 +1,8 @@
 //! What RTen 0.27 computes otherwise than ONNX says, or cannot: refused before it runs, because a reference that
 //! is wrong in silence is worse than none. Each was found by comparing single operators with ONNX Runtime.
 
-use backend_api::model_file::Operator;
 use backend_api::{Error, ErrorKind};
+use model_file::onnx::Operator;
 use rten::{Dimension, Model};
 
 /// RTen plans a graph by recursion, on threads with small stacks: 8,000 operators in a row overflowed it.
@@ -129,10 +129,10 @@ mod tests {
     fn a_fault_is_named_with_its_operator() {
         // `Operator` can only be made by reading a model, so this asks what the table says of a real one.
         let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/plain.onnx");
-        let read = backend_api::model_file::check_onnx(model.as_ref(), "RTen").unwrap();
-        refuse(&read.operators).unwrap();
-        let mut conv = read
-            .operators
+        let read = model_file::check_onnx(model.as_ref(), "RTen").unwrap();
+        let operators = read.model.operators();
+        refuse(&operators).unwrap();
+        let mut conv = operators
             .into_iter()
             .find(|operator| operator.op_type == "Conv")
             .unwrap();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backend_api::{BackendInfo, ErrorKind, InferBackend, model_file};
+use backend_api::{BackendInfo, ErrorKind, InferBackend};
 
 use crate::args::Backend;
 use crate::messages::counted;

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::thread::available_parallelism;
 
 use anyhow::Context as _;
-use backend_api::model_file;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;

@@ -36,7 +36,7 @@ fuzz_target!(|bytes: &[u8]| {
         std::fs::write(&path, content).expect("a file");
         let _ = match name {
             "model.onnx" | "model.xml" => {
-                let _ = backend_api::model_file::check(&path);
+                let _ = model_file::check(&path);
                 sources::find(&path).map(|_| ())
             }
             _ => sources::read_file(&path).map(|_| ()),

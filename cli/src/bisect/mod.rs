@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use backend_api::{InferRequest, Tensor, model_file};
+use backend_api::{InferRequest, Tensor};
 use prost::Message as _;
 use serde::Serialize;
 use tempfile::TempDir;

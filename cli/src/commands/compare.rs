@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Error;
-use backend_api::{Tensor, model_file};
+use backend_api::Tensor;
 use image_classification::ScoreKind;
 
 use crate::agreement::{Answer, Difference, Majority, Pair, Tolerance, ToleranceName, Verdict};

@@ -1,12 +1,13 @@
 //! What every engine checks of a model's files before its runtime sees them.
 
-use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
-use prost::Message;
+use backend_api::{Error, ErrorKind};
+use prost::Message as _;
+use prost::bytes::Bytes;
 
-use crate::{Error, ErrorKind};
+use crate::onnx;
 
 /// Protocol Buffers, which ONNX files are, cannot be larger.
 const MOST_ONNX_BYTES: u64 = 2 << 30;
@@ -85,29 +86,11 @@ fn regular(model: &Path, metadata: &fs::Metadata) -> Result<(), Error> {
 #[non_exhaustive]
 pub struct OnnxModel {
     /// The file.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// Where its tensors' external data are: the location as the model writes it, and the file in its folder.
     pub external_data: Vec<(String, PathBuf)>,
-    /// The operators of the main graph, in the order of the file.
-    pub operators: Vec<Operator>,
-}
-
-/// A node of an ONNX graph.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Operator {
-    /// The node's name, if it has one.
-    pub name: String,
-    /// What it does: `Conv`.
-    pub op_type: String,
-    /// The version of ONNX's operators that the model is written for, or 0 for those of another domain.
-    pub opset: i64,
-    /// The names of its inputs.
-    pub inputs: Vec<String>,
-    /// Attributes that are whole numbers, one or several.
-    pub ints: BTreeMap<String, Vec<i64>>,
-    /// Attributes that are text.
-    pub texts: BTreeMap<String, String>,
+    /// What the file says.
+    pub model: onnx::Model,
 }
 
 /// [`check`] for an engine that reads ONNX alone: whatever the file is called, it has to be an ONNX model.
@@ -190,11 +173,17 @@ fn read_onnx(model: &Path) -> Result<OnnxModel, Error> {
         )
         .with_hint("save large weights as external data"));
     }
-    let bytes = fs::read(model).map_err(unreadable)?;
-    let proto = ModelProto::decode(bytes.as_slice())
+    let bytes = Bytes::from(fs::read(model).map_err(unreadable)?);
+    let proto = onnx::Model::decode(bytes.clone())
         .map_err(|source| invalid(model, "the model is not an ONNX file").with_source(source))?;
     let mut locations = Vec::new();
-    proto.collect(&mut locations);
+    proto.for_each_tensor(&mut |tensor| {
+        locations.extend(
+            tensor
+                .external("location")
+                .map(|location| onnx::text(location).into_owned()),
+        );
+    });
     locations.sort();
     locations.dedup();
     let folder = match model.parent() {
@@ -209,8 +198,8 @@ fn read_onnx(model: &Path) -> Result<OnnxModel, Error> {
         })
         .collect::<Result<_, Error>>()?;
     Ok(OnnxModel {
-        operators: proto.operators(),
         bytes,
+        model: proto,
         external_data,
     })
 }
@@ -250,314 +239,39 @@ fn external_file(model: &Path, folder: &Path, location: &str) -> Result<PathBuf,
     }
 }
 
-// The messages of onnx.proto3 that lead to external data or say what operators do, and those in which an
-// engine could stumble over a length that is not true. All other fields, weights included, are
-// skipped without being copied. Field numbers are ONNX's.
-
-#[derive(Clone, PartialEq, Message)]
-struct ModelProto {
-    #[prost(message, optional, tag = "7")]
-    graph: Option<GraphProto>,
-    #[prost(message, repeated, tag = "8")]
-    opset_import: Vec<OperatorSetIdProto>,
-    #[prost(message, repeated, tag = "14")]
-    metadata_props: Vec<StringStringEntryProto>,
-    #[prost(message, repeated, tag = "20")]
-    training_info: Vec<TrainingInfoProto>,
-    #[prost(message, repeated, tag = "25")]
-    functions: Vec<FunctionProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct OperatorSetIdProto {
-    #[prost(bytes = "vec", tag = "1")]
-    domain: Vec<u8>,
-    #[prost(int64, tag = "2")]
-    version: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TrainingInfoProto {
-    #[prost(message, optional, tag = "1")]
-    initialization: Option<GraphProto>,
-    #[prost(message, optional, tag = "2")]
-    algorithm: Option<GraphProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct FunctionProto {
-    #[prost(message, repeated, tag = "7")]
-    node: Vec<NodeProto>,
-    #[prost(message, repeated, tag = "11")]
-    attribute_proto: Vec<AttributeProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct GraphProto {
-    #[prost(message, repeated, tag = "1")]
-    node: Vec<NodeProto>,
-    #[prost(message, repeated, tag = "5")]
-    initializer: Vec<TensorProto>,
-    #[prost(message, repeated, tag = "11")]
-    input: Vec<ValueInfoProto>,
-    #[prost(message, repeated, tag = "12")]
-    output: Vec<ValueInfoProto>,
-    #[prost(message, repeated, tag = "13")]
-    value_info: Vec<ValueInfoProto>,
-    #[prost(message, repeated, tag = "15")]
-    sparse_initializer: Vec<SparseTensorProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ValueInfoProto {
-    #[prost(message, optional, tag = "2")]
-    r#type: Option<TypeProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TypeProto {
-    #[prost(message, optional, tag = "1")]
-    tensor: Option<TensorTypeProto>,
-    #[prost(message, optional, boxed, tag = "4")]
-    sequence: Option<Box<ElementTypeProto>>,
-    #[prost(message, optional, tag = "8")]
-    sparse_tensor: Option<TensorTypeProto>,
-    #[prost(message, optional, boxed, tag = "9")]
-    optional: Option<Box<ElementTypeProto>>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ElementTypeProto {
-    #[prost(message, optional, boxed, tag = "1")]
-    elem_type: Option<Box<TypeProto>>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TensorTypeProto {
-    #[prost(message, optional, tag = "2")]
-    shape: Option<TensorShapeProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TensorShapeProto {
-    #[prost(message, repeated, tag = "1")]
-    dim: Vec<DimensionProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct DimensionProto {}
-
-#[derive(Clone, PartialEq, Message)]
-struct NodeProto {
-    #[prost(bytes = "vec", repeated, tag = "1")]
-    input: Vec<Vec<u8>>,
-    #[prost(bytes = "vec", tag = "3")]
-    name: Vec<u8>,
-    #[prost(bytes = "vec", tag = "4")]
-    op_type: Vec<u8>,
-    #[prost(message, repeated, tag = "5")]
-    attribute: Vec<AttributeProto>,
-    #[prost(bytes = "vec", tag = "7")]
-    domain: Vec<u8>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct AttributeProto {
-    #[prost(bytes = "vec", tag = "1")]
-    name: Vec<u8>,
-    #[prost(int64, optional, tag = "3")]
-    i: Option<i64>,
-    #[prost(bytes = "vec", optional, tag = "4")]
-    s: Option<Vec<u8>>,
-    #[prost(int64, repeated, tag = "8")]
-    ints: Vec<i64>,
-    #[prost(message, optional, tag = "5")]
-    t: Option<TensorProto>,
-    #[prost(message, optional, tag = "6")]
-    g: Option<GraphProto>,
-    #[prost(message, repeated, tag = "10")]
-    tensors: Vec<TensorProto>,
-    #[prost(message, repeated, tag = "11")]
-    graphs: Vec<GraphProto>,
-    #[prost(message, optional, tag = "22")]
-    sparse_tensor: Option<SparseTensorProto>,
-    #[prost(message, repeated, tag = "23")]
-    sparse_tensors: Vec<SparseTensorProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct SparseTensorProto {
-    #[prost(message, optional, tag = "1")]
-    values: Option<TensorProto>,
-    #[prost(message, optional, tag = "2")]
-    indices: Option<TensorProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TensorProto {
-    #[prost(message, repeated, tag = "13")]
-    external_data: Vec<StringStringEntryProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct StringStringEntryProto {
-    #[prost(bytes = "vec", tag = "1")]
-    key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    value: Vec<u8>,
-}
-
-impl ModelProto {
-    fn operators(&self) -> Vec<Operator> {
-        let version = self
-            .opset_import
-            .iter()
-            .find(|set| is_onnx(&set.domain))
-            .map_or(1, |set| set.version);
-        let nodes = self.graph.iter().flat_map(|graph| &graph.node);
-        nodes.map(|node| node.operator(version)).collect()
-    }
-
-    fn collect(&self, locations: &mut Vec<String>) {
-        if let Some(graph) = &self.graph {
-            graph.collect(locations);
-        }
-        for info in &self.training_info {
-            for graph in info.initialization.iter().chain(&info.algorithm) {
-                graph.collect(locations);
-            }
-        }
-        for function in &self.functions {
-            for node in &function.node {
-                node.collect(locations);
-            }
-            for attribute in &function.attribute_proto {
-                attribute.collect(locations);
-            }
-        }
-    }
-}
-
-impl GraphProto {
-    fn collect(&self, locations: &mut Vec<String>) {
-        for node in &self.node {
-            node.collect(locations);
-        }
-        for tensor in &self.initializer {
-            tensor.collect(locations);
-        }
-        for tensor in &self.sparse_initializer {
-            tensor.collect(locations);
-        }
-    }
-}
-
-/// Whether a domain is that of ONNX's own operators.
-fn is_onnx(domain: &[u8]) -> bool {
-    domain.is_empty() || domain == b"ai.onnx"
-}
-
-fn lossy(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).into_owned()
-}
-
-impl NodeProto {
-    fn operator(&self, version: i64) -> Operator {
-        let mut ints = BTreeMap::new();
-        let mut texts = BTreeMap::new();
-        for attribute in &self.attribute {
-            let name = lossy(&attribute.name);
-            if let Some(text) = &attribute.s {
-                texts.insert(name.clone(), lossy(text));
-            }
-            let values: Vec<i64> = attribute.i.iter().chain(&attribute.ints).copied().collect();
-            if !values.is_empty() {
-                ints.insert(name, values);
-            }
-        }
-        Operator {
-            name: lossy(&self.name),
-            op_type: lossy(&self.op_type),
-            opset: if is_onnx(&self.domain) { version } else { 0 },
-            inputs: self.input.iter().map(|name| lossy(name)).collect(),
-            ints,
-            texts,
-        }
-    }
-
-    fn collect(&self, locations: &mut Vec<String>) {
-        for attribute in &self.attribute {
-            attribute.collect(locations);
-        }
-    }
-}
-
-impl AttributeProto {
-    // The decoder limits how deep graphs lie in graphs.
-    fn collect(&self, locations: &mut Vec<String>) {
-        for tensor in self.t.iter().chain(&self.tensors) {
-            tensor.collect(locations);
-        }
-        for graph in self.g.iter().chain(&self.graphs) {
-            graph.collect(locations);
-        }
-        for tensor in self.sparse_tensor.iter().chain(&self.sparse_tensors) {
-            tensor.collect(locations);
-        }
-    }
-}
-
-impl SparseTensorProto {
-    fn collect(&self, locations: &mut Vec<String>) {
-        for tensor in self.values.iter().chain(&self.indices) {
-            tensor.collect(locations);
-        }
-    }
-}
-
-impl TensorProto {
-    fn collect(&self, locations: &mut Vec<String>) {
-        let names = self
-            .external_data
-            .iter()
-            .filter(|entry| entry.key == b"location");
-        locations.extend(names.map(|entry| String::from_utf8_lossy(&entry.value).into_owned()));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn tensor(location: &str) -> TensorProto {
-        TensorProto {
-            external_data: vec![StringStringEntryProto {
-                key: b"location".to_vec(),
-                value: location.as_bytes().to_vec(),
-            }],
-        }
-    }
+    use crate::onnx::{Attribute, Graph, Model, Node, StringStringEntry, Tensor};
 
     /// A model with weights at `location`, inside a graph inside an attribute.
-    fn nested(location: &str) -> ModelProto {
-        let inner = GraphProto {
-            initializer: vec![tensor(location)],
-            ..GraphProto::default()
-        };
-        let attribute = AttributeProto {
-            g: Some(inner),
-            ..AttributeProto::default()
-        };
-        let graph = GraphProto {
-            node: vec![NodeProto {
-                attribute: vec![attribute],
-                ..NodeProto::default()
+    fn nested(location: &str) -> Model {
+        let tensor = Tensor {
+            external_data: vec![StringStringEntry {
+                key: Some("location".into()),
+                value: Some(location.to_owned().into()),
             }],
-            ..GraphProto::default()
+            ..Tensor::default()
         };
-        ModelProto {
+        let inner = Graph {
+            initializer: vec![tensor],
+            ..Graph::default()
+        };
+        let attribute = Attribute {
+            g: Some(inner),
+            ..Attribute::default()
+        };
+        let graph = Graph {
+            node: vec![Node {
+                attribute: vec![attribute],
+                ..Node::default()
+            }],
+            ..Graph::default()
+        };
+        Model {
             graph: Some(graph),
-            ..ModelProto::default()
+            ..Model::default()
         }
     }
 
