@@ -9,6 +9,7 @@ use image_classification::{ColorOrder, ImageLayout, Interpolation, Resize};
 use crate::agreement::ToleranceName;
 use crate::reports::ReportPath;
 use crate::runs::RunSpec;
+use crate::share::Share;
 
 /// What `--help` and the manual page end in.
 pub const EXAMPLES: &str = "\
@@ -381,27 +382,6 @@ pub struct EvaluateArgs {
     /// By how much the top-1 accuracy of a run may be less than the reference's: 0.01 or 1%
     #[arg(long, value_name = "SHARE", help_heading = "Evaluation")]
     pub max_drop: Option<Share>,
-}
-
-/// A share, written `0.98` or `98%`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Share(pub f64);
-
-impl FromStr for Share {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.trim();
-        let share = match text.strip_suffix('%') {
-            Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
-            None => text.parse(),
-        };
-        share
-            .ok()
-            .filter(|share| (0.0..=1.0).contains(share))
-            .map(Self)
-            .ok_or("expected a share from 0 to 1, such as 0.98, or 98%")
-    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -22,6 +22,7 @@ mod recording;
 mod reports;
 mod results;
 mod runs;
+mod share;
 mod statistics;
 
 use clap::Parser as _;

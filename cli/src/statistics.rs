@@ -1,5 +1,7 @@
 //! The few formulas that `compare` and `evaluate` share.
 
+use crate::share::{Share, percent};
+
 /// The quantile of the standard normal distribution for a two-sided 95 % interval.
 const Z: f64 = 1.959_963_984_540_054;
 
@@ -51,6 +53,25 @@ impl Rate {
             },
         }
     }
+
+    /// The remark on a share that is at least `least`, where so few images leave it open: Wilson's
+    /// interval begins below `least`.
+    pub fn too_few(&self, least: Share) -> Option<String> {
+        if self.low >= least.value() {
+            return None;
+        }
+        // Wilson's interval of n of n begins at n / (n + Z²).
+        let enough = (Z * Z * least.odds()).ceil();
+        let enough = if enough.is_finite() {
+            format!("{enough} images without a miss would")
+        } else {
+            "no number of images would".to_owned()
+        };
+        Some(format!(
+            "too few images to establish {least}: the 95 % interval begins at {} %; {enough}",
+            percent(self.low)
+        ))
+    }
 }
 
 impl std::fmt::Display for Rate {
@@ -61,12 +82,12 @@ impl std::fmt::Display for Rate {
         }
         write!(
             f,
-            "{}/{}, {:.1} % (95 %: {:.1} to {:.1})",
+            "{}/{}, {} % (95 %: {} to {})",
             self.count,
             self.of,
-            self.share * 100.0,
-            self.low * 100.0,
-            self.high * 100.0
+            percent(self.share),
+            percent(self.low),
+            percent(self.high)
         )
     }
 }

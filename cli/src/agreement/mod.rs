@@ -8,5 +8,5 @@ mod tolerance;
 
 pub use difference::{Answer, Difference};
 pub use majority::Majority;
-pub use pair::{Gate, Pair, Row, Verdict, gate};
+pub use pair::{Gate, Pair, Row, Verdict, gate, share_gate};
 pub use tolerance::{Tolerance, ToleranceName};

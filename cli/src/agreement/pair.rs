@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::difference::{Answer, Difference, TELLING, Values};
 use super::rows::Rows;
-use super::tolerance::{ENOUGH_PICTURES, Tolerance, percent};
-use crate::messages::counted;
+use super::tolerance::Tolerance;
+use crate::share::{Share, percent};
 use crate::statistics::{Distribution, Rate};
 
 /// One picture's difference: all that is kept of a picture and two runs.
@@ -109,7 +109,10 @@ struct Counts {
     /// Within all limits that hold for every picture.
     within: usize,
     largest_delta: f64,
-    sum_of_overlaps: f64,
+    /// Classes that both runs have among their best, over all pictures.
+    shared: usize,
+    /// The best classes of one answer: the same number on every picture.
+    k: usize,
 }
 
 impl Counts {
@@ -121,7 +124,6 @@ impl Counts {
         self.telling += usize::from(values.telling);
         self.too_far += usize::from(values.max_delta > tolerance.max_delta);
         self.largest_delta = self.largest_delta.max(values.max_delta);
-        self.sum_of_overlaps += values.overlap;
     }
 }
 
@@ -186,11 +188,14 @@ impl Pair {
 
     /// The mean share of common classes.
     pub fn overlap(&self) -> f64 {
-        if self.rows.len() == 0 {
-            0.0
-        } else {
-            self.counts.sum_of_overlaps / self.rows.len() as f64
-        }
+        let (shared, of) = self.overlap_counts();
+        shared as f64 / of.max(1) as f64
+    }
+
+    /// The common classes of all pictures, of how many. Every picture has the same number of best
+    /// classes, so that the mean of the shares is the share of these counts, which is exact.
+    fn overlap_counts(&self) -> (usize, usize) {
+        (self.counts.shared, self.counts.k * self.rows.len())
     }
 
     /// Each column's distribution, where there is one.
@@ -219,7 +224,7 @@ impl Pair {
                 "the same but for ties",
                 self.ordered_match_but_ties().to_string(),
             ),
-            ("mean overlap", format!("{:.1} %", self.overlap() * 100.0)),
+            ("mean overlap", format!("{} %", percent(self.overlap()))),
         ]
     }
 
@@ -241,6 +246,12 @@ impl Pair {
         if let Some(values) = row.values() {
             self.counts.add(values, &self.tolerance);
         }
+        let in_both = |ranked: &&Ranked| {
+            let mut others = run.top.iter();
+            others.any(|other| other.class_id == ranked.class_id)
+        };
+        self.counts.shared += reference.top.iter().filter(in_both).count();
+        self.counts.k = self.counts.k.max(reference.top.len());
         self.counts.within += usize::from(row.within(&self.tolerance));
         let is_worse = |other: &Worst| {
             let badness = |row: &Row| row.badness(&self.tolerance);
@@ -307,43 +318,25 @@ impl Pair {
             ));
         }
         if let Some(least) = tolerance.min_top1 {
-            gates.push(self.top1_gate(least, tolerance.strict_top1));
+            gates.push(share_gate(
+                "top1",
+                "same best class on",
+                self.top1_match(),
+                least,
+            ));
         }
         if let Some(least) = tolerance.min_overlap {
-            let overlap = self.overlap();
+            let (shared, of) = self.overlap_counts();
             gates.push(gate(
                 "overlap",
-                overlap >= least,
+                least.is_reached(shared, of),
                 format!(
-                    "mean overlap {:.1} %, at least {} %",
-                    overlap * 100.0,
-                    percent(least)
+                    "mean overlap {} % ({shared} of {of} classes), at least {least}",
+                    percent(self.overlap())
                 ),
             ));
         }
         gates
-    }
-
-    fn top1_gate(&self, least: f64, strict: bool) -> Gate {
-        let rate = self.top1_match();
-        let few = rate.of < ENOUGH_PICTURES && !strict;
-        // Where even the best of what is likely is too little, few pictures are enough to say so.
-        let passed = if few {
-            rate.high >= least
-        } else {
-            rate.share >= least
-        };
-        let found = format!("same best class on {rate}, at least {} %", percent(least));
-        Gate {
-            remark: (few && passed).then(|| {
-                format!(
-                    "{} cannot establish {} %: nothing contradicts it, but give at least {ENOUGH_PICTURES}",
-                    counted(rate.of, "picture"),
-                    percent(least)
-                )
-            }),
-            ..gate("top1", passed, found)
-        }
     }
 
     /// Whether all limits hold.
@@ -365,6 +358,16 @@ pub fn gate(name: &'static str, passed: bool, found: String) -> Gate {
         passed,
         found,
         remark: None,
+    }
+}
+
+/// The gate of a share of images: the share itself decides, for any number of images. The remark
+/// says that a share which passed may still be chance.
+pub fn share_gate(name: &'static str, what: &str, rate: Rate, least: Share) -> Gate {
+    let passed = least.is_reached(rate.count, rate.of);
+    Gate {
+        remark: passed.then(|| rate.too_few(least)).flatten(),
+        ..gate(name, passed, format!("{what} {rate}, at least {least}"))
     }
 }
 
@@ -430,23 +433,64 @@ mod tests {
     }
 
     #[test]
-    fn few_pictures_can_contradict_a_rate_but_not_establish_it() {
+    fn a_share_decides_for_any_number_of_images() {
         let bf16 = Tolerance::named(ToleranceName::Bf16);
-        let of = |same, other| pair(same, other, 1e-3, bf16);
-        let gates = of(27, 1).gates();
-        let top1 = gates.iter().find(|gate| gate.name == "top1").unwrap();
-        assert!(
-            top1.passed && top1.remark.as_ref().unwrap().contains("cannot establish"),
-            "{top1:?}"
-        );
-        assert_eq!(failed(&of(20, 8)), ["top1"]);
-        assert_eq!(failed(&of(97, 3)), ["top1"]);
-        assert!(failed(&of(98, 2)).is_empty());
-        let strict = Tolerance {
-            strict_top1: true,
-            ..bf16
+        for (same, other, passes) in [
+            (27, 1, false),
+            (95, 4, false),
+            (97, 3, false),
+            (49, 1, true),
+            (98, 2, true),
+            (1, 0, true),
+        ] {
+            let failed = failed(&pair(same, other, 1e-3, bf16));
+            assert_eq!(failed.is_empty(), passes, "{same} and {other}: {failed:?}");
+        }
+        let remark = |same, other| {
+            let gates = pair(same, other, 1e-3, bf16).gates();
+            let top1 = gates.into_iter().find(|gate| gate.name == "top1").unwrap();
+            top1.remark
         };
-        assert_eq!(failed(&pair(27, 1, 1e-3, strict)), ["top1"]);
+        assert_eq!(
+            remark(28, 0).unwrap(),
+            "too few images to establish 98 %: the 95 % interval begins at 87.9 %; 189 images \
+             without a miss would"
+        );
+        assert!(remark(188, 0).is_some() && remark(189, 0).is_none());
+        // What failed needs no remark.
+        assert_eq!(remark(27, 1), None);
+    }
+
+    #[test]
+    fn a_mean_overlap_at_its_limit_passes() {
+        let reference = answer([0.5, 0.3, 0.2]);
+        let other = |class_id| {
+            let mut other = reference.clone();
+            other.top[2].class_id = class_id;
+            other
+        };
+        let same_order = difference(true, 0.0);
+        let with = |least: &str, pictures: usize| {
+            let mut pair = Pair::new(Tolerance {
+                min_overlap: Some(least.parse().unwrap()),
+                ..Tolerance::named(ToleranceName::F32)
+            });
+            for picture in 0..pictures {
+                // Every tenth lacks one.
+                let run = if picture % 10 == 0 {
+                    other(9)
+                } else {
+                    other(reference.top[2].class_id)
+                };
+                pair.add(picture, [&reference, &run], same_order).unwrap();
+            }
+            failed(&pair)
+        };
+        // 29 of 30 classes are common.
+        assert!(with("0.966", 10).is_empty());
+        assert_eq!(with("0.967", 10), ["overlap"]);
+        assert_eq!(with("0.966666666666666667", 1000), ["overlap"]);
+        assert!(with("0.966666666666666666", 1000).is_empty());
     }
 
     #[test]

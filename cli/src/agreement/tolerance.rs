@@ -4,6 +4,8 @@ use std::fmt;
 
 use clap::ValueEnum;
 
+use crate::share::Share;
+
 /// A tolerance by name: the precision in which the less exact of two runs computes. From the most
 /// exact to the least.
 #[derive(
@@ -55,10 +57,6 @@ impl fmt::Display for ToleranceName {
     }
 }
 
-/// From this number of pictures on the share of equal best classes is taken as it is. Fewer can only
-/// contradict it.
-pub const ENOUGH_PICTURES: usize = 100;
-
 /// What has to hold for two runs to agree. Each limit that is `None` is not asked for.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Tolerance {
@@ -72,11 +70,9 @@ pub struct Tolerance {
     /// Scores that are as close as this tie. It is the `max_delta` of the name, whatever else is allowed.
     pub tie: f64,
     /// The share of pictures with the same best class.
-    pub min_top1: Option<f64>,
-    /// Whether `min_top1` was asked for as a number: it then holds for few pictures too.
-    pub strict_top1: bool,
+    pub min_top1: Option<Share>,
     /// The mean over the pictures of the share of the k best classes that both have.
-    pub min_overlap: Option<f64>,
+    pub min_overlap: Option<Share>,
 }
 
 impl Tolerance {
@@ -89,9 +85,9 @@ impl Tolerance {
         let (max_delta, min_top1) = match name {
             // The order says it already, and lets two best classes tie.
             ToleranceName::F32 => (1e-4, None),
-            ToleranceName::F16 => (0.02, Some(0.99)),
-            ToleranceName::Bf16 => (0.15, Some(0.98)),
-            ToleranceName::Int8 => (0.3, Some(0.95)),
+            ToleranceName::F16 => (0.02, Some(Share::percent(99))),
+            ToleranceName::Bf16 => (0.15, Some(Share::percent(98))),
+            ToleranceName::Int8 => (0.3, Some(Share::percent(95))),
         };
         Self {
             name,
@@ -99,7 +95,6 @@ impl Tolerance {
             same_order: matches!(name, ToleranceName::F32),
             tie: max_delta,
             min_top1,
-            strict_top1: false,
             min_overlap: None,
         }
     }
@@ -123,16 +118,11 @@ impl fmt::Display for Tolerance {
             f.write_str(", same order but for ties")?;
         }
         if let Some(top1) = self.min_top1 {
-            write!(f, ", same best class on ≥ {} %", percent(top1))?;
+            write!(f, ", same best class on ≥ {top1}")?;
         }
         if let Some(overlap) = self.min_overlap {
-            write!(f, ", mean overlap ≥ {} %", percent(overlap))?;
+            write!(f, ", mean overlap ≥ {overlap}")?;
         }
         Ok(())
     }
-}
-
-/// `98` or `99.5`, without the noise of binary fractions.
-pub fn percent(share: f64) -> f64 {
-    (share * 1e6).round() / 1e4
 }

@@ -19,6 +19,7 @@ use crate::recording::{Recorder, Recording};
 use crate::reports::compare::{Compared, Comparison, Failure, Lane};
 use crate::reports::{self, Destination};
 use crate::runs::{self, Answered, Outputs, Run, Runs};
+use crate::share::Share;
 
 /// Compares, prints the text report and writes the others.
 pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {
@@ -211,20 +212,19 @@ fn can_bisect(
 struct Limits {
     name: Option<ToleranceName>,
     max_delta: Option<f64>,
-    min_top1: Option<f64>,
-    min_overlap: Option<f64>,
+    min_top1: Option<Share>,
+    min_overlap: Option<Share>,
     node: Option<f64>,
 }
 
 impl Limits {
     fn new(args: &CompareArgs) -> Self {
-        let share = |share: Option<crate::args::Share>| share.map(|share| share.0);
         Self {
             name: args.tolerance,
-            max_delta: share(args.max_delta),
-            min_top1: share(args.min_top1),
-            min_overlap: share(args.min_overlap),
-            node: share(args.bisect_tolerance),
+            max_delta: args.max_delta.map(Share::value),
+            min_top1: args.min_top1,
+            min_overlap: args.min_overlap,
+            node: args.bisect_tolerance.map(Share::value),
         }
     }
 
@@ -244,10 +244,7 @@ impl Limits {
         if let Some(max_delta) = self.max_delta {
             tolerance.max_delta = max_delta;
         }
-        if let Some(min_top1) = self.min_top1 {
-            tolerance.min_top1 = Some(min_top1);
-            tolerance.strict_top1 = true;
-        }
+        tolerance.min_top1 = self.min_top1.or(tolerance.min_top1);
         tolerance.min_overlap = self.min_overlap.or(tolerance.min_overlap);
         tolerance
     }

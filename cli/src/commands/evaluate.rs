@@ -30,10 +30,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     } = args;
     top.sort_unstable();
     top.dedup();
-    let limits = Limits {
-        min_top1: min_top1.map(|share| share.0),
-        max_drop: max_drop.map(|share| share.0),
-    };
+    let limits = Limits { min_top1, max_drop };
     let options = RunsOptions::try_from(runs)?;
     if limits.max_drop.is_some() && options.runs.len() < 2 {
         return Err(Hinted::new(

@@ -11,9 +11,10 @@ use super::compare::Failure;
 use super::junit::{Case, Junit, Totals};
 use super::{Document, cell, html};
 use crate::accuracy::{Accuracy, expected_calibration_error};
-use crate::agreement::{Gate, Verdict, gate};
+use crate::agreement::{Gate, Verdict, gate, share_gate};
 use crate::facts::{Machine, RunFacts};
 use crate::messages::{counted, printable};
+use crate::share::{Share, percent};
 use crate::statistics::mcnemar;
 
 /// How many confusions and classes are listed for people.
@@ -22,8 +23,8 @@ const LISTED: usize = 10;
 /// What is asked of every run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
-    pub min_top1: Option<f64>,
-    pub max_drop: Option<f64>,
+    pub min_top1: Option<Share>,
+    pub max_drop: Option<Share>,
 }
 
 /// A run, evaluated, or why not.
@@ -75,8 +76,7 @@ impl Evaluation {
         let mut gates = Vec::new();
         let top1 = accuracy.top(1);
         if let Some(least) = self.limits.min_top1 {
-            let found = format!("top-1 {top1}, at least {:.1} %", least * 100.0);
-            gates.push(gate("min-top1", top1.of > 0 && top1.share >= least, found));
+            gates.push(share_gate("min-top1", "top-1", top1, least));
         }
         if let (Some(most), Some(reference)) = (self.limits.max_drop, self.reference())
             && run != self.reference
@@ -84,14 +84,18 @@ impl Evaluation {
             let reference = reference.top(1);
             let drop = reference.share - top1.share;
             let found = format!(
-                "top-1 {:.1} % against {:.1} %, a drop of {:.1} points, at most {:.1}",
-                top1.share * 100.0,
-                reference.share * 100.0,
-                drop * 100.0,
-                most * 100.0
+                "top-1 {}/{}, {} % against {}/{}, {} %, a drop of {} points, at most {}",
+                top1.count,
+                top1.of,
+                percent(top1.share),
+                reference.count,
+                reference.of,
+                percent(reference.share),
+                percent(drop),
+                most.to_string().trim_end_matches(" %"),
             );
-            // Shares of the same pictures: a binary fraction must not decide.
-            gates.push(gate("max-drop", drop <= most + 1e-12, found));
+            let passed = most.allows_drop((reference.count, reference.of), (top1.count, top1.of));
+            gates.push(gate("max-drop", passed, found));
         }
         gates
     }
@@ -133,7 +137,15 @@ impl Evaluation {
                     self.counts()
                 )
             }
-            Verdict::Agree => format!("PASSED: all gates hold; {}", self.counts()),
+            Verdict::Agree => {
+                let mut gates = (0..self.runs.len()).flat_map(|run| self.gates(run));
+                let few = if gates.any(|gate| gate.remark.is_some()) {
+                    " (too few images to establish the share)"
+                } else {
+                    ""
+                };
+                format!("PASSED: all gates hold{few}; {}", self.counts())
+            }
             Verdict::Disagree => format!("FAILED: {}; {}", failed.join("; "), self.counts()),
             Verdict::CouldNotCompare => {
                 let runs = self.runs.iter().filter(|run| run.found.is_err()).count();
@@ -194,14 +206,14 @@ impl Evaluation {
         values.push((
             "mean per class".to_owned(),
             format!(
-                "{:.1} % of {} (95 %: {:.1} to {:.1})",
-                accuracy.mean_per_class() * 100.0,
+                "{} % of {} (95 %: {} to {})",
+                percent(accuracy.mean_per_class()),
                 match accuracy.classes.len() {
                     1 => "1 class".to_owned(),
                     classes => format!("{classes} classes"),
                 },
-                low * 100.0,
-                high * 100.0
+                percent(low),
+                percent(high)
             ),
         ));
         if self.is_probability {
@@ -318,6 +330,9 @@ impl Evaluation {
             for gate in gates {
                 let word = if gate.passed { "passed" } else { "FAILED" };
                 let _ = writeln!(text, "  {word} {}: {}", gate.name, gate.found);
+                if let Some(remark) = &gate.remark {
+                    let _ = writeln!(text, "         {remark}");
+                }
             }
         }
         let _ = writeln!(text, "\n{}", self.verdict_line());
@@ -437,12 +452,15 @@ impl Document for Evaluation {
         for (index, _, _, accuracy) in self.evaluated() {
             for gate in self.gates(index) {
                 let word = if gate.passed { "passed" } else { "**FAILED**" };
+                let remark = gate
+                    .remark
+                    .map_or_else(String::new, |remark| format!("; {remark}"));
                 let _ = writeln!(
                     text,
                     "\n{} {}: {word}, {}",
                     cell(self.title(index)),
                     gate.name,
-                    cell(gate.found)
+                    cell(format!("{}{remark}", gate.found))
                 );
             }
             let confusions = accuracy.confusions(LISTED);
