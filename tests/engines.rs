@@ -9,7 +9,9 @@ use backend_openvino::{OpenvinoBackend, OpenvinoConfig};
 use backend_rten::{RtenBackend, RtenConfig};
 use classify_tests::{Needs, ensure, photos, set_up, small_model};
 use image_classification::sources::{self, Resolved};
-use image_classification::{InputLayout, Limits, Picture, Preprocess, ScoreKind, Scores, top_k};
+use image_classification::{
+    InputLayout, Interpretation, Limits, Picture, Preprocess, Ranked, Scores,
+};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
@@ -131,11 +133,11 @@ fn small_models() -> Result<(), Failed> {
     Ok(())
 }
 
-fn largest(a: &[f32], b: &[f32]) -> f32 {
+fn largest<T: Copy + Into<f64>>(a: &[T], b: &[T]) -> f64 {
     a.iter()
         .zip(b)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f32::max)
+        .map(|(&a, &b)| (a.into() - b.into()).abs())
+        .fold(0.0, f64::max)
 }
 
 fn real_models() -> Result<(), Failed> {
@@ -153,10 +155,11 @@ fn real_models() -> Result<(), Failed> {
         let outputs = outputs(&backends, recipe.tensor(&picture, &layout)?)?;
         let scores = outputs
             .iter()
-            .map(|output| Scores::from_output(output, ScoreKind::Auto))
+            .map(|output| Interpretation::SOFTMAX.scores(output))
             .collect::<Result<Vec<_>, _>>()?;
         let ids = |scores: &Scores| -> Vec<usize> {
-            top_k(scores.values(), 10)
+            scores
+                .top(10)
                 .iter()
                 .map(|ranked| ranked.class_id)
                 .collect()
@@ -200,8 +203,9 @@ fn light_models() -> Result<(), Failed> {
                 .iter()
                 .map(|value| value.abs())
                 .fold(1e-30, f32::max);
-            let difference = largest(&output.to_f32(), &reference) / size;
-            let scores = Scores::from_output(output, ScoreKind::Auto)
+            let difference = largest(&output.to_f32(), &reference) / f64::from(size);
+            let scores = Interpretation::SOFTMAX
+                .scores(output)
                 .map_err(|error| format!("{}: {error}", file.display()))?;
             let known = UNEQUAL.iter().any(|(name, unequal, _)| {
                 backend.info().backend == *name && file.ends_with(unequal)
@@ -213,12 +217,14 @@ fn light_models() -> Result<(), Failed> {
                 difference <= 1e-4,
                 (&file, &backend.info().backend, difference),
             )?;
-            let mean = 1.0 / scores.values().len() as f32;
+            let mean = 1.0 / scores.values().len() as f64;
             let spread = scores.values().iter().map(|value| (value - mean).abs());
-            ensure(spread.fold(0.0, f32::max) <= 1e-7, (&file, scores.values()))?;
-            let ranked = top_k(scores.values(), scores.values().len());
+            ensure(spread.fold(0.0, f64::max) <= 1e-7, (&file, scores.values()))?;
+            let ranked = scores.top(scores.values().len());
+            // Classes rank by the output itself, in which rounding may show where the softmax ties.
+            let value = |class: &Ranked| scores.output()[class.class_id];
             let ordered = ranked.is_sorted_by(|a, b| {
-                a.score > b.score || a.score == b.score && a.class_id < b.class_id
+                value(a) > value(b) || value(a) == value(b) && a.class_id < b.class_id
             });
             ensure(ordered, (&file, ranked))?;
         }

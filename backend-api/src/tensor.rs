@@ -40,6 +40,11 @@ impl ElementType {
         }
     }
 
+    /// Whether it holds fractions.
+    pub const fn is_float(self) -> bool {
+        matches!(self, Self::F32 | Self::F64 | Self::F16 | Self::Bf16)
+    }
+
     /// The usual short name: `f32`, `bf16`, `u8`.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -9,7 +9,7 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use futures_executor::block_on;
 use image_classification::{
-    InputLayout, Interpolation, Limits, Picture, Preprocess, ScoreKind, Scores, top_k,
+    InputLayout, Interpolation, Interpretation, Limits, Picture, Preprocess,
 };
 use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
 
@@ -124,8 +124,8 @@ fn softmax_and_top_10_of_1000(bencher: Bencher) {
         .collect();
     let output = Tensor::new([1, 1000], logits).expect("1000 values");
     bencher.bench_local(|| {
-        let scores = Scores::from_output(black_box(&output), ScoreKind::Softmax);
-        scores.map(|scores| top_k(scores.values(), 10))
+        let scores = Interpretation::SOFTMAX.scores(black_box(&output));
+        scores.map(|scores| scores.top(10))
     });
 }
 

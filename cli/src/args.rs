@@ -476,16 +476,22 @@ impl FromStr for Top {
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[command(next_help_heading = "Results")]
 pub struct ScoresFlag {
-    /// What the scores are; auto applies softmax unless the output is a distribution already
+    /// Scores to print
     #[arg(long, value_enum, default_value_t = Scores::Auto)]
     pub scores: Scores,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Scores {
+    /// Probabilities: as the model's last operator or metadata say, else as the first images do
     Auto,
+    /// The output as it is, which must be a distribution
     Probability,
+    /// The softmax of the output
     Softmax,
+    /// The sigmoid of each value of the output: several classes may be right
+    Sigmoid,
+    /// The output as it is, called a score
     Raw,
 }
 

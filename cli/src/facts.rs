@@ -4,6 +4,7 @@ use std::path::Path;
 use std::thread::available_parallelism;
 
 use anyhow::Context as _;
+use image_classification::Interpretation;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -32,6 +33,15 @@ pub struct RunFacts {
     /// How its tensors are made, in the notation of the command line.
     pub input: Vec<(String, String)>,
     pub classes: Option<usize>,
+    /// How outputs become scores. Recordings of version 0.1.0 lack it.
+    #[serde(default)]
+    pub interpretation: Option<Interpretation>,
+    /// Who says so.
+    #[serde(default)]
+    pub scores_by: String,
+    /// The coarsest precision in which the model's files hold much of the weights.
+    #[serde(default)]
+    pub stored_precision: Option<String>,
     /// On which machine.
     pub machine: Machine,
     /// Whether the answers come from a recording.
@@ -61,6 +71,9 @@ impl RunFacts {
                 .map(|(key, value)| (key.to_owned(), value))
                 .collect(),
             classes: run.classes,
+            interpretation: Some(run.reading.interpretation),
+            scores_by: run.reading.by.clone(),
+            stored_precision: None,
             machine: machine.clone(),
             recorded: false,
         })

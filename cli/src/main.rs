@@ -12,6 +12,7 @@ mod exit;
 mod facts;
 mod inputs;
 mod interrupt;
+mod lanes;
 mod messages;
 mod options;
 mod output;
@@ -22,6 +23,7 @@ mod recording;
 mod reports;
 mod results;
 mod runs;
+mod scoring;
 mod share;
 mod statistics;
 

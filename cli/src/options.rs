@@ -241,6 +241,7 @@ impl From<Scores> for ScoreKind {
             Scores::Auto => Self::Auto,
             Scores::Probability => Self::Probability,
             Scores::Softmax => Self::Softmax,
+            Scores::Sigmoid => Self::Sigmoid,
             Scores::Raw => Self::Raw,
         }
     }

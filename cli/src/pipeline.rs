@@ -8,19 +8,20 @@ use anyhow::{Context as _, Error};
 use backend_api::{ErrorKind, InferBackend, InferRequest, Tensor};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
-use image_classification::{ScoreKind, Scores, top_k};
+use image_classification::{Interpretation, Scoring};
 use tokio::task::spawn_blocking;
 
 use crate::inputs::Input;
 use crate::messages::Hinted;
 use crate::pictures::{Buffers, PictureFile, Preparation};
 use crate::results::Classified;
+use crate::scoring::FIRST_IMAGES;
 
 /// What is done to every picture.
 pub struct Pipeline {
     pub input: Preparation,
     pub backend: Arc<dyn InferBackend>,
-    pub scores: ScoreKind,
+    pub interpretation: Interpretation,
     /// How many of the best classes are wanted.
     pub top: usize,
     /// The least score that is wanted.
@@ -203,9 +204,11 @@ impl Pipeline {
     }
 
     fn rank(&self, output: &Tensor, prepare_ms: f64, infer_ms: f64) -> Result<Classified, Error> {
-        let scores = Scores::from_output(output, self.scores)?;
-        let mut top = top_k(scores.values(), self.top);
-        if let Some(threshold) = self.threshold {
+        let scores = self.interpretation.scores(output)?;
+        let mut top = scores.top(self.top);
+        if let Some(threshold) = self.threshold
+            && scores.scoring() != Scoring::ClassIds
+        {
             top.retain(|ranked| ranked.score >= threshold);
         }
         Ok(Classified {
@@ -233,6 +236,31 @@ type Answers = Vec<(PathBuf, Result<Classified, Error>)>;
 fn milliseconds(since: Instant) -> f64 {
     // Microseconds are as much as a clock means.
     (since.elapsed().as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// The outputs of the first images that can be read and inferred, at most [`FIRST_IMAGES`].
+pub fn first_outputs(
+    backend: &Arc<dyn InferBackend>,
+    input: Preparation,
+    inputs: &[Input],
+) -> anyhow::Result<Vec<Tensor>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .context("cannot start the runtime")?;
+    let output = |image: &Input| -> anyhow::Result<Tensor> {
+        let mut file = PictureFile::read(&image.path, Buffers::default())?;
+        let tensor = input.tensor(file.picture(&input)?)?;
+        let request = InferRequest::new(0, tensor);
+        let output = runtime.block_on(async { backend.submit(request).await?.await })?;
+        let first = output.tensor.split()?.into_iter().next();
+        first.context("the model gave no output")
+    };
+    // Images that fail get their own error later.
+    let readable = inputs.iter().filter(|input| input.problem.is_none());
+    Ok(readable
+        .filter_map(|input| output(input).ok())
+        .take(FIRST_IMAGES)
+        .collect())
 }
 
 /// On a decoding thread, where a panic is an error.
@@ -279,7 +307,7 @@ mod tests {
                     decode: Decode::Exact,
                 },
                 backend: Arc::new(backend),
-                scores: ScoreKind::Raw,
+                interpretation: Interpretation::RAW,
                 top: 2,
                 threshold: None,
                 jobs: 2,

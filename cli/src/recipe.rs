@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use backend_api::{BackendInfo, ElementType};
+use backend_api::{BackendInfo, ElementType, Tensor};
 use image_classification::sources::{self, Resolved, Stated, Statement};
 use image_classification::{InputLayout, Labels, ScoreKind};
 
@@ -11,6 +11,7 @@ use crate::args::Decode;
 use crate::messages::{Hinted, Messages, printable};
 use crate::options::RecipeOptions;
 use crate::pictures::{self, Preparation};
+use crate::scoring::{OutputReading, scored_classes};
 
 /// Everything that is known before the engine is asked.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Recipe {
 #[derive(Debug)]
 pub struct Fitted {
     pub layout: InputLayout,
+    /// How outputs become scores; `None` if only images tell, and there are none.
+    pub reading: Option<OutputReading>,
     pub labels: Option<Stated<Labels>>,
 }
 
@@ -94,21 +97,23 @@ impl Recipe {
     }
 
     /// Everything that decides which tensor a picture becomes. `batch` is for a model that leaves it open.
-    pub fn preparation(&self, fitted: &Fitted, batch: Option<usize>) -> Preparation {
+    pub fn preparation(&self, layout: InputLayout, batch: Option<usize>) -> Preparation {
         Preparation {
             preprocess: self.resolved.preprocess,
-            layout: fitted.layout,
-            batch: fitted.layout.batch().or(batch).unwrap_or(1),
+            layout,
+            batch: layout.batch().or(batch).unwrap_or(1),
             decode: self.decode,
         }
     }
 
-    /// Checks the recipe against what the engine says of the model.
+    /// Checks the recipe against what the engine says of the model. `first_outputs` gives the outputs of the first
+    /// images, for a model that does not say what its output is.
     pub fn fit(
         &self,
         info: &BackendInfo,
         scores: ScoreKind,
         messages: &Messages,
+        first_outputs: impl FnOnce(InputLayout) -> anyhow::Result<Vec<Tensor>>,
     ) -> anyhow::Result<Fitted> {
         let resolved = &self.resolved;
         let layout = InputLayout::from_spec(
@@ -148,8 +153,8 @@ impl Recipe {
                 flags.join(", ")
             ));
         }
-        if let Some(stated) = &resolved.multi_label
-            && matches!(scores, ScoreKind::Auto | ScoreKind::Softmax)
+        if let Some(stated) = resolved.multi_label.as_ref().filter(|stated| stated.value)
+            && scores == ScoreKind::Softmax
         {
             return Err(Hinted::new(
                 format!(
@@ -157,13 +162,24 @@ impl Recipe {
                      wrong",
                     stated.by
                 ),
-                "pass `--scores raw` to see the model's output as it is",
+                "pass `--scores sigmoid`, or leave --scores out",
             )
             .into());
         }
+        let outputs = classes(info);
+        let reading =
+            OutputReading::decide(scores, resolved, info, outputs, || first_outputs(layout))?;
+        if let Some(reading) = &reading {
+            reading.note(scores, outputs, messages);
+        }
+        let scored = match &reading {
+            Some(reading) => scored_classes(outputs, reading.interpretation.scoring),
+            None => outputs,
+        };
         Ok(Fitted {
             layout,
-            labels: self.fitted_labels(info, messages)?,
+            reading,
+            labels: self.fitted_labels(scored, messages)?,
         })
     }
 
@@ -191,8 +207,13 @@ impl Recipe {
             Some(labels) => row("labels", &labels.value.len().to_string(), &labels.by),
             None => row("labels", "none", ""),
         }
-        if let Some(stated) = &self.resolved.multi_label {
-            row("multi-label", "yes: use --scores raw", &stated.by);
+        match &fitted.reading {
+            Some(reading) => row(
+                "scores",
+                &reading.interpretation.scoring.to_string(),
+                &reading.by,
+            ),
+            None => row("scores", "decided by the first images", ""),
         }
         if !self.unused.is_empty() {
             row("not used", &self.unused.join(", "), "");
@@ -224,13 +245,13 @@ impl Recipe {
     /// Labels that belong to another model would be wrong without anybody noticing.
     fn fitted_labels(
         &self,
-        info: &BackendInfo,
+        classes: Option<usize>,
         messages: &Messages,
     ) -> anyhow::Result<Option<Stated<Labels>>> {
         let Some(labels) = self.resolved.labels.clone() else {
             return Ok(None);
         };
-        let Some(classes) = classes(info) else {
+        let Some(classes) = classes else {
             return Ok(Some(labels));
         };
         let count = labels.value.len();
@@ -259,7 +280,7 @@ impl Recipe {
     }
 }
 
-/// How many classes the model has, if its output is of a fixed size.
+/// The number of values that the model gives for an image, if its output is of a fixed size.
 pub fn classes(info: &BackendInfo) -> Option<usize> {
     let shape = info.output.fixed_shape()?;
     let batch = info.input.fixed_shape()?[0].max(1);

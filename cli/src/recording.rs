@@ -14,6 +14,7 @@ use crate::digest::Digest;
 use crate::facts::RunFacts;
 use crate::messages::Hinted;
 use crate::output::Output;
+use crate::scoring::FIRST_IMAGES;
 
 const KIND: &str = "classify-recording";
 /// The longest line: a million classes, sixteen runs.
@@ -96,11 +97,22 @@ impl Recorder {
     }
 }
 
+/// The output in a recording.
+fn tensor(values: Option<Vec<Option<f32>>>) -> Option<Tensor> {
+    let values: Vec<f32> = values?
+        .into_iter()
+        .map(|value| value.unwrap_or(f32::NAN))
+        .collect();
+    Tensor::new([1, values.len()], values).ok()
+}
+
 /// Reads one. Only where its pictures are is kept in memory.
 pub struct Recording {
     path: PathBuf,
     file: BufReader<File>,
     pub runs: Vec<RunFacts>,
+    /// For each run its first outputs.
+    pub first_outputs: Vec<Vec<Tensor>>,
     places: HashMap<Digest, Place>,
 }
 
@@ -166,6 +178,7 @@ impl Recording {
             .into());
         }
         let mut places = HashMap::new();
+        let mut first_outputs: Vec<Vec<Tensor>> = header.runs.iter().map(|_| Vec::new()).collect();
         let mut pictures = 0;
         let complete = loop {
             let bytes = next(&mut line)?;
@@ -178,6 +191,11 @@ impl Recording {
                 break false;
             }
             pictures += 1;
+            for (first, output) in first_outputs.iter_mut().zip(picture.outputs) {
+                if first.len() < FIRST_IMAGES {
+                    first.extend(tensor(output));
+                }
+            }
             places.insert(
                 picture.sha256,
                 Place {
@@ -203,6 +221,7 @@ impl Recording {
             path: path.to_owned(),
             file,
             runs,
+            first_outputs,
             places,
         })
     }
@@ -223,13 +242,6 @@ impl Recording {
             .with_context(what)?;
         self.file.read_exact(&mut line).with_context(what)?;
         let picture: Picture = serde_json::from_slice(&line).with_context(what)?;
-        let tensor = |values: Option<Vec<Option<f32>>>| {
-            let values: Vec<f32> = values?
-                .into_iter()
-                .map(|value| value.unwrap_or(f32::NAN))
-                .collect();
-            Tensor::new([1, values.len()], values).ok()
-        };
         Ok(Recorded {
             tensor: picture.tensor_sha256,
             outputs: picture.outputs.into_iter().map(tensor).collect(),

@@ -19,8 +19,9 @@ use crate::interrupt;
 use crate::messages::{Hinted, Messages, printable};
 use crate::options::{EngineOptions, RecipeOptions};
 use crate::pictures::{Buffers, PictureFile, Preparation};
-use crate::pipeline::blocking;
+use crate::pipeline::{blocking, first_outputs};
 use crate::recipe::Recipe;
+use crate::scoring::{OutputReading, scored_classes};
 
 /// The most runs at a time. All of their models are in memory.
 const MOST_RUNS: usize = 16;
@@ -107,6 +108,8 @@ pub struct Run {
     pub input: Preparation,
     /// The names of its classes.
     pub labels: Option<Labels>,
+    /// How its outputs become scores.
+    pub reading: OutputReading,
     /// How many classes it has, if that is fixed.
     pub classes: Option<usize>,
 }
@@ -134,6 +137,7 @@ impl Runs {
         asked: &[(String, EngineOptions)],
         recipe: &RecipeOptions,
         scores: ScoreKind,
+        inputs: &[Input],
         messages: &Messages,
     ) -> anyhow::Result<Self> {
         if asked.len() > MOST_RUNS {
@@ -157,7 +161,7 @@ impl Runs {
                     format!("{text} ({})", earlier + 1)
                 };
                 names.push(name.clone());
-                let run = open(name.clone(), engine, recipe, scores, messages);
+                let run = open(name.clone(), engine, recipe, scores, inputs, messages);
                 (name, run)
             })
             .collect();
@@ -176,21 +180,26 @@ fn open(
     engine: &EngineOptions,
     recipe: &RecipeOptions,
     scores: ScoreKind,
+    inputs: &[Input],
     messages: &Messages,
 ) -> anyhow::Result<Run> {
     let recipe = Recipe::find(&engine.model, recipe, messages)?;
     let backend = engines::open(engine)?;
     let info = backend.info();
-    let fitted = recipe.fit(info, scores, messages)?;
+    let fitted = recipe.fit(info, scores, messages, |layout| {
+        first_outputs(&backend, recipe.preparation(layout, engine.batch), inputs)
+    })?;
+    let reading = fitted.reading.unwrap_or_else(OutputReading::raw);
     for note in &info.notes {
         messages.note(&printable(&format!("{name}: {note}")));
     }
     Ok(Run {
         name,
         model: engine.model.clone(),
-        input: recipe.preparation(&fitted, engine.batch),
+        input: recipe.preparation(fitted.layout, engine.batch),
         labels: fitted.labels.map(|labels| labels.value),
-        classes: crate::recipe::classes(info),
+        classes: scored_classes(crate::recipe::classes(info), reading.interpretation.scoring),
+        reading,
         backend,
     })
 }
@@ -207,8 +216,6 @@ pub struct Outputs {
     pub file: Digest,
     /// Of the tensor that the first run was given.
     pub tensor: Digest,
-    /// Whether all runs were given the same bytes.
-    pub identical: bool,
     /// What each run gave, in their order.
     pub tensors: Vec<Result<Tensor, Error>>,
 }
@@ -293,7 +300,6 @@ async fn outputs(runs: &[&Run], path: PathBuf) -> Result<Outputs, Error> {
         .map(|(run, &kind)| infer(run, InferRequest::new(0, Arc::clone(&tensors[kind].1))));
     let outputs = join_all(answers).await;
     let digest = tensors[0].0;
-    let identical = tensors.iter().all(|(other, _)| *other == digest);
     // An engine that wrote into its input would have given the next one another picture.
     blocking(move || {
         for (before, tensor) in tensors {
@@ -308,9 +314,16 @@ async fn outputs(runs: &[&Run], path: PathBuf) -> Result<Outputs, Error> {
     Ok(Outputs {
         file,
         tensor: digest,
-        identical,
         tensors: outputs,
     })
+}
+
+/// The output of one run for a tensor, outside of [`answer`].
+pub fn infer_one(run: &Run, tensor: Tensor) -> Result<Tensor, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(infer(run, InferRequest::new(0, tensor)))
 }
 
 async fn infer(run: &Run, request: InferRequest) -> Result<Tensor, Error> {

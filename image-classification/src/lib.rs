@@ -12,5 +12,7 @@ pub use decode::{DecodeError, Limits, Picture};
 pub use labels::{Labels, LabelsError};
 pub use layout::{ImageLayout, ImageSize, InputLayout, LayoutError};
 pub use preprocess::{Centre, ColorOrder, Interpolation, Preprocess, Resize};
-pub use scores::{ScoreKind, Scores, ScoresError};
+pub use scores::{
+    Interpretation, OutputKind, Quantization, ScoreKind, Scores, ScoresError, Scoring,
+};
 pub use top_k::{Ranked, top_k};

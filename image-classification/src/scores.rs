@@ -1,24 +1,207 @@
 //! From a model's raw output to scores that can be ranked.
 
+use std::fmt;
+
 use backend_api::Tensor;
 
-/// A distribution's probabilities may add up to this much more or less than 1: bf16 and quantized
-/// models round each of them. Logits that are all in [0, 1] and add up to nearly 1 do not occur.
-const SUM_TOLERANCE: f64 = 0.05;
+use crate::{Ranked, top_k};
 
-/// What a score is.
+/// The sum of a distribution's values may differ from 1 by this much: bf16 and quantized models round each of them.
+const SUM_TOLERANCE: f64 = 0.05;
+/// The sum that no rounding explains: a softmax over the wrong dimension gives as many ones as there are classes.
+const MOST_SUM: f64 = 1.5;
+
+/// The kind of values that a model's output holds, as far as its graph or its metadata tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutputKind {
+    /// Any numbers, one for each class; exactly one class is right. Their softmax is a distribution.
+    Logits,
+    /// Logarithms of a distribution, as `LogSoftmax` gives them.
+    LogProbabilities,
+    /// A distribution over the classes, as `Softmax` gives it.
+    Probabilities,
+    /// A logit for each class by itself; any number of classes may be right.
+    IndependentLogits,
+    /// A probability for each class by itself, as `Sigmoid` gives it.
+    IndependentProbabilities,
+    /// The ids of the best classes, as `ArgMax` gives them.
+    ClassIds,
+}
+
+impl fmt::Display for OutputKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Logits => "logits",
+            Self::LogProbabilities => "log-probabilities",
+            Self::Probabilities => "probabilities",
+            Self::IndependentLogits => "independent logits",
+            Self::IndependentProbabilities => "independent probabilities",
+            Self::ClassIds => "class ids",
+        })
+    }
+}
+
+/// The affine quantization of an integer output: the real value is `scale × (q − zero_point)`.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Quantization {
+    /// The real value of one step.
+    pub scale: f32,
+    /// The integer that stands for 0.
+    pub zero_point: i32,
+}
+
+impl Quantization {
+    /// The real value of `quantized`, which holds an integer.
+    pub fn dequantized(self, quantized: f32) -> f32 {
+        (f64::from(self.scale) * (f64::from(quantized) - f64::from(self.zero_point))) as f32
+    }
+}
+
+/// The scores that the user asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ScoreKind {
-    /// The output as it is if it is a distribution already, else its softmax. A single class is
-    /// left as it is: its softmax would be 1 whatever the picture shows.
+    /// Probabilities, if the model's output can be brought to them: see [`Scoring::decide`].
     #[default]
     Auto,
     /// The output as it is; it must be a distribution.
     Probability,
     /// The softmax of the output.
     Softmax,
+    /// The sigmoid of each value of the output: several classes may be right.
+    Sigmoid,
     /// The output as it is, whatever it is (logits, usually), as OpenVINO's samples print it.
     Raw,
+}
+
+/// The rule that makes scores of a model's output. It is the same for all images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scoring {
+    /// The output is a distribution already.
+    Probability,
+    /// The softmax of the output, which holds logits.
+    Softmax,
+    /// The softmax of the output, which holds logarithms of a distribution.
+    LogProbability,
+    /// The sigmoid of each value.
+    Sigmoid,
+    /// Each value is the probability of its class, independent of the others.
+    Independent,
+    /// The output is a single logit, the one of class 1 of two classes.
+    PositiveLogit,
+    /// The output is a single probability, the one of class 1 of two classes.
+    PositiveProbability,
+    /// The output names the best classes, without scores.
+    ClassIds,
+    /// The output as it is. Its values are no probabilities, as far as anybody knows.
+    Raw,
+}
+
+impl fmt::Display for Scoring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Probability => "the output as it is, a distribution",
+            Self::Softmax => "the softmax of the output",
+            Self::LogProbability => "the exponential of the output",
+            Self::Sigmoid => "the sigmoid of each value of the output",
+            Self::Independent => "the output as it is, a probability for each class by itself",
+            Self::PositiveLogit => "the sigmoid of the output, for class 1 of two",
+            Self::PositiveProbability => "the output as it is, for class 1 of two",
+            Self::ClassIds => "none: the output holds class ids",
+            Self::Raw => "the output as it is, not known to be probabilities",
+        })
+    }
+}
+
+impl Scoring {
+    /// The rule for an output of `kind` with `classes` values for an image; `multi_label` states that several
+    /// classes may be right. `None` if only outputs can tell: see [`from_outputs`](Self::from_outputs).
+    ///
+    /// A single value answers a question with two answers: the scores are those of class 0, no, and class 1, yes.
+    pub fn decide(
+        asked: ScoreKind,
+        kind: Option<OutputKind>,
+        multi_label: bool,
+        classes: Option<usize>,
+    ) -> Option<Self> {
+        if kind == Some(OutputKind::ClassIds) && asked != ScoreKind::Raw {
+            return Some(Self::ClassIds);
+        }
+        let scoring = match (asked, kind) {
+            (ScoreKind::Raw, _) => Self::Raw,
+            (ScoreKind::Probability, _) | (ScoreKind::Auto, Some(OutputKind::Probabilities)) => {
+                Self::Probability
+            }
+            (ScoreKind::Softmax, _) => Self::Softmax,
+            (ScoreKind::Sigmoid, _) | (ScoreKind::Auto, Some(OutputKind::IndependentLogits)) => {
+                Self::Sigmoid
+            }
+            (ScoreKind::Auto, Some(OutputKind::Logits)) if multi_label || classes == Some(1) => {
+                Self::Sigmoid
+            }
+            (ScoreKind::Auto, Some(OutputKind::Logits)) => Self::Softmax,
+            (ScoreKind::Auto, Some(OutputKind::LogProbabilities)) => Self::LogProbability,
+            (ScoreKind::Auto, Some(OutputKind::IndependentProbabilities)) => Self::Independent,
+            (ScoreKind::Auto, Some(OutputKind::ClassIds)) => Self::ClassIds,
+            (ScoreKind::Auto, None) => return None,
+        };
+        Some(match (scoring, classes) {
+            (Self::Sigmoid, Some(1)) => Self::PositiveLogit,
+            (Self::Probability | Self::Independent, Some(1)) => Self::PositiveProbability,
+            (scoring, _) => scoring,
+        })
+    }
+
+    /// The rule that fits all of the `outputs`, those of the first images, for a model that says nothing.
+    ///
+    /// A single value may be anything: it stays as it is. `quantization` is the one of an integer output; integers
+    /// without it are no probabilities.
+    pub fn from_outputs<'a>(
+        outputs: impl IntoIterator<Item = &'a Tensor>,
+        quantization: Option<Quantization>,
+        multi_label: bool,
+    ) -> Self {
+        let (mut all_in_range, mut all_distributions) = (true, true);
+        for output in outputs {
+            let is_real = quantization.is_some() || output.element_type().is_float();
+            if output.len() < 2 && !multi_label || !is_real {
+                return Self::Raw;
+            }
+            let values = real_values(output, quantization);
+            // The error of such an image names it; it says nothing about the others.
+            if values.iter().all(|value| value.is_finite()) {
+                all_in_range &= values.iter().all(|value| (0.0..=1.0).contains(value));
+                all_distributions &= is_distribution(&values);
+            }
+        }
+        match (multi_label, all_in_range, all_distributions) {
+            (true, true, _) => Self::Independent,
+            (true, false, _) => Self::Sigmoid,
+            (false, _, true) => Self::Probability,
+            (false, _, false) => Self::Softmax,
+        }
+    }
+
+    /// Whether exactly one class is right, so that the scores are a distribution.
+    pub const fn is_distribution(self) -> bool {
+        self.is_probability() && !self.is_multi_label()
+    }
+
+    /// Whether the output holds logits, of which a softmax or a sigmoid loses what saturates.
+    pub const fn is_of_logits(self) -> bool {
+        matches!(self, Self::Softmax | Self::Sigmoid | Self::PositiveLogit)
+    }
+
+    /// Whether the scores are probabilities.
+    pub const fn is_probability(self) -> bool {
+        !matches!(self, Self::ClassIds | Self::Raw)
+    }
+
+    /// Whether several classes may be right at a time.
+    pub const fn is_multi_label(self) -> bool {
+        matches!(self, Self::Sigmoid | Self::Independent)
+    }
 }
 
 /// Why an output has no scores.
@@ -47,7 +230,7 @@ pub enum ScoresError {
         /// How many classes there are.
         classes: usize,
     },
-    /// [`ScoreKind::Probability`] was asked for, but the output is not a distribution.
+    /// Probabilities are asked for or promised by the graph, but the output is not a distribution.
     #[error(
         "the model's output is not a probability distribution: its values add up to {sum}, the smallest is {min}"
     )]
@@ -57,6 +240,15 @@ pub enum ScoresError {
         /// The smallest value.
         min: f32,
     },
+    /// An output of class ids holds something else.
+    #[error("the model's output is {value}, but class ids are whole numbers from 0")]
+    NotAClassId {
+        /// The value.
+        value: f32,
+    },
+    /// A softmax of a single value is asked for.
+    #[error("the model's output is a single value, whose softmax is 1 whatever the image shows")]
+    SoftmaxOfOne,
 }
 
 impl ScoresError {
@@ -66,6 +258,8 @@ impl ScoresError {
             Self::Shape { .. } => "not-a-classifier",
             Self::NotFinite { .. } => "not-finite",
             Self::NotADistribution { .. } => "not-a-distribution",
+            Self::NotAClassId { .. } => "not-a-class-id",
+            Self::SoftmaxOfOne => "softmax-of-one",
         }
     }
 
@@ -77,37 +271,61 @@ impl ScoresError {
                 "check the preprocessing and the precision: `--precision f32` rules out an overflow"
             }
             Self::NotADistribution { .. } => "use `--scores softmax` or `--scores raw`",
+            Self::NotAClassId { .. } => "use `--scores raw`",
+            Self::SoftmaxOfOne => "use `--scores sigmoid` or `--scores raw`",
         }
     }
 }
 
-/// One score for each class; all of them finite.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Scores {
-    values: Vec<f32>,
-    softmax_applied: bool,
+/// Everything that it takes to read a model's output.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Interpretation {
+    /// The rule for its values.
+    pub scoring: Scoring,
+    /// The quantization of an integer output.
+    pub quantization: Option<Quantization>,
 }
 
-impl Scores {
+impl Interpretation {
+    /// The output as it is.
+    pub const RAW: Self = Self::plain(Scoring::Raw);
+    /// The softmax of an output that holds logits.
+    pub const SOFTMAX: Self = Self::plain(Scoring::Softmax);
+
+    /// `scoring` of an output that is not quantized.
+    pub const fn plain(scoring: Scoring) -> Self {
+        Self {
+            scoring,
+            quantization: None,
+        }
+    }
+
     /// The scores in `output`, which has the shape `[N]`, `[1, N]` or `[1, N, 1, 1]`.
     ///
-    /// The softmax is computed in double precision from the largest value down.
+    /// Softmax and sigmoid are computed in double precision.
     ///
     /// # Errors
     ///
     /// [`ScoresError`], in particular for NaN and infinities: they never rank.
-    pub fn from_output(output: &Tensor, kind: ScoreKind) -> Result<Self, ScoresError> {
+    pub fn scores(&self, output: &Tensor) -> Result<Scores, ScoresError> {
         let shape = output.shape();
         let classes = output.len();
-        if classes == 0 || shape.is_empty() || !shape.contains(&classes) {
+        let is_single = matches!(
+            self.scoring,
+            Scoring::PositiveLogit | Scoring::PositiveProbability
+        );
+        if classes == 0
+            || shape.is_empty()
+            || !shape.contains(&classes)
+            || (is_single && classes != 1)
+        {
             return Err(ScoresError::Shape {
                 shape: shape.to_vec(),
             });
         }
-        let values = output.to_f32();
+        let raw = real_values(output, self.quantization);
         let bad = || {
-            values
-                .iter()
+            raw.iter()
                 .enumerate()
                 .filter(|(_, value)| !value.is_finite())
         };
@@ -119,37 +337,122 @@ impl Scores {
                 classes,
             });
         }
-        let softmax_applied = match kind {
-            ScoreKind::Auto => classes > 1 && !is_distribution(&values),
-            ScoreKind::Softmax => true,
-            ScoreKind::Raw => false,
-            ScoreKind::Probability if is_distribution(&values) => false,
-            ScoreKind::Probability => {
-                return Err(ScoresError::NotADistribution {
-                    sum: sum(&values),
-                    min: values.iter().copied().fold(f32::INFINITY, f32::min),
-                });
+        let not_a_distribution = || ScoresError::NotADistribution {
+            sum: sum(&raw),
+            min: raw.iter().copied().fold(f32::INFINITY, f32::min),
+        };
+        let as_they_are = |raw: &[f32]| raw.iter().map(|&value| f64::from(value)).collect();
+        let (keys, values) = match self.scoring {
+            Scoring::Softmax | Scoring::LogProbability if classes == 1 => {
+                return Err(ScoresError::SoftmaxOfOne);
+            }
+            Scoring::Softmax | Scoring::LogProbability => {
+                let values = softmax(&raw);
+                (raw, values)
+            }
+            Scoring::PositiveLogit => {
+                let x = raw[0];
+                let values = vec![sigmoid(-x), sigmoid(x)];
+                (vec![-x, x], values)
+            }
+            Scoring::Sigmoid => {
+                let values = raw.iter().map(|&value| sigmoid(value)).collect();
+                (raw, values)
+            }
+            Scoring::PositiveProbability => {
+                let p = raw[0];
+                if !(0.0..=1.0).contains(&p) {
+                    return Err(not_a_distribution());
+                }
+                let values = vec![1.0 - f64::from(p), f64::from(p)];
+                (vec![1.0 - p, p], values)
+            }
+            Scoring::Probability => {
+                // Quantized outputs may round nearly all of them to 0, but nothing rounds to much more than 1.
+                let in_range = raw.iter().all(|value| (0.0..=1.01).contains(value));
+                if !in_range || sum(&raw) > MOST_SUM {
+                    return Err(not_a_distribution());
+                }
+                let values = as_they_are(&raw);
+                (raw, values)
+            }
+            Scoring::ClassIds => {
+                let bad = raw
+                    .iter()
+                    .find(|value| **value < 0.0 || value.fract() != 0.0);
+                if let Some(&value) = bad {
+                    return Err(ScoresError::NotAClassId { value });
+                }
+                let values = as_they_are(&raw);
+                (raw, values)
+            }
+            Scoring::Independent | Scoring::Raw => {
+                let values = as_they_are(&raw);
+                (raw, values)
             }
         };
-        let values = if softmax_applied {
-            softmax(&values)
-        } else {
-            values.into_owned()
-        };
-        Ok(Self {
+        Ok(Scores {
+            keys,
             values,
-            softmax_applied,
+            scoring: self.scoring,
         })
     }
+}
 
-    /// The score of each class, by class id.
-    pub fn values(&self) -> &[f32] {
+/// One score for each class; all of them finite.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scores {
+    /// The output, by which classes rank: a softmax that underflows to 0 would hide their order.
+    keys: Vec<f32>,
+    values: Vec<f64>,
+    scoring: Scoring,
+}
+
+impl Scores {
+    /// The score of each class, by class id; for [`Scoring::ClassIds`] the ids.
+    pub fn values(&self) -> &[f64] {
         &self.values
     }
 
-    /// Whether a softmax was applied to the model's output.
-    pub fn softmax_applied(&self) -> bool {
-        self.softmax_applied
+    /// The model's output that each score was made of: real values, by class id.
+    pub fn output(&self) -> &[f32] {
+        &self.keys
+    }
+
+    /// The rule by which they were made.
+    pub fn scoring(&self) -> Scoring {
+        self.scoring
+    }
+
+    /// The `k` best classes by the model's output: best first, then class id ascending. Fewer if there are fewer.
+    ///
+    /// An output of class ids ranks as it is; its scores mean nothing.
+    pub fn top(&self, k: usize) -> Vec<Ranked> {
+        if self.scoring == Scoring::ClassIds {
+            let ids = self.keys.iter().take(k);
+            let ranked = |&id: &f32| Ranked {
+                class_id: id as usize,
+                score: 1.0,
+            };
+            return ids.map(ranked).collect();
+        }
+        let mut top = top_k(&self.keys, k);
+        for ranked in &mut top {
+            ranked.score = self.values[ranked.class_id] as f32;
+        }
+        top
+    }
+}
+
+/// The real values of an output.
+fn real_values(output: &Tensor, quantization: Option<Quantization>) -> Vec<f32> {
+    let values = output.to_f32();
+    match quantization {
+        Some(quantization) => values
+            .iter()
+            .map(|&value| quantization.dequantized(value))
+            .collect(),
+        None => values.into_owned(),
     }
 }
 
@@ -162,49 +465,134 @@ fn is_distribution(values: &[f32]) -> bool {
         && (sum(values) - 1.0).abs() <= SUM_TOLERANCE
 }
 
-fn softmax(values: &[f32]) -> Vec<f32> {
+/// The softmax of `values`, from the largest down.
+fn softmax(values: &[f32]) -> Vec<f64> {
     let max = f64::from(values.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let exponentials: Vec<f64> = values
+    let mut exponentials: Vec<f64> = values
         .iter()
         .map(|&value| (f64::from(value) - max).exp())
         .collect();
     let sum: f64 = exponentials.iter().sum();
+    for value in &mut exponentials {
+        *value /= sum;
+    }
     exponentials
-        .into_iter()
-        .map(|value| (value / sum) as f32)
-        .collect()
+}
+
+fn sigmoid(value: f32) -> f64 {
+    1.0 / (1.0 + (-f64::from(value)).exp())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn scores(shape: &[usize], values: &[f32], kind: ScoreKind) -> Result<Scores, ScoresError> {
-        Scores::from_output(&Tensor::new(shape, values.to_vec()).unwrap(), kind)
+    fn scores(shape: &[usize], values: &[f32], scoring: Scoring) -> Result<Scores, ScoresError> {
+        let interpretation = Interpretation {
+            scoring,
+            quantization: None,
+        };
+        interpretation.scores(&Tensor::new(shape, values.to_vec()).unwrap())
+    }
+
+    fn ids(scores: &Scores) -> Vec<usize> {
+        scores.top(9).iter().map(|ranked| ranked.class_id).collect()
     }
 
     #[test]
-    fn auto_leaves_a_distribution_alone() {
-        let distribution = scores(&[1, 3, 1, 1], &[0.25, 0.25, 0.5], ScoreKind::Auto).unwrap();
-        assert_eq!(distribution.values(), [0.25, 0.25, 0.5]);
-        assert!(!distribution.softmax_applied());
-        let logits = scores(&[3], &[1000.0, 1000.0, -1000.0], ScoreKind::Auto).unwrap();
-        assert_eq!(logits.values(), [0.5, 0.5, 0.0]);
-        assert!(logits.softmax_applied());
-        let one = scores(&[1, 1], &[0.3], ScoreKind::Auto).unwrap();
-        assert_eq!(one.values(), [0.3]);
-        let quantized = scores(&[1, 3], &[0.97, 0.004, 0.0], ScoreKind::Auto).unwrap();
-        assert!(!quantized.softmax_applied());
+    fn classes_whose_softmax_underflows_rank_by_their_logits() {
+        let logits = [-900.0, 500.0, -700.0, -800.0];
+        let scores = scores(&[1, 4], &logits, Scoring::Softmax).unwrap();
+        assert_eq!(scores.values(), [0.0, 1.0, 0.0, 0.0]);
+        assert_eq!(ids(&scores), [1, 2, 3, 0]);
     }
 
     #[test]
-    fn raw_and_probability_do_as_they_say() {
-        let logits = [3.0, -1.0];
+    fn the_kind_of_output_decides_before_any_image_does() {
+        let decide = |kind, multi_label, classes| {
+            Scoring::decide(ScoreKind::Auto, kind, multi_label, Some(classes))
+        };
+        for (kind, scoring) in [
+            (OutputKind::Logits, Scoring::Softmax),
+            (OutputKind::LogProbabilities, Scoring::LogProbability),
+            (OutputKind::Probabilities, Scoring::Probability),
+            (OutputKind::IndependentLogits, Scoring::Sigmoid),
+            (OutputKind::IndependentProbabilities, Scoring::Independent),
+            (OutputKind::ClassIds, Scoring::ClassIds),
+        ] {
+            assert_eq!(decide(Some(kind), false, 3), Some(scoring));
+        }
         assert_eq!(
-            scores(&[1, 2], &logits, ScoreKind::Raw).unwrap().values(),
-            logits
+            decide(Some(OutputKind::Logits), true, 3),
+            Some(Scoring::Sigmoid)
         );
-        let error = scores(&[1, 2], &logits, ScoreKind::Probability).unwrap_err();
+        assert_eq!(
+            decide(Some(OutputKind::Logits), false, 1),
+            Some(Scoring::PositiveLogit)
+        );
+        assert_eq!(decide(None, false, 3), None);
+    }
+
+    #[test]
+    fn one_output_that_is_no_distribution_decides_for_all() {
+        let output = |values: &[f32]| Tensor::new([1, values.len()], values.to_vec()).unwrap();
+        let from =
+            |outputs: &[Tensor], multi_label| Scoring::from_outputs(outputs, None, multi_label);
+        // Logits that look like a distribution on one image.
+        let dark = output(&[0.2, 0.81]);
+        let light = output(&[0.2, 1.81]);
+        assert_eq!(from(&[dark.clone()], false), Scoring::Probability);
+        assert_eq!(
+            from(&[dark.clone(), light.clone()], false),
+            Scoring::Softmax
+        );
+        assert_eq!(from(&[dark, light], true), Scoring::Sigmoid);
+        assert_eq!(from(&[output(&[0.3])], false), Scoring::Raw);
+        let bytes = Tensor::new([1, 3], vec![255_u8, 0, 0]).unwrap();
+        assert_eq!(from(&[bytes.clone()], false), Scoring::Raw);
+        let quantization = Quantization {
+            scale: 1.0 / 255.0,
+            zero_point: 0,
+        };
+        assert_eq!(
+            Scoring::from_outputs([&bytes], Some(quantization), false),
+            Scoring::Probability
+        );
+    }
+
+    #[test]
+    fn integers_are_dequantized_as_the_model_says() {
+        let interpretation = Interpretation {
+            scoring: Scoring::Probability,
+            quantization: Some(Quantization {
+                scale: 1.0 / 256.0,
+                zero_point: 0,
+            }),
+        };
+        let output = Tensor::new([1, 4], vec![0_u8, 204, 2, 50]).unwrap();
+        let scores = interpretation.scores(&output).unwrap();
+        assert_eq!(scores.top(1)[0].score, 0.796_875);
+        assert_eq!(ids(&scores), [1, 3, 2, 0]);
+    }
+
+    #[test]
+    fn a_single_logit_is_that_of_the_positive_class() {
+        let scores = scores(&[1, 1], &[-0.0016], Scoring::PositiveLogit).unwrap();
+        let top = scores.top(9);
+        assert_eq!((top[0].class_id, top[1].class_id), (0, 1));
+        assert!((top[1].score - 0.4996).abs() < 1e-6, "{top:?}");
+        let softmax = Interpretation {
+            scoring: Scoring::Softmax,
+            quantization: None,
+        };
+        let one = Tensor::new([1], vec![3.0_f32]).unwrap();
+        let error = softmax.scores(&one).unwrap_err();
+        assert_eq!(error, ScoresError::SoftmaxOfOne);
+    }
+
+    #[test]
+    fn probabilities_that_are_none_are_an_error() {
+        let error = scores(&[1, 2], &[3.0, -1.0], Scoring::Probability).unwrap_err();
         assert_eq!(
             error,
             ScoresError::NotADistribution {
@@ -212,11 +600,22 @@ mod tests {
                 min: -1.0
             }
         );
+        // A softmax over the wrong dimension.
+        assert!(scores(&[1, 3, 1, 1], &[1.0; 3], Scoring::Probability).is_err());
+        // All of a thousand classes may round to 0.
+        scores(&[1, 3], &[0.0; 3], Scoring::Probability).unwrap();
+    }
+
+    #[test]
+    fn class_ids_rank_as_they_are() {
+        let found = scores(&[1, 2], &[6.0, 2.0], Scoring::ClassIds).unwrap();
+        assert_eq!(ids(&found), [6, 2]);
+        assert!(scores(&[1], &[0.5], Scoring::ClassIds).is_err());
     }
 
     #[test]
     fn what_is_not_a_number_never_ranks() {
-        let error = scores(&[1, 3], &[1.0, f32::NAN, f32::INFINITY], ScoreKind::Raw).unwrap_err();
+        let error = scores(&[1, 3], &[1.0, f32::NAN, f32::INFINITY], Scoring::Raw).unwrap_err();
         let text = error.to_string();
         assert!(
             text.contains("class 1 is NaN") && text.contains("2 of 3"),
@@ -228,7 +627,7 @@ mod tests {
     fn other_shapes_are_refused() {
         for shape in [&[2, 3][..], &[1, 2, 3], &[], &[1, 0]] {
             let values = vec![0.5; shape.iter().product()];
-            let error = scores(shape, &values, ScoreKind::Raw).unwrap_err();
+            let error = scores(shape, &values, Scoring::Raw).unwrap_err();
             assert_eq!(error.code(), "not-a-classifier", "{shape:?}");
         }
     }

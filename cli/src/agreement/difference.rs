@@ -1,75 +1,72 @@
-//! One picture, two answers.
+//! One image, two answers.
 
 use backend_api::Tensor;
-use image_classification::{Ranked, ScoreKind, Scores, ScoresError, top_k};
+use image_classification::{Interpretation, Ranked, Scores, ScoresError, Scoring};
 
-/// Scores that are closer than this say nothing about which class it is.
-pub const TELLING: f64 = 1e-4;
+/// Classes whose scores are closer than this are no answer to which class it is.
+pub const INFORMATIVE: f64 = 1e-4;
 
-/// What one run answers for one picture.
+/// The answer of one run for one image.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The model's output as it is.
-    pub raw: Vec<f32>,
-    /// Its scores; `None` where the output is not finite.
+    scoring: Scoring,
+    /// `None` where the output is not finite.
     scores: Option<Scores>,
-    /// How many values of the output are NaN or infinite.
+    /// The number of values of the output that are NaN or infinite.
     pub not_finite: usize,
     /// The best classes.
     pub top: Vec<Ranked>,
 }
 
 impl Answer {
-    /// The answer in `output`, with its `k` best classes.
+    /// Reads the answer in `output`, with its `k` best classes.
     ///
     /// # Errors
     ///
     /// [`ScoresError`] for an output that is none of a classifier's. NaN and infinities are no error
     /// here: they are counted.
-    pub fn new(output: &Tensor, kind: ScoreKind, k: usize) -> Result<Self, ScoresError> {
-        let (scores, not_finite) = match Scores::from_output(output, kind) {
+    pub fn new(
+        output: &Tensor,
+        interpretation: &Interpretation,
+        k: usize,
+    ) -> Result<Self, ScoresError> {
+        let (scores, not_finite) = match interpretation.scores(output) {
             Ok(scores) => (Some(scores), 0),
             Err(ScoresError::NotFinite { count, .. }) => (None, count),
             Err(error) => return Err(error),
         };
-        let top = scores
-            .as_ref()
-            .map_or_else(Vec::new, |scores| top_k(scores.values(), k));
         Ok(Self {
-            raw: output.to_f32().into_owned(),
+            scoring: interpretation.scoring,
+            top: scores
+                .as_ref()
+                .map_or_else(Vec::new, |scores| scores.top(k)),
             scores,
             not_finite,
-            top,
         })
     }
 
-    /// How the output of another run has to be read to be compared with this one: the engines may
-    /// round a distribution so that only one of them still adds up to 1.
-    pub fn kind(&self, asked: ScoreKind) -> ScoreKind {
-        match (&self.scores, asked) {
-            (Some(scores), ScoreKind::Auto) if scores.softmax_applied() => ScoreKind::Softmax,
-            (Some(_), ScoreKind::Auto) => ScoreKind::Raw,
-            (_, asked) => asked,
-        }
+    /// The number of classes; 0 where the output is not finite.
+    pub fn classes(&self) -> usize {
+        self.scores().map_or(0, |scores| scores.values().len())
     }
 
-    /// The score of each class, if the output is finite.
-    pub fn scores(&self) -> Option<&[f32]> {
-        self.scores.as_ref().map(Scores::values)
+    /// The scores, if the output is finite.
+    pub fn scores(&self) -> Option<&Scores> {
+        self.scores.as_ref()
     }
 }
 
-/// How far one picture's answer differs from the reference's.
+/// How far one image's answer differs from the reference's.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Difference {
     /// Both are finite.
     Finite(Values),
-    /// NaN or infinities in the reference's output and in the other: nothing can be ranked.
+    /// The number of NaN and infinities in the two outputs: nothing can be ranked.
     NotFinite { reference: usize, run: usize },
 }
 
-/// The numbers. `p` are the reference's scores, `q` the other run's; `x` and `y` the outputs as they
-/// are; all sums are over classes, in double precision.
+/// The numbers. `p` are the reference's scores, `q` the other run's; `x` and `y` the outputs as they are, or the
+/// scores where one output holds logits and the other probabilities; all sums are over classes, in double precision.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[allow(
     clippy::struct_excessive_bools,
@@ -80,60 +77,107 @@ pub struct Values {
     pub top1_match: bool,
     /// The k best classes are the same in the same order.
     pub ordered_match: bool,
-    /// The same, where classes that tie in the reference may stand for each other: at every rank,
-    /// |p(a) − p(b)| is at most the tolerance for the two classes there.
+    /// The same, where classes that tie in the reference may stand for each other.
     pub ordered_match_but_ties: bool,
-    /// The reference's best class and its k-th differ by more than [`TELLING`]: where all tie, agreement
-    /// says nothing.
-    pub telling: bool,
-    /// The share of the k best classes that both have, in any order.
-    pub overlap: f64,
+    /// The reference's classes differ in score by more than [`INFORMATIVE`]: where all tie, agreement says nothing.
+    pub informative: bool,
+    /// The number of the k best classes that both have, in any order.
+    pub shared: usize,
+    /// The number of best classes that were compared: k, or fewer if there are fewer.
+    pub of: usize,
     /// The rank that the reference's best class has in the other run, from 1.
     pub rank: usize,
-    /// max |p − q|.
-    pub max_delta: f64,
-    /// max |x − y|, for a model that gives logits.
+    /// max |p − q|; `None` for outputs without scores.
+    pub max_delta: Option<f64>,
+    /// max |x − y|, for two models that give logits.
     pub max_logit_delta: Option<f64>,
-    /// mean |x − y|, for a model that gives logits.
+    /// mean |x − y|, for two models that give logits.
     pub mean_logit_delta: Option<f64>,
-    /// ‖x − y‖₂ / ‖x‖₂.
-    pub relative_error: f64,
-    /// x·y / (‖x‖₂ ‖y‖₂).
-    pub cosine: f64,
-    /// Σ p ln(p / q) in nats, the Kullback–Leibler divergence, for scores that are probabilities; q is
-    /// at least the smallest positive 32-bit number.
+    /// ‖x − y‖₂ / ‖x‖₂; `None` for outputs without scores.
+    pub relative_error: Option<f64>,
+    /// x·y / (‖x‖₂ ‖y‖₂); `None` for outputs without scores.
+    pub cosine: Option<f64>,
+    /// Σ p ln(p / q) − p + q in nats, the Kullback–Leibler divergence in the form that does not depend on how the sums
+    /// of p and q were rounded; q is at least the smallest normal 32-bit number. For two distributions.
     pub kl_divergence: Option<f64>,
 }
 
+impl Values {
+    /// The share of the k best classes that both have.
+    pub fn overlap(&self) -> f64 {
+        self.shared as f64 / self.of as f64
+    }
+}
+
+/// How close scores have to be to tie.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tie {
+    /// For logits and other outputs as they are, as a share of the largest |x|.
+    pub output: f64,
+    /// For probabilities, as a share of the larger one.
+    pub probability: f64,
+}
+
 impl Difference {
-    /// Compares two answers of the same number of classes; `tie` is the tolerance for ties.
-    pub fn new(reference: &Answer, run: &Answer, kind: ScoreKind, tie: f64) -> Self {
-        let (Some(p), Some(q)) = (reference.scores(), run.scores()) else {
+    /// Compares two answers of the same number of classes, whose outputs have a [`Basis`](super::Basis).
+    pub fn new(reference: &Answer, run: &Answer, tie: Tie) -> Self {
+        let (Some(one), Some(other)) = (reference.scores(), run.scores()) else {
             return Self::NotFinite {
                 reference: reference.not_finite,
                 run: run.not_finite,
             };
         };
-        let score = |class_id: usize| f64::from(p[class_id]);
-        let pairs = || reference.top.iter().zip(&run.top);
+        let of = reference.top.len().min(run.top.len());
+        let tops = || reference.top.iter().zip(&run.top);
         let best = reference.top[0].class_id;
-        let shared = reference
-            .top
+        let shared = reference.top[..of]
             .iter()
-            .filter(|a| run.top.iter().any(|b| a.class_id == b.class_id))
+            .filter(|a| run.top[..of].iter().any(|b| a.class_id == b.class_id))
             .count();
-        let rank = 1 + q
+        let top1_match = run.top[0].class_id == best;
+        let ordered_match = tops().all(|(a, b)| a.class_id == b.class_id);
+        if [reference.scoring, run.scoring].contains(&Scoring::ClassIds) {
+            let rank = run.top.iter().position(|class| class.class_id == best);
+            return Self::Finite(Values {
+                top1_match,
+                ordered_match,
+                ordered_match_but_ties: ordered_match,
+                informative: true,
+                shared,
+                of,
+                rank: rank.unwrap_or(run.top.len()) + 1,
+                max_delta: None,
+                max_logit_delta: None,
+                mean_logit_delta: None,
+                relative_error: None,
+                cosine: None,
+                kl_divergence: None,
+            });
+        }
+        let (p, q) = (one.values(), other.values());
+        let (of_reference, of_run) = (one.output(), other.output());
+        let rank = 1 + of_run
             .iter()
             .enumerate()
-            .filter(|&(class_id, &other)| other > q[best] || (other == q[best] && class_id < best))
+            .filter(|&(class_id, &value)| {
+                value > of_run[best] || (value == of_run[best] && class_id < best)
+            })
             .count();
-        let raw = || {
-            let values = reference.raw.iter().zip(&run.raw);
-            values.map(|(&x, &y)| (f64::from(x), f64::from(y)))
+        // Logits and log-probabilities differ by a number that says nothing.
+        let same_kind = reference.scoring == run.scoring;
+        let outputs = || {
+            let raw = of_reference.iter().zip(of_run);
+            raw.zip(p.iter().zip(q)).map(|((&x, &y), (&p, &q))| {
+                if same_kind {
+                    (f64::from(x), f64::from(y))
+                } else {
+                    (p, q)
+                }
+            })
         };
-        let (mut xx, mut yy, mut xy, mut dd, mut largest, mut sum) =
-            (0.0, 0.0, 0.0, 0.0, 0.0_f64, 0.0);
-        for (x, y) in raw() {
+        let (mut xx, mut yy, mut xy, mut dd, mut largest, mut sum, mut most) =
+            (0.0, 0.0, 0.0, 0.0, 0.0_f64, 0.0, 0.0_f64);
+        for (x, y) in outputs() {
             let delta = (x - y).abs();
             xx += x * x;
             yy += y * y;
@@ -141,49 +185,71 @@ impl Difference {
             dd += delta * delta;
             largest = largest.max(delta);
             sum += delta;
+            most = most.max(x.abs());
         }
-        let is_logits = reference
-            .scores
-            .as_ref()
-            .is_some_and(Scores::softmax_applied);
-        let scores = || {
-            let values = p.iter().zip(q);
-            values.map(|(&p, &q)| (f64::from(p), f64::from(q)))
+        let is_logits = same_kind && reference.scoring.is_of_logits();
+        let ties = |a: usize, b: usize| {
+            if reference.scoring.is_probability() && !reference.scoring.is_of_logits() {
+                // Below the normal numbers there is no relative precision.
+                let least = f64::from(f32::MIN_POSITIVE);
+                (p[a] - p[b]).abs() <= tie.probability * p[a].max(p[b]).max(least)
+            } else {
+                let (a, b) = (f64::from(of_reference[a]), f64::from(of_reference[b]));
+                (a - b).abs() <= tie.output * most
+            }
         };
-        let sum_of_p: f64 = p.iter().map(|&p| f64::from(p)).sum();
-        let is_distribution = kind != ScoreKind::Raw && (sum_of_p - 1.0).abs() < 0.05;
-        let kl = || {
-            let least = f64::from(f32::MIN_POSITIVE);
-            let terms = scores()
-                .filter(|&(p, _)| p > 0.0)
-                .map(|(p, q)| p * (p / q.max(least)).ln());
-            // Rounding may leave it a little below 0.
-            terms.sum::<f64>().max(0.0)
-        };
+        let is_distribution = reference.scoring.is_distribution() && run.scoring.is_distribution();
+        let (low, high) = p
+            .iter()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &p| {
+                (low.min(p), high.max(p))
+            });
         Self::Finite(Values {
-            top1_match: run.top[0].class_id == best,
-            ordered_match: pairs().all(|(a, b)| a.class_id == b.class_id),
-            ordered_match_but_ties: pairs().all(|(a, b)| {
-                a.class_id == b.class_id || (score(a.class_id) - score(b.class_id)).abs() <= tie
-            }),
-            telling: match &reference.top[..] {
-                [first, .., last] => f64::from(first.score) - f64::from(last.score) > TELLING,
-                _ => true,
-            },
-            overlap: shared as f64 / reference.top.len() as f64,
+            top1_match,
+            ordered_match,
+            ordered_match_but_ties: tops()
+                .all(|(a, b)| a.class_id == b.class_id || ties(a.class_id, b.class_id)),
+            informative: p.len() == 1 || high - low > INFORMATIVE,
+            shared,
+            of,
             rank,
-            max_delta: scores().map(|(p, q)| (p - q).abs()).fold(0.0, f64::max),
+            max_delta: Some(
+                p.iter()
+                    .zip(q)
+                    .map(|(p, q)| (p - q).abs())
+                    .fold(0.0, f64::max),
+            ),
             max_logit_delta: is_logits.then_some(largest),
             mean_logit_delta: is_logits.then(|| sum / p.len() as f64),
-            relative_error: ratio(dd.sqrt(), xx.sqrt()),
-            cosine: if xx == yy && dd == 0.0 {
+            relative_error: Some(ratio(dd.sqrt(), xx.sqrt())),
+            cosine: Some(if xx == yy && dd == 0.0 {
                 1.0
             } else {
                 ratio(xy, xx.sqrt() * yy.sqrt())
-            },
-            kl_divergence: is_distribution.then(kl),
+            }),
+            kl_divergence: is_distribution.then(|| divergence(p, q)),
         })
     }
+}
+
+/// Σ p ln(p / q) − p + q.
+fn divergence(p: &[f64], q: &[f64]) -> f64 {
+    let least = f64::from(f32::MIN_POSITIVE);
+    let terms = p.iter().zip(q).map(|(&p, &q)| {
+        let q = q.max(least);
+        if p > 0.0 {
+            // p ln(p / q) − p + q = q ((1 + d) ln(1 + d) − d) with d = p / q − 1, without cancellation for small d.
+            let d = (p - q) / q;
+            if d.abs() < 1e-4 {
+                q * d * d * (0.5 - d / 6.0 + d * d / 12.0)
+            } else {
+                p * (p / q).ln() - p + q
+            }
+        } else {
+            q
+        }
+    });
+    terms.sum::<f64>().max(0.0)
 }
 
 /// Nothing of nothing is 0.
@@ -195,27 +261,46 @@ fn ratio(a: f64, b: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn answer(values: &[f32], kind: ScoreKind) -> Answer {
+    const NO_TIES: Tie = Tie {
+        output: 0.0,
+        probability: 0.0,
+    };
+
+    fn answer(values: &[f32], scoring: Scoring) -> Answer {
         let output = Tensor::new([1, values.len()], values.to_vec()).unwrap();
-        Answer::new(&output, kind, 3).unwrap()
+        let interpretation = Interpretation {
+            scoring,
+            quantization: None,
+        };
+        Answer::new(&output, &interpretation, 3).unwrap()
     }
 
-    fn values(a: &[f32], b: &[f32], kind: ScoreKind, tie: f64) -> Values {
-        let reference = answer(a, kind);
-        let run = answer(b, reference.kind(kind));
-        match Difference::new(&reference, &run, kind, tie) {
+    fn values(a: &Answer, b: &Answer, tie: Tie) -> Values {
+        match Difference::new(a, b, tie) {
             Difference::Finite(values) => values,
             other @ Difference::NotFinite { .. } => panic!("{other:?}"),
         }
     }
 
+    fn distributions(a: &[f32], b: &[f32], tie: Tie) -> Values {
+        let [a, b] = [a, b].map(|values| answer(values, Scoring::Probability));
+        values(&a, &b, tie)
+    }
+
+    fn near(a: Option<f64>, b: f64) -> bool {
+        a.is_some_and(|a| (a - b).abs() < 1e-6)
+    }
+
     #[test]
     fn the_same_answer_does_not_differ() {
         let p = [0.1, 0.2, 0.3, 0.4];
-        let same = values(&p, &p, ScoreKind::Auto, 0.0);
+        let same = distributions(&p, &p, NO_TIES);
         assert!(same.top1_match && same.ordered_match && same.ordered_match_but_ties);
-        assert_eq!((same.overlap, same.rank, same.max_delta), (1.0, 1, 0.0));
-        assert_eq!((same.cosine, same.relative_error), (1.0, 0.0));
+        assert_eq!(
+            (same.overlap(), same.rank, same.max_delta),
+            (1.0, 1, Some(0.0))
+        );
+        assert_eq!((same.cosine, same.relative_error), (Some(1.0), Some(0.0)));
         assert_eq!(
             (same.kl_divergence, same.max_logit_delta),
             (Some(0.0), None)
@@ -224,27 +309,20 @@ mod tests {
 
     #[test]
     fn every_number_is_what_its_formula_says() {
-        let v = values(
+        let v = distributions(
             &[0.5, 0.25, 0.125, 0.125],
             &[0.25, 0.5, 0.125, 0.125],
-            ScoreKind::Auto,
-            0.0,
+            NO_TIES,
         );
         assert!(!v.top1_match && !v.ordered_match && !v.ordered_match_but_ties);
-        assert_eq!((v.overlap, v.rank, v.max_delta), (1.0, 2, 0.25));
+        assert_eq!((v.overlap(), v.rank, v.max_delta), (1.0, 2, Some(0.25)));
         // The formulas, computed with Python.
-        assert!((v.relative_error - 0.603_022_7).abs() < 1e-6, "{v:?}");
-        assert!((v.cosine - 0.818_181_8).abs() < 1e-6, "{v:?}");
-        assert!(
-            (v.kl_divergence.unwrap() - 0.173_286_8).abs() < 1e-6,
-            "{v:?}"
-        );
-        let logits = values(
-            &[4.0, 1.0, 0.0, -1.0],
-            &[4.5, 1.0, 0.0, -1.0],
-            ScoreKind::Auto,
-            0.0,
-        );
+        assert!(near(v.relative_error, 0.603_022_7), "{v:?}");
+        assert!(near(v.cosine, 0.818_181_8), "{v:?}");
+        assert!(near(v.kl_divergence, 0.173_286_8), "{v:?}");
+        let [a, b] = [[4.0, 1.0, 0.0, -1.0], [4.5, 1.0, 0.0, -1.0]]
+            .map(|values| answer(&values, Scoring::Softmax));
+        let logits = values(&a, &b, NO_TIES);
         assert_eq!(
             (logits.max_logit_delta, logits.mean_logit_delta),
             (Some(0.5), Some(0.125))
@@ -252,22 +330,72 @@ mod tests {
     }
 
     #[test]
-    fn classes_that_tie_may_change_places() {
+    fn divergence_of_nearly_equal_distributions_is_no_rounding_noise() {
+        // Logits that differ by 1e-6 in one of three classes; the value is from Python's mpmath.
+        let [a, b] = [[1.0, 2.0, 3.0], [1.0, 2.0, 3.000_001]]
+            .map(|values| answer(&values, Scoring::Softmax));
+        let v = values(&a, &b, NO_TIES);
+        let delta = f64::from(3.000_001_f32) - 3.0;
+        let p = 1.0 / (1.0 + (-1.0_f64).exp() + (-2.0_f64).exp());
+        let expected = 0.5 * delta * delta * p * (1.0 - p);
+        let found = v.kl_divergence.unwrap();
+        assert!(
+            (found / expected - 1.0).abs() < 1e-3,
+            "{found:e} {expected:e}"
+        );
+    }
+
+    #[test]
+    fn ties_are_relative() {
+        let tie = Tie {
+            output: 1e-4,
+            probability: 1e-3,
+        };
         let (a, b) = (
             [0.4, 0.300_01, 0.299_99, 0.0],
             [0.4, 0.299_99, 0.300_01, 0.0],
         );
-        assert!(values(&a, &b, ScoreKind::Auto, 1e-4).ordered_match_but_ties);
-        assert!(!values(&a, &b, ScoreKind::Auto, 1e-6).ordered_match_but_ties);
-        assert!(!values(&a, &b, ScoreKind::Auto, 1e-4).ordered_match);
+        assert!(distributions(&a, &b, tie).ordered_match_but_ties);
+        assert!(!distributions(&a, &b, NO_TIES).ordered_match_but_ties);
+        // Small probabilities do not tie because they are small.
+        let (a, b) = ([0.999_9, 2e-6, 1e-6, 0.0], [0.999_9, 1e-6, 2e-6, 0.0]);
+        assert!(!distributions(&a, &b, tie).ordered_match_but_ties);
+        let logits = |values: [f32; 3]| answer(&values, Scoring::Softmax);
+        let close = values(
+            &logits([900.0, 20.0, 20.01]),
+            &logits([900.0, 20.01, 20.0]),
+            tie,
+        );
+        assert!(close.ordered_match_but_ties && !close.ordered_match);
+        let far = values(
+            &logits([900.0, 20.0, 21.0]),
+            &logits([900.0, 21.0, 20.0]),
+            tie,
+        );
+        assert!(!far.ordered_match_but_ties);
+    }
+
+    #[test]
+    fn logits_and_their_softmax_agree() {
+        let logits = answer(&[1.0, 3.0, 2.0], Scoring::Softmax);
+        let p: Vec<f32> = logits
+            .scores()
+            .unwrap()
+            .values()
+            .iter()
+            .map(|&p| p as f32)
+            .collect();
+        let v = values(&logits, &answer(&p, Scoring::Probability), NO_TIES);
+        assert!(v.ordered_match && v.max_delta < Some(1e-7), "{v:?}");
+        assert!(v.relative_error < Some(1e-6) && v.max_logit_delta.is_none());
     }
 
     #[test]
     fn what_is_not_finite_is_counted() {
-        let good = answer(&[0.5, 0.5, 0.0], ScoreKind::Auto);
-        let bad = answer(&[f32::NAN, f32::INFINITY, 0.0], ScoreKind::Auto);
+        let good = answer(&[0.5, 0.5, 0.0], Scoring::Probability);
+        let bad = answer(&[f32::NAN, f32::INFINITY, 0.0], Scoring::Probability);
         assert_eq!(
-            Difference::new(&good, &bad, ScoreKind::Auto, 0.0),
+            Difference::new(&good, &bad, NO_TIES),
             Difference::NotFinite {
                 reference: 0,
                 run: 2

@@ -3,9 +3,11 @@
 use image_classification::Ranked;
 use serde::{Deserialize, Serialize};
 
-use super::difference::{Answer, Difference, TELLING, Values};
+use super::basis::Basis;
+use super::difference::{Answer, Difference, Values};
 use super::rows::Rows;
 use super::tolerance::Tolerance;
+use super::variation::Variation;
 use crate::share::{Share, percent};
 use crate::statistics::{Distribution, Rate};
 
@@ -22,13 +24,18 @@ pub struct Row {
 impl Row {
     /// How bad it is: a picture that is not finite, then one beyond the limits, then another best class, then
     /// the largest difference. Larger is worse.
-    fn badness(&self, tolerance: &Tolerance) -> (u8, f64) {
+    fn badness(&self, tolerance: &Tolerance, basis: Basis) -> (u8, f64, f64) {
         match &self.difference {
-            Difference::NotFinite { .. } => (4, 0.0),
+            Difference::NotFinite { .. } => (4, 0.0, 0.0),
             Difference::Finite(values) => {
-                let beyond = u8::from(!self.within(tolerance));
+                let beyond = u8::from(!self.within(tolerance, basis));
                 let other = u8::from(!values.top1_match);
-                (beyond * 2 + other, values.max_delta)
+                let number = |number: Option<f64>| number.unwrap_or(0.0);
+                (
+                    beyond * 2 + other,
+                    number(values.max_delta),
+                    number(values.relative_error),
+                )
             }
         }
     }
@@ -42,11 +49,28 @@ impl Row {
     }
 
     /// Whether this picture alone is within the limits that hold for every picture.
-    pub fn within(&self, tolerance: &Tolerance) -> bool {
+    pub fn within(&self, tolerance: &Tolerance, basis: Basis) -> bool {
         self.values().is_some_and(|values| {
-            values.max_delta <= tolerance.max_delta
+            !values.is_too_far(tolerance, basis)
+                && !values.has_other_outputs(tolerance, basis)
                 && (!tolerance.same_order || values.ordered_match_but_ties)
         })
+    }
+}
+
+impl Values {
+    /// Returns whether |Δp| is beyond its limit.
+    fn is_too_far(&self, tolerance: &Tolerance, basis: Basis) -> bool {
+        basis.has_probabilities()
+            && self
+                .max_delta
+                .is_some_and(|delta| delta > tolerance.max_delta)
+    }
+
+    /// Returns whether the outputs' relative error is beyond its limit.
+    fn has_other_outputs(&self, tolerance: &Tolerance, basis: Basis) -> bool {
+        let error = self.relative_error;
+        basis.has_outputs() && error.is_some_and(|error| error > tolerance.max_relative_error)
     }
 }
 
@@ -65,7 +89,7 @@ pub enum Verdict {
 /// One limit, and whether it holds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Gate {
-    /// A stable name: `finite`, `max-delta`, `telling`, `order`, `top1`, `overlap`.
+    /// A stable name: `finite`, `max-delta`, `logits`, `informative`, `order`, `top1`, `overlap`.
     pub name: &'static str,
     pub passed: bool,
     /// What was found against what was asked for, for people.
@@ -90,6 +114,7 @@ pub struct Worst {
 #[derive(Debug)]
 pub struct Pair {
     pub tolerance: Tolerance,
+    pub basis: Basis,
     pub rows: Rows,
     /// Worst first; of equal ones the first.
     pub worst: Vec<Worst>,
@@ -103,27 +128,31 @@ struct Counts {
     top1_match: usize,
     ordered_match: usize,
     ordered_match_but_ties: usize,
-    telling: usize,
     /// Beyond the limit of |Δp|.
     too_far: usize,
+    /// Beyond the limit of the outputs' relative error.
+    other_outputs: usize,
     /// Within all limits that hold for every picture.
     within: usize,
     largest_delta: f64,
-    /// Classes that both runs have among their best, over all pictures.
+    largest_error: f64,
+    /// Classes that both runs have among their best, over all images.
     shared: usize,
-    /// The best classes of one answer: the same number on every picture.
-    k: usize,
+    /// The best classes of the reference, over all images.
+    best: usize,
 }
 
 impl Counts {
-    fn add(&mut self, values: &Values, tolerance: &Tolerance) {
+    fn add(&mut self, values: &Values, tolerance: &Tolerance, basis: Basis) {
         self.finite += 1;
         self.top1_match += usize::from(values.top1_match);
         self.ordered_match += usize::from(values.ordered_match);
         self.ordered_match_but_ties += usize::from(values.ordered_match_but_ties);
-        self.telling += usize::from(values.telling);
-        self.too_far += usize::from(values.max_delta > tolerance.max_delta);
-        self.largest_delta = self.largest_delta.max(values.max_delta);
+        self.too_far += usize::from(values.is_too_far(tolerance, basis));
+        self.other_outputs += usize::from(values.has_other_outputs(tolerance, basis));
+        self.largest_delta = self.largest_delta.max(values.max_delta.unwrap_or(0.0));
+        self.largest_error = self.largest_error.max(values.relative_error.unwrap_or(0.0));
+        self.shared += values.shared;
     }
 }
 
@@ -132,14 +161,12 @@ type Column = fn(&Values) -> Option<f64>;
 
 /// What reports say of each picture in numbers, by the names of the JSON.
 const COLUMNS: [(&str, &str, Column); 7] = [
-    ("max_delta", "max |Δp|", |v| Some(v.max_delta)),
+    ("max_delta", "max |Δp|", |v| v.max_delta),
     ("max_logit_delta", "max |Δlogit|", |v| v.max_logit_delta),
     ("mean_logit_delta", "mean |Δlogit|", |v| v.mean_logit_delta),
-    ("relative_error", "relative error", |v| {
-        Some(v.relative_error)
-    }),
+    ("relative_error", "relative error", |v| v.relative_error),
     ("cosine", "1 − cosine", |v| {
-        Some((1.0 - v.cosine).max(0.0))
+        v.cosine.map(|cosine| (1.0 - cosine).max(0.0))
     }),
     ("kl_divergence", "KL divergence", |v| v.kl_divergence),
     ("rank", "rank of reference's best", |v| Some(v.rank as f64)),
@@ -147,9 +174,10 @@ const COLUMNS: [(&str, &str, Column); 7] = [
 
 impl Pair {
     /// Two runs of which nothing is known yet, to be judged by `tolerance`.
-    pub fn new(tolerance: Tolerance) -> Self {
+    pub fn new(tolerance: Tolerance, basis: Basis) -> Self {
         Self {
             tolerance,
+            basis,
             rows: Rows::default(),
             worst: Vec::new(),
             counts: Counts::default(),
@@ -192,10 +220,10 @@ impl Pair {
         shared as f64 / of.max(1) as f64
     }
 
-    /// The common classes of all pictures, of how many. Every picture has the same number of best
+    /// The common classes of all images, and the best classes of all images. Every image has the same number of best
     /// classes, so that the mean of the shares is the share of these counts, which is exact.
     fn overlap_counts(&self) -> (usize, usize) {
-        (self.counts.shared, self.counts.k * self.rows.len())
+        (self.counts.shared, self.counts.best)
     }
 
     /// Each column's distribution, where there is one.
@@ -244,19 +272,22 @@ impl Pair {
         };
         self.rows.push(&row)?;
         if let Some(values) = row.values() {
-            self.counts.add(values, &self.tolerance);
+            self.counts.add(values, &self.tolerance, self.basis);
         }
-        let in_both = |ranked: &&Ranked| {
-            let mut others = run.top.iter();
-            others.any(|other| other.class_id == ranked.class_id)
+        // An answer that is not finite has no best classes, but had as many to have.
+        let best = match row.values() {
+            Some(values) => values.of,
+            None => reference.top.len().max(run.top.len()),
         };
-        self.counts.shared += reference.top.iter().filter(in_both).count();
-        self.counts.k = self.counts.k.max(reference.top.len());
-        self.counts.within += usize::from(row.within(&self.tolerance));
+        self.counts.best += best;
+        self.counts.within += usize::from(row.within(&self.tolerance, self.basis));
         let is_worse = |other: &Worst| {
-            let badness = |row: &Row| row.badness(&self.tolerance);
+            let badness = |row: &Row| row.badness(&self.tolerance, self.basis);
             let (a, b) = (badness(&row), badness(&other.row));
-            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).is_gt()
+            a.0.cmp(&b.0)
+                .then(a.1.total_cmp(&b.1))
+                .then(a.2.total_cmp(&b.2))
+                .is_gt()
         };
         let place = self
             .worst
@@ -271,45 +302,69 @@ impl Pair {
         Ok(())
     }
 
-    /// Every limit of the tolerance; none without pictures, of which no limit would say anything.
-    pub fn gates(&self) -> Vec<Gate> {
+    /// Every limit of the tolerance; none without images, of which no limit would say anything. `variation` is the
+    /// one of the reference's answers.
+    pub fn gates(&self, variation: &Variation) -> Vec<Gate> {
         if self.rows.len() == 0 {
             return Vec::new();
         }
         let Self {
-            tolerance, counts, ..
+            tolerance,
+            counts,
+            basis,
+            ..
         } = self;
         let pictures = self.rows.len();
         let not_finite = self.not_finite();
         let Counts {
             too_far,
             largest_delta: largest,
-            telling,
+            other_outputs,
+            largest_error,
             ..
         } = *counts;
-        let mut gates = vec![
-            gate(
-                "finite",
-                not_finite == 0,
-                format!("{not_finite} of {pictures} pictures with NaN or infinities"),
-            ),
-            gate(
+        let mut gates = vec![gate(
+            "finite",
+            not_finite == 0,
+            format!("{not_finite} of {pictures} pictures with NaN or infinities"),
+        )];
+        if basis.has_probabilities() {
+            gates.push(gate(
                 "max-delta",
                 too_far == 0,
                 format!(
                     "max |Δp| {largest:.3e}, limit {}; {too_far} of {pictures} pictures beyond",
                     tolerance.max_delta
                 ),
-            ),
-        ];
-        gates.push(gate(
-            "telling",
-            telling > 0 || pictures == not_finite,
-            format!(
-                "on {telling} of {pictures} pictures the best classes' scores differ by more than {TELLING}"
-            ),
-        ));
-        if tolerance.same_order {
+            ));
+        }
+        if basis.has_outputs() {
+            gates.push(gate(
+                "logits",
+                other_outputs == 0,
+                format!(
+                    "relative error of the outputs {largest_error:.3e}, limit {}; {other_outputs} of {pictures} \
+                     pictures beyond",
+                    tolerance.max_relative_error
+                ),
+            ));
+        }
+        if *basis == Basis::ClassIds && tolerance.min_top1.is_none() {
+            let others = counts.finite - counts.top1_match;
+            gates.push(gate(
+                "class",
+                others == 0,
+                format!("{others} of {pictures} pictures with another class id"),
+            ));
+        }
+        if pictures > not_finite {
+            gates.push(gate(
+                INFORMATIVE_GATE,
+                variation.is_informative(),
+                variation.found(),
+            ));
+        }
+        if tolerance.same_order && *basis != Basis::ClassIds {
             let others = counts.finite - counts.ordered_match_but_ties;
             gates.push(gate(
                 "order",
@@ -339,17 +394,24 @@ impl Pair {
         gates
     }
 
-    /// Whether all limits hold.
-    pub fn verdict(&self) -> Verdict {
-        if self.rows.len() == 0 {
+    /// Whether all limits hold. Where they do because the answers do not depend on the image, nothing was compared.
+    pub fn verdict(&self, variation: &Variation) -> Verdict {
+        let gates = self.gates(variation);
+        let mut failed = gates.iter().filter(|gate| !gate.passed).peekable();
+        if gates.is_empty() {
             Verdict::CouldNotCompare
-        } else if self.gates().iter().all(|gate| gate.passed) {
+        } else if failed.peek().is_none() {
             Verdict::Agree
+        } else if failed.all(|gate| gate.name == INFORMATIVE_GATE) {
+            Verdict::CouldNotCompare
         } else {
             Verdict::Disagree
         }
     }
 }
+
+/// The gate that asks whether agreement would mean anything.
+pub const INFORMATIVE_GATE: &str = "informative";
 
 /// A gate without a remark.
 pub fn gate(name: &'static str, passed: bool, found: String) -> Gate {
@@ -374,7 +436,7 @@ pub fn share_gate(name: &'static str, what: &str, rate: Rate, least: Share) -> G
 #[cfg(test)]
 mod tests {
     use backend_api::Tensor;
-    use image_classification::ScoreKind;
+    use image_classification::{Interpretation, Scoring};
 
     use super::*;
     use crate::agreement::ToleranceName;
@@ -384,26 +446,43 @@ mod tests {
             top1_match,
             ordered_match: top1_match,
             ordered_match_but_ties: top1_match,
-            telling: true,
-            overlap: if top1_match { 1.0 } else { 0.5 },
+            informative: true,
+            shared: if top1_match { 2 } else { 1 },
+            of: 2,
             rank: if top1_match { 1 } else { 2 },
-            max_delta,
+            max_delta: Some(max_delta),
             max_logit_delta: None,
             mean_logit_delta: None,
-            relative_error: max_delta,
-            cosine: 1.0,
+            relative_error: Some(max_delta),
+            cosine: Some(1.0),
             kl_divergence: None,
         })
     }
 
     fn answer(values: [f32; 3]) -> Answer {
         let output = Tensor::new([1, 3], values.to_vec()).unwrap();
-        Answer::new(&output, ScoreKind::Auto, 3).unwrap()
+        let interpretation = Interpretation {
+            scoring: Scoring::Probability,
+            quantization: None,
+        };
+        Answer::new(&output, &interpretation, 3).unwrap()
+    }
+
+    fn new(tolerance: Tolerance) -> Pair {
+        Pair::new(tolerance, Basis::Probabilities)
+    }
+
+    /// Answers that say something.
+    fn varied() -> Variation {
+        let mut variation = Variation::default();
+        variation.add(&answer([0.5, 0.3, 0.2]));
+        variation.add(&answer([0.1, 0.7, 0.2]));
+        variation
     }
 
     /// Pictures with the same best class, and others.
     fn pair(same: usize, other: usize, max_delta: f64, tolerance: Tolerance) -> Pair {
-        let mut pair = Pair::new(tolerance);
+        let mut pair = new(tolerance);
         let answer = answer([0.5, 0.3, 0.2]);
         for picture in 0..same + other {
             let difference = difference(picture < same, max_delta);
@@ -413,7 +492,7 @@ mod tests {
     }
 
     fn failed(pair: &Pair) -> Vec<&'static str> {
-        let gates = pair.gates();
+        let gates = pair.gates(&varied());
         gates
             .iter()
             .filter(|gate| !gate.passed)
@@ -426,10 +505,10 @@ mod tests {
         let f32 = Tolerance::named(ToleranceName::F32);
         assert_eq!(failed(&pair(5, 0, 1e-3, f32)), ["max-delta"]);
         assert_eq!(failed(&pair(4, 1, 1e-3, f32)), ["max-delta", "order"]);
-        assert_eq!(pair(1, 0, 1e-4, f32).verdict(), Verdict::Agree);
-        let nothing = Pair::new(f32);
-        assert_eq!(nothing.verdict(), Verdict::CouldNotCompare);
-        assert!(nothing.gates().is_empty());
+        assert_eq!(pair(1, 0, 1e-4, f32).verdict(&varied()), Verdict::Agree);
+        let nothing = new(f32);
+        assert_eq!(nothing.verdict(&varied()), Verdict::CouldNotCompare);
+        assert!(nothing.gates(&varied()).is_empty());
     }
 
     #[test]
@@ -447,7 +526,7 @@ mod tests {
             assert_eq!(failed.is_empty(), passes, "{same} and {other}: {failed:?}");
         }
         let remark = |same, other| {
-            let gates = pair(same, other, 1e-3, bf16).gates();
+            let gates = pair(same, other, 1e-3, bf16).gates(&varied());
             let top1 = gates.into_iter().find(|gate| gate.name == "top1").unwrap();
             top1.remark
         };
@@ -463,40 +542,41 @@ mod tests {
 
     #[test]
     fn a_mean_overlap_at_its_limit_passes() {
-        let reference = answer([0.5, 0.3, 0.2]);
-        let other = |class_id| {
-            let mut other = reference.clone();
-            other.top[2].class_id = class_id;
-            other
+        let other = |values: [f32; 4]| {
+            let output = Tensor::new([1, 4], values.to_vec()).unwrap();
+            Answer::new(&output, &Interpretation::RAW, 3).unwrap()
         };
-        let same_order = difference(true, 0.0);
+        let reference = other([0.5, 0.3, 0.2, 0.1]);
+        let tie = Tolerance::named(ToleranceName::F32).ties();
         let with = |least: &str, pictures: usize| {
-            let mut pair = Pair::new(Tolerance {
+            let mut pair = new(Tolerance {
                 min_overlap: Some(least.parse().unwrap()),
                 ..Tolerance::named(ToleranceName::F32)
             });
             for picture in 0..pictures {
                 // Every tenth lacks one.
                 let run = if picture % 10 == 0 {
-                    other(9)
+                    other([0.5, 0.3, 0.2, 0.25])
                 } else {
-                    other(reference.top[2].class_id)
+                    reference.clone()
                 };
-                pair.add(picture, [&reference, &run], same_order).unwrap();
+                let difference = Difference::new(&reference, &run, tie);
+                pair.add(picture, [&reference, &run], difference).unwrap();
             }
             failed(&pair)
         };
         // 29 of 30 classes are common.
-        assert!(with("0.966", 10).is_empty());
-        assert_eq!(with("0.967", 10), ["overlap"]);
-        assert_eq!(with("0.966666666666666667", 1000), ["overlap"]);
-        assert!(with("0.966666666666666666", 1000).is_empty());
+        let overlap_failed = |least, images| with(least, images).contains(&"overlap");
+        assert!(!overlap_failed("0.966", 10));
+        assert!(overlap_failed("0.967", 10));
+        assert!(overlap_failed("0.966666666666666667", 1000));
+        assert!(!overlap_failed("0.966666666666666666", 1000));
     }
 
     #[test]
     fn what_is_beyond_a_limit_is_worse_than_another_best_class_within_it() {
         let answer = answer([0.5, 0.3, 0.2]);
-        let mut pair = Pair::new(Tolerance::named(ToleranceName::Bf16));
+        let mut pair = new(Tolerance::named(ToleranceName::Bf16));
         for (picture, (same, max_delta)) in [(false, 0.01), (true, 0.2), (true, 0.02)]
             .into_iter()
             .enumerate()
@@ -518,10 +598,11 @@ mod tests {
             [0.4, 0.41, 0.19],
             [0.45, 0.35, 0.2],
         ];
-        let mut pair = Pair::new(Tolerance::named(ToleranceName::Int8));
+        let tolerance = Tolerance::named(ToleranceName::Int8);
+        let mut pair = new(tolerance);
         for (picture, values) in others.into_iter().enumerate() {
             let run = answer(values);
-            let difference = Difference::new(&reference, &run, ScoreKind::Auto, 0.0);
+            let difference = Difference::new(&reference, &run, tolerance.ties());
             pair.add(picture, [&reference, &run], difference).unwrap();
         }
         let worst: Vec<usize> = pair.worst.iter().map(|worst| worst.row.picture).collect();
@@ -532,5 +613,36 @@ mod tests {
         let (key, _, largest) = distributions[0];
         assert_eq!(key, "max_delta");
         assert!((largest.max - 0.11).abs() < 1e-6 && (largest.p50 - 0.05).abs() < 1e-6);
+    }
+
+    #[test]
+    fn answers_that_do_not_depend_on_the_image_compare_nothing() {
+        let f32 = Tolerance::named(ToleranceName::F32);
+        let mut constant = Variation::default();
+        for _ in 0..5 {
+            constant.add(&answer([0.5, 0.3, 0.2]));
+        }
+        let same = pair(5, 0, 0.0, f32);
+        assert_eq!(same.verdict(&constant), Verdict::CouldNotCompare);
+        // What differs all the same differs.
+        assert_eq!(pair(5, 0, 1e-3, f32).verdict(&constant), Verdict::Disagree);
+    }
+
+    #[test]
+    fn logits_that_differ_where_the_softmax_saturates_disagree() {
+        let logits = |values: [f32; 3]| {
+            let output = Tensor::new([1, 3], values.to_vec()).unwrap();
+            let interpretation = Interpretation {
+                scoring: Scoring::Softmax,
+                quantization: None,
+            };
+            Answer::new(&output, &interpretation, 3).unwrap()
+        };
+        let tolerance = Tolerance::named(ToleranceName::F32);
+        let mut pair = Pair::new(tolerance, Basis::Logits);
+        let (one, other) = (logits([900.0, 100.0, 50.0]), logits([1170.0, 130.0, 65.0]));
+        let difference = Difference::new(&one, &other, tolerance.ties());
+        pair.add(0, [&one, &other], difference).unwrap();
+        assert_eq!(failed(&pair), ["logits"]);
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use clap::ValueEnum;
 
+use super::difference::Tie;
 use crate::share::Share;
 
 /// A tolerance by name: the precision in which the less exact of two runs computes. From the most
@@ -22,13 +23,13 @@ use crate::share::Share;
 )]
 #[serde(rename_all = "lowercase")]
 pub enum ToleranceName {
-    /// |Δp| ≤ 0.0001 and the same classes in the same order, but for ties, on every picture
+    /// |Δp| ≤ 0.0001, logits within 0.0001, and the same order but for ties, on every image
     F32,
-    /// |Δp| ≤ 0.02 on every picture, the same best class on 99 %
+    /// |Δp| ≤ 0.02 and logits within 0.03 on every image, the same best class on 99 %
     F16,
-    /// |Δp| ≤ 0.15 on every picture, the same best class on 98 %
+    /// |Δp| ≤ 0.15 and logits within 0.1 on every image, the same best class on 98 %
     Bf16,
-    /// |Δp| ≤ 0.3 on every picture, the same best class on 95 %
+    /// |Δp| ≤ 0.3 and logits within 0.5 on every image, the same best class on 95 %
     Int8,
 }
 
@@ -64,10 +65,13 @@ pub struct Tolerance {
     pub name: ToleranceName,
     /// On every picture: max |p − q| over the classes.
     pub max_delta: f64,
+    /// On every image, for outputs that are logits or not known to be probabilities: ‖x − y‖₂ / ‖x‖₂.
+    pub max_relative_error: f64,
     /// On every picture: the k best classes in the same order, where classes whose scores in the
-    /// reference are within `tie` of each other may stand for each other.
+    /// reference tie may stand for each other.
     pub same_order: bool,
-    /// Scores that are as close as this tie. It is the `max_delta` of the name, whatever else is allowed.
+    /// Outputs that are as close as this share of the largest one tie, and probabilities that are as close as ten
+    /// times this share of the larger of the two. It is the `max_relative_error` of the name.
     pub tie: f64,
     /// The share of pictures with the same best class.
     pub min_top1: Option<Share>,
@@ -82,20 +86,29 @@ impl Tolerance {
     /// 4e-6 on three models); those of `f16` and `int8` are conventions, and a model's own may be
     /// stricter.
     pub const fn named(name: ToleranceName) -> Self {
-        let (max_delta, min_top1) = match name {
+        let (max_delta, max_relative_error, min_top1) = match name {
             // The order says it already, and lets two best classes tie.
-            ToleranceName::F32 => (1e-4, None),
-            ToleranceName::F16 => (0.02, Some(Share::percent(99))),
-            ToleranceName::Bf16 => (0.15, Some(Share::percent(98))),
-            ToleranceName::Int8 => (0.3, Some(Share::percent(95))),
+            ToleranceName::F32 => (1e-4, 1e-4, None),
+            ToleranceName::F16 => (0.02, 0.03, Some(Share::percent(99))),
+            ToleranceName::Bf16 => (0.15, 0.1, Some(Share::percent(98))),
+            ToleranceName::Int8 => (0.3, 0.5, Some(Share::percent(95))),
         };
         Self {
             name,
             max_delta,
+            max_relative_error,
             same_order: matches!(name, ToleranceName::F32),
-            tie: max_delta,
+            tie: max_relative_error,
             min_top1,
             min_overlap: None,
+        }
+    }
+
+    /// How close scores have to be to tie.
+    pub const fn ties(&self) -> Tie {
+        Tie {
+            output: self.tie,
+            probability: 10.0 * self.tie,
         }
     }
 
@@ -113,7 +126,11 @@ impl Tolerance {
 impl fmt::Display for Tolerance {
     /// `f32: |Δp| ≤ 0.0001, same order but for ties`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: |Δp| ≤ {}", self.name, self.max_delta)?;
+        write!(
+            f,
+            "{}: |Δp| ≤ {}, logits within {}",
+            self.name, self.max_delta, self.max_relative_error
+        )?;
         if self.same_order {
             f.write_str(", same order but for ties")?;
         }

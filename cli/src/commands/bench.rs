@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use backend_api::{InferRequest, Tensor};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use image_classification::ScoreKind;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -82,7 +81,13 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
             "no pictures are given; made-up ones decode faster or slower than yours: pass `-i photos/`",
         );
     }
-    let opened = Runs::open(&options.runs, &options.recipe, options.scores, messages)?;
+    let opened = Runs::open(
+        &options.runs,
+        &options.recipe,
+        options.scores,
+        &options.inputs.list,
+        messages,
+    )?;
     for (name, run) in &opened.entries {
         if let Err(error) = run {
             messages.run_failed(&printable(name), error);
@@ -98,7 +103,7 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
     let given = paths.len();
     let mut benches: Vec<Bench> = opened
         .ready()
-        .map(|(_, run)| Bench::new(run, options.scores, options.jobs))
+        .map(|(_, run)| Bench::new(run, options.jobs))
         .collect();
     if benches.is_empty() {
         return Err(Hinted::new("no run is left to measure", "mend what is said above").into());
@@ -387,13 +392,13 @@ fn sum(one: Option<f64>, other: Option<f64>) -> Option<f64> {
 }
 
 impl<'a> Bench<'a> {
-    fn new(run: &'a Run, scores: ScoreKind, jobs: usize) -> Self {
+    fn new(run: &'a Run, jobs: usize) -> Self {
         Self {
             run,
             pipeline: Pipeline {
                 input: run.input,
                 backend: Arc::clone(&run.backend),
-                scores,
+                interpretation: run.reading.interpretation,
                 top: 10,
                 threshold: None,
                 jobs,

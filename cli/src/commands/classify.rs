@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use image_classification::ScoreKind;
-
 use crate::engines;
 use crate::exit;
 use crate::interrupt;
 use crate::messages::{Messages, printable};
 use crate::options::{ClassifyOptions, say_what_is_not_said};
 use crate::output::Output;
-use crate::pipeline::{Pipeline, Spare};
+use crate::pipeline::{Pipeline, Spare, first_outputs};
 use crate::recipe::Recipe;
 use crate::results::{Results, Run};
+use crate::scoring::OutputReading;
 
 /// Classifies the inputs and prints the results in their order.
 pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<()> {
@@ -39,7 +38,13 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
     results.step("Loading the model to the plugin")?;
     let backend = engines::open(&engine)?;
     results.step(&engines::description(backend.info()))?;
-    let fitted = recipe.fit(backend.info(), scores, messages)?;
+    let fitted = recipe.fit(backend.info(), scores, messages, |layout| {
+        first_outputs(
+            &backend,
+            recipe.preparation(layout, engine.batch),
+            &inputs.list,
+        )
+    })?;
     if verbose {
         for line in recipe.lines(&fitted) {
             messages.note(&line);
@@ -53,22 +58,18 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
         messages.note(&printable(note));
     }
 
+    let reading = fitted.reading.unwrap_or_else(OutputReading::raw);
     results.step("Starting inference in asynchronous mode")?;
     let run = Run {
         info: backend.info(),
         model: &engine.model,
         labels: fitted.labels.as_ref().map(|labels| &labels.value),
-        // The sample calls logits a probability. They are not.
-        scores: if scores == ScoreKind::Raw {
-            "score"
-        } else {
-            "probability"
-        },
+        reading: &reading,
     };
     let pipeline = Pipeline {
-        input: recipe.preparation(&fitted, engine.batch),
+        input: recipe.preparation(fitted.layout, engine.batch),
         backend: Arc::clone(&backend),
-        scores,
+        interpretation: reading.interpretation,
         top: output.top,
         threshold: output.threshold,
         jobs,

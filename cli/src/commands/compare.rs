@@ -1,25 +1,26 @@
 //! `classify compare`: the same pictures through several runs, and whether they agree.
 
+use std::collections::HashMap;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Error;
 use backend_api::Tensor;
-use image_classification::ScoreKind;
+use image_classification::Picture;
 
-use crate::agreement::{Answer, Difference, Majority, Pair, Tolerance, ToleranceName, Verdict};
+use crate::agreement::{Answer, Basis, Difference, Pair, Variation, Verdict};
 use crate::args::CompareArgs;
 use crate::bisect;
-use crate::digest::Chain;
-use crate::facts::{Machine, RunFacts};
+use crate::digest::{Chain, Digest};
+use crate::facts::Machine;
+use crate::lanes::{Lanes, Limits, Source};
 use crate::messages::{self, Hinted, Messages, counted, printable};
 use crate::options::RunsOptions;
 use crate::output::Output;
 use crate::recording::{Recorder, Recording};
-use crate::reports::compare::{Compared, Comparison, Failure, Lane};
+use crate::reports::compare::{Compared, Comparison, Failure};
 use crate::reports::{self, Destination};
 use crate::runs::{self, Answered, Outputs, Run, Runs};
-use crate::share::Share;
 
 /// Compares, prints the text report and writes the others.
 pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {
@@ -59,11 +60,21 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     options.say_what_is_not_said(messages);
 
     let machine = Machine::this();
-    let opened = Runs::open(&options.runs, &options.recipe, options.scores, messages)?;
-    let recorded = recording
-        .as_ref()
-        .map_or(&[][..], |recording| &recording.runs);
-    let lanes = Lanes::new(recorded, &opened, &machine, options.reference.as_deref())?;
+    let opened = Runs::open(
+        &options.runs,
+        &options.recipe,
+        options.scores,
+        &options.inputs.list,
+        messages,
+    )?;
+    let lanes = Lanes::new(
+        recording.as_ref(),
+        &opened,
+        &machine,
+        options.reference.as_deref(),
+        options.scores,
+        &limits,
+    )?;
     for (name, run) in &opened.entries {
         if let Err(error) = run {
             messages.run_failed(&printable(name), error);
@@ -91,13 +102,15 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     }
 
     let mut fold = Fold {
-        pairs: lanes.pairs(&limits),
+        pairs: lanes.pairs(),
+        variations: lanes.all.iter().map(|_| Variation::default()).collect(),
+        files: HashMap::new(),
+        duplicates: Vec::new(),
         failures: Vec::new(),
         pictures: Vec::new(),
         tensors: Chain::default(),
         compared: 0,
         top,
-        scores: options.scores,
         recorder,
     };
     runs::answer(
@@ -109,6 +122,9 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     )?;
     if let Some(recorder) = fold.recorder.take() {
         recorder.finish()?;
+    }
+    if fold.files.len() == 1 {
+        fold.vary(&lanes, &opened)?;
     }
     let mut failures = fold.failures;
     if let Some(unused) = recording
@@ -126,13 +142,18 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     }
 
     let mut comparison = Comparison {
-        labels: lanes.labels(&opened),
-        majority: lanes.majority(&fold.pairs),
+        labels: lanes.labels(&opened, messages),
+        majority: lanes.majority(&fold.pairs, &fold.variations),
+        tolerance: lanes.tolerance,
+        tolerance_by: lanes.tolerance_by,
+        duplicates: fold.duplicates,
         reference: lanes.reference,
         pairs: fold
             .pairs
             .into_iter()
-            .map(|(reference, run, pair)| Compared::new(reference, run, pair))
+            .map(|(reference, run, pair)| {
+                Compared::new(reference, run, pair, &fold.variations[reference])
+            })
             .collect::<Result<_, _>>()?,
         lanes: lanes.all,
         pictures: fold.pictures,
@@ -208,265 +229,6 @@ fn can_bisect(
     }
 }
 
-/// What may differ, as far as the user says it.
-struct Limits {
-    name: Option<ToleranceName>,
-    max_delta: Option<f64>,
-    min_top1: Option<Share>,
-    min_overlap: Option<Share>,
-    node: Option<f64>,
-}
-
-impl Limits {
-    fn new(args: &CompareArgs) -> Self {
-        Self {
-            name: args.tolerance,
-            max_delta: args.max_delta.map(Share::value),
-            min_top1: args.min_top1,
-            min_overlap: args.min_overlap,
-            node: args.bisect_tolerance.map(Share::value),
-        }
-    }
-
-    fn name(&self, one: &Lane, other: &Lane) -> ToleranceName {
-        let of = |lane: &Lane| {
-            let facts = lane.facts.as_ref();
-            facts.map_or(ToleranceName::F32, |facts| {
-                ToleranceName::of_precision(&facts.precision)
-            })
-        };
-        self.name.unwrap_or_else(|| of(one).max(of(other)))
-    }
-
-    /// The tolerance for two runs: that of the coarser precision, unless one is named.
-    fn tolerance(&self, one: &Lane, other: &Lane) -> Tolerance {
-        let mut tolerance = Tolerance::named(self.name(one, other));
-        if let Some(max_delta) = self.max_delta {
-            tolerance.max_delta = max_delta;
-        }
-        tolerance.min_top1 = self.min_top1.or(tolerance.min_top1);
-        tolerance.min_overlap = self.min_overlap.or(tolerance.min_overlap);
-        tolerance
-    }
-
-    /// The share for nodes: that of the worst pair.
-    fn node_share(&self, comparison: &Comparison) -> f64 {
-        let name = comparison
-            .worst_pair()
-            .map_or(ToleranceName::F32, |pair| pair.pair.tolerance.name);
-        self.node.unwrap_or(Tolerance::of_node(name))
-    }
-}
-
-/// The runs in the order of the report: those of the recording, then those that were asked for.
-struct Lanes {
-    all: Vec<Lane>,
-    /// Where the answers of a lane come from.
-    sources: Vec<Source>,
-    reference: usize,
-    errors: Vec<(usize, Error)>,
-}
-
-#[derive(Clone, Copy)]
-enum Source {
-    /// The run of the recording.
-    Recorded(usize),
-    /// The entry of [`Runs`].
-    Live(usize),
-    Failed,
-}
-
-impl Lanes {
-    fn new(
-        recorded: &[RunFacts],
-        opened: &Runs,
-        machine: &Machine,
-        reference: Option<&str>,
-    ) -> anyhow::Result<Self> {
-        let mut lanes = Vec::new();
-        let mut sources = Vec::new();
-        let mut errors = Vec::new();
-        for (index, facts) in recorded.iter().enumerate() {
-            let name = format!("{} (recorded)", facts.name);
-            lanes.push(Lane {
-                name,
-                facts: Some(facts.clone()),
-                error: None,
-            });
-            sources.push(Source::Recorded(index));
-        }
-        for (entry, (name, run)) in opened.entries.iter().enumerate() {
-            let (facts, error, source) = match run {
-                Ok(run) => (Some(RunFacts::of(run, machine)?), None, Source::Live(entry)),
-                Err(error) => (None, Some(messages::chain(error)), Source::Failed),
-            };
-            lanes.push(Lane {
-                name: name.clone(),
-                facts,
-                error,
-            });
-            sources.push(source);
-        }
-        let wanted = match reference {
-            None => 0,
-            Some(wanted) => lanes
-                .iter()
-                .position(|lane| lane.name == wanted)
-                .ok_or_else(|| {
-                    let names: Vec<&str> = lanes.iter().map(|lane| lane.name.as_str()).collect();
-                    Hinted::new(
-                        format!(
-                            "the reference `{wanted}` is none of the runs: {}",
-                            names.join(", ")
-                        ),
-                        "write it as the run is written",
-                    )
-                })?,
-        };
-        // Where the reference cannot run, the others are still compared; the verdict says so.
-        let ready = |index: &usize| lanes[*index].facts.is_some();
-        let reference = Some(wanted)
-            .filter(ready)
-            .or_else(|| (0..lanes.len()).find(ready))
-            .unwrap_or(wanted);
-        if let Some(facts) = lanes[reference].facts.clone() {
-            for (index, lane) in lanes.iter_mut().enumerate() {
-                let Some(problem) = lane.facts.as_ref().and_then(|own| {
-                    incomparable(&facts, own).or_else(|| not_recorded(recorded, own))
-                }) else {
-                    continue;
-                };
-                let error = Error::from(problem);
-                lane.error = Some(messages::chain(&error));
-                lane.facts = None;
-                sources[index] = Source::Failed;
-                errors.push((index, error));
-            }
-        }
-        Ok(Self {
-            all: lanes,
-            sources,
-            reference,
-            errors,
-        })
-    }
-
-    fn failures(&self) -> impl Iterator<Item = (&str, &Error)> {
-        self.errors
-            .iter()
-            .map(|(index, error)| (self.all[*index].name.as_str(), error))
-    }
-
-    /// The places of the lanes that answer.
-    fn ready(&self) -> impl Iterator<Item = usize> + Clone {
-        (0..self.all.len()).filter(|index| !matches!(self.sources[*index], Source::Failed))
-    }
-
-    fn live<'a>(&self, opened: &'a Runs) -> Vec<&'a Run> {
-        let live = self.sources.iter().filter_map(|source| match source {
-            Source::Live(entry) => opened.entries[*entry].1.as_ref().ok(),
-            _ => None,
-        });
-        live.collect()
-    }
-
-    fn live_facts(&self) -> Vec<RunFacts> {
-        let live = self.all.iter().zip(&self.sources);
-        live.filter(|(_, source)| matches!(source, Source::Live(_)))
-            .filter_map(|(lane, _)| lane.facts.clone())
-            .collect()
-    }
-
-    fn labels(&self, opened: &Runs) -> Option<image_classification::Labels> {
-        self.live(opened).iter().find_map(|run| run.labels.clone())
-    }
-
-    /// Each with each, the reference first in its own.
-    fn pairs(&self, limits: &Limits) -> Vec<(usize, usize, Pair)> {
-        let pair = |one: usize, other: usize| {
-            let tolerance = limits.tolerance(&self.all[one], &self.all[other]);
-            (one, other, Pair::new(tolerance))
-        };
-        let others = self.ready().filter(|index| *index != self.reference);
-        let mut pairs: Vec<_> = others
-            .clone()
-            .map(|run| pair(self.reference, run))
-            .collect();
-        for one in others.clone() {
-            let rest = others.clone().filter(|other| *other > one);
-            pairs.extend(rest.map(|other| pair(one, other)));
-        }
-        pairs
-    }
-
-    fn majority(&self, pairs: &[(usize, usize, Pair)]) -> Option<Majority> {
-        let ready: Vec<usize> = self.ready().collect();
-        (ready.len() > 2).then(|| {
-            let found = Majority::find(ready.len(), |a, b| {
-                let (a, b) = (ready[a], ready[b]);
-                pairs.iter().any(|(one, other, pair)| {
-                    let same = (*one, *other) == (a, b) || (*one, *other) == (b, a);
-                    same && pair.verdict() == Verdict::Agree
-                })
-            });
-            match found {
-                Majority::Most { others } => Majority::Most {
-                    others: others.into_iter().map(|index| ready[index]).collect(),
-                },
-                other => other,
-            }
-        })
-    }
-}
-
-/// Why the answers of two runs cannot be compared at all.
-fn incomparable(reference: &RunFacts, own: &RunFacts) -> Option<Hinted> {
-    let differences: Vec<String> = reference
-        .input
-        .iter()
-        .filter_map(|(key, value)| {
-            let found = own.input.iter().find(|(own, _)| own == key);
-            let other = found.map_or("unknown", |(_, other)| other.as_str());
-            (other != value).then(|| format!("{key} is {other} and not {value}"))
-        })
-        .collect();
-    if !differences.is_empty() {
-        return Some(Hinted::new(
-            format!(
-                "it takes another tensor than {}: {}",
-                reference.name,
-                differences.join(", ")
-            ),
-            "one of the two may be wrong; `classify inspect` shows who says so, flags such as --mean \
-             decide for all runs, and `classify evaluate` takes models with tensors of their own",
-        ));
-    }
-    if let (Some(own), Some(classes)) = (own.classes, reference.classes)
-        && own != classes
-    {
-        return Some(Hinted::new(
-            format!("it has {own} classes, but {} has {classes}", reference.name),
-            "compare models with the same classes",
-        ));
-    }
-    None
-}
-
-/// Why a run cannot be compared with what was recorded: it has none of the recorded models.
-fn not_recorded(recorded: &[RunFacts], own: &RunFacts) -> Option<Hinted> {
-    let known = recorded
-        .iter()
-        .any(|run| run.model_sha256 == own.model_sha256);
-    let first = recorded.first().filter(|_| !known && !own.recorded)?;
-    Some(Hinted::new(
-        format!(
-            "its model {} is another one than the recorded {}: SHA-256 {} and {}",
-            own.model, first.model, own.model_sha256, first.model_sha256
-        ),
-        "give the model that was recorded, or record again",
-    ))
-}
-
 /// What is known so far.
 struct Fold {
     pairs: Vec<(usize, usize, Pair)>,
@@ -476,7 +238,12 @@ struct Fold {
     tensors: Chain,
     compared: usize,
     top: usize,
-    scores: ScoreKind,
+    /// How each lane's answers vary from image to image.
+    variations: Vec<Variation>,
+    /// The first image with each content.
+    files: HashMap<Digest, usize>,
+    /// Images with the content of an earlier one, and which that is.
+    duplicates: Vec<(usize, usize)>,
     recorder: Option<Recorder>,
 }
 
@@ -502,10 +269,6 @@ impl Fold {
         self.pictures.push(path.clone());
         let named = printable(&path.to_string_lossy());
         let (outputs, recorded) = match result.and_then(|outputs| {
-            if !outputs.identical {
-                let error = "the runs were given different tensors";
-                return Err(Hinted::new(error, "report this as a defect").into());
-            }
             let recorded = recording
                 .map(|recording| recorded(recording, &outputs))
                 .transpose()?;
@@ -527,6 +290,10 @@ impl Fold {
             recorder.add(&path, outputs.file, outputs.tensor, &live)?;
         }
         self.tensors.add(outputs.tensor);
+        let first = *self.files.entry(outputs.file).or_insert(picture);
+        if first != picture {
+            self.duplicates.push((picture, first));
+        }
         let mut tensors: Vec<Option<Tensor>> = Vec::new();
         let mut live = outputs.tensors.into_iter();
         let mut recorded = recorded.unwrap_or_default();
@@ -559,6 +326,28 @@ impl Fold {
         self.compare(lanes, &tensors, messages)
     }
 
+    /// Adds each engine's answer for a made-up image to what is known of how answers vary: those for one image alone
+    /// cannot show whether they depend on it.
+    fn vary(&mut self, lanes: &Lanes, opened: &Runs) -> anyhow::Result<()> {
+        let image = made_up_image();
+        for (index, source) in lanes.sources.iter().enumerate() {
+            let Source::Live(entry) = source else {
+                continue;
+            };
+            let Ok(run) = &opened.entries[*entry].1 else {
+                continue;
+            };
+            let tensor = run.input.tensor(&image)?;
+            // A model that fails on noise is judged by the images that there are.
+            if let Ok(output) = runs::infer_one(run, tensor)
+                && let Ok(answer) = Answer::new(&output, &lanes.interpretations[index], self.top)
+            {
+                self.variations[index].add(&answer);
+            }
+        }
+        Ok(())
+    }
+
     /// Every pair of answers that there is.
     fn compare(
         &mut self,
@@ -566,18 +355,14 @@ impl Fold {
         tensors: &[Option<Tensor>],
         messages: &mut Messages,
     ) -> anyhow::Result<()> {
-        // How outputs are read is decided once, by the first that there is.
-        let mut kind = self.scores;
-        let order = std::iter::once(lanes.reference)
-            .chain((0..tensors.len()).filter(|index| *index != lanes.reference));
         let mut answers: Vec<Option<Answer>> = tensors.iter().map(|_| None).collect();
-        for index in order {
-            let Some(tensor) = &tensors[index] else {
+        for (index, tensor) in tensors.iter().enumerate() {
+            let Some(tensor) = tensor else {
                 continue;
             };
-            match Answer::new(tensor, kind, self.top) {
+            match Answer::new(tensor, &lanes.interpretations[index], self.top) {
                 Ok(answer) => {
-                    kind = answer.kind(kind);
+                    self.variations[index].add(&answer);
                     answers[index] = Some(answer);
                 }
                 Err(error) => self.run_failed(lanes, index, &error.into(), messages),
@@ -590,27 +375,37 @@ impl Fold {
             let (Some(one), Some(other)) = (&answers[*reference], &answers[*run]) else {
                 continue;
             };
-            if one.raw.len() != other.raw.len() {
+            if pair.basis != Basis::ClassIds && one.classes() != other.classes() {
                 let run = *run;
                 let error = Hinted::new(
                     format!(
                         "it gives {} classes, but {} gives {}",
-                        other.raw.len(),
+                        other.classes(),
                         printable(&lanes.all[*reference].name),
-                        one.raw.len()
+                        one.classes()
                     ),
                     "compare models with the same classes",
                 );
                 self.run_failed(lanes, run, &error.into(), messages);
                 continue;
             }
-            let difference = Difference::new(one, other, self.scores, pair.tolerance.tie);
+            let difference = Difference::new(one, other, pair.tolerance.ties());
             pair.add(picture, [one, other], difference)?;
             compared = true;
         }
         self.compared += usize::from(compared);
         Ok(())
     }
+}
+
+/// The side of the made-up image.
+const MADE_UP: u32 = 96;
+
+/// An image that is no other: coloured noise, always the same.
+fn made_up_image() -> Picture {
+    let mut random = fastrand::Rng::with_seed(1927);
+    let pixels = (0..MADE_UP * MADE_UP * 3).map(|_| random.u8(..)).collect();
+    Picture::from_rgb(MADE_UP, MADE_UP, pixels).expect("three bytes for each pixel")
 }
 
 /// What the recording has for a picture, refused where the tensor is another one.

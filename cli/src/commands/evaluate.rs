@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use backend_api::Tensor;
-use image_classification::{ScoreKind, Scores, top_k};
+use image_classification::Interpretation;
 
 use crate::accuracy::{Accuracy, Match, Truth};
 use crate::agreement::Verdict;
@@ -47,7 +47,13 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
         .collect::<Result<Vec<_>, _>>()?;
     options.say_what_is_not_said(messages);
     let machine = Machine::this();
-    let opened = Runs::open(&options.runs, &options.recipe, options.scores, messages)?;
+    let opened = Runs::open(
+        &options.runs,
+        &options.recipe,
+        options.scores,
+        &options.inputs.list,
+        messages,
+    )?;
     for (name, run) in &opened.entries {
         if let Err(error) = run {
             messages.run_failed(&printable(name), error);
@@ -83,7 +89,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
         missing: Vec::new(),
         failures: Vec::new(),
         most: top.last().copied().unwrap_or(1),
-        scores: options.scores,
+        interpretations: live.iter().map(|run| run.reading.interpretation).collect(),
     };
     // Whoever reads the reports learns that nothing was evaluated, and why.
     let mut inputs = options.inputs.list;
@@ -162,7 +168,9 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
         limits,
         labels,
         machine,
-        is_probability: options.scores != ScoreKind::Raw,
+        is_probability: live
+            .iter()
+            .all(|run| run.reading.interpretation.scoring.is_distribution()),
     };
     io::stdout()
         .lock()
@@ -189,7 +197,7 @@ struct Fold {
     missing: Vec<usize>,
     failures: Vec<Failure>,
     most: usize,
-    scores: ScoreKind,
+    interpretations: Vec<Interpretation>,
 }
 
 impl Fold {
@@ -244,11 +252,11 @@ impl Fold {
         truth: &mut Truth,
         output: &Tensor,
     ) -> anyhow::Result<Option<bool>> {
-        let scores = Scores::from_output(output, self.scores)?;
+        let scores = self.interpretations[run].scores(output)?;
         let Match::Class(class) = truth.of(path, scores.values().len())? else {
             return Ok(None);
         };
-        let top = top_k(scores.values(), self.most);
+        let top = scores.top(self.most);
         let right = self.accuracies[run].add(class, &top).rank == Some(1);
         if !right {
             self.wrong[run].push((picture, class, top[0].class_id));

@@ -17,8 +17,12 @@ pub fn run(options: &InspectOptions, messages: &mut Messages) -> anyhow::Result<
     let model = &options.engine.model;
     let recipe = Recipe::find(model, &options.recipe, messages)?;
     let backend = engines::open(&options.engine)?;
-    // Raw: a model with several right classes can be looked at.
-    let fitted = recipe.fit(backend.info(), ScoreKind::Raw, messages)?;
+    let fitted = recipe.fit(
+        backend.info(),
+        ScoreKind::Auto,
+        messages,
+        |_| Ok(Vec::new()),
+    )?;
     let text = match options.format {
         InspectFormat::Json => {
             let json = json(options, &recipe, &fitted, backend.info());
@@ -88,6 +92,9 @@ fn json(options: &InspectOptions, recipe: &Recipe, fitted: &Fitted, info: &Backe
         "assumed": resolved.assumed,
         "labels": fitted.labels.as_ref().map(|labels| {
             json!({ "count": labels.value.len(), "by": labels.by })
+        }),
+        "scores": fitted.reading.as_ref().map(|reading| {
+            json!({ "rule": reading.interpretation.scoring, "by": reading.by, "output": reading.kind })
         }),
         "unused": recipe.unused,
     })

@@ -11,7 +11,9 @@ use serde_json::{Map, Value, json};
 
 use super::junit::{Case, Junit, Totals};
 use super::{Document, cell, class, html};
-use crate::agreement::{Difference, Gate, Majority, Pair, Row, Tolerance, Verdict};
+use crate::agreement::{
+    Basis, Difference, Gate, INFORMATIVE_GATE, Majority, Pair, Row, Tolerance, Variation, Verdict,
+};
 use crate::bisect::Bisection;
 use crate::digest::Digest;
 use crate::facts::{Machine, RunFacts};
@@ -44,10 +46,15 @@ pub struct Compared {
 
 impl Compared {
     /// What is known when all pictures were added.
-    pub fn new(reference: usize, run: usize, pair: Pair) -> anyhow::Result<Self> {
+    pub fn new(
+        reference: usize,
+        run: usize,
+        pair: Pair,
+        variation: &Variation,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
-            gates: pair.gates(),
-            verdict: pair.verdict(),
+            gates: pair.gates(variation),
+            verdict: pair.verdict(variation),
             distributions: pair.distributions()?,
             reference,
             run,
@@ -108,6 +115,11 @@ pub struct Comparison {
     pub pictures: Vec<PathBuf>,
     /// How many pictures at least two runs answered.
     pub compared: usize,
+    /// The tolerance of all pairs, and why this one.
+    pub tolerance: Tolerance,
+    pub tolerance_by: String,
+    /// Images with the content of an earlier one, and which that is.
+    pub duplicates: Vec<(usize, usize)>,
     pub failures: Vec<Failure>,
     /// Of the digests of all tensors, in order.
     pub tensors: Digest,
@@ -130,10 +142,9 @@ impl Comparison {
     pub fn worst_pair(&self) -> Option<&Compared> {
         let worst = |pair: &Compared| {
             let worst = pair.pair.worst.first()?;
-            let delta = worst
-                .row
-                .values()
-                .map_or(f64::INFINITY, |values| values.max_delta);
+            let delta = worst.row.values().map_or(f64::INFINITY, |values| {
+                values.max_delta.or(values.relative_error).unwrap_or(0.0)
+            });
             Some((pair.verdict == Verdict::Disagree, delta))
         };
         self.against_reference()
@@ -165,7 +176,13 @@ impl Comparison {
                 } else {
                     format!("{}, but {}", self.class(one), self.class(other))
                 };
-                format!("|Δp| {:.3e}: {classes}", values.max_delta)
+                match (values.max_delta, values.max_logit_delta) {
+                    (Some(delta), Some(logit)) => {
+                        format!("|Δp| {delta:.3e}, |Δlogit| {logit:.3e}: {classes}")
+                    }
+                    (Some(delta), None) => format!("|Δp| {delta:.3e}: {classes}"),
+                    (None, _) => classes,
+                }
             }
             (Difference::NotFinite { reference, run }, _) => {
                 format!("not finite: {reference} values of the reference, {run} of the run")
@@ -270,6 +287,14 @@ impl Comparison {
                 if !differ.is_empty() {
                     parts.push(differ);
                 }
+                let uninformative = runs(Verdict::CouldNotCompare);
+                if !uninformative.is_empty() {
+                    parts.push(format!(
+                        "the answers of {reference} carry no information ({INFORMATIVE_GATE}), so that {} may agree \
+                         with it about nothing",
+                        uninformative.join(", ")
+                    ));
+                }
                 if parts.is_empty() {
                     parts.push("nothing was compared".to_owned());
                 }
@@ -296,6 +321,18 @@ impl Comparison {
                 "no majority: no more than half of the runs agree with each other".to_owned()
             }
         })
+    }
+
+    /// Images that count more than once, on one line.
+    pub fn duplicates_line(&self) -> Option<String> {
+        let (image, first) = self.duplicates.first()?;
+        Some(format!(
+            "{} of {} images have the content of an earlier one and count again, the first is {} ({})",
+            self.duplicates.len(),
+            self.pictures.len(),
+            self.path(*image),
+            self.path(*first)
+        ))
     }
 
     /// How pictures were prepared, on one line.
@@ -343,6 +380,15 @@ impl Comparison {
             counted(self.pictures.len(), "picture"),
             self.tensors
         );
+        let _ = writeln!(
+            text,
+            "tolerance  {} ({})",
+            self.tolerance,
+            printable(&self.tolerance_by)
+        );
+        if let Some(duplicates) = self.duplicates_line() {
+            let _ = writeln!(text, "duplicates {duplicates}");
+        }
         for pair in self.against_reference() {
             self.pair_text(pair, &mut text);
         }
@@ -382,13 +428,18 @@ impl Comparison {
             distributions,
             ..
         } = compared;
-        let tolerance = &pair.tolerance;
         let _ = writeln!(
             text,
-            "\n{} against {}, the {} best classes; tolerance {tolerance}",
+            "\n{} against {}, the {} best classes; {}",
             self.name(*run),
             self.name(*reference),
-            self.top
+            self.top,
+            match pair.basis {
+                Basis::Logits => "probabilities and logits",
+                Basis::Probabilities => "probabilities",
+                Basis::Outputs => "outputs as they are",
+                Basis::ClassIds => "class ids alone",
+            }
         );
         for (name, value) in pair.rates() {
             let _ = writeln!(text, "  {name:<26}{value}");
@@ -433,11 +484,14 @@ struct ComparisonJson<'a> {
     summary: String,
     machine: &'a Machine,
     top: usize,
+    tolerance: Tolerance,
+    tolerance_by: &'a str,
     tensors_sha256: Digest,
     pictures: usize,
     compared: usize,
     runs: Vec<Value>,
     majority: Option<Value>,
+    duplicates: Vec<Value>,
     failures: Vec<Value>,
     bisect: Option<&'a Bisection>,
     pairs: Vec<PairJson<'a>>,
@@ -449,6 +503,7 @@ struct PairJson<'a> {
     run: &'a str,
     verdict: Verdict,
     tolerance: Tolerance,
+    basis: Basis,
     gates: &'a [Gate],
     top1_match: Rate,
     ordered_match: Rate,
@@ -476,6 +531,7 @@ impl<'a> PairJson<'a> {
             run: &comparison.lanes[*run].name,
             verdict: *verdict,
             tolerance: pair.tolerance,
+            basis: pair.basis,
             gates,
             top1_match: pair.top1_match(),
             ordered_match: pair.ordered_match(),
@@ -512,7 +568,7 @@ impl PicturesJson<'_> {
     fn picture(&self, row: &Row) -> Value {
         let mut value = json!({
             "path": self.comparison.pictures[row.picture].to_string_lossy(),
-            "within": row.within(&self.pair.tolerance),
+            "within": row.within(&self.pair.tolerance, self.pair.basis),
         });
         if let Some([one, other]) = row.best {
             value["reference"] = json!(one);
@@ -520,6 +576,9 @@ impl PicturesJson<'_> {
         }
         match &row.difference {
             Difference::Finite(values) => {
+                value["overlap"] = json!(values.overlap());
+                // The name in version 0.1.0.
+                value["telling"] = json!(values.informative);
                 if let (Value::Object(value), Value::Object(values)) = (&mut value, json!(values)) {
                     value.extend(values);
                 }
@@ -555,6 +614,8 @@ impl Document for Comparison {
             summary: self.verdict_line(),
             machine: &self.machine,
             top: self.top,
+            tolerance: self.tolerance,
+            tolerance_by: &self.tolerance_by,
             tensors_sha256: self.tensors,
             pictures: self.pictures.len(),
             compared: self.compared,
@@ -566,6 +627,16 @@ impl Document for Comparison {
             })).collect(),
             pairs: self.pairs.iter().map(|pair| PairJson::new(self, pair)).collect(),
             majority,
+            duplicates: self
+                .duplicates
+                .iter()
+                .map(|(image, first)| {
+                    json!({
+                        "path": self.pictures[*image].to_string_lossy(),
+                        "same_as": self.pictures[*first].to_string_lossy(),
+                    })
+                })
+                .collect(),
             failures: self.failures.iter().map(|failure| json!({
                 "path": failure.picture.map(|picture| self.pictures[picture].to_string_lossy()),
                 "run": failure.run.map(|run| self.lanes[run].name.clone()),
@@ -685,7 +756,7 @@ impl Document for Comparison {
             let gates = gates.iter().map(|gate| Ok(Case::gate(gate)));
             let pictures = pair.rows.iter().map(|row| {
                 let row = row?;
-                let failed = (!row.within(&pair.tolerance)).then(|| self.row(&row));
+                let failed = (!row.within(&pair.tolerance, pair.basis)).then(|| self.row(&row));
                 Ok(Case::new(self.path(row.picture), failed))
             });
             report.suite(&name, totals, gates.chain(pictures))?;

@@ -356,10 +356,13 @@ impl Histogram {
         let Some(values) = row.values() else {
             return;
         };
-        let place = if values.max_delta == 0.0 {
+        let Some(delta) = values.max_delta else {
+            return;
+        };
+        let place = if delta == 0.0 {
             0
         } else {
-            let power = values.max_delta.log10().floor();
+            let power = delta.log10().floor();
             (power as i32).clamp(LEAST_POWER, 0) - LEAST_POWER + 1
         };
         self.counts[place as usize] += 1;
@@ -432,7 +435,7 @@ impl Classes {
             let class = self.0.entry(one.class_id).or_default();
             class.0 += usize::from(values.top1_match);
             class.1 += 1;
-            class.2 = class.2.max(values.max_delta);
+            class.2 = class.2.max(values.max_delta.unwrap_or(0.0));
         }
     }
 

@@ -63,7 +63,9 @@ impl Csv {
                         &(index + 1).to_string(),
                         &ranked.class_id.to_string(),
                         label,
-                        &format!("{:.*}", self.digits, ranked.score),
+                        &run.scores().map_or_else(String::new, |_| {
+                            format!("{:.*}", self.digits, ranked.score)
+                        }),
                         "",
                     ])
                     .map_err(unwrapped)?;

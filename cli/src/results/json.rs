@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
+use image_classification::Scoring;
 use serde::Serialize;
 
 use super::{Classified, Run};
@@ -26,6 +27,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     scores: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    scoring: Option<Scoring>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     top: Option<Vec<Class<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     timing_ms: Option<Timing>,
@@ -38,7 +41,8 @@ struct Class<'a> {
     #[serde(rename = "class_id")]
     id: usize,
     label: Option<&'a str>,
-    score: f32,
+    /// `null` for a model that gives class ids alone.
+    score: Option<f32>,
 }
 
 #[derive(Serialize)]
@@ -86,12 +90,13 @@ impl Json {
             precision: &run.info.precision,
             requested_precision: run.info.requested_precision.to_string(),
             model: run.model.to_string_lossy(),
-            scores: result.is_ok().then_some(run.scores),
+            scores: run.scores().filter(|_| result.is_ok()),
+            scoring: result.is_ok().then_some(run.reading.interpretation.scoring),
             top: result.ok().map(|classified| {
                 let class = |ranked: &image_classification::Ranked| Class {
                     id: ranked.class_id,
                     label: run.label(ranked.class_id),
-                    score: ranked.score,
+                    score: run.scores().map(|_| ranked.score),
                 };
                 classified.top.iter().map(class).collect()
             }),

@@ -7,12 +7,13 @@ mod text;
 use std::path::Path;
 
 use backend_api::BackendInfo;
-use image_classification::{Labels, Ranked};
+use image_classification::{Labels, Ranked, Scoring};
 
 use crate::args::Format;
 use crate::engines;
 use crate::options::OutputOptions;
 use crate::output::Output;
+use crate::scoring::OutputReading;
 
 /// What every result of a run has in common.
 #[derive(Debug)]
@@ -20,14 +21,24 @@ pub struct Run<'a> {
     pub info: &'a BackendInfo,
     pub model: &'a Path,
     pub labels: Option<&'a Labels>,
-    /// What the scores are: `probability`, or `score` for what the model gave as it is.
-    pub scores: &'static str,
+    /// How the scores were made.
+    pub reading: &'a OutputReading,
 }
 
 impl Run<'_> {
     /// The devices that really execute.
     fn device(&self) -> String {
         engines::executed(self.info)
+    }
+
+    /// The name of the scores: `probability`, or `score` for what the model gave as it is (the sample calls logits a
+    /// probability; they are not). `None` for class ids, which have none.
+    fn scores(&self) -> Option<&'static str> {
+        match self.reading.interpretation.scoring {
+            Scoring::ClassIds => None,
+            Scoring::Raw => Some("score"),
+            _ => Some("probability"),
+        }
     }
 
     fn label(&self, class_id: usize) -> Option<&str> {

@@ -41,12 +41,25 @@ impl Text {
         let labelled = if run.labels.is_some() { " label" } else { "" };
         writeln!(self.out, "[ INFO ] Image path: {path}")?;
         writeln!(self.out, "[ INFO ] Top {} results: ", top.len())?;
-        writeln!(self.out, "[ INFO ] class_id {}{labelled}", run.scores)?;
+        let scores = run.scores();
+        match scores {
+            Some(scores) => writeln!(self.out, "[ INFO ] class_id {scores}{labelled}")?,
+            None => writeln!(self.out, "[ INFO ] class_id{labelled}")?,
+        }
         writeln!(self.out, "[ INFO ] --------------------")?;
         for Ranked { class_id, score } in top {
-            write!(self.out, "[ INFO ] {class_id:<9}{score:.*}", self.digits)?;
-            if let Some(label) = run.label(*class_id) {
-                write!(self.out, "  {}", printable(label))?;
+            let label = run.label(*class_id).map(printable);
+            match (scores, label) {
+                (Some(_), Some(label)) => write!(
+                    self.out,
+                    "[ INFO ] {class_id:<9}{score:.*}  {label}",
+                    self.digits
+                )?,
+                (Some(_), None) => {
+                    write!(self.out, "[ INFO ] {class_id:<9}{score:.*}", self.digits)?;
+                }
+                (None, Some(label)) => write!(self.out, "[ INFO ] {class_id:<9}{label}")?,
+                (None, None) => write!(self.out, "[ INFO ] {class_id}")?,
             }
             writeln!(self.out)?;
         }

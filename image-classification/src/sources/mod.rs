@@ -25,7 +25,10 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::{ColorOrder, ImageLayout, ImageSize, Interpolation, Labels, Preprocess, Resize};
+use crate::{
+    ColorOrder, ImageLayout, ImageSize, Interpolation, Labels, OutputKind, Preprocess,
+    Quantization, Resize,
+};
 
 /// The largest `.xml` that is read.
 const MOST_XML_BYTES: u64 = 256 << 20;
@@ -74,6 +77,10 @@ pub struct Statement {
     pub labels: Option<Stated<Labels>>,
     /// Several classes may be right at a time: the scores are no distribution.
     pub multi_label: Option<Stated<bool>>,
+    /// The kind of values that the output holds.
+    pub output: Option<Stated<OutputKind>>,
+    /// The quantization of an integer output.
+    pub quantization: Option<Stated<Quantization>>,
     /// Keys that were read and change nothing here.
     pub unused: Vec<String>,
 }
@@ -104,6 +111,10 @@ pub struct Resolved {
     pub labels: Option<Stated<Labels>>,
     /// Who states that several classes may be right at a time.
     pub multi_label: Option<Stated<bool>>,
+    /// The kind of values that the output holds, if anybody says so.
+    pub output: Option<Stated<OutputKind>>,
+    /// The quantization of an integer output, if the model has one.
+    pub quantization: Option<Stated<Quantization>>,
     /// Every value of [`preprocess`](Self::preprocess), in the order of the command line's flags.
     pub facts: Vec<Fact>,
     /// The values that nobody states, for which the convention of OpenVINO's samples is all there
@@ -163,6 +174,8 @@ impl Resolved {
             layout: first(statements.iter().map(|s| &s.layout)),
             labels: first(statements.iter().map(|s| &s.labels)),
             multi_label: first(statements.iter().map(|s| &s.multi_label)),
+            output: first(statements.iter().map(|s| &s.output)),
+            quantization: first(statements.iter().map(|s| &s.quantization)),
             assumed: facts
                 .iter()
                 .filter(|fact| fact.by == CONVENTION)

@@ -1,0 +1,113 @@
+//! Whether a run's answers depend on the image: agreement of models that always say the same is worth nothing.
+
+use super::difference::{Answer, INFORMATIVE};
+
+/// How one run's answers vary over the images.
+#[derive(Debug, Default, Clone)]
+pub struct Variation {
+    /// The range of each value of the output.
+    ranges: Vec<[f32; 2]>,
+    /// Answers that are finite.
+    answers: usize,
+    /// Answers whose classes differ in score.
+    with_order: usize,
+}
+
+impl Variation {
+    /// Adds the answer for one image.
+    pub fn add(&mut self, answer: &Answer) {
+        let Some(scores) = answer.scores() else {
+            return;
+        };
+        let output = scores.output();
+        if self.ranges.is_empty() {
+            self.ranges = output.iter().map(|&value| [value; 2]).collect();
+        }
+        for ([low, high], &value) in self.ranges.iter_mut().zip(output) {
+            *low = low.min(value);
+            *high = high.max(value);
+        }
+        self.answers += 1;
+        let values = scores.values();
+        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let has_order = values.len() == 1 || high - low > INFORMATIVE;
+        self.with_order += usize::from(has_order);
+    }
+
+    /// The largest change of a value from image to image, as a share of the largest value; `None` for fewer than two
+    /// answers.
+    fn spread(&self) -> Option<f64> {
+        let change = |[low, high]: &[f32; 2]| f64::from(*high) - f64::from(*low);
+        let size = |[low, high]: &[f32; 2]| f64::from(low.abs().max(high.abs()));
+        let most = |of: &dyn Fn(&[f32; 2]) -> f64| self.ranges.iter().map(of).fold(0.0, f64::max);
+        let (change, size) = (most(&change), most(&size));
+        (self.answers > 1).then(|| if size == 0.0 { 0.0 } else { change / size })
+    }
+
+    /// Whether the answers say anything: some image's classes differ, and images differ in their answers. Nothing is
+    /// known of a single answer's dependence on its image.
+    pub fn is_informative(&self) -> bool {
+        self.with_order > 0 && self.spread().is_none_or(|spread| spread > INFORMATIVE)
+    }
+
+    /// What was found, for people.
+    pub fn found(&self) -> String {
+        let order = format!(
+            "classes differ by more than {INFORMATIVE} in {} of {} answers of the reference",
+            self.with_order, self.answers
+        );
+        match self.spread() {
+            Some(spread) => format!(
+                "{order}; from image to image they change by {spread:.3e} of the largest value, more than \
+                 {INFORMATIVE} is asked for"
+            ),
+            None => order,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backend_api::Tensor;
+    use image_classification::{Interpretation, Scoring};
+
+    use super::*;
+
+    fn variation(scoring: Scoring, answers: &[&[f32]]) -> Variation {
+        let mut variation = Variation::default();
+        let interpretation = Interpretation {
+            scoring,
+            quantization: None,
+        };
+        for values in answers {
+            let output = Tensor::new([1, values.len()], values.to_vec()).unwrap();
+            variation.add(&Answer::new(&output, &interpretation, 1).unwrap());
+        }
+        variation
+    }
+
+    #[test]
+    fn a_model_that_always_says_the_same_says_nothing() {
+        let constant: &[f32] = &[1.0, 5.0, 2.0];
+        assert!(!variation(Scoring::Softmax, &[constant, constant]).is_informative());
+        let other: &[f32] = &[1.0, 5.0, 2.01];
+        let varied = variation(Scoring::Softmax, &[constant, constant, other]);
+        assert!(varied.is_informative(), "{}", varied.found());
+        // The best class is the same, and its probability is 1 on both.
+        let saturated = variation(Scoring::Softmax, &[&[900.0, 1.0], &[800.0, 2.0]]);
+        assert!(saturated.is_informative());
+        assert!(variation(Scoring::Softmax, &[constant]).is_informative());
+    }
+
+    #[test]
+    fn classes_that_always_tie_say_nothing() {
+        let tied = variation(Scoring::Softmax, &[&[1.0, 1.0], &[7.0, 7.0]]);
+        assert!(!tied.is_informative());
+        assert!(!Variation::default().is_informative());
+        let one_class = variation(Scoring::Probability, &[&[1.0], &[1.0]]);
+        assert!(!one_class.is_informative());
+        let ids = variation(Scoring::ClassIds, &[&[3.0], &[4.0]]);
+        assert!(ids.is_informative());
+    }
+}

@@ -1,0 +1,135 @@
+//! The decision what a model's output means. It is taken once for a model, never by each image.
+
+use anyhow::Error;
+use backend_api::{BackendInfo, Tensor};
+use image_classification::sources::Resolved;
+use image_classification::{Interpretation, OutputKind, ScoreKind, Scoring};
+
+use crate::messages::{Messages, counted, printable};
+
+/// The number of images that decide where the model says nothing.
+pub const FIRST_IMAGES: usize = 8;
+
+/// How outputs become scores, and who says so.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutputReading {
+    pub interpretation: Interpretation,
+    /// The flag, the model's operator or metadata, or the first images.
+    pub by: String,
+    /// The kind of values that the model gives, if it tells.
+    pub kind: Option<OutputKind>,
+}
+
+impl OutputReading {
+    /// The reading where no image can be read, so that nothing tells and nothing is ranked.
+    pub fn raw() -> Self {
+        Self {
+            interpretation: Interpretation::RAW,
+            by: "no image can be read".to_owned(),
+            kind: None,
+        }
+    }
+
+    /// Decides. `first_outputs` gives the outputs of the first images; it is called only where nothing else tells.
+    /// `None` if it has none.
+    pub fn decide(
+        asked: ScoreKind,
+        resolved: &Resolved,
+        info: &BackendInfo,
+        classes: Option<usize>,
+        first_outputs: impl FnOnce() -> Result<Vec<Tensor>, Error>,
+    ) -> Result<Option<Self>, Error> {
+        // An engine that gives fractions has dequantized already.
+        let is_integer = !info.output.element_type.is_float();
+        let quantization = resolved.quantization.as_ref().filter(|_| is_integer);
+        let output = resolved.output.as_ref();
+        let kind = output.map(|stated| stated.value);
+        let multi_label = resolved.multi_label.as_ref().filter(|stated| stated.value);
+        let quantization = quantization.map(|stated| stated.value);
+        let reading = |scoring, by: String| {
+            Some(Self {
+                interpretation: Interpretation {
+                    scoring,
+                    quantization,
+                },
+                by,
+                kind,
+            })
+        };
+        let holds_ids = kind == Some(OutputKind::ClassIds);
+        if asked == ScoreKind::Auto && is_integer && quantization.is_none() && !holds_ids {
+            let by = format!(
+                "the output holds {} without a scale",
+                info.output.element_type
+            );
+            return Ok(reading(Scoring::Raw, by));
+        }
+        if let Some(scoring) = Scoring::decide(asked, kind, multi_label.is_some(), classes) {
+            let by = match (asked, output, multi_label) {
+                (ScoreKind::Auto, Some(output), Some(multi_label)) if !holds_ids => {
+                    format!("{}, {}", multi_label.by, output.by)
+                }
+                (_, Some(output), _) if asked == ScoreKind::Auto || holds_ids => output.by.clone(),
+                _ => "--scores".to_owned(),
+            };
+            return Ok(reading(scoring, by));
+        }
+        let outputs = first_outputs()?;
+        if outputs.is_empty() {
+            return Ok(None);
+        }
+        let scoring = Scoring::from_outputs(&outputs, quantization, multi_label.is_some());
+        let by = match outputs.len() {
+            1 => "the first image".to_owned(),
+            count => format!("the first {}", counted(count, "image")),
+        };
+        let by = match multi_label {
+            Some(multi_label) => format!("{}, {by}", multi_label.by),
+            None => by,
+        };
+        Ok(reading(scoring, by))
+    }
+
+    /// What users should know of a decision that they did not take themselves.
+    pub fn note(&self, asked: ScoreKind, classes: Option<usize>, messages: &Messages) {
+        if asked != ScoreKind::Auto {
+            return;
+        }
+        let scoring = self.interpretation.scoring;
+        let by = printable(&self.by);
+        let text = if scoring == Scoring::Raw {
+            format!(
+                "nothing says that the model's output holds probabilities or logits ({by}); it is printed as it is, \
+                 as a score; --scores softmax or sigmoid makes probabilities of logits"
+            )
+        } else if scoring == Scoring::ClassIds {
+            format!("the model gives class ids without scores ({by})")
+        } else if classes == Some(1) {
+            format!(
+                "the model gives a single value ({by}); it is taken for the positive class, 1, of two: {scoring}; \
+                 --scores raw prints it as it is"
+            )
+        } else if self.kind.is_none() {
+            format!(
+                "the model does not say what its output is; {by} decided for all images: {scoring}; --scores says \
+                 otherwise"
+            )
+        } else if scoring.is_multi_label() {
+            format!("several classes may be right ({by}); scores are {scoring}")
+        } else {
+            return;
+        };
+        messages.note(&text);
+    }
+}
+
+/// The number of classes that scores are given for: a single value answers a question with two answers. `None` if it
+/// is not known.
+pub fn scored_classes(outputs: Option<usize>, scoring: Scoring) -> Option<usize> {
+    match (scoring, outputs) {
+        (Scoring::ClassIds, _) => None,
+        (Scoring::Raw, outputs) => outputs,
+        (_, Some(1)) => Some(2),
+        (_, outputs) => outputs,
+    }
+}
