@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use classify_tests::{Needs, ensure, expect_code, photos, run, set_up, small_model};
+use classify_tests::{Needs, ensure, expect_code, photos, python, run, set_up, small_model};
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
@@ -12,7 +12,9 @@ use crate::{classify, small_pictures};
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
     let on_engines: [(&str, fn() -> Result<(), Failed>); 1] =
         [("evaluate::every_form_of_truth", forms)];
-    let on_photos: [(&str, fn() -> Result<(), Failed>); 2] = [
+    let on_photos: [(&str, fn() -> Result<(), Failed>); 4] = [
+        ("evaluate::numbers_are_those_of_the_reference", numbers),
+        ("evaluate::the_table_of_intervals_is_the_reference", table),
         ("evaluate::accuracy_and_gates", gates),
         ("evaluate::a_wrong_mean_costs_accuracy", wrong_mean),
     ];
@@ -78,6 +80,107 @@ fn gates() -> Result<(), Failed> {
     ensure(
         last.starts_with("FAILED: onnx: top-1 22/24") && json["verdict"] == "disagree",
         last,
+    )
+}
+
+/// `tests/data/intervals.json`, which the unit tests of the command line read, is what the reference computes.
+fn table() -> Result<(), Failed> {
+    let computed = python("intervals.py", ["cases"])?;
+    let kept = fs::read_to_string(small_model("intervals.json"))?;
+    ensure(
+        computed.lines().eq(kept.lines()),
+        "tests/data/intervals.json is not what intervals.py computes",
+    )
+}
+
+/// Recomputes the numbers of reports on 125 images of one color each.
+fn numbers() -> Result<(), Failed> {
+    const IMAGES: usize = 125;
+    let folder = tempfile::tempdir()?;
+    let images = folder.path().join("images");
+    fs::create_dir(&images)?;
+    for image in 0..IMAGES {
+        let color = [37, 91, 151].map(|step| (image * step % 256) as u8);
+        let bytes = [&b"P6 8 8 255\n"[..], &color.repeat(64)].concat();
+        fs::write(images.join(format!("{image:03}.ppm")), bytes)?;
+    }
+    let model = small_model("plain.onnx");
+    let mut command = classify();
+    command.args(["--quiet", "--backend", "onnx", "--format", "json", "-m"]);
+    let answers = run(command.arg(&model).arg("-i").arg(&images));
+    let best: Vec<u64> = answers
+        .stdout
+        .lines()
+        .map(|line| {
+            let line: Value = serde_json::from_str(line)?;
+            line["top"][0]["class_id"]
+                .as_u64()
+                .ok_or_else(|| "no class".into())
+        })
+        .collect::<Result<_, Failed>>()?;
+    ensure(best.len() == IMAGES, &answers)?;
+
+    let truth = folder.path().join("truth");
+    let report = folder.path().join("report.json");
+    let evaluated = |runs: &[String], classes: &[u64], flags: &[&str], code: i32| {
+        let lines = classes.iter().enumerate();
+        let lines: Vec<_> = lines
+            .map(|(image, class)| format!("{image:03}.ppm {class}\n"))
+            .collect();
+        fs::write(&truth, lines.concat())?;
+        let mut command = evaluate(flags);
+        command.args(runs).arg("--truth").arg(&truth);
+        command.arg("-i").arg(&images).arg("--report").arg(&report);
+        let result = run(&mut command);
+        expect_code(&result, code)?;
+        let recomputed: usize = python("intervals.py", ["report".as_ref(), report.as_path()])?
+            .trim()
+            .parse()?;
+        // top-1, top-5, the mean per class and the calibration error of each run.
+        ensure(recomputed >= runs.len() * 10, recomputed)?;
+        let json: Value = serde_json::from_slice(&fs::read(&report)?)?;
+        Ok::<_, Failed>((result, json))
+    };
+    let run_of = |model: &str| format!("onnx={}", small_model(model).display());
+
+    // 108 of 125 is 86.4 % exactly, which no binary fraction is.
+    let mut classes = best.clone();
+    for class in &mut classes[..17] {
+        *class = (*class + 1) % 12;
+    }
+    let plain = [run_of("plain.onnx")];
+    let (result, json) = evaluated(&plain, &classes, &["--min-top1", "86.4%"], 0)?;
+    let is_said = |words: &str| ensure(result.stdout.contains(words), &result);
+    is_said("top-1 108/125, 86.4 % (95 %: 79.3 to 91.3), at least 86.4 %")?;
+    is_said("too few images to establish 86.4 %: the 95 % interval begins at 79.3 %")?;
+    is_said("25 images without a miss would")?;
+    ensure(json["verdict"] == "agree", &json["verdict"])?;
+    evaluated(&plain, &classes, &["--min-top1", "0.8640000001"], 1)?;
+
+    // Two models that differ: right alone, and a drop at its limit.
+    let classes: Vec<u64> = (0..IMAGES as u64).map(|image| image * image % 3).collect();
+    let two = [run_of("three-classes.onnx"), run_of("plain.onnx")];
+    let (_, json) = evaluated(&two, &classes, &[], 0)?;
+    let counts = |key: &str| json["runs"][1]["against_reference"][key].as_u64();
+    let (Some(alone), Some(reference)) = (counts("right_alone"), counts("reference_right_alone"))
+    else {
+        return Err(format!("{:#?}", json["runs"][1]["against_reference"]).into());
+    };
+    ensure(
+        alone + reference > 10 && reference > alone,
+        (alone, reference),
+    )?;
+    let drop = (reference - alone) as usize * 8;
+    for (thousandths, code) in [(drop, 0), (drop - 1, 1)] {
+        let most = format!("{thousandths}e-3");
+        evaluated(&two, &classes, &["--max-drop", &most], code)?;
+    }
+    // Confidence says little about these classes; a calibrated model would not be so far off.
+    let calibrated = &json["runs"][0]["calibrated_expected_calibration_error"];
+    let error = json["runs"][0]["expected_calibration_error"].as_f64();
+    ensure(
+        calibrated["mean"].as_f64() < calibrated["p95"].as_f64() && error.is_some(),
+        &json["runs"][0],
     )
 }
 

@@ -1,7 +1,9 @@
 //! How often answers are right.
 
+mod calibration;
 mod score;
 mod truth;
 
-pub use score::{Accuracy, OfClass, expected_calibration_error};
+pub use calibration::Calibrated;
+pub use score::{Accuracy, OfClass};
 pub use truth::{Match, Truth};

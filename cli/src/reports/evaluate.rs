@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::compare::Failure;
 use super::junit::{Case, Junit, Totals};
 use super::{Document, cell, html};
-use crate::accuracy::{Accuracy, expected_calibration_error};
+use crate::accuracy::{Accuracy, Calibrated};
 use crate::agreement::{Gate, Verdict, gate, share_gate};
 use crate::facts::{Machine, RunFacts};
 use crate::messages::{counted, printable};
@@ -201,28 +201,29 @@ impl Evaluation {
             .iter()
             .map(|k| (format!("top-{k}"), accuracy.top(*k).to_string()))
             .collect();
-        let intervals = accuracy.intervals();
-        let [low, high] = intervals.map_or([0.0; 2], |intervals| intervals.mean_per_class);
-        values.push((
-            "mean per class".to_owned(),
-            format!(
-                "{} % of {} (95 %: {} to {})",
-                percent(accuracy.mean_per_class()),
-                match accuracy.classes.len() {
-                    1 => "1 class".to_owned(),
-                    classes => format!("{classes} classes"),
-                },
-                percent(low),
-                percent(high)
-            ),
-        ));
-        if self.is_probability {
-            let error = expected_calibration_error(&accuracy.bins);
-            let [low, high] =
-                intervals.map_or([0.0; 2], |intervals| intervals.expected_calibration_error);
+        if let Some([low, high]) = accuracy.mean_per_class_interval() {
             values.push((
-                "calibration error".to_owned(),
-                format!("{error:.4} (95 %: {low:.4} to {high:.4})"),
+                "mean per class".to_owned(),
+                format!(
+                    "{} % of {} (95 %: {} to {})",
+                    percent(accuracy.mean_per_class()),
+                    match accuracy.classes.len() {
+                        1 => "1 class".to_owned(),
+                        classes => format!("{classes} classes"),
+                    },
+                    percent(low),
+                    percent(high)
+                ),
+            ));
+        }
+        if self.is_probability
+            && let Some(Calibrated { mean, p95 }) = accuracy.calibration.calibrated()
+        {
+            let error = accuracy.calibration.error();
+            values.push(("calibration error".to_owned(), format!("{error:.4}")));
+            values.push((
+                "same, if calibrated".to_owned(),
+                format!("mean {mean:.4}, 95th percentile {p95:.4}"),
             ));
         }
         if run != self.reference && self.reference().is_some() {
@@ -230,8 +231,11 @@ impl Evaluation {
             values.push((
                 "against the reference".to_owned(),
                 format!(
-                    "right alone {own}, the reference alone {reference}, McNemar p = {:.3}",
-                    mcnemar(reference, own)
+                    "right alone {own}, the reference alone {reference}, McNemar p {}",
+                    match mcnemar(reference, own) {
+                        p if p < 0.001 => "< 0.001".to_owned(),
+                        p => format!("= {p:.3}"),
+                    }
                 ),
             ));
         }
@@ -353,7 +357,8 @@ impl Evaluation {
                     .map(|k| (k.to_string(), json!(accuracy.top(*k))));
                 value["top"] = Value::Object(top.collect());
                 value["mean_per_class"] = json!(accuracy.mean_per_class());
-                value["intervals"] = json!(accuracy.intervals());
+                value["intervals"] =
+                    json!({ "mean_per_class": accuracy.mean_per_class_interval() });
                 value["classes"] = accuracy
                     .classes
                     .iter()
@@ -372,9 +377,11 @@ impl Evaluation {
                     .map(|(truth, answer, count)| json!({ "class_id": truth, "taken_for": answer, "count": count }))
                     .collect();
                 if self.is_probability {
-                    value["expected_calibration_error"] =
-                        json!(expected_calibration_error(&accuracy.bins));
-                    value["calibration"] = json!(accuracy.bins);
+                    let calibration = &accuracy.calibration;
+                    value["expected_calibration_error"] = json!(calibration.error());
+                    value["calibrated_expected_calibration_error"] =
+                        json!(calibration.calibrated());
+                    value["calibration"] = json!(calibration.bins);
                 }
                 if index != self.reference && self.reference().is_some() {
                     value["against_reference"] = json!({

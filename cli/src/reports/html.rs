@@ -455,8 +455,9 @@ impl Classes {
 
 /// How often answers of each confidence are right.
 fn bins(accuracy: &crate::accuracy::Accuracy) -> Vec<Bar> {
-    let count = accuracy.bins.len();
+    let count = accuracy.calibration.bins.len();
     accuracy
+        .calibration
         .bins
         .iter()
         .enumerate()
