@@ -325,6 +325,14 @@ fn system_folders() -> Vec<PathBuf> {
         .collect()
 }
 
+/// Whether a file has the name of a shared library.
+pub fn is_library_name(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let name = name.to_ascii_lowercase();
+    let ends = |ending: &str| name.ends_with(ending);
+    ends(".so") || ends(".dll") || ends(".dylib") || name.contains(".so.")
+}
+
 fn file_name_patterns(name: &str) -> Vec<String> {
     if cfg!(windows) {
         vec![format!("{name}.dll")]

@@ -70,10 +70,25 @@ pub fn signal() -> Option<u8> {
     Some(CAME.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
 }
 
-/// Has a file or a folder removed when a signal stops everything, which drops nothing.
-pub fn remove_when_stopped(path: &Path) {
+/// A file or a folder that is removed when a signal stops everything, which drops nothing.
+///
+/// Once this is dropped the path may be another process's, and no signal removes it.
+#[derive(Debug)]
+#[must_use]
+pub struct Temporary(PathBuf);
+
+/// Has a file or a folder removed when a signal stops everything.
+pub fn remove_when_stopped(path: &Path) -> Temporary {
     let mut paths = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
     paths.push(path.to_owned());
+    Temporary(path.to_owned())
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let mut paths = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
+        paths.retain(|path| *path != self.0);
+    }
 }
 
 /// From now on. Without a thread for it a signal stops everything, as ever.

@@ -10,6 +10,7 @@ mod digest;
 mod engines;
 mod exit;
 mod facts;
+mod files_read;
 mod inputs;
 mod interrupt;
 mod messages;
