@@ -16,6 +16,8 @@ use crate::messages::Hinted;
 use crate::options::{EngineOptions, RecipeOptions};
 use crate::output::target;
 
+const STDOUT: &str = "stdout";
+
 /// Files of a model that are named like it. Those that its content names are found by [`model_file::check`].
 const NAMED_LIKE_THE_MODEL: [&str; 7] = [
     "xml",
@@ -39,7 +41,7 @@ pub struct FilesRead<'a> {
 
 /// An output, and the file that it will be.
 struct Planned<'a> {
-    /// The flag, or `stdout`.
+    /// The flag, or [`STDOUT`].
     flag: &'a str,
     path: &'a Path,
     target: PathBuf,
@@ -67,7 +69,7 @@ impl FilesRead<'_> {
         }
         let stdout = Identity::of_stream(io::stdout());
         planned.extend(stdout.map(|identity| Planned {
-            flag: "stdout",
+            flag: STDOUT,
             path: Path::new(""),
             target: PathBuf::new(),
             identity: Some(identity),
@@ -99,12 +101,8 @@ impl FilesRead<'_> {
                 .iter()
                 .find(|output| output.identity.as_ref() == Some(&identity));
             if let Some(output) = same {
-                let replaced = format!(
-                    "it would replace {}, which is read ({role})",
-                    path.display()
-                );
-                let hint = format!("give {} another name", output.flag);
-                checked = Err(output.refused(&replaced, &hint));
+                let read = format!("{}, which is read ({role})", path.display());
+                checked = Err(output.replaces(&read));
             }
         });
         let stdin = self.inputs.stdin.then(|| Identity::of_stream(io::stdin()));
@@ -113,9 +111,7 @@ impl FilesRead<'_> {
                 .iter()
                 .find(|output| output.identity.as_ref() == Some(&identity))
         {
-            let hint = format!("give {} another name", output.flag);
-            checked =
-                Err(output.refused("it would replace the list on stdin, which is read", &hint));
+            checked = Err(output.replaces("the list on stdin, which is read"));
         }
         checked
     }
@@ -210,11 +206,19 @@ impl Planned<'_> {
             .to_owned()
     }
 
+    fn replaces(&self, read: &str) -> anyhow::Error {
+        if self.flag == STDOUT {
+            let reason = format!("it leads to {read}");
+            return self.refused(&reason, "redirect it to another file");
+        }
+        let hint = format!("give {} another name", self.flag);
+        self.refused(&format!("it would replace {read}"), &hint)
+    }
+
     fn refused(&self, reason: &str, hint: &str) -> anyhow::Error {
-        let what = if self.path == Path::new("") {
-            self.flag.to_owned()
-        } else {
-            self.path.display().to_string()
+        let what = match self.flag {
+            STDOUT => STDOUT.to_owned(),
+            _ => self.path.display().to_string(),
         };
         anyhow::Error::new(Hinted::new(reason, hint)).context(format!("cannot write {what}"))
     }

@@ -129,7 +129,7 @@ pub fn cell(text: impl fmt::Display) -> String {
     escaped
 }
 
-/// XML 1.0 has no control characters.
+/// Text in XML, which has neither control characters nor U+FFFE and U+FFFF.
 pub fn xml(text: impl fmt::Display) -> String {
     printable(&text.to_string())
 }
