@@ -18,9 +18,18 @@
 //!
 //! An explicit path or variable is binding: if it does not lead to a usable library, that is an
 //! error, and nothing else is tried.
+//!
+//! # The current directory
+//!
+//! A variable that names a place has to be absolute: a relative one would mean the current directory.
+//! An engine's library opens others by their names alone, for which the system's loader looks in
+//! `LD_LIBRARY_PATH`. Where that has an empty or relative entry, the loader would look in the current
+//! directory and run what it finds, so that no library is found at all then. The loader reads the
+//! variable when a program starts: to change it later does not help.
 
 use std::cmp::Reverse;
 use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
@@ -74,12 +83,20 @@ impl LibrarySearch<'_> {
     ///
     /// [`ErrorKind::EngineUnavailable`], listing where it looked and what was wrong there.
     pub fn find(&self) -> Result<FoundLibrary, Error> {
+        self.refuse_current_directory()?;
         let named = |path: PathBuf, origin: String| self.binding(&path, origin);
         if let Some(path) = self.explicit {
             return named(path.to_path_buf(), "the explicit path".to_owned());
         }
         if let Some(value) = env::var_os(self.variable).filter(|value| !value.is_empty()) {
-            return named(value.into(), format!("the variable {}", self.variable));
+            let origin = format!("the variable {}", self.variable);
+            let path = PathBuf::from(value);
+            if !path.is_absolute() {
+                let message = format!("{origin} is {}, which is no absolute path", path.display());
+                let hint = format!("write the absolute path into {}", self.variable);
+                return Err(self.unavailable(message).with_hint(hint));
+            }
+            return named(path, origin);
         }
         let mut seen = String::new();
         for (origin, folders) in self.places() {
@@ -116,6 +133,25 @@ impl LibrarySearch<'_> {
                 self.engine
             ))
             .with_hint(self.install_hint))
+    }
+
+    /// See [the current directory](self#the-current-directory).
+    fn refuse_current_directory(&self) -> Result<(), Error> {
+        let Some(value) = loader_values()
+            .into_iter()
+            .find(|value| without_current_directory(value).is_some())
+        else {
+            return Ok(());
+        };
+        let message = format!(
+            "{LOADER_VARIABLE} is `{}`, which has an empty or relative entry: the system's loader would \
+             run libraries of the current directory",
+            value.display()
+        );
+        Err(self.unavailable(message).with_hint(format!(
+            "start the program with absolute entries in {LOADER_VARIABLE} only; a colon at its begin or \
+             end, or two in a row, are an empty entry"
+        )))
     }
 
     /// An explicit choice: a library, or a folder with one, or an error.
@@ -184,12 +220,16 @@ impl LibrarySearch<'_> {
 
         let own = in_environments(&mut program_prefix().into_iter());
         places.push(("the program's own Python environment".to_owned(), own));
+        let place = |variable: &str| match env::var_os(variable).map(PathBuf::from) {
+            Some(path) if !path.is_absolute() && path != Path::new("") => format!(
+                "the variable {variable} (it is {}, but must be an absolute path)",
+                path.display()
+            ),
+            _ => format!("the variable {variable}"),
+        };
         for variable in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
             let mut prefix = absolute_variable(variable).into_iter();
-            places.push((
-                format!("the variable {variable}"),
-                in_environments(&mut prefix),
-            ));
+            places.push((place(variable), in_environments(&mut prefix)));
         }
         let (variable, folders) = self.vendor_variable;
         let vendor = absolute_variable(variable).map_or_else(Vec::new, |value| {
@@ -199,7 +239,7 @@ impl LibrarySearch<'_> {
                 folders.iter().map(|folder| value.join(folder)).collect()
             }
         });
-        places.push((format!("the variable {variable}"), vendor));
+        places.push((place(variable), vendor));
         let mut set_up = set_up_folder()
             .map(|folder| folder.join("python"))
             .into_iter();
@@ -284,15 +324,63 @@ fn program_prefix() -> Option<PathBuf> {
     folder.parent().filter(|_| installed).map(Path::to_path_buf)
 }
 
-fn system_folders() -> Vec<PathBuf> {
-    let variable = if cfg!(windows) {
-        "PATH"
-    } else if cfg!(target_os = "macos") {
-        "DYLD_LIBRARY_PATH"
-    } else {
-        "LD_LIBRARY_PATH"
+/// The variable that says where the system's loader looks for libraries first.
+pub const LOADER_VARIABLE: &str = if cfg!(windows) {
+    "PATH"
+} else if cfg!(target_vendor = "apple") {
+    "DYLD_LIBRARY_PATH"
+} else {
+    "LD_LIBRARY_PATH"
+};
+
+/// The value of [`LOADER_VARIABLE`] without the entries that mean the current directory or a folder below
+/// it. `None` if it has none of these.
+#[cfg(unix)]
+pub fn without_current_directory(value: &OsStr) -> Option<OsString> {
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    let is_separator = |byte: &u8| {
+        // glibc takes both.
+        *byte == b':' || *byte == b';' && cfg!(target_env = "gnu")
     };
-    let from_variable = env::var_os(variable).unwrap_or_default();
+    // glibc's name for the folder of the program.
+    let is_absolute = |entry: &&[u8]| {
+        [&b"/"[..], b"$ORIGIN", b"${ORIGIN}"]
+            .iter()
+            .any(|start| entry.starts_with(start))
+    };
+    let entries = || value.as_bytes().split(is_separator);
+    if value.is_empty() || entries().all(|entry| is_absolute(&entry)) {
+        return None;
+    }
+    let absolute: Vec<&[u8]> = entries().filter(is_absolute).collect();
+    Some(OsString::from_vec(absolute.join(&b':')))
+}
+
+/// Windows has no such entries: its loader looks in the folder of the library that asks.
+#[cfg(not(unix))]
+pub fn without_current_directory(_: &OsStr) -> Option<OsString> {
+    None
+}
+
+/// The values of [`LOADER_VARIABLE`]: now, and when the program started, which is the one that counts.
+fn loader_values() -> Vec<OsString> {
+    let mut values: Vec<OsString> = env::var_os(LOADER_VARIABLE).into_iter().collect();
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::ffi::OsStringExt as _;
+        let start = std::fs::read("/proc/self/environ").unwrap_or_default();
+        let name = format!("{LOADER_VARIABLE}=");
+        let at_start = start
+            .split(|byte| *byte == 0)
+            .filter_map(|entry| entry.strip_prefix(name.as_bytes()))
+            .map(|value| OsString::from_vec(value.to_vec()));
+        values.extend(at_start);
+    }
+    values
+}
+
+fn system_folders() -> Vec<PathBuf> {
+    let from_variable = env::var_os(LOADER_VARIABLE).unwrap_or_default();
     let usual: &[&str] = if cfg!(windows) {
         &[]
     } else if cfg!(target_os = "macos") {
@@ -323,6 +411,14 @@ fn system_folders() -> Vec<PathBuf> {
         .filter(|folder| folder.is_absolute())
         .chain(usual.iter().map(PathBuf::from))
         .collect()
+}
+
+/// Whether a file has the name of a shared library.
+pub fn is_library_name(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let name = name.to_ascii_lowercase();
+    let ends = |ending: &str| name.ends_with(ending);
+    ends(".so") || ends(".dll") || ends(".dylib") || name.contains(".so.")
 }
 
 fn file_name_patterns(name: &str) -> Vec<String> {
@@ -509,6 +605,33 @@ mod tests {
             vendor_variable: ("NO_SUCH_VARIABLE_TEST_VENDOR", &[]),
             install_hint: "install it",
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn entries_of_the_current_directory_are_left_out() {
+        let without = |value: &str| {
+            without_current_directory(OsStr::new(value)).map(|value| value.into_string().unwrap())
+        };
+        for clean in ["", "/a", "/a:/b", "$ORIGIN/../lib", "${ORIGIN}:/a"] {
+            assert_eq!(without(clean), None, "{clean}");
+        }
+        for (value, rest) in [
+            (":", ""),
+            (".", ""),
+            ("lib", ""),
+            ("$LIB", ""),
+            (":/a", "/a"),
+            ("/a:", "/a"),
+            ("/a::/b", "/a:/b"),
+            ("/a:.:/b:lib/x", "/a:/b"),
+            ("./a:/b", "/b"),
+            ("..:/b", "/b"),
+        ] {
+            assert_eq!(without(value).as_deref(), Some(rest), "{value}");
+        }
+        #[cfg(target_env = "gnu")]
+        assert_eq!(without("/a;lib;/b").as_deref(), Some("/a:/b"));
     }
 
     #[test]

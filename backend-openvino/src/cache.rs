@@ -4,7 +4,11 @@
 //! does not look at every byte when it reads it back. Here each model, device and configuration has
 //! a folder of its own: it is made aside, with the checksums of its files, and appears under its name
 //! when it is complete. A folder whose files are not those is thrown away and made again.
+//!
+//! The folder of the cache may be anybody's: nothing in it is ever removed but what this crate has made, which its
+//! name, its owner, its marker and the names of all of its files have to show.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -16,8 +20,15 @@ use blake3::Hasher;
 use tempfile::TempDir;
 
 const MANIFEST: &str = "blake3";
-/// How the names of folders begin that are not complete yet.
-const NEW: &str = "new-";
+/// The file that is in every folder from the beginning.
+const MARKER: &str = "classify-cache";
+const MARKED: &str =
+    "A compiled model of classify. Whoever removes the folder has it made again.\n";
+/// How the names of folders begin that are not complete yet; so many letters and digits follow.
+const NEW: &str = "classify-new-";
+const RANDOM: usize = 16;
+/// What OpenVINO's plugins write: compiled models, and compiled kernels of a GPU.
+const ENDINGS: [&str; 2] = ["blob", "cl_cache"];
 /// No compilation takes longer than this.
 const LEFT_OVER: Duration = Duration::from_hours(24);
 
@@ -73,14 +84,7 @@ impl Entry {
         // OpenVINO is told the path as text, whatever the current directory is later.
         let folder = std::path::absolute(folder).map_err(|source| unusable(folder, source))?;
         make_folder(&folder).map_err(|source| unusable(&folder, source))?;
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(NEW);
-        // Whatever the umask is: compiled models are code.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-        let new = builder
-            .tempdir_in(&folder)
-            .map_err(|source| unusable(&folder, source))?;
+        let new = new_folder(&folder).map_err(|source| unusable(&folder, source))?;
         refuse_strangers(&folder, new.path())?;
         remove_leftovers(&folder);
         let path = folder.join(key.name());
@@ -92,13 +96,12 @@ impl Entry {
                 damaged: false,
             });
         }
-        if is_there {
-            discard(&path, new.path());
-        }
+        // What is not the cache's own stays, and the compiled model is not kept.
+        let damaged = is_there && discard(&path, new.path());
         Ok(Self {
             path,
             new: Some(new),
-            damaged: is_there,
+            damaged,
         })
     }
 
@@ -115,7 +118,7 @@ impl Entry {
             }
             // OpenVINO did not want it and may have written another one beside it.
             if let Some(parent) = self.path.parent()
-                && let Ok(aside) = tempfile::tempdir_in(parent)
+                && let Ok(aside) = new_folder(parent)
             {
                 discard(&self.path, aside.path());
             }
@@ -135,8 +138,8 @@ impl Entry {
 /// Gives a complete folder its name. `false`: OpenVINO wrote nothing.
 fn keep(new: TempDir, path: &Path) -> io::Result<bool> {
     let mut manifest = String::new();
-    for file in files(new.path())? {
-        let _ = writeln!(manifest, "{}  {}", checksum(&new.path().join(&file))?, file);
+    for file in files(new.path())?.iter().filter(|file| *file != MARKER) {
+        let _ = writeln!(manifest, "{}  {}", checksum(&new.path().join(file))?, file);
     }
     if manifest.is_empty() {
         return Ok(false);
@@ -151,22 +154,111 @@ fn keep(new: TempDir, path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Whether a file or a folder in the folder of a cache has a name that the cache gives to its own.
+pub fn is_cache_entry_name(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else {
+        return false;
+    };
+    is_hash(name) || is_new(name)
+}
+
+fn is_hash(name: &str) -> bool {
+    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    name.len() == blake3::OUT_LEN * 2 && name.bytes().all(is_hex)
+}
+
+fn is_new(name: &str) -> bool {
+    name.strip_prefix(NEW).is_some_and(|random| {
+        random.len() == RANDOM && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
+/// A folder for what is not complete yet, with the marker.
+fn new_folder(folder: &Path) -> io::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(NEW).rand_bytes(RANDOM);
+    // Whatever the umask is: compiled models are code.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    let new = builder.tempdir_in(folder)?;
+    fs::write(new.path().join(MARKER), MARKED)?;
+    Ok(new)
+}
+
 /// Deletes what processes that were killed have left behind.
 fn remove_leftovers(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let is_new = entry.file_name().to_string_lossy().starts_with(NEW);
+        let name = entry.file_name();
         let age = entry.metadata().and_then(|metadata| metadata.modified());
         let age = age.ok().and_then(|time| time.elapsed().ok());
-        if is_new && age.is_some_and(|age| age > LEFT_OVER) {
-            let _ = fs::remove_dir_all(entry.path());
+        if name.to_str().is_some_and(is_new)
+            && age.is_some_and(|age| age > LEFT_OVER)
+            && let Some(files) = own_files(&entry.path())
+        {
+            remove(&entry.path(), &files);
         }
     }
 }
 
-/// Moves a folder aside at once, then deletes it.
-fn discard(path: &Path, aside: &Path) {
-    let _ = fs::rename(path, aside.join("discarded"));
-    let _ = fs::remove_dir_all(aside.join("discarded"));
+/// Moves a folder aside at once, then deletes it. `false`: it is not the cache's own, and stays.
+fn discard(path: &Path, aside: &Path) -> bool {
+    let Some(files) = own_files(path) else {
+        return false;
+    };
+    let discarded = aside.join("discarded");
+    if fs::rename(path, &discarded).is_err() {
+        return false;
+    }
+    // Somebody may have put something there since.
+    remove(&discarded, &files) || fs::rename(&discarded, path).is_err()
+}
+
+/// Removes a folder that has no other files.
+fn remove(path: &Path, files: &[String]) -> bool {
+    for file in files {
+        let _ = fs::remove_file(path.join(file));
+    }
+    fs::remove_dir(path).is_ok()
+}
+
+/// The files of a folder that this crate has made, or `None` if anything in it is not its own.
+fn own_files(path: &Path) -> Option<Vec<String>> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    let folder = fs::metadata(path.parent()?).ok()?;
+    if !metadata.is_dir()
+        || !is_cache_entry_name(path.file_name()?)
+        || !same_owner(&metadata, &folder)
+    {
+        return None;
+    }
+    let manifest = read(path, MANIFEST).unwrap_or_default();
+    let listed: Option<Vec<&str>> = manifest
+        .lines()
+        .map(|line| {
+            let (hash, file) = line.split_once("  ")?;
+            is_hash(hash).then_some(file)
+        })
+        .collect();
+    let listed = listed.unwrap_or_default();
+    // One of the two may be what is damaged.
+    let is_marked = !listed.is_empty() || read(path, MARKER).is_ok_and(|text| text == MARKED);
+    let files = files(path).ok()?;
+    let is_own = |file: &String| {
+        let ending = Path::new(file).extension().and_then(OsStr::to_str);
+        [MANIFEST, MARKER].contains(&file.as_str())
+            || listed.contains(&file.as_str())
+            || ending.is_some_and(|ending| ENDINGS.contains(&ending))
+    };
+    // An empty one holds nothing to lose.
+    ((is_marked || files.is_empty()) && files.iter().all(is_own)).then_some(files)
+}
+
+fn read(folder: &Path, file: &str) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(folder.join(file))?
+        .take(1 << 20)
+        .read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Whether the folder has exactly the files that were written.
@@ -177,14 +269,11 @@ fn is_intact(path: &Path) -> io::Result<bool> {
     }
     let mut found = Vec::new();
     for file in files(path)? {
-        if file != MANIFEST {
+        if ![MANIFEST, MARKER].contains(&file.as_str()) {
             found.push(format!("{}  {file}", checksum(&path.join(&file))?));
         }
     }
-    let mut manifest = String::new();
-    File::open(path.join(MANIFEST))?
-        .take(1 << 20)
-        .read_to_string(&mut manifest)?;
+    let manifest = read(path, MANIFEST)?;
     let mut written: Vec<&str> = manifest.lines().collect();
     found.sort();
     written.sort_unstable();
@@ -248,6 +337,17 @@ fn others_may_write(_: &fs::Metadata) -> bool {
     false
 }
 
+#[cfg(unix)]
+fn same_owner(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    one.uid() == other.uid()
+}
+
+#[cfg(not(unix))]
+fn same_owner(_: &fs::Metadata, _: &fs::Metadata) -> bool {
+    true
+}
+
 #[cfg(not(unix))]
 #[allow(clippy::unnecessary_wraps, reason = "the same signature everywhere")]
 fn refuse_strangers(_: &Path, _: &Path) -> Result<(), Error> {
@@ -300,12 +400,16 @@ mod tests {
 
     #[test]
     fn whatever_is_damaged_is_made_again() {
-        let damages: [fn(&Path); 5] = [
+        let damages: [fn(&Path); 6] = [
             |entry| fs::write(entry.join("1.blob"), "blub").unwrap(),
             |entry| fs::write(entry.join("1.blob"), "").unwrap(),
             |entry| fs::remove_file(entry.join(MANIFEST)).unwrap(),
+            |entry| fs::write(entry.join(MANIFEST), "damaged").unwrap(),
+            |entry| {
+                fs::write(entry.join(MARKER), "").unwrap();
+                fs::write(entry.join("1.blob"), "").unwrap();
+            },
             |entry| fs::write(entry.join("2.blob"), "foreign").unwrap(),
-            |entry| fs::create_dir(entry.join("folder")).unwrap(),
         ];
         for damage in damages {
             let folder = tempfile::tempdir().unwrap();
@@ -314,6 +418,109 @@ mod tests {
             assert_eq!(add(folder.path(), "blob"), Outcome::Replaced);
             let entry = only_entry(folder.path());
             assert_eq!(fs::read(entry.join("1.blob")).unwrap(), b"blob");
+        }
+    }
+
+    /// Every file below `folder`, with what is in it.
+    fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                all.push((path.clone(), Vec::new()));
+                all.extend(tree(&path));
+            } else {
+                all.push((path.clone(), fs::read(&path).unwrap()));
+            }
+        }
+        all.sort();
+        all
+    }
+
+    /// Long ago, for everything below `folder`.
+    #[cfg(unix)]
+    fn age(folder: &Path) {
+        let old = std::time::SystemTime::now() - 2 * LEFT_OVER;
+        for (path, _) in tree(folder) {
+            File::open(path).unwrap().set_modified(old).unwrap();
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn only_leftovers_that_this_crate_made_are_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| home.path().join(name);
+        let random = "0123456789abcdef";
+        for folder in [
+            "new-thesis",
+            "new-thesis.bak",
+            "classify-new-thesis",
+            // The scheme of names alone is no proof, nor is the marker.
+            &format!("{NEW}{random}"),
+            &format!("{NEW}{}", random.to_uppercase()),
+            &"0".repeat(64),
+            "marked",
+        ] {
+            fs::create_dir(at(folder)).unwrap();
+            fs::write(at(folder).join("chapter-1.tex"), "years of work").unwrap();
+        }
+        for folder in [
+            format!("{NEW}{}", random.to_uppercase()),
+            "marked".to_owned(),
+        ] {
+            fs::write(at(&folder).join(MARKER), MARKED).unwrap();
+        }
+        fs::write(at("1.blob"), "not the cache's").unwrap();
+        std::os::unix::fs::symlink(at("marked"), at(&format!("{NEW}abcdefghijklmnop"))).unwrap();
+        age(home.path());
+        let before = tree(home.path());
+        let left = new_folder(home.path()).unwrap().keep();
+        fs::write(left.join("1.blob"), "half").unwrap();
+        let young = new_folder(home.path()).unwrap();
+        age(&left);
+        let old = std::time::SystemTime::now() - 2 * LEFT_OVER;
+        File::open(&left).unwrap().set_modified(old).unwrap();
+
+        assert_eq!(add(home.path(), "blob"), Outcome::Added);
+        assert!(!left.exists() && young.path().exists());
+        drop(young);
+        let entry = home.path().join(key("model").name());
+        let after = tree(home.path());
+        let others: Vec<_> = after
+            .into_iter()
+            .filter(|(path, _)| !path.starts_with(&entry))
+            .collect();
+        assert_eq!(others, before);
+    }
+
+    #[test]
+    fn what_lies_in_the_way_stays() {
+        let foreign: [fn(&Path); 5] = [
+            |entry| fs::write(entry, "a file").unwrap(),
+            |entry| {
+                fs::create_dir(entry).unwrap();
+                fs::write(entry.join("notes.txt"), "mine").unwrap();
+            },
+            |entry| {
+                assert_eq!(add(entry.parent().unwrap(), "blob"), Outcome::Added);
+                fs::write(entry.join("notes.txt"), "mine").unwrap();
+            },
+            |entry| {
+                assert_eq!(add(entry.parent().unwrap(), "blob"), Outcome::Added);
+                fs::create_dir(entry.join("folder")).unwrap();
+            },
+            |entry| {
+                fs::create_dir(entry).unwrap();
+                fs::write(entry.join("1.blob"), "whose?").unwrap();
+            },
+        ];
+        for make in foreign {
+            let folder = tempfile::tempdir().unwrap();
+            make(&folder.path().join(key("model").name()));
+            let before = tree(folder.path());
+            assert_eq!(add(folder.path(), "blob"), Outcome::NotKept);
+            assert_eq!(tree(folder.path()), before);
         }
     }
 

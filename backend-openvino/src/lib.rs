@@ -12,6 +12,7 @@ mod probe;
 mod property;
 
 pub use backend::OpenvinoBackend;
+pub use cache::is_cache_entry_name;
 pub use config::OpenvinoConfig;
 pub use device::{Candidate, Device, VirtualDevice};
 pub use devices::{DeviceInfo, DeviceList, UnusableDevice, devices};

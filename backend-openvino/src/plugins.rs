@@ -50,6 +50,14 @@ impl Plugins {
         else {
             return Ok(Self::default());
         };
+        if explicit.is_none() && !file.is_absolute() {
+            let message = format!("the variable {VARIABLE} is no absolute path");
+            return Err(
+                Error::new(ErrorKind::InvalidConfig, "read the plugins file", message)
+                    .with_context("plugins", file.display())
+                    .with_hint(format!("write the absolute path into {VARIABLE}")),
+            );
+        }
         let wrong = |message: String| {
             Error::new(ErrorKind::InvalidConfig, "read the plugins file", message)
                 .with_context("plugins", file.display())

@@ -550,9 +550,10 @@ pub struct PreprocessArgs {
 }
 
 /// How JPEGs are decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Decode {
     /// To the byte as libjpeg-turbo, Pillow and OpenCV do
+    #[default]
     Exact,
     /// Those much larger than needed at 1/2, 1/4 or 1/8 of their size: faster, but other pixels, which can
     /// change the best class

@@ -32,6 +32,10 @@ pub struct Input {
 pub struct Inputs {
     /// In the order in which results appear.
     pub list: Vec<Input>,
+    /// The files with lists that were read.
+    pub lists: Vec<PathBuf>,
+    /// Whether a list was read from stdin.
+    pub stdin: bool,
     hidden: usize,
     others: usize,
     folders: usize,
@@ -43,6 +47,7 @@ impl Inputs {
         let mut found = Self::default();
         for argument in arguments {
             if argument.as_os_str() == "-" {
+                found.stdin = true;
                 let list = read_list(io::stdin().lock())
                     .map_err(|error| error.context("cannot read the list on stdin"))?;
                 found.add_list(&list, recursive);
@@ -51,6 +56,7 @@ impl Inputs {
             }
         }
         for list in lists {
+            found.lists.push(list.clone());
             let what = || format!("cannot read the input list {}", list.display());
             let file =
                 File::open(list).map_err(|error| anyhow::Error::new(error).context(what()))?;

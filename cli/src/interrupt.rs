@@ -70,10 +70,25 @@ pub fn signal() -> Option<u8> {
     Some(CAME.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
 }
 
-/// Has a file or a folder removed when a signal stops everything, which drops nothing.
-pub fn remove_when_stopped(path: &Path) {
+/// A file or a folder that is removed when a signal stops everything, which drops nothing.
+///
+/// Once this is dropped the path may be another process's, and no signal removes it.
+#[derive(Debug)]
+#[must_use]
+pub struct Temporary(PathBuf);
+
+/// Has a file or a folder removed when a signal stops everything.
+pub fn remove_when_stopped(path: &Path) -> Temporary {
     let mut paths = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
     paths.push(path.to_owned());
+    Temporary(path.to_owned())
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let mut paths = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
+        paths.retain(|path| *path != self.0);
+    }
 }
 
 /// From now on. Without a thread for it a signal stops everything, as ever.
@@ -88,12 +103,39 @@ pub fn watch() {
 #[cfg(not(unix))]
 pub fn watch() {}
 
+/// The signals that are not ignored by whoever started the program, as `nohup` and shells do for programs in the
+/// background.
+#[cfg(unix)]
+fn watched() -> Vec<i32> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    // Other systems do not tell what is ignored: there a hangup stops everything, or nothing.
+    let all = if cfg!(target_os = "linux") {
+        &[SIGINT, SIGTERM, SIGHUP][..]
+    } else {
+        &[SIGINT, SIGTERM]
+    };
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = ignored(&status);
+    let is_ignored = |signal: i32| ignored >> (signal - 1) & 1 == 1;
+    all.iter()
+        .copied()
+        .filter(|signal| !is_ignored(*signal))
+        .collect()
+}
+
+/// A bit for each signal that is ignored, in the words of Linux's `/proc/self/status`.
+#[cfg(unix)]
+fn ignored(status: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
+}
+
 #[cfg(unix)]
 fn handle() {
-    use signal_hook::consts::{SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
 
-    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else {
+    let Ok(mut signals) = Signals::new(watched()) else {
         return;
     };
     for signal in signals.forever() {

@@ -10,9 +10,11 @@ mod digest;
 mod engines;
 mod exit;
 mod facts;
+mod files_read;
 mod inputs;
 mod interrupt;
 mod lanes;
+mod loader_path;
 mod messages;
 mod options;
 mod output;
@@ -35,24 +37,29 @@ use crate::interrupt::Interrupted;
 use crate::messages::{Messages, is_broken_pipe};
 
 fn main() {
+    loader_path::clean();
+    let cleaned = std::env::var_os(loader_path::GUARD);
     // ONNX Runtime's official builds send telemetry unless this is set before they are loaded; RTen would
     // print to stdout, among the results.
     // SAFETY: nothing has started a thread yet, so nobody reads the environment at the same time.
     #[allow(unsafe_code)]
     unsafe {
         std::env::set_var("ORT_DISABLE_TELEMETRY", "1");
-        for debugging in [
+        for unwanted in [
             "RTEN_TIMING",
             "RTEN_OPTIMIZER_DEBUG",
             "RTEN_INFER_SHAPES_DEBUG",
+            // Programs that this one may start have a loader of their own.
+            loader_path::GUARD,
         ] {
-            std::env::remove_var(debugging);
+            std::env::remove_var(unwanted);
         }
     }
     report_panics_once();
     interrupt::watch();
     let args = Args::try_parse().unwrap_or_else(|error| messages::usage(&error));
     let mut messages = Messages::new(args.is_quiet());
+    loader_path::note(cleaned.as_deref(), &messages);
     let code = match run(args, &mut messages) {
         Ok(code) => code,
         // The same Ctrl-C may have ended whoever reads this program's output.

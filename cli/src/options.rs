@@ -12,9 +12,11 @@ use crate::args::{
     Backend, ClassifyArgs, Decode, EngineArgs, Format, Hint, InputArgs, InspectArgs, InspectFormat,
     PrecisionArg, PrecisionFlag, PreprocessArgs, RunsArgs, RuntimeArgs, Scores, TuningArgs,
 };
+use crate::files_read::FilesRead;
 use crate::inputs::Inputs;
 use crate::messages::{Hinted, Messages, printable};
-use crate::reports::ReportPath;
+use crate::output::Output;
+use crate::reports::{Destination, ReportPath};
 use crate::runs::RunSpec;
 
 /// What `classify` does.
@@ -61,10 +63,33 @@ pub struct RunsOptions {
 }
 
 impl RunsOptions {
-    /// Every file that is read: a report must not replace it.
-    pub fn reads(&self) -> impl Iterator<Item = &Path> {
-        let inputs = self.inputs.list.iter().map(|input| input.path.as_path());
-        inputs.chain(self.runs.iter().map(|(_, engine)| engine.model.as_path()))
+    /// Opens the reports and `record`, before work starts, unless one would replace a file that is read.
+    /// `others` are the files that only this command reads, each with its role.
+    pub fn open_outputs(
+        &self,
+        record: Option<&Path>,
+        others: &[(&'static str, Option<&Path>)],
+    ) -> anyhow::Result<(Vec<Destination>, Option<Output>)> {
+        let reports = self
+            .reports
+            .iter()
+            .map(|report| ("--report", &*report.path));
+        let outputs: Vec<_> = reports
+            .chain(record.map(|path| ("--record", path)))
+            .collect();
+        let others = others.iter();
+        let read = FilesRead {
+            inputs: &self.inputs,
+            engines: self.runs.iter().map(|(_, engine)| engine).collect(),
+            recipe: &self.recipe,
+            others: others
+                .filter_map(|(role, path)| Some((*role, (*path)?)))
+                .collect(),
+        };
+        read.check(&outputs)?;
+        let reports = self.reports.iter().map(Destination::open);
+        let record = record.map(|path| Output::open(Some(path)));
+        Ok((reports.collect::<Result<_, _>>()?, record.transpose()?))
     }
 
     /// See [`say_what_is_not_said`].
@@ -113,15 +138,6 @@ impl TryFrom<RunsArgs> for RunsOptions {
         };
         let runs = args.runs.iter();
         let runs = runs.flat_map(|run| requests.iter().map(move |number| (run, *number)));
-        let twice = args.report.iter().enumerate().find(|(index, report)| {
-            args.report[..*index]
-                .iter()
-                .any(|earlier| earlier.path == report.path)
-        });
-        if let Some((_, report)) = twice {
-            let error = format!("--report {} is given twice", report.path.display());
-            return Err(Hinted::new(error, "give each report a name of its own").into());
-        }
         Ok(Self {
             runs: runs.map(engine).collect::<Result<_, _>>()?,
             reference: args.reference,
@@ -312,7 +328,7 @@ fn set_up_model() -> anyhow::Result<PathBuf> {
 }
 
 /// What the user says of preprocessing and labels: flags, and the files that they name.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RecipeOptions {
     /// The preprocessing file.
     pub preprocess: Option<PathBuf>,

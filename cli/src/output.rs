@@ -1,133 +1,271 @@
-//! Where results go: stdout, or a file that appears under its name only when it is complete.
+//! Destinations of results: stdout, or a file that appears under its name only when it is complete.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use tempfile::NamedTempFile;
 
-use crate::interrupt;
+use crate::digest::Digest;
+use crate::interrupt::{self, Temporary};
 use crate::messages::Hinted;
+
+/// The most symbolic links that are followed to a file that does not exist yet, as Linux does.
+const MOST_LINKS: usize = 40;
+/// Temporary files of one output are numbered from 1. So many of them are looked at for stale ones.
+const MOST_STALE: u32 = 16;
 
 /// A destination of results. Without [`finish`](Self::finish) a file does not appear.
 #[derive(Debug)]
 pub enum Output {
     Stdout(BufWriter<io::Stdout>),
-    File {
-        file: BufWriter<NamedTempFile>,
-        path: PathBuf,
-    },
+    File(Box<OutputFile>),
+}
+
+/// A file under a temporary name beside its target.
+#[derive(Debug)]
+pub struct OutputFile {
+    file: BufWriter<NamedTempFile>,
+    /// Symbolic links are followed: they stay, and their target is written.
+    target: PathBuf,
+    /// Dropped last: until then a signal that stops everything removes the file.
+    _temporary: Temporary,
 }
 
 impl Output {
     /// Opens it, before work starts: a folder that is not there or not writable is found out now.
-    ///
-    /// A file that is one of `read` is refused: it would be replaced by the results.
-    pub fn open<'a>(
-        path: Option<&Path>,
-        read: impl IntoIterator<Item = &'a Path>,
-    ) -> anyhow::Result<Self> {
+    pub fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {
             return Ok(Self::Stdout(BufWriter::new(io::stdout())));
         };
         let what = || format!("cannot write {}", path.display());
-        if let Ok(real) = path.canonicalize()
-            && let Some(same) = read
-                .into_iter()
-                .find(|other| other.canonicalize().is_ok_and(|other| other == real))
-        {
-            let error = Hinted::new(
-                format!("it would replace {}, which is read", same.display()),
-                "give it another name",
-            );
-            return Err(anyhow::Error::new(error).context(what()));
-        }
-        if let Ok(metadata) = fs::metadata(path)
-            && !metadata.is_file()
-        {
-            let error = Hinted::new(
-                "it is not a regular file",
-                "name a file, or leave --output out",
-            );
-            return Err(anyhow::Error::new(error).context(what()));
-        }
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        if !folder.is_dir() {
-            let error = Hinted::new(
-                format!("there is no folder {}", folder.display()),
-                "create it first",
-            );
-            return Err(anyhow::Error::new(error).context(what()));
-        }
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".classify-").suffix(".tmp");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            // As any other program creates a file; the umask takes its part away.
-            builder.permissions(fs::Permissions::from_mode(0o666));
-        }
-        let file = builder.tempfile_in(folder).with_context(what)?;
-        interrupt::remove_when_stopped(file.path());
-        Ok(Self::File {
+        let target = target(path).with_context(what)?;
+        let permissions = existing(&target).with_context(what)?;
+        let (file, temporary) = temporary(&target, permissions).with_context(what)?;
+        Ok(Self::File(Box::new(OutputFile {
             file: BufWriter::new(file),
-            path: path.to_owned(),
-        })
+            target,
+            _temporary: temporary,
+        })))
     }
 
     /// Gives a file its name.
     pub fn finish(self) -> anyhow::Result<()> {
         match self {
             Self::Stdout(mut stdout) => Ok(stdout.flush()?),
-            Self::File { file, path } => persist(file, &path),
+            Self::File(output) => {
+                let OutputFile { file, target, .. } = *output;
+                let what = || format!("cannot write {}", target.display());
+                let file = complete(file).with_context(what)?;
+                file.persist(&target)
+                    .map_err(|error| error.error)
+                    .with_context(what)?;
+                Ok(())
+            }
         }
     }
 
-    /// Gives a file that is not complete the name with `.partial` behind it, or `.partial-2` and so on where
+    /// Gives a file that is not complete the name with `.partial` behind it, or `.partial-2` and so on if
     /// there is one already, and returns that.
     pub fn finish_part(self) -> anyhow::Result<Option<PathBuf>> {
-        let Self::File { file, path } = self else {
+        let Self::File(output) = self else {
             return Ok(None);
         };
+        let OutputFile { file, target, .. } = *output;
+        let mut file =
+            complete(file).with_context(|| format!("cannot write {}", target.display()))?;
         let mut number = 1;
         loop {
-            let mut part = path.clone().into_os_string();
+            let mut part = target.clone().into_os_string();
             part.push(".partial");
             if number > 1 {
                 part.push(format!("-{number}"));
             }
             let part = PathBuf::from(part);
-            if fs::symlink_metadata(&part).is_err() {
-                persist(file, &part)?;
-                return Ok(Some(part));
+            match file.persist_noclobber(&part) {
+                Ok(_) => return Ok(Some(part)),
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                    file = error.file;
+                }
+                Err(error) => {
+                    let what = format!("cannot write {}", part.display());
+                    return Err(anyhow::Error::new(error.error).context(what));
+                }
             }
             number += 1;
         }
     }
 }
 
-fn persist(file: BufWriter<NamedTempFile>, path: &Path) -> anyhow::Result<()> {
-    let what = || format!("cannot write {}", path.display());
-    let file = file
-        .into_inner()
-        .map_err(io::IntoInnerError::into_error)
-        .with_context(what)?;
-    file.as_file().sync_all().with_context(what)?;
-    file.persist(path)
-        .map_err(|error| error.error)
-        .with_context(what)?;
-    Ok(())
+/// Prints a report to stdout. A reader that has gone is no error: reports in files are written before, and the
+/// exit code is the verdict's.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to stdout")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The file that a path leads to, with an absolute and canonical parent. It need not exist, and neither need the
+/// target of a symbolic link.
+pub fn target(path: &Path) -> anyhow::Result<PathBuf> {
+    if let Ok(real) = path.canonicalize() {
+        return Ok(real);
+    }
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        if let Ok(link) = fs::read_link(&path) {
+            path = folder.join(link);
+            continue;
+        }
+        let names_a_file = !path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let (Some(name), true) = (path.file_name(), names_a_file) else {
+            return Err(not_a_file());
+        };
+        if !folder.is_dir() {
+            let error = format!("there is no folder {}", folder.display());
+            return Err(Hinted::new(error, "create it first").into());
+        }
+        return Ok(folder.canonicalize()?.join(name));
+    }
+    let error = "it is a symbolic link that leads to no end";
+    Err(Hinted::new(error, "name the file itself").into())
+}
+
+fn not_a_file() -> anyhow::Error {
+    Hinted::new(
+        "it is not a regular file",
+        "name a file, or leave --output out",
+    )
+    .into()
+}
+
+/// The permissions of a file that will be replaced; `None` if there is none.
+fn existing(target: &Path) -> anyhow::Result<Option<fs::Permissions>> {
+    let Ok(metadata) = fs::metadata(target) else {
+        return Ok(None);
+    };
+    if !metadata.is_file() {
+        return Err(not_a_file());
+    }
+    // A rename would replace a protected file as well.
+    File::options().write(true).open(target)?;
+    Ok(Some(metadata.permissions()))
+}
+
+/// A new file beside `target`, which this process holds locked. Files of the same target that processes which were
+/// killed have left behind are removed.
+fn temporary(
+    target: &Path,
+    permissions: Option<fs::Permissions>,
+) -> io::Result<(NamedTempFile, Temporary)> {
+    let folder = target.parent().unwrap_or(Path::new("/"));
+    let name = target.file_name().unwrap_or_default();
+    let hash = Digest::of(name.as_encoded_bytes()).to_string();
+    let name = |number: u32| format!(".classify-{}-{number}.tmp", &hash[..16]);
+    let mut number = 0;
+    let file = loop {
+        number += 1;
+        let name = name(number);
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(&name).rand_bytes(0);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            // Like any other program creates a file, but never readable for more users than what it replaces.
+            let mode = permissions.as_ref().map_or(0o666, |old| old.mode() & 0o777);
+            builder.permissions(fs::Permissions::from_mode(mode));
+        }
+        match builder.tempfile_in(folder) {
+            Ok(file) if is_held(&file) => break file,
+            // Another process has taken it for a stale one, and removes it.
+            Ok(mut file) => file.disable_cleanup(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    };
+    let temporary = interrupt::remove_when_stopped(file.path());
+    #[cfg(unix)]
+    if let Some(permissions) = permissions {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs::Permissions::from_mode(permissions.mode() & 0o777);
+        file.as_file().set_permissions(mode)?;
+    }
+    for other in (1..=MOST_STALE).filter(|other| *other != number) {
+        remove_if_stale(&folder.join(name(other)), file.as_file());
+    }
+    Ok((file, temporary))
+}
+
+/// Locks a file that was created. `false`: it is no longer the file of its name.
+fn is_held(file: &NamedTempFile) -> bool {
+    match file.as_file().try_lock() {
+        Err(fs::TryLockError::WouldBlock) => false,
+        // Where files cannot be locked, no process finds a stale one.
+        _ => cfg!(not(unix)) || is_at(file.path(), file.as_file()),
+    }
+}
+
+/// Removes a temporary file of the same user that no process holds locked.
+fn remove_if_stale(path: &Path, own: &File) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let Ok(metadata) = fs::symlink_metadata(path) else {
+            return;
+        };
+        let is_own = own.metadata().is_ok_and(|own| own.uid() == metadata.uid());
+        if !metadata.is_file() || !is_own {
+            return;
+        }
+        // The lock ends with `file`, when the name is gone.
+        if let Ok(file) = File::open(path)
+            && file.try_lock().is_ok()
+            && is_at(path, &file)
+        {
+            let _ = fs::remove_file(path);
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (path, own);
+}
+
+/// Whether `path` is the name of the open `file`, and not of another one by now.
+#[cfg(unix)]
+fn is_at(path: &Path, file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let found = fs::symlink_metadata(path).map(identity);
+    found.is_ok_and(|found| file.metadata().map(identity).is_ok_and(|own| own == found))
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &Path, _: &File) -> bool {
+    true
+}
+
+fn complete(file: BufWriter<NamedTempFile>) -> io::Result<NamedTempFile> {
+    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.as_file().sync_all()?;
+    Ok(file)
 }
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stdout(stdout) => stdout.write(bytes),
-            Self::File { file, .. } => file.write(bytes),
+            Self::File(output) => output.file.write(bytes),
         }
     }
 
@@ -135,7 +273,7 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Stdout(stdout) => stdout.flush(),
-            Self::File { .. } => Ok(()),
+            Self::File(_) => Ok(()),
         }
     }
 }

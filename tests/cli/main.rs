@@ -10,6 +10,7 @@ mod compare;
 mod devices;
 mod errors;
 mod evaluate;
+mod files;
 mod inputs;
 mod interrupts;
 mod outputs;
@@ -34,6 +35,7 @@ fn main() {
     trials.extend(devices::trials(&engines, &set_up));
     trials.extend(evaluate::trials(&engines, &set_up));
     trials.extend(errors::trials(&engines, &set_up));
+    trials.extend(files::trials(&engines));
     trials.extend(inputs::trials(&engines));
     #[cfg(unix)]
     trials.extend(interrupts::trials(&engines));

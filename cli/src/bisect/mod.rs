@@ -215,7 +215,7 @@ pub fn run(
     })?;
     let mut search = Search::new(model.parents(), last);
     let folder = tempfile::tempdir().context("cannot make a folder for the edited models")?;
-    interrupt::remove_when_stopped(folder.path());
+    let _temporary = interrupt::remove_when_stopped(folder.path());
     let mut next = Some(last);
     while let Some(index) = next {
         messages.step(&format!(

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -19,9 +19,10 @@ use crate::cpu_time;
 use crate::engines;
 use crate::facts::Machine;
 use crate::inputs::Input;
-use crate::interrupt;
+use crate::interrupt::{self, Temporary};
 use crate::messages::{Hinted, Messages, counted, printable};
 use crate::options::RunsOptions;
+use crate::output;
 use crate::pictures::{Buffers, PictureFile};
 use crate::pipeline::{Pipeline, Spare};
 use crate::runs::{Run, Runs};
@@ -56,7 +57,7 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
     };
     let format = args.format;
     let input = match &made_up {
-        Some(folder) => vec![folder.path().to_owned()],
+        Some((folder, _)) => vec![folder.path().to_owned()],
         None => args.input,
     };
     let options = RunsOptions::try_from(RunsArgs {
@@ -195,7 +196,7 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
             format!("{report:#}\n")
         }
     };
-    io::stdout().lock().write_all(text.as_bytes())?;
+    output::print(&text)?;
     interrupted()?;
     let worst = results
         .iter()
@@ -691,13 +692,13 @@ fn table(
 }
 
 /// Pictures that are neither flat nor noise, as PNG: there is no encoder for JPEG here.
-fn made_up_pictures() -> anyhow::Result<TempDir> {
+fn made_up_pictures() -> anyhow::Result<(TempDir, Temporary)> {
     let folder = tempfile::tempdir()?;
-    interrupt::remove_when_stopped(folder.path());
+    let temporary = interrupt::remove_when_stopped(folder.path());
     for seed in 0..MADE_UP_PICTURES {
         write_made_up(&folder.path().join(format!("{seed:02}.png")), seed)?;
     }
-    Ok(folder)
+    Ok((folder, temporary))
 }
 
 fn write_made_up(path: &Path, seed: u64) -> anyhow::Result<()> {

@@ -1,9 +1,11 @@
 //! `classify`: the best classes of each picture.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::engines;
 use crate::exit;
+use crate::files_read::FilesRead;
 use crate::interrupt;
 use crate::messages::{Messages, printable};
 use crate::options::{ClassifyOptions, say_what_is_not_said};
@@ -26,10 +28,23 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
         verbose,
     } = options;
     // Before the work: where results cannot go, none need be computed.
-    let weights = engine.model.with_extension("bin");
-    let read = inputs.list.iter().map(|input| input.path.as_path());
-    let read = read.chain([engine.model.as_path(), weights.as_path()]);
-    let destination = Output::open(output.path.as_deref(), read)?;
+    let read = FilesRead {
+        inputs: &inputs,
+        engines: vec![&engine],
+        recipe: &recipe,
+        others: Vec::new(),
+    };
+    let path = output
+        .path
+        .as_deref()
+        .filter(|path| *path != Path::new("-"));
+    read.check(
+        &path
+            .map(|path| ("--output", path))
+            .into_iter()
+            .collect::<Vec<_>>(),
+    )?;
+    let destination = Output::open(path)?;
     let mut results = Results::new(destination, &output, quiet);
     say_what_is_not_said(std::iter::once(&engine), &inputs, messages);
     results.step(engines::first_step(engine.backend))?;

@@ -1,7 +1,6 @@
 //! `classify compare`: the same pictures through several runs, and whether they agree.
 
 use std::collections::HashMap;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Error;
@@ -16,10 +15,9 @@ use crate::facts::Machine;
 use crate::lanes::{Lanes, Limits, Source};
 use crate::messages::{self, Hinted, Messages, counted, printable};
 use crate::options::RunsOptions;
-use crate::output::Output;
 use crate::recording::{Recorder, Recording};
+use crate::reports;
 use crate::reports::compare::{Compared, Comparison, Failure};
-use crate::reports::{self, Destination};
 use crate::runs::{self, Answered, Outputs, Run, Runs};
 
 /// Compares, prints the text report and writes the others.
@@ -47,15 +45,13 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         .into());
     }
     // Before the work: where reports cannot go, nothing need be computed.
-    let reads: Vec<&Path> = options.reads().chain(against.as_deref()).collect();
-    let reports = options
-        .reports
-        .iter()
-        .map(|report| Destination::open(report, &reads))
-        .collect::<Result<Vec<_>, _>>()?;
-    let record = record
-        .map(|path| Output::open(Some(&path), reads.iter().copied()))
-        .transpose()?;
+    let (reports, record) = options.open_outputs(
+        record.as_deref(),
+        &[
+            ("a recording", against.as_deref()),
+            ("the picture to bisect on", bisect_picture.as_deref()),
+        ],
+    )?;
     let mut recording = against.as_deref().map(Recording::open).transpose()?;
     options.say_what_is_not_said(messages);
 
@@ -182,10 +178,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
             }
         }
     }
-    io::stdout()
-        .lock()
-        .write_all(comparison.text().as_bytes())?;
-    reports::write(reports, &comparison)?;
+    reports::write(reports, &comparison, &comparison.text())?;
     if let Some(nothing) = nothing {
         return Err(Hinted::new(nothing, "mend what is said above about the others").into());
     }

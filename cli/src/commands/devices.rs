@@ -7,7 +7,6 @@
 )]
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 #[cfg(feature = "openvino")]
 use std::path::Path;
 
@@ -16,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::args::{Backend, DevicesArgs, InspectFormat};
 use crate::messages::{self, Hinted, printable};
+use crate::output;
 
 /// Prints what there is. What is missing is part of the answer; without any engine it is an error.
 pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
@@ -43,7 +43,7 @@ pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
             format!("{:#}\n", json!({ "schema_version": 1, "engines": engines }))
         }
     };
-    io::stdout().lock().write_all(text.as_bytes())?;
+    output::print(&text)?;
     if engines.iter().any(|engine| engine.found.is_ok()) {
         return Ok(());
     }

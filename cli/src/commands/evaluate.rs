@@ -1,6 +1,5 @@
 //! `classify evaluate`: the same pictures through one or more runs, against ground truth.
 
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use backend_api::Tensor;
@@ -12,9 +11,9 @@ use crate::args::EvaluateArgs;
 use crate::facts::{Machine, RunFacts};
 use crate::messages::{self, Hinted, Messages, printable};
 use crate::options::RunsOptions;
+use crate::reports;
 use crate::reports::compare::Failure;
 use crate::reports::evaluate::{Evaluated, Evaluation, Limits};
-use crate::reports::{self, Destination};
 use crate::runs::{self, Answered, Run, Runs};
 
 /// Evaluates, prints the text report and writes the others.
@@ -39,12 +38,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
         )
         .into());
     }
-    let reads: Vec<&Path> = options.reads().chain(truth.as_deref()).collect();
-    let reports = options
-        .reports
-        .iter()
-        .map(|report| Destination::open(report, &reads))
-        .collect::<Result<Vec<_>, _>>()?;
+    let (reports, _) = options.open_outputs(None, &[("the ground truth", truth.as_deref())])?;
     options.say_what_is_not_said(messages);
     let machine = Machine::this();
     let opened = Runs::open(
@@ -172,10 +166,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
             .iter()
             .all(|run| run.reading.interpretation.scoring.is_distribution()),
     };
-    io::stdout()
-        .lock()
-        .write_all(evaluation.text().as_bytes())?;
-    reports::write(reports, &evaluation)?;
+    reports::write(reports, &evaluation, &evaluation.text())?;
     if live.is_empty() {
         return Err(Hinted::new("no run is left to evaluate", "mend what is said above").into());
     }

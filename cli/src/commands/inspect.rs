@@ -1,7 +1,5 @@
 //! `classify inspect`: how pictures are prepared for a model, and who states each value.
 
-use std::io::{self, Write as _};
-
 use backend_api::BackendInfo;
 use image_classification::ScoreKind;
 use serde_json::{Value, json};
@@ -10,6 +8,7 @@ use crate::args::InspectFormat;
 use crate::engines;
 use crate::messages::{Messages, printable};
 use crate::options::InspectOptions;
+use crate::output;
 use crate::recipe::{Fitted, Recipe};
 
 /// Prints what is known of the model. Nothing is classified.
@@ -30,8 +29,7 @@ pub fn run(options: &InspectOptions, messages: &mut Messages) -> anyhow::Result<
         }
         InspectFormat::Text => text(options, &recipe, &fitted, backend.info()),
     };
-    io::stdout().lock().write_all(text.as_bytes())?;
-    Ok(())
+    output::print(&text)
 }
 
 fn text(options: &InspectOptions, recipe: &Recipe, fitted: &Fitted, info: &BackendInfo) -> String {

@@ -7,13 +7,13 @@ mod junit;
 
 use std::fmt;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use image_classification::Labels;
 
 use crate::messages::printable;
-use crate::output::Output;
+use crate::output::{self, Output};
 
 /// A file for a report. Its ending says in which form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,19 +66,17 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Opens it, before work starts. A file that is one of `read` is refused.
-    pub fn open(report: &ReportPath, read: &[&Path]) -> anyhow::Result<Self> {
-        let out = Output::open(Some(&report.path), read.iter().copied())?;
+    /// Opens it, before work starts.
+    pub fn open(report: &ReportPath) -> anyhow::Result<Self> {
+        let out = Output::open(Some(&report.path))?;
         Ok(Self {
             form: report.form,
             out,
         })
     }
-}
 
-/// Writes the reports.
-pub fn write(destinations: Vec<Destination>, document: &impl Document) -> anyhow::Result<()> {
-    for Destination { form, mut out } in destinations {
+    fn write(self, document: &impl Document) -> anyhow::Result<()> {
+        let Self { form, mut out } = self;
         match form {
             Form::Json => {
                 document.json(&mut out)?;
@@ -88,9 +86,26 @@ pub fn write(destinations: Vec<Destination>, document: &impl Document) -> anyhow
             Form::Junit => document.junit(&mut out)?,
             Form::Html => out.write_all(document.html()?.as_bytes())?,
         }
-        out.finish()?;
+        out.finish()
     }
-    Ok(())
+}
+
+/// Writes the reports, then prints `text`: stdout may have no reader, or be full.
+///
+/// # Errors
+///
+/// The first error. It keeps nothing else from being written.
+pub fn write(
+    destinations: Vec<Destination>,
+    document: &impl Document,
+    text: &str,
+) -> anyhow::Result<()> {
+    let written: Vec<_> = destinations
+        .into_iter()
+        .map(|destination| destination.write(document))
+        .collect();
+    let printed = output::print(text);
+    written.into_iter().chain([printed]).collect()
 }
 
 /// `281 tabby cat`.
@@ -114,7 +129,7 @@ pub fn cell(text: impl fmt::Display) -> String {
     escaped
 }
 
-/// XML 1.0 has no control characters.
+/// Text in XML, which has neither control characters nor U+FFFE and U+FFFF.
 pub fn xml(text: impl fmt::Display) -> String {
     printable(&text.to_string())
 }

@@ -342,6 +342,17 @@ pub fn find(model: &Path) -> Result<Vec<Statement>, SourceError> {
     Ok(statements)
 }
 
+/// The files beside `model` that [`find`] reads.
+pub fn files(model: &Path) -> Vec<PathBuf> {
+    let folders = folders(model).into_iter();
+    let beside = folders.flat_map(|folder| BESIDE.map(|(name, _)| folder.join(name)));
+    let inside = read_model(model).unwrap_or_default();
+    let labels = model_api::labels_file(&inside.model_info, model)
+        .ok()
+        .flatten();
+    beside.filter(|path| path.is_file()).chain(labels).collect()
+}
+
 /// Reads a preprocessing file that the user names: any of the files that may lie beside a model, or
 /// a JSON object with the keys `color`, `mean`, `scale`, `resize`, `interpolation`, `size` (height,
 /// width), `layout` and `labels`, in the notation of the command line. Every key may be absent.

@@ -9,7 +9,7 @@
 //! `interpolation_mode` means.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use super::{MOST_CONFIG_BYTES, SourceError, Stated, Statement, read_limited, unsupported};
 use crate::{ColorOrder, ImageLayout, Interpolation, Labels, Resize};
@@ -258,6 +258,24 @@ fn labels(entries: Entries<'_>, model: &Path) -> Result<Option<Stated<Labels>>, 
         let labels = labels.split_whitespace().map(str::to_owned).collect();
         return Ok(Some(entries.stated("labels", Labels::from_names(labels))));
     }
+    let Some(file) = labels_file(entries.0, model)? else {
+        return Ok(None);
+    };
+    let bytes = read_limited(&file, MOST_CONFIG_BYTES)?;
+    let labels = Labels::parse(&bytes).map_err(|source| SourceError::Malformed {
+        file: entries.get("path_to_labels").unwrap_or_default().to_owned(),
+        expected: "a list of labels",
+        source: source.into(),
+    })?;
+    Ok(Some(entries.stated("path_to_labels", labels)))
+}
+
+/// The file that `path_to_labels` names.
+pub(super) fn labels_file(
+    entries: &BTreeMap<String, String>,
+    model: &Path,
+) -> Result<Option<PathBuf>, SourceError> {
+    let entries = Entries(entries);
     let Some(path) = entries.get("path_to_labels") else {
         return Ok(None);
     };
@@ -269,13 +287,7 @@ fn labels(entries: Entries<'_>, model: &Path) -> Result<Option<Stated<Labels>>, 
         return Err(entries.error("path_to_labels", "a file in the model's folder"));
     }
     let folder = model.parent().unwrap_or(Path::new(""));
-    let bytes = read_limited(&folder.join(path), MOST_CONFIG_BYTES)?;
-    let labels = Labels::parse(&bytes).map_err(|source| SourceError::Malformed {
-        file: path.to_owned(),
-        expected: "a list of labels",
-        source: source.into(),
-    })?;
-    Ok(Some(entries.stated("path_to_labels", labels)))
+    Ok(Some(folder.join(path)))
 }
 
 #[cfg(test)]

@@ -1,0 +1,394 @@
+//! The check that no output replaces a file that the command reads, or another output.
+//!
+//! Files are told apart by what they are and not by how their paths are written: hard links, symbolic links,
+//! `./x` and names in another case are the same file where the file system says so.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use backend_api::library;
+use image_classification::sources;
+
+use crate::args::Backend;
+use crate::inputs::Inputs;
+use crate::messages::Hinted;
+use crate::options::{EngineOptions, RecipeOptions};
+use crate::output::target;
+
+const STDOUT: &str = "stdout";
+
+/// Files of a model that are named like it. Those that its content names are found by [`model_file::check`].
+const NAMED_LIKE_THE_MODEL: [&str; 7] = [
+    "xml",
+    "bin",
+    "pdmodel",
+    "pdiparams",
+    "index",
+    "data-00000-of-00001",
+    "labels",
+];
+
+/// Everything that a command reads.
+#[derive(Debug)]
+pub struct FilesRead<'a> {
+    pub inputs: &'a Inputs,
+    pub engines: Vec<&'a EngineOptions>,
+    pub recipe: &'a RecipeOptions,
+    /// Files that only this command reads, each with its role.
+    pub others: Vec<(&'static str, &'a Path)>,
+}
+
+/// An output, and the file that it will be.
+struct Planned<'a> {
+    /// The flag, or [`STDOUT`].
+    flag: &'a str,
+    path: &'a Path,
+    target: PathBuf,
+    /// `None` for a file that does not exist yet.
+    identity: Option<Identity>,
+}
+
+impl FilesRead<'_> {
+    /// Checks `outputs`, each with its flag, before anything is written.
+    ///
+    /// # Errors
+    ///
+    /// Two outputs that are the same file, and an output that is a file that is read: it says which.
+    pub fn check(&self, outputs: &[(&str, &Path)]) -> anyhow::Result<()> {
+        let mut planned: Vec<Planned> = Vec::new();
+        for (flag, path) in outputs {
+            // What cannot be opened says so itself when it is.
+            let Ok(target) = target(path) else { continue };
+            planned.push(Planned {
+                flag,
+                path,
+                identity: Identity::of_path(&target),
+                target,
+            });
+        }
+        let stdout = Identity::of_stream(io::stdout());
+        planned.extend(stdout.map(|identity| Planned {
+            flag: STDOUT,
+            path: Path::new(""),
+            target: PathBuf::new(),
+            identity: Some(identity),
+        }));
+        for (index, one) in planned.iter().enumerate() {
+            if let Some(other) = planned[..index].iter().find(|other| one.is(other)) {
+                let error = format!("{} and {} are the same file", other.name(), one.name());
+                return Err(Hinted::new(error, "give each output a name of its own").into());
+            }
+            if let Some(engine) = self.engines.iter().find(|engine| one.is_in_cache(engine)) {
+                let folder = engine.cache_dir.as_deref().unwrap_or(Path::new(""));
+                return Err(one.refused(
+                    &format!("it lies in an entry of the cache {}", folder.display()),
+                    "name a file outside of the cache's own folders",
+                ));
+            }
+        }
+        planned.retain(|output| output.identity.is_some());
+        if planned.is_empty() {
+            // A file that does not exist is read by nobody.
+            return Ok(());
+        }
+        let mut checked = Ok(());
+        self.each(&mut |role, path| {
+            let Some(identity) = Identity::of_path(path).filter(|_| checked.is_ok()) else {
+                return;
+            };
+            let same = planned
+                .iter()
+                .find(|output| output.identity.as_ref() == Some(&identity));
+            if let Some(output) = same {
+                let read = format!("{}, which is read ({role})", path.display());
+                checked = Err(output.replaces(&read));
+            }
+        });
+        let stdin = self.inputs.stdin.then(|| Identity::of_stream(io::stdin()));
+        if let Some(identity) = stdin.flatten()
+            && let Some(output) = planned
+                .iter()
+                .find(|output| output.identity.as_ref() == Some(&identity))
+        {
+            checked = Err(output.replaces("the list on stdin, which is read"));
+        }
+        checked
+    }
+
+    /// Shows every file that is read to `visit`, with its role.
+    fn each(&self, visit: &mut dyn FnMut(&str, &Path)) {
+        for input in &self.inputs.list {
+            visit("a picture", &input.path);
+        }
+        for list in &self.inputs.lists {
+            visit("the input list", list);
+        }
+        for (role, path) in [
+            ("the labels", &self.recipe.labels),
+            ("the preprocessing file", &self.recipe.preprocess),
+        ] {
+            if let Some(path) = path {
+                visit(role, path);
+            }
+        }
+        for (role, path) in &self.others {
+            visit(role, path);
+        }
+        for (index, engine) in self.engines.iter().enumerate() {
+            let is_new = |other: &&EngineOptions| other.model != engine.model;
+            if self.engines[..index].iter().all(is_new) {
+                each_of_model(&engine.model, visit);
+            }
+            each_of_engine(engine, visit);
+        }
+        if let Ok(program) = std::env::current_exe() {
+            visit("this program", &program);
+        }
+    }
+}
+
+/// Shows the files of a model, and those beside it.
+fn each_of_model(model: &Path, visit: &mut dyn FnMut(&str, &Path)) {
+    visit("the model", model);
+    for ending in NAMED_LIKE_THE_MODEL {
+        visit("a file of the model", &model.with_extension(ending));
+    }
+    // Why a model cannot be read is said when it is opened.
+    for file in model_file::check(model).unwrap_or_default() {
+        visit("a file of the model", &file);
+    }
+    for file in sources::files(model) {
+        visit("beside the model", &file);
+    }
+}
+
+/// Shows the files of the engine's runtime.
+fn each_of_engine(engine: &EngineOptions, visit: &mut dyn FnMut(&str, &Path)) {
+    for property in &engine.config {
+        if let Some((_, value)) = property.split_once('=') {
+            visit("a value of --config", Path::new(value));
+        }
+    }
+    let runtime = &engine.runtime;
+    let plugins = std::env::var_os("CLASSIFY_OPENVINO_PLUGINS").map(PathBuf::from);
+    if let Some(plugins) = runtime.plugins.clone().or(plugins) {
+        visit("the plugins file", &plugins);
+        each_library_beside(&plugins, visit);
+    }
+    let library = match engine.backend {
+        #[cfg(feature = "openvino")]
+        Backend::Openvino => backend_openvino::find_library(runtime.openvino_lib.as_deref()).ok(),
+        #[cfg(feature = "onnx")]
+        Backend::Onnx => backend_onnx::find_library(runtime.onnxruntime_lib.as_deref()).ok(),
+        _ => None,
+    };
+    if let Some(library) = library {
+        visit("a library of the engine", &library.path);
+        each_library_beside(&library.path, visit);
+    }
+}
+
+/// Shows the libraries in the folder of `path`: an engine loads some of them later.
+fn each_library_beside(path: &Path, visit: &mut dyn FnMut(&str, &Path)) {
+    let folder = path.parent().map(fs::read_dir);
+    for entry in folder.into_iter().flatten().flatten().flatten() {
+        if library::is_library_name(&entry.file_name()) {
+            visit("a library of the engine", &entry.path());
+        }
+    }
+}
+
+impl Planned<'_> {
+    fn name(&self) -> String {
+        format!("{} {}", self.flag, self.path.display())
+            .trim_end()
+            .to_owned()
+    }
+
+    fn replaces(&self, read: &str) -> anyhow::Error {
+        if self.flag == STDOUT {
+            let reason = format!("it leads to {read}");
+            return self.refused(&reason, "redirect it to another file");
+        }
+        let hint = format!("give {} another name", self.flag);
+        self.refused(&format!("it would replace {read}"), &hint)
+    }
+
+    fn refused(&self, reason: &str, hint: &str) -> anyhow::Error {
+        let what = match self.flag {
+            STDOUT => STDOUT.to_owned(),
+            _ => self.path.display().to_string(),
+        };
+        anyhow::Error::new(Hinted::new(reason, hint)).context(format!("cannot write {what}"))
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        match (&self.identity, &other.identity) {
+            (Some(one), Some(other)) => one == other,
+            (None, None) => {
+                self.target == other.target
+                    || self.target.parent() == other.target.parent()
+                        && same_name(&self.target, &other.target)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it lies in a folder that OpenVINO's cache owns, or would take the name of one.
+    fn is_in_cache(&self, engine: &EngineOptions) -> bool {
+        #[cfg(feature = "openvino")]
+        if let Some(cache) = &engine.cache_dir
+            && let Ok(cache) = cache.canonicalize()
+            && let Ok(inside) = self.target.strip_prefix(cache)
+            && let Some(entry) = inside.components().next()
+        {
+            return backend_openvino::is_cache_entry_name(entry.as_os_str());
+        }
+        let _ = engine;
+        false
+    }
+}
+
+/// Whether the file system takes the names of two files that do not exist in one folder for the same: it may not
+/// tell upper from lower case. Found out in an empty folder inside.
+fn same_name(one: &Path, other: &Path) -> bool {
+    let (Some(folder), Some(one), Some(other)) = (one.parent(), one.file_name(), other.file_name())
+    else {
+        return false;
+    };
+    let Ok(folder) = tempfile::Builder::new()
+        .prefix(".classify-")
+        .tempdir_in(folder)
+    else {
+        return false;
+    };
+    File::create_new(folder.path().join(one)).is_ok() && folder.path().join(other).exists()
+}
+
+/// What makes a file this one, however its path is written.
+#[derive(Debug, PartialEq, Eq)]
+#[cfg(unix)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+#[cfg(unix)]
+impl Identity {
+    /// That of an existing regular file.
+    fn of_path(path: &Path) -> Option<Self> {
+        Self::of(&fs::metadata(path).ok()?)
+    }
+
+    /// That of a stream that is a regular file.
+    fn of_stream(stream: impl std::os::fd::AsFd) -> Option<Self> {
+        let copy = stream.as_fd().try_clone_to_owned().ok()?;
+        Self::of(&File::from(copy).metadata().ok()?)
+    }
+
+    fn of(metadata: &fs::Metadata) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        metadata.is_file().then(|| Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
+    }
+}
+
+/// What makes a file this one, however its path is written.
+#[derive(Debug, PartialEq, Eq)]
+#[cfg(not(unix))]
+struct Identity(PathBuf);
+
+#[cfg(not(unix))]
+impl Identity {
+    /// That of an existing regular file.
+    fn of_path(path: &Path) -> Option<Self> {
+        let real = path.canonicalize().ok()?;
+        real.is_file().then_some(Self(real))
+    }
+
+    /// Streams have no path.
+    fn of_stream<T>(_: T) -> Option<Self> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(outputs: &[(&str, &Path)], read: &[&Path]) -> Result<(), String> {
+        let read = FilesRead {
+            inputs: &Inputs::default(),
+            engines: Vec::new(),
+            recipe: &RecipeOptions::default(),
+            others: read.iter().map(|path| ("the role", *path)).collect(),
+        };
+        read.check(outputs).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn an_output_that_is_read_is_refused_however_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("read"), "").unwrap();
+        fs::write(at("other"), "").unwrap();
+        fs::create_dir(at("sub")).unwrap();
+        let mut spellings = vec![at("read"), at("./read"), at("sub/../read")];
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("read", at("link")).unwrap();
+            std::os::unix::fs::symlink(at("link"), at("sub/link")).unwrap();
+            std::os::unix::fs::symlink(folder.path(), at("folder")).unwrap();
+            fs::hard_link(at("read"), at("hard")).unwrap();
+            spellings.extend(["link", "sub/link", "folder/read", "hard"].map(at));
+        }
+        for output in &spellings {
+            for read in &spellings {
+                let error = checked(&[("--output", output)], &[read]).unwrap_err();
+                assert!(
+                    error.contains("which is read (the role)")
+                        && error.contains(&*output.to_string_lossy())
+                        && error.contains(&*read.to_string_lossy()),
+                    "{error}"
+                );
+            }
+            assert_eq!(checked(&[("--output", output)], &[&at("other")]), Ok(()));
+            assert_eq!(checked(&[("--output", &at("new"))], &[output]), Ok(()));
+        }
+    }
+
+    #[test]
+    fn two_outputs_to_one_file_are_refused_before_it_exists() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("sub")).unwrap();
+        let mut spellings = vec![at("new.json"), at("./new.json"), at("sub/../new.json")];
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("new.json", at("dangling")).unwrap();
+            std::os::unix::fs::symlink("../dangling", at("sub/dangling")).unwrap();
+            spellings.extend(["dangling", "sub/dangling"].map(at));
+        }
+        for one in &spellings {
+            for other in &spellings {
+                let error = checked(&[("--record", one), ("--report", other)], &[]).unwrap_err();
+                assert!(error.contains("are the same file"), "{error}");
+                assert!(
+                    error.contains("--record") && error.contains("--report"),
+                    "{error}"
+                );
+            }
+            for other in ["new.JSN", "sub/new.json", "new"].map(at) {
+                assert_eq!(
+                    checked(&[("--record", one), ("--report", &other)], &[]),
+                    Ok(())
+                );
+            }
+        }
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        assert!(left.len() <= 2, "{left:?}");
+    }
+}

@@ -1,0 +1,843 @@
+//! Files of the user: nothing that is read is replaced, links and permissions stay, nothing is left over.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use classify_tests::{Needs, Run, ensure, expect_code, run, small_model};
+use libtest_mimic::{Failed, Trial};
+
+use crate::{classify, small_pictures};
+
+pub fn trials(engines: &Needs) -> Vec<Trial> {
+    let anywhere: [(&str, fn() -> Result<(), Failed>); 4] = [
+        ("an_output_never_replaces_what_is_read", replaces_nothing),
+        ("two_outputs_are_two_files", two_outputs),
+        ("reports_come_before_stdout", reports_first),
+        ("a_cache_entry_takes_no_output", inside_the_cache),
+    ];
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 2] = [
+        ("a_library_is_not_replaced", libraries),
+        ("a_cache_folder_keeps_what_is_foreign", foreign_in_cache),
+    ];
+    #[cfg(unix)]
+    let on_unix: [(&str, fn() -> Result<(), Failed>); 3] = [
+        ("a_link_is_written_through", unix::links),
+        ("a_killed_run_leaves_nothing_for_long", unix::stale),
+        ("a_hangup_leaves_no_files", unix::hangup),
+    ];
+    #[cfg(not(unix))]
+    let on_unix: [(&str, fn() -> Result<(), Failed>); 0] = [];
+    let anywhere = anywhere.into_iter().chain(on_unix);
+    anywhere
+        .map(|(name, test)| Trial::test(name, test))
+        .chain(on_engines.map(|(name, test)| engines.test(name, test)))
+        .collect()
+}
+
+/// Every file below `folder`, with its content.
+fn tree(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>, Failed> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            all.extend(tree(&path)?);
+        }
+        let content = fs::read(&path).unwrap_or_default();
+        all.insert(path, content);
+    }
+    Ok(all)
+}
+
+/// A field of Protocol Buffers that has bytes.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(bytes.len()).expect("a short field");
+    [&[number << 3 | 2, length], bytes].concat()
+}
+
+/// An ONNX model that names files: external data, and labels by Model API's metadata.
+fn model_with_files(data: &str, labels: &str) -> Vec<u8> {
+    let entry =
+        |key: &str, value: &str| [field(1, key.as_bytes()), field(2, value.as_bytes())].concat();
+    let initializer = field(13, &entry("location", data));
+    let graph = field(5, &initializer);
+    // metadata_props is field 14.
+    [
+        field(7, &graph),
+        field(14, &entry("model_info path_to_labels", labels)),
+    ]
+    .concat()
+}
+
+/// A folder with every kind of file that is read. The names of the files.
+fn everything(folder: &Path) -> Result<Vec<&'static str>, Failed> {
+    let at = |name: &str| folder.join(name);
+    for name in ["plain.xml", "plain.bin", "plain.onnx"] {
+        fs::copy(small_model(name), at(name))?;
+    }
+    fs::create_dir(at("onnx"))?;
+    fs::write(
+        at("onnx/data.onnx"),
+        model_with_files("weights.data", "names.txt"),
+    )?;
+    for name in [
+        "onnx/weights.data",
+        "onnx/names.txt",
+        "onnx/preprocessor_config.json",
+        "config.json",
+        "model.yml",
+        "paddle.pdmodel",
+        "paddle.pdiparams",
+        "plain.labels",
+        "labels.txt",
+        "preprocess.json",
+        "truth.csv",
+        "recording.jsonl",
+        "plugins.xml",
+        "kernels.xml",
+        "bisect.ppm",
+    ] {
+        fs::write(at(name), format!("the user's {name}"))?;
+    }
+    fs::create_dir(at("pictures"))?;
+    fs::create_dir(at("saved"))?;
+    fs::create_dir(at("saved/variables"))?;
+    fs::write(at("saved/saved_model.pb"), "graph")?;
+    fs::write(at("saved/variables/variables.index"), "weights")?;
+    fs::write(at("pictures/a.ppm"), b"P6 1 1 255\nabc")?;
+    fs::write(at("list.txt"), "pictures/a.ppm\n")?;
+    Ok(vec![
+        "plain.xml",
+        "plain.bin",
+        "plain.onnx",
+        "onnx/data.onnx",
+        "onnx/weights.data",
+        "onnx/names.txt",
+        "onnx/preprocessor_config.json",
+        "config.json",
+        "model.yml",
+        "paddle.pdmodel",
+        "paddle.pdiparams",
+        "plain.labels",
+        "labels.txt",
+        "preprocess.json",
+        "truth.csv",
+        "recording.jsonl",
+        "plugins.xml",
+        "kernels.xml",
+        "bisect.ppm",
+        "pictures/a.ppm",
+        "list.txt",
+        "saved/saved_model.pb",
+        "saved/variables/variables.index",
+    ])
+}
+
+fn refused(
+    result: &Run,
+    folder: &Path,
+    before: &BTreeMap<PathBuf, Vec<u8>>,
+    words: &str,
+) -> Result<(), Failed> {
+    expect_code(result, 2)?;
+    ensure(
+        result.stderr.contains(words) && result.stderr.contains("\nhint: "),
+        (words, result),
+    )?;
+    let after = tree(folder)?;
+    ensure(after == *before, (after.keys().collect::<Vec<_>>(), result))
+}
+
+fn replaces_nothing() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let files = everything(folder.path())?;
+    let before = tree(folder.path())?;
+    let command = |arguments: &[&str]| {
+        let mut command = classify();
+        command.current_dir(folder.path()).args(arguments);
+        command
+    };
+    let classifies: &[&[&str]] = &[
+        &[
+            "-m",
+            "plain.xml",
+            "--labels",
+            "labels.txt",
+            "--preprocess",
+            "preprocess.json",
+        ],
+        &[
+            "-m",
+            "plain.xml",
+            "--plugins",
+            "plugins.xml",
+            "--config",
+            "CONFIG_FILE=kernels.xml",
+        ],
+        &["-m", "onnx/data.onnx", "--backend", "rten"],
+        &["-m", "paddle.pdmodel"],
+        &["-m", "saved"],
+        &[
+            "-m",
+            "plain.onnx",
+            "--backend",
+            "onnx",
+            "--input-list",
+            "list.txt",
+        ],
+    ];
+    let compares: &[&[&str]] = &[
+        &[
+            "compare",
+            "rten=onnx/data.onnx",
+            "openvino=plain.xml",
+            "onnx=plain.onnx",
+        ],
+        &[
+            "compare",
+            "openvino",
+            "-m",
+            "paddle.pdmodel",
+            "--labels",
+            "labels.txt",
+        ],
+        &[
+            "compare",
+            "openvino=saved",
+            "rten=plain.onnx",
+            "--preprocess",
+            "preprocess.json",
+        ],
+        &[
+            "compare",
+            "rten",
+            "-m",
+            "plain.onnx",
+            "--against",
+            "recording.jsonl",
+        ],
+        &[
+            "compare",
+            "rten",
+            "rten",
+            "-m",
+            "plain.onnx",
+            "--bisect",
+            "--bisect-picture",
+            "bisect.ppm",
+        ],
+        &[
+            "compare",
+            "openvino",
+            "-m",
+            "plain.xml",
+            "--plugins",
+            "plugins.xml",
+            "--config",
+            "C=kernels.xml",
+        ],
+        &[
+            "compare",
+            "rten",
+            "-m",
+            "plain.onnx",
+            "--input-list",
+            "list.txt",
+        ],
+    ];
+    // For each command the files that it reads have to be found among those that the other commands read as well.
+    let mut read = Vec::new();
+    for arguments in classifies {
+        for file in &files {
+            let result = run(command(arguments).args(["-i", "pictures/a.ppm", "-o", file]));
+            if result.stderr.contains("which is read") {
+                refused(&result, folder.path(), &before, file)?;
+                read.push(*file);
+            } else {
+                // It was none of its files: what else is wrong, or nothing, is another test's.
+                fs::write(folder.path().join(file), &before[&folder.path().join(file)])?;
+            }
+        }
+    }
+    for arguments in compares {
+        for file in &files {
+            let result = run(command(arguments).args(["-i", "pictures/a.ppm", "--record", file]));
+            if result.stderr.contains("which is read") {
+                refused(&result, folder.path(), &before, file)?;
+                read.push(*file);
+            } else {
+                fs::write(folder.path().join(file), &before[&folder.path().join(file)])?;
+            }
+        }
+    }
+    let evaluate = [
+        "evaluate",
+        "rten",
+        "-m",
+        "onnx/data.onnx",
+        "-i",
+        "pictures",
+        "--truth",
+        "truth.json",
+    ];
+    fs::rename(
+        folder.path().join("truth.csv"),
+        folder.path().join("truth.json"),
+    )?;
+    let before = tree(folder.path())?;
+    for report in ["truth.json", "config.json", "onnx/preprocessor_config.json"] {
+        let result = run(command(&evaluate).args(["--report", report]));
+        refused(&result, folder.path(), &before, report)?;
+        read.push(if report == "truth.json" {
+            "truth.csv"
+        } else {
+            report
+        });
+    }
+    let missed: Vec<_> = files.iter().filter(|file| !read.contains(file)).collect();
+    ensure(missed.is_empty(), missed)?;
+
+    // However it is written, and wherever it comes from.
+    let list = fs::File::open(folder.path().join("list.txt"))?;
+    let stdin = run(command(&[
+        "-m",
+        "plain.onnx",
+        "--backend",
+        "rten",
+        "-i",
+        "-",
+        "-o",
+        "./list.txt",
+    ])
+    .stdin(list));
+    refused(&stdin, folder.path(), &before, "the list on stdin")?;
+    let appended = fs::File::options()
+        .append(true)
+        .open(folder.path().join("labels.txt"))?;
+    let mut shell = command(&[
+        "-m",
+        "plain.onnx",
+        "--backend",
+        "rten",
+        "-i",
+        "pictures",
+        "--labels",
+        "labels.txt",
+    ]);
+    let status = shell
+        .stdout(appended)
+        .stderr(std::process::Stdio::null())
+        .status()?;
+    ensure(status.code() == Some(2), status)?;
+    ensure(tree(folder.path())? == before, "something was written")
+}
+
+fn two_outputs() -> Result<(), Failed> {
+    let (folder, _, _) = small_pictures()?;
+    fs::create_dir(folder.path().join("sub"))?;
+    fs::write(folder.path().join("old.json"), "old")?;
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("new.json", folder.path().join("link.json"))?;
+    let before = tree(folder.path())?;
+    let pairs = [
+        ["new.json", "./new.json"],
+        ["new.json", "sub/../new.json"],
+        ["old.json", "old.json"],
+        #[cfg(unix)]
+        ["link.json", "new.json"],
+        #[cfg(unix)]
+        ["new.json", "link.json"],
+    ];
+    for flags in [["--record", "--report"], ["--report", "--report"]] {
+        for [one, other] in pairs {
+            let mut command = classify();
+            command.current_dir(folder.path());
+            command.args([
+                "compare", "rten", "rten", "-i", "a.ppm", "--color", "rgb", "-m",
+            ]);
+            command.arg(small_model("plain.onnx"));
+            command.args([flags[0], one, flags[1], other]);
+            let result = run(&mut command);
+            refused(&result, folder.path(), &before, "are the same file")?;
+            ensure(
+                result.stderr.contains(one) && result.stderr.contains(other),
+                result,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// The verdict is that two models differ, and some rate is too low: both are exit code 1.
+fn reports_first() -> Result<(), Failed> {
+    let (folder, a, b) = small_pictures()?;
+    let truth = folder.path().join("truth.txt");
+    fs::write(&truth, "a.ppm 0\nb.ppm 0\n")?;
+    let other = format!("rten={}", small_model("probabilities.onnx").display());
+    let command = |kind: &str, reports: &Path| -> Command {
+        let mut command = classify();
+        command
+            .args([kind, "rten", "-m"])
+            .arg(small_model("plain.onnx"));
+        command.arg("-i").args([&a, &b]).args(["--color", "rgb"]);
+        match kind {
+            "compare" => {
+                command
+                    .arg(&other)
+                    .arg("--record")
+                    .arg(reports.join("record.jsonl"));
+            }
+            _ => {
+                command.args(["--min-top1", "1.0", "--truth"]).arg(&truth);
+            }
+        }
+        for name in ["r.json", "r.md", "r.xml", "r.html"] {
+            command.arg("--report").arg(reports.join(name));
+        }
+        command
+    };
+    for (kind, files) in [("compare", 5), ("evaluate", 4)] {
+        // What is right is what happens with a reader.
+        let whole = tempfile::tempdir()?;
+        let read = run(&mut command(kind, whole.path()));
+        expect_code(&read, 1)?;
+        let expected = tree(whole.path())?;
+        ensure(expected.len() == files, expected.keys().collect::<Vec<_>>())?;
+        let same = |reports: &Path| -> Result<(), Failed> {
+            for (path, content) in &expected {
+                let name = path.file_name().expect("a name");
+                let found = fs::read(reports.join(name))?;
+                ensure(
+                    found.len() == content.len(),
+                    (name, found.len(), content.len()),
+                )?;
+            }
+            ensure(
+                tree(reports)?.len() == expected.len(),
+                "nothing else is there",
+            )
+        };
+
+        let gone = tempfile::tempdir()?;
+        let (reader, writer) = std::io::pipe()?;
+        drop(reader);
+        let mut unread = command(kind, gone.path());
+        let status = unread
+            .stdout(writer)
+            .stderr(std::process::Stdio::null())
+            .status()?;
+        ensure(status.code() == Some(1), (kind, status))?;
+        same(gone.path())?;
+
+        if cfg!(target_os = "linux") {
+            let full = tempfile::tempdir()?;
+            let device = fs::File::options().write(true).open("/dev/full")?;
+            let output = command(kind, full.path())
+                .stdout(device)
+                .stderr(std::process::Stdio::piped())
+                .spawn()?
+                .wait_with_output()?;
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            ensure(output.status.code() == Some(2), (kind, &output))?;
+            ensure(stderr.contains("cannot write to stdout"), stderr)?;
+            same(full.path())?;
+        }
+    }
+    // The table of a bench is all that it writes; classes are printed as they come.
+    let mut bench = classify();
+    bench.args([
+        "bench",
+        "rten",
+        "--count",
+        "2",
+        "--rounds",
+        "1",
+        "--inference-only",
+        "-m",
+    ]);
+    bench.arg(small_model("plain.onnx")).arg("-i").arg(&a);
+    for (command, gone) in [
+        (&mut bench, 0),
+        (
+            classify()
+                .args(["-q", "--backend", "rten", "--color", "rgb", "-m"])
+                .arg(small_model("plain.onnx"))
+                .arg("-i")
+                .arg(&a),
+            0,
+        ),
+    ] {
+        let (reader, writer) = std::io::pipe()?;
+        drop(reader);
+        let status = command
+            .stdout(writer)
+            .stderr(std::process::Stdio::null())
+            .status()?;
+        ensure(status.code() == Some(gone), (&command, status))?;
+        if cfg!(target_os = "linux") {
+            let device = fs::File::options().write(true).open("/dev/full")?;
+            let status = command
+                .stdout(device)
+                .stderr(std::process::Stdio::null())
+                .status()?;
+            ensure(status.code() == Some(2), (&command, status))?;
+        }
+    }
+    Ok(())
+}
+
+fn inside_the_cache() -> Result<(), Failed> {
+    let (folder, a, _) = small_pictures()?;
+    let cache = folder.path().join("cache");
+    let entry = cache.join("0123456789abcdef".repeat(4));
+    fs::create_dir_all(&entry)?;
+    fs::write(entry.join("1.blob"), "compiled")?;
+    let before = tree(folder.path())?;
+    for output in [
+        entry.join("1.blob"),
+        entry.join("new.txt"),
+        cache.join("f".repeat(64)),
+    ] {
+        let mut command = classify();
+        command
+            .arg("-m")
+            .arg(small_model("plain.onnx"))
+            .arg("-i")
+            .arg(&a);
+        command
+            .arg("--cache-dir")
+            .arg(&cache)
+            .arg("-o")
+            .arg(&output);
+        refused(
+            &run(&mut command),
+            folder.path(),
+            &before,
+            "entry of the cache",
+        )?;
+    }
+    Ok(())
+}
+
+fn libraries() -> Result<(), Failed> {
+    let (folder, a, _) = small_pictures()?;
+    let found = backend_onnx::find_library(None)?.path;
+    let own = folder.path().join("libonnxruntime.so");
+    if fs::hard_link(&found, &own).is_err() {
+        fs::copy(&found, &own)?;
+    }
+    let helper = folder.path().join("libonnxruntime_helper.so.1");
+    fs::copy(&found, &helper)?;
+    for output in [&own, &helper] {
+        let mut command = classify();
+        command
+            .args(["--backend", "onnx", "-m"])
+            .arg(small_model("plain.onnx"));
+        command
+            .arg("--onnxruntime-lib")
+            .arg(&own)
+            .arg("-i")
+            .arg(&a)
+            .arg("-o")
+            .arg(output);
+        let result = run(&mut command);
+        expect_code(&result, 2)?;
+        ensure(result.stderr.contains("a library of the engine"), result)?;
+    }
+    ensure(
+        fs::metadata(&own)?.len() == fs::metadata(&found)?.len(),
+        "it was replaced",
+    )
+}
+
+fn foreign_in_cache() -> Result<(), Failed> {
+    let (folder, a, _) = small_pictures()?;
+    let home = folder.path().join("home");
+    for name in ["new-thesis", "new-abc123", "classify-new-thesis"] {
+        fs::create_dir_all(home.join(name))?;
+        fs::write(home.join(name).join("chapter-1.tex"), "years of work")?;
+    }
+    fs::write(home.join("notes.blob"), "mine")?;
+    let before = tree(&home)?;
+    let old = std::time::SystemTime::now() - std::time::Duration::from_hours(24 * 365);
+    for path in before.keys() {
+        fs::File::open(path)?.set_modified(old)?;
+    }
+    for said in ["is in the cache now", "is from the cache"] {
+        let mut command = classify();
+        command
+            .arg("-m")
+            .arg(small_model("plain.onnx"))
+            .arg("-i")
+            .arg(&a);
+        let result = run(command.args(["--color", "rgb", "--cache-dir"]).arg(&home));
+        expect_code(&result, 0)?;
+        ensure(result.stderr.contains(said), result)?;
+    }
+    let after = tree(&home)?;
+    for (path, content) in &before {
+        ensure(after.get(path) == Some(content), path)?;
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::io::Read as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+    use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+    use std::process::{Child, Stdio};
+    use std::time::Duration;
+
+    use rustix::process::{Pid, Signal, kill_process};
+
+    use super::*;
+
+    pub fn links() -> Result<(), Failed> {
+        let (folder, a, _) = small_pictures()?;
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("sub"))?;
+        for (link, target) in [
+            ("link", "sub/old"),
+            ("chain", "link"),
+            ("sub/absolute", at("sub/old").to_str().ok_or("a path")?),
+            ("dangling", "sub/new"),
+        ] {
+            symlink(target, at(link))?;
+        }
+        let command = |flags: &[&str]| {
+            let mut command = classify();
+            command.current_dir(folder.path()).args(flags).arg("-m");
+            command.arg(small_model("plain.onnx"));
+            command
+                .arg("-i")
+                .arg(&a)
+                .args(["--color", "rgb", "--quiet"]);
+            command
+        };
+        let mode =
+            |name: &str| -> Result<u32, Failed> { Ok(fs::metadata(at(name))?.mode() & 0o777) };
+        for (link, target) in [
+            ("link", "sub/old"),
+            ("chain", "sub/old"),
+            ("sub/absolute", "sub/old"),
+            ("dangling", "sub/new"),
+            ("dangling", "sub/new"),
+        ] {
+            for flags in [
+                &["--backend", "rten", "-o"][..],
+                &["compare", "rten", "--record"],
+            ] {
+                for protection in [0o640, 0o600] {
+                    let exists = at(target).exists();
+                    if target == "sub/old" || exists {
+                        fs::write(at(target), "old")?;
+                        fs::set_permissions(at(target), fs::Permissions::from_mode(protection))?;
+                    }
+                    expect_code(&run(&mut command(&[flags, &[link]].concat())), 0)?;
+                    ensure(fs::symlink_metadata(at(link))?.is_symlink(), (link, flags))?;
+                    let text = fs::read_to_string(at(target))?;
+                    ensure(text.len() > 50 && !text.contains("old"), text)?;
+                    if target == "sub/old" || exists {
+                        ensure(mode(target)? == protection, (target, mode(target)?))?;
+                    }
+                }
+            }
+            if link == "dangling" {
+                fs::remove_file(at(target))?;
+            }
+        }
+        // Reports have an ending.
+        symlink("sub/report.json", at("report.json"))?;
+        expect_code(
+            &run(&mut command(&[
+                "compare",
+                "rten",
+                "rten",
+                "--report",
+                "report.json",
+            ])),
+            0,
+        )?;
+        ensure(
+            fs::symlink_metadata(at("report.json"))?.is_symlink(),
+            "the link is gone",
+        )?;
+        let report: serde_json::Value = serde_json::from_slice(&fs::read(at("sub/report.json"))?)?;
+        ensure(report["verdict"] == "agree", report)?;
+        // A link that leads to no end, and one to a folder.
+        symlink("loop", at("loop"))?;
+        symlink("sub", at("folder"))?;
+        for (output, words) in [
+            ("loop", "leads to no end"),
+            ("folder", "not a regular file"),
+            ("new/", "not a regular file"),
+        ] {
+            let result = run(&mut command(&["--backend", "rten", "-o", output]));
+            expect_code(&result, 2)?;
+            ensure(result.stderr.contains(words), result)?;
+        }
+        Ok(())
+    }
+
+    /// A run that soon has an unfinished file, and does not end by itself.
+    fn endless(folder: &Path, output: &str, ignored: &str) -> Result<Child, Failed> {
+        let list = folder.join("list.txt");
+        if !list.exists() {
+            let line = format!("{}\n", folder.join("a.ppm").display());
+            fs::write(&list, line.repeat(1_000_000))?;
+        }
+        // A shell is what has signals ignored.
+        let mut command = Command::new("sh");
+        command
+            .arg("-c")
+            .arg(format!("{ignored} exec \"$0\" \"$@\""));
+        command.arg(env!("CARGO_BIN_EXE_classify"));
+        command.args([
+            "--backend",
+            "rten",
+            "--color",
+            "rgb",
+            "--format",
+            "json",
+            "-o",
+        ]);
+        command
+            .arg(folder.join(output))
+            .arg("-m")
+            .arg(small_model("plain.onnx"));
+        command
+            .arg("--input-list")
+            .arg(list)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let child = command.process_group(0).spawn()?;
+        Ok(child)
+    }
+
+    fn unfinished(folder: &Path) -> Result<Vec<PathBuf>, Failed> {
+        let mut all: Vec<PathBuf> = tree(folder)?.into_keys().collect();
+        all.retain(|path| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(".classify-"))
+        });
+        Ok(all)
+    }
+
+    fn wait_for(folder: &Path, count: usize) -> Result<Vec<PathBuf>, Failed> {
+        for _ in 0..3000 {
+            let found = unfinished(folder)?;
+            let written = |path: &PathBuf| path.metadata().is_ok_and(|file| file.len() > 0);
+            if found.iter().filter(|path| written(path)).count() >= count {
+                return Ok(found);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err("no unfinished file appeared".into())
+    }
+
+    fn send(child: &Child, signal: Signal) -> Result<(), Failed> {
+        Ok(kill_process(Pid::from_child(child), signal)?)
+    }
+
+    pub fn stale() -> Result<(), Failed> {
+        let (folder, a, _) = small_pictures()?;
+        let mut killed = endless(folder.path(), "results.json", "")?;
+        wait_for(folder.path(), 1)?;
+        send(&killed, Signal::KILL)?;
+        killed.wait()?;
+        let left = unfinished(folder.path())?;
+        ensure(left.len() == 1, &left)?;
+        // Files that only look like it are nobody's but the user's.
+        let name = left[0]
+            .file_name()
+            .ok_or("a name")?
+            .to_string_lossy()
+            .into_owned();
+        let others = [".classify-abc.tmp", ".classify-0123456789abcdef-1.tmp"];
+        let others = others.map(|name| folder.path().join(name));
+        for other in &others {
+            fs::write(other, "mine")?;
+        }
+        let precious = folder.path().join("precious");
+        fs::write(&precious, "mine")?;
+        let looks_stale = folder.path().join(name.replace("-1.tmp", "-3.tmp"));
+        symlink(&precious, &looks_stale)?;
+
+        // Another output leaves it alone; the same one removes it, but not the file of a run that goes on.
+        let output = |name: &str| {
+            let mut command = classify();
+            command.args(["--backend", "rten", "--color", "rgb", "-o"]);
+            command
+                .arg(folder.path().join(name))
+                .arg("-m")
+                .arg(small_model("plain.onnx"));
+            run(command.arg("-i").arg(&a))
+        };
+        expect_code(&output("other.json"), 0)?;
+        ensure(left[0].exists(), "another output's file was removed")?;
+        let mut running = endless(folder.path(), "results.json", "")?;
+        let of_running = folder.path().join(name.replace("-1.tmp", "-2.tmp"));
+        for _ in 0..3000 {
+            if of_running.metadata().is_ok_and(|file| file.len() > 0) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        ensure(!left[0].exists(), "the stale file is there")?;
+        expect_code(&output("results.json"), 0)?;
+        ensure(
+            of_running.exists() && running.try_wait()?.is_none(),
+            "the other run's file is gone",
+        )?;
+        send(&running, Signal::KILL)?;
+        running.wait()?;
+        expect_code(&output("results.json"), 0)?;
+        let mut rest = unfinished(folder.path())?;
+        rest.sort();
+        let mut expected = [&others[..], &[looks_stale]].concat();
+        expected.sort();
+        ensure(rest == expected, rest)?;
+        ensure(fs::read(&precious)? == b"mine", "the link's target")
+    }
+
+    pub fn hangup() -> Result<(), Failed> {
+        let (folder, _, _) = small_pictures()?;
+        let mut child = endless(folder.path(), "results.json", "")?;
+        wait_for(folder.path(), 1)?;
+        send(&child, Signal::HUP)?;
+        let mut stderr = String::new();
+        child
+            .stderr
+            .take()
+            .ok_or("a pipe")?
+            .read_to_string(&mut stderr)?;
+        let status = child.wait()?;
+        ensure(status.code() == Some(129), (status, &stderr))?;
+        ensure(stderr.contains("results.json.partial"), stderr)?;
+        ensure(unfinished(folder.path())?.is_empty(), "something is left")?;
+
+        if cfg!(not(target_os = "linux")) {
+            return Ok(());
+        }
+        // As under nohup, and as shells start programs in the background.
+        let mut child = endless(folder.path(), "other.json", "trap '' HUP INT;")?;
+        wait_for(folder.path(), 1)?;
+        for signal in [Signal::HUP, Signal::INT, Signal::HUP, Signal::INT] {
+            send(&child, signal)?;
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        ensure(child.try_wait()?.is_none(), "an ignored signal ended it")?;
+        for _ in 0..2 {
+            send(&child, Signal::TERM)?;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let status = child.wait()?;
+        ensure(
+            status.code() == Some(143) || status.signal() == Some(Signal::TERM.as_raw()),
+            status,
+        )?;
+        ensure(unfinished(folder.path())?.is_empty(), "something is left")
+    }
+}
