@@ -508,6 +508,7 @@ struct PairJson<'a> {
     top1_match: Rate,
     ordered_match: Rate,
     ordered_match_but_ties: Rate,
+    identical_text: Rate,
     overlap: f64,
     not_finite: usize,
     distributions: Map<String, Value>,
@@ -536,6 +537,7 @@ impl<'a> PairJson<'a> {
             top1_match: pair.top1_match(),
             ordered_match: pair.ordered_match(),
             ordered_match_but_ties: pair.ordered_match_but_ties(),
+            identical_text: pair.identical_text(),
             overlap: pair.overlap(),
             not_finite: pair.not_finite(),
             distributions: distributions
