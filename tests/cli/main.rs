@@ -13,6 +13,8 @@ mod evaluate;
 mod files;
 mod inputs;
 mod interrupts;
+mod leftovers;
+mod loader;
 mod outputs;
 mod shapes;
 mod sources;
@@ -39,6 +41,9 @@ fn main() {
     trials.extend(inputs::trials(&engines));
     #[cfg(unix)]
     trials.extend(interrupts::trials(&engines));
+    #[cfg(unix)]
+    trials.extend(leftovers::trials());
+    trials.extend(loader::trials(&engines));
     trials.extend(outputs::trials(&engines, &set_up));
     trials.extend(shapes::trials(&engines, &set_up));
     trials.extend(sources::trials(&engines, &set_up));
