@@ -1,13 +1,14 @@
 //! OpenVINO IR: XML with the weights in a `.bin` beside it.
 
-use std::io;
+use std::collections::HashMap;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use backend_api::Error;
-use roxmltree::{Document, ParsingOptions};
+use roxmltree::{Document, Node, ParsingOptions};
 
 use crate::files::{has_ending, invalid, missing, regular};
-use crate::format::read_regular;
+use crate::format::{open_regular, read_regular};
 
 /// The largest `.xml` that is read.
 const MOST_XML_BYTES: u64 = 256 << 20;
@@ -33,6 +34,134 @@ pub fn parse(xml: &str) -> Result<Document<'_>, roxmltree::Error> {
 pub fn read(model: &Path) -> io::Result<String> {
     let bytes = read_regular(model, MOST_XML_BYTES)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The layers of an IR and the edges between them, without the bodies of `If` and `Loop`.
+#[derive(Debug)]
+pub struct Graph<'a> {
+    layers: HashMap<&'a str, Layer<'a>>,
+    /// The output that feeds an input: (layer, port) by (layer, port).
+    edges: HashMap<(&'a str, &'a str), (&'a str, &'a str)>,
+}
+
+/// A layer: an operator, a constant, an input or an output.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer<'a>(Node<'a, 'a>);
+
+impl<'a> Graph<'a> {
+    /// Reads the main graph.
+    pub fn of(document: &'a Document<'a>) -> Self {
+        let root = document.root_element();
+        let within = |name| {
+            let list = root.children().find(move |child| child.has_tag_name(name));
+            list.into_iter()
+                .flat_map(|list| list.children())
+                .filter(Node::is_element)
+        };
+        let layers = within("layers")
+            .filter_map(|layer| Some((layer.attribute("id")?, Layer(layer))))
+            .collect();
+        let edges = within("edges")
+            .filter_map(|edge| {
+                let end = |layer, port| Some((edge.attribute(layer)?, edge.attribute(port)?));
+                Some((end("to-layer", "to-port")?, end("from-layer", "from-port")?))
+            })
+            .collect();
+        Self { layers, edges }
+    }
+
+    /// Returns the layers, in no order.
+    pub fn layers(&self) -> impl Iterator<Item = Layer<'a>> {
+        self.layers.values().copied()
+    }
+
+    /// Returns the layer that feeds the input `index` of `layer`, and the output port of it that does.
+    pub fn input(&self, layer: Layer<'a>, index: usize) -> Option<(Layer<'a>, &'a str)> {
+        let port = layer.ports("input").nth(index)?.attribute("id")?;
+        let (from, port) = self.edges.get(&(layer.id(), port))?;
+        Some((*self.layers.get(from)?, port))
+    }
+
+    /// Returns the layers that take an output of `layer`.
+    pub fn users(&self, layer: Layer<'a>) -> Vec<Layer<'a>> {
+        self.edges
+            .iter()
+            .filter(|(_, (from, _))| *from == layer.id())
+            .filter_map(|((to, _), _)| self.layers.get(to).copied())
+            .collect()
+    }
+}
+
+impl<'a> Layer<'a> {
+    /// The layer's number.
+    pub fn id(self) -> &'a str {
+        self.0.attribute("id").unwrap_or_default()
+    }
+
+    /// The operator: `Convolution`.
+    pub fn operator(self) -> &'a str {
+        self.0.attribute("type").unwrap_or_default()
+    }
+
+    /// The attribute called `name`.
+    pub fn attribute(self, name: &str) -> Option<&'a str> {
+        let data = self.0.children().find(|child| child.has_tag_name("data"))?;
+        data.attribute(name)
+    }
+
+    /// The number of inputs.
+    pub fn inputs(self) -> usize {
+        self.ports("input").count()
+    }
+
+    /// The dimensions of the input `index`; `None` for one that is open.
+    pub fn input_dims(self, index: usize) -> Option<Vec<Option<usize>>> {
+        let port = self.ports("input").nth(index)?;
+        let dims = port.children().filter(|child| child.has_tag_name("dim"));
+        Some(
+            dims.map(|dim| dim.text().and_then(|text| text.trim().parse().ok()))
+                .collect(),
+        )
+    }
+
+    fn ports(self, which: &str) -> impl Iterator<Item = Node<'a, 'a>> + use<'a> {
+        let list = self.0.children().find(|child| child.has_tag_name(which));
+        list.into_iter()
+            .flat_map(|list| list.children())
+            .filter(|child| child.has_tag_name("port"))
+    }
+
+    /// The bytes of a constant in the `.bin`: offset and length.
+    pub fn range(self) -> Option<(u64, u64)> {
+        let number = |name| self.attribute(name).and_then(number);
+        (self.operator() == "Const")
+            .then(|| number("offset").zip(number("size")))
+            .flatten()
+    }
+
+    /// The values of a small constant, of type f32 or f16.
+    pub fn values(self, model: &Path) -> Option<Vec<f32>> {
+        let (offset, length) = self.range().filter(|&(_, length)| length <= 64)?;
+        let mut file = open_regular(&model.with_extension("bin")).ok()?;
+        file.seek(SeekFrom::Start(offset)).ok()?;
+        let mut bytes = vec![0; length as usize];
+        file.read_exact(&mut bytes).ok()?;
+        match self.attribute("element_type")? {
+            "f32" => Some(
+                bytes
+                    .chunks_exact(4)
+                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                    .collect(),
+            ),
+            "f16" => Some(
+                bytes
+                    .chunks_exact(2)
+                    .map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32())
+                    .collect(),
+            ),
+            _ => None,
+        }
+    }
 }
 
 /// Checks that the weights of every constant lie within the `.bin`, which is returned.
