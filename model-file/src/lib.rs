@@ -1,6 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+mod external;
 mod files;
+mod format;
+pub mod ir;
 pub mod onnx;
 
-pub use files::{OnnxModel, check, check_onnx, has_ending};
+pub use external::file_beside;
+pub use files::{OnnxModel, check, check_onnx, format, has_ending};
+pub use format::{Format, open_regular, read_regular};

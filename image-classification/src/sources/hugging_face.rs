@@ -66,11 +66,7 @@ const PROCESSORS: [(&str, bool, bool, u64); 13] = [
 ];
 
 /// Reads a `preprocessor_config.json`; `None` if the object has none of its keys.
-pub(super) fn preprocessor(
-    file: &str,
-    bytes: &[u8],
-    _: bool,
-) -> Result<Option<Statement>, SourceError> {
+pub(super) fn preprocessor(file: &str, bytes: &[u8]) -> Result<Option<Statement>, SourceError> {
     let object = json::object(file, bytes)?;
     let characteristic = [
         "image_processor_type",
@@ -367,7 +363,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Statement, SourceError> {
-        preprocessor("preprocessor_config.json", text.as_bytes(), false).map(Option::unwrap)
+        preprocessor("preprocessor_config.json", text.as_bytes()).map(Option::unwrap)
     }
 
     #[test]
