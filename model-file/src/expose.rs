@@ -95,8 +95,8 @@ impl Exposure {
         let graph = model.graph.as_mut()?;
         let output = graph.output.first()?.name.clone()?;
         let mut row = Row::default();
-        let row_of_one = row.constant("row", &[2], &[1, -1], DataType::Int64);
-        row.row_of_one = row_of_one;
+        let flat = row.constant("row", &[2], &[1, -1], DataType::Int64);
+        row.flat = flat;
         row.single(&output);
         for (name, encoding) in &self.values {
             if self.elements {
@@ -240,7 +240,7 @@ struct Row {
     parts: Vec<Bytes>,
     constants: BTreeSet<Bytes>,
     /// The shape `[1, -1]`.
-    row_of_one: Bytes,
+    flat: Bytes,
 }
 
 impl Row {
@@ -284,7 +284,7 @@ impl Row {
     }
 
     fn flat(&mut self, value: &Bytes) -> Bytes {
-        let shape = self.row_of_one.clone();
+        let shape = self.flat.clone();
         self.node("Reshape", &[value, &shape], None)
     }
 

@@ -132,13 +132,16 @@ impl Node {
                 _,
             ) => Some(Kind::Other),
             // Their element is a tensor of a type that the graph does not show.
-            ("SequenceAt" | "ConcatFromSequence" | "OptionalGetElement" | "SequenceLength", _)
-            | ("TfIdfVectorizer" | "StringNormalizer" | "StringSplit" | "RegexFullMatch", _)
-            | ("ImageDecoder" | "StringConcat" | "DFT" | "STFT", _)
-            | ("BlackmanWindow" | "HannWindow" | "HammingWindow" | "MelWeightMatrix", _) => None,
+            (
+                "SequenceAt" | "ConcatFromSequence" | "OptionalGetElement" | "SequenceLength"
+                | "TfIdfVectorizer" | "StringNormalizer" | "StringSplit" | "RegexFullMatch"
+                | "ImageDecoder" | "StringConcat" | "DFT" | "STFT" | "BlackmanWindow"
+                | "HannWindow" | "HammingWindow" | "MelWeightMatrix",
+                _,
+            ) => None,
             _ => match input(0)? {
                 Kind::Other => None,
-                kind => Some(kind),
+                kind @ Kind::Tensor(_) => Some(kind),
             },
         }
     }

@@ -30,6 +30,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         against,
         bisect,
         bisect_picture,
+        bisect_looks,
         ..
     } = args;
     let options = RunsOptions::try_from(runs)?;
@@ -143,16 +144,12 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         bisect: None,
     };
     if bisect && nothing.is_none() {
-        let share = limits.node_share(&comparison);
-        let picture = bisect_picture.as_deref();
-        match bisect::run(
-            &comparison,
-            &opened,
-            &options.runs,
-            picture,
-            share,
-            messages,
-        ) {
+        let asked = bisect::Options {
+            picture: bisect_picture.as_deref(),
+            tolerance: limits.node,
+            looks: bisect_looks,
+        };
+        match bisect::run(&comparison, &opened, &options.runs, &asked, messages) {
             Ok(found) => comparison.bisect = Some(found),
             Err(error) => {
                 // What is known is known without it.
@@ -250,14 +247,6 @@ impl Limits {
         }
         tolerance.min_overlap = self.min_overlap.or(tolerance.min_overlap);
         tolerance
-    }
-
-    /// The share for nodes: that of the worst pair.
-    fn node_share(&self, comparison: &Comparison) -> f64 {
-        let name = comparison
-            .worst_pair()
-            .map_or(ToleranceName::F32, |pair| pair.pair.tolerance.name);
-        self.node.unwrap_or(Tolerance::of_node(name))
     }
 }
 
