@@ -250,40 +250,33 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// Learns how large all values are, so that looks can be bounded.
+    /// Learns how large all values are, so that looks can be bounded. One engine may fail where the other does not.
     fn measure(&mut self) {
-        let exposure = Exposure {
-            values: self
-                .values
+        for side in 0..self.sides.len() {
+            let values = self.values.iter().flatten().flatten();
+            let exposure = Exposure {
+                values: values.map(|named| named[side].clone()).collect(),
+                elements: false,
+            };
+            self.looks += 1;
+            let row = self.sides[side].show(&exposure, self.folder);
+            let Some((_, shown)) = row.as_ref().ok().and_then(|row| exposure.read(row)) else {
+                continue;
+            };
+            let mut numbers = shown
                 .iter()
-                .flatten()
-                .flatten()
-                .map(|named| named[0].clone())
-                .collect(),
-            elements: false,
-        };
-        self.looks += 1;
-        let Ok(row) = self.sides[0].show(&exposure, self.folder) else {
-            return;
-        };
-        let Some((_, shown)) = exposure.read(&row) else {
-            return;
-        };
-        let mut numbers = shown
-            .iter()
-            .zip(&exposure.values)
-            .map(|(shown, (_, encoding))| {
-                shown
-                    .shape
-                    .iter()
-                    .product::<usize>()
-                    .saturating_mul(encoding.parts())
+                .zip(&exposure.values)
+                .map(|(shown, (_, encoding))| {
+                    let count = shown.shape.iter().product::<usize>();
+                    count.saturating_mul(encoding.parts())
+                });
+            let sizes = self.values.iter().map(|values| {
+                let count = values.as_ref().map_or(0, Vec::len);
+                numbers.by_ref().take(count).sum()
             });
-        let sizes = self.values.iter().map(|values| {
-            let count = values.as_ref().map_or(0, Vec::len);
-            numbers.by_ref().take(count).sum()
-        });
-        self.sizes = Some(sizes.collect());
+            self.sizes = Some(sizes.collect());
+            return;
+        }
     }
 
     /// Looks at `nodes`; in parts, if that fails.

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::args::Backend;
 use crate::engines;
+use crate::messages;
 use crate::options::EngineOptions;
 use crate::runs::Run;
 
@@ -99,8 +100,13 @@ impl<'a> Side<'a> {
         engine.model = path;
         engine.requests = Some(1);
         engine.cache_dir = None;
-        let backend = engines::open(&engine)?;
-        Ok(self.infer(&*backend)?.to_f32().into_owned())
+        let path = engine.model.to_string_lossy().into_owned();
+        let row = engines::open(&engine).and_then(|backend| self.infer(&*backend));
+        // Where the copy lay is of no use to anybody.
+        let row = row.map_err(|error| {
+            anyhow::Error::msg(messages::chain(&error).replace(&path, "edited copy"))
+        })?;
+        Ok(row.to_f32().into_owned())
     }
 
     fn infer(&self, backend: &dyn InferBackend) -> anyhow::Result<Tensor> {
