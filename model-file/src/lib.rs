@@ -1,11 +1,15 @@
 #![doc = include_str!("../README.md")]
 
+pub mod expose;
 mod external;
 mod files;
+mod flow;
 mod format;
 pub mod ir;
 pub mod onnx;
+mod types;
 
 pub use external::file_beside;
 pub use files::{OnnxModel, check, check_onnx, format, has_ending};
 pub use format::{Format, open_regular, read_regular};
+pub use types::Kind;

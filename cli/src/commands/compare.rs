@@ -30,6 +30,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         against,
         bisect,
         bisect_picture,
+        bisect_looks,
         ..
     } = args;
     let options = RunsOptions::try_from(runs)?;
@@ -161,16 +162,12 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         bisect: None,
     };
     if bisect && nothing.is_none() {
-        let share = limits.node_share(&comparison);
-        let picture = bisect_picture.as_deref();
-        match bisect::run(
-            &comparison,
-            &opened,
-            &options.runs,
-            picture,
-            share,
-            messages,
-        ) {
+        let asked = bisect::Options {
+            picture: bisect_picture.as_deref(),
+            tolerance: limits.node,
+            looks: bisect_looks,
+        };
+        match bisect::run(&comparison, &opened, &options.runs, &asked, messages) {
             Ok(found) => comparison.bisect = Some(found),
             Err(error) => {
                 // What is known is known without it.
