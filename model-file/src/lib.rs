@@ -5,6 +5,7 @@ mod files;
 mod format;
 pub mod ir;
 pub mod onnx;
+pub mod tflite;
 
 pub use external::file_beside;
 pub use files::{OnnxModel, check, check_onnx, format, has_ending};
