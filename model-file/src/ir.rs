@@ -114,6 +114,11 @@ impl<'a> Layer<'a> {
         self.ports("input").count()
     }
 
+    /// Returns the ids of the output ports.
+    pub fn outputs(self) -> impl Iterator<Item = &'a str> {
+        self.ports("output").filter_map(|port| port.attribute("id"))
+    }
+
     /// The dimensions of the input `index`; `None` for one that is open.
     pub fn input_dims(self, index: usize) -> Option<Vec<Option<usize>>> {
         let port = self.ports("input").nth(index)?;

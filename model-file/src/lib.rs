@@ -7,6 +7,7 @@ mod flow;
 mod format;
 pub mod ir;
 pub mod onnx;
+pub mod tflite;
 mod types;
 
 pub use external::file_beside;

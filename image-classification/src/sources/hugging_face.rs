@@ -346,6 +346,10 @@ pub(super) fn config(
 ) -> Result<Option<Statement>, SourceError> {
     let keys = Keys { file, object };
     let labels = labels_by_id(keys, "id2label")?;
+    if keys.get("problem_type").and_then(Value::as_str) == Some("regression") {
+        let expected = "single_label_classification or multi_label_classification";
+        return Err(keys.error("problem_type", expected));
+    }
     let multi_label = (keys.get("problem_type").and_then(Value::as_str)
         == Some("multi_label_classification"))
     .then(|| Stated::new(true, format!("{file}: problem_type")));

@@ -9,9 +9,11 @@
 //! 2. the model: Intel Model API's `model_info`, in an OpenVINO IR and in ONNX, and what an IR's graph does itself;
 //! 3. files beside the model: Hugging Face's `preprocessor_config.json` and `config.json`, timm's
 //!    `config.json`, Open Model Zoo's `model.yml`;
-//! 4. the convention of OpenVINO's samples.
+//! 4. the operators at the end of the model's graph, for what the output is;
+//! 5. the convention of OpenVINO's samples.
 
 mod embedded;
+mod graph;
 mod hugging_face;
 mod ir;
 mod json;
@@ -38,6 +40,8 @@ use crate::{
 
 /// Protocol Buffers, which ONNX files are, cannot be larger.
 const MOST_ONNX_BYTES: u64 = 2 << 30;
+/// The largest TensorFlow Lite model: FlatBuffers have signed offsets of 32 bits.
+const MOST_TFLITE_BYTES: u64 = 2 << 30;
 /// The largest `.json` or `.yml`; one with 20,000 labels has 2 MB.
 const MOST_CONFIG_BYTES: u64 = 16 << 20;
 
@@ -358,6 +362,7 @@ pub fn find(model: &Path) -> Result<Vec<Statement>, SourceError> {
         statements.retain(|statement| *statement != Statement::default());
     }
     statements.extend(beside.into_iter().map(|(_, statement)| statement));
+    statements.extend(Some(inside.graph).filter(|graph| *graph != Statement::default()));
     Ok(statements)
 }
 
@@ -453,6 +458,8 @@ struct Inside {
     model_info: std::collections::BTreeMap<String, String>,
     /// The preprocessing in the model's own graph.
     embedded: Option<Embedded>,
+    /// What the end of the graph says of the output.
+    graph: Statement,
 }
 
 fn read_model(model: &Path) -> Result<Inside, SourceError> {
@@ -479,6 +486,7 @@ fn read_model(model: &Path) -> Result<Inside, SourceError> {
                     Some(converted) => Some(converted),
                     None => Embedded::in_graph(&graph, model),
                 },
+                graph: graph::ir::find(&graph),
             })
         }
         Format::Onnx => {
@@ -494,6 +502,16 @@ fn read_model(model: &Path) -> Result<Inside, SourceError> {
             Ok(Inside {
                 model_info: onnx::model_info(&onnx),
                 embedded: None,
+                graph: graph::onnx::find(&onnx),
+            })
+        }
+        Format::TensorflowLite => {
+            let bytes = read_limited(model, MOST_TFLITE_BYTES)?;
+            // The engine says what is wrong with a damaged one.
+            let graph = model_file::tflite::Graph::read(&bytes).unwrap_or_default();
+            Ok(Inside {
+                graph: graph::tflite::find(&graph),
+                ..Inside::default()
             })
         }
         _ => Ok(Inside::default()),
