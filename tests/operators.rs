@@ -55,7 +55,9 @@ impl Case {
             array.iter().filter_map(Value::as_u64).collect()
         };
         let floats = |key: &str| -> Vec<f32> {
-            let bits = numbers(key).into_iter().map(|bits| u32::try_from(bits).expect("32 bits"));
+            let bits = numbers(key)
+                .into_iter()
+                .map(|bits| u32::try_from(bits).expect("32 bits"));
             bits.map(f32::from_bits).collect()
         };
         let shape = |key: &str| -> Vec<usize> {
@@ -76,7 +78,12 @@ impl Case {
     }
 
     fn key(&self, engine: &str) -> Key {
-        (self.operator.clone(), self.opset, self.variant.clone(), engine.to_owned())
+        (
+            self.operator.clone(),
+            self.opset,
+            self.variant.clone(),
+            engine.to_owned(),
+        )
     }
 
     /// Whether an engine's output is `right`.
@@ -156,9 +163,20 @@ fn read_table(path: &Path) -> Result<BTreeMap<Key, Row>, Failed> {
         let [operator, opset, variant, engine, result, reason] = fields[..] else {
             return Err(format!("not a row of the table: {line}").into());
         };
-        let key = (operator.to_owned(), opset.parse()?, variant.replace(';', ","), engine.to_owned());
-        let row = Row { result: result.to_owned(), reason: reason.to_owned() };
-        ensure(rows.insert(key, row).is_none(), ("twice in the table", line))?;
+        let key = (
+            operator.to_owned(),
+            opset.parse()?,
+            variant.replace(';', ","),
+            engine.to_owned(),
+        );
+        let row = Row {
+            result: result.to_owned(),
+            reason: reason.to_owned(),
+        };
+        ensure(
+            rows.insert(key, row).is_none(),
+            ("twice in the table", line),
+        )?;
     }
     Ok(rows)
 }
@@ -167,7 +185,10 @@ fn written_table(rows: &BTreeMap<Key, Row>) -> String {
     let mut text = String::from("operator,opset,variant,engine,result,reason\n");
     for ((operator, opset, variant, engine), Row { result, reason }) in rows {
         let variant = variant.replace(',', ";");
-        let _ = writeln!(text, "{operator},{opset},{variant},{engine},{result},{reason}");
+        let _ = writeln!(
+            text,
+            "{operator},{opset},{variant},{engine},{result},{reason}"
+        );
     }
     text
 }
@@ -185,12 +206,18 @@ fn judge(case: &Case, made: &[Made; 3], table: &BTreeMap<Key, Row>) -> Vec<(Key,
         });
         let outputs: Vec<_> = outputs.map(|output| (output, output.to_f32())).collect();
         let agreeing = outputs.iter().find(|(output, values)| {
-            let equal = outputs.iter().filter(|(other, _)| case.equals(other, values));
+            let equal = outputs
+                .iter()
+                .filter(|(other, _)| case.equals(other, values));
             output.shape() == case.output_shape && equal.count() >= 2
         });
         if let Some((_, values)) = agreeing {
             agreed = values.clone();
-            if !agreed.iter().zip(right).all(|(a, b)| a.to_bits() == b.to_bits()) {
+            if !agreed
+                .iter()
+                .zip(right)
+                .all(|(a, b)| a.to_bits() == b.to_bits())
+            {
                 found.push((case.key("reference"), "deviates".to_owned()));
             }
             right = &agreed;
@@ -219,7 +246,11 @@ fn the_table_is_true() -> Result<(), Failed> {
         .collect::<Result<Vec<_>, _>>()?;
     let path = checkout().join("tests/data/operators.csv");
     let write = std::env::var_os("OPERATORS").is_some_and(|value| value == "write");
-    let table = if path.exists() { read_table(&path)? } else { BTreeMap::new() };
+    let table = if path.exists() {
+        read_table(&path)?
+    } else {
+        BTreeMap::new()
+    };
 
     let next = AtomicUsize::new(0);
     let work = || {
@@ -230,7 +261,14 @@ fn the_table_is_true() -> Result<(), Failed> {
                 for (engine, made) in ENGINES.iter().zip(&made) {
                     match made {
                         Made::Output(output) if case.equals(output, &case.output) => {}
-                        Made::Output(output) => println!("SHOW\t{:?}\tdeviates\t{:?}\t{:?}\tright {:?} {:?}", case.key(engine), output.shape(), output.to_f32(), case.output_shape, case.output),
+                        Made::Output(output) => println!(
+                            "SHOW\t{:?}\tdeviates\t{:?}\t{:?}\tright {:?} {:?}",
+                            case.key(engine),
+                            output.shape(),
+                            output.to_f32(),
+                            case.output_shape,
+                            case.output
+                        ),
                         other => println!("SHOW\t{:?}\t{:?}", case.key(engine), other),
                     }
                 }
@@ -251,7 +289,13 @@ fn the_table_is_true() -> Result<(), Failed> {
             .map(|(key, result)| {
                 let old = table.get(key).filter(|row| row.result == *result);
                 let reason = old.map(|row| row.reason.clone()).unwrap_or_default();
-                (key.clone(), Row { result: result.clone(), reason })
+                (
+                    key.clone(),
+                    Row {
+                        result: result.clone(),
+                        reason,
+                    },
+                )
             })
             .collect();
         fs::write(&path, written_table(&rows))?;

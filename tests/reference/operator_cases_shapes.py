@@ -312,3 +312,89 @@ case("Attention", "heads", lambda g: g.op("Attention", g.x, g.weights(1, 5, 6), 
 case("Attention", "mask", lambda g: g.op("Attention", g.x, g.weights(1, 2, 5, 3), g.weights(1, 2, 5, 3), g.const(g.random.random((4, 5)) > 0.3, np.bool_)), x=(1, 2, 4, 3), at="last")
 for variant, attributes in [("plain", {}), ("interleaved", {"interleaved": 1})]:
     case("RotaryEmbedding", variant, lambda g, attributes=attributes: g.op("RotaryEmbedding", g.x, g.weights(1, 4, 3), g.weights(1, 4, 3), **attributes), x=(1, 2, 4, 6))
+
+# ---- what an engine's optimizer makes one operator of -----------------------------------------------------------------
+
+
+def layer_norm(g, scale, bias=None, axis=-1, keepdims=1, epsilon=1e-5):
+    centred = g.op("Sub", g.x, g.op("ReduceMean", g.x, axes=[axis], keepdims=keepdims))
+    variance = g.op("ReduceMean", g.op("Pow", centred, g.const(2.0)), axes=[axis], keepdims=keepdims)
+    normal = g.op("Div", centred, g.op("Sqrt", g.op("Add", variance, g.const(np.float32(epsilon)))))
+    scaled = g.op("Mul", normal, g.weights(*scale))
+    return scaled if bias is None else g.op("Add", scaled, g.weights(*bias))
+
+
+FUSED = {
+    "gelu": lambda g: g.op("Mul", g.op("Mul", g.x, g.op("Add", g.op("Erf", g.op("Div", g.x, g.const(np.float32(np.sqrt(2))))), g.const(np.float32(1)))), g.const(np.float32(0.5))),
+    "gelu-scaled": lambda g: g.op("Mul", g.op("Mul", g.x, g.op("Add", g.op("Erf", g.op("Mul", g.x, g.const(np.float32(0.7)))), g.const(np.float32(1)))), g.const(np.float32(0.5))),
+    "gelu-tanh": lambda g: g.op("Mul", g.op("Mul", g.x, g.const(np.float32(0.5))), g.op("Add", g.op("Tanh", g.op("Mul", g.op("Add", g.x, g.op("Mul", g.op("Pow", g.x, g.const(np.float32(3))),
+        g.const(np.float32(0.044715)))), g.const(np.float32(np.sqrt(2 / np.pi))))), g.const(np.float32(1)))),
+    "gelu-tanh-other": lambda g: g.op("Mul", g.op("Mul", g.x, g.const(np.float32(0.5))), g.op("Add", g.op("Tanh", g.op("Mul", g.op("Add", g.x, g.op("Mul", g.op("Pow", g.x, g.const(np.float32(3))),
+        g.const(np.float32(0.05)))), g.const(np.float32(np.sqrt(2 / np.pi))))), g.const(np.float32(1)))),
+    "silu": lambda g: g.op("Mul", g.x, g.op("Sigmoid", g.x)),
+    "swish": lambda g: g.op("Mul", g.x, g.op("Sigmoid", g.op("Mul", g.const(np.float32(1.7)), g.x))),
+    "swish-channels": lambda g: g.op("Mul", g.x, g.op("Sigmoid", g.op("Mul", g.weights(3, 1, 1), g.x))),
+    "reciprocal": lambda g: g.op("Div", g.const(np.float32(1)), g.x),
+    "reciprocal-of-other": lambda g: g.op("Div", g.const(np.float32(1.0001)), g.x),
+    "reciprocal-wider": lambda g: g.op("Div", g.const(np.ones((1, 1, 1, 1, 1))), g.x),
+    "add-zero-wider": lambda g: g.op("Add", g.x, g.const(np.zeros((1, 1, 1, 1, 1)))),
+    "add-zero-broadcast": lambda g: g.op("Add", g.x, g.const(np.zeros((2, 1, 1, 1)))),
+    "multiply-one-wider": lambda g: g.op("Mul", g.const(np.ones((1, 1, 1, 1, 1))), g.x),
+    "zero-minus": lambda g: g.op("Sub", g.const(np.float32(0)), g.x),
+    "layer-norm": lambda g: layer_norm(g, (7,), (7,)),
+    "layer-norm-no-bias": lambda g: layer_norm(g, (7,)),
+    "layer-norm-axis-3": lambda g: layer_norm(g, (7,), (7,), axis=3),
+    "layer-norm-epsilon": lambda g: layer_norm(g, (7,), (7,), epsilon=0.3),
+    "layer-norm-channels": lambda g: layer_norm(g, (3, 1, 1), (3, 1, 1)),
+    "layer-norm-scale-rows": lambda g: layer_norm(g, (6, 7), (6, 7)),
+    "layer-norm-scalars": lambda g: layer_norm(g, (), ()),
+    "layer-norm-bias-wider": lambda g: layer_norm(g, (7,), (2, 3, 1, 7)),
+    "layer-norm-scale-wider": lambda g: layer_norm(g, (1, 1, 1, 1, 7)),
+    "layer-norm-bias-one": lambda g: layer_norm(g, (7,), (1,)),
+    "layer-norm-axis-1": lambda g: layer_norm(g, (3, 1, 1), (3, 1, 1), axis=1),
+    "rms-norm": lambda g: g.op("Mul", g.op("Mul", g.x, g.op("Reciprocal", g.op("Sqrt", g.op("Add", g.op("ReduceMean", g.op("Pow", g.x, g.const(np.float32(2))), axes=[-1]), g.const(np.float32(1e-5)))))), g.weights(7)),
+    "rms-norm-channels": lambda g: g.op("Mul", g.op("Mul", g.x, g.op("Reciprocal", g.op("Sqrt", g.op("Add", g.op("ReduceMean", g.op("Pow", g.x, g.const(np.float32(2))), axes=[-1]), g.const(np.float32(1e-5)))))), g.weights(3, 1, 1)),
+    "mat-mul-add": lambda g: g.op("Add", g.op("MatMul", g.x, g.weights(7, 4)), g.weights(4)),
+    "mat-mul-add-one": lambda g: g.op("Add", g.op("MatMul", g.x, g.weights(7, 4)), g.weights(1)),
+    "mat-mul-one-column-add": lambda g: g.op("Add", g.op("MatMul", g.x, g.weights(7, 1)), g.weights(4)),
+    "mat-mul-scale": lambda g: g.op("Div", g.op("MatMul", g.op("Mul", g.x, g.const(np.float32(3))), g.weights(7, 4)), g.const(np.float32(0.7))),
+    "mat-mul-scale-wider": lambda g: g.op("Mul", g.op("MatMul", g.x, g.weights(7, 4)), g.const(np.full((1, 1, 1, 1, 1), 3.0))),
+    "mat-mul-scale-inverse": lambda g: g.op("Div", g.const(np.float32(3)), g.op("MatMul", g.x, g.weights(7, 4))),
+    "transpose-mat-mul": lambda g: g.op("MatMul", g.op("Transpose", g.x, perm=[0, 1, 3, 2]), g.weights(6, 4)),
+    "mat-mul-transpose": lambda g: g.op("MatMul", g.x, g.op("Transpose", g.x, perm=[0, 1, 3, 2])),
+    "transpose-batch-mat-mul": lambda g: g.op("MatMul", g.op("Transpose", g.x, perm=[1, 0, 2, 3]), g.weights(7, 4)),
+    "add-softmax": lambda g: g.op("Softmax", g.op("Add", g.x, g.weights(1, 1, 6, 7)), axis=-1),
+    "add-softmax-wider": lambda g: g.op("Softmax", g.op("Add", g.x, g.weights(2, 3, 6, 7)), axis=-1),
+    "add-softmax-axis-1": lambda g: g.op("Softmax", g.op("Add", g.x, g.weights(1, 3, 6, 7)), axis=1),
+    "scale-add-softmax": lambda g: g.op("Softmax", g.op("Add", g.op("MatMul", g.x, g.op("Transpose", g.x, perm=[0, 1, 3, 2])), g.weights(6, 6)), axis=-1),
+    "safe-softmax": lambda g: (lambda y: g.op("Where", g.op("IsNaN", y), g.const(np.float32(0)), y))(g.op("Softmax", g.op("Log", g.op("Relu", g.x)), axis=-1)),
+    "conv-add": lambda g: g.op("Add", g.op("Conv", g.x, g.weights(4, 3, 3, 3), kernel_shape=[3, 3]), g.weights(1, 4, 1, 1)),
+    "conv-add-scalar": lambda g: g.op("Add", g.op("Conv", g.x, g.weights(4, 3, 3, 3), kernel_shape=[3, 3]), g.weights(1, 1, 1, 1)),
+    "conv-add-image": lambda g: g.op("Add", g.op("Conv", g.x, g.weights(4, 3, 3, 3), kernel_shape=[3, 3]), g.weights(1, 4, 4, 5)),
+    "conv-one-add-channels": lambda g: g.op("Add", g.op("Conv", g.x, g.weights(1, 3, 3, 3), kernel_shape=[3, 3]), g.weights(1, 4, 1, 1)),
+    "conv-batch-norm": lambda g: g.op("BatchNormalization", g.op("Conv", g.x, g.weights(4, 3, 3, 3), g.weights(4), kernel_shape=[3, 3]), g.weights(4), g.weights(4), g.weights(4), g.const(g.random.random(4) + 0.2)),
+    "depthwise-batch-norm": lambda g: g.op("BatchNormalization", g.op("Conv", g.x, g.weights(3, 1, 3, 3), kernel_shape=[3, 3], group=3), g.weights(3), g.weights(3), g.weights(3), g.const(g.random.random(3) + 0.2), epsilon=0.1),
+    "conv-batch-norm-twice-used": lambda g: (lambda y: g.op("Add", y, g.op("BatchNormalization", y, g.weights(4), g.weights(4), g.weights(4), g.const(g.random.random(4) + 0.2))))(g.op("Conv", g.x, g.weights(4, 3, 3, 3), kernel_shape=[3, 3])),
+    "scale-shift": lambda g: g.op("Add", g.op("Mul", g.x, g.weights(1, 3, 1, 1)), g.weights(1, 3, 1, 1)),
+    "scale-shift-vector": lambda g: g.op("Add", g.op("Mul", g.x, g.weights(3, 1, 1)), g.weights(3, 1, 1)),
+    "scale-shift-rows": lambda g: g.op("Add", g.op("Mul", g.x, g.weights(7)), g.weights(7)),
+    "repeat": lambda g: g.op("Reshape", g.op("Expand", g.op("Unsqueeze", g.x, g.ints(2)), g.ints(1, 3, 2, 6, 7)), g.ints(1, 6, 6, 7)),
+    "repeat-whole": lambda g: g.op("Reshape", g.op("Expand", g.op("Unsqueeze", g.x, g.ints(1)), g.ints(1, 2, 3, 6, 7)), g.ints(1, 6, 6, 7)),
+    "dynamic-quantized": lambda g: dynamically_quantized(g),
+    "cast-twice": lambda g: g.cast(g.cast(g.x, I32), F32),
+    "cast-f16-rounds": lambda g: g.cast(g.cast(g.op("Mul", g.x, g.const(np.float32(1000))), F16), F32),
+    "pad-conv": lambda g: g.op("Conv", g.op("Pad", g.x, g.ints(0, 0, 1, 1, 0, 0, 1, 1), g.const(np.float32(1.5))), g.weights(4, 3, 3, 3), kernel_shape=[3, 3], pads=[1, 0, 0, 1]),
+    "shape-slice": lambda g: g.op("Reshape", g.x, g.op("Concat", g.op("Slice", g.op("Shape", g.x), g.ints(0), g.ints(2)), g.ints(-1), axis=0)),
+}
+
+
+def dynamically_quantized(g):
+    weight = g.const(g.random.integers(-60, 60, (7, 4)), np.int8)
+    quantized = g.op("DynamicQuantizeLinear", g.x, outputs=3)
+    _, scale, zero = g.nodes[-1].output
+    product = g.op("MatMulInteger", quantized, weight, zero)
+    return g.op("Mul", g.cast(product, F32), g.op("Mul", scale, g.const(np.float32(0.02))))
+
+
+for variant, build in FUSED.items():
+    case("Identity", f"several-{variant}", build, since=17, until=17, tolerance=4e-3 if "f16" in variant else None)

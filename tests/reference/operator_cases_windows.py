@@ -132,12 +132,17 @@ for variant, zero, weight_zero, attributes in [
     ("pads-zero-point", 7, None, {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}), ("pads-none", 7, None, {"kernel_shape": [3, 3], "pads": [0, 0, 0, 0]}),
     ("same-upper", 7, None, {"kernel_shape": [3, 3], "auto_pad": "SAME_UPPER"}), ("weight-zero-points", 7, [3, 4, 5, 6], {"kernel_shape": [3, 3]}),
     ("strides", 7, None, {"kernel_shape": [3, 3], "strides": [2, 2]}), ("same-lower", 7, None, {"kernel_shape": [2, 2], "auto_pad": "SAME_LOWER"}),
+    ("small", None, None, {"kernel_shape": [3, 3]}), ("small-zero-point", 200, None, {"kernel_shape": [3, 3]}), ("small-no-kernel-shape", 7, None, {"strides": [2, 1]}),
+    ("small-weight-zero-point", 7, [64], {"kernel_shape": [3, 3]}), ("signed", 7, None, {"kernel_shape": [3, 3]}), ("signed-zero-point", 7, [-9], {"kernel_shape": [3, 3]}),
+    ("small-grouped", 7, None, {"kernel_shape": [3, 3], "group": 3}),
 ]:
-    def conv_integer(g, zero=zero, weight_zero=weight_zero, attributes=attributes):
-        weight = g.const(g.random.integers(0, 256, (4, 3, *attributes.get("kernel_shape", [3, 3]))), np.uint8)
+    def conv_integer(g, zero=zero, weight_zero=weight_zero, attributes=attributes, variant=variant):
+        least, most, kind = (-64, 64, np.int8) if "signed" in variant else (0, 128 if "small" in variant else 256, np.uint8)
+        group = attributes.get("group", 1)
+        weight = g.const(g.random.integers(least, most, (3 if group > 1 else 4, 3 // group, *attributes.get("kernel_shape", [3, 3]))), kind)
         zeros = [] if zero is None else [g.const(zero, np.uint8)]
         if weight_zero:
-            zeros.append(g.const(weight_zero if len(weight_zero) > 1 else weight_zero[0], np.uint8))
+            zeros.append(g.const(weight_zero if len(weight_zero) > 1 else weight_zero[0], kind))
         return g.op("ConvInteger", g.cast(g.x, U8), weight, *zeros, **attributes)
 
     def conv_integers(x, g, zero=zero, weight_zero=weight_zero, attributes=attributes):
@@ -225,7 +230,9 @@ for name in ["GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"]:
     case(name, "plain", lambda g, name=name: g.op(name, g.x), at="all",
          expect=(lambda x, g: np.sqrt((x.astype(np.float64) ** 2).sum(axis=(2, 3), keepdims=True)).astype(np.float32)) if name == "GlobalLpPool" else None)
     case(name, "one-dimension", lambda g, name=name: g.op(name, g.x), x=(1, 3, 9), at="last",
-         expect=(lambda x, g: np.sqrt((x.astype(np.float64) ** 2).sum(axis=2, keepdims=True)).astype(np.float32)) if name == "GlobalLpPool" else None)
+         expect={"GlobalLpPool": lambda x, g: np.sqrt((x.astype(np.float64) ** 2).sum(axis=2, keepdims=True)).astype(np.float32),
+                 # The evaluator takes every input for one with two dimensions.
+                 "GlobalMaxPool": lambda x, g: x.max(axis=2, keepdims=True)}.get(name))
 case("MaxRoiPool", "plain", lambda g: g.op("MaxRoiPool", g.x, g.const([[0, 0, 0, 6, 5], [0, 2, 2, 5, 5]]), pooled_shape=[2, 2]), at="last",
      expect=lambda x, g: max_roi(x))
 
@@ -333,7 +340,7 @@ def positive(g, *shape):
     return g.const(g.random.random(shape) + 0.2)
 
 
-case("BatchNormalization", "plain", lambda g: g.op("BatchNormalization", g.x, g.weights(3), g.weights(3), g.weights(3), positive(g, 3)), reference=9, at="all")
+case("BatchNormalization", "plain", lambda g: g.op("BatchNormalization", g.x, g.weights(3), g.weights(3), g.weights(3), positive(g, 3)), reference=15, at="all")
 case("BatchNormalization", "epsilon", lambda g: g.op("BatchNormalization", g.x, g.weights(3), g.weights(3), g.weights(3), positive(g, 3), epsilon=0.1), at="last")
 case("BatchNormalization", "two-dimensions", lambda g: g.op("BatchNormalization", g.x, g.weights(3), g.weights(3), g.weights(3), positive(g, 3)), x=(4, 3), at="last")
 case("BatchNormalization", "training", lambda g: g.op("BatchNormalization", g.x, g.weights(3), g.weights(3), g.weights(3), positive(g, 3), outputs=3, training_mode=1), since=14, at="last")
@@ -359,7 +366,18 @@ for variant, groups, epsilon in [("plain", 2, 1e-5), ("one-group", 1, 1e-5), ("e
         return (rows.reshape(x.shape) * scale + bias).astype(np.float32)
     case("GroupNormalization", variant, group_norm, x=(1, 4, 3, 5), expect=group_normed, since=21)
 for variant, attributes in {"plain": {"size": 3}, "attributes": {"size": 5, "alpha": 0.02, "beta": 0.6, "bias": 2.0}, "even": {"size": 2, "alpha": 0.1}}.items():
-    case("LRN", variant, lambda g, attributes=attributes: g.op("LRN", g.x, **attributes), x=(1, 6, 4, 3), at="all")
+    case("LRN", variant, lambda g, attributes=attributes: g.op("LRN", g.x, **attributes), x=(1, 6, 4, 3), at="all",
+         expect=lambda x, g, attributes=attributes: local_response(x, **attributes))
+
+
+def local_response(x, size, alpha=1e-4, beta=0.75, bias=1.0):
+    """LRN as its text says: the squares of channels from c - floor((size - 1) / 2) to c + ceil((size - 1) / 2)."""
+    squares = x.astype(np.float64) ** 2
+    sums = [squares[:, max(0, c - (size - 1) // 2):c + size // 2 + 1].sum(axis=1) for c in range(x.shape[1])]
+    return (x / (bias + alpha / size * np.stack(sums, axis=1)) ** beta).astype(np.float32)
+
+
+
 for p in (1, 2):
     for axis in (1, -1):
         case("LpNormalization", f"p{p}-axis-{axis}", lambda g, p=p, axis=axis: g.op("LpNormalization", g.x, p=p, axis=axis), at="last",
@@ -372,9 +390,11 @@ case("MeanVarianceNormalization", "axes", lambda g: g.op("MeanVarianceNormalizat
 # ---- matrices and quantization ----------------------------------------------------------------------------------------
 
 for variant, x, other in [("plain", (5, 7), (7, 4)), ("batch", (2, 3, 5, 7), (7, 4)), ("batches", (1, 3, 5, 7), (2, 1, 7, 4)), ("vector", (1, 3, 5, 7), (7,)),
-                          ("row", (1, 7), (7, 10)), ("one-column", (5, 7), (7, 1))]:
+                          ("row", (1, 7), (7, 10)), ("vector-of-matrix", (5, 7), (7,)), ("vector-of-one", (1, 5, 7), (7,)), ("one-column", (5, 7), (7, 1))]:
     case("MatMul", variant, lambda g, other=other: g.op("MatMul", g.x, g.weights(*other)), x=x, at="all" if variant == "plain" else "last")
 case("MatMul", "first-vector", lambda g: g.op("MatMul", g.x, g.weights(7, 4)), x=(7,), at="last")
+case("MatMul", "vectors", lambda g: g.op("MatMul", g.x, g.weights(7)), x=(7,), at="last")
+case("MatMul", "vector-computed", lambda g: g.op("MatMul", g.x, g.op("ReduceMean", g.x, axes=[0, 1, 2], keepdims=0)), since=13, until=13)
 case("MatMul", "second-computed", lambda g: g.op("MatMul", g.weights(4, 5), g.x), x=(5, 7), at="last")
 case("MatMul", "i32", lambda g: g.op("MatMul", g.cast(g.x, I32), g.const(g.random.integers(-3, 4, (16, 3)), np.int32)), x=WHOLE, since=9, at="last")
 case("MatMul", "f16", lambda g: g.op("MatMul", g.cast(g.x, F16), g.const(g.random.standard_normal((7, 4)), np.float16)), x=(5, 7), at="last", tolerance=4e-3)
@@ -386,18 +406,21 @@ case("Gemm", "first-transposed", lambda g: g.op("Gemm", g.x, g.weights(7, 4), g.
 case("Gemm", "no-c", lambda g: g.op("Gemm", g.x, g.weights(7, 4), alpha=0.7), x=(5, 7), since=11, at="last")
 case("Gemm", "old-broadcast", lambda g: g.op("Gemm", g.x, g.weights(7, 4), g.weights(4), broadcast=1), x=(5, 7), since=6, until=6)
 for variant, a_zero, b_zero, kinds in [("plain", None, None, "uu"), ("zero-points", 5, 7, "uu"), ("signed", 5, -3, "us"), ("per-column", 5, [1, 2, 3, 4], "uu"), ("both-signed", -5, 3, "ss"),
-                                       ("per-row", [1, 2, 3, 4, 5], 7, "uu")]:
-    def mat_mul_integer(g, a_zero=a_zero, b_zero=b_zero, kinds=kinds):
+                                       ("per-row", [1, 2, 3, 4, 5], 7, "uu"), ("large", None, None, "uu"), ("large-signed", None, None, "us"), ("middle", 5, 130, "uu"),
+                                       ("small-signed", None, None, "us"), ("small-signed-zero-point", 5, None, "us"), ("small-both-signed", None, None, "ss"),
+                                       ("small-signed-weight-zero-point", 5, 3, "us"), ("small-both-signed-zero-point", 5, None, "ss")]:
+    def mat_mul_integer(g, a_zero=a_zero, b_zero=b_zero, kinds=kinds, variant=variant):
         a, b = ({"u": (U8, np.uint8), "s": (I8, np.int8)}[kind] for kind in kinds)
-        weight = g.const(g.random.integers(0, 100, (7, 4)), b[1])
-        zeros = [] if a_zero is None else [g.const(a_zero, a[1]), g.const(b_zero, b[1])]
+        least, most = {"large": (0, 256), "large-signed": (-128, 128), "middle": (64, 192)}.get(variant, (-64, 65) if "small" in variant else (0, 100))
+        weight = g.const(g.random.integers(least, most, (7, 4)), b[1])
+        zeros = [] if a_zero is None else [g.const(a_zero, a[1])] + ([] if b_zero is None else [g.const(b_zero, b[1])])
         return g.op("MatMulInteger", g.cast(g.x, a[0]), weight, *zeros)
 
     def mat_mul_integers(x, g, a_zero=a_zero, b_zero=b_zero):
         a_zero = np.asarray(a_zero or 0)
         return ((x.astype(np.int32) - (a_zero[:, None] if a_zero.ndim else a_zero)) @ (first_weight(g).astype(np.int32) - np.asarray(b_zero or 0))).astype(np.int32)
-    case("MatMulInteger", variant, mat_mul_integer, x=lambda random: random.integers(0, 100, (5, 7)), expect=mat_mul_integers)
-QUANTIZED = values(-100, -1.25, -0.75, -0.25, 0, 0.25, 0.75, 1.25, 1.75, 31.6, 127.3, 200, np.inf)
+    case("MatMulInteger", variant, mat_mul_integer, x=lambda random, kinds=kinds: random.integers(*((0, 256) if kinds[0] == "u" else (-128, 128)), (5, 7)), expect=mat_mul_integers)
+QUANTIZED = values(-100, -1.25, -0.75, -0.25, 0, 0.25, 0.75, 1.25, 1.75, 31.6, 127.3, 200, 1e5, -1e5)
 for dtype in (np.uint8, np.int8):
     kind = np.dtype(dtype).name
     for keep, what in [(0, "plain"), (None, "no-zero-point")]:
@@ -413,7 +436,7 @@ case("QuantizeLinear", "default-axis", lambda g: g.op("QuantizeLinear", g.x, g.c
 case("QuantizeLinear", "last-axis", lambda g: g.op("QuantizeLinear", g.x, g.const([0.1, 0.2, 0.3]), g.const([1, 2, 3], np.uint8), axis=-1), x=(1, 3, 5, 3), since=13, at="last")
 case("QuantizeLinear", "output-type", lambda g: g.op("QuantizeLinear", g.x, np.float32(0.5), output_dtype=I8), x=QUANTIZED, since=21)
 case("QuantizeLinear", "blocked", lambda g: g.op("QuantizeLinear", g.x, g.const([[0.1, 0.2]]), g.const([[1, 2]], np.uint8), axis=1, block_size=4), x=(1, 8), since=21)
-case("QuantizeLinear", "nan", lambda g: g.op("QuantizeLinear", g.x, np.float32(0.5), g.const(3, np.uint8)), x=values(-np.inf, np.inf, 1e10, -1e10), at="last")
+case("QuantizeLinear", "infinite", lambda g: g.op("QuantizeLinear", g.x, np.float32(0.5), g.const(3, np.uint8)), x=values(-np.inf, np.inf, 1e10, -1e10), at="last", expect=lambda x, g: np.array([[0, 255, 255, 0]], np.uint8))
 case("QuantizeLinear", "i16", lambda g: g.op("QuantizeLinear", g.x, np.float32(0.5), g.const(3, np.int16)), x=QUANTIZED, since=21)
 case("DequantizeLinear", "no-zero-point", lambda g: g.op("DequantizeLinear", g.cast(g.x, U8), np.float32(0.5)), x=BYTES, at="last")
 case("DequantizeLinear", "i32", lambda g: g.op("DequantizeLinear", g.cast(g.x, I32), np.float32(0.5)), x=WHOLE, at="last")
