@@ -167,9 +167,7 @@ const COLUMNS: [(&str, &str, Column); 7] = [
     ("max_logit_delta", "max |Δlogit|", |v| v.max_logit_delta),
     ("mean_logit_delta", "mean |Δlogit|", |v| v.mean_logit_delta),
     ("relative_error", "relative error", |v| v.relative_error),
-    ("cosine", "1 − cosine", |v| {
-        v.cosine.map(|cosine| (1.0 - cosine).max(0.0))
-    }),
+    ("cosine", "1 − cosine", |v| v.cosine_distance),
     ("kl_divergence", "KL divergence", |v| v.kl_divergence),
     ("rank", "rank of reference's best", |v| Some(v.rank as f64)),
 ];
@@ -490,6 +488,7 @@ mod tests {
             mean_logit_delta: None,
             relative_error: Some(max_delta),
             cosine: Some(1.0),
+            cosine_distance: Some(0.0),
             kl_divergence: None,
         })
     }
