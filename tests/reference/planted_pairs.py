@@ -82,9 +82,6 @@ class Net:
         def info(name, shape):
             return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
-        self.nodes.append(helper.make_node("Identity", [output], ["y"], name="end"))
-        # The last node makes the output itself; the helper node above is only its name.
-        self.nodes.pop()
         for node in self.nodes:
             node.output[:] = ["y" if name == output else name for name in node.output]
             node.input[:] = ["y" if name == output else name for name in node.input]
@@ -286,11 +283,6 @@ def operator(name, **attributes):
     return plant
 
 
-def swapped(model, node):
-    # Two channels of the weights change places.
-    change(model, node, 0, lambda values: values[[1, 0, *range(2, len(values))]] if node.op_type == "Gather" else values)
-
-
 # Changes of the whole copy, which are no difference.
 
 
@@ -358,7 +350,7 @@ PAIRS = [
     ("plain", "softmax-weights", times(1.3), "Conv", 2, with_softmax),
     ("residual", "weights", times(1.3), "Conv", 1, None),
     ("residual", "weights-middle", times(1.3), "Conv", 5, None),
-    ("residual", "one-weight", one_weight(2.0), "Conv", 4, None),
+    ("residual", "one-weight", one_weight(2.0), "Conv", 0, None),
     ("residual", "bias", plus(0.2), "Conv", 8, None),
     ("residual", "leaky", operator("LeakyRelu", alpha=0.05), "Relu", 4, None),
     ("residual", "sum-is-max", operator("Max"), "Add", 2, None),

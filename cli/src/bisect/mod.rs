@@ -44,6 +44,8 @@ const MOST_NUMBERS: usize = 16 << 20;
 /// By how much of its largest value a node's output may differ where one engine computes two files in f32: a few
 /// roundings, as it may fuse other nodes of the one than of the other.
 const ONE_ENGINE: f64 = 1e-6;
+/// The same for a node of `f64` whose inputs are equal bit for bit.
+const ONE_ENGINE_DOUBLE: f64 = 1e-14;
 
 /// What the user asks of a bisection.
 pub struct Options<'a> {
@@ -85,12 +87,13 @@ pub fn run(
     };
     let sides = [side(pair.reference)?, side(pair.run)?];
     let name = pair.pair.tolerance.name;
-    let limit = options.tolerance.unwrap_or_else(|| {
-        if name == ToleranceName::F32 && sides[0].computes_like(&sides[1]) {
-            ONE_ENGINE
-        } else {
-            Tolerance::of_node(name)
-        }
+    let is_one_engine = options.tolerance.is_none()
+        && name == ToleranceName::F32
+        && sides[0].computes_like(&sides[1]);
+    let limit = options.tolerance.unwrap_or(if is_one_engine {
+        ONE_ENGINE
+    } else {
+        Tolerance::of_node(name)
     });
     let outputs = [sides[0].own_output()?, sides[1].own_output()?];
     let own = [outputs[0].to_f32(), outputs[1].to_f32()];
@@ -137,7 +140,10 @@ pub fn run(
     let counterparts = correspondence(&sides[0].model, &sides[1].model);
     found.matched = counterparts.iter().flatten().count();
     let mut inspection = Inspection::new(&sides, counterparts, own, limit, &folder);
-    let mut search = Search::new(sides[0].model.parents(), last);
+    if is_one_engine {
+        inspection.find_doubles();
+    }
+    let mut search = Search::new(inspection.parents.clone(), last);
     for node in 0..found.nodes {
         if inspection.values[node].is_err() {
             search.saw(node, Look::Unknown);
@@ -171,6 +177,10 @@ struct Inspection<'a> {
     /// The outputs without a look.
     own: [&'a [f32]; 2],
     limit: f64,
+    /// The nodes that compute in `f64`, if they are held to a limit of their own.
+    doubles: Vec<usize>,
+    /// For each node the nodes that it reads from.
+    parents: Vec<Vec<usize>>,
     folder: &'a TempDir,
     looks: usize,
     /// Whether looks at several nodes hide the difference.
@@ -200,6 +210,8 @@ impl<'a> Inspection<'a> {
             sizes: None,
             own,
             limit,
+            doubles: Vec::new(),
+            parents: sides[0].model.parents(),
             folder,
             looks: 0,
             one_at_a_time: false,
@@ -217,6 +229,9 @@ impl<'a> Inspection<'a> {
                 self.looked_at.len()
             ));
             let mut nodes = self.next(search);
+            if nodes.is_empty() && self.refine(search) {
+                continue;
+            }
             if nodes.is_empty() {
                 // What was found among others is looked at alone: engines fuse what nobody looks at.
                 let first = search.first();
@@ -228,6 +243,41 @@ impl<'a> Inspection<'a> {
             }
             self.look(&nodes, search, most_looks);
         }
+    }
+
+    fn find_doubles(&mut self) {
+        let is_double = |values: &Vec<Named>| {
+            let mut names = values.iter().flat_map(|named| self.sides.iter().zip(named));
+            names.all(|(side, (name, _))| side.is_double(name))
+        };
+        let doubles =
+            (0..self.values.len()).filter(|node| self.values[*node].as_ref().is_ok_and(is_double));
+        self.doubles = doubles.collect();
+    }
+
+    /// Holds nodes of `f64` with equal inputs to the limit of `f64`. Whether that changed anything.
+    fn refine(&mut self, search: &mut Search) -> bool {
+        let before = search.first();
+        let error = |node: &usize| {
+            self.looked_at
+                .get(node)
+                .map(|(seen, _)| seen.relative_error)
+        };
+        let differs = |node: &usize| {
+            error(node).is_some_and(|error| error > ONE_ENGINE_DOUBLE)
+                && self.parents[*node]
+                    .iter()
+                    .all(|parent| error(parent) == Some(0.0))
+        };
+        let found = self.doubles.iter().copied().find(differs);
+        let Some(found) = found.filter(|found| before.is_none_or(|first| *found < first)) else {
+            return false;
+        };
+        search.saw(found, Look::Differs);
+        if let Some((seen, _)) = self.looked_at.get_mut(&found) {
+            seen.differs = true;
+        }
+        true
     }
 
     /// The nodes of the next look: as many as its bounds allow.

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use backend_api::{InferBackend, InferRequest, Tensor};
 use model_file::Kind;
 use model_file::expose::{Encoding, Exposure};
-use model_file::onnx::{self, Model};
+use model_file::onnx::{self, DataType, Model};
 use prost::Message as _;
 use prost::bytes::Bytes;
 use tempfile::TempDir;
@@ -75,6 +75,11 @@ impl<'a> Side<'a> {
         let has_doubles = self.engine.backend != Backend::Rten;
         Encoding::of(element, has_doubles)
             .ok_or_else(|| format!("the value `{}` has no numbers", named()))
+    }
+
+    /// Whether a value is known to have elements of 64 bits that are no integers.
+    pub fn is_double(&self, value: &Bytes) -> bool {
+        self.kinds.get(value) == Some(&Kind::Tensor(DataType::Double))
     }
 
     /// Runs a copy of the model that shows values, and gives the row.
