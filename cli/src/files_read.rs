@@ -18,7 +18,7 @@ use crate::output::target;
 
 const STDOUT: &str = "stdout";
 
-/// Files of a model that are named like it. Those that its content names are found by [`model_file::check`].
+/// Files of a model that are named like it. Those that its content names are found by [`model_file::named_files`].
 const NAMED_LIKE_THE_MODEL: [&str; 7] = [
     "xml",
     "bin",
@@ -155,7 +155,7 @@ fn each_of_model(model: &Path, visit: &mut dyn FnMut(&str, &Path)) {
         visit("a file of the model", &model.with_extension(ending));
     }
     // Why a model cannot be read is said when it is opened.
-    for file in model_file::check(model).unwrap_or_default() {
+    for file in model_file::named_files(model) {
         visit("a file of the model", &file);
     }
     for file in sources::files(model) {

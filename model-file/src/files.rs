@@ -62,6 +62,29 @@ pub fn check(model: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
+/// Lists the files that `model` names, whether or not it passes [`check`]: a program must not write to the weights of
+/// a damaged model either. Files that cannot be found out, such as those in a damaged header, are missing.
+pub fn named_files(model: &Path) -> Vec<PathBuf> {
+    if let Ok(files) = check(model) {
+        return files;
+    }
+    let mut files = vec![model.to_path_buf()];
+    files.extend(["bin", "pdiparams"].map(|ending| model.with_extension(ending)));
+    let proto = read_regular(model, MOST_ONNX_BYTES)
+        .ok()
+        .and_then(|bytes| onnx::Model::decode(bytes.as_slice()).ok());
+    if let Some(proto) = proto {
+        proto.for_each_tensor(&mut |tensor| {
+            if let Some(location) = tensor.external("location") {
+                files.push(model.with_file_name(onnx::text(location).as_ref()));
+            }
+        });
+    }
+    files.sort();
+    files.dedup();
+    files
+}
+
 /// Tells the format of `model` by its content.
 ///
 /// # Errors

@@ -11,6 +11,6 @@ pub mod tflite;
 mod types;
 
 pub use external::file_beside;
-pub use files::{OnnxModel, check, check_onnx, format, has_ending};
+pub use files::{OnnxModel, check, check_onnx, format, has_ending, named_files};
 pub use format::{Format, open_regular, read_regular};
 pub use types::Kind;
