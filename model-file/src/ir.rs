@@ -92,6 +92,14 @@ impl<'a> Graph<'a> {
     }
 }
 
+/// Returns all layers, those of the bodies of `If` and `Loop` included.
+pub fn layers<'a>(document: &'a Document<'a>) -> impl Iterator<Item = Layer<'a>> {
+    document
+        .descendants()
+        .filter(|node| node.has_tag_name("layer"))
+        .map(Layer)
+}
+
 impl<'a> Layer<'a> {
     /// The layer's number.
     pub fn id(self) -> &'a str {

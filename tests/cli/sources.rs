@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{classify, small_pictures};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let on_photos: [(&str, fn() -> Result<(), Failed>); 6] = [
+    let on_photos: [(&str, fn() -> Result<(), Failed>); 7] = [
         ("every_source_gives_the_same_answer", every_source),
         ("inspect_writes_what_preprocess_reads", round_trip),
         ("contradictions_are_reported", contradictions),
@@ -21,6 +21,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ),
         ("external_data_stay_in_the_models_folder", external_data),
         ("a_model_is_all_of_its_files", digest),
+        ("what_an_ir_does_itself_is_not_done_again", prepared_irs),
     ];
     let on_engines: [(&str, fn() -> Result<(), Failed>); 4] = [
         ("the_graph_tells_what_the_output_is", output_kinds),
@@ -327,6 +328,54 @@ fn digest() -> Result<(), Failed> {
     bytes[0] ^= 1;
     std::fs::write(&weights, bytes)?;
     ensure(before != digest_of("beside.pb")?, &before)
+}
+
+fn prepared_irs() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let original = set_up("models/mobilenet-v2/model.onnx");
+    python("prepared_irs.py", [&original, folder.path()])?;
+    let photos = photos()?;
+    let answers_of = |model: &Path| {
+        let mut command = classify();
+        command.args(["--backend", "openvino", "--digits", "6", "-m"]);
+        run(command.arg(model).arg("-i").args(&photos[..4]))
+    };
+    let expected = answers_of(&original);
+    expect_code(&expected, 0)?;
+    let expected = blocks(&expected.stdout);
+    for name in [
+        "normalized",
+        "bgr",
+        "bgr-bytes",
+        "stated",
+        "stated-bgr",
+        "stated-order",
+    ] {
+        let found = answers_of(&folder.path().join(name).join("model.xml"));
+        expect_code(&found, 0)?;
+        let said = if name == "stated-order" {
+            "reverses the channels"
+        } else {
+            "does that itself"
+        };
+        ensure(found.stderr.contains(said), (name, &found))?;
+        for ((_, expected), (_, found)) in expected.iter().zip(&blocks(&found.stdout)) {
+            for (expected, found) in expected.iter().zip(found) {
+                let near = (expected.probability - found.probability).abs() < 1e-4;
+                ensure(
+                    near && expected.class_id == found.class_id,
+                    (name, expected, found),
+                )?;
+            }
+        }
+    }
+    let other = answers_of(&folder.path().join("other-mean/model.xml"));
+    expect_code(&other, 2)?;
+    let stderr = &other.stderr;
+    ensure(
+        stderr.contains("127.5") && stderr.contains("hint: "),
+        &other,
+    )
 }
 
 fn output_kinds() -> Result<(), Failed> {

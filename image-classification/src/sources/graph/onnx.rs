@@ -214,18 +214,7 @@ impl<'a> Values<'a> {
             .output
             .first()
             .and_then(|output| self.dims.get(&output[..]));
-        self.is_over_classes(axis, is_old, dims.map(Vec::as_slice))
-    }
-
-    fn is_over_classes(&self, axis: i64, to_the_end: bool, dims: Option<&[Option<usize>]>) -> bool {
-        let Some(dims) = dims else {
-            // [N, C] or [N, C, 1, 1].
-            return axis == 1;
-        };
-        normalized(axis, dims.len()).is_some_and(|axis| {
-            let end = if to_the_end { dims.len() } else { axis + 1 };
-            is_over_classes(axis..end, dims)
-        })
+        is_axis_of_classes(axis, is_old, dims.map(Vec::as_slice))
     }
 
     /// `Log` of what is a distribution.
@@ -265,7 +254,7 @@ impl<'a> Values<'a> {
         let keeps = sum.attribute("keepdims").and_then(|keep| keep.i) != Some(0);
         keeps
             && matches!(by_attribute.or_else(by_input).as_deref(), Some(&[axis])
-                if self.is_over_classes(axis, false, dims.map(Vec::as_slice)))
+                if is_axis_of_classes(axis, false, dims.map(Vec::as_slice)))
     }
 
     /// The quantization of an integer output that comes straight from an operator that quantizes.
@@ -304,6 +293,18 @@ impl<'a> Values<'a> {
         }
         None
     }
+}
+
+/// Whether a softmax over `axis` is one over the classes; in old versions, over all dimensions from there on.
+fn is_axis_of_classes(axis: i64, to_the_end: bool, dims: Option<&[Option<usize>]>) -> bool {
+    let Some(dims) = dims else {
+        // [N, C] or [N, C, 1, 1].
+        return axis == 1;
+    };
+    normalized(axis, dims.len()).is_some_and(|axis| {
+        let end = if to_the_end { dims.len() } else { axis + 1 };
+        is_over_classes(axis..end, dims)
+    })
 }
 
 fn keeps_shape(node: &Node) -> bool {
