@@ -230,7 +230,10 @@ fn planted_faults() -> Result<(), Failed> {
     ensure(bisect["first"] == index, bisect)?;
     let looks = bisect["looked_at"].as_array().ok_or("a list")?;
     // 67 nodes: the logarithm, and the parents of what was found.
-    ensure(bisect["looks"].as_u64().is_some_and(|looks| looks <= 10), bisect)?;
+    ensure(
+        bisect["looks"].as_u64().is_some_and(|looks| looks <= 10),
+        bisect,
+    )?;
     let found = looks.iter().find(|look| look["index"] == index);
     ensure(
         found.is_some_and(|look| look["name"] == name && look["operator"] == "Conv"),
