@@ -282,7 +282,7 @@ for rounding in ["floor", "ceil", "round_prefer_ceil", "round_prefer_floor"]:
 for scale in [0.1, 0.3, 0.35, 0.7, 0.9, 1.1, 1.2, 1.4, 1.9, 2.3]:
     for rounding, coordinates in [("floor", "asymmetric"), ("round_prefer_floor", "half_pixel")]:
         case("Resize", f"nearest-{rounding}-{scale}-{coordinates}", lambda g, scale=scale, rounding=rounding, coordinates=coordinates: resize(
-            g, [1, 1, scale, scale], mode="nearest", nearest_mode=rounding, coordinate_transformation_mode=coordinates), x=(1, 1, 20, 21), since=11, at="last")
+            g, [1, 1, scale, scale], mode="nearest", nearest_mode=rounding, coordinate_transformation_mode=coordinates), x=(1, 1, 22, 23), since=11, at="last")
 case("Resize", "old-nearest", lambda g: resize(g, UP, mode="nearest"), since=10, until=10, expect=lambda x, g: x.repeat(2, 2).repeat(2, 3))
 case("Resize", "default", lambda g: resize(g, UP), since=11, at="all")
 case("Resize", "cubic-coefficient", lambda g: resize(g, UP, mode="cubic", cubic_coeff_a=-0.5), since=11, at="last")

@@ -4,7 +4,7 @@
 
 Each line of FOLDER/manifest.jsonl is a case: the operator, the opset, the variant, the file of the model, the input and
 the right output (as the bits of f32 numbers), and the tolerance, relative to the largest right value.
-`--quick` leaves out the middle definitions of operators whose versions only added element types.
+`--quick` takes half of the cases, always the same.
 
 The models take one f32 input and give one f32 output, so that every engine loads them. Where the reference evaluator is
 known to be wrong or ignores what an old opset says, the case brings its own computation (`expect`).
@@ -101,7 +101,8 @@ def case(operator, variant, build, *, x=(1, 3, 6, 7), expect=None, reference=0, 
     """Registers a case. `x` is the shape of the input, or a function of a random generator. The right output is what
     `expect` computes, or the reference evaluator with the model of this opset, or of `reference` if that is newer."""
     for opset in opsets(operator, **when):
-        if QUICK and opset not in opsets(operator, **(when | {"at": "ends"})):
+        # A half that is always the same.
+        if QUICK and zlib.crc32(f"{operator} {opset} {variant}".encode()) % 2:
             continue
         CASES.append((operator, opset, variant, build, x, expect, max(opset, reference), tolerance))
 
