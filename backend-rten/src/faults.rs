@@ -199,7 +199,7 @@ fn zero_point_is_lost(site: &Site<'_>, operand: usize, zero_point: usize) -> Opt
         .node
         .input
         .get(zero_point)
-        .is_none_or(|name| name.is_empty());
+        .is_none_or(prost::bytes::Bytes::is_empty);
     let zero =
         || constant_ints(site, zero_point).is_some_and(|zeros| zeros.iter().all(|zero| *zero == 0));
     let unsigned = || {
