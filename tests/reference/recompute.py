@@ -756,8 +756,8 @@ def leaves(found, expected, place=()):
         yield place
 
 
-def changed(found):
-    """Other values, each close to `found`."""
+def changed(found, right):
+    """Other values, each close to `found` but further off than rounding explains."""
     match found:
         case bool():
             yield not found
@@ -767,10 +767,12 @@ def changed(found):
             yield found + 1
             yield found - 1
         case float():
-            for factor in (1 + 1e-6, 1 - 1e-6):
-                yield found * factor or 1e-6
+            step = max(1e-6 * abs(found), 3 * right.beyond if isinstance(right, Near) else 0) or 1e-6
+            yield found + step
+            yield found - step
         case str():
-            yield "x" + found
+            if not isinstance(right, Text) or right.starts:
+                yield "x" + found
             for number in NUMBER.finditer(found):
                 last = number.end() - 1 if "e" not in number[0] else number.start() + number[0].index("e") - 1
                 yield f"{found[:last]}{(int(found[last]) + 2) % 10}{found[last + 1 :]}"
@@ -787,7 +789,7 @@ def mutate(options, report, expected):
         right = expected
         for key in place:
             right = right[key]
-        for value in changed(original):
+        for value in changed(original, right):
             if isinstance(right, Between):
                 # Known up to chance.
                 value = original + 0.3
