@@ -82,8 +82,8 @@ impl FilesRead<'_> {
             if let Some(engine) = self.engines.iter().find(|engine| one.is_in_cache(engine)) {
                 let folder = engine.cache_dir.as_deref().unwrap_or(Path::new(""));
                 return Err(one.refused(
-                    &format!("it lies in an entry of the cache {}", folder.display()),
-                    "name a file outside of the cache's own folders",
+                    &format!("its name belongs to the cache {}", folder.display()),
+                    "name a file outside of the cache",
                 ));
             }
         }
@@ -235,15 +235,16 @@ impl Planned<'_> {
         }
     }
 
-    /// Whether it lies in a folder that OpenVINO's cache owns, or would take the name of one.
+    /// Whether it lies in a folder that OpenVINO's cache owns, or would take the name of one or of the cache.
     fn is_in_cache(&self, engine: &EngineOptions) -> bool {
         #[cfg(feature = "openvino")]
         if let Some(cache) = &engine.cache_dir
-            && let Ok(cache) = cache.canonicalize()
+            && let Ok(cache) = target(cache)
             && let Ok(inside) = self.target.strip_prefix(cache)
-            && let Some(entry) = inside.components().next()
         {
-            return backend_openvino::is_cache_entry_name(entry.as_os_str());
+            let first = inside.components().next();
+            return first
+                .is_none_or(|entry| backend_openvino::is_cache_entry_name(entry.as_os_str()));
         }
         let _ = engine;
         false

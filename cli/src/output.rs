@@ -100,10 +100,10 @@ impl Output {
 
 /// Prints a report to stdout. A reader that has gone is no error: reports in files are written before, and the
 /// exit code is the verdict's.
-pub fn print(text: &str) -> anyhow::Result<()> {
+pub fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout
-        .write_all(text.as_bytes())
+        .write_all(text.as_ref())
         .and_then(|()| stdout.flush())
     {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
