@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use backend_api::{library, model_file};
 use image_classification::sources;
 
-use crate::args::Backend;
+use crate::engines;
 use crate::inputs::Inputs;
 use crate::messages::Hinted;
 use crate::options::{EngineOptions, RecipeOptions};
@@ -176,16 +176,9 @@ fn each_of_engine(engine: &EngineOptions, visit: &mut dyn FnMut(&str, &Path)) {
         visit("the plugins file", &plugins);
         each_library_beside(&plugins, visit);
     }
-    let library = match engine.backend {
-        #[cfg(feature = "openvino")]
-        Backend::Openvino => backend_openvino::find_library(runtime.openvino_lib.as_deref()).ok(),
-        #[cfg(feature = "onnx")]
-        Backend::Onnx => backend_onnx::find_library(runtime.onnxruntime_lib.as_deref()).ok(),
-        _ => None,
-    };
-    if let Some(library) = library {
-        visit("a library of the engine", &library.path);
-        each_library_beside(&library.path, visit);
+    if let Some(found) = engines::library(engine) {
+        visit("a library of the engine", &found.path);
+        each_library_beside(&found.path, visit);
     }
 }
 
@@ -237,17 +230,13 @@ impl Planned<'_> {
 
     /// Whether it lies in a folder that OpenVINO's cache owns, or would take the name of one or of the cache.
     fn is_in_cache(&self, engine: &EngineOptions) -> bool {
-        #[cfg(feature = "openvino")]
-        if let Some(cache) = &engine.cache_dir
-            && let Ok(cache) = target(cache)
-            && let Ok(inside) = self.target.strip_prefix(cache)
-        {
+        let Some(Ok(cache)) = engine.cache_dir.as_deref().map(target) else {
+            return false;
+        };
+        self.target.strip_prefix(cache).is_ok_and(|inside| {
             let first = inside.components().next();
-            return first
-                .is_none_or(|entry| backend_openvino::is_cache_entry_name(entry.as_os_str()));
-        }
-        let _ = engine;
-        false
+            first.is_none_or(|entry| engines::is_cache_name(entry.as_os_str()))
+        })
     }
 }
 
