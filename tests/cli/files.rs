@@ -498,6 +498,7 @@ fn inside_the_cache() -> Result<(), Failed> {
         entry.join("1.blob"),
         entry.join("new.txt"),
         cache.join("f".repeat(64)),
+        cache.join(format!("classify-new-{}", "a".repeat(16))),
     ] {
         let mut command = classify();
         command
@@ -514,7 +515,7 @@ fn inside_the_cache() -> Result<(), Failed> {
             &run(&mut command),
             folder.path(),
             &before,
-            "entry of the cache",
+            "its name belongs to the cache",
         )?;
     }
     Ok(())
