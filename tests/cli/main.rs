@@ -6,6 +6,7 @@
 
 mod answers;
 mod bench;
+mod bisect;
 mod compare;
 mod devices;
 mod errors;
@@ -30,6 +31,7 @@ fn main() {
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(answers::trials(&set_up));
     trials.extend(bench::trials(&engines, &set_up));
+    trials.extend(bisect::trials(&engines, &set_up));
     trials.extend(compare::trials(&engines, &set_up));
     trials.extend(devices::trials(&engines, &set_up));
     trials.extend(evaluate::trials(&engines, &set_up));

@@ -1,5 +1,6 @@
-"""Usage: planted_pairs.py FOLDER — writes pairs of small models with one planted difference each, and pairs.json, which names
-the right node of each pair: the place in the first model of the node where the difference begins.
+"""Usage: planted_pairs.py FOLDER [--only unlike] — writes pairs of small models with one planted difference each, and pairs.json,
+which names the right node of each pair: the place in the first model of the node where the difference begins. `--only unlike`
+writes one pair instead, of two networks that have nothing in common.
 
 Weights are random with a fixed seed for each pair. Names of pairs are FAMILY-DIFFERENCE. Works with the set-up's Python.
 """
@@ -465,5 +466,15 @@ def main(folder):
     (folder / "pairs.json").write_text(json.dumps(pairs, indent=1))
 
 
+def unlike(folder):
+    """Two networks without a node in common."""
+    net = Net(1000)
+    value = net.node("GlobalAveragePool", net.node("Relu", net.conv("x", 3, CLASSES)))
+    onnx.save(net.model(net.node("Flatten", value)), folder / "unlike.a.onnx")
+    net = Net(1001)
+    value = net.node("ReduceMean", net.node("Tanh", "x"), axes=[2, 3], keepdims=0)
+    onnx.save(net.model(net.linear(value, 3, CLASSES)), folder / "unlike.b.onnx")
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    (unlike if sys.argv[2:] == ["--only", "unlike"] else main)(Path(sys.argv[1]))
