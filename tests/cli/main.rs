@@ -7,6 +7,7 @@
 mod answers;
 mod bench;
 mod cases;
+mod bisect;
 mod compare;
 mod devices;
 mod errors;
@@ -35,6 +36,7 @@ fn main() {
     trials.extend(answers::trials(&set_up));
     trials.extend(bench::trials(&engines, &set_up));
     trials.extend(cases::trials(&set_up));
+    trials.extend(bisect::trials(&engines, &set_up));
     trials.extend(compare::trials(&engines, &set_up));
     trials.extend(devices::trials(&engines, &set_up));
     trials.extend(evaluate::trials(&engines, &set_up));
