@@ -11,12 +11,14 @@ use backend_api::{
     BackendInfo, Dim, ElementType, Error, ErrorKind, InferBackend, InferRequest, PendingInfer,
     Precision, SlotPool, panic_message,
 };
+use prost::Message as _;
 use rten::{Model, ModelOptions, ThreadPool};
 
 use crate::config::RtenConfig;
 use crate::engine::{RtenEngine, spec};
 use crate::error::load_failed;
 use crate::faults;
+use crate::fill::fill_in;
 use crate::probe::VERSION;
 
 const ENGINE: &str = "RTen";
@@ -108,12 +110,21 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
         .with_hint("pass `-d CPU`; other devices need `--backend openvino` or `--backend onnx`"));
     }
     let onnx = model_file::check_onnx(&config.model, ENGINE)?;
-    let operators = onnx.model.operators();
-    drop(onnx.model);
     let with_model = |error: Error| error.with_context("model", config.model.display());
-    faults::refuse(&operators).map_err(with_model)?;
-    let model = load(&config.model, onnx.bytes.into(), &onnx.external_data)?;
-    faults::refuse_with_shapes(&operators, &model).map_err(with_model)?;
+    let mut file = onnx.model;
+    faults::refuse_to_load(&file).map_err(with_model)?;
+    let bytes = if fill_in(&mut file) {
+        file.encode_to_vec()
+    } else {
+        onnx.bytes.into()
+    };
+    let model = load(&config.model, bytes, &onnx.external_data)?;
+    let inferred = |name: &[u8]| {
+        let node = model.find_node(std::str::from_utf8(name).ok()?)?;
+        model.node_info(node)?.shape()
+    };
+    faults::refuse(&file, &inferred).map_err(with_model)?;
+    drop(file);
     if model.output_ids().is_empty() {
         return Err(Error::new(
             ErrorKind::ModelInvalid,

@@ -5,6 +5,9 @@ mod config;
 mod engine;
 mod error;
 mod faults;
+mod fill;
+mod graph;
+mod nearest;
 mod probe;
 
 pub use backend::RtenBackend;

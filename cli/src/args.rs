@@ -342,6 +342,17 @@ pub struct CompareArgs {
         help_heading = "Comparison"
     )]
     pub bisect_tolerance: Option<Share>,
+
+    /// Run at most N edited copies of each model to bisect; a copy shows up to 32 nodes
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "100",
+        value_parser = parse_positive,
+        requires = "bisect",
+        help_heading = "Comparison"
+    )]
+    pub bisect_looks: usize,
 }
 
 #[derive(Debug, clap::Args)]

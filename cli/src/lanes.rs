@@ -8,7 +8,7 @@ use crate::args::CompareArgs;
 use crate::facts::{Machine, RunFacts};
 use crate::messages::{self, Hinted, Messages, printable};
 use crate::recording::Recording;
-use crate::reports::compare::{Comparison, Lane};
+use crate::reports::compare::Lane;
 use crate::runs::{Run, Runs};
 use crate::share::Share;
 
@@ -18,7 +18,8 @@ pub struct Limits {
     max_delta: Option<f64>,
     min_top1: Option<Share>,
     min_overlap: Option<Share>,
-    node: Option<f64>,
+    /// The limit for nodes.
+    pub node: Option<f64>,
 }
 
 impl Limits {
@@ -46,14 +47,6 @@ impl Limits {
         tolerance.min_top1 = self.min_top1.or(tolerance.min_top1);
         tolerance.min_overlap = self.min_overlap.or(tolerance.min_overlap);
         (tolerance, why)
-    }
-
-    /// The share for nodes: that of the worst pair.
-    pub fn node_share(&self, comparison: &Comparison) -> f64 {
-        let name = comparison
-            .worst_pair()
-            .map_or(ToleranceName::F32, |pair| pair.pair.tolerance.name);
-        self.node.unwrap_or(Tolerance::of_node(name))
     }
 }
 

@@ -48,9 +48,9 @@ pub fn clean() {
 /// Says that entries are left out, if `guard` has the value of [`GUARD`].
 pub fn note(guard: Option<&OsStr>, messages: &Messages) {
     if guard.is_some() {
-        messages.note(
-            "empty and relative entries of LD_LIBRARY_PATH are ignored: nothing is loaded from the current \
-             directory",
-        );
+        let variable = backend_api::library::LOADER_VARIABLE;
+        messages.note(&format!(
+            "empty and relative entries of {variable} are ignored: nothing is loaded from the current directory"
+        ));
     }
 }

@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use backend_api::Tensor;
-use image_classification::{DecodeError, InputLayout, Limits, Picture, Preprocess};
+use backend_api::{Dim, ElementType, Tensor, TensorSpec};
+use image_classification::{
+    ColorOrder, DecodeError, ImageLayout, InputLayout, Limits, Picture, Preprocess,
+};
 
 use crate::args::Decode;
 use crate::messages::Hinted;
@@ -33,6 +35,21 @@ impl Preparation {
             1 => one,
             batch => Tensor::concat(&vec![&one; batch])?,
         })
+    }
+
+    /// The resized pixels, RGB, whatever the model takes.
+    pub fn pixels(&self, picture: &Picture) -> anyhow::Result<Tensor> {
+        let size = self.layout.size();
+        let dims = [1, size.height as usize, size.width as usize, 3].map(Dim::Fixed);
+        let spec = TensorSpec::new("pixels", ElementType::U8, dims.into());
+        let layout = InputLayout::from_spec(&spec, Some(ImageLayout::Nhwc), None)?;
+        let preprocess = Preprocess {
+            color: ColorOrder::Rgb,
+            mean: [0.0; 3],
+            scale: [1.0; 3],
+            ..self.preprocess
+        };
+        Ok(preprocess.tensor(picture, &layout)?)
     }
 
     /// Every value, in the notation of the command line.

@@ -14,6 +14,7 @@ use crate::digest::Digest;
 use crate::facts::RunFacts;
 use crate::messages::Hinted;
 use crate::output::Output;
+use crate::runs::Outputs;
 use crate::scoring::FIRST_IMAGES;
 
 const KIND: &str = "classify-recording";
@@ -32,6 +33,9 @@ struct Picture {
     path: String,
     sha256: Digest,
     tensor_sha256: Digest,
+    /// Of the resized pixels, which models that take other tensors have in common. Version 0.1.0 did not write it.
+    #[serde(default)]
+    pixels_sha256: Option<Digest>,
     /// For each run the output as it is, or `null` where it failed. What is not finite is `null`.
     outputs: Vec<Option<Vec<Option<f32>>>>,
 }
@@ -69,8 +73,7 @@ impl Recorder {
     pub fn add(
         &mut self,
         path: &Path,
-        sha256: Digest,
-        tensor_sha256: Digest,
+        image: &Outputs,
         outputs: &[Option<&Tensor>],
     ) -> anyhow::Result<()> {
         self.pictures += 1;
@@ -83,8 +86,9 @@ impl Recorder {
         };
         self.line(&Picture {
             path: path.to_string_lossy().into_owned(),
-            sha256,
-            tensor_sha256,
+            sha256: image.file,
+            tensor_sha256: image.tensor,
+            pixels_sha256: image.pixels,
             outputs: outputs.iter().map(|output| output.map(finite)).collect(),
         })
     }
@@ -125,6 +129,7 @@ struct Place {
 /// What was recorded of a picture.
 pub struct Recorded {
     pub tensor: Digest,
+    pub pixels: Option<Digest>,
     /// One for each run.
     pub outputs: Vec<Option<Tensor>>,
 }
@@ -244,6 +249,7 @@ impl Recording {
         let picture: Picture = serde_json::from_slice(&line).with_context(what)?;
         Ok(Recorded {
             tensor: picture.tensor_sha256,
+            pixels: picture.pixels_sha256,
             outputs: picture.outputs.into_iter().map(tensor).collect(),
         })
     }

@@ -216,6 +216,9 @@ pub struct Outputs {
     pub file: Digest,
     /// Of the tensor that the first run was given.
     pub tensor: Digest,
+    /// Of the resized pixels, before values and layout: the same for models that take them in different forms. Only
+    /// where it is asked for.
+    pub pixels: Option<Digest>,
     /// What each run gave, in their order.
     pub tensors: Vec<Result<Tensor, Error>>,
 }
@@ -231,6 +234,7 @@ pub fn answer(
     runs: &[&Run],
     inputs: Vec<Input>,
     jobs: usize,
+    with_pixels: bool,
     messages: &mut Messages,
     mut take: impl FnMut(Answered, &mut Messages) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
@@ -243,7 +247,7 @@ pub fn answer(
     let result = runtime.block_on(async {
         let slots = runs.iter().map(|run| run.info().slots).max().unwrap_or(1);
         let mut answers = stream::iter(interrupt::until(inputs.into_iter()))
-            .map(|input| answer_one(runs, input))
+            .map(|input| answer_one(runs, input, with_pixels))
             .buffered(slots + 2 * jobs);
         while let Some(answered) = answers.next().await {
             take(answered, messages)?;
@@ -260,16 +264,16 @@ pub fn answer(
     })
 }
 
-async fn answer_one(runs: &[&Run], input: Input) -> Answered {
+async fn answer_one(runs: &[&Run], input: Input, with_pixels: bool) -> Answered {
     let Input { path, problem } = input;
     let result = match problem {
         Some(problem) => Err(problem),
-        None => outputs(runs, path.clone()).await,
+        None => outputs(runs, path.clone(), with_pixels).await,
     };
     Answered { path, result }
 }
 
-async fn outputs(runs: &[&Run], path: PathBuf) -> Result<Outputs, Error> {
+async fn outputs(runs: &[&Run], path: PathBuf, with_pixels: bool) -> Result<Outputs, Error> {
     // One tensor for all runs that take the same.
     let mut kinds: Vec<Preparation> = Vec::new();
     let kind_of: Vec<usize> = runs
@@ -284,14 +288,21 @@ async fn outputs(runs: &[&Run], path: PathBuf) -> Result<Outputs, Error> {
                 })
         })
         .collect();
-    let (file, tensors) = blocking(move || {
+    let (file, pixels, tensors) = blocking(move || {
         let mut file = PictureFile::read(&path, Buffers::default())?;
         let mut tensors = Vec::new();
         for kind in &kinds {
             let tensor = kind.tensor(file.picture(kind)?)?;
             tensors.push((Digest::of(tensor.as_bytes()), Arc::new(tensor)));
         }
-        anyhow::Ok((Digest::of(&file.bytes), tensors))
+        let pixels = if with_pixels {
+            let kind = &kinds[0];
+            let pixels = kind.pixels(file.picture(kind)?)?;
+            Some(Digest::of(pixels.as_bytes()))
+        } else {
+            None
+        };
+        anyhow::Ok((Digest::of(&file.bytes), pixels, tensors))
     })
     .await?;
     let answers = runs
@@ -314,6 +325,7 @@ async fn outputs(runs: &[&Run], path: PathBuf) -> Result<Outputs, Error> {
     Ok(Outputs {
         file,
         tensor: digest,
+        pixels,
         tensors: outputs,
     })
 }

@@ -46,15 +46,14 @@ impl Rate {
         }
         // Wilson's interval of n of n begins at n / (n + Z²).
         let enough = (Z * Z * least.odds()).ceil();
-        let enough = if enough.is_finite() {
-            format!("{enough} images without a miss would")
+        let begins = format!("the 95 % interval begins at {} %", percent(self.low));
+        Some(if enough.is_finite() {
+            format!(
+                "too few images to establish {least}: {begins}; {enough} images without a miss would"
+            )
         } else {
-            "no number of images would".to_owned()
-        };
-        Some(format!(
-            "too few images to establish {least}: the 95 % interval begins at {} %; {enough}",
-            percent(self.low)
-        ))
+            format!("no number of images establishes {least}: {begins}")
+        })
     }
 }
 
@@ -406,7 +405,10 @@ mod tests {
             assert!(remark.contains(&words), "{remark}: {words}");
         }
         let remark = Rate::new(9, 9).too_few(Share::percent(100)).unwrap();
-        assert!(remark.ends_with("no number of images would"), "{remark}");
+        assert!(
+            remark.starts_with("no number of images establishes 100 %: the"),
+            "{remark}"
+        );
         assert_eq!(Rate::new(0, 9).too_few(Share::percent(0)), None);
     }
 

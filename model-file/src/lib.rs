@@ -1,6 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+pub mod expose;
+mod external;
 mod files;
+mod flow;
+mod format;
+pub mod ir;
 pub mod onnx;
+pub mod tflite;
+mod types;
 
-pub use files::{OnnxModel, check, check_onnx, has_ending};
+pub use external::file_beside;
+pub use files::{OnnxModel, check, check_onnx, format, has_ending};
+pub use format::{Format, open_regular, read_regular};
+pub use types::Kind;

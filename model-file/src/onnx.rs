@@ -1,7 +1,8 @@
 //! The schema of ONNX (`onnx.proto3`, IR version 13), complete, so that an edited model loses nothing.
 //!
 //! Messages and fields carry ONNX's own names and numbers. Text is bytes here: engines load models whose names are
-//! not UTF-8. Bytes are slices of the file's memory, so that reading a model copies no weights.
+//! not UTF-8. Bytes are slices of the file's memory, so that reading a model copies no weights. Lists of numbers are
+//! written one by one, as onnx.proto (the older of the two schemas) says: not every engine reads packed ones.
 #![allow(
     missing_docs,
     reason = "the names are those of onnx.proto3, which documents them"
@@ -223,9 +224,9 @@ pub struct Attribute {
     pub t: Option<Tensor>,
     #[prost(message, optional, tag = "6")]
     pub g: Option<Graph>,
-    #[prost(float, repeated, tag = "7")]
+    #[prost(float, repeated, packed = "false", tag = "7")]
     pub floats: Vec<f32>,
-    #[prost(int64, repeated, tag = "8")]
+    #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
     #[prost(bytes = "bytes", repeated, tag = "9")]
     pub strings: Vec<Bytes>,
@@ -324,14 +325,14 @@ pub struct SparseTensor {
     pub values: Option<Tensor>,
     #[prost(message, optional, tag = "2")]
     pub indices: Option<Tensor>,
-    #[prost(int64, repeated, tag = "3")]
+    #[prost(int64, repeated, packed = "false", tag = "3")]
     pub dims: Vec<i64>,
 }
 
 /// A tensor. Its numbers stay as they are encoded (`float_data` and the like are packed).
 #[derive(Clone, PartialEq, Message)]
 pub struct Tensor {
-    #[prost(int64, repeated, tag = "1")]
+    #[prost(int64, repeated, packed = "false", tag = "1")]
     pub dims: Vec<i64>,
     #[prost(enumeration = "DataType", optional, tag = "2")]
     pub data_type: Option<i32>,

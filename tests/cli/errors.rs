@@ -14,10 +14,9 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("help_has_examples", help),
         ("a_missing_engine_lists_where_it_looked", missing_engine),
     ];
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 5] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 4] = [
         ("an_unusable_model_or_device_exits_2", unusable),
         ("an_ir_on_onnx_runtime_names_the_onnx", ir_on_onnx),
-        ("nothing_is_loaded_from_the_current_directory", decoy),
         ("what_is_not_a_number_never_ranks", not_a_number),
         ("preprocessing_flags_are_checked", preprocessing),
     ];
@@ -186,35 +185,6 @@ fn ir_on_onnx() -> Result<(), Failed> {
     let run = run(&mut command);
     expect_code(&run, 2)?;
     ensure(run.stderr.contains("plain.onnx"), run)
-}
-
-/// A library in the current directory that would be found first, if anything looked there.
-fn decoy() -> Result<(), Failed> {
-    let (folder, picture, _) = small_pictures()?;
-    for name in [
-        "libopenvino_c.so",
-        "libopenvino_c.so.2641",
-        "libonnxruntime.so",
-        "openvino/libs/libopenvino_c.so",
-        "onnxruntime/capi/libonnxruntime.so",
-        "assets/python/openvino/libs/libopenvino_c.so",
-    ] {
-        let path = folder.path().join(name);
-        std::fs::create_dir_all(path.parent().expect("inside the folder"))?;
-        std::fs::write(path, b"decoy")?;
-    }
-    for backend in ["openvino", "onnx"] {
-        let mut command = classify();
-        command
-            .current_dir(folder.path())
-            .env("LD_LIBRARY_PATH", ":.:");
-        command
-            .args(["--backend", backend, "-m"])
-            .arg(small_model("plain.onnx"));
-        let run = run(command.arg("-i").arg(&picture));
-        expect_code(&run, 0)?;
-    }
-    Ok(())
 }
 
 fn not_a_number() -> Result<(), Failed> {

@@ -6,6 +6,7 @@
 
 mod answers;
 mod bench;
+mod cases;
 mod compare;
 mod devices;
 mod errors;
@@ -13,6 +14,8 @@ mod evaluate;
 mod files;
 mod inputs;
 mod interrupts;
+mod leftovers;
+mod loader;
 mod outputs;
 mod shapes;
 mod sources;
@@ -31,6 +34,7 @@ fn main() {
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(answers::trials(&set_up));
     trials.extend(bench::trials(&engines, &set_up));
+    trials.extend(cases::trials(&set_up));
     trials.extend(compare::trials(&engines, &set_up));
     trials.extend(devices::trials(&engines, &set_up));
     trials.extend(evaluate::trials(&engines, &set_up));
@@ -39,6 +43,9 @@ fn main() {
     trials.extend(inputs::trials(&engines));
     #[cfg(unix)]
     trials.extend(interrupts::trials(&engines));
+    #[cfg(unix)]
+    trials.extend(leftovers::trials());
+    trials.extend(loader::trials(&engines));
     trials.extend(outputs::trials(&engines, &set_up));
     trials.extend(shapes::trials(&engines, &set_up));
     trials.extend(sources::trials(&engines, &set_up));

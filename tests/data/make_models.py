@@ -98,27 +98,13 @@ classifier(
 )
 # The classes of `plain` in reverse order.
 classifier("reversed", picture, order=slice(None, None, -1))
-# Six independent probabilities: any number of classes may be right.
+# A single value, the probability of yes.
 classifier(
-    "independent", picture, classes=6,
+    "one-probability", picture, classes=1,
     after=[
         helper.make_node("Flatten", ["scores"], ["flat"]),
         helper.make_node("Sigmoid", ["flat"], ["output"]),
     ],
-)
-# A single value, the logit of yes, and the class itself.
-classifier("one-logit", picture, classes=1)
-classifier("one-probability", picture, classes=1, after=[
-    helper.make_node("Flatten", ["scores"], ["flat"]),
-    helper.make_node("Sigmoid", ["flat"], ["output"]),
-])
-classifier(
-    "class-ids", picture,
-    after=[
-        helper.make_node("Flatten", ["scores"], ["flat"]),
-        helper.make_node("ArgMax", ["flat"], ["output"], axis=1, keepdims=0),
-    ],
-    output=[value("output", [1], TensorProto.INT64)],
 )
 # log of what is at most 0: NaN or minus infinity for some classes.
 classifier(

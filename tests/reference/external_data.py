@@ -1,5 +1,5 @@
-"""Usage: external_data.py FOLDER — writes models/*.onnx below FOLDER whose weights lie in other files: beside the model, and in every
-place where they must not be. Works with the set-up's Python."""
+"""Usage: external_data.py FOLDER — writes models below FOLDER, under several names each, whose weights lie in other files: beside the
+model, and in every place where they must not be. Works with the set-up's Python."""
 
 import os
 import sys
@@ -13,23 +13,33 @@ folder = Path(sys.argv[1])
 models = folder / "models"
 models.mkdir()
 weights = np.linspace(-1, 1, 36, dtype=np.float32).tobytes()
-for path in (models / "beside.bin", folder / "secret.bin"):
+for path in (models / "beside.data", folder / "secret.data"):
     path.write_bytes(weights)
-os.symlink(folder / "secret.bin", models / "link.bin")
+os.symlink(folder / "secret.data", models / "link.data")
+os.mkfifo(models / "pipe.data")
 
-for name, location in {
-    "beside": "beside.bin",
-    "above": "../secret.bin",
-    "absolute": str(folder / "secret.bin"),
-    "link": "link.bin",
-    "missing": "none.bin",
-}.items():
+WHOLE = {"offset": "0", "length": str(len(weights))}
+CASES = {
+    "beside": {"location": "beside.data", **WHOLE},
+    "above": {"location": "../secret.data", **WHOLE},
+    "absolute": {"location": str(folder / "secret.data"), **WHOLE},
+    "link": {"location": "link.data", **WHOLE},
+    # How engines mark an address in their own memory.
+    "memory": {"location": "*/_ORT_MEM_ADDR_/*", "offset": "94096587472896", "length": WHOLE["length"]},
+    "missing": {"location": "none.data", **WHOLE},
+    "pipe": {"location": "pipe.data", **WHOLE},
+    "beyond": {"location": "beside.data", "offset": "4", "length": WHOLE["length"]},
+    "short": {"location": "beside.data", "offset": "0", "length": "4"},
+    "overflow": {"location": "beside.data", "offset": "18446744073709551615", "length": WHOLE["length"]},
+    "signed": {"location": "beside.data", "offset": "-144", "length": WHOLE["length"]},
+}
+for name, entries in CASES.items():
     kernel = TensorProto(name="weights", data_type=TensorProto.FLOAT, dims=[12, 3, 1, 1], data_location=TensorProto.EXTERNAL)
-    for key, value in (("location", location), ("offset", "0"), ("length", str(len(weights)))):
+    for key, value in entries.items():
         kernel.external_data.add(key=key, value=value)
     nodes = [
         helper.make_node("GlobalAveragePool", ["input"], ["mean"]),
-        helper.make_node("Conv", ["mean", "weights"], ["logits"]),
+        helper.make_node("Conv", ["mean", "weights"], ["logits"], kernel_shape=[1, 1]),
         helper.make_node("Flatten", ["logits"], ["output"]),
     ]
     graph = helper.make_graph(
@@ -40,4 +50,5 @@ for name, location in {
         [kernel],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    (models / f"{name}.onnx").write_bytes(model.SerializeToString())
+    for ending in (".onnx", ".ONNX", ".pb", ".bin", ".tflite", ""):
+        (models / f"{name}{ending}").write_bytes(model.SerializeToString())

@@ -1,7 +1,7 @@
 //! Finds a Python that can run the tools, and starts it without what a user's environment would change.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -96,7 +96,18 @@ pub fn command(program: &Path) -> Command {
         .env("PYTHONUTF8", "1")
         .env("PYTHONUNBUFFERED", "1")
         .stdin(Stdio::null());
+    search_no_current_directory(&mut command, &env::var_os("PATH").unwrap_or_default());
     command
+}
+
+/// Leaves the entries of the search path out that mean the current directory.
+fn search_no_current_directory(command: &mut Command, path: &OsStr) {
+    let entries = env::split_paths(path).filter(|entry| entry.is_absolute());
+    match env::join_paths(entries) {
+        Ok(entries) if !entries.is_empty() => command.env("PATH", entries),
+        // An empty path would mean the current directory; without any, the system has a usual one.
+        _ => command.env_remove("PATH"),
+    };
 }
 
 /// The same for work in the set-up folder. The child holds the lock, too: if set-up is killed, a child that goes on writing keeps the next
@@ -332,6 +343,29 @@ mod tests {
         ];
         let removed = unwanted(names.iter().map(OsString::from));
         assert_eq!(removed, ["PYTHONPATH", "PIP_FIND_LINKS", "pip_target"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn programs_are_not_looked_for_in_the_current_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("python3-of-the-current-directory");
+        std::fs::write(&program, "#!/bin/sh\necho caught\n").unwrap();
+        std::fs::set_permissions(
+            &program,
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .unwrap();
+        for path in ["", ":", ".:/nowhere", "/nowhere:"] {
+            let mut command = Command::new("python3-of-the-current-directory");
+            search_no_current_directory(command.current_dir(folder.path()), OsStr::new(path));
+            let ran = command.output();
+            assert!(ran.is_err(), "{path}: {ran:?}");
+        }
+        let path = format!(":{}", folder.path().display());
+        let mut command = Command::new("python3-of-the-current-directory");
+        search_no_current_directory(&mut command, OsStr::new(&path));
+        assert_eq!(command.output().unwrap().stdout, b"caught\n");
     }
 
     #[test]

@@ -36,6 +36,7 @@ const READY_PACKAGES: [&str; 4] = [
     "rapidocr",
 ];
 const STEPS: usize = 9;
+const MARKED: &str = "A set-up folder of classify.\n";
 
 /// The set-up folder: `CLASSIFY_HOME`, which cargo sets for everything that it runs, else `assets` in the workspace.
 pub fn home() -> Result<PathBuf> {
@@ -113,11 +114,45 @@ pub fn run(from: Option<&Path>) -> Result<()> {
         eprintln!("{done}");
         return Ok(());
     }
-    create_folder(&setup.home)?;
+    claim(&setup.home)?;
     let lock = lock(&setup.home)?;
     setup.run_steps(&lock)?;
     eprintln!("{done}");
     Ok(())
+}
+
+/// Marks `home` as a set-up folder, in which files of certain names are removed and replaced. A folder in which
+/// somebody else keeps files is none.
+fn claim(home: &Path) -> Result<()> {
+    create_folder(home)?;
+    let stamps = home.join("stamps");
+    let marker = stamps.join(".set-up");
+    let is_ours = |entry: &fs::DirEntry| {
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        text == MARKED || text.starts_with("fingerprint ")
+    };
+    if fs::read_dir(&stamps)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| is_ours(&entry))
+    {
+        return Ok(());
+    }
+    for entry in fs::read_dir(home).map_err(on("list", home))? {
+        let name = entry.map_err(on("list", home))?.file_name();
+        // Downloads may be brought from another machine.
+        if ![".lock", "downloads"].iter().any(|own| name == *own) {
+            let message = format!(
+                "{} is no set-up folder: it has {}, which set-up did not make",
+                home.display(),
+                name.display()
+            );
+            let hint = "let CLASSIFY_HOME name a folder that is empty or not there yet";
+            return Err(Failure::new(message, hint).into());
+        }
+    }
+    write_whole(&marker, MARKED.as_bytes())
 }
 
 /// One set-up at a time. The system drops the lock when the process ends, however it ends.
@@ -639,6 +674,38 @@ mod tests {
                 .download(data, Kind::Data, "cp313-linux")
                 .is_current()
         );
+    }
+
+    #[test]
+    fn a_folder_with_files_of_the_user_is_no_set_up_folder() {
+        for foreign in [
+            "python/my-project.py",
+            "notes.txt",
+            "stamps/penny-black.txt",
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let path = home.path().join(foreign);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "years of work").unwrap();
+            let error = claim(home.path()).unwrap_err();
+            assert!(error.to_string().contains("is no set-up folder"), "{error}");
+            assert_eq!(list_files(home.path(), &|_| true).unwrap(), [path]);
+        }
+        for own in [None, Some("downloads/alibi.whl"), Some(".lock")] {
+            let home = tempfile::tempdir().unwrap();
+            if let Some(own) = own {
+                write_whole(&home.path().join(own), b"").unwrap();
+            }
+            claim(home.path()).unwrap();
+            // A set-up that was interrupted goes on, and the user may add files.
+            write_whole(&home.path().join("python/pyvenv.cfg"), b"").unwrap();
+            claim(home.path()).unwrap();
+        }
+        // One that was made before there was a marker.
+        let home = tempfile::tempdir().unwrap();
+        write_whole(&home.path().join("stamps/photos"), b"fingerprint 1").unwrap();
+        write_whole(&home.path().join("photos/a.jpg"), b"").unwrap();
+        claim(home.path()).unwrap();
     }
 
     #[test]

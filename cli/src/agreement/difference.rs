@@ -97,6 +97,8 @@ pub struct Values {
     pub relative_error: Option<f64>,
     /// x·y / (‖x‖₂ ‖y‖₂); `None` for outputs without scores.
     pub cosine: Option<f64>,
+    /// 1 − the cosine, computed from x − y: near 1 the cosine has no digits left that tell.
+    pub cosine_distance: Option<f64>,
     /// Σ p ln(p / q) − p + q in nats, the Kullback–Leibler divergence in the form that does not depend on how the sums
     /// of p and q were rounded; q is at least the smallest normal 32-bit number. For two distributions.
     pub kl_divergence: Option<f64>,
@@ -151,6 +153,7 @@ impl Difference {
                 mean_logit_delta: None,
                 relative_error: None,
                 cosine: None,
+                cosine_distance: None,
                 kl_divergence: None,
             });
         }
@@ -175,18 +178,21 @@ impl Difference {
                 }
             })
         };
-        let (mut xx, mut yy, mut xy, mut dd, mut largest, mut sum, mut most) =
-            (0.0, 0.0, 0.0, 0.0, 0.0_f64, 0.0, 0.0_f64);
+        let (mut xx, mut yy, mut xx_minus_yy, mut dd, mut largest, mut sum) =
+            (0.0, 0.0, 0.0, 0.0, 0.0_f64, 0.0);
         for (x, y) in outputs() {
             let delta = (x - y).abs();
             xx += x * x;
             yy += y * y;
-            xy += x * y;
+            xx_minus_yy += (x - y) * (x + y);
             dd += delta * delta;
             largest = largest.max(delta);
             sum += delta;
-            most = most.max(x.abs());
         }
+        let distance = cosine_distance(f64::sqrt(xx), f64::sqrt(yy), xx_minus_yy, dd);
+        let most = of_reference
+            .iter()
+            .fold(0.0_f32, |most, value| most.max(value.abs()));
         let is_logits = same_kind && reference.scoring.is_of_logits();
         let ties = |a: usize, b: usize| {
             if reference.scoring.is_probability() && !reference.scoring.is_of_logits() {
@@ -195,7 +201,7 @@ impl Difference {
                 (p[a] - p[b]).abs() <= tie.probability * p[a].max(p[b]).max(least)
             } else {
                 let (a, b) = (f64::from(of_reference[a]), f64::from(of_reference[b]));
-                (a - b).abs() <= tie.output * most
+                (a - b).abs() <= tie.output * f64::from(most)
             }
         };
         let is_distribution = reference.scoring.is_distribution() && run.scoring.is_distribution();
@@ -222,14 +228,24 @@ impl Difference {
             max_logit_delta: is_logits.then_some(largest),
             mean_logit_delta: is_logits.then(|| sum / p.len() as f64),
             relative_error: Some(ratio(dd.sqrt(), xx.sqrt())),
-            cosine: Some(if xx == yy && dd == 0.0 {
-                1.0
-            } else {
-                ratio(xy, xx.sqrt() * yy.sqrt())
-            }),
+            cosine: Some(1.0 - distance),
+            cosine_distance: Some(distance),
             kl_divergence: is_distribution.then(|| divergence(p, q)),
         })
     }
+}
+
+/// 1 − x·y / (‖x‖ ‖y‖), as (‖x − y‖² − (‖x‖ − ‖y‖)²) / (2 ‖x‖ ‖y‖), from the norms, ‖x‖² − ‖y‖² and ‖x − y‖². Nothing
+/// differs from nothing by 0, and from anything else by 1.
+fn cosine_distance(x: f64, y: f64, xx_minus_yy: f64, dd: f64) -> f64 {
+    if dd == 0.0 {
+        return 0.0;
+    }
+    if x == 0.0 || y == 0.0 {
+        return 1.0;
+    }
+    let longer_by = xx_minus_yy / (x + y);
+    ((dd - longer_by * longer_by) / (2.0 * x * y)).max(0.0)
 }
 
 /// Σ p ln(p / q) − p + q.
@@ -238,10 +254,12 @@ fn divergence(p: &[f64], q: &[f64]) -> f64 {
     let terms = p.iter().zip(q).map(|(&p, &q)| {
         let q = q.max(least);
         if p > 0.0 {
-            // p ln(p / q) − p + q = q ((1 + d) ln(1 + d) − d) with d = p / q − 1, without cancellation for small d.
+            // p ln(p / q) − p + q = q ((1 + d) ln(1 + d) − d) with d = p / q − 1. For small d the power series of it,
+            // Σ (−d)ⁿ / (n (n − 1)) from n = 2: the terms of the formula would cancel.
             let d = (p - q) / q;
-            if d.abs() < 1e-4 {
-                q * d * d * (0.5 - d / 6.0 + d * d / 12.0)
+            if d.abs() < 1e-2 {
+                let term = |n: i32| (-d).powi(n) / f64::from(n * (n - 1));
+                q * (2..=9).rev().map(term).sum::<f64>()
             } else {
                 p * (p / q).ln() - p + q
             }
@@ -343,6 +361,53 @@ mod tests {
             (found / expected - 1.0).abs() < 1e-3,
             "{found:e} {expected:e}"
         );
+    }
+
+    #[test]
+    fn divergence_has_its_digits_on_both_sides_of_the_power_series() {
+        // Values of Python's decimal with 50 digits.
+        for (p, q, expected) in [
+            (0.5, 0.49, 0.00010135365875972439),
+            (0.5, 0.4951, 2.4168027407187105e-05),
+            (0.5, 0.4949, 2.6188232175682713e-05),
+            (0.3, 0.2999, 1.6670371296539606e-08),
+            (0.3, 0.29999, 1.6667037046329882e-10),
+            (0.3, 0.2999999, 1.666667037132982e-14),
+            (1e-09, 1.02e-09, 1.973727038202856e-13),
+            (0.25, 0.5, 0.07671320486001368),
+            (0.9, 0.001, 5.223155286991879),
+        ] {
+            let found = divergence(&[p], &[q]);
+            assert!(
+                (found / expected - 1.0).abs() < 2e-12,
+                "{p} {q}: {found:e} {expected:e}"
+            );
+        }
+    }
+
+    #[test]
+    fn cosine_of_nearly_equal_outputs_is_no_rounding_noise() {
+        // Two vectors at a small angle; the value is from Python's decimal.
+        let [a, b] =
+            [[3.0, 4.0, 12.0], [3.000_001, 4.0, 12.0]].map(|values| answer(&values, Scoring::Raw));
+        let found = values(&a, &b, NO_TIES).cosine_distance.unwrap();
+        let expected = 2.5475149216876655e-15;
+        assert!((found / expected - 1.0).abs() < 1e-9, "{found:e}");
+        let nothing = answer(&[0.0, 0.0, 0.0], Scoring::Raw);
+        let against = |run: &Answer| values(&nothing, run, NO_TIES).cosine_distance;
+        assert_eq!((against(&nothing), against(&a)), (Some(0.0), Some(1.0)));
+    }
+
+    #[test]
+    fn ties_of_logits_are_relative_to_the_largest_logit_whatever_the_run_gives() {
+        let tie = Tie {
+            output: 1e-4,
+            probability: 1e-3,
+        };
+        let logits = answer(&[40.0, 20.0, 20.002, 0.0], Scoring::Softmax);
+        let run = answer(&[1.0, 2.0e-9, 1.9e-9, 0.0], Scoring::Probability);
+        let v = values(&logits, &run, tie);
+        assert!(v.ordered_match_but_ties && !v.ordered_match, "{v:?}");
     }
 
     #[test]

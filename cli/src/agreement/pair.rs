@@ -128,6 +128,8 @@ struct Counts {
     top1_match: usize,
     ordered_match: usize,
     ordered_match_but_ties: usize,
+    /// Whose best classes are the same text, see [`prints_the_same`].
+    identical_text: usize,
     /// Beyond the limit of |Δp|.
     too_far: usize,
     /// Beyond the limit of the outputs' relative error.
@@ -165,9 +167,7 @@ const COLUMNS: [(&str, &str, Column); 7] = [
     ("max_logit_delta", "max |Δlogit|", |v| v.max_logit_delta),
     ("mean_logit_delta", "mean |Δlogit|", |v| v.mean_logit_delta),
     ("relative_error", "relative error", |v| v.relative_error),
-    ("cosine", "1 − cosine", |v| {
-        v.cosine.map(|cosine| (1.0 - cosine).max(0.0))
-    }),
+    ("cosine", "1 − cosine", |v| v.cosine_distance),
     ("kl_divergence", "KL divergence", |v| v.kl_divergence),
     ("rank", "rank of reference's best", |v| Some(v.rank as f64)),
 ];
@@ -202,6 +202,16 @@ impl Pair {
     /// The same, ties aside.
     pub fn ordered_match_but_ties(&self) -> Rate {
         self.rate(self.counts.ordered_match_but_ties)
+    }
+
+    /// The images whose best classes print the same text: `classify` prints ids and [`DIGITS`] digits of the scores.
+    pub fn identical_text(&self) -> Rate {
+        self.rate(self.counts.identical_text)
+    }
+
+    /// The number of images with the same classes in order whose printed scores differ.
+    pub fn other_digits(&self) -> usize {
+        self.counts.ordered_match - self.counts.identical_text
     }
 
     /// How many pictures have NaN or infinities.
@@ -244,13 +254,21 @@ impl Pair {
     }
 
     /// Names and values of the rates.
-    pub fn rates(&self) -> [(&'static str, String); 4] {
+    pub fn rates(&self) -> [(&'static str, String); 5] {
         [
             ("same best class", self.top1_match().to_string()),
             ("same classes in order", self.ordered_match().to_string()),
             (
                 "the same but for ties",
                 self.ordered_match_but_ties().to_string(),
+            ),
+            (
+                "same text, 4 digits",
+                format!(
+                    "{}; {} with the same classes print other digits",
+                    self.identical_text(),
+                    self.other_digits()
+                ),
             ),
             ("mean overlap", format!("{} %", percent(self.overlap()))),
         ]
@@ -273,6 +291,9 @@ impl Pair {
         self.rows.push(&row)?;
         if let Some(values) = row.values() {
             self.counts.add(values, &self.tolerance, self.basis);
+            let is_identical = values.ordered_match
+                && (self.basis == Basis::ClassIds || prints_the_same(reference, run));
+            self.counts.identical_text += usize::from(is_identical);
         }
         // An answer that is not finite has no best classes, but had as many to have.
         let best = match row.values() {
@@ -410,6 +431,18 @@ impl Pair {
     }
 }
 
+/// The digits of a score that `classify` prints unless `--digits` says otherwise.
+const DIGITS: usize = 4;
+
+/// Returns whether the best classes print the same text.
+fn prints_the_same(reference: &Answer, run: &Answer) -> bool {
+    let mut both = reference.top.iter().zip(&run.top);
+    both.all(|(a, b)| {
+        let [a, b] = [a, b].map(|class| (class.class_id, format!("{:.DIGITS$}", class.score)));
+        a == b
+    })
+}
+
 /// The gate that asks whether agreement would mean anything.
 pub const INFORMATIVE_GATE: &str = "informative";
 
@@ -455,6 +488,7 @@ mod tests {
             mean_logit_delta: None,
             relative_error: Some(max_delta),
             cosine: Some(1.0),
+            cosine_distance: Some(0.0),
             kl_divergence: None,
         })
     }
@@ -613,6 +647,31 @@ mod tests {
         let (key, _, largest) = distributions[0];
         assert_eq!(key, "max_delta");
         assert!((largest.max - 0.11).abs() < 1e-6 && (largest.p50 - 0.05).abs() < 1e-6);
+    }
+
+    #[test]
+    fn scores_that_round_to_other_digits_are_other_text() {
+        let tolerance = Tolerance::named(ToleranceName::F32);
+        let mut pair = new(tolerance);
+        let reference = answer([0.5, 0.300_049, 0.2]);
+        for (picture, values) in [
+            // 0.3000 and 0.3000.
+            [0.5, 0.300_001, 0.2],
+            // 0.3000 and 0.3001.
+            [0.5, 0.300_051, 0.2],
+            // Other classes.
+            [0.3, 0.5, 0.2],
+            [f32::NAN, 0.0, 0.0],
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let run = answer(values);
+            let difference = Difference::new(&reference, &run, tolerance.ties());
+            pair.add(picture, [&reference, &run], difference).unwrap();
+        }
+        assert_eq!(pair.identical_text(), Rate::new(1, 4));
+        assert_eq!((pair.ordered_match().count, pair.other_digits()), (2, 1));
     }
 
     #[test]

@@ -1,160 +1,68 @@
-//! Where do two runs part? Looks into an ONNX model, at one value between its nodes at a time: exposing
-//! all of them at once takes the memory of all and leaves an engine nothing to fuse.
+//! The node where two runs part: looks into ONNX models, at values between their nodes.
+//!
+//! A look runs a copy of each model that shows the outputs of some nodes. Showing all of them at once would take the
+//! memory of all and leave an engine nothing to fuse; so a look is bounded, and the node that is found is looked at
+//! once more, alone.
 
-mod graph;
+mod correspondence;
+mod difference;
+mod report;
 mod search;
+mod side;
 
-use std::fmt::Write as _;
-use std::fs;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::Context as _;
-use backend_api::{InferRequest, Tensor};
-use prost::Message as _;
-use serde::Serialize;
+use model_file::expose::{Encoding, Exposure, Shown};
+use model_file::onnx::{self, Node};
+use prost::bytes::Bytes;
 use tempfile::TempDir;
 
-use crate::engines;
+use crate::agreement::{Tolerance, ToleranceName};
 use crate::interrupt;
-use crate::messages::{Hinted, Messages, printable};
+use crate::messages::{self, Hinted, Messages};
 use crate::options::EngineOptions;
 use crate::pictures::{Buffers, PictureFile};
 use crate::reports::compare::Comparison;
-use crate::runs::{Run, Runs};
-use graph::Model;
+use crate::runs::Runs;
+use correspondence::correspondence;
+use difference::Apart;
+pub use report::Bisection;
+use report::{LookedAt, Unknown};
 use search::{Look, Search};
+use side::Side;
 
 /// Larger graphs would take gigabytes to search.
 const MOST_NODES: usize = 20_000;
+/// The most nodes in one look.
+const MOST_AT_ONCE: usize = 32;
+/// The same where the sizes of values are not known.
+const FEW_AT_ONCE: usize = 8;
+/// The most numbers in one look, which are 64 MiB.
+const MOST_NUMBERS: usize = 16 << 20;
+/// By how much of its largest value a node's output may differ where one engine computes two files in f32: a few
+/// roundings, as it may fuse other nodes of the one than of the other.
+const ONE_ENGINE: f64 = 1e-6;
+/// The same for a node of `f64` whose inputs are equal bit for bit.
+const ONE_ENGINE_DOUBLE: f64 = 1e-14;
 
-/// What the search found.
-#[derive(Debug, Serialize)]
-pub struct Bisection {
-    pub picture: String,
-    pub reference: String,
-    pub run: String,
+/// What the user asks of a bisection.
+pub struct Options<'a> {
+    /// The image to bisect on; otherwise the worst one.
+    pub picture: Option<&'a Path>,
     /// By how much of its largest value a node's output may differ.
-    pub tolerance: f64,
-    /// How many nodes the model has.
-    pub nodes: usize,
-    /// The first node that differs; `None` if the outputs do not differ.
-    pub first: Option<usize>,
-    /// The nodes that were looked at, in topological order.
-    pub looked_at: Vec<LookedAt>,
-    /// By how much exposing values changed the model's own output at most: of the reference and the run.
-    pub output_changed: [f64; 2],
-    /// max |x − y| / max |x| of the outputs without looking.
-    pub output_error: f64,
+    pub tolerance: Option<f64>,
+    /// The most looks.
+    pub looks: usize,
 }
 
-/// A node that was looked at.
-#[derive(Debug, Clone, Serialize)]
-pub struct LookedAt {
-    /// Its place in the file, from 0.
-    pub index: usize,
-    pub name: String,
-    pub operator: String,
-    pub shape: Vec<usize>,
-    /// Least and largest value of the reference and of the run.
-    pub ranges: [[f64; 2]; 2],
-    /// max |x − y|.
-    pub max_error: f64,
-    /// max |x − y| / max |x|.
-    pub relative_error: f64,
-    pub differs: bool,
-    /// Why it could not be looked at, then.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
-}
-
-impl Bisection {
-    /// For people.
-    pub fn text(&self) -> String {
-        let mut text = format!(
-            "bisect     {} and {} on {}: {} of {} nodes looked at, tolerance {} of a node's largest value\n",
-            printable(&self.reference),
-            printable(&self.run),
-            printable(&self.picture),
-            self.looked_at.len(),
-            self.nodes,
-            self.tolerance
-        );
-        for node in &self.looked_at {
-            let mark = match &node.problem {
-                Some(_) => "unknown",
-                None if node.differs => "differs",
-                None => "same",
-            };
-            let _ = write!(
-                text,
-                "  {mark:<8} #{:<5} {} ({}) ",
-                node.index,
-                printable(&node.name),
-                printable(&node.operator)
-            );
-            let _ = match &node.problem {
-                Some(problem) => writeln!(text, "{}", printable(problem)),
-                None => writeln!(
-                    text,
-                    "{:?}: relative error {:.3e}, max {:.3e}, range [{:.4}, {:.4}] and [{:.4}, {:.4}]",
-                    node.shape,
-                    node.relative_error,
-                    node.max_error,
-                    node.ranges[0][0],
-                    node.ranges[0][1],
-                    node.ranges[1][0],
-                    node.ranges[1][1]
-                ),
-            };
-        }
-        let _ = match self.first.and_then(|first| self.node(first)) {
-            Some(node) => writeln!(
-                text,
-                "  they part at node #{} {} ({}): the nodes before it that were looked at are the same",
-                node.index,
-                printable(&node.name),
-                printable(&node.operator)
-            ),
-            None => writeln!(
-                text,
-                "  the outputs differ by {:.3e} of the largest value, which is within the tolerance: there is nothing to find",
-                self.output_error
-            ),
-        };
-        let unknown = self
-            .looked_at
-            .iter()
-            .filter(|node| node.problem.is_some())
-            .count();
-        if self.first.is_some() && unknown > 0 {
-            let _ = writeln!(
-                text,
-                "  {unknown} could not be looked at: it may begin at one of them already"
-            );
-        }
-        if self.first.is_some() {
-            let [one, other] = self.output_changed;
-            let _ = writeln!(
-                text,
-                "  looking changed the model's own output by at most {one:.3e} and {other:.3e}"
-            );
-        }
-        text
-    }
-
-    fn node(&self, index: usize) -> Option<&LookedAt> {
-        self.looked_at.iter().find(|node| node.index == index)
-    }
-}
-
-/// Searches on `picture`, or on the worst one.
+/// Searches on the image that was asked for, or on the worst one.
 pub fn run(
     comparison: &Comparison,
     opened: &Runs,
     asked: &[(String, EngineOptions)],
-    picture: Option<&Path>,
-    tolerance: f64,
+    options: &Options<'_>,
     messages: &mut Messages,
 ) -> anyhow::Result<Bisection> {
     let pair = comparison.worst_pair().ok_or_else(|| {
@@ -163,295 +71,487 @@ pub fn run(
             "mend what is said above",
         )
     })?;
-    let picture: PathBuf = if let Some(picture) = picture {
+    let picture: PathBuf = if let Some(picture) = options.picture {
         picture.to_owned()
     } else {
         let worst = pair.pair.worst.first().context("no picture was compared")?;
         comparison.pictures[worst.row.picture].clone()
     };
+    let mut file = PictureFile::read(&picture, Buffers::default())?;
     // Recordings and other formats were refused before the work, so lanes and entries are the same.
-    let side = |lane: usize| -> anyhow::Result<Side<'_>> {
+    let mut side = |lane: usize| -> anyhow::Result<Side<'_>> {
         let (name, run) = &opened.entries[lane];
         let run = run.as_ref().ok().context("the run is not open")?;
-        Side::new(name, run, &asked[lane].1)
+        let tensor = run.input.tensor(file.picture(&run.input)?)?;
+        Side::new(name, run, &asked[lane].1, tensor)
     };
     let sides = [side(pair.reference)?, side(pair.run)?];
-    let run = sides[0].run;
-    let mut file = PictureFile::read(&picture, Buffers::default())?;
-    let tensor = Arc::new(run.input.tensor(file.picture(&run.input)?)?);
-
-    let own = [sides[0].own_output(&tensor)?, sides[1].own_output(&tensor)?];
-    let output_error = errors(&own[0], &own[1]).1;
+    let name = pair.pair.tolerance.name;
+    let is_one_engine = options.tolerance.is_none()
+        && name == ToleranceName::F32
+        && sides[0].computes_like(&sides[1]);
+    let limit = options.tolerance.unwrap_or(if is_one_engine {
+        ONE_ENGINE
+    } else {
+        Tolerance::of_node(name)
+    });
+    let outputs = [sides[0].own_output()?, sides[1].own_output()?];
+    let own = [outputs[0].to_f32(), outputs[1].to_f32()];
+    let own = [own[0].as_ref(), own[1].as_ref()];
+    let output = Apart::of_rows(own[0], own[1]);
     let mut found = Bisection {
         picture: picture.to_string_lossy().into_owned(),
         reference: sides[0].name.to_owned(),
         run: sides[1].name.to_owned(),
-        tolerance,
+        tolerance: limit,
         nodes: sides[0].model.nodes().len(),
+        matched: 0,
+        looks: 0,
+        most_looks: options.looks,
         first: None,
+        certain: false,
         looked_at: Vec::new(),
+        unknown: Vec::new(),
+        only_in_run: Vec::new(),
         output_changed: [0.0; 2],
-        output_error,
+        output_error: output.relative_error,
     };
-    if output_error <= tolerance {
+    if !output.is_beyond(limit) {
         return Ok(found);
     }
-    let model = &sides[0].model;
-    if model.nodes().len() > MOST_NODES {
-        return Err(Hinted::new(
-            format!(
-                "the model has {} nodes, more than {MOST_NODES}",
-                model.nodes().len()
-            ),
-            "bisect a smaller model",
-        )
-        .into());
+    for side in &sides {
+        let nodes = side.model.nodes().len();
+        if nodes > MOST_NODES {
+            let error = format!(
+                "the model of {} has {nodes} nodes, more than {MOST_NODES}",
+                messages::printable(side.name)
+            );
+            return Err(Hinted::new(error, "bisect a smaller model").into());
+        }
     }
-    let last = model.last().ok_or_else(|| {
-        Hinted::new(
-            "no node makes the model's output",
-            "give a model with nodes",
-        )
-    })?;
-    let mut search = Search::new(model.parents(), last);
+    let no_node = || {
+        let error = "no node makes the model's output";
+        Hinted::new(error, "give a model with nodes")
+    };
+    let last = sides[0].last().ok_or_else(no_node)?;
+    let its_last = sides[1].last().ok_or_else(no_node)?;
     let folder = tempfile::tempdir().context("cannot make a folder for the edited models")?;
     let _temporary = interrupt::remove_when_stopped(folder.path());
-    let mut next = Some(last);
-    while let Some(index) = next {
-        messages.step(&format!(
-            "bisecting: {} nodes looked at",
-            found.looked_at.len()
-        ));
-        let node = look(&sides, index, &tensor, &own, &folder, &mut found);
-        if index == last {
-            // The output differs, whatever a look at it says.
-        } else {
-            search.saw(
-                index,
-                match (&node.problem, node.differs) {
-                    (Some(_), _) => Look::Unknown,
-                    (None, true) => Look::Differs,
-                    (None, false) => Look::Same,
-                },
-            );
-        }
-        found.looked_at.push(node);
-        next = search.next();
+    let counterparts = correspondence(&sides[0].model, &sides[1].model);
+    found.matched = counterparts.iter().flatten().count();
+    let mut inspection = Inspection::new(&sides, counterparts, own, limit, &folder);
+    if is_one_engine {
+        inspection.find_doubles();
     }
+    let mut search = Search::new(inspection.parents.clone(), last);
+    for node in 0..found.nodes {
+        if inspection.values[node].is_err() {
+            search.saw(node, Look::Unknown);
+        }
+    }
+    if inspection.counterparts[last] == Some(its_last) {
+        // It differs without a look.
+        let shape = outputs[0].shape().to_vec();
+        let seen = inspection.seen(last, sides[0].model.output(), shape, &output);
+        inspection.looked_at.insert(last, (seen, true));
+        search.saw(last, Look::Differs);
+    }
+    inspection.search(&mut search, options.looks, messages);
     messages.end_progress();
-    found.looked_at.sort_by_key(|node| node.index);
-    found.first = Some(search.first());
+    inspection.conclude(&search, its_last, &mut found);
     Ok(found)
 }
 
-/// One of the two runs.
-struct Side<'a> {
-    name: &'a str,
-    run: &'a Run,
-    engine: &'a EngineOptions,
-    model: Model,
-    /// The model's external data.
-    data: Vec<PathBuf>,
+/// Names of a node's value in the two models, with their encodings.
+type Named = [(Bytes, Encoding); 2];
+
+/// The looks at two models.
+struct Inspection<'a> {
+    sides: &'a [Side<'a>; 2],
+    /// For each node of the reference's model its counterpart in the run's.
+    counterparts: Vec<Option<usize>>,
+    /// For each node the values that it makes, or the reason why they cannot be looked at.
+    values: Vec<Result<Vec<Named>, String>>,
+    /// How many numbers those values have together, if that is known.
+    sizes: Option<Vec<usize>>,
+    /// The outputs without a look.
+    own: [&'a [f32]; 2],
+    limit: f64,
+    /// The nodes that compute in `f64`, if they are held to a limit of their own.
+    doubles: Vec<usize>,
+    /// For each node the nodes that it reads from.
+    parents: Vec<Vec<usize>>,
+    folder: &'a TempDir,
+    looks: usize,
+    /// Whether looks at several nodes hide the difference.
+    one_at_a_time: bool,
+    /// The nodes that were looked at, and whether they were looked at alone.
+    looked_at: BTreeMap<usize, (LookedAt, bool)>,
+    output_changed: [f64; 2],
 }
 
-impl<'a> Side<'a> {
-    fn new(name: &'a str, run: &'a Run, engine: &'a EngineOptions) -> anyhow::Result<Self> {
-        let mut files = model_file::check(&engine.model)?;
-        let bytes = fs::read(files.remove(0)).context("cannot read the model")?;
-        let model = Model::decode(bytes.as_slice()).context("cannot look into the model")?;
-        Ok(Self {
-            name,
-            run,
-            engine,
-            model,
-            data: files,
-        })
+impl<'a> Inspection<'a> {
+    fn new(
+        sides: &'a [Side<'a>; 2],
+        counterparts: Vec<Option<usize>>,
+        own: [&'a [f32]; 2],
+        limit: f64,
+        folder: &'a TempDir,
+    ) -> Self {
+        let used = sides[0].model.used();
+        let nodes = sides[0].model.nodes().iter().zip(&counterparts);
+        let values = nodes
+            .map(|(node, counterpart)| values(sides, node, *counterpart, &used))
+            .collect();
+        Self {
+            sides,
+            counterparts,
+            values,
+            sizes: None,
+            own,
+            limit,
+            doubles: Vec::new(),
+            parents: sides[0].model.parents(),
+            folder,
+            looks: 0,
+            one_at_a_time: false,
+            looked_at: BTreeMap::new(),
+            output_changed: [0.0; 2],
+        }
     }
 
-    fn own_output(&self, tensor: &Arc<Tensor>) -> anyhow::Result<Vec<f32>> {
-        infer(&*self.run.backend, tensor)
+    /// Looks until the first node that differs is known, or all looks are used up.
+    fn search(&mut self, search: &mut Search, most_looks: usize, messages: &mut Messages) {
+        self.measure();
+        loop {
+            messages.step(&format!(
+                "bisecting: {} nodes looked at",
+                self.looked_at.len()
+            ));
+            let mut nodes = self.next(search);
+            if nodes.is_empty() && self.refine(search) {
+                continue;
+            }
+            if nodes.is_empty() {
+                // What was found among others is looked at alone: engines fuse what nobody looks at.
+                let first = search.first();
+                let alone = first.and_then(|first| Some(self.looked_at.get(&first)?.1));
+                nodes.extend(first.filter(|_| alone == Some(false)));
+            }
+            if nodes.is_empty() || self.looks >= most_looks {
+                return;
+            }
+            self.look(&nodes, search, most_looks);
+        }
     }
 
-    /// The model's own output, and what follows it when `value` is exposed.
-    fn expose(
+    fn find_doubles(&mut self) {
+        let is_double = |values: &Vec<Named>| {
+            let mut names = values.iter().flat_map(|named| self.sides.iter().zip(named));
+            names.all(|(side, (name, _))| side.is_double(name))
+        };
+        let doubles =
+            (0..self.values.len()).filter(|node| self.values[*node].as_ref().is_ok_and(is_double));
+        self.doubles = doubles.collect();
+    }
+
+    /// Holds nodes of `f64` with equal inputs to the limit of `f64`. Whether that changed anything.
+    fn refine(&mut self, search: &mut Search) -> bool {
+        let before = search.first();
+        let error = |node: &usize| {
+            self.looked_at
+                .get(node)
+                .map(|(seen, _)| seen.relative_error)
+        };
+        let differs = |node: &usize| {
+            error(node).is_some_and(|error| error > ONE_ENGINE_DOUBLE)
+                && self.parents[*node]
+                    .iter()
+                    .all(|parent| error(parent) == Some(0.0))
+        };
+        let found = self.doubles.iter().copied().find(differs);
+        let Some(found) = found.filter(|found| before.is_none_or(|first| *found < first)) else {
+            return false;
+        };
+        search.saw(found, Look::Differs);
+        if let Some((seen, _)) = self.looked_at.get_mut(&found) {
+            seen.differs = true;
+        }
+        true
+    }
+
+    /// The nodes of the next look: as many as its bounds allow.
+    fn next(&self, search: &Search) -> Vec<usize> {
+        let mut most = match self.sizes {
+            _ if self.one_at_a_time => 1,
+            Some(_) => MOST_AT_ONCE,
+            None => FEW_AT_ONCE,
+        };
+        loop {
+            let nodes = search.next(most);
+            let numbers: usize = match &self.sizes {
+                Some(sizes) => nodes.iter().map(|node| sizes[*node]).sum(),
+                None => 0,
+            };
+            if numbers <= MOST_NUMBERS || most == 1 {
+                return nodes;
+            }
+            most /= 2;
+        }
+    }
+
+    /// Learns how large all values are, so that looks can be bounded. One engine may fail where the other does not.
+    fn measure(&mut self) {
+        for side in 0..self.sides.len() {
+            let values = self.values.iter().flatten().flatten();
+            let exposure = Exposure {
+                values: values.map(|named| named[side].clone()).collect(),
+                elements: false,
+            };
+            self.looks += 1;
+            let row = self.sides[side].show(&exposure, self.folder);
+            let Some((_, shown)) = row.as_ref().ok().and_then(|row| exposure.read(row)) else {
+                continue;
+            };
+            let mut numbers = shown
+                .iter()
+                .zip(&exposure.values)
+                .map(|(shown, (_, encoding))| {
+                    let count = shown.shape.iter().product::<usize>();
+                    count.saturating_mul(encoding.parts())
+                });
+            let sizes = self.values.iter().map(|values| {
+                let count = values.as_ref().map_or(0, Vec::len);
+                numbers.by_ref().take(count).sum()
+            });
+            self.sizes = Some(sizes.collect());
+            return;
+        }
+    }
+
+    /// Looks at `nodes`; in parts, if that fails.
+    fn look(&mut self, nodes: &[usize], search: &mut Search, most_looks: usize) {
+        self.looks += 1;
+        let alone = nodes.len() == 1;
+        match self.try_to_look(nodes) {
+            Ok((seen, output_differs)) => {
+                if !alone && !output_differs {
+                    self.one_at_a_time = true;
+                }
+                for (node, seen) in nodes.iter().zip(seen) {
+                    let look = match (&seen.problem, seen.differs) {
+                        (Some(_), _) => Look::Unknown,
+                        (None, true) => Look::Differs,
+                        // Where looking at several nodes hides the difference, it proves nothing.
+                        (None, false) if !alone && !output_differs => continue,
+                        (None, false) => Look::Same,
+                    };
+                    search.saw(*node, look);
+                    self.looked_at.insert(*node, (seen, alone));
+                }
+            }
+            Err(error) if alone => {
+                let mut seen = self.unseen(nodes[0]);
+                seen.problem = Some(messages::chain(&error));
+                self.looked_at.insert(nodes[0], (seen, true));
+                search.saw(nodes[0], Look::Unknown);
+            }
+            Err(_) => {
+                for half in nodes.chunks(nodes.len().div_ceil(2)) {
+                    if self.looks < most_looks {
+                        self.look(half, search, most_looks);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The nodes as they were seen, and whether the models' outputs still differed.
+    fn try_to_look(&mut self, nodes: &[usize]) -> anyhow::Result<(Vec<LookedAt>, bool)> {
+        let values: Vec<&[Named]> = nodes
+            .iter()
+            .map(|node| self.values[*node].as_deref().unwrap_or_default())
+            .collect();
+        let exposure = |side: usize| Exposure {
+            values: values
+                .concat()
+                .iter()
+                .map(|named| named[side].clone())
+                .collect(),
+            elements: true,
+        };
+        let exposures = [exposure(0), exposure(1)];
+        let rows = [
+            self.sides[0].show(&exposures[0], self.folder)?,
+            self.sides[1].show(&exposures[1], self.folder)?,
+        ];
+        let read = |side: usize| {
+            let row = exposures[side].read(&rows[side]);
+            row.filter(|(own, _)| own.len() == self.own[side].len())
+                .with_context(|| format!("the edited model gave {} values", rows[side].len()))
+        };
+        let [(own, ones), (its_own, others)] = [read(0)?, read(1)?];
+        let mut shown = ones.iter().zip(&others);
+        let mut seen = Vec::new();
+        for (node, values) in nodes.iter().zip(&values) {
+            let shown: Vec<_> = shown.by_ref().take(values.len()).collect();
+            seen.push(self.compare(*node, values, &shown));
+        }
+        let changed = [
+            Apart::of_rows(own, self.own[0]).max_error,
+            Apart::of_rows(its_own, self.own[1]).max_error,
+        ];
+        let output_differs = Apart::of_rows(own, its_own).is_beyond(self.limit);
+        for (most, changed) in self.output_changed.iter_mut().zip(changed) {
+            *most = most.max(changed);
+        }
+        Ok((seen, output_differs))
+    }
+
+    /// A node by the output that differs most.
+    fn compare(
         &self,
-        value: &str,
-        tensor: &Arc<Tensor>,
-        own: usize,
-        folder: &TempDir,
-    ) -> anyhow::Result<(Vec<f32>, Vec<f32>)> {
-        let model = self
-            .model
-            .exposing(value)
-            .context("the model has no output")?;
-        // A folder of its own: engines may still have the last model's file open.
-        let folder = tempfile::tempdir_in(folder.path())?;
-        let path = folder.path().join("exposed.onnx");
-        fs::write(&path, model.encode_to_vec())?;
-        let home = self
-            .engine
-            .model
-            .parent()
-            .filter(|home| *home != Path::new(""));
-        let home = home.unwrap_or(Path::new(".")).canonicalize()?;
-        for file in &self.data {
-            let to = folder.path().join(file.strip_prefix(&home)?);
-            if let Some(parent) = to.parent() {
-                fs::create_dir_all(parent)?;
-            }
-            if fs::hard_link(file, &to).is_err() {
-                fs::copy(file, &to)?;
+        node: usize,
+        values: &[Named],
+        shown: &[(&Shown<'_>, &Shown<'_>)],
+    ) -> LookedAt {
+        let mut worst: Option<LookedAt> = None;
+        let mut problem = None;
+        for (named, (one, other)) in values.iter().zip(shown) {
+            let Some(apart) = Apart::of_values(one, other) else {
+                problem = Some("it has numbers beyond the range of f32".to_owned());
+                continue;
+            };
+            let seen = self.seen(node, Some(&named[0].0), one.shape.clone(), &apart);
+            // NaN is the largest.
+            let rank = |seen: &LookedAt| (seen.differs, seen.relative_error.abs());
+            let is_worse = worst.as_ref().is_none_or(|worst| {
+                let ((one, error), (other, most)) = (rank(&seen), rank(worst));
+                one.cmp(&other).then(error.total_cmp(&most)).is_gt()
+            });
+            if is_worse {
+                worst = Some(seen);
             }
         }
-        let mut engine = self.engine.clone();
-        engine.model = path;
-        engine.requests = Some(1);
-        engine.cache_dir = None;
-        let backend = engines::open(&engine)?;
-        let mut all = infer(&*backend, tensor)?;
-        anyhow::ensure!(
-            all.len() > own,
-            "the edited model gave {} values",
-            all.len()
-        );
-        let rest = all.split_off(own);
-        Ok((all, rest))
+        let mut seen = worst.unwrap_or_else(|| self.unseen(node));
+        if !seen.differs {
+            seen.problem = problem;
+        }
+        seen
+    }
+
+    fn seen(
+        &self,
+        node: usize,
+        value: Option<&Bytes>,
+        shape: Vec<usize>,
+        apart: &Apart,
+    ) -> LookedAt {
+        LookedAt {
+            value: value
+                .map(|value| onnx::text(value).into_owned())
+                .unwrap_or_default(),
+            shape,
+            ranges: apart.ranges,
+            max_error: apart.max_error,
+            relative_error: apart.relative_error,
+            differs: apart.is_beyond(self.limit),
+            ..self.unseen(node)
+        }
+    }
+
+    fn unseen(&self, index: usize) -> LookedAt {
+        let node = &self.sides[0].model.nodes()[index];
+        LookedAt {
+            index,
+            run_index: self.counterparts[index],
+            name: title(node),
+            operator: node.operator().into_owned(),
+            value: String::new(),
+            shape: Vec::new(),
+            ranges: [[0.0; 2]; 2],
+            max_error: 0.0,
+            relative_error: 0.0,
+            differs: false,
+            problem: None,
+        }
+    }
+
+    fn conclude(self, search: &Search, its_last: usize, found: &mut Bisection) {
+        found.first = search.first().filter(|_| search.has_ground());
+        let unknown = |node: usize| {
+            let reason = match (&self.values[node], self.looked_at.get(&node)) {
+                (Err(reason), _) => reason.clone(),
+                (Ok(_), Some((seen, _))) => seen.problem.clone().unwrap_or_default(),
+                (Ok(_), None) => format!("all {} looks were used", found.most_looks),
+            };
+            self.named(0, node, reason)
+        };
+        let mut nodes = search.unknown();
+        nodes.extend(search.not_seen());
+        nodes.sort_unstable();
+        found.unknown = nodes.into_iter().map(unknown).collect();
+        found.certain = found.first.is_some() && found.unknown.is_empty();
+        // The nodes of the run alone that lead to the counterpart of what was found, or to the output.
+        let parents = self.sides[1].model.parents();
+        let to = found
+            .first
+            .and_then(|first| self.counterparts[first])
+            .unwrap_or(its_last);
+        let its = Search::new(parents, to);
+        let matched: HashSet<usize> = self.counterparts.iter().flatten().copied().collect();
+        found.only_in_run = its
+            .not_seen()
+            .into_iter()
+            .filter(|node| !matched.contains(node))
+            .map(|node| self.named(1, node, "no counterpart".to_owned()))
+            .collect();
+        found.looks = self.looks;
+        found.output_changed = self.output_changed;
+        found.looked_at = self.looked_at.into_values().map(|(seen, _)| seen).collect();
+    }
+
+    fn named(&self, side: usize, index: usize, reason: String) -> Unknown {
+        let node = &self.sides[side].model.nodes()[index];
+        Unknown {
+            index,
+            name: title(node),
+            operator: node.operator().into_owned(),
+            reason,
+        }
     }
 }
 
-fn infer(
-    backend: &dyn backend_api::InferBackend,
-    tensor: &Arc<Tensor>,
-) -> anyhow::Result<Vec<f32>> {
-    let request = InferRequest::new(0, Arc::clone(tensor));
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let output = runtime.block_on(async { backend.submit(request).await?.await })?;
-    Ok(output.tensor.to_f32().into_owned())
-}
-
-/// Looks at what node `index` gives.
-fn look(
+/// The outputs of a node that something reads, by their names in both models.
+fn values(
     sides: &[Side<'_>; 2],
-    index: usize,
-    tensor: &Arc<Tensor>,
-    own: &[Vec<f32>; 2],
-    folder: &TempDir,
-    found: &mut Bisection,
-) -> LookedAt {
-    let node = &sides[0].model.nodes()[index];
-    let mut seen = LookedAt {
-        index,
-        name: node.title(),
-        operator: node.operator().to_owned(),
-        shape: Vec::new(),
-        ranges: [[0.0; 2]; 2],
-        max_error: 0.0,
-        relative_error: 0.0,
-        differs: false,
-        problem: None,
+    node: &Node,
+    counterpart: Option<usize>,
+    used: &HashSet<&Bytes>,
+) -> Result<Vec<Named>, String> {
+    let Some(counterpart) = counterpart else {
+        return Err("it has no counterpart in the other model".to_owned());
     };
-    let exposed = || -> anyhow::Result<_> {
-        let value = node.value().context("the node has no output")?;
-        let has = |node: &graph::Node| node.value() == Some(value);
-        anyhow::ensure!(
-            sides[1].model.nodes().iter().any(has),
-            "the other model has no value `{value}`"
-        );
-        let one = sides[0].expose(value, tensor, own[0].len(), folder)?;
-        let other = sides[1].expose(value, tensor, own[1].len(), folder)?;
-        Ok([one, other])
-    };
-    let [(own_one, one), (own_other, other)] = match exposed() {
-        Ok(both) => both,
-        Err(error) => {
-            seen.problem = Some(crate::messages::chain(&error));
-            return seen;
+    let others = &sides[1].model.nodes()[counterpart].output;
+    let mut values = Vec::new();
+    for (place, output) in node.output.iter().enumerate() {
+        if output.is_empty() || !used.contains(output) {
+            continue;
         }
-    };
-    let (values, shape) = split(&one);
-    // The run may round the sizes at its precision; the reference's are taken.
-    let same_shape = other.len() == one.len();
-    let others = if same_shape {
-        &other[..values.len()]
-    } else {
-        split(&other).0
-    };
-    let (max_error, relative_error) = if same_shape {
-        errors(values, others)
-    } else {
-        (f64::INFINITY, f64::INFINITY)
-    };
-    seen.shape = shape;
-    seen.ranges = [range(values), range(others)];
-    seen.max_error = max_error;
-    seen.relative_error = relative_error;
-    // NaN differs, too.
-    seen.differs = relative_error.is_nan() || relative_error > found.tolerance;
-    for (place, (with, without)) in [(&own_one, &own[0]), (&own_other, &own[1])]
-        .into_iter()
-        .enumerate()
-    {
-        found.output_changed[place] = found.output_changed[place].max(errors(without, with).0);
+        let other = others.get(place).filter(|other| !other.is_empty());
+        let other = other.ok_or("its counterpart in the other model has fewer outputs")?;
+        values.push([
+            (output.clone(), sides[0].encoding(output)?),
+            (other.clone(), sides[1].encoding(other)?),
+        ]);
     }
-    seen
+    Ok(values)
 }
 
-/// The values and their shape, from a row that ends in the sizes and their number.
-fn split(row: &[f32]) -> (&[f32], Vec<usize>) {
-    let rank = row.last().map_or(0, |rank| *rank as usize);
-    let numbers = row.len().saturating_sub(1);
-    let values = numbers.saturating_sub(rank);
-    let shape = row[values..numbers]
-        .iter()
-        .map(|size| *size as usize)
-        .collect();
-    (&row[..values], shape)
-}
-
-fn range(values: &[f32]) -> [f64; 2] {
-    let least = values.iter().copied().fold(f32::INFINITY, f32::min);
-    let most = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    [least.into(), most.into()]
-}
-
-/// max |x − y|, and that as a share of max |x|; NaN if there is one in either.
-fn errors(x: &[f32], y: &[f32]) -> (f64, f64) {
-    if x.len() != y.len() || x.iter().chain(y).any(|value| value.is_nan()) {
-        return (f64::NAN, f64::NAN);
-    }
-    let error = x
-        .iter()
-        .zip(y)
-        .map(|(x, y)| {
-            if x == y {
-                0.0
-            } else {
-                (f64::from(*x) - f64::from(*y)).abs()
-            }
-        })
-        .fold(0.0, f64::max);
-    let largest = x.iter().map(|x| f64::from(x.abs())).fold(0.0, f64::max);
-    (error, if error == 0.0 { 0.0 } else { error / largest })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_row_ends_in_its_shape() {
-        let (values, shape) = split(&[5.0, 6.0, 1.0, 2.0, 2.0]);
-        assert_eq!((values, shape), (&[5.0, 6.0][..], vec![1, 2]));
-        assert_eq!(split(&[7.0, 0.0]), (&[7.0][..], vec![]));
-        assert_eq!(split(&[]), (&[][..], vec![]));
-    }
-
-    #[test]
-    fn errors_are_relative_to_the_largest_value() {
-        assert_eq!(errors(&[1.0, -4.0], &[1.0, -3.0]), (1.0, 0.25));
-        assert_eq!(errors(&[0.0], &[0.0]), (0.0, 0.0));
-        assert_eq!(errors(&[0.0], &[1.0]).1, f64::INFINITY);
-        assert!(errors(&[f32::NAN], &[1.0]).1.is_nan());
-        assert!(errors(&[1.0], &[1.0, 2.0]).1.is_nan());
-    }
+/// The name of a node, or of its first output.
+fn title(node: &Node) -> String {
+    let name = node.name.as_ref().filter(|name| !name.is_empty());
+    name.or_else(|| node.output.iter().find(|output| !output.is_empty()))
+        .map(|name| onnx::text(name).into_owned())
+        .unwrap_or_default()
 }

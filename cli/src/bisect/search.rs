@@ -1,4 +1,5 @@
-//! Which node to look at next. As `git bisect` searches commits: the graph of nodes has branches, too.
+//! The choice of the nodes to look at next. As `git bisect` searches commits; but the graph has branches, each look
+//! shows several nodes, and a difference may be hidden for a while.
 
 /// A set of nodes.
 #[derive(Debug, Clone)]
@@ -13,10 +14,6 @@ impl Set {
         self.0[node / 64] |= 1 << (node % 64);
     }
 
-    fn remove(&mut self, node: usize) {
-        self.0[node / 64] &= !(1 << (node % 64));
-    }
-
     fn contains(&self, node: usize) -> bool {
         self.0[node / 64] >> (node % 64) & 1 == 1
     }
@@ -24,49 +21,30 @@ impl Set {
     fn merge(&mut self, other: &Self) {
         self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a |= b);
     }
-
-    fn keep(&mut self, other: &Self) {
-        self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a &= b);
-    }
-
-    fn take_away(&mut self, other: &Self) {
-        self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a &= !b);
-    }
-
-    fn len(&self) -> usize {
-        self.0.iter().map(|word| word.count_ones() as usize).sum()
-    }
-
-    fn common(&self, other: &Self) -> usize {
-        let words = self.0.iter().zip(&other.0);
-        words.map(|(a, b)| (a & b).count_ones() as usize).sum()
-    }
 }
 
-/// What a look at a node shows.
+/// The result of a look at a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
-    /// Its output is the same.
+    /// Its outputs are the same.
     Same,
-    /// Its output differs.
+    /// One of its outputs differs.
     Differs,
     /// It cannot be looked at.
     Unknown,
 }
 
-/// The search for the first node that differs.
+/// The search for the first node, in the order of the file, that differs.
 pub struct Search {
     parents: Vec<Vec<usize>>,
     /// Of each node, itself included.
     ancestors: Vec<Set>,
+    last: usize,
     seen: Vec<Option<Look>>,
-    candidates: Set,
-    first: usize,
 }
 
 impl Search {
-    /// `last` differs; everything that leads to it may be where that began. `parents` come before their
-    /// children.
+    /// `last` makes the output; only nodes that lead to it matter. `parents` come before their children.
     pub fn new(parents: Vec<Vec<usize>>, last: usize) -> Self {
         let count = parents.len();
         let mut ancestors: Vec<Set> = Vec::with_capacity(count);
@@ -78,59 +56,93 @@ impl Search {
             }
             ancestors.push(own);
         }
-        let mut candidates = ancestors[last].clone();
-        candidates.remove(last);
-        let mut seen = vec![None; count];
-        seen[last] = Some(Look::Differs);
         Self {
             parents,
             ancestors,
-            seen,
-            candidates,
-            first: last,
+            last,
+            seen: vec![None; count],
         }
     }
 
-    /// The node to look at next; `None` when the first one that differs is known.
+    /// The nodes to look at next, at most `most`; none when the first node that differs is known.
     ///
-    /// Each look halves what is left as far as the graph allows, if what differs goes on to differ. Where
-    /// it does not (a `ReLU` that hides it), the parents of what was found are looked at too.
-    pub fn next(&self) -> Option<usize> {
-        let total = self.candidates.len();
-        let halving = (0..self.parents.len())
-            .filter(|node| self.candidates.contains(*node) && self.seen[*node].is_none())
-            .max_by_key(|node| {
-                let behind = self.candidates.common(&self.ancestors[*node]);
-                (behind.min(total - behind), std::cmp::Reverse(*node))
-            });
-        halving.or_else(|| {
-            let mut parents = self.parents[self.first].iter().copied();
-            parents.find(|parent| self.seen[*parent].is_none())
-        })
+    /// As long as the place where a difference begins can be narrowed down, they are spread over the nodes in question,
+    /// as if what differs went on to differ. Where that ends, all other nodes before the first one found are looked at
+    /// as well, those that lead to it first: a difference may have been hidden.
+    pub fn next(&self, most: usize) -> Vec<usize> {
+        let open = self.open();
+        if !open.is_empty() {
+            let most = most.min(open.len());
+            let spread = (0..most).map(|place| open[(2 * place + 1) * open.len() / (2 * most)]);
+            return spread.collect();
+        }
+        let first = self.first();
+        let parents: &[usize] = first.map_or(&[], |first| &self.parents[first]);
+        let leads = |node: usize| first.is_some_and(|first| self.ancestors[first].contains(node));
+        let mut rest = self.not_seen();
+        rest.sort_by_key(|node| {
+            (
+                !parents.contains(node),
+                !leads(*node),
+                std::cmp::Reverse(*node),
+            )
+        });
+        rest.truncate(most);
+        rest
     }
 
-    /// Says what a look at `node` has shown.
+    /// The nodes where the difference would begin if it never vanished, that were not looked at.
+    fn open(&self) -> Vec<usize> {
+        let end = self.first().unwrap_or(self.last);
+        let mut same = Set::new(self.parents.len());
+        for node in (0..=end).filter(|node| self.ancestors[end].contains(*node)) {
+            if self.seen[node] == Some(Look::Same) {
+                same.merge(&self.ancestors[node]);
+            }
+        }
+        (0..=end)
+            .filter(|node| self.ancestors[end].contains(*node) && !same.contains(*node))
+            .filter(|node| self.seen[*node].is_none())
+            .collect()
+    }
+
+    /// Records what a look at `node` has shown.
     pub fn saw(&mut self, node: usize, look: Look) {
         self.seen[node] = Some(look);
-        match look {
-            Look::Same => self.candidates.take_away(&self.ancestors[node]),
-            Look::Differs => {
-                if self.candidates.contains(node) {
-                    self.candidates.keep(&self.ancestors[node]);
-                } else {
-                    // It had been taken for the same because a child of it is.
-                    self.candidates = self.ancestors[node].clone();
-                }
-                self.candidates.remove(node);
-                self.first = node;
-            }
-            Look::Unknown => self.candidates.remove(node),
-        }
     }
 
     /// The first node that differs, as far as is known.
-    pub fn first(&self) -> usize {
-        self.first
+    pub fn first(&self) -> Option<usize> {
+        (0..=self.last).find(|node| {
+            self.seen[*node] == Some(Look::Differs) && self.ancestors[self.last].contains(*node)
+        })
+    }
+
+    /// The nodes before the first one that differs, or all, that lead to the output and were not looked at.
+    pub fn not_seen(&self) -> Vec<usize> {
+        self.before_first(|look| look.is_none())
+    }
+
+    /// The same for those that cannot be looked at.
+    pub fn unknown(&self) -> Vec<usize> {
+        self.before_first(|look| look == Some(Look::Unknown))
+    }
+
+    /// Whether something that leads to the first node that differs is known to be the same, or nothing leads to it.
+    pub fn has_ground(&self) -> bool {
+        let Some(first) = self.first() else {
+            return false;
+        };
+        let mut before = (0..first).filter(|node| self.ancestors[first].contains(*node));
+        let none = before.clone().next().is_none();
+        none || before.any(|node| self.seen[node] == Some(Look::Same))
+    }
+
+    fn before_first(&self, is: impl Fn(Option<Look>) -> bool) -> Vec<usize> {
+        let end = self.first().unwrap_or(self.last + 1);
+        (0..end)
+            .filter(|node| self.ancestors[self.last].contains(*node) && is(self.seen[*node]))
+            .collect()
     }
 }
 
@@ -139,15 +151,26 @@ mod tests {
     use super::*;
 
     /// Searches; gives what was found and how many looks it took.
-    fn search(parents: Vec<Vec<usize>>, look: impl Fn(usize) -> Look) -> (usize, usize) {
+    fn search(
+        parents: Vec<Vec<usize>>,
+        most: usize,
+        look: impl Fn(usize) -> Look,
+    ) -> (Option<usize>, usize) {
         let last = parents.len() - 1;
         let mut search = Search::new(parents, last);
         let mut looks = 0;
-        while let Some(node) = search.next() {
-            search.saw(node, look(node));
+        loop {
+            let nodes = search.next(most);
+            if nodes.is_empty() {
+                return (search.first(), looks);
+            }
+            assert!(nodes.len() <= most);
+            for node in nodes {
+                assert_eq!(search.seen[node], None, "looked at twice");
+                search.saw(node, look(node));
+            }
             looks += 1;
         }
-        (search.first(), looks)
     }
 
     fn chain(length: usize) -> Vec<Vec<usize>> {
@@ -156,20 +179,38 @@ mod tests {
             .collect()
     }
 
-    #[test]
-    fn a_chain_takes_the_logarithm() {
-        for fault in [0, 1, 500, 998, 999] {
-            let look = |node| {
-                if node >= fault {
-                    Look::Differs
-                } else {
-                    Look::Same
-                }
-            };
-            let (found, looks) = search(chain(1000), look);
-            assert_eq!(found, fault);
-            assert!(looks <= 11, "{looks}");
+    fn from(fault: usize) -> impl Fn(usize) -> Look {
+        move |node| {
+            if node >= fault {
+                Look::Differs
+            } else {
+                Look::Same
+            }
         }
+    }
+
+    #[test]
+    fn a_chain_takes_few_looks_and_one_for_each_batch_before_the_fault() {
+        for fault in [0, 1, 500, 998, 999] {
+            let (found, looks) = search(chain(1000), 32, from(fault));
+            assert_eq!(found, Some(fault));
+            assert!(looks <= 3 + fault / 32, "{fault}: {looks}");
+        }
+    }
+
+    #[test]
+    fn one_node_a_look_takes_the_logarithm_until_a_candidate_is_found() {
+        let mut search = Search::new(chain(1000), 999);
+        let mut looks = 0;
+        while !search.open().is_empty() {
+            let node = search.next(1)[0];
+            search.saw(node, from(500)(node));
+            looks += 1;
+        }
+        assert_eq!(search.first(), Some(500));
+        assert!(looks <= 11, "{looks}");
+        // What is left to do is what may have been hidden.
+        assert!(search.not_seen().len() > 480);
     }
 
     #[test]
@@ -189,15 +230,35 @@ mod tests {
                     Look::Same
                 }
             };
-            let (found, looks) = search(parents.clone(), look);
-            assert_eq!(found, fault);
-            assert!(looks <= 12, "{fault}: {looks}");
+            let (found, looks) = search(parents.clone(), 32, look);
+            assert_eq!(found, Some(fault));
+            assert!(looks <= 4 + fault / 32, "{fault}: {looks}");
         }
     }
 
     #[test]
-    fn what_was_hidden_for_a_while_is_still_found() {
-        // 3 differs, 4 hides it, and 5 sees 3 by another way.
+    fn parallel_branches_take_a_bounded_number_of_looks() {
+        // 2,000 branches of one node, of which only one carries the fault; a sum at the end.
+        let mut parents = vec![vec![]];
+        parents.extend(vec![vec![0]; 2000]);
+        parents.push((1..=2000).collect());
+        for fault in [1, 777, 2000] {
+            let look = |node| {
+                if node == fault || node == 2001 {
+                    Look::Differs
+                } else {
+                    Look::Same
+                }
+            };
+            let (found, looks) = search(parents.clone(), 32, look);
+            assert_eq!(found, Some(fault));
+            assert!(looks <= 2002_usize.div_ceil(32) + 2, "{fault}: {looks}");
+        }
+    }
+
+    #[test]
+    fn what_was_hidden_is_found() {
+        // 3 differs; 4 hides it; 5 sees 3 by another way.
         let parents = vec![
             vec![],
             vec![0],
@@ -207,23 +268,61 @@ mod tests {
             vec![3, 4],
             vec![5],
         ];
-        let look = |node| {
-            if [3, 5, 6].contains(&node) {
-                Look::Differs
-            } else {
-                Look::Same
+        let differs = |nodes: &'static [usize]| {
+            move |node| {
+                if nodes.contains(&node) {
+                    Look::Differs
+                } else {
+                    Look::Same
+                }
             }
         };
-        assert_eq!(search(parents, look).0, 3);
+        for most in [1, 2, 32] {
+            assert_eq!(
+                search(parents.clone(), most, differs(&[3, 5, 6])).0,
+                Some(3)
+            );
+            // The only way is hidden, and the difference rises again later.
+            assert_eq!(
+                search(chain(40), most, differs(&[2, 30, 31, 39])).0,
+                Some(2)
+            );
+        }
     }
 
     #[test]
-    fn nodes_that_cannot_be_looked_at_are_passed_by() {
-        let look = |node| match node {
-            5 => Look::Unknown,
-            n if n >= 5 => Look::Differs,
-            _ => Look::Same,
-        };
-        assert_eq!(search(chain(12), look).0, 6);
+    fn nodes_that_cannot_be_looked_at_are_reported() {
+        let mut search = Search::new(chain(12), 11);
+        search.saw(5, Look::Unknown);
+        search.saw(8, Look::Unknown);
+        loop {
+            let nodes = search.next(4);
+            if nodes.is_empty() {
+                break;
+            }
+            for node in nodes {
+                search.saw(node, from(5)(node));
+            }
+        }
+        assert_eq!(search.first(), Some(6));
+        assert_eq!(search.unknown(), [5]);
+        assert!(search.not_seen().is_empty() && search.has_ground());
+        let mut search = Search::new(chain(2), 1);
+        search.saw(0, Look::Unknown);
+        search.saw(1, Look::Differs);
+        assert_eq!(search.first(), Some(1));
+        assert!(!search.has_ground());
+    }
+
+    #[test]
+    fn nodes_that_do_not_lead_to_the_output_do_not_matter() {
+        let mut search = Search::new(vec![vec![], vec![0], vec![0], vec![2]], 3);
+        assert_eq!(search.next(32), [0, 2, 3]);
+        for node in [0, 2] {
+            search.saw(node, Look::Same);
+        }
+        search.saw(3, Look::Differs);
+        assert!(search.next(32).is_empty());
+        assert_eq!(search.first(), Some(3));
     }
 }

@@ -30,6 +30,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         against,
         bisect,
         bisect_picture,
+        bisect_looks,
         ..
     } = args;
     let options = RunsOptions::try_from(runs)?;
@@ -112,6 +113,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         &live,
         inputs,
         options.jobs,
+        fold.recorder.is_some() || recording.is_some(),
         messages,
         |answered, messages| fold.take(&lanes, recording.as_mut(), answered, messages),
     )?;
@@ -160,16 +162,12 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         bisect: None,
     };
     if bisect && nothing.is_none() {
-        let share = limits.node_share(&comparison);
-        let picture = bisect_picture.as_deref();
-        match bisect::run(
-            &comparison,
-            &opened,
-            &options.runs,
-            picture,
-            share,
-            messages,
-        ) {
+        let asked = bisect::Options {
+            picture: bisect_picture.as_deref(),
+            tolerance: limits.node,
+            looks: bisect_looks,
+        };
+        match bisect::run(&comparison, &opened, &options.runs, &asked, messages) {
             Ok(found) => comparison.bisect = Some(found),
             Err(error) => {
                 // What is known is known without it.
@@ -276,7 +274,7 @@ impl Fold {
                 .iter()
                 .map(|output| output.as_ref().ok())
                 .collect();
-            recorder.add(&path, outputs.file, outputs.tensor, &live)?;
+            recorder.add(&path, &outputs, &live)?;
         }
         self.tensors.add(outputs.tensor);
         self.duplicates.add(picture, outputs.file);
@@ -397,12 +395,14 @@ fn made_up_image() -> Picture {
 /// What the recording has for a picture, refused where the tensor is another one.
 fn recorded(recording: &mut Recording, outputs: &Outputs) -> anyhow::Result<Vec<Option<Tensor>>> {
     let recorded = recording.get(outputs.file)?;
-    if recorded.tensor != outputs.tensor {
+    // The pixels are the same for models that take them in different forms; old recordings have the tensor's hash alone.
+    let (what, found, before) = match (outputs.pixels, recorded.pixels) {
+        (Some(found), Some(before)) => ("other pixels", found, before),
+        _ => ("another tensor", outputs.tensor, recorded.tensor),
+    };
+    if found != before {
         return Err(Hinted::new(
-            format!(
-                "the picture becomes another tensor than when it was recorded: SHA-256 {} and not {}",
-                outputs.tensor, recorded.tensor
-            ),
+            format!("the picture becomes {what} than when it was recorded: SHA-256 {found} and not {before}"),
             "record again with this version of classify",
         )
         .into());

@@ -105,6 +105,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
         &live,
         inputs,
         options.jobs,
+        false,
         messages,
         |answered, messages| {
             fold.take(&mut truth, answered, messages);

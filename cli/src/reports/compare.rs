@@ -18,6 +18,7 @@ use crate::bisect::Bisection;
 use crate::digest::Digest;
 use crate::duplicates::Duplicates;
 use crate::facts::{Machine, RunFacts};
+use crate::lanes::differences;
 use crate::messages::{self, counted, printable};
 use crate::statistics::{Distribution, Rate};
 
@@ -241,7 +242,7 @@ impl Comparison {
                     runs(Verdict::Agree).join(", "),
                     counted(self.compared, "picture"),
                     if few {
-                        " (too few to establish the share of equal best classes)"
+                        " (too few images to establish the share of equal best classes)"
                     } else {
                         ""
                     }
@@ -290,8 +291,8 @@ impl Comparison {
                 let uninformative = runs(Verdict::CouldNotCompare);
                 if !uninformative.is_empty() {
                     parts.push(format!(
-                        "the answers of {reference} carry no information ({INFORMATIVE_GATE}), so that {} may agree \
-                         with it about nothing",
+                        "{} says the same as {reference}, but its answers do not depend on the image or all classes tie \
+                         ({INFORMATIVE_GATE}), so that nothing was compared",
                         uninformative.join(", ")
                     ));
                 }
@@ -321,6 +322,29 @@ impl Comparison {
                 "no majority: no more than half of the runs agree with each other".to_owned()
             }
         })
+    }
+
+    /// The runs that take the pixels in another form than the reference, a line each; none if all take one tensor.
+    pub fn tensor_notes(&self) -> Vec<String> {
+        let Some(reference) = &self.lanes[self.reference].facts else {
+            return Vec::new();
+        };
+        let notes = self.lanes.iter().filter_map(|lane| {
+            let differences = differences(reference, lane.facts.as_ref()?);
+            let differences: Vec<String> = differences
+                .into_iter()
+                .filter(|(key, ..)| *key != "batch")
+                .map(|(key, value, other)| format!("{key} {other} and not {value}"))
+                .collect();
+            (!differences.is_empty()).then(|| {
+                printable(&format!(
+                    "{} is given the same pixels as its model takes them: {}",
+                    lane.name,
+                    differences.join(", ")
+                ))
+            })
+        });
+        notes.collect()
     }
 
     /// How pictures were prepared, on one line.
@@ -364,10 +388,13 @@ impl Comparison {
         let _ = writeln!(text, "input      {}", self.input());
         let _ = writeln!(
             text,
-            "tensors    {}, each one tensor for all runs; SHA-256 of all {}",
+            "tensors    {}; SHA-256 of all {}",
             counted(self.pictures.len(), "picture"),
             self.tensors
         );
+        for note in self.tensor_notes() {
+            let _ = writeln!(text, "           {note}");
+        }
         let _ = writeln!(
             text,
             "tolerance  {} ({})",
@@ -472,6 +499,8 @@ struct ComparisonJson<'a> {
     summary: String,
     machine: &'a Machine,
     top: usize,
+    /// The runs that take the same pixels in another form.
+    tensor_notes: Vec<String>,
     tolerance: Tolerance,
     tolerance_by: &'a str,
     tensors_sha256: Digest,
@@ -496,6 +525,7 @@ struct PairJson<'a> {
     top1_match: Rate,
     ordered_match: Rate,
     ordered_match_but_ties: Rate,
+    identical_text: Rate,
     overlap: f64,
     not_finite: usize,
     distributions: Map<String, Value>,
@@ -524,6 +554,7 @@ impl<'a> PairJson<'a> {
             top1_match: pair.top1_match(),
             ordered_match: pair.ordered_match(),
             ordered_match_but_ties: pair.ordered_match_but_ties(),
+            identical_text: pair.identical_text(),
             overlap: pair.overlap(),
             not_finite: pair.not_finite(),
             distributions: distributions
@@ -602,6 +633,7 @@ impl Document for Comparison {
             summary: self.verdict_line(),
             machine: &self.machine,
             top: self.top,
+            tensor_notes: self.tensor_notes(),
             tolerance: self.tolerance,
             tolerance_by: &self.tolerance_by,
             tensors_sha256: self.tensors,

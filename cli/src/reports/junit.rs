@@ -188,4 +188,43 @@ mod tests {
         }
         assert!(!text.contains("<b>") && !text.contains('\u{7}'), "{text}");
     }
+
+    #[test]
+    fn any_text_is_well_formed() {
+        // Every character that a file name can have, in each place that holds text.
+        let all: Vec<char> = (1..=u32::from(char::MAX))
+            .filter_map(char::from_u32)
+            .collect();
+        for part in all.chunks(1 << 16) {
+            let text: String = part.iter().collect();
+            let mut out = Vec::new();
+            let mut junit = Junit::start(&mut out, "classify compare").unwrap();
+            let cases = [
+                Case::new(text.clone(), Some(text.clone())),
+                Case::error(text.clone(), text.clone()),
+                Case::gate(&Gate {
+                    name: "top1",
+                    passed: true,
+                    found: text.clone(),
+                    remark: Some(text.clone()),
+                }),
+            ];
+            let totals = Totals {
+                tests: 3,
+                failures: 1,
+                errors: 1,
+            };
+            junit.suite(&text, totals, cases.map(Ok)).unwrap();
+            junit.finish().unwrap();
+            let written = String::from_utf8(out).unwrap();
+            let document = roxmltree::Document::parse(&written).unwrap();
+            let names: Vec<_> = document
+                .descendants()
+                .filter_map(|node| node.attribute("name"))
+                .collect();
+            let expected = crate::messages::printable(&text);
+            assert_eq!(names[1..4], [expected.as_str(); 3]);
+            assert_eq!(names.len(), 5);
+        }
+    }
 }

@@ -66,11 +66,7 @@ const PROCESSORS: [(&str, bool, bool, u64); 13] = [
 ];
 
 /// Reads a `preprocessor_config.json`; `None` if the object has none of its keys.
-pub(super) fn preprocessor(
-    file: &str,
-    bytes: &[u8],
-    _: bool,
-) -> Result<Option<Statement>, SourceError> {
+pub(super) fn preprocessor(file: &str, bytes: &[u8]) -> Result<Option<Statement>, SourceError> {
     let object = json::object(file, bytes)?;
     let characteristic = [
         "image_processor_type",
@@ -350,6 +346,10 @@ pub(super) fn config(
 ) -> Result<Option<Statement>, SourceError> {
     let keys = Keys { file, object };
     let labels = labels_by_id(keys, "id2label")?;
+    if keys.get("problem_type").and_then(Value::as_str) == Some("regression") {
+        let expected = "single_label_classification or multi_label_classification";
+        return Err(keys.error("problem_type", expected));
+    }
     let multi_label = (keys.get("problem_type").and_then(Value::as_str)
         == Some("multi_label_classification"))
     .then(|| Stated::new(true, format!("{file}: problem_type")));
@@ -367,7 +367,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Statement, SourceError> {
-        preprocessor("preprocessor_config.json", text.as_bytes(), false).map(Option::unwrap)
+        preprocessor("preprocessor_config.json", text.as_bytes()).map(Option::unwrap)
     }
 
     #[test]

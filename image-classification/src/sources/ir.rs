@@ -1,47 +1,66 @@
-//! `rt_info` of an OpenVINO IR.
+//! `rt_info` of an OpenVINO IR, and the older `meta_data`.
 
 use std::collections::BTreeMap;
 
-use roxmltree::{Document, Node, ParsingOptions};
+use roxmltree::{Document, Node};
 
-use super::Inside;
+use super::SourceError;
+use super::embedded::{Embedded, numbers};
 
-/// Arguments of the model converter that put preprocessing into the graph.
-const CONVERTED: [&str; 4] = [
-    "mean_values",
-    "scale_values",
-    "scale",
-    "reverse_input_channels",
-];
+/// The version of the IR.
+pub(super) fn version(document: &Document<'_>) -> Option<u32> {
+    let version = document.root_element().attribute("version");
+    version.and_then(|text| text.parse().ok())
+}
 
-/// The version of the IR, and what it says of itself.
-pub(super) fn read(xml: &str) -> Result<(Option<u32>, Inside), roxmltree::Error> {
-    // No DTD, hence no entities to expand.
-    let options = ParsingOptions {
-        allow_dtd: false,
-        ..ParsingOptions::default()
-    };
-    let document = Document::parse_with_options(xml, options)?;
-    let root = document.root_element();
-    let rt_info = child(root, "rt_info");
-    let model_info: BTreeMap<_, _> = entries(rt_info.and_then(|node| child(node, "model_info")))
+/// The entries of Intel Model API.
+pub(super) fn model_info(document: &Document<'_>) -> BTreeMap<String, String> {
+    let rt_info = child(document.root_element(), "rt_info");
+    entries(rt_info.and_then(|node| child(node, "model_info")))
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect();
+        .collect()
+}
+
+/// The preprocessing that the model converter was told to put into the graph.
+///
+/// # Errors
+///
+/// [`SourceError::Value`] for numbers that cannot be read.
+pub(super) fn converted(document: &Document<'_>) -> Result<Option<Embedded>, SourceError> {
+    let root = document.root_element();
     // Where releases up to 2022.3 wrote the arguments, and where later ones do.
     let arguments = [
-        child(root, "meta_data").and_then(|node| child(node, "cli_parameters")),
-        rt_info.and_then(|node| child(node, "conversion_parameters")),
+        ("meta_data", "cli_parameters"),
+        ("rt_info", "conversion_parameters"),
     ];
-    let prepares_pixels = arguments
-        .into_iter()
-        .flat_map(entries)
-        .any(|(key, value)| CONVERTED.contains(&key) && is_set(value));
-    let version = root.attribute("version").and_then(|text| text.parse().ok());
-    let inside = Inside {
-        model_info,
-        prepares_pixels,
-    };
-    Ok((version, inside))
+    for (outer, inner) in arguments {
+        let entries: BTreeMap<_, _> =
+            entries(child(root, outer).and_then(|node| child(node, inner)))
+                .filter(|(_, value)| is_set(value))
+                .collect();
+        let three = |key: &str| {
+            entries
+                .get(key)
+                .map(|text| numbers(&format!("the model's {inner}"), key, text))
+                .transpose()
+        };
+        let mean = three("mean_values")?;
+        let scale = match three("scale_values")? {
+            Some(scale) => Some(scale),
+            None => three("scale")?,
+        };
+        let reverse = entries.contains_key("reverse_input_channels");
+        if mean.is_some() || scale.is_some() || reverse {
+            return Ok(Some(Embedded {
+                by: inner.to_owned(),
+                mean,
+                scale,
+                reverse: Some(reverse),
+                stated: true,
+            }));
+        }
+    }
+    Ok(None)
 }
 
 fn child<'a, 'i>(node: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
@@ -62,6 +81,8 @@ fn is_set(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use model_file::ir::parse;
+
     use super::*;
 
     #[test]
@@ -70,40 +91,41 @@ mod tests {
             <conversion_parameters><mean_values value="()"/></conversion_parameters>
             <model_info><mean_values value="1 2 3"/><labels value="a &lt;b&gt;"/><odd/></model_info>
             </rt_info></net>"#;
-        let (
-            version,
-            Inside {
-                model_info,
-                prepares_pixels,
-            },
-        ) = read(xml).unwrap();
-        assert_eq!(version, Some(11));
-        assert_eq!(model_info.len(), 2);
+        let document = parse(xml).unwrap();
+        assert_eq!(version(&document), Some(11));
+        let info = model_info(&document);
+        assert_eq!(info.len(), 2);
         assert_eq!(
-            (
-                model_info["mean_values"].as_str(),
-                model_info["labels"].as_str()
-            ),
+            (info["mean_values"].as_str(), info["labels"].as_str()),
             ("1 2 3", "a <b>")
         );
-        assert!(!prepares_pixels);
-        assert!(read("<net/>").unwrap().1.model_info.is_empty());
+        assert_eq!(converted(&document).unwrap(), None);
+        let empty = parse("<net/>").unwrap();
+        assert!(model_info(&empty).is_empty());
+        assert_eq!(converted(&empty).unwrap(), None);
     }
 
     #[test]
     fn a_converter_says_what_it_put_into_the_graph() {
-        for xml in [
-            r#"<net><rt_info><conversion_parameters><mean_values value="data[1,2,3]"/></conversion_parameters></rt_info></net>"#,
-            r#"<net><meta_data><cli_parameters><reverse_input_channels value="True"/></cli_parameters></meta_data></net>"#,
-        ] {
-            assert!(read(xml).unwrap().1.prepares_pixels, "{xml}");
-        }
+        let read = |xml| converted(&parse(xml).unwrap());
+        let new = r#"<net><rt_info><conversion_parameters><mean_values value="data[1,2,3]"/>
+            <scale value="2"/><reverse_input_channels value="False"/></conversion_parameters></rt_info></net>"#;
+        let new = read(new).unwrap().unwrap();
+        assert_eq!(
+            (new.mean, new.scale),
+            (Some([1.0, 2.0, 3.0]), Some([2.0; 3]))
+        );
+        assert_eq!(new.reverse, Some(false));
+        let old = r#"<net><meta_data><cli_parameters><reverse_input_channels value="True"/></cli_parameters></meta_data></net>"#;
+        assert_eq!(read(old).unwrap().unwrap().reverse, Some(true));
+        let odd = r#"<net><rt_info><conversion_parameters><scale value="x"/></conversion_parameters></rt_info></net>"#;
+        assert!(read(odd).is_err());
     }
 
     #[test]
     fn entities_are_not_expanded_and_damage_is_an_error() {
         let bomb = r#"<!DOCTYPE net [<!ENTITY a "aaaa">]><net><rt_info/></net>"#;
-        assert!(read(bomb).is_err());
-        assert!(read("<net><rt_info>").is_err());
+        assert!(parse(bomb).is_err());
+        assert!(parse("<net><rt_info>").is_err());
     }
 }

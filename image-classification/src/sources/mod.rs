@@ -6,11 +6,14 @@
 //! what the others say instead:
 //!
 //! 1. what the user states (flags, a preprocessing file: [`read_file`]);
-//! 2. metadata in the model: Intel Model API's `model_info`, in an OpenVINO IR and in ONNX;
+//! 2. the model: Intel Model API's `model_info`, in an OpenVINO IR and in ONNX, and what an IR's graph does itself;
 //! 3. files beside the model: Hugging Face's `preprocessor_config.json` and `config.json`, timm's
 //!    `config.json`, Open Model Zoo's `model.yml`;
-//! 4. the convention of OpenVINO's samples.
+//! 4. the operators at the end of the model's graph, for what the output is;
+//! 5. the convention of OpenVINO's samples.
 
+mod embedded;
+mod graph;
 mod hugging_face;
 mod ir;
 mod json;
@@ -21,19 +24,24 @@ mod preprocess_file;
 mod timm;
 
 use std::fmt::Display;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use model_file::onnx::Model;
+use model_file::{Format, read_regular};
+use prost::Message as _;
+use prost::bytes::Bytes;
+
+use self::embedded::Embedded;
 use crate::{
     ColorOrder, ImageLayout, ImageSize, Interpolation, Labels, OutputKind, Preprocess,
     Quantization, Resize,
 };
 
-/// The largest `.xml` that is read.
-const MOST_XML_BYTES: u64 = 256 << 20;
 /// Protocol Buffers, which ONNX files are, cannot be larger.
 const MOST_ONNX_BYTES: u64 = 2 << 30;
+/// The largest TensorFlow Lite model: FlatBuffers have signed offsets of 32 bits.
+const MOST_TFLITE_BYTES: u64 = 2 << 30;
 /// The largest `.json` or `.yml`; one with 20,000 labels has 2 MB.
 const MOST_CONFIG_BYTES: u64 = 16 << 20;
 
@@ -225,6 +233,12 @@ fn three(values: &[f32; 3]) -> String {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
+    /// The model itself cannot be read.
+    #[error("the model cannot be read")]
+    Model {
+        /// Why.
+        source: io::Error,
+    },
     /// The file cannot be read.
     #[error("{file} cannot be read")]
     Io {
@@ -279,7 +293,7 @@ impl SourceError {
     /// The next step for the user.
     pub const fn hint(&self) -> &'static str {
         match self {
-            Self::Io { .. } => "check the path",
+            Self::Model { .. } | Self::Io { .. } => "check the path",
             Self::OldIr { .. } => "convert the original model again with OpenVINO's `ovc`",
             Self::TooLarge { .. } => "export or download the file again",
             Self::Malformed { .. } => "check the file, or export or download it again",
@@ -290,9 +304,9 @@ impl SourceError {
         }
     }
 
-    /// Whether the file cannot be opened at all.
+    /// Whether the model itself cannot be opened at all. The engine says better why.
     pub const fn is_io(&self) -> bool {
-        matches!(self, Self::Io { .. })
+        matches!(self, Self::Model { .. })
     }
 
     /// Whether the file was understood, but says what is not supported.
@@ -328,17 +342,27 @@ pub fn find(model: &Path) -> Result<Vec<Statement>, SourceError> {
     if !inside.model_info.is_empty() {
         statements.push(model_api::statement(&inside.model_info, model)?);
     }
+    let mut beside = Vec::new();
     for folder in folders(model) {
         for (name, read) in BESIDE {
             let path = folder.join(name);
             if path.is_file() {
                 let bytes = read_limited(&path, MOST_CONFIG_BYTES)?;
-                if let Some(statement) = read(name, &bytes, inside.prepares_pixels)? {
-                    statements.push(statement);
-                }
+                beside.extend(read(name, &bytes)?.map(|statement| (name, statement)));
             }
         }
     }
+    if let Some(embedded) = inside.embedded {
+        if beside.is_empty() {
+            statements.push(embedded.remaining("", &Statement::default())?);
+        }
+        for (name, original) in &beside {
+            statements.push(embedded.remaining(name, original)?);
+        }
+        statements.retain(|statement| *statement != Statement::default());
+    }
+    statements.extend(beside.into_iter().map(|(_, statement)| statement));
+    statements.extend(Some(inside.graph).filter(|graph| *graph != Statement::default()));
     Ok(statements)
 }
 
@@ -368,7 +392,7 @@ pub fn read_file(path: &Path) -> Result<Statement, SourceError> {
         .extension()
         .is_some_and(|ending| ending == "yml" || ending == "yaml");
     if yaml {
-        return open_model_zoo::read(&name, &bytes, false)?.ok_or_else(|| {
+        return open_model_zoo::read(&name, &bytes)?.ok_or_else(|| {
             unsupported(
                 &name,
                 "the file",
@@ -378,16 +402,15 @@ pub fn read_file(path: &Path) -> Result<Statement, SourceError> {
         });
     }
     for read in [hugging_face::preprocessor, config] {
-        if let Some(statement) = read(&name, &bytes, false)? {
+        if let Some(statement) = read(&name, &bytes)? {
             return Ok(statement);
         }
     }
     preprocess_file::read(&name, &bytes)
 }
 
-/// A reader of one kind of file: its name for messages, its bytes, and whether the model takes plain
-/// 0–255 pixels because its own graph prepares them. `None` if the file is about something else.
-type Reader = fn(&str, &[u8], bool) -> Result<Option<Statement>, SourceError>;
+/// A reader of one kind of file: its name for messages, and its bytes. `None` if the file is about something else.
+type Reader = fn(&str, &[u8]) -> Result<Option<Statement>, SourceError>;
 
 const BESIDE: [(&str, Reader); 3] = [
     ("preprocessor_config.json", hugging_face::preprocessor),
@@ -396,7 +419,7 @@ const BESIDE: [(&str, Reader); 3] = [
 ];
 
 /// `config.json` is timm's or Hugging Face's.
-fn config(file: &str, bytes: &[u8], _: bool) -> Result<Option<Statement>, SourceError> {
+fn config(file: &str, bytes: &[u8]) -> Result<Option<Statement>, SourceError> {
     let object = json::object(file, bytes)?;
     if timm::is_timm(&object) {
         return timm::statement(file, &object).map(Some);
@@ -405,8 +428,8 @@ fn config(file: &str, bytes: &[u8], _: bool) -> Result<Option<Statement>, Source
 }
 
 /// Many programs have a `config.json`: one that is not even JSON is none of ours.
-fn config_beside(file: &str, bytes: &[u8], plain: bool) -> Result<Option<Statement>, SourceError> {
-    match config(file, bytes, plain) {
+fn config_beside(file: &str, bytes: &[u8]) -> Result<Option<Statement>, SourceError> {
+    match config(file, bytes) {
         Err(SourceError::Malformed { .. }) => Ok(None),
         other => other,
     }
@@ -433,42 +456,62 @@ fn folders(model: &Path) -> Vec<PathBuf> {
 struct Inside {
     /// Model API's entries, in the order of their keys.
     model_info: std::collections::BTreeMap<String, String>,
-    /// Whether the model converter put mean, scale or the order of the channels into the graph.
-    prepares_pixels: bool,
+    /// The preprocessing in the model's own graph.
+    embedded: Option<Embedded>,
+    /// What the end of the graph says of the output.
+    graph: Statement,
 }
 
 fn read_model(model: &Path) -> Result<Inside, SourceError> {
-    let extension = model
-        .extension()
-        .and_then(|text| text.to_str())
-        .unwrap_or_default();
-    match extension.to_ascii_lowercase().as_str() {
-        "xml" => {
-            let bytes = read_limited(model, MOST_XML_BYTES)?;
-            let (version, inside) =
-                ir::read(&String::from_utf8_lossy(&bytes)).map_err(|source| {
-                    SourceError::Malformed {
-                        file: "the model".to_owned(),
-                        expected: "well-formed XML",
-                        source: source.into(),
-                    }
-                })?;
-            match version {
+    let malformed =
+        |expected, source: Box<dyn std::error::Error + Send + Sync>| SourceError::Malformed {
+            file: "the model".to_owned(),
+            expected,
+            source,
+        };
+    let unreadable = |source| SourceError::Model { source };
+    match Format::of(model).map_err(unreadable)? {
+        Format::Ir => {
+            let xml = model_file::ir::read(model).map_err(unreadable)?;
+            let document = model_file::ir::parse(&xml)
+                .map_err(|source| malformed("well-formed XML", source.into()))?;
+            if let Some(version) = ir::version(&document).filter(|version| *version < 10) {
                 // The last release that reads older ones is 2022.3.
-                Some(version) if version < 10 => Err(SourceError::OldIr { version }),
-                _ => Ok(inside),
+                return Err(SourceError::OldIr { version });
             }
+            let graph = model_file::ir::Graph::of(&document);
+            Ok(Inside {
+                model_info: ir::model_info(&document),
+                embedded: match ir::converted(&document)? {
+                    Some(converted) => Some(converted),
+                    None => Embedded::in_graph(&graph, model),
+                },
+                graph: graph::ir::find(&graph),
+            })
         }
-        "onnx" => {
-            let bytes = read_limited(model, MOST_ONNX_BYTES)?;
-            let model_info = onnx::model_info(&bytes).map_err(|source| SourceError::Malformed {
-                file: "the model".to_owned(),
-                expected: "an ONNX file",
-                source: source.into(),
+        Format::Onnx => {
+            let bytes = Bytes::from(read_limited(model, MOST_ONNX_BYTES)?);
+            let onnx = Model::decode(bytes).map_err(|source| {
+                let expected = if model_file::has_ending(model, "onnx") {
+                    "an ONNX file"
+                } else {
+                    "a model in a known format"
+                };
+                malformed(expected, source.into())
             })?;
             Ok(Inside {
-                model_info,
-                prepares_pixels: false,
+                model_info: onnx::model_info(&onnx),
+                embedded: None,
+                graph: graph::onnx::find(&onnx),
+            })
+        }
+        Format::TensorflowLite => {
+            let bytes = read_limited(model, MOST_TFLITE_BYTES)?;
+            // The engine says what is wrong with a damaged one.
+            let graph = model_file::tflite::Graph::read(&bytes).unwrap_or_default();
+            Ok(Inside {
+                graph: graph::tflite::find(&graph),
+                ..Inside::default()
             })
         }
         _ => Ok(Inside::default()),
@@ -478,30 +521,17 @@ fn read_model(model: &Path) -> Result<Inside, SourceError> {
 /// Reads a regular file of at most `limit` bytes.
 fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, SourceError> {
     let file = || path.display().to_string();
-    let io = |source| SourceError::Io {
-        file: file(),
-        source,
-    };
-    // Before opening: opening a named pipe would wait for its other end.
-    if !std::fs::metadata(path).map_err(io)?.is_file() {
-        return Err(io(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file",
-        )));
-    }
-    let open = File::open(path).map_err(io)?;
-    let size = open.metadata().map_err(io)?.len();
-    if size > limit {
-        return Err(SourceError::TooLarge {
+    read_regular(path, limit).map_err(|source| match source.kind() {
+        io::ErrorKind::FileTooLarge => SourceError::TooLarge {
             file: file(),
-            size,
+            size: std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
             limit,
-        });
-    }
-    let mut bytes = Vec::with_capacity(size as usize);
-    // The file may grow while it is read.
-    open.take(limit).read_to_end(&mut bytes).map_err(io)?;
-    Ok(bytes)
+        },
+        _ => SourceError::Io {
+            file: file(),
+            source,
+        },
+    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,10 @@
 //! `interpolation_mode` means.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+
+use backend_api::ErrorKind;
+use model_file::file_beside;
 
 use super::{MOST_CONFIG_BYTES, SourceError, Stated, Statement, read_limited, unsupported};
 use crate::{ColorOrder, ImageLayout, Interpolation, Labels, Resize};
@@ -279,15 +282,16 @@ pub(super) fn labels_file(
     let Some(path) = entries.get("path_to_labels") else {
         return Ok(None);
     };
-    // A model may not make the program read any file that it likes.
-    let inside = Path::new(path)
-        .components()
-        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    if !inside {
-        return Err(entries.error("path_to_labels", "a file in the model's folder"));
-    }
-    let folder = model.parent().unwrap_or(Path::new(""));
-    Ok(Some(folder.join(path)))
+    file_beside(model, path).map(Some).map_err(|error| {
+        // Without its labels the rest would be right, but nobody would know what is missing.
+        entries.error(
+            "path_to_labels",
+            match error.kind() {
+                ErrorKind::ModelInvalid => "a file in the model's folder",
+                _ => "a file in the model's folder that can be read",
+            },
+        )
+    })
 }
 
 #[cfg(test)]
@@ -391,8 +395,29 @@ mod tests {
             "0 tench, Tinca\n1 goldfish\n",
         )
         .unwrap();
-        let entries = [("path_to_labels".to_owned(), "names.txt".to_owned())].into();
-        let said = statement(&entries, &folder.path().join("m.xml")).unwrap();
-        assert_eq!(said.labels.unwrap().value.get(0), Some("tench, Tinca"));
+        let model = folder.path().join("m.xml");
+        let said = |path: &str| {
+            let entries = [("path_to_labels".to_owned(), path.to_owned())].into();
+            statement(&entries, &model)
+        };
+        let labels = said("names.txt").unwrap().labels.unwrap();
+        assert_eq!(labels.value.get(0), Some("tench, Tinca"));
+        let error = said("none.txt").unwrap_err();
+        assert!(
+            error.is_unsupported() && error.to_string().contains("none.txt"),
+            "{error}"
+        );
+        #[cfg(unix)]
+        {
+            let other = tempfile::tempdir().unwrap();
+            let secret = other.path().join("secret");
+            std::fs::write(&secret, "a\nb\n").unwrap();
+            std::os::unix::fs::symlink(&secret, folder.path().join("link.txt")).unwrap();
+            let error = said("link.txt").unwrap_err().to_string();
+            assert!(
+                error.contains("link.txt") && error.contains("folder"),
+                "{error}"
+            );
+        }
     }
 }

@@ -2,68 +2,46 @@
 
 use std::collections::BTreeMap;
 
-use prost::Message;
+use model_file::onnx::{Model, text};
 
-/// The fields of `onnx.ModelProto` that matter here; the decoder skips the others, weights
-/// included, without copying them.
-#[derive(Clone, PartialEq, Message)]
-struct ModelProto {
-    #[prost(message, repeated, tag = "14")]
-    metadata_props: Vec<StringStringEntryProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct StringStringEntryProto {
-    // Strings by the schema. Engines load models whose other entries are not UTF-8, so do we.
-    #[prost(bytes = "vec", tag = "1")]
-    key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    value: Vec<u8>,
-}
-
-pub(super) fn model_info(bytes: &[u8]) -> Result<BTreeMap<String, String>, prost::DecodeError> {
-    let model = ModelProto::decode(bytes)?;
-    Ok(model
+/// The entries of Intel Model API, which begin with `model_info `.
+pub(super) fn model_info(model: &Model) -> BTreeMap<String, String> {
+    model
         .metadata_props
-        .into_iter()
+        .iter()
         .filter_map(|entry| {
-            let key = entry.key.strip_prefix(b"model_info ")?;
-            let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-            Some((text(key), text(&entry.value)))
+            let key = text(entry.key.as_ref()?).into_owned();
+            let value = entry.value.as_ref().map(text).unwrap_or_default();
+            Some((
+                key.strip_prefix("model_info ")?.to_owned(),
+                value.into_owned(),
+            ))
         })
-        .collect())
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use model_file::onnx::StringStringEntry;
+
     use super::*;
 
     #[test]
     fn keys_have_a_prefix() {
-        let entry = |key: &str| StringStringEntryProto {
-            key: key.into(),
-            value: "v".into(),
+        let entry = |key: &'static [u8], value: &'static [u8]| StringStringEntry {
+            key: Some(key.into()),
+            value: Some(value.into()),
         };
-        let model = ModelProto {
+        let model = Model {
             metadata_props: vec![
-                entry("model_info labels"),
-                StringStringEntryProto {
-                    key: b"author".to_vec(),
-                    value: vec![0xe9],
-                },
-                entry("model_info"),
+                entry(b"model_info labels", b"v"),
+                // Engines load models whose other entries are not UTF-8, so do we.
+                entry(b"author", &[0xe9]),
+                entry(b"model_info", b"v"),
             ],
+            ..Model::default()
         };
-        let info = model_info(&model.encode_to_vec()).unwrap();
-        assert_eq!(
-            info.into_iter().collect::<Vec<_>>(),
-            [("labels".to_owned(), "v".to_owned())]
-        );
-    }
-
-    #[test]
-    fn damage_is_an_error() {
-        assert!(model_info(b"\x72\xff\xff\xff\xff\x0f").is_err());
-        assert!(model_info(b"").unwrap().is_empty());
+        let info = model_info(&model).into_iter().collect::<Vec<_>>();
+        assert_eq!(info, [("labels".to_owned(), "v".to_owned())]);
     }
 }

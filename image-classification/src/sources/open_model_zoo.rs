@@ -1,12 +1,12 @@
 //! Open Model Zoo's `model.yml`.
 //!
-//! It says how the zoo's converter makes an IR of the original model: the mean, the scale and the
-//! order of the channels go into the graph. So an IR that was made that way takes plain BGR pictures
-//! from 0 to 255, and only the original takes what the file says. Means are in the order of the
-//! original's channels.
+//! It says how the zoo's converter makes an IR of the original model: the mean, the scale and the order of the channels
+//! go into the graph, as [`embedded`](super::embedded) finds them there. Only the original takes what the file says.
+//! Means are in the order of the original's channels.
 
 use serde::Deserialize;
 
+use super::embedded::numbers;
 use super::{SourceError, Stated, Statement, unsupported};
 use crate::{ColorOrder, ImageLayout, ImageSize, Interpolation, Resize};
 
@@ -26,12 +26,8 @@ struct Input {
     layout: Option<String>,
 }
 
-/// Reads a `model.yml`. With `inside`, the model's own graph prepares the pixels.
-pub(super) fn read(
-    file: &str,
-    bytes: &[u8],
-    inside: bool,
-) -> Result<Option<Statement>, SourceError> {
+/// Reads a `model.yml`: what the original model takes.
+pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Option<Statement>, SourceError> {
     let malformed = |source: Box<dyn std::error::Error + Send + Sync>| SourceError::Malformed {
         file: file.to_owned(),
         expected: "YAML as Open Model Zoo writes it",
@@ -68,13 +64,7 @@ pub(super) fn read(
             "numbers that are not 0",
         ));
     }
-    let arguments = format!("{file}: model_optimizer_args");
-    let by = if inside {
-        (color, mean, scale) = (ColorOrder::Bgr, [0.0; 3], [1.0; 3]);
-        format!("{arguments}, which the model's graph does itself")
-    } else {
-        arguments
-    };
+    let by = format!("{file}: model_optimizer_args");
     let layout = match model
         .input_info
         .first()
@@ -119,29 +109,6 @@ pub(super) fn read(
     }))
 }
 
-/// `data[123.675,116.28,103.53]`, `[127.5]` or `255`.
-fn numbers(file: &str, name: &str, text: &str) -> Result<[f32; 3], SourceError> {
-    let list = match text.split_once('[') {
-        Some((_, rest)) => rest.split(']').next().unwrap_or_default(),
-        None => text,
-    };
-    let numbers: Option<Vec<f32>> = list
-        .split(',')
-        .map(|number| {
-            number
-                .trim()
-                .parse()
-                .ok()
-                .filter(|number: &f32| number.is_finite())
-        })
-        .collect();
-    match numbers.as_deref() {
-        Some(&[all]) => Ok([all; 3]),
-        Some(&[a, b, c]) => Ok([a, b, c]),
-        _ => Err(unsupported(file, name, text, "three numbers")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,9 +136,7 @@ framework: pytorch
 
     #[test]
     fn the_original_takes_what_the_converter_puts_into_the_graph() {
-        let said = read("model.yml", RESNET.as_bytes(), false)
-            .unwrap()
-            .unwrap();
+        let said = read("model.yml", RESNET.as_bytes()).unwrap().unwrap();
         assert_eq!(said.color.unwrap().value, ColorOrder::Rgb);
         assert_eq!(said.mean.unwrap().value, [123.675, 116.28, 103.53]);
         assert_eq!(said.scale.unwrap().value, [58.395, 57.12, 57.375]);
@@ -179,24 +144,14 @@ framework: pytorch
     }
 
     #[test]
-    fn a_converted_model_takes_plain_pictures() {
-        let said = read("model.yml", RESNET.as_bytes(), true).unwrap().unwrap();
-        let color = said.color.unwrap();
-        assert_eq!(color.value, ColorOrder::Bgr);
-        assert!(color.by.contains("graph"), "{}", color.by);
-        assert_eq!(said.mean.unwrap().value, [0.0; 3]);
-        assert_eq!(said.scale.unwrap().value, [1.0; 3]);
-    }
-
-    #[test]
     fn other_tasks_and_other_files() {
         let other = RESNET.replace("classification", "detection");
-        let error = read("model.yml", other.as_bytes(), false).unwrap_err();
+        let error = read("model.yml", other.as_bytes()).unwrap_err();
         assert!(error.to_string().contains("detection"), "{error}");
-        assert_eq!(read("model.yml", b"port: 80\n", false).unwrap(), None);
-        let error = read("model.yml", RESNET.replace("58.395", "x").as_bytes(), false).unwrap_err();
+        assert_eq!(read("model.yml", b"port: 80\n").unwrap(), None);
+        let error = read("model.yml", RESNET.replace("58.395", "x").as_bytes()).unwrap_err();
         assert!(error.to_string().contains("--scale_values"), "{error}");
-        assert!(read("model.yml", b"a: [", false).is_err());
+        assert!(read("model.yml", b"a: [").is_err());
         // Aliases that would expand to gigabytes.
         let mut bomb = vec!["a0: &a0 [x, x, x, x, x, x, x, x, x, x]".to_owned()];
         bomb.extend((1..12).map(|level| {
@@ -204,9 +159,6 @@ framework: pytorch
             format!("a{level}: &a{level} [{previous}]")
         }));
         let bomb = bomb.join("\n");
-        assert!(!matches!(
-            read("model.yml", bomb.as_bytes(), false),
-            Ok(Some(_))
-        ));
+        assert!(!matches!(read("model.yml", bomb.as_bytes()), Ok(Some(_))));
     }
 }

@@ -1,0 +1,392 @@
+//! The nodes of a model, wherever they are, and what the file says about the values that they take.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use model_file::onnx::{
+    self, Attribute, DataType, Function, Graph, Node, Tensor, TensorType, ValueInfo,
+};
+use rten::Dimension;
+
+/// RTen plans a graph by recursion, on threads with small stacks: 8,000 operators in a row overflowed it.
+pub(crate) const MOST_OPERATORS: usize = 4_000;
+/// RTen loads and runs the bodies of `If` and `Loop` by recursion too. Real models nest three.
+pub(crate) const MOST_NESTED: usize = 8;
+/// The longest chain of nodes that is followed for a shape or a type.
+const LONGEST_CHAIN: usize = 64;
+
+/// A node, and where it is.
+pub(crate) struct Site<'a> {
+    pub(crate) node: &'a Node,
+    /// The version of ONNX's operators that the node is written for, or 0 for an operator of another domain.
+    pub(crate) opset: i64,
+    pub(crate) scope: Rc<Scope<'a>>,
+}
+
+/// The values that a node can take: those of its graph, and of the graphs around it.
+pub(crate) struct Scope<'a> {
+    values: HashMap<&'a [u8], Value<'a>>,
+    outer: Option<Rc<Scope<'a>>>,
+}
+
+#[derive(Default)]
+struct Value<'a> {
+    constant: Option<Constant<'a>>,
+    declared: Option<&'a TensorType>,
+    producer: Option<&'a Node>,
+}
+
+/// A value that the file contains.
+#[derive(Clone, Copy)]
+pub(crate) enum Constant<'a> {
+    Tensor(&'a Tensor),
+    /// The attribute of a `Constant` that has no tensor.
+    Attribute(&'a Attribute),
+}
+
+/// The sizes of the dimensions that RTen worked out, by the name of the value in the main graph.
+pub(crate) type Inferred<'a> = dyn Fn(&[u8]) -> Option<Vec<Dimension>> + 'a;
+
+/// A model that is too large or too deep for RTen's recursion.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum TooLarge {
+    Operators(usize),
+    Nested,
+}
+
+/// Returns all nodes: those of the main graph first, each before those of its bodies, then those of functions.
+pub(crate) fn sites(model: &onnx::Model) -> Result<Vec<Site<'_>>, TooLarge> {
+    let mut sites = Vec::new();
+    if let Some(graph) = &model.graph {
+        collect_graph(graph, model.opset(), None, 0, &mut sites)?;
+    }
+    for function in &model.functions {
+        let opset = onnx::opset_of(&function.opset_import);
+        let scope = Rc::new(Scope::of_function(function));
+        collect(&function.node, opset, &scope, 0, &mut sites)?;
+    }
+    if sites.len() > MOST_OPERATORS {
+        return Err(TooLarge::Operators(sites.len()));
+    }
+    Ok(sites)
+}
+
+fn collect_graph<'a>(
+    graph: &'a Graph,
+    opset: i64,
+    outer: Option<&Rc<Scope<'a>>>,
+    depth: usize,
+    sites: &mut Vec<Site<'a>>,
+) -> Result<(), TooLarge> {
+    if depth > MOST_NESTED {
+        return Err(TooLarge::Nested);
+    }
+    let scope = Rc::new(Scope::of_graph(graph, outer.cloned()));
+    collect(&graph.node, opset, &scope, depth, sites)
+}
+
+fn collect<'a>(
+    nodes: &'a [Node],
+    opset: i64,
+    scope: &Rc<Scope<'a>>,
+    depth: usize,
+    sites: &mut Vec<Site<'a>>,
+) -> Result<(), TooLarge> {
+    for node in nodes {
+        sites.push(Site {
+            node,
+            opset: if node.is_onnx() { opset } else { 0 },
+            scope: Rc::clone(scope),
+        });
+        for body in node.bodies() {
+            collect_graph(body, opset, Some(scope), depth + 1, sites)?;
+        }
+    }
+    Ok(())
+}
+
+/// Calls `edit` for each node of the main graph and its bodies, with its place in [`sites`].
+pub(crate) fn for_each_node(graph: &mut Graph, edit: &mut impl FnMut(usize, &mut Node)) {
+    fn walk(graph: &mut Graph, next: &mut usize, edit: &mut impl FnMut(usize, &mut Node)) {
+        for node in &mut graph.node {
+            edit(*next, node);
+            *next += 1;
+            for attribute in &mut node.attribute {
+                for body in attribute.g.iter_mut().chain(&mut attribute.graphs) {
+                    walk(body, next, edit);
+                }
+            }
+        }
+    }
+    walk(graph, &mut 0, edit);
+}
+
+impl<'a> Scope<'a> {
+    fn of_graph(graph: &'a Graph, outer: Option<Rc<Self>>) -> Self {
+        let mut scope = Self {
+            values: HashMap::new(),
+            outer,
+        };
+        let declared = graph.input.iter().chain(&graph.output);
+        for info in declared.chain(&graph.value_info) {
+            scope.declare(info);
+        }
+        for tensor in &graph.initializer {
+            let name = tensor.name.as_deref().unwrap_or_default();
+            scope.values.entry(name).or_default().constant = Some(Constant::Tensor(tensor));
+        }
+        scope.produce(&graph.node);
+        scope
+    }
+
+    fn of_function(function: &'a Function) -> Self {
+        let mut scope = Self {
+            values: HashMap::new(),
+            outer: None,
+        };
+        for info in &function.value_info {
+            scope.declare(info);
+        }
+        scope.produce(&function.node);
+        scope
+    }
+
+    fn declare(&mut self, info: &'a ValueInfo) {
+        let name = info.name.as_deref().unwrap_or_default();
+        let tensor = info
+            .r#type
+            .as_ref()
+            .and_then(|r#type| r#type.tensor_type.as_ref());
+        self.values.entry(name).or_default().declared = tensor;
+    }
+
+    fn produce(&mut self, nodes: &'a [Node]) {
+        for node in nodes {
+            for output in &node.output {
+                self.values.entry(output).or_default().producer = Some(node);
+            }
+            // RTen goes by the name alone, whatever the domain.
+            if node.operator() == "Constant"
+                && let ([output], [attribute]) = (&node.output[..], &node.attribute[..])
+            {
+                let constant = match &attribute.t {
+                    Some(tensor) => Constant::Tensor(tensor),
+                    None => Constant::Attribute(attribute),
+                };
+                self.values.entry(output).or_default().constant = Some(constant);
+            }
+        }
+    }
+
+    fn find(&self, name: &[u8]) -> Option<(&Self, &Value<'a>)> {
+        match (self.values.get(name), &self.outer) {
+            (Some(value), _) => Some((self, value)),
+            (None, Some(outer)) => outer.find(name),
+            (None, None) => None,
+        }
+    }
+
+    /// The constant called `name`.
+    pub(crate) fn constant(&self, name: &[u8]) -> Option<Constant<'a>> {
+        self.find(name)?.1.constant
+    }
+
+    /// The sizes of the value called `name`, as far as they are known.
+    pub(crate) fn dims(&self, name: &[u8], inferred: &Inferred<'_>) -> Option<Vec<Option<usize>>> {
+        let mut name = name;
+        for _ in 0..LONGEST_CHAIN {
+            let (scope, value) = self.find(name)?;
+            if let Some(constant) = value.constant {
+                return constant
+                    .dims()
+                    .map(|dims| dims.into_iter().map(Some).collect());
+            }
+            if scope.outer.is_none()
+                && let Some(dims) = inferred(name)
+            {
+                let fixed = |dim| match dim {
+                    Dimension::Fixed(size) => Some(size),
+                    Dimension::Symbolic(_) => None,
+                };
+                return Some(dims.into_iter().map(fixed).collect());
+            }
+            if let Some(shape) = value.declared.and_then(|declared| declared.shape.as_ref()) {
+                let size = |dim: &onnx::Dimension| usize::try_from(dim.dim_value?).ok();
+                return Some(shape.dim.iter().map(size).collect());
+            }
+            let producer = value.producer?;
+            if !keeps_shape(&producer.operator()) {
+                return None;
+            }
+            name = producer.input.first()?;
+        }
+        None
+    }
+
+    /// The element type of the value called `name`.
+    pub(crate) fn element_type(&self, name: &[u8]) -> Option<DataType> {
+        let mut name = name;
+        for _ in 0..LONGEST_CHAIN {
+            let (_, value) = self.find(name)?;
+            if let Some(constant) = value.constant {
+                return constant.element_type();
+            }
+            if let Some(declared) = value.declared
+                && let Some(element_type) = declared.elem_type
+            {
+                return DataType::try_from(element_type).ok();
+            }
+            let producer = value.producer?;
+            match producer.operator().as_ref() {
+                "Cast" => {
+                    let to = producer.attribute("to")?.i?;
+                    return DataType::try_from(i32::try_from(to).ok()?).ok();
+                }
+                "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "And"
+                | "Or" | "Xor" | "IsNaN" | "IsInf" => return Some(DataType::Bool),
+                "DynamicQuantizeLinear" if producer.output.first().is_some_and(|it| it == name) => {
+                    return Some(DataType::Uint8);
+                }
+                "CastLike" => name = producer.input.get(1)?,
+                operator if keeps_shape(operator) && !operator.ends_with("Linear") => {
+                    name = producer.input.first()?;
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+}
+
+/// Whether the operator's first output has the shape of its first input.
+fn keeps_shape(operator: &str) -> bool {
+    matches!(
+        operator,
+        "Abs"
+            | "BatchNormalization"
+            | "Cast"
+            | "CastLike"
+            | "Clip"
+            | "DequantizeLinear"
+            | "Dropout"
+            | "Elu"
+            | "Erf"
+            | "Exp"
+            | "HardSigmoid"
+            | "HardSwish"
+            | "Identity"
+            | "LeakyRelu"
+            | "Neg"
+            | "PRelu"
+            | "QuantizeLinear"
+            | "Relu"
+            | "Sigmoid"
+            | "Sqrt"
+            | "Tanh"
+    )
+}
+
+impl Constant<'_> {
+    /// Its sizes.
+    pub(crate) fn dims(self) -> Option<Vec<usize>> {
+        match self {
+            Self::Tensor(tensor) => {
+                let sizes = tensor.dims.iter().map(|dim| usize::try_from(*dim).ok());
+                sizes.collect()
+            }
+            Self::Attribute(attribute) => match attribute.name.as_deref()? {
+                b"value_int" | b"value_float" => Some(Vec::new()),
+                b"value_ints" => Some(vec![attribute.ints.len()]),
+                b"value_floats" => Some(vec![attribute.floats.len()]),
+                _ => None,
+            },
+        }
+    }
+
+    fn element_type(self) -> Option<DataType> {
+        match self {
+            Self::Tensor(tensor) => DataType::try_from(tensor.data_type?).ok(),
+            Self::Attribute(attribute) => match attribute.name.as_deref()? {
+                b"value_int" | b"value_ints" => Some(DataType::Int64),
+                b"value_float" | b"value_floats" => Some(DataType::Float),
+                _ => None,
+            },
+        }
+    }
+
+    /// Its values, if they are whole numbers in the file.
+    pub(crate) fn ints(self) -> Option<Vec<i64>> {
+        match self {
+            Self::Attribute(attribute) => match attribute.name.as_deref()? {
+                b"value_int" => Some(vec![attribute.i?]),
+                b"value_ints" => Some(attribute.ints.clone()),
+                _ => None,
+            },
+            Self::Tensor(tensor) => ints(tensor),
+        }
+    }
+
+    /// Its values, if they are f32 numbers in the file.
+    pub(crate) fn floats(self) -> Option<Vec<f32>> {
+        let tensor = match self {
+            Self::Attribute(attribute) => match attribute.name.as_deref()? {
+                b"value_float" => return attribute.f.map(|value| vec![value]),
+                b"value_floats" => return Some(attribute.floats.clone()),
+                _ => return None,
+            },
+            Self::Tensor(tensor) => tensor,
+        };
+        if !tensor.external_data.is_empty() || self.element_type()? != DataType::Float {
+            return None;
+        }
+        let bytes = match &tensor.raw_data {
+            Some(raw) => raw.to_vec(),
+            None => tensor.float_data.concat(),
+        };
+        let (values, rest) = bytes.as_chunks();
+        let values = values.iter().map(|bytes| f32::from_le_bytes(*bytes));
+        rest.is_empty().then(|| values.collect())
+    }
+}
+
+fn ints(tensor: &Tensor) -> Option<Vec<i64>> {
+    if !tensor.external_data.is_empty() {
+        return None;
+    }
+    let element_type = DataType::try_from(tensor.data_type?).ok()?;
+    if let Some(raw) = &tensor.raw_data {
+        let values = match element_type {
+            DataType::Int8 => raw
+                .iter()
+                .map(|byte| i64::from(byte.cast_signed()))
+                .collect(),
+            DataType::Uint8 | DataType::Bool => raw.iter().map(|byte| i64::from(*byte)).collect(),
+            DataType::Int32 => {
+                let values = raw.as_chunks().0.iter();
+                values
+                    .map(|bytes| i64::from(i32::from_le_bytes(*bytes)))
+                    .collect()
+            }
+            DataType::Int64 => {
+                let values = raw.as_chunks().0.iter();
+                values.map(|bytes| i64::from_le_bytes(*bytes)).collect()
+            }
+            _ => return None,
+        };
+        return Some(values);
+    }
+    let packed = match element_type {
+        DataType::Int8 | DataType::Uint8 | DataType::Bool | DataType::Int32 => &tensor.int32_data,
+        DataType::Int64 => &tensor.int64_data,
+        _ => return None,
+    };
+    let mut values = Vec::new();
+    for bytes in packed {
+        let mut bytes = &bytes[..];
+        while !bytes.is_empty() {
+            let value = prost::encoding::decode_varint(&mut bytes).ok()?;
+            values.push(value.cast_signed());
+        }
+    }
+    Some(values)
+}

@@ -1,0 +1,259 @@
+//! Preprocessing that a converter put into an IR.
+//!
+//! The files beside an IR describe the original model. What the IR does itself must not be done again.
+
+use std::path::Path;
+
+use model_file::ir::{Graph, Layer};
+
+use super::{SourceError, Stated, Statement, unsupported};
+use crate::ColorOrder;
+
+/// The preprocessing in a model's own graph.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Embedded {
+    /// The evidence: `conversion_parameters`.
+    pub by: String,
+    /// What is subtracted, in the order of the original's channels.
+    pub mean: Option<[f32; 3]>,
+    /// What divides; `None` if it is not visible.
+    pub scale: Option<[f32; 3]>,
+    /// Whether the order of the channels is reversed; `None` if it is not visible.
+    pub reverse: Option<bool>,
+    /// Whether the converter has stated all of this, as opposed to a graph in which it shows.
+    pub stated: bool,
+}
+
+impl Embedded {
+    /// What pictures need before this model, for which a file states `original`.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::Value`] if the file states another mean or scale than the converter: nobody knows which one is
+    /// meant.
+    pub fn remaining(&self, file: &str, original: &Statement) -> Result<Statement, SourceError> {
+        let mean = original.mean.as_ref().map(|stated| stated.value);
+        let scale = original.scale.as_ref().map(|stated| stated.value);
+        let mut reverse = self.reverse.unwrap_or(false);
+        let mut normalizes = self.mean.is_some() || self.scale.is_some();
+        if let Some((mean, scale)) = mean.zip(scale)
+            && normalizes
+        {
+            let here = (
+                self.mean.unwrap_or([0.0; 3]),
+                self.scale.unwrap_or([1.0; 3]),
+            );
+            if self.stated {
+                if !near(here.0, mean) || !near(here.1, scale) {
+                    return Err(unsupported(
+                        file,
+                        "mean and scale",
+                        format!("{} and {}", super::three(&mean), super::three(&scale)),
+                        format!(
+                            "the {} and {} that the model's {} put into its graph, or none",
+                            super::three(&here.0),
+                            super::three(&here.1),
+                            self.by
+                        ),
+                    ));
+                }
+            } else {
+                // A graph may begin with any subtraction; the same numbers are no coincidence. The scale is often
+                // fused into the next layer, and so is the order of the channels, which shows in that of the mean.
+                let reversed = [here.0[2], here.0[1], here.0[0]];
+                reverse = !near(here.0, mean) && near(reversed, mean);
+                normalizes = mean != [0.0; 3] && (near(here.0, mean) || reverse);
+            }
+        } else if !self.stated {
+            normalizes = false;
+        }
+        let by = format!("{}: the model's graph does that itself", self.by);
+        let color = original
+            .color
+            .as_ref()
+            .filter(|_| reverse && (self.stated || normalizes));
+        let other = |color| match color {
+            ColorOrder::Rgb => ColorOrder::Bgr,
+            ColorOrder::Bgr => ColorOrder::Rgb,
+        };
+        Ok(Statement {
+            mean: normalizes.then(|| Stated::new([0.0; 3], by.clone())),
+            scale: normalizes.then(|| Stated::new([1.0; 3], by.clone())),
+            color: color.map(|color| {
+                let by = format!("{}: the model's graph reverses the channels", self.by);
+                Stated::new(other(color.value), by)
+            }),
+            ..Statement::default()
+        })
+    }
+
+    /// The preprocessing that shows at the beginning of a graph: a mean for each channel is subtracted from the
+    /// input, as OpenVINO's `PrePostProcessor` does it.
+    pub fn in_graph(graph: &Graph<'_>, model: &Path) -> Option<Self> {
+        let mut inputs = graph
+            .layers()
+            .filter(|layer| layer.operator() == "Parameter");
+        let (mut layer, None) = (inputs.next()?, inputs.next()) else {
+            return None;
+        };
+        let mut next = || -> Option<Layer<'_>> {
+            let [only] = graph.users(layer)[..] else {
+                return None;
+            };
+            layer = only;
+            Some(only)
+        };
+        let mut step = next()?;
+        while matches!(step.operator(), "Convert" | "Transpose" | "Reshape") {
+            step = next()?;
+        }
+        let constant = |layer: Layer<'_>| -> Option<[f32; 3]> {
+            let values = graph.input(layer, 1)?.0.values(model)?;
+            match values[..] {
+                [all] => Some([all; 3]),
+                [a, b, c] => Some([a, b, c]),
+                _ => None,
+            }
+        };
+        let mean = match step.operator() {
+            "Subtract" => constant(step)?,
+            "Add" => constant(step)?.map(|value| -value),
+            _ => return None,
+        };
+        let scale = next().and_then(|step| match step.operator() {
+            "Divide" => constant(step),
+            "Multiply" => constant(step).map(|factors| factors.map(|factor| 1.0 / factor)),
+            _ => None,
+        });
+        Some(Self {
+            by: "the model's first layers".to_owned(),
+            mean: Some(mean),
+            scale,
+            reverse: None,
+            stated: false,
+        })
+    }
+}
+
+/// Whether converters' roundings explain the difference.
+fn near(a: [f32; 3], b: [f32; 3]) -> bool {
+    a.iter()
+        .zip(b)
+        .all(|(a, b)| (a - b).abs() <= 1e-3 * b.abs().max(1.0))
+}
+
+/// Reads `data[123.675,116.28,103.53]`, `[127.5]`, `255` or what Python prints for such lists.
+pub(super) fn numbers(file: &str, name: &str, text: &str) -> Result<[f32; 3], SourceError> {
+    let list = match text.rsplit_once('[') {
+        Some((_, rest)) => rest.split(']').next().unwrap_or_default(),
+        None => text,
+    };
+    let numbers: Option<Vec<f32>> = list
+        .split(',')
+        .map(|number| {
+            number
+                .trim()
+                .parse()
+                .ok()
+                .filter(|number: &f32| number.is_finite())
+        })
+        .collect();
+    match numbers.as_deref() {
+        Some(&[all]) => Ok([all; 3]),
+        Some(&[a, b, c]) => Ok([a, b, c]),
+        _ => Err(unsupported(file, name, text, "three numbers")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEAN: [f32; 3] = [123.675, 116.28, 103.53];
+    const SCALE: [f32; 3] = [58.395, 57.12, 57.375];
+
+    fn original() -> Statement {
+        Statement {
+            color: Some(Stated::new(ColorOrder::Rgb, "file")),
+            mean: Some(Stated::new(MEAN, "file")),
+            scale: Some(Stated::new(SCALE, "file")),
+            ..Statement::default()
+        }
+    }
+
+    fn embedded(mean: Option<[f32; 3]>, scale: Option<[f32; 3]>, stated: bool) -> Embedded {
+        Embedded {
+            by: "conversion_parameters".to_owned(),
+            mean,
+            scale,
+            reverse: None,
+            stated,
+        }
+    }
+
+    #[test]
+    fn what_the_model_does_is_not_done_again() {
+        let mut converted = embedded(Some(MEAN), Some(SCALE), true);
+        let rest = converted.remaining("file", &original()).unwrap();
+        assert_eq!(rest.mean.unwrap().value, [0.0; 3]);
+        assert_eq!(rest.scale.unwrap().value, [1.0; 3]);
+        assert_eq!(rest.color, None);
+        converted.reverse = Some(true);
+        let rest = converted.remaining("file", &original()).unwrap();
+        assert_eq!(rest.color.unwrap().value, ColorOrder::Bgr);
+        // A rounded mean.
+        converted.mean = Some([123.68, 116.28, 103.53]);
+        converted.remaining("file", &original()).unwrap();
+        // The order of the channels alone.
+        converted.mean = None;
+        converted.scale = None;
+        let rest = converted.remaining("file", &original()).unwrap();
+        assert_eq!((rest.mean, rest.scale), (None, None));
+        assert_eq!(rest.color.unwrap().value, ColorOrder::Bgr);
+    }
+
+    #[test]
+    fn other_numbers_than_the_converters_are_refused() {
+        for converted in [
+            embedded(Some([127.5; 3]), Some(SCALE), true),
+            embedded(Some(MEAN), None, true),
+            embedded(None, Some([255.0; 3]), true),
+        ] {
+            let error = converted.remaining("file", &original()).unwrap_err();
+            assert!(error.is_unsupported());
+            assert!(error.to_string().contains("123.675"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_mean_in_a_graph_tells_that_of_the_channels() {
+        let rest = |mean| {
+            embedded(Some(mean), None, false)
+                .remaining("file", &original())
+                .unwrap()
+        };
+        let same = rest(MEAN);
+        assert_eq!(same.mean.unwrap().value, [0.0; 3]);
+        assert_eq!(same.color, None);
+        let reversed = rest([103.53, 116.28, 123.675]);
+        assert_eq!(reversed.scale.unwrap().value, [1.0; 3]);
+        assert_eq!(reversed.color.unwrap().value, ColorOrder::Bgr);
+        // Any other subtraction is a part of the original.
+        assert_eq!(rest([1.0, 2.0, 3.0]), Statement::default());
+    }
+
+    #[test]
+    fn numbers_as_converters_write_them() {
+        for text in [
+            "data[1,2.5,3]",
+            "[1, 2.5, 3]",
+            "[[1, 2.5, 3]]",
+            "{'data': [1, 2.5, 3]}",
+            "1,2.5,3",
+        ] {
+            assert_eq!(numbers("f", "k", text).unwrap(), [1.0, 2.5, 3.0], "{text}");
+        }
+        assert_eq!(numbers("f", "k", "255").unwrap(), [255.0; 3]);
+        assert!(numbers("f", "k", "[1,2]").is_err());
+    }
+}

@@ -1,0 +1,133 @@
+//! The kind of a model's output, from the operators at the end of its graph.
+//!
+//! From the output back, operators that keep the values are passed; the first other one decides. Where it is none of
+//! the known ones, nothing is stated: a guess would be worse than what the first images tell.
+
+pub(super) mod ir;
+pub(super) mod onnx;
+pub(super) mod tflite;
+
+use super::{Stated, Statement};
+use crate::{OutputKind, Quantization};
+
+/// More operators than these do not only change shapes.
+const MOST_STEPS: usize = 64;
+
+/// What an operator does to the scores.
+#[derive(Debug, Clone, PartialEq)]
+enum Step {
+    /// Keeps the values, in another shape or representation.
+    Same,
+    /// Makes integers of them: nothing but ids stays what it is.
+    Integers,
+    /// Keeps logits logits: an addition or a multiplication of constants, a mean over positions, a `Relu`.
+    Linear,
+    /// Makes values of this kind of something else.
+    Gives(OutputKind),
+    /// Does anything else.
+    Unknown,
+}
+
+/// The kind of the values after `steps`, which begin at the output, and the operator that decides.
+fn decide(steps: impl Iterator<Item = (Step, String)>) -> Option<(OutputKind, String)> {
+    let (mut linear, mut integers) = (None, false);
+    for (step, operator) in steps.take(MOST_STEPS) {
+        match step {
+            Step::Same => {}
+            Step::Integers => integers = true,
+            Step::Linear => linear = linear.or(Some(operator)),
+            Step::Gives(kind) => {
+                let stays = linear.is_none() || kind == OutputKind::Logits;
+                let is_whole = !integers || kind == OutputKind::ClassIds;
+                return (stays && is_whole).then(|| (kind, linear.unwrap_or(operator)));
+            }
+            Step::Unknown => return None,
+        }
+    }
+    None
+}
+
+/// The statement of a graph.
+fn statement(
+    decided: Option<(OutputKind, String)>,
+    quantization: Option<(Quantization, String)>,
+) -> Statement {
+    Statement {
+        output: decided.map(|(kind, operator)| {
+            Stated::new(kind, format!("the model's last operator, {operator}"))
+        }),
+        quantization: quantization.map(|(quantization, by)| Stated::new(quantization, by)),
+        ..Statement::default()
+    }
+}
+
+/// Whether a softmax over the dimensions `over` of `dims` is one over the classes: every other dimension but the
+/// first, the batch, is 1.
+fn is_over_classes(over: std::ops::Range<usize>, dims: &[Option<usize>]) -> bool {
+    let batch = usize::from(dims.len() > 1);
+    let others_are_one = dims
+        .iter()
+        .enumerate()
+        .skip(batch)
+        .all(|(index, dim)| over.contains(&index) || *dim == Some(1));
+    let classes = dims.get(over.clone()).unwrap_or_default();
+    over.start >= batch && others_are_one && classes.iter().any(|dim| *dim != Some(1))
+}
+
+/// The index that `axis` means among `rank` dimensions.
+fn normalized(axis: i64, rank: usize) -> Option<usize> {
+    let axis = if axis < 0 { axis + rank as i64 } else { axis };
+    usize::try_from(axis).ok().filter(|axis| *axis < rank)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_operator_that_does_something_decides() {
+        let of = |steps: &[Step]| {
+            let named = steps
+                .iter()
+                .enumerate()
+                .map(|(n, s)| (s.clone(), n.to_string()));
+            decide(named)
+        };
+        let (logits, softmax, ids) = (
+            Step::Gives(OutputKind::Logits),
+            Step::Gives(OutputKind::Probabilities),
+            Step::Gives(OutputKind::ClassIds),
+        );
+        let found = |kind, operator: &str| Some((kind, operator.to_owned()));
+        assert_eq!(
+            of(&[Step::Same, softmax.clone(), logits.clone()]),
+            found(OutputKind::Probabilities, "1")
+        );
+        assert_eq!(
+            of(&[Step::Same, Step::Linear, Step::Linear, logits.clone()]),
+            found(OutputKind::Logits, "1")
+        );
+        assert_eq!(of(&[Step::Linear, softmax.clone()]), None);
+        assert_eq!(of(&[Step::Integers, softmax]), None);
+        assert_eq!(of(&[Step::Integers, ids]), found(OutputKind::ClassIds, "1"));
+        assert_eq!(of(&[Step::Unknown, logits]), None);
+        assert_eq!(of(&[]), None);
+    }
+
+    #[test]
+    fn a_softmax_may_be_over_something_else() {
+        let over = |axis: usize, dims: &[Option<usize>]| is_over_classes(axis..axis + 1, dims);
+        assert!(over(1, &[None, Some(5)]));
+        assert!(over(1, &[Some(1), Some(5), Some(1), Some(1)]));
+        assert!(over(0, &[Some(5)]));
+        assert!(!over(0, &[Some(3), Some(5)]), "the batch");
+        assert!(!over(3, &[Some(1), Some(5), Some(1), Some(1)]), "one value");
+        assert!(!over(1, &[Some(1), Some(5), Some(7), Some(7)]), "positions");
+        assert!(!over(1, &[Some(1), Some(5), None, None]));
+        assert!(!over(1, &[Some(1), Some(1)]));
+        assert!(is_over_classes(1..4, &[Some(1), Some(5), Some(1), Some(1)]));
+        assert_eq!(normalized(-1, 2), Some(1));
+        assert_eq!(normalized(2, 2), None);
+        assert_eq!(normalized(-3, 2), None);
+    }
+}

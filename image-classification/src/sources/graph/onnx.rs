@@ -1,0 +1,353 @@
+//! The end of an ONNX graph.
+
+use std::collections::HashMap;
+
+use model_file::onnx::{DataType, Graph, Model, Node, Tensor, ValueInfo};
+
+use super::{Statement, Step, decide, is_over_classes, normalized, statement};
+use crate::{OutputKind, Quantization};
+
+/// Constants are looked for through so many operators.
+const MOST_DEPTH: usize = 16;
+
+type Dims = Vec<Option<usize>>;
+
+struct Values<'a> {
+    opset: i64,
+    /// The node that makes a value, and which of its outputs it is.
+    producers: HashMap<&'a [u8], (&'a Node, usize)>,
+    constants: HashMap<&'a [u8], &'a Tensor>,
+    dims: HashMap<&'a [u8], Dims>,
+}
+
+/// Reads the end of the graph.
+pub(crate) fn find(model: &Model) -> Statement {
+    let Some(graph) = &model.graph else {
+        return Statement::default();
+    };
+    let [output] = &graph.output[..] else {
+        return Statement::default();
+    };
+    let Some(name) = output.name.as_deref() else {
+        return Statement::default();
+    };
+    let values = Values::of(graph, model.opset());
+    let mut value = name;
+    let steps = std::iter::from_fn(|| {
+        let (node, index) = *values.producers.get(value)?;
+        let (step, input) = values.step(node, index);
+        value = node.input.get(input).map_or(&[][..], |name| name);
+        Some((step, node.operator().into_owned()))
+    });
+    let decided = decide(steps);
+    let quantization = values.quantization(name);
+    statement(decided, quantization)
+}
+
+fn dims_of(info: &ValueInfo) -> Option<Dims> {
+    let shape = info.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?;
+    let dim = |value: Option<i64>| value.and_then(|value| usize::try_from(value).ok());
+    Some(shape.dim.iter().map(|d| dim(d.dim_value)).collect())
+}
+
+impl<'a> Values<'a> {
+    fn of(graph: &'a Graph, opset: i64) -> Self {
+        let mut producers = HashMap::new();
+        let mut constants = HashMap::new();
+        for node in &graph.node {
+            for (index, output) in node.output.iter().enumerate() {
+                producers.insert(&output[..], (node, index));
+            }
+            if node.is_onnx()
+                && node.operator() == "Constant"
+                && let (Some(output), Some(value)) = (node.output.first(), node.attribute("value"))
+                && let Some(tensor) = &value.t
+            {
+                constants.insert(&output[..], tensor);
+            }
+        }
+        for tensor in &graph.initializer {
+            constants.insert(tensor.name.as_deref().unwrap_or_default(), tensor);
+        }
+        let dims = graph
+            .value_info
+            .iter()
+            .chain(&graph.output)
+            .filter_map(|info| Some((info.name.as_deref()?, dims_of(info)?)))
+            .collect();
+        let mut values = Self {
+            opset,
+            producers,
+            constants,
+            dims,
+        };
+        // Few exporters state the shapes of inner values; these operators keep that of their output.
+        let mut value = graph
+            .output
+            .first()
+            .and_then(|output| output.name.as_deref());
+        while let Some(name) = value
+            && let Some((node, 0)) = values.producers.get(name).copied()
+            && let Some(dims) = values.dims.get(name).cloned()
+            && keeps_shape(node)
+            && let Some(input) = node.input.first()
+            && !values.dims.contains_key(&input[..])
+        {
+            values.dims.insert(input, dims);
+            value = Some(input);
+        }
+        values
+    }
+
+    /// Whether `value` does not depend on the image.
+    fn is_constant(&self, value: &[u8], depth: usize) -> bool {
+        if self.constants.contains_key(value) || value.is_empty() {
+            return true;
+        }
+        depth > 0
+            && self.producers.get(value).is_some_and(|(node, _)| {
+                node.bodies().next().is_none()
+                    && (!node.input.is_empty() || node.operator() == "Constant")
+                    && node
+                        .input
+                        .iter()
+                        .all(|input| self.is_constant(input, depth - 1))
+            })
+    }
+
+    /// The only input that depends on the image.
+    fn variable_input(&self, node: &Node) -> Option<usize> {
+        let mut variable = node
+            .input
+            .iter()
+            .enumerate()
+            .filter(|(_, input)| !self.is_constant(input, MOST_DEPTH))
+            .map(|(index, _)| index);
+        variable.next().filter(|_| variable.next().is_none())
+    }
+
+    /// What the output `index` of `node` is, and the input that the scores come from.
+    fn step(&self, node: &Node, index: usize) -> (Step, usize) {
+        let operator = node.operator();
+        if !node.is_onnx() {
+            let step = match (node.domain.as_deref(), &*operator) {
+                (Some(b"com.microsoft"), "QGemm") => Step::Gives(OutputKind::Logits),
+                (Some(b"com.microsoft"), "QLinearSigmoid") => {
+                    Step::Gives(OutputKind::IndependentProbabilities)
+                }
+                (Some(b"com.microsoft"), "QLinearSoftmax")
+                    if self.softmax_is_over_classes(node) =>
+                {
+                    Step::Gives(OutputKind::Probabilities)
+                }
+                (Some(b"com.microsoft"), "QLinearGlobalAveragePool") => Step::Linear,
+                (Some(b"com.microsoft"), "QuantizeLinear" | "DequantizeLinear") => Step::Same,
+                _ => Step::Unknown,
+            };
+            return (step, 0);
+        }
+        let step = match (&*operator, index) {
+            (
+                "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose"
+                | "Dropout" | "QuantizeLinear" | "DequantizeLinear",
+                0,
+            ) => Step::Same,
+            ("Cast", 0) => {
+                let to = node.attribute("to").and_then(|to| to.i).unwrap_or_default();
+                match DataType::try_from(to as i32) {
+                    Ok(
+                        DataType::Float | DataType::Float16 | DataType::Bfloat16 | DataType::Double,
+                    ) => Step::Same,
+                    _ => Step::Integers,
+                }
+            }
+            ("Softmax", 0) if self.softmax_is_over_classes(node) => {
+                Step::Gives(OutputKind::Probabilities)
+            }
+            ("LogSoftmax", 0) if self.softmax_is_over_classes(node) => {
+                Step::Gives(OutputKind::LogProbabilities)
+            }
+            ("Log", 0) if self.is_of_softmax(node) => Step::Gives(OutputKind::LogProbabilities),
+            ("Sigmoid" | "HardSigmoid", 0) => Step::Gives(OutputKind::IndependentProbabilities),
+            ("ArgMax", 0) | ("TopK", 1) => Step::Gives(OutputKind::ClassIds),
+            ("Gemm" | "MatMul" | "Conv" | "QLinearConv" | "QLinearMatMul", 0)
+                if self.variable_input(node) == Some(0) =>
+            {
+                Step::Gives(OutputKind::Logits)
+            }
+            ("Add" | "Sub" | "Mul" | "Div", 0) => {
+                if operator == "Div" && self.is_softmax_by_hand(node) {
+                    Step::Gives(OutputKind::Probabilities)
+                } else if let Some(variable) = self.variable_input(node) {
+                    return (Step::Linear, variable);
+                } else {
+                    Step::Unknown
+                }
+            }
+            (
+                "BatchNormalization" | "Relu" | "GlobalAveragePool" | "AveragePool" | "ReduceMean",
+                0,
+            ) => Step::Linear,
+            _ => Step::Unknown,
+        };
+        (step, 0)
+    }
+
+    fn softmax_is_over_classes(&self, node: &Node) -> bool {
+        // Before version 13 the default was 1, and all dimensions from there on were one.
+        let is_old = if node.is_onnx() {
+            self.opset < 13
+        } else {
+            // QLinearSoftmax says for which version it is.
+            let version = node.attribute("opset").and_then(|version| version.i);
+            version.is_none_or(|version| version < 13)
+        };
+        let default = if is_old { 1 } else { -1 };
+        let axis = node
+            .attribute("axis")
+            .and_then(|axis| axis.i)
+            .unwrap_or(default);
+        let dims = node
+            .output
+            .first()
+            .and_then(|output| self.dims.get(&output[..]));
+        self.is_over_classes(axis, is_old, dims.map(Vec::as_slice))
+    }
+
+    fn is_over_classes(&self, axis: i64, to_the_end: bool, dims: Option<&[Option<usize>]>) -> bool {
+        let Some(dims) = dims else {
+            // [N, C] or [N, C, 1, 1].
+            return axis == 1;
+        };
+        normalized(axis, dims.len()).is_some_and(|axis| {
+            let end = if to_the_end { dims.len() } else { axis + 1 };
+            is_over_classes(axis..end, dims)
+        })
+    }
+
+    /// `Log` of what is a distribution.
+    fn is_of_softmax(&self, log: &Node) -> bool {
+        let input = log.input.first().map(|name| &name[..]);
+        let producer = input.and_then(|name| self.producers.get(name));
+        producer.is_some_and(|(node, index)| {
+            self.step(node, *index).0 == Step::Gives(OutputKind::Probabilities)
+        })
+    }
+
+    /// `exp(x) / sum(exp(x))`, as some exporters write a softmax.
+    fn is_softmax_by_hand(&self, division: &Node) -> bool {
+        let producer = |index: usize| {
+            let name = division.input.get(index)?;
+            Some((name, self.producers.get(&name[..])?.0))
+        };
+        let Some(((above, exponential), (_, sum))) = producer(0).zip(producer(1)) else {
+            return false;
+        };
+        if exponential.operator() != "Exp"
+            || sum.operator() != "ReduceSum"
+            || sum.input.first() != Some(above)
+        {
+            return false;
+        }
+        let by_attribute = sum.attribute("axes").map(|axes| axes.ints.clone());
+        let by_input = || {
+            let tensor = self.constants.get(&sum.input.get(1)?[..])?;
+            integers(tensor)
+        };
+        let dims = division
+            .output
+            .first()
+            .and_then(|output| self.dims.get(&output[..]));
+        let keeps = sum.attribute("keepdims").and_then(|keep| keep.i) != Some(0);
+        keeps
+            && matches!(by_attribute.or_else(by_input).as_deref(), Some(&[axis])
+                if self.is_over_classes(axis, false, dims.map(Vec::as_slice)))
+    }
+
+    /// The quantization of an integer output that comes straight from an operator that quantizes.
+    fn quantization(&self, output: &[u8]) -> Option<(Quantization, String)> {
+        let mut value = output;
+        for _ in 0..super::MOST_STEPS {
+            let (node, 0) = *self.producers.get(value)? else {
+                return None;
+            };
+            let operator = node.operator();
+            let (scale, zero_point) = match &*operator {
+                "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" => {
+                    value = node.input.first()?;
+                    continue;
+                }
+                "QuantizeLinear" => (1, 2),
+                "QLinearSoftmax" | "QLinearSigmoid" | "QLinearGlobalAveragePool" => (3, 4),
+                "QLinearConv" | "QLinearMatMul" | "QLinearAdd" => (6, 7),
+                "QGemm" => (7, 8),
+                _ => return None,
+            };
+            let constant = |index: usize| {
+                let name = node.input.get(index).filter(|name| !name.is_empty())?;
+                Some(self.constants.get(&name[..]))
+            };
+            let scale = scalar(constant(scale)??)?;
+            let zero_point = match constant(zero_point) {
+                Some(tensor) => match integers(tensor?)?[..] {
+                    [zero_point] => i32::try_from(zero_point).ok()?,
+                    _ => return None,
+                },
+                None => 0,
+            };
+            let by = format!("the model's last operator, {operator}: scale and zero point");
+            return Some((Quantization { scale, zero_point }, by));
+        }
+        None
+    }
+}
+
+fn keeps_shape(node: &Node) -> bool {
+    matches!(
+        &*node.operator(),
+        "Identity" | "Cast" | "Dropout" | "QuantizeLinear" | "DequantizeLinear" | "Log"
+    )
+}
+
+/// The only value of a tensor of f32 or f16.
+fn scalar(tensor: &Tensor) -> Option<f32> {
+    let bytes = tensor
+        .raw_data
+        .as_ref()
+        .or_else(|| tensor.float_data.first())?;
+    let value = match (tensor.element_type(), &bytes[..]) {
+        (DataType::Float, &[a, b, c, d]) => f32::from_le_bytes([a, b, c, d]),
+        (DataType::Float16, &[a, b]) => half::f16::from_le_bytes([a, b]).to_f32(),
+        _ => return None,
+    };
+    Some(value).filter(|scale| scale.is_finite() && *scale > 0.0)
+}
+
+/// The values of a small tensor of integers.
+fn integers(tensor: &Tensor) -> Option<Vec<i64>> {
+    if let Some(raw) = &tensor.raw_data {
+        return Some(match tensor.element_type() {
+            DataType::Uint8 => raw.iter().map(|&byte| i64::from(byte)).collect(),
+            DataType::Int8 => raw.iter().map(|&byte| i64::from(byte as i8)).collect(),
+            DataType::Int64 => raw
+                .chunks_exact(8)
+                .filter_map(|bytes| Some(i64::from_le_bytes(bytes.try_into().ok()?)))
+                .collect(),
+            DataType::Int32 => raw
+                .chunks_exact(4)
+                .filter_map(|bytes| Some(i64::from(i32::from_le_bytes(bytes.try_into().ok()?))))
+                .collect(),
+            _ => return None,
+        });
+    }
+    let mut packed = tensor.int64_data.iter().chain(&tensor.int32_data);
+    let mut bytes = packed.next()?.clone();
+    let mut values = Vec::new();
+    while !bytes.is_empty() {
+        values.push(prost::encoding::decode_varint(&mut bytes).ok()? as i64);
+    }
+    packed.next().is_none().then_some(values)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! Values that flow between the nodes of a graph.
+
+use std::collections::{HashMap, HashSet};
+
+use prost::bytes::Bytes;
+
+use crate::onnx::{Graph, Model, Node};
+
+impl Node {
+    /// The values that the node reads: its inputs by position (an omitted one has an empty name), then the values that
+    /// the bodies of `If`, `Loop` and `Scan` capture from the graphs around them.
+    pub fn reads(&self) -> Vec<&Bytes> {
+        let mut values: Vec<&Bytes> = self.input.iter().collect();
+        for body in self.bodies() {
+            for value in body.captured() {
+                if !values.contains(&value) {
+                    values.push(value);
+                }
+            }
+        }
+        values
+    }
+}
+
+impl Graph {
+    /// The values of outer graphs that this body uses, in order of their first use.
+    pub fn captured(&self) -> Vec<&Bytes> {
+        let defined: HashSet<&Bytes> = self
+            .input
+            .iter()
+            .filter_map(|input| input.name.as_ref())
+            .chain(self.initializer.iter().filter_map(|one| one.name.as_ref()))
+            .chain(
+                self.sparse_initializer
+                    .iter()
+                    .filter_map(|one| one.values.as_ref()?.name.as_ref()),
+            )
+            .chain(self.node.iter().flat_map(|node| &node.output))
+            .collect();
+        let mut captured: Vec<&Bytes> = Vec::new();
+        let mut known = HashSet::new();
+        let used = self.node.iter().flat_map(Node::reads);
+        let outputs = self.output.iter().filter_map(|output| output.name.as_ref());
+        for value in used.chain(outputs) {
+            if !value.is_empty() && !defined.contains(value) && known.insert(value) {
+                captured.push(value);
+            }
+        }
+        captured
+    }
+}
+
+impl Model {
+    /// The node of the main graph and its output that make each value.
+    pub fn makers(&self) -> HashMap<&Bytes, (usize, usize)> {
+        let mut makers = HashMap::new();
+        for (index, node) in self.nodes().iter().enumerate() {
+            for (place, output) in node.output.iter().enumerate() {
+                if !output.is_empty() {
+                    makers.entry(output).or_insert((index, place));
+                }
+            }
+        }
+        makers
+    }
+
+    /// For each node of the main graph, the nodes that it reads from, in ascending order.
+    pub fn parents(&self) -> Vec<Vec<usize>> {
+        let makers = self.makers();
+        self.nodes()
+            .iter()
+            .map(|node| {
+                let mut from: Vec<usize> = node
+                    .reads()
+                    .into_iter()
+                    .filter_map(|value| makers.get(value).map(|(maker, _)| *maker))
+                    .collect();
+                from.sort_unstable();
+                from.dedup();
+                from
+            })
+            .collect()
+    }
+
+    /// The name of the model's first output.
+    pub fn output(&self) -> Option<&Bytes> {
+        self.graph.as_ref()?.output.first()?.name.as_ref()
+    }
+
+    /// The values of the main graph that something reads: a node, or the model's first output.
+    pub fn used(&self) -> HashSet<&Bytes> {
+        let read = self.nodes().iter().flat_map(Node::reads);
+        read.chain(self.output()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx::{Attribute, Tensor, ValueInfo};
+
+    fn node(inputs: &[&'static str], outputs: &[&'static str], bodies: Vec<Graph>) -> Node {
+        Node {
+            input: inputs.iter().map(|name| (*name).into()).collect(),
+            output: outputs.iter().map(|name| (*name).into()).collect(),
+            attribute: vec![Attribute {
+                graphs: bodies,
+                ..Attribute::default()
+            }],
+            ..Node::default()
+        }
+    }
+
+    fn graph(inputs: &[&'static str], nodes: Vec<Node>, output: &'static str) -> Graph {
+        let named = |name: &&'static str| ValueInfo {
+            name: Some((*name).into()),
+            ..ValueInfo::default()
+        };
+        Graph {
+            node: nodes,
+            input: inputs.iter().map(named).collect(),
+            output: vec![named(&output)],
+            ..Graph::default()
+        }
+    }
+
+    #[test]
+    fn bodies_read_what_they_capture() {
+        let mut inner = graph(&["i"], vec![node(&["i", "a", "w"], &["p"], vec![])], "p");
+        inner.initializer = vec![Tensor {
+            name: Some("w".into()),
+            ..Tensor::default()
+        }];
+        // The inner body's `q` is the outer body's own.
+        inner.node.push(node(&["q", "b"], &["r"], vec![]));
+        let outer = graph(
+            &[],
+            vec![
+                node(&["a"], &["q"], vec![]),
+                node(&["q"], &["s"], vec![inner]),
+            ],
+            "c",
+        );
+        let model = Model {
+            graph: Some(graph(
+                &["x"],
+                vec![
+                    node(&["x"], &["a"], vec![]),
+                    node(&["x"], &["unused", "b"], vec![]),
+                    node(&["x"], &["c"], vec![]),
+                    node(&["x", ""], &["y"], vec![outer]),
+                ],
+                "y",
+            )),
+            ..Model::default()
+        };
+        assert_eq!(model.nodes()[3].reads(), ["x", "", "a", "b", "c"]);
+        assert_eq!(model.parents(), [vec![], vec![], vec![], vec![0, 1, 2]]);
+        let unused: Bytes = "unused".into();
+        assert!(!model.used().contains(&unused));
+    }
+}

@@ -1,0 +1,265 @@
+//! OpenVINO IR: XML with the weights in a `.bin` beside it.
+
+use std::collections::HashMap;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use backend_api::Error;
+use roxmltree::{Document, Node, ParsingOptions};
+
+use crate::files::{has_ending, invalid, missing, regular};
+use crate::format::{open_regular, read_regular};
+
+/// The largest `.xml` that is read.
+const MOST_XML_BYTES: u64 = 256 << 20;
+
+/// Parses XML. Without a DTD there are no entities to expand.
+///
+/// # Errors
+///
+/// The parser's.
+pub fn parse(xml: &str) -> Result<Document<'_>, roxmltree::Error> {
+    let options = ParsingOptions {
+        allow_dtd: false,
+        ..ParsingOptions::default()
+    };
+    Document::parse_with_options(xml, options)
+}
+
+/// Reads the XML of an IR.
+///
+/// # Errors
+///
+/// The system's; [`io::ErrorKind::FileTooLarge`].
+pub fn read(model: &Path) -> io::Result<String> {
+    let bytes = read_regular(model, MOST_XML_BYTES)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The layers of an IR and the edges between them, without the bodies of `If` and `Loop`.
+#[derive(Debug)]
+pub struct Graph<'a> {
+    layers: HashMap<&'a str, Layer<'a>>,
+    /// The output that feeds an input: (layer, port) by (layer, port).
+    edges: HashMap<(&'a str, &'a str), (&'a str, &'a str)>,
+}
+
+/// A layer: an operator, a constant, an input or an output.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer<'a>(Node<'a, 'a>);
+
+impl<'a> Graph<'a> {
+    /// Reads the main graph.
+    pub fn of(document: &'a Document<'a>) -> Self {
+        let root = document.root_element();
+        let within = |name| {
+            let list = root.children().find(move |child| child.has_tag_name(name));
+            list.into_iter()
+                .flat_map(|list| list.children())
+                .filter(Node::is_element)
+        };
+        let layers = within("layers")
+            .filter_map(|layer| Some((layer.attribute("id")?, Layer(layer))))
+            .collect();
+        let edges = within("edges")
+            .filter_map(|edge| {
+                let end = |layer, port| Some((edge.attribute(layer)?, edge.attribute(port)?));
+                Some((end("to-layer", "to-port")?, end("from-layer", "from-port")?))
+            })
+            .collect();
+        Self { layers, edges }
+    }
+
+    /// Returns the layers, in no order.
+    pub fn layers(&self) -> impl Iterator<Item = Layer<'a>> {
+        self.layers.values().copied()
+    }
+
+    /// Returns the layer that feeds the input `index` of `layer`, and the output port of it that does.
+    pub fn input(&self, layer: Layer<'a>, index: usize) -> Option<(Layer<'a>, &'a str)> {
+        let port = layer.ports("input").nth(index)?.attribute("id")?;
+        let (from, port) = self.edges.get(&(layer.id(), port))?;
+        Some((*self.layers.get(from)?, port))
+    }
+
+    /// Returns the layers that take an output of `layer`.
+    pub fn users(&self, layer: Layer<'a>) -> Vec<Layer<'a>> {
+        self.edges
+            .iter()
+            .filter(|(_, (from, _))| *from == layer.id())
+            .filter_map(|((to, _), _)| self.layers.get(to).copied())
+            .collect()
+    }
+}
+
+impl<'a> Layer<'a> {
+    /// The layer's number.
+    pub fn id(self) -> &'a str {
+        self.0.attribute("id").unwrap_or_default()
+    }
+
+    /// The operator: `Convolution`.
+    pub fn operator(self) -> &'a str {
+        self.0.attribute("type").unwrap_or_default()
+    }
+
+    /// The attribute called `name`.
+    pub fn attribute(self, name: &str) -> Option<&'a str> {
+        let data = self.0.children().find(|child| child.has_tag_name("data"))?;
+        data.attribute(name)
+    }
+
+    /// The number of inputs.
+    pub fn inputs(self) -> usize {
+        self.ports("input").count()
+    }
+
+    /// Returns the ids of the output ports.
+    pub fn outputs(self) -> impl Iterator<Item = &'a str> {
+        self.ports("output").filter_map(|port| port.attribute("id"))
+    }
+
+    /// The dimensions of the input `index`; `None` for one that is open.
+    pub fn input_dims(self, index: usize) -> Option<Vec<Option<usize>>> {
+        let port = self.ports("input").nth(index)?;
+        let dims = port.children().filter(|child| child.has_tag_name("dim"));
+        Some(
+            dims.map(|dim| dim.text().and_then(|text| text.trim().parse().ok()))
+                .collect(),
+        )
+    }
+
+    fn ports(self, which: &str) -> impl Iterator<Item = Node<'a, 'a>> + use<'a> {
+        let list = self.0.children().find(|child| child.has_tag_name(which));
+        list.into_iter()
+            .flat_map(|list| list.children())
+            .filter(|child| child.has_tag_name("port"))
+    }
+
+    /// The bytes of a constant in the `.bin`: offset and length.
+    pub fn range(self) -> Option<(u64, u64)> {
+        let number = |name| self.attribute(name).and_then(number);
+        (self.operator() == "Const")
+            .then(|| number("offset").zip(number("size")))
+            .flatten()
+    }
+
+    /// The values of a small constant, of type f32 or f16.
+    pub fn values(self, model: &Path) -> Option<Vec<f32>> {
+        let (offset, length) = self.range().filter(|&(_, length)| length <= 64)?;
+        let mut file = open_regular(&model.with_extension("bin")).ok()?;
+        file.seek(SeekFrom::Start(offset)).ok()?;
+        let mut bytes = vec![0; length as usize];
+        file.read_exact(&mut bytes).ok()?;
+        match self.attribute("element_type")? {
+            "f32" => Some(
+                bytes
+                    .chunks_exact(4)
+                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                    .collect(),
+            ),
+            "f16" => Some(
+                bytes
+                    .chunks_exact(2)
+                    .map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32())
+                    .collect(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// Checks that the weights of every constant lie within the `.bin`, which is returned.
+pub(crate) fn check(model: &Path) -> Result<PathBuf, Error> {
+    // OpenVINO takes the .bin for what is called otherwise by a rule of its own.
+    if !has_ending(model, "xml") {
+        return Err(invalid(model, "an OpenVINO IR has to be called .xml")
+            .with_hint("rename the file to .xml, and its weights to the same name with .bin"));
+    }
+    let weights = model.with_extension("bin");
+    let size = regular(&weights).map_err(|error| {
+        error.with_hint("an IR model is two files: put the .bin beside the .xml")
+    })?;
+    let xml = read(model)
+        .map_err(|source| missing(model, "the model cannot be read").with_source(source))?;
+    let document = parse(&xml)
+        .map_err(|source| invalid(model, "the model is not well-formed XML").with_source(source))?;
+    for data in document
+        .descendants()
+        .filter(|node| node.has_tag_name("data"))
+    {
+        let (Some(offset), Some(length)) = (data.attribute("offset"), data.attribute("size"))
+        else {
+            continue;
+        };
+        let end = number(offset)
+            .zip(number(length))
+            .and_then(|(offset, length)| offset.checked_add(length));
+        if end.is_none_or(|end| end > size) {
+            let layer = data
+                .parent_element()
+                .and_then(|layer| layer.attribute("name"))
+                .unwrap_or_default();
+            let short = |text: &str| text.chars().take(200).collect::<String>();
+            return Err(invalid(
+                model,
+                format!(
+                    "a constant begins at byte {} and has {} bytes, but the weights are a file of {size} bytes",
+                    short(offset),
+                    short(length)
+                ),
+            )
+            .with_context("layer", short(layer))
+            .with_context("weights", weights.display())
+            .with_hint("the .xml and the .bin do not belong together, or are damaged: get both again"));
+        }
+    }
+    Ok(weights)
+}
+
+fn number(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn constants_lie_within_the_weights() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("m.xml");
+        fs::write(folder.path().join("m.bin"), [0; 16]).unwrap();
+        let try_with = |offset: &str, size: &str| {
+            let xml = format!(
+                r#"<net><layers><layer name="c" type="Const"><data element_type="f32" offset="{offset}" size="{size}"/></layer></layers></net>"#
+            );
+            fs::write(&model, xml).unwrap();
+            check(&model)
+        };
+        for (offset, size) in [("0", "16"), ("12", "4"), ("16", "0")] {
+            try_with(offset, size).unwrap();
+        }
+        for (offset, size) in [
+            ("0", "17"),
+            ("16", "1"),
+            ("18446744073709551615", "2"),
+            ("-4", "4"),
+            ("0", "99999999999999999999"),
+            ("0x4", "4"),
+        ] {
+            let error = try_with(offset, size).unwrap_err().to_string();
+            assert!(
+                error.contains(offset) && error.contains("16 bytes"),
+                "{error}"
+            );
+        }
+        let other = folder.path().join("m.dat");
+        fs::copy(&model, &other).unwrap();
+        let error = crate::check(&other).unwrap_err();
+        assert!(error.hint().unwrap().contains(".xml"));
+    }
+}

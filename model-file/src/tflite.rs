@@ -1,0 +1,353 @@
+//! TensorFlow Lite: the tables of its FlatBuffer that tell what a model computes.
+//!
+//! Every offset is checked, so that a damaged file is an error and nothing else. Numbers of fields and operators are
+//! those of `tensorflow/lite/schema/schema.fbs`.
+
+/// More tensors, operators or dimensions than these are damage.
+const MOST_ENTRIES: usize = 1 << 20;
+
+/// A graph; the first one of a model is its main graph.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Graph {
+    /// Tensors, in the order of their numbers.
+    pub tensors: Vec<Tensor>,
+    /// The numbers of the tensors that are the graph's outputs.
+    pub outputs: Vec<i32>,
+    /// Operators, in the order of execution.
+    pub operators: Vec<Operator>,
+}
+
+/// A tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Dimensions.
+    pub shape: Vec<i32>,
+    /// The element type.
+    pub element_type: TensorType,
+    /// Scale and zero point, if there is one of each for the whole tensor.
+    pub quantization: Option<(f32, i64)>,
+    /// Whether the file holds the values.
+    pub is_constant: bool,
+    /// The size of the values in the file, in bytes.
+    pub bytes: u64,
+}
+
+/// The element type of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum TensorType {
+    F32,
+    F16,
+    U8,
+    I8,
+    Other,
+}
+
+/// An operator.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Operator {
+    /// `BuiltinOperator`: one of the constants here.
+    pub code: i32,
+    /// The numbers of the input tensors; -1 for one that is left out.
+    pub inputs: Vec<i32>,
+    /// The numbers of the output tensors.
+    pub outputs: Vec<i32>,
+    /// `ActivationFunctionType`, which is fused: 0 is none, 1 is Relu. -1 if it is not known.
+    pub activation: i8,
+}
+
+macro_rules! operators {
+    ($($name:ident = $code:literal),* $(,)?) => {
+        #[allow(missing_docs, reason = "the names are those of the schema")]
+        impl Operator {
+            $(pub const $name: i32 = $code;)*
+
+            /// The operator's name in the schema.
+            pub fn name(&self) -> String {
+                match self.code {
+                    $($code => stringify!($name).to_owned(),)*
+                    code => format!("operator {code}"),
+                }
+            }
+        }
+    };
+}
+
+operators! {
+    ADD = 0, AVERAGE_POOL_2D = 1, CONV_2D = 3, DEQUANTIZE = 6, FULLY_CONNECTED = 9, LOGISTIC = 14, MUL = 18,
+    RELU = 19, RESHAPE = 22, SOFTMAX = 25, TRANSPOSE = 39, MEAN = 40, SUB = 41, DIV = 42, SQUEEZE = 43,
+    TOPK_V2 = 48, LOG_SOFTMAX = 50, CAST = 53, ARG_MAX = 56, EXPAND_DIMS = 70, QUANTIZE = 114,
+}
+
+impl Operator {
+    /// The field of the fused activation in the operator's options.
+    fn activation_field(code: i32) -> Option<usize> {
+        match code {
+            Self::FULLY_CONNECTED | Self::ADD | Self::SUB | Self::MUL | Self::DIV => Some(0),
+            Self::CONV_2D => Some(3),
+            Self::AVERAGE_POOL_2D => Some(5),
+            _ => None,
+        }
+    }
+}
+
+impl Graph {
+    /// Reads the main graph of the model in `bytes`; `None` if the file is damaged.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        if bytes.get(4..8)? != b"TFL3" {
+            return None;
+        }
+        let model = Table::at(bytes, 0)?;
+        let codes = model
+            .tables(1)?
+            .into_iter()
+            .map(|code| {
+                let old = code.byte(0)?.unwrap_or_default();
+                Some(i32::from(old).max(code.int(3)?.unwrap_or_default()))
+            })
+            .collect::<Option<Vec<_>>>()?;
+        let buffers = model
+            .tables(4)?
+            .into_iter()
+            .map(|buffer| {
+                // A model of more than 2 GB has the values after the FlatBuffer.
+                let outside = buffer.long(2)?.unwrap_or_default();
+                let inside = buffer.vector(0)?.map_or(0, |(_, length)| length as u64);
+                Some(inside.max(outside as u64))
+            })
+            .collect::<Option<Vec<_>>>()?;
+        let graph = model.tables(2)?.into_iter().next()?;
+        let tensors = graph.tables(0)?.into_iter();
+        let operators = graph.tables(3)?.into_iter();
+        Some(Self {
+            tensors: tensors
+                .map(|table| tensor(table, &buffers))
+                .collect::<Option<_>>()?,
+            outputs: graph.ints(2)?,
+            operators: operators
+                .map(|table| operator(table, &codes))
+                .collect::<Option<_>>()?,
+        })
+    }
+
+    /// The tensor with this number.
+    pub fn tensor(&self, number: i32) -> Option<&Tensor> {
+        self.tensors.get(usize::try_from(number).ok()?)
+    }
+
+    /// The operator that makes the tensor with this number.
+    pub fn producer(&self, number: i32) -> Option<&Operator> {
+        self.operators
+            .iter()
+            .find(|operator| operator.outputs.contains(&number))
+    }
+}
+
+fn tensor(table: Table<'_>, buffers: &[u64]) -> Option<Tensor> {
+    let element_type = match table.byte(1)?.unwrap_or_default() {
+        0 => TensorType::F32,
+        1 => TensorType::F16,
+        3 => TensorType::U8,
+        9 => TensorType::I8,
+        _ => TensorType::Other,
+    };
+    let quantization = match table.table(4)? {
+        None => None,
+        Some(parameters) => {
+            let scales = parameters
+                .items::<4>(2)?
+                .into_iter()
+                .map(f32::from_le_bytes);
+            let zeros = parameters
+                .items::<8>(3)?
+                .into_iter()
+                .map(i64::from_le_bytes);
+            match (
+                &scales.collect::<Vec<_>>()[..],
+                &zeros.collect::<Vec<_>>()[..],
+            ) {
+                (&[scale], &[zero]) => Some((scale, zero)),
+                (&[scale], &[]) => Some((scale, 0)),
+                _ => None,
+            }
+        }
+    };
+    let buffer = usize::try_from(table.int(2)?.unwrap_or_default()).ok()?;
+    let bytes = buffers.get(buffer).copied().unwrap_or_default();
+    Some(Tensor {
+        shape: table.ints(0)?,
+        element_type,
+        quantization,
+        is_constant: bytes > 0,
+        bytes,
+    })
+}
+
+fn operator(table: Table<'_>, codes: &[i32]) -> Option<Operator> {
+    let index = usize::try_from(table.int(0)?.unwrap_or_default()).ok()?;
+    let code = *codes.get(index)?;
+    let activation = match Operator::activation_field(code) {
+        None => 0,
+        Some(field) => match table.table(4)? {
+            Some(options) => options.byte(field)?.unwrap_or_default(),
+            None => 0,
+        },
+    };
+    Some(Operator {
+        code,
+        inputs: table.ints(1)?,
+        outputs: table.ints(2)?,
+        activation,
+    })
+}
+
+/// A table of a FlatBuffer. In all methods the outer `None` is damage, the inner one an absent field.
+#[derive(Clone, Copy)]
+struct Table<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// The table of the fields' offsets.
+    fields: &'a [u8],
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
+}
+
+/// The position that the offset at `at` leads to.
+fn follow(bytes: &[u8], at: usize) -> Option<usize> {
+    at.checked_add(u32::from_le_bytes(array(bytes, at)?) as usize)
+}
+
+impl<'a> Table<'a> {
+    /// The table that the offset at `at` leads to.
+    fn at(bytes: &'a [u8], at: usize) -> Option<Self> {
+        let at = follow(bytes, at)?;
+        let back = i32::from_le_bytes(array(bytes, at)?);
+        let fields = usize::try_from(i64::try_from(at).ok()? - i64::from(back)).ok()?;
+        let size = usize::from(u16::from_le_bytes(array(bytes, fields)?));
+        let fields = bytes.get(fields.checked_add(4)?..fields.checked_add(size)?)?;
+        Some(Self { bytes, at, fields })
+    }
+
+    /// The position of a field.
+    fn field(self, index: usize) -> Option<Option<usize>> {
+        let Some(offset) = array(self.fields, index * 2) else {
+            return Some(None);
+        };
+        Some(match u16::from_le_bytes(offset) {
+            0 => None,
+            offset => Some(self.at.checked_add(usize::from(offset))?),
+        })
+    }
+
+    fn scalar<const N: usize>(self, index: usize) -> Option<Option<[u8; N]>> {
+        Some(match self.field(index)? {
+            None => None,
+            Some(at) => Some(array(self.bytes, at)?),
+        })
+    }
+
+    fn byte(self, index: usize) -> Option<Option<i8>> {
+        Some(self.scalar(index)?.map(i8::from_le_bytes))
+    }
+
+    fn int(self, index: usize) -> Option<Option<i32>> {
+        Some(self.scalar(index)?.map(i32::from_le_bytes))
+    }
+
+    fn long(self, index: usize) -> Option<Option<i64>> {
+        Some(self.scalar(index)?.map(i64::from_le_bytes))
+    }
+
+    fn table(self, index: usize) -> Option<Option<Self>> {
+        Some(match self.field(index)? {
+            None => None,
+            Some(at) => Some(Self::at(self.bytes, at)?),
+        })
+    }
+
+    /// The position of a vector's first element, and the number of elements.
+    fn vector(self, index: usize) -> Option<Option<(usize, usize)>> {
+        let Some(at) = self.field(index)? else {
+            return Some(None);
+        };
+        let at = follow(self.bytes, at)?;
+        let length = u32::from_le_bytes(array(self.bytes, at)?) as usize;
+        Some(Some((at.checked_add(4)?, length)))
+    }
+
+    fn items<const N: usize>(self, index: usize) -> Option<Vec<[u8; N]>> {
+        let Some((at, length)) = self.vector(index)? else {
+            return Some(Vec::new());
+        };
+        if length > MOST_ENTRIES {
+            return None;
+        }
+        let all = self.bytes.get(at..at.checked_add(length * N)?)?;
+        Some(
+            all.chunks_exact(N)
+                .filter_map(|item| item.try_into().ok())
+                .collect(),
+        )
+    }
+
+    fn ints(self, index: usize) -> Option<Vec<i32>> {
+        Some(
+            self.items(index)?
+                .into_iter()
+                .map(i32::from_le_bytes)
+                .collect(),
+        )
+    }
+
+    fn tables(self, index: usize) -> Option<Vec<Self>> {
+        let Some((at, length)) = self.vector(index)? else {
+            return Some(Vec::new());
+        };
+        if length > MOST_ENTRIES {
+            return None;
+        }
+        (0..length)
+            .map(|index| Self::at(self.bytes, at + index * 4))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One fully connected layer, made with Python's flatbuffers by `make_models.py`.
+    const LITE: &[u8] = include_bytes!("../../tests/data/lite.tflite");
+
+    #[test]
+    fn the_tables_of_a_model() {
+        let graph = Graph::read(LITE).unwrap();
+        assert_eq!(graph.outputs.len(), 1);
+        let last = graph.producer(graph.outputs[0]).unwrap();
+        assert_eq!(last.name(), "FULLY_CONNECTED");
+        let weights = graph.tensor(last.inputs[1]).unwrap();
+        assert!(weights.is_constant);
+        let elements: i32 = weights.shape.iter().product();
+        assert_eq!(weights.bytes, elements as u64 * 4);
+        assert!(!graph.tensor(last.inputs[0]).unwrap().is_constant);
+    }
+
+    #[test]
+    fn damage_never_panics() {
+        for length in 0..LITE.len() {
+            let _ = Graph::read(&LITE[..length]);
+        }
+        let mut bytes = LITE.to_vec();
+        for at in 0..bytes.len() {
+            for value in [0, 1, 0x7f, 0x80, 0xff] {
+                let old = std::mem::replace(&mut bytes[at], value);
+                let _ = Graph::read(&bytes);
+                bytes[at] = old;
+            }
+        }
+        assert_eq!(Graph::read(b""), None);
+    }
+}
