@@ -1,7 +1,7 @@
 //! `classify evaluate`: the same images through one or more runs, against ground truth.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use backend_api::Tensor;
 use image_classification::{Interpretation, Scoring};
@@ -120,14 +120,11 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
             printable(&fold.pictures[fold.missing[0]].to_string_lossy())
         ));
     }
-    let surplus: Vec<PathBuf> = truth
-        .surplus()
-        .iter()
-        .map(|path| (*path).to_owned())
-        .collect();
-    if let Some(first) = surplus.first()
-        && !live.is_empty()
-    {
+    let surplus: Vec<PathBuf> = match &*live {
+        [] => Vec::new(),
+        _ => truth.surplus().into_iter().map(Path::to_owned).collect(),
+    };
+    if let Some(first) = surplus.first() {
         messages.warning(&format!(
             "{} entries of the ground truth have no picture, the first is {}",
             surplus.len(),
@@ -204,7 +201,8 @@ fn check_run(run: &Run, truth: &Truth, offset: i64, inputs: &[Input]) -> anyhow:
         check_ranks(scoring, 1)?;
     }
     let lookup = ClassLookup::new(run.labels.as_ref(), offset);
-    for input in inputs {
+    let unlabelled = inputs.iter().filter(|_| run.labels.is_none());
+    for input in unlabelled {
         let written = truth.written(&input.path).unwrap_or_default();
         if let Some(name) = lookup.needs_labels(&written) {
             return Err(Hinted::new(
@@ -212,8 +210,8 @@ fn check_run(run: &Run, truth: &Truth, offset: i64, inputs: &[Input]) -> anyhow:
                     "the ground truth names classes, such as `{}`, but this model has no labels",
                     printable(name)
                 ),
-                "write the classes as ids, the places in the model's output; or pass --labels FILE, or put MODEL.labels \
-                 beside the model",
+                "write the classes as ids, the places in the model's output; or pass --labels FILE, or put \
+                 MODEL.labels beside the model",
             )
             .into());
         }
@@ -230,7 +228,7 @@ fn check_ranks(scoring: Scoring, classes: usize) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(Hinted::new(
-        "the model gives a single value, and nothing says what it means",
+        "the model gives a single raw value, which ranks no classes",
         "pass `--scores sigmoid` if it is the logit of class 1, or `--scores probability` if it is its probability",
     )
     .into())

@@ -243,10 +243,13 @@ impl Evaluation {
         printable(&self.pictures[picture].to_string_lossy())
     }
 
-    /// The difference of the run's labels from those of the reference, on one line.
+    /// The difference of the run's labels from those of the reference, or of the first run if that failed, on one
+    /// line.
     pub fn labels_line(&self, run: usize) -> Option<String> {
         let found = self.runs[run].found.as_ref().ok()?;
-        let reference = printable(&self.runs[self.reference].name);
+        let first = self.evaluated().next()?.0;
+        let reference = self.reference().map_or(first, |_| self.reference);
+        let reference = printable(&self.runs[reference].name);
         Some(found.label_difference?.text(&reference))
     }
 
