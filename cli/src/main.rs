@@ -7,6 +7,7 @@ mod bisect;
 mod commands;
 mod cpu_time;
 mod digest;
+mod duplicates;
 mod engines;
 mod exit;
 mod facts;

@@ -12,6 +12,7 @@ mod compare;
 mod devices;
 mod errors;
 mod evaluate;
+mod evaluate_models;
 mod files;
 mod inputs;
 mod interrupts;
@@ -40,6 +41,7 @@ fn main() {
     trials.extend(compare::trials(&engines, &set_up));
     trials.extend(devices::trials(&engines, &set_up));
     trials.extend(evaluate::trials(&engines, &set_up));
+    trials.extend(evaluate_models::trials(&engines, &set_up));
     trials.extend(errors::trials(&engines, &set_up));
     trials.extend(files::trials(&engines));
     trials.extend(inputs::trials(&engines));
