@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use backend_api::{BackendInfo, ErrorKind, InferBackend};
 use backend_api::library::FoundLibrary;
+use backend_api::{BackendInfo, ErrorKind, InferBackend};
 
 use crate::args::Backend;
 use crate::messages::counted;

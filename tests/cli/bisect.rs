@@ -72,7 +72,10 @@ fn bisect(runs: [&str; 2], more: &[&str]) -> Result<(Value, String), Failed> {
 }
 
 fn on(engine: &str, model: &str) -> String {
-    format!("{engine}={}", small_model(model).display())
+    format!(
+        "{engine}={}",
+        small_model(&format!("cases/{model}")).display()
+    )
 }
 
 /// Both models on each engine, and the first on one and the second on another.

@@ -6,8 +6,8 @@
 
 mod answers;
 mod bench;
-mod cases;
 mod bisect;
+mod cases;
 mod compare;
 mod devices;
 mod errors;

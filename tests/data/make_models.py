@@ -1,9 +1,7 @@
 """Writes the small models beside this file. They are committed: `python make_models.py` (with the
 set-up's Python) writes the same bytes again. Weights are made up, so that nothing is third-party.
 
-Not written here, but self-made too and free to use (CC0): if_before_a and _b (an `If` captures what node 5 perturbs), split2_a
-and _b (the fault of node 2 reaches only the second output of `Split`), t_base, t_gelu_tanh and t_softmax (one network; with
-another GELU; with a softmax at its end).
+The models in `cases/` are self-made too; its README says what they are.
 
 Every classifier is: mean of the picture by channel -> 1x1 convolution -> 12 logits.
 """
