@@ -81,10 +81,10 @@ fn equals_pillow_and_opencv() -> Result<(), Failed> {
             });
             (
                 name,
-                pillow::resize(view, source_box, width, height, filter(name)),
+                pillow::resize(view, source_box, width, height, filter(name))?,
             )
         } else {
-            ("opencv linear", opencv::resize_linear(view, width, height))
+            ("opencv linear", opencv::resize_linear(view, width, height)?)
         };
         ensure(actual.len() == expected.len(), line)?;
         let tally = tallies.entry(name.to_owned()).or_default();

@@ -63,9 +63,12 @@ fn main() {
                 .expect("the data are of that size");
             let mut resizer = Resizer::new();
             let options = ResizeOptions::new().resize_alg(algorithm);
-            let mut run_ours = || match filter {
-                Some(filter) => pillow::resize(view, None, SIDE, SIDE, filter),
-                None => opencv::resize_linear(view, SIDE, SIDE),
+            let mut run_ours = || {
+                let resized = match filter {
+                    Some(filter) => pillow::resize(view, None, SIDE, SIDE, filter),
+                    None => opencv::resize_linear(view, SIDE, SIDE),
+                };
+                resized.expect("there is memory for a small picture")
             };
             let mut run_theirs = || {
                 let mut pixels = vec![0; (SIDE * SIDE * 3) as usize];

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use image_classification::{ColorOrder, ImageLayout, Interpolation, Resize};
 
 use crate::agreement::ToleranceName;
+use crate::image_memory::MemorySize;
 use crate::reports::ReportPath;
 use crate::runs::RunSpec;
 use crate::share::Share;
@@ -671,6 +672,11 @@ pub struct TuningArgs {
     /// Threads that decode pictures [default: all cores]
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub jobs: Option<usize>,
+
+    /// Memory that images may take at a time, over all decoding threads, such as 512M or 2G; an image that
+    /// needs more is an error [default: a quarter of the memory of the machine, the container or `ulimit -v`]
+    #[arg(long, value_name = "SIZE")]
+    pub image_memory: Option<MemorySize>,
 
     /// OpenVINO: set a property, for all devices or for one: `NUM_STREAMS=2`, `GPU:PERF_COUNT=YES`
     #[arg(long, value_name = "[DEVICE:]KEY=VALUE")]

@@ -12,6 +12,7 @@ mod engines;
 mod exit;
 mod facts;
 mod files_read;
+mod image_memory;
 mod inputs;
 mod interrupt;
 mod lanes;

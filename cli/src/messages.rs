@@ -15,6 +15,7 @@ use image_classification::{DecodeError, LabelsError, LayoutError, ScoresError};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::Args;
+use crate::image_memory::ImageMemory;
 use crate::interrupt::Interrupted;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -261,7 +262,10 @@ fn code_of(error: &(dyn StdError + 'static)) -> Option<&'static str> {
         .map(|error| error.kind().as_str())
         .or_else(|| error.downcast_ref::<DecodeError>().map(DecodeError::code))
         .or_else(|| error.downcast_ref::<ScoresError>().map(ScoresError::code))
-        .or_else(|| error.downcast_ref::<LayoutError>().map(|_| "does-not-fit"))
+        .or_else(|| match error.downcast_ref::<LayoutError>()? {
+            LayoutError::Memory(_) => Some("out-of-memory"),
+            _ => Some("does-not-fit"),
+        })
         .or_else(|| error.downcast_ref::<Hinted>().map(|_| "bad-input"))
         .or_else(|| error.downcast_ref::<io::Error>().map(|_| "cannot-read"))
 }
@@ -276,6 +280,19 @@ fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<Interrupted>() {
         return Some(error.hint.clone());
     }
+    match error.downcast_ref::<DecodeError>() {
+        Some(DecodeError::OverBudget(over)) => {
+            let size = ImageMemory::size_for(over.needed);
+            return Some(format!(
+                "make the image smaller, or pass `--image-memory {size}`"
+            ));
+        }
+        Some(DecodeError::Allocation { .. }) => return Some(out_of_memory()),
+        _ => (),
+    }
+    if let Some(LayoutError::Memory(_)) = error.downcast_ref() {
+        return Some(out_of_memory());
+    }
     let fixed = error
         .downcast_ref::<DecodeError>()
         .map(DecodeError::hint)
@@ -284,6 +301,10 @@ fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
         .or_else(|| error.downcast_ref::<SourceError>().map(SourceError::hint))
         .or_else(|| error.downcast_ref::<LabelsError>().map(LabelsError::hint));
     fixed.or_else(|| hint_of_io(error)).map(str::to_owned)
+}
+
+fn out_of_memory() -> String {
+    "decode fewer images at a time: pass a smaller `--image-memory`, or fewer `--jobs`".to_owned()
 }
 
 fn hint_of_io(error: &(dyn StdError + 'static)) -> Option<&'static str> {

@@ -13,6 +13,7 @@ use crate::args::{
     PrecisionArg, PrecisionFlag, PreprocessArgs, RunsArgs, RuntimeArgs, Scores, TuningArgs,
 };
 use crate::files_read::FilesRead;
+use crate::image_memory::ImageMemory;
 use crate::inputs::Inputs;
 use crate::messages::{Hinted, Messages, printable};
 use crate::output::Output;
@@ -267,11 +268,13 @@ impl From<Scores> for ScoreKind {
     }
 }
 
-/// How many pictures are decoded at a time.
+/// Returns how many images are decoded at a time, and sets the memory that they may take.
 fn jobs(tuning: &TuningArgs) -> usize {
-    tuning
+    let jobs = tuning
         .jobs
-        .unwrap_or_else(|| available_parallelism().map_or(1, std::num::NonZero::get))
+        .unwrap_or_else(|| available_parallelism().map_or(1, std::num::NonZero::get));
+    ImageMemory::set(tuning.image_memory, jobs);
+    jobs
 }
 
 impl InputArgs {

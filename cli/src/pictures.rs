@@ -1,15 +1,17 @@
 //! From a path to the tensor of its picture.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{BufReader, Cursor, Read as _, Seek as _};
 use std::path::Path;
 
 use backend_api::{Dim, ElementType, Tensor, TensorSpec};
 use image_classification::{
-    ColorOrder, DecodeError, ImageLayout, InputLayout, Limits, Picture, Preprocess,
+    ColorOrder, DecodeError, ImageHeader, ImageLayout, InputLayout, Limits, Picture, Preprocess,
+    Reservation,
 };
 
 use crate::args::Decode;
+use crate::image_memory::ImageMemory;
 use crate::messages::Hinted;
 
 /// Everything that decides which tensor a picture becomes.
@@ -76,46 +78,74 @@ impl Preparation {
     }
 }
 
-/// The memory of a picture that is done, for the next one.
+/// The memory of an image that is done, for the next one.
 #[derive(Debug, Default)]
 pub struct Buffers {
     file: Vec<u8>,
     pixels: Vec<u8>,
 }
 
-impl Buffers {
-    /// More than this is not kept: one huge picture must not hold its memory for all that follow.
-    const MOST_BYTES: usize = 64 << 20;
-}
-
-/// A picture's file, decoded as often as is needed.
+/// An image's file, decoded as often as is needed.
 pub struct PictureFile {
     pub bytes: Vec<u8>,
-    /// Memory for the first picture.
+    /// Memory for the first image.
     pixels: Vec<u8>,
-    /// What `reduction` was asked for; other formats than JPEG have none.
+    /// The size that decides reductions; other formats than JPEG have none.
     size: Option<(u32, u32)>,
     /// By their reductions.
     decoded: Vec<(u32, Picture)>,
+    /// Bytes that were found to be needed.
+    needed: u64,
+    kinds: Vec<Preparation>,
+    /// Until the image is done.
+    _reservation: Reservation,
 }
 
 impl PictureFile {
-    /// Reads the file; nothing is decoded yet.
-    pub fn read(path: &Path, memory: Buffers) -> Result<Self, anyhow::Error> {
-        let Buffers { mut file, pixels } = memory;
-        read_into(&mut file, path, Limits::default().file_bytes)?;
-        Ok(Self {
-            bytes: file,
+    /// Reads the file; nothing is decoded yet. Waits until the budget of [`ImageMemory`] has what the file and
+    /// everything that `kinds` make of it take at most, or whole images where there are none.
+    pub fn read(
+        path: &Path,
+        memory: Buffers,
+        kinds: &[Preparation],
+    ) -> Result<Self, anyhow::Error> {
+        let limits = Limits::default();
+        let (file, length) = open(path, limits.file_bytes)?;
+        let mut reader = BufReader::new(file);
+        let header = ImageHeader::read(&mut reader, &limits)?;
+        let needed = needed(&header, length, kinds);
+        let reservation = ImageMemory::of_process()
+            .budget
+            .reserve(needed)
+            .map_err(DecodeError::from)?;
+        let Buffers {
+            file: mut bytes,
             pixels,
-            size: None,
+        } = memory;
+        let mut file = reader.into_inner();
+        file.rewind()
+            .map_err(|error| anyhow::Error::new(error).context("cannot be read"))?;
+        if fill(&mut bytes, file, length, length)? {
+            return Err(changed());
+        }
+        Ok(Self {
+            bytes,
+            pixels,
+            size: header
+                .is_reducible()
+                .then(|| (header.width(), header.height())),
             decoded: Vec::new(),
+            needed,
+            kinds: kinds.to_vec(),
+            _reservation: reservation,
         })
     }
 
     /// The memory, when it is done.
     pub fn into_buffers(mut self) -> Buffers {
         let pixels = self.decoded.pop().map(|(_, picture)| picture.into_rgb());
-        let kept = |bytes: &Vec<u8>| bytes.capacity() <= Buffers::MOST_BYTES;
+        let most = ImageMemory::of_process().kept;
+        let kept = |bytes: &Vec<u8>| bytes.capacity() as u64 <= most;
         Buffers {
             file: Some(self.bytes).filter(kept).unwrap_or_default(),
             pixels: pixels.filter(kept).unwrap_or_default(),
@@ -124,38 +154,89 @@ impl PictureFile {
 
     /// The picture as large as `kind` needs it.
     pub fn picture(&mut self, kind: &Preparation) -> Result<&Picture, anyhow::Error> {
-        self.reduced(|(width, height)| match kind.decode {
-            Decode::Exact => 1,
-            Decode::Fast => kind.preprocess.reduction(width, height, &kind.layout),
-        })
+        let by = self.size.map_or(1, |size| reduction(kind, size));
+        self.reduced(by)
     }
 
     /// The whole picture.
     pub fn whole(&mut self) -> Result<&Picture, anyhow::Error> {
-        self.reduced(|_| 1)
+        self.reduced(1)
     }
 
-    fn reduced(&mut self, reduction: impl Fn((u32, u32)) -> u32) -> anyhow::Result<&Picture> {
-        // It is known without decoding again once the size is.
-        let known = self.size.map_or(1, &reduction);
-        let place = self.decoded.iter().position(|(by, _)| *by == known);
+    fn reduced(&mut self, by: u32) -> anyhow::Result<&Picture> {
+        let place = self.decoded.iter().position(|(other, _)| *other == by);
         let place = if let Some(place) = place {
             place
         } else {
-            let mut by = 1;
-            let (size, memory) = (&mut self.size, std::mem::take(&mut self.pixels));
             let limits = Limits::default();
-            let picture =
-                Picture::decode_reduced(&self.bytes, &limits, memory, |width, height| {
-                    *size = Some((width, height));
-                    by = reduction((width, height));
-                    by
-                })?;
+            // Memory was reserved for the file as it was before it was read.
+            let header = ImageHeader::read(Cursor::new(&self.bytes), &limits)?;
+            if needed(&header, self.bytes.len() as u64, &self.kinds) > self.needed {
+                return Err(changed());
+            }
+            let memory = std::mem::take(&mut self.pixels);
+            let picture = Picture::decode_reduced(&self.bytes, &limits, memory, |_, _| by)?;
             self.decoded.push((by, picture));
             self.decoded.len() - 1
         };
         Ok(&self.decoded[place].1)
     }
+}
+
+/// By how much a JPEG of `size` is decoded smaller for `kind`.
+fn reduction(kind: &Preparation, (width, height): (u32, u32)) -> u32 {
+    match kind.decode {
+        Decode::Exact => 1,
+        Decode::Fast => kind.preprocess.reduction(width, height, &kind.layout),
+    }
+}
+
+/// Most bytes that a file of `length` bytes and the tensors of `kinds` take at any time.
+fn needed(header: &ImageHeader, length: u64, kinds: &[Preparation]) -> u64 {
+    let size = (header.width(), header.height());
+    let mut reductions: Vec<u32> = kinds
+        .iter()
+        .map(|kind| {
+            if header.is_reducible() {
+                reduction(kind, size)
+            } else {
+                1
+            }
+        })
+        .collect();
+    let tensors = kinds.iter().zip(&reductions).map(|(kind, by)| {
+        let size = (size.0.div_ceil(*by), size.1.div_ceil(*by));
+        kind.preprocess.memory_bytes(size, &kind.layout)
+    });
+    // A thumbnail's window of weights is smaller than a row of pixels.
+    let making = tensors.max().unwrap_or_else(|| header.pixel_bytes(1));
+    let made = kinds.iter().map(|kind| {
+        let pixels = u64::from(kind.layout.width()) * u64::from(kind.layout.height());
+        let element = kind.layout.element_type().size();
+        pixels * (3 * element * kind.batch) as u64
+    });
+    let made: u64 = made.sum();
+    if reductions.is_empty() {
+        reductions.push(1);
+    }
+    reductions.sort_unstable();
+    reductions.dedup();
+    // Pictures of other reductions are kept while one is decoded.
+    let pixels: u64 = reductions.iter().map(|by| header.pixel_bytes(*by)).sum();
+    let decoding = reductions
+        .iter()
+        .map(|by| {
+            header
+                .decode_bytes(*by)
+                .saturating_sub(header.pixel_bytes(*by))
+        })
+        .max()
+        .unwrap_or(0);
+    length + pixels + made + decoding.max(making)
+}
+
+fn changed() -> anyhow::Error {
+    Hinted::new("changed while it was read", "run it again").into()
 }
 
 /// Whether the file at `path` begins as a picture does.
@@ -170,12 +251,15 @@ pub fn begins_like_one(path: &Path) -> bool {
 /// Reads a regular file of at most `limit` bytes.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, anyhow::Error> {
     let mut bytes = Vec::new();
-    read_into(&mut bytes, path, limit)?;
+    let (file, length) = open(path, limit)?;
+    if fill(&mut bytes, file, length, limit)? {
+        return Err(too_large(bytes.len() as u64, limit));
+    }
     Ok(bytes)
 }
 
-fn read_into(bytes: &mut Vec<u8>, path: &Path, limit: u64) -> Result<(), anyhow::Error> {
-    bytes.clear();
+/// Opens a regular file of at most `limit` bytes; gives its length too.
+fn open(path: &Path, limit: u64) -> Result<(File, u64), anyhow::Error> {
     // Before opening: opening a named pipe would wait for its other end.
     let metadata = std::fs::metadata(path)
         .map_err(|error| anyhow::Error::new(error).context("cannot be read"))?;
@@ -187,19 +271,31 @@ fn read_into(bytes: &mut Vec<u8>, path: &Path, limit: u64) -> Result<(), anyhow:
     }
     let file =
         File::open(path).map_err(|error| anyhow::Error::new(error).context("cannot be read"))?;
-    // One byte more than the limit tells a file that grows, or whose size was not true.
-    bytes.reserve(metadata.len().min(limit) as usize);
+    let length = metadata.len();
+    if length > limit {
+        return Err(too_large(length, limit));
+    }
+    Ok((file, length))
+}
+
+/// Reads at most `limit` bytes of `file`, most likely `length`, into `bytes`. Tells whether there are more.
+fn fill(bytes: &mut Vec<u8>, file: File, length: u64, limit: u64) -> anyhow::Result<bool> {
+    bytes.clear();
+    // One byte more than expected tells the end of the file.
+    if bytes.capacity() as u64 <= length {
+        // Growing would copy what nobody needs, and hold both.
+        *bytes = Vec::new();
+        bytes
+            .try_reserve_exact(length as usize + 1)
+            .map_err(|_| DecodeError::Allocation { bytes: length })?;
+    }
     file.take(limit + 1)
         .read_to_end(bytes)
         .map_err(|error| anyhow::Error::new(error).context("cannot be read"))?;
-    if bytes.len() as u64 > limit {
-        let value = metadata.len().max(limit + 1);
-        return Err(DecodeError::TooLarge {
-            what: "a file size in bytes",
-            value,
-            limit,
-        }
-        .into());
-    }
-    Ok(())
+    Ok(bytes.len() as u64 > limit)
+}
+
+fn too_large(value: u64, limit: u64) -> anyhow::Error {
+    let what = "a file size in bytes";
+    DecodeError::TooLarge { what, value, limit }.into()
 }

@@ -132,7 +132,7 @@ impl Pipeline {
         let (input, spare, file) = (self.input, self.spare.clone(), path.clone());
         let prepared = blocking(move || {
             let start = Instant::now();
-            let mut picture = PictureFile::read(&file, spare.buffers())?;
+            let mut picture = PictureFile::read(&file, spare.buffers(), &[input])?;
             let tensor = input.one(spare.tensor(), picture.picture(&input)?)?;
             lock(&spare.buffers).push(picture.into_buffers());
             Ok((tensor, milliseconds(start)))
@@ -248,7 +248,7 @@ pub fn first_outputs(
         .build()
         .context("cannot start the runtime")?;
     let output = |image: &Input| -> anyhow::Result<Tensor> {
-        let mut file = PictureFile::read(&image.path, Buffers::default())?;
+        let mut file = PictureFile::read(&image.path, Buffers::default(), &[input])?;
         let tensor = input.tensor(file.picture(&input)?)?;
         let request = InferRequest::new(0, tensor);
         let output = runtime.block_on(async { backend.submit(request).await?.await })?;

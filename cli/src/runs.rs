@@ -289,7 +289,7 @@ async fn outputs(runs: &[&Run], path: PathBuf, with_pixels: bool) -> Result<Outp
         })
         .collect();
     let (file, pixels, tensors) = blocking(move || {
-        let mut file = PictureFile::read(&path, Buffers::default())?;
+        let mut file = PictureFile::read(&path, Buffers::default(), &kinds)?;
         let mut tensors = Vec::new();
         for kind in &kinds {
             let tensor = kind.tensor(file.picture(kind)?)?;

@@ -7,6 +7,8 @@
     unfulfilled_lint_expectations
 )]
 
+use std::collections::TryReserveError;
+
 pub mod opencv;
 pub mod pillow;
 
@@ -90,6 +92,11 @@ impl<'a> RgbView<'a> {
         self.data
     }
 
+    /// Width and height.
+    fn size(&self) -> (u32, u32) {
+        (self.width, self.height)
+    }
+
     /// Bytes of one row.
     fn stride(&self) -> usize {
         self.width as usize * CHANNELS
@@ -124,6 +131,14 @@ fn target_size(width: u32, height: u32) -> (usize, usize, usize) {
         height,
         bytes.expect("target size exceeds the address space"),
     )
+}
+
+/// A buffer of `len` zeros.
+fn zeros(len: usize) -> Result<Vec<u8>, TryReserveError> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len)?;
+    bytes.resize(len, 0);
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 //! in fixed point with 11 fractional bits, without averaging over larger areas when the picture shrinks. Weights are
 //! computed in `f32`.
 
-use crate::{CHANNELS, RgbView, target_size};
+use std::collections::TryReserveError;
+
+use crate::{CHANNELS, RgbView, target_size, zeros};
 
 /// The weight 1 in fixed point.
 const ONE: i16 = 1 << 11;
@@ -18,17 +20,25 @@ const ONE: i16 = 1 << 11;
 ///
 /// If a side of the target is zero or above `i32::MAX`, or if the target exceeds the address space. Both are
 /// mistakes of the caller, who chooses the size; pixel values never panic.
-#[must_use]
-pub fn resize_linear(src: RgbView<'_>, width: u32, height: u32) -> Vec<u8> {
+///
+/// # Errors
+///
+/// If there is no memory for the result; [`memory_bytes`] tells how much it takes.
+pub fn resize_linear(
+    src: RgbView<'_>,
+    width: u32,
+    height: u32,
+) -> Result<Vec<u8>, TryReserveError> {
     let (out_width, _, out_len) = target_size(width, height);
-    if (width, height) == (src.width, src.height) {
-        return src.data.to_vec();
+    let mut out = zeros(out_len)?;
+    if (width, height) == src.size() {
+        out.copy_from_slice(src.data);
+        return Ok(out);
     }
-    let mut out = vec![0; out_len];
     // Without overflow: sides are at most `i32::MAX`.
     if (width * 2, height * 2) == (src.width, src.height) {
         halve(src, out_width, &mut out);
-        return out;
+        return Ok(out);
     }
 
     let columns: Vec<Tap> = taps(src.width, width)
@@ -38,10 +48,19 @@ pub fn resize_linear(src: RgbView<'_>, width: u32, height: u32) -> Vec<u8> {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     if let Some(avx2) = fearless_simd::Level::new().as_avx2() {
         x86::linear(avx2, src, &columns, &rows, &mut out);
-        return out;
+        return Ok(out);
     }
     linear_portable(src, &columns, &rows, &mut out);
-    out
+    Ok(out)
+}
+
+/// Upper bound of the bytes that [`resize_linear`] allocates for a target of `to`, with the result; width first.
+#[must_use]
+pub fn memory_bytes(to: (u32, u32)) -> u64 {
+    const SMALL: u64 = 1 << 16;
+    let (width, height) = (u64::from(to.0), u64::from(to.1));
+    // Taps of both axes, columns once more as the processor takes them, and two rows of sums.
+    width * height * CHANNELS as u64 + 64 * (width + height) + SMALL
 }
 
 /// Resamples along both axes, for any processor.
@@ -238,23 +257,22 @@ mod x86 {
             })
             .collect();
         let len = steps.len() * STEP * LANES;
-        let mut padded = vec![0; src.stride() + LOAD];
         each_row(
             src,
             rows,
             [vec![0; len], vec![0; len]],
             out.chunks_exact_mut(columns.len() * CHANNELS),
-            |row, sums| {
-                if row.len() < padded.len() {
-                    // Too close to the end of the picture for whole loads.
-                    padded[..src.stride()].copy_from_slice(&row[..src.stride()]);
-                    horizontal(avx2, &padded, &steps, sums);
-                } else {
-                    horizontal(avx2, &row[..padded.len()], &steps, sums);
-                }
-            },
+            |row, sums| horizontal(avx2, row, &steps, sums),
             |upper, lower, weights, out| vertical(avx2, upper, lower, weights, out),
         );
+    }
+
+    /// The end of the picture, which is too short for a whole load.
+    #[cold]
+    fn padded(rest: &[u8]) -> [u8; LOAD] {
+        let mut bytes = [0; LOAD];
+        bytes[..rest.len()].copy_from_slice(rest);
+        bytes
     }
 
     fearless_simd::kernel!(
@@ -269,10 +287,9 @@ mod x86 {
             )
             .into();
             let load = |start: usize| {
-                let bytes = row[start..]
-                    .first_chunk::<LOAD>()
-                    .expect("the row is padded");
-                i64::from_le_bytes(*bytes)
+                let rest = &row[start..];
+                let bytes = rest.first_chunk::<LOAD>().copied();
+                i64::from_le_bytes(bytes.unwrap_or_else(|| padded(rest)))
             };
             // The sums of two target pixels, less their four lowest bits.
             let pair = |left: usize, right: usize, weights: &[[i16; 2 * LANES]; 2]| {
@@ -364,7 +381,7 @@ mod tests {
 
     #[test]
     fn same_size_is_a_copy() {
-        assert_eq!(resize_linear(view(5, 4, &ramp()), 5, 4), ramp());
+        assert_eq!(resize_linear(view(5, 4, &ramp()), 5, 4).unwrap(), ramp());
     }
 
     #[test]
@@ -372,14 +389,20 @@ mod tests {
         let data = [7, 130, 255].repeat(40 * 30);
         for (width, height) in [(1, 1), (20, 15), (13, 30), (40, 7), (100, 90)] {
             let expected = [7, 130, 255].repeat((width * height) as usize);
-            assert_eq!(resize_linear(view(40, 30, &data), width, height), expected);
+            assert_eq!(
+                resize_linear(view(40, 30, &data), width, height).unwrap(),
+                expected
+            );
         }
     }
 
     #[test]
     fn halving_is_the_rounded_mean() {
         let data = [[0, 10, 255], [4, 20, 255], [8, 30, 255], [14, 40, 254]].concat();
-        assert_eq!(resize_linear(view(2, 2, &data), 1, 1), [7, 25, 255]);
+        assert_eq!(
+            resize_linear(view(2, 2, &data), 1, 1).unwrap(),
+            [7, 25, 255]
+        );
     }
 
     /// Expected bytes from OpenCV 5.0.0: `cv2.resize(picture, (3, 2), interpolation=cv2.INTER_LINEAR)`.
@@ -388,7 +411,7 @@ mod tests {
         let expected = [
             70, 107, 144, 127, 36, 73, 183, 135, 87, 156, 150, 144, 85, 122, 159, 99, 136, 130,
         ];
-        assert_eq!(resize_linear(view(5, 4, &ramp()), 3, 2), expected);
+        assert_eq!(resize_linear(view(5, 4, &ramp()), 3, 2).unwrap(), expected);
     }
 
     /// Expected bytes from OpenCV 5.0.0: `cv2.resize(picture, (3, 3), interpolation=cv2.INTER_LINEAR)`.
@@ -400,7 +423,10 @@ mod tests {
             [33, 70, 107, 88, 125, 162, 144, 181, 218],
             [54, 91, 128, 109, 146, 183, 165, 202, 239],
         ];
-        assert_eq!(resize_linear(view(2, 2, &data), 3, 3), expected.concat());
+        assert_eq!(
+            resize_linear(view(2, 2, &data), 3, 3).unwrap(),
+            expected.concat()
+        );
     }
 
     /// The vector code against the portable code.

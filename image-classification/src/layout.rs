@@ -1,5 +1,6 @@
 //! The shape of a model's input.
 
+use std::collections::TryReserveError;
 use std::fmt;
 use std::str::FromStr;
 
@@ -110,6 +111,9 @@ pub enum LayoutError {
         /// The long side that would follow.
         long: u64,
     },
+    /// The system has no memory for resizing the image.
+    #[error("the system has no memory to resize the image")]
+    Memory(#[source] TryReserveError),
     /// A crop fraction outside of its range.
     #[error("the crop fraction is {0}, but it must be more than 0 and at most 1")]
     CropFraction(f64),
@@ -125,6 +129,9 @@ impl LayoutError {
             Self::BadScale { .. } => "give three finite numbers, such as --scale 58.4,57.1,57.4",
             Self::ShortSide { .. } => "give a side of at least the input's size",
             Self::TooLong { .. } => "cut the picture, or use another --resize",
+            Self::Memory(_) => {
+                "decode fewer images at a time, with a `MemoryBudget` of fewer bytes"
+            }
             Self::CropFraction(_) => "give a fraction such as --crop-fraction 0.875",
         }
     }

@@ -3,14 +3,16 @@
 pub mod decode;
 mod labels;
 mod layout;
+mod memory;
 mod preprocess;
 mod scores;
 pub mod sources;
 mod top_k;
 
-pub use decode::{DecodeError, Limits, Picture};
+pub use decode::{DecodeError, ImageHeader, Limits, Picture};
 pub use labels::{Labels, LabelsError};
 pub use layout::{ImageLayout, ImageSize, InputLayout, LayoutError};
+pub use memory::{MemoryBudget, OverBudget, Reservation};
 pub use preprocess::{Centre, ColorOrder, Interpolation, Preprocess, Resize};
 pub use scores::{
     Interpretation, OutputKind, Quantization, ScoreKind, Scores, ScoresError, Scoring,

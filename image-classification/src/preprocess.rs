@@ -1,5 +1,6 @@
 //! From a picture to the tensor that a model takes.
 
+use std::collections::TryReserveError;
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,6 +12,9 @@ use crate::{ImageLayout, InputLayout, LayoutError, Picture};
 
 /// A resized picture may have this many pixels before its centre is cut out: 192 MiB.
 const MOST_RESIZED_PIXELS: u64 = 64 << 20;
+
+/// Bytes of a pixel.
+const RGB: u64 = 3;
 
 /// The order of the channels in the tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -271,12 +275,42 @@ impl Preprocess {
     ) -> Result<Tensor, LayoutError> {
         self.check(layout)?;
         self.check_picture(picture)?;
-        let pixels = self.resized(picture, layout);
-        Ok(match layout.element_type() {
+        let pixels = self.resized(picture, layout).map_err(LayoutError::Memory)?;
+        match layout.element_type() {
             ElementType::U8 => self.fill(spare, &pixels, layout, |value| value as u8),
             ElementType::F16 => self.fill(spare, &pixels, layout, f16::from_f32),
             _ => self.fill(spare, &pixels, layout, |value| value),
-        })
+        }
+        .map_err(LayoutError::Memory)
+    }
+
+    /// Upper bound of the bytes that [`tensor`](Self::tensor) allocates for a picture of `size`, with the tensor
+    /// and without the picture; width first.
+    pub fn memory_bytes(&self, size: (u32, u32), layout: &InputLayout) -> u64 {
+        const SMALL: u64 = 1 << 16;
+        let bytes = |(width, height): (u32, u32)| {
+            (u64::from(width) * u64::from(height)).saturating_mul(RGB)
+        };
+        let input = bytes((layout.width(), layout.height()));
+        let tensor = input * layout.element_type().size() as u64;
+        let (part, to) = self.resizing(size, layout);
+        if self.too_long(size).is_some() {
+            return SMALL;
+        }
+        let resampled = match self.filter() {
+            None => opencv::memory_bytes(to),
+            Some(filter) => pillow::memory_bytes(part, to, filter),
+        };
+        // The part that is cut out before, or the picture that results when it is cut or framed after.
+        let (before, after) = match self.resize {
+            Resize::Stretch => (0, 0),
+            Resize::Crop { .. } => (bytes(part), 0),
+            Resize::ShortSide { .. }
+            | Resize::StretchThenCrop { .. }
+            | Resize::Letterbox { .. } => (0, bytes(to)),
+        };
+        let resizing = (before + resampled).max(after + input);
+        resizing.max(input + tensor) + SMALL
     }
 
     /// By how much a picture of `width` × `height` may be smaller already when it is decoded, so that nothing
@@ -331,20 +365,23 @@ impl Preprocess {
 
     /// Refuses a picture so long that its resized form would take gigabytes before it is cut.
     fn check_picture(&self, picture: &Picture) -> Result<(), LayoutError> {
+        let size = (picture.width(), picture.height());
+        self.too_long(size).map_or(Ok(()), Err)
+    }
+
+    /// The error for a picture of `size`, if it is one of those.
+    fn too_long(&self, (width, height): (u32, u32)) -> Option<LayoutError> {
         let Resize::ShortSide { short, .. } = self.resize else {
-            return Ok(());
+            return None;
         };
-        let (width, height) = (u64::from(picture.width()), u64::from(picture.height()));
-        let long = u64::from(short) * width.max(height) / width.min(height);
-        if long * u64::from(short) > MOST_RESIZED_PIXELS {
-            return Err(LayoutError::TooLong {
-                width: picture.width(),
-                height: picture.height(),
-                short,
-                long,
-            });
-        }
-        Ok(())
+        let (w, h) = (u64::from(width), u64::from(height));
+        let long = u64::from(short) * w.max(h) / w.min(h);
+        (long * u64::from(short) > MOST_RESIZED_PIXELS).then_some(LayoutError::TooLong {
+            width,
+            height,
+            short,
+            long,
+        })
     }
 
     /// The part of a picture of `size` that is resized, and to which size; width first.
@@ -376,28 +413,32 @@ impl Preprocess {
     }
 
     /// The picture in the size of the input, RGB.
-    fn resized(&self, picture: &Picture, layout: &InputLayout) -> Vec<u8> {
+    fn resized(&self, picture: &Picture, layout: &InputLayout) -> Result<Vec<u8>, TryReserveError> {
         let (width, height) = (layout.width(), layout.height());
         let (part, to) = self.resizing((picture.width(), picture.height()), layout);
         match self.resize {
             Resize::Stretch => self.resample(picture, to),
-            Resize::Crop { .. } => self.resample(&central_part(picture, part), to),
+            Resize::Crop { .. } => self.resample(&central_part(picture, part)?, to),
             Resize::ShortSide { centre, .. } | Resize::StretchThenCrop { centre, .. } => {
                 self.then_crop(picture, to, centre, layout)
             }
             Resize::Letterbox { pad, centred } => {
-                let resized = self.resample(picture, to);
+                let resized = self.resample(picture, to)?;
+                if to == (width, height) {
+                    return Ok(resized);
+                }
                 let (left, top) = if centred {
                     ((width - to.0) / 2, (height - to.1) / 2)
                 } else {
                     (0, 0)
                 };
-                let mut canvas = vec![pad; width as usize * height as usize * 3];
+                let mut canvas = reserved(width as usize * height as usize * 3)?;
+                canvas.resize(width as usize * height as usize * 3, pad);
                 for (row, pixels) in resized.chunks_exact(to.0 as usize * 3).enumerate() {
                     let start = ((top as usize + row) * width as usize + left as usize) * 3;
                     canvas[start..start + pixels.len()].copy_from_slice(pixels);
                 }
-                canvas
+                Ok(canvas)
             }
         }
     }
@@ -409,26 +450,37 @@ impl Preprocess {
         to: (u32, u32),
         centre: Centre,
         layout: &InputLayout,
-    ) -> Vec<u8> {
-        let resized = Picture::from_rgb(to.0, to.1, self.resample(picture, to))
+    ) -> Result<Vec<u8>, TryReserveError> {
+        let resized = Picture::from_rgb(to.0, to.1, self.resample(picture, to)?)
             .expect("the resampler gives what was asked for");
         let left = centre.offset(to.0 - layout.width());
         let top = centre.offset(to.1 - layout.height());
-        cut(&resized, left, top, layout.width(), layout.height()).into_rgb()
+        cut(&resized, left, top, layout.width(), layout.height()).map(Picture::into_rgb)
     }
 
-    fn resample(&self, picture: &Picture, (width, height): (u32, u32)) -> Vec<u8> {
+    fn resample(
+        &self,
+        picture: &Picture,
+        (width, height): (u32, u32),
+    ) -> Result<Vec<u8>, TryReserveError> {
         let view = RgbView::new(picture.width(), picture.height(), picture.rgb())
             .expect("a picture is never empty");
-        let filter = match self.interpolation {
-            Interpolation::OpencvLinear => return opencv::resize_linear(view, width, height),
-            Interpolation::Nearest => Filter::Nearest,
-            Interpolation::Box => Filter::Box,
-            Interpolation::Bilinear => Filter::Bilinear,
-            Interpolation::Bicubic => Filter::Bicubic,
-            Interpolation::Lanczos => Filter::Lanczos,
-        };
-        pillow::resize(view, None, width, height, filter)
+        match self.filter() {
+            None => opencv::resize_linear(view, width, height),
+            Some(filter) => pillow::resize(view, None, width, height, filter),
+        }
+    }
+
+    /// Pillow's filter; `None` is OpenCV's.
+    fn filter(&self) -> Option<Filter> {
+        match self.interpolation {
+            Interpolation::OpencvLinear => None,
+            Interpolation::Nearest => Some(Filter::Nearest),
+            Interpolation::Box => Some(Filter::Box),
+            Interpolation::Bilinear => Some(Filter::Bilinear),
+            Interpolation::Bicubic => Some(Filter::Bicubic),
+            Interpolation::Lanczos => Some(Filter::Lanczos),
+        }
     }
 
     /// Looks each byte up: there are only 256 values of each channel.
@@ -438,7 +490,7 @@ impl Preprocess {
         pixels: &[u8],
         layout: &InputLayout,
         convert: impl Fn(f32) -> T,
-    ) -> Tensor {
+    ) -> Result<Tensor, TryReserveError> {
         let mut tables = [[T::zeroed(); 256]; 3];
         for (table, (mean, scale)) in tables.iter_mut().zip(self.mean.iter().zip(self.scale)) {
             for (value, pixel) in table.iter_mut().zip(0_u8..=255) {
@@ -452,6 +504,10 @@ impl Preprocess {
         };
         let (pixels, _) = pixels.as_chunks::<3>();
         let mut values = spare.and_then(Tensor::into_vec).unwrap_or_default();
+        if values.capacity() < pixels.len() * 3 {
+            // Growing would copy what nobody needs, and hold both.
+            values = reserved(pixels.len() * 3)?;
+        }
         values.resize(pixels.len() * 3, T::zeroed());
         match layout.order() {
             ImageLayout::Nchw => {
@@ -474,7 +530,7 @@ impl Preprocess {
                 }
             }
         }
-        Tensor::new(layout.shape(), values).expect("the shape is that of the pixels")
+        Ok(Tensor::new(layout.shape(), values).expect("the shape is that of the pixels"))
     }
 }
 
@@ -489,7 +545,7 @@ fn central_size(size: (u32, u32), to: (u32, u32), fraction: f64) -> (u32, u32) {
 }
 
 /// The part of that size in the centre, with EfficientNet's offsets: ⌊(side − c + 1) / 2⌋.
-fn central_part(picture: &Picture, (w, h): (u32, u32)) -> Picture {
+fn central_part(picture: &Picture, (w, h): (u32, u32)) -> Result<Picture, TryReserveError> {
     let offset = |side: u32, part: u32| (side - part).div_ceil(2);
     cut(
         picture,
@@ -500,15 +556,28 @@ fn central_part(picture: &Picture, (w, h): (u32, u32)) -> Picture {
     )
 }
 
-fn cut(picture: &Picture, left: u32, top: u32, width: u32, height: u32) -> Picture {
+fn cut(
+    picture: &Picture,
+    left: u32,
+    top: u32,
+    width: u32,
+    height: u32,
+) -> Result<Picture, TryReserveError> {
     let stride = picture.width() as usize * 3;
     let (start, length) = (left as usize * 3, width as usize * 3);
     let rows = picture.rgb().chunks_exact(stride).skip(top as usize);
-    let mut pixels = Vec::with_capacity(length * height as usize);
+    let mut pixels = reserved(length * height as usize)?;
     for row in rows.take(height as usize) {
         pixels.extend_from_slice(&row[start..start + length]);
     }
-    Picture::from_rgb(width, height, pixels).expect("the part lies inside the picture")
+    Ok(Picture::from_rgb(width, height, pixels).expect("the part lies inside the picture"))
+}
+
+/// A vector with room for `len` values.
+fn reserved<T>(len: usize) -> Result<Vec<T>, TryReserveError> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(len)?;
+    Ok(values)
 }
 
 #[cfg(test)]
@@ -581,7 +650,7 @@ mod tests {
         // 7 x 4: c = ⌊0.875 x 4⌋ = 3, left = ⌊(7 - 3 + 1) / 2⌋ = 2, top = ⌊(4 - 3 + 1) / 2⌋ = 1.
         let pixels = (0..7 * 4).flat_map(|n| [n as u8; 3]).collect();
         let picture = Picture::from_rgb(7, 4, pixels).unwrap();
-        let part = central_part(&picture, central_size((7, 4), (224, 224), 0.875));
+        let part = central_part(&picture, central_size((7, 4), (224, 224), 0.875)).unwrap();
         let values: Vec<u8> = part.rgb().iter().step_by(3).copied().collect();
         assert_eq!(values, [9, 10, 11, 16, 17, 18, 23, 24, 25]);
     }

@@ -20,8 +20,9 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("what_is_not_a_number_never_ranks", not_a_number),
         ("preprocessing_flags_are_checked", preprocessing),
     ];
-    let on_photos: [(&str, fn() -> Result<(), Failed>); 3] = [
+    let on_photos: [(&str, fn() -> Result<(), Failed>); 4] = [
         ("a_bad_picture_costs_one_line", bad_pictures),
+        ("decompression_bombs_cost_no_other_image", bombs),
         ("hostile_names_and_labels_are_escaped", hostile_names),
         ("a_closed_pipe_is_no_error", closed_pipe),
     ];
@@ -260,6 +261,45 @@ fn preprocessing() -> Result<(), Failed> {
 }
 
 /// Missing, empty, truncated, not a picture, a folder, a named pipe, a bomb: each costs one line.
+/// Images that claim 300 to 500 MB among good ones, where the whole process may have 1 GB of address space.
+fn bombs() -> Result<(), Failed> {
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let mut gif = b"GIF89a\xc8\x32\xc8\x32\xf0\0\0\0\0\0\xff\xff\xff".to_vec();
+    gif.extend(b",\0\0\0\0\xc8\x32\xc8\x32\0\x02\x02\x4c\x01\0;");
+    let mut qoi = b"qoif\0\0\x32\xc8\0\0\x32\xc8\x03\0".to_vec();
+    qoi.resize(100, 0);
+    let bombs: [(&str, &[u8]); 5] = [
+        ("a.ppm", b"P6 10000 10000 255\n"),
+        ("b.pgm", b"P5 12000 12000 65535\n"),
+        ("c.gif", &gif),
+        ("d.qoi", &qoi),
+        ("e.pbm", b"P4 13000 13000\n"),
+    ];
+    for (name, bytes) in bombs {
+        std::fs::write(folder.path().join(name), bytes)?;
+    }
+    let photo = std::fs::read(set_up("photos/chelsea.png"))?;
+    for place in 0..40 {
+        // Bombs come in between.
+        let name = format!("{}{place}.png", ['a', 'b', 'c', 'd', 'e'][place % 5]);
+        std::fs::write(folder.path().join(name), &photo)?;
+    }
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -v 1000000 && exec \"$@\"", "sh"]);
+    command.arg(classify().get_program());
+    command.args(["--backend", "rten", "--jobs", "4", "--format", "json", "-q"]);
+    command.arg("-m").arg(set_up("models/squeezenet1.1.onnx"));
+    let run = run(command.arg("-i").arg(folder.path()));
+    expect_code(&run, 1)?;
+    ensure(run.stdout.matches("\"top\":").count() == 40, &run)?;
+    ensure(run.stdout.matches("too-large").count() == 5, &run)?;
+    ensure(run.stderr.matches("--image-memory").count() == 5, &run)?;
+    ensure(run.stderr.contains("5 of 45 inputs failed"), &run)
+}
+
 fn bad_pictures() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let at = |name: &str| folder.path().join(name);

@@ -19,7 +19,7 @@ use crate::agreement::{Tolerance, ToleranceName};
 use crate::interrupt;
 use crate::messages::{self, Hinted, Messages};
 use crate::options::EngineOptions;
-use crate::pictures::{Buffers, PictureFile};
+use crate::pictures::{Buffers, PictureFile, Preparation};
 use crate::reports::compare::Comparison;
 use crate::runs::Runs;
 use correspondence::correspondence;
@@ -64,7 +64,11 @@ pub fn run(
         let worst = pair.pair.worst.first().context("no picture was compared")?;
         comparison.pictures[worst.row.picture].clone()
     };
-    let mut file = PictureFile::read(&picture, Buffers::default())?;
+    let kinds: Vec<Preparation> = [pair.reference, pair.run]
+        .iter()
+        .filter_map(|lane| Some(opened.entries[*lane].1.as_ref().ok()?.input))
+        .collect();
+    let mut file = PictureFile::read(&picture, Buffers::default(), &kinds)?;
     // Recordings and other formats were refused before the work, so lanes and entries are the same.
     let mut side = |lane: usize| -> anyhow::Result<Side<'_>> {
         let (name, run) = &opened.entries[lane];

@@ -362,7 +362,7 @@ struct Prepared {
 impl Prepared {
     fn of(path: &Path, run: &Run, memory: &mut Memory) -> anyhow::Result<Self> {
         let start = cpu_time::thread();
-        let mut file = PictureFile::read(path, std::mem::take(&mut memory.buffers))?;
+        let mut file = PictureFile::read(path, std::mem::take(&mut memory.buffers), &[run.input])?;
         let picture = file.picture(&run.input)?;
         let decoded = cpu_time::thread();
         let one = run.input.one(memory.tensor.take(), picture)?;

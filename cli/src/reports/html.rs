@@ -481,7 +481,7 @@ fn bins(calibration: &Calibration) -> Vec<Bar> {
 
 /// The picture, small, as a data URI; `None` where it cannot be read any more.
 fn thumbnail(path: &Path) -> Option<String> {
-    let mut file = PictureFile::read(path, Buffers::default()).ok()?;
+    let mut file = PictureFile::read(path, Buffers::default(), &[]).ok()?;
     let picture = file.whole().ok()?;
     let long = picture.width().max(picture.height());
     let side = |side: u32| {

@@ -5,10 +5,17 @@
 //! the decoder of the `image` crate differs in 3 bytes of 100. Its vector code is `unsafe`; `fuzz/`
 //! has a target for it.
 
+use std::io::{BufRead, Cursor, ErrorKind, Seek, SeekFrom};
+
+use image::ImageFormat;
 use image::metadata::Orientation;
 use libjpeg_turbo_rs::decode::pipeline::{Decoder, ImageInfo};
-use libjpeg_turbo_rs::{ColorSpace, DecodeLimits, JpegError, PixelFormat, ScalingFactor};
+use libjpeg_turbo_rs::{
+    ColorSpace, DecodeLimits, FrameHeader, JpegError, PixelFormat, ScalingFactor,
+};
 
+use super::header::{ImageHeader, SMALL};
+use super::rgb::{RGB, buffer_of, shrink};
 use super::{DecodeError, Limits, Picture, check_size};
 
 const FORMAT: &str = "JPEG";
@@ -18,7 +25,7 @@ const MOST_SCANS: usize = 500;
 pub(super) fn decode(
     bytes: &[u8],
     limits: &Limits,
-    mut spare: Vec<u8>,
+    spare: Vec<u8>,
     reduction: impl FnOnce(u32, u32) -> u32,
 ) -> Result<Picture, DecodeError> {
     // libjpeg fills in what is missing, and the answer would be a confident wrong one.
@@ -32,11 +39,17 @@ pub(super) fn decode(
         ..DecodeLimits::default()
     };
     let mut decoder = Decoder::new_with_limits(bytes, codec_limits).map_err(failed)?;
-    let frame = decoder.header();
-    let (width, height) = (u32::from(frame.width), u32::from(frame.height));
-    check_size(width, height, limits)?;
+    let mut header = header(Cursor::new(bytes), limits)?;
+    // Memory was counted for the first frame; a file with another one is none that anything wrote.
+    if !header
+        .jpeg
+        .as_ref()
+        .is_some_and(|frame| frame.is(decoder.header()))
+    {
+        return Err(damaged("the frames contradict each other"));
+    }
     // A damaged EXIF block is no reason to refuse the pixels.
-    let orientation = decoder
+    header.orientation = decoder
         .exif_orientation()
         .and_then(Orientation::from_exif)
         .unwrap_or(Orientation::NoTransforms);
@@ -49,39 +62,216 @@ pub(super) fn decode(
     } else {
         PixelFormat::Rgb
     });
-    let reduction = if turns(orientation) {
-        reduction(height, width)
-    } else {
-        reduction(width, height)
-    };
+    let (upright_width, upright_height) = header.upright();
+    let reduction = reduction(upright_width, upright_height);
     decoder.set_scale(ScalingFactor::try_new(1, reduction).map_err(failed)?);
     let size = decoder.output_buffer_size().map_err(failed)?;
-    if spare.capacity() < size {
-        // Growing would copy what nobody needs.
-        spare = vec![0; size];
-    } else {
-        spare.resize(size, 0);
+    let mut pixels = buffer_of(spare, size as u64)?;
+    let ImageInfo { width, height, .. } = decoder.decode_image_into(&mut pixels).map_err(failed)?;
+    drop(decoder);
+    if four_channels {
+        let count = width * height;
+        shrink(&mut pixels, count, rgb_from_cmyk);
+        pixels.truncate(count * RGB);
     }
-    let ImageInfo { width, height, .. } = decoder.decode_image_into(&mut spare).map_err(failed)?;
-    let pixels = if four_channels {
-        rgb_from_cmyk(&spare)
-    } else {
-        spare
-    };
-    Picture::from_rgb(width as u32, height as u32, pixels)
-        .map(|picture| picture.upright(orientation))
-        .ok_or(DecodeError::Panicked { format: FORMAT })
+    header.picture(pixels, reduction)
 }
 
-/// Whether the picture is higher than wide when the file's is wider than high.
-fn turns(orientation: Orientation) -> bool {
-    matches!(
+/// What the start of frame says.
+#[derive(Debug, Clone)]
+pub(super) struct Frame {
+    width: u64,
+    height: u64,
+    /// Bits of a sample.
+    precision: u8,
+    is_progressive: bool,
+    is_lossless: bool,
+    /// Horizontal and vertical sampling factors of each component.
+    components: Vec<(u64, u64)>,
+    /// Bytes of the file.
+    length: u64,
+    /// As the EXIF block before the frame says.
+    orientation: Orientation,
+}
+
+impl Frame {
+    /// Reads segments up to the start of frame.
+    pub(super) fn read<R: BufRead + Seek>(mut source: R) -> std::io::Result<Self> {
+        let invalid = || std::io::Error::from(ErrorKind::InvalidData);
+        let mut orientation = Orientation::NoTransforms;
+        let mut start = [0; 2];
+        source.read_exact(&mut start)?;
+        loop {
+            // As the decoder does: what is between segments is passed over.
+            let mut byte = [0];
+            source.read_exact(&mut byte)?;
+            if byte != [0xff] {
+                continue;
+            }
+            while byte == [0xff] {
+                source.read_exact(&mut byte)?;
+            }
+            let [kind] = byte;
+            match kind {
+                0x00 | 0x01 | 0xd0..=0xd8 => continue,
+                // The end of the image or a scan before any frame.
+                0xd9 | 0xda => return Err(invalid()),
+                _ => (),
+            }
+            let mut length = [0; 2];
+            source.read_exact(&mut length)?;
+            let length = u16::from_be_bytes(length).checked_sub(2);
+            let length = length.ok_or_else(invalid)?;
+            if kind == 0xe1 {
+                let mut segment = vec![0; length.into()];
+                source.read_exact(&mut segment)?;
+                let exif = segment.strip_prefix(b"Exif\0\0");
+                if let Some(found) = exif.and_then(Orientation::from_exif_chunk) {
+                    orientation = found;
+                }
+                continue;
+            }
+            // DHT, JPG and DAC have numbers between those of frames.
+            if !matches!(kind, 0xc0..=0xcf) || matches!(kind, 0xc4 | 0xc8 | 0xcc) {
+                source.seek_relative(length.into())?;
+                continue;
+            }
+            let mut segment = vec![0; length.into()];
+            source.read_exact(&mut segment)?;
+            let [precision, h0, h1, w0, w1, _, components @ ..] = &*segment else {
+                return Err(invalid());
+            };
+            return Ok(Self {
+                width: u16::from_be_bytes([*w0, *w1]).into(),
+                height: u16::from_be_bytes([*h0, *h1]).into(),
+                precision: *precision,
+                is_progressive: matches!(kind, 0xc2 | 0xc6 | 0xca | 0xce),
+                is_lossless: matches!(kind, 0xc3 | 0xc7 | 0xcb | 0xcf),
+                components: components
+                    .chunks_exact(3)
+                    .map(|component| {
+                        let factors = component[1];
+                        ((factors >> 4).max(1).into(), (factors & 15).max(1).into())
+                    })
+                    .collect(),
+                length: source.seek(SeekFrom::End(0))?,
+                orientation,
+            });
+        }
+    }
+
+    /// Whether this is the frame that the decoder found.
+    fn is(&self, found: &FrameHeader) -> bool {
+        (self.width, self.height) == (found.width.into(), found.height.into())
+            && self.precision == found.precision
+            && self.is_progressive == found.is_progressive
+            && self.is_lossless == found.is_lossless
+            && self.components.len() == found.components.len()
+    }
+
+    pub(super) fn pixels(&self) -> u64 {
+        self.width * self.height
+    }
+
+    /// Upper bound of the bytes that decoding takes at any time, with the pixels.
+    pub(super) fn decode_bytes(&self, reduction: u32) -> u64 {
+        const BLOCK: u64 = 8;
+        let count = self.components.len() as u64;
+        let by = u64::from(reduction.max(1));
+        // These are decoded whole.
+        let by = if self.precision == 8 && !self.is_lossless {
+            by
+        } else {
+            1
+        };
+        let pixels = self.width.div_ceil(by) * self.height.div_ceil(by);
+        let most =
+            |factor: fn(&(u64, u64)) -> u64| self.components.iter().map(factor).max().unwrap_or(1);
+        let (most_h, most_v) = (most(|factors| factors.0), most(|factors| factors.1));
+        let columns = self.width.div_ceil(most_h * BLOCK);
+        let rows = self.height.div_ceil(most_v * BLOCK);
+        let blocks = |(h, v): &(u64, u64)| columns * h * rows * v;
+        let all_blocks: u64 = self.components.iter().map(blocks).sum();
+        // A reduced component may keep up to its full resolution, which saves upsampling it.
+        let plane = |factors: &(u64, u64)| {
+            let block = if by == 1 || *factors == (most_h, most_v) {
+                BLOCK.div_ceil(by)
+            } else {
+                (BLOCK.div_ceil(by) * most_h.max(most_v)).min(BLOCK)
+            };
+            blocks(factors) * block * block
+        };
+        let planes: u64 = self.components.iter().map(plane).sum();
+        let even = self
+            .components
+            .iter()
+            .all(|factors| *factors == (most_h, most_v));
+        // Halved chroma is upsampled by the row; other factors, and four channels, a plane at a time.
+        let usual = matches!(&*self.components, [_])
+            || matches!(&*self.components, [(1 | 2, 1 | 2), (1, 1), (1, 1)]);
+        let upsampled = if even || usual { 0 } else { pixels * count };
+        let coefficients = if self.is_progressive {
+            all_blocks * (2 * BLOCK * BLOCK + 1) + self.width
+        } else {
+            0
+        };
+        let output = match count {
+            // Decoded beside the buffer, then copied.
+            4 => 2 * 4 * pixels,
+            _ => RGB as u64 * pixels,
+        };
+        let deep = if self.precision != 8 || self.is_lossless {
+            // Samples of 16 bits, in planes and interleaved, and the result beside the buffer.
+            (6 * count + 3) * pixels + 4 * planes
+        } else {
+            0
+        };
+        // Each scan may have tables of its own.
+        let tables = if self.is_progressive {
+            (MOST_SCANS as u64 * 8 * 8192).min(512 * self.length)
+        } else {
+            0
+        };
+        let rows = 64 * self.width;
+        output + planes + upsampled + coefficients + deep + tables + rows + 4 * self.length + SMALL
+    }
+}
+
+/// Reads the size of a JPEG and what decides its memory.
+pub(super) fn header<R: BufRead + Seek>(
+    mut source: R,
+    limits: &Limits,
+) -> Result<ImageHeader, DecodeError> {
+    let read = |source: &mut R| {
+        source.rewind()?;
+        Frame::read(source)
+    };
+    let frame = match read(&mut source) {
+        Ok(frame) => frame,
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            return Err(DecodeError::CutShort { format: FORMAT });
+        }
+        Err(error) if error.kind() == ErrorKind::InvalidData => {
+            return Err(damaged("there is no frame before the first scan"));
+        }
+        Err(error) => return Err(DecodeError::Unreadable(error)),
+    };
+    let (width, height) = (frame.width as u32, frame.height as u32);
+    check_size(width, height, limits)?;
+    let orientation = frame.orientation;
+    Ok(ImageHeader {
+        format: ImageFormat::Jpeg,
+        width,
+        height,
         orientation,
-        Orientation::Rotate90
-            | Orientation::Rotate270
-            | Orientation::Rotate90FlipH
-            | Orientation::Rotate270FlipH
-    )
+        buffer: 0,
+        working: 0,
+        jpeg: Some(frame),
+    })
+}
+
+fn damaged(why: &str) -> DecodeError {
+    failed(JpegError::CorruptData(why.to_owned()))
 }
 
 fn failed(source: JpegError) -> DecodeError {
@@ -105,20 +295,14 @@ fn failed(source: JpegError) -> DecodeError {
     }
 }
 
-/// What Pillow makes of four channels: it takes them for inverted, as Adobe writes them (`CMYK;I`
+/// The colour that Pillow makes of four channels: it takes them for inverted, as Adobe writes them (`CMYK;I`
 /// in its JPEG plugin), and blends with black in fixed point (`cmyk2rgb` in its `Convert.c`).
-fn rgb_from_cmyk(pixels: &[u8]) -> Vec<u8> {
-    let (pixels, _) = pixels.as_chunks::<4>();
-    pixels
-        .iter()
-        .flat_map(|&[c, m, y, k]| {
-            [c, m, y].map(|ink| {
-                let product = u32::from(255 - ink) * u32::from(k) + 128;
-                let blended = ((product >> 8) + product) >> 8;
-                (u32::from(k) - blended) as u8
-            })
-        })
-        .collect()
+fn rgb_from_cmyk([c, m, y, k]: [u8; 4]) -> [u8; RGB] {
+    [c, m, y].map(|ink| {
+        let product = u32::from(255 - ink) * u32::from(k) + 128;
+        let blended = ((product >> 8) + product) >> 8;
+        (u32::from(k) - blended) as u8
+    })
 }
 
 /// Whether an end-of-image marker follows the first scan. In a scan every byte `FF` is followed by

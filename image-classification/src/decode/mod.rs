@@ -1,13 +1,21 @@
 //! Pictures from bytes that anyone may have sent.
 
+mod codecs;
+mod gif;
+mod header;
 mod jpeg;
+mod png;
+mod rgb;
 
 use std::error::Error as StdError;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder as _, ImageError, ImageReader};
+use image::ImageFormat;
+
+pub use header::ImageHeader;
+
+use crate::memory::OverBudget;
 
 /// What a picture may cost before it is refused.
 ///
@@ -61,6 +69,18 @@ pub enum DecodeError {
         /// The decoder's own words.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// The image needs more than the whole [`MemoryBudget`](crate::MemoryBudget).
+    #[error("the image needs {} of memory, but the budget is {}", bytes_of(.0.needed), bytes_of(.0.budget))]
+    OverBudget(OverBudget),
+    /// The system has no memory for the image.
+    #[error("the system has no {} of memory for the image", bytes_of(*.bytes))]
+    Allocation {
+        /// Bytes that could not be allocated at once.
+        bytes: u64,
+    },
+    /// Reading the bytes failed.
+    #[error("the image cannot be read")]
+    Unreadable(#[source] std::io::Error),
     /// The format is known, but not this variant of it.
     #[error("the {format} file uses a feature that is not supported")]
     Unsupported {
@@ -91,13 +111,21 @@ pub enum DecodeError {
     },
 }
 
+impl From<OverBudget> for DecodeError {
+    fn from(over: OverBudget) -> Self {
+        Self::OverBudget(over)
+    }
+}
+
 impl DecodeError {
     /// A stable name for reports, in kebab case.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Empty => "empty-file",
             Self::UnknownFormat => "unknown-format",
-            Self::TooLarge { .. } | Self::Memory { .. } => "too-large",
+            Self::TooLarge { .. } | Self::Memory { .. } | Self::OverBudget(_) => "too-large",
+            Self::Allocation { .. } => "out-of-memory",
+            Self::Unreadable(_) => "cannot-read",
             Self::Unsupported { .. } => "unsupported-picture",
             Self::Damaged { .. } | Self::CutShort { .. } => "damaged-picture",
             Self::Panicked { .. } => "decoder-panicked",
@@ -114,6 +142,13 @@ impl DecodeError {
                 "convert the picture to PNG or JPEG"
             }
             Self::TooLarge { .. } | Self::Memory { .. } => "make the picture smaller",
+            Self::OverBudget(_) => {
+                "make the image smaller, or create the `MemoryBudget` with more bytes"
+            }
+            Self::Allocation { .. } => {
+                "decode fewer images at a time, with a `MemoryBudget` of fewer bytes"
+            }
+            Self::Unreadable(_) => "check that the file can be read to its end",
         }
     }
 }
@@ -188,7 +223,7 @@ impl Picture {
     /// The pixels are libjpeg-turbo's for that scale (Pillow's `draft`); they are not those of the whole
     /// picture resized.
     ///
-    /// A JPEG's pixels take the memory of `spare`, such as [`into_rgb`](Self::into_rgb) of a picture that is no
+    /// Pixels take the memory of `spare`, such as [`into_rgb`](Self::into_rgb) of a picture that is no
     /// longer needed: of the time for JPEGs of 12 megapixels the system took a third, mostly to hand out fresh
     /// memory.
     ///
@@ -209,35 +244,14 @@ impl Picture {
             bytes.len() as u64,
             limits.file_bytes,
         )?;
-        let reader = ImageReader::new(Cursor::new(bytes))
-            .with_guessed_format()
-            .expect("reading from memory does not fail");
-        let Some(format) = reader.format() else {
-            return Err(DecodeError::UnknownFormat);
-        };
-        let name = format_name(format);
-        // Real files make decoders panic in release builds too; one file must not end the rest.
-        catch_unwind(AssertUnwindSafe(|| match format {
-            image::ImageFormat::Jpeg => jpeg::decode(bytes, limits, spare, reduction),
-            _ => decode_known(reader, name, limits),
-        }))
-        .unwrap_or(Err(DecodeError::Panicked { format: name }))
-    }
-
-    /// The picture turned and mirrored as its EXIF orientation asks.
-    fn upright(self, orientation: Orientation) -> Self {
-        if orientation == Orientation::NoTransforms {
-            return self;
-        }
-        let image = image::RgbImage::from_raw(self.width, self.height, self.pixels)
-            .expect("the pixels are those of the size");
-        let mut image = DynamicImage::ImageRgb8(image);
-        image.apply_orientation(orientation);
-        Self {
-            width: image.width(),
-            height: image.height(),
-            pixels: image.into_rgb8().into_raw(),
-        }
+        let format = format_of(bytes)?;
+        let (source, length) = (Cursor::new(bytes), bytes.len() as u64);
+        guarded(format, || match format {
+            ImageFormat::Jpeg => jpeg::decode(bytes, limits, spare, reduction),
+            ImageFormat::Png => png::decode(source, length, limits, spare),
+            ImageFormat::Gif => gif::decode(source, length, limits, spare),
+            _ => codecs::decode(source, format, limits, spare),
+        })
     }
 }
 
@@ -267,92 +281,49 @@ fn check_size(width: u32, height: u32, limits: &Limits) -> Result<(), DecodeErro
     )
 }
 
-fn decode_known(
-    mut reader: ImageReader<Cursor<&[u8]>>,
-    format: &'static str,
-    limits: &Limits,
-) -> Result<Picture, DecodeError> {
-    let mut codec_limits = image::Limits::default();
-    // For what decoders allocate besides the picture itself. The exact check is ours, below.
-    codec_limits.max_alloc = Some(limits.decoded_bytes);
-    reader.limits(codec_limits);
-    let failed = |source| classify(format, source);
-    let mut decoder = reader.into_decoder().map_err(failed)?;
-    let (width, height) = decoder.dimensions();
-    check_size(width, height, limits)?;
-    within(
-        "a decoded size in bytes",
-        decoder.total_bytes(),
-        limits.decoded_bytes,
-    )?;
-    // A damaged EXIF block is no reason to refuse the pixels.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
-    Ok(to_picture(image).upright(orientation))
+/// The format of a file that begins with `head`.
+fn format_of(head: &[u8]) -> Result<ImageFormat, DecodeError> {
+    image::guess_format(head).map_err(|_| DecodeError::UnknownFormat)
 }
 
-fn to_picture(image: DynamicImage) -> Picture {
-    let (width, height) = (image.width(), image.height());
-    let upper = |value: &u16| (value >> 8) as u8;
-    let pixels = match image {
-        DynamicImage::ImageRgb8(rgb) => rgb.into_raw(),
-        // `image` rounds 16 bits to 8; OpenCV and libpng keep the upper byte.
-        DynamicImage::ImageLuma16(grey) => grey
-            .pixels()
-            .flat_map(|pixel| [upper(&pixel.0[0]); 3])
-            .collect(),
-        DynamicImage::ImageLumaA16(grey) => grey
-            .pixels()
-            .flat_map(|pixel| [upper(&pixel.0[0]); 3])
-            .collect(),
-        DynamicImage::ImageRgb16(rgb) => rgb.as_raw().iter().map(upper).collect(),
-        DynamicImage::ImageRgba16(rgba) => rgba
-            .pixels()
-            .flat_map(|pixel| [upper(&pixel.0[0]), upper(&pixel.0[1]), upper(&pixel.0[2])])
-            .collect(),
-        other => other.into_rgb8().into_raw(),
-    };
-    Picture {
-        width,
-        height,
-        pixels,
+/// Runs a decoder. Real files make decoders panic in release builds too; one file must not end the rest.
+fn guarded<T>(
+    format: ImageFormat,
+    decoder: impl FnOnce() -> Result<T, DecodeError>,
+) -> Result<T, DecodeError> {
+    let format = format_name(format);
+    catch_unwind(AssertUnwindSafe(decoder)).unwrap_or(Err(DecodeError::Panicked { format }))
+}
+
+/// `5.2 GiB`.
+fn bytes_of(bytes: u64) -> String {
+    const UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("bytes", 0)];
+    let unit = UNITS.iter().find(|(_, shift)| bytes >> shift > 0);
+    match unit {
+        Some((name, shift)) if *shift > 0 => {
+            format!("{:.1} {name}", bytes as f64 / f64::from(1 << shift))
+        }
+        _ => format!("{bytes} bytes"),
     }
 }
 
-fn classify(format: &'static str, source: ImageError) -> DecodeError {
-    match source {
-        ImageError::Unsupported(_) => DecodeError::Unsupported {
-            format,
-            source: source.into(),
-        },
-        ImageError::Limits(_) => DecodeError::Memory {
-            format,
-            source: source.into(),
-        },
-        _ => DecodeError::Damaged {
-            format,
-            source: source.into(),
-        },
-    }
-}
-
-fn format_name(format: image::ImageFormat) -> &'static str {
+fn format_name(format: ImageFormat) -> &'static str {
     match format {
-        image::ImageFormat::Jpeg => "JPEG",
-        image::ImageFormat::Png => "PNG",
-        image::ImageFormat::Bmp => "BMP",
-        image::ImageFormat::WebP => "WebP",
-        image::ImageFormat::Gif => "GIF",
-        image::ImageFormat::Tiff => "TIFF",
-        image::ImageFormat::Pnm => "PNM",
-        image::ImageFormat::Qoi => "QOI",
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::Png => "PNG",
+        ImageFormat::Bmp => "BMP",
+        ImageFormat::WebP => "WebP",
+        ImageFormat::Gif => "GIF",
+        ImageFormat::Tiff => "TIFF",
+        ImageFormat::Pnm => "PNM",
+        ImageFormat::Qoi => "QOI",
         _ => "picture",
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use image::{ImageFormat, Luma, LumaA, Rgb, Rgba};
+    use image::{DynamicImage, Luma, LumaA, Rgb, Rgba};
 
     use super::*;
 

@@ -1,0 +1,152 @@
+//! Conversions to RGB of 8 bits a channel within one buffer: an image is never held twice.
+
+use image::ColorType;
+
+use super::DecodeError;
+
+/// Bytes of a pixel in RGB of 8 bits a channel.
+pub(super) const RGB: usize = 3;
+
+/// Returns a buffer of `len` bytes in the memory of `spare`, or an error where there is no memory. The bytes are
+/// anything: what the memory held before, or zeros.
+pub(super) fn buffer_of(mut spare: Vec<u8>, len: u64) -> Result<Vec<u8>, DecodeError> {
+    let failed = || DecodeError::Allocation { bytes: len };
+    let len = usize::try_from(len).map_err(|_| failed())?;
+    if spare.capacity() < len {
+        // Growing would copy what nobody needs, and hold both.
+        spare = Vec::new();
+        spare.try_reserve_exact(len).map_err(|_| failed())?;
+    }
+    spare.resize(len, 0);
+    Ok(spare)
+}
+
+/// Turns the first `pixels` pixels of `color` in `buffer` into RGB; `buffer` has room for either form and ends
+/// with the RGB. 16 bits keep their upper 8.
+pub(super) fn to_rgb(mut buffer: Vec<u8>, pixels: usize, color: ColorType) -> Option<Vec<u8>> {
+    let upper = |bytes: [u8; 2]| (u16::from_ne_bytes(bytes) >> 8) as u8;
+    match color {
+        ColorType::L8 => expand(&mut buffer, pixels, |grey| [grey; RGB]),
+        ColorType::La8 => spread(&mut buffer, pixels, |[grey, _]: [u8; 2]| [grey; RGB]),
+        ColorType::Rgb8 => (),
+        ColorType::Rgba8 => shrink(&mut buffer, pixels, |[r, g, b, _]: [u8; 4]| [r, g, b]),
+        ColorType::L16 => spread(&mut buffer, pixels, |grey| [upper(grey); RGB]),
+        ColorType::La16 => shrink(&mut buffer, pixels, |[a, b, _, _]: [u8; 4]| {
+            [upper([a, b]); RGB]
+        }),
+        ColorType::Rgb16 => shrink(&mut buffer, pixels, |[a, b, c, d, e, f]: [u8; 6]| {
+            [upper([a, b]), upper([c, d]), upper([e, f])]
+        }),
+        ColorType::Rgba16 => shrink(&mut buffer, pixels, |[a, b, c, d, e, f, _, _]: [u8; 8]| {
+            [upper([a, b]), upper([c, d]), upper([e, f])]
+        }),
+        ColorType::Rgb32F => shrink(&mut buffer, pixels, |bytes: [u8; 12]| of_floats(&bytes)),
+        ColorType::Rgba32F => shrink(&mut buffer, pixels, |bytes: [u8; 16]| of_floats(&bytes)),
+        _ => return None,
+    }
+    buffer.truncate(pixels * RGB);
+    Some(buffer)
+}
+
+/// Three floats from 0 to 1, rounded as the `image` crate does.
+fn of_floats(bytes: &[u8]) -> [u8; RGB] {
+    let (floats, _) = bytes.as_chunks::<4>();
+    [floats[0], floats[1], floats[2]].map(|float| {
+        let float = f32::from_ne_bytes(float);
+        // Not a number is white there.
+        let clamped = if float < 1.0 { float.max(0.0) } else { 1.0 };
+        (clamped * 255.0).round() as u8
+    })
+}
+
+/// Turns pixels of one byte into three, from the last one on.
+pub(super) fn expand(buffer: &mut [u8], pixels: usize, rgb: impl Fn(u8) -> [u8; RGB]) {
+    for index in (0..pixels).rev() {
+        let pixel = rgb(buffer[index]);
+        buffer[index * RGB..][..RGB].copy_from_slice(&pixel);
+    }
+}
+
+/// Turns pixels of two bytes into three, from the last one on.
+fn spread(buffer: &mut [u8], pixels: usize, rgb: impl Fn([u8; 2]) -> [u8; RGB]) {
+    for index in (0..pixels).rev() {
+        let pixel = rgb([buffer[2 * index], buffer[2 * index + 1]]);
+        buffer[index * RGB..][..RGB].copy_from_slice(&pixel);
+    }
+}
+
+/// Turns pixels of `N` > 3 bytes into three, from the first one on.
+pub(super) fn shrink<const N: usize>(
+    buffer: &mut [u8],
+    pixels: usize,
+    rgb: impl Fn([u8; N]) -> [u8; RGB],
+) {
+    for index in 0..pixels {
+        let pixel = buffer[index * N..].first_chunk();
+        let pixel = rgb(*pixel.expect("the buffer holds all pixels"));
+        buffer[index * RGB..][..RGB].copy_from_slice(&pixel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::DynamicImage;
+
+    use super::*;
+
+    /// `to_rgb` of 2 x 1 pixels.
+    fn converted(image: &DynamicImage) -> Vec<u8> {
+        let mut buffer = image.as_bytes().to_vec();
+        buffer.resize(buffer.len().max(6), 9);
+        to_rgb(buffer, 2, image.color()).unwrap()
+    }
+
+    #[test]
+    fn floats_become_what_the_image_crate_makes_of_them() {
+        let floats = [0.0, 0.499, 1.0, -3.0, f32::NAN, 7.0];
+        let image = image::Rgb32FImage::from_raw(2, 1, floats.to_vec()).unwrap();
+        let image = DynamicImage::from(image);
+        assert_eq!(converted(&image), image.to_rgb8().into_raw());
+        assert_eq!(converted(&image), [0, 127, 255, 0, 255, 255]);
+        let floats = [0.1, 0.2, 0.3, 0.0, 0.5, 0.6, 0.7, 1.0].to_vec();
+        let image = DynamicImage::from(image::Rgba32FImage::from_raw(2, 1, floats).unwrap());
+        assert_eq!(converted(&image), image.to_rgb8().into_raw());
+    }
+
+    #[test]
+    fn eight_bits_keep_their_value_and_sixteen_their_upper_half() {
+        let la = image::GrayAlphaImage::from_raw(2, 1, vec![1, 2, 3, 4]).unwrap();
+        assert_eq!(converted(&la.into()), [1, 1, 1, 3, 3, 3]);
+        let l = image::GrayImage::from_raw(2, 1, vec![1, 2]).unwrap();
+        assert_eq!(converted(&l.into()), [1, 1, 1, 2, 2, 2]);
+        let rgba = image::RgbaImage::from_raw(2, 1, (1..=8).collect()).unwrap();
+        assert_eq!(converted(&rgba.into()), [1, 2, 3, 5, 6, 7]);
+        let raw = [0x01ff_u16, 0x0200, 0x03f0, 0x04ff];
+        let l = image::ImageBuffer::from_raw(2, 1, raw[..2].to_vec()).unwrap();
+        assert_eq!(converted(&DynamicImage::ImageLuma16(l)), [1, 1, 1, 2, 2, 2]);
+        let la = image::ImageBuffer::from_raw(2, 1, raw.to_vec()).unwrap();
+        assert_eq!(
+            converted(&DynamicImage::ImageLumaA16(la)),
+            [1, 1, 1, 3, 3, 3]
+        );
+        let raw: Vec<u16> = (0..8).map(|value| value << 8 | 0xff).collect();
+        let rgb = image::ImageBuffer::from_raw(2, 1, raw[..6].to_vec()).unwrap();
+        assert_eq!(
+            converted(&DynamicImage::ImageRgb16(rgb)),
+            [0, 1, 2, 3, 4, 5]
+        );
+        let rgba = image::ImageBuffer::from_raw(2, 1, raw).unwrap();
+        assert_eq!(
+            converted(&DynamicImage::ImageRgba16(rgba)),
+            [0, 1, 2, 4, 5, 6]
+        );
+    }
+
+    #[test]
+    fn memory_that_is_not_there_is_an_error() {
+        let error = buffer_of(Vec::new(), u64::MAX >> 2).unwrap_err();
+        assert!(matches!(error, DecodeError::Allocation { .. }), "{error:?}");
+        assert_eq!(error.code(), "out-of-memory");
+        assert_eq!(buffer_of(vec![1, 2, 3], 2).unwrap().len(), 2);
+    }
+}

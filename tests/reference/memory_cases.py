@@ -1,0 +1,202 @@
+"""Writes image files of every format and many variants, whose memory is measured while they are decoded.
+
+    memory_cases.py OUT
+
+The files differ in depth, channels, interlacing, compression, orientation and aspect ratio. The pixels are smooth
+with some noise, so that files are small next to their images. Everything is seeded.
+
+Needs: pillow, numpy.
+"""
+
+import pathlib
+import struct
+import sys
+import zlib
+
+import numpy as np
+from PIL import Image
+
+RNG = np.random.default_rng(5)
+SIZES = [(640, 480), (97, 1201), (9000, 3)]
+# Beyond what JPEG, WebP and GIF can hold.
+LONG = [(200_000, 1), (1, 200_000)]
+
+
+def pixels(size, channels=3):
+    width, height = size
+    x, y = np.arange(width), np.arange(height)[:, None]
+    planes = [(x // 7 + y // 5 + 60 * channel) % 256 for channel in range(channels)]
+    noise = RNG.integers(0, 4, (height, width, channels))
+    return (np.stack(planes, axis=-1) + noise).clip(0, 255).astype(np.uint8)
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(size, depth, color, interlaced=False, chunks=()):
+    """A PNG of any kind, which Pillow does not write: 16 bits a channel, and interlaced."""
+    width, height = size
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
+    image = pixels(size, channels)
+    if depth == 16:
+        image = np.repeat(image[..., None], 2, axis=-1).reshape(height, width, channels * 2)
+    passes = [(0, 0, 1, 1)]
+    if interlaced:
+        passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    raw = bytearray()
+    for left, top, right, down in passes:
+        part = image[top::down, left::right]
+        if part.size == 0:
+            continue
+        for row in part:
+            data = row.tobytes()
+            if depth < 8:
+                bits = np.unpackbits(row.reshape(-1, 1), axis=1)[:, -depth:].reshape(-1)
+                data = np.packbits(bits).tobytes()
+            raw += b"\0" + data
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, int(interlaced))
+    palette = [chunk(b"PLTE", bytes(range(256)) * 3)] if color == 3 and depth == 8 else []
+    if color == 3 and depth < 8:
+        palette = [chunk(b"PLTE", bytes(3 << depth))]
+    return b"".join([b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", header), *chunks, *palette,
+                     chunk(b"IDAT", zlib.compress(bytes(raw), 6)), chunk(b"IEND", b"")])
+
+
+def tiff(size, samples, bits, tile=None, planar=1):
+    """An uncompressed TIFF with tiles or planes, which Pillow does not write."""
+    width, height = size
+    image = pixels(size, samples)
+    if bits == 16:
+        image = image.astype("<u2") * 257
+    pieces = []
+    planes = [image] if planar == 1 else [image[..., channel:channel + 1] for channel in range(samples)]
+    for plane in planes:
+        if tile is None:
+            pieces.append(plane.tobytes())
+            continue
+        for top in range(0, height, tile[1]):
+            for left in range(0, width, tile[0]):
+                piece = np.zeros((tile[1], tile[0], plane.shape[2]), plane.dtype)
+                part = plane[top:top + tile[1], left:left + tile[0]]
+                piece[:part.shape[0], :part.shape[1]] = part
+                pieces.append(piece.tobytes())
+    pieces = [zlib.compress(piece) for piece in pieces]
+    data, offsets = bytearray(b"II*\0\0\0\0\0"), []
+    for piece in pieces:
+        offsets.append(len(data))
+        data += piece
+    extra = samples - 3 if samples > 3 else samples - 1 if samples == 2 else 0
+    tags = [(256, [width]), (257, [height]), (258, [bits] * samples), (259, [8]), (262, [2 if samples > 2 else 1]),
+            (277, [samples]), (284, [planar])]
+    counts = [len(piece) for piece in pieces]
+    if tile is None:
+        tags += [(273, offsets), (278, [height]), (279, counts)]
+    else:
+        tags += [(322, [tile[0]]), (323, [tile[1]]), (324, offsets), (325, counts)]
+    if extra:
+        tags.append((338, [2] * extra))
+    entries = []
+    for tag, values in sorted(tags):
+        payload = struct.pack(f"<{len(values)}I", *values)
+        if len(values) > 1:
+            place = len(data)
+            data += payload
+            payload = struct.pack("<I", place)
+        kind = 4
+        if tag == 338:
+            kind, payload = 3, struct.pack("<HH", *values, 0)
+        entries.append(struct.pack("<HHI", tag, kind, len(values)) + payload)
+    data[4:8] = struct.pack("<I", len(data))
+    return bytes(data + struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4))
+
+
+def main(out):
+    out = pathlib.Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+
+    def save(name, size, image, ending, **options):
+        image.save(out / f"{name}-{size[0]}x{size[1]}.{ending}", **options)
+
+    def exif(orientation):
+        data = Image.Exif()
+        data[274] = orientation
+        return data.tobytes()
+
+    for size in [*SIZES, *LONG]:
+        rgb = Image.fromarray(pixels(size))
+        rgba = Image.fromarray(pixels(size, 4))
+        gray = rgb.convert("L")
+        for color in [0, 2, 3, 4, 6]:
+            for depth in [1, 8, 16]:
+                if (depth == 16 and color == 3) or (depth == 1 and color not in (0, 3)):
+                    continue
+                for interlaced in [False, True]:
+                    name = f"png-{depth}-{color}{'-interlaced' if interlaced else ''}-{size[0]}x{size[1]}.png"
+                    (out / name).write_bytes(png(size, depth, color, interlaced))
+        save("bmp", size, rgb, "bmp")
+        save("bmp-gray", size, gray, "bmp")
+        save("bmp-palette", size, rgb.quantize(16), "bmp")
+        save("bmp-alpha", size, rgba, "bmp")
+        save("pnm", size, rgb, "ppm")
+        save("pnm-gray", size, gray, "pgm")
+        save("pnm-bits", size, gray.convert("1"), "pbm")
+        values = " ".join(map(str, pixels(size).reshape(-1)[:3 * 200_000]))
+        if size[0] * size[1] <= 200_000:
+            (out / f"pnm-text-{size[0]}x{size[1]}.ppm").write_text(f"P3 {size[0]} {size[1]} 255\n{values}\n")
+        deep = (np.asarray(gray).astype(">u2") * 257).tobytes()
+        (out / f"pnm-deep-{size[0]}x{size[1]}.pgm").write_bytes(b"P5 %d %d 65535\n" % size + deep)
+        for compression in ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"]:
+            save(f"tiff-{compression}", size, rgb, "tif", compression=compression)
+        save("tiff-cmyk", size, rgb.convert("CMYK"), "tif", compression="tiff_lzw")
+        save("tiff-alpha", size, rgba, "tif", compression="tiff_lzw")
+        save("tiff-turned", size, rgb, "tif", compression="tiff_lzw", tiffinfo={274: 6})
+        for samples, bits in [(1, 8), (1, 16), (2, 8), (3, 16), (4, 16)]:
+            (out / f"tiff-{samples}-{bits}-{size[0]}x{size[1]}.tif").write_bytes(tiff(size, samples, bits))
+        (out / f"tiff-planes-{size[0]}x{size[1]}.tif").write_bytes(tiff(size, 3, 8, planar=2))
+        if size not in LONG:
+            (out / f"tiff-tiles-{size[0]}x{size[1]}.tif").write_bytes(tiff(size, 3, 8, tile=(256, 256)))
+            (out / f"tiff-big-tile-{size[0]}x{size[1]}.tif").write_bytes(tiff(size, 3, 8, tile=(4096, 1024)))
+            if size[0] < 20000:
+                save("tiff-jpeg", size, gray, "tif", compression="jpeg")
+            save("gif", size, rgb.quantize(64), "gif")
+            save("gif-interlaced", size, rgb.quantize(200), "gif", interlace=1)
+            second = Image.fromarray(pixels(size)[::-1])
+            save("gif-animated", size, rgb, "gif", save_all=True, append_images=[second])
+            for orientation in [1, 3, 6, 7]:
+                save(f"jpeg-turned-{orientation}", size, rgb, "jpg", exif=exif(orientation))
+            for progressive in [False, True]:
+                name = "jpeg-progressive" if progressive else "jpeg"
+                for subsampling in [0, 1, 2]:
+                    save(f"{name}-{subsampling}", size, rgb, "jpg", progressive=progressive, subsampling=subsampling)
+                save(f"{name}-gray", size, gray, "jpg", progressive=progressive)
+                save(f"{name}-cmyk", size, rgb.convert("CMYK"), "jpg", progressive=progressive)
+                save(f"{name}-rgb", size, rgb, "jpg", progressive=progressive, keep_rgb=True)
+        if max(size) <= 16383:
+            for name, image in [("webp", rgb), ("webp-alpha", rgba)]:
+                save(name, size, image, "webp", method=0)
+                save(f"{name}-lossless", size, image, "webp", lossless=True, method=0, quality=0)
+                save(f"{name}-turned", size, image, "webp", method=0, exif=exif(8))
+                save(f"{name}-animated", size, image, "webp", method=0, save_all=True, append_images=[image.rotate(180)])
+                save(f"{name}-animated-lossless", size, image, "webp", method=0, quality=0, lossless=True, save_all=True,
+                     append_images=[image.rotate(180)])
+    # Photos that compress badly: many tables, large partitions.
+    noise = Image.fromarray(RNG.integers(0, 256, (900, 1000, 3), dtype=np.uint8))
+    save("noise", noise.size, noise, "jpg", quality=95, progressive=True)
+    save("noise", noise.size, noise, "webp", quality=100, method=4)
+    save("noise-lossless", noise.size, noise, "webp", lossless=True, method=6, quality=100)
+    save("noise", noise.size, noise, "png")
+    # A colour profile of 200 MB, compressed to 200 KB.
+    profile = b"icc\0\0" + zlib.compress(bytes(200 << 20), 9)
+    (out / "png-profile-64x64.png").write_bytes(png((64, 64), 8, 2, chunks=[chunk(b"iCCP", profile)]))
+    # A frame that is smaller than its canvas, and one that is larger.
+    gif = (out / "gif-640x480.gif").read_bytes()
+    (out / "gif-large-canvas.gif").write_bytes(gif[:6] + struct.pack("<HH", 3000, 2000) + gif[10:])
+    (out / "gif-small-canvas.gif").write_bytes(gif[:6] + struct.pack("<HH", 30, 20) + gif[10:])
+    print(f"{sum(1 for _ in out.iterdir())} files")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(sys.argv[1])
