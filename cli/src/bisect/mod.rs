@@ -5,7 +5,8 @@ mod graph;
 mod search;
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -286,8 +287,6 @@ impl<'a> Side<'a> {
             .context("the model has no output")?;
         // A folder of its own: engines may still have the last model's file open.
         let folder = tempfile::tempdir_in(folder.path())?;
-        let path = folder.path().join("exposed.onnx");
-        fs::write(&path, model.encode_to_vec())?;
         let home = self
             .engine
             .model
@@ -299,10 +298,13 @@ impl<'a> Side<'a> {
             if let Some(parent) = to.parent() {
                 fs::create_dir_all(parent)?;
             }
-            if fs::hard_link(file, &to).is_err() {
-                fs::copy(file, &to)?;
-            }
+            bring(file, &to)?;
         }
+        let mut path = folder.path().join("exposed.onnx");
+        while path.exists() {
+            path.set_extension("exposed.onnx");
+        }
+        File::create_new(&path)?.write_all(&model.encode_to_vec())?;
         let mut engine = self.engine.clone();
         engine.model = path;
         engine.requests = Some(1);
@@ -316,6 +318,22 @@ impl<'a> Side<'a> {
         );
         let rest = all.split_off(own);
         Ok((all, rest))
+    }
+}
+
+/// Makes the user's `file` available as `to`. A model may name it twice: what is there already is the same file by a
+/// hard link, and writing to it would destroy the user's.
+fn bring(file: &Path, to: &Path) -> anyhow::Result<()> {
+    match fs::hard_link(file, to) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            let mut copy = match File::create_new(to) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+                created => created?,
+            };
+            io::copy(&mut File::open(file)?, &mut copy)?;
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }
 
