@@ -102,9 +102,8 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         messages,
         |answered, messages| fold.take(&lanes, recording.as_mut(), answered, messages),
     )?;
-    if let Some(recorder) = fold.recorder.take() {
-        recorder.finish()?;
-    }
+    // What goes wrong with it keeps no report from being written.
+    let recorded = fold.recorder.take().map_or(Ok(()), Recorder::finish);
     let mut failures = fold.failures;
     if let Some(unused) = recording
         .as_ref()
@@ -157,6 +156,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         }
     }
     reports::write(reports, &comparison, &comparison.text())?;
+    recorded?;
     if let Some(nothing) = nothing {
         return Err(Hinted::new(nothing, "mend what is said above about the others").into());
     }
