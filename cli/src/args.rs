@@ -26,7 +26,7 @@ pub const EXAMPLES: &str = "\
 
 /// What the exit codes mean.
 pub const EXIT_CODES: &str = "0 all well, 1 some inputs failed, 2 usage or environment (no model, engine or device), \
-    130 and 143 interrupted";
+    129, 130 and 143 interrupted";
 
 pub const INSPECT_EXAMPLES: &str = "\
   classify inspect model.xml
@@ -49,8 +49,7 @@ pub const COMPARE_EXAMPLES: &str = "\
   classify compare onnx openvino@bf16 -m model.onnx -i photos/ --bisect";
 
 /// What the exit codes of `compare` mean.
-pub const COMPARE_EXIT_CODES: &str =
-    "0 the runs agree, 1 they do not, 2 something could not be compared, 130 and 143 interrupted";
+pub const COMPARE_EXIT_CODES: &str = "0 the runs agree, 1 they do not, 2 something could not be compared, 129, 130 and 143 interrupted";
 
 pub const EVALUATE_EXAMPLES: &str = "\
   classify evaluate openvino -m model.onnx -i photos/ --truth ground-truth.tsv
@@ -67,7 +66,7 @@ pub const BENCH_EXAMPLES: &str = "\
   classify bench openvino --requests 1,2,4";
 
 /// What the exit codes of `evaluate` mean.
-pub const EVALUATE_EXIT_CODES: &str = "0 all gates passed, 1 a gate failed, 2 something could not be evaluated, 130 and 143 interrupted";
+pub const EVALUATE_EXIT_CODES: &str = "0 all gates passed, 1 a gate failed, 2 something could not be evaluated, 129, 130 and 143 interrupted";
 
 /// Classify pictures on any inference engine and device.
 #[derive(Debug, Parser)]

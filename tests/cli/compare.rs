@@ -22,7 +22,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("compare::where_no_run_is_left_reports_say_so", none_left),
         ("compare::a_picture_is_classified_in_batches_too", batches),
     ];
-    let on_photos: [(&str, fn() -> Result<(), Failed>); 10] = [
+    let on_photos: [(&str, fn() -> Result<(), Failed>); 11] = [
         (
             "compare::what_one_engine_lacks_keeps_no_other_from_working",
             what_one_engine_lacks,
@@ -41,6 +41,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("compare::gate::squeezenet", || gate("squeezenet1.1.onnx")),
         ("compare::planted_faults_are_caught", planted_faults),
         ("compare::recorded_runs", recordings),
+        ("compare::bisect_spares_the_weights", data_named_twice),
         ("compare::fast_decoding_is_another_tensor", fast_decoding),
         ("compare::others_read_the_reports", reports),
     ];
@@ -543,6 +544,20 @@ fn none_left() -> Result<(), Failed> {
         )?;
     }
     Ok(())
+}
+
+fn data_named_twice() -> Result<(), Failed> {
+    let (folder, a, b) = small_pictures()?;
+    python("data_twice.py", [folder.path()])?;
+    let weights = folder.path().join("weights.bin");
+    let before = fs::read(&weights)?;
+    let model = |name: &str| format!("onnx={}", folder.path().join(name).display());
+    let mut command = compare(&[&model("a.onnx"), &model("b.onnx"), "--bisect"]);
+    command.args(["--color", "rgb", "-i"]).args([&a, &b]);
+    let (result, json) = with_json(&mut command, 1)?;
+    ensure(fs::read(&weights)? == before, "the weights were written to")?;
+    ensure(json["bisect"]["first"] == 2, &json["bisect"])?;
+    ensure(result.stdout.contains("#2"), result)
 }
 
 fn usage() -> Result<(), Failed> {

@@ -1,7 +1,8 @@
 //! One of the two runs, and copies of its model that show values.
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -97,9 +98,7 @@ impl<'a> Side<'a> {
             if let Some(parent) = to.parent() {
                 fs::create_dir_all(parent)?;
             }
-            if fs::hard_link(file, &to).is_err() {
-                fs::copy(file, &to)?;
-            }
+            bring(file, &to)?;
         }
         let mut engine = self.engine.clone();
         engine.model = path;
@@ -133,5 +132,21 @@ impl<'a> Side<'a> {
             && engine.streams == its_engine.streams
             && engine.threads == its_engine.threads
             && engine.config == its_engine.config
+    }
+}
+
+/// Makes the user's `file` available as `to`. A model may name it twice: what is there already is the same file by a
+/// hard link, and writing to it would destroy the user's.
+fn bring(file: &Path, to: &Path) -> anyhow::Result<()> {
+    match fs::hard_link(file, to) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            let mut copy = match File::create_new(to) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+                created => created?,
+            };
+            io::copy(&mut File::open(file)?, &mut copy)?;
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }

@@ -117,9 +117,8 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         messages,
         |answered, messages| fold.take(&lanes, recording.as_mut(), answered, messages),
     )?;
-    if let Some(recorder) = fold.recorder.take() {
-        recorder.finish()?;
-    }
+    // What goes wrong with it keeps no report from being written.
+    let recorded = fold.recorder.take().map_or(Ok(()), Recorder::finish);
     if fold.duplicates.contents() == 1 {
         fold.vary(&lanes, &opened)?;
     }
@@ -176,6 +175,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         }
     }
     reports::write(reports, &comparison, &comparison.text())?;
+    recorded?;
     if let Some(nothing) = nothing {
         return Err(Hinted::new(nothing, "mend what is said above about the others").into());
     }
