@@ -548,5 +548,15 @@ fn multi_label() -> Result<(), Failed> {
         // Independent probabilities do not add up to 1.
         ensure(code != 0 || run.stdout.contains("0.5"), run)?;
     }
+    // A model that gives other numbers than scores of classes.
+    std::fs::write(
+        folder.path().join("config.json"),
+        r#"{"problem_type": "regression"}"#,
+    )?;
+    let mut command = classify();
+    command.args(["--backend", "onnx", "--color", "rgb", "-m"]);
+    let run = run(command.arg(&model).arg("-i").arg(&picture));
+    expect_code(&run, 2)?;
+    ensure(run.stderr.contains("regression"), &run)?;
     Ok(())
 }
