@@ -51,7 +51,7 @@ pub(crate) fn load(explicit: Option<&Path>) -> Result<(FoundLibrary, Environment
         );
     }
     let unloadable = |error: Error| {
-        error.with_hint("ONNX Runtime 1.22 or newer is needed; `cargo setup` brings one")
+        error.with_hint("ONNX Runtime 1.22.0 or newer is needed; `cargo setup` brings one")
     };
     let environment = catch_unwind(|| {
         let builder = ort::init_from(&found.path).map_err(|source| {

@@ -63,7 +63,7 @@ pub(crate) fn load(explicit: Option<&Path>) -> Result<FoundLibrary, Error> {
         .map_err(|message| {
             unusable(&found.path, "the OpenVINO runtime cannot be loaded")
                 .with_source(message)
-                .with_hint("OpenVINO 2025.1 or newer is needed; `cargo setup` brings one")
+                .with_hint("OpenVINO 2025.1.0 or newer is needed; `cargo setup` brings one")
         })?;
     *loaded = Some(found.path.clone());
     Ok(found)

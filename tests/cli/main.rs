@@ -18,6 +18,7 @@ mod inputs;
 mod interrupts;
 mod leftovers;
 mod loader;
+mod oldest;
 mod outputs;
 mod shapes;
 mod sources;
@@ -50,6 +51,7 @@ fn main() {
     #[cfg(unix)]
     trials.extend(leftovers::trials());
     trials.extend(loader::trials(&engines));
+    trials.extend(oldest::trials(&set_up));
     trials.extend(outputs::trials(&engines, &set_up));
     trials.extend(shapes::trials(&engines, &set_up));
     trials.extend(sources::trials(&engines, &set_up));

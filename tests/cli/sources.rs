@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{classify, small_pictures};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let on_photos: [(&str, fn() -> Result<(), Failed>); 7] = [
+    let on_photos: [(&str, fn() -> Result<(), Failed>); 8] = [
         ("every_source_gives_the_same_answer", every_source),
         ("inspect_writes_what_preprocess_reads", round_trip),
         ("contradictions_are_reported", contradictions),
@@ -22,6 +22,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("external_data_stay_in_the_models_folder", external_data),
         ("a_model_is_all_of_its_files", digest),
         ("what_an_ir_does_itself_is_not_done_again", prepared_irs),
+        ("the_weights_tell_the_precision", precisions),
     ];
     let on_engines: [(&str, fn() -> Result<(), Failed>); 4] = [
         ("the_graph_tells_what_the_output_is", output_kinds),
@@ -378,6 +379,46 @@ fn prepared_irs() -> Result<(), Failed> {
     )
 }
 
+fn precisions() -> Result<(), Failed> {
+    use model_file::StoredPrecision::{F16, F32, Int8};
+    let folder = tempfile::tempdir()?;
+    python("output_kinds.py", [folder.path()])?;
+    for (model, stored) in [
+        (set_up("models/efficientnet-lite0.onnx"), F32),
+        (set_up("models/efficientnet-lite0.xml"), F32),
+        (set_up("models/efficientnet-lite0-f16.xml"), F16),
+        (small_model("half.onnx"), F16),
+        (small_model("lite.tflite"), F32),
+        (folder.path().join("quantized.onnx"), Int8),
+        (folder.path().join("quantized.xml"), Int8),
+        (folder.path().join("softmax-bytes.tflite"), Int8),
+    ] {
+        let found = model_file::stored_precision(&model)?;
+        ensure(found == Some(stored), (model, found))?;
+    }
+    // Types of the output that say nothing: an f32 model that gives f16, and an f16 model that gives f32.
+    python("cast_ends.py", [folder.path()])?;
+    let (_pictures, picture, _) = small_pictures()?;
+    for (model, onnx, rten) in [
+        ("single-gives-half.onnx", "f32", Some("f32")),
+        ("half-gives-single.onnx", "f16", None),
+        ("quantized.onnx", "f32+u8", Some("f32+u8")),
+    ] {
+        let engines = [("onnx", Some(onnx)), ("rten", rten)];
+        for (backend, precision) in engines {
+            let Some(precision) = precision else { continue };
+            let mut command = classify();
+            command.args(["--backend", backend, "--color", "rgb", "-m"]);
+            let model = folder.path().join(model);
+            let run = run(command.arg(&model).arg("-i").arg(&picture));
+            expect_code(&run, 0)?;
+            let said = format!("precision {precision} (");
+            ensure(run.stdout.contains(&said), (precision, &run))?;
+        }
+    }
+    Ok(())
+}
+
 fn output_kinds() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let expected = python("output_kinds.py", [folder.path()])?;
@@ -507,5 +548,15 @@ fn multi_label() -> Result<(), Failed> {
         // Independent probabilities do not add up to 1.
         ensure(code != 0 || run.stdout.contains("0.5"), run)?;
     }
+    // A model that gives other numbers than scores of classes.
+    std::fs::write(
+        folder.path().join("config.json"),
+        r#"{"problem_type": "regression"}"#,
+    )?;
+    let mut command = classify();
+    command.args(["--backend", "onnx", "--color", "rgb", "-m"]);
+    let run = run(command.arg(&model).arg("-i").arg(&picture));
+    expect_code(&run, 2)?;
+    ensure(run.stderr.contains("regression"), &run)?;
     Ok(())
 }

@@ -82,6 +82,16 @@ impl Needs {
         })
     }
 
+    /// Needs what `cargo setup --oldest` brings: the oldest supported engines.
+    pub fn oldest() -> Self {
+        let ready = set_up_folder().is_some_and(|folder| folder.join("oldest").is_dir());
+        Self(if ready {
+            Ok(())
+        } else {
+            Err("the oldest supported engines are not there; run `cargo setup --oldest`".to_owned())
+        })
+    }
+
     /// Needs both.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {

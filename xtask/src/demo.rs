@@ -20,7 +20,7 @@ const ENGINES: [&str; 2] = ["openvino", "onnx"];
 
 /// Sets up, builds the command, runs it on each engine and compares the results byte for byte.
 pub fn run() -> Result<ExitCode> {
-    setup::run(None)?;
+    setup::run(None, false)?;
     let classify = build()?;
     let photos = setup::home()?.join("photos");
     let mut outputs = Vec::new();

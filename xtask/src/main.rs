@@ -38,6 +38,9 @@ enum Task {
         /// Take the package files from this folder instead of the network; their hashes are checked all the same
         #[arg(long, value_name = "DIR")]
         from: Option<PathBuf>,
+        /// Bring the oldest supported engines as well, for the tests of `cargo verify`
+        #[arg(long)]
+        oldest: bool,
     },
     /// Set up, classify a few photos on both engines, and compare the two outputs
     Demo,
@@ -54,7 +57,9 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Args::parse().task {
-        Task::Setup { from } => setup::run(from.as_deref()).map(|()| ExitCode::SUCCESS),
+        Task::Setup { from, oldest } => {
+            setup::run(from.as_deref(), oldest).map(|()| ExitCode::SUCCESS)
+        }
         Task::Demo => demo::run(),
         Task::Verify => verify::run(),
         Task::BenchPeers { arguments } => bench_peers::run(&arguments),

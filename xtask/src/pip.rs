@@ -131,7 +131,18 @@ impl Pip<'_> {
 
     /// Installs the pinned tools from the downloaded files alone.
     pub fn install(&self, requirements: &Path, downloads: &Path) -> Result<()> {
+        let command = self.command("install")?;
+        Self::install_with(command, requirements, downloads)
+    }
+
+    /// Installs pinned packages from the downloaded files into a folder of their own, which Python does not look into.
+    pub fn install_into(&self, folder: &Path, requirements: &Path, downloads: &Path) -> Result<()> {
         let mut command = self.command("install")?;
+        command.arg("--target").arg(folder);
+        Self::install_with(command, requirements, downloads)
+    }
+
+    fn install_with(mut command: Command, requirements: &Path, downloads: &Path) -> Result<()> {
         // Byte code is written when a module is first imported: compiling all of it takes longer than the installation.
         command.args([
             "--quiet",

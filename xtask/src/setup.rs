@@ -68,10 +68,8 @@ impl Packages {
             ("data.txt", Kind::Data),
             ("source.txt", Kind::Source),
         ] {
-            let path = requirement_file(file);
-            let text = fs::read_to_string(&path).map_err(on("read", &path))?;
-            let parsed = parse(&text).with_context(|| format!("in {}", path.display()))?;
-            packages.extend(parsed.into_iter().map(|requirement| (requirement, kind)));
+            let parsed = read_requirements(file)?.into_iter();
+            packages.extend(parsed.map(|requirement| (requirement, kind)));
         }
         Ok(Self { packages })
     }
@@ -87,12 +85,19 @@ impl Packages {
     }
 }
 
+fn read_requirements(file: &str) -> Result<Vec<Requirement>> {
+    let path = requirement_file(file);
+    let text = fs::read_to_string(&path).map_err(on("read", &path))?;
+    parse(&text).with_context(|| format!("in {}", path.display()))
+}
+
 fn requirement_file(name: &str) -> PathBuf {
     scripts().join("requirements").join(name)
 }
 
-/// Sets up what is missing. With `from`, package files come from that folder instead of the network.
-pub fn run(from: Option<&Path>) -> Result<()> {
+/// Sets up what is missing, and with `oldest` the oldest supported engines as well. With `from`, package files come from
+/// that folder instead of the network.
+pub fn run(from: Option<&Path>, oldest: bool) -> Result<()> {
     if let Some(from) = from {
         check_from(from)?;
     }
@@ -107,16 +112,23 @@ pub fn run(from: Option<&Path>) -> Result<()> {
     };
     let done = format!("set-up is complete: {}", setup.home.display());
     // Looking needs no lock, and so no writable folder: stamps are written last.
-    if setup.is_complete()? {
+    let is_complete = setup.is_complete()?;
+    if is_complete {
         for step in setup.titles() {
             eprintln!("{step} ... up to date");
         }
-        eprintln!("{done}");
-        return Ok(());
     }
-    claim(&setup.home)?;
-    let lock = lock(&setup.home)?;
-    setup.run_steps(&lock)?;
+    let has_oldest = !oldest || is_complete && setup.has_oldest()?;
+    if !is_complete || !has_oldest {
+        claim(&setup.home)?;
+        let lock = lock(&setup.home)?;
+        if !is_complete {
+            setup.run_steps(&lock)?;
+        }
+        if oldest {
+            setup.bring_oldest(&lock)?;
+        }
+    }
     eprintln!("{done}");
     Ok(())
 }
@@ -472,6 +484,49 @@ impl Setup<'_> {
             environment.join("pyvenv.cfg"),
             environment_python(&environment),
         ])
+    }
+
+    /// The oldest engines, unpacked.
+    fn oldest(&self, tag: &str) -> Result<Stamp> {
+        let path = requirement_file("oldest.txt");
+        let list = fs::read(&path).map_err(on("read", &path))?;
+        Ok(self.stamp("oldest", &[&list, tag.as_bytes()]))
+    }
+
+    fn has_oldest(&self) -> Result<bool> {
+        match self.facts() {
+            Some(facts) => Ok(self.oldest(&facts.tag)?.is_current()),
+            None => Ok(false),
+        }
+    }
+
+    fn bring_oldest(&self, lock: &File) -> Result<()> {
+        let facts = self
+            .facts()
+            .context("the Python environment has lost its interpreter.txt")?;
+        let stamp = self.oldest(&facts.tag)?;
+        step(
+            "[oldest] bringing the oldest supported engines",
+            stamp.is_current(),
+            || {
+                stamp.clear()?;
+                let pip = Pip {
+                    environment: &self.environment(),
+                    lock,
+                    outside: facts.outside,
+                    from: self.from,
+                };
+                for requirement in read_requirements("oldest.txt")? {
+                    pip.download(&requirement, Kind::Tool, &self.downloads())?;
+                }
+                let folder = self.home.join("oldest");
+                remove_folder(&folder)?;
+                pip.install_into(&folder, &requirement_file("oldest.txt"), &self.downloads())?;
+                let mut files = list_files(&folder, &|_| true)?;
+                files.retain(|file| file.is_file());
+                stamp.write(&files)
+            },
+        )
     }
 
     fn fetch_packages(&self, title: &str, pip: &Pip<'_>, tag: &str) -> Result<()> {

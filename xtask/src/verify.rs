@@ -134,7 +134,7 @@ pub fn run() -> Result<ExitCode> {
 /// network.
 fn start_set_up() -> Result<JoinHandle<io::Result<Output>>> {
     let mut command = Command::new(env::current_exe()?);
-    command.arg("setup").stdin(Stdio::null());
+    command.args(["setup", "--oldest"]).stdin(Stdio::null());
     let child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
