@@ -74,7 +74,7 @@ pub(crate) fn refuse(model: &Model, inferred: &Inferred<'_>) -> Result<(), Error
     }
     if let Some(site) = wide_numbers(&sites) {
         let message = format!(
-            "{} takes whole numbers beyond 32 bits, and RTen computes in 32 bits",
+            "{} has whole numbers beyond 32 bits, and RTen computes in 32 bits",
             described(site)
         );
         return Err(refused(message, hint));
@@ -172,7 +172,7 @@ fn conv_integer(site: &Site<'_>) -> Option<&'static str> {
     };
     let least = weights.iter().copied().min().unwrap_or(0).min(0);
     let largest = weights.iter().copied().max().unwrap_or(0).max(0);
-    if largest - least > 127 {
+    if largest.saturating_sub(least) > 127 {
         return SATURATES;
     }
     zero_point_is_lost(site, 1, 3)
@@ -187,7 +187,10 @@ fn mat_mul_integer(site: &Site<'_>) -> Option<&'static str> {
     } else {
         0
     };
-    if weights.iter().any(|weight| (weight - shift).abs() > 64) {
+    if weights
+        .iter()
+        .any(|weight| weight.saturating_sub(shift).saturating_abs() > 64)
+    {
         return SATURATES;
     }
     zero_point_is_lost(site, 0, 2).or_else(|| zero_point_is_lost(site, 1, 3))
@@ -395,11 +398,24 @@ fn wide_numbers<'s, 'a>(sites: &'s [Site<'a>]) -> Option<&'s Site<'a>> {
             };
             wide.contains(name) || wide_constant(name) == Some(true)
         };
+        let filled = site
+            .node
+            .attribute("value")
+            .and_then(|value| value.t.as_ref());
+        let filled = filled.and_then(|tensor| crate::graph::Constant::Tensor(tensor).ints());
+        if site.node.operator() == "ConstantOfShape"
+            && filled.is_some_and(|values| values.iter().any(is_wide))
+        {
+            return Some(site);
+        }
         if !site.node.input.iter().any(|name| takes(name)) {
             continue;
         }
         match site.node.operator().as_ref() {
             "Slice" | "Clip" => {}
+            "Cast" if int(site, "to") == Some(DataType::Int64 as i64) => {
+                wide.extend(site.node.output.iter().map(|name| &name[..]));
+            }
             "Concat" | "Unsqueeze" | "Squeeze" | "Reshape" | "Identity" | "Gather" => {
                 wide.extend(site.node.output.iter().map(|name| &name[..]));
             }
