@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
+use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -17,6 +18,7 @@ use openvino::{CompiledModel, Core, Model, PropertyKey, RwPropertyKey};
 
 use crate::cache::{self, Key, Outcome};
 use crate::config::OpenvinoConfig;
+use crate::deviations;
 use crate::device::{Device, VirtualDevice, same_device};
 use crate::engine::{OpenvinoEngine, partial_shape, spec};
 use crate::error::{compile_failed, device_unavailable, engine_error};
@@ -98,7 +100,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
         }
     }
     let device: Device = config.device.parse()?;
-    let files = model_file::check(&config.model)?;
+    let (files, deviations) = checked(&config.model)?;
     let plugins = Plugins::find(config.plugins.as_deref())?;
     let library = probe::load(config.library.as_deref())?;
     let checksums = config.cache.is_some().then(|| {
@@ -178,6 +180,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
         .collect();
     info.notes = notes(&compiled, cache, &info);
     info.notes.extend(reshaped);
+    info.notes.extend(deviations);
 
     let requests = config.requests.unwrap_or_else(|| {
         property(&compiled, "OPTIMAL_NUMBER_OF_INFER_REQUESTS")
@@ -206,6 +209,17 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
         })
         .collect();
     Ok((info, engines))
+}
+
+/// The model's files, and notes on what OpenVINO computes otherwise than an ONNX model says.
+fn checked(model: &Path) -> Result<(Vec<PathBuf>, Vec<String>), Error> {
+    if !model_file::has_ending(model, "onnx") {
+        return Ok((model_file::check(model)?, Vec::new()));
+    }
+    let onnx = model_file::check_onnx(model, "OpenVINO")?;
+    let external_data = onnx.external_data.into_iter().map(|(_, file)| file);
+    let files = iter::once(model.to_path_buf()).chain(external_data);
+    Ok((files.collect(), deviations::notes(&onnx.model)))
 }
 
 /// Everything that a compiled model depends on.

@@ -3,6 +3,7 @@
 mod backend;
 mod cache;
 mod config;
+mod deviations;
 mod device;
 mod devices;
 mod engine;

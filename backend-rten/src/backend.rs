@@ -19,6 +19,7 @@ use crate::engine::{RtenEngine, spec};
 use crate::error::load_failed;
 use crate::faults;
 use crate::fill::fill_in;
+use crate::graph::outline;
 use crate::probe::VERSION;
 
 const ENGINE: &str = "RTen";
@@ -114,11 +115,10 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     let with_model = |error: Error| error.with_context("model", config.model.display());
     let mut file = onnx.model;
     faults::refuse_to_load(&file).map_err(with_model)?;
-    let bytes = if fill_in(&mut file) {
-        file.encode_to_vec()
-    } else {
-        onnx.bytes.into()
-    };
+    let filled_in = fill_in(&mut file).then(|| file.encode_to_vec());
+    // Once nothing else refers to the file's memory, RTen gets it without a copy.
+    let file = outline(file);
+    let bytes = filled_in.unwrap_or_else(|| onnx.bytes.into());
     let model = load(&config.model, bytes, &onnx.external_data)?;
     let inferred = |name: &[u8]| {
         let node = model.find_node(std::str::from_utf8(name).ok()?)?;

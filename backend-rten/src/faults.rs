@@ -74,7 +74,7 @@ pub(crate) fn refuse(model: &Model, inferred: &Inferred<'_>) -> Result<(), Error
     }
     if let Some(site) = wide_numbers(&sites) {
         let message = format!(
-            "{} takes whole numbers beyond 32 bits, and RTen computes in 32 bits",
+            "{} has whole numbers beyond 32 bits, and RTen computes in 32 bits",
             described(site)
         );
         return Err(refused(message, hint));
@@ -172,7 +172,7 @@ fn conv_integer(site: &Site<'_>) -> Option<&'static str> {
     };
     let least = weights.iter().copied().min().unwrap_or(0).min(0);
     let largest = weights.iter().copied().max().unwrap_or(0).max(0);
-    if largest - least > 127 {
+    if largest.saturating_sub(least) > 127 {
         return SATURATES;
     }
     zero_point_is_lost(site, 1, 3)
@@ -187,7 +187,10 @@ fn mat_mul_integer(site: &Site<'_>) -> Option<&'static str> {
     } else {
         0
     };
-    if weights.iter().any(|weight| (weight - shift).abs() > 64) {
+    if weights
+        .iter()
+        .any(|weight| weight.saturating_sub(shift).saturating_abs() > 64)
+    {
         return SATURATES;
     }
     zero_point_is_lost(site, 0, 2).or_else(|| zero_point_is_lost(site, 1, 3))
@@ -395,11 +398,24 @@ fn wide_numbers<'s, 'a>(sites: &'s [Site<'a>]) -> Option<&'s Site<'a>> {
             };
             wide.contains(name) || wide_constant(name) == Some(true)
         };
+        let filled = site
+            .node
+            .attribute("value")
+            .and_then(|value| value.t.as_ref());
+        let filled = filled.and_then(|tensor| crate::graph::Constant::Tensor(tensor).ints());
+        if site.node.operator() == "ConstantOfShape"
+            && filled.is_some_and(|values| values.iter().any(is_wide))
+        {
+            return Some(site);
+        }
         if !site.node.input.iter().any(|name| takes(name)) {
             continue;
         }
         match site.node.operator().as_ref() {
             "Slice" | "Clip" => {}
+            "Cast" if int(site, "to") == Some(DataType::Int64 as i64) => {
+                wide.extend(site.node.output.iter().map(|name| &name[..]));
+            }
             "Concat" | "Unsqueeze" | "Squeeze" | "Reshape" | "Identity" | "Gather" => {
                 wide.extend(site.node.output.iter().map(|name| &name[..]));
             }
@@ -448,4 +464,246 @@ fn described(site: &Site<'_>) -> String {
 
 fn refused(message: String, hint: &str) -> Error {
     Error::new(ErrorKind::ModelUnsupported, "load the model", message).with_hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use onnx::{Attribute, Function, Graph, Node, OperatorSetId, Tensor};
+
+    use super::*;
+
+    fn attribute(name: &'static str) -> Attribute {
+        Attribute {
+            name: Some(name.into()),
+            ..Attribute::default()
+        }
+    }
+
+    fn text_attribute(name: &'static str, value: &'static str) -> Attribute {
+        Attribute {
+            s: Some(value.into()),
+            ..attribute(name)
+        }
+    }
+
+    fn node(operator: &'static str, attributes: Vec<Attribute>) -> Node {
+        Node {
+            op_type: Some(operator.into()),
+            name: Some("it".into()),
+            input: vec!["x".into(), "c".into()],
+            output: vec!["y".into()],
+            attribute: attributes,
+            ..Node::default()
+        }
+    }
+
+    fn imports(version: i64) -> Vec<OperatorSetId> {
+        vec![OperatorSetId {
+            version: Some(version),
+            ..OperatorSetId::default()
+        }]
+    }
+
+    fn model(opset: i64, nodes: Vec<Node>) -> Model {
+        Model {
+            graph: Some(Graph {
+                node: nodes,
+                ..Graph::default()
+            }),
+            opset_import: imports(opset),
+            ..Model::default()
+        }
+    }
+
+    fn said(model: &Model) -> String {
+        let refused = refuse(model, &|_| None).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ModelUnsupported);
+        refused.to_string()
+    }
+
+    fn inside(operator: &'static str, body: &Model, times: usize) -> Node {
+        let mut graph = body.graph.clone().unwrap();
+        for _ in 1..times {
+            let branch = Attribute {
+                g: Some(graph),
+                ..attribute("then_branch")
+            };
+            graph = model(17, vec![node(operator, vec![branch])]).graph.unwrap();
+        }
+        let branch = Attribute {
+            g: Some(graph),
+            ..attribute("then_branch")
+        };
+        node(operator, vec![branch])
+    }
+
+    #[test]
+    fn faults_are_found_in_bodies() {
+        let cubic = node("Resize", vec![text_attribute("mode", "cubic")]);
+        let body = model(17, vec![node("Relu", vec![]), cubic]);
+        assert!(said(&body).contains("Resize (it): RTen resizes linearly"));
+        for operator in ["If", "Loop", "Scan"] {
+            let outer = model(17, vec![node("Relu", vec![]), inside(operator, &body, 3)]);
+            assert!(said(&outer).contains("Resize (it): RTen resizes linearly"));
+        }
+        // The same name in another domain is another operator.
+        let mut foreign = body;
+        foreign.graph.as_mut().unwrap().node[1].domain = Some("own".into());
+        refuse(&foreign, &|_| None).unwrap();
+    }
+
+    #[test]
+    fn functions_have_their_own_opset_and_cannot_be_called() {
+        let softmax = node("Softmax", vec![]);
+        let mut caller = model(
+            17,
+            vec![Node {
+                domain: Some("own".into()),
+                ..node("Classes", vec![])
+            }],
+        );
+        caller.functions = vec![Function {
+            name: Some("Classes".into()),
+            domain: Some("own".into()),
+            node: vec![softmax],
+            opset_import: imports(12),
+            ..Function::default()
+        }];
+        assert!(said(&caller).contains("Softmax (it): before opset 13"));
+        caller.functions[0].opset_import = imports(13);
+        assert!(said(&caller).contains("Classes (it) is a function"));
+    }
+
+    #[test]
+    fn the_number_and_the_depth_of_operators_are_limited() {
+        let relu = node("Relu", vec![]);
+        let full = model(17, vec![relu.clone(); MOST_OPERATORS]);
+        refuse_to_load(&full).unwrap();
+        let one_more = model(17, vec![inside("If", &full, 1)]);
+        let error = refuse_to_load(&one_more).unwrap_err().to_string();
+        assert!(error.contains("4001 operators"), "{error}");
+        let mut in_function = model(17, vec![]);
+        in_function.functions = vec![Function {
+            node: vec![relu.clone(); MOST_OPERATORS + 1],
+            ..Function::default()
+        }];
+        refuse_to_load(&in_function).unwrap_err();
+        let deep = |times| {
+            model(
+                17,
+                vec![inside("If", &model(17, vec![relu.clone()]), times)],
+            )
+        };
+        refuse_to_load(&deep(MOST_NESTED)).unwrap();
+        let error = refuse_to_load(&deep(MOST_NESTED + 1))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("more than 8 deep"), "{error}");
+        let attributes = (0..33).map(|_| attribute("a")).collect();
+        refuse_to_load(&model(17, vec![node("Relu", attributes)])).unwrap_err();
+    }
+
+    fn with_constant(mut model: Model, data_type: DataType, dims: &[i64], raw: Vec<u8>) -> Model {
+        model.graph.as_mut().unwrap().initializer = vec![Tensor {
+            name: Some("c".into()),
+            dims: dims.to_vec(),
+            data_type: Some(data_type as i32),
+            raw_data: Some(raw.into()),
+            ..Tensor::default()
+        }];
+        model
+    }
+
+    #[test]
+    fn types_come_from_constants_and_casts() {
+        let like = || model(19, vec![node("CastLike", vec![])]);
+        assert!(said(&like()).contains("its type is unknown"));
+        let of = |data_type| with_constant(like(), data_type, &[1], vec![0; 8]);
+        assert!(said(&of(DataType::Bool)).contains("booleans"));
+        assert!(said(&of(DataType::Double)).contains("f64"));
+        refuse(&of(DataType::Float), &|_| None).unwrap();
+        let to = |data_type: DataType| Attribute {
+            i: Some(data_type as i64),
+            ..attribute("to")
+        };
+        let cast = Node {
+            output: vec!["c".into()],
+            ..node("Cast", vec![to(DataType::Float16)])
+        };
+        refuse(&model(19, vec![cast, node("CastLike", vec![])]), &|_| None).unwrap();
+        assert!(
+            said(&model(19, vec![node("Cast", vec![to(DataType::Bool)])])).contains("booleans")
+        );
+    }
+
+    #[test]
+    fn whole_numbers_beyond_32_bits_are_for_slices() {
+        let of = |operator, value: i64| {
+            let model = model(17, vec![node(operator, vec![])]);
+            with_constant(model, DataType::Int64, &[1], value.to_le_bytes().to_vec())
+        };
+        refuse(&of("Slice", i64::MAX), &|_| None).unwrap();
+        assert!(said(&of("Mul", 3_000_000_000)).contains("beyond 32 bits"));
+        assert!(said(&of("Where", i64::MAX)).contains("beyond 32 bits"));
+        refuse(&of("Gather", 7), &|_| None).unwrap();
+    }
+
+    #[test]
+    fn products_of_bytes_must_not_saturate() {
+        let kernel = Attribute {
+            ints: vec![1, 1],
+            ..attribute("kernel_shape")
+        };
+        let of = |operator, data_type, values: Vec<u8>| {
+            let model = model(17, vec![node(operator, vec![kernel.clone()])]);
+            with_constant(model, data_type, &[1, values.len() as i64, 1, 1], values)
+        };
+        refuse(&of("ConvInteger", DataType::Uint8, vec![0, 127]), &|_| None).unwrap();
+        assert!(said(&of("ConvInteger", DataType::Uint8, vec![128])).contains("saturate"));
+        assert!(said(&of("ConvInteger", DataType::Int8, vec![0x80, 1])).contains("saturate"));
+        refuse(
+            &of("MatMulInteger", DataType::Int8, vec![64, 0xc0]),
+            &|_| None,
+        )
+        .unwrap();
+        assert!(said(&of("MatMulInteger", DataType::Int8, vec![65])).contains("saturate"));
+        assert!(said(&of("MatMulInteger", DataType::Uint8, vec![63])).contains("saturate"));
+    }
+
+    #[test]
+    fn shapes_decide_where_they_are_known() {
+        let shape = |sizes: &'static [usize]| {
+            move |_: &[u8]| {
+                Some(
+                    sizes
+                        .iter()
+                        .map(|size| rten::Dimension::Fixed(*size))
+                        .collect(),
+                )
+            }
+        };
+        let with_input = |mut model: Model| {
+            model.graph.as_mut().unwrap().input = vec![onnx::ValueInfo {
+                name: Some("x".into()),
+                ..onnx::ValueInfo::default()
+            }];
+            model
+        };
+        let body = model(12, vec![node("Softmax", vec![])]);
+        let softmax = with_input(body.clone());
+        refuse(&softmax, &shape(&[1, 10])).unwrap();
+        refuse(&softmax, &shape(&[1, 3, 4, 5])).unwrap_err();
+        refuse(&softmax, &|_| None).unwrap_err();
+        // A body takes values of the graph around it; of its own, no shapes are known.
+        let captures = with_input(model(12, vec![inside("If", &body, 1)]));
+        refuse(&captures, &shape(&[1, 10])).unwrap();
+        let own = with_input(model(12, vec![inside("If", &softmax, 1)]));
+        refuse(&own, &shape(&[1, 10])).unwrap_err();
+        let product = with_input(model(17, vec![node("MatMul", vec![])]));
+        let square = with_constant(product.clone(), DataType::Float, &[4, 4], vec![0; 64]);
+        refuse(&square, &shape(&[1, 3, 4, 4])).unwrap();
+        refuse(&product, &|_| None).unwrap_err();
+        let vector = with_constant(product, DataType::Float, &[4], vec![0; 16]);
+        assert!(said(&vector).contains("another shape"));
+    }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use model_file::onnx::{
     self, Attribute, DataType, Function, Graph, Node, Tensor, TensorType, ValueInfo,
 };
+use prost::Message as _;
 use rten::Dimension;
 
 /// RTen plans a graph by recursion, on threads with small stacks: 8,000 operators in a row overflowed it.
@@ -103,6 +104,46 @@ fn collect<'a>(
         }
     }
     Ok(())
+}
+
+/// Weights larger than this are left out of an [`outline`].
+const LARGEST_KEPT: usize = 4_096;
+
+/// Leaves out large weights that are no whole numbers, and lets go of the file's memory.
+pub(crate) fn outline(mut model: onnx::Model) -> onnx::Model {
+    fn leave_out(graph: &mut Graph) {
+        let constants = graph.node.iter_mut().flat_map(|node| &mut node.attribute);
+        let tensors = constants.filter_map(|attribute| attribute.t.as_mut());
+        for tensor in graph.initializer.iter_mut().chain(tensors) {
+            let floats = [DataType::Float, DataType::Float16, DataType::Double];
+            if !floats
+                .iter()
+                .any(|float| tensor.data_type == Some(*float as i32))
+            {
+                continue;
+            }
+            tensor.raw_data.take_if(|data| data.len() > LARGEST_KEPT);
+            for data in [
+                &mut tensor.float_data,
+                &mut tensor.double_data,
+                &mut tensor.int32_data,
+            ] {
+                data.retain(|data| data.len() <= LARGEST_KEPT);
+            }
+        }
+        for attribute in graph.node.iter_mut().flat_map(|node| &mut node.attribute) {
+            attribute
+                .g
+                .iter_mut()
+                .chain(&mut attribute.graphs)
+                .for_each(leave_out);
+        }
+    }
+    if let Some(graph) = &mut model.graph {
+        leave_out(graph);
+    }
+    let copy = onnx::Model::decode(model.encode_to_vec().as_slice());
+    copy.unwrap_or(model)
 }
 
 /// Calls `edit` for each node of the main graph and its bodies, with its place in [`sites`].
@@ -349,6 +390,11 @@ impl Constant<'_> {
             None => tensor.float_data.concat(),
         };
         let (values, rest) = bytes.as_chunks();
+        let mut sizes = tensor.dims.iter();
+        let count = sizes.try_fold(1_i64, |count, size| count.checked_mul(*size))?;
+        if usize::try_from(count).ok()? != values.len() {
+            return None;
+        }
         let values = values.iter().map(|bytes| f32::from_le_bytes(*bytes));
         rest.is_empty().then(|| values.collect())
     }
@@ -394,4 +440,72 @@ fn ints(tensor: &Tensor) -> Option<Vec<i64>> {
         }
     }
     Some(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn an_outline_has_no_large_weights_but_all_whole_numbers() {
+        let tensor = |data_type: DataType, bytes: usize| Tensor {
+            dims: vec![bytes as i64 / 4],
+            data_type: Some(data_type as i32),
+            raw_data: Some(vec![1; bytes].into()),
+            ..Tensor::default()
+        };
+        let graph = Graph {
+            initializer: vec![
+                tensor(DataType::Float, 8_000),
+                tensor(DataType::Float, 16),
+                tensor(DataType::Int8, 8_000),
+            ],
+            ..Graph::default()
+        };
+        let model = onnx::Model {
+            graph: Some(graph),
+            ..onnx::Model::default()
+        };
+        let kept = outline(model).graph.unwrap().initializer;
+        let bytes = kept
+            .iter()
+            .map(|tensor| tensor.raw_data.as_ref().map_or(0, Bytes::len));
+        assert_eq!(bytes.collect::<Vec<_>>(), [0, 16, 8_000]);
+        assert_eq!(Constant::Tensor(&kept[0]).dims(), Some(vec![2_000]));
+        assert_eq!(Constant::Tensor(&kept[0]).floats(), None);
+        assert_eq!(
+            Constant::Tensor(&kept[1])
+                .floats()
+                .map(|values| values.len()),
+            Some(4)
+        );
+    }
+
+    #[test]
+    fn whole_numbers_are_read_however_they_are_stored() {
+        let of = |tensor: &Tensor| Constant::Tensor(tensor).ints();
+        let mut tensor = Tensor {
+            dims: vec![2],
+            data_type: Some(DataType::Int64 as i32),
+            raw_data: Some(
+                [5_i64.to_le_bytes(), (-1_i64).to_le_bytes()]
+                    .concat()
+                    .into(),
+            ),
+            ..Tensor::default()
+        };
+        assert_eq!(of(&tensor), Some(vec![5, -1]));
+        tensor.raw_data = None;
+        // A negative number is a varint of ten bytes.
+        let packed = [5, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1];
+        tensor.int64_data = vec![packed.to_vec().into()];
+        assert_eq!(of(&tensor), Some(vec![5, -1]));
+        tensor.data_type = Some(DataType::Int8 as i32);
+        tensor.raw_data = Some(vec![5, 255].into());
+        assert_eq!(of(&tensor), Some(vec![5, -1]));
+        tensor.external_data = vec![onnx::StringStringEntry::default()];
+        assert_eq!(of(&tensor), None);
+    }
 }

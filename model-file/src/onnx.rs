@@ -9,7 +9,6 @@
 )]
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use prost::Message;
 use prost::bytes::Bytes;
@@ -469,60 +468,5 @@ impl Tensor {
             .iter()
             .find(|entry| entry.key.as_deref() == Some(key.as_bytes()))
             .and_then(|entry| entry.value.as_ref())
-    }
-}
-
-/// A node of an ONNX graph.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Operator {
-    /// The node's name, if it has one.
-    pub name: String,
-    /// What it does: `Conv`.
-    pub op_type: String,
-    /// The version of ONNX's operators that the model is written for, or 0 for those of another domain.
-    pub opset: i64,
-    /// The names of its inputs.
-    pub inputs: Vec<String>,
-    /// Attributes that are whole numbers, one or several.
-    pub ints: BTreeMap<String, Vec<i64>>,
-    /// Attributes that are text.
-    pub texts: BTreeMap<String, String>,
-}
-
-impl Model {
-    /// The operators of the main graph, in the order of the file.
-    pub fn operators(&self) -> Vec<Operator> {
-        let version = self.opset();
-        self.nodes()
-            .iter()
-            .map(|node| node.described(version))
-            .collect()
-    }
-}
-
-impl Node {
-    fn described(&self, version: i64) -> Operator {
-        let lossy = |bytes: &Bytes| text(bytes).into_owned();
-        let mut ints = BTreeMap::new();
-        let mut texts = BTreeMap::new();
-        for attribute in &self.attribute {
-            let name = attribute.name.as_ref().map(lossy).unwrap_or_default();
-            if let Some(text) = &attribute.s {
-                texts.insert(name.clone(), lossy(text));
-            }
-            let values: Vec<i64> = attribute.i.iter().chain(&attribute.ints).copied().collect();
-            if !values.is_empty() {
-                ints.insert(name, values);
-            }
-        }
-        Operator {
-            name: self.name.as_ref().map(lossy).unwrap_or_default(),
-            op_type: self.operator().into_owned(),
-            opset: if self.is_onnx() { version } else { 0 },
-            inputs: self.input.iter().map(lossy).collect(),
-            ints,
-            texts,
-        }
     }
 }

@@ -46,6 +46,7 @@ for variant, starts, ends, which, steps in [
         return g.op("Slice", g.x, *inputs, *([g.ints(*steps)] if steps else []))
     case("Slice", variant, sliced, since=10 if steps else 7, at="all" if variant == "negative" else "last")
 case("Slice", "i32-axes", lambda g: g.op("Slice", g.x, g.const([1], np.int32), g.const([3], np.int32), g.const([1], np.int32), g.const([1], np.int32)), since=10, at="last")
+case("Slice", "computed-largest", lambda g: g.op("Slice", g.x, g.ints(1), g.op("Concat", g.op("Unsqueeze", g.const(LARGEST, np.int64), g.ints(0)), axis=0), g.ints(3)), since=13, at="last")
 case("Slice", "unordered-axes", lambda g: g.op("Slice", g.x, g.ints(2, 1), g.ints(6, 3), g.ints(3, 1)), since=10, at="last")
 
 
@@ -124,6 +125,7 @@ case("Size", "plain", lambda g: g.op("Size", g.x), at="all")
 for variant, value in [("default", None), ("f32", np.array([1.5], np.float32)), ("i64", np.array([7], np.int64)), ("i32", np.array([7], np.int32)), ("bool", np.array([True]))]:
     case("ConstantOfShape", variant, lambda g, value=value: g.op("Add", g.cast(g.op("ConstantOfShape", g.op("Shape", g.x), value=None if value is None else numpy_helper.from_array(value)), F32), g.x),
          at="all" if variant == "f32" else "last")
+case("ConstantOfShape", "beyond-i32", lambda g: g.op("Add", g.cast(g.op("Div", g.op("ConstantOfShape", g.op("Shape", g.x), value=numpy_helper.from_array(np.array([3_000_000_000]))), g.ints(1_000_000_000)), F32), g.x), at="last")
 for variant, attributes, since in [("tensor", {"value": numpy_helper.from_array(np.array([1.0, 2.0], np.float32))}, 7), ("float", {"value_float": 2.5}, 12), ("floats", {"value_floats": [2.5, 1.0]}, 12)]:
     case("Constant", variant, lambda g, attributes=attributes: g.op("Mul", g.x, g.op("Constant", **attributes)), x=(3, 2), since=since, at="all" if variant == "tensor" else "last")
 for variant, array in [("f64", np.array([1.1, 2.2])), ("f16", np.array([1.1, 2.2], np.float16)), ("i64", np.array([3, 4])), ("i8", np.array([3, -4], np.int8)), ("bool", np.array([True, False])), ("beyond-i32", np.array([2**40, 3]))]:

@@ -1,0 +1,280 @@
+//! What OpenVINO 2026.4 computes otherwise than ONNX says, for a model that has it. `tests/operators.rs` compares every
+//! operator with ONNX's own reference; `docs/operators.md` lists all that was found, also what only odd values show.
+
+use std::collections::BTreeMap;
+
+use model_file::onnx::{self, Attribute, Graph, Model, Node, ValueInfo, text};
+
+/// Names no more nodes than these.
+const NAMED: usize = 3;
+/// Graphs in graphs are looked into so far.
+const MOST_NESTED: usize = 32;
+
+/// Returns a note for each kind of operator that OpenVINO computes otherwise.
+pub(crate) fn notes(model: &Model) -> Vec<String> {
+    let mut found = BTreeMap::new();
+    if let Some(graph) = &model.graph {
+        look_into(graph, model.opset(), 0, &mut found);
+    }
+    for function in &model.functions {
+        let graph = Graph {
+            node: function.node.clone(),
+            value_info: function.value_info.clone(),
+            ..Graph::default()
+        };
+        look_into(
+            &graph,
+            onnx::opset_of(&function.opset_import),
+            0,
+            &mut found,
+        );
+    }
+    found.into_iter().map(note).collect()
+}
+
+/// Operators, and why they deviate; the nodes' names.
+type Found = BTreeMap<(String, &'static str), Vec<String>>;
+
+fn note(((operator, reason), names): ((String, &'static str), Vec<String>)) -> String {
+    let mut named: Vec<&str> = names
+        .iter()
+        .filter(|name| !name.is_empty())
+        .map(|name| &name[..])
+        .collect();
+    named.truncate(NAMED);
+    let more = names.len() - named.len();
+    let which = match (named.len(), more) {
+        (0, 1) => String::new(),
+        (0, more) => format!(" ({more} of them)"),
+        (_, 0) => format!(" ({})", named.join(", ")),
+        (_, more) => format!(" ({} and {more} more)", named.join(", ")),
+    };
+    format!("OpenVINO computes {operator}{which} otherwise than ONNX says: {reason}")
+}
+
+fn look_into(graph: &Graph, opset: i64, depth: usize, found: &mut Found) {
+    for node in &graph.node {
+        if node.is_onnx()
+            && let Some(reason) = deviation(node, graph, opset)
+        {
+            let name = node.name.as_ref().map(text).unwrap_or_default();
+            let key = (node.operator().escape_debug().to_string(), reason);
+            found
+                .entry(key)
+                .or_default()
+                .push(name.escape_debug().to_string());
+        }
+        if depth < MOST_NESTED {
+            for body in node.bodies() {
+                look_into(body, opset, depth + 1, found);
+            }
+        }
+    }
+}
+
+fn deviation(node: &Node, graph: &Graph, opset: i64) -> Option<&'static str> {
+    let int = |name: &str| node.attribute(name).and_then(|attribute| attribute.i);
+    let is_on = |name: &str| int(name).is_some_and(|value| value != 0);
+    let says = |name: &str, value: &str| {
+        let said = node
+            .attribute(name)
+            .and_then(|attribute| attribute.s.as_deref());
+        said == Some(value.as_bytes())
+    };
+    let has = |name: &str| node.attribute(name).is_some();
+    match node.operator().as_ref() {
+        "AveragePool" if is_on("ceil_mode") && is_on("count_include_pad") => Some(
+            "with ceil_mode and count_include_pad it counts what a window has beyond the padding",
+        ),
+        "MaxPool" if is_on("ceil_mode") && is_padded(node) => {
+            Some("with ceil_mode it may add an output whose window is all padding")
+        }
+        "LpPool" if is_on("ceil_mode") => {
+            Some("with ceil_mode it scales what a window has beyond the input")
+        }
+        "LRN" if int("size").is_some_and(|size| size % 2 == 0) => {
+            Some("with an even size it takes one channel more")
+        }
+        "Softmax" if opset < 13 && over_several(node, graph) => {
+            Some("before opset 13 it normalizes over one dimension where ONNX says several")
+        }
+        "OneHot" => Some("it takes negative indices for none"),
+        "ReduceL1" | "ReduceLogSum" | "ReduceLogSumExp"
+            if (13..18).contains(&opset) && has("axes") =>
+        {
+            Some(
+                "from opset 13 to 17 it reduces over all dimensions, whatever the attribute axes says",
+            )
+        }
+        "ReduceL1" | "ReduceL2" | "ReduceLogSum" if is_on("noop_with_empty_axes") => {
+            Some("noop_with_empty_axes leaves out the operation on each value")
+        }
+        "QuantizeLinear" if has_odd_zero_point(node, graph) => Some(
+            "it rounds after it has added the zero point, which is odd, so that values halfway between two steps \
+             come out otherwise",
+        ),
+        "Resize" if is_on("antialias") => Some("it leaves antialias out"),
+        "Resize" if is_on("exclude_outside") => Some("it leaves exclude_outside out"),
+        "Resize"
+            if has("keep_aspect_ratio_policy") && !says("keep_aspect_ratio_policy", "stretch") =>
+        {
+            Some("it leaves keep_aspect_ratio_policy out")
+        }
+        _ => None,
+    }
+}
+
+fn is_padded(node: &Node) -> bool {
+    let padded = |pads: &Attribute| pads.ints.iter().any(|pad| *pad > 0);
+    node.attribute("pads").is_some_and(padded)
+}
+
+fn has_odd_zero_point(node: &Node, graph: &Graph) -> bool {
+    let name = node.input.get(2);
+    let constant = graph
+        .initializer
+        .iter()
+        .find(|tensor| tensor.name.as_ref() == name);
+    let is_byte = |tensor: &&onnx::Tensor| {
+        let bytes = [onnx::DataType::Uint8, onnx::DataType::Int8];
+        bytes
+            .iter()
+            .any(|byte| tensor.data_type == Some(*byte as i32))
+    };
+    name.is_some()
+        && constant
+            .filter(is_byte)
+            .and_then(|tensor| tensor.raw_data.as_ref())
+            .is_some_and(|values| values.iter().any(|value| value % 2 == 1))
+}
+
+/// Whether ONNX normalizes over several dimensions: until opset 12, all from `axis` on, which is 1 unless it is said.
+/// A shape that the file does not tell may have them.
+fn over_several(node: &Node, graph: &Graph) -> bool {
+    let axis = node.attribute("axis").and_then(|axis| axis.i).unwrap_or(1);
+    if axis == -1 {
+        return false;
+    }
+    let mut names = node.input.iter().chain(&node.output);
+    let declared = || {
+        graph
+            .value_info
+            .iter()
+            .chain(&graph.input)
+            .chain(&graph.output)
+    };
+    let shape = |info: &ValueInfo| Some(info.r#type.clone()?.tensor_type?.shape?.dim);
+    let Some(dims) =
+        names.find_map(|name| shape(declared().find(|info| info.name.as_ref() == Some(name))?))
+    else {
+        return true;
+    };
+    let axis = if axis < 0 {
+        axis + dims.len() as i64
+    } else {
+        axis
+    };
+    let after = usize::try_from(axis).ok().and_then(|axis| dims.get(axis..));
+    let Some(after) = after else { return false };
+    // OpenVINO normalizes over `axis` alone.
+    after.iter().skip(1).any(|dim| dim.dim_value != Some(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(
+        operator: &'static str,
+        name: &'static str,
+        attributes: &[(&'static str, i64)],
+    ) -> Node {
+        let attribute = |(name, value): &(&'static str, i64)| Attribute {
+            name: Some((*name).into()),
+            i: Some(*value),
+            ..Attribute::default()
+        };
+        Node {
+            op_type: Some(operator.into()),
+            name: Some(name.into()),
+            input: vec!["x".into()],
+            attribute: attributes.iter().map(attribute).collect(),
+            ..Node::default()
+        }
+    }
+
+    fn model(opset: i64, nodes: Vec<Node>) -> Model {
+        let import = onnx::OperatorSetId {
+            version: Some(opset),
+            ..onnx::OperatorSetId::default()
+        };
+        let graph = Graph {
+            node: nodes,
+            ..Graph::default()
+        };
+        Model {
+            graph: Some(graph),
+            opset_import: vec![import],
+            ..Model::default()
+        }
+    }
+
+    #[test]
+    fn a_note_names_the_nodes() {
+        let both = [("ceil_mode", 1), ("count_include_pad", 1)];
+        let pools = ["a", "b", "c", "d"].map(|name| node("AveragePool", name, &both));
+        let notes = notes(&model(19, pools.to_vec()));
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        let begin = "OpenVINO computes AveragePool (a, b, c and 1 more) otherwise than ONNX says: ";
+        assert!(notes[0].starts_with(begin), "{notes:?}");
+        assert!(super::notes(&model(19, vec![node("AveragePool", "a", &both[..1])])).is_empty());
+    }
+
+    #[test]
+    fn bodies_are_looked_into_with_the_opset_of_the_model() {
+        let body = model(12, vec![node("Softmax", "s", &[("axis", 1)])])
+            .graph
+            .unwrap();
+        let mut branch = node("If", "i", &[]);
+        branch.attribute.push(Attribute {
+            name: Some("then_branch".into()),
+            g: Some(body),
+            ..Attribute::default()
+        });
+        assert_eq!(notes(&model(12, vec![branch.clone()])).len(), 1);
+        assert!(notes(&model(13, vec![branch])).is_empty());
+    }
+
+    #[test]
+    fn a_softmax_over_one_dimension_is_right() {
+        let mut classes = model(9, vec![node("Softmax", "s", &[])]);
+        assert_eq!(notes(&classes).len(), 1, "an unknown shape");
+        let dim = |size| onnx::Dimension {
+            dim_value: Some(size),
+            ..onnx::Dimension::default()
+        };
+        let mut with_shape = |sizes: &[i64]| {
+            let shape = onnx::TensorShape {
+                dim: sizes.iter().copied().map(dim).collect(),
+            };
+            let tensor_type = onnx::TensorType {
+                shape: Some(shape),
+                ..onnx::TensorType::default()
+            };
+            let r#type = onnx::Type {
+                tensor_type: Some(tensor_type),
+                ..onnx::Type::default()
+            };
+            let info = ValueInfo {
+                name: Some("x".into()),
+                r#type: Some(r#type),
+                ..ValueInfo::default()
+            };
+            classes.graph.as_mut().unwrap().input = vec![info];
+            notes(&classes).len()
+        };
+        assert_eq!(with_shape(&[1, 10]), 0);
+        assert_eq!(with_shape(&[1, 10, 1, 1]), 0);
+        assert_eq!(with_shape(&[1, 10, 3, 3]), 1);
+    }
+}
