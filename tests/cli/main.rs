@@ -17,6 +17,7 @@ mod interrupts;
 mod leftovers;
 mod loader;
 mod outputs;
+mod recompute;
 mod shapes;
 mod sources;
 
@@ -47,6 +48,7 @@ fn main() {
     trials.extend(leftovers::trials());
     trials.extend(loader::trials(&engines));
     trials.extend(outputs::trials(&engines, &set_up));
+    trials.extend(recompute::trials(&set_up));
     trials.extend(shapes::trials(&engines, &set_up));
     trials.extend(sources::trials(&engines, &set_up));
     libtest_mimic::run(&arguments, trials).exit();
