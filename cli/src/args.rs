@@ -55,7 +55,9 @@ pub const EVALUATE_EXAMPLES: &str = "\
   classify evaluate openvino -m model.onnx -i photos/ --truth ground-truth.tsv
   classify evaluate onnx openvino@bf16 -m model.onnx -i photos/ --truth val.txt --max-drop 1%
   classify evaluate openvino -m model.onnx -i dataset/ -r --truth-folders --min-top1 75%
-  classify evaluate openvino -m model.onnx -i photos/ --truth labels.csv --report report.md";
+  classify evaluate openvino -m model.onnx -i photos/ --truth labels.csv --report report.md
+  classify evaluate onnx -m tags.onnx -i photos/ --truth tags.csv --scores sigmoid --threshold 0.4
+  classify evaluate onnx=old.onnx onnx=new.onnx -i photos/ --truth val.txt --min-truth 100%";
 
 pub const BENCH_EXAMPLES: &str = "\
   classify bench openvino onnx rten -m model.onnx -i photos/
@@ -358,8 +360,8 @@ pub struct EvaluateArgs {
     #[command(flatten)]
     pub runs: RunsArgs,
 
-    /// The ground truth: `name class` a line, CSV with a header, or `path<TAB>label`; classes by id
-    /// or by name
+    /// Ground truth: `name class` a line, CSV with a header, or `path<TAB>label`; classes by id or by name. Several
+    /// classes of an image for a multi-label model: several lines, or `|` or `;` between them
     #[arg(
         long,
         value_name = "FILE",
@@ -368,7 +370,7 @@ pub struct EvaluateArgs {
     )]
     pub truth: Option<PathBuf>,
 
-    /// The folder that a picture lies in names its class, by id or by name
+    /// Take the directory that an image lies in for its class, by id or by name
     #[arg(long, conflicts_with = "truth", help_heading = "Evaluation")]
     pub truth_folders: bool,
 
@@ -382,9 +384,13 @@ pub struct EvaluateArgs {
     )]
     pub label_offset: i64,
 
-    /// In which of the best classes the right one counts
+    /// Report top-K accuracy for these values of K: a right class is among the K best
     #[arg(long, value_name = "K,…", default_value = "1,5", value_delimiter = ',', value_parser = parse_positive, help_heading = "Evaluation")]
     pub top: Vec<usize>,
+
+    /// Least score of the classes that a multi-label model gives for an image [default: 0.5]
+    #[arg(long, value_name = "SCORE", value_parser = parse_score, allow_hyphen_values = true, help_heading = "Evaluation")]
+    pub threshold: Option<f64>,
 
     /// The least top-1 accuracy of every run: 0.75 or 75%
     #[arg(long, value_name = "SHARE", help_heading = "Evaluation")]
@@ -393,6 +399,10 @@ pub struct EvaluateArgs {
     /// By how much the top-1 accuracy of a run may be less than the reference's: 0.01 or 1%
     #[arg(long, value_name = "SHARE", help_heading = "Evaluation")]
     pub max_drop: Option<Share>,
+
+    /// The least share of images that have ground truth: 1 or 100%
+    #[arg(long, value_name = "SHARE", help_heading = "Evaluation")]
+    pub min_truth: Option<Share>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -725,6 +735,14 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|seconds| (0.1..=86_400.0).contains(seconds))
         .ok_or_else(|| "expected a number of seconds from 0.1 to 86400".to_owned())
+}
+
+fn parse_score(text: &str) -> Result<f64, String> {
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|score: &f64| (0.0..=1.0).contains(score))
+        .ok_or_else(|| "expected a probability from 0 to 1, such as 0.5".to_owned())
 }
 
 fn parse_size(text: &str) -> Result<usize, String> {

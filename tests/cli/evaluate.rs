@@ -1,6 +1,7 @@
 //! `classify evaluate` on real engines, against ground truth.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use classify_tests::{Needs, ensure, expect_code, photos, python, run, set_up, small_model};
@@ -10,8 +11,26 @@ use serde_json::Value;
 use crate::{classify, small_pictures};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 1] =
-        [("evaluate::every_form_of_truth", forms)];
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 9] = [
+        ("evaluate::every_form_of_truth", forms),
+        (
+            "evaluate::the_verdict_says_how_many_images_have_truth",
+            few_truths,
+        ),
+        ("evaluate::min_truth_is_a_gate", min_truth),
+        ("evaluate::min_truth_holds_at_its_limit", min_truth_limit),
+        ("evaluate::an_image_that_fails_has_its_entry", failed_image),
+        ("evaluate::too_few_images_are_said_in_every_report", remarks),
+        ("evaluate::duplicates_are_in_every_report", duplicates),
+        (
+            "evaluate::copies_in_two_class_directories_are_an_error",
+            copies_in_folders,
+        ),
+        (
+            "evaluate::copies_of_one_class_are_no_error",
+            copies_of_one_class,
+        ),
+    ];
     let on_photos: [(&str, fn() -> Result<(), Failed>); 4] = [
         ("evaluate::numbers_are_those_of_the_reference", numbers),
         ("evaluate::the_table_of_intervals_is_the_reference", table),
@@ -78,7 +97,8 @@ fn gates() -> Result<(), Failed> {
     ensure(last.starts_with("PASSED"), last)?;
     let (last, json) = with(&["--min-top1", "0.95"], 1)?;
     ensure(
-        last.starts_with("FAILED: onnx: top-1 22/24") && json["verdict"] == "disagree",
+        last.starts_with("FAILED on 24 of 28 images; 4 have no ground truth: onnx: top-1 22/24")
+            && json["verdict"] == "disagree",
         last,
     )
 }
@@ -304,4 +324,177 @@ fn forms() -> Result<(), Failed> {
         result.stdout.contains("top-1                   1/1"),
         &result,
     )
+}
+
+/// Six images of one color each, of which all but the last are different.
+fn six_images() -> Result<tempfile::TempDir, Failed> {
+    let folder = tempfile::tempdir()?;
+    fs::create_dir(folder.path().join("images"))?;
+    for (image, level) in [10, 20, 40, 80, 160, 10_u8].iter().enumerate() {
+        let bytes = [&b"P6 8 8 255\n"[..], &[*level; 192]].concat();
+        fs::write(folder.path().join(format!("images/{image}.ppm")), bytes)?;
+    }
+    Ok(folder)
+}
+
+/// The best class of `plain.onnx` for grey images: the largest sum of a row of weights.
+const GREY: usize = 10;
+
+/// Evaluates the images of a directory with reports in every form; returns all of them, the JSON first.
+fn every_report(folder: &Path, flags: &[&str], code: i32) -> Result<(Value, [String; 4]), Failed> {
+    let mut command = evaluate(flags);
+    command.current_dir(folder).arg("-m");
+    command
+        .arg(small_model("plain.onnx"))
+        .args(["onnx", "-i", "images"]);
+    for ending in ["json", "md", "html", "xml"] {
+        command.arg(format!("--report=r.{ending}"));
+    }
+    let result = run(&mut command);
+    expect_code(&result, code)?;
+    let read = |ending: &str| fs::read_to_string(folder.join(format!("r.{ending}")));
+    let json = serde_json::from_str(&read("json")?)?;
+    Ok((
+        json,
+        [result.stdout, read("md")?, read("html")?, read("xml")?],
+    ))
+}
+
+fn few_truths() -> Result<(), Failed> {
+    let folder = six_images()?;
+    fs::write(folder.path().join("truth"), format!("0.ppm {GREY}\n"))?;
+    let flags = ["--truth", "truth", "--min-top1", "50%"];
+    let (json, [text, markdown, html, _]) = every_report(folder.path(), &flags, 0)?;
+    let summary = json["summary"].as_str().unwrap_or_default();
+    let words = "PASSED on 1 of 6 images; 5 have no ground truth: all gates hold";
+    ensure(summary.starts_with(words), summary)?;
+    ensure(json["with_truth"] == 1 && json["pictures"] == 6, &json)?;
+    for report in [text, markdown, html] {
+        ensure(report.contains(words), report)?;
+    }
+    Ok(())
+}
+
+fn min_truth() -> Result<(), Failed> {
+    let folder = six_images()?;
+    fs::write(folder.path().join("truth"), format!("0.ppm {GREY}\n"))?;
+    let flags = ["--truth", "truth", "--min-truth", "1"];
+    let (json, [text, markdown, html, junit]) = every_report(folder.path(), &flags, 1)?;
+    ensure(json["verdict"] == "disagree", &json["verdict"])?;
+    ensure(
+        json["gates"][0]["name"] == "min-truth" && json["gates"][0]["passed"] == false,
+        &json["gates"],
+    )?;
+    let words = "ground truth for 1 of 6 images, 16.7 %, at least 100 %";
+    ensure(text.contains(&format!("FAILED min-truth: {words}")), &text)?;
+    ensure(
+        text.contains("FAILED on 1 of 6 images; 5 have no ground truth"),
+        &text,
+    )?;
+    for report in [markdown, html] {
+        ensure(report.contains(words), report)?;
+    }
+    ensure(
+        junit.contains("name=\"gate min-truth\"") && junit.contains("<failure"),
+        junit,
+    )
+}
+
+fn min_truth_limit() -> Result<(), Failed> {
+    let folder = six_images()?;
+    let lines = ["0", "1", "2"].map(|image| format!("{image}.ppm {GREY}\n"));
+    fs::write(folder.path().join("truth"), lines.concat())?;
+    for (least, code) in [("50%", 0), ("0.500000000000000001", 1)] {
+        let flags = ["--truth", "truth", "--min-truth", least];
+        every_report(folder.path(), &flags, code)?;
+    }
+    Ok(())
+}
+
+fn failed_image() -> Result<(), Failed> {
+    let folder = six_images()?;
+    let lines = (0..6).map(|image| format!("{image}.ppm {GREY}\n"));
+    fs::write(folder.path().join("truth"), lines.collect::<String>())?;
+    fs::write(folder.path().join("images/3.ppm"), "P6 8 8 255\n")?;
+    let (json, _) = every_report(folder.path(), &["--truth", "truth"], 2)?;
+    ensure(
+        json["without_picture"] == serde_json::json!([]) && json["with_truth"] == 6,
+        &json,
+    )?;
+    ensure(
+        json["failures"]
+            .as_array()
+            .is_some_and(|all| all.len() == 1)
+            && json["runs"][0]["pictures"] == 5,
+        &json,
+    )
+}
+
+fn remarks() -> Result<(), Failed> {
+    let folder = six_images()?;
+    let lines = (0..6).map(|image| format!("{image}.ppm {GREY}\n"));
+    fs::write(folder.path().join("truth"), lines.collect::<String>())?;
+    let flags = ["--truth", "truth", "--min-top1", "98%"];
+    let (json, reports) = every_report(folder.path(), &flags, 0)?;
+    let words = "too few images to establish 98 %";
+    let remark = json["runs"][0]["gates"][0]["remark"].as_str();
+    ensure(
+        remark.is_some_and(|remark| remark.starts_with(words)),
+        &json,
+    )?;
+    for report in reports {
+        ensure(report.contains(words), report)?;
+    }
+    Ok(())
+}
+
+fn duplicates() -> Result<(), Failed> {
+    let folder = six_images()?;
+    let lines = (0..6).map(|image| format!("{image}.ppm {GREY}\n"));
+    fs::write(folder.path().join("truth"), lines.collect::<String>())?;
+    let (json, [text, markdown, html, _]) = every_report(folder.path(), &["--truth", "truth"], 0)?;
+    let path = |image: usize| Path::new("images").join(format!("{image}.ppm"));
+    let pair = serde_json::json!([{ "path": path(5), "same_as": path(0) }]);
+    ensure(json["duplicates"] == pair, &json["duplicates"])?;
+    ensure(json["runs"][0]["pictures"] == 6, &json["runs"][0])?;
+    for report in [text, markdown, html] {
+        let words = "1 of 6 images have the content of an earlier one and count again";
+        ensure(report.contains(words), report)?;
+    }
+    Ok(())
+}
+
+/// Moves the images into one directory for each class.
+fn class_folders(folder: &Path, classes: [usize; 6]) -> Result<(), Failed> {
+    for (image, class) in classes.iter().enumerate() {
+        let class = folder.join(format!("images/{class}"));
+        fs::create_dir_all(&class)?;
+        let name = format!("{image}.ppm");
+        fs::rename(folder.join("images").join(&name), class.join(&name))?;
+    }
+    Ok(())
+}
+
+fn copies_in_folders() -> Result<(), Failed> {
+    let folder = six_images()?;
+    class_folders(folder.path(), [GREY, GREY, GREY, GREY, GREY, 11])?;
+    let flags = ["--truth-folders", "--recursive"];
+    let (json, _) = every_report(folder.path(), &flags, 2)?;
+    let failures = json["failures"].as_array().ok_or("failures")?;
+    let message = failures[0]["message"].as_str().unwrap_or_default();
+    let first = Path::new("images").join(GREY.to_string()).join("0.ppm");
+    let words = format!(
+        "has the content of {}, but the ground truth says `11` here and `{GREY}` there",
+        first.display()
+    );
+    ensure(failures.len() == 1 && message.contains(&words), failures)?;
+    ensure(json["runs"][0]["pictures"] == 5, &json["runs"][0])
+}
+
+fn copies_of_one_class() -> Result<(), Failed> {
+    let folder = six_images()?;
+    class_folders(folder.path(), [GREY; 6])?;
+    let flags = ["--truth-folders", "--recursive"];
+    let (json, _) = every_report(folder.path(), &flags, 0)?;
+    ensure(json["runs"][0]["top"]["1"]["count"] == 6, &json["runs"][0])
 }

@@ -6,11 +6,13 @@
 
 mod answers;
 mod bench;
+mod bisect;
 mod cases;
 mod compare;
 mod devices;
 mod errors;
 mod evaluate;
+mod evaluate_models;
 mod files;
 mod inputs;
 mod interrupts;
@@ -36,9 +38,11 @@ fn main() {
     trials.extend(answers::trials(&set_up));
     trials.extend(bench::trials(&engines, &set_up));
     trials.extend(cases::trials(&set_up));
+    trials.extend(bisect::trials(&engines, &set_up));
     trials.extend(compare::trials(&engines, &set_up));
     trials.extend(devices::trials(&engines, &set_up));
     trials.extend(evaluate::trials(&engines, &set_up));
+    trials.extend(evaluate_models::trials(&engines, &set_up));
     trials.extend(errors::trials(&engines, &set_up));
     trials.extend(files::trials(&engines));
     trials.extend(inputs::trials(&engines));

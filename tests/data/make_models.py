@@ -1,6 +1,8 @@
 """Writes the small models beside this file. They are committed: `python make_models.py` (with the
 set-up's Python) writes the same bytes again. Weights are made up, so that nothing is third-party.
 
+The models in `cases/` are self-made too; its README says what they are.
+
 Every classifier is: mean of the picture by channel -> 1x1 convolution -> 12 logits.
 """
 
@@ -34,14 +36,14 @@ def value(name, shape, kind=TensorProto.FLOAT):
     return helper.make_tensor_value_info(name, kind, shape)
 
 
-def weights(dtype=np.float32, classes=CLASSES):
+def weights(dtype=np.float32, classes=CLASSES, order=slice(None)):
     # Different for each class and channel, small enough for half precision.
     values = [[((7 * k + 3 * c) % 11 - 5) / 256 for c in range(3)] for k in range(classes)]
-    return numpy_helper.from_array(np.array(values, dtype).reshape(classes, 3, 1, 1), "weights")
+    return numpy_helper.from_array(np.array(values, dtype)[order].reshape(classes, 3, 1, 1), "weights")
 
 
 def classifier(name, input_info, before=(), first="input", after=(), output=None, dtype=np.float32,
-               classes=CLASSES, **more):
+               classes=CLASSES, order=slice(None), **more):
     """`before` turns `input` into `first` (NCHW); `after` turns [1, classes, 1, 1] into `output`."""
     nodes = [
         *before,
@@ -52,7 +54,7 @@ def classifier(name, input_info, before=(), first="input", after=(), output=None
     ]
     kind = TensorProto.FLOAT16 if dtype == np.float16 else TensorProto.FLOAT
     output = output or [value("output", [1, classes], kind)]
-    save(name, nodes, [input_info], output, [weights(dtype, classes)], **more)
+    save(name, nodes, [input_info], output, [weights(dtype, classes, order)], **more)
 
 
 picture = value("input", [1, 3, SIZE, SIZE])
@@ -94,6 +96,16 @@ classifier(
     after=[
         helper.make_node("Flatten", ["scores"], ["flat"]),
         helper.make_node("Softmax", ["flat"], ["output"], axis=1),
+    ],
+)
+# The classes of `plain` in reverse order.
+classifier("reversed", picture, order=slice(None, None, -1))
+# A single value, the probability of yes.
+classifier(
+    "one-probability", picture, classes=1,
+    after=[
+        helper.make_node("Flatten", ["scores"], ["flat"]),
+        helper.make_node("Sigmoid", ["flat"], ["output"]),
     ],
 )
 # log of what is at most 0: NaN or minus infinity for some classes.

@@ -39,18 +39,18 @@ pub struct Calibrated {
 #[derive(Debug, Default)]
 pub struct Calibration {
     pub bins: [Bin; BINS],
-    /// One value per image: 4 bytes.
-    confidences: Vec<f32>,
+    /// One value per image: 8 bytes.
+    confidences: Vec<f64>,
     /// Every report asks for it, and it takes long.
     calibrated: OnceCell<Option<Calibrated>>,
 }
 
 impl Calibration {
     /// Counts an answer.
-    pub fn add(&mut self, right: bool, confidence: f32) {
+    pub fn add(&mut self, right: bool, confidence: f64) {
         let confidence = confidence.clamp(0.0, 1.0);
         self.confidences.push(confidence);
-        self.bins[bin_of(confidence)].add(right, f64::from(confidence));
+        self.bins[bin_of(confidence)].add(right, confidence);
     }
 
     /// Returns the expected calibration error (Naeini et al. 2015, with equal widths as Guo et al. 2017):
@@ -79,7 +79,7 @@ impl Calibration {
             .map(|_| {
                 let mut bins = self.bins.map(|bin| Bin { right: 0, ..bin });
                 for &confidence in &self.confidences {
-                    let right = random.f64() < f64::from(confidence);
+                    let right = random.f64() < confidence;
                     bins[bin_of(confidence)].right += usize::from(right);
                 }
                 error(&bins)
@@ -93,8 +93,11 @@ impl Calibration {
     }
 }
 
-fn bin_of(confidence: f32) -> usize {
-    ((f64::from(confidence) * BINS as f64) as usize).min(BINS - 1)
+fn bin_of(confidence: f64) -> usize {
+    let bin = (confidence * BINS as f64).floor();
+    // The product may have been rounded up to a whole number.
+    let is_below = confidence.mul_add(BINS as f64, -bin) < 0.0;
+    (bin as usize - usize::from(is_below)).min(BINS - 1)
 }
 
 fn error(bins: &[Bin]) -> f64 {
@@ -123,8 +126,8 @@ mod tests {
         let mut calibration = Calibration::default();
         for _ in 0..count {
             // Most answers are sure.
-            let confidence = 1.0 - 0.9 * random.f32() * random.f32();
-            let right = random.f64() < truth(f64::from(confidence));
+            let confidence = 1.0 - 0.9 * random.f64() * random.f64();
+            let right = random.f64() < truth(confidence);
             calibration.add(right, confidence);
         }
         calibration
@@ -139,6 +142,12 @@ mod tests {
             calibration.add(n < 6, 0.8);
         }
         assert!((calibration.error() - 0.2).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_confidence_below_an_edge_is_in_the_lower_bin() {
+        // 0.6 as a binary fraction is less than 9/15, but 15 times it rounds to 9.
+        assert_eq!([0.0, 0.2, 0.6, 1.0].map(bin_of), [0, 3, 8, 14]);
     }
 
     /// The mean |x / 10 − 0.8| of a binomial variable with n = 10, p = 0.8 is 0.0966 and its 95th
@@ -162,7 +171,7 @@ mod tests {
         let table: serde_json::Value = serde_json::from_slice(&table).unwrap();
         for case in table["calibration"].as_array().unwrap() {
             let mut calibration = Calibration::default();
-            let answers: Vec<(bool, f32)> =
+            let answers: Vec<(bool, f64)> =
                 serde_json::from_value(case["answers"].clone()).unwrap();
             for (right, confidence) in answers {
                 calibration.add(right, confidence);

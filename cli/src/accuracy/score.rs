@@ -1,46 +1,90 @@
-//! What is counted of one run.
+//! The counts of one run.
 
 use std::collections::BTreeMap;
 
-use image_classification::Ranked;
+use image_classification::{Ranked, Scores, Scoring};
 use serde::Serialize;
 
 use super::calibration::Calibration;
+use super::multi_label::MultiLabel;
 use crate::statistics::{Rate, mean_of_shares};
 
-/// Whether one picture's answer is right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hit {
-    /// The rank of the right class, from 1, if it is among those that are looked at.
+/// The judgement of one answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// The rank of the first right class, from 1, if it is among those that are looked at.
     pub rank: Option<usize>,
+    /// The classes that the run gives for the image, if they are not those of the ground truth.
+    pub wrong: Option<Vec<usize>>,
 }
 
-/// A class, over all its pictures.
+/// The counts of all images.
+#[derive(Debug)]
+pub struct Accuracy {
+    pub pictures: usize,
+    /// The number of images whose first right class has each rank, from 1.
+    ranks: Vec<usize>,
+    /// The least number of classes that an answer ranks, where that is not all of them.
+    least_ranked: Option<usize>,
+    pub counts: Counts,
+}
+
+/// The counts that depend on the kind of the model.
+#[derive(Debug)]
+pub enum Counts {
+    /// One class of an image is right.
+    SingleLabel(SingleLabel),
+    /// Any number of classes of an image are right.
+    MultiLabel(MultiLabel),
+}
+
+/// A class, over all its images.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct OfClass {
     pub pictures: usize,
     pub top1: usize,
 }
 
-/// All that is counted.
+/// The counts of a model of which one class is right at a time.
 #[derive(Debug, Default)]
-pub struct Accuracy {
-    pub pictures: usize,
-    /// How often the right class had each rank, from 1.
-    ranks: Vec<usize>,
+pub struct SingleLabel {
     pub classes: BTreeMap<usize, OfClass>,
-    /// How often one class (first) was taken for another.
+    /// The number of times that one class (first) was taken for another.
     confusions: BTreeMap<(usize, usize), usize>,
-    pub calibration: Calibration,
+    /// `None` where scores are not a distribution.
+    pub calibration: Option<Calibration>,
 }
 
 impl Accuracy {
-    /// Counts an answer: the best classes, best first, for a picture of class `truth`.
-    pub fn add(&mut self, truth: usize, top: &[Ranked]) -> Hit {
+    /// Nothing counted yet. `threshold` is the least score of the classes that a multi-label model gives.
+    pub fn new(scoring: Scoring, threshold: f64) -> Self {
+        let counts = if scoring.is_multi_label() {
+            Counts::MultiLabel(MultiLabel::new(threshold))
+        } else {
+            Counts::SingleLabel(SingleLabel {
+                calibration: scoring.is_distribution().then(Calibration::default),
+                ..SingleLabel::default()
+            })
+        };
+        Self {
+            pictures: 0,
+            ranks: Vec::new(),
+            least_ranked: None,
+            counts,
+        }
+    }
+
+    /// Counts an answer for an image of the classes `truth`, ascending. Ranks beyond `most` do not count.
+    pub fn add(&mut self, truth: &[usize], scores: &Scores, most: usize) -> Judged {
+        let top = scores.top(most);
         self.pictures += 1;
+        if scores.scoring() == Scoring::ClassIds {
+            let ranked = scores.values().len();
+            self.least_ranked = Some(self.least_ranked.map_or(ranked, |least| least.min(ranked)));
+        }
         let rank = top
             .iter()
-            .position(|ranked| ranked.class_id == truth)
+            .position(|ranked| truth.contains(&ranked.class_id))
             .map(|place| place + 1);
         if let Some(rank) = rank {
             if self.ranks.len() < rank {
@@ -48,26 +92,43 @@ impl Accuracy {
             }
             self.ranks[rank - 1] += 1;
         }
-        let right = rank == Some(1);
-        let class = self.classes.entry(truth).or_default();
-        class.pictures += 1;
-        class.top1 += usize::from(right);
-        if let Some(best) = top.first() {
-            if !right {
-                *self.confusions.entry((truth, best.class_id)).or_default() += 1;
-            }
-            self.calibration.add(right, best.score);
-        }
-        Hit { rank }
+        let wrong = match &mut self.counts {
+            Counts::SingleLabel(counts) => counts.add(truth, &top, scores),
+            Counts::MultiLabel(counts) => counts.add(truth, scores),
+        };
+        Judged { rank, wrong }
     }
 
-    /// The share of pictures whose right class is among the best `k`.
+    /// The share of images of which a right class is among the best `k`.
     pub fn top(&self, k: usize) -> Rate {
         Rate::new(self.ranks.iter().take(k).sum(), self.pictures)
     }
 
-    /// The mean over classes of the share of their pictures that are right: what a class has few of
-    /// counts as much as what it has many of.
+    /// Whether answers rank `k` classes.
+    pub fn ranks(&self, k: usize) -> bool {
+        self.least_ranked.is_none_or(|least| k <= least)
+    }
+}
+
+impl SingleLabel {
+    fn add(&mut self, truth: &[usize], top: &[Ranked], scores: &Scores) -> Option<Vec<usize>> {
+        let (&truth, best) = truth.first().zip(top.first())?;
+        let right = truth == best.class_id;
+        let class = self.classes.entry(truth).or_default();
+        class.pictures += 1;
+        class.top1 += usize::from(right);
+        if let Some(calibration) = &mut self.calibration {
+            calibration.add(right, scores.values()[best.class_id]);
+        }
+        if right {
+            return None;
+        }
+        *self.confusions.entry((truth, best.class_id)).or_default() += 1;
+        Some(vec![best.class_id])
+    }
+
+    /// The mean over classes of the share of their images that are right: small classes count as much as
+    /// large ones.
     pub fn mean_per_class(&self) -> f64 {
         let shares = self
             .classes
@@ -86,7 +147,7 @@ impl Accuracy {
         mean_of_shares(self.classes.values().map(counts))
     }
 
-    /// The classes of which the smallest share is right, with what was counted of them.
+    /// The classes of which the smallest share is right, with their counts.
     pub fn least_right(&self, most: usize) -> Vec<(usize, OfClass)> {
         let mut all: Vec<_> = self.classes.iter().map(|(id, of)| (*id, *of)).collect();
         all.sort_by(|(_, a), (_, b)| {
@@ -97,7 +158,7 @@ impl Accuracy {
         all
     }
 
-    /// The most frequent confusions: the class, what it was taken for, how often.
+    /// The most frequent confusions: the class, the class it was taken for, the number of times.
     pub fn confusions(&self, most: usize) -> Vec<(usize, usize, usize)> {
         let mut all: Vec<_> = self
             .confusions
@@ -112,33 +173,73 @@ impl Accuracy {
 
 #[cfg(test)]
 mod tests {
+    use backend_api::Tensor;
+    use image_classification::Interpretation;
+
     use super::*;
 
-    fn top(classes: &[(usize, f32)]) -> Vec<Ranked> {
-        classes
-            .iter()
-            .map(|&(class_id, score)| Ranked { class_id, score })
-            .collect()
+    fn scores(scoring: Scoring, values: &[f32]) -> Scores {
+        let output = Tensor::new([1, values.len()], values.to_vec()).unwrap();
+        Interpretation::plain(scoring).scores(&output).unwrap()
+    }
+
+    fn single_label(accuracy: &Accuracy) -> Option<&SingleLabel> {
+        match &accuracy.counts {
+            Counts::SingleLabel(counts) => Some(counts),
+            Counts::MultiLabel(_) => None,
+        }
     }
 
     #[test]
     fn answers_are_counted() {
-        let mut accuracy = Accuracy::default();
-        assert_eq!(accuracy.add(3, &top(&[(3, 0.9), (1, 0.1)])).rank, Some(1));
-        assert_eq!(accuracy.add(3, &top(&[(1, 0.6), (3, 0.4)])).rank, Some(2));
-        assert_eq!(accuracy.add(5, &top(&[(1, 0.6), (3, 0.4)])).rank, None);
-        assert_eq!(accuracy.add(5, &top(&[])).rank, None);
-        assert_eq!(
-            (
-                accuracy.top(1).count,
-                accuracy.top(2).count,
-                accuracy.top(5).of
-            ),
-            (1, 2, 4)
-        );
-        assert!((accuracy.mean_per_class() - 0.25).abs() < 1e-12);
-        assert_eq!(accuracy.confusions(9), [(3, 1, 1), (5, 1, 1)]);
-        let least: Vec<usize> = accuracy.least_right(9).iter().map(|(id, _)| *id).collect();
+        let mut accuracy = Accuracy::new(Scoring::Probability, 0.5);
+        let mut add = |truth: usize, values: [f32; 6]| {
+            let judged = accuracy.add(&[truth], &scores(Scoring::Probability, &values), 2);
+            (judged.rank, judged.wrong)
+        };
+        let [three, one] = [
+            [0.0, 0.1, 0.0, 0.9, 0.0, 0.0],
+            [0.0, 0.6, 0.0, 0.4, 0.0, 0.0],
+        ];
+        assert_eq!(add(3, three), (Some(1), None));
+        assert_eq!(add(3, one), (Some(2), Some(vec![1])));
+        assert_eq!(add(5, one), (None, Some(vec![1])));
+        assert_eq!(add(5, three), (None, Some(vec![3])));
+        let counts = [1, 2, 5].map(|k| accuracy.top(k).count);
+        assert_eq!((counts, accuracy.top(5).of), ([1, 2, 2], 4));
+        let counts = single_label(&accuracy).unwrap();
+        assert!((counts.mean_per_class() - 0.25).abs() < 1e-12);
+        assert_eq!(counts.confusions(9), [(3, 1, 1), (5, 1, 1), (5, 3, 1)]);
+        let least: Vec<usize> = counts.least_right(9).iter().map(|(id, _)| *id).collect();
         assert_eq!(least, [5, 3]);
+    }
+
+    #[test]
+    fn confidences_are_not_rounded_to_single_precision() {
+        let mut accuracy = Accuracy::new(Scoring::Softmax, 0.5);
+        accuracy.add(&[0], &scores(Scoring::Softmax, &[1.0, 0.0]), 1);
+        let bins = single_label(&accuracy).unwrap().calibration.as_ref();
+        let confidence: f64 = bins.unwrap().bins.iter().map(|bin| bin.confidence).sum();
+        assert!((confidence - 1.0 / (1.0 + (-1.0_f64).exp())).abs() < 1e-15);
+    }
+
+    #[test]
+    fn class_ids_have_ranks_but_no_calibration() {
+        let mut accuracy = Accuracy::new(Scoring::ClassIds, 0.5);
+        let judged = accuracy.add(&[6], &scores(Scoring::ClassIds, &[6.0, 900.0]), 5);
+        assert_eq!((judged.rank, judged.wrong), (Some(1), None));
+        assert!(accuracy.ranks(2) && !accuracy.ranks(3));
+        assert!(single_label(&accuracy).unwrap().calibration.is_none());
+    }
+
+    #[test]
+    fn only_distributions_have_a_calibration() {
+        let has = |scoring| {
+            let accuracy = Accuracy::new(scoring, 0.5);
+            let single = single_label(&accuracy);
+            single.is_some_and(|counts| counts.calibration.is_some())
+        };
+        assert!(has(Scoring::Softmax) && has(Scoring::PositiveLogit));
+        assert!(!has(Scoring::Raw) && !has(Scoring::ClassIds) && !has(Scoring::Sigmoid));
     }
 }

@@ -1,6 +1,7 @@
-//! Ground truth: which class each picture shows.
+//! Ground truth: the classes that each image shows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use image_classification::Labels;
@@ -8,9 +9,9 @@ use image_classification::Labels;
 use crate::messages::{Hinted, printable};
 use crate::pictures;
 
-/// 256 MiB are about five million pictures.
+/// 256 MiB are about five million images.
 const MOST_BYTES: u64 = 256 << 20;
-/// Headers that name the picture's column and the class's, in any case.
+/// Headers that name the image's column and the class's, in any case.
 const PICTURE_COLUMNS: [&str; 9] = [
     "path",
     "file",
@@ -25,143 +26,263 @@ const PICTURE_COLUMNS: [&str; 9] = [
 const CLASS_COLUMNS: [&str; 8] = [
     "class_id", "class", "label_id", "label", "truth", "target", "category", "synset",
 ];
+/// Characters between several classes of an image.
+const SEPARATORS: [char; 2] = ['|', ';'];
 
-/// The class of each picture, by id or by name.
+/// The classes of each image as they are written. It is the same for all runs; [`ClassLookup`] finds a run's classes.
 #[derive(Debug)]
 pub struct Truth {
     source: Source,
-    labels: Option<Labels>,
-    /// The classes with each name: whole labels as they are written, whole labels in any case, parts of
-    /// labels.
-    names: [HashMap<String, Vec<usize>>; 3],
-    offset: i64,
 }
 
 #[derive(Debug)]
 enum Source {
-    /// What each line says: the class by the picture's name, as it is written.
-    Lines {
-        classes: HashMap<PathBuf, String>,
+    /// The entries of a file by the image's name, as it is written.
+    Entries {
+        entries: HashMap<PathBuf, Entry>,
+        /// The image that took each entry.
         used: BTreeMap<PathBuf, PathBuf>,
     },
-    /// The folder that a picture lies in.
+    /// The directory that an image lies in.
     Folders,
 }
 
-/// What is known of a picture.
-#[derive(Debug, PartialEq)]
-pub enum Match {
-    Class(usize),
-    /// The ground truth does not mention it.
-    Missing,
+/// The classes of an image in a file, each with its line.
+type Entry = Vec<(usize, String)>;
+
+/// A class that is not found.
+enum Unknown {
+    /// The name of several classes.
+    Ambiguous(anyhow::Error),
+    /// No class of the model.
+    None(anyhow::Error),
 }
 
 impl Truth {
-    /// Reads a file. Lines are `name class`, `path<TAB>label name`, or CSV with a header.
+    /// Reads a file. Lines are `name class`, `path<TAB>label name`, or CSV with a header. Several classes of an image
+    /// stand on several lines, or on one with `|` or `;` between them.
     ///
     /// # Errors
     ///
-    /// For a file that cannot be read, a line without a class, and a picture with two classes.
-    pub fn read(path: &Path, labels: Option<Labels>, offset: i64) -> anyhow::Result<Self> {
+    /// For a file that cannot be read, and a line without a class.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
         let what = |error: anyhow::Error| {
             error.context(format!("cannot use the ground truth {}", path.display()))
         };
         let bytes = pictures::read(path, MOST_BYTES).map_err(what)?;
         let text = String::from_utf8_lossy(&bytes);
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        let classes = lines(text).map_err(what)?;
-        Ok(Self::new(
-            Source::Lines {
-                classes,
+        Self::parse(text).map_err(what)
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        Ok(Self {
+            source: Source::Entries {
+                entries: lines(text)?,
                 used: BTreeMap::new(),
             },
-            labels,
-            offset,
-        ))
+        })
     }
 
-    /// The folder of each picture names its class.
-    pub fn folders(labels: Option<Labels>, offset: i64) -> Self {
-        Self::new(Source::Folders, labels, offset)
+    /// The directory of each image names its class.
+    pub const fn folders() -> Self {
+        Self {
+            source: Source::Folders,
+        }
     }
 
-    fn new(source: Source, labels: Option<Labels>, offset: i64) -> Self {
-        let mut names: [HashMap<String, Vec<usize>>; 3] = Default::default();
-        if let Some(labels) = &labels {
-            for class_id in 0..labels.len() {
-                let label = labels.get(class_id).unwrap_or_default();
-                let mut add = |kind: usize, name: String| {
-                    let classes = names[kind].entry(name).or_default();
-                    if classes.last() != Some(&class_id) {
-                        classes.push(class_id);
-                    }
-                };
-                add(0, label.trim().to_owned());
-                add(1, key(label));
-                // `tabby, tabby cat` is found by each part, too.
-                for part in label.split(',') {
-                    add(2, key(part));
-                }
+    /// The classes of `image` as they are written; `None` if the ground truth does not mention it.
+    pub fn written(&self, image: &Path) -> Option<Vec<Cow<'_, str>>> {
+        match &self.source {
+            Source::Folders => {
+                let folder = image.parent().and_then(Path::file_name)?;
+                Some(vec![folder.to_string_lossy().into_owned().into()])
+            }
+            Source::Entries { entries, .. } => {
+                let entry = &entries[&find(entries, image)?];
+                let classes = entry.iter().map(|(_, class)| Cow::Borrowed(&**class));
+                Some(classes.collect())
             }
         }
-        Self {
-            source,
-            labels,
-            names,
-            offset,
-        }
     }
 
-    /// The class that `picture` shows, for a model with `classes` classes.
+    /// As [`written`](Self::written), and the entry is taken by this image.
     ///
     /// # Errors
     ///
-    /// For a class that the model does not have.
-    pub fn of(&mut self, picture: &Path, classes: usize) -> anyhow::Result<Match> {
-        let class = match &mut self.source {
-            Source::Folders => {
-                let folder = picture.parent().and_then(Path::file_name).ok_or_else(|| {
-                    Hinted::new(
-                        "the picture lies in no folder that could name its class",
-                        "give folders named after classes, or a --truth file",
-                    )
-                })?;
-                folder.to_string_lossy().into_owned()
+    /// If another image has taken the entry, or no directory could name the class.
+    pub fn take(&mut self, image: &Path) -> anyhow::Result<Option<Vec<Cow<'_, str>>>> {
+        match &mut self.source {
+            Source::Folders if image.parent().and_then(Path::file_name).is_none() => {
+                return Err(Hinted::new(
+                    "the image lies in no directory that could name its class",
+                    "give directories named after classes, or a --truth file",
+                )
+                .into());
             }
-            Source::Lines { classes, used } => {
-                let Some(entry) = find(classes, picture) else {
-                    return Ok(Match::Missing);
+            Source::Folders => {}
+            Source::Entries { entries, used } => {
+                let Some(entry) = find(entries, image) else {
+                    return Ok(None);
                 };
-                let class = classes[&entry].clone();
-                let earlier = used.entry(entry).or_insert_with(|| picture.to_owned());
-                if earlier != picture {
+                let earlier = used.entry(entry).or_insert_with(|| image.to_owned());
+                if earlier != image {
                     return Err(Hinted::new(
                         format!(
-                            "the ground truth has one entry for this picture and for {}",
+                            "the ground truth has one entry for this image and for {}",
                             printable(&earlier.to_string_lossy())
                         ),
                         "write more of the paths into the ground truth",
                     )
                     .into());
                 }
-                class
             }
-        };
-        self.class(&class, classes).map(Match::Class)
+        }
+        Ok(self.written(image))
     }
 
-    fn class(&self, class: &str, classes: usize) -> anyhow::Result<usize> {
+    /// Checks a file for a model of which one class is right at a time.
+    ///
+    /// # Errors
+    ///
+    /// For an image with several classes.
+    pub fn check_single(&self, lookup: &ClassLookup) -> anyhow::Result<()> {
+        let Source::Entries { entries, .. } = &self.source else {
+            return Ok(());
+        };
+        let several = entries.iter().filter_map(|(name, entry)| {
+            let written: Vec<&str> = entry.iter().map(|(_, class)| &**class).collect();
+            let is_several = lookup.classes(&written, None).ok()?.len() > 1;
+            let (line, _) = entry.last()?;
+            is_several.then_some((*line, name, written))
+        });
+        let Some((line, name, written)) = several.min() else {
+            return Ok(());
+        };
+        Err(Hinted::new(
+            format!(
+                "cannot use the ground truth: line {line}: {} has the classes {}, but one class of this model is \
+                 right at a time",
+                printable(&name.to_string_lossy()),
+                quoted(&written)
+            ),
+            "leave all but one of them out; --scores sigmoid is for a model whose classes do not exclude each other",
+        )
+        .into())
+    }
+
+    /// Returns the entries that no image has taken, sorted.
+    pub fn surplus(&self) -> Vec<&Path> {
+        let Source::Entries { entries, used } = &self.source else {
+            return Vec::new();
+        };
+        let mut surplus: Vec<&Path> = entries
+            .keys()
+            .filter(|path| !used.contains_key(*path))
+            .map(PathBuf::as_path)
+            .collect();
+        surplus.sort();
+        surplus
+    }
+}
+
+/// Finds the classes of one run by its own labels, or as places in its own output.
+#[derive(Debug)]
+pub struct ClassLookup {
+    has_labels: bool,
+    /// The classes with each name: whole labels as they are written, whole labels in any case, parts of
+    /// labels.
+    names: [HashMap<String, Vec<usize>>; 3],
+    offset: i64,
+}
+
+impl ClassLookup {
+    /// `offset` is added to ids.
+    pub fn new(labels: Option<&Labels>, offset: i64) -> Self {
+        let mut names: [HashMap<String, Vec<usize>>; 3] = Default::default();
+        for class_id in 0..labels.map_or(0, Labels::len) {
+            let label = labels.and_then(|labels| labels.get(class_id));
+            let label = label.unwrap_or_default();
+            let mut add = |kind: usize, name: String| {
+                let classes = names[kind].entry(name).or_default();
+                if classes.last() != Some(&class_id) {
+                    classes.push(class_id);
+                }
+            };
+            add(0, label.trim().to_owned());
+            add(1, key(label));
+            // `tabby, tabby cat` is found by each part, too.
+            for part in label.split(',') {
+                add(2, key(part));
+            }
+        }
+        Self {
+            has_labels: labels.is_some(),
+            names,
+            offset,
+        }
+    }
+
+    /// Returns the first class of `written` that needs labels, if there are none.
+    pub fn needs_labels<'a>(&self, written: &'a [Cow<'_, str>]) -> Option<&'a str> {
+        let mut parts = written.iter().flat_map(|class| class.split(SEPARATORS));
+        parts.find(|part| {
+            !self.has_labels && !part.trim().is_empty() && part.trim().parse::<i64>().is_err()
+        })
+    }
+
+    /// The classes that `written` stand for, ascending, for a model with `count` classes, if that is known.
+    ///
+    /// # Errors
+    ///
+    /// For a class that the model does not have.
+    pub fn classes(
+        &self,
+        written: &[impl AsRef<str>],
+        count: Option<usize>,
+    ) -> anyhow::Result<Vec<usize>> {
+        let mut classes = BTreeSet::new();
+        for class in written.iter().map(AsRef::as_ref) {
+            match self.class(class, count) {
+                Ok(class) => {
+                    classes.insert(class);
+                }
+                Err(Unknown::None(_)) if class.contains(SEPARATORS) => {
+                    let parts = class.split(SEPARATORS).map(str::trim);
+                    for part in parts.filter(|part| !part.is_empty()) {
+                        classes.insert(self.class(part, count)?);
+                    }
+                }
+                Err(unknown) => return Err(unknown.into()),
+            }
+        }
+        Ok(classes.into_iter().collect())
+    }
+
+    fn class(&self, class: &str, count: Option<usize>) -> Result<usize, Unknown> {
         if let Ok(id) = class.trim().parse::<i64>() {
             let shifted = id
                 .checked_add(self.offset)
                 .and_then(|id| usize::try_from(id).ok());
-            return shifted.filter(|id| *id < classes).ok_or_else(|| {
-                let offset = if self.offset == 0 { String::new() } else { format!(" with offset {}", self.offset) };
-                Hinted::new(
-                    format!("the ground truth says class {id}{offset}, but the model's classes are 0 to {}", classes - 1),
-                    "check --label-offset and that the ground truth is for this model",
+            let shifted = shifted.filter(|id| count.is_none_or(|count| *id < count));
+            return shifted.ok_or_else(|| {
+                let offset = match self.offset {
+                    0 => String::new(),
+                    offset => format!(" with offset {offset}"),
+                };
+                let classes = match count {
+                    Some(count) => format!("are 0 to {}", count.saturating_sub(1)),
+                    None => "begin at 0".to_owned(),
+                };
+                Unknown::None(
+                    Hinted::new(
+                        format!(
+                            "the ground truth says class {id}{offset}, but the model's classes {classes}"
+                        ),
+                        "check --label-offset and that the ground truth is for this model",
+                    )
+                    .into(),
                 )
-                .into()
             });
         }
         let exact = class.trim().to_owned();
@@ -174,15 +295,17 @@ impl Truth {
             Some([id]) => return Ok(*id),
             Some(several) => {
                 let several: Vec<String> = several.iter().map(usize::to_string).collect();
-                return Err(Hinted::new(
-                    format!(
-                        "the ground truth says `{}`, which is the name of the classes {}",
-                        printable(class),
-                        several.join(" and ")
-                    ),
-                    "write the class as an id",
-                )
-                .into());
+                return Err(Unknown::Ambiguous(
+                    Hinted::new(
+                        format!(
+                            "the ground truth says `{}`, which is the name of the classes {}",
+                            printable(class),
+                            several.join(" and ")
+                        ),
+                        "write the class as an id",
+                    )
+                    .into(),
+                ));
             }
             None => {}
         }
@@ -191,35 +314,41 @@ impl Truth {
             .map(|name| (strsim::jaro_winkler(name, &key(class)), name))
             .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
             .filter(|(likeness, _)| *likeness > 0.85);
-        let hint = match (&self.labels, nearest) {
-            (None, _) => {
+        let hint = match nearest {
+            _ if !self.has_labels => {
                 "the model has no labels, so classes need ids; or pass --labels FILE".to_owned()
             }
-            (Some(_), Some((_, name))) => format!("did you mean `{}`?", printable(name)),
-            (Some(_), None) => {
-                "write the class as an id or as one of the model's labels".to_owned()
-            }
+            Some((_, name)) => format!("did you mean `{}`?", printable(name)),
+            None => "write the class as an id or as one of the model's labels".to_owned(),
         };
         let class = printable(class);
-        Err(Hinted::new(
-            format!("the ground truth says `{class}`, which is no label of the model"),
-            hint,
-        )
-        .into())
+        Err(Unknown::None(
+            Hinted::new(
+                format!("the ground truth says `{class}`, which is no label of the model"),
+                hint,
+            )
+            .into(),
+        ))
     }
+}
 
-    /// Entries that no picture has asked for, sorted.
-    pub fn surplus(&self) -> Vec<&Path> {
-        let Source::Lines { classes, used } = &self.source else {
-            return Vec::new();
-        };
-        let mut surplus: Vec<&Path> = classes
-            .keys()
-            .filter(|path| !used.contains_key(*path))
-            .map(PathBuf::as_path)
-            .collect();
-        surplus.sort();
-        surplus
+impl From<Unknown> for anyhow::Error {
+    fn from(unknown: Unknown) -> Self {
+        match unknown {
+            Unknown::Ambiguous(error) | Unknown::None(error) => error,
+        }
+    }
+}
+
+/// Lists classes as they are written: `` `cat` and `dog` ``.
+pub fn quoted(written: &[impl AsRef<str>]) -> String {
+    let quoted: Vec<String> = written
+        .iter()
+        .map(|class| format!("`{}`", printable(class.as_ref())))
+        .collect();
+    match &*quoted {
+        [] => "no class".to_owned(),
+        _ => quoted.join(" and "),
     }
 }
 
@@ -228,46 +357,38 @@ fn key(name: &str) -> String {
     name.trim().replace('_', " ").to_lowercase()
 }
 
-/// The entry for a picture: its path as it is, or the longest end of it that is there.
-fn find(classes: &HashMap<PathBuf, String>, picture: &Path) -> Option<PathBuf> {
-    if classes.contains_key(picture) {
-        return Some(picture.to_owned());
+/// The entry for an image: its path as it is, or the longest end of it that is there.
+fn find(entries: &HashMap<PathBuf, Entry>, image: &Path) -> Option<PathBuf> {
+    if entries.contains_key(image) {
+        return Some(image.to_owned());
     }
-    let parts: Vec<_> = picture.components().collect();
+    let parts: Vec<_> = image.components().collect();
     (0..parts.len())
         .map(|start| parts[start..].iter().collect::<PathBuf>())
-        .find(|end| classes.contains_key(end))
+        .find(|end| entries.contains_key(end))
 }
 
-fn lines(text: &str) -> anyhow::Result<HashMap<PathBuf, String>> {
+fn lines(text: &str) -> anyhow::Result<HashMap<PathBuf, Entry>> {
     let mut lines = text.lines().enumerate().filter(|(_, line)| {
         let line = line.trim();
         !line.is_empty() && !line.starts_with('#')
     });
-    let mut classes = HashMap::new();
-    let mut add = |number: usize, name: &str, class: &str| -> anyhow::Result<()> {
+    let mut entries: HashMap<PathBuf, Entry> = HashMap::new();
+    let mut add = |number: usize, name: &str, class: &str| {
         let name = name.trim().trim_start_matches("./");
-        let earlier = classes.insert(PathBuf::from(name), class.trim().to_owned());
-        if let Some(earlier) = earlier.filter(|earlier| earlier != class.trim()) {
-            return Err(Hinted::new(
-                format!(
-                    "line {number}: {} has the classes `{}` and `{}`",
-                    printable(name),
-                    printable(&earlier),
-                    printable(class.trim())
-                ),
-                "leave one of them out; pictures with several classes cannot be evaluated",
-            )
-            .into());
+        let entry = entries.entry(PathBuf::from(name)).or_default();
+        let class = class.trim();
+        if !class.is_empty() && entry.iter().all(|(_, earlier)| earlier != class) {
+            entry.push((number, class.to_owned()));
         }
-        Ok(())
     };
-    let Some((_, first)) = lines.clone().next() else {
+    let Some((above, first)) = lines.clone().next() else {
         return Err(Hinted::new("it has no entries", FORM).into());
     };
-    if let Some((picture, class, delimiter)) = header(first) {
-        // What stands above the header are comments.
-        let text = &text[text.find(first).unwrap_or(0)..];
+    if let Some((image, class, delimiter)) = header(first) {
+        // The lines above the header are comments.
+        let comments = text.split_inclusive('\n').take(above).map(str::len);
+        let text = &text[comments.sum::<usize>()..];
         let mut reader = csv::ReaderBuilder::new()
             .flexible(true)
             .delimiter(delimiter)
@@ -277,13 +398,14 @@ fn lines(text: &str) -> anyhow::Result<HashMap<PathBuf, String>> {
                 .map_err(|error| Hinted::new(format!("the CSV is damaged: {error}"), FORM))?;
             let number = record
                 .position()
-                .map_or(0, |position| position.line() as usize);
-            let (Some(name), Some(class)) = (record.get(picture), record.get(class)) else {
+                .map_or(0, |position| above + position.line() as usize);
+            let (Some(name), Some(class)) = (record.get(image), record.get(class)) else {
                 return Err(Hinted::new(format!("line {number} has too few columns"), FORM).into());
             };
-            add(number, name, class)?;
+            // An empty cell: an image that shows none of the classes.
+            add(number, name, class);
         }
-        return Ok(classes);
+        return Ok(entries);
     }
     lines.try_for_each(|(index, line)| {
         let split = line.split_once('\t').or_else(|| {
@@ -292,19 +414,21 @@ fn lines(text: &str) -> anyhow::Result<HashMap<PathBuf, String>> {
         });
         match split {
             Some((name, class)) if !name.trim().is_empty() && !class.trim().is_empty() => {
-                add(index + 1, name, class)
+                add(index + 1, name, class);
+                Ok(())
             }
-            _ => Err(
-                Hinted::new(format!("line {} is `{}`", index + 1, printable(line)), FORM).into(),
-            ),
+            _ => Err(Hinted::new(
+                format!("line {} is `{}`", index + 1, printable(line)),
+                FORM,
+            )),
         }
     })?;
-    Ok(classes)
+    Ok(entries)
 }
 
 const FORM: &str = "write `name class` or `path<TAB>label` in each line, or CSV with a header such as path,class_id";
 
-/// The columns of the picture and of the class, and what is between columns, if the line is a header.
+/// The columns of the image and of the class, and what is between columns, if the line is a header.
 fn header(line: &str) -> Option<(usize, usize, u8)> {
     let delimiter = if line.contains('\t') { '\t' } else { ',' };
     let columns: Vec<String> = line
@@ -323,21 +447,21 @@ fn header(line: &str) -> Option<(usize, usize, u8)> {
 mod tests {
     use super::*;
 
-    fn truth(text: &str) -> Truth {
-        let labels = Labels::from_names(
-            ["tench, Tinca tinca", "tiger shark", "tabby cat"]
-                .map(str::to_owned)
-                .to_vec(),
-        );
-        let source = Source::Lines {
-            classes: lines(text).unwrap(),
-            used: BTreeMap::new(),
-        };
-        Truth::new(source, Some(labels), 0)
+    const LABELS: [&str; 3] = ["tench, Tinca tinca", "tiger shark", "tabby cat"];
+
+    fn lookup<const N: usize>(labels: [&str; N], offset: i64) -> ClassLookup {
+        let labels = Labels::from_names(labels.map(str::to_owned).to_vec());
+        ClassLookup::new(Some(&labels), offset)
     }
 
-    fn class(truth: &mut Truth, picture: &str) -> Match {
-        truth.of(Path::new(picture), 3).unwrap()
+    /// The classes of `image`; `None` if the ground truth does not mention it.
+    fn classes(truth: &mut Truth, lookup: &ClassLookup, image: &str) -> Option<Vec<usize>> {
+        let written = truth.take(Path::new(image)).unwrap()?;
+        Some(lookup.classes(&written, Some(3)).unwrap())
+    }
+
+    fn error(lookup: &ClassLookup, class: &str) -> anyhow::Error {
+        lookup.classes(&[class], Some(3)).unwrap_err()
     }
 
     #[test]
@@ -350,87 +474,144 @@ mod tests {
             "x,label,Image\n0,\"tabby cat\",a.jpg\n0,tiger shark,b.jpg\n",
             "\n# a comment\n./a.jpg 2\n\nb.jpg   1\n",
             "# a comment\nfilename\tclass\na.jpg\t2\nb.jpg\t1\n",
+            "# columns: path,label\npath,label\na.jpg,2\nb.jpg,1\n",
         ] {
-            let mut truth = truth(text);
-            assert_eq!(class(&mut truth, "photos/a.jpg"), Match::Class(2), "{text}");
+            let mut truth = Truth::parse(text).unwrap();
+            let lookup = lookup(LABELS, 0);
+            let mut of = |image| classes(&mut truth, &lookup, image);
+            assert_eq!(of("photos/a.jpg"), Some(vec![2]), "{text}");
+            assert_eq!(of("c.jpg"), None, "{text}");
             assert_eq!(truth.surplus(), [Path::new("b.jpg")], "{text}");
-            assert_eq!(class(&mut truth, "b.jpg"), Match::Class(1), "{text}");
-            assert_eq!(class(&mut truth, "c.jpg"), Match::Missing, "{text}");
+            let of_b = classes(&mut truth, &lookup, "b.jpg");
+            assert_eq!(of_b, Some(vec![1]), "{text}");
             assert!(truth.surplus().is_empty());
+            truth.check_single(&lookup).unwrap();
         }
     }
 
     #[test]
+    fn several_classes_stand_on_several_lines_or_in_one_cell() {
+        for text in [
+            "a.jpg 2\na.jpg 0\na.jpg 2\n",
+            "a.jpg 0|2\n",
+            "a.jpg\ttabby cat; Tinca tinca\n",
+            "path,label\na.jpg,0\na.jpg,tabby cat\n",
+            "path,label\na.jpg,2;0;\n",
+        ] {
+            let mut truth = Truth::parse(text).unwrap();
+            let lookup = lookup(LABELS, 0);
+            let found = classes(&mut truth, &lookup, "a.jpg");
+            assert_eq!(found, Some(vec![0, 2]), "{text}");
+            let error = truth.check_single(&lookup).unwrap_err().to_string();
+            assert!(error.contains("a.jpg has the classes"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_label_with_a_separator_is_one_class() {
+        let lookup = lookup(["black; white", "black", "white"], 0);
+        assert_eq!(lookup.classes(&["Black; White"], Some(3)).unwrap(), [0]);
+        assert_eq!(lookup.classes(&["white;black"], Some(3)).unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn an_empty_cell_is_an_image_without_classes() {
+        let mut truth = Truth::parse("path,label\na.jpg,\nb.jpg,1\n").unwrap();
+        let lookup = lookup(LABELS, 0);
+        assert_eq!(classes(&mut truth, &lookup, "a.jpg"), Some(vec![]));
+    }
+
+    #[test]
+    fn one_class_by_id_and_by_name_is_one_class() {
+        let truth = Truth::parse("a.jpg 2\na.jpg tabby_cat\n").unwrap();
+        truth.check_single(&lookup(LABELS, 0)).unwrap();
+    }
+
+    #[test]
+    fn each_run_finds_names_in_its_own_labels() {
+        let mut truth = Truth::parse("a.jpg\ttabby cat\n").unwrap();
+        let [one, other] = [
+            lookup(LABELS, 0),
+            lookup(["tabby cat", "tench", "shark"], 0),
+        ];
+        assert_eq!(classes(&mut truth, &one, "a.jpg"), Some(vec![2]));
+        assert_eq!(classes(&mut truth, &other, "a.jpg"), Some(vec![0]));
+        let none = ClassLookup::new(None, 0);
+        let written = truth.written(Path::new("a.jpg")).unwrap();
+        assert_eq!(none.needs_labels(&written), Some("tabby cat"));
+        assert_eq!(one.needs_labels(&written), None);
+        assert_eq!(none.needs_labels(&["1|2".into()]), None);
+    }
+
+    #[test]
     fn the_longest_end_of_a_path_decides() {
-        let mut truth = truth("a.jpg 0\nval/a.jpg 1\na name with blanks.jpg 2\n");
-        assert_eq!(class(&mut truth, "data/val/a.jpg"), Match::Class(1));
-        assert_eq!(class(&mut truth, "data/train/a.jpg"), Match::Class(0));
-        assert_eq!(
-            class(&mut truth, "data/a name with blanks.jpg"),
-            Match::Class(2)
-        );
+        let text = "a.jpg 0\nval/a.jpg 1\na name with blanks.jpg 2\n";
+        let mut truth = Truth::parse(text).unwrap();
+        let lookup = lookup(LABELS, 0);
+        let mut of = |image| classes(&mut truth, &lookup, image);
+        assert_eq!(of("data/val/a.jpg"), Some(vec![1]));
+        assert_eq!(of("data/train/a.jpg"), Some(vec![0]));
+        assert_eq!(of("data/a name with blanks.jpg"), Some(vec![2]));
     }
 
     #[test]
     fn nothing_is_taken_for_something_else() {
         let labels = ["Cardigan, Welsh corgi", "cardigan", "crane", "crane, bird"];
-        let labels = Labels::from_names(labels.map(str::to_owned).to_vec());
-        let mut folders = Truth::folders(Some(labels), 0);
-        let of = |folders: &mut Truth, path: &str| folders.of(Path::new(path), 4);
-        assert_eq!(of(&mut folders, "cardigan/1.jpg").unwrap(), Match::Class(1));
-        assert_eq!(
-            of(&mut folders, "Welsh_Corgi/1.jpg").unwrap(),
-            Match::Class(0)
-        );
-        assert_eq!(of(&mut folders, "bird/1.jpg").unwrap(), Match::Class(3));
-        let twice = Labels::from_names(["crane".to_owned(), "crane".to_owned()].to_vec());
-        let error = Truth::folders(Some(twice), 0)
-            .of(Path::new("crane/1.jpg"), 2)
-            .unwrap_err();
-        assert!(error.to_string().contains("0 and 1"), "{error}");
-        let mut lines = truth("1.jpg 2\n");
-        assert_eq!(class(&mut lines, "a/1.jpg"), Match::Class(2));
-        assert_eq!(class(&mut lines, "a/1.jpg"), Match::Class(2));
-        let error = lines.of(Path::new("b/1.jpg"), 3).unwrap_err();
+        let birds = lookup(labels, 0);
+        let of = |class: &str| birds.classes(&[class], Some(4)).unwrap();
+        assert_eq!(of("cardigan"), [1]);
+        assert_eq!(of("Welsh_Corgi"), [0]);
+        assert_eq!(of("bird"), [3]);
+        let error = error(&lookup(["crane", "crane"], 0), "crane").to_string();
+        assert!(error.contains("0 and 1"), "{error}");
+        let mut lines = Truth::parse("1.jpg 2\n").unwrap();
+        let lookup = lookup(LABELS, 0);
+        for _ in 0..2 {
+            assert_eq!(classes(&mut lines, &lookup, "a/1.jpg"), Some(vec![2]));
+        }
+        let error = lines.take(Path::new("b/1.jpg")).unwrap_err();
         assert!(error.to_string().contains("a/1.jpg"), "{error}");
     }
 
     #[test]
     fn folders_and_offsets() {
-        let labels =
-            Labels::from_names(["tench, Tinca tinca", "shark"].map(str::to_owned).to_vec());
-        let mut folders = Truth::folders(Some(labels), 1);
-        assert_eq!(
-            class(&mut folders, "data/tinca_tinca/1.jpg"),
-            Match::Class(0)
-        );
-        assert_eq!(class(&mut folders, "data/1/1.jpg"), Match::Class(2));
-        let error = folders
-            .of(Path::new("data/2/1.jpg"), 3)
-            .unwrap_err()
-            .to_string();
+        let mut folders = Truth::folders();
+        let lookup = lookup(["tench, Tinca tinca", "shark"], 1);
+        let mut of = |image| classes(&mut folders, &lookup, image);
+        assert_eq!(of("data/tinca_tinca/1.jpg"), Some(vec![0]));
+        assert_eq!(of("data/1/1.jpg"), Some(vec![2]));
+        assert!(folders.take(Path::new("1.jpg")).is_err());
+        let beyond = error(&lookup, "2").to_string();
         assert!(
-            error.contains("0 to 2") && error.contains("offset 1"),
-            "{error}"
+            beyond.contains("0 to 2") && beyond.contains("offset 1"),
+            "{beyond}"
         );
-        let error = folders.of(Path::new("data/sharc/1.jpg"), 3).unwrap_err();
-        assert!(crate::messages::hint(&error).unwrap().contains("`shark`"));
-        assert!(folders.of(Path::new("1.jpg"), 3).is_err());
+        let hint = crate::messages::hint(&error(&lookup, "sharc")).unwrap();
+        assert!(hint.contains("`shark`"), "{hint}");
+        // The number of classes is not known for a model that gives class ids.
+        assert_eq!(lookup.classes(&["900"], None).unwrap(), [901]);
+        assert!(lookup.classes(&["-2"], None).is_err());
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_line() {
+    fn errors_name_the_line() {
         for (text, words) in [
             ("", "no entries"),
             ("a.jpg\n", "line 1"),
             ("a.jpg 1\nb.jpg\n", "line 2"),
-            ("a.jpg 1\na.jpg 2\n", "`1` and `2`"),
             ("path,label\na.jpg\n", "line 2"),
+            ("# above\n\npath,label\na.jpg\n", "line 4"),
         ] {
-            let error = lines(text).unwrap_err();
+            let error = Truth::parse(text).unwrap_err();
             assert!(error.to_string().contains(words), "{error}");
             assert!(crate::messages::hint(&error).is_some());
         }
-        lines("a.jpg 1\na.jpg 1\n").unwrap();
+        let truth = Truth::parse("b.jpg 0\na.jpg 1\nc.jpg 1\na.jpg 2\nb.jpg 1\n").unwrap();
+        let error = truth.check_single(&ClassLookup::new(None, 0)).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("line 4: a.jpg has the classes `1` and `2`"),
+            "{text}"
+        );
     }
 }

@@ -1,6 +1,5 @@
 //! `classify compare`: the same pictures through several runs, and whether they agree.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Error;
@@ -10,7 +9,8 @@ use image_classification::Picture;
 use crate::agreement::{Answer, Basis, Difference, Pair, Variation, Verdict};
 use crate::args::CompareArgs;
 use crate::bisect;
-use crate::digest::{Chain, Digest};
+use crate::digest::Chain;
+use crate::duplicates::Duplicates;
 use crate::facts::Machine;
 use crate::lanes::{Lanes, Limits, Source};
 use crate::messages::{self, Hinted, Messages, counted, printable};
@@ -101,8 +101,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     let mut fold = Fold {
         pairs: lanes.pairs(),
         variations: lanes.all.iter().map(|_| Variation::default()).collect(),
-        files: HashMap::new(),
-        duplicates: Vec::new(),
+        duplicates: Duplicates::default(),
         failures: Vec::new(),
         pictures: Vec::new(),
         tensors: Chain::default(),
@@ -121,7 +120,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     if let Some(recorder) = fold.recorder.take() {
         recorder.finish()?;
     }
-    if fold.files.len() == 1 {
+    if fold.duplicates.contents() == 1 {
         fold.vary(&lanes, &opened)?;
     }
     let mut failures = fold.failures;
@@ -231,10 +230,7 @@ struct Fold {
     top: usize,
     /// How each lane's answers vary from image to image.
     variations: Vec<Variation>,
-    /// The first image with each content.
-    files: HashMap<Digest, usize>,
-    /// Images with the content of an earlier one, and which that is.
-    duplicates: Vec<(usize, usize)>,
+    duplicates: Duplicates,
     recorder: Option<Recorder>,
 }
 
@@ -281,10 +277,7 @@ impl Fold {
             recorder.add(&path, &outputs, &live)?;
         }
         self.tensors.add(outputs.tensor);
-        let first = *self.files.entry(outputs.file).or_insert(picture);
-        if first != picture {
-            self.duplicates.push((picture, first));
-        }
+        self.duplicates.add(picture, outputs.file);
         let mut tensors: Vec<Option<Tensor>> = Vec::new();
         let mut live = outputs.tensors.into_iter();
         let mut recorded = recorded.unwrap_or_default();

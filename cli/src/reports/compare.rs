@@ -16,6 +16,7 @@ use crate::agreement::{
 };
 use crate::bisect::Bisection;
 use crate::digest::Digest;
+use crate::duplicates::Duplicates;
 use crate::facts::{Machine, RunFacts};
 use crate::lanes::differences;
 use crate::messages::{self, counted, printable};
@@ -119,8 +120,7 @@ pub struct Comparison {
     /// The tolerance of all pairs, and why this one.
     pub tolerance: Tolerance,
     pub tolerance_by: String,
-    /// Images with the content of an earlier one, and which that is.
-    pub duplicates: Vec<(usize, usize)>,
+    pub duplicates: Duplicates,
     pub failures: Vec<Failure>,
     /// Of the digests of all tensors, in order.
     pub tensors: Digest,
@@ -347,18 +347,6 @@ impl Comparison {
         notes.collect()
     }
 
-    /// Images that count more than once, on one line.
-    pub fn duplicates_line(&self) -> Option<String> {
-        let (image, first) = self.duplicates.first()?;
-        Some(format!(
-            "{} of {} images have the content of an earlier one and count again, the first is {} ({})",
-            self.duplicates.len(),
-            self.pictures.len(),
-            self.path(*image),
-            self.path(*first)
-        ))
-    }
-
     /// How pictures were prepared, on one line.
     pub fn input(&self) -> String {
         let facts = self.lanes[self.reference].facts.as_ref();
@@ -413,7 +401,7 @@ impl Comparison {
             self.tolerance,
             printable(&self.tolerance_by)
         );
-        if let Some(duplicates) = self.duplicates_line() {
+        if let Some(duplicates) = self.duplicates.line(&self.pictures) {
             let _ = writeln!(text, "duplicates {duplicates}");
         }
         for pair in self.against_reference() {
@@ -659,16 +647,7 @@ impl Document for Comparison {
             })).collect(),
             pairs: self.pairs.iter().map(|pair| PairJson::new(self, pair)).collect(),
             majority,
-            duplicates: self
-                .duplicates
-                .iter()
-                .map(|(image, first)| {
-                    json!({
-                        "path": self.pictures[*image].to_string_lossy(),
-                        "same_as": self.pictures[*first].to_string_lossy(),
-                    })
-                })
-                .collect(),
+            duplicates: self.duplicates.json(&self.pictures),
             failures: self.failures.iter().map(|failure| json!({
                 "path": failure.picture.map(|picture| self.pictures[picture].to_string_lossy()),
                 "run": failure.run.map(|run| self.lanes[run].name.clone()),
@@ -759,6 +738,9 @@ impl Document for Comparison {
                     cell(self.row(&worst.row))
                 );
             }
+        }
+        if let Some(duplicates) = self.duplicates.line(&self.pictures) {
+            let _ = writeln!(text, "\nDuplicates: {}.", cell(duplicates));
         }
         if let Some(majority) = self.majority_line() {
             let _ = writeln!(text, "\nMajority: {}.", cell(majority));

@@ -13,10 +13,12 @@ use image_classification::{
 
 use super::class;
 use super::compare::{Compared, Comparison};
-use super::evaluate::Evaluation;
+use super::evaluate::{Evaluated, Evaluation};
+use crate::accuracy::{Calibration, Counts, Decisions};
 use crate::agreement::{Gate, Pair, Row, Verdict};
 use crate::messages::{counted, printable};
 use crate::pictures::{Buffers, PictureFile};
+use crate::share::percent;
 
 /// The long side of a thumbnail in pixels.
 const THUMBNAIL: u32 = 160;
@@ -93,66 +95,7 @@ pub fn comparison(comparison: &Comparison) -> anyhow::Result<String> {
 
 /// The page of an evaluation.
 pub fn evaluation(evaluation: &Evaluation) -> anyhow::Result<String> {
-    let runs = evaluation
-        .runs
-        .iter()
-        .enumerate()
-        .map(|(index, run)| {
-            let found = run.found.as_ref();
-            EvaluatedRun {
-                title: evaluation.title(index),
-                what: printable(&match found {
-                    Ok((facts, ..)) => facts.description(),
-                    Err(error) => format!("failed: {error}"),
-                }),
-                gates: evaluation.gates(index),
-                bins: found.map_or_else(
-                    |_| Vec::new(),
-                    |(_, accuracy, ..)| {
-                        if evaluation.is_probability {
-                            bins(accuracy)
-                        } else {
-                            Vec::new()
-                        }
-                    },
-                ),
-                confusions: found.map_or_else(
-                    |_| Vec::new(),
-                    |(_, accuracy, ..)| {
-                        let name = |class| evaluation.class(class);
-                        let confusions = accuracy.confusions(CLASSES).into_iter();
-                        confusions
-                            .map(|(truth, answer, count)| (count, name(truth), name(answer)))
-                            .collect()
-                    },
-                ),
-                classes: found.map_or_else(
-                    |_| Vec::new(),
-                    |(_, accuracy, ..)| {
-                        let row = |(class_id, of): (usize, crate::accuracy::OfClass)| {
-                            (evaluation.class(class_id), of.top1, of.pictures)
-                        };
-                        let classes = accuracy.least_right(CLASSES).into_iter();
-                        classes.map(row).collect()
-                    },
-                ),
-                wrong: found.map_or_else(
-                    |_| Vec::new(),
-                    |(.., wrong)| {
-                        let shown = wrong.iter().take(CLASSES);
-                        shown
-                            .map(|(picture, truth, answer)| Wrong {
-                                path: evaluation.path(*picture),
-                                thumbnail: thumbnail(&evaluation.pictures[*picture]),
-                                truth: evaluation.class(*truth),
-                                answer: evaluation.class(*answer),
-                            })
-                            .collect()
-                    },
-                ),
-            }
-        })
-        .collect();
+    let runs = evaluation.runs.iter().enumerate();
     let page = EvaluatePage {
         verdict: word(evaluation.verdict()),
         line: evaluation.verdict_line(),
@@ -161,7 +104,11 @@ pub fn evaluation(evaluation: &Evaluation) -> anyhow::Result<String> {
             .map(|(index, ..)| evaluation.title(index))
             .collect(),
         values: evaluation.side_by_side(),
-        runs,
+        truth_gate: evaluation.truth_gate(),
+        duplicates: evaluation.duplicates.line(&evaluation.pictures),
+        runs: runs
+            .map(|(index, run)| evaluated_run(evaluation, index, run))
+            .collect(),
         pictures: evaluation.pictures.len(),
         missing: evaluation.missing.len(),
         surplus: evaluation.surplus.len(),
@@ -169,6 +116,58 @@ pub fn evaluation(evaluation: &Evaluation) -> anyhow::Result<String> {
         machine: evaluation.machine.description(),
     };
     page.render().context("cannot write the page")
+}
+
+fn evaluated_run(evaluation: &Evaluation, index: usize, run: &Evaluated) -> EvaluatedRun {
+    let name = |class_id| evaluation.class(index, class_id);
+    let mut page = EvaluatedRun {
+        title: evaluation.title(index),
+        what: String::new(),
+        labels: evaluation.labels_line(index),
+        gates: evaluation.gates(index),
+        bins: Vec::new(),
+        confusions: Vec::new(),
+        classes: Vec::new(),
+        decisions: Vec::new(),
+        wrong: Vec::new(),
+    };
+    let found = match &run.found {
+        Ok(found) => found,
+        Err(error) => {
+            page.what = printable(&format!("failed: {error}"));
+            return page;
+        }
+    };
+    page.what = printable(&found.facts.description());
+    match &found.accuracy.counts {
+        Counts::SingleLabel(counts) => {
+            page.bins = counts.calibration.as_ref().map(bins).unwrap_or_default();
+            let confusions = counts.confusions(CLASSES).into_iter();
+            page.confusions = confusions
+                .map(|(truth, answer, count)| (count, name(truth), name(answer)))
+                .collect();
+            let classes = counts.least_right(CLASSES).into_iter();
+            page.classes = classes
+                .map(|(class_id, of)| (name(class_id), of.top1, of.pictures))
+                .collect();
+        }
+        Counts::MultiLabel(counts) => {
+            let classes = counts.least_right(CLASSES).into_iter();
+            page.decisions = classes
+                .map(|(class_id, of)| (name(class_id), percent(of.quality().f1), of))
+                .collect();
+        }
+    }
+    let wrong = found.wrong.iter().take(CLASSES);
+    page.wrong = wrong
+        .map(|wrong| Wrong {
+            path: evaluation.path(wrong.picture),
+            thumbnail: thumbnail(&evaluation.pictures[wrong.picture]),
+            truth: evaluation.classes(index, &wrong.truth),
+            answer: evaluation.classes(index, &wrong.answer),
+        })
+        .collect();
+    page
 }
 
 #[derive(Template)]
@@ -199,6 +198,8 @@ struct EvaluatePage {
     titles: Vec<String>,
     /// A row for each name, with a value for each run.
     values: Vec<(String, Vec<String>)>,
+    truth_gate: Option<Gate>,
+    duplicates: Option<String>,
     runs: Vec<EvaluatedRun>,
     pictures: usize,
     missing: usize,
@@ -218,10 +219,14 @@ struct RunRow {
 struct EvaluatedRun {
     title: String,
     what: String,
+    /// The difference from the labels of the reference.
+    labels: Option<String>,
     gates: Vec<Gate>,
     bins: Vec<Bar>,
     confusions: Vec<(usize, String, String)>,
     classes: Vec<(String, usize, usize)>,
+    /// The classes of a multi-label model with F1 in percent.
+    decisions: Vec<(String, String, Decisions)>,
     wrong: Vec<Wrong>,
 }
 
@@ -453,11 +458,10 @@ impl Classes {
     }
 }
 
-/// How often answers of each confidence are right.
-fn bins(accuracy: &crate::accuracy::Accuracy) -> Vec<Bar> {
-    let count = accuracy.calibration.bins.len();
-    accuracy
-        .calibration
+/// The share of right answers of each confidence.
+fn bins(calibration: &Calibration) -> Vec<Bar> {
+    let count = calibration.bins.len();
+    calibration
         .bins
         .iter()
         .enumerate()

@@ -1,0 +1,57 @@
+//! Images whose files have the same content.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::digest::Digest;
+use crate::messages::printable;
+
+/// The images with the content of an earlier one.
+#[derive(Debug, Default)]
+pub struct Duplicates {
+    /// The first image with each content.
+    first: HashMap<Digest, usize>,
+    /// Each image, and the first one with its content.
+    pairs: Vec<(usize, usize)>,
+}
+
+impl Duplicates {
+    /// Adds an image by its place and its file's digest; returns the earlier image with that content.
+    pub fn add(&mut self, image: usize, file: Digest) -> Option<usize> {
+        let first = *self.first.entry(file).or_insert(image);
+        if first == image {
+            return None;
+        }
+        self.pairs.push((image, first));
+        Some(first)
+    }
+
+    /// The number of contents.
+    pub fn contents(&self) -> usize {
+        self.first.len()
+    }
+
+    /// Returns one line about the images, which count more than once.
+    pub fn line(&self, images: &[PathBuf]) -> Option<String> {
+        let (image, first) = self.pairs.first()?;
+        let path = |image: usize| printable(&images[image].to_string_lossy());
+        Some(format!(
+            "{} of {} images have the content of an earlier one and count again, the first is {} ({})",
+            self.pairs.len(),
+            images.len(),
+            path(*image),
+            path(*first)
+        ))
+    }
+
+    /// Returns `path` and `same_as` of each.
+    pub fn json(&self, images: &[PathBuf]) -> Vec<Value> {
+        let path = |image: usize| images[image].to_string_lossy();
+        let pairs = self.pairs.iter();
+        pairs
+            .map(|(image, first)| json!({ "path": path(*image), "same_as": path(*first) }))
+            .collect()
+    }
+}

@@ -1,0 +1,145 @@
+//! The report for machines: `docs/compare.md` names its keys.
+
+use serde_json::{Value, json};
+
+use super::{Evaluation, Found};
+use crate::accuracy::{Counts, MultiLabel, SingleLabel};
+use crate::statistics::mcnemar;
+
+/// Returns the whole report.
+pub fn report(evaluation: &Evaluation) -> Value {
+    let path = |picture: usize| evaluation.pictures[picture].to_string_lossy();
+    let missing = evaluation.missing.iter();
+    let surplus = evaluation.surplus.iter();
+    let failures = evaluation.failures.iter().map(|failure| {
+        json!({
+            "path": failure.picture.map(path),
+            "run": failure.run.map(|run| evaluation.runs[run].name.clone()),
+            "code": failure.code,
+            "message": failure.message,
+        })
+    });
+    json!({
+        "schema_version": 1,
+        "kind": "evaluate",
+        "verdict": evaluation.verdict(),
+        "summary": evaluation.verdict_line(),
+        "machine": evaluation.machine,
+        "pictures": evaluation.pictures.len(),
+        "with_truth": evaluation.with_truth(),
+        "without_truth": missing.map(|picture| path(*picture)).collect::<Vec<_>>(),
+        "without_picture": surplus.map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
+        "duplicates": evaluation.duplicates.json(&evaluation.pictures),
+        "gates": evaluation.truth_gate().into_iter().collect::<Vec<_>>(),
+        "runs": (0..evaluation.runs.len()).map(|run| of_run(evaluation, run)).collect::<Vec<_>>(),
+        "failures": failures.collect::<Vec<_>>(),
+    })
+}
+
+fn of_run(evaluation: &Evaluation, index: usize) -> Value {
+    let run = &evaluation.runs[index];
+    let is_reference = index == evaluation.reference;
+    let mut value = json!({ "name": run.name, "reference": is_reference });
+    let found = match &run.found {
+        Ok(found) => found,
+        Err(error) => {
+            value["error"] = json!(error);
+            return value;
+        }
+    };
+    let accuracy = &found.accuracy;
+    value["facts"] = json!(found.facts);
+    value["labels"] = json!({
+        "count": found.labels.as_ref().map(image_classification::Labels::len),
+        "difference": found.label_difference,
+    });
+    value["pictures"] = json!(accuracy.pictures);
+    let top = evaluation.top(accuracy);
+    let top = top.map(|k| (k.to_string(), json!(accuracy.top(k))));
+    value["top"] = Value::Object(top.collect());
+    match &accuracy.counts {
+        Counts::SingleLabel(counts) => add_single_label(evaluation, found, counts, &mut value),
+        Counts::MultiLabel(counts) => add_multi_label(evaluation, found, counts, &mut value),
+    }
+    if !is_reference && evaluation.reference().is_some() {
+        let [reference, own] = found.only;
+        value["against_reference"] = json!({
+            "right_alone": own,
+            "reference_right_alone": reference,
+            "mcnemar_p": mcnemar(reference, own),
+        });
+    }
+    value["gates"] = json!(evaluation.gates(index));
+    value
+}
+
+fn label(found: &Found, class_id: usize) -> Option<&str> {
+    found.labels.as_ref()?.get(class_id)
+}
+
+fn add_single_label(
+    evaluation: &Evaluation,
+    found: &Found,
+    counts: &SingleLabel,
+    value: &mut Value,
+) {
+    value["mean_per_class"] = json!(counts.mean_per_class());
+    value["intervals"] = json!({ "mean_per_class": counts.mean_per_class_interval() });
+    let class = |(class_id, of): (&usize, &crate::accuracy::OfClass)| {
+        json!({
+            "class_id": class_id,
+            "label": label(found, *class_id),
+            "pictures": of.pictures,
+            "top1": of.top1,
+        })
+    };
+    value["classes"] = counts.classes.iter().map(class).collect();
+    let confusion = |(truth, answer, count): (usize, usize, usize)| json!({ "class_id": truth, "taken_for": answer, "count": count });
+    let confusions = counts.confusions(usize::MAX).into_iter();
+    value["confusions"] = confusions.map(confusion).collect();
+    if let Some(calibration) = &counts.calibration {
+        value["expected_calibration_error"] = json!(calibration.error());
+        value["calibrated_expected_calibration_error"] = json!(calibration.calibrated());
+        value["calibration"] = json!(calibration.bins);
+    }
+    let wrong = found.wrong.iter().map(|wrong| {
+        json!({
+            "path": evaluation.pictures[wrong.picture].to_string_lossy(),
+            "class_id": wrong.truth.first(),
+            "answer": wrong.answer.first(),
+        })
+    });
+    value["wrong"] = wrong.collect();
+}
+
+fn add_multi_label(evaluation: &Evaluation, found: &Found, counts: &MultiLabel, value: &mut Value) {
+    value["multi_label"] = json!({
+        "threshold": counts.threshold,
+        "exact_match": counts.exact_match(),
+        "micro": counts.total().quality(),
+        "macro": counts.mean(),
+    });
+    let class = |(class_id, of): (&usize, &crate::accuracy::Decisions)| {
+        let quality = of.quality();
+        json!({
+            "class_id": class_id,
+            "label": label(found, *class_id),
+            "pictures": of.images(),
+            "true_positives": of.true_positives,
+            "false_positives": of.false_positives,
+            "false_negatives": of.false_negatives,
+            "precision": quality.precision,
+            "recall": quality.recall,
+            "f1": quality.f1,
+        })
+    };
+    value["classes"] = counts.classes.iter().map(class).collect();
+    let wrong = found.wrong.iter().map(|wrong| {
+        json!({
+            "path": evaluation.pictures[wrong.picture].to_string_lossy(),
+            "class_ids": wrong.truth,
+            "answers": wrong.answer,
+        })
+    });
+    value["wrong"] = wrong.collect();
+}

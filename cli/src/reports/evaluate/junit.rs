@@ -1,0 +1,56 @@
+//! The report as test cases.
+
+use std::io::Write;
+
+use super::super::junit::{Case, Junit, Totals};
+use super::Evaluation;
+
+/// Writes a suite for each run, one for the images and one for failures.
+pub fn report(evaluation: &Evaluation, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut report = Junit::start(out, "classify evaluate")?;
+    if let Some(gate) = evaluation.truth_gate() {
+        let totals = Totals {
+            tests: 1,
+            failures: usize::from(!gate.passed),
+            errors: 0,
+        };
+        report.suite("ground truth", totals, [Ok(Case::gate(&gate))])?;
+    }
+    for (index, run, _) in evaluation.evaluated() {
+        let gates = evaluation.gates(index);
+        let values = evaluation.values(index);
+        let totals = Totals {
+            tests: gates.len() + values.len(),
+            failures: gates.iter().filter(|gate| !gate.passed).count(),
+            errors: 0,
+        };
+        let gates = gates.iter().map(|gate| Ok(Case::gate(gate)));
+        let values = values.into_iter().map(|(name, value)| {
+            Ok(Case {
+                output: Some(value),
+                ..Case::new(name, None)
+            })
+        });
+        report.suite(&run.name, totals, gates.chain(values))?;
+    }
+    let runs = evaluation.runs.iter().filter_map(|run| {
+        let error = run.found.as_ref().err()?;
+        Some(Ok(Case::error(run.name.clone(), error.clone())))
+    });
+    let failures = evaluation.failures.iter().map(|failure| {
+        let name = failure
+            .picture
+            .map_or_else(String::new, |picture| evaluation.path(picture));
+        Ok(Case::error(name, failure.message.clone()))
+    });
+    let errors = runs.clone().count() + evaluation.failures.len();
+    if errors > 0 {
+        let totals = Totals {
+            tests: errors,
+            errors,
+            failures: 0,
+        };
+        report.suite("could not evaluate", totals, runs.chain(failures))?;
+    }
+    Ok(report.finish()?)
+}

@@ -1,0 +1,166 @@
+"""Recomputes a JSON report of `classify evaluate` from the models' outputs, with ONNX Runtime and numpy.
+
+Usage: evaluation.py REPORT IMAGES TRUTH KIND...
+
+IMAGES is a directory of PPM files of one color each, TRUTH a JSON file with a map from file name to class ids for each run,
+and each KIND the scores of a run: softmax, independent, logit, probability or ids. Prints how many numbers were compared.
+"""
+
+import json
+import math
+import pathlib
+import sys
+
+import numpy
+import onnxruntime
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from intervals import mcnemar, wilson
+
+BINS = 15
+
+
+def outputs(facts, images):
+    """The output for each image, which is brought to the model's size without any resampling: it has one color."""
+    session = onnxruntime.InferenceSession(facts["model"], providers=["CPUExecutionProvider"])
+    [argument] = session.get_inputs()
+    given = dict(facts["input"])
+    assert given["color"] == "rgb" and given["layout"] == "NCHW", given
+    mean, scale = (numpy.array([float(v) for v in given[key].split(",")], numpy.float32) for key in ("mean", "scale"))
+    for image in images:
+        color = numpy.frombuffer(image.read_bytes()[-3:], numpy.uint8).astype(numpy.float32)
+        values = ((color - mean) / scale).reshape(1, 3, 1, 1)
+        tensor = numpy.broadcast_to(values, argument.shape).astype(numpy.float32)
+        [output] = session.run(None, {argument.name: numpy.ascontiguousarray(tensor)})
+        yield output.reshape(-1)
+
+
+def scores(kind, output):
+    """Scores in float64 by class id."""
+    x = output.astype(numpy.float64)
+    match kind:
+        case "softmax":
+            powers = numpy.exp(x - x.max())
+            return powers / powers.sum()
+        case "independent":
+            return x
+        case "logit":
+            positive = 1 / (1 + math.exp(-x[0]))
+            return numpy.array([1 - positive, positive])
+        case "probability":
+            return numpy.array([1 - x[0], x[0]])
+
+
+compared = 0
+
+
+def check(found, right, what):
+    global compared
+    compared += 1
+    same = found == right if isinstance(right, (int, str, list)) else math.isclose(found, right, rel_tol=1e-6, abs_tol=1e-9)
+    if not same:
+        sys.exit(f"{what}: the report says {found}, {right} is right")
+
+
+def check_rate(rate, count, of, what):
+    check([rate["count"], rate["of"]], [count, of], what)
+    for key, value in zip(["share", "low", "high"], [count / of, *wilson(count, of)]):
+        check(rate[key], value, f"{key} of {what}")
+
+
+def share(a, b):
+    return a / b if b else 0.0
+
+
+def single(run, names, answers, truths, kind):
+    pairs = [(truth[0], ranking[0]) for truth, (ranking, _) in zip(truths, answers)]
+    wrong = [{"answer": a, "class_id": t, "path": n} for n, (t, a) in zip(names, pairs) if t != a]
+    check([{**w, "path": pathlib.Path(w["path"]).name} for w in run["wrong"]], wrong, "wrong")
+    classes = sorted({truth for truth, _ in pairs})
+    shares = []
+    for entry, class_id in zip(run["classes"], classes, strict=True):
+        of_class = [truth == answer for truth, answer in pairs if truth == class_id]
+        check([entry["class_id"], entry["pictures"], entry["top1"]], [class_id, len(of_class), sum(of_class)], "class")
+        shares.append(numpy.mean(of_class))
+    check(run["mean_per_class"], float(numpy.mean(shares)), "mean per class")
+    confusions = sorted({(t, a) for t, a in pairs if t != a}, key=lambda pair: (-pairs.count(pair), pair))
+    found = [[c["class_id"], c["taken_for"], c["count"]] for c in run["confusions"]]
+    check(found, [[*pair, pairs.count(pair)] for pair in confusions], "confusions")
+    if kind == "ids":
+        assert "calibration" not in run and "5" not in run["top"], run
+        return
+    gaps = numpy.zeros(BINS)
+    for (truth, answer), (_, values) in zip(pairs, answers):
+        gaps[min(int(values[answer] * BINS), BINS - 1)] += (truth == answer) - values[answer]
+    check(run["expected_calibration_error"], float(numpy.abs(gaps).sum() / len(pairs)), "calibration error")
+
+
+def multi(run, names, answers, truths):
+    """Precision, recall and F1 as scikit-learn defines them, with zero_division=0 and the labels that have a case."""
+    found = run["multi_label"]
+    assert "calibration" not in run, run
+    given = numpy.array([values >= found["threshold"] for _, values in answers])
+    right = numpy.zeros_like(given)
+    for image, truth in enumerate(truths):
+        right[image, truth] = True
+    exact = (given == right).all(axis=1)
+    check_rate(found["exact_match"], int(exact.sum()), len(names), "exact match")
+    wrong = [
+        {"answers": numpy.flatnonzero(given[i]).tolist(), "class_ids": sorted(truths[i]), "path": names[i]}
+        for i in numpy.flatnonzero(~exact)
+    ]
+    check([{**w, "path": pathlib.Path(w["path"]).name} for w in run["wrong"]], wrong, "wrong")
+    tp, fp, fn = (given & right).sum(axis=0), (given & ~right).sum(axis=0), (~given & right).sum(axis=0)
+    cases = numpy.flatnonzero(tp + fp + fn)
+    by_class = []
+    for entry, class_id in zip(run["classes"], cases, strict=True):
+        counts = [int(class_id), int((tp + fn)[class_id]), int(tp[class_id]), int(fp[class_id]), int(fn[class_id])]
+        keys = ["class_id", "pictures", "true_positives", "false_positives", "false_negatives"]
+        check([entry[key] for key in keys], counts, "class")
+        quality = [share(counts[2], counts[2] + counts[3]), share(counts[2], counts[1])]
+        quality.append(share(2 * quality[0] * quality[1], sum(quality)))
+        for key, value in zip(["precision", "recall", "f1"], quality):
+            check(entry[key], float(value), f"{key} of class {class_id}")
+        by_class.append(quality)
+    p, r = share(tp.sum(), (tp + fp).sum()), share(tp.sum(), (tp + fn).sum())
+    for average, values in [("micro", [p, r, share(2 * p * r, p + r)]), ("macro", numpy.mean(by_class, axis=0))]:
+        for key, value in zip(["precision", "recall", "f1"], values):
+            check(found[average][key], float(value), f"{average} {key}")
+
+
+def main(report, images, truth, *kinds):
+    runs = json.loads(pathlib.Path(report).read_text())["runs"]
+    truth = json.loads(pathlib.Path(truth).read_text())
+    images = sorted(pathlib.Path(images).glob("*.ppm"))
+    names = [image.name for image in images]
+    best = []
+    for run, of_run, kind in zip(runs, truth, kinds, strict=True):
+        truths = [of_run[name] for name in names]
+        answers = []
+        for output in outputs(run["facts"], images):
+            if kind == "ids":
+                answers.append((output.tolist(), None))
+            else:
+                values = scores(kind, output)
+                # Two scores of one value rank by it, not by a sum that rounds.
+                answers.append((numpy.argsort(-values, kind="stable").tolist(), values))
+        check(run["pictures"], len(names), "images")
+        for k, rate in run["top"].items():
+            hits = [bool(set(ranking[: int(k)]) & set(classes)) for (ranking, _), classes in zip(answers, truths)]
+            check_rate(rate, sum(hits), len(hits), f"top-{k}")
+        best.append([ranking[0] in classes for (ranking, _), classes in zip(answers, truths)])
+        if len(best) > 1:
+            alone = [sum(b and not a for a, b in zip(*pair)) for pair in ((best[0], best[-1]), (best[-1], best[0]))]
+            against = run["against_reference"]
+            check([against["right_alone"], against["reference_right_alone"]], alone, "right alone")
+            check(against["mcnemar_p"], mcnemar(*alone), "McNemar's test")
+        if kind == "independent":
+            multi(run, names, answers, truths)
+        else:
+            single(run, names, answers, truths, kind)
+    print(compared)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
