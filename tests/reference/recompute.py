@@ -487,7 +487,7 @@ def compare_pair(answers, paths, reference, run, tolerance, made_up):
 
 
 def precision_name(precision):
-    names = {"f16": "f16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
+    names = {"f16": "f16", "bf16": "bf16", "i8": "int8", "u8": "int8", "int8": "int8"}
     return max((names.get(part, "f32") for part in precision.split("+")), key=NAMES.index)
 
 
@@ -545,6 +545,16 @@ def read_answers(runs, images, top):
     ]
 
 
+def duplicates(images):
+    """Images with the content of an earlier one."""
+    first = {}
+    return [
+        {"path": image["path"], "same_as": same}
+        for image in images
+        if (same := first.setdefault(image["sha256"], image["path"])) is not image["path"]
+    ]
+
+
 def compare(options, report):
     """What the report should be. Of it only those things are read that the recording does not have."""
     runs, images = read_recording(options.recording)
@@ -591,11 +601,6 @@ def compare(options, report):
     elif not report["summary"].startswith(word):
         summary = word
     tensors = hashlib.sha256(b"".join(bytes.fromhex(image["tensor_sha256"]) for image in images)).hexdigest()
-    duplicates = [
-        {"path": path, "same_as": paths[files.index(file)]}
-        for place, (path, file) in enumerate(zip(paths, files))
-        if files.index(file) < place
-    ]
     return {
         "schema_version": 1,
         "kind": "compare",
@@ -613,7 +618,7 @@ def compare(options, report):
             {"name": run["name"], "reference": place == 0, "facts": run, "error": None} for place, run in enumerate(runs)
         ],
         "majority": found,
-        "duplicates": duplicates,
+        "duplicates": duplicates(images),
         "failures": [],
         "bisect": None,
         "pairs": pairs,
@@ -663,13 +668,14 @@ def evaluate_run(run, place, truth, paths, answers, tops, most):
             key = right, answer.top[0]
             confusions[key] = confusions.get(key, 0) + 1
             wrong.append({"path": path, "class_id": right, "answer": answer.top[0]})
-        confidences.append(min(max(answer.scores_of_top[0], 0.0), 1.0))
+        confidences.append(min(max(float(answer.p[answer.top[0]]), 0.0), 1.0))
     top = {str(k): rate(sum(bool(rank and rank <= k) for rank in ranks), len(counted)) for k in tops}
     mean, interval = intervals.mean_of_shares([(right, of) for of, right in classes.values()])
     found = {
         "name": run["name"],
         "reference": place == 0,
         "facts": run,
+        "labels": NOT_RECOMPUTED,
         "pictures": len(counted),
         "top": top,
         "mean_per_class": mean,
@@ -689,8 +695,8 @@ def evaluate_run(run, place, truth, paths, answers, tops, most):
         for confidence, rank in zip(confidences, ranks):
             bins[intervals.bin_of(confidence)].append((rank == 1, confidence))
         rights = [rank == 1 for rank in ranks]
-        # Scores are 32-bit numbers; one may be rounded to the next.
-        rounding = 1.2e-7
+        # As for |Δp|.
+        rounding = 1e-14
         found |= {
             "expected_calibration_error": Near(intervals.calibration_error(list(zip(rights, confidences))), rounding),
             "calibrated_expected_calibration_error": calibrated(confidences),
@@ -698,7 +704,7 @@ def evaluate_run(run, place, truth, paths, answers, tops, most):
                 {
                     "pictures": len(members),
                     "right": sum(right for right, _ in members),
-                    "confidence": Near(math.fsum(c for _, c in members), 0, relative=rounding),
+                    "confidence": math.fsum(c for _, c in members),
                 }
                 for members in bins
             ],
@@ -749,6 +755,9 @@ def evaluate(options, report):
         "summary": NOT_RECOMPUTED,
         "machine": runs[0]["machine"],
         "pictures": len(images),
+        "with_truth": sum(Path(path).name in truth for path in paths),
+        "duplicates": duplicates(images),
+        "gates": [],
         "without_truth": [path for path in paths if Path(path).name not in truth],
         "without_picture": sorted(name for name in truth if name not in names),
         "runs": expected,
