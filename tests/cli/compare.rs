@@ -81,13 +81,7 @@ fn gate(model: &str) -> Result<(), Failed> {
     let model = set_up("models").join(model);
     let photos = photos()?;
     let mut runs = vec![(vec!["onnx", "openvino@f32", "rten"], "f32")];
-    let listed = run(classify().args(["devices", "--backend", "openvino", "--format", "json"]));
-    let listed: Value = serde_json::from_str(&listed.stdout)?;
-    let precisions = &listed["engines"][0]["devices"][0]["precisions"];
-    let has_bf16 = precisions
-        .as_array()
-        .is_some_and(|all| all.iter().any(|one| one == "bf16"));
-    if has_bf16 {
+    if has_bf16()? {
         runs.push((vec!["onnx", "openvino@bf16"], "bf16"));
     }
     for (runs, tolerance) in runs {
@@ -136,6 +130,15 @@ fn gate(model: &str) -> Result<(), Failed> {
         );
     }
     Ok(())
+}
+
+/// Returns whether OpenVINO computes in bf16 on this processor.
+pub fn has_bf16() -> Result<bool, Failed> {
+    let listed = run(classify().args(["devices", "--backend", "openvino", "--format", "json"]));
+    let listed: Value = serde_json::from_str(&listed.stdout)?;
+    let precisions = &listed["engines"][0]["devices"][0]["precisions"];
+    let mut all = precisions.as_array().into_iter().flatten();
+    Ok(all.any(|one| one == "bf16"))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), Failed> {

@@ -20,6 +20,7 @@ mod leftovers;
 mod loader;
 mod oldest;
 mod outputs;
+mod recompute;
 mod shapes;
 mod sources;
 
@@ -53,6 +54,7 @@ fn main() {
     trials.extend(loader::trials(&engines));
     trials.extend(oldest::trials(&set_up));
     trials.extend(outputs::trials(&engines, &set_up));
+    trials.extend(recompute::trials(&set_up));
     trials.extend(shapes::trials(&engines, &set_up));
     trials.extend(sources::trials(&engines, &set_up));
     libtest_mimic::run(&arguments, trials).exit();

@@ -20,6 +20,7 @@ import json
 import math
 import re
 import sys
+from decimal import Decimal
 from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
@@ -215,6 +216,16 @@ def basis_of(one, other):
 # --- One image, two answers.
 
 
+def decimal_divergence(x, y):
+    """The divergence of the softmax of two outputs, with 40 digits."""
+    def distribution(values):
+        powers = [Decimal(float(value)).exp() for value in values]
+        return [power / sum(powers) for power in powers]
+
+    terms = ((p, max(q, Decimal(LEAST_NORMAL))) for p, q in zip(distribution(x), distribution(y)))
+    return float(sum(p * (p / q).ln() - p + q for p, q in terms))
+
+
 def kl_divergence(p, q):
     q = np.maximum(q, LD(LEAST_NORMAL))
     d = (p - q) / q
@@ -272,8 +283,8 @@ def image(one, other, tie, with_limits):
         apart = x / norms[0] - y / norms[1]
         cosine_distance = float((apart * apart).sum() / 2)
     of_p = np.abs(one.p - other.p)
-    # Where p and q are computed in double precision, each is some 1e-16 off.
-    rounded = 0 if one.scoring in NO_PROBABILITIES else 4 * F64_EPS
+    # In double precision p and q are rounded, above all in the sum of the exponentials, one addition for each class.
+    rounded = 0 if one.scoring in NO_PROBABILITIES else (4 + math.sqrt(len(x))) * F64_EPS
     logits = same and one.scoring in OF_LOGITS
     divergence = None
     if is_distribution(one.scoring) and is_distribution(other.scoring):
@@ -329,7 +340,7 @@ def share_gate(name, count, of, least):
         numbers = [percent(least), 95, 100 * low]
         if least < 1:
             numbers.append(math.ceil(intervals.Z2 * least.numerator / (least.denominator - least.numerator)))
-        few = Text(numbers, "too few images")
+        few = Text(numbers, "too few images" if least < 1 else "no number of images establishes")
     return gate(name, passed, [*shown_rate(count, of), percent(least)], few)
 
 
@@ -401,6 +412,12 @@ def compare_pair(answers, paths, reference, run, tolerance, made_up):
         })  # fmt: skip
     count = len(rows)
     finite = [row["values"] for row in rows if row["values"]]
+    if scorings == ["softmax", "softmax"] and finite:
+        # The formula here is not rounding noise either.
+        place = next(row["place"] for row in rows if row["values"])
+        exact = decimal_divergence(answers[place][reference].x, answers[place][run].x)
+        found = finite[0]["kl_divergence"]
+        assert abs(found.value - exact) <= found.relative * exact + found.beyond, (found.value, exact)
 
     def number(key):
         return sum(values[key] for values in finite)
@@ -470,7 +487,7 @@ def compare_pair(answers, paths, reference, run, tolerance, made_up):
 
 
 def precision_name(precision):
-    names = {"f16": "f16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
+    names = {"f16": "f16", "bf16": "bf16", "i8": "int8", "u8": "int8", "int8": "int8"}
     return max((names.get(part, "f32") for part in precision.split("+")), key=NAMES.index)
 
 
@@ -528,6 +545,16 @@ def read_answers(runs, images, top):
     ]
 
 
+def duplicates(images):
+    """Images with the content of an earlier one."""
+    first = {}
+    return [
+        {"path": image["path"], "same_as": same}
+        for image in images
+        if (same := first.setdefault(image["sha256"], image["path"])) is not image["path"]
+    ]
+
+
 def compare(options, report):
     """What the report should be. Of it only those things are read that the recording does not have."""
     runs, images = read_recording(options.recording)
@@ -574,11 +601,6 @@ def compare(options, report):
     elif not report["summary"].startswith(word):
         summary = word
     tensors = hashlib.sha256(b"".join(bytes.fromhex(image["tensor_sha256"]) for image in images)).hexdigest()
-    duplicates = [
-        {"path": path, "same_as": paths[files.index(file)]}
-        for place, (path, file) in enumerate(zip(paths, files))
-        if files.index(file) < place
-    ]
     return {
         "schema_version": 1,
         "kind": "compare",
@@ -589,13 +611,14 @@ def compare(options, report):
         "tolerance": pairs[0]["tolerance"],
         "tolerance_by": Text(map(float, NUMBER.findall(why)), why),
         "tensors_sha256": tensors,
+        "tensor_notes": NOT_RECOMPUTED,
         "pictures": len(images),
         "compared": compared,
         "runs": [
             {"name": run["name"], "reference": place == 0, "facts": run, "error": None} for place, run in enumerate(runs)
         ],
         "majority": found,
-        "duplicates": duplicates,
+        "duplicates": duplicates(images),
         "failures": [],
         "bisect": None,
         "pairs": pairs,
@@ -645,13 +668,14 @@ def evaluate_run(run, place, truth, paths, answers, tops, most):
             key = right, answer.top[0]
             confusions[key] = confusions.get(key, 0) + 1
             wrong.append({"path": path, "class_id": right, "answer": answer.top[0]})
-        confidences.append(min(max(answer.scores_of_top[0], 0.0), 1.0))
+        confidences.append(min(max(float(answer.p[answer.top[0]]), 0.0), 1.0))
     top = {str(k): rate(sum(bool(rank and rank <= k) for rank in ranks), len(counted)) for k in tops}
     mean, interval = intervals.mean_of_shares([(right, of) for of, right in classes.values()])
     found = {
         "name": run["name"],
         "reference": place == 0,
         "facts": run,
+        "labels": NOT_RECOMPUTED,
         "pictures": len(counted),
         "top": top,
         "mean_per_class": mean,
@@ -671,8 +695,8 @@ def evaluate_run(run, place, truth, paths, answers, tops, most):
         for confidence, rank in zip(confidences, ranks):
             bins[intervals.bin_of(confidence)].append((rank == 1, confidence))
         rights = [rank == 1 for rank in ranks]
-        # Scores are 32-bit numbers; one may be rounded to the next.
-        rounding = 1.2e-7
+        # As for |Δp|.
+        rounding = 1e-14
         found |= {
             "expected_calibration_error": Near(intervals.calibration_error(list(zip(rights, confidences))), rounding),
             "calibrated_expected_calibration_error": calibrated(confidences),
@@ -680,7 +704,7 @@ def evaluate_run(run, place, truth, paths, answers, tops, most):
                 {
                     "pictures": len(members),
                     "right": sum(right for right, _ in members),
-                    "confidence": Near(math.fsum(c for _, c in members), 0, relative=rounding),
+                    "confidence": math.fsum(c for _, c in members),
                 }
                 for members in bins
             ],
@@ -731,6 +755,9 @@ def evaluate(options, report):
         "summary": NOT_RECOMPUTED,
         "machine": runs[0]["machine"],
         "pictures": len(images),
+        "with_truth": sum(Path(path).name in truth for path in paths),
+        "duplicates": duplicates(images),
+        "gates": [],
         "without_truth": [path for path in paths if Path(path).name not in truth],
         "without_picture": sorted(name for name in truth if name not in names),
         "runs": expected,
