@@ -382,7 +382,8 @@ impl<'a> Inspection<'a> {
         nodes.extend(search.not_seen());
         nodes.sort_unstable();
         found.unknown = nodes.into_iter().map(unknown).collect();
-        found.certain = found.first.is_some() && found.unknown.is_empty();
+        let alone = |first| self.looked_at.get(&first).is_some_and(|(_, alone)| *alone);
+        found.certain = found.first.is_some_and(alone) && found.unknown.is_empty();
         // The nodes of the run alone that lead to the counterpart of what was found, or to the output.
         let parents = self.sides[1].model.parents();
         let to = found

@@ -26,7 +26,7 @@ pub struct Bisection {
     pub most_looks: usize,
     /// The first node that differs; `None` if the outputs do not differ, or if it is not known.
     pub first: Option<usize>,
-    /// Whether all nodes before `first` that lead to the output were looked at.
+    /// Whether all nodes before `first` that lead to the output were looked at, and `first` alone.
     pub certain: bool,
     /// The nodes that were looked at, in topological order.
     pub looked_at: Vec<LookedAt>,
