@@ -1,7 +1,6 @@
 """Usage: planted_pairs.py FOLDER [--only unlike] — writes pairs of small models with one planted difference each, and pairs.json,
 which names the right node of each pair: the place in the first model of the node where the difference begins; and whether
-the pair is for runs on one engine only. `--only unlike`
-writes one pair instead, of two networks that have nothing in common.
+the pair is for runs on one engine only. `--only unlike` writes one pair instead, of two networks that have nothing in common.
 
 Weights are random with a fixed seed for each pair. Names of pairs are FAMILY-DIFFERENCE. Works with the set-up's Python.
 """
