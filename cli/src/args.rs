@@ -334,7 +334,8 @@ pub struct CompareArgs {
     )]
     pub bisect_picture: Option<PathBuf>,
 
-    /// By how much of its largest value a node's output may differ [default: by the tolerance]
+    /// By how much of its largest value a node's output may differ [default: by the tolerance; 0.000001 for
+    /// two files on one engine in f32]
     #[arg(
         long,
         value_name = "SHARE",
@@ -343,7 +344,7 @@ pub struct CompareArgs {
     )]
     pub bisect_tolerance: Option<Share>,
 
-    /// Run at most N edited copies of each model to bisect; a copy shows up to 32 nodes
+    /// The most looks to bisect; each runs edited copies of both models that show up to 32 nodes
     #[arg(
         long,
         value_name = "N",

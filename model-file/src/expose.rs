@@ -232,6 +232,14 @@ impl Shown<'_> {
         self.len() == 0
     }
 
+    /// All elements, if each is one `f32`.
+    pub fn singles(&self) -> Option<&[f32]> {
+        match self.parts {
+            Parts::Numbers(numbers, 1) => Some(numbers),
+            Parts::Numbers(..) | Parts::Integers(..) => None,
+        }
+    }
+
     /// The element at `place`, if elements are integers of more than 16 bits. Exact.
     pub fn integer(&self, place: usize) -> Option<i128> {
         match self.parts {

@@ -1,7 +1,6 @@
 """Usage: planted_pairs.py FOLDER [--only unlike] — writes pairs of small models with one planted difference each, and pairs.json,
 which names the right node of each pair: the place in the first model of the node where the difference begins; and whether
-the pair is for runs on one engine only. `--only unlike`
-writes one pair instead, of two networks that have nothing in common.
+the pair is for runs on one engine only. `--only unlike` writes one pair instead, of two networks that have nothing in common.
 
 Weights are random with a fixed seed for each pair. Names of pairs are FAMILY-DIFFERENCE. Works with the set-up's Python.
 """
@@ -194,6 +193,56 @@ def captured_loop(net):
     return net.head(value, 8)
 
 
+def captured_scan(net):
+    """Rows of the image, each added to what a body captures."""
+    value = net.node("Tanh", net.conv("x", 3, 8))
+    mean = net.node("Relu", net.node("ReduceMean", value, axes=[0, 2], keepdims=0))
+    for _ in range(3):
+        mean = net.node("Tanh", net.node("Mul", mean, net.normal(8, SIZE)))
+    rows = net.node("Transpose", value, perm=[2, 0, 1, 3])
+
+    def info(name, shape):
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    body = helper.make_graph(
+        [
+            helper.make_node("Add", ["state_in", "row"], ["sum"]),
+            helper.make_node("Mul", ["sum", mean], ["made"]),
+            helper.make_node("Tanh", ["made"], ["state_out"]),
+            helper.make_node("Identity", ["state_out"], ["row_out"]),
+        ],
+        "body",
+        [info("state_in", [1, 8, SIZE]), info("row", [1, 8, SIZE])],
+        [info("state_out", [1, 8, SIZE]), info("row_out", [1, 8, SIZE])],
+    )
+    start = net.weight(np.zeros((1, 8, SIZE)))
+    _, rows = net.node("Scan", start, rows, outputs=2, num_scan_inputs=1, body=body)
+    value = net.node("Relu", net.conv(net.node("Transpose", rows, perm=[1, 2, 0, 3]), 8, 8))
+    return net.head(value, 8)
+
+
+def captured_nested(net):
+    """A body in a body captures the value."""
+    value = net.node("Relu", net.conv("x", 3, 8))
+    for _ in range(3):
+        value = net.node("Relu", net.conv(value, 8, 8))
+    condition = net.weight(np.array(True), np.bool_)
+
+    def branch(name, nodes, output):
+        return helper.make_graph(nodes, name, [], [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)])
+
+    def inner(name):
+        nodes = [helper.make_node("Neg", [value], [f"{name}_n"]), helper.make_node("Abs", [f"{name}_n"], [f"{name}_o"])]
+        return branch(name, nodes, f"{name}_o")
+
+    def outer(name):
+        node = helper.make_node("If", [condition], [f"{name}_o"], then_branch=inner(f"{name}_t"), else_branch=inner(f"{name}_e"))
+        return branch(name, [node], f"{name}_o")
+
+    value = net.node("If", condition, then_branch=outer("t"), else_branch=outer("e"))
+    return net.head(net.node("Relu", net.conv(value, 8, 8)), 8)
+
+
 def whole_numbers(net):
     value = net.node("Relu", net.conv("x", 3, 12))
     pooled = net.node("Flatten", net.node("GlobalAveragePool", value))
@@ -244,7 +293,8 @@ def quantized(net):
 FAMILIES = {
     family.__name__: family
     for family in (
-        plain, residual, branches, wide, hidden, transformer, captured_if, captured_loop, whole_numbers, large_numbers,
+        plain, residual, branches, wide, hidden, transformer, captured_if, captured_loop, captured_scan,
+        captured_nested, whole_numbers, large_numbers,
         doubles, quantized,
     )
 }
@@ -344,6 +394,29 @@ def with_softmax(model):
     model.graph.node.append(helper.make_node("Softmax", ["logits"], ["y"], axis=-1))
 
 
+def with_identities(model):
+    """Identities after every third node."""
+    nodes = []
+    for place, node in enumerate(model.graph.node):
+        nodes.append(node)
+        if place % 3 == 1 and node.output[0] != "y":
+            made = node.output[0]
+            node.output[0] = f"{made}_before"
+            nodes.append(helper.make_node("Identity", [f"{made}_before"], [made]))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def with_softmax_renamed(model):
+    with_softmax(model)
+    renamed(model)
+
+
+def with_identities_renamed(model):
+    with_identities(model)
+    renamed(model)
+
+
 # Family, difference, operator and which of them, and what else is done to the copy.
 PAIRS = [
     ("plain", "weights", times(1.3), "Conv", 0, None),
@@ -408,6 +481,15 @@ PAIRS = [
     ("captured_loop", "after", times(1.3), "Conv", 4, None),
     ("captured_loop", "body", "body", "Loop", 0, None),
     ("captured_loop", "renamed-captured", times(1.3), "Conv", 1, renamed),
+    ("captured_scan", "captured", times(1.5), "Mul", 1, None),
+    ("captured_scan", "rows", times(1.3), "Conv", 0, None),
+    ("captured_nested", "captured", times(1.3), "Conv", 2, None),
+    ("plain", "identities-weights", times(1.3), "Conv", 2, with_identities),
+    ("plain", "identities-renamed-bias", plus(0.3), "Conv", 1, with_identities_renamed),
+    ("residual", "identities-leaky", operator("LeakyRelu", alpha=0.05), "Relu", 3, with_identities),
+    ("residual", "softmax-renamed-weights", times(1.3), "Conv", 5, with_softmax_renamed),
+    ("transformer", "identities-renamed-scale", times(2.0), "Mul", 4, with_identities_renamed),
+    ("branches", "softmax-renamed-second", times(1.3), "Conv", 2, with_softmax_renamed),
     ("whole_numbers", "added", plus(5, 1), "Add", 0, None),
     ("whole_numbers", "last-index", operator("ArgMin", axis=1, keepdims=1), "ArgMax", 0, None),
     ("whole_numbers", "rows", "rows", "Gather", 0, None),

@@ -4,7 +4,7 @@
 //! its strength: equal weights, equal wiring, equal names, then the neighbours. A node for which there is none has no
 //! counterpart.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use model_file::onnx::{Attribute, Model, Node, Tensor};
@@ -308,6 +308,7 @@ impl Matching<'_> {
         let (one, other) = (self.one, self.other);
         let others = wired(other);
         let ones = wired(one);
+        let mut shared = HashSet::new();
         for node in 0..one.nodes.len() {
             if self.to[node].is_some() {
                 continue;
@@ -319,7 +320,10 @@ impl Matching<'_> {
                 continue;
             };
             let alike = ones.get(&(one.operator(node), one.sources[node].as_slice()));
-            self.share_out(alike.map_or(&[], Vec::as_slice), found);
+            let alike = alike.map_or(&[][..], Vec::as_slice);
+            if shared.insert(alike.first()) {
+                self.share_out(alike, found);
+            }
         }
     }
 
@@ -388,6 +392,10 @@ impl Matching<'_> {
     /// One operator in the place of another: all that it reads and something that reads it are counterparts.
     fn by_neighbours(&mut self) {
         let (one, other) = (self.one, self.other);
+        let mut others: HashMap<&[Source], Vec<usize>> = HashMap::new();
+        for (its, sources) in other.sources.iter().enumerate() {
+            others.entry(sources).or_default().push(its);
+        }
         for node in 0..one.nodes.len() {
             let Some(sources) = self.sources(node).filter(|_| self.to[node].is_none()) else {
                 continue;
@@ -397,10 +405,12 @@ impl Matching<'_> {
                     self.to[*reader].is_some_and(|reader| other.readers[*its].contains(&reader))
                 });
                 self.back[*its].is_none()
-                    && other.sources[*its] == sources
                     && (is_read || one.end == Some(node) && other.end == Some(*its))
             };
-            let mut found = (0..other.nodes.len()).filter(between);
+            let reading = others
+                .get(sources.as_slice())
+                .map_or(&[][..], Vec::as_slice);
+            let mut found = reading.iter().copied().filter(between);
             if let (Some(its), None) = (found.next(), found.next()) {
                 self.join(node, its);
             }

@@ -7,7 +7,7 @@ use model_file::expose::Shown;
 pub struct Apart {
     /// max |x − y|.
     pub max_error: f64,
-    /// max |x − y| / max |x|.
+    /// max |x − y| / max |x|, the latter of finite numbers.
     pub relative_error: f64,
     /// Whether integers differ, which have no rounding.
     pub not_equal: bool,
@@ -33,81 +33,90 @@ impl Apart {
 
     /// Of two rows of numbers.
     pub fn of_rows(one: &[f32], other: &[f32]) -> Self {
-        Self::new(
-            (one.len(), other.len()),
-            |place| Some(one[place].into()),
-            |place| Some(other[place].into()),
-        )
-        .unwrap_or_else(|| Self::infinite([[f64::NAN; 2]; 2]))
+        let ranges = [one, other].map(|row| {
+            let empty = [f32::INFINITY, f32::NEG_INFINITY];
+            let range = row.iter().fold(empty, |[least, most], value| {
+                [least.min(*value), most.max(*value)]
+            });
+            range.map(f64::from)
+        });
+        if one.len() != other.len() {
+            return Self::infinite(ranges);
+        }
+        let (mut error, mut has_nan) = (0.0_f64, false);
+        let finite = one.iter().filter(|x| x.is_finite());
+        let largest = finite.fold(0.0_f32, |largest, x| largest.max(x.abs()));
+        for (x, y) in one.iter().zip(other) {
+            // Infinities are equal. NaN is not.
+            if x != y {
+                let apart = (f64::from(*x) - f64::from(*y)).abs();
+                has_nan |= apart.is_nan();
+                error = error.max(apart);
+            }
+        }
+        Self::new(error, has_nan, largest.into(), ranges)
     }
 
     /// Of two values; `None` if one of them has a number that it could not show.
     pub fn of_values(one: &Shown<'_>, other: &Shown<'_>) -> Option<Self> {
-        let lengths = (one.len(), other.len());
-        let mut apart = Self::new(lengths, |at| one.number(at), |at| other.number(at))?;
-        if one.shape != other.shape {
-            return Some(Self::infinite(apart.ranges));
-        }
-        let differs = |place: usize| match (one.integer(place), other.integer(place)) {
-            (Some(one), Some(other)) => one.abs_diff(other),
-            _ => 0,
+        let apart = if let (Some(one), Some(other)) = (one.singles(), other.singles()) {
+            Self::of_rows(one, other)
+        } else {
+            Self::of_elements(one, other)?
         };
-        let most = (0..one.len()).map(differs).max().unwrap_or(0);
-        if most > 0 {
-            apart.not_equal = true;
-            apart.max_error = most as f64;
-        }
-        Some(apart)
+        Some(if one.shape == other.shape {
+            apart
+        } else {
+            Self::infinite(apart.ranges)
+        })
     }
 
-    fn new(
-        (ones, others): (usize, usize),
-        one: impl Fn(usize) -> Option<f64>,
-        other: impl Fn(usize) -> Option<f64>,
-    ) -> Option<Self> {
-        let empty = [f64::INFINITY, f64::NEG_INFINITY];
-        let mut ranges = [empty; 2];
-        let (mut error, mut largest, mut has_nan) = (0.0_f64, 0.0_f64, false);
-        let widen = |range: &mut [f64; 2], value: f64| {
-            range[0] = range[0].min(value);
-            range[1] = range[1].max(value);
+    /// Of integers, and of numbers that are more than one `f32`.
+    fn of_elements(one: &Shown<'_>, other: &Shown<'_>) -> Option<Self> {
+        let range = |shown: &Shown<'_>| {
+            let (mut range, mut largest) = ([f64::INFINITY, f64::NEG_INFINITY], 0.0_f64);
+            for place in 0..shown.len() {
+                let value = shown.number(place)?;
+                range = [range[0].min(value), range[1].max(value)];
+                if value.is_finite() {
+                    largest = largest.max(value.abs());
+                }
+            }
+            Some((range, largest))
         };
-        for place in 0..ones.max(others) {
-            let x = if place < ones {
-                Some(one(place)?)
-            } else {
-                None
-            };
-            let y = if place < others {
-                Some(other(place)?)
-            } else {
-                None
-            };
-            for (range, value) in ranges.iter_mut().zip([x, y]) {
-                if let Some(value) = value {
-                    widen(range, value);
-                    has_nan |= value.is_nan();
+        let ((range_of_one, largest), (range_of_other, _)) = (range(one)?, range(other)?);
+        let (mut error, mut has_nan, mut not_equal) = (0.0_f64, false, false);
+        for place in 0..one.len().min(other.len()) {
+            let apart = match (one.integer(place), other.integer(place)) {
+                (Some(x), Some(y)) => {
+                    not_equal |= x != y;
+                    x.abs_diff(y) as f64
                 }
-            }
-            if let (Some(x), Some(y)) = (x, y) {
-                largest = largest.max(x.abs());
-                if x != y {
-                    error = error.max((x - y).abs());
-                }
-            }
+                _ => match (one.number(place)?, other.number(place)?) {
+                    (x, y) if x == y => 0.0,
+                    (x, y) => (x - y).abs(),
+                },
+            };
+            has_nan |= apart.is_nan();
+            error = error.max(apart);
         }
-        if ones != others {
-            return Some(Self::infinite(ranges));
-        }
-        if has_nan {
-            error = f64::NAN;
-        }
-        Some(Self {
-            max_error: error,
-            relative_error: if error == 0.0 { 0.0 } else { error / largest },
+        let apart = Self::new(error, has_nan, largest, [range_of_one, range_of_other]);
+        Some(Self { not_equal, ..apart })
+    }
+
+    /// `largest` is of the finite numbers.
+    fn new(error: f64, has_nan: bool, largest: f64, ranges: [[f64; 2]; 2]) -> Self {
+        let max_error = if has_nan { f64::NAN } else { error };
+        Self {
+            max_error,
+            relative_error: if max_error == 0.0 {
+                0.0
+            } else {
+                max_error / largest
+            },
             not_equal: false,
             ranges,
-        })
+        }
     }
 }
 
@@ -128,6 +137,11 @@ mod tests {
         assert_eq!(relative(&[0.0], &[0.0]), 0.0);
         assert_eq!(relative(&[0.0], &[1.0]), f64::INFINITY);
         assert_eq!(relative(&[f32::INFINITY, 1.0], &[f32::INFINITY, 1.0]), 0.0);
+        // As in the mask of an attention.
+        assert_eq!(
+            relative(&[f32::NEG_INFINITY, 1.0], &[f32::NEG_INFINITY, 2.0]),
+            1.0
+        );
         for (one, other) in [
             (&[f32::NAN][..], &[1.0][..]),
             (&[f32::INFINITY], &[1.0]),

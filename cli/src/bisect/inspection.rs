@@ -84,7 +84,7 @@ impl<'a> Inspection<'a> {
 
     /// Looks until the first node that differs is known, or all looks are used up.
     pub fn search(&mut self, search: &mut Search, most_looks: usize, messages: &mut Messages) {
-        self.measure();
+        self.measure(most_looks);
         loop {
             messages.step(&format!(
                 "bisecting: {} nodes looked at",
@@ -163,8 +163,11 @@ impl<'a> Inspection<'a> {
     }
 
     /// Learns how large all values are, so that looks can be bounded. One engine may fail where the other does not.
-    fn measure(&mut self) {
+    fn measure(&mut self, most_looks: usize) {
         for side in 0..self.sides.len() {
+            if self.looks >= most_looks {
+                return;
+            }
             let values = self.values.iter().flatten().flatten();
             let exposure = Exposure {
                 values: values.map(|named| named[side].clone()).collect(),
@@ -257,9 +260,6 @@ impl<'a> Inspection<'a> {
                 integers(side.show(whole, self.folder)?)
             };
             whole_rows.push(row.unwrap_or_default());
-        }
-        if !whole[0].values.is_empty() {
-            self.looks += 1;
         }
         let strange = || "the edited model gave another output than was asked for";
         let read = |side: usize| {
@@ -382,7 +382,8 @@ impl<'a> Inspection<'a> {
         nodes.extend(search.not_seen());
         nodes.sort_unstable();
         found.unknown = nodes.into_iter().map(unknown).collect();
-        found.certain = found.first.is_some() && found.unknown.is_empty();
+        let alone = |first| self.looked_at.get(&first).is_some_and(|(_, alone)| *alone);
+        found.certain = found.first.is_some_and(alone) && found.unknown.is_empty();
         // The nodes of the run alone that lead to the counterpart of what was found, or to the output.
         let parents = self.sides[1].model.parents();
         let to = found

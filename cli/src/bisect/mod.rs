@@ -119,6 +119,16 @@ pub fn run(
             );
             return Err(Hinted::new(error, "bisect a smaller model").into());
         }
+        let parents = side.model.parents();
+        let late = |(node, from): (usize, &Vec<usize>)| from.iter().any(|parent| *parent >= node);
+        if parents.iter().enumerate().any(late) {
+            let error = format!(
+                "in the model of {} a node stands before one that it reads from",
+                messages::printable(side.name)
+            );
+            let hint = "sort the nodes, as ONNX wants them: `onnx.checker` says which one it is";
+            return Err(Hinted::new(error, hint).into());
+        }
     }
     let no_node = || {
         let error = "no node makes the model's output";

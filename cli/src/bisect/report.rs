@@ -21,12 +21,12 @@ pub struct Bisection {
     pub nodes: usize,
     /// How many of them have a counterpart in the run's model.
     pub matched: usize,
-    /// How many edited copies of each model were run, and how many were allowed.
+    /// How many looks there were, and how many were allowed.
     pub looks: usize,
     pub most_looks: usize,
     /// The first node that differs; `None` if the outputs do not differ, or if it is not known.
     pub first: Option<usize>,
-    /// Whether all nodes before `first` that lead to the output were looked at.
+    /// Whether all nodes before `first` that lead to the output were looked at, and `first` alone.
     pub certain: bool,
     /// The nodes that were looked at, in topological order.
     pub looked_at: Vec<LookedAt>,
