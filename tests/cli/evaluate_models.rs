@@ -135,9 +135,10 @@ fn twelve(reversed: bool) -> Vec<String> {
 
 fn lines(classes: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
     let lines = classes.into_iter().enumerate();
-    lines
+    let lines: Vec<String> = lines
         .map(|(image, class)| format!("{image}.ppm\t{class}\n"))
-        .collect()
+        .collect();
+    lines.concat()
 }
 
 /// The same model twice, once with its classes in reverse order, each with its labels.
@@ -222,7 +223,7 @@ fn other_labels() -> Result<(), Failed> {
         { "count": 3, "difference": "number" },
         { "count": null, "difference": "presence" },
     ]);
-    ensure(Value::from_iter(found) == right, runs)
+    ensure(found.collect::<Value>() == right, runs)
 }
 
 fn no_labels() -> Result<(), Failed> {
