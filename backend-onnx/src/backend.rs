@@ -102,7 +102,9 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
         )
         .with_hint("pass `--precision f32`, or a model in that precision"));
     }
-    model_file::check_onnx(&config.model, ENGINE)?;
+    let types = model_file::check_onnx(&config.model, ENGINE)?
+        .model
+        .computed_types();
     let (library, environment) = probe::load(config.library.as_deref())?;
     let known = Known::find(&config.device)?;
     let provider = &known.provider;
@@ -155,9 +157,14 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
     info.devices = vec![provider.device.to_owned()];
     info.requested_precision = config.precision;
     info.precision = match provider.device {
-        // These compute in the element types of the model, CUDA because it is told so.
+        // These compute in the element types of the model's weights, CUDA because it is told so.
         CPU | "CUDA" if config.precision == Precision::F32 || provider.device == CPU => {
-            info.output.element_type.to_string()
+            if types.is_empty() {
+                // Without weights, what comes out is what it computes in.
+                info.output.element_type.to_string()
+            } else {
+                types.join("+")
+            }
         }
         _ => "unknown".to_owned(),
     };

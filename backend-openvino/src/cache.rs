@@ -231,6 +231,8 @@ fn own_files(path: &Path) -> Option<Vec<String>> {
     {
         return None;
     }
+    // Regular files alone, so that nothing waits for a pipe.
+    let files = files(path).ok()?;
     let manifest = read(path, MANIFEST).unwrap_or_default();
     let listed: Option<Vec<&str>> = manifest
         .lines()
@@ -242,7 +244,6 @@ fn own_files(path: &Path) -> Option<Vec<String>> {
     let listed = listed.unwrap_or_default();
     // One of the two may be what is damaged.
     let is_marked = !listed.is_empty() || read(path, MARKER).is_ok_and(|text| text == MARKED);
-    let files = files(path).ok()?;
     let is_own = |file: &String| {
         let ending = Path::new(file).extension().and_then(OsStr::to_str);
         [MANIFEST, MARKER].contains(&file.as_str())

@@ -8,8 +8,8 @@ use std::thread::available_parallelism;
 
 use async_trait::async_trait;
 use backend_api::{
-    BackendInfo, Dim, ElementType, Error, ErrorKind, InferBackend, InferRequest, PendingInfer,
-    Precision, SlotPool, panic_message,
+    BackendInfo, Dim, Error, ErrorKind, InferBackend, InferRequest, PendingInfer, Precision,
+    SlotPool, panic_message,
 };
 use prost::Message as _;
 use rten::{Model, ModelOptions, ThreadPool};
@@ -110,6 +110,7 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
         .with_hint("pass `-d CPU`; other devices need `--backend openvino` or `--backend onnx`"));
     }
     let onnx = model_file::check_onnx(&config.model, ENGINE)?;
+    let types = onnx.model.computed_types();
     let with_model = |error: Error| error.with_context("model", config.model.display());
     let mut file = onnx.model;
     faults::refuse_to_load(&file).map_err(with_model)?;
@@ -164,8 +165,10 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     info.requested_device.clone_from(&config.device);
     info.devices = vec![CPU.to_owned()];
     info.requested_precision = config.precision;
-    // A model that takes or gives whole numbers computes in f32 in between.
-    info.precision = ElementType::F32.to_string();
+    // RTen makes f32 of all fractions as it loads them. Quantized operators compute in integers.
+    let integers = types.iter().filter(|name| matches!(**name, "i8" | "u8"));
+    let types: Vec<&str> = std::iter::once(&"f32").chain(integers).copied().collect();
+    info.precision = types.join("+");
     // As RTen does with its own pool: many more threads than cores only steal each other's time.
     let cores = available_parallelism().map_or(1, NonZero::get);
     if threads > cores {

@@ -130,6 +130,8 @@ fn fault(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
         "Softplus" => Some("RTen gives infinity for values above 88"),
         "Softmax" | "LogSoftmax" if site.opset < 13 => softmax(site, inferred),
         "Pad" if string(site, "mode").is_some_and(|mode| mode == "reflect") => pad(site, inferred),
+        "Add" | "Sub" | "Mul" | "Div" => wider_constant(site, inferred),
+        "Reshape" => repeated(site, inferred),
         operator
             if operator.starts_with("Reduce") && int(site, "noop_with_empty_axes") == Some(1) =>
         {
@@ -197,7 +199,7 @@ fn zero_point_is_lost(site: &Site<'_>, operand: usize, zero_point: usize) -> Opt
         .node
         .input
         .get(zero_point)
-        .is_none_or(|name| name.is_empty());
+        .is_none_or(prost::bytes::Bytes::is_empty);
     let zero =
         || constant_ints(site, zero_point).is_some_and(|zeros| zeros.iter().all(|zero| *zero == 0));
     let unsigned = || {
@@ -299,6 +301,52 @@ fn resize(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
             .all(|axis| axis.is_right(coordinates, rounding) == Some(true))
     });
     (!right).then_some("with these scales RTen may take another neighbour than ONNX says")
+}
+
+/// RTen's optimizer merges a factor, or drops a 0 or 1, whatever the number of its dimensions.
+fn wider_constant(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
+    let is_wider = |constant: usize, other: usize| {
+        let sizes = self::constant(site, constant).and_then(crate::graph::Constant::dims);
+        sizes.is_some_and(|sizes| {
+            let other = dims(site, other, inferred).map(|dims| dims.len());
+            sizes.iter().all(|size| *size == 1) && sizes.len() > other.unwrap_or(1)
+        })
+    };
+    (is_wider(0, 1) || is_wider(1, 0))
+        .then_some("RTen may lose the dimensions that a constant of one value adds")
+}
+
+/// RTen's optimizer takes `Unsqueeze`, `Expand` and `Reshape` that enlarge one dimension for a repetition of each of
+/// its values, which it is only where the new dimension came right after it.
+fn repeated(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
+    let made_by = |name: &[u8], operator: &str| {
+        let producer = site.scope.producer(name)?;
+        (producer.operator() == operator).then_some(producer)
+    };
+    let expand = made_by(site.node.input.first()?, "Expand")?;
+    let unsqueeze = made_by(expand.input.first()?, "Unsqueeze")?;
+    let before = site.scope.dims(unsqueeze.input.first()?, inferred)?;
+    let after = site.scope.dims(site.node.output.first()?, inferred)?;
+    if before.len() != after.len() {
+        return None;
+    }
+    let mut enlarged = (0..before.len()).filter(|axis| before[*axis] != after[*axis]);
+    let (Some(axis), None) = (enlarged.next(), enlarged.next()) else {
+        return None;
+    };
+    let axes = match unsqueeze.attribute("axes") {
+        Some(axes) => Some(axes.ints.clone()),
+        None => site
+            .scope
+            .constant(unsqueeze.input.get(1)?)
+            .and_then(crate::graph::Constant::ints),
+    };
+    let is_after = axes.is_some_and(|axes| match axes[..] {
+        [new] if new < 0 => new + before.len() as i64 + 1 == axis as i64 + 1,
+        [new] => new == axis as i64 + 1,
+        _ => false,
+    });
+    (!is_after).then_some("RTen repeats each value where the whole is repeated")
 }
 
 /// RTen repeats the pattern where more is mirrored than there is.

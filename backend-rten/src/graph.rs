@@ -191,6 +191,11 @@ impl<'a> Scope<'a> {
         self.find(name)?.1.constant
     }
 
+    /// The node that makes the value called `name`.
+    pub(crate) fn producer(&self, name: &[u8]) -> Option<&'a Node> {
+        self.find(name)?.1.producer
+    }
+
     /// The sizes of the value called `name`, as far as they are known.
     pub(crate) fn dims(&self, name: &[u8], inferred: &Inferred<'_>) -> Option<Vec<Option<usize>>> {
         let mut name = name;

@@ -66,13 +66,16 @@ impl Axis {
         let last = self.from.map_or(f32::INFINITY, |from| from as f32 - 1.0);
         let place = |coordinate: f32| round(coordinate.clamp(0.0, last), rounding);
         let places = 0..to.unwrap_or(TRIED).min(1 << 20);
-        Some(places.map(|at| at as f32).all(|at| match coordinates {
-            Coordinates::Asymmetric => place(at / scale) == place(at * inverse),
-            _ => {
-                let center = at + 0.5;
-                place(center / scale - 0.5) == place(inverse * center - 0.5)
-            }
-        }))
+        let offset = if coordinates == Coordinates::Asymmetric {
+            0.0
+        } else {
+            0.5
+        };
+        Some(
+            places
+                .map(|at| at as f32 + offset)
+                .all(|at| place(at / scale - offset) == place(at * inverse - offset)),
+        )
     }
 }
 

@@ -1,7 +1,9 @@
 //! The engines that this binary was built with.
 
+use std::ffi::OsStr;
 use std::sync::Arc;
 
+use backend_api::library::FoundLibrary;
 use backend_api::{BackendInfo, ErrorKind, InferBackend};
 
 use crate::args::Backend;
@@ -54,6 +56,31 @@ pub fn open(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
         Backend::Onnx => onnx(options),
         Backend::Rten => rten(options),
     }
+}
+
+/// The library of the engine's runtime, if there is one. It is not loaded.
+pub fn library(options: &EngineOptions) -> Option<FoundLibrary> {
+    match options.backend {
+        #[cfg(feature = "openvino")]
+        Backend::Openvino => {
+            backend_openvino::find_library(options.runtime.openvino_lib.as_deref()).ok()
+        }
+        #[cfg(feature = "onnx")]
+        Backend::Onnx => {
+            backend_onnx::find_library(options.runtime.onnxruntime_lib.as_deref()).ok()
+        }
+        _ => None,
+    }
+}
+
+/// Whether a file in the folder of `--cache-dir` has a name that the cache gives to its own.
+pub fn is_cache_name(name: &OsStr) -> bool {
+    #[cfg(feature = "openvino")]
+    let is_own = backend_openvino::is_cache_entry_name(name);
+    // Without the engine there is no cache.
+    #[cfg(not(feature = "openvino"))]
+    let is_own = name.is_empty();
+    is_own
 }
 
 /// Where OpenVINO is not installed, the engine that is built in is named if it can do what was asked for. It

@@ -73,7 +73,8 @@ impl RunFacts {
             classes: run.classes,
             interpretation: Some(run.reading.interpretation),
             scores_by: run.reading.by.clone(),
-            stored_precision: None,
+            stored_precision: model_file::stored_precision(&run.model)?
+                .map(|precision| precision.to_string()),
             machine: machine.clone(),
             recorded: false,
         })

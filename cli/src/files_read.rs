@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use backend_api::library;
 use image_classification::sources;
 
-use crate::args::Backend;
+use crate::engines;
 use crate::inputs::Inputs;
 use crate::messages::Hinted;
 use crate::options::{EngineOptions, RecipeOptions};
@@ -18,7 +18,7 @@ use crate::output::target;
 
 const STDOUT: &str = "stdout";
 
-/// Files of a model that are named like it. Those that its content names are found by [`model_file::check`].
+/// Files of a model that are named like it. Those that its content names are found by [`model_file::named_files`].
 const NAMED_LIKE_THE_MODEL: [&str; 7] = [
     "xml",
     "bin",
@@ -56,24 +56,41 @@ impl FilesRead<'_> {
     ///
     /// Two outputs that are the same file, and an output that is a file that is read: it says which.
     pub fn check(&self, outputs: &[(&str, &Path)]) -> anyhow::Result<()> {
-        let mut planned: Vec<Planned> = Vec::new();
-        for (flag, path) in outputs {
-            // What cannot be opened says so itself when it is.
-            let Ok(target) = target(path) else { continue };
-            planned.push(Planned {
-                flag,
-                path,
-                identity: Identity::of_path(&target),
-                target,
+        let mut planned = planned(outputs);
+        self.check_outputs(&planned)?;
+        // A file that does not exist is read by nobody.
+        planned.retain(|output| output.identity.is_some());
+        let mut found = None;
+        let mut compare = |identity: Option<Identity>, read: &dyn Fn() -> String| {
+            let same = |output: &&Planned| identity.is_some() && output.identity == identity;
+            if found.is_none()
+                && let Some(output) = planned.iter().find(same)
+            {
+                found = Some(output.replaces(&read()));
+            }
+        };
+        let mut visit = |role: &str, path: &Path| {
+            compare(Identity::of_path(path), &|| {
+                format!("{}, which is read ({role})", path.display())
+            });
+        };
+        if !planned.is_empty() {
+            self.each_named(&mut visit);
+        }
+        // To look into a model takes time, and stdout is often a file.
+        if planned.iter().any(|output| output.flag != STDOUT) {
+            self.each_found(&mut visit);
+        }
+        if self.inputs.stdin {
+            compare(Identity::of_stream(io::stdin()), &|| {
+                "the list on stdin, which is read".to_owned()
             });
         }
-        let stdout = Identity::of_stream(io::stdout());
-        planned.extend(stdout.map(|identity| Planned {
-            flag: STDOUT,
-            path: Path::new(""),
-            target: PathBuf::new(),
-            identity: Some(identity),
-        }));
+        found.map_or(Ok(()), Err)
+    }
+
+    /// Checks the outputs against each other, and against what the cache owns.
+    fn check_outputs(&self, planned: &[Planned]) -> anyhow::Result<()> {
         for (index, one) in planned.iter().enumerate() {
             if let Some(other) = planned[..index].iter().find(|other| one.is(other)) {
                 let error = format!("{} and {} are the same file", other.name(), one.name());
@@ -82,42 +99,16 @@ impl FilesRead<'_> {
             if let Some(engine) = self.engines.iter().find(|engine| one.is_in_cache(engine)) {
                 let folder = engine.cache_dir.as_deref().unwrap_or(Path::new(""));
                 return Err(one.refused(
-                    &format!("it lies in an entry of the cache {}", folder.display()),
-                    "name a file outside of the cache's own folders",
+                    &format!("its name belongs to the cache {}", folder.display()),
+                    "name a file outside of the cache",
                 ));
             }
         }
-        planned.retain(|output| output.identity.is_some());
-        if planned.is_empty() {
-            // A file that does not exist is read by nobody.
-            return Ok(());
-        }
-        let mut checked = Ok(());
-        self.each(&mut |role, path| {
-            let Some(identity) = Identity::of_path(path).filter(|_| checked.is_ok()) else {
-                return;
-            };
-            let same = planned
-                .iter()
-                .find(|output| output.identity.as_ref() == Some(&identity));
-            if let Some(output) = same {
-                let read = format!("{}, which is read ({role})", path.display());
-                checked = Err(output.replaces(&read));
-            }
-        });
-        let stdin = self.inputs.stdin.then(|| Identity::of_stream(io::stdin()));
-        if let Some(identity) = stdin.flatten()
-            && let Some(output) = planned
-                .iter()
-                .find(|output| output.identity.as_ref() == Some(&identity))
-        {
-            checked = Err(output.replaces("the list on stdin, which is read"));
-        }
-        checked
+        Ok(())
     }
 
-    /// Shows every file that is read to `visit`, with its role.
-    fn each(&self, visit: &mut dyn FnMut(&str, &Path)) {
+    /// Shows the files that the command line names to `visit`, each with its role.
+    fn each_named(&self, visit: &mut dyn FnMut(&str, &Path)) {
         for input in &self.inputs.list {
             visit("a picture", &input.path);
         }
@@ -135,9 +126,16 @@ impl FilesRead<'_> {
         for (role, path) in &self.others {
             visit(role, path);
         }
+        for engine in &self.engines {
+            visit("the model", &engine.model);
+        }
+    }
+
+    /// Shows the files that are found otherwise to `visit`.
+    fn each_found(&self, visit: &mut dyn FnMut(&str, &Path)) {
         for (index, engine) in self.engines.iter().enumerate() {
-            let is_new = |other: &&EngineOptions| other.model != engine.model;
-            if self.engines[..index].iter().all(is_new) {
+            let is_other = |other: &&EngineOptions| other.model != engine.model;
+            if self.engines[..index].iter().all(is_other) {
                 each_of_model(&engine.model, visit);
             }
             each_of_engine(engine, visit);
@@ -148,14 +146,35 @@ impl FilesRead<'_> {
     }
 }
 
+/// The outputs, stdout among them if it is a file.
+fn planned<'a>(outputs: &[(&'a str, &'a Path)]) -> Vec<Planned<'a>> {
+    let files = outputs.iter().filter_map(|&(flag, path)| {
+        // What cannot be opened says so itself when it is.
+        let target = target(path).ok()?;
+        let identity = Identity::of_path(&target);
+        Some(Planned {
+            flag,
+            path,
+            target,
+            identity,
+        })
+    });
+    let stdout = Identity::of_stream(io::stdout()).map(|identity| Planned {
+        flag: STDOUT,
+        path: Path::new(""),
+        target: PathBuf::new(),
+        identity: Some(identity),
+    });
+    files.chain(stdout).collect()
+}
+
 /// Shows the files of a model, and those beside it.
 fn each_of_model(model: &Path, visit: &mut dyn FnMut(&str, &Path)) {
-    visit("the model", model);
     for ending in NAMED_LIKE_THE_MODEL {
         visit("a file of the model", &model.with_extension(ending));
     }
     // Why a model cannot be read is said when it is opened.
-    for file in model_file::check(model).unwrap_or_default() {
+    for file in model_file::named_files(model) {
         visit("a file of the model", &file);
     }
     for file in sources::files(model) {
@@ -176,16 +195,9 @@ fn each_of_engine(engine: &EngineOptions, visit: &mut dyn FnMut(&str, &Path)) {
         visit("the plugins file", &plugins);
         each_library_beside(&plugins, visit);
     }
-    let library = match engine.backend {
-        #[cfg(feature = "openvino")]
-        Backend::Openvino => backend_openvino::find_library(runtime.openvino_lib.as_deref()).ok(),
-        #[cfg(feature = "onnx")]
-        Backend::Onnx => backend_onnx::find_library(runtime.onnxruntime_lib.as_deref()).ok(),
-        _ => None,
-    };
-    if let Some(library) = library {
-        visit("a library of the engine", &library.path);
-        each_library_beside(&library.path, visit);
+    if let Some(found) = engines::library(engine) {
+        visit("a library of the engine", &found.path);
+        each_library_beside(&found.path, visit);
     }
 }
 
@@ -235,18 +247,15 @@ impl Planned<'_> {
         }
     }
 
-    /// Whether it lies in a folder that OpenVINO's cache owns, or would take the name of one.
+    /// Whether it lies in a folder that OpenVINO's cache owns, or would take the name of one or of the cache.
     fn is_in_cache(&self, engine: &EngineOptions) -> bool {
-        #[cfg(feature = "openvino")]
-        if let Some(cache) = &engine.cache_dir
-            && let Ok(cache) = cache.canonicalize()
-            && let Ok(inside) = self.target.strip_prefix(cache)
-            && let Some(entry) = inside.components().next()
-        {
-            return backend_openvino::is_cache_entry_name(entry.as_os_str());
-        }
-        let _ = engine;
-        false
+        let Some(Ok(cache)) = engine.cache_dir.as_deref().map(target) else {
+            return false;
+        };
+        self.target.strip_prefix(cache).is_ok_and(|inside| {
+            let first = inside.components().next();
+            first.is_none_or(|entry| engines::is_cache_name(entry.as_os_str()))
+        })
     }
 }
 

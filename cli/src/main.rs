@@ -61,10 +61,12 @@ fn main() {
     let args = Args::try_parse().unwrap_or_else(|error| messages::usage(&error));
     let mut messages = Messages::new(args.is_quiet());
     loader_path::note(cleaned.as_deref(), &messages);
+    let is_classify = args.command.is_none();
     let code = match run(args, &mut messages) {
         Ok(code) => code,
-        // The same Ctrl-C may have ended whoever reads this program's output.
-        Err(error) if is_broken_pipe(&error) => {
+        // Whoever reads classes may have seen enough; a verdict is not lost with its reader. The same Ctrl-C may
+        // have ended both.
+        Err(error) if is_classify && is_broken_pipe(&error) => {
             interrupt::signal().map_or(0, |signal| 128 + signal)
         }
         Err(error) => {

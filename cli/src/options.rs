@@ -86,6 +86,10 @@ impl RunsOptions {
                 .filter_map(|(role, path)| Some((*role, (*path)?)))
                 .collect(),
         };
+        if record == Some(Path::new("-")) {
+            let error = "--record needs a file: the report goes to stdout";
+            return Err(Hinted::new(error, "name a file, such as `--record runs.jsonl`").into());
+        }
         read.check(&outputs)?;
         let reports = self.reports.iter().map(Destination::open);
         let record = record.map(|path| Output::open(Some(path)));

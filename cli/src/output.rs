@@ -13,8 +13,9 @@ use crate::messages::Hinted;
 
 /// The most symbolic links that are followed to a file that does not exist yet, as Linux does.
 const MOST_LINKS: usize = 40;
-/// Temporary files of one output are numbered from 1. So many of them are looked at for stale ones.
-const MOST_STALE: u32 = 16;
+/// Temporary files of one output are numbered from 1. So many numbers beyond the own one are looked at for stale
+/// files.
+const MORE_STALE: u32 = 16;
 
 /// A destination of results. Without [`finish`](Self::finish) a file does not appear.
 #[derive(Debug)]
@@ -100,10 +101,10 @@ impl Output {
 
 /// Prints a report to stdout. A reader that has gone is no error: reports in files are written before, and the
 /// exit code is the verdict's.
-pub fn print(text: &str) -> anyhow::Result<()> {
+pub fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout
-        .write_all(text.as_bytes())
+        .write_all(text.as_ref())
         .and_then(|()| stdout.flush())
     {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -129,7 +130,7 @@ pub fn target(path: &Path) -> anyhow::Result<PathBuf> {
             path = folder.join(link);
             continue;
         }
-        let names_a_file = !path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let names_a_file = !path.to_string_lossy().ends_with(std::path::is_separator);
         let (Some(name), true) = (path.file_name(), names_a_file) else {
             return Err(not_a_file());
         };
@@ -202,7 +203,9 @@ fn temporary(
         let mode = fs::Permissions::from_mode(permissions.mode() & 0o777);
         file.as_file().set_permissions(mode)?;
     }
-    for other in (1..=MOST_STALE).filter(|other| *other != number) {
+    #[cfg(not(unix))]
+    let _ = permissions;
+    for other in (1..=number + MORE_STALE).filter(|other| *other != number) {
         remove_if_stale(&folder.join(name(other)), file.as_file());
     }
     Ok((file, temporary))

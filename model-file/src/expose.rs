@@ -1,7 +1,7 @@
 //! Copies of a model that show values between its nodes.
 //!
-//! Engines give one output tensor, and its elements may be computed in half precision. Everything is therefore one row
-//! of `f32`: the model's own output, then each value in parts that survive.
+//! Engines give one output tensor, so that what is shown is one row. Its elements may be computed in half precision,
+//! and some engines add and divide integers in single precision. Everything is shown in parts that survive.
 
 use std::collections::BTreeSet;
 
@@ -14,25 +14,23 @@ use crate::onnx::{
 
 /// Names that no model has.
 const PREFIX: &str = "classify.exposed.";
-/// Integers are shown by their digits to this base. Each is exact even where an engine rounds to `bf16`.
+/// Among numbers, sizes are shown by their digits to this base. Each is exact even where an engine rounds to `bf16`.
 const BASE: i64 = 256;
 /// Digits of the size of a dimension.
 const SIZE_DIGITS: usize = 4;
 
-/// The form in which a value's elements survive as `f32`.
+/// The form in which the elements of a value survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// Each element as it is: every type of at most 16 bits, and `f32`.
+    /// Each element as `f32`: every type of at most 16 bits, and `f32`.
     Single,
-    /// Each element in digits, the lowest one first.
+    /// Each element as the sum of three `f32`. An element beyond the range of `f32` is not shown.
+    Double,
+    /// Each element as `i64`.
     Integer {
-        /// How many digits: one for each byte.
-        digits: usize,
-        /// Whether the elements are unsigned integers of 64 bits.
+        /// Whether it stands for an unsigned integer of 64 bits.
         unsigned: bool,
     },
-    /// Each element as the sum of three numbers. An element beyond the range of `f32` is not shown.
-    Double,
 }
 
 impl Encoding {
@@ -40,33 +38,38 @@ impl Encoding {
     /// would be, if the engine computes in `f64`.
     pub fn of(element: Option<DataType>, has_doubles: bool) -> Option<Self> {
         use DataType as D;
-        let integer = |digits| {
-            Some(Self::Integer {
-                digits,
-                unsigned: false,
-            })
-        };
         match element {
             Some(D::String | D::Complex64 | D::Complex128 | D::Undefined) => None,
-            Some(D::Int32 | D::Uint32) => integer(4),
-            Some(D::Int64) => integer(8),
-            Some(D::Uint64) => Some(Self::Integer {
-                digits: 8,
-                unsigned: true,
-            }),
+            Some(D::Int32 | D::Uint32 | D::Int64) => Some(Self::Integer { unsigned: false }),
+            Some(D::Uint64) => Some(Self::Integer { unsigned: true }),
             None | Some(D::Double) if has_doubles => Some(Self::Double),
             _ => Some(Self::Single),
         }
     }
 
-    /// How many `f32` there are for each element.
+    /// How many numbers of the row there are for each element.
     pub fn parts(self) -> usize {
         match self {
-            Self::Single => 1,
-            Self::Integer { digits, .. } => digits,
+            Self::Single | Self::Integer { .. } => 1,
             Self::Double => 3,
         }
     }
+
+    /// Whether elements are integers of more than 16 bits.
+    pub fn is_integer(self) -> bool {
+        matches!(self, Self::Integer { .. })
+    }
+}
+
+/// What to show of the values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// The sizes of their dimensions; the row is of `i64`.
+    Shapes,
+    /// Their elements, none of them [`Encoding::Integer`], behind the model's own output; the row is of `f32`.
+    Numbers,
+    /// Their elements, all of them [`Encoding::Integer`]; the row is of `i64`.
+    Integers,
 }
 
 /// Values of a model to show.
@@ -74,8 +77,8 @@ impl Encoding {
 pub struct Exposure {
     /// Names of values of the main graph, and their encodings.
     pub values: Vec<(Bytes, Encoding)>,
-    /// Whether to show the elements; otherwise only the shapes are shown.
-    pub elements: bool,
+    /// What to show of them.
+    pub what: What,
 }
 
 /// A value that an edited model showed.
@@ -83,9 +86,15 @@ pub struct Exposure {
 pub struct Shown<'a> {
     /// The sizes of its dimensions.
     pub shape: Vec<usize>,
-    encoding: Encoding,
-    /// The first part of all elements, then the second of all, and so on.
-    parts: &'a [f32],
+    parts: Parts<'a>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Parts<'a> {
+    /// The first part of all elements, then the second of all, and so on; and how many there are for each.
+    Numbers(&'a [f32], usize),
+    /// Elements, and whether they are unsigned.
+    Integers(&'a [i64], bool),
 }
 
 impl Exposure {
@@ -95,30 +104,30 @@ impl Exposure {
         let graph = model.graph.as_mut()?;
         let output = graph.output.first()?.name.clone()?;
         let mut row = Row::default();
-        let flat = row.constant("row", &[2], &[1, -1], DataType::Int64);
-        row.flat = flat;
-        row.single(&output);
+        row.flat = row.constant("row", &[2], &[1, -1]);
+        if self.what == What::Numbers {
+            row.single(&output);
+        }
         for (name, encoding) in &self.values {
-            if self.elements {
-                match encoding {
-                    Encoding::Single => row.single(name),
-                    Encoding::Integer { digits, unsigned } => row.integer(name, *digits, *unsigned),
-                    Encoding::Double => row.double(name),
-                }
+            match (self.what, encoding) {
+                (What::Shapes, _) => {}
+                (_, Encoding::Single) => row.single(name),
+                (_, Encoding::Double) => row.double(name),
+                (_, Encoding::Integer { .. }) => row.integer(name),
             }
             let shape = row.node("Shape", &[name], None);
-            row.integer(&shape, SIZE_DIGITS, false);
             let rank = row.node("Shape", &[&shape], None);
-            row.single(&rank);
+            if self.what == What::Numbers {
+                row.digits(&shape);
+                row.single(&rank);
+            } else {
+                row.integer(&shape);
+                row.integer(&rank);
+            }
         }
         let parts: Vec<&Bytes> = row.parts.iter().collect();
-        let all = node(
-            "Concat",
-            &parts,
-            &format!("{PREFIX}all").into(),
-            Some(int("axis", 1)),
-        );
-        let name = all.output[0].clone();
+        let name = Bytes::from(format!("{PREFIX}all"));
+        let all = node("Concat", &parts, &name, Some(int("axis", 1)));
         // Engines may want nodes in topological order; the new ones read what all others make.
         graph.node.extend(row.nodes);
         graph.node.push(all);
@@ -127,11 +136,15 @@ impl Exposure {
             dim_param: name.map(Bytes::from),
             denotation: None,
         };
+        let element = match self.what {
+            What::Numbers => DataType::Float,
+            What::Shapes | What::Integers => DataType::Int64,
+        };
         graph.output = vec![ValueInfo {
             name: Some(name),
             r#type: Some(Type {
                 tensor_type: Some(TensorType {
-                    elem_type: Some(DataType::Float as i32),
+                    elem_type: Some(element as i32),
                     shape: Some(TensorShape {
                         dim: vec![dim(Some(1), None), dim(None, Some("classify_numbers"))],
                     }),
@@ -143,92 +156,102 @@ impl Exposure {
         Some(model)
     }
 
-    /// Takes a row apart: the model's own output, and the values in their order. `None` if it is not such a row.
-    pub fn read<'a>(&self, row: &'a [f32]) -> Option<(&'a [f32], Vec<Shown<'a>>)> {
+    /// Takes a row of [`What::Numbers`] apart: the model's own output, and the values in their order. `None` if it is
+    /// not such a row.
+    pub fn numbers<'a>(&self, row: &'a [f32]) -> Option<(&'a [f32], Vec<Shown<'a>>)> {
         let mut rest = row;
         let mut shown = Vec::new();
         for (_, encoding) in self.values.iter().rev() {
             let (rank, before) = rest.split_last()?;
-            let (before, digits) = split_end(before, (*rank as usize).checked_mul(SIZE_DIGITS)?)?;
-            let sizes = Shown {
-                shape: vec![*rank as usize],
-                encoding: Encoding::Integer {
-                    digits: SIZE_DIGITS,
-                    unsigned: false,
-                },
-                parts: digits,
+            let rank = *rank as usize;
+            let (before, digits) = split_end(before, rank.checked_mul(SIZE_DIGITS)?)?;
+            let size = |place: usize| {
+                let digits = (0..SIZE_DIGITS)
+                    .rev()
+                    .map(|digit| digits[digit * rank + place]);
+                digits.fold(0, |above, digit| above * BASE + digit as i64)
             };
-            let shape: Vec<usize> = (0..sizes.len())
-                .map(|place| usize::try_from(sizes.integer(place)?).ok())
-                .collect::<Option<_>>()?;
-            let elements = if self.elements {
-                shape
-                    .iter()
-                    .try_fold(encoding.parts(), |count, size| count.checked_mul(*size))?
-            } else {
-                0
-            };
-            let (before, parts) = split_end(before, elements)?;
+            let shape = sizes((0..rank).map(size))?;
+            let count = elements(&shape)?.checked_mul(encoding.parts())?;
+            let (before, parts) = split_end(before, count)?;
             rest = before;
-            shown.push(Shown {
-                shape,
-                encoding: *encoding,
-                parts,
-            });
+            let parts = Parts::Numbers(parts, encoding.parts());
+            shown.push(Shown { shape, parts });
         }
         shown.reverse();
         Some((rest, shown))
     }
+
+    /// Takes a row of [`What::Shapes`] or [`What::Integers`] apart.
+    pub fn integers<'a>(&self, row: &'a [i64]) -> Option<Vec<Shown<'a>>> {
+        let mut rest = row;
+        let mut shown = Vec::new();
+        for (_, encoding) in self.values.iter().rev() {
+            let (rank, before) = rest.split_last()?;
+            let (before, shape) = split_end(before, usize::try_from(*rank).ok()?)?;
+            let shape = sizes(shape.iter().copied())?;
+            let count = match self.what {
+                What::Integers => elements(&shape)?,
+                What::Shapes | What::Numbers => 0,
+            };
+            let (before, parts) = split_end(before, count)?;
+            rest = before;
+            let unsigned = *encoding == Encoding::Integer { unsigned: true };
+            let parts = Parts::Integers(parts, unsigned);
+            shown.push(Shown { shape, parts });
+        }
+        shown.reverse();
+        rest.is_empty().then_some(shown)
+    }
 }
 
-fn split_end(row: &[f32], count: usize) -> Option<(&[f32], &[f32])> {
+fn split_end<T>(row: &[T], count: usize) -> Option<(&[T], &[T])> {
     Some(row.split_at(row.len().checked_sub(count)?))
 }
 
+fn sizes(sizes: impl Iterator<Item = i64>) -> Option<Vec<usize>> {
+    sizes.map(|size| usize::try_from(size).ok()).collect()
+}
+
+fn elements(shape: &[usize]) -> Option<usize> {
+    let mut sizes = shape.iter();
+    sizes.try_fold(1, |count: usize, size| count.checked_mul(*size))
+}
+
 impl Shown<'_> {
-    /// How many elements it has.
+    /// How many elements are shown.
     pub fn len(&self) -> usize {
-        self.parts.len() / self.encoding.parts()
+        match self.parts {
+            Parts::Numbers(numbers, parts) => numbers.len() / parts,
+            Parts::Integers(integers, _) => integers.len(),
+        }
     }
 
-    /// Whether it has no elements.
+    /// Whether no element is shown.
     pub fn is_empty(&self) -> bool {
-        self.parts.is_empty()
-    }
-
-    fn part(&self, part: usize, place: usize) -> f64 {
-        self.parts[part * self.len() + place].into()
+        self.len() == 0
     }
 
     /// The element at `place`, if elements are integers of more than 16 bits. Exact.
     pub fn integer(&self, place: usize) -> Option<i128> {
-        let Encoding::Integer { digits, .. } = self.encoding else {
-            return None;
-        };
-        let base = i128::from(BASE);
-        Some((0..digits).rev().fold(0, |above, digit| {
-            above * base + self.part(digit, place) as i128
-        }))
+        match self.parts {
+            Parts::Numbers(..) => None,
+            Parts::Integers(integers, false) => Some(integers[place].into()),
+            Parts::Integers(integers, true) => Some((integers[place] as u64).into()),
+        }
     }
 
     /// The element at `place`; `None` for a finite number that `f32` cannot show.
     pub fn number(&self, place: usize) -> Option<f64> {
-        match self.encoding {
-            Encoding::Single => Some(self.part(0, place)),
-            Encoding::Integer { .. } => self.integer(place).map(|exact| exact as f64),
-            Encoding::Double => {
-                let (high, middle, low) = (
-                    self.part(0, place),
-                    self.part(1, place),
-                    self.part(2, place),
-                );
-                if high.is_finite() {
-                    return Some(high + (middle + low));
-                }
-                // What is left of an infinite number is NaN; of a finite one that became infinite, infinite.
-                (!middle.is_infinite()).then_some(high)
-            }
+        let Parts::Numbers(numbers, parts) = self.parts else {
+            return self.integer(place).map(|exact| exact as f64);
+        };
+        let part = |part: usize| f64::from(numbers[part * self.len() + place]);
+        if parts == 1 || part(0).is_finite() {
+            return Some((0..parts).rev().map(part).sum());
         }
+        // What is left of an infinite number is NaN; of a finite one that became infinite, infinite.
+        (!part(1).is_infinite()).then(|| part(0))
     }
 }
 
@@ -256,7 +279,7 @@ impl Row {
     }
 
     /// A constant, which is made once. Old versions of the format want initializers among the inputs, so it is a node.
-    fn constant(&mut self, name: &str, dims: &[i64], values: &[i64], element: DataType) -> Bytes {
+    fn constant(&mut self, name: &str, dims: &[i64], values: &[i64]) -> Bytes {
         let output = Bytes::from(format!("{PREFIX}{name}"));
         if self.constants.insert(output.clone()) {
             let bytes: Vec<u8> = values
@@ -267,7 +290,7 @@ impl Row {
                 name: Some("value".into()),
                 t: Some(Tensor {
                     dims: dims.to_vec(),
-                    data_type: Some(element as i32),
+                    data_type: Some(DataType::Int64 as i32),
                     raw_data: Some(bytes.into()),
                     ..Tensor::default()
                 }),
@@ -294,27 +317,26 @@ impl Row {
         self.parts.push(flat);
     }
 
-    /// Digit `k` is `x / 256^k - 256 * (x / 256^(k+1))`. The sum of all digits is exact whatever an engine makes of the
-    /// divisions, also where it has only 32 bits for integers.
-    fn integer(&mut self, value: &Bytes, digits: usize, unsigned: bool) {
-        let element = if unsigned {
-            DataType::Uint64
-        } else {
-            DataType::Int64
-        };
-        let rows = [digits as i64, 1];
-        let tail = format!("{digits}.{}", element as i32);
-        // The last digit is what is left.
-        let powers: Vec<i64> = (0..digits as u32).map(|digit| BASE.pow(digit)).collect();
+    fn integer(&mut self, value: &Bytes) {
+        let whole = self.cast(value, DataType::Int64);
+        let flat = self.flat(&whole);
+        self.parts.push(flat);
+    }
+
+    /// Digit `k` of a size is `x / 256^k - 256 * (x / 256^(k+1))`; the last one is what is left.
+    fn digits(&mut self, sizes: &Bytes) {
+        let rows = [SIZE_DIGITS as i64, 1];
+        let powers: Vec<i64> = (0..SIZE_DIGITS as u32)
+            .map(|digit| BASE.pow(digit))
+            .collect();
         let mut next: Vec<i64> = powers[1..].to_vec();
         next.push(1);
-        let mut factors = vec![BASE; digits];
-        factors[digits - 1] = 0;
-        let powers = self.constant(&format!("powers.{tail}"), &rows, &powers, element);
-        let next = self.constant(&format!("next.{tail}"), &rows, &next, element);
-        let factors = self.constant(&format!("factors.{tail}"), &rows, &factors, element);
-        let whole = self.cast(value, element);
-        let flat = self.flat(&whole);
+        let mut factors = vec![BASE; SIZE_DIGITS];
+        factors[SIZE_DIGITS - 1] = 0;
+        let powers = self.constant("powers", &rows, &powers);
+        let next = self.constant("next", &rows, &next);
+        let factors = self.constant("factors", &rows, &factors);
+        let flat = self.flat(sizes);
         let from = self.node("Div", &[&flat, &powers], None);
         let above = self.node("Div", &[&flat, &next], None);
         let above = self.node("Mul", &[&above, &factors], None);
@@ -368,70 +390,76 @@ mod tests {
     use super::*;
     use crate::onnx::{Graph, OperatorSetId};
 
-    fn digits(value: i128, count: usize) -> Vec<f32> {
-        let base = i128::from(BASE);
-        let mut digits: Vec<f32> = (0..count as u32)
-            .map(|digit| (value / base.pow(digit) % base) as f32)
-            .collect();
-        digits[count - 1] = (value / base.pow(count as u32 - 1)) as f32;
-        digits
-    }
-
     #[test]
-    fn a_row_is_taken_apart() {
+    fn a_row_of_numbers_is_taken_apart() {
         let exposure = Exposure {
             values: vec![
                 ("a".into(), Encoding::Single),
-                (
-                    "b".into(),
-                    Encoding::of(Some(DataType::Int64), true).unwrap(),
-                ),
+                ("b".into(), Encoding::Single),
                 ("c".into(), Encoding::Double),
             ],
-            elements: true,
+            what: What::Numbers,
         };
-        let exact = -(1_i128 << 53) - 1;
         let mut row = vec![0.5, 0.25];
-        // a: 300 × 1 elements.
+        // a: 300 × 1 elements. The sizes' lowest digits come first.
         row.extend(vec![7.0; 300]);
         row.extend([44.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0]);
         // b: a scalar.
-        row.extend(digits(exact, 8));
-        row.push(0.0);
+        row.extend([9.0, 0.0]);
         // c: two elements; a third of one, and infinity.
         let third = 1.0_f64 / 3.0;
         let high = third as f32;
         let middle = (third - f64::from(high)) as f32;
         row.extend([high, f32::INFINITY, middle, f32::NAN, 0.0, f32::NAN]);
         row.extend([2.0, 0.0, 0.0, 0.0, 1.0]);
-        let (own, shown) = exposure.read(&row).unwrap();
+        let (own, shown) = exposure.numbers(&row).unwrap();
         assert_eq!(own, [0.5, 0.25]);
         assert_eq!(shown[0].shape, [300, 1]);
         assert_eq!((shown[0].len(), shown[0].number(299)), (300, Some(7.0)));
         assert_eq!(shown[1].shape, [0_usize; 0]);
-        assert_eq!(shown[1].integer(0), Some(exact));
+        assert_eq!((shown[1].number(0), shown[1].integer(0)), (Some(9.0), None));
         assert_eq!(shown[2].shape, [2]);
         assert!((shown[2].number(0).unwrap() - third).abs() < 1e-15);
         assert_eq!(shown[2].number(1), Some(f64::INFINITY));
-        assert!(exposure.read(&row[..9]).is_none());
+        assert!(exposure.numbers(&row[..9]).is_none());
+    }
+
+    #[test]
+    fn a_row_of_integers_is_taken_apart() {
+        let mut exposure = Exposure {
+            values: vec![
+                ("a".into(), Encoding::Integer { unsigned: false }),
+                ("b".into(), Encoding::Integer { unsigned: true }),
+            ],
+            what: What::Integers,
+        };
+        let exact = -(1 << 53) - 1;
+        let row = [exact, 7, 1, 2, 2, -1, 0];
+        let shown = exposure.integers(&row).unwrap();
+        assert_eq!(
+            (&shown[0].shape[..], &shown[1].shape[..]),
+            (&[1, 2][..], &[][..])
+        );
+        assert_eq!(shown[0].integer(0), Some(exact.into()));
+        assert_eq!(shown[1].integer(0), Some(u64::MAX.into()));
+        assert!(exposure.integers(&row[..5]).is_none());
+        exposure.what = What::Shapes;
+        let shown = exposure.integers(&[1, 2, 2, 0]).unwrap();
+        assert_eq!((&shown[0].shape[..], shown[0].len()), (&[1, 2][..], 0));
+        assert!(exposure.integers(&[5, 1, 2, 2, 0]).is_none());
     }
 
     #[test]
     fn what_single_precision_cannot_show_is_no_number() {
-        let parts = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
-        let shown = Shown {
+        let of = |parts| Shown {
             shape: vec![1],
-            encoding: Encoding::Double,
-            parts: &parts,
+            parts: Parts::Numbers(parts, 3),
         };
-        assert_eq!(shown.number(0), None);
-        let parts = [f32::NAN; 3];
-        let shown = Shown {
-            shape: vec![1],
-            encoding: Encoding::Double,
-            parts: &parts,
-        };
-        assert!(shown.number(0).unwrap().is_nan());
+        assert_eq!(
+            of(&[f32::INFINITY, f32::NEG_INFINITY, f32::NAN]).number(0),
+            None
+        );
+        assert!(of(&[f32::NAN; 3]).number(0).unwrap().is_nan());
     }
 
     #[test]
@@ -459,7 +487,7 @@ mod tests {
         };
         let exposure = Exposure {
             values: vec![("y".into(), Encoding::Single)],
-            elements: true,
+            what: What::Numbers,
         };
         let exposed = exposure.apply(&model).unwrap();
         let read = Model::decode(exposed.encode_to_vec().as_slice()).unwrap();

@@ -1,5 +1,6 @@
 //! Checks of a model's files before an engine's runtime sees them.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -60,6 +61,29 @@ pub fn check(model: &Path) -> Result<Vec<PathBuf>, Error> {
         }
     }
     Ok(files)
+}
+
+/// Lists the files that `model` names, whether or not it passes [`check`]: a program must not write to the weights of
+/// a damaged model either. Files that cannot be found out, such as those in a damaged header, are missing.
+pub fn named_files(model: &Path) -> Vec<PathBuf> {
+    if let Ok(files) = check(model) {
+        return files;
+    }
+    let mut files = vec![model.to_path_buf()];
+    files.extend(["bin", "pdiparams"].map(|ending| model.with_extension(ending)));
+    let proto = read_regular(model, MOST_ONNX_BYTES)
+        .ok()
+        .and_then(|bytes| onnx::Model::decode(bytes.as_slice()).ok());
+    if let Some(proto) = proto {
+        proto.for_each_tensor(&mut |tensor| {
+            if let Some(location) = tensor.external("location") {
+                files.push(model.with_file_name(onnx::text(location).as_ref()));
+            }
+        });
+    }
+    files.sort();
+    files.dedup();
+    files
 }
 
 /// Tells the format of `model` by its content.
@@ -214,9 +238,10 @@ fn read_onnx(model: &Path) -> Result<OnnxModel, Error> {
         return Err(unknown(None));
     }
     let proto = onnx::Model::decode(bytes.clone()).map_err(|source| unknown(Some(source)))?;
-    if proto.graph.is_none() {
+    let Some(graph) = &proto.graph else {
         return Err(unknown(None));
-    }
+    };
+    check_ports(model, graph)?;
     Ok(OnnxModel {
         external_data: external::check(model, &proto)?,
         bytes,
@@ -224,9 +249,123 @@ fn read_onnx(model: &Path) -> Result<OnnxModel, Error> {
     })
 }
 
+/// Refuses models with several inputs or outputs, and with outputs that are no tensors. Engines would load them first,
+/// and their messages name none of them.
+fn check_ports(model: &Path, graph: &onnx::Graph) -> Result<(), Error> {
+    let unsupported = |message: String| {
+        Error::new(ErrorKind::ModelUnsupported, "read the model", message)
+            .with_context("model", model.display())
+    };
+    // Before IR version 4, initializers are inputs as well.
+    let initializers: HashSet<_> = graph
+        .initializer
+        .iter()
+        .map(|tensor| &tensor.name)
+        .collect();
+    let inputs = graph
+        .input
+        .iter()
+        .filter(|input| !initializers.contains(&input.name));
+    let inputs: Vec<&onnx::ValueInfo> = inputs.collect();
+    let outputs: Vec<&onnx::ValueInfo> = graph.output.iter().collect();
+    let zip_map = graph.node.iter().find(|node| node.operator() == "ZipMap");
+    let made_by = zip_map.map_or("", |_| ", which ZipMap makes");
+    let without_zip_map = "export the model again without ZipMap (skl2onnx: options={'zipmap': False}) and with one \
+                           output, the scores; or cut the other nodes off";
+    if let Some(output) = outputs.iter().find(|output| !is_tensor(output)) {
+        return Err(unsupported(format!(
+            "the model's output {} is a sequence or a map{made_by}, not a tensor",
+            name_of(output)
+        ))
+        .with_hint(without_zip_map));
+    }
+    // A model that says nothing is left to the engine.
+    if (inputs.is_empty() || inputs.len() == 1) && (outputs.is_empty() || outputs.len() == 1) {
+        return Ok(());
+    }
+    let named = |ports: &[&onnx::ValueInfo]| {
+        let names: Vec<String> = ports.iter().take(10).map(|port| name_of(port)).collect();
+        names.join(", ")
+    };
+    Err(unsupported(format!(
+        "the model has {} inputs ({}) and {} outputs ({}), but 1 of each is needed",
+        inputs.len(),
+        named(&inputs),
+        outputs.len(),
+        named(&outputs)
+    ))
+    .with_hint(match zip_map {
+        Some(_) => without_zip_map,
+        None => "cut the model down to one input and one output",
+    }))
+}
+
+fn is_tensor(port: &onnx::ValueInfo) -> bool {
+    port.r#type.as_ref().is_none_or(|of| {
+        of.sequence_type.is_none() && of.map_type.is_none() && of.optional_type.is_none()
+    })
+}
+
+fn name_of(port: &onnx::ValueInfo) -> String {
+    let name = port.name.as_ref().map(onnx::text).unwrap_or_default();
+    name.escape_debug().take(100).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_outputs_are_named_and_so_is_zip_map() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m");
+        let port = |name: &'static str, is_sequence: bool| onnx::ValueInfo {
+            name: Some(name.into()),
+            r#type: Some(onnx::Type {
+                sequence_type: is_sequence.then(Box::default),
+                ..onnx::Type::default()
+            }),
+            ..onnx::ValueInfo::default()
+        };
+        let error = |outputs: Vec<onnx::ValueInfo>, operator: &'static str| {
+            let node = onnx::Node {
+                op_type: Some(operator.into()),
+                domain: Some("ai.onnx.ml".into()),
+                ..onnx::Node::default()
+            };
+            let graph = onnx::Graph {
+                node: vec![node],
+                input: vec![port("x", false)],
+                output: outputs,
+                ..onnx::Graph::default()
+            };
+            let model = onnx::Model {
+                graph: Some(graph),
+                ..onnx::Model::default()
+            };
+            fs::write(&path, model.encode_to_vec()).unwrap();
+            check(&path).unwrap_err()
+        };
+        let zipped = error(
+            vec![port("label", false), port("probabilities", true)],
+            "ZipMap",
+        );
+        assert_eq!(zipped.kind(), ErrorKind::ModelUnsupported);
+        let text = zipped.to_string();
+        assert!(
+            text.contains("probabilities") && text.contains("ZipMap"),
+            "{text}"
+        );
+        assert!(zipped.hint().unwrap().contains("zipmap"));
+        let plain = error(
+            vec![port("label", false), port("scores", false)],
+            "LinearClassifier",
+        );
+        assert!(
+            plain.to_string().contains("2 outputs (label, scores)"),
+            "{plain}"
+        );
+    }
 
     #[test]
     fn what_is_not_a_model_is_named() {

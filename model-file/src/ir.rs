@@ -92,6 +92,14 @@ impl<'a> Graph<'a> {
     }
 }
 
+/// Returns all layers, those of the bodies of `If` and `Loop` included.
+pub fn layers<'a>(document: &'a Document<'a>) -> impl Iterator<Item = Layer<'a>> {
+    document
+        .descendants()
+        .filter(|node| node.has_tag_name("layer"))
+        .map(Layer)
+}
+
 impl<'a> Layer<'a> {
     /// The layer's number.
     pub fn id(self) -> &'a str {
@@ -121,12 +129,12 @@ impl<'a> Layer<'a> {
 
     /// The dimensions of the input `index`; `None` for one that is open.
     pub fn input_dims(self, index: usize) -> Option<Vec<Option<usize>>> {
-        let port = self.ports("input").nth(index)?;
-        let dims = port.children().filter(|child| child.has_tag_name("dim"));
-        Some(
-            dims.map(|dim| dim.text().and_then(|text| text.trim().parse().ok()))
-                .collect(),
-        )
+        self.ports("input").nth(index).map(dims)
+    }
+
+    /// The dimensions of the output `index`; `None` for one that is open.
+    pub fn output_dims(self, index: usize) -> Option<Vec<Option<usize>>> {
+        self.ports("output").nth(index).map(dims)
     }
 
     fn ports(self, which: &str) -> impl Iterator<Item = Node<'a, 'a>> + use<'a> {
@@ -167,6 +175,12 @@ impl<'a> Layer<'a> {
             _ => None,
         }
     }
+}
+
+fn dims(port: Node<'_, '_>) -> Vec<Option<usize>> {
+    let dims = port.children().filter(|child| child.has_tag_name("dim"));
+    dims.map(|dim| dim.text().and_then(|text| text.trim().parse().ok()))
+        .collect()
 }
 
 /// Checks that the weights of every constant lie within the `.bin`, which is returned.

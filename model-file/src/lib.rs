@@ -7,10 +7,12 @@ mod flow;
 mod format;
 pub mod ir;
 pub mod onnx;
+mod precision;
 pub mod tflite;
 mod types;
 
 pub use external::file_beside;
-pub use files::{OnnxModel, check, check_onnx, format, has_ending};
+pub use files::{OnnxModel, check, check_onnx, format, has_ending, named_files};
 pub use format::{Format, open_regular, read_regular};
+pub use precision::{StoredPrecision, stored_precision};
 pub use types::Kind;

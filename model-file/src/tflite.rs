@@ -1,4 +1,4 @@
-//! TensorFlow Lite: the tables of its FlatBuffer that tell what a model computes.
+//! TensorFlow Lite: the tables of its `FlatBuffer` that tell what a model computes.
 //!
 //! Every offset is checked, so that a damaged file is an error and nothing else. Numbers of fields and operators are
 //! those of `tensorflow/lite/schema/schema.fbs`.
@@ -95,8 +95,12 @@ impl Operator {
 impl Graph {
     /// Reads the main graph of the model in `bytes`; `None` if the file is damaged.
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        if bytes.get(4..8)? != b"TFL3" {
-            return None;
+        Self::parse(bytes).ok()
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, Damaged> {
+        if bytes.get(4..8) != Some(b"TFL3") {
+            return Err(Damaged);
         }
         let model = Table::at(bytes, 0)?;
         let codes = model
@@ -104,30 +108,30 @@ impl Graph {
             .into_iter()
             .map(|code| {
                 let old = code.byte(0)?.unwrap_or_default();
-                Some(i32::from(old).max(code.int(3)?.unwrap_or_default()))
+                Ok(i32::from(old).max(code.int(3)?.unwrap_or_default()))
             })
-            .collect::<Option<Vec<_>>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
         let buffers = model
             .tables(4)?
             .into_iter()
             .map(|buffer| {
-                // A model of more than 2 GB has the values after the FlatBuffer.
+                // A model of more than 2 GB has the values after the `FlatBuffer`.
                 let outside = buffer.long(2)?.unwrap_or_default();
                 let inside = buffer.vector(0)?.map_or(0, |(_, length)| length as u64);
-                Some(inside.max(outside as u64))
+                Ok(inside.max(outside as u64))
             })
-            .collect::<Option<Vec<_>>>()?;
-        let graph = model.tables(2)?.into_iter().next()?;
+            .collect::<Result<Vec<_>, _>>()?;
+        let graph = model.tables(2)?.into_iter().next().ok_or(Damaged)?;
         let tensors = graph.tables(0)?.into_iter();
         let operators = graph.tables(3)?.into_iter();
-        Some(Self {
+        Ok(Self {
             tensors: tensors
                 .map(|table| tensor(table, &buffers))
-                .collect::<Option<_>>()?,
+                .collect::<Result<_, _>>()?,
             outputs: graph.ints(2)?,
             operators: operators
                 .map(|table| operator(table, &codes))
-                .collect::<Option<_>>()?,
+                .collect::<Result<_, _>>()?,
         })
     }
 
@@ -144,7 +148,7 @@ impl Graph {
     }
 }
 
-fn tensor(table: Table<'_>, buffers: &[u64]) -> Option<Tensor> {
+fn tensor(table: Table<'_>, buffers: &[u64]) -> Result<Tensor, Damaged> {
     let element_type = match table.byte(1)?.unwrap_or_default() {
         0 => TensorType::F32,
         1 => TensorType::F16,
@@ -173,9 +177,9 @@ fn tensor(table: Table<'_>, buffers: &[u64]) -> Option<Tensor> {
             }
         }
     };
-    let buffer = usize::try_from(table.int(2)?.unwrap_or_default()).ok()?;
+    let buffer = index(table.int(2)?)?;
     let bytes = buffers.get(buffer).copied().unwrap_or_default();
-    Some(Tensor {
+    Ok(Tensor {
         shape: table.ints(0)?,
         element_type,
         quantization,
@@ -184,9 +188,8 @@ fn tensor(table: Table<'_>, buffers: &[u64]) -> Option<Tensor> {
     })
 }
 
-fn operator(table: Table<'_>, codes: &[i32]) -> Option<Operator> {
-    let index = usize::try_from(table.int(0)?.unwrap_or_default()).ok()?;
-    let code = *codes.get(index)?;
+fn operator(table: Table<'_>, codes: &[i32]) -> Result<Operator, Damaged> {
+    let code = *codes.get(index(table.int(0)?)?).ok_or(Damaged)?;
     let activation = match Operator::activation_field(code) {
         None => 0,
         Some(field) => match table.table(4)? {
@@ -194,7 +197,7 @@ fn operator(table: Table<'_>, codes: &[i32]) -> Option<Operator> {
             None => 0,
         },
     };
-    Some(Operator {
+    Ok(Operator {
         code,
         inputs: table.ints(1)?,
         outputs: table.ints(2)?,
@@ -202,7 +205,15 @@ fn operator(table: Table<'_>, codes: &[i32]) -> Option<Operator> {
     })
 }
 
-/// A table of a FlatBuffer. In all methods the outer `None` is damage, the inner one an absent field.
+/// A number that is 0 where the file leaves it out.
+fn index(number: Option<i32>) -> Result<usize, Damaged> {
+    usize::try_from(number.unwrap_or_default()).map_err(|_| Damaged)
+}
+
+/// An offset leads out of the file.
+struct Damaged;
+
+/// A table of a `FlatBuffer`. `None` is an absent field.
 #[derive(Clone, Copy)]
 struct Table<'a> {
     bytes: &'a [u8],
@@ -211,106 +222,103 @@ struct Table<'a> {
     fields: &'a [u8],
 }
 
-fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], Damaged> {
+    let end = at.checked_add(N).ok_or(Damaged)?;
+    let bytes = bytes.get(at..end).ok_or(Damaged)?;
+    bytes.try_into().map_err(|_| Damaged)
 }
 
 /// The position that the offset at `at` leads to.
-fn follow(bytes: &[u8], at: usize) -> Option<usize> {
-    at.checked_add(u32::from_le_bytes(array(bytes, at)?) as usize)
+fn follow(bytes: &[u8], at: usize) -> Result<usize, Damaged> {
+    let offset = u32::from_le_bytes(array(bytes, at)?) as usize;
+    at.checked_add(offset).ok_or(Damaged)
 }
 
 impl<'a> Table<'a> {
     /// The table that the offset at `at` leads to.
-    fn at(bytes: &'a [u8], at: usize) -> Option<Self> {
+    fn at(bytes: &'a [u8], at: usize) -> Result<Self, Damaged> {
         let at = follow(bytes, at)?;
-        let back = i32::from_le_bytes(array(bytes, at)?);
-        let fields = usize::try_from(i64::try_from(at).ok()? - i64::from(back)).ok()?;
+        let back = i64::from(i32::from_le_bytes(array(bytes, at)?));
+        let fields = usize::try_from(at as i64 - back).map_err(|_| Damaged)?;
         let size = usize::from(u16::from_le_bytes(array(bytes, fields)?));
-        let fields = bytes.get(fields.checked_add(4)?..fields.checked_add(size)?)?;
-        Some(Self { bytes, at, fields })
+        let fields = bytes.get(fields..).and_then(|from| from.get(4..size));
+        Ok(Self {
+            bytes,
+            at,
+            fields: fields.ok_or(Damaged)?,
+        })
     }
 
     /// The position of a field.
-    fn field(self, index: usize) -> Option<Option<usize>> {
-        let Some(offset) = array(self.fields, index * 2) else {
-            return Some(None);
-        };
-        Some(match u16::from_le_bytes(offset) {
+    fn field(self, index: usize) -> Option<usize> {
+        let offset = array(self.fields, index * 2).ok()?;
+        match u16::from_le_bytes(offset) {
             0 => None,
-            offset => Some(self.at.checked_add(usize::from(offset))?),
-        })
+            offset => Some(self.at + usize::from(offset)),
+        }
     }
 
-    fn scalar<const N: usize>(self, index: usize) -> Option<Option<[u8; N]>> {
-        Some(match self.field(index)? {
-            None => None,
-            Some(at) => Some(array(self.bytes, at)?),
-        })
+    fn scalar<const N: usize>(self, index: usize) -> Result<Option<[u8; N]>, Damaged> {
+        let at = self.field(index);
+        at.map(|at| array(self.bytes, at)).transpose()
     }
 
-    fn byte(self, index: usize) -> Option<Option<i8>> {
-        Some(self.scalar(index)?.map(i8::from_le_bytes))
+    fn byte(self, index: usize) -> Result<Option<i8>, Damaged> {
+        Ok(self.scalar(index)?.map(i8::from_le_bytes))
     }
 
-    fn int(self, index: usize) -> Option<Option<i32>> {
-        Some(self.scalar(index)?.map(i32::from_le_bytes))
+    fn int(self, index: usize) -> Result<Option<i32>, Damaged> {
+        Ok(self.scalar(index)?.map(i32::from_le_bytes))
     }
 
-    fn long(self, index: usize) -> Option<Option<i64>> {
-        Some(self.scalar(index)?.map(i64::from_le_bytes))
+    fn long(self, index: usize) -> Result<Option<i64>, Damaged> {
+        Ok(self.scalar(index)?.map(i64::from_le_bytes))
     }
 
-    fn table(self, index: usize) -> Option<Option<Self>> {
-        Some(match self.field(index)? {
-            None => None,
-            Some(at) => Some(Self::at(self.bytes, at)?),
-        })
+    fn table(self, index: usize) -> Result<Option<Self>, Damaged> {
+        let at = self.field(index);
+        at.map(|at| Self::at(self.bytes, at)).transpose()
     }
 
     /// The position of a vector's first element, and the number of elements.
-    fn vector(self, index: usize) -> Option<Option<(usize, usize)>> {
-        let Some(at) = self.field(index)? else {
-            return Some(None);
+    fn vector(self, index: usize) -> Result<Option<(usize, usize)>, Damaged> {
+        let Some(at) = self.field(index) else {
+            return Ok(None);
         };
         let at = follow(self.bytes, at)?;
         let length = u32::from_le_bytes(array(self.bytes, at)?) as usize;
-        Some(Some((at.checked_add(4)?, length)))
+        Ok(Some((at.checked_add(4).ok_or(Damaged)?, length)))
     }
 
-    fn items<const N: usize>(self, index: usize) -> Option<Vec<[u8; N]>> {
+    fn items<const N: usize>(self, index: usize) -> Result<Vec<[u8; N]>, Damaged> {
         let Some((at, length)) = self.vector(index)? else {
-            return Some(Vec::new());
+            return Ok(Vec::new());
         };
         if length > MOST_ENTRIES {
-            return None;
+            return Err(Damaged);
         }
-        let all = self.bytes.get(at..at.checked_add(length * N)?)?;
-        Some(
-            all.chunks_exact(N)
-                .filter_map(|item| item.try_into().ok())
-                .collect(),
-        )
+        let end = at.checked_add(length * N).ok_or(Damaged)?;
+        let all = self.bytes.get(at..end).ok_or(Damaged)?;
+        Ok(all
+            .chunks_exact(N)
+            .filter_map(|item| item.try_into().ok())
+            .collect())
     }
 
-    fn ints(self, index: usize) -> Option<Vec<i32>> {
-        Some(
-            self.items(index)?
-                .into_iter()
-                .map(i32::from_le_bytes)
-                .collect(),
-        )
+    fn ints(self, index: usize) -> Result<Vec<i32>, Damaged> {
+        let items = self.items(index)?.into_iter();
+        Ok(items.map(i32::from_le_bytes).collect())
     }
 
-    fn tables(self, index: usize) -> Option<Vec<Self>> {
+    fn tables(self, index: usize) -> Result<Vec<Self>, Damaged> {
         let Some((at, length)) = self.vector(index)? else {
-            return Some(Vec::new());
+            return Ok(Vec::new());
         };
         if length > MOST_ENTRIES {
-            return None;
+            return Err(Damaged);
         }
         (0..length)
-            .map(|index| Self::at(self.bytes, at + index * 4))
+            .map(|index| Self::at(self.bytes, at.saturating_add(index * 4)))
             .collect()
     }
 }

@@ -27,7 +27,7 @@ pub const PREPROCESSING: [&str; 10] = [
 type Test = fn() -> Result<(), Failed>;
 
 pub fn trials(with_set_up: &Needs) -> Vec<Trial> {
-    let tests: [(&str, Test); 14] = [
+    let tests: [(&str, Test); 11] = [
         ("class_ids_have_no_probability", class_ids),
         ("a_single_logit_answers_yes_or_no", single_logit),
         ("raw_scores_of_a_single_logit_are_scores", single_raw),
@@ -50,16 +50,6 @@ pub fn trials(with_set_up: &Needs) -> Vec<Trial> {
             "outputs_of_different_kinds_are_not_compared",
             different_kinds,
         ),
-        (
-            "bisect_names_the_first_node_of_a_rewritten_operator",
-            || bisect("t_base", "t_gelu_tanh", "g_add"),
-        ),
-        ("bisect_sees_what_the_body_of_an_if_captures", || {
-            bisect("if_before_a", "if_before_b", "p4")
-        }),
-        ("bisect_sees_every_output_of_a_node", || {
-            bisect("split2_a", "split2_b", "bad")
-        }),
     ];
     tests
         .map(|(name, test)| with_set_up.test(&format!("cases::{name}"), test))
@@ -209,15 +199,4 @@ fn different_kinds() -> Result<(), Failed> {
     let mut command = compare("multilabel_sigmoid", "t_base", &[chelsea()]);
     let (run, _) = verdict(&mut command, 2)?;
     ensure(run.stderr.contains("a distribution over the classes"), &run)
-}
-
-fn bisect(one: &str, other: &str, node: &str) -> Result<(), Failed> {
-    let mut command = compare(one, other, &[chelsea()]);
-    let (_, json) = verdict(command.arg("--bisect"), 1)?;
-    let bisect = &json["bisect"];
-    let looked_at = bisect["looked_at"].as_array().ok_or("no nodes")?;
-    let first = looked_at
-        .iter()
-        .find(|look| look["index"] == bisect["first"]);
-    ensure(first.is_some_and(|first| first["name"] == node), bisect)
 }

@@ -228,18 +228,17 @@ fn planted_faults() -> Result<(), Failed> {
     )?;
     let bisect = &json["bisect"];
     ensure(bisect["first"] == index, bisect)?;
-    let looks = bisect["looked_at"].as_array().ok_or("a list")?;
-    // 67 nodes: the logarithm, and the parents of what was found.
-    ensure(looks.len() <= 10, looks.len())?;
-    let found = looks.iter().find(|look| look["index"] == index);
+    ensure(bisect["certain"] == true, &bisect["unknown"])?;
+    // 67 nodes: their sizes, three looks at up to 32 nodes, and one at what was found.
+    let looks = bisect["looks"].as_u64().ok_or("a number")?;
+    ensure(looks <= 5, looks)?;
+    let looked_at = bisect["looked_at"].as_array().ok_or("a list")?;
+    let found = looked_at.iter().find(|look| look["index"] == index);
     ensure(
         found.is_some_and(|look| look["name"] == name && look["operator"] == "Conv"),
         bisect,
     )?;
-    println!(
-        "perturbed weight at node {index} {name}: found with {} looks",
-        looks.len()
-    );
+    println!("perturbed weight at node {index} {name}: found with {looks} looks");
 
     // Three runs say which one is off.
     let runs = [

@@ -6,6 +6,7 @@
 
 mod answers;
 mod bench;
+mod bisect;
 mod cases;
 mod compare;
 mod devices;
@@ -36,6 +37,7 @@ fn main() {
     trials.extend(answers::trials(&set_up));
     trials.extend(bench::trials(&engines, &set_up));
     trials.extend(cases::trials(&set_up));
+    trials.extend(bisect::trials(&engines, &set_up));
     trials.extend(compare::trials(&engines, &set_up));
     trials.extend(devices::trials(&engines, &set_up));
     trials.extend(evaluate::trials(&engines, &set_up));

@@ -172,11 +172,11 @@ fn formats() -> Result<(), Failed> {
     let run = classify_with("onnx", small_model("custom-domain.onnx"), &[], &inputs);
     ensure(ranked(&run)?[0].len() == 3, run)?;
     for (backend, file, said) in [
-        ("onnx", "tensorflow.pb", "not an ONNX file"),
+        ("onnx", "tensorflow.pb", "reads ONNX files, not"),
         ("openvino", "custom-domain.onnx", "QLinearGlobalAveragePool"),
         ("openvino", "ir-v6.xml", "IR of version 6"),
-        ("onnx", "plain.xml", "not this format"),
-        ("onnx", "lite.tflite", "not this format"),
+        ("onnx", "plain.xml", "reads ONNX files, not"),
+        ("onnx", "lite.tflite", "reads ONNX files, not"),
     ] {
         let run = classify_with(backend, small_model(file), &[], &inputs);
         expect_code(&run, 2)?;

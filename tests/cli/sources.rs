@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{classify, small_pictures};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let on_photos: [(&str, fn() -> Result<(), Failed>); 6] = [
+    let on_photos: [(&str, fn() -> Result<(), Failed>); 7] = [
         ("every_source_gives_the_same_answer", every_source),
         ("inspect_writes_what_preprocess_reads", round_trip),
         ("contradictions_are_reported", contradictions),
@@ -21,8 +21,14 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ),
         ("external_data_stay_in_the_models_folder", external_data),
         ("a_model_is_all_of_its_files", digest),
+        ("what_an_ir_does_itself_is_not_done_again", prepared_irs),
     ];
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 2] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 4] = [
+        ("the_graph_tells_what_the_output_is", output_kinds),
+        (
+            "quantized_outputs_are_read_as_the_model_says",
+            quantized_outputs,
+        ),
         ("labels_are_never_shifted_silently", label_counts),
         ("several_right_classes_have_no_softmax", multi_label),
     ];
@@ -322,6 +328,107 @@ fn digest() -> Result<(), Failed> {
     bytes[0] ^= 1;
     std::fs::write(&weights, bytes)?;
     ensure(before != digest_of("beside.pb")?, &before)
+}
+
+fn prepared_irs() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let original = set_up("models/mobilenet-v2/model.onnx");
+    python("prepared_irs.py", [&original, folder.path()])?;
+    let photos = photos()?;
+    let answers_of = |model: &Path| {
+        let mut command = classify();
+        command.args(["--backend", "openvino", "--digits", "6", "-m"]);
+        run(command.arg(model).arg("-i").args(&photos[..4]))
+    };
+    let expected = answers_of(&original);
+    expect_code(&expected, 0)?;
+    let expected = blocks(&expected.stdout);
+    for name in [
+        "normalized",
+        "bgr",
+        "bgr-bytes",
+        "stated",
+        "stated-bgr",
+        "stated-order",
+    ] {
+        let found = answers_of(&folder.path().join(name).join("model.xml"));
+        expect_code(&found, 0)?;
+        let said = if name == "stated-order" {
+            "reverses the channels"
+        } else {
+            "does that itself"
+        };
+        ensure(found.stderr.contains(said), (name, &found))?;
+        for ((_, expected), (_, found)) in expected.iter().zip(&blocks(&found.stdout)) {
+            for (expected, found) in expected.iter().zip(found) {
+                let near = (expected.probability - found.probability).abs() < 1e-4;
+                ensure(
+                    near && expected.class_id == found.class_id,
+                    (name, expected, found),
+                )?;
+            }
+        }
+    }
+    let other = answers_of(&folder.path().join("other-mean/model.xml"));
+    expect_code(&other, 2)?;
+    let stderr = &other.stderr;
+    ensure(
+        stderr.contains("127.5") && stderr.contains("hint: "),
+        &other,
+    )
+}
+
+fn output_kinds() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let expected = python("output_kinds.py", [folder.path()])?;
+    let mut count = 0;
+    for line in expected.lines() {
+        let (file, kind) = line.split_once(' ').ok_or("a file and a kind")?;
+        let mut command = classify();
+        command.args(["inspect", "--backend", "openvino", "--format", "json", "-m"]);
+        let run = run(command.arg(folder.path().join(file)));
+        expect_code(&run, 0)?;
+        let json: Value = serde_json::from_str(&run.stdout)?;
+        let found = json["scores"]["output"].as_str().unwrap_or("-");
+        ensure(found == kind, (file, kind, &json["scores"]))?;
+        count += 1;
+    }
+    ensure(count == 41, count)
+}
+
+fn quantized_outputs() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    python("output_kinds.py", [folder.path()])?;
+    let (_pictures, _, picture) = small_pictures()?;
+    for (model, backends) in [
+        ("softmax-bytes.tflite", &["openvino"][..]),
+        ("logits-bytes.tflite", &["openvino"]),
+        ("bytes.onnx", &["openvino", "onnx", "rten"]),
+    ] {
+        let path = folder.path().join(model);
+        let expected = python("quantized_output.py", [&path, &picture])?;
+        let expected: Vec<f64> = expected
+            .split_whitespace()
+            .map(str::parse)
+            .collect::<Result<_, _>>()?;
+        for backend in backends {
+            let mut command = classify();
+            command.args(["--backend", backend, "--color", "rgb", "--mean", "127.5"]);
+            command.args(["--scale", "127.5", "--digits", "6", "--top", "all", "-m"]);
+            let run = run(command.arg(&path).arg("-i").arg(&picture));
+            expect_code(&run, 0)?;
+            let [(_, lines)] = &blocks(&run.stdout)[..] else {
+                return Err(format!("one block: {run:?}").into());
+            };
+            ensure(lines.len() == expected.len(), &run)?;
+            for line in lines {
+                // Another engine may round to the next integer.
+                let difference = (line.probability - expected[line.class_id]).abs();
+                ensure(difference < 0.005, (model, backend, line, &expected))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The small model has 12 classes.

@@ -1,6 +1,8 @@
 """Writes the small models beside this file. They are committed: `python make_models.py` (with the
 set-up's Python) writes the same bytes again. Weights are made up, so that nothing is third-party.
 
+The models in `cases/` are self-made too; its README says what they are.
+
 Every classifier is: mean of the picture by channel -> 1x1 convolution -> 12 logits.
 """
 

@@ -1,10 +1,9 @@
 """Writes models of one operator each, with an input and the output that ONNX's reference evaluator computes.
 
-    operators.py FOLDER [--quick]
+    operators.py FOLDER
 
 Each line of FOLDER/manifest.jsonl is a case: the operator, the opset, the variant, the file of the model, the input and
 the right output (as the bits of f32 numbers), and the tolerance, relative to the largest right value.
-`--quick` leaves out the middle definitions of operators whose versions only added element types.
 
 The models take one f32 input and give one f32 output, so that every engine loads them. Where the reference evaluator is
 known to be wrong or ignores what an old opset says, the case brings its own computation (`expect`).
@@ -35,7 +34,6 @@ for schema in onnx.defs.get_all_schemas_with_history():
         DEFINITIONS.setdefault(schema.name, set()).add(schema.since_version)
 
 CASES = []
-QUICK = "--quick" in sys.argv
 
 
 def opsets(operator, since=OLDEST, until=NEWEST, at="ends"):
@@ -101,8 +99,6 @@ def case(operator, variant, build, *, x=(1, 3, 6, 7), expect=None, reference=0, 
     """Registers a case. `x` is the shape of the input, or a function of a random generator. The right output is what
     `expect` computes, or the reference evaluator with the model of this opset, or of `reference` if that is newer."""
     for opset in opsets(operator, **when):
-        if QUICK and opset not in opsets(operator, **(when | {"at": "ends"})):
-            continue
         CASES.append((operator, opset, variant, build, x, expect, max(opset, reference), tolerance))
 
 

@@ -1,5 +1,7 @@
-"""Usage: planted_pairs.py FOLDER — writes pairs of small models with one planted difference each, and pairs.json, which names
-the right node of each pair: the place in the first model of the node where the difference begins.
+"""Usage: planted_pairs.py FOLDER [--only unlike] — writes pairs of small models with one planted difference each, and pairs.json,
+which names the right node of each pair: the place in the first model of the node where the difference begins; and whether
+the pair is for runs on one engine only. `--only unlike`
+writes one pair instead, of two networks that have nothing in common.
 
 Weights are random with a fixed seed for each pair. Names of pairs are FAMILY-DIFFERENCE. Works with the set-up's Python.
 """
@@ -116,7 +118,7 @@ def branches(net):
     parts = net.node("Split", value, outputs=3, axis=1)
     parts = [net.node("LeakyRelu", net.conv(part, 4, 4, kernel), alpha=0.1) for part, kernel in zip(parts, (1, 3, 5))]
     value = net.node("Concat", *parts, axis=1)
-    pooled = net.node("MaxPool", value, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    pooled = net.node("MaxPool", value, kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[1, 1])
     value = net.node("Concat", net.conv(pooled, 12, 6, 1), net.node("Sigmoid", net.conv(value, 12, 6, 3)), axis=1)
     return net.head(value, 12)
 
@@ -204,6 +206,17 @@ def whole_numbers(net):
     return net.dense(net.node("Concat", pooled, rows, axis=1), 18, CLASSES)
 
 
+def large_numbers(net):
+    """Integers that single precision cannot tell apart, looked up in a table."""
+    value = net.node("Relu", net.conv("x", 3, 12))
+    pooled = net.node("Flatten", net.node("GlobalAveragePool", value))
+    best = net.node("ArgMax", pooled, axis=1, keepdims=0)
+    table = net.random.integers(1 << 28, 1 << 30, (12, 6))
+    rows = net.node("Gather", net.weight(table, np.int64), best, axis=0)
+    rows = net.node("Cast", net.node("Mod", rows, net.weight([[7]], np.int64)), to=TensorProto.FLOAT)
+    return net.dense(net.node("Concat", pooled, rows, axis=1), 18, CLASSES)
+
+
 def doubles(net):
     value = net.node("Relu", net.conv("x", 3, 8))
     value = net.node("Flatten", net.node("GlobalAveragePool", value))
@@ -231,7 +244,8 @@ def quantized(net):
 FAMILIES = {
     family.__name__: family
     for family in (
-        plain, residual, branches, wide, hidden, transformer, captured_if, captured_loop, whole_numbers, doubles, quantized,
+        plain, residual, branches, wide, hidden, transformer, captured_if, captured_loop, whole_numbers, large_numbers,
+        doubles, quantized,
     )
 }
 
@@ -365,7 +379,7 @@ PAIRS = [
     ("branches", "hard-sigmoid", operator("HardSigmoid"), "Sigmoid", 0, None),
     ("branches", "renamed-third", times(1.3), "Conv", 3, renamed),
     ("branches", "renamed-alpha", attribute("alpha", 0.3), "LeakyRelu", 2, renamed),
-    ("branches", "average", operator("AveragePool", kernel_shape=[3, 3], pads=[1, 1, 1, 1]), "MaxPool", 0, None),
+    ("branches", "average", operator("AveragePool", kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[1, 1]), "MaxPool", 0, None),
     ("wide", "branch", times(1.5), "Conv", 17, None),
     ("wide", "last-branch", times(1.5), "Conv", 40, None),
     ("wide", "soft-sign", operator("Softsign"), "Tanh", 31, None),
@@ -398,6 +412,8 @@ PAIRS = [
     ("whole_numbers", "last-index", operator("ArgMin", axis=1, keepdims=1), "ArgMax", 0, None),
     ("whole_numbers", "rows", "rows", "Gather", 0, None),
     ("whole_numbers", "modulus", plus(-5, 1), "Mod", 0, None),
+    ("large_numbers", "table", plus(1, 0), "Gather", 0, None),
+    ("large_numbers", "renamed-table", plus(1, 0), "Gather", 0, renamed),
     ("doubles", "tiny", plus(1e-3, 1), "Add", 1, None),
     ("doubles", "matrix", times(1.3), "MatMul", 0, None),
     ("doubles", "large", plus(0.05, 1), "Add", 0, None),
@@ -407,6 +423,8 @@ PAIRS = [
     ("quantized", "scale", plus(0.004, 1), "DequantizeLinear", 2, None),
     ("quantized", "renamed-weights", times(1.3), "Conv", 2, renamed),
 ]
+# OpenVINO computes these families in single precision, so that another engine differs from it before the right node.
+ONE_ENGINE = ("whole_numbers", "large_numbers", "doubles")
 # Families whose weights lie in another file, behind a link in the folder.
 EXTERNAL = [("plain", "weights", times(1.3), "Conv", 2), ("residual", "bias", plus(0.2), "Conv", 6)]
 
@@ -461,9 +479,19 @@ def main(folder):
                 save_external(each, folder, f"{name}.{letter}")
             else:
                 onnx.save(each, folder / f"{name}.{letter}.onnx")
-        pairs.append({"name": name, "node": place})
+        pairs.append({"name": name, "node": place, "one_engine": family in ONE_ENGINE})
     (folder / "pairs.json").write_text(json.dumps(pairs, indent=1))
 
 
+def unlike(folder):
+    """Two networks without a node in common."""
+    net = Net(1000)
+    value = net.node("GlobalAveragePool", net.node("Relu", net.conv("x", 3, CLASSES)))
+    onnx.save(net.model(net.node("Flatten", value)), folder / "unlike.a.onnx")
+    net = Net(1001)
+    value = net.node("ReduceMean", net.node("Tanh", "x"), axes=[2, 3], keepdims=0)
+    onnx.save(net.model(net.linear(value, 3, CLASSES)), folder / "unlike.b.onnx")
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    (unlike if sys.argv[2:] == ["--only", "unlike"] else main)(Path(sys.argv[1]))

@@ -3,6 +3,8 @@
 use backend_api::Tensor;
 use image_classification::{Interpretation, Ranked, Scores, ScoresError, Scoring};
 
+use crate::scoring::scored_classes;
+
 /// Classes whose scores are closer than this are no answer to which class it is.
 pub const INFORMATIVE: f64 = 1e-4;
 
@@ -14,6 +16,8 @@ pub struct Answer {
     scores: Option<Scores>,
     /// The number of values of the output that are NaN or infinite.
     pub not_finite: usize,
+    /// The number of classes, finite or not; 0 for class ids.
+    pub classes: usize,
     /// The best classes.
     pub top: Vec<Ranked>,
 }
@@ -42,12 +46,8 @@ impl Answer {
                 .map_or_else(Vec::new, |scores| scores.top(k)),
             scores,
             not_finite,
+            classes: scored_classes(Some(output.len()), interpretation.scoring).unwrap_or(0),
         })
-    }
-
-    /// The number of classes; 0 where the output is not finite.
-    pub fn classes(&self) -> usize {
-        self.scores().map_or(0, |scores| scores.values().len())
     }
 
     /// The scores, if the output is finite.

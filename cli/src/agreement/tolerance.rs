@@ -40,7 +40,7 @@ impl ToleranceName {
         let part = |part: &str| match part {
             "f16" => Self::F16,
             "bf16" => Self::Bf16,
-            "i8" | "u8" => Self::Int8,
+            "i8" | "u8" | "int8" => Self::Int8,
             _ => Self::F32,
         };
         precision.split('+').map(part).max().unwrap_or(Self::F32)

@@ -114,7 +114,7 @@ impl Apart {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model_file::expose::{Encoding, Exposure};
+    use model_file::expose::{Encoding, Exposure, What};
 
     fn relative(one: &[f32], other: &[f32]) -> f64 {
         Apart::of_rows(one, other).relative_error
@@ -143,22 +143,18 @@ mod tests {
     #[test]
     fn integers_are_compared_exactly() {
         let exposure = Exposure {
-            values: vec![(
-                "i".into(),
-                Encoding::Integer {
-                    digits: 8,
-                    unsigned: false,
-                },
-            )],
-            elements: true,
+            values: vec![("i".into(), Encoding::Integer { unsigned: false })],
+            what: What::Integers,
         };
-        // 2^56 and one more, of rank 0.
-        let row = |last: f32| [last, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0];
-        let (one, other) = (row(0.0), row(1.0));
-        let (one, other) = (exposure.read(&one).unwrap(), exposure.read(&other).unwrap());
-        let same = Apart::of_values(&one.1[0], &one.1[0]).unwrap();
+        // Of rank 0.
+        let (one, other) = ([1 << 60, 0], [(1 << 60) + 1, 0]);
+        let (one, other) = (
+            exposure.integers(&one).unwrap(),
+            exposure.integers(&other).unwrap(),
+        );
+        let same = Apart::of_values(&one[0], &one[0]).unwrap();
         assert!(!same.is_beyond(0.0));
-        let apart = Apart::of_values(&one.1[0], &other.1[0]).unwrap();
+        let apart = Apart::of_values(&one[0], &other[0]).unwrap();
         assert!(apart.is_beyond(1.0) && apart.max_error == 1.0);
     }
 }

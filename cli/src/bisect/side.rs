@@ -83,7 +83,7 @@ impl<'a> Side<'a> {
     }
 
     /// Runs a copy of the model that shows values, and gives the row.
-    pub fn show(&self, exposure: &Exposure, folder: &TempDir) -> anyhow::Result<Vec<f32>> {
+    pub fn show(&self, exposure: &Exposure, folder: &TempDir) -> anyhow::Result<Tensor> {
         let model = exposure
             .apply(&self.model)
             .context("the model has no output")?;
@@ -108,10 +108,9 @@ impl<'a> Side<'a> {
         let path = engine.model.to_string_lossy().into_owned();
         let row = engines::open(&engine).and_then(|backend| self.infer(&*backend));
         // Where the copy lay is of no use to anybody.
-        let row = row.map_err(|error| {
+        row.map_err(|error| {
             anyhow::Error::msg(messages::chain(&error).replace(&path, "edited copy"))
-        })?;
-        Ok(row.to_f32().into_owned())
+        })
     }
 
     fn infer(&self, backend: &dyn InferBackend) -> anyhow::Result<Tensor> {

@@ -359,14 +359,14 @@ impl Fold {
             let (Some(one), Some(other)) = (&answers[*reference], &answers[*run]) else {
                 continue;
             };
-            if pair.basis != Basis::ClassIds && one.classes() != other.classes() {
+            if pair.basis != Basis::ClassIds && one.classes != other.classes {
                 let run = *run;
                 let error = Hinted::new(
                     format!(
                         "it gives {} classes, but {} gives {}",
-                        other.classes(),
+                        other.classes,
                         printable(&lanes.all[*reference].name),
-                        one.classes()
+                        one.classes
                     ),
                     "compare models with the same classes",
                 );

@@ -10,12 +10,13 @@ use crate::args::{
     Args, COMPARE_EXAMPLES, DEVICES_EXAMPLES, EVALUATE_EXAMPLES, EXAMPLES, EXIT_CODES,
     INSPECT_EXAMPLES,
 };
+use crate::output;
 
 /// Prints the completion script for `shell`.
 pub fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "classify", &mut script);
-    print(&script)
+    output::print(&script)
 }
 
 /// Prints the manual page: the program's, then that of each subcommand.
@@ -43,7 +44,7 @@ pub fn page() -> anyhow::Result<()> {
         };
         sections(subcommand, examples, &mut text)?;
     }
-    print(&text)
+    output::print(&text)
 }
 
 /// What every command has. `clap_mangen` would call the examples EXTRA and run their lines together.
@@ -63,9 +64,4 @@ fn sections(command: &Command, examples: &str, text: &mut Vec<u8>) -> io::Result
         roff.to_writer(text)?;
     }
     Ok(())
-}
-
-/// A closed pipe has to be an error that `main` recognises, not a panic.
-fn print(bytes: &[u8]) -> anyhow::Result<()> {
-    Ok(io::Write::write_all(&mut io::stdout().lock(), bytes)?)
 }

@@ -67,22 +67,27 @@ impl Embedded {
         } else if !self.stated {
             normalizes = false;
         }
-        let by = format!("{}: the model's graph does that itself", self.by);
-        let color = original
-            .color
-            .as_ref()
-            .filter(|_| reverse && (self.stated || normalizes));
+        let itself = format!("{}: the model's graph does that itself", self.by);
+        let reverses = format!("{}: the model's graph reverses the channels", self.by);
+        let is_reversed = reverse && (self.stated || normalizes);
+        let color = original.color.as_ref().filter(|_| is_reversed);
         let other = |color| match color {
             ColorOrder::Rgb => ColorOrder::Bgr,
             ColorOrder::Bgr => ColorOrder::Rgb,
         };
+        // What remains to be done is in the order in which the model takes the channels.
+        let rest = |values: Option<[f32; 3]>, done: [f32; 3]| {
+            if normalizes {
+                Some(Stated::new(done, itself.clone()))
+            } else {
+                let [a, b, c] = values.filter(|_| color.is_some())?;
+                Some(Stated::new([c, b, a], reverses.clone()))
+            }
+        };
         Ok(Statement {
-            mean: normalizes.then(|| Stated::new([0.0; 3], by.clone())),
-            scale: normalizes.then(|| Stated::new([1.0; 3], by.clone())),
-            color: color.map(|color| {
-                let by = format!("{}: the model's graph reverses the channels", self.by);
-                Stated::new(other(color.value), by)
-            }),
+            mean: rest(mean, [0.0; 3]),
+            scale: rest(scale, [1.0; 3]),
+            color: color.map(|color| Stated::new(other(color.value), reverses.clone())),
             ..Statement::default()
         })
     }
@@ -208,7 +213,8 @@ mod tests {
         converted.mean = None;
         converted.scale = None;
         let rest = converted.remaining("file", &original()).unwrap();
-        assert_eq!((rest.mean, rest.scale), (None, None));
+        assert_eq!(rest.mean.unwrap().value, [103.53, 116.28, 123.675]);
+        assert_eq!(rest.scale.unwrap().value, [57.375, 57.12, 58.395]);
         assert_eq!(rest.color.unwrap().value, ColorOrder::Bgr);
     }
 

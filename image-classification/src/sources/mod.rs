@@ -40,7 +40,7 @@ use crate::{
 
 /// Protocol Buffers, which ONNX files are, cannot be larger.
 const MOST_ONNX_BYTES: u64 = 2 << 30;
-/// The largest TensorFlow Lite model: FlatBuffers have signed offsets of 32 bits.
+/// The largest TensorFlow Lite model: a `FlatBuffer` has signed offsets of 32 bits.
 const MOST_TFLITE_BYTES: u64 = 2 << 30;
 /// The largest `.json` or `.yml`; one with 20,000 labels has 2 MB.
 const MOST_CONFIG_BYTES: u64 = 16 << 20;

@@ -1,12 +1,11 @@
 //! The end of an IR's graph.
 
+use std::collections::HashSet;
+
 use model_file::ir::{Graph, Layer};
 
 use super::{Statement, Step, decide, is_over_classes, normalized, statement};
 use crate::OutputKind;
-
-/// Constants are looked for through so many layers.
-const MOST_DEPTH: usize = 16;
 
 /// Reads the end of the graph.
 pub(crate) fn find(graph: &Graph<'_>) -> Statement {
@@ -18,21 +17,28 @@ pub(crate) fn find(graph: &Graph<'_>) -> Statement {
     let steps = std::iter::from_fn(|| {
         let (layer, port) = next?;
         let (step, input) = step(graph, layer, port);
-        next = graph.input(layer, input);
+        next = input;
         Some((step, layer.operator().to_owned()))
     });
     statement(decide(steps), None)
 }
 
-fn is_constant(graph: &Graph<'_>, layer: Layer<'_>, depth: usize) -> bool {
-    layer.operator() == "Const"
-        || depth > 0
-            && layer.inputs() > 0
-            && (0..layer.inputs()).all(|index| {
-                graph
-                    .input(layer, index)
-                    .is_some_and(|(input, _)| is_constant(graph, input, depth - 1))
-            })
+fn is_constant<'a>(graph: &Graph<'a>, layer: Layer<'a>) -> bool {
+    let mut seen = HashSet::new();
+    let mut open = vec![layer];
+    while let Some(layer) = open.pop() {
+        if layer.operator() == "Const" || !seen.insert(layer.id()) {
+            continue;
+        }
+        let inputs = (0..layer.inputs()).map(|index| graph.input(layer, index));
+        match inputs.collect::<Option<Vec<_>>>() {
+            Some(inputs) if !inputs.is_empty() => {
+                open.extend(inputs.into_iter().map(|(input, _)| input));
+            }
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// The only input that depends on the image.
@@ -40,23 +46,36 @@ fn variable_input(graph: &Graph<'_>, layer: Layer<'_>) -> Option<usize> {
     let mut variable = (0..layer.inputs()).filter(|&index| {
         graph
             .input(layer, index)
-            .is_none_or(|(input, _)| !is_constant(graph, input, MOST_DEPTH))
+            .is_none_or(|(input, _)| !is_constant(graph, input))
     });
     variable.next().filter(|_| variable.next().is_none())
 }
 
-/// What an output of `layer` is, and the input that the scores come from.
-fn step(graph: &Graph<'_>, layer: Layer<'_>, port: &str) -> (Step, usize) {
+/// What an output of `layer` is, and the layer that the scores come from, with its output port.
+fn step<'a>(
+    graph: &Graph<'a>,
+    layer: Layer<'a>,
+    port: &str,
+) -> (Step, Option<(Layer<'a>, &'a str)>) {
+    let first = graph.input(layer, 0);
     let step = match layer.operator() {
-        "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" | "FakeQuantize" => Step::Same,
-        "Convert" => match layer.attribute("destination_type") {
-            Some("f32" | "f16" | "bf16" | "f64") => Step::Same,
-            _ => Step::Integers,
-        },
+        "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" | "FakeQuantize" => {
+            Step::Same
+        }
+        "Convert" if is_to_float(layer) => Step::Same,
+        "Convert" => Step::Integers,
         "SoftMax" | "Softmax" if is_softmax_over_classes(layer) => {
             Step::Gives(OutputKind::Probabilities)
         }
         "LogSoftmax" if is_softmax_over_classes(layer) => Step::Gives(OutputKind::LogProbabilities),
+        "Log"
+            if first.is_some_and(|(layer, port)| {
+                layer.operator() != "Log"
+                    && step(graph, layer, port).0 == Step::Gives(OutputKind::Probabilities)
+            }) =>
+        {
+            Step::Gives(OutputKind::LogProbabilities)
+        }
         "Sigmoid" | "HardSigmoid" => Step::Gives(OutputKind::IndependentProbabilities),
         // Its outputs are the values, then the indices.
         "TopK" if layer.outputs().nth(1) == Some(port) => Step::Gives(OutputKind::ClassIds),
@@ -65,14 +84,69 @@ fn step(graph: &Graph<'_>, layer: Layer<'_>, port: &str) -> (Step, usize) {
         {
             Step::Gives(OutputKind::Logits)
         }
-        "Add" | "Subtract" | "Multiply" | "Divide" => match variable_input(graph, layer) {
-            Some(variable) => return (Step::Linear, variable),
-            None => Step::Unknown,
-        },
+        "Divide" if is_softmax_by_hand(graph, layer) => Step::Gives(OutputKind::Probabilities),
+        "Add" | "Subtract" | "Multiply" | "Divide" => {
+            if let Some(quantized) = dequantized(graph, layer) {
+                return (Step::Same, Some(quantized));
+            }
+            match variable_input(graph, layer) {
+                Some(variable) => return (Step::Linear, graph.input(layer, variable)),
+                None => Step::Unknown,
+            }
+        }
         "ReLU" | "ReduceMean" | "AvgPool" => Step::Linear,
         _ => Step::Unknown,
     };
-    (step, 0)
+    (step, first)
+}
+
+fn is_to_float(convert: Layer<'_>) -> bool {
+    matches!(
+        convert.attribute("destination_type"),
+        Some("f32" | "f16" | "bf16" | "f64")
+    )
+}
+
+/// The values that `layer` dequantizes: `(integers - zero point) * scale`, where integers come from a `FakeQuantize`.
+fn dequantized<'a>(graph: &Graph<'a>, layer: Layer<'a>) -> Option<(Layer<'a>, &'a str)> {
+    if layer.operator() != "Multiply" || variable_input(graph, layer) != Some(0) {
+        return None;
+    }
+    let mut input = graph.input(layer, 0)?.0;
+    if input.operator() == "Subtract" && variable_input(graph, input) == Some(0) {
+        input = graph.input(input, 0)?.0;
+    }
+    if input.operator() != "Convert" || !is_to_float(input) {
+        return None;
+    }
+    let integers = graph.input(input, 0)?.0;
+    if integers.operator() != "Convert" || is_to_float(integers) {
+        return None;
+    }
+    graph
+        .input(integers, 0)
+        .filter(|(quantizer, _)| quantizer.operator() == "FakeQuantize")
+}
+
+/// `exp(x) / sum(exp(x))`.
+fn is_softmax_by_hand(graph: &Graph<'_>, division: Layer<'_>) -> bool {
+    let (Some((above, _)), Some((below, _))) = (graph.input(division, 0), graph.input(division, 1))
+    else {
+        return false;
+    };
+    let of_same = graph
+        .input(below, 0)
+        .is_some_and(|(summed, _)| summed.id() == above.id());
+    if above.operator() != "Exp" || below.operator() != "ReduceSum" || !of_same {
+        return false;
+    }
+    let (Some(before), Some(after)) = (below.input_dims(0), below.output_dims(0)) else {
+        return false;
+    };
+    let mut summed = (0..before.len()).filter(|&dim| before.get(dim) != after.get(dim));
+    before.len() == after.len()
+        && matches!((summed.next(), summed.next()), (Some(dim), None)
+            if after[dim] == Some(1) && is_over_classes(dim..dim + 1, &before))
 }
 
 fn is_softmax_over_classes(layer: Layer<'_>) -> bool {

@@ -1,14 +1,11 @@
 //! The end of an ONNX graph.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use model_file::onnx::{DataType, Graph, Model, Node, Tensor, ValueInfo};
 
 use super::{Statement, Step, decide, is_over_classes, normalized, statement};
 use crate::{OutputKind, Quantization};
-
-/// Constants are looked for through so many operators.
-const MOST_DEPTH: usize = 16;
 
 type Dims = Vec<Option<usize>>;
 
@@ -100,34 +97,40 @@ impl<'a> Values<'a> {
     }
 
     /// Whether `value` does not depend on the image.
-    fn is_constant(&self, value: &[u8], depth: usize) -> bool {
-        if self.constants.contains_key(value) || value.is_empty() {
-            return true;
+    fn is_constant(&self, value: &'a [u8]) -> bool {
+        let mut seen = HashSet::new();
+        let mut open = vec![value];
+        while let Some(value) = open.pop() {
+            if value.is_empty() || self.constants.contains_key(value) || !seen.insert(value) {
+                continue;
+            }
+            match self.producers.get(value) {
+                // The body of an If may capture anything.
+                Some((node, _)) if node.bodies().next().is_none() => {
+                    if node.input.is_empty() && node.operator() != "Constant" {
+                        return false;
+                    }
+                    open.extend(node.input.iter().map(|input| &input[..]));
+                }
+                _ => return false,
+            }
         }
-        depth > 0
-            && self.producers.get(value).is_some_and(|(node, _)| {
-                node.bodies().next().is_none()
-                    && (!node.input.is_empty() || node.operator() == "Constant")
-                    && node
-                        .input
-                        .iter()
-                        .all(|input| self.is_constant(input, depth - 1))
-            })
+        true
     }
 
     /// The only input that depends on the image.
-    fn variable_input(&self, node: &Node) -> Option<usize> {
+    fn variable_input(&self, node: &'a Node) -> Option<usize> {
         let mut variable = node
             .input
             .iter()
             .enumerate()
-            .filter(|(_, input)| !self.is_constant(input, MOST_DEPTH))
+            .filter(|(_, input)| !self.is_constant(input))
             .map(|(index, _)| index);
         variable.next().filter(|_| variable.next().is_none())
     }
 
     /// What the output `index` of `node` is, and the input that the scores come from.
-    fn step(&self, node: &Node, index: usize) -> (Step, usize) {
+    fn step(&self, node: &'a Node, index: usize) -> (Step, usize) {
         let operator = node.operator();
         if !node.is_onnx() {
             let step = match (node.domain.as_deref(), &*operator) {
@@ -211,26 +214,16 @@ impl<'a> Values<'a> {
             .output
             .first()
             .and_then(|output| self.dims.get(&output[..]));
-        self.is_over_classes(axis, is_old, dims.map(Vec::as_slice))
-    }
-
-    fn is_over_classes(&self, axis: i64, to_the_end: bool, dims: Option<&[Option<usize>]>) -> bool {
-        let Some(dims) = dims else {
-            // [N, C] or [N, C, 1, 1].
-            return axis == 1;
-        };
-        normalized(axis, dims.len()).is_some_and(|axis| {
-            let end = if to_the_end { dims.len() } else { axis + 1 };
-            is_over_classes(axis..end, dims)
-        })
+        is_axis_of_classes(axis, is_old, dims.map(Vec::as_slice))
     }
 
     /// `Log` of what is a distribution.
-    fn is_of_softmax(&self, log: &Node) -> bool {
+    fn is_of_softmax(&self, log: &'a Node) -> bool {
         let input = log.input.first().map(|name| &name[..]);
         let producer = input.and_then(|name| self.producers.get(name));
         producer.is_some_and(|(node, index)| {
-            self.step(node, *index).0 == Step::Gives(OutputKind::Probabilities)
+            node.operator() != "Log"
+                && self.step(node, *index).0 == Step::Gives(OutputKind::Probabilities)
         })
     }
 
@@ -261,7 +254,7 @@ impl<'a> Values<'a> {
         let keeps = sum.attribute("keepdims").and_then(|keep| keep.i) != Some(0);
         keeps
             && matches!(by_attribute.or_else(by_input).as_deref(), Some(&[axis])
-                if self.is_over_classes(axis, false, dims.map(Vec::as_slice)))
+                if is_axis_of_classes(axis, false, dims.map(Vec::as_slice)))
     }
 
     /// The quantization of an integer output that comes straight from an operator that quantizes.
@@ -300,6 +293,18 @@ impl<'a> Values<'a> {
         }
         None
     }
+}
+
+/// Whether a softmax over `axis` is one over the classes; in old versions, over all dimensions from there on.
+fn is_axis_of_classes(axis: i64, to_the_end: bool, dims: Option<&[Option<usize>]>) -> bool {
+    let Some(dims) = dims else {
+        // [N, C] or [N, C, 1, 1].
+        return axis == 1;
+    };
+    normalized(axis, dims.len()).is_some_and(|axis| {
+        let end = if to_the_end { dims.len() } else { axis + 1 };
+        is_over_classes(axis..end, dims)
+    })
 }
 
 fn keeps_shape(node: &Node) -> bool {
@@ -350,4 +355,110 @@ fn integers(tensor: &Tensor) -> Option<Vec<i64>> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use model_file::onnx::{Attribute, Dimension, TensorShape, TensorType, Type};
+
+    use super::*;
+
+    fn node(operator: &str, inputs: &[&str], output: &str) -> Node {
+        Node {
+            op_type: Some(operator.to_owned().into()),
+            input: inputs
+                .iter()
+                .map(|name| (*name).to_owned().into())
+                .collect(),
+            output: vec![output.to_owned().into()],
+            ..Node::default()
+        }
+    }
+
+    fn kind_of(nodes: Vec<Node>, dims: &[i64]) -> Option<OutputKind> {
+        let dim = |&size| Dimension {
+            dim_value: Some(size),
+            ..Dimension::default()
+        };
+        let shape = TensorShape {
+            dim: dims.iter().map(dim).collect(),
+        };
+        let tensor_type = TensorType {
+            elem_type: Some(DataType::Float as i32),
+            shape: Some(shape),
+        };
+        let output = ValueInfo {
+            name: Some("y".into()),
+            r#type: Some(Type {
+                tensor_type: Some(tensor_type),
+                ..Type::default()
+            }),
+            ..ValueInfo::default()
+        };
+        let weights = Tensor {
+            name: Some("w".into()),
+            ..Tensor::default()
+        };
+        let graph = Graph {
+            node: nodes,
+            output: vec![output],
+            initializer: vec![weights],
+            ..Graph::default()
+        };
+        let model = Model {
+            graph: Some(graph),
+            ..Model::default()
+        };
+        find(&model).output.map(|stated| stated.value)
+    }
+
+    #[test]
+    fn weights_may_be_computed_from_constants_but_not_from_the_image() {
+        let of = |weights: Node| kind_of(vec![weights, node("MatMul", &["x", "m"], "y")], &[1, 5]);
+        assert_eq!(of(node("Identity", &["w"], "m")), Some(OutputKind::Logits));
+        assert_eq!(of(node("Identity", &["x"], "m")), None);
+        assert_eq!(of(node("RandomNormal", &[], "m")), None);
+    }
+
+    #[test]
+    fn a_softmax_of_an_old_opset_is_over_all_dimensions_from_its_axis_on() {
+        let of = |axis: Option<i64>, dims: &[i64]| {
+            let mut softmax = node("Softmax", &["x"], "y");
+            softmax.attribute.extend(axis.map(|axis| Attribute {
+                name: Some("axis".into()),
+                i: Some(axis),
+                ..Attribute::default()
+            }));
+            // The model states no opset: 1.
+            kind_of(vec![softmax], dims)
+        };
+        assert_eq!(of(None, &[1, 5, 1, 1]), Some(OutputKind::Probabilities));
+        assert_eq!(of(Some(1), &[1, 1, 1, 5]), Some(OutputKind::Probabilities));
+        assert_eq!(of(Some(3), &[1, 5, 1, 1]), None);
+        assert_eq!(of(Some(0), &[2, 5]), None);
+    }
+
+    #[test]
+    fn hostile_graphs_end() {
+        // A circle, and constants that fan out.
+        assert_eq!(
+            kind_of(
+                vec![node("Identity", &["z"], "y"), node("Identity", &["y"], "z")],
+                &[1, 5]
+            ),
+            None
+        );
+        assert_eq!(
+            kind_of(
+                vec![node("Log", &["z"], "y"), node("Log", &["y"], "z")],
+                &[1, 5]
+            ),
+            None
+        );
+        let mut nodes: Vec<Node> = (0..200)
+            .map(|n| {
+                let before = format!("n{}", n + 1);
+                node("Add", &[&before, &before, &before], &format!("n{n}"))
+            })
+            .collect();
+        nodes.push(node("MatMul", &["x", "n0"], "y"));
+        assert_eq!(kind_of(nodes, &[1, 5]), None);
+    }
+}

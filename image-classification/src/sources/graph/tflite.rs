@@ -62,8 +62,15 @@ fn step(graph: &Graph, operator: &Operator, index: usize) -> (Step, usize) {
         })
     };
     let step = match (operator.code, index) {
-        (Operator::RESHAPE | Operator::SQUEEZE | Operator::EXPAND_DIMS, 0)
-        | (Operator::TRANSPOSE | Operator::QUANTIZE | Operator::DEQUANTIZE, 0) => Step::Same,
+        (
+            Operator::RESHAPE
+            | Operator::SQUEEZE
+            | Operator::EXPAND_DIMS
+            | Operator::TRANSPOSE
+            | Operator::QUANTIZE
+            | Operator::DEQUANTIZE,
+            0,
+        ) => Step::Same,
         (Operator::CAST, 0) => {
             let to = operator
                 .outputs

@@ -1,0 +1,464 @@
+//! Looks at values of two models, and what they show.
+
+use std::collections::{BTreeMap, HashSet};
+
+use anyhow::Context as _;
+use backend_api::Tensor;
+use model_file::expose::{Encoding, Exposure, Shown, What};
+use model_file::onnx::{self, Node};
+use prost::bytes::Bytes;
+use tempfile::TempDir;
+
+use super::difference::Apart;
+use super::report::{Bisection, LookedAt, Unknown};
+use super::search::{Look, Search};
+use super::side::Side;
+use crate::messages::{self, Messages};
+
+/// The most nodes in one look.
+const MOST_AT_ONCE: usize = 32;
+/// The same where the sizes of values are not known.
+const FEW_AT_ONCE: usize = 8;
+/// The most numbers in one look, which are 64 MiB.
+const MOST_NUMBERS: usize = 16 << 20;
+/// By how much of its largest value a node of `f64` may differ if its inputs are equal bit for bit.
+const ONE_ENGINE_DOUBLE: f64 = 1e-14;
+
+/// Names of a node's value in the two models, with their encodings.
+pub type Named = [(Bytes, Encoding); 2];
+
+/// The looks at two models.
+pub struct Inspection<'a> {
+    sides: &'a [Side<'a>; 2],
+    /// For each node of the reference's model its counterpart in the run's.
+    pub counterparts: Vec<Option<usize>>,
+    /// For each node the values that it makes, or the reason why they cannot be looked at.
+    pub values: Vec<Result<Vec<Named>, String>>,
+    /// How many numbers those values have together, if that is known.
+    sizes: Option<Vec<usize>>,
+    /// The outputs without a look.
+    own: [&'a [f32]; 2],
+    limit: f64,
+    /// The nodes that compute in `f64`, if they are held to a limit of their own.
+    doubles: Vec<usize>,
+    /// For each node the nodes that it reads from.
+    pub parents: Vec<Vec<usize>>,
+    folder: &'a TempDir,
+    looks: usize,
+    /// Whether looks at several nodes hide the difference.
+    one_at_a_time: bool,
+    /// The nodes that were looked at, and whether they were looked at alone.
+    pub looked_at: BTreeMap<usize, (LookedAt, bool)>,
+    output_changed: [f64; 2],
+}
+
+impl<'a> Inspection<'a> {
+    pub fn new(
+        sides: &'a [Side<'a>; 2],
+        counterparts: Vec<Option<usize>>,
+        own: [&'a [f32]; 2],
+        limit: f64,
+        folder: &'a TempDir,
+    ) -> Self {
+        let used = sides[0].model.used();
+        let nodes = sides[0].model.nodes().iter().zip(&counterparts);
+        let values = nodes
+            .map(|(node, counterpart)| values(sides, node, *counterpart, &used))
+            .collect();
+        Self {
+            sides,
+            counterparts,
+            values,
+            sizes: None,
+            own,
+            limit,
+            doubles: Vec::new(),
+            parents: sides[0].model.parents(),
+            folder,
+            looks: 0,
+            one_at_a_time: false,
+            looked_at: BTreeMap::new(),
+            output_changed: [0.0; 2],
+        }
+    }
+
+    /// Looks until the first node that differs is known, or all looks are used up.
+    pub fn search(&mut self, search: &mut Search, most_looks: usize, messages: &mut Messages) {
+        self.measure();
+        loop {
+            messages.step(&format!(
+                "bisecting: {} nodes looked at",
+                self.looked_at.len()
+            ));
+            let mut nodes = self.next(search);
+            if nodes.is_empty() && self.refine(search) {
+                continue;
+            }
+            if nodes.is_empty() {
+                // What was found among others is looked at alone: engines fuse what nobody looks at.
+                let first = search.first();
+                let alone = first.and_then(|first| Some(self.looked_at.get(&first)?.1));
+                nodes.extend(first.filter(|_| alone == Some(false)));
+            }
+            if nodes.is_empty() || self.looks >= most_looks {
+                return;
+            }
+            self.look(&nodes, search, most_looks);
+        }
+    }
+
+    pub fn find_doubles(&mut self) {
+        let is_double = |values: &Vec<Named>| {
+            let mut names = values.iter().flat_map(|named| self.sides.iter().zip(named));
+            names.all(|(side, (name, _))| side.is_double(name))
+        };
+        let doubles =
+            (0..self.values.len()).filter(|node| self.values[*node].as_ref().is_ok_and(is_double));
+        self.doubles = doubles.collect();
+    }
+
+    /// Holds nodes of `f64` with equal inputs to the limit of `f64`. Whether that changed anything.
+    fn refine(&mut self, search: &mut Search) -> bool {
+        let before = search.first();
+        let error = |node: &usize| {
+            self.looked_at
+                .get(node)
+                .map(|(seen, _)| seen.relative_error)
+        };
+        let differs = |node: &usize| {
+            error(node).is_some_and(|error| error > ONE_ENGINE_DOUBLE)
+                && self.parents[*node]
+                    .iter()
+                    .all(|parent| error(parent) == Some(0.0))
+        };
+        let found = self.doubles.iter().copied().find(differs);
+        let Some(found) = found.filter(|found| before.is_none_or(|first| *found < first)) else {
+            return false;
+        };
+        search.saw(found, Look::Differs);
+        if let Some((seen, _)) = self.looked_at.get_mut(&found) {
+            seen.differs = true;
+        }
+        true
+    }
+
+    /// The nodes of the next look: as many as its bounds allow.
+    fn next(&self, search: &Search) -> Vec<usize> {
+        let mut most = match self.sizes {
+            _ if self.one_at_a_time => 1,
+            Some(_) => MOST_AT_ONCE,
+            None => FEW_AT_ONCE,
+        };
+        loop {
+            let nodes = search.next(most);
+            let numbers: usize = match &self.sizes {
+                Some(sizes) => nodes.iter().map(|node| sizes[*node]).sum(),
+                None => 0,
+            };
+            if numbers <= MOST_NUMBERS || most == 1 {
+                return nodes;
+            }
+            most /= 2;
+        }
+    }
+
+    /// Learns how large all values are, so that looks can be bounded. One engine may fail where the other does not.
+    fn measure(&mut self) {
+        for side in 0..self.sides.len() {
+            let values = self.values.iter().flatten().flatten();
+            let exposure = Exposure {
+                values: values.map(|named| named[side].clone()).collect(),
+                what: What::Shapes,
+            };
+            self.looks += 1;
+            let row = self.sides[side].show(&exposure, self.folder).ok();
+            let row = row.and_then(integers);
+            let Some(shown) = row.as_ref().and_then(|row| exposure.integers(row)) else {
+                continue;
+            };
+            let mut numbers = shown
+                .iter()
+                .zip(&exposure.values)
+                .map(|(shown, (_, encoding))| {
+                    let count = shown.shape.iter().product::<usize>();
+                    count.saturating_mul(encoding.parts())
+                });
+            let sizes = self.values.iter().map(|values| {
+                let count = values.as_ref().map_or(0, Vec::len);
+                numbers.by_ref().take(count).sum()
+            });
+            self.sizes = Some(sizes.collect());
+            return;
+        }
+    }
+
+    /// Looks at `nodes`; in parts, if that fails.
+    fn look(&mut self, nodes: &[usize], search: &mut Search, most_looks: usize) {
+        self.looks += 1;
+        let alone = nodes.len() == 1;
+        match self.try_to_look(nodes) {
+            Ok((seen, output_differs)) => {
+                if !alone && !output_differs {
+                    self.one_at_a_time = true;
+                }
+                for (node, seen) in nodes.iter().zip(seen) {
+                    let look = match (&seen.problem, seen.differs) {
+                        (Some(_), _) => Look::Unknown,
+                        (None, true) => Look::Differs,
+                        // Where looking at several nodes hides the difference, it proves nothing.
+                        (None, false) if !alone && !output_differs => continue,
+                        (None, false) => Look::Same,
+                    };
+                    search.saw(*node, look);
+                    self.looked_at.insert(*node, (seen, alone));
+                }
+            }
+            Err(error) if alone => {
+                let mut seen = self.unseen(nodes[0]);
+                seen.problem = Some(messages::chain(&error));
+                self.looked_at.insert(nodes[0], (seen, true));
+                search.saw(nodes[0], Look::Unknown);
+            }
+            Err(_) => {
+                for half in nodes.chunks(nodes.len().div_ceil(2)) {
+                    if self.looks < most_looks {
+                        self.look(half, search, most_looks);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The nodes as they were seen, and whether the models' outputs still differed.
+    fn try_to_look(&mut self, nodes: &[usize]) -> anyhow::Result<(Vec<LookedAt>, bool)> {
+        let values: Vec<&[Named]> = nodes
+            .iter()
+            .map(|node| self.values[*node].as_deref().unwrap_or_default())
+            .collect();
+        // Integers have a row of their own, if there are any.
+        let exposure = |side: usize, what: What| {
+            let named = values.iter().flat_map(|values| values.iter());
+            let shown = named.filter(|named| is_integer(named) == (what == What::Integers));
+            Exposure {
+                values: shown.map(|named| named[side].clone()).collect(),
+                what,
+            }
+        };
+        let exposures = [exposure(0, What::Numbers), exposure(1, What::Numbers)];
+        let whole = [exposure(0, What::Integers), exposure(1, What::Integers)];
+        let mut rows = Vec::new();
+        let mut whole_rows = Vec::new();
+        for (side, (numbers, whole)) in self.sides.iter().zip(exposures.iter().zip(&whole)) {
+            let row = side.show(numbers, self.folder)?;
+            rows.push(row.to_f32().into_owned());
+            let row = if whole.values.is_empty() {
+                None
+            } else {
+                integers(side.show(whole, self.folder)?)
+            };
+            whole_rows.push(row.unwrap_or_default());
+        }
+        if !whole[0].values.is_empty() {
+            self.looks += 1;
+        }
+        let strange = || "the edited model gave another output than was asked for";
+        let read = |side: usize| {
+            let row = exposures[side].numbers(&rows[side]);
+            row.filter(|(own, _)| own.len() == self.own[side].len())
+                .with_context(strange)
+        };
+        let [(own, ones), (its_own, others)] = [read(0)?, read(1)?];
+        let read = |side: usize| {
+            whole[side]
+                .integers(&whole_rows[side])
+                .with_context(strange)
+        };
+        let [whole_ones, whole_others] = [read(0)?, read(1)?];
+        let mut numbers = ones.iter().zip(&others);
+        let mut integers = whole_ones.iter().zip(&whole_others);
+        let mut seen = Vec::new();
+        for (node, values) in nodes.iter().zip(&values) {
+            let shown = values.iter().map_while(|named| {
+                if is_integer(named) {
+                    integers.next()
+                } else {
+                    numbers.next()
+                }
+            });
+            let shown: Vec<_> = shown.collect();
+            seen.push(self.compare(*node, values, &shown));
+        }
+        let changed = [
+            Apart::of_rows(own, self.own[0]).max_error,
+            Apart::of_rows(its_own, self.own[1]).max_error,
+        ];
+        let output_differs = Apart::of_rows(own, its_own).is_beyond(self.limit);
+        for (most, changed) in self.output_changed.iter_mut().zip(changed) {
+            *most = most.max(changed);
+        }
+        Ok((seen, output_differs))
+    }
+
+    /// A node by the output that differs most.
+    fn compare(
+        &self,
+        node: usize,
+        values: &[Named],
+        shown: &[(&Shown<'_>, &Shown<'_>)],
+    ) -> LookedAt {
+        let mut worst: Option<LookedAt> = None;
+        let mut problem = None;
+        for (named, (one, other)) in values.iter().zip(shown) {
+            let Some(apart) = Apart::of_values(one, other) else {
+                problem = Some("it has numbers beyond the range of f32".to_owned());
+                continue;
+            };
+            let seen = self.seen(node, Some(&named[0].0), one.shape.clone(), &apart);
+            // NaN is the largest.
+            let rank = |seen: &LookedAt| (seen.differs, seen.relative_error.abs());
+            let is_worse = worst.as_ref().is_none_or(|worst| {
+                let ((one, error), (other, most)) = (rank(&seen), rank(worst));
+                one.cmp(&other).then(error.total_cmp(&most)).is_gt()
+            });
+            if is_worse {
+                worst = Some(seen);
+            }
+        }
+        let mut seen = worst.unwrap_or_else(|| self.unseen(node));
+        if !seen.differs {
+            seen.problem = problem;
+        }
+        seen
+    }
+
+    pub fn seen(
+        &self,
+        node: usize,
+        value: Option<&Bytes>,
+        shape: Vec<usize>,
+        apart: &Apart,
+    ) -> LookedAt {
+        LookedAt {
+            value: value
+                .map(|value| onnx::text(value).into_owned())
+                .unwrap_or_default(),
+            shape,
+            ranges: apart.ranges,
+            max_error: apart.max_error,
+            relative_error: apart.relative_error,
+            differs: apart.is_beyond(self.limit),
+            ..self.unseen(node)
+        }
+    }
+
+    fn unseen(&self, index: usize) -> LookedAt {
+        let node = &self.sides[0].model.nodes()[index];
+        LookedAt {
+            index,
+            run_index: self.counterparts[index],
+            name: title(node),
+            operator: node.operator().into_owned(),
+            value: String::new(),
+            shape: Vec::new(),
+            ranges: [[0.0; 2]; 2],
+            max_error: 0.0,
+            relative_error: 0.0,
+            differs: false,
+            problem: None,
+        }
+    }
+
+    pub fn conclude(self, search: &Search, its_last: usize, found: &mut Bisection) {
+        found.first = search.first().filter(|_| search.has_ground());
+        let unknown = |node: usize| {
+            let reason = match (&self.values[node], self.looked_at.get(&node)) {
+                (Err(reason), _) => reason.clone(),
+                (Ok(_), Some((seen, _))) => seen.problem.clone().unwrap_or_default(),
+                (Ok(_), None) => format!("all {} looks were used", found.most_looks),
+            };
+            self.named(0, node, reason)
+        };
+        let mut nodes = search.unknown();
+        nodes.extend(search.not_seen());
+        nodes.sort_unstable();
+        found.unknown = nodes.into_iter().map(unknown).collect();
+        found.certain = found.first.is_some() && found.unknown.is_empty();
+        // The nodes of the run alone that lead to the counterpart of what was found, or to the output.
+        let parents = self.sides[1].model.parents();
+        let to = found
+            .first
+            .and_then(|first| self.counterparts[first])
+            .unwrap_or(its_last);
+        let its = Search::new(parents, to);
+        let matched: HashSet<usize> = self.counterparts.iter().flatten().copied().collect();
+        found.only_in_run = its
+            .not_seen()
+            .into_iter()
+            .filter(|node| !matched.contains(node))
+            .map(|node| self.named(1, node, "no counterpart".to_owned()))
+            .collect();
+        found.looks = self.looks;
+        found.output_changed = self.output_changed;
+        found.looked_at = self.looked_at.into_values().map(|(seen, _)| seen).collect();
+    }
+
+    fn named(&self, side: usize, index: usize, reason: String) -> Unknown {
+        let node = &self.sides[side].model.nodes()[index];
+        Unknown {
+            index,
+            name: title(node),
+            operator: node.operator().into_owned(),
+            reason,
+        }
+    }
+}
+
+/// Whether a value is shown as integers, which both sides have to agree on.
+fn is_integer(named: &Named) -> bool {
+    named[0].1.is_integer()
+}
+
+fn integers(row: Tensor) -> Option<Vec<i64>> {
+    // RTen has no integers of 64 bits.
+    let narrow = row.as_slice::<i32>();
+    let narrow = narrow.map(|row| row.iter().copied().map(i64::from).collect());
+    narrow.or_else(|| row.into_vec::<i64>())
+}
+
+/// The outputs of a node that something reads, by their names in both models.
+fn values(
+    sides: &[Side<'_>; 2],
+    node: &Node,
+    counterpart: Option<usize>,
+    used: &HashSet<&Bytes>,
+) -> Result<Vec<Named>, String> {
+    let Some(counterpart) = counterpart else {
+        return Err("it has no counterpart in the other model".to_owned());
+    };
+    let others = &sides[1].model.nodes()[counterpart].output;
+    let mut values = Vec::new();
+    for (place, output) in node.output.iter().enumerate() {
+        if output.is_empty() || !used.contains(output) {
+            continue;
+        }
+        let other = others.get(place).filter(|other| !other.is_empty());
+        let other = other.ok_or("its counterpart in the other model has fewer outputs")?;
+        let encodings = [sides[0].encoding(output)?, sides[1].encoding(other)?];
+        if encodings[0].is_integer() != encodings[1].is_integer() {
+            return Err("its counterpart in the other model has another type".to_owned());
+        }
+        values.push([
+            (output.clone(), encodings[0]),
+            (other.clone(), encodings[1]),
+        ]);
+    }
+    Ok(values)
+}
+
+/// The name of a node, or of its first output.
+fn title(node: &Node) -> String {
+    let name = node.name.as_ref().filter(|name| !name.is_empty());
+    name.or_else(|| node.output.iter().find(|output| !output.is_empty()))
+        .map(|name| onnx::text(name).into_owned())
+        .unwrap_or_default()
+}
