@@ -361,12 +361,8 @@ mod tests {
     #[test]
     fn interval_of_a_drop_covers_the_true_drop() {
         for n in [24_usize, 60] {
-            let mut beyond = vec![vec![0.0; n + 1]; n + 1];
-            for (first, ends) in beyond.iter_mut().enumerate() {
-                for (second, end) in ends.iter_mut().enumerate().take(n - first + 1) {
-                    *end = largest_drop(first, second, n);
-                }
-            }
+            let ends = |first| (0..=n - first).map(move |second| largest_drop(first, second, n));
+            let beyond: Vec<Vec<f64>> = (0..=n).map(|first| ends(first).collect()).collect();
             let (mut mean, mut most, mut points) = (0.0, 0.0_f64, 0.0);
             for (p, q) in [0.02, 0.05, 0.1, 0.2, 0.3]
                 .into_iter()
@@ -374,10 +370,10 @@ mod tests {
             {
                 let mut missed = 0.0;
                 let mut of_first = (1.0_f64 - p - q).powi(n as i32);
-                for first in 0..=n {
+                for (first, ends) in beyond.iter().enumerate() {
                     let mut term = of_first;
-                    for second in 0..=n - first {
-                        if beyond[first][second] < p - q {
+                    for (second, end) in ends.iter().enumerate() {
+                        if *end < p - q {
                             missed += term;
                         }
                         term *=
