@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{classify, small_pictures};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 9] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 10] = [
         ("evaluate::every_form_of_truth", forms),
         (
             "evaluate::the_verdict_says_how_many_images_have_truth",
@@ -21,6 +21,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("evaluate::min_truth_holds_at_its_limit", min_truth_limit),
         ("evaluate::an_image_that_fails_has_its_entry", failed_image),
         ("evaluate::too_few_images_are_said_in_every_report", remarks),
+        ("evaluate::too_few_images_for_a_drop_are_said", drop_remark),
         ("evaluate::duplicates_are_in_every_report", duplicates),
         (
             "evaluate::copies_in_two_class_directories_are_an_error",
@@ -444,6 +445,22 @@ fn remarks() -> Result<(), Failed> {
     )?;
     for report in reports {
         ensure(report.contains(words), report)?;
+    }
+    Ok(())
+}
+
+fn drop_remark() -> Result<(), Failed> {
+    let folder = six_images()?;
+    let lines = (0..6).map(|image| format!("{image}.ppm {GREY}\n"));
+    fs::write(folder.path().join("truth"), lines.collect::<String>())?;
+    // Of 6 images without a difference the interval ends at 39 points.
+    for (most, has_remark) in [("38%", true), ("40%", false)] {
+        let flags = ["--truth", "truth", "--max-drop", most, "onnx"];
+        let (json, [text, ..]) = every_report(folder.path(), &flags, 0)?;
+        let remark = &json["runs"][1]["gates"][0]["remark"];
+        ensure(remark.is_string() == has_remark, remark)?;
+        let words = "too few images to establish a drop of at most 38 %";
+        ensure(text.contains(words) == has_remark, text)?;
     }
     Ok(())
 }

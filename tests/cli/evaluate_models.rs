@@ -135,9 +135,10 @@ fn twelve(reversed: bool) -> Vec<String> {
 
 fn lines(classes: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
     let lines = classes.into_iter().enumerate();
-    lines
+    let lines: Vec<String> = lines
         .map(|(image, class)| format!("{image}.ppm\t{class}\n"))
-        .collect()
+        .collect();
+    lines.concat()
 }
 
 /// The same model twice, once with its classes in reverse order, each with its labels.
@@ -222,7 +223,7 @@ fn other_labels() -> Result<(), Failed> {
         { "count": 3, "difference": "number" },
         { "count": null, "difference": "presence" },
     ]);
-    ensure(Value::from_iter(found) == right, runs)
+    ensure(found.collect::<Value>() == right, runs)
 }
 
 fn no_labels() -> Result<(), Failed> {
@@ -469,7 +470,8 @@ fn numbers() -> Result<(), Failed> {
         });
         let rows = format!("path,label\n{}", rows.collect::<String>());
         let runs: Vec<&str> = runs.iter().map(String::as_str).collect();
-        let flags = ["--top", "1,2,5"];
+        let reports = ["--report=report.xml", "--report=report.html"];
+        let flags = [&["--top", "1,2,5", "--min-truth", "1"][..], &reports].concat();
         let (_, mut json) = place.evaluate(&runs, &rows, &flags, 0)?;
         for (of_run, (_, model)) in json["runs"]
             .as_array_mut()
@@ -484,6 +486,11 @@ fn numbers() -> Result<(), Failed> {
             place.path("truth.json"),
             Value::from(vec![Value::Object(truth); kept.len()]).to_string(),
         )?;
+        // Reads them as other programs do: well-formed, with a case for each gate.
+        let reports = ["report.json", "report.xml", "report.html"].map(|name| place.path(name));
+        let read: Value = serde_json::from_str(&python("reports.py", &reports)?)?;
+        ensure(read["verdict"] == "agree" && read["failures"] == 0, &read)?;
+        ensure(read["cases"][0] == "gate min-truth", &read["cases"])?;
         let arguments = ["report.json", "images", "truth.json"].map(|name| place.path(name));
         let kinds = kept.iter().map(|(kind, _)| PathBuf::from(kind));
         let arguments: Vec<PathBuf> = arguments.into_iter().chain(kinds).collect();

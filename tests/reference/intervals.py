@@ -86,6 +86,42 @@ def mcnemar(only_first, only_second):
     return float(min(Decimal(1), 2 * total * Decimal(2) ** -n))
 
 
+def largest_drop(only_first, only_second, of):
+    """The upper end of Tango's interval (1998) of the drop from one run to another on the same images.
+
+    By its definition: the largest drop that a score test does not reject. Under a drop the most likely share of images on
+    which the second run alone is right maximizes the likelihood, found by a search.
+    """
+    b, c, n = only_first, only_second, of
+
+    def likelihood(q, drop):
+        shares = [(b, q + drop), (c, q), (n - b - c, 1 - 2 * q - drop)]
+        if any(count and share <= 0 for count, share in shares):
+            return -math.inf
+        return math.fsum(count * math.log(share) for count, share in shares if count)
+
+    def is_rejected(drop):
+        low, high = max(0.0, -drop), (1 - drop) / 2
+        for _ in range(200):
+            one, other = low + (high - low) / 3, high - (high - low) / 3
+            if likelihood(one, drop) < likelihood(other, drop):
+                low = one
+            else:
+                high = other
+        q = (low + high) / 2
+        variance = (2 * q + drop - drop * drop) / n
+        return (drop - (b - c) / n) ** 2 > float(Z2) * variance
+
+    inside, outside = (b - c) / n, 1.0
+    for _ in range(60):
+        middle = (inside + outside) / 2
+        if is_rejected(middle):
+            outside = middle
+        else:
+            inside = middle
+    return inside
+
+
 def percentile(values, percent):
     """Nearest rank: the smallest value that at least `percent` in a hundred do not exceed."""
     return min(v for v in values if 100 * sum(w <= v for w in values) >= percent * len(values))
@@ -147,6 +183,7 @@ def cases():
     for _ in range(100):
         n = round(10 ** draw.uniform(0, 5))
         discordant.append((k := sum(draw.random() < 0.49 for _ in range(n)), n - k))
+    drops = [(0, 0, 24), (1, 0, 24), (0, 1, 24), (3, 1, 100), (5, 9, 60), (30, 2, 40), (0, 7, 1000), (12, 12, 50)]
     lists = [[draw.choice([round(draw.random(), 3), draw.randint(0, 9) / 10]) for _ in range(draw.randint(1, 210))] for _ in range(40)]
     sets = []
     for size in (1, 2, 10, 60, 300):
@@ -158,6 +195,7 @@ def cases():
         "wilson": [[count, of, *wilson(count, of)] for count, of in sorted(pairs)],
         "mean_of_shares": [{"strata": s, "interval": mean_of_shares(s)[1]} for s in strata],
         "mcnemar": [[a, b, mcnemar(a, b)] for a, b in discordant],
+        "largest_drop": [[b, c, n, round(largest_drop(b, c, n), 9)] for b, c, n in drops],
         "percentiles": [{"values": v, "percentiles": [percentile(v, p) for p in (50, 90, 99)]} for v in lists],
         "calibration": sets,
     }

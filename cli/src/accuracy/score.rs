@@ -52,7 +52,7 @@ pub struct SingleLabel {
     /// The number of times that one class (first) was taken for another.
     confusions: BTreeMap<(usize, usize), usize>,
     /// `None` where scores are not a distribution.
-    pub calibration: Option<Calibration>,
+    pub calibration: Option<Box<Calibration>>,
 }
 
 impl Accuracy {
@@ -62,7 +62,7 @@ impl Accuracy {
             Counts::MultiLabel(MultiLabel::new(threshold))
         } else {
             Counts::SingleLabel(SingleLabel {
-                calibration: scoring.is_distribution().then(Calibration::default),
+                calibration: scoring.is_distribution().then(Box::default),
                 ..SingleLabel::default()
             })
         };

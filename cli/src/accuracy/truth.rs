@@ -23,8 +23,21 @@ const PICTURE_COLUMNS: [&str; 9] = [
     "name",
     "id",
 ];
-const CLASS_COLUMNS: [&str; 8] = [
-    "class_id", "class", "label_id", "label", "truth", "target", "category", "synset",
+const CLASS_COLUMNS: [&str; 14] = [
+    "class_id",
+    "class_ids",
+    "class",
+    "classes",
+    "label_id",
+    "label_ids",
+    "label",
+    "labels",
+    "truth",
+    "target",
+    "targets",
+    "category",
+    "tags",
+    "synset",
 ];
 /// Characters between several classes of an image.
 const SEPARATORS: [char; 2] = ['|', ';'];
@@ -150,7 +163,12 @@ impl Truth {
         let Source::Entries { entries, .. } = &self.source else {
             return Ok(());
         };
-        let several = entries.iter().filter_map(|(name, entry)| {
+        let may_be_several = |entry: &Entry| match &**entry {
+            [(_, class)] => class.contains(SEPARATORS),
+            classes => !classes.is_empty(),
+        };
+        let entries = entries.iter().filter(|(_, entry)| may_be_several(entry));
+        let several = entries.filter_map(|(name, entry)| {
             let written: Vec<&str> = entry.iter().map(|(_, class)| &**class).collect();
             let is_several = lookup.classes(&written, None).ok()?.len() > 1;
             let (line, _) = entry.last()?;
@@ -497,6 +515,7 @@ mod tests {
             "a.jpg\ttabby cat; Tinca tinca\n",
             "path,label\na.jpg,0\na.jpg,tabby cat\n",
             "path,label\na.jpg,2;0;\n",
+            "image,labels\na.jpg,tabby cat|tench\n",
         ] {
             let mut truth = Truth::parse(text).unwrap();
             let lookup = lookup(LABELS, 0);

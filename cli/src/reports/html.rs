@@ -141,7 +141,7 @@ fn evaluated_run(evaluation: &Evaluation, index: usize, run: &Evaluated) -> Eval
     page.what = printable(&found.facts.description());
     match &found.accuracy.counts {
         Counts::SingleLabel(counts) => {
-            page.bins = counts.calibration.as_ref().map(bins).unwrap_or_default();
+            page.bins = counts.calibration.as_deref().map(bins).unwrap_or_default();
             let confusions = counts.confusions(CLASSES).into_iter();
             page.confusions = confusions
                 .map(|(truth, answer, count)| (count, name(truth), name(answer)))

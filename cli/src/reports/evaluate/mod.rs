@@ -18,7 +18,7 @@ use crate::duplicates::Duplicates;
 use crate::facts::{Machine, RunFacts};
 use crate::messages::{counted, printable};
 use crate::share::{Share, percent};
-use crate::statistics::mcnemar;
+use crate::statistics::{mcnemar, too_few_for_drop};
 
 /// The most confusions and classes that are listed for people.
 const LISTED: usize = 10;
@@ -105,7 +105,8 @@ impl Evaluation {
         {
             let reference = reference.accuracy.top(1);
             let drop = reference.share - top1.share;
-            let found = format!(
+            let only = found.only;
+            let text = format!(
                 "top-1 {}/{}, {} % against {}/{}, {} %, a drop of {} points, at most {}",
                 top1.count,
                 top1.of,
@@ -117,7 +118,11 @@ impl Evaluation {
                 most.to_string().trim_end_matches(" %"),
             );
             let passed = most.allows_drop((reference.count, reference.of), (top1.count, top1.of));
-            gates.push(gate("max-drop", passed, found));
+            let remark = too_few_for_drop(only[0], only[1], top1.of, most);
+            gates.push(Gate {
+                remark: remark.filter(|_| passed),
+                ..gate("max-drop", passed, text)
+            });
         }
         gates
     }
@@ -180,7 +185,7 @@ impl Evaluation {
             }
             Verdict::Agree => {
                 let few = if self.all_gates().any(|(_, gate)| gate.remark.is_some()) {
-                    " (too few images to establish the share)"
+                    " (too few images to establish that)"
                 } else {
                     ""
                 };

@@ -83,14 +83,11 @@ impl Evaluation {
 
     fn multi_label_text(&self, run: usize, counts: &MultiLabel, text: &mut String) {
         let title = self.title(run);
-        let _ = writeln!(
-            text,
-            "\n{title}, classes by F1: right, wrongly given and missed"
-        );
+        let _ = writeln!(text, "\n{title}, classes by F1");
         for (class_id, of) in counts.least_right(LISTED) {
             let _ = writeln!(
                 text,
-                "  {:>5} % {:>4} {:>4} {:>4} {}",
+                "  {:>5} %, {} right, {} wrongly given, {} missed: {}",
                 percent(of.quality().f1),
                 of.true_positives,
                 of.false_positives,
