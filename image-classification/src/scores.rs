@@ -133,14 +133,13 @@ impl Scoring {
             (ScoreKind::Probability, _) | (ScoreKind::Auto, Some(OutputKind::Probabilities)) => {
                 Self::Probability
             }
-            (ScoreKind::Softmax, _) => Self::Softmax,
             (ScoreKind::Sigmoid, _) | (ScoreKind::Auto, Some(OutputKind::IndependentLogits)) => {
                 Self::Sigmoid
             }
             (ScoreKind::Auto, Some(OutputKind::Logits)) if multi_label || classes == Some(1) => {
                 Self::Sigmoid
             }
-            (ScoreKind::Auto, Some(OutputKind::Logits)) => Self::Softmax,
+            (ScoreKind::Softmax, _) | (ScoreKind::Auto, Some(OutputKind::Logits)) => Self::Softmax,
             (ScoreKind::Auto, Some(OutputKind::LogProbabilities)) => Self::LogProbability,
             (ScoreKind::Auto, Some(OutputKind::IndependentProbabilities)) => Self::Independent,
             (ScoreKind::Auto, Some(OutputKind::ClassIds)) => Self::ClassIds,
@@ -541,7 +540,10 @@ mod tests {
         // Logits that look like a distribution on one image.
         let dark = output(&[0.2, 0.81]);
         let light = output(&[0.2, 1.81]);
-        assert_eq!(from(&[dark.clone()], false), Scoring::Probability);
+        assert_eq!(
+            from(std::slice::from_ref(&dark), false),
+            Scoring::Probability
+        );
         assert_eq!(
             from(&[dark.clone(), light.clone()], false),
             Scoring::Softmax
@@ -549,7 +551,7 @@ mod tests {
         assert_eq!(from(&[dark, light], true), Scoring::Sigmoid);
         assert_eq!(from(&[output(&[0.3])], false), Scoring::Raw);
         let bytes = Tensor::new([1, 3], vec![255_u8, 0, 0]).unwrap();
-        assert_eq!(from(&[bytes.clone()], false), Scoring::Raw);
+        assert_eq!(from(std::slice::from_ref(&bytes), false), Scoring::Raw);
         let quantization = Quantization {
             scale: 1.0 / 255.0,
             zero_point: 0,

@@ -41,9 +41,9 @@ pub fn trials(with_set_up: &Needs) -> Vec<Trial> {
             "logits_that_differ_disagree_where_the_softmax_saturates",
             saturated,
         ),
-        ("a_constant_model_compares_nothing", || constant(photos()?)),
+        ("a_constant_model_compares_nothing", || constant(&photos()?)),
         ("a_constant_model_compares_nothing_on_one_image", || {
-            constant(vec![chelsea()])
+            constant(&[chelsea()])
         }),
         ("an_image_given_twice_is_reported", duplicates),
         (
@@ -52,7 +52,7 @@ pub fn trials(with_set_up: &Needs) -> Vec<Trial> {
         ),
     ];
     tests
-        .map(|(name, test)| with_set_up.test(&format!("cases::{name}"), test))
+        .map(|(name, test)| with_set_up.test(format!("cases::{name}"), test))
         .into()
 }
 
@@ -176,8 +176,8 @@ fn saturated() -> Result<(), Failed> {
     )
 }
 
-fn constant(images: Vec<PathBuf>) -> Result<(), Failed> {
-    let (run, json) = verdict(&mut compare("constant", "constant", &images), 2)?;
+fn constant(images: &[PathBuf]) -> Result<(), Failed> {
+    let (run, json) = verdict(&mut compare("constant", "constant", images), 2)?;
     ensure(json["verdict"] == "could-not-compare", &json["verdict"])?;
     ensure(run.stdout.contains("do not depend on the image"), &run)
 }
