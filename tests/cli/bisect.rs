@@ -240,7 +240,7 @@ fn planted_pairs() -> Result<(), Failed> {
         let (mut compared, mut disagree, mut right, mut looks, mut most) = (0, 0, 0, 0, 0);
         // Every third, and the two with external data, if not all are wanted.
         let chosen = pairs.iter().enumerate().filter(|(place, pair)| {
-            if one != other && pair["one_engine"] == true {
+            if pair["onnx_alone"] == true && [*one, *other] != ["onnx", "onnx"] {
                 return false;
             }
             all || place % 3 == 0 || pair["name"].to_string().contains("external")

@@ -1,6 +1,6 @@
 """Usage: planted_pairs.py FOLDER [--only unlike] — writes pairs of small models with one planted difference each, and pairs.json,
 which names the right node of each pair: the place in the first model of the node where the difference begins; and whether
-the pair is for runs on one engine only. `--only unlike` writes one pair instead, of two networks that have nothing in common.
+the pair is for ONNX Runtime alone. `--only unlike` writes one pair instead, of two networks that have nothing in common.
 
 Weights are random with a fixed seed for each pair. Names of pairs are FAMILY-DIFFERENCE. Works with the set-up's Python.
 """
@@ -505,8 +505,8 @@ PAIRS = [
     ("quantized", "scale", plus(0.004, 1), "DequantizeLinear", 2, None),
     ("quantized", "renamed-weights", times(1.3), "Conv", 2, renamed),
 ]
-# OpenVINO computes these families in single precision, so that another engine differs from it before the right node.
-ONE_ENGINE = ("whole_numbers", "large_numbers", "doubles")
+# OpenVINO computes these families in single precision, so that it differs before the right node, or cannot read them.
+ONNX_ALONE = ("whole_numbers", "large_numbers", "doubles", "captured_scan")
 # Families whose weights lie in another file, behind a link in the folder.
 EXTERNAL = [("plain", "weights", times(1.3), "Conv", 2), ("residual", "bias", plus(0.2), "Conv", 6)]
 
@@ -561,7 +561,7 @@ def main(folder):
                 save_external(each, folder, f"{name}.{letter}")
             else:
                 onnx.save(each, folder / f"{name}.{letter}.onnx")
-        pairs.append({"name": name, "node": place, "one_engine": family in ONE_ENGINE})
+        pairs.append({"name": name, "node": place, "onnx_alone": family in ONNX_ALONE})
     (folder / "pairs.json").write_text(json.dumps(pairs, indent=1))
 
 

@@ -356,15 +356,19 @@ impl Matching<'_> {
         }
     }
 
-    /// Nodes with the same operator that make a value of the same name.
+    /// Nodes with the same operator that make a value of the same name, or that have the same name.
     fn by_name(&mut self) {
-        let mut names: HashMap<&Bytes, usize> = HashMap::new();
+        let (mut values, mut names) = (HashMap::new(), HashMap::new());
         for (its, node) in self.other.nodes.iter().enumerate() {
-            names.extend(node.output.iter().map(|output| (output, its)));
+            values.extend(node.output.iter().map(|output| (output, its)));
+            names.extend(node.name.iter().map(|name| (name, its)));
         }
         for (index, node) in self.one.nodes.iter().enumerate() {
-            let mut named = node.output.iter().filter(|output| !output.is_empty());
-            if let Some(its) = named.find_map(|output| names.get(output)) {
+            let mut outputs = node.output.iter().filter(|output| !output.is_empty());
+            let made = outputs.find_map(|output| values.get(output));
+            let name = node.name.as_ref().filter(|name| !name.is_empty());
+            let named = name.and_then(|name| names.get(name));
+            for its in made.into_iter().chain(named) {
                 self.join_if_alike(index, *its);
             }
         }
@@ -384,6 +388,15 @@ impl Matching<'_> {
             for pair in one.makers[node].iter().zip(&other.makers[its]) {
                 if let (Some(maker), Some(its)) = pair {
                     self.join_if_alike(*maker, *its);
+                    // One of the models may have a node more in between.
+                    let before = other.sources[*its].as_slice();
+                    if let ([Source::Node(before, _)], None) = (before, self.back[*its]) {
+                        self.join_if_alike(*maker, *before);
+                    }
+                    let before = one.sources[*maker].as_slice();
+                    if let ([Source::Node(before, _)], None) = (before, self.to[*maker]) {
+                        self.join_if_alike(*before, *its);
+                    }
                 }
             }
         }
@@ -517,6 +530,33 @@ mod tests {
             &[("v", 1), ("w", 2)],
         );
         assert_eq!(correspondence(&one, &other), [Some(1), Some(2), Some(3)]);
+    }
+
+    #[test]
+    fn a_node_more_in_between_hides_no_other() {
+        let one = model(
+            vec![
+                node("Conv", &["x", "v"], "a"),
+                node("Add", &["a", "x"], "b"),
+                node("Conv", &["b", "w"], "c"),
+            ],
+            &[("v", 1), ("w", 2)],
+        );
+        let other = model(
+            vec![
+                node("Conv", &["x", "v"], "A"),
+                node("Mul", &["A", "k"], "M"),
+                node("Add", &["M", "x"], "B"),
+                node("Mul", &["B", "k"], "N"),
+                node("Conv", &["N", "w"], "C"),
+            ],
+            &[("v", 1), ("w", 2), ("k", 3)],
+        );
+        assert_eq!(correspondence(&one, &other), [Some(0), Some(2), Some(4)]);
+        assert_eq!(
+            correspondence(&other, &one),
+            [Some(0), None, Some(1), None, Some(2)]
+        );
     }
 
     #[test]
