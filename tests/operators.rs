@@ -175,7 +175,7 @@ struct Row {
     /// - `refused`: not loaded, as a model that the engine does not support.
     /// - `load-error`: not loaded, otherwise.
     /// - `fails`: loaded, and the first inference is an error.
-    /// - `nan`: numbers where NaN is right, otherwise equal.
+    /// - `nan`: on some processors numbers where NaN is right, otherwise equal.
     /// - `deviates`: other numbers.
     /// - `processor`: other numbers on some processors.
     result: String,
@@ -380,7 +380,8 @@ fn keys(case: &Case) -> [Key; 4] {
 fn agrees(said: Option<&Row>, is: Option<&Row>) -> bool {
     match (said, is) {
         (None, None) => true,
-        (Some(said), None) => said.result == "processor",
+        // NaN comes out of one vector code and not of another.
+        (Some(said), None) => ["processor", "nan"].contains(&said.result.as_str()),
         (Some(said), Some(is)) if is.result == "refused" => said == is,
         (Some(said), Some(is)) => {
             said.result == is.result || said.result == "processor" && is.result == "deviates"
@@ -415,8 +416,8 @@ fn written_page(table: &BTreeMap<Key, Row>, cases: &[Case]) -> String {
     let operators: BTreeSet<&str> = cases.iter().map(|case| &case.operator[..]).collect();
     let mut text = format!(
         "# Operators\n\n\
-         `tests/operators.rs` makes {} models of one operator each ({} operators of ONNX, each with every definition \
-         from opset 7 to 26 that changed it), runs them on all engines, and compares the outputs with ONNX's reference \
+         `tests/operators.rs` makes {} models of one operator each ({} operators of ONNX, with every definition that \
+         opsets 7 to 26 brought), runs them on all engines, and compares the outputs with ONNX's reference \
          evaluator: within 1e-4 of the largest value, and exactly where the operator gives whole numbers. \
          `tests/data/operators.csv` lists every case that is not equal. The test keeps that table and this page true; \
          `OPERATORS=write cargo test -p classify-tests --test operators` renews them.\n\n\
@@ -442,7 +443,7 @@ fn written_page(table: &BTreeMap<Key, Row>, cases: &[Case]) -> String {
         "\nRefused: a typed error at loading says that the engine does not support the model. Does not load: another \
          error at loading. Fails: an error at the first inference. NaN lost: the engine gives a number where NaN is \
          right. Deviates: the engine gives other numbers.\n\n\
-         RTen never deviates: `backend-rten` refuses what RTen computes otherwise.\n",
+         `backend-rten` refuses what RTen computes otherwise, so that RTen deviates nowhere; NaN alone may be lost.\n",
     );
     let section = |text: &mut String, title: &str, engine: &str, results: &[&str]| {
         let mut groups: BTreeMap<&str, Group> = BTreeMap::new();

@@ -64,3 +64,59 @@ fn ints(name: &'static str, values: Vec<i64>) -> Attribute {
         ..Attribute::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model_file::onnx::{Graph, OperatorSetId, Tensor};
+
+    use super::*;
+
+    fn conv(weights: &'static str) -> Node {
+        Node {
+            op_type: Some("Conv".into()),
+            input: vec!["x".into(), weights.into()],
+            ..Node::default()
+        }
+    }
+
+    #[test]
+    fn sizes_come_from_weights_also_of_the_graph_around() {
+        let body = Graph {
+            node: vec![conv("w")],
+            ..Graph::default()
+        };
+        let branch = Attribute {
+            name: Some("then_branch".into()),
+            g: Some(body),
+            ..Attribute::default()
+        };
+        let outer = Node {
+            op_type: Some("If".into()),
+            attribute: vec![branch],
+            ..Node::default()
+        };
+        let weights = Tensor {
+            name: Some("w".into()),
+            dims: vec![4, 3, 5, 7],
+            ..Tensor::default()
+        };
+        let graph = Graph {
+            node: vec![conv("unknown"), outer, conv("w")],
+            initializer: vec![weights],
+            ..Graph::default()
+        };
+        let mut model = Model {
+            graph: Some(graph),
+            opset_import: vec![OperatorSetId::default()],
+            ..Model::default()
+        };
+        assert!(fill_in(&mut model));
+        let nodes = model.nodes();
+        assert!(!has_ints(&nodes[0], "kernel_shape"));
+        let inner = &nodes[1].bodies().next().unwrap().node[0];
+        for node in [inner, &nodes[2]] {
+            assert_eq!(node.attribute("kernel_shape").unwrap().ints, [5, 7]);
+        }
+        assert!(!fill_in(&mut model), "there is nothing left to add");
+    }
+}

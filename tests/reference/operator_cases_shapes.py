@@ -1,53 +1,162 @@
-"""The cases of operators.py: moving values about, generating them, control flow, sequences, recurrent networks."""
+"""The cases of operators.py: moving values about and generating them."""
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
-from operator_cases import BOOL, F16, F32, F64, I8, I32, I64, SPECIAL, TIES, U8, WHOLE, truth
-from operators import NEWEST, case, values
+from onnx import helper, numpy_helper
+from operator_cases import F32, I32, I64, TIES, WHOLE
+from operators import case, values
 
 for axis in (0, 1, 2, 4, -1, -2):
-    case("Flatten", f"axis-{axis}", lambda g, axis=axis: g.op("Flatten", g.x, axis=axis), since=7 if axis >= 0 else 11, at="all" if axis == 1 else "last")
+    case(
+        "Flatten",
+        f"axis-{axis}",
+        lambda g, axis=axis: g.op("Flatten", g.x, axis=axis),
+        since=7 if axis >= 0 else 11,
+        at="all" if axis == 1 else "last",
+    )
 case("Flatten", "default", lambda g: g.op("Flatten", g.x), at="last")
-for variant, shape, attributes, since in [("plain", (1, 18, 7), {}, 7), ("infer", (1, -1), {}, 7), ("keep", (0, 0, -1), {}, 7), ("allow-zero", (1, 3, 42), {"allowzero": 1}, 14)]:
-    case("Reshape", variant, lambda g, shape=shape, attributes=attributes: g.op("Reshape", g.x, g.ints(*shape), **attributes), since=since, at="all" if variant == "infer" else "last")
-case("Reshape", "computed", lambda g: g.op("Reshape", g.x, g.op("Concat", g.op("Gather", g.op("Shape", g.x), g.ints(0)), g.ints(-1), axis=0)), at="last")
+for variant, shape, attributes, since in [
+    ("plain", (1, 18, 7), {}, 7),
+    ("infer", (1, -1), {}, 7),
+    ("keep", (0, 0, -1), {}, 7),
+    ("allow-zero", (1, 3, 42), {"allowzero": 1}, 14),
+]:
+    case(
+        "Reshape",
+        variant,
+        lambda g, shape=shape, attributes=attributes: g.op("Reshape", g.x, g.ints(*shape), **attributes),
+        since=since,
+        at="all" if variant == "infer" else "last",
+    )
+case(
+    "Reshape",
+    "computed",
+    lambda g: g.op("Reshape", g.x, g.op("Concat", g.op("Gather", g.op("Shape", g.x), g.ints(0)), g.ints(-1), axis=0)),
+    at="last",
+)
 
 
 def axes(g, operator, x, *which):
     return g.op(operator, x, g.ints(*which)) if g.opset >= 13 else g.op(operator, x, axes=list(which))
 
 
-for variant, which, x, since in [("one", (0,), (1, 3, 1, 7), 7), ("two", (0, 2), (1, 3, 1, 7), 7), ("negative", (-2,), (1, 3, 1, 7), 11)]:
-    case("Squeeze", variant, lambda g, which=which: axes(g, "Squeeze", g.x, *which), x=x, since=since, at="all" if variant == "two" else "last")
+for variant, which, x, since in [
+    ("one", (0,), (1, 3, 1, 7), 7),
+    ("two", (0, 2), (1, 3, 1, 7), 7),
+    ("negative", (-2,), (1, 3, 1, 7), 11),
+]:
+    case(
+        "Squeeze",
+        variant,
+        lambda g, which=which: axes(g, "Squeeze", g.x, *which),
+        x=x,
+        since=since,
+        at="all" if variant == "two" else "last",
+    )
 case("Squeeze", "all", lambda g: g.op("Squeeze", g.x), x=(1, 3, 1, 7), at="last")
-for variant, which, since in [("one", (0,), 7), ("two", (0, 4), 7), ("unordered", (4, 0), 11), ("negative", (-1, 1), 11)]:
-    case("Unsqueeze", variant, lambda g, which=which: axes(g, "Unsqueeze", g.x, *which), x=(3, 6, 7), since=since, at="all" if variant == "two" else "last")
+for variant, which, since in [
+    ("one", (0,), 7),
+    ("two", (0, 4), 7),
+    ("unordered", (4, 0), 11),
+    ("negative", (-1, 1), 11),
+]:
+    case(
+        "Unsqueeze",
+        variant,
+        lambda g, which=which: axes(g, "Unsqueeze", g.x, *which),
+        x=(3, 6, 7),
+        since=since,
+        at="all" if variant == "two" else "last",
+    )
 for variant, perm in [("default", None), ("nhwc", [0, 2, 3, 1]), ("swap", [0, 1, 3, 2])]:
-    case("Transpose", variant, lambda g, perm=perm: g.op("Transpose", g.x, perm=perm), at="all" if variant == "nhwc" else "last")
+    case(
+        "Transpose",
+        variant,
+        lambda g, perm=perm: g.op("Transpose", g.x, perm=perm),
+        at="all" if variant == "nhwc" else "last",
+    )
 for variant, shape in [("rank", (2, 1, 3, 6, 7)), ("both", (1, 3, 1, 7)), ("less", (6, 1))]:
-    case("Expand", variant, lambda g, shape=shape: g.op("Expand", g.x, g.ints(*shape)), x=(1, 3, 6, 1) if variant == "both" else (1, 3, 6, 7), at="all" if variant == "both" else "last")
+    case(
+        "Expand",
+        variant,
+        lambda g, shape=shape: g.op("Expand", g.x, g.ints(*shape)),
+        x=(1, 3, 6, 1) if variant == "both" else (1, 3, 6, 7),
+        at="all" if variant == "both" else "last",
+    )
 case("Expand", "i32", lambda g: g.op("Expand", g.cast(g.x, I32), g.ints(3, 16)), x=WHOLE, at="last")
 case("Tile", "plain", lambda g: g.op("Tile", g.x, g.ints(1, 2, 1, 3)), at="all")
-case("Tile", "zero", lambda g: g.op("ReduceSum", g.op("Concat", g.op("Tile", g.x, g.ints(1, 0, 1, 1)), g.x, axis=1), g.ints(1)), since=13, at="last")
+case(
+    "Tile",
+    "zero",
+    lambda g: g.op("ReduceSum", g.op("Concat", g.op("Tile", g.x, g.ints(1, 0, 1, 1)), g.x, axis=1), g.ints(1)),
+    since=13,
+    at="last",
+)
 for axis in (1, 3, -2):
-    case("Concat", f"axis-{axis}", lambda g, axis=axis: g.op("Concat", g.x, g.op("Neg", g.x), axis=axis), since=11 if axis < 0 else 7, at="all" if axis == 1 else "last")
-case("Concat", "constant", lambda g: g.op("Concat", g.weights(1, 2, 6, 7), g.x, g.weights(1, 1, 6, 7), axis=1), at="last")
-case("Concat", "i32", lambda g: g.op("Concat", g.cast(g.x, I32), g.const(np.ones((1, 2)), np.int32), axis=1), x=WHOLE, at="last")
+    case(
+        "Concat",
+        f"axis-{axis}",
+        lambda g, axis=axis: g.op("Concat", g.x, g.op("Neg", g.x), axis=axis),
+        since=11 if axis < 0 else 7,
+        at="all" if axis == 1 else "last",
+    )
+case(
+    "Concat", "constant", lambda g: g.op("Concat", g.weights(1, 2, 6, 7), g.x, g.weights(1, 1, 6, 7), axis=1), at="last"
+)
+case(
+    "Concat",
+    "i32",
+    lambda g: g.op("Concat", g.cast(g.x, I32), g.const(np.ones((1, 2)), np.int32), axis=1),
+    x=WHOLE,
+    at="last",
+)
 LARGEST, SMALLEST = 2**63 - 1, -(2**63)
 for variant, starts, ends, which, steps in [
-    ("plain", (1, 2), (3, 6), (1, 3), None), ("negative", (-2, -4), (-1, LARGEST), (-3, -1), None), ("clamped", (-100, 2), (100, 100), (1, 3), None),
-    ("steps", (0, 1), (6, 7), (2, 3), (2, 3)), ("reversed", (-1,), (SMALLEST,), (3,), (-1,)), ("reversed-steps", (5, 6), (0, 1), (2, 3), (-2, -3)),
-    ("no-axes", (0, 1, 2, 3), (1, 3, 5, 7), None, None), ("reversed-clamped", (100,), (-100,), (2,), (-2,)),
+    ("plain", (1, 2), (3, 6), (1, 3), None),
+    ("negative", (-2, -4), (-1, LARGEST), (-3, -1), None),
+    ("clamped", (-100, 2), (100, 100), (1, 3), None),
+    ("steps", (0, 1), (6, 7), (2, 3), (2, 3)),
+    ("reversed", (-1,), (SMALLEST,), (3,), (-1,)),
+    ("reversed-steps", (5, 6), (0, 1), (2, 3), (-2, -3)),
+    ("no-axes", (0, 1, 2, 3), (1, 3, 5, 7), None, None),
+    ("reversed-clamped", (100,), (-100,), (2,), (-2,)),
 ]:
+
     def sliced(g, starts=starts, ends=ends, which=which, steps=steps):
         if g.opset < 10:
             return g.op("Slice", g.x, starts=list(starts), ends=list(ends), axes=which and list(which))
         inputs = [g.ints(*starts), g.ints(*ends)] + ([g.ints(*which)] if which else [])
         return g.op("Slice", g.x, *inputs, *([g.ints(*steps)] if steps else []))
+
     case("Slice", variant, sliced, since=10 if steps else 7, at="all" if variant == "negative" else "last")
-case("Slice", "i32-axes", lambda g: g.op("Slice", g.x, g.const([1], np.int32), g.const([3], np.int32), g.const([1], np.int32), g.const([1], np.int32)), since=10, at="last")
-case("Slice", "computed-largest", lambda g: g.op("Slice", g.x, g.ints(1), g.op("Concat", g.op("Unsqueeze", g.const(LARGEST, np.int64), g.ints(0)), axis=0), g.ints(3)), since=13, at="last")
-case("Slice", "unordered-axes", lambda g: g.op("Slice", g.x, g.ints(2, 1), g.ints(6, 3), g.ints(3, 1)), since=10, at="last")
+case(
+    "Slice",
+    "i32-axes",
+    lambda g: g.op(
+        "Slice", g.x, g.const([1], np.int32), g.const([3], np.int32), g.const([1], np.int32), g.const([1], np.int32)
+    ),
+    since=10,
+    at="last",
+)
+case(
+    "Slice",
+    "computed-largest",
+    lambda g: g.op(
+        "Slice",
+        g.x,
+        g.ints(1),
+        g.op("Concat", g.op("Unsqueeze", g.const(LARGEST, np.int64), g.ints(0)), axis=0),
+        g.ints(3),
+    ),
+    since=13,
+    at="last",
+)
+case(
+    "Slice",
+    "unordered-axes",
+    lambda g: g.op("Slice", g.x, g.ints(2, 1), g.ints(6, 3), g.ints(3, 1)),
+    since=10,
+    at="last",
+)
 
 
 def split(g, axis, parts, count, keep):
@@ -58,18 +167,77 @@ def split(g, axis, parts, count, keep):
     return g.op("Split", g.x, outputs=count, keep=keep, axis=axis, split=list(parts))
 
 
-for variant, axis, parts, count, keep, since in [("even", 2, None, 3, 1, 7), ("uneven", 3, (2, 4, 1), 3, 1, 7), ("remainder", 3, None, 3, 2, 18), ("negative", -1, (2, 5), 2, 1, 11), ("zero", 3, (0, 7), 2, 1, 13)]:
-    case("Split", variant, lambda g, axis=axis, parts=parts, count=count, keep=keep: split(g, axis, parts, count, keep), since=since, at="all" if variant == "uneven" else "last",
-         expect=(lambda x, g: x[..., 6:]) if variant == "remainder" else None)
-for variant, axis, indices, since in [("plain", 1, [2, 0], 7), ("negative", 3, [-1, -7, 0], 11), ("scalar", 1, 1, 7), ("matrix", 2, [[0, 1], [5, 2]], 7), ("negative-axis", -1, [[3]], 7)]:
-    case("Gather", variant, lambda g, axis=axis, indices=indices: g.op("Gather", g.x, g.const(indices, np.int64), axis=axis), since=since, at="all" if variant == "plain" else "last")
-case("Gather", "computed", lambda g: g.op("Gather", g.weights(20, 3), g.cast(g.x, I64), axis=0), x=WHOLE, since=11, at="last")
-case("GatherElements", "plain", lambda g: g.op("GatherElements", g.x, g.const(g.random.integers(-7, 7, (1, 3, 6, 2)), np.int64), axis=3), at="all")
-case("GatherElements", "channel", lambda g: g.op("GatherElements", g.x, g.const(g.random.integers(0, 3, (1, 2, 6, 7)), np.int32), axis=1), at="last")
-for variant, indices, batch in [("plain", [[0, 1, 2], [0, 2, -1]], 0), ("whole", [[0, 1, 2, 3]], 0), ("batch", [[[0, 1], [2, -3]]], 1)]:
-    case("GatherND", variant, lambda g, indices=indices, batch=batch: g.op("GatherND", g.x, g.const(indices, np.int64), **({"batch_dims": batch} if batch else {})), since=12 if batch else 11, at="all" if variant == "plain" else "last")
-case("Scatter", "plain", lambda g: g.op("Scatter", g.x, g.const([[0, 5, 2]], np.int64), g.weights(1, 3), axis=1), x=(1, 8), until=10,
-     expect=lambda x, g: scattered(x, [0, 5, 2], numpy_helper.to_array(g.initializers[1])))
+for variant, axis, parts, count, keep, since in [
+    ("even", 2, None, 3, 1, 7),
+    ("uneven", 3, (2, 4, 1), 3, 1, 7),
+    ("remainder", 3, None, 3, 2, 18),
+    ("negative", -1, (2, 5), 2, 1, 11),
+    ("zero", 3, (0, 7), 2, 1, 13),
+]:
+    case(
+        "Split",
+        variant,
+        lambda g, axis=axis, parts=parts, count=count, keep=keep: split(g, axis, parts, count, keep),
+        since=since,
+        at="all" if variant == "uneven" else "last",
+        expect=(lambda x, g: x[..., 6:]) if variant == "remainder" else None,
+    )
+for variant, axis, indices, since in [
+    ("plain", 1, [2, 0], 7),
+    ("negative", 3, [-1, -7, 0], 11),
+    ("scalar", 1, 1, 7),
+    ("matrix", 2, [[0, 1], [5, 2]], 7),
+    ("negative-axis", -1, [[3]], 7),
+]:
+    case(
+        "Gather",
+        variant,
+        lambda g, axis=axis, indices=indices: g.op("Gather", g.x, g.const(indices, np.int64), axis=axis),
+        since=since,
+        at="all" if variant == "plain" else "last",
+    )
+case(
+    "Gather",
+    "computed",
+    lambda g: g.op("Gather", g.weights(20, 3), g.cast(g.x, I64), axis=0),
+    x=WHOLE,
+    since=11,
+    at="last",
+)
+case(
+    "GatherElements",
+    "plain",
+    lambda g: g.op("GatherElements", g.x, g.const(g.random.integers(-7, 7, (1, 3, 6, 2)), np.int64), axis=3),
+    at="all",
+)
+case(
+    "GatherElements",
+    "channel",
+    lambda g: g.op("GatherElements", g.x, g.const(g.random.integers(0, 3, (1, 2, 6, 7)), np.int32), axis=1),
+    at="last",
+)
+for variant, indices, batch in [
+    ("plain", [[0, 1, 2], [0, 2, -1]], 0),
+    ("whole", [[0, 1, 2, 3]], 0),
+    ("batch", [[[0, 1], [2, -3]]], 1),
+]:
+    case(
+        "GatherND",
+        variant,
+        lambda g, indices=indices, batch=batch: g.op(
+            "GatherND", g.x, g.const(indices, np.int64), **({"batch_dims": batch} if batch else {})
+        ),
+        since=12 if batch else 11,
+        at="all" if variant == "plain" else "last",
+    )
+case(
+    "Scatter",
+    "plain",
+    lambda g: g.op("Scatter", g.x, g.const([[0, 5, 2]], np.int64), g.weights(1, 3), axis=1),
+    x=(1, 8),
+    until=10,
+    expect=lambda x, g: scattered(x, [0, 5, 2], numpy_helper.to_array(g.initializers[1])),
+)
 
 
 def scattered(x, at, values_):
@@ -79,11 +247,41 @@ def scattered(x, at, values_):
 
 
 for reduction, since in [(None, 11), ("add", 16), ("mul", 16), ("min", 18), ("max", 18)]:
-    case("ScatterElements", reduction or "plain", lambda g, reduction=reduction: g.op("ScatterElements", g.x, g.const([[0, -3, 0 if reduction else 2]], np.int64), g.weights(1, 3), axis=1, reduction=reduction),
-         x=(1, 8), since=since, at="all" if not reduction else "last")
-    case("ScatterND", reduction or "plain", lambda g, reduction=reduction: g.op("ScatterND", g.x, g.const([[0, 1], [0, 2], [0, 1 if reduction else -1]], np.int64), g.weights(3, 6, 7), reduction=reduction),
-         x=(1, 4, 6, 7), since=since, at="all" if not reduction else "last")
-case("ScatterElements", "rows", lambda g: g.op("ScatterElements", g.x, g.const([[[[1, 0, 2]]]], np.int64), g.weights(1, 1, 1, 3), axis=2), at="last")
+    case(
+        "ScatterElements",
+        reduction or "plain",
+        lambda g, reduction=reduction: g.op(
+            "ScatterElements",
+            g.x,
+            g.const([[0, -3, 0 if reduction else 2]], np.int64),
+            g.weights(1, 3),
+            axis=1,
+            reduction=reduction,
+        ),
+        x=(1, 8),
+        since=since,
+        at="all" if not reduction else "last",
+    )
+    case(
+        "ScatterND",
+        reduction or "plain",
+        lambda g, reduction=reduction: g.op(
+            "ScatterND",
+            g.x,
+            g.const([[0, 1], [0, 2], [0, 1 if reduction else -1]], np.int64),
+            g.weights(3, 6, 7),
+            reduction=reduction,
+        ),
+        x=(1, 4, 6, 7),
+        since=since,
+        at="all" if not reduction else "last",
+    )
+case(
+    "ScatterElements",
+    "rows",
+    lambda g: g.op("ScatterElements", g.x, g.const([[[[1, 0, 2]]]], np.int64), g.weights(1, 1, 1, 3), axis=2),
+    at="last",
+)
 case("TensorScatter", "plain", lambda g: g.op("TensorScatter", g.x, g.weights(1, 3, 2, 7), g.ints(1), axis=2))
 
 
@@ -105,300 +303,246 @@ def cut_and_padded(x, pads, mode="constant"):
 
 PADS = (0, 0, 1, 2, 0, 0, 3, 1)
 for variant, arguments, since in [
-    ("constant", {"pads": PADS}, 7), ("value", {"pads": PADS, "value": 1.5}, 7), ("reflect", {"pads": PADS, "mode": "reflect"}, 7), ("edge", {"pads": PADS, "mode": "edge"}, 7),
-    ("wrap", {"pads": PADS, "mode": "wrap"}, 19), ("negative", {"pads": (0, 0, -1, 2, 0, 0, 3, -2)}, 7), ("axes", {"pads": (1, 2, 3, 1), "which": (2, 3)}, 18),
-    ("negative-axes", {"pads": (1, 2, 3, 1), "which": (-1, 1)}, 18), ("channels", {"pads": (0, 1, 0, 0, 0, 2, 0, 0), "value": -1.0}, 7),
-    ("reflect-largest", {"pads": (0, 0, 5, 6, 0, 0, 5, 6), "mode": "reflect"}, 7), ("negative-reflect", {"pads": (0, 0, -1, 2, 0, 0, 3, -2), "mode": "reflect"}, 11),
-    ("negative-edge", {"pads": (0, 0, -1, 2, 0, 0, 3, -2), "mode": "edge"}, 11), ("wrap-around", {"pads": (0, 0, 8, 9, 0, 0, 7, 1), "mode": "wrap"}, 19),
-    ("reflect-twice", {"pads": (0, 0, 8, 9, 0, 0, 7, 1), "mode": "reflect"}, 19), ("reflect-channels", {"pads": (0, 1, 0, 0, 0, 2, 0, 0), "mode": "reflect"}, 11),
+    ("constant", {"pads": PADS}, 7),
+    ("value", {"pads": PADS, "value": 1.5}, 7),
+    ("reflect", {"pads": PADS, "mode": "reflect"}, 7),
+    ("edge", {"pads": PADS, "mode": "edge"}, 7),
+    ("wrap", {"pads": PADS, "mode": "wrap"}, 19),
+    ("negative", {"pads": (0, 0, -1, 2, 0, 0, 3, -2)}, 7),
+    ("axes", {"pads": (1, 2, 3, 1), "which": (2, 3)}, 18),
+    ("negative-axes", {"pads": (1, 2, 3, 1), "which": (-1, 1)}, 18),
+    ("channels", {"pads": (0, 1, 0, 0, 0, 2, 0, 0), "value": -1.0}, 7),
+    ("reflect-largest", {"pads": (0, 0, 5, 6, 0, 0, 5, 6), "mode": "reflect"}, 7),
+    ("negative-reflect", {"pads": (0, 0, -1, 2, 0, 0, 3, -2), "mode": "reflect"}, 11),
+    ("negative-edge", {"pads": (0, 0, -1, 2, 0, 0, 3, -2), "mode": "edge"}, 11),
+    ("wrap-around", {"pads": (0, 0, 8, 9, 0, 0, 7, 1), "mode": "wrap"}, 19),
+    ("reflect-twice", {"pads": (0, 0, 8, 9, 0, 0, 7, 1), "mode": "reflect"}, 19),
+    ("reflect-channels", {"pads": (0, 1, 0, 0, 0, 2, 0, 0), "mode": "reflect"}, 11),
 ]:
-    case("Pad", variant, lambda g, arguments=arguments: pad(g, **arguments), since=since,
-         expect=(lambda x, g, arguments=arguments: cut_and_padded(x, **arguments)) if "negative" in variant and "axes" not in variant else None, at="all" if variant == "value" else "last")
-case("Pad", "i32", lambda g: g.op("Pad", g.cast(g.x, I32), g.ints(0, 1, 0, 2), g.const(7, np.int32)), x=WHOLE, since=11, at="last")
+    case(
+        "Pad",
+        variant,
+        lambda g, arguments=arguments: pad(g, **arguments),
+        since=since,
+        expect=(lambda x, g, arguments=arguments: cut_and_padded(x, **arguments))
+        if "negative" in variant and "axes" not in variant
+        else None,
+        at="all" if variant == "value" else "last",
+    )
+case(
+    "Pad",
+    "i32",
+    lambda g: g.op("Pad", g.cast(g.x, I32), g.ints(0, 1, 0, 2), g.const(7, np.int32)),
+    x=WHOLE,
+    since=11,
+    at="last",
+)
 for mode in (None, "DCR", "CRD"):
-    case("DepthToSpace", mode or "default", lambda g, mode=mode: g.op("DepthToSpace", g.x, blocksize=2, mode=mode), x=(1, 8, 2, 3), since=11 if mode else 7, at="all" if not mode else "last")
+    case(
+        "DepthToSpace",
+        mode or "default",
+        lambda g, mode=mode: g.op("DepthToSpace", g.x, blocksize=2, mode=mode),
+        x=(1, 8, 2, 3),
+        since=11 if mode else 7,
+        at="all" if not mode else "last",
+    )
 case("SpaceToDepth", "plain", lambda g: g.op("SpaceToDepth", g.x, blocksize=2), x=(1, 3, 4, 6), at="all")
 case("Shape", "plain", lambda g: g.op("Shape", g.x), at="all")
-for variant, attributes in [("start", {"start": 1}), ("end", {"end": -1}), ("both", {"start": -3, "end": 3}), ("beyond", {"start": -10, "end": 10})]:
+for variant, attributes in [
+    ("start", {"start": 1}),
+    ("end", {"end": -1}),
+    ("both", {"start": -3, "end": 3}),
+    ("beyond", {"start": -10, "end": 10}),
+]:
     case("Shape", variant, lambda g, attributes=attributes: g.op("Shape", g.x, **attributes), since=15, at="last")
 case("Size", "plain", lambda g: g.op("Size", g.x), at="all")
-for variant, value in [("default", None), ("f32", np.array([1.5], np.float32)), ("i64", np.array([7], np.int64)), ("i32", np.array([7], np.int32)), ("bool", np.array([True]))]:
-    case("ConstantOfShape", variant, lambda g, value=value: g.op("Add", g.cast(g.op("ConstantOfShape", g.op("Shape", g.x), value=None if value is None else numpy_helper.from_array(value)), F32), g.x),
-         at="all" if variant == "f32" else "last")
-case("ConstantOfShape", "beyond-i32", lambda g: g.op("Add", g.cast(g.op("Div", g.op("ConstantOfShape", g.op("Shape", g.x), value=numpy_helper.from_array(np.array([3_000_000_000]))), g.ints(1_000_000_000)), F32), g.x), at="last")
-for variant, attributes, since in [("tensor", {"value": numpy_helper.from_array(np.array([1.0, 2.0], np.float32))}, 7), ("float", {"value_float": 2.5}, 12), ("floats", {"value_floats": [2.5, 1.0]}, 12)]:
-    case("Constant", variant, lambda g, attributes=attributes: g.op("Mul", g.x, g.op("Constant", **attributes)), x=(3, 2), since=since, at="all" if variant == "tensor" else "last")
-for variant, array in [("f64", np.array([1.1, 2.2])), ("f16", np.array([1.1, 2.2], np.float16)), ("i64", np.array([3, 4])), ("i8", np.array([3, -4], np.int8)), ("bool", np.array([True, False])), ("beyond-i32", np.array([2**40, 3]))]:
-    case("Constant", variant, lambda g, array=array: g.op("Mul", g.x, g.cast(g.op("Constant", value=numpy_helper.from_array(array)), F32)), x=(3, 2), at="last")
+for variant, value in [
+    ("default", None),
+    ("f32", np.array([1.5], np.float32)),
+    ("i64", np.array([7], np.int64)),
+    ("i32", np.array([7], np.int32)),
+    ("bool", np.array([True])),
+]:
+    case(
+        "ConstantOfShape",
+        variant,
+        lambda g, value=value: g.op(
+            "Add",
+            g.cast(
+                g.op(
+                    "ConstantOfShape",
+                    g.op("Shape", g.x),
+                    value=None if value is None else numpy_helper.from_array(value),
+                ),
+                F32,
+            ),
+            g.x,
+        ),
+        at="all" if variant == "f32" else "last",
+    )
+case(
+    "ConstantOfShape",
+    "beyond-i32",
+    lambda g: g.op(
+        "Add",
+        g.cast(
+            g.op(
+                "Div",
+                g.op("ConstantOfShape", g.op("Shape", g.x), value=numpy_helper.from_array(np.array([3_000_000_000]))),
+                g.ints(1_000_000_000),
+            ),
+            F32,
+        ),
+        g.x,
+    ),
+    at="last",
+)
+for variant, attributes, since in [
+    ("tensor", {"value": numpy_helper.from_array(np.array([1.0, 2.0], np.float32))}, 7),
+    ("float", {"value_float": 2.5}, 12),
+    ("floats", {"value_floats": [2.5, 1.0]}, 12),
+]:
+    case(
+        "Constant",
+        variant,
+        lambda g, attributes=attributes: g.op("Mul", g.x, g.op("Constant", **attributes)),
+        x=(3, 2),
+        since=since,
+        at="all" if variant == "tensor" else "last",
+    )
+for variant, array in [
+    ("f64", np.array([1.1, 2.2])),
+    ("f16", np.array([1.1, 2.2], np.float16)),
+    ("i64", np.array([3, 4])),
+    ("i8", np.array([3, -4], np.int8)),
+    ("bool", np.array([True, False])),
+    ("beyond-i32", np.array([2**40, 3])),
+]:
+    case(
+        "Constant",
+        variant,
+        lambda g, array=array: g.op("Mul", g.x, g.cast(g.op("Constant", value=numpy_helper.from_array(array)), F32)),
+        x=(3, 2),
+        at="last",
+    )
 case("Constant", "int", lambda g: g.op("Mul", g.x, g.cast(g.op("Constant", value_int=3), F32)), since=12, at="last")
-case("Constant", "ints", lambda g: g.op("Mul", g.x, g.cast(g.op("Constant", value_ints=[3, 4]), F32)), x=(3, 2), since=12, at="last")
-case("Constant", "sparse", lambda g: g.op("Mul", g.x, g.op("Constant", sparse_value=helper.make_sparse_tensor(
-    helper.make_tensor("v", F32, [1], [2.0]), helper.make_tensor("i", I64, [1], [1]), [2]))), x=(3, 2), since=11, at="last", expect=lambda x, g: x * np.array([0, 2], np.float32))
+case(
+    "Constant",
+    "ints",
+    lambda g: g.op("Mul", g.x, g.cast(g.op("Constant", value_ints=[3, 4]), F32)),
+    x=(3, 2),
+    since=12,
+    at="last",
+)
+case(
+    "Constant",
+    "sparse",
+    lambda g: g.op(
+        "Mul",
+        g.x,
+        g.op(
+            "Constant",
+            sparse_value=helper.make_sparse_tensor(
+                helper.make_tensor("v", F32, [1], [2.0]), helper.make_tensor("i", I64, [1], [1]), [2]
+            ),
+        ),
+    ),
+    x=(3, 2),
+    since=11,
+    at="last",
+    expect=lambda x, g: x * np.array([0, 2], np.float32),
+)
 case("Range", "f32", lambda g: g.op("Range", g.op("ReduceMin", g.x, keepdims=0), 5.5, 1.25), x=values(-2, 4), at="last")
-case("Range", "i64", lambda g: g.op("Range", g.const(7, np.int64), g.cast(g.op("ReduceMin", g.x, keepdims=0), I64), g.const(-2, np.int64)), x=values(-2, 4), at="all")
+case(
+    "Range",
+    "i64",
+    lambda g: g.op(
+        "Range", g.const(7, np.int64), g.cast(g.op("ReduceMin", g.x, keepdims=0), I64), g.const(-2, np.int64)
+    ),
+    x=values(-2, 4),
+    at="all",
+)
 for k in (-1, 0, 2):
     case("EyeLike", f"k-{k}", lambda g, k=k: g.op("Add", g.op("EyeLike", g.x, k=k), g.x), x=(4, 5), at="last")
 case("EyeLike", "i32", lambda g: g.op("EyeLike", g.x, dtype=I32), x=(4, 5), at="all")
 for variant, axis, since in [("default", None, 9), ("first", 0, 9), ("middle", 1, 9), ("negative", -2, 9)]:
-    case("OneHot", variant, lambda g, axis=axis: g.op("OneHot", g.cast(g.x, I64), g.const(9, np.int64), g.const([0.5, 2.0]), axis=axis), x=lambda random: random.integers(-9, 9, (2, 3)), since=since, at="all" if axis is None else "last")
-case("OneHot", "beyond", lambda g: g.op("OneHot", g.cast(g.x, I64), g.ints(4), g.const([0.5, 2.0])), x=values(-5, -4, -1, 0, 3, 4, 100), at="last",
-     expect=lambda x, g: np.array([[[2.0 if (v == k or v + 4 == k) else 0.5 for k in range(4)] for v in x[0]]], np.float32))
+    case(
+        "OneHot",
+        variant,
+        lambda g, axis=axis: g.op("OneHot", g.cast(g.x, I64), g.const(9, np.int64), g.const([0.5, 2.0]), axis=axis),
+        x=lambda random: random.integers(-9, 9, (2, 3)),
+        since=since,
+        at="all" if axis is None else "last",
+    )
+case(
+    "OneHot",
+    "beyond",
+    lambda g: g.op("OneHot", g.cast(g.x, I64), g.ints(4), g.const([0.5, 2.0])),
+    x=values(-5, -4, -1, 0, 3, 4, 100),
+    at="last",
+    expect=lambda x, g: np.array(
+        [[[2.0 if (v == k or v + 4 == k) else 0.5 for k in range(4)] for v in x[0]]], np.float32
+    ),
+)
 case("NonZero", "plain", lambda g: g.op("NonZero", g.x), x=TIES, at="all")
 for upper in (0, 1):
     for k in (None, 1, -2):
-        case("Trilu", f"upper-{upper}-k-{k}", lambda g, upper=upper, k=k: g.op("Trilu", g.x, *([] if k is None else [g.const(k, np.int64)]), upper=upper), at="last")
+        case(
+            "Trilu",
+            f"upper-{upper}-k-{k}",
+            lambda g, upper=upper, k=k: g.op("Trilu", g.x, *([] if k is None else [g.const(k, np.int64)]), upper=upper),
+            at="last",
+        )
 case("Compress", "plain", lambda g: g.op("Compress", g.x, g.const([True, False, True], np.bool_), axis=1), at="all")
 case("Compress", "flat", lambda g: g.op("Compress", g.x, g.const([True, False, True], np.bool_)), at="last")
-case("ReverseSequence", "plain", lambda g: g.op("ReverseSequence", g.x, g.ints(1, 3, 4), time_axis=0, batch_axis=1), x=(4, 3, 2), at="last")
-case("ReverseSequence", "batch-first", lambda g: g.op("ReverseSequence", g.x, g.ints(1, 3, 4), time_axis=1, batch_axis=0), x=(3, 4, 2), at="last")
+case(
+    "ReverseSequence",
+    "plain",
+    lambda g: g.op("ReverseSequence", g.x, g.ints(1, 3, 4), time_axis=0, batch_axis=1),
+    x=(4, 3, 2),
+    at="last",
+)
+case(
+    "ReverseSequence",
+    "batch-first",
+    lambda g: g.op("ReverseSequence", g.x, g.ints(1, 3, 4), time_axis=1, batch_axis=0),
+    x=(3, 4, 2),
+    at="last",
+)
 case("Unique", "sorted", lambda g: g.op("Unique", g.x), x=values(3, 1, 2, 1, 3), at="last")
-case("Unique", "unsorted", lambda g: g.op("Unique", g.x, sorted=0), x=values(3, 1, 2, 1, 3), at="last",
-     # The evaluator sorts if there is no second output.
-     expect=lambda x, g: np.array([3, 1, 2], np.float32))
+case(
+    "Unique",
+    "unsorted",
+    lambda g: g.op("Unique", g.x, sorted=0),
+    x=values(3, 1, 2, 1, 3),
+    at="last",
+    # The evaluator sorts if there is no second output.
+    expect=lambda x, g: np.array([3, 1, 2], np.float32),
+)
 case("CenterCropPad", "plain", lambda g: g.op("CenterCropPad", g.x, g.ints(4, 10), axes=[2, 3]))
 case("Col2Im", "plain", lambda g: g.op("Col2Im", g.x, g.ints(5, 5), g.ints(1, 5)), x=(1, 5, 5))
 case("AffineGrid", "plain", lambda g: g.op("AffineGrid", g.x, g.ints(1, 3, 4, 5)), x=(1, 2, 3))
-case("NonMaxSuppression", "plain", lambda g: g.op("NonMaxSuppression", g.x, g.const([[[0.9, 0.75, 0.6, 0.95]]]), g.ints(3), g.const([0.5]), g.const([0.0])),
-     x=lambda _: [[[0.0, 0.0, 1.0, 1.0], [0.0, 0.1, 1.0, 1.1], [0.0, 10.0, 1.0, 11.0], [0.0, 10.1, 1.0, 11.1]]], at="last")
+case(
+    "NonMaxSuppression",
+    "plain",
+    lambda g: g.op(
+        "NonMaxSuppression", g.x, g.const([[[0.9, 0.75, 0.6, 0.95]]]), g.ints(3), g.const([0.5]), g.const([0.0])
+    ),
+    x=lambda _: [[[0.0, 0.0, 1.0, 1.0], [0.0, 0.1, 1.0, 1.1], [0.0, 10.0, 1.0, 11.0], [0.0, 10.1, 1.0, 11.1]]],
+    at="last",
+)
 case("Dropout", "plain", lambda g: g.op("Dropout", g.x), at="all")
-case("Dropout", "ratio", lambda g: g.op("Dropout", g.x, 0.5) if g.opset >= 12 else g.op("Dropout", g.x, ratio=0.5), at="all")
+case(
+    "Dropout",
+    "ratio",
+    lambda g: g.op("Dropout", g.x, 0.5) if g.opset >= 12 else g.op("Dropout", g.x, ratio=0.5),
+    at="all",
+)
 case("Dropout", "mask", lambda g: g.op("Dropout", g.x, outputs=2, keep=1), since=12, at="last")
-case("Dropout", "training-without-ratio", lambda g: g.op("Dropout", g.x, g.const(np.float32(0)), g.const(True, np.bool_)), since=12, at="last")
-
-# ---- control flow and functions: also what the bodies hold ------------------------------------------------------------
-
-
-def branch(g, inside, otherwise=None):
-    """An If that takes the branch `inside`."""
-    out = [(F32, None)]
-    condition = g.op("Greater", g.op("ReduceMax", g.op("Abs", g.x), keepdims=0), np.float32(-1))
-    return g.op("If", condition, then_branch=g.body([], out, lambda inner: [inside(inner)]),
-                else_branch=g.body([], out, lambda inner: [(otherwise or (lambda i: i.op("Neg", "x")))(inner)]))
-
-
-INSIDE = {
-    "relu": (lambda g: g.op("Relu", "x"), 13),
-    "constants": (lambda g: g.op("Mul", "x", g.const(2.0)), 13),
-    "resize-cubic": (lambda g: g.op("Resize", "x", "", g.const([1, 1, 2, 2]), mode="cubic"), 13),
-    "cast-bool": (lambda g: g.cast(g.op("Cast", "x", to=BOOL), F32), 13),
-    "cast-f64": (lambda g: g.cast(g.op("Exp", g.op("Cast", "x", to=F64)), F32), 13),
-    "same-lower": (lambda g: g.op("MaxPool", "x", kernel_shape=[2, 2], auto_pad="SAME_LOWER"), 13),
-    "sign": (lambda g: g.op("Sign", g.op("Relu", "x")), 13),
-    "conv-without-kernel-shape": (lambda g: g.op("Conv", "x", g.weights(3, 3, 3, 3), pads=[1, 1, 1, 1]), 13),
-}
-for name, (inside, since) in INSIDE.items():
-    case("If", name, lambda g, inside=inside: branch(g, inside), since=since, at="all" if name == "relu" else "last")
-case("If", "softmax-12", lambda g: branch(g, lambda inner: inner.op("Softmax", "x", axis=1)), since=11, until=12, at="last",
-     expect=lambda x, g: (np.exp(x.astype(np.float64)) / np.exp(x.astype(np.float64)).sum()).astype(np.float32))
-case("If", "other-branch", lambda g: branch(g, lambda inner: inner.op("Relu", "x"), lambda inner: inner.op("Resize", "x", "", inner.const([1, 1, 1, 1]), mode="cubic")), since=13, at="last")
-case("If", "nested", lambda g: branch(g, lambda inner: branch_inside(inner)), since=13, at="last")
-
-
-def branch_inside(g):
-    g.x = "x"
-    return branch(g, lambda inner: inner.cast(inner.op("Cast", "x", to=BOOL), F32))
-
-
-def looped(g, inside, times=3):
-    state = [("i", I64, []), ("go", BOOL, []), ("state", F32, None)]
-    body = g.body(state, [(BOOL, []), (F32, None)], lambda inner: [inner.op("Identity", "go"), inside(inner)])
-    return g.op("Loop", g.const(times, np.int64), g.const(True, np.bool_), g.x, body=body)
-
-
-for name, inside in {
-    "sum": lambda g: g.op("Add", "state", "x"),
-    "counter": lambda g: g.op("Add", "state", g.op("Cast", "i", to=F32)),
-    "sign": lambda g: g.op("Sign", g.op("Relu", "state")),
-    "cast-bool": lambda g: g.op("Cast", g.op("Cast", "state", to=BOOL), to=F32),
-    "average-same-lower": lambda g: g.op("AveragePool", "state", kernel_shape=[2, 2], auto_pad="SAME_LOWER"),
-}.items():
-    case("Loop", name, lambda g, inside=inside: looped(g, inside), since=13, at="all" if name == "sum" else "last",
-         expect=(lambda x, g: same_lower_thrice(x)) if name == "average-same-lower" else None)
-
-
-def same_lower_thrice(x):
-    from operator_cases_windows import pool
-    for _ in range(3):
-        x = pool(x, "AveragePool", kernel_shape=[2, 2], auto_pad="SAME_LOWER")
-    return x
-
-
-def scanned(g, inside):
-    body = g.body([("state", F32, [7]), ("row", F32, [7])], [(F32, [7]), (F32, [7])], lambda inner: (lambda name: [name, inner.op("Identity", name)])(inside(inner)))
-    return g.op("Scan", g.const(np.zeros(7)), g.x, outputs=2, keep=1, body=body, num_scan_inputs=1)
-
-
-case("Scan", "sum", lambda g: scanned(g, lambda inner: inner.op("Add", "state", "row")), x=(5, 7), at="last", since=11)
-case("Scan", "cast-bool", lambda g: scanned(g, lambda inner: inner.cast(inner.op("Cast", "row", to=BOOL), F32)), x=(5, 7), at="last", since=11)
-
-
-def function(g, domain, name, build, opset):
-    from operators import Graph
-    inner = Graph(opset, g.random, np.zeros(g.shape))
-    inner.count = 5000
-    inner.const = lambda value, dtype=np.float32: inner.op("Constant", value=numpy_helper.from_array(np.asarray(value, dtype=dtype)))
-    output = build(inner)
-    g.functions.append(helper.make_function(domain, name, ["x"], [output], inner.nodes, [helper.make_opsetid("", opset)]))
-    g.domains.append(domain)
-    return g.op(name, g.x, domain=domain)
-
-
-for name, build, opset in [
-    ("relu", lambda g: g.op("Relu", "x"), 17), ("resize-cubic", lambda g: g.op("Resize", "x", "", g.const([1, 1, 2, 2]), mode="cubic"), 17), ("sign", lambda g: g.op("Sign", g.op("Relu", "x")), 17),
-]:
-    case("Identity", f"in-function-{name}", lambda g, build=build, opset=opset: function(g, "own", "Own", build, opset), since=17, until=17, at="last")
-case("Softmax", "in-function-of-opset-17", lambda g: function(g, "own", "Own", lambda inner: inner.op("Softmax", "x", axis=1), 17), since=17, until=17, at="last")
-
-# ---- sequences, recurrent networks, attention -------------------------------------------------------------------------
-
-case("SequenceAt", "plain", lambda g: g.op("SequenceAt", g.op("SequenceConstruct", g.x, g.op("Neg", g.x)), g.const(1, np.int64)))
-case("SequenceAt", "negative", lambda g: g.op("SequenceAt", g.op("SequenceConstruct", g.x, g.op("Neg", g.x)), g.const(-2, np.int64)))
-case("SequenceConstruct", "plain", lambda g: g.op("ConcatFromSequence", g.op("SequenceConstruct", g.x, g.op("Neg", g.x)), axis=1))
-case("ConcatFromSequence", "new-axis", lambda g: g.op("ConcatFromSequence", g.op("SequenceConstruct", g.x, g.op("Neg", g.x)), axis=1, new_axis=1))
-case("SequenceInsert", "plain", lambda g: g.op("ConcatFromSequence", g.op("SequenceInsert", g.op("SequenceConstruct", g.x, g.x), g.op("Neg", g.x), g.const(1, np.int64)), axis=0))
-case("SequenceErase", "plain", lambda g: g.op("ConcatFromSequence", g.op("SequenceErase", g.op("SequenceConstruct", g.x, g.op("Neg", g.x)), g.const(0, np.int64)), axis=0))
-case("SequenceLength", "plain", lambda g: g.op("SequenceLength", g.op("SequenceConstruct", g.x, g.op("Neg", g.x))))
-case("SequenceEmpty", "plain", lambda g: g.op("ConcatFromSequence", g.op("SequenceInsert", g.op("SequenceEmpty"), g.x), axis=0))
-for variant, split_into, keepdims, at in [("one", None, 1, 1), ("flat", None, 0, 1), ("parts", [2, 4, 1], 1, 1), ("chunks", 3, 1, 2)]:
-    case("SplitToSequence", variant, lambda g, s=split_into, keepdims=keepdims, at=at: g.op("SequenceAt", g.op("SplitToSequence", g.x, *([] if s is None else [g.const(s, np.int64)]), axis=3, keepdims=keepdims), g.const(at, np.int64)), at="last",
-         expect=(lambda x, g: x[..., 6:]) if variant == "chunks" else None)
-GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
-for name, gates in GATES.items():
-    for variant, attributes, ways in [("forward", {}, 1), ("reverse", {"direction": "reverse"}, 1), ("bidirectional", {"direction": "bidirectional"}, 2)] + (
-            [("linear-before-reset", {"linear_before_reset": 1}, 1)] if name == "GRU" else []) + ([("clip", {"clip": 0.3}, 1)] if name != "RNN" else []) + ([("state", {}, 1)]):
-        def recurrent(g, name=name, gates=gates, attributes=attributes, ways=ways, variant=variant):
-            keep = 1 if variant == "state" else 0
-            return g.op(name, g.x, g.const(g.random.standard_normal((ways, gates * 3, 4)) * .5), g.const(g.random.standard_normal((ways, gates * 3, 3)) * .5), g.const(g.random.standard_normal((ways, gates * 6)) * .5),
-                        outputs=2, keep=keep, hidden_size=3, **attributes)
-
-        def recurrence(x, g, name=name, attributes=attributes, ways=ways, variant=variant):
-            return recur(name, x, *[numpy_helper.to_array(value) for value in g.initializers[:3]], ways=ways, last=variant == "state", **attributes)
-        case(name, variant, recurrent, x=(5, 2, 4), expect=recurrence, at="all" if variant == "forward" else "last")
-
-
-def recur(name, x, w, r, b, ways, last, direction="forward", linear_before_reset=0, clip=None):
-    """RNN, GRU and LSTM as their equations say."""
-    limit = (lambda v: np.clip(v, -clip, clip)) if clip else (lambda v: v)
-    sigmoid, tanh = (lambda v: 1 / (1 + np.exp(-limit(v)))), (lambda v: np.tanh(limit(v)))
-    outputs, ends = [], []
-    for way in range(ways):
-        backwards = direction == "reverse" or way == 1
-        hidden = w.shape[1] // GATES[name]
-        size, h, c = GATES[name] * hidden, np.zeros((x.shape[1], r.shape[2])), np.zeros((x.shape[1], r.shape[2]))
-        steps = []
-        for t in reversed(range(len(x))) if backwards else range(len(x)):
-            input_ = x[t].astype(np.float64) @ w[way].T + b[way][:size]
-            state = h @ r[way].T + b[way][size:]
-            parts = lambda v: np.split(v, GATES[name], axis=1)
-            if name == "RNN":
-                h = tanh(input_ + state)
-            elif name == "LSTM":
-                i, o, f, g = parts(input_ + state)
-                c = sigmoid(f) * c + sigmoid(i) * tanh(g)
-                h = sigmoid(o) * tanh(c)
-            else:
-                (zi, ri, hi), (zs, rs, hs) = parts(input_), parts(state)
-                z, reset = sigmoid(zi + zs), sigmoid(ri + rs)
-                if linear_before_reset:
-                    new = tanh(hi + reset * hs)
-                else:
-                    new = tanh(hi + (reset * h) @ r[way][2 * hidden:].T + b[way][size + 2 * hidden:])
-                h = (1 - z) * new + z * h
-            steps.append(h)
-        outputs.append(np.stack(steps[::-1] if backwards else steps))
-        ends.append(h)
-    return (np.stack(ends) if last else np.stack(outputs, axis=1)).astype(np.float32)
-
-
-for variant, attributes in [("plain", {}), ("causal", {"is_causal": 1}), ("scale", {"scale": 0.3}), ("softcap", {"softcap": 2.0})]:
-    case("Attention", variant, lambda g, attributes=attributes: g.op("Attention", g.x, g.weights(1, 2, 5, 3), g.weights(1, 2, 5, 3), **attributes), x=(1, 2, 4, 3), at="all" if variant == "plain" else "last")
-case("Attention", "heads", lambda g: g.op("Attention", g.x, g.weights(1, 5, 6), g.weights(1, 5, 6), q_num_heads=2, kv_num_heads=2), x=(1, 4, 6), at="last")
-case("Attention", "mask", lambda g: g.op("Attention", g.x, g.weights(1, 2, 5, 3), g.weights(1, 2, 5, 3), g.const(g.random.random((4, 5)) > 0.3, np.bool_)), x=(1, 2, 4, 3), at="last")
-for variant, attributes in [("plain", {}), ("interleaved", {"interleaved": 1})]:
-    case("RotaryEmbedding", variant, lambda g, attributes=attributes: g.op("RotaryEmbedding", g.x, g.weights(1, 4, 3), g.weights(1, 4, 3), **attributes), x=(1, 2, 4, 6))
-
-# ---- what an engine's optimizer makes one operator of -----------------------------------------------------------------
-
-
-def layer_norm(g, scale, bias=None, axis=-1, keepdims=1, epsilon=1e-5):
-    centred = g.op("Sub", g.x, g.op("ReduceMean", g.x, axes=[axis], keepdims=keepdims))
-    variance = g.op("ReduceMean", g.op("Pow", centred, g.const(2.0)), axes=[axis], keepdims=keepdims)
-    normal = g.op("Div", centred, g.op("Sqrt", g.op("Add", variance, g.const(np.float32(epsilon)))))
-    scaled = g.op("Mul", normal, g.weights(*scale))
-    return scaled if bias is None else g.op("Add", scaled, g.weights(*bias))
-
-
-FUSED = {
-    "gelu": lambda g: g.op("Mul", g.op("Mul", g.x, g.op("Add", g.op("Erf", g.op("Div", g.x, g.const(np.float32(np.sqrt(2))))), g.const(np.float32(1)))), g.const(np.float32(0.5))),
-    "gelu-scaled": lambda g: g.op("Mul", g.op("Mul", g.x, g.op("Add", g.op("Erf", g.op("Mul", g.x, g.const(np.float32(0.7)))), g.const(np.float32(1)))), g.const(np.float32(0.5))),
-    "gelu-tanh": lambda g: g.op("Mul", g.op("Mul", g.x, g.const(np.float32(0.5))), g.op("Add", g.op("Tanh", g.op("Mul", g.op("Add", g.x, g.op("Mul", g.op("Pow", g.x, g.const(np.float32(3))),
-        g.const(np.float32(0.044715)))), g.const(np.float32(np.sqrt(2 / np.pi))))), g.const(np.float32(1)))),
-    "gelu-tanh-other": lambda g: g.op("Mul", g.op("Mul", g.x, g.const(np.float32(0.5))), g.op("Add", g.op("Tanh", g.op("Mul", g.op("Add", g.x, g.op("Mul", g.op("Pow", g.x, g.const(np.float32(3))),
-        g.const(np.float32(0.05)))), g.const(np.float32(np.sqrt(2 / np.pi))))), g.const(np.float32(1)))),
-    "silu": lambda g: g.op("Mul", g.x, g.op("Sigmoid", g.x)),
-    "swish": lambda g: g.op("Mul", g.x, g.op("Sigmoid", g.op("Mul", g.const(np.float32(1.7)), g.x))),
-    "swish-channels": lambda g: g.op("Mul", g.x, g.op("Sigmoid", g.op("Mul", g.weights(3, 1, 1), g.x))),
-    "reciprocal": lambda g: g.op("Div", g.const(np.float32(1)), g.x),
-    "reciprocal-of-other": lambda g: g.op("Div", g.const(np.float32(1.0001)), g.x),
-    "reciprocal-wider": lambda g: g.op("Div", g.const(np.ones((1, 1, 1, 1, 1))), g.x),
-    "add-zero-wider": lambda g: g.op("Add", g.x, g.const(np.zeros((1, 1, 1, 1, 1)))),
-    "add-zero-broadcast": lambda g: g.op("Add", g.x, g.const(np.zeros((2, 1, 1, 1)))),
-    "multiply-one-wider": lambda g: g.op("Mul", g.const(np.ones((1, 1, 1, 1, 1))), g.x),
-    "zero-minus": lambda g: g.op("Sub", g.const(np.float32(0)), g.x),
-    "layer-norm": lambda g: layer_norm(g, (7,), (7,)),
-    "layer-norm-no-bias": lambda g: layer_norm(g, (7,)),
-    "layer-norm-axis-3": lambda g: layer_norm(g, (7,), (7,), axis=3),
-    "layer-norm-epsilon": lambda g: layer_norm(g, (7,), (7,), epsilon=0.3),
-    "layer-norm-channels": lambda g: layer_norm(g, (3, 1, 1), (3, 1, 1)),
-    "layer-norm-scale-rows": lambda g: layer_norm(g, (6, 7), (6, 7)),
-    "layer-norm-scalars": lambda g: layer_norm(g, (), ()),
-    "layer-norm-bias-wider": lambda g: layer_norm(g, (7,), (2, 3, 1, 7)),
-    "layer-norm-scale-wider": lambda g: layer_norm(g, (1, 1, 1, 1, 7)),
-    "layer-norm-bias-one": lambda g: layer_norm(g, (7,), (1,)),
-    "layer-norm-axis-1": lambda g: layer_norm(g, (3, 1, 1), (3, 1, 1), axis=1),
-    "rms-norm": lambda g: g.op("Mul", g.op("Mul", g.x, g.op("Reciprocal", g.op("Sqrt", g.op("Add", g.op("ReduceMean", g.op("Pow", g.x, g.const(np.float32(2))), axes=[-1]), g.const(np.float32(1e-5)))))), g.weights(7)),
-    "rms-norm-channels": lambda g: g.op("Mul", g.op("Mul", g.x, g.op("Reciprocal", g.op("Sqrt", g.op("Add", g.op("ReduceMean", g.op("Pow", g.x, g.const(np.float32(2))), axes=[-1]), g.const(np.float32(1e-5)))))), g.weights(3, 1, 1)),
-    "mat-mul-add": lambda g: g.op("Add", g.op("MatMul", g.x, g.weights(7, 4)), g.weights(4)),
-    "mat-mul-add-one": lambda g: g.op("Add", g.op("MatMul", g.x, g.weights(7, 4)), g.weights(1)),
-    "mat-mul-one-column-add": lambda g: g.op("Add", g.op("MatMul", g.x, g.weights(7, 1)), g.weights(4)),
-    "mat-mul-scale": lambda g: g.op("Div", g.op("MatMul", g.op("Mul", g.x, g.const(np.float32(3))), g.weights(7, 4)), g.const(np.float32(0.7))),
-    "mat-mul-scale-wider": lambda g: g.op("Mul", g.op("MatMul", g.x, g.weights(7, 4)), g.const(np.full((1, 1, 1, 1, 1), 3.0))),
-    "mat-mul-scale-inverse": lambda g: g.op("Div", g.const(np.float32(3)), g.op("MatMul", g.x, g.weights(7, 4))),
-    "transpose-mat-mul": lambda g: g.op("MatMul", g.op("Transpose", g.x, perm=[0, 1, 3, 2]), g.weights(6, 4)),
-    "mat-mul-transpose": lambda g: g.op("MatMul", g.x, g.op("Transpose", g.x, perm=[0, 1, 3, 2])),
-    "transpose-batch-mat-mul": lambda g: g.op("MatMul", g.op("Transpose", g.x, perm=[1, 0, 2, 3]), g.weights(7, 4)),
-    "add-softmax": lambda g: g.op("Softmax", g.op("Add", g.x, g.weights(1, 1, 6, 7)), axis=-1),
-    "add-softmax-wider": lambda g: g.op("Softmax", g.op("Add", g.x, g.weights(2, 3, 6, 7)), axis=-1),
-    "add-softmax-axis-1": lambda g: g.op("Softmax", g.op("Add", g.x, g.weights(1, 3, 6, 7)), axis=1),
-    "scale-add-softmax": lambda g: g.op("Softmax", g.op("Add", g.op("MatMul", g.x, g.op("Transpose", g.x, perm=[0, 1, 3, 2])), g.weights(6, 6)), axis=-1),
-    "safe-softmax": lambda g: (lambda y: g.op("Where", g.op("IsNaN", y), g.const(np.float32(0)), y))(g.op("Softmax", g.op("Log", g.op("Relu", g.x)), axis=-1)),
-    "conv-add": lambda g: g.op("Add", g.op("Conv", g.x, g.weights(4, 3, 3, 3), kernel_shape=[3, 3]), g.weights(1, 4, 1, 1)),
-    "conv-add-scalar": lambda g: g.op("Add", g.op("Conv", g.x, g.weights(4, 3, 3, 3), kernel_shape=[3, 3]), g.weights(1, 1, 1, 1)),
-    "conv-add-image": lambda g: g.op("Add", g.op("Conv", g.x, g.weights(4, 3, 3, 3), kernel_shape=[3, 3]), g.weights(1, 4, 4, 5)),
-    "conv-one-add-channels": lambda g: g.op("Add", g.op("Conv", g.x, g.weights(1, 3, 3, 3), kernel_shape=[3, 3]), g.weights(1, 4, 1, 1)),
-    "conv-batch-norm": lambda g: g.op("BatchNormalization", g.op("Conv", g.x, g.weights(4, 3, 3, 3), g.weights(4), kernel_shape=[3, 3]), g.weights(4), g.weights(4), g.weights(4), g.const(g.random.random(4) + 0.2)),
-    "depthwise-batch-norm": lambda g: g.op("BatchNormalization", g.op("Conv", g.x, g.weights(3, 1, 3, 3), kernel_shape=[3, 3], group=3), g.weights(3), g.weights(3), g.weights(3), g.const(g.random.random(3) + 0.2), epsilon=0.1),
-    "conv-batch-norm-twice-used": lambda g: (lambda y: g.op("Add", y, g.op("BatchNormalization", y, g.weights(4), g.weights(4), g.weights(4), g.const(g.random.random(4) + 0.2))))(g.op("Conv", g.x, g.weights(4, 3, 3, 3), kernel_shape=[3, 3])),
-    "scale-shift": lambda g: g.op("Add", g.op("Mul", g.x, g.weights(1, 3, 1, 1)), g.weights(1, 3, 1, 1)),
-    "scale-shift-vector": lambda g: g.op("Add", g.op("Mul", g.x, g.weights(3, 1, 1)), g.weights(3, 1, 1)),
-    "scale-shift-rows": lambda g: g.op("Add", g.op("Mul", g.x, g.weights(7)), g.weights(7)),
-    "repeat": lambda g: g.op("Reshape", g.op("Expand", g.op("Unsqueeze", g.x, g.ints(2)), g.ints(1, 3, 2, 6, 7)), g.ints(1, 6, 6, 7)),
-    "repeat-whole": lambda g: g.op("Reshape", g.op("Expand", g.op("Unsqueeze", g.x, g.ints(1)), g.ints(1, 2, 3, 6, 7)), g.ints(1, 6, 6, 7)),
-    "dynamic-quantized": lambda g: dynamically_quantized(g),
-    "cast-twice": lambda g: g.cast(g.cast(g.x, I32), F32),
-    "cast-f16-rounds": lambda g: g.cast(g.cast(g.op("Mul", g.x, g.const(np.float32(1000))), F16), F32),
-    "pad-conv": lambda g: g.op("Conv", g.op("Pad", g.x, g.ints(0, 0, 1, 1, 0, 0, 1, 1), g.const(np.float32(1.5))), g.weights(4, 3, 3, 3), kernel_shape=[3, 3], pads=[1, 0, 0, 1]),
-    "shape-slice": lambda g: g.op("Reshape", g.x, g.op("Concat", g.op("Slice", g.op("Shape", g.x), g.ints(0), g.ints(2)), g.ints(-1), axis=0)),
-}
-
-
-def dynamically_quantized(g):
-    weight = g.const(g.random.integers(-60, 60, (7, 4)), np.int8)
-    quantized = g.op("DynamicQuantizeLinear", g.x, outputs=3)
-    _, scale, zero = g.nodes[-1].output
-    product = g.op("MatMulInteger", quantized, weight, zero)
-    return g.op("Mul", g.cast(product, F32), g.op("Mul", scale, g.const(np.float32(0.02))))
-
-
-for variant, build in FUSED.items():
-    case("Identity", f"several-{variant}", build, since=17, until=17, tolerance=4e-3 if "f16" in variant else None)
+case(
+    "Dropout",
+    "training-without-ratio",
+    lambda g: g.op("Dropout", g.x, g.const(np.float32(0)), g.const(True, np.bool_)),
+    since=12,
+    at="last",
+)

@@ -15,7 +15,9 @@ import sys
 import warnings
 import zlib
 
+# The folder of this script is not on the path of an isolated Python, and it stays as it is.
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.dont_write_bytecode = True
 warnings.simplefilter("ignore")
 
 import numpy as np
@@ -148,7 +150,13 @@ def run(operator, opset, variant, build, x, expect, reference, tolerance):
 
 
 def main(folder):
-    import operator_cases, operator_cases_shapes, operator_cases_windows  # noqa: E401, F401  they register the cases
+    # They register the cases.
+    import operator_cases  # noqa: F401
+    import operator_cases_shapes  # noqa: F401
+    import operator_cases_graphs  # noqa: F401
+    import operator_cases_convolutions  # noqa: F401
+    import operator_cases_resizing  # noqa: F401
+    import operator_cases_matrices  # noqa: F401
 
     folder = pathlib.Path(folder)
     failed = []
