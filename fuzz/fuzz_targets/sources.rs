@@ -8,9 +8,11 @@ use image_classification::Labels;
 use image_classification::sources;
 use libfuzzer_sys::fuzz_target;
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 9] = [
     "model.onnx",
     "model.xml",
+    "model.tflite",
+    "model",
     "preprocessor_config.json",
     "config.json",
     "model.yml",
@@ -35,8 +37,9 @@ fuzz_target!(|bytes: &[u8]| {
         let path: PathBuf = folder.path().join(name);
         std::fs::write(&path, content).expect("a file");
         let _ = match name {
-            "model.onnx" | "model.xml" => {
+            "model.onnx" | "model.xml" | "model.tflite" | "model" => {
                 let _ = model_file::check(&path);
+                let _ = model_file::stored_precision(&path);
                 sources::find(&path).map(|_| ())
             }
             _ => sources::read_file(&path).map(|_| ()),

@@ -63,7 +63,8 @@ pub fn file_beside(model: &Path, location: &str) -> Result<PathBuf, Error> {
     }
 }
 
-/// Checks the external data of all tensors in `proto`: the file, and that the tensor lies in it.
+/// Checks the external data of all tensors in `proto`: the file, and that the tensor lies in it; and the files of models
+/// that were compiled for an execution provider.
 ///
 /// Returns each location as the model writes it, with the file there.
 pub(crate) fn check(model: &Path, proto: &onnx::Model) -> Result<Vec<(String, PathBuf)>, Error> {
@@ -91,6 +92,23 @@ pub(crate) fn check(model: &Path, proto: &onnx::Model) -> Result<Vec<(String, Pa
             size
         };
         entries.check(model, tensor, size)?;
+    }
+    // Execution providers read a compiled model from the file that such a node names.
+    for node in proto
+        .nodes()
+        .iter()
+        .filter(|node| node.operator() == "EPContext")
+    {
+        let is_inside = node.attribute("embed_mode").and_then(|mode| mode.i) != Some(0);
+        if let Some(path) = node
+            .attribute("ep_cache_context")
+            .and_then(|path| path.s.as_ref())
+            && !is_inside
+        {
+            let location = onnx::text(path).into_owned();
+            let file = file_beside(model, &location)?;
+            files.push((location, file, 0));
+        }
     }
     files.sort();
     Ok(files
@@ -377,6 +395,48 @@ mod tests {
         fs::write(&model, nested(&[]).encode_to_vec()).unwrap();
         let error = check_files(&model).unwrap_err();
         assert!(error.to_string().contains("does not say"), "{error}");
+    }
+
+    #[test]
+    fn a_compiled_model_stays_in_the_folder_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("m.onnx");
+        fs::write(folder.path().join("compiled.bin"), b"x").unwrap();
+        let try_with = |path: &str, embed_mode: i64| {
+            let attribute = |name: &'static str| Attribute {
+                name: Some(name.into()),
+                ..Attribute::default()
+            };
+            let node = Node {
+                op_type: Some("EPContext".into()),
+                domain: Some("com.microsoft".into()),
+                attribute: vec![
+                    Attribute {
+                        i: Some(embed_mode),
+                        ..attribute("embed_mode")
+                    },
+                    Attribute {
+                        s: Some(path.to_owned().into()),
+                        ..attribute("ep_cache_context")
+                    },
+                ],
+                ..Node::default()
+            };
+            let graph = Graph {
+                node: vec![node],
+                ..Graph::default()
+            };
+            let proto = Model {
+                graph: Some(graph),
+                ..Model::default()
+            };
+            fs::write(&model, proto.encode_to_vec()).unwrap();
+            check_files(&model)
+        };
+        assert_eq!(try_with("compiled.bin", 0).unwrap().len(), 2);
+        assert_eq!(try_with("bytes, not a path: ../x", 1).unwrap().len(), 1);
+        let error = try_with("../secret", 0).unwrap_err();
+        assert!(error.to_string().contains("outside"), "{error}");
     }
 
     #[cfg(unix)]
