@@ -202,6 +202,7 @@ fn evaluations() -> Result<(), Failed> {
             0,
         ),
         (&["--min-top1", "99%", "--max-drop", "0"], 1),
+        (&["--max-drop", "100%"], 0),
     ] {
         let mut command = classify();
         command

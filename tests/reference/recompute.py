@@ -712,6 +712,19 @@ def evaluate_run(run, place, truth, paths, answers, tops, most):
     return found, [rank == 1 for rank in ranks]
 
 
+def drop_remark(right, of_reference, most):
+    """The remark on a drop that passed but may be larger."""
+    reference_alone = sum(other and not own for own, other in zip(right, of_reference))
+    alone = sum(own and not other for own, other in zip(right, of_reference))
+    largest = intervals.largest_drop(reference_alone, alone, len(right))
+    if largest <= most:
+        return None
+    numbers = [percent(most), 95, 100 * largest]
+    if most:
+        numbers.append(math.ceil(intervals.Z2 * (most.denominator - most.numerator) / most.numerator))
+    return Text(numbers, "too few images to establish a drop")
+
+
 def evaluate(options, report):
     runs, images = read_recording(options.recording)
     tops = sorted(set(options.top or [1, 5]))
@@ -735,7 +748,7 @@ def evaluate(options, report):
             drop = Fraction(before, of) - Fraction(count, of)
             most = options.max_drop
             shown = [count, of, 100 * count / of, before, of, 100 * before / of, 100 * float(drop), percent(most)]
-            gates.append(gate("max-drop", drop <= most, shown))
+            gates.append(gate("max-drop", drop <= most, shown, drop_remark(right, of_reference, most) if drop <= most else None))
         run["gates"] = gates
         all_passed &= all(g["passed"] for g in gates)
         if place:
