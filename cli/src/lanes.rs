@@ -3,6 +3,7 @@
 use anyhow::Error;
 use image_classification::{Interpretation, Labels, ScoreKind, Scoring};
 
+use crate::accuracy::LabelDifference;
 use crate::agreement::{Basis, Majority, Pair, Tolerance, ToleranceName, Variation, Verdict};
 use crate::args::CompareArgs;
 use crate::facts::{Machine, RunFacts};
@@ -245,10 +246,15 @@ impl Lanes {
             .iter()
             .filter_map(|run| Some((&run.name, run.labels.as_ref()?)));
         let (first, labels) = labelled.next()?;
-        for (name, _) in labelled.filter(|(_, other)| *other != labels) {
-            messages.warning(&printable(&format!(
-                "{name} has other labels than {first}: classes are compared by their place in the output"
-            )));
+        for (name, other) in labelled {
+            if let Some(difference) =
+                LabelDifference::between((Some(labels), None), (Some(other), None))
+            {
+                messages.warning(&printable(&format!(
+                    "{name} has {}: classes are compared by their place in the output",
+                    difference.text(first)
+                )));
+            }
         }
         Some(labels.clone())
     }

@@ -3,6 +3,8 @@
 use image_classification::Labels;
 use serde::Serialize;
 
+use super::truth::key;
+
 /// The difference between the labels of a run and those of the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -33,19 +35,21 @@ impl LabelDifference {
             }
             _ => return Some(Self::Presence),
         };
-        if reference == run {
-            return None;
-        }
         if reference.len() != run.len() {
             return Some(Self::Number);
         }
-        let sorted = |labels: &Labels| {
+        // Model API writes `tabby,_tabby_cat` for `tabby, tabby cat`.
+        let names = |labels: &Labels| -> Vec<String> {
             let names = (0..labels.len()).filter_map(|class_id| labels.get(class_id));
-            let mut names: Vec<String> = names.map(str::to_owned).collect();
-            names.sort_unstable();
-            names
+            names.map(key).collect()
         };
-        Some(if sorted(reference) == sorted(run) {
+        let (mut reference, mut run) = (names(reference), names(run));
+        if reference == run {
+            return None;
+        }
+        reference.sort_unstable();
+        run.sort_unstable();
+        Some(if reference == run {
             Self::Order
         } else {
             Self::Names
@@ -81,6 +85,7 @@ mod tests {
             LabelDifference::between(reference, (Some(&run), Some(names.len())))
         };
         assert_eq!(with(&["a", "b", "b"]), None);
+        assert_eq!(with(&["A", "b ", "B"]), None);
         assert_eq!(with(&["b", "a", "b"]), Some(LabelDifference::Order));
         assert_eq!(with(&["b", "a", "a"]), Some(LabelDifference::Names));
         assert_eq!(with(&["a", "b"]), Some(LabelDifference::Number));

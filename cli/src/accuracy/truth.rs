@@ -371,7 +371,7 @@ pub fn quoted(written: &[impl AsRef<str>]) -> String {
 }
 
 /// Names are the same in any case, and with `_` for blanks.
-fn key(name: &str) -> String {
+pub(super) fn key(name: &str) -> String {
     name.trim().replace('_', " ").to_lowercase()
 }
 
