@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread::available_parallelism;
 
 use anyhow::Context as _;
-use image_classification::Interpretation;
+use image_classification::{Interpretation, OutputKind};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -36,9 +36,18 @@ pub struct RunFacts {
     /// How outputs become scores. Recordings of version 0.1.0 lack it.
     #[serde(default)]
     pub interpretation: Option<Interpretation>,
-    /// Who says so.
+    /// Source of the scoring decision.
     #[serde(default)]
     pub scores_by: String,
+    /// The kind of values in the output, if the model tells.
+    #[serde(default)]
+    pub output: Option<OutputKind>,
+    /// Whether metadata state that several classes may be right.
+    #[serde(default)]
+    pub multi_label: bool,
+    /// The number of values that the model gives for an image.
+    #[serde(default)]
+    pub values: Option<usize>,
     /// The coarsest precision in which the model's files hold much of the weights.
     #[serde(default)]
     pub stored_precision: Option<String>,
@@ -73,6 +82,9 @@ impl RunFacts {
             classes: run.classes,
             interpretation: Some(run.reading.interpretation),
             scores_by: run.reading.by.clone(),
+            output: run.reading.kind,
+            multi_label: run.reading.multi_label.is_some(),
+            values: run.values,
             stored_precision: model_file::stored_precision(&run.model)?
                 .map(|precision| precision.to_string()),
             machine: machine.clone(),

@@ -1,6 +1,7 @@
 //! The runs of a comparison: which can be compared, on what basis, and by which tolerance.
 
 use anyhow::Error;
+use backend_api::Tensor;
 use image_classification::{Interpretation, Labels, ScoreKind, Scoring};
 
 use crate::accuracy::LabelDifference;
@@ -118,18 +119,25 @@ impl Lanes {
         for (index, facts) in recorded.iter().enumerate() {
             let name = format!("{} (recorded)", facts.name);
             let mut facts = facts.clone();
-            let asked = Scoring::decide(scores, None, false, facts.classes);
-            facts.interpretation = match (asked, facts.interpretation) {
-                (Some(scoring), said) => Some(Interpretation {
-                    scoring,
-                    quantization: said.and_then(|said| said.quantization),
-                }),
-                (None, Some(said)) => Some(said),
-                // Recordings of version 0.1.0 do not say it.
-                (None, None) => recording.map(|recording| Interpretation {
-                    scoring: Scoring::from_outputs(&recording.first_outputs[index], None, false),
-                    quantization: None,
-                }),
+            let first = recording.map_or(&[][..], |recording| &recording.first_outputs[index]);
+            facts.interpretation = match (scores, facts.interpretation) {
+                (ScoreKind::Auto, Some(said)) => Some(said),
+                // Recordings of version 0.1.0 do not have it.
+                (ScoreKind::Auto, None) => {
+                    let scoring = Scoring::from_outputs(first, None, false);
+                    scoring.map(|scoring| Interpretation {
+                        inferred: true,
+                        ..Interpretation::plain(scoring)
+                    })
+                }
+                (asked, said) => {
+                    let values = facts.values.or_else(|| first.first().map(Tensor::len));
+                    let scoring = Scoring::decide(asked, facts.output, facts.multi_label, values);
+                    scoring.map(|scoring| Interpretation {
+                        quantization: said.and_then(|said| said.quantization),
+                        ..Interpretation::plain(scoring)
+                    })
+                }
             };
             lanes.push(Lane {
                 name,
@@ -238,6 +246,20 @@ impl Lanes {
             .collect()
     }
 
+    /// Whether the first recorded run and the first live one make the same tensor of an image.
+    pub fn same_settings(&self) -> bool {
+        let first = |is_wanted: fn(&Source) -> bool| {
+            let mut lanes = self.all.iter().zip(&self.sources);
+            let (lane, _) = lanes.find(|(_, source)| is_wanted(source))?;
+            lane.facts.as_ref()
+        };
+        let recorded = first(|source| matches!(source, Source::Recorded(_)));
+        let live = first(|source| matches!(source, Source::Live(_)));
+        recorded
+            .zip(live)
+            .is_some_and(|(recorded, live)| differences(recorded, live).is_empty())
+    }
+
     /// The labels of the first run that has some. Different labels of another run are reported: the same place in two
     /// outputs would mean different things.
     pub fn labels(&self, opened: &Runs, messages: &Messages) -> Option<Labels> {
@@ -291,7 +313,8 @@ impl Lanes {
                 let (a, b) = (ready[a], ready[b]);
                 pairs.iter().any(|(one, other, pair)| {
                     let same = (*one, *other) == (a, b) || (*one, *other) == (b, a);
-                    same && pair.verdict(&variations[*one]) == Verdict::Agree
+                    same && pair.verdict(Variation::of_pair(variations, *one, *other))
+                        == Verdict::Agree
                 })
             });
             match found {

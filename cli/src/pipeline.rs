@@ -251,9 +251,7 @@ pub fn first_outputs(
         let mut file = PictureFile::read(&image.path, Buffers::default(), &[input])?;
         let tensor = input.tensor(file.picture(&input)?)?;
         let request = InferRequest::new(0, tensor);
-        let output = runtime.block_on(async { backend.submit(request).await?.await })?;
-        let first = output.tensor.split()?.into_iter().next();
-        first.context("the model gave no output")
+        runtime.block_on(infer(&**backend, input.batch, request))
     };
     // Images that fail get their own error later.
     let readable = inputs.iter().filter(|input| input.problem.is_none());
@@ -261,6 +259,22 @@ pub fn first_outputs(
         .filter_map(|input| output(input).ok())
         .take(FIRST_IMAGES)
         .collect())
+}
+
+/// The output for the first image of a request of `batch` images.
+pub async fn infer(
+    backend: &dyn InferBackend,
+    batch: usize,
+    request: InferRequest,
+) -> anyhow::Result<Tensor> {
+    let output = backend.submit(request).await?.await?.tensor;
+    if batch == 1 {
+        return Ok(output);
+    }
+    let first = output.split()?.into_iter().next();
+    first.ok_or_else(|| {
+        Hinted::new("the model gave no output", "give a classification model").into()
+    })
 }
 
 /// On a decoding thread, where a panic is an error.

@@ -19,7 +19,7 @@ use crate::interrupt;
 use crate::messages::{Hinted, Messages, printable};
 use crate::options::{EngineOptions, RecipeOptions};
 use crate::pictures::{Buffers, PictureFile, Preparation};
-use crate::pipeline::{blocking, first_outputs};
+use crate::pipeline::{blocking, first_outputs, infer};
 use crate::recipe::Recipe;
 use crate::scoring::{OutputReading, scored_classes};
 
@@ -112,6 +112,8 @@ pub struct Run {
     pub reading: OutputReading,
     /// How many classes it has, if that is fixed.
     pub classes: Option<usize>,
+    /// The number of values that it gives for an image, if that is fixed.
+    pub values: Option<usize>,
 }
 
 impl Run {
@@ -198,6 +200,7 @@ fn open(
         model: engine.model.clone(),
         input: recipe.preparation(fitted.layout, engine.batch),
         labels: fitted.labels.map(|labels| labels.value),
+        values: crate::recipe::classes(info),
         classes: scored_classes(crate::recipe::classes(info), reading.interpretation.scoring),
         reading,
         backend,
@@ -305,10 +308,10 @@ async fn outputs(runs: &[&Run], path: PathBuf, with_pixels: bool) -> Result<Outp
         anyhow::Ok((Digest::of(&file.bytes), pixels, tensors))
     })
     .await?;
-    let answers = runs
-        .iter()
-        .zip(&kind_of)
-        .map(|(run, &kind)| infer(run, InferRequest::new(0, Arc::clone(&tensors[kind].1))));
+    let answers = runs.iter().zip(&kind_of).map(|(run, &kind)| {
+        let request = InferRequest::new(0, Arc::clone(&tensors[kind].1));
+        infer(&*run.backend, run.input.batch, request)
+    });
     let outputs = join_all(answers).await;
     let digest = tensors[0].0;
     // An engine that wrote into its input would have given the next one another picture.
@@ -335,18 +338,11 @@ pub fn infer_one(run: &Run, tensor: Tensor) -> Result<Tensor, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(infer(run, InferRequest::new(0, tensor)))
-}
-
-async fn infer(run: &Run, request: InferRequest) -> Result<Tensor, Error> {
-    let output = run.backend.submit(request).await?.await?.tensor;
-    if run.input.batch == 1 {
-        return Ok(output);
-    }
-    let first = output.split()?.into_iter().next();
-    first.ok_or_else(|| {
-        Hinted::new("the model gave no output", "give a classification model").into()
-    })
+    runtime.block_on(infer(
+        &*run.backend,
+        run.input.batch,
+        InferRequest::new(0, tensor),
+    ))
 }
 
 #[cfg(test)]

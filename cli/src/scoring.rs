@@ -1,11 +1,11 @@
 //! The decision what a model's output means. It is taken once for a model, never by each image.
 
 use anyhow::Error;
-use backend_api::{BackendInfo, Tensor};
+use backend_api::{BackendInfo, ElementType, Tensor};
 use image_classification::sources::Resolved;
 use image_classification::{Interpretation, OutputKind, ScoreKind, Scoring};
 
-use crate::messages::{Messages, counted, printable};
+use crate::messages::{Hinted, Messages, counted, printable};
 
 /// The number of images that decide where the model says nothing.
 pub const FIRST_IMAGES: usize = 8;
@@ -18,6 +18,8 @@ pub struct OutputReading {
     pub by: String,
     /// The kind of values that the model gives, if it tells.
     pub kind: Option<OutputKind>,
+    /// The source that states that several classes may be right, if one does.
+    pub multi_label: Option<String>,
 }
 
 impl OutputReading {
@@ -27,6 +29,7 @@ impl OutputReading {
             interpretation: Interpretation::RAW,
             by: "no image can be read".to_owned(),
             kind: None,
+            multi_label: None,
         }
     }
 
@@ -51,12 +54,28 @@ impl OutputReading {
                 interpretation: Interpretation {
                     scoring,
                     quantization,
+                    inferred: false,
                 },
                 by,
                 kind,
+                multi_label: multi_label.map(|stated| stated.by.clone()),
             })
         };
         let holds_ids = kind == Some(OutputKind::ClassIds);
+        let element = info.output.element_type;
+        if asked == ScoreKind::Auto
+            && kind.is_none()
+            && classes == Some(1)
+            && matches!(element, ElementType::I32 | ElementType::I64)
+        {
+            return Err(Hinted::new(
+                format!(
+                    "the model gives one {element} for an image, and nothing states that it is a class id"
+                ),
+                "pass --scores raw to print it as it is",
+            )
+            .into());
+        }
         if asked == ScoreKind::Auto && is_integer && quantization.is_none() && !holds_ids {
             let by = format!(
                 "the output holds {} without a scale",
@@ -79,6 +98,9 @@ impl OutputReading {
             return Ok(None);
         }
         let scoring = Scoring::from_outputs(&outputs, quantization, multi_label.is_some());
+        let Some(scoring) = scoring else {
+            return Ok(None);
+        };
         let by = match outputs.len() {
             1 => "the first image".to_owned(),
             count => format!("the first {}", counted(count, "image")),
@@ -87,7 +109,11 @@ impl OutputReading {
             Some(multi_label) => format!("{}, {by}", multi_label.by),
             None => by,
         };
-        Ok(reading(scoring, by))
+        let mut reading = reading(scoring, by);
+        if let Some(reading) = &mut reading {
+            reading.interpretation.inferred = true;
+        }
+        Ok(reading)
     }
 
     /// What users should know of a decision that they did not take themselves.
@@ -97,6 +123,15 @@ impl OutputReading {
         }
         let scoring = self.interpretation.scoring;
         let by = printable(&self.by);
+        if let Some(stated) = &self.multi_label
+            && scoring.is_distribution()
+            && classes != Some(1)
+        {
+            messages.warning(&printable(&format!(
+                "{stated} states that several classes may be right, but the output is a distribution ({by}), of which \
+                 exactly one is"
+            )));
+        }
         let text = if scoring == Scoring::Raw {
             format!(
                 "nothing says that the model's output holds probabilities or logits ({by}); it is printed as it is, \

@@ -152,7 +152,8 @@ impl Scoring {
         })
     }
 
-    /// The rule that fits all of the `outputs`, those of the first images, for a model that says nothing.
+    /// The rule that fits all of the `outputs`, those of the first images, for a model that says nothing. `None` if none
+    /// of them is finite.
     ///
     /// A single value may be anything: it stays as it is. `quantization` is the one of an integer output; integers
     /// without it are no probabilities.
@@ -160,26 +161,27 @@ impl Scoring {
         outputs: impl IntoIterator<Item = &'a Tensor>,
         quantization: Option<Quantization>,
         multi_label: bool,
-    ) -> Self {
-        let (mut all_in_range, mut all_distributions) = (true, true);
+    ) -> Option<Self> {
+        let (mut all_in_range, mut all_distributions, mut finite) = (true, true, 0);
         for output in outputs {
             let is_real = quantization.is_some() || output.element_type().is_float();
             if output.len() < 2 && !multi_label || !is_real {
-                return Self::Raw;
+                return Some(Self::Raw);
             }
             let values = real_values(output, quantization);
             // The error of such an image names it; it says nothing about the others.
             if values.iter().all(|value| value.is_finite()) {
                 all_in_range &= values.iter().all(|value| (0.0..=1.0).contains(value));
                 all_distributions &= is_distribution(&values);
+                finite += 1;
             }
         }
-        match (multi_label, all_in_range, all_distributions) {
+        (finite > 0).then_some(match (multi_label, all_in_range, all_distributions) {
             (true, true, _) => Self::Independent,
             (true, false, _) => Self::Sigmoid,
             (false, _, true) => Self::Probability,
             (false, _, false) => Self::Softmax,
-        }
+        })
     }
 
     /// Whether exactly one class is right, so that the scores are a distribution.
@@ -189,7 +191,12 @@ impl Scoring {
 
     /// Whether the output holds logits, of which a softmax or a sigmoid loses what saturates.
     pub const fn is_of_logits(self) -> bool {
-        matches!(self, Self::Softmax | Self::Sigmoid | Self::PositiveLogit)
+        self.is_of_softmax() || matches!(self, Self::Sigmoid | Self::PositiveLogit)
+    }
+
+    /// Whether a softmax makes the scores, which a number that is added to all values does not change.
+    pub const fn is_of_softmax(self) -> bool {
+        matches!(self, Self::Softmax | Self::LogProbability)
     }
 
     /// Whether the scores are probabilities.
@@ -239,6 +246,14 @@ pub enum ScoresError {
         /// The smallest value.
         min: f32,
     },
+    /// The output is promised to hold probabilities, but a value is none.
+    #[error("the model's output for class {class_id} is {value}, which is not a probability")]
+    NotAProbability {
+        /// The first such class.
+        class_id: usize,
+        /// The value.
+        value: f32,
+    },
     /// An output of class ids holds something else.
     #[error("the model's output is {value}, but class ids are whole numbers from 0")]
     NotAClassId {
@@ -257,6 +272,7 @@ impl ScoresError {
             Self::Shape { .. } => "not-a-classifier",
             Self::NotFinite { .. } => "not-finite",
             Self::NotADistribution { .. } => "not-a-distribution",
+            Self::NotAProbability { .. } => "not-a-probability",
             Self::NotAClassId { .. } => "not-a-class-id",
             Self::SoftmaxOfOne => "softmax-of-one",
         }
@@ -270,6 +286,7 @@ impl ScoresError {
                 "check the preprocessing and the precision: `--precision f32` rules out an overflow"
             }
             Self::NotADistribution { .. } => "use `--scores softmax` or `--scores raw`",
+            Self::NotAProbability { .. } => "use `--scores sigmoid` or `--scores raw`",
             Self::NotAClassId { .. } => "use `--scores raw`",
             Self::SoftmaxOfOne => "use `--scores sigmoid` or `--scores raw`",
         }
@@ -283,6 +300,9 @@ pub struct Interpretation {
     pub scoring: Scoring,
     /// The quantization of an integer output.
     pub quantization: Option<Quantization>,
+    /// Whether only the first images told the rule. Every further output has to fit it, or is an error.
+    #[serde(default)]
+    pub inferred: bool,
 }
 
 impl Interpretation {
@@ -296,6 +316,7 @@ impl Interpretation {
         Self {
             scoring,
             quantization: None,
+            inferred: false,
         }
     }
 
@@ -369,7 +390,8 @@ impl Interpretation {
             Scoring::Probability => {
                 // Quantized outputs may round nearly all of them to 0, but nothing rounds to much more than 1.
                 let in_range = raw.iter().all(|value| (0.0..=1.01).contains(value));
-                if !in_range || sum(&raw) > MOST_SUM {
+                let is_off = self.inferred && !is_distribution(&raw);
+                if !in_range || is_off || sum(&raw) > MOST_SUM {
                     return Err(not_a_distribution());
                 }
                 let values = as_they_are(&raw);
@@ -385,7 +407,17 @@ impl Interpretation {
                 let values = as_they_are(&raw);
                 (raw, values)
             }
-            Scoring::Independent | Scoring::Raw => {
+            Scoring::Independent => {
+                let mut bad = raw.iter().enumerate();
+                if let Some((class_id, &value)) =
+                    bad.find(|(_, value)| !(-0.01..=1.01).contains(*value))
+                {
+                    return Err(ScoresError::NotAProbability { class_id, value });
+                }
+                let values = as_they_are(&raw);
+                (raw, values)
+            }
+            Scoring::Raw => {
                 let values = as_they_are(&raw);
                 (raw, values)
             }
@@ -487,11 +519,7 @@ mod tests {
     use super::*;
 
     fn scores(shape: &[usize], values: &[f32], scoring: Scoring) -> Result<Scores, ScoresError> {
-        let interpretation = Interpretation {
-            scoring,
-            quantization: None,
-        };
-        interpretation.scores(&Tensor::new(shape, values.to_vec()).unwrap())
+        Interpretation::plain(scoring).scores(&Tensor::new(shape, values.to_vec()).unwrap())
     }
 
     fn ids(scores: &Scores) -> Vec<usize> {
@@ -535,8 +563,9 @@ mod tests {
     #[test]
     fn one_output_that_is_no_distribution_decides_for_all() {
         let output = |values: &[f32]| Tensor::new([1, values.len()], values.to_vec()).unwrap();
-        let from =
-            |outputs: &[Tensor], multi_label| Scoring::from_outputs(outputs, None, multi_label);
+        let from = |outputs: &[Tensor], multi_label| {
+            Scoring::from_outputs(outputs, None, multi_label).unwrap()
+        };
         // Logits that look like a distribution on one image.
         let dark = output(&[0.2, 0.81]);
         let light = output(&[0.2, 1.81]);
@@ -558,7 +587,7 @@ mod tests {
         };
         assert_eq!(
             Scoring::from_outputs([&bytes], Some(quantization), false),
-            Scoring::Probability
+            Some(Scoring::Probability)
         );
     }
 
@@ -570,6 +599,7 @@ mod tests {
                 scale: 1.0 / 256.0,
                 zero_point: 0,
             }),
+            inferred: false,
         };
         let output = Tensor::new([1, 4], vec![0_u8, 204, 2, 50]).unwrap();
         let scores = interpretation.scores(&output).unwrap();
@@ -583,10 +613,7 @@ mod tests {
         let top = scores.top(9);
         assert_eq!((top[0].class_id, top[1].class_id), (0, 1));
         assert!((top[1].score - 0.4996).abs() < 1e-6, "{top:?}");
-        let softmax = Interpretation {
-            scoring: Scoring::Softmax,
-            quantization: None,
-        };
+        let softmax = Interpretation::SOFTMAX;
         let one = Tensor::new([1], vec![3.0_f32]).unwrap();
         let error = softmax.scores(&one).unwrap_err();
         assert_eq!(error, ScoresError::SoftmaxOfOne);
@@ -606,6 +633,25 @@ mod tests {
         assert!(scores(&[1, 3, 1, 1], &[1.0; 3], Scoring::Probability).is_err());
         // All of a thousand classes may round to 0.
         scores(&[1, 3], &[0.0; 3], Scoring::Probability).unwrap();
+    }
+
+    #[test]
+    fn an_output_that_does_not_fit_an_inferred_rule_is_an_error() {
+        let inferred = |scoring| Interpretation {
+            inferred: true,
+            ..Interpretation::plain(scoring)
+        };
+        let output = |values: [f32; 2]| Tensor::new([1, 2], values.to_vec()).unwrap();
+        // The first images were dark, and these two logits happened to be a distribution.
+        let probability = inferred(Scoring::Probability);
+        probability.scores(&output([0.3, 0.7])).unwrap();
+        assert!(probability.scores(&output([0.3, 0.9])).is_err());
+        let error = inferred(Scoring::Independent)
+            .scores(&output([0.3, 3.2]))
+            .unwrap_err();
+        assert_eq!(error.code(), "not-a-probability");
+        let nan = output([f32::NAN, 0.0]);
+        assert_eq!(Scoring::from_outputs([&nan], None, false), None);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub const PREPROCESSING: [&str; 10] = [
 type Test = fn() -> Result<(), Failed>;
 
 pub fn trials(with_set_up: &Needs) -> Vec<Trial> {
-    let tests: [(&str, Test); 11] = [
+    let tests: [(&str, Test); 12] = [
         ("class_ids_have_no_probability", class_ids),
         ("a_single_logit_answers_yes_or_no", single_logit),
         ("raw_scores_of_a_single_logit_are_scores", single_raw),
@@ -45,6 +45,10 @@ pub fn trials(with_set_up: &Needs) -> Vec<Trial> {
         ("a_constant_model_compares_nothing_on_one_image", || {
             constant(&[chelsea()])
         }),
+        (
+            "a_constant_model_compares_nothing_with_its_recording",
+            recorded_constant,
+        ),
         ("an_image_given_twice_is_reported", duplicates),
         (
             "outputs_of_different_kinds_are_not_compared",
@@ -180,6 +184,23 @@ fn constant(images: &[PathBuf]) -> Result<(), Failed> {
     let (run, json) = verdict(&mut compare("constant", "constant", images), 2)?;
     ensure(json["verdict"] == "could-not-compare", &json["verdict"])?;
     ensure(run.stdout.contains("do not depend on the image"), &run)
+}
+
+/// The recording has no answer for the made-up image.
+fn recorded_constant() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let recording = folder.path().join("constant.jsonl");
+    let model = format!("onnx={}", case("constant").display());
+    let with = |flag: &str| {
+        let mut command = classify();
+        command
+            .args(["compare", "--quiet", &model])
+            .args(PREPROCESSING);
+        command.arg("-i").arg(chelsea()).arg(flag).arg(&recording);
+        run(&mut command)
+    };
+    expect_code(&with("--record"), 0)?;
+    expect_code(&with("--against"), 2)
 }
 
 fn duplicates() -> Result<(), Failed> {

@@ -46,7 +46,8 @@ TOLERANCES = {
     "int8": (0.3, 0.5, False, Fraction(95, 100)),
 }
 NAMES = list(TOLERANCES)
-OF_LOGITS = {"softmax", "sigmoid", "positive-logit"}
+OF_SOFTMAX = {"softmax", "log-probability"}
+OF_LOGITS = OF_SOFTMAX | {"sigmoid", "positive-logit"}
 MULTI_LABEL = {"sigmoid", "independent"}
 NO_PROBABILITIES = {"class-ids", "raw"}
 
@@ -191,7 +192,8 @@ class Answer:
             self.scores_of_top = [float(np.float32(self.p[c])) for c in self.top]
 
     def informative(self):
-        return len(self.p) == 1 or bool(self.p.max() - self.p.min() > INFORMATIVE)
+        low, high = float(self.x.min()), float(self.x.max())
+        return len(self.x) == 1 or high - low > INFORMATIVE * max(abs(low), abs(high))
 
     def printed(self):
         return [f"{score:.{DIGITS}f}" for score in self.scores_of_top]
@@ -210,7 +212,8 @@ def basis_of(one, other):
         return "class-ids"
     if "raw" in (one, other):
         return "outputs"
-    return "logits" if one == other and one in OF_LOGITS else "probabilities"
+    same = one == other or {one, other} <= OF_SOFTMAX
+    return "logits" if same and one in OF_LOGITS else "probabilities"
 
 
 # --- One image, two answers.
@@ -265,11 +268,15 @@ def image(one, other, tie, with_limits):
         def ties(a, b):
             return abs(one.p[a] - one.p[b]) <= 10 * tie * max(one.p[a], one.p[b], LEAST_NORMAL)
     else:
-        largest = float(np.abs(one.x).max())
+        offset = float(one.x.astype(LD).mean()) if one.scoring in OF_SOFTMAX else 0.0
+        largest = float(np.abs(one.x.astype(np.float64) - offset).max())
         def ties(a, b):
             return abs(float(one.x[a]) - float(one.x[b])) <= tie * largest
-    same = one.scoring == other.scoring
+    of_softmax = {one.scoring, other.scoring} <= OF_SOFTMAX
+    same = one.scoring == other.scoring or of_softmax
     x, y = (one.x.astype(LD), other.x.astype(LD)) if same else (one.p, other.p)
+    if of_softmax:
+        x, y = x - x.mean(), y - y.mean()
     norms = [np.sqrt((v * v).sum()) for v in (x, y)]
     delta = np.abs(x - y)
     distance = np.sqrt((delta * delta).sum())
@@ -371,7 +378,7 @@ def varies(answers):
     """Whether answers depend on the image, with the numbers that say so."""
     answers = [answer for answer in answers if answer and answer.finite]
     with_order = sum(answer.informative() for answer in answers)
-    numbers = [INFORMATIVE, with_order, len(answers)]
+    numbers = [with_order, len(answers)]
     spread = None
     if len(answers) > 1:
         all_x = np.array([answer.x for answer in answers], dtype=np.float64)
@@ -379,7 +386,7 @@ def varies(answers):
         size = np.maximum(np.abs(low), np.abs(high)).max()
         spread = float((high - low).max() / size) if size else 0.0
         numbers += [spread, INFORMATIVE]
-    return with_order > 0 and (spread is None or spread > INFORMATIVE), numbers
+    return with_order > 0 and spread is not None and spread > INFORMATIVE, numbers
 
 
 def compare_pair(answers, paths, reference, run, tolerance, made_up):

@@ -45,7 +45,9 @@ impl Basis {
         }
         Ok(if !reference.is_probability() {
             Self::Outputs
-        } else if reference == run && reference.is_of_logits() {
+        } else if reference.is_of_logits()
+            && (reference == run || reference.is_of_softmax() && run.is_of_softmax())
+        {
             Self::Logits
         } else {
             Self::Probabilities
@@ -72,10 +74,11 @@ mod tests {
         for (reference, run, basis) in [
             (Scoring::Softmax, Scoring::Softmax, Basis::Logits),
             (Scoring::Softmax, Scoring::Probability, Basis::Probabilities),
+            (Scoring::LogProbability, Scoring::Softmax, Basis::Logits),
             (
                 Scoring::LogProbability,
-                Scoring::Softmax,
-                Basis::Probabilities,
+                Scoring::LogProbability,
+                Basis::Logits,
             ),
             (Scoring::Sigmoid, Scoring::Independent, Basis::Probabilities),
             (

@@ -5,7 +5,7 @@ use image_classification::{Interpretation, Ranked, Scores, ScoresError, Scoring}
 
 use crate::scoring::scored_classes;
 
-/// Classes whose scores are closer than this are no answer to which class it is.
+/// Classes whose values differ by less than this share of the largest one are no answer to which class it is.
 pub const INFORMATIVE: f64 = 1e-4;
 
 /// The answer of one run for one image.
@@ -50,6 +50,19 @@ impl Answer {
         })
     }
 
+    /// Whether the classes differ: the ranked values by more than [`INFORMATIVE`] of the largest one, or there is one
+    /// class.
+    pub fn has_order(&self) -> bool {
+        let Some(scores) = self.scores() else {
+            return false;
+        };
+        let values = scores.output();
+        let low = values.iter().copied().fold(f32::INFINITY, f32::min);
+        let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let size = f64::from(low.abs().max(high.abs()));
+        values.len() == 1 || f64::from(high) - f64::from(low) > INFORMATIVE * size
+    }
+
     /// The scores, if the output is finite.
     pub fn scores(&self) -> Option<&Scores> {
         self.scores.as_ref()
@@ -65,8 +78,9 @@ pub enum Difference {
     NotFinite { reference: usize, run: usize },
 }
 
-/// The numbers. `p` are the reference's scores, `q` the other run's; `x` and `y` the outputs as they are, or the
-/// scores where one output holds logits and the other probabilities; all sums are over classes, in double precision.
+/// The numbers. `p` are the reference's scores, `q` the other run's. `x` and `y` are the outputs as they are; less their
+/// mean if a softmax makes the scores of both, which a common number does not change; or the scores if one output holds
+/// logits and the other probabilities. All sums are over classes, in double precision.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[allow(
     clippy::struct_excessive_bools,
@@ -79,7 +93,7 @@ pub struct Values {
     pub ordered_match: bool,
     /// The same, where classes that tie in the reference may stand for each other.
     pub ordered_match_but_ties: bool,
-    /// The reference's classes differ in score by more than [`INFORMATIVE`]: where all tie, agreement says nothing.
+    /// The reference's classes [differ](Answer::has_order): where all tie, agreement says nothing.
     pub informative: bool,
     /// The number of the k best classes that both have, in any order.
     pub shared: usize,
@@ -166,13 +180,22 @@ impl Difference {
                 value > of_run[best] || (value == of_run[best] && class_id < best)
             })
             .count();
-        // Logits and log-probabilities differ by a number that says nothing.
-        let same_kind = reference.scoring == run.scoring;
+        let of_softmax = reference.scoring.is_of_softmax() && run.scoring.is_of_softmax();
+        let same_kind = reference.scoring == run.scoring || of_softmax;
+        let mean = |values: &[f32]| {
+            let sum: f64 = values.iter().map(|&value| f64::from(value)).sum();
+            if of_softmax {
+                sum / values.len() as f64
+            } else {
+                0.0
+            }
+        };
+        let (mean_x, mean_y) = (mean(of_reference), mean(of_run));
         let outputs = || {
             let raw = of_reference.iter().zip(of_run);
             raw.zip(p.iter().zip(q)).map(|((&x, &y), (&p, &q))| {
                 if same_kind {
-                    (f64::from(x), f64::from(y))
+                    (f64::from(x) - mean_x, f64::from(y) - mean_y)
                 } else {
                     (p, q)
                 }
@@ -190,9 +213,15 @@ impl Difference {
             sum += delta;
         }
         let distance = cosine_distance(f64::sqrt(xx), f64::sqrt(yy), xx_minus_yy, dd);
-        let most = of_reference
-            .iter()
-            .fold(0.0_f32, |most, value| most.max(value.abs()));
+        let mean_of_ties = if reference.scoring.is_of_softmax() {
+            let sum: f64 = of_reference.iter().map(|&value| f64::from(value)).sum();
+            sum / of_reference.len() as f64
+        } else {
+            0.0
+        };
+        let most = of_reference.iter().fold(0.0_f64, |most, &value| {
+            most.max((f64::from(value) - mean_of_ties).abs())
+        });
         let is_logits = same_kind && reference.scoring.is_of_logits();
         let ties = |a: usize, b: usize| {
             if reference.scoring.is_probability() && !reference.scoring.is_of_logits() {
@@ -201,21 +230,16 @@ impl Difference {
                 (p[a] - p[b]).abs() <= tie.probability * p[a].max(p[b]).max(least)
             } else {
                 let (a, b) = (f64::from(of_reference[a]), f64::from(of_reference[b]));
-                (a - b).abs() <= tie.output * f64::from(most)
+                (a - b).abs() <= tie.output * most
             }
         };
         let is_distribution = reference.scoring.is_distribution() && run.scoring.is_distribution();
-        let (low, high) = p
-            .iter()
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &p| {
-                (low.min(p), high.max(p))
-            });
         Self::Finite(Values {
             top1_match,
             ordered_match,
             ordered_match_but_ties: tops()
                 .all(|(a, b)| a.class_id == b.class_id || ties(a.class_id, b.class_id)),
-            informative: p.len() == 1 || high - low > INFORMATIVE,
+            informative: reference.has_order(),
             shared,
             of,
             rank,
@@ -286,10 +310,7 @@ mod tests {
 
     fn answer(values: &[f32], scoring: Scoring) -> Answer {
         let output = Tensor::new([1, values.len()], values.to_vec()).unwrap();
-        let interpretation = Interpretation {
-            scoring,
-            quantization: None,
-        };
+        let interpretation = Interpretation::plain(scoring);
         Answer::new(&output, &interpretation, 3).unwrap()
     }
 
@@ -340,10 +361,11 @@ mod tests {
         assert!(near(v.kl_divergence, 0.173_286_8), "{v:?}");
         let [a, b] = [[4.0, 1.0, 0.0, -1.0], [4.5, 1.0, 0.0, -1.0]]
             .map(|values| answer(&values, Scoring::Softmax));
+        // Less their mean, which a softmax does not see.
         let logits = values(&a, &b, NO_TIES);
         assert_eq!(
             (logits.max_logit_delta, logits.mean_logit_delta),
-            (Some(0.5), Some(0.125))
+            (Some(0.375), Some(0.1875))
         );
     }
 
@@ -404,7 +426,7 @@ mod tests {
             output: 1e-4,
             probability: 1e-3,
         };
-        let logits = answer(&[40.0, 20.0, 20.002, 0.0], Scoring::Softmax);
+        let logits = answer(&[40.0, 20.0, 20.001, 0.0], Scoring::Softmax);
         let run = answer(&[1.0, 2.0e-9, 1.9e-9, 0.0], Scoring::Probability);
         let v = values(&logits, &run, tie);
         assert!(v.ordered_match_but_ties && !v.ordered_match, "{v:?}");

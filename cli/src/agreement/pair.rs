@@ -495,10 +495,7 @@ mod tests {
 
     fn answer(values: [f32; 3]) -> Answer {
         let output = Tensor::new([1, 3], values.to_vec()).unwrap();
-        let interpretation = Interpretation {
-            scoring: Scoring::Probability,
-            quantization: None,
-        };
+        let interpretation = Interpretation::plain(Scoring::Probability);
         Answer::new(&output, &interpretation, 3).unwrap()
     }
 
@@ -691,10 +688,7 @@ mod tests {
     fn logits_that_differ_where_the_softmax_saturates_disagree() {
         let logits = |values: [f32; 3]| {
             let output = Tensor::new([1, 3], values.to_vec()).unwrap();
-            let interpretation = Interpretation {
-                scoring: Scoring::Softmax,
-                quantization: None,
-            };
+            let interpretation = Interpretation::plain(Scoring::Softmax);
             Answer::new(&output, &interpretation, 3).unwrap()
         };
         let tolerance = Tolerance::named(ToleranceName::F32);
@@ -703,5 +697,33 @@ mod tests {
         let difference = Difference::new(&one, &other, tolerance.ties());
         pair.add(0, [&one, &other], difference).unwrap();
         assert_eq!(failed(&pair), ["logits"]);
+    }
+
+    #[test]
+    fn a_number_added_to_all_logits_hides_no_error() {
+        let tolerance = Tolerance::named(ToleranceName::F32);
+        for scorings in [
+            [Scoring::Softmax, Scoring::Softmax],
+            [Scoring::LogProbability, Scoring::LogProbability],
+            [Scoring::Softmax, Scoring::LogProbability],
+        ] {
+            let answer = |values: [f32; 3], scoring| {
+                let output = Tensor::new([1, 3], values.to_vec()).unwrap();
+                Answer::new(&output, &Interpretation::plain(scoring), 3).unwrap()
+            };
+            let basis = Basis::of(scorings[0], scorings[1]).unwrap();
+            let mut same = Pair::new(tolerance, basis);
+            let one = answer([900.0, 100.0, 50.0], scorings[0]);
+            let shifted = answer([1900.0, 1100.0, 1050.0], scorings[1]);
+            let difference = Difference::new(&one, &shifted, tolerance.ties());
+            same.add(0, [&one, &shifted], difference).unwrap();
+            assert!(failed(&same).is_empty(), "{scorings:?}");
+            let mut other = Pair::new(tolerance, basis);
+            let one = answer([1_000_900.0, 1_000_100.0, 1_000_050.0], scorings[0]);
+            let off = answer([1_000_900.0, 1_000_130.0, 1_000_050.0], scorings[1]);
+            let difference = Difference::new(&one, &off, tolerance.ties());
+            other.add(0, [&one, &off], difference).unwrap();
+            assert_eq!(failed(&other), ["logits"], "{scorings:?}");
+        }
     }
 }

@@ -28,11 +28,7 @@ impl Variation {
             *high = high.max(value);
         }
         self.answers += 1;
-        let values = scores.values();
-        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let has_order = values.len() == 1 || high - low > INFORMATIVE;
-        self.with_order += usize::from(has_order);
+        self.with_order += usize::from(answer.has_order());
     }
 
     /// The largest change of a value from image to image, as a share of the largest value; `None` for fewer than two
@@ -45,24 +41,32 @@ impl Variation {
         (self.answers > 1).then(|| if size == 0.0 { 0.0 } else { change / size })
     }
 
-    /// Whether the answers say anything: some image's classes differ, and images differ in their answers. Nothing is
-    /// known of a single answer's dependence on its image.
+    /// Whether the answers say anything: some image's classes differ, and images differ in their answers. A single
+    /// answer does not show whether it depends on its image.
     pub fn is_informative(&self) -> bool {
-        self.with_order > 0 && self.spread().is_none_or(|spread| spread > INFORMATIVE)
+        self.with_order > 0 && self.spread().is_some_and(|spread| spread > INFORMATIVE)
+    }
+
+    /// The variation that a pair is judged by: the reference's, or another run's if only that has several answers. A
+    /// recorded run has none for the made-up image.
+    pub fn of_pair(all: &[Self], reference: usize, run: usize) -> &Self {
+        let known = |variation: &&Self| variation.answers > 1;
+        let both = [&all[reference], &all[run]];
+        let mut candidates = both.into_iter().chain(all);
+        candidates.find(known).unwrap_or(&all[reference])
     }
 
     /// What was found, for people.
     pub fn found(&self) -> String {
         let order = format!(
-            "classes differ by more than {INFORMATIVE} in {} of {} answers of the reference",
+            "classes differ in {} of {} answers",
             self.with_order, self.answers
         );
         match self.spread() {
             Some(spread) => format!(
-                "{order}; from image to image they change by {spread:.3e} of the largest value, more than \
-                 {INFORMATIVE} is asked for"
+                "{order}; values change by {spread:.3e} of the largest one from image to image, minimum {INFORMATIVE}"
             ),
-            None => order,
+            None => format!("{order}; one answer does not show whether it depends on the image"),
         }
     }
 }
@@ -76,10 +80,7 @@ mod tests {
 
     fn variation(scoring: Scoring, answers: &[&[f32]]) -> Variation {
         let mut variation = Variation::default();
-        let interpretation = Interpretation {
-            scoring,
-            quantization: None,
-        };
+        let interpretation = Interpretation::plain(scoring);
         for values in answers {
             let output = Tensor::new([1, values.len()], values.to_vec()).unwrap();
             variation.add(&Answer::new(&output, &interpretation, 1).unwrap());
@@ -97,7 +98,11 @@ mod tests {
         // The best class is the same, and its probability is 1 on both.
         let saturated = variation(Scoring::Softmax, &[&[900.0, 1.0], &[800.0, 2.0]]);
         assert!(saturated.is_informative());
-        assert!(variation(Scoring::Softmax, &[constant]).is_informative());
+        // A single answer does not show it; the answer of another run may.
+        let single = variation(Scoring::Softmax, &[constant]);
+        assert!(!single.is_informative());
+        let all = [single, varied];
+        assert!(Variation::of_pair(&all, 0, 1).is_informative());
     }
 
     #[test]

@@ -108,6 +108,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         compared: 0,
         top,
         recorder,
+        record_error: None,
     };
     runs::answer(
         &live,
@@ -118,7 +119,10 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         |answered, messages| fold.take(&lanes, recording.as_mut(), answered, messages),
     )?;
     // What goes wrong with it keeps no report from being written.
-    let recorded = fold.recorder.take().map_or(Ok(()), Recorder::finish);
+    let recorded = match fold.record_error.take() {
+        Some(error) => Err(error),
+        None => fold.recorder.take().map_or(Ok(()), Recorder::finish),
+    };
     if fold.duplicates.contents() == 1 {
         fold.vary(&lanes, &opened)?;
     }
@@ -148,7 +152,12 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
             .pairs
             .into_iter()
             .map(|(reference, run, pair)| {
-                Compared::new(reference, run, pair, &fold.variations[reference])
+                Compared::new(
+                    reference,
+                    run,
+                    pair,
+                    Variation::of_pair(&fold.variations, reference, run),
+                )
             })
             .collect::<Result<_, _>>()?,
         lanes: lanes.all,
@@ -232,6 +241,8 @@ struct Fold {
     variations: Vec<Variation>,
     duplicates: Duplicates,
     recorder: Option<Recorder>,
+    /// Why the recording was given up.
+    record_error: Option<Error>,
 }
 
 impl Fold {
@@ -257,7 +268,7 @@ impl Fold {
         let named = printable(&path.to_string_lossy());
         let (outputs, recorded) = match result.and_then(|outputs| {
             let recorded = recording
-                .map(|recording| recorded(recording, &outputs))
+                .map(|recorded_runs| recorded(recorded_runs, lanes.same_settings(), &outputs))
                 .transpose()?;
             Ok((outputs, recorded))
         }) {
@@ -274,7 +285,11 @@ impl Fold {
                 .iter()
                 .map(|output| output.as_ref().ok())
                 .collect();
-            recorder.add(&path, &outputs, &live)?;
+            // A disk that is full loses the recording, and nothing else.
+            if let Err(error) = recorder.add(&path, &outputs, &live) {
+                self.record_error = Some(error);
+                self.recorder = None;
+            }
         }
         self.tensors.add(outputs.tensor);
         self.duplicates.add(picture, outputs.file);
@@ -393,16 +408,22 @@ fn made_up_image() -> Picture {
 }
 
 /// What the recording has for a picture, refused where the tensor is another one.
-fn recorded(recording: &mut Recording, outputs: &Outputs) -> anyhow::Result<Vec<Option<Tensor>>> {
+fn recorded(
+    recording: &mut Recording,
+    same_settings: bool,
+    outputs: &Outputs,
+) -> anyhow::Result<Vec<Option<Tensor>>> {
     let recorded = recording.get(outputs.file)?;
     // The pixels are the same for models that take them in different forms; old recordings have the tensor's hash alone.
     let (what, found, before) = match (outputs.pixels, recorded.pixels) {
-        (Some(found), Some(before)) => ("other pixels", found, before),
-        _ => ("another tensor", outputs.tensor, recorded.tensor),
+        (Some(found), Some(before)) if !same_settings => ("pixels", found, before),
+        _ => ("tensor", outputs.tensor, recorded.tensor),
     };
     if found != before {
         return Err(Hinted::new(
-            format!("the picture becomes {what} than when it was recorded: SHA-256 {found} and not {before}"),
+            format!(
+                "the image's {what} differs from the recording: SHA-256 {found}, recorded {before}"
+            ),
             "record again with this version of classify",
         )
         .into());
