@@ -80,7 +80,10 @@ impl RunFacts {
                 .map(|(key, value)| (key.to_owned(), value))
                 .collect(),
             classes: run.classes,
-            interpretation: Some(run.reading.interpretation),
+            interpretation: run
+                .reading
+                .is_decided()
+                .then_some(run.reading.interpretation),
             scores_by: run.reading.by.clone(),
             output: run.reading.kind,
             multi_label: run.reading.multi_label.is_some(),

@@ -201,16 +201,12 @@ impl Lanes {
             .filter_map(|lane| lane.facts.as_ref())
             .collect();
         let (tolerance, tolerance_by) = limits.tolerance(&ready);
+        let said = |lane: &Lane| lane.facts.as_ref()?.interpretation;
+        // A run of which no output is finite has nothing to read; it differs from every other.
+        let any = said(&lanes[reference]).or_else(|| lanes.iter().find_map(said));
+        let any = any.unwrap_or(Interpretation::RAW);
         Ok(Self {
-            interpretations: lanes
-                .iter()
-                .map(|lane| {
-                    let facts = lane.facts.as_ref();
-                    facts
-                        .and_then(|facts| facts.interpretation)
-                        .unwrap_or(Interpretation::RAW)
-                })
-                .collect(),
+            interpretations: lanes.iter().map(|lane| said(lane).unwrap_or(any)).collect(),
             all: lanes,
             sources,
             reference,

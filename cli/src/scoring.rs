@@ -10,6 +10,9 @@ use crate::messages::{Hinted, Messages, counted, printable};
 /// The number of images that decide where the model says nothing.
 pub const FIRST_IMAGES: usize = 8;
 
+/// The source of a rule that nothing told: no image could be read, or no output was finite.
+const UNDECIDED: &str = "nothing";
+
 /// How outputs become scores, and who says so.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutputReading {
@@ -23,14 +26,19 @@ pub struct OutputReading {
 }
 
 impl OutputReading {
-    /// The reading where no image can be read, so that nothing tells and nothing is ranked.
+    /// The reading where nothing tells the rule, because no image can be read or no output is finite.
     pub fn raw() -> Self {
         Self {
             interpretation: Interpretation::RAW,
-            by: "no image can be read".to_owned(),
+            by: UNDECIDED.to_owned(),
             kind: None,
             multi_label: None,
         }
+    }
+
+    /// Whether anything told the rule.
+    pub fn is_decided(&self) -> bool {
+        self.by != UNDECIDED
     }
 
     /// Decides. `first_outputs` gives the outputs of the first images; it is called only where nothing else tells.

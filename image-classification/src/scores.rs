@@ -286,9 +286,10 @@ impl ScoresError {
                 "check the preprocessing and the precision: `--precision f32` rules out an overflow"
             }
             Self::NotADistribution { .. } => "use `--scores softmax` or `--scores raw`",
-            Self::NotAProbability { .. } => "use `--scores sigmoid` or `--scores raw`",
             Self::NotAClassId { .. } => "use `--scores raw`",
-            Self::SoftmaxOfOne => "use `--scores sigmoid` or `--scores raw`",
+            Self::NotAProbability { .. } | Self::SoftmaxOfOne => {
+                "use `--scores sigmoid` or `--scores raw`"
+            }
         }
     }
 }

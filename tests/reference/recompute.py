@@ -546,8 +546,11 @@ def read_recording(path):
 
 
 def read_answers(runs, images, top):
+    # A run without a finite output is read as the others are.
+    known = [run["interpretation"] for run in runs if run["interpretation"]]
+    known += [{"scoring": "raw", "quantization": None}]
     return [
-        [output and Answer(output, run["interpretation"], top) for run, output in zip(runs, image["outputs"])]
+        [output and Answer(output, run["interpretation"] or known[0], top) for run, output in zip(runs, image["outputs"])]
         for image in images
     ]
 
