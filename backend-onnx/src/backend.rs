@@ -19,6 +19,8 @@ use crate::probe;
 use crate::provider::{CPU, Known};
 
 const ENGINE: &str = "ONNX Runtime";
+/// Reads the other formats.
+const OTHER_ENGINE: &str = "use `--backend openvino`";
 /// Sessions that each hold the weights are not made without limit on machines with many cores.
 const MOST_DEFAULT_SESSIONS: usize = 8;
 
@@ -102,7 +104,7 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
         )
         .with_hint("pass `--precision f32`, or a model in that precision"));
     }
-    let types = model_file::check_onnx(&config.model, ENGINE)?
+    let types = model_file::check_onnx(&config.model, ENGINE, Some(OTHER_ENGINE))?
         .model
         .computed_types();
     let (library, environment) = probe::load(config.library.as_deref())?;

@@ -213,10 +213,10 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
 
 /// The model's files, and notes on what OpenVINO computes otherwise than an ONNX model says.
 fn checked(model: &Path) -> Result<(Vec<PathBuf>, Vec<String>), Error> {
-    if !model_file::has_ending(model, "onnx") {
+    if model_file::format(model)? != model_file::Format::Onnx {
         return Ok((model_file::check(model)?, Vec::new()));
     }
-    let onnx = model_file::check_onnx(model, "OpenVINO")?;
+    let onnx = model_file::check_onnx(model, "OpenVINO", None)?;
     let external_data = onnx.external_data.into_iter().map(|(_, file)| file);
     let files = iter::once(model.to_path_buf()).chain(external_data);
     Ok((files.collect(), deviations::notes(&onnx.model)))
@@ -732,5 +732,29 @@ pub(crate) fn short_precision(value: String) -> String {
         "<Type: 'bfloat16'>" => "bf16".to_owned(),
         "<Type: 'float16'>" => "f16".to_owned(),
         _ => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A model of one node, `OneHot`.
+    const ONE_HOT: &[u8] = b"\x08\x08\x3a\x0a\x0a\x08\x22\x06OneHot";
+
+    #[test]
+    fn the_content_tells_what_is_checked_and_not_the_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["m.onnx", "m.pb", "m.bin", "m"] {
+            std::fs::write(at(name), ONE_HOT).unwrap();
+            let (files, notes) = checked(&at(name)).unwrap();
+            assert_eq!(files, [at(name)]);
+            assert!(notes[0].contains("OneHot"), "{name}: {notes:?}");
+        }
+        // A TensorFlow graph: OpenVINO says what it makes of it.
+        std::fs::write(at("graph.onnx"), b"\x0a\x00").unwrap();
+        let (files, notes) = checked(&at("graph.onnx")).unwrap();
+        assert_eq!((files, notes), (vec![at("graph.onnx")], Vec::new()));
     }
 }

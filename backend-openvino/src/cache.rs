@@ -233,21 +233,12 @@ fn own_files(path: &Path) -> Option<Vec<String>> {
     }
     // Regular files alone, so that nothing waits for a pipe.
     let files = files(path).ok()?;
-    let manifest = read(path, MANIFEST).unwrap_or_default();
-    let listed: Option<Vec<&str>> = manifest
-        .lines()
-        .map(|line| {
-            let (hash, file) = line.split_once("  ")?;
-            is_hash(hash).then_some(file)
-        })
-        .collect();
-    let listed = listed.unwrap_or_default();
-    // One of the two may be what is damaged.
-    let is_marked = !listed.is_empty() || read(path, MARKER).is_ok_and(|text| text == MARKED);
+    // What the manifest lists proves nothing: lists of checksums with that name are common. A crash of the system may
+    // have cut the marker off.
+    let is_marked = read(path, MARKER).is_ok_and(|text| MARKED.starts_with(&text));
     let is_own = |file: &String| {
         let ending = Path::new(file).extension().and_then(OsStr::to_str);
         [MANIFEST, MARKER].contains(&file.as_str())
-            || listed.contains(&file.as_str())
             || ending.is_some_and(|ending| ENDINGS.contains(&ending))
     };
     // An empty one holds nothing to lose.
@@ -497,23 +488,41 @@ mod tests {
 
     #[test]
     fn what_lies_in_the_way_stays() {
-        let foreign: [fn(&Path); 5] = [
-            |entry| fs::write(entry, "a file").unwrap(),
-            |entry| {
+        let listed = format!(
+            "{}  thesis.tex\n{}  1.blob\n",
+            "0".repeat(64),
+            "0".repeat(64)
+        );
+        let foreign: [&dyn Fn(&Path); 7] = [
+            &|entry| fs::write(entry, "a file").unwrap(),
+            &|entry| {
                 fs::create_dir(entry).unwrap();
                 fs::write(entry.join("notes.txt"), "mine").unwrap();
             },
-            |entry| {
+            &|entry| {
                 assert_eq!(add(entry.parent().unwrap(), "blob"), Outcome::Added);
                 fs::write(entry.join("notes.txt"), "mine").unwrap();
             },
-            |entry| {
+            &|entry| {
                 assert_eq!(add(entry.parent().unwrap(), "blob"), Outcome::Added);
                 fs::create_dir(entry.join("folder")).unwrap();
             },
-            |entry| {
+            &|entry| {
                 fs::create_dir(entry).unwrap();
                 fs::write(entry.join("1.blob"), "whose?").unwrap();
+            },
+            // A list of checksums is no marker.
+            &|entry| {
+                fs::create_dir(entry).unwrap();
+                fs::write(entry.join("1.blob"), "whose?").unwrap();
+                fs::write(entry.join(MANIFEST), &listed).unwrap();
+            },
+            // With the marker it makes nothing one's own.
+            &|entry| {
+                fs::create_dir(entry).unwrap();
+                fs::write(entry.join("thesis.tex"), "mine").unwrap();
+                fs::write(entry.join(MANIFEST), &listed).unwrap();
+                fs::write(entry.join(MARKER), MARKED).unwrap();
             },
         ];
         for make in foreign {

@@ -1,20 +1,18 @@
 //! What OpenVINO 2026.4 computes otherwise than ONNX says, for a model that has it. `tests/operators.rs` compares every
 //! operator with ONNX's own reference; `docs/operators.md` lists all that was found, also what only odd values show.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use model_file::onnx::{self, Attribute, Graph, Model, Node, ValueInfo, text};
+use model_file::onnx::{self, Attribute, DataType, Graph, Model, Node, Tensor, ValueInfo, text};
 
 /// Names no more nodes than these.
 const NAMED: usize = 3;
-/// Graphs in graphs are looked into so far.
-const MOST_NESTED: usize = 32;
 
 /// Returns a note for each kind of operator that OpenVINO computes otherwise.
 pub(crate) fn notes(model: &Model) -> Vec<String> {
     let mut found = BTreeMap::new();
     if let Some(graph) = &model.graph {
-        look_into(graph, model.opset(), 0, &mut found);
+        look_into(graph, model.opset(), &constants_of(graph), &mut found);
     }
     for function in &model.functions {
         let graph = Graph {
@@ -25,7 +23,7 @@ pub(crate) fn notes(model: &Model) -> Vec<String> {
         look_into(
             &graph,
             onnx::opset_of(&function.opset_import),
-            0,
+            &constants_of(&graph),
             &mut found,
         );
     }
@@ -52,10 +50,36 @@ fn note(((operator, reason), names): ((String, &'static str), Vec<String>)) -> S
     format!("OpenVINO computes {operator}{which} otherwise than ONNX says: {reason}")
 }
 
-fn look_into(graph: &Graph, opset: i64, depth: usize, found: &mut Found) {
+/// The constants of a graph and of all bodies in it: initializers, and the values of `Constant`. Bodies see those
+/// outside, and no two have the same name.
+type Constants<'a> = HashMap<&'a [u8], &'a Tensor>;
+
+fn constants_of(graph: &Graph) -> Constants<'_> {
+    let mut constants = Constants::new();
+    // The decoder limits how deep graphs lie in graphs.
+    let mut open = vec![graph];
+    while let Some(graph) = open.pop() {
+        for tensor in &graph.initializer {
+            constants.insert(tensor.name.as_deref().unwrap_or_default(), tensor);
+        }
+        for node in &graph.node {
+            if node.is_onnx()
+                && node.operator() == "Constant"
+                && let Some(output) = node.output.first()
+                && let Some(tensor) = node.attribute("value").and_then(|value| value.t.as_ref())
+            {
+                constants.insert(output, tensor);
+            }
+            open.extend(node.bodies());
+        }
+    }
+    constants
+}
+
+fn look_into(graph: &Graph, opset: i64, constants: &Constants<'_>, found: &mut Found) {
     for node in &graph.node {
         if node.is_onnx()
-            && let Some(reason) = deviation(node, graph, opset)
+            && let Some(reason) = deviation(node, graph, constants, opset)
         {
             let name = node.name.as_ref().map(text).unwrap_or_default();
             let key = (node.operator().escape_debug().to_string(), reason);
@@ -64,15 +88,18 @@ fn look_into(graph: &Graph, opset: i64, depth: usize, found: &mut Found) {
                 .or_default()
                 .push(name.escape_debug().to_string());
         }
-        if depth < MOST_NESTED {
-            for body in node.bodies() {
-                look_into(body, opset, depth + 1, found);
-            }
+        for body in node.bodies() {
+            look_into(body, opset, constants, found);
         }
     }
 }
 
-fn deviation(node: &Node, graph: &Graph, opset: i64) -> Option<&'static str> {
+fn deviation(
+    node: &Node,
+    graph: &Graph,
+    constants: &Constants<'_>,
+    opset: i64,
+) -> Option<&'static str> {
     let int = |name: &str| node.attribute(name).and_then(|attribute| attribute.i);
     let is_on = |name: &str| int(name).is_some_and(|value| value != 0);
     let says = |name: &str, value: &str| {
@@ -109,7 +136,7 @@ fn deviation(node: &Node, graph: &Graph, opset: i64) -> Option<&'static str> {
         "ReduceL1" | "ReduceL2" | "ReduceLogSum" if is_on("noop_with_empty_axes") => {
             Some("noop_with_empty_axes leaves out the operation on each value")
         }
-        "QuantizeLinear" if has_odd_zero_point(node, graph) => Some(
+        "QuantizeLinear" if has_odd_zero_point(node, constants) => Some(
             "it rounds after it has added the zero point, which is odd, so that values halfway between two steps \
              come out otherwise",
         ),
@@ -129,23 +156,14 @@ fn is_padded(node: &Node) -> bool {
     node.attribute("pads").is_some_and(padded)
 }
 
-fn has_odd_zero_point(node: &Node, graph: &Graph) -> bool {
-    let name = node.input.get(2);
-    let constant = graph
-        .initializer
-        .iter()
-        .find(|tensor| tensor.name.as_ref() == name);
-    let is_byte = |tensor: &&onnx::Tensor| {
-        let bytes = [onnx::DataType::Uint8, onnx::DataType::Int8];
-        bytes
-            .iter()
-            .any(|byte| tensor.data_type == Some(*byte as i32))
-    };
-    name.is_some()
-        && constant
-            .filter(is_byte)
-            .and_then(|tensor| tensor.raw_data.as_ref())
-            .is_some_and(|values| values.iter().any(|value| value % 2 == 1))
+fn has_odd_zero_point(node: &Node, constants: &Constants<'_>) -> bool {
+    let zero_point = node.input.get(2).and_then(|name| constants.get(&name[..]));
+    zero_point.is_some_and(|tensor| {
+        matches!(tensor.element_type(), DataType::Uint8 | DataType::Int8)
+            && tensor
+                .integers()
+                .is_some_and(|values| values.iter().any(|value| value % 2 != 0))
+    })
 }
 
 /// Whether ONNX normalizes over several dimensions: until opset 12, all from `axis` on, which is 1 unless it is said.
@@ -243,6 +261,59 @@ mod tests {
         });
         assert_eq!(notes(&model(12, vec![branch.clone()])).len(), 1);
         assert!(notes(&model(13, vec![branch])).is_empty());
+    }
+
+    #[test]
+    fn zero_points_are_found_wherever_they_are() {
+        let zero_point = |value: u8, is_raw: bool| {
+            let mut tensor = Tensor {
+                name: Some("z".into()),
+                data_type: Some(DataType::Uint8 as i32),
+                ..Tensor::default()
+            };
+            if is_raw {
+                tensor.raw_data = Some(vec![value].into());
+            } else {
+                tensor.int32_data = vec![vec![value].into()];
+            }
+            tensor
+        };
+        let notes_with = |tensor: Tensor, is_node: bool, is_inside: bool| {
+            let mut quantize = node("QuantizeLinear", "q", &[]);
+            quantize.input = ["x", "s", "z"].map(Into::into).to_vec();
+            let mut constant = node("Constant", "c", &[]);
+            constant.output = vec!["z".into()];
+            constant.attribute.push(Attribute {
+                name: Some("value".into()),
+                t: Some(tensor.clone()),
+                ..Attribute::default()
+            });
+            if is_inside {
+                let mut branch = node("If", "i", &[]);
+                branch.attribute.push(Attribute {
+                    name: Some("then_branch".into()),
+                    g: model(13, vec![quantize]).graph,
+                    ..Attribute::default()
+                });
+                quantize = branch;
+            }
+            let mut model = model(13, vec![quantize]);
+            let graph = model.graph.as_mut().unwrap();
+            if is_node {
+                graph.node.insert(0, constant);
+            } else {
+                graph.initializer.push(tensor);
+            }
+            notes(&model).len()
+        };
+        for is_raw in [true, false] {
+            for is_node in [true, false] {
+                for is_inside in [true, false] {
+                    assert_eq!(notes_with(zero_point(3, is_raw), is_node, is_inside), 1);
+                    assert_eq!(notes_with(zero_point(4, is_raw), is_node, is_inside), 0);
+                }
+            }
+        }
     }
 
     #[test]

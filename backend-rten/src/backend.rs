@@ -23,6 +23,8 @@ use crate::graph::outline;
 use crate::probe::VERSION;
 
 const ENGINE: &str = "RTen";
+/// Reads the other formats.
+const OTHER_ENGINE: &str = "use `--backend openvino`";
 const CPU: &str = "CPU";
 
 /// A model loaded by RTen, with a pool of requests that share its weights.
@@ -110,7 +112,7 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
         .with_context("available", CPU)
         .with_hint("pass `-d CPU`; other devices need `--backend openvino` or `--backend onnx`"));
     }
-    let onnx = model_file::check_onnx(&config.model, ENGINE)?;
+    let onnx = model_file::check_onnx(&config.model, ENGINE, Some(OTHER_ENGINE))?;
     let types = onnx.model.computed_types();
     let with_model = |error: Error| error.with_context("model", config.model.display());
     let mut file = onnx.model;

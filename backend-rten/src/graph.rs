@@ -368,7 +368,7 @@ impl Constant<'_> {
                 b"value_ints" => Some(attribute.ints.clone()),
                 _ => None,
             },
-            Self::Tensor(tensor) => ints(tensor),
+            Self::Tensor(tensor) => tensor.integers(),
         }
     }
 
@@ -382,64 +382,12 @@ impl Constant<'_> {
             },
             Self::Tensor(tensor) => tensor,
         };
-        if !tensor.external_data.is_empty() || self.element_type()? != DataType::Float {
-            return None;
-        }
-        let bytes = match &tensor.raw_data {
-            Some(raw) => raw.to_vec(),
-            None => tensor.float_data.concat(),
-        };
-        let (values, rest) = bytes.as_chunks();
-        let mut sizes = tensor.dims.iter();
-        let count = sizes.try_fold(1_i64, |count, size| count.checked_mul(*size))?;
-        if usize::try_from(count).ok()? != values.len() {
-            return None;
-        }
-        let values = values.iter().map(|bytes| f32::from_le_bytes(*bytes));
-        rest.is_empty().then(|| values.collect())
-    }
-}
-
-fn ints(tensor: &Tensor) -> Option<Vec<i64>> {
-    if !tensor.external_data.is_empty() {
-        return None;
-    }
-    let element_type = DataType::try_from(tensor.data_type?).ok()?;
-    if let Some(raw) = &tensor.raw_data {
-        let values = match element_type {
-            DataType::Int8 => raw
-                .iter()
-                .map(|byte| i64::from(byte.cast_signed()))
-                .collect(),
-            DataType::Uint8 | DataType::Bool => raw.iter().map(|byte| i64::from(*byte)).collect(),
-            DataType::Int32 => {
-                let values = raw.as_chunks().0.iter();
-                values
-                    .map(|bytes| i64::from(i32::from_le_bytes(*bytes)))
-                    .collect()
-            }
-            DataType::Int64 => {
-                let values = raw.as_chunks().0.iter();
-                values.map(|bytes| i64::from_le_bytes(*bytes)).collect()
-            }
-            _ => return None,
-        };
-        return Some(values);
-    }
-    let packed = match element_type {
-        DataType::Int8 | DataType::Uint8 | DataType::Bool | DataType::Int32 => &tensor.int32_data,
-        DataType::Int64 => &tensor.int64_data,
-        _ => return None,
-    };
-    let mut values = Vec::new();
-    for bytes in packed {
-        let mut bytes = &bytes[..];
-        while !bytes.is_empty() {
-            let value = prost::encoding::decode_varint(&mut bytes).ok()?;
-            values.push(value.cast_signed());
+        if self.element_type()? == DataType::Float {
+            tensor.floats()
+        } else {
+            None
         }
     }
-    Some(values)
 }
 
 #[cfg(test)]
@@ -481,31 +429,5 @@ mod tests {
                 .map(|values| values.len()),
             Some(4)
         );
-    }
-
-    #[test]
-    fn whole_numbers_are_read_however_they_are_stored() {
-        let of = |tensor: &Tensor| Constant::Tensor(tensor).ints();
-        let mut tensor = Tensor {
-            dims: vec![2],
-            data_type: Some(DataType::Int64 as i32),
-            raw_data: Some(
-                [5_i64.to_le_bytes(), (-1_i64).to_le_bytes()]
-                    .concat()
-                    .into(),
-            ),
-            ..Tensor::default()
-        };
-        assert_eq!(of(&tensor), Some(vec![5, -1]));
-        tensor.raw_data = None;
-        // A negative number is a varint of ten bytes.
-        let packed = [5, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1];
-        tensor.int64_data = vec![packed.to_vec().into()];
-        assert_eq!(of(&tensor), Some(vec![5, -1]));
-        tensor.data_type = Some(DataType::Int8 as i32);
-        tensor.raw_data = Some(vec![5, 255].into());
-        assert_eq!(of(&tensor), Some(vec![5, -1]));
-        tensor.external_data = vec![onnx::StringStringEntry::default()];
-        assert_eq!(of(&tensor), None);
     }
 }

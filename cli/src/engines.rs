@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use backend_api::library::FoundLibrary;
 use backend_api::{BackendInfo, ErrorKind, InferBackend};
+use model_file::Format;
 
 use crate::args::Backend;
 use crate::messages::counted;
@@ -87,7 +88,7 @@ pub fn is_cache_name(name: &OsStr) -> bool {
 /// is never taken in silence.
 fn or_built_in(error: anyhow::Error, options: &EngineOptions) -> anyhow::Error {
     let could = cfg!(feature = "rten")
-        && model_file::has_ending(&options.model, "onnx")
+        && model_file::format(&options.model).is_ok_and(|format| format == Format::Onnx)
         && options.device.eq_ignore_ascii_case("CPU");
     match error.downcast::<backend_api::Error>() {
         Ok(error) if could && error.kind() == ErrorKind::EngineUnavailable => {

@@ -43,20 +43,7 @@ pub fn check(model: &Path) -> Result<Vec<PathBuf>, Error> {
         }
         Format::Tensorflow | Format::TensorflowLite => {}
         Format::Onnx => {
-            let structure = model.with_extension("xml");
-            let external_data = read_onnx(model)
-                .map_err(|error| {
-                    if has_ending(model, "bin") && structure.is_file() {
-                        invalid(
-                            model,
-                            "these are the weights of an IR model, not the model itself",
-                        )
-                        .with_hint(format!("give `{}`", structure.display()))
-                    } else {
-                        error
-                    }
-                })?
-                .external_data;
+            let external_data = read_onnx(model)?.external_data;
             files.extend(external_data.into_iter().map(|(_, file)| file));
         }
     }
@@ -141,20 +128,20 @@ pub struct OnnxModel {
 /// # Errors
 ///
 /// Those of [`check`], and [`ErrorKind::ModelUnsupported`] for the formats that only OpenVINO reads; the hint
-/// names the `.onnx` beside the file if there is one.
-pub fn check_onnx(model: &Path, engine: &str) -> Result<OnnxModel, Error> {
+/// names the ONNX file beside it if there is one, and otherwise ends with what else can be done, `or_else`.
+pub fn check_onnx(model: &Path, engine: &str, or_else: Option<&str>) -> Result<OnnxModel, Error> {
     let format = format(model)?;
     if format == Format::Onnx {
         return read_onnx(model);
     }
     let sibling = model.with_extension("onnx");
-    let hint = if sibling.is_file() {
-        format!(
-            "there is an ONNX file beside it: `-m {}`",
-            sibling.display()
-        )
+    // The file itself may be called so.
+    let hint = if Format::of(&sibling).is_ok_and(|format| format == Format::Onnx) {
+        format!("there is an ONNX file beside it: {}", sibling.display())
     } else {
-        "give an ONNX file of the same model, or use `--backend openvino`".to_owned()
+        let or_else = or_else.map(|what| format!(", or {what}"));
+        let or_else = or_else.unwrap_or_default();
+        format!("give an ONNX file of the same model{or_else}")
     };
     Err(Error::new(
         ErrorKind::ModelUnsupported,
@@ -207,6 +194,18 @@ pub(crate) fn invalid(model: &Path, message: impl Into<String>) -> Error {
 
 /// The ONNX file at `model`, with its external data checked.
 fn read_onnx(model: &Path) -> Result<OnnxModel, Error> {
+    decode_onnx(model).map_err(|error| {
+        let structure = model.with_extension("xml");
+        if has_ending(model, "bin") && structure.is_file() {
+            let message = "these are the weights of an IR model, not the model itself";
+            invalid(model, message).with_hint(format!("give `{}`", structure.display()))
+        } else {
+            error
+        }
+    })
+}
+
+fn decode_onnx(model: &Path) -> Result<OnnxModel, Error> {
     let bytes = read_regular(model, MOST_ONNX_BYTES).map_err(|source| {
         if source.kind() == io::ErrorKind::FileTooLarge {
             invalid(model, "the ONNX file is too large")
@@ -402,8 +401,17 @@ mod tests {
         assert_eq!(check(&at("m.pdmodel")).unwrap().len(), 2);
         fs::write(at("m.tflite"), b"\x1c\x00\x00\x00TFL3").unwrap();
         check(&at("m.tflite")).unwrap();
-        let error = check_onnx(&at("m.tflite"), "RTen").unwrap_err();
+        let refused = |name: &str, or_else| check_onnx(&at(name), "RTen", or_else).unwrap_err();
+        let error = refused("m.tflite", None);
         assert!(error.to_string().contains("not TensorFlow Lite"), "{error}");
+        assert!(error.hint().unwrap().contains("beside it"), "{error}");
+        // A file called `.onnx` is no ONNX file beside itself.
+        fs::write(at("t.onnx"), b"\x0a\x00").unwrap();
+        let error = refused("t.onnx", None);
+        assert!(error.to_string().contains("not TensorFlow"), "{error}");
+        assert_eq!(error.hint(), Some("give an ONNX file of the same model"));
+        let error = refused("t.onnx", Some("use another engine"));
+        assert!(error.hint().unwrap().ends_with(", or use another engine"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::borrow::Cow;
 
 use prost::Message;
 use prost::bytes::Bytes;
+use prost::encoding::decode_varint;
 
 /// The text in `bytes`; what is not UTF-8 becomes U+FFFD.
 pub fn text(bytes: &Bytes) -> Cow<'_, str> {
@@ -462,11 +463,180 @@ impl SparseTensor {
 }
 
 impl Tensor {
+    /// The values of a tensor of integers or Booleans of 8 bits or more, however they are stored. `None` for other
+    /// types, for values in another file, for those that 64 bits with a sign do not hold, and for damage.
+    pub fn integers(&self) -> Option<Vec<i64>> {
+        let element_type = self.element_type();
+        let values: Vec<i64> = if let Some(raw) = &self.raw_data {
+            match element_type {
+                DataType::Int8 => each(raw, |bytes| Some(i8::from_le_bytes(bytes).into()))?,
+                DataType::Uint8 | DataType::Bool => {
+                    each(raw, |bytes| Some(u8::from_le_bytes(bytes).into()))?
+                }
+                DataType::Int16 => each(raw, |bytes| Some(i16::from_le_bytes(bytes).into()))?,
+                DataType::Uint16 => each(raw, |bytes| Some(u16::from_le_bytes(bytes).into()))?,
+                DataType::Int32 => each(raw, |bytes| Some(i32::from_le_bytes(bytes).into()))?,
+                DataType::Uint32 => each(raw, |bytes| Some(u32::from_le_bytes(bytes).into()))?,
+                DataType::Int64 => each(raw, |bytes| Some(i64::from_le_bytes(bytes)))?,
+                DataType::Uint64 => each(raw, |bytes| u64::from_le_bytes(bytes).try_into().ok())?,
+                _ => return None,
+            }
+        } else {
+            match element_type {
+                DataType::Int8
+                | DataType::Uint8
+                | DataType::Bool
+                | DataType::Int16
+                | DataType::Uint16
+                | DataType::Int32 => varints(&self.int32_data)?,
+                DataType::Int64 => varints(&self.int64_data)?,
+                DataType::Uint32 | DataType::Uint64 => {
+                    let values = varints(&self.uint64_data)?;
+                    let fit = values.iter().all(|value| *value >= 0);
+                    fit.then_some(values)?
+                }
+                _ => return None,
+            }
+        };
+        self.is_complete(values.len()).then_some(values)
+    }
+
+    /// The values of a tensor of floating-point numbers of 16, 32 or 64 bits, however they are stored. `None` for
+    /// other types, for values in another file, and for damage.
+    pub fn floats(&self) -> Option<Vec<f32>> {
+        let half = |bits: u16| match self.element_type() {
+            DataType::Float16 => half::f16::from_bits(bits).to_f32(),
+            _ => half::bf16::from_bits(bits).to_f32(),
+        };
+        let raw = |field: &[Bytes]| {
+            self.raw_data
+                .clone()
+                .unwrap_or_else(|| field.concat().into())
+        };
+        let values: Vec<f32> = match self.element_type() {
+            DataType::Float => each(&raw(&self.float_data), |bytes| {
+                Some(f32::from_le_bytes(bytes))
+            })?,
+            DataType::Double => each(&raw(&self.double_data), |bytes| {
+                Some(f64::from_le_bytes(bytes) as f32)
+            })?,
+            DataType::Float16 | DataType::Bfloat16 => match &self.raw_data {
+                Some(raw) => each(raw, |bytes| Some(half(u16::from_le_bytes(bytes))))?,
+                None => varints(&self.int32_data)?
+                    .into_iter()
+                    .map(|bits| u16::try_from(bits).ok().map(half))
+                    .collect::<Option<_>>()?,
+            },
+            _ => return None,
+        };
+        self.is_complete(values.len()).then_some(values)
+    }
+
+    /// Whether the file holds as many values as the dimensions say.
+    fn is_complete(&self, values: usize) -> bool {
+        let mut dims = self.dims.iter();
+        let count = dims.try_fold(1_usize, |count, &dim| {
+            count.checked_mul(usize::try_from(dim).ok()?)
+        });
+        self.external_data.is_empty() && count == Some(values)
+    }
+
     /// Where the tensor's values are, if they are in another file.
     pub fn external(&self, key: &str) -> Option<&Bytes> {
         self.external_data
             .iter()
             .find(|entry| entry.key.as_deref() == Some(key.as_bytes()))
             .and_then(|entry| entry.value.as_ref())
+    }
+}
+
+/// The values of `N` bytes each.
+fn each<T, const N: usize>(raw: &[u8], value: impl Fn([u8; N]) -> Option<T>) -> Option<Vec<T>> {
+    let (values, rest) = raw.as_chunks();
+    if !rest.is_empty() {
+        return None;
+    }
+    values.iter().map(|bytes| value(*bytes)).collect()
+}
+
+/// Packed numbers; a negative one has ten bytes.
+fn varints(packed: &[Bytes]) -> Option<Vec<i64>> {
+    let mut values = Vec::new();
+    for bytes in packed {
+        let mut bytes = &bytes[..];
+        while !bytes.is_empty() {
+            values.push(decode_varint(&mut bytes).ok()?.cast_signed());
+        }
+    }
+    Some(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor(element_type: DataType, dims: &[i64]) -> Tensor {
+        Tensor {
+            dims: dims.to_vec(),
+            data_type: Some(element_type as i32),
+            ..Tensor::default()
+        }
+    }
+
+    #[test]
+    fn integers_are_read_however_they_are_stored() {
+        let raw = |element_type, raw: &[u8]| {
+            let mut tensor = tensor(element_type, &[2]);
+            tensor.raw_data = Some(raw.to_vec().into());
+            tensor.integers()
+        };
+        assert_eq!(raw(DataType::Int8, &[5, 255]), Some(vec![5, -1]));
+        assert_eq!(raw(DataType::Uint8, &[5, 255]), Some(vec![5, 255]));
+        assert_eq!(raw(DataType::Int16, &[5, 0, 255, 255]), Some(vec![5, -1]));
+        assert_eq!(
+            raw(
+                DataType::Int64,
+                &[5_i64.to_le_bytes(), (-1_i64).to_le_bytes()].concat()
+            ),
+            Some(vec![5, -1])
+        );
+        assert_eq!(raw(DataType::Uint64, &[255; 16]), None, "too large");
+        assert_eq!(raw(DataType::Int32, &[1, 0, 0, 0]), None, "one is missing");
+        assert_eq!(raw(DataType::Int32, &[1, 0, 0, 0, 2]), None, "cut");
+        assert_eq!(raw(DataType::Float, &[0; 8]), None);
+        // 5 and -1, packed.
+        let packed = vec![Bytes::from_static(&[
+            5, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1,
+        ])];
+        let mut words = tensor(DataType::Int8, &[2]);
+        words.int32_data.clone_from(&packed);
+        assert_eq!(words.integers(), Some(vec![5, -1]));
+        let mut longs = tensor(DataType::Int64, &[2]);
+        longs.int64_data = packed;
+        assert_eq!(longs.integers(), Some(vec![5, -1]));
+        longs.external_data = vec![StringStringEntry::default()];
+        assert_eq!(longs.integers(), None);
+    }
+
+    #[test]
+    fn floats_are_read_however_they_are_stored() {
+        let mut float = tensor(DataType::Float, &[]);
+        float.float_data = vec![Bytes::copy_from_slice(&0.5_f32.to_le_bytes())];
+        assert_eq!(float.floats(), Some(vec![0.5]));
+        float.raw_data = Some(Bytes::copy_from_slice(&2.0_f32.to_le_bytes()));
+        assert_eq!(float.floats(), Some(vec![2.0]));
+        // 1.5, in 16 bits as a varint.
+        let mut half = tensor(DataType::Float16, &[1]);
+        half.int32_data = vec![Bytes::from_static(&[0x80, 0x7c])];
+        assert_eq!(half.floats(), Some(vec![1.5]));
+        half.int32_data.clear();
+        half.raw_data = Some(Bytes::from_static(&[0x00, 0x3e]));
+        assert_eq!(half.floats(), Some(vec![1.5]));
+        assert_eq!(half.integers(), None);
+        let mut double = tensor(DataType::Double, &[1]);
+        double.raw_data = Some(Bytes::copy_from_slice(&0.25_f64.to_le_bytes()));
+        assert_eq!(double.floats(), Some(vec![0.25]));
+        double.dims = vec![-1];
+        assert_eq!(double.floats(), None);
     }
 }

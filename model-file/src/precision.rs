@@ -1,7 +1,7 @@
 //! The precision in which a model's weights are stored, and the one in which an engine computes that takes the types
 //! of the model.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -11,10 +11,10 @@ use prost::bytes::Bytes;
 
 use crate::files::MOST_ONNX_BYTES;
 use crate::format::{Format, read_regular};
-use crate::onnx::{DataType, Graph, Model, Node, Tensor};
+use crate::onnx::{DataType, Model, Node, Tensor};
 use crate::{ir, tflite};
 
-/// A type that holds at least this share of the weights counts, one in so many.
+/// A type counts if it holds at least this share of the weights, or of the operators with weights: one in so many.
 const LEAST_SHARE: u64 = 10;
 /// Weights are looked for through so many operators.
 const MOST_STEPS: usize = 16;
@@ -47,7 +47,11 @@ impl fmt::Display for StoredPrecision {
 }
 
 /// Returns the precision in which the weights of `model` are stored: the coarsest type that holds at least a tenth of
-/// their elements. A model that quantizes values while it computes counts as int8.
+/// their elements.
+///
+/// A model counts as int8 if at least a tenth of the elements of its weights are integers or pass through a quantizer,
+/// or if at least a tenth of the operators with weights (`Conv`, `MatMul`, `Gemm`, …) take quantized values. A
+/// quantizer elsewhere, such as one behind the scores, changes nothing.
 ///
 /// `None` for a model without weights, for a format whose weights are not read here (TensorFlow, Paddle), and for a
 /// damaged file.
@@ -70,14 +74,7 @@ pub fn stored_precision(model: &Path) -> io::Result<Option<StoredPrecision>> {
             let Ok(document) = ir::parse(&xml) else {
                 return Ok(None);
             };
-            // The layers of bodies too.
-            for layer in ir::layers(&document) {
-                match layer.operator() {
-                    "FakeQuantize" => weights.quantizes = true,
-                    "Const" => weights.add_ir(layer),
-                    _ => {}
-                }
-            }
+            weights.add_ir(&document);
         }
         Format::TensorflowLite => {
             let bytes = read_regular(model, MOST_TFLITE_BYTES)?;
@@ -95,21 +92,20 @@ pub fn stored_precision(model: &Path) -> io::Result<Option<StoredPrecision>> {
                     TensorType::Other => {}
                 }
             }
-            weights.quantizes = graph
-                .operators
-                .iter()
-                .any(|operator| operator.code == tflite::Operator::QUANTIZE);
+            weights.add_lite_operators(&graph);
         }
         _ => return Ok(None),
     }
     Ok(weights.precision())
 }
 
-/// The number of elements in each precision.
+/// The number of elements in each precision, and of operators with weights.
 #[derive(Debug, Default)]
 struct Weights {
     elements: [u64; 4],
-    quantizes: bool,
+    operators: u64,
+    /// Those that take quantized values.
+    quantized: u64,
 }
 
 impl Weights {
@@ -118,13 +114,42 @@ impl Weights {
         *sum = sum.saturating_add(elements);
     }
 
+    fn add_operator(&mut self, is_quantized: bool) {
+        self.operators += 1;
+        self.quantized += u64::from(is_quantized);
+    }
+
     fn add_onnx(&mut self, model: &Model) {
-        let all_nodes = all_nodes(model);
-        self.quantizes = all_nodes.iter().any(|node| quantizes(node));
-        let integers_are_weights = self.quantizes || all_nodes.iter().any(|node| dequantizes(node));
+        let mut quantized = HashSet::new();
+        let mut integers_are_weights = false;
+        for (index, scope) in scopes(model).into_iter().enumerate() {
+            for node in scope.nodes {
+                if has_weights(node) {
+                    self.add_operator(scope.takes_quantized(node));
+                }
+                if !quantizes(node) && !dequantizes(node) {
+                    continue;
+                }
+                let operator = node.operator();
+                for (input, name) in node.input.iter().enumerate() {
+                    let Some((tensor, _)) = scope.constant(name) else {
+                        // A body and a function may take the weights from outside.
+                        integers_are_weights |=
+                            index > 0 && !scope.producers.contains_key(&name[..]);
+                        continue;
+                    };
+                    let is_integer = integer_name(tensor.element_type()).is_some();
+                    if is_integer || input == 0 && operator == "QuantizeLinear" {
+                        quantized.insert(std::ptr::from_ref(tensor));
+                    }
+                }
+            }
+        }
         model.for_each_tensor(&mut |tensor| {
             let elements = elements(tensor);
+            let is_quantized = quantized.contains(&std::ptr::from_ref(tensor));
             match tensor.element_type() {
+                _ if is_quantized => self.add(StoredPrecision::Int8, elements),
                 DataType::Float | DataType::Double => self.add(StoredPrecision::F32, elements),
                 DataType::Float16 => self.add(StoredPrecision::F16, elements),
                 DataType::Bfloat16 => self.add(StoredPrecision::Bf16, elements),
@@ -136,18 +161,84 @@ impl Weights {
         });
     }
 
-    fn add_ir(&mut self, layer: ir::Layer<'_>) {
+    fn add_ir(&mut self, document: &roxmltree::Document<'_>) {
+        let graph = ir::Graph::of(document);
+        let source = |layer, index| {
+            let mut value = graph.input(layer, index)?.0;
+            for _ in 0..MOST_STEPS {
+                match value.operator() {
+                    "Convert" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" | "ReLU"
+                    | "Clamp" | "MaxPool" => value = graph.input(value, 0)?.0,
+                    // The values come first there too.
+                    "Subtract" | "Multiply" => value = graph.input(value, 0)?.0,
+                    _ => return Some(value),
+                }
+            }
+            None
+        };
+        let mut quantized = HashSet::new();
+        for layer in graph.layers() {
+            if layer.operator() == "FakeQuantize"
+                && let Some(weights) = source(layer, 0)
+            {
+                quantized.insert(weights.id());
+            }
+            if matches!(
+                layer.operator(),
+                "Convolution" | "GroupConvolution" | "ConvolutionBackpropData" | "MatMul"
+            ) {
+                let is_quantizer =
+                    |layer: ir::Layer<'_>| layer.operator() == "FakeQuantize" || is_bytes(layer);
+                let mut inputs = (0..2).filter_map(|index| source(layer, index));
+                self.add_operator(inputs.any(is_quantizer));
+            }
+        }
+        // Those of bodies too, which have ids of their own: what the main graph has is taken from there.
+        let main: HashSet<_> = graph.layers().map(ir::Layer::range).collect();
+        for layer in ir::layers(document) {
+            if layer.operator() != "Const" {
+                continue;
+            }
+            let is_main = main.contains(&layer.range());
+            self.add_ir_constant(layer, is_main && quantized.contains(layer.id()));
+        }
+    }
+
+    fn add_ir_constant(&mut self, layer: ir::Layer<'_>, is_quantized: bool) {
         let Some((_, bytes)) = layer.range() else {
             return;
         };
-        match layer.attribute("element_type") {
-            Some("f32") => self.add(StoredPrecision::F32, bytes / 4),
-            Some("f64") => self.add(StoredPrecision::F32, bytes / 8),
-            Some("f16") => self.add(StoredPrecision::F16, bytes / 2),
-            Some("bf16") => self.add(StoredPrecision::Bf16, bytes / 2),
-            Some("i8" | "u8") => self.add(StoredPrecision::Int8, bytes),
-            Some("i4" | "u4" | "nf4") => self.add(StoredPrecision::Int8, bytes.saturating_mul(2)),
-            _ => {}
+        let (precision, elements) = match layer.attribute("element_type") {
+            Some("f32") => (StoredPrecision::F32, bytes / 4),
+            Some("f64") => (StoredPrecision::F32, bytes / 8),
+            Some("f16") => (StoredPrecision::F16, bytes / 2),
+            Some("bf16") => (StoredPrecision::Bf16, bytes / 2),
+            Some("i8" | "u8") => (StoredPrecision::Int8, bytes),
+            Some("i4" | "u4" | "nf4") => (StoredPrecision::Int8, bytes.saturating_mul(2)),
+            _ => return,
+        };
+        let precision = if is_quantized {
+            StoredPrecision::Int8
+        } else {
+            precision
+        };
+        self.add(precision, elements);
+    }
+
+    fn add_lite_operators(&mut self, graph: &tflite::Graph) {
+        use tflite::{Operator, TensorType};
+        for operator in &graph.operators {
+            if ![Operator::CONV_2D, Operator::FULLY_CONNECTED].contains(&operator.code) {
+                continue;
+            }
+            let is_quantized = |&input: &i32| {
+                let is_bytes = graph.tensor(input).is_some_and(|tensor| {
+                    matches!(tensor.element_type, TensorType::U8 | TensorType::I8)
+                });
+                let producer = graph.producer(input);
+                is_bytes || producer.is_some_and(|producer| producer.code == Operator::DEQUANTIZE)
+            };
+            self.add_operator(operator.inputs.iter().take(2).any(is_quantized));
         }
     }
 
@@ -157,26 +248,160 @@ impl Weights {
             .elements
             .iter()
             .fold(0_u64, |sum, n| sum.saturating_add(*n));
-        if self.quantizes {
+        if is_share(self.quantized, self.operators) {
             return Some(Int8);
         }
-        [Int8, Bf16, F16, F32].into_iter().find(|&precision| {
-            let elements = self.elements[precision as usize];
-            elements > 0 && elements >= sum / LEAST_SHARE
-        })
+        [Int8, Bf16, F16, F32]
+            .into_iter()
+            .find(|&precision| is_share(self.elements[precision as usize], sum))
     }
 }
 
-/// The nodes of all graphs and functions.
-fn all_nodes(model: &Model) -> Vec<&Node> {
-    let mut open: Vec<&Node> = model.nodes().iter().collect();
-    open.extend(model.functions.iter().flat_map(|function| &function.node));
-    let mut all = Vec::new();
-    while let Some(node) = open.pop() {
-        all.push(node);
-        open.extend(node.bodies().flat_map(|body| &body.node));
+fn is_share(part: u64, all: u64) -> bool {
+    part > 0 && part.saturating_mul(LEAST_SHARE) >= all
+}
+
+/// Whether a constant holds integers of 8 bits or fewer.
+fn is_bytes(constant: ir::Layer<'_>) -> bool {
+    constant.operator() == "Const"
+        && matches!(
+            constant.attribute("element_type"),
+            Some("i8" | "u8" | "i4" | "u4" | "nf4")
+        )
+}
+
+/// The nodes of one graph or function, and where its values come from.
+struct Scope<'a> {
+    nodes: &'a [Node],
+    producers: HashMap<&'a [u8], &'a Node>,
+    initializers: HashMap<&'a [u8], &'a Tensor>,
+}
+
+/// The main graph, then all bodies and functions.
+fn scopes(model: &Model) -> Vec<Scope<'_>> {
+    let functions = model.functions.iter().map(|function| &function.node[..]);
+    let main = model.graph.iter();
+    let mut open: Vec<(&[Node], &[Tensor])> = main
+        .map(|graph| (&graph.node[..], &graph.initializer[..]))
+        .chain(functions.map(|nodes| (nodes, &[][..])))
+        .collect();
+    let mut next = 0;
+    while let Some((nodes, _)) = open.get(next).copied() {
+        let bodies = nodes.iter().flat_map(Node::bodies);
+        open.extend(bodies.map(|body| (&body.node[..], &body.initializer[..])));
+        next += 1;
     }
-    all
+    open.into_iter()
+        .map(|(nodes, initializers)| Scope::of(nodes, initializers))
+        .collect()
+}
+
+impl<'a> Scope<'a> {
+    fn of(nodes: &'a [Node], initializers: &'a [Tensor]) -> Self {
+        Self {
+            nodes,
+            producers: nodes
+                .iter()
+                .flat_map(|node| node.output.iter().map(move |output| (&output[..], node)))
+                .collect(),
+            initializers: initializers
+                .iter()
+                .map(|tensor| (tensor.name.as_deref().unwrap_or_default(), tensor))
+                .collect(),
+        }
+    }
+
+    /// The tensor that the constant `name` is made of, and the type in which it is used if that is another one.
+    fn constant(&self, name: &[u8]) -> Option<(&'a Tensor, Option<DataType>)> {
+        let (mut name, mut to) = (name, None);
+        for _ in 0..MOST_STEPS {
+            if let Some(tensor) = self.initializers.get(name) {
+                return Some((*tensor, to));
+            }
+            let node = *self.producers.get(name)?;
+            match &*node.operator() {
+                "Constant" => return Some((node.attribute("value")?.t.as_ref()?, to)),
+                "Cast" if to.is_none() => {
+                    let target = node.attribute("to")?.i?;
+                    to = DataType::try_from(target as i32).ok();
+                }
+                // The weights are rounded to integers, wherever that is written.
+                "QuantizeLinear" => to = Some(DataType::Int8),
+                "Cast" | "DequantizeLinear" | "Identity" | "Transpose" | "Reshape" | "Squeeze"
+                | "Unsqueeze" => {}
+                _ => return None,
+            }
+            name = node.input.first()?;
+        }
+        None
+    }
+
+    /// The type that the values `name`, which depend on the image, were rounded to, if they were.
+    fn rounded(&self, name: &[u8]) -> Option<&'static str> {
+        let mut name = name;
+        for _ in 0..MOST_STEPS {
+            let node = *self.producers.get(name)?;
+            match &*node.operator() {
+                "DynamicQuantizeLinear" => return integer_name(DataType::Uint8),
+                "QuantizeLinear" => {
+                    let zero_point = node.input.get(2).and_then(|name| self.constant(name));
+                    let by_zero_point = zero_point.map(|(tensor, _)| tensor.element_type());
+                    let stated = node.attribute("output_dtype").and_then(|to| to.i);
+                    let stated = stated.and_then(|to| DataType::try_from(to as i32).ok());
+                    return integer_name(by_zero_point.or(stated).unwrap_or(DataType::Uint8));
+                }
+                // They keep the steps.
+                "DequantizeLinear" | "Identity" | "Transpose" | "Reshape" | "Flatten"
+                | "Squeeze" | "Unsqueeze" | "Relu" | "Clip" | "MaxPool" | "Cast" => {}
+                _ => return None,
+            }
+            name = node.input.first()?;
+        }
+        None
+    }
+
+    /// Whether an operator with weights takes values or weights that are rounded to integers.
+    fn takes_quantized(&self, node: &Node) -> bool {
+        is_integer(node)
+            || node.input.iter().any(|input| match self.constant(input) {
+                Some((tensor, to)) => {
+                    integer_name(to.unwrap_or_else(|| tensor.element_type())).is_some()
+                }
+                None => self.rounded(input).is_some(),
+            })
+    }
+}
+
+fn has_weights(node: &Node) -> bool {
+    [
+        "Conv",
+        "ConvTranspose",
+        "DeformConv",
+        "Gemm",
+        "MatMul",
+        "LSTM",
+        "GRU",
+        "RNN",
+        "ConvInteger",
+        "MatMulInteger",
+        "QLinearConv",
+        "QLinearMatMul",
+        "QGemm",
+        "FusedConv",
+        "FusedGemm",
+        "FusedMatMul",
+        "MatMulNBits",
+        "MatMulIntegerToFloat",
+        "DynamicQuantizeMatMul",
+        "Attention",
+        "QAttention",
+    ]
+    .contains(&&*node.operator())
+}
+
+/// Whether the operator itself computes with integers.
+fn is_integer(node: &Node) -> bool {
+    quantizes(node) || dequantizes(node) || node.operator() == "QAttention"
 }
 
 fn quantizes(node: &Node) -> bool {
@@ -224,12 +449,16 @@ impl Model {
     /// Returns the element types in which the operators with weights compute, the one with the most elements first:
     /// `f32`, `f16`, `bf16`, `f64`; `i8` and `u8` for quantized ones. Empty if no type shows.
     ///
-    /// The types of the model's input and output say nothing: exporters put a `Cast` at either end.
+    /// A type counts if operators with at least a tenth of the weights' elements compute in it, be it that the weights
+    /// have it or that the values are rounded to it before. The types of the model's input and output say nothing:
+    /// exporters put a `Cast` at either end.
     pub fn computed_types(&self) -> Vec<&'static str> {
         let mut types: HashMap<&'static str, u64> = HashMap::new();
-        if let Some(graph) = &self.graph {
-            computed_in(graph, &mut types);
+        let mut all = 0_u64;
+        for scope in scopes(self) {
+            scope.add_computed(&mut types, &mut all);
         }
+        types.retain(|_, elements| is_share(*elements, all));
         if types.is_empty() {
             // Where functions compute, their weights are those of the main graph.
             self.for_each_tensor(&mut |tensor| {
@@ -247,94 +476,38 @@ impl Model {
     }
 }
 
-fn computed_in(graph: &Graph, types: &mut HashMap<&'static str, u64>) {
-    let producers: HashMap<&[u8], &Node> = graph
-        .node
-        .iter()
-        .flat_map(|node| node.output.iter().map(move |output| (&output[..], node)))
-        .collect();
-    let initializers: HashMap<&[u8], &Tensor> = graph
-        .initializer
-        .iter()
-        .map(|tensor| (tensor.name.as_deref().unwrap_or_default(), tensor))
-        .collect();
-    let constant = |name: &[u8]| -> Option<(&Tensor, Option<DataType>)> {
-        let (mut name, mut to) = (name, None);
-        for _ in 0..MOST_STEPS {
-            if let Some(tensor) = initializers.get(name) {
-                return Some((*tensor, to));
-            }
-            let node = producers.get(name)?;
-            match &*node.operator() {
-                "Constant" => return Some((node.attribute("value")?.t.as_ref()?, to)),
-                "Cast" if to.is_none() => {
-                    let target = node.attribute("to")?.i?;
-                    to = DataType::try_from(target as i32).ok();
+impl Scope<'_> {
+    /// Adds the elements of the weights of each operator to the types that it computes in, and to `all`.
+    fn add_computed(&self, types: &mut HashMap<&'static str, u64>, all: &mut u64) {
+        for node in self.nodes.iter().filter(|node| has_weights(node)) {
+            let is_integer = is_integer(node);
+            let mut weights = 0;
+            let mut integers = HashSet::new();
+            for input in &node.input {
+                let Some((tensor, to)) = self.constant(input) else {
+                    integers.extend(self.rounded(input));
+                    continue;
+                };
+                let element_type = to.unwrap_or_else(|| tensor.element_type());
+                let elements = elements(tensor);
+                if let Some(name) = integer_name(element_type) {
+                    integers.insert(name);
+                } else if let Some(name) = float_name(element_type) {
+                    // Scales of quantized operators are no weights.
+                    if is_integer {
+                        continue;
+                    }
+                    let sum = types.entry(name).or_default();
+                    *sum = sum.saturating_add(elements);
+                } else {
+                    continue;
                 }
-                // The weights are rounded to integers, wherever that is written.
-                "QuantizeLinear" => to = Some(DataType::Int8),
-                "Cast" | "DequantizeLinear" | "Identity" | "Transpose" | "Reshape" | "Squeeze"
-                | "Unsqueeze" => {}
-                _ => return None,
+                weights = elements.saturating_add(weights);
             }
-            name = node.input.first()?;
-        }
-        None
-    };
-    for node in &graph.node {
-        for body in node.bodies() {
-            computed_in(body, types);
-        }
-        let operator = node.operator();
-        if operator == "QuantizeLinear" || operator == "DynamicQuantizeLinear" {
-            // Values of the image are rounded.
-            let is_weight = node
-                .input
-                .first()
-                .is_some_and(|name| constant(name).is_some());
-            let zero_point = node.input.get(2).and_then(|name| constant(name));
-            let zero_type = zero_point.map_or(DataType::Uint8, |(tensor, _)| tensor.element_type());
-            if !is_weight && let Some(name) = integer_name(zero_type) {
-                types.entry(name).or_default();
-            }
-        }
-        let has_weights = [
-            "Conv",
-            "ConvTranspose",
-            "DeformConv",
-            "Gemm",
-            "MatMul",
-            "LSTM",
-            "GRU",
-            "RNN",
-            "ConvInteger",
-            "MatMulInteger",
-            "QLinearConv",
-            "QLinearMatMul",
-            "QGemm",
-            "FusedConv",
-            "FusedGemm",
-            "FusedMatMul",
-            "MatMulNBits",
-            "MatMulIntegerToFloat",
-            "DynamicQuantizeMatMul",
-            "Attention",
-            "QAttention",
-        ]
-        .contains(&&*operator);
-        if !has_weights {
-            continue;
-        }
-        let is_integer = quantizes(node) || dequantizes(node) || operator == "QAttention";
-        for input in &node.input {
-            let Some((tensor, to)) = constant(input) else {
-                continue;
-            };
-            let element_type = to.unwrap_or_else(|| tensor.element_type());
-            // Scales of quantized operators are no weights.
-            let float = float_name(element_type).filter(|_| !is_integer);
-            if let Some(name) = float.or_else(|| integer_name(element_type)) {
-                *types.entry(name).or_default() += elements(tensor);
+            *all = all.saturating_add(weights);
+            for name in integers {
+                let sum = types.entry(name).or_default();
+                *sum = sum.saturating_add(weights);
             }
         }
     }
@@ -344,27 +517,27 @@ fn computed_in(graph: &Graph, types: &mut HashMap<&'static str, u64>) {
 mod tests {
     use super::*;
 
-    use crate::onnx::Attribute;
+    use crate::onnx::{Attribute, Graph};
 
-    fn tensor(name: &'static str, element_type: DataType, elements: i64) -> Tensor {
+    fn tensor(name: &str, element_type: DataType, elements: i64) -> Tensor {
         Tensor {
-            name: Some(name.into()),
+            name: Some(name.to_owned().into()),
             data_type: Some(element_type as i32),
             dims: vec![elements],
             ..Tensor::default()
         }
     }
 
-    fn node(operator: &'static str, inputs: &[&'static str], output: &'static str) -> Node {
+    fn node(operator: &str, inputs: &[&str], output: &str) -> Node {
         Node {
-            op_type: Some(operator.into()),
-            input: inputs.iter().map(|&name| name.into()).collect(),
-            output: vec![output.into()],
+            op_type: Some(operator.to_owned().into()),
+            input: inputs.iter().map(|&name| name.to_owned().into()).collect(),
+            output: vec![output.to_owned().into()],
             ..Node::default()
         }
     }
 
-    fn cast(input: &'static str, output: &'static str, to: DataType) -> Node {
+    fn cast(input: &str, output: &str, to: DataType) -> Node {
         let mut node = node("Cast", &[input], output);
         node.attribute.push(Attribute {
             name: Some("to".into()),
@@ -519,10 +692,85 @@ mod tests {
         assert_eq!(with(&single), Some(StoredPrecision::F32));
         assert_eq!(with(&format!("{half}{single}")), Some(StoredPrecision::F16));
         assert_eq!(with(&constant("i64", 80)), None);
-        let quantizer = r#"<layer id="1" type="FakeQuantize"/>"#;
+        assert_eq!(with(&constant("i8", 40)), Some(StoredPrecision::Int8));
+        let quantizer =
+            r#"<layer id="1" type="FakeQuantize"><input><port id="0"/></input></layer>"#;
         assert_eq!(
             with(&format!("{single}{quantizer}")),
+            Some(StoredPrecision::F32),
+            "nothing passes through it"
+        );
+        let edge = r#"</layers><edges><edge from-layer="0" from-port="0" to-layer="1" to-port="0"/></edges><layers>"#;
+        assert_eq!(
+            with(&format!("{single}{quantizer}{edge}")),
             Some(StoredPrecision::Int8)
         );
+    }
+
+    #[test]
+    fn one_quantizer_does_not_make_a_model_int8() {
+        let with = |pairs: usize| {
+            let mut nodes = Vec::new();
+            for layer in 0..20 {
+                let of = |name: &str| format!("{name}{layer}");
+                let mut input = of("x");
+                if layer < pairs {
+                    nodes.push(node("QuantizeLinear", &[&of("x"), "s"], &of("q")));
+                    nodes.push(node("DequantizeLinear", &[&of("q"), "s"], &of("d")));
+                    input = of("d");
+                }
+                nodes.push(node("Conv", &[&input, "w"], &format!("x{}", layer + 1)));
+            }
+            model(
+                nodes,
+                vec![
+                    tensor("w", DataType::Float, 90),
+                    tensor("s", DataType::Float, 1),
+                    // A table of bytes.
+                    tensor("t", DataType::Uint8, 900),
+                ],
+            )
+        };
+        for (pairs, is_quantized) in [(0, false), (1, false), (2, true), (20, true)] {
+            let model = with(pairs);
+            let (stored_as, types) = if is_quantized {
+                (StoredPrecision::Int8, &["f32", "u8"][..])
+            } else {
+                (StoredPrecision::F32, &["f32"][..])
+            };
+            assert_eq!(stored(&model), Some(stored_as), "{pairs}");
+            assert_eq!(model.computed_types(), types, "{pairs}");
+        }
+        // Behind everything that has weights.
+        let scores = model(
+            vec![
+                node("Gemm", &["x", "w"], "g"),
+                node("QuantizeLinear", &["g", "s"], "q"),
+                node("DequantizeLinear", &["q", "s"], "y"),
+            ],
+            vec![
+                tensor("w", DataType::Float, 90),
+                tensor("s", DataType::Float, 1),
+            ],
+        );
+        assert_eq!(stored(&scores), Some(StoredPrecision::F32));
+        assert_eq!(scores.computed_types(), ["f32"]);
+    }
+
+    #[test]
+    fn float_weights_that_pass_through_a_quantizer_are_int8() {
+        let model = model(
+            vec![
+                node("QuantizeLinear", &["w", "s"], "q"),
+                node("DequantizeLinear", &["q", "s"], "d"),
+                node("MatMul", &["x", "d"], "y"),
+            ],
+            vec![
+                tensor("w", DataType::Float, 90),
+                tensor("s", DataType::Float, 1),
+            ],
+        );
+        assert_eq!(stored(&model), Some(StoredPrecision::Int8));
+        assert_eq!(model.computed_types(), ["i8"]);
     }
 }

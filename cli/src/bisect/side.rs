@@ -41,7 +41,7 @@ impl<'a> Side<'a> {
         engine: &'a EngineOptions,
         tensor: Tensor,
     ) -> anyhow::Result<Self> {
-        let read = model_file::check_onnx(&engine.model, "--bisect")?;
+        let read = model_file::check_onnx(&engine.model, "--bisect", None)?;
         Ok(Self {
             name,
             run,

@@ -197,7 +197,10 @@ fn can_bisect(
     against: Option<&Path>,
     picture: Option<&Path>,
 ) -> anyhow::Result<()> {
-    let is_onnx = |model: &Path| model_file::has_ending(model, "onnx");
+    // Opening the model says why it cannot be read.
+    let is_onnx = |model: &Path| {
+        model_file::format(model).map_or(true, |format| format == model_file::Format::Onnx)
+    };
     if let Some((name, engine)) = options
         .runs
         .iter()

@@ -245,7 +245,7 @@ impl<'a> Values<'a> {
         let by_attribute = sum.attribute("axes").map(|axes| axes.ints.clone());
         let by_input = || {
             let tensor = self.constants.get(&sum.input.get(1)?[..])?;
-            integers(tensor)
+            tensor.integers()
         };
         let dims = division
             .output
@@ -282,7 +282,7 @@ impl<'a> Values<'a> {
             };
             let scale = scalar(constant(scale)??)?;
             let zero_point = match constant(zero_point) {
-                Some(tensor) => match integers(tensor?)?[..] {
+                Some(tensor) => match tensor?.integers()?[..] {
                     [zero_point] => i32::try_from(zero_point).ok()?,
                     _ => return None,
                 },
@@ -314,44 +314,12 @@ fn keeps_shape(node: &Node) -> bool {
     )
 }
 
-/// The only value of a tensor of f32 or f16.
+/// The only value of a tensor of floating-point numbers, if it can be a scale.
 fn scalar(tensor: &Tensor) -> Option<f32> {
-    let bytes = tensor
-        .raw_data
-        .as_ref()
-        .or_else(|| tensor.float_data.first())?;
-    let value = match (tensor.element_type(), &bytes[..]) {
-        (DataType::Float, &[a, b, c, d]) => f32::from_le_bytes([a, b, c, d]),
-        (DataType::Float16, &[a, b]) => half::f16::from_le_bytes([a, b]).to_f32(),
-        _ => return None,
-    };
-    Some(value).filter(|scale| scale.is_finite() && *scale > 0.0)
-}
-
-/// The values of a small tensor of integers.
-fn integers(tensor: &Tensor) -> Option<Vec<i64>> {
-    if let Some(raw) = &tensor.raw_data {
-        return Some(match tensor.element_type() {
-            DataType::Uint8 => raw.iter().map(|&byte| i64::from(byte)).collect(),
-            DataType::Int8 => raw.iter().map(|&byte| i64::from(byte as i8)).collect(),
-            DataType::Int64 => raw
-                .chunks_exact(8)
-                .filter_map(|bytes| Some(i64::from_le_bytes(bytes.try_into().ok()?)))
-                .collect(),
-            DataType::Int32 => raw
-                .chunks_exact(4)
-                .filter_map(|bytes| Some(i64::from(i32::from_le_bytes(bytes.try_into().ok()?))))
-                .collect(),
-            _ => return None,
-        });
+    match tensor.floats()?[..] {
+        [scale] if scale.is_finite() && scale > 0.0 => Some(scale),
+        _ => None,
     }
-    let mut packed = tensor.int64_data.iter().chain(&tensor.int32_data);
-    let mut bytes = packed.next()?.clone();
-    let mut values = Vec::new();
-    while !bytes.is_empty() {
-        values.push(prost::encoding::decode_varint(&mut bytes).ok()? as i64);
-    }
-    packed.next().is_none().then_some(values)
 }
 
 #[cfg(test)]
