@@ -30,7 +30,7 @@ pub struct Recipe {
 #[derive(Debug)]
 pub struct Fitted {
     pub layout: InputLayout,
-    /// How outputs become scores; `None` if only images tell, and there are none.
+    /// The rule that makes scores of outputs; `None` if only images would tell, and there are none.
     pub reading: Option<OutputReading>,
     pub labels: Option<Stated<Labels>>,
 }

@@ -130,9 +130,9 @@ pub(crate) fn regular(file: &Path) -> Result<u64, Error> {
 pub struct OnnxModel {
     /// The file.
     pub bytes: Bytes,
-    /// Where its tensors' external data are: the location as the model writes it, and the file in its folder.
+    /// The external data of its tensors: the location as the model writes it, and the file in its directory.
     pub external_data: Vec<(String, PathBuf)>,
-    /// What the file says.
+    /// The parsed content of the file.
     pub model: onnx::Model,
 }
 
@@ -140,7 +140,7 @@ pub struct OnnxModel {
 ///
 /// # Errors
 ///
-/// Those of [`check`], and [`ErrorKind::ModelUnsupported`] for the formats that only OpenVINO reads; the hint
+/// The errors of [`check`], and [`ErrorKind::ModelUnsupported`] for the formats that only OpenVINO reads. The hint
 /// names the `.onnx` beside the file if there is one.
 pub fn check_onnx(model: &Path, engine: &str) -> Result<OnnxModel, Error> {
     let format = format(model)?;
@@ -188,7 +188,7 @@ fn saved_model(model: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
-/// Whether the file's name ends in `.ending`, in whatever case.
+/// Returns whether the file's name ends in `.ending`, ignoring case.
 pub fn has_ending(model: &Path, ending: &str) -> bool {
     model
         .extension()

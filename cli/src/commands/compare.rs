@@ -177,7 +177,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     reports::write(reports, &comparison, &comparison.text())?;
     recorded?;
     if let Some(nothing) = nothing {
-        return Err(Hinted::new(nothing, "mend what is said above about the others").into());
+        return Err(Hinted::new(nothing, "fix the errors above").into());
     }
     Ok(comparison.verdict())
 }
@@ -228,7 +228,7 @@ struct Fold {
     tensors: Chain,
     compared: usize,
     top: usize,
-    /// How each lane's answers vary from image to image.
+    /// The variation of each lane's answers over the images.
     variations: Vec<Variation>,
     duplicates: Duplicates,
     recorder: Option<Recorder>,
@@ -392,17 +392,17 @@ fn made_up_image() -> Picture {
     Picture::from_rgb(MADE_UP, MADE_UP, pixels).expect("three bytes for each pixel")
 }
 
-/// What the recording has for a picture, refused where the tensor is another one.
+/// Returns the recorded outputs of an image. Fails if its pixels or tensor differ from the recording.
 fn recorded(recording: &mut Recording, outputs: &Outputs) -> anyhow::Result<Vec<Option<Tensor>>> {
     let recorded = recording.get(outputs.file)?;
     // The pixels are the same for models that take them in different forms; old recordings have the tensor's hash alone.
     let (what, found, before) = match (outputs.pixels, recorded.pixels) {
-        (Some(found), Some(before)) => ("other pixels", found, before),
-        _ => ("another tensor", outputs.tensor, recorded.tensor),
+        (Some(found), Some(before)) => ("pixels differ", found, before),
+        _ => ("tensor differs", outputs.tensor, recorded.tensor),
     };
     if found != before {
         return Err(Hinted::new(
-            format!("the picture becomes {what} than when it was recorded: SHA-256 {found} and not {before}"),
+            format!("the image's {what} from the recording: SHA-256 {found}, recorded {before}"),
             "record again with this version of classify",
         )
         .into());
