@@ -56,7 +56,7 @@ impl Recipe {
             Err(error) if error.is_io() => Vec::new(),
             Err(error) if error.is_unsupported() && options.is_complete() => {
                 messages.note(&format!(
-                    "{error}; the flags say it all, and nothing else is read, such as labels: pass --labels"
+                    "{error}; the flags replace all other sources, including labels: pass --labels"
                 ));
                 Vec::new()
             }
