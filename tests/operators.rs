@@ -91,7 +91,7 @@ impl Case {
         )
     }
 
-    /// Whether an engine's output is `right`.
+    /// Returns whether an engine's output is `right`.
     fn equals(&self, output: &Tensor, right: &[f32]) -> bool {
         let values = output.to_f32();
         let finite = right.iter().filter(|value| value.is_finite());
@@ -104,7 +104,7 @@ impl Case {
             })
     }
 
-    /// Whether an engine's output is `right` except that it has numbers where NaN is right.
+    /// Returns whether an engine's output is `right`, except for numbers in the place of NaN.
     fn equals_without_nan(&self, output: &Tensor, right: &[f32]) -> bool {
         let values = output.to_f32();
         let pairs = values.iter().zip(right);
@@ -113,7 +113,7 @@ impl Case {
     }
 }
 
-/// What an engine made of a model.
+/// The result of an engine for a model.
 enum Made {
     Output(Tensor),
     /// Not loaded: it is a model that the engine does not support. What the error says.
@@ -157,7 +157,7 @@ fn run(engine: &str, case: &Case) -> (Made, Option<String>) {
     (made, Some(backend.info().engine_version.clone()))
 }
 
-/// What RTen's guard says of an operator, without the operator and the file.
+/// Returns the reason of RTen's guard, without the operator and the file.
 fn fault(error: &Error) -> String {
     let said = error.to_string();
     let said = said.strip_prefix("the operator ").unwrap_or_default();
@@ -169,7 +169,7 @@ fn fault(error: &Error) -> String {
 /// Operator, opset, variant, engine (or `reference`).
 type Key = (String, u64, String, String);
 
-/// What the table says of something that is not equal.
+/// A row of the table: a case that is not equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Row {
     /// - `refused`: not loaded, as a model that the engine does not support.
@@ -264,7 +264,7 @@ fn judge(case: &Case, made: &[Made; 3], reference_is_wrong: bool) -> Vec<(Key, R
     found
 }
 
-/// What was found of all cases that were run.
+/// The findings of all cases that were run.
 #[derive(Debug, Default)]
 struct Found {
     rows: BTreeMap<Key, Row>,
@@ -376,7 +376,7 @@ fn keys(case: &Case) -> [Key; 4] {
     [onnx, openvino, rten, case.key(REFERENCE)]
 }
 
-/// Whether the table is true. The reasons of deviations are its own; those of RTen's guard are what it says.
+/// Returns whether a row of the table is true. Reasons of deviations are written by hand; RTen's guard states its own.
 fn agrees(said: Option<&Row>, is: Option<&Row>) -> bool {
     match (said, is) {
         (None, None) => true,

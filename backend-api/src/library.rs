@@ -413,7 +413,7 @@ fn system_folders() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Whether a file has the name of a shared library.
+/// Returns whether a file has the name of a shared library.
 pub fn is_library_name(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     let name = name.to_ascii_lowercase();

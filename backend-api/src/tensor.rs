@@ -40,7 +40,7 @@ impl ElementType {
         }
     }
 
-    /// Whether it holds fractions.
+    /// Returns whether the type holds fractions.
     pub const fn is_float(self) -> bool {
         matches!(self, Self::F32 | Self::F64 | Self::F16 | Self::Bf16)
     }

@@ -24,10 +24,10 @@ const MANIFEST: &str = "blake3";
 const MARKER: &str = "classify-cache";
 const MARKED: &str =
     "A compiled model of classify. Whoever removes the folder has it made again.\n";
-/// How the names of folders begin that are not complete yet; so many letters and digits follow.
+/// Prefix of the names of incomplete directories; [`RANDOM`] letters and digits follow.
 const NEW: &str = "classify-new-";
 const RANDOM: usize = 16;
-/// What OpenVINO's plugins write: compiled models, and compiled kernels of a GPU.
+/// Endings of the files that OpenVINO's plugins write: compiled models, and compiled kernels of a GPU.
 const ENDINGS: [&str; 2] = ["blob", "cl_cache"];
 /// No compilation takes longer than this.
 const LEFT_OVER: Duration = Duration::from_hours(24);
@@ -154,7 +154,7 @@ fn keep(new: TempDir, path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether a file or a folder in the folder of a cache has a name that the cache gives to its own.
+/// Returns whether an entry of a cache directory has a name that the cache gives to its own entries.
 pub fn is_cache_entry_name(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else {
         return false;

@@ -1,5 +1,5 @@
-//! What OpenVINO 2026.4 computes otherwise than ONNX says, for a model that has it. `tests/operators.rs` compares every
-//! operator with ONNX's own reference; `docs/operators.md` lists all that was found, also what only odd values show.
+//! OpenVINO 2026.4's deviations from ONNX in a model. `tests/operators.rs` compares every operator with ONNX's own
+//! reference; `docs/operators.md` lists all deviations, also those that only unusual values show.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -47,7 +47,7 @@ fn note(((operator, reason), names): ((String, &'static str), Vec<String>)) -> S
         (_, 0) => format!(" ({})", named.join(", ")),
         (_, more) => format!(" ({} and {more} more)", named.join(", ")),
     };
-    format!("OpenVINO computes {operator}{which} otherwise than ONNX says: {reason}")
+    format!("OpenVINO's {operator}{which} differs from ONNX: {reason}")
 }
 
 /// The constants of a graph and of all bodies in it: initializers, and the values of `Constant`. Bodies see those
@@ -166,8 +166,8 @@ fn has_odd_zero_point(node: &Node, constants: &Constants<'_>) -> bool {
     })
 }
 
-/// Whether ONNX normalizes over several dimensions: until opset 12, all from `axis` on, which is 1 unless it is said.
-/// A shape that the file does not tell may have them.
+/// Returns whether ONNX normalizes over several dimensions: until opset 12, all from `axis` on, by default 1.
+/// A shape that the file does not state may have several.
 fn over_several(node: &Node, graph: &Graph) -> bool {
     let axis = node.attribute("axis").and_then(|axis| axis.i).unwrap_or(1);
     if axis == -1 {
@@ -243,7 +243,7 @@ mod tests {
         let pools = ["a", "b", "c", "d"].map(|name| node("AveragePool", name, &both));
         let notes = notes(&model(19, pools.to_vec()));
         assert_eq!(notes.len(), 1, "{notes:?}");
-        let begin = "OpenVINO computes AveragePool (a, b, c and 1 more) otherwise than ONNX says: ";
+        let begin = "OpenVINO's AveragePool (a, b, c and 1 more) differs from ONNX: ";
         assert!(notes[0].starts_with(begin), "{notes:?}");
         assert!(super::notes(&model(19, vec![node("AveragePool", "a", &both[..1])])).is_empty());
     }

@@ -1,5 +1,5 @@
-//! What RTen 0.27 computes otherwise than ONNX says, or cannot: refused before it runs, because a reference that
-//! is wrong in silence is worse than none. `tests/operators.rs` compares every operator with ONNX's own reference.
+//! Operators that RTen 0.27 lacks or computes otherwise than ONNX. They are rejected at loading, because a reference
+//! that is silently wrong is worse than none. `tests/operators.rs` compares every operator with ONNX's own reference.
 
 use std::collections::HashSet;
 
@@ -118,7 +118,7 @@ fn fault(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
             None => Some("its type is unknown, and RTen computes in other types than bool and f64"),
             like => converts_to(like),
         },
-        "ArgMax" | "ArgMin" => Some("of equal values RTen takes another one than the first"),
+        "ArgMax" | "ArgMin" => Some("RTen does not return the first index on ties"),
         "Sign"
             if !matches!(
                 element_type(site, 0),
@@ -354,8 +354,9 @@ fn repeated(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
 
 /// RTen repeats the pattern where more is mirrored than there is.
 fn pad(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
-    let unclear =
-        Some("RTen mirrors otherwise if there is more padding than values, or it is unknown");
+    let unclear = Some(
+        "RTen's reflect padding differs from ONNX if the padding exceeds the input, or if sizes are unknown",
+    );
     let pads = match site.node.attribute("pads") {
         Some(pads) => pads.ints.clone(),
         None => match constant_ints(site, 1) {

@@ -50,7 +50,7 @@ fn missing(site: &Site<'_>) -> Option<Attribute> {
     }
 }
 
-/// Whether the attribute is there, with a value.
+/// Returns whether the attribute is there, with a value.
 pub(crate) fn has_ints(node: &Node, name: &str) -> bool {
     node.attribute(name)
         .is_some_and(|attribute| !attribute.ints.is_empty())

@@ -304,7 +304,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// Whether the operator's first output has the shape of its first input.
+/// Returns whether the operator's first output has the shape of its first input.
 fn keeps_shape(operator: &str) -> bool {
     matches!(
         operator,

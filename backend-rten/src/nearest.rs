@@ -3,7 +3,7 @@
 
 use std::iter;
 
-/// How a coordinate of the output becomes one of the input.
+/// The conversion of an output coordinate into an input coordinate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coordinates {
     HalfPixel,
@@ -12,7 +12,7 @@ pub(crate) enum Coordinates {
     AlignCorners,
 }
 
-/// How a coordinate becomes a place.
+/// The rounding of a coordinate to an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rounding {
     Floor,
@@ -29,7 +29,7 @@ pub(crate) struct Axis {
     pub(crate) to: Length,
 }
 
-/// What the model says about the output's size.
+/// The output's size as the model states it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Length {
     Scale(f32),
@@ -40,7 +40,7 @@ pub(crate) enum Length {
 const TRIED: usize = 8_192;
 
 impl Axis {
-    /// Whether RTen takes the value that ONNX says, everywhere. `None` if that cannot be told.
+    /// Returns whether RTen picks ONNX's value everywhere, or `None` if that is unknown.
     pub(crate) fn is_right(self, coordinates: Coordinates, rounding: Rounding) -> Option<bool> {
         // `scale` divides, `inverse` is what RTen multiplies with.
         let (scale, inverse, to) = match (self.to, self.from) {

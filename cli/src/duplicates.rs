@@ -38,7 +38,7 @@ impl Duplicates {
         let (image, first) = self.pairs.first()?;
         let path = |image: usize| printable(&images[image].to_string_lossy());
         Some(format!(
-            "{} of {} images have the content of an earlier one and count again, the first is {} ({})",
+            "{} of {} images duplicate an earlier image and are counted again; first: {} (same as {})",
             self.pairs.len(),
             images.len(),
             path(*image),

@@ -74,7 +74,7 @@ pub fn library(options: &EngineOptions) -> Option<FoundLibrary> {
     }
 }
 
-/// Whether a file in the folder of `--cache-dir` has a name that the cache gives to its own.
+/// Returns whether a file in the directory of `--cache-dir` has a name that the cache gives to its own entries.
 pub fn is_cache_name(name: &OsStr) -> bool {
     #[cfg(feature = "openvino")]
     let is_own = backend_openvino::is_cache_entry_name(name);

@@ -15,25 +15,25 @@ use crate::runs::Run;
 /// A run, for reports and recordings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunFacts {
-    /// As it was written.
+    /// The name as it was written.
     pub name: String,
     pub backend: String,
     pub engine: String,
     pub engine_version: String,
     pub requested_device: String,
-    /// What really executes.
+    /// The device that executes.
     pub device: String,
     pub precision: String,
-    /// What was asked for.
+    /// The requested precision.
     #[serde(default)]
     pub requested_precision: String,
     pub model: String,
-    /// Of the model's files: itself, its weights, its external data.
+    /// SHA-256 of the model's files: itself, its weights, its external data.
     pub model_sha256: Digest,
-    /// How its tensors are made, in the notation of the command line.
+    /// The preprocessing, in the notation of the command line.
     pub input: Vec<(String, String)>,
     pub classes: Option<usize>,
-    /// How outputs become scores. Recordings of version 0.1.0 lack it.
+    /// The rule that makes scores of outputs. Recordings of version 0.1.0 lack it.
     #[serde(default)]
     pub interpretation: Option<Interpretation>,
     /// Source of the scoring decision.
@@ -51,15 +51,15 @@ pub struct RunFacts {
     /// The coarsest precision in which the model's files hold much of the weights.
     #[serde(default)]
     pub stored_precision: Option<String>,
-    /// On which machine.
+    /// The machine that executes the run.
     pub machine: Machine,
-    /// Whether the answers come from a recording.
+    /// True if the answers come from a recording.
     #[serde(default)]
     pub recorded: bool,
 }
 
 impl RunFacts {
-    /// Those of a run that is open.
+    /// Returns the facts of an open run.
     pub fn of(run: &Run, machine: &Machine) -> anyhow::Result<Self> {
         let info = run.info();
         Ok(Self {

@@ -99,7 +99,10 @@ impl FilesRead<'_> {
             if let Some(engine) = self.engines.iter().find(|engine| one.is_in_cache(engine)) {
                 let folder = engine.cache_dir.as_deref().unwrap_or(Path::new(""));
                 return Err(one.refused(
-                    &format!("its name belongs to the cache {}", folder.display()),
+                    &format!(
+                        "this name is reserved by the cache directory {}",
+                        folder.display()
+                    ),
                     "name a file outside of the cache",
                 ));
             }
@@ -110,7 +113,7 @@ impl FilesRead<'_> {
     /// Shows the files that the command line names to `visit`, each with its role.
     fn each_named(&self, visit: &mut dyn FnMut(&str, &Path)) {
         for input in &self.inputs.list {
-            visit("a picture", &input.path);
+            visit("an image", &input.path);
         }
         for list in &self.inputs.lists {
             visit("the input list", list);
@@ -247,7 +250,7 @@ impl Planned<'_> {
         }
     }
 
-    /// Whether it lies in a folder that OpenVINO's cache owns, or would take the name of one or of the cache.
+    /// Returns whether the output lies in a directory of OpenVINO's cache, or takes the name of one or of the cache.
     fn is_in_cache(&self, engine: &EngineOptions) -> bool {
         let Some(Ok(cache)) = engine.cache_dir.as_deref().map(target) else {
             return false;
@@ -259,8 +262,8 @@ impl Planned<'_> {
     }
 }
 
-/// Whether the file system takes the names of two files that do not exist in one folder for the same: it may not
-/// tell upper from lower case. Found out in an empty folder inside.
+/// Returns whether the file system treats the names of two files that do not exist as the same: it may ignore case.
+/// A trial in an empty directory next to the files decides.
 fn same_name(one: &Path, other: &Path) -> bool {
     let (Some(folder), Some(one), Some(other)) = (one.parent(), one.file_name(), other.file_name())
     else {
@@ -275,7 +278,7 @@ fn same_name(one: &Path, other: &Path) -> bool {
     File::create_new(folder.path().join(one)).is_ok() && folder.path().join(other).exists()
 }
 
-/// What makes a file this one, however its path is written.
+/// The identity of a file, independent of the spelling of its path.
 #[derive(Debug, PartialEq, Eq)]
 #[cfg(unix)]
 struct Identity {
@@ -285,12 +288,12 @@ struct Identity {
 
 #[cfg(unix)]
 impl Identity {
-    /// That of an existing regular file.
+    /// Returns the identity of an existing regular file.
     fn of_path(path: &Path) -> Option<Self> {
         Self::of(&fs::metadata(path).ok()?)
     }
 
-    /// That of a stream that is a regular file.
+    /// Returns the identity of a stream that is a regular file.
     fn of_stream(stream: impl std::os::fd::AsFd) -> Option<Self> {
         let copy = stream.as_fd().try_clone_to_owned().ok()?;
         Self::of(&File::from(copy).metadata().ok()?)
@@ -305,14 +308,14 @@ impl Identity {
     }
 }
 
-/// What makes a file this one, however its path is written.
+/// The identity of a file, independent of the spelling of its path.
 #[derive(Debug, PartialEq, Eq)]
 #[cfg(not(unix))]
 struct Identity(PathBuf);
 
 #[cfg(not(unix))]
 impl Identity {
-    /// That of an existing regular file.
+    /// Returns the identity of an existing regular file.
     fn of_path(path: &Path) -> Option<Self> {
         let real = path.canonicalize().ok()?;
         real.is_file().then_some(Self(real))

@@ -34,7 +34,7 @@ pub struct Inputs {
     pub list: Vec<Input>,
     /// The files with lists that were read.
     pub lists: Vec<PathBuf>,
-    /// Whether a list was read from stdin.
+    /// True if a list was read from stdin.
     pub stdin: bool,
     hidden: usize,
     others: usize,

@@ -336,7 +336,7 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
-/// Whether Unicode keeps a code point from ever being a character: the last two of each plane, and a block.
+/// Returns whether a code point is a Unicode noncharacter: the last two of each plane, and a block.
 fn is_noncharacter(character: char) -> bool {
     matches!(character, '\u{fdd0}'..='\u{fdef}') || u32::from(character) & 0xfffe == 0xfffe
 }

@@ -140,7 +140,7 @@ pub fn target(path: &Path) -> anyhow::Result<PathBuf> {
         }
         return Ok(folder.canonicalize()?.join(name));
     }
-    let error = "it is a symbolic link that leads to no end";
+    let error = "symbolic link loop";
     Err(Hinted::new(error, "name the file itself").into())
 }
 
@@ -244,7 +244,7 @@ fn remove_if_stale(path: &Path, own: &File) {
     let _ = (path, own);
 }
 
-/// Whether `path` is the name of the open `file`, and not of another one by now.
+/// Returns whether `path` still names the open `file`.
 #[cfg(unix)]
 fn is_at(path: &Path, file: &File) -> bool {
     use std::os::unix::fs::MetadataExt as _;

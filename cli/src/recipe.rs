@@ -30,7 +30,7 @@ pub struct Recipe {
 #[derive(Debug)]
 pub struct Fitted {
     pub layout: InputLayout,
-    /// How outputs become scores; `None` if only images tell, and there are none.
+    /// The rule that makes scores of outputs; `None` if only images would tell, and there are none.
     pub reading: Option<OutputReading>,
     pub labels: Option<Stated<Labels>>,
 }
@@ -56,7 +56,7 @@ impl Recipe {
             Err(error) if error.is_io() => Vec::new(),
             Err(error) if error.is_unsupported() && options.is_complete() => {
                 messages.note(&format!(
-                    "{error}; the flags say it all, and nothing else is read, such as labels: pass --labels"
+                    "{error}; the flags replace all other sources, including labels: pass --labels"
                 ));
                 Vec::new()
             }

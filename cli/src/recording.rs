@@ -33,7 +33,8 @@ struct Picture {
     path: String,
     sha256: Digest,
     tensor_sha256: Digest,
-    /// Of the resized pixels, which models that take other tensors have in common. Version 0.1.0 did not write it.
+    /// SHA-256 of the resized pixels, the same for models that take them in different forms. Version 0.1.0 did not
+    /// write it.
     #[serde(default)]
     pixels_sha256: Option<Digest>,
     /// For each run the output as it is, or `null` where it failed. What is not finite is `null`.
@@ -147,7 +148,7 @@ impl Recording {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let none = || {
             Hinted::new(
-                "it is no recording of classify",
+                "not a classify recording",
                 "make one with `classify compare … --record FILE`",
             )
         };

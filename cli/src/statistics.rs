@@ -356,7 +356,7 @@ mod tests {
         assert_eq!(largest_drop(0, 0, 0), 1.0);
     }
 
-    /// Of exact sums over the trinomial distribution: the interval ends below the true drop for at most 2.5 % of
+    /// Checks exact sums over the trinomial distribution: the interval ends below the true drop for at most 2.5 % of
     /// samples on average, and for few more at single points.
     #[test]
     fn interval_of_a_drop_covers_the_true_drop() {
@@ -425,8 +425,8 @@ mod tests {
         assert!((low - plain.low).abs() < 1e-12 && (high - plain.high).abs() < 1e-12);
     }
 
-    /// Of exact sums over the binomial distribution, not of random numbers: the share of all `p` between 0
-    /// and 1 that the interval holds is 95 % within half a point; for single `p` it oscillates.
+    /// Checks exact sums over the binomial distribution, not random numbers: the share of all `p` between 0 and 1 that
+    /// the interval holds is 95 % within half a point; for single `p` it oscillates.
     #[test]
     fn wilson_interval_covers_95_percent_on_average() {
         for n in [10, 28, 100, 189, 500] {

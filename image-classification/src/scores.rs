@@ -184,12 +184,12 @@ impl Scoring {
         })
     }
 
-    /// Whether exactly one class is right, so that the scores are a distribution.
+    /// Returns whether exactly one class is right, so that the scores are a distribution.
     pub const fn is_distribution(self) -> bool {
         self.is_probability() && !self.is_multi_label()
     }
 
-    /// Whether the output holds logits, of which a softmax or a sigmoid loses what saturates.
+    /// Returns whether the output holds logits. A softmax or a sigmoid of logits may saturate.
     pub const fn is_of_logits(self) -> bool {
         self.is_of_softmax() || matches!(self, Self::Sigmoid | Self::PositiveLogit)
     }
@@ -199,12 +199,12 @@ impl Scoring {
         matches!(self, Self::Softmax | Self::LogProbability)
     }
 
-    /// Whether the scores are probabilities.
+    /// Returns whether the scores are probabilities.
     pub const fn is_probability(self) -> bool {
         !matches!(self, Self::ClassIds | Self::Raw)
     }
 
-    /// Whether several classes may be right at a time.
+    /// Returns whether several classes may be right at a time.
     pub const fn is_multi_label(self) -> bool {
         matches!(self, Self::Sigmoid | Self::Independent)
     }

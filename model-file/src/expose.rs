@@ -28,7 +28,7 @@ pub enum Encoding {
     Double,
     /// Each element as `i64`.
     Integer {
-        /// Whether it stands for an unsigned integer of 64 bits.
+        /// True if the element is an unsigned integer of 64 bits.
         unsigned: bool,
     },
 }
@@ -47,7 +47,7 @@ impl Encoding {
         }
     }
 
-    /// How many numbers of the row there are for each element.
+    /// Returns the count of row numbers for each element.
     pub fn parts(self) -> usize {
         match self {
             Self::Single | Self::Integer { .. } => 1,
@@ -55,13 +55,13 @@ impl Encoding {
         }
     }
 
-    /// Whether elements are integers of more than 16 bits.
+    /// Returns whether elements are integers of more than 16 bits.
     pub fn is_integer(self) -> bool {
         matches!(self, Self::Integer { .. })
     }
 }
 
-/// What to show of the values.
+/// The exposed property of the values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     /// The sizes of their dimensions; the row is of `i64`.
@@ -77,7 +77,7 @@ pub enum What {
 pub struct Exposure {
     /// Names of values of the main graph, and their encodings.
     pub values: Vec<(Bytes, Encoding)>,
-    /// What to show of them.
+    /// The property to expose.
     pub what: What,
 }
 
@@ -219,7 +219,7 @@ fn elements(shape: &[usize]) -> Option<usize> {
 }
 
 impl Shown<'_> {
-    /// How many elements are shown.
+    /// Returns the number of exposed elements.
     pub fn len(&self) -> usize {
         match self.parts {
             Parts::Numbers(numbers, parts) => numbers.len() / parts,
@@ -227,7 +227,7 @@ impl Shown<'_> {
         }
     }
 
-    /// Whether no element is shown.
+    /// Returns whether no element is exposed.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

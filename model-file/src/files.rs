@@ -117,9 +117,9 @@ pub(crate) fn regular(file: &Path) -> Result<u64, Error> {
 pub struct OnnxModel {
     /// The file.
     pub bytes: Bytes,
-    /// Where its tensors' external data are: the location as the model writes it, and the file in its folder.
+    /// The external data of its tensors: the location as the model writes it, and the file in its directory.
     pub external_data: Vec<(String, PathBuf)>,
-    /// What the file says.
+    /// The parsed content of the file.
     pub model: onnx::Model,
 }
 
@@ -175,7 +175,7 @@ fn saved_model(model: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
-/// Whether the file's name ends in `.ending`, in whatever case.
+/// Returns whether the file's name ends in `.ending`, ignoring case.
 pub fn has_ending(model: &Path, ending: &str) -> bool {
     model
         .extension()

@@ -111,7 +111,7 @@ pub(crate) fn not_regular() -> io::Error {
 ///
 /// # Errors
 ///
-/// Those of [`open_regular`], and [`io::ErrorKind::FileTooLarge`] for a file of more than `limit` bytes.
+/// The errors of [`open_regular`], and [`io::ErrorKind::FileTooLarge`] for a file of more than `limit` bytes.
 pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = open_regular(path)?;
     let size = file.metadata()?.len();

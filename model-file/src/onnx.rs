@@ -19,7 +19,7 @@ pub fn text(bytes: &Bytes) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
-/// Whether `domain` is the one of ONNX's own operators.
+/// Returns whether `domain` is that of ONNX's own operators.
 pub fn is_onnx_domain(domain: &[u8]) -> bool {
     domain.is_empty() || domain == b"ai.onnx"
 }
@@ -423,7 +423,7 @@ impl Node {
         self.op_type.as_ref().map_or(Cow::Borrowed(""), text)
     }
 
-    /// Whether the operator is one of ONNX's own.
+    /// Returns whether the operator is one of ONNX's own.
     pub fn is_onnx(&self) -> bool {
         is_onnx_domain(self.domain.as_deref().unwrap_or_default())
     }

@@ -26,7 +26,7 @@ pub struct Tensor {
     pub element_type: TensorType,
     /// Scale and zero point, if there is one of each for the whole tensor.
     pub quantization: Option<(f32, i64)>,
-    /// Whether the file holds the values.
+    /// True if the file holds the values.
     pub is_constant: bool,
     /// The size of the values in the file, in bytes.
     pub bytes: u64,

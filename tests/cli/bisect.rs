@@ -166,7 +166,7 @@ fn softmax_at_the_end() -> Result<(), Failed> {
             looked_at,
         )?;
         ensure(found["only_in_run"][0]["operator"] == "Softmax", found)?;
-        ensure(text.contains("where they part is unknown"), text)
+        ensure(text.contains("the first differing node is unknown"), text)
     })
 }
 
@@ -215,7 +215,7 @@ fn unknown() -> Result<(), Failed> {
         found["first"].is_null() && found["matched"] == 0 && found["certain"] == false,
         &text,
     )?;
-    ensure(text.contains("where they part is unknown"), text)
+    ensure(text.contains("the first differing node is unknown"), text)
 }
 
 /// Small networks of eleven kinds with one difference each.

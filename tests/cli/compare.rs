@@ -423,7 +423,7 @@ fn recordings() -> Result<(), Failed> {
     ensure(result.stderr.contains("damaged or not complete"), &result)?;
     fs::write(&recorded, "{}\n")?;
     let result = against(&lite0, &photos, 2)?;
-    ensure(result.stderr.contains("no recording of classify"), &result)
+    ensure(result.stderr.contains("not a classify recording"), &result)
 }
 
 /// Two networks with constant weights always give every class the same score.
@@ -586,7 +586,7 @@ fn usage() -> Result<(), Failed> {
         ),
         (
             &["onnx", "onnx", "--against", "Cargo.toml"],
-            "no recording of classify",
+            "not a classify recording",
         ),
     ] {
         let mut command = compare(arguments);

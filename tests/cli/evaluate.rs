@@ -288,16 +288,14 @@ fn forms() -> Result<(), Failed> {
             result.stdout.contains("top-1                   2/2"),
             &result,
         )?;
-        let has_surplus = result
-            .stderr
-            .contains("have no picture, the first is c.ppm");
+        let has_surplus = result.stderr.contains("have no image, the first is c.ppm");
         ensure(has_surplus == text.contains("c.ppm"), &result)?;
     }
     // Ids that the model does not have, names without labels, nothing at all.
     for (text, words) in [
         ("a.ppm 99999\nb.ppm 0\n", "--label-offset"),
         ("a.ppm cat\nb.ppm dog\n", "--labels"),
-        ("x.ppm 0\n", "mentions none of the pictures (2)"),
+        ("x.ppm 0\n", "mentions none of the images (2)"),
         ("", "no entries"),
     ] {
         fs::write(&truth, text)?;
@@ -475,7 +473,7 @@ fn duplicates() -> Result<(), Failed> {
     ensure(json["duplicates"] == pair, &json["duplicates"])?;
     ensure(json["runs"][0]["pictures"] == 6, &json["runs"][0])?;
     for report in [text, markdown, html] {
-        let words = "1 of 6 images have the content of an earlier one and count again";
+        let words = "1 of 6 images duplicate an earlier image and are counted again";
         ensure(report.contains(words), report)?;
     }
     Ok(())

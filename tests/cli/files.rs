@@ -515,7 +515,7 @@ fn inside_the_cache() -> Result<(), Failed> {
             &run(&mut command),
             folder.path(),
             &before,
-            "its name belongs to the cache",
+            "this name is reserved by the cache directory",
         )?;
     }
     Ok(())
@@ -663,11 +663,11 @@ mod unix {
         )?;
         let report: serde_json::Value = serde_json::from_slice(&fs::read(at("sub/report.json"))?)?;
         ensure(report["verdict"] == "agree", report)?;
-        // A link that leads to no end, and one to a folder.
+        // A link loop, and a link to a directory.
         symlink("loop", at("loop"))?;
         symlink("sub", at("folder"))?;
         for (output, words) in [
-            ("loop", "leads to no end"),
+            ("loop", "symbolic link loop"),
             ("folder", "not a regular file"),
             ("new/", "not a regular file"),
         ] {

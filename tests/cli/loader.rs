@@ -18,7 +18,7 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
     trials
 }
 
-/// What makes the engines open all of their libraries.
+/// Command lines that make the engines open all of their libraries.
 const RUNS: [&[&str]; 9] = [
     &["devices"],
     &["-d", "AUTO"],

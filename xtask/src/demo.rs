@@ -164,7 +164,7 @@ impl fmt::Display for Counts {
     }
 }
 
-/// Whether two lines are the same except for one unit in the last digit of a score.
+/// Returns whether two lines are the same except for one unit in the last digit of a score.
 fn is_close(a: &str, b: &str) -> bool {
     a == b
         || match (class(a), class(b)) {

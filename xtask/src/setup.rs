@@ -156,7 +156,7 @@ fn claim(home: &Path) -> Result<()> {
         // Downloads may be brought from another machine.
         if ![".lock", "downloads"].iter().any(|own| name == *own) {
             let message = format!(
-                "{} is no set-up folder: it has {}, which set-up did not make",
+                "{} is not a set-up directory: it contains {}",
                 home.display(),
                 name.display()
             );
@@ -743,7 +743,10 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, "years of work").unwrap();
             let error = claim(home.path()).unwrap_err();
-            assert!(error.to_string().contains("is no set-up folder"), "{error}");
+            assert!(
+                error.to_string().contains("is not a set-up directory"),
+                "{error}"
+            );
             assert_eq!(list_files(home.path(), &|_| true).unwrap(), [path]);
         }
         for own in [None, Some("downloads/alibi.whl"), Some(".lock")] {

@@ -56,7 +56,7 @@ impl LabelDifference {
         })
     }
 
-    /// Says it of a run whose reference is `reference`.
+    /// Describes the difference to the run called `reference`.
     pub fn text(self, reference: &str) -> String {
         match self {
             Self::Order => format!("the labels of {reference}, in another order"),

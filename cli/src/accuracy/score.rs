@@ -104,7 +104,7 @@ impl Accuracy {
         Rate::new(self.ranks.iter().take(k).sum(), self.pictures)
     }
 
-    /// Whether answers rank `k` classes.
+    /// Returns whether answers rank `k` classes.
     pub fn ranks(&self, k: usize) -> bool {
         self.least_ranked.is_none_or(|least| k <= least)
     }

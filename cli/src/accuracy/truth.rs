@@ -119,7 +119,7 @@ impl Truth {
         }
     }
 
-    /// As [`written`](Self::written), and the entry is taken by this image.
+    /// Returns the same as [`written`](Self::written), and reserves the entry for this image.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
-//! Which node of one model stands for which of another.
+//! Correspondence between the nodes of two models.
 //!
-//! Two files of one network may have other names, and nodes that the other has not. Evidence is taken in the order of
-//! its strength: equal weights, equal wiring, equal names, then the neighbours. A node for which there is none has no
+//! Two files of one network may differ in names, and each may have nodes that the other lacks. Evidence is used in the
+//! order of its strength: equal weights, equal wiring, equal names, then the neighbours. A node without evidence has no
 //! counterpart.
 
 use std::collections::{HashMap, HashSet};
@@ -11,7 +11,7 @@ use model_file::onnx::{Attribute, Model, Node, Tensor};
 use prost::Message as _;
 use prost::bytes::Bytes;
 
-/// Where a value comes from, weights apart.
+/// The source of a value that is not a weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Source {
     /// The model's input.
@@ -260,7 +260,7 @@ impl Matching<'_> {
         Some(sources).filter(|sources| !sources.is_empty())
     }
 
-    /// Whether what is known of the sources of two nodes is the same, apart from nodes without a counterpart.
+    /// Returns whether the known sources of two nodes are the same, ignoring nodes without a counterpart.
     fn is_consistent(&self, node: usize, its: usize) -> bool {
         let (ones, others) = (&self.one.sources[node], &self.other.sources[its]);
         let known: Vec<Source> = ones

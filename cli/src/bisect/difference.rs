@@ -1,4 +1,4 @@
-//! How far two values are apart.
+//! The difference between two values.
 
 use model_file::expose::Shown;
 
@@ -9,19 +9,19 @@ pub struct Apart {
     pub max_error: f64,
     /// max |x − y| / max |x|, the latter of finite numbers.
     pub relative_error: f64,
-    /// Whether integers differ, which have no rounding.
+    /// True if integers differ, which have no rounding.
     pub not_equal: bool,
     /// Least and largest value of both.
     pub ranges: [[f64; 2]; 2],
 }
 
 impl Apart {
-    /// Whether it is beyond the limit. NaN differs from everything.
+    /// Returns whether the difference exceeds `limit`. NaN differs from everything.
     pub fn is_beyond(&self, limit: f64) -> bool {
         self.not_equal || self.relative_error.is_nan() || self.relative_error > limit
     }
 
-    /// Of two values with other shapes.
+    /// Returns the difference of two values whose shapes differ.
     fn infinite(ranges: [[f64; 2]; 2]) -> Self {
         Self {
             max_error: f64::INFINITY,
@@ -31,7 +31,7 @@ impl Apart {
         }
     }
 
-    /// Of two rows of numbers.
+    /// Returns the difference of two rows of numbers.
     pub fn of_rows(one: &[f32], other: &[f32]) -> Self {
         let ranges = [one, other].map(|row| {
             let empty = [f32::INFINITY, f32::NEG_INFINITY];
@@ -57,7 +57,7 @@ impl Apart {
         Self::new(error, has_nan, largest.into(), ranges)
     }
 
-    /// Of two values; `None` if one of them has a number that it could not show.
+    /// Returns the difference of two values, or `None` if one has a number that its encoding cannot hold.
     pub fn of_values(one: &Shown<'_>, other: &Shown<'_>) -> Option<Self> {
         let apart = if let (Some(one), Some(other)) = (one.singles(), other.singles()) {
             Self::of_rows(one, other)
@@ -71,7 +71,7 @@ impl Apart {
         })
     }
 
-    /// Of integers, and of numbers that are more than one `f32`.
+    /// Returns the difference of integers, or of numbers that take more than one `f32`.
     fn of_elements(one: &Shown<'_>, other: &Shown<'_>) -> Option<Self> {
         let range = |shown: &Shown<'_>| {
             let (mut range, mut largest) = ([f64::INFINITY, f64::NEG_INFINITY], 0.0_f64);

@@ -34,7 +34,7 @@ pub struct Inspection<'a> {
     pub counterparts: Vec<Option<usize>>,
     /// For each node the values that it makes, or the reason why they cannot be looked at.
     pub values: Vec<Result<Vec<Named>, String>>,
-    /// How many numbers those values have together, if that is known.
+    /// For each node the total count of numbers in those values, if it is known.
     sizes: Option<Vec<usize>>,
     /// The outputs without a look.
     own: [&'a [f32]; 2],
@@ -45,7 +45,7 @@ pub struct Inspection<'a> {
     pub parents: Vec<Vec<usize>>,
     folder: &'a TempDir,
     looks: usize,
-    /// Whether looks at several nodes hide the difference.
+    /// True if looks at several nodes hide the difference.
     one_at_a_time: bool,
     /// The nodes that were looked at, and whether they were looked at alone.
     pub looked_at: BTreeMap<usize, (LookedAt, bool)>,
@@ -414,7 +414,7 @@ impl<'a> Inspection<'a> {
     }
 }
 
-/// Whether a value is shown as integers, which both sides have to agree on.
+/// Returns whether a value is shown as integers. Both sides have to agree on it.
 fn is_integer(named: &Named) -> bool {
     named[0].1.is_integer()
 }

@@ -34,7 +34,7 @@ const MOST_NODES: usize = 20_000;
 /// By how much of its largest value a node's output may differ where one engine computes two files in f32: a few
 /// roundings, as it may fuse other nodes of the one than of the other.
 const ONE_ENGINE: f64 = 1e-6;
-/// What the user asks of a bisection.
+/// The user's options of a bisection.
 pub struct Options<'a> {
     /// The image to bisect on; otherwise the worst one.
     pub picture: Option<&'a Path>,
@@ -55,7 +55,7 @@ pub fn run(
     let pair = comparison.worst_pair().ok_or_else(|| {
         Hinted::new(
             "nothing was compared, so there is nothing to bisect",
-            "mend what is said above",
+            "fix the errors above",
         )
     })?;
     let picture: PathBuf = if let Some(picture) = options.picture {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::messages::{counted, printable};
 
-/// How many nodes the text names at most, of one kind.
+/// The most nodes of one kind that the text names.
 const MOST_NAMED: usize = 6;
 
 /// The result of the search.
@@ -17,16 +17,17 @@ pub struct Bisection {
     pub run: String,
     /// By how much of its largest value a node's output may differ.
     pub tolerance: f64,
-    /// How many nodes the reference's model has.
+    /// The number of nodes of the reference's model.
     pub nodes: usize,
-    /// How many of them have a counterpart in the run's model.
+    /// The number of those with a counterpart in the run's model.
     pub matched: usize,
-    /// How many looks there were, and how many were allowed.
+    /// The number of looks.
     pub looks: usize,
+    /// The most looks that were allowed.
     pub most_looks: usize,
     /// The first node that differs; `None` if the outputs do not differ, or if it is not known.
     pub first: Option<usize>,
-    /// Whether all nodes before `first` that lead to the output were looked at, and `first` alone.
+    /// True if all nodes before `first` that lead to the output were looked at, and `first` alone.
     pub certain: bool,
     /// The nodes that were looked at, in topological order.
     pub looked_at: Vec<LookedAt>,
@@ -59,7 +60,7 @@ pub struct LookedAt {
     /// max |x − y| / max |x|.
     pub relative_error: f64,
     pub differs: bool,
-    /// Why it could not be looked at, then.
+    /// The reason why the node could not be looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -182,7 +183,7 @@ impl Bisection {
             }
             (None, Some(node)) => writeln!(
                 text,
-                "  where they part is unknown: node #{} {} ({}) differs, but no node that leads to it could be looked at",
+                "  the first differing node is unknown: node #{} {} ({}) differs, but no node that leads to it could be looked at",
                 node.index,
                 printable(&node.name),
                 printable(&node.operator)
@@ -190,12 +191,12 @@ impl Bisection {
             (None, None) if self.looked_at.iter().all(|node| node.problem.is_some()) => {
                 writeln!(
                     text,
-                    "  where they part is unknown: no node could be looked at"
+                    "  the first differing node is unknown: no node could be looked at"
                 )
             }
             (None, None) => writeln!(
                 text,
-                "  where they part is unknown: no node that could be looked at differs, but the outputs do"
+                "  the first differing node is unknown: no node that could be looked at differs, but the outputs do"
             ),
         };
         if !self.unknown.is_empty() {
@@ -218,7 +219,7 @@ impl Bisection {
         let [one, other] = self.output_changed;
         let _ = writeln!(
             text,
-            "  looking changed the model's own output by at most {one:.3e} and {other:.3e}"
+            "  exposing values changed the outputs by at most {one:.3e} and {other:.3e}"
         );
     }
 

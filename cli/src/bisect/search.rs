@@ -66,9 +66,9 @@ impl Search {
 
     /// The nodes to look at next, at most `most`; none when the first node that differs is known.
     ///
-    /// As long as the place where a difference begins can be narrowed down, they are spread over the nodes in question,
-    /// as if what differs went on to differ. Where that ends, all other nodes before the first one found are looked at
-    /// as well, those that lead to it first: a difference may have been hidden.
+    /// The nodes are spread over the candidates while the search can be narrowed down, assuming that a difference
+    /// persists downstream. After that, all other nodes before the first one found follow, those that lead to it first,
+    /// because a difference may have been hidden.
     pub fn next(&self, most: usize) -> Vec<usize> {
         let open = self.open();
         if !open.is_empty() {
@@ -128,7 +128,7 @@ impl Search {
         self.before_first(|look| look == Some(Look::Unknown))
     }
 
-    /// Whether something that leads to the first node that differs is known to be the same, or nothing leads to it.
+    /// Returns whether a node that leads to the first differing one is known to be the same, or none leads to it.
     pub fn has_ground(&self) -> bool {
         let Some(first) = self.first() else {
             return false;

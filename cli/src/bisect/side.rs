@@ -28,7 +28,7 @@ pub struct Side<'a> {
     pub model: Model,
     /// The image as this run takes it.
     pub tensor: Arc<Tensor>,
-    /// Where the model's tensors lie: the location as the model writes it, and the file.
+    /// The files of the model's tensors: the location as the model writes it, and the file.
     data: Vec<(String, PathBuf)>,
     kinds: std::collections::HashMap<Bytes, Kind>,
 }
@@ -78,7 +78,7 @@ impl<'a> Side<'a> {
             .ok_or_else(|| format!("the value `{}` has no numbers", named()))
     }
 
-    /// Whether a value is known to have elements of 64 bits that are no integers.
+    /// Returns whether a value is known to have 64-bit elements that are not integers.
     pub fn is_double(&self, value: &Bytes) -> bool {
         self.kinds.get(value) == Some(&Kind::Tensor(DataType::Double))
     }
@@ -119,7 +119,7 @@ impl<'a> Side<'a> {
         Ok(output.tensor)
     }
 
-    /// Whether nothing but the model's file tells the two runs apart.
+    /// Returns whether the two runs differ in their model files only.
     pub fn computes_like(&self, other: &Self) -> bool {
         let (one, its) = (self.run.info(), other.run.info());
         let (engine, its_engine) = (self.engine, other.engine);

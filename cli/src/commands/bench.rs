@@ -107,7 +107,7 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
         .map(|(_, run)| Bench::new(run, options.jobs))
         .collect();
     if benches.is_empty() {
-        return Err(Hinted::new("no run is left to measure", "mend what is said above").into());
+        return Err(Hinted::new("no run is left to measure", "fix the errors above").into());
     }
     messages.step("preparing the pictures");
     prepare(&mut benches, &mut paths, messages)?;
@@ -334,7 +334,7 @@ fn prepare(
     });
     if paths.is_empty() {
         let error = "no picture is left to measure with";
-        return Err(Hinted::new(error, "mend what is said above").into());
+        return Err(Hinted::new(error, "fix the errors above").into());
     }
     let pictures = paths.len() as f64;
     for bench in benches {

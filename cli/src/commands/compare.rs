@@ -186,7 +186,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     reports::write(reports, &comparison, &comparison.text())?;
     recorded?;
     if let Some(nothing) = nothing {
-        return Err(Hinted::new(nothing, "mend what is said above about the others").into());
+        return Err(Hinted::new(nothing, "fix the errors above").into());
     }
     Ok(comparison.verdict())
 }
@@ -240,7 +240,7 @@ struct Fold {
     tensors: Chain,
     compared: usize,
     top: usize,
-    /// How each lane's answers vary from image to image.
+    /// The variation of each lane's answers over the images.
     variations: Vec<Variation>,
     duplicates: Duplicates,
     recorder: Option<Recorder>,

@@ -126,7 +126,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     };
     if let Some(first) = surplus.first() {
         messages.warning(&format!(
-            "{} entries of the ground truth have no picture, the first is {}",
+            "{} entries of the ground truth have no image, the first is {}",
             surplus.len(),
             printable(&first.to_string_lossy())
         ));
@@ -186,10 +186,10 @@ fn check_names(truth: &Truth, inputs: &[Input]) -> anyhow::Result<()> {
     }
     Err(Hinted::new(
         format!(
-            "the ground truth mentions none of the pictures ({})",
+            "the ground truth mentions none of the images ({})",
             inputs.len()
         ),
-        "its names must be those of the pictures, or the ends of their paths",
+        "use image file names or path suffixes as names",
     )
     .into())
 }

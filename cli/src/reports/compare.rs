@@ -291,8 +291,8 @@ impl Comparison {
                 let uninformative = runs(Verdict::CouldNotCompare);
                 if !uninformative.is_empty() {
                     parts.push(format!(
-                        "{} says the same as {reference}, but its answers do not depend on the image or all classes tie \
-                         ({INFORMATIVE_GATE}), so that nothing was compared",
+                        "{} matches {reference}, but the answers do not depend on the image or all classes tie \
+                         ({INFORMATIVE_GATE}); agreement proves nothing",
                         uninformative.join(", ")
                     ));
                 }
@@ -334,11 +334,11 @@ impl Comparison {
             let differences: Vec<String> = differences
                 .into_iter()
                 .filter(|(key, ..)| *key != "batch")
-                .map(|(key, value, other)| format!("{key} {other} and not {value}"))
+                .map(|(key, value, other)| format!("{key} {other} (reference: {value})"))
                 .collect();
             (!differences.is_empty()).then(|| {
                 printable(&format!(
-                    "{} is given the same pixels as its model takes them: {}",
+                    "{} receives the same pixels in its own form: {}",
                     lane.name,
                     differences.join(", ")
                 ))

@@ -21,7 +21,7 @@ pub struct Run<'a> {
     pub info: &'a BackendInfo,
     pub model: &'a Path,
     pub labels: Option<&'a Labels>,
-    /// How the scores were made.
+    /// The rule that made the scores.
     pub reading: &'a OutputReading,
 }
 

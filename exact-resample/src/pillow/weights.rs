@@ -21,7 +21,7 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// Whether the interval is the whole axis and `out_len` its length, so that Pillow skips the pass.
+    /// Returns whether the interval is the whole axis and `out_len` its length, so that Pillow skips the pass.
     #[expect(clippy::float_cmp, reason = "Pillow compares exactly, too")]
     pub(super) fn is_whole(self, out_len: usize) -> bool {
         self.len == out_len && self.from == 0.0 && self.to == as_f32(out_len)

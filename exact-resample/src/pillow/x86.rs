@@ -61,7 +61,7 @@ fn fours(weights: &[i32]) -> Fours {
     fours
 }
 
-/// Which pixels of one [`STEP`] belong to the window, in the way of the pixels: 1 or 0.
+/// A mask of the pixels of one [`STEP`] that belong to the window, laid out like the pixels: 1 or 0.
 type Ones = [i8; 4 * STEP];
 
 fn ones(weights: &[i32]) -> Ones {

@@ -27,7 +27,7 @@ impl Frame {
         self.width as u64 * self.height as u64
     }
 
-    /// Whether the frame is the whole canvas, so that its pixels lie as the canvas' do.
+    /// Returns whether the frame is the whole canvas, so that both have the same pixel layout.
     fn covers(&self, header: &ImageHeader) -> bool {
         let size = (header.width as usize, header.height as usize);
         (self.left, self.top) == (0, 0) && (self.width, self.height) == size

@@ -17,7 +17,7 @@ pub(super) const SMALL: u64 = 1 << 20;
 #[derive(Debug, Clone)]
 pub struct ImageHeader {
     pub(super) format: ImageFormat,
-    /// As stored; the orientation may exchange width and height.
+    /// The width as stored; the orientation may exchange width and height.
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) orientation: Orientation,
@@ -62,7 +62,7 @@ impl ImageHeader {
         self.upright().1
     }
 
-    /// Whether [`Picture::decode_reduced`] asks for a reduction.
+    /// Returns whether [`Picture::decode_reduced`] asks for a reduction.
     pub fn is_reducible(&self) -> bool {
         self.jpeg.is_some()
     }
@@ -75,8 +75,8 @@ impl ImageHeader {
 
     /// Upper bound of the bytes that decoding takes at any time, without the file and with the pixels.
     ///
-    /// What a lossless WebP needs for its Huffman tables is known to its decoder only; a file that is made for it
-    /// takes more than this.
+    /// The Huffman tables of a lossless WebP are an exception: only its decoder knows their size, and a crafted file
+    /// exceeds this bound.
     pub fn decode_bytes(&self, reduction: u32) -> u64 {
         let pixels = self.pixel_bytes(reduction);
         let decoding = match &self.jpeg {
@@ -87,7 +87,7 @@ impl ImageHeader {
         decoding.max(turning + SMALL)
     }
 
-    /// Whether the upright image is higher than wide when the file's is wider than high.
+    /// Returns whether the orientation exchanges width and height.
     pub(super) fn turns(&self) -> bool {
         matches!(
             self.orientation,

@@ -77,7 +77,7 @@ pub(super) fn decode(
     header.picture(pixels, reduction)
 }
 
-/// What the start of frame says.
+/// The start of frame.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
     width: u64,
@@ -90,7 +90,7 @@ pub(super) struct Frame {
     components: Vec<(u64, u64)>,
     /// Bytes of the file.
     length: u64,
-    /// As the EXIF block before the frame says.
+    /// The orientation from the EXIF block before the frame.
     orientation: Orientation,
 }
 
@@ -160,7 +160,7 @@ impl Frame {
         }
     }
 
-    /// Whether this is the frame that the decoder found.
+    /// Returns whether this is the frame that the decoder found.
     fn is(&self, found: &FrameHeader) -> bool {
         (self.width, self.height) == (found.width.into(), found.height.into())
             && self.precision == found.precision

@@ -14,23 +14,22 @@ use crate::ColorOrder;
 pub(super) struct Embedded {
     /// The evidence: `conversion_parameters`.
     pub by: String,
-    /// What is subtracted, in the order of the original's channels.
+    /// The mean that is subtracted, in the order of the original's channels.
     pub mean: Option<[f32; 3]>,
-    /// What divides; `None` if it is not visible.
+    /// The divisor; `None` if it is not visible.
     pub scale: Option<[f32; 3]>,
-    /// Whether the order of the channels is reversed; `None` if it is not visible.
+    /// True if the order of the channels is reversed; `None` if it is not visible.
     pub reverse: Option<bool>,
-    /// Whether the converter has stated all of this, as opposed to a graph in which it shows.
+    /// True if the converter's metadata states all of this; false if it is derived from the graph.
     pub stated: bool,
 }
 
 impl Embedded {
-    /// What pictures need before this model, for which a file states `original`.
+    /// Returns the preprocessing that images still need, if a file states `original` for the original model.
     ///
     /// # Errors
     ///
-    /// [`SourceError::Value`] if the file states another mean or scale than the converter: nobody knows which one is
-    /// meant.
+    /// [`SourceError::Value`] if the file and the converter state different means or scales.
     pub fn remaining(&self, file: &str, original: &Statement) -> Result<Statement, SourceError> {
         let mean = original.mean.as_ref().map(|stated| stated.value);
         let scale = original.scale.as_ref().map(|stated| stated.value);
@@ -140,7 +139,7 @@ impl Embedded {
     }
 }
 
-/// Whether converters' roundings explain the difference.
+/// Returns whether converters' roundings explain the difference.
 fn near(a: [f32; 3], b: [f32; 3]) -> bool {
     a.iter()
         .zip(b)

@@ -304,7 +304,7 @@ impl SourceError {
         }
     }
 
-    /// Whether the model itself cannot be opened at all. The engine says better why.
+    /// Returns whether the model itself cannot be opened. The engine's error tells more.
     pub const fn is_io(&self) -> bool {
         matches!(self, Self::Model { .. })
     }
@@ -458,7 +458,7 @@ struct Inside {
     model_info: std::collections::BTreeMap<String, String>,
     /// The preprocessing in the model's own graph.
     embedded: Option<Embedded>,
-    /// What the end of the graph says of the output.
+    /// The statement of the end of the graph about the output.
     graph: Statement,
 }
 

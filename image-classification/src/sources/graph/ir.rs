@@ -51,7 +51,7 @@ fn variable_input(graph: &Graph<'_>, layer: Layer<'_>) -> Option<usize> {
     variable.next().filter(|_| variable.next().is_none())
 }
 
-/// What an output of `layer` is, and the layer that the scores come from, with its output port.
+/// Returns the step of an output of `layer`, and the layer that its scores come from, with its output port.
 fn step<'a>(
     graph: &Graph<'a>,
     layer: Layer<'a>,

@@ -13,7 +13,7 @@ use crate::{OutputKind, Quantization};
 /// More operators than these do not only change shapes.
 const MOST_STEPS: usize = 64;
 
-/// What an operator does to the scores.
+/// The effect of an operator on the scores.
 #[derive(Debug, Clone, PartialEq)]
 enum Step {
     /// Keeps the values, in another shape or representation.
@@ -61,8 +61,8 @@ fn statement(
     }
 }
 
-/// Whether a softmax over the dimensions `over` of `dims` is one over the classes: every other dimension but the
-/// first, the batch, is 1.
+/// Returns whether a softmax over the dimensions `over` of `dims` is one over the classes: every other dimension is 1,
+/// except the first, the batch.
 fn is_over_classes(over: std::ops::Range<usize>, dims: &[Option<usize>]) -> bool {
     let batch = usize::from(dims.len() > 1);
     let others_are_one = dims

@@ -96,7 +96,7 @@ impl<'a> Values<'a> {
         values
     }
 
-    /// Whether `value` does not depend on the image.
+    /// Returns whether `value` does not depend on the image.
     fn is_constant(&self, value: &'a [u8]) -> bool {
         let mut seen = HashSet::new();
         let mut open = vec![value];
@@ -129,7 +129,7 @@ impl<'a> Values<'a> {
         variable.next().filter(|_| variable.next().is_none())
     }
 
-    /// What the output `index` of `node` is, and the input that the scores come from.
+    /// Returns the step of the output `index` of `node`, and the input that its scores come from.
     fn step(&self, node: &'a Node, index: usize) -> (Step, usize) {
         let operator = node.operator();
         if !node.is_onnx() {
@@ -295,7 +295,7 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Whether a softmax over `axis` is one over the classes; in old versions, over all dimensions from there on.
+/// Returns whether a softmax over `axis` (in old versions, over all dimensions from there on) is one over the classes.
 fn is_axis_of_classes(axis: i64, to_the_end: bool, dims: Option<&[Option<usize>]>) -> bool {
     let Some(dims) = dims else {
         // [N, C] or [N, C, 1, 1].

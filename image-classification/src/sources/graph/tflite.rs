@@ -38,7 +38,7 @@ fn quantization(tensor: &Tensor) -> Option<(Quantization, String)> {
     })
 }
 
-/// What the output `index` of `operator` is, and the input that the scores come from.
+/// Returns the step of the output `index` of `operator`, and the input that its scores come from.
 fn step(graph: &Graph, operator: &Operator, index: usize) -> (Step, usize) {
     let variable = |input: &i32| {
         graph
