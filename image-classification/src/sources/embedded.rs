@@ -288,25 +288,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let model = folder.path().join("m.xml");
         let find = |operators: &[(&str, f32)]| {
-            let mut layers =
+            let mut layers = vec![
                 r#"<layer id="0" type="Parameter"><output><port id="0"/></output></layer>"#
-                    .to_owned();
-            let (mut edges, mut weights) = (String::new(), Vec::new());
+                    .to_owned(),
+            ];
+            let (mut edges, mut weights) = (Vec::new(), Vec::new());
             for (index, (operator, value)) in operators.iter().enumerate() {
                 let (id, constant) = (index + 1, index + 100);
-                layers += &format!(
+                layers.push(format!(
                     r#"<layer id="{constant}" type="Const"><data element_type="f32" offset="{}" size="4"/><output><port id="0"/></output></layer>
                     <layer id="{id}" type="{operator}"><input><port id="0"/><port id="1"/></input><output><port id="2"/></output></layer>"#,
                     weights.len()
-                );
+                ));
                 let port = if index == 0 { 0 } else { 2 };
-                edges += &format!(
+                edges.push(format!(
                     r#"<edge from-layer="{index}" from-port="{port}" to-layer="{id}" to-port="0"/>
                     <edge from-layer="{constant}" from-port="0" to-layer="{id}" to-port="1"/>"#
-                );
+                ));
                 weights.extend(value.to_le_bytes());
             }
             std::fs::write(model.with_extension("bin"), weights).unwrap();
+            let (layers, edges) = (layers.concat(), edges.concat());
             let xml = format!("<net><layers>{layers}</layers><edges>{edges}</edges></net>");
             let document = model_file::ir::parse(&xml).unwrap();
             let found = Embedded::in_graph(&Graph::of(&document), &model);

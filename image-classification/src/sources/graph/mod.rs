@@ -64,11 +64,11 @@ fn decide(steps: impl Iterator<Item = (Step, String)>) -> Option<(OutputKind, St
 fn sorted_by(steps: impl Iterator<Item = (Step, String)>) -> Option<String> {
     for (step, operator) in steps.take(MOST_STEPS) {
         match step {
-            Step::Same | Step::Integers | Step::Linear => {}
-            Step::Gives(OutputKind::Logits | OutputKind::ClassIds) => return None,
-            Step::Gives(_) => {}
             Step::Sorts => return Some(operator),
-            Step::Pooled | Step::Unknown => return None,
+            Step::Gives(OutputKind::Logits | OutputKind::ClassIds)
+            | Step::Pooled
+            | Step::Unknown => return None,
+            Step::Same | Step::Integers | Step::Linear | Step::Gives(_) => {}
         }
     }
     None
