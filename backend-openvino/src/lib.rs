@@ -17,6 +17,6 @@ pub use cache::is_cache_entry_name;
 pub use config::OpenvinoConfig;
 pub use device::{Candidate, Device, VirtualDevice};
 pub use devices::{DeviceInfo, DeviceList, UnusableDevice, devices};
-pub use plugins::Alias;
+pub use plugins::{Alias, plugin_libraries};
 pub use probe::find_library;
 pub use property::Property;

@@ -1,10 +1,11 @@
 //! The plugins file: which plugins OpenVINO has, and under which names.
 
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use backend_api::{Error, ErrorKind, library};
-use roxmltree::{Document, Node, ParsingOptions};
+use model_file::ir;
+use roxmltree::{Document, Node};
 
 /// The environment variable that names a plugins file.
 pub(crate) const VARIABLE: &str = "CLASSIFY_OPENVINO_PLUGINS";
@@ -63,28 +64,19 @@ impl Plugins {
                 .with_context("plugins", file.display())
                 .with_hint("docs/devices.md shows a plugins file")
         };
-        let unreadable = |source: std::io::Error| {
+        let unreadable = |source: io::Error| {
             wrong("the plugins file cannot be read".to_owned()).with_source(source)
         };
-        let metadata = fs::metadata(&file).map_err(unreadable)?;
-        if !metadata.is_file() || metadata.len() > MOST_BYTES {
-            return Err(wrong(format!(
+        let text = read(&file).map_err(|source| match source.kind() {
+            io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge => wrong(format!(
                 "the plugins file must be a regular file of at most {MOST_BYTES} bytes"
-            )));
-        }
-        let text = fs::read_to_string(&file).map_err(unreadable)?;
-        let options = ParsingOptions {
-            allow_dtd: false,
-            ..ParsingOptions::default()
-        };
-        let document = Document::parse_with_options(&text, options).map_err(|source| {
+            )),
+            _ => unreadable(source),
+        })?;
+        let document = ir::parse(&text).map_err(|source| {
             wrong("the plugins file is not XML".to_owned()).with_source(source)
         })?;
-        let plugins: Vec<Node<'_, '_>> = document
-            .root_element()
-            .descendants()
-            .filter(|node| node.has_tag_name("plugin"))
-            .collect();
+        let plugins: Vec<Node<'_, '_>> = plugins_in(&document).collect();
         if !document.root_element().has_tag_name("ie") || plugins.is_empty() {
             return Err(wrong(
                 "the plugins file must hold `<ie><plugins><plugin name=… location=…/>…`".to_owned(),
@@ -143,11 +135,39 @@ impl Plugins {
     }
 }
 
+/// Lists the libraries that the plugins file `file` names, whether or not it is accepted: a program must not write to
+/// them. Plain names lie beside the file.
+pub fn plugin_libraries(file: &Path) -> Vec<PathBuf> {
+    let (Ok(beside), Ok(text)) = (std::path::absolute(file), read(file)) else {
+        return Vec::new();
+    };
+    let Ok(document) = ir::parse(&text) else {
+        return Vec::new();
+    };
+    plugins_in(&document)
+        .filter_map(|plugin| plugin.attribute("location"))
+        .filter(|location| !location.is_empty())
+        .map(|location| beside.with_file_name(location))
+        .collect()
+}
+
+fn read(file: &Path) -> io::Result<String> {
+    let bytes = model_file::read_regular(file, MOST_BYTES)?;
+    String::from_utf8(bytes).map_err(|source| io::Error::new(io::ErrorKind::InvalidData, source))
+}
+
+fn plugins_in<'a>(document: &'a Document<'a>) -> impl Iterator<Item = Node<'a, 'a>> {
+    let all = document.root_element().descendants();
+    all.filter(|node| node.has_tag_name("plugin"))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
-    fn read(text: &str) -> Result<Plugins, Error> {
+    fn read_text(text: &str) -> Result<Plugins, Error> {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(&file, text).unwrap();
         Plugins::find(Some(file.path()))
@@ -155,7 +175,7 @@ mod tests {
 
     #[test]
     fn aliases_are_read() {
-        let plugins = read(
+        let plugins = read_text(
             r#"<ie><plugins><plugin name="CPU" location="libcpu.so"/>
             <plugin name="CPU_A" location="libcpu.so"><properties>
             <property key="PROXY_CONFIGURATION_ALIAS" value="MYRIAD"/></properties></plugin></plugins></ie>"#,
@@ -164,6 +184,36 @@ mod tests {
         assert_eq!(plugins.alias("MYRIAD.1").unwrap().plugin, "CPU_A");
         assert_eq!(plugins.alias("CPU"), None);
         assert_eq!(plugins.names, ["CPU", "MYRIAD"]);
+    }
+
+    #[test]
+    fn libraries_are_listed_although_the_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plugins.xml");
+        let elsewhere = folder.path().join("elsewhere").join("liba.so");
+        let text = format!(
+            "<ie><plugins><plugin name='A' location='{}'/><plugin location='libb.so'/><plugin name='C'/></plugins></ie>",
+            elsewhere.display()
+        );
+        fs::write(&file, text).unwrap();
+        Plugins::find(Some(&file)).unwrap_err();
+        assert_eq!(
+            plugin_libraries(&file),
+            [elsewhere, folder.path().join("libb.so")]
+        );
+        assert!(plugin_libraries(&folder.path().join("none.xml")).is_empty());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let status = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(status.unwrap().success());
+        let error = Plugins::find(Some(&pipe)).unwrap_err();
+        assert!(error.to_string().contains("regular file"), "{error}");
+        assert!(plugin_libraries(&pipe).is_empty());
     }
 
     #[test]
@@ -209,7 +259,7 @@ mod tests {
                 "does not exist",
             ),
         ] {
-            let error = read(text).unwrap_err();
+            let error = read_text(text).unwrap_err();
             assert!(error.to_string().contains(says), "{text}: {error}");
         }
         let missing = Plugins::find(Some(Path::new("/no/such/file.xml"))).unwrap_err();

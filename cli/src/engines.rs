@@ -1,6 +1,7 @@
 //! The engines that this binary was built with.
 
 use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backend_api::library::FoundLibrary;
@@ -72,6 +73,19 @@ pub fn library(options: &EngineOptions) -> Option<FoundLibrary> {
         }
         _ => None,
     }
+}
+
+/// The libraries that OpenVINO's plugins file `plugins` names.
+pub fn plugin_libraries(plugins: &Path) -> Vec<PathBuf> {
+    #[cfg(feature = "openvino")]
+    let libraries = backend_openvino::plugin_libraries(plugins);
+    // Without the engine nothing reads the file.
+    #[cfg(not(feature = "openvino"))]
+    let libraries = {
+        let _ = plugins;
+        Vec::new()
+    };
+    libraries
 }
 
 /// Returns whether a file in the directory of `--cache-dir` has a name that the cache gives to its own entries.

@@ -74,11 +74,9 @@ impl FilesRead<'_> {
                 format!("{}, which is read ({role})", path.display())
             });
         };
+        // Looking into a model takes time. Stdout counts too: `… >> model.bin` would damage the weights.
         if !planned.is_empty() {
             self.each_named(&mut visit);
-        }
-        // To look into a model takes time, and stdout is often a file.
-        if planned.iter().any(|output| output.flag != STDOUT) {
             self.each_found(&mut visit);
         }
         if self.inputs.stdin {
@@ -153,7 +151,7 @@ impl FilesRead<'_> {
 fn planned<'a>(outputs: &[(&'a str, &'a Path)]) -> Vec<Planned<'a>> {
     let files = outputs.iter().filter_map(|&(flag, path)| {
         // What cannot be opened says so itself when it is.
-        let target = target(path).ok()?;
+        let target = target(flag, path).ok()?;
         let identity = Identity::of_path(&target);
         Some(Planned {
             flag,
@@ -197,6 +195,9 @@ fn each_of_engine(engine: &EngineOptions, visit: &mut dyn FnMut(&str, &Path)) {
     if let Some(plugins) = runtime.plugins.clone().or(plugins) {
         visit("the plugins file", &plugins);
         each_library_beside(&plugins, visit);
+        for library in engines::plugin_libraries(&plugins) {
+            visit("a library of the plugins file", &library);
+        }
     }
     if let Some(found) = engines::library(engine) {
         visit("a library of the engine", &found.path);
@@ -252,7 +253,11 @@ impl Planned<'_> {
 
     /// Returns whether the output lies in a directory of OpenVINO's cache, or takes the name of one or of the cache.
     fn is_in_cache(&self, engine: &EngineOptions) -> bool {
-        let Some(Ok(cache)) = engine.cache_dir.as_deref().map(target) else {
+        let Some(Ok(cache)) = engine
+            .cache_dir
+            .as_deref()
+            .map(|folder| target("--cache-dir", folder))
+        else {
             return false;
         };
         self.target.strip_prefix(cache).is_ok_and(|inside| {

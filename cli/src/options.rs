@@ -93,7 +93,7 @@ impl RunsOptions {
         }
         read.check(&outputs)?;
         let reports = self.reports.iter().map(Destination::open);
-        let record = record.map(|path| Output::open(Some(path)));
+        let record = record.map(|path| Output::open("--record", Some(path)));
         Ok((reports.collect::<Result<_, _>>()?, record.transpose()?))
     }
 

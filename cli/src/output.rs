@@ -36,13 +36,14 @@ pub struct OutputFile {
 
 impl Output {
     /// Opens it, before work starts: a folder that is not there or not writable is found out now.
-    pub fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+    /// `flag` is the one that names `path`, for hints.
+    pub fn open(flag: &str, path: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {
             return Ok(Self::Stdout(BufWriter::new(io::stdout())));
         };
         let what = || format!("cannot write {}", path.display());
-        let target = target(path).with_context(what)?;
-        let permissions = existing(&target).with_context(what)?;
+        let target = target(flag, path).with_context(what)?;
+        let permissions = existing(flag, &target).with_context(what)?;
         let (file, temporary) = temporary(&target, permissions).with_context(what)?;
         Ok(Self::File(Box::new(OutputFile {
             file: BufWriter::new(file),
@@ -115,8 +116,8 @@ pub fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
 }
 
 /// The file that a path leads to, with an absolute and canonical parent. It need not exist, and neither need the
-/// target of a symbolic link.
-pub fn target(path: &Path) -> anyhow::Result<PathBuf> {
+/// target of a symbolic link. `flag` names the path, for hints.
+pub fn target(flag: &str, path: &Path) -> anyhow::Result<PathBuf> {
     if let Ok(real) = path.canonicalize() {
         return Ok(real);
     }
@@ -132,7 +133,7 @@ pub fn target(path: &Path) -> anyhow::Result<PathBuf> {
         }
         let names_a_file = !path.to_string_lossy().ends_with(std::path::is_separator);
         let (Some(name), true) = (path.file_name(), names_a_file) else {
-            return Err(not_a_file());
+            return Err(not_a_file(flag));
         };
         if !folder.is_dir() {
             let error = format!("there is no folder {}", folder.display());
@@ -144,21 +145,21 @@ pub fn target(path: &Path) -> anyhow::Result<PathBuf> {
     Err(Hinted::new(error, "name the file itself").into())
 }
 
-fn not_a_file() -> anyhow::Error {
+fn not_a_file(flag: &str) -> anyhow::Error {
     Hinted::new(
         "it is not a regular file",
-        "name a file, or leave --output out",
+        format!("name a file, or leave {flag} out"),
     )
     .into()
 }
 
 /// The permissions of a file that will be replaced; `None` if there is none.
-fn existing(target: &Path) -> anyhow::Result<Option<fs::Permissions>> {
+fn existing(flag: &str, target: &Path) -> anyhow::Result<Option<fs::Permissions>> {
     let Ok(metadata) = fs::metadata(target) else {
         return Ok(None);
     };
     if !metadata.is_file() {
-        return Err(not_a_file());
+        return Err(not_a_file(flag));
     }
     // A rename would replace a protected file as well.
     File::options().write(true).open(target)?;

@@ -242,10 +242,9 @@ fn changed() -> anyhow::Error {
 /// Whether the file at `path` begins as a picture does.
 pub fn begins_like_one(path: &Path) -> bool {
     let mut head = Vec::new();
-    path.is_file()
-        && File::open(path)
-            .and_then(|file| file.take(64).read_to_end(&mut head))
-            .is_ok_and(|_| Picture::recognises(&head))
+    model_file::open_regular(path)
+        .and_then(|file| file.take(64).read_to_end(&mut head))
+        .is_ok_and(|_| Picture::recognises(&head))
 }
 
 /// Reads a regular file of at most `limit` bytes.
@@ -260,18 +259,20 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, anyhow::Error> {
 
 /// Opens a regular file of at most `limit` bytes; gives its length too.
 fn open(path: &Path, limit: u64) -> Result<(File, u64), anyhow::Error> {
-    // Before opening: opening a named pipe would wait for its other end.
-    let metadata = std::fs::metadata(path)
-        .map_err(|error| anyhow::Error::new(error).context("cannot be read"))?;
-    if metadata.is_dir() {
-        return Err(Hinted::new("is a folder", "name the files in it").into());
-    }
-    if !metadata.is_file() {
-        return Err(Hinted::new("is not a regular file", "copy it to a file first").into());
-    }
-    let file =
-        File::open(path).map_err(|error| anyhow::Error::new(error).context("cannot be read"))?;
-    let length = metadata.len();
+    let unreadable = |error| anyhow::Error::new(error).context("cannot be read");
+    let file = model_file::open_regular(path).map_err(|error| {
+        // Of what the path is now; nothing is read.
+        match std::fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => {
+                Hinted::new("is a folder", "name the files in it").into()
+            }
+            Ok(metadata) if !metadata.is_file() => {
+                Hinted::new("is not a regular file", "copy it to a file first").into()
+            }
+            _ => unreadable(error),
+        }
+    })?;
+    let length = file.metadata().map_err(unreadable)?.len();
     if length > limit {
         return Err(too_large(length, limit));
     }
@@ -298,4 +299,24 @@ fn fill(bytes: &mut Vec<u8>, file: File, length: u64, limit: u64) -> anyhow::Res
 fn too_large(value: u64, limit: u64) -> anyhow::Error {
     let what = "a file size in bytes";
     DecodeError::TooLarge { what, value, limit }.into()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let status = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(status.unwrap().success());
+        assert!(!begins_like_one(&pipe));
+        let error = read(&pipe, 10).unwrap_err().to_string();
+        assert_eq!(error, "is not a regular file");
+        let error = read(folder.path(), 10).unwrap_err().to_string();
+        assert_eq!(error, "is a folder");
+        let error = crate::recording::Recording::open(&pipe).err().unwrap();
+        assert!(format!("{error:#}").contains("no recording"), "{error:#}");
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -152,10 +152,11 @@ impl Recording {
                 "make one with `classify compare … --record FILE`",
             )
         };
-        if !std::fs::metadata(path)?.is_file() {
-            return Err(none().into());
-        }
-        let mut file = BufReader::new(File::open(path)?);
+        let file = model_file::open_regular(path).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput => none().into(),
+            _ => anyhow::Error::new(error),
+        })?;
+        let mut file = BufReader::new(file);
         let mut line = Vec::new();
         let mut next = |line: &mut Vec<u8>| -> anyhow::Result<u64> {
             line.clear();

@@ -167,10 +167,11 @@ impl Weights {
             let mut value = graph.input(layer, index)?.0;
             for _ in 0..MOST_STEPS {
                 match value.operator() {
+                    // The values come first where there are two inputs.
                     "Convert" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" | "ReLU"
-                    | "Clamp" | "MaxPool" => value = graph.input(value, 0)?.0,
-                    // The values come first there too.
-                    "Subtract" | "Multiply" => value = graph.input(value, 0)?.0,
+                    | "Clamp" | "MaxPool" | "Subtract" | "Multiply" => {
+                        value = graph.input(value, 0)?.0;
+                    }
                     _ => return Some(value),
                 }
             }

@@ -311,24 +311,24 @@ fn replaces_nothing() -> Result<(), Failed> {
     ])
     .stdin(list));
     refused(&stdin, folder.path(), &before, "the list on stdin")?;
-    let appended = fs::File::options()
-        .append(true)
-        .open(folder.path().join("labels.txt"))?;
-    let mut shell = command(&[
-        "-m",
-        "plain.onnx",
-        "--backend",
-        "rten",
-        "-i",
-        "pictures",
-        "--labels",
-        "labels.txt",
-    ]);
-    let status = shell
-        .stdout(appended)
-        .stderr(std::process::Stdio::null())
-        .status()?;
-    ensure(status.code() == Some(2), status)?;
+    // Files that are named, and those that only the model names.
+    for (model, target) in [
+        ("plain.onnx", "labels.txt"),
+        ("plain.xml", "plain.bin"),
+        ("onnx/data.onnx", "onnx/weights.data"),
+    ] {
+        let mut shell = command(&["-m", model, "--backend", "openvino", "-i", "pictures"]);
+        let appended = fs::File::options()
+            .append(true)
+            .open(folder.path().join(target))?;
+        let status = shell
+            .args(["--labels", "labels.txt"])
+            .stdout(appended)
+            .stderr(std::process::Stdio::null())
+            .status()?;
+        ensure(status.code() == Some(2), (target, status))?;
+        ensure(tree(folder.path())? == before, target)?;
+    }
     ensure(tree(folder.path())? == before, "something was written")
 }
 
@@ -549,7 +549,29 @@ fn libraries() -> Result<(), Failed> {
     ensure(
         fs::metadata(&own)?.len() == fs::metadata(&found)?.len(),
         "it was replaced",
-    )
+    )?;
+    // Far from the plugins file that names it.
+    let elsewhere = tempfile::tempdir()?;
+    let plugin = elsewhere.path().join("libplugin.so");
+    fs::write(&plugin, "a plugin")?;
+    let plugins = folder.path().join("plugins.xml");
+    let text = format!(
+        "<ie><plugins><plugin name='A' location='{}'/></plugins></ie>",
+        plugin.display()
+    );
+    fs::write(&plugins, text)?;
+    let mut command = classify();
+    command
+        .args(["--backend", "openvino", "-m"])
+        .arg(small_model("plain.onnx"));
+    command.arg("--plugins").arg(&plugins).arg("-i").arg(&a);
+    let result = run(command.arg("-o").arg(&plugin));
+    expect_code(&result, 2)?;
+    ensure(
+        result.stderr.contains("a library of the plugins file"),
+        result,
+    )?;
+    ensure(fs::read(&plugin)? == b"a plugin", "it was replaced")
 }
 
 fn foreign_in_cache() -> Result<(), Failed> {
@@ -674,6 +696,19 @@ mod unix {
             let result = run(&mut command(&["--backend", "rten", "-o", output]));
             expect_code(&result, 2)?;
             ensure(result.stderr.contains(words), result)?;
+        }
+        // The hint names the flag that was given.
+        for (flag, path) in [("--report", "folder.json"), ("--record", "folder")] {
+            symlink("sub", at("folder.json")).ok();
+            let mut command = classify();
+            command.current_dir(folder.path()).args(["compare", "-i"]);
+            command.arg(&a).args(["--color", "rgb", flag, path]);
+            let model = small_model("plain.onnx");
+            let runs = ["rten", "onnx"].map(|name| format!("{name}={}", model.display()));
+            let result = run(command.args(runs));
+            expect_code(&result, 2)?;
+            let hint = format!("or leave {flag} out");
+            ensure(result.stderr.contains(&hint), result)?;
         }
         Ok(())
     }

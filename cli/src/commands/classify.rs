@@ -44,7 +44,7 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
             .into_iter()
             .collect::<Vec<_>>(),
     )?;
-    let destination = Output::open(path)?;
+    let destination = Output::open("--output", path)?;
     let mut results = Results::new(destination, &output, quiet);
     say_what_is_not_said(std::iter::once(&engine), &inputs, messages);
     results.step(engines::first_step(engine.backend))?;

@@ -68,7 +68,7 @@ pub struct Destination {
 impl Destination {
     /// Opens it, before work starts.
     pub fn open(report: &ReportPath) -> anyhow::Result<Self> {
-        let out = Output::open(Some(&report.path))?;
+        let out = Output::open("--report", Some(&report.path))?;
         Ok(Self {
             form: report.form,
             out,

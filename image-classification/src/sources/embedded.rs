@@ -59,9 +59,16 @@ impl Embedded {
             } else {
                 // A graph may begin with any subtraction; the same numbers are no coincidence. The scale is often
                 // fused into the next layer, and so is the order of the channels, which shows in that of the mean.
-                let reversed = [here.0[2], here.0[1], here.0[0]];
-                reverse = !near(here.0, mean) && near(reversed, mean);
-                normalizes = mean != [0.0; 3] && (near(here.0, mean) || reverse);
+                // Where nothing is subtracted, the scale has to be the same one.
+                let (here, stated, nothing) = if self.mean.is_none() || mean == [0.0; 3] {
+                    let nothing_else = near(here.0, mean);
+                    (here.1, scale, if nothing_else { [1.0; 3] } else { scale })
+                } else {
+                    (here.0, mean, [0.0; 3])
+                };
+                let reversed = [here[2], here[1], here[0]];
+                reverse = !near(here, stated) && near(reversed, stated);
+                normalizes = stated != nothing && (near(here, stated) || reverse);
             }
         } else if !self.stated {
             normalizes = false;
@@ -91,8 +98,8 @@ impl Embedded {
         })
     }
 
-    /// The preprocessing that shows at the beginning of a graph: a mean for each channel is subtracted from the
-    /// input, as OpenVINO's `PrePostProcessor` does it.
+    /// The preprocessing that shows at the beginning of a graph: the input has a mean for each channel subtracted, or
+    /// is divided, or one after the other in either order, as OpenVINO's `PrePostProcessor` does it.
     pub fn in_graph(graph: &Graph<'_>, model: &Path) -> Option<Self> {
         let mut inputs = graph
             .layers()
@@ -119,19 +126,28 @@ impl Embedded {
                 _ => None,
             }
         };
-        let mean = match step.operator() {
-            "Subtract" => constant(step)?,
-            "Add" => constant(step)?.map(|value| -value),
-            _ => return None,
+        let subtracted = |step: Layer<'_>| match step.operator() {
+            "Subtract" => constant(step),
+            "Add" => constant(step).map(|values| values.map(|value| -value)),
+            _ => None,
         };
-        let scale = next().and_then(|step| match step.operator() {
+        let divided = |step: Layer<'_>| match step.operator() {
             "Divide" => constant(step),
             "Multiply" => constant(step).map(|factors| factors.map(|factor| 1.0 / factor)),
             _ => None,
-        });
+        };
+        let (mean, scale) = if let Some(mean) = subtracted(step) {
+            (Some(mean), next().and_then(divided))
+        } else {
+            let scale = divided(step)?;
+            // What is subtracted afterwards is in other units.
+            let mean = next().and_then(subtracted);
+            let mean = mean.map(|mean| std::array::from_fn(|index| mean[index] * scale[index]));
+            (mean, Some(scale))
+        };
         Some(Self {
             by: "the model's first layers".to_owned(),
-            mean: Some(mean),
+            mean,
             scale,
             reverse: None,
             stated: false,
@@ -245,6 +261,90 @@ mod tests {
         assert_eq!(reversed.color.unwrap().value, ColorOrder::Bgr);
         // Any other subtraction is a part of the original.
         assert_eq!(rest([1.0, 2.0, 3.0]), Statement::default());
+    }
+
+    #[test]
+    fn a_scale_alone_is_not_applied_twice() {
+        let rest = |scale: [f32; 3], of_file: [f32; 3], mean_of_file: [f32; 3]| {
+            let mut original = original();
+            original.mean = Some(Stated::new(mean_of_file, "file"));
+            original.scale = Some(Stated::new(of_file, "file"));
+            let rest = embedded(None, Some(scale), false).remaining("file", &original);
+            rest.unwrap().scale.map(|scale| scale.value)
+        };
+        let (zero, bytes) = ([0.0; 3], [255.0; 3]);
+        assert_eq!(rest(bytes, bytes, zero), Some([1.0; 3]));
+        // Any other division is a part of the original, and so is one by what the file divides by after a mean.
+        assert_eq!(rest([2.0; 3], bytes, zero), None);
+        assert_eq!(rest(bytes, bytes, MEAN), None);
+        assert_eq!(rest([1.0; 3], [1.0; 3], zero), None);
+        let reversed = [57.375, 57.12, 58.395];
+        assert_eq!(rest(reversed, SCALE, zero), Some([1.0; 3]));
+    }
+
+    #[test]
+    fn the_first_layers_of_a_graph() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("m.xml");
+        let find = |operators: &[(&str, f32)]| {
+            let mut layers = vec![
+                r#"<layer id="0" type="Parameter"><output><port id="0"/></output></layer>"#
+                    .to_owned(),
+            ];
+            let (mut edges, mut weights) = (Vec::new(), Vec::new());
+            for (index, (operator, value)) in operators.iter().enumerate() {
+                let (id, constant) = (index + 1, index + 100);
+                layers.push(format!(
+                    r#"<layer id="{constant}" type="Const"><data element_type="f32" offset="{}" size="4"/><output><port id="0"/></output></layer>
+                    <layer id="{id}" type="{operator}"><input><port id="0"/><port id="1"/></input><output><port id="2"/></output></layer>"#,
+                    weights.len()
+                ));
+                let port = if index == 0 { 0 } else { 2 };
+                edges.push(format!(
+                    r#"<edge from-layer="{index}" from-port="{port}" to-layer="{id}" to-port="0"/>
+                    <edge from-layer="{constant}" from-port="0" to-layer="{id}" to-port="1"/>"#
+                ));
+                weights.extend(value.to_le_bytes());
+            }
+            std::fs::write(model.with_extension("bin"), weights).unwrap();
+            let (layers, edges) = (layers.concat(), edges.concat());
+            let xml = format!("<net><layers>{layers}</layers><edges>{edges}</edges></net>");
+            let document = model_file::ir::parse(&xml).unwrap();
+            let found = Embedded::in_graph(&Graph::of(&document), &model);
+            found.map(|found| {
+                (
+                    found.mean.map(|mean| mean[0]),
+                    found.scale.map(|scale| scale[0]),
+                )
+            })
+        };
+        for (operators, expected) in [
+            (
+                &[("Subtract", 127.5), ("Divide", 2.0)][..],
+                Some((Some(127.5), Some(2.0))),
+            ),
+            (
+                &[("Add", -127.5), ("Multiply", 0.5)],
+                Some((Some(127.5), Some(2.0))),
+            ),
+            (
+                &[("Subtract", 127.5), ("MatMul", 0.0)],
+                Some((Some(127.5), None)),
+            ),
+            (&[("Divide", 256.0)], Some((None, Some(256.0)))),
+            (
+                &[("Multiply", 0.5), ("MatMul", 0.0)],
+                Some((None, Some(2.0))),
+            ),
+            // Of the scaled pixels.
+            (
+                &[("Divide", 256.0), ("Subtract", 0.5)],
+                Some((Some(128.0), Some(256.0))),
+            ),
+            (&[("MatMul", 1.0)], None),
+        ] {
+            assert_eq!(find(operators), expected, "{operators:?}");
+        }
     }
 
     #[test]

@@ -275,6 +275,15 @@ pub enum SourceError {
         /// Its version.
         version: u32,
     },
+    /// The output is the best scores in their order, without their classes.
+    #[error(
+        "the model's output is the sorted values of its operator {operator}: their places are ranks, and do not tell \
+         which classes they belong to"
+    )]
+    Sorted {
+        /// The operator: `TopK`.
+        operator: String,
+    },
     /// A key has a value that is not understood or not supported.
     #[error("{file} says {key} = `{value}`, which is not supported; expected {expected}")]
     Value {
@@ -295,6 +304,10 @@ impl SourceError {
         match self {
             Self::Model { .. } | Self::Io { .. } => "check the path",
             Self::OldIr { .. } => "convert the original model again with OpenVINO's `ovc`",
+            Self::Sorted { .. } => {
+                "cut the operator off, so that the model gives the scores of all classes, or make its second output, \
+                 the indices, the model's output"
+            }
             Self::TooLarge { .. } => "export or download the file again",
             Self::Malformed { .. } => "check the file, or export or download it again",
             Self::Value { .. } => {
@@ -338,6 +351,9 @@ fn unsupported(
 /// not do: ignoring it would give wrong answers without anybody noticing.
 pub fn find(model: &Path) -> Result<Vec<Statement>, SourceError> {
     let inside = read_model(model)?;
+    if let Some(operator) = inside.graph.sorted_by {
+        return Err(SourceError::Sorted { operator });
+    }
     let mut statements = Vec::new();
     if !inside.model_info.is_empty() {
         statements.push(model_api::statement(&inside.model_info, model)?);
@@ -362,7 +378,8 @@ pub fn find(model: &Path) -> Result<Vec<Statement>, SourceError> {
         statements.retain(|statement| *statement != Statement::default());
     }
     statements.extend(beside.into_iter().map(|(_, statement)| statement));
-    statements.extend(Some(inside.graph).filter(|graph| *graph != Statement::default()));
+    let graph = inside.graph.statement;
+    statements.extend(Some(graph).filter(|graph| *graph != Statement::default()));
     Ok(statements)
 }
 
@@ -458,8 +475,8 @@ struct Inside {
     model_info: std::collections::BTreeMap<String, String>,
     /// The preprocessing in the model's own graph.
     embedded: Option<Embedded>,
-    /// The statement of the end of the graph about the output.
-    graph: Statement,
+    /// The end of the graph.
+    graph: graph::End,
 }
 
 fn read_model(model: &Path) -> Result<Inside, SourceError> {

@@ -4,23 +4,28 @@ use std::collections::HashSet;
 
 use model_file::ir::{Graph, Layer};
 
-use super::{Statement, Step, decide, is_over_classes, normalized, statement};
+use super::{End, Step, decide, is_over_classes, may_be_classes, normalized, sorted_by, statement};
 use crate::OutputKind;
 
 /// Reads the end of the graph.
-pub(crate) fn find(graph: &Graph<'_>) -> Statement {
+pub(crate) fn find(graph: &Graph<'_>) -> End {
     let mut results = graph.layers().filter(|layer| layer.operator() == "Result");
     let (Some(result), None) = (results.next(), results.next()) else {
-        return Statement::default();
+        return End::default();
     };
-    let mut next = graph.input(result, 0);
-    let steps = std::iter::from_fn(|| {
-        let (layer, port) = next?;
-        let (step, input) = step(graph, layer, port);
-        next = input;
-        Some((step, layer.operator().to_owned()))
-    });
-    statement(decide(steps), None)
+    let steps = || {
+        let mut next = graph.input(result, 0);
+        std::iter::from_fn(move || {
+            let (layer, port) = next?;
+            let (step, input) = step(graph, layer, port);
+            next = input;
+            Some((step, layer.operator().to_owned()))
+        })
+    };
+    End {
+        statement: statement(decide(steps()), None),
+        sorted_by: sorted_by(steps()),
+    }
 }
 
 fn is_constant<'a>(graph: &Graph<'a>, layer: Layer<'a>) -> bool {
@@ -79,6 +84,7 @@ fn step<'a>(
         "Sigmoid" | "HardSigmoid" => Step::Gives(OutputKind::IndependentProbabilities),
         // Its outputs are the values, then the indices.
         "TopK" if layer.outputs().nth(1) == Some(port) => Step::Gives(OutputKind::ClassIds),
+        "TopK" if layer.outputs().next() == Some(port) && may_sort_classes(layer) => Step::Sorts,
         "MatMul" | "Convolution" | "GroupConvolution"
             if variable_input(graph, layer) == Some(0) =>
         {
@@ -94,10 +100,18 @@ fn step<'a>(
                 None => Step::Unknown,
             }
         }
-        "ReLU" | "ReduceMean" | "AvgPool" => Step::Linear,
+        "ReLU" => Step::Linear,
+        "ReduceMean" | "AvgPool" => Step::Pooled,
         _ => Step::Unknown,
     };
     (step, first)
+}
+
+fn may_sort_classes(top_k: Layer<'_>) -> bool {
+    let axis = top_k.attribute("axis").and_then(|axis| axis.parse().ok());
+    axis.zip(top_k.output_dims(0)).is_none_or(|(axis, dims)| {
+        normalized(axis, dims.len()).is_none_or(|axis| may_be_classes(axis, &dims))
+    })
 }
 
 fn is_to_float(convert: Layer<'_>) -> bool {

@@ -20,12 +20,25 @@ enum Step {
     Same,
     /// Makes integers of them: nothing but ids stays what it is.
     Integers,
-    /// Keeps logits logits: an addition or a multiplication of constants, a mean over positions, a `Relu`.
+    /// Keeps logits logits: an addition or a multiplication of constants, a `Relu`.
     Linear,
+    /// Keeps logits logits, but not each value: a mean over positions.
+    Pooled,
     /// Makes values of this kind of something else.
     Gives(OutputKind),
+    /// Sorts the scores: their places are ranks, and not classes.
+    Sorts,
     /// Does anything else.
     Unknown,
+}
+
+/// The end of a graph.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct End {
+    /// What it says of the output.
+    pub statement: Statement,
+    /// The operator that sorts the scores, if the output is in that order.
+    pub sorted_by: Option<String>,
 }
 
 /// The kind of the values after `steps`, which begin at the output, and the operator that decides.
@@ -35,16 +48,37 @@ fn decide(steps: impl Iterator<Item = (Step, String)>) -> Option<(OutputKind, St
         match step {
             Step::Same => {}
             Step::Integers => integers = true,
-            Step::Linear => linear = linear.or(Some(operator)),
+            Step::Linear | Step::Pooled => linear = linear.or(Some(operator)),
             Step::Gives(kind) => {
                 let stays = linear.is_none() || kind == OutputKind::Logits;
                 let is_whole = !integers || kind == OutputKind::ClassIds;
                 return (stays && is_whole).then(|| (kind, linear.unwrap_or(operator)));
             }
-            Step::Unknown => return None,
+            Step::Sorts | Step::Unknown => return None,
         }
     }
     None
+}
+
+/// The operator that sorts the values after `steps`, which begin at the output. A softmax of sorted logits is sorted.
+fn sorted_by(steps: impl Iterator<Item = (Step, String)>) -> Option<String> {
+    for (step, operator) in steps.take(MOST_STEPS) {
+        match step {
+            Step::Sorts => return Some(operator),
+            Step::Gives(OutputKind::Logits | OutputKind::ClassIds)
+            | Step::Pooled
+            | Step::Unknown => return None,
+            Step::Same | Step::Integers | Step::Linear | Step::Gives(_) => {}
+        }
+    }
+    None
+}
+
+/// Whether the dimension `axis` of `dims` may be the one of the classes: every other one but the batch is 1 or open.
+fn may_be_classes(axis: usize, dims: &[Option<usize>]) -> bool {
+    let batch = usize::from(dims.len() > 1);
+    let mut others = dims.iter().enumerate().skip(batch);
+    axis >= batch && others.all(|(index, dim)| index == axis || dim.is_none_or(|dim| dim == 1))
 }
 
 /// The statement of a graph.
@@ -112,6 +146,41 @@ mod tests {
         assert_eq!(of(&[Step::Integers, ids]), found(OutputKind::ClassIds, "1"));
         assert_eq!(of(&[Step::Unknown, logits]), None);
         assert_eq!(of(&[]), None);
+    }
+
+    #[test]
+    fn what_is_computed_from_sorted_values_is_sorted() {
+        let of = |steps: &[Step]| sorted_by(steps.iter().map(|s| (s.clone(), format!("{s:?}"))));
+        let softmax = Step::Gives(OutputKind::Probabilities);
+        let logits = Step::Gives(OutputKind::Logits);
+        for steps in [
+            &[Step::Sorts][..],
+            &[Step::Same, softmax.clone(), Step::Linear, Step::Sorts],
+            &[Step::Integers, Step::Sorts],
+        ] {
+            assert_eq!(of(steps).as_deref(), Some("Sorts"), "{steps:?}");
+        }
+        for steps in [
+            &[softmax, logits.clone(), Step::Sorts][..],
+            &[Step::Pooled, Step::Sorts],
+            &[Step::Gives(OutputKind::ClassIds), Step::Sorts],
+            &[Step::Unknown, Step::Sorts],
+        ] {
+            assert_eq!(of(steps), None, "{steps:?}");
+        }
+        assert_eq!(
+            decide([(Step::Sorts, String::new()), (logits, String::new())].into_iter()),
+            None
+        );
+        assert!(may_be_classes(1, &[Some(1), Some(5)]));
+        assert!(may_be_classes(1, &[Some(1), Some(1)]));
+        assert!(may_be_classes(0, &[Some(5)]));
+        assert!(may_be_classes(1, &[None, None, Some(1)]));
+        assert!(
+            !may_be_classes(2, &[Some(1), Some(5), Some(3)]),
+            "positions"
+        );
+        assert!(!may_be_classes(0, &[Some(5), Some(5)]), "the batch");
     }
 
     #[test]

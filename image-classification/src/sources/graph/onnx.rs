@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use model_file::onnx::{DataType, Graph, Model, Node, Tensor, ValueInfo};
 
-use super::{Statement, Step, decide, is_over_classes, normalized, statement};
+use super::{End, Step, decide, is_over_classes, may_be_classes, normalized, sorted_by, statement};
 use crate::{OutputKind, Quantization};
 
 type Dims = Vec<Option<usize>>;
@@ -18,27 +18,33 @@ struct Values<'a> {
 }
 
 /// Reads the end of the graph.
-pub(crate) fn find(model: &Model) -> Statement {
+pub(crate) fn find(model: &Model) -> End {
     let Some(graph) = &model.graph else {
-        return Statement::default();
+        return End::default();
     };
     let [output] = &graph.output[..] else {
-        return Statement::default();
+        return End::default();
     };
     let Some(name) = output.name.as_deref() else {
-        return Statement::default();
+        return End::default();
     };
     let values = Values::of(graph, model.opset());
-    let mut value = name;
-    let steps = std::iter::from_fn(|| {
-        let (node, index) = *values.producers.get(value)?;
-        let (step, input) = values.step(node, index);
-        value = node.input.get(input).map_or(&[][..], |name| name);
-        Some((step, node.operator().into_owned()))
-    });
-    let decided = decide(steps);
-    let quantization = values.quantization(name);
-    statement(decided, quantization)
+    let steps = || {
+        let mut value = name;
+        std::iter::from_fn({
+            let values = &values;
+            move || {
+                let (node, index) = *values.producers.get(value)?;
+                let (step, input) = values.step(node, index);
+                value = node.input.get(input).map_or(&[][..], |name| name);
+                Some((step, node.operator().into_owned()))
+            }
+        })
+    };
+    End {
+        statement: statement(decide(steps()), values.quantization(name)),
+        sorted_by: sorted_by(steps()),
+    }
 }
 
 fn dims_of(info: &ValueInfo) -> Option<Dims> {
@@ -143,7 +149,7 @@ impl<'a> Values<'a> {
                 {
                     Step::Gives(OutputKind::Probabilities)
                 }
-                (Some(b"com.microsoft"), "QLinearGlobalAveragePool") => Step::Linear,
+                (Some(b"com.microsoft"), "QLinearGlobalAveragePool") => Step::Pooled,
                 (Some(b"com.microsoft"), "QuantizeLinear" | "DequantizeLinear") => Step::Same,
                 _ => Step::Unknown,
             };
@@ -187,13 +193,24 @@ impl<'a> Values<'a> {
                     Step::Unknown
                 }
             }
-            (
-                "BatchNormalization" | "Relu" | "GlobalAveragePool" | "AveragePool" | "ReduceMean",
-                0,
-            ) => Step::Linear,
+            ("TopK", 0) if self.may_sort_classes(node) => Step::Sorts,
+            ("BatchNormalization" | "Relu", 0) => Step::Linear,
+            ("GlobalAveragePool" | "AveragePool" | "ReduceMean", 0) => Step::Pooled,
             _ => Step::Unknown,
         };
         (step, 0)
+    }
+
+    /// Where the file does not tell the dimensions, the classes may be sorted.
+    fn may_sort_classes(&self, top_k: &Node) -> bool {
+        let axis = top_k.attribute("axis").and_then(|axis| axis.i);
+        let output = top_k.output.first();
+        output
+            .and_then(|output| self.dims.get(&output[..]))
+            .is_none_or(|dims| {
+                normalized(axis.unwrap_or(-1), dims.len())
+                    .is_none_or(|axis| may_be_classes(axis, dims))
+            })
     }
 
     fn softmax_is_over_classes(&self, node: &Node) -> bool {
@@ -341,6 +358,11 @@ mod tests {
     }
 
     fn kind_of(nodes: Vec<Node>, dims: &[i64]) -> Option<OutputKind> {
+        let end = end_of(nodes, dims);
+        end.statement.output.map(|stated| stated.value)
+    }
+
+    fn end_of(nodes: Vec<Node>, dims: &[i64]) -> End {
         let dim = |&size| Dimension {
             dim_value: Some(size),
             ..Dimension::default()
@@ -374,7 +396,38 @@ mod tests {
             graph: Some(graph),
             ..Model::default()
         };
-        find(&model).output.map(|stated| stated.value)
+        find(&model)
+    }
+
+    #[test]
+    fn sorted_scores_have_no_classes() {
+        let top_k = |output: usize, axis: i64, then: &str, dims: &[i64]| {
+            let mut top_k = node("TopK", &["x", "k"], "values");
+            top_k.output = vec!["values".into(), "indices".into()];
+            top_k.attribute.push(Attribute {
+                name: Some("axis".into()),
+                i: Some(axis),
+                ..Attribute::default()
+            });
+            let value = ["values", "indices"][output];
+            end_of(vec![top_k, node(then, &[value], "y")], dims)
+        };
+        for then in ["Identity", "Softmax", "Reshape", "Cast", "Log"] {
+            // Nobody knows what the logarithm is of.
+            let expected = Some("TopK".to_owned()).filter(|_| then != "Log");
+            assert_eq!(top_k(0, -1, then, &[1, 5]).sorted_by, expected, "{then}");
+        }
+        let indices = top_k(1, -1, "Identity", &[1, 5]);
+        assert_eq!(indices.sorted_by, None);
+        let kind = indices.statement.output.map(|stated| stated.value);
+        assert_eq!(kind, Some(OutputKind::ClassIds));
+        assert_eq!(
+            top_k(0, 1, "Identity", &[1, 1]).sorted_by.as_deref(),
+            Some("TopK")
+        );
+        // The best positions of each class.
+        assert_eq!(top_k(0, 2, "Identity", &[1, 5, 1]).sorted_by, None);
+        assert_eq!(top_k(0, 2, "ReduceMean", &[1, 5]).sorted_by, None);
     }
 
     #[test]

@@ -2,28 +2,32 @@
 
 use model_file::tflite::{Graph, Operator, Tensor, TensorType};
 
-use super::{Statement, Step, decide, is_over_classes, statement};
+use super::{End, Step, decide, is_over_classes, may_be_classes, sorted_by, statement};
 use crate::{OutputKind, Quantization};
 
 /// Reads the end of the graph.
-pub(crate) fn find(graph: &Graph) -> Statement {
+pub(crate) fn find(graph: &Graph) -> End {
     let [output] = graph.outputs[..] else {
-        return Statement::default();
+        return End::default();
     };
-    let mut value = output;
-    let steps = std::iter::from_fn(|| {
-        let operator = graph.producer(value)?;
-        let index = operator
-            .outputs
-            .iter()
-            .position(|&output| output == value)?;
-        let (step, input) = step(graph, operator, index);
-        value = *operator.inputs.get(input)?;
-        Some((step, operator.name()))
-    });
-    let decided = decide(steps);
+    let steps = || {
+        let mut value = output;
+        std::iter::from_fn(move || {
+            let operator = graph.producer(value)?;
+            let index = operator
+                .outputs
+                .iter()
+                .position(|&output| output == value)?;
+            let (step, input) = step(graph, operator, index);
+            value = *operator.inputs.get(input)?;
+            Some((step, operator.name()))
+        })
+    };
     let quantization = graph.tensor(output).and_then(quantization);
-    statement(decided, quantization)
+    End {
+        statement: statement(decide(steps()), quantization),
+        sorted_by: sorted_by(steps()),
+    }
 }
 
 fn quantization(tensor: &Tensor) -> Option<(Quantization, String)> {
@@ -110,10 +114,14 @@ fn step(graph: &Graph, operator: &Operator, index: usize) -> (Step, usize) {
                 _ => Step::Unknown,
             }
         }
-        (Operator::MEAN | Operator::AVERAGE_POOL_2D | Operator::RELU, 0)
-            if operator.activation == 0 =>
+        (Operator::MEAN | Operator::AVERAGE_POOL_2D, 0) if operator.activation == 0 => Step::Pooled,
+        (Operator::RELU, 0) if operator.activation == 0 => Step::Linear,
+        // It sorts along the last dimension, always.
+        (Operator::TOPK_V2, 0)
+            if input_dims()
+                .is_none_or(|dims| dims.is_empty() || may_be_classes(dims.len() - 1, &dims)) =>
         {
-            Step::Linear
+            Step::Sorts
         }
         _ => Step::Unknown,
     };
