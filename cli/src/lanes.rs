@@ -14,7 +14,7 @@ use crate::reports::compare::Lane;
 use crate::runs::{Run, Runs};
 use crate::share::Share;
 
-/// What may differ, as far as the user says it.
+/// The user's limits of differences.
 pub struct Limits {
     name: Option<ToleranceName>,
     max_delta: Option<f64>,
@@ -83,13 +83,13 @@ fn default_tolerance(facts: &[&RunFacts]) -> (ToleranceName, String) {
 /// The runs in the order of the report: those of the recording, then those that were asked for.
 pub struct Lanes {
     pub all: Vec<Lane>,
-    /// Where the answers of a lane come from.
+    /// The source of each lane's answers.
     pub sources: Vec<Source>,
-    /// How the outputs of each lane become scores.
+    /// The rule that makes scores of each lane's outputs.
     pub interpretations: Vec<Interpretation>,
     pub reference: usize,
     pub tolerance: Tolerance,
-    /// Why this tolerance.
+    /// The run, file or flag that decided the tolerance.
     pub tolerance_by: String,
     errors: Vec<(usize, Error)>,
 }
@@ -328,7 +328,7 @@ const OF_THE_TENSOR: [&str; 3] = ["layout", "type", "batch"];
 /// The settings that are part of a model that takes pixels as they are, and outside of one that takes fractions.
 const OF_THE_VALUES: [&str; 3] = ["color", "mean", "scale"];
 
-/// Why the answers of two runs cannot be compared at all.
+/// Returns the error if the answers of two runs cannot be compared.
 fn incomparable(reference: &RunFacts, own: &RunFacts) -> Option<Hinted> {
     // A model that takes integers does itself what others have done before: the pixels are the same.
     let one_takes_pixels = takes_pixels(reference) != takes_pixels(own);
@@ -339,12 +339,12 @@ fn incomparable(reference: &RunFacts, own: &RunFacts) -> Option<Hinted> {
                 OF_THE_TENSOR.contains(key) || (one_takes_pixels && OF_THE_VALUES.contains(key));
             !own_business
         })
-        .map(|(key, value, other)| format!("{key} is {other} and not {value}"))
+        .map(|(key, value, other)| format!("{key} {other} (reference: {value})"))
         .collect();
     if !differences.is_empty() {
         return Some(Hinted::new(
             format!(
-                "it takes another tensor than {}: {}",
+                "its preprocessing differs from that of {}: {}",
                 reference.name,
                 differences.join(", ")
             ),
@@ -372,7 +372,7 @@ fn incomparable(reference: &RunFacts, own: &RunFacts) -> Option<Hinted> {
     None
 }
 
-/// Why a run cannot be compared with what was recorded: it has none of the recorded models.
+/// Returns the error if a run's model was not recorded.
 fn not_recorded(recorded: &[RunFacts], own: &RunFacts) -> Option<Hinted> {
     let known = recorded
         .iter()
@@ -380,7 +380,7 @@ fn not_recorded(recorded: &[RunFacts], own: &RunFacts) -> Option<Hinted> {
     let first = recorded.first().filter(|_| !known && !own.recorded)?;
     Some(Hinted::new(
         format!(
-            "its model {} is another one than the recorded {}: SHA-256 {} and {}",
+            "its model {} was not recorded; the first recorded model is {}: SHA-256 {} and {}",
             own.model, first.model, own.model_sha256, first.model_sha256
         ),
         "give the model that was recorded, or record again",

@@ -104,20 +104,20 @@ pub struct Run {
     pub name: String,
     pub model: PathBuf,
     pub backend: Arc<dyn InferBackend>,
-    /// How its tensors are made.
+    /// The preprocessing of its tensors.
     pub input: Preparation,
     /// The names of its classes.
     pub labels: Option<Labels>,
-    /// How its outputs become scores.
+    /// The rule that makes scores of its outputs.
     pub reading: OutputReading,
-    /// How many classes it has, if that is fixed.
+    /// The number of classes, if it is fixed.
     pub classes: Option<usize>,
     /// The number of values that it gives for an image, if that is fixed.
     pub values: Option<usize>,
 }
 
 impl Run {
-    /// What the engine says of itself.
+    /// The engine's description of itself.
     pub fn info(&self) -> &BackendInfo {
         self.backend.info()
     }
@@ -207,7 +207,7 @@ fn open(
     })
 }
 
-/// What all runs say of one picture.
+/// The outputs of all runs for one image.
 pub struct Answered {
     pub path: PathBuf,
     /// The picture's own error, or what each run that is ready answered, in their order.
@@ -215,14 +215,14 @@ pub struct Answered {
 }
 
 pub struct Outputs {
-    /// Of the picture's file.
+    /// SHA-256 of the image's file.
     pub file: Digest,
-    /// Of the tensor that the first run was given.
+    /// SHA-256 of the first run's tensor.
     pub tensor: Digest,
-    /// Of the resized pixels, before values and layout: the same for models that take them in different forms. Only
-    /// where it is asked for.
+    /// SHA-256 of the resized pixels, before values and layout: the same for models that take them in different forms.
+    /// `None` unless it is requested.
     pub pixels: Option<Digest>,
-    /// What each run gave, in their order.
+    /// The output of each run, in their order.
     pub tensors: Vec<Result<Tensor, Error>>,
 }
 

@@ -1,4 +1,4 @@
-//! The decision what a model's output means. It is taken once for a model, never by each image.
+//! The interpretation of a model's output. It is decided once per model, never per image.
 
 use anyhow::Error;
 use backend_api::{BackendInfo, ElementType, Tensor};
@@ -13,7 +13,7 @@ pub const FIRST_IMAGES: usize = 8;
 /// The source of a rule that nothing told: no image could be read, or no output was finite.
 const UNDECIDED: &str = "nothing";
 
-/// How outputs become scores, and who says so.
+/// The rule that makes scores of outputs, and its source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutputReading {
     pub interpretation: Interpretation,
@@ -124,7 +124,7 @@ impl OutputReading {
         Ok(reading)
     }
 
-    /// What users should know of a decision that they did not take themselves.
+    /// Prints a note on a decision that the user did not make.
     pub fn note(&self, asked: ScoreKind, classes: Option<usize>, messages: &Messages) {
         if asked != ScoreKind::Auto {
             return;
@@ -142,8 +142,8 @@ impl OutputReading {
         }
         let text = if scoring == Scoring::Raw {
             format!(
-                "nothing says that the model's output holds probabilities or logits ({by}); it is printed as it is, \
-                 as a score; --scores softmax or sigmoid makes probabilities of logits"
+                "the model does not state what its output holds ({by}); scores are the raw output; pass --scores \
+                 softmax or sigmoid if it holds logits"
             )
         } else if scoring == Scoring::ClassIds {
             format!("the model gives class ids without scores ({by})")
@@ -154,8 +154,7 @@ impl OutputReading {
             )
         } else if self.kind.is_none() {
             format!(
-                "the model does not say what its output is; {by} decided for all images: {scoring}; --scores says \
-                 otherwise"
+                "the output kind is not stated; inferred once from {by}: {scoring}; override with --scores"
             )
         } else if scoring.is_multi_label() {
             format!("several classes may be right ({by}); scores are {scoring}")

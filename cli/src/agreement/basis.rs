@@ -1,4 +1,4 @@
-//! What two models' outputs have in common, so that it can be compared.
+//! The values that two models' outputs have in common and that are compared.
 
 use image_classification::Scoring;
 
@@ -54,12 +54,12 @@ impl Basis {
         })
     }
 
-    /// Whether |Δp| is limited.
+    /// Returns whether |Δp| is limited.
     pub const fn has_probabilities(self) -> bool {
         matches!(self, Self::Logits | Self::Probabilities)
     }
 
-    /// Whether the relative error of the outputs is limited.
+    /// Returns whether the relative error of the outputs is limited.
     pub const fn has_outputs(self) -> bool {
         matches!(self, Self::Logits | Self::Outputs)
     }

@@ -69,7 +69,7 @@ impl Answer {
     }
 }
 
-/// How far one image's answer differs from the reference's.
+/// The difference of one image's answer from the reference's.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Difference {
     /// Both are finite.
@@ -125,7 +125,7 @@ impl Values {
     }
 }
 
-/// How close scores have to be to tie.
+/// The largest distance of scores that tie.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tie {
     /// For logits and other outputs as they are, as a share of the largest |x|.

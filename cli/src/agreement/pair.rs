@@ -415,7 +415,7 @@ impl Pair {
         gates
     }
 
-    /// Whether all limits hold. Where they do because the answers do not depend on the image, nothing was compared.
+    /// Returns the verdict of all gates. If `informative` alone fails, the pair could not be compared.
     pub fn verdict(&self, variation: &Variation) -> Verdict {
         let gates = self.gates(variation);
         let mut failed = gates.iter().filter(|gate| !gate.passed).peekable();

@@ -1,4 +1,4 @@
-//! How much may differ.
+//! The limits of differences.
 
 use std::fmt;
 
@@ -58,7 +58,7 @@ impl fmt::Display for ToleranceName {
     }
 }
 
-/// What has to hold for two runs to agree. Each limit that is `None` is not asked for.
+/// The conditions of agreement of two runs. A limit that is `None` is not checked.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Tolerance {
     /// Which one it is based on.
@@ -104,7 +104,7 @@ impl Tolerance {
         }
     }
 
-    /// How close scores have to be to tie.
+    /// Returns the largest distance of scores that tie.
     pub const fn ties(&self) -> Tie {
         Tie {
             output: self.tie,

@@ -1,8 +1,8 @@
-//! Whether a run's answers depend on the image: agreement of models that always say the same is worth nothing.
+//! The dependence of a run's answers on the image. Agreement of models with constant answers proves nothing.
 
 use super::difference::{Answer, INFORMATIVE};
 
-/// How one run's answers vary over the images.
+/// The variation of one run's answers over the images.
 #[derive(Debug, Default, Clone)]
 pub struct Variation {
     /// The range of each value of the output.
@@ -56,7 +56,7 @@ impl Variation {
         candidates.find(known).unwrap_or(&all[reference])
     }
 
-    /// What was found, for people.
+    /// Describes the finding for reports.
     pub fn found(&self) -> String {
         let order = format!(
             "classes differ in {} of {} answers",
