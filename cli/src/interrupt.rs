@@ -6,12 +6,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Whether there is work that can be finished. Loading a model cannot be cut short, so that before it the
 /// first signal stops everything.
 static WORKING: AtomicBool = AtomicBool::new(false);
 /// The signal that came; 0 for none.
 static CAME: AtomicU8 = AtomicU8::new(0);
+/// Whether the note on the first signal was written.
+static NOTE_IS_OUT: AtomicBool = AtomicBool::new(false);
+/// The longest wait for that note.
+const NOTE_TIME: Duration = Duration::from_secs(1);
 /// Files and folders that do not outlive the program.
 static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
@@ -50,13 +55,25 @@ pub fn check(done: usize, of: usize, what: &'static str) -> Result<(), Interrupt
     WORKING.store(false, Ordering::SeqCst);
     match left_out(done, of) {
         None => Ok(()),
-        Some(signal) => Err(Interrupted {
-            done,
-            of,
-            what,
-            exit_code: 128 + signal,
-            hint: String::new(),
-        }),
+        Some(signal) => {
+            wait_for_note();
+            Err(Interrupted {
+                done,
+                of,
+                what,
+                exit_code: 128 + signal,
+                hint: String::new(),
+            })
+        }
+    }
+}
+
+/// Lets the note on the first signal come before the error that follows from it. Where nobody reads stderr, that is not
+/// waited for long.
+fn wait_for_note() {
+    let start = Instant::now();
+    while !NOTE_IS_OUT.load(Ordering::SeqCst) && start.elapsed() < NOTE_TIME {
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -142,7 +159,11 @@ fn handle() {
         let first = CAME.swap(signal as u8, Ordering::SeqCst) == 0;
         if first && WORKING.load(Ordering::SeqCst) {
             // On its own: where nobody reads stderr, the next signal must still be heard.
-            let _ = std::thread::Builder::new().spawn(crate::messages::interrupted);
+            let note = || {
+                crate::messages::interrupted();
+                NOTE_IS_OUT.store(true, Ordering::SeqCst);
+            };
+            let _ = std::thread::Builder::new().spawn(note);
             continue;
         }
         for path in &*TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner) {
