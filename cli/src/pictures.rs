@@ -317,6 +317,9 @@ mod tests {
         let error = read(folder.path(), 10).unwrap_err().to_string();
         assert_eq!(error, "is a folder");
         let error = crate::recording::Recording::open(&pipe).err().unwrap();
-        assert!(format!("{error:#}").contains("no recording"), "{error:#}");
+        assert!(
+            format!("{error:#}").contains("not a classify recording"),
+            "{error:#}"
+        );
     }
 }

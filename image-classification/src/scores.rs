@@ -254,6 +254,17 @@ pub enum ScoresError {
         /// The value.
         value: f32,
     },
+    /// The output holds numbers that the 32 bits of a score do not tell apart: classes would rank wrongly.
+    #[error(
+        "the model's output for class {class_id} is {value}, which 32-bit floating-point numbers do not hold exactly \
+         enough to rank"
+    )]
+    TooLarge {
+        /// The first such class.
+        class_id: usize,
+        /// The value.
+        value: f64,
+    },
     /// An output of class ids holds something else.
     #[error("the model's output is {value}, but class ids are whole numbers from 0")]
     NotAClassId {
@@ -273,6 +284,7 @@ impl ScoresError {
             Self::NotFinite { .. } => "not-finite",
             Self::NotADistribution { .. } => "not-a-distribution",
             Self::NotAProbability { .. } => "not-a-probability",
+            Self::TooLarge { .. } => "too-large",
             Self::NotAClassId { .. } => "not-a-class-id",
             Self::SoftmaxOfOne => "softmax-of-one",
         }
@@ -286,6 +298,7 @@ impl ScoresError {
                 "check the preprocessing and the precision: `--precision f32` rules out an overflow"
             }
             Self::NotADistribution { .. } => "use `--scores softmax` or `--scores raw`",
+            Self::TooLarge { .. } => "give the model an output of 32-bit floating-point numbers",
             Self::NotAClassId { .. } => "use `--scores raw`",
             Self::NotAProbability { .. } | Self::SoftmaxOfOne => {
                 "use `--scores sigmoid` or `--scores raw`"
@@ -343,6 +356,9 @@ impl Interpretation {
             return Err(ScoresError::Shape {
                 shape: shape.to_vec(),
             });
+        }
+        if let Some((class_id, value)) = lost_in_f32(output) {
+            return Err(ScoresError::TooLarge { class_id, value });
         }
         let raw = real_values(output, self.quantization);
         let bad = || {
@@ -485,6 +501,25 @@ fn real_values(output: &Tensor, quantization: Option<Quantization>) -> Vec<f32> 
             .map(|&value| quantization.dequantized(value))
             .collect(),
         None => values.into_owned(),
+    }
+}
+
+/// The first value of a 64-bit or integer output that changes by more than 0.001 as a 32-bit floating-point number, with
+/// its class. So much is a visible digit of a probability if the value is a logit.
+fn lost_in_f32(output: &Tensor) -> Option<(usize, f64)> {
+    fn first(values: impl Iterator<Item = f64>) -> Option<(usize, f64)> {
+        let mut values = values.enumerate();
+        values
+            .find(|&(_, value)| value.is_finite() && (f64::from(value as f32) - value).abs() > 1e-3)
+    }
+    if let Some(values) = output.as_slice::<f64>() {
+        first(values.iter().copied())
+    } else if let Some(values) = output.as_slice::<i64>() {
+        first(values.iter().map(|&value| value as f64))
+    } else if let Some(values) = output.as_slice::<i32>() {
+        first(values.iter().map(|&value| value.into()))
+    } else {
+        None
     }
 }
 
@@ -653,6 +688,17 @@ mod tests {
         assert_eq!(error.code(), "not-a-probability");
         let nan = output([f32::NAN, 0.0]);
         assert_eq!(Scoring::from_outputs([&nan], None, false), None);
+    }
+
+    #[test]
+    fn numbers_that_32_bits_do_not_tell_apart_are_an_error() {
+        let large = Tensor::new([1, 2], vec![100_000_001_i32, 100_000_002]).unwrap();
+        let error = Interpretation::RAW.scores(&large).unwrap_err();
+        assert_eq!(error.code(), "too-large");
+        let large = Tensor::new([1, 2], vec![1e8_f64 + 1.0, 1e8 + 2.0]).unwrap();
+        assert!(Interpretation::SOFTMAX.scores(&large).is_err());
+        let small = Tensor::new([1, 2], vec![12.345_678_9_f64, 1.0]).unwrap();
+        Interpretation::SOFTMAX.scores(&small).unwrap();
     }
 
     #[test]
