@@ -42,7 +42,7 @@ pub struct RunFacts {
     /// The kind of values in the output, if the model tells.
     #[serde(default)]
     pub output: Option<OutputKind>,
-    /// Whether metadata state that several classes may be right.
+    /// True if metadata state that several classes may be right.
     #[serde(default)]
     pub multi_label: bool,
     /// The number of values that the model gives for an image.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 static WORKING: AtomicBool = AtomicBool::new(false);
 /// The signal that came; 0 for none.
 static CAME: AtomicU8 = AtomicU8::new(0);
-/// Whether the note on the first signal was written.
+/// True once the note on the first signal was written.
 static NOTE_IS_OUT: AtomicBool = AtomicBool::new(false);
 /// The longest wait for that note.
 const NOTE_TIME: Duration = Duration::from_secs(1);

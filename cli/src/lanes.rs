@@ -242,7 +242,7 @@ impl Lanes {
             .collect()
     }
 
-    /// Whether the first recorded run and the first live one make the same tensor of an image.
+    /// Returns whether the first recorded run and the first live one make the same tensor of an image.
     pub fn same_settings(&self) -> bool {
         let first = |is_wanted: fn(&Source) -> bool| {
             let mut lanes = self.all.iter().zip(&self.sources);

@@ -170,6 +170,15 @@ impl Runs {
         Ok(Self { entries })
     }
 
+    /// Prints the error of each run that could not be opened.
+    pub fn report_failures(&self, messages: &mut Messages) {
+        for (name, run) in &self.entries {
+            if let Err(error) = run {
+                messages.run_failed(&printable(name), error);
+            }
+        }
+    }
+
     /// Those that are open, with their places among all.
     pub fn ready(&self) -> impl Iterator<Item = (usize, &Run)> {
         let runs = self.entries.iter().enumerate();

@@ -50,7 +50,7 @@ impl Answer {
         })
     }
 
-    /// Whether the classes differ: the ranked values by more than [`INFORMATIVE`] of the largest one, or there is one
+    /// Returns whether the classes differ: the ranked values by more than [`INFORMATIVE`] of the largest one, or there is one
     /// class.
     pub fn has_order(&self) -> bool {
         let Some(scores) = self.scores() else {

@@ -89,11 +89,7 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
         &options.inputs.list,
         messages,
     )?;
-    for (name, run) in &opened.entries {
-        if let Err(error) = run {
-            messages.run_failed(&printable(name), error);
-        }
-    }
+    opened.report_failures(messages);
     let mut paths = Vec::new();
     for Input { path, problem } in options.inputs.list {
         match problem {

@@ -72,11 +72,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         options.scores,
         &limits,
     )?;
-    for (name, run) in &opened.entries {
-        if let Err(error) = run {
-            messages.run_failed(&printable(name), error);
-        }
-    }
+    opened.report_failures(messages);
     for (name, error) in lanes.failures() {
         messages.run_failed(&printable(name), error);
     }
@@ -244,7 +240,7 @@ struct Fold {
     variations: Vec<Variation>,
     duplicates: Duplicates,
     recorder: Option<Recorder>,
-    /// Why the recording was given up.
+    /// The error that ended the recording.
     record_error: Option<Error>,
 }
 

@@ -66,16 +66,14 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
         &inputs,
         messages,
     )?;
-    for (name, run) in &mut opened.entries {
+    for (_, run) in &mut opened.entries {
         if let Ok(open) = run
             && let Err(error) = check_run(open, &truth, label_offset, &inputs)
         {
             *run = Err(error);
         }
-        if let Err(error) = run {
-            messages.run_failed(&printable(name), error);
-        }
     }
+    opened.report_failures(messages);
     let reference = reference(&opened, options.reference.as_deref())?;
     let ready: Vec<(usize, &Run)> = opened.ready().collect();
     let live: Vec<&Run> = ready.iter().map(|(_, run)| *run).collect();
