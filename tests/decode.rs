@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fs;
 
 use classify_tests::{Needs, ensure, python, set_up};
-use image_classification::{Limits, Picture};
+use image_classification::{Image, Limits};
 use libtest_mimic::{Arguments, Failed};
 use serde_json::Value;
 
@@ -27,13 +27,13 @@ fn equals_libjpeg_turbo() -> Result<(), Failed> {
     // Files, bytes, bytes that differ, by kind.
     let mut tallies = BTreeMap::<String, (usize, usize, usize)>::new();
     let mut opencv_differs = Vec::new();
-    // What a picture leaves behind is the memory of the next one.
+    // What an image leaves behind is the memory of the next one.
     let mut spare = Vec::new();
     for line in fs::read_to_string(folder.path().join("manifest.jsonl"))?.lines() {
         let case: Value = serde_json::from_str(line)?;
         let bytes = |key: &str| fs::read(folder.path().join(case[key].as_str().expect("a file")));
         let reduction = case["reduction"].as_u64().expect("a reduction") as u32;
-        let picture = Picture::decode_reduced(
+        let image = Image::decode_reduced(
             &bytes("file")?,
             &Limits::default(),
             std::mem::take(&mut spare),
@@ -41,19 +41,19 @@ fn equals_libjpeg_turbo() -> Result<(), Failed> {
         )
         .map_err(|error| format!("{line}: {error:?}"))?;
         let expected = bytes("expected")?;
-        let size = (u64::from(picture.width()), u64::from(picture.height()));
+        let size = (u64::from(image.width()), u64::from(image.height()));
         ensure(
             Some(size) == case["width"].as_u64().zip(case["height"].as_u64()),
             (size, line),
         )?;
-        let differ = picture.rgb().iter().zip(&expected).filter(|(a, b)| a != b);
+        let differ = image.rgb().iter().zip(&expected).filter(|(a, b)| a != b);
         let kind = case["kind"].as_str().expect("a kind");
         let kind = match reduction {
             1 => kind.to_owned(),
             reduction => format!("{kind} at 1/{reduction}"),
         };
         let differ = differ.count();
-        spare = picture.into_rgb();
+        spare = image.into_rgb();
         let tally = tallies.entry(kind).or_default();
         *tally = (tally.0 + 1, tally.1 + expected.len(), tally.2 + differ);
         if case["opencv_equal"] == false {

@@ -10,7 +10,7 @@ use backend_rten::{RtenBackend, RtenConfig};
 use classify_tests::{Needs, ensure, photos, set_up, small_model};
 use image_classification::sources::{self, Resolved};
 use image_classification::{
-    InputLayout, Interpretation, Limits, Picture, Preprocess, Ranked, Scores,
+    Image, InputLayout, Interpretation, Limits, Preprocess, Ranked, Scores,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -115,8 +115,8 @@ fn small_models() -> Result<(), Failed> {
         }
         let layout = InputLayout::from_spec(input, None, None)?;
         let pixels = (0..8 * 8 * 3).map(|n| (n * 37 % 256) as u8).collect();
-        let picture = Picture::from_rgb(8, 8, pixels).expect("8 x 8");
-        let tensor = Preprocess::OPENVINO_SAMPLE.tensor(&picture, &layout)?;
+        let image = Image::from_rgb(8, 8, pixels).expect("8 x 8");
+        let tensor = Preprocess::OPENVINO_SAMPLE.tensor(&image, &layout)?;
         let outputs = outputs(&backends, tensor)?;
         let a = &outputs[0];
         for b in &outputs[1..] {
@@ -151,8 +151,8 @@ fn real_models() -> Result<(), Failed> {
     let backends = open(&model)?;
     let layout = InputLayout::from_spec(&backends[0].info().input, None, None)?;
     for photo in photos()? {
-        let picture = Picture::decode(&std::fs::read(&photo)?, &Limits::default())?;
-        let outputs = outputs(&backends, recipe.tensor(&picture, &layout)?)?;
+        let image = Image::decode(&std::fs::read(&photo)?, &Limits::default())?;
+        let outputs = outputs(&backends, recipe.tensor(&image, &layout)?)?;
         let scores = outputs
             .iter()
             .map(|output| Interpretation::SOFTMAX.scores(output))
@@ -193,8 +193,8 @@ fn light_models() -> Result<(), Failed> {
     for file in files {
         let backends = open(&file).map_err(|error| format!("{}: {error:#?}", file.display()))?;
         let layout = InputLayout::from_spec(&backends[0].info().input, None, None)?;
-        let picture = Picture::from_rgb(2, 2, vec![100; 12]).expect("2 x 2");
-        let tensor = Preprocess::OPENVINO_SAMPLE.tensor(&picture, &layout)?;
+        let image = Image::from_rgb(2, 2, vec![100; 12]).expect("2 x 2");
+        let tensor = Preprocess::OPENVINO_SAMPLE.tensor(&image, &layout)?;
         let outputs = outputs(&backends, tensor)?;
         let reference = outputs[1].to_f32();
         for (output, backend) in outputs.iter().zip(&backends) {

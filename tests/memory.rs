@@ -15,7 +15,7 @@ use backend_api::{Dim, ElementType, TensorSpec};
 use cap::Cap;
 use classify_tests::{Needs, ensure, python};
 use image_classification::{
-    DecodeError, ImageHeader, InputLayout, Interpolation, LayoutError, Limits, Picture, Preprocess,
+    DecodeError, Image, ImageHeader, InputLayout, Interpolation, LayoutError, Limits, Preprocess,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -55,7 +55,7 @@ fn decoding() -> Result<(), Failed> {
     for path in paths {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let bytes = fs::read(&path)?;
-        if let Err(error) = Picture::decode(&bytes, &limits) {
+        if let Err(error) = Image::decode(&bytes, &limits) {
             // Decoders do not read every variant.
             println!("{name}: {error:?}");
             refused += 1;
@@ -72,17 +72,17 @@ fn decoding() -> Result<(), Failed> {
             }
             let announced = header.decode_bytes(reduction);
             println!("{name} at 1/{reduction}: {announced} bytes");
-            let picture = within(announced, || {
-                Picture::decode_reduced(&bytes, &limits, Vec::new(), |_, _| reduction)
+            let image = within(announced, || {
+                Image::decode_reduced(&bytes, &limits, Vec::new(), |_, _| reduction)
             });
-            let picture = picture.map_err(|error| format!("{name}: {error:?}"))?;
+            let image = image.map_err(|error| format!("{name}: {error:?}"))?;
             ensure(
-                picture.rgb().len() as u64 == header.pixel_bytes(reduction),
+                image.rgb().len() as u64 == header.pixel_bytes(reduction),
                 (&name, reduction),
             )?;
             if reduction == 1 {
                 let size = (header.width(), header.height());
-                ensure((picture.width(), picture.height()) == size, &name)?;
+                ensure((image.width(), image.height()) == size, &name)?;
             }
             count += 1;
             generous += u32::from(announced > 20 * header.pixel_bytes(1) + (64 << 20));
@@ -124,7 +124,7 @@ fn preprocessing() -> Result<(), Failed> {
     let mut count = 0;
     for (width, height) in sizes {
         let pixels: Vec<u8> = (0..width * height * 3).map(|i| (i % 251) as u8).collect();
-        let picture = Picture::from_rgb(width, height, pixels).ok_or("a picture")?;
+        let image = Image::from_rgb(width, height, pixels).ok_or("an image")?;
         for (interpolation, name) in Interpolation::ALL {
             for resize in resizes {
                 for layout in [layout(224, 224), layout(16, 16), layout(11, 256)] {
@@ -135,13 +135,13 @@ fn preprocessing() -> Result<(), Failed> {
                     };
                     let announced = recipe.memory_bytes((width, height), &layout);
                     println!("{width} x {height}, {name}, {resize}, {layout:?}: {announced} bytes");
-                    match within(announced, || recipe.tensor(&picture, &layout)) {
+                    match within(announced, || recipe.tensor(&image, &layout)) {
                         Ok(_) => count += 1,
                         Err(LayoutError::TooLong { .. }) => (),
                         Err(error) => return Err(format!("{error:?}").into()),
                     }
                     // Nothing comes near the gigabytes of all weights at once.
-                    let pixels = picture.rgb().len() as u64;
+                    let pixels = image.rgb().len() as u64;
                     ensure(announced < 4 * pixels + (256 << 20), announced)?;
                 }
             }
@@ -155,15 +155,15 @@ fn without_memory() -> Result<(), Failed> {
     let mut pnm = b"P6 3000 2000 255\n".to_vec();
     pnm.resize(pnm.len() + 3000 * 2000 * 3, 7);
     let limits = Limits::default();
-    let result = within(4 << 20, || Picture::decode(&pnm, &limits));
+    let result = within(4 << 20, || Image::decode(&pnm, &limits));
     ensure(
         matches!(result, Err(DecodeError::Allocation { bytes: 18_000_000 })),
         &result,
     )?;
-    let picture = Picture::decode(&pnm, &limits)?;
+    let image = Image::decode(&pnm, &limits)?;
     let layout = layout(2000, 2000);
     let result = within(4 << 20, || {
-        Preprocess::OPENVINO_SAMPLE.tensor(&picture, &layout)
+        Preprocess::OPENVINO_SAMPLE.tensor(&image, &layout)
     });
     ensure(matches!(result, Err(LayoutError::Memory(_))), &result)
 }

@@ -1,5 +1,5 @@
 //! The resamplers against Pillow and OpenCV themselves, on the set-up's photos and on generated
-//! pictures: every byte. `RESAMPLE_CASES=all` takes 12-megapixel pictures too (2 GB of disk).
+//! images: every byte. `RESAMPLE_CASES=all` takes 12-megapixel images too (2 GB of disk).
 
 // What was measured is part of what a test run shows.
 #![allow(clippy::print_stdout)]

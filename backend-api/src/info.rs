@@ -44,7 +44,7 @@ impl fmt::Display for Precision {
 /// What an engine should be tuned for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum PerformanceHint {
-    /// As many pictures a second as the device can do, with several requests at a time.
+    /// As many images a second as the device can do, with several requests at a time.
     #[default]
     Throughput,
     /// Each single request as fast as possible, with all cores.

@@ -244,7 +244,7 @@ impl Tensor {
         each_type!(&self.data, values => bytemuck::cast_slice(values))
     }
 
-    /// Joins tensors along their first dimension: pictures to a batch.
+    /// Joins tensors along their first dimension: images to a batch.
     ///
     /// # Errors
     ///
@@ -287,7 +287,7 @@ impl Tensor {
         Ok(Self { shape, data })
     }
 
-    /// Splits a tensor along its first dimension: a batch to pictures, each with a first dimension
+    /// Splits a tensor along its first dimension: a batch to images, each with a first dimension
     /// of 1.
     ///
     /// # Errors

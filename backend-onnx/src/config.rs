@@ -27,7 +27,7 @@ pub struct OnnxConfig {
     /// The whole shape of the input, batch included, for a model that leaves sizes open. Default: as
     /// the model says, a dynamic batch being 1.
     pub shape: Option<Vec<usize>>,
-    /// How many pictures a request holds: the size of the outermost dimension. Default: the model's,
+    /// How many images a request holds: the size of the outermost dimension. Default: the model's,
     /// and 1 where it leaves it open.
     pub batch: Option<usize>,
     /// What to tune for: several sessions that share the cores among them, or one with all cores.

@@ -30,7 +30,7 @@ pub struct OpenvinoConfig {
     /// whose sizes OpenVINO can change. Default: as
     /// the model says, a dynamic batch being 1.
     pub shape: Option<Vec<usize>>,
-    /// How many pictures a request holds: the size of the outermost dimension. Default: the model's, and
+    /// How many images a request holds: the size of the outermost dimension. Default: the model's, and
     /// 1 where it leaves it open.
     pub batch: Option<usize>,
     /// What to tune for. Default: throughput.

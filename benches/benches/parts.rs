@@ -1,4 +1,4 @@
-//! `cargo bench-parts`: what the parts between a picture's file and its best classes cost, each alone. The
+//! `cargo bench-parts`: what the parts between an image's file and its best classes cost, each alone. The
 //! times are there to find out which part became slower; between machines they mean nothing.
 
 use std::sync::{Arc, mpsc};
@@ -8,9 +8,7 @@ use backend_api::{Dim, ElementType, InferBackend, InferRequest, MockBackend, Ten
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use futures_executor::block_on;
-use image_classification::{
-    InputLayout, Interpolation, Interpretation, Limits, Picture, Preprocess,
-};
+use image_classification::{Image, InputLayout, Interpolation, Interpretation, Limits, Preprocess};
 use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
 
 /// A common photo, and 12 megapixels.
@@ -49,8 +47,8 @@ fn jpeg((width, height): (u32, u32)) -> Vec<u8> {
     .expect("the pixels are of that size")
 }
 
-fn picture(size: (u32, u32)) -> Picture {
-    Picture::decode(&jpeg(size), &Limits::default()).expect("it was just encoded")
+fn image(size: (u32, u32)) -> Image {
+    Image::decode(&jpeg(size), &Limits::default()).expect("it was just encoded")
 }
 
 fn layout(element_type: ElementType) -> InputLayout {
@@ -78,8 +76,8 @@ fn decode(bencher: Bencher, size: (u32, u32), reduction: impl Fn(u32, u32) -> u3
     let mut spare = Vec::new();
     bencher.bench_local(|| {
         let (bytes, memory) = (black_box(&bytes), std::mem::take(&mut spare));
-        let picture = Picture::decode_reduced(bytes, &Limits::default(), memory, &reduction);
-        spare = picture.expect("it was just encoded").into_rgb();
+        let image = Image::decode_reduced(bytes, &Limits::default(), memory, &reduction);
+        spare = image.expect("it was just encoded").into_rgb();
     });
 }
 
@@ -93,7 +91,7 @@ fn resize_and_fill<const OPENCV: bool>(bencher: Bencher, size: (u32, u32)) {
     tensor(bencher, size, ElementType::F32, interpolation);
 }
 
-/// The picture has the input's size already, so that nothing is resized but by copying.
+/// The image has the input's size already, so that nothing is resized but by copying.
 #[divan::bench(args = [ElementType::F32, ElementType::F16, ElementType::U8])]
 fn fill(bencher: Bencher, element_type: ElementType) {
     tensor(bencher, (224, 224), element_type, Interpolation::Nearest);
@@ -105,14 +103,14 @@ fn tensor(
     element_type: ElementType,
     interpolation: Interpolation,
 ) {
-    let (picture, layout) = (picture(size), layout(element_type));
+    let (image, layout) = (image(size), layout(element_type));
     let recipe = Preprocess {
         interpolation,
         ..Preprocess::OPENVINO_SAMPLE
     };
     let mut spare = None;
     bencher.bench_local(|| {
-        let tensor = recipe.tensor_in(spare.take(), black_box(&picture), &layout);
+        let tensor = recipe.tensor_in(spare.take(), black_box(&image), &layout);
         spare = Some(tensor.expect("a common input"));
     });
 }

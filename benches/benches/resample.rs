@@ -50,12 +50,12 @@ fn main() {
     // `cargo test --benches` only wants to know that it runs.
     let test = std::env::args().any(|argument| argument == "--test");
     println!(
-        "| picture | filter | ours, ms | fast_image_resize, ms | ratio | of neighbours | quartiles |"
+        "| image | filter | ours, ms | fast_image_resize, ms | ratio | of neighbours | quartiles |"
     );
     println!("|---|---|---|---|---|---|---|");
     for (width, height, rounds) in [(500, 375, 301), (1920, 1080, 101), (4000, 3000, 61)] {
         let rounds = if test { 1 } else { rounds };
-        let data = picture(width, height);
+        let data = image(width, height);
         for (name, filter, algorithm) in ALGORITHMS {
             let view = RgbView::new(width, height, &data).expect("the data are of that size");
             // One type of pixels: compiling all of them takes minutes.
@@ -68,7 +68,7 @@ fn main() {
                     Some(filter) => pillow::resize(view, None, SIDE, SIDE, filter),
                     None => opencv::resize_linear(view, SIDE, SIDE),
                 };
-                resized.expect("there is memory for a small picture")
+                resized.expect("there is memory for a small image")
             };
             let mut run_theirs = || {
                 let mut pixels = vec![0; (SIDE * SIDE * 3) as usize];
@@ -107,7 +107,7 @@ fn main() {
 }
 
 /// A gradient with noise.
-fn picture(width: u32, height: u32) -> Vec<u8> {
+fn image(width: u32, height: u32) -> Vec<u8> {
     let mut state = 1_u32;
     (0..width * height * 3)
         .map(|index| {

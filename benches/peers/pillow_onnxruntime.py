@@ -1,8 +1,8 @@
-"""How people classify pictures with ONNX Runtime in Python: Pillow, numpy and one session, a picture at a time.
+"""How people classify images with ONNX Runtime in Python: Pillow, numpy and one session, an image at a time.
 
-    pillow_onnxruntime.py MODEL PICTURE...
+    pillow_onnxruntime.py MODEL IMAGE...
 
-Prepares pictures as EfficientNet-Lite0's or SqueezeNet's authors do, and prints the best class of each.
+Prepares images as EfficientNet-Lite0's or SqueezeNet's authors do, and prints the best class of each.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-model, *pictures = sys.argv[1:]
+model, *images = sys.argv[1:]
 session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 (name,) = [given.name for given in session.get_inputs()]
 size = session.get_inputs()[0].shape[2]
@@ -31,7 +31,7 @@ def prepare(path):
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
 
 
-for picture in pictures:
-    scores = session.run(None, {name: prepare(picture)})[0].reshape(-1)
+for image in images:
+    scores = session.run(None, {name: prepare(image)})[0].reshape(-1)
     best = np.argsort(scores)[-10:][::-1]
-    print(picture, " ".join(f"{k}:{scores[k]:.4f}" for k in best))
+    print(image, " ".join(f"{k}:{scores[k]:.4f}" for k in best))

@@ -27,12 +27,12 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 SAMPLE = HERE.parent.parent / "tests" / "reference" / "official_sample.py"
-# What the sample does to a picture, so that both do the same work.
+# What the sample does to an image, so that both do the same work.
 AS_THE_SAMPLE = ["--color", "bgr", "--mean", "0", "--scale", "1", "--resize", "stretch", "--interpolation", "opencv-linear"]
 MODELS = {"SqueezeNet 1.1": "squeezenet1.1", "EfficientNet-Lite0": "efficientnet-lite0"}
 
 
-def pictures(photos, folder, count, megapixels):
+def images(photos, folder, count, megapixels):
     """JPEGs with the content of the photos, seeded: of 500 x 375 pixels, or mosaics of such of 12 megapixels."""
     from PIL import Image
 
@@ -215,7 +215,7 @@ class Bench:
             plain = self.ours(name, one, *AS_THE_SAMPLE)
             seconds = lambda command: lambda: 1 / self.once(command)[0]
             ratios = self.ratios([seconds(program), seconds(plain), seconds([*plain, "--cache-dir", str(cache)])], 3 * self.rounds)
-            self.row("one picture, from the start of the process, time against the sample", title, ratios[0], 0.40, below=True)
+            self.row("one image, from the start of the process, time against the sample", title, ratios[0], 0.40, below=True)
             self.row("the same with `--cache-dir`", title, ratios[1], 0.25, below=True)
 
     def memory(self, small):
@@ -223,11 +223,11 @@ class Bench:
         for title, name in self.models.items():
             commands = [self.sample(name, few, "--precision", "f32"), self.sample(name, many, "--precision", "f32"),
                         self.ours(name, self.list_of("few", few), *AS_THE_SAMPLE), self.ours(name, self.list_of("many", many), *AS_THE_SAMPLE)]
-            # It hardly varies, and 5,000 pictures take minutes.
+            # It hardly varies, and 5,000 images take minutes.
             peaks = [[self.once(command)[1] for command in commands] for _ in range(min(self.rounds, 3))]
-            rows = [(f"peak memory, {len(few)} pictures, against the sample", 2, 0, 0.75),
-                    (f"peak memory, {len(many):,} pictures, against the sample", 3, 1, 0.75),
-                    (f"peak memory, {len(many):,} pictures against {len(few)}", 3, 2, 1.05)]
+            rows = [(f"peak memory, {len(few)} images, against the sample", 2, 0, 0.75),
+                    (f"peak memory, {len(many):,} images, against the sample", 3, 1, 0.75),
+                    (f"peak memory, {len(many):,} images against {len(few)}", 3, 2, 1.05)]
             for what, ours, other, bar in rows:
                 self.row(what, title, [peak[ours] / peak[other] for peak in peaks], bar, below=True)
 
@@ -304,10 +304,10 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
         bench = Bench(args.classify, args.set_up.resolve(), work, args.quick, args.rounds, args.model)
-        print("making pictures ...", flush=True)
+        print("making images ...", flush=True)
         photos = bench.set_up / "photos"
-        small = made("pictures", photos, work / "small", 20 if args.quick else 600, 0.2)
-        large = made("pictures", photos, work / "large", 2 if args.quick else 16, 12) * (1 if args.quick else 4)
+        small = made("images", photos, work / "small", 20 if args.quick else 600, 0.2)
+        large = made("images", photos, work / "large", 2 if args.quick else 16, 12) * (1 if args.quick else 4)
         cost = []
         parts = {
             "end-to-end": lambda: bench.end_to_end(small),

@@ -20,7 +20,7 @@ pub const EXAMPLES: &str = "\
   classify -m model.onnx -i photos/ --format json -o results.jsonl
   find photos -name '*.jpg' -print0 | classify -m model.onnx -i -
   classify devices                                    every engine and device, or what it lacks
-  classify inspect model.onnx                         how pictures are prepared, and who says so
+  classify inspect model.onnx                         how images are prepared, and who says so
   classify -m mobilenet.onnx -i cat.jpg --color rgb --mean 123.675,116.28,103.53 \\
       --scale 58.395,57.12,57.375 --resize short:256 --interpolation bilinear";
 
@@ -68,7 +68,7 @@ pub const BENCH_EXAMPLES: &str = "\
 /// What the exit codes of `evaluate` mean.
 pub const EVALUATE_EXIT_CODES: &str = "0 all gates passed, 1 a gate failed, 2 something could not be evaluated, 129, 130 and 143 interrupted";
 
-/// Classify pictures on any inference engine and device.
+/// Classify images on any inference engine and device.
 #[derive(Debug, Parser)]
 #[command(
     name = "classify",
@@ -98,7 +98,7 @@ impl Args {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show how pictures are prepared for a model, and who states each value
+    /// Show how images are prepared for a model, and who states each value
     #[command(after_help = format!("Examples:\n  {INSPECT_EXAMPLES}"))]
     Inspect(Box<InspectArgs>),
     /// Do engines, devices, precisions or model files give the same answers? With a verdict
@@ -107,7 +107,7 @@ pub enum Command {
     /// How often are answers right? Top-1, top-5 and more against ground truth, with a gate
     #[command(after_help = format!("Examples:\n  {EVALUATE_EXAMPLES}\n\nExit codes: {EVALUATE_EXIT_CODES}."))]
     Evaluate(Box<EvaluateArgs>),
-    /// How fast are engines, devices or precisions: inference alone, and all of the work on pictures
+    /// How fast are engines, devices or precisions: inference alone, and all of the work on images
     #[command(after_help = format!("Examples:\n  {BENCH_EXAMPLES}"))]
     Bench(Box<BenchArgs>),
     /// List every engine and device, and why others cannot be used
@@ -143,7 +143,7 @@ pub struct ClassifyArgs {
     pub engine: EngineArgs,
 }
 
-/// The model and the pictures.
+/// The model and the images.
 #[derive(Debug, clap::Args)]
 pub struct InputArgs {
     /// Model: OpenVINO IR (.xml with its .bin) or ONNX; OpenVINO also reads TensorFlow (Lite) and
@@ -151,12 +151,12 @@ pub struct InputArgs {
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
-    /// Pictures (JPEG, PNG, BMP, WebP, GIF, TIFF, PNM, QOI), folders of them, patterns such as
+    /// Images (JPEG, PNG, BMP, WebP, GIF, TIFF, PNM, QOI), folders of them, patterns such as
     /// 'photos/*.jpg', or - for a list on stdin
     #[arg(short, long, value_name = "PATH", required_unless_present = "input_list", num_args = 1..)]
     pub input: Vec<PathBuf>,
 
-    /// A file with one picture or folder a line, or separated by NUL
+    /// A file with one image or folder a line, or separated by NUL
     #[arg(long, value_name = "FILE")]
     pub input_list: Vec<PathBuf>,
 
@@ -171,7 +171,7 @@ pub struct InspectArgs {
     #[arg(value_name = "MODEL")]
     pub model: Option<PathBuf>,
 
-    /// The model, as where pictures are classified
+    /// The model, as where images are classified
     #[arg(short, long = "model", value_name = "FILE", conflicts_with = "model")]
     pub model_flag: Option<PathBuf>,
 
@@ -189,7 +189,7 @@ pub struct InspectArgs {
 const RUN_HELP: &str = "A run: BACKEND[:DEVICE][@PRECISION][=MODEL], such as openvino, onnx:CPU@f32, \
     openvino:HETERO:GPU,CPU@auto or onnx=quantized.onnx";
 
-/// Several runs over the same pictures.
+/// Several runs over the same images.
 #[derive(Debug, clap::Args)]
 pub struct RunsArgs {
     #[arg(
@@ -237,7 +237,7 @@ pub struct BenchArgs {
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
-    /// Pictures, folders or patterns [default: 12 made-up PNG pictures of 500 x 375]
+    /// Images, folders or patterns [default: 12 made-up PNG images of 500 x 375]
     #[arg(short, long, value_name = "PATH", num_args = 1..)]
     pub input: Vec<PathBuf>,
 
@@ -253,11 +253,11 @@ pub struct BenchArgs {
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds, allow_negative_numbers = true, help_heading = "Measurement")]
     pub duration: f64,
 
-    /// Measure this number of pictures instead
+    /// Measure this number of images instead
     #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true, conflicts_with = "duration", help_heading = "Measurement")]
     pub count: Option<usize>,
 
-    /// Leave out the work on pictures
+    /// Leave out the work on images
     #[arg(long, help_heading = "Measurement")]
     pub inference_only: bool,
 
@@ -301,11 +301,11 @@ pub struct CompareArgs {
     #[arg(long, value_enum, value_name = "NAME", help_heading = "Comparison")]
     pub tolerance: Option<ToleranceName>,
 
-    /// The largest difference of a probability, on any picture
+    /// The largest difference of a probability, on any image
     #[arg(long, value_name = "D", help_heading = "Comparison")]
     pub max_delta: Option<Share>,
 
-    /// The least share of pictures with the same best class: 0.98 or 98%
+    /// The least share of images with the same best class: 0.98 or 98%
     #[arg(long, value_name = "SHARE", help_heading = "Comparison")]
     pub min_top1: Option<Share>,
 
@@ -321,18 +321,19 @@ pub struct CompareArgs {
     #[arg(long, value_name = "FILE", help_heading = "Comparison")]
     pub against: Option<PathBuf>,
 
-    /// Find the first node of an ONNX model whose output differs, on the worst picture
+    /// Find the first node of an ONNX model whose output differs, on the worst image
     #[arg(long, help_heading = "Comparison")]
     pub bisect: bool,
 
-    /// Bisect on this picture instead
+    /// Bisect on this image instead
     #[arg(
         long,
+        alias = "bisect-picture",
         value_name = "FILE",
         requires = "bisect",
         help_heading = "Comparison"
     )]
-    pub bisect_picture: Option<PathBuf>,
+    pub bisect_image: Option<PathBuf>,
 
     /// By how much of its largest value a node's output may differ [default: by the tolerance; 0.000001 for
     /// two files on one engine in f32]
@@ -469,9 +470,9 @@ pub struct OutputArgs {
 pub enum Format {
     /// As OpenVINO's sample prints it
     Text,
-    /// JSON Lines: one object a picture
+    /// JSON Lines: one object an image
     Json,
-    /// One row for each class of each picture
+    /// One row for each class of each image
     Csv,
 }
 
@@ -652,7 +653,7 @@ pub struct TuningArgs {
     #[arg(long, value_name = "N,N,N,N", value_delimiter = ',', value_parser = parse_size)]
     pub shape: Option<Vec<usize>>,
 
-    /// Pictures in one infer request [default: the model's, or 1]
+    /// Images in one infer request [default: the model's, or 1]
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub batch: Option<usize>,
 
@@ -669,7 +670,7 @@ pub struct TuningArgs {
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub threads: Option<usize>,
 
-    /// Threads that decode pictures [default: all cores]
+    /// Threads that decode images [default: all cores]
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub jobs: Option<usize>,
 

@@ -1,5 +1,5 @@
 //! The end of the program, without work that nobody sees: to take an engine down piece by piece takes a tenth of the
-//! time for one picture, and the system frees the same memory in a moment.
+//! time for one image, and the system frees the same memory in a moment.
 
 use std::io::{self, Write as _};
 

@@ -1,18 +1,18 @@
-//! Which pictures: files, folders, patterns and lists, in the order in which results appear.
+//! Which images: files, folders, patterns and lists, in the order in which results appear.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use image_classification::Picture;
+use image_classification::Image;
 use walkdir::WalkDir;
 
+use crate::images;
 use crate::messages::Hinted;
-use crate::pictures;
 
-/// Names of pictures. A file with such a name that is none is an error; other files in a folder that
-/// are no pictures are skipped.
+/// Names of images. A file with such a name that is none is an error; other files in a folder that
+/// are no images are skipped.
 const ENDINGS: [&str; 17] = [
     "bmp", "dib", "gif", "jfif", "jpe", "jpeg", "jpg", "pam", "pbm", "pgm", "png", "pnm", "ppm",
     "qoi", "tif", "tiff", "webp",
@@ -20,14 +20,14 @@ const ENDINGS: [&str; 17] = [
 /// The largest list that is read: 64 MiB are about a million paths.
 const MOST_LIST_BYTES: u64 = 64 << 20;
 
-/// A picture to classify, or what stands in its way already.
+/// An image to classify, or what stands in its way already.
 #[derive(Debug)]
 pub struct Input {
     pub path: PathBuf,
     pub problem: Option<anyhow::Error>,
 }
 
-/// The pictures, and what was left out of folders.
+/// The images, and what was left out of folders.
 #[derive(Debug, Default)]
 pub struct Inputs {
     /// In the order in which results appear.
@@ -42,7 +42,7 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Finds the pictures that the command line names. `lists` are files with one path a line.
+    /// Finds the images that the command line names. `lists` are files with one path a line.
     pub fn find(arguments: &[PathBuf], lists: &[PathBuf], recursive: bool) -> anyhow::Result<Self> {
         let mut found = Self::default();
         for argument in arguments {
@@ -65,8 +65,8 @@ impl Inputs {
         }
         if found.list.is_empty() {
             return Err(Hinted::new(
-                "the list of pictures is empty",
-                "name pictures, folders of pictures, or a list of them",
+                "the list of images is empty",
+                "name images, folders of images, or a list of them",
             )
             .into());
         }
@@ -86,8 +86,8 @@ impl Inputs {
             (self.hidden, "hidden entry", "hidden entries"),
             (
                 self.others,
-                "file that is no picture",
-                "files that are no pictures",
+                "file that is no image",
+                "files that are no images",
             ),
         ] {
             if count > 0 {
@@ -185,7 +185,7 @@ impl Inputs {
                 }
             } else if kind.is_dir() {
                 self.folders += 1;
-            } else if kind.is_file() && is_picture(entry.path()) {
+            } else if kind.is_file() && is_image(entry.path()) {
                 self.list.push(Input {
                     path: entry.into_path(),
                     problem: None,
@@ -198,24 +198,24 @@ impl Inputs {
             let hint = if self.folders > before.1 && !recursive {
                 "add `--recursive` to look into the folders inside"
             } else {
-                "name pictures, or folders of pictures"
+                "name images, or folders of images"
             };
             self.add_problem(
                 folder,
-                Hinted::new("there are no pictures in this folder", hint),
+                Hinted::new("there are no images in this folder", hint),
             );
         }
     }
 }
 
 /// By name, or by its first bytes.
-fn is_picture(path: &Path) -> bool {
+fn is_image(path: &Path) -> bool {
     let named = path.extension().is_some_and(|ending| {
         ENDINGS
             .iter()
             .any(|known| ending.eq_ignore_ascii_case(known))
     });
-    named || pictures::begins_like_one(path)
+    named || images::begins_like_one(path)
 }
 
 /// One path a line; separated by NUL where there is one, as `find -print0` writes them. Paths are
@@ -230,10 +230,10 @@ fn read_list(source: impl Read) -> anyhow::Result<Vec<PathBuf>> {
         )
         .into());
     }
-    if Picture::recognises(&bytes) {
+    if Image::recognises(&bytes) {
         return Err(Hinted::new(
-            "it is a picture, not a list of pictures",
-            "name the picture itself by `-i`; pictures are not read from stdin",
+            "it is an image, not a list of images",
+            "name the image itself by `-i`; images are not read from stdin",
         )
         .into());
     }
@@ -302,14 +302,14 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_sorted_and_what_is_no_picture_is_counted() {
+    fn folders_are_sorted_and_what_is_no_image_is_counted() {
         let folder = tree();
         let path = folder.path().to_path_buf();
         let flat = Inputs::find(std::slice::from_ref(&path), &[], false).unwrap();
         assert_eq!(names(&flat, &path), ["A.PNG", "unnamed", "z.jpg"]);
         assert_eq!(
             flat.skipped().unwrap(),
-            "skipped 1 hidden entry and 1 file that is no picture"
+            "skipped 1 hidden entry and 1 file that is no image"
         );
         let deep = Inputs::find(std::slice::from_ref(&path), &[], true).unwrap();
         assert_eq!(
@@ -318,7 +318,7 @@ mod tests {
         );
         assert_eq!(
             deep.skipped().unwrap(),
-            "skipped 2 hidden entries and 1 file that is no picture"
+            "skipped 2 hidden entries and 1 file that is no image"
         );
         let twice = Inputs::find(&[path.join("z.jpg"), path.join("z.jpg")], &[], false).unwrap();
         assert_eq!(twice.list.len(), 2);
@@ -356,7 +356,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("inside")).unwrap();
         let error = Inputs::find(&[folder.path().to_owned()], &[], false).unwrap_err();
-        assert!(format!("{error:#}").contains("no pictures"), "{error:#}");
+        assert!(format!("{error:#}").contains("no images"), "{error:#}");
         assert!(Inputs::find(&[], &[], false).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! `classify`: what is in these pictures, on whatever engine and device there is.
+//! `classify`: what is in these images, on whatever engine and device there is.
 
 mod accuracy;
 mod agreement;
@@ -13,6 +13,7 @@ mod exit;
 mod facts;
 mod files_read;
 mod image_memory;
+mod images;
 mod inputs;
 mod interrupt;
 mod lanes;
@@ -20,7 +21,6 @@ mod loader_path;
 mod messages;
 mod options;
 mod output;
-mod pictures;
 mod pipeline;
 mod recipe;
 mod recording;

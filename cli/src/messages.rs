@@ -73,13 +73,13 @@ impl Messages {
         self.errors
     }
 
-    /// Shows how far the work has got, if stderr is a terminal and there is more than one picture.
+    /// Shows how far the work has got, if stderr is a terminal and there is more than one image.
     pub fn start_progress(&mut self, inputs: usize) {
         if self.quiet || inputs < 2 || !io::stderr().is_terminal() {
             return;
         }
         let style = ProgressStyle::with_template(
-            "{wide_bar} {human_pos}/{human_len} pictures, {per_sec}, {eta} left",
+            "{wide_bar} {human_pos}/{human_len} images, {per_sec}, {eta} left",
         );
         self.progress =
             ProgressBar::with_draw_target(Some(inputs as u64), ProgressDrawTarget::stderr());
@@ -88,7 +88,7 @@ impl Messages {
         }
     }
 
-    /// One more picture is done. `print` prints its result; the bar is out of its way meanwhile.
+    /// One more image is done. `print` prints its result; the bar is out of its way meanwhile.
     pub fn advance<T>(&self, print: impl FnOnce() -> T) -> T {
         let printed = self.progress.suspend(print);
         self.progress.inc(1);
@@ -205,8 +205,7 @@ pub fn usage(error: &clap::Error) -> ! {
     };
     let is_word = error.kind() == UsageError::InvalidSubcommand;
     if (is_word || about_input) && !of_command {
-        let text =
-            "name pictures with -i and the model with -m: `classify -m model.onnx -i cat.jpg`";
+        let text = "name images with -i and the model with -m: `classify -m model.onnx -i cat.jpg`";
         let _ = writeln!(anstream::stderr(), "{HINT}hint{HINT:#}: {text}");
     }
     std::process::exit(error.exit_code())
@@ -250,7 +249,7 @@ pub fn code(error: &anyhow::Error) -> &'static str {
     error.chain().find_map(code_of).unwrap_or("failed")
 }
 
-/// The engine's error; that of a batch is shared by its pictures.
+/// The engine's error; that of a batch is shared by its images.
 fn engine_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a backend_api::Error> {
     error
         .downcast_ref::<backend_api::Error>()
@@ -316,7 +315,7 @@ fn hint_of_io(error: &(dyn StdError + 'static)) -> Option<&'static str> {
     }
 }
 
-/// `1 picture`, `28 pictures`.
+/// `1 image`, `28 images`.
 pub fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

@@ -25,15 +25,15 @@ use crate::runs::RunSpec;
 pub struct ClassifyOptions {
     /// The engine and how to open it.
     pub engine: EngineOptions,
-    /// The pictures, in the order in which results are printed.
+    /// The images, in the order in which results are printed.
     pub inputs: Inputs,
-    /// How pictures are prepared, as far as the user says it.
+    /// How images are prepared, as far as the user says it.
     pub recipe: RecipeOptions,
     /// How results are printed.
     pub output: OutputOptions,
     /// What the scores are.
     pub scores: ScoreKind,
-    /// How many pictures are decoded at a time.
+    /// How many images are decoded at a time.
     pub jobs: usize,
     /// Whether to print results only.
     pub quiet: bool,
@@ -49,7 +49,7 @@ pub struct InspectOptions {
     pub format: InspectFormat,
 }
 
-/// What `compare` and `evaluate` do first: several runs over the same pictures.
+/// What `compare` and `evaluate` do first: several runs over the same images.
 #[derive(Debug)]
 pub struct RunsOptions {
     /// The runs as they were written, each with its engine.
@@ -400,7 +400,7 @@ impl RecipeOptions {
             }
             if !matches!(resize, Resize::Crop { .. }) {
                 return Err(Hinted::new(
-                    "--crop-fraction is given, but the picture is not cropped that way",
+                    "--crop-fraction is given, but the image is not cropped that way",
                     "add `--resize crop`",
                 ));
             }

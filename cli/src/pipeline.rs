@@ -1,4 +1,4 @@
-//! From pictures to their best classes: a bounded stream in the order of the inputs.
+//! From images to their best classes: a bounded stream in the order of the inputs.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,13 +11,13 @@ use futures_util::stream::{self, StreamExt as _};
 use image_classification::{Interpretation, Scoring};
 use tokio::task::spawn_blocking;
 
+use crate::images::{Buffers, ImageFile, Preparation};
 use crate::inputs::Input;
 use crate::messages::Hinted;
-use crate::pictures::{Buffers, PictureFile, Preparation};
 use crate::results::Classified;
 use crate::scoring::FIRST_IMAGES;
 
-/// What is done to every picture.
+/// What is done to every image.
 pub struct Pipeline {
     pub input: Preparation,
     pub backend: Arc<dyn InferBackend>,
@@ -26,17 +26,17 @@ pub struct Pipeline {
     pub top: usize,
     /// The least score that is wanted.
     pub threshold: Option<f32>,
-    /// How many pictures are decoded at a time.
+    /// How many images are decoded at a time.
     pub jobs: usize,
     /// Memory of what is done, for what follows.
     pub spare: Spare,
 }
 
-/// Tensors whose inference is done, and the memory of pictures whose tensors are made: as many as were ever
+/// Tensors whose inference is done, and the memory of images whose tensors are made: as many as were ever
 /// under way at a time, at most.
 #[derive(Clone, Default)]
 pub struct Spare {
-    /// Of single pictures.
+    /// Of single images.
     tensors: Arc<Mutex<Vec<Tensor>>>,
     batches: Arc<Mutex<Vec<Tensor>>>,
     buffers: Arc<Mutex<Vec<Buffers>>>,
@@ -77,7 +77,7 @@ impl Pipeline {
             .build()
             .context("cannot start the decoding threads")?;
         runtime.block_on(async {
-            // Enough pictures under way to keep every slot and every decoding thread busy.
+            // Enough images under way to keep every slot and every decoding thread busy.
             let window = self.backend.info().slots + (2 * self.jobs).div_ceil(self.input.batch);
             let mut batches = stream::iter(Batches(inputs.into_iter(), self.input.batch))
                 .map(|inputs| self.classify(inputs))
@@ -132,9 +132,9 @@ impl Pipeline {
         let (input, spare, file) = (self.input, self.spare.clone(), path.clone());
         let prepared = blocking(move || {
             let start = Instant::now();
-            let mut picture = PictureFile::read(&file, spare.buffers(), &[input])?;
-            let tensor = input.one(spare.tensor(), picture.picture(&input)?)?;
-            lock(&spare.buffers).push(picture.into_buffers());
+            let mut image = ImageFile::read(&file, spare.buffers(), &[input])?;
+            let tensor = input.one(spare.tensor(), image.image(&input)?)?;
+            lock(&spare.buffers).push(image.into_buffers());
             Ok((tensor, milliseconds(start)))
         })
         .await;
@@ -183,7 +183,7 @@ impl Pipeline {
         }
     }
 
-    /// The tensor of a request. The last batch, or one with bad pictures, is filled up with its first picture.
+    /// The tensor of a request. The last batch, or one with bad images, is filled up with its first image.
     async fn join(&self, tensors: Vec<Tensor>) -> Result<Tensor, backend_api::Error> {
         let (size, spare) = (self.input.batch, self.spare.clone());
         // Megabytes are copied: beside what hands the requests out.
@@ -195,7 +195,7 @@ impl Pipeline {
             Ok(batch)
         });
         joined.await.unwrap_or_else(|panic| {
-            let message = "joining the pictures to a batch panicked";
+            let message = "joining the images to a batch panicked";
             let error = backend_api::Error::new(ErrorKind::Panicked, "make a batch", message);
             Err(error
                 .with_hint("report this as a defect")
@@ -248,8 +248,8 @@ pub fn first_outputs(
         .build()
         .context("cannot start the runtime")?;
     let output = |image: &Input| -> anyhow::Result<Tensor> {
-        let mut file = PictureFile::read(&image.path, Buffers::default(), &[input])?;
-        let tensor = input.tensor(file.picture(&input)?)?;
+        let mut file = ImageFile::read(&image.path, Buffers::default(), &[input])?;
+        let tensor = input.tensor(file.image(&input)?)?;
         let request = InferRequest::new(0, tensor);
         runtime.block_on(infer(&**backend, input.batch, request))
     };
@@ -283,7 +283,7 @@ pub async fn blocking<T: Send + 'static>(
 ) -> Result<T, Error> {
     let done: Result<_, _> = spawn_blocking(work).await;
     done.unwrap_or_else(|_| {
-        Err(Hinted::new("preparing the picture panicked", "report this as a defect").into())
+        Err(Hinted::new("preparing the image panicked", "report this as a defect").into())
     })
 }
 
@@ -340,7 +340,7 @@ mod tests {
                 batches,
                 buffers,
             } = &pipeline.spare;
-            // Of 50 pictures: no more than are under way at a time.
+            // Of 50 images: no more than are under way at a time.
             let under_way = 1..=(2 + 4) * batch;
             assert!(under_way.contains(&lock(tensors).len()));
             assert!(under_way.contains(&lock(buffers).len()));

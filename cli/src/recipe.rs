@@ -1,4 +1,4 @@
-//! How pictures are prepared for a model: what flags, files and the model itself say.
+//! How images are prepared for a model: what flags, files and the model itself say.
 
 use std::path::Path;
 
@@ -8,9 +8,9 @@ use image_classification::sources::{self, Resolved, Stated, Statement};
 use image_classification::{InputLayout, Labels, ScoreKind};
 
 use crate::args::Decode;
+use crate::images::{self, Preparation};
 use crate::messages::{Hinted, Messages, printable};
 use crate::options::RecipeOptions;
-use crate::pictures::{self, Preparation};
 use crate::scoring::{OutputReading, scored_classes};
 
 /// Everything that is known before the engine is asked.
@@ -43,10 +43,10 @@ impl Recipe {
         messages: &Messages,
     ) -> anyhow::Result<Self> {
         // OpenVINO would try all of its formats on it, each with a complaint on stderr.
-        if pictures::begins_like_one(model) {
+        if images::begins_like_one(model) {
             return Err(Hinted::new(
-                format!("{} is a picture, not a model", model.display()),
-                "name the model with -m and pictures with -i",
+                format!("{} is an image, not a model", model.display()),
+                "name the model with -m and images with -i",
             )
             .into());
         }
@@ -96,7 +96,7 @@ impl Recipe {
         })
     }
 
-    /// Everything that decides which tensor a picture becomes. `batch` is for a model that leaves it open.
+    /// Everything that decides which tensor an image becomes. `batch` is for a model that leaves it open.
     pub fn preparation(&self, layout: InputLayout, batch: Option<usize>) -> Preparation {
         Preparation {
             preprocess: self.resolved.preprocess,
@@ -301,7 +301,7 @@ fn labels(
         None => return Ok(None),
     };
     let what = || format!("cannot use the labels in {}", path.display());
-    let bytes = pictures::read(path, Labels::MOST_BYTES).with_context(what)?;
+    let bytes = images::read(path, Labels::MOST_BYTES).with_context(what)?;
     let labels = Labels::parse(&bytes).with_context(what)?;
     Ok(Some(Stated::new(labels, path.display().to_string())))
 }

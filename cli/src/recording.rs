@@ -1,4 +1,4 @@
-//! Recorded runs: `--record` and `--against`. JSON Lines: a header, a line for each picture, and a last
+//! Recorded runs: `--record` and `--against`. JSON Lines: a header, a line for each image, and a last
 //! line without which the recording is not complete.
 
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ struct Header {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Picture {
+struct Image {
     path: String,
     sha256: Digest,
     tensor_sha256: Digest,
@@ -43,19 +43,20 @@ struct Picture {
 
 #[derive(Serialize, Deserialize)]
 struct Footer {
-    pictures: usize,
+    #[serde(rename = "pictures")]
+    images: usize,
 }
 
 /// Writes one.
 pub struct Recorder {
     out: Output,
-    pictures: usize,
+    images: usize,
 }
 
 impl Recorder {
     /// Begins on `out`.
     pub fn start(out: Output, runs: Vec<RunFacts>) -> anyhow::Result<Self> {
-        let mut recorder = Self { out, pictures: 0 };
+        let mut recorder = Self { out, images: 0 };
         recorder.line(&Header {
             schema_version: 1,
             kind: KIND.to_owned(),
@@ -70,14 +71,14 @@ impl Recorder {
         Ok(self.out.write_all(&text)?)
     }
 
-    /// Adds a picture, with one output or `None` for each run.
+    /// Adds an image, with one output or `None` for each run.
     pub fn add(
         &mut self,
         path: &Path,
         image: &Outputs,
         outputs: &[Option<&Tensor>],
     ) -> anyhow::Result<()> {
-        self.pictures += 1;
+        self.images += 1;
         let finite = |tensor: &Tensor| {
             let values = tensor.to_f32();
             values
@@ -85,7 +86,7 @@ impl Recorder {
                 .map(|value| value.is_finite().then_some(*value))
                 .collect()
         };
-        self.line(&Picture {
+        self.line(&Image {
             path: path.to_string_lossy().into_owned(),
             sha256: image.file,
             tensor_sha256: image.tensor,
@@ -96,8 +97,8 @@ impl Recorder {
 
     /// Completes it.
     pub fn finish(mut self) -> anyhow::Result<()> {
-        let pictures = self.pictures;
-        self.line(&Footer { pictures })?;
+        let images = self.images;
+        self.line(&Footer { images })?;
         self.out.finish()
     }
 }
@@ -111,7 +112,7 @@ fn tensor(values: Option<Vec<Option<f32>>>) -> Option<Tensor> {
     Tensor::new([1, values.len()], values).ok()
 }
 
-/// Reads one. Only where its pictures are is kept in memory.
+/// Reads one. Only where its images are is kept in memory.
 pub struct Recording {
     path: PathBuf,
     file: BufReader<File>,
@@ -127,7 +128,7 @@ struct Place {
     used: bool,
 }
 
-/// What was recorded of a picture.
+/// What was recorded of an image.
 pub struct Recorded {
     pub tensor: Digest,
     pub pixels: Option<Digest>,
@@ -136,7 +137,7 @@ pub struct Recorded {
 }
 
 impl Recording {
-    /// Opens a recording and finds its pictures.
+    /// Opens a recording and finds its images.
     ///
     /// # Errors
     ///
@@ -186,25 +187,25 @@ impl Recording {
         }
         let mut places = HashMap::new();
         let mut first_outputs: Vec<Vec<Tensor>> = header.runs.iter().map(|_| Vec::new()).collect();
-        let mut pictures = 0;
+        let mut images = 0;
         let complete = loop {
             let bytes = next(&mut line)?;
-            let Ok(picture) = serde_json::from_slice::<Picture>(&line) else {
+            let Ok(image) = serde_json::from_slice::<Image>(&line) else {
                 let footer = serde_json::from_slice::<Footer>(&line);
-                let footer = footer.is_ok_and(|footer| footer.pictures == pictures);
+                let footer = footer.is_ok_and(|footer| footer.images == images);
                 break footer && next(&mut line)? == 0;
             };
-            if picture.outputs.len() != header.runs.len() {
+            if image.outputs.len() != header.runs.len() {
                 break false;
             }
-            pictures += 1;
-            for (first, output) in first_outputs.iter_mut().zip(picture.outputs) {
+            images += 1;
+            for (first, output) in first_outputs.iter_mut().zip(image.outputs) {
                 if first.len() < FIRST_IMAGES {
                     first.extend(tensor(output));
                 }
             }
             places.insert(
-                picture.sha256,
+                image.sha256,
                 Place {
                     start,
                     bytes,
@@ -215,7 +216,7 @@ impl Recording {
         };
         if !complete {
             return Err(Hinted::new(
-                format!("the recording is damaged or not complete after {pictures} pictures"),
+                format!("the recording is damaged or not complete after {images} images"),
                 "record again",
             )
             .into());
@@ -233,12 +234,12 @@ impl Recording {
         })
     }
 
-    /// What was recorded of the picture with these bytes.
+    /// What was recorded of the image with these bytes.
     pub fn get(&mut self, sha256: Digest) -> anyhow::Result<Recorded> {
         let place = self.places.get_mut(&sha256).ok_or_else(|| {
             Hinted::new(
-                "this picture is not in the recording: its bytes are those of no recorded picture",
-                "give the pictures that were recorded, or record again",
+                "this image is not in the recording: its bytes are those of no recorded image",
+                "give the images that were recorded, or record again",
             )
         })?;
         place.used = true;
@@ -248,15 +249,15 @@ impl Recording {
             .seek(SeekFrom::Start(place.start))
             .with_context(what)?;
         self.file.read_exact(&mut line).with_context(what)?;
-        let picture: Picture = serde_json::from_slice(&line).with_context(what)?;
+        let image: Image = serde_json::from_slice(&line).with_context(what)?;
         Ok(Recorded {
-            tensor: picture.tensor_sha256,
-            pixels: picture.pixels_sha256,
-            outputs: picture.outputs.into_iter().map(tensor).collect(),
+            tensor: image.tensor_sha256,
+            pixels: image.pixels_sha256,
+            outputs: image.outputs.into_iter().map(tensor).collect(),
         })
     }
 
-    /// How many recorded pictures nobody asked for.
+    /// How many recorded images nobody asked for.
     pub fn unused(&self) -> usize {
         self.places.values().filter(|place| !place.used).count()
     }

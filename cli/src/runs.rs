@@ -1,4 +1,4 @@
-//! Runs: the same pictures through several engines, devices, precisions or models at a time.
+//! Runs: the same images through several engines, devices, precisions or models at a time.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -14,11 +14,11 @@ use image_classification::{Labels, ScoreKind};
 use crate::args::{Backend, PrecisionArg};
 use crate::digest::Digest;
 use crate::engines;
+use crate::images::{Buffers, ImageFile, Preparation};
 use crate::inputs::Input;
 use crate::interrupt;
 use crate::messages::{Hinted, Messages, printable};
 use crate::options::{EngineOptions, RecipeOptions};
-use crate::pictures::{Buffers, PictureFile, Preparation};
 use crate::pipeline::{blocking, first_outputs, infer};
 use crate::recipe::Recipe;
 use crate::scoring::{OutputReading, scored_classes};
@@ -219,7 +219,7 @@ fn open(
 /// The outputs of all runs for one image.
 pub struct Answered {
     pub path: PathBuf,
-    /// The picture's own error, or what each run that is ready answered, in their order.
+    /// The image's own error, or what each run that is ready answered, in their order.
     pub result: Result<Outputs, Error>,
 }
 
@@ -235,13 +235,13 @@ pub struct Outputs {
     pub tensors: Vec<Result<Tensor, Error>>,
 }
 
-/// Gives every picture to every run and `take`s the answers, in the order of the inputs. Few pictures are
+/// Gives every image to every run and `take`s the answers, in the order of the inputs. Few images are
 /// under way at a time, so that memory does not grow with their number.
 ///
 /// # Errors
 ///
 /// Those of `take`, at which it stops; [`Interrupted`](interrupt::Interrupted), since a verdict on a part of the
-/// pictures would be taken for one on all of them.
+/// images would be taken for one on all of them.
 pub fn answer(
     runs: &[&Run],
     inputs: Vec<Input>,
@@ -270,8 +270,8 @@ pub fn answer(
     });
     messages.end_progress();
     result?;
-    interrupt::check(done, of, "pictures").map_err(|interrupted| {
-        let hint = "a part of the pictures has no verdict; run it again";
+    interrupt::check(done, of, "images").map_err(|interrupted| {
+        let hint = "a part of the images has no verdict; run it again";
         interrupted.with_hint(hint).into()
     })
 }
@@ -301,15 +301,15 @@ async fn outputs(runs: &[&Run], path: PathBuf, with_pixels: bool) -> Result<Outp
         })
         .collect();
     let (file, pixels, tensors) = blocking(move || {
-        let mut file = PictureFile::read(&path, Buffers::default(), &kinds)?;
+        let mut file = ImageFile::read(&path, Buffers::default(), &kinds)?;
         let mut tensors = Vec::new();
         for kind in &kinds {
-            let tensor = kind.tensor(file.picture(kind)?)?;
+            let tensor = kind.tensor(file.image(kind)?)?;
             tensors.push((Digest::of(tensor.as_bytes()), Arc::new(tensor)));
         }
         let pixels = if with_pixels {
             let kind = &kinds[0];
-            let pixels = kind.pixels(file.picture(kind)?)?;
+            let pixels = kind.pixels(file.image(kind)?)?;
             Some(Digest::of(pixels.as_bytes()))
         } else {
             None
@@ -323,7 +323,7 @@ async fn outputs(runs: &[&Run], path: PathBuf, with_pixels: bool) -> Result<Outp
     });
     let outputs = join_all(answers).await;
     let digest = tensors[0].0;
-    // An engine that wrote into its input would have given the next one another picture.
+    // An engine that wrote into its input would have given the next one another image.
     blocking(move || {
         for (before, tensor) in tensors {
             anyhow::ensure!(

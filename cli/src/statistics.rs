@@ -5,7 +5,7 @@ use crate::share::{Share, percent};
 /// The quantile of the standard normal distribution for a two-sided 95 % interval.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// A share of pictures, and how well so many pictures determine it.
+/// A share of images, and how well so many images determine it.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Rate {
     /// How many of them.

@@ -30,7 +30,7 @@ pub enum Filter {
     Lanczos,
 }
 
-/// The part of the source picture to resample, in source pixels from the top left corner; Pillow's `box`.
+/// The part of the source image to resample, in source pixels from the top left corner; Pillow's `box`.
 ///
 /// The edges may be fractional. Like Pillow, the resampler rounds them to `f32` first.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,13 +39,13 @@ pub struct SourceBox {
     pub left: f64,
     /// Upper edge, at least 0.
     pub top: f64,
-    /// Right edge, exclusive: above `left`, at most the width of the picture.
+    /// Right edge, exclusive: above `left`, at most the width of the image.
     pub right: f64,
-    /// Lower edge, exclusive: above `top`, at most the height of the picture.
+    /// Lower edge, exclusive: above `top`, at most the height of the image.
     pub bottom: f64,
 }
 
-/// A borrowed RGB picture: interleaved, 8 bits a channel, rows from top to bottom without padding.
+/// A borrowed RGB image: interleaved, 8 bits a channel, rows from top to bottom without padding.
 ///
 /// It is never empty, and its buffer always fits its size: [`RgbView::new`] is the only way to make one.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +56,7 @@ pub struct RgbView<'a> {
 }
 
 impl<'a> RgbView<'a> {
-    /// Views `data` as a picture of `width` x `height` pixels.
+    /// Views `data` as an image of `width` x `height` pixels.
     ///
     /// `None` if a side is zero or above `i32::MAX`, or if `data.len()` is not `width * height * 3`.
     #[must_use]

@@ -1,7 +1,7 @@
-//! OpenCV's `cv2.resize(..., interpolation=cv2.INTER_LINEAR)` for pictures of three 8-bit channels.
+//! OpenCV's `cv2.resize(..., interpolation=cv2.INTER_LINEAR)` for images of three 8-bit channels.
 //!
 //! The arithmetic follows OpenCV's `modules/imgproc/src/resize.cpp`: the four pixels around the position are weighted
-//! in fixed point with 11 fractional bits, without averaging over larger areas when the picture shrinks. Weights are
+//! in fixed point with 11 fractional bits, without averaging over larger areas when the image shrinks. Weights are
 //! computed in `f32`.
 
 use std::collections::TryReserveError;
@@ -79,7 +79,7 @@ fn linear_portable(src: RgbView<'_>, columns: &[Tap], rows: &[Tap], out: &mut [u
 
 /// Calls `horizontal` for the source rows in use, and `vertical` with two of its results for each target row.
 ///
-/// `horizontal` gets the source from the row on, to the end of the picture. Sums of a row that serves neighbouring
+/// `horizontal` gets the source from the row on, to the end of the image. Sums of a row that serves neighbouring
 /// target rows are kept.
 #[inline]
 fn each_row<'a>(
@@ -99,7 +99,7 @@ fn each_row<'a>(
         }
         for ((sums, held), wanted) in sums.iter_mut().zip(&mut held).zip(wanted) {
             if *held != Some(wanted) {
-                let y = usize::try_from(wanted).expect("clamped to the rows of the picture");
+                let y = usize::try_from(wanted).expect("clamped to the rows of the image");
                 horizontal(&src.data[y * src.stride()..], sums);
                 *held = Some(wanted);
             }
@@ -116,7 +116,7 @@ struct Tap {
 }
 
 impl Tap {
-    /// Moves a tap at the edge inside of the picture, as OpenCV does along x (along y it only clamps the rows).
+    /// Moves a tap at the edge inside of the image, as OpenCV does along x (along y it only clamps the rows).
     fn clamped(self, len: u32) -> Self {
         if self.index < 0 {
             Self {
@@ -267,7 +267,7 @@ mod x86 {
         );
     }
 
-    /// The end of the picture, which is too short for a whole load.
+    /// The end of the image, which is too short for a whole load.
     #[cold]
     fn padded(rest: &[u8]) -> [u8; LOAD] {
         let mut bytes = [0; LOAD];
@@ -405,7 +405,7 @@ mod tests {
         );
     }
 
-    /// Expected bytes from OpenCV 5.0.0: `cv2.resize(picture, (3, 2), interpolation=cv2.INTER_LINEAR)`.
+    /// Expected bytes from OpenCV 5.0.0: `cv2.resize(image, (3, 2), interpolation=cv2.INTER_LINEAR)`.
     #[test]
     fn equals_opencv() {
         let expected = [
@@ -414,7 +414,7 @@ mod tests {
         assert_eq!(resize_linear(view(5, 4, &ramp()), 3, 2).unwrap(), expected);
     }
 
-    /// Expected bytes from OpenCV 5.0.0: `cv2.resize(picture, (3, 3), interpolation=cv2.INTER_LINEAR)`.
+    /// Expected bytes from OpenCV 5.0.0: `cv2.resize(image, (3, 3), interpolation=cv2.INTER_LINEAR)`.
     #[test]
     fn enlarging_equals_opencv() {
         let data = [11, 48, 85, 122, 159, 196, 54, 91, 128, 165, 202, 239];

@@ -1,7 +1,7 @@
-//! Pictures of every format: never a crash, never more than the limits allow.
+//! Images of every format: never a crash, never more than the limits allow.
 #![no_main]
 
-use image_classification::{Limits, Picture};
+use image_classification::{Limits, Image};
 use libfuzzer_sys::fuzz_target;
 
 const LIMITS: Limits = Limits {
@@ -14,13 +14,13 @@ fuzz_target!(init: {
     // A panic of a decoder is caught and becomes an error; the fuzzer's own hook would abort first.
     std::panic::set_hook(Box::new(|_| {}));
 }, |bytes: &[u8]| {
-    // The last byte is none of a picture's.
+    // The last byte is none of an image's.
     let reduction = 1 << (bytes.last().copied().unwrap_or(0) % 4);
-    if let Ok(picture) = Picture::decode_reduced(bytes, &LIMITS, Vec::new(), |_, _| reduction) {
-        let pixels = u64::from(picture.width()) * u64::from(picture.height());
+    if let Ok(image) = Image::decode_reduced(bytes, &LIMITS, Vec::new(), |_, _| reduction) {
+        let pixels = u64::from(image.width()) * u64::from(image.height());
         assert!(pixels <= LIMITS.pixels);
-        assert_eq!(picture.rgb().len() as u64, pixels * 3);
+        assert_eq!(image.rgb().len() as u64, pixels * 3);
         // Reads every byte: a sanitizer sees one that was never written.
-        std::hint::black_box(picture.rgb().iter().fold(0_u8, |sum, byte| sum ^ byte));
+        std::hint::black_box(image.rgb().iter().fold(0_u8, |sum, byte| sum ^ byte));
     }
 });

@@ -36,7 +36,7 @@ impl FromStr for ImageLayout {
     }
 }
 
-/// Width and height of a picture, in pixels.
+/// Width and height of an image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ImageSize {
     /// Pixels in a row.
@@ -54,7 +54,7 @@ impl fmt::Display for ImageSize {
 /// The largest side of a model's input, in pixels.
 const MOST_PIXELS: usize = 16_384;
 
-/// A model's input as pictures: NCHW or NHWC, three channels, f32, f16 or u8.
+/// A model's input as images: NCHW or NHWC, three channels, f32, f16 or u8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InputLayout {
     order: ImageLayout,
@@ -63,15 +63,15 @@ pub struct InputLayout {
     batch: Option<usize>,
 }
 
-/// Why a model's input cannot take a picture, or not with this recipe.
+/// Why a model's input cannot take an image, or not with this recipe.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayoutError {
     /// The input is not four-dimensional with three channels.
     #[error(
-        "the model's input is {0}, but a picture needs [N, 3, height, width] or [N, height, width, 3]"
+        "the model's input is {0}, but an image needs [N, 3, height, width] or [N, height, width, 3]"
     )]
-    NotAPicture(String),
+    NotAImage(String),
     /// The height or width is left open by the model.
     #[error("the model's input is {0}: its height and width are not fixed")]
     Dynamic(String),
@@ -97,14 +97,14 @@ pub enum LayoutError {
         /// The input's size.
         input: ImageSize,
     },
-    /// The picture is so long that resizing its short side makes it huge.
+    /// The image is so long that resizing its short side makes it huge.
     #[error(
-        "a picture of {width} x {height} with a short side of {short} would be {long} pixels long"
+        "an image of {width} x {height} with a short side of {short} would be {long} pixels long"
     )]
     TooLong {
-        /// The picture's width.
+        /// The image's width.
         width: u32,
-        /// The picture's height.
+        /// The image's height.
         height: u32,
         /// The short side that was asked for.
         short: u32,
@@ -123,12 +123,12 @@ impl LayoutError {
     /// The next step for the user.
     pub const fn hint(&self) -> &'static str {
         match self {
-            Self::NotAPicture(_) | Self::ElementType(_) => "give an image classification model",
+            Self::NotAImage(_) | Self::ElementType(_) => "give an image classification model",
             Self::Dynamic(_) => "give the size, for instance `--shape 1,3,224,224`",
             Self::MeanOnU8 => "leave out --mean and --scale; such a model normalizes by itself",
             Self::BadScale { .. } => "give three finite numbers, such as --scale 58.4,57.1,57.4",
             Self::ShortSide { .. } => "give a side of at least the input's size",
-            Self::TooLong { .. } => "cut the picture, or use another --resize",
+            Self::TooLong { .. } => "cut the image, or use another --resize",
             Self::Memory(_) => {
                 "decode fewer images at a time, with a `MemoryBudget` of fewer bytes"
             }
@@ -144,7 +144,7 @@ impl InputLayout {
     ///
     /// # Errors
     ///
-    /// [`LayoutError`] for an input that does not take RGB pictures of a known size.
+    /// [`LayoutError`] for an input that does not take RGB images of a known size.
     pub fn from_spec(
         spec: &TensorSpec,
         order: Option<ImageLayout>,
@@ -152,7 +152,7 @@ impl InputLayout {
     ) -> Result<Self, LayoutError> {
         let text = || spec.to_string();
         let [batch, a, b, c] = spec.dims[..] else {
-            return Err(LayoutError::NotAPicture(text()));
+            return Err(LayoutError::NotAImage(text()));
         };
         let three = |dim| matches!(dim, Dim::Fixed(3) | Dim::Dynamic);
         let order = match order {
@@ -160,7 +160,7 @@ impl InputLayout {
             Some(ImageLayout::Nhwc) if three(c) => ImageLayout::Nhwc,
             None if a == Dim::Fixed(3) => ImageLayout::Nchw,
             None if c == Dim::Fixed(3) => ImageLayout::Nhwc,
-            _ => return Err(LayoutError::NotAPicture(text())),
+            _ => return Err(LayoutError::NotAImage(text())),
         };
         let (height, width) = match order {
             ImageLayout::Nchw => (b, c),
@@ -170,7 +170,7 @@ impl InputLayout {
             (Dim::Fixed(side), _) => u32::try_from(side)
                 .ok()
                 .filter(|_| (1..=MOST_PIXELS).contains(&side))
-                .ok_or_else(|| LayoutError::NotAPicture(text())),
+                .ok_or_else(|| LayoutError::NotAImage(text())),
             (Dim::Dynamic, Some(side)) => Ok(side),
             (Dim::Dynamic, None) => Err(LayoutError::Dynamic(text())),
         };
@@ -179,7 +179,7 @@ impl InputLayout {
             height: side(height, size.map(|size| size.height))?,
         };
         let batch = match batch {
-            Dim::Fixed(0) => return Err(LayoutError::NotAPicture(text())),
+            Dim::Fixed(0) => return Err(LayoutError::NotAImage(text())),
             Dim::Fixed(batch) => Some(batch),
             Dim::Dynamic => None,
         };
@@ -222,12 +222,12 @@ impl InputLayout {
         self.element_type
     }
 
-    /// How many pictures the model takes at a time, `None` if any number.
+    /// How many images the model takes at a time, `None` if any number.
     pub fn batch(&self) -> Option<usize> {
         self.batch
     }
 
-    /// The shape of one picture's tensor.
+    /// The shape of one image's tensor.
     pub(crate) fn shape(&self) -> [usize; 4] {
         let (height, width) = (self.height() as usize, self.width() as usize);
         match self.order {
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_that_take_no_picture_are_named() {
+    fn inputs_that_take_no_image_are_named() {
         let f = Dim::Fixed;
         for (dims, ty, expected) in [
             (
@@ -310,6 +310,6 @@ mod tests {
             assert_eq!(layout.order(), order);
         }
         let wrong = InputLayout::from_spec(&fixed, Some(ImageLayout::Nchw), None);
-        assert!(matches!(wrong, Err(LayoutError::NotAPicture(_))));
+        assert!(matches!(wrong, Err(LayoutError::NotAImage(_))));
     }
 }

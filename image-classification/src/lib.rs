@@ -9,7 +9,7 @@ mod scores;
 pub mod sources;
 mod top_k;
 
-pub use decode::{DecodeError, ImageHeader, Limits, Picture};
+pub use decode::{DecodeError, Image, ImageHeader, Limits};
 pub use labels::{Labels, LabelsError};
 pub use layout::{ImageLayout, ImageSize, InputLayout, LayoutError};
 pub use memory::{MemoryBudget, OverBudget, Reservation};

@@ -1,4 +1,4 @@
-//! From a picture to the tensor that a model takes.
+//! From an image to the tensor that a model takes.
 
 use std::collections::TryReserveError;
 use std::fmt;
@@ -8,9 +8,9 @@ use backend_api::{Element, ElementType, Tensor};
 use exact_resample::{Filter, RgbView, opencv, pillow};
 use half::f16;
 
-use crate::{ImageLayout, InputLayout, LayoutError, Picture};
+use crate::{Image, ImageLayout, InputLayout, LayoutError};
 
-/// A resized picture may have this many pixels before its centre is cut out: 192 MiB.
+/// A resized image may have this many pixels before its centre is cut out: 192 MiB.
 const MOST_RESIZED_PIXELS: u64 = 64 << 20;
 
 /// Bytes of a pixel.
@@ -21,7 +21,7 @@ const RGB: u64 = 3;
 pub enum ColorOrder {
     /// Red first, as PyTorch and TensorFlow models take it.
     Rgb,
-    /// Blue first, as OpenCV reads pictures and Caffe models take them.
+    /// Blue first, as OpenCV reads images and Caffe models take them.
     Bgr,
 }
 
@@ -65,7 +65,7 @@ impl Centre {
     }
 }
 
-/// How the picture gets the size of the model's input.
+/// How the image gets the size of the model's input.
 ///
 /// [`Display`](fmt::Display) and [`FromStr`] agree on a notation: `stretch`, `crop` or `crop:0.875`,
 /// `short:256`, `stretch:256`, `letterbox` or `letterbox:114`, `fit` or `fit:114`. `short` and
@@ -184,11 +184,11 @@ pub enum Interpolation {
     Nearest,
     /// Pillow's `BOX`: the mean of the pixels that are covered.
     Box,
-    /// Pillow's `BILINEAR`: antialiased when the picture shrinks.
+    /// Pillow's `BILINEAR`: antialiased when the image shrinks.
     Bilinear,
-    /// Pillow's `BICUBIC`: antialiased when the picture shrinks.
+    /// Pillow's `BICUBIC`: antialiased when the image shrinks.
     Bicubic,
-    /// Pillow's `LANCZOS`: antialiased when the picture shrinks.
+    /// Pillow's `LANCZOS`: antialiased when the image shrinks.
     Lanczos,
     /// OpenCV's `INTER_LINEAR`: two samples in each direction, whatever the scale.
     OpencvLinear,
@@ -225,7 +225,7 @@ impl FromStr for Interpolation {
     }
 }
 
-/// Everything between a decoded picture and a model's input.
+/// Everything between a decoded image and a model's input.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Preprocess {
     /// The order of the channels.
@@ -251,14 +251,14 @@ impl Preprocess {
         interpolation: Interpolation::OpencvLinear,
     };
 
-    /// The tensor for `picture`: one picture in `layout`'s shape and element type, each element
+    /// The tensor for `image`: one image in `layout`'s shape and element type, each element
     /// `(pixel - mean) / scale`, computed in f32.
     ///
     /// # Errors
     ///
     /// [`LayoutError`] if the values of this recipe cannot be brought into `layout`.
-    pub fn tensor(&self, picture: &Picture, layout: &InputLayout) -> Result<Tensor, LayoutError> {
-        self.tensor_in(None, picture, layout)
+    pub fn tensor(&self, image: &Image, layout: &InputLayout) -> Result<Tensor, LayoutError> {
+        self.tensor_in(None, image, layout)
     }
 
     /// [`tensor`](Self::tensor) in the memory of `spare`, a tensor that is no longer needed. One that does not
@@ -270,12 +270,12 @@ impl Preprocess {
     pub fn tensor_in(
         &self,
         spare: Option<Tensor>,
-        picture: &Picture,
+        image: &Image,
         layout: &InputLayout,
     ) -> Result<Tensor, LayoutError> {
         self.check(layout)?;
-        self.check_picture(picture)?;
-        let pixels = self.resized(picture, layout).map_err(LayoutError::Memory)?;
+        self.check_image(image)?;
+        let pixels = self.resized(image, layout).map_err(LayoutError::Memory)?;
         match layout.element_type() {
             ElementType::U8 => self.fill(spare, &pixels, layout, |value| value as u8),
             ElementType::F16 => self.fill(spare, &pixels, layout, f16::from_f32),
@@ -284,8 +284,8 @@ impl Preprocess {
         .map_err(LayoutError::Memory)
     }
 
-    /// Upper bound of the bytes that [`tensor`](Self::tensor) allocates for a picture of `size`, with the tensor
-    /// and without the picture; width first.
+    /// Upper bound of the bytes that [`tensor`](Self::tensor) allocates for an image of `size`, with the tensor
+    /// and without the image; width first.
     pub fn memory_bytes(&self, size: (u32, u32), layout: &InputLayout) -> u64 {
         const SMALL: u64 = 1 << 16;
         let bytes = |(width, height): (u32, u32)| {
@@ -301,7 +301,7 @@ impl Preprocess {
             None => opencv::memory_bytes(to),
             Some(filter) => pillow::memory_bytes(part, to, filter),
         };
-        // The part that is cut out before, or the picture that results when it is cut or framed after.
+        // The part that is cut out before, or the image that results when it is cut or framed after.
         let (before, after) = match self.resize {
             Resize::Stretch => (0, 0),
             Resize::Crop { .. } => (bytes(part), 0),
@@ -313,7 +313,7 @@ impl Preprocess {
         resizing.max(input + tensor) + SMALL
     }
 
-    /// By how much a picture of `width` × `height` may be smaller already when it is decoded, so that nothing
+    /// By how much an image of `width` × `height` may be smaller already when it is decoded, so that nothing
     /// has to be enlarged to be resized: 8, 4, 2 or 1, which are what JPEG's transform can do.
     pub fn reduction(&self, width: u32, height: u32, layout: &InputLayout) -> u32 {
         let suffices = |by: &u32| {
@@ -324,7 +324,7 @@ impl Preprocess {
         [8, 4, 2].into_iter().find(suffices).unwrap_or(1)
     }
 
-    /// Checks that every picture can be brought into `layout`.
+    /// Checks that every image can be brought into `layout`.
     ///
     /// # Errors
     ///
@@ -363,13 +363,13 @@ impl Preprocess {
         }
     }
 
-    /// Refuses a picture so long that its resized form would take gigabytes before it is cut.
-    fn check_picture(&self, picture: &Picture) -> Result<(), LayoutError> {
-        let size = (picture.width(), picture.height());
+    /// Refuses an image so long that its resized form would take gigabytes before it is cut.
+    fn check_image(&self, image: &Image) -> Result<(), LayoutError> {
+        let size = (image.width(), image.height());
         self.too_long(size).map_or(Ok(()), Err)
     }
 
-    /// The error for a picture of `size`, if it is one of those.
+    /// The error for an image of `size`, if it is one of those.
     fn too_long(&self, (width, height): (u32, u32)) -> Option<LayoutError> {
         let Resize::ShortSide { short, .. } = self.resize else {
             return None;
@@ -384,7 +384,7 @@ impl Preprocess {
         })
     }
 
-    /// The part of a picture of `size` that is resized, and to which size; width first.
+    /// The part of an image of `size` that is resized, and to which size; width first.
     fn resizing(&self, size: (u32, u32), layout: &InputLayout) -> ((u32, u32), (u32, u32)) {
         let input = (layout.width(), layout.height());
         match self.resize {
@@ -412,18 +412,18 @@ impl Preprocess {
         }
     }
 
-    /// The picture in the size of the input, RGB.
-    fn resized(&self, picture: &Picture, layout: &InputLayout) -> Result<Vec<u8>, TryReserveError> {
+    /// The image in the size of the input, RGB.
+    fn resized(&self, image: &Image, layout: &InputLayout) -> Result<Vec<u8>, TryReserveError> {
         let (width, height) = (layout.width(), layout.height());
-        let (part, to) = self.resizing((picture.width(), picture.height()), layout);
+        let (part, to) = self.resizing((image.width(), image.height()), layout);
         match self.resize {
-            Resize::Stretch => self.resample(picture, to),
-            Resize::Crop { .. } => self.resample(&central_part(picture, part)?, to),
+            Resize::Stretch => self.resample(image, to),
+            Resize::Crop { .. } => self.resample(&central_part(image, part)?, to),
             Resize::ShortSide { centre, .. } | Resize::StretchThenCrop { centre, .. } => {
-                self.then_crop(picture, to, centre, layout)
+                self.then_crop(image, to, centre, layout)
             }
             Resize::Letterbox { pad, centred } => {
-                let resized = self.resample(picture, to)?;
+                let resized = self.resample(image, to)?;
                 if to == (width, height) {
                     return Ok(resized);
                 }
@@ -446,25 +446,25 @@ impl Preprocess {
     /// Resizes to `to`, then cuts the input's size out of the centre.
     fn then_crop(
         &self,
-        picture: &Picture,
+        image: &Image,
         to: (u32, u32),
         centre: Centre,
         layout: &InputLayout,
     ) -> Result<Vec<u8>, TryReserveError> {
-        let resized = Picture::from_rgb(to.0, to.1, self.resample(picture, to)?)
+        let resized = Image::from_rgb(to.0, to.1, self.resample(image, to)?)
             .expect("the resampler gives what was asked for");
         let left = centre.offset(to.0 - layout.width());
         let top = centre.offset(to.1 - layout.height());
-        cut(&resized, left, top, layout.width(), layout.height()).map(Picture::into_rgb)
+        cut(&resized, left, top, layout.width(), layout.height()).map(Image::into_rgb)
     }
 
     fn resample(
         &self,
-        picture: &Picture,
+        image: &Image,
         (width, height): (u32, u32),
     ) -> Result<Vec<u8>, TryReserveError> {
-        let view = RgbView::new(picture.width(), picture.height(), picture.rgb())
-            .expect("a picture is never empty");
+        let view = RgbView::new(image.width(), image.height(), image.rgb())
+            .expect("an image is never empty");
         match self.filter() {
             None => opencv::resize_linear(view, width, height),
             Some(filter) => pillow::resize(view, None, width, height, filter),
@@ -534,7 +534,7 @@ impl Preprocess {
     }
 }
 
-/// The size of the central part of a picture of `size` for a target of `to`. EfficientNet's recipe where the
+/// The size of the central part of an image of `size` for a target of `to`. EfficientNet's recipe where the
 /// target is square: c = ⌊fraction × min(w, h)⌋.
 fn central_size(size: (u32, u32), to: (u32, u32), fraction: f64) -> (u32, u32) {
     let (w, h) = (f64::from(size.0), f64::from(size.1));
@@ -545,32 +545,32 @@ fn central_size(size: (u32, u32), to: (u32, u32), fraction: f64) -> (u32, u32) {
 }
 
 /// The part of that size in the centre, with EfficientNet's offsets: ⌊(side − c + 1) / 2⌋.
-fn central_part(picture: &Picture, (w, h): (u32, u32)) -> Result<Picture, TryReserveError> {
+fn central_part(image: &Image, (w, h): (u32, u32)) -> Result<Image, TryReserveError> {
     let offset = |side: u32, part: u32| (side - part).div_ceil(2);
     cut(
-        picture,
-        offset(picture.width(), w),
-        offset(picture.height(), h),
+        image,
+        offset(image.width(), w),
+        offset(image.height(), h),
         w,
         h,
     )
 }
 
 fn cut(
-    picture: &Picture,
+    image: &Image,
     left: u32,
     top: u32,
     width: u32,
     height: u32,
-) -> Result<Picture, TryReserveError> {
-    let stride = picture.width() as usize * 3;
+) -> Result<Image, TryReserveError> {
+    let stride = image.width() as usize * 3;
     let (start, length) = (left as usize * 3, width as usize * 3);
-    let rows = picture.rgb().chunks_exact(stride).skip(top as usize);
+    let rows = image.rgb().chunks_exact(stride).skip(top as usize);
     let mut pixels = reserved(length * height as usize)?;
     for row in rows.take(height as usize) {
         pixels.extend_from_slice(&row[start..start + length]);
     }
-    Ok(Picture::from_rgb(width, height, pixels).expect("the part lies inside the picture"))
+    Ok(Image::from_rgb(width, height, pixels).expect("the part lies inside the image"))
 }
 
 /// A vector with room for `len` values.
@@ -592,8 +592,8 @@ mod tests {
     }
 
     /// 2 x 1 pixels: (1, 2, 3) and (4, 5, 6).
-    fn pair() -> Picture {
-        Picture::from_rgb(2, 1, vec![1, 2, 3, 4, 5, 6]).unwrap()
+    fn pair() -> Image {
+        Image::from_rgb(2, 1, vec![1, 2, 3, 4, 5, 6]).unwrap()
     }
 
     #[test]
@@ -649,8 +649,8 @@ mod tests {
     fn the_central_square_is_efficientnets() {
         // 7 x 4: c = ⌊0.875 x 4⌋ = 3, left = ⌊(7 - 3 + 1) / 2⌋ = 2, top = ⌊(4 - 3 + 1) / 2⌋ = 1.
         let pixels = (0..7 * 4).flat_map(|n| [n as u8; 3]).collect();
-        let picture = Picture::from_rgb(7, 4, pixels).unwrap();
-        let part = central_part(&picture, central_size((7, 4), (224, 224), 0.875)).unwrap();
+        let image = Image::from_rgb(7, 4, pixels).unwrap();
+        let part = central_part(&image, central_size((7, 4), (224, 224), 0.875)).unwrap();
         let values: Vec<u8> = part.rgb().iter().step_by(3).copied().collect();
         assert_eq!(values, [9, 10, 11, 16, 17, 18, 23, 24, 25]);
     }
@@ -664,7 +664,7 @@ mod tests {
     }
 
     #[test]
-    fn a_very_long_picture_is_refused_before_it_is_resized() {
+    fn a_very_long_image_is_refused_before_it_is_resized() {
         let recipe = Preprocess {
             resize: Resize::ShortSide {
                 short: 256,
@@ -674,11 +674,11 @@ mod tests {
         };
         let layout = layout(ElementType::F32, [1, 3, 224, 224]);
         for height in [4_000_000, 16_777_216, 16_777_217] {
-            let long = Picture::from_rgb(1, height, vec![0; height as usize * 3]).unwrap();
+            let long = Image::from_rgb(1, height, vec![0; height as usize * 3]).unwrap();
             let error = recipe.tensor(&long, &layout).unwrap_err();
             assert!(matches!(error, LayoutError::TooLong { .. }), "{error}");
         }
-        let thin = Picture::from_rgb(1, 900, vec![7; 2700]).unwrap();
+        let thin = Image::from_rgb(1, 900, vec![7; 2700]).unwrap();
         assert!(recipe.tensor(&thin, &layout).is_ok());
     }
 
@@ -737,7 +737,7 @@ mod tests {
             },
             ..Preprocess::OPENVINO_SAMPLE
         };
-        let wide = Picture::from_rgb(4, 2, vec![200; 24]).unwrap();
+        let wide = Image::from_rgb(4, 2, vec![200; 24]).unwrap();
         let tensor = recipe
             .tensor(&wide, &layout(ElementType::U8, [1, 3, 4, 4]))
             .unwrap();

@@ -32,7 +32,7 @@ pub fn trials(set_up: &Needs) -> Vec<Trial> {
 }
 
 struct Model {
-    /// No model needs a flag: the three have three ways to say how they want their pictures.
+    /// No model needs a flag: the three have three ways to say how they want their images.
     file: &'static str,
     /// How `reference.py` calls the preprocessing of the model's card.
     recipe: &'static str,
@@ -163,20 +163,20 @@ fn lossless(folder: &Path, photos: &[PathBuf]) -> Result<Vec<PathBuf>, Failed> {
         "lossless.py",
         std::iter::once(folder.as_os_str()).chain(photos),
     )?;
-    let mut pictures: Vec<PathBuf> = std::fs::read_dir(folder)?
+    let mut images: Vec<PathBuf> = std::fs::read_dir(folder)?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_, std::io::Error>>()?;
-    pictures.sort();
-    Ok(pictures)
+    images.sort();
+    Ok(images)
 }
 
 /// Pillow or OpenCV, numpy, and each engine's own Python package say the same.
 fn equals_reference(model: &Model) -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let photos = photos()?;
-    let mut pictures = lossless(folder.path(), &photos)?;
-    ensure(pictures.len() >= 56, pictures.len())?;
-    pictures.extend(photos);
+    let mut images = lossless(folder.path(), &photos)?;
+    ensure(images.len() >= 56, images.len())?;
+    images.extend(photos);
 
     let file = set_up(model.file);
     for engine in ["openvino", "onnx"] {
@@ -185,11 +185,11 @@ fn equals_reference(model: &Model) -> Result<(), Failed> {
             file.clone().into_os_string(),
             model.recipe.into(),
         ];
-        arguments.extend(pictures.iter().map(|path| path.clone().into_os_string()));
+        arguments.extend(images.iter().map(|path| path.clone().into_os_string()));
         let reference = python("reference.py", arguments)?;
         let flags = ["--digits", "9"];
-        let ours = blocks(&classify_with(engine, &file, &flags, &pictures)?.stdout);
-        ensure(ours.len() == pictures.len(), ours.len())?;
+        let ours = blocks(&classify_with(engine, &file, &flags, &images)?.stdout);
+        ensure(ours.len() == images.len(), ours.len())?;
         ensure(reference.lines().count() == ours.len(), &reference)?;
         let mut largest = 0.0_f64;
         for ((path, lines), expected) in ours.iter().zip(reference.lines()) {
@@ -273,7 +273,7 @@ fn model_files_agree() -> Result<(), Failed> {
             ids(onnx) == ids(ir) && largest_difference(onnx, ir) <= 1e-5,
             (path, onnx, ir),
         )?;
-        // Compressed weights: the same picture of the world, not the same digits.
+        // Compressed weights: the same image of the world, not the same digits.
         ensure(onnx[0].class_id == half[0].class_id, (path, onnx, half))?;
         ensure(
             (onnx[0].probability - half[0].probability).abs() < 0.02,
@@ -285,7 +285,7 @@ fn model_files_agree() -> Result<(), Failed> {
 
 fn input_order() -> Result<(), Failed> {
     let photos = photos()?;
-    // A large picture first, and one of them twice.
+    // A large image first, and one of them twice.
     let mut inputs: Vec<PathBuf> = photos.iter().rev().cloned().collect();
     inputs.push(inputs[3].clone());
     let model = set_up("models/squeezenet1.1.xml");
@@ -302,7 +302,7 @@ fn input_order() -> Result<(), Failed> {
         ensure(paths == expected, paths)?;
         ensure(
             results.last().unwrap().1 == results[3].1,
-            "the same picture, the same result",
+            "the same image, the same result",
         )?;
     }
     Ok(())

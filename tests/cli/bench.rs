@@ -7,7 +7,7 @@ use classify_tests::{Needs, ensure, expect_code, python, run, set_up, small_mode
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
-use crate::{classify, small_pictures};
+use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs, set_up: &Needs) -> Vec<Trial> {
     let tests: [(&str, fn() -> Result<(), Failed>); 6] = [
@@ -16,7 +16,7 @@ pub fn trials(engines: &Needs, set_up: &Needs) -> Vec<Trial> {
         ("bench::json_is_for_machines", json),
         ("bench::what_is_bad_is_left_out", left_out),
         ("bench::each_number_of_requests_is_a_run", requests),
-        ("bench::of_many_pictures_some_are_measured", many),
+        ("bench::of_many_images_some_are_measured", many),
     ];
     let mut trials: Vec<Trial> = tests.map(|(name, test)| engines.test(name, test)).into();
     if cfg!(unix) {
@@ -34,16 +34,16 @@ fn bench(arguments: &[&str]) -> std::process::Command {
 }
 
 fn table() -> Result<(), Failed> {
-    // Made-up pictures.
+    // Made-up images.
     let result = run(&mut bench(&[
         "openvino", "onnx", "rten", "--hint", "latency",
     ]));
     expect_code(&result, 0)?;
     for words in [
-        "12 pictures; each measure 20 pictures in 2 rounds",
-        "inference alone, pictures/s",
+        "12 images; each measure 20 images in 2 rounds",
+        "inference alone, images/s",
         "latency p99, ms",
-        "whole path, pictures/s",
+        "whole path, images/s",
         "read and decode",
         "limit: cores / CPU",
     ] {
@@ -55,11 +55,11 @@ fn table() -> Result<(), Failed> {
         .find(|line| line.starts_with("infer requests"))
         .map(|line| line.split_whitespace().skip(2).collect::<Vec<_>>());
     ensure(columns == Some(vec!["1", "1", "1"]), &result)?;
-    ensure(result.stderr.contains("no pictures are given"), &result)
+    ensure(result.stderr.contains("no images are given"), &result)
 }
 
 fn json() -> Result<(), Failed> {
-    let (_folder, a, b) = small_pictures()?;
+    let (_folder, a, b) = small_images()?;
     let mut command = bench(&["onnx", "rten", "--format", "json", "--quiet"]);
     let result = run(command.arg("-i").args([&a, &b]));
     expect_code(&result, 0)?;
@@ -120,7 +120,7 @@ fn inference_only() -> Result<(), Failed> {
 }
 
 fn left_out() -> Result<(), Failed> {
-    let (folder, a, _) = small_pictures()?;
+    let (folder, a, _) = small_images()?;
     let cut = folder.path().join("cut.png");
     fs::write(&cut, b"\x89PNG\r\n\x1a\n")?;
     let result = run(bench(&["onnx", "openvino:NOSUCH"])
@@ -131,10 +131,10 @@ fn left_out() -> Result<(), Failed> {
         result.stderr.contains("openvino:NOSUCH: ") && result.stderr.contains("cut.png: "),
         &result,
     )?;
-    ensure(result.stdout.contains("\n1 of 2 pictures;"), &result)?;
+    ensure(result.stdout.contains("\n1 of 2 images;"), &result)?;
     let result = run(bench(&["onnx"]).arg("-i").arg(&cut));
     expect_code(&result, 2)?;
-    ensure(result.stderr.contains("no picture is left"), &result)
+    ensure(result.stderr.contains("no image is left"), &result)
 }
 
 fn requests() -> Result<(), Failed> {
@@ -152,14 +152,14 @@ fn requests() -> Result<(), Failed> {
         row("infer requests") == Some(vec!["infer", "requests", "1", "2", "1", "2"]),
         &result,
     )?;
-    let (_folder, a, _) = small_pictures()?;
+    let (_folder, a, _) = small_images()?;
     let result = run(classify().args(["--requests", "1,2", "-i"]).arg(a));
     expect_code(&result, 2)?;
     ensure(result.stderr.contains("more than one number"), result)
 }
 
 fn many() -> Result<(), Failed> {
-    let (_folder, a, b) = small_pictures()?;
+    let (_folder, a, b) = small_images()?;
     let mut command = bench(&["onnx", "--format", "json", "--quiet"]);
     command.arg("-i");
     for _ in 0..50 {

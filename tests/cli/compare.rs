@@ -9,18 +9,15 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
 use crate::cases::{PREPROCESSING, case};
-use crate::{classify, peak_memory, small_pictures};
+use crate::{classify, peak_memory, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
     let on_engines: [(&str, fn() -> Result<(), Failed>); 5] = [
         ("compare::what_is_not_finite_disagrees", not_finite),
-        (
-            "compare::one_bad_run_or_picture_loses_no_other",
-            others_go_on,
-        ),
+        ("compare::one_bad_run_or_image_loses_no_other", others_go_on),
         ("compare::usage_is_explained", usage),
         ("compare::where_no_run_is_left_reports_say_so", none_left),
-        ("compare::a_picture_is_classified_in_batches_too", batches),
+        ("compare::a_image_is_classified_in_batches_too", batches),
     ];
     let on_photos: [(&str, fn() -> Result<(), Failed>); 11] = [
         (
@@ -28,7 +25,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
             what_one_engine_lacks,
         ),
         (
-            "compare::memory_does_not_grow_with_the_pictures",
+            "compare::memory_does_not_grow_with_the_images",
             bounded_memory,
         ),
         ("compare::what_says_nothing_is_no_agreement", uninformative),
@@ -334,7 +331,7 @@ fn recordings() -> Result<(), Failed> {
     let result = record(&["openvino"]);
     expect_code(&result, 0)?;
     ensure(
-        last_line(&result).starts_with("RECORDED: 4 pictures"),
+        last_line(&result).starts_with("RECORDED: 4 images"),
         &result,
     )?;
     let against = |model: &Path, photos: &[PathBuf], code: i32| -> Result<Run, Failed> {
@@ -351,7 +348,7 @@ fn recordings() -> Result<(), Failed> {
     };
     let result = against(&lite0, &photos, 0)?;
     ensure(
-        last_line(&result).contains("onnx with openvino (recorded) on 4 pictures"),
+        last_line(&result).contains("onnx with openvino (recorded) on 4 images"),
         &result,
     )?;
     // The order does not matter, what is missing and what is new does.
@@ -359,9 +356,7 @@ fn recordings() -> Result<(), Failed> {
     against(&lite0, &turned, 0)?;
     let result = against(&lite0, &photos[1..], 2)?;
     ensure(
-        result
-            .stderr
-            .contains("1 picture of the recording not given"),
+        result.stderr.contains("1 image of the recording not given"),
         &result,
     )?;
     let other = folder.path().join("other.png");
@@ -440,7 +435,7 @@ fn uninformative() -> Result<(), Failed> {
 
 /// The model gives NaN: both engines do, and still nothing agrees.
 fn not_finite() -> Result<(), Failed> {
-    let (_folder, a, _) = small_pictures()?;
+    let (_folder, a, _) = small_images()?;
     let mut command = compare(&["onnx", "openvino", "-m"]);
     command
         .arg(small_model("not-a-number.onnx"))
@@ -455,7 +450,7 @@ fn not_finite() -> Result<(), Failed> {
 }
 
 fn others_go_on() -> Result<(), Failed> {
-    let (folder, a, b) = small_pictures()?;
+    let (folder, a, b) = small_images()?;
     let cut = folder.path().join("cut.png");
     fs::write(&cut, b"\x89PNG\r\n\x1a\n")?;
     let mut command = compare(&["onnx", "openvino", "openvino:NOSUCH", "-m"]);
@@ -517,7 +512,7 @@ fn what_one_engine_lacks() -> Result<(), Failed> {
 }
 
 fn none_left() -> Result<(), Failed> {
-    let (folder, a, _) = small_pictures()?;
+    let (folder, a, _) = small_images()?;
     let truth = folder.path().join("truth.txt");
     fs::write(&truth, "a.ppm 1\n")?;
     for command in ["compare", "evaluate"] {
@@ -552,7 +547,7 @@ fn none_left() -> Result<(), Failed> {
 }
 
 fn data_named_twice() -> Result<(), Failed> {
-    let (folder, a, b) = small_pictures()?;
+    let (folder, a, b) = small_images()?;
     python("data_twice.py", [folder.path()])?;
     let weights = folder.path().join("weights.bin");
     let before = fs::read(&weights)?;
@@ -566,7 +561,7 @@ fn data_named_twice() -> Result<(), Failed> {
 }
 
 fn usage() -> Result<(), Failed> {
-    let (_folder, a, _) = small_pictures()?;
+    let (_folder, a, _) = small_images()?;
     let model = small_model("plain.onnx");
     for (arguments, words) in [
         (&["onnx"][..], "a comparison needs two"),
@@ -582,10 +577,7 @@ fn usage() -> Result<(), Failed> {
             &["onnx", "openvino", "--report", "none/report.md"],
             "there is no folder none",
         ),
-        (
-            &["onnx", "openvino", "--bisect-picture", "a.png"],
-            "--bisect",
-        ),
+        (&["onnx", "openvino", "--bisect-image", "a.png"], "--bisect"),
         (
             &["onnx", "onnx", "--against", "Cargo.toml"],
             "not a classify recording",
@@ -606,7 +598,7 @@ fn usage() -> Result<(), Failed> {
 }
 
 fn batches() -> Result<(), Failed> {
-    let (_folder, a, b) = small_pictures()?;
+    let (_folder, a, b) = small_images()?;
     let mut command = compare(&["onnx", "openvino", "-m"]);
     command
         .arg(small_model("batch-of-two.onnx"))
@@ -634,12 +626,12 @@ fn bounded_memory() -> Result<(), Failed> {
         peak_memory(command, pairs)
     };
     let (few, many) = (peak(50)?, peak(2_500)?);
-    let pictures = fs::read_to_string(folder.path().join("report.json"))?;
+    let images = fs::read_to_string(folder.path().join("report.json"))?;
     ensure(
-        pictures.matches("\"within\": true").count() == 5_000,
-        "all pictures",
+        images.matches("\"within\": true").count() == 5_000,
+        "all images",
     )?;
-    println!("100 pictures {few} KiB, 5,000 pictures {many} KiB");
+    println!("100 images {few} KiB, 5,000 images {many} KiB");
     // The rows alone would be a megabyte, and the JSON ten.
     ensure(many < few * 1.05, (few, many))
 }

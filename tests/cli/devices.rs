@@ -8,7 +8,7 @@ use classify_tests::{Needs, Run, ensure, expect_code, photos, run, set_up, small
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
-use crate::{classify, small_pictures};
+use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs, set_up: &Needs) -> Vec<Trial> {
     let tests: [(&str, fn() -> Result<(), Failed>); 7] = [
@@ -34,12 +34,12 @@ pub fn trials(engines: &Needs, set_up: &Needs) -> Vec<Trial> {
     trials
 }
 
-/// The program with a small model and picture, and `flags`.
+/// The program with a small model and image, and `flags`.
 fn classify_small(flags: &[&str]) -> Result<Run, Failed> {
-    let (_folder, picture, _) = small_pictures()?;
+    let (_folder, image, _) = small_images()?;
     let mut command = classify();
     command.arg("-m").arg(small_model("plain.onnx"));
-    command.arg("-i").arg(picture).args(flags);
+    command.arg("-i").arg(image).args(flags);
     Ok(run(&mut command))
 }
 

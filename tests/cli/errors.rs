@@ -6,7 +6,7 @@ use std::process::Stdio;
 use classify_tests::{Needs, blocks, ensure, expect_code, run, set_up, small_model};
 use libtest_mimic::{Failed, Trial};
 
-use crate::{classify, small_pictures};
+use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
     let anywhere: [(&str, fn() -> Result<(), Failed>); 3] = [
@@ -21,7 +21,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("preprocessing_flags_are_checked", preprocessing),
     ];
     let on_photos: [(&str, fn() -> Result<(), Failed>); 4] = [
-        ("a_bad_picture_costs_one_line", bad_pictures),
+        ("a_bad_image_costs_one_line", bad_images),
         ("decompression_bombs_cost_no_other_image", bombs),
         ("hostile_names_and_labels_are_escaped", hostile_names),
         ("a_closed_pipe_is_no_error", closed_pipe),
@@ -138,7 +138,7 @@ fn missing_engine() -> Result<(), Failed> {
 }
 
 fn unusable() -> Result<(), Failed> {
-    let (_folder, picture, _) = small_pictures()?;
+    let (_folder, image, _) = small_images()?;
     for (model, flags, said) in [
         ("none.onnx", &[][..], "cannot be read"),
         ("two-inputs.onnx", &[], "2 inputs"),
@@ -167,7 +167,7 @@ fn unusable() -> Result<(), Failed> {
             .arg("-m")
             .arg(small_model(model))
             .arg("-i")
-            .arg(&picture));
+            .arg(&image));
         expect_code(&run, 2)?;
         let last = run.stderr.lines().last().unwrap_or_default();
         ensure(run.stderr.contains(said) && last.starts_with("hint: "), run)?;
@@ -176,20 +176,20 @@ fn unusable() -> Result<(), Failed> {
 }
 
 fn ir_on_onnx() -> Result<(), Failed> {
-    let (_folder, picture, _) = small_pictures()?;
+    let (_folder, image, _) = small_images()?;
     let mut command = classify();
     command
         .args(["--backend", "onnx", "-m"])
         .arg(small_model("plain.xml"))
         .arg("-i")
-        .arg(picture);
+        .arg(image);
     let run = run(&mut command);
     expect_code(&run, 2)?;
     ensure(run.stderr.contains("plain.onnx"), run)
 }
 
 fn not_a_number() -> Result<(), Failed> {
-    let (_folder, a, b) = small_pictures()?;
+    let (_folder, a, b) = small_images()?;
     for backend in ["openvino", "onnx"] {
         let mut command = classify();
         command
@@ -210,7 +210,7 @@ fn not_a_number() -> Result<(), Failed> {
 }
 
 fn preprocessing() -> Result<(), Failed> {
-    let (_folder, picture, _) = small_pictures()?;
+    let (_folder, image, _) = small_images()?;
     for (model, flags, said) in [
         ("nhwc-bytes.onnx", &["--mean", "1,2,3"][..], "u8"),
         ("plain.onnx", &["--scale", "1,0,1"], "no scale 0"),
@@ -236,7 +236,7 @@ fn preprocessing() -> Result<(), Failed> {
             .arg("-m")
             .arg(small_model(model))
             .arg("-i")
-            .arg(&picture));
+            .arg(&image));
         expect_code(&run, 2)?;
         ensure(run.stderr.contains(said), run)?;
     }
@@ -252,7 +252,7 @@ fn preprocessing() -> Result<(), Failed> {
                 .args(["--backend", backend, "-m"])
                 .arg(small_model(model))
                 .arg("-i");
-            let run = run(command.arg(&picture));
+            let run = run(command.arg(&image));
             expect_code(&run, 0)?;
             ensure(blocks(&run.stdout)[0].1.len() == 10, run)?;
         }
@@ -260,7 +260,7 @@ fn preprocessing() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Missing, empty, truncated, not a picture, a folder, a named pipe, a bomb: each costs one line.
+/// Missing, empty, truncated, not an image, a folder, a named pipe, a bomb: each costs one line.
 /// Images that claim 300 to 500 MB among good ones, where the whole process may have 1 GB of address space.
 fn bombs() -> Result<(), Failed> {
     if !cfg!(target_os = "linux") {
@@ -300,7 +300,7 @@ fn bombs() -> Result<(), Failed> {
     ensure(run.stderr.contains("5 of 45 inputs failed"), &run)
 }
 
-fn bad_pictures() -> Result<(), Failed> {
+fn bad_images() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let at = |name: &str| folder.path().join(name);
     let good = set_up("photos/chelsea.png");
@@ -309,7 +309,7 @@ fn bad_pictures() -> Result<(), Failed> {
     std::fs::write(at("cut.png"), &photo[..photo.len() / 3])?;
     let jpeg = std::fs::read(set_up("photos/rocket.jpg"))?;
     std::fs::write(at("cut.jpg"), &jpeg[..jpeg.len() / 10])?;
-    std::fs::write(at("text.jpg"), b"this is no picture")?;
+    std::fs::write(at("text.jpg"), b"this is no image")?;
     std::fs::write(at("bomb.pgm"), b"P5 100000 100000 255\n")?;
     std::fs::create_dir(at("folder.jpg"))?;
     let bad = [
@@ -355,8 +355,8 @@ fn bad_pictures() -> Result<(), Failed> {
 
 fn hostile_names() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
-    let picture = folder.path().join("a\u{1b}]0;owned\u{7}.png");
-    std::fs::copy(set_up("photos/chelsea.png"), &picture)?;
+    let image = folder.path().join("a\u{1b}]0;owned\u{7}.png");
+    std::fs::copy(set_up("photos/chelsea.png"), &image)?;
     let missing = folder.path().join("b\u{1b}[31m.png");
     let labels = folder.path().join("labels");
     std::fs::write(&labels, "\u{1b}[2J\u{202e}x\n".repeat(1000))?;
@@ -365,7 +365,7 @@ fn hostile_names() -> Result<(), Failed> {
         .arg("--labels")
         .arg(labels)
         .arg("-i")
-        .args([picture, missing]);
+        .args([image, missing]);
     let run = run(&mut command);
     expect_code(&run, 1)?;
     ensure(run.stdout.contains("a\\u{1b}]0;owned"), &run)?;

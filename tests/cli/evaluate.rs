@@ -8,7 +8,7 @@ use classify_tests::{Needs, ensure, expect_code, photos, python, run, set_up, sm
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
-use crate::{classify, small_pictures};
+use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
     let on_engines: [(&str, fn() -> Result<(), Failed>); 10] = [
@@ -66,7 +66,7 @@ fn gates() -> Result<(), Failed> {
         let result = run(command.arg("--report").arg(&report));
         expect_code(&result, code)?;
         ensure(
-            result.stderr.contains("does not mention 4 of 28 pictures"),
+            result.stderr.contains("does not mention 4 of 28 images"),
             &result,
         )?;
         let last = result.stdout.lines().last().unwrap_or_default().to_owned();
@@ -245,7 +245,7 @@ fn wrong_mean() -> Result<(), Failed> {
 }
 
 fn forms() -> Result<(), Failed> {
-    let (folder, a, b) = small_pictures()?;
+    let (folder, a, b) = small_images()?;
     let model = small_model("plain.onnx");
     let classes = run(classify()
         .args([

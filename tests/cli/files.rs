@@ -8,7 +8,7 @@ use std::process::Command;
 use classify_tests::{Needs, Run, ensure, expect_code, run, small_model};
 use libtest_mimic::{Failed, Trial};
 
-use crate::{classify, small_pictures};
+use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
     let anywhere: [(&str, fn() -> Result<(), Failed>); 4] = [
@@ -99,13 +99,13 @@ fn everything(folder: &Path) -> Result<Vec<&'static str>, Failed> {
     ] {
         fs::write(at(name), format!("the user's {name}"))?;
     }
-    fs::create_dir(at("pictures"))?;
+    fs::create_dir(at("images"))?;
     fs::create_dir(at("saved"))?;
     fs::create_dir(at("saved/variables"))?;
     fs::write(at("saved/saved_model.pb"), "graph")?;
     fs::write(at("saved/variables/variables.index"), "weights")?;
-    fs::write(at("pictures/a.ppm"), b"P6 1 1 255\nabc")?;
-    fs::write(at("list.txt"), "pictures/a.ppm\n")?;
+    fs::write(at("images/a.ppm"), b"P6 1 1 255\nabc")?;
+    fs::write(at("list.txt"), "images/a.ppm\n")?;
     Ok(vec![
         "plain.xml",
         "plain.bin",
@@ -126,7 +126,7 @@ fn everything(folder: &Path) -> Result<Vec<&'static str>, Failed> {
         "plugins.xml",
         "kernels.xml",
         "bisect.ppm",
-        "pictures/a.ppm",
+        "images/a.ppm",
         "list.txt",
         "saved/saved_model.pb",
         "saved/variables/variables.index",
@@ -223,7 +223,7 @@ fn replaces_nothing() -> Result<(), Failed> {
             "-m",
             "plain.onnx",
             "--bisect",
-            "--bisect-picture",
+            "--bisect-image",
             "bisect.ppm",
         ],
         &[
@@ -249,7 +249,7 @@ fn replaces_nothing() -> Result<(), Failed> {
     let mut read = Vec::new();
     for arguments in classifies {
         for file in &files {
-            let result = run(command(arguments).args(["-i", "pictures/a.ppm", "-o", file]));
+            let result = run(command(arguments).args(["-i", "images/a.ppm", "-o", file]));
             if result.stderr.contains("which is read") {
                 refused(&result, folder.path(), &before, file)?;
                 read.push(*file);
@@ -261,7 +261,7 @@ fn replaces_nothing() -> Result<(), Failed> {
     }
     for arguments in compares {
         for file in &files {
-            let result = run(command(arguments).args(["-i", "pictures/a.ppm", "--record", file]));
+            let result = run(command(arguments).args(["-i", "images/a.ppm", "--record", file]));
             if result.stderr.contains("which is read") {
                 refused(&result, folder.path(), &before, file)?;
                 read.push(*file);
@@ -276,7 +276,7 @@ fn replaces_nothing() -> Result<(), Failed> {
         "-m",
         "onnx/data.onnx",
         "-i",
-        "pictures",
+        "images",
         "--truth",
         "truth.json",
     ];
@@ -317,7 +317,7 @@ fn replaces_nothing() -> Result<(), Failed> {
         ("plain.xml", "plain.bin"),
         ("onnx/data.onnx", "onnx/weights.data"),
     ] {
-        let mut shell = command(&["-m", model, "--backend", "openvino", "-i", "pictures"]);
+        let mut shell = command(&["-m", model, "--backend", "openvino", "-i", "images"]);
         let appended = fs::File::options()
             .append(true)
             .open(folder.path().join(target))?;
@@ -333,7 +333,7 @@ fn replaces_nothing() -> Result<(), Failed> {
 }
 
 fn two_outputs() -> Result<(), Failed> {
-    let (folder, _, _) = small_pictures()?;
+    let (folder, _, _) = small_images()?;
     fs::create_dir(folder.path().join("sub"))?;
     fs::write(folder.path().join("old.json"), "old")?;
     #[cfg(unix)]
@@ -370,7 +370,7 @@ fn two_outputs() -> Result<(), Failed> {
 
 /// The verdict is that two models differ, in the last digits, and some rate is too low: both are exit code 1.
 fn reports_first() -> Result<(), Failed> {
-    let (folder, a, b) = small_pictures()?;
+    let (folder, a, b) = small_images()?;
     let truth = folder.path().join("truth.txt");
     fs::write(&truth, "a.ppm 0\nb.ppm 0\n")?;
     let other = format!("rten={}", small_model("probabilities.onnx").display());
@@ -488,7 +488,7 @@ fn reports_first() -> Result<(), Failed> {
 }
 
 fn inside_the_cache() -> Result<(), Failed> {
-    let (folder, a, _) = small_pictures()?;
+    let (folder, a, _) = small_images()?;
     let cache = folder.path().join("cache");
     let entry = cache.join("0123456789abcdef".repeat(4));
     fs::create_dir_all(&entry)?;
@@ -522,7 +522,7 @@ fn inside_the_cache() -> Result<(), Failed> {
 }
 
 fn libraries() -> Result<(), Failed> {
-    let (folder, a, _) = small_pictures()?;
+    let (folder, a, _) = small_images()?;
     let found = backend_onnx::find_library(None)?.path;
     let own = folder.path().join("libonnxruntime.so");
     if fs::hard_link(&found, &own).is_err() {
@@ -575,7 +575,7 @@ fn libraries() -> Result<(), Failed> {
 }
 
 fn foreign_in_cache() -> Result<(), Failed> {
-    let (folder, a, _) = small_pictures()?;
+    let (folder, a, _) = small_images()?;
     let home = folder.path().join("home");
     for name in ["new-thesis", "new-abc123", "classify-new-thesis"] {
         fs::create_dir_all(home.join(name))?;
@@ -610,11 +610,11 @@ mod unix {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
     use super::{
-        Failed, PathBuf, classify, ensure, expect_code, fs, run, small_model, small_pictures,
+        Failed, PathBuf, classify, ensure, expect_code, fs, run, small_images, small_model,
     };
 
     pub fn links() -> Result<(), Failed> {
-        let (folder, a, _) = small_pictures()?;
+        let (folder, a, _) = small_images()?;
         let at = |name: &str| folder.path().join(name);
         fs::create_dir(at("sub"))?;
         for (link, target) in [
@@ -715,7 +715,7 @@ mod unix {
 
     pub fn any_name() -> Result<(), Failed> {
         use std::os::unix::ffi::OsStrExt as _;
-        let (folder, a, _) = small_pictures()?;
+        let (folder, a, _) = small_images()?;
         let names: [&[u8]; 5] = [
             "\u{fffe}\u{ffff}.ppm".as_bytes(),
             "\u{fdd0}\u{10ffff}.ppm".as_bytes(),
@@ -732,7 +732,7 @@ mod unix {
         let bad = good.iter().map(|path| path.with_extension("pgm"));
         let bad: Vec<PathBuf> = bad.collect();
         for path in &bad {
-            fs::write(path, "P5 no picture")?;
+            fs::write(path, "P5 no image")?;
         }
         let truth = folder.path().join("truth.txt");
         fs::write(&truth, "a.ppm 0\n")?;

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use classify_tests::{Needs, blocks, ensure, expect_code, run, small_model};
 use libtest_mimic::{Failed, Trial};
 
-use crate::{classify, small_pictures};
+use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
     let on_engines: [(&str, fn() -> Result<(), Failed>); 5] = [
@@ -25,12 +25,12 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
 
 /// `a.ppm`, `b.ppm`, `.hidden.ppm`, `notes.txt`, `deep/c.ppm`.
 fn tree() -> Result<tempfile::TempDir, Failed> {
-    let (folder, a, _) = small_pictures()?;
+    let (folder, a, _) = small_images()?;
     std::fs::create_dir(folder.path().join("deep"))?;
     for copy in [".hidden.ppm", "deep/c.ppm"] {
         std::fs::copy(&a, folder.path().join(copy))?;
     }
-    std::fs::write(folder.path().join("notes.txt"), "no picture")?;
+    std::fs::write(folder.path().join("notes.txt"), "no image")?;
     Ok(folder)
 }
 
@@ -58,7 +58,7 @@ fn folders() -> Result<(), Failed> {
     let flat = run(command().arg("-i").arg(path));
     expect_code(&flat, 0)?;
     ensure(names(&flat.stdout, path) == ["a.ppm", "b.ppm"], &flat)?;
-    let note = "note: skipped 1 hidden entry and 1 file that is no picture\n";
+    let note = "note: skipped 1 hidden entry and 1 file that is no image\n";
     ensure(flat.stderr.contains(note), flat)?;
     let deep = run(command().arg("--recursive").arg("-i").arg(path));
     expect_code(&deep, 0)?;
@@ -121,7 +121,7 @@ fn lists() -> Result<(), Failed> {
 }
 
 fn not_utf_8() -> Result<(), Failed> {
-    let (folder, a, _) = small_pictures()?;
+    let (folder, a, _) = small_images()?;
     #[cfg(unix)]
     let name: OsString = {
         use std::os::unix::ffi::OsStringExt as _;
@@ -149,7 +149,7 @@ fn not_utf_8() -> Result<(), Failed> {
 }
 
 fn problems() -> Result<(), Failed> {
-    let (folder, a, b) = small_pictures()?;
+    let (folder, a, b) = small_images()?;
     let path = folder.path();
     let nowhere = path.join("*.gif");
     #[cfg(unix)]
@@ -180,7 +180,7 @@ fn nothing() -> Result<(), Failed> {
     let run = run(command().arg("-i").arg(folder.path()));
     expect_code(&run, 2)?;
     ensure(
-        run.stderr.contains("no pictures") && run.stderr.contains("hint: add `--recursive`"),
+        run.stderr.contains("no images") && run.stderr.contains("hint: add `--recursive`"),
         run,
     )
 }

@@ -11,7 +11,7 @@ use classify_tests::{Needs, ensure, small_model};
 use libtest_mimic::{Failed, Trial};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{classify, small_pictures};
+use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
     let on_engines: [(&str, fn() -> Result<(), Failed>); 6] = [
@@ -27,10 +27,10 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
         .into()
 }
 
-/// More pictures than anyone can classify before the signal comes.
+/// More images than anyone can classify before the signal comes.
 const MANY: usize = 50_000;
 
-/// A list of two pictures in turns.
+/// A list of two images in turns.
 fn long_list(folder: &Path) -> std::io::Result<std::path::PathBuf> {
     let line = |index: usize| {
         let name = if index.is_multiple_of(2) { "a" } else { "b" };
@@ -90,7 +90,7 @@ fn unfinished(folder: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
 
 fn finishes() -> Result<(), Failed> {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
-        let (folder, a, b) = small_pictures()?;
+        let (folder, a, b) = small_images()?;
         let mut command = classify();
         command.args(["--backend", "onnx", "--format", "json"]);
         let mut child = start(&mut command, folder.path())?;
@@ -105,7 +105,7 @@ fn finishes() -> Result<(), Failed> {
         let (status, stderr) = end(child)?;
         ensure(status.code() == Some(code), (&stderr, status))?;
         let said = format!(
-            "error: interrupted: {} of {MANY} pictures are done\n",
+            "error: interrupted: {} of {MANY} images are done\n",
             results.len()
         );
         ensure(stderr.contains(&said) && results.len() < MANY, &stderr)?;
@@ -125,7 +125,7 @@ fn finishes() -> Result<(), Failed> {
 }
 
 fn whole_file() -> Result<(), Failed> {
-    let (folder, _, _) = small_pictures()?;
+    let (folder, _, _) = small_images()?;
     let results = folder.path().join("results.jsonl");
     std::fs::write(&results, "of yesterday\n")?;
     let older = folder.path().join("results.jsonl.partial");
@@ -187,7 +187,7 @@ fn said(child: &mut Child, words: &str) -> Result<(), Failed> {
 }
 
 fn second() -> Result<(), Failed> {
-    let (folder, _, _) = small_pictures()?;
+    let (folder, _, _) = small_images()?;
     let (mut child, _stdout) = stuck(folder.path())?;
     send(&child, Signal::INT)?;
     let status = child.wait()?;
@@ -196,7 +196,7 @@ fn second() -> Result<(), Failed> {
 
 /// In a pipeline the terminal interrupts all programs.
 fn no_reader() -> Result<(), Failed> {
-    let (folder, _, _) = small_pictures()?;
+    let (folder, _, _) = small_images()?;
     let (child, stdout) = stuck(folder.path())?;
     drop(stdout);
     let (status, stderr) = end(child)?;
@@ -212,7 +212,7 @@ fn bench() -> Result<(), Failed> {
             .args(arguments)
             .arg("-m")
             .arg(small_model("plain.onnx"))
-            // Where the made-up pictures are.
+            // Where the made-up images are.
             .env("TMPDIR", folder.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -250,7 +250,7 @@ fn bench() -> Result<(), Failed> {
 }
 
 fn no_verdict() -> Result<(), Failed> {
-    let (folder, _, _) = small_pictures()?;
+    let (folder, _, _) = small_images()?;
     let record = folder.path().join("record.jsonl");
     let mut command = classify();
     command.args(["compare", "onnx", "onnx", "--record"]);
@@ -260,7 +260,7 @@ fn no_verdict() -> Result<(), Failed> {
     send(&child, Signal::INT)?;
     let (status, stderr) = end(child)?;
     ensure(status.code() == Some(130), (&stderr, status))?;
-    ensure(stderr.contains("pictures are done"), &stderr)?;
+    ensure(stderr.contains("images are done"), &stderr)?;
     ensure(!record.exists(), "a part was recorded as the whole")?;
     ensure(unfinished(folder.path())?.is_empty(), folder)
 }

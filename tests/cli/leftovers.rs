@@ -13,7 +13,7 @@ use classify_tests::{ensure, expect_code, run, small_model};
 use libtest_mimic::{Failed, Trial};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{classify, small_pictures};
+use crate::{classify, small_images};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -83,7 +83,7 @@ fn send(child: &Child, signal: Signal) -> Result<(), Failed> {
 }
 
 fn stale() -> Result<(), Failed> {
-    let (folder, a, _) = small_pictures()?;
+    let (folder, a, _) = small_images()?;
     let mut killed = endless(folder.path(), "results.json", "")?;
     wait_for(folder.path(), 1)?;
     send(&killed, Signal::KILL)?;
@@ -144,7 +144,7 @@ fn stale() -> Result<(), Failed> {
 }
 
 fn hangup() -> Result<(), Failed> {
-    let (folder, _, _) = small_pictures()?;
+    let (folder, _, _) = small_images()?;
     let mut child = endless(folder.path(), "results.json", "")?;
     wait_for(folder.path(), 1)?;
     send(&child, Signal::HUP)?;

@@ -8,7 +8,7 @@ use std::process::Command;
 use classify_tests::{Needs, ensure, expect_code, run, small_model};
 use libtest_mimic::{Failed, Trial};
 
-use crate::{classify, small_pictures};
+use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
     let mut trials = vec![engines.test("a_relative_variable_leads_nowhere", relative_variables)];
@@ -72,7 +72,7 @@ fn libraries(command: &mut Command) -> Result<BTreeSet<String>, Failed> {
 }
 
 fn decoys() -> Result<(), Failed> {
-    let (folder, _, _) = small_pictures()?;
+    let (folder, _, _) = small_images()?;
     let at = |name: &str| folder.path().join(name);
     // What the program itself needs is loaded before its first instruction, as for any program.
     let of_program = libraries(classify().arg("--help"))?;
@@ -235,7 +235,7 @@ fn decoys() -> Result<(), Failed> {
 
 /// Variables that lead to engines and plugins have to be absolute.
 fn relative_variables() -> Result<(), Failed> {
-    let (folder, picture, _) = small_pictures()?;
+    let (folder, image, _) = small_images()?;
     for name in [
         "libopenvino_c.so",
         "libonnxruntime.so",
@@ -253,10 +253,7 @@ fn relative_variables() -> Result<(), Failed> {
         let mut command = classify();
         command.current_dir(folder.path());
         command.args(["--backend", backend, "--color", "rgb", "-m"]);
-        command
-            .arg(small_model("plain.onnx"))
-            .arg("-i")
-            .arg(&picture);
+        command.arg(small_model("plain.onnx")).arg("-i").arg(&image);
         command
     };
     let libraries: [(&str, PathBuf); 2] = [

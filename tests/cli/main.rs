@@ -74,8 +74,8 @@ fn classify() -> Command {
     command
 }
 
-/// Two pictures that every engine test can use, without a set-up.
-fn small_pictures() -> Result<(tempfile::TempDir, PathBuf, PathBuf), Failed> {
+/// Two images that every engine test can use, without a set-up.
+fn small_images() -> Result<(tempfile::TempDir, PathBuf, PathBuf), Failed> {
     let folder = tempfile::tempdir()?;
     let paths = ["a.ppm", "b.ppm"].map(|name| folder.path().join(name));
     for (path, level) in paths.iter().zip([10_u8, 200]) {
@@ -87,9 +87,9 @@ fn small_pictures() -> Result<(tempfile::TempDir, PathBuf, PathBuf), Failed> {
     Ok((folder, a, b))
 }
 
-/// KiB that `command` takes at most, on a list of twice as many small pictures as `pairs`.
+/// KiB that `command` takes at most, on a list of twice as many small images as `pairs`.
 fn peak_memory(mut command: Command, pairs: usize) -> Result<f64, Failed> {
-    let (folder, a, b) = small_pictures()?;
+    let (folder, a, b) = small_images()?;
     let list = folder.path().join("list.txt");
     let lines = format!("{}\n{}\n", a.display(), b.display());
     std::fs::write(&list, lines.repeat(pairs))?;

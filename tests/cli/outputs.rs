@@ -7,7 +7,7 @@ use classify_tests::{Needs, ensure, expect_code, photos, python, run, small_mode
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
-use crate::{classify, peak_memory, small_pictures};
+use crate::{classify, peak_memory, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
     let anywhere: [(&str, fn() -> Result<(), Failed>); 1] =
@@ -20,7 +20,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
     let on_set_up: [(&str, fn() -> Result<(), Failed>); 3] = [
         ("another_program_reads_what_is_written", read_back),
         ("a_terminal_sees_progress_and_colours", terminal),
-        ("memory_does_not_grow_with_the_pictures", bounded_memory),
+        ("memory_does_not_grow_with_the_images", bounded_memory),
     ];
     anywhere
         .map(|(name, test)| Trial::test(name, test))
@@ -46,7 +46,7 @@ fn lines(stdout: &str) -> Result<Vec<Value>, Failed> {
 }
 
 fn json() -> Result<(), Failed> {
-    let (folder, a, _) = small_pictures()?;
+    let (folder, a, _) = small_images()?;
     let missing = folder.path().join("none.png");
     std::fs::write(folder.path().join("cut.png"), b"\x89PNG\r\n\x1a\n")?;
     let cut = folder.path().join("cut.png");
@@ -77,7 +77,7 @@ fn json() -> Result<(), Failed> {
 }
 
 fn files() -> Result<(), Failed> {
-    let (folder, a, b) = small_pictures()?;
+    let (folder, a, b) = small_images()?;
     let out = tempfile::tempdir()?;
     let target = out.path().join("results.jsonl");
     let to_file = |format: &str, target: &Path| {
@@ -115,7 +115,7 @@ fn files() -> Result<(), Failed> {
         "nothing else is there",
     )?;
     // What is read is not replaced, and stays as it is.
-    let picture = std::fs::read(&a)?;
+    let image = std::fs::read(&a)?;
     for bad in [
         out.path().to_owned(),
         PathBuf::from("/no/such/folder/x.json"),
@@ -130,13 +130,13 @@ fn files() -> Result<(), Failed> {
             refused,
         )?;
     }
-    ensure(std::fs::read(&a)? == picture, "the picture is as it was")?;
+    ensure(std::fs::read(&a)? == image, "the image is as it was")?;
     drop(folder);
     Ok(())
 }
 
 fn thresholds() -> Result<(), Failed> {
-    let (_folder, a, _) = small_pictures()?;
+    let (_folder, a, _) = small_images()?;
     let scores = |flags: &[&str]| -> Result<Vec<f64>, Failed> {
         let run = run(command(&[&["--format", "json"], flags].concat()).arg(&a));
         expect_code(&run, 0)?;
@@ -188,7 +188,7 @@ fn read_back() -> Result<(), Failed> {
         files.push(file);
     }
     let said = python("read_back.py", &files)?;
-    ensure(said == "3 pictures, 30 classes, 1 error\n", said)
+    ensure(said == "3 images, 30 classes, 1 error\n", said)
 }
 
 /// What a terminal shows: with colours, without them, and when whoever reads the results has seen enough.
@@ -217,7 +217,7 @@ fn terminal() -> Result<(), Failed> {
     };
     let coloured = seen(&[], "/no/such.jpg")?;
     ensure(
-        coloured.contains("pictures,") && coloured.contains(" left"),
+        coloured.contains("images,") && coloured.contains(" left"),
         &coloured,
     )?;
     ensure(coloured.contains("\u{1b}[1m\u{1b}[31merror"), &coloured)?;
@@ -226,10 +226,10 @@ fn terminal() -> Result<(), Failed> {
         plain.contains("error: /no/such.jpg") && !plain.contains("\u{1b}[31m"),
         plain,
     )?;
-    let first_picture = ["sh", "-c", "\"$@\" | head -9", "sh"];
-    let cleared = seen(&first_picture, photos[4].to_str().unwrap())?;
+    let first_image = ["sh", "-c", "\"$@\" | head -9", "sh"];
+    let cleared = seen(&first_image, photos[4].to_str().unwrap())?;
     ensure(
-        cleared.contains("pictures,") && cleared.ends_with("\u{1b}[2K"),
+        cleared.contains("images,") && cleared.ends_with("\u{1b}[2K"),
         cleared,
     )
 }
@@ -274,6 +274,6 @@ fn bounded_memory() -> Result<(), Failed> {
         peak_memory(command, pairs)
     };
     let (few, many) = (peak(50)?, peak(2_500)?);
-    println!("100 pictures {few} KiB, 5,000 pictures {many} KiB");
+    println!("100 images {few} KiB, 5,000 images {many} KiB");
     ensure(many < few * 1.05, (few, many))
 }

@@ -7,14 +7,14 @@ use classify_tests::{
 };
 use libtest_mimic::{Failed, Trial};
 
-use crate::{classify, small_pictures};
+use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
     let on_engines: [(&str, fn() -> Result<(), Failed>); 4] = [
         ("dynamic_sizes_take_a_shape_or_a_size", dynamic_sizes),
-        ("a_batch_gives_what_single_pictures_give", small_batches),
+        ("a_batch_gives_what_single_images_give", small_batches),
         (
-            "a_bad_picture_in_a_batch_takes_no_other_with_it",
+            "a_bad_image_in_a_batch_takes_no_other_with_it",
             batch_with_a_hole,
         ),
         ("formats_of_one_engine_say_so_on_the_other", formats),
@@ -55,8 +55,8 @@ fn close(a: &[Vec<Line>], b: &[Vec<Line>]) -> bool {
 }
 
 fn dynamic_sizes() -> Result<(), Failed> {
-    let (folder, picture, other) = small_pictures()?;
-    let inputs = [picture, other];
+    let (folder, image, other) = small_images()?;
+    let inputs = [image, other];
     let preprocess = folder.path().join("p.json");
     std::fs::write(&preprocess, r#"{"size": [8, 8]}"#)?;
     let sized = preprocess.to_str().unwrap();
@@ -70,7 +70,7 @@ fn dynamic_sizes() -> Result<(), Failed> {
             &["--resize", "short:9", "--crop", "8"],
         ] {
             let run = classify("dynamic-size.onnx", flags);
-            // Cut or stretched: a picture of one colour stays what it is.
+            // Cut or stretched: an image of one colour stays what it is.
             ensure(close(&ranked(&run)?, &expected), run)?;
         }
         for (flags, said) in [
@@ -91,7 +91,7 @@ fn dynamic_sizes() -> Result<(), Failed> {
 }
 
 fn small_batches() -> Result<(), Failed> {
-    let (_folder, a, b) = small_pictures()?;
+    let (_folder, a, b) = small_images()?;
     let inputs = [a.clone(), b.clone(), b, a.clone(), a];
     for backend in BACKENDS {
         let expected = ranked(&classify_with(
@@ -127,7 +127,7 @@ fn small_batches() -> Result<(), Failed> {
 }
 
 fn batch_with_a_hole() -> Result<(), Failed> {
-    let (folder, a, b) = small_pictures()?;
+    let (folder, a, b) = small_images()?;
     let missing = folder.path().join("none.ppm");
     for backend in BACKENDS {
         let model = || small_model("dynamic-batch.onnx");
@@ -157,8 +157,8 @@ fn batch_with_a_hole() -> Result<(), Failed> {
 }
 
 fn formats() -> Result<(), Failed> {
-    let (_folder, picture, _) = small_pictures()?;
-    let inputs = [picture];
+    let (_folder, image, _) = small_images()?;
+    let inputs = [image];
     // OpenVINO reads the formats of TensorFlow and Paddle as they are; all files are the same model.
     let answers = ["tensorflow.pb", "lite.tflite", "paddle.pdmodel"].map(|file| {
         let run = classify_with("openvino", small_model(file), &[], &inputs);

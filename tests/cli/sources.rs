@@ -8,7 +8,7 @@ use classify_tests::{
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 
-use crate::{classify, small_pictures};
+use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
     let on_photos: [(&str, fn() -> Result<(), Failed>); 8] = [
@@ -246,7 +246,7 @@ fn unsupported() -> Result<(), Failed> {
 fn external_data() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     python("external_data.py", [folder.path()])?;
-    let (_pictures, picture, _) = small_pictures()?;
+    let (_images, image, _) = small_images()?;
     let names = |case: &str| {
         ["", ".onnx", ".ONNX", ".pb", ".bin", ".tflite"].map(|ending| format!("{case}{ending}"))
     };
@@ -257,7 +257,7 @@ fn external_data() -> Result<(), Failed> {
             run(command
                 .arg(folder.path().join("models").join(name))
                 .arg("-i")
-                .arg(&picture))
+                .arg(&image))
         };
         for name in names("beside") {
             // The content decides what the model is.
@@ -301,7 +301,7 @@ fn external_data() -> Result<(), Failed> {
 fn digest() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     python("external_data.py", [folder.path()])?;
-    let (_pictures, picture, _) = small_pictures()?;
+    let (_images, image, _) = small_images()?;
     let models = folder.path().join("models");
     let report = folder.path().join("r.json");
     let digest_of = |name: &str| -> Result<String, Failed> {
@@ -314,8 +314,8 @@ fn digest() -> Result<(), Failed> {
             "--color",
             "rgb",
         ]);
-        command.arg("-i").arg(&picture).arg("--report").arg(&report);
-        // One picture proves nothing; the report says what ran.
+        command.arg("-i").arg(&image).arg("--report").arg(&report);
+        // One image proves nothing; the report says what ran.
         let run = run(&mut command);
         let json: Value = serde_json::from_slice(&std::fs::read(&report)?)?;
         std::fs::remove_file(&report)?;
@@ -399,7 +399,7 @@ fn precisions() -> Result<(), Failed> {
     }
     // Types of the output that say nothing: an f32 model that gives f16, and an f16 model that gives f32.
     python("cast_ends.py", [folder.path()])?;
-    let (_pictures, picture, _) = small_pictures()?;
+    let (_images, image, _) = small_images()?;
     for (model, onnx, rten) in [
         ("single-gives-half.onnx", "f32", Some("f32")),
         ("half-gives-single.onnx", "f16", None),
@@ -411,7 +411,7 @@ fn precisions() -> Result<(), Failed> {
             let mut command = classify();
             command.args(["--backend", backend, "--color", "rgb", "-m"]);
             let model = folder.path().join(model);
-            let run = run(command.arg(&model).arg("-i").arg(&picture));
+            let run = run(command.arg(&model).arg("-i").arg(&image));
             expect_code(&run, 0)?;
             let said = format!("precision {precision} (");
             ensure(run.stdout.contains(&said), (precision, &run))?;
@@ -441,14 +441,14 @@ fn output_kinds() -> Result<(), Failed> {
 fn quantized_outputs() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     python("output_kinds.py", [folder.path()])?;
-    let (_pictures, _, picture) = small_pictures()?;
+    let (_images, _, image) = small_images()?;
     for (model, backends) in [
         ("softmax-bytes.tflite", &["openvino"][..]),
         ("logits-bytes.tflite", &["openvino"]),
         ("bytes.onnx", &["openvino", "onnx", "rten"]),
     ] {
         let path = folder.path().join(model);
-        let expected = python("quantized_output.py", [&path, &picture])?;
+        let expected = python("quantized_output.py", [&path, &image])?;
         let expected: Vec<f64> = expected
             .split_whitespace()
             .map(str::parse)
@@ -457,7 +457,7 @@ fn quantized_outputs() -> Result<(), Failed> {
             let mut command = classify();
             command.args(["--backend", backend, "--color", "rgb", "--mean", "127.5"]);
             command.args(["--scale", "127.5", "--digits", "6", "--top", "all", "-m"]);
-            let run = run(command.arg(&path).arg("-i").arg(&picture));
+            let run = run(command.arg(&path).arg("-i").arg(&image));
             expect_code(&run, 0)?;
             let [(_, lines)] = &blocks(&run.stdout)[..] else {
                 return Err(format!("one block: {run:?}").into());
@@ -475,7 +475,7 @@ fn quantized_outputs() -> Result<(), Failed> {
 
 /// The small model has 12 classes.
 fn label_counts() -> Result<(), Failed> {
-    let (folder, picture, _) = small_pictures()?;
+    let (folder, image, _) = small_images()?;
     let model = folder.path().join("m.onnx");
     std::fs::copy(small_model("plain.onnx"), &model)?;
     let labels = |count: usize| {
@@ -488,7 +488,7 @@ fn label_counts() -> Result<(), Failed> {
         command
             .args(["--backend", "onnx", "--top", "all"])
             .args(flags);
-        run(command.arg("-m").arg(&model).arg("-i").arg(&picture))
+        run(command.arg("-m").arg(&model).arg("-i").arg(&image))
     };
     std::fs::write(&file, labels(12))?;
     let flags = ["--labels", file.to_str().unwrap()];
@@ -531,7 +531,7 @@ fn label_counts() -> Result<(), Failed> {
 }
 
 fn multi_label() -> Result<(), Failed> {
-    let (folder, picture, _) = small_pictures()?;
+    let (folder, image, _) = small_images()?;
     let model = folder.path().join("m.onnx");
     std::fs::copy(small_model("plain.onnx"), &model)?;
     std::fs::write(
@@ -543,7 +543,7 @@ fn multi_label() -> Result<(), Failed> {
         command
             .args(["--backend", "onnx", "--color", "rgb"])
             .args(flags);
-        let run = run(command.arg("-m").arg(&model).arg("-i").arg(&picture));
+        let run = run(command.arg("-m").arg(&model).arg("-i").arg(&image));
         expect_code(&run, code)?;
         ensure(run.stderr.contains("config.json: problem_type"), &run)?;
         // Independent probabilities do not add up to 1.
@@ -556,7 +556,7 @@ fn multi_label() -> Result<(), Failed> {
     )?;
     let mut command = classify();
     command.args(["--backend", "onnx", "--color", "rgb", "-m"]);
-    let run = run(command.arg(&model).arg("-i").arg(&picture));
+    let run = run(command.arg(&model).arg("-i").arg(&image));
     expect_code(&run, 2)?;
     ensure(run.stderr.contains("regression"), &run)?;
     Ok(())

@@ -3,7 +3,7 @@ set-up's Python) writes the same bytes again. Weights are made up, so that nothi
 
 The models in `cases/` are self-made too; its README says what they are.
 
-Every classifier is: mean of the picture by channel -> 1x1 convolution -> 12 logits.
+Every classifier is: mean of the image by channel -> 1x1 convolution -> 12 logits.
 """
 
 import struct
@@ -57,20 +57,20 @@ def classifier(name, input_info, before=(), first="input", after=(), output=None
     save(name, nodes, [input_info], output, [weights(dtype, classes, order)], **more)
 
 
-picture = value("input", [1, 3, SIZE, SIZE])
+image = value("input", [1, 3, SIZE, SIZE])
 
 # For the conformance suite: doubles its input, exactly.
 two = numpy_helper.from_array(np.array(2, np.float32), "two")
 save("double", [helper.make_node("Mul", ["input", "two"], ["output"])],
      [value("input", [1, 4])], [value("output", [1, 4])], [two])
 
-classifier("plain", picture)
+classifier("plain", image)
 classifier("dynamic-batch", value("input", ["N", 3, SIZE, SIZE]), output=[value("output", ["N", CLASSES])])
 classifier("dynamic-size", value("input", [1, 3, "H", "W"]))
 classifier("batch-of-two", value("input", [2, 3, SIZE, SIZE]), output=[value("output", [2, CLASSES])])
-classifier("three-classes", picture, classes=3)
+classifier("three-classes", image, classes=3)
 # ImageNet's classes behind one for the background.
-classifier("with-background", picture, classes=1001)
+classifier("with-background", image, classes=1001)
 classifier("half", value("input", [1, 3, SIZE, SIZE], TensorProto.FLOAT16), dtype=np.float16)
 classifier(
     "nhwc-bytes",
@@ -82,27 +82,27 @@ classifier(
     first="planes",
 )
 classifier(
-    "output-four-dimensions", picture,
+    "output-four-dimensions", image,
     after=[helper.make_node("Identity", ["scores"], ["output"])],
     output=[value("output", [1, CLASSES, 1, 1])],
 )
 classifier(
-    "output-one-dimension", picture,
+    "output-one-dimension", image,
     after=[helper.make_node("Squeeze", ["scores"], ["output"])],
     output=[value("output", [CLASSES])],
 )
 classifier(
-    "probabilities", picture,
+    "probabilities", image,
     after=[
         helper.make_node("Flatten", ["scores"], ["flat"]),
         helper.make_node("Softmax", ["flat"], ["output"], axis=1),
     ],
 )
 # The classes of `plain` in reverse order.
-classifier("reversed", picture, order=slice(None, None, -1))
+classifier("reversed", image, order=slice(None, None, -1))
 # A single value, the probability of yes.
 classifier(
-    "one-probability", picture, classes=1,
+    "one-probability", image, classes=1,
     after=[
         helper.make_node("Flatten", ["scores"], ["flat"]),
         helper.make_node("Sigmoid", ["flat"], ["output"]),
@@ -110,7 +110,7 @@ classifier(
 )
 # log of what is at most 0: NaN or minus infinity for some classes.
 classifier(
-    "not-a-number", picture,
+    "not-a-number", image,
     after=[
         helper.make_node("Flatten", ["scores"], ["flat"]),
         helper.make_node("Log", ["flat"], ["output"]),
@@ -125,7 +125,7 @@ save(
         helper.make_node("DequantizeLinear", ["means", "step", "zero"], ["pooled"]),
         helper.make_node("Flatten", ["pooled"], ["output"]),
     ],
-    [picture],
+    [image],
     [value("output", [1, 3])],
     [numpy_helper.from_array(np.array(1, np.float32), "step"), numpy_helper.from_array(np.array(0, np.uint8), "zero")],
     domains=["com.microsoft"],
@@ -133,13 +133,13 @@ save(
 save(
     "two-inputs",
     [helper.make_node("Add", ["input", "other"], ["output"])],
-    [picture, value("other", [1, 3, SIZE, SIZE])],
+    [image, value("other", [1, 3, SIZE, SIZE])],
     [value("output", [1, 3, SIZE, SIZE])],
 )
 save(
     "two-outputs",
     [helper.make_node("Relu", ["input"], ["output"]), helper.make_node("Abs", ["input"], ["other"])],
-    [picture],
+    [image],
     [value("output", [1, 3, SIZE, SIZE]), value("other", [1, 3, SIZE, SIZE])],
 )
 # Old exporters list the weights among the inputs too.
@@ -152,7 +152,7 @@ graph = helper.make_graph(
         helper.make_node("Flatten", ["scores"], ["output"]),
     ],
     "initializer-as-input",
-    [picture, value("weights", [CLASSES, 3, 1, 1])],
+    [image, value("weights", [CLASSES, 3, 1, 1])],
     [value("output", [1, CLASSES])],
     [old],
 )
@@ -164,7 +164,7 @@ for name in ("double", "plain"):
     openvino.save_model(core.read_model(HERE / f"{name}.onnx"), HERE / f"{name}.xml", compress_to_fp16=False)
 
 
-# A frozen TensorFlow graph, which OpenVINO reads: mean of the picture by channel -> matrix -> 12 logits. TensorFlow is not needed to write
+# A frozen TensorFlow graph, which OpenVINO reads: mean of the image by channel -> matrix -> 12 logits. TensorFlow is not needed to write
 # its few messages (graph.proto, node_def.proto, attr_value.proto, tensor.proto, tensor_shape.proto).
 def varint(number):
     data = b""

@@ -42,7 +42,7 @@ def encode(pixels, sampling, quality, progressive, restart):
     return data.tobytes()
 
 
-def picture(rng, noise, width, height, photos):
+def image(rng, noise, width, height, photos):
     """A piece of a photo, noise, or a smooth gradient."""
     kind = rng.randrange(3)
     if kind == 0:
@@ -78,12 +78,12 @@ def cases(photo_folder):
     for width, height in SIZES:
         for sampling in SAMPLING:
             for progressive in (False, True):
-                pixels = picture(rng, noise, width, height, photos)
+                pixels = image(rng, noise, width, height, photos)
                 restart = rng.choice([0, 0, 1, 3])
                 quality = rng.choice([10, 50, 75, 90, 95, 100])
                 kind = f"{sampling} {'progressive' if progressive else 'baseline'}{' restarts' if restart else ''}"
                 yield kind, encode(pixels, sampling, quality, progressive, restart)
-        pixels = picture(rng, noise, width, height, photos)
+        pixels = image(rng, noise, width, height, photos)
         yield "grey", encode(pixels[..., 0], None, 80, False, 0)
         yield "grey progressive", encode(pixels[..., 1], None, 80, True, 0)
         yield "CMYK", four_channels(pixels, 85, False)
@@ -103,7 +103,7 @@ def cases(photo_folder):
 
 
 def decoded(data, reduction):
-    """The pixels, and by how much they were really reduced: Pillow reduces small pictures by less."""
+    """The pixels, and by how much they were really reduced: Pillow reduces small images by less."""
     image = Image.open(io.BytesIO(data))
     if reduction > 1:
         image.draft(None, tuple(max(side // reduction, 1) for side in image.size))

@@ -1,5 +1,5 @@
-"""Usage: quantized_output.py MODEL PICTURE — prints the probability of each class, from the integers that OpenVINO's own Python package
-gives for the picture (PPM, size of the model's input, (x - 127.5) / 127.5, RGB) and the model's scale and zero point as
+"""Usage: quantized_output.py MODEL IMAGE — prints the probability of each class, from the integers that OpenVINO's own Python package
+gives for the image (PPM, size of the model's input, (x - 127.5) / 127.5, RGB) and the model's scale and zero point as
 output_kinds.py has written them. Works with the set-up's Python."""
 
 import sys

@@ -50,4 +50,4 @@ with open(csv_file, encoding="utf-8", newline="") as file:
         assert int(row["rank"]) == len(rows[-1][1]), row
 assert rows == text, (rows, text)
 assert row_errors == errors, (row_errors, errors)
-print(f"{len(text)} pictures, {sum(len(top) for _, top in text)} classes, {len(errors)} error")
+print(f"{len(text)} images, {sum(len(top) for _, top in text)} classes, {len(errors)} error")

@@ -1,7 +1,7 @@
-"""Usage: reference.py ENGINE MODEL RECIPE PICTURE... — an independent classification, for tests.
+"""Usage: reference.py ENGINE MODEL RECIPE IMAGE... — an independent classification, for tests.
 
-ENGINE is `openvino` or `onnx`. RECIPE is how the model's authors prepare pictures, written with
-Pillow, OpenCV and numpy alone. Prints one JSON object a picture: path, and the ten best classes as
+ENGINE is `openvino` or `onnx`. RECIPE is how the model's authors prepare images, written with
+Pillow, OpenCV and numpy alone. Prints one JSON object an image: path, and the ten best classes as
 [class id, probability]; equal probabilities by class id.
 """
 
@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-engine, model, recipe, *pictures = sys.argv[1:]
+engine, model, recipe, *images = sys.argv[1:]
 
 
 def efficientnet_lite(path, size=224):
@@ -75,10 +75,10 @@ else:
         return session.run(None, {session.get_inputs()[0].name: tensor})[0]
 
 
-for picture in pictures:
-    values = infer(np.ascontiguousarray(prepare(picture))).reshape(-1).astype(np.float64)
+for image in images:
+    values = infer(np.ascontiguousarray(prepare(image))).reshape(-1).astype(np.float64)
     if not (values.min() >= 0 and abs(values.sum() - 1) < 1e-3):
         values = np.exp(values - values.max())
         values /= values.sum()
     best = sorted(range(len(values)), key=lambda k: (-values[k], k))[:10]
-    print(json.dumps({"path": picture, "top": [[k, values[k]] for k in best]}))
+    print(json.dumps({"path": image, "top": [[k, values[k]] for k in best]}))

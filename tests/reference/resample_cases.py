@@ -1,8 +1,8 @@
-"""Writes cases for the resamplers: source pictures, operations, and what Pillow and OpenCV make of them.
+"""Writes cases for the resamplers: source images, operations, and what Pillow and OpenCV make of them.
 
     resample_cases.py [--quick] OUT [PHOTO_FOLDER...]
 
-With --quick no picture has more than 0.3 megapixels, and there are fewer random ones.
+With --quick no image has more than 0.3 megapixels, and there are fewer random ones.
 
 OUT gets `manifest.jsonl`, one case a line:
     {"source": FILE, "width": W, "height": H, "op": {"pillow": FILTER, "box": null | [l, t, r, b]} | "opencv",
@@ -42,10 +42,10 @@ TARGETS = [(224, 224), (227, 227), (256, 256), (299, 299), (1, 1), (2, 3), (5, 7
 
 
 def generated(rng, noise, quick):
-    """Yields (width, height, picture) of all kinds and sizes."""
+    """Yields (width, height, image) of all kinds and sizes."""
     for index, (width, height) in enumerate(SMALL_SIZES + LONG_SIZES + ([] if quick else LARGE_SIZES)):
         kinds = ["noise", "gradient", "checkerboard", "extremes"]
-        # Large pictures cost disk space: one kind of each.
+        # Large images cost disk space: one kind of each.
         for kind in kinds if width * height < 100_000 else kinds[index % 4: index % 4 + 1]:
             yield draw(kind, width, height, rng, noise)
     for _ in range(20 if quick else 120):
@@ -54,7 +54,7 @@ def generated(rng, noise, quick):
 
 
 def draw(kind, width, height, rng, noise):
-    """One picture as an array (height, width, 3) of bytes."""
+    """One image as an array (height, width, 3) of bytes."""
     if kind == "noise":
         return noise.integers(0, 256, (height, width, 3), dtype=np.uint8)
     if kind == "extremes":
@@ -86,10 +86,10 @@ def boxes(width, height, rng):
     ])
 
 
-def pillow_cases(picture, rng, wanted):
+def pillow_cases(image, rng, wanted):
     """Yields (operation, target size, expected array)."""
-    height, width = picture.shape[:2]
-    image = Image.fromarray(picture)
+    height, width = image.shape[:2]
+    image = Image.fromarray(image)
     for box in boxes(width, height, rng):
         sizes = [rng.choice(TARGETS)]
         if rng.random() < 0.3:
@@ -108,9 +108,9 @@ def pillow_cases(picture, rng, wanted):
                 yield {"pillow": name, "box": box}, size, np.asarray(result)
 
 
-def opencv_cases(picture, rng):
+def opencv_cases(image, rng):
     """Yields (operation, target size, expected array)."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     sizes = set(rng.sample(TARGETS, 3))
     sizes |= {(max(1, width // 2), max(1, height // 2)), (width, height), (width, max(1, height // 2)),
               (max(1, width // 2), height), (max(1, width // 4), max(1, height // 4)),
@@ -119,11 +119,11 @@ def opencv_cases(picture, rng):
         sizes |= {(2 * width, 2 * height), (3 * width, 2 * height), (width + 1, height + 1)}
     for size in sorted(sizes):
         if size[0] * size[1] <= 4_000_000:
-            yield "opencv", size, cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
+            yield "opencv", size, cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
 
 
 def photos(folders):
-    """Yields the RGB pictures of the folders."""
+    """Yields the RGB images of the folders."""
     for folder in folders:
         for path in sorted(pathlib.Path(folder).rglob("*")):
             if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".bmp"}:
@@ -140,20 +140,20 @@ def main(out, *folders, quick=False):
     (out / "versions.json").write_text(json.dumps({"pillow": PIL.__version__, "opencv": cv2.__version__}))
     count = 0
     with open(out / "manifest.jsonl", "w", encoding="utf-8") as manifest:
-        sources = [("photo", picture) for picture in photos(folders)]
+        sources = [("photo", image) for image in photos(folders)]
         if quick:
-            sources = [(kind, picture) for kind, picture in sources if picture.size <= 900_000]
-        large = [picture for _, picture in sources if picture.shape[0] * picture.shape[1] > 150_000]
+            sources = [(kind, image) for kind, image in sources if image.size <= 900_000]
+        large = [image for _, image in sources if image.shape[0] * image.shape[1] > 150_000]
         # The sample folders hold no photo of 12 megapixels: enlarge a few, with an independent filter.
-        sources += [("photo", np.asarray(Image.fromarray(picture).resize((4000, 3000), Image.Resampling.HAMMING)))
-                    for picture in large[:0 if quick else 3]]
-        for index, (kind, picture) in enumerate([*sources, *(("generated", p) for p in generated(rng, noise, quick))]):
-            picture = np.ascontiguousarray(picture)
-            height, width = picture.shape[:2]
+        sources += [("photo", np.asarray(Image.fromarray(image).resize((4000, 3000), Image.Resampling.HAMMING)))
+                    for image in large[:0 if quick else 3]]
+        for index, (kind, image) in enumerate([*sources, *(("generated", p) for p in generated(rng, noise, quick))]):
+            image = np.ascontiguousarray(image)
+            height, width = image.shape[:2]
             source = f"{index}.rgb"
-            (out / source).write_bytes(picture.tobytes())
+            (out / source).write_bytes(image.tobytes())
             wanted = 2 if quick else None if width * height < 1_000_000 else 3
-            for operation, size, expected in [*pillow_cases(picture, rng, wanted), *opencv_cases(picture, rng)]:
+            for operation, size, expected in [*pillow_cases(image, rng, wanted), *opencv_cases(image, rng)]:
                 assert expected.shape == (size[1], size[0], 3), (operation, size, expected.shape)
                 name = f"{index}-{count}.expected"
                 (out / name).write_bytes(expected.tobytes())
@@ -162,7 +162,7 @@ def main(out, *folders, quick=False):
                     "to_height": size[1], "expected": name, "kind": kind,
                 }) + "\n")
                 count += 1
-    print(f"{index + 1} pictures, {count} cases, Pillow {PIL.__version__}, OpenCV {cv2.__version__}")
+    print(f"{index + 1} images, {count} cases, Pillow {PIL.__version__}, OpenCV {cv2.__version__}")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ pub fn set_up(file: &str) -> PathBuf {
         .join(file)
 }
 
-/// The pictures of the set-up, sorted by name.
+/// The images of the set-up, sorted by name.
 ///
 /// # Errors
 ///
@@ -289,7 +289,7 @@ pub struct Line {
     pub probability: f64,
 }
 
-/// The blocks of the text output: each picture's path, and its classes from best to worst.
+/// The blocks of the text output: each image's path, and its classes from best to worst.
 ///
 /// # Panics
 ///

@@ -191,7 +191,7 @@ def mobilenet_v2(data):
 
 
 def classifier(graph, weights, name):
-    """The mean over the picture, then one fully connected layer; ends the use of the weights."""
+    """The mean over the image, then one fully connected layer; ends the use of the weights."""
     graph.node("GlobalAveragePool", "pool")
     graph.node("Flatten", "flatten", axis=1)
     matrix = graph.constant(f"{name}/weight", weights.take(f"{name}.weight", (1000, 1280)))
@@ -251,7 +251,7 @@ def efficientnet_metadata(labels):
     return {
         "model_type": "Classification",
         "layout": "input:NCHW",
-        # Model API starts from BGR pictures: YES means that the model wants RGB.
+        # Model API starts from BGR images: YES means that the model wants RGB.
         "reverse_input_channels": "YES",
         "mean_values": "127 127 127",
         "scale_values": "128 128 128",
@@ -287,7 +287,7 @@ def hugging_face_files(labels):
     return {"config.json": config, "preprocessor_config.json": preprocessor}
 
 
-# Each stands for a way in which models say how they want their pictures: metadata inside, files beside, nothing but the convention. Weights,
+# Each stands for a way in which models say how they want their images: metadata inside, files beside, nothing but the convention. Weights,
 # graph, metadata, files, and whether there is a compressed one.
 MODELS = {
     "efficientnet-lite0": (

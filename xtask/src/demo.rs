@@ -87,7 +87,7 @@ fn executable(messages: &str) -> Option<PathBuf> {
         })
 }
 
-/// The part that has to be the same on every engine: everything from the first picture on.
+/// The part that has to be the same on every engine: everything from the first image on.
 fn results(output: &str) -> &str {
     let mut start = 0;
     for line in output.split_inclusive('\n') {

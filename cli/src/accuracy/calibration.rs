@@ -13,7 +13,8 @@ const MOST_DRAWS: usize = 100_000_000;
 /// Answers of similar confidence.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Bin {
-    pub pictures: usize,
+    #[serde(rename = "pictures")]
+    pub images: usize,
     pub right: usize,
     /// The sum of the best scores.
     pub confidence: f64,
@@ -21,7 +22,7 @@ pub struct Bin {
 
 impl Bin {
     fn add(&mut self, right: bool, confidence: f64) {
-        self.pictures += 1;
+        self.images += 1;
         self.right += usize::from(right);
         self.confidence += confidence;
     }
@@ -101,14 +102,14 @@ fn bin_of(confidence: f64) -> usize {
 }
 
 fn error(bins: &[Bin]) -> f64 {
-    let pictures: usize = bins.iter().map(|bin| bin.pictures).sum();
+    let images: usize = bins.iter().map(|bin| bin.images).sum();
     let gaps = bins
         .iter()
         .map(|bin| (bin.right as f64 - bin.confidence).abs());
-    if pictures == 0 {
+    if images == 0 {
         0.0
     } else {
-        gaps.sum::<f64>() / pictures as f64
+        gaps.sum::<f64>() / images as f64
     }
 }
 

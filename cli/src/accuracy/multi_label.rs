@@ -54,7 +54,7 @@ impl Decisions {
 pub struct MultiLabel {
     /// The least score of the classes that the model gives.
     pub threshold: f64,
-    pictures: usize,
+    images: usize,
     exact: usize,
     /// The classes that an image shows or that the model gives for one.
     pub classes: BTreeMap<usize, Decisions>,
@@ -65,7 +65,7 @@ impl MultiLabel {
     pub const fn new(threshold: f64) -> Self {
         Self {
             threshold,
-            pictures: 0,
+            images: 0,
             exact: 0,
             classes: BTreeMap::new(),
         }
@@ -91,7 +91,7 @@ impl MultiLabel {
             let class = self.classes.entry(*class_id).or_default();
             class.false_negatives += 1;
         }
-        self.pictures += 1;
+        self.images += 1;
         let is_exact = given == truth;
         self.exact += usize::from(is_exact);
         (!is_exact).then_some(given)
@@ -99,7 +99,7 @@ impl MultiLabel {
 
     /// The share of images whose classes are all given, and no others.
     pub fn exact_match(&self) -> Rate {
-        Rate::new(self.exact, self.pictures)
+        Rate::new(self.exact, self.images)
     }
 
     /// The decisions about all classes together.

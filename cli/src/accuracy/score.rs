@@ -21,7 +21,7 @@ pub struct Judged {
 /// The counts of all images.
 #[derive(Debug)]
 pub struct Accuracy {
-    pub pictures: usize,
+    pub images: usize,
     /// The number of images whose first right class has each rank, from 1.
     ranks: Vec<usize>,
     /// The least number of classes that an answer ranks, where that is not all of them.
@@ -41,7 +41,8 @@ pub enum Counts {
 /// A class, over all its images.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct OfClass {
-    pub pictures: usize,
+    #[serde(rename = "pictures")]
+    pub images: usize,
     pub top1: usize,
 }
 
@@ -67,7 +68,7 @@ impl Accuracy {
             })
         };
         Self {
-            pictures: 0,
+            images: 0,
             ranks: Vec::new(),
             least_ranked: None,
             counts,
@@ -77,7 +78,7 @@ impl Accuracy {
     /// Counts an answer for an image of the classes `truth`, ascending. Ranks beyond `most` do not count.
     pub fn add(&mut self, truth: &[usize], scores: &Scores, most: usize) -> Judged {
         let top = scores.top(most);
-        self.pictures += 1;
+        self.images += 1;
         if scores.scoring() == Scoring::ClassIds {
             let ranked = scores.values().len();
             self.least_ranked = Some(self.least_ranked.map_or(ranked, |least| least.min(ranked)));
@@ -101,7 +102,7 @@ impl Accuracy {
 
     /// The share of images of which a right class is among the best `k`.
     pub fn top(&self, k: usize) -> Rate {
-        Rate::new(self.ranks.iter().take(k).sum(), self.pictures)
+        Rate::new(self.ranks.iter().take(k).sum(), self.images)
     }
 
     /// Returns whether answers rank `k` classes.
@@ -115,7 +116,7 @@ impl SingleLabel {
         let (&truth, best) = truth.first().zip(top.first())?;
         let right = truth == best.class_id;
         let class = self.classes.entry(truth).or_default();
-        class.pictures += 1;
+        class.images += 1;
         class.top1 += usize::from(right);
         if let Some(calibration) = &mut self.calibration {
             calibration.add(right, scores.values()[best.class_id]);
@@ -133,7 +134,7 @@ impl SingleLabel {
         let shares = self
             .classes
             .values()
-            .map(|class| class.top1 as f64 / class.pictures as f64);
+            .map(|class| class.top1 as f64 / class.images as f64);
         if self.classes.is_empty() {
             0.0
         } else {
@@ -143,7 +144,7 @@ impl SingleLabel {
 
     /// The 95 % interval of the mean over classes. `None` without images.
     pub fn mean_per_class_interval(&self) -> Option<[f64; 2]> {
-        let counts = |class: &OfClass| (class.top1, class.pictures);
+        let counts = |class: &OfClass| (class.top1, class.images);
         mean_of_shares(self.classes.values().map(counts))
     }
 
@@ -152,7 +153,7 @@ impl SingleLabel {
         let mut all: Vec<_> = self.classes.iter().map(|(id, of)| (*id, *of)).collect();
         all.sort_by(|(_, a), (_, b)| {
             // Shares, without dividing.
-            (a.top1 * b.pictures).cmp(&(b.top1 * a.pictures))
+            (a.top1 * b.images).cmp(&(b.top1 * a.images))
         });
         all.truncate(most);
         all

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use image_classification::Labels;
 
+use crate::images;
 use crate::messages::{Hinted, printable};
-use crate::pictures;
 
 /// 256 MiB are about five million images.
 const MOST_BYTES: u64 = 256 << 20;
 /// Headers that name the image's column and the class's, in any case.
-const PICTURE_COLUMNS: [&str; 9] = [
+const IMAGE_COLUMNS: [&str; 9] = [
     "path",
     "file",
     "filename",
@@ -82,7 +82,7 @@ impl Truth {
         let what = |error: anyhow::Error| {
             error.context(format!("cannot use the ground truth {}", path.display()))
         };
-        let bytes = pictures::read(path, MOST_BYTES).map_err(what)?;
+        let bytes = images::read(path, MOST_BYTES).map_err(what)?;
         let text = String::from_utf8_lossy(&bytes);
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         Self::parse(text).map_err(what)
@@ -457,8 +457,8 @@ fn header(line: &str) -> Option<(usize, usize, u8)> {
         let mut known = known.iter();
         known.find_map(|name| columns.iter().position(|column| column == name))
     };
-    let (picture, class) = (position(&PICTURE_COLUMNS)?, position(&CLASS_COLUMNS)?);
-    (picture != class).then_some((picture, class, delimiter as u8))
+    let (image, class) = (position(&IMAGE_COLUMNS)?, position(&CLASS_COLUMNS)?);
+    (image != class).then_some((image, class, delimiter as u8))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Two runs over all pictures: what they have in common, and the verdict.
+//! Two runs over all images: what they have in common, and the verdict.
 
 use image_classification::Ranked;
 use serde::{Deserialize, Serialize};
@@ -11,18 +11,18 @@ use super::variation::Variation;
 use crate::share::{Share, percent};
 use crate::statistics::{Distribution, Rate};
 
-/// One picture's difference: all that is kept of a picture and two runs.
+/// One image's difference: all that is kept of an image and two runs.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Row {
-    /// Which picture, in the order of the inputs.
-    pub picture: usize,
+    /// Which image, in the order of the inputs.
+    pub image: usize,
     pub difference: Difference,
     /// The best class of the reference and of the run, where they are finite.
     pub best: Option<[Ranked; 2]>,
 }
 
 impl Row {
-    /// How bad it is: a picture that is not finite, then one beyond the limits, then another best class, then
+    /// How bad it is: an image that is not finite, then one beyond the limits, then another best class, then
     /// the largest difference. Larger is worse.
     fn badness(&self, tolerance: &Tolerance, basis: Basis) -> (u8, f64, f64) {
         match &self.difference {
@@ -48,7 +48,7 @@ impl Row {
         }
     }
 
-    /// Whether this picture alone is within the limits that hold for every picture.
+    /// Whether this image alone is within the limits that hold for every image.
     pub fn within(&self, tolerance: &Tolerance, basis: Basis) -> bool {
         self.values().is_some_and(|values| {
             !values.is_too_far(tolerance, basis)
@@ -99,10 +99,10 @@ pub struct Gate {
     pub remark: Option<String>,
 }
 
-/// How many of the worst pictures are kept with their best classes.
+/// How many of the worst images are kept with their best classes.
 const WORST: usize = 10;
 
-/// One of the worst pictures.
+/// One of the worst images.
 #[derive(Debug, Clone)]
 pub struct Worst {
     pub row: Row,
@@ -110,7 +110,7 @@ pub struct Worst {
     pub top: [Vec<Ranked>; 2],
 }
 
-/// All that is known of two runs. What grows with the number of pictures is in [`Rows`], on disk.
+/// All that is known of two runs. What grows with the number of images is in [`Rows`], on disk.
 #[derive(Debug)]
 pub struct Pair {
     pub tolerance: Tolerance,
@@ -121,7 +121,7 @@ pub struct Pair {
     counts: Counts,
 }
 
-/// How many pictures have what the limits ask for.
+/// How many images have what the limits ask for.
 #[derive(Debug, Default)]
 struct Counts {
     finite: usize,
@@ -134,7 +134,7 @@ struct Counts {
     too_far: usize,
     /// Beyond the limit of the outputs' relative error.
     other_outputs: usize,
-    /// Within all limits that hold for every picture.
+    /// Within all limits that hold for every image.
     within: usize,
     largest_delta: f64,
     largest_error: f64,
@@ -161,7 +161,7 @@ impl Counts {
 /// A column of [`Values`].
 type Column = fn(&Values) -> Option<f64>;
 
-/// What reports say of each picture in numbers, by the names of the JSON.
+/// What reports say of each image in numbers, by the names of the JSON.
 const COLUMNS: [(&str, &str, Column); 7] = [
     ("max_delta", "max |Δp|", |v| v.max_delta),
     ("max_logit_delta", "max |Δlogit|", |v| v.max_logit_delta),
@@ -184,17 +184,17 @@ impl Pair {
         }
     }
 
-    /// The share of all pictures; what is not finite has nothing in common.
+    /// The share of all images; what is not finite has nothing in common.
     fn rate(&self, count: usize) -> Rate {
         Rate::new(count, self.rows.len())
     }
 
-    /// The pictures with the same best class.
+    /// The images with the same best class.
     pub fn top1_match(&self) -> Rate {
         self.rate(self.counts.top1_match)
     }
 
-    /// The pictures with the same classes in the same order.
+    /// The images with the same classes in the same order.
     pub fn ordered_match(&self) -> Rate {
         self.rate(self.counts.ordered_match)
     }
@@ -214,12 +214,12 @@ impl Pair {
         self.counts.ordered_match - self.counts.identical_text
     }
 
-    /// How many pictures have NaN or infinities.
+    /// How many images have NaN or infinities.
     pub fn not_finite(&self) -> usize {
         self.rows.len() - self.counts.finite
     }
 
-    /// How many pictures alone are not [within](Row::within) the limits.
+    /// How many images alone are not [within](Row::within) the limits.
     pub fn beyond(&self) -> usize {
         self.rows.len() - self.counts.within
     }
@@ -274,17 +274,17 @@ impl Pair {
         ]
     }
 
-    /// Adds a picture, with the answers of the reference and of the run.
+    /// Adds an image, with the answers of the reference and of the run.
     pub fn add(
         &mut self,
-        picture: usize,
+        image: usize,
         answers: [&Answer; 2],
         difference: Difference,
     ) -> anyhow::Result<()> {
         let [reference, run] = answers;
         let best = |answer: &Answer| answer.top.first().copied();
         let row = Row {
-            picture,
+            image,
             difference,
             best: best(reference).zip(best(run)).map(|(a, b)| [a, b]),
         };
@@ -335,7 +335,7 @@ impl Pair {
             basis,
             ..
         } = self;
-        let pictures = self.rows.len();
+        let images = self.rows.len();
         let not_finite = self.not_finite();
         let Counts {
             too_far,
@@ -347,14 +347,14 @@ impl Pair {
         let mut gates = vec![gate(
             "finite",
             not_finite == 0,
-            format!("{not_finite} of {pictures} pictures with NaN or infinities"),
+            format!("{not_finite} of {images} images with NaN or infinities"),
         )];
         if basis.has_probabilities() {
             gates.push(gate(
                 "max-delta",
                 too_far == 0,
                 format!(
-                    "max |Δp| {largest:.3e}, limit {}; {too_far} of {pictures} pictures beyond",
+                    "max |Δp| {largest:.3e}, limit {}; {too_far} of {images} images beyond",
                     tolerance.max_delta
                 ),
             ));
@@ -364,8 +364,8 @@ impl Pair {
                 "logits",
                 other_outputs == 0,
                 format!(
-                    "relative error of the outputs {largest_error:.3e}, limit {}; {other_outputs} of {pictures} \
-                     pictures beyond",
+                    "relative error of the outputs {largest_error:.3e}, limit {}; {other_outputs} of {images} \
+                     images beyond",
                     tolerance.max_relative_error
                 ),
             ));
@@ -375,10 +375,10 @@ impl Pair {
             gates.push(gate(
                 "class",
                 others == 0,
-                format!("{others} of {pictures} pictures with another class id"),
+                format!("{others} of {images} images with another class id"),
             ));
         }
-        if pictures > not_finite {
+        if images > not_finite {
             gates.push(gate(
                 INFORMATIVE_GATE,
                 variation.is_informative(),
@@ -390,7 +390,7 @@ impl Pair {
             gates.push(gate(
                 "order",
                 others == 0,
-                format!("{others} of {pictures} pictures in another order, ties aside"),
+                format!("{others} of {images} images in another order, ties aside"),
             ));
         }
         if let Some(least) = tolerance.min_top1 {
@@ -511,13 +511,13 @@ mod tests {
         variation
     }
 
-    /// Pictures with the same best class, and others.
+    /// Images with the same best class, and others.
     fn pair(same: usize, other: usize, max_delta: f64, tolerance: Tolerance) -> Pair {
         let mut pair = new(tolerance);
         let answer = answer([0.5, 0.3, 0.2]);
-        for picture in 0..same + other {
-            let difference = difference(picture < same, max_delta);
-            pair.add(picture, [&answer, &answer], difference).unwrap();
+        for image in 0..same + other {
+            let difference = difference(image < same, max_delta);
+            pair.add(image, [&answer, &answer], difference).unwrap();
         }
         pair
     }
@@ -579,20 +579,20 @@ mod tests {
         };
         let reference = other([0.5, 0.3, 0.2, 0.1]);
         let tie = Tolerance::named(ToleranceName::F32).ties();
-        let with = |least: &str, pictures: usize| {
+        let with = |least: &str, images: usize| {
             let mut pair = new(Tolerance {
                 min_overlap: Some(least.parse().unwrap()),
                 ..Tolerance::named(ToleranceName::F32)
             });
-            for picture in 0..pictures {
+            for image in 0..images {
                 // Every tenth lacks one.
-                let run = if picture % 10 == 0 {
+                let run = if image % 10 == 0 {
                     other([0.5, 0.3, 0.2, 0.25])
                 } else {
                     reference.clone()
                 };
                 let difference = Difference::new(&reference, &run, tie);
-                pair.add(picture, [&reference, &run], difference).unwrap();
+                pair.add(image, [&reference, &run], difference).unwrap();
             }
             failed(&pair)
         };
@@ -608,14 +608,14 @@ mod tests {
     fn what_is_beyond_a_limit_is_worse_than_another_best_class_within_it() {
         let answer = answer([0.5, 0.3, 0.2]);
         let mut pair = new(Tolerance::named(ToleranceName::Bf16));
-        for (picture, (same, max_delta)) in [(false, 0.01), (true, 0.2), (true, 0.02)]
+        for (image, (same, max_delta)) in [(false, 0.01), (true, 0.2), (true, 0.02)]
             .into_iter()
             .enumerate()
         {
             let difference = difference(same, max_delta);
-            pair.add(picture, [&answer, &answer], difference).unwrap();
+            pair.add(image, [&answer, &answer], difference).unwrap();
         }
-        let worst: Vec<usize> = pair.worst.iter().map(|worst| worst.row.picture).collect();
+        let worst: Vec<usize> = pair.worst.iter().map(|worst| worst.row.image).collect();
         assert_eq!(worst, [1, 0, 2]);
     }
 
@@ -631,12 +631,12 @@ mod tests {
         ];
         let tolerance = Tolerance::named(ToleranceName::Int8);
         let mut pair = new(tolerance);
-        for (picture, values) in others.into_iter().enumerate() {
+        for (image, values) in others.into_iter().enumerate() {
             let run = answer(values);
             let difference = Difference::new(&reference, &run, tolerance.ties());
-            pair.add(picture, [&reference, &run], difference).unwrap();
+            pair.add(image, [&reference, &run], difference).unwrap();
         }
-        let worst: Vec<usize> = pair.worst.iter().map(|worst| worst.row.picture).collect();
+        let worst: Vec<usize> = pair.worst.iter().map(|worst| worst.row.image).collect();
         assert_eq!(worst, [2, 3, 1, 4, 0]);
         assert!(failed(&pair).contains(&"finite"));
         assert!((pair.overlap() - 4.0 / 5.0).abs() < 1e-12);
@@ -651,7 +651,7 @@ mod tests {
         let tolerance = Tolerance::named(ToleranceName::F32);
         let mut pair = new(tolerance);
         let reference = answer([0.5, 0.300_049, 0.2]);
-        for (picture, values) in [
+        for (image, values) in [
             // 0.3000 and 0.3000.
             [0.5, 0.300_001, 0.2],
             // 0.3000 and 0.3001.
@@ -665,7 +665,7 @@ mod tests {
         {
             let run = answer(values);
             let difference = Difference::new(&reference, &run, tolerance.ties());
-            pair.add(picture, [&reference, &run], difference).unwrap();
+            pair.add(image, [&reference, &run], difference).unwrap();
         }
         assert_eq!(pair.identical_text(), Rate::new(1, 4));
         assert_eq!((pair.ordered_match().count, pair.other_digits()), (2, 1));

@@ -1,4 +1,4 @@
-//! The differences of all pictures: in memory while they are few, in a temporary file from then on.
+//! The differences of all images: in memory while they are few, in a temporary file from then on.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -94,30 +94,30 @@ mod tests {
 
     #[test]
     fn rows_are_read_as_they_were_written_beyond_memory_too() {
-        let row = |picture: usize| Row {
-            picture,
+        let row = |image: usize| Row {
+            image,
             difference: Difference::NotFinite {
-                reference: usize::MAX - picture,
+                reference: usize::MAX - image,
                 run: usize::MAX,
             },
             best: None,
         };
         let mut rows = Rows::default();
         let count = MOST_IN_MEMORY / 16;
-        for picture in 0..count {
-            rows.push(&row(picture)).unwrap();
+        for image in 0..count {
+            rows.push(&row(image)).unwrap();
             // Reading between two rows does not disturb the next one.
-            if picture == 3 || picture == count / 2 {
-                assert_eq!(rows.iter().count(), picture + 1);
+            if image == 3 || image == count / 2 {
+                assert_eq!(rows.iter().count(), image + 1);
             }
         }
         assert!(rows.file.get_mut().get_ref().is_rolled());
         let (mut one, mut other) = (rows.iter(), rows.iter());
-        for picture in 0..count {
+        for image in 0..count {
             for read in [&mut one, &mut other] {
                 let read = read.next().unwrap().unwrap();
-                assert_eq!(read.picture, picture);
-                assert_eq!(read.difference, row(picture).difference);
+                assert_eq!(read.image, image);
+                assert_eq!(read.difference, row(image).difference);
             }
         }
         assert!(one.next().is_none());

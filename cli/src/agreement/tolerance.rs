@@ -63,19 +63,19 @@ impl fmt::Display for ToleranceName {
 pub struct Tolerance {
     /// Which one it is based on.
     pub name: ToleranceName,
-    /// On every picture: max |p − q| over the classes.
+    /// On every image: max |p − q| over the classes.
     pub max_delta: f64,
     /// On every image, for outputs that are logits or not known to be probabilities: ‖x − y‖₂ / ‖x‖₂.
     pub max_relative_error: f64,
-    /// On every picture: the k best classes in the same order, where classes whose scores in the
+    /// On every image: the k best classes in the same order, where classes whose scores in the
     /// reference tie may stand for each other.
     pub same_order: bool,
     /// Outputs that are as close as this share of the largest one tie, and probabilities that are as close as ten
     /// times this share of the larger of the two. It is the `max_relative_error` of the name.
     pub tie: f64,
-    /// The share of pictures with the same best class.
+    /// The share of images with the same best class.
     pub min_top1: Option<Share>,
-    /// The mean over the pictures of the share of the k best classes that both have.
+    /// The mean over the images of the share of the k best classes that both have.
     pub min_overlap: Option<Share>,
 }
 

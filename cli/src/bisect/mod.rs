@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::agreement::{Tolerance, ToleranceName};
+use crate::images::{Buffers, ImageFile, Preparation};
 use crate::interrupt;
 use crate::messages::{self, Hinted, Messages};
 use crate::options::EngineOptions;
-use crate::pictures::{Buffers, PictureFile, Preparation};
 use crate::reports::compare::Comparison;
 use crate::runs::Runs;
 use correspondence::correspondence;
@@ -37,7 +37,7 @@ const ONE_ENGINE: f64 = 1e-6;
 /// The user's options of a bisection.
 pub struct Options<'a> {
     /// The image to bisect on; otherwise the worst one.
-    pub picture: Option<&'a Path>,
+    pub image: Option<&'a Path>,
     /// By how much of its largest value a node's output may differ.
     pub tolerance: Option<f64>,
     /// The most looks.
@@ -58,22 +58,22 @@ pub fn run(
             "fix the errors above",
         )
     })?;
-    let picture: PathBuf = if let Some(picture) = options.picture {
-        picture.to_owned()
+    let image: PathBuf = if let Some(image) = options.image {
+        image.to_owned()
     } else {
-        let worst = pair.pair.worst.first().context("no picture was compared")?;
-        comparison.pictures[worst.row.picture].clone()
+        let worst = pair.pair.worst.first().context("no image was compared")?;
+        comparison.images[worst.row.image].clone()
     };
     let kinds: Vec<Preparation> = [pair.reference, pair.run]
         .iter()
         .filter_map(|lane| Some(opened.entries[*lane].1.as_ref().ok()?.input))
         .collect();
-    let mut file = PictureFile::read(&picture, Buffers::default(), &kinds)?;
+    let mut file = ImageFile::read(&image, Buffers::default(), &kinds)?;
     // Recordings and other formats were refused before the work, so lanes and entries are the same.
     let mut side = |lane: usize| -> anyhow::Result<Side<'_>> {
         let (name, run) = &opened.entries[lane];
         let run = run.as_ref().ok().context("the run is not open")?;
-        let tensor = run.input.tensor(file.picture(&run.input)?)?;
+        let tensor = run.input.tensor(file.image(&run.input)?)?;
         Side::new(name, run, &asked[lane].1, tensor)
     };
     let sides = [side(pair.reference)?, side(pair.run)?];
@@ -91,7 +91,7 @@ pub fn run(
     let own = [own[0].as_ref(), own[1].as_ref()];
     let output = Apart::of_rows(own[0], own[1]);
     let mut found = Bisection {
-        picture: picture.to_string_lossy().into_owned(),
+        image: image.to_string_lossy().into_owned(),
         reference: sides[0].name.to_owned(),
         run: sides[1].name.to_owned(),
         tolerance: limit,

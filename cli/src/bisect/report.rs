@@ -12,7 +12,8 @@ const MOST_NAMED: usize = 6;
 /// The result of the search.
 #[derive(Debug, Serialize)]
 pub struct Bisection {
-    pub picture: String,
+    #[serde(rename = "picture")]
+    pub image: String,
     pub reference: String,
     pub run: String,
     /// By how much of its largest value a node's output may differ.
@@ -110,7 +111,7 @@ impl Bisection {
             "bisect     {} and {} on {}: {} of {} nodes looked at in {}, tolerance {} of a node's largest value\n",
             printable(&self.reference),
             printable(&self.run),
-            printable(&self.picture),
+            printable(&self.image),
             self.looked_at.len(),
             self.nodes,
             counted(self.looks, "look"),

@@ -1,4 +1,4 @@
-//! `classify bench`: how fast runs are, alone and with all of the work on pictures.
+//! `classify bench`: how fast runs are, alone and with all of the work on images.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -18,22 +18,22 @@ use crate::args::{BenchArgs, InputArgs, InspectFormat, RunsArgs};
 use crate::cpu_time;
 use crate::engines;
 use crate::facts::Machine;
+use crate::images::{Buffers, ImageFile};
 use crate::inputs::Input;
 use crate::interrupt::{self, Temporary};
 use crate::messages::{Hinted, Messages, counted, printable};
 use crate::options::RunsOptions;
 use crate::output;
-use crate::pictures::{Buffers, PictureFile};
 use crate::pipeline::{Pipeline, Spare};
 use crate::runs::{Run, Runs};
 use crate::statistics::Distribution;
 
-/// The size of the made-up pictures, that of a common photo in a data set.
+/// The size of the made-up images, that of a common photo in a data set.
 const MADE_UP: (u32, u32) = (500, 375);
-const MADE_UP_PICTURES: u64 = 12;
-/// The most pictures that are measured with, and the most bytes of a run's tensors that are kept. More of them
+const MADE_UP_IMAGES: u64 = 12;
+/// The most images that are measured with, and the most bytes of a run's tensors that are kept. More of them
 /// would not change the figures, but preparing them would take longer than the measurement.
-const MOST_PICTURES: usize = 64;
+const MOST_IMAGES: usize = 64;
 const MOST_TENSOR_BYTES: usize = 256 << 20;
 /// Rounds that differ by more than this say that the machine did other things as well.
 const NOISY: f64 = 0.10;
@@ -43,9 +43,9 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
     let made_up = args
         .input
         .is_empty()
-        .then(made_up_pictures)
+        .then(made_up_images)
         .transpose()
-        .context("cannot make up pictures")?;
+        .context("cannot make up images")?;
     let plan = Plan {
         rounds: args
             .count
@@ -79,7 +79,7 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
     options.say_what_is_not_said(messages);
     if made_up.is_some() {
         messages.note(
-            "no pictures are given; made-up ones decode faster or slower than yours: pass `-i photos/`",
+            "no images are given; made-up ones decode faster or slower than yours: pass `-i photos/`",
         );
     }
     let opened = Runs::open(
@@ -105,7 +105,7 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
     if benches.is_empty() {
         return Err(Hinted::new("no run is left to measure", "fix the errors above").into());
     }
-    messages.step("preparing the pictures");
+    messages.step("preparing the images");
     prepare(&mut benches, &mut paths, messages)?;
     for bench in &mut benches {
         bench.infer(Goal::Count(plan.warm_up))?;
@@ -125,7 +125,7 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
         if count < needed {
             messages.warning(&format!(
                 "{} in {} do not keep every infer request busy: measure at least {needed}, or in fewer rounds",
-                counted(count, "picture"),
+                counted(count, "image"),
                 counted(plan.rounds, "round")
             ));
         }
@@ -172,15 +172,15 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
         .map(Bench::figures)
         .collect::<Result<_, _>>()?;
     let machine = Machine::this();
-    let pictures = paths.len();
+    let images = paths.len();
     let text = match format {
-        InspectFormat::Text => table(&results, &machine, [pictures, given], &plan, done),
+        InspectFormat::Text => table(&results, &machine, [images, given], &plan, done),
         InspectFormat::Json => {
             let report = json!({
                 "schema_version": 1,
                 "kind": "bench",
                 "machine": machine,
-                "pictures": pictures,
+                "pictures": images,
                 "pictures_given": given,
                 "made_up": made_up.is_some(),
                 "seconds": plan.count.is_none().then_some(plan.seconds),
@@ -252,18 +252,18 @@ impl Goal {
 /// What was measured in a round.
 #[derive(Debug, Clone, Copy)]
 struct Round {
-    pictures: usize,
+    images: usize,
     seconds: f64,
     /// Of all threads.
     cpu: Option<f64>,
 }
 
-/// Measures what `work` does, which says how many pictures it did.
+/// Measures what `work` does, which says how many images it did.
 fn measured(work: impl FnOnce() -> anyhow::Result<usize>) -> anyhow::Result<Round> {
     let (start, cpu) = (Instant::now(), cpu_time::process());
-    let pictures = work()?;
+    let images = work()?;
     Ok(Round {
-        pictures,
+        images,
         seconds: start.elapsed().as_secs_f64(),
         cpu: difference(cpu, cpu_time::process()),
     })
@@ -279,9 +279,9 @@ struct Bench<'a> {
     pipeline: Pipeline,
     /// Of requests.
     tensors: Vec<Arc<Tensor>>,
-    /// The next picture of the whole path: rounds go on where the last one ended.
+    /// The next image of the whole path: rounds go on where the last one ended.
     next: usize,
-    /// Seconds of CPU for a picture, on one thread.
+    /// Seconds of CPU for an image, on one thread.
     decode_cpu: Option<f64>,
     tensor_cpu: Option<f64>,
     inference: Vec<Round>,
@@ -290,7 +290,7 @@ struct Bench<'a> {
     latencies: Vec<f64>,
 }
 
-/// Makes the tensors of every picture once, alone, and measures that. A picture that cannot be prepared is
+/// Makes the tensors of every image once, alone, and measures that. An image that cannot be prepared is
 /// reported and left out, and of many some are left out, evenly.
 fn prepare(
     benches: &mut [Bench],
@@ -298,8 +298,8 @@ fn prepare(
     messages: &mut Messages,
 ) -> anyhow::Result<()> {
     let given = paths.len();
-    if given > MOST_PICTURES {
-        let chosen = (0..MOST_PICTURES).map(|index| index * given / MOST_PICTURES);
+    if given > MOST_IMAGES {
+        let chosen = (0..MOST_IMAGES).map(|index| index * given / MOST_IMAGES);
         *paths = chosen.map(|index| paths[index].clone()).collect();
     }
     let mut memory: Vec<Memory> = benches.iter().map(|_| Memory::default()).collect();
@@ -329,18 +329,18 @@ fn prepare(
         }
     });
     if paths.is_empty() {
-        let error = "no picture is left to measure with";
+        let error = "no image is left to measure with";
         return Err(Hinted::new(error, "fix the errors above").into());
     }
-    let pictures = paths.len() as f64;
+    let images = paths.len() as f64;
     for bench in benches {
-        bench.decode_cpu = bench.decode_cpu.map(|cpu| cpu / pictures);
-        bench.tensor_cpu = bench.tensor_cpu.map(|cpu| cpu / pictures);
+        bench.decode_cpu = bench.decode_cpu.map(|cpu| cpu / images);
+        bench.tensor_cpu = bench.tensor_cpu.map(|cpu| cpu / images);
     }
     Ok(())
 }
 
-/// The memory of the last picture: as in the pipeline, the next one is made in it.
+/// The memory of the last image: as in the pipeline, the next one is made in it.
 #[derive(Default)]
 struct Memory {
     buffers: Buffers,
@@ -348,7 +348,7 @@ struct Memory {
     batch: Option<Tensor>,
 }
 
-/// The tensor of a request, and the seconds of CPU that a picture took.
+/// The tensor of a request, and the seconds of CPU that an image took.
 struct Prepared {
     tensor: Tensor,
     decode_cpu: Option<f64>,
@@ -358,10 +358,10 @@ struct Prepared {
 impl Prepared {
     fn of(path: &Path, run: &Run, memory: &mut Memory) -> anyhow::Result<Self> {
         let start = cpu_time::thread();
-        let mut file = PictureFile::read(path, std::mem::take(&mut memory.buffers), &[run.input])?;
-        let picture = file.picture(&run.input)?;
+        let mut file = ImageFile::read(path, std::mem::take(&mut memory.buffers), &[run.input])?;
+        let image = file.image(&run.input)?;
         let decoded = cpu_time::thread();
-        let one = run.input.one(memory.tensor.take(), picture)?;
+        let one = run.input.one(memory.tensor.take(), image)?;
         let made = cpu_time::thread();
         let (tensor, joining_cpu) = match run.input.batch {
             1 => (one.clone(), Some(0.0)),
@@ -453,15 +453,15 @@ impl<'a> Bench<'a> {
                     path: path.clone(),
                     problem: None,
                 });
-            let mut pictures = 0;
+            let mut images = 0;
             self.pipeline.run(inputs, |path, result| {
                 result.with_context(|| printable(&path.to_string_lossy()))?;
-                pictures += 1;
+                images += 1;
                 Ok(())
             })?;
-            Ok(pictures)
+            Ok(images)
         })?;
-        self.next += round.pictures;
+        self.next += round.images;
         Ok(round)
     }
 
@@ -487,14 +487,14 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// Pictures in a second over the rounds.
+/// Images in a second over the rounds.
 #[derive(Debug, Clone, Copy)]
 struct Throughput {
     /// The median.
     rate: f64,
     /// (largest − smallest) / median; unknown of one round.
     spread: Option<f64>,
-    /// Seconds of CPU for a picture, over all rounds.
+    /// Seconds of CPU for an image, over all rounds.
     cpu: Option<f64>,
 }
 
@@ -503,7 +503,7 @@ impl Throughput {
     fn of(rounds: &[Round]) -> Option<Self> {
         let mut rates: Vec<f64> = rounds
             .iter()
-            .map(|round| round.pictures as f64 / round.seconds)
+            .map(|round| round.images as f64 / round.seconds)
             .collect();
         rates.sort_by(f64::total_cmp);
         let (least, most) = (rates.first()?, rates.last()?);
@@ -513,12 +513,12 @@ impl Throughput {
         } else {
             rates[middle]
         };
-        let pictures: usize = rounds.iter().map(|round| round.pictures).sum();
+        let images: usize = rounds.iter().map(|round| round.images).sum();
         let cpu: Option<f64> = rounds.iter().map(|round| round.cpu).sum();
         Some(Self {
             rate,
             spread: (rounds.len() > 1).then_some((most - least) / rate),
-            cpu: cpu.map(|cpu| cpu / pictures as f64),
+            cpu: cpu.map(|cpu| cpu / images as f64),
         })
     }
 }
@@ -535,10 +535,10 @@ struct Figures {
     inference: Throughput,
     /// Unless it was left out.
     path: Option<Throughput>,
-    /// Seconds for a picture.
+    /// Seconds for an image.
     decode_cpu: Option<f64>,
     tensor_cpu: Option<f64>,
-    /// Pictures in a second, if all cores did nothing else: cores ÷ CPU for a picture.
+    /// Images in a second, if all cores did nothing else: cores ÷ CPU for an image.
     limit: Option<f64>,
 }
 
@@ -549,7 +549,7 @@ impl Figures {
         Some(self.inference.spread?.max(path))
     }
 
-    /// Seconds of CPU for a picture that are none of decoding, resizing and inference.
+    /// Seconds of CPU for an image that are none of decoding, resizing and inference.
     fn other_cpu(&self) -> Option<f64> {
         Some(self.path?.cpu? - self.decode_cpu? - self.tensor_cpu? - self.inference.cpu?)
     }
@@ -590,7 +590,7 @@ impl Figures {
 fn table(
     results: &[Figures],
     machine: &Machine,
-    [pictures, given]: [usize; 2],
+    [images, given]: [usize; 2],
     plan: &Plan,
     rounds: usize,
 ) -> String {
@@ -606,17 +606,17 @@ fn table(
         );
     }
     let length = match plan.count {
-        Some(count) => counted(count, "picture"),
+        Some(count) => counted(count, "image"),
         None => format!("{} s", plan.seconds),
     };
-    let pictures = if pictures == given {
-        counted(pictures, "picture")
+    let images = if images == given {
+        counted(images, "image")
     } else {
-        format!("{pictures} of {}", counted(given, "picture"))
+        format!("{images} of {}", counted(given, "image"))
     };
     let _ = writeln!(
         text,
-        "{pictures}; each measure {length} in {}, the runs in turns; medians\n",
+        "{images}; each measure {length} in {}, the runs in turns; medians\n",
         counted(plan.rounds, "round")
     );
     if rounds < plan.rounds {
@@ -644,7 +644,7 @@ fn table(
     row("", &|r| printable(&r.name));
     row("precision", &|r| r.precision.clone());
     row("infer requests", &|r| r.slots.to_string());
-    row("inference alone, pictures/s", &|r| {
+    row("inference alone, images/s", &|r| {
         format!("{:.1}", r.inference.rate)
     });
     row("  ratio", &|r| {
@@ -663,7 +663,7 @@ fn table(
     let path = |r: &Figures, value: &dyn Fn(&Throughput) -> String| {
         r.path.as_ref().map_or_else(String::new, value)
     };
-    row("whole path, pictures/s", &|r| {
+    row("whole path, images/s", &|r| {
         path(r, &|path| format!("{:.1}", path.rate))
     });
     row("  ratio", &|r| {
@@ -673,25 +673,25 @@ fn table(
     row("  spread over the rounds", &|r| {
         path(r, &|path| known(path.spread, &percent))
     });
-    row("CPU for a picture, ms", &|r| {
+    row("CPU for an image, ms", &|r| {
         path(r, &|path| milliseconds(path.cpu))
     });
     row("  read and decode", &|r| milliseconds(r.decode_cpu));
     row("  resize and tensor", &|r| milliseconds(r.tensor_cpu));
     row("  inference", &|r| milliseconds(r.inference.cpu));
     row("  the rest", &|r| milliseconds(r.other_cpu()));
-    row("limit: cores / CPU, pictures/s", &|r| {
+    row("limit: cores / CPU, images/s", &|r| {
         known(r.limit, &|limit| format!("{limit:.1}"))
     });
     row("  of it reached", &|r| known(r.efficiency(), &percent));
     text
 }
 
-/// Pictures that are neither flat nor noise, as PNG: there is no encoder for JPEG here.
-fn made_up_pictures() -> anyhow::Result<(TempDir, Temporary)> {
+/// Images that are neither flat nor noise, as PNG: there is no encoder for JPEG here.
+fn made_up_images() -> anyhow::Result<(TempDir, Temporary)> {
     let folder = tempfile::tempdir()?;
     let temporary = interrupt::remove_when_stopped(folder.path());
-    for seed in 0..MADE_UP_PICTURES {
+    for seed in 0..MADE_UP_IMAGES {
         write_made_up(&folder.path().join(format!("{seed:02}.png")), seed)?;
     }
     Ok((folder, temporary))

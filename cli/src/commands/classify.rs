@@ -1,4 +1,4 @@
-//! `classify`: the best classes of each picture.
+//! `classify`: the best classes of each image.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -115,6 +115,6 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
             Some(path) => format!("the results are in {}; {others}", path.display()),
         }
     };
-    interrupt::check(done, count, "pictures")
+    interrupt::check(done, count, "images")
         .map_err(|interrupted| interrupted.with_hint(hint).into())
 }

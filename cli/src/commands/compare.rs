@@ -1,10 +1,10 @@
-//! `classify compare`: the same pictures through several runs, and whether they agree.
+//! `classify compare`: the same images through several runs, and whether they agree.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Error;
 use backend_api::Tensor;
-use image_classification::Picture;
+use image_classification::Image;
 
 use crate::agreement::{Answer, Basis, Difference, Pair, Variation, Verdict};
 use crate::args::CompareArgs;
@@ -29,13 +29,13 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         record,
         against,
         bisect,
-        bisect_picture,
+        bisect_image,
         bisect_looks,
         ..
     } = args;
     let options = RunsOptions::try_from(runs)?;
     if bisect {
-        can_bisect(&options, against.as_deref(), bisect_picture.as_deref())?;
+        can_bisect(&options, against.as_deref(), bisect_image.as_deref())?;
     }
     let lanes_asked = options.runs.len();
     if lanes_asked < 2 && record.is_none() && against.is_none() {
@@ -50,7 +50,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         record.as_deref(),
         &[
             ("a recording", against.as_deref()),
-            ("the picture to bisect on", bisect_picture.as_deref()),
+            ("the image to bisect on", bisect_image.as_deref()),
         ],
     )?;
     let mut recording = against.as_deref().map(Recording::open).transpose()?;
@@ -99,7 +99,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         variations: lanes.all.iter().map(|_| Variation::default()).collect(),
         duplicates: Duplicates::default(),
         failures: Vec::new(),
-        pictures: Vec::new(),
+        images: Vec::new(),
         tensors: Chain::default(),
         compared: 0,
         top,
@@ -129,8 +129,8 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         .filter(|unused| *unused > 0 && nothing.is_none())
     {
         let error = Hinted::new(
-            format!("{} of the recording not given", counted(unused, "picture")),
-            "give all pictures that were recorded, or record again",
+            format!("{} of the recording not given", counted(unused, "image")),
+            "give all images that were recorded, or record again",
         );
         let error = error.into();
         messages.run_failed("recording", &error);
@@ -157,7 +157,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
             })
             .collect::<Result<_, _>>()?,
         lanes: lanes.all,
-        pictures: fold.pictures,
+        images: fold.images,
         compared: fold.compared,
         failures,
         tensors: fold.tensors.finish(),
@@ -167,7 +167,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     };
     if bisect && nothing.is_none() {
         let asked = bisect::Options {
-            picture: bisect_picture.as_deref(),
+            image: bisect_image.as_deref(),
             tolerance: limits.node,
             looks: bisect_looks,
         };
@@ -191,7 +191,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
 fn can_bisect(
     options: &RunsOptions,
     against: Option<&Path>,
-    picture: Option<&Path>,
+    image: Option<&Path>,
 ) -> anyhow::Result<()> {
     // Opening the model says why it cannot be read.
     let is_onnx = |model: &Path| {
@@ -218,10 +218,10 @@ fn can_bisect(
         )
         .into());
     }
-    match picture {
-        Some(picture) if !picture.is_file() => {
-            let error = format!("there is no picture {}", picture.display());
-            Err(Hinted::new(error, "name a picture for --bisect-picture").into())
+    match image {
+        Some(image) if !image.is_file() => {
+            let error = format!("there is no image {}", image.display());
+            Err(Hinted::new(error, "name an image for --bisect-image").into())
         }
         _ => Ok(()),
     }
@@ -231,7 +231,7 @@ fn can_bisect(
 struct Fold {
     pairs: Vec<(usize, usize, Pair)>,
     failures: Vec<Failure>,
-    pictures: Vec<PathBuf>,
+    images: Vec<PathBuf>,
     /// Of the digests of all tensors.
     tensors: Chain,
     compared: usize,
@@ -245,13 +245,13 @@ struct Fold {
 }
 
 impl Fold {
-    /// A run has no answer for a picture that can be compared.
+    /// A run has no answer for an image that can be compared.
     fn run_failed(&mut self, lanes: &Lanes, run: usize, error: &Error, messages: &mut Messages) {
-        let picture = self.pictures.len() - 1;
-        let path = self.pictures[picture].to_string_lossy();
+        let image = self.images.len() - 1;
+        let path = self.images[image].to_string_lossy();
         let named = format!("{}: {}", printable(&path), printable(&lanes.all[run].name));
         messages.input_failed(&named, error);
-        self.failures.push(Failure::run(picture, run, error));
+        self.failures.push(Failure::run(image, run, error));
     }
 
     fn take(
@@ -262,8 +262,8 @@ impl Fold {
         messages: &mut Messages,
     ) -> anyhow::Result<()> {
         let Answered { path, result } = answered;
-        let picture = self.pictures.len();
-        self.pictures.push(path.clone());
+        let image = self.images.len();
+        self.images.push(path.clone());
         let named = printable(&path.to_string_lossy());
         let (outputs, recorded) = match result.and_then(|outputs| {
             let recorded = recording
@@ -274,7 +274,7 @@ impl Fold {
             Ok(both) => both,
             Err(error) => {
                 messages.input_failed(&named, &error);
-                self.failures.push(Failure::picture(picture, &error));
+                self.failures.push(Failure::image(image, &error));
                 return Ok(());
             }
         };
@@ -291,7 +291,7 @@ impl Fold {
             }
         }
         self.tensors.add(outputs.tensor);
-        self.duplicates.add(picture, outputs.file);
+        self.duplicates.add(image, outputs.file);
         let mut tensors: Vec<Option<Tensor>> = Vec::new();
         let mut live = outputs.tensors.into_iter();
         let mut recorded = recorded.unwrap_or_default();
@@ -366,7 +366,7 @@ impl Fold {
                 Err(error) => self.run_failed(lanes, index, &error.into(), messages),
             }
         }
-        let picture = self.pictures.len() - 1;
+        let image = self.images.len() - 1;
         let mut compared = false;
         for place in 0..self.pairs.len() {
             let (reference, run, pair) = &mut self.pairs[place];
@@ -388,7 +388,7 @@ impl Fold {
                 continue;
             }
             let difference = Difference::new(one, other, pair.tolerance.ties());
-            pair.add(picture, [one, other], difference)?;
+            pair.add(image, [one, other], difference)?;
             compared = true;
         }
         self.compared += usize::from(compared);
@@ -400,13 +400,13 @@ impl Fold {
 const MADE_UP: u32 = 96;
 
 /// An image that is no other: coloured noise, always the same.
-fn made_up_image() -> Picture {
+fn made_up_image() -> Image {
     let mut random = fastrand::Rng::with_seed(1927);
     let pixels = (0..MADE_UP * MADE_UP * 3).map(|_| random.u8(..)).collect();
-    Picture::from_rgb(MADE_UP, MADE_UP, pixels).expect("three bytes for each pixel")
+    Image::from_rgb(MADE_UP, MADE_UP, pixels).expect("three bytes for each pixel")
 }
 
-/// What the recording has for a picture, refused where the tensor is another one.
+/// What the recording has for an image, refused where the tensor is another one.
 fn recorded(
     recording: &mut Recording,
     same_settings: bool,

@@ -89,7 +89,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
             .map(|(place, run)| Judge::new(*place, run, label_offset, threshold))
             .collect(),
         reference: ready.iter().position(|(index, _)| *index == reference),
-        pictures: Vec::new(),
+        images: Vec::new(),
         missing: Vec::new(),
         duplicates: Duplicates::default(),
         failures: Vec::new(),
@@ -112,10 +112,10 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     )?;
     if !fold.missing.is_empty() {
         messages.warning(&format!(
-            "the ground truth does not mention {} of {} pictures, the first is {}; they do not count",
+            "the ground truth does not mention {} of {} images, the first is {}; they do not count",
             fold.missing.len(),
-            fold.pictures.len(),
-            printable(&fold.pictures[fold.missing[0]].to_string_lossy())
+            fold.images.len(),
+            printable(&fold.images[fold.missing[0]].to_string_lossy())
         ));
     }
     let surplus: Vec<PathBuf> = match &*live {
@@ -160,7 +160,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     let evaluation = Evaluation {
         runs,
         reference,
-        pictures: fold.pictures,
+        images: fold.images,
         missing: fold.missing,
         surplus,
         duplicates: fold.duplicates,
@@ -310,7 +310,7 @@ impl Judge {
     /// Returns whether the best class is right.
     fn judge(
         &mut self,
-        picture: usize,
+        image: usize,
         written: &[impl AsRef<str>],
         output: &Tensor,
         most: usize,
@@ -336,7 +336,7 @@ impl Judge {
         let Judged { rank, wrong } = self.accuracy.add(&truth, &scores, most);
         if let Some(answer) = wrong {
             self.wrong.push(Wrong {
-                picture,
+                image,
                 truth,
                 answer,
             });
@@ -351,7 +351,7 @@ struct Fold {
     judges: Vec<Judge>,
     /// The place of the reference among those that are open.
     reference: Option<usize>,
-    pictures: Vec<PathBuf>,
+    images: Vec<PathBuf>,
     missing: Vec<usize>,
     duplicates: Duplicates,
     failures: Vec<Failure>,
@@ -361,16 +361,16 @@ struct Fold {
 impl Fold {
     fn take(&mut self, truth: &mut Truth, answered: Answered, messages: &mut Messages) {
         let Answered { path, result } = answered;
-        let picture = self.pictures.len();
-        self.pictures.push(path.clone());
+        let image = self.images.len();
+        self.images.push(path.clone());
         let named = printable(&path.to_string_lossy());
         // An image that fails has its entry, too.
         let written = truth.take(&path).map(owned);
         if matches!(written, Ok(None)) {
-            self.missing.push(picture);
+            self.missing.push(image);
         }
         let taken = result.and_then(|outputs| {
-            let first = self.duplicates.add(picture, outputs.file);
+            let first = self.duplicates.add(image, outputs.file);
             let written = written?;
             self.check_duplicate(truth, written.as_deref(), first)?;
             Ok((outputs.tensors, written))
@@ -380,15 +380,14 @@ impl Fold {
             Ok((outputs, Some(written))) => (outputs, written),
             Err(error) => {
                 messages.input_failed(&named, &error);
-                self.failures.push(Failure::picture(picture, &error));
+                self.failures.push(Failure::image(image, &error));
                 return;
             }
         };
         let several = self.judges.len() > 1;
         let mut right = Vec::new();
         for (judge, output) in self.judges.iter_mut().zip(outputs) {
-            let judged =
-                output.and_then(|output| judge.judge(picture, &written, &output, self.most));
+            let judged = output.and_then(|output| judge.judge(image, &written, &output, self.most));
             match judged {
                 Ok(is_right) => right.push(Some(is_right)),
                 Err(error) => {
@@ -399,8 +398,7 @@ impl Fold {
                         named.clone()
                     };
                     messages.input_failed(&named, &error);
-                    self.failures
-                        .push(Failure::run(picture, judge.place, &error));
+                    self.failures.push(Failure::run(image, judge.place, &error));
                 }
             }
         }
@@ -423,7 +421,7 @@ impl Fold {
         written: Option<&[String]>,
         first: Option<usize>,
     ) -> anyhow::Result<()> {
-        let first = first.map(|first| &self.pictures[first]);
+        let first = first.map(|first| &self.images[first]);
         let earlier = owned(first.and_then(|first| truth.written(first)));
         let (Some(written), Some(first), Some(earlier)) = (written, first, earlier) else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! `classify inspect`: how pictures are prepared for a model, and who states each value.
+//! `classify inspect`: how images are prepared for a model, and who states each value.
 
 use backend_api::BackendInfo;
 use image_classification::ScoreKind;

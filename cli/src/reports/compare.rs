@@ -47,7 +47,7 @@ pub struct Compared {
 }
 
 impl Compared {
-    /// What is known when all pictures were added.
+    /// What is known when all images were added.
     pub fn new(
         reference: usize,
         run: usize,
@@ -68,8 +68,8 @@ impl Compared {
 /// What could not be compared.
 #[derive(Debug)]
 pub struct Failure {
-    /// Which picture, if it is about one.
-    pub picture: Option<usize>,
+    /// Which image, if it is about one.
+    pub image: Option<usize>,
     /// Which run, if it is about one alone.
     pub run: Option<usize>,
     pub code: &'static str,
@@ -77,28 +77,28 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A picture that no run could be given.
-    pub fn picture(picture: usize, error: &anyhow::Error) -> Self {
+    /// An image that no run could be given.
+    pub fn image(image: usize, error: &anyhow::Error) -> Self {
         Self {
-            picture: Some(picture),
+            image: Some(image),
             run: None,
             code: messages::code(error),
             message: messages::chain(error),
         }
     }
 
-    /// A run that gave no answer for a picture.
-    pub fn run(picture: usize, run: usize, error: &anyhow::Error) -> Self {
+    /// A run that gave no answer for an image.
+    pub fn run(image: usize, run: usize, error: &anyhow::Error) -> Self {
         Self {
             run: Some(run),
-            ..Self::picture(picture, error)
+            ..Self::image(image, error)
         }
     }
 
-    /// What is wrong with something that is not about one picture.
+    /// What is wrong with something that is not about one image.
     pub fn whole(code: &'static str, message: String) -> Self {
         Self {
-            picture: None,
+            image: None,
             run: None,
             code,
             message,
@@ -114,8 +114,8 @@ pub struct Comparison {
     /// Those with the reference first.
     pub pairs: Vec<Compared>,
     pub majority: Option<Majority>,
-    pub pictures: Vec<PathBuf>,
-    /// How many pictures at least two runs answered.
+    pub images: Vec<PathBuf>,
+    /// How many images at least two runs answered.
     pub compared: usize,
     /// The tolerance of all pairs, and why this one.
     pub tolerance: Tolerance,
@@ -139,7 +139,7 @@ impl Comparison {
             .filter(|pair| pair.reference == self.reference)
     }
 
-    /// The pair with the worst picture.
+    /// The pair with the worst image.
     pub fn worst_pair(&self) -> Option<&Compared> {
         let worst = |pair: &Compared| {
             let worst = pair.pair.worst.first()?;
@@ -158,8 +158,8 @@ impl Comparison {
         printable(&self.lanes[lane].name)
     }
 
-    pub fn path(&self, picture: usize) -> String {
-        printable(&self.pictures[picture].to_string_lossy())
+    pub fn path(&self, image: usize) -> String {
+        printable(&self.images[image].to_string_lossy())
     }
 
     /// `281 tabby cat 0.9812`.
@@ -168,7 +168,7 @@ impl Comparison {
         format!("{class} {:.4}", ranked.score)
     }
 
-    /// What is reported of one picture in words: the best classes and the difference.
+    /// What is reported of one image in words: the best classes and the difference.
     pub fn row(&self, row: &Row) -> String {
         match (&row.difference, row.best) {
             (Difference::Finite(values), Some([one, other])) => {
@@ -231,7 +231,7 @@ impl Comparison {
             Verdict::Agree if self.pairs.is_empty() => {
                 format!(
                     "RECORDED: {}, nothing was compared",
-                    counted(self.pictures.len(), "picture")
+                    counted(self.images.len(), "image")
                 )
             }
             Verdict::Agree => {
@@ -240,7 +240,7 @@ impl Comparison {
                 format!(
                     "AGREE: {} with {reference} on {}{}",
                     runs(Verdict::Agree).join(", "),
-                    counted(self.compared, "picture"),
+                    counted(self.compared, "image"),
                     if few {
                         " (too few images to establish the share of equal best classes)"
                     } else {
@@ -275,12 +275,12 @@ impl Comparison {
                 }
                 if let Some(first) = self.failures.first() {
                     let named = first
-                        .picture
-                        .map_or_else(String::new, |picture| format!("{}: ", self.path(picture)));
+                        .image
+                        .map_or_else(String::new, |image| format!("{}: ", self.path(image)));
                     parts.push(format!(
                         "{} of {} compared, {}, the first: {named}{}",
                         self.compared,
-                        counted(self.pictures.len(), "picture"),
+                        counted(self.images.len(), "image"),
                         counted(self.failures.len(), "failure"),
                         first.message
                     ));
@@ -347,7 +347,7 @@ impl Comparison {
         notes.collect()
     }
 
-    /// How pictures were prepared, on one line.
+    /// How images were prepared, on one line.
     pub fn input(&self) -> String {
         let facts = self.lanes[self.reference].facts.as_ref();
         let input = facts.map_or(&[][..], |facts| &facts.input);
@@ -389,7 +389,7 @@ impl Comparison {
         let _ = writeln!(
             text,
             "tensors    {}; SHA-256 of all {}",
-            counted(self.pictures.len(), "picture"),
+            counted(self.images.len(), "image"),
             self.tensors
         );
         for note in self.tensor_notes() {
@@ -401,7 +401,7 @@ impl Comparison {
             self.tolerance,
             printable(&self.tolerance_by)
         );
-        if let Some(duplicates) = self.duplicates.line(&self.pictures) {
+        if let Some(duplicates) = self.duplicates.line(&self.images) {
             let _ = writeln!(text, "duplicates {duplicates}");
         }
         for pair in self.against_reference() {
@@ -471,12 +471,12 @@ impl Comparison {
                 d.mean, d.p50, d.p90, d.p99, d.max
             );
         }
-        let _ = writeln!(text, "  worst pictures");
+        let _ = writeln!(text, "  worst images");
         for worst in &pair.worst {
             let _ = writeln!(
                 text,
                 "    {}: {}",
-                self.path(worst.row.picture),
+                self.path(worst.row.image),
                 self.row(&worst.row)
             );
         }
@@ -490,7 +490,7 @@ impl Comparison {
     }
 }
 
-/// The report for machines. Its pictures are read one after the other.
+/// The report for machines. Its images are read one after the other.
 #[derive(Serialize)]
 struct ComparisonJson<'a> {
     schema_version: u32,
@@ -504,7 +504,8 @@ struct ComparisonJson<'a> {
     tolerance: Tolerance,
     tolerance_by: &'a str,
     tensors_sha256: Digest,
-    pictures: usize,
+    #[serde(rename = "pictures")]
+    images: usize,
     compared: usize,
     runs: Vec<Value>,
     majority: Option<Value>,
@@ -531,7 +532,8 @@ struct PairJson<'a> {
     distributions: Map<String, Value>,
     /// Places in the inputs.
     worst: Vec<usize>,
-    pictures: PicturesJson<'a>,
+    #[serde(rename = "pictures")]
+    images: ImagesJson<'a>,
 }
 
 impl<'a> PairJson<'a> {
@@ -561,32 +563,32 @@ impl<'a> PairJson<'a> {
                 .iter()
                 .map(|(key, _, distribution)| ((*key).to_owned(), json!(distribution)))
                 .collect(),
-            worst: pair.worst.iter().map(|worst| worst.row.picture).collect(),
-            pictures: PicturesJson { comparison, pair },
+            worst: pair.worst.iter().map(|worst| worst.row.image).collect(),
+            images: ImagesJson { comparison, pair },
         }
     }
 }
 
-struct PicturesJson<'a> {
+struct ImagesJson<'a> {
     comparison: &'a Comparison,
     pair: &'a Pair,
 }
 
-impl Serialize for PicturesJson<'_> {
+impl Serialize for ImagesJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(Some(self.pair.rows.len()))?;
         for row in self.pair.rows.iter() {
             let row = row.map_err(S::Error::custom)?;
-            list.serialize_element(&self.picture(&row))?;
+            list.serialize_element(&self.image(&row))?;
         }
         list.end()
     }
 }
 
-impl PicturesJson<'_> {
-    fn picture(&self, row: &Row) -> Value {
+impl ImagesJson<'_> {
+    fn image(&self, row: &Row) -> Value {
         let mut value = json!({
-            "path": self.comparison.pictures[row.picture].to_string_lossy(),
+            "path": self.comparison.images[row.image].to_string_lossy(),
             "within": row.within(&self.pair.tolerance, self.pair.basis),
         });
         if let Some([one, other]) = row.best {
@@ -637,23 +639,40 @@ impl Document for Comparison {
             tolerance: self.tolerance,
             tolerance_by: &self.tolerance_by,
             tensors_sha256: self.tensors,
-            pictures: self.pictures.len(),
+            images: self.images.len(),
             compared: self.compared,
-            runs: self.lanes.iter().enumerate().map(|(index, lane)| json!({
-                "name": lane.name,
-                "reference": index == self.reference,
-                "facts": lane.facts,
-                "error": lane.error,
-            })).collect(),
-            pairs: self.pairs.iter().map(|pair| PairJson::new(self, pair)).collect(),
+            runs: self
+                .lanes
+                .iter()
+                .enumerate()
+                .map(|(index, lane)| {
+                    json!({
+                        "name": lane.name,
+                        "reference": index == self.reference,
+                        "facts": lane.facts,
+                        "error": lane.error,
+                    })
+                })
+                .collect(),
+            pairs: self
+                .pairs
+                .iter()
+                .map(|pair| PairJson::new(self, pair))
+                .collect(),
             majority,
-            duplicates: self.duplicates.json(&self.pictures),
-            failures: self.failures.iter().map(|failure| json!({
-                "path": failure.picture.map(|picture| self.pictures[picture].to_string_lossy()),
-                "run": failure.run.map(|run| self.lanes[run].name.clone()),
-                "code": failure.code,
-                "message": failure.message,
-            })).collect(),
+            duplicates: self.duplicates.json(&self.images),
+            failures: self
+                .failures
+                .iter()
+                .map(|failure| {
+                    json!({
+                        "path": failure.image.map(|image| self.images[image].to_string_lossy()),
+                        "run": failure.run.map(|run| self.lanes[run].name.clone()),
+                        "code": failure.code,
+                        "message": failure.message,
+                    })
+                })
+                .collect(),
             bisect: self.bisect.as_ref(),
         };
         Ok(serde_json::to_writer_pretty(out, &report)?)
@@ -729,17 +748,17 @@ impl Document for Comparison {
                     d.max
                 );
             }
-            let _ = writeln!(text, "\n| worst pictures | |\n|---|---|");
+            let _ = writeln!(text, "\n| worst images | |\n|---|---|");
             for worst in &pair.worst {
                 let _ = writeln!(
                     text,
                     "| {} | {} |",
-                    cell(self.path(worst.row.picture)),
+                    cell(self.path(worst.row.image)),
                     cell(self.row(&worst.row))
                 );
             }
         }
-        if let Some(duplicates) = self.duplicates.line(&self.pictures) {
+        if let Some(duplicates) = self.duplicates.line(&self.images) {
             let _ = writeln!(text, "\nDuplicates: {}.", cell(duplicates));
         }
         if let Some(majority) = self.majority_line() {
@@ -768,12 +787,12 @@ impl Document for Comparison {
                 errors: 0,
             };
             let gates = gates.iter().map(|gate| Ok(Case::gate(gate)));
-            let pictures = pair.rows.iter().map(|row| {
+            let images = pair.rows.iter().map(|row| {
                 let row = row?;
                 let failed = (!row.within(&pair.tolerance, pair.basis)).then(|| self.row(&row));
-                Ok(Case::new(self.path(row.picture), failed))
+                Ok(Case::new(self.path(row.image), failed))
             });
-            report.suite(&name, totals, gates.chain(pictures))?;
+            report.suite(&name, totals, gates.chain(images))?;
         }
         let lanes = self
             .lanes
@@ -785,8 +804,8 @@ impl Document for Comparison {
             });
         let failures = self.failures.iter().map(|failure| {
             let name = failure
-                .picture
-                .map_or_else(|| failure.code.to_owned(), |picture| self.path(picture));
+                .image
+                .map_or_else(|| failure.code.to_owned(), |image| self.path(image));
             Ok(Case::error(name, failure.message.clone()))
         });
         let errors = lanes.clone().count() + self.failures.len();

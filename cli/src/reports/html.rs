@@ -16,13 +16,13 @@ use super::compare::{Compared, Comparison};
 use super::evaluate::{Evaluated, Evaluation};
 use crate::accuracy::{Calibration, Counts, Decisions};
 use crate::agreement::{Gate, Pair, Row, Verdict};
+use crate::images::{Buffers, ImageFile};
 use crate::messages::{counted, printable};
-use crate::pictures::{Buffers, PictureFile};
 use crate::share::percent;
 
 /// The long side of a thumbnail in pixels.
 const THUMBNAIL: u32 = 160;
-/// The most points of a scatter plot: ten thousand make no picture clearer and every browser slower.
+/// The most points of a scatter plot: ten thousand make no image clearer and every browser slower.
 const POINTS: usize = 2_000;
 /// The most rows of a table of classes.
 const CLASSES: usize = 20;
@@ -63,7 +63,7 @@ pub fn comparison(comparison: &Comparison) -> anyhow::Result<String> {
         input: comparison.input(),
         tensors: comparison.tensors.to_string(),
         compared: comparison.compared,
-        pictures: comparison.pictures.len(),
+        images: comparison.images.len(),
         top: comparison.top,
         pairs: comparison
             .against_reference()
@@ -76,8 +76,8 @@ pub fn comparison(comparison: &Comparison) -> anyhow::Result<String> {
             .take(FAILURES)
             .map(|failure| {
                 let path = failure
-                    .picture
-                    .map_or_else(String::new, |picture| comparison.path(picture));
+                    .image
+                    .map_or_else(String::new, |image| comparison.path(image));
                 let run = failure
                     .run
                     .map_or_else(String::new, |run| comparison.name(run));
@@ -105,11 +105,11 @@ pub fn evaluation(evaluation: &Evaluation) -> anyhow::Result<String> {
             .collect(),
         values: evaluation.side_by_side(),
         truth_gate: evaluation.truth_gate(),
-        duplicates: evaluation.duplicates.line(&evaluation.pictures),
+        duplicates: evaluation.duplicates.line(&evaluation.images),
         runs: runs
             .map(|(index, run)| evaluated_run(evaluation, index, run))
             .collect(),
-        pictures: evaluation.pictures.len(),
+        images: evaluation.images.len(),
         missing: evaluation.missing.len(),
         surplus: evaluation.surplus.len(),
         failures: evaluation.failures.len(),
@@ -148,7 +148,7 @@ fn evaluated_run(evaluation: &Evaluation, index: usize, run: &Evaluated) -> Eval
                 .collect();
             let classes = counts.least_right(CLASSES).into_iter();
             page.classes = classes
-                .map(|(class_id, of)| (name(class_id), of.top1, of.pictures))
+                .map(|(class_id, of)| (name(class_id), of.top1, of.images))
                 .collect();
         }
         Counts::MultiLabel(counts) => {
@@ -161,8 +161,8 @@ fn evaluated_run(evaluation: &Evaluation, index: usize, run: &Evaluated) -> Eval
     let wrong = found.wrong.iter().take(CLASSES);
     page.wrong = wrong
         .map(|wrong| Wrong {
-            path: evaluation.path(wrong.picture),
-            thumbnail: thumbnail(&evaluation.pictures[wrong.picture]),
+            path: evaluation.path(wrong.image),
+            thumbnail: thumbnail(&evaluation.images[wrong.image]),
             truth: evaluation.classes(index, &wrong.truth),
             answer: evaluation.classes(index, &wrong.answer),
         })
@@ -180,7 +180,7 @@ struct ComparePage {
     input: String,
     tensors: String,
     compared: usize,
-    pictures: usize,
+    images: usize,
     top: usize,
     pairs: Vec<Section>,
     failures: Vec<(String, String, String)>,
@@ -201,7 +201,7 @@ struct EvaluatePage {
     truth_gate: Option<Gate>,
     duplicates: Option<String>,
     runs: Vec<EvaluatedRun>,
-    pictures: usize,
+    images: usize,
     missing: usize,
     surplus: usize,
     failures: usize,
@@ -247,7 +247,7 @@ struct Section {
     distributions: Vec<(&'static str, [String; 5])>,
     histogram: Vec<Bar>,
     points: Vec<Point>,
-    /// How many pictures the points stand for.
+    /// How many images the points stand for.
     points_of: usize,
     /// Least agreement first: the class, how often it is the same, of how many, the largest difference.
     classes: Vec<(String, usize, usize, String)>,
@@ -337,8 +337,8 @@ fn section(comparison: &Comparison, compared: &Compared) -> anyhow::Result<Secti
             .worst
             .iter()
             .map(|worst| WorstCard {
-                path: comparison.path(worst.row.picture),
-                thumbnail: thumbnail(&comparison.pictures[worst.row.picture]),
+                path: comparison.path(worst.row.image),
+                thumbnail: thumbnail(&comparison.images[worst.row.image]),
                 what: comparison.row(&worst.row),
                 lists: [0, 1].map(|side| worst.top[side].iter().map(entry).collect()),
             })
@@ -346,7 +346,7 @@ fn section(comparison: &Comparison, compared: &Compared) -> anyhow::Result<Secti
     })
 }
 
-/// How many pictures differ by how much: max |Δp| in powers of ten.
+/// How many images differ by how much: max |Δp| in powers of ten.
 #[derive(Default)]
 struct Histogram {
     /// Nothing at all, what is below the least power, and each power from it to 1.
@@ -384,7 +384,7 @@ impl Histogram {
             Bar {
                 x: place,
                 height: count * 100 / most,
-                title: format!("{} from {label}", counted(*count, "picture")),
+                title: format!("{} from {label}", counted(*count, "image")),
                 label,
             }
         };
@@ -392,7 +392,7 @@ impl Histogram {
     }
 }
 
-/// The best scores of both runs, the worst pictures among them whatever is left out.
+/// The best scores of both runs, the worst images among them whatever is left out.
 struct Scatter {
     points: Vec<Point>,
     /// One of so many is shown.
@@ -467,28 +467,28 @@ fn bins(calibration: &Calibration) -> Vec<Bar> {
         .enumerate()
         .map(|(place, bin)| Bar {
             x: place,
-            height: (bin.right * 100).checked_div(bin.pictures).unwrap_or(0),
+            height: (bin.right * 100).checked_div(bin.images).unwrap_or(0),
             // There is no room for all of them.
             label: if place % 3 == 2 {
                 format!("{:.2}", (place + 1) as f64 / count as f64)
             } else {
                 String::new()
             },
-            title: format!("{} of {} right", bin.right, bin.pictures),
+            title: format!("{} of {} right", bin.right, bin.images),
         })
         .collect()
 }
 
-/// The picture, small, as a data URI; `None` where it cannot be read any more.
+/// The image, small, as a data URI; `None` where it cannot be read any more.
 fn thumbnail(path: &Path) -> Option<String> {
-    let mut file = PictureFile::read(path, Buffers::default(), &[]).ok()?;
-    let picture = file.whole().ok()?;
-    let long = picture.width().max(picture.height());
+    let mut file = ImageFile::read(path, Buffers::default(), &[]).ok()?;
+    let image = file.whole().ok()?;
+    let long = image.width().max(image.height());
     let side = |side: u32| {
         let small = u64::from(side) * u64::from(THUMBNAIL.min(long)) / u64::from(long);
         (small as u32).max(1)
     };
-    let (width, height) = (side(picture.width()), side(picture.height()));
+    let (width, height) = (side(image.width()), side(image.height()));
     let dims = [1, height as usize, width as usize, 3].map(Dim::Fixed);
     let spec = TensorSpec::new("thumbnail", ElementType::U8, dims.into());
     let layout =
@@ -500,7 +500,7 @@ fn thumbnail(path: &Path) -> Option<String> {
         resize: Resize::Stretch,
         interpolation: Interpolation::Bilinear,
     };
-    let pixels = recipe.tensor(picture, &layout).ok()?;
+    let pixels = recipe.tensor(image, &layout).ok()?;
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width, height);
     encoder.set_color(png::ColorType::Rgb);

@@ -1,4 +1,4 @@
-//! JUnit's XML, one test case after the other: there may be as many as pictures.
+//! JUnit's XML, one test case after the other: there may be as many as images.
 
 use std::io::{self, Write};
 

@@ -23,7 +23,7 @@ const HEADER: [&str; 11] = [
     "error",
 ];
 
-/// Writes one row for each class of each picture, and one for a picture that failed.
+/// Writes one row for each class of each image, and one for an image that failed.
 #[derive(Debug)]
 pub struct Csv {
     writer: csv::Writer<Output>,

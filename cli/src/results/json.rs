@@ -58,7 +58,7 @@ struct Problem {
     hint: Option<String>,
 }
 
-/// Writes one object a picture.
+/// Writes one object an image.
 #[derive(Debug)]
 pub struct Json {
     out: Output,

@@ -46,7 +46,7 @@ impl Run<'_> {
     }
 }
 
-/// One picture's result.
+/// One image's result.
 #[derive(Debug)]
 pub struct Classified {
     pub top: Vec<Ranked>,
@@ -82,7 +82,7 @@ impl Results {
         }
     }
 
-    /// The result of one picture, or its error, which text leaves to stderr.
+    /// The result of one image, or its error, which text leaves to stderr.
     pub fn result(
         &mut self,
         run: &Run<'_>,

@@ -1,4 +1,4 @@
-//! Pillow's `Image.resize` for RGB pictures of 8 bits a channel.
+//! Pillow's `Image.resize` for RGB images of 8 bits a channel.
 //!
 //! The arithmetic follows Pillow 13's `src/libImaging/Resample.c`: separable convolution in two passes, the first one
 //! limited to what the second one reads, each rounded to 8 bits. Weights are computed in `f64`, normalized, and
@@ -30,15 +30,15 @@ const NARROW: usize = 32;
 ///
 /// Returns `width * height * 3` bytes, laid out like the source. An unchanged size with an aligned box is a copy.
 ///
-/// The bytes are those of Pillow 13.0 without `reducing_gap`. Where a picture shrinks much more in height than in
+/// The bytes are those of Pillow 13.0 without `reducing_gap`. Where an image shrinks much more in height than in
 /// width, 333 x 500 to 224 x 224 for example, they differ in rounding from those of older versions, which resample
 /// along x first.
 ///
 /// # Panics
 ///
 /// If a side of the target is zero or above `i32::MAX`, if the target exceeds the address space, or if `source_box`
-/// is empty, is not a number, or reaches outside of the picture. All of these are mistakes of the caller, who
-/// chooses them knowing the size of the picture; pixel values never panic.
+/// is empty, is not a number, or reaches outside of the image. All of these are mistakes of the caller, who
+/// chooses them knowing the size of the image; pixel values never panic.
 ///
 /// # Errors
 ///
@@ -90,7 +90,7 @@ pub fn resize(
     Ok(out)
 }
 
-/// Upper bound of the bytes that [`resize`] allocates for a whole picture of `size`, with the result; width first.
+/// Upper bound of the bytes that [`resize`] allocates for a whole image of `size`, with the result; width first.
 ///
 /// With a source box it takes no more.
 #[must_use]
@@ -235,8 +235,8 @@ fn flatten_then_narrow(
 }
 
 /// The order of the passes, as of Pillow 13.0: the vertical one is first where the height shrinks by more than twice
-/// the pixels that the width shrinks by. Sizes are of the whole picture, whatever the source box. Older versions
-/// have the horizontal pass first (12.2 makes an exception for pictures over 100 times as high as wide).
+/// the pixels that the width shrinks by. Sizes are of the whole image, whatever the source box. Older versions
+/// have the horizontal pass first (12.2 makes an exception for images over 100 times as high as wide).
 fn horizontal_first(size: (u32, u32), to: (u32, u32)) -> bool {
     let shrinks_by = |from: u32, to: u32| i64::from(from) - i64::from(to);
     let (columns, rows) = (shrinks_by(size.0, to.0), shrinks_by(size.1, to.1));
@@ -269,7 +269,7 @@ fn axes(src: RgbView<'_>, source_box: Option<SourceBox>) -> (Axis, Axis) {
     // Written so that NaN fails too.
     assert!(
         left >= 0.0 && top >= 0.0 && right <= as_f64(width) && bottom <= as_f64(height),
-        "source box {left}, {top}, {right}, {bottom} reaches outside of the picture of {width} x {height} pixels"
+        "source box {left}, {top}, {right}, {bottom} reaches outside of the image of {width} x {height} pixels"
     );
     assert!(
         left < right && top < bottom,
@@ -344,7 +344,7 @@ fn nearest_positions(axis: Axis, out_len: usize) -> Vec<usize> {
         .collect()
 }
 
-/// Rows of a picture, or of a part of it.
+/// Rows of an image, or of a part of it.
 #[derive(Debug, Clone, Copy)]
 struct Part<'a> {
     /// From the first byte of the first row to the last byte of the last one.
@@ -411,7 +411,7 @@ enum HorizontalPass {
     },
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     Avx2(Box<x86::HorizontalPass>),
-    /// One window's weights at a time: all of them would take more than the picture.
+    /// One window's weights at a time: all of them would take more than the image.
     Long(Coefficients),
 }
 
@@ -538,7 +538,7 @@ impl VerticalPass {
             })
         };
         if out.len() < NARROW {
-            // High and narrow pictures have long windows: one's weights are never all at hand.
+            // High and narrow images have long windows: one's weights are never all at hand.
             let mut sums = [HALF; NARROW];
             self.axis.pieces(index, &mut self.real, |piece, weights| {
                 for (row, weight) in rows_of(piece).chunks(src.stride).zip(weights) {
@@ -709,7 +709,7 @@ mod tests {
     /// Expected bytes from Pillow 13.0.0; with the horizontal pass first (Pillow 12.1) they are
     /// 74, 79, 84, 173, 178, 183.
     #[test]
-    fn tall_pictures_shrink_vertically_first() {
+    fn tall_images_shrink_vertically_first() {
         let data = ramp(2 * 9 * 3, 5, 5);
         let expected = [74, 79, 84, 172, 177, 182];
         assert_eq!(
@@ -738,7 +738,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "reaches outside")]
-    fn box_outside_of_the_picture_panics() {
+    fn box_outside_of_the_image_panics() {
         let part = SourceBox {
             left: 0.0,
             top: f64::NAN,

@@ -9,7 +9,7 @@ use tiff::tags::Tag;
 
 use super::header::{ImageHeader, SMALL};
 use super::rgb::{RGB, buffer_of, to_rgb};
-use super::{DecodeError, Limits, Picture, check_size, format_name, jpeg, within};
+use super::{DecodeError, Image, Limits, check_size, format_name, jpeg, within};
 
 pub(super) fn header<R: BufRead + Seek>(
     mut source: R,
@@ -32,7 +32,7 @@ pub(super) fn decode<R: BufRead + Seek>(
     format: ImageFormat,
     limits: &Limits,
     spare: Vec<u8>,
-) -> Result<Picture, DecodeError> {
+) -> Result<Image, DecodeError> {
     let (decoder, header) = open(source, format, limits)?;
     let (color, total) = (decoder.color_type(), decoder.total_bytes() as usize);
     let pixels = header.width as usize * header.height as usize;
@@ -45,7 +45,7 @@ pub(super) fn decode<R: BufRead + Seek>(
     let pixels = to_rgb(buffer, pixels, color).ok_or_else(|| DecodeError::Panicked {
         format: format_name(format),
     })?;
-    header.picture(pixels, 1)
+    header.image(pixels, 1)
 }
 
 /// The decoder, and the header without the decoder's own needs.

@@ -8,7 +8,7 @@ use image::metadata::Orientation;
 
 use super::header::{ImageHeader, SMALL};
 use super::rgb::{RGB, buffer_of, expand};
-use super::{DecodeError, Limits, Picture, check_size, within};
+use super::{DecodeError, Image, Limits, check_size, within};
 
 const FORMAT: &str = "GIF";
 /// Bytes of a colour in a palette.
@@ -47,7 +47,7 @@ pub(super) fn decode<R: Read>(
     length: u64,
     limits: &Limits,
     spare: Vec<u8>,
-) -> Result<Picture, DecodeError> {
+) -> Result<Image, DecodeError> {
     let (mut decoder, header, frame) = open(source, length, limits)?;
     let palette = decoder.palette().map_err(failed)?.to_vec();
     // Indices without a colour leave the canvas as it is.
@@ -78,7 +78,7 @@ pub(super) fn decode<R: Read>(
             }
         }
     }
-    header.picture(canvas, 1)
+    header.image(canvas, 1)
 }
 
 fn open<R: Read>(

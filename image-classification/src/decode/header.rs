@@ -6,9 +6,7 @@ use image::ImageFormat;
 use image::metadata::Orientation;
 
 use super::rgb::{RGB, buffer_of};
-use super::{
-    DecodeError, Limits, Picture, codecs, format_name, format_of, gif, guarded, jpeg, png,
-};
+use super::{DecodeError, Image, Limits, codecs, format_name, format_of, gif, guarded, jpeg, png};
 
 /// Bytes for tables, states and small buffers that every decoder has.
 pub(super) const SMALL: u64 = 1 << 20;
@@ -34,7 +32,7 @@ impl ImageHeader {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`], as [`Picture::decode`] gives for the same file, if the header shows it.
+    /// [`DecodeError`], as [`Image::decode`] gives for the same file, if the header shows it.
     pub fn read<R: BufRead + Seek>(mut source: R, limits: &Limits) -> Result<Self, DecodeError> {
         let length = source.seek(SeekFrom::End(0)).map_err(unreadable)?;
         if length == 0 {
@@ -62,7 +60,7 @@ impl ImageHeader {
         self.upright().1
     }
 
-    /// Returns whether [`Picture::decode_reduced`] asks for a reduction.
+    /// Returns whether [`Image::decode_reduced`] asks for a reduction.
     pub fn is_reducible(&self) -> bool {
         self.jpeg.is_some()
     }
@@ -116,12 +114,8 @@ impl ImageHeader {
         (self.width.div_ceil(by), self.height.div_ceil(by))
     }
 
-    /// The upright picture of `pixels`, decoded at `reduction`.
-    pub(super) fn picture(
-        &self,
-        mut pixels: Vec<u8>,
-        reduction: u32,
-    ) -> Result<Picture, DecodeError> {
+    /// The upright image of `pixels`, decoded at `reduction`.
+    pub(super) fn image(&self, mut pixels: Vec<u8>, reduction: u32) -> Result<Image, DecodeError> {
         // A decoder's own format may take more than RGB does.
         if pixels.capacity() / 5 * 4 > pixels.len() {
             pixels.shrink_to_fit();
@@ -158,7 +152,7 @@ impl ImageHeader {
             image::imageops::flip_horizontal_in_place(&mut image);
         }
         let (width, height) = image.dimensions();
-        Picture::from_rgb(width, height, image.into_raw()).ok_or_else(wrong)
+        Image::from_rgb(width, height, image.into_raw()).ok_or_else(wrong)
     }
 }
 

@@ -16,10 +16,10 @@ use libjpeg_turbo_rs::{
 
 use super::header::{ImageHeader, SMALL};
 use super::rgb::{RGB, buffer_of, shrink};
-use super::{DecodeError, Limits, Picture, check_size};
+use super::{DecodeError, Image, Limits, check_size};
 
 const FORMAT: &str = "JPEG";
-/// Real progressive files have about 10 scans; each one costs a pass over the whole picture.
+/// Real progressive files have about 10 scans; each one costs a pass over the whole image.
 const MOST_SCANS: usize = 500;
 
 pub(super) fn decode(
@@ -27,7 +27,7 @@ pub(super) fn decode(
     limits: &Limits,
     spare: Vec<u8>,
     reduction: impl FnOnce(u32, u32) -> u32,
-) -> Result<Picture, DecodeError> {
+) -> Result<Image, DecodeError> {
     // libjpeg fills in what is missing, and the answer would be a confident wrong one.
     if !has_its_end(bytes) {
         return Err(DecodeError::CutShort { format: FORMAT });
@@ -74,7 +74,7 @@ pub(super) fn decode(
         shrink(&mut pixels, count, rgb_from_cmyk);
         pixels.truncate(count * RGB);
     }
-    header.picture(pixels, reduction)
+    header.image(pixels, reduction)
 }
 
 /// The start of frame.

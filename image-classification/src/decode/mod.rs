@@ -1,4 +1,4 @@
-//! Pictures from bytes that anyone may have sent.
+//! Images from bytes that anyone may have sent.
 
 mod codecs;
 mod gif;
@@ -17,7 +17,7 @@ pub use header::ImageHeader;
 
 use crate::memory::OverBudget;
 
-/// What a picture may cost before it is refused.
+/// What an image may cost before it is refused.
 ///
 /// The checks come before the decoder allocates: a file of 100 bytes can claim ten gigabytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Limits {
     pub file_bytes: u64,
     /// Width × height.
     pub pixels: u64,
-    /// Bytes of the decoded picture, in the decoder's own format.
+    /// Bytes of the decoded image, in the decoder's own format.
     pub decoded_bytes: u64,
 }
 
@@ -41,7 +41,7 @@ impl Default for Limits {
     }
 }
 
-/// Why a file did not become a picture.
+/// Why a file did not become an image.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -49,10 +49,10 @@ pub enum DecodeError {
     #[error("the file is empty")]
     Empty,
     /// The content is none of the formats that are read, whatever the file is called.
-    #[error("not a picture in a known format (JPEG, PNG, BMP, WebP, GIF, TIFF, PNM, QOI)")]
+    #[error("not an image in a known format (JPEG, PNG, BMP, WebP, GIF, TIFF, PNM, QOI)")]
     UnknownFormat,
-    /// The picture is larger than the limits allow.
-    #[error("the picture has {what} of {value}, but the limit is {limit}")]
+    /// The image is larger than the limits allow.
+    #[error("the image has {what} of {value}, but the limit is {limit}")]
     TooLarge {
         /// What is too large: `a file size in bytes`.
         what: &'static str,
@@ -97,7 +97,7 @@ pub enum DecodeError {
         /// The decoder's own words.
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// The file ends before the picture does.
+    /// The file ends before the image does.
     #[error("the {format} file is cut short")]
     CutShort {
         /// The format that was recognised.
@@ -139,9 +139,9 @@ impl DecodeError {
                 "copy or download the file again"
             }
             Self::UnknownFormat | Self::Unsupported { .. } | Self::Panicked { .. } => {
-                "convert the picture to PNG or JPEG"
+                "convert the image to PNG or JPEG"
             }
-            Self::TooLarge { .. } | Self::Memory { .. } => "make the picture smaller",
+            Self::TooLarge { .. } | Self::Memory { .. } => "make the image smaller",
             Self::OverBudget(_) => {
                 "make the image smaller, or create the `MemoryBudget` with more bytes"
             }
@@ -153,16 +153,16 @@ impl DecodeError {
     }
 }
 
-/// A decoded picture: RGB, 8 bits a channel, row by row from the top left, upright.
+/// A decoded image: RGB, 8 bits a channel, row by row from the top left, upright.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Picture {
+pub struct Image {
     width: u32,
     height: u32,
     pixels: Vec<u8>,
 }
 
-impl Picture {
-    /// A picture from `width` × `height` × 3 bytes of RGB, or `None` if the sizes do not match or
+impl Image {
+    /// An image from `width` × `height` × 3 bytes of RGB, or `None` if the sizes do not match or
     /// are 0.
     pub fn from_rgb(width: u32, height: u32, pixels: Vec<u8>) -> Option<Self> {
         let expected = u64::from(width) * u64::from(height) * 3;
@@ -196,7 +196,7 @@ impl Picture {
     /// Whether a file that begins with `head` is in one of the formats that are read. 16 bytes are
     /// enough to tell.
     pub fn recognises(head: &[u8]) -> bool {
-        image::guess_format(head).is_ok_and(|format| format_name(format) != "picture")
+        image::guess_format(head).is_ok_and(|format| format_name(format) != "image")
     }
 
     /// Decodes the bytes of a file.
@@ -221,15 +221,15 @@ impl Picture {
     /// for its upright width and height, 1, 2, 4 or 8, for instance
     /// [`Preprocess::reduction`](crate::Preprocess::reduction). Its sizes are divided by that and rounded up.
     /// The pixels are libjpeg-turbo's for that scale (Pillow's `draft`); they are not those of the whole
-    /// picture resized.
+    /// image resized.
     ///
-    /// Pixels take the memory of `spare`, such as [`into_rgb`](Self::into_rgb) of a picture that is no
+    /// Pixels take the memory of `spare`, such as [`into_rgb`](Self::into_rgb) of an image that is no
     /// longer needed: of the time for JPEGs of 12 megapixels the system took a third, mostly to hand out fresh
     /// memory.
     ///
     /// # Errors
     ///
-    /// As [`decode`](Self::decode). The limits are those of the whole picture.
+    /// As [`decode`](Self::decode). The limits are those of the whole image.
     pub fn decode_reduced(
         bytes: &[u8],
         limits: &Limits,
@@ -255,9 +255,9 @@ impl Picture {
     }
 }
 
-impl std::fmt::Debug for Picture {
+impl std::fmt::Debug for Image {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Picture({} x {})", self.width, self.height)
+        write!(f, "Image({} x {})", self.width, self.height)
     }
 }
 
@@ -317,7 +317,7 @@ fn format_name(format: ImageFormat) -> &'static str {
         ImageFormat::Tiff => "TIFF",
         ImageFormat::Pnm => "PNM",
         ImageFormat::Qoi => "QOI",
-        _ => "picture",
+        _ => "image",
     }
 }
 
@@ -347,8 +347,8 @@ mod tests {
         .unwrap()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Picture, DecodeError> {
-        Picture::decode(bytes, &Limits::default())
+    fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
+        Image::decode(bytes, &Limits::default())
     }
 
     fn colours() -> DynamicImage {
@@ -357,7 +357,7 @@ mod tests {
 
     #[test]
     fn every_lossless_format_gives_the_same_pixels() {
-        let picture = colours();
+        let image = colours();
         for format in [
             ImageFormat::Png,
             ImageFormat::Bmp,
@@ -366,8 +366,8 @@ mod tests {
             ImageFormat::Qoi,
             ImageFormat::WebP,
         ] {
-            let decoded = decode(&encode(&picture, format)).unwrap();
-            assert_eq!(decoded.rgb(), picture.to_rgb8().as_raw(), "{format:?}");
+            let decoded = decode(&encode(&image, format)).unwrap();
+            assert_eq!(decoded.rgb(), image.to_rgb8().as_raw(), "{format:?}");
         }
         let gif = image::RgbaImage::from_pixel(4, 4, Rgba([255, 0, 0, 255])).into();
         assert_eq!(
@@ -435,10 +435,10 @@ mod tests {
         let jpeg = encode_jpeg(&pixels);
         let limits = Limits::default();
         for reduction in [1, 8] {
-            let fresh = Picture::decode_reduced(&jpeg, &limits, Vec::new(), |_, _| reduction);
+            let fresh = Image::decode_reduced(&jpeg, &limits, Vec::new(), |_, _| reduction);
             let fresh = fresh.unwrap();
             for spare in [vec![7; 3], vec![7; 40 * 40 * 3], vec![7; 9999]] {
-                let again = Picture::decode_reduced(&jpeg, &limits, spare, |_, _| reduction);
+                let again = Image::decode_reduced(&jpeg, &limits, spare, |_, _| reduction);
                 assert_eq!(again.unwrap(), fresh);
             }
         }
@@ -454,7 +454,7 @@ mod tests {
             for length in 1..jpeg.len() {
                 let cut = &jpeg[..length];
                 let cut =
-                    Picture::decode_reduced(cut, &Limits::default(), Vec::new(), |_, _| reduction);
+                    Image::decode_reduced(cut, &Limits::default(), Vec::new(), |_, _| reduction);
                 assert!(
                     cut.is_err(),
                     "{length} bytes of {} at 1/{reduction}",
@@ -462,12 +462,12 @@ mod tests {
                 );
             }
         }
-        // What follows the end is none of the picture.
+        // What follows the end is none of the image.
         assert!(decode(&[&jpeg[..], b"trailer"].concat()).is_ok());
     }
 
     #[test]
-    fn a_small_file_cannot_claim_a_large_picture() {
+    fn a_small_file_cannot_claim_a_large_image() {
         // A PNG header that claims 100,000 x 100,000 pixels.
         let mut bomb = encode(&colours(), ImageFormat::Png);
         bomb[16..20].copy_from_slice(&100_000_u32.to_be_bytes());
@@ -483,10 +483,10 @@ mod tests {
             ..Limits::default()
         };
         let png = encode(&colours(), ImageFormat::Png);
-        let error = Picture::decode(&png, &limits).unwrap_err();
+        let error = Image::decode(&png, &limits).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the picture has a pixel count of 6, but the limit is 5"
+            "the image has a pixel count of 6, but the limit is 5"
         );
     }
 
@@ -508,7 +508,7 @@ mod tests {
         let mut turned = vec![0xff, 0xd8, 0xff, 0xe1, length[0], length[1]];
         turned.append(&mut exif);
         turned.extend_from_slice(&jpeg[2..]);
-        let picture = decode(&turned).unwrap();
-        assert_eq!((picture.width(), picture.height()), (8, 16));
+        let image = decode(&turned).unwrap();
+        assert_eq!((image.width(), image.height()), (8, 16));
     }
 }

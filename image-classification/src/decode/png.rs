@@ -8,7 +8,7 @@ use png::{BitDepth, Decoder, DecodingError, Reader, Transformations};
 
 use super::header::{ImageHeader, SMALL};
 use super::rgb::{RGB, buffer_of, to_rgb};
-use super::{DecodeError, Limits, Picture, check_size, within};
+use super::{DecodeError, Image, Limits, check_size, within};
 
 const FORMAT: &str = "PNG";
 /// Most bytes of the chunks besides the pixels: EXIF data, above all.
@@ -27,7 +27,7 @@ pub(super) fn decode<R: BufRead + Seek>(
     length: u64,
     limits: &Limits,
     spare: Vec<u8>,
-) -> Result<Picture, DecodeError> {
+) -> Result<Image, DecodeError> {
     let (mut reader, header) = open(source, length, limits)?;
     let mut buffer = buffer_of(spare, header.buffer)?;
     let pixels = buffer.len() / samples(&reader).max(RGB);
@@ -40,7 +40,7 @@ pub(super) fn decode<R: BufRead + Seek>(
     reader.next_frame(&mut buffer).map_err(failed)?;
     drop(reader);
     let pixels = to_rgb(buffer, pixels, color).ok_or(DecodeError::Panicked { format: FORMAT })?;
-    header.picture(pixels, 1)
+    header.image(pixels, 1)
 }
 
 fn open<R: BufRead + Seek>(

@@ -174,10 +174,7 @@ fn resize(
 ) -> Result<(Stated<Resize>, Stated<ImageSize>), SourceError> {
     let file = keys.file;
     if keys.bool("do_resize")? == Some(false) {
-        return Err(keys.error(
-            "do_resize",
-            "true: every picture has to get the model's size",
-        ));
+        return Err(keys.error("do_resize", "true: every image has to get the model's size"));
     }
     let size = size_of(keys, "size", integer_is_short)?;
     let square = |side| ImageSize {
@@ -244,7 +241,7 @@ fn resize(
         }
         (Size::Short(_), None) => Err(keys.error(
             "do_center_crop",
-            "true, where size is the shortest_edge: every picture has to get the model's size",
+            "true, where size is the shortest_edge: every image has to get the model's size",
         )),
     }
 }

@@ -1,6 +1,6 @@
 //! Where the preprocessing of a model comes from.
 //!
-//! A wrong mean or channel order does not show on one picture and costs ten points of accuracy on
+//! A wrong mean or channel order does not show on one image and costs ten points of accuracy on
 //! many, so every value is traced to who stated it. [`find`] reads what the model and the files
 //! beside it state; [`Resolved::new`] takes each value from the first source that has it and keeps
 //! what the others say instead:
@@ -109,7 +109,7 @@ pub struct Fact {
 /// The preprocessing and the labels of a model, each value from the first source that has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resolved {
-    /// How pictures are prepared.
+    /// How images are prepared.
     pub preprocess: Preprocess,
     /// The size of an input that the model leaves open.
     pub size: Option<Stated<ImageSize>>,

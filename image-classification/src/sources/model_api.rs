@@ -154,7 +154,7 @@ fn refuse(entries: Entries<'_>) -> Result<(), SourceError> {
         return Err(entries.error("task_type", "classification"));
     }
     if entries.is_true("embedded_processing") {
-        let expected = "False: a model that resizes by itself takes pictures of any size";
+        let expected = "False: a model that resizes by itself takes images of any size";
         return Err(entries.error("embedded_processing", expected));
     }
     if entries.is_true("hierarchical") {
@@ -170,7 +170,7 @@ fn refuse(entries: Entries<'_>) -> Result<(), SourceError> {
 }
 
 fn pixels(entries: Entries<'_>) -> Result<Statement, SourceError> {
-    // Model API starts from BGR pictures.
+    // Model API starts from BGR images.
     let color = if entries.is_true("reverse_input_channels") {
         ColorOrder::Rgb
     } else {

@@ -8,12 +8,12 @@ use crate::statistics::mcnemar;
 
 /// Returns the whole report.
 pub fn report(evaluation: &Evaluation) -> Value {
-    let path = |picture: usize| evaluation.pictures[picture].to_string_lossy();
+    let path = |image: usize| evaluation.images[image].to_string_lossy();
     let missing = evaluation.missing.iter();
     let surplus = evaluation.surplus.iter();
     let failures = evaluation.failures.iter().map(|failure| {
         json!({
-            "path": failure.picture.map(path),
+            "path": failure.image.map(path),
             "run": failure.run.map(|run| evaluation.runs[run].name.clone()),
             "code": failure.code,
             "message": failure.message,
@@ -25,11 +25,11 @@ pub fn report(evaluation: &Evaluation) -> Value {
         "verdict": evaluation.verdict(),
         "summary": evaluation.verdict_line(),
         "machine": evaluation.machine,
-        "pictures": evaluation.pictures.len(),
+        "pictures": evaluation.images.len(),
         "with_truth": evaluation.with_truth(),
-        "without_truth": missing.map(|picture| path(*picture)).collect::<Vec<_>>(),
+        "without_truth": missing.map(|image| path(*image)).collect::<Vec<_>>(),
         "without_picture": surplus.map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
-        "duplicates": evaluation.duplicates.json(&evaluation.pictures),
+        "duplicates": evaluation.duplicates.json(&evaluation.images),
         "gates": evaluation.truth_gate().into_iter().collect::<Vec<_>>(),
         "runs": (0..evaluation.runs.len()).map(|run| of_run(evaluation, run)).collect::<Vec<_>>(),
         "failures": failures.collect::<Vec<_>>(),
@@ -53,7 +53,7 @@ fn of_run(evaluation: &Evaluation, index: usize) -> Value {
         "count": found.labels.as_ref().map(image_classification::Labels::len),
         "difference": found.label_difference,
     });
-    value["pictures"] = json!(accuracy.pictures);
+    value["pictures"] = json!(accuracy.images);
     let top = evaluation.top(accuracy);
     let top = top.map(|k| (k.to_string(), json!(accuracy.top(k))));
     value["top"] = Value::Object(top.collect());
@@ -89,7 +89,7 @@ fn add_single_label(
         json!({
             "class_id": class_id,
             "label": label(found, *class_id),
-            "pictures": of.pictures,
+            "pictures": of.images,
             "top1": of.top1,
         })
     };
@@ -104,7 +104,7 @@ fn add_single_label(
     }
     let wrong = found.wrong.iter().map(|wrong| {
         json!({
-            "path": evaluation.pictures[wrong.picture].to_string_lossy(),
+            "path": evaluation.images[wrong.image].to_string_lossy(),
             "class_id": wrong.truth.first(),
             "answer": wrong.answer.first(),
         })
@@ -136,7 +136,7 @@ fn add_multi_label(evaluation: &Evaluation, found: &Found, counts: &MultiLabel, 
     value["classes"] = counts.classes.iter().map(class).collect();
     let wrong = found.wrong.iter().map(|wrong| {
         json!({
-            "path": evaluation.pictures[wrong.picture].to_string_lossy(),
+            "path": evaluation.images[wrong.image].to_string_lossy(),
             "class_ids": wrong.truth,
             "answers": wrong.answer,
         })

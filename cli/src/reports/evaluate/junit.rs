@@ -39,8 +39,8 @@ pub fn report(evaluation: &Evaluation, out: &mut dyn Write) -> anyhow::Result<()
     });
     let failures = evaluation.failures.iter().map(|failure| {
         let name = failure
-            .picture
-            .map_or_else(String::new, |picture| evaluation.path(picture));
+            .image
+            .map_or_else(String::new, |image| evaluation.path(image));
         Ok(Case::error(name, failure.message.clone()))
     });
     let errors = runs.clone().count() + evaluation.failures.len();

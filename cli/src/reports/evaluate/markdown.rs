@@ -46,7 +46,7 @@ pub fn report(evaluation: &Evaluation) -> String {
     if let Some(gate) = evaluation.truth_gate() {
         add_gate("images", &gate, &mut text);
     }
-    if let Some(duplicates) = evaluation.duplicates.line(&evaluation.pictures) {
+    if let Some(duplicates) = evaluation.duplicates.line(&evaluation.images) {
         let _ = writeln!(text, "\nDuplicates: {}.", cell(duplicates));
     }
     for (index, _, found) in evaluation.evaluated() {
@@ -86,13 +86,10 @@ fn add_single_label(evaluation: &Evaluation, run: usize, counts: &SingleLabel, t
     for (truth, answer, count) in confusions {
         let _ = writeln!(text, "| {} | {} | {count} |", class(truth), class(answer));
     }
-    let _ = writeln!(
-        text,
-        "\n| {title}: class | right | pictures |\n|---|---|---|"
-    );
+    let _ = writeln!(text, "\n| {title}: class | right | images |\n|---|---|---|");
     for (class_id, of) in counts.least_right(LISTED) {
         let class = class(class_id);
-        let _ = writeln!(text, "| {class} | {} | {} |", of.top1, of.pictures);
+        let _ = writeln!(text, "| {class} | {} | {} |", of.top1, of.images);
     }
 }
 

@@ -53,7 +53,7 @@ pub struct Found {
 /// A wrong answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Wrong {
-    pub picture: usize,
+    pub image: usize,
     pub truth: Vec<usize>,
     /// The best class, or the classes that a multi-label model gives.
     pub answer: Vec<usize>,
@@ -64,7 +64,7 @@ pub struct Evaluation {
     pub runs: Vec<Evaluated>,
     /// The place of the reference.
     pub reference: usize,
-    pub pictures: Vec<PathBuf>,
+    pub images: Vec<PathBuf>,
     /// Images that the ground truth does not mention.
     pub missing: Vec<usize>,
     /// Entries of the ground truth without an image.
@@ -129,13 +129,13 @@ impl Evaluation {
 
     /// The number of images that have ground truth.
     pub fn with_truth(&self) -> usize {
-        self.pictures.len() - self.missing.len()
+        self.images.len() - self.missing.len()
     }
 
     /// The gate of the images, which is none of a single run.
     pub fn truth_gate(&self) -> Option<Gate> {
         let least = self.limits.min_truth?;
-        let (count, of) = (self.with_truth(), self.pictures.len());
+        let (count, of) = (self.with_truth(), self.images.len());
         let found = format!(
             "ground truth for {count} of {}, {} %, at least {least}",
             counted(of, "image"),
@@ -203,7 +203,7 @@ impl Evaluation {
                 ("COULD NOT EVALUATE", parts)
             }
         };
-        let (of, missing) = (self.pictures.len(), self.missing.len());
+        let (of, missing) = (self.images.len(), self.missing.len());
         let coverage = if missing == 0 {
             if of > 0 {
                 parts.push(format!("{of} of {} counted", counted(of, "image")));
@@ -244,8 +244,8 @@ impl Evaluation {
         }
     }
 
-    pub fn path(&self, picture: usize) -> String {
-        printable(&self.pictures[picture].to_string_lossy())
+    pub fn path(&self, image: usize) -> String {
+        printable(&self.images[image].to_string_lossy())
     }
 
     /// The difference of the run's labels from those of the reference, or of the first run if that failed, on one

@@ -27,7 +27,7 @@ impl Evaluation {
                 let _ = writeln!(text, "  labels: {labels}");
             }
         }
-        if let Some(duplicates) = self.duplicates.line(&self.pictures) {
+        if let Some(duplicates) = self.duplicates.line(&self.images) {
             let _ = writeln!(text, "duplicates: {duplicates}");
         }
         let table = self.side_by_side();
@@ -72,7 +72,7 @@ impl Evaluation {
         let _ = writeln!(text, "\n{title}, classes by the share that is right");
         for (class_id, of) in counts.least_right(LISTED) {
             let class = self.class(run, class_id);
-            let _ = writeln!(text, "  {:>4} of {:>4} {class}", of.top1, of.pictures);
+            let _ = writeln!(text, "  {:>4} of {:>4} {class}", of.top1, of.images);
         }
         rest_text(counts.classes.len(), text);
         for (truth, answer, count) in counts.confusions(LISTED) {

@@ -1,4 +1,4 @@
-//! From a path to the tensor of its picture.
+//! From a path to the tensor of its image.
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read as _, Seek as _};
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use backend_api::{Dim, ElementType, Tensor, TensorSpec};
 use image_classification::{
-    ColorOrder, DecodeError, ImageHeader, ImageLayout, InputLayout, Limits, Picture, Preprocess,
+    ColorOrder, DecodeError, Image, ImageHeader, ImageLayout, InputLayout, Limits, Preprocess,
     Reservation,
 };
 
@@ -14,25 +14,25 @@ use crate::args::Decode;
 use crate::image_memory::ImageMemory;
 use crate::messages::Hinted;
 
-/// Everything that decides which tensor a picture becomes.
+/// Everything that decides which tensor an image becomes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Preparation {
     pub preprocess: Preprocess,
     pub layout: InputLayout,
-    /// How many pictures a request takes.
+    /// How many images a request takes.
     pub batch: usize,
     pub decode: Decode,
 }
 
 impl Preparation {
-    /// The tensor of a picture alone, in the memory of `spare`.
-    pub fn one(&self, spare: Option<Tensor>, picture: &Picture) -> anyhow::Result<Tensor> {
-        Ok(self.preprocess.tensor_in(spare, picture, &self.layout)?)
+    /// The tensor of an image alone, in the memory of `spare`.
+    pub fn one(&self, spare: Option<Tensor>, image: &Image) -> anyhow::Result<Tensor> {
+        Ok(self.preprocess.tensor_in(spare, image, &self.layout)?)
     }
 
-    /// The tensor of a request with nothing but this picture, as often as the batch is large.
-    pub fn tensor(&self, picture: &Picture) -> anyhow::Result<Tensor> {
-        let one = self.one(None, picture)?;
+    /// The tensor of a request with nothing but this image, as often as the batch is large.
+    pub fn tensor(&self, image: &Image) -> anyhow::Result<Tensor> {
+        let one = self.one(None, image)?;
         Ok(match self.batch {
             1 => one,
             batch => Tensor::concat(&vec![&one; batch])?,
@@ -40,7 +40,7 @@ impl Preparation {
     }
 
     /// The resized pixels, RGB, whatever the model takes.
-    pub fn pixels(&self, picture: &Picture) -> anyhow::Result<Tensor> {
+    pub fn pixels(&self, image: &Image) -> anyhow::Result<Tensor> {
         let size = self.layout.size();
         let dims = [1, size.height as usize, size.width as usize, 3].map(Dim::Fixed);
         let spec = TensorSpec::new("pixels", ElementType::U8, dims.into());
@@ -51,7 +51,7 @@ impl Preparation {
             scale: [1.0; 3],
             ..self.preprocess
         };
-        Ok(preprocess.tensor(picture, &layout)?)
+        Ok(preprocess.tensor(image, &layout)?)
     }
 
     /// Every value, in the notation of the command line.
@@ -86,14 +86,14 @@ pub struct Buffers {
 }
 
 /// An image's file, decoded as often as is needed.
-pub struct PictureFile {
+pub struct ImageFile {
     pub bytes: Vec<u8>,
     /// Memory for the first image.
     pixels: Vec<u8>,
     /// The size that decides reductions; other formats than JPEG have none.
     size: Option<(u32, u32)>,
     /// By their reductions.
-    decoded: Vec<(u32, Picture)>,
+    decoded: Vec<(u32, Image)>,
     /// Bytes that were found to be needed.
     needed: u64,
     kinds: Vec<Preparation>,
@@ -101,7 +101,7 @@ pub struct PictureFile {
     _reservation: Reservation,
 }
 
-impl PictureFile {
+impl ImageFile {
     /// Reads the file; nothing is decoded yet. Waits until the budget of [`ImageMemory`] has what the file and
     /// everything that `kinds` make of it take at most, or whole images where there are none.
     pub fn read(
@@ -143,7 +143,7 @@ impl PictureFile {
 
     /// The memory, when it is done.
     pub fn into_buffers(mut self) -> Buffers {
-        let pixels = self.decoded.pop().map(|(_, picture)| picture.into_rgb());
+        let pixels = self.decoded.pop().map(|(_, image)| image.into_rgb());
         let most = ImageMemory::of_process().kept;
         let kept = |bytes: &Vec<u8>| bytes.capacity() as u64 <= most;
         Buffers {
@@ -152,18 +152,18 @@ impl PictureFile {
         }
     }
 
-    /// The picture as large as `kind` needs it.
-    pub fn picture(&mut self, kind: &Preparation) -> Result<&Picture, anyhow::Error> {
+    /// The image as large as `kind` needs it.
+    pub fn image(&mut self, kind: &Preparation) -> Result<&Image, anyhow::Error> {
         let by = self.size.map_or(1, |size| reduction(kind, size));
         self.reduced(by)
     }
 
-    /// The whole picture.
-    pub fn whole(&mut self) -> Result<&Picture, anyhow::Error> {
+    /// The whole image.
+    pub fn whole(&mut self) -> Result<&Image, anyhow::Error> {
         self.reduced(1)
     }
 
-    fn reduced(&mut self, by: u32) -> anyhow::Result<&Picture> {
+    fn reduced(&mut self, by: u32) -> anyhow::Result<&Image> {
         let place = self.decoded.iter().position(|(other, _)| *other == by);
         let place = if let Some(place) = place {
             place
@@ -175,8 +175,8 @@ impl PictureFile {
                 return Err(changed());
             }
             let memory = std::mem::take(&mut self.pixels);
-            let picture = Picture::decode_reduced(&self.bytes, &limits, memory, |_, _| by)?;
-            self.decoded.push((by, picture));
+            let image = Image::decode_reduced(&self.bytes, &limits, memory, |_, _| by)?;
+            self.decoded.push((by, image));
             self.decoded.len() - 1
         };
         Ok(&self.decoded[place].1)
@@ -221,7 +221,7 @@ fn needed(header: &ImageHeader, length: u64, kinds: &[Preparation]) -> u64 {
     }
     reductions.sort_unstable();
     reductions.dedup();
-    // Pictures of other reductions are kept while one is decoded.
+    // Images of other reductions are kept while one is decoded.
     let pixels: u64 = reductions.iter().map(|by| header.pixel_bytes(*by)).sum();
     let decoding = reductions
         .iter()
@@ -239,12 +239,12 @@ fn changed() -> anyhow::Error {
     Hinted::new("changed while it was read", "run it again").into()
 }
 
-/// Whether the file at `path` begins as a picture does.
+/// Whether the file at `path` begins as an image does.
 pub fn begins_like_one(path: &Path) -> bool {
     let mut head = Vec::new();
     model_file::open_regular(path)
         .and_then(|file| file.take(64).read_to_end(&mut head))
-        .is_ok_and(|_| Picture::recognises(&head))
+        .is_ok_and(|_| Image::recognises(&head))
 }
 
 /// Reads a regular file of at most `limit` bytes.
