@@ -27,7 +27,7 @@ pub enum ToleranceName {
     F32,
     /// |Δp| ≤ 0.05 and logits within 0.05 on every image, the same best class on 99 %
     F16,
-    /// |Δp| ≤ 0.15 and logits within 0.1 on every image, the same best class on 98 %
+    /// |Δp| ≤ 0.3 and logits within 0.4 on every image, the same best class on 98 %
     Bf16,
     /// |Δp| ≤ 0.3 and logits within 0.5 on every image, the same best class on 95 %
     Int8,
@@ -71,7 +71,7 @@ pub struct Tolerance {
     /// reference tie may stand for each other.
     pub same_order: bool,
     /// Outputs that are as close as this share of the largest one tie, and probabilities that are as close as ten
-    /// times this share of the larger of the two. It is the `max_relative_error` of the name.
+    /// times this share of the larger of the two.
     pub tie: f64,
     /// The share of images with the same best class.
     pub min_top1: Option<Share>,
@@ -83,22 +83,23 @@ impl Tolerance {
     /// The tolerance called `name`.
     ///
     /// The limits of `f32` are six times what engines were measured to differ by over 1,000 images of three models
-    /// (|Δp| 8.6e-6, logits 1.5e-5), those of `f16` twice what weights stored in f16 cost (0.022 and 0.023). `bf16` and
-    /// `int8` are conventions: a model's own limits may be stricter. `docs/compare.md` has the measurements.
+    /// (|Δp| 8.6e-6, logits 1.5e-5), those of `f16` twice what weights stored in f16 cost (0.022 and 0.023). The limits
+    /// of `bf16` stand above the worst of 1,000 images of three models (0.24 and 0.29). Its ties, and `int8`, are
+    /// conventions. A model's own limits may be stricter. `docs/compare.md` has the measurements.
     pub const fn named(name: ToleranceName) -> Self {
-        let (max_delta, max_relative_error, min_top1) = match name {
+        let (max_delta, max_relative_error, tie, min_top1) = match name {
             // The order says it already, and lets two best classes tie.
-            ToleranceName::F32 => (1e-4, 1e-4, None),
-            ToleranceName::F16 => (0.05, 0.05, Some(Share::percent(99))),
-            ToleranceName::Bf16 => (0.15, 0.1, Some(Share::percent(98))),
-            ToleranceName::Int8 => (0.3, 0.5, Some(Share::percent(95))),
+            ToleranceName::F32 => (1e-4, 1e-4, 1e-4, None),
+            ToleranceName::F16 => (0.05, 0.05, 0.05, Some(Share::percent(99))),
+            ToleranceName::Bf16 => (0.3, 0.4, 0.1, Some(Share::percent(98))),
+            ToleranceName::Int8 => (0.3, 0.5, 0.5, Some(Share::percent(95))),
         };
         Self {
             name,
             max_delta,
             max_relative_error,
             same_order: matches!(name, ToleranceName::F32),
-            tie: max_relative_error,
+            tie,
             min_top1,
             min_overlap: None,
         }
