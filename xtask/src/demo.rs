@@ -21,7 +21,7 @@ const ENGINES: [&str; 2] = ["openvino", "onnx"];
 
 /// Sets up, builds the command, runs it on each engine and compares the printed blocks.
 pub fn run() -> Result<ExitCode> {
-    setup::run(None, false)?;
+    setup::run(None, &[])?;
     let classify = build()?;
     let photos = setup::home()?.join("photos");
     let mut outputs = Vec::new();

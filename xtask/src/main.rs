@@ -1,4 +1,4 @@
-//! Developer automation, called through the cargo aliases `setup`, `demo`, `verify` and `bench-peers`.
+//! Developer automation, called through the cargo aliases `setup`, `demo`, `prose`, `verify` and `bench-peers`.
 // A command for people at a terminal: its output is what it is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -14,6 +14,7 @@ mod failure;
 mod files;
 mod notice;
 mod pip;
+mod prose;
 mod python;
 mod requirements;
 mod setup;
@@ -41,9 +42,14 @@ enum Task {
         /// Bring the oldest supported engines as well, for the tests of `cargo verify`
         #[arg(long)]
         oldest: bool,
+        /// Bring the spelling checker as well, for the checks of `cargo verify`
+        #[arg(long)]
+        checks: bool,
     },
     /// Set up, classify a few photos on both engines, and compare the two outputs
     Demo,
+    /// Count doc comments that open with a clause without a head ("What…", "Whether…"), and list them
+    Prose,
     /// Set up, then run every check and every test
     Verify,
     /// Set up, then measure classify against Python programs and `benchmark_app`
@@ -57,10 +63,22 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Args::parse().task {
-        Task::Setup { from, oldest } => {
-            setup::run(from.as_deref(), oldest).map(|()| ExitCode::SUCCESS)
+        Task::Setup {
+            from,
+            oldest,
+            checks,
+        } => {
+            let extras = [(oldest, setup::OLDEST), (checks, setup::CHECKS)];
+            let extras: Vec<_> = extras
+                .into_iter()
+                .filter_map(|(is_wanted, extra)| is_wanted.then_some(extra))
+                .collect();
+            setup::run(from.as_deref(), &extras).map(|()| ExitCode::SUCCESS)
         }
         Task::Demo => demo::run(),
+        Task::Prose => {
+            prose::is_within_limit().map(|is_within| ExitCode::from(u8::from(!is_within)))
+        }
         Task::Verify => verify::run(),
         Task::BenchPeers { arguments } => bench_peers::run(&arguments),
     };

@@ -95,9 +95,33 @@ fn requirement_file(name: &str) -> PathBuf {
     scripts().join("requirements").join(name)
 }
 
-/// Sets up what is missing, and with `oldest` the oldest supported engines as well. With `from`, package files come from
-/// that folder instead of the network.
-pub fn run(from: Option<&Path>, oldest: bool) -> Result<()> {
+/// Packages for tests and checks alone, unpacked into a directory of their own in the set-up.
+#[derive(Debug, Clone, Copy)]
+pub struct Extra {
+    /// The name of the requirement file and of the directory.
+    name: &'static str,
+    title: &'static str,
+}
+
+/// The oldest supported engines.
+pub const OLDEST: Extra = Extra {
+    name: "oldest",
+    title: "[oldest] bringing the oldest supported engines",
+};
+
+/// The spelling checker.
+pub const CHECKS: Extra = Extra {
+    name: "checks",
+    title: "[checks] bringing the spelling checker",
+};
+
+/// The spelling checker's program, once [`CHECKS`] is there.
+pub fn typos() -> Result<PathBuf> {
+    Ok(home()?.join(CHECKS.name).join("bin").join("typos"))
+}
+
+/// Sets up what is missing, `extras` included. With `from`, package files come from that directory instead of the network.
+pub fn run(from: Option<&Path>, extras: &[Extra]) -> Result<()> {
     if let Some(from) = from {
         check_from(from)?;
     }
@@ -118,15 +142,20 @@ pub fn run(from: Option<&Path>, oldest: bool) -> Result<()> {
             eprintln!("{step} ... up to date");
         }
     }
-    let has_oldest = !oldest || is_complete && setup.has_oldest()?;
-    if !is_complete || !has_oldest {
+    let mut missing = Vec::new();
+    for extra in extras {
+        if !(is_complete && setup.has(*extra)?) {
+            missing.push(*extra);
+        }
+    }
+    if !is_complete || !missing.is_empty() {
         claim(&setup.home)?;
         let lock = lock(&setup.home)?;
         if !is_complete {
             setup.run_steps(&lock)?;
         }
-        if oldest {
-            setup.bring_oldest(&lock)?;
+        for extra in missing {
+            setup.bring(extra, &lock)?;
         }
     }
     eprintln!("{done}");
@@ -486,47 +515,43 @@ impl Setup<'_> {
         ])
     }
 
-    /// The oldest engines, unpacked.
-    fn oldest(&self, tag: &str) -> Result<Stamp> {
-        let path = requirement_file("oldest.txt");
+    fn extra(&self, extra: Extra, tag: &str) -> Result<Stamp> {
+        let path = requirement_file(&format!("{}.txt", extra.name));
         let list = fs::read(&path).map_err(on("read", &path))?;
-        Ok(self.stamp("oldest", &[&list, tag.as_bytes()]))
+        Ok(self.stamp(extra.name, &[&list, tag.as_bytes()]))
     }
 
-    fn has_oldest(&self) -> Result<bool> {
+    fn has(&self, extra: Extra) -> Result<bool> {
         match self.facts() {
-            Some(facts) => Ok(self.oldest(&facts.tag)?.is_current()),
+            Some(facts) => Ok(self.extra(extra, &facts.tag)?.is_current()),
             None => Ok(false),
         }
     }
 
-    fn bring_oldest(&self, lock: &File) -> Result<()> {
+    fn bring(&self, extra: Extra, lock: &File) -> Result<()> {
         let facts = self
             .facts()
             .context("the Python environment has lost its interpreter.txt")?;
-        let stamp = self.oldest(&facts.tag)?;
-        step(
-            "[oldest] bringing the oldest supported engines",
-            stamp.is_current(),
-            || {
-                stamp.clear()?;
-                let pip = Pip {
-                    environment: &self.environment(),
-                    lock,
-                    outside: facts.outside,
-                    from: self.from,
-                };
-                for requirement in read_requirements("oldest.txt")? {
-                    pip.download(&requirement, Kind::Tool, &self.downloads())?;
-                }
-                let folder = self.home.join("oldest");
-                remove_folder(&folder)?;
-                pip.install_into(&folder, &requirement_file("oldest.txt"), &self.downloads())?;
-                let mut files = list_files(&folder, &|_| true)?;
-                files.retain(|file| file.is_file());
-                stamp.write(&files)
-            },
-        )
+        let stamp = self.extra(extra, &facts.tag)?;
+        step(extra.title, stamp.is_current(), || {
+            stamp.clear()?;
+            let pip = Pip {
+                environment: &self.environment(),
+                lock,
+                outside: facts.outside,
+                from: self.from,
+            };
+            let list = format!("{}.txt", extra.name);
+            for requirement in read_requirements(&list)? {
+                pip.download(&requirement, Kind::Tool, &self.downloads())?;
+            }
+            let folder = self.home.join(extra.name);
+            remove_folder(&folder)?;
+            pip.install_into(&folder, &requirement_file(&list), &self.downloads())?;
+            let mut files = list_files(&folder, &|_| true)?;
+            files.retain(|file| file.is_file());
+            stamp.write(&files)
+        })
     }
 
     fn fetch_packages(&self, title: &str, pip: &Pip<'_>, tag: &str) -> Result<()> {

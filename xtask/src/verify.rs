@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::setup;
+use crate::{prose, setup};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
@@ -97,9 +97,17 @@ pub fn run() -> Result<ExitCode> {
         results.push(timed(step.name, || execute(step)));
     }
     results.push(timed(DENY.name, deny));
+    results.push(timed("doc comments", doc_comments));
     let set_up = timed("set-up", || finish(set_up));
     let is_ready = set_up.1 == Outcome::Passed;
     results.push(set_up);
+    results.push(timed("spelling", || {
+        if is_ready {
+            spelling()
+        } else {
+            Outcome::Skipped("there is no set-up")
+        }
+    }));
     results.push(timed(TESTS.name, || {
         if is_ready {
             execute(&TESTS)
@@ -134,7 +142,9 @@ pub fn run() -> Result<ExitCode> {
 /// network.
 fn start_set_up() -> Result<JoinHandle<io::Result<Output>>> {
     let mut command = Command::new(env::current_exe()?);
-    command.args(["setup", "--oldest"]).stdin(Stdio::null());
+    command
+        .args(["setup", "--oldest", "--checks"])
+        .stdin(Stdio::null());
     let child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -203,6 +213,30 @@ fn deny() -> Outcome {
         );
     }
     execute(&DENY)
+}
+
+fn doc_comments() -> Outcome {
+    match prose::is_within_limit() {
+        Ok(true) => Outcome::Passed,
+        Ok(false) => Outcome::Failed("too many have no head".to_owned()),
+        Err(error) => Outcome::Failed(format!("{error:#}")),
+    }
+}
+
+fn spelling() -> Outcome {
+    let typos = match setup::typos() {
+        Ok(typos) => typos,
+        Err(error) => return Outcome::Failed(format!("{error:#}")),
+    };
+    let status = Command::new(&typos)
+        .current_dir(setup::workspace())
+        .stdin(Stdio::null())
+        .status();
+    match status {
+        Ok(status) if status.success() => Outcome::Passed,
+        Ok(status) => Outcome::Failed(status.to_string()),
+        Err(error) => Outcome::Failed(format!("{}: {error}", typos.display())),
+    }
 }
 
 fn table(results: &[(&str, Outcome, f64)]) -> String {
