@@ -27,7 +27,7 @@ fn main() {
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// What RTen does not have, or would compute otherwise.
+/// Models with an operator that RTen lacks or computes in another way.
 const RTEN_REFUSES: [(&str, &str); 4] = [
     ("light_bvlc_alexnet.onnx", "LRN"),
     ("light_inception_v1.onnx", "LRN"),
@@ -35,7 +35,7 @@ const RTEN_REFUSES: [(&str, &str); 4] = [
     ("light_squeezenet.onnx", "Softmax"),
 ];
 
-/// What RTen loads, but cannot be compared on.
+/// Models that RTen loads, but whose answers differ for a known reason.
 const RTEN_DIFFERS: [(&str, &str); 3] = [
     ("half.onnx", "it takes f32 for f16"),
     (
@@ -174,7 +174,7 @@ fn real_models() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Where classes that should tie do not: (backend, file, why).
+/// Models whose classes should tie, but do not: (backend, file, reason).
 const UNEQUAL: [(&str, &str, &str); 1] = [(
     "openvino",
     "light_squeezenet.onnx",

@@ -163,7 +163,7 @@ fn each_engine_crate_pulls_its_own_engine_only() {
     }
 }
 
-/// Whoever works on one engine compiles nothing of the other, not even for the tests.
+/// The tests of one engine's crate compile nothing of another engine.
 #[test]
 fn engine_crates_are_tested_alone() {
     for (package, own) in ENGINES {

@@ -21,7 +21,7 @@ fn main() {
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// What one resampler did over all of its cases.
+/// The results of one resampler over all of its cases.
 #[derive(Debug, Default)]
 struct Tally {
     cases: usize,

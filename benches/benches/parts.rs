@@ -127,8 +127,8 @@ fn softmax_and_top_10_of_1000(bencher: Bencher) {
     });
 }
 
-/// What the system takes to hand something to a sleeping thread and to be woken for its answer, which one request at a
-/// time through the slots cannot do without.
+/// Measures the system's time to hand a value to a sleeping thread and to wake up for its answer. A single request through
+/// the slots cannot take less.
 #[divan::bench]
 fn two_threads_round_trip(bencher: Bencher) {
     let (ask, asked) = mpsc::channel::<()>();

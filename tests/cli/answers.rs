@@ -34,9 +34,9 @@ pub fn trials(set_up: &Needs) -> Vec<Trial> {
 struct Model {
     /// No model needs a flag: the three have three ways to say how they want their images.
     file: &'static str,
-    /// How `reference.py` calls the preprocessing of the model's card.
+    /// The name of the card's preprocessing in `reference.py`.
     recipe: &'static str,
-    /// How many of the 24 labelled photos are right.
+    /// The number of right answers for the 24 labelled photos.
     right: usize,
 }
 

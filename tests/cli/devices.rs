@@ -182,7 +182,7 @@ fn damaged_openvino(without: &str, keep: Option<usize>) -> Result<tempfile::Temp
     Ok(folder)
 }
 
-/// Whatever is missing or damaged is named, and what is left still works.
+/// The list names every missing or damaged engine, and the others still work.
 #[cfg(target_os = "linux")]
 fn incomplete() -> Result<(), Failed> {
     let plugin = |name: &str| format!("libopenvino_{name}_plugin.so");
@@ -266,7 +266,7 @@ fn strings() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Whatever the processor can: never another precision than the one that was asked for.
+/// On every processor the requested precision executes, or none does.
 fn precision() -> Result<(), Failed> {
     for precision in ["f32", "bf16", "f16"] {
         let run = classify_small(&["--precision", precision, "--format", "json"])?;

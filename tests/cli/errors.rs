@@ -1,4 +1,4 @@
-//! What the program says when something is wrong, and with which exit code.
+//! Messages and exit codes of errors.
 
 use std::io::Read as _;
 use std::process::Stdio;

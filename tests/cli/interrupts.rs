@@ -1,4 +1,4 @@
-//! What Ctrl-C does: the first one finishes what is under way, the second one stops at once.
+//! Ctrl-C: the first one lets in-flight images finish, the second one exits immediately.
 #![cfg(unix)]
 
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -57,7 +57,7 @@ fn send(child: &Child, signal: Signal) -> Result<(), Failed> {
     Ok(kill_process(Pid::from_child(child), signal)?)
 }
 
-/// What it said when it had ended.
+/// Waits for its end and returns its stderr.
 fn end(mut child: Child) -> Result<(ExitStatus, String), Failed> {
     let mut stderr = String::new();
     let mut pipe = child.stderr.take().expect("a pipe");

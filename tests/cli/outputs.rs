@@ -191,7 +191,7 @@ fn read_back() -> Result<(), Failed> {
     ensure(said == "3 images, 30 classes, 1 error\n", said)
 }
 
-/// What a terminal shows: with colours, without them, and when whoever reads the results has seen enough.
+/// A terminal gets colours, a pipe gets none, and a reader that closes the pipe ends the program without an error.
 fn terminal() -> Result<(), Failed> {
     let photos = photos()?;
     let program = env!("CARGO_BIN_EXE_classify");

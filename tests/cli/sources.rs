@@ -1,4 +1,4 @@
-//! Where preprocessing and labels come from: one model, each source in turn.
+//! The sources of preprocessing and labels: one model, each source in turn.
 
 use std::path::{Path, PathBuf};
 
@@ -48,7 +48,7 @@ fn bare() -> Result<(tempfile::TempDir, PathBuf), Failed> {
     Ok((folder, model))
 }
 
-/// What the flags of its card say.
+/// The flags that its card states.
 const CARD: [&str; 10] = [
     "--color",
     "rgb",

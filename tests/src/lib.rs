@@ -1,5 +1,4 @@
-//! What the tests of this workspace share: where things are, how to run the program, and what to do
-//! with a test whose engine is absent.
+//! Helpers that the tests of this workspace share: paths, running the program, and tests whose engine is absent.
 
 pub mod models;
 
@@ -57,7 +56,7 @@ pub fn photos() -> Result<Vec<PathBuf>, Failed> {
     Ok(photos)
 }
 
-/// Whether what a group of tests needs is there.
+/// The needs of a group of tests, or the reason why they are not met.
 #[derive(Debug, Clone)]
 pub struct Needs(Result<(), String>);
 
@@ -149,7 +148,7 @@ pub fn doubling_input(n: u64) -> Tensor {
     Tensor::new([1, 4], vec![n, -n, n + 0.5, 1.0]).expect("four values")
 }
 
-/// What `double.onnx` makes of it, exactly.
+/// The exact output of `double.onnx` for it.
 ///
 /// # Panics
 ///
@@ -239,9 +238,9 @@ pub struct Run {
     pub command: String,
     /// The exit code, `None` if a signal ended it.
     pub code: Option<i32>,
-    /// What it printed.
+    /// Its standard output.
     pub stdout: String,
-    /// What it said.
+    /// Its standard error.
     pub stderr: String,
 }
 

@@ -1,4 +1,4 @@
-//! What every engine does with the small models.
+//! The small models on every engine.
 
 use std::path::Path;
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-/// What went wrong, and what to do about it.
+/// An error and its remedy.
 #[derive(Debug)]
 pub struct Failure {
     message: String,

@@ -1,4 +1,4 @@
-//! What set-up brings from others, under which licence.
+//! The notice of third-party files in the set-up and their licences.
 
 use std::fmt::Write as _;
 

@@ -13,7 +13,7 @@ use crate::files::{Staging, create_folder};
 use crate::python::{self, failed, scripts};
 use crate::requirements::Requirement;
 
-/// How a package is fetched.
+/// The way to fetch a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Installed: the file for this Python and platform.

@@ -15,7 +15,7 @@ const VERSIONS: std::ops::RangeInclusive<u32> = 11..=14;
 /// The first pip that can install into another environment (`pip --python`).
 const PIP_WITH_PYTHON: (u32, u32) = (22, 3);
 
-/// Where the scripts are. The developer's own checkout: xtask never runs from anywhere else.
+/// The directory of the scripts, in the developer's own checkout: xtask never runs from anywhere else.
 pub fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("python")
 }
@@ -34,9 +34,9 @@ pub fn environment_python(environment: &Path) -> PathBuf {
 pub struct Interpreter {
     pub program: PathBuf,
     pub version: String,
-    /// What downloaded files depend on: Python's minor version and the platform.
+    /// Python's minor version and the platform, on which downloaded files depend.
     pub tag: String,
-    /// Whether the environment needs a pip of its own. If the interpreter has a recent one, that one does the work: putting pip into an
+    /// True if the environment needs a pip of its own. If the interpreter has a recent one, that one does the work: putting pip into an
     /// environment takes twenty times as long as making the environment.
     pub needs_pip: bool,
 }
@@ -74,7 +74,7 @@ const PIP_VARIABLES: [&str; 13] = [
     "PIP_KEYRING_PROVIDER",
 ];
 
-/// Which variables a child must not inherit.
+/// Returns the variables that a child must not inherit.
 fn unwanted(names: impl Iterator<Item = OsString>) -> Vec<OsString> {
     names
         .filter(|name| {

@@ -227,7 +227,7 @@ struct Setup<'a> {
     from: Option<&'a Path>,
 }
 
-/// What the Python environment tells later runs, so that they need not start Python.
+/// Facts of the Python environment for later runs, which then need not start Python.
 #[derive(Debug)]
 struct EnvironmentFacts {
     tag: String,
