@@ -14,13 +14,14 @@ const ENGINES: [(&str, &str); 3] = [
     ("backend-rten", "rten"),
 ];
 
-const LIBRARIES: [&str; 6] = [
+const LIBRARIES: [&str; 7] = [
     "backend-api",
     "model-file",
     "backend-openvino",
     "backend-onnx",
     "backend-rten",
     "image-classification",
+    "evaluation",
 ];
 
 /// Each package of the workspace with everything that it needs to build, dev-dependencies left out.
@@ -116,7 +117,12 @@ fn source(file: &Path) -> String {
 #[test]
 fn the_contract_and_the_domain_know_no_engine() {
     let all = dependencies();
-    for package in ["backend-api", "model-file", "image-classification"] {
+    for package in [
+        "backend-api",
+        "model-file",
+        "image-classification",
+        "evaluation",
+    ] {
         for needed in &all[package] {
             let engine = ENGINES.iter().any(|(backend, engine)| {
                 needed == backend || needed == engine || needed.starts_with(&format!("{engine}-"))
@@ -236,6 +242,7 @@ fn unsafe_code_is_one_statement_of_the_command_line() {
         "backend-onnx",
         "backend-rten",
         "image-classification",
+        "evaluation",
         "tests",
         "xtask",
     ] {

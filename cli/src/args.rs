@@ -6,11 +6,11 @@ use std::str::FromStr;
 use clap::{Parser, Subcommand, ValueEnum};
 use image_classification::{ColorOrder, ImageLayout, Interpolation, Resize};
 
-use crate::agreement::ToleranceName;
 use crate::image_memory::MemorySize;
 use crate::reports::ReportPath;
 use crate::runs::RunSpec;
-use crate::share::Share;
+use evaluation::Share;
+use evaluation::agreement::ToleranceName;
 
 /// What `--help` and the manual page end in.
 pub const EXAMPLES: &str = "\
@@ -299,7 +299,7 @@ pub struct CompareArgs {
 
     /// How much may differ [default: that of the coarsest precision of the runs]
     #[arg(long, value_enum, value_name = "NAME", help_heading = "Comparison")]
-    pub tolerance: Option<ToleranceName>,
+    pub tolerance: Option<ToleranceArg>,
 
     /// The largest difference of a probability, on any image
     #[arg(long, value_name = "D", help_heading = "Comparison")]
@@ -714,6 +714,30 @@ pub enum PrecisionArg {
     F32,
     Bf16,
     F16,
+}
+
+/// See [`ToleranceName`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ToleranceArg {
+    /// |Δp| ≤ 0.0001, logits within 0.0001, and the same order but for ties, on every image
+    F32,
+    /// |Δp| ≤ 0.05 and logits within 0.05 on every image, the same best class on 99 %
+    F16,
+    /// |Δp| ≤ 0.15 and logits within 0.1 on every image, the same best class on 98 %
+    Bf16,
+    /// |Δp| ≤ 0.3 and logits within 0.5 on every image, the same best class on 95 %
+    Int8,
+}
+
+impl From<ToleranceArg> for ToleranceName {
+    fn from(tolerance: ToleranceArg) -> Self {
+        match tolerance {
+            ToleranceArg::F32 => Self::F32,
+            ToleranceArg::F16 => Self::F16,
+            ToleranceArg::Bf16 => Self::Bf16,
+            ToleranceArg::Int8 => Self::Int8,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

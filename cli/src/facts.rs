@@ -7,10 +7,10 @@ use anyhow::Context as _;
 use image_classification::{Interpretation, OutputKind};
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
 use crate::engines;
 use crate::messages::counted;
 use crate::runs::Run;
+use evaluation::Digest;
 
 /// A run, for reports and recordings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,15 +4,15 @@ use anyhow::Error;
 use backend_api::Tensor;
 use image_classification::{Interpretation, Labels, ScoreKind, Scoring};
 
-use crate::accuracy::LabelDifference;
-use crate::agreement::{Basis, Majority, Pair, Tolerance, ToleranceName, Variation, Verdict};
 use crate::args::CompareArgs;
 use crate::facts::{Machine, RunFacts};
 use crate::messages::{self, Hinted, Messages, printable};
 use crate::recording::Recording;
 use crate::reports::compare::Lane;
 use crate::runs::{Run, Runs};
-use crate::share::Share;
+use evaluation::Share;
+use evaluation::accuracy::LabelDifference;
+use evaluation::agreement::{Basis, Majority, Pair, Tolerance, ToleranceName, Variation, Verdict};
 
 /// The user's limits of differences.
 pub struct Limits {
@@ -27,7 +27,7 @@ pub struct Limits {
 impl Limits {
     pub fn new(args: &CompareArgs) -> Self {
         Self {
-            name: args.tolerance,
+            name: args.tolerance.map(Into::into),
             max_delta: args.max_delta.map(Share::value),
             min_top1: args.min_top1,
             min_overlap: args.min_overlap,

@@ -1,13 +1,9 @@
 //! `classify`: what is in these images, on whatever engine and device there is.
 
-mod accuracy;
-mod agreement;
 mod args;
 mod bisect;
 mod commands;
 mod cpu_time;
-mod digest;
-mod duplicates;
 mod engines;
 mod exit;
 mod facts;
@@ -28,15 +24,13 @@ mod reports;
 mod results;
 mod runs;
 mod scoring;
-mod share;
-mod statistics;
 
 use clap::Parser as _;
 
-use crate::agreement::Verdict;
 use crate::args::{Args, Command};
 use crate::interrupt::Interrupted;
 use crate::messages::{Messages, is_broken_pipe};
+use evaluation::agreement::Verdict;
 
 fn main() {
     loader_path::clean();

@@ -10,9 +10,12 @@ use std::sync::Arc;
 use anstyle::{AnsiColor, Style};
 use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind as UsageError};
+use evaluation::accuracy::GroundTruthError;
 use image_classification::sources::SourceError;
 use image_classification::{DecodeError, LabelsError, LayoutError, ScoresError};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+pub use evaluation::text::{counted, printable};
 
 use crate::args::Args;
 use crate::image_memory::ImageMemory;
@@ -266,6 +269,11 @@ fn code_of(error: &(dyn StdError + 'static)) -> Option<&'static str> {
             _ => Some("does-not-fit"),
         })
         .or_else(|| error.downcast_ref::<Hinted>().map(|_| "bad-input"))
+        .or_else(|| {
+            error
+                .downcast_ref::<GroundTruthError>()
+                .map(|_| "bad-input")
+        })
         .or_else(|| error.downcast_ref::<io::Error>().map(|_| "cannot-read"))
 }
 
@@ -278,6 +286,9 @@ fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<Interrupted>() {
         return Some(error.hint.clone());
+    }
+    if let Some(error) = error.downcast_ref::<GroundTruthError>() {
+        return Some(hint_of_truth(error));
     }
     match error.downcast_ref::<DecodeError>() {
         Some(DecodeError::OverBudget(over)) => {
@@ -302,6 +313,26 @@ fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
     fixed.or_else(|| hint_of_io(error)).map(str::to_owned)
 }
 
+/// The library's hint, with the names of flags.
+fn hint_of_truth(error: &GroundTruthError) -> String {
+    match error {
+        GroundTruthError::NoDirectory => {
+            "give directories named after classes, or a --truth file".to_owned()
+        }
+        GroundTruthError::SeveralClasses { .. } => {
+            "leave all but one of them out; --scores sigmoid is for a model whose classes do not exclude each other"
+                .to_owned()
+        }
+        GroundTruthError::OutOfRange { .. } => {
+            "check --label-offset and that the ground truth is for this model".to_owned()
+        }
+        GroundTruthError::UnknownClass {
+            has_labels: false, ..
+        } => "the model has no labels, so classes need ids; or pass --labels FILE".to_owned(),
+        other => other.hint(),
+    }
+}
+
 fn out_of_memory() -> String {
     "decode fewer images at a time: pass a smaller `--image-memory`, or fewer `--jobs`".to_owned()
 }
@@ -315,46 +346,9 @@ fn hint_of_io(error: &(dyn StdError + 'static)) -> Option<&'static str> {
     }
 }
 
-/// `1 image`, `28 images`.
-pub fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-/// `text` without what a terminal would act on: control characters and marks that change the
-/// direction of writing are escaped, and so are code points that are no characters, which XML cannot hold.
-/// File names, labels and engines' messages are hostile.
-pub fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|character| {
-            let acts = character.is_control()
-                || is_noncharacter(character)
-                || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            let escaped = acts.then(|| character.escape_default());
-            escaped.into_iter().flatten().chain((!acts).then_some(character))
-        })
-        .collect()
-}
-
-/// Returns whether a code point is a Unicode noncharacter: the last two of each plane, and a block.
-fn is_noncharacter(character: char) -> bool {
-    matches!(character, '\u{fdd0}'..='\u{fdef}') || u32::from(character) & 0xfffe == 0xfffe
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn terminals_see_no_control_characters() {
-        assert_eq!(
-            printable("a\x1b]52;c\x07\u{202e}é"),
-            "a\\u{1b}]52;c\\u{7}\\u{202e}é"
-        );
-        assert_eq!(
-            printable("\u{fffe}\u{ffff}\u{fdd0}\u{10ffff}\u{fffd}"),
-            "\\u{fffe}\\u{ffff}\\u{fdd0}\\u{10ffff}\u{fffd}"
-        );
-    }
 
     #[test]
     fn causes_are_joined_once() {

@@ -11,7 +11,7 @@ use crate::args::Decode;
 use crate::images::{self, Preparation};
 use crate::messages::{Hinted, Messages, printable};
 use crate::options::RecipeOptions;
-use crate::scoring::{OutputReading, scored_classes};
+use crate::scoring::OutputReading;
 
 /// Everything that is known before the engine is asked.
 #[derive(Debug)]
@@ -173,7 +173,7 @@ impl Recipe {
             reading.note(scores, outputs, messages);
         }
         let scored = match &reading {
-            Some(reading) => scored_classes(outputs, reading.interpretation.scoring),
+            Some(reading) => reading.interpretation.scoring.class_count(outputs),
             None => outputs,
         };
         Ok(Fitted {

@@ -10,12 +10,12 @@ use anyhow::Context as _;
 use backend_api::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
 use crate::facts::RunFacts;
 use crate::messages::Hinted;
 use crate::output::Output;
 use crate::runs::Outputs;
 use crate::scoring::FIRST_IMAGES;
+use evaluation::Digest;
 
 const KIND: &str = "classify-recording";
 /// The longest line: a million classes, sixteen runs.

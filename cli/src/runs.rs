@@ -12,7 +12,6 @@ use futures_util::stream::{self, StreamExt as _};
 use image_classification::{Labels, ScoreKind};
 
 use crate::args::{Backend, PrecisionArg};
-use crate::digest::Digest;
 use crate::engines;
 use crate::images::{Buffers, ImageFile, Preparation};
 use crate::inputs::Input;
@@ -21,7 +20,8 @@ use crate::messages::{Hinted, Messages, printable};
 use crate::options::{EngineOptions, RecipeOptions};
 use crate::pipeline::{blocking, first_outputs, infer};
 use crate::recipe::Recipe;
-use crate::scoring::{OutputReading, scored_classes};
+use crate::scoring::OutputReading;
+use evaluation::Digest;
 
 /// The most runs at a time. All of their models are in memory.
 const MOST_RUNS: usize = 16;
@@ -210,7 +210,10 @@ fn open(
         input: recipe.preparation(fitted.layout, engine.batch),
         labels: fitted.labels.map(|labels| labels.value),
         values: crate::recipe::classes(info),
-        classes: scored_classes(crate::recipe::classes(info), reading.interpretation.scoring),
+        classes: reading
+            .interpretation
+            .scoring
+            .class_count(crate::recipe::classes(info)),
         reading,
         backend,
     })

@@ -164,14 +164,3 @@ impl OutputReading {
         messages.note(&text);
     }
 }
-
-/// The number of classes that scores are given for: a single value answers a question with two answers. `None` if it
-/// is not known.
-pub fn scored_classes(outputs: Option<usize>, scoring: Scoring) -> Option<usize> {
-    match (scoring, outputs) {
-        (Scoring::ClassIds, _) => None,
-        (Scoring::Raw, outputs) => outputs,
-        (_, Some(1)) => Some(2),
-        (_, outputs) => outputs,
-    }
-}

@@ -204,6 +204,17 @@ impl Scoring {
         !matches!(self, Self::ClassIds | Self::Raw)
     }
 
+    /// Returns the number of classes that get scores, for a model with `values` values for an image; `None` if it is
+    /// not known. A single value answers a question with two answers.
+    pub const fn class_count(self, values: Option<usize>) -> Option<usize> {
+        match (self, values) {
+            (Self::ClassIds, _) => None,
+            (Self::Raw, values) => values,
+            (_, Some(1)) => Some(2),
+            (_, values) => values,
+        }
+    }
+
     /// Returns whether several classes may be right at a time.
     pub const fn is_multi_label(self) -> bool {
         matches!(self, Self::Sigmoid | Self::Independent)

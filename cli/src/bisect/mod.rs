@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::agreement::{Tolerance, ToleranceName};
 use crate::images::{Buffers, ImageFile, Preparation};
 use crate::interrupt;
 use crate::messages::{self, Hinted, Messages};
@@ -24,6 +23,7 @@ use crate::reports::compare::Comparison;
 use crate::runs::Runs;
 use correspondence::correspondence;
 use difference::Apart;
+use evaluation::agreement::{Tolerance, ToleranceName};
 use inspection::Inspection;
 pub use report::Bisection;
 use search::{Look, Search};

@@ -26,7 +26,7 @@ use crate::options::RunsOptions;
 use crate::output;
 use crate::pipeline::{Pipeline, Spare};
 use crate::runs::{Run, Runs};
-use crate::statistics::Distribution;
+use evaluation::statistics::Distribution;
 
 /// The size of the made-up images, that of a common photo in a data set.
 const MADE_UP: (u32, u32) = (500, 375);
@@ -466,7 +466,11 @@ impl<'a> Bench<'a> {
     }
 
     fn figures(&self) -> anyhow::Result<Figures> {
-        let milliseconds = || self.latencies.iter().map(|latency| Ok(latency * 1e3));
+        let milliseconds = || {
+            self.latencies
+                .iter()
+                .map(|latency| anyhow::Ok(latency * 1e3))
+        };
         let latency = Distribution::of(milliseconds)?.context("nothing was measured")?;
         let inference = Throughput::of(&self.inference).context("nothing was measured")?;
         let cores = available_parallelism().map_or(1, std::num::NonZero::get);

@@ -6,11 +6,8 @@ use anyhow::Error;
 use backend_api::Tensor;
 use image_classification::Image;
 
-use crate::agreement::{Answer, Basis, Difference, Pair, Variation, Verdict};
 use crate::args::CompareArgs;
 use crate::bisect;
-use crate::digest::Chain;
-use crate::duplicates::Duplicates;
 use crate::facts::Machine;
 use crate::lanes::{Lanes, Limits, Source};
 use crate::messages::{self, Hinted, Messages, counted, printable};
@@ -19,6 +16,9 @@ use crate::recording::{Recorder, Recording};
 use crate::reports;
 use crate::reports::compare::{Compared, Comparison, Failure};
 use crate::runs::{self, Answered, Outputs, Run, Runs};
+use evaluation::Chain;
+use evaluation::Duplicates;
+use evaluation::agreement::{Answer, Basis, Difference, Pair, Variation, Verdict};
 
 /// Compares, prints the text report and writes the others.
 pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {

@@ -6,11 +6,9 @@ use std::path::{Path, PathBuf};
 use backend_api::Tensor;
 use image_classification::{Interpretation, Scoring};
 
-use crate::accuracy::{Accuracy, ClassLookup, Judged, LabelDifference, Truth, quoted};
-use crate::agreement::Verdict;
 use crate::args::EvaluateArgs;
-use crate::duplicates::Duplicates;
 use crate::facts::{Machine, RunFacts};
+use crate::images;
 use crate::inputs::Input;
 use crate::messages::{self, Hinted, Messages, printable};
 use crate::options::RunsOptions;
@@ -18,6 +16,9 @@ use crate::reports;
 use crate::reports::compare::Failure;
 use crate::reports::evaluate::{Evaluated, Evaluation, Found, Limits, Wrong};
 use crate::runs::{self, Answered, Run, Runs};
+use evaluation::Duplicates;
+use evaluation::accuracy::{Accuracy, ClassLookup, GroundTruth, Judged, LabelDifference, quoted};
+use evaluation::agreement::Verdict;
 
 /// The least score of the classes that a multi-label model gives, unless `--threshold` says otherwise.
 const THRESHOLD: f64 = 0.5;
@@ -53,8 +54,8 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     let (reports, _) = options.open_outputs(None, &[("the ground truth", truth.as_deref())])?;
     options.say_what_is_not_said(messages);
     let mut truth = match &truth {
-        Some(path) => Truth::read(path)?,
-        None => Truth::folders(),
+        Some(path) => read_truth(path)?,
+        None => GroundTruth::folders(),
     };
     let mut inputs = options.inputs.list;
     check_names(&truth, &inputs)?;
@@ -176,8 +177,19 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     Ok(evaluation.verdict())
 }
 
+/// Reads a file of ground truth.
+fn read_truth(path: &Path) -> anyhow::Result<GroundTruth> {
+    let read = || {
+        let bytes = images::read(path, GroundTruth::MOST_BYTES)?;
+        Ok(GroundTruth::read(&*bytes)?)
+    };
+    read().map_err(|error: anyhow::Error| {
+        error.context(format!("cannot use the ground truth {}", path.display()))
+    })
+}
+
 /// Checks that the ground truth mentions an image.
-fn check_names(truth: &Truth, inputs: &[Input]) -> anyhow::Result<()> {
+fn check_names(truth: &GroundTruth, inputs: &[Input]) -> anyhow::Result<()> {
     let is_mentioned = |input: &Input| truth.written(&input.path).is_some();
     if inputs.iter().any(is_mentioned) {
         return Ok(());
@@ -193,7 +205,7 @@ fn check_names(truth: &Truth, inputs: &[Input]) -> anyhow::Result<()> {
 }
 
 /// Checks that the ground truth can be used for a run.
-fn check_run(run: &Run, truth: &Truth, offset: i64, inputs: &[Input]) -> anyhow::Result<()> {
+fn check_run(run: &Run, truth: &GroundTruth, offset: i64, inputs: &[Input]) -> anyhow::Result<()> {
     let scoring = run.reading.interpretation.scoring;
     if run.classes == Some(1) {
         check_ranks(scoring, 1)?;
@@ -217,7 +229,7 @@ fn check_run(run: &Run, truth: &Truth, offset: i64, inputs: &[Input]) -> anyhow:
     if scoring.is_multi_label() {
         return Ok(());
     }
-    truth.check_single(&lookup)
+    Ok(truth.check_single(&lookup)?)
 }
 
 /// A single value that is no probability and no logit ranks nothing.
@@ -359,7 +371,7 @@ struct Fold {
 }
 
 impl Fold {
-    fn take(&mut self, truth: &mut Truth, answered: Answered, messages: &mut Messages) {
+    fn take(&mut self, truth: &mut GroundTruth, answered: Answered, messages: &mut Messages) {
         let Answered { path, result } = answered;
         let image = self.images.len();
         self.images.push(path.clone());
@@ -417,7 +429,7 @@ impl Fold {
     /// Checks the classes of an image, as they are written, against those of the first image with its content.
     fn check_duplicate(
         &self,
-        truth: &Truth,
+        truth: &GroundTruth,
         written: Option<&[String]>,
         first: Option<usize>,
     ) -> anyhow::Result<()> {

@@ -11,16 +11,16 @@ use serde_json::{Map, Value, json};
 
 use super::junit::{Case, Junit, Totals};
 use super::{Document, cell, class, html};
-use crate::agreement::{
-    Basis, Difference, Gate, INFORMATIVE_GATE, Majority, Pair, Row, Tolerance, Variation, Verdict,
-};
 use crate::bisect::Bisection;
-use crate::digest::Digest;
-use crate::duplicates::Duplicates;
 use crate::facts::{Machine, RunFacts};
 use crate::lanes::differences;
 use crate::messages::{self, counted, printable};
-use crate::statistics::{Distribution, Rate};
+use evaluation::Digest;
+use evaluation::Duplicates;
+use evaluation::agreement::{
+    Basis, Difference, Gate, Majority, Pair, Row, Tolerance, Variation, Verdict,
+};
+use evaluation::statistics::{Distribution, Rate};
 
 /// A run of the comparison.
 #[derive(Debug, Clone)]
@@ -292,8 +292,9 @@ impl Comparison {
                 if !uninformative.is_empty() {
                     parts.push(format!(
                         "{} matches {reference}, but the answers do not depend on the image or all classes tie \
-                         ({INFORMATIVE_GATE}); agreement proves nothing",
-                        uninformative.join(", ")
+                         ({}); agreement proves nothing",
+                        uninformative.join(", "),
+                        Gate::INFORMATIVE
                     ));
                 }
                 if parts.is_empty() {

@@ -14,11 +14,11 @@ use image_classification::{
 use super::class;
 use super::compare::{Compared, Comparison};
 use super::evaluate::{Evaluated, Evaluation};
-use crate::accuracy::{Calibration, Counts, Decisions};
-use crate::agreement::{Gate, Pair, Row, Verdict};
 use crate::images::{Buffers, ImageFile};
 use crate::messages::{counted, printable};
-use crate::share::percent;
+use evaluation::accuracy::{Calibration, Counts, Decisions};
+use evaluation::agreement::{Gate, Pair, Row, Verdict};
+use evaluation::percent;
 
 /// The long side of a thumbnail in pixels.
 const THUMBNAIL: u32 = 160;

@@ -7,7 +7,7 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 use super::xml;
-use crate::agreement::Gate;
+use evaluation::agreement::Gate;
 
 /// A test case.
 pub struct Case {

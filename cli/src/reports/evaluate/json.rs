@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Evaluation, Found};
-use crate::accuracy::{Counts, MultiLabel, SingleLabel};
-use crate::statistics::mcnemar;
+use evaluation::accuracy::{Counts, MultiLabel, SingleLabel};
+use evaluation::statistics::mcnemar;
 
 /// Returns the whole report.
 pub fn report(evaluation: &Evaluation) -> Value {
@@ -85,7 +85,7 @@ fn add_single_label(
 ) {
     value["mean_per_class"] = json!(counts.mean_per_class());
     value["intervals"] = json!({ "mean_per_class": counts.mean_per_class_interval() });
-    let class = |(class_id, of): (&usize, &crate::accuracy::OfClass)| {
+    let class = |(class_id, of): (&usize, &evaluation::accuracy::OfClass)| {
         json!({
             "class_id": class_id,
             "label": label(found, *class_id),
@@ -119,7 +119,7 @@ fn add_multi_label(evaluation: &Evaluation, found: &Found, counts: &MultiLabel, 
         "micro": counts.total().quality(),
         "macro": counts.mean(),
     });
-    let class = |(class_id, of): (&usize, &crate::accuracy::Decisions)| {
+    let class = |(class_id, of): (&usize, &evaluation::accuracy::Decisions)| {
         let quality = of.quality();
         json!({
             "class_id": class_id,

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use super::super::cell;
 use super::{Evaluation, LISTED};
-use crate::accuracy::{Counts, MultiLabel, SingleLabel};
-use crate::agreement::Gate;
-use crate::share::percent;
+use evaluation::accuracy::{Counts, MultiLabel, SingleLabel};
+use evaluation::agreement::Gate;
+use evaluation::percent;
 
 /// Returns the whole report.
 pub fn report(evaluation: &Evaluation) -> String {

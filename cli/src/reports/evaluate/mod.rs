@@ -12,13 +12,15 @@ use image_classification::Labels;
 
 use super::compare::Failure;
 use super::{Document, html};
-use crate::accuracy::{Accuracy, Calibrated, Counts, LabelDifference, MultiLabel, SingleLabel};
-use crate::agreement::{Gate, Verdict, gate, share_gate};
-use crate::duplicates::Duplicates;
 use crate::facts::{Machine, RunFacts};
 use crate::messages::{counted, printable};
-use crate::share::{Share, percent};
-use crate::statistics::{mcnemar, too_few_for_drop};
+use evaluation::Duplicates;
+use evaluation::accuracy::{
+    Accuracy, Calibrated, Counts, LabelDifference, MultiLabel, SingleLabel,
+};
+use evaluation::agreement::{Gate, Verdict};
+use evaluation::statistics::{mcnemar, too_few_for_drop};
+use evaluation::{Share, percent};
 
 /// The most confusions and classes that are listed for people.
 const LISTED: usize = 10;
@@ -98,7 +100,7 @@ impl Evaluation {
         let mut gates = Vec::new();
         let top1 = found.accuracy.top(1);
         if let Some(least) = self.limits.min_top1 {
-            gates.push(share_gate("min-top1", "top-1", top1, least));
+            gates.push(Gate::of_share("min-top1", "top-1", top1, least));
         }
         if let (Some(most), Some(reference)) = (self.limits.max_drop, self.reference())
             && run != self.reference
@@ -121,7 +123,7 @@ impl Evaluation {
             let remark = too_few_for_drop(only[0], only[1], top1.of, most);
             gates.push(Gate {
                 remark: remark.filter(|_| passed),
-                ..gate("max-drop", passed, text)
+                ..Gate::new("max-drop", passed, text)
             });
         }
         gates
@@ -141,7 +143,7 @@ impl Evaluation {
             counted(of, "image"),
             percent(count as f64 / of.max(1) as f64)
         );
-        Some(gate("min-truth", least.is_reached(count, of), found))
+        Some(Gate::new("min-truth", least.is_reached(count, of), found))
     }
 
     /// The gates of all runs, and that of the images.

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{Evaluation, LISTED};
-use crate::accuracy::{Counts, MultiLabel, SingleLabel};
-use crate::agreement::Gate;
 use crate::messages::printable;
-use crate::share::percent;
+use evaluation::accuracy::{Counts, MultiLabel, SingleLabel};
+use evaluation::agreement::Gate;
+use evaluation::percent;
 
 impl Evaluation {
     /// Returns the report on stdout.

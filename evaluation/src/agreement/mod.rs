@@ -2,15 +2,20 @@
 
 mod basis;
 mod difference;
+mod gate;
 mod majority;
 mod pair;
+mod row;
 mod rows;
 mod tolerance;
 mod variation;
 
 pub use basis::Basis;
-pub use difference::{Answer, Difference};
+pub use difference::{Answer, Difference, Tie, Values};
+pub use gate::{Gate, Verdict};
 pub use majority::Majority;
-pub use pair::{Gate, INFORMATIVE_GATE, Pair, Row, Verdict, gate, share_gate};
+pub use pair::{Pair, Worst};
+pub use row::Row;
+pub use rows::{Rows, RowsError};
 pub use tolerance::{Tolerance, ToleranceName};
 pub use variation::Variation;

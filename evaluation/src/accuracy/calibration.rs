@@ -13,8 +13,10 @@ const MOST_DRAWS: usize = 100_000_000;
 /// Answers of similar confidence.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Bin {
+    /// The number of answers.
     #[serde(rename = "pictures")]
     pub images: usize,
+    /// The number of right answers.
     pub right: usize,
     /// The sum of the best scores.
     pub confidence: f64,
@@ -31,6 +33,7 @@ impl Bin {
 /// The calibration error that a calibrated model would show.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Calibrated {
+    /// The mean over simulated sets of images.
     pub mean: f64,
     /// The 95th percentile: a calibrated model exceeds it on one set of images in 20.
     pub p95: f64,
@@ -39,6 +42,7 @@ pub struct Calibrated {
 /// The confidence of every answer, and how often answers of similar confidence are right.
 #[derive(Debug, Default)]
 pub struct Calibration {
+    /// The answers by confidence, from 0 to 1 in bins of equal width.
     pub bins: [Bin; BINS],
     /// One value per image: 8 bytes.
     confidences: Vec<f64>,

@@ -7,7 +7,10 @@ pub enum Majority {
     /// All runs agree with each other.
     All,
     /// More than half of the runs agree with each other; the `others` are off.
-    Most { others: Vec<usize> },
+    Most {
+        /// The places of the runs that are off.
+        others: Vec<usize>,
+    },
     /// No more than half of the runs agree with each other.
     None,
 }

@@ -21,11 +21,13 @@ pub struct Judged {
 /// The counts of all images.
 #[derive(Debug)]
 pub struct Accuracy {
+    /// The number of images.
     pub images: usize,
     /// The number of images whose first right class has each rank, from 1.
     ranks: Vec<usize>,
     /// The least number of classes that an answer ranks, where that is not all of them.
     least_ranked: Option<usize>,
+    /// The counts that depend on the kind of the model.
     pub counts: Counts,
 }
 
@@ -41,14 +43,17 @@ pub enum Counts {
 /// A class, over all its images.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct OfClass {
+    /// The number of images that show the class.
     #[serde(rename = "pictures")]
     pub images: usize,
+    /// The number of those with the right best class.
     pub top1: usize,
 }
 
 /// The counts of a model of which one class is right at a time.
 #[derive(Debug, Default)]
 pub struct SingleLabel {
+    /// The classes that images show, by their ids.
     pub classes: BTreeMap<usize, OfClass>,
     /// The number of times that one class (first) was taken for another.
     confusions: BTreeMap<(usize, usize), usize>,

@@ -20,8 +20,11 @@ pub struct Decisions {
 /// Precision, recall and their harmonic mean; what has no cases is 0.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Quality {
+    /// The share of given classes that are right.
     pub precision: f64,
+    /// The share of right classes that are given.
     pub recall: f64,
+    /// The harmonic mean of both.
     pub f1: f64,
 }
 

@@ -3,8 +3,6 @@
 use backend_api::Tensor;
 use image_classification::{Interpretation, Ranked, Scores, ScoresError, Scoring};
 
-use crate::scoring::scored_classes;
-
 /// Classes whose values differ by less than this share of the largest one are no answer to which class it is.
 pub const INFORMATIVE: f64 = 1e-4;
 
@@ -46,7 +44,10 @@ impl Answer {
                 .map_or_else(Vec::new, |scores| scores.top(k)),
             scores,
             not_finite,
-            classes: scored_classes(Some(output.len()), interpretation.scoring).unwrap_or(0),
+            classes: interpretation
+                .scoring
+                .class_count(Some(output.len()))
+                .unwrap_or(0),
         })
     }
 
@@ -75,7 +76,12 @@ pub enum Difference {
     /// Both are finite.
     Finite(Values),
     /// The number of NaN and infinities in the two outputs: nothing can be ranked.
-    NotFinite { reference: usize, run: usize },
+    NotFinite {
+        /// The number in the reference's output.
+        reference: usize,
+        /// The number in the run's output.
+        run: usize,
+    },
 }
 
 /// The numbers. `p` are the reference's scores, `q` the other run's. `x` and `y` are the outputs as they are; less their

@@ -3,14 +3,31 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use tempfile::SpooledTempFile;
 
-use super::pair::Row;
+use super::row::Row;
 
 /// How much is kept in memory, per pair of runs.
 const MOST_IN_MEMORY: usize = 1 << 20;
+
+/// The temporary file of the differences cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RowsError {
+    /// The differences cannot be written.
+    #[error("cannot keep the differences in a temporary file in {}", .directory.display())]
+    Write {
+        /// The directory of the temporary file.
+        directory: PathBuf,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The differences cannot be read back.
+    #[error("cannot read the differences back")]
+    Read(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
 
 /// Rows in the order in which they were added.
 pub struct Rows {
@@ -34,26 +51,32 @@ impl fmt::Debug for Rows {
 }
 
 impl Rows {
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.count
     }
 
+    /// Returns whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Adds a row.
+    ///
     /// # Errors
     ///
     /// If the folder for temporary files has no room left.
-    pub fn push(&mut self, row: &Row) -> anyhow::Result<()> {
-        postcard::to_io(row, self.file.get_mut()).with_context(|| {
-            format!(
-                "cannot keep the differences in a temporary file in {}",
-                std::env::temp_dir().display()
-            )
+    pub fn push(&mut self, row: &Row) -> Result<(), RowsError> {
+        postcard::to_io(row, self.file.get_mut()).map_err(|error| RowsError::Write {
+            directory: std::env::temp_dir(),
+            source: error.into(),
         })?;
         self.count += 1;
         Ok(())
     }
 
-    /// All of them, read anew. Any number of readers may be at work.
-    pub fn iter(&self) -> impl Iterator<Item = anyhow::Result<Row>> {
+    /// Reads all rows, from the first. Any number of readers may be at work.
+    pub fn iter(&self) -> impl Iterator<Item = Result<Row, RowsError>> {
         let mut reader = BufReader::new(Reader {
             rows: self,
             offset: 0,
@@ -62,7 +85,7 @@ impl Rows {
             // Numbers with a fraction pass through it.
             let mut scratch = [0; size_of::<Row>()];
             let read = postcard::from_io::<Row, _>((&mut reader, &mut scratch));
-            let (row, _) = read.context("cannot read the differences back")?;
+            let (row, _) = read.map_err(|error| RowsError::Read(error.into()))?;
             Ok(row)
         })
     }

@@ -14,8 +14,9 @@ pub struct Rate {
     pub of: usize,
     /// `count / of`; 0 of 0 is 0.
     pub share: f64,
-    /// The 95 % interval.
+    /// The lower end of the 95 % interval.
     pub low: f64,
+    /// The upper end of the 95 % interval.
     pub high: f64,
 }
 
@@ -186,10 +187,15 @@ pub fn mean_of_shares(strata: impl Iterator<Item = (usize, usize)>) -> Option<[f
 /// How values are distributed.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Distribution {
+    /// The mean.
     pub mean: f64,
+    /// The median.
     pub p50: f64,
+    /// The 90th percentile.
     pub p90: f64,
+    /// The 99th percentile.
     pub p99: f64,
+    /// The largest value.
     pub max: f64,
 }
 
@@ -198,9 +204,13 @@ impl Distribution {
     ///
     /// `values` gives all of them every time it is asked, in any order: they are never in memory
     /// together, however many there are.
-    pub fn of<I>(values: impl Fn() -> I) -> anyhow::Result<Option<Self>>
+    ///
+    /// # Errors
+    ///
+    /// The first error of `values`.
+    pub fn of<I, E>(values: impl Fn() -> I) -> Result<Option<Self>, E>
     where
-        I: Iterator<Item = anyhow::Result<f64>>,
+        I: Iterator<Item = Result<f64, E>>,
     {
         let (mut count, mut sum, mut max) = (0_usize, 0.0, f64::NEG_INFINITY);
         for value in values() {
@@ -226,12 +236,12 @@ impl Distribution {
 
 /// The values at `ranks`, from 0, in ascending order: a radix selection, which finds 16 bits of each in a
 /// pass over all of them.
-fn select<I, const N: usize>(
+fn select<I, E, const N: usize>(
     values: impl Fn() -> I,
     mut ranks: [usize; N],
-) -> anyhow::Result<[f64; N]>
+) -> Result<[f64; N], E>
 where
-    I: Iterator<Item = anyhow::Result<f64>>,
+    I: Iterator<Item = Result<f64, E>>,
 {
     const DIGITS: usize = 1 << 16;
     let mut found = [0_u64; N];
@@ -305,6 +315,8 @@ const STEP_POWER: i64 = 100;
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use serde_json::Value;
 
     use super::*;
@@ -534,8 +546,9 @@ mod tests {
 
     #[test]
     fn percentiles_are_values() {
-        let of =
-            |values: &[f64]| Distribution::of(|| values.iter().map(|value| Ok(*value))).unwrap();
+        let of = |values: &[f64]| {
+            Distribution::of(|| values.iter().map(|value| Ok::<_, Infallible>(*value))).unwrap()
+        };
         assert_eq!(of(&[]), None);
         let one = of(&[3.0]).unwrap();
         assert_eq!((one.mean, one.p50, one.p99, one.max), (3.0, 3.0, 3.0, 3.0));
@@ -563,7 +576,11 @@ mod tests {
             })
             .collect();
         let ranks = [0, 1, 249, 500, 998];
-        let found = select(|| values.iter().map(|value| Ok(*value)), ranks).unwrap();
+        let found = select(
+            || values.iter().map(|value| Ok::<_, Infallible>(*value)),
+            ranks,
+        )
+        .unwrap();
         values.sort_by(f64::total_cmp);
         assert_eq!(found, ranks.map(|rank| values[rank]));
     }

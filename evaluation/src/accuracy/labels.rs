@@ -3,7 +3,7 @@
 use image_classification::Labels;
 use serde::Serialize;
 
-use super::truth::key;
+use super::ground_truth::key;
 
 /// The difference between the labels of a run and those of the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

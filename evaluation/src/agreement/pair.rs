@@ -1,103 +1,16 @@
 //! Two runs over all images: what they have in common, and the verdict.
 
 use image_classification::Ranked;
-use serde::{Deserialize, Serialize};
 
 use super::basis::Basis;
 use super::difference::{Answer, Difference, Values};
-use super::rows::Rows;
+use super::gate::{Gate, Verdict};
+use super::row::Row;
+use super::rows::{Rows, RowsError};
 use super::tolerance::Tolerance;
 use super::variation::Variation;
-use crate::share::{Share, percent};
+use crate::share::percent;
 use crate::statistics::{Distribution, Rate};
-
-/// One image's difference: all that is kept of an image and two runs.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Row {
-    /// Which image, in the order of the inputs.
-    pub image: usize,
-    pub difference: Difference,
-    /// The best class of the reference and of the run, where they are finite.
-    pub best: Option<[Ranked; 2]>,
-}
-
-impl Row {
-    /// How bad it is: an image that is not finite, then one beyond the limits, then another best class, then
-    /// the largest difference. Larger is worse.
-    fn badness(&self, tolerance: &Tolerance, basis: Basis) -> (u8, f64, f64) {
-        match &self.difference {
-            Difference::NotFinite { .. } => (4, 0.0, 0.0),
-            Difference::Finite(values) => {
-                let beyond = u8::from(!self.within(tolerance, basis));
-                let other = u8::from(!values.top1_match);
-                let number = |number: Option<f64>| number.unwrap_or(0.0);
-                (
-                    beyond * 2 + other,
-                    number(values.max_delta),
-                    number(values.relative_error),
-                )
-            }
-        }
-    }
-
-    /// The numbers, if both answers are finite.
-    pub fn values(&self) -> Option<&Values> {
-        match &self.difference {
-            Difference::Finite(values) => Some(values),
-            Difference::NotFinite { .. } => None,
-        }
-    }
-
-    /// Whether this image alone is within the limits that hold for every image.
-    pub fn within(&self, tolerance: &Tolerance, basis: Basis) -> bool {
-        self.values().is_some_and(|values| {
-            !values.is_too_far(tolerance, basis)
-                && !values.has_other_outputs(tolerance, basis)
-                && (!tolerance.same_order || values.ordered_match_but_ties)
-        })
-    }
-}
-
-impl Values {
-    /// Returns whether |Δp| is beyond its limit.
-    fn is_too_far(&self, tolerance: &Tolerance, basis: Basis) -> bool {
-        basis.has_probabilities()
-            && self
-                .max_delta
-                .is_some_and(|delta| delta > tolerance.max_delta)
-    }
-
-    /// Returns whether the outputs' relative error is beyond its limit.
-    fn has_other_outputs(&self, tolerance: &Tolerance, basis: Basis) -> bool {
-        let error = self.relative_error;
-        basis.has_outputs() && error.is_some_and(|error| error > tolerance.max_relative_error)
-    }
-}
-
-/// What comes out of a comparison or an evaluation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// All limits hold.
-    Agree,
-    /// A limit does not hold.
-    Disagree,
-    /// Something could not be compared, so that nothing is certain.
-    CouldNotCompare,
-}
-
-/// One limit, and whether it holds.
-#[derive(Debug, Clone, Serialize)]
-pub struct Gate {
-    /// A stable name: `finite`, `max-delta`, `logits`, `informative`, `order`, `top1`, `overlap`.
-    pub name: &'static str,
-    pub passed: bool,
-    /// What was found against what was asked for, for people.
-    pub found: String,
-    /// What has to be known of a gate that passed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub remark: Option<String>,
-}
 
 /// How many of the worst images are kept with their best classes.
 const WORST: usize = 10;
@@ -105,6 +18,7 @@ const WORST: usize = 10;
 /// One of the worst images.
 #[derive(Debug, Clone)]
 pub struct Worst {
+    /// The difference.
     pub row: Row,
     /// The best classes of the reference and of the run.
     pub top: [Vec<Ranked>; 2],
@@ -113,8 +27,11 @@ pub struct Worst {
 /// All that is known of two runs. What grows with the number of images is in [`Rows`], on disk.
 #[derive(Debug)]
 pub struct Pair {
+    /// The limits of differences.
     pub tolerance: Tolerance,
+    /// The values that are compared.
     pub basis: Basis,
+    /// The differences of all images.
     pub rows: Rows,
     /// Worst first; of equal ones the first.
     pub worst: Vec<Worst>,
@@ -236,8 +153,14 @@ impl Pair {
         (self.counts.shared, self.counts.best)
     }
 
-    /// Each column's distribution, where there is one.
-    pub fn distributions(&self) -> anyhow::Result<Vec<(&'static str, &'static str, Distribution)>> {
+    /// Returns the key in JSON, the name and the distribution of each column that has values.
+    ///
+    /// # Errors
+    ///
+    /// If the differences cannot be read back.
+    pub fn distributions(
+        &self,
+    ) -> Result<Vec<(&'static str, &'static str, Distribution)>, RowsError> {
         let mut distributions = Vec::new();
         for (key, name, column) in COLUMNS {
             let values = || {
@@ -275,12 +198,16 @@ impl Pair {
     }
 
     /// Adds an image, with the answers of the reference and of the run.
+    ///
+    /// # Errors
+    ///
+    /// If the difference cannot be kept.
     pub fn add(
         &mut self,
         image: usize,
         answers: [&Answer; 2],
         difference: Difference,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), RowsError> {
         let [reference, run] = answers;
         let best = |answer: &Answer| answer.top.first().copied();
         let row = Row {
@@ -326,7 +253,7 @@ impl Pair {
     /// Every limit of the tolerance; none without images, of which no limit would say anything. `variation` is the
     /// one of the reference's answers.
     pub fn gates(&self, variation: &Variation) -> Vec<Gate> {
-        if self.rows.len() == 0 {
+        if self.rows.is_empty() {
             return Vec::new();
         }
         let Self {
@@ -344,13 +271,13 @@ impl Pair {
             largest_error,
             ..
         } = *counts;
-        let mut gates = vec![gate(
+        let mut gates = vec![Gate::new(
             "finite",
             not_finite == 0,
             format!("{not_finite} of {images} images with NaN or infinities"),
         )];
         if basis.has_probabilities() {
-            gates.push(gate(
+            gates.push(Gate::new(
                 "max-delta",
                 too_far == 0,
                 format!(
@@ -360,7 +287,7 @@ impl Pair {
             ));
         }
         if basis.has_outputs() {
-            gates.push(gate(
+            gates.push(Gate::new(
                 "logits",
                 other_outputs == 0,
                 format!(
@@ -372,29 +299,29 @@ impl Pair {
         }
         if *basis == Basis::ClassIds && tolerance.min_top1.is_none() {
             let others = counts.finite - counts.top1_match;
-            gates.push(gate(
+            gates.push(Gate::new(
                 "class",
                 others == 0,
                 format!("{others} of {images} images with another class id"),
             ));
         }
         if images > not_finite {
-            gates.push(gate(
-                INFORMATIVE_GATE,
+            gates.push(Gate::new(
+                Gate::INFORMATIVE,
                 variation.is_informative(),
                 variation.found(),
             ));
         }
         if tolerance.same_order && *basis != Basis::ClassIds {
             let others = counts.finite - counts.ordered_match_but_ties;
-            gates.push(gate(
+            gates.push(Gate::new(
                 "order",
                 others == 0,
                 format!("{others} of {images} images in another order, ties aside"),
             ));
         }
         if let Some(least) = tolerance.min_top1 {
-            gates.push(share_gate(
+            gates.push(Gate::of_share(
                 "top1",
                 "same best class on",
                 self.top1_match(),
@@ -403,7 +330,7 @@ impl Pair {
         }
         if let Some(least) = tolerance.min_overlap {
             let (shared, of) = self.overlap_counts();
-            gates.push(gate(
+            gates.push(Gate::new(
                 "overlap",
                 least.is_reached(shared, of),
                 format!(
@@ -423,7 +350,7 @@ impl Pair {
             Verdict::CouldNotCompare
         } else if failed.peek().is_none() {
             Verdict::Agree
-        } else if failed.all(|gate| gate.name == INFORMATIVE_GATE) {
+        } else if failed.all(|gate| gate.name == Gate::INFORMATIVE) {
             Verdict::CouldNotCompare
         } else {
             Verdict::Disagree
@@ -441,29 +368,6 @@ fn prints_the_same(reference: &Answer, run: &Answer) -> bool {
         let [a, b] = [a, b].map(|class| (class.class_id, format!("{:.DIGITS$}", class.score)));
         a == b
     })
-}
-
-/// The gate that asks whether agreement would mean anything.
-pub const INFORMATIVE_GATE: &str = "informative";
-
-/// A gate without a remark.
-pub fn gate(name: &'static str, passed: bool, found: String) -> Gate {
-    Gate {
-        name,
-        passed,
-        found,
-        remark: None,
-    }
-}
-
-/// The gate of a share of images: the share itself decides, for any number of images. The remark
-/// says that a share which passed may still be chance.
-pub fn share_gate(name: &'static str, what: &str, rate: Rate, least: Share) -> Gate {
-    let passed = least.is_reached(rate.count, rate.of);
-    Gate {
-        remark: passed.then(|| rate.too_few(least)).flatten(),
-        ..gate(name, passed, format!("{what} {rate}, at least {least}"))
-    }
 }
 
 #[cfg(test)]

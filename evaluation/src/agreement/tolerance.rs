@@ -2,24 +2,13 @@
 
 use std::fmt;
 
-use clap::ValueEnum;
-
 use super::difference::Tie;
 use crate::share::Share;
 
 /// A tolerance by name: the precision in which the less exact of two runs computes. From the most
 /// exact to the least.
 #[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    ValueEnum,
-    serde::Serialize,
-    serde::Deserialize,
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum ToleranceName {
@@ -80,6 +69,15 @@ pub struct Tolerance {
 }
 
 impl Tolerance {
+    /// The tolerance of f32 arithmetic.
+    pub const F32: Self = Self::named(ToleranceName::F32);
+    /// The tolerance of f16 arithmetic, and of weights stored in f16.
+    pub const F16: Self = Self::named(ToleranceName::F16);
+    /// The tolerance of bf16 arithmetic.
+    pub const BF16: Self = Self::named(ToleranceName::Bf16);
+    /// The tolerance of quantized models.
+    pub const INT8: Self = Self::named(ToleranceName::Int8);
+
     /// The tolerance called `name`.
     ///
     /// The limits of `f32` are six times what engines were measured to differ by over 1,000 images of three models

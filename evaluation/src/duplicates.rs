@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::digest::Digest;
-use crate::messages::printable;
+use crate::text::printable;
 
 /// The images with the content of an earlier one.
 #[derive(Debug, Default)]

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use image_classification::Labels;
 
-use crate::images;
-use crate::messages::{Hinted, printable};
+use super::error::GroundTruthError;
+use crate::text::printable;
 
 /// 256 MiB are about five million images.
 const MOST_BYTES: u64 = 256 << 20;
@@ -44,7 +45,7 @@ const SEPARATORS: [char; 2] = ['|', ';'];
 
 /// The classes of each image as they are written. It is the same for all runs; [`ClassLookup`] finds a run's classes.
 #[derive(Debug)]
-pub struct Truth {
+pub struct GroundTruth {
     source: Source,
 }
 
@@ -63,32 +64,28 @@ enum Source {
 /// The classes of an image in a file, each with its line.
 type Entry = Vec<(usize, String)>;
 
-/// A class that is not found.
-enum Unknown {
-    /// The name of several classes.
-    Ambiguous(anyhow::Error),
-    /// No class of the model.
-    None(anyhow::Error),
-}
+impl GroundTruth {
+    /// The largest file that is read, in bytes.
+    pub const MOST_BYTES: u64 = MOST_BYTES;
 
-impl Truth {
     /// Reads a file. Lines are `name class`, `path<TAB>label name`, or CSV with a header. Several classes of an image
     /// stand on several lines, or on one with `|` or `;` between them.
     ///
     /// # Errors
     ///
-    /// For a file that cannot be read, and a line without a class.
-    pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let what = |error: anyhow::Error| {
-            error.context(format!("cannot use the ground truth {}", path.display()))
-        };
-        let bytes = images::read(path, MOST_BYTES).map_err(what)?;
+    /// For a file that cannot be read or is larger than [`MOST_BYTES`](Self::MOST_BYTES), and a line without a class.
+    pub fn read(file: impl Read) -> Result<Self, GroundTruthError> {
+        let mut bytes = Vec::new();
+        file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err(GroundTruthError::TooLarge { limit: MOST_BYTES });
+        }
         let text = String::from_utf8_lossy(&bytes);
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        Self::parse(text).map_err(what)
+        Self::parse(text)
     }
 
-    fn parse(text: &str) -> anyhow::Result<Self> {
+    fn parse(text: &str) -> Result<Self, GroundTruthError> {
         Ok(Self {
             source: Source::Entries {
                 entries: lines(text)?,
@@ -124,14 +121,10 @@ impl Truth {
     /// # Errors
     ///
     /// If another image has taken the entry, or no directory could name the class.
-    pub fn take(&mut self, image: &Path) -> anyhow::Result<Option<Vec<Cow<'_, str>>>> {
+    pub fn take(&mut self, image: &Path) -> Result<Option<Vec<Cow<'_, str>>>, GroundTruthError> {
         match &mut self.source {
             Source::Folders if image.parent().and_then(Path::file_name).is_none() => {
-                return Err(Hinted::new(
-                    "the image lies in no directory that could name its class",
-                    "give directories named after classes, or a --truth file",
-                )
-                .into());
+                return Err(GroundTruthError::NoDirectory);
             }
             Source::Folders => {}
             Source::Entries { entries, used } => {
@@ -140,14 +133,9 @@ impl Truth {
                 };
                 let earlier = used.entry(entry).or_insert_with(|| image.to_owned());
                 if earlier != image {
-                    return Err(Hinted::new(
-                        format!(
-                            "the ground truth has one entry for this image and for {}",
-                            printable(&earlier.to_string_lossy())
-                        ),
-                        "write more of the paths into the ground truth",
-                    )
-                    .into());
+                    return Err(GroundTruthError::SharedEntry {
+                        earlier: earlier.clone(),
+                    });
                 }
             }
         }
@@ -159,7 +147,7 @@ impl Truth {
     /// # Errors
     ///
     /// For an image with several classes.
-    pub fn check_single(&self, lookup: &ClassLookup) -> anyhow::Result<()> {
+    pub fn check_single(&self, lookup: &ClassLookup) -> Result<(), GroundTruthError> {
         let Source::Entries { entries, .. } = &self.source else {
             return Ok(());
         };
@@ -177,16 +165,11 @@ impl Truth {
         let Some((line, name, written)) = several.min() else {
             return Ok(());
         };
-        Err(Hinted::new(
-            format!(
-                "cannot use the ground truth: line {line}: {} has the classes {}, but one class of this model is \
-                 right at a time",
-                printable(&name.to_string_lossy()),
-                quoted(&written)
-            ),
-            "leave all but one of them out; --scores sigmoid is for a model whose classes do not exclude each other",
-        )
-        .into())
+        Err(GroundTruthError::SeveralClasses {
+            line,
+            image: name.clone(),
+            classes: written.into_iter().map(str::to_owned).collect(),
+        })
     }
 
     /// Returns the entries that no image has taken, sorted.
@@ -258,49 +241,37 @@ impl ClassLookup {
         &self,
         written: &[impl AsRef<str>],
         count: Option<usize>,
-    ) -> anyhow::Result<Vec<usize>> {
+    ) -> Result<Vec<usize>, GroundTruthError> {
         let mut classes = BTreeSet::new();
         for class in written.iter().map(AsRef::as_ref) {
             match self.class(class, count) {
                 Ok(class) => {
                     classes.insert(class);
                 }
-                Err(Unknown::None(_)) if class.contains(SEPARATORS) => {
+                Err(
+                    GroundTruthError::OutOfRange { .. } | GroundTruthError::UnknownClass { .. },
+                ) if class.contains(SEPARATORS) => {
                     let parts = class.split(SEPARATORS).map(str::trim);
                     for part in parts.filter(|part| !part.is_empty()) {
                         classes.insert(self.class(part, count)?);
                     }
                 }
-                Err(unknown) => return Err(unknown.into()),
+                Err(error) => return Err(error),
             }
         }
         Ok(classes.into_iter().collect())
     }
 
-    fn class(&self, class: &str, count: Option<usize>) -> Result<usize, Unknown> {
+    fn class(&self, class: &str, count: Option<usize>) -> Result<usize, GroundTruthError> {
         if let Ok(id) = class.trim().parse::<i64>() {
             let shifted = id
                 .checked_add(self.offset)
                 .and_then(|id| usize::try_from(id).ok());
             let shifted = shifted.filter(|id| count.is_none_or(|count| *id < count));
-            return shifted.ok_or_else(|| {
-                let offset = match self.offset {
-                    0 => String::new(),
-                    offset => format!(" with offset {offset}"),
-                };
-                let classes = match count {
-                    Some(count) => format!("are 0 to {}", count.saturating_sub(1)),
-                    None => "begin at 0".to_owned(),
-                };
-                Unknown::None(
-                    Hinted::new(
-                        format!(
-                            "the ground truth says class {id}{offset}, but the model's classes {classes}"
-                        ),
-                        "check --label-offset and that the ground truth is for this model",
-                    )
-                    .into(),
-                )
+            return shifted.ok_or(GroundTruthError::OutOfRange {
+                id,
+                offset: self.offset,
+                count,
             });
         }
         let exact = class.trim().to_owned();
@@ -312,18 +283,10 @@ impl ClassLookup {
         {
             Some([id]) => return Ok(*id),
             Some(several) => {
-                let several: Vec<String> = several.iter().map(usize::to_string).collect();
-                return Err(Unknown::Ambiguous(
-                    Hinted::new(
-                        format!(
-                            "the ground truth says `{}`, which is the name of the classes {}",
-                            printable(class),
-                            several.join(" and ")
-                        ),
-                        "write the class as an id",
-                    )
-                    .into(),
-                ));
+                return Err(GroundTruthError::Ambiguous {
+                    class: class.to_owned(),
+                    ids: several.to_vec(),
+                });
             }
             None => {}
         }
@@ -332,29 +295,11 @@ impl ClassLookup {
             .map(|name| (strsim::jaro_winkler(name, &key(class)), name))
             .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
             .filter(|(likeness, _)| *likeness > 0.85);
-        let hint = match nearest {
-            _ if !self.has_labels => {
-                "the model has no labels, so classes need ids; or pass --labels FILE".to_owned()
-            }
-            Some((_, name)) => format!("did you mean `{}`?", printable(name)),
-            None => "write the class as an id or as one of the model's labels".to_owned(),
-        };
-        let class = printable(class);
-        Err(Unknown::None(
-            Hinted::new(
-                format!("the ground truth says `{class}`, which is no label of the model"),
-                hint,
-            )
-            .into(),
-        ))
-    }
-}
-
-impl From<Unknown> for anyhow::Error {
-    fn from(unknown: Unknown) -> Self {
-        match unknown {
-            Unknown::Ambiguous(error) | Unknown::None(error) => error,
-        }
+        Err(GroundTruthError::UnknownClass {
+            class: class.to_owned(),
+            has_labels: self.has_labels,
+            nearest: nearest.map(|(_, name)| name.clone()),
+        })
     }
 }
 
@@ -386,7 +331,7 @@ fn find(entries: &HashMap<PathBuf, Entry>, image: &Path) -> Option<PathBuf> {
         .find(|end| entries.contains_key(end))
 }
 
-fn lines(text: &str) -> anyhow::Result<HashMap<PathBuf, Entry>> {
+fn lines(text: &str) -> Result<HashMap<PathBuf, Entry>, GroundTruthError> {
     let mut lines = text.lines().enumerate().filter(|(_, line)| {
         let line = line.trim();
         !line.is_empty() && !line.starts_with('#')
@@ -401,7 +346,7 @@ fn lines(text: &str) -> anyhow::Result<HashMap<PathBuf, Entry>> {
         }
     };
     let Some((above, first)) = lines.clone().next() else {
-        return Err(Hinted::new("it has no entries", FORM).into());
+        return Err(GroundTruthError::Empty);
     };
     if let Some((image, class, delimiter)) = header(first) {
         // The lines above the header are comments.
@@ -412,13 +357,14 @@ fn lines(text: &str) -> anyhow::Result<HashMap<PathBuf, Entry>> {
             .delimiter(delimiter)
             .from_reader(text.as_bytes());
         for record in reader.records() {
-            let record = record
-                .map_err(|error| Hinted::new(format!("the CSV is damaged: {error}"), FORM))?;
+            let record = record.map_err(|error| GroundTruthError::Csv {
+                detail: error.to_string(),
+            })?;
             let number = record
                 .position()
                 .map_or(0, |position| above + position.line() as usize);
             let (Some(name), Some(class)) = (record.get(image), record.get(class)) else {
-                return Err(Hinted::new(format!("line {number} has too few columns"), FORM).into());
+                return Err(GroundTruthError::TooFewColumns { line: number });
             };
             // An empty cell: an image that shows none of the classes.
             add(number, name, class);
@@ -435,16 +381,14 @@ fn lines(text: &str) -> anyhow::Result<HashMap<PathBuf, Entry>> {
                 add(index + 1, name, class);
                 Ok(())
             }
-            _ => Err(Hinted::new(
-                format!("line {} is `{}`", index + 1, printable(line)),
-                FORM,
-            )),
+            _ => Err(GroundTruthError::Line {
+                line: index + 1,
+                text: line.to_owned(),
+            }),
         }
     })?;
     Ok(entries)
 }
-
-const FORM: &str = "write `name class` or `path<TAB>label` in each line, or CSV with a header such as path,class_id";
 
 /// The columns of the image and of the class, and what is between columns, if the line is a header.
 fn header(line: &str) -> Option<(usize, usize, u8)> {
@@ -473,12 +417,12 @@ mod tests {
     }
 
     /// The classes of `image`; `None` if the ground truth does not mention it.
-    fn classes(truth: &mut Truth, lookup: &ClassLookup, image: &str) -> Option<Vec<usize>> {
+    fn classes(truth: &mut GroundTruth, lookup: &ClassLookup, image: &str) -> Option<Vec<usize>> {
         let written = truth.take(Path::new(image)).unwrap()?;
         Some(lookup.classes(&written, Some(3)).unwrap())
     }
 
-    fn error(lookup: &ClassLookup, class: &str) -> anyhow::Error {
+    fn error(lookup: &ClassLookup, class: &str) -> GroundTruthError {
         lookup.classes(&[class], Some(3)).unwrap_err()
     }
 
@@ -494,7 +438,7 @@ mod tests {
             "# a comment\nfilename\tclass\na.jpg\t2\nb.jpg\t1\n",
             "# columns: path,label\npath,label\na.jpg,2\nb.jpg,1\n",
         ] {
-            let mut truth = Truth::parse(text).unwrap();
+            let mut truth = GroundTruth::parse(text).unwrap();
             let lookup = lookup(LABELS, 0);
             let mut of = |image| classes(&mut truth, &lookup, image);
             assert_eq!(of("photos/a.jpg"), Some(vec![2]), "{text}");
@@ -517,7 +461,7 @@ mod tests {
             "path,label\na.jpg,2;0;\n",
             "image,labels\na.jpg,tabby cat|tench\n",
         ] {
-            let mut truth = Truth::parse(text).unwrap();
+            let mut truth = GroundTruth::parse(text).unwrap();
             let lookup = lookup(LABELS, 0);
             let found = classes(&mut truth, &lookup, "a.jpg");
             assert_eq!(found, Some(vec![0, 2]), "{text}");
@@ -535,20 +479,20 @@ mod tests {
 
     #[test]
     fn an_empty_cell_is_an_image_without_classes() {
-        let mut truth = Truth::parse("path,label\na.jpg,\nb.jpg,1\n").unwrap();
+        let mut truth = GroundTruth::parse("path,label\na.jpg,\nb.jpg,1\n").unwrap();
         let lookup = lookup(LABELS, 0);
         assert_eq!(classes(&mut truth, &lookup, "a.jpg"), Some(vec![]));
     }
 
     #[test]
     fn one_class_by_id_and_by_name_is_one_class() {
-        let truth = Truth::parse("a.jpg 2\na.jpg tabby_cat\n").unwrap();
+        let truth = GroundTruth::parse("a.jpg 2\na.jpg tabby_cat\n").unwrap();
         truth.check_single(&lookup(LABELS, 0)).unwrap();
     }
 
     #[test]
     fn each_run_finds_names_in_its_own_labels() {
-        let mut truth = Truth::parse("a.jpg\ttabby cat\n").unwrap();
+        let mut truth = GroundTruth::parse("a.jpg\ttabby cat\n").unwrap();
         let [one, other] = [
             lookup(LABELS, 0),
             lookup(["tabby cat", "tench", "shark"], 0),
@@ -565,7 +509,7 @@ mod tests {
     #[test]
     fn the_longest_end_of_a_path_decides() {
         let text = "a.jpg 0\nval/a.jpg 1\na name with blanks.jpg 2\n";
-        let mut truth = Truth::parse(text).unwrap();
+        let mut truth = GroundTruth::parse(text).unwrap();
         let lookup = lookup(LABELS, 0);
         let mut of = |image| classes(&mut truth, &lookup, image);
         assert_eq!(of("data/val/a.jpg"), Some(vec![1]));
@@ -583,7 +527,7 @@ mod tests {
         assert_eq!(of("bird"), [3]);
         let error = error(&lookup(["crane", "crane"], 0), "crane").to_string();
         assert!(error.contains("0 and 1"), "{error}");
-        let mut lines = Truth::parse("1.jpg 2\n").unwrap();
+        let mut lines = GroundTruth::parse("1.jpg 2\n").unwrap();
         let lookup = lookup(LABELS, 0);
         for _ in 0..2 {
             assert_eq!(classes(&mut lines, &lookup, "a/1.jpg"), Some(vec![2]));
@@ -594,7 +538,7 @@ mod tests {
 
     #[test]
     fn folders_and_offsets() {
-        let mut folders = Truth::folders();
+        let mut folders = GroundTruth::folders();
         let lookup = lookup(["tench, Tinca tinca", "shark"], 1);
         let mut of = |image| classes(&mut folders, &lookup, image);
         assert_eq!(of("data/tinca_tinca/1.jpg"), Some(vec![0]));
@@ -605,7 +549,7 @@ mod tests {
             beyond.contains("0 to 2") && beyond.contains("offset 1"),
             "{beyond}"
         );
-        let hint = crate::messages::hint(&error(&lookup, "sharc")).unwrap();
+        let hint = error(&lookup, "sharc").hint();
         assert!(hint.contains("`shark`"), "{hint}");
         // The number of classes is not known for a model that gives class ids.
         assert_eq!(lookup.classes(&["900"], None).unwrap(), [901]);
@@ -621,11 +565,11 @@ mod tests {
             ("path,label\na.jpg\n", "line 2"),
             ("# above\n\npath,label\na.jpg\n", "line 4"),
         ] {
-            let error = Truth::parse(text).unwrap_err();
+            let error = GroundTruth::parse(text).unwrap_err();
             assert!(error.to_string().contains(words), "{error}");
-            assert!(crate::messages::hint(&error).is_some());
+            assert!(error.hint().contains("path,class_id"));
         }
-        let truth = Truth::parse("b.jpg 0\na.jpg 1\nc.jpg 1\na.jpg 2\nb.jpg 1\n").unwrap();
+        let truth = GroundTruth::parse("b.jpg 0\na.jpg 1\nc.jpg 1\na.jpg 2\nb.jpg 1\n").unwrap();
         let error = truth.check_single(&ClassLookup::new(None, 0)).unwrap_err();
         let text = error.to_string();
         assert!(

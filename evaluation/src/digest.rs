@@ -19,6 +19,10 @@ impl Digest {
 
     /// That of the contents of `files`, each with its length, in this order. Their names do not
     /// matter: the same model may be called anything elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read.
     pub fn of_files(files: &[PathBuf]) -> io::Result<Self> {
         let mut all = Sha256::new();
         for file in files {
@@ -38,14 +42,16 @@ impl Digest {
 }
 
 /// The digest of many, in their order.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Chain(Sha256);
 
 impl Chain {
+    /// Adds the next digest.
     pub fn add(&mut self, digest: Digest) {
         self.0.update(digest.0);
     }
 
+    /// Returns the digest of all that were added.
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
     }

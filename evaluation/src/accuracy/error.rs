@@ -1,0 +1,164 @@
+//! Errors of ground truth.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::ground_truth::quoted;
+use crate::text::printable;
+
+/// The ground truth cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroundTruthError {
+    /// The file cannot be read.
+    #[error("cannot be read")]
+    Io(#[from] io::Error),
+    /// The file is too large.
+    #[error("is larger than {limit} bytes, the largest file that is read")]
+    TooLarge {
+        /// The largest file that is read, in bytes.
+        limit: u64,
+    },
+    /// The file has no entries.
+    #[error("it has no entries")]
+    Empty,
+    /// The file has the header of a CSV file, but the rest is none.
+    #[error("the CSV is damaged: {detail}")]
+    Csv {
+        /// The finding of the CSV reader.
+        detail: String,
+    },
+    /// A line lacks the column of the image or of the class.
+    #[error("line {line} has too few columns")]
+    TooFewColumns {
+        /// The line, from 1.
+        line: usize,
+    },
+    /// A line does not name an image and a class.
+    #[error("line {line} is `{}`", printable(.text))]
+    Line {
+        /// The line, from 1.
+        line: usize,
+        /// The text of the line.
+        text: String,
+    },
+    /// No directory names the class of an image.
+    #[error("the image lies in no directory that could name its class")]
+    NoDirectory,
+    /// One entry stands for two images.
+    #[error(
+        "the ground truth has one entry for this image and for {}",
+        printable(&.earlier.to_string_lossy())
+    )]
+    SharedEntry {
+        /// The image that took the entry first.
+        earlier: PathBuf,
+    },
+    /// An image has several classes, but one class of the model is right at a time.
+    #[error(
+        "cannot use the ground truth: line {line}: {} has the classes {}, but one class of this model is right at a time",
+        printable(&.image.to_string_lossy()),
+        quoted(.classes)
+    )]
+    SeveralClasses {
+        /// The last line of the image, from 1.
+        line: usize,
+        /// The name of the image as it is written.
+        image: PathBuf,
+        /// The classes as they are written.
+        classes: Vec<String>,
+    },
+    /// A class id is none of the model's.
+    #[error(
+        "the ground truth says class {id}{}, but the model's classes {}",
+        offset_text(*.offset),
+        range_text(*.count)
+    )]
+    OutOfRange {
+        /// The id as it is written.
+        id: i64,
+        /// The number that is added to ids.
+        offset: i64,
+        /// The number of classes, if it is known.
+        count: Option<usize>,
+    },
+    /// Several classes have the name.
+    #[error(
+        "the ground truth says `{}`, which is the name of the classes {}",
+        printable(.class),
+        ids_text(.ids)
+    )]
+    Ambiguous {
+        /// The class as it is written.
+        class: String,
+        /// The ids of the classes with this name.
+        ids: Vec<usize>,
+    },
+    /// No class has the name.
+    #[error("the ground truth says `{}`, which is no label of the model", printable(.class))]
+    UnknownClass {
+        /// The class as it is written.
+        class: String,
+        /// True if the model has labels.
+        has_labels: bool,
+        /// The label that is most like it.
+        nearest: Option<String>,
+    },
+}
+
+impl GroundTruthError {
+    /// The next step for the user.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Io(_) => "check the path".to_owned(),
+            Self::TooLarge { .. } => "leave out images that are not evaluated".to_owned(),
+            Self::Empty | Self::Csv { .. } | Self::TooFewColumns { .. } | Self::Line { .. } => {
+                "write `name class` or `path<TAB>label` in each line, or CSV with a header such as path,class_id"
+                    .to_owned()
+            }
+            Self::NoDirectory => {
+                "give directories named after classes, or ground truth in a file".to_owned()
+            }
+            Self::SharedEntry { .. } => "write more of the paths into the ground truth".to_owned(),
+            Self::SeveralClasses { .. } => {
+                "leave all but one of them out; `ScoreKind::Sigmoid` is for a model whose classes do not exclude each \
+                 other"
+                    .to_owned()
+            }
+            Self::OutOfRange { .. } => {
+                "check the offset of the class ids and that the ground truth is for this model"
+                    .to_owned()
+            }
+            Self::Ambiguous { .. } => "write the class as an id".to_owned(),
+            Self::UnknownClass {
+                has_labels: false, ..
+            } => "the model has no labels, so classes need ids; or give labels".to_owned(),
+            Self::UnknownClass {
+                nearest: Some(name),
+                ..
+            } => format!("did you mean `{}`?", printable(name)),
+            Self::UnknownClass { nearest: None, .. } => {
+                "write the class as an id or as one of the model's labels".to_owned()
+            }
+        }
+    }
+}
+
+fn offset_text(offset: i64) -> String {
+    match offset {
+        0 => String::new(),
+        offset => format!(" with offset {offset}"),
+    }
+}
+
+fn range_text(count: Option<usize>) -> String {
+    match count {
+        Some(count) => format!("are 0 to {}", count.saturating_sub(1)),
+        None => "begin at 0".to_owned(),
+    }
+}
+
+fn ids_text(ids: &[usize]) -> String {
+    let ids: Vec<String> = ids.iter().map(usize::to_string).collect();
+    ids.join(" and ")
+}

@@ -1,0 +1,15 @@
+//! How often answers are right.
+
+mod calibration;
+mod error;
+mod ground_truth;
+mod labels;
+mod multi_label;
+mod score;
+
+pub use calibration::{Bin, Calibrated, Calibration};
+pub use error::GroundTruthError;
+pub use ground_truth::{ClassLookup, GroundTruth, quoted};
+pub use labels::{Classes, LabelDifference};
+pub use multi_label::{Decisions, MultiLabel, Quality};
+pub use score::{Accuracy, Counts, Judged, OfClass, SingleLabel};

@@ -1,0 +1,57 @@
+//! Limits, each with whether it holds, and the verdict on all of them.
+
+use serde::Serialize;
+
+use crate::share::Share;
+use crate::statistics::Rate;
+
+/// The verdict of a comparison or an evaluation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// All limits hold.
+    Agree,
+    /// A limit does not hold.
+    Disagree,
+    /// Something could not be compared, so that nothing is certain.
+    CouldNotCompare,
+}
+
+/// A limit, and whether it holds.
+#[derive(Debug, Clone, Serialize)]
+pub struct Gate {
+    /// A stable name: `finite`, `max-delta`, `logits`, `informative`, `order`, `top1`, `overlap`.
+    pub name: &'static str,
+    /// True if the limit holds.
+    pub passed: bool,
+    /// The value that was found and its limit, for people.
+    pub found: String,
+    /// A remark on a gate that passed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
+}
+
+impl Gate {
+    /// The name of the gate that asks whether agreement would mean anything.
+    pub const INFORMATIVE: &str = "informative";
+
+    /// A gate without a remark.
+    pub fn new(name: &'static str, passed: bool, found: String) -> Self {
+        Self {
+            name,
+            passed,
+            found,
+            remark: None,
+        }
+    }
+
+    /// The gate of a share of images: the share itself decides, for any number of images. The remark
+    /// says that a share which passed may still be chance.
+    pub fn of_share(name: &'static str, what: &str, rate: Rate, least: Share) -> Self {
+        let passed = least.is_reached(rate.count, rate.of);
+        Self {
+            remark: passed.then(|| rate.too_few(least)).flatten(),
+            ..Self::new(name, passed, format!("{what} {rate}, at least {least}"))
+        }
+    }
+}
