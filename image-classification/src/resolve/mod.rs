@@ -1,326 +1,459 @@
-//! How images are prepared for a model: what flags, files and the model itself say.
+//! The preprocessing of a model, resolved from the caller's values, the model, and the files beside it.
 
+mod error;
+mod note;
+mod overrides;
+mod reading;
+
+use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::Context as _;
 use backend_api::{BackendInfo, ElementType, Tensor};
-use image_classification::sources::{self, Resolved, Stated, Statement};
-use image_classification::{InputLayout, Labels, ScoreKind};
 
-use crate::args::Decode;
-use crate::images::{self, Preparation};
-use crate::messages::{Hinted, Messages, printable};
-use crate::options::RecipeOptions;
-use crate::scoring::OutputReading;
+pub use self::error::ResolveError;
+pub use self::note::{Note, Severity};
+pub use self::overrides::{Decode, PreprocessOverrides, ResizeOverride};
+pub use self::reading::OutputReading;
+use crate::setting::{choose, first, three};
+use crate::sources::{self, SourceSettings};
+use crate::{
+    Image, ImageLayout, ImageSize, InputLayout, Labels, OutputKind, Preprocess, Quantization,
+    ScoreKind, Setting, SettingOrigin, WithOrigin,
+};
 
-/// Everything that is known before the engine is asked.
-#[derive(Debug)]
-pub struct Recipe {
-    pub resolved: Resolved,
-    /// Values on which files and model do not agree, and none of the user's flags decides.
-    pub contradictions: Vec<String>,
-    /// Keys that were read and change nothing.
+/// The source of values that the engine reports.
+const INPUT: &str = "the model's input";
+
+/// The preprocessing, the labels and the output of a model, each value from the first source that has it, before an
+/// engine opens the model.
+///
+/// ```no_run
+/// use image_classification::{PreprocessOverrides, ResolvedPreprocessing};
+///
+/// let resolved = ResolvedPreprocessing::find("model.onnx".as_ref(), &PreprocessOverrides::default())?;
+/// for setting in &resolved.settings {
+///     println!("{} = {} ({})", setting.key, setting.value, setting.origin);
+/// }
+/// # Ok::<_, image_classification::ResolveError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ResolvedPreprocessing {
+    /// The preprocessing.
+    pub preprocess: Preprocess,
+    /// The size of an input that the model leaves open.
+    pub size: Option<WithOrigin<ImageSize>>,
+    /// The place of the channels, if a source states it.
+    pub layout: Option<WithOrigin<ImageLayout>>,
+    /// The names of the classes.
+    pub labels: Option<WithOrigin<Labels>>,
+    /// True if a source states that several classes may be right at a time.
+    pub multi_label: Option<WithOrigin<bool>>,
+    /// The kind of values that the output holds, if a source states it.
+    pub output: Option<WithOrigin<OutputKind>>,
+    /// The quantization of an integer output, if the model has one.
+    pub quantization: Option<WithOrigin<Quantization>>,
+    /// The requested kind of scores.
+    pub scores: ScoreKind,
+    /// The way in which JPEGs are decoded.
+    pub decode: Decode,
+    /// The values of [`preprocess`](Self::preprocess), with their origins.
+    pub settings: Vec<Setting>,
+    /// The names of the values that no source states: they come from [`SettingOrigin::Convention`].
+    pub assumed: Vec<&'static str>,
+    /// Keys of the sources that change nothing.
     pub unused: Vec<String>,
-    decode: Decode,
-    /// Whether the labels are those that the user named.
-    labels_were_given: bool,
+    /// Notes on the sources.
+    pub notes: Vec<Note>,
+    /// True if the caller gave the labels.
+    has_given_labels: bool,
 }
 
-/// What fits the model that the engine has loaded.
-#[derive(Debug)]
-pub struct Fitted {
-    pub layout: InputLayout,
-    /// The rule that makes scores of outputs; `None` if only images would tell, and there are none.
-    pub reading: Option<OutputReading>,
-    pub labels: Option<Stated<Labels>>,
-}
-
-impl Recipe {
-    /// Reads what `model`, the files beside it and `options` say.
-    pub fn find(
-        model: &Path,
-        options: &RecipeOptions,
-        messages: &Messages,
-    ) -> anyhow::Result<Self> {
+impl ResolvedPreprocessing {
+    /// Resolves the preprocessing of the model in the file `model` from `overrides`, the model and the files beside it.
+    ///
+    /// A model that cannot be read has no sources: the engine's error says more about it.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError`] for overrides that contradict each other, and for a source that cannot be used.
+    pub fn find(model: &Path, overrides: &PreprocessOverrides) -> Result<Self, ResolveError> {
+        let in_model = |source| ResolveError::Source {
+            model: model.to_path_buf(),
+            source,
+        };
         // OpenVINO would try all of its formats on it, each with a complaint on stderr.
-        if images::begins_like_one(model) {
-            return Err(Hinted::new(
-                format!("{} is an image, not a model", model.display()),
-                "name the model with -m and images with -i",
-            )
-            .into());
+        if has_image_magic(model) {
+            return Err(ResolveError::ImageAsModel {
+                model: model.to_path_buf(),
+            });
         }
+        let mut notes = Vec::new();
         let found = match sources::find(model) {
             Ok(found) => found,
-            // The engine says better what is wrong with a file that cannot be read.
             Err(error) if error.is_io() => Vec::new(),
-            Err(error) if error.is_unsupported() && options.is_complete() => {
-                messages.note(&format!(
-                    "{error}; the flags replace all other sources, including labels: pass --labels"
-                ));
+            Err(error) if error.is_unsupported() && overrides.is_complete() => {
+                notes.push(Note::new(format!(
+                    "{error}; the given values replace all other sources, including labels: give `labels`"
+                )));
                 Vec::new()
             }
             // A file that is not what its name says never reaches an engine: OpenVINO would try all
             // of its formats on it and write each one's complaint to stderr.
-            Err(error) => return Err(error).with_context(|| model.display().to_string()),
+            Err(error) => return Err(in_model(error)),
         };
-        let file = options
-            .preprocess
-            .as_deref()
-            .map(sources::read_file)
-            .transpose()?;
-        let explicit: Vec<Statement> = file.into_iter().collect();
-        let base = Resolved::new(&[&explicit[..], &found].concat());
-        let flags = options.statement(&base.preprocess)?;
-        options.warn_of_units(messages);
-        let contradictions = contradictions(
-            &found,
-            &[&explicit[..], std::slice::from_ref(&flags)].concat(),
-        );
-        let labels_were_given =
-            options.labels.is_some() || explicit.iter().any(|file| file.labels.is_some());
-        let unused = found.iter().flat_map(|said| said.unused.clone()).collect();
-        let mut statements = vec![flags];
-        statements.extend(explicit);
-        statements.extend(found);
-        let mut resolved = Resolved::new(&statements);
-        if let Some(labels) = labels(model, options, labels_were_given)? {
-            resolved.labels = Some(labels);
+        notes.extend(overrides.unit_warning());
+        let mut resolved = Self::combine(overrides, &found)?;
+        if overrides.labels.is_some() {
+            resolved.labels.clone_from(&overrides.labels);
+        } else if !resolved.has_given_labels {
+            let beside = model.with_extension("labels");
+            if beside.is_file() {
+                // OpenVINO's samples read this file; lists inside models have no blanks.
+                resolved.labels = Some(sources::read_labels(&beside).map_err(in_model)?);
+            }
         }
+        notes.append(&mut resolved.notes);
+        resolved.notes = notes;
+        Ok(resolved)
+    }
+
+    /// Takes each value from `overrides`, else from the first of the sources `found` that has it.
+    fn combine(
+        overrides: &PreprocessOverrides,
+        found: &[SourceSettings],
+    ) -> Result<Self, ResolveError> {
+        let file: Vec<_> = overrides.preprocess.iter().cloned().collect();
+        let base = Self::of_sources(&[&file[..], found].concat());
+        let given = overrides.settings(&base.preprocess)?;
+        let given = [&[given][..], &file].concat();
         Ok(Self {
-            resolved,
-            contradictions,
-            unused,
-            decode: options.decode,
-            labels_were_given,
+            scores: overrides.scores,
+            decode: overrides.decode,
+            unused: found
+                .iter()
+                .flat_map(|source| source.unused.clone())
+                .collect(),
+            notes: contradictions(found, &given),
+            has_given_labels: overrides.labels.is_some()
+                || file.iter().any(|file| file.labels.is_some()),
+            ..Self::of_sources(&[&given[..], found].concat())
         })
     }
 
-    /// Everything that decides which tensor an image becomes. `batch` is for a model that leaves it open.
-    pub fn preparation(&self, layout: InputLayout, batch: Option<usize>) -> Preparation {
-        Preparation {
-            preprocess: self.resolved.preprocess,
-            layout,
-            batch: layout.batch().or(batch).unwrap_or(1),
-            decode: self.decode,
+    /// Takes each value from the first of `sources` that has it, and from [`Preprocess::OPENVINO_SAMPLE`] where none
+    /// has.
+    fn of_sources(sources: &[SourceSettings]) -> Self {
+        let convention = Preprocess::OPENVINO_SAMPLE;
+        let each = || sources.iter();
+        let (color, color_setting) = choose(
+            "color",
+            each().map(|source| &source.color),
+            convention.color,
+            ToString::to_string,
+        );
+        let (mean, mean_setting) = choose(
+            "mean",
+            each().map(|source| &source.mean),
+            convention.mean,
+            three,
+        );
+        let (scale, scale_setting) = choose(
+            "scale",
+            each().map(|source| &source.scale),
+            convention.scale,
+            three,
+        );
+        let (resize, resize_setting) = choose(
+            "resize",
+            each().map(|source| &source.resize),
+            convention.resize,
+            ToString::to_string,
+        );
+        let (interpolation, interpolation_setting) = choose(
+            "interpolation",
+            each().map(|source| &source.interpolation),
+            convention.interpolation,
+            ToString::to_string,
+        );
+        let settings = vec![
+            color_setting,
+            mean_setting,
+            scale_setting,
+            resize_setting,
+            interpolation_setting,
+        ];
+        let is_assumed = |setting: &&Setting| setting.origin == SettingOrigin::Convention;
+        Self {
+            preprocess: Preprocess {
+                color,
+                mean,
+                scale,
+                resize,
+                interpolation,
+            },
+            size: first(each().map(|source| &source.size)),
+            layout: first(each().map(|source| &source.layout)),
+            labels: first(each().map(|source| &source.labels)),
+            multi_label: first(each().map(|source| &source.multi_label)),
+            output: first(each().map(|source| &source.output)),
+            quantization: first(each().map(|source| &source.quantization)),
+            scores: ScoreKind::Auto,
+            decode: Decode::Exact,
+            assumed: settings
+                .iter()
+                .filter(is_assumed)
+                .map(|setting| setting.key)
+                .collect(),
+            settings,
+            unused: Vec::new(),
+            notes: Vec::new(),
+            has_given_labels: false,
         }
     }
 
-    /// Checks the recipe against what the engine says of the model. `first_outputs` gives the outputs of the first
-    /// images, for a model that does not say what its output is.
-    pub fn fit(
-        &self,
-        info: &BackendInfo,
-        scores: ScoreKind,
-        messages: &Messages,
-        first_outputs: impl FnOnce(InputLayout) -> anyhow::Result<Vec<Tensor>>,
-    ) -> anyhow::Result<Fitted> {
-        let resolved = &self.resolved;
+    /// Fits the preprocessing to the input and the output that the engine reports.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError`] for a model whose input takes no images prepared that way, or whose classes are not as many as
+    /// the given labels.
+    pub fn fit(self, info: &BackendInfo) -> Result<FittedPreprocessing, ResolveError> {
         let layout = InputLayout::from_spec(
             &info.input,
-            resolved.layout.as_ref().map(|stated| stated.value),
-            resolved.size.as_ref().map(|stated| stated.value),
+            self.layout.as_ref().map(|stated| stated.value),
+            self.size.as_ref().map(|stated| stated.value),
         )?;
-        resolved.preprocess.check(&layout)?;
-        for contradiction in &self.contradictions {
-            messages.note(contradiction);
-        }
-        if let Some(size) = &resolved.size
-            && size.value != layout.size()
+        self.preprocess.check(&layout)?;
+        let mut notes = self.size_note(layout)?;
+        notes.extend(self.convention_note(layout));
+        if let Some(stated) = self.multi_label.as_ref().filter(|stated| stated.value)
+            && self.scores == ScoreKind::Softmax
         {
-            let text = format!(
-                "the size is {} by {}, but the model's input is {}",
-                size.value,
-                size.by,
-                layout.size()
-            );
-            if size.by == "--crop" {
-                let hint = "leave --crop out, or give the model's input size";
-                return Err(Hinted::new(text, hint).into());
-            }
-            messages.note(&format!("{text}; using the model's"));
+            return Err(ResolveError::SoftmaxOfSeveral {
+                origin: stated.origin.clone(),
+            });
         }
-        if !resolved.assumed.is_empty() && layout.element_type() != ElementType::U8 {
-            let flags: Vec<String> = resolved
-                .assumed
-                .iter()
-                .map(|key| format!("--{key}"))
-                .collect();
-            messages.note(&format!(
-                "nothing says the {} of this model; assuming the convention of OpenVINO's samples (BGR, \
-                 0-255, stretched), which is wrong for most models; pass --preprocess FILE or {}",
-                resolved.assumed.join(", "),
-                flags.join(", ")
-            ));
-        }
-        if let Some(stated) = resolved.multi_label.as_ref().filter(|stated| stated.value)
-            && scores == ScoreKind::Softmax
-        {
-            return Err(Hinted::new(
-                format!(
-                    "{} says that several classes may be right at a time, for which a softmax is \
-                     wrong",
-                    stated.by
-                ),
-                "pass `--scores sigmoid`, or leave --scores out",
-            )
-            .into());
-        }
-        let outputs = classes(info);
-        let reading =
-            OutputReading::decide(scores, resolved, info, outputs, || first_outputs(layout))?;
+        let values = values_per_image(info);
+        let reading = OutputReading::decide(&self, info, values)?;
         if let Some(reading) = &reading {
-            reading.note(scores, outputs, messages);
+            notes.extend(reading.notes(self.scores, values));
         }
-        let scored = match &reading {
-            Some(reading) => reading.interpretation.scoring.class_count(outputs),
-            None => outputs,
+        let classes = match &reading {
+            Some(reading) => reading.interpretation.scoring.class_count(values),
+            None => values,
         };
-        Ok(Fitted {
+        let labels = self.fitted_labels(classes, &mut notes)?;
+        Ok(FittedPreprocessing {
+            resolved: self,
             layout,
             reading,
-            labels: self.fitted_labels(scored, messages)?,
+            labels,
+            values,
+            classes,
+            notes,
         })
     }
 
-    /// Every value and who states it, a line each.
-    pub fn lines(&self, fitted: &Fitted) -> Vec<String> {
-        let mut lines: Vec<String> = Vec::new();
-        let mut row = |key: &str, value: &str, by: &str| {
-            lines.push(format!("{key:<14} {value:<24} {by}"));
+    /// Returns a note on a size that is not that of the input.
+    fn size_note(&self, layout: InputLayout) -> Result<Vec<Note>, ResolveError> {
+        let input = layout.size();
+        let Some(size) = self.size.as_ref().filter(|size| size.value != input) else {
+            return Ok(Vec::new());
         };
-        for fact in &self.resolved.facts {
-            row(fact.key, &fact.value, &fact.by);
-            for (value, by) in &fact.others {
-                row("", &format!("not {value}"), by);
-            }
+        if matches!(size.origin, SettingOrigin::Override(_)) {
+            return Err(ResolveError::Size {
+                size: size.value,
+                input,
+            });
         }
-        for (key, value, by) in self.input_facts(fitted) {
-            row(key, &value, by);
-        }
-        let by = match self.decode {
-            Decode::Exact => "",
-            Decode::Fast => "--decode",
-        };
-        row("decode", self.decode.as_str(), by);
-        match &fitted.labels {
-            Some(labels) => row("labels", &labels.value.len().to_string(), &labels.by),
-            None => row("labels", "none", ""),
-        }
-        match &fitted.reading {
-            Some(reading) => row(
-                "scores",
-                &reading.interpretation.scoring.to_string(),
-                &reading.by,
-            ),
-            None => row("scores", "decided by the first images", ""),
-        }
-        if !self.unused.is_empty() {
-            row("not used", &self.unused.join(", "), "");
-        }
-        lines
-            .iter()
-            .map(|line| line.trim_end().to_owned())
-            .collect()
+        Ok(vec![Note::new(format!(
+            "the size is {} by {}, but the model's input is {input}; using the model's",
+            size.value, size.origin
+        ))])
     }
 
-    /// What the model's input and its statements say of the tensor: size and layout, and by whom.
-    pub fn input_facts<'a>(&'a self, fitted: &Fitted) -> [(&'static str, String, &'a str); 2] {
-        const INPUT: &str = "the model's input";
-        let (size, layout) = (fitted.layout.size(), fitted.layout.order());
-        let size_by = match &self.resolved.size {
-            Some(stated) if stated.value == size => &stated.by,
-            _ => INPUT,
-        };
-        let layout_by = match &self.resolved.layout {
-            Some(stated) if stated.value == layout => &stated.by,
-            _ => INPUT,
-        };
-        [
-            ("size", size.to_string(), size_by),
-            ("layout", layout.to_string(), layout_by),
-        ]
+    /// Returns a note on values that no source states. A model that takes bytes normalizes by itself.
+    fn convention_note(&self, layout: InputLayout) -> Option<Note> {
+        if self.assumed.is_empty() || layout.element_type() == ElementType::U8 {
+            return None;
+        }
+        let fields: Vec<String> = self.assumed.iter().map(|key| format!("`{key}`")).collect();
+        Some(Note::new(format!(
+            "nothing says the {} of this model; assuming the convention of OpenVINO's samples (BGR, 0-255, stretched), \
+             which is wrong for most models; give `preprocess` or {}",
+            self.assumed.join(", "),
+            fields.join(", ")
+        )))
     }
 
-    /// Labels that belong to another model would be wrong without anybody noticing.
+    /// Returns the labels if they belong to a model of `classes` classes. Other labels would be wrong without anybody
+    /// noticing.
     fn fitted_labels(
         &self,
         classes: Option<usize>,
-        messages: &Messages,
-    ) -> anyhow::Result<Option<Stated<Labels>>> {
-        let Some(labels) = self.resolved.labels.clone() else {
-            return Ok(None);
+        notes: &mut Vec<Note>,
+    ) -> Result<Option<WithOrigin<Labels>>, ResolveError> {
+        let Some((WithOrigin { value, origin }, classes)) = self.labels.as_ref().zip(classes)
+        else {
+            return Ok(self.labels.clone());
         };
-        let Some(classes) = classes else {
-            return Ok(Some(labels));
-        };
-        let count = labels.value.len();
-        let by = printable(&labels.by);
-        if let Some(fitted) = labels.value.fitted(classes) {
+        let count = value.len();
+        if let Some(fitted) = value.clone().fitted(classes) {
             if count != classes {
                 // Never shifted silently.
-                messages.warning(&format!(
-                    "the model has {classes} classes and {by} {count} labels: class 0 is taken for \
-                     the background"
-                ));
+                notes.push(Note::warning(format!(
+                    "the model has {classes} classes and {origin} {count} labels: class 0 is taken for the background"
+                )));
             }
-            return Ok(Some(Stated::new(fitted, labels.by)));
+            return Ok(Some(WithOrigin::new(fitted, origin.clone())));
         }
-        let text = format!("there are {count} labels in {by}, but the model has {classes} classes");
-        if self.labels_were_given {
-            let hint = if count + 1 == classes {
-                "give the labels of this model; if its class 0 is the background, add a first line for it"
-            } else {
-                "give the labels of this model"
-            };
-            return Err(Hinted::new(text, hint).into());
+        let error = ResolveError::LabelCount {
+            count,
+            origin: origin.clone(),
+            classes,
+        };
+        if self.has_given_labels {
+            return Err(error);
         }
-        messages.note(&format!("{text}; printing none"));
+        notes.push(Note::new(format!("{error}; printing none")));
         Ok(None)
     }
 }
 
-/// The number of values that the model gives for an image, if its output is of a fixed size.
-pub fn classes(info: &BackendInfo) -> Option<usize> {
+/// The preprocessing of a model that an engine has opened.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct FittedPreprocessing {
+    /// The sources' values.
+    pub resolved: ResolvedPreprocessing,
+    /// The layout of the model's input.
+    pub layout: InputLayout,
+    /// The rule that makes scores of outputs. `None` if only outputs tell: see [`read_outputs`](Self::read_outputs).
+    pub reading: Option<OutputReading>,
+    /// The names of the classes, as many as there are classes.
+    pub labels: Option<WithOrigin<Labels>>,
+    /// The number of values that the model gives for an image, if it is fixed.
+    pub values: Option<usize>,
+    /// The number of classes, if it is known.
+    pub classes: Option<usize>,
+    /// Notes on the fit. Those on the sources are in [`ResolvedPreprocessing::notes`].
+    pub notes: Vec<Note>,
+}
+
+impl FittedPreprocessing {
+    /// The number of images whose outputs [`read_outputs`](Self::read_outputs) should see. Fewer are possible.
+    pub const FIRST_IMAGES: usize = 8;
+
+    /// Returns all values of the preprocessing with their origins: those of [`ResolvedPreprocessing::settings`], `size`
+    /// and `layout`.
+    pub fn settings(&self) -> Vec<Setting> {
+        fn origin<T: PartialEq>(stated: Option<&WithOrigin<T>>, used: &T) -> SettingOrigin {
+            match stated {
+                Some(stated) if stated.value == *used => stated.origin.clone(),
+                _ => INPUT.into(),
+            }
+        }
+        let setting = |key, value, origin| Setting {
+            key,
+            value,
+            origin,
+            others: Vec::new(),
+        };
+        let (size, order) = (self.layout.size(), self.layout.order());
+        let size_origin = origin(self.resolved.size.as_ref(), &size);
+        let order_origin = origin(self.resolved.layout.as_ref(), &order);
+        let mut settings = self.resolved.settings.clone();
+        settings.extend([
+            setting("size", size.to_string(), size_origin),
+            setting("layout", order.to_string(), order_origin),
+        ]);
+        settings
+    }
+
+    /// Decides the reading by the outputs of the first images, where nothing else does. Outputs that are not finite
+    /// decide nothing.
+    pub fn read_outputs(&mut self, outputs: &[Tensor]) {
+        if self.reading.is_some() {
+            return;
+        }
+        self.reading = OutputReading::of_outputs(&self.resolved, outputs);
+        if let Some(reading) = &self.reading {
+            self.classes = reading.interpretation.scoring.class_count(self.values);
+            self.notes
+                .extend(reading.notes(self.resolved.scores, self.values));
+        }
+    }
+}
+
+/// Returns the number of values that the model gives for an image, if its output is of a fixed size.
+fn values_per_image(info: &BackendInfo) -> Option<usize> {
     let shape = info.output.fixed_shape()?;
     let batch = info.input.fixed_shape()?[0].max(1);
     Some(shape.iter().product::<usize>() / batch)
 }
 
-/// A flag, then the file beside the model that OpenVINO's samples read, then what else is known: the
-/// lists inside models have no blanks.
-fn labels(
-    model: &Path,
-    options: &RecipeOptions,
-    were_given: bool,
-) -> anyhow::Result<Option<Stated<Labels>>> {
-    let beside = model.with_extension("labels");
-    let path = match &options.labels {
-        Some(path) => path,
-        None if !were_given && beside.is_file() => &beside,
-        None => return Ok(None),
-    };
-    let what = || format!("cannot use the labels in {}", path.display());
-    let bytes = images::read(path, Labels::MOST_BYTES).with_context(what)?;
-    let labels = Labels::parse(&bytes).with_context(what)?;
-    Ok(Some(Stated::new(labels, path.display().to_string())))
+/// Returns whether the file at `path` begins as an image does.
+fn has_image_magic(path: &Path) -> bool {
+    let mut head = Vec::new();
+    model_file::open_regular(path)
+        .and_then(|file| file.take(64).read_to_end(&mut head))
+        .is_ok_and(|_| Image::recognises(&head))
 }
 
-/// Where the model and the files beside it do not agree, unless `explicit` decides.
-fn contradictions(found: &[Statement], explicit: &[Statement]) -> Vec<String> {
-    let decided = Resolved::new(explicit);
-    Resolved::new(found)
-        .facts
+/// Returns notes on the values on which the model and the files beside it do not agree, unless `given` decides.
+fn contradictions(found: &[SourceSettings], given: &[SourceSettings]) -> Vec<Note> {
+    let decided = ResolvedPreprocessing::of_sources(given);
+    ResolvedPreprocessing::of_sources(found)
+        .settings
         .iter()
-        .zip(decided.facts)
-        .filter(|(_, decided)| decided.by == sources::CONVENTION)
-        .flat_map(|(fact, _)| {
-            fact.others.iter().map(|(value, by)| {
-                printable(&format!(
-                    "{} is {} by {}, but {value} by {by}; using the first",
-                    fact.key, fact.value, fact.by
+        .filter(|setting| decided.assumed.contains(&setting.key))
+        .flat_map(|setting| {
+            setting.others.iter().map(|(value, origin)| {
+                Note::new(format!(
+                    "{} is {} by {}, but {value} by {origin}; using the first",
+                    setting.key, setting.value, setting.origin
                 ))
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ColorOrder;
+
+    #[test]
+    fn the_first_source_wins_and_others_are_kept() {
+        let overrides = PreprocessOverrides {
+            color: Some(ColorOrder::Rgb),
+            ..PreprocessOverrides::default()
+        };
+        let model = SourceSettings {
+            color: Some(WithOrigin::new(ColorOrder::Bgr, "model_info")),
+            mean: Some(WithOrigin::new([1.0, 2.5, 3.0], "model_info mean_values")),
+            ..SourceSettings::default()
+        };
+        let resolved = ResolvedPreprocessing::combine(&overrides, &[model]).unwrap();
+        assert_eq!(resolved.assumed, ["scale", "resize", "interpolation"]);
+        assert_eq!(resolved.preprocess.color, ColorOrder::Rgb);
+        assert_eq!(resolved.notes, [], "the caller decides");
+        let [color, mean, scale, ..] = &resolved.settings[..] else {
+            panic!("{resolved:?}");
+        };
+        assert_eq!(color.origin, SettingOrigin::Override("color"));
+        assert_eq!(color.others, [("bgr".to_owned(), "model_info".into())]);
+        assert_eq!(
+            (mean.value.as_str(), &mean.origin),
+            ("1,2.5,3", &"model_info mean_values".into())
+        );
+        assert_eq!(
+            (scale.value.as_str(), &scale.origin),
+            ("1,1,1", &SettingOrigin::Convention)
+        );
+        let nothing = ResolvedPreprocessing::of_sources(&[SourceSettings::default()]);
+        assert_eq!(nothing.assumed.len(), 5);
+        assert_eq!(nothing.preprocess, Preprocess::OPENVINO_SAMPLE);
+    }
 }
