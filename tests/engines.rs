@@ -8,9 +8,9 @@ use backend_onnx::{OnnxBackend, OnnxConfig};
 use backend_openvino::{OpenvinoBackend, OpenvinoConfig};
 use backend_rten::{RtenBackend, RtenConfig};
 use classify_tests::{Needs, ensure, photos, set_up, small_model};
-use image_classification::sources::{self, Resolved};
 use image_classification::{
-    Image, InputLayout, Interpretation, Limits, Preprocess, Ranked, Scores,
+    Image, InputLayout, Interpretation, Limits, Preprocess, PreprocessOverrides, Ranked,
+    ResolvedPreprocessing, Scores,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -142,7 +142,7 @@ fn largest<T: Copy + Into<f64>>(a: &[T], b: &[T]) -> f64 {
 
 fn real_models() -> Result<(), Failed> {
     let model = set_up("models/efficientnet-lite0.onnx");
-    let resolved = Resolved::new(&sources::find(&model)?);
+    let resolved = ResolvedPreprocessing::find(&model, &PreprocessOverrides::default())?;
     ensure(
         resolved.assumed.is_empty(),
         "the set-up's model carries its preprocessing",

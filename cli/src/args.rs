@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use image_classification::{ColorOrder, ImageLayout, Interpolation, Resize};
+use image_classification::{ColorOrder, ImageLayout, Interpolation, ResizeOverride};
 
 use crate::image_memory::MemorySize;
 use crate::reports::ReportPath;
@@ -518,7 +518,7 @@ pub enum Scores {
     Raw,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(
     next_help_heading = "Preprocessing (default: what the model and the files beside it say; see `classify inspect`)"
 )]
@@ -544,7 +544,7 @@ pub struct PreprocessArgs {
     /// letterbox:114 (grey borders); fit (at the top left); short:256 (the short side, then the
     /// centre; short:256:floor rounds as older pipelines); stretch:256 (both sides, then the centre)
     #[arg(long, value_name = "HOW")]
-    pub resize: Option<Resize>,
+    pub resize: Option<ResizeOverride>,
 
     /// Size of the centre that short:N cuts out; must be the model's input size
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_384))]
@@ -589,6 +589,24 @@ impl Decode {
         match self {
             Self::Exact => "exact",
             Self::Fast => "fast",
+        }
+    }
+}
+
+impl From<Decode> for image_classification::Decode {
+    fn from(decode: Decode) -> Self {
+        match decode {
+            Decode::Exact => Self::Exact,
+            Decode::Fast => Self::Fast,
+        }
+    }
+}
+
+impl From<image_classification::Decode> for Decode {
+    fn from(decode: image_classification::Decode) -> Self {
+        match decode {
+            image_classification::Decode::Exact => Self::Exact,
+            image_classification::Decode::Fast => Self::Fast,
         }
     }
 }

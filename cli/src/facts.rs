@@ -8,6 +8,7 @@ use image_classification::{Interpretation, OutputKind};
 use serde::{Deserialize, Serialize};
 
 use crate::engines;
+use crate::fields;
 use crate::messages::counted;
 use crate::runs::Run;
 use evaluation::Digest;
@@ -84,7 +85,7 @@ impl RunFacts {
                 .reading
                 .is_decided()
                 .then_some(run.reading.interpretation),
-            scores_by: run.reading.by.clone(),
+            scores_by: fields::origin(&run.reading.origin),
             output: run.reading.kind,
             multi_label: run.reading.multi_label.is_some(),
             values: run.values,

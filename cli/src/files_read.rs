@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use backend_api::library;
 use image_classification::sources;
 
+use crate::args::PreprocessArgs;
 use crate::engines;
 use crate::inputs::Inputs;
 use crate::messages::Hinted;
-use crate::options::{EngineOptions, RecipeOptions};
+use crate::options::EngineOptions;
 use crate::output::target;
 
 const STDOUT: &str = "stdout";
@@ -34,7 +35,7 @@ const NAMED_LIKE_THE_MODEL: [&str; 7] = [
 pub struct FilesRead<'a> {
     pub inputs: &'a Inputs,
     pub engines: Vec<&'a EngineOptions>,
-    pub recipe: &'a RecipeOptions,
+    pub preprocess: &'a PreprocessArgs,
     /// Files that only this command reads, each with its role.
     pub others: Vec<(&'static str, &'a Path)>,
 }
@@ -117,8 +118,8 @@ impl FilesRead<'_> {
             visit("the input list", list);
         }
         for (role, path) in [
-            ("the labels", &self.recipe.labels),
-            ("the preprocessing file", &self.recipe.preprocess),
+            ("the labels", &self.preprocess.labels),
+            ("the preprocessing file", &self.preprocess.preprocess),
         ] {
             if let Some(path) = path {
                 visit(role, path);
@@ -340,7 +341,7 @@ mod tests {
         let read = FilesRead {
             inputs: &Inputs::default(),
             engines: Vec::new(),
-            recipe: &RecipeOptions::default(),
+            preprocess: &PreprocessArgs::default(),
             others: read.iter().map(|path| ("the role", *path)).collect(),
         };
         read.check(outputs).map_err(|error| format!("{error:#}"))

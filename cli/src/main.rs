@@ -7,6 +7,7 @@ mod cpu_time;
 mod engines;
 mod exit;
 mod facts;
+mod fields;
 mod files_read;
 mod image_memory;
 mod images;
@@ -18,12 +19,11 @@ mod messages;
 mod options;
 mod output;
 mod pipeline;
-mod recipe;
 mod recording;
 mod reports;
+mod resolve;
 mod results;
 mod runs;
-mod scoring;
 
 use clap::Parser as _;
 

@@ -12,12 +12,15 @@ use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind as UsageError};
 use evaluation::accuracy::GroundTruthError;
 use image_classification::sources::SourceError;
-use image_classification::{DecodeError, LabelsError, LayoutError, ScoresError};
+use image_classification::{
+    DecodeError, LabelsError, LayoutError, Note, ResolveError, ScoresError, Severity,
+};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 pub use evaluation::text::{counted, printable};
 
 use crate::args::Args;
+use crate::fields::with_flags;
 use crate::image_memory::ImageMemory;
 use crate::interrupt::Interrupted;
 
@@ -120,6 +123,17 @@ impl Messages {
         self.failed(path, error, hint(error));
     }
 
+    /// Prints notes of a library, which name its fields. Quiet keeps the warnings.
+    pub fn notes(&self, notes: &[Note]) {
+        for note in notes {
+            let text = printable(&with_flags(&note.text));
+            match note.severity {
+                Severity::Note => self.note(&text),
+                Severity::Warning => self.warning(&text),
+            }
+        }
+    }
+
     fn failed(&mut self, what: &str, error: &anyhow::Error, hint: Option<String>) {
         self.errors += 1;
         let mut text = format!("{what}: {}", chain(error));
@@ -219,7 +233,11 @@ pub fn usage(error: &clap::Error) -> ! {
 pub fn chain(error: &anyhow::Error) -> String {
     let mut parts: Vec<String> = Vec::new();
     for (depth, cause) in error.chain().enumerate() {
-        let text = cause.to_string();
+        let text = match cause.downcast_ref() {
+            // Its text may quote a file.
+            Some(ResolveError::Source { .. }) | None => cause.to_string(),
+            Some(error) => with_flags(&error.to_string()),
+        };
         let text = if depth == 0 {
             // Ours may have lines on purpose, such as the list of places that were searched.
             text.lines().map(printable).collect::<Vec<_>>().join("\n")
@@ -268,6 +286,11 @@ fn code_of(error: &(dyn StdError + 'static)) -> Option<&'static str> {
             LayoutError::Memory(_) => Some("out-of-memory"),
             _ => Some("does-not-fit"),
         })
+        .or_else(|| match error.downcast_ref::<ResolveError>()? {
+            ResolveError::Source { .. } => None,
+            ResolveError::Layout(_) => Some("does-not-fit"),
+            _ => Some("bad-input"),
+        })
         .or_else(|| error.downcast_ref::<Hinted>().map(|_| "bad-input"))
         .or_else(|| {
             error
@@ -303,6 +326,16 @@ fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
     if let Some(LayoutError::Memory(_)) = error.downcast_ref() {
         return Some(out_of_memory());
     }
+    if let Some(error) = error.downcast_ref::<ResolveError>() {
+        return match error {
+            ResolveError::ImageAsModel { .. } => {
+                Some("name the model with -m and images with -i".to_owned())
+            }
+            // The source has the hint.
+            ResolveError::Source { .. } => None,
+            _ => Some(with_flags(error.hint())),
+        };
+    }
     let fixed = error
         .downcast_ref::<DecodeError>()
         .map(DecodeError::hint)
@@ -310,7 +343,9 @@ fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
         .or_else(|| error.downcast_ref::<LayoutError>().map(LayoutError::hint))
         .or_else(|| error.downcast_ref::<SourceError>().map(SourceError::hint))
         .or_else(|| error.downcast_ref::<LabelsError>().map(LabelsError::hint));
-    fixed.or_else(|| hint_of_io(error)).map(str::to_owned)
+    fixed
+        .map(with_flags)
+        .or_else(|| hint_of_io(error).map(str::to_owned))
 }
 
 /// The library's hint, with the names of flags.

@@ -5,11 +5,12 @@ use std::thread::available_parallelism;
 
 use backend_api::library::set_up_folder;
 use backend_api::{PerformanceHint, Precision};
-use image_classification::sources::{Stated, Statement};
-use image_classification::{ImageSize, Preprocess, Resize, ScoreKind};
+use image_classification::{
+    ImageSize, PreprocessOverrides, Resize, ResizeOverride, ScoreKind, sources,
+};
 
 use crate::args::{
-    Backend, ClassifyArgs, Decode, EngineArgs, Format, Hint, InputArgs, InspectArgs, InspectFormat,
+    Backend, ClassifyArgs, EngineArgs, Format, Hint, InputArgs, InspectArgs, InspectFormat,
     PrecisionArg, PrecisionFlag, PreprocessArgs, RunsArgs, RuntimeArgs, Scores, TuningArgs,
 };
 use crate::files_read::FilesRead;
@@ -27,12 +28,12 @@ pub struct ClassifyOptions {
     pub engine: EngineOptions,
     /// The images, in the order in which results are printed.
     pub inputs: Inputs,
-    /// How images are prepared, as far as the user says it.
-    pub recipe: RecipeOptions,
+    /// The preprocessing flags, checked against each other.
+    pub preprocess: PreprocessArgs,
+    /// The requested kind of scores.
+    pub scores: ScoreKind,
     /// How results are printed.
     pub output: OutputOptions,
-    /// What the scores are.
-    pub scores: ScoreKind,
     /// How many images are decoded at a time.
     pub jobs: usize,
     /// Whether to print results only.
@@ -45,7 +46,7 @@ pub struct ClassifyOptions {
 #[derive(Debug)]
 pub struct InspectOptions {
     pub engine: EngineOptions,
-    pub recipe: RecipeOptions,
+    pub preprocess: PreprocessArgs,
     pub format: InspectFormat,
 }
 
@@ -57,7 +58,7 @@ pub struct RunsOptions {
     /// The run that was named as the reference.
     pub reference: Option<String>,
     pub inputs: Inputs,
-    pub recipe: RecipeOptions,
+    pub preprocess: PreprocessArgs,
     pub scores: ScoreKind,
     pub jobs: usize,
     pub reports: Vec<ReportPath>,
@@ -82,7 +83,7 @@ impl RunsOptions {
         let read = FilesRead {
             inputs: &self.inputs,
             engines: self.runs.iter().map(|(_, engine)| engine).collect(),
-            recipe: &self.recipe,
+            preprocess: &self.preprocess,
             others: others
                 .filter_map(|(role, path)| Some((*role, (*path)?)))
                 .collect(),
@@ -147,7 +148,7 @@ impl TryFrom<RunsArgs> for RunsOptions {
             runs: runs.map(engine).collect::<Result<_, _>>()?,
             reference: args.reference,
             inputs: args.input.find()?,
-            recipe: RecipeOptions::try_from(args.preprocess)?,
+            preprocess: args.preprocess.checked()?,
             scores: args.scores.scores.into(),
             jobs: jobs(&args.tuning),
             reports: args.report,
@@ -292,7 +293,8 @@ impl TryFrom<ClassifyArgs> for ClassifyOptions {
         }
         Ok(Self {
             jobs: jobs(&args.engine.tuning),
-            recipe: RecipeOptions::try_from(args.preprocess)?,
+            preprocess: args.preprocess.checked()?,
+            scores: args.output.scores.scores.into(),
             inputs: args.input.find()?,
             engine: EngineOptions::new(args.input.model, args.engine)?,
             output: OutputOptions {
@@ -302,7 +304,6 @@ impl TryFrom<ClassifyArgs> for ClassifyOptions {
                 threshold: args.output.threshold,
                 digits: args.output.digits.into(),
             },
-            scores: args.output.scores.scores.into(),
             quiet: args.quiet,
             verbose: args.verbose,
         })
@@ -314,7 +315,7 @@ impl TryFrom<InspectArgs> for InspectOptions {
 
     fn try_from(args: InspectArgs) -> anyhow::Result<Self> {
         Ok(Self {
-            recipe: RecipeOptions::try_from(args.preprocess)?,
+            preprocess: args.preprocess.checked()?,
             engine: EngineOptions::new(args.model.or(args.model_flag), args.engine)?,
             format: args.format,
         })
@@ -334,120 +335,45 @@ fn set_up_model() -> anyhow::Result<PathBuf> {
     }
 }
 
-/// What the user says of preprocessing and labels: flags, and the files that they name.
-#[derive(Debug, Default)]
-pub struct RecipeOptions {
-    /// The preprocessing file.
-    pub preprocess: Option<PathBuf>,
-    /// The file with the labels.
-    pub labels: Option<PathBuf>,
-    pub decode: Decode,
-    flags: Statement,
-    crop_fraction: Option<f64>,
-}
-
-impl RecipeOptions {
-    /// Whether nothing about pixels is left for other sources to say.
-    pub fn is_complete(&self) -> bool {
-        self.flags.color.is_some()
-            && self.flags.mean.is_some()
-            && self.flags.scale.is_some()
-            && self.flags.resize.is_some()
-            && self.flags.interpolation.is_some()
-    }
-
-    /// PyTorch's habit of writing mean and deviation for pixels of 0 to 1 would give a confident wrong answer.
-    pub fn warn_of_units(&self, messages: &Messages) {
-        let mean = self.flags.mean.as_ref().map(|mean| mean.value);
-        let scale = self.flags.scale.as_ref().map(|scale| scale.value);
-        let small = |values: [f32; 3]| values.iter().all(|value| *value > 0.0 && *value < 1.0);
-        if mean.is_some_and(small) || scale.is_some_and(small) {
-            messages.warning(
-                "--mean and --scale are in units of 0-255: (pixel - mean) / scale; these look like those for \
-                 pixels of 0 to 1: multiply both by 255",
-            );
-        }
-    }
-
-    /// The flags as a source. `base` is what the other sources say: `--resize` names the kind, and
-    /// what belongs to the kind may still come from them.
-    pub fn statement(&self, base: &Preprocess) -> Result<Statement, Hinted> {
-        let mut statement = self.flags.clone();
-        let resize = statement.resize.as_ref().map_or(base.resize, |given| {
-            match (given.value, base.resize) {
-                (Resize::Crop { fraction: 1.0 }, found @ Resize::Crop { .. })
-                | (
-                    Resize::Letterbox {
-                        pad: 0,
-                        centred: true,
-                    },
-                    found @ Resize::Letterbox { centred: true, .. },
-                ) => found,
-                (given, _) => given,
-            }
-        });
-        if statement.resize.is_some() {
-            statement.resize = Some(Stated::new(resize, "--resize"));
-        }
-        if let Some(fraction) = self.crop_fraction {
-            if let Some(given) = &self.flags.resize
-                && matches!(given.value, Resize::Crop { fraction: f } if f < 1.0 && (f - fraction).abs() > f64::EPSILON)
-            {
-                return Err(Hinted::new(
-                    format!("--resize is {} and --crop-fraction {fraction}", given.value),
-                    "leave one of the two out",
-                ));
-            }
-            if !matches!(resize, Resize::Crop { .. }) {
-                return Err(Hinted::new(
-                    "--crop-fraction is given, but the image is not cropped that way",
-                    "add `--resize crop`",
-                ));
-            }
-            statement.resize = Some(Stated::new(Resize::Crop { fraction }, "--crop-fraction"));
-        }
-        Ok(statement)
-    }
-}
-
-impl TryFrom<PreprocessArgs> for RecipeOptions {
-    type Error = anyhow::Error;
-
-    fn try_from(args: PreprocessArgs) -> anyhow::Result<Self> {
+impl PreprocessArgs {
+    /// Checks the flags against each other.
+    fn checked(self) -> anyhow::Result<Self> {
         let crops = matches!(
-            args.resize,
-            Some(Resize::ShortSide { .. } | Resize::StretchThenCrop { .. })
+            self.resize,
+            Some(ResizeOverride::Exact(
+                Resize::ShortSide { .. } | Resize::StretchThenCrop { .. }
+            ))
         );
-        if args.crop.is_some() && !crops {
+        if self.crop.is_some() && !crops {
             return Err(Hinted::new(
                 "--crop is given without --resize short:N",
                 "pass for instance `--resize short:256 --crop 224`",
             )
             .into());
         }
-        Ok(Self {
-            preprocess: args.preprocess,
-            labels: args.labels,
-            decode: args.decode,
-            crop_fraction: args.crop_fraction,
-            flags: Statement {
-                color: args.color.map(|color| Stated::new(color, "--color")),
-                mean: args.mean.map(|mean| Stated::new(mean.0, "--mean")),
-                scale: args.scale.map(|scale| Stated::new(scale.0, "--scale")),
-                resize: args.resize.map(|resize| Stated::new(resize, "--resize")),
-                interpolation: args
-                    .interpolation
-                    .map(|filter| Stated::new(filter, "--interpolation")),
-                size: args.crop.map(|side| {
-                    let size = ImageSize {
-                        width: side,
-                        height: side,
-                    };
-                    Stated::new(size, "--crop")
-                }),
-                layout: args.layout.map(|layout| Stated::new(layout, "--layout")),
-                ..Statement::default()
-            },
+        Ok(self)
+    }
+
+    /// Reads the files that the flags name. Returns all values that the flags decide.
+    pub fn overrides(&self, scores: ScoreKind) -> anyhow::Result<PreprocessOverrides> {
+        let labels = self.labels.as_deref().map(sources::read_labels);
+        let preprocess = self.preprocess.as_deref().map(sources::read_file);
+        Ok(PreprocessOverrides {
+            color: self.color,
+            mean: self.mean.map(|mean| mean.0),
+            scale: self.scale.map(|scale| scale.0),
+            resize: self.resize,
+            crop_fraction: self.crop_fraction,
+            interpolation: self.interpolation,
+            size: self.crop.map(|side| ImageSize {
+                width: side,
+                height: side,
+            }),
+            layout: self.layout,
+            labels: labels.transpose()?,
+            preprocess: preprocess.transpose()?,
+            scores,
+            decode: self.decode.into(),
         })
     }
 }

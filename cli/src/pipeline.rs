@@ -8,14 +8,13 @@ use anyhow::{Context as _, Error};
 use backend_api::{ErrorKind, InferBackend, InferRequest, Tensor};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
-use image_classification::{Interpretation, Scoring};
+use image_classification::{FittedPreprocessing, Interpretation, Scoring};
 use tokio::task::spawn_blocking;
 
 use crate::images::{Buffers, ImageFile, Preparation};
 use crate::inputs::Input;
 use crate::messages::Hinted;
 use crate::results::Classified;
-use crate::scoring::FIRST_IMAGES;
 
 /// What is done to every image.
 pub struct Pipeline {
@@ -238,7 +237,7 @@ fn milliseconds(since: Instant) -> f64 {
     (since.elapsed().as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// The outputs of the first images that can be read and inferred, at most [`FIRST_IMAGES`].
+/// The outputs of the first images that can be read and inferred, at most [`FittedPreprocessing::FIRST_IMAGES`].
 pub fn first_outputs(
     backend: &Arc<dyn InferBackend>,
     input: Preparation,
@@ -257,7 +256,7 @@ pub fn first_outputs(
     let readable = inputs.iter().filter(|input| input.problem.is_none());
     Ok(readable
         .filter_map(|input| output(input).ok())
-        .take(FIRST_IMAGES)
+        .take(FittedPreprocessing::FIRST_IMAGES)
         .collect())
 }
 

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use backend_api::Tensor;
+use image_classification::FittedPreprocessing;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::RunFacts;
 use crate::messages::Hinted;
 use crate::output::Output;
 use crate::runs::Outputs;
-use crate::scoring::FIRST_IMAGES;
 use evaluation::Digest;
 
 const KIND: &str = "classify-recording";
@@ -200,7 +200,7 @@ impl Recording {
             }
             images += 1;
             for (first, output) in first_outputs.iter_mut().zip(image.outputs) {
-                if first.len() < FIRST_IMAGES {
+                if first.len() < FittedPreprocessing::FIRST_IMAGES {
                     first.extend(tensor(output));
                 }
             }

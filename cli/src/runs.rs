@@ -9,7 +9,7 @@ use backend_api::{BackendInfo, InferBackend, InferRequest, Tensor};
 use clap::ValueEnum as _;
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
-use image_classification::{Labels, ScoreKind};
+use image_classification::{Labels, OutputReading, PreprocessOverrides};
 
 use crate::args::{Backend, PrecisionArg};
 use crate::engines;
@@ -17,10 +17,9 @@ use crate::images::{Buffers, ImageFile, Preparation};
 use crate::inputs::Input;
 use crate::interrupt;
 use crate::messages::{Hinted, Messages, printable};
-use crate::options::{EngineOptions, RecipeOptions};
-use crate::pipeline::{blocking, first_outputs, infer};
-use crate::recipe::Recipe;
-use crate::scoring::OutputReading;
+use crate::options::EngineOptions;
+use crate::pipeline::{blocking, infer};
+use crate::resolve;
 use evaluation::Digest;
 
 /// The most runs at a time. All of their models are in memory.
@@ -137,8 +136,7 @@ impl Runs {
     /// If there are too many.
     pub fn open(
         asked: &[(String, EngineOptions)],
-        recipe: &RecipeOptions,
-        scores: ScoreKind,
+        preprocess: &PreprocessOverrides,
         inputs: &[Input],
         messages: &Messages,
     ) -> anyhow::Result<Self> {
@@ -163,7 +161,7 @@ impl Runs {
                     format!("{text} ({})", earlier + 1)
                 };
                 names.push(name.clone());
-                let run = open(name.clone(), engine, recipe, scores, inputs, messages);
+                let run = open(name.clone(), engine, preprocess, inputs, messages);
                 (name, run)
             })
             .collect();
@@ -189,32 +187,25 @@ impl Runs {
 fn open(
     name: String,
     engine: &EngineOptions,
-    recipe: &RecipeOptions,
-    scores: ScoreKind,
+    preprocess: &PreprocessOverrides,
     inputs: &[Input],
     messages: &Messages,
 ) -> anyhow::Result<Run> {
-    let recipe = Recipe::find(&engine.model, recipe, messages)?;
+    let resolved = resolve::find(&engine.model, preprocess, messages)?;
     let backend = engines::open(engine)?;
     let info = backend.info();
-    let fitted = recipe.fit(info, scores, messages, |layout| {
-        first_outputs(&backend, recipe.preparation(layout, engine.batch), inputs)
-    })?;
-    let reading = fitted.reading.unwrap_or_else(OutputReading::raw);
+    let fitted = resolve::fit(resolved, &backend, engine.batch, inputs, messages)?;
     for note in &info.notes {
         messages.note(&printable(&format!("{name}: {note}")));
     }
     Ok(Run {
         name,
         model: engine.model.clone(),
-        input: recipe.preparation(fitted.layout, engine.batch),
+        input: resolve::preparation(&fitted, engine.batch),
+        values: fitted.values,
+        reading: resolve::reading(&fitted),
+        classes: fitted.classes,
         labels: fitted.labels.map(|labels| labels.value),
-        values: crate::recipe::classes(info),
-        classes: reading
-            .interpretation
-            .scoring
-            .class_count(crate::recipe::classes(info)),
-        reading,
         backend,
     })
 }

@@ -120,19 +120,20 @@ pub enum LayoutError {
 }
 
 impl LayoutError {
-    /// The next step for the user.
+    /// Returns the next step for the user. It names fields of [`PreprocessOverrides`](crate::PreprocessOverrides) and of
+    /// the engine's options in backticks.
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::NotAImage(_) | Self::ElementType(_) => "give an image classification model",
-            Self::Dynamic(_) => "give the size, for instance `--shape 1,3,224,224`",
-            Self::MeanOnU8 => "leave out --mean and --scale; such a model normalizes by itself",
-            Self::BadScale { .. } => "give three finite numbers, such as --scale 58.4,57.1,57.4",
+            Self::Dynamic(_) => "give the size, for instance `shape = 1,3,224,224`",
+            Self::MeanOnU8 => "leave out `mean` and `scale`; such a model normalizes by itself",
+            Self::BadScale { .. } => "give three finite numbers, such as `scale = 58.4,57.1,57.4`",
             Self::ShortSide { .. } => "give a side of at least the input's size",
-            Self::TooLong { .. } => "cut the image, or use another --resize",
+            Self::TooLong { .. } => "cut the image, or use another `resize`",
             Self::Memory(_) => {
                 "decode fewer images at a time, with a `MemoryBudget` of fewer bytes"
             }
-            Self::CropFraction(_) => "give a fraction such as --crop-fraction 0.875",
+            Self::CropFraction(_) => "give a fraction such as `crop_fraction = 0.875`",
         }
     }
 }

@@ -301,18 +301,19 @@ impl ScoresError {
         }
     }
 
-    /// The next step for the user.
+    /// Returns the next step for the user. It names fields of [`PreprocessOverrides`](crate::PreprocessOverrides) and of
+    /// the engine's options in backticks.
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::Shape { .. } => "give a classification model",
             Self::NotFinite { .. } => {
-                "check the preprocessing and the precision: `--precision f32` rules out an overflow"
+                "check the preprocessing and the precision: `precision = f32` rules out an overflow"
             }
-            Self::NotADistribution { .. } => "use `--scores softmax` or `--scores raw`",
+            Self::NotADistribution { .. } => "use `scores = softmax` or `scores = raw`",
             Self::TooLarge { .. } => "give the model an output of 32-bit floating-point numbers",
-            Self::NotAClassId { .. } => "use `--scores raw`",
+            Self::NotAClassId { .. } => "use `scores = raw`",
             Self::NotAProbability { .. } | Self::SoftmaxOfOne => {
-                "use `--scores sigmoid` or `--scores raw`"
+                "use `scores = sigmoid` or `scores = raw`"
             }
         }
     }

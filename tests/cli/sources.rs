@@ -232,7 +232,7 @@ fn unsupported() -> Result<(), Failed> {
     ensure(
         refused
             .stderr
-            .contains("hint: give the preprocessing by flags"),
+            .contains("hint: give --color, --mean, --scale, --resize and --interpolation"),
         refused,
     )?;
     let told = with_flags(&model, &CARD)?;

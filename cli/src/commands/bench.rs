@@ -84,8 +84,7 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
     }
     let opened = Runs::open(
         &options.runs,
-        &options.recipe,
-        options.scores,
+        &options.preprocess.overrides(options.scores)?,
         &options.inputs.list,
         messages,
     )?;

@@ -10,19 +10,18 @@ use crate::interrupt;
 use crate::messages::{Messages, printable};
 use crate::options::{ClassifyOptions, say_what_is_not_said};
 use crate::output::Output;
-use crate::pipeline::{Pipeline, Spare, first_outputs};
-use crate::recipe::Recipe;
+use crate::pipeline::{Pipeline, Spare};
+use crate::resolve;
 use crate::results::{Results, Run};
-use crate::scoring::OutputReading;
 
 /// Classifies the inputs and prints the results in their order.
 pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<()> {
     let ClassifyOptions {
         engine,
         inputs,
-        recipe,
-        output,
+        preprocess,
         scores,
+        output,
         jobs,
         quiet,
         verbose,
@@ -31,7 +30,7 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
     let read = FilesRead {
         inputs: &inputs,
         engines: vec![&engine],
-        recipe: &recipe,
+        preprocess: &preprocess,
         others: Vec::new(),
     };
     let path = output
@@ -49,19 +48,13 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
     say_what_is_not_said(std::iter::once(&engine), &inputs, messages);
     results.step(engines::first_step(engine.backend))?;
     results.step(&format!("Reading the model: {}", engine.model.display()))?;
-    let recipe = Recipe::find(&engine.model, &recipe, messages)?;
+    let resolved = resolve::find(&engine.model, &preprocess.overrides(scores)?, messages)?;
     results.step("Loading the model to the plugin")?;
     let backend = engines::open(&engine)?;
     results.step(&engines::description(backend.info()))?;
-    let fitted = recipe.fit(backend.info(), scores, messages, |layout| {
-        first_outputs(
-            &backend,
-            recipe.preparation(layout, engine.batch),
-            &inputs.list,
-        )
-    })?;
+    let fitted = resolve::fit(resolved, &backend, engine.batch, &inputs.list, messages)?;
     if verbose {
-        for line in recipe.lines(&fitted) {
+        for line in resolve::lines(&fitted) {
             messages.note(&line);
         }
         if let Some(library) = &backend.info().library {
@@ -73,7 +66,7 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
         messages.note(&printable(note));
     }
 
-    let reading = fitted.reading.unwrap_or_else(OutputReading::raw);
+    let reading = resolve::reading(&fitted);
     results.step("Starting inference in asynchronous mode")?;
     let run = Run {
         info: backend.info(),
@@ -82,7 +75,7 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
         reading: &reading,
     };
     let pipeline = Pipeline {
-        input: recipe.preparation(fitted.layout, engine.batch),
+        input: resolve::preparation(&fitted, engine.batch),
         backend: Arc::clone(&backend),
         interpretation: reading.interpretation,
         top: output.top,

@@ -59,8 +59,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     let machine = Machine::this();
     let opened = Runs::open(
         &options.runs,
-        &options.recipe,
-        options.scores,
+        &options.preprocess.overrides(options.scores)?,
         &options.inputs.list,
         messages,
     )?;

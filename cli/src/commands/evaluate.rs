@@ -62,8 +62,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     let machine = Machine::this();
     let mut opened = Runs::open(
         &options.runs,
-        &options.recipe,
-        options.scores,
+        &options.preprocess.overrides(options.scores)?,
         &inputs,
         messages,
     )?;

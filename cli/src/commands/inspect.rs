@@ -1,38 +1,35 @@
 //! `classify inspect`: how images are prepared for a model, and who states each value.
 
 use backend_api::BackendInfo;
-use image_classification::ScoreKind;
+use image_classification::{FittedPreprocessing, ScoreKind, Setting};
 use serde_json::{Value, json};
 
 use crate::args::InspectFormat;
 use crate::engines;
+use crate::fields;
 use crate::messages::{Messages, printable};
 use crate::options::InspectOptions;
 use crate::output;
-use crate::recipe::{Fitted, Recipe};
+use crate::resolve;
 
 /// Prints what is known of the model. Nothing is classified.
 pub fn run(options: &InspectOptions, messages: &mut Messages) -> anyhow::Result<()> {
     let model = &options.engine.model;
-    let recipe = Recipe::find(model, &options.recipe, messages)?;
+    let overrides = options.preprocess.overrides(ScoreKind::Auto)?;
+    let resolved = resolve::find(model, &overrides, messages)?;
     let backend = engines::open(&options.engine)?;
-    let fitted = recipe.fit(
-        backend.info(),
-        ScoreKind::Auto,
-        messages,
-        |_| Ok(Vec::new()),
-    )?;
+    let fitted = resolve::fit(resolved, &backend, None, &[], messages)?;
     let text = match options.format {
         InspectFormat::Json => {
-            let json = json(options, &recipe, &fitted, backend.info());
+            let json = json(options, &fitted, backend.info());
             format!("{json:#}\n")
         }
-        InspectFormat::Text => text(options, &recipe, &fitted, backend.info()),
+        InspectFormat::Text => text(options, &fitted, backend.info()),
     };
     output::print(&text)
 }
 
-fn text(options: &InspectOptions, recipe: &Recipe, fitted: &Fitted, info: &BackendInfo) -> String {
+fn text(options: &InspectOptions, fitted: &FittedPreprocessing, info: &BackendInfo) -> String {
     let mut lines = vec![
         format!("model: {}", options.engine.model.display()),
         format!("engine: {}", engines::description(info)),
@@ -45,7 +42,7 @@ fn text(options: &InspectOptions, recipe: &Recipe, fitted: &Fitted, info: &Backe
         format!("output: {} {}", info.output.name, info.output),
         String::new(),
     ];
-    lines.extend(recipe.lines(fitted));
+    lines.extend(resolve::lines(fitted));
     let lines: Vec<String> = lines.iter().map(|line| printable(line)).collect();
     lines.join("\n") + "\n"
 }
@@ -55,15 +52,17 @@ fn decimals(values: [f32; 3]) -> [f64; 3] {
     values.map(|value| value.to_string().parse().unwrap_or_else(|_| value.into()))
 }
 
-fn json(options: &InspectOptions, recipe: &Recipe, fitted: &Fitted, info: &BackendInfo) -> Value {
-    let resolved = &recipe.resolved;
+fn json(options: &InspectOptions, fitted: &FittedPreprocessing, info: &BackendInfo) -> Value {
+    let resolved = &fitted.resolved;
     let preprocess = &resolved.preprocess;
     let (width, height) = (fitted.layout.width(), fitted.layout.height());
-    let others = |others: &[(String, String)]| -> Vec<Value> {
-        others
-            .iter()
-            .map(|(value, by)| json!({ "value": value, "stated_by": by }))
-            .collect()
+    let stated_by = |setting: Setting| {
+        let others = setting.others.iter();
+        let others: Vec<Value> = others
+            .map(|(value, origin)| json!({ "value": value, "stated_by": fields::origin(origin) }))
+            .collect();
+        let stated = json!({ "by": fields::origin(&setting.origin), "others": others });
+        (setting.key.to_owned(), stated)
     };
     json!({
         "schema_version": 1,
@@ -82,18 +81,18 @@ fn json(options: &InspectOptions, recipe: &Recipe, fitted: &Fitted, info: &Backe
             "size": [height, width],
             "layout": fitted.layout.order().to_string(),
         },
-        "stated_by": resolved.facts.iter().map(|fact| {
-            (fact.key.to_owned(), json!({ "by": fact.by, "others": others(&fact.others) }))
-        }).chain(recipe.input_facts(fitted).into_iter().map(|(key, _, by)| {
-            (key.to_owned(), json!({ "by": by, "others": [] }))
-        })).collect::<serde_json::Map<_, _>>(),
+        "stated_by": fitted.settings().into_iter().map(stated_by).collect::<serde_json::Map<_, _>>(),
         "assumed": resolved.assumed,
         "labels": fitted.labels.as_ref().map(|labels| {
-            json!({ "count": labels.value.len(), "by": labels.by })
+            json!({ "count": labels.value.len(), "by": fields::origin(&labels.origin) })
         }),
         "scores": fitted.reading.as_ref().map(|reading| {
-            json!({ "rule": reading.interpretation.scoring, "by": reading.by, "output": reading.kind })
+            json!({
+                "rule": reading.interpretation.scoring,
+                "by": fields::origin(&reading.origin),
+                "output": reading.kind,
+            })
         }),
-        "unused": recipe.unused,
+        "unused": resolved.unused,
     })
 }

@@ -7,13 +7,12 @@ mod text;
 use std::path::Path;
 
 use backend_api::BackendInfo;
-use image_classification::{Labels, Ranked, Scoring};
+use image_classification::{Labels, OutputReading, Ranked, Scoring};
 
 use crate::args::Format;
 use crate::engines;
 use crate::options::OutputOptions;
 use crate::output::Output;
-use crate::scoring::OutputReading;
 
 /// What every result of a run has in common.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use model_file::ir::{Graph, Layer};
 
-use super::{SourceError, Stated, Statement, unsupported};
-use crate::ColorOrder;
+use super::{SourceError, SourceSettings, unsupported};
+use crate::{ColorOrder, WithOrigin};
 
 /// The preprocessing in a model's own graph.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +30,11 @@ impl Embedded {
     /// # Errors
     ///
     /// [`SourceError::Value`] if the file and the converter state different means or scales.
-    pub fn remaining(&self, file: &str, original: &Statement) -> Result<Statement, SourceError> {
+    pub fn remaining(
+        &self,
+        file: &str,
+        original: &SourceSettings,
+    ) -> Result<SourceSettings, SourceError> {
         let mean = original.mean.as_ref().map(|stated| stated.value);
         let scale = original.scale.as_ref().map(|stated| stated.value);
         let mut reverse = self.reverse.unwrap_or(false);
@@ -47,11 +51,15 @@ impl Embedded {
                     return Err(unsupported(
                         file,
                         "mean and scale",
-                        format!("{} and {}", super::three(&mean), super::three(&scale)),
+                        format!(
+                            "{} and {}",
+                            crate::setting::three(&mean),
+                            crate::setting::three(&scale)
+                        ),
                         format!(
                             "the {} and {} that the model's {} put into its graph, or none",
-                            super::three(&here.0),
-                            super::three(&here.1),
+                            crate::setting::three(&here.0),
+                            crate::setting::three(&here.1),
                             self.by
                         ),
                     ));
@@ -84,17 +92,17 @@ impl Embedded {
         // What remains to be done is in the order in which the model takes the channels.
         let rest = |values: Option<[f32; 3]>, done: [f32; 3]| {
             if normalizes {
-                Some(Stated::new(done, itself.clone()))
+                Some(WithOrigin::new(done, itself.clone()))
             } else {
                 let [a, b, c] = values.filter(|_| color.is_some())?;
-                Some(Stated::new([c, b, a], reverses.clone()))
+                Some(WithOrigin::new([c, b, a], reverses.clone()))
             }
         };
-        Ok(Statement {
+        Ok(SourceSettings {
             mean: rest(mean, [0.0; 3]),
             scale: rest(scale, [1.0; 3]),
-            color: color.map(|color| Stated::new(other(color.value), reverses.clone())),
-            ..Statement::default()
+            color: color.map(|color| WithOrigin::new(other(color.value), reverses.clone())),
+            ..SourceSettings::default()
         })
     }
 
@@ -192,12 +200,12 @@ mod tests {
     const MEAN: [f32; 3] = [123.675, 116.28, 103.53];
     const SCALE: [f32; 3] = [58.395, 57.12, 57.375];
 
-    fn original() -> Statement {
-        Statement {
-            color: Some(Stated::new(ColorOrder::Rgb, "file")),
-            mean: Some(Stated::new(MEAN, "file")),
-            scale: Some(Stated::new(SCALE, "file")),
-            ..Statement::default()
+    fn original() -> SourceSettings {
+        SourceSettings {
+            color: Some(WithOrigin::new(ColorOrder::Rgb, "file")),
+            mean: Some(WithOrigin::new(MEAN, "file")),
+            scale: Some(WithOrigin::new(SCALE, "file")),
+            ..SourceSettings::default()
         }
     }
 
@@ -260,15 +268,15 @@ mod tests {
         assert_eq!(reversed.scale.unwrap().value, [1.0; 3]);
         assert_eq!(reversed.color.unwrap().value, ColorOrder::Bgr);
         // Any other subtraction is a part of the original.
-        assert_eq!(rest([1.0, 2.0, 3.0]), Statement::default());
+        assert_eq!(rest([1.0, 2.0, 3.0]), SourceSettings::default());
     }
 
     #[test]
     fn a_scale_alone_is_not_applied_twice() {
         let rest = |scale: [f32; 3], of_file: [f32; 3], mean_of_file: [f32; 3]| {
             let mut original = original();
-            original.mean = Some(Stated::new(mean_of_file, "file"));
-            original.scale = Some(Stated::new(of_file, "file"));
+            original.mean = Some(WithOrigin::new(mean_of_file, "file"));
+            original.scale = Some(WithOrigin::new(of_file, "file"));
             let rest = embedded(None, Some(scale), false).remaining("file", &original);
             rest.unwrap().scale.map(|scale| scale.value)
         };

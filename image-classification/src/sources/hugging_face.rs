@@ -8,8 +8,8 @@
 use serde_json::{Map, Value};
 
 use super::json::{self, Keys, labels_by_id, side};
-use super::{SourceError, Stated, Statement};
-use crate::{Centre, ColorOrder, ImageSize, Interpolation, Resize};
+use super::{SourceError, SourceSettings};
+use crate::{Centre, ColorOrder, ImageSize, Interpolation, Resize, WithOrigin};
 
 /// Keys that pixels do not depend on, or that this module reads.
 const KNOWN: [&str; 32] = [
@@ -66,7 +66,10 @@ const PROCESSORS: [(&str, bool, bool, u64); 13] = [
 ];
 
 /// Reads a `preprocessor_config.json`; `None` if the object has none of its keys.
-pub(super) fn preprocessor(file: &str, bytes: &[u8]) -> Result<Option<Statement>, SourceError> {
+pub(super) fn preprocessor(
+    file: &str,
+    bytes: &[u8],
+) -> Result<Option<SourceSettings>, SourceError> {
     let object = json::object(file, bytes)?;
     let characteristic = [
         "image_processor_type",
@@ -95,14 +98,14 @@ pub(super) fn preprocessor(file: &str, bytes: &[u8]) -> Result<Option<Statement>
     };
     let by_flip = if flip { ": do_flip_channel_order" } else { "" };
     let (mean, scale) = normalization(keys, kind, flip)?;
-    Ok(Some(Statement {
-        color: Some(Stated::new(color, format!("{file}{by_flip}"))),
+    Ok(Some(SourceSettings {
+        color: Some(WithOrigin::new(color, format!("{file}{by_flip}"))),
         mean: Some(mean),
         scale: Some(scale),
         resize: Some(resize),
         interpolation: Some(interpolation(keys, kind)?),
         size: Some(size),
-        ..Statement::default()
+        ..SourceSettings::default()
     }))
 }
 
@@ -171,7 +174,7 @@ fn named_size(sides: &Map<String, Value>) -> Option<Size> {
 fn resize(
     keys: Keys<'_>,
     (name, integer_is_short, crops, _): Kind,
-) -> Result<(Stated<Resize>, Stated<ImageSize>), SourceError> {
+) -> Result<(WithOrigin<Resize>, WithOrigin<ImageSize>), SourceError> {
     let file = keys.file;
     if keys.bool("do_resize")? == Some(false) {
         return Err(keys.error("do_resize", "true: every image has to get the model's size"));
@@ -183,8 +186,8 @@ fn resize(
     };
     let stated = |resize, by: &str, size: ImageSize| {
         (
-            Stated::new(resize, format!("{file}: {by}")),
-            Stated::new(size, format!("{file}: {by}")),
+            WithOrigin::new(resize, format!("{file}: {by}")),
+            WithOrigin::new(size, format!("{file}: {by}")),
         )
     };
     if name == "ConvNext" {
@@ -259,7 +262,7 @@ fn enlarged(keys: Keys<'_>, side: u32, fraction: f64) -> Result<u32, SourceError
 fn interpolation(
     keys: Keys<'_>,
     (.., otherwise): Kind,
-) -> Result<Stated<Interpolation>, SourceError> {
+) -> Result<WithOrigin<Interpolation>, SourceError> {
     let number = match keys.get("resample") {
         None => Some(otherwise),
         Some(value) => value.as_u64(),
@@ -277,7 +280,7 @@ fn interpolation(
             ));
         }
     };
-    Ok(Stated::new(filter, format!("{}: resample", keys.file)))
+    Ok(WithOrigin::new(filter, format!("{}: resample", keys.file)))
 }
 
 /// Everything after the resize is a line through each channel: `factor * pixel + offset`.
@@ -285,7 +288,7 @@ fn normalization(
     keys: Keys<'_>,
     (name, ..): Kind,
     flip: bool,
-) -> Result<(Stated<[f32; 3]>, Stated<[f32; 3]>), SourceError> {
+) -> Result<(WithOrigin<[f32; 3]>, WithOrigin<[f32; 3]>), SourceError> {
     let (mut factor, mut offset) = ([1.0; 3], [0.0; 3]);
     let mut used = Vec::new();
     if keys.bool("do_rescale")?.unwrap_or(true) {
@@ -333,14 +336,17 @@ fn normalization(
     };
     let mean = [0, 1, 2].map(|channel| (-offset[channel] / factor[channel]) as f32 + 0.0);
     let scale = factor.map(|factor| (1.0 / factor) as f32);
-    Ok((Stated::new(mean, by.clone()), Stated::new(scale, by)))
+    Ok((
+        WithOrigin::new(mean, by.clone()),
+        WithOrigin::new(scale, by),
+    ))
 }
 
 /// Reads the labels of a `config.json`; `None` if it has none of a classifier's keys.
 pub(super) fn config(
     file: &str,
     object: &Map<String, Value>,
-) -> Result<Option<Statement>, SourceError> {
+) -> Result<Option<SourceSettings>, SourceError> {
     let keys = Keys { file, object };
     let labels = labels_by_id(keys, "id2label")?;
     if keys.get("problem_type").and_then(Value::as_str) == Some("regression") {
@@ -349,12 +355,12 @@ pub(super) fn config(
     }
     let multi_label = (keys.get("problem_type").and_then(Value::as_str)
         == Some("multi_label_classification"))
-    .then(|| Stated::new(true, format!("{file}: problem_type")));
+    .then(|| WithOrigin::new(true, format!("{file}: problem_type")));
     Ok(
-        (labels.is_some() || multi_label.is_some()).then(|| Statement {
+        (labels.is_some() || multi_label.is_some()).then(|| SourceSettings {
             labels,
             multi_label,
-            ..Statement::default()
+            ..SourceSettings::default()
         }),
     )
 }
@@ -363,7 +369,7 @@ pub(super) fn config(
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Statement, SourceError> {
+    fn read(text: &str) -> Result<SourceSettings, SourceError> {
         preprocessor("preprocessor_config.json", text.as_bytes()).map(Option::unwrap)
     }
 
@@ -508,7 +514,10 @@ mod tests {
         .unwrap();
         let said = config("config.json", &object).unwrap().unwrap();
         assert_eq!(said.labels.unwrap().value.get(0), Some("a"));
-        assert_eq!(said.multi_label.unwrap().by, "config.json: problem_type");
+        assert_eq!(
+            said.multi_label.unwrap().origin.to_string(),
+            "config.json: problem_type"
+        );
         let other = json::object("config.json", br#"{"port": 80}"#).unwrap();
         assert_eq!(config("config.json", &other).unwrap(), None);
     }

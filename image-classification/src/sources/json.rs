@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{SourceError, Stated, unsupported};
-use crate::Labels;
+use super::{SourceError, unsupported};
+use crate::{Labels, WithOrigin};
 
 /// An object under construction of errors: the file's name and its keys.
 #[derive(Debug, Clone, Copy)]
@@ -100,12 +100,15 @@ pub(super) fn side(value: &Value) -> Option<u32> {
 pub(super) fn labels_by_id(
     keys: Keys<'_>,
     key: &str,
-) -> Result<Option<Stated<Labels>>, SourceError> {
+) -> Result<Option<WithOrigin<Labels>>, SourceError> {
     let Some(value) = keys.get(key) else {
         return Ok(None);
     };
     let labels = Labels::from_json(value).map_err(|error| {
         unsupported(keys.file, key, "…", format!("names by class id ({error})"))
     })?;
-    Ok(Some(Stated::new(labels, format!("{}: {key}", keys.file))))
+    Ok(Some(WithOrigin::new(
+        labels,
+        format!("{}: {key}", keys.file),
+    )))
 }

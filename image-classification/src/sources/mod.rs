@@ -1,11 +1,11 @@
-//! Where the preprocessing of a model comes from.
+//! The sources of a model's preprocessing.
 //!
-//! A wrong mean or channel order does not show on one image and costs ten points of accuracy on
-//! many, so every value is traced to who stated it. [`find`] reads what the model and the files
-//! beside it state; [`Resolved::new`] takes each value from the first source that has it and keeps
-//! what the others say instead:
+//! [`find`] reads the statements of the model and of the files beside it, in the order of their rank.
+//! [`ResolvedPreprocessing`](crate::ResolvedPreprocessing) takes each value from the first source that has it and keeps
+//! the different values of the others:
 //!
-//! 1. what the user states (flags, a preprocessing file: [`read_file`]);
+//! 1. the caller's [`PreprocessOverrides`](crate::PreprocessOverrides), and then the preprocessing file in them
+//!    ([`read_file`]);
 //! 2. the model: Intel Model API's `model_info`, in an OpenVINO IR and in ONNX, and what an IR's graph does itself;
 //! 3. files beside the model: Hugging Face's `preprocessor_config.json` and `config.json`, timm's
 //!    `config.json`, Open Model Zoo's `model.yml`;
@@ -34,8 +34,8 @@ use prost::bytes::Bytes;
 
 use self::embedded::Embedded;
 use crate::{
-    ColorOrder, ImageLayout, ImageSize, Interpolation, Labels, OutputKind, Preprocess,
-    Quantization, Resize,
+    ColorOrder, ImageLayout, ImageSize, Interpolation, Labels, LabelsError, OutputKind,
+    Quantization, Resize, WithOrigin,
 };
 
 /// Protocol Buffers, which ONNX files are, cannot be larger.
@@ -45,188 +45,33 @@ const MOST_TFLITE_BYTES: u64 = 2 << 30;
 /// The largest `.json` or `.yml`; one with 20,000 labels has 2 MB.
 const MOST_CONFIG_BYTES: u64 = 16 << 20;
 
-/// A value and who stated it: `preprocessor_config.json: image_mean / rescale_factor`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Stated<T> {
-    /// What is stated.
-    pub value: T,
-    /// The file or flag, and the keys in it.
-    pub by: String,
-}
-
-impl<T> Stated<T> {
-    /// `value`, stated by `by`.
-    pub fn new(value: T, by: impl Into<String>) -> Self {
-        Self {
-            value,
-            by: by.into(),
-        }
-    }
-}
-
-/// What one source states. Every part may be absent.
+/// The values that one source states. Every value may be absent.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Statement {
+pub struct SourceSettings {
     /// The order of the channels.
-    pub color: Option<Stated<ColorOrder>>,
+    pub color: Option<WithOrigin<ColorOrder>>,
     /// What is subtracted, in the order of the channels, pixels being 0–255.
-    pub mean: Option<Stated<[f32; 3]>>,
+    pub mean: Option<WithOrigin<[f32; 3]>>,
     /// What divides afterwards.
-    pub scale: Option<Stated<[f32; 3]>>,
+    pub scale: Option<WithOrigin<[f32; 3]>>,
     /// How the size changes.
-    pub resize: Option<Stated<Resize>>,
+    pub resize: Option<WithOrigin<Resize>>,
     /// How pixels are computed.
-    pub interpolation: Option<Stated<Interpolation>>,
+    pub interpolation: Option<WithOrigin<Interpolation>>,
     /// The size of the input, for models that leave it open.
-    pub size: Option<Stated<ImageSize>>,
+    pub size: Option<WithOrigin<ImageSize>>,
     /// Where the channels are, for inputs from which it does not show.
-    pub layout: Option<Stated<ImageLayout>>,
+    pub layout: Option<WithOrigin<ImageLayout>>,
     /// The names of the classes.
-    pub labels: Option<Stated<Labels>>,
+    pub labels: Option<WithOrigin<Labels>>,
     /// Several classes may be right at a time: the scores are no distribution.
-    pub multi_label: Option<Stated<bool>>,
+    pub multi_label: Option<WithOrigin<bool>>,
     /// The kind of values that the output holds.
-    pub output: Option<Stated<OutputKind>>,
+    pub output: Option<WithOrigin<OutputKind>>,
     /// The quantization of an integer output.
-    pub quantization: Option<Stated<Quantization>>,
+    pub quantization: Option<WithOrigin<Quantization>>,
     /// Keys that were read and change nothing here.
     pub unused: Vec<String>,
-}
-
-/// One value of the preprocessing, where it comes from, and what other sources say instead.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Fact {
-    /// What it is, as the command line calls it: `mean`.
-    pub key: &'static str,
-    /// The value that is used, in the notation of the command line.
-    pub value: String,
-    /// Who states it.
-    pub by: String,
-    /// Other values, and who states them.
-    pub others: Vec<(String, String)>,
-}
-
-/// The preprocessing and the labels of a model, each value from the first source that has it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Resolved {
-    /// How images are prepared.
-    pub preprocess: Preprocess,
-    /// The size of an input that the model leaves open.
-    pub size: Option<Stated<ImageSize>>,
-    /// Where the channels are, if anybody says so.
-    pub layout: Option<Stated<ImageLayout>>,
-    /// The names of the classes.
-    pub labels: Option<Stated<Labels>>,
-    /// Who states that several classes may be right at a time.
-    pub multi_label: Option<Stated<bool>>,
-    /// The kind of values that the output holds, if anybody says so.
-    pub output: Option<Stated<OutputKind>>,
-    /// The quantization of an integer output, if the model has one.
-    pub quantization: Option<Stated<Quantization>>,
-    /// Every value of [`preprocess`](Self::preprocess), in the order of the command line's flags.
-    pub facts: Vec<Fact>,
-    /// The values that nobody states, for which the convention of OpenVINO's samples is all there
-    /// is.
-    pub assumed: Vec<&'static str>,
-}
-
-/// What the convention of OpenVINO's samples is called.
-pub const CONVENTION: &str = "convention of OpenVINO's samples";
-
-impl Resolved {
-    /// Takes each value from the first of `statements` that has it, and from
-    /// [`Preprocess::OPENVINO_SAMPLE`] where none has.
-    pub fn new(statements: &[Statement]) -> Self {
-        let mut facts = Vec::new();
-        let convention = Preprocess::OPENVINO_SAMPLE;
-        let preprocess = Preprocess {
-            color: choose(
-                "color",
-                statements.iter().map(|s| &s.color),
-                convention.color,
-                ToString::to_string,
-                &mut facts,
-            ),
-            mean: choose(
-                "mean",
-                statements.iter().map(|s| &s.mean),
-                convention.mean,
-                three,
-                &mut facts,
-            ),
-            scale: choose(
-                "scale",
-                statements.iter().map(|s| &s.scale),
-                convention.scale,
-                three,
-                &mut facts,
-            ),
-            resize: choose(
-                "resize",
-                statements.iter().map(|s| &s.resize),
-                convention.resize,
-                ToString::to_string,
-                &mut facts,
-            ),
-            interpolation: choose(
-                "interpolation",
-                statements.iter().map(|s| &s.interpolation),
-                convention.interpolation,
-                ToString::to_string,
-                &mut facts,
-            ),
-        };
-        Self {
-            preprocess,
-            size: first(statements.iter().map(|s| &s.size)),
-            layout: first(statements.iter().map(|s| &s.layout)),
-            labels: first(statements.iter().map(|s| &s.labels)),
-            multi_label: first(statements.iter().map(|s| &s.multi_label)),
-            output: first(statements.iter().map(|s| &s.output)),
-            quantization: first(statements.iter().map(|s| &s.quantization)),
-            assumed: facts
-                .iter()
-                .filter(|fact| fact.by == CONVENTION)
-                .map(|fact| fact.key)
-                .collect(),
-            facts,
-        }
-    }
-}
-
-fn first<'a, T: Clone + 'a>(
-    mut stated: impl Iterator<Item = &'a Option<Stated<T>>>,
-) -> Option<Stated<T>> {
-    stated.find_map(Clone::clone)
-}
-
-fn choose<'a, T: Copy + PartialEq + 'a>(
-    key: &'static str,
-    stated: impl Iterator<Item = &'a Option<Stated<T>>>,
-    otherwise: T,
-    text: impl Fn(&T) -> String,
-    facts: &mut Vec<Fact>,
-) -> T {
-    let mut stated = stated.flatten();
-    let chosen = stated.next();
-    let (value, by) = chosen.map_or((otherwise, CONVENTION), |chosen| {
-        (chosen.value, chosen.by.as_str())
-    });
-    facts.push(Fact {
-        key,
-        value: text(&value),
-        by: by.to_owned(),
-        others: stated
-            .filter(|other| other.value != value)
-            .map(|other| (text(&other.value), other.by.clone()))
-            .collect(),
-    });
-    value
-}
-
-/// Three numbers as `--mean` takes them.
-fn three(values: &[f32; 3]) -> String {
-    values.map(|value| value.to_string()).join(",")
 }
 
 /// Why what a source states cannot be used.
@@ -267,6 +112,14 @@ pub enum SourceError {
         /// The parser's own words.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The file does not hold labels.
+    #[error("cannot use the labels in {file}")]
+    Labels {
+        /// The file.
+        file: String,
+        /// The reason.
+        source: LabelsError,
+    },
     /// An OpenVINO IR of a version that no supported OpenVINO reads.
     #[error(
         "the model is an OpenVINO IR of version {version}, but 10 and 11 are what OpenVINO reads"
@@ -299,10 +152,12 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// The next step for the user.
+    /// Returns the next step for the user. It names fields of [`PreprocessOverrides`](crate::PreprocessOverrides) in
+    /// backticks.
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::Model { .. } | Self::Io { .. } => "check the path",
+            Self::Labels { source, .. } => source.hint(),
             Self::OldIr { .. } => "convert the original model again with OpenVINO's `ovc`",
             Self::Sorted { .. } => {
                 "cut the operator off, so that the model gives the scores of all classes, or make its second output, \
@@ -311,8 +166,7 @@ impl SourceError {
             Self::TooLarge { .. } => "export or download the file again",
             Self::Malformed { .. } => "check the file, or export or download it again",
             Self::Value { .. } => {
-                "give the preprocessing by flags (--color, --mean, --scale, --resize and \
-                 --interpolation); flags come before everything else"
+                "give `color`, `mean`, `scale`, `resize` and `interpolation`, which together replace all other sources"
             }
         }
     }
@@ -349,7 +203,7 @@ fn unsupported(
 ///
 /// [`SourceError`] for a file that is not what its name says, or that asks for what this crate does
 /// not do: ignoring it would give wrong answers without anybody noticing.
-pub fn find(model: &Path) -> Result<Vec<Statement>, SourceError> {
+pub fn find(model: &Path) -> Result<Vec<SourceSettings>, SourceError> {
     let inside = read_model(model)?;
     if let Some(operator) = inside.graph.sorted_by {
         return Err(SourceError::Sorted { operator });
@@ -370,16 +224,16 @@ pub fn find(model: &Path) -> Result<Vec<Statement>, SourceError> {
     }
     if let Some(embedded) = inside.embedded {
         if beside.is_empty() {
-            statements.push(embedded.remaining("", &Statement::default())?);
+            statements.push(embedded.remaining("", &SourceSettings::default())?);
         }
         for (name, original) in &beside {
             statements.push(embedded.remaining(name, original)?);
         }
-        statements.retain(|statement| *statement != Statement::default());
+        statements.retain(|statement| *statement != SourceSettings::default());
     }
     statements.extend(beside.into_iter().map(|(_, statement)| statement));
     let graph = inside.graph.statement;
-    statements.extend(Some(graph).filter(|graph| *graph != Statement::default()));
+    statements.extend(Some(graph).filter(|graph| *graph != SourceSettings::default()));
     Ok(statements)
 }
 
@@ -396,12 +250,12 @@ pub fn files(model: &Path) -> Vec<PathBuf> {
 
 /// Reads a preprocessing file that the user names: any of the files that may lie beside a model, or
 /// a JSON object with the keys `color`, `mean`, `scale`, `resize`, `interpolation`, `size` (height,
-/// width), `layout` and `labels`, in the notation of the command line. Every key may be absent.
+/// width), `layout` and `labels`, each in the notation of its `FromStr`. Every key may be absent.
 ///
 /// # Errors
 ///
 /// [`SourceError`] for what is none of these or states what is not supported.
-pub fn read_file(path: &Path) -> Result<Statement, SourceError> {
+pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
     let bytes = read_limited(path, MOST_CONFIG_BYTES)?;
     let name = path.file_name().unwrap_or(path.as_os_str());
     let name = name.to_string_lossy();
@@ -426,8 +280,22 @@ pub fn read_file(path: &Path) -> Result<Statement, SourceError> {
     preprocess_file::read(&name, &bytes)
 }
 
+/// Reads a file of labels: see [`Labels::parse`].
+///
+/// # Errors
+///
+/// [`SourceError`] for a file that cannot be read or is not a list of labels.
+pub fn read_labels(path: &Path) -> Result<WithOrigin<Labels>, SourceError> {
+    let file = path.display().to_string();
+    let bytes = read_limited(path, Labels::MOST_BYTES)?;
+    match Labels::parse(&bytes) {
+        Ok(labels) => Ok(WithOrigin::new(labels, file)),
+        Err(source) => Err(SourceError::Labels { file, source }),
+    }
+}
+
 /// A reader of one kind of file: its name for messages, and its bytes. `None` if the file is about something else.
-type Reader = fn(&str, &[u8]) -> Result<Option<Statement>, SourceError>;
+type Reader = fn(&str, &[u8]) -> Result<Option<SourceSettings>, SourceError>;
 
 const BESIDE: [(&str, Reader); 3] = [
     ("preprocessor_config.json", hugging_face::preprocessor),
@@ -436,7 +304,7 @@ const BESIDE: [(&str, Reader); 3] = [
 ];
 
 /// `config.json` is timm's or Hugging Face's.
-fn config(file: &str, bytes: &[u8]) -> Result<Option<Statement>, SourceError> {
+fn config(file: &str, bytes: &[u8]) -> Result<Option<SourceSettings>, SourceError> {
     let object = json::object(file, bytes)?;
     if timm::is_timm(&object) {
         return timm::statement(file, &object).map(Some);
@@ -445,7 +313,7 @@ fn config(file: &str, bytes: &[u8]) -> Result<Option<Statement>, SourceError> {
 }
 
 /// Many programs have a `config.json`: one that is not even JSON is none of ours.
-fn config_beside(file: &str, bytes: &[u8]) -> Result<Option<Statement>, SourceError> {
+fn config_beside(file: &str, bytes: &[u8]) -> Result<Option<SourceSettings>, SourceError> {
     match config(file, bytes) {
         Err(SourceError::Malformed { .. }) => Ok(None),
         other => other,
@@ -556,37 +424,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_source_wins_and_others_are_kept() {
-        let flags = Statement {
-            color: Some(Stated::new(ColorOrder::Rgb, "--color")),
-            ..Statement::default()
-        };
-        let model = Statement {
-            color: Some(Stated::new(ColorOrder::Bgr, "model_info")),
-            mean: Some(Stated::new([1.0, 2.5, 3.0], "model_info mean_values")),
-            ..Statement::default()
-        };
-        let resolved = Resolved::new(&[flags, model]);
-        assert_eq!(resolved.assumed, ["scale", "resize", "interpolation"]);
-        assert_eq!(resolved.preprocess.color, ColorOrder::Rgb);
-        let [color, mean, scale, ..] = &resolved.facts[..] else {
-            panic!("{resolved:?}");
-        };
-        assert_eq!(color.others, [("bgr".to_owned(), "model_info".to_owned())]);
-        assert_eq!(
-            (mean.value.as_str(), mean.by.as_str()),
-            ("1,2.5,3", "model_info mean_values")
-        );
-        assert_eq!(
-            (scale.value.as_str(), scale.by.as_str()),
-            ("1,1,1", CONVENTION)
-        );
-        let nothing = Resolved::new(&[Statement::default()]);
-        assert_eq!(nothing.assumed.len(), 5);
-        assert_eq!(nothing.preprocess, Preprocess::OPENVINO_SAMPLE);
-    }
-
-    #[test]
     fn files_are_found_beside_the_model_and_above_an_export_folder() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("onnx");
@@ -601,7 +438,7 @@ mod tests {
         let statements = find(&model).unwrap();
         let labels = statements[0].labels.as_ref().unwrap();
         assert_eq!(labels.value.get(1), Some("dog"));
-        assert_eq!(labels.by, "config.json: id2label");
+        assert_eq!(labels.origin.to_string(), "config.json: id2label");
         // Somebody else's file.
         std::fs::write(root.path().join("config.json"), "color = red").unwrap();
         assert_eq!(find(&model).unwrap(), []);

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use backend_api::ErrorKind;
 use model_file::file_beside;
 
-use super::{MOST_CONFIG_BYTES, SourceError, Stated, Statement, read_limited, unsupported};
-use crate::{ColorOrder, ImageLayout, Interpolation, Labels, Resize};
+use super::{MOST_CONFIG_BYTES, SourceError, SourceSettings, read_limited, unsupported};
+use crate::{ColorOrder, ImageLayout, Interpolation, Labels, Resize, WithOrigin};
 
 /// What the error messages call the source.
 const MODEL_INFO: &str = "the model's model_info";
@@ -75,26 +75,26 @@ impl<'a> Entries<'a> {
     }
 
     /// `value`, stated by `key` or by its default.
-    fn stated<T>(self, key: &str, value: T) -> Stated<T> {
+    fn stated<T>(self, key: &str, value: T) -> WithOrigin<T> {
         let by = if self.get(key).is_some() {
             format!("model_info: {key}")
         } else {
             format!("model_info: default of {key}")
         };
-        Stated::new(value, by)
+        WithOrigin::new(value, by)
     }
 
     /// [`stated`](Self::stated), by the key `also` as well if it is there.
-    fn stated_with<T>(self, key: &str, also: &str, value: T) -> Stated<T> {
+    fn stated_with<T>(self, key: &str, also: &str, value: T) -> WithOrigin<T> {
         let mut stated = self.stated(key, value);
         if self.get(also).is_some() {
-            stated.by = format!("{}, {also}", stated.by);
+            stated.origin = format!("{}, {also}", stated.origin).into();
         }
         stated
     }
 
     /// One number for each channel, or one for all of them.
-    fn three(self, key: &str, default: f32) -> Result<Stated<[f32; 3]>, SourceError> {
+    fn three(self, key: &str, default: f32) -> Result<WithOrigin<[f32; 3]>, SourceError> {
         let Some(text) = self.get(key) else {
             return Ok(self.stated(key, [default; 3]));
         };
@@ -119,13 +119,13 @@ impl<'a> Entries<'a> {
 pub(super) fn statement(
     entries: &BTreeMap<String, String>,
     model: &Path,
-) -> Result<Statement, SourceError> {
+) -> Result<SourceSettings, SourceError> {
     let entries = Entries(entries);
     refuse(entries)?;
     let mut said = if PREPROCESSING.iter().any(|key| entries.get(key).is_some()) {
         pixels(entries)?
     } else {
-        Statement::default()
+        SourceSettings::default()
     };
     said.layout = layout(entries)?;
     said.labels = labels(entries, model)?;
@@ -169,7 +169,7 @@ fn refuse(entries: Entries<'_>) -> Result<(), SourceError> {
     Ok(())
 }
 
-fn pixels(entries: Entries<'_>) -> Result<Statement, SourceError> {
+fn pixels(entries: Entries<'_>) -> Result<SourceSettings, SourceError> {
     // Model API starts from BGR images.
     let color = if entries.is_true("reverse_input_channels") {
         ColorOrder::Rgb
@@ -180,17 +180,17 @@ fn pixels(entries: Entries<'_>) -> Result<Statement, SourceError> {
     if scale.value.contains(&0.0) {
         return Err(entries.error("scale_values", "numbers that are not 0"));
     }
-    Ok(Statement {
+    Ok(SourceSettings {
         color: Some(entries.stated("reverse_input_channels", color)),
         mean: Some(entries.three("mean_values", 0.0)?),
         scale: Some(scale),
         resize: Some(resize(entries)?),
         interpolation: Some(interpolation(entries)?),
-        ..Statement::default()
+        ..SourceSettings::default()
     })
 }
 
-fn resize(entries: Entries<'_>) -> Result<Stated<Resize>, SourceError> {
+fn resize(entries: Entries<'_>) -> Result<WithOrigin<Resize>, SourceError> {
     let pad = match entries.get("pad_value") {
         None => 0,
         Some(text) => text
@@ -225,7 +225,7 @@ fn resize(entries: Entries<'_>) -> Result<Stated<Resize>, SourceError> {
     })
 }
 
-fn interpolation(entries: Entries<'_>) -> Result<Stated<Interpolation>, SourceError> {
+fn interpolation(entries: Entries<'_>) -> Result<WithOrigin<Interpolation>, SourceError> {
     let pillow = match entries.get("resampler") {
         None | Some("opencv") => false,
         Some("pillow") => true,
@@ -245,7 +245,7 @@ fn interpolation(entries: Entries<'_>) -> Result<Stated<Interpolation>, SourceEr
 }
 
 /// `NCHW`, or for a named input `input:NCHW`.
-fn layout(entries: Entries<'_>) -> Result<Option<Stated<ImageLayout>>, SourceError> {
+fn layout(entries: Entries<'_>) -> Result<Option<WithOrigin<ImageLayout>>, SourceError> {
     let Some(text) = entries.get("layout") else {
         return Ok(None);
     };
@@ -256,7 +256,7 @@ fn layout(entries: Entries<'_>) -> Result<Option<Stated<ImageLayout>>, SourceErr
     Ok(Some(entries.stated("layout", layout)))
 }
 
-fn labels(entries: Entries<'_>, model: &Path) -> Result<Option<Stated<Labels>>, SourceError> {
+fn labels(entries: Entries<'_>, model: &Path) -> Result<Option<WithOrigin<Labels>>, SourceError> {
     if let Some(labels) = entries.get("labels") {
         let labels = labels.split_whitespace().map(str::to_owned).collect();
         return Ok(Some(entries.stated("labels", Labels::from_names(labels))));
@@ -298,7 +298,7 @@ pub(super) fn labels_file(
 mod tests {
     use super::*;
 
-    fn said(entries: &[(&str, &str)]) -> Result<Statement, SourceError> {
+    fn said(entries: &[(&str, &str)]) -> Result<SourceSettings, SourceError> {
         let entries = entries
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
@@ -323,7 +323,7 @@ mod tests {
         .unwrap();
         let mean = said.mean.unwrap();
         assert_eq!(
-            (mean.value, mean.by.as_str()),
+            (mean.value, mean.origin.to_string().as_str()),
             ([127.0; 3], "model_info: mean_values")
         );
         assert_eq!(said.color.unwrap().value, ColorOrder::Rgb);
@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(some.resize.unwrap().value.to_string(), "fit:114");
         let color = some.color.unwrap();
         assert_eq!(
-            (color.value, color.by.as_str()),
+            (color.value, color.origin.to_string().as_str()),
             (
                 ColorOrder::Bgr,
                 "model_info: default of reverse_input_channels"

@@ -7,8 +7,8 @@
 use serde::Deserialize;
 
 use super::embedded::numbers;
-use super::{SourceError, Stated, Statement, unsupported};
-use crate::{ColorOrder, ImageLayout, ImageSize, Interpolation, Resize};
+use super::{SourceError, SourceSettings, unsupported};
+use crate::{ColorOrder, ImageLayout, ImageSize, Interpolation, Resize, WithOrigin};
 
 #[derive(Deserialize)]
 struct Description {
@@ -27,7 +27,7 @@ struct Input {
 }
 
 /// Reads a `model.yml`: what the original model takes.
-pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Option<Statement>, SourceError> {
+pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Option<SourceSettings>, SourceError> {
     let malformed = |source: Box<dyn std::error::Error + Send + Sync>| SourceError::Malformed {
         file: file.to_owned(),
         expected: "YAML as Open Model Zoo writes it",
@@ -91,21 +91,21 @@ pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Option<Statement>, Source
             height: side(height)?,
         })
     });
-    Ok(Some(Statement {
-        color: Some(Stated::new(color, by.clone())),
-        mean: Some(Stated::new(mean, by.clone())),
-        scale: Some(Stated::new(scale, by)),
-        resize: Some(Stated::new(
+    Ok(Some(SourceSettings {
+        color: Some(WithOrigin::new(color, by.clone())),
+        mean: Some(WithOrigin::new(mean, by.clone())),
+        scale: Some(WithOrigin::new(scale, by)),
+        resize: Some(WithOrigin::new(
             Resize::Stretch,
             format!("{file}: as Open Model Zoo's demos"),
         )),
-        interpolation: Some(Stated::new(
+        interpolation: Some(WithOrigin::new(
             Interpolation::OpencvLinear,
             format!("{file}: as Open Model Zoo's demos"),
         )),
-        size: size.map(|size| Stated::new(size, format!("{file}: input_info"))),
+        size: size.map(|size| WithOrigin::new(size, format!("{file}: input_info"))),
         // The converter may have changed it; what shows in the model decides.
-        ..Statement::default()
+        ..SourceSettings::default()
     }))
 }
 

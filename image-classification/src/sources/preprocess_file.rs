@@ -1,12 +1,12 @@
-//! A preprocessing file in this project's own notation, which is that of the command line's flags.
+//! A preprocessing file in this project's own notation.
 
 use std::str::FromStr;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{SourceError, Stated, Statement, unsupported};
-use crate::{ImageSize, Labels};
+use super::{SourceError, SourceSettings, unsupported};
+use crate::{ImageSize, Labels, WithOrigin};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,7 +31,7 @@ struct Inspected {
     preprocess: Preprocessing,
 }
 
-pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Statement, SourceError> {
+pub(super) fn read(file: &str, bytes: &[u8]) -> Result<SourceSettings, SourceError> {
     let said: Preprocessing = serde_json::from_slice(bytes)
         .map(|inspected: Inspected| inspected.preprocess)
         .or_else(|_| serde_json::from_slice(bytes))
@@ -58,18 +58,18 @@ pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Statement, SourceError> {
                 "a list of names, or a map from class ids to names",
             )
         })?;
-    Ok(Statement {
+    Ok(SourceSettings {
         color: parsed(file, "color", said.color)?,
-        mean: said.mean.map(|mean| Stated::new(mean, by("mean"))),
-        scale: said.scale.map(|scale| Stated::new(scale, by("scale"))),
+        mean: said.mean.map(|mean| WithOrigin::new(mean, by("mean"))),
+        scale: said.scale.map(|scale| WithOrigin::new(scale, by("scale"))),
         resize: parsed(file, "resize", said.resize)?,
         interpolation: parsed(file, "interpolation", said.interpolation)?,
         size: said
             .size
-            .map(|[height, width]| Stated::new(ImageSize { width, height }, by("size"))),
+            .map(|[height, width]| WithOrigin::new(ImageSize { width, height }, by("size"))),
         layout: parsed(file, "layout", said.layout)?,
-        labels: labels.map(|labels| Stated::new(labels, by("labels"))),
-        ..Statement::default()
+        labels: labels.map(|labels| WithOrigin::new(labels, by("labels"))),
+        ..SourceSettings::default()
     })
 }
 
@@ -77,12 +77,12 @@ fn parsed<T: FromStr<Err = &'static str>>(
     file: &str,
     key: &str,
     text: Option<String>,
-) -> Result<Option<Stated<T>>, SourceError> {
+) -> Result<Option<WithOrigin<T>>, SourceError> {
     text.map(|text| {
         let value = text
             .parse()
             .map_err(|expected| unsupported(file, key, &text, expected))?;
-        Ok(Stated::new(value, format!("{file}: {key}")))
+        Ok(WithOrigin::new(value, format!("{file}: {key}")))
     })
     .transpose()
 }

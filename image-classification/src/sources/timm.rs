@@ -7,8 +7,8 @@
 use serde_json::{Map, Value};
 
 use super::json::{Keys, side};
-use super::{SourceError, Stated, Statement, unsupported};
-use crate::{Centre, ColorOrder, ImageSize, Interpolation, Labels, Resize};
+use super::{SourceError, SourceSettings, unsupported};
+use crate::{Centre, ColorOrder, ImageSize, Interpolation, Labels, Resize, WithOrigin};
 
 /// Whether a `config.json` is timm's: the preprocessing is in `pretrained_cfg`, in old files at the
 /// top.
@@ -17,7 +17,10 @@ pub(super) fn is_timm(object: &Map<String, Value>) -> bool {
         || object.contains_key("architecture") && object.contains_key("input_size")
 }
 
-pub(super) fn statement(file: &str, object: &Map<String, Value>) -> Result<Statement, SourceError> {
+pub(super) fn statement(
+    file: &str,
+    object: &Map<String, Value>,
+) -> Result<SourceSettings, SourceError> {
     let (config, prefix) = match object.get("pretrained_cfg") {
         Some(Value::Object(config)) => (config, "pretrained_cfg."),
         _ => (object, ""),
@@ -43,24 +46,24 @@ pub(super) fn statement(file: &str, object: &Map<String, Value>) -> Result<State
     let times_255 = |key, otherwise: [f64; 3]| -> Result<_, SourceError> {
         let values = keys.three(key)?.unwrap_or(otherwise);
         let values = values.map(|value| (value * 255.0) as f32);
-        Ok(Stated::new(values, by(key)))
+        Ok(WithOrigin::new(values, by(key)))
     };
     let scale = times_255("std", [0.229, 0.224, 0.225])?;
     if scale.value.contains(&0.0) {
         return Err(keys.error("std", "three numbers that are not 0"));
     }
-    Ok(Statement {
-        color: Some(Stated::new(ColorOrder::Rgb, format!("{file}: timm"))),
+    Ok(SourceSettings {
+        color: Some(WithOrigin::new(ColorOrder::Rgb, format!("{file}: timm"))),
         mean: Some(times_255("mean", [0.485, 0.456, 0.406])?),
         scale: Some(scale),
-        resize: Some(Stated::new(
+        resize: Some(WithOrigin::new(
             resize(keys, size)?,
             by("input_size, crop_pct, crop_mode"),
         )),
-        interpolation: Some(Stated::new(interpolation, by("interpolation"))),
-        size: Some(Stated::new(size, by("input_size"))),
+        interpolation: Some(WithOrigin::new(interpolation, by("interpolation"))),
+        size: Some(WithOrigin::new(size, by("input_size"))),
         labels: labels(Keys { file, object })?,
-        ..Statement::default()
+        ..SourceSettings::default()
     })
 }
 
@@ -96,7 +99,7 @@ fn resize(keys: Keys<'_>, size: ImageSize) -> Result<Resize, SourceError> {
 }
 
 /// `label_names` are keys into `label_descriptions` where that is there.
-fn labels(keys: Keys<'_>) -> Result<Option<Stated<Labels>>, SourceError> {
+fn labels(keys: Keys<'_>) -> Result<Option<WithOrigin<Labels>>, SourceError> {
     let Some(names) = keys.get("label_names") else {
         return Ok(None);
     };
@@ -112,7 +115,7 @@ fn labels(keys: Keys<'_>) -> Result<Option<Stated<Labels>>, SourceError> {
             .to_owned()
     };
     let labels = Labels::from_names(names.iter().map(label).collect());
-    Ok(Some(Stated::new(
+    Ok(Some(WithOrigin::new(
         labels,
         format!("{}: label_names", keys.file),
     )))
@@ -123,7 +126,7 @@ mod tests {
     use super::super::json::object;
     use super::*;
 
-    fn read(text: &str) -> Result<Statement, SourceError> {
+    fn read(text: &str) -> Result<SourceSettings, SourceError> {
         let object = object("config.json", text.as_bytes())?;
         assert!(is_timm(&object));
         statement("config.json", &object)
@@ -142,7 +145,7 @@ mod tests {
         assert_eq!(said.mean.unwrap().value, [127.5, 63.75, 0.0]);
         let scale = said.scale.unwrap();
         assert_eq!(
-            (scale.value, scale.by.as_str()),
+            (scale.value, scale.origin.to_string().as_str()),
             ([255.0, 127.5, 127.5], "config.json: pretrained_cfg.std")
         );
         assert_eq!(said.labels.unwrap().value.get(1), Some("goldfish"));

@@ -7,8 +7,8 @@ pub(super) mod ir;
 pub(super) mod onnx;
 pub(super) mod tflite;
 
-use super::{Stated, Statement};
-use crate::{OutputKind, Quantization};
+use super::SourceSettings;
+use crate::{OutputKind, Quantization, WithOrigin};
 
 /// More operators than these do not only change shapes.
 const MOST_STEPS: usize = 64;
@@ -36,7 +36,7 @@ enum Step {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct End {
     /// What it says of the output.
-    pub statement: Statement,
+    pub statement: SourceSettings,
     /// The operator that sorts the scores, if the output is in that order.
     pub sorted_by: Option<String>,
 }
@@ -85,13 +85,13 @@ fn may_be_classes(axis: usize, dims: &[Option<usize>]) -> bool {
 fn statement(
     decided: Option<(OutputKind, String)>,
     quantization: Option<(Quantization, String)>,
-) -> Statement {
-    Statement {
+) -> SourceSettings {
+    SourceSettings {
         output: decided.map(|(kind, operator)| {
-            Stated::new(kind, format!("the model's last operator, {operator}"))
+            WithOrigin::new(kind, format!("the model's last operator, {operator}"))
         }),
-        quantization: quantization.map(|(quantization, by)| Stated::new(quantization, by)),
-        ..Statement::default()
+        quantization: quantization.map(|(quantization, by)| WithOrigin::new(quantization, by)),
+        ..SourceSettings::default()
     }
 }
 

@@ -1,0 +1,96 @@
+//! The reasons why the preprocessing of a model cannot be resolved.
+
+use std::path::PathBuf;
+
+use backend_api::ElementType;
+
+use crate::sources::SourceError;
+use crate::{ImageSize, LayoutError, Resize, SettingOrigin};
+
+/// The reason why the preprocessing of a model cannot be resolved.
+///
+/// Texts and hints name the fields of [`PreprocessOverrides`](crate::PreprocessOverrides) in backticks.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// The file of the model is an image.
+    #[error("{} is an image, not a model", model.display())]
+    ImageAsModel {
+        /// The file.
+        model: PathBuf,
+    },
+    /// A source cannot be used.
+    #[error("{}", model.display())]
+    Source {
+        /// The model that it belongs to.
+        model: PathBuf,
+        /// The reason.
+        source: SourceError,
+    },
+    /// Two fields state different fractions of a crop.
+    #[error("`resize` is {given} and `crop_fraction` {fraction}")]
+    CropFractions {
+        /// The given resize.
+        given: Resize,
+        /// The given fraction.
+        fraction: f64,
+    },
+    /// A crop fraction is given, but the resize is not a crop.
+    #[error("`crop_fraction` is given, but the image is not cropped that way")]
+    CropFractionWithoutCrop,
+    /// The model's input takes no images, or none that are prepared that way.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The given size is not that of the model's input.
+    #[error("the size is {size} by `size`, but the model's input is {input}")]
+    Size {
+        /// The given size.
+        size: ImageSize,
+        /// The size of the input.
+        input: ImageSize,
+    },
+    /// A softmax is requested for a model of which several classes may be right.
+    #[error(
+        "{origin} says that several classes may be right at a time, for which a softmax is wrong"
+    )]
+    SoftmaxOfSeveral {
+        /// The source of that.
+        origin: SettingOrigin,
+    },
+    /// The model gives one integer of unknown meaning.
+    #[error("the model gives one {element} for an image, and nothing states that it is a class id")]
+    SingleInteger {
+        /// The type of the integer.
+        element: ElementType,
+    },
+    /// The given labels are not as many as the classes of the model.
+    #[error("there are {count} labels in {origin}, but the model has {classes} classes")]
+    LabelCount {
+        /// The number of labels.
+        count: usize,
+        /// Their source.
+        origin: SettingOrigin,
+        /// The number of classes.
+        classes: usize,
+    },
+}
+
+impl ResolveError {
+    /// Returns the next step for the user.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::ImageAsModel { .. } => "give the file of a model",
+            Self::Source { source, .. } => source.hint(),
+            Self::CropFractions { .. } => "leave one of the two out",
+            Self::CropFractionWithoutCrop => "add `resize = crop`",
+            Self::Layout(source) => source.hint(),
+            Self::Size { .. } => "leave `size` out, or give the model's input size",
+            Self::SoftmaxOfSeveral { .. } => "use `scores = sigmoid`, or leave `scores` out",
+            Self::SingleInteger { .. } => "use `scores = raw` to print it as it is",
+            Self::LabelCount { count, classes, .. } if *count + 1 == *classes => {
+                "give the labels of this model; if its class 0 is the background, add a first line for it"
+            }
+            Self::LabelCount { .. } => "give the labels of this model",
+        }
+    }
+}

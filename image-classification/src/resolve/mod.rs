@@ -1,0 +1,459 @@
+//! The preprocessing of a model, resolved from the caller's values, the model, and the files beside it.
+
+mod error;
+mod note;
+mod overrides;
+mod reading;
+
+use std::io::Read as _;
+use std::path::Path;
+
+use backend_api::{BackendInfo, ElementType, Tensor};
+
+pub use self::error::ResolveError;
+pub use self::note::{Note, Severity};
+pub use self::overrides::{Decode, PreprocessOverrides, ResizeOverride};
+pub use self::reading::OutputReading;
+use crate::setting::{choose, first, three};
+use crate::sources::{self, SourceSettings};
+use crate::{
+    Image, ImageLayout, ImageSize, InputLayout, Labels, OutputKind, Preprocess, Quantization,
+    ScoreKind, Setting, SettingOrigin, WithOrigin,
+};
+
+/// The source of values that the engine reports.
+const INPUT: &str = "the model's input";
+
+/// The preprocessing, the labels and the output of a model, each value from the first source that has it, before an
+/// engine opens the model.
+///
+/// ```no_run
+/// use image_classification::{PreprocessOverrides, ResolvedPreprocessing};
+///
+/// let resolved = ResolvedPreprocessing::find("model.onnx".as_ref(), &PreprocessOverrides::default())?;
+/// for setting in &resolved.settings {
+///     println!("{} = {} ({})", setting.key, setting.value, setting.origin);
+/// }
+/// # Ok::<_, image_classification::ResolveError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ResolvedPreprocessing {
+    /// The preprocessing.
+    pub preprocess: Preprocess,
+    /// The size of an input that the model leaves open.
+    pub size: Option<WithOrigin<ImageSize>>,
+    /// The place of the channels, if a source states it.
+    pub layout: Option<WithOrigin<ImageLayout>>,
+    /// The names of the classes.
+    pub labels: Option<WithOrigin<Labels>>,
+    /// True if a source states that several classes may be right at a time.
+    pub multi_label: Option<WithOrigin<bool>>,
+    /// The kind of values that the output holds, if a source states it.
+    pub output: Option<WithOrigin<OutputKind>>,
+    /// The quantization of an integer output, if the model has one.
+    pub quantization: Option<WithOrigin<Quantization>>,
+    /// The requested kind of scores.
+    pub scores: ScoreKind,
+    /// The way in which JPEGs are decoded.
+    pub decode: Decode,
+    /// The values of [`preprocess`](Self::preprocess), with their origins.
+    pub settings: Vec<Setting>,
+    /// The names of the values that no source states: they come from [`SettingOrigin::Convention`].
+    pub assumed: Vec<&'static str>,
+    /// Keys of the sources that change nothing.
+    pub unused: Vec<String>,
+    /// Notes on the sources.
+    pub notes: Vec<Note>,
+    /// True if the caller gave the labels.
+    has_given_labels: bool,
+}
+
+impl ResolvedPreprocessing {
+    /// Resolves the preprocessing of the model in the file `model` from `overrides`, the model and the files beside it.
+    ///
+    /// A model that cannot be read has no sources: the engine's error says more about it.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError`] for overrides that contradict each other, and for a source that cannot be used.
+    pub fn find(model: &Path, overrides: &PreprocessOverrides) -> Result<Self, ResolveError> {
+        let in_model = |source| ResolveError::Source {
+            model: model.to_path_buf(),
+            source,
+        };
+        // OpenVINO would try all of its formats on it, each with a complaint on stderr.
+        if has_image_magic(model) {
+            return Err(ResolveError::ImageAsModel {
+                model: model.to_path_buf(),
+            });
+        }
+        let mut notes = Vec::new();
+        let found = match sources::find(model) {
+            Ok(found) => found,
+            Err(error) if error.is_io() => Vec::new(),
+            Err(error) if error.is_unsupported() && overrides.is_complete() => {
+                notes.push(Note::new(format!(
+                    "{error}; the given values replace all other sources, including labels: give `labels`"
+                )));
+                Vec::new()
+            }
+            // A file that is not what its name says never reaches an engine: OpenVINO would try all
+            // of its formats on it and write each one's complaint to stderr.
+            Err(error) => return Err(in_model(error)),
+        };
+        notes.extend(overrides.unit_warning());
+        let mut resolved = Self::combine(overrides, &found)?;
+        if overrides.labels.is_some() {
+            resolved.labels.clone_from(&overrides.labels);
+        } else if !resolved.has_given_labels {
+            let beside = model.with_extension("labels");
+            if beside.is_file() {
+                // OpenVINO's samples read this file; lists inside models have no blanks.
+                resolved.labels = Some(sources::read_labels(&beside).map_err(in_model)?);
+            }
+        }
+        notes.append(&mut resolved.notes);
+        resolved.notes = notes;
+        Ok(resolved)
+    }
+
+    /// Takes each value from `overrides`, else from the first of the sources `found` that has it.
+    fn combine(
+        overrides: &PreprocessOverrides,
+        found: &[SourceSettings],
+    ) -> Result<Self, ResolveError> {
+        let file: Vec<_> = overrides.preprocess.iter().cloned().collect();
+        let base = Self::of_sources(&[&file[..], found].concat());
+        let given = overrides.settings(&base.preprocess)?;
+        let given = [&[given][..], &file].concat();
+        Ok(Self {
+            scores: overrides.scores,
+            decode: overrides.decode,
+            unused: found
+                .iter()
+                .flat_map(|source| source.unused.clone())
+                .collect(),
+            notes: contradictions(found, &given),
+            has_given_labels: overrides.labels.is_some()
+                || file.iter().any(|file| file.labels.is_some()),
+            ..Self::of_sources(&[&given[..], found].concat())
+        })
+    }
+
+    /// Takes each value from the first of `sources` that has it, and from [`Preprocess::OPENVINO_SAMPLE`] where none
+    /// has.
+    fn of_sources(sources: &[SourceSettings]) -> Self {
+        let convention = Preprocess::OPENVINO_SAMPLE;
+        let each = || sources.iter();
+        let (color, color_setting) = choose(
+            "color",
+            each().map(|source| &source.color),
+            convention.color,
+            ToString::to_string,
+        );
+        let (mean, mean_setting) = choose(
+            "mean",
+            each().map(|source| &source.mean),
+            convention.mean,
+            three,
+        );
+        let (scale, scale_setting) = choose(
+            "scale",
+            each().map(|source| &source.scale),
+            convention.scale,
+            three,
+        );
+        let (resize, resize_setting) = choose(
+            "resize",
+            each().map(|source| &source.resize),
+            convention.resize,
+            ToString::to_string,
+        );
+        let (interpolation, interpolation_setting) = choose(
+            "interpolation",
+            each().map(|source| &source.interpolation),
+            convention.interpolation,
+            ToString::to_string,
+        );
+        let settings = vec![
+            color_setting,
+            mean_setting,
+            scale_setting,
+            resize_setting,
+            interpolation_setting,
+        ];
+        let is_assumed = |setting: &&Setting| setting.origin == SettingOrigin::Convention;
+        Self {
+            preprocess: Preprocess {
+                color,
+                mean,
+                scale,
+                resize,
+                interpolation,
+            },
+            size: first(each().map(|source| &source.size)),
+            layout: first(each().map(|source| &source.layout)),
+            labels: first(each().map(|source| &source.labels)),
+            multi_label: first(each().map(|source| &source.multi_label)),
+            output: first(each().map(|source| &source.output)),
+            quantization: first(each().map(|source| &source.quantization)),
+            scores: ScoreKind::Auto,
+            decode: Decode::Exact,
+            assumed: settings
+                .iter()
+                .filter(is_assumed)
+                .map(|setting| setting.key)
+                .collect(),
+            settings,
+            unused: Vec::new(),
+            notes: Vec::new(),
+            has_given_labels: false,
+        }
+    }
+
+    /// Fits the preprocessing to the input and the output that the engine reports.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError`] for a model whose input takes no images prepared that way, or whose classes are not as many as
+    /// the given labels.
+    pub fn fit(self, info: &BackendInfo) -> Result<FittedPreprocessing, ResolveError> {
+        let layout = InputLayout::from_spec(
+            &info.input,
+            self.layout.as_ref().map(|stated| stated.value),
+            self.size.as_ref().map(|stated| stated.value),
+        )?;
+        self.preprocess.check(&layout)?;
+        let mut notes = self.size_note(layout)?;
+        notes.extend(self.convention_note(layout));
+        if let Some(stated) = self.multi_label.as_ref().filter(|stated| stated.value)
+            && self.scores == ScoreKind::Softmax
+        {
+            return Err(ResolveError::SoftmaxOfSeveral {
+                origin: stated.origin.clone(),
+            });
+        }
+        let values = values_per_image(info);
+        let reading = OutputReading::decide(&self, info, values)?;
+        if let Some(reading) = &reading {
+            notes.extend(reading.notes(self.scores, values));
+        }
+        let classes = match &reading {
+            Some(reading) => reading.interpretation.scoring.class_count(values),
+            None => values,
+        };
+        let labels = self.fitted_labels(classes, &mut notes)?;
+        Ok(FittedPreprocessing {
+            resolved: self,
+            layout,
+            reading,
+            labels,
+            values,
+            classes,
+            notes,
+        })
+    }
+
+    /// Returns a note on a size that is not that of the input.
+    fn size_note(&self, layout: InputLayout) -> Result<Vec<Note>, ResolveError> {
+        let input = layout.size();
+        let Some(size) = self.size.as_ref().filter(|size| size.value != input) else {
+            return Ok(Vec::new());
+        };
+        if matches!(size.origin, SettingOrigin::Override(_)) {
+            return Err(ResolveError::Size {
+                size: size.value,
+                input,
+            });
+        }
+        Ok(vec![Note::new(format!(
+            "the size is {} by {}, but the model's input is {input}; using the model's",
+            size.value, size.origin
+        ))])
+    }
+
+    /// Returns a note on values that no source states. A model that takes bytes normalizes by itself.
+    fn convention_note(&self, layout: InputLayout) -> Option<Note> {
+        if self.assumed.is_empty() || layout.element_type() == ElementType::U8 {
+            return None;
+        }
+        let fields: Vec<String> = self.assumed.iter().map(|key| format!("`{key}`")).collect();
+        Some(Note::new(format!(
+            "nothing says the {} of this model; assuming the convention of OpenVINO's samples (BGR, 0-255, stretched), \
+             which is wrong for most models; give `preprocess` or {}",
+            self.assumed.join(", "),
+            fields.join(", ")
+        )))
+    }
+
+    /// Returns the labels if they belong to a model of `classes` classes. Other labels would be wrong without anybody
+    /// noticing.
+    fn fitted_labels(
+        &self,
+        classes: Option<usize>,
+        notes: &mut Vec<Note>,
+    ) -> Result<Option<WithOrigin<Labels>>, ResolveError> {
+        let Some((WithOrigin { value, origin }, classes)) = self.labels.as_ref().zip(classes)
+        else {
+            return Ok(self.labels.clone());
+        };
+        let count = value.len();
+        if let Some(fitted) = value.clone().fitted(classes) {
+            if count != classes {
+                // Never shifted silently.
+                notes.push(Note::warning(format!(
+                    "the model has {classes} classes and {origin} {count} labels: class 0 is taken for the background"
+                )));
+            }
+            return Ok(Some(WithOrigin::new(fitted, origin.clone())));
+        }
+        let error = ResolveError::LabelCount {
+            count,
+            origin: origin.clone(),
+            classes,
+        };
+        if self.has_given_labels {
+            return Err(error);
+        }
+        notes.push(Note::new(format!("{error}; printing none")));
+        Ok(None)
+    }
+}
+
+/// The preprocessing of a model that an engine has opened.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct FittedPreprocessing {
+    /// The sources' values.
+    pub resolved: ResolvedPreprocessing,
+    /// The layout of the model's input.
+    pub layout: InputLayout,
+    /// The rule that makes scores of outputs. `None` if only outputs tell: see [`read_outputs`](Self::read_outputs).
+    pub reading: Option<OutputReading>,
+    /// The names of the classes, as many as there are classes.
+    pub labels: Option<WithOrigin<Labels>>,
+    /// The number of values that the model gives for an image, if it is fixed.
+    pub values: Option<usize>,
+    /// The number of classes, if it is known.
+    pub classes: Option<usize>,
+    /// Notes on the fit. Those on the sources are in [`ResolvedPreprocessing::notes`].
+    pub notes: Vec<Note>,
+}
+
+impl FittedPreprocessing {
+    /// The number of images whose outputs [`read_outputs`](Self::read_outputs) should see. Fewer are possible.
+    pub const FIRST_IMAGES: usize = 8;
+
+    /// Returns all values of the preprocessing with their origins: those of [`ResolvedPreprocessing::settings`], `size`
+    /// and `layout`.
+    pub fn settings(&self) -> Vec<Setting> {
+        fn origin<T: PartialEq>(stated: Option<&WithOrigin<T>>, used: &T) -> SettingOrigin {
+            match stated {
+                Some(stated) if stated.value == *used => stated.origin.clone(),
+                _ => INPUT.into(),
+            }
+        }
+        let setting = |key, value, origin| Setting {
+            key,
+            value,
+            origin,
+            others: Vec::new(),
+        };
+        let (size, order) = (self.layout.size(), self.layout.order());
+        let size_origin = origin(self.resolved.size.as_ref(), &size);
+        let order_origin = origin(self.resolved.layout.as_ref(), &order);
+        let mut settings = self.resolved.settings.clone();
+        settings.extend([
+            setting("size", size.to_string(), size_origin),
+            setting("layout", order.to_string(), order_origin),
+        ]);
+        settings
+    }
+
+    /// Decides the reading by the outputs of the first images, where nothing else does. Outputs that are not finite
+    /// decide nothing.
+    pub fn read_outputs(&mut self, outputs: &[Tensor]) {
+        if self.reading.is_some() {
+            return;
+        }
+        self.reading = OutputReading::of_outputs(&self.resolved, outputs);
+        if let Some(reading) = &self.reading {
+            self.classes = reading.interpretation.scoring.class_count(self.values);
+            self.notes
+                .extend(reading.notes(self.resolved.scores, self.values));
+        }
+    }
+}
+
+/// Returns the number of values that the model gives for an image, if its output is of a fixed size.
+fn values_per_image(info: &BackendInfo) -> Option<usize> {
+    let shape = info.output.fixed_shape()?;
+    let batch = info.input.fixed_shape()?[0].max(1);
+    Some(shape.iter().product::<usize>() / batch)
+}
+
+/// Returns whether the file at `path` begins as an image does.
+fn has_image_magic(path: &Path) -> bool {
+    let mut head = Vec::new();
+    model_file::open_regular(path)
+        .and_then(|file| file.take(64).read_to_end(&mut head))
+        .is_ok_and(|_| Image::recognises(&head))
+}
+
+/// Returns notes on the values on which the model and the files beside it do not agree, unless `given` decides.
+fn contradictions(found: &[SourceSettings], given: &[SourceSettings]) -> Vec<Note> {
+    let decided = ResolvedPreprocessing::of_sources(given);
+    ResolvedPreprocessing::of_sources(found)
+        .settings
+        .iter()
+        .filter(|setting| decided.assumed.contains(&setting.key))
+        .flat_map(|setting| {
+            setting.others.iter().map(|(value, origin)| {
+                Note::new(format!(
+                    "{} is {} by {}, but {value} by {origin}; using the first",
+                    setting.key, setting.value, setting.origin
+                ))
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ColorOrder;
+
+    #[test]
+    fn the_first_source_wins_and_others_are_kept() {
+        let overrides = PreprocessOverrides {
+            color: Some(ColorOrder::Rgb),
+            ..PreprocessOverrides::default()
+        };
+        let model = SourceSettings {
+            color: Some(WithOrigin::new(ColorOrder::Bgr, "model_info")),
+            mean: Some(WithOrigin::new([1.0, 2.5, 3.0], "model_info mean_values")),
+            ..SourceSettings::default()
+        };
+        let resolved = ResolvedPreprocessing::combine(&overrides, &[model]).unwrap();
+        assert_eq!(resolved.assumed, ["scale", "resize", "interpolation"]);
+        assert_eq!(resolved.preprocess.color, ColorOrder::Rgb);
+        assert_eq!(resolved.notes, [], "the caller decides");
+        let [color, mean, scale, ..] = &resolved.settings[..] else {
+            panic!("{resolved:?}");
+        };
+        assert_eq!(color.origin, SettingOrigin::Override("color"));
+        assert_eq!(color.others, [("bgr".to_owned(), "model_info".into())]);
+        assert_eq!(
+            (mean.value.as_str(), &mean.origin),
+            ("1,2.5,3", &"model_info mean_values".into())
+        );
+        assert_eq!(
+            (scale.value.as_str(), &scale.origin),
+            ("1,1,1", &SettingOrigin::Convention)
+        );
+        let nothing = ResolvedPreprocessing::of_sources(&[SourceSettings::default()]);
+        assert_eq!(nothing.assumed.len(), 5);
+        assert_eq!(nothing.preprocess, Preprocess::OPENVINO_SAMPLE);
+    }
+}
