@@ -78,3 +78,57 @@ macro_rules! forward {
 }
 forward!(Box);
 forward!(Arc);
+
+/// Implements [`InferBackend`] for a type with a field `pool: SlotPool`, which does all of the work.
+///
+/// ```
+/// use backend_api::{BackendInfo, Engine, Error, InferBackend, InferOutput, SlotPool, Tensor};
+///
+/// struct Negation;
+///
+/// impl Engine for Negation {
+///     fn infer(&mut self, input: &Tensor) -> Result<InferOutput, Error> {
+///         let values = input.to_f32().iter().map(|value| -value).collect();
+///         Tensor::new(input.shape(), values).map(InferOutput::new)
+///     }
+/// }
+///
+/// #[derive(Debug)]
+/// pub struct NegationBackend {
+///     pool: SlotPool,
+/// }
+///
+/// backend_api::pooled!(NegationBackend);
+///
+/// # fn main() -> Result<(), Error> {
+/// # use backend_api::{Dim, ElementType, TensorSpec};
+/// # let spec = |name: &str| TensorSpec::new(name, ElementType::F32, vec![Dim::Fixed(1)]);
+/// let info = BackendInfo::new("negation", spec("input"), spec("output"));
+/// let backend = NegationBackend { pool: SlotPool::new(info, vec![Negation, Negation])? };
+/// assert_eq!(backend.info().slots, 2);
+/// # Ok(())
+/// # }
+/// ```
+#[macro_export]
+macro_rules! pooled {
+    ($backend:ty) => {
+        #[$crate::async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl $crate::InferBackend for $backend {
+            fn info(&self) -> &$crate::BackendInfo {
+                $crate::InferBackend::info(&self.pool)
+            }
+
+            async fn submit(
+                &self,
+                request: $crate::InferRequest,
+            ) -> ::std::result::Result<$crate::PendingInfer, $crate::Error> {
+                $crate::InferBackend::submit(&self.pool, request).await
+            }
+
+            async fn wait_all(&self) {
+                $crate::InferBackend::wait_all(&self.pool).await;
+            }
+        }
+    };
+}
