@@ -30,11 +30,16 @@ pub trait InferBackend: fmt::Debug + Send + Sync + 'static {
     /// - A slot becomes free when the engine has finished, not when the result is collected: any
     ///   number of requests may be submitted before the first result is awaited.
     /// - Every accepted request completes exactly once, with a result or with an error.
+    /// - A request with a [`deadline`](InferRequest::deadline) completes at its deadline at the latest. Its slot
+    ///   becomes free when the engine returns, or at once if no engine has begun the request.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InputMismatch`](crate::ErrorKind::InputMismatch) for an input of the wrong
-    /// shape or type. What goes wrong later is reported by the [`PendingInfer`].
+    /// - [`ErrorKind::InputMismatch`](crate::ErrorKind::InputMismatch) for an input of the wrong shape or type.
+    /// - [`ErrorKind::DeadlineExceeded`](crate::ErrorKind::DeadlineExceeded) if all slots are busy until the
+    ///   deadline.
+    ///
+    /// What goes wrong later is reported by the [`PendingInfer`].
     ///
     /// # Cancellation
     ///
@@ -49,6 +54,7 @@ pub trait InferBackend: fmt::Debug + Send + Sync + 'static {
     /// - Never ends early because a request failed.
     /// - Requests accepted after the call do not prolong it, so that concurrent submitters cannot
     ///   starve it.
+    /// - A request whose handle completed early, at its deadline, has ended when its engine has returned.
     /// - Results and errors are not consumed: they are in the handles.
     ///
     /// # Cancellation
