@@ -160,13 +160,7 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
                 .to_owned(),
         );
     }
-    Ok((
-        info,
-        sessions
-            .into_iter()
-            .map(|session| OnnxEngine { session })
-            .collect(),
-    ))
+    Ok((info, sessions.into_iter().map(OnnxEngine::new).collect()))
 }
 
 fn session_builder(
