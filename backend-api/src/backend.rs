@@ -30,11 +30,16 @@ pub trait InferBackend: fmt::Debug + Send + Sync + 'static {
     /// - A slot becomes free when the engine has finished, not when the result is collected: any
     ///   number of requests may be submitted before the first result is awaited.
     /// - Every accepted request completes exactly once, with a result or with an error.
+    /// - A request with a [`deadline`](InferRequest::deadline) completes at its deadline at the latest. Its slot
+    ///   becomes free when the engine returns, or at once if no engine has begun the request.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InputMismatch`](crate::ErrorKind::InputMismatch) for an input of the wrong
-    /// shape or type. What goes wrong later is reported by the [`PendingInfer`].
+    /// - [`ErrorKind::InputMismatch`](crate::ErrorKind::InputMismatch) for an input of the wrong shape or type.
+    /// - [`ErrorKind::DeadlineExceeded`](crate::ErrorKind::DeadlineExceeded) if all slots are busy until the
+    ///   deadline.
+    ///
+    /// What goes wrong later is reported by the [`PendingInfer`].
     ///
     /// # Cancellation
     ///
@@ -49,6 +54,7 @@ pub trait InferBackend: fmt::Debug + Send + Sync + 'static {
     /// - Never ends early because a request failed.
     /// - Requests accepted after the call do not prolong it, so that concurrent submitters cannot
     ///   starve it.
+    /// - A request whose handle completed early, at its deadline, has ended when its engine has returned.
     /// - Results and errors are not consumed: they are in the handles.
     ///
     /// # Cancellation
@@ -78,3 +84,57 @@ macro_rules! forward {
 }
 forward!(Box);
 forward!(Arc);
+
+/// Implements [`InferBackend`] for a type with a field `pool: SlotPool`, which does all of the work.
+///
+/// ```
+/// use backend_api::{BackendInfo, Engine, Error, InferBackend, InferOutput, SlotPool, Tensor};
+///
+/// struct Negation;
+///
+/// impl Engine for Negation {
+///     fn infer(&mut self, input: &Tensor) -> Result<InferOutput, Error> {
+///         let values = input.to_f32().iter().map(|value| -value).collect();
+///         Tensor::new(input.shape(), values).map(InferOutput::new)
+///     }
+/// }
+///
+/// #[derive(Debug)]
+/// pub struct NegationBackend {
+///     pool: SlotPool,
+/// }
+///
+/// backend_api::pooled!(NegationBackend);
+///
+/// # fn main() -> Result<(), Error> {
+/// # use backend_api::{Dim, ElementType, TensorSpec};
+/// # let spec = |name: &str| TensorSpec::new(name, ElementType::F32, vec![Dim::Fixed(1)]);
+/// let info = BackendInfo::new("negation", spec("input"), spec("output"));
+/// let backend = NegationBackend { pool: SlotPool::new(info, vec![Negation, Negation])? };
+/// assert_eq!(backend.info().slots, 2);
+/// # Ok(())
+/// # }
+/// ```
+#[macro_export]
+macro_rules! pooled {
+    ($backend:ty) => {
+        #[$crate::async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl $crate::InferBackend for $backend {
+            fn info(&self) -> &$crate::BackendInfo {
+                $crate::InferBackend::info(&self.pool)
+            }
+
+            async fn submit(
+                &self,
+                request: $crate::InferRequest,
+            ) -> ::std::result::Result<$crate::PendingInfer, $crate::Error> {
+                $crate::InferBackend::submit(&self.pool, request).await
+            }
+
+            async fn wait_all(&self) {
+                $crate::InferBackend::wait_all(&self.pool).await;
+            }
+        }
+    };
+}

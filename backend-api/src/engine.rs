@@ -2,6 +2,9 @@
 
 use crate::{Error, InferOutput, Tensor};
 
+/// A function that stops one inference; see [`Engine::stopper`].
+pub type Stopper = Box<dyn FnOnce() + Send>;
+
 /// One native infer request: runs a tensor through the model and blocks until it is done.
 ///
 /// A [`SlotPool`](crate::SlotPool) gives each engine its own thread, which owns it until the pool
@@ -22,10 +25,31 @@ pub trait Engine: Send + 'static {
     /// message. A panic is caught by the pool and becomes
     /// [`ErrorKind::Panicked`](crate::ErrorKind::Panicked) for this request alone.
     fn infer(&mut self, input: &Tensor) -> Result<InferOutput, Error>;
+
+    /// Returns a function that stops the next inference, or `None` if this engine cannot be stopped, which is
+    /// the default.
+    ///
+    /// The pool asks for one before each [`infer`](Self::infer). It calls the function when nobody waits for the
+    /// result any more, so that the slot is free earlier.
+    ///
+    /// # Behavior
+    ///
+    /// - The function may be called from any thread at any time: before the inference begins, while it runs,
+    ///   or when later ones run. It affects that one inference only.
+    /// - It returns at once. The inference ends as soon as the engine can end it, with any error.
+    /// - A stopped engine runs the next request as if nothing had happened.
+    fn stopper(&mut self) -> Option<Stopper> {
+        None
+    }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl<T: Engine + ?Sized> Engine for Box<T> {
     fn infer(&mut self, input: &Tensor) -> Result<InferOutput, Error> {
         (**self).infer(input)
+    }
+
+    fn stopper(&mut self) -> Option<Stopper> {
+        (**self).stopper()
     }
 }

@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Panicked,
     /// The backend was dropped before this request could run.
     Abandoned,
+    /// The deadline of the request passed before it ended.
+    DeadlineExceeded,
     /// The operating system refused a resource, for instance a thread.
     ResourceExhausted,
 }
@@ -45,6 +47,7 @@ impl ErrorKind {
             Self::InferenceFailed => "inference-failed",
             Self::Panicked => "panicked",
             Self::Abandoned => "abandoned",
+            Self::DeadlineExceeded => "deadline-exceeded",
             Self::ResourceExhausted => "resource-exhausted",
         }
     }
@@ -57,6 +60,9 @@ impl ErrorKind {
                 "this is a defect of the engine or of its binding; other requests are not affected",
             ),
             Self::Abandoned => Some("keep the backend alive until `wait_all` has returned"),
+            Self::DeadlineExceeded => {
+                Some("give the request more time, or submit fewer requests at a time")
+            }
             _ => None,
         }
     }

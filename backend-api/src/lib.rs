@@ -11,11 +11,12 @@ mod mock;
 mod pool;
 mod request;
 mod tensor;
+mod timer;
 
 pub use async_trait::async_trait;
 
 pub use backend::InferBackend;
-pub use engine::Engine;
+pub use engine::{Engine, Stopper};
 pub use error::{Error, ErrorKind};
 pub use info::{BackendInfo, PerformanceHint, Precision};
 pub use mock::{MockBackend, MockBuilder};

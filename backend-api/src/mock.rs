@@ -6,11 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use async_trait::async_trait;
-
 use crate::{
-    BackendInfo, Dim, ElementType, Engine, Error, ErrorKind, InferBackend, InferOutput,
-    InferRequest, PendingInfer, SlotPool, Tensor, TensorSpec,
+    BackendInfo, Dim, ElementType, Engine, Error, ErrorKind, InferOutput, SlotPool, Tensor,
+    TensorSpec,
 };
 
 type Respond = dyn Fn(u64, &Tensor) -> Result<Tensor, Error> + Send + Sync;
@@ -65,20 +63,7 @@ fn fixed(name: &str, shape: &[usize]) -> TensorSpec {
     )
 }
 
-#[async_trait]
-impl InferBackend for MockBackend {
-    fn info(&self) -> &BackendInfo {
-        self.pool.info()
-    }
-
-    async fn submit(&self, request: InferRequest) -> Result<PendingInfer, Error> {
-        self.pool.submit(request).await
-    }
-
-    async fn wait_all(&self) {
-        self.pool.wait_all().await;
-    }
-}
+crate::pooled!(MockBackend);
 
 /// Configures a [`MockBackend`].
 #[must_use = "a builder does nothing until `build` is called"]

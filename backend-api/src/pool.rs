@@ -4,22 +4,30 @@
 //! queue. The thread that takes it out runs it, delivers the result, and releases the permit. So
 //! the queue never holds more than one request for each slot, and the only thing that a submitter
 //! ever waits for is the permit.
+//!
+//! A request ends early at its deadline, for which a timer has a thread of its own, or when its handle is dropped. One
+//! that is in the queue is taken out of it. Of one that runs, only the handle completes: the slot stays taken until the
+//! engine returns, and the engine is stopped if it can be.
 
 use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::{Future as _, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use async_trait::async_trait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::request::abandoned;
+use crate::request::{Cancel, abandoned};
+use crate::timer::{self, Timer};
 use crate::{
     BackendInfo, Completer, Engine, Error, ErrorKind, InferBackend, InferOutput, InferRequest,
-    PendingInfer, Tensor,
+    PendingInfer, Stopper, Tensor,
 };
 
 /// Runs requests on a set of [`Engine`]s, one named thread for each.
@@ -82,6 +90,32 @@ impl SlotPool {
         }
         Ok(pool)
     }
+
+    /// Waits for a free slot, but not beyond `deadline`.
+    async fn permit(&self, deadline: Option<Instant>) -> Result<OwnedSemaphorePermit, Error> {
+        let acquire = Arc::clone(&self.permits).acquire_owned();
+        let closed = |closed| abandoned().with_source(closed);
+        let Some(deadline) = deadline else {
+            return acquire.await.map_err(closed);
+        };
+        let timer = &self.shared.timer;
+        timer.start(&format!("{}-timer", self.info.backend))?;
+        let late = || Poll::Ready(Err(deadline_exceeded("before a slot was free")));
+        let (mut acquire, mut sleep) = (pin!(acquire), pin!(timer.sleep_until(deadline)));
+        poll_fn(|context| {
+            if Instant::now() >= deadline {
+                return late();
+            }
+            if let Poll::Ready(permit) = acquire.as_mut().poll(context) {
+                return Poll::Ready(permit.map_err(closed));
+            }
+            match sleep.as_mut().poll(context) {
+                Poll::Ready(()) => late(),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
 }
 
 #[async_trait]
@@ -92,14 +126,9 @@ impl InferBackend for SlotPool {
 
     async fn submit(&self, request: InferRequest) -> Result<PendingInfer, Error> {
         self.info.input.check(&request.input)?;
-        let permit = Arc::clone(&self.permits)
-            .acquire_owned()
-            .await
-            .map_err(|closed| abandoned().with_source(closed))?;
+        let permit = self.permit(request.deadline).await?;
         // No await from here on: the request is accepted as a whole or not at all.
-        let (result, pending) = PendingInfer::channel(request.id);
-        self.shared.accept(request.input, result, permit);
-        Ok(pending)
+        Ok(self.shared.accept(request, permit))
     }
 
     async fn wait_all(&self) {
@@ -124,6 +153,8 @@ impl Drop for SlotPool {
                 let _ = thread.join();
             }
         }
+        // Last, so that the deadlines of the requests that ran until now were kept.
+        self.shared.timer.close();
     }
 }
 
@@ -140,16 +171,31 @@ impl fmt::Debug for SlotPool {
 /// next request often comes sooner: `cargo bench-parts slot_pool`.
 const YIELDS: u32 = 100;
 
+/// An accepted request.
 struct Job {
     number: u64,
     input: Arc<Tensor>,
-    result: Completer,
+    /// Completes the handle. While the job runs it is in [`Running`] instead.
+    result: Option<Completer>,
     permit: OwnedSemaphorePermit,
+    /// The alarm at the request's deadline.
+    alarm: Option<timer::Key>,
+}
+
+/// What others need to end a request early that a slot's thread runs.
+struct Running {
+    number: u64,
+    /// Taken at the deadline.
+    result: Option<Completer>,
+    /// Taken when it is called.
+    stop: Option<Stopper>,
 }
 
 #[derive(Default)]
 struct State {
     queue: VecDeque<Job>,
+    /// No more than one for each slot.
+    running: Vec<Running>,
     closed: bool,
     /// How many requests have been accepted, which is the number of the next one.
     accepted: u64,
@@ -163,6 +209,7 @@ struct Shared {
     work: Condvar,
     /// Every request with a smaller number has ended.
     ended_below: watch::Sender<u64>,
+    timer: Arc<Timer>,
 }
 
 impl Shared {
@@ -171,19 +218,31 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn accept(&self, input: Arc<Tensor>, result: Completer, permit: OwnedSemaphorePermit) {
+    fn accept(
+        self: &Arc<Self>,
+        request: InferRequest,
+        permit: OwnedSemaphorePermit,
+    ) -> PendingInfer {
+        let (result, pending) = PendingInfer::channel(request.id);
         let mut state = self.lock();
         let number = state.accepted;
         state.accepted += 1;
         state.in_flight.push(number);
+        let alarm = request.deadline.map(|deadline| {
+            let this = Arc::clone(self);
+            let end = move || this.end_early(number, || deadline_exceeded("before it ended"));
+            self.timer.set(deadline, Box::new(end))
+        });
         state.queue.push_back(Job {
             number,
-            input,
-            result,
+            input: request.input,
+            result: Some(result),
             permit,
+            alarm,
         });
         drop(state);
         self.work.notify_one();
+        pending.cancels(Arc::clone(self) as Arc<dyn Cancel>, number)
     }
 
     fn close(&self) -> VecDeque<Job> {
@@ -195,12 +254,18 @@ impl Shared {
         rest
     }
 
-    /// The next request, or `None` once the pool is closed.
-    fn next(&self) -> Option<Job> {
+    /// The next request, or `None` once the pool is closed. From then on `stop` stops it.
+    fn next(&self, stop: Option<Stopper>) -> Option<Job> {
         let mut state = self.lock();
         let mut yields = 0;
         loop {
-            if let Some(job) = state.queue.pop_front() {
+            if let Some(mut job) = state.queue.pop_front() {
+                let (number, result) = (job.number, job.result.take());
+                state.running.push(Running {
+                    number,
+                    result,
+                    stop,
+                });
                 return Some(job);
             }
             if state.closed {
@@ -221,7 +286,11 @@ impl Shared {
     }
 
     fn run<E: Engine>(&self, mut engine: E) {
-        while let Some(job) = self.next() {
+        loop {
+            let stop = catch_unwind(AssertUnwindSafe(|| engine.stopper())).unwrap_or_default();
+            let Some(mut job) = self.next(stop) else {
+                return;
+            };
             let started = Instant::now();
             let result = catch_unwind(AssertUnwindSafe(|| engine.infer(&job.input)))
                 .unwrap_or_else(|payload| Err(panicked(payload.as_ref())))
@@ -229,8 +298,47 @@ impl Shared {
                     output.elapsed = started.elapsed();
                     output
                 });
+            job.result = self.end_run(job.number);
             self.complete(job, result);
         }
+    }
+
+    /// Returns what completes the request that ran, unless that is done. It cannot be stopped from now on.
+    fn end_run(&self, number: u64) -> Option<Completer> {
+        let running = {
+            let mut state = self.lock();
+            let mut all = state.running.iter();
+            let position = all.position(|running| running.number == number)?;
+            state.running.swap_remove(position)
+        };
+        // Here the stopper is dropped, which is code of the engine.
+        running.result
+    }
+
+    /// Ends request `number` if it has not ended: takes it out of the queue or, if it runs, completes its handle and
+    /// stops the engine.
+    fn end_early(&self, number: u64, why: impl FnOnce() -> Error) {
+        let mut state = self.lock();
+        let mut queue = state.queue.iter();
+        if let Some(position) = queue.position(|job| job.number == number) {
+            let job = state.queue.remove(position);
+            drop(state);
+            if let Some(job) = job {
+                self.complete(job, Err(why()));
+            }
+            return;
+        }
+        let mut running = state.running.iter_mut();
+        let Some(running) = running.find(|running| running.number == number) else {
+            return;
+        };
+        let (result, stop) = (running.result.take(), running.stop.take());
+        drop(state);
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            result.map(|completer| completer.complete(Err(why())))
+        }));
+        // The request may have ended by now, and the next may run: a stopper never stops another.
+        let _ = catch_unwind(AssertUnwindSafe(|| stop.map(|stop| stop())));
     }
 
     /// Lets go of the input, delivers the result, then lets `wait_all` see it, then frees the slot:
@@ -241,10 +349,16 @@ impl Shared {
             input,
             result: completer,
             permit,
+            alarm,
         } = job;
         drop(input);
+        if let Some(alarm) = alarm {
+            self.timer.cancel(alarm);
+        }
         // Sending runs the waker of whoever awaits the result. A panic there is not ours.
-        let _ = catch_unwind(AssertUnwindSafe(|| completer.complete(result)));
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            completer.map(|completer| completer.complete(result))
+        }));
         let ended_below = {
             let mut state = self.lock();
             state.in_flight.retain(|&other| other != number);
@@ -265,6 +379,20 @@ impl Shared {
         }));
         let _ = catch_unwind(AssertUnwindSafe(|| drop(permit)));
     }
+}
+
+impl Cancel for Shared {
+    fn cancel(&self, number: u64) {
+        self.end_early(number, abandoned);
+    }
+}
+
+fn deadline_exceeded(when: &str) -> Error {
+    Error::new(
+        ErrorKind::DeadlineExceeded,
+        "run an inference",
+        format!("the deadline of the request passed {when}"),
+    )
 }
 
 fn panicked(payload: &(dyn Any + Send)) -> Error {

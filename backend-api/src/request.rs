@@ -1,10 +1,11 @@
 //! Requests, their pending handles and their results.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -14,7 +15,7 @@ use crate::{Error, ErrorKind, Tensor};
 ///
 /// The tensor is shared, never borrowed: to feed the same tensor to several backends, or to use its
 /// buffer again afterwards ([`Arc::get_mut`]), keep a clone of the [`Arc`]. A backend lets go of
-/// its own clone before the request completes.
+/// its own clone before the request completes, unless it completes at its deadline while the engine runs.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct InferRequest {
@@ -22,6 +23,11 @@ pub struct InferRequest {
     pub id: u64,
     /// What the model is given. Must fit [`BackendInfo::input`](crate::BackendInfo::input).
     pub input: Arc<Tensor>,
+    /// The time after which nobody needs the result. Default: none.
+    ///
+    /// A request that has not ended by then completes with [`ErrorKind::DeadlineExceeded`] at that time,
+    /// whatever the engine does.
+    pub deadline: Option<Instant>,
 }
 
 impl InferRequest {
@@ -30,7 +36,23 @@ impl InferRequest {
         Self {
             id,
             input: input.into(),
+            deadline: None,
         }
+    }
+
+    /// Sets the [`deadline`](Self::deadline).
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Sets the [`deadline`](Self::deadline) to `timeout` from now. A timeout beyond what the clock can express
+    /// sets none.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.deadline = Instant::now().checked_add(timeout);
+        self
     }
 }
 
@@ -57,12 +79,23 @@ impl InferOutput {
 /// A request that a backend has accepted. Await it for the result.
 ///
 /// It owns its result and depends on nothing: it may outlive the backend, move to another thread,
-/// and be polled by any executor. Dropping it discards this one result; the inference still runs.
-#[derive(Debug)]
-#[must_use = "the result of the inference is lost unless this is awaited"]
+/// and be polled by any executor.
+///
+/// Dropping it cancels the request: one that no engine has begun is removed from the queue; one that runs is
+/// stopped if the engine [can be stopped](crate::Engine::stopper), and runs on for nothing otherwise. No other
+/// request is affected.
+#[must_use = "dropping this cancels the request"]
 pub struct PendingInfer {
     id: u64,
     result: oneshot::Receiver<Result<InferOutput, Error>>,
+    /// Where to cancel the request, and its number there, until the result is taken.
+    cancel: Option<(Arc<dyn Cancel>, u64)>,
+}
+
+/// A queue of numbered requests that can be cancelled.
+pub(crate) trait Cancel: Send + Sync {
+    /// Ends request `number`, whose result nobody can receive any more.
+    fn cancel(&self, number: u64);
 }
 
 impl PendingInfer {
@@ -73,12 +106,49 @@ impl PendingInfer {
     /// Dropping the completer completes the handle with [`ErrorKind::Abandoned`].
     pub fn channel(id: u64) -> (Completer, Self) {
         let (sender, result) = oneshot::channel();
-        (Completer(sender), Self { id, result })
+        let pending = Self {
+            id,
+            result,
+            cancel: None,
+        };
+        (Completer(sender), pending)
+    }
+
+    /// Cancels request `number` of `queue` when this is dropped before the result is taken.
+    pub(crate) fn cancels(mut self, queue: Arc<dyn Cancel>, number: u64) -> Self {
+        self.cancel = Some((queue, number));
+        self
     }
 
     /// The [`InferRequest::id`] that was given.
     pub fn id(&self) -> u64 {
         self.id
+    }
+}
+
+impl Future for PendingInfer {
+    type Output = Result<InferOutput, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let result = ready!(Pin::new(&mut self.result).poll(context));
+        self.cancel = None;
+        Poll::Ready(result.unwrap_or_else(|_| Err(abandoned())))
+    }
+}
+
+impl Drop for PendingInfer {
+    fn drop(&mut self) {
+        if let Some((queue, number)) = self.cancel.take() {
+            queue.cancel(number);
+        }
+    }
+}
+
+impl fmt::Debug for PendingInfer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingInfer")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -90,16 +160,6 @@ impl Completer {
     /// Delivers the result and wakes whoever awaits it. Nothing happens if the handle is gone.
     pub fn complete(self, result: Result<InferOutput, Error>) {
         let _ = self.0.send(result);
-    }
-}
-
-impl Future for PendingInfer {
-    type Output = Result<InferOutput, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.result)
-            .poll(context)
-            .map(|result| result.unwrap_or_else(|_| Err(abandoned())))
     }
 }
 

@@ -1,7 +1,13 @@
 //! The mock backend keeps the contract, and the suite notices a backend that does not.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use backend_api::conformance::{self, RULES, Rule, Subject};
-use backend_api::{BackendInfo, Engine, InferBackend, InferOutput, MockBackend, SlotPool, Tensor};
+use backend_api::{
+    BackendInfo, Engine, Error, ErrorKind, InferBackend, InferOutput, MockBackend, SlotPool,
+    Stopper, Tensor,
+};
 
 fn input(n: u64) -> Tensor {
     Tensor::new([1, 4], vec![n as f32; 4]).unwrap()
@@ -18,7 +24,7 @@ fn double(input: &Tensor) -> Tensor {
 struct Doubler;
 
 impl Engine for Doubler {
-    fn infer(&mut self, input: &Tensor) -> Result<InferOutput, backend_api::Error> {
+    fn infer(&mut self, input: &Tensor) -> Result<InferOutput, Error> {
         Ok(InferOutput::new(double(input)))
     }
 }
@@ -84,14 +90,29 @@ rules!(
     rule6_wait_all_is_not_starved_by_submitters,
     rule7_drop_waits_for_running_requests_and_joins,
     rule7_drop_by_a_waker_of_its_own_thread,
+    rule7_drop_by_a_waker_of_the_timer,
     rule8_wrong_input_never_reaches_the_engine,
     rule9_no_runtime_is_needed,
+    rule10_distant_deadlines_change_nothing,
+    rule10_late_request_is_not_accepted,
+    rule10_deadline_ends_a_submit_that_waits,
+    rule10_deadline_takes_a_request_out_of_the_queue,
+    rule10_deadline_completes_a_request_that_runs,
+    rule10_deadline_stops_an_engine_that_can_be_stopped,
+    rule11_dropped_handle_takes_its_request_out_of_the_queue,
+    rule11_dropped_handle_lets_an_engine_run_on,
+    rule11_dropped_handle_stops_an_engine_that_can_be_stopped,
+    rule11_stop_ends_one_inference_only,
 );
 
-fn assert_breaks_rule_3(planted: Subject) {
-    let rule = rule("rule3_many_submits_before_the_first_wait");
+fn assert_breaks(name: &str, planted: Subject) {
+    let rule = rule(name);
     let caught = std::thread::spawn(move || conformance::check(planted, rule)).join();
-    assert!(caught.is_err());
+    assert!(caught.is_err(), "{name} did not notice");
+}
+
+fn assert_breaks_rule_3(planted: Subject) {
+    assert_breaks("rule3_many_submits_before_the_first_wait", planted);
 }
 
 /// An engine that mixes up results must not pass.
@@ -127,7 +148,7 @@ fn the_suite_notices_a_wait_all_that_does_not_wait() {
         async fn submit(
             &self,
             request: backend_api::InferRequest,
-        ) -> Result<backend_api::PendingInfer, backend_api::Error> {
+        ) -> Result<backend_api::PendingInfer, Error> {
             self.0.submit(request).await
         }
         async fn wait_all(&self) {}
@@ -135,7 +156,7 @@ fn the_suite_notices_a_wait_all_that_does_not_wait() {
 
     struct Slow;
     impl Engine for Slow {
-        fn infer(&mut self, input: &Tensor) -> Result<InferOutput, backend_api::Error> {
+        fn infer(&mut self, input: &Tensor) -> Result<InferOutput, Error> {
             std::thread::sleep(std::time::Duration::from_millis(50));
             Ok(InferOutput::new(double(input)))
         }
@@ -150,6 +171,57 @@ fn the_suite_notices_a_wait_all_that_does_not_wait() {
         ..subject()
     };
     assert_breaks_rule_3(planted);
+}
+
+/// An engine that can be stopped, and keeps one flag for each inference.
+struct Stoppable {
+    stopped: Arc<AtomicBool>,
+    /// A planted fault: the flag stays the same.
+    keeps_flag: bool,
+}
+
+impl Engine for Stoppable {
+    fn infer(&mut self, input: &Tensor) -> Result<InferOutput, Error> {
+        if self.stopped.swap(false, Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::InferenceFailed, "infer", "stopped"));
+        }
+        Ok(InferOutput::new(double(input)))
+    }
+
+    fn stopper(&mut self) -> Option<Stopper> {
+        if !self.keeps_flag {
+            self.stopped = Arc::default();
+        }
+        let stopped = Arc::clone(&self.stopped);
+        Some(Box::new(move || stopped.store(true, Ordering::SeqCst)))
+    }
+}
+
+fn stoppable(keeps_flag: bool) -> Subject {
+    Subject {
+        parts: Box::new(move || {
+            let engine = || Stoppable {
+                stopped: Arc::default(),
+                keeps_flag,
+            };
+            let engines = (0..3).map(|_| Box::new(engine()) as Box<dyn Engine>);
+            (mock().info().clone(), engines.collect())
+        }),
+        ..subject()
+    }
+}
+
+#[test]
+fn an_engine_that_can_be_stopped_keeps_every_rule() {
+    for (_, rule) in RULES {
+        conformance::check(stoppable(false), *rule);
+    }
+}
+
+/// An engine of which a late stop hits the next inference must not pass.
+#[test]
+fn the_suite_notices_a_stop_of_the_next_inference() {
+    assert_breaks("rule11_stop_ends_one_inference_only", stoppable(true));
 }
 
 #[tokio::test]
@@ -167,5 +239,5 @@ async fn works_on_tokio_too() {
 fn a_pool_without_engines_is_refused() {
     let info = mock().info().clone();
     let error = SlotPool::new(info, Vec::<Doubler>::new()).unwrap_err();
-    assert_eq!(error.kind(), backend_api::ErrorKind::InvalidConfig);
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
 }

@@ -3,11 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use async_trait::async_trait;
-use backend_api::{
-    BackendInfo, Dim, Error, ErrorKind, InferBackend, InferRequest, PendingInfer, Precision,
-    SlotPool,
-};
+use backend_api::{BackendInfo, Dim, Error, ErrorKind, Precision, SlotPool};
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
@@ -61,20 +57,7 @@ impl OnnxBackend {
     }
 }
 
-#[async_trait]
-impl InferBackend for OnnxBackend {
-    fn info(&self) -> &BackendInfo {
-        self.pool.info()
-    }
-
-    async fn submit(&self, request: InferRequest) -> Result<PendingInfer, Error> {
-        self.pool.submit(request).await
-    }
-
-    async fn wait_all(&self) {
-        self.pool.wait_all().await;
-    }
-}
+backend_api::pooled!(OnnxBackend);
 
 /// The error for a panic of the binding.
 pub(crate) fn panicked() -> Error {
@@ -177,13 +160,7 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
                 .to_owned(),
         );
     }
-    Ok((
-        info,
-        sessions
-            .into_iter()
-            .map(|session| OnnxEngine { session })
-            .collect(),
-    ))
+    Ok((info, sessions.into_iter().map(OnnxEngine::new).collect()))
 }
 
 fn session_builder(

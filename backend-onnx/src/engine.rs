@@ -1,10 +1,12 @@
 //! One ONNX Runtime session.
 
+use std::sync::Arc;
+
 use backend_api::{
-    Dim, Element, ElementType, Engine, Error, ErrorKind, InferOutput, Tensor, TensorSpec,
+    Dim, Element, ElementType, Engine, Error, ErrorKind, InferOutput, Stopper, Tensor, TensorSpec,
 };
 use half::{bf16, f16};
-use ort::session::Session;
+use ort::session::{RunOptions, Session};
 use ort::value::{
     DynValue, Outlet, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType,
 };
@@ -12,7 +14,18 @@ use ort::value::{
 use crate::error::engine_error;
 
 pub(crate) struct OnnxEngine {
-    pub(crate) session: Session,
+    session: Session,
+    /// What stops the next inference.
+    options: Option<Arc<RunOptions>>,
+}
+
+impl OnnxEngine {
+    pub(crate) fn new(session: Session) -> Self {
+        Self {
+            session,
+            options: None,
+        }
+    }
 }
 
 impl Engine for OnnxEngine {
@@ -28,6 +41,17 @@ impl Engine for OnnxEngine {
             ElementType::I64 => self.run::<i64>(input),
             other => Err(unsupported("input", other)),
         }
+    }
+
+    /// ONNX Runtime looks between two nodes whether it is to stop. The options are of one run, so that a late stop
+    /// cannot hit the next.
+    fn stopper(&mut self) -> Option<Stopper> {
+        self.options = RunOptions::new().ok().map(Arc::new);
+        let options = Arc::clone(self.options.as_ref()?);
+        Some(Box::new(move || {
+            // An error means that the run ends by itself.
+            let _ = options.terminate();
+        }))
     }
 }
 
@@ -58,7 +82,12 @@ impl OnnxEngine {
             .as_slice::<T>()
             .ok_or_else(|| unsupported("input", T::TYPE))?;
         let view = TensorRef::from_array_view((input.shape(), values)).map_err(failed)?;
-        let outputs = self.session.run(ort::inputs![view]).map_err(failed)?;
+        let options = self.options.take();
+        let outputs = match &options {
+            Some(options) => self.session.run_with_options(ort::inputs![view], options),
+            None => self.session.run(ort::inputs![view]),
+        };
+        let outputs = outputs.map_err(failed)?;
         let output = &outputs[0];
         match *output.dtype() {
             ValueType::Tensor { ty, .. } => match element_type(ty) {

@@ -9,11 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use async_trait::async_trait;
-use backend_api::{
-    BackendInfo, Dim, Error, ErrorKind, InferBackend, InferRequest, PendingInfer, PerformanceHint,
-    Precision, SlotPool,
-};
+use backend_api::{BackendInfo, Dim, Error, ErrorKind, PerformanceHint, Precision, SlotPool};
 use openvino::{CompiledModel, Core, Model, PropertyKey, RwPropertyKey};
 
 use crate::cache::{self, Key, Outcome};
@@ -64,20 +60,7 @@ impl OpenvinoBackend {
     }
 }
 
-#[async_trait]
-impl InferBackend for OpenvinoBackend {
-    fn info(&self) -> &BackendInfo {
-        self.pool.info()
-    }
-
-    async fn submit(&self, request: InferRequest) -> Result<PendingInfer, Error> {
-        self.pool.submit(request).await
-    }
-
-    async fn wait_all(&self) {
-        self.pool.wait_all().await;
-    }
-}
+backend_api::pooled!(OpenvinoBackend);
 
 /// The error for a panic of the binding.
 pub(crate) fn panicked() -> Error {

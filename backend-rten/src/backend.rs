@@ -6,11 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use async_trait::async_trait;
-use backend_api::{
-    BackendInfo, Dim, Error, ErrorKind, InferBackend, InferRequest, PendingInfer, Precision,
-    SlotPool, panic_message,
-};
+use backend_api::{BackendInfo, Dim, Error, ErrorKind, Precision, SlotPool, panic_message};
 use prost::Message as _;
 use rten::{Model, ModelOptions, ThreadPool};
 
@@ -71,20 +67,7 @@ impl RtenBackend {
     }
 }
 
-#[async_trait]
-impl InferBackend for RtenBackend {
-    fn info(&self) -> &BackendInfo {
-        self.pool.info()
-    }
-
-    async fn submit(&self, request: InferRequest) -> Result<PendingInfer, Error> {
-        self.pool.submit(request).await
-    }
-
-    async fn wait_all(&self) {
-        self.pool.wait_all().await;
-    }
-}
+backend_api::pooled!(RtenBackend);
 
 fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     // Requests share the weights: there may be as many as cores.
