@@ -316,6 +316,10 @@ fn recordings() -> Result<(), Failed> {
             .args(&photos)
             .arg("--record")
             .arg(&recorded);
+        for ending in ["json", "md", "html", "xml"] {
+            let report = folder.path().join("recorded").with_extension(ending);
+            command.arg("--report").arg(report);
+        }
         run(&mut command)
     };
     let result = record(&["openvino"]);
@@ -324,6 +328,19 @@ fn recordings() -> Result<(), Failed> {
         last_line(&result).starts_with("RECORDED: 4 images"),
         &result,
     )?;
+    let report =
+        |ending: &str| fs::read_to_string(folder.path().join("recorded").with_extension(ending));
+    let json: Value = serde_json::from_str(&report("json")?)?;
+    ensure(json["verdict"] == "recorded", &json["verdict"])?;
+    ensure(
+        report("md")?.contains("**RECORDED: 4 images"),
+        report("md")?,
+    )?;
+    ensure(
+        report("html")?.contains("class=\"verdict recorded\""),
+        report("html")?,
+    )?;
+    ensure(!report("xml")?.contains("<testcase"), report("xml")?)?;
     let against = |model: &Path, photos: &[PathBuf], code: i32| -> Result<Run, Failed> {
         let mut command = compare(&["onnx", "--against"]);
         command

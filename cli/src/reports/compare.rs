@@ -201,7 +201,7 @@ impl Comparison {
         if incomplete {
             Verdict::CouldNotCompare
         } else if only_recorded {
-            Verdict::Agree
+            Verdict::Recorded
         } else {
             worst.unwrap_or(Verdict::CouldNotCompare)
         }
@@ -228,7 +228,7 @@ impl Comparison {
             format!("{} {verb} from {reference}", disagree.join(", "))
         };
         match self.verdict() {
-            Verdict::Agree if self.pairs.is_empty() => {
+            Verdict::Recorded => {
                 format!(
                     "RECORDED: {}, nothing was compared",
                     counted(self.images.len(), "image")
