@@ -70,6 +70,22 @@ impl OutputReading {
             })
         };
         let holds_ids = kind == Some(OutputKind::ClassIds);
+        let asked_by_name = match asked {
+            ScoreKind::Probability => Some("probability"),
+            ScoreKind::Softmax => Some("softmax"),
+            ScoreKind::Sigmoid => Some("sigmoid"),
+            ScoreKind::Auto | ScoreKind::Raw => None,
+        };
+        if let (true, Some(name), Some(output)) = (holds_ids, asked_by_name, output) {
+            return Err(Hinted::new(
+                format!(
+                    "--scores {name} needs a score for each class, but the model gives class ids without scores ({})",
+                    printable(&output.by)
+                ),
+                "leave --scores out, or pass --scores raw",
+            )
+            .into());
+        }
         let element = info.output.element_type;
         if asked == ScoreKind::Auto
             && kind.is_none()
