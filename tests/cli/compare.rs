@@ -19,7 +19,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("compare::where_no_run_is_left_reports_say_so", none_left),
         ("compare::a_image_is_classified_in_batches_too", batches),
     ];
-    let on_photos: [(&str, fn() -> Result<(), Failed>); 11] = [
+    let on_photos: [(&str, fn() -> Result<(), Failed>); 12] = [
         (
             "compare::what_one_engine_lacks_keeps_no_other_from_working",
             what_one_engine_lacks,
@@ -37,6 +37,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         }),
         ("compare::gate::squeezenet", || gate("squeezenet1.1.onnx")),
         ("compare::planted_faults_are_caught", planted_faults),
+        ("compare::half_weights_agree_but_for_ties", half_weights),
         ("compare::recorded_runs", recordings),
         ("compare::bisect_spares_the_weights", data_named_twice),
         ("compare::fast_decoding_is_another_tensor", fast_decoding),
@@ -299,6 +300,42 @@ fn fast_decoding() -> Result<(), Failed> {
             .lines()
             .any(|line| line.split_whitespace().eq(["decode", "fast", "--decode"])),
         said,
+    )
+}
+
+/// On one photo the two best classes of MobileNetV2 are 0.01 apart, and swap places.
+fn half_weights() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let onnx = set_up("models/mobilenet-v2/model.onnx");
+    let half = folder.path().join("model.xml");
+    python("half_weights.py", [&onnx, &half])?;
+    let runs = [
+        format!("onnx={}", onnx.display()),
+        format!("openvino={}", half.display()),
+    ];
+    let with = |flags: &[&str], code: i32| -> Result<(Run, Value), Failed> {
+        let mut command = compare(&[&runs[0], &runs[1]]);
+        command.arg("--preprocess");
+        command.arg(set_up("models/mobilenet-v2/preprocessor_config.json"));
+        with_json(command.args(flags).arg("-i").args(photos()?), code)
+    };
+    let (run, json) = with(&[], 0)?;
+    let pair = &json["pairs"][0];
+    ensure(
+        pair["top1_match"]["count"] == 27 && pair["top1_match_but_ties"]["count"] == 28,
+        &run,
+    )?;
+    ensure(
+        run.stdout.contains("same best class but for ties on 28/28")
+            && run.stdout.contains("; 27 without ties"),
+        &run,
+    )?;
+    // At f32 nothing is loosened.
+    let (run, json) = with(&["--tolerance", "f32", "--min-top1", "99%"], 1)?;
+    let pair = &json["pairs"][0];
+    ensure(
+        pair["top1_match_but_ties"]["count"] == 27 && run.stdout.contains("FAILED top1"),
+        &run,
     )
 }
 
