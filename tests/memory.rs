@@ -72,6 +72,12 @@ fn decoding() -> Result<(), Failed> {
             }
             let announced = header.decode_bytes(reduction);
             println!("{name} at 1/{reduction}: {announced} bytes");
+            if name.starts_with("jpeg-progressive") && reduction == 1 {
+                // Samples, coefficients of 16 bits and pixels of up to four channels, and what does not grow.
+                let pixels = header.pixel_bytes(1) / 3;
+                let most = 24 * pixels + 4 * bytes.len() as u64 + (3 << 20);
+                ensure(announced <= most, (&name, announced, most))?;
+            }
             let image = within(announced, || {
                 Image::decode_reduced(&bytes, &limits, Vec::new(), |_, _| reduction)
             });

@@ -5,9 +5,10 @@ use std::io::{BufReader, Cursor, Read as _, Seek as _};
 use std::path::Path;
 
 use backend_api::{Dim, ElementType, Tensor, TensorSpec};
+use bytesize::ByteSize;
 use image_classification::{
-    ColorOrder, DecodeError, Image, ImageHeader, ImageLayout, InputLayout, Limits, Preprocess,
-    Reservation,
+    ColorOrder, DecodeError, Image, ImageHeader, ImageLayout, InputLayout, Limits, OverBudget,
+    Preprocess, Reservation,
 };
 
 use crate::args::Decode;
@@ -117,7 +118,7 @@ impl ImageFile {
         let reservation = ImageMemory::of_process()
             .budget
             .reserve(needed)
-            .map_err(DecodeError::from)?;
+            .map_err(|over| over_budget(over, &header, length))?;
         let Buffers {
             file: mut bytes,
             pixels,
@@ -233,6 +234,27 @@ fn needed(header: &ImageHeader, length: u64, kinds: &[Preparation]) -> u64 {
         .max()
         .unwrap_or(0);
     length + pixels + made + decoding.max(making)
+}
+
+/// The error of an image that needs more than the whole budget, with the parts of what it needs.
+fn over_budget(over: OverBudget, header: &ImageHeader, length: u64) -> anyhow::Error {
+    let size = |bytes: u64| ByteSize(bytes).display().iec();
+    let pixels = header.pixel_bytes(1);
+    let decoding = header.decode_bytes(1).saturating_sub(pixels);
+    let progressive = if header.is_progressive() {
+        ", which keeps the coefficients of a progressive JPEG"
+    } else {
+        ""
+    };
+    let parts = format!(
+        "the file has {}, its {} x {} pixels {}, and decoding them takes up to {}{progressive}",
+        size(length),
+        header.width(),
+        header.height(),
+        size(pixels),
+        size(decoding)
+    );
+    anyhow::Error::new(DecodeError::from(over)).context(parts)
 }
 
 fn changed() -> anyhow::Error {

@@ -78,7 +78,7 @@ fn main() {
 /// Does what was asked for; gives the exit code.
 fn run(args: Args, messages: &mut Messages) -> anyhow::Result<u8> {
     let verdict = |verdict| match verdict {
-        Verdict::Agree => 0,
+        Verdict::Agree | Verdict::Recorded => 0,
         Verdict::Disagree => 1,
         Verdict::CouldNotCompare => 2,
     };

@@ -317,7 +317,7 @@ fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
         Some(DecodeError::OverBudget(over)) => {
             let size = ImageMemory::size_for(over.needed);
             return Some(format!(
-                "make the image smaller, or pass `--image-memory {size}`"
+                "make the image smaller, or pass `--image-memory {size}`, an eighth of which is kept for the next images"
             ));
         }
         Some(DecodeError::Allocation { .. }) => return Some(out_of_memory()),

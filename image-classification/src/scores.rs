@@ -74,6 +74,18 @@ pub enum ScoreKind {
     Raw,
 }
 
+impl fmt::Display for ScoreKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Probability => "probability",
+            Self::Softmax => "softmax",
+            Self::Sigmoid => "sigmoid",
+            Self::Raw => "raw",
+        })
+    }
+}
+
 /// The rule that makes scores of a model's output. It is the same for all images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -81,6 +81,7 @@ fn on(engine: &str, model: &str) -> String {
 /// Both models on each engine, and the first on one and the second on another.
 fn on_all(
     models: [&str; 2],
+    more: &[&str],
     check: impl Fn(&Value, &str) -> Result<(), Failed>,
 ) -> Result<(), Failed> {
     for [one, other] in [
@@ -91,7 +92,7 @@ fn on_all(
         ["openvino", "rten"],
     ] {
         let runs = [on(one, models[0]), on(other, models[1])];
-        let (json, text) = bisect([&runs[0], &runs[1]], &[])?;
+        let (json, text) = bisect([&runs[0], &runs[1]], more)?;
         check(&json["bisect"], &text).map_err(|error| {
             let message = error.message().unwrap_or_default();
             format!("{one} and {other}: {message}\n{text}")
@@ -121,13 +122,13 @@ fn is_certain(found: &Value, node: u64, name: &str) -> Result<(), Failed> {
 }
 
 fn captured() -> Result<(), Failed> {
-    on_all(["if_before_a.onnx", "if_before_b.onnx"], |found, _| {
+    on_all(["if_before_a.onnx", "if_before_b.onnx"], &[], |found, _| {
         is_certain(found, 5, "p4")
     })
 }
 
 fn second_output() -> Result<(), Failed> {
-    on_all(["split2_a.onnx", "split2_b.onnx"], |found, _| {
+    on_all(["split2_a.onnx", "split2_b.onnx"], &[], |found, _| {
         is_certain(found, 2, "bad")
     })
 }
@@ -158,7 +159,22 @@ fn first_node() -> Result<(), Failed> {
 }
 
 fn softmax_at_the_end() -> Result<(), Failed> {
-    on_all(["t_base.onnx", "t_softmax.onnx"], |found, text| {
+    let models = ["t_base.onnx", "t_softmax.onnx"];
+    on_all(models, &[], |found, text| {
+        ensure(
+            found["nothing_to_find"] == true && found["looks"] == 0,
+            found,
+        )?;
+        ensure(found["looked_at"] == serde_json::json!([]), found)?;
+        ensure(
+            text.contains("the runs agree")
+                && text.contains("there is nothing to find")
+                && !text.contains("unknown"),
+            text,
+        )
+    })?;
+    on_all(models, &["--bisect-tolerance", "0.0001"], |found, text| {
+        ensure(found["nothing_to_find"] == true, found)?;
         ensure(found["first"].is_null(), &found["first"])?;
         let looked_at = found["looked_at"].as_array().ok_or("a list")?;
         ensure(
@@ -166,7 +182,10 @@ fn softmax_at_the_end() -> Result<(), Failed> {
             looked_at,
         )?;
         ensure(found["only_in_run"][0]["operator"] == "Softmax", found)?;
-        ensure(text.contains("the first differing node is unknown"), text)
+        ensure(
+            text.contains("the runs agree: there is nothing to find"),
+            text,
+        )
     })
 }
 

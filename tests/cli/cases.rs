@@ -27,8 +27,9 @@ pub const PREPROCESSING: [&str; 10] = [
 type Test = fn() -> Result<(), Failed>;
 
 pub fn trials(with_set_up: &Needs) -> Vec<Trial> {
-    let tests: [(&str, Test); 12] = [
+    let tests: [(&str, Test); 13] = [
         ("class_ids_have_no_probability", class_ids),
+        ("scores_of_class_ids_are_refused", scores_of_class_ids),
         ("a_single_logit_answers_yes_or_no", single_logit),
         ("raw_scores_of_a_single_logit_are_scores", single_raw),
         ("independent_sigmoids_are_printed_as_they_are", multi_label),
@@ -109,6 +110,25 @@ fn class_ids() -> Result<(), Failed> {
         )?;
     }
     Ok(())
+}
+
+fn scores_of_class_ids() -> Result<(), Failed> {
+    for scores in ["softmax", "sigmoid", "probability"] {
+        let mut command = classify();
+        command.args(["--backend", "onnx", "--scores", scores, "-m"]);
+        command.arg(case("argmax")).arg("-i").arg(chelsea());
+        let result = run(command.args(PREPROCESSING));
+        expect_code(&result, 2)?;
+        let words = format!(
+            "--scores {scores} needs a score for each class, but the model gives class ids"
+        );
+        ensure(
+            result.stderr.contains(&words) && !result.stdout.contains("results"),
+            &result,
+        )?;
+    }
+    let answer = classified("argmax", "onnx", &["--scores", "raw"])?;
+    expect_top(&answer, &[(0, 6.0)])
 }
 
 fn single_logit() -> Result<(), Failed> {

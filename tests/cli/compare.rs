@@ -19,7 +19,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("compare::where_no_run_is_left_reports_say_so", none_left),
         ("compare::a_image_is_classified_in_batches_too", batches),
     ];
-    let on_photos: [(&str, fn() -> Result<(), Failed>); 11] = [
+    let on_photos: [(&str, fn() -> Result<(), Failed>); 12] = [
         (
             "compare::what_one_engine_lacks_keeps_no_other_from_working",
             what_one_engine_lacks,
@@ -37,6 +37,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         }),
         ("compare::gate::squeezenet", || gate("squeezenet1.1.onnx")),
         ("compare::planted_faults_are_caught", planted_faults),
+        ("compare::half_weights_agree_but_for_ties", half_weights),
         ("compare::recorded_runs", recordings),
         ("compare::bisect_spares_the_weights", data_named_twice),
         ("compare::fast_decoding_is_another_tensor", fast_decoding),
@@ -302,6 +303,42 @@ fn fast_decoding() -> Result<(), Failed> {
     )
 }
 
+/// On one photo the two best classes of MobileNetV2 are 0.01 apart, and swap places.
+fn half_weights() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let onnx = set_up("models/mobilenet-v2/model.onnx");
+    let half = folder.path().join("model.xml");
+    python("half_weights.py", [&onnx, &half])?;
+    let runs = [
+        format!("onnx={}", onnx.display()),
+        format!("openvino={}", half.display()),
+    ];
+    let with = |flags: &[&str], code: i32| -> Result<(Run, Value), Failed> {
+        let mut command = compare(&[&runs[0], &runs[1]]);
+        command.arg("--preprocess");
+        command.arg(set_up("models/mobilenet-v2/preprocessor_config.json"));
+        with_json(command.args(flags).arg("-i").args(photos()?), code)
+    };
+    let (run, json) = with(&[], 0)?;
+    let pair = &json["pairs"][0];
+    ensure(
+        pair["top1_match"]["count"] == 27 && pair["top1_match_but_ties"]["count"] == 28,
+        &run,
+    )?;
+    ensure(
+        run.stdout.contains("same best class but for ties on 28/28")
+            && run.stdout.contains("; 27 without ties"),
+        &run,
+    )?;
+    // At f32 nothing is loosened.
+    let (run, json) = with(&["--tolerance", "f32", "--min-top1", "99%"], 1)?;
+    let pair = &json["pairs"][0];
+    ensure(
+        pair["top1_match_but_ties"]["count"] == 27 && run.stdout.contains("FAILED top1"),
+        &run,
+    )
+}
+
 fn recordings() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let recorded = folder.path().join("lab.jsonl");
@@ -316,6 +353,10 @@ fn recordings() -> Result<(), Failed> {
             .args(&photos)
             .arg("--record")
             .arg(&recorded);
+        for ending in ["json", "md", "html", "xml"] {
+            let report = folder.path().join("recorded").with_extension(ending);
+            command.arg("--report").arg(report);
+        }
         run(&mut command)
     };
     let result = record(&["openvino"]);
@@ -324,6 +365,19 @@ fn recordings() -> Result<(), Failed> {
         last_line(&result).starts_with("RECORDED: 4 images"),
         &result,
     )?;
+    let report =
+        |ending: &str| fs::read_to_string(folder.path().join("recorded").with_extension(ending));
+    let json: Value = serde_json::from_str(&report("json")?)?;
+    ensure(json["verdict"] == "recorded", &json["verdict"])?;
+    ensure(
+        report("md")?.contains("**RECORDED: 4 images"),
+        report("md")?,
+    )?;
+    ensure(
+        report("html")?.contains("class=\"verdict recorded\""),
+        report("html")?,
+    )?;
+    ensure(!report("xml")?.contains("<testcase"), report("xml")?)?;
     let against = |model: &Path, photos: &[PathBuf], code: i32| -> Result<Run, Failed> {
         let mut command = compare(&["onnx", "--against"]);
         command

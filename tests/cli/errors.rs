@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::process::Stdio;
 
-use classify_tests::{Needs, blocks, ensure, expect_code, run, set_up, small_model};
+use classify_tests::{Needs, Run, blocks, ensure, expect_code, python, run, set_up, small_model};
 use libtest_mimic::{Failed, Trial};
 
 use crate::{classify, small_images};
@@ -20,7 +20,8 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("what_is_not_a_number_never_ranks", not_a_number),
         ("preprocessing_flags_are_checked", preprocessing),
     ];
-    let on_photos: [(&str, fn() -> Result<(), Failed>); 4] = [
+    let on_photos: [(&str, fn() -> Result<(), Failed>); 5] = [
+        ("an_image_beyond_the_budget_says_what_it_takes", over_budget),
         ("a_bad_image_costs_one_line", bad_images),
         ("decompression_bombs_cost_no_other_image", bombs),
         ("hostile_names_and_labels_are_escaped", hostile_names),
@@ -298,6 +299,34 @@ fn bombs() -> Result<(), Failed> {
     ensure(run.stdout.matches("too-large").count() == 5, &run)?;
     ensure(run.stderr.matches("--image-memory").count() == 5, &run)?;
     ensure(run.stderr.contains("5 of 45 inputs failed"), &run)
+}
+
+/// A progressive JPEG of 768 KiB of pixels, with a budget that it does not fit.
+fn over_budget() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("progressive.jpg");
+    python("progressive.py", [&path])?;
+    let classified = |memory: &str, code: i32| -> Result<Run, Failed> {
+        let mut command = classify();
+        command.args(["--backend", "rten", "--jobs", "1", "--color", "rgb", "-q"]);
+        command
+            .args(["--image-memory", memory, "-m"])
+            .arg(small_model("plain.onnx"));
+        let run = run(command.arg("-i").arg(&path));
+        expect_code(&run, code)?;
+        Ok(run)
+    };
+    classified("10M", 0)?;
+    let run = classified("1M", 1)?;
+    for words in [
+        "its 512 x 512 pixels 768.0 KiB",
+        "the coefficients of a progressive JPEG",
+        "of memory, but the budget is 896.0 KiB",
+        "an eighth of which is kept",
+    ] {
+        ensure(run.stderr.contains(words), (words, &run))?;
+    }
+    Ok(())
 }
 
 fn bad_images() -> Result<(), Failed> {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 10] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 12] = [
         ("evaluate::every_form_of_truth", forms),
         (
             "evaluate::the_verdict_says_how_many_images_have_truth",
@@ -20,6 +20,14 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("evaluate::min_truth_is_a_gate", min_truth),
         ("evaluate::min_truth_holds_at_its_limit", min_truth_limit),
         ("evaluate::an_image_that_fails_has_its_entry", failed_image),
+        (
+            "evaluate::only_answered_images_count",
+            only_answered_images_count,
+        ),
+        (
+            "evaluate::a_wrong_class_directory_is_one_error",
+            wrong_class_directory,
+        ),
         ("evaluate::too_few_images_are_said_in_every_report", remarks),
         ("evaluate::too_few_images_for_a_drop_are_said", drop_remark),
         ("evaluate::duplicates_are_in_every_report", duplicates),
@@ -426,6 +434,47 @@ fn failed_image() -> Result<(), Failed> {
             .is_some_and(|all| all.len() == 1)
             && json["runs"][0]["pictures"] == 5,
         &json,
+    )
+}
+
+fn only_answered_images_count() -> Result<(), Failed> {
+    let folder = six_images()?;
+    let lines = (0..6).map(|image| format!("{image}.ppm {GREY}\n"));
+    fs::write(folder.path().join("truth"), lines.collect::<String>())?;
+    for image in 0..6 {
+        let path = folder.path().join(format!("images/{image}.ppm"));
+        fs::write(path, "P6 8 8 255\n")?;
+        let (json, [text, ..]) = every_report(folder.path(), &["--truth", "truth"], 2)?;
+        let last = text.lines().last().unwrap_or_default();
+        let words = format!("; {} of 6 images counted", 5 - image);
+        ensure(
+            last.starts_with("COULD NOT EVALUATE: ") && last.contains(&words),
+            last,
+        )?;
+        ensure(json["counted"] == 5 - image, &json["counted"])?;
+    }
+    Ok(())
+}
+
+fn wrong_class_directory() -> Result<(), Failed> {
+    let folder = six_images()?;
+    let labels: String = (0..12).map(|class| format!("class {class}\n")).collect();
+    fs::write(folder.path().join("labels"), labels)?;
+    let mut command = evaluate(&["onnx", "--truth-folders", "--labels", "labels", "-m"]);
+    command.current_dir(folder.path());
+    let result = run(command
+        .arg(small_model("plain.onnx"))
+        .args(["-i", "images"]));
+    expect_code(&result, 2)?;
+    let words = "none of the classes that the ground truth gives 6 images: the ground truth says `images`, which is no \
+                 label of the model";
+    let of_class = result
+        .stderr
+        .lines()
+        .filter(|line| line.contains("`images`"));
+    ensure(
+        result.stderr.contains(words) && of_class.count() == 1,
+        &result,
     )
 }
 

@@ -1,5 +1,6 @@
 """Usage: output_kinds.py FOLDER — writes models below FOLDER that differ in their last operators, in ONNX, as an OpenVINO IR and in
-TensorFlow Lite, and prints one line for each: the file, and the kind of its output, "-" where the graph does not tell. Works with the
+TensorFlow Lite, and prints one line for each: the file, and the kind of its output, "-" where the graph does not tell,
+"refused" where the output tells no classes. Works with the
 set-up's Python."""
 
 import sys
@@ -30,7 +31,7 @@ ENDS = {
     "gemm": ([node("Identity", "logits", "y")], 13, F, "logits"),
     "softmax": ([node("Softmax", "logits", "y", axis=-1)], 13, F, "probabilities"),
     "softmax-default": ([node("Softmax", "logits", "y")], 11, F, "probabilities"),
-    "softmax-of-batch": ([node("Softmax", "logits", "y", axis=0)], 13, F, "-"),
+    "softmax-of-batch": ([node("Softmax", "logits", "y", axis=0)], 13, F, "refused"),
     "softmax-of-ones": ([node("Unsqueeze", "logits two", "a"), node("Softmax", "a", "b"), node("Squeeze", "b two", "y")], 13, F, "-"),
     "softmax-then-scale": ([node("Softmax", "logits", "a"), node("Mul", "a half", "y")], 13, F, "-"),
     "softmax-by-hand": (
@@ -42,6 +43,20 @@ ENDS = {
     "sigmoid": ([node("Sigmoid", "logits", "a"), node("Flatten", "a", "y")], 13, F, "independent-probabilities"),
     "silu": ([node("Sigmoid", "logits", "a"), node("Mul", "a logits", "y")], 13, F, "-"),
     "argmax": ([node("ArgMax", "logits", "y", axis=1, keepdims=1)], 13, I, "class-ids"),
+    "argmax-of-batch": ([node("ArgMax", "logits", "y", axis=0, keepdims=1)], 13, I, "refused"),
+    "best-ids": ([node("TopK", "logits all", "values y")], 13, I, "class-ids"),
+    "worst-ids": ([node("TopK", "logits all", "values y", largest=0)], 13, I, "refused"),
+    "best-ids-of-batch": ([node("TopK", "logits one", "values y", axis=0)], 13, I, "refused"),
+    "shapes-after-softmax": (
+        [node("Softmax", "logits", "a"), node("Unsqueeze", "a two", "b"), node("Squeeze", "b two", "c"), node("Cast", "c", "d", to=F),
+         node("Reshape", "d shape", "e"), node("Flatten", "e", "f"), node("Dropout", "f", "y")], 13, F, "probabilities"),
+    "sigmoid-by-hand": (
+        [node("Neg", "logits", "n"), node("Exp", "n", "e"), node("Add", "e unit", "s"), node("Div", "unit s", "y")],
+        13, F, "independent-probabilities"),
+    "sigmoid-by-reciprocal": (
+        [node("Neg", "logits", "n"), node("Exp", "n", "e"), node("Add", "unit e", "s"), node("Reciprocal", "s", "y")],
+        13, F, "independent-probabilities"),
+    "reciprocal": ([node("Div", "unit logits", "y")], 13, F, "-"),
     "rounded": ([node("Softmax", "logits", "a"), node("Cast", "a", "y", to=I)], 13, I, "-"),
     "bias-and-relu": ([node("Add", "logits bias", "a"), node("Relu", "a", "y")], 13, F, "logits"),
     "tanh": ([node("Tanh", "logits", "y")], 13, F, "-"),
@@ -52,6 +67,7 @@ ENDS = {
 }  # fmt: skip
 CONSTANTS = {
     "one": np.array([1]), "two": np.array([2]), "half": np.float32(0.5), "bias": np.ones(CLASSES, np.float32),
+    "all": np.array([CLASSES]), "shape": np.array([1, -1]), "unit": np.float32(1),
     "scale": np.float32(1 / 256), "zero": np.uint8(0),
 }  # fmt: skip
 
@@ -76,8 +92,10 @@ for name, (nodes, opset, kind_of_y, kind) in ENDS.items():
     onnx.save(model, path)
     print(path.name, kind)
     openvino.save_model(openvino.Core().read_model(path), folder / f"{name}.xml", compress_to_fp16=False)
-    # In an IR bytes have no scale.
-    print(f"{name}.xml", "-" if name == "bytes" else kind)
+    # In an IR bytes have no scale, and the constants of a sigmoid by hand lie in another file.
+    unknown = name == "bytes" or name.startswith("sigmoid-by")
+    # An IR has the sizes of inner values.
+    print(f"{name}.xml", "-" if unknown else "refused" if name == "softmax-of-ones" else kind)
 
 
 def table(builder, fields):

@@ -23,7 +23,7 @@ use crate::reports::compare::Comparison;
 use crate::runs::Runs;
 use correspondence::correspondence;
 use difference::Apart;
-use evaluation::agreement::{Tolerance, ToleranceName};
+use evaluation::agreement::{Tolerance, ToleranceName, Verdict};
 use inspection::Inspection;
 pub use report::Bisection;
 use search::{Look, Search};
@@ -106,8 +106,15 @@ pub fn run(
         only_in_run: Vec::new(),
         output_changed: [0.0; 2],
         output_error: output.relative_error,
+        nothing_to_find: !output.is_beyond(limit),
     };
-    if !output.is_beyond(limit) {
+    let agrees = pair.verdict == Verdict::Agree;
+    // Logits of one model and probabilities of the other differ, whatever their nodes do.
+    let scoring = |side: &Side<'_>| side.run.reading.interpretation.scoring;
+    if agrees && options.tolerance.is_none() && scoring(&sides[0]) != scoring(&sides[1]) {
+        found.nothing_to_find = true;
+    }
+    if found.nothing_to_find {
         return Ok(found);
     }
     for side in &sides {
@@ -160,5 +167,7 @@ pub fn run(
     inspection.search(&mut search, options.looks, messages);
     messages.end_progress();
     inspection.conclude(&search, its_last, &mut found);
+    let differs = found.looked_at.iter().any(|node| node.differs);
+    found.nothing_to_find = agrees && found.first.is_none() && !differs;
     Ok(found)
 }

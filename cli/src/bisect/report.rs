@@ -40,6 +40,8 @@ pub struct Bisection {
     pub output_changed: [f64; 2],
     /// max |x − y| / max |x| of the outputs without looking.
     pub output_error: f64,
+    /// True if the outputs differ within the tolerance, or if the runs agree and no node is known to differ.
+    pub nothing_to_find: bool,
 }
 
 /// A node that was looked at.
@@ -173,14 +175,20 @@ impl Bisection {
                     "the nodes before it that were looked at are the same"
                 }
             ),
-            // Including NaN.
-            _ if self.output_error <= self.tolerance => {
-                let _ = writeln!(
-                    text,
-                    "  the outputs differ by {:.3e} of the largest value, which is within the tolerance: there is nothing to find",
-                    self.output_error
-                );
-                return;
+            _ if self.nothing_to_find => {
+                let why = if self.output_error <= self.tolerance {
+                    format!(
+                        "the outputs differ by {:.3e} of the largest value, which is within the tolerance",
+                        self.output_error
+                    )
+                } else {
+                    "the runs agree".to_owned()
+                };
+                let written = writeln!(text, "  {why}: there is nothing to find");
+                if self.looked_at.is_empty() {
+                    return;
+                }
+                written
             }
             (None, Some(node)) => writeln!(
                 text,

@@ -90,6 +90,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
             .collect(),
         reference: ready.iter().position(|(index, _)| *index == reference),
         images: Vec::new(),
+        counted: 0,
         missing: Vec::new(),
         duplicates: Duplicates::default(),
         failures: Vec::new(),
@@ -161,6 +162,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
         runs,
         reference,
         images: fold.images,
+        counted: fold.counted,
         missing: fold.missing,
         surplus,
         duplicates: fold.duplicates,
@@ -225,10 +227,42 @@ fn check_run(run: &Run, truth: &GroundTruth, offset: i64, inputs: &[Input]) -> a
             .into());
         }
     }
-    if scoring.is_multi_label() {
-        return Ok(());
+    if !scoring.is_multi_label() {
+        truth.check_single(&lookup)?;
     }
-    Ok(truth.check_single(&lookup)?)
+    let classes = match scoring {
+        Scoring::ClassIds => run.labels.as_ref().map(image_classification::Labels::len),
+        _ => run.classes,
+    };
+    check_classes(&lookup, classes, truth, inputs)
+}
+
+/// Checks that the model has the classes of one image at least: a wrong directory is one error, not one for each image.
+fn check_classes(
+    lookup: &ClassLookup,
+    classes: Option<usize>,
+    truth: &GroundTruth,
+    inputs: &[Input],
+) -> anyhow::Result<()> {
+    let mut first = None;
+    let mut count = 0;
+    for input in inputs {
+        let Some(written) = truth.written(&input.path) else {
+            continue;
+        };
+        match lookup.classes(&written, classes) {
+            Ok(_) => return Ok(()),
+            Err(error) => first = first.or(Some(error)),
+        }
+        count += 1;
+    }
+    match first {
+        Some(error) if count > 1 => Err(anyhow::Error::new(error).context(format!(
+            "the model has none of the classes that the ground truth gives {count} images"
+        ))),
+        // The error of a single image names the image.
+        _ => Ok(()),
+    }
 }
 
 /// A single value that is no probability and no logit ranks nothing.
@@ -363,6 +397,8 @@ struct Fold {
     /// The place of the reference among those that are open.
     reference: Option<usize>,
     images: Vec<PathBuf>,
+    /// The number of images that all judges counted.
+    counted: usize,
     missing: Vec<usize>,
     duplicates: Duplicates,
     failures: Vec<Failure>,
@@ -413,6 +449,7 @@ impl Fold {
                 }
             }
         }
+        self.counted += usize::from(right.iter().all(Option::is_some));
         let Some(Some(reference)) = self.reference.map(|reference| right[reference]) else {
             return;
         };

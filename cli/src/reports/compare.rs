@@ -201,7 +201,7 @@ impl Comparison {
         if incomplete {
             Verdict::CouldNotCompare
         } else if only_recorded {
-            Verdict::Agree
+            Verdict::Recorded
         } else {
             worst.unwrap_or(Verdict::CouldNotCompare)
         }
@@ -228,7 +228,7 @@ impl Comparison {
             format!("{} {verb} from {reference}", disagree.join(", "))
         };
         match self.verdict() {
-            Verdict::Agree if self.pairs.is_empty() => {
+            Verdict::Recorded => {
                 format!(
                     "RECORDED: {}, nothing was compared",
                     counted(self.images.len(), "image")
@@ -525,6 +525,7 @@ struct PairJson<'a> {
     basis: Basis,
     gates: &'a [Gate],
     top1_match: Rate,
+    top1_match_but_ties: Rate,
     ordered_match: Rate,
     ordered_match_but_ties: Rate,
     identical_text: Rate,
@@ -555,6 +556,7 @@ impl<'a> PairJson<'a> {
             basis: pair.basis,
             gates,
             top1_match: pair.top1_match(),
+            top1_match_but_ties: pair.top1_match_but_ties(),
             ordered_match: pair.ordered_match(),
             ordered_match_but_ties: pair.ordered_match_but_ties(),
             identical_text: pair.identical_text(),

@@ -285,6 +285,7 @@ struct Entry {
 
 fn word(verdict: Verdict) -> &'static str {
     match verdict {
+        Verdict::Recorded => "recorded",
         Verdict::Agree => "agree",
         Verdict::Disagree => "disagree",
         Verdict::CouldNotCompare => "unknown",

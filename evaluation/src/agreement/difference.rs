@@ -95,6 +95,8 @@ pub enum Difference {
 pub struct Values {
     /// The best class is the same.
     pub top1_match: bool,
+    /// The same, where two best classes that tie in both answers may stand for each other.
+    pub top1_match_but_ties: bool,
     /// The k best classes are the same in the same order.
     pub ordered_match: bool,
     /// The same, where classes that tie in the reference may stand for each other.
@@ -138,6 +140,22 @@ pub struct Tie {
     pub output: f64,
     /// For probabilities, as a share of the larger one.
     pub probability: f64,
+    /// For two best classes: of their probabilities, and of their outputs as a share of the largest |x|.
+    pub best: f64,
+}
+
+/// Returns whether two classes are so close in an answer that either may be its best.
+fn may_both_be_best(scores: &Scores, [a, b]: [usize; 2], limit: f64) -> bool {
+    let scoring = scores.scoring();
+    let (p, x) = (scores.values(), scores.output());
+    let gap = (p[a] - p[b]).abs();
+    let is_close = !scoring.is_probability() || gap <= limit;
+    if scoring.is_probability() && !scoring.is_of_logits() {
+        // Small probabilities do not tie because they are small.
+        return is_close && gap <= 10.0 * limit * p[a].max(p[b]);
+    }
+    let most = largest(x, scoring);
+    is_close && (f64::from(x[a]) - f64::from(x[b])).abs() <= limit * most
 }
 
 impl Difference {
@@ -162,6 +180,7 @@ impl Difference {
             let rank = run.top.iter().position(|class| class.class_id == best);
             return Self::Finite(Values {
                 top1_match,
+                top1_match_but_ties: top1_match,
                 ordered_match,
                 ordered_match_but_ties: ordered_match,
                 informative: true,
@@ -219,15 +238,7 @@ impl Difference {
             sum += delta;
         }
         let distance = cosine_distance(f64::sqrt(xx), f64::sqrt(yy), xx_minus_yy, dd);
-        let mean_of_ties = if reference.scoring.is_of_softmax() {
-            let sum: f64 = of_reference.iter().map(|&value| f64::from(value)).sum();
-            sum / of_reference.len() as f64
-        } else {
-            0.0
-        };
-        let most = of_reference.iter().fold(0.0_f64, |most, &value| {
-            most.max((f64::from(value) - mean_of_ties).abs())
-        });
+        let most = self::largest(of_reference, reference.scoring);
         let is_logits = same_kind && reference.scoring.is_of_logits();
         let ties = |a: usize, b: usize| {
             if reference.scoring.is_probability() && !reference.scoring.is_of_logits() {
@@ -242,6 +253,10 @@ impl Difference {
         let is_distribution = reference.scoring.is_distribution() && run.scoring.is_distribution();
         Self::Finite(Values {
             top1_match,
+            top1_match_but_ties: top1_match
+                || [one, other]
+                    .iter()
+                    .all(|scores| may_both_be_best(scores, [best, run.top[0].class_id], tie.best)),
             ordered_match,
             ordered_match_but_ties: tops()
                 .all(|(a, b)| a.class_id == b.class_id || ties(a.class_id, b.class_id)),
@@ -263,6 +278,19 @@ impl Difference {
             kl_divergence: is_distribution.then(|| divergence(p, q)),
         })
     }
+}
+
+/// The largest |x|, of the outputs less their mean where a softmax makes the scores.
+fn largest(outputs: &[f32], scoring: Scoring) -> f64 {
+    let mean = if scoring.is_of_softmax() {
+        let sum: f64 = outputs.iter().map(|&value| f64::from(value)).sum();
+        sum / outputs.len() as f64
+    } else {
+        0.0
+    };
+    outputs.iter().fold(0.0_f64, |most, &value| {
+        most.max((f64::from(value) - mean).abs())
+    })
 }
 
 /// 1 − x·y / (‖x‖ ‖y‖), as (‖x − y‖² − (‖x‖ − ‖y‖)²) / (2 ‖x‖ ‖y‖), from the norms, ‖x‖² − ‖y‖² and ‖x − y‖². Nothing
@@ -312,6 +340,7 @@ mod tests {
     const NO_TIES: Tie = Tie {
         output: 0.0,
         probability: 0.0,
+        best: 0.0,
     };
 
     fn answer(values: &[f32], scoring: Scoring) -> Answer {
@@ -431,6 +460,7 @@ mod tests {
         let tie = Tie {
             output: 1e-4,
             probability: 1e-3,
+            best: 0.0,
         };
         let logits = answer(&[40.0, 20.0, 20.001, 0.0], Scoring::Softmax);
         let run = answer(&[1.0, 2.0e-9, 1.9e-9, 0.0], Scoring::Probability);
@@ -443,6 +473,7 @@ mod tests {
         let tie = Tie {
             output: 1e-4,
             probability: 1e-3,
+            best: 0.0,
         };
         let (a, b) = (
             [0.4, 0.300_01, 0.299_99, 0.0],
@@ -466,6 +497,57 @@ mod tests {
             tie,
         );
         assert!(!far.ordered_match_but_ties);
+    }
+
+    #[test]
+    fn best_classes_tie_where_both_answers_have_them_close_together() {
+        let tie = |best| Tie { best, ..NO_TIES };
+        let but_ties = |a: [f32; 3], b: [f32; 3], scoring, best| {
+            let [a, b] = [a, b].map(|values| answer(&values, scoring));
+            let v = values(&a, &b, tie(best));
+            assert!(!v.top1_match);
+            v.top1_match_but_ties
+        };
+        // Probabilities of 0.39 and 0.37, and the other way round.
+        let (a, b) = ([2.0, 1.95, 1.5], [1.95, 2.0, 1.5]);
+        assert!(but_ties(a, b, Scoring::Softmax, 0.2));
+        assert!(!but_ties(a, b, Scoring::Softmax, 0.01));
+        assert!(but_ties(a, b, Scoring::Raw, 0.05));
+        // Close in the reference alone.
+        assert!(!but_ties(
+            [2.0, 1.95, 1.5],
+            [1.0, 2.0, 1.5],
+            Scoring::Softmax,
+            0.2
+        ));
+        // The softmax saturates, or is flat.
+        assert!(!but_ties(
+            [900.0, 800.0, -900.0],
+            [800.0, 900.0, -900.0],
+            Scoring::Softmax,
+            0.05
+        ));
+        let p = |a, b| [a, b, 1.0 - a - b];
+        assert!(but_ties(
+            p(0.40, 0.38),
+            p(0.38, 0.40),
+            Scoring::Probability,
+            0.05
+        ));
+        assert!(!but_ties(
+            p(0.44, 0.38),
+            p(0.38, 0.40),
+            Scoring::Probability,
+            0.05
+        ));
+        // A probability of 0.04 is close to nothing, and yet twice 0.015.
+        let [a, b] = [[0.04, 0.015], [0.015, 0.04]].map(|[a, b]| {
+            let mut all = vec![0.01; 95];
+            all[0] = a;
+            all[1] = b;
+            answer(&all, Scoring::Probability)
+        });
+        assert!(!values(&a, &b, tie(0.05)).top1_match_but_ties);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use crate::statistics::Rate;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
+    /// The answers of one run were recorded, as requested. Nothing was compared.
+    Recorded,
     /// All limits hold.
     Agree,
     /// A limit does not hold.

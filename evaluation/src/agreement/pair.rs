@@ -1,5 +1,7 @@
 //! Two runs over all images: what they have in common, and the verdict.
 
+use std::fmt::Write as _;
+
 use image_classification::Ranked;
 
 use super::basis::Basis;
@@ -43,6 +45,7 @@ pub struct Pair {
 struct Counts {
     finite: usize,
     top1_match: usize,
+    top1_match_but_ties: usize,
     ordered_match: usize,
     ordered_match_but_ties: usize,
     /// Whose best classes are the same text, see [`prints_the_same`].
@@ -65,6 +68,7 @@ impl Counts {
     fn add(&mut self, values: &Values, tolerance: &Tolerance, basis: Basis) {
         self.finite += 1;
         self.top1_match += usize::from(values.top1_match);
+        self.top1_match_but_ties += usize::from(values.top1_match_but_ties);
         self.ordered_match += usize::from(values.ordered_match);
         self.ordered_match_but_ties += usize::from(values.ordered_match_but_ties);
         self.too_far += usize::from(values.is_too_far(tolerance, basis));
@@ -109,6 +113,11 @@ impl Pair {
     /// The images with the same best class.
     pub fn top1_match(&self) -> Rate {
         self.rate(self.counts.top1_match)
+    }
+
+    /// The same, where best classes that tie in both answers count as the same.
+    pub fn top1_match_but_ties(&self) -> Rate {
+        self.rate(self.counts.top1_match_but_ties)
     }
 
     /// The images with the same classes in the same order.
@@ -177,9 +186,13 @@ impl Pair {
     }
 
     /// Names and values of the rates.
-    pub fn rates(&self) -> [(&'static str, String); 5] {
+    pub fn rates(&self) -> [(&'static str, String); 6] {
         [
             ("same best class", self.top1_match().to_string()),
+            (
+                "same best but for ties",
+                self.top1_match_but_ties().to_string(),
+            ),
             ("same classes in order", self.ordered_match().to_string()),
             (
                 "the same but for ties",
@@ -321,12 +334,14 @@ impl Pair {
             ));
         }
         if let Some(least) = tolerance.min_top1 {
-            gates.push(Gate::of_share(
+            let mut gate = Gate::of_share(
                 "top1",
-                "same best class on",
-                self.top1_match(),
+                "same best class but for ties on",
+                self.top1_match_but_ties(),
                 least,
-            ));
+            );
+            let _ = write!(gate.found, "; {} without ties", counts.top1_match);
+            gates.push(gate);
         }
         if let Some(least) = tolerance.min_overlap {
             let (shared, of) = self.overlap_counts();
@@ -381,6 +396,7 @@ mod tests {
     fn difference(top1_match: bool, max_delta: f64) -> Difference {
         Difference::Finite(Values {
             top1_match,
+            top1_match_but_ties: top1_match,
             ordered_match: top1_match,
             ordered_match_but_ties: top1_match,
             informative: true,

@@ -62,6 +62,9 @@ pub struct Tolerance {
     /// Outputs that are as close as this share of the largest one tie, and probabilities that are as close as ten
     /// times this share of the larger of the two.
     pub tie: f64,
+    /// Two best classes that are as close as this in both answers count as the same in the share of images with the same
+    /// best class: their probabilities, and their outputs as a share of the largest one. 0 for `f32`.
+    pub best_tie: f64,
     /// The share of images with the same best class.
     pub min_top1: Option<Share>,
     /// The mean over the images of the share of the k best classes that both have.
@@ -98,6 +101,11 @@ impl Tolerance {
             max_relative_error,
             same_order: matches!(name, ToleranceName::F32),
             tie,
+            // Coarser tolerances would let classes tie that are far apart.
+            best_tie: match name {
+                ToleranceName::F32 => 0.0,
+                _ => 0.05,
+            },
             min_top1,
             min_overlap: None,
         }
@@ -108,6 +116,7 @@ impl Tolerance {
         Tie {
             output: self.tie,
             probability: 10.0 * self.tie,
+            best: self.best_tie,
         }
     }
 
@@ -135,6 +144,9 @@ impl fmt::Display for Tolerance {
         }
         if let Some(top1) = self.min_top1 {
             write!(f, ", same best class on ≥ {top1}")?;
+            if self.best_tie > 0.0 {
+                f.write_str(" but for ties")?;
+            }
         }
         if let Some(overlap) = self.min_overlap {
             write!(f, ", mean overlap ≥ {overlap}")?;

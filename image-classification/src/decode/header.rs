@@ -65,6 +65,11 @@ impl ImageHeader {
         self.jpeg.is_some()
     }
 
+    /// Returns whether this is a progressive JPEG, whose decoder keeps the coefficients of the whole image.
+    pub fn is_progressive(&self) -> bool {
+        self.jpeg.as_ref().is_some_and(jpeg::Frame::is_progressive)
+    }
+
     /// Bytes of the decoded pixels. Only JPEGs know other reductions than 1.
     pub fn pixel_bytes(&self, reduction: u32) -> u64 {
         let (width, height) = self.reduced(reduction);

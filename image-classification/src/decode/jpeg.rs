@@ -22,6 +22,13 @@ const FORMAT: &str = "JPEG";
 /// Real progressive files have about 10 scans; each one costs a pass over the whole image.
 const MOST_SCANS: usize = 500;
 
+/// The most tables that the scans of a progressive file refer to: four of each kind in each scan.
+const MOST_TABLES: u64 = 8 * MOST_SCANS as u64;
+/// Bytes of a Huffman table in the decoder, which asserts that it is no larger.
+const TABLE: u64 = 8192;
+/// Bytes of a scan in the decoder without its tables.
+const SCAN: u64 = 512;
+
 pub(super) fn decode(
     bytes: &[u8],
     limits: &Limits,
@@ -90,6 +97,8 @@ pub(super) struct Frame {
     components: Vec<(u64, u64)>,
     /// Bytes of the file.
     length: u64,
+    /// The most Huffman tables that the decoder keeps: for a progressive file, all that the file defines.
+    tables: u64,
     /// The orientation from the EXIF block before the frame.
     orientation: Orientation,
 }
@@ -141,11 +150,12 @@ impl Frame {
             let [precision, h0, h1, w0, w1, _, components @ ..] = &*segment else {
                 return Err(invalid());
             };
+            let is_progressive = matches!(kind, 0xc2 | 0xc6 | 0xca | 0xce);
             return Ok(Self {
                 width: u16::from_be_bytes([*w0, *w1]).into(),
                 height: u16::from_be_bytes([*h0, *h1]).into(),
                 precision: *precision,
-                is_progressive: matches!(kind, 0xc2 | 0xc6 | 0xca | 0xce),
+                is_progressive,
                 is_lossless: matches!(kind, 0xc3 | 0xc7 | 0xcb | 0xcf),
                 components: components
                     .chunks_exact(3)
@@ -155,6 +165,11 @@ impl Frame {
                     })
                     .collect(),
                 length: source.seek(SeekFrom::End(0))?,
+                tables: if is_progressive {
+                    tables(&mut source)?
+                } else {
+                    0
+                },
                 orientation,
             });
         }
@@ -167,6 +182,10 @@ impl Frame {
             && self.is_progressive == found.is_progressive
             && self.is_lossless == found.is_lossless
             && self.components.len() == found.components.len()
+    }
+
+    pub(super) fn is_progressive(&self) -> bool {
+        self.is_progressive
     }
 
     pub(super) fn pixels(&self) -> u64 {
@@ -228,13 +247,76 @@ impl Frame {
         };
         // Each scan may have tables of its own.
         let tables = if self.is_progressive {
-            (MOST_SCANS as u64 * 8 * 8192).min(512 * self.length)
+            TABLE * self.tables + SCAN * MOST_SCANS as u64
         } else {
             0
         };
         let rows = 64 * self.width;
         output + planes + upsampled + coefficients + deep + tables + rows + 4 * self.length + SMALL
     }
+}
+
+/// Counts the Huffman tables that a file defines. What looks like a definition anywhere in the file counts, so that no
+/// decoder finds more.
+fn tables<R: BufRead + Seek>(source: &mut R) -> std::io::Result<u64> {
+    const DEFINITION: u8 = 0xc4;
+    source.rewind()?;
+    let (mut count, mut before) = (0, 0);
+    while count < MOST_TABLES {
+        let buffer = source.fill_buf()?;
+        if buffer.is_empty() {
+            break;
+        }
+        let mut end = buffer.len();
+        let mut is_found = false;
+        for (place, &byte) in buffer.iter().enumerate() {
+            if before == 0xff && byte == DEFINITION {
+                (end, is_found) = (place + 1, true);
+                break;
+            }
+            before = byte;
+        }
+        source.consume(end);
+        if is_found {
+            before = DEFINITION;
+            let place = source.stream_position()?;
+            count += tables_of_segment(source)?;
+            let read = source.stream_position()? - place;
+            source.seek_relative(-(read as i64))?;
+        }
+    }
+    Ok(count.min(MOST_TABLES))
+}
+
+/// Counts the tables of one segment, from its length on.
+fn tables_of_segment<R: BufRead>(source: &mut R) -> std::io::Result<u64> {
+    let mut length = [0; 2];
+    let mut head = [0; 17];
+    let mut read = |bytes: &mut [u8]| match source.read_exact(bytes) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    };
+    if !read(&mut length)? {
+        return Ok(0);
+    }
+    let mut left = u16::from_be_bytes(length).saturating_sub(2);
+    let mut count = 0;
+    // The decoder reads the table that it is at, even where the segment is shorter.
+    while left > 0 && count < MOST_TABLES && read(&mut head)? {
+        let [info, counts @ ..] = head;
+        let symbols: u16 = counts.iter().map(|&count| u16::from(count)).sum();
+        if info & 0x0f >= 4 || info >> 4 > 1 || symbols > 256 {
+            break;
+        }
+        let mut values = [0; 256];
+        if !read(&mut values[..symbols.into()])? {
+            break;
+        }
+        count += 1;
+        left = left.saturating_sub(17 + symbols);
+    }
+    Ok(count)
 }
 
 /// Reads the size of a JPEG and what decides its memory.
@@ -331,5 +413,49 @@ fn has_its_end(bytes: &[u8]) -> bool {
             [first, ..] if first != 0xff => return true,
             _ => return false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+
+    /// A segment with `count` tables of one symbol each.
+    fn definition(count: u8) -> Vec<u8> {
+        let mut table = vec![0; 17];
+        table[1] = 1;
+        table.push(7);
+        let length = 2 + 18 * u16::from(count);
+        [
+            &[0xff, 0xc4][..],
+            &length.to_be_bytes(),
+            &table.repeat(count.into()),
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn every_definition_of_huffman_tables_is_counted() {
+        let of = |bytes: &[u8]| {
+            // Definitions cross the ends of such buffers.
+            let counts = [1, 5, 8192].map(|size| {
+                let mut source = BufReader::with_capacity(size, Cursor::new(bytes));
+                tables(&mut source).unwrap()
+            });
+            assert_eq!(counts, [counts[0]; 3]);
+            counts[0]
+        };
+        assert_eq!(of(b""), 0);
+        assert_eq!(of(&[0xff, 0xc4]), 0);
+        assert_eq!(of(&definition(3)), 3);
+        let two = [&definition(2)[..], &[1, 2, 0xff], &definition(1)].concat();
+        assert_eq!(of(&two), 3);
+        // Inside another segment, as a decoder with another view of the file may find it.
+        let hidden = [&[0xff, 0xc4, 0xff, 0xff, 9][..], &definition(4)].concat();
+        assert_eq!(of(&hidden), 4);
+        assert_eq!(of(&definition(1).repeat(5000)), MOST_TABLES);
+        assert_eq!(of(&definition(2)[..30]), 1, "cut short");
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use backend_api::ElementType;
 
 use crate::sources::SourceError;
-use crate::{ImageSize, LayoutError, Resize, SettingOrigin};
+use crate::{ImageSize, LayoutError, Resize, ScoreKind, SettingOrigin};
 
 /// The reason why the preprocessing of a model cannot be resolved.
 ///
@@ -57,6 +57,16 @@ pub enum ResolveError {
         /// The source of that.
         origin: SettingOrigin,
     },
+    /// Scores are requested of a model that gives class ids alone.
+    #[error(
+        "`scores = {scores}` needs a score for each class, but the model gives class ids without scores ({origin})"
+    )]
+    ScoresOfClassIds {
+        /// The requested kind.
+        scores: ScoreKind,
+        /// The source that states the class ids.
+        origin: SettingOrigin,
+    },
     /// The model gives one integer of unknown meaning.
     #[error("the model gives one {element} for an image, and nothing states that it is a class id")]
     SingleInteger {
@@ -86,6 +96,7 @@ impl ResolveError {
             Self::Layout(source) => source.hint(),
             Self::Size { .. } => "leave `size` out, or give the model's input size",
             Self::SoftmaxOfSeveral { .. } => "use `scores = sigmoid`, or leave `scores` out",
+            Self::ScoresOfClassIds { .. } => "leave `scores` out, or use `scores = raw`",
             Self::SingleInteger { .. } => "use `scores = raw` to print it as it is",
             Self::LabelCount { count, classes, .. } if *count + 1 == *classes => {
                 "give the labels of this model; if its class 0 is the background, add a first line for it"

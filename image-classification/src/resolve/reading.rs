@@ -47,6 +47,17 @@ impl OutputReading {
         let output = resolved.output.as_ref();
         let multi_label = resolved.multi_label.as_ref().filter(|stated| stated.value);
         let holds_ids = output.is_some_and(|output| output.value == OutputKind::ClassIds);
+        if let Some(output) = output.filter(|_| holds_ids)
+            && matches!(
+                requested,
+                ScoreKind::Probability | ScoreKind::Softmax | ScoreKind::Sigmoid
+            )
+        {
+            return Err(ResolveError::ScoresOfClassIds {
+                scores: requested,
+                origin: output.origin.clone(),
+            });
+        }
         if requested == ScoreKind::Auto
             && output.is_none()
             && values == Some(1)

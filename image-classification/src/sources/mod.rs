@@ -137,6 +137,14 @@ pub enum SourceError {
         /// The operator: `TopK`.
         operator: String,
     },
+    /// The output tells no classes.
+    #[error("the model's output tells no classes: its operator {operator} {reason}")]
+    Useless {
+        /// The operator: `TopK`, `ArgMax`, `Softmax`.
+        operator: String,
+        /// The reason.
+        reason: &'static str,
+    },
     /// A key has a value that is not understood or not supported.
     #[error("{file} says {key} = `{value}`, which is not supported; expected {expected}")]
     Value {
@@ -162,6 +170,10 @@ impl SourceError {
             Self::Sorted { .. } => {
                 "cut the operator off, so that the model gives the scores of all classes, or make its second output, \
                  the indices, the model's output"
+            }
+            Self::Useless { .. } => {
+                "cut the operator off, so that the model gives the scores of all classes, or export it for the \
+                 dimension of the classes"
             }
             Self::TooLarge { .. } => "export or download the file again",
             Self::Malformed { .. } => "check the file, or export or download it again",
@@ -207,6 +219,9 @@ pub fn find(model: &Path) -> Result<Vec<SourceSettings>, SourceError> {
     let inside = read_model(model)?;
     if let Some(operator) = inside.graph.sorted_by {
         return Err(SourceError::Sorted { operator });
+    }
+    if let Some((operator, reason)) = inside.graph.useless {
+        return Err(SourceError::Useless { operator, reason });
     }
     let mut statements = Vec::new();
     if !inside.model_info.is_empty() {

@@ -26,6 +26,7 @@ pub fn report(evaluation: &Evaluation) -> Value {
         "summary": evaluation.verdict_line(),
         "machine": evaluation.machine,
         "pictures": evaluation.images.len(),
+        "counted": evaluation.counted,
         "with_truth": evaluation.with_truth(),
         "without_truth": missing.map(|image| path(*image)).collect::<Vec<_>>(),
         "without_picture": surplus.map(|path| path.to_string_lossy()).collect::<Vec<_>>(),

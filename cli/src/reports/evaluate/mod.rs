@@ -67,6 +67,8 @@ pub struct Evaluation {
     /// The place of the reference.
     pub reference: usize,
     pub images: Vec<PathBuf>,
+    /// The number of images that have ground truth and an answer of every run that was evaluated.
+    pub counted: usize,
     /// Images that the ground truth does not mention.
     pub missing: Vec<usize>,
     /// Entries of the ground truth without an image.
@@ -161,7 +163,7 @@ impl Evaluation {
     /// The verdict on all runs.
     pub fn verdict(&self) -> Verdict {
         let failed = self.runs.iter().any(|run| run.found.is_err());
-        if failed || !self.failures.is_empty() {
+        if failed || !self.failures.is_empty() || self.counted == 0 {
             Verdict::CouldNotCompare
         } else if self.all_gates().all(|(_, gate)| gate.passed) {
             Verdict::Agree
@@ -170,7 +172,7 @@ impl Evaluation {
         }
     }
 
-    /// The last line. It always says on how many images the verdict stands.
+    /// Returns the last line. It always names the number of images that the verdict stands on.
     pub fn verdict_line(&self) -> String {
         let failed: Vec<String> = self
             .all_gates()
@@ -185,7 +187,8 @@ impl Evaluation {
                 let none = "no gate was asked for (--min-top1, --max-drop, --min-truth)";
                 ("EVALUATED", vec![none.to_owned()])
             }
-            Verdict::Agree => {
+            // An evaluation records nothing.
+            Verdict::Agree | Verdict::Recorded => {
                 let few = if self.all_gates().any(|(_, gate)| gate.remark.is_some()) {
                     " (too few images to establish that)"
                 } else {
@@ -208,13 +211,17 @@ impl Evaluation {
         let (of, missing) = (self.images.len(), self.missing.len());
         let coverage = if missing == 0 {
             if of > 0 {
-                parts.push(format!("{of} of {} counted", counted(of, "image")));
+                parts.push(format!(
+                    "{} of {} counted",
+                    self.counted,
+                    counted(of, "image")
+                ));
             }
             String::new()
         } else {
             format!(
                 " on {} of {}; {missing} {} no ground truth",
-                self.with_truth(),
+                self.counted,
                 counted(of, "image"),
                 if missing == 1 { "has" } else { "have" }
             )

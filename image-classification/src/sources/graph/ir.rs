@@ -4,7 +4,10 @@ use std::collections::HashSet;
 
 use model_file::ir::{Graph, Layer};
 
-use super::{End, Step, decide, is_over_classes, may_be_classes, normalized, sorted_by, statement};
+use super::{
+    End, OTHER_SOFTMAX, Step, best_ids, decide, is_over_classes, is_over_no_classes,
+    may_be_classes, normalized, sorted_by, statement, useless,
+};
 use crate::OutputKind;
 
 /// Reads the end of the graph.
@@ -25,6 +28,7 @@ pub(crate) fn find(graph: &Graph<'_>) -> End {
     End {
         statement: statement(decide(steps()), None),
         sorted_by: sorted_by(steps()),
+        useless: useless(steps()),
     }
 }
 
@@ -81,9 +85,20 @@ fn step<'a>(
         {
             Step::Gives(OutputKind::LogProbabilities)
         }
+        "SoftMax" | "Softmax" | "LogSoftmax" if is_softmax_over_no_classes(layer) => {
+            Step::Useless(OTHER_SOFTMAX)
+        }
         "Sigmoid" | "HardSigmoid" => Step::Gives(OutputKind::IndependentProbabilities),
         // Its outputs are the values, then the indices.
-        "TopK" if layer.outputs().nth(1) == Some(port) => Step::Gives(OutputKind::ClassIds),
+        "TopK" if layer.outputs().nth(1) == Some(port) => {
+            let axis = layer.attribute("axis").and_then(|axis| axis.parse().ok());
+            best_ids(
+                axis.unwrap_or(-1),
+                layer.output_dims(1).as_deref(),
+                layer.attribute("mode") != Some("min"),
+                !matches!(layer.attribute("sort"), Some("none" | "index")),
+            )
+        }
         "TopK" if layer.outputs().next() == Some(port) && may_sort_classes(layer) => Step::Sorts,
         "MatMul" | "Convolution" | "GroupConvolution"
             if variable_input(graph, layer) == Some(0) =>
@@ -96,6 +111,8 @@ fn step<'a>(
                 return (Step::Same, Some(quantized));
             }
             match variable_input(graph, layer) {
+                // The reciprocal of logits is none.
+                Some(1) if layer.operator() == "Divide" => Step::Unknown,
                 Some(variable) => return (Step::Linear, graph.input(layer, variable)),
                 None => Step::Unknown,
             }
@@ -164,10 +181,18 @@ fn is_softmax_by_hand(graph: &Graph<'_>, division: Layer<'_>) -> bool {
 }
 
 fn is_softmax_over_classes(layer: Layer<'_>) -> bool {
+    softmax_axis(layer).is_some_and(|(axis, dims)| is_over_classes(axis..axis + 1, &dims))
+}
+
+fn is_softmax_over_no_classes(layer: Layer<'_>) -> bool {
+    softmax_axis(layer).is_some_and(|(axis, dims)| is_over_no_classes(axis..axis + 1, &dims))
+}
+
+/// The axis of a softmax, and the dimensions of its input.
+fn softmax_axis(layer: Layer<'_>) -> Option<(usize, Vec<Option<usize>>)> {
     let axis = layer
         .attribute("axis")
-        .map_or(Some(1), |axis| axis.parse().ok());
-    axis.zip(layer.input_dims(0)).is_some_and(|(axis, dims)| {
-        normalized(axis, dims.len()).is_some_and(|axis| is_over_classes(axis..axis + 1, &dims))
-    })
+        .map_or(Some(1), |axis| axis.parse().ok())?;
+    let dims = layer.input_dims(0)?;
+    Some((normalized(axis, dims.len())?, dims))
 }

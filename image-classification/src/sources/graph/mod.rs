@@ -28,9 +28,16 @@ enum Step {
     Gives(OutputKind),
     /// Sorts the scores: their places are ranks, and not classes.
     Sorts,
+    /// Gives values of which no class can be told, for this reason.
+    Useless(&'static str),
     /// Does anything else.
     Unknown,
 }
+
+const WORST_IDS: &str = "gives the ids of the worst classes";
+const UNSORTED_IDS: &str = "gives the ids of the best classes in any order";
+const OTHER_IDS: &str = "looks for the best along another dimension than the one of the classes";
+const OTHER_SOFTMAX: &str = "works along another dimension than the one of the classes";
 
 /// The end of a graph.
 #[derive(Debug, Default, PartialEq)]
@@ -39,6 +46,8 @@ pub(super) struct End {
     pub statement: SourceSettings,
     /// The operator that sorts the scores, if the output is in that order.
     pub sorted_by: Option<String>,
+    /// The operator whose output tells no classes, and the reason.
+    pub useless: Option<(String, &'static str)>,
 }
 
 /// The kind of the values after `steps`, which begin at the output, and the operator that decides.
@@ -54,7 +63,7 @@ fn decide(steps: impl Iterator<Item = (Step, String)>) -> Option<(OutputKind, St
                 let is_whole = !integers || kind == OutputKind::ClassIds;
                 return (stays && is_whole).then(|| (kind, linear.unwrap_or(operator)));
             }
-            Step::Sorts | Step::Unknown => return None,
+            Step::Sorts | Step::Useless(_) | Step::Unknown => return None,
         }
     }
     None
@@ -67,11 +76,49 @@ fn sorted_by(steps: impl Iterator<Item = (Step, String)>) -> Option<String> {
             Step::Sorts => return Some(operator),
             Step::Gives(OutputKind::Logits | OutputKind::ClassIds)
             | Step::Pooled
+            | Step::Useless(_)
             | Step::Unknown => return None,
             Step::Same | Step::Integers | Step::Linear | Step::Gives(_) => {}
         }
     }
     None
+}
+
+/// Returns the operator after which `steps`, which begin at the output, tell no classes, and the reason.
+fn useless(steps: impl Iterator<Item = (Step, String)>) -> Option<(String, &'static str)> {
+    for (step, operator) in steps.take(MOST_STEPS) {
+        match step {
+            Step::Same | Step::Integers | Step::Linear => {}
+            Step::Useless(reason) => return Some((operator, reason)),
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// Returns whether a softmax over the dimensions `over` of `dims` is certainly none over the classes: each is 1, so that
+/// every value is 1, or they are the batch.
+fn is_over_no_classes(over: std::ops::Range<usize>, dims: &[Option<usize>]) -> bool {
+    let is_one = |dim: &Option<usize>| *dim == Some(1);
+    let is_batch = over == (0..1) && !dims[1..].iter().all(is_one);
+    let over = dims.get(over).unwrap_or_default();
+    is_batch || (!over.is_empty() && over.iter().all(is_one))
+}
+
+/// The step of an operator that gives the ids of the `count` best along the dimension `axis` of `dims`, as far as they
+/// are known. `dims` have the size of the output.
+fn best_ids(axis: i64, dims: Option<&[Option<usize>]>, of_largest: bool, is_sorted: bool) -> Step {
+    let place = dims.and_then(|dims| normalized(axis, dims.len()).map(|axis| (axis, dims)));
+    let is_one = place.is_some_and(|(axis, dims)| dims[axis] == Some(1));
+    if !of_largest {
+        Step::Useless(WORST_IDS)
+    } else if !is_sorted && !is_one {
+        Step::Useless(UNSORTED_IDS)
+    } else if place.is_some_and(|(axis, dims)| !may_be_classes(axis, dims)) {
+        Step::Useless(OTHER_IDS)
+    } else {
+        Step::Gives(OutputKind::ClassIds)
+    }
 }
 
 /// Whether the dimension `axis` of `dims` may be the one of the classes: every other one but the batch is 1 or open.
@@ -181,6 +228,21 @@ mod tests {
             "positions"
         );
         assert!(!may_be_classes(0, &[Some(5), Some(5)]), "the batch");
+    }
+
+    #[test]
+    fn a_softmax_over_the_batch_or_over_ones_is_over_no_classes() {
+        let over = |axis: usize, dims: &[Option<usize>]| is_over_no_classes(axis..axis + 1, dims);
+        assert!(over(0, &[Some(1), Some(5)]), "every value is 1");
+        assert!(
+            over(0, &[Some(3), Some(5)]) && over(0, &[None, Some(5)]),
+            "the batch"
+        );
+        assert!(over(3, &[Some(1), Some(5), Some(1), Some(1)]));
+        assert!(!over(1, &[None, Some(5)]) && !over(0, &[Some(5)]));
+        assert!(!over(0, &[Some(5), Some(1)]), "classes without a batch");
+        assert!(!over(1, &[Some(1), None]));
+        assert!(!is_over_no_classes(0..2, &[Some(1), Some(5)]));
     }
 
     #[test]

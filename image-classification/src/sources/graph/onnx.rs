@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use model_file::onnx::{DataType, Graph, Model, Node, Tensor, ValueInfo};
 
-use super::{End, Step, decide, is_over_classes, may_be_classes, normalized, sorted_by, statement};
+use super::{
+    End, OTHER_SOFTMAX, Step, WORST_IDS, best_ids, decide, is_over_classes, is_over_no_classes,
+    may_be_classes, normalized, sorted_by, statement, useless,
+};
 use crate::{OutputKind, Quantization};
 
 type Dims = Vec<Option<usize>>;
@@ -44,6 +47,7 @@ pub(crate) fn find(model: &Model) -> End {
     End {
         statement: statement(decide(steps()), values.quantization(name)),
         sorted_by: sorted_by(steps()),
+        useless: useless(steps()),
     }
 }
 
@@ -178,7 +182,22 @@ impl<'a> Values<'a> {
             }
             ("Log", 0) if self.is_of_softmax(node) => Step::Gives(OutputKind::LogProbabilities),
             ("Sigmoid" | "HardSigmoid", 0) => Step::Gives(OutputKind::IndependentProbabilities),
-            ("ArgMax", 0) | ("TopK", 1) => Step::Gives(OutputKind::ClassIds),
+            ("Softmax" | "LogSoftmax", 0) if self.softmax_is_over_no_classes(node) => {
+                Step::Useless(OTHER_SOFTMAX)
+            }
+            ("ArgMax", 0) => self.arg_max(node),
+            ("ArgMin", 0) => Step::Useless(WORST_IDS),
+            ("TopK", 1) => {
+                let flag = |name: &str| node.attribute(name).and_then(|flag| flag.i) != Some(0);
+                let axis = node.attribute("axis").and_then(|axis| axis.i).unwrap_or(-1);
+                let dims = node.output.get(1).and_then(|name| self.dims.get(&name[..]));
+                best_ids(
+                    axis,
+                    dims.map(Vec::as_slice),
+                    flag("largest"),
+                    flag("sorted"),
+                )
+            }
             ("Gemm" | "MatMul" | "Conv" | "QLinearConv" | "QLinearMatMul", 0)
                 if self.variable_input(node) == Some(0) =>
             {
@@ -187,11 +206,19 @@ impl<'a> Values<'a> {
             ("Add" | "Sub" | "Mul" | "Div", 0) => {
                 if operator == "Div" && self.is_softmax_by_hand(node) {
                     Step::Gives(OutputKind::Probabilities)
-                } else if let Some(variable) = self.variable_input(node) {
-                    return (Step::Linear, variable);
+                } else if operator == "Div" && self.is_sigmoid_by_hand(node) {
+                    Step::Gives(OutputKind::IndependentProbabilities)
                 } else {
-                    Step::Unknown
+                    match self.variable_input(node) {
+                        // The reciprocal of logits is none.
+                        Some(1) if operator == "Div" => Step::Unknown,
+                        Some(variable) => return (Step::Linear, variable),
+                        None => Step::Unknown,
+                    }
                 }
+            }
+            ("Reciprocal", 0) if self.is_sigmoid_by_hand(node) => {
+                Step::Gives(OutputKind::IndependentProbabilities)
             }
             ("TopK", 0) if self.may_sort_classes(node) => Step::Sorts,
             ("BatchNormalization" | "Relu", 0) => Step::Linear,
@@ -213,7 +240,51 @@ impl<'a> Values<'a> {
             })
     }
 
+    fn arg_max(&self, node: &Node) -> Step {
+        let number = |name: &str| node.attribute(name).and_then(|number| number.i);
+        let axis = number("axis").unwrap_or(0);
+        let output = node.output.first();
+        let mut dims = output
+            .and_then(|output| self.dims.get(&output[..]))
+            .cloned();
+        if let Some(dims) = &mut dims
+            && number("keepdims") == Some(0)
+            && let Some(axis) = normalized(axis, dims.len() + 1)
+        {
+            dims.insert(axis, Some(1));
+        }
+        best_ids(axis, dims.as_deref(), true, true)
+    }
+
     fn softmax_is_over_classes(&self, node: &Node) -> bool {
+        let (axis, is_old) = self.softmax_axis(node);
+        let dims = self.softmax_dims(node);
+        is_axis_of_classes(axis, is_old, dims.as_deref())
+    }
+
+    /// Returns whether the dimensions are known, and none of those that the softmax is over is the one of the classes.
+    fn softmax_is_over_no_classes(&self, node: &Node) -> bool {
+        let (axis, is_old) = self.softmax_axis(node);
+        self.softmax_dims(node).is_some_and(|dims| {
+            normalized(axis, dims.len()).is_some_and(|axis| {
+                let end = if is_old { dims.len() } else { axis + 1 };
+                is_over_no_classes(axis..end, &dims)
+            })
+        })
+    }
+
+    /// The dimensions of a softmax. The input may tell how many there are, if nothing tells their sizes.
+    fn softmax_dims(&self, node: &Node) -> Option<Dims> {
+        let output = node.output.first()?;
+        if let Some(dims) = self.dims.get(&output[..]) {
+            return Some(dims.clone());
+        }
+        let (before, _) = self.producers.get(&node.input.first()?[..])?;
+        matches!(&*before.operator(), "Gemm" | "Flatten").then(|| vec![None, None])
+    }
+
+    /// The axis of a softmax, and whether the operator is of a version in which all dimensions from there on are one.
+    fn softmax_axis(&self, node: &Node) -> (i64, bool) {
         // Before version 13 the default was 1, and all dimensions from there on were one.
         let is_old = if node.is_onnx() {
             self.opset < 13
@@ -227,11 +298,7 @@ impl<'a> Values<'a> {
             .attribute("axis")
             .and_then(|axis| axis.i)
             .unwrap_or(default);
-        let dims = node
-            .output
-            .first()
-            .and_then(|output| self.dims.get(&output[..]));
-        is_axis_of_classes(axis, is_old, dims.map(Vec::as_slice))
+        (axis, is_old)
     }
 
     /// `Log` of what is a distribution.
@@ -272,6 +339,39 @@ impl<'a> Values<'a> {
         keeps
             && matches!(by_attribute.or_else(by_input).as_deref(), Some(&[axis])
                 if is_axis_of_classes(axis, false, dims.map(Vec::as_slice)))
+    }
+
+    /// `1 / (1 + exp(-x))`, with a division or a reciprocal.
+    fn is_sigmoid_by_hand(&self, last: &Node) -> bool {
+        let producer = |name: &[u8], operator: &str| {
+            let (node, _) = self.producers.get(name)?;
+            (node.is_onnx() && node.operator() == operator).then_some(*node)
+        };
+        let is = |name: &[u8], number: f32| {
+            let values = self.constants.get(name).and_then(|tensor| tensor.floats());
+            values.is_some_and(|values| {
+                !values.is_empty() && values.iter().all(|value| *value == number)
+            })
+        };
+        let below = match (&*last.operator(), &last.input[..]) {
+            ("Reciprocal", [below]) => below,
+            ("Div", [above, below]) if is(above, 1.0) => below,
+            _ => return false,
+        };
+        let Some([one, other]) = producer(below, "Add").map(|sum| &sum.input[..]) else {
+            return false;
+        };
+        let exponential = match (is(one, 1.0), is(other, 1.0)) {
+            (true, false) => other,
+            (false, true) => one,
+            _ => return false,
+        };
+        let Some([exponent]) = producer(exponential, "Exp").map(|exp| &exp.input[..]) else {
+            return false;
+        };
+        let negated = producer(exponent, "Mul").map(|product| &product.input[..]);
+        producer(exponent, "Neg").is_some()
+            || matches!(negated, Some([one, other]) if is(one, -1.0) || is(other, -1.0))
     }
 
     /// The quantization of an integer output that comes straight from an operator that quantizes.
@@ -428,6 +528,63 @@ mod tests {
         // The best positions of each class.
         assert_eq!(top_k(0, 2, "Identity", &[1, 5, 1]).sorted_by, None);
         assert_eq!(top_k(0, 2, "ReduceMean", &[1, 5]).sorted_by, None);
+    }
+
+    fn useless_of(
+        operator: &str,
+        attributes: &[(&str, i64)],
+        dims: &[i64],
+    ) -> Option<&'static str> {
+        let mut last = node(operator, &["x", "k"], "y");
+        if operator == "TopK" {
+            last.output = vec!["values".into(), "y".into()];
+        }
+        last.attribute
+            .extend(attributes.iter().map(|(name, value)| Attribute {
+                name: Some((*name).to_owned().into()),
+                i: Some(*value),
+                ..Attribute::default()
+            }));
+        end_of(vec![last], dims).useless.map(|(_, reason)| reason)
+    }
+
+    #[test]
+    fn ids_of_the_worst_classes_are_refused() {
+        let top_k = |attributes: &[(&str, i64)], dims: &[i64]| useless_of("TopK", attributes, dims);
+        assert_eq!(top_k(&[("largest", 0)], &[1, 5]), Some(WORST_IDS));
+        assert_eq!(top_k(&[("largest", 1), ("sorted", 1)], &[1, 5]), None);
+        assert_eq!(
+            top_k(&[("sorted", 0)], &[1, 5]),
+            Some(super::super::UNSORTED_IDS)
+        );
+        assert_eq!(top_k(&[("sorted", 0)], &[1, 1]), None);
+        assert_eq!(useless_of("ArgMin", &[], &[1, 1]), Some(WORST_IDS));
+    }
+
+    #[test]
+    fn ids_of_another_dimension_are_refused() {
+        let other = Some(super::super::OTHER_IDS);
+        let arg_max = |axis: i64, keep: i64, dims: &[i64]| {
+            useless_of("ArgMax", &[("axis", axis), ("keepdims", keep)], dims)
+        };
+        assert_eq!(arg_max(1, 1, &[1, 1]), None);
+        assert_eq!(arg_max(-1, 0, &[1]), None);
+        assert_eq!(arg_max(1, 0, &[4]), None, "a batch");
+        assert_eq!(arg_max(0, 1, &[1]), None, "the only dimension");
+        assert_eq!(arg_max(0, 1, &[1, 5]), other);
+        assert_eq!(arg_max(0, 0, &[5]), other);
+        assert_eq!(arg_max(1, 1, &[1, 1, 5]), other);
+        assert_eq!(useless_of("TopK", &[("axis", 0)], &[1, 5]), other);
+    }
+
+    #[test]
+    fn a_softmax_over_ones_or_the_batch_is_refused() {
+        // The model states no opset: 1, in which a softmax is over all dimensions from its axis on.
+        let softmax = |axis: i64, dims: &[i64]| useless_of("Softmax", &[("axis", axis)], dims);
+        assert_eq!(softmax(1, &[1, 5]), None);
+        assert_eq!(softmax(0, &[1, 5]), None);
+        assert_eq!(softmax(2, &[1, 5, 1]), Some(OTHER_SOFTMAX));
+        assert_eq!(softmax(1, &[5, 1]), Some(OTHER_SOFTMAX));
     }
 
     #[test]

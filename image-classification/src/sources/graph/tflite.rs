@@ -2,7 +2,10 @@
 
 use model_file::tflite::{Graph, Operator, Tensor, TensorType};
 
-use super::{End, Step, decide, is_over_classes, may_be_classes, sorted_by, statement};
+use super::{
+    End, OTHER_IDS, OTHER_SOFTMAX, Step, best_ids, decide, is_over_classes, is_over_no_classes,
+    may_be_classes, sorted_by, statement, useless,
+};
 use crate::{OutputKind, Quantization};
 
 /// Reads the end of the graph.
@@ -27,6 +30,7 @@ pub(crate) fn find(graph: &Graph) -> End {
     End {
         statement: statement(decide(steps()), quantization),
         sorted_by: sorted_by(steps()),
+        useless: useless(steps()),
     }
 }
 
@@ -42,6 +46,22 @@ fn quantization(tensor: &Tensor) -> Option<(Quantization, String)> {
     })
 }
 
+fn dims(graph: &Graph, tensor: Option<&i32>) -> Option<Vec<Option<usize>>> {
+    let shape = graph.tensor(*tensor?)?.shape.iter();
+    Some(shape.map(|&dim| usize::try_from(dim).ok()).collect())
+}
+
+/// Returns whether an operator that removes a dimension may leave one value for each image.
+fn gives_one_id(from: Option<Vec<Option<usize>>>, to: Option<Vec<Option<usize>>>) -> bool {
+    let (Some(from), Some(Some(to))) =
+        (from, to.map(|to| to.into_iter().product::<Option<usize>>()))
+    else {
+        return true;
+    };
+    let batch = if from.len() > 1 { from[0] } else { Some(1) };
+    batch.is_none_or(|batch| to == batch)
+}
+
 /// Returns the step of the output `index` of `operator`, and the input that its scores come from.
 fn step(graph: &Graph, operator: &Operator, index: usize) -> (Step, usize) {
     let variable = |input: &i32| {
@@ -49,22 +69,19 @@ fn step(graph: &Graph, operator: &Operator, index: usize) -> (Step, usize) {
             .tensor(*input)
             .is_none_or(|tensor| !tensor.is_constant)
     };
-    let input_dims = || {
-        let tensor = graph.tensor(*operator.inputs.first()?)?;
-        Some(
-            tensor
-                .shape
-                .iter()
-                .map(|&dim| usize::try_from(dim).ok())
-                .collect::<Vec<_>>(),
-        )
-    };
+    let input_dims = || dims(graph, operator.inputs.first());
     // Over the last dimension, always.
     let over_classes = || {
         input_dims().is_some_and(|dims| {
             !dims.is_empty() && is_over_classes(dims.len() - 1..dims.len(), &dims)
         })
     };
+    let over_no_classes = || {
+        input_dims().is_some_and(|dims| {
+            !dims.is_empty() && is_over_no_classes(dims.len() - 1..dims.len(), &dims)
+        })
+    };
+    let output_dims = |operator: &Operator| dims(graph, operator.outputs.get(index));
     let step = match (operator.code, index) {
         (
             Operator::RESHAPE
@@ -88,7 +105,14 @@ fn step(graph: &Graph, operator: &Operator, index: usize) -> (Step, usize) {
         (Operator::SOFTMAX, 0) if over_classes() => Step::Gives(OutputKind::Probabilities),
         (Operator::LOG_SOFTMAX, 0) if over_classes() => Step::Gives(OutputKind::LogProbabilities),
         (Operator::LOGISTIC, 0) => Step::Gives(OutputKind::IndependentProbabilities),
-        (Operator::ARG_MAX, 0) | (Operator::TOPK_V2, 1) => Step::Gives(OutputKind::ClassIds),
+        (Operator::SOFTMAX | Operator::LOG_SOFTMAX, 0) if over_no_classes() => {
+            Step::Useless(OTHER_SOFTMAX)
+        }
+        (Operator::ARG_MAX, 0) if gives_one_id(input_dims(), output_dims(operator)) => {
+            Step::Gives(OutputKind::ClassIds)
+        }
+        (Operator::ARG_MAX, 0) => Step::Useless(OTHER_IDS),
+        (Operator::TOPK_V2, 1) => best_ids(-1, output_dims(operator).as_deref(), true, true),
         (Operator::FULLY_CONNECTED | Operator::CONV_2D, 0) => match operator.activation {
             // None or Relu.
             0 | 1
@@ -110,6 +134,8 @@ fn step(graph: &Graph, operator: &Operator, index: usize) -> (Step, usize) {
                 .enumerate()
                 .filter(|(_, input)| variable(input));
             match (inputs.next(), inputs.next()) {
+                // The reciprocal of logits is none.
+                (Some((1, _)), None) if operator.code == Operator::DIV => Step::Unknown,
                 (Some((index, _)), None) => return (Step::Linear, index),
                 _ => Step::Unknown,
             }
