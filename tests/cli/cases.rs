@@ -120,7 +120,7 @@ fn scores_of_class_ids() -> Result<(), Failed> {
         let result = run(command.args(PREPROCESSING));
         expect_code(&result, 2)?;
         let words = format!(
-            "--scores {scores} needs a score for each class, but the model gives class ids"
+            "`--scores {scores}` needs a score for each class, but the model gives class ids"
         );
         ensure(
             result.stderr.contains(&words) && !result.stdout.contains("results"),
