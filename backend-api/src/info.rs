@@ -6,7 +6,6 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
-use crate::library::FoundLibrary;
 use crate::{Error, ErrorKind, TensorSpec};
 
 /// The arithmetic that an engine is asked to use.
@@ -83,6 +82,15 @@ impl PerformanceHint {
         });
         Ok((requests, (threads / requests).max(1)))
     }
+}
+
+/// The runtime library of an engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundLibrary {
+    /// The file.
+    pub path: PathBuf,
+    /// The step of the search that found it: `the system's library directories`.
+    pub origin: String,
 }
 
 /// What a backend runs, and where. Reports quote it, so that no fallback is silent.

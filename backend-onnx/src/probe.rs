@@ -4,9 +4,9 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use backend_api::library::{FoundLibrary, LibrarySearch};
-use backend_api::{Error, ErrorKind};
+use backend_api::{Error, ErrorKind, FoundLibrary};
 use ort::environment::Environment;
+use runtime_library::LibrarySearch;
 
 /// The library that this process has loaded, and its environment. ONNX Runtime has one of each for
 /// the life of the process.
@@ -14,7 +14,7 @@ static LOADED: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
 
 /// Finds ONNX Runtime's library without loading it.
 ///
-/// The order is that of [`backend_api::library`], with the variables `CLASSIFY_ONNXRUNTIME_LIB`
+/// The order is that of [`runtime_library`], with the variables `CLASSIFY_ONNXRUNTIME_LIB`
 /// (a file or a folder) and `ORT_DYLIB_PATH` (a file, as `ort` takes it).
 ///
 /// # Errors

@@ -3,8 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use backend_api::library::FoundLibrary;
-use backend_api::{Error, ErrorKind, Precision};
+use backend_api::{Error, ErrorKind, FoundLibrary, Precision};
 use ort::ep::{self, ExecutionProvider as _, ExecutionProviderDispatch};
 
 use crate::backend::{panicked, version};

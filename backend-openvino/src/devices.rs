@@ -5,8 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use backend_api::Error;
-use backend_api::library::FoundLibrary;
+use backend_api::{Error, FoundLibrary};
 use openvino::{Core, InferenceError};
 
 use crate::backend::{available_devices, new_core, panicked, short_precision};

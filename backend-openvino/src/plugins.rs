@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use backend_api::{Error, ErrorKind, library};
+use backend_api::{Error, ErrorKind};
 use model_file::ir;
 use roxmltree::{Document, Node};
 
@@ -102,7 +102,7 @@ impl Plugins {
             // library would kill the process when it is loaded.
             let library = beside.with_file_name(path);
             if path.is_absolute() || library.is_file() {
-                library::inspect(&library, None).map_err(|reason| {
+                runtime_library::inspect(&library, None).map_err(|reason| {
                     wrong(format!(
                         "the library of plugin {name}, `{location}`, {reason}"
                     ))

@@ -4,15 +4,15 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use backend_api::library::{FoundLibrary, LibrarySearch};
-use backend_api::{Error, ErrorKind};
+use backend_api::{Error, ErrorKind, FoundLibrary};
+use runtime_library::LibrarySearch;
 
 /// The library that this process has loaded. OpenVINO's binding holds one for good.
 static LOADED: Mutex<Option<PathBuf>> = Mutex::new(None);
 
 /// Finds OpenVINO's C library without loading it.
 ///
-/// The order is that of [`backend_api::library`], with the variables `CLASSIFY_OPENVINO_LIB` (a
+/// The order is that of [`runtime_library`], with the variables `CLASSIFY_OPENVINO_LIB` (a
 /// file or a folder) and `INTEL_OPENVINO_DIR` (set by OpenVINO's `setupvars`).
 ///
 /// # Errors

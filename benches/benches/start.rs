@@ -25,7 +25,7 @@ fn main() {
     } else {
         15
     };
-    let Some(set_up) = backend_api::library::set_up_folder() else {
+    let Some(set_up) = runtime_library::set_up_folder() else {
         println!("there is no set-up; run `cargo setup`");
         return;
     };

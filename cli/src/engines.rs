@@ -4,8 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backend_api::library::FoundLibrary;
-use backend_api::{BackendInfo, ErrorKind, InferBackend};
+use backend_api::{BackendInfo, ErrorKind, FoundLibrary, InferBackend};
 use model_file::Format;
 
 use crate::args::Backend;

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
-use backend_api::library::set_up_folder;
 use backend_api::{PerformanceHint, Precision};
 use image_classification::{
     ImageSize, PreprocessOverrides, Resize, ResizeOverride, ScoreKind, sources,
 };
+use runtime_library::set_up_folder;
 
 use crate::args::{
     Backend, ClassifyArgs, EngineArgs, Format, Hint, InputArgs, InspectArgs, InspectFormat,

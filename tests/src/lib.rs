@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use backend_api::conformance::{self, RULES, Subject};
-use backend_api::library::{FoundLibrary, set_up_folder};
-use backend_api::{BackendInfo, Engine, Error, InferBackend, Tensor};
+use backend_api::{BackendInfo, Engine, Error, FoundLibrary, InferBackend, Tensor};
 use libtest_mimic::{Failed, Trial};
+pub use runtime_library::set_up_folder;
 
 /// The root of the checkout.
 pub fn checkout() -> PathBuf {

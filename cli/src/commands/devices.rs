@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 #[cfg(feature = "openvino")]
 use std::path::Path;
 
-use backend_api::library::FoundLibrary;
+use backend_api::FoundLibrary;
 use serde_json::{Value, json};
 
 use crate::args::{Backend, DevicesArgs, InspectFormat};

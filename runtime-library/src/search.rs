@@ -1,31 +1,4 @@
-//! Finding the runtime library of an engine, and looking at it before it is loaded.
-//!
-//! Engines come from many places: a Python environment, a vendor's installer, a system package.
-//! [`LibrarySearch::find`] looks in one documented order and says what it saw. It never looks in
-//! the current directory, and never loads anything: loading a truncated library kills the process
-//! (`SIGBUS`), so every candidate's file structure is checked first.
-//!
-//! # Order
-//!
-//! 1. the explicit path of the configuration,
-//! 2. the environment variable of the engine ([`LibrarySearch::variable`]),
-//! 3. the Python environment in which the running program is installed,
-//! 4. the active Python environment (`VIRTUAL_ENV`, `CONDA_PREFIX`),
-//! 5. the vendor's own variable ([`LibrarySearch::vendor_variable`]),
-//! 6. the set-up folder (`CLASSIFY_HOME`, or the folder `assets` of the checkout that the program
-//!    was built in),
-//! 7. `LD_LIBRARY_PATH` (or its kin) and the usual library folders of the system.
-//!
-//! An explicit path or variable is binding: if it does not lead to a usable library, that is an
-//! error, and nothing else is tried.
-//!
-//! # The current directory
-//!
-//! A variable that names a place has to be absolute: a relative one would mean the current directory.
-//! An engine's library opens others by their names alone, for which the system's loader looks in
-//! `LD_LIBRARY_PATH`. Where that has an empty or relative entry, the loader would look in the current
-//! directory and run what it finds, so that no library is found at all then. The loader reads the
-//! variable when a program starts: to change it later does not help.
+//! The search for the shared library of an engine.
 
 use std::cmp::Reverse;
 use std::env;
@@ -40,7 +13,7 @@ use elf::abi::{EM_AARCH64, EM_X86_64, PT_LOAD};
 use elf::endian::NativeEndian;
 use elf::file::Class;
 
-use crate::{Error, ErrorKind};
+use backend_api::{Error, ErrorKind, FoundLibrary};
 
 /// What to look for, and where.
 #[derive(Debug, Clone)]
@@ -67,17 +40,8 @@ pub struct LibrarySearch<'a> {
     pub install_hint: &'static str,
 }
 
-/// A library that exists, has the structure of one, and exports what it should.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundLibrary {
-    /// The file.
-    pub path: PathBuf,
-    /// Which step of the search found it: `the set-up folder`.
-    pub origin: String,
-}
-
 impl LibrarySearch<'_> {
-    /// Looks for the library in the order of the [module documentation](self).
+    /// Looks for the library in the order of the [crate documentation](crate).
     ///
     /// # Errors
     ///
@@ -135,7 +99,7 @@ impl LibrarySearch<'_> {
             .with_hint(self.install_hint))
     }
 
-    /// See [the current directory](self#the-current-directory).
+    /// See [the current directory](crate#the-current-directory).
     fn refuse_current_directory(&self) -> Result<(), Error> {
         let Some(value) = loader_values()
             .into_iter()
