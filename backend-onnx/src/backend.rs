@@ -1,7 +1,6 @@
 //! Opening a model.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
 use backend_api::{BackendInfo, Dim, Error, ErrorKind, Precision, SlotPool};
 use ort::environment::Environment;
@@ -10,7 +9,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use crate::config::OnnxConfig;
 use crate::engine::{OnnxEngine, spec};
-use crate::error::{engine_error, load_failed};
+use crate::error::{engine_error, load_failed, panicked};
 use crate::probe;
 use crate::provider::{CPU, Known};
 
@@ -59,16 +58,6 @@ impl OnnxBackend {
 
 backend_api::pooled!(OnnxBackend);
 
-/// The error for a panic of the binding.
-pub(crate) fn panicked() -> Error {
-    Error::new(
-        ErrorKind::EngineUnavailable,
-        "open ONNX Runtime",
-        "the binding to ONNX Runtime panicked; the runtime may be too old or too new for it",
-    )
-    .with_hint("ONNX Runtime 1.31.1 is the version that is tested; `cargo setup` brings it")
-}
-
 fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
     let (requests, threads) = config.hint.divide(
         config.threads,
@@ -90,7 +79,7 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
     let types = model_file::check_onnx(&config.model, ENGINE, Some(OTHER_ENGINE))?
         .model
         .computed_types();
-    let (library, environment) = probe::load(config.library.as_deref())?;
+    let (library, environment) = probe::load(config.library.as_deref(), &config.library_dirs)?;
     let known = Known::find(&config.device)?;
     let provider = &known.provider;
 
@@ -109,7 +98,7 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
             }
             builder
                 .commit_from_file(&config.model)
-                .map_err(|source| load_failed(&config.model, provider, source))
+                .map_err(|source| load_failed(&config.model, provider.name, source))
         })
         .collect::<Result<Vec<_>, Error>>()?;
     let (inputs, outputs) = (sessions[0].inputs(), sessions[0].outputs());
@@ -135,7 +124,7 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
     let output = spec(output, "output")?.with_batch(batch);
     let mut info = BackendInfo::new("onnx", input, output);
     ENGINE.clone_into(&mut info.engine);
-    info.engine_version = version(&library.path);
+    info.engine_version = probe::version(&library.path);
     info.library = Some(library);
     info.model = Some(config.model.clone());
     info.requested_device.clone_from(&config.device);
@@ -196,30 +185,4 @@ fn on_provider(
         )
         .with_hint(format!("{}; or pass `-d CPU`", known.provider.remedy))
     })
-}
-
-/// `ort` does not hand out the version. In every official package, the library's file name ends in
-/// it, be it behind a link.
-pub(crate) fn version(library: &Path) -> String {
-    let real = library
-        .canonicalize()
-        .unwrap_or_else(|_| library.to_path_buf());
-    let name = real
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let numbers = name
-        .split_once(".so.")
-        .map(|(_, numbers)| numbers)
-        .or_else(|| name.strip_prefix("libonnxruntime.")?.strip_suffix(".dylib"))
-        .filter(|numbers| {
-            numbers
-                .split('.')
-                .all(|number| number.parse::<u32>().is_ok())
-        });
-    numbers.map_or_else(
-        || format!("of unknown version ({})", ort::info()),
-        str::to_owned,
-    )
 }

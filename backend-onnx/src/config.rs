@@ -42,9 +42,12 @@ pub struct OnnxConfig {
     /// Whether idle threads spin instead of sleeping. Spinning is 5–9 % faster, but takes the CPU
     /// from everything else in the process. Default: off.
     pub spinning: bool,
-    /// The runtime's library (`libonnxruntime`), or the folder that holds it. Default: see
-    /// [`find_library`](crate::find_library).
+    /// The runtime's library (`libonnxruntime`), or the directory that holds it. Default: the first that
+    /// [`find_library`](crate::find_library) finds.
     pub library: Option<PathBuf>,
+    /// Absolute paths of further directories to look for the library in. Each holds it, or is a Python
+    /// environment with ONNX Runtime.
+    pub library_dirs: Vec<PathBuf>,
 }
 
 impl OnnxConfig {
@@ -61,6 +64,7 @@ impl OnnxConfig {
             requests: None,
             spinning: false,
             library: None,
+            library_dirs: Vec::new(),
         }
     }
 }

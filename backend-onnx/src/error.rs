@@ -5,8 +5,6 @@ use std::path::Path;
 use backend_api::{Error, ErrorKind};
 use ort::ErrorCode;
 
-use crate::provider::Provider;
-
 /// An error of `kind` with ONNX Runtime's own message as its cause.
 pub(crate) fn engine_error(
     kind: ErrorKind,
@@ -17,18 +15,25 @@ pub(crate) fn engine_error(
     Error::new(kind, operation, message).with_source(source)
 }
 
-/// The error for a model that ONNX Runtime did not load for `provider`.
-pub(crate) fn load_failed(model: &Path, provider: &Provider, source: ort::Error) -> Error {
+/// Returns the error for a panic of the binding, which panics where a runtime answers with what it does not know.
+pub(crate) fn panicked() -> Error {
+    Error::new(
+        ErrorKind::EngineUnavailable,
+        "open ONNX Runtime",
+        "the binding to ONNX Runtime panicked; the runtime may be too old or too new for it",
+    )
+    .with_hint("install ONNX Runtime 1.31.1, which is the tested version")
+}
+
+/// Returns the error for a model that ONNX Runtime did not load for the execution provider `provider`.
+pub(crate) fn load_failed(model: &Path, provider: &str, source: ort::Error) -> Error {
     if source.message().contains("disable_cpu_ep_fallback")
         || source.message().contains("fallback to CPU EP")
     {
         return engine_error(
             ErrorKind::DeviceUnavailable,
             "load the model",
-            format!(
-                "{} cannot run the whole model, and the CPU is not asked for",
-                provider.name
-            ),
+            format!("{provider} cannot run the whole model, and the CPU is not asked for"),
             source,
         )
         .with_context("model", model.display())

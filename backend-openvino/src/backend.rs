@@ -69,7 +69,7 @@ pub(crate) fn panicked() -> Error {
         "open OpenVINO",
         "the binding to OpenVINO panicked; the runtime may be too old or too new for it",
     )
-    .with_hint("OpenVINO 2026.4.1 is the version that is tested; `cargo setup` brings it")
+    .with_hint("install OpenVINO 2026.4.1, which is the tested version")
 }
 
 fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), Error> {
@@ -84,8 +84,8 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     }
     let device: Device = config.device.parse()?;
     let (files, deviations) = checked(&config.model)?;
-    let plugins = Plugins::find(config.plugins.as_deref())?;
-    let library = probe::load(config.library.as_deref())?;
+    let plugins = Plugins::read(config.plugins.as_deref())?;
+    let library = probe::load(config.library.as_deref(), &config.library_dirs)?;
     let checksums = config.cache.is_some().then(|| {
         let files: Vec<PathBuf> = files.into_iter().chain(plugins.file.clone()).collect();
         // Beside what OpenVINO does with the model until they are needed.
@@ -461,7 +461,7 @@ pub(crate) fn new_core(plugins: &Plugins) -> Result<Core, Error> {
             Some(file) => error
                 .with_context("plugins", file.display())
                 .with_hint("check the plugins file: OpenVINO must be able to read it"),
-            None => error.with_hint("install OpenVINO again; `cargo setup` brings it"),
+            None => error.with_hint("install OpenVINO again"),
         }
         .with_source(source)
     })

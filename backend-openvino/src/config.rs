@@ -42,11 +42,13 @@ pub struct OpenvinoConfig {
     /// How many infer requests (slots). Default: the compiled model's
     /// `OPTIMAL_NUMBER_OF_INFER_REQUESTS`.
     pub requests: Option<usize>,
-    /// The C library of the runtime (`libopenvino_c`), or the folder that holds it. Default: see
-    /// [`find_library`](crate::find_library).
+    /// The C library of the runtime (`libopenvino_c`), or the directory that holds it. Default: the first that
+    /// [`find_library`](crate::find_library) finds.
     pub library: Option<PathBuf>,
-    /// A plugins file that says which devices exist, beside the runtime's own. Default: that of the
-    /// variable `CLASSIFY_OPENVINO_PLUGINS`, if it is set.
+    /// Absolute paths of further directories to look for the library in. Each holds it, or is a Python
+    /// environment with OpenVINO.
+    pub library_dirs: Vec<PathBuf>,
+    /// A plugins file with devices beyond the runtime's own. Default: none.
     pub plugins: Option<PathBuf>,
     /// Properties by their names in OpenVINO's documentation. They are set last, so that they come
     /// before everything else here.
@@ -70,6 +72,7 @@ impl OpenvinoConfig {
             threads: None,
             requests: None,
             library: None,
+            library_dirs: Vec::new(),
             plugins: None,
             properties: Vec::new(),
             cache: None,

@@ -7,36 +7,43 @@ use backend_api::{Error, ErrorKind, InferBackend, Precision, Tensor};
 use backend_openvino::{OpenvinoBackend, OpenvinoConfig, find_library};
 use classify_tests::models::{self, error, infer};
 use classify_tests::{
-    Needs, conformance, doubled, doubling_input, doubling_subject, ensure, set_up, small_model,
+    Loader, Needs, conformance, doubled, doubling_input, doubling_subject, ensure, library_dirs,
+    library_trials, set_up, small_model,
 };
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Failed};
 
 fn main() {
     let arguments = Arguments::from_args();
-    let engine = Needs::engine(&find_library(None));
+    let engine = Needs::engine(&find_library(None, &library_dirs()));
     let with_set_up = engine.and(&Needs::set_up());
     let mut trials = Vec::new();
     for file in ["double.onnx", "double.xml"] {
         trials.extend(conformance(&engine, file, move || subject(file)));
     }
     trials.extend(models::trials(&engine, |model| Ok(Box::new(open(model)?))));
-    let tests: [(&str, fn() -> Result<(), Failed>); 6] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 5] = [
         ("an_ir_needs_its_weights", ir),
         ("a_missing_device_lists_what_there_is", missing_devices),
         ("virtual_devices_run", virtual_devices),
         ("f32_is_the_default_and_reported", precision),
         ("values_out_of_range_are_refused", bad_configuration),
-        ("a_second_runtime_is_refused", second_runtime),
     ];
     trials.extend(tests.map(|(name, test)| engine.test(name, test)));
-    trials.push(Trial::test("a_wrong_library_is_refused", wrong_library));
+    trials.extend(library_trials(Loader {
+        find: || find_library(None, &library_dirs()),
+        open: |library| {
+            let mut config = config_of("double.onnx");
+            config.library = library;
+            Ok(Box::new(OpenvinoBackend::open(&config)?))
+        },
+    }));
     trials.push(with_set_up.test("requests_set_the_slots", slots));
     libtest_mimic::run(&arguments, trials).exit();
 }
 
 fn subject(file: &'static str) -> Subject {
     let config = move || {
-        let mut config = OpenvinoConfig::new(small_model(file));
+        let mut config = config_of(file);
         config.requests = Some(3);
         config
     };
@@ -46,12 +53,21 @@ fn subject(file: &'static str) -> Subject {
     )
 }
 
+/// The defaults for a small model.
+fn config_of(model: &str) -> OpenvinoConfig {
+    let mut config = OpenvinoConfig::new(small_model(model));
+    config.library_dirs = library_dirs();
+    config
+}
+
 fn open(model: impl AsRef<Path>) -> Result<OpenvinoBackend, Error> {
-    OpenvinoBackend::open(&OpenvinoConfig::new(model.as_ref()))
+    let mut config = OpenvinoConfig::new(model.as_ref());
+    config.library_dirs = library_dirs();
+    OpenvinoBackend::open(&config)
 }
 
 fn on_device(device: &str) -> Result<OpenvinoBackend, Error> {
-    let mut config = OpenvinoConfig::new(small_model("double.onnx"));
+    let mut config = config_of("double.onnx");
     device.clone_into(&mut config.device);
     OpenvinoBackend::open(&config)
 }
@@ -115,7 +131,7 @@ fn virtual_devices() -> Result<(), Failed> {
 
 fn precision() -> Result<(), Failed> {
     let info = |precision| -> Result<_, Error> {
-        let mut config = OpenvinoConfig::new(small_model("plain.onnx"));
+        let mut config = config_of("plain.onnx");
         config.precision = precision;
         Ok(OpenvinoBackend::open(&config)?.info().clone())
     };
@@ -138,44 +154,21 @@ fn precision() -> Result<(), Failed> {
 }
 
 fn bad_configuration() -> Result<(), Failed> {
-    let mut config = OpenvinoConfig::new(small_model("double.onnx"));
+    let mut config = config_of("double.onnx");
     config.requests = Some(0);
     error(OpenvinoBackend::open(&config), ErrorKind::InvalidConfig)?;
     for device in ["", "  ", "CPU\0", "HETERO"] {
         error(on_device(device), ErrorKind::InvalidConfig)?;
     }
-    let mut config = OpenvinoConfig::new(small_model("double.onnx"));
+    let mut config = config_of("double.onnx");
     config.plugins = Some(small_model("no-such-plugins.xml"));
     let missing = error(OpenvinoBackend::open(&config), ErrorKind::InvalidConfig)?;
     ensure(missing.to_string().contains("no-such-plugins.xml"), missing)
 }
 
-fn second_runtime() -> Result<(), Failed> {
-    open(small_model("double.onnx"))?;
-    let folder = tempfile::tempdir()?;
-    let other = folder.path().join("libopenvino_c.so");
-    std::fs::copy(find_library(None)?.path, &other)?;
-    let mut config = OpenvinoConfig::new(small_model("double.onnx"));
-    config.library = Some(other);
-    let refused = error(OpenvinoBackend::open(&config), ErrorKind::EngineUnavailable)?;
-    ensure(refused.to_string().contains("loaded already"), refused)
-}
-
-fn wrong_library() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    for (name, bytes) in [("text.so", &b"not a library"[..]), ("empty.so", b"")] {
-        let path = folder.path().join(name);
-        std::fs::write(&path, bytes)?;
-        let mut config = OpenvinoConfig::new(small_model("double.onnx"));
-        config.library = Some(path);
-        let refused = error(OpenvinoBackend::open(&config), ErrorKind::EngineUnavailable)?;
-        ensure(refused.to_string().contains(name), refused)?;
-    }
-    Ok(())
-}
-
 fn slots() -> Result<(), Failed> {
     let mut config = OpenvinoConfig::new(set_up("models/squeezenet1.1.xml"));
+    config.library_dirs = library_dirs();
     config.requests = Some(5);
     ensure(
         OpenvinoBackend::open(&config)?.info().slots == 5,

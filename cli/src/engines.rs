@@ -10,6 +10,8 @@ use model_file::Format;
 use crate::args::Backend;
 use crate::messages::counted;
 use crate::options::EngineOptions;
+#[cfg(any(feature = "openvino", feature = "onnx"))]
+use crate::runtimes::library_dirs;
 
 /// What the sample calls its first step, for each engine.
 pub fn first_step(backend: Backend) -> &'static str {
@@ -53,7 +55,7 @@ pub fn executed(info: &BackendInfo) -> String {
 /// Opens the backend that was asked for.
 pub fn open(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     match options.backend {
-        Backend::Openvino => openvino(options).map_err(|error| or_built_in(error, options)),
+        Backend::Openvino => openvino(options).map_err(|error| suggest_rten(error, options)),
         Backend::Onnx => onnx(options),
         Backend::Rten => rten(options),
     }
@@ -64,14 +66,25 @@ pub fn library(options: &EngineOptions) -> Option<FoundLibrary> {
     match options.backend {
         #[cfg(feature = "openvino")]
         Backend::Openvino => {
-            backend_openvino::find_library(options.runtime.openvino_lib.as_deref()).ok()
+            let named = options.runtime.openvino_lib().ok()?;
+            backend_openvino::find_library(named.path.as_deref(), &library_dirs()).ok()
         }
         #[cfg(feature = "onnx")]
         Backend::Onnx => {
-            backend_onnx::find_library(options.runtime.onnxruntime_lib.as_deref()).ok()
+            let named = options.runtime.onnxruntime_lib().ok()?;
+            backend_onnx::find_library(named.path.as_deref(), &library_dirs()).ok()
         }
         _ => None,
     }
+}
+
+/// Returns the step of the search that found the engine's library, in the words of the command line.
+pub fn library_origin(options: &EngineOptions, library: &FoundLibrary) -> String {
+    let named = match options.backend {
+        Backend::Openvino => options.runtime.openvino_lib(),
+        _ => options.runtime.onnxruntime_lib(),
+    };
+    named.unwrap_or_default().origin(library)
 }
 
 /// The libraries that OpenVINO's plugins file `plugins` names.
@@ -97,9 +110,9 @@ pub fn is_cache_name(name: &OsStr) -> bool {
     is_own
 }
 
-/// Where OpenVINO is not installed, the engine that is built in is named if it can do what was asked for. It
-/// is never taken in silence.
-fn or_built_in(error: anyhow::Error, options: &EngineOptions) -> anyhow::Error {
+/// Adds the engine that is built in to the hint, where OpenVINO is not installed and RTen can run the model. It is
+/// never taken in silence.
+fn suggest_rten(error: anyhow::Error, options: &EngineOptions) -> anyhow::Error {
     let could = cfg!(feature = "rten")
         && model_file::format(&options.model).is_ok_and(|format| format == Format::Onnx)
         && options.device.eq_ignore_ascii_case("CPU");
@@ -128,8 +141,10 @@ fn openvino(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     config.streams = options.streams;
     config.threads = options.threads;
     config.requests = options.requests;
-    config.library.clone_from(&options.runtime.openvino_lib);
-    config.plugins.clone_from(&options.runtime.plugins);
+    let named = options.runtime.openvino_lib()?;
+    config.library.clone_from(&named.path);
+    config.library_dirs = library_dirs();
+    config.plugins = options.runtime.plugins()?;
     config.properties = options
         .config
         .iter()
@@ -154,12 +169,13 @@ fn openvino(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
         }
     }
     config.cache.clone_from(&options.cache_dir);
-    Ok(Arc::new(backend_openvino::OpenvinoBackend::open(&config)?))
+    let backend = backend_openvino::OpenvinoBackend::open(&config);
+    Ok(Arc::new(backend.map_err(|error| named.explain(error))?))
 }
 
 #[cfg(feature = "onnx")]
 fn onnx(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
-    refuse_openvinos(options, "onnx")?;
+    reject_openvino_flags(options, "onnx")?;
     let mut config = backend_onnx::OnnxConfig::new(&options.model);
     config.device.clone_from(&options.device);
     config.precision = options.precision;
@@ -168,13 +184,16 @@ fn onnx(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     config.batch = options.batch;
     config.threads = options.threads;
     config.requests = options.requests;
-    config.library.clone_from(&options.runtime.onnxruntime_lib);
-    Ok(Arc::new(backend_onnx::OnnxBackend::open(&config)?))
+    let named = options.runtime.onnxruntime_lib()?;
+    config.library.clone_from(&named.path);
+    config.library_dirs = library_dirs();
+    let backend = backend_onnx::OnnxBackend::open(&config);
+    Ok(Arc::new(backend.map_err(|error| named.explain(error))?))
 }
 
 #[cfg(feature = "rten")]
 fn rten(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
-    refuse_openvinos(options, "rten")?;
+    reject_openvino_flags(options, "rten")?;
     let mut config = backend_rten::RtenConfig::new(&options.model);
     config.device.clone_from(&options.device);
     config.precision = options.precision;
@@ -186,9 +205,9 @@ fn rten(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     Ok(Arc::new(backend_rten::RtenBackend::open(&config)?))
 }
 
-/// Options that mean nothing to the other engines.
+/// Rejects flags that mean nothing to the other engines.
 #[cfg(any(feature = "onnx", feature = "rten"))]
-fn refuse_openvinos(options: &EngineOptions, backend: &str) -> anyhow::Result<()> {
+fn reject_openvino_flags(options: &EngineOptions, backend: &str) -> anyhow::Result<()> {
     for (flag, given) in [
         ("--streams", options.streams.is_some()),
         ("--plugins", options.runtime.plugins.is_some()),

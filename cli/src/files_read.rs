@@ -190,9 +190,7 @@ fn each_of_engine(engine: &EngineOptions, visit: &mut dyn FnMut(&str, &Path)) {
             visit("a value of --config", Path::new(value));
         }
     }
-    let runtime = &engine.runtime;
-    let plugins = std::env::var_os("CLASSIFY_OPENVINO_PLUGINS").map(PathBuf::from);
-    if let Some(plugins) = runtime.plugins.clone().or(plugins) {
+    if let Ok(Some(plugins)) = engine.runtime.plugins() {
         visit("the plugins file", &plugins);
         each_library_beside(&plugins, visit);
         for library in engines::plugin_libraries(&plugins) {

@@ -2,41 +2,43 @@
 
 use std::cmp::Reverse;
 use std::env;
-use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
-
-use elf::ElfStream;
-use elf::abi::{EM_AARCH64, EM_X86_64, PT_LOAD};
-use elf::endian::NativeEndian;
-use elf::file::Class;
 
 use backend_api::{Error, ErrorKind, FoundLibrary};
 
-/// What to look for, and where.
+use crate::inspection::inspect;
+use crate::loader_path::{self, LOADER_VARIABLE, without_current_directory};
+use crate::name::{library_in, patterns};
+
+/// The [`FoundLibrary::origin`] of a library at [`LibrarySearch::explicit`].
+pub const EXPLICIT_PATH: &str = "the explicit path";
+/// The [`FoundLibrary::origin`] of a library in one of [`LibrarySearch::directories`].
+pub const CONFIGURED_DIRECTORIES: &str = "the configured directories";
+
+/// The description of a library and of the places where it may be.
 #[derive(Debug, Clone)]
 pub struct LibrarySearch<'a> {
     /// The engine's name for people: `OpenVINO`.
     pub engine: &'static str,
     /// The library's base name without prefix and suffix: `openvino_c`.
     pub name: &'static str,
-    /// How the names of the engine's libraries begin, those that it loads later included:
+    /// The beginnings of the file names of the engine's libraries, including those that it loads later:
     /// `libopenvino`, `libtbb`.
     pub families: &'static [&'static str],
     /// A function that the library must export, so that another library is not taken for it.
     pub symbol: &'static str,
-    /// The path from the configuration: the library, or the folder that holds it.
+    /// The path from the configuration: the library, or the directory that holds it.
     pub explicit: Option<&'a Path>,
-    /// The environment variable with the same meaning as [`explicit`](Self::explicit).
-    pub variable: &'static str,
-    /// The folder inside a Python environment's `site-packages`: `openvino/libs`.
-    pub package_folder: &'static str,
-    /// The vendor's variable, and the folders below its value that hold the library. With no
-    /// folders the value is the library itself.
+    /// Absolute paths of directories from the configuration. Each holds the library, or is a Python
+    /// environment.
+    pub directories: &'a [PathBuf],
+    /// The directory inside a Python environment's `site-packages`: `openvino/libs`.
+    pub package_directory: &'static str,
+    /// The vendor's variable, and the directories below its value that hold the library. Without
+    /// directories the value is the library itself.
     pub vendor_variable: (&'static str, &'static [&'static str]),
-    /// Ends the error when nothing is found: how to get the engine.
+    /// The hint of the error when nothing is found: the ways to get the engine.
     pub install_hint: &'static str,
 }
 
@@ -45,29 +47,18 @@ impl LibrarySearch<'_> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::EngineUnavailable`], listing where it looked and what was wrong there.
+    /// [`ErrorKind::EngineUnavailable`], with the places that it looked in and what was wrong there.
     pub fn find(&self) -> Result<FoundLibrary, Error> {
         self.refuse_current_directory()?;
-        let named = |path: PathBuf, origin: String| self.binding(&path, origin);
         if let Some(path) = self.explicit {
-            return named(path.to_path_buf(), "the explicit path".to_owned());
-        }
-        if let Some(value) = env::var_os(self.variable).filter(|value| !value.is_empty()) {
-            let origin = format!("the variable {}", self.variable);
-            let path = PathBuf::from(value);
-            if !path.is_absolute() {
-                let message = format!("{origin} is {}, which is no absolute path", path.display());
-                let hint = format!("write the absolute path into {}", self.variable);
-                return Err(self.unavailable(message).with_hint(hint));
-            }
-            return named(path, origin);
+            return self.at(path);
         }
         let mut seen = String::new();
-        for (origin, folders) in self.places() {
-            for folder in &folders {
+        for (origin, directories) in self.places() {
+            for directory in &directories {
                 // A vendor's variable may name the library itself.
-                let file = Some(folder.clone()).filter(|path| path.is_file());
-                let Some(path) = file.or_else(|| library_in(folder, self.name)) else {
+                let file = Some(directory.clone()).filter(|path| path.is_file());
+                let Some(path) = file.or_else(|| library_in(directory, self.name)) else {
                     continue;
                 };
                 match self.inspect(&path) {
@@ -77,8 +68,8 @@ impl LibrarySearch<'_> {
                     }
                 }
             }
-            let count = folders.len();
-            let _ = match folders.first() {
+            let count = directories.len();
+            let _ = match directories.first() {
                 None => write!(seen, "\n  {origin}: none"),
                 Some(first) if count == 1 => {
                     write!(seen, "\n  {origin}: not in {}", first.display())
@@ -101,7 +92,7 @@ impl LibrarySearch<'_> {
 
     /// See [the current directory](crate#the-current-directory).
     fn refuse_current_directory(&self) -> Result<(), Error> {
-        let Some(value) = loader_values()
+        let Some(value) = loader_path::values()
             .into_iter()
             .find(|value| without_current_directory(value).is_some())
         else {
@@ -118,15 +109,15 @@ impl LibrarySearch<'_> {
         )))
     }
 
-    /// An explicit choice: a library, or a folder with one, or an error.
-    fn binding(&self, path: &Path, origin: String) -> Result<FoundLibrary, Error> {
+    /// Returns the library at the explicit `path`, a file or the directory that holds it.
+    fn at(&self, path: &Path) -> Result<FoundLibrary, Error> {
         let hint = format!(
-            "name the file {} or the folder that holds it",
-            file_name_patterns(self.name).join(" or ")
+            "name the file {} or the directory that holds it",
+            patterns(self.name).join(" or ")
         );
         // An absolute path, so that no loader searches for a bare name, and reports are clear.
         let path = std::path::absolute(path).map_err(|source| {
-            self.unavailable(format!("{origin} is empty"))
+            self.unavailable(format!("{EXPLICIT_PATH} is empty"))
                 .with_hint(&hint)
                 .with_source(source)
         })?;
@@ -138,28 +129,30 @@ impl LibrarySearch<'_> {
         let reason = match file {
             None => "holds no such library".to_owned(),
             Some(path) => match self.inspect(&path) {
-                Ok(()) => return Ok(FoundLibrary { path, origin }),
+                Ok(()) => {
+                    let origin = EXPLICIT_PATH.to_owned();
+                    return Ok(FoundLibrary { path, origin });
+                }
                 Err(reason) => reason,
             },
         };
         Err(self
             .unavailable(format!("{} {reason}", path.display()))
-            .with_context("from", origin)
             .with_hint(hint))
     }
 
-    /// Inspects the library, and those of its families beside it: the engine loads them later, and a
+    /// Inspects the library and those of its families next to it: the engine loads them later, and a
     /// damaged one would kill the process then.
     fn inspect(&self, path: &Path) -> Result<(), String> {
         inspect(path, Some(self.symbol))?;
-        let beside = path
+        let siblings = path
             .parent()
-            .and_then(|folder| std::fs::read_dir(folder).ok());
-        for entry in beside.into_iter().flatten().flatten() {
+            .and_then(|directory| std::fs::read_dir(directory).ok());
+        for entry in siblings.into_iter().flatten().flatten() {
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            let of_engine = self.families.iter().any(|family| name.starts_with(family));
-            if of_engine && name.contains(".so") && entry.path() != path {
+            let is_of_engine = self.families.iter().any(|family| name.starts_with(family));
+            if is_of_engine && name.contains(".so") && entry.path() != path {
                 inspect(&entry.path(), None).map_err(|reason| {
                     format!("needs {}, which {reason}", entry.path().display())
                 })?;
@@ -173,57 +166,52 @@ impl LibrarySearch<'_> {
             .with_context("engine", self.engine)
     }
 
-    /// Steps 3 to 7, each with the folders to look in.
+    /// Returns steps 2 to 6, each with the directories to look in.
     fn places(&self) -> Vec<(String, Vec<PathBuf>)> {
-        let mut places = Vec::new();
-        let in_environments = |prefixes: &mut dyn Iterator<Item = PathBuf>| {
-            prefixes
-                .flat_map(|prefix| self.package_folders(&prefix))
-                .collect::<Vec<_>>()
+        let in_environment = |prefix: Option<PathBuf>| {
+            prefix.map_or_else(Vec::new, |it| self.package_directories(&it))
         };
-
-        let own = in_environments(&mut program_prefix().into_iter());
-        places.push(("the program's own Python environment".to_owned(), own));
-        let place = |variable: &str| match env::var_os(variable).map(PathBuf::from) {
+        let variable_place = |variable: &str| match env::var_os(variable).map(PathBuf::from) {
             Some(path) if !path.is_absolute() && path != Path::new("") => format!(
                 "the variable {variable} (it is {}, but must be an absolute path)",
                 path.display()
             ),
             _ => format!("the variable {variable}"),
         };
+        let mut places = vec![(
+            "the program's own Python environment".to_owned(),
+            in_environment(program_prefix()),
+        )];
         for variable in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
-            let mut prefix = absolute_variable(variable).into_iter();
-            places.push((place(variable), in_environments(&mut prefix)));
+            let directories = in_environment(absolute_variable(variable));
+            places.push((variable_place(variable), directories));
         }
-        let (variable, folders) = self.vendor_variable;
+        let (variable, below) = self.vendor_variable;
         let vendor = absolute_variable(variable).map_or_else(Vec::new, |value| {
-            if folders.is_empty() {
+            if below.is_empty() {
                 vec![value]
             } else {
-                folders.iter().map(|folder| value.join(folder)).collect()
+                below
+                    .iter()
+                    .map(|directory| value.join(directory))
+                    .collect()
             }
         });
-        places.push((place(variable), vendor));
-        let mut set_up = set_up_folder()
-            .map(|folder| folder.join("python"))
-            .into_iter();
-        let wrong = env::var_os("CLASSIFY_HOME")
-            .map(PathBuf::from)
-            .filter(|home| !home.is_absolute() || !home.is_dir());
-        let place = match wrong {
-            None => "the set-up folder".to_owned(),
-            Some(home) => format!(
-                "the set-up folder (CLASSIFY_HOME is {}, but must be the absolute path of a folder)",
-                home.display()
-            ),
-        };
-        places.push((place, in_environments(&mut set_up)));
-        places.push(("the system's library folders".to_owned(), system_folders()));
+        places.push((variable_place(variable), vendor));
+        let configured = self.directories.iter().filter(|path| path.is_absolute());
+        let configured = configured.flat_map(|directory| {
+            std::iter::once(directory.clone()).chain(self.package_directories(directory))
+        });
+        places.push((CONFIGURED_DIRECTORIES.to_owned(), configured.collect()));
+        places.push((
+            "the system's library directories".to_owned(),
+            system_directories(),
+        ));
         places
     }
 
-    /// Where an environment with `prefix` keeps this engine's libraries, newest Python first.
-    fn package_folders(&self, prefix: &Path) -> Vec<PathBuf> {
+    /// Returns the directories where the environment `prefix` keeps this engine's libraries, newest Python first.
+    fn package_directories(&self, prefix: &Path) -> Vec<PathBuf> {
         let mut versions: Vec<(Reverse<u32>, PathBuf)> = std::fs::read_dir(prefix.join("lib"))
             .into_iter()
             .flatten()
@@ -240,110 +228,45 @@ impl LibrarySearch<'_> {
             })
             .collect();
         versions.sort();
-        let mut folders: Vec<PathBuf> = versions
+        let mut parents: Vec<PathBuf> = versions
             .into_iter()
             .map(|(_, path)| path.join("site-packages"))
             .collect();
         if cfg!(windows) {
-            folders.push(prefix.join("Lib").join("site-packages"));
+            parents.push(prefix.join("Lib").join("site-packages"));
         }
-        // `pip install --target DIR` puts packages into DIR itself and programs into DIR/bin.
-        folders.push(prefix.to_path_buf());
-        folders.retain(|folder| folder.join(self.package_folder).is_dir());
-        folders
+        // `pip install` with a target directory puts packages into it and programs into its `bin`.
+        parents.push(prefix.to_path_buf());
+        parents
             .into_iter()
-            .map(|folder| folder.join(self.package_folder))
+            .map(|parent| parent.join(self.package_directory))
+            .filter(|directory| directory.is_dir())
             .collect()
     }
 }
 
-/// The folder that the set-up fills: `CLASSIFY_HOME`, or `assets` in the checkout that the running
-/// program was built in. `None` if there is none.
-pub fn set_up_folder() -> Option<PathBuf> {
-    absolute_variable("CLASSIFY_HOME").or_else(|| {
-        // <checkout>/target/<profile>[/deps]/<program>
-        let program = env::current_exe().ok()?;
-        let target = program
-            .ancestors()
-            .find(|folder| folder.ends_with("target"))?;
-        Some(target.parent()?.join("assets")).filter(|folder| folder.is_dir())
-    })
-}
-
-/// A relative value would mean "relative to the current directory", from where nothing is loaded.
+/// Returns the value of a variable, unless it is relative: that would mean the current directory.
 fn absolute_variable(name: &str) -> Option<PathBuf> {
     env::var_os(name)
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
 }
 
-/// The environment that the program is installed in: what is above its `bin`. Nothing, if it is
-/// anywhere else: above a download folder, anything may lie.
+/// Returns the environment that the program is installed in, the parent of its `bin`. A program elsewhere
+/// has none: next to a downloads directory, anything may lie.
 fn program_prefix() -> Option<PathBuf> {
-    let folder = env::current_exe()
+    let program = env::current_exe()
         .and_then(|program| program.canonicalize())
         .ok()?;
-    let folder = folder.parent()?;
-    let installed = folder.ends_with("bin") || folder.ends_with("Scripts");
-    folder.parent().filter(|_| installed).map(Path::to_path_buf)
+    let directory = program.parent()?;
+    let is_installed = directory.ends_with("bin") || directory.ends_with("Scripts");
+    directory
+        .parent()
+        .filter(|_| is_installed)
+        .map(Path::to_path_buf)
 }
 
-/// The variable that says where the system's loader looks for libraries first.
-pub const LOADER_VARIABLE: &str = if cfg!(windows) {
-    "PATH"
-} else if cfg!(target_vendor = "apple") {
-    "DYLD_LIBRARY_PATH"
-} else {
-    "LD_LIBRARY_PATH"
-};
-
-/// The value of [`LOADER_VARIABLE`] without the entries that mean the current directory or a folder below
-/// it. `None` if it has none of these.
-#[cfg(unix)]
-pub fn without_current_directory(value: &OsStr) -> Option<OsString> {
-    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-    let is_separator = |byte: &u8| {
-        // glibc takes both.
-        *byte == b':' || *byte == b';' && cfg!(target_env = "gnu")
-    };
-    // glibc's name for the folder of the program.
-    let is_absolute = |entry: &&[u8]| {
-        [&b"/"[..], b"$ORIGIN", b"${ORIGIN}"]
-            .iter()
-            .any(|start| entry.starts_with(start))
-    };
-    let entries = || value.as_bytes().split(is_separator);
-    if value.is_empty() || entries().all(|entry| is_absolute(&entry)) {
-        return None;
-    }
-    let absolute: Vec<&[u8]> = entries().filter(is_absolute).collect();
-    Some(OsString::from_vec(absolute.join(&b':')))
-}
-
-/// Windows has no such entries: its loader looks in the folder of the library that asks.
-#[cfg(not(unix))]
-pub fn without_current_directory(_: &OsStr) -> Option<OsString> {
-    None
-}
-
-/// The values of [`LOADER_VARIABLE`]: now, and when the program started, which is the one that counts.
-fn loader_values() -> Vec<OsString> {
-    let mut values: Vec<OsString> = env::var_os(LOADER_VARIABLE).into_iter().collect();
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::unix::ffi::OsStringExt as _;
-        let start = std::fs::read("/proc/self/environ").unwrap_or_default();
-        let name = format!("{LOADER_VARIABLE}=");
-        let at_start = start
-            .split(|byte| *byte == 0)
-            .filter_map(|entry| entry.strip_prefix(name.as_bytes()))
-            .map(|value| OsString::from_vec(value.to_vec()));
-        values.extend(at_start);
-    }
-    values
-}
-
-fn system_folders() -> Vec<PathBuf> {
+fn system_directories() -> Vec<PathBuf> {
     let from_variable = env::var_os(LOADER_VARIABLE).unwrap_or_default();
     let usual: &[&str] = if cfg!(windows) {
         &[]
@@ -372,190 +295,14 @@ fn system_folders() -> Vec<PathBuf> {
     };
     // An empty or relative entry means the current directory.
     env::split_paths(&from_variable)
-        .filter(|folder| folder.is_absolute())
+        .filter(|directory| directory.is_absolute())
         .chain(usual.iter().map(PathBuf::from))
         .collect()
-}
-
-/// Returns whether a file has the name of a shared library.
-pub fn is_library_name(name: &OsStr) -> bool {
-    let name = name.to_string_lossy();
-    let name = name.to_ascii_lowercase();
-    let ends = |ending: &str| name.ends_with(ending);
-    ends(".so") || ends(".dll") || ends(".dylib") || name.contains(".so.")
-}
-
-fn file_name_patterns(name: &str) -> Vec<String> {
-    if cfg!(windows) {
-        vec![format!("{name}.dll")]
-    } else if cfg!(target_os = "macos") {
-        vec![
-            format!("lib{name}.dylib"),
-            format!("lib{name}.<version>.dylib"),
-        ]
-    } else {
-        vec![format!("lib{name}.so"), format!("lib{name}.so.<version>")]
-    }
-}
-
-/// The library called `name` in `folder`: without a version if there is such a file, else the
-/// highest version.
-fn library_in(folder: &Path, name: &str) -> Option<PathBuf> {
-    let mut candidates: Vec<(Vec<u64>, PathBuf)> = std::fs::read_dir(folder)
-        .ok()?
-        .flatten()
-        .filter_map(|entry| Some((version(entry.file_name().to_str()?, name)?, entry.path())))
-        .filter(|(_, path)| path.is_file())
-        .collect();
-    candidates.sort();
-    candidates
-        .iter()
-        .find(|(version, _)| version.is_empty())
-        .or_else(|| candidates.last())
-        .map(|(_, path)| path.clone())
-}
-
-/// The version numbers in the file name of library `name`, or `None` for any other file.
-fn version(file_name: &str, name: &str) -> Option<Vec<u64>> {
-    let numbers = if cfg!(windows) {
-        file_name.strip_suffix(".dll")?.strip_prefix(name)?
-    } else if cfg!(target_os = "macos") {
-        file_name
-            .strip_suffix(".dylib")?
-            .strip_prefix("lib")?
-            .strip_prefix(name)?
-    } else {
-        file_name
-            .strip_prefix("lib")?
-            .strip_prefix(name)?
-            .strip_prefix(".so")?
-    };
-    numbers
-        .split('.')
-        .skip(1)
-        .map(|number| number.parse().ok())
-        .collect::<Option<Vec<_>>>()
-        .filter(
-            // What precedes the first point must be nothing: `libonnxruntime_providers_shared.so`.
-            |_| numbers.is_empty() || numbers.starts_with('.'),
-        )
-}
-
-/// Checks without loading that `path` is a library for this machine with all of its bytes, and
-/// that it exports `symbol`, if one is named. Only ELF files are looked into.
-///
-/// # Errors
-///
-/// What is wrong, as the end of a sentence that begins with the path.
-pub fn inspect(path: &Path, symbol: Option<&str>) -> Result<(), String> {
-    let file = File::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => "does not exist".to_owned(),
-        _ => format!("cannot be opened: {error}"),
-    })?;
-    let metadata = file
-        .metadata()
-        .map_err(|error| format!("cannot be read: {error}"))?;
-    if !metadata.is_file() {
-        return Err("is not a file".to_owned());
-    }
-    if cfg!(all(unix, not(target_vendor = "apple"))) {
-        inspect_elf(file, metadata.len(), symbol)
-    } else {
-        Ok(())
-    }
-}
-
-fn inspect_elf(file: File, length: u64, symbol: Option<&str>) -> Result<(), String> {
-    let not_elf = |error| format!("is not a whole shared library: {error}");
-    let mut elf = ElfStream::<NativeEndian, _>::open_stream(file).map_err(not_elf)?;
-    let machine = if cfg!(target_arch = "aarch64") {
-        EM_AARCH64
-    } else {
-        EM_X86_64
-    };
-    if elf.ehdr.class != Class::ELF64 || elf.ehdr.e_machine != machine {
-        return Err(format!(
-            "is a library for another machine (ELF machine {}, this is {machine})",
-            elf.ehdr.e_machine
-        ));
-    }
-    for segment in elf
-        .segments()
-        .iter()
-        .filter(|segment| segment.p_type == PT_LOAD)
-    {
-        let end = segment.p_offset.checked_add(segment.p_filesz);
-        if end.is_none_or(|end| end > length) {
-            return Err(format!(
-                "is damaged: it has {length} bytes, but a segment ends at byte {}",
-                end.unwrap_or(u64::MAX)
-            ));
-        }
-    }
-    let Some(symbol) = symbol else { return Ok(()) };
-    let table = elf
-        .dynamic_symbol_table()
-        .map_err(|error| format!("is damaged: {error}"))?;
-    let exports = table.is_some_and(|(symbols, names)| {
-        symbols.iter().any(|entry| {
-            !entry.is_undefined()
-                && names
-                    .get(entry.st_name as usize)
-                    .is_ok_and(|name| name == symbol)
-        })
-    });
-    if exports {
-        Ok(())
-    } else {
-        Err(format!("does not export `{symbol}`"))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn file_names_give_versions() {
-        assert_eq!(version("libopenvino_c.so", "openvino_c"), Some(vec![]));
-        assert_eq!(
-            version("libopenvino_c.so.2641", "openvino_c"),
-            Some(vec![2641])
-        );
-        assert_eq!(
-            version("libonnxruntime.so.1.31.1", "onnxruntime"),
-            Some(vec![1, 31, 1])
-        );
-        for other in [
-            "libonnxruntime_providers_shared.so",
-            "libopenvino.so.2641",
-            "libonnxruntime.so.old",
-            "onnxruntime.so",
-            "libonnxruntime.so1",
-        ] {
-            assert_eq!(version(other, "onnxruntime"), None, "{other}");
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn the_newest_version_is_taken() {
-        let folder = tempfile::tempdir().unwrap();
-        for file in ["libx.so.1.9.0", "libx.so.1.10.0", "libx_other.so.2"] {
-            File::create(folder.path().join(file)).unwrap();
-        }
-        assert_eq!(
-            library_in(folder.path(), "x"),
-            Some(folder.path().join("libx.so.1.10.0"))
-        );
-        File::create(folder.path().join("libx.so")).unwrap();
-        assert_eq!(
-            library_in(folder.path(), "x"),
-            Some(folder.path().join("libx.so"))
-        );
-        assert_eq!(library_in(folder.path(), "y"), None);
-    }
 
     fn search(explicit: &Path) -> LibrarySearch<'_> {
         LibrarySearch {
@@ -564,48 +311,32 @@ mod tests {
             families: &["libtest_"],
             symbol: "test_engine_start",
             explicit: Some(explicit),
-            variable: "NO_SUCH_VARIABLE_TEST_ENGINE",
-            package_folder: "test_engine/libs",
+            directories: &[],
+            package_directory: "test_engine/libs",
             vendor_variable: ("NO_SUCH_VARIABLE_TEST_VENDOR", &[]),
             install_hint: "install it",
         }
     }
 
-    #[cfg(unix)]
-    #[test]
-    fn entries_of_the_current_directory_are_left_out() {
-        let without = |value: &str| {
-            without_current_directory(OsStr::new(value)).map(|value| value.into_string().unwrap())
-        };
-        for clean in ["", "/a", "/a:/b", "$ORIGIN/../lib", "${ORIGIN}:/a"] {
-            assert_eq!(without(clean), None, "{clean}");
-        }
-        for (value, rest) in [
-            (":", ""),
-            (".", ""),
-            ("lib", ""),
-            ("$LIB", ""),
-            (":/a", "/a"),
-            ("/a:", "/a"),
-            ("/a::/b", "/a:/b"),
-            ("/a:.:/b:lib/x", "/a:/b"),
-            ("./a:/b", "/b"),
-            ("..:/b", "/b"),
-        ] {
-            assert_eq!(without(value).as_deref(), Some(rest), "{value}");
-        }
-        #[cfg(target_env = "gnu")]
-        assert_eq!(without("/a;lib;/b").as_deref(), Some("/a:/b"));
+    /// The C library, with which every program on Linux is linked.
+    #[cfg(target_os = "linux")]
+    fn libc() -> PathBuf {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let mut paths = maps
+            .lines()
+            .filter_map(|line| line.split_whitespace().nth(5));
+        let libc = paths.find(|path| path.contains("/libc.so") || path.contains("/libc-"));
+        libc.unwrap().into()
     }
 
     #[test]
     fn an_explicit_path_is_binding_and_says_what_is_wrong() {
-        let folder = tempfile::tempdir().unwrap();
-        let missing = folder.path().join("libtest_engine.so");
+        let directory = tempfile::tempdir().unwrap();
+        let missing = directory.path().join("libtest_engine.so");
         let error = search(&missing).find().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::EngineUnavailable);
         assert!(error.to_string().contains("does not exist"), "{error}");
-        let error = search(folder.path()).find().unwrap_err();
+        let error = search(directory.path()).find().unwrap_err();
         assert!(
             error.to_string().contains("holds no such library"),
             "{error}"
@@ -616,23 +347,17 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn libraries_are_inspected_not_loaded() {
-        // Every program on Linux is linked with this one.
-        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-        let libc = maps
-            .lines()
-            .filter_map(|line| line.split_whitespace().nth(5))
-            .find(|path| path.contains("/libc.so") || path.contains("/libc-"))
-            .unwrap();
-        let whole = std::fs::read(libc).unwrap();
-        assert_eq!(inspect(Path::new(libc), Some("strlen")), Ok(()));
+        let libc = libc();
+        let whole = std::fs::read(&libc).unwrap();
+        assert_eq!(inspect(&libc, Some("strlen")), Ok(()));
         assert!(
-            inspect(Path::new(libc), Some("no_such_function"))
+            inspect(&libc, Some("no_such_function"))
                 .unwrap_err()
                 .contains("not export")
         );
 
-        let folder = tempfile::tempdir().unwrap();
-        let copy = folder.path().join("libtest_engine.so");
+        let directory = tempfile::tempdir().unwrap();
+        let copy = directory.path().join("libtest_engine.so");
         for length in [
             0,
             3,
@@ -651,9 +376,9 @@ mod tests {
                 "{length} bytes: {error}"
             );
         }
-        // A sound library beside a damaged one that it would load.
+        // A sound library next to a damaged one that it would load.
         std::fs::write(
-            folder.path().join("libtest_plugin.so.1"),
+            directory.path().join("libtest_plugin.so.1"),
             &whole[..whole.len() / 2],
         )
         .unwrap();
@@ -669,7 +394,7 @@ mod tests {
                 .contains("libtest_plugin.so.1, which is not a whole shared library"),
             "{error}"
         );
-        std::fs::remove_file(folder.path().join("libtest_plugin.so.1")).unwrap();
+        std::fs::remove_file(directory.path().join("libtest_plugin.so.1")).unwrap();
         assert_eq!(strlen.find().unwrap().path, copy);
 
         let mut foreign = whole;
@@ -681,9 +406,9 @@ mod tests {
 
     #[test]
     fn an_environment_is_searched_newest_python_first() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let libs = |python: &str| {
-            folder
+            directory
                 .path()
                 .join(python)
                 .join("site-packages/test_engine/libs")
@@ -691,7 +416,32 @@ mod tests {
         for python in ["lib/python3.9", "lib/python3.11"] {
             std::fs::create_dir_all(libs(python)).unwrap();
         }
-        let found = search(Path::new("/")).package_folders(folder.path());
+        let found = search(Path::new("/")).package_directories(directory.path());
         assert_eq!(found, [libs("lib/python3.11"), libs("lib/python3.9")]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn configured_directories_hold_the_library_or_are_environments() {
+        let root = tempfile::tempdir().unwrap();
+        let environment = root.path().join("environment");
+        let package = environment.join("lib/python3.11/site-packages/test_engine/libs");
+        let plain = root.path().join("plain");
+        for directory in [&package, &plain] {
+            std::fs::create_dir_all(directory).unwrap();
+            std::fs::copy(libc(), directory.join("libtest_engine.so")).unwrap();
+        }
+        for (configured, holder) in [(&environment, &package), (&plain, &plain)] {
+            let directories = [PathBuf::from("relative"), configured.clone()];
+            let search = LibrarySearch {
+                explicit: None,
+                directories: &directories,
+                symbol: "strlen",
+                ..search(Path::new("/"))
+            };
+            let found = search.find().unwrap();
+            assert_eq!(found.path, holder.join("libtest_engine.so"));
+            assert_eq!(found.origin, CONFIGURED_DIRECTORIES);
+        }
     }
 }

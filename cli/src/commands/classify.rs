@@ -58,7 +58,8 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
             messages.note(&line);
         }
         if let Some(library) = &backend.info().library {
-            let found = format!("engine: {} ({})", library.path.display(), library.origin);
+            let origin = engines::library_origin(&engine, library);
+            let found = format!("engine: {} ({origin})", library.path.display());
             messages.note(&printable(&found));
         }
     }
