@@ -1,88 +1,9 @@
 //! What a backend says of itself.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::num::NonZero;
 use std::path::PathBuf;
-use std::thread::available_parallelism;
 
-use crate::{Error, ErrorKind, TensorSpec};
-
-/// The arithmetic that an engine is asked to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Precision {
-    /// Whatever the engine prefers on the device: on recent Intel CPUs OpenVINO takes `bf16`.
-    Auto,
-    /// 32-bit floating point, in which engines can be compared. The default.
-    #[default]
-    F32,
-    /// bfloat16.
-    Bf16,
-    /// 16-bit floating point.
-    F16,
-}
-
-impl Precision {
-    /// The short name: `auto`, `f32`, `bf16`, `f16`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-            Self::F16 => "f16",
-        }
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// What an engine should be tuned for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum PerformanceHint {
-    /// As many images a second as the device can do, with several requests at a time.
-    #[default]
-    Throughput,
-    /// Each single request as fast as possible, with all cores.
-    Latency,
-}
-
-impl PerformanceHint {
-    /// How an `engine` without a say of its own divides `threads` (all cores by default) among `requests`
-    /// (by the hint: as many as there are threads, at most `most`; or one). Gives the number of requests
-    /// and of threads for each, which is at least one.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidConfig`] for 0 threads or requests.
-    pub fn divide(
-        self,
-        threads: Option<usize>,
-        requests: Option<usize>,
-        most: usize,
-        engine: &str,
-    ) -> Result<(usize, usize), Error> {
-        for (name, value) in [("threads", threads), ("requests", requests)] {
-            if value == Some(0) {
-                return Err(Error::new(
-                    ErrorKind::InvalidConfig,
-                    "configure the engine",
-                    format!("{name} is 0, but it must be at least 1"),
-                )
-                .with_context("engine", engine));
-            }
-        }
-        let threads = threads.unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get));
-        let requests = requests.unwrap_or(match self {
-            Self::Throughput => threads.min(most),
-            Self::Latency => 1,
-        });
-        Ok((requests, (threads / requests).max(1)))
-    }
-}
+use crate::{Precision, TensorSpec};
 
 /// The runtime library of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +28,7 @@ pub struct BackendInfo {
     pub engine_version: String,
     /// The runtime library that was loaded and how it was found, if there is one.
     pub library: Option<FoundLibrary>,
-    /// The model file.
+    /// The model file. `None` for a model that was opened from memory.
     pub model: Option<PathBuf>,
     /// The device that was asked for, as it was written.
     pub requested_device: String,
@@ -149,25 +70,5 @@ impl BackendInfo {
             output,
             slots: 0,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::PerformanceHint::{Latency, Throughput};
-    use super::*;
-
-    #[test]
-    fn cores_are_divided_among_the_requests() {
-        let divide = |hint: PerformanceHint, threads, requests| {
-            hint.divide(Some(threads), requests, 8, "RTen").unwrap()
-        };
-        assert_eq!(divide(Throughput, 6, None), (6, 1));
-        assert_eq!(divide(Throughput, 6, Some(2)), (2, 3));
-        assert_eq!(divide(Throughput, 6, Some(9)), (9, 1));
-        assert_eq!(divide(Latency, 6, None), (1, 6));
-        assert_eq!(divide(Throughput, 64, None), (8, 8));
-        let error = Throughput.divide(None, Some(0), 8, "RTen").unwrap_err();
-        assert!(error.to_string().contains("requests is 0"), "{error}");
     }
 }
