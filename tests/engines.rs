@@ -50,13 +50,13 @@ const RTEN_DIFFERS: [(&str, &str); 3] = [
 fn open(model: &PathBuf) -> Result<Vec<Arc<dyn InferBackend>>, backend_api::Error> {
     // One request: the largest models take more than half a gigabyte for each.
     let mut openvino = OpenvinoConfig::new(model);
-    openvino.requests = Some(1);
+    openvino.options.requests = Some(1);
     openvino.library_dirs = library_dirs();
     let mut onnx = OnnxConfig::new(model);
-    onnx.requests = Some(1);
+    onnx.options.requests = Some(1);
     onnx.library_dirs = library_dirs();
     let mut rten = RtenConfig::new(model);
-    rten.requests = Some(1);
+    rten.options.requests = Some(1);
     let mut backends: Vec<Arc<dyn InferBackend>> = vec![
         Arc::new(OpenvinoBackend::open(&openvino)?),
         Arc::new(OnnxBackend::open(&onnx)?),

@@ -14,7 +14,7 @@ const ENGINES: [(&str, &str); 3] = [
     ("backend-rten", "rten"),
 ];
 
-const LIBRARIES: [&str; 7] = [
+const LIBRARIES: [&str; 8] = [
     "backend-api",
     "model-file",
     "runtime-library",

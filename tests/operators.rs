@@ -133,19 +133,19 @@ fn run(engine: &str, case: &Case) -> (Made, Option<String>) {
         "onnx" => {
             let mut config = OnnxConfig::new(&case.model);
             config.library_dirs = library_dirs();
-            (config.requests, config.threads) = (Some(1), Some(1));
+            (config.options.requests, config.options.threads) = (Some(1), Some(1));
             OnnxBackend::open(&config).map(|backend| Arc::new(backend) as Arc<dyn InferBackend>)
         }
         "openvino" => {
             let mut config = OpenvinoConfig::new(&case.model);
             config.library_dirs = library_dirs();
-            (config.requests, config.threads) = (Some(1), Some(1));
-            config.hint = PerformanceHint::Latency;
+            (config.options.requests, config.options.threads) = (Some(1), Some(1));
+            config.options.hint = PerformanceHint::Latency;
             OpenvinoBackend::open(&config).map(|backend| Arc::new(backend) as Arc<dyn InferBackend>)
         }
         _ => {
             let mut config = RtenConfig::new(&case.model);
-            (config.requests, config.threads) = (Some(1), Some(1));
+            (config.options.requests, config.options.threads) = (Some(1), Some(1));
             RtenBackend::open(&config).map(|backend| Arc::new(backend) as Arc<dyn InferBackend>)
         }
     };

@@ -14,6 +14,8 @@ mod tensor;
 mod timer;
 
 pub use async_trait::async_trait;
+/// The crate of the element types [`half::f16`] and [`half::bf16`], which are [`Element`]s.
+pub use half;
 
 pub use backend::InferBackend;
 pub use engine::{Engine, Stopper};

@@ -1,8 +1,6 @@
 //! ONNX Runtime's errors, sorted into kinds.
 
-use std::path::Path;
-
-use backend_api::{Error, ErrorKind};
+use backend_api::{Error, ErrorKind, ModelSource};
 use ort::ErrorCode;
 
 /// An error of `kind` with ONNX Runtime's own message as its cause.
@@ -26,7 +24,7 @@ pub(crate) fn panicked() -> Error {
 }
 
 /// Returns the error for a model that ONNX Runtime did not load for the execution provider `provider`.
-pub(crate) fn load_failed(model: &Path, provider: &str, source: ort::Error) -> Error {
+pub(crate) fn load_failed(model: &ModelSource, provider: &str, source: ort::Error) -> Error {
     if source.message().contains("disable_cpu_ep_fallback")
         || source.message().contains("fallback to CPU EP")
     {
@@ -36,7 +34,7 @@ pub(crate) fn load_failed(model: &Path, provider: &str, source: ort::Error) -> E
             format!("{provider} cannot run the whole model, and the CPU is not asked for"),
             source,
         )
-        .with_context("model", model.display())
+        .with_context("model", model)
         .with_hint("pass `-d CPU` to run it there");
     }
     let kind = match source.code() {
@@ -53,5 +51,5 @@ pub(crate) fn load_failed(model: &Path, provider: &str, source: ort::Error) -> E
         "ONNX Runtime cannot load the model",
         source,
     )
-    .with_context("model", model.display())
+    .with_context("model", model)
 }

@@ -1,9 +1,7 @@
 //! ONNX Runtime itself: the contract, the model files, the devices.
 
-use std::path::Path;
-
 use backend_api::conformance::Subject;
-use backend_api::{Error, ErrorKind, InferBackend, Precision};
+use backend_api::{Error, ErrorKind, InferBackend, ModelSource, Precision};
 use backend_onnx::{OnnxBackend, OnnxConfig, find_library};
 use classify_tests::models::{self, error};
 use classify_tests::{
@@ -33,7 +31,7 @@ fn main() {
 fn subject() -> Subject {
     let config = || {
         let mut config = config_of("double.onnx");
-        config.requests = Some(3);
+        config.options.requests = Some(3);
         config
     };
     doubling_subject(
@@ -49,8 +47,8 @@ fn config_of(model: &str) -> OnnxConfig {
     config
 }
 
-fn open(model: impl AsRef<Path>) -> Result<OnnxBackend, Error> {
-    let mut config = OnnxConfig::new(model.as_ref());
+fn open(model: impl Into<ModelSource>) -> Result<OnnxBackend, Error> {
+    let mut config = OnnxConfig::new(model);
     config.library_dirs = library_dirs();
     OnnxBackend::open(&config)
 }
@@ -62,19 +60,21 @@ fn unavailable() -> Result<(), Failed> {
         OnnxBackend::open(&config)
     };
     let gpu = error(
-        with(|config| config.device = "GPU".into()),
+        with(|config| config.options.device = "GPU".into()),
         ErrorKind::DeviceUnavailable,
     )?;
     ensure(gpu.to_string().contains("available: CPU"), &gpu)?;
     error(
-        with(|config| config.precision = Precision::Bf16),
+        with(|config| config.options.precision = Precision::Bf16),
         ErrorKind::InvalidConfig,
     )?;
     error(
-        with(|config| config.requests = Some(0)),
+        with(|config| config.options.requests = Some(0)),
         ErrorKind::InvalidConfig,
     )?;
-    let info = with(|config| config.requests = Some(2))?.info().clone();
+    let info = with(|config| config.options.requests = Some(2))?
+        .info()
+        .clone();
     ensure(
         info.slots == 2 && info.precision == "f32" && info.devices == ["CPU"],
         &info,

@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[cfg(any(feature = "openvino", feature = "onnx", feature = "rten"))]
+use backend_api::OpenOptions;
 use backend_api::{BackendInfo, ErrorKind, FoundLibrary, InferBackend};
 use model_file::Format;
 
@@ -130,17 +132,24 @@ fn suggest_rten(error: anyhow::Error, options: &EngineOptions) -> anyhow::Error 
     }
 }
 
+/// Returns the part of the configuration that every engine has.
+#[cfg(any(feature = "openvino", feature = "onnx", feature = "rten"))]
+fn open_options(options: &EngineOptions) -> OpenOptions {
+    let mut open = OpenOptions::new(&options.model);
+    open.device.clone_from(&options.device);
+    open.precision = options.precision;
+    open.hint = options.hint;
+    open.shape.clone_from(&options.shape);
+    open.batch = options.batch;
+    open.threads = options.threads;
+    open.requests = options.requests;
+    open
+}
+
 #[cfg(feature = "openvino")]
 fn openvino(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
-    let mut config = backend_openvino::OpenvinoConfig::new(&options.model);
-    config.device.clone_from(&options.device);
-    config.precision = options.precision;
-    config.hint = options.hint;
-    config.shape.clone_from(&options.shape);
-    config.batch = options.batch;
+    let mut config = backend_openvino::OpenvinoConfig::from(open_options(options));
     config.streams = options.streams;
-    config.threads = options.threads;
-    config.requests = options.requests;
     let named = options.runtime.openvino_lib()?;
     config.library.clone_from(&named.path);
     config.library_dirs = library_dirs();
@@ -176,14 +185,7 @@ fn openvino(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
 #[cfg(feature = "onnx")]
 fn onnx(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     reject_openvino_flags(options, "onnx")?;
-    let mut config = backend_onnx::OnnxConfig::new(&options.model);
-    config.device.clone_from(&options.device);
-    config.precision = options.precision;
-    config.hint = options.hint;
-    config.shape.clone_from(&options.shape);
-    config.batch = options.batch;
-    config.threads = options.threads;
-    config.requests = options.requests;
+    let mut config = backend_onnx::OnnxConfig::from(open_options(options));
     let named = options.runtime.onnxruntime_lib()?;
     config.library.clone_from(&named.path);
     config.library_dirs = library_dirs();
@@ -194,14 +196,7 @@ fn onnx(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
 #[cfg(feature = "rten")]
 fn rten(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     reject_openvino_flags(options, "rten")?;
-    let mut config = backend_rten::RtenConfig::new(&options.model);
-    config.device.clone_from(&options.device);
-    config.precision = options.precision;
-    config.hint = options.hint;
-    config.shape.clone_from(&options.shape);
-    config.batch = options.batch;
-    config.threads = options.threads;
-    config.requests = options.requests;
+    let config = backend_rten::RtenConfig::from(open_options(options));
     Ok(Arc::new(backend_rten::RtenBackend::open(&config)?))
 }
 
