@@ -71,4 +71,96 @@ impl BackendInfo {
             slots: 0,
         }
     }
+
+    /// Returns the devices that execute, joined with `+`: `GPU+CPU`. An alias of a plugins file is marked, so that it
+    /// never passes for the hardware of its name.
+    pub fn executed_devices(&self) -> String {
+        let named = |device: &String| {
+            // OpenVINO gives either the alias or the plugin behind it.
+            let alias = self
+                .aliases
+                .iter()
+                .find(|(alias, plugin)| [*alias, *plugin].contains(&device));
+            match alias {
+                Some((alias, plugin)) => format!("{alias} (alias of {plugin})"),
+                None => device.clone(),
+            }
+        };
+        self.devices.iter().map(named).collect::<Vec<_>>().join("+")
+    }
+
+    /// Returns one line on the engine, the devices and the precision, executed and requested, and the slots.
+    pub fn description(&self) -> String {
+        format!(
+            "{} {} on {} (requested: {}), precision {} (requested: {}), {} infer request{}",
+            self.engine,
+            self.engine_version,
+            self.executed_devices(),
+            self.requested_device,
+            self.precision,
+            self.requested_precision,
+            self.slots,
+            if self.slots == 1 { "" } else { "s" },
+        )
+    }
+
+    /// Returns the number of values that the model gives for an image, if its input and output have fixed sizes.
+    pub fn class_count(&self) -> Option<usize> {
+        let shape = self.output.fixed_shape()?;
+        let batch = *self.input.fixed_shape()?.first()?;
+        Some(shape.iter().product::<usize>() / batch.max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Dim, ElementType};
+
+    fn info(input: &[Dim], output: &[Dim]) -> BackendInfo {
+        let spec = |dims: &[Dim]| TensorSpec::new("x", ElementType::F32, dims.to_vec());
+        BackendInfo::new("openvino", spec(input), spec(output))
+    }
+
+    #[test]
+    fn an_alias_does_not_pass_for_the_hardware_of_its_name() {
+        let mut info = info(&[Dim::Fixed(1)], &[Dim::Fixed(1)]);
+        info.aliases.insert("MYRIAD".into(), "CPU_A".into());
+        info.devices = ["CPU_A", "CPU"].map(str::to_owned).into();
+        assert_eq!(info.executed_devices(), "MYRIAD (alias of CPU_A)+CPU");
+        info.devices = vec!["MYRIAD".to_owned()];
+        assert_eq!(info.executed_devices(), "MYRIAD (alias of CPU_A)");
+    }
+
+    #[test]
+    fn a_description_has_what_executes_and_what_was_requested() {
+        let mut info = info(&[Dim::Fixed(1)], &[Dim::Fixed(1)]);
+        info.engine = "OpenVINO".into();
+        info.engine_version = "2026.4".into();
+        info.requested_device = "AUTO".into();
+        info.devices = vec!["CPU".to_owned()];
+        info.precision = "bf16".into();
+        info.requested_precision = Precision::Auto;
+        info.slots = 2;
+        assert_eq!(
+            info.description(),
+            "OpenVINO 2026.4 on CPU (requested: AUTO), precision bf16 (requested: auto), 2 infer requests"
+        );
+    }
+
+    #[test]
+    fn classes_are_counted_for_one_image_of_a_batch() {
+        let fixed = |dims: &[usize]| dims.iter().copied().map(Dim::Fixed).collect::<Vec<_>>();
+        let count = |input: &[Dim], output: &[Dim]| info(input, output).class_count();
+        assert_eq!(count(&fixed(&[1, 3, 8, 8]), &fixed(&[1, 12])), Some(12));
+        assert_eq!(
+            count(&fixed(&[4, 3, 8, 8]), &fixed(&[4, 12, 1, 1])),
+            Some(12)
+        );
+        assert_eq!(count(&fixed(&[1, 8]), &[Dim::Fixed(1), Dim::Dynamic]), None);
+        assert_eq!(
+            count(&[Dim::Dynamic, Dim::Fixed(8)], &fixed(&[1, 12])),
+            None
+        );
+    }
 }

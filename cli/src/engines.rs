@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 #[cfg(any(feature = "openvino", feature = "onnx", feature = "rten"))]
 use backend_api::OpenOptions;
-use backend_api::{BackendInfo, ErrorKind, FoundLibrary, InferBackend};
+use backend_api::{ErrorKind, FoundLibrary, InferBackend};
 use model_file::Format;
 
 use crate::args::Backend;
-use crate::messages::counted;
 use crate::options::EngineOptions;
 #[cfg(any(feature = "openvino", feature = "onnx"))]
 use crate::runtimes::library_dirs;
@@ -22,36 +21,6 @@ pub fn first_step(backend: Backend) -> &'static str {
         Backend::Onnx => "Creating ONNX Runtime environment",
         Backend::Rten => "Creating RTen thread pools",
     }
-}
-
-/// What really runs, and what was asked for.
-pub fn description(info: &BackendInfo) -> String {
-    format!(
-        "{} {} on {} (requested: {}), precision {} (requested: {}), {}",
-        info.engine,
-        info.engine_version,
-        executed(info),
-        info.requested_device,
-        info.precision,
-        info.requested_precision,
-        counted(info.slots, "infer request"),
-    )
-}
-
-/// The devices that really execute. An alias never passes for the hardware of its name.
-pub fn executed(info: &BackendInfo) -> String {
-    let named = |device: &String| {
-        // OpenVINO gives either the alias or the plugin behind it.
-        let alias = info
-            .aliases
-            .iter()
-            .find(|(alias, plugin)| [*alias, *plugin].contains(&device));
-        match alias {
-            Some((alias, plugin)) => format!("{alias} (alias of {plugin})"),
-            None => device.clone(),
-        }
-    };
-    info.devices.iter().map(named).collect::<Vec<_>>().join("+")
 }
 
 /// Opens the backend that was asked for.
