@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use backend_api::{
-    BackendInfo, Dim, Error, ErrorKind, ModelSource, OpenOptions, PerformanceHint, Precision, SlotPool,
+    BackendInfo, Dim, Error, ErrorKind, ModelSource, OpenOptions, PerformanceHint, Precision,
+    SlotPool,
 };
 use openvino::{CompiledModel, Core, Model, PropertyKey, RwPropertyKey};
 

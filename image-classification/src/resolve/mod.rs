@@ -234,7 +234,7 @@ impl ResolvedPreprocessing {
                 origin: stated.origin.clone(),
             });
         }
-        let values = values_per_image(info);
+        let values = info.class_count();
         let reading = OutputReading::decide(&self, info, values)?;
         if let Some(reading) = &reading {
             notes.extend(reading.notes(self.scores, values));
@@ -384,13 +384,6 @@ impl FittedPreprocessing {
                 .extend(reading.notes(self.resolved.scores, self.values));
         }
     }
-}
-
-/// Returns the number of values that the model gives for an image, if its output is of a fixed size.
-fn values_per_image(info: &BackendInfo) -> Option<usize> {
-    let shape = info.output.fixed_shape()?;
-    let batch = info.input.fixed_shape()?[0].max(1);
-    Some(shape.iter().product::<usize>() / batch)
 }
 
 /// Returns whether the file at `path` begins as an image does.
