@@ -32,7 +32,7 @@ const INPUT: &str = "the model's input";
 ///
 /// let resolved = ResolvedPreprocessing::find("model.onnx".as_ref(), &PreprocessOverrides::default())?;
 /// for setting in &resolved.settings {
-///     println!("{} = {} ({})", setting.key, setting.value, setting.origin);
+///     println!("{setting}");
 /// }
 /// # Ok::<_, image_classification::ResolveError>(())
 /// ```
