@@ -26,15 +26,15 @@ pub struct Preprocess {
     pub mean: [f32; 3],
     /// Divides what is left, in the order of [`color`](Self::color). None of them 0.
     pub scale: [f32; 3],
-    /// How the size changes.
+    /// The way in which the image gets the size of the input.
     pub resize: Resize,
-    /// How pixels are computed.
+    /// The filter of the resize.
     pub interpolation: Interpolation,
 }
 
 impl Preprocess {
-    /// What OpenVINO's Image Classification Async sample does: BGR, stretched with OpenCV's
-    /// bilinear, 0–255, no mean.
+    /// The preprocessing of OpenVINO's Image Classification Async sample: BGR, stretched with OpenCV's bilinear, 0–255,
+    /// no mean. It is wrong for most models: see [`ResolvedPreprocessing`](crate::ResolvedPreprocessing).
     pub const OPENVINO_SAMPLE: Self = Self {
         color: ColorOrder::Bgr,
         mean: [0.0; 3],

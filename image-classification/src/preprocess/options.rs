@@ -33,7 +33,7 @@ impl FromStr for ColorOrder {
     }
 }
 
-/// Where the centre is when an odd number of pixels is cut away.
+/// The place of the centre if an odd number of pixels is cut away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Centre {
     /// Half of it, rounded to even: torchvision's `CenterCrop`, which timm uses too.
@@ -52,7 +52,7 @@ impl Centre {
     }
 }
 
-/// How the image gets the size of the model's input.
+/// The way in which an image gets the size of the model's input.
 ///
 /// [`Display`](fmt::Display) and [`FromStr`] agree on a notation: `stretch`, `crop` or `crop:0.875`,
 /// `short:256`, `stretch:256`, `letterbox` or `letterbox:114`, `fit` or `fit:114`. `short` and
@@ -72,14 +72,14 @@ pub enum Resize {
     ShortSide {
         /// At least the larger side of the input.
         short: u32,
-        /// How the centre is rounded.
+        /// The rounding of the centre.
         centre: Centre,
     },
     /// Both sides to `side` pixels, then the centre is cut out: timm's crop mode `squash`.
     StretchThenCrop {
         /// At least the larger side of the input.
         side: u32,
-        /// How the centre is rounded.
+        /// The rounding of the centre.
         centre: Centre,
     },
     /// As large as fits, on a ground of `pad`.
@@ -164,7 +164,7 @@ impl FromStr for Resize {
     }
 }
 
-/// How pixels are computed when the size changes.
+/// The filter that computes pixels when the size changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Interpolation {
     /// Pillow's `NEAREST`.

@@ -12,7 +12,7 @@ const SUM_TOLERANCE: f64 = 0.05;
 /// The sum that no rounding explains: a softmax over the wrong dimension gives as many ones as there are classes.
 const MOST_SUM: f64 = 1.5;
 
-/// Why an output has no scores.
+/// The reason why an output has no scores.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScoresError {
@@ -33,9 +33,9 @@ pub enum ScoresError {
         class_id: usize,
         /// NaN or an infinity.
         value: f32,
-        /// How many values are not finite.
+        /// The number of values that are not finite.
         count: usize,
-        /// How many classes there are.
+        /// The number of classes.
         classes: usize,
     },
     /// Probabilities are asked for or promised by the graph, but the output is not a distribution.
@@ -117,7 +117,7 @@ pub struct Interpretation {
     pub scoring: Scoring,
     /// The quantization of an integer output.
     pub quantization: Option<Quantization>,
-    /// Whether only the first images told the rule. Every further output has to fit it, or is an error.
+    /// True if only the first images told the rule. A further output that does not fit it is an error.
     #[serde(default)]
     pub inferred: bool,
 }

@@ -201,7 +201,7 @@ impl Scoring {
         self.is_of_softmax() || matches!(self, Self::Sigmoid | Self::PositiveLogit)
     }
 
-    /// Whether a softmax makes the scores, which a number that is added to all values does not change.
+    /// Returns whether a softmax makes the scores. A number that is added to all values does not change them.
     pub const fn is_of_softmax(self) -> bool {
         matches!(self, Self::Softmax | Self::LogProbability)
     }
