@@ -214,11 +214,10 @@ impl Scoring {
     /// Returns the number of classes that get scores, for a model with `values` values for an image; `None` if it is
     /// not known. A single value answers a question with two answers.
     pub const fn class_count(self, values: Option<usize>) -> Option<usize> {
-        match (self, values) {
-            (Self::ClassIds, _) => None,
-            (Self::Raw, values) => values,
-            (_, Some(1)) => Some(2),
-            (_, values) => values,
+        match self {
+            Self::ClassIds => None,
+            Self::PositiveLogit | Self::PositiveProbability => Some(2),
+            _ => values,
         }
     }
 
@@ -231,6 +230,7 @@ impl Scoring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Interpretation;
 
     #[test]
     fn the_kind_of_output_decides_before_any_image_does() {
@@ -287,5 +287,24 @@ mod tests {
             Scoring::from_outputs([&bytes], Some(quantization), false),
             Some(Scoring::Probability)
         );
+    }
+
+    #[test]
+    fn every_class_that_is_counted_has_a_score() {
+        for (scoring, values, outputs) in [
+            (Scoring::PositiveLogit, 2, vec![0.3]),
+            (Scoring::PositiveProbability, 2, vec![0.3]),
+            // Any number of classes may be right, and the model knows a single one.
+            (Scoring::Sigmoid, 1, vec![0.3]),
+            (Scoring::Independent, 1, vec![0.3]),
+            (Scoring::Raw, 1, vec![0.3]),
+            (Scoring::Probability, 2, vec![0.3, 0.7]),
+        ] {
+            let output = Tensor::new([1, outputs.len()], outputs).unwrap();
+            let scores = Interpretation::plain(scoring).scores(&output).unwrap();
+            assert_eq!(scoring.class_count(Some(output.len())), Some(values));
+            assert_eq!(scores.values().len(), values, "{scoring:?}");
+        }
+        assert_eq!(Scoring::ClassIds.class_count(Some(5)), None);
     }
 }
