@@ -18,7 +18,7 @@ const MOST_RESIZED_PIXELS: u64 = 64 << 20;
 const RGB: u64 = 3;
 
 /// Everything between a decoded image and a model's input.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Preprocess {
     /// The order of the channels.
     pub color: ColorOrder,

@@ -1,10 +1,15 @@
 //! The choices of a preprocessing, and their notation.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// The order of the channels in the tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ColorOrder {
     /// Red first, as PyTorch and TensorFlow models take it.
     Rgb,
@@ -56,7 +61,7 @@ impl Centre {
 ///
 /// [`Display`](fmt::Display) and [`FromStr`] agree on a notation: `stretch`, `crop` or `crop:0.875`,
 /// `short:256`, `stretch:256`, `letterbox` or `letterbox:114`, `fit` or `fit:114`. `short` and
-/// `stretch` with a size take `:floor` after it.
+/// `stretch` with a size take `:floor` after it. Serialized, a resize is a text in this notation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Resize {
     /// Width and height each to the size of the input; the shape of things is distorted.
@@ -164,8 +169,22 @@ impl FromStr for Resize {
     }
 }
 
+impl Serialize for Resize {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Resize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
 /// The filter that computes pixels when the size changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Interpolation {
     /// Pillow's `NEAREST`.
     Nearest,
@@ -215,6 +234,7 @@ impl FromStr for Interpolation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Preprocess;
 
     #[test]
     fn the_centre_is_rounded_as_python_does() {
@@ -258,5 +278,31 @@ mod tests {
         ] {
             assert!(text.parse::<Resize>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn names_are_serialized_as_they_are_written() {
+        for (interpolation, name) in Interpolation::ALL {
+            let json = serde_json::to_value(interpolation).unwrap();
+            assert_eq!(json, name);
+        }
+        for color in [ColorOrder::Rgb, ColorOrder::Bgr] {
+            let json = serde_json::to_value(color).unwrap();
+            assert_eq!(json, color.to_string());
+        }
+        let preprocess = Preprocess {
+            resize: "short:256:floor".parse().unwrap(),
+            ..Preprocess::OPENVINO_SAMPLE
+        };
+        let json = serde_json::to_string(&preprocess).unwrap();
+        let expected = r#"{"color":"bgr","mean":[0.0,0.0,0.0],"scale":[1.0,1.0,1.0],"resize":"short:256:floor","interpolation":"opencv-linear"}"#;
+        assert_eq!(json, expected);
+        assert_eq!(
+            serde_json::from_str::<Preprocess>(&json).unwrap(),
+            preprocess
+        );
+        let wrong = json.replace("short:256", "squash");
+        let error = serde_json::from_str::<Preprocess>(&wrong).unwrap_err();
+        assert!(error.to_string().contains("short:256"), "{error}");
     }
 }
