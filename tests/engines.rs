@@ -7,7 +7,7 @@ use backend_api::{ErrorKind, InferBackend, InferRequest, Tensor};
 use backend_onnx::{OnnxBackend, OnnxConfig};
 use backend_openvino::{OpenvinoBackend, OpenvinoConfig};
 use backend_rten::{RtenBackend, RtenConfig};
-use classify_tests::{Needs, ensure, photos, set_up, small_model};
+use classify_tests::{Needs, ensure, library_dirs, photos, set_up, small_model};
 use image_classification::{
     Image, InputLayout, Interpretation, Limits, Preprocess, PreprocessOverrides, Ranked,
     ResolvedPreprocessing, Scores,
@@ -16,8 +16,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
     let arguments = Arguments::from_args();
-    let engines = Needs::engine(&backend_openvino::find_library(None))
-        .and(&Needs::engine(&backend_onnx::find_library(None)));
+    let engines = Needs::engine(&backend_openvino::find_library(None, &library_dirs())).and(
+        &Needs::engine(&backend_onnx::find_library(None, &library_dirs())),
+    );
     let set_up = engines.and(&Needs::set_up());
     let trials: Vec<Trial> = vec![
         engines.test("small_models_give_the_same", small_models),
@@ -49,11 +50,13 @@ const RTEN_DIFFERS: [(&str, &str); 3] = [
 fn open(model: &PathBuf) -> Result<Vec<Arc<dyn InferBackend>>, backend_api::Error> {
     // One request: the largest models take more than half a gigabyte for each.
     let mut openvino = OpenvinoConfig::new(model);
-    openvino.requests = Some(1);
+    openvino.options.requests = Some(1);
+    openvino.library_dirs = library_dirs();
     let mut onnx = OnnxConfig::new(model);
-    onnx.requests = Some(1);
+    onnx.options.requests = Some(1);
+    onnx.library_dirs = library_dirs();
     let mut rten = RtenConfig::new(model);
-    rten.requests = Some(1);
+    rten.options.requests = Some(1);
     let mut backends: Vec<Arc<dyn InferBackend>> = vec![
         Arc::new(OpenvinoBackend::open(&openvino)?),
         Arc::new(OnnxBackend::open(&onnx)?),

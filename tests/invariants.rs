@@ -14,9 +14,10 @@ const ENGINES: [(&str, &str); 3] = [
     ("backend-rten", "rten"),
 ];
 
-const LIBRARIES: [&str; 7] = [
+const LIBRARIES: [&str; 8] = [
     "backend-api",
     "model-file",
+    "runtime-library",
     "backend-openvino",
     "backend-onnx",
     "backend-rten",
@@ -120,6 +121,7 @@ fn the_contract_and_the_domain_know_no_engine() {
     for package in [
         "backend-api",
         "model-file",
+        "runtime-library",
         "image-classification",
         "evaluation",
     ] {
@@ -238,6 +240,7 @@ fn unsafe_code_is_one_statement_of_the_command_line() {
     for package in [
         "backend-api",
         "model-file",
+        "runtime-library",
         "backend-openvino",
         "backend-onnx",
         "backend-rten",

@@ -18,14 +18,17 @@ use backend_api::{Error, ErrorKind, InferBackend, InferRequest, PerformanceHint,
 use backend_onnx::{OnnxBackend, OnnxConfig};
 use backend_openvino::{OpenvinoBackend, OpenvinoConfig};
 use backend_rten::{RtenBackend, RtenConfig};
-use classify_tests::{Needs, checkout, ensure, python};
+use classify_tests::{Needs, checkout, ensure, library_dirs, python};
 use libtest_mimic::{Arguments, Failed};
 use serde_json::Value;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let needs = Needs::engine(&backend_openvino::find_library(None))
-        .and(&Needs::engine(&backend_onnx::find_library(None)))
+    let needs = Needs::engine(&backend_openvino::find_library(None, &library_dirs()))
+        .and(&Needs::engine(&backend_onnx::find_library(
+            None,
+            &library_dirs(),
+        )))
         .and(&Needs::set_up());
     let trials = vec![needs.test("every_operator_is_as_the_table_says", the_table_is_true)];
     libtest_mimic::run(&arguments, trials).exit();
@@ -129,18 +132,20 @@ fn run(engine: &str, case: &Case) -> (Made, Option<String>) {
     let opened = match engine {
         "onnx" => {
             let mut config = OnnxConfig::new(&case.model);
-            (config.requests, config.threads) = (Some(1), Some(1));
+            config.library_dirs = library_dirs();
+            (config.options.requests, config.options.threads) = (Some(1), Some(1));
             OnnxBackend::open(&config).map(|backend| Arc::new(backend) as Arc<dyn InferBackend>)
         }
         "openvino" => {
             let mut config = OpenvinoConfig::new(&case.model);
-            (config.requests, config.threads) = (Some(1), Some(1));
-            config.hint = PerformanceHint::Latency;
+            config.library_dirs = library_dirs();
+            (config.options.requests, config.options.threads) = (Some(1), Some(1));
+            config.options.hint = PerformanceHint::Latency;
             OpenvinoBackend::open(&config).map(|backend| Arc::new(backend) as Arc<dyn InferBackend>)
         }
         _ => {
             let mut config = RtenConfig::new(&case.model);
-            (config.requests, config.threads) = (Some(1), Some(1));
+            (config.options.requests, config.options.threads) = (Some(1), Some(1));
             RtenBackend::open(&config).map(|backend| Arc::new(backend) as Arc<dyn InferBackend>)
         }
     };

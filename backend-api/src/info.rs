@@ -1,88 +1,17 @@
 //! What a backend says of itself.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::num::NonZero;
 use std::path::PathBuf;
-use std::thread::available_parallelism;
 
-use crate::library::FoundLibrary;
-use crate::{Error, ErrorKind, TensorSpec};
+use crate::{Precision, TensorSpec};
 
-/// The arithmetic that an engine is asked to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Precision {
-    /// Whatever the engine prefers on the device: on recent Intel CPUs OpenVINO takes `bf16`.
-    Auto,
-    /// 32-bit floating point, in which engines can be compared. The default.
-    #[default]
-    F32,
-    /// bfloat16.
-    Bf16,
-    /// 16-bit floating point.
-    F16,
-}
-
-impl Precision {
-    /// The short name: `auto`, `f32`, `bf16`, `f16`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-            Self::F16 => "f16",
-        }
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// What an engine should be tuned for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum PerformanceHint {
-    /// As many images a second as the device can do, with several requests at a time.
-    #[default]
-    Throughput,
-    /// Each single request as fast as possible, with all cores.
-    Latency,
-}
-
-impl PerformanceHint {
-    /// How an `engine` without a say of its own divides `threads` (all cores by default) among `requests`
-    /// (by the hint: as many as there are threads, at most `most`; or one). Gives the number of requests
-    /// and of threads for each, which is at least one.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidConfig`] for 0 threads or requests.
-    pub fn divide(
-        self,
-        threads: Option<usize>,
-        requests: Option<usize>,
-        most: usize,
-        engine: &str,
-    ) -> Result<(usize, usize), Error> {
-        for (name, value) in [("threads", threads), ("requests", requests)] {
-            if value == Some(0) {
-                return Err(Error::new(
-                    ErrorKind::InvalidConfig,
-                    "configure the engine",
-                    format!("{name} is 0, but it must be at least 1"),
-                )
-                .with_context("engine", engine));
-            }
-        }
-        let threads = threads.unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get));
-        let requests = requests.unwrap_or(match self {
-            Self::Throughput => threads.min(most),
-            Self::Latency => 1,
-        });
-        Ok((requests, (threads / requests).max(1)))
-    }
+/// The runtime library of an engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundLibrary {
+    /// The file.
+    pub path: PathBuf,
+    /// The step of the search that found it: `the system's library directories`.
+    pub origin: String,
 }
 
 /// What a backend runs, and where. Reports quote it, so that no fallback is silent.
@@ -99,7 +28,7 @@ pub struct BackendInfo {
     pub engine_version: String,
     /// The runtime library that was loaded and how it was found, if there is one.
     pub library: Option<FoundLibrary>,
-    /// The model file.
+    /// The model file. `None` for a model that was opened from memory.
     pub model: Option<PathBuf>,
     /// The device that was asked for, as it was written.
     pub requested_device: String,
@@ -142,24 +71,96 @@ impl BackendInfo {
             slots: 0,
         }
     }
+
+    /// Returns the devices that execute, joined with `+`: `GPU+CPU`. An alias of a plugins file is marked, so that it
+    /// never passes for the hardware of its name.
+    pub fn executed_devices(&self) -> String {
+        let named = |device: &String| {
+            // OpenVINO gives either the alias or the plugin behind it.
+            let alias = self
+                .aliases
+                .iter()
+                .find(|(alias, plugin)| [*alias, *plugin].contains(&device));
+            match alias {
+                Some((alias, plugin)) => format!("{alias} (alias of {plugin})"),
+                None => device.clone(),
+            }
+        };
+        self.devices.iter().map(named).collect::<Vec<_>>().join("+")
+    }
+
+    /// Returns one line on the engine, the devices and the precision, executed and requested, and the slots.
+    pub fn description(&self) -> String {
+        format!(
+            "{} {} on {} (requested: {}), precision {} (requested: {}), {} infer request{}",
+            self.engine,
+            self.engine_version,
+            self.executed_devices(),
+            self.requested_device,
+            self.precision,
+            self.requested_precision,
+            self.slots,
+            if self.slots == 1 { "" } else { "s" },
+        )
+    }
+
+    /// Returns the number of values that the model gives for an image, if its input and output have fixed sizes.
+    pub fn class_count(&self) -> Option<usize> {
+        let shape = self.output.fixed_shape()?;
+        let batch = *self.input.fixed_shape()?.first()?;
+        Some(shape.iter().product::<usize>() / batch.max(1))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::PerformanceHint::{Latency, Throughput};
     use super::*;
+    use crate::{Dim, ElementType};
+
+    fn info(input: &[Dim], output: &[Dim]) -> BackendInfo {
+        let spec = |dims: &[Dim]| TensorSpec::new("x", ElementType::F32, dims.to_vec());
+        BackendInfo::new("openvino", spec(input), spec(output))
+    }
 
     #[test]
-    fn cores_are_divided_among_the_requests() {
-        let divide = |hint: PerformanceHint, threads, requests| {
-            hint.divide(Some(threads), requests, 8, "RTen").unwrap()
-        };
-        assert_eq!(divide(Throughput, 6, None), (6, 1));
-        assert_eq!(divide(Throughput, 6, Some(2)), (2, 3));
-        assert_eq!(divide(Throughput, 6, Some(9)), (9, 1));
-        assert_eq!(divide(Latency, 6, None), (1, 6));
-        assert_eq!(divide(Throughput, 64, None), (8, 8));
-        let error = Throughput.divide(None, Some(0), 8, "RTen").unwrap_err();
-        assert!(error.to_string().contains("requests is 0"), "{error}");
+    fn an_alias_does_not_pass_for_the_hardware_of_its_name() {
+        let mut info = info(&[Dim::Fixed(1)], &[Dim::Fixed(1)]);
+        info.aliases.insert("MYRIAD".into(), "CPU_A".into());
+        info.devices = ["CPU_A", "CPU"].map(str::to_owned).into();
+        assert_eq!(info.executed_devices(), "MYRIAD (alias of CPU_A)+CPU");
+        info.devices = vec!["MYRIAD".to_owned()];
+        assert_eq!(info.executed_devices(), "MYRIAD (alias of CPU_A)");
+    }
+
+    #[test]
+    fn a_description_has_what_executes_and_what_was_requested() {
+        let mut info = info(&[Dim::Fixed(1)], &[Dim::Fixed(1)]);
+        info.engine = "OpenVINO".into();
+        info.engine_version = "2026.4".into();
+        info.requested_device = "AUTO".into();
+        info.devices = vec!["CPU".to_owned()];
+        info.precision = "bf16".into();
+        info.requested_precision = Precision::Auto;
+        info.slots = 2;
+        assert_eq!(
+            info.description(),
+            "OpenVINO 2026.4 on CPU (requested: AUTO), precision bf16 (requested: auto), 2 infer requests"
+        );
+    }
+
+    #[test]
+    fn classes_are_counted_for_one_image_of_a_batch() {
+        let fixed = |dims: &[usize]| dims.iter().copied().map(Dim::Fixed).collect::<Vec<_>>();
+        let count = |input: &[Dim], output: &[Dim]| info(input, output).class_count();
+        assert_eq!(count(&fixed(&[1, 3, 8, 8]), &fixed(&[1, 12])), Some(12));
+        assert_eq!(
+            count(&fixed(&[4, 3, 8, 8]), &fixed(&[4, 12, 1, 1])),
+            Some(12)
+        );
+        assert_eq!(count(&fixed(&[1, 8]), &[Dim::Fixed(1), Dim::Dynamic]), None);
+        assert_eq!(
+            count(&[Dim::Dynamic, Dim::Fixed(8)], &fixed(&[1, 12])),
+            None
+        );
     }
 }

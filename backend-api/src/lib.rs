@@ -6,20 +6,23 @@ pub mod conformance;
 mod engine;
 mod error;
 mod info;
-pub mod library;
 mod mock;
+mod options;
 mod pool;
 mod request;
 mod tensor;
 mod timer;
 
 pub use async_trait::async_trait;
+/// The crate of the element types [`half::f16`] and [`half::bf16`], which are [`Element`]s.
+pub use half;
 
 pub use backend::InferBackend;
 pub use engine::{Engine, Stopper};
 pub use error::{Error, ErrorKind};
-pub use info::{BackendInfo, PerformanceHint, Precision};
+pub use info::{BackendInfo, FoundLibrary};
 pub use mock::{MockBackend, MockBuilder};
+pub use options::{ModelSource, OpenOptions, PerformanceHint, Precision};
 pub use pool::{SlotPool, panic_message};
 pub use request::{Completer, InferOutput, InferRequest, PendingInfer};
 pub use tensor::{Dim, Element, ElementType, Tensor, TensorSpec};

@@ -3,14 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use backend_api::{BackendInfo, Dim, Error, ErrorKind, Precision, SlotPool};
+use backend_api::{BackendInfo, Dim, Error, ErrorKind, ModelSource, Precision, SlotPool};
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use crate::config::OnnxConfig;
 use crate::engine::{OnnxEngine, spec};
-use crate::error::{engine_error, load_failed};
+use crate::error::{engine_error, load_failed, panicked};
 use crate::probe;
 use crate::provider::{CPU, Known};
 
@@ -59,39 +59,30 @@ impl OnnxBackend {
 
 backend_api::pooled!(OnnxBackend);
 
-/// The error for a panic of the binding.
-pub(crate) fn panicked() -> Error {
-    Error::new(
-        ErrorKind::EngineUnavailable,
-        "open ONNX Runtime",
-        "the binding to ONNX Runtime panicked; the runtime may be too old or too new for it",
-    )
-    .with_hint("ONNX Runtime 1.31.1 is the version that is tested; `cargo setup` brings it")
-}
-
 fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
-    let (requests, threads) = config.hint.divide(
-        config.threads,
-        config.requests,
+    let options = &config.options;
+    let (requests, threads) = options.hint.divide(
+        options.threads,
+        options.requests,
         MOST_DEFAULT_SESSIONS,
         ENGINE,
     )?;
-    if let Precision::Bf16 | Precision::F16 = config.precision {
+    if let Precision::Bf16 | Precision::F16 = options.precision {
         return Err(Error::new(
             ErrorKind::InvalidConfig,
             "configure the engine",
             format!(
                 "precision {} is not available: {ENGINE} computes in the element types of the model",
-                config.precision
+                options.precision
             ),
         )
         .with_hint("pass `--precision f32`, or a model in that precision"));
     }
-    let types = model_file::check_onnx(&config.model, ENGINE, Some(OTHER_ENGINE))?
+    let types = model_file::check_onnx(&options.model, ENGINE, Some(OTHER_ENGINE))?
         .model
         .computed_types();
-    let (library, environment) = probe::load(config.library.as_deref())?;
-    let known = Known::find(&config.device)?;
+    let (library, environment) = probe::load(config.library.as_deref(), &config.library_dirs)?;
+    let known = Known::find(&options.device)?;
     let provider = &known.provider;
 
     let sessions = (0..requests)
@@ -107,9 +98,11 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
             if provider.device != CPU {
                 builder = on_provider(builder, known, config)?;
             }
-            builder
-                .commit_from_file(&config.model)
-                .map_err(|source| load_failed(&config.model, provider, source))
+            let session = match &options.model {
+                ModelSource::Path(path) => builder.commit_from_file(path),
+                ModelSource::Bytes { model, .. } => builder.commit_from_memory(model),
+            };
+            session.map_err(|source| load_failed(&options.model, provider.name, source))
         })
         .collect::<Result<Vec<_>, Error>>()?;
     let (inputs, outputs) = (sessions[0].inputs(), sessions[0].outputs());
@@ -123,11 +116,11 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
                 outputs.len()
             ),
         )
-        .with_context("model", config.model.display())
+        .with_context("model", &options.model)
         .with_hint("cut the model down to one input and one output"));
     };
 
-    let input = spec(input, "input")?.filled(config.shape.as_deref(), config.batch, ENGINE)?;
+    let input = spec(input, "input")?.filled(options.shape.as_deref(), options.batch, ENGINE)?;
     let batch = match input.dims.first() {
         Some(Dim::Fixed(batch)) => *batch,
         _ => 1,
@@ -135,15 +128,15 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
     let output = spec(output, "output")?.with_batch(batch);
     let mut info = BackendInfo::new("onnx", input, output);
     ENGINE.clone_into(&mut info.engine);
-    info.engine_version = version(&library.path);
+    info.engine_version = probe::version(&library.path);
     info.library = Some(library);
-    info.model = Some(config.model.clone());
-    info.requested_device.clone_from(&config.device);
+    info.model = options.model.path().map(Path::to_path_buf);
+    info.requested_device.clone_from(&options.device);
     info.devices = vec![provider.device.to_owned()];
-    info.requested_precision = config.precision;
+    info.requested_precision = options.precision;
     info.precision = match provider.device {
         // These compute in the element types of the model's weights, CUDA because it is told so.
-        CPU | "CUDA" if config.precision == Precision::F32 || provider.device == CPU => {
+        CPU | "CUDA" if options.precision == Precision::F32 || provider.device == CPU => {
             if types.is_empty() {
                 // Without weights, what comes out is what it computes in.
                 info.output.element_type.to_string()
@@ -184,7 +177,7 @@ fn on_provider(
 ) -> Result<SessionBuilder, Error> {
     let chosen = || -> Result<SessionBuilder, ort::Error> {
         Ok(builder
-            .with_execution_providers([known.dispatch(config.precision)])?
+            .with_execution_providers([known.dispatch(config.options.precision)])?
             .with_config_entry("session.disable_cpu_ep_fallback", "1")?)
     };
     chosen().map_err(|source| {
@@ -196,30 +189,4 @@ fn on_provider(
         )
         .with_hint(format!("{}; or pass `-d CPU`", known.provider.remedy))
     })
-}
-
-/// `ort` does not hand out the version. In every official package, the library's file name ends in
-/// it, be it behind a link.
-pub(crate) fn version(library: &Path) -> String {
-    let real = library
-        .canonicalize()
-        .unwrap_or_else(|_| library.to_path_buf());
-    let name = real
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let numbers = name
-        .split_once(".so.")
-        .map(|(_, numbers)| numbers)
-        .or_else(|| name.strip_prefix("libonnxruntime.")?.strip_suffix(".dylib"))
-        .filter(|numbers| {
-            numbers
-                .split('.')
-                .all(|number| number.parse::<u32>().is_ok())
-        });
-    numbers.map_or_else(
-        || format!("of unknown version ({})", ort::info()),
-        str::to_owned,
-    )
 }

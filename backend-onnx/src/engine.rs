@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use backend_api::half::{bf16, f16};
 use backend_api::{
     Dim, Element, ElementType, Engine, Error, ErrorKind, InferOutput, Stopper, Tensor, TensorSpec,
 };
-use half::{bf16, f16};
 use ort::session::{RunOptions, Session};
 use ort::value::{
     DynValue, Outlet, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType,

@@ -1,11 +1,7 @@
 //! ONNX Runtime's errors, sorted into kinds.
 
-use std::path::Path;
-
-use backend_api::{Error, ErrorKind};
+use backend_api::{Error, ErrorKind, ModelSource};
 use ort::ErrorCode;
-
-use crate::provider::Provider;
 
 /// An error of `kind` with ONNX Runtime's own message as its cause.
 pub(crate) fn engine_error(
@@ -17,21 +13,28 @@ pub(crate) fn engine_error(
     Error::new(kind, operation, message).with_source(source)
 }
 
-/// The error for a model that ONNX Runtime did not load for `provider`.
-pub(crate) fn load_failed(model: &Path, provider: &Provider, source: ort::Error) -> Error {
+/// Returns the error for a panic of the binding, which panics where a runtime answers with what it does not know.
+pub(crate) fn panicked() -> Error {
+    Error::new(
+        ErrorKind::EngineUnavailable,
+        "open ONNX Runtime",
+        "the binding to ONNX Runtime panicked; the runtime may be too old or too new for it",
+    )
+    .with_hint("install ONNX Runtime 1.31.1, which is the tested version")
+}
+
+/// Returns the error for a model that ONNX Runtime did not load for the execution provider `provider`.
+pub(crate) fn load_failed(model: &ModelSource, provider: &str, source: ort::Error) -> Error {
     if source.message().contains("disable_cpu_ep_fallback")
         || source.message().contains("fallback to CPU EP")
     {
         return engine_error(
             ErrorKind::DeviceUnavailable,
             "load the model",
-            format!(
-                "{} cannot run the whole model, and the CPU is not asked for",
-                provider.name
-            ),
+            format!("{provider} cannot run the whole model, and the CPU is not asked for"),
             source,
         )
-        .with_context("model", model.display())
+        .with_context("model", model)
         .with_hint("pass `-d CPU` to run it there");
     }
     let kind = match source.code() {
@@ -48,5 +51,5 @@ pub(crate) fn load_failed(model: &Path, provider: &Provider, source: ort::Error)
         "ONNX Runtime cannot load the model",
         source,
     )
-    .with_context("model", model.display())
+    .with_context("model", model)
 }

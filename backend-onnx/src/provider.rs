@@ -1,13 +1,12 @@
 //! Execution providers: what ONNX Runtime has instead of devices.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use backend_api::library::FoundLibrary;
-use backend_api::{Error, ErrorKind, Precision};
+use backend_api::{Error, ErrorKind, FoundLibrary, Precision};
 use ort::ep::{self, ExecutionProvider as _, ExecutionProviderDispatch};
 
-use crate::backend::{panicked, version};
+use crate::error::panicked;
 use crate::probe;
 
 /// An execution provider.
@@ -25,8 +24,9 @@ pub struct Provider {
 /// A runtime and its execution providers.
 ///
 /// ```
-/// # if backend_onnx::find_library(None).is_err() { return Ok(()) }
-/// let providers = backend_onnx::providers(None)?;
+/// # let library_dirs = classify_tests::library_dirs();
+/// # if backend_onnx::find_library(None, &library_dirs).is_err() { return Ok(()) }
+/// let providers = backend_onnx::providers(None, &library_dirs)?;
 /// assert!(providers.available.iter().any(|provider| provider.device == "CPU"));
 /// # Ok::<(), backend_api::Error>(())
 /// ```
@@ -45,14 +45,14 @@ pub struct ProviderList {
 
 /// Finds and loads the runtime and asks for its execution providers.
 ///
-/// `library` is as in [`OnnxConfig`](crate::OnnxConfig).
+/// `library` and `library_dirs` are as in [`OnnxConfig`](crate::OnnxConfig).
 ///
 /// # Errors
 ///
 /// [`ErrorKind::EngineUnavailable`]: no usable runtime.
-pub fn providers(library: Option<&Path>) -> Result<ProviderList, Error> {
+pub fn providers(library: Option<&Path>, library_dirs: &[PathBuf]) -> Result<ProviderList, Error> {
     catch_unwind(AssertUnwindSafe(|| {
-        let (library, _environment) = probe::load(library)?;
+        let (library, _environment) = probe::load(library, library_dirs)?;
         let (available, missing): (Vec<&Known>, Vec<&Known>) =
             KNOWN.iter().partition(|known| known.is_available());
         let providers = |known: Vec<&Known>| {
@@ -60,7 +60,7 @@ pub fn providers(library: Option<&Path>) -> Result<ProviderList, Error> {
             known.map(|known| known.provider.clone()).collect()
         };
         Ok(ProviderList {
-            version: version(&library.path),
+            version: probe::version(&library.path),
             library,
             available: providers(available),
             missing: providers(missing),

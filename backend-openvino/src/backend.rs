@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use backend_api::{BackendInfo, Dim, Error, ErrorKind, PerformanceHint, Precision, SlotPool};
+use backend_api::{
+    BackendInfo, Dim, Error, ErrorKind, ModelSource, OpenOptions, PerformanceHint, Precision,
+    SlotPool,
+};
 use openvino::{CompiledModel, Core, Model, PropertyKey, RwPropertyKey};
 
 use crate::cache::{self, Key, Outcome};
@@ -69,35 +71,37 @@ pub(crate) fn panicked() -> Error {
         "open OpenVINO",
         "the binding to OpenVINO panicked; the runtime may be too old or too new for it",
     )
-    .with_hint("OpenVINO 2026.4.1 is the version that is tested; `cargo setup` brings it")
+    .with_hint("install OpenVINO 2026.4.1, which is the tested version")
 }
 
 fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), Error> {
+    let options = &config.options;
     for (name, value) in [
         ("streams", config.streams),
-        ("threads", config.threads),
-        ("requests", config.requests),
+        ("threads", options.threads),
+        ("requests", options.requests),
     ] {
         if value == Some(0) {
             return Err(invalid(name, "0", "at least 1"));
         }
     }
-    let device: Device = config.device.parse()?;
-    let (files, deviations) = checked(&config.model)?;
-    let plugins = Plugins::find(config.plugins.as_deref())?;
-    let library = probe::load(config.library.as_deref())?;
+    let device: Device = options.device.parse()?;
+    let (files, deviations) = checked(&options.model)?;
+    let plugins = Plugins::read(config.plugins.as_deref())?;
+    let library = probe::load(config.library.as_deref(), &config.library_dirs)?;
     let checksums = config.cache.is_some().then(|| {
         let files: Vec<PathBuf> = files.into_iter().chain(plugins.file.clone()).collect();
-        // Beside what OpenVINO does with the model until they are needed.
+        let model = options.model.clone();
+        // While OpenVINO works on the model, until they are needed.
         let thread = thread::Builder::new().name("openvino-checksums".to_owned());
-        thread.spawn(move || checksums(&files))
+        thread.spawn(move || checksums(&model, &files))
     });
     let checksums = checksums.transpose().map_err(refused_thread)?;
 
     let mut core = new_core(&plugins)?;
     let leaves = leaves(&device, &core)?;
-    let mut model = read_model(&mut core, &config.model)?;
-    let reshaped = reshape(&mut model, config)?;
+    let mut model = read_model(&mut core, &options.model)?;
+    let reshaped = reshape(&mut model, options)?;
     let configured = configure(&mut core, config, &device, &leaves)?;
     let cache = config
         .cache
@@ -150,8 +154,8 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     "OpenVINO".clone_into(&mut info.engine);
     info.engine_version = openvino::version().build_number;
     info.library = Some(library);
-    info.model = Some(config.model.clone());
-    info.requested_device.clone_from(&config.device);
+    info.model = options.model.path().map(Path::to_path_buf);
+    info.requested_device.clone_from(&options.device);
     info.devices = execution_devices(&compiled);
     info.requested_precision = requested_precision(config);
     info.precision = executed_precision(&compiled);
@@ -165,7 +169,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     info.notes.extend(reshaped);
     info.notes.extend(deviations);
 
-    let requests = config.requests.unwrap_or_else(|| {
+    let requests = options.requests.unwrap_or_else(|| {
         property(&compiled, "OPTIMAL_NUMBER_OF_INFER_REQUESTS")
             .and_then(|number| number.parse().ok())
             .unwrap_or(1)
@@ -194,14 +198,18 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     Ok((info, engines))
 }
 
-/// The model's files, and notes on what OpenVINO computes otherwise than an ONNX model says.
-fn checked(model: &Path) -> Result<(Vec<PathBuf>, Vec<String>), Error> {
+/// Returns the model's files, and notes on operators of an ONNX model that OpenVINO computes otherwise.
+fn checked(model: &ModelSource) -> Result<(Vec<PathBuf>, Vec<String>), Error> {
     if model_file::format(model)? != model_file::Format::Onnx {
         return Ok((model_file::check(model)?, Vec::new()));
     }
     let onnx = model_file::check_onnx(model, "OpenVINO", None)?;
     let external_data = onnx.external_data.into_iter().map(|(_, file)| file);
-    let files = iter::once(model.to_path_buf()).chain(external_data);
+    let files = model
+        .path()
+        .map(Path::to_path_buf)
+        .into_iter()
+        .chain(external_data);
     Ok((files.collect(), deviations::notes(&onnx.model)))
 }
 
@@ -229,7 +237,10 @@ fn cache_key(
     for property in &config.properties {
         key.add(&property.to_string());
     }
-    key.add(&format!("{:?} {:?}", config.shape, config.batch));
+    key.add(&format!(
+        "{:?} {:?}",
+        config.options.shape, config.options.batch
+    ));
     for checksum in checksums {
         key.add(checksum);
     }
@@ -246,8 +257,14 @@ fn refused_thread(source: io::Error) -> Error {
     .with_source(source)
 }
 
-/// What tells the files' contents.
-fn checksums(files: &[PathBuf]) -> Result<Vec<String>, Error> {
+/// Returns the checksums of a model in memory and of the files.
+fn checksums(model: &ModelSource, files: &[PathBuf]) -> Result<Vec<String>, Error> {
+    let mut checksums = Vec::new();
+    if let ModelSource::Bytes { model, weights } = model {
+        checksums.push(cache::checksum_of(model));
+        checksums.extend(weights.as_deref().map(cache::checksum_of));
+    }
+
     let of = |file: &PathBuf| {
         cache::checksum(file).map_err(|source| {
             Error::new(
@@ -259,7 +276,10 @@ fn checksums(files: &[PathBuf]) -> Result<Vec<String>, Error> {
             .with_source(source)
         })
     };
-    files.iter().map(of).collect()
+    for file in files {
+        checksums.push(of(file)?);
+    }
+    Ok(checksums)
 }
 
 /// What else has to be known of how the model runs.
@@ -309,7 +329,7 @@ fn precision_properties(config: &OpenvinoConfig) -> impl Iterator<Item = &Proper
 fn requested_precision(config: &OpenvinoConfig) -> Precision {
     let for_all = precision_properties(config).find(|property| property.device.is_none());
     let Some(property) = for_all else {
-        return config.precision;
+        return config.options.precision;
     };
     [Precision::F32, Precision::Bf16, Precision::F16]
         .into_iter()
@@ -324,8 +344,8 @@ fn refuse_other_precision(config: &OpenvinoConfig, info: &BackendInfo) -> Result
         // What is set for one of several devices is that device's.
         Some(property) if property.device.is_some() => return Ok(()),
         Some(property) => property.value.as_str(),
-        None if config.precision == Precision::Auto => return Ok(()),
-        None => config.precision.as_str(),
+        None if config.options.precision == Precision::Auto => return Ok(()),
+        None => config.options.precision.as_str(),
     };
     if [asked, UNKNOWN].contains(&info.precision.as_str()) {
         return Ok(());
@@ -461,7 +481,7 @@ pub(crate) fn new_core(plugins: &Plugins) -> Result<Core, Error> {
             Some(file) => error
                 .with_context("plugins", file.display())
                 .with_hint("check the plugins file: OpenVINO must be able to read it"),
-            None => error.with_hint("install OpenVINO again; `cargo setup` brings it"),
+            None => error.with_hint("install OpenVINO again"),
         }
         .with_source(source)
     })
@@ -476,19 +496,24 @@ pub(crate) fn available_devices(core: &Core) -> Vec<String> {
         .collect()
 }
 
-fn read_model(core: &mut Core, path: &Path) -> Result<Model, Error> {
-    // With no weights path OpenVINO takes the .bin beside an .xml.
-    let model = core
-        .read_model_from_file(path_text(path)?, "")
-        .map_err(|source| {
-            engine_error(
-                ErrorKind::ModelInvalid,
-                "read the model",
-                "OpenVINO cannot read the model",
-                source,
-            )
-            .with_context("model", path.display())
-        })?;
+fn read_model(core: &mut Core, source: &ModelSource) -> Result<Model, Error> {
+    let model = match source {
+        // With no weights path OpenVINO takes the .bin beside an .xml.
+        ModelSource::Path(path) => core.read_model_from_file(path_text(path)?, ""),
+        ModelSource::Bytes { model, weights } => {
+            let weights = weights.as_deref().map(weights_tensor).transpose();
+            weights.and_then(|weights| core.read_model_from_buffer(model, weights.as_ref()))
+        }
+    };
+    let model = model.map_err(|error| {
+        engine_error(
+            ErrorKind::ModelInvalid,
+            "read the model",
+            "OpenVINO cannot read the model",
+            error,
+        )
+        .with_context("model", source)
+    })?;
     let counts = (model.get_inputs_len(), model.get_outputs_len());
     if let (Ok(inputs), Ok(outputs)) = counts
         && (inputs, outputs) != (1, 1)
@@ -498,15 +523,23 @@ fn read_model(core: &mut Core, path: &Path) -> Result<Model, Error> {
             "read the model",
             format!("the model has {inputs} inputs and {outputs} outputs, but 1 of each is needed"),
         )
-        .with_context("model", path.display())
+        .with_context("model", source)
         .with_hint("cut the model down to one input and one output"));
     }
     Ok(model)
 }
 
+/// Copies weights into a tensor of OpenVINO, which the model then shares.
+fn weights_tensor(weights: &[u8]) -> Result<openvino::Tensor, openvino::InferenceError> {
+    let shape = openvino::Shape::new(&[weights.len() as i64])?;
+    let mut tensor = openvino::Tensor::new(openvino::ElementType::U8, &shape)?;
+    tensor.get_raw_data_mut()?.copy_from_slice(weights);
+    Ok(tensor)
+}
+
 /// Sets the shape and the batch that were asked for; a dynamic batch becomes 1, because static shapes
 /// compile to faster code. What has to be known of it is returned.
-fn reshape(model: &mut Model, config: &OpenvinoConfig) -> Result<Option<String>, Error> {
+fn reshape(model: &mut Model, options: &OpenOptions) -> Result<Option<String>, Error> {
     let failed = |source| {
         engine_error(
             ErrorKind::ModelUnsupported,
@@ -518,7 +551,7 @@ fn reshape(model: &mut Model, config: &OpenvinoConfig) -> Result<Option<String>,
     let declared = spec(&model.get_input_by_index(0).map_err(failed)?, "input")?;
     let wanted = declared
         .clone()
-        .reshaped(config.shape.as_deref(), config.batch)?;
+        .reshaped(options.shape.as_deref(), options.batch)?;
     if wanted == declared {
         return Ok(None);
     }
@@ -562,28 +595,29 @@ fn configure(
     device: &Device,
     leaves: &[String],
 ) -> Result<Configured, Error> {
-    let hint = match config.hint {
+    let options = &config.options;
+    let hint = match options.hint {
         PerformanceHint::Throughput => "THROUGHPUT",
         PerformanceHint::Latency => "LATENCY",
     };
     let mut wanted = vec![(RwPropertyKey::HintPerformanceMode, hint.to_owned())];
-    if config.precision != Precision::Auto {
+    if options.precision != Precision::Auto {
         wanted.push((
             RwPropertyKey::HintInferencePrecision,
-            config.precision.as_str().to_owned(),
+            options.precision.as_str().to_owned(),
         ));
     }
     if let Some(streams) = config.streams {
         wanted.push((RwPropertyKey::NumStreams, streams.to_string()));
     }
-    if let Some(threads) = config.threads {
+    if let Some(threads) = options.threads {
         wanted.push((RwPropertyKey::InferenceNumThreads, threads.to_string()));
     }
-    if let Some(requests) = config.requests {
+    if let Some(requests) = options.requests {
         wanted.push((RwPropertyKey::HintNumRequests, requests.to_string()));
     }
     let unavailable = |name: &str, available: &[String], source| {
-        device_unavailable(name, available, source).with_context("requested", &config.device)
+        device_unavailable(name, available, source).with_context("requested", &options.device)
     };
     let mut devices = Vec::new();
     if let Some(kind) = device.virtual_device() {
@@ -731,13 +765,15 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         for name in ["m.onnx", "m.pb", "m.bin", "m"] {
             std::fs::write(at(name), ONE_HOT).unwrap();
-            let (files, notes) = checked(&at(name)).unwrap();
+            let (files, notes) = checked(&at(name).into()).unwrap();
             assert_eq!(files, [at(name)]);
             assert!(notes[0].contains("OneHot"), "{name}: {notes:?}");
         }
+        let (files, notes) = checked(&ModelSource::from_bytes(ONE_HOT)).unwrap();
+        assert!(files.is_empty() && notes[0].contains("OneHot"), "{notes:?}");
         // A TensorFlow graph: OpenVINO says what it makes of it.
         std::fs::write(at("graph.onnx"), b"\x0a\x00").unwrap();
-        let (files, notes) = checked(&at("graph.onnx")).unwrap();
+        let (files, notes) = checked(&at("graph.onnx").into()).unwrap();
         assert_eq!((files, notes), (vec![at("graph.onnx")], Vec::new()));
     }
 }

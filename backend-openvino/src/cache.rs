@@ -286,7 +286,12 @@ fn files(folder: &Path) -> io::Result<Vec<String>> {
         .collect()
 }
 
-/// What tells the file's content.
+/// Returns the checksum of bytes, the same as that of a file with this content.
+pub(crate) fn checksum_of(bytes: &[u8]) -> String {
+    Hasher::new().update(bytes).finalize().to_hex().to_string()
+}
+
+/// Returns the checksum of a file's content.
 pub(crate) fn checksum(file: &Path) -> io::Result<String> {
     let mut hash = Hasher::new();
     hash.update_reader(File::open(file)?)?;

@@ -5,8 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use backend_api::Error;
-use backend_api::library::FoundLibrary;
+use backend_api::{Error, FoundLibrary};
 use openvino::{Core, InferenceError};
 
 use crate::backend::{available_devices, new_core, panicked, short_precision};
@@ -36,8 +35,9 @@ const PRECISIONS: [(&str, &str); 8] = [
 /// A runtime and its devices.
 ///
 /// ```
-/// # if backend_openvino::find_library(None).is_err() { return Ok(()) }
-/// let devices = backend_openvino::devices(None, None)?;
+/// # let library_dirs = classify_tests::library_dirs();
+/// # if backend_openvino::find_library(None, &library_dirs).is_err() { return Ok(()) }
+/// let devices = backend_openvino::devices(None, &library_dirs, None)?;
 /// assert!(devices.available.iter().any(|device| device.name == "CPU"));
 /// for device in &devices.unusable {
 ///     println!("{}: {}; {}", device.name, device.reason, device.remedy);
@@ -98,20 +98,29 @@ pub struct UnusableDevice {
 
 /// Finds and loads the runtime and asks for its devices. Takes as long as loading their plugins.
 ///
-/// `library` and `plugins` are as in [`OpenvinoConfig`](crate::OpenvinoConfig).
+/// `library`, `library_dirs` and `plugins` are as in [`OpenvinoConfig`](crate::OpenvinoConfig).
 ///
 /// # Errors
 ///
 /// [`ErrorKind::EngineUnavailable`](backend_api::ErrorKind::EngineUnavailable): no usable runtime.
 /// [`ErrorKind::InvalidConfig`](backend_api::ErrorKind::InvalidConfig): the plugins file. A device
 /// that does not work is no error.
-pub fn devices(library: Option<&Path>, plugins: Option<&Path>) -> Result<DeviceList, Error> {
-    catch_unwind(AssertUnwindSafe(|| list(library, plugins))).unwrap_or_else(|_| Err(panicked()))
+pub fn devices(
+    library: Option<&Path>,
+    library_dirs: &[PathBuf],
+    plugins: Option<&Path>,
+) -> Result<DeviceList, Error> {
+    catch_unwind(AssertUnwindSafe(|| list(library, library_dirs, plugins)))
+        .unwrap_or_else(|_| Err(panicked()))
 }
 
-fn list(library: Option<&Path>, plugins: Option<&Path>) -> Result<DeviceList, Error> {
-    let plugins = Plugins::find(plugins)?;
-    let library = probe::load(library)?;
+fn list(
+    library: Option<&Path>,
+    library_dirs: &[PathBuf],
+    plugins: Option<&Path>,
+) -> Result<DeviceList, Error> {
+    let plugins = Plugins::read(plugins)?;
+    let library = probe::load(library, library_dirs)?;
     let core = new_core(&plugins)?;
     let names = available_devices(&core);
     let family = |name: &str| name.split('.').next().unwrap_or(name).to_owned();

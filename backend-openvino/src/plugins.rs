@@ -3,12 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use backend_api::{Error, ErrorKind, library};
+use backend_api::{Error, ErrorKind};
 use model_file::ir;
 use roxmltree::{Document, Node};
-
-/// The environment variable that names a plugins file.
-pub(crate) const VARIABLE: &str = "CLASSIFY_OPENVINO_PLUGINS";
 
 /// Real ones have some kilobytes.
 const MOST_BYTES: u64 = 1 << 16;
@@ -38,27 +35,15 @@ pub(crate) struct Plugins {
 }
 
 impl Plugins {
-    /// The file of the configuration, or of the environment, or none.
+    /// Reads the plugins file, if there is one.
     ///
     /// OpenVINO looks for a relative location in several places; only absolute ones and plain file
     /// names, which lie beside the file or beside OpenVINO itself, never lead to the current
     /// directory.
-    pub(crate) fn find(explicit: Option<&Path>) -> Result<Self, Error> {
-        let variable = || std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
-        let Some(file) = explicit
-            .map(Path::to_path_buf)
-            .or_else(|| variable().map(PathBuf::from))
-        else {
+    pub(crate) fn read(file: Option<&Path>) -> Result<Self, Error> {
+        let Some(file) = file else {
             return Ok(Self::default());
         };
-        if explicit.is_none() && !file.is_absolute() {
-            let message = format!("the variable {VARIABLE} is no absolute path");
-            return Err(
-                Error::new(ErrorKind::InvalidConfig, "read the plugins file", message)
-                    .with_context("plugins", file.display())
-                    .with_hint(format!("write the absolute path into {VARIABLE}")),
-            );
-        }
         let wrong = |message: String| {
             Error::new(ErrorKind::InvalidConfig, "read the plugins file", message)
                 .with_context("plugins", file.display())
@@ -67,7 +52,7 @@ impl Plugins {
         let unreadable = |source: io::Error| {
             wrong("the plugins file cannot be read".to_owned()).with_source(source)
         };
-        let text = read(&file).map_err(|source| match source.kind() {
+        let text = read(file).map_err(|source| match source.kind() {
             io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge => wrong(format!(
                 "the plugins file must be a regular file of at most {MOST_BYTES} bytes"
             )),
@@ -82,7 +67,7 @@ impl Plugins {
                 "the plugins file must hold `<ie><plugins><plugin name=… location=…/>…`".to_owned(),
             ));
         }
-        let beside = std::path::absolute(&file).map_err(unreadable)?;
+        let beside = std::path::absolute(file).map_err(unreadable)?;
         let (mut names, mut aliases) = (Vec::new(), Vec::new());
         for plugin in plugins {
             let attribute = |name: &str| {
@@ -102,7 +87,7 @@ impl Plugins {
             // library would kill the process when it is loaded.
             let library = beside.with_file_name(path);
             if path.is_absolute() || library.is_file() {
-                library::inspect(&library, None).map_err(|reason| {
+                runtime_library::inspect(&library, None).map_err(|reason| {
                     wrong(format!(
                         "the library of plugin {name}, `{location}`, {reason}"
                     ))
@@ -170,7 +155,7 @@ mod tests {
     fn read_text(text: &str) -> Result<Plugins, Error> {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(&file, text).unwrap();
-        Plugins::find(Some(file.path()))
+        Plugins::read(Some(file.path()))
     }
 
     #[test]
@@ -196,7 +181,7 @@ mod tests {
             elsewhere.display()
         );
         fs::write(&file, text).unwrap();
-        Plugins::find(Some(&file)).unwrap_err();
+        Plugins::read(Some(&file)).unwrap_err();
         assert_eq!(
             plugin_libraries(&file),
             [elsewhere, folder.path().join("libb.so")]
@@ -211,7 +196,7 @@ mod tests {
         let pipe = folder.path().join("pipe");
         let status = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(status.unwrap().success());
-        let error = Plugins::find(Some(&pipe)).unwrap_err();
+        let error = Plugins::read(Some(&pipe)).unwrap_err();
         assert!(error.to_string().contains("regular file"), "{error}");
         assert!(plugin_libraries(&pipe).is_empty());
     }
@@ -228,7 +213,7 @@ mod tests {
             let text =
                 format!("<ie><plugins><plugin name='A' location='{location}'/></plugins></ie>");
             fs::write(&file, text).unwrap();
-            let error = Plugins::find(Some(&file)).unwrap_err();
+            let error = Plugins::read(Some(&file)).unwrap_err();
             assert!(
                 error.to_string().contains("not a whole shared library"),
                 "{error}"
@@ -262,7 +247,7 @@ mod tests {
             let error = read_text(text).unwrap_err();
             assert!(error.to_string().contains(says), "{text}: {error}");
         }
-        let missing = Plugins::find(Some(Path::new("/no/such/file.xml"))).unwrap_err();
+        let missing = Plugins::read(Some(Path::new("/no/such/file.xml"))).unwrap_err();
         assert!(
             missing.to_string().contains("/no/such/file.xml"),
             "{missing}"

@@ -1,43 +1,50 @@
 //! OpenVINO itself: the contract, the model files, the devices.
 
-use std::path::Path;
-
 use backend_api::conformance::Subject;
-use backend_api::{Error, ErrorKind, InferBackend, Precision, Tensor};
+use backend_api::{Error, ErrorKind, InferBackend, ModelSource, Precision, Tensor};
 use backend_openvino::{OpenvinoBackend, OpenvinoConfig, find_library};
 use classify_tests::models::{self, error, infer};
 use classify_tests::{
-    Needs, conformance, doubled, doubling_input, doubling_subject, ensure, set_up, small_model,
+    Loader, Needs, conformance, doubled, doubling_input, doubling_subject, ensure, library_dirs,
+    library_trials, set_up, small_model,
 };
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Failed};
 
 fn main() {
     let arguments = Arguments::from_args();
-    let engine = Needs::engine(&find_library(None));
+    let engine = Needs::engine(&find_library(None, &library_dirs()));
     let with_set_up = engine.and(&Needs::set_up());
     let mut trials = Vec::new();
     for file in ["double.onnx", "double.xml"] {
         trials.extend(conformance(&engine, file, move || subject(file)));
     }
     trials.extend(models::trials(&engine, |model| Ok(Box::new(open(model)?))));
-    let tests: [(&str, fn() -> Result<(), Failed>); 6] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 7] = [
         ("an_ir_needs_its_weights", ir),
+        ("an_ir_in_memory_gives_the_same", ir_in_memory),
+        ("a_model_in_memory_is_cached", cached_memory),
         ("a_missing_device_lists_what_there_is", missing_devices),
         ("virtual_devices_run", virtual_devices),
         ("f32_is_the_default_and_reported", precision),
         ("values_out_of_range_are_refused", bad_configuration),
-        ("a_second_runtime_is_refused", second_runtime),
     ];
     trials.extend(tests.map(|(name, test)| engine.test(name, test)));
-    trials.push(Trial::test("a_wrong_library_is_refused", wrong_library));
+    trials.extend(library_trials(Loader {
+        find: || find_library(None, &library_dirs()),
+        open: |library| {
+            let mut config = config_of("double.onnx");
+            config.library = library;
+            Ok(Box::new(OpenvinoBackend::open(&config)?))
+        },
+    }));
     trials.push(with_set_up.test("requests_set_the_slots", slots));
     libtest_mimic::run(&arguments, trials).exit();
 }
 
 fn subject(file: &'static str) -> Subject {
     let config = move || {
-        let mut config = OpenvinoConfig::new(small_model(file));
-        config.requests = Some(3);
+        let mut config = config_of(file);
+        config.options.requests = Some(3);
         config
     };
     doubling_subject(
@@ -46,13 +53,22 @@ fn subject(file: &'static str) -> Subject {
     )
 }
 
-fn open(model: impl AsRef<Path>) -> Result<OpenvinoBackend, Error> {
-    OpenvinoBackend::open(&OpenvinoConfig::new(model.as_ref()))
+/// The defaults for a small model.
+fn config_of(model: &str) -> OpenvinoConfig {
+    let mut config = OpenvinoConfig::new(small_model(model));
+    config.library_dirs = library_dirs();
+    config
+}
+
+fn open(model: impl Into<ModelSource>) -> Result<OpenvinoBackend, Error> {
+    let mut config = OpenvinoConfig::new(model);
+    config.library_dirs = library_dirs();
+    OpenvinoBackend::open(&config)
 }
 
 fn on_device(device: &str) -> Result<OpenvinoBackend, Error> {
-    let mut config = OpenvinoConfig::new(small_model("double.onnx"));
-    device.clone_into(&mut config.device);
+    let mut config = config_of("double.onnx");
+    device.clone_into(&mut config.options.device);
     OpenvinoBackend::open(&config)
 }
 
@@ -70,6 +86,67 @@ fn ir() -> Result<(), Failed> {
     let weights = std::fs::read(small_model("plain.bin"))?;
     std::fs::write(at("plain.bin"), &weights[..weights.len() / 2])?;
     error(open(at("plain.xml")), ErrorKind::ModelInvalid)?;
+    Ok(())
+}
+
+/// The content of `plain.xml` and `plain.bin`.
+fn plain_in_memory() -> Result<(Vec<u8>, Vec<u8>), Failed> {
+    let read = |file| std::fs::read(small_model(file));
+    Ok((read("plain.xml")?, read("plain.bin")?))
+}
+
+fn memory(model: &[u8], weights: Option<&[u8]>) -> ModelSource {
+    ModelSource::Bytes {
+        model: model.into(),
+        weights: weights.map(Into::into),
+    }
+}
+
+fn ir_in_memory() -> Result<(), Failed> {
+    let (xml, weights) = plain_in_memory()?;
+    let by_path = open(small_model("plain.xml"))?;
+    let by_memory = open(memory(&xml, Some(&weights)))?;
+    let mut info = by_path.info().clone();
+    info.model = None;
+    ensure(info == *by_memory.info(), (info, by_memory.info()))?;
+    let values: Vec<f32> = (0..192_u8).map(f32::from).collect();
+    let input = Tensor::new([1, 3, 8, 8], values)?;
+    let outputs = (infer(&by_path, input.clone())?, infer(&by_memory, input)?);
+    ensure(outputs.0 == outputs.1, outputs)?;
+
+    let without = error(open(memory(&xml, None)), ErrorKind::ModelInvalid)?;
+    ensure(
+        without.hint().is_some_and(|hint| hint.contains(".bin")),
+        without,
+    )?;
+    let half = &weights[..weights.len() / 2];
+    error(open(memory(&xml, Some(half))), ErrorKind::ModelInvalid)?;
+    let cut = &xml[..xml.len() / 2];
+    error(open(memory(cut, Some(&weights))), ErrorKind::ModelInvalid)?;
+    let tensorflow = std::fs::read(small_model("tensorflow.pb"))?;
+    error(open(memory(&tensorflow, None)), ErrorKind::ModelUnsupported)?;
+    Ok(())
+}
+
+fn cached_memory() -> Result<(), Failed> {
+    let (xml, weights) = plain_in_memory()?;
+    let mut other_weights = weights.clone();
+    other_weights[0] ^= 1;
+    let folder = tempfile::tempdir()?;
+    let notes = |weights: &[u8]| -> Result<String, Failed> {
+        let mut config = OpenvinoConfig::new(memory(&xml, Some(weights)));
+        config.library_dirs = library_dirs();
+        config.cache = Some(folder.path().join("cache"));
+        Ok(OpenvinoBackend::open(&config)?.info().notes.join("; "))
+    };
+    for (weights, note) in [
+        (&weights, "in the cache now"),
+        (&weights, "from the cache"),
+        (&other_weights, "in the cache now"),
+    ] {
+        let notes = notes(weights)?;
+        ensure(notes.contains(note), (note, notes))?;
+    }
     Ok(())
 }
 
@@ -115,8 +192,8 @@ fn virtual_devices() -> Result<(), Failed> {
 
 fn precision() -> Result<(), Failed> {
     let info = |precision| -> Result<_, Error> {
-        let mut config = OpenvinoConfig::new(small_model("plain.onnx"));
-        config.precision = precision;
+        let mut config = config_of("plain.onnx");
+        config.options.precision = precision;
         Ok(OpenvinoBackend::open(&config)?.info().clone())
     };
     let default = open(small_model("plain.onnx"))?.info().clone();
@@ -138,50 +215,27 @@ fn precision() -> Result<(), Failed> {
 }
 
 fn bad_configuration() -> Result<(), Failed> {
-    let mut config = OpenvinoConfig::new(small_model("double.onnx"));
-    config.requests = Some(0);
+    let mut config = config_of("double.onnx");
+    config.options.requests = Some(0);
     error(OpenvinoBackend::open(&config), ErrorKind::InvalidConfig)?;
     for device in ["", "  ", "CPU\0", "HETERO"] {
         error(on_device(device), ErrorKind::InvalidConfig)?;
     }
-    let mut config = OpenvinoConfig::new(small_model("double.onnx"));
+    let mut config = config_of("double.onnx");
     config.plugins = Some(small_model("no-such-plugins.xml"));
     let missing = error(OpenvinoBackend::open(&config), ErrorKind::InvalidConfig)?;
     ensure(missing.to_string().contains("no-such-plugins.xml"), missing)
 }
 
-fn second_runtime() -> Result<(), Failed> {
-    open(small_model("double.onnx"))?;
-    let folder = tempfile::tempdir()?;
-    let other = folder.path().join("libopenvino_c.so");
-    std::fs::copy(find_library(None)?.path, &other)?;
-    let mut config = OpenvinoConfig::new(small_model("double.onnx"));
-    config.library = Some(other);
-    let refused = error(OpenvinoBackend::open(&config), ErrorKind::EngineUnavailable)?;
-    ensure(refused.to_string().contains("loaded already"), refused)
-}
-
-fn wrong_library() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    for (name, bytes) in [("text.so", &b"not a library"[..]), ("empty.so", b"")] {
-        let path = folder.path().join(name);
-        std::fs::write(&path, bytes)?;
-        let mut config = OpenvinoConfig::new(small_model("double.onnx"));
-        config.library = Some(path);
-        let refused = error(OpenvinoBackend::open(&config), ErrorKind::EngineUnavailable)?;
-        ensure(refused.to_string().contains(name), refused)?;
-    }
-    Ok(())
-}
-
 fn slots() -> Result<(), Failed> {
     let mut config = OpenvinoConfig::new(set_up("models/squeezenet1.1.xml"));
-    config.requests = Some(5);
+    config.library_dirs = library_dirs();
+    config.options.requests = Some(5);
     ensure(
         OpenvinoBackend::open(&config)?.info().slots == 5,
         "requests = 5",
     )?;
-    config.requests = None;
+    config.options.requests = None;
     let default = OpenvinoBackend::open(&config)?.info().slots;
     ensure(default >= 1, default)
 }

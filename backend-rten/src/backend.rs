@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use backend_api::{BackendInfo, Dim, Error, ErrorKind, Precision, SlotPool, panic_message};
+use backend_api::{
+    BackendInfo, Dim, Error, ErrorKind, ModelSource, Precision, SlotPool, panic_message,
+};
 use prost::Message as _;
 use rten::{Model, ModelOptions, ThreadPool};
 
@@ -61,7 +63,7 @@ impl RtenBackend {
                 "load the model",
                 format!("RTen panicked while it read the model: {said}"),
             )
-            .with_context("model", config.model.display())
+            .with_context("model", &config.options.model)
             .with_hint("the model may be damaged; try it with `--backend onnx`"))
         })
     }
@@ -71,40 +73,41 @@ backend_api::pooled!(RtenBackend);
 
 fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     // Requests share the weights: there may be as many as cores.
+    let options = &config.options;
     let (requests, threads) =
-        config
+        options
             .hint
-            .divide(config.threads, config.requests, usize::MAX, ENGINE)?;
-    if let Precision::Bf16 | Precision::F16 = config.precision {
+            .divide(options.threads, options.requests, usize::MAX, ENGINE)?;
+    if let Precision::Bf16 | Precision::F16 = options.precision {
         return Err(Error::new(
             ErrorKind::InvalidConfig,
             "configure the engine",
             format!(
                 "precision {} is not available: {ENGINE} computes in f32, models in f16 too",
-                config.precision
+                options.precision
             ),
         )
         .with_hint("pass `--precision f32`"));
     }
-    if !config.device.trim().eq_ignore_ascii_case(CPU) {
+    if !options.device.trim().eq_ignore_ascii_case(CPU) {
         return Err(Error::new(
             ErrorKind::DeviceUnavailable,
             "load the model",
-            format!("device {} is not available in RTen", config.device),
+            format!("device {} is not available in RTen", options.device),
         )
         .with_context("available", CPU)
         .with_hint("pass `-d CPU`; other devices need `--backend openvino` or `--backend onnx`"));
     }
-    let onnx = model_file::check_onnx(&config.model, ENGINE, Some(OTHER_ENGINE))?;
+    let onnx = model_file::check_onnx(&options.model, ENGINE, Some(OTHER_ENGINE))?;
     let types = onnx.model.computed_types();
-    let with_model = |error: Error| error.with_context("model", config.model.display());
+    let with_model = |error: Error| error.with_context("model", &options.model);
     let mut file = onnx.model;
     faults::refuse_to_load(&file).map_err(with_model)?;
     let filled_in = fill_in(&mut file).then(|| file.encode_to_vec());
     // Once nothing else refers to the file's memory, RTen gets it without a copy.
     let file = outline(file);
     let bytes = filled_in.unwrap_or_else(|| onnx.bytes.into());
-    let model = load(&config.model, bytes, &onnx.external_data)?;
+    let model = load(&options.model, bytes, &onnx.external_data)?;
     let inferred = |name: &[u8]| {
         let node = model.find_node(std::str::from_utf8(name).ok()?)?;
         model.node_info(node)?.shape()
@@ -117,7 +120,7 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
             "load the model",
             "the file has no model with an output",
         )
-        .with_context("model", config.model.display())
+        .with_context("model", &options.model)
         .with_hint("it may be damaged, or not ONNX"));
     }
     let ([input], [output]) = (model.input_ids(), model.output_ids()) else {
@@ -130,12 +133,12 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
                 model.output_ids().len()
             ),
         )
-        .with_context("model", config.model.display())
+        .with_context("model", &options.model)
         .with_hint("cut the model down to one input and one output"));
     };
     let input = spec(model.node_info(*input), "input")?.filled(
-        config.shape.as_deref(),
-        config.batch,
+        options.shape.as_deref(),
+        options.batch,
         ENGINE,
     )?;
     let batch = match input.dims.first() {
@@ -146,10 +149,10 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     let mut info = BackendInfo::new("rten", input, output);
     ENGINE.clone_into(&mut info.engine);
     VERSION.clone_into(&mut info.engine_version);
-    info.model = Some(config.model.clone());
-    info.requested_device.clone_from(&config.device);
+    info.model = options.model.path().map(Path::to_path_buf);
+    info.requested_device.clone_from(&options.device);
     info.devices = vec![CPU.to_owned()];
-    info.requested_precision = config.precision;
+    info.requested_precision = options.precision;
     // RTen makes f32 of all fractions as it loads them. Quantized operators compute in integers.
     let integers = types.iter().filter(|name| matches!(**name, "i8" | "u8"));
     let types: Vec<&str> = std::iter::once(&"f32").chain(integers).copied().collect();
@@ -171,8 +174,12 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     Ok((info, engines))
 }
 
-/// From memory, with the external data that was checked: RTen opens no file itself.
-fn load(path: &Path, bytes: Vec<u8>, external_data: &[(String, PathBuf)]) -> Result<Model, Error> {
+/// Loads the model from memory, with the external data that was checked: RTen opens no file itself.
+fn load(
+    source: &ModelSource,
+    bytes: Vec<u8>,
+    external_data: &[(String, PathBuf)],
+) -> Result<Model, Error> {
     let mut options = ModelOptions::with_all_ops();
     options.prepack_weights(true);
     for (location, file) in external_data {
@@ -192,21 +199,21 @@ fn load(path: &Path, bytes: Vec<u8>, external_data: &[(String, PathBuf)]) -> Res
                     location.escape_debug()
                 ),
             )
-            .with_context("model", path.display())
+            .with_context("model", source)
             .with_hint("save the model again with such a file, or try it with `--backend onnx`"));
         }
-        let data = std::fs::read(file).map_err(|source| {
+        let data = std::fs::read(file).map_err(|error| {
             Error::new(
                 ErrorKind::ModelNotFound,
                 "load the model",
                 "the weights of the model cannot be read",
             )
             .with_context("file", file.display())
-            .with_source(source)
+            .with_source(error)
         })?;
         options.external_data(location, data);
     }
     options
         .load(bytes)
-        .map_err(|source| load_failed(path, source))
+        .map_err(|error| load_failed(source, error))
 }

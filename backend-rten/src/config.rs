@@ -1,55 +1,38 @@
-//! What a user can choose.
+//! The configuration of a backend.
 
-use std::path::PathBuf;
+use backend_api::{ModelSource, OpenOptions};
 
-use backend_api::{PerformanceHint, Precision};
-
-/// How to open an [`RtenBackend`](crate::RtenBackend).
+/// The configuration of an [`RtenBackend`](crate::RtenBackend).
+///
+/// - [`device`](OpenOptions::device): `CPU`, in any case.
+/// - [`precision`](OpenOptions::precision): RTen computes in f32, whatever the model says. It has no bf16 and no f16.
+/// - [`requests`](OpenOptions::requests): share the weights. By default one for each core, or one in all for the
+///   lowest latency.
+/// - [`threads`](OpenOptions::threads): divided among the requests, of which each has at least one, and at most as
+///   many as there are cores.
 ///
 /// ```
 /// use backend_rten::RtenConfig;
 ///
 /// let mut config = RtenConfig::new("model.onnx");
-/// config.requests = Some(2);
+/// config.options.requests = Some(2);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RtenConfig {
-    /// The model, an ONNX file.
-    pub model: PathBuf,
-    /// Where to execute. There is `CPU`, in any case. Default: `CPU`.
-    pub device: String,
-    /// The arithmetic to use. RTen computes in f32, whatever the model says; it cannot be asked for
-    /// bf16 or f16. Default: f32.
-    pub precision: Precision,
-    /// The whole shape of the input, batch included, for a model that leaves sizes open. Default: as
-    /// the model says, a dynamic batch being 1.
-    pub shape: Option<Vec<usize>>,
-    /// How many images a request holds: the size of the outermost dimension. Default: the model's,
-    /// and 1 where it leaves it open.
-    pub batch: Option<usize>,
-    /// What to tune for: several requests that share the cores among them, or one with all cores.
-    /// Default: throughput.
-    pub hint: PerformanceHint,
-    /// How many CPU threads the requests divide among them; each has at least one, and at
-    /// most as many as there are cores. Default: as many as there are cores.
-    pub threads: Option<usize>,
-    /// How many requests run at a time (slots). They share the weights. Default: by the hint.
-    pub requests: Option<usize>,
+    /// The model, an ONNX file or the content of one, and the choices that every engine offers.
+    pub options: OpenOptions,
 }
 
 impl RtenConfig {
     /// The defaults for `model`.
-    pub fn new(model: impl Into<PathBuf>) -> Self {
-        Self {
-            model: model.into(),
-            device: "CPU".to_owned(),
-            precision: Precision::default(),
-            shape: None,
-            batch: None,
-            hint: PerformanceHint::default(),
-            threads: None,
-            requests: None,
-        }
+    pub fn new(model: impl Into<ModelSource>) -> Self {
+        OpenOptions::new(model).into()
+    }
+}
+
+impl From<OpenOptions> for RtenConfig {
+    fn from(options: OpenOptions) -> Self {
+        Self { options }
     }
 }

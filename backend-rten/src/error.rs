@@ -1,12 +1,10 @@
 //! RTen's errors, sorted into kinds.
 
-use std::path::Path;
-
-use backend_api::{Error, ErrorKind};
+use backend_api::{Error, ErrorKind, ModelSource};
 use rten::{LoadError, LoadErrorKind};
 
 /// The error for a model that RTen did not load.
-pub(crate) fn load_failed(model: &Path, source: LoadError) -> Error {
+pub(crate) fn load_failed(model: &ModelSource, source: LoadError) -> Error {
     let (kind, hint) = match source.kind() {
         // An operator, an attribute or a layout of weights that it does not have.
         LoadErrorKind::OperatorInvalid | LoadErrorKind::ExternalDataError => (
@@ -19,7 +17,7 @@ pub(crate) fn load_failed(model: &Path, source: LoadError) -> Error {
         ),
     };
     Error::new(kind, "load the model", "RTen cannot load the model")
-        .with_context("model", model.display())
+        .with_context("model", model)
         .with_hint(hint)
         .with_source(source)
 }

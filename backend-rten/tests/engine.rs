@@ -1,9 +1,7 @@
 //! RTen itself: the contract, the model files, the threads.
 
-use std::path::Path;
-
 use backend_api::conformance::Subject;
-use backend_api::{ElementType, Error, ErrorKind, InferBackend, Precision, Tensor};
+use backend_api::{ElementType, Error, ErrorKind, InferBackend, ModelSource, Precision, Tensor};
 use backend_rten::{RtenBackend, RtenConfig};
 use classify_tests::models::{self, error};
 use classify_tests::{
@@ -24,6 +22,7 @@ fn main() {
     ));
     trials.push(Trial::test("half_precision_is_computed_in_f32", half));
     trials.push(Trial::test("a_model_may_have_any_name", any_name));
+    trials.push(Trial::test("models_in_memory_pass_the_same_guard", guard));
     trials.push(Trial::test(
         "external_data_are_those_that_were_checked",
         external_data,
@@ -34,7 +33,7 @@ fn main() {
 fn subject() -> Subject {
     let config = || {
         let mut config = RtenConfig::new(small_model("double.onnx"));
-        config.requests = Some(3);
+        config.options.requests = Some(3);
         config
     };
     doubling_subject(
@@ -43,8 +42,8 @@ fn subject() -> Subject {
     )
 }
 
-fn open(model: impl AsRef<Path>) -> Result<RtenBackend, Error> {
-    RtenBackend::open(&RtenConfig::new(model.as_ref()))
+fn open(model: impl Into<ModelSource>) -> Result<RtenBackend, Error> {
+    RtenBackend::open(&RtenConfig::new(model))
 }
 
 fn unavailable() -> Result<(), Failed> {
@@ -54,22 +53,22 @@ fn unavailable() -> Result<(), Failed> {
         RtenBackend::open(&config)
     };
     let gpu = error(
-        with(|config| config.device = "GPU".into()),
+        with(|config| config.options.device = "GPU".into()),
         ErrorKind::DeviceUnavailable,
     )?;
     ensure(gpu.to_string().contains("available: CPU"), &gpu)?;
     for change in [
-        (|config| config.precision = Precision::F16) as fn(&mut RtenConfig),
-        |config| config.requests = Some(0),
-        |config| config.threads = Some(0),
+        (|config| config.options.precision = Precision::F16) as fn(&mut RtenConfig),
+        |config| config.options.requests = Some(0),
+        |config| config.options.threads = Some(0),
     ] {
         error(with(change), ErrorKind::InvalidConfig)?;
     }
-    let other_shape = with(|config| config.shape = Some(vec![1, 5]));
+    let other_shape = with(|config| config.options.shape = Some(vec![1, 5]));
     error(other_shape, ErrorKind::ModelUnsupported)?;
     let info = with(|config| {
-        config.requests = Some(2);
-        config.device = " cpu".into();
+        config.options.requests = Some(2);
+        config.options.device = " cpu".into();
     })?
     .info()
     .clone();
@@ -87,6 +86,19 @@ fn half() -> Result<(), Failed> {
     ensure(info.input.element_type == ElementType::F32, info)?;
     let input = Tensor::new([1, 3, 8, 8], vec![128.0_f32; 192])?;
     models::infer(&half, input)?;
+    Ok(())
+}
+
+/// The guard refuses a model in memory that it refuses as a file, and adds what RTen needs.
+fn guard() -> Result<(), Failed> {
+    let model = small_model("cases/argmax.onnx");
+    let memory = ModelSource::from_bytes(std::fs::read(&model)?);
+    for source in [ModelSource::from(&model), memory] {
+        let refused = error(open(source), ErrorKind::ModelUnsupported)?;
+        ensure(refused.to_string().contains("first index"), refused)?;
+    }
+    let without_attribute = std::fs::read(small_model("cases/conv_without_kernel_shape.onnx"))?;
+    open(ModelSource::from_bytes(without_attribute))?;
     Ok(())
 }
 
@@ -111,93 +123,27 @@ fn external_data() -> Result<(), Failed> {
     for (location, factor) in [("w.data", 2.0_f32), ("w.onnx_data_1", 3.0)] {
         std::fs::write(at(location), factor.to_le_bytes().repeat(4))?;
         for model in ["m.onnx", "m.model"] {
-            std::fs::write(at(model), scaling_model(location))?;
+            std::fs::write(at(model), models::scaling_model(location))?;
             ensure(scaled(model)? == factor, (location, model))?;
         }
     }
     for location in ["w.bin", "sub/w.data"] {
         std::fs::write(at(location), [0; 16])?;
-        std::fs::write(at("other.onnx"), scaling_model(location))?;
+        std::fs::write(at("other.onnx"), models::scaling_model(location))?;
         let refused = error(open(at("other.onnx")), ErrorKind::ModelUnsupported)?;
         ensure(refused.to_string().contains("*.onnx_data"), refused)?;
     }
     #[cfg(unix)]
     {
         use std::os::unix::fs::symlink;
-        std::fs::write(at("sub/m.onnx"), scaling_model("w.data"))?;
+        std::fs::write(at("sub/m.onnx"), models::scaling_model("w.data"))?;
         std::fs::write(at("sub/w.data"), 9.0_f32.to_le_bytes().repeat(4))?;
         symlink(at("sub/m.onnx"), at("link.onnx"))?;
         ensure(scaled("link.onnx")? == 2.0, "weights beside the link")?;
         symlink(at("w.data"), at("sub/out.data"))?;
-        std::fs::write(at("sub/m.model"), scaling_model("out.data"))?;
+        std::fs::write(at("sub/m.model"), models::scaling_model("out.data"))?;
         let refused = error(open(at("sub/m.model")), ErrorKind::ModelInvalid)?;
         ensure(refused.to_string().contains("outside"), refused)?;
     }
     Ok(())
-}
-
-/// `y = x · w`, four numbers each, with w in the file at `location`: ONNX, written by hand.
-fn scaling_model(location: &str) -> Vec<u8> {
-    let field = |tag: u8, bytes: &[u8]| {
-        let mut all = vec![tag << 3 | 2, bytes.len() as u8];
-        all.extend(bytes);
-        all
-    };
-    let value = |tag: u8, value: u8| vec![tag << 3, value];
-    let entry = |key: &str, text: &str| {
-        let entry = [field(1, key.as_bytes()), field(2, text.as_bytes())].concat();
-        field(13, &entry)
-    };
-    let info = |tag: u8, name: &str| {
-        let dims: Vec<u8> = [1, 4]
-            .iter()
-            .flat_map(|size| field(1, &value(1, *size)))
-            .collect();
-        let tensor = [value(1, 1), field(2, &dims)].concat();
-        field(
-            tag,
-            &[field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat(),
-        )
-    };
-    let node = [
-        field(1, b"x"),
-        field(1, b"w"),
-        field(2, b"y"),
-        field(4, b"Mul"),
-    ]
-    .concat();
-    let weights = [
-        value(1, 1),
-        value(1, 4),
-        value(2, 1),
-        field(8, b"w"),
-        entry("location", location),
-        entry("offset", "0"),
-        entry("length", "16"),
-        value(14, 1),
-    ]
-    .concat();
-    let graph = [
-        field(1, &node),
-        field(2, b"g"),
-        field(5, &weights),
-        info(11, "x"),
-        info(12, "y"),
-    ]
-    .concat();
-    [
-        value(1, 8),
-        // A graph may be longer than 127 bytes.
-        {
-            let mut all = vec![
-                7 << 3 | 2,
-                graph.len() as u8 & 0x7f | 0x80,
-                (graph.len() >> 7) as u8,
-            ];
-            all.extend(&graph);
-            all
-        },
-        field(8, &value(2, 13)),
-    ]
-    .concat()
 }

@@ -25,7 +25,7 @@ fn main() {
     } else {
         15
     };
-    let Some(set_up) = backend_api::library::set_up_folder() else {
+    let Some(set_up) = classify_tests::set_up_dir() else {
         println!("there is no set-up; run `cargo setup`");
         return;
     };
@@ -33,7 +33,8 @@ fn main() {
     println!("|---|---|---|---|---|");
     for model in MODELS {
         let folder = tempfile::tempdir().expect("a folder for the cache");
-        let config = OpenvinoConfig::new(set_up.join(model));
+        let mut config = OpenvinoConfig::new(set_up.join(model));
+        config.library_dirs = classify_tests::library_dirs();
         let mut cached = config.clone();
         cached.cache = Some(folder.path().join("cache"));
         // The first one fills it.

@@ -4,13 +4,15 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backend_api::library::FoundLibrary;
-use backend_api::{BackendInfo, ErrorKind, InferBackend};
+#[cfg(any(feature = "openvino", feature = "onnx", feature = "rten"))]
+use backend_api::OpenOptions;
+use backend_api::{ErrorKind, FoundLibrary, InferBackend};
 use model_file::Format;
 
 use crate::args::Backend;
-use crate::messages::counted;
 use crate::options::EngineOptions;
+#[cfg(any(feature = "openvino", feature = "onnx"))]
+use crate::runtimes::library_dirs;
 
 /// What the sample calls its first step, for each engine.
 pub fn first_step(backend: Backend) -> &'static str {
@@ -21,40 +23,10 @@ pub fn first_step(backend: Backend) -> &'static str {
     }
 }
 
-/// What really runs, and what was asked for.
-pub fn description(info: &BackendInfo) -> String {
-    format!(
-        "{} {} on {} (requested: {}), precision {} (requested: {}), {}",
-        info.engine,
-        info.engine_version,
-        executed(info),
-        info.requested_device,
-        info.precision,
-        info.requested_precision,
-        counted(info.slots, "infer request"),
-    )
-}
-
-/// The devices that really execute. An alias never passes for the hardware of its name.
-pub fn executed(info: &BackendInfo) -> String {
-    let named = |device: &String| {
-        // OpenVINO gives either the alias or the plugin behind it.
-        let alias = info
-            .aliases
-            .iter()
-            .find(|(alias, plugin)| [*alias, *plugin].contains(&device));
-        match alias {
-            Some((alias, plugin)) => format!("{alias} (alias of {plugin})"),
-            None => device.clone(),
-        }
-    };
-    info.devices.iter().map(named).collect::<Vec<_>>().join("+")
-}
-
 /// Opens the backend that was asked for.
 pub fn open(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     match options.backend {
-        Backend::Openvino => openvino(options).map_err(|error| or_built_in(error, options)),
+        Backend::Openvino => openvino(options).map_err(|error| suggest_rten(error, options)),
         Backend::Onnx => onnx(options),
         Backend::Rten => rten(options),
     }
@@ -65,14 +37,25 @@ pub fn library(options: &EngineOptions) -> Option<FoundLibrary> {
     match options.backend {
         #[cfg(feature = "openvino")]
         Backend::Openvino => {
-            backend_openvino::find_library(options.runtime.openvino_lib.as_deref()).ok()
+            let named = options.runtime.openvino_lib().ok()?;
+            backend_openvino::find_library(named.path.as_deref(), &library_dirs()).ok()
         }
         #[cfg(feature = "onnx")]
         Backend::Onnx => {
-            backend_onnx::find_library(options.runtime.onnxruntime_lib.as_deref()).ok()
+            let named = options.runtime.onnxruntime_lib().ok()?;
+            backend_onnx::find_library(named.path.as_deref(), &library_dirs()).ok()
         }
         _ => None,
     }
+}
+
+/// Returns the step of the search that found the engine's library, in the words of the command line.
+pub fn library_origin(options: &EngineOptions, library: &FoundLibrary) -> String {
+    let named = match options.backend {
+        Backend::Openvino => options.runtime.openvino_lib(),
+        _ => options.runtime.onnxruntime_lib(),
+    };
+    named.unwrap_or_default().origin(library)
 }
 
 /// The libraries that OpenVINO's plugins file `plugins` names.
@@ -98,9 +81,9 @@ pub fn is_cache_name(name: &OsStr) -> bool {
     is_own
 }
 
-/// Where OpenVINO is not installed, the engine that is built in is named if it can do what was asked for. It
-/// is never taken in silence.
-fn or_built_in(error: anyhow::Error, options: &EngineOptions) -> anyhow::Error {
+/// Adds the engine that is built in to the hint, where OpenVINO is not installed and RTen can run the model. It is
+/// never taken in silence.
+fn suggest_rten(error: anyhow::Error, options: &EngineOptions) -> anyhow::Error {
     let could = cfg!(feature = "rten")
         && model_file::format(&options.model).is_ok_and(|format| format == Format::Onnx)
         && options.device.eq_ignore_ascii_case("CPU");
@@ -118,19 +101,28 @@ fn or_built_in(error: anyhow::Error, options: &EngineOptions) -> anyhow::Error {
     }
 }
 
+/// Returns the part of the configuration that every engine has.
+#[cfg(any(feature = "openvino", feature = "onnx", feature = "rten"))]
+fn open_options(options: &EngineOptions) -> OpenOptions {
+    let mut open = OpenOptions::new(&options.model);
+    open.device.clone_from(&options.device);
+    open.precision = options.precision;
+    open.hint = options.hint;
+    open.shape.clone_from(&options.shape);
+    open.batch = options.batch;
+    open.threads = options.threads;
+    open.requests = options.requests;
+    open
+}
+
 #[cfg(feature = "openvino")]
 fn openvino(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
-    let mut config = backend_openvino::OpenvinoConfig::new(&options.model);
-    config.device.clone_from(&options.device);
-    config.precision = options.precision;
-    config.hint = options.hint;
-    config.shape.clone_from(&options.shape);
-    config.batch = options.batch;
+    let mut config = backend_openvino::OpenvinoConfig::from(open_options(options));
     config.streams = options.streams;
-    config.threads = options.threads;
-    config.requests = options.requests;
-    config.library.clone_from(&options.runtime.openvino_lib);
-    config.plugins.clone_from(&options.runtime.plugins);
+    let named = options.runtime.openvino_lib()?;
+    config.library.clone_from(&named.path);
+    config.library_dirs = library_dirs();
+    config.plugins = options.runtime.plugins()?;
     config.properties = options
         .config
         .iter()
@@ -155,41 +147,31 @@ fn openvino(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
         }
     }
     config.cache.clone_from(&options.cache_dir);
-    Ok(Arc::new(backend_openvino::OpenvinoBackend::open(&config)?))
+    let backend = backend_openvino::OpenvinoBackend::open(&config);
+    Ok(Arc::new(backend.map_err(|error| named.explain(error))?))
 }
 
 #[cfg(feature = "onnx")]
 fn onnx(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
-    refuse_openvinos(options, "onnx")?;
-    let mut config = backend_onnx::OnnxConfig::new(&options.model);
-    config.device.clone_from(&options.device);
-    config.precision = options.precision;
-    config.hint = options.hint;
-    config.shape.clone_from(&options.shape);
-    config.batch = options.batch;
-    config.threads = options.threads;
-    config.requests = options.requests;
-    config.library.clone_from(&options.runtime.onnxruntime_lib);
-    Ok(Arc::new(backend_onnx::OnnxBackend::open(&config)?))
+    reject_openvino_flags(options, "onnx")?;
+    let mut config = backend_onnx::OnnxConfig::from(open_options(options));
+    let named = options.runtime.onnxruntime_lib()?;
+    config.library.clone_from(&named.path);
+    config.library_dirs = library_dirs();
+    let backend = backend_onnx::OnnxBackend::open(&config);
+    Ok(Arc::new(backend.map_err(|error| named.explain(error))?))
 }
 
 #[cfg(feature = "rten")]
 fn rten(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
-    refuse_openvinos(options, "rten")?;
-    let mut config = backend_rten::RtenConfig::new(&options.model);
-    config.device.clone_from(&options.device);
-    config.precision = options.precision;
-    config.hint = options.hint;
-    config.shape.clone_from(&options.shape);
-    config.batch = options.batch;
-    config.threads = options.threads;
-    config.requests = options.requests;
+    reject_openvino_flags(options, "rten")?;
+    let config = backend_rten::RtenConfig::from(open_options(options));
     Ok(Arc::new(backend_rten::RtenBackend::open(&config)?))
 }
 
-/// Options that mean nothing to the other engines.
+/// Rejects flags that mean nothing to the other engines.
 #[cfg(any(feature = "onnx", feature = "rten"))]
-fn refuse_openvinos(options: &EngineOptions, backend: &str) -> anyhow::Result<()> {
+fn reject_openvino_flags(options: &EngineOptions, backend: &str) -> anyhow::Result<()> {
     for (flag, given) in [
         ("--streams", options.streams.is_some()),
         ("--plugins", options.runtime.plugins.is_some()),

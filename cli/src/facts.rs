@@ -7,7 +7,6 @@ use anyhow::Context as _;
 use image_classification::{Interpretation, OutputKind};
 use serde::{Deserialize, Serialize};
 
-use crate::engines;
 use crate::fields;
 use crate::messages::counted;
 use crate::runs::Run;
@@ -69,7 +68,7 @@ impl RunFacts {
             engine: info.engine.clone(),
             engine_version: info.engine_version.clone(),
             requested_device: info.requested_device.clone(),
-            device: engines::executed(info),
+            device: info.executed_devices(),
             precision: info.precision.clone(),
             requested_precision: info.requested_precision.to_string(),
             model: run.model.to_string_lossy().into_owned(),

@@ -7,7 +7,6 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use backend_api::library;
 use image_classification::sources;
 
 use crate::args::PreprocessArgs;
@@ -191,9 +190,7 @@ fn each_of_engine(engine: &EngineOptions, visit: &mut dyn FnMut(&str, &Path)) {
             visit("a value of --config", Path::new(value));
         }
     }
-    let runtime = &engine.runtime;
-    let plugins = std::env::var_os("CLASSIFY_OPENVINO_PLUGINS").map(PathBuf::from);
-    if let Some(plugins) = runtime.plugins.clone().or(plugins) {
+    if let Ok(Some(plugins)) = engine.runtime.plugins() {
         visit("the plugins file", &plugins);
         each_library_beside(&plugins, visit);
         for library in engines::plugin_libraries(&plugins) {
@@ -210,7 +207,7 @@ fn each_of_engine(engine: &EngineOptions, visit: &mut dyn FnMut(&str, &Path)) {
 fn each_library_beside(path: &Path, visit: &mut dyn FnMut(&str, &Path)) {
     let folder = path.parent().map(fs::read_dir);
     for entry in folder.into_iter().flatten().flatten().flatten() {
-        if library::is_library_name(&entry.file_name()) {
+        if runtime_library::is_library_name(&entry.file_name()) {
             visit("a library of the engine", &entry.path());
         }
     }

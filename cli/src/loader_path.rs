@@ -19,7 +19,7 @@ pub fn clean() {
         use std::os::unix::process::CommandExt as _;
         use std::process::Command;
 
-        use backend_api::library::{LOADER_VARIABLE, without_current_directory};
+        use runtime_library::{LOADER_VARIABLE, without_current_directory};
 
         let Some(cleaned) =
             std::env::var_os(LOADER_VARIABLE).and_then(|value| without_current_directory(&value))
@@ -48,7 +48,7 @@ pub fn clean() {
 /// Says that entries are left out, if `guard` has the value of [`GUARD`].
 pub fn note(guard: Option<&OsStr>, messages: &Messages) {
     if guard.is_some() {
-        let variable = backend_api::library::LOADER_VARIABLE;
+        let variable = runtime_library::LOADER_VARIABLE;
         messages.note(&format!(
             "empty and relative entries of {variable} are ignored: nothing is loaded from the current directory"
         ));

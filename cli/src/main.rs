@@ -24,6 +24,7 @@ mod reports;
 mod resolve;
 mod results;
 mod runs;
+mod runtimes;
 
 use clap::Parser as _;
 

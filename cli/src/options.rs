@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
-use backend_api::library::set_up_folder;
 use backend_api::{PerformanceHint, Precision};
 use image_classification::{
     ImageSize, PreprocessOverrides, Resize, ResizeOverride, ScoreKind, sources,
@@ -20,6 +19,7 @@ use crate::messages::{Hinted, Messages, printable};
 use crate::output::Output;
 use crate::reports::{Destination, ReportPath};
 use crate::runs::RunSpec;
+use crate::runtimes::set_up_dir;
 
 /// What `classify` does.
 #[derive(Debug)]
@@ -323,7 +323,7 @@ impl TryFrom<InspectArgs> for InspectOptions {
 }
 
 fn set_up_model() -> anyhow::Result<PathBuf> {
-    let model = set_up_folder().map(|folder| folder.join("models/efficientnet-lite0.onnx"));
+    let model = set_up_dir().map(|directory| directory.join("models/efficientnet-lite0.onnx"));
     match model {
         Some(model) if model.is_file() => Ok(model),
         _ => Err(Hinted::new(

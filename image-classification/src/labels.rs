@@ -13,7 +13,7 @@ const MOST_CLASSES: usize = 1_000_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labels(Vec<String>);
 
-/// Why a label file was refused.
+/// The reason why a label file was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LabelsError {
@@ -168,12 +168,12 @@ impl Labels {
         Ok(Self(names.into_values().collect()))
     }
 
-    /// How many classes have a label.
+    /// Returns the number of labels.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is no label.
+    /// Returns whether there is no label.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -197,7 +197,7 @@ impl Labels {
     }
 }
 
-/// What `read` makes of every line, if it can read all of them.
+/// Reads every line with `read`; `None` if it cannot read all of them.
 fn all<'a, T>(lines: &[&'a str], read: impl Fn(&'a str) -> Option<T>) -> Option<Vec<T>> {
     lines.iter().map(|line| read(line)).collect()
 }

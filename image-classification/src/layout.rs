@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use backend_api::{Dim, ElementType, TensorSpec};
 
-/// Where the channels are among the dimensions.
+/// The place of the channels among the dimensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ImageLayout {
     /// Batch, channels, height, width.
@@ -63,7 +63,7 @@ pub struct InputLayout {
     batch: Option<usize>,
 }
 
-/// Why a model's input cannot take an image, or not with this recipe.
+/// The reason why a model's input takes no images, or none that are prepared this way.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayoutError {
@@ -213,7 +213,7 @@ impl InputLayout {
         self.size
     }
 
-    /// Where the channels are.
+    /// Returns the place of the channels.
     pub fn order(&self) -> ImageLayout {
         self.order
     }
@@ -223,7 +223,7 @@ impl InputLayout {
         self.element_type
     }
 
-    /// How many images the model takes at a time, `None` if any number.
+    /// Returns the number of images that the model takes at a time; `None` for any number.
     pub fn batch(&self) -> Option<usize> {
         self.batch
     }

@@ -72,6 +72,13 @@ pub struct Setting {
     pub others: Vec<(String, SettingOrigin)>,
 }
 
+/// `mean = 123.675,116.28,103.53 (config.json: mean)`.
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {} ({})", self.key, self.value, self.origin)
+    }
+}
+
 /// Returns the first value that a source states.
 pub(crate) fn first<'a, T: Clone + 'a>(
     mut stated: impl Iterator<Item = &'a Option<WithOrigin<T>>>,

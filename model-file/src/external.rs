@@ -2,7 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use backend_api::Error;
+use backend_api::{Error, ErrorKind, ModelSource};
+use prost::bytes::Bytes;
 
 use crate::files::{invalid, missing};
 use crate::format::not_regular;
@@ -63,11 +64,8 @@ pub fn file_beside(model: &Path, location: &str) -> Result<PathBuf, Error> {
     }
 }
 
-/// Checks the external data of all tensors in `proto`: the file, and that the tensor lies in it; and the files of models
-/// that were compiled for an execution provider.
-///
-/// Returns each location as the model writes it, with the file there.
-pub(crate) fn check(model: &Path, proto: &onnx::Model) -> Result<Vec<(String, PathBuf)>, Error> {
+/// Returns the tensors that lie in other files.
+fn tensors(proto: &onnx::Model) -> Vec<&Tensor> {
     let mut tensors = Vec::new();
     proto.for_each_tensor(&mut |tensor| {
         // ONNX Runtime and OpenVINO go by `data_location`; older versions by the entries.
@@ -75,8 +73,53 @@ pub(crate) fn check(model: &Path, proto: &onnx::Model) -> Result<Vec<(String, Pa
             tensors.push(tensor);
         }
     });
+    tensors
+}
+
+/// Returns the files that nodes name: execution providers read a compiled model from them.
+fn compiled(proto: &onnx::Model) -> impl Iterator<Item = &Bytes> {
+    let nodes = proto.nodes().iter();
+    let nodes = nodes.filter(|node| node.operator() == "EPContext");
+    nodes.filter_map(|node| {
+        let mode = node.attribute("embed_mode").and_then(|mode| mode.i);
+        let path = node.attribute("ep_cache_context")?.s.as_ref()?;
+        (mode == Some(0)).then_some(path)
+    })
+}
+
+/// Refuses a model in memory that names other files: engines would look for them in the current directory.
+pub(crate) fn refuse(model: &ModelSource, proto: &onnx::Model) -> Result<(), Error> {
+    let named = tensors(proto)
+        .into_iter()
+        .map(|tensor| tensor.external("location").cloned().unwrap_or_default())
+        .chain(compiled(proto).cloned())
+        .next();
+    let Some(location) = named else {
+        return Ok(());
+    };
+    Err(Error::new(
+        ErrorKind::ModelUnsupported,
+        "read the model",
+        "the model is in memory, but names another file, which is not read",
+    )
+    .with_context(
+        "location",
+        onnx::text(&location)
+            .escape_debug()
+            .take(200)
+            .collect::<String>(),
+    )
+    .with_context("model", model)
+    .with_hint("save the model with its weights inside, or open it by its path"))
+}
+
+/// Checks the external data of all tensors in `proto`: the file, and that the tensor lies in it; and the files of models
+/// that were compiled for an execution provider.
+///
+/// Returns each location as the model writes it, with the file there.
+pub(crate) fn check(model: &Path, proto: &onnx::Model) -> Result<Vec<(String, PathBuf)>, Error> {
     let mut files: Vec<(String, PathBuf, u64)> = Vec::new();
-    for tensor in tensors {
+    for tensor in tensors(proto) {
         let entries = Entries::of(model, tensor)?;
         let known = files.iter().find(|(known, ..)| *known == entries.location);
         let size = if let Some((.., size)) = known {
@@ -93,22 +136,10 @@ pub(crate) fn check(model: &Path, proto: &onnx::Model) -> Result<Vec<(String, Pa
         };
         entries.check(model, tensor, size)?;
     }
-    // Execution providers read a compiled model from the file that such a node names.
-    for node in proto
-        .nodes()
-        .iter()
-        .filter(|node| node.operator() == "EPContext")
-    {
-        let is_inside = node.attribute("embed_mode").and_then(|mode| mode.i) != Some(0);
-        if let Some(path) = node
-            .attribute("ep_cache_context")
-            .and_then(|path| path.s.as_ref())
-            && !is_inside
-        {
-            let location = onnx::text(path).into_owned();
-            let file = file_beside(model, &location)?;
-            files.push((location, file, 0));
-        }
+    for path in compiled(proto) {
+        let location = onnx::text(path).into_owned();
+        let file = file_beside(model, &location)?;
+        files.push((location, file, 0));
     }
     files.sort();
     Ok(files
@@ -252,7 +283,6 @@ impl DataType {
 mod tests {
     use std::fs;
 
-    use backend_api::ErrorKind;
     use prost::Message as _;
 
     use super::*;
@@ -352,6 +382,25 @@ mod tests {
     }
 
     #[test]
+    fn a_model_in_memory_names_no_files() {
+        // The current directory of the test has this file.
+        let location = "Cargo.toml";
+        assert!(Path::new(location).is_file());
+        let refused = |model: &Model| {
+            let error = check_files(ModelSource::from_bytes(model.encode_to_vec())).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ModelUnsupported, "{error}");
+            error.to_string()
+        };
+        let text = refused(&nested(&[("location", location)]));
+        assert!(text.contains("location: Cargo.toml"), "{text}");
+        // Without a location too: engines differ in what they make of it.
+        refused(&nested(&[]));
+        refused(&compiled_model(location, 0));
+        let inside = compiled_model("bytes, not a path", 1);
+        check_files(ModelSource::from_bytes(inside.encode_to_vec())).unwrap();
+    }
+
+    #[test]
     fn a_tensor_lies_within_its_file() {
         let folder = tempfile::tempdir().unwrap();
         let model = folder.path().join("m.pb");
@@ -397,40 +446,44 @@ mod tests {
         assert!(error.to_string().contains("does not say"), "{error}");
     }
 
+    /// A model with a node that was compiled for an execution provider.
+    fn compiled_model(path: &str, embed_mode: i64) -> Model {
+        let attribute = |name: &'static str| Attribute {
+            name: Some(name.into()),
+            ..Attribute::default()
+        };
+        let node = Node {
+            op_type: Some("EPContext".into()),
+            domain: Some("com.microsoft".into()),
+            attribute: vec![
+                Attribute {
+                    i: Some(embed_mode),
+                    ..attribute("embed_mode")
+                },
+                Attribute {
+                    s: Some(path.to_owned().into()),
+                    ..attribute("ep_cache_context")
+                },
+            ],
+            ..Node::default()
+        };
+        let graph = Graph {
+            node: vec![node],
+            ..Graph::default()
+        };
+        Model {
+            graph: Some(graph),
+            ..Model::default()
+        }
+    }
+
     #[test]
     fn a_compiled_model_stays_in_the_folder_too() {
         let folder = tempfile::tempdir().unwrap();
         let model = folder.path().join("m.onnx");
         fs::write(folder.path().join("compiled.bin"), b"x").unwrap();
         let try_with = |path: &str, embed_mode: i64| {
-            let attribute = |name: &'static str| Attribute {
-                name: Some(name.into()),
-                ..Attribute::default()
-            };
-            let node = Node {
-                op_type: Some("EPContext".into()),
-                domain: Some("com.microsoft".into()),
-                attribute: vec![
-                    Attribute {
-                        i: Some(embed_mode),
-                        ..attribute("embed_mode")
-                    },
-                    Attribute {
-                        s: Some(path.to_owned().into()),
-                        ..attribute("ep_cache_context")
-                    },
-                ],
-                ..Node::default()
-            };
-            let graph = Graph {
-                node: vec![node],
-                ..Graph::default()
-            };
-            let proto = Model {
-                graph: Some(graph),
-                ..Model::default()
-            };
-            fs::write(&model, proto.encode_to_vec()).unwrap();
+            fs::write(&model, compiled_model(path, embed_mode).encode_to_vec()).unwrap();
             check_files(&model)
         };
         assert_eq!(try_with("compiled.bin", 0).unwrap().len(), 2);

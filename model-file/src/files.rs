@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{fs, io};
 
-use backend_api::{Error, ErrorKind};
+use backend_api::{Error, ErrorKind, ModelSource};
 use prost::Message as _;
 use prost::bytes::Bytes;
 
@@ -22,14 +23,28 @@ pub(crate) const MOST_ONNX_BYTES: u64 = 2 << 30;
 /// a missing file do not say which one is missing.
 ///
 /// Returns the files that the model consists of: itself, the weights of an IR, the external data of an ONNX model,
-/// the parameters of a Paddle model, everything in a TensorFlow `SavedModel`.
+/// the parameters of a Paddle model, everything in a TensorFlow `SavedModel`. A model in memory has none: it has to be
+/// ONNX without external data, or an IR with its weights.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::ModelNotFound`] and [`ErrorKind::ModelInvalid`], naming the file.
-pub fn check(model: &Path) -> Result<Vec<PathBuf>, Error> {
-    let format = format(model)?;
-    let mut files = vec![model.to_path_buf()];
+/// [`ErrorKind::ModelNotFound`], [`ErrorKind::ModelInvalid`] and [`ErrorKind::ModelUnsupported`], naming the file;
+/// [`ErrorKind::InvalidConfig`] for weights next to an ONNX model in memory.
+pub fn check(model: impl Into<ModelSource>) -> Result<Vec<PathBuf>, Error> {
+    let source = model.into();
+    let format = format(&source)?;
+    let model = match &source {
+        ModelSource::Path(model) => model,
+        ModelSource::Bytes { model, weights } => {
+            if format == Format::Ir {
+                ir::check_bytes(model, weights.as_deref())?;
+            } else {
+                read_onnx(&source)?;
+            }
+            return Ok(Vec::new());
+        }
+    };
+    let mut files = vec![model.clone()];
     match format {
         Format::SavedModel => return saved_model(model),
         Format::Ir => files.push(ir::check(model)?),
@@ -43,7 +58,7 @@ pub fn check(model: &Path) -> Result<Vec<PathBuf>, Error> {
         }
         Format::Tensorflow | Format::TensorflowLite => {}
         Format::Onnx => {
-            let external_data = read_onnx(model)?.external_data;
+            let external_data = read_onnx(&source)?.external_data;
             files.extend(external_data.into_iter().map(|(_, file)| file));
         }
     }
@@ -77,11 +92,28 @@ pub fn named_files(model: &Path) -> Vec<PathBuf> {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::ModelNotFound`] for what is neither a regular file nor a TensorFlow `SavedModel`.
-pub fn format(model: &Path) -> Result<Format, Error> {
-    regular_or_saved_model(model)?;
-    Format::of(model)
-        .map_err(|source| missing(model, "the model cannot be read").with_source(source))
+/// [`ErrorKind::ModelNotFound`] for what is neither a regular file nor a TensorFlow `SavedModel`,
+/// [`ErrorKind::ModelUnsupported`] for a model in memory that is certainly neither ONNX nor an IR.
+pub fn format(model: impl Into<ModelSource>) -> Result<Format, Error> {
+    match model.into() {
+        ModelSource::Path(model) => {
+            regular_or_saved_model(&model)?;
+            Format::of(&model)
+                .map_err(|source| missing(&model, "the model cannot be read").with_source(source))
+        }
+        ModelSource::Bytes { model, .. } => match Format::of_bytes(&model, Path::new("")) {
+            known @ (Format::Onnx | Format::Ir) => Ok(known),
+            other => Err(Error::new(
+                ErrorKind::ModelUnsupported,
+                "read the model",
+                format!(
+                    "only ONNX and OpenVINO IR can be read from memory, not {}",
+                    other.name()
+                ),
+            )
+            .with_hint("write the model to a file, and open the file")),
+        },
+    }
 }
 
 fn regular_or_saved_model(model: &Path) -> Result<(), Error> {
@@ -115,7 +147,7 @@ pub(crate) fn regular(file: &Path) -> Result<u64, Error> {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct OnnxModel {
-    /// The file.
+    /// The content of the file.
     pub bytes: Bytes,
     /// The external data of its tensors: the location as the model writes it, and the file in its directory.
     pub external_data: Vec<(String, PathBuf)>,
@@ -123,20 +155,27 @@ pub struct OnnxModel {
     pub model: onnx::Model,
 }
 
-/// [`check`] for an engine that reads ONNX alone: whatever the file is called, it has to be an ONNX model.
+/// [`check`] for an engine that reads ONNX alone. Whatever the file is called, it has to be an ONNX model.
 ///
 /// # Errors
 ///
 /// Those of [`check`], and [`ErrorKind::ModelUnsupported`] for the formats that only OpenVINO reads; the hint
-/// names the ONNX file beside it if there is one, and otherwise ends with what else can be done, `or_else`.
-pub fn check_onnx(model: &Path, engine: &str, or_else: Option<&str>) -> Result<OnnxModel, Error> {
-    let format = format(model)?;
+/// names the ONNX file beside it if there is one, and otherwise ends with the other way out, `or_else`.
+pub fn check_onnx(
+    model: impl Into<ModelSource>,
+    engine: &str,
+    or_else: Option<&str>,
+) -> Result<OnnxModel, Error> {
+    let source = model.into();
+    let format = format(&source)?;
     if format == Format::Onnx {
-        return read_onnx(model);
+        return read_onnx(&source);
     }
-    let sibling = model.with_extension("onnx");
     // The file itself may be called so.
-    let hint = if Format::of(&sibling).is_ok_and(|format| format == Format::Onnx) {
+    let sibling = source.path().map(|model| model.with_extension("onnx"));
+    let sibling =
+        sibling.filter(|file| Format::of(file).is_ok_and(|format| format == Format::Onnx));
+    let hint = if let Some(sibling) = sibling {
         format!("there is an ONNX file beside it: {}", sibling.display())
     } else {
         let or_else = or_else.map(|what| format!(", or {what}"));
@@ -148,7 +187,7 @@ pub fn check_onnx(model: &Path, engine: &str, or_else: Option<&str>) -> Result<O
         "load the model",
         format!("{engine} reads ONNX files, not {}", format.name()),
     )
-    .with_context("model", model.display())
+    .with_context("model", source)
     .with_hint(hint))
 }
 
@@ -188,40 +227,65 @@ pub(crate) fn missing(path: &Path, message: &str) -> Error {
 }
 
 pub(crate) fn invalid(model: &Path, message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::ModelInvalid, "read the model", message)
-        .with_context("model", model.display())
+    invalid_source(&ModelSource::from(model), message)
 }
 
-/// The ONNX file at `model`, with its external data checked.
-fn read_onnx(model: &Path) -> Result<OnnxModel, Error> {
-    decode_onnx(model).map_err(|error| {
-        let structure = model.with_extension("xml");
-        if has_ending(model, "bin") && structure.is_file() {
-            let message = "these are the weights of an IR model, not the model itself";
-            invalid(model, message).with_hint(format!("give `{}`", structure.display()))
-        } else {
-            error
+fn invalid_source(model: &ModelSource, message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::ModelInvalid, "read the model", message).with_context("model", model)
+}
+
+/// Reads an ONNX model and checks its external data.
+fn read_onnx(source: &ModelSource) -> Result<OnnxModel, Error> {
+    decode_onnx(source).map_err(|error| {
+        let weights = source.path().filter(|model| has_ending(model, "bin"));
+        let structure = weights.map(|weights| weights.with_extension("xml"));
+        match structure.filter(|structure| structure.is_file()) {
+            Some(structure) => {
+                let message = "these are the weights of an IR model, not the model itself";
+                invalid_source(source, message).with_hint(format!("give `{}`", structure.display()))
+            }
+            None => error,
         }
     })
 }
 
-fn decode_onnx(model: &Path) -> Result<OnnxModel, Error> {
-    let bytes = read_regular(model, MOST_ONNX_BYTES).map_err(|source| {
-        if source.kind() == io::ErrorKind::FileTooLarge {
-            invalid(model, "the ONNX file is too large")
-                .with_source(source)
-                .with_hint("save large weights as external data")
-        } else {
-            missing(model, "the model cannot be read").with_source(source)
+fn read_bytes(source: &ModelSource) -> Result<Bytes, Error> {
+    match source {
+        ModelSource::Path(model) => {
+            let bytes = read_regular(model, MOST_ONNX_BYTES).map_err(|source| {
+                if source.kind() == io::ErrorKind::FileTooLarge {
+                    invalid(model, "the ONNX file is too large")
+                        .with_source(source)
+                        .with_hint("save large weights as external data")
+                } else {
+                    missing(model, "the model cannot be read").with_source(source)
+                }
+            })?;
+            Ok(Bytes::from(bytes))
         }
-    })?;
-    let bytes = Bytes::from(bytes);
+        ModelSource::Bytes {
+            weights: Some(_), ..
+        } => Err(Error::new(
+            ErrorKind::InvalidConfig,
+            "read the model",
+            "weights are given, but the model is ONNX, which has its weights inside",
+        )
+        .with_context("model", source)
+        .with_hint("leave the weights out")),
+        ModelSource::Bytes { model, .. } => Ok(Bytes::from_owner(Arc::clone(model))),
+    }
+}
+
+fn decode_onnx(source: &ModelSource) -> Result<OnnxModel, Error> {
+    let bytes = read_bytes(source)?;
+    let invalid = |message: &str| invalid_source(source, message);
+    let is_called_onnx = source.path().is_none_or(|path| has_ending(path, "onnx"));
     let unknown = |source: Option<prost::DecodeError>| {
-        let error = if has_ending(model, "onnx") {
-            invalid(model, "the model is not an ONNX file")
+        let error = if is_called_onnx {
+            invalid("the model is not an ONNX file")
                 .with_hint("it may be damaged: export or download it again")
         } else {
-            invalid(model, "the file is not a model in a known format").with_hint(
+            invalid("the file is not a model in a known format").with_hint(
                 "give an ONNX file, an OpenVINO IR (.xml), a TensorFlow Lite file (.tflite), a TensorFlow graph \
                  (.pb) or SavedModel (its folder), or a Paddle model (.pdmodel)",
             )
@@ -240,9 +304,16 @@ fn decode_onnx(model: &Path) -> Result<OnnxModel, Error> {
     let Some(graph) = &proto.graph else {
         return Err(unknown(None));
     };
-    check_ports(model, graph)?;
+    check_ports(source, graph)?;
+    let external_data = match source {
+        ModelSource::Path(model) => external::check(model, &proto)?,
+        ModelSource::Bytes { .. } => {
+            external::refuse(source, &proto)?;
+            Vec::new()
+        }
+    };
     Ok(OnnxModel {
-        external_data: external::check(model, &proto)?,
+        external_data,
         bytes,
         model: proto,
     })
@@ -250,10 +321,10 @@ fn decode_onnx(model: &Path) -> Result<OnnxModel, Error> {
 
 /// Refuses models with several inputs or outputs, and with outputs that are no tensors. Engines would load them first,
 /// and their messages name none of them.
-fn check_ports(model: &Path, graph: &onnx::Graph) -> Result<(), Error> {
+fn check_ports(model: &ModelSource, graph: &onnx::Graph) -> Result<(), Error> {
     let unsupported = |message: String| {
         Error::new(ErrorKind::ModelUnsupported, "read the model", message)
-            .with_context("model", model.display())
+            .with_context("model", model)
     };
     // Before IR version 4, initializers are inputs as well.
     let initializers: HashSet<_> = graph
@@ -412,6 +483,40 @@ mod tests {
         assert_eq!(error.hint(), Some("give an ONNX file of the same model"));
         let error = refused("t.onnx", Some("use another engine"));
         assert!(error.hint().unwrap().ends_with(", or use another engine"));
+    }
+
+    #[test]
+    fn models_in_memory_are_checked_like_files() {
+        let memory = |bytes: &[u8]| ModelSource::from_bytes(bytes);
+        let with_weights = |model: &[u8], weights: &[u8]| ModelSource::Bytes {
+            model: model.into(),
+            weights: Some(weights.into()),
+        };
+        // An empty graph.
+        let onnx = &b"\x08\x08\x3a\x00"[..];
+        assert!(check(memory(onnx)).unwrap().is_empty());
+        let bytes = check_onnx(memory(onnx), "RTen", None).unwrap().bytes;
+        assert_eq!(bytes, onnx);
+        let error = check(with_weights(onnx, b"w")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{error}");
+        for damaged in [&b""[..], b"\x08\x08", b"RTEN\x02"] {
+            let error = check(memory(damaged)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ModelInvalid, "{error}");
+            assert!(error.to_string().contains("bytes in memory"), "{error}");
+        }
+        let error = check(memory(b"\x0a\x00")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ModelUnsupported, "{error}");
+        assert!(error.to_string().contains("not TensorFlow"), "{error}");
+        let ir = br#"<net><layers><layer name="c" type="Const"><data element_type="f32" offset="0" size="16"/></layer></layers></net>"#;
+        check(with_weights(ir, &[0; 16])).unwrap();
+        let error = check(with_weights(ir, &[0; 15])).unwrap_err();
+        assert!(error.to_string().contains("15 bytes"), "{error}");
+        let error = check(memory(ir)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ModelInvalid, "{error}");
+        assert!(error.hint().unwrap().contains(".bin"), "{error:?}");
+        let error = check_onnx(memory(ir), "RTen", Some("use another engine")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ModelUnsupported, "{error}");
+        assert!(error.hint().unwrap().ends_with("use another engine"));
     }
 
     #[test]

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use backend_api::Error;
+use backend_api::{Error, ErrorKind};
 use roxmltree::{Document, Node, ParsingOptions};
 
 use crate::files::{has_ending, invalid, missing, regular};
 use crate::format::{open_regular, read_regular};
 
 /// The largest `.xml` that is read.
-const MOST_XML_BYTES: u64 = 256 << 20;
+pub(crate) const MOST_XML_BYTES: u64 = 256 << 20;
 
 /// Parses XML. Without a DTD there are no entities to expand.
 ///
@@ -196,8 +196,30 @@ pub(crate) fn check(model: &Path) -> Result<PathBuf, Error> {
     })?;
     let xml = read(model)
         .map_err(|source| missing(model, "the model cannot be read").with_source(source))?;
-    let document = parse(&xml)
-        .map_err(|source| invalid(model, "the model is not well-formed XML").with_source(source))?;
+    check_constants(&xml, size).map_err(|error| {
+        error
+            .with_context("model", model.display())
+            .with_context("weights", weights.display())
+    })?;
+    Ok(weights)
+}
+
+/// [`check`] for an IR in memory.
+pub(crate) fn check_bytes(xml: &[u8], weights: Option<&[u8]>) -> Result<(), Error> {
+    let xml = String::from_utf8_lossy(xml);
+    let size = weights.map_or(0, <[u8]>::len) as u64;
+    check_constants(&xml, size).map_err(|error| match weights {
+        Some(_) => error,
+        None => error.with_hint("give the weights of the IR too, the content of its .bin"),
+    })
+}
+
+/// Checks that every constant lies within weights of `size` bytes.
+fn check_constants(xml: &str, size: u64) -> Result<(), Error> {
+    let invalid = |message: String| Error::new(ErrorKind::ModelInvalid, "read the model", message);
+    let document = parse(xml).map_err(|source| {
+        invalid("the model is not well-formed XML".to_owned()).with_source(source)
+    })?;
     for data in document
         .descendants()
         .filter(|node| node.has_tag_name("data"))
@@ -215,20 +237,18 @@ pub(crate) fn check(model: &Path) -> Result<PathBuf, Error> {
                 .and_then(|layer| layer.attribute("name"))
                 .unwrap_or_default();
             let short = |text: &str| text.chars().take(200).collect::<String>();
-            return Err(invalid(
-                model,
-                format!(
-                    "a constant begins at byte {} and has {} bytes, but the weights are a file of {size} bytes",
-                    short(offset),
-                    short(length)
-                ),
-            )
+            return Err(invalid(format!(
+                "a constant begins at byte {} and has {} bytes, but the weights have {size} bytes",
+                short(offset),
+                short(length)
+            ))
             .with_context("layer", short(layer))
-            .with_context("weights", weights.display())
-            .with_hint("the .xml and the .bin do not belong together, or are damaged: get both again"));
+            .with_hint(
+                "the .xml and the .bin do not belong together, or are damaged: get both again",
+            ));
         }
     }
-    Ok(weights)
+    Ok(())
 }
 
 fn number(text: &str) -> Option<u64> {

@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
+use backend_api::ModelSource;
 use prost::Message as _;
 use prost::bytes::Bytes;
 
@@ -59,25 +61,35 @@ impl fmt::Display for StoredPrecision {
 /// # Errors
 ///
 /// The system's, if the file cannot be read.
-pub fn stored_precision(model: &Path) -> io::Result<Option<StoredPrecision>> {
+pub fn stored_precision(model: impl Into<ModelSource>) -> io::Result<Option<StoredPrecision>> {
+    let source = model.into();
+    let format = match &source {
+        ModelSource::Path(model) => Format::of(model)?,
+        ModelSource::Bytes { model, .. } => Format::of_bytes(model, Path::new("")),
+    };
+    let read = |limit| match &source {
+        ModelSource::Path(model) => read_regular(model, limit).map(Bytes::from),
+        ModelSource::Bytes { model, .. } => Ok(Bytes::from_owner(Arc::clone(model))),
+    };
     let mut weights = Weights::default();
-    match Format::of(model)? {
+    match format {
         Format::Onnx => {
-            let bytes = Bytes::from(read_regular(model, MOST_ONNX_BYTES)?);
+            let bytes = read(MOST_ONNX_BYTES)?;
             let Ok(onnx) = Model::decode(bytes) else {
                 return Ok(None);
             };
             weights.add_onnx(&onnx);
         }
         Format::Ir => {
-            let xml = ir::read(model)?;
+            let xml = read(ir::MOST_XML_BYTES)?;
+            let xml = String::from_utf8_lossy(&xml);
             let Ok(document) = ir::parse(&xml) else {
                 return Ok(None);
             };
             weights.add_ir(&document);
         }
         Format::TensorflowLite => {
-            let bytes = read_regular(model, MOST_TFLITE_BYTES)?;
+            let bytes = read(MOST_TFLITE_BYTES)?;
             let Some(graph) = tflite::Graph::read(&bytes) else {
                 return Ok(None);
             };
@@ -682,7 +694,10 @@ mod tests {
         let path = folder.path().join("m.xml");
         let with = |layers: &str| {
             std::fs::write(&path, format!("<net><layers>{layers}</layers></net>")).unwrap();
-            stored_precision(&path).unwrap()
+            let stored = stored_precision(&path).unwrap();
+            let memory = ModelSource::from_bytes(std::fs::read(&path).unwrap());
+            assert_eq!(stored_precision(memory).unwrap(), stored);
+            stored
         };
         let constant = |element_type: &str, size: u32| {
             format!(

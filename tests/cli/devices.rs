@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use classify_tests::{Needs, Run, ensure, expect_code, photos, run, set_up, small_model};
+use classify_tests::{
+    Needs, Run, ensure, expect_code, library_dirs, photos, run, set_up, small_model,
+};
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
@@ -162,7 +164,7 @@ fn broken() -> Result<(), Failed> {
 /// A copy of OpenVINO without `without`, or with only the beginning of it.
 #[cfg(target_os = "linux")]
 fn damaged_openvino(without: &str, keep: Option<usize>) -> Result<tempfile::TempDir, Failed> {
-    let library = backend_openvino::find_library(None)?.path;
+    let library = backend_openvino::find_library(None, &library_dirs())?.path;
     let from = library.parent().ok_or("the library lies in no folder")?;
     let folder = tempfile::tempdir()?;
     let mut found = false;
@@ -377,7 +379,7 @@ fn bad_plugins() -> Result<(), Failed> {
     )?;
     // What the loader would die of.
     let cut = folder.path().join("cut.so");
-    let library = backend_openvino::find_library(None)?.path;
+    let library = backend_openvino::find_library(None, &library_dirs())?.path;
     std::fs::write(&cut, &std::fs::read(library)?[..16_384])?;
     std::fs::write(
         &file,
@@ -394,7 +396,7 @@ fn bad_plugins() -> Result<(), Failed> {
 
 /// A plugins file in which MYRIAD, HDDL and GPU are other names for the CPU's plugin.
 fn alias_file(folder: &Path) -> Result<PathBuf, Failed> {
-    let library = backend_openvino::find_library(None)?.path;
+    let library = backend_openvino::find_library(None, &library_dirs())?.path;
     let beside = library.parent().ok_or("the library lies in no folder")?;
     let cpu = beside.join("libopenvino_intel_cpu_plugin.so");
     let mut plugins = format!("<plugin name=\"CPU\" location=\"{}\"/>", cpu.display());

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use classify_tests::{Needs, Run, ensure, expect_code, run, small_model};
+use classify_tests::{Needs, Run, ensure, expect_code, library_dirs, run, small_model};
 use libtest_mimic::{Failed, Trial};
 
 use crate::{classify, small_images};
@@ -523,7 +523,7 @@ fn inside_the_cache() -> Result<(), Failed> {
 
 fn libraries() -> Result<(), Failed> {
     let (folder, a, _) = small_images()?;
-    let found = backend_onnx::find_library(None)?.path;
+    let found = backend_onnx::find_library(None, &library_dirs())?.path;
     let own = folder.path().join("libonnxruntime.so");
     if fs::hard_link(&found, &own).is_err() {
         fs::copy(&found, &own)?;

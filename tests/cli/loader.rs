@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use classify_tests::{Needs, ensure, expect_code, run, small_model};
+use classify_tests::{Needs, ensure, expect_code, library_dirs, run, small_model};
 use libtest_mimic::{Failed, Trial};
 
 use crate::{classify, small_images};
@@ -104,8 +104,8 @@ fn decoys() -> Result<(), Failed> {
         names.insert(name.to_owned());
     }
     for library in [
-        backend_openvino::find_library(None)?,
-        backend_onnx::find_library(None)?,
+        backend_openvino::find_library(None, &library_dirs())?,
+        backend_onnx::find_library(None, &library_dirs())?,
     ] {
         for entry in fs::read_dir(library.path.parent().ok_or("a folder")?)? {
             let name = entry?.file_name().to_string_lossy().into_owned();
@@ -257,8 +257,14 @@ fn relative_variables() -> Result<(), Failed> {
         command
     };
     let libraries: [(&str, PathBuf); 2] = [
-        ("openvino", backend_openvino::find_library(None)?.path),
-        ("onnx", backend_onnx::find_library(None)?.path),
+        (
+            "openvino",
+            backend_openvino::find_library(None, &library_dirs())?.path,
+        ),
+        (
+            "onnx",
+            backend_onnx::find_library(None, &library_dirs())?.path,
+        ),
     ];
     for (backend, library) in libraries {
         let mut ignored = command(backend);
@@ -292,7 +298,7 @@ fn relative_variables() -> Result<(), Failed> {
     ensure(
         plugins
             .stderr
-            .contains("CLASSIFY_OPENVINO_PLUGINS is no absolute path"),
+            .contains("CLASSIFY_OPENVINO_PLUGINS is plugins.xml, which is no absolute path"),
         plugins,
     )?;
     let mut nothing = command("openvino");

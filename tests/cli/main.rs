@@ -27,13 +27,14 @@ mod sources;
 use std::path::PathBuf;
 use std::process::Command;
 
-use classify_tests::Needs;
+use classify_tests::{Needs, library_dirs};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
     let arguments = Arguments::from_args();
-    let engines = Needs::engine(&backend_openvino::find_library(None))
-        .and(&Needs::engine(&backend_onnx::find_library(None)));
+    let engines = Needs::engine(&backend_openvino::find_library(None, &library_dirs())).and(
+        &Needs::engine(&backend_onnx::find_library(None, &library_dirs())),
+    );
     let set_up = engines.and(&Needs::set_up());
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(answers::trials(&set_up));

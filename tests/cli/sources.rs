@@ -532,7 +532,7 @@ fn label_counts() -> Result<(), Failed> {
     let found = classify_with(&[]);
     expect_code(&found, 0)?;
     ensure(
-        found.stderr.contains("13 labels") && found.stderr.contains("printing none"),
+        found.stderr.contains("13 labels") && found.stderr.contains("using none"),
         &found,
     )?;
     ensure(!found.stdout.contains("name "), found)

@@ -1,6 +1,9 @@
 //! Helpers that the tests of this workspace share: paths, running the program, and tests whose engine is absent.
 
+mod library;
 pub mod models;
+
+pub use library::{Loader, library_trials};
 
 use std::ffi::OsStr;
 use std::fmt::Debug;
@@ -8,8 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use backend_api::conformance::{self, RULES, Subject};
-use backend_api::library::{FoundLibrary, set_up_folder};
-use backend_api::{BackendInfo, Engine, Error, InferBackend, Tensor};
+use backend_api::{BackendInfo, Engine, Error, FoundLibrary, InferBackend, Tensor};
 use libtest_mimic::{Failed, Trial};
 
 /// The root of the checkout.
@@ -25,13 +27,28 @@ pub fn small_model(file: &str) -> PathBuf {
     checkout().join("tests/data").join(file)
 }
 
+/// The directory that `cargo setup` fills: `CLASSIFY_HOME`, or `assets` of the checkout. `None` if there is none.
+pub fn set_up_dir() -> Option<PathBuf> {
+    let named = std::env::var_os("CLASSIFY_HOME").map(PathBuf::from);
+    named
+        .filter(|home| home.is_absolute())
+        .or_else(|| Some(checkout().join("assets")))
+        .filter(|directory| directory.is_dir())
+}
+
+/// The directories in which the set-up keeps the engines' libraries, for a backend's `library_dirs`.
+pub fn library_dirs() -> Vec<PathBuf> {
+    let python = set_up_dir().map(|directory| directory.join("python"));
+    python.into_iter().collect()
+}
+
 /// A file that the set-up made, such as `models/squeezenet1.1.onnx`.
 ///
 /// # Panics
 ///
 /// If there is no set-up; tests that need one say so by [`Needs::set_up`].
 pub fn set_up(file: &str) -> PathBuf {
-    set_up_folder()
+    set_up_dir()
         .expect("the set-up was checked before")
         .join(file)
 }
@@ -73,7 +90,7 @@ impl Needs {
 
     /// Needs what `cargo setup` brings: models, photos, and Python.
     pub fn set_up() -> Self {
-        let ready = set_up_folder().is_some_and(|folder| folder.join("photos").is_dir());
+        let ready = set_up_dir().is_some_and(|directory| directory.join("photos").is_dir());
         Self(if ready {
             Ok(())
         } else {
@@ -83,7 +100,7 @@ impl Needs {
 
     /// Needs what `cargo setup --oldest` brings: the oldest supported engines.
     pub fn oldest() -> Self {
-        let ready = set_up_folder().is_some_and(|folder| folder.join("oldest").is_dir());
+        let ready = set_up_dir().is_some_and(|directory| directory.join("oldest").is_dir());
         Self(if ready {
             Ok(())
         } else {

@@ -1,21 +1,24 @@
 //! The small models on every engine.
 
-use std::path::Path;
-
-use backend_api::{Dim, Error, ErrorKind, InferBackend, InferRequest, Tensor};
+use backend_api::half::f16;
+use backend_api::{
+    Dim, ElementType, Error, ErrorKind, InferBackend, InferRequest, ModelSource, Tensor,
+};
 use libtest_mimic::{Failed, Trial};
 
 use crate::{Needs, ensure, small_model};
 
 /// Opens a model on an engine with its defaults.
-pub type Open = fn(&Path) -> Result<Box<dyn InferBackend>, Error>;
+pub type Open = fn(ModelSource) -> Result<Box<dyn InferBackend>, Error>;
 
 /// Tests of ONNX files: damaged ones, ones that do not fit the contract, awkward ones that do.
 pub fn trials(needs: &Needs, open: Open) -> Vec<Trial> {
-    let tests: [(&str, fn(Open) -> Result<(), Failed>); 3] = [
+    let tests: [(&str, fn(Open) -> Result<(), Failed>); 5] = [
         ("a_damaged_or_missing_file_is_named", damaged_files),
         ("models_that_do_not_fit_are_refused", models_that_do_not_fit),
         ("awkward_models_run", awkward_models),
+        ("models_in_memory_give_the_same", models_in_memory),
+        ("models_in_memory_read_no_file", no_file_for_memory),
     ];
     tests
         .map(|(name, test)| needs.test(name, move || test(open)))
@@ -25,13 +28,16 @@ pub fn trials(needs: &Needs, open: Open) -> Vec<Trial> {
 /// Tests of an engine that reads ONNX alone.
 pub fn onnx_alone(needs: &Needs, open: Open) -> Trial {
     needs.test("an_ir_names_the_onnx_beside_it", move || {
-        let beside = error(open(&small_model("plain.xml")), ErrorKind::ModelUnsupported)?;
+        let beside = error(
+            open(small_model("plain.xml").into()),
+            ErrorKind::ModelUnsupported,
+        )?;
         let hint = beside.hint().unwrap_or_default();
         ensure(hint.contains("plain.onnx"), &beside)?;
         let folder = tempfile::tempdir()?;
         let alone = folder.path().join("alone.xml");
         std::fs::copy(small_model("plain.xml"), &alone)?;
-        let alone = error(open(&alone), ErrorKind::ModelUnsupported)?;
+        let alone = error(open(alone.into()), ErrorKind::ModelUnsupported)?;
         let hint = alone.hint().unwrap_or_default();
         ensure(hint.contains("--backend openvino"), &alone)
     })
@@ -67,9 +73,9 @@ pub fn infer(backend: &dyn InferBackend, input: Tensor) -> Result<Tensor, Error>
 fn damaged_files(open: Open) -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let at = |name: &str| folder.path().join(name);
-    let missing = error(open(&at("none.onnx")), ErrorKind::ModelNotFound)?;
+    let missing = error(open(at("none.onnx").into()), ErrorKind::ModelNotFound)?;
     ensure(missing.to_string().contains("none.onnx"), &missing)?;
-    error(open(folder.path()), ErrorKind::ModelNotFound)?;
+    error(open(folder.path().into()), ErrorKind::ModelNotFound)?;
     let model = std::fs::read(small_model("plain.onnx"))?;
     for (name, bytes) in [
         ("cut.onnx", &model[..model.len() / 2]),
@@ -77,7 +83,7 @@ fn damaged_files(open: Open) -> Result<(), Failed> {
         ("text.onnx", b"this is not a model"),
     ] {
         std::fs::write(at(name), bytes)?;
-        error(open(&at(name)), ErrorKind::ModelInvalid)?;
+        error(open(at(name).into()), ErrorKind::ModelInvalid)?;
     }
     Ok(())
 }
@@ -87,14 +93,14 @@ fn models_that_do_not_fit(open: Open) -> Result<(), Failed> {
         ("two-inputs.onnx", "2 inputs"),
         ("two-outputs.onnx", "2 outputs"),
     ] {
-        let refused = error(open(&small_model(file)), ErrorKind::ModelUnsupported)?;
+        let refused = error(open(small_model(file).into()), ErrorKind::ModelUnsupported)?;
         ensure(refused.to_string().contains(counts), &refused)?;
     }
     Ok(())
 }
 
 fn awkward_models(open: Open) -> Result<(), Failed> {
-    let dynamic = open(&small_model("dynamic-batch.onnx"))?;
+    let dynamic = open(small_model("dynamic-batch.onnx").into())?;
     ensure(
         dynamic.info().input.dims[0] == Dim::Fixed(1),
         dynamic.info(),
@@ -106,15 +112,15 @@ fn awkward_models(open: Open) -> Result<(), Failed> {
         "output-one-dimension.onnx",
         "three-classes.onnx",
     ] {
-        let backend = open(&small_model(file))?;
+        let backend = open(small_model(file).into())?;
         let input = Tensor::new([1, 3, 8, 8], vec![128.0_f32; 192])?;
         let output = infer(&*backend, input)?;
         let classes = if file == "three-classes.onnx" { 3 } else { 12 };
         ensure(output.len() == classes, (file, &output))?;
     }
-    let bytes = open(&small_model("nhwc-bytes.onnx"))?;
+    let bytes = open(small_model("nhwc-bytes.onnx").into())?;
     infer(&*bytes, Tensor::new([1, 8, 8, 3], vec![128_u8; 192])?)?;
-    let any_size = open(&small_model("dynamic-size.onnx"))?;
+    let any_size = open(small_model("dynamic-size.onnx").into())?;
     let input = &any_size.info().input;
     ensure(input.fixed_shape().is_none(), input)?;
     for size in [4, 9] {
@@ -122,4 +128,111 @@ fn awkward_models(open: Open) -> Result<(), Failed> {
         infer(&*any_size, input)?;
     }
     Ok(())
+}
+
+fn models_in_memory(open: Open) -> Result<(), Failed> {
+    for file in ["plain.onnx", "half.onnx", "dynamic-batch.onnx"] {
+        let path = small_model(file);
+        let memory = ModelSource::from_bytes(std::fs::read(&path)?);
+        let (by_path, by_memory) = (open(path.clone().into())?, open(memory)?);
+        let mut info = by_path.info().clone();
+        ensure(info.model.take() == Some(path), file)?;
+        ensure(info == *by_memory.info(), (info, by_memory.info()))?;
+        let values = (0..192_u8).map(f32::from);
+        let input = || match by_path.info().input.element_type {
+            ElementType::F16 => {
+                let values: Vec<f16> = values.clone().map(f16::from_f32).collect();
+                Tensor::new([1, 3, 8, 8], values)
+            }
+            _ => Tensor::new([1, 3, 8, 8], values.clone().collect::<Vec<f32>>()),
+        };
+        let outputs = (infer(&*by_path, input()?)?, infer(&*by_memory, input()?)?);
+        ensure(outputs.0 == outputs.1, (file, outputs))?;
+    }
+    for damaged in [&b""[..], b"this is not a model"] {
+        let memory = ModelSource::from_bytes(damaged);
+        error(open(memory), ErrorKind::ModelInvalid)?;
+    }
+    let model = std::fs::read(small_model("plain.onnx"))?;
+    let with_weights = ModelSource::Bytes {
+        model: model.into(),
+        weights: Some([0; 4].into()),
+    };
+    error(open(with_weights), ErrorKind::InvalidConfig)?;
+    Ok(())
+}
+
+/// The location is that of a file of the current directory, where an engine would look for it.
+fn no_file_for_memory(open: Open) -> Result<(), Failed> {
+    let location = "Cargo.toml";
+    ensure(std::fs::metadata(location)?.len() >= 16, location)?;
+    let memory = ModelSource::from_bytes(scaling_model(location));
+    let refused = error(open(memory), ErrorKind::ModelUnsupported)?;
+    ensure(refused.to_string().contains("names another file"), refused)
+}
+
+/// `y = x · w`, four numbers each, with w in the file at `location`: ONNX, written by hand.
+pub fn scaling_model(location: &str) -> Vec<u8> {
+    let field = |tag: u8, bytes: &[u8]| {
+        let mut all = vec![tag << 3 | 2, bytes.len() as u8];
+        all.extend(bytes);
+        all
+    };
+    let value = |tag: u8, value: u8| vec![tag << 3, value];
+    let entry = |key: &str, text: &str| {
+        let entry = [field(1, key.as_bytes()), field(2, text.as_bytes())].concat();
+        field(13, &entry)
+    };
+    let info = |tag: u8, name: &str| {
+        let dims: Vec<u8> = [1, 4]
+            .iter()
+            .flat_map(|size| field(1, &value(1, *size)))
+            .collect();
+        let tensor = [value(1, 1), field(2, &dims)].concat();
+        field(
+            tag,
+            &[field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat(),
+        )
+    };
+    let node = [
+        field(1, b"x"),
+        field(1, b"w"),
+        field(2, b"y"),
+        field(4, b"Mul"),
+    ]
+    .concat();
+    let weights = [
+        value(1, 1),
+        value(1, 4),
+        value(2, 1),
+        field(8, b"w"),
+        entry("location", location),
+        entry("offset", "0"),
+        entry("length", "16"),
+        value(14, 1),
+    ]
+    .concat();
+    let graph = [
+        field(1, &node),
+        field(2, b"g"),
+        field(5, &weights),
+        info(11, "x"),
+        info(12, "y"),
+    ]
+    .concat();
+    [
+        value(1, 8),
+        // A graph may be longer than 127 bytes.
+        {
+            let mut all = vec![
+                7 << 3 | 2,
+                graph.len() as u8 & 0x7f | 0x80,
+                (graph.len() >> 7) as u8,
+            ];
+            all.extend(&graph);
+            all
+        },
+        field(8, &value(2, 13)),
+    ]
+    .concat()
 }

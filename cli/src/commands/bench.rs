@@ -16,7 +16,6 @@ use tempfile::TempDir;
 
 use crate::args::{BenchArgs, InputArgs, InspectFormat, RunsArgs};
 use crate::cpu_time;
-use crate::engines;
 use crate::facts::Machine;
 use crate::images::{Buffers, ImageFile};
 use crate::inputs::Input;
@@ -477,7 +476,7 @@ impl<'a> Bench<'a> {
         Ok(Figures {
             name: self.run.name.clone(),
             model: self.run.model.clone(),
-            engine: engines::description(self.run.info()),
+            engine: self.run.info().description(),
             precision: self.run.info().precision.clone(),
             slots: self.run.info().slots,
             latency,

@@ -51,14 +51,15 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
     let resolved = resolve::find(&engine.model, &preprocess.overrides(scores)?, messages)?;
     results.step("Loading the model to the plugin")?;
     let backend = engines::open(&engine)?;
-    results.step(&engines::description(backend.info()))?;
+    results.step(&backend.info().description())?;
     let fitted = resolve::fit(resolved, &backend, engine.batch, &inputs.list, messages)?;
     if verbose {
         for line in resolve::lines(&fitted) {
             messages.note(&line);
         }
         if let Some(library) = &backend.info().library {
-            let found = format!("engine: {} ({})", library.path.display(), library.origin);
+            let origin = engines::library_origin(&engine, library);
+            let found = format!("engine: {} ({origin})", library.path.display());
             messages.note(&printable(&found));
         }
     }

@@ -9,13 +9,17 @@
 use std::fmt::Write as _;
 #[cfg(feature = "openvino")]
 use std::path::Path;
+use std::path::PathBuf;
 
-use backend_api::library::FoundLibrary;
+use backend_api::FoundLibrary;
 use serde_json::{Value, json};
 
 use crate::args::{Backend, DevicesArgs, InspectFormat};
 use crate::messages::{self, Hinted, printable};
 use crate::output;
+use crate::runtimes::RuntimePath;
+#[cfg(any(feature = "openvino", feature = "onnx"))]
+use crate::runtimes::library_dirs;
 
 /// Prints what there is. What is missing is part of the answer; without any engine it is an error.
 pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
@@ -59,11 +63,26 @@ struct Engine {
 
 struct Found {
     /// `None` for an engine that is compiled in.
-    library: Option<FoundLibrary>,
+    library: Option<Library>,
     version: String,
     plugins: Option<String>,
     devices: Vec<Device>,
     unusable: Vec<Unusable>,
+}
+
+/// The library of an engine, and the step of the search that found it.
+struct Library {
+    path: PathBuf,
+    origin: String,
+}
+
+impl Library {
+    fn new(found: FoundLibrary, named: &RuntimePath) -> Self {
+        Self {
+            origin: named.origin(&found),
+            path: found.path,
+        }
+    }
 }
 
 /// What an engine and a device say, in the words of the report.
@@ -184,15 +203,20 @@ impl Engine {
 
 #[cfg(feature = "openvino")]
 fn openvino(args: &DevicesArgs) -> Engine {
-    let found = backend_openvino::devices(
-        args.runtime.openvino_lib.as_deref(),
-        args.runtime.plugins.as_deref(),
-    );
+    let ask = || {
+        let (named, plugins) = (args.runtime.openvino_lib()?, args.runtime.plugins()?);
+        let list =
+            backend_openvino::devices(named.path.as_deref(), &library_dirs(), plugins.as_deref());
+        match list {
+            Ok(list) => Ok((named, list)),
+            Err(error) => Err(named.explain(error)),
+        }
+    };
     Engine {
         backend: "openvino",
         name: "OpenVINO",
-        found: found.map_err(Into::into).map(|list| Found {
-            library: Some(list.library),
+        found: ask().map_err(Into::into).map(|(named, list)| Found {
+            library: Some(Library::new(list.library, &named)),
             version: list.version,
             plugins: list.plugins.as_deref().map(lossy),
             devices: list.available.into_iter().map(device).collect(),
@@ -258,12 +282,18 @@ fn device(info: backend_openvino::DeviceInfo) -> Device {
 
 #[cfg(feature = "onnx")]
 fn onnx(args: &DevicesArgs) -> Engine {
-    let found = backend_onnx::providers(args.runtime.onnxruntime_lib.as_deref());
+    let ask = || {
+        let named = args.runtime.onnxruntime_lib()?;
+        match backend_onnx::providers(named.path.as_deref(), &library_dirs()) {
+            Ok(list) => Ok((named, list)),
+            Err(error) => Err(named.explain(error)),
+        }
+    };
     Engine {
         backend: "onnx",
         name: "ONNX Runtime",
-        found: found.map_err(Into::into).map(|list| Found {
-            library: Some(list.library),
+        found: ask().map_err(Into::into).map(|(named, list)| Found {
+            library: Some(Library::new(list.library, &named)),
             version: list.version,
             plugins: None,
             devices: list

@@ -32,7 +32,7 @@ pub fn run(options: &InspectOptions, messages: &mut Messages) -> anyhow::Result<
 fn text(options: &InspectOptions, fitted: &FittedPreprocessing, info: &BackendInfo) -> String {
     let mut lines = vec![
         format!("model: {}", options.engine.model.display()),
-        format!("engine: {}", engines::description(info)),
+        format!("engine: {}", info.description()),
         format!(
             "input: {} {}, {}",
             info.input.name,

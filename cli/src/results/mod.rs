@@ -10,7 +10,6 @@ use backend_api::BackendInfo;
 use image_classification::{Labels, OutputReading, Ranked, Scoring};
 
 use crate::args::Format;
-use crate::engines;
 use crate::options::OutputOptions;
 use crate::output::Output;
 
@@ -27,7 +26,7 @@ pub struct Run<'a> {
 impl Run<'_> {
     /// The devices that really execute.
     fn device(&self) -> String {
-        engines::executed(self.info)
+        self.info.executed_devices()
     }
 
     /// The name of the scores: `probability`, or `score` for what the model gave as it is (the sample calls logits a

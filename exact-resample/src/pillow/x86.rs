@@ -15,8 +15,9 @@ use std::collections::TryReserveError;
 
 use fearless_simd::{Avx2, Avx512, i8x32, i16x16, prelude::*, u8x16, u8x32};
 
+use super::passes::{GROUP, Part};
 use super::weights::{HALF, PRECISION_BITS, Weights, reserved};
-use super::{CHANNELS, GROUP, Part};
+use crate::CHANNELS;
 
 /// Bytes of a row that the vertical pass sums at a time.
 pub(super) const BLOCK: usize = 32;

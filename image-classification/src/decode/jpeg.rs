@@ -387,7 +387,7 @@ fn rgb_from_cmyk([c, m, y, k]: [u8; 4]) -> [u8; RGB] {
     })
 }
 
-/// Whether an end-of-image marker follows the first scan. In a scan every byte `FF` is followed by
+/// Returns whether an end-of-image marker follows the first scan. In a scan every byte `FF` is followed by
 /// `00` or a marker, so that `FF D9` is nothing else there; the headers before it are skipped,
 /// because an embedded thumbnail has an end of its own. (ITU-T T.81, annex B.)
 fn has_its_end(bytes: &[u8]) -> bool {

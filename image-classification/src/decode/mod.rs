@@ -17,7 +17,7 @@ pub use header::ImageHeader;
 
 use crate::memory::OverBudget;
 
-/// What an image may cost before it is refused.
+/// The largest cost of an image. Images that cost more are refused.
 ///
 /// The checks come before the decoder allocates: a file of 100 bytes can claim ten gigabytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Default for Limits {
     }
 }
 
-/// Why a file did not become an image.
+/// The reason why a file did not become an image.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -54,11 +54,11 @@ pub enum DecodeError {
     /// The image is larger than the limits allow.
     #[error("the image has {what} of {value}, but the limit is {limit}")]
     TooLarge {
-        /// What is too large: `a file size in bytes`.
+        /// The quantity that is too large: `a file size in bytes`.
         what: &'static str,
-        /// How large it is.
+        /// Its value.
         value: u64,
-        /// How large it may be.
+        /// The largest value that is allowed.
         limit: u64,
     },
     /// The decoder would need more memory than the limits allow.
@@ -193,8 +193,7 @@ impl Image {
         self.pixels
     }
 
-    /// Whether a file that begins with `head` is in one of the formats that are read. 16 bytes are
-    /// enough to tell.
+    /// Returns whether a file that begins with `head` is in one of the formats that are read. 16 bytes suffice.
     pub fn recognises(head: &[u8]) -> bool {
         image::guess_format(head).is_ok_and(|format| format_name(format) != "image")
     }
@@ -269,7 +268,7 @@ fn within(what: &'static str, value: u64, limit: u64) -> Result<(), DecodeError>
     }
 }
 
-/// What every decoder's header is held against before pixels are decoded.
+/// Checks the size in an image's header, before pixels are decoded.
 fn check_size(width: u32, height: u32, limits: &Limits) -> Result<(), DecodeError> {
     if width == 0 || height == 0 {
         return Err(DecodeError::Empty);

@@ -97,7 +97,7 @@ impl ResolveError {
             Self::Size { .. } => "leave `size` out, or give the model's input size",
             Self::SoftmaxOfSeveral { .. } => "use `scores = sigmoid`, or leave `scores` out",
             Self::ScoresOfClassIds { .. } => "leave `scores` out, or use `scores = raw`",
-            Self::SingleInteger { .. } => "use `scores = raw` to print it as it is",
+            Self::SingleInteger { .. } => "use `scores = raw` to get it as it is",
             Self::LabelCount { count, classes, .. } if *count + 1 == *classes => {
                 "give the labels of this model; if its class 0 is the background, add a first line for it"
             }

@@ -32,7 +32,7 @@ const INPUT: &str = "the model's input";
 ///
 /// let resolved = ResolvedPreprocessing::find("model.onnx".as_ref(), &PreprocessOverrides::default())?;
 /// for setting in &resolved.settings {
-///     println!("{} = {} ({})", setting.key, setting.value, setting.origin);
+///     println!("{setting}");
 /// }
 /// # Ok::<_, image_classification::ResolveError>(())
 /// ```
@@ -234,7 +234,7 @@ impl ResolvedPreprocessing {
                 origin: stated.origin.clone(),
             });
         }
-        let values = values_per_image(info);
+        let values = info.class_count();
         let reading = OutputReading::decide(&self, info, values)?;
         if let Some(reading) = &reading {
             notes.extend(reading.notes(self.scores, values));
@@ -316,7 +316,7 @@ impl ResolvedPreprocessing {
         if self.has_given_labels {
             return Err(error);
         }
-        notes.push(Note::new(format!("{error}; printing none")));
+        notes.push(Note::new(format!("{error}; using none")));
         Ok(None)
     }
 }
@@ -386,13 +386,6 @@ impl FittedPreprocessing {
     }
 }
 
-/// Returns the number of values that the model gives for an image, if its output is of a fixed size.
-fn values_per_image(info: &BackendInfo) -> Option<usize> {
-    let shape = info.output.fixed_shape()?;
-    let batch = info.input.fixed_shape()?[0].max(1);
-    Some(shape.iter().product::<usize>() / batch)
-}
-
 /// Returns whether the file at `path` begins as an image does.
 fn has_image_magic(path: &Path) -> bool {
     let mut head = Vec::new();
@@ -421,8 +414,10 @@ fn contradictions(found: &[SourceSettings], given: &[SourceSettings]) -> Vec<Not
 
 #[cfg(test)]
 mod tests {
+    use backend_api::{Dim, TensorSpec};
+
     use super::*;
-    use crate::ColorOrder;
+    use crate::{ColorOrder, Scoring};
 
     #[test]
     fn the_first_source_wins_and_others_are_kept() {
@@ -455,5 +450,132 @@ mod tests {
         let nothing = ResolvedPreprocessing::of_sources(&[SourceSettings::default()]);
         assert_eq!(nothing.assumed.len(), 5);
         assert_eq!(nothing.preprocess, Preprocess::OPENVINO_SAMPLE);
+    }
+
+    fn info(input: &[usize], output: &[usize]) -> BackendInfo {
+        let spec = |dims: &[usize]| {
+            let dims = dims.iter().copied().map(Dim::Fixed).collect();
+            TensorSpec::new("x", ElementType::F32, dims)
+        };
+        BackendInfo::new("mock", spec(input), spec(output))
+    }
+
+    /// A model of which nothing is known, with `labels` beside it.
+    fn bare_model(labels: Option<&str>) -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("model.onnx");
+        std::fs::write(&model, "").unwrap();
+        if let Some(labels) = labels {
+            std::fs::write(folder.path().join("model.labels"), labels).unwrap();
+        }
+        (folder, model)
+    }
+
+    fn texts(notes: &[Note]) -> Vec<&str> {
+        notes.iter().map(|note| note.text.as_str()).collect()
+    }
+
+    #[test]
+    fn outputs_decide_the_reading_that_no_source_states() {
+        let (_folder, model) = bare_model(Some("cat\ndog\n"));
+        let resolved = ResolvedPreprocessing::find(&model, &PreprocessOverrides::default());
+        let mut fitted = resolved
+            .unwrap()
+            .fit(&info(&[2, 3, 8, 8], &[2, 2]))
+            .unwrap();
+        assert_eq!(fitted.reading, None);
+        assert_eq!((fitted.values, fitted.classes), (Some(2), Some(2)));
+        assert_eq!(fitted.labels.as_ref().unwrap().value.get(1), Some("dog"));
+        let [note] = texts(&fitted.notes)[..] else {
+            panic!("{:?}", fitted.notes)
+        };
+        assert!(
+            note.ends_with(
+                "give `preprocess` or `color`, `mean`, `scale`, `resize`, `interpolation`"
+            ),
+            "{note}"
+        );
+        let not_finite = Tensor::new([1, 2], vec![f32::NAN, 0.0]).unwrap();
+        fitted.read_outputs(std::slice::from_ref(&not_finite));
+        assert_eq!(fitted.reading, None);
+        let logits = Tensor::new([1, 2], vec![-3.0_f32, 4.0]).unwrap();
+        fitted.read_outputs(&[not_finite, logits]);
+        let reading = fitted.reading.clone().unwrap();
+        assert_eq!(reading.interpretation.scoring, Scoring::Softmax);
+        assert!(reading.interpretation.inferred);
+        assert_eq!(reading.origin, "the first 2 images".into());
+        // The first decision stays.
+        let probabilities = Tensor::new([1, 2], vec![0.25_f32, 0.75]).unwrap();
+        fitted.read_outputs(&[probabilities]);
+        assert_eq!(fitted.reading, Some(reading));
+        assert_eq!(fitted.notes.len(), 2);
+    }
+
+    #[test]
+    fn labels_that_do_not_fit_are_dropped_or_an_error() {
+        let (_folder, model) = bare_model(Some("cat\ndog\n"));
+        let mut overrides = PreprocessOverrides::default();
+        let three = info(&[1, 3, 8, 8], &[1, 3]);
+        let found = ResolvedPreprocessing::find(&model, &overrides).unwrap();
+        let fitted = found.fit(&three).unwrap();
+        assert_eq!(fitted.labels, None);
+        let last = texts(&fitted.notes).pop().unwrap_or_default().to_owned();
+        assert!(
+            last.ends_with("but the model has 3 classes; using none"),
+            "{last}"
+        );
+        let given = Labels::from_names(vec!["cat".into(), "dog".into()]);
+        overrides.labels = Some(WithOrigin::new(given, SettingOrigin::Override("labels")));
+        let given = ResolvedPreprocessing::find(&model, &overrides).unwrap();
+        let error = given.fit(&three).unwrap_err();
+        let text = "there are 2 labels in `labels`, but the model has 3 classes";
+        assert_eq!(error.to_string(), text);
+        assert!(error.hint().contains("class 0 is the background"));
+    }
+
+    #[test]
+    fn a_given_size_has_to_be_that_of_the_input() {
+        let (_folder, model) = bare_model(None);
+        let size = ImageSize {
+            width: 7,
+            height: 8,
+        };
+        let overrides = PreprocessOverrides {
+            size: Some(size),
+            ..PreprocessOverrides::default()
+        };
+        let resolved = ResolvedPreprocessing::find(&model, &overrides).unwrap();
+        let error = resolved
+            .clone()
+            .fit(&info(&[1, 3, 8, 8], &[1, 3]))
+            .unwrap_err();
+        let text = "the size is 7 x 8 by `size`, but the model's input is 8 x 8";
+        assert_eq!(error.to_string(), text);
+        let fitted = resolved.fit(&info(&[1, 3, 8, 7], &[1, 3])).unwrap();
+        let settings = fitted.settings();
+        let settings = settings[5..].iter().map(ToString::to_string);
+        let expected = ["size = 7 x 8 (`size`)", "layout = NCHW (the model's input)"];
+        assert_eq!(settings.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_mean_in_the_wrong_unit_is_a_warning() {
+        let (_folder, model) = bare_model(None);
+        let overrides = PreprocessOverrides {
+            mean: Some([0.485, 0.456, 0.406]),
+            ..PreprocessOverrides::default()
+        };
+        let resolved = ResolvedPreprocessing::find(&model, &overrides).unwrap();
+        assert_eq!(resolved.notes[0].severity, Severity::Warning);
+        assert!(resolved.notes[0].text.contains("multiply both by 255"));
+    }
+
+    #[test]
+    fn an_image_is_no_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("cat.png");
+        std::fs::write(&model, b"\x89PNG\r\n\x1a\n").unwrap();
+        let error = ResolvedPreprocessing::find(&model, &PreprocessOverrides::default());
+        assert!(matches!(error, Err(ResolveError::ImageAsModel { .. })));
     }
 }

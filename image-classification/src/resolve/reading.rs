@@ -156,7 +156,10 @@ impl OutputReading {
             )
         } else if scoring == Scoring::ClassIds {
             format!("the model gives class ids without scores ({origin})")
-        } else if values == Some(1) {
+        } else if matches!(
+            scoring,
+            Scoring::PositiveLogit | Scoring::PositiveProbability
+        ) {
             format!(
                 "the model gives a single value ({origin}); it is taken for the positive class, 1, of two: {scoring}; \
                  `scores = raw` gives it as it is"

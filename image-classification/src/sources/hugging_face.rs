@@ -133,7 +133,7 @@ fn kind(keys: Keys<'_>) -> Result<Kind, SourceError> {
     Ok(("ViT", false, false, 2))
 }
 
-/// What `size` and `crop_size` may be.
+/// The value of `size` or `crop_size`.
 enum Size {
     Exact { height: u32, width: u32 },
     Short(u32),
@@ -170,7 +170,7 @@ fn named_size(sides: &Map<String, Value>) -> Option<Size> {
     }
 }
 
-/// How the size changes, and the size of the result.
+/// Returns the resize, and the size of its result.
 fn resize(
     keys: Keys<'_>,
     (name, integer_is_short, crops, _): Kind,

@@ -1,4 +1,4 @@
-//! What the readers of JSON files share.
+//! Helpers of the readers of JSON files.
 
 use serde_json::{Map, Value};
 

@@ -50,17 +50,17 @@ const MOST_CONFIG_BYTES: u64 = 16 << 20;
 pub struct SourceSettings {
     /// The order of the channels.
     pub color: Option<WithOrigin<ColorOrder>>,
-    /// What is subtracted, in the order of the channels, pixels being 0–255.
+    /// The mean that is subtracted from pixels of 0–255, in the order of the channels.
     pub mean: Option<WithOrigin<[f32; 3]>>,
-    /// What divides afterwards.
+    /// The divisor of the difference, in the order of the channels.
     pub scale: Option<WithOrigin<[f32; 3]>>,
-    /// How the size changes.
+    /// The way in which the image gets the size of the input.
     pub resize: Option<WithOrigin<Resize>>,
-    /// How pixels are computed.
+    /// The filter of the resize.
     pub interpolation: Option<WithOrigin<Interpolation>>,
     /// The size of the input, for models that leave it open.
     pub size: Option<WithOrigin<ImageSize>>,
-    /// Where the channels are, for inputs from which it does not show.
+    /// The place of the channels, for inputs whose shape does not show it.
     pub layout: Option<WithOrigin<ImageLayout>>,
     /// The names of the classes.
     pub labels: Option<WithOrigin<Labels>>,
@@ -74,14 +74,14 @@ pub struct SourceSettings {
     pub unused: Vec<String>,
 }
 
-/// Why what a source states cannot be used.
+/// The reason why a source cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
     /// The model itself cannot be read.
     #[error("the model cannot be read")]
     Model {
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// The file cannot be read.
@@ -89,7 +89,7 @@ pub enum SourceError {
     Io {
         /// The file.
         file: String,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// The file is larger than such a file can be.
@@ -107,7 +107,7 @@ pub enum SourceError {
     Malformed {
         /// The file.
         file: String,
-        /// What it should be: `well-formed XML`.
+        /// The expected content: `well-formed XML`.
         expected: &'static str,
         /// The parser's own words.
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -154,7 +154,7 @@ pub enum SourceError {
         key: String,
         /// Its value.
         value: String,
-        /// What would have been understood.
+        /// The values that are understood.
         expected: String,
     },
 }
@@ -188,7 +188,7 @@ impl SourceError {
         matches!(self, Self::Model { .. })
     }
 
-    /// Whether the file was understood, but says what is not supported.
+    /// Returns whether the source is well-formed, but states a value that is not supported.
     pub const fn is_unsupported(&self) -> bool {
         matches!(self, Self::Value { .. })
     }
@@ -351,7 +351,7 @@ fn folders(model: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// What a model file says of itself.
+/// The statements of a model file about itself.
 #[derive(Debug, Default)]
 struct Inside {
     /// Model API's entries, in the order of their keys.

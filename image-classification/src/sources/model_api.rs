@@ -17,7 +17,7 @@ use model_file::file_beside;
 use super::{MOST_CONFIG_BYTES, SourceError, SourceSettings, read_limited, unsupported};
 use crate::{ColorOrder, ImageLayout, Interpolation, Labels, Resize, WithOrigin};
 
-/// What the error messages call the source.
+/// The name of the source in error messages.
 const MODEL_INFO: &str = "the model's model_info";
 
 /// Keys that this module reads.
@@ -141,7 +141,7 @@ pub(super) fn statement(
     Ok(said)
 }
 
-/// What would change the answer and is not done here.
+/// Refuses keys that would change the answer and are not supported.
 fn refuse(entries: Entries<'_>) -> Result<(), SourceError> {
     if let Some(kind) = entries.get("model_type")
         && !kind.eq_ignore_ascii_case("classification")

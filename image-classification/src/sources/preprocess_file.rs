@@ -25,7 +25,7 @@ struct Preprocessing {
     labels: Option<Value>,
 }
 
-/// What `classify inspect --format json` writes has it under a key of its own.
+/// The output of `classify inspect --format json`, which has the preprocessing under a key of its own.
 #[derive(Deserialize)]
 struct Inspected {
     preprocess: Preprocessing,

@@ -10,8 +10,7 @@ use super::json::{Keys, side};
 use super::{SourceError, SourceSettings, unsupported};
 use crate::{Centre, ColorOrder, ImageSize, Interpolation, Labels, Resize, WithOrigin};
 
-/// Whether a `config.json` is timm's: the preprocessing is in `pretrained_cfg`, in old files at the
-/// top.
+/// Returns whether a `config.json` is timm's: the preprocessing is in `pretrained_cfg`, in old files at the top.
 pub(super) fn is_timm(object: &Map<String, Value>) -> bool {
     object.get("pretrained_cfg").is_some_and(Value::is_object)
         || object.contains_key("architecture") && object.contains_key("input_size")

@@ -42,7 +42,7 @@ const OTHER_SOFTMAX: &str = "works along another dimension than the one of the c
 /// The end of a graph.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct End {
-    /// What it says of the output.
+    /// The settings that follow from it.
     pub statement: SourceSettings,
     /// The operator that sorts the scores, if the output is in that order.
     pub sorted_by: Option<String>,
@@ -121,7 +121,7 @@ fn best_ids(axis: i64, dims: Option<&[Option<usize>]>, of_largest: bool, is_sort
     }
 }
 
-/// Whether the dimension `axis` of `dims` may be the one of the classes: every other one but the batch is 1 or open.
+/// Returns whether the dimension `axis` of `dims` may be the one of the classes: every other one but the batch is 1 or open.
 fn may_be_classes(axis: usize, dims: &[Option<usize>]) -> bool {
     let batch = usize::from(dims.len() > 1);
     let mut others = dims.iter().enumerate().skip(batch);

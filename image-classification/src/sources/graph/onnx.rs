@@ -228,7 +228,7 @@ impl<'a> Values<'a> {
         (step, 0)
     }
 
-    /// Where the file does not tell the dimensions, the classes may be sorted.
+    /// Returns whether `top_k` may sort the classes. It may if the file does not tell the dimensions.
     fn may_sort_classes(&self, top_k: &Node) -> bool {
         let axis = top_k.attribute("axis").and_then(|axis| axis.i);
         let output = top_k.output.first();

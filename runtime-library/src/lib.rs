@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+
+mod inspection;
+mod loaded;
+mod loader_path;
+mod name;
+mod search;
+
+pub use inspection::inspect;
+pub use loaded::LoadedLibrary;
+pub use loader_path::{LOADER_VARIABLE, without_current_directory};
+pub use name::{is_library_name, version_in_name};
+pub use search::{CONFIGURED_DIRECTORIES, EXPLICIT_PATH, LibrarySearch};

@@ -1,0 +1,92 @@
+//! The search path of the system's loader.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+
+/// The variable that names the directories in which the system's loader looks for libraries first.
+pub const LOADER_VARIABLE: &str = if cfg!(windows) {
+    "PATH"
+} else if cfg!(target_vendor = "apple") {
+    "DYLD_LIBRARY_PATH"
+} else {
+    "LD_LIBRARY_PATH"
+};
+
+/// Returns the value of [`LOADER_VARIABLE`] without the entries that mean the current directory or a
+/// directory below it; `None` if there is no such entry.
+#[cfg(unix)]
+pub fn without_current_directory(value: &OsStr) -> Option<OsString> {
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    let is_separator = |byte: &u8| {
+        // glibc takes both.
+        *byte == b':' || *byte == b';' && cfg!(target_env = "gnu")
+    };
+    // glibc's name for the directory of the program.
+    let is_absolute = |entry: &&[u8]| {
+        [&b"/"[..], b"$ORIGIN", b"${ORIGIN}"]
+            .iter()
+            .any(|start| entry.starts_with(start))
+    };
+    let entries = || value.as_bytes().split(is_separator);
+    if value.is_empty() || entries().all(|entry| is_absolute(&entry)) {
+        return None;
+    }
+    let absolute: Vec<&[u8]> = entries().filter(is_absolute).collect();
+    Some(OsString::from_vec(absolute.join(&b':')))
+}
+
+/// Returns `None`: Windows has no such entries, because its loader looks in the directory of the library
+/// that asks.
+#[cfg(not(unix))]
+pub fn without_current_directory(_: &OsStr) -> Option<OsString> {
+    None
+}
+
+/// Returns the values of [`LOADER_VARIABLE`]: the present one, and the one at the program's start, which
+/// is the one that counts.
+pub(crate) fn values() -> Vec<OsString> {
+    let mut values: Vec<OsString> = env::var_os(LOADER_VARIABLE).into_iter().collect();
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::ffi::OsStringExt as _;
+        let start = std::fs::read("/proc/self/environ").unwrap_or_default();
+        let name = format!("{LOADER_VARIABLE}=");
+        let at_start = start
+            .split(|byte| *byte == 0)
+            .filter_map(|entry| entry.strip_prefix(name.as_bytes()))
+            .map(|value| OsString::from_vec(value.to_vec()));
+        values.extend(at_start);
+    }
+    values
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_the_current_directory_are_left_out() {
+        let without = |value: &str| {
+            without_current_directory(OsStr::new(value)).map(|value| value.into_string().unwrap())
+        };
+        for clean in ["", "/a", "/a:/b", "$ORIGIN/../lib", "${ORIGIN}:/a"] {
+            assert_eq!(without(clean), None, "{clean}");
+        }
+        for (value, rest) in [
+            (":", ""),
+            (".", ""),
+            ("lib", ""),
+            ("$LIB", ""),
+            (":/a", "/a"),
+            ("/a:", "/a"),
+            ("/a::/b", "/a:/b"),
+            ("/a:.:/b:lib/x", "/a:/b"),
+            ("./a:/b", "/b"),
+            ("..:/b", "/b"),
+        ] {
+            assert_eq!(without(value).as_deref(), Some(rest), "{value}");
+        }
+        #[cfg(target_env = "gnu")]
+        assert_eq!(without("/a;lib;/b").as_deref(), Some("/a:/b"));
+    }
+}
