@@ -173,7 +173,13 @@ impl Inputs {
                 Ok(entry) => entry,
                 Err(error) => {
                     let path = error.path().unwrap_or(folder).to_owned();
-                    self.add_problem(&path, error);
+                    // The error of a link that leads back names two paths; others repeat the path.
+                    if error.loop_ancestor().is_some() {
+                        self.add_problem(&path, error);
+                    } else if let Some(error) = error.into_io_error() {
+                        let error = anyhow::Error::new(error);
+                        self.add_problem(&path, error.context("cannot be read"));
+                    }
                     continue;
                 }
             };

@@ -181,9 +181,12 @@ impl Lanes {
             .or_else(|| (0..lanes.len()).find(ready))
             .unwrap_or(wanted);
         if let Some(facts) = lanes[reference].facts.clone() {
+            let name = lanes[reference].name.clone();
             for (index, lane) in lanes.iter_mut().enumerate() {
                 let problem = match &lane.facts {
-                    Some(own) => incomparable(&facts, own).or_else(|| not_recorded(recorded, own)),
+                    Some(own) => {
+                        incomparable(&name, &facts, own).or_else(|| not_recorded(recorded, own))
+                    }
                     None => None,
                 };
                 let Some(problem) = problem else {
@@ -328,8 +331,8 @@ const OF_THE_TENSOR: [&str; 3] = ["layout", "type", "batch"];
 /// The settings that are part of a model that takes pixels as they are, and outside of one that takes fractions.
 const OF_THE_VALUES: [&str; 3] = ["color", "mean", "scale"];
 
-/// Returns the error if the answers of two runs cannot be compared.
-fn incomparable(reference: &RunFacts, own: &RunFacts) -> Option<Hinted> {
+/// Returns the error if the answers of two runs cannot be compared. `name` is the reference's.
+fn incomparable(name: &str, reference: &RunFacts, own: &RunFacts) -> Option<Hinted> {
     // A model that takes integers does itself what others have done before: the pixels are the same.
     let one_takes_pixels = takes_pixels(reference) != takes_pixels(own);
     let differences: Vec<String> = differences(reference, own)
@@ -344,8 +347,7 @@ fn incomparable(reference: &RunFacts, own: &RunFacts) -> Option<Hinted> {
     if !differences.is_empty() {
         return Some(Hinted::new(
             format!(
-                "its preprocessing differs from that of {}: {}",
-                reference.name,
+                "its preprocessing differs from that of {name}: {}",
                 differences.join(", ")
             ),
             "one of the two may be wrong; `classify inspect` shows who says so, flags such as --mean \
@@ -355,7 +357,7 @@ fn incomparable(reference: &RunFacts, own: &RunFacts) -> Option<Hinted> {
     if let (Some(one), Some(other)) = (reference.interpretation, own.interpretation)
         && let Err(why) = Basis::of(one.scoring, other.scoring)
     {
-        let why = why.replace("the reference", &reference.name);
+        let why = why.replace("the reference", name);
         return Some(Hinted::new(
             why,
             "pass --scores to say what all outputs hold",
@@ -365,7 +367,7 @@ fn incomparable(reference: &RunFacts, own: &RunFacts) -> Option<Hinted> {
         && own != classes
     {
         return Some(Hinted::new(
-            format!("it has {own} classes, but {} has {classes}", reference.name),
+            format!("it has {own} classes, but {name} has {classes}"),
             "compare models with the same classes",
         ));
     }

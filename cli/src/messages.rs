@@ -59,6 +59,8 @@ pub struct Messages {
     quiet: bool,
     /// Several runs of a model have the same to say of it.
     noted: RefCell<HashSet<String>>,
+    /// The run that notes and warnings are about, where runs have different models.
+    subject: RefCell<Option<String>>,
     errors: usize,
     progress: ProgressBar,
 }
@@ -69,6 +71,7 @@ impl Messages {
         Self {
             quiet,
             noted: RefCell::default(),
+            subject: RefCell::default(),
             errors: 0,
             progress: ProgressBar::hidden(),
         }
@@ -108,14 +111,30 @@ impl Messages {
 
     /// Something that the user did not say and should know. It is said once.
     pub fn note(&self, text: &str) {
-        if !self.quiet && self.noted.borrow_mut().insert(text.to_owned()) {
-            self.line(NOTE, "note", text);
+        let text = self.with_subject(text);
+        if !self.quiet && self.noted.borrow_mut().insert(text.clone()) {
+            self.line(NOTE, "note", &text);
+        }
+    }
+
+    /// Does `work`, whose notes and warnings begin with the name of a run.
+    pub fn about<T>(&self, run: Option<&str>, work: impl FnOnce() -> T) -> T {
+        let before = self.subject.replace(run.map(printable));
+        let done = work();
+        self.subject.replace(before);
+        done
+    }
+
+    fn with_subject(&self, text: &str) -> String {
+        match &*self.subject.borrow() {
+            Some(run) => format!("{run}: {text}"),
+            None => text.to_owned(),
         }
     }
 
     /// What the user has to know even with `--quiet`.
     pub fn warning(&self, text: &str) {
-        self.line(NOTE, "warning", text);
+        self.line(NOTE, "warning", &self.with_subject(text));
     }
 
     /// One input failed; the others go on. One line.
@@ -145,10 +164,10 @@ impl Messages {
 
     /// A run of several cannot be used; the others go on.
     pub fn run_failed(&mut self, name: &str, error: &anyhow::Error) {
-        let mut hint = hint(error);
+        let mut hint = hint(error).map(|hint| of_runs(&hint));
         // Engines' hints name the flags of `classify`, which are parts of a run here.
         if let Some(hint) = &mut hint
-            && ["`-d ", "`--precision ", "`--backend "]
+            && ["`-d ", "`--precision "]
                 .iter()
                 .any(|flag| hint.contains(flag))
         {
@@ -366,6 +385,11 @@ fn hint_of_truth(error: &GroundTruthError) -> String {
         } => "the model has no labels, so classes need ids; or pass --labels FILE".to_owned(),
         other => other.hint(),
     }
+}
+
+/// `hint` for a command whose runs name engines: `` `--backend onnx` `` is `` the run `onnx` `` there.
+fn of_runs(hint: &str) -> String {
+    hint.replace("`--backend ", "the run `")
 }
 
 fn out_of_memory() -> String {

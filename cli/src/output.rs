@@ -115,6 +115,11 @@ pub fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     }
 }
 
+/// Names stdout in an error. The kind of the error stays the same.
+fn of_stdout(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot write to stdout: {error}"))
+}
+
 /// The file that a path leads to, with an absolute and canonical parent. It need not exist, and neither need the
 /// target of a symbolic link. `flag` names the path, for hints.
 pub fn target(flag: &str, path: &Path) -> anyhow::Result<PathBuf> {
@@ -268,7 +273,7 @@ fn complete(file: BufWriter<NamedTempFile>) -> io::Result<NamedTempFile> {
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Stdout(stdout) => stdout.write(bytes),
+            Self::Stdout(stdout) => stdout.write(bytes).map_err(|error| of_stdout(&error)),
             Self::File(output) => output.file.write(bytes),
         }
     }
@@ -276,7 +281,7 @@ impl Write for Output {
     /// Whoever reads a pipe sees each result at once; a file is written when its buffer is full.
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::Stdout(stdout) => stdout.flush(),
+            Self::Stdout(stdout) => stdout.flush().map_err(|error| of_stdout(&error)),
             Self::File(_) => Ok(()),
         }
     }

@@ -60,10 +60,9 @@ pub fn preparation(fitted: &FittedPreprocessing, batch: Option<usize>) -> Prepar
 
 /// Returns every value with its origin, a line each.
 pub fn lines(fitted: &FittedPreprocessing) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
+    let mut rows: Vec<[String; 3]> = Vec::new();
     let mut row = |key: &str, value: &str, by: &str| {
-        let line = format!("{key:<14} {value:<24} {by}");
-        lines.push(line.trim_end().to_owned());
+        rows.push([key, value, by].map(str::to_owned));
     };
     for setting in fitted.settings() {
         row(
@@ -98,5 +97,14 @@ pub fn lines(fitted: &FittedPreprocessing) -> Vec<String> {
     if !fitted.resolved.unused.is_empty() {
         row("not used", &fitted.resolved.unused.join(", "), "");
     }
-    lines
+    // A long value without an origin needs no column.
+    let values = rows.iter().filter(|[_, _, by]| !by.is_empty());
+    let widest = values.map(|[_, value, _]| value.chars().count()).max();
+    let width = widest.map_or(0, |widest| widest + 1).max(24);
+    rows.iter()
+        .map(|[key, value, by]| {
+            let line = format!("{key:<14} {value:<width$} {by}");
+            line.trim_end().to_owned()
+        })
+        .collect()
 }

@@ -148,6 +148,10 @@ impl Runs {
             return Err(Hinted::new(error, "compare fewer at a time").into());
         }
         let mut names: Vec<String> = Vec::new();
+        // Runs of one model have the same to say of it.
+        let several_models = asked
+            .windows(2)
+            .any(|pair| pair[0].1.model != pair[1].1.model);
         let entries = asked
             .iter()
             .map(|(text, engine)| {
@@ -161,7 +165,8 @@ impl Runs {
                     format!("{text} ({})", earlier + 1)
                 };
                 names.push(name.clone());
-                let run = open(name.clone(), engine, preprocess, inputs, messages);
+                let open = || open(name.clone(), engine, preprocess, inputs, messages);
+                let run = messages.about(several_models.then_some(&*name), open);
                 (name, run)
             })
             .collect();
@@ -195,9 +200,11 @@ fn open(
     let backend = engines::open(engine)?;
     let info = backend.info();
     let fitted = resolve::fit(resolved, &backend, engine.batch, inputs, messages)?;
-    for note in &info.notes {
-        messages.note(&printable(&format!("{name}: {note}")));
-    }
+    messages.about(Some(&name), || {
+        for note in &info.notes {
+            messages.note(&printable(note));
+        }
+    });
     Ok(Run {
         name,
         model: engine.model.clone(),

@@ -12,9 +12,10 @@ use crate::cases::{PREPROCESSING, case};
 use crate::{classify, peak_memory, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 5] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 6] = [
         ("compare::what_is_not_finite_disagrees", not_finite),
         ("compare::one_bad_run_or_image_loses_no_other", others_go_on),
+        ("compare::messages_name_the_run", run_names),
         ("compare::usage_is_explained", usage),
         ("compare::where_no_run_is_left_reports_say_so", none_left),
         ("compare::a_image_is_classified_in_batches_too", batches),
@@ -289,7 +290,8 @@ fn fast_decoding() -> Result<(), Failed> {
     with("exact", &["onnx", "--record"], 0)?;
     with("exact", &["openvino", "--against"], 0)?;
     let refused = with("fast", &["openvino", "--against"], 2)?;
-    let why = "its preprocessing differs from that of onnx: decode fast (reference: exact)";
+    let why =
+        "its preprocessing differs from that of onnx (recorded): decode fast (reference: exact)";
     ensure(refused.stderr.contains(why), &refused)?;
     let said = run(classify()
         .args(["inspect", "--decode", "fast", "--color", "rgb"])
@@ -300,6 +302,45 @@ fn fast_decoding() -> Result<(), Failed> {
             .lines()
             .any(|line| line.split_whitespace().eq(["decode", "fast", "--decode"])),
         said,
+    )
+}
+
+fn run_names() -> Result<(), Failed> {
+    let (folder, image, _) = small_images()?;
+    let recorded = folder.path().join("lab.jsonl");
+    let on = |runs: &[&str], flags: &[&str]| {
+        let mut command = classify();
+        command.arg("compare").args(runs).args(flags);
+        command.args(["--color", "rgb", "--scale", "2", "--resize", "stretch"]);
+        run(command.arg("-i").arg(&image))
+    };
+    let at = |name: &str| format!("onnx={}", small_model(name).display());
+    // Notes, where the runs have models of their own.
+    let (plain, reversed) = (at("plain.onnx"), at("reversed.onnx"));
+    let result = on(&[&plain, &reversed], &["--mean", "1"]);
+    for name in [&plain, &reversed] {
+        let note = format!("note: {name}: nothing says the interpolation of this model");
+        ensure(result.stderr.contains(&note), (note, &result))?;
+    }
+    // A reference that was recorded.
+    let path = recorded.to_string_lossy();
+    let result = on(&[&plain], &["--mean", "1", "--record", &path]);
+    expect_code(&result, 0)?;
+    let result = on(&[&plain], &["--mean", "2", "--against", &path]);
+    expect_code(&result, 2)?;
+    let words = format!(
+        "its preprocessing differs from that of {plain} (recorded): mean 2,2,2 (reference: 1,1,1)"
+    );
+    ensure(result.stderr.contains(&words), (words, &result))?;
+    // A hint on another engine.
+    let custom = small_model("custom-domain.onnx")
+        .to_string_lossy()
+        .into_owned();
+    let result = on(&["onnx", "rten"], &["--mean", "1", "-m", &custom]);
+    ensure(
+        result.stderr.contains("try it with the run `onnx`")
+            && !result.stderr.contains("--backend"),
+        &result,
     )
 }
 

@@ -14,7 +14,11 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("help_has_examples", help),
         ("a_missing_engine_lists_where_it_looked", missing_engine),
     ];
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 4] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 8] = [
+        ("a_layout_that_the_model_lacks_names_its_own", other_layout),
+        ("a_full_stdout_is_named", full_stdout),
+        ("a_dangling_link_is_named_once", dangling_link),
+        ("the_rows_of_inspect_have_columns", columns),
         ("an_unusable_model_or_device_exits_2", unusable),
         ("an_ir_on_onnx_runtime_names_the_onnx", ir_on_onnx),
         ("what_is_not_a_number_never_ranks", not_a_number),
@@ -33,6 +37,92 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         .chain(on_engines.map(|(name, test)| engines.test(name, test)))
         .chain(on_photos.map(|(name, test)| with_set_up.test(name, test)))
         .collect()
+}
+
+fn classified(flags: &[&str], image: &std::path::Path) -> std::process::Command {
+    let mut command = classify();
+    command
+        .args(["--backend", "onnx", "--color", "rgb"])
+        .args(flags);
+    command
+        .arg("-m")
+        .arg(small_model("plain.onnx"))
+        .arg("-i")
+        .arg(image);
+    command
+}
+
+fn other_layout() -> Result<(), Failed> {
+    let (_folder, image, _) = small_images()?;
+    let run = run(&mut classified(&["--layout", "NHWC"], &image));
+    expect_code(&run, 2)?;
+    ensure(
+        run.stderr.contains(
+            "the layout is NHWC by --layout, but the model's input f32[1, 3, 8, 8] is NCHW",
+        ) && run.stderr.contains("hint: leave --layout out"),
+        &run,
+    )?;
+    // A note on the convention names what is assumed, and nothing else.
+    ensure(!run.stderr.contains("BGR"), run)
+}
+
+fn full_stdout() -> Result<(), Failed> {
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    let (_folder, image, _) = small_images()?;
+    for format in ["text", "json", "csv"] {
+        let mut command = classified(&["--format", format], &image);
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full")?;
+        let output = command.stdout(full).stderr(Stdio::piped()).output()?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure(
+            output.status.code() == Some(2) && stderr.contains("error: cannot write to stdout: "),
+            (format, &stderr),
+        )?;
+    }
+    Ok(())
+}
+
+fn dangling_link() -> Result<(), Failed> {
+    #[cfg(unix)]
+    {
+        let (folder, _, _) = small_images()?;
+        let link = folder.path().join("link.png");
+        std::os::unix::fs::symlink("/nowhere/cat.png", &link)?;
+        for input in [folder.path(), &link] {
+            let run = run(&mut classified(&["-q"], input));
+            expect_code(&run, 1)?;
+            let named = run.stderr.matches("link.png").count();
+            ensure(
+                named == 1 && run.stderr.contains("link.png: cannot be read: "),
+                &run,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn columns() -> Result<(), Failed> {
+    let model = small_model("cases/multilabel_sigmoid.onnx");
+    let run = run(classify()
+        .args(["inspect", "--backend", "onnx", "-m"])
+        .arg(model));
+    expect_code(&run, 0)?;
+    let rows: Vec<&str> = run
+        .stdout
+        .lines()
+        .skip_while(|line| !line.is_empty())
+        .skip(1)
+        .collect();
+    let column = |by: &str| rows.iter().find_map(|row| row.find(by));
+    let scores = column("the model's last operator, Sigmoid");
+    ensure(
+        scores.is_some()
+            && scores == column("the model's input")
+            && scores == column("convention of"),
+        &run,
+    )
 }
 
 fn usage() -> Result<(), Failed> {

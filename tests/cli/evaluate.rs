@@ -458,8 +458,8 @@ fn only_answered_images_count() -> Result<(), Failed> {
 
 fn wrong_class_directory() -> Result<(), Failed> {
     let folder = six_images()?;
-    let labels: String = (0..12).map(|class| format!("class {class}\n")).collect();
-    fs::write(folder.path().join("labels"), labels)?;
+    let labels: Vec<_> = (0..12).map(|class| format!("class {class}\n")).collect();
+    fs::write(folder.path().join("labels"), labels.concat())?;
     let mut command = evaluate(&["onnx", "--truth-folders", "--labels", "labels", "-m"]);
     command.current_dir(folder.path());
     let result = run(command

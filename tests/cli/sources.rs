@@ -183,9 +183,9 @@ fn round_trip() -> Result<(), Failed> {
     }
     let text = inspect(&["--mean", "1,2,3"], &beside)?.stdout;
     for line in [
-        "mean           1,2,3                    --mean",
-        "               not 123.675,116.28,103.53 preprocessor_config.json: rescale_factor, image_mean, image_std",
-        "labels         1000                     config.json: id2label",
+        "mean           1,2,3                      --mean",
+        "               not 123.675,116.28,103.53  preprocessor_config.json: rescale_factor, image_mean, image_std",
+        "labels         1000                       config.json: id2label",
     ] {
         ensure(text.lines().any(|said| said == line), (line, &text))?;
     }

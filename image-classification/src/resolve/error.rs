@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use backend_api::ElementType;
 
 use crate::sources::SourceError;
-use crate::{ImageSize, LayoutError, Resize, ScoreKind, SettingOrigin};
+use crate::{ImageLayout, ImageSize, LayoutError, Resize, ScoreKind, SettingOrigin};
 
 /// The reason why the preprocessing of a model cannot be resolved.
 ///
@@ -41,6 +41,18 @@ pub enum ResolveError {
     /// The model's input takes no images, or none that are prepared that way.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// A source states a layout that the model's input does not have.
+    #[error("the layout is {layout} by {origin}, but the model's input {input} is {found}")]
+    OtherLayout {
+        /// The stated layout.
+        layout: ImageLayout,
+        /// The source that states it.
+        origin: SettingOrigin,
+        /// The type and the shape of the input.
+        input: String,
+        /// The layout of the input.
+        found: ImageLayout,
+    },
     /// The given size is not that of the model's input.
     #[error("the size is {size} by `size`, but the model's input is {input}")]
     Size {
@@ -94,6 +106,7 @@ impl ResolveError {
             Self::CropFractions { .. } => "leave one of the two out",
             Self::CropFractionWithoutCrop => "add `resize = crop`",
             Self::Layout(source) => source.hint(),
+            Self::OtherLayout { .. } => "leave `layout` out, or give the one of the model's input",
             Self::Size { .. } => "leave `size` out, or give the model's input size",
             Self::SoftmaxOfSeveral { .. } => "use `scores = sigmoid`, or leave `scores` out",
             Self::ScoresOfClassIds { .. } => "leave `scores` out, or use `scores = raw`",

@@ -219,11 +219,7 @@ impl ResolvedPreprocessing {
     /// [`ResolveError`] for a model whose input takes no images prepared that way, or whose classes are not as many as
     /// the given labels.
     pub fn fit(self, info: &BackendInfo) -> Result<FittedPreprocessing, ResolveError> {
-        let layout = InputLayout::from_spec(
-            &info.input,
-            self.layout.as_ref().map(|stated| stated.value),
-            self.size.as_ref().map(|stated| stated.value),
-        )?;
+        let layout = self.input_layout(info)?;
         self.preprocess.check(&layout)?;
         let mut notes = self.size_note(layout)?;
         notes.extend(self.convention_note(layout));
@@ -255,6 +251,27 @@ impl ResolvedPreprocessing {
         })
     }
 
+    /// Returns the layout of the model's input. The error names the layout that the input has, if a source states another
+    /// one.
+    fn input_layout(&self, info: &BackendInfo) -> Result<InputLayout, ResolveError> {
+        let size = self.size.as_ref().map(|stated| stated.value);
+        let order = self.layout.as_ref().map(|stated| stated.value);
+        let error = match InputLayout::from_spec(&info.input, order, size) {
+            Ok(layout) => return Ok(layout),
+            Err(error) => error,
+        };
+        let found = InputLayout::from_spec(&info.input, None, size).ok();
+        Err(match self.layout.clone().zip(found) {
+            Some((stated, found)) => ResolveError::OtherLayout {
+                layout: stated.value,
+                origin: stated.origin,
+                input: info.input.to_string(),
+                found: found.order(),
+            },
+            None => error.into(),
+        })
+    }
+
     /// Returns a note on a size that is not that of the input.
     fn size_note(&self, layout: InputLayout) -> Result<Vec<Note>, ResolveError> {
         let input = layout.size();
@@ -280,9 +297,10 @@ impl ResolvedPreprocessing {
         }
         let fields: Vec<String> = self.assumed.iter().map(|key| format!("`{key}`")).collect();
         Some(Note::new(format!(
-            "nothing says the {} of this model; assuming the convention of OpenVINO's samples (BGR, 0-255, stretched), \
-             which is wrong for most models; give `preprocess` or {}",
+            "nothing says the {} of this model; assuming the convention of OpenVINO's samples ({}), which is wrong for \
+             most models; give `preprocess` or {}",
             self.assumed.join(", "),
+            convention(&self.assumed).join(", "),
             fields.join(", ")
         )))
     }
@@ -384,6 +402,21 @@ impl FittedPreprocessing {
                 .extend(reading.notes(self.resolved.scores, self.values));
         }
     }
+}
+
+/// Returns the convention of OpenVINO's samples for the values that no source states.
+fn convention(assumed: &[&str]) -> Vec<&'static str> {
+    let has = |key: &str| assumed.contains(&key);
+    let parts = [
+        (has("color"), "BGR"),
+        (has("mean") && has("scale"), "0-255"),
+        (has("mean") && !has("scale"), "mean 0"),
+        (has("scale") && !has("mean"), "scale 1"),
+        (has("resize"), "stretched"),
+        (has("interpolation"), "OpenCV's bilinear"),
+    ];
+    let parts = parts.into_iter().filter(|(is_assumed, _)| *is_assumed);
+    parts.map(|(_, value)| value).collect()
 }
 
 /// Returns whether the file at `path` begins as an image does.
