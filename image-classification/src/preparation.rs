@@ -1,47 +1,100 @@
-//! From a path to the tensor of its image.
+//! From an image's file or bytes to the tensor that a model takes.
 
-use std::fs::File;
-use std::io::{BufReader, Cursor, Read as _, Seek as _};
-use std::path::Path;
+use std::error::Error as StdError;
+use std::fmt;
+use std::io::{BufReader, Cursor, Seek as _};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use backend_api::{Dim, ElementType, Tensor, TensorSpec};
-use bytesize::ByteSize;
-use image_classification::{
-    ColorOrder, DecodeError, Image, ImageHeader, ImageLayout, InputLayout, Limits, OverBudget,
-    Preprocess, Reservation,
+
+use crate::decode::bytes_of;
+use crate::file::{self, ReadError};
+use crate::{
+    ColorOrder, DecodeError, Image, ImageHeader, ImageLayout, ImageMemory, InputLayout,
+    LayoutError, Limits, Preprocess, Reservation,
 };
 
-use crate::args::Decode;
-use crate::image_memory::ImageMemory;
-use crate::messages::Hinted;
+/// The size at which JPEGs are decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Decode {
+    /// All pixels, to the byte as libjpeg-turbo, Pillow and OpenCV give them. The default.
+    #[default]
+    Exact,
+    /// At 1/2, 1/4 or 1/8 where the image is much larger than needed: faster, but other pixels, which can change the
+    /// best class.
+    Fast,
+}
+
+impl Decode {
+    /// The name: `exact` or `fast`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Fast => "fast",
+        }
+    }
+}
+
+impl fmt::Display for Decode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Decode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Exact, Self::Fast]
+            .into_iter()
+            .find(|decode| decode.as_str() == text)
+            .ok_or("expected exact or fast")
+    }
+}
 
 /// Everything that decides which tensor an image becomes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Preparation {
+    /// The values and the resizing.
     pub preprocess: Preprocess,
+    /// The shape and element type of the model's input.
     pub layout: InputLayout,
-    /// How many images a request takes.
+    /// The number of images in a request.
     pub batch: usize,
+    /// The size at which JPEGs are decoded.
     pub decode: Decode,
 }
 
 impl Preparation {
-    /// The tensor of an image alone, in the memory of `spare`.
-    pub fn one(&self, spare: Option<Tensor>, image: &Image) -> anyhow::Result<Tensor> {
-        Ok(self.preprocess.tensor_in(spare, image, &self.layout)?)
+    /// Returns the tensor of one image, in the memory of `spare`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Preprocess::tensor_in`].
+    pub fn one(&self, spare: Option<Tensor>, image: &Image) -> Result<Tensor, LayoutError> {
+        self.preprocess.tensor_in(spare, image, &self.layout)
     }
 
-    /// The tensor of a request with nothing but this image, as often as the batch is large.
-    pub fn tensor(&self, image: &Image) -> anyhow::Result<Tensor> {
+    /// Returns the tensor of a request that holds this image in every place of the batch.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError::Layout`], as [`one`](Self::one).
+    pub fn tensor(&self, image: &Image) -> Result<Tensor, ImageError> {
         let one = self.one(None, image)?;
-        Ok(match self.batch {
-            1 => one,
-            batch => Tensor::concat(&vec![&one; batch])?,
-        })
+        match self.batch {
+            1 => Ok(one),
+            batch => Tensor::concat(&vec![&one; batch]).map_err(ImageError::Tensor),
+        }
     }
 
-    /// The resized pixels, RGB, whatever the model takes.
-    pub fn pixels(&self, image: &Image) -> anyhow::Result<Tensor> {
+    /// Returns the resized pixels: RGB, whatever the model takes.
+    ///
+    /// # Errors
+    ///
+    /// As [`one`](Self::one).
+    pub fn pixels(&self, image: &Image) -> Result<Tensor, LayoutError> {
         let size = self.layout.size();
         let dims = [1, size.height as usize, size.width as usize, 3].map(Dim::Fixed);
         let spec = TensorSpec::new("pixels", ElementType::U8, dims.into());
@@ -52,11 +105,11 @@ impl Preparation {
             scale: [1.0; 3],
             ..self.preprocess
         };
-        Ok(preprocess.tensor(image, &layout)?)
+        preprocess.tensor(image, &layout)
     }
 
-    /// Every value, in the notation of the command line.
-    pub fn facts(&self) -> Vec<(&'static str, String)> {
+    /// Returns every setting with its value, in the notation that [`FromStr`] reads.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
         let three = |values: [f32; 3]| values.map(|value| value.to_string()).join(",");
         let Self {
             preprocess,
@@ -70,101 +123,335 @@ impl Preparation {
             ("scale", three(preprocess.scale)),
             ("resize", preprocess.resize.to_string()),
             ("interpolation", preprocess.interpolation.to_string()),
-            ("decode", decode.as_str().to_owned()),
+            ("decode", decode.to_string()),
             ("size", layout.size().to_string()),
             ("layout", layout.order().to_string()),
             ("type", layout.element_type().to_string()),
             ("batch", batch.to_string()),
         ]
     }
+
+    /// The factor by which a JPEG of `size` is decoded smaller.
+    fn reduction(&self, (width, height): (u32, u32)) -> u32 {
+        match self.decode {
+            Decode::Exact => 1,
+            Decode::Fast => self.preprocess.reduction(width, height, &self.layout),
+        }
+    }
 }
 
-/// The memory of an image that is done, for the next one.
+/// An image that is to be prepared.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ImageSource {
+    /// The path of a file.
+    Path(PathBuf),
+    /// The bytes of a file.
+    Bytes(Vec<u8>),
+    /// Decoded pixels.
+    Image(Image),
+    /// The reason why there is no image. Such an input keeps its place among the others.
+    Failed(Box<dyn StdError + Send + Sync>),
+}
+
+impl From<PathBuf> for ImageSource {
+    fn from(path: PathBuf) -> Self {
+        Self::Path(path)
+    }
+}
+
+impl From<&Path> for ImageSource {
+    fn from(path: &Path) -> Self {
+        Self::Path(path.to_owned())
+    }
+}
+
+impl From<Vec<u8>> for ImageSource {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl From<&[u8]> for ImageSource {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Bytes(bytes.to_owned())
+    }
+}
+
+impl From<&Vec<u8>> for ImageSource {
+    fn from(bytes: &Vec<u8>) -> Self {
+        Self::Bytes(bytes.clone())
+    }
+}
+
+impl From<Image> for ImageSource {
+    fn from(image: Image) -> Self {
+        Self::Image(image)
+    }
+}
+
+impl From<&Image> for ImageSource {
+    fn from(image: &Image) -> Self {
+        Self::Image(image.clone())
+    }
+}
+
+/// The reason why an image has no answers.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// The error of [`ImageSource::Failed`].
+    #[error(transparent)]
+    Source(Box<dyn StdError + Send + Sync>),
+    /// The file cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The file is not what it was a moment before.
+    #[error("changed while it was read")]
+    Changed,
+    /// The bytes are no image, or one that exceeds the limits or the memory.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The image needs more than the whole budget.
+    #[error("{need}")]
+    OverBudget {
+        /// The parts of what it needs.
+        need: ImageNeed,
+        /// [`DecodeError::OverBudget`], with the whole.
+        source: DecodeError,
+    },
+    /// The image does not become the model's input.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The tensors of the images do not become a batch.
+    #[error(transparent)]
+    Tensor(backend_api::Error),
+    /// The preparation panicked.
+    #[error("preparing the image panicked")]
+    Panicked,
+    /// The system refused the decoding threads.
+    #[error("cannot start the decoding threads")]
+    Threads(#[source] std::io::Error),
+}
+
+impl ImageError {
+    /// A stable name for reports, in kebab case.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Source(_) | Self::Changed | Self::Panicked => "bad-input",
+            Self::Read(error) => error.code(),
+            Self::Decode(error) | Self::OverBudget { source: error, .. } => error.code(),
+            Self::Layout(error) => error.code(),
+            Self::Tensor(error) => error.kind().as_str(),
+            Self::Threads(_) => "resource-exhausted",
+        }
+    }
+
+    /// The next step for the user, if one is known.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Source(_) => None,
+            Self::Read(error) => error.hint(),
+            Self::Changed => Some("run it again"),
+            Self::Decode(error) | Self::OverBudget { source: error, .. } => Some(error.hint()),
+            Self::Layout(error) => Some(error.hint()),
+            Self::Tensor(error) => error.hint(),
+            Self::Threads(_) => Some("use fewer `FeedOptions::jobs`"),
+            Self::Panicked => Some("report this as a defect"),
+        }
+    }
+}
+
+/// The memory that an image needs, in parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageNeed {
+    /// Bytes of the file.
+    pub file: u64,
+    /// Width and height of the image.
+    pub size: (u32, u32),
+    /// Bytes of its pixels.
+    pub pixels: u64,
+    /// Upper bound of the bytes that decoding takes besides.
+    pub decoding: u64,
+    /// True for a progressive JPEG, whose decoder keeps the coefficients of the whole image.
+    pub is_progressive: bool,
+}
+
+impl ImageNeed {
+    fn new(header: &ImageHeader, file: u64) -> Self {
+        let pixels = header.pixel_bytes(1);
+        Self {
+            file,
+            size: (header.width(), header.height()),
+            pixels,
+            decoding: header.decode_bytes(1).saturating_sub(pixels),
+            is_progressive: header.is_progressive(),
+        }
+    }
+}
+
+impl fmt::Display for ImageNeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (width, height) = self.size;
+        write!(
+            f,
+            "the file has {}, its {width} x {height} pixels {}, and decoding them takes up to {}",
+            bytes_of(self.file),
+            bytes_of(self.pixels),
+            bytes_of(self.decoding)
+        )?;
+        if self.is_progressive {
+            f.write_str(", which keeps the coefficients of a progressive JPEG")?;
+        }
+        Ok(())
+    }
+}
+
+/// The buffers of an image that is done, for the next one.
 #[derive(Debug, Default)]
-pub struct Buffers {
+pub struct ImageBuffers {
     file: Vec<u8>,
     pixels: Vec<u8>,
 }
 
-/// An image's file, decoded as often as is needed.
+#[cfg(test)]
+impl ImageBuffers {
+    pub(crate) fn is_filled(&self) -> bool {
+        self.file.capacity() > 0 && self.pixels.capacity() > 0
+    }
+}
+
+/// An image in memory, decoded once for each reduction that is needed.
+#[derive(Debug)]
 pub struct ImageFile {
-    pub bytes: Vec<u8>,
-    /// Memory for the first image.
+    bytes: Vec<u8>,
+    /// The buffer of the first decoded image.
     pixels: Vec<u8>,
     /// The size that decides reductions; other formats than JPEG have none.
     size: Option<(u32, u32)>,
-    /// By their reductions.
+    /// Images by their reductions.
     decoded: Vec<(u32, Image)>,
-    /// Bytes that were found to be needed.
-    needed: u64,
-    kinds: Vec<Preparation>,
-    /// Until the image is done.
-    _reservation: Reservation,
+    preparations: Vec<Preparation>,
+    /// The largest buffer to keep.
+    kept: u64,
+    /// Held until the image is done.
+    reservation: Reservation,
 }
 
 impl ImageFile {
-    /// Reads the file; nothing is decoded yet. Waits until the budget of [`ImageMemory`] has what the file and
-    /// everything that `kinds` make of it take at most, or whole images where there are none.
+    /// Reads a file, header first; nothing is decoded yet.
+    ///
+    /// Blocks until the budget of `memory` has all that the file and its `preparations` take at most, or whole images
+    /// where there are no preparations. Everything is reserved at once, so that no thread waits while it holds memory
+    /// of the same budget.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError`] for what cannot be read, is no image, or exceeds the limits or the budget.
     pub fn read(
-        path: &Path,
-        memory: Buffers,
-        kinds: &[Preparation],
-    ) -> Result<Self, anyhow::Error> {
-        let limits = Limits::default();
-        let (file, length) = open(path, limits.file_bytes)?;
-        let mut reader = BufReader::new(file);
-        let header = ImageHeader::read(&mut reader, &limits)?;
-        let needed = needed(&header, length, kinds);
-        let reservation = ImageMemory::of_process()
-            .budget
-            .reserve(needed)
-            .map_err(|over| over_budget(over, &header, length))?;
-        let Buffers {
-            file: mut bytes,
+        source: impl Into<ImageSource>,
+        preparations: &[Preparation],
+        memory: &ImageMemory,
+        buffers: ImageBuffers,
+    ) -> Result<Self, ImageError> {
+        let ImageBuffers {
+            file: spare,
             pixels,
-        } = memory;
-        let mut file = reader.into_inner();
-        file.rewind()
-            .map_err(|error| anyhow::Error::new(error).context("cannot be read"))?;
-        if fill(&mut bytes, file, length, length)? {
-            return Err(changed());
-        }
+        } = buffers;
+        let limits = Limits::default();
+        let reserve = |header: &ImageHeader, length: u64| {
+            let needed = needed(header, length, preparations);
+            memory
+                .budget
+                .reserve(needed)
+                .map_err(|over| ImageError::OverBudget {
+                    need: ImageNeed::new(header, length),
+                    source: over.into(),
+                })
+        };
+        let (bytes, decoded, size, reservation) = match source.into() {
+            ImageSource::Path(path) => {
+                let (file, length) = file::open(&path, limits.file_bytes).map_err(too_large)?;
+                let mut reader = BufReader::new(file);
+                let header = ImageHeader::read(&mut reader, &limits)?;
+                let reservation = reserve(&header, length)?;
+                let mut file = reader.into_inner();
+                file.rewind().map_err(ReadError::Io)?;
+                let mut bytes = spare;
+                if file::fill(&mut bytes, file, length, length).map_err(too_large)? {
+                    return Err(ImageError::Changed);
+                }
+                (bytes, Vec::new(), reducible_size(&header), reservation)
+            }
+            ImageSource::Bytes(bytes) => {
+                let (length, limit) = (bytes.len() as u64, limits.file_bytes);
+                if length > limit {
+                    let bytes = length;
+                    return Err(too_large(ReadError::TooLarge { bytes, limit }));
+                }
+                let header = ImageHeader::read(Cursor::new(&bytes), &limits)?;
+                let reservation = reserve(&header, length)?;
+                (bytes, Vec::new(), reducible_size(&header), reservation)
+            }
+            ImageSource::Image(image) => {
+                let size = (image.width(), image.height());
+                let needed = made(preparations) + making(size, preparations);
+                let reservation = memory.budget.reserve(needed).map_err(DecodeError::from)?;
+                (Vec::new(), vec![(1, image)], None, reservation)
+            }
+            ImageSource::Failed(error) => return Err(ImageError::Source(error)),
+        };
         Ok(Self {
             bytes,
             pixels,
-            size: header
-                .is_reducible()
-                .then(|| (header.width(), header.height())),
-            decoded: Vec::new(),
-            needed,
-            kinds: kinds.to_vec(),
-            _reservation: reservation,
+            size,
+            decoded,
+            preparations: preparations.to_vec(),
+            kept: memory.kept,
+            reservation,
         })
     }
 
-    /// The memory, when it is done.
-    pub fn into_buffers(mut self) -> Buffers {
+    /// The bytes of the file; empty for an image that was given decoded.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Bytes of the budget that are reserved until this is dropped.
+    pub fn reserved(&self) -> u64 {
+        self.reservation.bytes()
+    }
+
+    /// Returns the buffers for the next image.
+    pub fn into_buffers(mut self) -> ImageBuffers {
         let pixels = self.decoded.pop().map(|(_, image)| image.into_rgb());
-        let most = ImageMemory::of_process().kept;
-        let kept = |bytes: &Vec<u8>| bytes.capacity() as u64 <= most;
-        Buffers {
+        let kept = |bytes: &Vec<u8>| bytes.capacity() as u64 <= self.kept;
+        ImageBuffers {
             file: Some(self.bytes).filter(kept).unwrap_or_default(),
             pixels: pixels.filter(kept).unwrap_or_default(),
         }
     }
 
-    /// The image as large as `kind` needs it.
-    pub fn image(&mut self, kind: &Preparation) -> Result<&Image, anyhow::Error> {
-        let by = self.size.map_or(1, |size| reduction(kind, size));
+    /// Returns the image as large as `preparation` needs it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Image::decode`].
+    pub fn image(&mut self, preparation: &Preparation) -> Result<&Image, ImageError> {
+        let by = self.size.map_or(1, |size| preparation.reduction(size));
         self.reduced(by)
     }
 
-    /// The whole image.
-    pub fn whole(&mut self) -> Result<&Image, anyhow::Error> {
+    /// Returns the whole image.
+    ///
+    /// # Errors
+    ///
+    /// As [`Image::decode`].
+    pub fn whole(&mut self) -> Result<&Image, ImageError> {
         self.reduced(1)
     }
 
-    fn reduced(&mut self, by: u32) -> anyhow::Result<&Image> {
+    fn reduced(&mut self, by: u32) -> Result<&Image, ImageError> {
         let place = self.decoded.iter().position(|(other, _)| *other == by);
         let place = if let Some(place) = place {
             place
@@ -172,8 +459,10 @@ impl ImageFile {
             let limits = Limits::default();
             // Memory was reserved for the file as it was before it was read.
             let header = ImageHeader::read(Cursor::new(&self.bytes), &limits)?;
-            if needed(&header, self.bytes.len() as u64, &self.kinds) > self.needed {
-                return Err(changed());
+            if needed(&header, self.bytes.len() as u64, &self.preparations)
+                > self.reservation.bytes()
+            {
+                return Err(ImageError::Changed);
             }
             let memory = std::mem::take(&mut self.pixels);
             let image = Image::decode_reduced(&self.bytes, &limits, memory, |_, _| by)?;
@@ -184,39 +473,51 @@ impl ImageFile {
     }
 }
 
-/// By how much a JPEG of `size` is decoded smaller for `kind`.
-fn reduction(kind: &Preparation, (width, height): (u32, u32)) -> u32 {
-    match kind.decode {
-        Decode::Exact => 1,
-        Decode::Fast => kind.preprocess.reduction(width, height, &kind.layout),
+/// The size of an image that can be decoded smaller.
+fn reducible_size(header: &ImageHeader) -> Option<(u32, u32)> {
+    header
+        .is_reducible()
+        .then(|| (header.width(), header.height()))
+}
+
+/// The errors of an image's file that are the same for an image's bytes.
+fn too_large(error: ReadError) -> ImageError {
+    match error {
+        ReadError::TooLarge { bytes, limit } => DecodeError::TooLarge {
+            what: "a file size in bytes",
+            value: bytes,
+            limit,
+        }
+        .into(),
+        ReadError::Memory { bytes } => DecodeError::Allocation { bytes }.into(),
+        error => error.into(),
     }
 }
 
-/// Most bytes that a file of `length` bytes and the tensors of `kinds` take at any time.
-fn needed(header: &ImageHeader, length: u64, kinds: &[Preparation]) -> u64 {
+/// Upper bound of the bytes that a file of `length` bytes and its tensors take at any time.
+fn needed(header: &ImageHeader, length: u64, preparations: &[Preparation]) -> u64 {
     let size = (header.width(), header.height());
-    let mut reductions: Vec<u32> = kinds
+    let mut reductions: Vec<u32> = preparations
         .iter()
-        .map(|kind| {
+        .map(|preparation| {
             if header.is_reducible() {
-                reduction(kind, size)
+                preparation.reduction(size)
             } else {
                 1
             }
         })
         .collect();
-    let tensors = kinds.iter().zip(&reductions).map(|(kind, by)| {
-        let size = (size.0.div_ceil(*by), size.1.div_ceil(*by));
-        kind.preprocess.memory_bytes(size, &kind.layout)
-    });
+    let tensors = preparations
+        .iter()
+        .zip(&reductions)
+        .map(|(preparation, by)| {
+            let size = (size.0.div_ceil(*by), size.1.div_ceil(*by));
+            preparation
+                .preprocess
+                .memory_bytes(size, &preparation.layout)
+        });
     // A thumbnail's window of weights is smaller than a row of pixels.
     let making = tensors.max().unwrap_or_else(|| header.pixel_bytes(1));
-    let made = kinds.iter().map(|kind| {
-        let pixels = u64::from(kind.layout.width()) * u64::from(kind.layout.height());
-        let element = kind.layout.element_type().size();
-        pixels * (3 * element * kind.batch) as u64
-    });
-    let made: u64 = made.sum();
     if reductions.is_empty() {
         reductions.push(1);
     }
@@ -233,115 +534,26 @@ fn needed(header: &ImageHeader, length: u64, kinds: &[Preparation]) -> u64 {
         })
         .max()
         .unwrap_or(0);
-    length + pixels + made + decoding.max(making)
+    length + pixels + made(preparations) + decoding.max(making)
 }
 
-/// The error of an image that needs more than the whole budget, with the parts of what it needs.
-fn over_budget(over: OverBudget, header: &ImageHeader, length: u64) -> anyhow::Error {
-    let size = |bytes: u64| ByteSize(bytes).display().iec();
-    let pixels = header.pixel_bytes(1);
-    let decoding = header.decode_bytes(1).saturating_sub(pixels);
-    let progressive = if header.is_progressive() {
-        ", which keeps the coefficients of a progressive JPEG"
-    } else {
-        ""
-    };
-    let parts = format!(
-        "the file has {}, its {} x {} pixels {}, and decoding them takes up to {}{progressive}",
-        size(length),
-        header.width(),
-        header.height(),
-        size(pixels),
-        size(decoding)
-    );
-    anyhow::Error::new(DecodeError::from(over)).context(parts)
+/// Bytes of the finished tensors of an image.
+fn made(preparations: &[Preparation]) -> u64 {
+    let bytes = preparations.iter().map(|preparation| {
+        let layout = &preparation.layout;
+        let pixels = u64::from(layout.width()) * u64::from(layout.height());
+        pixels * (3 * layout.element_type().size() * preparation.batch) as u64
+    });
+    bytes.sum()
 }
 
-fn changed() -> anyhow::Error {
-    Hinted::new("changed while it was read", "run it again").into()
-}
-
-/// Whether the file at `path` begins as an image does.
-pub fn begins_like_one(path: &Path) -> bool {
-    let mut head = Vec::new();
-    model_file::open_regular(path)
-        .and_then(|file| file.take(64).read_to_end(&mut head))
-        .is_ok_and(|_| Image::recognises(&head))
-}
-
-/// Reads a regular file of at most `limit` bytes.
-pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, anyhow::Error> {
-    let mut bytes = Vec::new();
-    let (file, length) = open(path, limit)?;
-    if fill(&mut bytes, file, length, limit)? {
-        return Err(too_large(bytes.len() as u64, limit));
-    }
-    Ok(bytes)
-}
-
-/// Opens a regular file of at most `limit` bytes; gives its length too.
-fn open(path: &Path, limit: u64) -> Result<(File, u64), anyhow::Error> {
-    let unreadable = |error| anyhow::Error::new(error).context("cannot be read");
-    let file = model_file::open_regular(path).map_err(|error| {
-        // Of what the path is now; nothing is read.
-        match std::fs::metadata(path) {
-            Ok(metadata) if metadata.is_dir() => {
-                Hinted::new("is a folder", "name the files in it").into()
-            }
-            Ok(metadata) if !metadata.is_file() => {
-                Hinted::new("is not a regular file", "copy it to a file first").into()
-            }
-            _ => unreadable(error),
-        }
-    })?;
-    let length = file.metadata().map_err(unreadable)?.len();
-    if length > limit {
-        return Err(too_large(length, limit));
-    }
-    Ok((file, length))
-}
-
-/// Reads at most `limit` bytes of `file`, most likely `length`, into `bytes`. Tells whether there are more.
-fn fill(bytes: &mut Vec<u8>, file: File, length: u64, limit: u64) -> anyhow::Result<bool> {
-    bytes.clear();
-    // One byte more than expected tells the end of the file.
-    if bytes.capacity() as u64 <= length {
-        // Growing would copy what nobody needs, and hold both.
-        *bytes = Vec::new();
-        bytes
-            .try_reserve_exact(length as usize + 1)
-            .map_err(|_| DecodeError::Allocation { bytes: length })?;
-    }
-    file.take(limit + 1)
-        .read_to_end(bytes)
-        .map_err(|error| anyhow::Error::new(error).context("cannot be read"))?;
-    Ok(bytes.len() as u64 > limit)
-}
-
-fn too_large(value: u64, limit: u64) -> anyhow::Error {
-    let what = "a file size in bytes";
-    DecodeError::TooLarge { what, value, limit }.into()
-}
-
-#[cfg(all(test, unix))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pipe_is_not_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe");
-        let status = std::process::Command::new("mkfifo").arg(&pipe).status();
-        assert!(status.unwrap().success());
-        assert!(!begins_like_one(&pipe));
-        let error = read(&pipe, 10).unwrap_err().to_string();
-        assert_eq!(error, "is not a regular file");
-        let error = read(folder.path(), 10).unwrap_err().to_string();
-        assert_eq!(error, "is a folder");
-        let error = crate::recording::Recording::open(&pipe).err().unwrap();
-        assert!(
-            format!("{error:#}").contains("not a classify recording"),
-            "{error:#}"
-        );
-    }
+/// Upper bound of the bytes that making one of the tensors of an image of `size` takes.
+fn making(size: (u32, u32), preparations: &[Preparation]) -> u64 {
+    let bytes = preparations.iter().map(|preparation| {
+        let Preparation {
+            preprocess, layout, ..
+        } = preparation;
+        preprocess.memory_bytes(size, layout)
+    });
+    bytes.max().unwrap_or(0)
 }
