@@ -107,6 +107,17 @@ pub struct Digests<T> {
     pub pixels: T,
 }
 
+impl<T> Digests<T> {
+    /// Converts each of them.
+    pub fn map<U>(self, mut convert: impl FnMut(T) -> U) -> Digests<U> {
+        Digests {
+            file: convert(self.file),
+            tensor: convert(self.tensor),
+            pixels: convert(self.pixels),
+        }
+    }
+}
+
 /// A SHA-256.
 type Sha = [u8; 32];
 
