@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fields;
 use crate::messages::counted;
-use crate::runs::Run;
+use crate::session::OpenRun;
 use evaluation::Digest;
 
 /// A run, for reports and recordings.
@@ -60,7 +60,7 @@ pub struct RunFacts {
 
 impl RunFacts {
     /// Returns the facts of an open run.
-    pub fn of(run: &Run, machine: &Machine) -> anyhow::Result<Self> {
+    pub fn of(run: &OpenRun, machine: &Machine) -> anyhow::Result<Self> {
         let info = run.info();
         Ok(Self {
             name: run.name.clone(),
@@ -75,7 +75,7 @@ impl RunFacts {
             model_sha256: model_digest(&run.model)?,
             input: run
                 .input
-                .facts()
+                .settings()
                 .into_iter()
                 .map(|(key, value)| (key.to_owned(), value))
                 .collect(),

@@ -4,61 +4,31 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 
 use bytesize::ByteSize;
-use image_classification::MemoryBudget;
+use image_classification::ImageMemory;
 use sysinfo::System;
 
 /// The part of the machine's memory that images may take without `--image-memory`.
 const SHARE: u64 = 4;
-/// The part of the images' memory that is kept for the next images.
-const KEPT_SHARE: u64 = 8;
 /// A system that says nothing about its memory is taken for a small one.
 const UNKNOWN: u64 = 2 << 30;
 
 static OF_PROCESS: OnceLock<ImageMemory> = OnceLock::new();
 
-/// The budget of all decoding threads, and what a thread may keep between two images.
-#[derive(Debug)]
-pub struct ImageMemory {
-    /// For images from the reading of the file to the tensor.
-    pub budget: MemoryBudget,
-    /// Most bytes of a file's or image's memory that one thread keeps for the next image: one huge image must
-    /// not hold its memory for all that follow.
-    pub kept: u64,
+/// Sets the memory of this process, before the first image is read.
+pub fn set(size: Option<MemorySize>, jobs: usize) {
+    let bytes = size.map_or_else(default_bytes, |size| size.0);
+    // A second command in one process does not exist; a test may set it twice.
+    let _ = OF_PROCESS.set(ImageMemory::new(bytes, jobs));
 }
 
-impl ImageMemory {
-    const MOST_KEPT: u64 = 64 << 20;
+/// Returns the memory of this process.
+pub fn of_process() -> &'static ImageMemory {
+    OF_PROCESS.get_or_init(|| ImageMemory::new(default_bytes(), 1))
+}
 
-    /// `bytes` for `jobs` threads.
-    fn new(bytes: u64, jobs: usize) -> Self {
-        let kept = bytes / KEPT_SHARE;
-        Self {
-            budget: MemoryBudget::new(bytes - kept),
-            // A thread keeps a file and an image.
-            kept: (kept / (2 * jobs.max(1)) as u64).min(Self::MOST_KEPT),
-        }
-    }
-
-    /// Sets the memory of this process, before the first image is read.
-    pub fn set(size: Option<MemorySize>, jobs: usize) {
-        let bytes = size.map_or_else(default_bytes, |size| size.0);
-        // A second command in one process does not exist; a test may set it twice.
-        let _ = OF_PROCESS.set(Self::new(bytes, jobs));
-    }
-
-    /// The memory of this process.
-    pub fn of_process() -> &'static Self {
-        OF_PROCESS.get_or_init(|| Self::new(default_bytes(), 1))
-    }
-
-    /// The `--image-memory` with which an image that needs `bytes` is decoded.
-    pub fn size_for(bytes: u64) -> String {
-        // Rounded up twice: the share is rounded down.
-        let bytes = (bytes + 1)
-            .saturating_mul(KEPT_SHARE)
-            .div_ceil(KEPT_SHARE - 1);
-        format!("{}M", bytes.div_ceil(1 << 20))
-    }
+/// Returns the `--image-memory` with which an image that needs `bytes` is decoded.
+pub fn size_for(bytes: u64) -> String {
+    format!("{}M", ImageMemory::bytes_for(bytes).div_ceil(1 << 20))
 }
 
 /// A quarter of the memory that this process may use: the machine's, the control group's, or the limit on the
@@ -124,19 +94,9 @@ mod tests {
     }
 
     #[test]
-    fn kept_memory_and_the_budget_are_the_whole_together() {
-        for (bytes, jobs) in [(1 << 20, 1), (512 << 20, 8), (6 << 30, 2), (100, 64)] {
-            let memory = ImageMemory::new(bytes, jobs);
-            let kept = memory.kept * 2 * jobs as u64;
-            assert!(memory.budget.bytes() + kept <= bytes, "{bytes} {jobs}");
-            assert!(memory.budget.bytes() >= bytes / 8 * 7, "{bytes} {jobs}");
-        }
-    }
-
-    #[test]
     fn the_size_for_an_image_suffices() {
         for needed in [1, 7 << 20, (7 << 20) + 1, 5_368_709_120, 123_456_789] {
-            let size: MemorySize = ImageMemory::size_for(needed).parse().unwrap();
+            let size: MemorySize = size_for(needed).parse().unwrap();
             assert!(
                 ImageMemory::new(size.0, 1).budget.bytes() >= needed,
                 "{needed}"

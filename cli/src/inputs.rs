@@ -5,10 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use image_classification::Image;
+use image_classification::{Image, has_image_magic};
 use walkdir::WalkDir;
 
-use crate::images;
 use crate::messages::Hinted;
 
 /// Names of images. A file with such a name that is none is an error; other files in a folder that
@@ -221,7 +220,7 @@ fn is_image(path: &Path) -> bool {
             .iter()
             .any(|known| ending.eq_ignore_ascii_case(known))
     });
-    named || images::begins_like_one(path)
+    named || has_image_magic(path)
 }
 
 /// One path a line; separated by NUL where there is one, as `find -print0` writes them. Paths are

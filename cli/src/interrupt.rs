@@ -41,7 +41,7 @@ impl Interrupted {
 }
 
 /// The inputs up to the moment when the user wants to stop. What was taken until then is to be finished.
-pub fn until<I: Iterator>(inputs: I) -> impl Iterator<Item = I::Item> {
+pub fn take_until_interrupted<I: Iterator>(inputs: I) -> impl Iterator<Item = I::Item> {
     WORKING.store(true, Ordering::SeqCst);
     inputs.take_while(|_| CAME.load(Ordering::SeqCst) == 0)
 }

@@ -9,7 +9,7 @@ use crate::facts::{Machine, RunFacts};
 use crate::messages::{self, Hinted, Messages, printable};
 use crate::recording::Recording;
 use crate::reports::compare::Lane;
-use crate::runs::{Run, Runs};
+use crate::session::{OpenRun, Session};
 use evaluation::Share;
 use evaluation::accuracy::LabelDifference;
 use evaluation::agreement::{Basis, Majority, Pair, Tolerance, ToleranceName, Variation, Verdict};
@@ -98,7 +98,7 @@ pub struct Lanes {
 pub enum Source {
     /// The run of the recording.
     Recorded(usize),
-    /// The entry of [`Runs`].
+    /// The entry of [`Session`].
     Live(usize),
     Failed,
 }
@@ -106,7 +106,7 @@ pub enum Source {
 impl Lanes {
     pub fn new(
         recording: Option<&Recording>,
-        opened: &Runs,
+        opened: &Session,
         machine: &Machine,
         reference: Option<&str>,
         scores: ScoreKind,
@@ -230,7 +230,7 @@ impl Lanes {
         (0..self.all.len()).filter(|index| !matches!(self.sources[*index], Source::Failed))
     }
 
-    pub fn live<'a>(&self, opened: &'a Runs) -> Vec<&'a Run> {
+    pub fn live<'a>(&self, opened: &'a Session) -> Vec<&'a OpenRun> {
         let live = self.sources.iter().filter_map(|source| match source {
             Source::Live(entry) => opened.entries[*entry].1.as_ref().ok(),
             _ => None,
@@ -261,7 +261,7 @@ impl Lanes {
 
     /// The labels of the first run that has some. Different labels of another run are reported: the same place in two
     /// outputs would mean different things.
-    pub fn labels(&self, opened: &Runs, messages: &Messages) -> Option<Labels> {
+    pub fn labels(&self, opened: &Session, messages: &Messages) -> Option<Labels> {
         let live = self.live(opened);
         let mut labelled = live
             .iter()

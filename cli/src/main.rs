@@ -10,7 +10,6 @@ mod facts;
 mod fields;
 mod files_read;
 mod image_memory;
-mod images;
 mod inputs;
 mod interrupt;
 mod lanes;
@@ -18,13 +17,12 @@ mod loader_path;
 mod messages;
 mod options;
 mod output;
-mod pipeline;
 mod recording;
 mod reports;
 mod resolve;
 mod results;
-mod runs;
 mod runtimes;
+mod session;
 
 use clap::Parser as _;
 

@@ -13,7 +13,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind as UsageError};
 use evaluation::accuracy::GroundTruthError;
 use image_classification::sources::SourceError;
 use image_classification::{
-    DecodeError, LabelsError, LayoutError, Note, ResolveError, ScoresError, Severity,
+    DecodeError, ImageError, LabelsError, LayoutError, Note, ReadError, ResolveError, ScoresError,
+    Severity,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -21,7 +22,7 @@ pub use evaluation::text::{counted, printable};
 
 use crate::args::Args;
 use crate::fields::with_flags;
-use crate::image_memory::ImageMemory;
+use crate::image_memory;
 use crate::interrupt::Interrupted;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -296,15 +297,26 @@ fn engine_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a backend_a
         .or_else(|| Some(error.downcast_ref::<Arc<backend_api::Error>>()?.as_ref()))
 }
 
+/// The error behind an image's, which has its text.
+fn behind_image_error<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
+    match error.downcast_ref() {
+        Some(ImageError::Decode(error) | ImageError::OverBudget { source: error, .. }) => error,
+        Some(ImageError::Layout(error)) => error,
+        Some(ImageError::Read(error)) => error,
+        Some(ImageError::Tensor(error)) => error,
+        _ => error,
+    }
+}
+
 fn code_of(error: &(dyn StdError + 'static)) -> Option<&'static str> {
+    let error = behind_image_error(error);
     engine_error(error)
         .map(|error| error.kind().as_str())
         .or_else(|| error.downcast_ref::<DecodeError>().map(DecodeError::code))
         .or_else(|| error.downcast_ref::<ScoresError>().map(ScoresError::code))
-        .or_else(|| match error.downcast_ref::<LayoutError>()? {
-            LayoutError::Memory(_) => Some("out-of-memory"),
-            _ => Some("does-not-fit"),
-        })
+        .or_else(|| error.downcast_ref::<LayoutError>().map(LayoutError::code))
+        .or_else(|| error.downcast_ref::<ReadError>().map(ReadError::code))
+        .or_else(|| error.downcast_ref::<ImageError>().map(ImageError::code))
         .or_else(|| match error.downcast_ref::<ResolveError>()? {
             ResolveError::Source { .. } => None,
             ResolveError::Layout(_) => Some("does-not-fit"),
@@ -320,6 +332,7 @@ fn code_of(error: &(dyn StdError + 'static)) -> Option<&'static str> {
 }
 
 fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
+    let error = behind_image_error(error);
     if let Some(error) = engine_error(error) {
         return error.hint().map(str::to_owned);
     }
@@ -334,7 +347,7 @@ fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
     }
     match error.downcast_ref::<DecodeError>() {
         Some(DecodeError::OverBudget(over)) => {
-            let size = ImageMemory::size_for(over.needed);
+            let size = image_memory::size_for(over.needed);
             return Some(format!(
                 "make the image smaller, or pass `--image-memory {size}`, an eighth of which is kept for the next images"
             ));
@@ -360,6 +373,8 @@ fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
         .map(DecodeError::hint)
         .or_else(|| error.downcast_ref::<ScoresError>().map(ScoresError::hint))
         .or_else(|| error.downcast_ref::<LayoutError>().map(LayoutError::hint))
+        .or_else(|| error.downcast_ref::<ReadError>()?.hint())
+        .or_else(|| error.downcast_ref::<ImageError>()?.hint())
         .or_else(|| error.downcast_ref::<SourceError>().map(SourceError::hint))
         .or_else(|| error.downcast_ref::<LabelsError>().map(LabelsError::hint));
     fixed

@@ -10,15 +10,15 @@ use image_classification::{
 
 use crate::args::{
     Backend, ClassifyArgs, EngineArgs, Format, Hint, InputArgs, InspectArgs, InspectFormat,
-    PrecisionArg, PrecisionFlag, PreprocessArgs, RunsArgs, RuntimeArgs, Scores, TuningArgs,
+    PrecisionArg, PrecisionFlag, PreprocessArgs, RunSpec, RunsArgs, RuntimeArgs, Scores,
+    TuningArgs,
 };
 use crate::files_read::FilesRead;
-use crate::image_memory::ImageMemory;
+use crate::image_memory;
 use crate::inputs::Inputs;
 use crate::messages::{Hinted, Messages, printable};
 use crate::output::Output;
 use crate::reports::{Destination, ReportPath};
-use crate::runs::RunSpec;
 use crate::runtimes::set_up_dir;
 
 /// What `classify` does.
@@ -274,7 +274,7 @@ fn jobs(tuning: &TuningArgs) -> usize {
     let jobs = tuning
         .jobs
         .unwrap_or_else(|| available_parallelism().map_or(1, std::num::NonZero::get));
-    ImageMemory::set(tuning.image_memory, jobs);
+    image_memory::set(tuning.image_memory, jobs);
     jobs
 }
 

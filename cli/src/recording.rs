@@ -14,8 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::RunFacts;
 use crate::messages::Hinted;
 use crate::output::Output;
-use crate::runs::Outputs;
-use evaluation::Digest;
+use evaluation::{Digest, ImageDigests};
 
 const KIND: &str = "classify-recording";
 /// The longest line: a million classes, sixteen runs.
@@ -75,7 +74,7 @@ impl Recorder {
     pub fn add(
         &mut self,
         path: &Path,
-        image: &Outputs,
+        digests: &ImageDigests,
         outputs: &[Option<&Tensor>],
     ) -> anyhow::Result<()> {
         self.images += 1;
@@ -88,9 +87,9 @@ impl Recorder {
         };
         self.line(&Image {
             path: path.to_string_lossy().into_owned(),
-            sha256: image.file,
-            tensor_sha256: image.tensor,
-            pixels_sha256: image.pixels,
+            sha256: digests.file,
+            tensor_sha256: digests.tensor,
+            pixels_sha256: digests.pixels,
             outputs: outputs.iter().map(|output| output.map(finite)).collect(),
         })
     }

@@ -1,19 +1,13 @@
 //! The preprocessing of a model, with its notes on stderr.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use backend_api::InferBackend;
 use image_classification::{
-    FittedPreprocessing, OutputReading, PreprocessOverrides, ResolvedPreprocessing,
+    Decode, FittedPreprocessing, PreprocessOverrides, ResolvedPreprocessing,
 };
 
-use crate::args::Decode;
 use crate::fields;
-use crate::images::Preparation;
-use crate::inputs::Input;
 use crate::messages::Messages;
-use crate::pipeline::first_outputs;
 
 /// Resolves the preprocessing of `model` from the flags, the model and the files beside it.
 pub fn find(
@@ -24,38 +18,6 @@ pub fn find(
     let resolved = ResolvedPreprocessing::find(model, overrides)?;
     messages.notes(&resolved.notes);
     Ok(resolved)
-}
-
-/// Fits `resolved` to the model that `backend` has opened. The first of the `inputs` decide what nothing else tells.
-pub fn fit(
-    resolved: ResolvedPreprocessing,
-    backend: &Arc<dyn InferBackend>,
-    batch: Option<usize>,
-    inputs: &[Input],
-    messages: &Messages,
-) -> anyhow::Result<FittedPreprocessing> {
-    let mut fitted = resolved.fit(backend.info())?;
-    if fitted.reading.is_none() && !inputs.is_empty() {
-        let outputs = first_outputs(backend, preparation(&fitted, batch), inputs)?;
-        fitted.read_outputs(&outputs);
-    }
-    messages.notes(&fitted.notes);
-    Ok(fitted)
-}
-
-/// Returns the reading of the outputs, which are raw values where nothing tells more.
-pub fn reading(fitted: &FittedPreprocessing) -> OutputReading {
-    fitted.reading.clone().unwrap_or_else(OutputReading::raw)
-}
-
-/// Returns everything that decides which tensor an image becomes. `batch` is for a model that leaves it open.
-pub fn preparation(fitted: &FittedPreprocessing, batch: Option<usize>) -> Preparation {
-    Preparation {
-        preprocess: fitted.resolved.preprocess,
-        layout: fitted.layout,
-        batch: fitted.layout.batch().or(batch).unwrap_or(1),
-        decode: fitted.resolved.decode.into(),
-    }
 }
 
 /// Returns every value with its origin, a line each.
@@ -74,7 +36,7 @@ pub fn lines(fitted: &FittedPreprocessing) -> Vec<String> {
             row("", &format!("not {value}"), &fields::origin(origin));
         }
     }
-    let decode = Decode::from(fitted.resolved.decode);
+    let decode = fitted.resolved.decode;
     let by = match decode {
         Decode::Exact => "",
         Decode::Fast => "--decode",

@@ -41,6 +41,24 @@ impl Digest {
     }
 }
 
+impl From<[u8; 32]> for Digest {
+    fn from(sha256: [u8; 32]) -> Self {
+        Self(sha256)
+    }
+}
+
+/// The digests of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageDigests {
+    /// The image's file.
+    pub file: Digest,
+    /// The tensor of the first run.
+    pub tensor: Digest,
+    /// The resized pixels, before values and layout: the same for models that take them in different forms. `None` if
+    /// it was not computed.
+    pub pixels: Option<Digest>,
+}
+
 /// The digest of many, in their order.
 #[derive(Debug, Default)]
 pub struct Chain(Sha256);

@@ -8,6 +8,6 @@ mod share;
 pub mod statistics;
 pub mod text;
 
-pub use digest::{Chain, Digest};
+pub use digest::{Chain, Digest, ImageDigests};
 pub use duplicates::Duplicates;
 pub use share::{Share, percent};

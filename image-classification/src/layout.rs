@@ -120,6 +120,14 @@ pub enum LayoutError {
 }
 
 impl LayoutError {
+    /// A stable name for reports, in kebab case.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Memory(_) => "out-of-memory",
+            _ => "does-not-fit",
+        }
+    }
+
     /// Returns the next step for the user. It names fields of [`PreprocessOverrides`](crate::PreprocessOverrides) and of
     /// the engine's options in backticks.
     pub const fn hint(&self) -> &'static str {

@@ -1,24 +1,33 @@
 #![doc = include_str!("../README.md")]
 
 pub mod decode;
+mod feed;
+mod file;
 mod labels;
 mod layout;
 mod memory;
+mod preparation;
 mod preprocess;
 mod resolve;
 mod scores;
 mod setting;
 pub mod sources;
+mod threads;
 mod top_k;
 
 pub use decode::{DecodeError, Image, ImageHeader, Limits};
+pub use feed::{Answer, Digests, Feed, FeedOptions, FeedRun, ImageOutputs, RunOutput};
+pub use file::{ReadError, has_image_magic, read_file};
 pub use labels::{Labels, LabelsError};
 pub use layout::{ImageLayout, ImageSize, InputLayout, LayoutError};
-pub use memory::{MemoryBudget, OverBudget, Reservation};
+pub use memory::{ImageMemory, MemoryBudget, OverBudget, Reservation};
+pub use preparation::{
+    Decode, ImageBuffers, ImageError, ImageFile, ImageNeed, ImageSource, Preparation,
+};
 pub use preprocess::{Centre, ColorOrder, Interpolation, Preprocess, Resize};
 pub use resolve::{
-    Decode, FittedPreprocessing, Note, OutputReading, PreprocessOverrides, ResizeOverride,
-    ResolveError, ResolvedPreprocessing, Severity,
+    FittedPreprocessing, Note, OutputReading, PreprocessOverrides, ResizeOverride, ResolveError,
+    ResolvedPreprocessing, Severity,
 };
 pub use scores::{
     Interpretation, OutputKind, Quantization, ScoreKind, Scores, ScoresError, Scoring,

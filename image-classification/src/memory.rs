@@ -126,6 +126,43 @@ impl Drop for Reservation {
     }
 }
 
+/// The memory of images: the budget of all decoding threads, and what a thread keeps between two images.
+///
+/// Clones share the budget.
+#[derive(Debug, Clone)]
+pub struct ImageMemory {
+    /// The budget of images from the reading of the file to the tensor.
+    pub budget: MemoryBudget,
+    /// The most bytes of a buffer that is kept for the next image: one huge image must not hold its memory for all
+    /// that follow.
+    pub kept: u64,
+}
+
+impl ImageMemory {
+    /// The part of the memory that is kept for the next images.
+    const KEPT_SHARE: u64 = 8;
+    const MOST_KEPT: u64 = 64 << 20;
+
+    /// Divides `bytes` among the images in flight and the buffers that `jobs` threads keep.
+    pub fn new(bytes: u64, jobs: usize) -> Self {
+        let kept = bytes / Self::KEPT_SHARE;
+        Self {
+            budget: MemoryBudget::new(bytes - kept),
+            // A thread keeps a file and an image.
+            kept: (kept / (2 * jobs.max(1)) as u64).min(Self::MOST_KEPT),
+        }
+    }
+
+    /// Returns the bytes with which [`new`](Self::new) makes a budget of at least `needed` bytes.
+    pub fn bytes_for(needed: u64) -> u64 {
+        // Rounded up twice: the share is rounded down.
+        needed
+            .saturating_add(1)
+            .saturating_mul(Self::KEPT_SHARE)
+            .div_ceil(Self::KEPT_SHARE - 1)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -243,5 +280,26 @@ mod tests {
         let most = most.into_inner();
         assert!(most > 0 && most <= BYTES, "{most}");
         assert_eq!(budget.reserved(), 0);
+    }
+
+    #[test]
+    fn kept_memory_and_the_budget_are_the_whole_together() {
+        for (bytes, jobs) in [(1 << 20, 1), (512 << 20, 8), (6 << 30, 2), (100, 64)] {
+            let memory = ImageMemory::new(bytes, jobs);
+            let kept = memory.kept * 2 * jobs as u64;
+            assert!(memory.budget.bytes() + kept <= bytes, "{bytes} {jobs}");
+            assert!(memory.budget.bytes() >= bytes / 8 * 7, "{bytes} {jobs}");
+        }
+    }
+
+    #[test]
+    fn the_bytes_for_an_image_suffice() {
+        for needed in [1, 7 << 20, (7 << 20) + 1, 5_368_709_120, 123_456_789] {
+            let bytes = ImageMemory::bytes_for(needed);
+            assert!(
+                ImageMemory::new(bytes, 1).budget.bytes() >= needed,
+                "{needed}"
+            );
+        }
     }
 }

@@ -14,13 +14,14 @@ mod side;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use image_classification::{ImageBuffers, ImageFile, Preparation};
 
-use crate::images::{Buffers, ImageFile, Preparation};
+use crate::image_memory;
 use crate::interrupt;
 use crate::messages::{self, Hinted, Messages};
 use crate::options::EngineOptions;
 use crate::reports::compare::Comparison;
-use crate::runs::Runs;
+use crate::session::Session;
 use correspondence::correspondence;
 use difference::Apart;
 use evaluation::agreement::{Tolerance, ToleranceName, Verdict};
@@ -47,7 +48,7 @@ pub struct Options<'a> {
 /// Searches on the image that was asked for, or on the worst one.
 pub fn run(
     comparison: &Comparison,
-    opened: &Runs,
+    opened: &Session,
     asked: &[(String, EngineOptions)],
     options: &Options<'_>,
     messages: &mut Messages,
@@ -68,7 +69,12 @@ pub fn run(
         .iter()
         .filter_map(|lane| Some(opened.entries[*lane].1.as_ref().ok()?.input))
         .collect();
-    let mut file = ImageFile::read(&image, Buffers::default(), &kinds)?;
+    let mut file = ImageFile::read(
+        &*image,
+        &kinds,
+        image_memory::of_process(),
+        ImageBuffers::default(),
+    )?;
     // Recordings and other formats were refused before the work, so lanes and entries are the same.
     let mut side = |lane: usize| -> anyhow::Result<Side<'_>> {
         let (name, run) = &opened.entries[lane];

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use backend_api::{InferBackend, InferRequest, Tensor};
+use futures_executor::block_on;
 use model_file::Kind;
 use model_file::expose::{Encoding, Exposure};
 use model_file::onnx::{self, DataType, Model};
@@ -18,12 +19,12 @@ use crate::args::Backend;
 use crate::engines;
 use crate::messages;
 use crate::options::EngineOptions;
-use crate::runs::Run;
+use crate::session::OpenRun;
 
 /// One of the two runs.
 pub struct Side<'a> {
     pub name: &'a str,
-    pub run: &'a Run,
+    pub run: &'a OpenRun,
     pub engine: &'a EngineOptions,
     pub model: Model,
     /// The image as this run takes it.
@@ -37,7 +38,7 @@ impl<'a> Side<'a> {
     /// Reads the model of a run.
     pub fn new(
         name: &'a str,
-        run: &'a Run,
+        run: &'a OpenRun,
         engine: &'a EngineOptions,
         tensor: Tensor,
     ) -> anyhow::Result<Self> {
@@ -114,8 +115,7 @@ impl<'a> Side<'a> {
 
     fn infer(&self, backend: &dyn InferBackend) -> anyhow::Result<Tensor> {
         let request = InferRequest::new(0, Arc::clone(&self.tensor));
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        let output = runtime.block_on(async { backend.submit(request).await?.await })?;
+        let output = block_on(async { backend.submit(request).await?.await })?;
         Ok(output.tensor)
     }
 

@@ -10,21 +10,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use backend_api::{InferRequest, Tensor};
+use futures_executor::block_on;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use image_classification::{Feed, ImageBuffers, ImageFile};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::args::{BenchArgs, InputArgs, InspectFormat, RunsArgs};
 use crate::cpu_time;
 use crate::facts::Machine;
-use crate::images::{Buffers, ImageFile};
+use crate::image_memory;
 use crate::inputs::Input;
 use crate::interrupt::{self, Temporary};
 use crate::messages::{Hinted, Messages, counted, printable};
 use crate::options::RunsOptions;
 use crate::output;
-use crate::pipeline::{Pipeline, Spare};
-use crate::runs::{Run, Runs};
+use crate::results::Classified;
+use crate::session::{self, OpenRun, Session};
 use evaluation::statistics::Distribution;
 
 /// The size of the made-up images, that of a common photo in a data set.
@@ -81,12 +83,7 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
             "no images are given; made-up ones decode faster or slower than yours: pass `-i photos/`",
         );
     }
-    let opened = Runs::open(
-        &options.runs,
-        &options.preprocess.overrides(options.scores)?,
-        &options.inputs.list,
-        messages,
-    )?;
+    let opened = Session::open(&options, messages)?;
     opened.report_failures(messages);
     let mut paths = Vec::new();
     for Input { path, problem } in options.inputs.list {
@@ -111,7 +108,7 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
             bench.classify(&paths, Goal::Count(plan.warm_up.min(paths.len())))?;
         }
     }
-    let rounds = interrupt::until(0..plan.rounds);
+    let rounds = interrupt::take_until_interrupted(0..plan.rounds);
     if plan.count.is_none() {
         let measures = if plan.inference_only { 1 } else { 2 } * benches.len();
         let seconds = plan.seconds * measures as f64;
@@ -273,8 +270,8 @@ fn difference(before: Option<Duration>, after: Option<Duration>) -> Option<f64> 
 
 /// A run under measurement.
 struct Bench<'a> {
-    run: &'a Run,
-    pipeline: Pipeline,
+    run: &'a OpenRun,
+    feed: Feed,
     /// Of requests.
     tensors: Vec<Arc<Tensor>>,
     /// The next image of the whole path: rounds go on where the last one ended.
@@ -341,7 +338,7 @@ fn prepare(
 /// The memory of the last image: as in the pipeline, the next one is made in it.
 #[derive(Default)]
 struct Memory {
-    buffers: Buffers,
+    buffers: ImageBuffers,
     tensor: Option<Tensor>,
     batch: Option<Tensor>,
 }
@@ -354,9 +351,14 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn of(path: &Path, run: &Run, memory: &mut Memory) -> anyhow::Result<Self> {
+    fn of(path: &Path, run: &OpenRun, memory: &mut Memory) -> anyhow::Result<Self> {
         let start = cpu_time::thread();
-        let mut file = ImageFile::read(path, std::mem::take(&mut memory.buffers), &[run.input])?;
+        let mut file = ImageFile::read(
+            path,
+            &[run.input],
+            image_memory::of_process(),
+            std::mem::take(&mut memory.buffers),
+        )?;
         let image = file.image(&run.input)?;
         let decoded = cpu_time::thread();
         let one = run.input.one(memory.tensor.take(), image)?;
@@ -387,18 +389,10 @@ fn sum(one: Option<f64>, other: Option<f64>) -> Option<f64> {
 }
 
 impl<'a> Bench<'a> {
-    fn new(run: &'a Run, jobs: usize) -> Self {
+    fn new(run: &'a OpenRun, jobs: usize) -> Self {
         Self {
             run,
-            pipeline: Pipeline {
-                input: run.input,
-                backend: Arc::clone(&run.backend),
-                interpretation: run.reading.interpretation,
-                top: 10,
-                threshold: None,
-                jobs,
-                spare: Spare::default(),
-            },
+            feed: Feed::new(vec![run.to_feed()], session::feed_options(jobs)),
             tensors: Vec::new(),
             next: 0,
             decode_cpu: Some(0.0),
@@ -420,7 +414,6 @@ impl<'a> Bench<'a> {
 
     /// Inference alone, with every slot busy.
     fn infer(&self, goal: Goal) -> anyhow::Result<(Round, Vec<f64>)> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let backend = &*self.run.backend;
         let batch = self.run.input.batch;
         let mut latencies = Vec::new();
@@ -434,7 +427,7 @@ impl<'a> Bench<'a> {
                 Ok::<_, backend_api::Error>(start.elapsed().as_secs_f64())
             });
             let all = requests.buffer_unordered(self.run.info().slots);
-            latencies = runtime.block_on(all.try_collect())?;
+            latencies = block_on(all.try_collect())?;
             Ok(latencies.len() * batch)
         })?;
         Ok((round, latencies))
@@ -447,16 +440,15 @@ impl<'a> Bench<'a> {
             let inputs = inputs
                 .enumerate()
                 .take_while(|(begun, _)| goal.goes_on(*begun))
-                .map(|(_, path)| Input {
-                    path: path.clone(),
-                    problem: None,
-                });
+                .map(|(_, path)| (path, path.as_path().into()));
             let mut images = 0;
-            self.pipeline.run(inputs, |path, result| {
-                result.with_context(|| printable(&path.to_string_lossy()))?;
+            for answer in self.feed.blocking_answers(inputs) {
+                let named = || printable(&answer.input.to_string_lossy());
+                let outputs = answer.result.with_context(named)?;
+                let interpretation = self.run.reading.interpretation;
+                Classified::new(outputs, interpretation, 10, None).with_context(named)?;
                 images += 1;
-                Ok(())
-            })?;
+            }
             Ok(images)
         })?;
         self.next += round.images;

@@ -1,7 +1,6 @@
 //! `classify`: the best classes of each image.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::engines;
 use crate::exit;
@@ -10,95 +9,93 @@ use crate::interrupt;
 use crate::messages::{Messages, printable};
 use crate::options::{ClassifyOptions, say_what_is_not_said};
 use crate::output::Output;
-use crate::pipeline::{Pipeline, Spare};
-use crate::resolve;
-use crate::results::{Results, Run};
+use crate::results::{Classified, Results, Run};
+use crate::session::{self, OpenRun};
 
 /// Classifies the inputs and prints the results in their order.
 pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<()> {
-    let ClassifyOptions {
-        engine,
+    let mut results = open_results(&options)?;
+    say_what_is_not_said(std::iter::once(&options.engine), &options.inputs, messages);
+    let run = OpenRun::open(
+        String::new(),
+        &options.engine,
+        &options.preprocess.overrides(options.scores)?,
+        (&options.inputs.list, options.jobs),
+        messages,
+        |step| results.step(step),
+    )?;
+    note(&run, &options, messages);
+    results.step("Starting inference in asynchronous mode")?;
+    let context = Run {
+        info: run.info(),
+        model: &run.model,
+        labels: run.labels.as_ref(),
+        reading: &run.reading,
+    };
+    let (inputs, output) = (options.inputs.list, options.output);
+    let count = inputs.len();
+    let feed_options = session::feed_options(options.jobs);
+    let done = session::feed(
+        &[&run],
         inputs,
-        preprocess,
-        scores,
-        output,
-        jobs,
-        quiet,
-        verbose,
-    } = options;
-    // Before the work: where results cannot go, none need be computed.
+        feed_options,
+        messages,
+        |path, outputs, messages| {
+            let result = outputs.and_then(|outputs| {
+                Classified::new(
+                    outputs,
+                    run.reading.interpretation,
+                    output.top,
+                    output.threshold,
+                )
+            });
+            if let Err(error) = &result {
+                messages.input_failed(&printable(&path.to_string_lossy()), error);
+            }
+            messages.advance(|| results.result(&context, &path, result.as_ref()))
+        },
+    )?;
+    messages.summary(done);
+    let output = results.into_output()?;
+    exit::leave(run);
+    finish(output, done, count)
+}
+
+/// Opens the destination of the results before the work: where results cannot go, none need be computed.
+fn open_results(options: &ClassifyOptions) -> anyhow::Result<Results> {
     let read = FilesRead {
-        inputs: &inputs,
-        engines: vec![&engine],
-        preprocess: &preprocess,
+        inputs: &options.inputs,
+        engines: vec![&options.engine],
+        preprocess: &options.preprocess,
         others: Vec::new(),
     };
-    let path = output
-        .path
-        .as_deref()
-        .filter(|path| *path != Path::new("-"));
-    read.check(
-        &path
-            .map(|path| ("--output", path))
-            .into_iter()
-            .collect::<Vec<_>>(),
-    )?;
+    let path = options.output.path.as_deref();
+    let path = path.filter(|path| *path != Path::new("-"));
+    let outputs: Vec<_> = path.map(|path| ("--output", path)).into_iter().collect();
+    read.check(&outputs)?;
     let destination = Output::open("--output", path)?;
-    let mut results = Results::new(destination, &output, quiet);
-    say_what_is_not_said(std::iter::once(&engine), &inputs, messages);
-    results.step(engines::first_step(engine.backend))?;
-    results.step(&format!("Reading the model: {}", engine.model.display()))?;
-    let resolved = resolve::find(&engine.model, &preprocess.overrides(scores)?, messages)?;
-    results.step("Loading the model to the plugin")?;
-    let backend = engines::open(&engine)?;
-    results.step(&backend.info().description())?;
-    let fitted = resolve::fit(resolved, &backend, engine.batch, &inputs.list, messages)?;
-    if verbose {
-        for line in resolve::lines(&fitted) {
-            messages.note(&line);
+    Ok(Results::new(destination, &options.output, options.quiet))
+}
+
+/// Prints the notes of the engine, and with `verbose` every setting and its origin.
+fn note(run: &OpenRun, options: &ClassifyOptions, messages: &Messages) {
+    if options.verbose {
+        for line in &run.settings {
+            messages.note(line);
         }
-        if let Some(library) = &backend.info().library {
-            let origin = engines::library_origin(&engine, library);
+        if let Some(library) = &run.info().library {
+            let origin = engines::library_origin(&options.engine, library);
             let found = format!("engine: {} ({origin})", library.path.display());
             messages.note(&printable(&found));
         }
     }
-    for note in &backend.info().notes {
+    for note in &run.info().notes {
         messages.note(&printable(note));
     }
+}
 
-    let reading = resolve::reading(&fitted);
-    results.step("Starting inference in asynchronous mode")?;
-    let run = Run {
-        info: backend.info(),
-        model: &engine.model,
-        labels: fitted.labels.as_ref().map(|labels| &labels.value),
-        reading: &reading,
-    };
-    let pipeline = Pipeline {
-        input: resolve::preparation(&fitted, engine.batch),
-        backend: Arc::clone(&backend),
-        interpretation: reading.interpretation,
-        top: output.top,
-        threshold: output.threshold,
-        jobs,
-        spare: Spare::default(),
-    };
-    let count = inputs.list.len();
-    messages.start_progress(count);
-    let mut done = 0;
-    pipeline.run(interrupt::until(inputs.list.into_iter()), |path, result| {
-        done += 1;
-        if let Err(error) = &result {
-            messages.input_failed(&printable(&path.to_string_lossy()), error);
-        }
-        messages.advance(|| results.result(&run, &path, result.as_ref()))
-    })?;
-    messages.end_progress();
-    messages.summary(done);
-    let output = results.into_output()?;
-    exit::leave(backend);
-    // The file has its name before the next signal may stop everything.
+/// Gives the file of the results its name, before the next signal may stop everything.
+fn finish(output: Output, done: usize, count: usize) -> anyhow::Result<()> {
     let hint = if interrupt::left_out(done, count).is_none() {
         output.finish()?;
         String::new()

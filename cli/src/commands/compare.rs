@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Error;
 use backend_api::Tensor;
-use image_classification::Image;
+use image_classification::{Digests, Image};
 
 use crate::args::CompareArgs;
 use crate::bisect;
@@ -15,10 +15,10 @@ use crate::options::RunsOptions;
 use crate::recording::{Recorder, Recording};
 use crate::reports;
 use crate::reports::compare::{Compared, Comparison, Failure};
-use crate::runs::{self, Answered, Outputs, Run, Runs};
+use crate::session::{self, Answered, OpenRun, Outputs, Session};
 use evaluation::Chain;
-use evaluation::Duplicates;
 use evaluation::agreement::{Answer, Basis, Difference, Pair, Variation, Verdict};
+use evaluation::{Duplicates, ImageDigests};
 
 /// Compares, prints the text report and writes the others.
 pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {
@@ -57,12 +57,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     options.say_what_is_not_said(messages);
 
     let machine = Machine::this();
-    let opened = Runs::open(
-        &options.runs,
-        &options.preprocess.overrides(options.scores)?,
-        &options.inputs.list,
-        messages,
-    )?;
+    let opened = Session::open(&options, messages)?;
     let lanes = Lanes::new(
         recording.as_ref(),
         &opened,
@@ -75,7 +70,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     for (name, error) in lanes.failures() {
         messages.run_failed(&printable(name), error);
     }
-    let live: Vec<&Run> = lanes.live(&opened);
+    let live: Vec<&OpenRun> = lanes.live(&opened);
     let recorder = record
         .filter(|_| !live.is_empty())
         .map(|out| Recorder::start(out, lanes.live_facts()))
@@ -105,11 +100,16 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         recorder,
         record_error: None,
     };
-    runs::answer(
+    let digests = Digests {
+        file: true,
+        tensor: true,
+        pixels: fold.recorder.is_some() || recording.is_some(),
+    };
+    session::answer(
         &live,
         inputs,
         options.jobs,
-        fold.recorder.is_some() || recording.is_some(),
+        digests,
         messages,
         |answered, messages| fold.take(&lanes, recording.as_mut(), answered, messages),
     )?;
@@ -119,7 +119,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         None => fold.recorder.take().map_or(Ok(()), Recorder::finish),
     };
     if fold.duplicates.contents() == 1 {
-        fold.vary(&lanes, &opened)?;
+        fold.vary(&lanes, &opened);
     }
     let mut failures = fold.failures;
     if let Some(unused) = recording
@@ -264,13 +264,14 @@ impl Fold {
         let image = self.images.len();
         self.images.push(path.clone());
         let named = printable(&path.to_string_lossy());
-        let (outputs, recorded) = match result.and_then(|outputs| {
+        let (digests, outputs, recorded) = match result.and_then(|outputs| {
+            let digests = digests(&outputs);
             let recorded = recording
-                .map(|recorded_runs| recorded(recorded_runs, lanes.same_settings(), &outputs))
+                .map(|recorded_runs| recorded(recorded_runs, lanes.same_settings(), &digests))
                 .transpose()?;
-            Ok((outputs, recorded))
+            Ok((digests, outputs, recorded))
         }) {
-            Ok(both) => both,
+            Ok(all) => all,
             Err(error) => {
                 messages.input_failed(&named, &error);
                 self.failures.push(Failure::image(image, &error));
@@ -284,13 +285,13 @@ impl Fold {
                 .map(|output| output.as_ref().ok())
                 .collect();
             // A disk that is full loses the recording, and nothing else.
-            if let Err(error) = recorder.add(&path, &outputs, &live) {
+            if let Err(error) = recorder.add(&path, &digests, &live) {
                 self.record_error = Some(error);
                 self.recorder = None;
             }
         }
-        self.tensors.add(outputs.tensor);
-        self.duplicates.add(image, outputs.file);
+        self.tensors.add(digests.tensor);
+        self.duplicates.add(image, digests.file);
         let mut tensors: Vec<Option<Tensor>> = Vec::new();
         let mut live = outputs.tensors.into_iter();
         let mut recorded = recorded.unwrap_or_default();
@@ -325,7 +326,7 @@ impl Fold {
 
     /// Adds each engine's answer for a made-up image to what is known of how answers vary: those for one image alone
     /// cannot show whether they depend on it.
-    fn vary(&mut self, lanes: &Lanes, opened: &Runs) -> anyhow::Result<()> {
+    fn vary(&mut self, lanes: &Lanes, opened: &Session) {
         let image = made_up_image();
         for (index, source) in lanes.sources.iter().enumerate() {
             let Source::Live(entry) = source else {
@@ -334,15 +335,13 @@ impl Fold {
             let Ok(run) = &opened.entries[*entry].1 else {
                 continue;
             };
-            let tensor = run.input.tensor(&image)?;
             // A model that fails on noise is judged by the images that there are.
-            if let Ok(output) = runs::infer_one(run, tensor)
+            if let Ok(output) = session::infer_image(run, image.clone())
                 && let Ok(answer) = Answer::new(&output, &lanes.interpretations[index], self.top)
             {
                 self.variations[index].add(&answer);
             }
         }
-        Ok(())
     }
 
     /// Every pair of answers that there is.
@@ -405,17 +404,27 @@ fn made_up_image() -> Image {
     Image::from_rgb(MADE_UP, MADE_UP, pixels).expect("three bytes for each pixel")
 }
 
+/// The digests of an image, all of which compare asks for.
+fn digests(outputs: &Outputs) -> ImageDigests {
+    let wanted = "compare asks for it";
+    ImageDigests {
+        file: outputs.digests.file.expect(wanted),
+        tensor: outputs.digests.tensor.expect(wanted),
+        pixels: outputs.digests.pixels,
+    }
+}
+
 /// What the recording has for an image, refused where the tensor is another one.
 fn recorded(
     recording: &mut Recording,
     same_settings: bool,
-    outputs: &Outputs,
+    digests: &ImageDigests,
 ) -> anyhow::Result<Vec<Option<Tensor>>> {
-    let recorded = recording.get(outputs.file)?;
+    let recorded = recording.get(digests.file)?;
     // The pixels are the same for models that take them in different forms; old recordings have the tensor's hash alone.
-    let (what, found, before) = match (outputs.pixels, recorded.pixels) {
+    let (what, found, before) = match (digests.pixels, recorded.pixels) {
         (Some(found), Some(before)) if !same_settings => ("pixels", found, before),
-        _ => ("tensor", outputs.tensor, recorded.tensor),
+        _ => ("tensor", digests.tensor, recorded.tensor),
     };
     if found != before {
         return Err(Hinted::new(

@@ -4,18 +4,17 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use backend_api::Tensor;
-use image_classification::{Interpretation, Scoring};
+use image_classification::{Digests, Interpretation, Scoring, read_file};
 
 use crate::args::EvaluateArgs;
 use crate::facts::{Machine, RunFacts};
-use crate::images;
 use crate::inputs::Input;
 use crate::messages::{self, Hinted, Messages, printable};
 use crate::options::RunsOptions;
 use crate::reports;
 use crate::reports::compare::Failure;
 use crate::reports::evaluate::{Evaluated, Evaluation, Found, Limits, Wrong};
-use crate::runs::{self, Answered, Run, Runs};
+use crate::session::{self, Answered, OpenRun, Session};
 use evaluation::Duplicates;
 use evaluation::accuracy::{Accuracy, ClassLookup, GroundTruth, Judged, LabelDifference, quoted};
 use evaluation::agreement::Verdict;
@@ -57,15 +56,10 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
         Some(path) => read_truth(path)?,
         None => GroundTruth::folders(),
     };
-    let mut inputs = options.inputs.list;
-    check_names(&truth, &inputs)?;
+    check_names(&truth, &options.inputs.list)?;
     let machine = Machine::this();
-    let mut opened = Runs::open(
-        &options.runs,
-        &options.preprocess.overrides(options.scores)?,
-        &inputs,
-        messages,
-    )?;
+    let mut opened = Session::open(&options, messages)?;
+    let mut inputs = options.inputs.list;
     for (_, run) in &mut opened.entries {
         if let Ok(open) = run
             && let Err(error) = check_run(open, &truth, label_offset, &inputs)
@@ -75,9 +69,9 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     }
     opened.report_failures(messages);
     let reference = reference(&opened, options.reference.as_deref())?;
-    let ready: Vec<(usize, &Run)> = opened.ready().collect();
-    let live: Vec<&Run> = ready.iter().map(|(_, run)| *run).collect();
-    let is_multi_label = |run: &&Run| run.reading.interpretation.scoring.is_multi_label();
+    let ready: Vec<(usize, &OpenRun)> = opened.ready().collect();
+    let live: Vec<&OpenRun> = ready.iter().map(|(_, run)| *run).collect();
+    let is_multi_label = |run: &&OpenRun| run.reading.interpretation.scoring.is_multi_label();
     if threshold.is_some() && !live.is_empty() && !live.iter().any(is_multi_label) {
         messages.note("--threshold has no effect: in every run one class is right at a time");
     }
@@ -100,11 +94,15 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     if live.is_empty() {
         inputs.clear();
     }
-    runs::answer(
+    let digests = Digests {
+        file: true,
+        ..Digests::default()
+    };
+    session::answer(
         &live,
         inputs,
         options.jobs,
-        false,
+        digests,
         messages,
         |answered, messages| {
             fold.take(&mut truth, answered, messages);
@@ -181,7 +179,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
 /// Reads a file of ground truth.
 fn read_truth(path: &Path) -> anyhow::Result<GroundTruth> {
     let read = || {
-        let bytes = images::read(path, GroundTruth::MOST_BYTES)?;
+        let bytes = read_file(path, GroundTruth::MOST_BYTES)?;
         Ok(GroundTruth::read(&*bytes)?)
     };
     read().map_err(|error: anyhow::Error| {
@@ -206,7 +204,12 @@ fn check_names(truth: &GroundTruth, inputs: &[Input]) -> anyhow::Result<()> {
 }
 
 /// Checks that the ground truth can be used for a run.
-fn check_run(run: &Run, truth: &GroundTruth, offset: i64, inputs: &[Input]) -> anyhow::Result<()> {
+fn check_run(
+    run: &OpenRun,
+    truth: &GroundTruth,
+    offset: i64,
+    inputs: &[Input],
+) -> anyhow::Result<()> {
     let scoring = run.reading.interpretation.scoring;
     if run.classes == Some(1) {
         check_ranks(scoring, 1)?;
@@ -278,7 +281,7 @@ fn check_ranks(scoring: Scoring, classes: usize) -> anyhow::Result<()> {
 }
 
 /// The place of the reference: the run that was asked for, or the first that is open.
-fn reference(opened: &Runs, asked: Option<&str>) -> anyhow::Result<usize> {
+fn reference(opened: &Session, asked: Option<&str>) -> anyhow::Result<usize> {
     let Some(asked) = asked else {
         return Ok(opened.ready().next().map_or(0, |(index, _)| index));
     };
@@ -295,17 +298,17 @@ fn reference(opened: &Runs, asked: Option<&str>) -> anyhow::Result<usize> {
 /// Compares the labels of every run with those of the reference, or of the first run that is open. Warns of
 /// differences.
 fn label_differences(
-    opened: &Runs,
+    opened: &Session,
     reference: usize,
     messages: &Messages,
 ) -> Vec<Option<LabelDifference>> {
-    let find = |(index, _): &(usize, &Run)| *index == reference;
+    let find = |(index, _): &(usize, &OpenRun)| *index == reference;
     let found = opened.ready().find(find).or_else(|| opened.ready().next());
-    let of = |run: &Run| (run.labels.clone(), run.classes);
+    let of = |run: &OpenRun| (run.labels.clone(), run.classes);
     let (first, of_first) =
         found.map_or((reference, (None, None)), |(index, run)| (index, of(run)));
     let name = printable(&opened.entries[first].0);
-    let difference = |(run_name, run): &(String, Result<Run, anyhow::Error>)| {
+    let difference = |(run_name, run): &(String, Result<OpenRun, anyhow::Error>)| {
         let (labels, classes) = run.as_ref().ok().map(of)?;
         let difference = LabelDifference::between(
             (of_first.0.as_ref(), of_first.1),
@@ -338,7 +341,7 @@ struct Judge {
 }
 
 impl Judge {
-    fn new(place: usize, run: &Run, offset: i64, threshold: f64) -> Self {
+    fn new(place: usize, run: &OpenRun, offset: i64, threshold: f64) -> Self {
         let interpretation = run.reading.interpretation;
         Self {
             name: printable(&run.name),
@@ -417,7 +420,8 @@ impl Fold {
             self.missing.push(image);
         }
         let taken = result.and_then(|outputs| {
-            let first = self.duplicates.add(image, outputs.file);
+            let file = outputs.digests.file.expect("evaluate asks for it");
+            let first = self.duplicates.add(image, file);
             let written = written?;
             self.check_duplicate(truth, written.as_deref(), first)?;
             Ok((outputs.tensors, written))

@@ -18,7 +18,8 @@ pub fn run(options: &InspectOptions, messages: &mut Messages) -> anyhow::Result<
     let overrides = options.preprocess.overrides(ScoreKind::Auto)?;
     let resolved = resolve::find(model, &overrides, messages)?;
     let backend = engines::open(&options.engine)?;
-    let fitted = resolve::fit(resolved, &backend, None, &[], messages)?;
+    let fitted = resolved.fit(backend.info())?;
+    messages.notes(&fitted.notes);
     let text = match options.format {
         InspectFormat::Json => {
             let json = json(options, &fitted, backend.info());

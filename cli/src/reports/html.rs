@@ -8,13 +8,14 @@ use askama::Template;
 use backend_api::{Dim, ElementType, TensorSpec};
 use data_encoding::BASE64;
 use image_classification::{
-    ColorOrder, InputLayout, Interpolation, Labels, Preprocess, Ranked, Resize,
+    ColorOrder, ImageBuffers, ImageFile, InputLayout, Interpolation, Labels, Preprocess, Ranked,
+    Resize,
 };
 
 use super::class;
 use super::compare::{Compared, Comparison};
 use super::evaluate::{Evaluated, Evaluation};
-use crate::images::{Buffers, ImageFile};
+use crate::image_memory;
 use crate::messages::{counted, printable};
 use evaluation::accuracy::{Calibration, Counts, Decisions};
 use evaluation::agreement::{Gate, Pair, Row, Verdict};
@@ -482,7 +483,13 @@ fn bins(calibration: &Calibration) -> Vec<Bar> {
 
 /// The image, small, as a data URI; `None` where it cannot be read any more.
 fn thumbnail(path: &Path) -> Option<String> {
-    let mut file = ImageFile::read(path, Buffers::default(), &[]).ok()?;
+    let mut file = ImageFile::read(
+        path,
+        &[],
+        image_memory::of_process(),
+        ImageBuffers::default(),
+    )
+    .ok()?;
     let image = file.whole().ok()?;
     let long = image.width().max(image.height());
     let side = |side: u32| {

@@ -5,9 +5,10 @@ mod json;
 mod text;
 
 use std::path::Path;
+use std::time::Duration;
 
 use backend_api::BackendInfo;
-use image_classification::{Labels, OutputReading, Ranked, Scoring};
+use image_classification::{ImageOutputs, Interpretation, Labels, OutputReading, Ranked, Scoring};
 
 use crate::args::Format;
 use crate::options::OutputOptions;
@@ -52,6 +53,35 @@ pub struct Classified {
     pub prepare_ms: f64,
     /// From submitting the request to its result, in milliseconds; waiting is part of it.
     pub infer_ms: f64,
+}
+
+impl Classified {
+    /// Ranks the output of the only run for an image: at most `top` classes of at least the score `threshold`.
+    pub fn new(
+        mut outputs: ImageOutputs,
+        interpretation: Interpretation,
+        top: usize,
+        threshold: Option<f32>,
+    ) -> anyhow::Result<Self> {
+        let output = outputs.runs.swap_remove(0)?;
+        let scores = interpretation.scores(&output.tensor)?;
+        let mut top = scores.top(top);
+        if let Some(threshold) = threshold
+            && scores.scoring() != Scoring::ClassIds
+        {
+            top.retain(|ranked| ranked.score >= threshold);
+        }
+        Ok(Self {
+            top,
+            prepare_ms: milliseconds(outputs.prepare),
+            infer_ms: milliseconds(output.infer),
+        })
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    // Microseconds are as much as a clock means.
+    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// Writes results. All methods fail only if the destination does.

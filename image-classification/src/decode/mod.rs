@@ -295,7 +295,7 @@ fn guarded<T>(
 }
 
 /// `5.2 GiB`.
-fn bytes_of(bytes: u64) -> String {
+pub(crate) fn bytes_of(bytes: u64) -> String {
     const UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("bytes", 0)];
     let unit = UNITS.iter().find(|(_, shift)| bytes >> shift > 0);
     match unit {

@@ -5,20 +5,19 @@ mod note;
 mod overrides;
 mod reading;
 
-use std::io::Read as _;
 use std::path::Path;
 
 use backend_api::{BackendInfo, ElementType, Tensor};
 
 pub use self::error::ResolveError;
 pub use self::note::{Note, Severity};
-pub use self::overrides::{Decode, PreprocessOverrides, ResizeOverride};
+pub use self::overrides::{PreprocessOverrides, ResizeOverride};
 pub use self::reading::OutputReading;
 use crate::setting::{choose, first, three};
 use crate::sources::{self, SourceSettings};
 use crate::{
-    Image, ImageLayout, ImageSize, InputLayout, Labels, OutputKind, Preprocess, Quantization,
-    ScoreKind, Setting, SettingOrigin, WithOrigin,
+    Decode, ImageLayout, ImageSize, InputLayout, Labels, OutputKind, Preparation, Preprocess,
+    Quantization, ScoreKind, Setting, SettingOrigin, WithOrigin, has_image_magic,
 };
 
 /// The source of values that the engine reports.
@@ -389,6 +388,16 @@ impl FittedPreprocessing {
         settings
     }
 
+    /// Returns everything that decides which tensor an image becomes. `batch` is for a model that leaves it open.
+    pub fn preparation(&self, batch: Option<usize>) -> Preparation {
+        Preparation {
+            preprocess: self.resolved.preprocess,
+            layout: self.layout,
+            batch: self.layout.batch().or(batch).unwrap_or(1),
+            decode: self.resolved.decode,
+        }
+    }
+
     /// Decides the reading by the outputs of the first images, where nothing else does. Outputs that are not finite
     /// decide nothing.
     pub fn read_outputs(&mut self, outputs: &[Tensor]) {
@@ -417,14 +426,6 @@ fn convention(assumed: &[&str]) -> Vec<&'static str> {
     ];
     let parts = parts.into_iter().filter(|(is_assumed, _)| *is_assumed);
     parts.map(|(_, value)| value).collect()
-}
-
-/// Returns whether the file at `path` begins as an image does.
-fn has_image_magic(path: &Path) -> bool {
-    let mut head = Vec::new();
-    model_file::open_regular(path)
-        .and_then(|file| file.take(64).read_to_end(&mut head))
-        .is_ok_and(|_| Image::recognises(&head))
 }
 
 /// Returns notes on the values on which the model and the files beside it do not agree, unless `given` decides.

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use super::{Note, ResolveError};
 use crate::sources::SourceSettings;
 use crate::{
-    ColorOrder, ImageLayout, ImageSize, Interpolation, Labels, Preprocess, Resize, ScoreKind,
-    SettingOrigin, WithOrigin,
+    ColorOrder, Decode, ImageLayout, ImageSize, Interpolation, Labels, Preprocess, Resize,
+    ScoreKind, SettingOrigin, WithOrigin,
 };
 
 /// The values that a caller decides itself. They come before those of the model and of the files beside it; each one
@@ -175,17 +175,6 @@ impl FromStr for ResizeOverride {
             _ => text.parse().map(Self::Exact),
         }
     }
-}
-
-/// The way in which JPEGs are decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Decode {
-    /// To the byte as libjpeg-turbo, Pillow and OpenCV do.
-    #[default]
-    Exact,
-    /// JPEGs much larger than needed at 1/2, 1/4 or 1/8 of their size: faster, with other pixels, which can change the
-    /// best class.
-    Fast,
 }
 
 #[cfg(test)]

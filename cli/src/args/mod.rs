@@ -1,5 +1,7 @@
 //! The command line as it is written.
 
+mod run_spec;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -8,9 +10,10 @@ use image_classification::{ColorOrder, ImageLayout, Interpolation, ResizeOverrid
 
 use crate::image_memory::MemorySize;
 use crate::reports::ReportPath;
-use crate::runs::RunSpec;
 use evaluation::Share;
 use evaluation::agreement::ToleranceName;
+
+pub use run_spec::RunSpec;
 
 /// What `--help` and the manual page end in.
 pub const EXAMPLES: &str = "\
@@ -583,30 +586,11 @@ pub enum Decode {
     Fast,
 }
 
-impl Decode {
-    /// As it is written.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::Fast => "fast",
-        }
-    }
-}
-
 impl From<Decode> for image_classification::Decode {
     fn from(decode: Decode) -> Self {
         match decode {
             Decode::Exact => Self::Exact,
             Decode::Fast => Self::Fast,
-        }
-    }
-}
-
-impl From<image_classification::Decode> for Decode {
-    fn from(decode: image_classification::Decode) -> Self {
-        match decode {
-            image_classification::Decode::Exact => Self::Exact,
-            image_classification::Decode::Fast => Self::Fast,
         }
     }
 }

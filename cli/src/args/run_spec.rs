@@ -1,0 +1,117 @@
+//! A run as it is written on the command line.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::ValueEnum as _;
+
+use super::{Backend, PrecisionArg};
+
+/// A run as it is written: `BACKEND[:DEVICE][@PRECISION][=MODEL]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunSpec {
+    /// As it was written.
+    pub text: String,
+    pub backend: Backend,
+    pub device: Option<String>,
+    pub precision: Option<PrecisionArg>,
+    pub model: Option<PathBuf>,
+}
+
+impl FromStr for RunSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const FORM: &str = "write BACKEND[:DEVICE][@PRECISION][=MODEL], such as openvino:CPU@f32";
+        // Neither `=` nor `@` is in a device's name; a model's path may have anything.
+        let (engine, model) = match text.split_once('=') {
+            Some((engine, model)) => (engine, Some(model)),
+            None => (text, None),
+        };
+        let (engine, precision) = match engine.rsplit_once('@') {
+            Some((engine, precision)) => (engine, Some(precision)),
+            None => (engine, None),
+        };
+        let (backend, device) = match engine.split_once(':') {
+            Some((backend, device)) => (backend, Some(device)),
+            None => (engine, None),
+        };
+        if model == Some("") || device == Some("") {
+            return Err(format!("something is missing after `:` or `=`; {FORM}"));
+        }
+        let names = |values: Vec<clap::builder::PossibleValue>| {
+            let names: Vec<_> = values
+                .iter()
+                .map(|value| value.get_name().to_owned())
+                .collect();
+            names.join(", ")
+        };
+        let backend = Backend::from_str(backend, true).map_err(|_| {
+            let known = Backend::value_variants();
+            let known = names(
+                known
+                    .iter()
+                    .filter_map(Backend::to_possible_value)
+                    .collect(),
+            );
+            format!("there is no backend `{backend}` (there are {known}); {FORM}")
+        })?;
+        let precision = precision
+            .map(|precision| PrecisionArg::from_str(precision, true).map_err(|_| precision))
+            .transpose()
+            .map_err(|precision| {
+                let known = PrecisionArg::value_variants();
+                let known = names(
+                    known
+                        .iter()
+                        .filter_map(PrecisionArg::to_possible_value)
+                        .collect(),
+                );
+                format!("there is no precision `{precision}` (there are {known}); {FORM}")
+            })?;
+        Ok(Self {
+            text: text.to_owned(),
+            backend,
+            device: device.map(str::to_owned),
+            precision,
+            model: model.map(PathBuf::from),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_read() {
+        let read = |text: &str| text.parse::<RunSpec>().unwrap();
+        let run = read("openvino:HETERO:GPU,CPU@bf16=models/a=b@c.xml");
+        assert_eq!(run.backend, Backend::Openvino);
+        assert_eq!(run.device.as_deref(), Some("HETERO:GPU,CPU"));
+        assert_eq!(run.precision, Some(PrecisionArg::Bf16));
+        assert_eq!(run.model, Some(PathBuf::from("models/a=b@c.xml")));
+        let run = read("onnx");
+        assert_eq!((run.device, run.precision, run.model), (None, None, None));
+        assert_eq!(read("onnx=m.onnx").model, Some(PathBuf::from("m.onnx")));
+        assert_eq!(read("OpenVINO@F32").precision, Some(PrecisionArg::F32));
+    }
+
+    #[test]
+    fn what_is_no_run_says_what_is_one() {
+        for (text, word) in [
+            ("", "openvino, onnx"),
+            ("tensorrt", "openvino, onnx"),
+            ("photos/cat.jpg", "openvino, onnx"),
+            ("onnx@f64", "auto, f32, bf16, f16"),
+            ("onnx:", "missing"),
+            ("onnx=", "missing"),
+        ] {
+            let error = text.parse::<RunSpec>().unwrap_err();
+            assert!(
+                error.contains(word) && error.contains("BACKEND[:DEVICE]"),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,580 @@
+//! The same images through 1 or more runs: a bounded stream of answers in the order of the inputs.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use backend_api::{Error, ErrorKind, InferBackend, InferRequest, Tensor};
+use futures_util::future::join_all;
+use futures_util::stream::{self, Stream, StreamExt as _};
+use sha2::{Digest as _, Sha256};
+
+use crate::ImageMemory;
+use crate::preparation::{ImageBuffers, ImageError, ImageFile, ImageSource, Preparation};
+use crate::threads::{DecodingThreads, JobError, Place};
+
+/// Gives images to runs, several images and requests at a time.
+///
+/// Threads of the feed read, decode and preprocess images; the runs infer the tensors. Runs with the same
+/// [`Preparation`] share one tensor. A run whose preparation has a batch takes that many consecutive images in one
+/// request. The number of images in flight is bounded, so that memory does not grow with the number of images, and
+/// buffers are used again. An image that fails takes no other with it.
+///
+/// The streams need no particular executor. Dropping one cancels what it has not answered.
+///
+/// ```
+/// use std::sync::Arc;
+/// use backend_api::{BackendInfo, Dim, ElementType, MockBackend, Tensor, TensorSpec};
+/// use image_classification::{
+///     Decode, Feed, FeedOptions, FeedRun, Image, InputLayout, Preparation, Preprocess,
+/// };
+///
+/// let input = TensorSpec::new("input", ElementType::F32, [1, 3, 8, 8].map(Dim::Fixed).into());
+/// let output = TensorSpec::new("output", ElementType::F32, [1, 3].map(Dim::Fixed).into());
+/// let layout = InputLayout::from_spec(&input, None, None)?;
+/// let backend = MockBackend::builder()
+///     .info(BackendInfo::new("mock", input, output))
+///     .respond(|_, _| Tensor::new([1, 3], vec![0.1_f32, 0.7, 0.2]))
+///     .build()?;
+/// let preparation = Preparation {
+///     preprocess: Preprocess::OPENVINO_SAMPLE,
+///     layout,
+///     batch: 1,
+///     decode: Decode::Exact,
+/// };
+/// let run = FeedRun { backend: Arc::new(backend), preparation };
+/// let feed = Feed::new(vec![run], FeedOptions::default());
+/// let grey = Image::from_rgb(4, 4, vec![127; 48]).ok_or("48 bytes")?;
+/// for answer in feed.blocking_answers([("grey", grey.into())]) {
+///     let output = answer.result?.runs.remove(0)?;
+///     assert_eq!(output.tensor.as_slice(), Some(&[0.1_f32, 0.7, 0.2][..]));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Feed {
+    shared: Arc<Shared>,
+}
+
+/// A backend and the tensors that it takes.
+#[derive(Debug, Clone)]
+pub struct FeedRun {
+    /// The backend.
+    pub backend: Arc<dyn InferBackend>,
+    /// The way from an image to the tensor.
+    pub preparation: Preparation,
+}
+
+/// The options of a [`Feed`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct FeedOptions {
+    /// The number of images that are decoded at a time. By default that of the cores.
+    pub jobs: usize,
+    /// The memory that images may take. By default 1 GiB.
+    pub memory: ImageMemory,
+    /// The digests that are computed for each image. By default none.
+    pub digests: Digests<bool>,
+}
+
+impl FeedOptions {
+    /// Options for `jobs` decoding threads and `memory`.
+    pub fn new(jobs: usize, memory: ImageMemory) -> Self {
+        Self {
+            jobs,
+            memory,
+            digests: Digests::default(),
+        }
+    }
+}
+
+impl Default for FeedOptions {
+    fn default() -> Self {
+        let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self::new(jobs, ImageMemory::new(1 << 30, jobs))
+    }
+}
+
+/// What is known of an image besides its answers: SHA-256 each, or whether it is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Digests<T> {
+    /// The bytes of the file. An image that was given decoded has none.
+    pub file: T,
+    /// The tensor of the first run, alone.
+    pub tensor: T,
+    /// The resized pixels of the first run, before values and layout: the same for models that take them in different
+    /// forms.
+    pub pixels: T,
+}
+
+impl<T> Digests<T> {
+    /// Converts each of them.
+    pub fn map<U>(self, mut convert: impl FnMut(T) -> U) -> Digests<U> {
+        Digests {
+            file: convert(self.file),
+            tensor: convert(self.tensor),
+            pixels: convert(self.pixels),
+        }
+    }
+}
+
+/// A SHA-256.
+type Sha = [u8; 32];
+
+/// The answers for an input.
+#[derive(Debug)]
+pub struct Answer<T> {
+    /// The caller's name for the input.
+    pub input: T,
+    /// The outputs, or the reason why the image has none.
+    pub result: Result<ImageOutputs, ImageError>,
+}
+
+/// The outputs of all runs for one image.
+#[derive(Debug)]
+pub struct ImageOutputs {
+    /// The digests that the options ask for.
+    pub digests: Digests<Option<Sha>>,
+    /// The time for reading, decoding and preprocessing.
+    pub prepare: Duration,
+    /// The output of each run, in their order. Images of one request share its error.
+    pub runs: Vec<Result<RunOutput, Arc<Error>>>,
+}
+
+/// The output of one run for one image.
+#[derive(Debug)]
+pub struct RunOutput {
+    /// The output, of this image alone.
+    pub tensor: Tensor,
+    /// The time from submitting the request to its result; waiting for a slot is part of it.
+    pub infer: Duration,
+}
+
+impl Feed {
+    /// A feed for `runs`. Its threads start when there are images.
+    pub fn new(runs: Vec<FeedRun>, options: FeedOptions) -> Self {
+        let FeedOptions {
+            jobs,
+            memory,
+            digests,
+        } = options;
+        let jobs = jobs.max(1);
+        let mut kinds: Vec<Kind> = Vec::new();
+        for (index, run) in runs.iter().enumerate() {
+            let same = |kind: &&mut Kind| kind.preparation == run.preparation;
+            match kinds.iter_mut().find(same) {
+                Some(kind) => kind.runs.push(index),
+                None => kinds.push(Kind::new(run.preparation, index)),
+            }
+        }
+        let group = kinds.iter().map(Kind::batch).max().unwrap_or(1);
+        // Enough images in flight to keep every slot and every decoding thread busy.
+        let groups = |run: &FeedRun| {
+            let requests = group.div_ceil(run.preparation.batch.max(1));
+            run.backend.info().slots.div_ceil(requests)
+        };
+        let slots = runs.iter().map(groups).max().unwrap_or(1);
+        Self {
+            shared: Arc::new(Shared {
+                window: slots + (2 * jobs).div_ceil(group),
+                group,
+                preparations: kinds.iter().map(|kind| kind.preparation).collect(),
+                kinds,
+                runs,
+                memory,
+                digests,
+                buffers: Pool::default(),
+                threads: DecodingThreads::new(jobs),
+            }),
+        }
+    }
+
+    /// Returns the answers for `inputs`, in their order. Each input is the caller's name for it and the image.
+    ///
+    /// Inputs are taken from the iterator only as far as they are needed, when the stream is polled.
+    pub fn answers<T, I>(&self, inputs: I) -> impl Stream<Item = Answer<T>> + use<T, I>
+    where
+        I: IntoIterator<Item = (T, ImageSource)>,
+    {
+        let shared = Arc::clone(&self.shared);
+        let groups = Groups {
+            inputs: inputs.into_iter(),
+            size: shared.group,
+        };
+        let window = shared.window;
+        stream::iter(groups)
+            .map(move |group| Arc::clone(&shared).answer(group))
+            .buffered(window)
+            .flat_map(stream::iter)
+    }
+
+    /// Returns the answers for `inputs` to a program without an executor, as [`answers`](Self::answers) does.
+    pub fn blocking_answers<T, I>(&self, inputs: I) -> impl Iterator<Item = Answer<T>> + use<T, I>
+    where
+        I: IntoIterator<Item = (T, ImageSource)>,
+    {
+        futures_executor::block_on_stream(Box::pin(self.answers(inputs)))
+    }
+}
+
+/// The inputs, some at a time.
+struct Groups<I> {
+    inputs: I,
+    size: usize,
+}
+
+impl<I: Iterator> Iterator for Groups<I> {
+    type Item = Vec<I::Item>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let group: Vec<I::Item> = self.inputs.by_ref().take(self.size).collect();
+        (!group.is_empty()).then_some(group)
+    }
+}
+
+/// Values that are done, to be used again: no more than were in flight at a time.
+struct Pool<T>(Mutex<Vec<T>>);
+
+impl<T> Pool<T> {
+    fn take(&self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn put(&self, values: impl IntoIterator<Item = T>) {
+        let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.extend(values);
+    }
+}
+
+impl<T> Default for Pool<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+/// The runs that take the same tensors.
+struct Kind {
+    preparation: Preparation,
+    /// The places of the runs among all.
+    runs: Vec<usize>,
+    /// Tensors of single images.
+    images: Pool<Tensor>,
+    /// Tensors of batches.
+    batches: Pool<Tensor>,
+}
+
+impl Kind {
+    fn new(preparation: Preparation, run: usize) -> Self {
+        Self {
+            preparation,
+            runs: vec![run],
+            images: Pool::default(),
+            batches: Pool::default(),
+        }
+    }
+
+    fn batch(&self) -> usize {
+        self.preparation.batch.max(1)
+    }
+
+    /// The pool of the tensors that requests have.
+    fn requests(&self) -> &Pool<Tensor> {
+        if self.batch() == 1 {
+            &self.images
+        } else {
+            &self.batches
+        }
+    }
+
+    /// An engine that writes into its input would give the others another image.
+    fn is_shared(&self) -> bool {
+        self.runs.len() > 1
+    }
+}
+
+struct Shared {
+    runs: Vec<FeedRun>,
+    kinds: Vec<Kind>,
+    /// Those of the kinds.
+    preparations: Vec<Preparation>,
+    /// The number of images that are answered together: the largest batch.
+    group: usize,
+    /// The number of groups in flight.
+    window: usize,
+    memory: ImageMemory,
+    digests: Digests<bool>,
+    buffers: Pool<ImageBuffers>,
+    threads: DecodingThreads,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("runs", &self.runs)
+            .field("window", &self.window)
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An image whose tensors are ready.
+struct Prepared {
+    /// One for each kind.
+    tensors: Vec<HashedTensor>,
+    digests: Digests<Option<Sha>>,
+    elapsed: Duration,
+}
+
+/// A tensor, with its digest where that is asked for or compared afterwards.
+struct HashedTensor {
+    tensor: Tensor,
+    digest: Option<Sha>,
+}
+
+/// The output of a run for an image. The images of a request share its error.
+type RunResult = Result<RunOutput, Arc<Error>>;
+
+impl Shared {
+    async fn answer<T>(self: Arc<Self>, group: Vec<(T, ImageSource)>) -> Vec<Answer<T>> {
+        let (inputs, sources): (Vec<T>, Vec<ImageSource>) = group.into_iter().unzip();
+        let prepared = join_all(sources.into_iter().map(|source| self.prepare(source))).await;
+        let mut tensors: Vec<Vec<HashedTensor>> = self.kinds.iter().map(|_| Vec::new()).collect();
+        let mut results: Vec<Result<ImageOutputs, ImageError>> = Vec::new();
+        for prepared in prepared {
+            results.push(prepared.map(|prepared| {
+                for (all, tensor) in tensors.iter_mut().zip(prepared.tensors) {
+                    all.push(tensor);
+                }
+                ImageOutputs {
+                    digests: prepared.digests,
+                    prepare: prepared.elapsed,
+                    runs: Vec::new(),
+                }
+            }));
+        }
+        let requests = tensors.into_iter().enumerate().flat_map(|(kind, tensors)| {
+            let requests = Groups {
+                inputs: tensors.into_iter(),
+                size: self.kinds[kind].batch(),
+            };
+            requests.map(move |images| (kind, images))
+        });
+        let answers = join_all(requests.map(|(kind, images)| self.infer(kind, images))).await;
+        let mut answers = answers.into_iter().flatten();
+        for _ in &self.kinds {
+            for outputs in results.iter_mut().flatten() {
+                let runs = answers.next().expect("each kind answers each ready image");
+                outputs.runs.extend(runs);
+            }
+        }
+        for outputs in results.iter_mut().flatten() {
+            self.sort(&mut outputs.runs);
+        }
+        let answer = |(input, result)| Answer { input, result };
+        inputs.into_iter().zip(results).map(answer).collect()
+    }
+
+    /// Brings the outputs of all kinds, one kind after the other, into the order of the runs.
+    fn sort(&self, outputs: &mut Vec<RunResult>) {
+        let runs = self.kinds.iter().flat_map(|kind| &kind.runs);
+        let mut placed: Vec<(&usize, RunResult)> = runs.zip(outputs.drain(..)).collect();
+        placed.sort_by_key(|(run, _)| **run);
+        outputs.extend(placed.into_iter().map(|(_, output)| output));
+    }
+
+    async fn prepare(self: &Arc<Self>, source: ImageSource) -> Result<Prepared, ImageError> {
+        if let ImageSource::Failed(error) = source {
+            return Err(ImageError::Source(error));
+        }
+        let shared = Arc::clone(self);
+        let work = move || shared.prepare_here(source);
+        let prepared = self.threads.run(Place::Last, work).await;
+        prepared.unwrap_or_else(|error| {
+            Err(match error {
+                JobError::Panicked => ImageError::Panicked,
+                JobError::NoThread(error) => ImageError::Threads(error),
+            })
+        })
+    }
+
+    /// Prepares an image on this thread.
+    fn prepare_here(&self, source: ImageSource) -> Result<Prepared, ImageError> {
+        let start = Instant::now();
+        let buffers = self.buffers.take().unwrap_or_default();
+        let mut file = ImageFile::read(source, &self.preparations, &self.memory, buffers)?;
+        let mut tensors = Vec::with_capacity(self.kinds.len());
+        for (place, kind) in self.kinds.iter().enumerate() {
+            let image = file.image(&kind.preparation)?;
+            let tensor = kind.preparation.one(kind.images.take(), image)?;
+            let is_wanted = place == 0 && self.digests.tensor;
+            let is_compared = kind.is_shared() && kind.batch() == 1;
+            let digest = (is_wanted || is_compared).then(|| sha256(&tensor));
+            tensors.push(HashedTensor { tensor, digest });
+        }
+        let digests = self.digests(&mut file, &tensors)?;
+        self.buffers.put([file.into_buffers()]);
+        Ok(Prepared {
+            tensors,
+            digests,
+            elapsed: start.elapsed(),
+        })
+    }
+
+    /// The digests that are wanted.
+    fn digests(
+        &self,
+        file: &mut ImageFile,
+        tensors: &[HashedTensor],
+    ) -> Result<Digests<Option<Sha>>, ImageError> {
+        let wanted = self.digests;
+        let pixels = match self.preparations.first() {
+            Some(first) if wanted.pixels => Some(sha256(&first.pixels(file.image(first)?)?)),
+            _ => None,
+        };
+        let first = tensors.first().filter(|_| wanted.tensor);
+        Ok(Digests {
+            file: (wanted.file && !file.bytes().is_empty())
+                .then(|| Sha256::digest(file.bytes()).into()),
+            tensor: first.and_then(|first| first.digest),
+            pixels,
+        })
+    }
+
+    /// The outputs of the runs of a kind for each of the images of a request.
+    async fn infer(
+        self: &Arc<Self>,
+        kind: usize,
+        images: Vec<HashedTensor>,
+    ) -> Vec<Vec<RunResult>> {
+        let count = images.len();
+        let mut runs = self.request(kind, images).await.unwrap_or_else(|error| {
+            let error = Arc::new(error);
+            let failed = self.kinds[kind].runs.iter();
+            failed.map(|_| Err(Arc::clone(&error))).collect()
+        });
+        let output = |run: &mut Outputs| match run {
+            Ok((tensors, infer)) => Ok(RunOutput {
+                tensor: tensors.next().expect("a tensor for each image"),
+                infer: *infer,
+            }),
+            Err(error) => Err(Arc::clone(error)),
+        };
+        (0..count)
+            .map(|_| runs.iter_mut().map(output).collect())
+            .collect()
+    }
+
+    /// The outputs of each run of a kind for a request of `images`.
+    async fn request(
+        self: &Arc<Self>,
+        kind: usize,
+        images: Vec<HashedTensor>,
+    ) -> Result<Vec<Outputs>, Error> {
+        let HashedTensor { tensor, digest } = self.join(kind, images).await?;
+        let tensor = Arc::new(tensor);
+        let kind = &self.kinds[kind];
+        let outputs = kind.runs.iter().map(|run| {
+            let backend = &*self.runs[*run].backend;
+            infer_one(backend, kind.batch(), Arc::clone(&tensor))
+        });
+        let outputs = join_all(outputs).await;
+        if kind.is_shared() {
+            self.check_unchanged(&tensor, digest).await?;
+        }
+        // The backends have let go of it: rule 1 of the contract.
+        kind.requests().put(Arc::into_inner(tensor));
+        Ok(outputs)
+    }
+
+    /// The tensor of a request. The last batch, or one with bad images, is filled up with its first image.
+    async fn join(
+        self: &Arc<Self>,
+        kind: usize,
+        mut images: Vec<HashedTensor>,
+    ) -> Result<HashedTensor, Error> {
+        if self.kinds[kind].batch() == 1 {
+            return Ok(images.swap_remove(0));
+        }
+        let shared = Arc::clone(self);
+        // Megabytes are copied: not on the thread that hands the requests out.
+        let join = move || {
+            let kind = &shared.kinds[kind];
+            let tensors = images.iter().map(|image| &image.tensor);
+            let first = std::iter::repeat(&images[0].tensor);
+            let parts: Vec<&Tensor> = tensors.chain(first).take(kind.batch()).collect();
+            let tensor = Tensor::concat_in(kind.batches.take(), &parts)?;
+            kind.images
+                .put(images.into_iter().map(|image| image.tensor));
+            let digest = kind.is_shared().then(|| sha256(&tensor));
+            Ok(HashedTensor { tensor, digest })
+        };
+        let joined = self.threads.run(Place::First, join).await;
+        joined.unwrap_or_else(|error| Err(defect("joining the images to a batch failed", error)))
+    }
+
+    /// Checks that no engine wrote into its input, which would have given the others another image.
+    async fn check_unchanged(
+        &self,
+        tensor: &Arc<Tensor>,
+        digest: Option<Sha>,
+    ) -> Result<(), Error> {
+        let tensor = Arc::clone(tensor);
+        let hash = self
+            .threads
+            .run(Place::First, move || sha256(&tensor))
+            .await;
+        let hash = hash.map_err(|error| defect("checking the tensor failed", error))?;
+        if Some(hash) == digest {
+            return Ok(());
+        }
+        let message = "the tensor was changed while the engines read it; this is a defect";
+        Err(Error::new(
+            ErrorKind::InferenceFailed,
+            "share a tensor",
+            message,
+        ))
+    }
+}
+
+/// The outputs of a run for the images of a request, or the error that they share.
+type Outputs = Result<(std::vec::IntoIter<Tensor>, Duration), Arc<Error>>;
+
+/// Submits a request and waits for its outputs, one for each place of the batch.
+async fn infer_one(backend: &dyn InferBackend, batch: usize, tensor: Arc<Tensor>) -> Outputs {
+    let start = Instant::now();
+    let outputs = async {
+        let output = backend.submit(InferRequest::new(0, tensor)).await?.await?;
+        if batch == 1 {
+            return Ok(vec![output.tensor]);
+        }
+        let outputs = output.tensor.split()?;
+        if outputs.len() == batch {
+            return Ok(outputs);
+        }
+        let count = outputs.len();
+        Err(Error::new(
+            ErrorKind::ModelUnsupported,
+            "split a batch",
+            format!("the model gave {count} outputs for a batch of {batch}"),
+        ))
+    };
+    let outputs = outputs.await.map_err(Arc::new)?;
+    Ok((outputs.into_iter(), start.elapsed()))
+}
+
+fn defect(message: &str, error: JobError) -> Error {
+    match error {
+        JobError::Panicked => Error::new(ErrorKind::Panicked, "make a batch", message)
+            .with_hint("report this as a defect"),
+        JobError::NoThread(error) => {
+            Error::new(ErrorKind::ResourceExhausted, "make a batch", message).with_source(error)
+        }
+    }
+}
+
+fn sha256(tensor: &Tensor) -> Sha {
+    Sha256::digest(tensor.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests;

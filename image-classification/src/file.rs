@@ -1,0 +1,155 @@
+//! Regular files with a limit on their size.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use crate::Image;
+
+/// The reason why a file was not read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The system cannot open or read the file.
+    #[error("cannot be read")]
+    Io(#[source] io::Error),
+    /// The path is a directory.
+    #[error("is a folder")]
+    Directory,
+    /// The path is a pipe, a socket or a device.
+    #[error("is not a regular file")]
+    NotRegular,
+    /// The file is larger than allowed.
+    #[error("has {bytes} bytes, but the limit is {limit}")]
+    TooLarge {
+        /// The size of the file, or what was read of it.
+        bytes: u64,
+        /// The largest size.
+        limit: u64,
+    },
+    /// The system has no memory for the file.
+    #[error("the system has no memory for its {bytes} bytes")]
+    Memory {
+        /// Bytes that could not be allocated.
+        bytes: u64,
+    },
+}
+
+impl ReadError {
+    /// A stable name for reports, in kebab case.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Io(_) => "cannot-read",
+            Self::Directory | Self::NotRegular => "bad-input",
+            Self::TooLarge { .. } => "too-large",
+            Self::Memory { .. } => "out-of-memory",
+        }
+    }
+
+    /// The next step for the user. The system's own errors have none.
+    pub const fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Io(_) => None,
+            Self::Directory => Some("name the files in it"),
+            Self::NotRegular => Some("copy it to a file first"),
+            Self::TooLarge { .. } => Some("give a smaller file"),
+            Self::Memory { .. } => Some("close other programs, or give a smaller file"),
+        }
+    }
+}
+
+/// Reads a regular file of at most `limit` bytes. Never waits for a pipe.
+///
+/// # Errors
+///
+/// [`ReadError`] for everything else, before it is read.
+pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
+    let mut bytes = Vec::new();
+    let (file, length) = open(path, limit)?;
+    if fill(&mut bytes, file, length, limit)? {
+        let bytes = bytes.len() as u64;
+        return Err(ReadError::TooLarge { bytes, limit });
+    }
+    Ok(bytes)
+}
+
+/// Returns whether the file at `path` begins like an image in one of the formats that are read.
+pub fn has_image_magic(path: &Path) -> bool {
+    let mut head = Vec::new();
+    model_file::open_regular(path)
+        .and_then(|file| file.take(64).read_to_end(&mut head))
+        .is_ok_and(|_| Image::recognises(&head))
+}
+
+/// Opens a regular file of at most `limit` bytes; returns its length too.
+pub(crate) fn open(path: &Path, limit: u64) -> Result<(File, u64), ReadError> {
+    let file = model_file::open_regular(path).map_err(|error| {
+        // The path may be another file by now; nothing of it is read.
+        match std::fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => ReadError::Directory,
+            Ok(metadata) if !metadata.is_file() => ReadError::NotRegular,
+            _ => ReadError::Io(error),
+        }
+    })?;
+    let bytes = file.metadata().map_err(ReadError::Io)?.len();
+    if bytes > limit {
+        return Err(ReadError::TooLarge { bytes, limit });
+    }
+    Ok((file, bytes))
+}
+
+/// Reads at most `limit` bytes of `file`, most likely `length`, into `bytes`. Returns whether there are more.
+pub(crate) fn fill(
+    bytes: &mut Vec<u8>,
+    file: File,
+    length: u64,
+    limit: u64,
+) -> Result<bool, ReadError> {
+    bytes.clear();
+    // One byte more than expected tells the end of the file.
+    if bytes.capacity() as u64 <= length {
+        // Growing would copy what nobody needs, and hold both.
+        *bytes = Vec::new();
+        bytes
+            .try_reserve_exact(length as usize + 1)
+            .map_err(|_| ReadError::Memory { bytes: length })?;
+    }
+    file.take(limit + 1)
+        .read_to_end(bytes)
+        .map_err(ReadError::Io)?;
+    Ok(bytes.len() as u64 > limit)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let status = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(status.unwrap().success());
+        assert!(!has_image_magic(&pipe));
+        let error = read_file(&pipe, 10).unwrap_err().to_string();
+        assert_eq!(error, "is not a regular file");
+        let error = read_file(folder.path(), 10).unwrap_err().to_string();
+        assert_eq!(error, "is a folder");
+    }
+
+    #[test]
+    fn a_file_above_the_limit_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("eleven");
+        std::fs::write(&path, [7; 11]).unwrap();
+        assert_eq!(read_file(&path, 11).unwrap(), [7; 11]);
+        let error = read_file(&path, 10).unwrap_err();
+        assert!(matches!(
+            error,
+            ReadError::TooLarge {
+                bytes: 11,
+                limit: 10
+            }
+        ));
+    }
+}

@@ -1,0 +1,559 @@
+//! From an image's file or bytes to the tensor that a model takes.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io::{BufReader, Cursor, Seek as _};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use backend_api::{Dim, ElementType, Tensor, TensorSpec};
+
+use crate::decode::bytes_of;
+use crate::file::{self, ReadError};
+use crate::{
+    ColorOrder, DecodeError, Image, ImageHeader, ImageLayout, ImageMemory, InputLayout,
+    LayoutError, Limits, Preprocess, Reservation,
+};
+
+/// The size at which JPEGs are decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Decode {
+    /// All pixels, to the byte as libjpeg-turbo, Pillow and OpenCV give them. The default.
+    #[default]
+    Exact,
+    /// At 1/2, 1/4 or 1/8 where the image is much larger than needed: faster, but other pixels, which can change the
+    /// best class.
+    Fast,
+}
+
+impl Decode {
+    /// The name: `exact` or `fast`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Fast => "fast",
+        }
+    }
+}
+
+impl fmt::Display for Decode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Decode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Exact, Self::Fast]
+            .into_iter()
+            .find(|decode| decode.as_str() == text)
+            .ok_or("expected exact or fast")
+    }
+}
+
+/// Everything that decides which tensor an image becomes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Preparation {
+    /// The values and the resizing.
+    pub preprocess: Preprocess,
+    /// The shape and element type of the model's input.
+    pub layout: InputLayout,
+    /// The number of images in a request.
+    pub batch: usize,
+    /// The size at which JPEGs are decoded.
+    pub decode: Decode,
+}
+
+impl Preparation {
+    /// Returns the tensor of one image, in the memory of `spare`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Preprocess::tensor_in`].
+    pub fn one(&self, spare: Option<Tensor>, image: &Image) -> Result<Tensor, LayoutError> {
+        self.preprocess.tensor_in(spare, image, &self.layout)
+    }
+
+    /// Returns the tensor of a request that holds this image in every place of the batch.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError::Layout`], as [`one`](Self::one).
+    pub fn tensor(&self, image: &Image) -> Result<Tensor, ImageError> {
+        let one = self.one(None, image)?;
+        match self.batch {
+            1 => Ok(one),
+            batch => Tensor::concat(&vec![&one; batch]).map_err(ImageError::Tensor),
+        }
+    }
+
+    /// Returns the resized pixels: RGB, whatever the model takes.
+    ///
+    /// # Errors
+    ///
+    /// As [`one`](Self::one).
+    pub fn pixels(&self, image: &Image) -> Result<Tensor, LayoutError> {
+        let size = self.layout.size();
+        let dims = [1, size.height as usize, size.width as usize, 3].map(Dim::Fixed);
+        let spec = TensorSpec::new("pixels", ElementType::U8, dims.into());
+        let layout = InputLayout::from_spec(&spec, Some(ImageLayout::Nhwc), None)?;
+        let preprocess = Preprocess {
+            color: ColorOrder::Rgb,
+            mean: [0.0; 3],
+            scale: [1.0; 3],
+            ..self.preprocess
+        };
+        preprocess.tensor(image, &layout)
+    }
+
+    /// Returns every setting with its value, in the notation that [`FromStr`] reads.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let three = |values: [f32; 3]| values.map(|value| value.to_string()).join(",");
+        let Self {
+            preprocess,
+            layout,
+            batch,
+            decode,
+        } = self;
+        vec![
+            ("color", preprocess.color.to_string()),
+            ("mean", three(preprocess.mean)),
+            ("scale", three(preprocess.scale)),
+            ("resize", preprocess.resize.to_string()),
+            ("interpolation", preprocess.interpolation.to_string()),
+            ("decode", decode.to_string()),
+            ("size", layout.size().to_string()),
+            ("layout", layout.order().to_string()),
+            ("type", layout.element_type().to_string()),
+            ("batch", batch.to_string()),
+        ]
+    }
+
+    /// The factor by which a JPEG of `size` is decoded smaller.
+    fn reduction(&self, (width, height): (u32, u32)) -> u32 {
+        match self.decode {
+            Decode::Exact => 1,
+            Decode::Fast => self.preprocess.reduction(width, height, &self.layout),
+        }
+    }
+}
+
+/// An image that is to be prepared.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ImageSource {
+    /// The path of a file.
+    Path(PathBuf),
+    /// The bytes of a file.
+    Bytes(Vec<u8>),
+    /// Decoded pixels.
+    Image(Image),
+    /// The reason why there is no image. Such an input keeps its place among the others.
+    Failed(Box<dyn StdError + Send + Sync>),
+}
+
+impl From<PathBuf> for ImageSource {
+    fn from(path: PathBuf) -> Self {
+        Self::Path(path)
+    }
+}
+
+impl From<&Path> for ImageSource {
+    fn from(path: &Path) -> Self {
+        Self::Path(path.to_owned())
+    }
+}
+
+impl From<Vec<u8>> for ImageSource {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl From<&[u8]> for ImageSource {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Bytes(bytes.to_owned())
+    }
+}
+
+impl From<&Vec<u8>> for ImageSource {
+    fn from(bytes: &Vec<u8>) -> Self {
+        Self::Bytes(bytes.clone())
+    }
+}
+
+impl From<Image> for ImageSource {
+    fn from(image: Image) -> Self {
+        Self::Image(image)
+    }
+}
+
+impl From<&Image> for ImageSource {
+    fn from(image: &Image) -> Self {
+        Self::Image(image.clone())
+    }
+}
+
+/// The reason why an image has no answers.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// The error of [`ImageSource::Failed`].
+    #[error(transparent)]
+    Source(Box<dyn StdError + Send + Sync>),
+    /// The file cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The file is not what it was a moment before.
+    #[error("changed while it was read")]
+    Changed,
+    /// The bytes are no image, or one that exceeds the limits or the memory.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The image needs more than the whole budget.
+    #[error("{need}")]
+    OverBudget {
+        /// The parts of what it needs.
+        need: ImageNeed,
+        /// [`DecodeError::OverBudget`], with the whole.
+        source: DecodeError,
+    },
+    /// The image does not become the model's input.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The tensors of the images do not become a batch.
+    #[error(transparent)]
+    Tensor(backend_api::Error),
+    /// The preparation panicked.
+    #[error("preparing the image panicked")]
+    Panicked,
+    /// The system refused the decoding threads.
+    #[error("cannot start the decoding threads")]
+    Threads(#[source] std::io::Error),
+}
+
+impl ImageError {
+    /// A stable name for reports, in kebab case.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Source(_) | Self::Changed | Self::Panicked => "bad-input",
+            Self::Read(error) => error.code(),
+            Self::Decode(error) | Self::OverBudget { source: error, .. } => error.code(),
+            Self::Layout(error) => error.code(),
+            Self::Tensor(error) => error.kind().as_str(),
+            Self::Threads(_) => "resource-exhausted",
+        }
+    }
+
+    /// The next step for the user, if one is known.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Source(_) => None,
+            Self::Read(error) => error.hint(),
+            Self::Changed => Some("run it again"),
+            Self::Decode(error) | Self::OverBudget { source: error, .. } => Some(error.hint()),
+            Self::Layout(error) => Some(error.hint()),
+            Self::Tensor(error) => error.hint(),
+            Self::Threads(_) => Some("use fewer `FeedOptions::jobs`"),
+            Self::Panicked => Some("report this as a defect"),
+        }
+    }
+}
+
+/// The memory that an image needs, in parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageNeed {
+    /// Bytes of the file.
+    pub file: u64,
+    /// Width and height of the image.
+    pub size: (u32, u32),
+    /// Bytes of its pixels.
+    pub pixels: u64,
+    /// Upper bound of the bytes that decoding takes besides.
+    pub decoding: u64,
+    /// True for a progressive JPEG, whose decoder keeps the coefficients of the whole image.
+    pub is_progressive: bool,
+}
+
+impl ImageNeed {
+    fn new(header: &ImageHeader, file: u64) -> Self {
+        let pixels = header.pixel_bytes(1);
+        Self {
+            file,
+            size: (header.width(), header.height()),
+            pixels,
+            decoding: header.decode_bytes(1).saturating_sub(pixels),
+            is_progressive: header.is_progressive(),
+        }
+    }
+}
+
+impl fmt::Display for ImageNeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (width, height) = self.size;
+        write!(
+            f,
+            "the file has {}, its {width} x {height} pixels {}, and decoding them takes up to {}",
+            bytes_of(self.file),
+            bytes_of(self.pixels),
+            bytes_of(self.decoding)
+        )?;
+        if self.is_progressive {
+            f.write_str(", which keeps the coefficients of a progressive JPEG")?;
+        }
+        Ok(())
+    }
+}
+
+/// The buffers of an image that is done, for the next one.
+#[derive(Debug, Default)]
+pub struct ImageBuffers {
+    file: Vec<u8>,
+    pixels: Vec<u8>,
+}
+
+#[cfg(test)]
+impl ImageBuffers {
+    pub(crate) fn is_filled(&self) -> bool {
+        self.file.capacity() > 0 && self.pixels.capacity() > 0
+    }
+}
+
+/// An image in memory, decoded once for each reduction that is needed.
+#[derive(Debug)]
+pub struct ImageFile {
+    bytes: Vec<u8>,
+    /// The buffer of the first decoded image.
+    pixels: Vec<u8>,
+    /// The size that decides reductions; other formats than JPEG have none.
+    size: Option<(u32, u32)>,
+    /// Images by their reductions.
+    decoded: Vec<(u32, Image)>,
+    preparations: Vec<Preparation>,
+    /// The largest buffer to keep.
+    kept: u64,
+    /// Held until the image is done.
+    reservation: Reservation,
+}
+
+impl ImageFile {
+    /// Reads a file, header first; nothing is decoded yet.
+    ///
+    /// Blocks until the budget of `memory` has all that the file and its `preparations` take at most, or whole images
+    /// where there are no preparations. Everything is reserved at once, so that no thread waits while it holds memory
+    /// of the same budget.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError`] for what cannot be read, is no image, or exceeds the limits or the budget.
+    pub fn read(
+        source: impl Into<ImageSource>,
+        preparations: &[Preparation],
+        memory: &ImageMemory,
+        buffers: ImageBuffers,
+    ) -> Result<Self, ImageError> {
+        let ImageBuffers {
+            file: spare,
+            pixels,
+        } = buffers;
+        let limits = Limits::default();
+        let reserve = |header: &ImageHeader, length: u64| {
+            let needed = needed(header, length, preparations);
+            memory
+                .budget
+                .reserve(needed)
+                .map_err(|over| ImageError::OverBudget {
+                    need: ImageNeed::new(header, length),
+                    source: over.into(),
+                })
+        };
+        let (bytes, decoded, size, reservation) = match source.into() {
+            ImageSource::Path(path) => {
+                let (file, length) = file::open(&path, limits.file_bytes).map_err(too_large)?;
+                let mut reader = BufReader::new(file);
+                let header = ImageHeader::read(&mut reader, &limits)?;
+                let reservation = reserve(&header, length)?;
+                let mut file = reader.into_inner();
+                file.rewind().map_err(ReadError::Io)?;
+                let mut bytes = spare;
+                if file::fill(&mut bytes, file, length, length).map_err(too_large)? {
+                    return Err(ImageError::Changed);
+                }
+                (bytes, Vec::new(), reducible_size(&header), reservation)
+            }
+            ImageSource::Bytes(bytes) => {
+                let (length, limit) = (bytes.len() as u64, limits.file_bytes);
+                if length > limit {
+                    let bytes = length;
+                    return Err(too_large(ReadError::TooLarge { bytes, limit }));
+                }
+                let header = ImageHeader::read(Cursor::new(&bytes), &limits)?;
+                let reservation = reserve(&header, length)?;
+                (bytes, Vec::new(), reducible_size(&header), reservation)
+            }
+            ImageSource::Image(image) => {
+                let size = (image.width(), image.height());
+                let needed = made(preparations) + making(size, preparations);
+                let reservation = memory.budget.reserve(needed).map_err(DecodeError::from)?;
+                (Vec::new(), vec![(1, image)], None, reservation)
+            }
+            ImageSource::Failed(error) => return Err(ImageError::Source(error)),
+        };
+        Ok(Self {
+            bytes,
+            pixels,
+            size,
+            decoded,
+            preparations: preparations.to_vec(),
+            kept: memory.kept,
+            reservation,
+        })
+    }
+
+    /// The bytes of the file; empty for an image that was given decoded.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Bytes of the budget that are reserved until this is dropped.
+    pub fn reserved(&self) -> u64 {
+        self.reservation.bytes()
+    }
+
+    /// Returns the buffers for the next image.
+    pub fn into_buffers(mut self) -> ImageBuffers {
+        let pixels = self.decoded.pop().map(|(_, image)| image.into_rgb());
+        let kept = |bytes: &Vec<u8>| bytes.capacity() as u64 <= self.kept;
+        ImageBuffers {
+            file: Some(self.bytes).filter(kept).unwrap_or_default(),
+            pixels: pixels.filter(kept).unwrap_or_default(),
+        }
+    }
+
+    /// Returns the image as large as `preparation` needs it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Image::decode`].
+    pub fn image(&mut self, preparation: &Preparation) -> Result<&Image, ImageError> {
+        let by = self.size.map_or(1, |size| preparation.reduction(size));
+        self.reduced(by)
+    }
+
+    /// Returns the whole image.
+    ///
+    /// # Errors
+    ///
+    /// As [`Image::decode`].
+    pub fn whole(&mut self) -> Result<&Image, ImageError> {
+        self.reduced(1)
+    }
+
+    fn reduced(&mut self, by: u32) -> Result<&Image, ImageError> {
+        let place = self.decoded.iter().position(|(other, _)| *other == by);
+        let place = if let Some(place) = place {
+            place
+        } else {
+            let limits = Limits::default();
+            // Memory was reserved for the file as it was before it was read.
+            let header = ImageHeader::read(Cursor::new(&self.bytes), &limits)?;
+            if needed(&header, self.bytes.len() as u64, &self.preparations)
+                > self.reservation.bytes()
+            {
+                return Err(ImageError::Changed);
+            }
+            let memory = std::mem::take(&mut self.pixels);
+            let image = Image::decode_reduced(&self.bytes, &limits, memory, |_, _| by)?;
+            self.decoded.push((by, image));
+            self.decoded.len() - 1
+        };
+        Ok(&self.decoded[place].1)
+    }
+}
+
+/// The size of an image that can be decoded smaller.
+fn reducible_size(header: &ImageHeader) -> Option<(u32, u32)> {
+    header
+        .is_reducible()
+        .then(|| (header.width(), header.height()))
+}
+
+/// The errors of an image's file that are the same for an image's bytes.
+fn too_large(error: ReadError) -> ImageError {
+    match error {
+        ReadError::TooLarge { bytes, limit } => DecodeError::TooLarge {
+            what: "a file size in bytes",
+            value: bytes,
+            limit,
+        }
+        .into(),
+        ReadError::Memory { bytes } => DecodeError::Allocation { bytes }.into(),
+        error => error.into(),
+    }
+}
+
+/// Upper bound of the bytes that a file of `length` bytes and its tensors take at any time.
+fn needed(header: &ImageHeader, length: u64, preparations: &[Preparation]) -> u64 {
+    let size = (header.width(), header.height());
+    let mut reductions: Vec<u32> = preparations
+        .iter()
+        .map(|preparation| {
+            if header.is_reducible() {
+                preparation.reduction(size)
+            } else {
+                1
+            }
+        })
+        .collect();
+    let tensors = preparations
+        .iter()
+        .zip(&reductions)
+        .map(|(preparation, by)| {
+            let size = (size.0.div_ceil(*by), size.1.div_ceil(*by));
+            preparation
+                .preprocess
+                .memory_bytes(size, &preparation.layout)
+        });
+    // A thumbnail's window of weights is smaller than a row of pixels.
+    let making = tensors.max().unwrap_or_else(|| header.pixel_bytes(1));
+    if reductions.is_empty() {
+        reductions.push(1);
+    }
+    reductions.sort_unstable();
+    reductions.dedup();
+    // Images of other reductions are kept while one is decoded.
+    let pixels: u64 = reductions.iter().map(|by| header.pixel_bytes(*by)).sum();
+    let decoding = reductions
+        .iter()
+        .map(|by| {
+            header
+                .decode_bytes(*by)
+                .saturating_sub(header.pixel_bytes(*by))
+        })
+        .max()
+        .unwrap_or(0);
+    length + pixels + made(preparations) + decoding.max(making)
+}
+
+/// Bytes of the finished tensors of an image.
+fn made(preparations: &[Preparation]) -> u64 {
+    let bytes = preparations.iter().map(|preparation| {
+        let layout = &preparation.layout;
+        let pixels = u64::from(layout.width()) * u64::from(layout.height());
+        pixels * (3 * layout.element_type().size() * preparation.batch) as u64
+    });
+    bytes.sum()
+}
+
+/// Upper bound of the bytes that making one of the tensors of an image of `size` takes.
+fn making(size: (u32, u32), preparations: &[Preparation]) -> u64 {
+    let bytes = preparations.iter().map(|preparation| {
+        let Preparation {
+            preprocess, layout, ..
+        } = preparation;
+        preprocess.memory_bytes(size, layout)
+    });
+    bytes.max().unwrap_or(0)
+}
