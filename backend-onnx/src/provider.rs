@@ -184,7 +184,7 @@ impl Known {
                 format!("device {device} is not available in ONNX Runtime"),
                 format!(
                     "devices are execution providers here: {}; OpenVINO's devices need \
-                     `--backend openvino`",
+                     `backend-openvino`",
                     KNOWN
                         .iter()
                         .map(|known| known.provider.device)

@@ -360,7 +360,7 @@ fn refuse_other_precision(config: &OpenvinoConfig, info: &BackendInfo) -> Result
         ),
     )
     .with_hint(format!(
-        "pass `--precision {}`, or `--precision auto` for what the device prefers",
+        "use `precision = {}`, or `precision = auto` for what the device prefers",
         if ["f32", "bf16", "f16"].contains(&info.precision.as_str()) {
             &info.precision
         } else {
@@ -385,7 +385,7 @@ fn leaves(device: &Device, core: &Core) -> Result<Vec<String>, Error> {
     if let Some(name) = device.unknown_exclusions(&available).first() {
         return Err(refused(
             format!("{name} is to be left out, but there is no such device"),
-            "name a device that `classify devices` lists",
+            "name a device that `devices()` lists",
         ));
     }
     let leaves = device.leaves(&available);
@@ -424,7 +424,7 @@ fn refuse_disobedience(
                     candidate.name,
                     info.devices.join(" and ")
                 ),
-                "name devices that `classify devices` lists",
+                "name devices that `devices()` lists",
             ));
         }
         let requests: Option<u32> = property(compiled, "OPTIMAL_NUMBER_OF_INFER_REQUESTS")
@@ -649,7 +649,7 @@ fn configure(
                     source,
                 );
                 if *key == RwPropertyKey::HintInferencePrecision {
-                    error.with_hint("pass `--precision auto` to take what the device prefers")
+                    error.with_hint("use `precision = auto` to take what the device prefers")
                 } else {
                     error.with_hint("leave it out to take what the device prefers")
                 }

@@ -237,7 +237,7 @@ fn candidates(text: &str, kind: VirtualDevice, list: &str) -> Result<Vec<Candida
 }
 
 fn candidate(text: &str, kind: VirtualDevice, item: &str) -> Result<Candidate, Error> {
-    let example = || format!("write for instance `-d {}`", kind.example());
+    let example = || format!("write for instance `device = {}`", kind.example());
     let bad = |what: &str| wrong(text, what).with_hint(example());
     let (item, excluded) = match item.strip_prefix('-') {
         Some(rest) => (rest.trim(), true),
@@ -255,7 +255,7 @@ fn candidate(text: &str, kind: VirtualDevice, item: &str) -> Result<Candidate, E
                     text,
                     "OpenVINO does not heed a number of requests for MULTI",
                 )
-                .with_hint("leave the parentheses out and pass `--requests N`"));
+                .with_hint("leave the parentheses out and set `requests = N`"));
             }
             if kind != VirtualDevice::Batch {
                 return Err(bad("only BATCH takes a number in parentheses"));
@@ -299,7 +299,7 @@ fn complete(
         VirtualDevice::Batch if candidates.len() != 1 => "BATCH needs one device",
         _ => return Ok(candidates),
     };
-    Err(wrong(text, needed).with_hint(format!("write for instance `-d {}`", kind.example())))
+    Err(wrong(text, needed).with_hint(format!("write for instance `device = {}`", kind.example())))
 }
 
 fn is_hardware(name: &str) -> bool {
@@ -336,7 +336,7 @@ fn wrong(text: &str, what: &str) -> Error {
         "read the device",
         format!("the device is `{}`: {what}", text.escape_debug()),
     )
-    .with_hint("`classify devices` lists what there is")
+    .with_hint("`devices()` lists the devices that there are")
 }
 
 #[cfg(test)]

@@ -250,11 +250,11 @@ fn reason(device: &str, message: &str) -> (String, String) {
         ),
         _ if message.contains("is not registered") => own(
             "this OpenVINO has no plugin of that name",
-            "use a device that `classify devices` lists, or name the plugin in a plugins file",
+            "use a device that `devices()` lists, or name the plugin in a plugins file",
         ),
         _ => own(
             "OpenVINO cannot use it",
-            "install the driver of the device, or use one that `classify devices` lists",
+            "install the driver of the device, or use one that `devices()` lists",
         ),
     }
 }
@@ -295,7 +295,7 @@ fn nodes(folder: &str, prefix: &str, device: &str, driver: &str) -> (String, Str
         return (
             format!("the kernel shows no {device}: there is no {folder}/{prefix}*"),
             format!(
-                "if this machine has one, install {driver}; in a container, pass it in: `--device {folder}`"
+                "if this machine has one, install {driver}; in a container, make {folder} available"
             ),
         );
     }

@@ -49,7 +49,7 @@ pub(crate) fn device_unavailable(
         )
     };
     let instead = available.first().filter(|name| *name != device);
-    let instead = instead.map_or_else(String::new, |name| format!("; or pass `-d {name}`"));
+    let instead = instead.map_or_else(String::new, |name| format!("; or use `device = {name}`"));
     let listed = if available.is_empty() {
         "none".to_owned()
     } else {
@@ -84,9 +84,7 @@ pub(crate) fn compile_failed(
             format!("OpenVINO cannot compile the model for device {device}"),
             source,
         )
-        .with_hint(
-            "`classify devices` lists other devices; an ONNX model may run with `--backend onnx`",
-        )
+        .with_hint("`devices()` lists other devices; an ONNX model may run with `backend-onnx`")
     }
 }
 
@@ -116,7 +114,7 @@ pub(crate) mod tests {
             assert_eq!(error.kind(), ErrorKind::DeviceUnavailable);
             assert!(error.to_string().contains("available: CPU"), "{error}");
             assert!(error.to_string().contains("2023.0"), "{error}");
-            assert!(error.hint().unwrap().contains("-d CPU"), "{error:?}");
+            assert!(error.hint().unwrap().contains("device = CPU"), "{error:?}");
         }
     }
 

@@ -15,7 +15,7 @@ const MOST_ATTRIBUTES: usize = 32;
 
 /// Refuses what must not reach RTen's loader.
 pub(crate) fn refuse_to_load(model: &Model) -> Result<(), Error> {
-    let hint = "try it with `--backend onnx`";
+    let hint = "try it with `backend-onnx`";
     let sites = sites(model).map_err(|large| match large {
         TooLarge::Operators(count) => refused(
             format!("the model has {count} operators, more than {MOST_OPERATORS}"),
@@ -46,7 +46,7 @@ pub(crate) fn refuse(model: &Model, inferred: &Inferred<'_>) -> Result<(), Error
     let Ok(sites) = sites(model) else {
         return refuse_to_load(model);
     };
-    let hint = "try it with `--backend onnx`, or export the model otherwise";
+    let hint = "try it with `backend-onnx`, or export the model otherwise";
     for site in sites.iter().filter(|site| site.opset > 0) {
         if let Some(fault) = fault(site, inferred) {
             return Err(refused(format!("{}: {fault}", described(site)), hint));
@@ -59,7 +59,7 @@ pub(crate) fn refuse(model: &Model, inferred: &Inferred<'_>) -> Result<(), Error
         );
         return Err(refused(
             message,
-            "try it with `--backend onnx`, or inline the functions",
+            "try it with `backend-onnx`, or inline the functions",
         ));
     }
     if let Some(site) = sites

@@ -15,6 +15,8 @@ use backend_api::FoundLibrary;
 use serde_json::{Value, json};
 
 use crate::args::{Backend, DevicesArgs, InspectFormat};
+#[cfg(feature = "openvino")]
+use crate::fields::with_flags;
 use crate::messages::{self, Hinted, printable};
 use crate::output;
 use crate::runtimes::RuntimePath;
@@ -226,7 +228,7 @@ fn openvino(args: &DevicesArgs) -> Engine {
                 .map(|device| Unusable {
                     name: device.name,
                     reason: device.reason,
-                    remedy: device.remedy,
+                    remedy: with_flags(&device.remedy),
                     message: device.message,
                 })
                 .collect(),
