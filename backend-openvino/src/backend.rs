@@ -17,7 +17,7 @@ use openvino::{CompiledModel, Core, Model, PropertyKey, RwPropertyKey};
 use crate::cache::{self, Key, Outcome};
 use crate::config::OpenvinoConfig;
 use crate::deviations;
-use crate::device::{Device, VirtualDevice, same_device};
+use crate::device_string::{Device, VirtualDevice, same_device};
 use crate::engine::{OpenvinoEngine, partial_shape, spec};
 use crate::error::{compile_failed, device_unavailable, engine_error};
 use crate::plugins::Plugins;

@@ -3,7 +3,7 @@
 use backend_api::{Error, ErrorKind};
 use openvino::InferenceError;
 
-use crate::devices::explain;
+use crate::discovery::explain;
 
 /// What OpenVINO says when a device, not the model, is the problem.
 const DEVICE_TROUBLE: [&str; 8] = [
