@@ -1,9 +1,11 @@
 //! OpenVINO's errors, made readable.
 
+use std::fmt;
+
 use backend_api::{Error, ErrorKind};
 use openvino::InferenceError;
 
-use crate::discovery::explain;
+use crate::diagnosis::explain;
 
 /// What OpenVINO says when a device, not the model, is the problem.
 const DEVICE_TROUBLE: [&str; 8] = [
@@ -27,7 +29,27 @@ pub(crate) fn engine_error(
     Error::new(kind, operation, message).with_source(source)
 }
 
-/// The error for a device that does not exist or cannot be used. `available` are those that can.
+/// Returns the error for a panic of the binding, which panics where a runtime lacks a function or answers with an
+/// unknown name.
+pub(crate) fn panicked() -> Error {
+    Error::new(
+        ErrorKind::EngineUnavailable,
+        "open OpenVINO",
+        "the binding to OpenVINO panicked; the runtime may be too old or too new for it",
+    )
+    .with_hint("install OpenVINO 2026.4.1, which is the tested version")
+}
+
+/// Returns the error for a value of the configuration that cannot be used.
+pub(crate) fn invalid_config(what: &str, value: impl fmt::Display, expected: &str) -> Error {
+    Error::new(
+        ErrorKind::InvalidConfig,
+        "configure OpenVINO",
+        format!("{what} is `{value}`, but it must be {expected}"),
+    )
+}
+
+/// Returns the error for a device that does not exist or cannot be used. `available` are those that can.
 pub(crate) fn device_unavailable(
     device: &str,
     available: &[String],
