@@ -47,7 +47,7 @@ impl OnnxBackend {
         })
     }
 
-    /// What [`open`](Self::open) gives to its pool. Public for the conformance tests only.
+    /// Returns the parts that [`open`](Self::open) gives to its pool. Public for the conformance tests only.
     #[doc(hidden)]
     pub fn parts(
         config: &OnnxConfig,

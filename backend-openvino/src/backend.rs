@@ -53,7 +53,7 @@ impl OpenvinoBackend {
         })
     }
 
-    /// What [`open`](Self::open) gives to its pool. Public for the conformance tests only.
+    /// Returns the parts that [`open`](Self::open) gives to its pool. Public for the conformance tests only.
     #[doc(hidden)]
     pub fn parts(
         config: &OpenvinoConfig,

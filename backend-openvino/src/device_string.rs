@@ -37,7 +37,7 @@ pub enum Device {
     Single(String),
     /// A device that hands the work to others.
     Virtual {
-        /// How it chooses among them.
+        /// The way to choose among them.
         kind: VirtualDevice,
         /// The others, in the order in which they were named. Empty: [`VirtualDevice::Auto`] chooses
         /// among all that are available.
@@ -141,7 +141,7 @@ impl Device {
     }
 }
 
-/// Whether two names are one device. `GPU` and `GPU.0` are.
+/// Returns whether two names are one device. `GPU` and `GPU.0` are.
 pub(crate) fn same_device(a: &str, b: &str) -> bool {
     let first = |name: &'_ str| name.strip_suffix(".0").unwrap_or(name).to_owned();
     first(a) == first(b)
@@ -285,7 +285,7 @@ fn candidate(text: &str, kind: VirtualDevice, item: &str) -> Result<Candidate, E
     })
 }
 
-/// What each kind needs to have.
+/// Checks the number of devices that each kind needs.
 fn complete(
     text: &str,
     kind: VirtualDevice,

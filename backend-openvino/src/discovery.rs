@@ -13,15 +13,15 @@ use crate::executed::short_precision;
 use crate::plugins::{Alias, Plugins};
 use crate::{probe, property};
 
-/// What people ask for by name. Those that are not available are explained.
+/// Devices that people ask for by name. Unavailable ones are explained.
 const ASKED_FOR: [&str; 9] = [
     "CPU", "GPU", "NPU", "MYRIAD", "HDDL", "AUTO", "MULTI", "HETERO", "BATCH",
 ];
 
-/// Those that need no hardware of their own: OpenVINO never lists them as available.
+/// Devices without hardware of their own, which OpenVINO never lists as available.
 const VIRTUAL: [&str; 4] = ["AUTO", "MULTI", "HETERO", "BATCH"];
 
-/// What OpenVINO's capabilities call the element types that a device computes in.
+/// OpenVINO's names, among its capabilities, for the element types that a device computes in.
 const PRECISIONS: [(&str, &str); 8] = [
     ("FP32", "f32"),
     ("FP16", "f16"),
@@ -72,7 +72,7 @@ pub struct DeviceInfo {
     pub capabilities: Vec<String>,
     /// The element types among the capabilities: `f32`, `bf16`, …
     pub precisions: Vec<String>,
-    /// What the device computes in unless it is told otherwise. `None`: the plugin does not say.
+    /// The precision by default. `None`: the plugin does not say.
     pub default_precision: Option<String>,
     /// `RANGE_FOR_ASYNC_INFER_REQUESTS`: least, most and step of the numbers of infer requests that
     /// suit the device. A compiled model knows its own number better.

@@ -7,7 +7,7 @@ use openvino::InferenceError;
 
 use crate::diagnosis::explain;
 
-/// What OpenVINO says when a device, not the model, is the problem.
+/// Parts of OpenVINO's messages when a device, not the model, is the problem.
 const DEVICE_TROUBLE: [&str; 8] = [
     "is not registered",
     "Cannot load library",

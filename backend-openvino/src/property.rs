@@ -87,7 +87,7 @@ pub(crate) fn keys(core: &Core, device: &str) -> Result<Vec<String>, openvino::I
     Ok(keys.split_whitespace().map(str::to_owned).collect())
 }
 
-/// What would go behind this program's back.
+/// Properties that have an option of their own, with their meaning and a hint.
 const REFUSED: [(&str, &str, &str); 3] = [
     (
         "CACHE_DIR",

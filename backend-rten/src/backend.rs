@@ -50,7 +50,7 @@ impl RtenBackend {
         })
     }
 
-    /// What [`open`](Self::open) gives to its pool. Public for the conformance tests only.
+    /// Returns the parts that [`open`](Self::open) gives to its pool. Public for the conformance tests only.
     #[doc(hidden)]
     pub fn parts(
         config: &RtenConfig,

@@ -1,10 +1,7 @@
 //! `classify devices`: every engine and device, or why it cannot be used.
 
-// Without any engine nothing is left but the error.
-#![cfg_attr(
-    not(any(feature = "openvino", feature = "onnx", feature = "rten")),
-    allow(dead_code)
-)]
+// Only these engines have libraries; without any engine nothing is left but the error.
+#![cfg_attr(not(any(feature = "openvino", feature = "onnx")), allow(dead_code))]
 
 use std::fmt::Write as _;
 #[cfg(feature = "openvino")]
