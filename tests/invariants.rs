@@ -233,6 +233,40 @@ fn only_the_command_line_prints_or_exits() {
     }
 }
 
+/// Libraries name the fields of their options; `cli/src/fields.rs` has the flags, `cli/src/runtimes.rs` the variables.
+#[test]
+fn libraries_name_no_flag_and_no_variable_of_the_command_line() {
+    // Flags of OpenVINO's model optimizer, in the files that this module reads.
+    let reads_flags = "image-classification/src/sources/open_model_zoo.rs";
+    for library in LIBRARIES {
+        for file in rust_files(&checkout().join(library).join("src")) {
+            let code = source(&file);
+            let code = code.split("#[cfg(test)]").next().unwrap();
+            let comment = |line: &&str| line.trim_start().starts_with("//");
+            for line in code.lines().filter(|line| !comment(line)) {
+                let names_flag = line.match_indices("--").any(|(at, _)| {
+                    line[at + 2..].starts_with(|next: char| next.is_ascii_lowercase())
+                });
+                assert!(
+                    !names_flag || file.ends_with(reads_flags),
+                    "{}: {line}",
+                    file.display()
+                );
+                for words in [
+                    "`-d ",
+                    "`-m ",
+                    "`-i ",
+                    "`classify ",
+                    "`cargo setup",
+                    "CLASSIFY_",
+                ] {
+                    assert!(!line.contains(words), "{}: {line}", file.display());
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn unsafe_code_is_one_statement_of_the_command_line() {
     let root = source(&checkout().join("Cargo.toml"));

@@ -85,9 +85,9 @@ impl fmt::Display for ErrorKind {
 ///
 /// let error = Error::new(ErrorKind::DeviceUnavailable, "compile the model", "device GPU is not available")
 ///     .with_context("available", "CPU")
-///     .with_hint("pass `-d CPU`");
+///     .with_hint("use `device = CPU`");
 /// assert_eq!(error.to_string(), "device GPU is not available (available: CPU)");
-/// assert_eq!(error.hint(), Some("pass `-d CPU`"));
+/// assert_eq!(error.hint(), Some("use `device = CPU`"));
 /// ```
 pub struct Error(Box<Inner>);
 

@@ -1,4 +1,4 @@
-//! What a backend says of itself.
+//! The description of a backend.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ pub struct FoundLibrary {
     pub origin: String,
 }
 
-/// What a backend runs, and where. Reports quote it, so that no fallback is silent.
+/// The engine, model, device and precision of a backend. Reports quote it, so that no fallback is silent.
 ///
 /// Engines create it with [`BackendInfo::new`] and fill in the fields.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,17 +37,17 @@ pub struct BackendInfo {
     /// Device names that a plugins file gave to another plugin, each with that plugin's name. What
     /// runs under such a name is never the hardware of that name.
     pub aliases: BTreeMap<String, String>,
-    /// What else people should know of how the model runs, a sentence each.
+    /// Remarks on how the model runs, a sentence each.
     pub notes: Vec<String>,
     /// The precision that was asked for.
     pub requested_precision: Precision,
     /// The precision that really executes, as the engine names it.
     pub precision: String,
-    /// What a request's input must be.
+    /// The input of a request.
     pub input: TensorSpec,
-    /// What a result will be.
+    /// The output of a request.
     pub output: TensorSpec,
-    /// How many requests run at a time. [`SlotPool::new`](crate::SlotPool::new) sets it.
+    /// The number of requests that run at a time. [`SlotPool::new`](crate::SlotPool::new) sets it.
     pub slots: usize,
 }
 

@@ -431,7 +431,7 @@ impl TensorSpec {
                          least 1 are needed",
                         self.dims.len()
                     ),
-                    "give the whole shape with its batch, such as `--shape 1,3,224,224`",
+                    "give the whole shape with its batch, such as `shape = 1,3,224,224`",
                 ));
             }
         };
@@ -477,7 +477,7 @@ impl TensorSpec {
         )
         .with_hint(
             "export the model with dynamic sizes; or leave the shape and the batch out; or use \
-             `--backend openvino`, which can reshape many models",
+             `backend-openvino`, which can reshape many models",
         ))
     }
 

@@ -16,7 +16,7 @@ use crate::provider::{CPU, Known};
 
 const ENGINE: &str = "ONNX Runtime";
 /// Reads the other formats.
-const OTHER_ENGINE: &str = "use `--backend openvino`";
+const OTHER_ENGINE: &str = "use `backend-openvino`";
 /// Sessions that each hold the weights are not made without limit on machines with many cores.
 const MOST_DEFAULT_SESSIONS: usize = 8;
 
@@ -47,7 +47,7 @@ impl OnnxBackend {
         })
     }
 
-    /// What [`open`](Self::open) gives to its pool. Public for the conformance tests only.
+    /// Returns the parts that [`open`](Self::open) gives to its pool. Public for the conformance tests only.
     #[doc(hidden)]
     pub fn parts(
         config: &OnnxConfig,
@@ -76,7 +76,7 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
                 options.precision
             ),
         )
-        .with_hint("pass `--precision f32`, or a model in that precision"));
+        .with_hint("use `precision = f32`, or a model in that precision"));
     }
     let types = model_file::check_onnx(&options.model, ENGINE, Some(OTHER_ENGINE))?
         .model
@@ -187,6 +187,6 @@ fn on_provider(
             format!("{} cannot be used", known.provider.name),
             source,
         )
-        .with_hint(format!("{}; or pass `-d CPU`", known.provider.remedy))
+        .with_hint(format!("{}; or use `device = CPU`", known.provider.remedy))
     })
 }

@@ -25,7 +25,7 @@ use backend_api::{ModelSource, OpenOptions};
 pub struct OnnxConfig {
     /// The model, an ONNX file or the content of one, and the choices that every engine offers.
     pub options: OpenOptions,
-    /// Whether idle threads spin instead of sleeping. Spinning is 5–9 % faster, but takes the CPU
+    /// Idle threads spin instead of sleeping. Spinning is 5–9 % faster, but takes the CPU
     /// from everything else in the process. Default: off.
     pub spinning: bool,
     /// The runtime's library (`libonnxruntime`), or the directory that holds it. Default: the first that

@@ -15,7 +15,7 @@ use crate::error::engine_error;
 
 pub(crate) struct OnnxEngine {
     session: Session,
-    /// What stops the next inference.
+    /// The options of the next inference, by which it can be stopped.
     options: Option<Arc<RunOptions>>,
 }
 

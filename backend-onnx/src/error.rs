@@ -35,7 +35,7 @@ pub(crate) fn load_failed(model: &ModelSource, provider: &str, source: ort::Erro
             source,
         )
         .with_context("model", model)
-        .with_hint("pass `-d CPU` to run it there");
+        .with_hint("use `device = CPU` to run it there");
     }
     let kind = match source.code() {
         ErrorCode::NoSuchFile => ErrorKind::ModelNotFound,

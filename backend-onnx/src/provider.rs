@@ -17,7 +17,7 @@ pub struct Provider {
     pub device: &'static str,
     /// ONNX Runtime's name: `CUDAExecutionProvider`.
     pub name: &'static str,
-    /// What to do if the runtime lacks it.
+    /// The way to get it if the runtime lacks it.
     pub remedy: &'static str,
 }
 
@@ -37,9 +37,9 @@ pub struct ProviderList {
     pub library: FoundLibrary,
     /// Its version.
     pub version: String,
-    /// Those that the runtime was built with. Whether their drivers work shows when a model is opened.
+    /// The providers that the runtime was built with. Whether their drivers work shows when a model is opened.
     pub available: Vec<Provider>,
-    /// Those that it lacks.
+    /// The providers that it lacks.
     pub missing: Vec<Provider>,
 }
 
@@ -69,11 +69,11 @@ pub fn providers(library: Option<&Path>, library_dirs: &[PathBuf]) -> Result<Pro
     .unwrap_or_else(|_| Err(panicked()))
 }
 
-/// How a provider is asked for. ONNX Runtime takes what fails as a reason to use the CPU, unless each
-/// is told that a failure is one.
+/// A provider and the way to ask for it. ONNX Runtime turns to the CPU when a provider fails, unless each provider is
+/// told that a failure is an error.
 pub(crate) struct Known {
     pub(crate) provider: Provider,
-    /// Whether the runtime that is loaded was built with it.
+    /// Asks the loaded runtime for it.
     ask: fn() -> ort::Result<bool>,
     /// For a model that has to be computed in f32, or for any.
     dispatch: fn(f32: bool) -> ExecutionProviderDispatch,
@@ -150,7 +150,7 @@ static KNOWN: [Known; 8] = [
 pub(crate) const CPU: &str = "CPU";
 
 impl Known {
-    /// Whether the runtime that is loaded was built with it.
+    /// Returns whether the loaded runtime was built with it.
     fn is_available(&self) -> bool {
         (self.ask)().unwrap_or(false)
     }
@@ -184,7 +184,7 @@ impl Known {
                 format!("device {device} is not available in ONNX Runtime"),
                 format!(
                     "devices are execution providers here: {}; OpenVINO's devices need \
-                     `--backend openvino`",
+                     `backend-openvino`",
                     KNOWN
                         .iter()
                         .map(|known| known.provider.device)

@@ -32,8 +32,8 @@ const ENDINGS: [&str; 2] = ["blob", "cl_cache"];
 /// No compilation takes longer than this.
 const LEFT_OVER: Duration = Duration::from_hours(24);
 
-/// What makes a compiled model another one. BLAKE3, because the model and what is in the cache are hashed at each
-/// start, of which SHA-256 took an eighth.
+/// The hash of everything that a compiled model depends on. BLAKE3, because the model and the content of the cache are
+/// hashed at each start, of which SHA-256 took an eighth.
 #[derive(Default)]
 pub(crate) struct Key(Hasher);
 
@@ -52,13 +52,13 @@ impl Key {
 /// The folder for one compiled model.
 pub(crate) struct Entry {
     path: PathBuf,
-    /// Where it is made, if it is not there yet.
+    /// The directory in which it is made, if it is not there yet.
     new: Option<TempDir>,
-    /// Whether there was one that was not what had been written.
+    /// There was an entry that was not the written one.
     damaged: bool,
 }
 
-/// What came of it.
+/// The outcome of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// OpenVINO took the compiled model from the cache.
@@ -105,7 +105,7 @@ impl Entry {
         })
     }
 
-    /// What OpenVINO's `CACHE_DIR` has to be.
+    /// Returns the value for OpenVINO's `CACHE_DIR`.
     pub(crate) fn folder(&self) -> &Path {
         self.new.as_ref().map_or(&self.path, TempDir::path)
     }
@@ -253,7 +253,7 @@ fn read(folder: &Path, file: &str) -> io::Result<String> {
     Ok(text)
 }
 
-/// Whether the folder has exactly the files that were written.
+/// Returns whether the directory has exactly the files that were written.
 fn is_intact(path: &Path) -> io::Result<bool> {
     let metadata = fs::symlink_metadata(path)?;
     if !metadata.is_dir() || others_may_write(&metadata) {

@@ -10,7 +10,7 @@ use crate::error::engine_error;
 /// An infer request with everything that has to outlive it. Fields drop in this order.
 pub(crate) struct OpenvinoEngine {
     pub(crate) request: InferRequest,
-    /// What the compiled model gives; a dynamic size is only known after each inference.
+    /// The element type of the output; a dynamic size is only known after each inference.
     pub(crate) output_type: ElementType,
     pub(crate) _model: Arc<Mutex<(CompiledModel, Core)>>,
 }

@@ -1,11 +1,13 @@
 //! OpenVINO's errors, made readable.
 
+use std::fmt;
+
 use backend_api::{Error, ErrorKind};
 use openvino::InferenceError;
 
-use crate::devices::explain;
+use crate::diagnosis::explain;
 
-/// What OpenVINO says when a device, not the model, is the problem.
+/// Parts of OpenVINO's messages when a device, not the model, is the problem.
 const DEVICE_TROUBLE: [&str; 8] = [
     "is not registered",
     "Cannot load library",
@@ -27,7 +29,27 @@ pub(crate) fn engine_error(
     Error::new(kind, operation, message).with_source(source)
 }
 
-/// The error for a device that does not exist or cannot be used. `available` are those that can.
+/// Returns the error for a panic of the binding, which panics where a runtime lacks a function or answers with an
+/// unknown name.
+pub(crate) fn panicked() -> Error {
+    Error::new(
+        ErrorKind::EngineUnavailable,
+        "open OpenVINO",
+        "the binding to OpenVINO panicked; the runtime may be too old or too new for it",
+    )
+    .with_hint("install OpenVINO 2026.4.1, which is the tested version")
+}
+
+/// Returns the error for a value of the configuration that cannot be used.
+pub(crate) fn invalid_config(what: &str, value: impl fmt::Display, expected: &str) -> Error {
+    Error::new(
+        ErrorKind::InvalidConfig,
+        "configure OpenVINO",
+        format!("{what} is `{value}`, but it must be {expected}"),
+    )
+}
+
+/// Returns the error for a device that does not exist or cannot be used. `available` are those that can.
 pub(crate) fn device_unavailable(
     device: &str,
     available: &[String],
@@ -49,7 +71,7 @@ pub(crate) fn device_unavailable(
         )
     };
     let instead = available.first().filter(|name| *name != device);
-    let instead = instead.map_or_else(String::new, |name| format!("; or pass `-d {name}`"));
+    let instead = instead.map_or_else(String::new, |name| format!("; or use `device = {name}`"));
     let listed = if available.is_empty() {
         "none".to_owned()
     } else {
@@ -84,9 +106,7 @@ pub(crate) fn compile_failed(
             format!("OpenVINO cannot compile the model for device {device}"),
             source,
         )
-        .with_hint(
-            "`classify devices` lists other devices; an ONNX model may run with `--backend onnx`",
-        )
+        .with_hint("`devices()` lists other devices; an ONNX model may run with `backend-onnx`")
     }
 }
 
@@ -116,7 +136,7 @@ pub(crate) mod tests {
             assert_eq!(error.kind(), ErrorKind::DeviceUnavailable);
             assert!(error.to_string().contains("available: CPU"), "{error}");
             assert!(error.to_string().contains("2023.0"), "{error}");
-            assert!(error.hint().unwrap().contains("-d CPU"), "{error:?}");
+            assert!(error.hint().unwrap().contains("device = CPU"), "{error:?}");
         }
     }
 

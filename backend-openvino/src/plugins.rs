@@ -24,7 +24,7 @@ pub struct Alias {
     pub location: String,
 }
 
-/// What a plugins file says, checked.
+/// The checked content of a plugins file.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Plugins {
     /// The file, if there is one.

@@ -87,22 +87,22 @@ pub(crate) fn keys(core: &Core, device: &str) -> Result<Vec<String>, openvino::I
     Ok(keys.split_whitespace().map(str::to_owned).collect())
 }
 
-/// What would go behind this program's back.
+/// Properties that have an option of their own, with their meaning and a hint.
 const REFUSED: [(&str, &str, &str); 3] = [
     (
         "CACHE_DIR",
         "the cache of compiled models",
-        "use the cache folder (`--cache-dir DIR`), whose files are checked",
+        "use the directory `cache`, whose files are checked",
     ),
     (
         "MULTI_DEVICE_PRIORITIES",
         "the list of devices",
-        "write the devices into the device string: `-d AUTO:GPU,CPU`",
+        "write the devices into the device string: `device = AUTO:GPU,CPU`",
     ),
     (
         "DEVICE_ID",
         "the number of a device",
-        "write it into the device string: `-d GPU.1`",
+        "write it into the device string: `device = GPU.1`",
     ),
 ];
 
@@ -160,9 +160,9 @@ pub(crate) fn set(
             );
             return Err(match nearest(&property.key, &known) {
                 Some(key) => error.with_hint(format!("did you mean {key}?")),
-                None => error.with_hint(
-                    "`classify devices --format json` lists the properties of each device",
-                ),
+                None => {
+                    error.with_hint("`DeviceInfo::properties` lists the properties of each device")
+                }
             });
         }
         for (name, _) in chosen {

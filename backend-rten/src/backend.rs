@@ -22,7 +22,7 @@ use crate::probe::VERSION;
 
 const ENGINE: &str = "RTen";
 /// Reads the other formats.
-const OTHER_ENGINE: &str = "use `--backend openvino`";
+const OTHER_ENGINE: &str = "use `backend-openvino`";
 const CPU: &str = "CPU";
 
 /// A model loaded by RTen, with a pool of requests that share its weights.
@@ -50,7 +50,7 @@ impl RtenBackend {
         })
     }
 
-    /// What [`open`](Self::open) gives to its pool. Public for the conformance tests only.
+    /// Returns the parts that [`open`](Self::open) gives to its pool. Public for the conformance tests only.
     #[doc(hidden)]
     pub fn parts(
         config: &RtenConfig,
@@ -64,7 +64,7 @@ impl RtenBackend {
                 format!("RTen panicked while it read the model: {said}"),
             )
             .with_context("model", &config.options.model)
-            .with_hint("the model may be damaged; try it with `--backend onnx`"))
+            .with_hint("the model may be damaged; try it with `backend-onnx`"))
         })
     }
 }
@@ -87,7 +87,7 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
                 options.precision
             ),
         )
-        .with_hint("pass `--precision f32`"));
+        .with_hint("use `precision = f32`"));
     }
     if !options.device.trim().eq_ignore_ascii_case(CPU) {
         return Err(Error::new(
@@ -96,7 +96,7 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
             format!("device {} is not available in RTen", options.device),
         )
         .with_context("available", CPU)
-        .with_hint("pass `-d CPU`; other devices need `--backend openvino` or `--backend onnx`"));
+        .with_hint("use `device = CPU`; other devices need `backend-openvino` or `backend-onnx`"));
     }
     let onnx = model_file::check_onnx(&options.model, ENGINE, Some(OTHER_ENGINE))?;
     let types = onnx.model.computed_types();
@@ -200,7 +200,7 @@ fn load(
                 ),
             )
             .with_context("model", source)
-            .with_hint("save the model again with such a file, or try it with `--backend onnx`"));
+            .with_hint("save the model again with such a file, or try it with `backend-onnx`"));
         }
         let data = std::fs::read(file).map_err(|error| {
             Error::new(

@@ -61,7 +61,7 @@ fn failed(source: RunError) -> Error {
         "run an inference",
         "RTen failed",
     )
-    .with_hint("it may lack something that this model needs: try `--backend onnx`")
+    .with_hint("it may lack something that this model needs: try `backend-onnx`")
     .with_source(source)
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn unsupported(which: &str, what: impl std::fmt::Display) -> Error {
         format!("the model's {which} has an element type that is not supported: {what}"),
     )
     .with_context("supported", "f32, i32, i8, u8")
-    .with_hint("try it with `--backend onnx`, which has more element types")
+    .with_hint("try it with `backend-onnx`, which has more element types")
 }
 
 /// Reads what the model's only input or output declares.
@@ -87,7 +87,7 @@ pub(crate) fn spec(node: Option<NodeInfo<'_>>, which: &str) -> Result<TensorSpec
             "load the model",
             format!("the model does not say the {what} of its {which}"),
         )
-        .with_hint("try it with `--backend onnx`")
+        .with_hint("try it with `backend-onnx`")
     };
     let node = node.ok_or_else(|| undeclared("name"))?;
     // What RTen has no type for, it reports as nothing.

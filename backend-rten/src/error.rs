@@ -9,7 +9,7 @@ pub(crate) fn load_failed(model: &ModelSource, source: LoadError) -> Error {
         // An operator, an attribute or a layout of weights that it does not have.
         LoadErrorKind::OperatorInvalid | LoadErrorKind::ExternalDataError => (
             ErrorKind::ModelUnsupported,
-            "try it with `--backend onnx`, which has more operators and element types",
+            "try it with `backend-onnx`, which has more operators and element types",
         ),
         _ => (
             ErrorKind::ModelInvalid,

@@ -4,10 +4,10 @@
 use std::collections::HashSet;
 
 use backend_api::{Error, ErrorKind};
-use model_file::onnx::{self, DataType, Model, text};
+use model_file::onnx::{self, DataType, Model};
 
 use crate::fill::has_ints;
-use crate::graph::{Inferred, MOST_NESTED, MOST_OPERATORS, Site, TooLarge, sites};
+use crate::graph::{Constant, Inferred, MOST_NESTED, MOST_OPERATORS, Site, TooLarge, sites};
 use crate::nearest::{self, Coordinates, Length, Rounding};
 
 /// RTen looks at no more attributes of a node.
@@ -15,7 +15,7 @@ const MOST_ATTRIBUTES: usize = 32;
 
 /// Refuses what must not reach RTen's loader.
 pub(crate) fn refuse_to_load(model: &Model) -> Result<(), Error> {
-    let hint = "try it with `--backend onnx`";
+    let hint = "try it with `backend-onnx`";
     let sites = sites(model).map_err(|large| match large {
         TooLarge::Operators(count) => refused(
             format!("the model has {count} operators, more than {MOST_OPERATORS}"),
@@ -32,7 +32,7 @@ pub(crate) fn refuse_to_load(model: &Model) -> Result<(), Error> {
             return Err(refused(
                 format!(
                     "{} has {count} attributes, and RTen reads {MOST_ATTRIBUTES}",
-                    described(site)
+                    site.described()
                 ),
                 hint,
             ));
@@ -46,20 +46,20 @@ pub(crate) fn refuse(model: &Model, inferred: &Inferred<'_>) -> Result<(), Error
     let Ok(sites) = sites(model) else {
         return refuse_to_load(model);
     };
-    let hint = "try it with `--backend onnx`, or export the model otherwise";
+    let hint = "try it with `backend-onnx`, or export the model otherwise";
     for site in sites.iter().filter(|site| site.opset > 0) {
         if let Some(fault) = fault(site, inferred) {
-            return Err(refused(format!("{}: {fault}", described(site)), hint));
+            return Err(refused(format!("{}: {fault}", site.described()), hint));
         }
     }
     if let Some(site) = sites.iter().find(|site| is_function(model, site)) {
         let message = format!(
             "{} is a function of the model, which RTen does not have",
-            described(site)
+            site.described()
         );
         return Err(refused(
             message,
-            "try it with `--backend onnx`, or inline the functions",
+            "try it with `backend-onnx`, or inline the functions",
         ));
     }
     if let Some(site) = sites
@@ -68,14 +68,14 @@ pub(crate) fn refuse(model: &Model, inferred: &Inferred<'_>) -> Result<(), Error
     {
         let message = format!(
             "{} is not ONNX's, but RTen takes it for that",
-            described(site)
+            site.described()
         );
         return Err(refused(message, hint));
     }
     if let Some(site) = wide_numbers(&sites) {
         let message = format!(
             "{} has whole numbers beyond 32 bits, and RTen computes in 32 bits",
-            described(site)
+            site.described()
         );
         return Err(refused(message, hint));
     }
@@ -95,7 +95,10 @@ fn is_function(model: &Model, site: &Site<'_>) -> bool {
 fn fault(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
     let node = site.node;
     let operator = node.operator();
-    if string(site, "auto_pad").is_some_and(|kind| kind == "SAME_LOWER") {
+    if site
+        .string("auto_pad")
+        .is_some_and(|kind| kind == "SAME_LOWER")
+    {
         return Some("RTen takes the padding SAME_LOWER for SAME_UPPER");
     }
     match operator.as_ref() {
@@ -105,7 +108,7 @@ fn fault(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
         "ConvInteger" => conv_integer(site),
         "MatMulInteger" => mat_mul_integer(site).or_else(|| mat_mul(site, inferred)),
         "MatMul" => mat_mul(site, inferred),
-        "Resize" if string(site, "mode").is_some_and(|mode| mode == "cubic") => {
+        "Resize" if site.string("mode").is_some_and(|mode| mode == "cubic") => {
             Some("RTen resizes linearly instead")
         }
         "Resize" | "Upsample" => resize(site, inferred),
@@ -114,14 +117,14 @@ fn fault(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
                 .ok()
                 .and_then(|to| DataType::try_from(to).ok())
         })?),
-        "CastLike" => match element_type(site, 1) {
+        "CastLike" => match site.element_type(1) {
             None => Some("its type is unknown, and RTen computes in other types than bool and f64"),
             like => converts_to(like),
         },
         "ArgMax" | "ArgMin" => Some("RTen does not return the first index on ties"),
         "Sign"
             if !matches!(
-                element_type(site, 0),
+                site.element_type(0),
                 Some(DataType::Int32 | DataType::Int64)
             ) =>
         {
@@ -129,11 +132,11 @@ fn fault(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
         }
         "Softplus" => Some("RTen gives infinity for values above 88"),
         "Softmax" | "LogSoftmax" if site.opset < 13 => softmax(site, inferred),
-        "Pad" if string(site, "mode").is_some_and(|mode| mode == "reflect") => pad(site, inferred),
+        "Pad" if site.string("mode").is_some_and(|mode| mode == "reflect") => pad(site, inferred),
         "Add" | "Sub" | "Mul" | "Div" => wider_constant(site, inferred),
         "Reshape" => repeated(site, inferred),
         operator
-            if operator.starts_with("Reduce") && int(site, "noop_with_empty_axes") == Some(1) =>
+            if operator.starts_with("Reduce") && site.int("noop_with_empty_axes") == Some(1) =>
         {
             let axes = node
                 .input
@@ -163,11 +166,15 @@ const SATURATES: Option<&str> = Some(
 fn conv_integer(site: &Site<'_>) -> Option<&'static str> {
     let pads = site.node.attribute("pads");
     let padded = pads.is_some_and(|pads| pads.ints.iter().any(|pad| *pad != 0));
-    if padded || string(site, "auto_pad").is_some_and(|kind| kind.starts_with("SAME")) {
+    if padded
+        || site
+            .string("auto_pad")
+            .is_some_and(|kind| kind.starts_with("SAME"))
+    {
         return Some("RTen pads with another number than the zero point");
     }
     // The filters are on the left, moved up by their least value if they are signed.
-    let Some(weights) = constant_ints(site, 1) else {
+    let Some(weights) = site.constant_ints(1) else {
         return SATURATES;
     };
     let least = weights.iter().copied().min().unwrap_or(0).min(0);
@@ -179,10 +186,10 @@ fn conv_integer(site: &Site<'_>) -> Option<&'static str> {
 }
 
 fn mat_mul_integer(site: &Site<'_>) -> Option<&'static str> {
-    let Some(weights) = constant_ints(site, 1) else {
+    let Some(weights) = site.constant_ints(1) else {
         return SATURATES;
     };
-    let shift = if element_type(site, 1) == Some(DataType::Uint8) {
+    let shift = if site.element_type(1) == Some(DataType::Uint8) {
         128
     } else {
         0
@@ -203,10 +210,13 @@ fn zero_point_is_lost(site: &Site<'_>, operand: usize, zero_point: usize) -> Opt
         .input
         .get(zero_point)
         .is_none_or(prost::bytes::Bytes::is_empty);
-    let zero =
-        || constant_ints(site, zero_point).is_some_and(|zeros| zeros.iter().all(|zero| *zero == 0));
+    let zero = || {
+        site.constant_ints(zero_point)
+            .is_some_and(|zeros| zeros.iter().all(|zero| *zero == 0))
+    };
     let unsigned = || {
-        element_type(site, zero_point).or_else(|| element_type(site, operand))
+        site.element_type(zero_point)
+            .or_else(|| site.element_type(operand))
             == Some(DataType::Uint8)
     };
     (!absent && !unsigned() && !zero())
@@ -214,9 +224,9 @@ fn zero_point_is_lost(site: &Site<'_>, operand: usize, zero_point: usize) -> Opt
 }
 
 fn mat_mul(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
-    match dims(site, 1, inferred) {
+    match site.dims(1, inferred) {
         Some(second) if second.len() != 1 => None,
-        _ if dims(site, 0, inferred).is_some_and(|first| first.len() < 3) => None,
+        _ if site.dims(0, inferred).is_some_and(|first| first.len() < 3) => None,
         Some(_) => Some("RTen gives matrices times a vector another shape"),
         None => Some(
             "RTen gives matrices times a vector another shape, and it is unknown whether this is one",
@@ -227,8 +237,8 @@ fn mat_mul(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
 /// Until opset 12 these normalize over all dimensions from `axis` on, which is 1 unless it is said; RTen always
 /// over one, by default the last. It is the same where all others are 1.
 fn softmax(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
-    let said = int(site, "axis");
-    let same = dims(site, 0, inferred).is_some_and(|shape| {
+    let said = site.int("axis");
+    let same = site.dims(0, inferred).is_some_and(|shape| {
         let place = |axis: i64| {
             let axis = if axis < 0 {
                 axis + shape.len() as i64
@@ -251,10 +261,10 @@ fn softmax(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
 fn resize(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
     let node = site.node;
     let is_upsample = node.operator() == "Upsample";
-    if string(site, "mode").is_some_and(|mode| mode != "nearest") {
+    if site.string("mode").is_some_and(|mode| mode != "nearest") {
         return None;
     }
-    let coordinates = match string(site, "coordinate_transformation_mode").as_deref() {
+    let coordinates = match site.string("coordinate_transformation_mode").as_deref() {
         _ if is_upsample => Coordinates::Asymmetric,
         None | Some("half_pixel") => Coordinates::HalfPixel,
         Some("pytorch_half_pixel") => Coordinates::PytorchHalfPixel,
@@ -263,7 +273,7 @@ fn resize(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
         // RTen's loader knows no others.
         Some(_) => return None,
     };
-    let rounding = match string(site, "nearest_mode").as_deref() {
+    let rounding = match site.string("nearest_mode").as_deref() {
         _ if is_upsample => Rounding::Floor,
         Some("floor") => Rounding::Floor,
         Some("ceil") => Rounding::Ceil,
@@ -273,16 +283,16 @@ fn resize(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
     let at = if is_upsample { 1 } else { 2 };
     let scales = match node.attribute("scales") {
         Some(scales) => Some(scales.floats.clone()),
-        None => constant(site, at).and_then(crate::graph::Constant::floats),
+        None => site.constant(at).and_then(Constant::floats),
     };
-    let from = dims(site, 0, inferred);
+    let from = site.dims(0, inferred);
     let named = |input: usize| node.input.get(input).is_some_and(|name| !name.is_empty());
     let to: Option<Vec<Length>> = match scales {
         Some(scales) if !scales.is_empty() => Some(scales.into_iter().map(Length::Scale).collect()),
         // The output's sizes count if there are no scales.
         None if named(at) => None,
         _ => {
-            let sizes = constant_ints(site, 3).map(|sizes| {
+            let sizes = site.constant_ints(3).map(|sizes| {
                 sizes
                     .iter()
                     .map(|size| usize::try_from(*size).ok())
@@ -309,9 +319,9 @@ fn resize(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
 /// RTen's optimizer merges a factor, or drops a 0 or 1, whatever the number of its dimensions.
 fn wider_constant(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
     let is_wider = |constant: usize, other: usize| {
-        let sizes = self::constant(site, constant).and_then(crate::graph::Constant::dims);
+        let sizes = site.constant(constant).and_then(Constant::dims);
         sizes.is_some_and(|sizes| {
-            let other = dims(site, other, inferred).map(|dims| dims.len());
+            let other = site.dims(other, inferred).map(|dims| dims.len());
             sizes.iter().all(|size| *size == 1) && sizes.len() > other.unwrap_or(1)
         })
     };
@@ -342,7 +352,7 @@ fn repeated(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
         None => site
             .scope
             .constant(unsqueeze.input.get(1)?)
-            .and_then(crate::graph::Constant::ints),
+            .and_then(Constant::ints),
     };
     let is_after = axes.is_some_and(|axes| match axes[..] {
         [new] if new < 0 => new + before.len() as i64 + 1 == axis as i64 + 1,
@@ -359,17 +369,17 @@ fn pad(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
     );
     let pads = match site.node.attribute("pads") {
         Some(pads) => pads.ints.clone(),
-        None => match constant_ints(site, 1) {
+        None => match site.constant_ints(1) {
             Some(pads) => pads,
             None => return unclear,
         },
     };
-    let Some(dims) = dims(site, 0, inferred) else {
+    let Some(dims) = site.dims(0, inferred) else {
         return unclear;
     };
     let axes: Vec<i64> = match site.node.input.get(3).filter(|name| !name.is_empty()) {
         None => (0..dims.len() as i64).collect(),
-        Some(_) => match constant_ints(site, 3) {
+        Some(_) => match site.constant_ints(3) {
             Some(axes) => axes,
             None => return unclear,
         },
@@ -403,7 +413,7 @@ fn wide_numbers<'s, 'a>(sites: &'s [Site<'a>]) -> Option<&'s Site<'a>> {
             .node
             .attribute("value")
             .and_then(|value| value.t.as_ref());
-        let filled = filled.and_then(|tensor| crate::graph::Constant::Tensor(tensor).ints());
+        let filled = filled.and_then(|tensor| Constant::Tensor(tensor).ints());
         if site.node.operator() == "ConstantOfShape"
             && filled.is_some_and(|values| values.iter().any(is_wide))
         {
@@ -414,7 +424,7 @@ fn wide_numbers<'s, 'a>(sites: &'s [Site<'a>]) -> Option<&'s Site<'a>> {
         }
         match site.node.operator().as_ref() {
             "Slice" | "Clip" => {}
-            "Cast" if int(site, "to") == Some(DataType::Int64 as i64) => {
+            "Cast" if site.int("to") == Some(DataType::Int64 as i64) => {
                 wide.extend(site.node.output.iter().map(|name| &name[..]));
             }
             "Concat" | "Unsqueeze" | "Squeeze" | "Reshape" | "Identity" | "Gather" => {
@@ -424,43 +434,6 @@ fn wide_numbers<'s, 'a>(sites: &'s [Site<'a>]) -> Option<&'s Site<'a>> {
         }
     }
     None
-}
-
-fn string(site: &Site<'_>, name: &str) -> Option<String> {
-    let value = site.node.attribute(name)?.s.as_ref()?;
-    Some(text(value).into_owned())
-}
-
-fn int(site: &Site<'_>, name: &str) -> Option<i64> {
-    site.node.attribute(name)?.i
-}
-
-fn constant<'a>(site: &Site<'a>, input: usize) -> Option<crate::graph::Constant<'a>> {
-    site.scope.constant(site.node.input.get(input)?)
-}
-
-fn constant_ints(site: &Site<'_>, input: usize) -> Option<Vec<i64>> {
-    constant(site, input)?.ints()
-}
-
-fn element_type(site: &Site<'_>, input: usize) -> Option<DataType> {
-    site.scope.element_type(site.node.input.get(input)?)
-}
-
-fn dims(site: &Site<'_>, input: usize, inferred: &Inferred<'_>) -> Option<Vec<Option<usize>>> {
-    site.scope.dims(site.node.input.get(input)?, inferred)
-}
-
-fn described(site: &Site<'_>) -> String {
-    let operator = site.node.operator();
-    match site.node.name.as_ref().filter(|name| !name.is_empty()) {
-        None => format!("the operator {}", operator.escape_debug()),
-        Some(name) => format!(
-            "the operator {} ({})",
-            operator.escape_debug(),
-            text(name).escape_debug()
-        ),
-    }
 }
 
 fn refused(message: String, hint: &str) -> Error {

@@ -24,6 +24,52 @@ pub(crate) struct Site<'a> {
     pub(crate) scope: Rc<Scope<'a>>,
 }
 
+impl<'a> Site<'a> {
+    /// Returns the value of a text attribute.
+    pub(crate) fn string(&self, name: &str) -> Option<String> {
+        let value = self.node.attribute(name)?.s.as_ref()?;
+        Some(onnx::text(value).into_owned())
+    }
+
+    /// Returns the value of an integer attribute.
+    pub(crate) fn int(&self, name: &str) -> Option<i64> {
+        self.node.attribute(name)?.i
+    }
+
+    /// Returns the constant at `input`.
+    pub(crate) fn constant(&self, input: usize) -> Option<Constant<'a>> {
+        self.scope.constant(self.node.input.get(input)?)
+    }
+
+    /// Returns the values of the constant at `input`, if they are whole numbers.
+    pub(crate) fn constant_ints(&self, input: usize) -> Option<Vec<i64>> {
+        self.constant(input)?.ints()
+    }
+
+    /// Returns the element type of `input`.
+    pub(crate) fn element_type(&self, input: usize) -> Option<DataType> {
+        self.scope.element_type(self.node.input.get(input)?)
+    }
+
+    /// Returns the sizes of `input`, as far as they are known.
+    pub(crate) fn dims(&self, input: usize, inferred: &Inferred<'_>) -> Option<Vec<Option<usize>>> {
+        self.scope.dims(self.node.input.get(input)?, inferred)
+    }
+
+    /// Describes the node for messages.
+    pub(crate) fn described(&self) -> String {
+        let operator = self.node.operator();
+        match self.node.name.as_ref().filter(|name| !name.is_empty()) {
+            None => format!("the operator {}", operator.escape_debug()),
+            Some(name) => format!(
+                "the operator {} ({})",
+                operator.escape_debug(),
+                onnx::text(name).escape_debug()
+            ),
+        }
+    }
+}
+
 /// The values that a node can take: those of its graph, and of the graphs around it.
 pub(crate) struct Scope<'a> {
     values: HashMap<&'a [u8], Value<'a>>,

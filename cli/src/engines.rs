@@ -14,7 +14,7 @@ use crate::options::EngineOptions;
 #[cfg(any(feature = "openvino", feature = "onnx"))]
 use crate::runtimes::library_dirs;
 
-/// What the sample calls its first step, for each engine.
+/// Returns the name of the first step in OpenVINO's sample, for each engine.
 pub fn first_step(backend: Backend) -> &'static str {
     match backend {
         Backend::Openvino => "Creating OpenVINO Runtime Core",

@@ -1,20 +1,31 @@
-//! The flags of the command line that set the fields of the libraries' options.
+//! The words of the command line for the fields of the libraries' options.
 //!
-//! Libraries name the fields in backticks: `` `mean` ``, or `` `scores = raw` `` for a field with a value.
+//! Libraries name fields, crates and functions in backticks: `` `mean` ``, or `` `scores = raw` `` for a field with a
+//! value.
 
 use image_classification::SettingOrigin;
 
 /// Each field with its flag.
-const FLAGS: [(&str, &str); 14] = [
+const FLAGS: [(&str, &str); 24] = [
+    ("DeviceInfo::properties", "classify devices --format json"),
+    ("OnnxConfig::library", "--onnxruntime-lib FILE"),
+    ("OpenvinoConfig::library", "--openvino-lib FILE"),
+    ("backend-onnx", "--backend onnx"),
+    ("backend-openvino", "--backend openvino"),
+    ("backend-rten", "--backend rten"),
+    ("cache", "--cache-dir DIR"),
     ("color", "--color"),
     ("crop_fraction", "--crop-fraction"),
     ("decode", "--decode"),
+    ("device", "-d"),
+    ("devices()", "classify devices"),
     ("interpolation", "--interpolation"),
     ("labels", "--labels"),
     ("layout", "--layout"),
     ("mean", "--mean"),
     ("precision", "--precision"),
     ("preprocess", "--preprocess"),
+    ("requests", "--requests"),
     ("resize", "--resize"),
     ("scale", "--scale"),
     ("scores", "--scores"),
@@ -23,26 +34,59 @@ const FLAGS: [(&str, &str); 14] = [
     ("size", "--crop"),
 ];
 
-/// Returns the flag that sets `field`.
-fn flag(field: &str) -> Option<&'static str> {
-    let found = FLAGS.iter().find(|(name, _)| *name == field);
-    found.map(|(_, flag)| *flag)
+/// The fields that are a part of a run, `BACKEND:DEVICE@PRECISION`, with the text before their value.
+const RUN_PARTS: [(&str, &str); 2] = [("device", "BACKEND:"), ("precision", "BACKEND@")];
+
+/// Returns the second of the pair that begins with `name`.
+fn find(pairs: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
+    let found = pairs.iter().find(|(known, _)| *known == name);
+    found.map(|(_, words)| *words)
+}
+
+/// Returns the words for a field, or for a field that has a value.
+fn flag(field: &str, value: Option<&str>) -> Option<String> {
+    let flag = find(&FLAGS, field)?;
+    Some(match value {
+        Some(value) => format!("`{flag} {value}`"),
+        None if flag.contains(' ') => format!("`{flag}`"),
+        None => flag.to_owned(),
+    })
+}
+
+/// Returns the words for a field where the user writes runs.
+fn run_part(field: &str, value: Option<&str>) -> Option<String> {
+    if let (Some(value), Some(part)) = (value, find(&RUN_PARTS, field)) {
+        return Some(format!("`{part}{value}`"));
+    }
+    match find(&FLAGS, field)?.strip_prefix("--backend ") {
+        Some(backend) => Some(format!("the run `{backend}`")),
+        None => flag(field, value),
+    }
 }
 
 /// Replaces the fields that `text` names by their flags.
 pub fn with_flags(text: &str) -> String {
+    replace(text, flag)
+}
+
+/// Replaces the fields that `text` names by the parts of a run, or by their flags.
+pub fn with_run_parts(text: &str) -> String {
+    replace(text, run_part)
+}
+
+fn replace(text: &str, words: fn(&str, Option<&str>) -> Option<String>) -> String {
     let parts: Vec<&str> = text.split('`').collect();
     let mut result = String::new();
     for (index, part) in parts.iter().enumerate() {
         // Every second part is between backticks, except after the last one of an odd number.
         let is_quoted = index % 2 == 1 && index + 1 < parts.len();
-        let as_flag = match part.split_once(" = ") {
+        let replaced = match part.split_once(" = ") {
             _ if !is_quoted => None,
-            Some((field, value)) => flag(field).map(|flag| format!("`{flag} {value}`")),
-            None => flag(part).map(str::to_owned),
+            Some((field, value)) => words(field, Some(value)),
+            None => words(part, None),
         };
-        match as_flag {
-            Some(flag) => result.push_str(&flag),
+        match replaced {
+            Some(words) => result.push_str(&words),
             None if is_quoted => result.extend(["`", part, "`"]),
             None if index % 2 == 1 => result.extend(["`", part]),
             None => result.push_str(part),
@@ -54,7 +98,7 @@ pub fn with_flags(text: &str) -> String {
 /// Returns the origin of a value, with the flag for a value of the command line.
 pub fn origin(origin: &SettingOrigin) -> String {
     match origin {
-        SettingOrigin::Override(field) => flag(field).unwrap_or(field).to_owned(),
+        SettingOrigin::Override(field) => find(&FLAGS, field).unwrap_or(field).to_owned(),
         other => other.to_string(),
     }
 }
@@ -81,5 +125,20 @@ mod tests {
         }
         assert_eq!(origin(&SettingOrigin::Override("size")), "--crop");
         assert_eq!(origin(&"config.json: mean".into()), "config.json: mean");
+    }
+
+    #[test]
+    fn runs_have_their_device_precision_and_backend_inside() {
+        for (text, expected) in [
+            ("use `device = CPU`", "use `BACKEND:CPU`"),
+            ("use `precision = auto`", "use `BACKEND@auto`"),
+            ("try it with `backend-onnx`", "try it with the run `onnx`"),
+            ("set `requests = N`", "set `--requests N`"),
+            ("`devices()` lists them", "`classify devices` lists them"),
+            ("the `mean`", "the --mean"),
+        ] {
+            assert_eq!(with_run_parts(text), expected);
+        }
+        assert_eq!(with_flags("with `backend-onnx`"), "with `--backend onnx`");
     }
 }

@@ -21,13 +21,16 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 pub use evaluation::text::{counted, printable};
 
 use crate::args::Args;
-use crate::fields::with_flags;
+use crate::fields::{with_flags, with_run_parts};
 use crate::image_memory;
 use crate::interrupt::Interrupted;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const NOTE: Style = AnsiColor::Cyan.on_default();
 const HINT: Style = AnsiColor::Green.on_default();
+
+/// Replaces the fields that a library names.
+type Words = fn(&str) -> String;
 
 /// Whether the program stopped because whoever reads its output has seen enough.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -165,16 +168,7 @@ impl Messages {
 
     /// A run of several cannot be used; the others go on.
     pub fn run_failed(&mut self, name: &str, error: &anyhow::Error) {
-        let mut hint = hint(error).map(|hint| of_runs(&hint));
-        // Engines' hints name the flags of `classify`, which are parts of a run here.
-        if let Some(hint) = &mut hint
-            && ["`-d ", "`--precision "]
-                .iter()
-                .any(|flag| hint.contains(flag))
-        {
-            hint.push_str("; in a run: BACKEND:DEVICE@PRECISION");
-        }
-        self.failed(name, error, hint);
+        self.failed(name, error, hint_in(error, with_run_parts));
     }
 
     /// How far a search has got, if stderr is a terminal.
@@ -280,9 +274,14 @@ pub fn chain(error: &anyhow::Error) -> String {
 
 /// The next step for the user, if one is known.
 pub fn hint(error: &anyhow::Error) -> Option<String> {
+    hint_in(error, with_flags)
+}
+
+/// The next step with the fields of libraries replaced by `words`.
+fn hint_in(error: &anyhow::Error, words: Words) -> Option<String> {
     error
         .chain()
-        .find_map(|cause| hint_of(cause).map(|hint| printable(&hint)))
+        .find_map(|cause| hint_of(cause, words).map(|hint| printable(&hint)))
 }
 
 /// A stable name for what went wrong, in kebab case.
@@ -331,10 +330,10 @@ fn code_of(error: &(dyn StdError + 'static)) -> Option<&'static str> {
         .or_else(|| error.downcast_ref::<io::Error>().map(|_| "cannot-read"))
 }
 
-fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
+fn hint_of(error: &(dyn StdError + 'static), words: Words) -> Option<String> {
     let error = behind_image_error(error);
     if let Some(error) = engine_error(error) {
-        return error.hint().map(str::to_owned);
+        return error.hint().map(words);
     }
     if let Some(error) = error.downcast_ref::<Hinted>() {
         return Some(error.hint.clone());
@@ -365,7 +364,7 @@ fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
             }
             // The source has the hint.
             ResolveError::Source { .. } => None,
-            _ => Some(with_flags(error.hint())),
+            _ => Some(words(error.hint())),
         };
     }
     let fixed = error
@@ -378,7 +377,7 @@ fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
         .or_else(|| error.downcast_ref::<SourceError>().map(SourceError::hint))
         .or_else(|| error.downcast_ref::<LabelsError>().map(LabelsError::hint));
     fixed
-        .map(with_flags)
+        .map(words)
         .or_else(|| hint_of_io(error).map(str::to_owned))
 }
 
@@ -400,11 +399,6 @@ fn hint_of_truth(error: &GroundTruthError) -> String {
         } => "the model has no labels, so classes need ids; or pass --labels FILE".to_owned(),
         other => other.hint(),
     }
-}
-
-/// `hint` for a command whose runs name engines: `` `--backend onnx` `` is `` the run `onnx` `` there.
-fn of_runs(hint: &str) -> String {
-    hint.replace("`--backend ", "the run `")
 }
 
 fn out_of_memory() -> String {

@@ -1,5 +1,8 @@
 //! The places of the engines' runtimes: flags, variables of the environment, the set-up.
 
+// RTen is compiled in.
+#![cfg_attr(not(any(feature = "openvino", feature = "onnx")), allow(dead_code))]
+
 use std::env;
 use std::path::{Path, PathBuf};
 

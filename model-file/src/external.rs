@@ -505,12 +505,12 @@ mod tests {
         for (target, link) in [("1", "model.onnx"), ("2", "model.onnx_data")] {
             std::os::unix::fs::symlink(blobs.join(target), snapshot.join(link)).unwrap();
         }
-        assert_eq!(check_files(&snapshot.join("model.onnx")).unwrap().len(), 2);
+        assert_eq!(check_files(snapshot.join("model.onnx")).unwrap().len(), 2);
         fs::write(root.path().join("secret"), [0; 16]).unwrap();
         fs::remove_file(snapshot.join("model.onnx_data")).unwrap();
         let link = snapshot.join("model.onnx_data");
         std::os::unix::fs::symlink(root.path().join("secret"), link).unwrap();
-        let error = check_files(&snapshot.join("model.onnx")).unwrap_err();
+        let error = check_files(snapshot.join("model.onnx")).unwrap_err();
         assert!(error.to_string().contains("outside"), "{error}");
     }
 }

@@ -442,16 +442,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         assert_eq!(
-            check(&at("none.onnx")).unwrap_err().kind(),
+            check(at("none.onnx")).unwrap_err().kind(),
             ErrorKind::ModelNotFound
         );
         let error = check(folder.path()).unwrap_err();
         assert!(error.to_string().contains("folder"), "{error}");
         fs::write(at("m.xml"), b"<net/>").unwrap();
-        let error = check(&at("m.xml")).unwrap_err();
+        let error = check(at("m.xml")).unwrap_err();
         assert!(error.to_string().contains("m.bin"), "{error}");
         fs::write(at("m.bin"), b"").unwrap();
-        let error = check(&at("m.bin")).unwrap_err();
+        let error = check(at("m.bin")).unwrap_err();
         assert!(error.hint().is_some_and(|hint| hint.contains("m.xml")));
         for (name, said) in [("m.onnx", "not an ONNX file"), ("m.dat", "known format")] {
             for bytes in [
@@ -460,19 +460,19 @@ mod tests {
                 b"RTEN\x02",
             ] {
                 fs::write(at(name), bytes).unwrap();
-                let error = check(&at(name)).unwrap_err();
+                let error = check(at(name)).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::ModelInvalid);
                 assert!(error.to_string().contains(said), "{error}");
             }
         }
         // Other formats: the engine knows.
         fs::write(at("m.pdmodel"), b"\x0a\x00").unwrap();
-        assert_eq!(check(&at("m.pdmodel")).unwrap().len(), 1);
+        assert_eq!(check(at("m.pdmodel")).unwrap().len(), 1);
         fs::write(at("m.pdiparams"), b"").unwrap();
-        assert_eq!(check(&at("m.pdmodel")).unwrap().len(), 2);
+        assert_eq!(check(at("m.pdmodel")).unwrap().len(), 2);
         fs::write(at("m.tflite"), b"\x1c\x00\x00\x00TFL3").unwrap();
-        check(&at("m.tflite")).unwrap();
-        let refused = |name: &str, or_else| check_onnx(&at(name), "RTen", or_else).unwrap_err();
+        check(at("m.tflite")).unwrap();
+        let refused = |name: &str, or_else| check_onnx(at(name), "RTen", or_else).unwrap_err();
         let error = refused("m.tflite", None);
         assert!(error.to_string().contains("not TensorFlow Lite"), "{error}");
         assert!(error.hint().unwrap().contains("beside it"), "{error}");
@@ -547,7 +547,7 @@ mod tests {
         fs::write(at("saved/saved_model.pb"), b"\x08\x01").unwrap();
         pipe("saved/variables/variables.index");
         for name in ["m.onnx", "i.xml", "p.pdmodel", "saved"] {
-            let error = check(&at(name)).unwrap_err();
+            let error = check(at(name)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ModelNotFound, "{name}: {error}");
         }
     }

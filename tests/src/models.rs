@@ -39,7 +39,7 @@ pub fn onnx_alone(needs: &Needs, open: Open) -> Trial {
         std::fs::copy(small_model("plain.xml"), &alone)?;
         let alone = error(open(alone.into()), ErrorKind::ModelUnsupported)?;
         let hint = alone.hint().unwrap_or_default();
-        ensure(hint.contains("--backend openvino"), &alone)
+        ensure(hint.contains("backend-openvino"), &alone)
     })
 }
 

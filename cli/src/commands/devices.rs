@@ -1,10 +1,7 @@
 //! `classify devices`: every engine and device, or why it cannot be used.
 
-// Without any engine nothing is left but the error.
-#![cfg_attr(
-    not(any(feature = "openvino", feature = "onnx", feature = "rten")),
-    allow(dead_code)
-)]
+// Only these engines have libraries; without any engine nothing is left but the error.
+#![cfg_attr(not(any(feature = "openvino", feature = "onnx")), allow(dead_code))]
 
 use std::fmt::Write as _;
 #[cfg(feature = "openvino")]
@@ -15,6 +12,8 @@ use backend_api::FoundLibrary;
 use serde_json::{Value, json};
 
 use crate::args::{Backend, DevicesArgs, InspectFormat};
+#[cfg(feature = "openvino")]
+use crate::fields::with_flags;
 use crate::messages::{self, Hinted, printable};
 use crate::output;
 use crate::runtimes::RuntimePath;
@@ -226,7 +225,7 @@ fn openvino(args: &DevicesArgs) -> Engine {
                 .map(|device| Unusable {
                     name: device.name,
                     reason: device.reason,
-                    remedy: device.remedy,
+                    remedy: with_flags(&device.remedy),
                     message: device.message,
                 })
                 .collect(),

@@ -37,7 +37,7 @@ pub enum Device {
     Single(String),
     /// A device that hands the work to others.
     Virtual {
-        /// How it chooses among them.
+        /// The way to choose among them.
         kind: VirtualDevice,
         /// The others, in the order in which they were named. Empty: [`VirtualDevice::Auto`] chooses
         /// among all that are available.
@@ -141,7 +141,7 @@ impl Device {
     }
 }
 
-/// Whether two names are one device. `GPU` and `GPU.0` are.
+/// Returns whether two names are one device. `GPU` and `GPU.0` are.
 pub(crate) fn same_device(a: &str, b: &str) -> bool {
     let first = |name: &'_ str| name.strip_suffix(".0").unwrap_or(name).to_owned();
     first(a) == first(b)
@@ -237,7 +237,7 @@ fn candidates(text: &str, kind: VirtualDevice, list: &str) -> Result<Vec<Candida
 }
 
 fn candidate(text: &str, kind: VirtualDevice, item: &str) -> Result<Candidate, Error> {
-    let example = || format!("write for instance `-d {}`", kind.example());
+    let example = || format!("write for instance `device = {}`", kind.example());
     let bad = |what: &str| wrong(text, what).with_hint(example());
     let (item, excluded) = match item.strip_prefix('-') {
         Some(rest) => (rest.trim(), true),
@@ -255,7 +255,7 @@ fn candidate(text: &str, kind: VirtualDevice, item: &str) -> Result<Candidate, E
                     text,
                     "OpenVINO does not heed a number of requests for MULTI",
                 )
-                .with_hint("leave the parentheses out and pass `--requests N`"));
+                .with_hint("leave the parentheses out and set `requests = N`"));
             }
             if kind != VirtualDevice::Batch {
                 return Err(bad("only BATCH takes a number in parentheses"));
@@ -285,7 +285,7 @@ fn candidate(text: &str, kind: VirtualDevice, item: &str) -> Result<Candidate, E
     })
 }
 
-/// What each kind needs to have.
+/// Checks the number of devices that each kind needs.
 fn complete(
     text: &str,
     kind: VirtualDevice,
@@ -299,7 +299,7 @@ fn complete(
         VirtualDevice::Batch if candidates.len() != 1 => "BATCH needs one device",
         _ => return Ok(candidates),
     };
-    Err(wrong(text, needed).with_hint(format!("write for instance `-d {}`", kind.example())))
+    Err(wrong(text, needed).with_hint(format!("write for instance `device = {}`", kind.example())))
 }
 
 fn is_hardware(name: &str) -> bool {
@@ -336,7 +336,7 @@ fn wrong(text: &str, what: &str) -> Error {
         "read the device",
         format!("the device is `{}`: {what}", text.escape_debug()),
     )
-    .with_hint("`classify devices` lists what there is")
+    .with_hint("`devices()` lists the devices that there are")
 }
 
 #[cfg(test)]

@@ -1,0 +1,192 @@
+//! OpenVINO's core: devices, reading a model, compiling it.
+
+use std::path::Path;
+
+use backend_api::{Dim, Error, ErrorKind, ModelSource, OpenOptions};
+use openvino::{CompiledModel, Core, Model};
+
+use crate::device_string::{Device, VirtualDevice};
+use crate::engine::{partial_shape, spec};
+use crate::error::{compile_failed, engine_error, invalid_config};
+use crate::plugins::Plugins;
+use crate::property::device_type;
+
+/// Returns a path as the binding takes it.
+pub(crate) fn path_text(path: &Path) -> Result<&str, Error> {
+    path.to_str()
+        .filter(|path| !path.contains('\0'))
+        .ok_or_else(|| {
+            invalid_config(
+                "path",
+                path.display(),
+                "valid UTF-8, which is all that OpenVINO's binding takes",
+            )
+        })
+}
+
+/// Returns OpenVINO's core, with the plugins of the file if there is one.
+pub(crate) fn new_core(plugins: &Plugins) -> Result<Core, Error> {
+    let core = match &plugins.file {
+        None => Core::new(),
+        Some(file) => Core::new_with_config(path_text(file)?),
+    };
+    core.map_err(|source| {
+        let error = Error::new(
+            ErrorKind::EngineUnavailable,
+            "start OpenVINO",
+            "OpenVINO did not start",
+        );
+        match &plugins.file {
+            Some(file) => error
+                .with_context("plugins", file.display())
+                .with_hint("check the plugins file: OpenVINO must be able to read it"),
+            None => error.with_hint("install OpenVINO again"),
+        }
+        .with_source(source)
+    })
+}
+
+/// Returns the devices that work; none if OpenVINO cannot tell.
+pub(crate) fn available_devices(core: &Core) -> Vec<String> {
+    core.available_devices()
+        .unwrap_or_default()
+        .iter()
+        .map(|device| device.as_ref().to_owned())
+        .collect()
+}
+
+/// Reads a model with one input and one output.
+pub(crate) fn read_model(core: &mut Core, source: &ModelSource) -> Result<Model, Error> {
+    let model = match source {
+        // Without a path of weights OpenVINO takes the .bin next to an .xml.
+        ModelSource::Path(path) => core.read_model_from_file(path_text(path)?, ""),
+        ModelSource::Bytes { model, weights } => {
+            let weights = weights.as_deref().map(weights_tensor).transpose();
+            weights.and_then(|weights| core.read_model_from_buffer(model, weights.as_ref()))
+        }
+    };
+    let model = model.map_err(|error| {
+        engine_error(
+            ErrorKind::ModelInvalid,
+            "read the model",
+            "OpenVINO cannot read the model",
+            error,
+        )
+        .with_context("model", source)
+    })?;
+    let counts = (model.get_inputs_len(), model.get_outputs_len());
+    if let (Ok(inputs), Ok(outputs)) = counts
+        && (inputs, outputs) != (1, 1)
+    {
+        return Err(Error::new(
+            ErrorKind::ModelUnsupported,
+            "read the model",
+            format!("the model has {inputs} inputs and {outputs} outputs, but 1 of each is needed"),
+        )
+        .with_context("model", source)
+        .with_hint("cut the model down to one input and one output"));
+    }
+    Ok(model)
+}
+
+/// Copies weights into a tensor of OpenVINO, which the model then shares.
+fn weights_tensor(weights: &[u8]) -> Result<openvino::Tensor, openvino::InferenceError> {
+    let shape = openvino::Shape::new(&[weights.len() as i64])?;
+    let mut tensor = openvino::Tensor::new(openvino::ElementType::U8, &shape)?;
+    tensor.get_raw_data_mut()?.copy_from_slice(weights);
+    Ok(tensor)
+}
+
+/// Sets the requested shape and batch; a dynamic batch becomes 1, because static shapes compile to faster code.
+/// Returns a note if the model gets other sizes than its own.
+pub(crate) fn reshape(model: &mut Model, options: &OpenOptions) -> Result<Option<String>, Error> {
+    let failed = |source| {
+        engine_error(
+            ErrorKind::ModelUnsupported,
+            "reshape the model",
+            "OpenVINO cannot read the model's input",
+            source,
+        )
+    };
+    let declared = spec(&model.get_input_by_index(0).map_err(failed)?, "input")?;
+    let wanted = declared
+        .clone()
+        .reshaped(options.shape.as_deref(), options.batch)?;
+    if wanted == declared {
+        return Ok(None);
+    }
+    partial_shape(&wanted)
+        .and_then(|shape| model.reshape_single_input(&shape))
+        .map_err(|source| {
+            engine_error(
+                ErrorKind::ModelUnsupported,
+                "reshape the model",
+                format!("OpenVINO cannot reshape the model's input from {declared} to {wanted}"),
+                source,
+            )
+            .with_hint(
+                "the sizes are fixed inside the model; export it with dynamic sizes, or leave the \
+                 shape and the batch out",
+            )
+        })?;
+    let fixed = |dim: &Dim| matches!(dim, Dim::Fixed(_));
+    let changed = |(own, wanted): (&Dim, &Dim)| fixed(own) && own != wanted;
+    let own_sizes = declared.dims.iter().zip(&wanted.dims).skip(1);
+    Ok(own_sizes.into_iter().any(changed).then(|| {
+        format!(
+            "the model's own input is {declared}; it runs with {wanted}, which it may not be made for"
+        )
+    }))
+}
+
+/// Returns the devices that may execute, at least one.
+pub(crate) fn leaves(device: &Device, core: &Core) -> Result<Vec<String>, Error> {
+    // Only a virtual device needs to know which there are, and to find that out loads every plugin.
+    let available = match device {
+        Device::Single(_) => Vec::new(),
+        Device::Virtual { .. } => available_devices(core),
+    };
+    let refused = |message: String, hint: &str| {
+        Error::new(ErrorKind::InvalidConfig, "read the device", message)
+            .with_context("requested", device)
+            .with_context("available", available.join(", "))
+            .with_hint(hint)
+    };
+    if let Some(name) = device.unknown_exclusions(&available).first() {
+        return Err(refused(
+            format!("{name} is to be left out, but there is no such device"),
+            "name a device that `devices()` lists",
+        ));
+    }
+    let leaves = device.leaves(&available);
+    if leaves.is_empty() {
+        return Err(refused(
+            "no device is left: all that are available are left out".to_owned(),
+            "leave fewer devices out",
+        ));
+    }
+    Ok(leaves)
+}
+
+/// Compiles the model for the device. `leaves` are the devices that may execute.
+pub(crate) fn compile(
+    core: &mut Core,
+    model: &Model,
+    device: &Device,
+    leaves: &[String],
+    plugins: &Plugins,
+) -> Result<CompiledModel, Error> {
+    let name = device.to_string();
+    core.compile_model(model, device_type(&name))
+        .map_err(|source| {
+            let error = compile_failed(&name, leaves, &available_devices(core), source);
+            let chooses = !matches!(device.virtual_device(), None | Some(VirtualDevice::Hetero));
+            match leaves.iter().find(|leaf| plugins.alias(leaf).is_some()) {
+            Some(alias) if chooses => error.with_hint(format!(
+                "{alias} is an alias of the plugins file, which AUTO, MULTI and BATCH cannot use; \
+                 HETERO can"
+            )),
+            _ => error,
+        }
+        })
+}

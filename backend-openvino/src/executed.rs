@@ -1,0 +1,172 @@
+//! The devices and the precision in which a compiled model executes, and whether they are the requested ones.
+
+use std::borrow::Cow;
+
+use backend_api::{BackendInfo, Error, ErrorKind, Precision};
+use openvino::{CompiledModel, PropertyKey};
+
+use crate::config::OpenvinoConfig;
+use crate::configure::precision_properties;
+use crate::device_string::{Device, VirtualDevice, same_device};
+
+/// Returns a property of the compiled model, if it has a value.
+pub(crate) fn compiled_property(compiled: &CompiledModel, key: &'static str) -> Option<String> {
+    let value = compiled
+        .get_property(&PropertyKey::Other(Cow::Borrowed(key)))
+        .ok()?;
+    Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+/// Returns the devices on which the model runs. Parentheses are AUTO's sign for a device that runs until
+/// another one is ready.
+pub(crate) fn execution_devices(compiled: &CompiledModel) -> Vec<String> {
+    compiled_property(compiled, "EXECUTION_DEVICES")
+        .unwrap_or_default()
+        .split([' ', ',', '(', ')'])
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The precision of a device that does not report it.
+const UNKNOWN: &str = "unknown";
+
+/// Returns the precision in which the model runs, or all of them if its devices differ. The requested precision
+/// proves nothing: if the compiled model does not report one, it is unknown.
+pub(crate) fn executed_precision(compiled: &CompiledModel) -> String {
+    const KEY: &str = "INFERENCE_PRECISION_HINT";
+    let of_model = || compiled_property(compiled, KEY).map(|value| vec![value]);
+    // Virtual devices say what each of theirs does: `{CPU:{KEY:VALUE,…},GPU:{…}}`.
+    let of_devices = || {
+        let text = compiled_property(compiled, "DEVICE_PROPERTIES")?;
+        let values: Vec<String> = text
+            .split(&format!("{KEY}:"))
+            .skip(1)
+            .filter_map(|rest| Some(rest.split([',', '}']).next()?.trim().to_owned()))
+            .collect();
+        (!values.is_empty()).then_some(values)
+    };
+    let mut precisions: Vec<String> = of_model()
+        .or_else(of_devices)
+        .unwrap_or_default()
+        .into_iter()
+        .map(short_precision)
+        .collect();
+    precisions.sort();
+    precisions.dedup();
+    if precisions.is_empty() {
+        UNKNOWN.to_owned()
+    } else {
+        precisions.join("+")
+    }
+}
+
+/// Returns the short name of an element type. OpenVINO's C layer writes element types as `f32` or as `<Type: 'float32'>`, by version.
+pub(crate) fn short_precision(value: String) -> String {
+    match value.as_str() {
+        "<Type: 'float32'>" => "f32".to_owned(),
+        "<Type: 'bfloat16'>" => "bf16".to_owned(),
+        "<Type: 'float16'>" => "f16".to_owned(),
+        _ => value,
+    }
+}
+
+/// Refuses a device that computes in another precision than the requested one: its answers would differ without
+/// anybody noticing.
+pub(crate) fn check_precision(config: &OpenvinoConfig, info: &BackendInfo) -> Result<(), Error> {
+    let asked = match precision_properties(config).next() {
+        // What is set for one of several devices is that device's.
+        Some(property) if property.device.is_some() => return Ok(()),
+        Some(property) => property.value.as_str(),
+        None if config.options.precision == Precision::Auto => return Ok(()),
+        None => config.options.precision.as_str(),
+    };
+    if [asked, UNKNOWN].contains(&info.precision.as_str()) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::InvalidConfig,
+        "configure OpenVINO",
+        format!(
+            "precision {asked} was asked for, but {} computes in {}",
+            info.devices.join("+"),
+            info.precision
+        ),
+    )
+    .with_hint(format!(
+        "use `precision = {}`, or `precision = auto` for what the device prefers",
+        if ["f32", "bf16", "f16"].contains(&info.precision.as_str()) {
+            &info.precision
+        } else {
+            "f32"
+        }
+    )))
+}
+
+/// Refuses a virtual device that does not do what was requested: `MULTI` may drop a device, and `BATCH` the batch,
+/// both without a word.
+pub(crate) fn check_execution_devices(
+    device: &Device,
+    info: &BackendInfo,
+    compiled: &CompiledModel,
+) -> Result<(), Error> {
+    let Device::Virtual { kind, candidates } = device else {
+        return Ok(());
+    };
+    let refused = |message: String, hint: &str| {
+        let error = Error::new(ErrorKind::DeviceUnavailable, "compile the model", message);
+        error.with_context("requested", device).with_hint(hint)
+    };
+    let named = candidates.iter().filter(|candidate| !candidate.excluded);
+    for candidate in named {
+        let executes = info
+            .devices
+            .iter()
+            .any(|name| same_device(name, &candidate.name));
+        if *kind == VirtualDevice::Multi && !executes {
+            return Err(refused(
+                format!(
+                    "MULTI does not use {}, only {}",
+                    candidate.name,
+                    info.devices.join(" and ")
+                ),
+                "name devices that `devices()` lists",
+            ));
+        }
+        let requests: Option<u32> = compiled_property(compiled, "OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+            .and_then(|number| number.parse().ok());
+        if let (VirtualDevice::Batch, Some(batch), Some(requests)) =
+            (kind, candidate.number, requests)
+            && requests < batch
+        {
+            return Err(refused(
+                format!(
+                    "OpenVINO does not put {batch} requests together on {}",
+                    candidate.name
+                ),
+                "name a smaller number",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Returns notes on aliases and on a divided model.
+pub(crate) fn notes(compiled: &CompiledModel, info: &BackendInfo) -> Vec<String> {
+    let mut notes: Vec<String> = info
+        .aliases
+        .iter()
+        .map(|(name, plugin)| {
+            format!(
+                "{name} is an alias of the plugin {plugin}, by the plugins file: it is not such hardware"
+            )
+        })
+        .collect();
+    if let Some(parts) = compiled_property(compiled, "HETERO_NUMBER_OF_SUBMODELS") {
+        notes.push(format!(
+            "HETERO runs the model in {parts} part(s), on {}",
+            info.devices.join(" and ")
+        ));
+    }
+    notes
+}
