@@ -192,6 +192,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
         .map(|request| OpenvinoEngine {
             request,
             output_type,
+            stopped: Arc::default(),
             _model: Arc::clone(&model),
         })
         .collect();
