@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+mod blocking;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod engine;
@@ -18,6 +19,7 @@ pub use async_trait::async_trait;
 pub use half;
 
 pub use backend::InferBackend;
+pub use blocking::BlockingInfer;
 pub use engine::{Engine, Stopper};
 pub use error::{Error, ErrorKind};
 pub use info::{BackendInfo, FoundLibrary};

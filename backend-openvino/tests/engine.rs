@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend_api::conformance::Subject;
-use backend_api::{Error, ErrorKind, InferBackend, InferRequest, ModelSource, Precision, Tensor};
+use backend_api::{
+    BlockingInfer, Error, ErrorKind, InferBackend, InferRequest, ModelSource, Precision, Tensor,
+};
 use backend_openvino::{OpenvinoBackend, OpenvinoConfig, find_library};
 use classify_tests::models::{self, error, infer};
 use classify_tests::{
     Loader, Needs, conformance, doubled, doubling_input, doubling_subject, ensure, library_dirs,
     library_trials, set_up, small_model,
 };
-use futures_executor::block_on;
 use libtest_mimic::{Arguments, Failed};
 
 fn main() {
@@ -212,8 +213,8 @@ fn stopped_virtual_devices() -> Result<(), Failed> {
         for _ in 0..2 {
             let request = InferRequest::new(0, Arc::clone(&input));
             let late = request.with_timeout(Duration::from_millis(10));
-            let pending = block_on(backend.submit(late))?;
-            error(block_on(pending), ErrorKind::DeadlineExceeded)?;
+            let result = backend.submit_blocking(late)?.wait();
+            error(result, ErrorKind::DeadlineExceeded)?;
             ensure(infer(&backend, Arc::clone(&input))? == expected, device)?;
         }
     }

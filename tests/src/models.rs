@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use backend_api::half::f16;
 use backend_api::{
-    Dim, ElementType, Error, ErrorKind, InferBackend, InferRequest, ModelSource, Tensor,
+    BlockingInfer, Dim, ElementType, Error, ErrorKind, InferBackend, InferRequest, ModelSource,
+    Tensor,
 };
 use libtest_mimic::{Failed, Trial};
 
@@ -118,8 +119,7 @@ fn at_deadline(
     time: Duration,
 ) -> Result<(), Failed> {
     let request = request.with_timeout(time);
-    let pending = futures_executor::block_on(backend.submit(request))?;
-    let result = futures_executor::block_on(pending);
+    let result = backend.submit_blocking(request)?.wait();
     error(result, ErrorKind::DeadlineExceeded).map(|_| ())
 }
 
@@ -128,7 +128,7 @@ fn with_handle(
     request: InferRequest,
     time: Duration,
 ) -> Result<(), Failed> {
-    let pending = futures_executor::block_on(backend.submit(request))?;
+    let pending = backend.submit_blocking(request)?;
     thread::sleep(time);
     drop(pending);
     Ok(())
@@ -155,10 +155,7 @@ pub fn error<T: std::fmt::Debug>(
 ///
 /// The engine's.
 pub fn infer(backend: &dyn InferBackend, input: impl Into<Arc<Tensor>>) -> Result<Tensor, Error> {
-    futures_executor::block_on(async {
-        let pending = backend.submit(InferRequest::new(0, input)).await?;
-        Ok(pending.await?.tensor)
-    })
+    Ok(backend.infer_blocking(input)?.tensor)
 }
 
 fn damaged_files(open: Open) -> Result<(), Failed> {
