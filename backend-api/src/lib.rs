@@ -13,6 +13,7 @@ mod pool;
 mod request;
 mod tensor;
 mod timer;
+mod trace;
 
 pub use async_trait::async_trait;
 /// The crate of the element types [`half::f16`] and [`half::bf16`], which are [`Element`]s.
