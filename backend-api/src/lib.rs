@@ -29,3 +29,4 @@ pub use options::{ModelSource, OpenOptions, PerformanceHint, Precision};
 pub use pool::{SlotPool, panic_message};
 pub use request::{Completer, InferOutput, InferRequest, PendingInfer};
 pub use tensor::{Dim, Element, ElementType, Tensor, TensorSpec};
+pub use trace::{OpenSpan, trace_open};

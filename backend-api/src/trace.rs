@@ -1,6 +1,7 @@
 //! The spans of the feature `tracing`. Without it, everything here does nothing.
 
 pub(crate) use spans::{Inference, caller, enter, infer, submit};
+pub use spans::{OpenSpan, trace_open};
 
 #[cfg(feature = "tracing")]
 mod spans {
@@ -8,7 +9,25 @@ mod spans {
 
     use tracing::field::Empty;
     use tracing::span::EnteredSpan;
-    use tracing::{Instrument as _, Span, debug_span};
+    use tracing::{Instrument as _, Span, debug_span, info_span};
+
+    use crate::OpenOptions;
+
+    /// The span `open`; see [`trace_open`].
+    #[derive(Debug)]
+    #[must_use = "the span ends when this is dropped"]
+    pub struct OpenSpan {
+        _entered: EnteredSpan,
+    }
+
+    /// Enters the span `open` until the result is dropped. Engines call it where they open a model. Without the feature
+    /// `tracing` it does nothing.
+    pub fn trace_open(backend: &str, options: &OpenOptions) -> OpenSpan {
+        let (model, device) = (&options.model, options.device.as_str());
+        OpenSpan {
+            _entered: info_span!("open", backend, %model, device).entered(),
+        }
+    }
 
     /// The span that surrounds a submit in the caller's code.
     pub(crate) type Caller = Span;
@@ -44,6 +63,21 @@ mod spans {
 #[cfg(not(feature = "tracing"))]
 mod spans {
     use std::future::Future;
+
+    use crate::OpenOptions;
+
+    /// The span `open`; see [`trace_open`].
+    #[derive(Debug)]
+    #[must_use = "the span ends when this is dropped"]
+    pub struct OpenSpan {
+        _nothing: (),
+    }
+
+    /// Enters the span `open` until the result is dropped. Engines call it where they open a model. Without the feature
+    /// `tracing` it does nothing.
+    pub fn trace_open(_: &str, _: &OpenOptions) -> OpenSpan {
+        OpenSpan { _nothing: () }
+    }
 
     pub(crate) struct Caller;
     pub(crate) struct Inference;

@@ -3,7 +3,10 @@
 use std::error::Error as _;
 use std::fmt::Debug;
 
-use backend_api::{Dim, ElementType, Error, ErrorKind, TensorSpec};
+use backend_api::{
+    BackendInfo, Dim, ElementType, Error, ErrorKind, FoundLibrary, PerformanceHint, Precision,
+    TensorSpec,
+};
 use serde_json::{Value, from_value, json, to_value};
 
 fn assert_form<T>(value: &T, form: &Value)
@@ -19,6 +22,17 @@ fn names_are_those_that_are_displayed() {
     use ElementType::{Bf16, F16, F32, F64, I8, I32, I64, U8};
     for element_type in [F32, F64, F16, Bf16, U8, I8, I32, I64] {
         assert_form(&element_type, &json!(element_type.as_str()));
+    }
+    for precision in [
+        Precision::Auto,
+        Precision::F32,
+        Precision::Bf16,
+        Precision::F16,
+    ] {
+        assert_form(&precision, &json!(precision.to_string()));
+    }
+    for hint in [PerformanceHint::Throughput, PerformanceHint::Latency] {
+        assert_form(&hint, &json!(hint.to_string()));
     }
     for kind in [
         ErrorKind::InvalidConfig,
@@ -44,6 +58,45 @@ fn a_dynamic_dimension_is_null() {
     assert_form(
         &TensorSpec::new("input", ElementType::F32, dims),
         &json!({"name": "input", "element_type": "f32", "dims": [null, 3, 224]}),
+    );
+}
+
+#[test]
+fn a_backend_is_described_under_the_names_of_the_fields() {
+    let spec = |name: &str| TensorSpec::new(name, ElementType::F32, vec![Dim::Fixed(4)]);
+    let mut info = BackendInfo::new("openvino", spec("input"), spec("output"));
+    info.engine = "OpenVINO".into();
+    info.engine_version = "2026.4".into();
+    info.library = Some(FoundLibrary {
+        path: "libopenvino_c.so".into(),
+        origin: "the variable VIRTUAL_ENV".into(),
+    });
+    info.model = Some("model.xml".into());
+    info.requested_device = "AUTO".into();
+    info.devices = vec!["CPU".into()];
+    info.aliases.insert("MYRIAD".into(), "CPU_A".into());
+    info.notes.push("a note".into());
+    info.precision = "f32".into();
+    info.slots = 2;
+    let port = |name: &str| json!({"name": name, "element_type": "f32", "dims": [4]});
+    assert_form(
+        &info,
+        &json!({
+            "backend": "openvino",
+            "engine": "OpenVINO",
+            "engine_version": "2026.4",
+            "library": {"path": "libopenvino_c.so", "origin": "the variable VIRTUAL_ENV"},
+            "model": "model.xml",
+            "requested_device": "AUTO",
+            "devices": ["CPU"],
+            "aliases": {"MYRIAD": "CPU_A"},
+            "notes": ["a note"],
+            "requested_precision": "f32",
+            "precision": "f32",
+            "input": port("input"),
+            "output": port("output"),
+            "slots": 2,
+        }),
     );
 }
 

@@ -57,6 +57,7 @@ impl OpenvinoBackend {
     pub fn parts(
         config: &OpenvinoConfig,
     ) -> Result<(BackendInfo, Vec<impl backend_api::Engine + use<>>), Error> {
+        let _span = backend_api::trace_open("openvino", &config.options);
         // The binding panics where a runtime lacks a function or answers with an unknown name.
         catch_unwind(AssertUnwindSafe(|| open(config))).unwrap_or_else(|_| Err(panicked()))
     }

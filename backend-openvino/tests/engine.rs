@@ -26,6 +26,7 @@ fn main() {
     let boxed: models::Open = |model| Ok(Box::new(open(model)?));
     trials.extend(models::trials(&engine, boxed));
     trials.extend(models::stopping(&engine, boxed));
+    trials.push(models::span(&engine, "openvino", boxed));
     let tests: [(&str, fn() -> Result<(), Failed>); 8] = [
         ("an_ir_needs_its_weights", ir),
         ("an_ir_in_memory_gives_the_same", ir_in_memory),

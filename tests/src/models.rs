@@ -11,6 +11,7 @@ use backend_api::{
 };
 use libtest_mimic::{Failed, Trial};
 
+use crate::spans::record;
 use crate::{Needs, ensure, small_model};
 
 /// Opens a model on an engine with its defaults.
@@ -45,6 +46,24 @@ pub fn onnx_alone(needs: &Needs, open: Open) -> Trial {
         let alone = error(open(alone.into()), ErrorKind::ModelUnsupported)?;
         let hint = alone.hint().unwrap_or_default();
         ensure(hint.contains("--backend openvino"), &alone)
+    })
+}
+
+/// A test of what a subscriber of `tracing` sees of the engine of `backend`.
+pub fn span(needs: &Needs, backend: &'static str, open: Open) -> Trial {
+    needs.test("opening_a_model_is_a_span", move || {
+        let model = small_model("double.onnx");
+        let spans = record(|| {
+            open(model.as_path().into()).expect("the small model opens");
+        });
+        let fields = [
+            ("backend", backend.to_owned()),
+            ("device", "CPU".to_owned()),
+            ("model", model.display().to_string()),
+        ];
+        let opened = spans.iter().filter(|span| span.name == "open");
+        let opened: Vec<_> = opened.map(|span| span.fields.clone()).collect();
+        ensure(opened == [fields.into()], &spans)
     })
 }
 
