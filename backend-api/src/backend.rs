@@ -14,6 +14,7 @@ use crate::{BackendInfo, Error, InferRequest, PendingInfer};
 /// `Arc<dyn InferBackend>`. `Box` and `Arc` of a backend are backends too.
 ///
 /// No method needs a particular executor, and neither creating nor dropping a backend needs one.
+/// [`BlockingInfer`](crate::BlockingInfer) has blocking calls.
 #[async_trait]
 pub trait InferBackend: fmt::Debug + Send + Sync + 'static {
     /// What runs here: engine and version, requested and actual device and precision, what the

@@ -5,6 +5,8 @@ use std::fmt;
 
 /// What kind of failure an [`Error`] is. The names suggest the remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// A configuration value is out of range or contradicts another one.
@@ -79,6 +81,9 @@ impl fmt::Display for ErrorKind {
 /// [`Display`](fmt::Display) writes one line: the message, then the context in parentheses. The
 /// cause is not part of that line; walk [`source`](StdError::source) to print it. [`Error::hint`]
 /// is the next step for the user.
+///
+/// With the feature `serde` it is serialized as its kind, that line as `message`, the hint, and the text of the causes
+/// as `cause`, outermost first. An error that is read again displays as the original did.
 ///
 /// ```
 /// use backend_api::{Error, ErrorKind};
@@ -198,6 +203,54 @@ impl StdError for Error {
             .source
             .as_deref()
             .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(feature = "serde")]
+mod serialized {
+    use std::iter::successors;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Error, ErrorKind, StdError};
+
+    #[derive(Serialize, Deserialize)]
+    struct Serialized {
+        kind: ErrorKind,
+        message: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
+    }
+
+    impl Serialize for Error {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let causes: Vec<_> = successors(self.source(), |cause| (*cause).source())
+                .map(ToString::to_string)
+                .collect();
+            let serialized = Serialized {
+                kind: self.kind(),
+                message: self.to_string(),
+                hint: self.hint().map(str::to_owned),
+                cause: (!causes.is_empty()).then(|| causes.join(": ")),
+            };
+            serialized.serialize(serializer)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Error {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let serialized = Serialized::deserialize(deserializer)?;
+            let mut error = Self::new(serialized.kind, "", serialized.message);
+            if let Some(hint) = serialized.hint {
+                error = error.with_hint(hint);
+            }
+            if let Some(cause) = serialized.cause {
+                error = error.with_source(cause);
+            }
+            Ok(error)
+        }
     }
 }
 

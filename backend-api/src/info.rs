@@ -7,6 +7,7 @@ use crate::{Precision, TensorSpec};
 
 /// The runtime library of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FoundLibrary {
     /// The file.
     pub path: PathBuf,
@@ -18,6 +19,7 @@ pub struct FoundLibrary {
 ///
 /// Engines create it with [`BackendInfo::new`] and fill in the fields.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct BackendInfo {
     /// The backend's short name, as users select it: `openvino`, `onnx`, `rten`.

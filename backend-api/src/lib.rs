@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+mod blocking;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod engine;
@@ -12,12 +13,14 @@ mod pool;
 mod request;
 mod tensor;
 mod timer;
+mod trace;
 
 pub use async_trait::async_trait;
 /// The crate of the element types [`half::f16`] and [`half::bf16`], which are [`Element`]s.
 pub use half;
 
 pub use backend::InferBackend;
+pub use blocking::BlockingInfer;
 pub use engine::{Engine, Stopper};
 pub use error::{Error, ErrorKind};
 pub use info::{BackendInfo, FoundLibrary};
@@ -26,3 +29,4 @@ pub use options::{ModelSource, OpenOptions, PerformanceHint, Precision};
 pub use pool::{SlotPool, panic_message};
 pub use request::{Completer, InferOutput, InferRequest, PendingInfer};
 pub use tensor::{Dim, Element, ElementType, Tensor, TensorSpec};
+pub use trace::{OpenSpan, trace_open};

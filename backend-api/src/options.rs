@@ -149,6 +149,8 @@ impl OpenOptions {
 
 /// The requested arithmetic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Precision {
     /// The engine's preference for the device: on recent Intel CPUs OpenVINO takes `bf16`.
     Auto,
@@ -191,6 +193,8 @@ impl FromStr for Precision {
 
 /// The goal that an engine is tuned for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum PerformanceHint {
     /// As many images a second as the device can do, with several requests at a time.
     #[default]

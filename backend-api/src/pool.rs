@@ -25,6 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::request::{Cancel, abandoned};
 use crate::timer::{self, Timer};
+use crate::trace;
 use crate::{
     BackendInfo, Completer, Engine, Error, ErrorKind, InferBackend, InferOutput, InferRequest,
     PendingInfer, Stopper, Tensor,
@@ -72,7 +73,7 @@ impl SlotPool {
             let shared = Arc::clone(&pool.shared);
             let thread = thread::Builder::new()
                 .name(format!("{}-{slot}", pool.info.backend))
-                .spawn(move || shared.run(engine))
+                .spawn(move || shared.run(slot, engine))
                 .map_err(|source| {
                     Error::new(
                         ErrorKind::ResourceExhausted,
@@ -125,10 +126,16 @@ impl InferBackend for SlotPool {
     }
 
     async fn submit(&self, request: InferRequest) -> Result<PendingInfer, Error> {
-        self.info.input.check(&request.input)?;
-        let permit = self.permit(request.deadline).await?;
-        // No await from here on: the request is accepted as a whole or not at all.
-        Ok(self.shared.accept(request, permit))
+        let (backend, id) = (&self.info.backend, request.id);
+        let caller = trace::caller();
+        let submit = async move {
+            self.info.input.check(&request.input)?;
+            let permit = self.permit(request.deadline).await?;
+            // No await from here on: the request is accepted as a whole or not at all.
+            let span = trace::infer(caller, backend, id);
+            Ok(self.shared.accept(request, permit, span))
+        };
+        trace::submit(backend, id, submit).await
     }
 
     async fn wait_all(&self) {
@@ -180,6 +187,8 @@ struct Job {
     permit: OwnedSemaphorePermit,
     /// The alarm at the request's deadline.
     alarm: Option<timer::Key>,
+    /// Taken when the job runs.
+    span: Option<trace::Inference>,
 }
 
 /// What others need to end a request early that a slot's thread runs.
@@ -222,6 +231,7 @@ impl Shared {
         self: &Arc<Self>,
         request: InferRequest,
         permit: OwnedSemaphorePermit,
+        span: trace::Inference,
     ) -> PendingInfer {
         let (result, pending) = PendingInfer::channel(request.id);
         let mut state = self.lock();
@@ -239,6 +249,7 @@ impl Shared {
             result: Some(result),
             permit,
             alarm,
+            span: Some(span),
         });
         drop(state);
         self.work.notify_one();
@@ -285,19 +296,13 @@ impl Shared {
         }
     }
 
-    fn run<E: Engine>(&self, mut engine: E) {
+    fn run<E: Engine>(&self, slot: usize, mut engine: E) {
         loop {
             let stop = catch_unwind(AssertUnwindSafe(|| engine.stopper())).unwrap_or_default();
             let Some(mut job) = self.next(stop) else {
                 return;
             };
-            let started = Instant::now();
-            let result = catch_unwind(AssertUnwindSafe(|| engine.infer(&job.input)))
-                .unwrap_or_else(|payload| Err(panicked(payload.as_ref())))
-                .map(|mut output| {
-                    output.elapsed = started.elapsed();
-                    output
-                });
+            let result = infer(&mut engine, &mut job, slot);
             job.result = self.end_run(job.number);
             self.complete(job, result);
         }
@@ -311,7 +316,8 @@ impl Shared {
             let position = all.position(|running| running.number == number)?;
             state.running.swap_remove(position)
         };
-        // Here the stopper is dropped, which is code of the engine.
+        // The stopper is code of the engine. A panic there must not leave the request without an end.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(running.stop)));
         running.result
     }
 
@@ -350,6 +356,7 @@ impl Shared {
             result: completer,
             permit,
             alarm,
+            span: _,
         } = job;
         drop(input);
         if let Some(alarm) = alarm {
@@ -385,6 +392,16 @@ impl Cancel for Shared {
     fn cancel(&self, number: u64) {
         self.end_early(number, abandoned);
     }
+}
+
+/// Runs `job` in the thread of `slot`.
+fn infer<E: Engine>(engine: &mut E, job: &mut Job, slot: usize) -> Result<InferOutput, Error> {
+    let _span = job.span.take().map(|span| trace::enter(span, slot));
+    let started = Instant::now();
+    let mut output = catch_unwind(AssertUnwindSafe(|| engine.infer(&job.input)))
+        .unwrap_or_else(|payload| Err(panicked(payload.as_ref())))?;
+    output.elapsed = started.elapsed();
+    Ok(output)
 }
 
 fn deadline_exceeded(when: &str) -> Error {

@@ -9,6 +9,8 @@ use crate::{Error, ErrorKind};
 
 /// The type of one element of a [`Tensor`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum ElementType {
     /// IEEE 754 single precision.
@@ -347,8 +349,10 @@ fn check_length(shape: &[usize], element_type: ElementType, len: usize) -> Resul
     }
 }
 
-/// One dimension of a [`TensorSpec`].
+/// One dimension of a [`TensorSpec`]. Serialized as its size, or as nothing (`null`) if it is dynamic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(untagged))]
 pub enum Dim {
     /// Exactly this size.
     Fixed(usize),
@@ -367,6 +371,7 @@ impl fmt::Display for Dim {
 
 /// What a model declares of an input or an output.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TensorSpec {
     /// The name inside the model.
     pub name: String,

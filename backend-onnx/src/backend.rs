@@ -52,6 +52,7 @@ impl OnnxBackend {
     pub fn parts(
         config: &OnnxConfig,
     ) -> Result<(BackendInfo, Vec<impl backend_api::Engine + use<>>), Error> {
+        let _span = backend_api::trace_open("onnx", &config.options);
         // The binding panics where a runtime answers with what it does not know.
         catch_unwind(AssertUnwindSafe(|| open(config))).unwrap_or_else(|_| Err(panicked()))
     }

@@ -16,6 +16,8 @@ fn main() {
     let boxed: models::Open = |model| Ok(Box::new(open(model)?));
     trials.extend(models::trials(&engine, boxed));
     trials.push(models::onnx_alone(&engine, boxed));
+    trials.extend(models::stopping(&engine, boxed));
+    trials.push(models::span(&engine, "onnx", boxed));
     trials.push(engine.test("only_what_is_there_can_be_asked_for", unavailable));
     trials.extend(library_trials(Loader {
         find: || find_library(None, &library_dirs()),

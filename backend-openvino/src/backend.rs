@@ -58,6 +58,7 @@ impl OpenvinoBackend {
     pub fn parts(
         config: &OpenvinoConfig,
     ) -> Result<(BackendInfo, Vec<impl backend_api::Engine + use<>>), Error> {
+        let _span = backend_api::trace_open("openvino", &config.options);
         catch_unwind(AssertUnwindSafe(|| open(config))).unwrap_or_else(|_| Err(panicked()))
     }
 }
@@ -156,6 +157,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
         .map(|request| OpenvinoEngine {
             request,
             output_type,
+            stopped: Arc::default(),
             _model: Arc::clone(&model),
         })
         .collect();

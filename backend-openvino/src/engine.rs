@@ -1,9 +1,14 @@
 //! One OpenVINO infer request.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use backend_api::{Dim, ElementType, Engine, Error, ErrorKind, InferOutput, Tensor, TensorSpec};
-use openvino::{CompiledModel, Core, InferRequest, Node, PartialShape};
+use backend_api::{
+    Dim, ElementType, Engine, Error, ErrorKind, InferOutput, Stopper, Tensor, TensorSpec,
+};
+use openvino::{
+    CompiledModel, Core, InferRequest, InferenceError, InferenceErrorKind, Node, PartialShape,
+};
 
 use crate::error::engine_error;
 
@@ -12,6 +17,8 @@ pub(crate) struct OpenvinoEngine {
     pub(crate) request: InferRequest,
     /// The element type of the output; a dynamic size is only known after each inference.
     pub(crate) output_type: ElementType,
+    /// Whether the next inference is to stop.
+    pub(crate) stopped: Arc<AtomicBool>,
     pub(crate) _model: Arc<Mutex<(CompiledModel, Core)>>,
 }
 
@@ -26,14 +33,44 @@ impl Engine for OpenvinoEngine {
             )
         })?
     }
+
+    /// The flag is of one inference, so that a late stop cannot hit the next.
+    fn stopper(&mut self) -> Option<Stopper> {
+        self.stopped = Arc::default();
+        let stopped = Arc::clone(&self.stopped);
+        Some(Box::new(move || stopped.store(true, Ordering::Relaxed)))
+    }
 }
 
+/// How long the slot's thread waits for OpenVINO before it looks whether it is to stop.
+const STOP_INTERVAL_MS: i64 = 10;
+
 impl OpenvinoEngine {
+    /// Runs the request. Only this thread may call the binding's `cancel`, which takes `&mut self`. It is therefore the
+    /// one that waits and looks at the flag.
+    fn infer_until_stopped(&mut self) -> Result<(), InferenceError> {
+        let stopped = std::mem::take(&mut self.stopped);
+        if stopped.load(Ordering::Relaxed) {
+            return Err(InferenceError {
+                kind: InferenceErrorKind::InferCancelled,
+                message: None,
+            });
+        }
+        self.request.infer_async()?;
+        loop {
+            match self.request.wait(STOP_INTERVAL_MS) {
+                Err(error) if matches!(error.kind, InferenceErrorKind::ResultNotReady) => {}
+                result => return result,
+            }
+            if stopped.load(Ordering::Relaxed) {
+                // OpenVINO ends the request after the current operation. Where it cannot, the request ends by itself.
+                let _ = self.request.cancel();
+            }
+        }
+    }
+
     /// The outer error is OpenVINO's; the inner one is about what it handed out.
-    fn run(
-        &mut self,
-        input: &Tensor,
-    ) -> Result<Result<InferOutput, Error>, openvino::InferenceError> {
+    fn run(&mut self, input: &Tensor) -> Result<Result<InferOutput, Error>, InferenceError> {
         let mut native = self.request.get_input_tensor()?;
         let shape: Vec<i64> = input.shape().iter().map(|&dim| dim as i64).collect();
         if native.get_shape()?.get_dimensions() != shape {
@@ -56,7 +93,7 @@ impl OpenvinoEngine {
             )));
         }
         buffer.copy_from_slice(bytes);
-        self.request.infer()?;
+        self.infer_until_stopped()?;
 
         let output = self.request.get_output_tensor()?;
         let shape = output.get_shape()?;
@@ -112,7 +149,7 @@ pub(crate) fn spec(port: &Node, which: &'static str) -> Result<TensorSpec, Error
 }
 
 /// `spec`'s dimensions as OpenVINO wants them for a reshape.
-pub(crate) fn partial_shape(spec: &TensorSpec) -> Result<PartialShape, openvino::InferenceError> {
+pub(crate) fn partial_shape(spec: &TensorSpec) -> Result<PartialShape, InferenceError> {
     let dims: Vec<_> = spec
         .dims
         .iter()

@@ -1,7 +1,12 @@
 //! OpenVINO itself: the contract, the model files, the devices.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use backend_api::conformance::Subject;
-use backend_api::{Error, ErrorKind, InferBackend, ModelSource, Precision, Tensor};
+use backend_api::{
+    BlockingInfer, Error, ErrorKind, InferBackend, InferRequest, ModelSource, Precision, Tensor,
+};
 use backend_openvino::{OpenvinoBackend, OpenvinoConfig, find_library};
 use classify_tests::models::{self, error, infer};
 use classify_tests::{
@@ -18,13 +23,20 @@ fn main() {
     for file in ["double.onnx", "double.xml"] {
         trials.extend(conformance(&engine, file, move || subject(file)));
     }
-    trials.extend(models::trials(&engine, |model| Ok(Box::new(open(model)?))));
-    let tests: [(&str, fn() -> Result<(), Failed>); 7] = [
+    let boxed: models::Open = |model| Ok(Box::new(open(model)?));
+    trials.extend(models::trials(&engine, boxed));
+    trials.extend(models::stopping(&engine, boxed));
+    trials.push(models::span(&engine, "openvino", boxed));
+    let tests: [(&str, fn() -> Result<(), Failed>); 8] = [
         ("an_ir_needs_its_weights", ir),
         ("an_ir_in_memory_gives_the_same", ir_in_memory),
         ("a_model_in_memory_is_cached", cached_memory),
         ("a_missing_device_lists_what_there_is", missing_devices),
         ("virtual_devices_run", virtual_devices),
+        (
+            "a_stopped_virtual_device_runs_the_next_request",
+            stopped_virtual_devices,
+        ),
         ("f32_is_the_default_and_reported", precision),
         ("values_out_of_range_are_refused", bad_configuration),
     ];
@@ -186,6 +198,26 @@ fn virtual_devices() -> Result<(), Failed> {
             info.requested_device == device && info.devices == ["CPU"],
             info,
         )?;
+    }
+    Ok(())
+}
+
+/// `AUTO`, `MULTI` and `BATCH` do not pass a stop on. They must not be harmed by it either.
+fn stopped_virtual_devices() -> Result<(), Failed> {
+    let input = models::slow_input(1_000_000);
+    for device in ["HETERO:CPU", "AUTO", "MULTI:CPU", "BATCH:CPU"] {
+        let mut config = config_of("slow.onnx");
+        device.clone_into(&mut config.options.device);
+        config.options.requests = Some(1);
+        let backend = OpenvinoBackend::open(&config)?;
+        let expected = infer(&backend, Arc::clone(&input))?;
+        for _ in 0..2 {
+            let request = InferRequest::new(0, Arc::clone(&input));
+            let late = request.with_timeout(Duration::from_millis(10));
+            let result = backend.submit_blocking(late)?.wait();
+            error(result, ErrorKind::DeadlineExceeded)?;
+            ensure(infer(&backend, Arc::clone(&input))? == expected, device)?;
+        }
     }
     Ok(())
 }

@@ -55,6 +55,7 @@ impl RtenBackend {
     pub fn parts(
         config: &RtenConfig,
     ) -> Result<(BackendInfo, Vec<impl backend_api::Engine + use<>>), Error> {
+        let _span = backend_api::trace_open("rten", &config.options);
         // A model that anybody may have sent: a panic while it is optimized is an error of the model.
         catch_unwind(AssertUnwindSafe(|| open(config))).unwrap_or_else(|panic| {
             let said = panic_message(panic.as_ref());

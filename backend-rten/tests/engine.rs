@@ -16,6 +16,7 @@ fn main() {
     let boxed: models::Open = |model| Ok(Box::new(open(model)?));
     trials.extend(models::trials(&nothing, boxed));
     trials.push(models::onnx_alone(&nothing, boxed));
+    trials.push(models::span(&nothing, "rten", boxed));
     trials.push(Trial::test(
         "only_what_is_there_can_be_asked_for",
         unavailable,

@@ -64,6 +64,11 @@ two = numpy_helper.from_array(np.array(2, np.float32), "two")
 save("double", [helper.make_node("Mul", ["input", "two"], ["output"])],
      [value("input", [1, 4])], [value("output", [1, 4])], [two])
 
+# Many operations that no engine fuses, for tests that stop an inference between two of them.
+save("slow", [helper.make_node("Softmax", [f"v{n}" if n else "input"], [f"v{n + 1}" if n < 199 else "output"], axis=1)
+              for n in range(200)],
+     [value("input", [1, "N"])], [value("output", [1, "N"])])
+
 classifier("plain", image)
 classifier("dynamic-batch", value("input", ["N", 3, SIZE, SIZE]), output=[value("output", ["N", CLASSES])])
 classifier("dynamic-size", value("input", [1, 3, "H", "W"]))

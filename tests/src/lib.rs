@@ -2,6 +2,7 @@
 
 mod library;
 pub mod models;
+pub mod spans;
 
 pub use library::{Loader, library_trials};
 

@@ -1,11 +1,17 @@
 //! The small models on every engine.
 
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
 use backend_api::half::f16;
 use backend_api::{
-    Dim, ElementType, Error, ErrorKind, InferBackend, InferRequest, ModelSource, Tensor,
+    BlockingInfer, Dim, ElementType, Error, ErrorKind, InferBackend, InferRequest, ModelSource,
+    Tensor,
 };
 use libtest_mimic::{Failed, Trial};
 
+use crate::spans::record;
 use crate::{Needs, ensure, small_model};
 
 /// Opens a model on an engine with its defaults.
@@ -43,6 +49,110 @@ pub fn onnx_alone(needs: &Needs, open: Open) -> Trial {
     })
 }
 
+/// A test of what a subscriber of `tracing` sees of the engine of `backend`.
+pub fn span(needs: &Needs, backend: &'static str, open: Open) -> Trial {
+    needs.test("opening_a_model_is_a_span", move || {
+        let model = small_model("double.onnx");
+        let spans = record(|| {
+            open(model.as_path().into()).expect("the small model opens");
+        });
+        let fields = [
+            ("backend", backend.to_owned()),
+            ("device", "CPU".to_owned()),
+            ("model", model.display().to_string()),
+        ];
+        let opened = spans.iter().filter(|span| span.name == "open");
+        let opened: Vec<_> = opened.map(|span| span.fields.clone()).collect();
+        ensure(opened == [fields.into()], &spans)
+    })
+}
+
+/// Tests of an engine that can be stopped while it runs.
+pub fn stopping(needs: &Needs, open: Open) -> Vec<Trial> {
+    let tests: [(
+        &str,
+        fn(&dyn InferBackend, InferRequest, Duration) -> Result<(), Failed>,
+    ); 2] = [
+        ("a_running_inference_stops_at_its_deadline", at_deadline),
+        ("a_running_inference_stops_with_its_handle", with_handle),
+    ];
+    tests
+        .map(|(name, end_early)| {
+            needs.test(name, move || {
+                let backend = open(small_model("slow.onnx").into())?;
+                stops(&*backend, end_early)
+            })
+        })
+        .into()
+}
+
+/// An input of `slow.onnx`. With a million values it takes a tenth of a second or more.
+///
+/// # Panics
+///
+/// Never.
+pub fn slow_input(len: usize) -> Arc<Tensor> {
+    let values = (0..len).map(|n| (n % 7) as f32).collect();
+    Arc::new(Tensor::new([1, len], values).expect("as many values"))
+}
+
+/// Fails unless a slot is free soon after `end_early` has ended its request early, and runs the next request.
+fn stops(
+    backend: &dyn InferBackend,
+    end_early: impl Fn(&dyn InferBackend, InferRequest, Duration) -> Result<(), Failed>,
+) -> Result<(), Failed> {
+    let input = slow_input(4_000_000);
+    let expected = infer(backend, Arc::clone(&input))?;
+    let time = |run: &dyn Fn() -> Result<(), Failed>| -> Result<Duration, Failed> {
+        let started = Instant::now();
+        run()?;
+        Ok(started.elapsed())
+    };
+    let mut whole = Duration::MAX;
+    for _ in 0..3 {
+        let run = || ensure(infer(backend, Arc::clone(&input))? == expected, "a result");
+        whole = whole.min(time(&run)?);
+    }
+    // A busy machine may be late now and then. An engine that is not stopped takes `whole` each time.
+    let mut times = Vec::new();
+    while times.len() < 10 {
+        let elapsed = time(&|| {
+            let request = InferRequest::new(1, Arc::clone(&input));
+            end_early(backend, request, whole / 8)?;
+            futures_executor::block_on(backend.wait_all());
+            Ok(())
+        })?;
+        let next = infer(backend, Arc::clone(&input))?;
+        ensure(next == expected, "the next inference has another result")?;
+        if elapsed < whole / 2 {
+            return Ok(());
+        }
+        times.push(elapsed);
+    }
+    ensure(false, (whole, times))
+}
+
+fn at_deadline(
+    backend: &dyn InferBackend,
+    request: InferRequest,
+    time: Duration,
+) -> Result<(), Failed> {
+    let request = request.with_timeout(time);
+    let result = backend.submit_blocking(request)?.wait();
+    error(result, ErrorKind::DeadlineExceeded).map(|_| ())
+}
+
+fn with_handle(
+    backend: &dyn InferBackend,
+    request: InferRequest,
+    time: Duration,
+) -> Result<(), Failed> {
+    let pending = backend.submit_blocking(request)?;
+    thread::sleep(time);
+    drop(pending);
+    Ok(())
+}
+
 /// The error of `kind` that `result` is.
 ///
 /// # Errors
@@ -63,11 +173,8 @@ pub fn error<T: std::fmt::Debug>(
 /// # Errors
 ///
 /// The engine's.
-pub fn infer(backend: &dyn InferBackend, input: Tensor) -> Result<Tensor, Error> {
-    futures_executor::block_on(async {
-        let pending = backend.submit(InferRequest::new(0, input)).await?;
-        Ok(pending.await?.tensor)
-    })
+pub fn infer(backend: &dyn InferBackend, input: impl Into<Arc<Tensor>>) -> Result<Tensor, Error> {
+    Ok(backend.infer_blocking(input)?.tensor)
 }
 
 fn damaged_files(open: Open) -> Result<(), Failed> {
