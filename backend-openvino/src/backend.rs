@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use backend_api::{BackendInfo, Error, ErrorKind, ModelSource, SlotPool};
 use openvino::{CompiledModel, Core, RwPropertyKey};
 
-use crate::cache::{self, Key, Outcome};
+use crate::cache::{self, CacheOutcome, Key};
 use crate::config::OpenvinoConfig;
 use crate::configure::{Configured, configure, requested_precision};
 use crate::core::{compile, leaves, new_core, path_text, read_model, reshape};
@@ -280,13 +280,15 @@ fn checksums(model: &ModelSource, files: &[PathBuf]) -> Result<Vec<String>, Erro
 fn cache_note(entry: cache::Entry, compiled: &CompiledModel) -> &'static str {
     let is_loaded = compiled_property(compiled, "LOADED_FROM_CACHE").as_deref() == Some("YES");
     match entry.finish(is_loaded) {
-        Outcome::Loaded => "the compiled model is from the cache",
-        Outcome::Added => "the compiled model is in the cache now",
-        Outcome::Replaced => {
+        CacheOutcome::Loaded => "the compiled model is from the cache",
+        CacheOutcome::Added => "the compiled model is in the cache now",
+        CacheOutcome::Replaced => {
             "the compiled model in the cache was damaged; it has been compiled again"
         }
-        Outcome::NothingToKeep => "the cache is not used: this device keeps no compiled models",
-        Outcome::NotKept => "the compiled model is not in the cache: it could not be kept",
+        CacheOutcome::NothingToKeep => {
+            "the cache is not used: this device keeps no compiled models"
+        }
+        CacheOutcome::NotKept => "the compiled model is not in the cache: it could not be kept",
     }
 }
 

@@ -60,7 +60,7 @@ pub(crate) struct Entry {
 
 /// The outcome of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum CacheOutcome {
     /// OpenVINO took the compiled model from the cache.
     Loaded,
     /// The compiled model is in the cache now.
@@ -111,10 +111,10 @@ impl Entry {
     }
 
     /// The model has been compiled. `loaded`: from what was here.
-    pub(crate) fn finish(mut self, loaded: bool) -> Outcome {
+    pub(crate) fn finish(mut self, loaded: bool) -> CacheOutcome {
         let Some(new) = self.new.take() else {
             if loaded {
-                return Outcome::Loaded;
+                return CacheOutcome::Loaded;
             }
             // OpenVINO did not want it and may have written another one beside it.
             if let Some(parent) = self.path.parent()
@@ -122,15 +122,15 @@ impl Entry {
             {
                 discard(&self.path, aside.path());
             }
-            return Outcome::NotKept;
+            return CacheOutcome::NotKept;
         };
         match keep(new, &self.path) {
-            Ok(true) if self.damaged => Outcome::Replaced,
-            Ok(true) => Outcome::Added,
-            Ok(false) => Outcome::NothingToKeep,
+            Ok(true) if self.damaged => CacheOutcome::Replaced,
+            Ok(true) => CacheOutcome::Added,
+            Ok(false) => CacheOutcome::NothingToKeep,
             // Another process was faster, and its folder is as good.
-            Err(_) if is_intact(&self.path).unwrap_or(false) => Outcome::Added,
-            Err(_) => Outcome::NotKept,
+            Err(_) if is_intact(&self.path).unwrap_or(false) => CacheOutcome::Added,
+            Err(_) => CacheOutcome::NotKept,
         }
     }
 }
@@ -372,7 +372,7 @@ mod tests {
         key
     }
 
-    fn add(folder: &Path, text: &str) -> Outcome {
+    fn add(folder: &Path, text: &str) -> CacheOutcome {
         let entry = Entry::open(folder, key("model")).unwrap();
         if entry.new.is_none() {
             return entry.finish(true);
@@ -390,8 +390,8 @@ mod tests {
     #[test]
     fn a_model_is_added_then_loaded() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(add(folder.path(), "blob"), Outcome::Added);
-        assert_eq!(add(folder.path(), "blob"), Outcome::Loaded);
+        assert_eq!(add(folder.path(), "blob"), CacheOutcome::Added);
+        assert_eq!(add(folder.path(), "blob"), CacheOutcome::Loaded);
         only_entry(folder.path());
     }
 
@@ -410,9 +410,9 @@ mod tests {
         ];
         for damage in damages {
             let folder = tempfile::tempdir().unwrap();
-            assert_eq!(add(folder.path(), "blob"), Outcome::Added);
+            assert_eq!(add(folder.path(), "blob"), CacheOutcome::Added);
             damage(&only_entry(folder.path()));
-            assert_eq!(add(folder.path(), "blob"), Outcome::Replaced);
+            assert_eq!(add(folder.path(), "blob"), CacheOutcome::Replaced);
             let entry = only_entry(folder.path());
             assert_eq!(fs::read(entry.join("1.blob")).unwrap(), b"blob");
         }
@@ -479,7 +479,7 @@ mod tests {
         let old = std::time::SystemTime::now() - 2 * LEFT_OVER;
         File::open(&left).unwrap().set_modified(old).unwrap();
 
-        assert_eq!(add(home.path(), "blob"), Outcome::Added);
+        assert_eq!(add(home.path(), "blob"), CacheOutcome::Added);
         assert!(!left.exists() && young.path().exists());
         drop(young);
         let entry = home.path().join(key("model").name());
@@ -505,11 +505,11 @@ mod tests {
                 fs::write(entry.join("notes.txt"), "mine").unwrap();
             },
             &|entry| {
-                assert_eq!(add(entry.parent().unwrap(), "blob"), Outcome::Added);
+                assert_eq!(add(entry.parent().unwrap(), "blob"), CacheOutcome::Added);
                 fs::write(entry.join("notes.txt"), "mine").unwrap();
             },
             &|entry| {
-                assert_eq!(add(entry.parent().unwrap(), "blob"), Outcome::Added);
+                assert_eq!(add(entry.parent().unwrap(), "blob"), CacheOutcome::Added);
                 fs::create_dir(entry.join("folder")).unwrap();
             },
             &|entry| {
@@ -534,7 +534,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             make(&folder.path().join(key("model").name()));
             let before = tree(folder.path());
-            assert_eq!(add(folder.path(), "blob"), Outcome::NotKept);
+            assert_eq!(add(folder.path(), "blob"), CacheOutcome::NotKept);
             assert_eq!(tree(folder.path()), before);
         }
     }
@@ -544,8 +544,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let slow = Entry::open(folder.path(), key("model")).unwrap();
         fs::write(slow.folder().join("1.blob"), "slow").unwrap();
-        assert_eq!(add(folder.path(), "fast"), Outcome::Added);
-        assert_eq!(slow.finish(false), Outcome::Added);
+        assert_eq!(add(folder.path(), "fast"), CacheOutcome::Added);
+        assert_eq!(slow.finish(false), CacheOutcome::Added);
         let entry = only_entry(folder.path());
         assert_eq!(fs::read(entry.join("1.blob")).unwrap(), b"fast");
     }
@@ -554,7 +554,7 @@ mod tests {
     fn a_device_that_keeps_nothing_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let entry = Entry::open(folder.path(), key("model")).unwrap();
-        assert_eq!(entry.finish(false), Outcome::NothingToKeep);
+        assert_eq!(entry.finish(false), CacheOutcome::NothingToKeep);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
@@ -563,20 +563,20 @@ mod tests {
     fn an_entry_that_others_may_write_is_made_again() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(add(folder.path(), "blob"), Outcome::Added);
+        assert_eq!(add(folder.path(), "blob"), CacheOutcome::Added);
         let entry = only_entry(folder.path());
         let mode = fs::metadata(&entry).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
         fs::set_permissions(&entry, fs::Permissions::from_mode(0o777)).unwrap();
-        assert_eq!(add(folder.path(), "blob"), Outcome::Replaced);
+        assert_eq!(add(folder.path(), "blob"), CacheOutcome::Replaced);
     }
 
     #[test]
     fn one_that_openvino_refuses_is_thrown_away() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(add(folder.path(), "blob"), Outcome::Added);
+        assert_eq!(add(folder.path(), "blob"), CacheOutcome::Added);
         let entry = Entry::open(folder.path(), key("model")).unwrap();
-        assert_eq!(entry.finish(false), Outcome::NotKept);
+        assert_eq!(entry.finish(false), CacheOutcome::NotKept);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 

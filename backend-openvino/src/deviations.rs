@@ -12,7 +12,7 @@ const NAMED: usize = 3;
 pub(crate) fn notes(model: &Model) -> Vec<String> {
     let mut found = BTreeMap::new();
     if let Some(graph) = &model.graph {
-        look_into(graph, model.opset(), &constants_of(graph), &mut found);
+        add_deviations(graph, model.opset(), &constants_of(graph), &mut found);
     }
     for function in &model.functions {
         let graph = Graph {
@@ -20,7 +20,7 @@ pub(crate) fn notes(model: &Model) -> Vec<String> {
             value_info: function.value_info.clone(),
             ..Graph::default()
         };
-        look_into(
+        add_deviations(
             &graph,
             onnx::opset_of(&function.opset_import),
             &constants_of(&graph),
@@ -76,7 +76,7 @@ fn constants_of(graph: &Graph) -> Constants<'_> {
     constants
 }
 
-fn look_into(graph: &Graph, opset: i64, constants: &Constants<'_>, found: &mut Found) {
+fn add_deviations(graph: &Graph, opset: i64, constants: &Constants<'_>, found: &mut Found) {
     for node in &graph.node {
         if node.is_onnx()
             && let Some(reason) = deviation(node, graph, constants, opset)
@@ -89,7 +89,7 @@ fn look_into(graph: &Graph, opset: i64, constants: &Constants<'_>, found: &mut F
                 .push(name.escape_debug().to_string());
         }
         for body in node.bodies() {
-            look_into(body, opset, constants, found);
+            add_deviations(body, opset, constants, found);
         }
     }
 }
@@ -103,10 +103,10 @@ fn deviation(
     let int = |name: &str| node.attribute(name).and_then(|attribute| attribute.i);
     let is_on = |name: &str| int(name).is_some_and(|value| value != 0);
     let says = |name: &str, value: &str| {
-        let said = node
+        let text = node
             .attribute(name)
             .and_then(|attribute| attribute.s.as_deref());
-        said == Some(value.as_bytes())
+        text == Some(value.as_bytes())
     };
     let has = |name: &str| node.attribute(name).is_some();
     match node.operator().as_ref() {

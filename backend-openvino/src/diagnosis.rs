@@ -23,8 +23,8 @@ pub struct UnusableDevice {
 }
 
 /// Explains why `device` cannot be used, by OpenVINO's error and by the state of the system.
-pub(crate) fn explain(device: &str, said: Option<&InferenceError>) -> UnusableDevice {
-    let message = said.and_then(|error| error.message.clone());
+pub(crate) fn explain(device: &str, error: Option<&InferenceError>) -> UnusableDevice {
+    let message = error.and_then(|error| error.message.clone());
     let (reason, remedy) = reason(device, message.as_deref().unwrap_or_default());
     UnusableDevice {
         name: device.to_owned(),

@@ -61,7 +61,7 @@ pub(crate) fn executed_precision(compiled: &CompiledModel) -> String {
     }
 }
 
-/// Returns the short name of an element type. OpenVINO's C layer writes element types as `f32` or as `<Type: 'float32'>`, by version.
+/// Returns the short name of an element type. OpenVINO's C layer writes `f32` or `<Type: 'float32'>`, by version.
 pub(crate) fn short_precision(value: String) -> String {
     match value.as_str() {
         "<Type: 'float32'>" => "f32".to_owned(),

@@ -92,7 +92,7 @@ const REFUSED: [(&str, &str, &str); 3] = [
     (
         "CACHE_DIR",
         "the cache of compiled models",
-        "use the directory `cache`, whose files are checked",
+        "use `cache`, whose files are checked",
     ),
     (
         "MULTI_DEVICE_PRIORITIES",

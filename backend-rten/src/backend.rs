@@ -58,11 +58,11 @@ impl RtenBackend {
         let _span = backend_api::trace_open("rten", &config.options);
         // A model that anybody may have sent: a panic while it is optimized is an error of the model.
         catch_unwind(AssertUnwindSafe(|| open(config))).unwrap_or_else(|panic| {
-            let said = panic_message(panic.as_ref());
+            let message = panic_message(panic.as_ref());
             Err(Error::new(
                 ErrorKind::ModelInvalid,
                 "load the model",
-                format!("RTen panicked while it read the model: {said}"),
+                format!("RTen panicked while it read the model: {message}"),
             )
             .with_context("model", &config.options.model)
             .with_hint("the model may be damaged; try it with `backend-onnx`"))
