@@ -76,7 +76,7 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// A failure with its kind, the operation that failed, the values that matter, and its cause.
+/// A failure with its kind, the values that matter, and its cause.
 ///
 /// [`Display`](fmt::Display) writes one line: the message, then the context in parentheses. The
 /// cause is not part of that line; walk [`source`](StdError::source) to print it. [`Error::hint`]
@@ -88,7 +88,7 @@ impl fmt::Display for ErrorKind {
 /// ```
 /// use backend_api::{Error, ErrorKind};
 ///
-/// let error = Error::new(ErrorKind::DeviceUnavailable, "compile the model", "device GPU is not available")
+/// let error = Error::new(ErrorKind::DeviceUnavailable, "device GPU is not available")
 ///     .with_context("available", "CPU")
 ///     .with_hint("use `device = CPU`");
 /// assert_eq!(error.to_string(), "device GPU is not available (available: CPU)");
@@ -98,7 +98,6 @@ pub struct Error(Box<Inner>);
 
 struct Inner {
     kind: ErrorKind,
-    operation: &'static str,
     message: String,
     context: Vec<(&'static str, String)>,
     hint: Option<String>,
@@ -106,11 +105,10 @@ struct Inner {
 }
 
 impl Error {
-    /// An error of `kind`, met during `operation` ("compile the model"), described by `message`.
-    pub fn new(kind: ErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
+    /// An error of `kind`, described by `message`: what failed, with the value that was wrong.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
-            operation,
             message: message.into(),
             context: Vec::new(),
             hint: None,
@@ -142,11 +140,6 @@ impl Error {
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
-    }
-
-    /// What was being done, as a verb phrase: "read the model".
-    pub fn operation(&self) -> &'static str {
-        self.0.operation
     }
 
     /// The values that were recorded, in the order in which they were added.
@@ -188,7 +181,6 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")
             .field("kind", &self.0.kind)
-            .field("operation", &self.0.operation)
             .field("message", &self.0.message)
             .field("context", &self.0.context)
             .field("hint", &self.hint())
@@ -242,7 +234,7 @@ mod serialized {
     impl<'de> Deserialize<'de> for Error {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             let serialized = Serialized::deserialize(deserializer)?;
-            let mut error = Self::new(serialized.kind, "", serialized.message);
+            let mut error = Self::new(serialized.kind, serialized.message);
             if let Some(hint) = serialized.hint {
                 error = error.with_hint(hint);
             }
@@ -261,14 +253,10 @@ mod tests {
     #[test]
     fn display_is_one_line_and_the_cause_keeps_its_type() {
         let cause = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
-        let error = Error::new(
-            ErrorKind::ModelNotFound,
-            "read the model",
-            "cannot read the model",
-        )
-        .with_context("model", "a.onnx")
-        .with_context("size", 3)
-        .with_source(cause);
+        let error = Error::new(ErrorKind::ModelNotFound, "cannot read the model")
+            .with_context("model", "a.onnx")
+            .with_context("size", 3)
+            .with_source(cause);
         assert_eq!(
             error.to_string(),
             "cannot read the model (model: a.onnx, size: 3)"
@@ -279,7 +267,6 @@ mod tests {
                 .is_some_and(<dyn StdError>::is::<std::io::Error>)
         );
         assert_eq!(error.hint(), Some("check the path of the model"));
-        assert_eq!(error.operation(), "read the model");
         assert_eq!(
             error.context().collect::<Vec<_>>(),
             [("model", "a.onnx"), ("size", "3")]

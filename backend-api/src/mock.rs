@@ -109,11 +109,7 @@ impl MockBuilder {
         let respond = Arc::clone(&self.respond);
         self.respond(move |number, input| {
             if number == call {
-                Err(Error::new(
-                    kind,
-                    "run an inference",
-                    format!("planned failure of call {call}"),
-                ))
+                Err(Error::new(kind, format!("planned failure of call {call}")))
             } else {
                 respond(number, input)
             }

@@ -231,7 +231,6 @@ impl PerformanceHint {
             if value == Some(0) {
                 return Err(Error::new(
                     ErrorKind::InvalidConfig,
-                    "configure the engine",
                     format!("{name} is 0, but it must be at least 1"),
                 )
                 .with_context("engine", engine));
@@ -275,7 +274,6 @@ fn named<T, const N: usize>(
     found.map(|(value, _)| value).ok_or_else(|| {
         Error::new(
             ErrorKind::InvalidConfig,
-            "read the configuration",
             format!("the {what} is `{}`", text.escape_debug()),
         )
         .with_hint(format!("use one of {names}"))

@@ -57,7 +57,6 @@ impl SlotPool {
         if engines.is_empty() {
             return Err(Error::new(
                 ErrorKind::InvalidConfig,
-                "start the slots",
                 "the number of infer requests is 0, but at least 1 is needed",
             ));
         }
@@ -77,7 +76,6 @@ impl SlotPool {
                 .map_err(|source| {
                     Error::new(
                         ErrorKind::ResourceExhausted,
-                        "start the slots",
                         format!(
                             "the system refused thread {} of {}",
                             slot + 1,
@@ -407,7 +405,6 @@ fn infer<E: Engine>(engine: &mut E, job: &mut Job, slot: usize) -> Result<InferO
 fn deadline_exceeded(when: &str) -> Error {
     Error::new(
         ErrorKind::DeadlineExceeded,
-        "run an inference",
         format!("the deadline of the request passed {when}"),
     )
 }
@@ -415,7 +412,6 @@ fn deadline_exceeded(when: &str) -> Error {
 fn panicked(payload: &(dyn Any + Send)) -> Error {
     Error::new(
         ErrorKind::Panicked,
-        "run an inference",
         format!("the engine panicked: {}", panic_message(payload)),
     )
 }

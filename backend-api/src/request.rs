@@ -166,7 +166,6 @@ impl Completer {
 pub(crate) fn abandoned() -> Error {
     Error::new(
         ErrorKind::Abandoned,
-        "run an inference",
         "the backend was dropped before the request ran",
     )
 }

@@ -330,7 +330,7 @@ impl fmt::Debug for Tensor {
 }
 
 fn mismatch(message: String) -> Error {
-    Error::new(ErrorKind::InputMismatch, "make a tensor", message)
+    Error::new(ErrorKind::InputMismatch, message)
 }
 
 fn check_length(shape: &[usize], element_type: ElementType, len: usize) -> Result<(), Error> {
@@ -421,7 +421,7 @@ impl TensorSpec {
     /// that is not the shape's.
     pub fn reshaped(self, shape: Option<&[usize]>, batch: Option<usize>) -> Result<Self, Error> {
         let invalid = |message: String, hint: &str| {
-            Error::new(ErrorKind::InvalidConfig, "reshape the model", message).with_hint(hint)
+            Error::new(ErrorKind::InvalidConfig, message).with_hint(hint)
         };
         let mut wanted = match shape {
             None => self,
@@ -477,7 +477,6 @@ impl TensorSpec {
         }
         Err(Error::new(
             ErrorKind::ModelUnsupported,
-            "load the model",
             format!("the model's input is {self}; {engine} cannot make it {wanted}"),
         )
         .with_hint(
@@ -512,7 +511,6 @@ impl TensorSpec {
         }
         Err(Error::new(
             ErrorKind::InputMismatch,
-            "check the input",
             format!(
                 "the model's input takes {self}, but the tensor is {}{:?}",
                 tensor.element_type(),

@@ -56,7 +56,6 @@ impl Timer {
                 .map_err(|source| {
                     Error::new(
                         ErrorKind::ResourceExhausted,
-                        "start the timer",
                         "the system refused the thread that watches the deadlines of requests",
                     )
                     .with_hint("raise the limit of threads, or send requests without deadlines")

@@ -183,7 +183,7 @@ struct Stoppable {
 impl Engine for Stoppable {
     fn infer(&mut self, input: &Tensor) -> Result<InferOutput, Error> {
         if self.stopped.swap(false, Ordering::SeqCst) {
-            return Err(Error::new(ErrorKind::InferenceFailed, "infer", "stopped"));
+            return Err(Error::new(ErrorKind::InferenceFailed, "stopped"));
         }
         Ok(InferOutput::new(double(input)))
     }

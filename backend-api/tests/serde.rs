@@ -102,8 +102,8 @@ fn a_backend_is_described_under_the_names_of_the_fields() {
 
 #[test]
 fn an_error_displays_as_before_with_its_hint_and_cause() {
-    let io = std::io::Error::other(Error::new(ErrorKind::ModelInvalid, "", "cut off"));
-    let error = Error::new(ErrorKind::ModelNotFound, "", "the model cannot be read")
+    let io = std::io::Error::other(Error::new(ErrorKind::ModelInvalid, "cut off"));
+    let error = Error::new(ErrorKind::ModelNotFound, "the model cannot be read")
         .with_context("model", "a.onnx")
         .with_source(io);
     let form = to_value(&error).unwrap();

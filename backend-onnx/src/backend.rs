@@ -71,7 +71,6 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
     if let Precision::Bf16 | Precision::F16 = options.precision {
         return Err(Error::new(
             ErrorKind::InvalidConfig,
-            "configure the engine",
             format!(
                 "precision {} is not available: {ENGINE} computes in the element types of the model",
                 options.precision
@@ -91,7 +90,6 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
             let mut builder = session_builder(&environment, config, threads).map_err(|source| {
                 engine_error(
                     ErrorKind::InvalidConfig,
-                    "configure ONNX Runtime",
                     format!("ONNX Runtime does not take {requests} sessions of {threads} threads"),
                     source,
                 )
@@ -110,7 +108,6 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
     let ([input], [output]) = (inputs, outputs) else {
         return Err(Error::new(
             ErrorKind::ModelUnsupported,
-            "load the model",
             format!(
                 "the model has {} inputs and {} outputs, but 1 of each is needed",
                 inputs.len(),
@@ -184,7 +181,6 @@ fn on_provider(
     chosen().map_err(|source| {
         engine_error(
             ErrorKind::DeviceUnavailable,
-            "load the model",
             format!("{} cannot be used", known.provider.name),
             source,
         )

@@ -58,8 +58,7 @@ impl Engine for OnnxEngine {
 fn failed(source: ort::Error) -> Error {
     engine_error(
         ErrorKind::InferenceFailed,
-        "run an inference",
-        "ONNX Runtime failed",
+        "ONNX Runtime failed to run the inference",
         source,
     )
 }
@@ -67,7 +66,6 @@ fn failed(source: ort::Error) -> Error {
 fn unsupported(which: &str, element_type: impl std::fmt::Display) -> Error {
     Error::new(
         ErrorKind::ModelUnsupported,
-        "load the model",
         format!("the model's {which} has element type {element_type}"),
     )
     .with_context("supported", "f32, f64, f16, bf16, u8, i8, i32, i64")

@@ -6,18 +6,16 @@ use ort::ErrorCode;
 /// An error of `kind` with ONNX Runtime's own message as its cause.
 pub(crate) fn engine_error(
     kind: ErrorKind,
-    operation: &'static str,
     message: impl Into<String>,
     source: ort::Error,
 ) -> Error {
-    Error::new(kind, operation, message).with_source(source)
+    Error::new(kind, message).with_source(source)
 }
 
 /// Returns the error for a panic of the binding, which panics where a runtime answers with what it does not know.
 pub(crate) fn panicked() -> Error {
     Error::new(
         ErrorKind::EngineUnavailable,
-        "open ONNX Runtime",
         "the binding to ONNX Runtime panicked; the runtime may be too old or too new for it",
     )
     .with_hint("install ONNX Runtime 1.31.1, which is the tested version")
@@ -30,7 +28,6 @@ pub(crate) fn load_failed(model: &ModelSource, provider: &str, source: ort::Erro
     {
         return engine_error(
             ErrorKind::DeviceUnavailable,
-            "load the model",
             format!("{provider} cannot run the whole model, and the CPU is not asked for"),
             source,
         )
@@ -45,11 +42,5 @@ pub(crate) fn load_failed(model: &ModelSource, provider: &str, source: ort::Erro
         }
         _ => ErrorKind::ModelInvalid,
     };
-    engine_error(
-        kind,
-        "load the model",
-        "ONNX Runtime cannot load the model",
-        source,
-    )
-    .with_context("model", model)
+    engine_error(kind, "ONNX Runtime cannot load the model", source).with_context("model", model)
 }

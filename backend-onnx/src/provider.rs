@@ -193,11 +193,9 @@ impl Known {
                 ),
             ),
         };
-        Err(
-            Error::new(ErrorKind::DeviceUnavailable, "load the model", message)
-                .with_context("available", available.join(", "))
-                .with_hint(hint),
-        )
+        Err(Error::new(ErrorKind::DeviceUnavailable, message)
+            .with_context("available", available.join(", "))
+            .with_hint(hint))
     }
 
     /// The provider for a session, strictly.

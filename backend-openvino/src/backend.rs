@@ -104,8 +104,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     let port_failed = |source| {
         engine_error(
             ErrorKind::ModelInvalid,
-            "compile the model",
-            "cannot read its ports",
+            "cannot read the ports of the compiled model",
             source,
         )
     };
@@ -145,7 +144,6 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
         .map_err(|source| {
             engine_error(
                 ErrorKind::ResourceExhausted,
-                "create the infer requests",
                 format!("OpenVINO did not create {requests} infer requests"),
                 source,
             )
@@ -243,8 +241,7 @@ fn checksums_of(
         .map_err(|source: io::Error| {
             Error::new(
                 ErrorKind::ResourceExhausted,
-                "open the cache",
-                "the system refused a thread",
+                "the system refused the thread that computes checksums for the cache",
             )
             .with_hint("raise the limit of threads, or leave the cache out")
             .with_source(source)
@@ -261,13 +258,9 @@ fn checksums(model: &ModelSource, files: &[PathBuf]) -> Result<Vec<String>, Erro
 
     let of = |file: &PathBuf| {
         cache::checksum(file).map_err(|source| {
-            Error::new(
-                ErrorKind::ModelNotFound,
-                "read the model",
-                "the model cannot be read",
-            )
-            .with_context("file", file.display())
-            .with_source(source)
+            Error::new(ErrorKind::ModelNotFound, "the model cannot be read")
+                .with_context("file", file.display())
+                .with_source(source)
         })
     };
     for file in files {

@@ -317,7 +317,6 @@ fn refuse_strangers(folder: &Path, own: &Path) -> Result<(), Error> {
     }
     Err(Error::new(
         ErrorKind::InvalidConfig,
-        "open the cache",
         "others may write into the cache folder, and what is in it gets executed",
     )
     .with_context("folder", folder.display())
@@ -352,14 +351,10 @@ fn refuse_strangers(_: &Path, _: &Path) -> Result<(), Error> {
 }
 
 fn unusable(folder: &Path, source: io::Error) -> Error {
-    Error::new(
-        ErrorKind::InvalidConfig,
-        "open the cache",
-        "the cache folder cannot be used",
-    )
-    .with_context("folder", folder.display())
-    .with_hint("name a folder that this user may write, or leave the cache out")
-    .with_source(source)
+    Error::new(ErrorKind::InvalidConfig, "the cache folder cannot be used")
+        .with_context("folder", folder.display())
+        .with_hint("name a folder that this user may write, or leave the cache out")
+        .with_source(source)
 }
 
 #[cfg(test)]

@@ -76,7 +76,6 @@ pub(crate) fn configure(
                 }
                 let error = engine_error(
                     ErrorKind::InvalidConfig,
-                    "configure OpenVINO",
                     format!("device {leaf} does not take {} = {value}", key.as_ref()),
                     source,
                 );

@@ -31,11 +31,7 @@ pub(crate) fn new_core(plugins: &Plugins) -> Result<Core, Error> {
         Some(file) => Core::new_with_config(path_text(file)?),
     };
     core.map_err(|source| {
-        let error = Error::new(
-            ErrorKind::EngineUnavailable,
-            "start OpenVINO",
-            "OpenVINO did not start",
-        );
+        let error = Error::new(ErrorKind::EngineUnavailable, "OpenVINO did not start");
         match &plugins.file {
             Some(file) => error
                 .with_context("plugins", file.display())
@@ -68,7 +64,6 @@ pub(crate) fn read_model(core: &mut Core, source: &ModelSource) -> Result<Model,
     let model = model.map_err(|error| {
         engine_error(
             ErrorKind::ModelInvalid,
-            "read the model",
             "OpenVINO cannot read the model",
             error,
         )
@@ -80,7 +75,6 @@ pub(crate) fn read_model(core: &mut Core, source: &ModelSource) -> Result<Model,
     {
         return Err(Error::new(
             ErrorKind::ModelUnsupported,
-            "read the model",
             format!("the model has {inputs} inputs and {outputs} outputs, but 1 of each is needed"),
         )
         .with_context("model", source)
@@ -103,7 +97,6 @@ pub(crate) fn reshape(model: &mut Model, options: &OpenOptions) -> Result<Option
     let failed = |source| {
         engine_error(
             ErrorKind::ModelUnsupported,
-            "reshape the model",
             "OpenVINO cannot read the model's input",
             source,
         )
@@ -120,7 +113,6 @@ pub(crate) fn reshape(model: &mut Model, options: &OpenOptions) -> Result<Option
         .map_err(|source| {
             engine_error(
                 ErrorKind::ModelUnsupported,
-                "reshape the model",
                 format!("OpenVINO cannot reshape the model's input from {declared} to {wanted}"),
                 source,
             )
@@ -147,7 +139,7 @@ pub(crate) fn leaves(device: &Device, core: &Core) -> Result<Vec<String>, Error>
         Device::Virtual { .. } => available_devices(core),
     };
     let refused = |message: String, hint: &str| {
-        Error::new(ErrorKind::InvalidConfig, "read the device", message)
+        Error::new(ErrorKind::InvalidConfig, message)
             .with_context("requested", device)
             .with_context("available", available.join(", "))
             .with_hint(hint)

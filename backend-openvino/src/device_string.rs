@@ -333,7 +333,6 @@ fn name(text: &str) -> String {
 fn wrong(text: &str, what: &str) -> Error {
     Error::new(
         ErrorKind::InvalidConfig,
-        "read the device",
         format!("the device is `{}`: {what}", text.escape_debug()),
     )
     .with_hint("`devices()` lists the devices that there are")

@@ -27,8 +27,7 @@ impl Engine for OpenvinoEngine {
         self.run(input).map_err(|source| {
             engine_error(
                 ErrorKind::InferenceFailed,
-                "run an inference",
-                "OpenVINO failed",
+                "OpenVINO failed to run the inference",
                 source,
             )
         })?
@@ -84,7 +83,6 @@ impl OpenvinoEngine {
         if buffer.len() != bytes.len() {
             return Ok(Err(Error::new(
                 ErrorKind::InferenceFailed,
-                "run an inference",
                 format!(
                     "OpenVINO's input holds {} bytes, ours {}",
                     buffer.len(),
@@ -114,7 +112,6 @@ pub(crate) fn spec(port: &Node, which: &'static str) -> Result<TensorSpec, Error
     let read_failed = |source| {
         engine_error(
             ErrorKind::ModelInvalid,
-            "read the model",
             format!("cannot read the model's {which}"),
             source,
         )
@@ -123,7 +120,6 @@ pub(crate) fn spec(port: &Node, which: &'static str) -> Result<TensorSpec, Error
     let element_type = element_type(native).ok_or_else(|| {
         Error::new(
             ErrorKind::ModelUnsupported,
-            "read the model",
             format!("the model's {which} `{name}` has element type {native}"),
         )
         .with_context("supported", "f32, f64, f16, bf16, u8, i8, i32, i64")
@@ -132,7 +128,6 @@ pub(crate) fn spec(port: &Node, which: &'static str) -> Result<TensorSpec, Error
     if shape.get_rank().get_min() != shape.get_rank().get_max() {
         return Err(Error::new(
             ErrorKind::ModelUnsupported,
-            "read the model",
             format!("the model's {which} `{name}` does not even have a fixed number of dimensions"),
         )
         .with_hint("export the model with a fixed rank"));

@@ -22,11 +22,10 @@ const DEVICE_TROUBLE: [&str; 8] = [
 /// An error of `kind` with OpenVINO's own message as its cause.
 pub(crate) fn engine_error(
     kind: ErrorKind,
-    operation: &'static str,
     message: impl Into<String>,
     source: InferenceError,
 ) -> Error {
-    Error::new(kind, operation, message).with_source(source)
+    Error::new(kind, message).with_source(source)
 }
 
 /// Returns the error for a panic of the binding, which panics where a runtime lacks a function or answers with an
@@ -34,7 +33,6 @@ pub(crate) fn engine_error(
 pub(crate) fn panicked() -> Error {
     Error::new(
         ErrorKind::EngineUnavailable,
-        "open OpenVINO",
         "the binding to OpenVINO panicked; the runtime may be too old or too new for it",
     )
     .with_hint("install OpenVINO 2026.4.1, which is the tested version")
@@ -44,7 +42,6 @@ pub(crate) fn panicked() -> Error {
 pub(crate) fn invalid_config(what: &str, value: impl fmt::Display, expected: &str) -> Error {
     Error::new(
         ErrorKind::InvalidConfig,
-        "configure OpenVINO",
         format!("{what} is `{value}`, but it must be {expected}"),
     )
 }
@@ -79,7 +76,6 @@ pub(crate) fn device_unavailable(
     };
     Error::new(
         ErrorKind::DeviceUnavailable,
-        "compile the model",
         format!("device {device} is not available: {reason}"),
     )
     .with_context("available", listed)
@@ -102,7 +98,6 @@ pub(crate) fn compile_failed(
     } else {
         engine_error(
             ErrorKind::ModelUnsupported,
-            "compile the model",
             format!("OpenVINO cannot compile the model for device {device}"),
             source,
         )

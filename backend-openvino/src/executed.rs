@@ -86,7 +86,6 @@ pub(crate) fn check_precision(config: &OpenvinoConfig, info: &BackendInfo) -> Re
     }
     Err(Error::new(
         ErrorKind::InvalidConfig,
-        "configure OpenVINO",
         format!(
             "precision {asked} was asked for, but {} computes in {}",
             info.devices.join("+"),
@@ -114,7 +113,7 @@ pub(crate) fn check_execution_devices(
         return Ok(());
     };
     let refused = |message: String, hint: &str| {
-        let error = Error::new(ErrorKind::DeviceUnavailable, "compile the model", message);
+        let error = Error::new(ErrorKind::DeviceUnavailable, message);
         error.with_context("requested", device).with_hint(hint)
     };
     let named = candidates.iter().filter(|candidate| !candidate.excluded);

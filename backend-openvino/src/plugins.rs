@@ -45,7 +45,7 @@ impl Plugins {
             return Ok(Self::default());
         };
         let wrong = |message: String| {
-            Error::new(ErrorKind::InvalidConfig, "read the plugins file", message)
+            Error::new(ErrorKind::InvalidConfig, message)
                 .with_context("plugins", file.display())
                 .with_hint("docs/devices.md shows a plugins file")
         };

@@ -37,7 +37,6 @@ impl FromStr for Property {
         let wrong = || {
             Error::new(
                 ErrorKind::InvalidConfig,
-                "read the property",
                 format!("the property is `{}`", text.escape_debug()),
             )
             .with_hint("write KEY=VALUE or DEVICE:KEY=VALUE, for instance NUM_STREAMS=2")
@@ -171,7 +170,6 @@ pub(crate) fn set(
                 .map_err(|source| {
                     engine_error(
                         ErrorKind::InvalidConfig,
-                        "configure OpenVINO",
                         format!("device {name} does not take {} = {}", property.key, property.value),
                         source,
                     )
@@ -183,8 +181,7 @@ pub(crate) fn set(
 }
 
 fn invalid(property: &Property, message: &str) -> Error {
-    Error::new(ErrorKind::InvalidConfig, "configure OpenVINO", message)
-        .with_context("property", property)
+    Error::new(ErrorKind::InvalidConfig, message).with_context("property", property)
 }
 
 /// The known key that is most like `key`, if one is like it at all.

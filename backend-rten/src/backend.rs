@@ -61,7 +61,6 @@ impl RtenBackend {
             let message = panic_message(panic.as_ref());
             Err(Error::new(
                 ErrorKind::ModelInvalid,
-                "load the model",
                 format!("RTen panicked while it read the model: {message}"),
             )
             .with_context("model", &config.options.model)
@@ -82,7 +81,6 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     if let Precision::Bf16 | Precision::F16 = options.precision {
         return Err(Error::new(
             ErrorKind::InvalidConfig,
-            "configure the engine",
             format!(
                 "precision {} is not available: {ENGINE} computes in f32, models in f16 too",
                 options.precision
@@ -93,7 +91,6 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     if !options.device.trim().eq_ignore_ascii_case(CPU) {
         return Err(Error::new(
             ErrorKind::DeviceUnavailable,
-            "load the model",
             format!("device {} is not available in RTen", options.device),
         )
         .with_context("available", CPU)
@@ -118,7 +115,6 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     if model.output_ids().is_empty() {
         return Err(Error::new(
             ErrorKind::ModelInvalid,
-            "load the model",
             "the file has no model with an output",
         )
         .with_context("model", &options.model)
@@ -127,7 +123,6 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     let ([input], [output]) = (model.input_ids(), model.output_ids()) else {
         return Err(Error::new(
             ErrorKind::ModelUnsupported,
-            "load the model",
             format!(
                 "the model has {} inputs and {} outputs, but 1 of each is needed",
                 model.input_ids().len(),
@@ -193,7 +188,6 @@ fn load(
         if !allowed || location.contains('/') {
             return Err(Error::new(
                 ErrorKind::ModelUnsupported,
-                "load the model",
                 format!(
                     "the model's weights are in {}, but RTen reads them from files that are called *.data \
                      or *.onnx_data and lie beside the model",
@@ -206,7 +200,6 @@ fn load(
         let data = std::fs::read(file).map_err(|error| {
             Error::new(
                 ErrorKind::ModelNotFound,
-                "load the model",
                 "the weights of the model cannot be read",
             )
             .with_context("file", file.display())

@@ -58,8 +58,7 @@ impl RtenEngine {
 fn failed(source: RunError) -> Error {
     Error::new(
         ErrorKind::InferenceFailed,
-        "run an inference",
-        "RTen failed",
+        "RTen failed to run the inference",
     )
     .with_hint("it may lack something that this model needs: try `backend-onnx`")
     .with_source(source)
@@ -72,7 +71,6 @@ fn copy<T: Element>(output: &rten_tensor::Tensor<T>) -> Result<InferOutput, Erro
 pub(crate) fn unsupported(which: &str, what: impl std::fmt::Display) -> Error {
     Error::new(
         ErrorKind::ModelUnsupported,
-        "load the model",
         format!("the model's {which} has an element type that is not supported: {what}"),
     )
     .with_context("supported", "f32, i32, i8, u8")
@@ -84,7 +82,6 @@ pub(crate) fn spec(node: Option<NodeInfo<'_>>, which: &str) -> Result<TensorSpec
     let undeclared = |what: &str| {
         Error::new(
             ErrorKind::ModelUnsupported,
-            "load the model",
             format!("the model does not say the {what} of its {which}"),
         )
         .with_hint("try it with `backend-onnx`")

@@ -16,7 +16,7 @@ pub(crate) fn load_failed(model: &ModelSource, source: LoadError) -> Error {
             "the file may be damaged, or not ONNX: export or download it again",
         ),
     };
-    Error::new(kind, "load the model", "RTen cannot load the model")
+    Error::new(kind, "RTen cannot load the model")
         .with_context("model", model)
         .with_hint(hint)
         .with_source(source)

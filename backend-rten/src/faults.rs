@@ -437,7 +437,7 @@ fn wide_numbers<'s, 'a>(sites: &'s [Site<'a>]) -> Option<&'s Site<'a>> {
 }
 
 fn refused(message: String, hint: &str) -> Error {
-    Error::new(ErrorKind::ModelUnsupported, "load the model", message).with_hint(hint)
+    Error::new(ErrorKind::ModelUnsupported, message).with_hint(hint)
 }
 
 #[cfg(test)]

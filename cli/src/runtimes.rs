@@ -59,7 +59,7 @@ impl RuntimePath {
                         path.display()
                     );
                     let hint = format!("write the absolute path into {variable}");
-                    return Err(Error::new(kind, "read the environment", message).with_hint(hint));
+                    return Err(Error::new(kind, message).with_hint(hint));
                 }
                 Some(path) => Self {
                     path: Some(path),

@@ -528,11 +528,7 @@ impl Shared {
             return Ok(());
         }
         let message = "the tensor was changed while the engines read it; this is a defect";
-        Err(Error::new(
-            ErrorKind::InferenceFailed,
-            "share a tensor",
-            message,
-        ))
+        Err(Error::new(ErrorKind::InferenceFailed, message))
     }
 }
 
@@ -554,7 +550,6 @@ async fn infer_one(backend: &dyn InferBackend, batch: usize, tensor: Arc<Tensor>
         let count = outputs.len();
         Err(Error::new(
             ErrorKind::ModelUnsupported,
-            "split a batch",
             format!("the model gave {count} outputs for a batch of {batch}"),
         ))
     };
@@ -564,10 +559,11 @@ async fn infer_one(backend: &dyn InferBackend, batch: usize, tensor: Arc<Tensor>
 
 fn defect(message: &str, error: JobError) -> Error {
     match error {
-        JobError::Panicked => Error::new(ErrorKind::Panicked, "make a batch", message)
-            .with_hint("report this as a defect"),
+        JobError::Panicked => {
+            Error::new(ErrorKind::Panicked, message).with_hint("report this as a defect")
+        }
         JobError::NoThread(error) => {
-            Error::new(ErrorKind::ResourceExhausted, "make a batch", message).with_source(error)
+            Error::new(ErrorKind::ResourceExhausted, message).with_source(error)
         }
     }
 }

@@ -99,7 +99,6 @@ pub(crate) fn refuse(model: &ModelSource, proto: &onnx::Model) -> Result<(), Err
     };
     Err(Error::new(
         ErrorKind::ModelUnsupported,
-        "read the model",
         "the model is in memory, but names another file, which is not read",
     )
     .with_context(

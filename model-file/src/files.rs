@@ -105,7 +105,6 @@ pub fn format(model: impl Into<ModelSource>) -> Result<Format, Error> {
             known @ (Format::Onnx | Format::Ir) => Ok(known),
             other => Err(Error::new(
                 ErrorKind::ModelUnsupported,
-                "read the model",
                 format!(
                     "only ONNX and OpenVINO IR can be read from memory, not {}",
                     other.name()
@@ -184,7 +183,6 @@ pub fn check_onnx(
     };
     Err(Error::new(
         ErrorKind::ModelUnsupported,
-        "load the model",
         format!("{engine} reads ONNX files, not {}", format.name()),
     )
     .with_context("model", source)
@@ -222,8 +220,7 @@ pub fn has_ending(model: &Path, ending: &str) -> bool {
 }
 
 pub(crate) fn missing(path: &Path, message: &str) -> Error {
-    Error::new(ErrorKind::ModelNotFound, "read the model", message)
-        .with_context("file", path.display())
+    Error::new(ErrorKind::ModelNotFound, message).with_context("file", path.display())
 }
 
 pub(crate) fn invalid(model: &Path, message: impl Into<String>) -> Error {
@@ -231,7 +228,7 @@ pub(crate) fn invalid(model: &Path, message: impl Into<String>) -> Error {
 }
 
 fn invalid_source(model: &ModelSource, message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::ModelInvalid, "read the model", message).with_context("model", model)
+    Error::new(ErrorKind::ModelInvalid, message).with_context("model", model)
 }
 
 /// Reads an ONNX model and checks its external data.
@@ -267,7 +264,6 @@ fn read_bytes(source: &ModelSource) -> Result<Bytes, Error> {
             weights: Some(_), ..
         } => Err(Error::new(
             ErrorKind::InvalidConfig,
-            "read the model",
             "weights are given, but the model is ONNX, which has its weights inside",
         )
         .with_context("model", source)
@@ -323,8 +319,7 @@ fn decode_onnx(source: &ModelSource) -> Result<OnnxModel, Error> {
 /// and their messages name none of them.
 fn check_ports(model: &ModelSource, graph: &onnx::Graph) -> Result<(), Error> {
     let unsupported = |message: String| {
-        Error::new(ErrorKind::ModelUnsupported, "read the model", message)
-            .with_context("model", model)
+        Error::new(ErrorKind::ModelUnsupported, message).with_context("model", model)
     };
     // Before IR version 4, initializers are inputs as well.
     let initializers: HashSet<_> = graph

@@ -216,7 +216,7 @@ pub(crate) fn check_bytes(xml: &[u8], weights: Option<&[u8]>) -> Result<(), Erro
 
 /// Checks that every constant lies within weights of `size` bytes.
 fn check_constants(xml: &str, size: u64) -> Result<(), Error> {
-    let invalid = |message: String| Error::new(ErrorKind::ModelInvalid, "read the model", message);
+    let invalid = |message: String| Error::new(ErrorKind::ModelInvalid, message);
     let document = parse(xml).map_err(|source| {
         invalid("the model is not well-formed XML".to_owned()).with_source(source)
     })?;

@@ -78,7 +78,7 @@ impl<T: Clone> LoadedLibrary<T> {
     }
 
     fn unusable(&self, path: &Path, message: String) -> Error {
-        Error::new(ErrorKind::EngineUnavailable, "load the engine", message)
+        Error::new(ErrorKind::EngineUnavailable, message)
             .with_context("engine", self.engine)
             .with_context("library", path.display())
     }

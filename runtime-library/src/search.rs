@@ -162,8 +162,7 @@ impl LibrarySearch<'_> {
     }
 
     fn unavailable(&self, message: String) -> Error {
-        Error::new(ErrorKind::EngineUnavailable, "find the engine", message)
-            .with_context("engine", self.engine)
+        Error::new(ErrorKind::EngineUnavailable, message).with_context("engine", self.engine)
     }
 
     /// Returns steps 2 to 6, each with the directories to look in.

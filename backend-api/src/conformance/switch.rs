@@ -99,11 +99,7 @@ impl Engine for Switched {
         };
         let result = match fault {
             None => self.engine.infer(input),
-            Some(Fault::Error) => Err(Error::new(
-                ErrorKind::InferenceFailed,
-                "run an inference",
-                "planned failure",
-            )),
+            Some(Fault::Error) => Err(Error::new(ErrorKind::InferenceFailed, "planned failure")),
             // A panic without a message and a backtrace among the results of the tests.
             Some(Fault::Panic) => std::panic::resume_unwind(Box::new("planned panic")),
         };
