@@ -140,7 +140,7 @@ pub enum SourceError {
     },
     /// The output tells no classes.
     #[error("the model's output tells no classes: its operator {operator} {reason}")]
-    Useless {
+    NoClasses {
         /// The operator: `TopK`, `ArgMax`, `Softmax`.
         operator: String,
         /// The reason.
@@ -172,7 +172,7 @@ impl SourceError {
                 "cut the operator off, so that the model gives the scores of all classes, or make its second output, \
                  the indices, the model's output"
             }
-            Self::Useless { .. } => {
+            Self::NoClasses { .. } => {
                 "cut the operator off, so that the model gives the scores of all classes, or export it for the \
                  dimension of the classes"
             }
@@ -223,12 +223,12 @@ pub fn find(model: impl Into<ModelSource>) -> Result<Vec<SourceSettings>, Source
     if let Some(operator) = inside.graph.sorted_by {
         return Err(SourceError::Sorted { operator });
     }
-    if let Some((operator, reason)) = inside.graph.useless {
-        return Err(SourceError::Useless { operator, reason });
+    if let Some((operator, reason)) = inside.graph.no_classes {
+        return Err(SourceError::NoClasses { operator, reason });
     }
-    let mut statements = Vec::new();
+    let mut found = Vec::new();
     if !inside.model_info.is_empty() {
-        statements.push(model_api::statement(&inside.model_info, model.path())?);
+        found.push(model_api::settings(&inside.model_info, model.path())?);
     }
     let mut beside = Vec::new();
     for folder in model.path().map(folders).unwrap_or_default() {
@@ -236,23 +236,23 @@ pub fn find(model: impl Into<ModelSource>) -> Result<Vec<SourceSettings>, Source
             let path = folder.join(name);
             if path.is_file() {
                 let bytes = read_limited(&path, MOST_CONFIG_BYTES)?;
-                beside.extend(read(name, &bytes)?.map(|statement| (name, statement)));
+                beside.extend(read(name, &bytes)?.map(|settings| (name, settings)));
             }
         }
     }
     if let Some(embedded) = inside.embedded {
         if beside.is_empty() {
-            statements.push(embedded.remaining("", &SourceSettings::default())?);
+            found.push(embedded.remaining("", &SourceSettings::default())?);
         }
         for (name, original) in &beside {
-            statements.push(embedded.remaining(name, original)?);
+            found.push(embedded.remaining(name, original)?);
         }
-        statements.retain(|statement| *statement != SourceSettings::default());
+        found.retain(|settings| *settings != SourceSettings::default());
     }
-    statements.extend(beside.into_iter().map(|(_, statement)| statement));
-    let graph = inside.graph.statement;
-    statements.extend(Some(graph).filter(|graph| *graph != SourceSettings::default()));
-    Ok(statements)
+    found.extend(beside.into_iter().map(|(_, settings)| settings));
+    let graph = inside.graph.settings;
+    found.extend(Some(graph).filter(|graph| *graph != SourceSettings::default()));
+    Ok(found)
 }
 
 /// The files beside `model` that [`find`] reads.
@@ -291,8 +291,8 @@ pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
         });
     }
     for read in [hugging_face::preprocessor, config] {
-        if let Some(statement) = read(&name, &bytes)? {
-            return Ok(statement);
+        if let Some(settings) = read(&name, &bytes)? {
+            return Ok(settings);
         }
     }
     preprocess_file::read(&name, &bytes)
@@ -325,7 +325,7 @@ const BESIDE: [(&str, Reader); 3] = [
 fn config(file: &str, bytes: &[u8]) -> Result<Option<SourceSettings>, SourceError> {
     let object = json::object(file, bytes)?;
     if timm::is_timm(&object) {
-        return timm::statement(file, &object).map(Some);
+        return timm::settings(file, &object).map(Some);
     }
     hugging_face::config(file, &object)
 }
@@ -461,8 +461,8 @@ mod tests {
         .unwrap();
         let model = folder.join("model.onnx");
         std::fs::write(&model, b"").unwrap();
-        let statements = find(&model).unwrap();
-        let labels = statements[0].labels.as_ref().unwrap();
+        let found = find(&model).unwrap();
+        let labels = found[0].labels.as_ref().unwrap();
         assert_eq!(labels.value.get(1), Some("dog"));
         assert_eq!(labels.origin.to_string(), "config.json: id2label");
         // Somebody else's file.

@@ -116,7 +116,7 @@ impl<'a> Entries<'a> {
 }
 
 /// Interprets the entries of `model`, beside which `path_to_labels` lies. Nothing lies beside a model in memory.
-pub(super) fn statement(
+pub(super) fn settings(
     entries: &BTreeMap<String, String>,
     model: Option<&Path>,
 ) -> Result<SourceSettings, SourceError> {
@@ -310,7 +310,7 @@ mod tests {
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
-        statement(&entries, Some(Path::new("m.onnx")))
+        settings(&entries, Some(Path::new("m.onnx")))
     }
 
     #[test]
@@ -405,7 +405,7 @@ mod tests {
         let model = folder.path().join("m.xml");
         let said = |path: &str| {
             let entries = [("path_to_labels".to_owned(), path.to_owned())].into();
-            statement(&entries, Some(&model))
+            settings(&entries, Some(&model))
         };
         let labels = said("names.txt").unwrap().labels.unwrap();
         assert_eq!(labels.value.get(0), Some("tench, Tinca"));
