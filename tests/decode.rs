@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fs;
 
 use classify_tests::{Needs, ensure, python, set_up};
-use image_classification::{Image, Limits};
+use image_classification::{DecodeLimits, Image};
 use libtest_mimic::{Arguments, Failed};
 use serde_json::Value;
 
@@ -35,7 +35,7 @@ fn equals_libjpeg_turbo() -> Result<(), Failed> {
         let reduction = case["reduction"].as_u64().expect("a reduction") as u32;
         let image = Image::decode_reduced(
             &bytes("file")?,
-            &Limits::default(),
+            &DecodeLimits::default(),
             std::mem::take(&mut spare),
             |_, _| reduction,
         )

@@ -9,7 +9,7 @@ use backend_openvino::{OpenvinoBackend, OpenvinoConfig};
 use backend_rten::{RtenBackend, RtenConfig};
 use classify_tests::{Needs, ensure, library_dirs, photos, set_up, small_model};
 use image_classification::{
-    Image, InputLayout, Interpretation, Limits, Preprocess, PreprocessOverrides, Ranked,
+    DecodeLimits, Image, InputLayout, Interpretation, Preprocess, PreprocessOverrides, Ranked,
     ResolvedPreprocessing, Scores,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -154,7 +154,7 @@ fn real_models() -> Result<(), Failed> {
     let backends = open(&model)?;
     let layout = InputLayout::from_spec(&backends[0].info().input, None, None)?;
     for photo in photos()? {
-        let image = Image::decode(&std::fs::read(&photo)?, &Limits::default())?;
+        let image = Image::decode(&std::fs::read(&photo)?, &DecodeLimits::default())?;
         let outputs = outputs(&backends, recipe.tensor(&image, &layout)?)?;
         let scores = outputs
             .iter()

@@ -15,7 +15,8 @@ use backend_api::{Dim, ElementType, TensorSpec};
 use cap::Cap;
 use classify_tests::{Needs, ensure, python};
 use image_classification::{
-    DecodeError, Image, ImageHeader, InputLayout, Interpolation, LayoutError, Limits, Preprocess,
+    DecodeError, DecodeLimits, Image, ImageHeader, InputLayout, Interpolation, LayoutError,
+    Preprocess,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -46,7 +47,7 @@ fn within<T>(bytes: u64, work: impl FnOnce() -> T) -> T {
 fn decoding() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     println!("{}", python("memory_cases.py", [folder.path()])?);
-    let limits = Limits::default();
+    let limits = DecodeLimits::default();
     let (mut count, mut generous, mut refused) = (0, 0, 0);
     let mut paths: Vec<_> = fs::read_dir(folder.path())?
         .map(|entry| entry.map(|entry| entry.path()))
@@ -160,7 +161,7 @@ fn preprocessing() -> Result<(), Failed> {
 fn without_memory() -> Result<(), Failed> {
     let mut pnm = b"P6 3000 2000 255\n".to_vec();
     pnm.resize(pnm.len() + 3000 * 2000 * 3, 7);
-    let limits = Limits::default();
+    let limits = DecodeLimits::default();
     let result = within(4 << 20, || Image::decode(&pnm, &limits));
     ensure(
         matches!(result, Err(DecodeError::Allocation { bytes: 18_000_000 })),

@@ -8,7 +8,9 @@ use backend_api::{Dim, ElementType, InferBackend, InferRequest, MockBackend, Ten
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use futures_executor::block_on;
-use image_classification::{Image, InputLayout, Interpolation, Interpretation, Limits, Preprocess};
+use image_classification::{
+    DecodeLimits, Image, InputLayout, Interpolation, Interpretation, Preprocess,
+};
 use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
 
 /// A common photo, and 12 megapixels.
@@ -48,7 +50,7 @@ fn jpeg((width, height): (u32, u32)) -> Vec<u8> {
 }
 
 fn image(size: (u32, u32)) -> Image {
-    Image::decode(&jpeg(size), &Limits::default()).expect("it was just encoded")
+    Image::decode(&jpeg(size), &DecodeLimits::default()).expect("it was just encoded")
 }
 
 fn layout(element_type: ElementType) -> InputLayout {
@@ -76,7 +78,7 @@ fn decode(bencher: Bencher, size: (u32, u32), reduction: impl Fn(u32, u32) -> u3
     let mut spare = Vec::new();
     bencher.bench_local(|| {
         let (bytes, memory) = (black_box(&bytes), std::mem::take(&mut spare));
-        let image = Image::decode_reduced(bytes, &Limits::default(), memory, &reduction);
+        let image = Image::decode_reduced(bytes, &DecodeLimits::default(), memory, &reduction);
         spare = image.expect("it was just encoded").into_rgb();
     });
 }

@@ -1,10 +1,10 @@
 //! Images of every format: never a crash, never more than the limits allow.
 #![no_main]
 
-use image_classification::{Limits, Image};
+use image_classification::{DecodeLimits, Image};
 use libfuzzer_sys::fuzz_target;
 
-const LIMITS: Limits = Limits {
+const LIMITS: DecodeLimits = DecodeLimits {
     file_bytes: 1 << 20,
     pixels: 1 << 20,
     decoded_bytes: 64 << 20,

@@ -15,7 +15,7 @@ pub mod sources;
 mod threads;
 mod top_k;
 
-pub use decode::{DecodeError, Image, ImageHeader, Limits};
+pub use decode::{DecodeError, DecodeLimits, Image, ImageHeader};
 pub use feed::{Answer, Digests, Feed, FeedOptions, FeedRun, ImageOutputs, RunOutput};
 pub use file::{ReadError, has_image_magic, read_file};
 pub use labels::{Labels, LabelsError};

@@ -11,8 +11,8 @@ use backend_api::{Dim, ElementType, Tensor, TensorSpec};
 use crate::decode::bytes_of;
 use crate::file::{self, ReadError};
 use crate::{
-    ColorOrder, DecodeError, Image, ImageHeader, ImageLayout, ImageMemory, InputLayout,
-    LayoutError, Limits, Preprocess, Reservation,
+    ColorOrder, DecodeError, DecodeLimits, Image, ImageHeader, ImageLayout, ImageMemory,
+    InputLayout, LayoutError, Preprocess, Reservation,
 };
 
 /// The size at which JPEGs are decoded.
@@ -358,7 +358,7 @@ impl ImageFile {
             file: spare,
             pixels,
         } = buffers;
-        let limits = Limits::default();
+        let limits = DecodeLimits::default();
         let reserve = |header: &ImageHeader, length: u64| {
             let needed = needed(header, length, preparations);
             memory
@@ -456,7 +456,7 @@ impl ImageFile {
         let place = if let Some(place) = place {
             place
         } else {
-            let limits = Limits::default();
+            let limits = DecodeLimits::default();
             // Memory was reserved for the file as it was before it was read.
             let header = ImageHeader::read(Cursor::new(&self.bytes), &limits)?;
             if needed(&header, self.bytes.len() as u64, &self.preparations)

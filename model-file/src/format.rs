@@ -3,6 +3,10 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::sync::Arc;
+
+use backend_api::ModelSource;
+use prost::bytes::Bytes;
 
 /// Bytes from the beginning of a file that tell its format.
 const HEAD: u64 = 64;
@@ -42,6 +46,18 @@ impl Format {
         let mut head = Vec::new();
         open_regular(model)?.take(HEAD).read_to_end(&mut head)?;
         Ok(Self::of_bytes(&head, model))
+    }
+
+    /// Tells the format of a model in a file or in memory. A model in memory has no name.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`of`](Self::of) for a file.
+    pub fn of_source(model: &ModelSource) -> io::Result<Self> {
+        match model {
+            ModelSource::Path(model) => Self::of(model),
+            ModelSource::Bytes { model, .. } => Ok(Self::of_bytes(model, Path::new(""))),
+        }
     }
 
     /// Tells the format of a file that begins with `head`.
@@ -105,6 +121,18 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 
 pub(crate) fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
+}
+
+/// Reads the main file of a model, or returns the content of a model in memory.
+///
+/// # Errors
+///
+/// The errors of [`read_regular`] for a file.
+pub fn read_source(model: &ModelSource, limit: u64) -> io::Result<Bytes> {
+    match model {
+        ModelSource::Path(model) => read_regular(model, limit).map(Bytes::from),
+        ModelSource::Bytes { model, .. } => Ok(Bytes::from_owner(Arc::clone(model))),
+    }
 }
 
 /// Reads a regular file.

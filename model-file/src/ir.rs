@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use backend_api::{Error, ErrorKind};
+use backend_api::{Error, ErrorKind, ModelSource};
 use roxmltree::{Document, Node, ParsingOptions};
 
 use crate::files::{has_ending, invalid, missing, regular};
-use crate::format::{open_regular, read_regular};
+use crate::format::{open_regular, read_source};
 
 /// The largest `.xml` that is read.
 pub(crate) const MOST_XML_BYTES: u64 = 256 << 20;
@@ -31,8 +31,8 @@ pub fn parse(xml: &str) -> Result<Document<'_>, roxmltree::Error> {
 /// # Errors
 ///
 /// The system's; [`io::ErrorKind::FileTooLarge`].
-pub fn read(model: &Path) -> io::Result<String> {
-    let bytes = read_regular(model, MOST_XML_BYTES)?;
+pub fn read(model: &ModelSource) -> io::Result<String> {
+    let bytes = read_source(model, MOST_XML_BYTES)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -152,13 +152,23 @@ impl<'a> Layer<'a> {
             .flatten()
     }
 
-    /// The values of a small constant, of type f32 or f16.
-    pub fn values(self, model: &Path) -> Option<Vec<f32>> {
+    /// Returns the values of a small constant, of type f32 or f16, from the weights of `model`.
+    pub fn values(self, model: &ModelSource) -> Option<Vec<f32>> {
         let (offset, length) = self.range().filter(|&(_, length)| length <= 64)?;
-        let mut file = open_regular(&model.with_extension("bin")).ok()?;
-        file.seek(SeekFrom::Start(offset)).ok()?;
-        let mut bytes = vec![0; length as usize];
-        file.read_exact(&mut bytes).ok()?;
+        let length = length as usize;
+        let bytes = match model {
+            ModelSource::Path(model) => {
+                let mut file = open_regular(&model.with_extension("bin")).ok()?;
+                file.seek(SeekFrom::Start(offset)).ok()?;
+                let mut bytes = vec![0; length];
+                file.read_exact(&mut bytes).ok()?;
+                bytes
+            }
+            ModelSource::Bytes { weights, .. } => {
+                let rest = weights.as_ref()?.get(usize::try_from(offset).ok()?..)?;
+                rest.get(..length)?.to_vec()
+            }
+        };
         match self.attribute("element_type")? {
             "f32" => Some(
                 bytes
@@ -194,7 +204,7 @@ pub(crate) fn check(model: &Path) -> Result<PathBuf, Error> {
     let size = regular(&weights).map_err(|error| {
         error.with_hint("an IR model is two files: put the .bin beside the .xml")
     })?;
-    let xml = read(model)
+    let xml = read(&model.into())
         .map_err(|source| missing(model, "the model cannot be read").with_source(source))?;
     check_constants(&xml, size).map_err(|error| {
         error

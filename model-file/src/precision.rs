@@ -4,15 +4,12 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
 
 use backend_api::ModelSource;
 use prost::Message as _;
-use prost::bytes::Bytes;
 
 use crate::files::MOST_ONNX_BYTES;
-use crate::format::{Format, read_regular};
+use crate::format::{Format, read_source};
 use crate::onnx::{DataType, Model, Node, Tensor};
 use crate::{ir, tflite};
 
@@ -63,33 +60,24 @@ impl fmt::Display for StoredPrecision {
 /// The system's, if the file cannot be read.
 pub fn stored_precision(model: impl Into<ModelSource>) -> io::Result<Option<StoredPrecision>> {
     let source = model.into();
-    let format = match &source {
-        ModelSource::Path(model) => Format::of(model)?,
-        ModelSource::Bytes { model, .. } => Format::of_bytes(model, Path::new("")),
-    };
-    let read = |limit| match &source {
-        ModelSource::Path(model) => read_regular(model, limit).map(Bytes::from),
-        ModelSource::Bytes { model, .. } => Ok(Bytes::from_owner(Arc::clone(model))),
-    };
     let mut weights = Weights::default();
-    match format {
+    match Format::of_source(&source)? {
         Format::Onnx => {
-            let bytes = read(MOST_ONNX_BYTES)?;
+            let bytes = read_source(&source, MOST_ONNX_BYTES)?;
             let Ok(onnx) = Model::decode(bytes) else {
                 return Ok(None);
             };
             weights.add_onnx(&onnx);
         }
         Format::Ir => {
-            let xml = read(ir::MOST_XML_BYTES)?;
-            let xml = String::from_utf8_lossy(&xml);
+            let xml = ir::read(&source)?;
             let Ok(document) = ir::parse(&xml) else {
                 return Ok(None);
             };
             weights.add_ir(&document);
         }
         Format::TensorflowLite => {
-            let bytes = read(MOST_TFLITE_BYTES)?;
+            let bytes = read_source(&source, MOST_TFLITE_BYTES)?;
             let Some(graph) = tflite::Graph::read(&bytes) else {
                 return Ok(None);
             };

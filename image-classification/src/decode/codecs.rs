@@ -9,13 +9,13 @@ use tiff::tags::Tag;
 
 use super::header::{ImageHeader, SMALL};
 use super::rgb::{RGB, buffer_of, to_rgb};
-use super::{DecodeError, Image, Limits, check_size, format_name, jpeg, within};
+use super::{DecodeError, DecodeLimits, Image, check_size, format_name, jpeg, within};
 
 pub(super) fn header<R: BufRead + Seek>(
     mut source: R,
     format: ImageFormat,
     length: u64,
-    limits: &Limits,
+    limits: &DecodeLimits,
 ) -> Result<ImageHeader, DecodeError> {
     let mut header = open(&mut source, format, limits)?.1;
     header.working += match format {
@@ -30,7 +30,7 @@ pub(super) fn header<R: BufRead + Seek>(
 pub(super) fn decode<R: BufRead + Seek>(
     source: R,
     format: ImageFormat,
-    limits: &Limits,
+    limits: &DecodeLimits,
     spare: Vec<u8>,
 ) -> Result<Image, DecodeError> {
     let (decoder, header) = open(source, format, limits)?;
@@ -52,7 +52,7 @@ pub(super) fn decode<R: BufRead + Seek>(
 fn open<'a, R: BufRead + Seek + 'a>(
     mut source: R,
     format: ImageFormat,
-    limits: &Limits,
+    limits: &DecodeLimits,
 ) -> Result<(impl ImageDecoder + 'a, ImageHeader), DecodeError> {
     source.rewind().map_err(DecodeError::Unreadable)?;
     let mut reader = ImageReader::with_format(source, format);
@@ -86,7 +86,7 @@ fn open<'a, R: BufRead + Seek + 'a>(
 fn tiff_working<R: BufRead + Seek>(
     mut source: R,
     length: u64,
-    limits: &Limits,
+    limits: &DecodeLimits,
 ) -> Result<u64, DecodeError> {
     source.rewind().map_err(DecodeError::Unreadable)?;
     let failed = |source| failed(ImageFormat::Tiff, of_tiff(source));

@@ -8,7 +8,7 @@ use image::metadata::Orientation;
 
 use super::header::{ImageHeader, SMALL};
 use super::rgb::{RGB, buffer_of, expand};
-use super::{DecodeError, Image, Limits, check_size, within};
+use super::{DecodeError, DecodeLimits, Image, check_size, within};
 
 const FORMAT: &str = "GIF";
 /// Bytes of a colour in a palette.
@@ -37,7 +37,7 @@ impl Frame {
 pub(super) fn header<R: Read>(
     source: R,
     length: u64,
-    limits: &Limits,
+    limits: &DecodeLimits,
 ) -> Result<ImageHeader, DecodeError> {
     open(source, length, limits).map(|(_, header, _)| header)
 }
@@ -45,7 +45,7 @@ pub(super) fn header<R: Read>(
 pub(super) fn decode<R: Read>(
     source: R,
     length: u64,
-    limits: &Limits,
+    limits: &DecodeLimits,
     spare: Vec<u8>,
 ) -> Result<Image, DecodeError> {
     let (mut decoder, header, frame) = open(source, length, limits)?;
@@ -84,7 +84,7 @@ pub(super) fn decode<R: Read>(
 fn open<R: Read>(
     source: R,
     length: u64,
-    limits: &Limits,
+    limits: &DecodeLimits,
 ) -> Result<(Decoder<R>, ImageHeader, Frame), DecodeError> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);

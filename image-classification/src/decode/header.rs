@@ -6,7 +6,9 @@ use image::ImageFormat;
 use image::metadata::Orientation;
 
 use super::rgb::{RGB, buffer_of};
-use super::{DecodeError, Image, Limits, codecs, format_name, format_of, gif, guarded, jpeg, png};
+use super::{
+    DecodeError, DecodeLimits, Image, codecs, format_name, format_of, gif, guarded, jpeg, png,
+};
 
 /// Bytes for tables, states and small buffers that every decoder has.
 pub(super) const SMALL: u64 = 1 << 20;
@@ -33,7 +35,10 @@ impl ImageHeader {
     /// # Errors
     ///
     /// [`DecodeError`], as [`Image::decode`] gives for the same file, if the header shows it.
-    pub fn read<R: BufRead + Seek>(mut source: R, limits: &Limits) -> Result<Self, DecodeError> {
+    pub fn read<R: BufRead + Seek>(
+        mut source: R,
+        limits: &DecodeLimits,
+    ) -> Result<Self, DecodeError> {
         let length = source.seek(SeekFrom::End(0)).map_err(unreadable)?;
         if length == 0 {
             return Err(DecodeError::Empty);

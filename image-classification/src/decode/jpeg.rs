@@ -10,13 +10,11 @@ use std::io::{BufRead, Cursor, ErrorKind, Seek, SeekFrom};
 use image::ImageFormat;
 use image::metadata::Orientation;
 use libjpeg_turbo_rs::decode::pipeline::{Decoder, ImageInfo};
-use libjpeg_turbo_rs::{
-    ColorSpace, DecodeLimits, FrameHeader, JpegError, PixelFormat, ScalingFactor,
-};
+use libjpeg_turbo_rs::{ColorSpace, FrameHeader, JpegError, PixelFormat, ScalingFactor};
 
 use super::header::{ImageHeader, SMALL};
 use super::rgb::{RGB, buffer_of, shrink};
-use super::{DecodeError, Image, Limits, check_size};
+use super::{DecodeError, DecodeLimits, Image, check_size};
 
 const FORMAT: &str = "JPEG";
 /// Real progressive files have about 10 scans; each one costs a pass over the whole image.
@@ -31,7 +29,7 @@ const SCAN: u64 = 512;
 
 pub(super) fn decode(
     bytes: &[u8],
-    limits: &Limits,
+    limits: &DecodeLimits,
     spare: Vec<u8>,
     reduction: impl FnOnce(u32, u32) -> u32,
 ) -> Result<Image, DecodeError> {
@@ -39,11 +37,11 @@ pub(super) fn decode(
     if !has_its_end(bytes) {
         return Err(DecodeError::CutShort { format: FORMAT });
     }
-    let codec_limits = DecodeLimits {
+    let codec_limits = libjpeg_turbo_rs::DecodeLimits {
         max_pixels: limits.pixels,
         max_memory: Some(limits.decoded_bytes),
         max_scans: MOST_SCANS,
-        ..DecodeLimits::default()
+        ..libjpeg_turbo_rs::DecodeLimits::default()
     };
     let mut decoder = Decoder::new_with_limits(bytes, codec_limits).map_err(failed)?;
     let mut header = header(Cursor::new(bytes), limits)?;
@@ -322,7 +320,7 @@ fn tables_of_segment<R: BufRead>(source: &mut R) -> std::io::Result<u64> {
 /// Reads the size of a JPEG and what decides its memory.
 pub(super) fn header<R: BufRead + Seek>(
     mut source: R,
-    limits: &Limits,
+    limits: &DecodeLimits,
 ) -> Result<ImageHeader, DecodeError> {
     let read = |source: &mut R| {
         source.rewind()?;

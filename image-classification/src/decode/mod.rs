@@ -21,7 +21,7 @@ use crate::memory::OverBudget;
 ///
 /// The checks come before the decoder allocates: a file of 100 bytes can claim ten gigabytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct DecodeLimits {
     /// Bytes of the file.
     pub file_bytes: u64,
     /// Width × height.
@@ -30,7 +30,7 @@ pub struct Limits {
     pub decoded_bytes: u64,
 }
 
-impl Default for Limits {
+impl Default for DecodeLimits {
     /// 256 MiB, 178,956,970 pixels (where Pillow refuses a "decompression bomb"), 1 GiB.
     fn default() -> Self {
         Self {
@@ -212,7 +212,7 @@ impl Image {
     /// # Errors
     ///
     /// [`DecodeError`]. A panic inside a decoder is one of them.
-    pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
+    pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Self, DecodeError> {
         Self::decode_reduced(bytes, limits, Vec::new(), |_, _| 1)
     }
 
@@ -231,7 +231,7 @@ impl Image {
     /// As [`decode`](Self::decode). The limits are those of the whole image.
     pub fn decode_reduced(
         bytes: &[u8],
-        limits: &Limits,
+        limits: &DecodeLimits,
         spare: Vec<u8>,
         reduction: impl FnOnce(u32, u32) -> u32,
     ) -> Result<Self, DecodeError> {
@@ -269,7 +269,7 @@ fn within(what: &'static str, value: u64, limit: u64) -> Result<(), DecodeError>
 }
 
 /// Checks the size in an image's header, before pixels are decoded.
-fn check_size(width: u32, height: u32, limits: &Limits) -> Result<(), DecodeError> {
+fn check_size(width: u32, height: u32, limits: &DecodeLimits) -> Result<(), DecodeError> {
     if width == 0 || height == 0 {
         return Err(DecodeError::Empty);
     }
@@ -347,7 +347,7 @@ mod tests {
     }
 
     fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
-        Image::decode(bytes, &Limits::default())
+        Image::decode(bytes, &DecodeLimits::default())
     }
 
     fn colours() -> DynamicImage {
@@ -432,7 +432,7 @@ mod tests {
     fn memory_that_is_used_again_changes_nothing() {
         let pixels = image::RgbImage::from_fn(40, 40, |x, y| Rgb([x as u8, y as u8, 9]));
         let jpeg = encode_jpeg(&pixels);
-        let limits = Limits::default();
+        let limits = DecodeLimits::default();
         for reduction in [1, 8] {
             let fresh = Image::decode_reduced(&jpeg, &limits, Vec::new(), |_, _| reduction);
             let fresh = fresh.unwrap();
@@ -453,7 +453,9 @@ mod tests {
             for length in 1..jpeg.len() {
                 let cut = &jpeg[..length];
                 let cut =
-                    Image::decode_reduced(cut, &Limits::default(), Vec::new(), |_, _| reduction);
+                    Image::decode_reduced(cut, &DecodeLimits::default(), Vec::new(), |_, _| {
+                        reduction
+                    });
                 assert!(
                     cut.is_err(),
                     "{length} bytes of {} at 1/{reduction}",
@@ -477,9 +479,9 @@ mod tests {
         let error = decode(&bomb).unwrap_err();
         assert!(matches!(error, DecodeError::TooLarge { .. }), "{error:?}");
 
-        let limits = Limits {
+        let limits = DecodeLimits {
             pixels: 5,
-            ..Limits::default()
+            ..DecodeLimits::default()
         };
         let png = encode(&colours(), ImageFormat::Png);
         let error = Image::decode(&png, &limits).unwrap_err();

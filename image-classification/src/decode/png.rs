@@ -8,7 +8,7 @@ use png::{BitDepth, Decoder, DecodingError, Reader, Transformations};
 
 use super::header::{ImageHeader, SMALL};
 use super::rgb::{RGB, buffer_of, to_rgb};
-use super::{DecodeError, Image, Limits, check_size, within};
+use super::{DecodeError, DecodeLimits, Image, check_size, within};
 
 const FORMAT: &str = "PNG";
 /// Most bytes of the chunks besides the pixels: EXIF data, above all.
@@ -17,7 +17,7 @@ const ANCILLARY: u64 = 16 << 20;
 pub(super) fn header<R: BufRead + Seek>(
     source: R,
     length: u64,
-    limits: &Limits,
+    limits: &DecodeLimits,
 ) -> Result<ImageHeader, DecodeError> {
     open(source, length, limits).map(|(_, header)| header)
 }
@@ -25,7 +25,7 @@ pub(super) fn header<R: BufRead + Seek>(
 pub(super) fn decode<R: BufRead + Seek>(
     source: R,
     length: u64,
-    limits: &Limits,
+    limits: &DecodeLimits,
     spare: Vec<u8>,
 ) -> Result<Image, DecodeError> {
     let (mut reader, header) = open(source, length, limits)?;
@@ -46,7 +46,7 @@ pub(super) fn decode<R: BufRead + Seek>(
 fn open<R: BufRead + Seek>(
     source: R,
     length: u64,
-    limits: &Limits,
+    limits: &DecodeLimits,
 ) -> Result<(Reader<R>, ImageHeader), DecodeError> {
     let mut decoder = Decoder::new(source);
     // Colour profiles and texts are not read, however large they become.

@@ -1,7 +1,5 @@
 //! The reasons why the preprocessing of a model cannot be resolved.
 
-use std::path::PathBuf;
-
 use backend_api::ElementType;
 
 use crate::sources::SourceError;
@@ -14,16 +12,16 @@ use crate::{ImageLayout, ImageSize, LayoutError, Resize, ScoreKind, SettingOrigi
 #[non_exhaustive]
 pub enum ResolveError {
     /// The file of the model is an image.
-    #[error("{} is an image, not a model", model.display())]
+    #[error("{model} is an image, not a model")]
     ImageAsModel {
-        /// The file.
-        model: PathBuf,
+        /// The model, as its source is displayed.
+        model: String,
     },
     /// A source cannot be used.
-    #[error("{}", model.display())]
+    #[error("{model}")]
     Source {
-        /// The model that it belongs to.
-        model: PathBuf,
+        /// The model that it belongs to, as its source is displayed.
+        model: String,
         /// The reason.
         source: SourceError,
     },

@@ -5,9 +5,7 @@ mod note;
 mod overrides;
 mod reading;
 
-use std::path::Path;
-
-use backend_api::{BackendInfo, ElementType, Tensor};
+use backend_api::{BackendInfo, ElementType, ModelSource, Tensor};
 
 pub use self::error::ResolveError;
 pub use self::note::{Note, Severity};
@@ -16,8 +14,8 @@ pub use self::reading::OutputReading;
 use crate::setting::{choose, first, three};
 use crate::sources::{self, SourceSettings};
 use crate::{
-    Decode, ImageLayout, ImageSize, InputLayout, Labels, OutputKind, Preparation, Preprocess,
-    Quantization, ScoreKind, Setting, SettingOrigin, WithOrigin, has_image_magic,
+    Decode, Image, ImageLayout, ImageSize, InputLayout, Labels, OutputKind, Preparation,
+    Preprocess, Quantization, ScoreKind, Setting, SettingOrigin, WithOrigin, has_image_magic,
 };
 
 /// The source of values that the engine reports.
@@ -29,7 +27,7 @@ const INPUT: &str = "the model's input";
 /// ```no_run
 /// use image_classification::{PreprocessOverrides, ResolvedPreprocessing};
 ///
-/// let resolved = ResolvedPreprocessing::find("model.onnx".as_ref(), &PreprocessOverrides::default())?;
+/// let resolved = ResolvedPreprocessing::find("model.onnx", &PreprocessOverrides::default())?;
 /// for setting in &resolved.settings {
 ///     println!("{setting}");
 /// }
@@ -69,26 +67,31 @@ pub struct ResolvedPreprocessing {
 }
 
 impl ResolvedPreprocessing {
-    /// Resolves the preprocessing of the model in the file `model` from `overrides`, the model and the files beside it.
+    /// Resolves the preprocessing of `model` from `overrides`, the model and the files beside it. Nothing lies beside a
+    /// model in memory.
     ///
     /// A model that cannot be read has no sources: the engine's error says more about it.
     ///
     /// # Errors
     ///
     /// [`ResolveError`] for overrides that contradict each other, and for a source that cannot be used.
-    pub fn find(model: &Path, overrides: &PreprocessOverrides) -> Result<Self, ResolveError> {
+    pub fn find(
+        model: impl Into<ModelSource>,
+        overrides: &PreprocessOverrides,
+    ) -> Result<Self, ResolveError> {
+        let model = model.into();
         let in_model = |source| ResolveError::Source {
-            model: model.to_path_buf(),
+            model: model.to_string(),
             source,
         };
         // OpenVINO would try all of its formats on it, each with a complaint on stderr.
-        if has_image_magic(model) {
+        if is_image(&model) {
             return Err(ResolveError::ImageAsModel {
-                model: model.to_path_buf(),
+                model: model.to_string(),
             });
         }
         let mut notes = Vec::new();
-        let found = match sources::find(model) {
+        let found = match sources::find(&model) {
             Ok(found) => found,
             Err(error) if error.is_io() => Vec::new(),
             Err(error) if error.is_unsupported() && overrides.is_complete() => {
@@ -106,8 +109,8 @@ impl ResolvedPreprocessing {
         if overrides.labels.is_some() {
             resolved.labels.clone_from(&overrides.labels);
         } else if !resolved.has_given_labels {
-            let beside = model.with_extension("labels");
-            if beside.is_file() {
+            let beside = model.path().map(|model| model.with_extension("labels"));
+            if let Some(beside) = beside.filter(|beside| beside.is_file()) {
                 // OpenVINO's samples read this file; lists inside models have no blanks.
                 resolved.labels = Some(sources::read_labels(&beside).map_err(in_model)?);
             }
@@ -428,6 +431,14 @@ fn convention(assumed: &[&str]) -> Vec<&'static str> {
     parts.map(|(_, value)| value).collect()
 }
 
+/// Returns whether `model` begins as an image does.
+fn is_image(model: &ModelSource) -> bool {
+    match model {
+        ModelSource::Path(path) => has_image_magic(path),
+        ModelSource::Bytes { model, .. } => Image::recognises(model),
+    }
+}
+
 /// Returns notes on the values on which the model and the files beside it do not agree, unless `given` decides.
 fn contradictions(found: &[SourceSettings], given: &[SourceSettings]) -> Vec<Note> {
     let decided = ResolvedPreprocessing::of_sources(given);
@@ -449,6 +460,8 @@ fn contradictions(found: &[SourceSettings], given: &[SourceSettings]) -> Vec<Not
 #[cfg(test)]
 mod tests {
     use backend_api::{Dim, TensorSpec};
+    use model_file::onnx::{Model, StringStringEntry};
+    use prost::Message as _;
 
     use super::*;
     use crate::{ColorOrder, Scoring};
@@ -611,5 +624,36 @@ mod tests {
         std::fs::write(&model, b"\x89PNG\r\n\x1a\n").unwrap();
         let error = ResolvedPreprocessing::find(&model, &PreprocessOverrides::default());
         assert!(matches!(error, Err(ResolveError::ImageAsModel { .. })));
+    }
+
+    #[test]
+    fn a_model_in_memory_states_its_own_values_alone() {
+        let entry = |key: &'static str, value: &'static str| StringStringEntry {
+            key: Some(key.into()),
+            value: Some(value.into()),
+        };
+        let proto = Model {
+            metadata_props: vec![
+                entry("model_info mean_values", "1 2 3"),
+                entry("model_info path_to_labels", "labels.txt"),
+            ],
+            ..Model::default()
+        };
+        let (_folder, file) = bare_model(Some("cat\ndog\n"));
+        std::fs::write(&file, proto.encode_to_vec()).unwrap();
+        let overrides = PreprocessOverrides::default();
+        let error = ResolvedPreprocessing::find(&file, &overrides).unwrap_err();
+        assert!(matches!(error, ResolveError::Source { .. }), "{error}");
+        let model = ModelSource::from_bytes(std::fs::read(&file).unwrap());
+        let resolved = ResolvedPreprocessing::find(&model, &overrides).unwrap();
+        assert_eq!(resolved.preprocess.mean, [1.0, 2.0, 3.0]);
+        assert_eq!(resolved.labels, None);
+        assert_eq!(resolved.unused, ["model_info: path_to_labels"]);
+        let image = ModelSource::from_bytes(*b"\x89PNG\r\n\x1a\n");
+        let error = ResolvedPreprocessing::find(image, &overrides).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "8 bytes in memory is an image, not a model"
+        );
     }
 }

@@ -2,8 +2,7 @@
 //!
 //! The files beside an IR describe the original model. What the IR does itself must not be done again.
 
-use std::path::Path;
-
+use backend_api::ModelSource;
 use model_file::ir::{Graph, Layer};
 
 use super::{SourceError, SourceSettings, unsupported};
@@ -108,7 +107,7 @@ impl Embedded {
 
     /// The preprocessing that shows at the beginning of a graph: the input has a mean for each channel subtracted, or
     /// is divided, or one after the other in either order, as OpenVINO's `PrePostProcessor` does it.
-    pub fn in_graph(graph: &Graph<'_>, model: &Path) -> Option<Self> {
+    pub fn in_graph(graph: &Graph<'_>, model: &ModelSource) -> Option<Self> {
         let mut inputs = graph
             .layers()
             .filter(|layer| layer.operator() == "Parameter");
@@ -314,11 +313,17 @@ mod tests {
                 ));
                 weights.extend(value.to_le_bytes());
             }
-            std::fs::write(model.with_extension("bin"), weights).unwrap();
+            std::fs::write(model.with_extension("bin"), &weights).unwrap();
             let (layers, edges) = (layers.concat(), edges.concat());
             let xml = format!("<net><layers>{layers}</layers><edges>{edges}</edges></net>");
             let document = model_file::ir::parse(&xml).unwrap();
-            let found = Embedded::in_graph(&Graph::of(&document), &model);
+            let found = Embedded::in_graph(&Graph::of(&document), &ModelSource::from(&model));
+            let in_memory = ModelSource::Bytes {
+                model: xml.as_bytes().into(),
+                weights: Some(weights.into()),
+            };
+            let same = Embedded::in_graph(&Graph::of(&document), &in_memory);
+            assert_eq!(found, same);
             found.map(|found| {
                 (
                     found.mean.map(|mean| mean[0]),

@@ -27,8 +27,9 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use backend_api::ModelSource;
 use model_file::onnx::Model;
-use model_file::{Format, read_regular};
+use model_file::{Format, read_source};
 use prost::Message as _;
 use prost::bytes::Bytes;
 
@@ -139,7 +140,7 @@ pub enum SourceError {
     },
     /// The output tells no classes.
     #[error("the model's output tells no classes: its operator {operator} {reason}")]
-    Useless {
+    NoClasses {
         /// The operator: `TopK`, `ArgMax`, `Softmax`.
         operator: String,
         /// The reason.
@@ -171,7 +172,7 @@ impl SourceError {
                 "cut the operator off, so that the model gives the scores of all classes, or make its second output, \
                  the indices, the model's output"
             }
-            Self::Useless { .. } => {
+            Self::NoClasses { .. } => {
                 "cut the operator off, so that the model gives the scores of all classes, or export it for the \
                  dimension of the classes"
             }
@@ -209,54 +210,56 @@ fn unsupported(
     }
 }
 
-/// Reads what a model and the files beside it state, in the order of their rank.
+/// Reads the statements of a model and of the files beside it, in the order of their rank. Nothing lies beside a model
+/// in memory.
 ///
 /// # Errors
 ///
-/// [`SourceError`] for a file that is not what its name says, or that asks for what this crate does
-/// not do: ignoring it would give wrong answers without anybody noticing.
-pub fn find(model: &Path) -> Result<Vec<SourceSettings>, SourceError> {
-    let inside = read_model(model)?;
+/// [`SourceError`] for a file that is not what its name says, or that requires something that this crate does not
+/// support: ignoring it would give wrong answers without anybody noticing.
+pub fn find(model: impl Into<ModelSource>) -> Result<Vec<SourceSettings>, SourceError> {
+    let model = model.into();
+    let inside = read_model(&model)?;
     if let Some(operator) = inside.graph.sorted_by {
         return Err(SourceError::Sorted { operator });
     }
-    if let Some((operator, reason)) = inside.graph.useless {
-        return Err(SourceError::Useless { operator, reason });
+    if let Some((operator, reason)) = inside.graph.no_classes {
+        return Err(SourceError::NoClasses { operator, reason });
     }
-    let mut statements = Vec::new();
+    let mut found = Vec::new();
     if !inside.model_info.is_empty() {
-        statements.push(model_api::statement(&inside.model_info, model)?);
+        found.push(model_api::settings(&inside.model_info, model.path())?);
     }
     let mut beside = Vec::new();
-    for folder in folders(model) {
+    for folder in model.path().map(folders).unwrap_or_default() {
         for (name, read) in BESIDE {
             let path = folder.join(name);
             if path.is_file() {
                 let bytes = read_limited(&path, MOST_CONFIG_BYTES)?;
-                beside.extend(read(name, &bytes)?.map(|statement| (name, statement)));
+                beside.extend(read(name, &bytes)?.map(|settings| (name, settings)));
             }
         }
     }
     if let Some(embedded) = inside.embedded {
         if beside.is_empty() {
-            statements.push(embedded.remaining("", &SourceSettings::default())?);
+            found.push(embedded.remaining("", &SourceSettings::default())?);
         }
         for (name, original) in &beside {
-            statements.push(embedded.remaining(name, original)?);
+            found.push(embedded.remaining(name, original)?);
         }
-        statements.retain(|statement| *statement != SourceSettings::default());
+        found.retain(|settings| *settings != SourceSettings::default());
     }
-    statements.extend(beside.into_iter().map(|(_, statement)| statement));
-    let graph = inside.graph.statement;
-    statements.extend(Some(graph).filter(|graph| *graph != SourceSettings::default()));
-    Ok(statements)
+    found.extend(beside.into_iter().map(|(_, settings)| settings));
+    let graph = inside.graph.settings;
+    found.extend(Some(graph).filter(|graph| *graph != SourceSettings::default()));
+    Ok(found)
 }
 
 /// The files beside `model` that [`find`] reads.
 pub fn files(model: &Path) -> Vec<PathBuf> {
     let folders = folders(model).into_iter();
     let beside = folders.flat_map(|folder| BESIDE.map(|(name, _)| folder.join(name)));
-    let inside = read_model(model).unwrap_or_default();
+    let inside = read_model(&model.into()).unwrap_or_default();
     let labels = model_api::labels_file(&inside.model_info, model)
         .ok()
         .flatten();
@@ -288,8 +291,8 @@ pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
         });
     }
     for read in [hugging_face::preprocessor, config] {
-        if let Some(statement) = read(&name, &bytes)? {
-            return Ok(statement);
+        if let Some(settings) = read(&name, &bytes)? {
+            return Ok(settings);
         }
     }
     preprocess_file::read(&name, &bytes)
@@ -322,7 +325,7 @@ const BESIDE: [(&str, Reader); 3] = [
 fn config(file: &str, bytes: &[u8]) -> Result<Option<SourceSettings>, SourceError> {
     let object = json::object(file, bytes)?;
     if timm::is_timm(&object) {
-        return timm::statement(file, &object).map(Some);
+        return timm::settings(file, &object).map(Some);
     }
     hugging_face::config(file, &object)
 }
@@ -362,7 +365,7 @@ struct Inside {
     graph: graph::End,
 }
 
-fn read_model(model: &Path) -> Result<Inside, SourceError> {
+fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
     let malformed =
         |expected, source: Box<dyn std::error::Error + Send + Sync>| SourceError::Malformed {
             file: "the model".to_owned(),
@@ -370,7 +373,7 @@ fn read_model(model: &Path) -> Result<Inside, SourceError> {
             source,
         };
     let unreadable = |source| SourceError::Model { source };
-    match Format::of(model).map_err(unreadable)? {
+    match Format::of_source(model).map_err(unreadable)? {
         Format::Ir => {
             let xml = model_file::ir::read(model).map_err(unreadable)?;
             let document = model_file::ir::parse(&xml)
@@ -390,9 +393,10 @@ fn read_model(model: &Path) -> Result<Inside, SourceError> {
             })
         }
         Format::Onnx => {
-            let bytes = Bytes::from(read_limited(model, MOST_ONNX_BYTES)?);
+            let bytes = read_content(model, MOST_ONNX_BYTES)?;
             let onnx = Model::decode(bytes).map_err(|source| {
-                let expected = if model_file::has_ending(model, "onnx") {
+                let is_called_onnx = |path| model_file::has_ending(path, "onnx");
+                let expected = if model.path().is_some_and(is_called_onnx) {
                     "an ONNX file"
                 } else {
                     "a model in a known format"
@@ -406,7 +410,7 @@ fn read_model(model: &Path) -> Result<Inside, SourceError> {
             })
         }
         Format::TensorflowLite => {
-            let bytes = read_limited(model, MOST_TFLITE_BYTES)?;
+            let bytes = read_content(model, MOST_TFLITE_BYTES)?;
             // The engine says what is wrong with a damaged one.
             let graph = model_file::tflite::Graph::read(&bytes).unwrap_or_default();
             Ok(Inside {
@@ -419,18 +423,25 @@ fn read_model(model: &Path) -> Result<Inside, SourceError> {
 }
 
 /// Reads a regular file of at most `limit` bytes.
-fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, SourceError> {
-    let file = || path.display().to_string();
-    read_regular(path, limit).map_err(|source| match source.kind() {
-        io::ErrorKind::FileTooLarge => SourceError::TooLarge {
-            file: file(),
-            size: std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
-            limit,
-        },
-        _ => SourceError::Io {
-            file: file(),
-            source,
-        },
+fn read_limited(path: &Path, limit: u64) -> Result<Bytes, SourceError> {
+    read_content(&path.into(), limit)
+}
+
+/// Reads the content of a model, or of another file, of at most `limit` bytes.
+fn read_content(source: &ModelSource, limit: u64) -> Result<Bytes, SourceError> {
+    read_source(source, limit).map_err(|error| {
+        let file = source.to_string();
+        match error.kind() {
+            io::ErrorKind::FileTooLarge => {
+                let metadata = source.path().and_then(|path| path.metadata().ok());
+                let size = metadata.map_or(0, |metadata| metadata.len());
+                SourceError::TooLarge { file, size, limit }
+            }
+            _ => SourceError::Io {
+                file,
+                source: error,
+            },
+        }
     })
 }
 
@@ -450,8 +461,8 @@ mod tests {
         .unwrap();
         let model = folder.join("model.onnx");
         std::fs::write(&model, b"").unwrap();
-        let statements = find(&model).unwrap();
-        let labels = statements[0].labels.as_ref().unwrap();
+        let found = find(&model).unwrap();
+        let labels = found[0].labels.as_ref().unwrap();
         assert_eq!(labels.value.get(1), Some("dog"));
         assert_eq!(labels.origin.to_string(), "config.json: id2label");
         // Somebody else's file.

@@ -115,10 +115,10 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// Interprets the entries of `model`, beside which `path_to_labels` lies.
-pub(super) fn statement(
+/// Interprets the entries of `model`, beside which `path_to_labels` lies. Nothing lies beside a model in memory.
+pub(super) fn settings(
     entries: &BTreeMap<String, String>,
-    model: &Path,
+    model: Option<&Path>,
 ) -> Result<SourceSettings, SourceError> {
     let entries = Entries(entries);
     refuse(entries)?;
@@ -132,10 +132,11 @@ pub(super) fn statement(
     said.multi_label = entries
         .is_true("multilabel")
         .then(|| entries.stated("multilabel", true));
+    let is_left_out = |key: &str| key == "path_to_labels" && model.is_none();
     said.unused = entries
         .0
         .keys()
-        .filter(|key| !READ.contains(&key.as_str()))
+        .filter(|key| !READ.contains(&key.as_str()) || is_left_out(key))
         .map(|key| format!("model_info: {key}"))
         .collect();
     Ok(said)
@@ -256,11 +257,17 @@ fn layout(entries: Entries<'_>) -> Result<Option<WithOrigin<ImageLayout>>, Sourc
     Ok(Some(entries.stated("layout", layout)))
 }
 
-fn labels(entries: Entries<'_>, model: &Path) -> Result<Option<WithOrigin<Labels>>, SourceError> {
+fn labels(
+    entries: Entries<'_>,
+    model: Option<&Path>,
+) -> Result<Option<WithOrigin<Labels>>, SourceError> {
     if let Some(labels) = entries.get("labels") {
         let labels = labels.split_whitespace().map(str::to_owned).collect();
         return Ok(Some(entries.stated("labels", Labels::from_names(labels))));
     }
+    let Some(model) = model else {
+        return Ok(None);
+    };
     let Some(file) = labels_file(entries.0, model)? else {
         return Ok(None);
     };
@@ -303,7 +310,7 @@ mod tests {
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
-        statement(&entries, Path::new("m.onnx"))
+        settings(&entries, Some(Path::new("m.onnx")))
     }
 
     #[test]
@@ -398,7 +405,7 @@ mod tests {
         let model = folder.path().join("m.xml");
         let said = |path: &str| {
             let entries = [("path_to_labels".to_owned(), path.to_owned())].into();
-            statement(&entries, &model)
+            settings(&entries, Some(&model))
         };
         let labels = said("names.txt").unwrap().labels.unwrap();
         assert_eq!(labels.value.get(0), Some("tench, Tinca"));

@@ -16,7 +16,7 @@ pub(super) fn is_timm(object: &Map<String, Value>) -> bool {
         || object.contains_key("architecture") && object.contains_key("input_size")
 }
 
-pub(super) fn statement(
+pub(super) fn settings(
     file: &str,
     object: &Map<String, Value>,
 ) -> Result<SourceSettings, SourceError> {
@@ -128,7 +128,7 @@ mod tests {
     fn read(text: &str) -> Result<SourceSettings, SourceError> {
         let object = object("config.json", text.as_bytes())?;
         assert!(is_timm(&object));
-        statement("config.json", &object)
+        settings("config.json", &object)
     }
 
     #[test]

@@ -6,7 +6,7 @@ use model_file::ir::{Graph, Layer};
 
 use super::{
     End, OTHER_SOFTMAX, Step, best_ids, decide, is_over_classes, is_over_no_classes,
-    may_be_classes, normalized, sorted_by, statement, useless,
+    may_be_classes, no_classes, normalized, settings, sorted_by,
 };
 use crate::OutputKind;
 
@@ -26,9 +26,9 @@ pub(crate) fn find(graph: &Graph<'_>) -> End {
         })
     };
     End {
-        statement: statement(decide(steps()), None),
+        settings: settings(decide(steps()), None),
         sorted_by: sorted_by(steps()),
-        useless: useless(steps()),
+        no_classes: no_classes(steps()),
     }
 }
 
@@ -86,7 +86,7 @@ fn step<'a>(
             Step::Gives(OutputKind::LogProbabilities)
         }
         "SoftMax" | "Softmax" | "LogSoftmax" if is_softmax_over_no_classes(layer) => {
-            Step::Useless(OTHER_SOFTMAX)
+            Step::NoClasses(OTHER_SOFTMAX)
         }
         "Sigmoid" | "HardSigmoid" => Step::Gives(OutputKind::IndependentProbabilities),
         // Its outputs are the values, then the indices.

@@ -29,7 +29,7 @@ enum Step {
     /// Sorts the scores: their places are ranks, and not classes.
     Sorts,
     /// Gives values of which no class can be told, for this reason.
-    Useless(&'static str),
+    NoClasses(&'static str),
     /// Does anything else.
     Unknown,
 }
@@ -43,11 +43,11 @@ const OTHER_SOFTMAX: &str = "works along another dimension than the one of the c
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct End {
     /// The settings that follow from it.
-    pub statement: SourceSettings,
+    pub settings: SourceSettings,
     /// The operator that sorts the scores, if the output is in that order.
     pub sorted_by: Option<String>,
     /// The operator whose output tells no classes, and the reason.
-    pub useless: Option<(String, &'static str)>,
+    pub no_classes: Option<(String, &'static str)>,
 }
 
 /// The kind of the values after `steps`, which begin at the output, and the operator that decides.
@@ -63,7 +63,7 @@ fn decide(steps: impl Iterator<Item = (Step, String)>) -> Option<(OutputKind, St
                 let is_whole = !integers || kind == OutputKind::ClassIds;
                 return (stays && is_whole).then(|| (kind, linear.unwrap_or(operator)));
             }
-            Step::Sorts | Step::Useless(_) | Step::Unknown => return None,
+            Step::Sorts | Step::NoClasses(_) | Step::Unknown => return None,
         }
     }
     None
@@ -76,7 +76,7 @@ fn sorted_by(steps: impl Iterator<Item = (Step, String)>) -> Option<String> {
             Step::Sorts => return Some(operator),
             Step::Gives(OutputKind::Logits | OutputKind::ClassIds)
             | Step::Pooled
-            | Step::Useless(_)
+            | Step::NoClasses(_)
             | Step::Unknown => return None,
             Step::Same | Step::Integers | Step::Linear | Step::Gives(_) => {}
         }
@@ -85,11 +85,11 @@ fn sorted_by(steps: impl Iterator<Item = (Step, String)>) -> Option<String> {
 }
 
 /// Returns the operator after which `steps`, which begin at the output, tell no classes, and the reason.
-fn useless(steps: impl Iterator<Item = (Step, String)>) -> Option<(String, &'static str)> {
+fn no_classes(steps: impl Iterator<Item = (Step, String)>) -> Option<(String, &'static str)> {
     for (step, operator) in steps.take(MOST_STEPS) {
         match step {
             Step::Same | Step::Integers | Step::Linear => {}
-            Step::Useless(reason) => return Some((operator, reason)),
+            Step::NoClasses(reason) => return Some((operator, reason)),
             _ => return None,
         }
     }
@@ -111,11 +111,11 @@ fn best_ids(axis: i64, dims: Option<&[Option<usize>]>, of_largest: bool, is_sort
     let place = dims.and_then(|dims| normalized(axis, dims.len()).map(|axis| (axis, dims)));
     let is_one = place.is_some_and(|(axis, dims)| dims[axis] == Some(1));
     if !of_largest {
-        Step::Useless(WORST_IDS)
+        Step::NoClasses(WORST_IDS)
     } else if !is_sorted && !is_one {
-        Step::Useless(UNSORTED_IDS)
+        Step::NoClasses(UNSORTED_IDS)
     } else if place.is_some_and(|(axis, dims)| !may_be_classes(axis, dims)) {
-        Step::Useless(OTHER_IDS)
+        Step::NoClasses(OTHER_IDS)
     } else {
         Step::Gives(OutputKind::ClassIds)
     }
@@ -128,8 +128,8 @@ fn may_be_classes(axis: usize, dims: &[Option<usize>]) -> bool {
     axis >= batch && others.all(|(index, dim)| index == axis || dim.is_none_or(|dim| dim == 1))
 }
 
-/// The statement of a graph.
-fn statement(
+/// Returns the settings that the end of a graph states.
+fn settings(
     decided: Option<(OutputKind, String)>,
     quantization: Option<(Quantization, String)>,
 ) -> SourceSettings {

@@ -6,7 +6,7 @@ use model_file::onnx::{DataType, Graph, Model, Node, Tensor, ValueInfo};
 
 use super::{
     End, OTHER_SOFTMAX, Step, WORST_IDS, best_ids, decide, is_over_classes, is_over_no_classes,
-    may_be_classes, normalized, sorted_by, statement, useless,
+    may_be_classes, no_classes, normalized, settings, sorted_by,
 };
 use crate::{OutputKind, Quantization};
 
@@ -45,9 +45,9 @@ pub(crate) fn find(model: &Model) -> End {
         })
     };
     End {
-        statement: statement(decide(steps()), values.quantization(name)),
+        settings: settings(decide(steps()), values.quantization(name)),
         sorted_by: sorted_by(steps()),
-        useless: useless(steps()),
+        no_classes: no_classes(steps()),
     }
 }
 
@@ -183,10 +183,10 @@ impl<'a> Values<'a> {
             ("Log", 0) if self.is_of_softmax(node) => Step::Gives(OutputKind::LogProbabilities),
             ("Sigmoid" | "HardSigmoid", 0) => Step::Gives(OutputKind::IndependentProbabilities),
             ("Softmax" | "LogSoftmax", 0) if self.softmax_is_over_no_classes(node) => {
-                Step::Useless(OTHER_SOFTMAX)
+                Step::NoClasses(OTHER_SOFTMAX)
             }
             ("ArgMax", 0) => self.arg_max(node),
-            ("ArgMin", 0) => Step::Useless(WORST_IDS),
+            ("ArgMin", 0) => Step::NoClasses(WORST_IDS),
             ("TopK", 1) => {
                 let flag = |name: &str| node.attribute(name).and_then(|flag| flag.i) != Some(0);
                 let axis = node.attribute("axis").and_then(|axis| axis.i).unwrap_or(-1);
@@ -459,7 +459,7 @@ mod tests {
 
     fn kind_of(nodes: Vec<Node>, dims: &[i64]) -> Option<OutputKind> {
         let end = end_of(nodes, dims);
-        end.statement.output.map(|stated| stated.value)
+        end.settings.output.map(|stated| stated.value)
     }
 
     fn end_of(nodes: Vec<Node>, dims: &[i64]) -> End {
@@ -519,7 +519,7 @@ mod tests {
         }
         let indices = top_k(1, -1, "Identity", &[1, 5]);
         assert_eq!(indices.sorted_by, None);
-        let kind = indices.statement.output.map(|stated| stated.value);
+        let kind = indices.settings.output.map(|stated| stated.value);
         assert_eq!(kind, Some(OutputKind::ClassIds));
         assert_eq!(
             top_k(0, 1, "Identity", &[1, 1]).sorted_by.as_deref(),
@@ -530,11 +530,7 @@ mod tests {
         assert_eq!(top_k(0, 2, "ReduceMean", &[1, 5]).sorted_by, None);
     }
 
-    fn useless_of(
-        operator: &str,
-        attributes: &[(&str, i64)],
-        dims: &[i64],
-    ) -> Option<&'static str> {
+    fn reason_of(operator: &str, attributes: &[(&str, i64)], dims: &[i64]) -> Option<&'static str> {
         let mut last = node(operator, &["x", "k"], "y");
         if operator == "TopK" {
             last.output = vec!["values".into(), "y".into()];
@@ -545,12 +541,14 @@ mod tests {
                 i: Some(*value),
                 ..Attribute::default()
             }));
-        end_of(vec![last], dims).useless.map(|(_, reason)| reason)
+        end_of(vec![last], dims)
+            .no_classes
+            .map(|(_, reason)| reason)
     }
 
     #[test]
     fn ids_of_the_worst_classes_are_refused() {
-        let top_k = |attributes: &[(&str, i64)], dims: &[i64]| useless_of("TopK", attributes, dims);
+        let top_k = |attributes: &[(&str, i64)], dims: &[i64]| reason_of("TopK", attributes, dims);
         assert_eq!(top_k(&[("largest", 0)], &[1, 5]), Some(WORST_IDS));
         assert_eq!(top_k(&[("largest", 1), ("sorted", 1)], &[1, 5]), None);
         assert_eq!(
@@ -558,14 +556,14 @@ mod tests {
             Some(super::super::UNSORTED_IDS)
         );
         assert_eq!(top_k(&[("sorted", 0)], &[1, 1]), None);
-        assert_eq!(useless_of("ArgMin", &[], &[1, 1]), Some(WORST_IDS));
+        assert_eq!(reason_of("ArgMin", &[], &[1, 1]), Some(WORST_IDS));
     }
 
     #[test]
     fn ids_of_another_dimension_are_refused() {
         let other = Some(super::super::OTHER_IDS);
         let arg_max = |axis: i64, keep: i64, dims: &[i64]| {
-            useless_of("ArgMax", &[("axis", axis), ("keepdims", keep)], dims)
+            reason_of("ArgMax", &[("axis", axis), ("keepdims", keep)], dims)
         };
         assert_eq!(arg_max(1, 1, &[1, 1]), None);
         assert_eq!(arg_max(-1, 0, &[1]), None);
@@ -574,13 +572,13 @@ mod tests {
         assert_eq!(arg_max(0, 1, &[1, 5]), other);
         assert_eq!(arg_max(0, 0, &[5]), other);
         assert_eq!(arg_max(1, 1, &[1, 1, 5]), other);
-        assert_eq!(useless_of("TopK", &[("axis", 0)], &[1, 5]), other);
+        assert_eq!(reason_of("TopK", &[("axis", 0)], &[1, 5]), other);
     }
 
     #[test]
     fn a_softmax_over_ones_or_the_batch_is_refused() {
         // The model states no opset: 1, in which a softmax is over all dimensions from its axis on.
-        let softmax = |axis: i64, dims: &[i64]| useless_of("Softmax", &[("axis", axis)], dims);
+        let softmax = |axis: i64, dims: &[i64]| reason_of("Softmax", &[("axis", axis)], dims);
         assert_eq!(softmax(1, &[1, 5]), None);
         assert_eq!(softmax(0, &[1, 5]), None);
         assert_eq!(softmax(2, &[1, 5, 1]), Some(OTHER_SOFTMAX));

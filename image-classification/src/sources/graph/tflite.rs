@@ -4,7 +4,7 @@ use model_file::tflite::{Graph, Operator, Tensor, TensorType};
 
 use super::{
     End, OTHER_IDS, OTHER_SOFTMAX, Step, best_ids, decide, is_over_classes, is_over_no_classes,
-    may_be_classes, sorted_by, statement, useless,
+    may_be_classes, no_classes, settings, sorted_by,
 };
 use crate::{OutputKind, Quantization};
 
@@ -28,9 +28,9 @@ pub(crate) fn find(graph: &Graph) -> End {
     };
     let quantization = graph.tensor(output).and_then(quantization);
     End {
-        statement: statement(decide(steps()), quantization),
+        settings: settings(decide(steps()), quantization),
         sorted_by: sorted_by(steps()),
-        useless: useless(steps()),
+        no_classes: no_classes(steps()),
     }
 }
 
@@ -106,12 +106,12 @@ fn step(graph: &Graph, operator: &Operator, index: usize) -> (Step, usize) {
         (Operator::LOG_SOFTMAX, 0) if over_classes() => Step::Gives(OutputKind::LogProbabilities),
         (Operator::LOGISTIC, 0) => Step::Gives(OutputKind::IndependentProbabilities),
         (Operator::SOFTMAX | Operator::LOG_SOFTMAX, 0) if over_no_classes() => {
-            Step::Useless(OTHER_SOFTMAX)
+            Step::NoClasses(OTHER_SOFTMAX)
         }
         (Operator::ARG_MAX, 0) if gives_one_id(input_dims(), output_dims(operator)) => {
             Step::Gives(OutputKind::ClassIds)
         }
-        (Operator::ARG_MAX, 0) => Step::Useless(OTHER_IDS),
+        (Operator::ARG_MAX, 0) => Step::NoClasses(OTHER_IDS),
         (Operator::TOPK_V2, 1) => best_ids(-1, output_dims(operator).as_deref(), true, true),
         (Operator::FULLY_CONNECTED | Operator::CONV_2D, 0) => match operator.activation {
             // None or Relu.
