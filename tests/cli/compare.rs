@@ -12,7 +12,7 @@ use crate::cases::{PREPROCESSING, case};
 use crate::{classify, peak_memory, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 6] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 7] = [
         ("compare::what_is_not_finite_disagrees", not_finite),
         ("compare::one_bad_run_or_image_loses_no_other", others_go_on),
         ("compare::messages_name_the_run", run_names),
