@@ -196,13 +196,19 @@ impl Feed {
     where
         I: IntoIterator<Item = (T, ImageSource)>,
     {
+        self.answers_of_stream(stream::iter(inputs))
+    }
+
+    /// Returns the answers for a stream of `inputs`, as [`answers`](Self::answers) does. A batch does not wait for
+    /// inputs that are not there yet.
+    pub fn answers_of_stream<T, S>(&self, inputs: S) -> impl Stream<Item = Answer<T>> + use<T, S>
+    where
+        S: Stream<Item = (T, ImageSource)>,
+    {
         let shared = Arc::clone(&self.shared);
-        let groups = Groups {
-            inputs: inputs.into_iter(),
-            size: shared.group,
-        };
-        let window = shared.window;
-        stream::iter(groups)
+        let (group, window) = (shared.group, shared.window);
+        inputs
+            .ready_chunks(group)
             .map(move |group| Arc::clone(&shared).answer(group))
             .buffered(window)
             .flat_map(stream::iter)
@@ -217,9 +223,9 @@ impl Feed {
     }
 }
 
-/// The inputs, some at a time.
+/// Values, some at a time.
 struct Groups<I> {
-    inputs: I,
+    values: I,
     size: usize,
 }
 
@@ -227,7 +233,7 @@ impl<I: Iterator> Iterator for Groups<I> {
     type Item = Vec<I::Item>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let group: Vec<I::Item> = self.inputs.by_ref().take(self.size).collect();
+        let group: Vec<I::Item> = self.values.by_ref().take(self.size).collect();
         (!group.is_empty()).then_some(group)
     }
 }
@@ -354,7 +360,7 @@ impl Shared {
         }
         let requests = tensors.into_iter().enumerate().flat_map(|(kind, tensors)| {
             let requests = Groups {
-                inputs: tensors.into_iter(),
+                values: tensors.into_iter(),
                 size: self.kinds[kind].batch(),
             };
             requests.map(move |images| (kind, images))

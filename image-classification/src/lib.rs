@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod classifier;
 pub mod decode;
 mod feed;
 mod file;
@@ -15,6 +16,7 @@ pub mod sources;
 mod threads;
 mod top_k;
 
+pub use classifier::{Classification, Classifier, ClassifierBuilder, ClassifyError, ScoredClass};
 pub use decode::{DecodeError, DecodeLimits, Image, ImageHeader};
 pub use feed::{Answer, Digests, Feed, FeedOptions, FeedRun, ImageOutputs, RunOutput};
 pub use file::{ReadError, has_image_magic, read_file};

@@ -12,15 +12,23 @@ use crate::cases::{PREPROCESSING, case};
 use crate::{classify, peak_memory, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 6] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 7] = [
         ("compare::what_is_not_finite_disagrees", not_finite),
         ("compare::one_bad_run_or_image_loses_no_other", others_go_on),
         ("compare::messages_name_the_run", run_names),
         ("compare::usage_is_explained", usage),
         ("compare::where_no_run_is_left_reports_say_so", none_left),
         ("compare::a_image_is_classified_in_batches_too", batches),
+        (
+            "compare::images_of_a_batch_have_the_outputs_of_single_images",
+            small_batches,
+        ),
     ];
-    let on_photos: [(&str, fn() -> Result<(), Failed>); 12] = [
+    let on_photos: [(&str, fn() -> Result<(), Failed>); 13] = [
+        (
+            "compare::photos_of_a_batch_have_the_outputs_of_single_photos",
+            photo_batches,
+        ),
         (
             "compare::what_one_engine_lacks_keeps_no_other_from_working",
             what_one_engine_lacks,
@@ -696,6 +704,110 @@ fn batches() -> Result<(), Failed> {
             .is_some_and(|all| all.len() == 2),
         &json,
     )
+}
+
+/// Records `run` and returns the outputs of each image.
+fn recorded(
+    run: &str,
+    model: &Path,
+    batch: &str,
+    images: &[PathBuf],
+) -> Result<Vec<Value>, Failed> {
+    let folder = tempfile::tempdir()?;
+    let recording = folder.path().join("recording.jsonl");
+    let mut command = compare(&[run, "--batch", batch, "-m"]);
+    command.arg(model).arg("-i").args(images);
+    command.arg("--record").arg(&recording);
+    let result = classify_tests::run(&mut command);
+    ensure(
+        result.code.is_some_and(|code| code == 0 || code == 2),
+        &result,
+    )?;
+    let text = fs::read_to_string(recording)?;
+    let lines = text.lines().map(serde_json::from_str::<Value>);
+    let lines: Vec<Value> = lines.collect::<Result<_, _>>()?;
+    let images = lines.iter().filter(|line| line["outputs"].is_array());
+    Ok(images.cloned().collect())
+}
+
+/// Returns whether the outputs and digests of `images` are those of `expected`.
+fn same_outputs(images: &[Value], expected: &[Value], tolerance: f64) -> bool {
+    let numbers = |image: &Value| -> Vec<f64> {
+        let outputs = image["outputs"][0].as_array();
+        let numbers = outputs.into_iter().flatten().filter_map(Value::as_f64);
+        numbers.collect()
+    };
+    let alike = |(image, other): (&Value, &Value)| {
+        let (one, two) = (numbers(image), numbers(other));
+        let close = one
+            .iter()
+            .zip(&two)
+            .all(|(a, b)| (a - b).abs() <= tolerance);
+        let keys = ["path", "sha256", "tensor_sha256", "pixels_sha256"];
+        close
+            && !one.is_empty()
+            && one.len() == two.len()
+            && keys.iter().all(|key| image[key] == other[key])
+    };
+    images.len() == expected.len() && images.iter().zip(expected).all(alike)
+}
+
+fn small_batches() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let mut images = Vec::new();
+    for level in [5_u8, 60, 120, 180, 250] {
+        let path = folder.path().join(format!("{level}.ppm"));
+        fs::write(&path, [&b"P6 8 8 255\n"[..], &[level; 192]].concat())?;
+        images.push(path);
+        // An image that is missing takes no place of another one.
+        images.push(folder.path().join(format!("no-{level}.ppm")));
+    }
+    let model = small_model("dynamic-batch.onnx");
+    for run in ["onnx", "openvino", "rten"] {
+        let single = recorded(run, &model, "1", &images)?;
+        ensure(
+            single.len() == 5 && !same_outputs(&single[..1], &single[1..2], 1e-6),
+            &single,
+        )?;
+        for batch in ["2", "3", "64"] {
+            let joined = recorded(run, &model, batch, &images)?;
+            ensure(
+                same_outputs(&joined, &single, 1e-6),
+                (run, batch, joined, &single),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn photo_batches() -> Result<(), Failed> {
+    let photos = &photos()?[..7];
+    let model = set_up("models/mobilenet-v2/model.onnx");
+    let single = recorded("openvino", &model, "1", photos)?;
+    let joined = recorded("openvino", &model, "4", photos)?;
+    ensure(
+        single.len() == 7 && same_outputs(&joined, &single, 1e-4),
+        (joined, single),
+    )?;
+    // Runs are compared by image, whatever their batches.
+    let folder = tempfile::tempdir()?;
+    let recording = folder.path().join("recording.jsonl");
+    let mut command = compare(&["openvino", "--batch", "4", "-m"]);
+    command
+        .arg(&model)
+        .arg("-i")
+        .args(photos)
+        .arg("--record")
+        .arg(&recording);
+    expect_code(&run(&mut command), 0)?;
+    let mut command = compare(&["openvino", "--against"]);
+    command
+        .arg(&recording)
+        .arg("-m")
+        .arg(&model)
+        .arg("-i")
+        .args(photos);
+    expect_code(&run(&mut command), 0)
 }
 
 /// With every report.

@@ -8,6 +8,7 @@ mod answers;
 mod bench;
 mod bisect;
 mod cases;
+mod classifier;
 mod compare;
 mod devices;
 mod errors;
@@ -40,6 +41,7 @@ fn main() {
     trials.extend(answers::trials(&set_up));
     trials.extend(bench::trials(&engines, &set_up));
     trials.extend(cases::trials(&set_up));
+    trials.extend(classifier::trials(&set_up));
     trials.extend(bisect::trials(&engines, &set_up));
     trials.extend(compare::trials(&engines, &set_up));
     trials.extend(devices::trials(&engines, &set_up));

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use backend_api::{InferBackend, InferRequest, Tensor};
-use futures_executor::block_on;
+use backend_api::{BlockingInfer as _, InferBackend, Tensor};
 use model_file::Kind;
 use model_file::expose::{Encoding, Exposure};
 use model_file::onnx::{self, DataType, Model};
@@ -114,9 +113,7 @@ impl<'a> Side<'a> {
     }
 
     fn infer(&self, backend: &dyn InferBackend) -> anyhow::Result<Tensor> {
-        let request = InferRequest::new(0, Arc::clone(&self.tensor));
-        let output = block_on(async { backend.submit(request).await?.await })?;
-        Ok(output.tensor)
+        Ok(backend.infer_blocking(Arc::clone(&self.tensor))?.tensor)
     }
 
     /// Returns whether the two runs differ in their model files only.

@@ -314,7 +314,7 @@ fn a_small_budget_lets_all_images_through() {
     let answers = feed.blocking_answers((0..50).map(|place| (place, source())));
     assert_eq!(answers.filter(|answer| answer.result.is_ok()).count(), 50);
     assert_eq!(budget.reserved(), 0);
-    let large = [&b"P6 2000 2000 255\n"[..], &[7; 12_000_000]].concat();
+    let large = [&b"P6 2000 2000 255\n"[..], &vec![7; 12_000_000]].concat();
     let answer = feed.blocking_answers([((), large.into())]).next().unwrap();
     assert_eq!(answer.result.unwrap_err().code(), "too-large");
 }

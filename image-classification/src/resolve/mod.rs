@@ -120,6 +120,20 @@ impl ResolvedPreprocessing {
         Ok(resolved)
     }
 
+    /// Resolves the preprocessing from `overrides` alone.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError`] for overrides that contradict each other.
+    pub fn from_overrides(overrides: &PreprocessOverrides) -> Result<Self, ResolveError> {
+        let mut resolved = Self::combine(overrides, &[])?;
+        resolved.notes.extend(overrides.unit_warning());
+        if overrides.labels.is_some() {
+            resolved.labels.clone_from(&overrides.labels);
+        }
+        Ok(resolved)
+    }
+
     /// Takes each value from `overrides`, else from the first of the sources `found` that has it.
     fn combine(
         overrides: &PreprocessOverrides,
