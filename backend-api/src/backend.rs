@@ -17,8 +17,8 @@ use crate::{BackendInfo, Error, InferRequest, PendingInfer};
 /// [`BlockingInfer`](crate::BlockingInfer) has blocking calls.
 #[async_trait]
 pub trait InferBackend: fmt::Debug + Send + Sync + 'static {
-    /// What runs here: engine and version, requested and actual device and precision, what the
-    /// model takes and gives, and how many requests run at a time.
+    /// Returns the description: engine and version, requested and actual device and precision, the model's
+    /// input and output, and the number of requests that run at a time.
     fn info(&self) -> &BackendInfo;
 
     /// Accepts one request.
@@ -40,7 +40,7 @@ pub trait InferBackend: fmt::Debug + Send + Sync + 'static {
     /// - [`ErrorKind::DeadlineExceeded`](crate::ErrorKind::DeadlineExceeded) if all slots are busy until the
     ///   deadline.
     ///
-    /// What goes wrong later is reported by the [`PendingInfer`].
+    /// The [`PendingInfer`] reports later failures.
     ///
     /// # Cancellation
     ///

@@ -35,14 +35,14 @@ pub trait BlockingInfer {
     ///
     /// # Errors
     ///
-    /// Those of [`InferBackend::submit`].
+    /// The errors of [`InferBackend::submit`].
     fn submit_blocking(&self, request: InferRequest) -> Result<PendingInfer, Error>;
 
     /// Runs one inference and blocks until its result is there.
     ///
     /// # Errors
     ///
-    /// Those of [`InferBackend::submit`] and of the inference.
+    /// The errors of [`InferBackend::submit`] and of the inference.
     fn infer_blocking(&self, input: impl Into<Arc<Tensor>>) -> Result<InferOutput, Error> {
         self.submit_blocking(InferRequest::new(0, input))?.wait()
     }
@@ -59,7 +59,7 @@ impl PendingInfer {
     ///
     /// # Errors
     ///
-    /// Those of the inference.
+    /// The errors of the inference.
     pub fn wait(self) -> Result<InferOutput, Error> {
         block_on(self)
     }

@@ -1,4 +1,4 @@
-//! What an engine has to supply: one blocking call.
+//! The part that an engine supplies: one blocking call.
 
 use crate::{Error, InferOutput, Tensor};
 

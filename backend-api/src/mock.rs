@@ -76,19 +76,19 @@ pub struct MockBuilder {
 }
 
 impl MockBuilder {
-    /// How many requests run at a time.
+    /// Sets the number of requests that run at a time.
     pub fn slots(mut self, slots: usize) -> Self {
         self.slots = slots;
         self
     }
 
-    /// How long each inference takes at least.
+    /// Sets the least time that each inference takes.
     pub fn latency(mut self, latency: Duration) -> Self {
         self.latency = latency;
         self
     }
 
-    /// What the backend says of itself; [`BackendInfo::input`] is what inputs are checked against.
+    /// Sets the description of the backend. Inputs are checked against its [`BackendInfo::input`].
     pub fn info(mut self, info: BackendInfo) -> Self {
         self.info = info;
         self

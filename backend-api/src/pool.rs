@@ -172,7 +172,7 @@ impl fmt::Debug for SlotPool {
     }
 }
 
-/// How often a thread without work lets others run before it sleeps. To be woken takes tens of microseconds, and the
+/// The number of times that a thread without work lets others run before it sleeps. To be woken takes tens of microseconds, and the
 /// next request often comes sooner: `cargo bench-parts slot_pool`.
 const YIELDS: u32 = 100;
 
@@ -189,7 +189,7 @@ struct Job {
     span: Option<trace::Inference>,
 }
 
-/// What others need to end a request early that a slot's thread runs.
+/// The parts of a running request with which other threads end it early.
 struct Running {
     number: u64,
     /// Taken at the deadline.
@@ -204,7 +204,7 @@ struct State {
     /// No more than one for each slot.
     running: Vec<Running>,
     closed: bool,
-    /// How many requests have been accepted, which is the number of the next one.
+    /// The count of accepted requests, which is the number of the next one.
     accepted: u64,
     /// The numbers of the accepted requests that have not ended: no more than two for each slot.
     in_flight: Vec<u64>,
@@ -416,8 +416,8 @@ fn panicked(payload: &(dyn Any + Send)) -> Error {
     )
 }
 
-/// What a panic said, from what [`catch_unwind`](std::panic::catch_unwind) or a thread's `join` gives; `no
-/// message` if it was no text.
+/// Returns the message of a panic from the payload that [`catch_unwind`](std::panic::catch_unwind) or a thread's
+/// `join` gives; `no message` if it is no text.
 pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
     payload
         .downcast_ref::<&str>()

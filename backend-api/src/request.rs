@@ -21,7 +21,7 @@ use crate::{Error, ErrorKind, Tensor};
 pub struct InferRequest {
     /// The caller's name for this request. Backends only hand it back.
     pub id: u64,
-    /// What the model is given. Must fit [`BackendInfo::input`](crate::BackendInfo::input).
+    /// The model's input. Must fit [`BackendInfo::input`](crate::BackendInfo::input).
     pub input: Arc<Tensor>,
     /// The time after which nobody needs the result. Default: none.
     ///
@@ -60,9 +60,9 @@ impl InferRequest {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct InferOutput {
-    /// What the model gave.
+    /// The model's output.
     pub tensor: Tensor,
-    /// How long the engine ran, without waiting for a slot.
+    /// The time for which the engine ran, without the wait for a slot.
     pub elapsed: Duration,
 }
 
@@ -88,7 +88,7 @@ impl InferOutput {
 pub struct PendingInfer {
     id: u64,
     result: oneshot::Receiver<Result<InferOutput, Error>>,
-    /// Where to cancel the request, and its number there, until the result is taken.
+    /// The queue that cancels the request, and its number there, until the result is taken.
     cancel: Option<(Arc<dyn Cancel>, u64)>,
 }
 

@@ -221,7 +221,7 @@ impl Tensor {
         each_type!(&self.data, values => values.len())
     }
 
-    /// Whether there are no elements, which is so when a dimension is 0.
+    /// Returns whether there are no elements, which is so when a dimension is 0.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -369,7 +369,7 @@ impl fmt::Display for Dim {
     }
 }
 
-/// What a model declares of an input or an output.
+/// The declaration of a model's input or output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TensorSpec {
@@ -400,7 +400,7 @@ impl TensorSpec {
         self
     }
 
-    /// Whether a tensor of `shape` fits: equal where this spec fixes a dimension.
+    /// Returns whether a tensor of `shape` fits: equal where this spec fixes a dimension.
     pub fn accepts(&self, shape: &[usize]) -> bool {
         self.dims.len() == shape.len()
             && self
@@ -410,7 +410,7 @@ impl TensorSpec {
                 .all(|(dim, size)| matches!(dim, Dim::Dynamic) || *dim == Dim::Fixed(*size))
     }
 
-    /// What a user makes of a model's input: all of its dimensions are `shape`, if that is given,
+    /// Returns the input that a user asks for: all of its dimensions are `shape`, if that is given,
     /// and the outermost one is `batch`, if that is given; otherwise a dynamic batch is 1.
     ///
     /// Whether an engine can run it that way, the engine knows.

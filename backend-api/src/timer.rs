@@ -28,7 +28,7 @@ struct State {
     alarms: BTreeMap<Key, Alarm>,
     /// The number of the next alarm.
     next: u64,
-    /// When the thread will look at the alarms again of itself. It may be earlier than the first alarm, because
+    /// The time at which the thread looks at the alarms again. It may be earlier than the first alarm, because
     /// cancelling one does not wake the thread.
     sleeps_until: Option<Instant>,
     thread: Option<JoinHandle<()>>,

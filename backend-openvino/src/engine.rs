@@ -17,7 +17,7 @@ pub(crate) struct OpenvinoEngine {
     pub(crate) request: InferRequest,
     /// The element type of the output; a dynamic size is only known after each inference.
     pub(crate) output_type: ElementType,
-    /// Whether the next inference is to stop.
+    /// Set when the next inference is to stop.
     pub(crate) stopped: Arc<AtomicBool>,
     pub(crate) _model: Arc<Mutex<(CompiledModel, Core)>>,
 }
@@ -41,7 +41,7 @@ impl Engine for OpenvinoEngine {
     }
 }
 
-/// How long the slot's thread waits for OpenVINO before it looks whether it is to stop.
+/// The time for which the slot's thread waits before it looks whether it is to stop.
 const STOP_INTERVAL_MS: i64 = 10;
 
 impl OpenvinoEngine {

@@ -35,7 +35,7 @@ pub fn record(run: impl FnOnce()) -> Vec<Span> {
 
 struct Recorder(Arc<Mutex<Vec<Span>>>);
 
-/// What is known of a span that is open.
+/// The data of an open span.
 #[derive(Default)]
 struct Open {
     fields: Fields,

@@ -139,14 +139,14 @@ pub const RULES: &[(&str, Rule)] = &[
     ),
 ];
 
-/// What a backend gives to its [`SlotPool`]: the description and the engines.
+/// The description and the engines that a backend gives to its [`SlotPool`].
 pub type Parts = (BackendInfo, Vec<Box<dyn Engine>>);
 
 /// A backend under test.
 pub struct Subject {
     /// Opens the backend as its users do.
     pub open: Box<dyn Fn() -> Box<dyn InferBackend> + Send + Sync>,
-    /// What [`open`](Self::open) gives to its pool.
+    /// Makes the parts that [`open`](Self::open) gives to its pool.
     pub parts: Box<dyn Fn() -> Parts + Send + Sync>,
     /// A valid input for request `n`; different for different `n`.
     pub input: Box<dyn Fn(u64) -> Tensor + Send + Sync>,

@@ -13,7 +13,7 @@ use crate::{Error, InferBackend, InferRequest, PendingInfer};
 /// One request for each slot in the queue of `backend`, and no thread that takes them out: all of them are held in the
 /// wakers of those who submitted. One request for each slot has run before.
 pub(super) struct Queued {
-    /// What became of the submits.
+    /// The results of the submits.
     pub(super) accepted: Vec<Result<PendingInfer, Error>>,
     threads: Arc<Gate>,
 }

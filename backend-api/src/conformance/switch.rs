@@ -28,7 +28,7 @@ pub(super) struct SwitchState {
     pub(super) started: u64,
     pub(super) finished: u64,
     pub(super) engines: usize,
-    /// Whether the engines can be stopped. What stops an engine stops it at the gate too.
+    /// Lets the engines be stopped, at the gate too.
     pub(super) stoppable: bool,
 }
 
@@ -65,7 +65,7 @@ impl Switch {
 pub(super) struct Switched {
     engine: Box<dyn Engine>,
     switch: Arc<Switch>,
-    /// Whether the next inference has been stopped.
+    /// Set when the next inference is stopped.
     stopped: Arc<AtomicBool>,
 }
 

@@ -103,7 +103,7 @@ struct DropOnWake {
     progress: mpsc::Sender<()>,
 }
 
-/// What becomes of a backend in a [`DropOnWake`].
+/// The progress of a [`DropOnWake`].
 struct Progress(mpsc::Receiver<()>);
 
 impl DropOnWake {
