@@ -99,8 +99,7 @@ impl ClassifierBuilder {
     /// [`ResolveError`] for a source that cannot be used, and for values that do not fit the model.
     pub fn build(self) -> Result<Classifier, ResolveError> {
         let opened = || self.backend.info().model.clone().map(ModelSource::from);
-        let model = self.model.or_else(opened);
-        let resolved = match model.as_ref().and_then(ModelSource::path) {
+        let resolved = match self.model.or_else(opened) {
             Some(model) => ResolvedPreprocessing::find(model, &self.overrides)?,
             None => ResolvedPreprocessing::from_overrides(&self.overrides)?,
         };

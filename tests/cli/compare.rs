@@ -276,7 +276,7 @@ fn planted_faults() -> Result<(), Failed> {
     let result = run(compare(&[&runs[0], &runs[1]]).arg("-i").arg(&photo));
     expect_code(&result, 2)?;
     ensure(
-        result.stderr.contains("the weights are a file of") && result.stderr.contains("cut.xml"),
+        result.stderr.contains("but the weights have") && result.stderr.contains("cut.xml"),
         &result,
     )
 }

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use backend_api::{BackendInfo, Dim, ElementType, MockBackend, MockBuilder, TensorSpec};
 use futures_executor::block_on;
 use futures_util::FutureExt as _;
+use model_file::onnx::{Model, StringStringEntry};
+use prost::Message as _;
 
 use super::*;
 use crate::{ColorOrder, Image, ScoreKind, Scoring, SettingOrigin, WithOrigin};
@@ -214,6 +216,23 @@ fn the_model_is_discovered_beside_its_file() {
     let builder = Classifier::builder(channels(1).build().unwrap());
     let error = builder.overrides(overrides).build().unwrap_err();
     assert!(matches!(error, ResolveError::LabelCount { .. }), "{error}");
+}
+
+#[test]
+fn a_model_in_memory_is_discovered_too() {
+    let entry = StringStringEntry {
+        key: Some("model_info mean_values".into()),
+        value: Some("1 2 3".into()),
+    };
+    let proto = Model {
+        metadata_props: vec![entry],
+        ..Model::default()
+    };
+    let model = ModelSource::from_bytes(proto.encode_to_vec());
+    let backend = channels(1).build().unwrap();
+    let classifier = Classifier::discover(backend, model).unwrap();
+    let preprocess = classifier.preprocessing().resolved.preprocess;
+    assert_eq!(preprocess.mean, [1.0, 2.0, 3.0]);
 }
 
 #[test]

@@ -1,0 +1,230 @@
+//! `classify bench`: how fast runs are, alone and with all of the work on images.
+
+mod images;
+mod measure;
+mod table;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use crate::args::{BenchArgs, InputArgs, InspectFormat, RunsArgs};
+use crate::facts::Machine;
+use crate::inputs::Input;
+use crate::interrupt;
+use crate::messages::{Hinted, Messages, counted, printable};
+use crate::options::RunsOptions;
+use crate::output;
+use crate::session::Session;
+use images::made_up_images;
+use measure::{Bench, Goal, Plan, prepare};
+use table::{Figures, table};
+
+/// Rounds that differ by more than this say that the machine did other things as well.
+const NOISY: f64 = 0.10;
+
+/// Measures and prints the table.
+pub fn run(mut args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
+    let made_up = args.input.is_empty().then(made_up_images).transpose();
+    let made_up = made_up.context("cannot make up images")?;
+    if let Some((folder, _)) = &made_up {
+        args.input = vec![folder.path().to_owned()];
+    }
+    let (plan, format) = (Plan::new(&args), args.format);
+    let mut options = options(args)?;
+    options.say_what_is_not_said(messages);
+    if made_up.is_some() {
+        messages.note(
+            "no images are given; made-up ones decode faster or slower than yours: pass `-i photos/`",
+        );
+    }
+    let session = Session::open(&options, messages)?;
+    session.report_failures(messages);
+    let inputs = std::mem::take(&mut options.inputs.list);
+    let mut paths = usable(inputs, messages);
+    let given = paths.len();
+    let runs = session.ready();
+    let mut benches: Vec<Bench> = runs.map(|(_, run)| Bench::new(run, options.jobs)).collect();
+    if benches.is_empty() {
+        return Err(Hinted::new("no run is left to measure", "fix the errors above").into());
+    }
+    messages.step("preparing the images");
+    prepare(&mut benches, &mut paths, messages)?;
+    warm_up(&mut benches, &paths, &plan)?;
+    announce(&benches, &plan, messages);
+    let done = measure(&mut benches, &paths, &plan, messages)?;
+    messages.end_progress();
+    let interrupted = || {
+        let hint = "only rounds that are done are printed; measure again for all of them";
+        interrupt::check(done, plan.rounds, "rounds").map_err(|found| found.with_hint(hint))
+    };
+    if done == 0 {
+        interrupted()?;
+    }
+    let figures = benches.iter().map(Figures::of);
+    let figures: Vec<Figures> = figures.collect::<Result<_, _>>()?;
+    let report = Report {
+        figures: &figures,
+        machine: Machine::this(),
+        images: paths.len(),
+        given,
+        made_up: made_up.is_some(),
+        plan: &plan,
+        rounds: done,
+    };
+    output::print(&match format {
+        InspectFormat::Text => table(&report),
+        InspectFormat::Json => report.json(),
+    })?;
+    interrupted()?;
+    warn_of_noise(&figures, messages);
+    Ok(())
+}
+
+/// Returns the options of the runs, as those of other commands.
+fn options(args: BenchArgs) -> anyhow::Result<RunsOptions> {
+    RunsOptions::try_from(RunsArgs {
+        runs: args.runs,
+        input: InputArgs {
+            model: args.model,
+            input: args.input,
+            input_list: Vec::new(),
+            recursive: args.recursive,
+        },
+        reference: None,
+        report: Vec::new(),
+        quiet: args.quiet,
+        scores: args.scores,
+        preprocess: args.preprocess,
+        precision: args.precision,
+        tuning: args.tuning,
+    })
+}
+
+/// Returns the paths of the images. Prints the errors of the others.
+fn usable(inputs: Vec<Input>, messages: &mut Messages) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for Input { path, problem } in inputs {
+        match problem {
+            None => paths.push(path),
+            Some(error) => messages.input_failed(&printable(&path.to_string_lossy()), &error),
+        }
+    }
+    paths
+}
+
+fn warm_up(benches: &mut [Bench], paths: &[PathBuf], plan: &Plan) -> anyhow::Result<()> {
+    for bench in benches {
+        bench.infer(Goal::Count(plan.warm_up))?;
+        if !plan.inference_only {
+            bench.classify(paths, Goal::Count(plan.warm_up.min(paths.len())))?;
+        }
+    }
+    Ok(())
+}
+
+/// Prints how long it takes, or that a count is too small for the infer requests.
+fn announce(benches: &[Bench], plan: &Plan, messages: &Messages) {
+    let Some(count) = plan.count else {
+        let measures = if plan.inference_only { 1 } else { 2 } * benches.len();
+        let seconds = plan.seconds * measures as f64;
+        messages.note(&format!("measuring for about {seconds:.0} s"));
+        return;
+    };
+    let needed = |bench: &Bench| 2 * bench.run.info().slots * bench.run.input.batch;
+    let needed = benches.iter().map(needed).max().unwrap_or(1) * plan.rounds;
+    if count < needed {
+        messages.warning(&format!(
+            "{} in {} do not keep every infer request busy: measure at least {needed}, or in fewer rounds",
+            counted(count, "image"),
+            counted(plan.rounds, "round")
+        ));
+    }
+}
+
+/// Measures the runs in turns. Returns the number of rounds that are done.
+fn measure(
+    benches: &mut [Bench],
+    paths: &[PathBuf],
+    plan: &Plan,
+    messages: &mut Messages,
+) -> anyhow::Result<usize> {
+    let mut done = 0;
+    for round in interrupt::take_until_interrupted(0..plan.rounds) {
+        let mut measured = Vec::new();
+        for bench in &mut *benches {
+            messages.step(&format!(
+                "{}: round {} of {}",
+                bench.run.name,
+                round + 1,
+                plan.rounds
+            ));
+            let (inference, latencies) = bench.infer(plan.goal(round))?;
+            let path = if plan.inference_only {
+                None
+            } else {
+                Some(bench.classify(paths, plan.goal(round))?)
+            };
+            // A round that was cut short counts for no run.
+            if interrupt::signal().is_some() {
+                return Ok(done);
+            }
+            measured.push((inference, latencies, path));
+        }
+        for (bench, (inference, latencies, path)) in benches.iter_mut().zip(measured) {
+            bench.inference.push(inference);
+            bench.latencies.extend(latencies);
+            bench.path.extend(path);
+        }
+        done += 1;
+    }
+    Ok(done)
+}
+
+fn warn_of_noise(figures: &[Figures], messages: &Messages) {
+    let spreads = figures.iter().filter_map(Figures::spread);
+    let worst = spreads.fold(0.0, f64::max);
+    if worst > NOISY {
+        messages.warning(&format!(
+            "the machine was noisy: between rounds throughput differed by up to {:.0} %; measure again when it \
+             is quiet, or for longer (--duration)",
+            worst * 100.0
+        ));
+    }
+}
+
+/// The figures of all runs, and the way in which they were measured.
+struct Report<'a> {
+    figures: &'a [Figures],
+    machine: Machine,
+    /// The number of images that were measured with, of so many given ones.
+    images: usize,
+    given: usize,
+    /// True for images that are the program's own.
+    made_up: bool,
+    plan: &'a Plan,
+    /// The number of rounds that are done.
+    rounds: usize,
+}
+
+impl Report<'_> {
+    fn json(&self) -> String {
+        let first = &self.figures[0];
+        let runs = self.figures.iter().map(|figures| figures.json(first));
+        let report = json!({
+            "schema_version": 1,
+            "kind": "bench",
+            "machine": self.machine,
+            "pictures": self.images,
+            "pictures_given": self.given,
+            "made_up": self.made_up,
+            "seconds": self.plan.count.is_none().then_some(self.plan.seconds),
+            "count": self.plan.count,
+            "rounds": self.rounds,
+            "rounds_planned": self.plan.rounds,
+            "runs": runs.collect::<Vec<_>>(),
+        });
+        format!("{report:#}\n")
+    }
+}

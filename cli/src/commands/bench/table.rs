@@ -1,0 +1,246 @@
+//! The figures of a measurement, as a table and as JSON.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::Report;
+use super::measure::{Bench, Round, sum};
+use crate::messages::{counted, printable};
+use evaluation::statistics::Distribution;
+
+/// The width of the names of the rows.
+const LABEL: usize = 32;
+
+/// Images in a second over the rounds.
+#[derive(Debug, Clone, Copy)]
+struct Throughput {
+    /// The median.
+    rate: f64,
+    /// (largest − smallest) / median; unknown of one round.
+    spread: Option<f64>,
+    /// Seconds of CPU for an image, over all rounds.
+    cpu: Option<f64>,
+}
+
+impl Throughput {
+    /// `None` without rounds.
+    fn of(rounds: &[Round]) -> Option<Self> {
+        let mut rates: Vec<f64> = rounds
+            .iter()
+            .map(|round| round.images as f64 / round.seconds)
+            .collect();
+        rates.sort_by(f64::total_cmp);
+        let (least, most) = (rates.first()?, rates.last()?);
+        let middle = rates.len() / 2;
+        let rate = if rates.len().is_multiple_of(2) {
+            f64::midpoint(rates[middle - 1], rates[middle])
+        } else {
+            rates[middle]
+        };
+        let images: usize = rounds.iter().map(|round| round.images).sum();
+        let cpu: Option<f64> = rounds.iter().map(|round| round.cpu).sum();
+        Some(Self {
+            rate,
+            spread: (rounds.len() > 1).then_some((most - least) / rate),
+            cpu: cpu.map(|cpu| cpu / images as f64),
+        })
+    }
+}
+
+/// The figures of a run.
+pub struct Figures {
+    name: String,
+    model: PathBuf,
+    engine: String,
+    precision: String,
+    slots: usize,
+    /// In milliseconds.
+    latency: Distribution,
+    inference: Throughput,
+    /// Unless it was left out.
+    path: Option<Throughput>,
+    /// Seconds for an image.
+    decode_cpu: Option<f64>,
+    tensor_cpu: Option<f64>,
+    /// Images in a second, if all cores did nothing else: cores ÷ CPU for an image.
+    limit: Option<f64>,
+}
+
+impl Figures {
+    /// Returns the figures of all rounds.
+    pub fn of(bench: &Bench<'_>) -> anyhow::Result<Self> {
+        let milliseconds = || {
+            bench
+                .latencies
+                .iter()
+                .map(|latency| anyhow::Ok(latency * 1e3))
+        };
+        let latency = Distribution::of(milliseconds)?.context("nothing was measured")?;
+        let inference = Throughput::of(&bench.inference).context("nothing was measured")?;
+        let cores = available_parallelism().map_or(1, std::num::NonZero::get);
+        let needed = sum(sum(bench.decode_cpu, bench.tensor_cpu), inference.cpu);
+        Ok(Self {
+            name: bench.run.name.clone(),
+            model: bench.run.model.clone(),
+            engine: bench.run.info().description(),
+            precision: bench.run.info().precision.clone(),
+            slots: bench.run.info().slots,
+            latency,
+            inference,
+            path: Throughput::of(&bench.path),
+            decode_cpu: bench.decode_cpu,
+            tensor_cpu: bench.tensor_cpu,
+            limit: needed.map(|needed| cores as f64 / needed),
+        })
+    }
+
+    /// The larger one.
+    pub fn spread(&self) -> Option<f64> {
+        let path = self.path.map_or(Some(0.0), |path| path.spread)?;
+        Some(self.inference.spread?.max(path))
+    }
+
+    /// Seconds of CPU for an image that are none of decoding, resizing and inference.
+    fn other_cpu(&self) -> Option<f64> {
+        Some(self.path?.cpu? - self.decode_cpu? - self.tensor_cpu? - self.inference.cpu?)
+    }
+
+    /// The share of the limit that was reached.
+    fn efficiency(&self) -> Option<f64> {
+        Some(self.path?.rate / self.limit?)
+    }
+
+    pub fn json(&self, first: &Self) -> Value {
+        let milliseconds = |seconds: Option<f64>| seconds.map(|seconds| seconds * 1e3);
+        let throughput = |own: &Throughput, first: &Throughput| {
+            json!({
+                "pictures_per_second": own.rate,
+                "ratio": own.rate / first.rate,
+                "spread": own.spread,
+                "cpu_ms_per_picture": milliseconds(own.cpu),
+            })
+        };
+        json!({
+            "name": self.name,
+            "model": self.model.to_string_lossy(),
+            "engine": self.engine,
+            "precision": self.precision,
+            "infer_requests": self.slots,
+            "inference": throughput(&self.inference, &first.inference),
+            "latency_ms": self.latency,
+            "whole_path": self.path.zip(first.path).map(|(own, first)| throughput(&own, &first)),
+            "decode_cpu_ms": milliseconds(self.decode_cpu),
+            "tensor_cpu_ms": milliseconds(self.tensor_cpu),
+            "other_cpu_ms": milliseconds(self.other_cpu()),
+            "limit_pictures_per_second": self.limit,
+            "efficiency": self.efficiency(),
+        })
+    }
+}
+
+/// Returns the table of all runs, a column each.
+pub fn table(report: &Report<'_>) -> String {
+    let &Report {
+        figures: results,
+        ref machine,
+        images,
+        given,
+        plan,
+        rounds,
+        ..
+    } = report;
+    let mut text = format!("{}\n", printable(&machine.description()));
+    for result in results {
+        let _ = writeln!(
+            text,
+            "{}: {}, model {}",
+            printable(&result.name),
+            printable(&result.engine),
+            printable(&result.model.to_string_lossy())
+        );
+    }
+    let length = match plan.count {
+        Some(count) => counted(count, "image"),
+        None => format!("{} s", plan.seconds),
+    };
+    let images = if images == given {
+        counted(images, "image")
+    } else {
+        format!("{images} of {}", counted(given, "image"))
+    };
+    let _ = writeln!(
+        text,
+        "{images}; each measure {length} in {}, the runs in turns; medians\n",
+        counted(plan.rounds, "round")
+    );
+    if rounds < plan.rounds {
+        let _ = writeln!(text, "interrupted: {} done\n", counted(rounds, "round"));
+    }
+    let widths: Vec<usize> = results
+        .iter()
+        .map(|result| printable(&result.name).chars().count().max(9) + 2)
+        .collect();
+    let mut row = |label: &str, value: &dyn Fn(&Figures) -> String| {
+        let _ = write!(text, "{label:<LABEL$}");
+        for (result, width) in results.iter().zip(&widths) {
+            let _ = write!(text, "{:>width$}", value(result));
+        }
+        text.push('\n');
+    };
+    let first = &results[0];
+    let ratio = |own: f64, first: f64| format!("{:.2}", own / first);
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    let known = |value: Option<f64>, format: &dyn Fn(f64) -> String| {
+        value.map_or_else(|| "unknown".to_owned(), format)
+    };
+    let milliseconds =
+        |seconds: Option<f64>| known(seconds, &|seconds| format!("{:.2}", seconds * 1e3));
+    row("", &|r| printable(&r.name));
+    row("precision", &|r| r.precision.clone());
+    row("infer requests", &|r| r.slots.to_string());
+    row("inference alone, images/s", &|r| {
+        format!("{:.1}", r.inference.rate)
+    });
+    row("  ratio", &|r| {
+        ratio(r.inference.rate, first.inference.rate)
+    });
+    row("  spread over the rounds", &|r| {
+        known(r.inference.spread, &percent)
+    });
+    row("  latency p50, ms", &|r| format!("{:.2}", r.latency.p50));
+    row("  latency p90, ms", &|r| format!("{:.2}", r.latency.p90));
+    row("  latency p99, ms", &|r| format!("{:.2}", r.latency.p99));
+    row("  latency max, ms", &|r| format!("{:.2}", r.latency.max));
+    if plan.inference_only {
+        return text;
+    }
+    let path = |r: &Figures, value: &dyn Fn(&Throughput) -> String| {
+        r.path.as_ref().map_or_else(String::new, value)
+    };
+    row("whole path, images/s", &|r| {
+        path(r, &|path| format!("{:.1}", path.rate))
+    });
+    row("  ratio", &|r| {
+        let first = first.path.map_or(f64::NAN, |path| path.rate);
+        path(r, &|path| ratio(path.rate, first))
+    });
+    row("  spread over the rounds", &|r| {
+        path(r, &|path| known(path.spread, &percent))
+    });
+    row("CPU for an image, ms", &|r| {
+        path(r, &|path| milliseconds(path.cpu))
+    });
+    row("  read and decode", &|r| milliseconds(r.decode_cpu));
+    row("  resize and tensor", &|r| milliseconds(r.tensor_cpu));
+    row("  inference", &|r| milliseconds(r.inference.cpu));
+    row("  the rest", &|r| milliseconds(r.other_cpu()));
+    row("limit: cores / CPU, images/s", &|r| {
+        known(r.limit, &|limit| format!("{limit:.1}"))
+    });
+    row("  of it reached", &|r| known(r.efficiency(), &percent));
+    text
+}
