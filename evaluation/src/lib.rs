@@ -2,12 +2,29 @@
 
 pub mod accuracy;
 pub mod agreement;
+pub mod bisect;
+mod comparison;
 mod digest;
 mod duplicates;
+mod evaluation;
+mod failure;
+mod provenance;
+mod recording;
 mod share;
 pub mod statistics;
 pub mod text;
 
+pub use comparison::{
+    ComparedPair, ComparedRuns, ComparisonAccumulator, ComparisonError, ComparisonReport,
+    ImageOutputs,
+};
 pub use digest::{Chain, Digest, ImageDigests};
 pub use duplicates::Duplicates;
+pub use evaluation::{
+    EvaluatedRun, EvaluationAccumulator, EvaluationError, EvaluationOptions, EvaluationReport,
+    GateLimits, RunResults, WrongAnswer,
+};
+pub use failure::{Failure, Problem};
+pub use provenance::{Machine, RunEntry, RunInfo};
+pub use recording::{Recorder, Recording, RecordingError};
 pub use share::{Share, percent};

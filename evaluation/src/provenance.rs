@@ -1,42 +1,47 @@
-//! What has to be known of a run and of a machine to make sense of its answers elsewhere.
+//! Provenance of answers: the run that gave them, and its machine.
 
-use std::path::Path;
 use std::thread::available_parallelism;
 
-use anyhow::Context as _;
-use image_classification::{Interpretation, OutputKind};
+use backend_api::BackendInfo;
+use image_classification::{Interpretation, Labels, OutputKind};
 use serde::{Deserialize, Serialize};
 
-use crate::fields;
-use crate::messages::counted;
-use crate::session::OpenRun;
-use evaluation::Digest;
+use crate::digest::Digest;
+use crate::text::counted;
 
-/// A run, for reports and recordings.
+/// The engine, device, precision, model and preprocessing of a run, for reports and recordings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunFacts {
-    /// The name as it was written.
+pub struct RunInfo {
+    /// The name of the run, as the caller writes it.
     pub name: String,
+    /// The backend: `openvino`, `onnx`, …
     pub backend: String,
+    /// The name of the engine.
     pub engine: String,
+    /// The version of the engine.
     pub engine_version: String,
+    /// The requested device.
     pub requested_device: String,
     /// The device that executes.
     pub device: String,
+    /// The precision of the arithmetic.
     pub precision: String,
     /// The requested precision.
     #[serde(default)]
     pub requested_precision: String,
+    /// The model: its path, or another name.
     pub model: String,
-    /// SHA-256 of the model's files: itself, its weights, its external data.
-    pub model_sha256: Digest,
-    /// The preprocessing, in the notation of the command line.
-    pub input: Vec<(String, String)>,
+    /// SHA-256 of the model's files: itself, its weights, its external data. `None` if it is not known.
+    pub model_sha256: Option<Digest>,
+    /// The preprocessing, as names and values of settings.
+    #[serde(rename = "input")]
+    pub preprocessing: Vec<(String, String)>,
+    /// The number of classes, if it is fixed.
     pub classes: Option<usize>,
     /// The rule that makes scores of outputs. Recordings of version 0.1.0 lack it.
     #[serde(default)]
     pub interpretation: Option<Interpretation>,
-    /// Source of the scoring decision.
+    /// The source of the scoring decision.
     #[serde(default)]
     pub scores_by: String,
     /// The kind of values in the output, if the model tells.
@@ -58,12 +63,12 @@ pub struct RunFacts {
     pub recorded: bool,
 }
 
-impl RunFacts {
-    /// Returns the facts of an open run.
-    pub fn of(run: &OpenRun, machine: &Machine) -> anyhow::Result<Self> {
-        let info = run.info();
-        Ok(Self {
-            name: run.name.clone(),
+impl RunInfo {
+    /// The run of a backend on this machine. The model's digest, the preprocessing and everything about scores and
+    /// classes are not known yet: set the fields.
+    pub fn new(name: impl Into<String>, info: &BackendInfo) -> Self {
+        Self {
+            name: name.into(),
             backend: info.backend.clone(),
             engine: info.engine.clone(),
             engine_version: info.engine_version.clone(),
@@ -71,31 +76,22 @@ impl RunFacts {
             device: info.executed_devices(),
             precision: info.precision.clone(),
             requested_precision: info.requested_precision.to_string(),
-            model: run.model.to_string_lossy().into_owned(),
-            model_sha256: model_digest(&run.model)?,
-            input: run
-                .input
-                .settings()
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), value))
-                .collect(),
-            classes: run.classes,
-            interpretation: run
-                .reading
-                .is_decided()
-                .then_some(run.reading.interpretation),
-            scores_by: fields::origin(&run.reading.origin),
-            output: run.reading.kind,
-            multi_label: run.reading.multi_label.is_some(),
-            values: run.values,
-            stored_precision: model_file::stored_precision(&run.model)?
-                .map(|precision| precision.to_string()),
-            machine: machine.clone(),
+            model: String::new(),
+            model_sha256: None,
+            preprocessing: Vec::new(),
+            classes: None,
+            interpretation: None,
+            scores_by: String::new(),
+            output: None,
+            multi_label: false,
+            values: None,
+            stored_precision: None,
+            machine: Machine::current(),
             recorded: false,
-        })
+        }
     }
 
-    /// One line for people.
+    /// Describes engine, device and precision on one line.
     pub fn description(&self) -> String {
         let recorded = if self.recorded { ", recorded" } else { "" };
         format!(
@@ -108,28 +104,52 @@ impl RunFacts {
             self.requested_precision
         )
     }
+
+    /// Returns whether both runs are known to have the same model files.
+    pub fn has_model_of(&self, other: &Self) -> bool {
+        self.model_sha256.is_some() && self.model_sha256 == other.model_sha256
+    }
+
+    /// Names the model and its digest on one line.
+    pub fn model_description(&self) -> String {
+        match self.model_sha256 {
+            Some(digest) => format!("{}, SHA-256 {digest}", self.model),
+            None => self.model.clone(),
+        }
+    }
 }
 
-fn model_digest(model: &Path) -> anyhow::Result<Digest> {
-    let files = model_file::check(model)?;
-    Digest::of_files(&files).with_context(|| format!("cannot read {}", model.display()))
+/// A run of a comparison or an evaluation.
+#[derive(Debug, Clone)]
+pub struct RunEntry {
+    /// The name of the run, as the caller writes it.
+    pub name: String,
+    /// The run, or the reason why it has no answers.
+    pub info: Result<RunInfo, String>,
+    /// The names of its classes.
+    pub labels: Option<Labels>,
 }
 
-/// A machine.
+/// A machine, as far as answers depend on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
+    /// The version of this crate.
     pub classify_version: String,
+    /// The operating system.
     pub os: String,
+    /// The architecture of the CPU.
     pub arch: String,
+    /// The name of the CPU, if the system tells.
     pub cpu: Option<String>,
-    /// Those on which engines' arithmetic depends.
+    /// The extensions of the CPU on which engines' arithmetic depends.
     pub cpu_flags: Vec<String>,
+    /// The number of cores that this process may use.
     pub cores: usize,
 }
 
 impl Machine {
-    /// This one.
-    pub fn this() -> Self {
+    /// Returns this machine.
+    pub fn current() -> Self {
         Self {
             classify_version: env!("CARGO_PKG_VERSION").to_owned(),
             os: std::env::consts::OS.to_owned(),
@@ -140,7 +160,7 @@ impl Machine {
         }
     }
 
-    /// One line for people.
+    /// Describes the machine on one line.
     pub fn description(&self) -> String {
         let cpu = self.cpu.as_deref().unwrap_or("unknown CPU");
         format!(
@@ -154,7 +174,7 @@ impl Machine {
     }
 }
 
-/// Its name, where the system says it in a file.
+/// Returns the CPU's name, where the system has it in a file.
 fn cpu() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("model name"))?;

@@ -1,30 +1,83 @@
-//! Recorded runs: `--record` and `--against`. JSON Lines: a header, a line for each image, and a last
-//! line without which the recording is not complete.
+//! Recorded runs. JSON Lines: a header, a line for each image, and a last line without which the recording is not
+//! complete.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 
-use anyhow::Context as _;
 use backend_api::Tensor;
-use image_classification::FittedPreprocessing;
+use image_classification::{FittedPreprocessing, Interpretation, ScoreKind, Scoring};
 use serde::{Deserialize, Serialize};
 
-use crate::facts::RunFacts;
-use crate::messages::Hinted;
-use crate::output::Output;
-use evaluation::{Digest, ImageDigests};
+use crate::digest::{Digest, ImageDigests};
+use crate::provenance::{RunEntry, RunInfo};
 
 const KIND: &str = "classify-recording";
 /// The longest line: a million classes, sixteen runs.
 const MOST_LINE_BYTES: u64 = 512 << 20;
 
+/// A recording cannot be written, read or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordingError {
+    /// The recording cannot be read.
+    #[error("cannot read the recording")]
+    Read(#[source] io::Error),
+    /// The recording cannot be written.
+    #[error("cannot write the recording")]
+    Write(#[source] io::Error),
+    /// The file is something else.
+    #[error("not a classify recording")]
+    NotARecording,
+    /// The recording has the schema of another version.
+    #[error("its schema version is {version}, but this program reads 1")]
+    Version {
+        /// The version of the schema.
+        version: u32,
+    },
+    /// The recording ends early, or a line is damaged.
+    #[error("the recording is damaged or not complete after {images} images")]
+    Incomplete {
+        /// The number of images before the damage.
+        images: usize,
+    },
+    /// No recorded image has the content.
+    #[error("this image is not in the recording: its bytes are those of no recorded image")]
+    UnknownImage,
+    /// The image was prepared in another way when it was recorded.
+    #[error("the image's {what} differs from the recording: SHA-256 {found}, recorded {recorded}")]
+    OtherPreparation {
+        /// The part that differs: `tensor` or `pixels`.
+        what: &'static str,
+        /// The digest of this image's.
+        found: Digest,
+        /// The digest in the recording.
+        recorded: Digest,
+    },
+}
+
+impl RecordingError {
+    /// Returns the next step for the user.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Read(_) => "check the path",
+            Self::Write(_) => "make room, or write somewhere else",
+            Self::NotARecording => "make one with `Recorder`, or with `classify compare`",
+            Self::Version { .. } => {
+                "read it with the version of classify that wrote it, or record again"
+            }
+            Self::Incomplete { .. } => "record again",
+            Self::UnknownImage => "give the images that were recorded, or record again",
+            Self::OtherPreparation { .. } => "record again with this version of classify",
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Header {
     schema_version: u32,
     kind: String,
-    runs: Vec<RunFacts>,
+    runs: Vec<RunInfo>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,15 +99,20 @@ struct Footer {
     images: usize,
 }
 
-/// Writes one.
-pub struct Recorder {
-    out: Output,
+/// Writes a recording.
+#[derive(Debug)]
+pub struct Recorder<W: Write> {
+    out: W,
     images: usize,
 }
 
-impl Recorder {
-    /// Begins on `out`.
-    pub fn start(out: Output, runs: Vec<RunFacts>) -> anyhow::Result<Self> {
+impl<W: Write> Recorder<W> {
+    /// Begins a recording of `runs` on `out`, which should be buffered.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordingError::Write`].
+    pub fn start(out: W, runs: Vec<RunInfo>) -> Result<Self, RecordingError> {
         let mut recorder = Self { out, images: 0 };
         recorder.line(&Header {
             schema_version: 1,
@@ -64,19 +122,26 @@ impl Recorder {
         Ok(recorder)
     }
 
-    fn line(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
-        let mut text = serde_json::to_vec(value)?;
-        text.push(b'\n');
-        Ok(self.out.write_all(&text)?)
+    fn line(&mut self, value: &impl Serialize) -> Result<(), RecordingError> {
+        let text = serde_json::to_vec(value).map_err(io::Error::from);
+        let written = text.and_then(|mut text| {
+            text.push(b'\n');
+            self.out.write_all(&text)
+        });
+        written.map_err(RecordingError::Write)
     }
 
     /// Adds an image, with one output or `None` for each run.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordingError::Write`].
     pub fn add(
         &mut self,
         path: &Path,
         digests: &ImageDigests,
         outputs: &[Option<&Tensor>],
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), RecordingError> {
         self.images += 1;
         let finite = |tensor: &Tensor| {
             let values = tensor.to_f32();
@@ -94,11 +159,15 @@ impl Recorder {
         })
     }
 
-    /// Completes it.
-    pub fn finish(mut self) -> anyhow::Result<()> {
+    /// Completes the recording and returns `out`.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordingError::Write`].
+    pub fn finish(mut self) -> Result<W, RecordingError> {
         let images = self.images;
         self.line(&Footer { images })?;
-        self.out.finish()
+        Ok(self.out)
     }
 }
 
@@ -111,78 +180,55 @@ fn tensor(values: Option<Vec<Option<f32>>>) -> Option<Tensor> {
     Tensor::new([1, values.len()], values).ok()
 }
 
-/// Reads one. Only where its images are is kept in memory.
-pub struct Recording {
-    path: PathBuf,
-    file: BufReader<File>,
-    pub runs: Vec<RunFacts>,
+/// Reads a recording. Only the places of its images are kept in memory.
+#[derive(Debug)]
+pub struct Recording<R> {
+    file: BufReader<R>,
+    runs: Vec<RunInfo>,
     /// For each run its first outputs.
-    pub first_outputs: Vec<Vec<Tensor>>,
+    first_outputs: Vec<Vec<Tensor>>,
     places: HashMap<Digest, Place>,
 }
 
+#[derive(Debug)]
 struct Place {
     start: u64,
     bytes: u64,
     used: bool,
 }
 
-/// What was recorded of an image.
-pub struct Recorded {
-    pub tensor: Digest,
-    pub pixels: Option<Digest>,
-    /// One for each run.
-    pub outputs: Vec<Option<Tensor>>,
-}
-
-impl Recording {
-    /// Opens a recording and finds its images.
+impl<R: Read + Seek> Recording<R> {
+    /// Reads through a recording and finds its images. `file` is read from its start.
     ///
     /// # Errors
     ///
-    /// For what is none, or not complete, or of a later version.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
-        Self::read(path).with_context(|| format!("cannot compare against {}", path.display()))
-    }
-
-    fn read(path: &Path) -> anyhow::Result<Self> {
-        let none = || {
-            Hinted::new(
-                "not a classify recording",
-                "make one with `classify compare … --record FILE`",
-            )
-        };
-        let file = model_file::open_regular(path).map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidInput => none().into(),
-            _ => anyhow::Error::new(error),
-        })?;
+    /// For a file that is no recording, is not complete, or is of a later version.
+    pub fn read(file: R) -> Result<Self, RecordingError> {
         let mut file = BufReader::new(file);
+        file.rewind().map_err(RecordingError::Read)?;
         let mut line = Vec::new();
-        let mut next = |line: &mut Vec<u8>| -> anyhow::Result<u64> {
+        let mut next = |line: &mut Vec<u8>| -> Result<u64, RecordingError> {
             line.clear();
             let count = file
                 .by_ref()
                 .take(MOST_LINE_BYTES)
-                .read_until(b'\n', line)?;
+                .read_until(b'\n', line)
+                .map_err(RecordingError::Read)?;
             if count as u64 == MOST_LINE_BYTES {
-                return Err(none().into());
+                return Err(RecordingError::NotARecording);
             }
             Ok(count as u64)
         };
         let mut start = next(&mut line)?;
-        let header: Header = serde_json::from_slice(&line).map_err(|_| none())?;
+        let header: Header =
+            serde_json::from_slice(&line).map_err(|_| RecordingError::NotARecording)?;
         if header.kind != KIND || header.runs.is_empty() {
-            return Err(none().into());
+            return Err(RecordingError::NotARecording);
         }
         if header.schema_version != 1 {
-            return Err(Hinted::new(
-                format!(
-                    "its schema version is {}, but this program reads 1",
-                    header.schema_version
-                ),
-                "read it with the version of classify that wrote it, or record again",
-            )
-            .into());
+            return Err(RecordingError::Version {
+                version: header.schema_version,
+            });
         }
         let mut places = HashMap::new();
         let mut first_outputs: Vec<Vec<Tensor>> = header.runs.iter().map(|_| Vec::new()).collect();
@@ -214,18 +260,13 @@ impl Recording {
             start += bytes;
         };
         if !complete {
-            return Err(Hinted::new(
-                format!("the recording is damaged or not complete after {images} images"),
-                "record again",
-            )
-            .into());
+            return Err(RecordingError::Incomplete { images });
         }
         let mut runs = header.runs;
         for run in &mut runs {
             run.recorded = true;
         }
         Ok(Self {
-            path: path.to_owned(),
             file,
             runs,
             first_outputs,
@@ -233,31 +274,224 @@ impl Recording {
         })
     }
 
-    /// What was recorded of the image with these bytes.
-    pub fn get(&mut self, sha256: Digest) -> anyhow::Result<Recorded> {
-        let place = self.places.get_mut(&sha256).ok_or_else(|| {
-            Hinted::new(
-                "this image is not in the recording: its bytes are those of no recorded image",
-                "give the images that were recorded, or record again",
-            )
-        })?;
-        place.used = true;
-        let mut line = vec![0; place.bytes as usize];
-        let what = || format!("cannot read {}", self.path.display());
-        self.file
-            .seek(SeekFrom::Start(place.start))
-            .with_context(what)?;
-        self.file.read_exact(&mut line).with_context(what)?;
-        let image: Image = serde_json::from_slice(&line).with_context(what)?;
-        Ok(Recorded {
-            tensor: image.tensor_sha256,
-            pixels: image.pixels_sha256,
-            outputs: image.outputs.into_iter().map(tensor).collect(),
-        })
+    /// Returns the recorded runs.
+    pub fn runs(&self) -> &[RunInfo] {
+        &self.runs
     }
 
-    /// How many recorded images nobody asked for.
+    /// Returns the recorded runs for a comparison, with the requested scores.
+    pub fn entries(&self, scores: ScoreKind) -> Vec<RunEntry> {
+        let entry = |(run, first): (&RunInfo, &Vec<Tensor>)| RunEntry {
+            name: format!("{} (recorded)", run.name),
+            info: Ok(RunInfo {
+                interpretation: interpretation(run, first, scores),
+                ..run.clone()
+            }),
+            labels: None,
+        };
+        let runs = self.runs.iter().zip(&self.first_outputs);
+        runs.map(entry).collect()
+    }
+
+    /// Returns the recorded outputs of the image with these digests, one for each run; `None` where the run failed.
+    ///
+    /// The image has to have the tensor that was recorded. With `pixels_alone` the same pixels are enough, if the
+    /// recording has their digest: models take them in different forms.
+    ///
+    /// # Errors
+    ///
+    /// For an image that was not recorded or was prepared in another way, and a file that cannot be read any more.
+    pub fn outputs(
+        &mut self,
+        digests: &ImageDigests,
+        pixels_alone: bool,
+    ) -> Result<Vec<Option<Tensor>>, RecordingError> {
+        let place = self.places.get_mut(&digests.file);
+        let place = place.ok_or(RecordingError::UnknownImage)?;
+        place.used = true;
+        let mut line = vec![0; place.bytes as usize];
+        self.file
+            .seek(SeekFrom::Start(place.start))
+            .and_then(|_| self.file.read_exact(&mut line))
+            .map_err(RecordingError::Read)?;
+        let image: Image = serde_json::from_slice(&line)
+            .map_err(|error| RecordingError::Read(io::Error::from(error)))?;
+        // Old recordings have the tensor's digest alone.
+        let (what, found, recorded) = match (digests.pixels, image.pixels_sha256) {
+            (Some(found), Some(recorded)) if pixels_alone => ("pixels", found, recorded),
+            _ => ("tensor", digests.tensor, image.tensor_sha256),
+        };
+        if found != recorded {
+            return Err(RecordingError::OtherPreparation {
+                what,
+                found,
+                recorded,
+            });
+        }
+        Ok(image.outputs.into_iter().map(tensor).collect())
+    }
+
+    /// Returns the number of recorded images whose outputs nobody asked for.
     pub fn unused(&self) -> usize {
         self.places.values().filter(|place| !place.used).count()
+    }
+}
+
+/// The rule that makes scores of a recorded run's outputs.
+fn interpretation(run: &RunInfo, first: &[Tensor], scores: ScoreKind) -> Option<Interpretation> {
+    match (scores, run.interpretation) {
+        (ScoreKind::Auto, Some(recorded)) => Some(recorded),
+        // Recordings of version 0.1.0 do not have it.
+        (ScoreKind::Auto, None) => {
+            let scoring = Scoring::from_outputs(first, None, false)?;
+            Some(Interpretation {
+                inferred: true,
+                ..Interpretation::plain(scoring)
+            })
+        }
+        (requested, recorded) => {
+            let values = run.values.or_else(|| first.first().map(Tensor::len));
+            let scoring = Scoring::decide(requested, run.output, run.multi_label, values)?;
+            Some(Interpretation {
+                quantization: recorded.and_then(|recorded| recorded.quantization),
+                ..Interpretation::plain(scoring)
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use backend_api::{BackendInfo, Dim, ElementType, TensorSpec};
+
+    use super::*;
+
+    fn run(name: &str) -> RunInfo {
+        let spec = |size| TensorSpec::new("x", ElementType::F32, vec![Dim::Fixed(size)]);
+        RunInfo::new(name, &BackendInfo::new("mock", spec(3), spec(2)))
+    }
+
+    fn digests(image: u8) -> ImageDigests {
+        ImageDigests {
+            file: Digest::of(&[image]),
+            tensor: Digest::of(&[image, 1]),
+            pixels: Some(Digest::of(&[image, 2])),
+        }
+    }
+
+    fn output(values: [f32; 2]) -> Tensor {
+        Tensor::new([1, 2], values.to_vec()).unwrap()
+    }
+
+    /// A recording of two images and two runs, of which the second run failed for the second image.
+    fn recording() -> Vec<u8> {
+        let mut recorder = Recorder::start(Vec::new(), vec![run("a"), run("b")]).unwrap();
+        let first = [output([0.25, 0.75]), output([f32::NAN, 1.0])];
+        let outputs = first.each_ref().map(Some);
+        recorder
+            .add(Path::new("0.jpg"), &digests(0), &outputs)
+            .unwrap();
+        let outputs = [Some(&first[0]), None];
+        recorder
+            .add(Path::new("1.jpg"), &digests(1), &outputs)
+            .unwrap();
+        recorder.finish().unwrap()
+    }
+
+    fn values(outputs: &[Option<Tensor>]) -> Vec<Option<Vec<f32>>> {
+        let values = |output: &Option<Tensor>| Some(output.as_ref()?.to_f32().into_owned());
+        outputs.iter().map(values).collect()
+    }
+
+    #[test]
+    fn outputs_are_read_as_they_were_recorded() {
+        let mut recording = Recording::read(Cursor::new(recording())).unwrap();
+        let names: Vec<&str> = recording.runs().iter().map(|run| &*run.name).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert!(recording.runs().iter().all(|run| run.recorded));
+        assert_eq!(recording.unused(), 2);
+        let second = recording.outputs(&digests(1), false).unwrap();
+        assert_eq!(values(&second), [Some(vec![0.25, 0.75]), None]);
+        let first = recording.outputs(&digests(0), false).unwrap();
+        let not_finite = first[1].as_ref().unwrap().to_f32().into_owned();
+        assert!(not_finite[0].is_nan() && not_finite[1] == 1.0);
+        assert_eq!(recording.unused(), 0);
+    }
+
+    #[test]
+    fn images_that_were_prepared_in_another_way_are_refused() {
+        let mut recording = Recording::read(Cursor::new(recording())).unwrap();
+        let other_tensor = ImageDigests {
+            tensor: Digest::of(b"other"),
+            ..digests(0)
+        };
+        let error = recording.outputs(&other_tensor, false).unwrap_err();
+        let is_tensor = |error| {
+            matches!(
+                error,
+                RecordingError::OtherPreparation { what: "tensor", .. }
+            )
+        };
+        assert!(is_tensor(error));
+        recording.outputs(&other_tensor, true).unwrap();
+        let without_pixels = ImageDigests {
+            pixels: None,
+            ..other_tensor
+        };
+        assert!(is_tensor(
+            recording.outputs(&without_pixels, true).unwrap_err()
+        ));
+        let error = recording.outputs(&digests(2), false).unwrap_err();
+        assert!(matches!(error, RecordingError::UnknownImage));
+    }
+
+    #[test]
+    fn what_is_not_a_whole_recording_is_refused() {
+        let whole = recording();
+        let error = |bytes: &[u8]| Recording::read(Cursor::new(bytes)).err();
+        assert!(error(&whole).is_none());
+        assert!(matches!(error(b""), Some(RecordingError::NotARecording)));
+        assert!(matches!(
+            error(b"{}\n"),
+            Some(RecordingError::NotARecording)
+        ));
+        let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
+        for (kept, images) in [(3, 2), (2, 1), (1, 0)] {
+            let found = error(&lines[..kept].concat());
+            assert!(
+                matches!(found, Some(RecordingError::Incomplete { images: found }) if found == images),
+                "{kept}: {found:?}"
+            );
+        }
+        let more = [&whole[..], b"\n"].concat();
+        assert!(matches!(
+            error(&more),
+            Some(RecordingError::Incomplete { .. })
+        ));
+        let text = String::from_utf8(whole).unwrap();
+        let later = text.replace("\"schema_version\":1", "\"schema_version\":2");
+        let found = error(later.as_bytes());
+        assert!(matches!(
+            found,
+            Some(RecordingError::Version { version: 2 })
+        ));
+    }
+
+    #[test]
+    fn scores_of_recorded_runs_are_those_requested() {
+        let recording = Recording::read(Cursor::new(recording())).unwrap();
+        let scoring = |scores| {
+            let entries = recording.entries(scores);
+            assert_eq!(entries[0].name, "a (recorded)");
+            let info = entries[0].info.as_ref().unwrap();
+            info.interpretation
+                .map(|interpretation| interpretation.scoring)
+        };
+        // The first outputs are distributions.
+        assert_eq!(scoring(ScoreKind::Auto), Some(Scoring::Probability));
+        assert_eq!(scoring(ScoreKind::Softmax), Some(Scoring::Softmax));
+        assert_eq!(scoring(ScoreKind::Raw), Some(Scoring::Raw));
     }
 }

@@ -18,7 +18,6 @@ use tempfile::TempDir;
 
 use crate::args::{BenchArgs, InputArgs, InspectFormat, RunsArgs};
 use crate::cpu_time;
-use crate::facts::Machine;
 use crate::image_memory;
 use crate::inputs::Input;
 use crate::interrupt::{self, Temporary};
@@ -27,6 +26,7 @@ use crate::options::RunsOptions;
 use crate::output;
 use crate::results::Classified;
 use crate::session::{self, OpenRun, Session};
+use evaluation::Machine;
 use evaluation::statistics::Distribution;
 
 /// The size of the made-up images, that of a common photo in a data set.
@@ -166,7 +166,7 @@ pub fn run(args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
         .iter()
         .map(Bench::figures)
         .collect::<Result<_, _>>()?;
-    let machine = Machine::this();
+    let machine = Machine::current();
     let images = paths.len();
     let text = match format {
         InspectFormat::Text => table(&results, &machine, [images, given], &plan, done),

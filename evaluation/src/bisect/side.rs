@@ -1,61 +1,80 @@
 //! One of the two runs, and copies of its model that show values.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use backend_api::{BlockingInfer as _, InferBackend, Tensor};
-use model_file::Kind;
+use backend_api::{BlockingInfer as _, Error, InferBackend, Tensor};
 use model_file::expose::{Encoding, Exposure};
 use model_file::onnx::{self, DataType, Model};
+use model_file::{Kind, OnnxModel};
 use prost::Message as _;
 use prost::bytes::Bytes;
-use tempfile::TempDir;
 
-use crate::args::Backend;
-use crate::engines;
-use crate::messages;
-use crate::options::EngineOptions;
-use crate::session::OpenRun;
+use crate::text::chain;
+
+/// Opens the model in a file with one infer request, as the run's own model is opened.
+pub type OpenModel<'a> =
+    dyn Fn(&Path) -> Result<Arc<dyn InferBackend>, Box<dyn std::error::Error + Send + Sync>> + 'a;
+
+/// A run to bisect.
+pub struct BisectedRun<'a> {
+    /// The name of the run.
+    pub name: &'a str,
+    /// The run's own model, open.
+    pub backend: &'a dyn InferBackend,
+    /// The files of that model.
+    pub model: OnnxModel,
+    /// The image as this run takes it.
+    pub tensor: Tensor,
+    /// True if the engine computes `f64` values in `f64`.
+    pub has_doubles: bool,
+    /// Opens edited copies of the model. Compiled models must not be kept.
+    pub open: &'a OpenModel<'a>,
+}
+
+impl fmt::Debug for BisectedRun<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BisectedRun")
+            .field("name", &self.name)
+            .field("backend", &self.backend)
+            .finish_non_exhaustive()
+    }
+}
 
 /// One of the two runs.
-pub struct Side<'a> {
+pub(super) struct Side<'a> {
     pub name: &'a str,
-    pub run: &'a OpenRun,
-    pub engine: &'a EngineOptions,
     pub model: Model,
-    /// The image as this run takes it.
-    pub tensor: Arc<Tensor>,
+    backend: &'a dyn InferBackend,
+    open: &'a OpenModel<'a>,
+    has_doubles: bool,
+    tensor: Arc<Tensor>,
     /// The files of the model's tensors: the location as the model writes it, and the file.
     data: Vec<(String, PathBuf)>,
-    kinds: std::collections::HashMap<Bytes, Kind>,
+    kinds: HashMap<Bytes, Kind>,
 }
 
 impl<'a> Side<'a> {
-    /// Reads the model of a run.
-    pub fn new(
-        name: &'a str,
-        run: &'a OpenRun,
-        engine: &'a EngineOptions,
-        tensor: Tensor,
-    ) -> anyhow::Result<Self> {
-        let read = model_file::check_onnx(&engine.model, "--bisect", None)?;
-        Ok(Self {
-            name,
-            run,
-            engine,
-            kinds: read.model.kinds(),
-            model: read.model,
-            tensor: Arc::new(tensor),
-            data: read.external_data,
-        })
+    pub fn new(run: BisectedRun<'a>) -> Self {
+        Self {
+            name: run.name,
+            kinds: run.model.model.kinds(),
+            model: run.model.model,
+            backend: run.backend,
+            open: run.open,
+            has_doubles: run.has_doubles,
+            tensor: Arc::new(run.tensor),
+            data: run.model.external_data,
+        }
     }
 
     /// The output of the model as it is.
-    pub fn own_output(&self) -> anyhow::Result<Tensor> {
-        self.infer(&*self.run.backend)
+    pub fn own_output(&self) -> Result<Tensor, Error> {
+        self.infer(self.backend)
     }
 
     /// The node that makes the model's output.
@@ -72,9 +91,7 @@ impl<'a> Side<'a> {
             Some(Kind::Tensor(element)) => Some(*element),
             None => None,
         };
-        // RTen computes in f32 instead.
-        let has_doubles = self.engine.backend != Backend::Rten;
-        Encoding::of(element, has_doubles)
+        Encoding::of(element, self.has_doubles)
             .ok_or_else(|| format!("the value `{}` has no numbers", named()))
     }
 
@@ -83,58 +100,45 @@ impl<'a> Side<'a> {
         self.kinds.get(value) == Some(&Kind::Tensor(DataType::Double))
     }
 
-    /// Runs a copy of the model that shows values, and gives the row.
-    pub fn show(&self, exposure: &Exposure, folder: &TempDir) -> anyhow::Result<Tensor> {
+    /// Runs a copy of the model that shows values, and returns the row, or the reason why there is none.
+    pub fn show(&self, exposure: &Exposure, directory: &Path) -> Result<Tensor, String> {
         let model = exposure
             .apply(&self.model)
-            .context("the model has no output")?;
-        // A folder of its own: engines may still have the last model's file open.
-        let folder = tempfile::tempdir_in(folder.path())?;
-        let path = folder.path().join("exposed.onnx");
-        fs::write(&path, model.encode_to_vec())?;
+            .ok_or("the model has no output")?;
+        // A directory of its own: engines may still have the last model's file open.
+        let directory = tempfile::tempdir_in(directory).map_err(|error| chain(&error))?;
+        let path = directory.path().join("exposed.onnx");
+        let written = self.write(&model, directory.path(), &path);
+        written.map_err(|error| chain(&error))?;
+        // The path of the copy is of no use to anybody.
+        let anonymous = |error: &(dyn std::error::Error + 'static)| {
+            chain(error).replace(&*path.to_string_lossy(), "edited copy")
+        };
+        let backend = (self.open)(&path).map_err(|error| anonymous(&*error))?;
+        self.infer(&*backend).map_err(|error| anonymous(&error))
+    }
+
+    fn write(&self, model: &Model, directory: &Path, path: &Path) -> io::Result<()> {
+        fs::write(path, model.encode_to_vec())?;
         for (location, file) in &self.data {
-            // The location was checked: it stays in the folder.
-            let to = folder.path().join(location);
+            // The location was checked: it stays in the directory.
+            let to = directory.join(location);
             if let Some(parent) = to.parent() {
                 fs::create_dir_all(parent)?;
             }
             bring(file, &to)?;
         }
-        let mut engine = self.engine.clone();
-        engine.model = path;
-        engine.requests = Some(1);
-        engine.cache_dir = None;
-        let path = engine.model.to_string_lossy().into_owned();
-        let row = engines::open(&engine).and_then(|backend| self.infer(&*backend));
-        // Where the copy lay is of no use to anybody.
-        row.map_err(|error| {
-            anyhow::Error::msg(messages::chain(&error).replace(&path, "edited copy"))
-        })
+        Ok(())
     }
 
-    fn infer(&self, backend: &dyn InferBackend) -> anyhow::Result<Tensor> {
+    fn infer(&self, backend: &dyn InferBackend) -> Result<Tensor, Error> {
         Ok(backend.infer_blocking(Arc::clone(&self.tensor))?.tensor)
-    }
-
-    /// Returns whether the two runs differ in their model files only.
-    pub fn computes_like(&self, other: &Self) -> bool {
-        let (one, its) = (self.run.info(), other.run.info());
-        let (engine, its_engine) = (self.engine, other.engine);
-        one.engine == its.engine
-            && one.engine_version == its.engine_version
-            && one.devices == its.devices
-            && one.precision == its.precision
-            && one.requested_precision == its.requested_precision
-            && engine.hint == its_engine.hint
-            && engine.streams == its_engine.streams
-            && engine.threads == its_engine.threads
-            && engine.config == its_engine.config
     }
 }
 
 /// Makes the user's `file` available as `to`. A model may name it twice: what is there already is the same file by a
 /// hard link, and writing to it would destroy the user's.
-fn bring(file: &Path, to: &Path) -> anyhow::Result<()> {
+fn bring(file: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(file, to) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             let mut copy = match File::create_new(to) {

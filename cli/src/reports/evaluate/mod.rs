@@ -1,0 +1,200 @@
+//! The formats of an evaluation for people, and JUnit.
+
+mod junit;
+mod markdown;
+mod text;
+
+use std::io::Write;
+
+use evaluation::accuracy::{Calibrated, Counts, MultiLabel, SingleLabel};
+use evaluation::statistics::mcnemar;
+use evaluation::{EvaluationReport, percent};
+
+use super::{Document, class, html};
+use crate::messages::printable;
+
+/// The most confusions and classes that are listed for people.
+const LISTED: usize = 10;
+
+/// Words of an evaluation for people.
+pub trait EvaluationText {
+    /// `281 tabby cat`, by the run's own labels.
+    fn class(&self, run: usize, class_id: usize) -> String;
+    /// `281 tabby cat and 282 tiger cat`, by the run's own labels.
+    fn classes(&self, run: usize, class_ids: &[usize]) -> String;
+    /// Describes the difference of the run's labels from those of the reference on one line.
+    fn labels_line(&self, run: usize) -> Option<String>;
+    /// Returns names and values of the results of a run.
+    fn values(&self, run: usize) -> Vec<(String, String)>;
+    /// Returns names of the results, each with its value for every run that was evaluated.
+    fn side_by_side(&self) -> Vec<(String, Vec<String>)>;
+    /// Returns the run as it was written; where there are several, the reference is marked.
+    fn title(&self, index: usize) -> String;
+    /// Returns the report on stdout.
+    fn text(&self) -> String;
+}
+
+impl EvaluationText for EvaluationReport {
+    fn class(&self, run: usize, class_id: usize) -> String {
+        let found = self.runs[run].results.as_ref().ok();
+        class(found.and_then(|found| found.labels.as_ref()), class_id)
+    }
+
+    fn classes(&self, run: usize, class_ids: &[usize]) -> String {
+        let classes: Vec<String> = class_ids
+            .iter()
+            .map(|class_id| self.class(run, *class_id))
+            .collect();
+        match &*classes {
+            [] => "no class".to_owned(),
+            _ => classes.join(" and "),
+        }
+    }
+
+    fn labels_line(&self, run: usize) -> Option<String> {
+        let results = self.runs[run].results.as_ref().ok()?;
+        let reference = printable(&self.runs[self.labels_reference()?].name);
+        Some(results.label_difference?.text(&reference))
+    }
+
+    fn values(&self, run: usize) -> Vec<(String, String)> {
+        let Ok(found) = &self.runs[run].results else {
+            return Vec::new();
+        };
+        let accuracy = &found.accuracy;
+        let mut values: Vec<(String, String)> = self
+            .top(accuracy)
+            .map(|k| (format!("top-{k}"), accuracy.top(k).to_string()))
+            .collect();
+        match &accuracy.counts {
+            Counts::SingleLabel(counts) => single_label_values(counts, &mut values),
+            Counts::MultiLabel(counts) => multi_label_values(counts, &mut values),
+        }
+        if run != self.reference && self.reference_results().is_some() {
+            let [reference, own] = found.right_alone;
+            values.push((
+                "against the reference".to_owned(),
+                format!(
+                    "right alone {own}, the reference alone {reference}, McNemar p {}",
+                    match mcnemar(reference, own) {
+                        p if p < 0.001 => "< 0.001".to_owned(),
+                        p => format!("= {p:.3}"),
+                    }
+                ),
+            ));
+        }
+        values
+    }
+
+    fn side_by_side(&self) -> Vec<(String, Vec<String>)> {
+        let runs: Vec<_> = self
+            .evaluated()
+            .map(|(index, ..)| self.values(index))
+            .collect();
+        let mut names: Vec<&String> = Vec::new();
+        for (name, _) in runs.iter().flatten() {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let value = |run: &[(String, String)], name: &String| {
+            let found = run.iter().find(|(own, _)| own == name);
+            found.map_or_else(String::new, |(_, value)| value.clone())
+        };
+        names
+            .into_iter()
+            .map(|name| {
+                (
+                    name.clone(),
+                    runs.iter().map(|run| value(run, name)).collect(),
+                )
+            })
+            .collect()
+    }
+
+    fn title(&self, index: usize) -> String {
+        let is_reference = index == self.reference && self.runs.len() > 1;
+        let reference = if is_reference { " (reference)" } else { "" };
+        format!("{}{reference}", printable(&self.runs[index].name))
+    }
+
+    fn text(&self) -> String {
+        text::report(self)
+    }
+}
+
+fn single_label_values(counts: &SingleLabel, values: &mut Vec<(String, String)>) {
+    if let Some([low, high]) = counts.mean_per_class_interval() {
+        values.push((
+            "mean per class".to_owned(),
+            format!(
+                "{} % of {} (95 %: {} to {})",
+                percent(counts.mean_per_class()),
+                classes(counts.classes.len()),
+                percent(low),
+                percent(high)
+            ),
+        ));
+    }
+    if let Some(calibration) = &counts.calibration
+        && let Some(Calibrated { mean, p95 }) = calibration.calibrated()
+    {
+        let error = calibration.error();
+        values.push(("calibration error".to_owned(), format!("{error:.4}")));
+        values.push((
+            "same, if calibrated".to_owned(),
+            format!("mean {mean:.4}, 95th percentile {p95:.4}"),
+        ));
+    }
+}
+
+fn multi_label_values(counts: &MultiLabel, values: &mut Vec<(String, String)>) {
+    let mut add = |name: &str, value: String| values.push((name.to_owned(), value));
+    add("threshold", counts.threshold.to_string());
+    add("exact match", counts.exact_match().to_string());
+    let total = counts.total();
+    let (right, micro, macro_) = (total.true_positives, total.quality(), counts.mean());
+    let of = |share: f64, of: usize| format!("{} % ({right}/{of})", percent(share));
+    add(
+        "precision, micro",
+        of(micro.precision, right + total.false_positives),
+    );
+    add(
+        "recall, micro",
+        of(micro.recall, right + total.false_negatives),
+    );
+    add("F1, micro", format!("{} %", percent(micro.f1)));
+    let over = classes(counts.classes.len());
+    for (name, value) in [
+        ("precision, macro", macro_.precision),
+        ("recall, macro", macro_.recall),
+        ("F1, macro", macro_.f1),
+    ] {
+        add(name, format!("{} % of {over}", percent(value)));
+    }
+}
+
+fn classes(count: usize) -> String {
+    match count {
+        1 => "1 class".to_owned(),
+        _ => format!("{count} classes"),
+    }
+}
+
+impl Document for EvaluationReport {
+    fn json(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        Ok(serde_json::to_writer_pretty(out, self)?)
+    }
+
+    fn markdown(&self) -> String {
+        markdown::report(self)
+    }
+
+    fn junit(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        junit::report(self, out)
+    }
+
+    fn html(&self) -> anyhow::Result<String> {
+        html::evaluation(self)
+    }
+}
