@@ -62,7 +62,7 @@ impl RecordingError {
         match self {
             Self::Read(_) => "check the path",
             Self::Write(_) => "make room, or write somewhere else",
-            Self::NotARecording => "make one with `Recorder`, or with `classify compare`",
+            Self::NotARecording => "make one with `Recorder`",
             Self::Version { .. } => {
                 "read it with the version of classify that wrote it, or record again"
             }
