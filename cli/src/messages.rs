@@ -336,7 +336,7 @@ fn code_of(error: &(dyn StdError + 'static)) -> Option<&'static str> {
         })
         .or_else(|| match error.downcast_ref::<RecordingError>()? {
             RecordingError::Read(_) | RecordingError::Write(_) => None,
-            _ => Some("bad-input"),
+            error => Some(error.code()),
         })
         .or_else(|| error.downcast_ref::<io::Error>().map(|_| "cannot-read"))
 }

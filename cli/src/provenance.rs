@@ -1,9 +1,6 @@
 //! The provenance of an open run.
 
-use std::path::Path;
-
-use anyhow::Context as _;
-use evaluation::{Digest, RunEntry, RunInfo};
+use evaluation::{RunEntry, RunInfo};
 
 use crate::fields;
 use crate::messages;
@@ -29,12 +26,9 @@ pub fn entries(session: &Session) -> anyhow::Result<Vec<RunEntry>> {
 }
 
 fn run_info(run: &OpenRun) -> anyhow::Result<RunInfo> {
-    let info = run.info();
     let settings = run.input.settings().into_iter();
     let reading = &run.reading;
-    Ok(RunInfo {
-        model: run.model.to_string_lossy().into_owned(),
-        model_sha256: Some(model_digest(&run.model)?),
+    let info = RunInfo {
         preprocessing: settings
             .map(|(key, value)| (key.to_owned(), value))
             .collect(),
@@ -44,13 +38,7 @@ fn run_info(run: &OpenRun) -> anyhow::Result<RunInfo> {
         output: reading.kind,
         multi_label: reading.multi_label.is_some(),
         values: run.values,
-        stored_precision: model_file::stored_precision(&run.model)?
-            .map(|precision| precision.to_string()),
-        ..RunInfo::new(&run.name, info)
-    })
-}
-
-fn model_digest(model: &Path) -> anyhow::Result<Digest> {
-    let files = model_file::check(model)?;
-    Digest::of_files(&files).with_context(|| format!("cannot read {}", model.display()))
+        ..RunInfo::new(&run.name, run.info())
+    };
+    Ok(info.with_model(&run.model)?)
 }

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
+use image_classification::ImageError;
 use serde_json::{Value, json};
 
 use crate::text::chain;
@@ -26,6 +27,19 @@ impl Problem {
             message: chain(error),
             hint,
         }
+    }
+}
+
+impl From<&ImageError> for Problem {
+    fn from(error: &ImageError) -> Self {
+        Self::new(error.code(), error, error.hint().map(str::to_owned))
+    }
+}
+
+impl From<&backend_api::Error> for Problem {
+    fn from(error: &backend_api::Error) -> Self {
+        let code = error.kind().as_str();
+        Self::new(code, error, error.hint().map(str::to_owned))
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod accuracy;
 pub mod agreement;
 pub mod bisect;
+mod classifiers;
 mod comparison;
 mod digest;
 mod duplicates;
@@ -14,15 +15,16 @@ mod share;
 pub mod statistics;
 pub mod text;
 
+pub use classifiers::{NamedImage, artificial_image};
 pub use comparison::{
-    ComparedPair, ComparedRuns, ComparisonAccumulator, ComparisonError, ComparisonReport,
-    ImageOutputs,
+    AnsweredImage, ComparedPair, ComparedRuns, Comparison, ComparisonAccumulator, ComparisonError,
+    ComparisonReport,
 };
 pub use digest::{Chain, Digest, ImageDigests};
 pub use duplicates::Duplicates;
 pub use evaluation::{
-    EvaluatedRun, EvaluationAccumulator, EvaluationError, EvaluationOptions, EvaluationReport,
-    GateLimits, RunResults, WrongAnswer,
+    EvaluatedRun, Evaluation, EvaluationAccumulator, EvaluationError, EvaluationOptions,
+    EvaluationReport, GateLimits, RunResults, WrongAnswer,
 };
 pub use failure::{Failure, Problem};
 pub use provenance::{Machine, RunEntry, RunInfo};

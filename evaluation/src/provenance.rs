@@ -1,9 +1,11 @@
 //! Provenance of answers: the run that gave them, and its machine.
 
+use std::io;
+use std::path::Path;
 use std::thread::available_parallelism;
 
-use backend_api::BackendInfo;
-use image_classification::{Interpretation, Labels, OutputKind};
+use backend_api::{BackendInfo, Error, ErrorKind};
+use image_classification::{FittedPreprocessing, Interpretation, Labels, OutputKind};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -89,6 +91,46 @@ impl RunInfo {
             machine: Machine::current(),
             recorded: false,
         }
+    }
+
+    /// Sets the preprocessing, the classes and the rule that makes scores.
+    #[must_use]
+    pub fn with_preprocessing(self, fitted: &FittedPreprocessing) -> Self {
+        let settings = fitted.preparation(None).settings().into_iter();
+        let reading = fitted.reading.as_ref();
+        Self {
+            preprocessing: settings
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect(),
+            classes: fitted.classes,
+            interpretation: reading.map(|reading| reading.interpretation),
+            scores_by: reading.map_or_else(String::new, |reading| reading.origin.to_string()),
+            output: reading.and_then(|reading| reading.kind),
+            multi_label: reading.is_some_and(|reading| reading.multi_label.is_some()),
+            values: fitted.values,
+            ..self
+        }
+    }
+
+    /// Sets the model to the file `model`, with the digest of all of its files and the precision of its weights.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read.
+    pub fn with_model(self, model: &Path) -> Result<Self, Error> {
+        let unreadable = |source: io::Error| {
+            Error::new(ErrorKind::ModelNotFound, "the model cannot be read")
+                .with_context("model", model.display())
+                .with_source(source)
+        };
+        let digest = Digest::of_files(&model_file::check(model)?).map_err(unreadable)?;
+        let precision = model_file::stored_precision(model).map_err(unreadable)?;
+        Ok(Self {
+            model: model.to_string_lossy().into_owned(),
+            model_sha256: Some(digest),
+            stored_precision: precision.map(|precision| precision.to_string()),
+            ..self
+        })
     }
 
     /// Describes engine, device and precision on one line.

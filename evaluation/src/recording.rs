@@ -9,8 +9,11 @@ use backend_api::Tensor;
 use image_classification::{FittedPreprocessing, Interpretation, ScoreKind, Scoring};
 use serde::{Deserialize, Serialize};
 
+use crate::comparison::ComparedRuns;
 use crate::digest::{Digest, ImageDigests};
+use crate::failure::Problem;
 use crate::provenance::{RunEntry, RunInfo};
+use crate::text::counted;
 
 const KIND: &str = "classify-recording";
 /// The longest line: a million classes, sixteen runs.
@@ -54,6 +57,15 @@ pub enum RecordingError {
         /// The digest in the recording.
         recorded: Digest,
     },
+    /// A recorded run has no output for the image.
+    #[error("this run had failed when it was recorded")]
+    FailedRun,
+    /// Recorded images were not given.
+    #[error("{} of the recording not given", counted(*.images, "image"))]
+    NotGiven {
+        /// The number of images.
+        images: usize,
+    },
 }
 
 impl RecordingError {
@@ -69,7 +81,23 @@ impl RecordingError {
             Self::Incomplete { .. } => "record again",
             Self::UnknownImage => "give the images that were recorded, or record again",
             Self::OtherPreparation { .. } => "record again with this version of classify",
+            Self::FailedRun => "record again without failures",
+            Self::NotGiven { .. } => "give all images that were recorded, or record again",
         }
+    }
+
+    /// Returns a stable name for reports, in kebab case.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Read(_) | Self::Write(_) => "cannot-read",
+            Self::NotGiven { .. } => "recording",
+            _ => "bad-input",
+        }
+    }
+
+    /// Returns the problem for reports.
+    pub fn problem(&self) -> Problem {
+        Problem::new(self.code(), self, Some(self.hint().to_owned()))
     }
 }
 
@@ -331,9 +359,36 @@ impl<R: Read + Seek> Recording<R> {
         Ok(image.outputs.into_iter().map(tensor).collect())
     }
 
+    /// Returns the recorded outputs of an image for those of `runs` that are recorded and compared, in their order. The
+    /// recorded runs are the first of `runs`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`outputs`](Self::outputs).
+    pub fn outputs_of(
+        &mut self,
+        runs: &ComparedRuns,
+        digests: &ImageDigests,
+    ) -> Result<Vec<Result<Tensor, Problem>>, RecordingError> {
+        let mut outputs = self.outputs(digests, !runs.same_tensors())?;
+        let recorded = runs.ready().take_while(|place| *place < outputs.len());
+        let places: Vec<usize> = recorded.collect();
+        let output = |place: usize| {
+            let output = outputs[place].take();
+            output.ok_or_else(|| RecordingError::FailedRun.problem())
+        };
+        Ok(places.into_iter().map(output).collect())
+    }
+
     /// Returns the number of recorded images whose outputs nobody asked for.
     pub fn unused(&self) -> usize {
         self.places.values().filter(|place| !place.used).count()
+    }
+
+    /// Returns the problem of a comparison to which not all recorded images were given.
+    pub fn unused_problem(&self) -> Option<Problem> {
+        let images = self.unused();
+        (images > 0).then(|| RecordingError::NotGiven { images }.problem())
     }
 }
 

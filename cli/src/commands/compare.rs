@@ -8,14 +8,14 @@ use anyhow::{Context as _, Error};
 use backend_api::Tensor;
 use evaluation::agreement::{Tolerance, ToleranceName, Verdict};
 use evaluation::{
-    ComparedRuns, ComparisonAccumulator, ImageDigests, ImageOutputs, Problem, Recorder, Recording,
-    RecordingError, Share,
+    AnsweredImage, ComparedRuns, ComparisonAccumulator, ImageDigests, Recorder, Recording,
+    RecordingError, Share, artificial_image,
 };
-use image_classification::{Digests, Image};
+use image_classification::Digests;
 
 use crate::args::CompareArgs;
 use crate::bisect;
-use crate::messages::{self, Hinted, Messages, counted, printable};
+use crate::messages::{self, Hinted, Messages, printable};
 use crate::options::RunsOptions;
 use crate::output::Output;
 use crate::provenance;
@@ -69,10 +69,6 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     report_rejected(&compared, messages);
     let (tolerance, tolerance_by) = limits.tolerance(&compared);
     let mut fold = Fold {
-        recorded: compared
-            .ready()
-            .filter(|place| *place < recorded_runs)
-            .collect(),
         live: compared
             .ready()
             .filter_map(|place| {
@@ -241,8 +237,6 @@ struct Fold<'a> {
     accumulator: ComparisonAccumulator,
     /// The names of all runs.
     names: Vec<String>,
-    /// The places of the recorded runs that are compared, the same in the recording.
-    recorded: Vec<usize>,
     /// The runs that are open and compared, with their places.
     live: Vec<(usize, &'a OpenRun)>,
     recording: Option<Recording<File>>,
@@ -275,7 +269,7 @@ impl Fold<'_> {
     fn nothing_to_compare(&self) -> Option<&'static str> {
         if self.live.is_empty() {
             Some("no run is left to compare")
-        } else if self.recorded.len() + self.live.len() < 2 && self.recorder.is_none() {
+        } else if self.accumulator.runs().ready().count() < 2 && self.recorder.is_none() {
             Some("fewer than two runs are left to compare")
         } else {
             None
@@ -287,7 +281,10 @@ impl Fold<'_> {
         let named = printable(&path.to_string_lossy());
         let taken = result.and_then(|outputs| {
             let digests = digests(&outputs);
-            let recorded = self.recorded_outputs(&digests)?;
+            let recorded = match &mut self.recording {
+                Some(recording) => recording.outputs_of(self.accumulator.runs(), &digests)?,
+                None => Vec::new(),
+            };
             Ok((digests, outputs, recorded))
         });
         let (digests, outputs, recorded) = match taken {
@@ -301,7 +298,7 @@ impl Fold<'_> {
         self.record(&path, &digests, &outputs);
         let live = outputs.tensors.into_iter();
         let live = live.map(|output| output.map_err(|error| messages::problem(&error)));
-        let image = ImageOutputs {
+        let image = AnsweredImage {
             digests,
             outputs: recorded.into_iter().chain(live).collect(),
         };
@@ -310,30 +307,6 @@ impl Fold<'_> {
             messages.problem(&format!("{named}: {run}"), &failure.problem);
         }
         Ok(())
-    }
-
-    /// What the recording has for an image, for each recorded run that is compared.
-    fn recorded_outputs(
-        &mut self,
-        digests: &ImageDigests,
-    ) -> anyhow::Result<Vec<Result<Tensor, Problem>>> {
-        let Some(recording) = &mut self.recording else {
-            return Ok(Vec::new());
-        };
-        let pixels_alone = !self.accumulator.runs().same_tensors();
-        let mut recorded = recording.outputs(digests, pixels_alone)?;
-        let output = |place: &usize| {
-            recorded[*place].take().ok_or_else(|| {
-                messages::problem(
-                    &Hinted::new(
-                        "this run had failed when it was recorded",
-                        "record again without failures",
-                    )
-                    .into(),
-                )
-            })
-        };
-        Ok(self.recorded.iter().map(output).collect())
     }
 
     /// Records an image. A disk that is full loses the recording, and nothing else.
@@ -355,7 +328,7 @@ impl Fold<'_> {
         if !self.accumulator.has_one_content() {
             return;
         }
-        let image = made_up_image();
+        let image = artificial_image();
         for (place, run) in &self.live {
             // A model that fails on noise is judged by the images that there are.
             if let Ok(output) = session::infer_image(run, image.clone()) {
@@ -366,18 +339,10 @@ impl Fold<'_> {
 
     /// Checks that all recorded images were given.
     fn check_unused(&mut self, messages: &mut Messages) {
-        let unused = self.recording.as_ref().map_or(0, Recording::unused);
-        if unused == 0 {
-            return;
+        if let Some(problem) = self.recording.as_ref().and_then(Recording::unused_problem) {
+            messages.problem("recording", &problem);
+            self.accumulator.add_failure(problem);
         }
-        let error = Hinted::new(
-            format!("{} of the recording not given", counted(unused, "image")),
-            "give all images that were recorded, or record again",
-        );
-        let error = error.into();
-        messages.input_failed("recording", &error);
-        self.accumulator
-            .add_failure(Problem::new("recording", error.as_ref(), None));
     }
 
     /// Warns of different labels: the same place in two outputs means different things.
@@ -402,16 +367,6 @@ fn digests(outputs: &Outputs) -> ImageDigests {
         tensor: outputs.digests.tensor.expect(wanted),
         pixels: outputs.digests.pixels,
     }
-}
-
-/// The side of the made-up image.
-const MADE_UP: u32 = 96;
-
-/// An image that is no other: coloured noise, always the same.
-fn made_up_image() -> Image {
-    let mut random = fastrand::Rng::with_seed(1927);
-    let pixels = (0..MADE_UP * MADE_UP * 3).map(|_| random.u8(..)).collect();
-    Image::from_rgb(MADE_UP, MADE_UP, pixels).expect("three bytes for each pixel")
 }
 
 #[cfg(all(test, unix))]

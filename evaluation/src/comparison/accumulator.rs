@@ -17,7 +17,7 @@ use crate::provenance::Machine;
 
 /// The outputs of all runs for one image.
 #[derive(Debug)]
-pub struct ImageOutputs {
+pub struct AnsweredImage {
     /// The digests of the image.
     pub digests: ImageDigests,
     /// The output of each [ready](ComparedRuns::ready) run, in their order, or the reason why there is none.
@@ -87,7 +87,7 @@ impl ComparisonAccumulator {
     /// # Errors
     ///
     /// If the differences cannot be kept.
-    pub fn add(&mut self, path: PathBuf, image: ImageOutputs) -> Result<&[Failure], RowsError> {
+    pub fn add(&mut self, path: PathBuf, image: AnsweredImage) -> Result<&[Failure], RowsError> {
         let place = self.images.len();
         let failures = self.failures.len();
         self.images.push(path);

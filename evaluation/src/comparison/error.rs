@@ -2,8 +2,10 @@
 
 use image_classification::ScoresError;
 
+use crate::agreement::RowsError;
 use crate::digest::Digest;
 use crate::failure::Problem;
+use crate::recording::RecordingError;
 use crate::text::printable;
 
 /// Runs or answers cannot be compared.
@@ -71,19 +73,31 @@ pub enum ComparisonError {
     /// An output is not that of a classifier.
     #[error(transparent)]
     Scores(#[from] ScoresError),
+    /// The files of a model cannot be read.
+    #[error(transparent)]
+    Model(#[from] backend_api::Error),
+    /// The differences cannot be kept or read back.
+    #[error(transparent)]
+    Rows(#[from] RowsError),
+    /// A recording cannot be written.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
 }
 
 impl ComparisonError {
     /// Returns a stable name for reports, in kebab case.
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::Scores(error) => error.code(),
+            Self::Model(error) => error.kind().as_str(),
+            Self::Rows(_) => "failed",
+            Self::Recording(error) => error.code(),
             _ => "bad-input",
         }
     }
 
     /// Returns the next step for the user.
-    pub const fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> &str {
         match self {
             Self::UnknownReference { .. } => "write it as the run is written",
             Self::OtherPreprocessing { .. } => {
@@ -95,6 +109,9 @@ impl ComparisonError {
             }
             Self::NotRecorded { .. } => "give the model that was recorded, or record again",
             Self::Scores(error) => error.hint(),
+            Self::Model(error) => error.hint().unwrap_or("check the files of the model"),
+            Self::Rows(_) => "make room in the directory for temporary files",
+            Self::Recording(error) => error.hint(),
         }
     }
 

@@ -4,9 +4,11 @@ mod accumulator;
 mod error;
 mod json;
 mod report;
+mod run;
 mod runs;
 
-pub use accumulator::{ComparisonAccumulator, ImageOutputs};
+pub use accumulator::{AnsweredImage, ComparisonAccumulator};
 pub use error::ComparisonError;
 pub use report::{ComparedPair, ComparisonReport};
+pub use run::Comparison;
 pub use runs::ComparedRuns;

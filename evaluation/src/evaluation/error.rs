@@ -65,13 +65,17 @@ pub enum EvaluationError {
     /// An output is not that of a classifier.
     #[error(transparent)]
     Scores(#[from] ScoresError),
+    /// The files of a model cannot be read.
+    #[error(transparent)]
+    Model(#[from] backend_api::Error),
 }
 
 impl EvaluationError {
     /// Returns a stable name for reports, in kebab case.
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::Scores(error) => error.code(),
+            Self::Model(error) => error.kind().as_str(),
             _ => "bad-input",
         }
     }
@@ -93,6 +97,7 @@ impl EvaluationError {
             }
             Self::GroundTruth(error) | Self::NoClasses { source: error, .. } => return error.hint(),
             Self::Scores(error) => error.hint(),
+            Self::Model(error) => error.hint().unwrap_or("check the files of the model"),
         }
         .to_owned()
     }

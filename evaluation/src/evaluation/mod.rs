@@ -4,7 +4,9 @@ mod accumulator;
 mod error;
 mod json;
 mod report;
+mod run;
 
 pub use accumulator::{EvaluationAccumulator, EvaluationOptions};
 pub use error::EvaluationError;
 pub use report::{EvaluatedRun, EvaluationReport, GateLimits, RunResults, WrongAnswer};
+pub use run::Evaluation;
