@@ -1,5 +1,7 @@
 //! The invariants of ARCHITECTURE.md that can be read off the workspace itself.
 
+mod imports;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,16 +27,11 @@ const LIBRARIES: [&str; 8] = [
     "evaluation",
 ];
 
-/// Each package of the workspace with everything that it needs to build, dev-dependencies left out.
-fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+/// The description that cargo gives of the workspace.
+fn metadata(options: &[&str]) -> Value {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--locked",
-            "--all-features",
-        ])
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(options)
         .current_dir(checkout())
         .output()
         .expect("cargo runs");
@@ -43,7 +40,12 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let metadata: Value = serde_json::from_slice(&output.stdout).expect("metadata is JSON");
+    serde_json::from_slice(&output.stdout).expect("metadata is JSON")
+}
+
+/// Each package of the workspace with everything that it needs to build, dev-dependencies left out.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let metadata = metadata(&["--all-features"]);
     let names: BTreeMap<&str, &str> = metadata["packages"]
         .as_array()
         .unwrap()
@@ -96,6 +98,101 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
             (names[id.as_str().unwrap()].to_owned(), names_of)
         })
         .collect()
+}
+
+/// The packages of this workspace that each package may need to build. Arrows point down only; the tests, benchmarks and
+/// tools may need all.
+const CRATES: [(&str, &[&str]); 10] = [
+    ("backend-api", &[]),
+    ("exact-resample", &[]),
+    ("model-file", &["backend-api"]),
+    ("runtime-library", &["backend-api"]),
+    (
+        "backend-openvino",
+        &["backend-api", "model-file", "runtime-library"],
+    ),
+    (
+        "backend-onnx",
+        &["backend-api", "model-file", "runtime-library"],
+    ),
+    ("backend-rten", &["backend-api", "model-file"]),
+    (
+        "image-classification",
+        &["backend-api", "exact-resample", "model-file"],
+    ),
+    (
+        "evaluation",
+        &["backend-api", "image-classification", "model-file"],
+    ),
+    (
+        "classify-cli",
+        &[
+            "backend-api",
+            "backend-onnx",
+            "backend-openvino",
+            "backend-rten",
+            "evaluation",
+            "image-classification",
+            "model-file",
+            "runtime-library",
+        ],
+    ),
+];
+
+/// The most files that may import each other in a circle, if they are one idea.
+const MOST_IN_A_CIRCLE: usize = 4;
+
+#[test]
+fn crates_depend_on_those_below_them() {
+    let metadata = metadata(&["--no-deps"]);
+    let packages = metadata["packages"].as_array().unwrap();
+    let members: BTreeSet<&str> = packages
+        .iter()
+        .map(|package| package["name"].as_str().unwrap())
+        .collect();
+    for package in packages {
+        let name = package["name"].as_str().unwrap();
+        if ["classify-tests", "classify-benches", "xtask"].contains(&name) {
+            continue;
+        }
+        let allowed = CRATES.iter().find(|(known, _)| *known == name);
+        let (_, allowed) = allowed.unwrap_or_else(|| panic!("{name} has no place in the graph"));
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let needed = dependency["name"].as_str().unwrap();
+            let is_ours = members.contains(needed) && dependency["kind"] != "dev";
+            assert!(
+                !is_ours || allowed.contains(&needed),
+                "{name} depends on {needed}"
+            );
+        }
+    }
+}
+
+#[test]
+#[allow(
+    clippy::print_stdout,
+    reason = "`cargo test -- --nocapture` lists the circles"
+)]
+fn no_more_than_four_files_import_each_other_in_a_circle() {
+    let mut too_large = Vec::new();
+    for (package, _) in CRATES {
+        let sources = checkout().join(folder(package)).join("src");
+        if !sources.is_dir() {
+            continue;
+        }
+        for circle in imports::circles(&sources) {
+            let files: Vec<_> = circle
+                .iter()
+                .map(|file| file.display().to_string())
+                .collect();
+            let line = format!("{package}: {} files: {}", circle.len(), files.join(", "));
+            println!("{line}");
+            if circle.len() > MOST_IN_A_CIRCLE {
+                too_large.push(line);
+            }
+        }
+    }
+    assert!(too_large.is_empty(), "{too_large:#?}");
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {

@@ -6,7 +6,7 @@
 use image_classification::SettingOrigin;
 
 /// Each field with its flag.
-const FLAGS: [(&str, &str); 24] = [
+const FLAGS: [(&str, &str); 26] = [
     ("DeviceInfo::properties", "classify devices --format json"),
     ("OnnxConfig::library", "--onnxruntime-lib FILE"),
     ("OpenvinoConfig::library", "--openvino-lib FILE"),
@@ -20,6 +20,7 @@ const FLAGS: [(&str, &str); 24] = [
     ("device", "-d"),
     ("devices()", "classify devices"),
     ("interpolation", "--interpolation"),
+    ("label_offset", "--label-offset"),
     ("labels", "--labels"),
     ("layout", "--layout"),
     ("mean", "--mean"),
@@ -32,6 +33,7 @@ const FLAGS: [(&str, &str); 24] = [
     ("shape", "--shape"),
     // Flags set the size of a crop only.
     ("size", "--crop"),
+    ("truth", "--truth"),
 ];
 
 /// The fields that are a part of a run, `BACKEND:DEVICE@PRECISION`, with the text before their value.

@@ -11,6 +11,8 @@ use anstyle::{AnsiColor, Style};
 use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind as UsageError};
 use evaluation::accuracy::GroundTruthError;
+use evaluation::bisect::BisectError;
+use evaluation::{ComparisonError, EvaluationError, Problem, RecordingError, text};
 use image_classification::sources::SourceError;
 use image_classification::{
     DecodeError, ImageError, LabelsError, LayoutError, Note, ReadError, ResolveError, ScoresError,
@@ -143,7 +145,14 @@ impl Messages {
 
     /// One input failed; the others go on. One line.
     pub fn input_failed(&mut self, path: &str, error: &anyhow::Error) {
-        self.failed(path, error, hint(error));
+        self.problem(path, &problem(error));
+    }
+
+    /// The same for a problem that a comparison or an evaluation keeps.
+    pub fn problem(&mut self, what: &str, problem: &Problem) {
+        let hint = problem.hint.as_deref();
+        let hint = hint.map(|hint| printable(&with_flags(hint)));
+        self.failed(what, &problem.message, hint);
     }
 
     /// Prints notes of a library, which name its fields. Quiet keeps the warnings.
@@ -157,9 +166,15 @@ impl Messages {
         }
     }
 
-    fn failed(&mut self, what: &str, error: &anyhow::Error, hint: Option<String>) {
+    /// A run of several cannot be compared or judged; the others go on.
+    pub fn rejected(&mut self, name: &str, error: &(dyn StdError + 'static)) {
+        let hint = hint_of(error, with_flags).map(|hint| printable(&hint));
+        self.failed(name, &text::chain(error), hint);
+    }
+
+    fn failed(&mut self, what: &str, message: &str, hint: Option<String>) {
         self.errors += 1;
-        let mut text = format!("{what}: {}", chain(error));
+        let mut text = format!("{what}: {message}");
         if let Some(hint) = hint {
             let _ = write!(text, " (hint: {hint})");
         }
@@ -168,7 +183,7 @@ impl Messages {
 
     /// A run of several cannot be used; the others go on.
     pub fn run_failed(&mut self, name: &str, error: &anyhow::Error) {
-        self.failed(name, error, hint_in(error, with_run_parts));
+        self.failed(name, &chain(error), hint_in(error, with_run_parts));
     }
 
     /// How far a search has got, if stderr is a terminal.
@@ -245,31 +260,12 @@ pub fn usage(error: &clap::Error) -> ! {
 /// The error and its causes, made safe for a terminal. Engines' messages have several lines, which
 /// are joined.
 pub fn chain(error: &anyhow::Error) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    for (depth, cause) in error.chain().enumerate() {
-        let text = match cause.downcast_ref() {
-            // Its text may quote a file.
-            Some(ResolveError::Source { .. }) | None => cause.to_string(),
-            Some(error) => with_flags(&error.to_string()),
-        };
-        let text = if depth == 0 {
-            // Ours may have lines on purpose, such as the list of places that were searched.
-            text.lines().map(printable).collect::<Vec<_>>().join("\n")
-        } else {
-            let lines: Vec<_> = text
-                .lines()
-                .map(str::trim)
-                .filter(|line| !line.is_empty())
-                .map(printable)
-                .collect();
-            lines.join(" | ")
-        };
-        // Some types repeat their cause in their own text.
-        if !parts.iter().any(|part| part.contains(&text)) {
-            parts.push(text);
-        }
-    }
-    parts.join(": ")
+    let text = |cause: &(dyn StdError + 'static)| match cause.downcast_ref() {
+        // Its text may quote a file.
+        Some(ResolveError::Source { .. }) | None => cause.to_string(),
+        Some(error) => with_flags(&error.to_string()),
+    };
+    text::join(error.chain().map(text))
 }
 
 /// The next step for the user, if one is known.
@@ -287,6 +283,15 @@ fn hint_in(error: &anyhow::Error, words: Words) -> Option<String> {
 /// A stable name for what went wrong, in kebab case.
 pub fn code(error: &anyhow::Error) -> &'static str {
     error.chain().find_map(code_of).unwrap_or("failed")
+}
+
+/// Returns the error as a comparison or an evaluation keeps it.
+pub fn problem(error: &anyhow::Error) -> Problem {
+    Problem {
+        code: code(error),
+        message: chain(error),
+        hint: hint(error),
+    }
 }
 
 /// The engine's error; that of a batch is shared by its images.
@@ -322,10 +327,16 @@ fn code_of(error: &(dyn StdError + 'static)) -> Option<&'static str> {
             _ => Some("bad-input"),
         })
         .or_else(|| error.downcast_ref::<Hinted>().map(|_| "bad-input"))
+        .or_else(|| error.downcast_ref().map(ComparisonError::code))
+        .or_else(|| error.downcast_ref().map(EvaluationError::code))
         .or_else(|| {
             error
                 .downcast_ref::<GroundTruthError>()
                 .map(|_| "bad-input")
+        })
+        .or_else(|| match error.downcast_ref::<RecordingError>()? {
+            RecordingError::Read(_) | RecordingError::Write(_) => None,
+            error => Some(error.code()),
         })
         .or_else(|| error.downcast_ref::<io::Error>().map(|_| "cannot-read"))
 }
@@ -341,8 +352,8 @@ fn hint_of(error: &(dyn StdError + 'static), words: Words) -> Option<String> {
     if let Some(error) = error.downcast_ref::<Interrupted>() {
         return Some(error.hint.clone());
     }
-    if let Some(error) = error.downcast_ref::<GroundTruthError>() {
-        return Some(hint_of_truth(error));
+    if let Some(hint) = hint_of_judgement(error, words) {
+        return Some(hint);
     }
     match error.downcast_ref::<DecodeError>() {
         Some(DecodeError::OverBudget(over)) => {
@@ -381,24 +392,34 @@ fn hint_of(error: &(dyn StdError + 'static), words: Words) -> Option<String> {
         .or_else(|| hint_of_io(error).map(str::to_owned))
 }
 
-/// The library's hint, with the names of flags.
-fn hint_of_truth(error: &GroundTruthError) -> String {
-    match error {
-        GroundTruthError::NoDirectory => {
-            "give directories named after classes, or a --truth file".to_owned()
-        }
-        GroundTruthError::SeveralClasses { .. } => {
-            "leave all but one of them out; --scores sigmoid is for a model whose classes do not exclude each other"
-                .to_owned()
-        }
-        GroundTruthError::OutOfRange { .. } => {
-            "check --label-offset and that the ground truth is for this model".to_owned()
-        }
-        GroundTruthError::UnknownClass {
-            has_labels: false, ..
-        } => "the model has no labels, so classes need ids; or pass --labels FILE".to_owned(),
-        other => other.hint(),
+/// The hint of the library that judges answers, with flags for the names of fields.
+fn hint_of_judgement(error: &(dyn StdError + 'static), words: Words) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<ComparisonError>() {
+        return Some(match error {
+            ComparisonError::OtherPreprocessing { .. } => {
+                "one of the two may be wrong; `classify inspect` shows who says so, flags such as --mean decide for all \
+                 runs, and `classify evaluate` takes models with tensors of their own"
+                    .to_owned()
+            }
+            other => words(other.hint()),
+        });
     }
+    if let Some(error) = error.downcast_ref::<RecordingError>() {
+        return match error {
+            // The cause has it.
+            RecordingError::Read(_) | RecordingError::Write(_) => None,
+            RecordingError::NotARecording => {
+                Some("make one with `classify compare … --record FILE`".to_owned())
+            }
+            other => Some(other.hint().to_owned()),
+        };
+    }
+    let hint = error
+        .downcast_ref()
+        .map(GroundTruthError::hint)
+        .or_else(|| error.downcast_ref().map(EvaluationError::hint))
+        .or_else(|| Some(error.downcast_ref::<BisectError>()?.hint()?.to_owned()));
+    hint.map(|hint| words(&hint))
 }
 
 fn out_of_memory() -> String {
@@ -411,20 +432,5 @@ fn hint_of_io(error: &(dyn StdError + 'static)) -> Option<&'static str> {
         io::ErrorKind::PermissionDenied => Some("check who may read and write there"),
         io::ErrorKind::StorageFull => Some("make room, or write somewhere else"),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn causes_are_joined_once() {
-        let error = anyhow::anyhow!("cause\n\n  more")
-            .context("outer: same")
-            .context("top");
-        assert_eq!(chain(&error), "top: outer: same: cause | more");
-        let error = anyhow::anyhow!("same").context("outer: same");
-        assert_eq!(chain(&error), "outer: same");
     }
 }

@@ -10,15 +10,15 @@ use image_classification::{
 
 use crate::args::{
     Backend, ClassifyArgs, EngineArgs, Format, Hint, InputArgs, InspectArgs, InspectFormat,
-    PrecisionArg, PrecisionFlag, PreprocessArgs, RunSpec, RunsArgs, RuntimeArgs, Scores,
-    TuningArgs,
+    PrecisionArg, PrecisionFlag, PreprocessArgs, ReportPath, RunSpec, RunsArgs, RuntimeArgs,
+    Scores, TuningArgs,
 };
 use crate::files_read::FilesRead;
 use crate::image_memory;
 use crate::inputs::Inputs;
 use crate::messages::{Hinted, Messages, printable};
 use crate::output::Output;
-use crate::reports::{Destination, ReportPath};
+use crate::reports::Destination;
 use crate::runtimes::set_up_dir;
 
 /// What `classify` does.

@@ -1,4 +1,6 @@
-//! Text for people: counts, and names that are safe to print.
+//! Text for people: counts, names and errors that are safe to print.
+
+use std::error::Error;
 
 /// `1 image`, `28 images`.
 pub fn counted(count: usize, what: &str) -> String {
@@ -25,6 +27,54 @@ fn is_noncharacter(character: char) -> bool {
     matches!(character, '\u{fdd0}'..='\u{fdef}') || u32::from(character) & 0xfffe == 0xfffe
 }
 
+/// Lists classes as they are written: `` `cat` and `dog` ``.
+pub(crate) fn quoted(written: &[impl AsRef<str>]) -> String {
+    let quoted: Vec<String> = written
+        .iter()
+        .map(|class| format!("`{}`", printable(class.as_ref())))
+        .collect();
+    match &*quoted {
+        [] => "no class".to_owned(),
+        _ => quoted.join(" and "),
+    }
+}
+
+/// Returns the error and its causes on one line, made safe for a terminal.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut texts = Vec::new();
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        texts.push(cause.to_string());
+        next = cause.source();
+    }
+    join(texts)
+}
+
+/// Joins the texts of an error and its causes as [`chain`] does. The texts of causes, such as engines' messages, have
+/// several lines, which are joined.
+pub fn join(texts: impl IntoIterator<Item = String>) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for text in texts {
+        let text = if parts.is_empty() {
+            // Ours may have lines on purpose, such as the list of places that were searched.
+            text.lines().map(printable).collect::<Vec<_>>().join("\n")
+        } else {
+            let lines: Vec<_> = text
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
+                .map(printable)
+                .collect();
+            lines.join(" | ")
+        };
+        // Some types repeat their cause in their own text.
+        if !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+    }
+    parts.join(": ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +89,19 @@ mod tests {
             printable("\u{fffe}\u{ffff}\u{fdd0}\u{10ffff}\u{fffd}"),
             "\\u{fffe}\\u{ffff}\\u{fdd0}\\u{10ffff}\u{fffd}"
         );
+    }
+    /// An error with a cause.
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Layer(&'static str, #[source] Option<Box<Self>>);
+
+    #[test]
+    fn causes_are_joined_once() {
+        let layer = |text, cause: Option<Layer>| Layer(text, cause.map(Box::new));
+        let cause = layer("cause\n\n  more", None);
+        let outer = layer("top", Some(layer("outer: same", Some(cause))));
+        assert_eq!(chain(&outer), "top: outer: same: cause | more");
+        let repeated = layer("outer: same", Some(layer("same", None)));
+        assert_eq!(chain(&repeated), "outer: same");
     }
 }

@@ -180,6 +180,14 @@ impl Classifier {
         &*self.shared.backend
     }
 
+    /// Returns the run of a [`Feed`], for programs that give images to several classifiers at a time.
+    pub fn to_feed(&self) -> FeedRun {
+        FeedRun {
+            backend: Arc::clone(&self.shared.backend),
+            preparation: self.shared.fitted.preparation(None),
+        }
+    }
+
     /// The preprocessing, the labels and the rule for the scores, each with its origin and with notes on what nothing
     /// states.
     ///

@@ -1,5 +1,6 @@
 //! The command line as it is written.
 
+mod report_path;
 mod run_spec;
 
 use std::path::PathBuf;
@@ -9,10 +10,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 use image_classification::{ColorOrder, ImageLayout, Interpolation, ResizeOverride};
 
 use crate::image_memory::MemorySize;
-use crate::reports::ReportPath;
 use evaluation::Share;
 use evaluation::agreement::ToleranceName;
 
+pub use report_path::{ReportForm, ReportPath};
 pub use run_spec::RunSpec;
 
 /// What `--help` and the manual page end in.

@@ -1,24 +1,27 @@
 //! `classify compare`: the same images through several runs, and whether they agree.
 
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io;
+use std::path::Path;
 
-use anyhow::Error;
+use anyhow::{Context as _, Error};
 use backend_api::Tensor;
-use image_classification::{Digests, Image};
+use evaluation::agreement::{Tolerance, ToleranceName, Verdict};
+use evaluation::{
+    AnsweredImage, ComparedRuns, ComparisonAccumulator, ImageDigests, Recorder, Recording,
+    RecordingError, Share, artificial_image,
+};
+use image_classification::Digests;
 
 use crate::args::CompareArgs;
 use crate::bisect;
-use crate::facts::Machine;
-use crate::lanes::{Lanes, Limits, Source};
-use crate::messages::{self, Hinted, Messages, counted, printable};
+use crate::messages::{self, Hinted, Messages, printable};
 use crate::options::RunsOptions;
-use crate::recording::{Recorder, Recording};
+use crate::output::Output;
+use crate::provenance;
 use crate::reports;
-use crate::reports::compare::{Compared, Comparison, Failure};
+use crate::reports::compare::ComparisonText as _;
 use crate::session::{self, Answered, OpenRun, Outputs, Session};
-use evaluation::Chain;
-use evaluation::agreement::{Answer, Basis, Difference, Pair, Variation, Verdict};
-use evaluation::{Duplicates, ImageDigests};
 
 /// Compares, prints the text report and writes the others.
 pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {
@@ -37,8 +40,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     if bisect {
         can_bisect(&options, against.as_deref(), bisect_image.as_deref())?;
     }
-    let lanes_asked = options.runs.len();
-    if lanes_asked < 2 && record.is_none() && against.is_none() {
+    if options.runs.len() < 2 && record.is_none() && against.is_none() {
         return Err(Hinted::new(
             "there is one run, but a comparison needs two",
             "name another run, such as `classify compare openvino onnx`, or --against a recording",
@@ -53,57 +55,49 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
             ("the image to bisect on", bisect_image.as_deref()),
         ],
     )?;
-    let mut recording = against.as_deref().map(Recording::open).transpose()?;
+    let recording = against.as_deref().map(open_recording).transpose()?;
     options.say_what_is_not_said(messages);
 
-    let machine = Machine::this();
     let opened = Session::open(&options, messages)?;
-    let lanes = Lanes::new(
-        recording.as_ref(),
-        &opened,
-        &machine,
-        options.reference.as_deref(),
-        options.scores,
-        &limits,
-    )?;
+    let mut entries = recording
+        .as_ref()
+        .map_or_else(Vec::new, |recording| recording.entries(options.scores));
+    let recorded_runs = entries.len();
+    entries.extend(provenance::entries(&opened)?);
+    let compared = ComparedRuns::new(entries, options.reference.as_deref())?;
     opened.report_failures(messages);
-    for (name, error) in lanes.failures() {
-        messages.run_failed(&printable(name), error);
-    }
-    let live: Vec<&OpenRun> = lanes.live(&opened);
-    let recorder = record
-        .filter(|_| !live.is_empty())
-        .map(|out| Recorder::start(out, lanes.live_facts()))
-        .transpose()?;
-    // Whoever reads the reports learns why.
-    let nothing = if live.is_empty() {
-        Some("no run is left to compare")
-    } else if lanes.ready().count() < 2 && recorder.is_none() {
-        Some("fewer than two runs are left to compare")
-    } else {
-        None
+    report_rejected(&compared, messages);
+    let (tolerance, tolerance_by) = limits.tolerance(&compared);
+    let mut fold = Fold {
+        live: compared
+            .ready()
+            .filter_map(|place| {
+                let (_, run) = &opened.entries[place.checked_sub(recorded_runs)?];
+                Some((place, run.as_ref().ok()?))
+            })
+            .collect(),
+        names: compared
+            .entries()
+            .iter()
+            .map(|entry| printable(&entry.name))
+            .collect(),
+        accumulator: ComparisonAccumulator::new(compared, tolerance, tolerance_by, top),
+        recording,
+        recorder: None,
+        record_error: None,
     };
+    fold.start_recorder(record)?;
+    // Whoever reads the reports learns why.
+    let nothing = fold.nothing_to_compare();
     let mut inputs = options.inputs.list;
     if nothing.is_some() {
         inputs.clear();
     }
-
-    let mut fold = Fold {
-        pairs: lanes.pairs(),
-        variations: lanes.all.iter().map(|_| Variation::default()).collect(),
-        duplicates: Duplicates::default(),
-        failures: Vec::new(),
-        images: Vec::new(),
-        tensors: Chain::default(),
-        compared: 0,
-        top,
-        recorder,
-        record_error: None,
-    };
+    let live: Vec<&OpenRun> = fold.live.iter().map(|(_, run)| *run).collect();
     let digests = Digests {
         file: true,
         tensor: true,
-        pixels: fold.recorder.is_some() || recording.is_some(),
+        pixels: fold.recorder.is_some() || fold.recording.is_some(),
     };
     session::answer(
         &live,
@@ -111,59 +105,16 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         options.jobs,
         digests,
         messages,
-        |answered, messages| fold.take(&lanes, recording.as_mut(), answered, messages),
+        |answered, messages| fold.take(answered, messages),
     )?;
     // What goes wrong with it keeps no report from being written.
-    let recorded = match fold.record_error.take() {
-        Some(error) => Err(error),
-        None => fold.recorder.take().map_or(Ok(()), Recorder::finish),
-    };
-    if fold.duplicates.contents() == 1 {
-        fold.vary(&lanes, &opened);
+    let recorded = fold.finish_recorder();
+    fold.add_variations();
+    if nothing.is_none() {
+        fold.check_unused(messages);
     }
-    let mut failures = fold.failures;
-    if let Some(unused) = recording
-        .as_ref()
-        .map(Recording::unused)
-        .filter(|unused| *unused > 0 && nothing.is_none())
-    {
-        let error = Hinted::new(
-            format!("{} of the recording not given", counted(unused, "image")),
-            "give all images that were recorded, or record again",
-        );
-        let error = error.into();
-        messages.run_failed("recording", &error);
-        failures.push(Failure::whole("recording", messages::chain(&error)));
-    }
-
-    let mut comparison = Comparison {
-        labels: lanes.labels(&opened, messages),
-        majority: lanes.majority(&fold.pairs, &fold.variations),
-        tolerance: lanes.tolerance,
-        tolerance_by: lanes.tolerance_by,
-        duplicates: fold.duplicates,
-        reference: lanes.reference,
-        pairs: fold
-            .pairs
-            .into_iter()
-            .map(|(reference, run, pair)| {
-                Compared::new(
-                    reference,
-                    run,
-                    pair,
-                    Variation::of_pair(&fold.variations, reference, run),
-                )
-            })
-            .collect::<Result<_, _>>()?,
-        lanes: lanes.all,
-        images: fold.images,
-        compared: fold.compared,
-        failures,
-        tensors: fold.tensors.finish(),
-        top,
-        machine,
-        bisect: None,
-    };
+    fold.warn_of_labels(messages);
+    let mut comparison = fold.accumulator.finish()?;
     if bisect && nothing.is_none() {
         let asked = bisect::Options {
             image: bisect_image.as_deref(),
@@ -184,6 +135,61 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         return Err(Hinted::new(nothing, "fix the errors above").into());
     }
     Ok(comparison.verdict())
+}
+
+/// The user's limits of differences.
+struct Limits {
+    name: Option<ToleranceName>,
+    max_delta: Option<f64>,
+    min_top1: Option<Share>,
+    min_overlap: Option<Share>,
+    /// The limit for nodes.
+    node: Option<f64>,
+}
+
+impl Limits {
+    fn new(args: &CompareArgs) -> Self {
+        Self {
+            name: args.tolerance.map(Into::into),
+            max_delta: args.max_delta.map(Share::value),
+            min_top1: args.min_top1,
+            min_overlap: args.min_overlap,
+            node: args.bisect_tolerance.map(Share::value),
+        }
+    }
+
+    /// The tolerance of all pairs, and what decides it.
+    fn tolerance(&self, runs: &ComparedRuns) -> (Tolerance, String) {
+        let (name, by) = match self.name {
+            Some(name) => (name, "--tolerance".to_owned()),
+            None => runs.default_tolerance(),
+        };
+        let mut tolerance = Tolerance::named(name);
+        if let Some(max_delta) = self.max_delta {
+            tolerance.max_delta = max_delta;
+        }
+        tolerance.min_top1 = self.min_top1.or(tolerance.min_top1);
+        tolerance.min_overlap = self.min_overlap.or(tolerance.min_overlap);
+        (tolerance, by)
+    }
+}
+
+fn open_recording(path: &Path) -> anyhow::Result<Recording<File>> {
+    let open = || {
+        let file = model_file::open_regular(path).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput => RecordingError::NotARecording.into(),
+            _ => Error::new(error),
+        })?;
+        anyhow::Ok(Recording::read(file)?)
+    };
+    open().with_context(|| format!("cannot compare against {}", path.display()))
+}
+
+fn report_rejected(runs: &ComparedRuns, messages: &mut Messages) {
+    for (place, error) in runs.rejected() {
+        let name = printable(&runs.entries()[*place].name);
+        messages.rejected(&name, error);
+    }
 }
 
 /// What a bisection needs is known before the work.
@@ -226,182 +232,131 @@ fn can_bisect(
     }
 }
 
-/// What is known so far.
-struct Fold {
-    pairs: Vec<(usize, usize, Pair)>,
-    failures: Vec<Failure>,
-    images: Vec<PathBuf>,
-    /// Of the digests of all tensors.
-    tensors: Chain,
-    compared: usize,
-    top: usize,
-    /// The variation of each lane's answers over the images.
-    variations: Vec<Variation>,
-    duplicates: Duplicates,
-    recorder: Option<Recorder>,
+/// A comparison under way.
+struct Fold<'a> {
+    accumulator: ComparisonAccumulator,
+    /// The names of all runs.
+    names: Vec<String>,
+    /// The runs that are open and compared, with their places.
+    live: Vec<(usize, &'a OpenRun)>,
+    recording: Option<Recording<File>>,
+    recorder: Option<Recorder<Output>>,
     /// The error that ended the recording.
-    record_error: Option<Error>,
+    record_error: Option<RecordingError>,
 }
 
-impl Fold {
-    /// A run has no answer for an image that can be compared.
-    fn run_failed(&mut self, lanes: &Lanes, run: usize, error: &Error, messages: &mut Messages) {
-        let image = self.images.len() - 1;
-        let path = self.images[image].to_string_lossy();
-        let named = format!("{}: {}", printable(&path), printable(&lanes.all[run].name));
-        messages.input_failed(&named, error);
-        self.failures.push(Failure::run(image, run, error));
+impl Fold<'_> {
+    fn start_recorder(&mut self, record: Option<Output>) -> anyhow::Result<()> {
+        let entries = self.accumulator.runs().entries();
+        let infos = self.live.iter();
+        let infos = infos.filter_map(|(place, _)| entries[*place].info.clone().ok());
+        self.recorder = record
+            .filter(|_| !self.live.is_empty())
+            .map(|out| Recorder::start(out, infos.collect()))
+            .transpose()?;
+        Ok(())
     }
 
-    fn take(
-        &mut self,
-        lanes: &Lanes,
-        recording: Option<&mut Recording>,
-        answered: Answered,
-        messages: &mut Messages,
-    ) -> anyhow::Result<()> {
+    /// Completes the recording, or returns the error that ended it.
+    fn finish_recorder(&mut self) -> anyhow::Result<()> {
+        match (self.record_error.take(), self.recorder.take()) {
+            (Some(error), _) => Err(error.into()),
+            (None, Some(recorder)) => recorder.finish()?.finish(),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn nothing_to_compare(&self) -> Option<&'static str> {
+        if self.live.is_empty() {
+            Some("no run is left to compare")
+        } else if self.accumulator.runs().ready().count() < 2 && self.recorder.is_none() {
+            Some("fewer than two runs are left to compare")
+        } else {
+            None
+        }
+    }
+
+    fn take(&mut self, answered: Answered, messages: &mut Messages) -> anyhow::Result<()> {
         let Answered { path, result } = answered;
-        let image = self.images.len();
-        self.images.push(path.clone());
         let named = printable(&path.to_string_lossy());
-        let (digests, outputs, recorded) = match result.and_then(|outputs| {
+        let taken = result.and_then(|outputs| {
             let digests = digests(&outputs);
-            let recorded = recording
-                .map(|recorded_runs| recorded(recorded_runs, lanes.same_settings(), &digests))
-                .transpose()?;
+            let recorded = match &mut self.recording {
+                Some(recording) => recording.outputs_of(self.accumulator.runs(), &digests)?,
+                None => Vec::new(),
+            };
             Ok((digests, outputs, recorded))
-        }) {
-            Ok(all) => all,
+        });
+        let (digests, outputs, recorded) = match taken {
+            Ok(taken) => taken,
             Err(error) => {
                 messages.input_failed(&named, &error);
-                self.failures.push(Failure::image(image, &error));
+                self.accumulator.add_failed(path, messages::problem(&error));
                 return Ok(());
             }
         };
-        if let Some(recorder) = &mut self.recorder {
-            let live: Vec<Option<&Tensor>> = outputs
-                .tensors
-                .iter()
-                .map(|output| output.as_ref().ok())
-                .collect();
-            // A disk that is full loses the recording, and nothing else.
-            if let Err(error) = recorder.add(&path, &digests, &live) {
-                self.record_error = Some(error);
-                self.recorder = None;
-            }
+        self.record(&path, &digests, &outputs);
+        let live = outputs.tensors.into_iter();
+        let live = live.map(|output| output.map_err(|error| messages::problem(&error)));
+        let image = AnsweredImage {
+            digests,
+            outputs: recorded.into_iter().chain(live).collect(),
+        };
+        for failure in self.accumulator.add(path, image)? {
+            let run = failure.run.map_or("", |run| &self.names[run]);
+            messages.problem(&format!("{named}: {run}"), &failure.problem);
         }
-        self.tensors.add(digests.tensor);
-        self.duplicates.add(image, digests.file);
-        let mut tensors: Vec<Option<Tensor>> = Vec::new();
-        let mut live = outputs.tensors.into_iter();
-        let mut recorded = recorded.unwrap_or_default();
-        for (index, source) in lanes.sources.iter().enumerate() {
-            let tensor = match source {
-                Source::Failed => None,
-                Source::Recorded(run) => {
-                    let tensor = recorded.get_mut(*run).and_then(Option::take);
-                    if tensor.is_none() {
-                        let error = Hinted::new(
-                            "this run had failed when it was recorded",
-                            "record again without failures",
-                        )
-                        .into();
-                        self.run_failed(lanes, index, &error, messages);
-                    }
-                    tensor
-                }
-                Source::Live(_) => match live.next() {
-                    Some(Ok(tensor)) => Some(tensor),
-                    Some(Err(error)) => {
-                        self.run_failed(lanes, index, &error, messages);
-                        None
-                    }
-                    None => None,
-                },
-            };
-            tensors.push(tensor);
-        }
-        self.compare(lanes, &tensors, messages)
-    }
-
-    /// Adds each engine's answer for a made-up image to what is known of how answers vary: those for one image alone
-    /// cannot show whether they depend on it.
-    fn vary(&mut self, lanes: &Lanes, opened: &Session) {
-        let image = made_up_image();
-        for (index, source) in lanes.sources.iter().enumerate() {
-            let Source::Live(entry) = source else {
-                continue;
-            };
-            let Ok(run) = &opened.entries[*entry].1 else {
-                continue;
-            };
-            // A model that fails on noise is judged by the images that there are.
-            if let Ok(output) = session::infer_image(run, image.clone())
-                && let Ok(answer) = Answer::new(&output, &lanes.interpretations[index], self.top)
-            {
-                self.variations[index].add(&answer);
-            }
-        }
-    }
-
-    /// Every pair of answers that there is.
-    fn compare(
-        &mut self,
-        lanes: &Lanes,
-        tensors: &[Option<Tensor>],
-        messages: &mut Messages,
-    ) -> anyhow::Result<()> {
-        let mut answers: Vec<Option<Answer>> = tensors.iter().map(|_| None).collect();
-        for (index, tensor) in tensors.iter().enumerate() {
-            let Some(tensor) = tensor else {
-                continue;
-            };
-            match Answer::new(tensor, &lanes.interpretations[index], self.top) {
-                Ok(answer) => {
-                    self.variations[index].add(&answer);
-                    answers[index] = Some(answer);
-                }
-                Err(error) => self.run_failed(lanes, index, &error.into(), messages),
-            }
-        }
-        let image = self.images.len() - 1;
-        let mut compared = false;
-        for place in 0..self.pairs.len() {
-            let (reference, run, pair) = &mut self.pairs[place];
-            let (Some(one), Some(other)) = (&answers[*reference], &answers[*run]) else {
-                continue;
-            };
-            if pair.basis != Basis::ClassIds && one.classes != other.classes {
-                let run = *run;
-                let error = Hinted::new(
-                    format!(
-                        "it gives {} classes, but {} gives {}",
-                        other.classes,
-                        printable(&lanes.all[*reference].name),
-                        one.classes
-                    ),
-                    "compare models with the same classes",
-                );
-                self.run_failed(lanes, run, &error.into(), messages);
-                continue;
-            }
-            let difference = Difference::new(one, other, pair.tolerance.ties());
-            pair.add(image, [one, other], difference)?;
-            compared = true;
-        }
-        self.compared += usize::from(compared);
         Ok(())
     }
-}
 
-/// The side of the made-up image.
-const MADE_UP: u32 = 96;
+    /// Records an image. A disk that is full loses the recording, and nothing else.
+    fn record(&mut self, path: &Path, digests: &ImageDigests, outputs: &Outputs) {
+        let Some(recorder) = &mut self.recorder else {
+            return;
+        };
+        let tensors = outputs.tensors.iter();
+        let tensors: Vec<Option<&Tensor>> = tensors.map(|output| output.as_ref().ok()).collect();
+        if let Err(error) = recorder.add(path, digests, &tensors) {
+            self.record_error = Some(error);
+            self.recorder = None;
+        }
+    }
 
-/// An image that is no other: coloured noise, always the same.
-fn made_up_image() -> Image {
-    let mut random = fastrand::Rng::with_seed(1927);
-    let pixels = (0..MADE_UP * MADE_UP * 3).map(|_| random.u8(..)).collect();
-    Image::from_rgb(MADE_UP, MADE_UP, pixels).expect("three bytes for each pixel")
+    /// Adds each engine's answer for a made-up image to what is known of how answers vary, if there is one image alone:
+    /// its answers cannot show whether they depend on it.
+    fn add_variations(&mut self) {
+        if !self.accumulator.has_one_content() {
+            return;
+        }
+        let image = artificial_image();
+        for (place, run) in &self.live {
+            // A model that fails on noise is judged by the images that there are.
+            if let Ok(output) = session::infer_image(run, image.clone()) {
+                self.accumulator.add_variation(*place, &output);
+            }
+        }
+    }
+
+    /// Checks that all recorded images were given.
+    fn check_unused(&mut self, messages: &mut Messages) {
+        if let Some(problem) = self.recording.as_ref().and_then(Recording::unused_problem) {
+            messages.problem("recording", &problem);
+            self.accumulator.add_failure(problem);
+        }
+    }
+
+    /// Warns of different labels: the same place in two outputs means different things.
+    fn warn_of_labels(&self, messages: &Messages) {
+        let runs = self.accumulator.runs();
+        let name = |run: usize| &runs.entries()[run].name;
+        for (run, difference, first) in runs.label_differences() {
+            messages.warning(&printable(&format!(
+                "{} has {}: classes are compared by their place in the output",
+                name(run),
+                difference.text(name(first))
+            )));
+        }
+    }
 }
 
 /// The digests of an image, all of which compare asks for.
@@ -414,26 +369,20 @@ fn digests(outputs: &Outputs) -> ImageDigests {
     }
 }
 
-/// What the recording has for an image, refused where the tensor is another one.
-fn recorded(
-    recording: &mut Recording,
-    same_settings: bool,
-    digests: &ImageDigests,
-) -> anyhow::Result<Vec<Option<Tensor>>> {
-    let recorded = recording.get(digests.file)?;
-    // The pixels are the same for models that take them in different forms; old recordings have the tensor's hash alone.
-    let (what, found, before) = match (digests.pixels, recorded.pixels) {
-        (Some(found), Some(before)) if !same_settings => ("pixels", found, before),
-        _ => ("tensor", digests.tensor, recorded.tensor),
-    };
-    if found != before {
-        return Err(Hinted::new(
-            format!(
-                "the image's {what} differs from the recording: SHA-256 {found}, recorded {before}"
-            ),
-            "record again with this version of classify",
-        )
-        .into());
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_no_recording_and_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        let status = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(status.unwrap().success());
+        let error = open_recording(&pipe).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("not a classify recording"),
+            "{error:#}"
+        );
     }
-    Ok(recorded.outputs)
 }

@@ -12,9 +12,11 @@ use image_classification::{
     Resize,
 };
 
+use evaluation::{ComparedPair, ComparisonReport, EvaluatedRun, EvaluationReport, RunInfo};
+
 use super::class;
-use super::compare::{Compared, Comparison};
-use super::evaluate::{Evaluated, Evaluation};
+use super::compare::ComparisonText as _;
+use super::evaluate::EvaluationText as _;
 use crate::image_memory;
 use crate::messages::{counted, printable};
 use evaluation::accuracy::{Calibration, Counts, Decisions};
@@ -31,37 +33,33 @@ const CLASSES: usize = 20;
 const FAILURES: usize = 100;
 
 /// The page of a comparison.
-pub fn comparison(comparison: &Comparison) -> anyhow::Result<String> {
+pub fn comparison(comparison: &ComparisonReport) -> anyhow::Result<String> {
     let runs = comparison
-        .lanes
+        .runs
         .iter()
         .enumerate()
-        .map(|(index, lane)| RunRow {
-            name: printable(&lane.name),
-            reference: index == comparison.reference,
-            what: printable(&match (&lane.facts, &lane.error) {
-                (Some(facts), _) => facts.description(),
-                (None, error) => format!("failed: {}", error.as_deref().unwrap_or_default()),
-            }),
-            model: lane.facts.as_ref().map_or_else(String::new, |facts| {
-                format!(
-                    "{}, SHA-256 {}",
-                    printable(&facts.model),
-                    facts.model_sha256
-                )
-            }),
-            machine: lane
-                .facts
-                .as_ref()
-                .map_or_else(String::new, |facts| facts.machine.description()),
+        .map(|(index, run)| {
+            let info = run.info.as_ref();
+            RunRow {
+                name: printable(&run.name),
+                reference: index == comparison.reference,
+                what: printable(
+                    &info.map_or_else(|error| format!("failed: {error}"), RunInfo::description),
+                ),
+                model: info.map_or_else(
+                    |_| String::new(),
+                    |info| printable(&info.model_description()),
+                ),
+                machine: info.map_or_else(|_| String::new(), |info| info.machine.description()),
+            }
         })
         .collect();
     let page = ComparePage {
         verdict: word(comparison.verdict()),
-        line: comparison.verdict_line(),
+        line: comparison.summary(),
         majority: comparison.majority_line(),
         runs,
-        input: comparison.input(),
+        input: comparison.preprocessing(),
         tensors: comparison.tensors.to_string(),
         compared: comparison.compared,
         images: comparison.images.len(),
@@ -82,24 +80,21 @@ pub fn comparison(comparison: &Comparison) -> anyhow::Result<String> {
                 let run = failure
                     .run
                     .map_or_else(String::new, |run| comparison.name(run));
-                (path, run, failure.message.clone())
+                (path, run, failure.problem.message.clone())
             })
             .collect(),
-        bisect: comparison
-            .bisect
-            .as_ref()
-            .map(crate::bisect::Bisection::text),
+        bisect: comparison.bisect.as_ref().map(super::bisect::text),
         machine: comparison.machine.description(),
     };
     page.render().context("cannot write the page")
 }
 
 /// The page of an evaluation.
-pub fn evaluation(evaluation: &Evaluation) -> anyhow::Result<String> {
+pub fn evaluation(evaluation: &EvaluationReport) -> anyhow::Result<String> {
     let runs = evaluation.runs.iter().enumerate();
     let page = EvaluatePage {
         verdict: word(evaluation.verdict()),
-        line: evaluation.verdict_line(),
+        line: evaluation.summary(),
         titles: evaluation
             .evaluated()
             .map(|(index, ..)| evaluation.title(index))
@@ -119,9 +114,9 @@ pub fn evaluation(evaluation: &Evaluation) -> anyhow::Result<String> {
     page.render().context("cannot write the page")
 }
 
-fn evaluated_run(evaluation: &Evaluation, index: usize, run: &Evaluated) -> EvaluatedRun {
+fn evaluated_run(evaluation: &EvaluationReport, index: usize, run: &EvaluatedRun) -> RunSection {
     let name = |class_id| evaluation.class(index, class_id);
-    let mut page = EvaluatedRun {
+    let mut page = RunSection {
         title: evaluation.title(index),
         what: String::new(),
         labels: evaluation.labels_line(index),
@@ -132,14 +127,14 @@ fn evaluated_run(evaluation: &Evaluation, index: usize, run: &Evaluated) -> Eval
         decisions: Vec::new(),
         wrong: Vec::new(),
     };
-    let found = match &run.found {
+    let found = match &run.results {
         Ok(found) => found,
         Err(error) => {
             page.what = printable(&format!("failed: {error}"));
             return page;
         }
     };
-    page.what = printable(&found.facts.description());
+    page.what = printable(&found.info.description());
     match &found.accuracy.counts {
         Counts::SingleLabel(counts) => {
             page.bins = counts.calibration.as_deref().map(bins).unwrap_or_default();
@@ -201,7 +196,7 @@ struct EvaluatePage {
     values: Vec<(String, Vec<String>)>,
     truth_gate: Option<Gate>,
     duplicates: Option<String>,
-    runs: Vec<EvaluatedRun>,
+    runs: Vec<RunSection>,
     images: usize,
     missing: usize,
     surplus: usize,
@@ -217,7 +212,7 @@ struct RunRow {
     machine: String,
 }
 
-struct EvaluatedRun {
+struct RunSection {
     title: String,
     what: String,
     /// The difference from the labels of the reference.
@@ -293,8 +288,8 @@ fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-fn section(comparison: &Comparison, compared: &Compared) -> anyhow::Result<Section> {
-    let Compared {
+fn section(comparison: &ComparisonReport, compared: &ComparedPair) -> anyhow::Result<Section> {
+    let ComparedPair {
         reference,
         run,
         pair,

@@ -1,5 +1,6 @@
 //! Reports of `compare` and `evaluate`, in files for machines and for people.
 
+mod bisect;
 pub mod compare;
 pub mod evaluate;
 mod html;
@@ -7,45 +8,12 @@ mod junit;
 
 use std::fmt;
 use std::io::Write;
-use std::path::PathBuf;
-use std::str::FromStr;
 
 use image_classification::Labels;
 
+use crate::args::{ReportForm, ReportPath};
 use crate::messages::printable;
 use crate::output::{self, Output};
-
-/// A file for a report. Its ending says in which form.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReportPath {
-    pub path: PathBuf,
-    form: Form,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Json,
-    Markdown,
-    Junit,
-    Html,
-}
-
-impl FromStr for ReportPath {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let path = PathBuf::from(text);
-        let ending = path.extension().map(std::ffi::OsStr::to_ascii_lowercase);
-        let form = match ending.as_deref().and_then(std::ffi::OsStr::to_str) {
-            Some("json") => Form::Json,
-            Some("md" | "markdown") => Form::Markdown,
-            Some("xml") => Form::Junit,
-            Some("html" | "htm") => Form::Html,
-            _ => return Err("expected a name that ends in .json, .md, .xml (JUnit) or .html"),
-        };
-        Ok(Self { path, form })
-    }
-}
 
 /// What can be reported in every form.
 pub trait Document {
@@ -61,7 +29,7 @@ pub trait Document {
 
 /// Where a report goes.
 pub struct Destination {
-    form: Form,
+    form: ReportForm,
     out: Output,
 }
 
@@ -78,13 +46,13 @@ impl Destination {
     fn write(self, document: &impl Document) -> anyhow::Result<()> {
         let Self { form, mut out } = self;
         match form {
-            Form::Json => {
+            ReportForm::Json => {
                 document.json(&mut out)?;
                 out.write_all(b"\n")?;
             }
-            Form::Markdown => out.write_all(document.markdown().as_bytes())?,
-            Form::Junit => document.junit(&mut out)?,
-            Form::Html => out.write_all(document.html()?.as_bytes())?,
+            ReportForm::Markdown => out.write_all(document.markdown().as_bytes())?,
+            ReportForm::Junit => document.junit(&mut out)?,
+            ReportForm::Html => out.write_all(document.html()?.as_bytes())?,
         }
         out.finish()
     }
@@ -137,17 +105,6 @@ pub fn xml(text: impl fmt::Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_ending_says_the_form() {
-        let form = |text: &str| text.parse::<ReportPath>().map(|report| report.form);
-        assert_eq!(form("a/report.JSON"), Ok(Form::Json));
-        assert_eq!(form("junit.xml"), Ok(Form::Junit));
-        assert_eq!(form("r.md"), Ok(Form::Markdown));
-        assert_eq!(form("r.html"), Ok(Form::Html));
-        assert!(form("report").unwrap_err().contains(".html"));
-        assert!(form("report.pdf").is_err());
-    }
 
     #[test]
     fn a_cell_is_no_markup() {

@@ -3,8 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::ground_truth::quoted;
-use crate::text::printable;
+use crate::text::{printable, quoted};
 
 /// The ground truth cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +40,12 @@ pub enum GroundTruthError {
         line: usize,
         /// The text of the line.
         text: String,
+    },
+    /// No image has an entry.
+    #[error("the ground truth mentions none of the images ({images})")]
+    NoImages {
+        /// The number of images.
+        images: usize,
     },
     /// No directory names the class of an image.
     #[error("the image lies in no directory that could name its class")]
@@ -107,7 +112,7 @@ pub enum GroundTruthError {
 }
 
 impl GroundTruthError {
-    /// The next step for the user.
+    /// Returns the next step for the user. It names fields of options in backticks.
     pub fn hint(&self) -> String {
         match self {
             Self::Io(_) => "check the path".to_owned(),
@@ -116,23 +121,23 @@ impl GroundTruthError {
                 "write `name class` or `path<TAB>label` in each line, or CSV with a header such as path,class_id"
                     .to_owned()
             }
+            Self::NoImages { .. } => "use image file names or path suffixes as names".to_owned(),
             Self::NoDirectory => {
-                "give directories named after classes, or ground truth in a file".to_owned()
+                "give directories named after classes, or a `truth` file".to_owned()
             }
             Self::SharedEntry { .. } => "write more of the paths into the ground truth".to_owned(),
             Self::SeveralClasses { .. } => {
-                "leave all but one of them out; `ScoreKind::Sigmoid` is for a model whose classes do not exclude each \
-                 other"
+                "leave all but one of them out; `scores = sigmoid` is for a model whose classes do not exclude each other"
                     .to_owned()
             }
             Self::OutOfRange { .. } => {
-                "check the offset of the class ids and that the ground truth is for this model"
+                "check `label_offset` and that the ground truth is for this model"
                     .to_owned()
             }
             Self::Ambiguous { .. } => "write the class as an id".to_owned(),
             Self::UnknownClass {
                 has_labels: false, ..
-            } => "the model has no labels, so classes need ids; or give labels".to_owned(),
+            } => "the model has no labels, so classes need ids; or give `labels = FILE`".to_owned(),
             Self::UnknownClass {
                 nearest: Some(name),
                 ..

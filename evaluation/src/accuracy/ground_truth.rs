@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use image_classification::Labels;
 
 use super::error::GroundTruthError;
-use crate::text::printable;
 
 /// 256 MiB are about five million images.
 const MOST_BYTES: u64 = 256 << 20;
@@ -140,6 +139,20 @@ impl GroundTruth {
             }
         }
         Ok(self.written(image))
+    }
+
+    /// Checks that an image is mentioned.
+    ///
+    /// # Errors
+    ///
+    /// [`GroundTruthError::NoImages`].
+    pub fn check_images(&self, images: &[PathBuf]) -> Result<(), GroundTruthError> {
+        if images.iter().any(|image| self.written(image).is_some()) {
+            return Ok(());
+        }
+        Err(GroundTruthError::NoImages {
+            images: images.len(),
+        })
     }
 
     /// Checks a file for a model of which one class is right at a time.
@@ -300,18 +313,6 @@ impl ClassLookup {
             has_labels: self.has_labels,
             nearest: nearest.map(|(_, name)| name.clone()),
         })
-    }
-}
-
-/// Lists classes as they are written: `` `cat` and `dog` ``.
-pub fn quoted(written: &[impl AsRef<str>]) -> String {
-    let quoted: Vec<String> = written
-        .iter()
-        .map(|class| format!("`{}`", printable(class.as_ref())))
-        .collect();
-    match &*quoted {
-        [] => "no class".to_owned(),
-        _ => quoted.join(" and "),
     }
 }
 

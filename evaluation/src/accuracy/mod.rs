@@ -9,7 +9,7 @@ mod score;
 
 pub use calibration::{Bin, Calibrated, Calibration};
 pub use error::GroundTruthError;
-pub use ground_truth::{ClassLookup, GroundTruth, quoted};
+pub use ground_truth::{ClassLookup, GroundTruth};
 pub use labels::{Classes, LabelDifference};
 pub use multi_label::{Decisions, MultiLabel, Quality};
 pub use score::{Accuracy, Counts, Judged, OfClass, SingleLabel};

@@ -51,7 +51,7 @@ impl Answer {
         })
     }
 
-    /// Returns whether the classes differ: the ranked values by more than [`INFORMATIVE`] of the largest one, or there is one
+    /// Returns whether the classes differ: the ranked values by more than 0.0001 of the largest one, or there is one
     /// class.
     pub fn has_order(&self) -> bool {
         let Some(scores) = self.scores() else {

@@ -130,7 +130,7 @@ impl Pair {
         self.rate(self.counts.ordered_match_but_ties)
     }
 
-    /// The images whose best classes print the same text: `classify` prints ids and [`DIGITS`] digits of the scores.
+    /// The images whose best classes print the same text: `classify` prints ids and 4 digits of the scores.
     pub fn identical_text(&self) -> Rate {
         self.rate(self.counts.identical_text)
     }

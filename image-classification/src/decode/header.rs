@@ -1,14 +1,10 @@
 //! Facts from an image's header, and the memory that the image takes.
 
-use std::io::{BufRead, Seek, SeekFrom};
-
 use image::ImageFormat;
 use image::metadata::Orientation;
 
 use super::rgb::{RGB, buffer_of};
-use super::{
-    DecodeError, DecodeLimits, Image, codecs, format_name, format_of, gif, guarded, jpeg, png,
-};
+use super::{DecodeError, Image, format_name, jpeg};
 
 /// Bytes for tables, states and small buffers that every decoder has.
 pub(super) const SMALL: u64 = 1 << 20;
@@ -30,31 +26,6 @@ pub struct ImageHeader {
 }
 
 impl ImageHeader {
-    /// Reads the header of an image. Little of the file is read and little memory is taken, whatever it claims.
-    ///
-    /// # Errors
-    ///
-    /// [`DecodeError`], as [`Image::decode`] gives for the same file, if the header shows it.
-    pub fn read<R: BufRead + Seek>(
-        mut source: R,
-        limits: &DecodeLimits,
-    ) -> Result<Self, DecodeError> {
-        let length = source.seek(SeekFrom::End(0)).map_err(unreadable)?;
-        if length == 0 {
-            return Err(DecodeError::Empty);
-        }
-        source.rewind().map_err(unreadable)?;
-        // Buffered readers give the signature at once; where it is cut, the format is not known anyway.
-        let head = source.fill_buf().map_err(unreadable)?;
-        let format = format_of(head)?;
-        guarded(format, || match format {
-            ImageFormat::Jpeg => jpeg::header(source, limits),
-            ImageFormat::Png => png::header(source, length, limits),
-            ImageFormat::Gif => gif::header(source, length, limits),
-            _ => codecs::header(source, format, length, limits),
-        })
-    }
-
     /// Pixels in a row of the upright image. Never 0.
     pub fn width(&self) -> u32 {
         self.upright().0
@@ -164,9 +135,4 @@ impl ImageHeader {
         let (width, height) = image.dimensions();
         Image::from_rgb(width, height, image.into_raw()).ok_or_else(wrong)
     }
-}
-
-/// A file that cannot be read to its end.
-fn unreadable(source: std::io::Error) -> DecodeError {
-    DecodeError::Unreadable(source)
 }

@@ -8,7 +8,7 @@ mod png;
 mod rgb;
 
 use std::error::Error as StdError;
-use std::io::Cursor;
+use std::io::{BufRead, Cursor, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::ImageFormat;
@@ -254,6 +254,37 @@ impl Image {
     }
 }
 
+impl ImageHeader {
+    /// Reads the header of an image. Little of the file is read and little memory is taken, whatever it claims.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`], as [`Image::decode`] gives for the same file, if the header shows it.
+    pub fn read<R: BufRead + Seek>(
+        mut source: R,
+        limits: &DecodeLimits,
+    ) -> Result<Self, DecodeError> {
+        let length = source.seek(SeekFrom::End(0)).map_err(unreadable)?;
+        if length == 0 {
+            return Err(DecodeError::Empty);
+        }
+        source.rewind().map_err(unreadable)?;
+        // Buffered readers give the signature at once; where it is cut, the format is not known anyway.
+        let head = source.fill_buf().map_err(unreadable)?;
+        let format = format_of(head)?;
+        guarded(format, || match format {
+            ImageFormat::Jpeg => jpeg::header(source, limits),
+            ImageFormat::Png => png::header(source, length, limits),
+            ImageFormat::Gif => gif::header(source, length, limits),
+            _ => codecs::header(source, format, length, limits),
+        })
+    }
+}
+
+/// A file that cannot be read to its end.
+fn unreadable(source: std::io::Error) -> DecodeError {
+    DecodeError::Unreadable(source)
+}
 impl std::fmt::Debug for Image {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Image({} x {})", self.width, self.height)

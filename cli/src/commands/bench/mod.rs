@@ -10,13 +10,13 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use crate::args::{BenchArgs, InputArgs, InspectFormat, RunsArgs};
-use crate::facts::Machine;
 use crate::inputs::Input;
 use crate::interrupt;
 use crate::messages::{Hinted, Messages, counted, printable};
 use crate::options::RunsOptions;
 use crate::output;
 use crate::session::Session;
+use evaluation::Machine;
 use images::made_up_images;
 use measure::{Bench, Goal, Plan, prepare};
 use table::{Figures, table};
@@ -66,7 +66,7 @@ pub fn run(mut args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
     let figures: Vec<Figures> = figures.collect::<Result<_, _>>()?;
     let report = Report {
         figures: &figures,
-        machine: Machine::this(),
+        machine: Machine::current(),
         images: paths.len(),
         given,
         made_up: made_up.is_some(),

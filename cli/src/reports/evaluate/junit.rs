@@ -2,11 +2,13 @@
 
 use std::io::Write;
 
+use evaluation::EvaluationReport;
+
 use super::super::junit::{Case, Junit, Totals};
-use super::Evaluation;
+use super::EvaluationText as _;
 
 /// Writes a suite for each run, one for the images and one for failures.
-pub fn report(evaluation: &Evaluation, out: &mut dyn Write) -> anyhow::Result<()> {
+pub fn report(evaluation: &EvaluationReport, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut report = Junit::start(out, "classify evaluate")?;
     if let Some(gate) = evaluation.truth_gate() {
         let totals = Totals {
@@ -34,14 +36,14 @@ pub fn report(evaluation: &Evaluation, out: &mut dyn Write) -> anyhow::Result<()
         report.suite(&run.name, totals, gates.chain(values))?;
     }
     let runs = evaluation.runs.iter().filter_map(|run| {
-        let error = run.found.as_ref().err()?;
+        let error = run.results.as_ref().err()?;
         Some(Ok(Case::error(run.name.clone(), error.clone())))
     });
     let failures = evaluation.failures.iter().map(|failure| {
         let name = failure
             .image
             .map_or_else(String::new, |image| evaluation.path(image));
-        Ok(Case::error(name, failure.message.clone()))
+        Ok(Case::error(name, failure.problem.message.clone()))
     });
     let errors = runs.clone().count() + evaluation.failures.len();
     if errors > 0 {

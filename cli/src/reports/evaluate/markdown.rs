@@ -2,22 +2,24 @@
 
 use std::fmt::Write as _;
 
+use evaluation::EvaluationReport;
+
 use super::super::cell;
-use super::{Evaluation, LISTED};
+use super::{EvaluationText as _, LISTED};
 use evaluation::accuracy::{Counts, MultiLabel, SingleLabel};
 use evaluation::agreement::Gate;
 use evaluation::percent;
 
 /// Returns the whole report.
-pub fn report(evaluation: &Evaluation) -> String {
+pub fn report(evaluation: &EvaluationReport) -> String {
     let mut text = format!(
         "### classify evaluate\n\n**{}**\n",
-        cell(evaluation.verdict_line())
+        cell(evaluation.summary())
     );
     let _ = writeln!(text, "\n| run | engine |\n|---|---|");
     for (index, run) in evaluation.runs.iter().enumerate() {
-        let what = match &run.found {
-            Ok(found) => cell(found.facts.description()),
+        let what = match &run.results {
+            Ok(found) => cell(found.info.description()),
             Err(error) => format!("**FAILED**: {}", cell(error)),
         };
         let labels = evaluation.labels_line(index);
@@ -76,7 +78,12 @@ fn add_gate(title: &str, gate: &Gate, text: &mut String) {
     );
 }
 
-fn add_single_label(evaluation: &Evaluation, run: usize, counts: &SingleLabel, text: &mut String) {
+fn add_single_label(
+    evaluation: &EvaluationReport,
+    run: usize,
+    counts: &SingleLabel,
+    text: &mut String,
+) {
     let title = cell(evaluation.title(run));
     let class = |class_id| cell(evaluation.class(run, class_id));
     let confusions = counts.confusions(LISTED);
@@ -93,7 +100,12 @@ fn add_single_label(evaluation: &Evaluation, run: usize, counts: &SingleLabel, t
     }
 }
 
-fn add_multi_label(evaluation: &Evaluation, run: usize, counts: &MultiLabel, text: &mut String) {
+fn add_multi_label(
+    evaluation: &EvaluationReport,
+    run: usize,
+    counts: &MultiLabel,
+    text: &mut String,
+) {
     let _ = writeln!(
         text,
         "\n| {}: class | F1 | right | wrongly given | missed |\n|---|---|---|---|---|",

@@ -1,248 +1,46 @@
-//! The result of an evaluation, and its reports.
+//! The formats of an evaluation for people, and JUnit.
 
-mod json;
 mod junit;
 mod markdown;
 mod text;
 
 use std::io::Write;
-use std::path::PathBuf;
 
-use image_classification::Labels;
+use evaluation::accuracy::{Calibrated, Counts, MultiLabel, SingleLabel};
+use evaluation::statistics::mcnemar;
+use evaluation::{EvaluationReport, percent};
 
-use super::compare::Failure;
-use super::{Document, html};
-use crate::facts::{Machine, RunFacts};
-use crate::messages::{counted, printable};
-use evaluation::Duplicates;
-use evaluation::accuracy::{
-    Accuracy, Calibrated, Counts, LabelDifference, MultiLabel, SingleLabel,
-};
-use evaluation::agreement::{Gate, Verdict};
-use evaluation::statistics::{mcnemar, too_few_for_drop};
-use evaluation::{Share, percent};
+use super::{Document, class, html};
+use crate::messages::printable;
 
 /// The most confusions and classes that are listed for people.
 const LISTED: usize = 10;
 
-/// The limits of the gates.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Limits {
-    pub min_top1: Option<Share>,
-    pub max_drop: Option<Share>,
-    pub min_truth: Option<Share>,
-}
-
-/// A run, or the reason why it was not evaluated.
-pub struct Evaluated {
-    pub name: String,
-    pub found: Result<Found, String>,
-}
-
-/// The results of a run.
-pub struct Found {
-    pub facts: RunFacts,
-    pub accuracy: Accuracy,
-    /// The number of images on which the reference alone was right, and this run alone.
-    pub only: [usize; 2],
-    pub wrong: Vec<Wrong>,
-    /// The names of the run's own classes.
-    pub labels: Option<Labels>,
-    /// The difference from the labels of the reference.
-    pub label_difference: Option<LabelDifference>,
-}
-
-/// A wrong answer.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Wrong {
-    pub image: usize,
-    pub truth: Vec<usize>,
-    /// The best class, or the classes that a multi-label model gives.
-    pub answer: Vec<usize>,
-}
-
-/// The result of an evaluation.
-pub struct Evaluation {
-    pub runs: Vec<Evaluated>,
-    /// The place of the reference.
-    pub reference: usize,
-    pub images: Vec<PathBuf>,
-    /// The number of images that have ground truth and an answer of every run that was evaluated.
-    pub counted: usize,
-    /// Images that the ground truth does not mention.
-    pub missing: Vec<usize>,
-    /// Entries of the ground truth without an image.
-    pub surplus: Vec<PathBuf>,
-    pub duplicates: Duplicates,
-    pub failures: Vec<Failure>,
-    /// The values of K of top-K accuracy.
-    pub top: Vec<usize>,
-    pub limits: Limits,
-    pub machine: Machine,
-}
-
-impl Evaluation {
-    /// Each run that was evaluated, with its place.
-    pub fn evaluated(&self) -> impl Iterator<Item = (usize, &Evaluated, &Found)> {
-        self.runs.iter().enumerate().filter_map(|(index, run)| {
-            let found = run.found.as_ref().ok()?;
-            Some((index, run, found))
-        })
-    }
-
-    fn reference(&self) -> Option<&Found> {
-        self.runs[self.reference].found.as_ref().ok()
-    }
-
-    /// The gates of a run.
-    pub fn gates(&self, run: usize) -> Vec<Gate> {
-        let Ok(found) = &self.runs[run].found else {
-            return Vec::new();
-        };
-        let mut gates = Vec::new();
-        let top1 = found.accuracy.top(1);
-        if let Some(least) = self.limits.min_top1 {
-            gates.push(Gate::of_share("min-top1", "top-1", top1, least));
-        }
-        if let (Some(most), Some(reference)) = (self.limits.max_drop, self.reference())
-            && run != self.reference
-        {
-            let reference = reference.accuracy.top(1);
-            let drop = reference.share - top1.share;
-            let only = found.only;
-            let text = format!(
-                "top-1 {}/{}, {} % against {}/{}, {} %, a drop of {} points, at most {}",
-                top1.count,
-                top1.of,
-                percent(top1.share),
-                reference.count,
-                reference.of,
-                percent(reference.share),
-                percent(drop),
-                most.to_string().trim_end_matches(" %"),
-            );
-            let passed = most.allows_drop((reference.count, reference.of), (top1.count, top1.of));
-            let remark = too_few_for_drop(only[0], only[1], top1.of, most);
-            gates.push(Gate {
-                remark: remark.filter(|_| passed),
-                ..Gate::new("max-drop", passed, text)
-            });
-        }
-        gates
-    }
-
-    /// The number of images that have ground truth.
-    pub fn with_truth(&self) -> usize {
-        self.images.len() - self.missing.len()
-    }
-
-    /// The gate of the images, which is none of a single run.
-    pub fn truth_gate(&self) -> Option<Gate> {
-        let least = self.limits.min_truth?;
-        let (count, of) = (self.with_truth(), self.images.len());
-        let found = format!(
-            "ground truth for {count} of {}, {} %, at least {least}",
-            counted(of, "image"),
-            percent(count as f64 / of.max(1) as f64)
-        );
-        Some(Gate::new("min-truth", least.is_reached(count, of), found))
-    }
-
-    /// The gates of all runs, and that of the images.
-    fn all_gates(&self) -> impl Iterator<Item = (Option<usize>, Gate)> {
-        let truth = self.truth_gate().map(|gate| (None, gate));
-        let runs = 0..self.runs.len();
-        let runs = runs.flat_map(|run| {
-            self.gates(run)
-                .into_iter()
-                .map(move |gate| (Some(run), gate))
-        });
-        truth.into_iter().chain(runs)
-    }
-
-    /// The verdict on all runs.
-    pub fn verdict(&self) -> Verdict {
-        let failed = self.runs.iter().any(|run| run.found.is_err());
-        if failed || !self.failures.is_empty() || self.counted == 0 {
-            Verdict::CouldNotCompare
-        } else if self.all_gates().all(|(_, gate)| gate.passed) {
-            Verdict::Agree
-        } else {
-            Verdict::Disagree
-        }
-    }
-
-    /// Returns the last line. It always names the number of images that the verdict stands on.
-    pub fn verdict_line(&self) -> String {
-        let failed: Vec<String> = self
-            .all_gates()
-            .filter(|(_, gate)| !gate.passed)
-            .map(|(run, gate)| match run {
-                Some(run) => format!("{}: {}", printable(&self.runs[run].name), gate.found),
-                None => gate.found,
-            })
-            .collect();
-        let (word, mut parts) = match self.verdict() {
-            Verdict::Agree if self.limits == Limits::default() => {
-                let none = "no gate was asked for (--min-top1, --max-drop, --min-truth)";
-                ("EVALUATED", vec![none.to_owned()])
-            }
-            // An evaluation records nothing.
-            Verdict::Agree | Verdict::Recorded => {
-                let few = if self.all_gates().any(|(_, gate)| gate.remark.is_some()) {
-                    " (too few images to establish that)"
-                } else {
-                    ""
-                };
-                ("PASSED", vec![format!("all gates hold{few}")])
-            }
-            Verdict::Disagree => ("FAILED", failed),
-            Verdict::CouldNotCompare => {
-                let runs = self.runs.iter().filter(|run| run.found.is_err()).count();
-                let text = format!(
-                    "{runs} of {} runs and {} answers failed",
-                    self.runs.len(),
-                    self.failures.len()
-                );
-                let parts = [vec![text], failed].concat();
-                ("COULD NOT EVALUATE", parts)
-            }
-        };
-        let (of, missing) = (self.images.len(), self.missing.len());
-        let coverage = if missing == 0 {
-            if of > 0 {
-                parts.push(format!(
-                    "{} of {} counted",
-                    self.counted,
-                    counted(of, "image")
-                ));
-            }
-            String::new()
-        } else {
-            format!(
-                " on {} of {}; {missing} {} no ground truth",
-                self.counted,
-                counted(of, "image"),
-                if missing == 1 { "has" } else { "have" }
-            )
-        };
-        if !self.surplus.is_empty() {
-            parts.push(format!(
-                "{} of the ground truth without an image",
-                self.surplus.len()
-            ));
-        }
-        format!("{word}{coverage}: {}", parts.join("; "))
-    }
-
+/// Words of an evaluation for people.
+pub trait EvaluationText {
     /// `281 tabby cat`, by the run's own labels.
-    pub fn class(&self, run: usize, class_id: usize) -> String {
-        let found = self.runs[run].found.as_ref().ok();
-        super::class(found.and_then(|found| found.labels.as_ref()), class_id)
+    fn class(&self, run: usize, class_id: usize) -> String;
+    /// `281 tabby cat and 282 tiger cat`, by the run's own labels.
+    fn classes(&self, run: usize, class_ids: &[usize]) -> String;
+    /// Describes the difference of the run's labels from those of the reference on one line.
+    fn labels_line(&self, run: usize) -> Option<String>;
+    /// Returns names and values of the results of a run.
+    fn values(&self, run: usize) -> Vec<(String, String)>;
+    /// Returns names of the results, each with its value for every run that was evaluated.
+    fn side_by_side(&self) -> Vec<(String, Vec<String>)>;
+    /// Returns the run as it was written; where there are several, the reference is marked.
+    fn title(&self, index: usize) -> String;
+    /// Returns the report on stdout.
+    fn text(&self) -> String;
+}
+
+impl EvaluationText for EvaluationReport {
+    fn class(&self, run: usize, class_id: usize) -> String {
+        let found = self.runs[run].results.as_ref().ok();
+        class(found.and_then(|found| found.labels.as_ref()), class_id)
     }
 
-    /// `281 tabby cat and 282 tiger cat`, by the run's own labels.
-    pub fn classes(&self, run: usize, class_ids: &[usize]) -> String {
+    fn classes(&self, run: usize, class_ids: &[usize]) -> String {
         let classes: Vec<String> = class_ids
             .iter()
             .map(|class_id| self.class(run, *class_id))
@@ -253,23 +51,14 @@ impl Evaluation {
         }
     }
 
-    pub fn path(&self, image: usize) -> String {
-        printable(&self.images[image].to_string_lossy())
+    fn labels_line(&self, run: usize) -> Option<String> {
+        let results = self.runs[run].results.as_ref().ok()?;
+        let reference = printable(&self.runs[self.labels_reference()?].name);
+        Some(results.label_difference?.text(&reference))
     }
 
-    /// The difference of the run's labels from those of the reference, or of the first run if that failed, on one
-    /// line.
-    pub fn labels_line(&self, run: usize) -> Option<String> {
-        let found = self.runs[run].found.as_ref().ok()?;
-        let first = self.evaluated().next()?.0;
-        let reference = self.reference().map_or(first, |_| self.reference);
-        let reference = printable(&self.runs[reference].name);
-        Some(found.label_difference?.text(&reference))
-    }
-
-    /// Names and values of the results of a run.
-    pub fn values(&self, run: usize) -> Vec<(String, String)> {
-        let Ok(found) = &self.runs[run].found else {
+    fn values(&self, run: usize) -> Vec<(String, String)> {
+        let Ok(found) = &self.runs[run].results else {
             return Vec::new();
         };
         let accuracy = &found.accuracy;
@@ -281,8 +70,8 @@ impl Evaluation {
             Counts::SingleLabel(counts) => single_label_values(counts, &mut values),
             Counts::MultiLabel(counts) => multi_label_values(counts, &mut values),
         }
-        if run != self.reference && self.reference().is_some() {
-            let [reference, own] = found.only;
+        if run != self.reference && self.reference_results().is_some() {
+            let [reference, own] = found.right_alone;
             values.push((
                 "against the reference".to_owned(),
                 format!(
@@ -297,13 +86,7 @@ impl Evaluation {
         values
     }
 
-    /// The values of K that the run's answers have ranks for.
-    fn top<'a>(&'a self, accuracy: &'a Accuracy) -> impl Iterator<Item = usize> + 'a {
-        self.top.iter().copied().filter(|k| accuracy.ranks(*k))
-    }
-
-    /// Names of the results, each with its value for every run that was evaluated.
-    pub fn side_by_side(&self) -> Vec<(String, Vec<String>)> {
+    fn side_by_side(&self) -> Vec<(String, Vec<String>)> {
         let runs: Vec<_> = self
             .evaluated()
             .map(|(index, ..)| self.values(index))
@@ -329,11 +112,14 @@ impl Evaluation {
             .collect()
     }
 
-    /// The run as it was written; where there are several, the reference is marked.
-    pub fn title(&self, index: usize) -> String {
+    fn title(&self, index: usize) -> String {
         let is_reference = index == self.reference && self.runs.len() > 1;
         let reference = if is_reference { " (reference)" } else { "" };
         format!("{}{reference}", printable(&self.runs[index].name))
+    }
+
+    fn text(&self) -> String {
+        text::report(self)
     }
 }
 
@@ -395,9 +181,9 @@ fn classes(count: usize) -> String {
     }
 }
 
-impl Document for Evaluation {
+impl Document for EvaluationReport {
     fn json(&self, out: &mut dyn Write) -> anyhow::Result<()> {
-        Ok(serde_json::to_writer_pretty(out, &json::report(self))?)
+        Ok(serde_json::to_writer_pretty(out, self)?)
     }
 
     fn markdown(&self) -> String {

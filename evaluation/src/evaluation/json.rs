@@ -1,29 +1,33 @@
-//! The report for machines: `docs/compare.md` names its keys.
+//! The JSON report of an evaluation: `docs/compare.md` names its keys.
 
+use image_classification::Labels;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::{Evaluation, Found};
-use evaluation::accuracy::{Counts, MultiLabel, SingleLabel};
-use evaluation::statistics::mcnemar;
+use super::report::{EvaluationReport, RunResults};
+use crate::accuracy::{Counts, Decisions, MultiLabel, OfClass, SingleLabel};
+use crate::statistics::mcnemar;
+
+impl Serialize for EvaluationReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        report(self).serialize(serializer)
+    }
+}
 
 /// Returns the whole report.
-pub fn report(evaluation: &Evaluation) -> Value {
+fn report(evaluation: &EvaluationReport) -> Value {
     let path = |image: usize| evaluation.images[image].to_string_lossy();
     let missing = evaluation.missing.iter();
     let surplus = evaluation.surplus.iter();
-    let failures = evaluation.failures.iter().map(|failure| {
-        json!({
-            "path": failure.image.map(path),
-            "run": failure.run.map(|run| evaluation.runs[run].name.clone()),
-            "code": failure.code,
-            "message": failure.message,
-        })
-    });
+    let failures = evaluation
+        .failures
+        .iter()
+        .map(|failure| failure.json(&evaluation.images, |run| &evaluation.runs[run].name));
     json!({
         "schema_version": 1,
         "kind": "evaluate",
         "verdict": evaluation.verdict(),
-        "summary": evaluation.verdict_line(),
+        "summary": evaluation.summary(),
         "machine": evaluation.machine,
         "pictures": evaluation.images.len(),
         "counted": evaluation.counted,
@@ -37,33 +41,33 @@ pub fn report(evaluation: &Evaluation) -> Value {
     })
 }
 
-fn of_run(evaluation: &Evaluation, index: usize) -> Value {
+fn of_run(evaluation: &EvaluationReport, index: usize) -> Value {
     let run = &evaluation.runs[index];
     let is_reference = index == evaluation.reference;
     let mut value = json!({ "name": run.name, "reference": is_reference });
-    let found = match &run.found {
-        Ok(found) => found,
+    let results = match &run.results {
+        Ok(results) => results,
         Err(error) => {
             value["error"] = json!(error);
             return value;
         }
     };
-    let accuracy = &found.accuracy;
-    value["facts"] = json!(found.facts);
+    let accuracy = &results.accuracy;
+    value["facts"] = json!(results.info);
     value["labels"] = json!({
-        "count": found.labels.as_ref().map(image_classification::Labels::len),
-        "difference": found.label_difference,
+        "count": results.labels.as_ref().map(Labels::len),
+        "difference": results.label_difference,
     });
     value["pictures"] = json!(accuracy.images);
     let top = evaluation.top(accuracy);
     let top = top.map(|k| (k.to_string(), json!(accuracy.top(k))));
     value["top"] = Value::Object(top.collect());
     match &accuracy.counts {
-        Counts::SingleLabel(counts) => add_single_label(evaluation, found, counts, &mut value),
-        Counts::MultiLabel(counts) => add_multi_label(evaluation, found, counts, &mut value),
+        Counts::SingleLabel(counts) => add_single_label(evaluation, results, counts, &mut value),
+        Counts::MultiLabel(counts) => add_multi_label(evaluation, results, counts, &mut value),
     }
-    if !is_reference && evaluation.reference().is_some() {
-        let [reference, own] = found.only;
+    if !is_reference && evaluation.reference_results().is_some() {
+        let [reference, own] = results.right_alone;
         value["against_reference"] = json!({
             "right_alone": own,
             "reference_right_alone": reference,
@@ -74,22 +78,22 @@ fn of_run(evaluation: &Evaluation, index: usize) -> Value {
     value
 }
 
-fn label(found: &Found, class_id: usize) -> Option<&str> {
-    found.labels.as_ref()?.get(class_id)
+fn label(results: &RunResults, class_id: usize) -> Option<&str> {
+    results.labels.as_ref()?.get(class_id)
 }
 
 fn add_single_label(
-    evaluation: &Evaluation,
-    found: &Found,
+    evaluation: &EvaluationReport,
+    results: &RunResults,
     counts: &SingleLabel,
     value: &mut Value,
 ) {
     value["mean_per_class"] = json!(counts.mean_per_class());
     value["intervals"] = json!({ "mean_per_class": counts.mean_per_class_interval() });
-    let class = |(class_id, of): (&usize, &evaluation::accuracy::OfClass)| {
+    let class = |(class_id, of): (&usize, &OfClass)| {
         json!({
             "class_id": class_id,
-            "label": label(found, *class_id),
+            "label": label(results, *class_id),
             "pictures": of.images,
             "top1": of.top1,
         })
@@ -103,7 +107,7 @@ fn add_single_label(
         value["calibrated_expected_calibration_error"] = json!(calibration.calibrated());
         value["calibration"] = json!(calibration.bins);
     }
-    let wrong = found.wrong.iter().map(|wrong| {
+    let wrong = results.wrong.iter().map(|wrong| {
         json!({
             "path": evaluation.images[wrong.image].to_string_lossy(),
             "class_id": wrong.truth.first(),
@@ -113,18 +117,23 @@ fn add_single_label(
     value["wrong"] = wrong.collect();
 }
 
-fn add_multi_label(evaluation: &Evaluation, found: &Found, counts: &MultiLabel, value: &mut Value) {
+fn add_multi_label(
+    evaluation: &EvaluationReport,
+    results: &RunResults,
+    counts: &MultiLabel,
+    value: &mut Value,
+) {
     value["multi_label"] = json!({
         "threshold": counts.threshold,
         "exact_match": counts.exact_match(),
         "micro": counts.total().quality(),
         "macro": counts.mean(),
     });
-    let class = |(class_id, of): (&usize, &evaluation::accuracy::Decisions)| {
+    let class = |(class_id, of): (&usize, &Decisions)| {
         let quality = of.quality();
         json!({
             "class_id": class_id,
-            "label": label(found, *class_id),
+            "label": label(results, *class_id),
             "pictures": of.images(),
             "true_positives": of.true_positives,
             "false_positives": of.false_positives,
@@ -135,7 +144,7 @@ fn add_multi_label(evaluation: &Evaluation, found: &Found, counts: &MultiLabel, 
         })
     };
     value["classes"] = counts.classes.iter().map(class).collect();
-    let wrong = found.wrong.iter().map(|wrong| {
+    let wrong = results.wrong.iter().map(|wrong| {
         json!({
             "path": evaluation.images[wrong.image].to_string_lossy(),
             "class_ids": wrong.truth,

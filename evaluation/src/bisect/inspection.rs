@@ -1,19 +1,17 @@
 //! Looks at values of two models, and what they show.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 
-use anyhow::Context as _;
 use backend_api::Tensor;
 use model_file::expose::{Encoding, Exposure, Shown, What};
 use model_file::onnx::{self, Node};
 use prost::bytes::Bytes;
-use tempfile::TempDir;
 
 use super::difference::Apart;
-use super::report::{Bisection, LookedAt, Unknown};
+use super::result::{Bisection, LookedAt, Unknown};
 use super::search::{Look, Search};
 use super::side::Side;
-use crate::messages::{self, Messages};
 
 /// The most nodes in one look.
 const MOST_AT_ONCE: usize = 32;
@@ -43,7 +41,7 @@ pub struct Inspection<'a> {
     doubles: Vec<usize>,
     /// For each node the nodes that it reads from.
     pub parents: Vec<Vec<usize>>,
-    folder: &'a TempDir,
+    directory: &'a Path,
     looks: usize,
     /// True if looks at several nodes hide the difference.
     one_at_a_time: bool,
@@ -58,7 +56,7 @@ impl<'a> Inspection<'a> {
         counterparts: Vec<Option<usize>>,
         own: [&'a [f32]; 2],
         limit: f64,
-        folder: &'a TempDir,
+        directory: &'a Path,
     ) -> Self {
         let used = sides[0].model.used();
         let nodes = sides[0].model.nodes().iter().zip(&counterparts);
@@ -74,7 +72,7 @@ impl<'a> Inspection<'a> {
             limit,
             doubles: Vec::new(),
             parents: sides[0].model.parents(),
-            folder,
+            directory,
             looks: 0,
             one_at_a_time: false,
             looked_at: BTreeMap::new(),
@@ -83,13 +81,15 @@ impl<'a> Inspection<'a> {
     }
 
     /// Looks until the first node that differs is known, or all looks are used up.
-    pub fn search(&mut self, search: &mut Search, most_looks: usize, messages: &mut Messages) {
+    pub fn search(
+        &mut self,
+        search: &mut Search,
+        most_looks: usize,
+        progress: &mut dyn FnMut(usize),
+    ) {
         self.measure(most_looks);
         loop {
-            messages.step(&format!(
-                "bisecting: {} nodes looked at",
-                self.looked_at.len()
-            ));
+            progress(self.looked_at.len());
             let mut nodes = self.next(search);
             if nodes.is_empty() && self.refine(search) {
                 continue;
@@ -174,7 +174,7 @@ impl<'a> Inspection<'a> {
                 what: What::Shapes,
             };
             self.looks += 1;
-            let row = self.sides[side].show(&exposure, self.folder).ok();
+            let row = self.sides[side].show(&exposure, self.directory).ok();
             let row = row.and_then(integers);
             let Some(shown) = row.as_ref().and_then(|row| exposure.integers(row)) else {
                 continue;
@@ -218,7 +218,7 @@ impl<'a> Inspection<'a> {
             }
             Err(error) if alone => {
                 let mut seen = self.unseen(nodes[0]);
-                seen.problem = Some(messages::chain(&error));
+                seen.problem = Some(error);
                 self.looked_at.insert(nodes[0], (seen, true));
                 search.saw(nodes[0], Look::Unknown);
             }
@@ -233,7 +233,7 @@ impl<'a> Inspection<'a> {
     }
 
     /// The nodes as they were seen, and whether the models' outputs still differed.
-    fn try_to_look(&mut self, nodes: &[usize]) -> anyhow::Result<(Vec<LookedAt>, bool)> {
+    fn try_to_look(&mut self, nodes: &[usize]) -> Result<(Vec<LookedAt>, bool), String> {
         let values: Vec<&[Named]> = nodes
             .iter()
             .map(|node| self.values[*node].as_deref().unwrap_or_default())
@@ -252,27 +252,23 @@ impl<'a> Inspection<'a> {
         let mut rows = Vec::new();
         let mut whole_rows = Vec::new();
         for (side, (numbers, whole)) in self.sides.iter().zip(exposures.iter().zip(&whole)) {
-            let row = side.show(numbers, self.folder)?;
+            let row = side.show(numbers, self.directory)?;
             rows.push(row.to_f32().into_owned());
             let row = if whole.values.is_empty() {
                 None
             } else {
-                integers(side.show(whole, self.folder)?)
+                integers(side.show(whole, self.directory)?)
             };
             whole_rows.push(row.unwrap_or_default());
         }
-        let strange = || "the edited model gave another output than was asked for";
+        let strange = || "the edited model gave another output than was asked for".to_owned();
         let read = |side: usize| {
             let row = exposures[side].numbers(&rows[side]);
             row.filter(|(own, _)| own.len() == self.own[side].len())
-                .with_context(strange)
+                .ok_or_else(strange)
         };
         let [(own, ones), (its_own, others)] = [read(0)?, read(1)?];
-        let read = |side: usize| {
-            whole[side]
-                .integers(&whole_rows[side])
-                .with_context(strange)
-        };
+        let read = |side: usize| whole[side].integers(&whole_rows[side]).ok_or_else(strange);
         let [whole_ones, whole_others] = [read(0)?, read(1)?];
         let mut numbers = ones.iter().zip(&others);
         let mut integers = whole_ones.iter().zip(&whole_others);

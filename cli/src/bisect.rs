@@ -1,0 +1,133 @@
+//! The search for the node where two runs part.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use evaluation::agreement::Verdict;
+use evaluation::bisect::{BisectOptions, BisectedRun, Bisection, bisect};
+use evaluation::{ComparedPair, ComparisonReport};
+use image_classification::{ImageBuffers, ImageFile, Preparation};
+
+use crate::args::Backend;
+use crate::engines;
+use crate::image_memory;
+use crate::interrupt;
+use crate::messages::{Hinted, Messages};
+use crate::options::EngineOptions;
+use crate::session::{OpenRun, Session};
+
+/// The user's options of a bisection.
+pub struct Options<'a> {
+    /// The image to bisect on; otherwise the worst one.
+    pub image: Option<&'a Path>,
+    /// By how much of its largest value a node's output may differ.
+    pub tolerance: Option<f64>,
+    /// The most looks.
+    pub looks: usize,
+}
+
+/// A run with its options.
+struct Side<'a> {
+    name: &'a str,
+    run: &'a OpenRun,
+    engine: &'a EngineOptions,
+}
+
+/// Searches on the image that was asked for, or on the worst one.
+pub fn run(
+    comparison: &ComparisonReport,
+    opened: &Session,
+    asked: &[(String, EngineOptions)],
+    options: &Options<'_>,
+    messages: &mut Messages,
+) -> anyhow::Result<Bisection> {
+    let pair = comparison.worst_pair().ok_or_else(|| {
+        Hinted::new(
+            "nothing was compared, so there is nothing to bisect",
+            "fix the errors above",
+        )
+    })?;
+    let image = match options.image {
+        Some(image) => image,
+        None => worst_image(comparison, pair)?,
+    };
+    // Recordings and other formats were refused before the work, so the runs of the report are those that were opened.
+    let side = |place: usize| -> anyhow::Result<Side<'_>> {
+        let (name, run) = &opened.entries[place];
+        Ok(Side {
+            name,
+            run: run.as_ref().ok().context("the run is not open")?,
+            engine: &asked[place].1,
+        })
+    };
+    let sides = [side(pair.reference)?, side(pair.run)?];
+    let kinds: Vec<Preparation> = sides.iter().map(|side| side.run.input).collect();
+    let mut file = ImageFile::read(
+        image,
+        &kinds,
+        image_memory::of_process(),
+        ImageBuffers::default(),
+    )?;
+    let openers = sides.each_ref().map(|side| {
+        move |model: &Path| {
+            let mut engine = side.engine.clone();
+            model.clone_into(&mut engine.model);
+            engine.requests = Some(1);
+            engine.cache_dir = None;
+            Ok(engines::open(&engine)?)
+        }
+    });
+    let mut bisected = |place: usize| -> anyhow::Result<BisectedRun<'_>> {
+        let Side { name, run, engine } = sides[place];
+        Ok(BisectedRun {
+            name,
+            backend: &*run.backend,
+            model: model_file::check_onnx(&engine.model, "--bisect", None)?,
+            tensor: run.input.tensor(file.image(&run.input)?)?,
+            // RTen computes in f32 instead.
+            has_doubles: engine.backend != Backend::Rten,
+            open: &openers[place],
+        })
+    };
+    let runs = [bisected(0)?, bisected(1)?];
+    let directory = tempfile::tempdir().context("cannot make a folder for the edited models")?;
+    let _temporary = interrupt::remove_when_stopped(directory.path());
+    let scoring = |side: &Side<'_>| side.run.reading.interpretation.scoring;
+    let options = BisectOptions {
+        tolerance: options.tolerance,
+        comparison: pair.pair.tolerance.name,
+        one_engine: compute_alike(&sides[0], &sides[1]),
+        agree: pair.verdict == Verdict::Agree,
+        other_outputs: scoring(&sides[0]) != scoring(&sides[1]),
+        looks: options.looks,
+        directory: directory.path(),
+    };
+    let image = image.to_string_lossy();
+    let mut progress = |nodes| messages.step(&format!("bisecting: {nodes} nodes looked at"));
+    let found = bisect(&image, runs, &options, &mut progress);
+    messages.end_progress();
+    Ok(found?)
+}
+
+fn worst_image<'a>(
+    comparison: &'a ComparisonReport,
+    pair: &ComparedPair,
+) -> anyhow::Result<&'a Path> {
+    let worst = pair.pair.worst.first().context("no image was compared")?;
+    Ok(&comparison.images[worst.row.image])
+}
+
+/// Returns whether the two runs differ in their model files only.
+fn compute_alike(one: &Side<'_>, other: &Side<'_>) -> bool {
+    let (info, its) = (one.run.info(), other.run.info());
+    let (engine, its_engine) = (one.engine, other.engine);
+    info.engine == its.engine
+        && info.engine_version == its.engine_version
+        && info.devices == its.devices
+        && info.precision == its.precision
+        && info.requested_precision == its.requested_precision
+        && engine.hint == its_engine.hint
+        && engine.streams == its_engine.streams
+        && engine.threads == its_engine.threads
+        && engine.config == its_engine.config
+}

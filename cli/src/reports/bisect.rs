@@ -1,0 +1,197 @@
+//! The text of a bisection.
+
+use std::fmt::Write as _;
+
+use evaluation::bisect::{Bisection, LookedAt, Unknown};
+
+use crate::messages::{counted, printable};
+
+/// The most nodes of one kind that the text names.
+const MOST_NAMED: usize = 6;
+
+/// Returns the result for people.
+pub fn text(bisection: &Bisection) -> String {
+    let mut text = format!(
+        "bisect     {} and {} on {}: {} of {} nodes looked at in {}, tolerance {} of a node's largest value\n",
+        printable(&bisection.reference),
+        printable(&bisection.run),
+        printable(&bisection.image),
+        bisection.looked_at.len(),
+        bisection.nodes,
+        counted(bisection.looks, "look"),
+        bisection.tolerance
+    );
+    let named = named(bisection);
+    for node in &named {
+        text.push_str(&line(node));
+    }
+    let others: Vec<&LookedAt> = bisection
+        .looked_at
+        .iter()
+        .filter(|node| !named.iter().any(|one| one.index == node.index))
+        .collect();
+    if !others.is_empty() {
+        let differ = others.iter().filter(|node| node.differs).count();
+        let unknown = others.iter().filter(|node| node.problem.is_some()).count();
+        let _ = writeln!(
+            text,
+            "  and {} more: {} the same, {differ} differ, {unknown} unknown",
+            others.len(),
+            others.len() - differ - unknown
+        );
+    }
+    conclude(bisection, &mut text);
+    text
+}
+
+/// The nodes that the text shows: those around the first one that differs.
+fn named(bisection: &Bisection) -> Vec<&LookedAt> {
+    let first = bisection.first.or_else(|| {
+        let differing = bisection.looked_at.iter().find(|node| node.differs);
+        differing.map(|node| node.index)
+    });
+    let end = first.unwrap_or(usize::MAX);
+    let (before, from): (Vec<&LookedAt>, Vec<&LookedAt>) = bisection
+        .looked_at
+        .iter()
+        .partition(|node| node.index < end);
+    let skipped = before.len().saturating_sub(MOST_NAMED);
+    let after = if first.is_some() { 3 } else { 0 };
+    before
+        .into_iter()
+        .skip(skipped)
+        .chain(from.into_iter().take(after))
+        .collect()
+}
+
+fn conclude(bisection: &Bisection, text: &mut String) {
+    let differs = bisection.looked_at.iter().find(|node| node.differs);
+    let _ = match (
+        bisection.first.and_then(|first| node(bisection, first)),
+        differs,
+    ) {
+        (Some(node), _) => writeln!(
+            text,
+            "  they part at node #{} {} ({}): {}",
+            node.index,
+            printable(&node.name),
+            printable(&node.operator),
+            if bisection.certain {
+                "all nodes before it that lead to the output are the same"
+            } else {
+                "the nodes before it that were looked at are the same"
+            }
+        ),
+        _ if bisection.nothing_to_find => {
+            let why = if bisection.output_error <= bisection.tolerance {
+                format!(
+                    "the outputs differ by {:.3e} of the largest value, which is within the tolerance",
+                    bisection.output_error
+                )
+            } else {
+                "the runs agree".to_owned()
+            };
+            let written = writeln!(text, "  {why}: there is nothing to find");
+            if bisection.looked_at.is_empty() {
+                return;
+            }
+            written
+        }
+        (None, Some(node)) => writeln!(
+            text,
+            "  the first differing node is unknown: node #{} {} ({}) differs, but no node that leads to it could be looked at",
+            node.index,
+            printable(&node.name),
+            printable(&node.operator)
+        ),
+        (None, None)
+            if bisection
+                .looked_at
+                .iter()
+                .all(|node| node.problem.is_some()) =>
+        {
+            writeln!(
+                text,
+                "  the first differing node is unknown: no node could be looked at"
+            )
+        }
+        (None, None) => writeln!(
+            text,
+            "  the first differing node is unknown: no node that could be looked at differs, but the outputs do"
+        ),
+    };
+    if !bisection.unknown.is_empty() {
+        let _ = writeln!(
+            text,
+            "  {} not looked at, so that the difference may begin earlier: {}",
+            counted(bisection.unknown.len(), "node"),
+            list(&bisection.unknown, true)
+        );
+    }
+    if !bisection.only_in_run.is_empty() {
+        let _ = writeln!(
+            text,
+            "  {} of the model of {} without a counterpart: {}",
+            counted(bisection.only_in_run.len(), "node"),
+            printable(&bisection.run),
+            list(&bisection.only_in_run, false)
+        );
+    }
+    let [one, other] = bisection.output_changed;
+    let _ = writeln!(
+        text,
+        "  exposing values changed the outputs by at most {one:.3e} and {other:.3e}"
+    );
+}
+
+fn node(bisection: &Bisection, index: usize) -> Option<&LookedAt> {
+    bisection.looked_at.iter().find(|node| node.index == index)
+}
+
+fn line(node: &LookedAt) -> String {
+    let mark = match &node.problem {
+        Some(_) => "unknown",
+        None if node.differs => "differs",
+        None => "same",
+    };
+    let named = format!(
+        "  {mark:<8} #{:<5} {} ({}) ",
+        node.index,
+        printable(&node.name),
+        printable(&node.operator)
+    );
+    match &node.problem {
+        Some(problem) => format!("{named}{}\n", printable(problem)),
+        None => format!(
+            "{named}{:?}: relative error {:.3e}, max {:.3e}, range [{:.4}, {:.4}] and [{:.4}, {:.4}]\n",
+            node.shape,
+            node.relative_error,
+            node.max_error,
+            node.ranges[0][0],
+            node.ranges[0][1],
+            node.ranges[1][0],
+            node.ranges[1][1]
+        ),
+    }
+}
+
+fn list(nodes: &[Unknown], with_reason: bool) -> String {
+    let named = nodes.iter().take(MOST_NAMED).map(|node| {
+        let reason = if with_reason {
+            format!(", {}", printable(&node.reason))
+        } else {
+            String::new()
+        };
+        format!(
+            "#{} {} ({}{reason})",
+            node.index,
+            printable(&node.name),
+            printable(&node.operator)
+        )
+    });
+    let mut named: Vec<String> = named.collect();
+    if nodes.len() > named.len() {
+        named.push(format!("and {} more", nodes.len() - named.len()));
+    }
+    named.join("; ")
+}

@@ -1,0 +1,273 @@
+//! The runs of a comparison: which can be compared, on what basis, and by which tolerance.
+
+use image_classification::{Interpretation, Labels};
+
+use super::error::ComparisonError;
+use crate::accuracy::LabelDifference;
+use crate::agreement::{Basis, ToleranceName};
+use crate::provenance::{RunEntry, RunInfo};
+use crate::text::chain;
+
+/// The runs of a comparison, in the order of the report. Those that cannot be compared with the reference are rejected.
+#[derive(Debug)]
+pub struct ComparedRuns {
+    entries: Vec<RunEntry>,
+    reference: usize,
+    /// The rule that makes scores of each run's outputs.
+    interpretations: Vec<Interpretation>,
+    rejected: Vec<(usize, ComparisonError)>,
+}
+
+impl ComparedRuns {
+    /// Chooses the reference, the first run unless it is named, and compares the others' preprocessing, outputs and
+    /// classes with its. The models of runs have to be recorded if there are recorded runs.
+    ///
+    /// # Errors
+    ///
+    /// [`ComparisonError::UnknownReference`].
+    pub fn new(
+        mut entries: Vec<RunEntry>,
+        reference: Option<&str>,
+    ) -> Result<Self, ComparisonError> {
+        let requested = match reference {
+            None => 0,
+            Some(name) => entries
+                .iter()
+                .position(|entry| entry.name == name)
+                .ok_or_else(|| ComparisonError::UnknownReference {
+                    reference: name.to_owned(),
+                    runs: entries.iter().map(|entry| entry.name.clone()).collect(),
+                })?,
+        };
+        // If the reference cannot run, the others are still compared; the verdict tells.
+        let is_ready = |index: &usize| entries.get(*index).is_some_and(|entry| entry.info.is_ok());
+        let reference = Some(requested)
+            .filter(is_ready)
+            .or_else(|| (0..entries.len()).find(is_ready))
+            .unwrap_or(requested);
+        let rejected = reject(&mut entries, reference);
+        let known = |entry: &RunEntry| entry.info.as_ref().ok()?.interpretation;
+        // A run of which no output is finite has nothing to read; it differs from every other.
+        let any = entries.get(reference).and_then(known);
+        let any = any.or_else(|| entries.iter().find_map(known));
+        let any = any.unwrap_or(Interpretation::RAW);
+        Ok(Self {
+            interpretations: entries
+                .iter()
+                .map(|entry| known(entry).unwrap_or(any))
+                .collect(),
+            entries,
+            reference,
+            rejected,
+        })
+    }
+
+    /// Returns all runs.
+    pub fn entries(&self) -> &[RunEntry] {
+        &self.entries
+    }
+
+    /// Returns the place of the reference.
+    pub const fn reference(&self) -> usize {
+        self.reference
+    }
+
+    /// Returns the runs that cannot be compared with the reference, by their places.
+    pub fn rejected(&self) -> &[(usize, ComparisonError)] {
+        &self.rejected
+    }
+
+    /// Returns the places of the runs that are compared.
+    pub fn ready(&self) -> impl Iterator<Item = usize> + Clone {
+        (0..self.entries.len()).filter(|index| self.entries[*index].info.is_ok())
+    }
+
+    /// Returns the tolerance for the precisions of the runs, and the run or file that decides it.
+    ///
+    /// It is that of the coarsest precision in which a run computes or in which different model files hold their weights.
+    pub fn default_tolerance(&self) -> (ToleranceName, String) {
+        let infos = self
+            .entries
+            .iter()
+            .filter_map(|entry| entry.info.as_ref().ok());
+        let infos: Vec<&RunInfo> = infos.collect();
+        default_tolerance(&infos)
+    }
+
+    /// Returns whether the first recorded run and the first other one make the same tensor of an image.
+    pub fn same_tensors(&self) -> bool {
+        let first = |recorded: bool| {
+            let mut infos = self
+                .entries
+                .iter()
+                .filter_map(|entry| entry.info.as_ref().ok());
+            infos.find(|info| info.recorded == recorded)
+        };
+        first(true)
+            .zip(first(false))
+            .is_some_and(|(recorded, other)| differences(recorded, other).is_empty())
+    }
+
+    /// Returns the runs that are compared and have labels, by their places.
+    fn labelled(&self) -> impl Iterator<Item = (usize, &Labels)> {
+        self.ready()
+            .filter_map(|index| Some((index, self.entries[index].labels.as_ref()?)))
+    }
+
+    /// Returns the labels of the first run that has some.
+    pub fn labels(&self) -> Option<&Labels> {
+        Some(self.labelled().next()?.1)
+    }
+
+    /// Returns the runs whose labels differ from those of the first run that has some, each with the place of that run:
+    /// the same place in two outputs means different things.
+    pub fn label_differences(&self) -> Vec<(usize, LabelDifference, usize)> {
+        let mut labelled = self.labelled();
+        let Some((first, labels)) = labelled.next() else {
+            return Vec::new();
+        };
+        labelled
+            .filter_map(|(run, own)| {
+                let difference = LabelDifference::between((Some(labels), None), (Some(own), None))?;
+                Some((run, difference, first))
+            })
+            .collect()
+    }
+
+    /// Returns the rule that makes scores of the outputs of the run at `index`.
+    pub fn interpretation(&self, index: usize) -> &Interpretation {
+        &self.interpretations[index]
+    }
+
+    pub(super) fn into_entries(self) -> Vec<RunEntry> {
+        self.entries
+    }
+}
+
+/// Rejects the runs that cannot be compared with the reference.
+fn reject(entries: &mut [RunEntry], reference: usize) -> Vec<(usize, ComparisonError)> {
+    let mut rejected = Vec::new();
+    let Some(RunEntry {
+        name,
+        info: Ok(info),
+        ..
+    }) = entries.get(reference).cloned()
+    else {
+        return rejected;
+    };
+    let infos = entries.iter().filter_map(|entry| entry.info.as_ref().ok());
+    let recorded: Vec<RunInfo> = infos.filter(|info| info.recorded).cloned().collect();
+    for (index, entry) in entries.iter_mut().enumerate() {
+        let Ok(own) = &entry.info else {
+            continue;
+        };
+        if let Some(error) =
+            incomparable(&name, &info, own).or_else(|| not_recorded(&recorded, own))
+        {
+            entry.info = Err(chain(&error));
+            rejected.push((index, error));
+        }
+    }
+    rejected
+}
+
+/// The tolerance for the precisions of `infos`, and why.
+fn default_tolerance(infos: &[&RunInfo]) -> (ToleranceName, String) {
+    let computed = infos.iter().map(|info| {
+        let name = ToleranceName::of_precision(&info.precision);
+        (
+            name,
+            format!("{} computes in {}", info.name, info.precision),
+        )
+    });
+    // The same file holds the same weights for every run.
+    let same_model = infos.windows(2).all(|pair| pair[0].has_model_of(pair[1]));
+    let stored = infos.iter().filter(|_| !same_model).filter_map(|info| {
+        let precision = info.stored_precision.as_deref()?;
+        let name = ToleranceName::of_precision(precision);
+        Some((name, format!("{} holds {precision} weights", info.model)))
+    });
+    // The first of the coarsest.
+    let coarsest = computed
+        .chain(stored)
+        .reduce(|most, next| if next.0 > most.0 { next } else { most });
+    match coarsest {
+        Some((name, why)) if name > ToleranceName::F32 => (name, why),
+        _ => (ToleranceName::F32, "all runs compute in f32".to_owned()),
+    }
+}
+
+/// The settings that a model's own input decides: in which order and type it takes the same pixels.
+const OF_THE_TENSOR: [&str; 3] = ["layout", "type", "batch"];
+/// The settings that are part of a model that takes pixels as they are, and outside of one that takes fractions.
+const OF_THE_VALUES: [&str; 3] = ["color", "mean", "scale"];
+
+/// Returns the error if the answers of two runs cannot be compared. `name` is the reference's.
+fn incomparable(name: &str, reference: &RunInfo, own: &RunInfo) -> Option<ComparisonError> {
+    // A model that takes integers does itself what others have done before: the pixels are the same.
+    let one_takes_pixels = takes_pixels(reference) != takes_pixels(own);
+    let differences: Vec<String> = differences(reference, own)
+        .into_iter()
+        .filter(|(key, ..)| {
+            let own_business =
+                OF_THE_TENSOR.contains(key) || (one_takes_pixels && OF_THE_VALUES.contains(key));
+            !own_business
+        })
+        .map(|(key, value, other)| format!("{key} {other} (reference: {value})"))
+        .collect();
+    if !differences.is_empty() {
+        return Some(ComparisonError::OtherPreprocessing {
+            reference: name.to_owned(),
+            differences,
+        });
+    }
+    if let (Some(one), Some(other)) = (reference.interpretation, own.interpretation)
+        && let Err(why) = Basis::of(one.scoring, other.scoring)
+    {
+        return Some(ComparisonError::OtherOutputs {
+            reason: why.replace("the reference", name),
+        });
+    }
+    if let (Some(own), Some(classes)) = (own.classes, reference.classes)
+        && own != classes
+    {
+        return Some(ComparisonError::OtherClasses {
+            classes: own,
+            reference: name.to_owned(),
+            reference_classes: classes,
+        });
+    }
+    None
+}
+
+/// Returns the error if a run's model was not recorded.
+fn not_recorded(recorded: &[RunInfo], own: &RunInfo) -> Option<ComparisonError> {
+    let known = recorded.iter().any(|run| run.has_model_of(own));
+    let first = recorded.first().filter(|_| !known && !own.recorded)?;
+    Some(ComparisonError::NotRecorded {
+        model: own.model.clone(),
+        digest: own.model_sha256,
+        recorded: first.model.clone(),
+        recorded_digest: first.model_sha256,
+    })
+}
+
+fn takes_pixels(info: &RunInfo) -> bool {
+    let mut settings = info.preprocessing.iter();
+    settings.any(|(key, value)| key == "type" && (value == "u8" || value == "i8"))
+}
+
+/// The settings in which the tensors of two runs differ: the key, the reference's value, the other one.
+pub fn differences<'a>(
+    reference: &'a RunInfo,
+    own: &'a RunInfo,
+) -> Vec<(&'a str, &'a str, &'a str)> {
+    let settings = reference.preprocessing.iter();
+    settings
+        .filter_map(|(key, value)| {
+            let found = own.preprocessing.iter().find(|(own, _)| own == key);
+            let other = found.map_or("unknown", |(_, other)| other.as_str());
+            (other != value).then_some((key.as_str(), value.as_str(), other))
+        })
+        .collect()
+}

@@ -1,0 +1,439 @@
+//! An evaluation that is fed image by image.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use backend_api::Tensor;
+use image_classification::{Interpretation, Labels, Scoring};
+
+use super::error::EvaluationError;
+use super::report::{EvaluatedRun, EvaluationReport, GateLimits, RunResults, WrongAnswer};
+use crate::accuracy::{Accuracy, ClassLookup, GroundTruth, Judged, LabelDifference};
+use crate::digest::Digest;
+use crate::duplicates::Duplicates;
+use crate::failure::{Failure, Problem};
+use crate::provenance::{Machine, RunEntry, RunInfo};
+use crate::text::chain;
+
+/// The options of an evaluation.
+#[derive(Debug, Clone)]
+pub struct EvaluationOptions {
+    /// The name of the run that others are compared with. By default the first that can be evaluated.
+    pub reference: Option<String>,
+    /// The number that is added to the class ids of the ground truth: 1 for a model whose class 0 is the background.
+    pub label_offset: i64,
+    /// The least score of the classes that a multi-label model gives for an image. By default 0.5.
+    pub threshold: f64,
+    /// The values of K of top-K accuracy. By default 1 and 5.
+    pub top: Vec<usize>,
+    /// The limits. By default there are none.
+    pub limits: GateLimits,
+}
+
+impl EvaluationOptions {
+    /// The default of [`threshold`](Self::threshold).
+    pub const THRESHOLD: f64 = 0.5;
+}
+
+impl Default for EvaluationOptions {
+    fn default() -> Self {
+        Self {
+            reference: None,
+            label_offset: 0,
+            threshold: Self::THRESHOLD,
+            top: vec![1, 5],
+            limits: GateLimits::default(),
+        }
+    }
+}
+
+/// Judges the answers of runs by ground truth, image by image.
+#[derive(Debug)]
+pub struct EvaluationAccumulator {
+    entries: Vec<RunEntry>,
+    rejected: Vec<(usize, EvaluationError)>,
+    options: EvaluationOptions,
+    truth: GroundTruth,
+    /// One for each run that can be evaluated.
+    judges: Vec<Judge>,
+    reference: usize,
+    images: Vec<PathBuf>,
+    /// The number of images that all judges counted.
+    counted: usize,
+    missing: Vec<usize>,
+    duplicates: Duplicates,
+    failures: Vec<Failure>,
+}
+
+impl EvaluationAccumulator {
+    /// An evaluation of `runs` by `truth`. Runs that cannot be judged by the ground truth of `images` are rejected before
+    /// anything is inferred; images that are not known yet need not be there.
+    ///
+    /// # Errors
+    ///
+    /// [`EvaluationError::UnknownReference`].
+    pub fn new(
+        runs: Vec<RunEntry>,
+        truth: GroundTruth,
+        mut options: EvaluationOptions,
+        images: &[PathBuf],
+    ) -> Result<Self, EvaluationError> {
+        options.top.sort_unstable();
+        options.top.dedup();
+        let mut entries = runs;
+        let mut rejected = Vec::new();
+        for (index, entry) in entries.iter_mut().enumerate() {
+            let Ok(info) = &entry.info else {
+                continue;
+            };
+            let labels = entry.labels.as_ref();
+            if let Err(error) = check_run(info, labels, &truth, options.label_offset, images) {
+                entry.info = Err(chain(&error));
+                rejected.push((index, error));
+            }
+        }
+        let reference = match &options.reference {
+            None => entries.iter().position(|entry| entry.info.is_ok()),
+            Some(name) => {
+                let place = entries.iter().position(|entry| entry.name == *name);
+                let unknown = || EvaluationError::UnknownReference {
+                    reference: name.clone(),
+                };
+                Some(place.ok_or_else(unknown)?)
+            }
+        };
+        let reference = reference.unwrap_or(0);
+        let judges = entries.iter().enumerate().filter_map(|(place, entry)| {
+            let info = entry.info.as_ref().ok()?;
+            Some(Judge::new(place, info, entry.labels.as_ref(), &options))
+        });
+        Ok(Self {
+            judges: judges.collect(),
+            entries,
+            rejected,
+            options,
+            truth,
+            reference,
+            images: Vec::new(),
+            counted: 0,
+            missing: Vec::new(),
+            duplicates: Duplicates::default(),
+            failures: Vec::new(),
+        })
+    }
+
+    /// Returns the runs that cannot be judged, by their places.
+    pub fn rejected(&self) -> &[(usize, EvaluationError)] {
+        &self.rejected
+    }
+
+    /// Returns the places of the runs that are evaluated.
+    pub fn ready(&self) -> impl Iterator<Item = usize> + Clone {
+        self.judges.iter().map(|judge| judge.place)
+    }
+
+    /// Returns all runs.
+    pub fn entries(&self) -> &[RunEntry] {
+        &self.entries
+    }
+
+    /// Adds an image that no run could be given. Returns its failure.
+    pub fn add_failed(&mut self, path: PathBuf, problem: Problem) -> &[Failure] {
+        let image = self.images.len();
+        // An image that fails has its entry, too.
+        if matches!(self.truth.take(&path), Ok(None)) {
+            self.missing.push(image);
+        }
+        self.images.push(path);
+        self.failures.push(Failure::image(image, problem));
+        &self.failures[self.failures.len() - 1..]
+    }
+
+    /// Adds an image: the digest of its file, and the output of each [ready](Self::ready) run in their order, or the
+    /// reason why there is none. Returns the failures for this image, if there are any. An image without ground truth has
+    /// none.
+    pub fn add(
+        &mut self,
+        path: PathBuf,
+        file: Digest,
+        outputs: Vec<Result<Tensor, Problem>>,
+    ) -> &[Failure] {
+        let image = self.images.len();
+        let failures = self.failures.len();
+        let written = self.truth.take(&path).map(owned);
+        self.images.push(path);
+        if matches!(written, Ok(None)) {
+            self.missing.push(image);
+        }
+        let first = self.duplicates.add(image, file);
+        let checked = written.map_err(EvaluationError::from).and_then(|written| {
+            self.check_duplicate(written.as_deref(), first)?;
+            Ok(written)
+        });
+        match checked {
+            Ok(None) => {}
+            Ok(Some(written)) => self.judge(image, &written, outputs),
+            Err(error) => self.failures.push(Failure::image(image, error.problem())),
+        }
+        &self.failures[failures..]
+    }
+
+    fn judge(&mut self, image: usize, written: &[String], outputs: Vec<Result<Tensor, Problem>>) {
+        let most = self.options.top.last().copied().unwrap_or(1);
+        let mut right = Vec::new();
+        for (judge, output) in self.judges.iter_mut().zip(outputs) {
+            let judged = output.and_then(|output| {
+                let judged = judge.judge(image, written, &output, most);
+                judged.map_err(|error| error.problem())
+            });
+            match judged {
+                Ok(is_right) => right.push(Some(is_right)),
+                Err(problem) => {
+                    right.push(None);
+                    let failure = Failure::run(image, judge.place, problem);
+                    self.failures.push(failure);
+                }
+            }
+        }
+        self.counted += usize::from(right.iter().all(Option::is_some));
+        let reference = self.judges.iter().zip(&right);
+        let reference = reference
+            .filter(|(judge, _)| judge.place == self.reference)
+            .find_map(|(_, right)| *right);
+        let Some(reference) = reference else {
+            return;
+        };
+        for (judge, right) in self.judges.iter_mut().zip(right) {
+            match (reference, right) {
+                (true, Some(false)) => judge.right_alone[0] += 1,
+                (false, Some(true)) => judge.right_alone[1] += 1,
+                _ => {}
+            }
+        }
+    }
+
+    /// Checks the classes of an image, as they are written, against those of the first image with its content.
+    fn check_duplicate(
+        &self,
+        written: Option<&[String]>,
+        first: Option<usize>,
+    ) -> Result<(), EvaluationError> {
+        let first = first.map(|first| &self.images[first]);
+        let earlier = owned(first.and_then(|first| self.truth.written(first)));
+        let (Some(written), Some(first), Some(earlier)) = (written, first, earlier) else {
+            return Ok(());
+        };
+        let differs = |judge: &Judge| {
+            let [one, other] =
+                [written, &*earlier].map(|written| judge.lookup.classes(written, None));
+            matches!((one, other), (Ok(one), Ok(other)) if one != other)
+        };
+        if !self.judges.iter().any(differs) {
+            return Ok(());
+        }
+        Err(EvaluationError::Contradiction {
+            earlier: first.clone(),
+            classes: written.to_vec(),
+            earlier_classes: earlier,
+        })
+    }
+
+    /// Returns the result.
+    pub fn finish(self) -> EvaluationReport {
+        let differences = label_differences(&self.entries, self.reference);
+        let surplus: Vec<PathBuf> = if self.judges.is_empty() {
+            Vec::new()
+        } else {
+            let surplus = self.truth.surplus().into_iter();
+            surplus.map(Path::to_owned).collect()
+        };
+        let mut judges = self.judges.into_iter();
+        let run = |(entry, label_difference): (RunEntry, _)| EvaluatedRun {
+            name: entry.name,
+            results: entry.info.map(|info| {
+                let judge = judges.next().expect("one for each run");
+                RunResults {
+                    info,
+                    accuracy: judge.accuracy,
+                    right_alone: judge.right_alone,
+                    wrong: judge.wrong,
+                    labels: entry.labels,
+                    label_difference,
+                }
+            }),
+        };
+        let runs = self.entries.into_iter().zip(differences);
+        EvaluationReport {
+            runs: runs.map(run).collect(),
+            reference: self.reference,
+            images: self.images,
+            counted: self.counted,
+            missing: self.missing,
+            surplus,
+            duplicates: self.duplicates,
+            failures: self.failures,
+            top: self.options.top,
+            limits: self.options.limits,
+            machine: Machine::current(),
+        }
+    }
+}
+
+/// Checks that the ground truth can be used for a run.
+fn check_run(
+    info: &RunInfo,
+    labels: Option<&Labels>,
+    truth: &GroundTruth,
+    offset: i64,
+    images: &[PathBuf],
+) -> Result<(), EvaluationError> {
+    let scoring = interpretation(info).scoring;
+    if info.classes == Some(1) {
+        check_ranks(scoring, 1)?;
+    }
+    let lookup = ClassLookup::new(labels, offset);
+    for image in images.iter().filter(|_| labels.is_none()) {
+        let written = truth.written(image).unwrap_or_default();
+        if let Some(class) = lookup.needs_labels(&written) {
+            return Err(EvaluationError::NoLabels {
+                class: class.to_owned(),
+            });
+        }
+    }
+    if !scoring.is_multi_label() {
+        truth.check_single(&lookup)?;
+    }
+    let classes = match scoring {
+        Scoring::ClassIds => labels.map(Labels::len),
+        _ => info.classes,
+    };
+    check_classes(&lookup, classes, truth, images)
+}
+
+/// Checks that the model has the classes of one image at least: a wrong directory is one error, not one for each image.
+fn check_classes(
+    lookup: &ClassLookup,
+    classes: Option<usize>,
+    truth: &GroundTruth,
+    images: &[PathBuf],
+) -> Result<(), EvaluationError> {
+    let mut first = None;
+    let mut count = 0;
+    for image in images {
+        let Some(written) = truth.written(image) else {
+            continue;
+        };
+        match lookup.classes(&written, classes) {
+            Ok(_) => return Ok(()),
+            Err(error) => first = first.or(Some(error)),
+        }
+        count += 1;
+    }
+    match first {
+        Some(source) if count > 1 => Err(EvaluationError::NoClasses {
+            images: count,
+            source,
+        }),
+        // The error of a single image names the image.
+        _ => Ok(()),
+    }
+}
+
+/// The rule that makes scores of outputs, which are taken as they are if it is not known.
+fn interpretation(info: &RunInfo) -> Interpretation {
+    info.interpretation.unwrap_or(Interpretation::RAW)
+}
+
+/// Checks that scores rank classes: a single value that is no probability and no logit does not.
+fn check_ranks(scoring: Scoring, classes: usize) -> Result<(), EvaluationError> {
+    if scoring == Scoring::Raw && classes == 1 {
+        return Err(EvaluationError::SingleValue);
+    }
+    Ok(())
+}
+
+/// Compares the labels of every run with those of the reference, or of the first run if that failed.
+fn label_differences(entries: &[RunEntry], reference: usize) -> Vec<Option<LabelDifference>> {
+    let classes = |entry: &RunEntry| Some(entry.info.as_ref().ok()?.classes);
+    let first = entries.get(reference).filter(|entry| entry.info.is_ok());
+    let first = first.or_else(|| entries.iter().find(|entry| entry.info.is_ok()));
+    let difference = |entry: &RunEntry| {
+        let first = first?;
+        LabelDifference::between(
+            (first.labels.as_ref(), classes(first)?),
+            (entry.labels.as_ref(), classes(entry)?),
+        )
+    };
+    entries.iter().map(difference).collect()
+}
+
+/// Judges the answers of one run by its own labels.
+#[derive(Debug)]
+struct Judge {
+    /// The place of the run among all.
+    place: usize,
+    interpretation: Interpretation,
+    lookup: ClassLookup,
+    /// The number of labels, which bounds class ids.
+    labels: Option<usize>,
+    accuracy: Accuracy,
+    /// The number of images on which the reference alone was right, and this run alone.
+    right_alone: [usize; 2],
+    wrong: Vec<WrongAnswer>,
+}
+
+impl Judge {
+    fn new(
+        place: usize,
+        info: &RunInfo,
+        labels: Option<&Labels>,
+        options: &EvaluationOptions,
+    ) -> Self {
+        let interpretation = interpretation(info);
+        Self {
+            place,
+            interpretation,
+            lookup: ClassLookup::new(labels, options.label_offset),
+            labels: labels.map(Labels::len),
+            accuracy: Accuracy::new(interpretation.scoring, options.threshold),
+            right_alone: [0; 2],
+            wrong: Vec::new(),
+        }
+    }
+
+    /// Returns whether the best class is right.
+    fn judge(
+        &mut self,
+        image: usize,
+        written: &[String],
+        output: &Tensor,
+        most: usize,
+    ) -> Result<bool, EvaluationError> {
+        let scores = self.interpretation.scores(output)?;
+        let scoring = scores.scoring();
+        check_ranks(scoring, scores.values().len())?;
+        let classes = match scoring {
+            Scoring::ClassIds => self.labels,
+            _ => Some(scores.values().len()),
+        };
+        let truth = self.lookup.classes(written, classes)?;
+        if truth.len() != 1 && !scoring.is_multi_label() {
+            return Err(EvaluationError::NotOneClass {
+                classes: written.to_vec(),
+            });
+        }
+        let Judged { rank, wrong } = self.accuracy.add(&truth, &scores, most);
+        if let Some(answer) = wrong {
+            self.wrong.push(WrongAnswer {
+                image,
+                truth,
+                answer,
+            });
+        }
+        Ok(rank == Some(1))
+    }
+}
+
+fn owned(written: Option<Vec<Cow<'_, str>>>) -> Option<Vec<String>> {
+    Some(written?.into_iter().map(Cow::into_owned).collect())
+}

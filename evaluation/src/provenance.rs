@@ -1,0 +1,246 @@
+//! Provenance of answers: the run that gave them, and its machine.
+
+use std::io;
+use std::path::Path;
+use std::thread::available_parallelism;
+
+use backend_api::{BackendInfo, Error, ErrorKind};
+use image_classification::{FittedPreprocessing, Interpretation, Labels, OutputKind};
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::text::counted;
+
+/// The engine, device, precision, model and preprocessing of a run, for reports and recordings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// The name of the run, as the caller writes it.
+    pub name: String,
+    /// The backend: `openvino`, `onnx`, …
+    pub backend: String,
+    /// The name of the engine.
+    pub engine: String,
+    /// The version of the engine.
+    pub engine_version: String,
+    /// The requested device.
+    pub requested_device: String,
+    /// The device that executes.
+    pub device: String,
+    /// The precision of the arithmetic.
+    pub precision: String,
+    /// The requested precision.
+    #[serde(default)]
+    pub requested_precision: String,
+    /// The model: its path, or another name.
+    pub model: String,
+    /// SHA-256 of the model's files: itself, its weights, its external data. `None` if it is not known.
+    pub model_sha256: Option<Digest>,
+    /// The preprocessing, as names and values of settings.
+    #[serde(rename = "input")]
+    pub preprocessing: Vec<(String, String)>,
+    /// The number of classes, if it is fixed.
+    pub classes: Option<usize>,
+    /// The rule that makes scores of outputs. Recordings of version 0.1.0 lack it.
+    #[serde(default)]
+    pub interpretation: Option<Interpretation>,
+    /// The source of the scoring decision.
+    #[serde(default)]
+    pub scores_by: String,
+    /// The kind of values in the output, if the model tells.
+    #[serde(default)]
+    pub output: Option<OutputKind>,
+    /// True if metadata state that several classes may be right.
+    #[serde(default)]
+    pub multi_label: bool,
+    /// The number of values that the model gives for an image.
+    #[serde(default)]
+    pub values: Option<usize>,
+    /// The coarsest precision in which the model's files hold much of the weights.
+    #[serde(default)]
+    pub stored_precision: Option<String>,
+    /// The machine that executes the run.
+    pub machine: Machine,
+    /// True if the answers come from a recording.
+    #[serde(default)]
+    pub recorded: bool,
+}
+
+impl RunInfo {
+    /// The run of a backend on this machine. The model's digest, the preprocessing and everything about scores and
+    /// classes are not known yet: set the fields.
+    pub fn new(name: impl Into<String>, info: &BackendInfo) -> Self {
+        Self {
+            name: name.into(),
+            backend: info.backend.clone(),
+            engine: info.engine.clone(),
+            engine_version: info.engine_version.clone(),
+            requested_device: info.requested_device.clone(),
+            device: info.executed_devices(),
+            precision: info.precision.clone(),
+            requested_precision: info.requested_precision.to_string(),
+            model: String::new(),
+            model_sha256: None,
+            preprocessing: Vec::new(),
+            classes: None,
+            interpretation: None,
+            scores_by: String::new(),
+            output: None,
+            multi_label: false,
+            values: None,
+            stored_precision: None,
+            machine: Machine::current(),
+            recorded: false,
+        }
+    }
+
+    /// Sets the preprocessing, the classes and the rule that makes scores.
+    #[must_use]
+    pub fn with_preprocessing(self, fitted: &FittedPreprocessing) -> Self {
+        let settings = fitted.preparation(None).settings().into_iter();
+        let reading = fitted.reading.as_ref();
+        Self {
+            preprocessing: settings
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect(),
+            classes: fitted.classes,
+            interpretation: reading.map(|reading| reading.interpretation),
+            scores_by: reading.map_or_else(String::new, |reading| reading.origin.to_string()),
+            output: reading.and_then(|reading| reading.kind),
+            multi_label: reading.is_some_and(|reading| reading.multi_label.is_some()),
+            values: fitted.values,
+            ..self
+        }
+    }
+
+    /// Sets the model to the file `model`, with the digest of all of its files and the precision of its weights.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read.
+    pub fn with_model(self, model: &Path) -> Result<Self, Error> {
+        let unreadable = |source: io::Error| {
+            Error::new(ErrorKind::ModelNotFound, "the model cannot be read")
+                .with_context("model", model.display())
+                .with_source(source)
+        };
+        let digest = Digest::of_files(&model_file::check(model)?).map_err(unreadable)?;
+        let precision = model_file::stored_precision(model).map_err(unreadable)?;
+        Ok(Self {
+            model: model.to_string_lossy().into_owned(),
+            model_sha256: Some(digest),
+            stored_precision: precision.map(|precision| precision.to_string()),
+            ..self
+        })
+    }
+
+    /// Describes engine, device and precision on one line.
+    pub fn description(&self) -> String {
+        let recorded = if self.recorded { ", recorded" } else { "" };
+        format!(
+            "{} {} on {} (requested: {}), precision {} (requested: {}){recorded}",
+            self.engine,
+            self.engine_version,
+            self.device,
+            self.requested_device,
+            self.precision,
+            self.requested_precision
+        )
+    }
+
+    /// Returns whether both runs are known to have the same model files.
+    pub fn has_model_of(&self, other: &Self) -> bool {
+        self.model_sha256.is_some() && self.model_sha256 == other.model_sha256
+    }
+
+    /// Names the model and its digest on one line.
+    pub fn model_description(&self) -> String {
+        match self.model_sha256 {
+            Some(digest) => format!("{}, SHA-256 {digest}", self.model),
+            None => self.model.clone(),
+        }
+    }
+}
+
+/// A run of a comparison or an evaluation.
+#[derive(Debug, Clone)]
+pub struct RunEntry {
+    /// The name of the run, as the caller writes it.
+    pub name: String,
+    /// The run, or the reason why it has no answers.
+    pub info: Result<RunInfo, String>,
+    /// The names of its classes.
+    pub labels: Option<Labels>,
+}
+
+/// A machine, as far as answers depend on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// The version of this crate.
+    pub classify_version: String,
+    /// The operating system.
+    pub os: String,
+    /// The architecture of the CPU.
+    pub arch: String,
+    /// The name of the CPU, if the system tells.
+    pub cpu: Option<String>,
+    /// The extensions of the CPU on which engines' arithmetic depends.
+    pub cpu_flags: Vec<String>,
+    /// The number of cores that this process may use.
+    pub cores: usize,
+}
+
+impl Machine {
+    /// Returns this machine.
+    pub fn current() -> Self {
+        Self {
+            classify_version: env!("CARGO_PKG_VERSION").to_owned(),
+            os: std::env::consts::OS.to_owned(),
+            arch: std::env::consts::ARCH.to_owned(),
+            cpu: cpu(),
+            cpu_flags: cpu_flags(),
+            cores: available_parallelism().map_or(1, std::num::NonZero::get),
+        }
+    }
+
+    /// Describes the machine on one line.
+    pub fn description(&self) -> String {
+        let cpu = self.cpu.as_deref().unwrap_or("unknown CPU");
+        format!(
+            "{cpu}, {}, {} {} ({}), classify {}",
+            counted(self.cores, "core"),
+            self.os,
+            self.arch,
+            self.cpu_flags.join(" "),
+            self.classify_version
+        )
+    }
+}
+
+/// Returns the CPU's name, where the system has it in a file.
+fn cpu() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+#[cfg(target_arch = "x86_64")]
+fn cpu_flags() -> Vec<String> {
+    [
+        ("avx2", is_x86_feature_detected!("avx2")),
+        ("fma", is_x86_feature_detected!("fma")),
+        ("avx512f", is_x86_feature_detected!("avx512f")),
+        ("avx512_vnni", is_x86_feature_detected!("avx512vnni")),
+        ("avx512_bf16", is_x86_feature_detected!("avx512bf16")),
+        ("avx512_fp16", is_x86_feature_detected!("avx512fp16")),
+        ("avx_vnni", is_x86_feature_detected!("avxvnni")),
+    ]
+    .into_iter()
+    .filter(|&(_name, has)| has)
+    .map(|(name, _has)| name.to_owned())
+    .collect()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn cpu_flags() -> Vec<String> {
+    Vec::new()
+}

@@ -1,0 +1,552 @@
+//! Recorded runs. JSON Lines: a header, a line for each image, and a last line without which the recording is not
+//! complete.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use backend_api::Tensor;
+use image_classification::{FittedPreprocessing, Interpretation, ScoreKind, Scoring};
+use serde::{Deserialize, Serialize};
+
+use crate::comparison::ComparedRuns;
+use crate::digest::{Digest, ImageDigests};
+use crate::failure::Problem;
+use crate::provenance::{RunEntry, RunInfo};
+use crate::text::counted;
+
+const KIND: &str = "classify-recording";
+/// The longest line: a million classes, sixteen runs.
+const MOST_LINE_BYTES: u64 = 512 << 20;
+
+/// A recording cannot be written, read or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordingError {
+    /// The recording cannot be read.
+    #[error("cannot read the recording")]
+    Read(#[source] io::Error),
+    /// The recording cannot be written.
+    #[error("cannot write the recording")]
+    Write(#[source] io::Error),
+    /// The file is something else.
+    #[error("not a classify recording")]
+    NotARecording,
+    /// The recording has the schema of another version.
+    #[error("its schema version is {version}, but this program reads 1")]
+    Version {
+        /// The version of the schema.
+        version: u32,
+    },
+    /// The recording ends early, or a line is damaged.
+    #[error("the recording is damaged or not complete after {images} images")]
+    Incomplete {
+        /// The number of images before the damage.
+        images: usize,
+    },
+    /// No recorded image has the content.
+    #[error("this image is not in the recording: its bytes are those of no recorded image")]
+    UnknownImage,
+    /// The image was prepared in another way when it was recorded.
+    #[error("the image's {what} differs from the recording: SHA-256 {found}, recorded {recorded}")]
+    OtherPreparation {
+        /// The part that differs: `tensor` or `pixels`.
+        what: &'static str,
+        /// The digest of this image's.
+        found: Digest,
+        /// The digest in the recording.
+        recorded: Digest,
+    },
+    /// A recorded run has no output for the image.
+    #[error("this run had failed when it was recorded")]
+    FailedRun,
+    /// Recorded images were not given.
+    #[error("{} of the recording not given", counted(*.images, "image"))]
+    NotGiven {
+        /// The number of images.
+        images: usize,
+    },
+}
+
+impl RecordingError {
+    /// Returns the next step for the user.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Read(_) => "check the path",
+            Self::Write(_) => "make room, or write somewhere else",
+            Self::NotARecording => "make one with `Recorder`",
+            Self::Version { .. } => {
+                "read it with the version of classify that wrote it, or record again"
+            }
+            Self::Incomplete { .. } => "record again",
+            Self::UnknownImage => "give the images that were recorded, or record again",
+            Self::OtherPreparation { .. } => "record again with this version of classify",
+            Self::FailedRun => "record again without failures",
+            Self::NotGiven { .. } => "give all images that were recorded, or record again",
+        }
+    }
+
+    /// Returns a stable name for reports, in kebab case.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Read(_) | Self::Write(_) => "cannot-read",
+            Self::NotGiven { .. } => "recording",
+            _ => "bad-input",
+        }
+    }
+
+    /// Returns the problem for reports.
+    pub fn problem(&self) -> Problem {
+        Problem::new(self.code(), self, Some(self.hint().to_owned()))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    schema_version: u32,
+    kind: String,
+    runs: Vec<RunInfo>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Image {
+    path: String,
+    sha256: Digest,
+    tensor_sha256: Digest,
+    /// SHA-256 of the resized pixels, the same for models that take them in different forms. Version 0.1.0 did not
+    /// write it.
+    #[serde(default)]
+    pixels_sha256: Option<Digest>,
+    /// For each run the output as it is, or `null` where it failed. What is not finite is `null`.
+    outputs: Vec<Option<Vec<Option<f32>>>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Footer {
+    #[serde(rename = "pictures")]
+    images: usize,
+}
+
+/// Writes a recording.
+#[derive(Debug)]
+pub struct Recorder<W: Write> {
+    out: W,
+    images: usize,
+}
+
+impl<W: Write> Recorder<W> {
+    /// Begins a recording of `runs` on `out`, which should be buffered.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordingError::Write`].
+    pub fn start(out: W, runs: Vec<RunInfo>) -> Result<Self, RecordingError> {
+        let mut recorder = Self { out, images: 0 };
+        recorder.line(&Header {
+            schema_version: 1,
+            kind: KIND.to_owned(),
+            runs,
+        })?;
+        Ok(recorder)
+    }
+
+    fn line(&mut self, value: &impl Serialize) -> Result<(), RecordingError> {
+        let text = serde_json::to_vec(value).map_err(io::Error::from);
+        let written = text.and_then(|mut text| {
+            text.push(b'\n');
+            self.out.write_all(&text)
+        });
+        written.map_err(RecordingError::Write)
+    }
+
+    /// Adds an image, with one output or `None` for each run.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordingError::Write`].
+    pub fn add(
+        &mut self,
+        path: &Path,
+        digests: &ImageDigests,
+        outputs: &[Option<&Tensor>],
+    ) -> Result<(), RecordingError> {
+        self.images += 1;
+        let finite = |tensor: &Tensor| {
+            let values = tensor.to_f32();
+            values
+                .iter()
+                .map(|value| value.is_finite().then_some(*value))
+                .collect()
+        };
+        self.line(&Image {
+            path: path.to_string_lossy().into_owned(),
+            sha256: digests.file,
+            tensor_sha256: digests.tensor,
+            pixels_sha256: digests.pixels,
+            outputs: outputs.iter().map(|output| output.map(finite)).collect(),
+        })
+    }
+
+    /// Completes the recording and returns `out`.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordingError::Write`].
+    pub fn finish(mut self) -> Result<W, RecordingError> {
+        let images = self.images;
+        self.line(&Footer { images })?;
+        Ok(self.out)
+    }
+}
+
+/// The output in a recording.
+fn tensor(values: Option<Vec<Option<f32>>>) -> Option<Tensor> {
+    let values: Vec<f32> = values?
+        .into_iter()
+        .map(|value| value.unwrap_or(f32::NAN))
+        .collect();
+    Tensor::new([1, values.len()], values).ok()
+}
+
+/// Reads a recording. Only the places of its images are kept in memory.
+#[derive(Debug)]
+pub struct Recording<R> {
+    file: BufReader<R>,
+    runs: Vec<RunInfo>,
+    /// For each run its first outputs.
+    first_outputs: Vec<Vec<Tensor>>,
+    places: HashMap<Digest, Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    start: u64,
+    bytes: u64,
+    used: bool,
+}
+
+impl<R: Read + Seek> Recording<R> {
+    /// Reads through a recording and finds its images. `file` is read from its start.
+    ///
+    /// # Errors
+    ///
+    /// For a file that is no recording, is not complete, or is of a later version.
+    pub fn read(file: R) -> Result<Self, RecordingError> {
+        let mut file = BufReader::new(file);
+        file.rewind().map_err(RecordingError::Read)?;
+        let mut line = Vec::new();
+        let mut next = |line: &mut Vec<u8>| -> Result<u64, RecordingError> {
+            line.clear();
+            let count = file
+                .by_ref()
+                .take(MOST_LINE_BYTES)
+                .read_until(b'\n', line)
+                .map_err(RecordingError::Read)?;
+            if count as u64 == MOST_LINE_BYTES {
+                return Err(RecordingError::NotARecording);
+            }
+            Ok(count as u64)
+        };
+        let mut start = next(&mut line)?;
+        let header: Header =
+            serde_json::from_slice(&line).map_err(|_| RecordingError::NotARecording)?;
+        if header.kind != KIND || header.runs.is_empty() {
+            return Err(RecordingError::NotARecording);
+        }
+        if header.schema_version != 1 {
+            return Err(RecordingError::Version {
+                version: header.schema_version,
+            });
+        }
+        let mut places = HashMap::new();
+        let mut first_outputs: Vec<Vec<Tensor>> = header.runs.iter().map(|_| Vec::new()).collect();
+        let mut images = 0;
+        let complete = loop {
+            let bytes = next(&mut line)?;
+            let Ok(image) = serde_json::from_slice::<Image>(&line) else {
+                let footer = serde_json::from_slice::<Footer>(&line);
+                let footer = footer.is_ok_and(|footer| footer.images == images);
+                break footer && next(&mut line)? == 0;
+            };
+            if image.outputs.len() != header.runs.len() {
+                break false;
+            }
+            images += 1;
+            for (first, output) in first_outputs.iter_mut().zip(image.outputs) {
+                if first.len() < FittedPreprocessing::FIRST_IMAGES {
+                    first.extend(tensor(output));
+                }
+            }
+            places.insert(
+                image.sha256,
+                Place {
+                    start,
+                    bytes,
+                    used: false,
+                },
+            );
+            start += bytes;
+        };
+        if !complete {
+            return Err(RecordingError::Incomplete { images });
+        }
+        let mut runs = header.runs;
+        for run in &mut runs {
+            run.recorded = true;
+        }
+        Ok(Self {
+            file,
+            runs,
+            first_outputs,
+            places,
+        })
+    }
+
+    /// Returns the recorded runs.
+    pub fn runs(&self) -> &[RunInfo] {
+        &self.runs
+    }
+
+    /// Returns the recorded runs for a comparison, with the requested scores.
+    pub fn entries(&self, scores: ScoreKind) -> Vec<RunEntry> {
+        let entry = |(run, first): (&RunInfo, &Vec<Tensor>)| RunEntry {
+            name: format!("{} (recorded)", run.name),
+            info: Ok(RunInfo {
+                interpretation: interpretation(run, first, scores),
+                ..run.clone()
+            }),
+            labels: None,
+        };
+        let runs = self.runs.iter().zip(&self.first_outputs);
+        runs.map(entry).collect()
+    }
+
+    /// Returns the recorded outputs of the image with these digests, one for each run; `None` where the run failed.
+    ///
+    /// The image has to have the tensor that was recorded. With `pixels_alone` the same pixels are enough, if the
+    /// recording has their digest: models take them in different forms.
+    ///
+    /// # Errors
+    ///
+    /// For an image that was not recorded or was prepared in another way, and a file that cannot be read any more.
+    pub fn outputs(
+        &mut self,
+        digests: &ImageDigests,
+        pixels_alone: bool,
+    ) -> Result<Vec<Option<Tensor>>, RecordingError> {
+        let place = self.places.get_mut(&digests.file);
+        let place = place.ok_or(RecordingError::UnknownImage)?;
+        place.used = true;
+        let mut line = vec![0; place.bytes as usize];
+        self.file
+            .seek(SeekFrom::Start(place.start))
+            .and_then(|_| self.file.read_exact(&mut line))
+            .map_err(RecordingError::Read)?;
+        let image: Image = serde_json::from_slice(&line)
+            .map_err(|error| RecordingError::Read(io::Error::from(error)))?;
+        // Old recordings have the tensor's digest alone.
+        let (what, found, recorded) = match (digests.pixels, image.pixels_sha256) {
+            (Some(found), Some(recorded)) if pixels_alone => ("pixels", found, recorded),
+            _ => ("tensor", digests.tensor, image.tensor_sha256),
+        };
+        if found != recorded {
+            return Err(RecordingError::OtherPreparation {
+                what,
+                found,
+                recorded,
+            });
+        }
+        Ok(image.outputs.into_iter().map(tensor).collect())
+    }
+
+    /// Returns the recorded outputs of an image for those of `runs` that are recorded and compared, in their order. The
+    /// recorded runs are the first of `runs`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`outputs`](Self::outputs).
+    pub fn outputs_of(
+        &mut self,
+        runs: &ComparedRuns,
+        digests: &ImageDigests,
+    ) -> Result<Vec<Result<Tensor, Problem>>, RecordingError> {
+        let mut outputs = self.outputs(digests, !runs.same_tensors())?;
+        let recorded = runs.ready().take_while(|place| *place < outputs.len());
+        let places: Vec<usize> = recorded.collect();
+        let output = |place: usize| {
+            let output = outputs[place].take();
+            output.ok_or_else(|| RecordingError::FailedRun.problem())
+        };
+        Ok(places.into_iter().map(output).collect())
+    }
+
+    /// Returns the number of recorded images whose outputs nobody asked for.
+    pub fn unused(&self) -> usize {
+        self.places.values().filter(|place| !place.used).count()
+    }
+
+    /// Returns the problem of a comparison to which not all recorded images were given.
+    pub fn unused_problem(&self) -> Option<Problem> {
+        let images = self.unused();
+        (images > 0).then(|| RecordingError::NotGiven { images }.problem())
+    }
+}
+
+/// The rule that makes scores of a recorded run's outputs.
+fn interpretation(run: &RunInfo, first: &[Tensor], scores: ScoreKind) -> Option<Interpretation> {
+    match (scores, run.interpretation) {
+        (ScoreKind::Auto, Some(recorded)) => Some(recorded),
+        // Recordings of version 0.1.0 do not have it.
+        (ScoreKind::Auto, None) => {
+            let scoring = Scoring::from_outputs(first, None, false)?;
+            Some(Interpretation {
+                inferred: true,
+                ..Interpretation::plain(scoring)
+            })
+        }
+        (requested, recorded) => {
+            let values = run.values.or_else(|| first.first().map(Tensor::len));
+            let scoring = Scoring::decide(requested, run.output, run.multi_label, values)?;
+            Some(Interpretation {
+                quantization: recorded.and_then(|recorded| recorded.quantization),
+                ..Interpretation::plain(scoring)
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use backend_api::{BackendInfo, Dim, ElementType, TensorSpec};
+
+    use super::*;
+
+    fn run(name: &str) -> RunInfo {
+        let spec = |size| TensorSpec::new("x", ElementType::F32, vec![Dim::Fixed(size)]);
+        RunInfo::new(name, &BackendInfo::new("mock", spec(3), spec(2)))
+    }
+
+    fn digests(image: u8) -> ImageDigests {
+        ImageDigests {
+            file: Digest::of(&[image]),
+            tensor: Digest::of(&[image, 1]),
+            pixels: Some(Digest::of(&[image, 2])),
+        }
+    }
+
+    fn output(values: [f32; 2]) -> Tensor {
+        Tensor::new([1, 2], values.to_vec()).unwrap()
+    }
+
+    /// A recording of two images and two runs, of which the second run failed for the second image.
+    fn recording() -> Vec<u8> {
+        let mut recorder = Recorder::start(Vec::new(), vec![run("a"), run("b")]).unwrap();
+        let first = [output([0.25, 0.75]), output([f32::NAN, 1.0])];
+        let outputs = first.each_ref().map(Some);
+        recorder
+            .add(Path::new("0.jpg"), &digests(0), &outputs)
+            .unwrap();
+        let outputs = [Some(&first[0]), None];
+        recorder
+            .add(Path::new("1.jpg"), &digests(1), &outputs)
+            .unwrap();
+        recorder.finish().unwrap()
+    }
+
+    fn values(outputs: &[Option<Tensor>]) -> Vec<Option<Vec<f32>>> {
+        let values = |output: &Option<Tensor>| Some(output.as_ref()?.to_f32().into_owned());
+        outputs.iter().map(values).collect()
+    }
+
+    #[test]
+    fn outputs_are_read_as_they_were_recorded() {
+        let mut recording = Recording::read(Cursor::new(recording())).unwrap();
+        let names: Vec<&str> = recording.runs().iter().map(|run| &*run.name).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert!(recording.runs().iter().all(|run| run.recorded));
+        assert_eq!(recording.unused(), 2);
+        let second = recording.outputs(&digests(1), false).unwrap();
+        assert_eq!(values(&second), [Some(vec![0.25, 0.75]), None]);
+        let first = recording.outputs(&digests(0), false).unwrap();
+        let not_finite = first[1].as_ref().unwrap().to_f32().into_owned();
+        assert!(not_finite[0].is_nan() && not_finite[1] == 1.0);
+        assert_eq!(recording.unused(), 0);
+    }
+
+    #[test]
+    fn images_that_were_prepared_in_another_way_are_refused() {
+        let mut recording = Recording::read(Cursor::new(recording())).unwrap();
+        let other_tensor = ImageDigests {
+            tensor: Digest::of(b"other"),
+            ..digests(0)
+        };
+        let error = recording.outputs(&other_tensor, false).unwrap_err();
+        let is_tensor = |error| {
+            matches!(
+                error,
+                RecordingError::OtherPreparation { what: "tensor", .. }
+            )
+        };
+        assert!(is_tensor(error));
+        recording.outputs(&other_tensor, true).unwrap();
+        let without_pixels = ImageDigests {
+            pixels: None,
+            ..other_tensor
+        };
+        assert!(is_tensor(
+            recording.outputs(&without_pixels, true).unwrap_err()
+        ));
+        let error = recording.outputs(&digests(2), false).unwrap_err();
+        assert!(matches!(error, RecordingError::UnknownImage));
+    }
+
+    #[test]
+    fn what_is_not_a_whole_recording_is_refused() {
+        let whole = recording();
+        let error = |bytes: &[u8]| Recording::read(Cursor::new(bytes)).err();
+        assert!(error(&whole).is_none());
+        assert!(matches!(error(b""), Some(RecordingError::NotARecording)));
+        assert!(matches!(
+            error(b"{}\n"),
+            Some(RecordingError::NotARecording)
+        ));
+        let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
+        for (kept, images) in [(3, 2), (2, 1), (1, 0)] {
+            let found = error(&lines[..kept].concat());
+            assert!(
+                matches!(found, Some(RecordingError::Incomplete { images: found }) if found == images),
+                "{kept}: {found:?}"
+            );
+        }
+        let more = [&whole[..], b"\n"].concat();
+        assert!(matches!(
+            error(&more),
+            Some(RecordingError::Incomplete { .. })
+        ));
+        let text = String::from_utf8(whole).unwrap();
+        let later = text.replace("\"schema_version\":1", "\"schema_version\":2");
+        let found = error(later.as_bytes());
+        assert!(matches!(
+            found,
+            Some(RecordingError::Version { version: 2 })
+        ));
+    }
+
+    #[test]
+    fn scores_of_recorded_runs_are_those_requested() {
+        let recording = Recording::read(Cursor::new(recording())).unwrap();
+        let scoring = |scores| {
+            let entries = recording.entries(scores);
+            assert_eq!(entries[0].name, "a (recorded)");
+            let info = entries[0].info.as_ref().unwrap();
+            info.interpretation
+                .map(|interpretation| interpretation.scoring)
+        };
+        // The first outputs are distributions.
+        assert_eq!(scoring(ScoreKind::Auto), Some(Scoring::Probability));
+        assert_eq!(scoring(ScoreKind::Softmax), Some(Scoring::Softmax));
+        assert_eq!(scoring(ScoreKind::Raw), Some(Scoring::Raw));
+    }
+}

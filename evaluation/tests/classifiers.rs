@@ -1,0 +1,320 @@
+//! Comparisons and evaluations of classifiers, without an engine.
+
+use std::io::Cursor;
+
+use backend_api::{
+    BackendInfo, Dim, ElementType, Error, ErrorKind, MockBackend, Tensor, TensorSpec,
+};
+use evaluation::accuracy::GroundTruth;
+use evaluation::agreement::{Tolerance, Verdict};
+use evaluation::{
+    Comparison, ComparisonReport, Evaluation, EvaluationOptions, EvaluationReport, GateLimits,
+    Recording,
+};
+use futures_executor::block_on;
+use image_classification::{
+    Classifier, ColorOrder, Image, Labels, PreprocessOverrides, ScoreKind, WithOrigin,
+};
+
+const CLASSES: [&str; 3] = ["night", "dusk", "day"];
+
+fn spec(dims: &[usize]) -> TensorSpec {
+    let dims = dims.iter().copied().map(Dim::Fixed).collect();
+    TensorSpec::new("x", ElementType::F32, dims)
+}
+
+/// The classifier of a model that gives `logits` for the light of an image, from 0 to 1.
+fn classifier_of(
+    logits: impl Fn(f32) -> Result<[f32; 3], Error> + Send + Sync + 'static,
+    overrides: PreprocessOverrides,
+) -> Classifier {
+    let info = BackendInfo::new("mock", spec(&[1, 3, 4, 4]), spec(&[1, 3]));
+    let backend = MockBackend::builder().info(info).respond(move |_, input| {
+        let light = input.as_slice::<f32>().unwrap()[0] / 255.0;
+        Tensor::new([1, 3], logits(light)?.to_vec())
+    });
+    let builder = Classifier::builder(backend.build().unwrap());
+    builder.overrides(overrides).build().unwrap()
+}
+
+fn softmax() -> PreprocessOverrides {
+    let labels = Labels::from_names(CLASSES.map(str::to_owned).to_vec());
+    PreprocessOverrides {
+        scores: ScoreKind::Softmax,
+        labels: Some(WithOrigin::new(labels, "the test")),
+        ..PreprocessOverrides::default()
+    }
+}
+
+/// A classifier that tells night, dusk and day apart; `error` is added to one of its logits.
+fn classifier(error: f32) -> Classifier {
+    let logits = move |light: f32| {
+        let distance = |centre: f32| -20.0 * (light - centre).abs();
+        Ok([distance(0.0) + error, distance(0.5), distance(1.0)])
+    };
+    classifier_of(logits, softmax())
+}
+
+fn image(grey: u8) -> Vec<u8> {
+    [&b"P6 4 4 255\n"[..], &[grey; 48]].concat()
+}
+
+/// Images with their names.
+fn images() -> [(&'static str, Vec<u8>); 3] {
+    [
+        ("night.ppm", image(10)),
+        ("dusk.ppm", image(120)),
+        ("day.ppm", image(250)),
+    ]
+}
+
+fn compare(reference: Classifier, candidate: Classifier) -> ComparisonReport {
+    let comparison = Comparison::new(reference, [candidate]);
+    comparison.run_blocking(images()).unwrap()
+}
+
+fn evaluate(truth: &str, limits: GateLimits) -> EvaluationReport {
+    let truth = GroundTruth::read(truth.as_bytes()).unwrap();
+    let options = EvaluationOptions {
+        limits,
+        ..EvaluationOptions::default()
+    };
+    let evaluation = Evaluation::new([classifier(0.0)], truth).options(options);
+    evaluation.run_blocking(images()).unwrap()
+}
+
+#[test]
+fn equal_classifiers_agree_and_another_logit_does_not() {
+    let same = compare(classifier(0.0), classifier(1e-6));
+    assert!(same.agrees(), "{same}");
+    assert_eq!(same.to_string(), "AGREE: mock (2) with mock on 3 images");
+    let other = compare(classifier(0.0), classifier(0.1));
+    assert_eq!(other.verdict(), Verdict::Disagree, "{other}");
+    let gates = &other.pairs[0].gates;
+    let failed: Vec<&str> = gates
+        .iter()
+        .filter(|gate| !gate.passed)
+        .map(|gate| gate.name)
+        .collect();
+    assert!(failed.contains(&"logits"), "{failed:?}");
+    // Within a coarser tolerance it agrees.
+    let coarse = Comparison::new(classifier(0.0), [classifier(0.01)]).tolerance(Tolerance::INT8);
+    assert!(coarse.run_blocking(images()).unwrap().agrees());
+}
+
+#[test]
+fn classifiers_with_other_preprocessing_cannot_be_compared() {
+    let rgb = PreprocessOverrides {
+        color: Some(ColorOrder::Rgb),
+        ..softmax()
+    };
+    let report = compare(classifier(0.0), classifier_of(|light| Ok([light; 3]), rgb));
+    assert_eq!(report.verdict(), Verdict::CouldNotCompare);
+    let error = report.runs[1].info.as_ref().unwrap_err();
+    assert!(error.contains("color rgb (reference: bgr)"), "{error}");
+}
+
+#[test]
+fn images_and_runs_that_fail_are_failures_of_the_result() {
+    let failing = classifier_of(
+        |light| {
+            if light > 0.9 {
+                return Err(Error::new(ErrorKind::InferenceFailed, "too light"));
+            }
+            Ok([light, 0.0, 0.0])
+        },
+        softmax(),
+    );
+    let reference = classifier_of(|light| Ok([light, 0.0, 0.0]), softmax());
+    let mut images = images().to_vec();
+    images.push(("bad.ppm", b"no image".to_vec()));
+    let comparison = Comparison::new(reference, [failing]);
+    let report = comparison.run_blocking(images).unwrap();
+    assert_eq!(report.verdict(), Verdict::CouldNotCompare);
+    let failures: Vec<_> = report
+        .failures
+        .iter()
+        .map(|failure| (failure.image, failure.run, failure.problem.code))
+        .collect();
+    assert_eq!(
+        failures,
+        [
+            (Some(2), Some(1), "inference-failed"),
+            (Some(3), None, "unknown-format")
+        ]
+    );
+    assert_eq!(report.compared, 2);
+}
+
+#[test]
+fn a_single_image_is_judged_with_an_artificial_one() {
+    let single = || [("day.ppm", image(250))];
+    let comparison = Comparison::new(classifier(0.0), [classifier(0.0)]);
+    let report = comparison.run_blocking(single()).unwrap();
+    assert!(report.agrees(), "{report}");
+    let constant = || classifier_of(|_| Ok([0.0, 5.0, 1.0]), softmax());
+    let report = Comparison::new(constant(), [constant()])
+        .run_blocking(single())
+        .unwrap();
+    assert_eq!(report.verdict(), Verdict::CouldNotCompare, "{report}");
+}
+
+#[test]
+fn the_first_outputs_decide_scores_that_nothing_states() {
+    let undecided = || {
+        let overrides = PreprocessOverrides::default();
+        classifier_of(|light| Ok([light, 1.0 - light, 0.0]), overrides)
+    };
+    let report = compare(undecided(), undecided());
+    assert!(report.agrees(), "{report}");
+    let info = report.runs[0].info.as_ref().unwrap();
+    assert!(info.interpretation.unwrap().inferred, "{info:?}");
+    assert_eq!(report.images.len(), 3);
+}
+
+#[test]
+fn recorded_answers_are_compared_with_later_ones() {
+    block_on(async {
+        let comparison = Comparison::new(classifier(0.0), []);
+        let (report, recorded) = comparison.record(images(), Vec::new()).await.unwrap();
+        assert_eq!(report.verdict(), Verdict::Recorded);
+        let mut recording = Recording::read(Cursor::new(&recorded)).unwrap();
+        let report = comparison
+            .run_against(&mut recording, images())
+            .await
+            .unwrap();
+        // The model has no files, so nobody knows whether it is the recorded one.
+        assert_eq!(report.verdict(), Verdict::CouldNotCompare, "{report}");
+        let error = report.runs[1].info.as_ref().unwrap_err();
+        assert!(error.contains("was not recorded"), "{error}");
+    });
+}
+
+#[test]
+fn a_recording_is_compared_with_a_model_of_the_same_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = directory.path().join("model.onnx");
+    // The smallest file that is taken for an ONNX model: a graph with a name.
+    std::fs::write(&model, [0x08, 0x08, 0x3a, 0x03, 0x12, 0x01, b'g']).unwrap();
+    let of_file = |error: f32| {
+        let mut info = BackendInfo::new("mock", spec(&[1, 3, 4, 4]), spec(&[1, 3]));
+        info.model = Some(model.clone());
+        let backend = MockBackend::builder().info(info).respond(move |_, input| {
+            let light = input.as_slice::<f32>().unwrap()[0] / 255.0;
+            Tensor::new([1, 3], vec![light + error, 0.5, 0.0])
+        });
+        let builder = Classifier::builder(backend.build().unwrap());
+        builder.overrides(softmax()).build().unwrap()
+    };
+    block_on(async {
+        let comparison = Comparison::new(of_file(0.0), []);
+        let (_, recorded) = comparison.record(images(), Vec::new()).await.unwrap();
+        let against = async |error: f32, count: usize| {
+            let mut recording = Recording::read(Cursor::new(&recorded)).unwrap();
+            let comparison = Comparison::new(of_file(error), []);
+            let images = images().into_iter().take(count);
+            comparison
+                .run_against(&mut recording, images)
+                .await
+                .unwrap()
+        };
+        let same = against(0.0, 3).await;
+        assert!(same.agrees(), "{same}");
+        assert_eq!(against(0.5, 3).await.verdict(), Verdict::Disagree);
+        let few = against(0.0, 2).await;
+        assert_eq!(few.verdict(), Verdict::CouldNotCompare);
+        let message = &few.failures[0].problem.message;
+        assert_eq!(message, "1 image of the recording not given");
+    });
+}
+
+#[test]
+fn results_are_serialized_as_the_report() {
+    let report = compare(classifier(0.0), classifier(0.0));
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["schema_version"], 1);
+    assert_eq!(json["verdict"], "agree");
+    assert_eq!(json["runs"][0]["facts"]["input"][0][0], "color");
+    assert_eq!(json["pairs"][0]["pictures"][2]["path"], "day.ppm");
+    let report = evaluate("night.ppm night\ndusk.ppm dusk\n", GateLimits::default());
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["kind"], "evaluate");
+    assert_eq!(json["without_truth"][0], "day.ppm");
+    assert_eq!(json["runs"][0]["top"]["1"]["count"], 2);
+}
+
+#[test]
+fn accuracy_is_counted_and_its_limit_decides() {
+    let limits = GateLimits {
+        min_top1: Some("60%".parse().unwrap()),
+        ..GateLimits::default()
+    };
+    let report = evaluate("night.ppm night\ndusk.ppm day\nday.ppm 2\n", limits);
+    assert!(report.passed(), "{report}");
+    let results = report.runs[0].results.as_ref().unwrap();
+    assert_eq!(results.accuracy.top(1).count, 2);
+    let wrong = &results.wrong[0];
+    assert_eq!(
+        (wrong.image, &*wrong.truth, &*wrong.answer),
+        (1, &[2][..], &[1][..])
+    );
+    let limits = GateLimits {
+        min_top1: Some("70%".parse().unwrap()),
+        ..limits
+    };
+    let report = evaluate("night.ppm night\ndusk.ppm day\nday.ppm 2\n", limits);
+    assert_eq!(report.verdict(), Verdict::Disagree, "{report}");
+}
+
+#[test]
+fn classes_that_the_model_lacks_are_failures() {
+    let report = evaluate("night.ppm night\ndusk.ppm noon\n", GateLimits::default());
+    assert_eq!(report.verdict(), Verdict::CouldNotCompare);
+    let [failure] = &report.failures[..] else {
+        panic!("{:?}", report.failures)
+    };
+    assert!(failure.problem.message.contains("`noon`"), "{failure:?}");
+    assert_eq!((failure.image, failure.run), (Some(1), Some(0)));
+}
+
+#[test]
+fn copies_of_an_image_with_other_classes_are_a_failure() {
+    let truth = GroundTruth::read("a.ppm night\nb.ppm day\n".as_bytes()).unwrap();
+    let copies = [("a.ppm", image(10)), ("b.ppm", image(10))];
+    let report = Evaluation::new([classifier(0.0)], truth)
+        .run_blocking(copies)
+        .unwrap();
+    let [failure] = &report.failures[..] else {
+        panic!("{:?}", report.failures)
+    };
+    let message = &failure.problem.message;
+    assert!(message.contains("has the content of a.ppm"), "{message}");
+}
+
+#[test]
+fn decoded_images_have_no_file_but_are_compared() {
+    let pixels = |grey: u8| Image::from_rgb(4, 4, vec![grey; 48]).unwrap();
+    let images = [("a", pixels(10)), ("b", pixels(200)), ("c", pixels(10))];
+    let comparison = Comparison::new(classifier(0.0), [classifier(0.0)]);
+    let report = comparison.run_blocking(images).unwrap();
+    assert!(report.agrees(), "{report}");
+    let duplicates = serde_json::to_value(&report).unwrap()["duplicates"].clone();
+    assert_eq!(
+        duplicates,
+        serde_json::json!([{ "path": "c", "same_as": "a" }])
+    );
+}
+
+#[test]
+fn executors_may_move_a_comparison_to_another_thread() {
+    let comparison = Comparison::new(classifier(0.0), [classifier(0.0)]);
+    let truth = GroundTruth::read("night.ppm night\n".as_bytes()).unwrap();
+    let evaluation = Evaluation::new([classifier(0.0)], truth);
+    std::thread::scope(|scope| {
+        let future = comparison.run(images());
+        let agrees = scope.spawn(|| block_on(future).unwrap().agrees());
+        let future = evaluation.run(images());
+        let passed = scope.spawn(|| block_on(future).unwrap().passed());
+        assert!(agrees.join().unwrap() && passed.join().unwrap());
+    });
+}
