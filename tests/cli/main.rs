@@ -15,6 +15,8 @@ mod errors;
 mod evaluate;
 mod evaluate_models;
 mod files;
+mod filters;
+mod fixtures;
 mod inputs;
 mod interrupts;
 mod leftovers;
@@ -23,6 +25,7 @@ mod oldest;
 mod outputs;
 mod recompute;
 mod shapes;
+mod snapshots;
 mod sources;
 
 use std::path::PathBuf;
@@ -59,6 +62,7 @@ fn main() {
     trials.extend(outputs::trials(&engines, &set_up));
     trials.extend(recompute::trials(&set_up));
     trials.extend(shapes::trials(&engines, &set_up));
+    trials.extend(snapshots::trials(&engines, &set_up));
     trials.extend(sources::trials(&engines, &set_up));
     libtest_mimic::run(&arguments, trials).exit();
 }
