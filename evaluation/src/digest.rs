@@ -12,12 +12,12 @@ use sha2::{Digest as _, Sha256};
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// That of `bytes`.
+    /// Returns the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// That of the contents of `files`, each with its length, in this order. Their names do not
+    /// Returns the digest of the contents of `files`, each with its length, in this order. Their names do not
     /// matter: the same model may be called anything elsewhere.
     ///
     /// # Errors

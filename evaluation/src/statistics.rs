@@ -1,4 +1,4 @@
-//! The few formulas that `compare` and `evaluate` share.
+//! The formulas that comparisons and evaluations share.
 
 use crate::share::{Share, percent};
 
@@ -8,9 +8,9 @@ const Z: f64 = 1.959_963_984_540_054;
 /// A share of images, and how well so many images determine it.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Rate {
-    /// How many of them.
+    /// The number of images that count.
     pub count: usize,
-    /// Of how many.
+    /// The number of all images.
     pub of: usize,
     /// `count / of`; 0 of 0 is 0.
     pub share: f64,
@@ -184,7 +184,7 @@ pub fn mean_of_shares(strata: impl Iterator<Item = (usize, usize)>) -> Option<[f
     Some(wilson(mean, n))
 }
 
-/// How values are distributed.
+/// The mean and the percentiles of values.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Distribution {
     /// The mean.

@@ -1,4 +1,4 @@
-//! How often answers are right.
+//! Accuracy of answers, and the ground truth that they are judged by.
 
 mod calibration;
 mod error;

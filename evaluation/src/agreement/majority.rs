@@ -1,6 +1,6 @@
 //! Three or more runs: which one is off?
 
-/// What the runs say of each other.
+/// The largest group of runs that agree with each other.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case", tag = "found")]
 pub enum Majority {

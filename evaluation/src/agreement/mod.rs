@@ -1,4 +1,4 @@
-//! How far the answers of two runs differ, and whether that is acceptable.
+//! Differences between the answers of two runs, and the limits that they are checked against.
 
 mod basis;
 mod difference;

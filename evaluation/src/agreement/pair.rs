@@ -14,7 +14,7 @@ use super::variation::Variation;
 use crate::share::percent;
 use crate::statistics::{Distribution, Rate};
 
-/// How many of the worst images are kept with their best classes.
+/// The number of worst images that are kept with their best classes.
 const WORST: usize = 10;
 
 /// One of the worst images.
@@ -40,7 +40,7 @@ pub struct Pair {
     counts: Counts,
 }
 
-/// How many images have what the limits ask for.
+/// The numbers of images that have what the limits ask for.
 #[derive(Debug, Default)]
 struct Counts {
     finite: usize,
@@ -48,7 +48,7 @@ struct Counts {
     top1_match_but_ties: usize,
     ordered_match: usize,
     ordered_match_but_ties: usize,
-    /// Whose best classes are the same text, see [`prints_the_same`].
+    /// Images whose best classes print the same text, see [`prints_the_same`].
     identical_text: usize,
     /// Beyond the limit of |Δp|.
     too_far: usize,
@@ -82,7 +82,7 @@ impl Counts {
 /// A column of [`Values`].
 type Column = fn(&Values) -> Option<f64>;
 
-/// What reports say of each image in numbers, by the names of the JSON.
+/// The numbers that reports have for each image: the key in JSON, the name, the value.
 const COLUMNS: [(&str, &str, Column); 7] = [
     ("max_delta", "max |Δp|", |v| v.max_delta),
     ("max_logit_delta", "max |Δlogit|", |v| v.max_logit_delta),
@@ -140,12 +140,12 @@ impl Pair {
         self.counts.ordered_match - self.counts.identical_text
     }
 
-    /// How many images have NaN or infinities.
+    /// Returns the number of images that have NaN or infinities.
     pub fn not_finite(&self) -> usize {
         self.rows.len() - self.counts.finite
     }
 
-    /// How many images alone are not [within](Row::within) the limits.
+    /// Returns the number of images that are not [within](Row::within) the limits.
     pub fn beyond(&self) -> usize {
         self.rows.len() - self.counts.within
     }

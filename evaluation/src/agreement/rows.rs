@@ -9,7 +9,7 @@ use tempfile::SpooledTempFile;
 
 use super::row::Row;
 
-/// How much is kept in memory, per pair of runs.
+/// The bytes that are kept in memory for each pair of runs.
 const MOST_IN_MEMORY: usize = 1 << 20;
 
 /// The temporary file of the differences cannot be written or read.

@@ -50,7 +50,7 @@ impl fmt::Display for ToleranceName {
 /// The conditions of agreement of two runs. A limit that is `None` is not checked.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Tolerance {
-    /// Which one it is based on.
+    /// The name of the tolerance that it is based on.
     pub name: ToleranceName,
     /// On every image: max |p − q| over the classes.
     pub max_delta: f64,

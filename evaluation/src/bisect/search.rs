@@ -37,7 +37,7 @@ pub enum Look {
 /// The search for the first node, in the order of the file, that differs.
 pub struct Search {
     parents: Vec<Vec<usize>>,
-    /// Of each node, itself included.
+    /// The ancestors of each node, itself included.
     ancestors: Vec<Set>,
     last: usize,
     seen: Vec<Option<Look>>,
