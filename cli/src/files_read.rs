@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use image_classification::sources;
 
 use crate::args::PreprocessArgs;
+use crate::destination::target;
 use crate::engines;
 use crate::inputs::Inputs;
 use crate::messages::Hinted;
 use crate::options::EngineOptions;
-use crate::output::target;
 
 const STDOUT: &str = "stdout";
 

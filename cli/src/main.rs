@@ -1,11 +1,9 @@
 //! `classify`: what is in these images, on whatever engine and device there is.
 
 mod args;
-mod bisect;
 mod commands;
-mod cpu_time;
+mod destination;
 mod engines;
-mod exit;
 mod fields;
 mod files_read;
 mod image_memory;
@@ -14,13 +12,13 @@ mod interrupt;
 mod loader_path;
 mod messages;
 mod options;
-mod output;
+mod process;
 mod provenance;
 mod reports;
 mod resolve;
-mod results;
 mod runtimes;
 mod session;
+mod writers;
 
 use clap::Parser as _;
 
@@ -69,7 +67,7 @@ fn main() {
     };
     // Whatever ended the work, its progress is not left on the terminal.
     messages.end_progress();
-    exit::exit(code)
+    process::exit(code)
 }
 
 /// Does what was asked for; gives the exit code.

@@ -13,11 +13,11 @@ use crate::args::{
     PrecisionArg, PrecisionFlag, PreprocessArgs, ReportPath, RunSpec, RunsArgs, RuntimeArgs,
     Scores, TuningArgs,
 };
+use crate::destination::Output;
 use crate::files_read::FilesRead;
 use crate::image_memory;
 use crate::inputs::Inputs;
 use crate::messages::{Hinted, Messages, printable};
-use crate::output::Output;
 use crate::reports::Destination;
 use crate::runtimes::set_up_dir;
 

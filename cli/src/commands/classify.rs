@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
+use crate::destination::Output;
 use crate::engines;
-use crate::exit;
 use crate::files_read::FilesRead;
 use crate::interrupt;
 use crate::messages::{Messages, printable};
 use crate::options::{ClassifyOptions, say_what_is_not_said};
-use crate::output::Output;
-use crate::results::{Classified, Results, Run};
+use crate::process;
 use crate::session::{self, OpenRun};
+use crate::writers::{Classified, Results, Run};
 
 /// Classifies the inputs and prints the results in their order.
 pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<()> {
@@ -57,7 +57,7 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
     )?;
     messages.summary(done);
     let output = results.into_output()?;
-    exit::leave(run);
+    process::leak(run);
     finish(output, done, count)
 }
 

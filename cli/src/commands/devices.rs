@@ -12,10 +12,10 @@ use backend_api::FoundLibrary;
 use serde_json::{Value, json};
 
 use crate::args::{Backend, DevicesArgs, InspectFormat};
+use crate::destination;
 #[cfg(feature = "openvino")]
 use crate::fields::with_flags;
 use crate::messages::{self, Hinted, printable};
-use crate::output;
 use crate::runtimes::RuntimePath;
 #[cfg(any(feature = "openvino", feature = "onnx"))]
 use crate::runtimes::library_dirs;
@@ -46,7 +46,7 @@ pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
             format!("{:#}\n", json!({ "schema_version": 1, "engines": engines }))
         }
     };
-    output::print(&text)?;
+    destination::print(&text)?;
     if engines.iter().any(|engine| engine.found.is_ok()) {
         return Ok(());
     }

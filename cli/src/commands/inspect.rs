@@ -5,11 +5,11 @@ use image_classification::{FittedPreprocessing, ScoreKind, Setting};
 use serde_json::{Value, json};
 
 use crate::args::InspectFormat;
+use crate::destination;
 use crate::engines;
 use crate::fields;
 use crate::messages::{Messages, printable};
 use crate::options::InspectOptions;
-use crate::output;
 use crate::resolve;
 
 /// Prints what is known of the model. Nothing is classified.
@@ -27,7 +27,7 @@ pub fn run(options: &InspectOptions, messages: &mut Messages) -> anyhow::Result<
         }
         InspectFormat::Text => text(options, &fitted, backend.info()),
     };
-    output::print(&text)
+    destination::print(&text)
 }
 
 fn text(options: &InspectOptions, fitted: &FittedPreprocessing, info: &BackendInfo) -> String {

@@ -10,13 +10,13 @@ use crate::args::{
     Args, COMPARE_EXAMPLES, DEVICES_EXAMPLES, EVALUATE_EXAMPLES, EXAMPLES, EXIT_CODES,
     INSPECT_EXAMPLES,
 };
-use crate::output;
+use crate::destination;
 
 /// Prints the completion script for `shell`.
 pub fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "classify", &mut script);
-    output::print(&script)
+    destination::print(&script)
 }
 
 /// Prints the manual page: the program's, then that of each subcommand.
@@ -44,7 +44,7 @@ pub fn page() -> anyhow::Result<()> {
         };
         sections(subcommand, examples, &mut text)?;
     }
-    output::print(&text)
+    destination::print(&text)
 }
 
 /// What every command has. `clap_mangen` would call the examples EXTRA and run their lines together.

@@ -12,8 +12,8 @@ use std::io::Write;
 use image_classification::Labels;
 
 use crate::args::{ReportForm, ReportPath};
+use crate::destination::{self, Output};
 use crate::messages::printable;
-use crate::output::{self, Output};
 
 /// What can be reported in every form.
 pub trait Document {
@@ -72,7 +72,7 @@ pub fn write(
         .into_iter()
         .map(|destination| destination.write(document))
         .collect();
-    let printed = output::print(text);
+    let printed = destination::print(text);
     written.into_iter().chain([printed]).collect()
 }
 

@@ -11,12 +11,12 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use image_classification::{Feed, ImageBuffers, ImageFile};
 
 use crate::args::BenchArgs;
-use crate::cpu_time;
 use crate::image_memory;
 use crate::interrupt;
 use crate::messages::{Hinted, Messages, printable};
-use crate::results::Classified;
+use crate::process;
 use crate::session::{self, OpenRun};
+use crate::writers::Classified;
 
 /// The most images that are measured with, and the most bytes of a run's tensors that are kept. More of them
 /// would not change the figures, but preparing them would take longer than the measurement.
@@ -88,12 +88,12 @@ pub struct Round {
 
 /// Measures what `work` does, which says how many images it did.
 fn measured(work: impl FnOnce() -> anyhow::Result<usize>) -> anyhow::Result<Round> {
-    let (start, cpu) = (Instant::now(), cpu_time::process());
+    let (start, cpu) = (Instant::now(), process::cpu_time());
     let images = work()?;
     Ok(Round {
         images,
         seconds: start.elapsed().as_secs_f64(),
-        cpu: difference(cpu, cpu_time::process()),
+        cpu: difference(cpu, process::cpu_time()),
     })
 }
 
@@ -185,7 +185,7 @@ struct Prepared {
 
 impl Prepared {
     fn of(path: &Path, run: &OpenRun, memory: &mut Memory) -> anyhow::Result<Self> {
-        let start = cpu_time::thread();
+        let start = process::thread_cpu_time();
         let mut file = ImageFile::read(
             path,
             &[run.input],
@@ -193,14 +193,14 @@ impl Prepared {
             std::mem::take(&mut memory.buffers),
         )?;
         let image = file.image(&run.input)?;
-        let decoded = cpu_time::thread();
+        let decoded = process::thread_cpu_time();
         let one = run.input.one(memory.tensor.take(), image)?;
-        let made = cpu_time::thread();
+        let made = process::thread_cpu_time();
         let (tensor, joining_cpu) = match run.input.batch {
             1 => (one.clone(), Some(0.0)),
             batch => {
                 let joined = Tensor::concat_in(memory.batch.take(), &vec![&one; batch])?;
-                let cpu = difference(made, cpu_time::thread());
+                let cpu = difference(made, process::thread_cpu_time());
                 memory.batch = Some(joined.clone());
                 // The whole batch took it.
                 (joined, cpu.map(|cpu| cpu / batch as f64))

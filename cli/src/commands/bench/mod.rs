@@ -10,11 +10,11 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use crate::args::{BenchArgs, InputArgs, InspectFormat, RunsArgs};
+use crate::destination;
 use crate::inputs::Input;
 use crate::interrupt;
 use crate::messages::{Hinted, Messages, counted, printable};
 use crate::options::RunsOptions;
-use crate::output;
 use crate::session::Session;
 use evaluation::Machine;
 use images::made_up_images;
@@ -73,7 +73,7 @@ pub fn run(mut args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
         plan: &plan,
         rounds: done,
     };
-    output::print(&match format {
+    destination::print(&match format {
         InspectFormat::Text => table(&report),
         InspectFormat::Json => report.json(),
     })?;

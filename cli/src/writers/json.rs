@@ -7,8 +7,8 @@ use image_classification::Scoring;
 use serde::Serialize;
 
 use super::{Classified, Run};
+use crate::destination::Output;
 use crate::messages;
-use crate::output::Output;
 
 #[derive(Serialize)]
 struct Line<'a> {

@@ -1,5 +1,7 @@
 //! `classify compare`: the same images through several runs, and whether they agree.
 
+mod bisect;
+
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -14,10 +16,9 @@ use evaluation::{
 use image_classification::Digests;
 
 use crate::args::CompareArgs;
-use crate::bisect;
+use crate::destination::Output;
 use crate::messages::{self, Hinted, Messages, printable};
 use crate::options::RunsOptions;
-use crate::output::Output;
 use crate::provenance;
 use crate::reports;
 use crate::reports::compare::ComparisonText as _;

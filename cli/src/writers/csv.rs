@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::{Classified, Run};
+use crate::destination::Output;
 use crate::messages;
-use crate::output::Output;
 
 const HEADER: [&str; 11] = [
     "schema_version",

@@ -11,8 +11,8 @@ use backend_api::BackendInfo;
 use image_classification::{ImageOutputs, Interpretation, Labels, OutputReading, Ranked, Scoring};
 
 use crate::args::Format;
+use crate::destination::Output;
 use crate::options::OutputOptions;
-use crate::output::Output;
 
 /// What every result of a run has in common.
 #[derive(Debug)]

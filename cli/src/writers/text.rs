@@ -6,8 +6,8 @@ use std::path::Path;
 use image_classification::Ranked;
 
 use super::{Classified, Run};
+use crate::destination::Output;
 use crate::messages::printable;
-use crate::output::Output;
 
 /// Writes the sample's lines.
 #[derive(Debug)]
