@@ -15,6 +15,7 @@ mod loader_path;
 mod messages;
 mod options;
 mod output;
+mod pattern;
 mod provenance;
 mod reports;
 mod resolve;
