@@ -1,7 +1,8 @@
 //! Which images: files, folders, patterns and lists, in the order in which results appear.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -9,15 +10,12 @@ use image_classification::{Image, has_image_magic};
 use walkdir::WalkDir;
 
 use crate::messages::Hinted;
+use crate::pattern;
 
-/// Names of images. A file with such a name that is none is an error; other files in a folder that
-/// are no images are skipped.
-const ENDINGS: [&str; 17] = [
-    "bmp", "dib", "gif", "jfif", "jpe", "jpeg", "jpg", "pam", "pbm", "pgm", "png", "pnm", "ppm",
-    "qoi", "tif", "tiff", "webp",
-];
 /// The largest list that is read: 64 MiB are about a million paths.
 const MOST_LIST_BYTES: u64 = 64 << 20;
+/// Most endings that a note on skipped files names.
+const MOST_ENDINGS: usize = 6;
 
 /// An image to classify, or what stands in its way already.
 #[derive(Debug)]
@@ -36,7 +34,8 @@ pub struct Inputs {
     /// True if a list was read from stdin.
     pub stdin: bool,
     hidden: usize,
-    others: usize,
+    /// Files that are no images, by their endings.
+    others: BTreeMap<String, usize>,
     folders: usize,
 }
 
@@ -57,8 +56,19 @@ impl Inputs {
         for list in lists {
             found.lists.push(list.clone());
             let what = || format!("cannot read the input list {}", list.display());
-            let file =
-                File::open(list).map_err(|error| anyhow::Error::new(error).context(what()))?;
+            let file = model_file::open_regular(list).map_err(|error| {
+                let error = anyhow::Error::new(error);
+                // A pipe has no end that is worth waiting for.
+                let error = match fs::metadata(list) {
+                    Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => Hinted::new(
+                        "it is not a regular file",
+                        "pipe the list to `-i -`, or save it as a file",
+                    )
+                    .into(),
+                    _ => error,
+                };
+                error.context(what())
+            })?;
             let list = read_list(file).map_err(|error| error.context(what()))?;
             found.add_list(&list, recursive);
         }
@@ -78,27 +88,50 @@ impl Inputs {
         Ok(found)
     }
 
-    /// What was left out of folders, for one line; `None` if nothing was.
-    pub fn skipped(&self) -> Option<String> {
-        let mut text = String::new();
-        for (count, one, many) in [
-            (self.hidden, "hidden entry", "hidden entries"),
-            (
-                self.others,
-                "file that is no image",
-                "files that are no images",
-            ),
-        ] {
-            if count > 0 {
-                let separator = if text.is_empty() { "skipped " } else { " and " };
-                let _ = write!(
-                    text,
-                    "{separator}{count} {}",
-                    if count == 1 { one } else { many }
-                );
-            }
+    /// Entries of directories that were skipped, for one line; `None` if there are none. With `briefly`, only the
+    /// number of files that are no images.
+    pub fn skipped(&self, briefly: bool) -> Option<String> {
+        let others: usize = self.others.values().sum();
+        let mut parts = Vec::new();
+        if self.hidden > 0 && !briefly {
+            let name = if self.hidden == 1 { "entry" } else { "entries" };
+            parts.push(format!("{} hidden {name}", self.hidden));
         }
-        Some(text).filter(|text| !text.is_empty())
+        if others > 0 {
+            let (name, verb) = if others == 1 {
+                ("file", "is no image")
+            } else {
+                ("files", "are no images")
+            };
+            let mut text = format!("{others} {name} that {verb}");
+            if !briefly {
+                let _ = write!(text, " ({})", self.endings());
+            }
+            parts.push(text);
+        }
+        (!parts.is_empty()).then(|| format!("skipped {}", parts.join(" and ")))
+    }
+
+    /// `3 .txt, 1 .md, 2 others`.
+    fn endings(&self) -> String {
+        let mut endings: Vec<_> = self.others.iter().collect();
+        endings.sort_by_key(|(ending, count)| (usize::MAX - **count, (*ending).clone()));
+        let rest = endings.split_off(endings.len().min(MOST_ENDINGS));
+        let mut parts: Vec<String> = endings
+            .iter()
+            .map(|(ending, count)| {
+                if ending.is_empty() {
+                    format!("{count} without an ending")
+                } else {
+                    format!("{count} .{ending}")
+                }
+            })
+            .collect();
+        let rest: usize = rest.iter().map(|(_, count)| **count).sum();
+        if rest > 0 {
+            parts.push(format!("{rest} others"));
+        }
+        parts.join(", ")
     }
 
     fn add_list(&mut self, paths: &[PathBuf], recursive: bool) {
@@ -110,18 +143,10 @@ impl Inputs {
     /// A file or folder, or a pattern where there is none of that name: shells that do not expand
     /// patterns, and quoted ones, leave it to the program.
     fn add_argument(&mut self, path: &Path, recursive: bool) {
-        let pattern = path
-            .to_str()
-            .filter(|text| text.contains(['*', '?', '[']) && fs::symlink_metadata(path).is_err());
-        let Some(pattern) = pattern else {
+        if !pattern::is_pattern(path) || fs::symlink_metadata(path).is_ok() {
             return self.add_path(path, recursive);
-        };
-        // As shells do: hidden entries only where the pattern names them.
-        let options = glob::MatchOptions {
-            require_literal_leading_dot: true,
-            ..glob::MatchOptions::new()
-        };
-        let matches = match glob::glob_with(pattern, options) {
+        }
+        let matches = match pattern::expand(path) {
             Ok(matches) => matches,
             Err(error) => return self.add_problem(path, error),
         };
@@ -129,10 +154,7 @@ impl Inputs {
         for entry in matches {
             match entry {
                 Ok(path) => self.add_path(&path, recursive),
-                Err(error) => {
-                    let path = error.path().to_owned();
-                    self.add_problem(&path, io::Error::from(error));
-                }
+                Err((path, error)) => self.add_problem(&path, error),
             }
         }
         if self.list.len() == before {
@@ -196,7 +218,9 @@ impl Inputs {
                     problem: None,
                 });
             } else {
-                self.others += 1;
+                let ending = entry.path().extension().unwrap_or_default();
+                let ending = ending.to_string_lossy().to_ascii_lowercase();
+                *self.others.entry(ending).or_default() += 1;
             }
         }
         if self.list.len() == before.0 {
@@ -213,14 +237,10 @@ impl Inputs {
     }
 }
 
-/// By name, or by its first bytes.
+/// Returns whether a file is an image by its name, or by its first bytes. Formats that are not decoded are among them:
+/// they fail by name and do not vanish.
 fn is_image(path: &Path) -> bool {
-    let named = path.extension().is_some_and(|ending| {
-        ENDINGS
-            .iter()
-            .any(|known| ending.eq_ignore_ascii_case(known))
-    });
-    named || has_image_magic(path)
+    path.extension().is_some_and(Image::has_ending) || has_image_magic(path)
 }
 
 /// One path a line; separated by NUL where there is one, as `find -print0` writes them. Paths are
@@ -242,6 +262,10 @@ fn read_list(source: impl Read) -> anyhow::Result<Vec<PathBuf>> {
         )
         .into());
     }
+    if is_utf_16(&bytes) {
+        return Err(Hinted::new("the list is UTF-16", "save the list as UTF-8").into());
+    }
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let nul = bytes.contains(&0);
     bytes
         .split(|&byte| byte == if nul { 0 } else { b'\n' })
@@ -255,6 +279,21 @@ fn read_list(source: impl Read) -> anyhow::Result<Vec<PathBuf>> {
         .filter(|line| !line.is_empty())
         .map(path_from_bytes)
         .collect()
+}
+
+/// Returns whether a list is UTF-16: it has a byte order mark, or every other byte is NUL and lines end. Paths of one
+/// letter that are separated by NUL have no ends of lines.
+fn is_utf_16(bytes: &[u8]) -> bool {
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return true;
+    }
+    let (pairs, _) = bytes.as_chunks::<2>();
+    let every = |place: usize| {
+        pairs
+            .iter()
+            .all(|pair| pair[place] == 0 && pair[1 - place] != 0)
+    };
+    (every(1) && pairs.contains(b"\n\0")) || (every(0) && pairs.contains(b"\0\n"))
 }
 
 #[cfg(unix)]
@@ -313,8 +352,8 @@ mod tests {
         let flat = Inputs::find(std::slice::from_ref(&path), &[], false).unwrap();
         assert_eq!(names(&flat, &path), ["A.PNG", "unnamed", "z.jpg"]);
         assert_eq!(
-            flat.skipped().unwrap(),
-            "skipped 1 hidden entry and 1 file that is no image"
+            flat.skipped(false).unwrap(),
+            "skipped 1 hidden entry and 1 file that is no image (1 .txt)"
         );
         let deep = Inputs::find(std::slice::from_ref(&path), &[], true).unwrap();
         assert_eq!(
@@ -322,8 +361,12 @@ mod tests {
             ["A.PNG", "b/c.tiff", "unnamed", "z.jpg"]
         );
         assert_eq!(
-            deep.skipped().unwrap(),
-            "skipped 2 hidden entries and 1 file that is no image"
+            deep.skipped(false).unwrap(),
+            "skipped 2 hidden entries and 1 file that is no image (1 .txt)"
+        );
+        assert_eq!(
+            deep.skipped(true).unwrap(),
+            "skipped 1 file that is no image"
         );
         let twice = Inputs::find(&[path.join("z.jpg"), path.join("z.jpg")], &[], false).unwrap();
         assert_eq!(twice.list.len(), 2);
@@ -353,6 +396,67 @@ mod tests {
         assert_eq!(
             paths(b"\xff.jpg")[0].as_os_str().as_encoded_bytes(),
             b"\xff.jpg"
+        );
+    }
+
+    #[test]
+    fn lists_may_have_a_byte_order_mark_but_are_not_utf_16() {
+        let paths = read_list(&b"\xef\xbb\xbfa.jpg\nb.jpg\n"[..]).unwrap();
+        assert_eq!(paths, [Path::new("a.jpg"), Path::new("b.jpg")]);
+        let letters = read_list(&b"a\0b\0"[..]).unwrap();
+        assert_eq!(letters, [Path::new("a"), Path::new("b")]);
+        let wide = |to_bytes: fn(u16) -> [u8; 2], mark: &str| -> Vec<u8> {
+            let text = format!("{mark}a.jpg\r\nb.jpg\r\n");
+            text.encode_utf16().flat_map(to_bytes).collect()
+        };
+        for to_bytes in [u16::to_le_bytes, u16::to_be_bytes] {
+            for mark in ["\u{feff}", ""] {
+                let error = read_list(&*wide(to_bytes, mark)).unwrap_err();
+                assert!(error.to_string().contains("UTF-16"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn images_in_formats_that_are_not_decoded_are_inputs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_path_buf();
+        for (name, bytes) in [
+            ("a.heic", &b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..]),
+            ("b", b"8BPS\0\x01"),
+            ("c.TGA", b"\0\0\x02"),
+            ("d.nef", b""),
+            ("e.avif", b"no image at all"),
+            ("film.mp4", b"\0\0\0\x14ftypisom\0\0\x02\0mp41"),
+            ("notes", b"BM is a magazine"),
+            ("x.md", b"P6 text"),
+            ("y.txt", b""),
+            ("z.txt", b""),
+        ] {
+            fs::write(path.join(name), bytes).unwrap();
+        }
+        let found = Inputs::find(std::slice::from_ref(&path), &[], false).unwrap();
+        assert_eq!(
+            names(&found, &path),
+            ["a.heic", "b", "c.TGA", "d.nef", "e.avif"]
+        );
+        assert_eq!(
+            found.skipped(false).unwrap(),
+            "skipped 5 files that are no images (2 .txt, 1 without an ending, 1 .md, 1 .mp4)"
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_list_that_is_a_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let status = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(status.unwrap().success());
+        let error = Inputs::find(&[], &[pipe], false).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("not a regular file"),
+            "{error:#}"
         );
     }
 

@@ -12,6 +12,7 @@ mod interrupt;
 mod loader_path;
 mod messages;
 mod options;
+mod pattern;
 mod process;
 mod provenance;
 mod reports;

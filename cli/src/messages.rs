@@ -138,6 +138,14 @@ impl Messages {
         }
     }
 
+    /// Something that the user should know, and the part of it that remains with `--quiet`.
+    pub fn note_or_briefly(&self, text: Option<String>, brief: Option<String>) {
+        let text = if self.quiet { brief } else { text };
+        if let Some(text) = text {
+            self.line(NOTE, "note", &text);
+        }
+    }
+
     /// What the user has to know even with `--quiet`.
     pub fn warning(&self, text: &str) {
         self.line(NOTE, "warning", &self.with_subject(text));

@@ -168,9 +168,7 @@ pub fn say_what_is_not_said<'a>(
             printable(&engine.model.to_string_lossy())
         ));
     }
-    if let Some(skipped) = inputs.skipped() {
-        messages.note(&skipped);
-    }
+    messages.note_or_briefly(inputs.skipped(false), inputs.skipped(true));
 }
 
 /// How results are printed.

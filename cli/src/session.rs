@@ -277,6 +277,12 @@ pub fn feed(
     });
     let mut done = 0;
     for answer in feed.blocking_answers(inputs) {
+        if let Ok(outputs) = &answer.result
+            && let Some(note) = outputs.note
+        {
+            let path = answer.input.to_string_lossy();
+            messages.note(&format!("{}: {note}", printable(&path)));
+        }
         take(answer.input, answer.result.map_err(error), messages)?;
         done += 1;
     }

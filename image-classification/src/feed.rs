@@ -9,9 +9,9 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use sha2::{Digest as _, Sha256};
 
-use crate::ImageMemory;
 use crate::preparation::{ImageBuffers, ImageError, ImageFile, ImageSource, Preparation};
 use crate::threads::{DecodingThreads, JobError, Place};
+use crate::{ImageMemory, ImageNote};
 
 /// Gives images to runs, several images and requests at a time.
 ///
@@ -137,6 +137,8 @@ pub struct ImageOutputs {
     pub digests: Digests<Option<Sha>>,
     /// The time for reading, decoding and preprocessing.
     pub prepare: Duration,
+    /// The remark on the image that its user should know.
+    pub note: Option<ImageNote>,
     /// The output of each run, in their order. Images of one request share its error.
     pub runs: Vec<Result<RunOutput, Arc<Error>>>,
 }
@@ -329,6 +331,7 @@ struct Prepared {
     tensors: Vec<HashedTensor>,
     digests: Digests<Option<Sha>>,
     elapsed: Duration,
+    note: Option<ImageNote>,
 }
 
 /// A tensor, with its digest where that is asked for or compared afterwards.
@@ -354,6 +357,7 @@ impl Shared {
                 ImageOutputs {
                     digests: prepared.digests,
                     prepare: prepared.elapsed,
+                    note: prepared.note,
                     runs: Vec::new(),
                 }
             }));
@@ -409,8 +413,10 @@ impl Shared {
         let buffers = self.buffers.take().unwrap_or_default();
         let mut file = ImageFile::read(source, &self.preparations, &self.memory, buffers)?;
         let mut tensors = Vec::with_capacity(self.kinds.len());
+        let mut note = None;
         for (place, kind) in self.kinds.iter().enumerate() {
             let image = file.image(&kind.preparation)?;
+            note = image.note();
             let tensor = kind.preparation.one(kind.images.take(), image)?;
             let is_wanted = place == 0 && self.digests.tensor;
             let is_compared = kind.is_shared() && kind.batch() == 1;
@@ -423,6 +429,7 @@ impl Shared {
             tensors,
             digests,
             elapsed: start.elapsed(),
+            note,
         })
     }
 

@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use crate::Image;
+use crate::decode::HEAD_BYTES;
 
 /// The reason why a file was not read.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +78,7 @@ pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
 pub fn has_image_magic(path: &Path) -> bool {
     let mut head = Vec::new();
     model_file::open_regular(path)
-        .and_then(|file| file.take(64).read_to_end(&mut head))
+        .and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head))
         .is_ok_and(|_| Image::recognises(&head))
 }
 

@@ -17,7 +17,7 @@ mod threads;
 mod top_k;
 
 pub use classifier::{Classification, Classifier, ClassifierBuilder, ClassifyError, ScoredClass};
-pub use decode::{DecodeError, DecodeLimits, Image, ImageHeader};
+pub use decode::{DecodeError, DecodeLimits, Image, ImageHeader, ImageNote};
 pub use feed::{Answer, Digests, Feed, FeedOptions, FeedRun, ImageOutputs, RunOutput};
 pub use file::{ReadError, has_image_magic, read_file};
 pub use labels::{Labels, LabelsError};

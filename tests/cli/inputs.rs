@@ -58,7 +58,7 @@ fn folders() -> Result<(), Failed> {
     let flat = run(command().arg("-i").arg(path));
     expect_code(&flat, 0)?;
     ensure(names(&flat.stdout, path) == ["a.ppm", "b.ppm"], &flat)?;
-    let note = "note: skipped 1 hidden entry and 1 file that is no image\n";
+    let note = "note: skipped 1 hidden entry and 1 file that is no image (1 .txt)\n";
     ensure(flat.stderr.contains(note), flat)?;
     let deep = run(command().arg("--recursive").arg("-i").arg(path));
     expect_code(&deep, 0)?;

@@ -17,6 +17,7 @@ mod evaluate_models;
 mod files;
 mod filters;
 mod fixtures;
+mod images;
 mod inputs;
 mod interrupts;
 mod leftovers;
@@ -52,6 +53,7 @@ fn main() {
     trials.extend(evaluate_models::trials(&engines, &set_up));
     trials.extend(errors::trials(&engines, &set_up));
     trials.extend(files::trials(&engines));
+    trials.extend(images::trials(&engines));
     trials.extend(inputs::trials(&engines));
     #[cfg(unix)]
     trials.extend(interrupts::trials(&engines));

@@ -103,6 +103,10 @@ classifier(
         helper.make_node("Softmax", ["flat"], ["output"], axis=1),
     ],
 )
+# The mean of each channel: what an image became.
+save("channel-means",
+     [helper.make_node("GlobalAveragePool", ["input"], ["mean"]), helper.make_node("Flatten", ["mean"], ["output"])],
+     [value("input", [1, 3, 16, 16])], [value("output", [1, 3])])
 # The classes of `plain` in reverse order.
 classifier("reversed", image, order=slice(None, None, -1))
 # A single value, the probability of yes.

@@ -8,7 +8,7 @@ use evaluation::{ComparedPair, ComparisonReport};
 use image_classification::Ranked;
 
 use super::junit::{Case, Junit, Totals};
-use super::{Document, bisect, cell, class, html};
+use super::{Document, bisect, cell, class, failures_table, html};
 use crate::messages::{counted, printable};
 
 /// Words of a comparison for people.
@@ -269,6 +269,12 @@ impl Document for ComparisonReport {
                 bisect::text(bisect).replace('`', "'")
             );
         }
+        text += &failures_table(self.failures.iter().map(|failure| {
+            let image = failure
+                .image
+                .map_or_else(String::new, |image| self.path(image));
+            (image, failure.problem.message.clone())
+        }));
         let _ = writeln!(text, "\n{}", cell(self.machine.description()));
         text
     }

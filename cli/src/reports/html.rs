@@ -14,9 +14,9 @@ use image_classification::{
 
 use evaluation::{ComparedPair, ComparisonReport, EvaluatedRun, EvaluationReport, RunInfo};
 
-use super::class;
 use super::compare::ComparisonText as _;
 use super::evaluate::EvaluationText as _;
+use super::{FAILURES, class};
 use crate::image_memory;
 use crate::messages::{counted, printable};
 use evaluation::accuracy::{Calibration, Counts, Decisions};
@@ -29,8 +29,6 @@ const THUMBNAIL: u32 = 160;
 const POINTS: usize = 2_000;
 /// The most rows of a table of classes.
 const CLASSES: usize = 20;
-/// The most rows of the table of what could not be compared.
-const FAILURES: usize = 100;
 
 /// The page of a comparison.
 pub fn comparison(comparison: &ComparisonReport) -> anyhow::Result<String> {
@@ -108,7 +106,18 @@ pub fn evaluation(evaluation: &EvaluationReport) -> anyhow::Result<String> {
         images: evaluation.images.len(),
         missing: evaluation.missing.len(),
         surplus: evaluation.surplus.len(),
-        failures: evaluation.failures.len(),
+        failures_of: evaluation.failures.len(),
+        failures: evaluation
+            .failures
+            .iter()
+            .take(FAILURES)
+            .map(|failure| {
+                let path = failure
+                    .image
+                    .map_or_else(String::new, |image| evaluation.path(image));
+                (path, failure.problem.message.clone())
+            })
+            .collect(),
         machine: evaluation.machine.description(),
     };
     page.render().context("cannot write the page")
@@ -200,7 +209,10 @@ struct EvaluatePage {
     images: usize,
     missing: usize,
     surplus: usize,
-    failures: usize,
+    /// The image and the reason of the first failures.
+    failures: Vec<(String, String)>,
+    /// The number of all failures.
+    failures_of: usize,
     machine: String,
 }
 

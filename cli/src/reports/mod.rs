@@ -6,7 +6,7 @@ pub mod evaluate;
 mod html;
 mod junit;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::Write;
 
 use image_classification::Labels;
@@ -14,6 +14,25 @@ use image_classification::Labels;
 use crate::args::{ReportForm, ReportPath};
 use crate::destination::{self, Output};
 use crate::messages::printable;
+
+/// The most failures that a report for people lists; reports for machines have all.
+const FAILURES: usize = 100;
+
+/// Returns the table of failures, image and reason, for Markdown.
+fn failures_table(failures: impl ExactSizeIterator<Item = (String, String)>) -> String {
+    let count = failures.len();
+    if count == 0 {
+        return String::new();
+    }
+    let mut text = "\n| failed | reason |\n|---|---|\n".to_owned();
+    for (image, reason) in failures.take(FAILURES) {
+        let _ = writeln!(text, "| {} | {} |", cell(image), cell(reason));
+    }
+    if count > FAILURES {
+        let _ = writeln!(text, "| {} others | |", count - FAILURES);
+    }
+    text
+}
 
 /// What can be reported in every form.
 pub trait Document {

@@ -1,30 +1,21 @@
-//! The formats that the `image` crate decodes: BMP, PNM, QOI, TIFF, WebP.
+//! The formats that the `image` crate decodes: BMP, PNM, QOI, TGA, WebP.
 
-use std::io::{BufRead, Seek, SeekFrom};
+use std::io::{BufRead, Seek};
 
-use image::metadata::Orientation;
-use image::{ImageDecoder, ImageError, ImageFormat, ImageReader};
-use tiff::TiffError;
-use tiff::tags::Tag;
+use image::{ColorType, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageReader};
 
+use super::format::Format;
 use super::header::{ImageHeader, SMALL};
-use super::rgb::{RGB, buffer_of, to_rgb};
-use super::{DecodeError, DecodeLimits, Image, check_size, format_name, jpeg, within};
+use super::orientation::Metadata;
+use super::rgb::{Depth, RGB, buffer_of, to_rgb};
+use super::{DecodeError, DecodeLimits, Image, check_size, within};
 
 pub(super) fn header<R: BufRead + Seek>(
-    mut source: R,
+    source: R,
     format: ImageFormat,
-    length: u64,
     limits: &DecodeLimits,
 ) -> Result<ImageHeader, DecodeError> {
-    let mut header = open(&mut source, format, limits)?.1;
-    header.working += match format {
-        ImageFormat::Tiff => tiff_working(&mut source, length, limits)?,
-        ImageFormat::WebP => webp_working(&mut source, &header, length),
-        // A text of numbers, lines and palettes.
-        _ => 32 * u64::from(header.width),
-    };
-    Ok(header)
+    open(source, format, limits).map(|(_, header)| header)
 }
 
 pub(super) fn decode<R: BufRead + Seek>(
@@ -35,20 +26,33 @@ pub(super) fn decode<R: BufRead + Seek>(
 ) -> Result<Image, DecodeError> {
     let (decoder, header) = open(source, format, limits)?;
     let (color, total) = (decoder.color_type(), decoder.total_bytes() as usize);
+    let is_few_bits = decoder.original_color_type() == ExtendedColorType::Rgb5x1;
     let pixels = header.width as usize * header.height as usize;
+    let is_fresh = spare.capacity() < header.buffer as usize;
     let mut buffer = buffer_of(spare, header.buffer)?;
-    // Decoders leave out what the file leaves out.
-    buffer.fill(0);
+    if !is_fresh {
+        // Decoders leave out what the file leaves out.
+        buffer.fill(0);
+    }
     decoder
         .read_image(&mut buffer[..total])
         .map_err(|source| failed(format, source))?;
-    let pixels = to_rgb(buffer, pixels, color).ok_or_else(|| DecodeError::Panicked {
-        format: format_name(format),
-    })?;
-    header.image(pixels, 1)
+    if format == ImageFormat::Pnm && color == ColorType::Rgb16 {
+        round_to_upper(&mut buffer[..total]);
+    }
+    let mut depth = Depth::default();
+    let mut pixels =
+        to_rgb(buffer, pixels, color, &mut depth).ok_or_else(|| DecodeError::Panicked {
+            format: name(format),
+        })?;
+    if is_few_bits {
+        levels_of_few_bits(&mut pixels, [31; RGB]);
+    }
+    let note = depth.note();
+    header.image(pixels, 1).map(|image| image.noted(note))
 }
 
-/// The decoder, and the header without the decoder's own needs.
+/// The decoder, and the header.
 fn open<'a, R: BufRead + Seek + 'a>(
     mut source: R,
     format: ImageFormat,
@@ -67,120 +71,60 @@ fn open<'a, R: BufRead + Seek + 'a>(
     check_size(width, height, limits)?;
     let total = decoder.total_bytes();
     within("a decoded size in bytes", total, limits.decoded_bytes)?;
-    // A damaged EXIF block is no reason to refuse the pixels.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    // A damaged block is no reason to refuse the pixels.
+    let metadata = Metadata {
+        exif: decoder.exif_metadata().unwrap_or(None),
+        xmp: decoder.xmp_metadata().unwrap_or(None),
+    };
     let header = ImageHeader {
-        format,
+        format: ours(format),
         width,
         height,
-        orientation,
+        orientation: metadata.orientation(),
         buffer: total.max(u64::from(width) * u64::from(height) * RGB as u64),
-        working: SMALL,
+        // A text of numbers, lines and palettes.
+        working: SMALL + 32 * u64::from(width),
         jpeg: None,
     };
     Ok((decoder, header))
 }
 
-/// Bytes that the decoder of TIFF takes: the image once more before it is copied to where it is wanted, a row of
-/// a strip or tile, lists of strips, and for JPEG the whole strip or tile.
-fn tiff_working<R: BufRead + Seek>(
-    mut source: R,
-    length: u64,
-    limits: &DecodeLimits,
-) -> Result<u64, DecodeError> {
-    source.rewind().map_err(DecodeError::Unreadable)?;
-    let failed = |source| failed(ImageFormat::Tiff, of_tiff(source));
-    let mut decoder = tiff::decoder::Decoder::new(&mut source).map_err(failed)?;
-    let (width, height) = decoder.dimensions().map_err(failed)?;
-    let (chunk_width, chunk_height) = decoder.chunk_dimensions();
-    let mut tag = |tag, default| {
-        let value = decoder.find_tag_unsigned::<u64>(tag);
-        value.map(|value| value.unwrap_or(default)).map_err(failed)
-    };
-    let samples = tag(Tag::SamplesPerPixel, 1)?;
-    let is_jpeg = matches!(tag(Tag::Compression, 1)?, 6 | 7);
-    let bits = decoder.find_tag_unsigned_vec::<u64>(Tag::BitsPerSample);
-    let bits = bits.map_err(failed)?.unwrap_or_default();
-    let bits = bits.into_iter().max().unwrap_or(1);
-    let row = |width: u32| (u64::from(width) * samples).saturating_mul(bits.div_ceil(8));
-    let chunk_row = row(chunk_width);
-    within(
-        "a row of a strip or tile in bytes",
-        chunk_row,
-        limits.decoded_bytes,
-    )?;
-    let image = row(width).saturating_mul(u64::from(height));
-    let mut chunks = 0;
-    if is_jpeg {
-        for tag in [Tag::StripOffsets, Tag::TileOffsets] {
-            let offsets = decoder.find_tag_unsigned_vec::<u64>(tag).map_err(failed)?;
-            for offset in offsets.unwrap_or_default() {
-                let reader = decoder.inner();
-                reader
-                    .seek(SeekFrom::Start(offset))
-                    .map_err(DecodeError::Unreadable)?;
-                // What is no JPEG is the decoder's to refuse.
-                if let Ok(frame) = jpeg::Frame::read(reader) {
-                    within("a pixel count", frame.pixels(), limits.pixels)?;
-                    chunks = chunks.max(frame.decode_bytes(1).saturating_mul(2));
-                }
-            }
-        }
-        chunks += row(chunk_width).saturating_mul(u64::from(chunk_height));
-    }
-    Ok(image
-        .saturating_add(2 * chunk_row)
-        .saturating_add(chunks)
-        .saturating_add(4 * length))
-}
-
-/// Bytes that the decoder of WebP takes: planes of a lossy image, four channels of a lossless one or of its alpha,
-/// the canvas and the frame of an animation.
-fn webp_working<R: BufRead + Seek>(mut source: R, header: &ImageHeader, length: u64) -> u64 {
-    const ANIMATION: u8 = 0b10;
-    const ALPHA: u8 = 0b1_0000;
-    let pixels = u64::from(header.width) * u64::from(header.height);
-    let mut head = [0; 21];
-    let read = source
-        .rewind()
-        .and_then(|()| source.read_exact(&mut head))
-        .is_ok();
-    let padded = u64::from(header.width).next_multiple_of(16)
-        * u64::from(header.height).next_multiple_of(16);
-    let (lossy, lossless, alpha) = (padded * 3 / 2, pixels * 4 + pixels, pixels * 5);
-    let decoder = match &head[12..16] {
-        b"VP8 " if read => lossy,
-        b"VP8L" if read => lossless,
-        // The canvas, and a frame.
-        _ if !read || head[20] & ANIMATION != 0 => pixels * 8 + lossy + alpha,
-        _ if head[20] & ALPHA != 0 => (lossy + alpha).max(lossless),
-        _ => lossy.max(lossless),
-    };
-    // Partitions are read whole; one may claim 16 MiB that the file has not.
-    decoder + 3 * length + (16 << 20)
-}
-
-fn of_tiff(source: TiffError) -> ImageError {
-    match source {
-        TiffError::UnsupportedError(_) => {
-            let kind = image::error::UnsupportedErrorKind::GenericFeature(source.to_string());
-            let format = ImageFormat::Tiff.into();
-            ImageError::Unsupported(image::error::UnsupportedError::from_format_and_kind(
-                format, kind,
-            ))
-        }
-        TiffError::LimitsExceeded => ImageError::Limits(image::error::LimitError::from_kind(
-            image::error::LimitErrorKind::InsufficientMemory,
-        )),
-        source => ImageError::Decoding(image::error::DecodingError::new(
-            ImageFormat::Tiff.into(),
-            source,
-        )),
+/// Rounds samples of 16 bits to 8 upper bits, as Pillow does for the colours of PNM alone.
+fn round_to_upper(samples: &mut [u8]) {
+    for sample in samples.as_chunks_mut::<2>().0 {
+        let value = u32::from(u16::from_ne_bytes(*sample));
+        let level = (value * 255 + 32767) / 65535;
+        *sample = ((level << 8) as u16).to_ne_bytes();
     }
 }
 
-fn failed(format: ImageFormat, source: ImageError) -> DecodeError {
-    let format = format_name(format);
+/// Gives each channel the level that Pillow gives a sample of fewer bits, of which `most` are the largest values. The
+/// decoder rounds to nearest, Pillow rounds down.
+pub(super) fn levels_of_few_bits(pixels: &mut [u8], most: [u32; RGB]) {
+    for pixel in pixels.as_chunks_mut::<RGB>().0 {
+        for (level, most) in pixel.iter_mut().zip(most) {
+            let sample = (u32::from(*level) * most + 127) / 255;
+            *level = (sample * 255 / most) as u8;
+        }
+    }
+}
+
+fn name(format: ImageFormat) -> &'static str {
+    ours(format).name()
+}
+
+fn ours(format: ImageFormat) -> Format {
+    match format {
+        ImageFormat::Bmp => Format::Bmp,
+        ImageFormat::Qoi => Format::Qoi,
+        ImageFormat::Tga => Format::Tga,
+        ImageFormat::WebP => Format::WebP,
+        _ => Format::Pnm,
+    }
+}
+
+pub(super) fn failed(format: ImageFormat, source: ImageError) -> DecodeError {
+    let format = name(format);
     match source {
         ImageError::Unsupported(_) => DecodeError::Unsupported {
             format,
@@ -190,6 +134,9 @@ fn failed(format: ImageFormat, source: ImageError) -> DecodeError {
             format,
             source: source.into(),
         },
+        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            DecodeError::CutShort { format }
+        }
         _ => DecodeError::Damaged {
             format,
             source: source.into(),

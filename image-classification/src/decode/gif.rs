@@ -1,11 +1,11 @@
-//! GIF: the first frame on a black canvas, looked up in the palette where it lies.
+//! GIF: the first frame on its canvas, looked up in the palette where it lies.
 
-use std::io::Read;
+use std::io::{Chain, Cursor, Read};
 
 use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError};
-use image::ImageFormat;
 use image::metadata::Orientation;
 
+use super::format::Format;
 use super::header::{ImageHeader, SMALL};
 use super::rgb::{RGB, buffer_of, expand};
 use super::{DecodeError, DecodeLimits, Image, check_size, within};
@@ -13,13 +13,16 @@ use super::{DecodeError, DecodeLimits, Image, check_size, within};
 const FORMAT: &str = "GIF";
 /// Bytes of a colour in a palette.
 const COLOUR: usize = 3;
+/// Upper bound of the pixels that a byte of LZW codes stands for.
+const MOST_PIXELS_PER_BYTE: u64 = 4096 * 8 / 3;
 
-/// The place of a frame on the canvas.
+/// The place of a frame on the canvas, and the index of the canvas around it.
 struct Frame {
     left: usize,
     top: usize,
     width: usize,
     height: usize,
+    background: u8,
 }
 
 impl Frame {
@@ -50,47 +53,66 @@ pub(super) fn decode<R: Read>(
 ) -> Result<Image, DecodeError> {
     let (mut decoder, header, frame) = open(source, length, limits)?;
     let palette = decoder.palette().map_err(failed)?.to_vec();
-    // Indices without a colour leave the canvas as it is.
+    // Indices beyond the palette are black.
     let colour = |index: u8| {
         let colour = palette.get(usize::from(index) * COLOUR..);
-        colour.and_then(|rest| rest.first_chunk()).copied()
+        let colour = colour.and_then(|rest| rest.first_chunk()).copied();
+        colour.unwrap_or_default()
     };
-    let mut canvas = buffer_of(spare, header.buffer)?;
     if frame.covers(&header) {
+        let mut canvas = buffer_of(spare, header.buffer)?;
         let pixels = frame.width * frame.height;
         decoder
             .read_into_buffer(&mut canvas[..pixels])
             .map_err(failed)?;
-        expand(&mut canvas, pixels, |index| {
-            colour(index).unwrap_or_default()
-        });
-    } else {
-        let mut indices = buffer_of(Vec::new(), frame.pixels())?;
-        decoder.read_into_buffer(&mut indices).map_err(failed)?;
-        canvas.fill(0);
-        let rows = canvas.chunks_exact_mut(header.width as usize * RGB);
-        let frame_rows = indices.chunks_exact(frame.width.max(1));
-        for (row, indices) in rows.skip(frame.top).zip(frame_rows) {
-            let (pixels, _) = row.as_chunks_mut::<RGB>();
-            let pixels = pixels.iter_mut().skip(frame.left);
-            for (pixel, index) in pixels.zip(indices) {
-                *pixel = colour(*index).unwrap_or_default();
-            }
+        expand(&mut canvas, pixels, colour);
+        return header.image(canvas, 1);
+    }
+    let mut indices = buffer_of(Vec::new(), frame.pixels())?;
+    decoder.read_into_buffer(&mut indices).map_err(failed)?;
+    let mut canvas = buffer_of(spare, header.buffer)?;
+    let (pixels, _) = canvas.as_chunks_mut::<RGB>();
+    pixels.fill(colour(frame.background));
+    let rows = pixels.chunks_exact_mut(header.width as usize);
+    let frame_rows = indices.chunks_exact(frame.width.max(1));
+    for (row, indices) in rows.skip(frame.top).zip(frame_rows) {
+        for (pixel, index) in row.iter_mut().skip(frame.left).zip(indices) {
+            *pixel = colour(*index);
         }
     }
     header.image(canvas, 1)
+}
+
+/// A file whose screen has a palette: without one, an index is a level of grey.
+type WithPalette<R> = Chain<Cursor<Vec<u8>>, R>;
+
+fn with_palette<R: Read>(mut source: R) -> std::io::Result<WithPalette<R>> {
+    const HEAD: u64 = 13;
+    const FLAGS: usize = 10;
+    const HAS_PALETTE: u8 = 0x80;
+    const COLOURS: u8 = 7;
+    let mut head = Vec::new();
+    source.by_ref().take(HEAD).read_to_end(&mut head)?;
+    if let Some(flags) = head.get_mut(FLAGS)
+        && *flags & HAS_PALETTE == 0
+    {
+        *flags |= HAS_PALETTE | COLOURS;
+        head.extend((0..=u8::MAX).flat_map(|level| [level; COLOUR]));
+    }
+    Ok(Cursor::new(head).chain(source))
 }
 
 fn open<R: Read>(
     source: R,
     length: u64,
     limits: &DecodeLimits,
-) -> Result<(Decoder<R>, ImageHeader, Frame), DecodeError> {
+) -> Result<(Decoder<WithPalette<R>>, ImageHeader, Frame), DecodeError> {
+    let source = with_palette(source).map_err(DecodeError::Unreadable)?;
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
+    options.allow_unknown_blocks(true);
     let mut decoder = options.read_info(source).map_err(failed)?;
-    let (width, height) = (decoder.width().into(), decoder.height().into());
-    check_size(width, height, limits)?;
+    let (width, height) = (u32::from(decoder.width()), u32::from(decoder.height()));
     let Some(frame) = decoder.next_frame_info().map_err(failed)? else {
         return Err(DecodeError::CutShort { format: FORMAT });
     };
@@ -99,11 +121,18 @@ fn open<R: Read>(
         top: frame.top.into(),
         width: frame.width.into(),
         height: frame.height.into(),
+        // As Pillow does: not the background of the screen, but what is transparent, or the first colour.
+        background: frame.transparent.unwrap_or(0),
     };
-    // A frame may be larger than its canvas.
-    within("a frame's pixel count", frame.pixels(), limits.pixels)?;
+    // A frame that is not within the screen enlarges it.
+    let width = width.max((frame.left + frame.width) as u32);
+    let height = height.max((frame.top + frame.height) as u32);
+    check_size(width, height, limits)?;
+    if frame.pixels() > length.saturating_mul(MOST_PIXELS_PER_BYTE) {
+        return Err(DecodeError::CutShort { format: FORMAT });
+    }
     let mut header = ImageHeader {
-        format: ImageFormat::Gif,
+        format: Format::Gif,
         width,
         height,
         orientation: Orientation::NoTransforms,

@@ -1,10 +1,12 @@
 //! Facts from an image's header, and the memory that the image takes.
 
-use image::ImageFormat;
+use std::io::{BufRead, Seek};
+
 use image::metadata::Orientation;
 
+use super::format::Format;
 use super::rgb::{RGB, buffer_of};
-use super::{DecodeError, Image, format_name, jpeg};
+use super::{DecodeError, DecodeLimits, Image, jpeg, read_header};
 
 /// Bytes for tables, states and small buffers that every decoder has.
 pub(super) const SMALL: u64 = 1 << 20;
@@ -12,7 +14,7 @@ pub(super) const SMALL: u64 = 1 << 20;
 /// The size of an image and the memory that decoding it takes, read before anything is decoded.
 #[derive(Debug, Clone)]
 pub struct ImageHeader {
-    pub(super) format: ImageFormat,
+    pub(super) format: Format,
     /// The width as stored; the orientation may exchange width and height.
     pub(super) width: u32,
     pub(super) height: u32,
@@ -26,6 +28,15 @@ pub struct ImageHeader {
 }
 
 impl ImageHeader {
+    /// Reads the header of an image. Little of the file is read and little memory is taken, whatever it claims.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`], as [`Image::decode`] gives for the same file, if the header shows it.
+    pub fn read<R: BufRead + Seek>(source: R, limits: &DecodeLimits) -> Result<Self, DecodeError> {
+        read_header(source, limits)
+    }
+
     /// Pixels in a row of the upright image. Never 0.
     pub fn width(&self) -> u32 {
         self.upright().0
@@ -38,7 +49,7 @@ impl ImageHeader {
 
     /// Returns whether [`Image::decode_reduced`] asks for a reduction.
     pub fn is_reducible(&self) -> bool {
-        self.jpeg.is_some()
+        self.jpeg.as_ref().is_some_and(jpeg::Frame::is_reducible)
     }
 
     /// Returns whether this is a progressive JPEG, whose decoder keeps the coefficients of the whole image.
@@ -87,7 +98,7 @@ impl ImageHeader {
 
     /// The stored size at `reduction`.
     fn reduced(&self, reduction: u32) -> (u32, u32) {
-        let by = if self.jpeg.is_some() {
+        let by = if self.is_reducible() {
             reduction.max(1)
         } else {
             1
@@ -103,7 +114,7 @@ impl ImageHeader {
         }
         let (width, height) = self.reduced(reduction);
         let wrong = || DecodeError::Panicked {
-            format: format_name(self.format),
+            format: self.format.name(),
         };
         let mut image = image::RgbImage::from_raw(width, height, pixels).ok_or_else(wrong)?;
         let turned =

@@ -1,21 +1,38 @@
 //! Images from bytes that anyone may have sent.
 
+mod bmp;
 mod codecs;
+mod error;
+mod format;
 mod gif;
 mod header;
+mod ico;
+mod ifd;
 mod jpeg;
+#[cfg(feature = "jpeg-xl")]
+mod jxl;
+mod note;
+mod orientation;
 mod png;
 mod rgb;
+mod tiff;
+mod webp;
 
-use std::error::Error as StdError;
+use std::ffi::OsStr;
 use std::io::{BufRead, Cursor, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::ImageFormat;
 
+pub use error::DecodeError;
+pub(crate) use error::bytes_of;
+pub(crate) use format::HEAD_BYTES;
+use format::{Format, Recognised};
 pub use header::ImageHeader;
+pub use note::ImageNote;
 
-use crate::memory::OverBudget;
+/// Most bytes of a row in a file whose rows are held besides the pixels: 8 million pixels of 16-bit RGBA.
+const MOST_ROW_BYTES: u64 = 64 << 20;
 
 /// The largest cost of an image. Images that cost more are refused.
 ///
@@ -41,124 +58,13 @@ impl Default for DecodeLimits {
     }
 }
 
-/// The reason why a file did not become an image.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecodeError {
-    /// The file has no bytes.
-    #[error("the file is empty")]
-    Empty,
-    /// The content is none of the formats that are read, whatever the file is called.
-    #[error("not an image in a known format (JPEG, PNG, BMP, WebP, GIF, TIFF, PNM, QOI)")]
-    UnknownFormat,
-    /// The image is larger than the limits allow.
-    #[error("the image has {what} of {value}, but the limit is {limit}")]
-    TooLarge {
-        /// The quantity that is too large: `a file size in bytes`.
-        what: &'static str,
-        /// Its value.
-        value: u64,
-        /// The largest value that is allowed.
-        limit: u64,
-    },
-    /// The decoder would need more memory than the limits allow.
-    #[error("decoding the {format} file needs more memory than the limits allow")]
-    Memory {
-        /// The format that was recognised.
-        format: &'static str,
-        /// The decoder's own words.
-        source: Box<dyn StdError + Send + Sync>,
-    },
-    /// The image needs more than the whole [`MemoryBudget`](crate::MemoryBudget).
-    #[error("the image needs {} of memory, but the budget is {}", bytes_of(.0.needed), bytes_of(.0.budget))]
-    OverBudget(OverBudget),
-    /// The system has no memory for the image.
-    #[error("the system has no {} of memory for the image", bytes_of(*.bytes))]
-    Allocation {
-        /// Bytes that could not be allocated at once.
-        bytes: u64,
-    },
-    /// Reading the bytes failed.
-    #[error("the image cannot be read")]
-    Unreadable(#[source] std::io::Error),
-    /// The format is known, but not this variant of it.
-    #[error("the {format} file uses a feature that is not supported")]
-    Unsupported {
-        /// The format that was recognised.
-        format: &'static str,
-        /// The decoder's own words.
-        source: Box<dyn StdError + Send + Sync>,
-    },
-    /// The content is damaged or cut short.
-    #[error("the {format} file is damaged")]
-    Damaged {
-        /// The format that was recognised.
-        format: &'static str,
-        /// The decoder's own words.
-        source: Box<dyn StdError + Send + Sync>,
-    },
-    /// The file ends before the image does.
-    #[error("the {format} file is cut short")]
-    CutShort {
-        /// The format that was recognised.
-        format: &'static str,
-    },
-    /// The decoder panicked, which well-formed files do not bring about.
-    #[error("the decoder of {format} gave up on this file (a defect of the decoder)")]
-    Panicked {
-        /// The format that was recognised.
-        format: &'static str,
-    },
-}
-
-impl From<OverBudget> for DecodeError {
-    fn from(over: OverBudget) -> Self {
-        Self::OverBudget(over)
-    }
-}
-
-impl DecodeError {
-    /// A stable name for reports, in kebab case.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Empty => "empty-file",
-            Self::UnknownFormat => "unknown-format",
-            Self::TooLarge { .. } | Self::Memory { .. } | Self::OverBudget(_) => "too-large",
-            Self::Allocation { .. } => "out-of-memory",
-            Self::Unreadable(_) => "cannot-read",
-            Self::Unsupported { .. } => "unsupported-picture",
-            Self::Damaged { .. } | Self::CutShort { .. } => "damaged-picture",
-            Self::Panicked { .. } => "decoder-panicked",
-        }
-    }
-
-    /// The next step for the user.
-    pub const fn hint(&self) -> &'static str {
-        match self {
-            Self::Empty | Self::Damaged { .. } | Self::CutShort { .. } => {
-                "copy or download the file again"
-            }
-            Self::UnknownFormat | Self::Unsupported { .. } | Self::Panicked { .. } => {
-                "convert the image to PNG or JPEG"
-            }
-            Self::TooLarge { .. } | Self::Memory { .. } => "make the image smaller",
-            Self::OverBudget(_) => {
-                "make the image smaller, or create the `MemoryBudget` with more bytes"
-            }
-            Self::Allocation { .. } => {
-                "decode fewer images at a time, with a `MemoryBudget` of fewer bytes"
-            }
-            Self::Unreadable(_) => "check that the file can be read to its end",
-        }
-    }
-}
-
 /// A decoded image: RGB, 8 bits a channel, row by row from the top left, upright.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Image {
     width: u32,
     height: u32,
     pixels: Vec<u8>,
+    note: Option<ImageNote>,
 }
 
 impl Image {
@@ -170,6 +76,7 @@ impl Image {
             width,
             height,
             pixels,
+            note: None,
         })
     }
 
@@ -193,9 +100,25 @@ impl Image {
         self.pixels
     }
 
-    /// Returns whether a file that begins with `head` is in one of the formats that are read. 16 bytes suffice.
+    /// A remark that the user of the image should know: it is probably not as it was meant.
+    pub fn note(&self) -> Option<ImageNote> {
+        self.note
+    }
+
+    fn noted(mut self, note: Option<ImageNote>) -> Self {
+        self.note = note;
+        self
+    }
+
+    /// Returns whether a file that begins with `head` is an image, in a format that is decoded or not. The first
+    /// [`HEAD_BYTES`] are enough. Formats without a signature, such as TGA, are not recognised.
     pub fn recognises(head: &[u8]) -> bool {
-        image::guess_format(head).is_ok_and(|format| format_name(format) != "image")
+        format::recognise(head).is_some()
+    }
+
+    /// Returns whether files with this ending, without its dot, are images, in a format that is decoded or not.
+    pub fn has_ending(ending: &OsStr) -> bool {
+        format::is_image_ending(ending)
     }
 
     /// Decodes the bytes of a file.
@@ -246,45 +169,62 @@ impl Image {
         let format = format_of(bytes)?;
         let (source, length) = (Cursor::new(bytes), bytes.len() as u64);
         guarded(format, || match format {
-            ImageFormat::Jpeg => jpeg::decode(bytes, limits, spare, reduction),
-            ImageFormat::Png => png::decode(source, length, limits, spare),
-            ImageFormat::Gif => gif::decode(source, length, limits, spare),
-            _ => codecs::decode(source, format, limits, spare),
+            Format::Jpeg => jpeg::decode(bytes, limits, spare, reduction),
+            Format::Png => png::decode(source, length, limits, spare),
+            Format::Gif => gif::decode(source, length, limits, spare),
+            Format::Tiff => tiff::decode(bytes, limits, spare),
+            Format::WebP => webp::decode(source, length, limits, spare),
+            Format::Bmp => bmp::decode(bytes, limits, spare),
+            Format::Ico => ico::decode(source, limits, spare),
+            Format::Pnm => codecs::decode(source, ImageFormat::Pnm, limits, spare),
+            Format::Qoi => codecs::decode(source, ImageFormat::Qoi, limits, spare),
+            Format::Tga => codecs::decode(source, ImageFormat::Tga, limits, spare),
+            #[cfg(feature = "jpeg-xl")]
+            Format::JpegXl => jxl::decode(source, length, limits, spare),
+            #[cfg(not(feature = "jpeg-xl"))]
+            Format::JpegXl => Err(not_decoded(format.name())),
         })
     }
 }
 
-impl ImageHeader {
-    /// Reads the header of an image. Little of the file is read and little memory is taken, whatever it claims.
-    ///
-    /// # Errors
-    ///
-    /// [`DecodeError`], as [`Image::decode`] gives for the same file, if the header shows it.
-    pub fn read<R: BufRead + Seek>(
-        mut source: R,
-        limits: &DecodeLimits,
-    ) -> Result<Self, DecodeError> {
-        let length = source.seek(SeekFrom::End(0)).map_err(unreadable)?;
-        if length == 0 {
-            return Err(DecodeError::Empty);
+/// Reads the header of a file.
+fn read_header<R: BufRead + Seek>(
+    mut source: R,
+    limits: &DecodeLimits,
+) -> Result<ImageHeader, DecodeError> {
+    let length = source
+        .seek(SeekFrom::End(0))
+        .map_err(DecodeError::Unreadable)?;
+    if length == 0 {
+        return Err(DecodeError::Empty);
+    }
+    source.rewind().map_err(DecodeError::Unreadable)?;
+    // Buffered readers give the signature at once; where it is cut, the format is not known anyway.
+    let head = source.fill_buf().map_err(DecodeError::Unreadable)?;
+    let format = format_of(head)?;
+    guarded(format, || match format {
+        Format::Jpeg => jpeg::header(source, limits),
+        Format::Png => png::header(source, length, limits),
+        Format::Gif => gif::header(source, length, limits),
+        Format::Tiff => tiff::header(source, limits),
+        Format::WebP => webp::header(source, length, limits),
+        Format::Ico => ico::header(source, length, limits),
+        Format::Bmp => {
+            let mut header = codecs::header(source, ImageFormat::Bmp, limits)?;
+            // Run-length data are copied.
+            header.working += length;
+            Ok(header)
         }
-        source.rewind().map_err(unreadable)?;
-        // Buffered readers give the signature at once; where it is cut, the format is not known anyway.
-        let head = source.fill_buf().map_err(unreadable)?;
-        let format = format_of(head)?;
-        guarded(format, || match format {
-            ImageFormat::Jpeg => jpeg::header(source, limits),
-            ImageFormat::Png => png::header(source, length, limits),
-            ImageFormat::Gif => gif::header(source, length, limits),
-            _ => codecs::header(source, format, length, limits),
-        })
-    }
+        Format::Pnm => codecs::header(source, ImageFormat::Pnm, limits),
+        Format::Qoi => codecs::header(source, ImageFormat::Qoi, limits),
+        Format::Tga => codecs::header(source, ImageFormat::Tga, limits),
+        #[cfg(feature = "jpeg-xl")]
+        Format::JpegXl => jxl::header(source, length, limits),
+        #[cfg(not(feature = "jpeg-xl"))]
+        Format::JpegXl => Err(not_decoded(format.name())),
+    })
 }
 
-/// A file that cannot be read to its end.
-fn unreadable(source: std::io::Error) -> DecodeError {
-    DecodeError::Unreadable(source)
-}
 impl std::fmt::Debug for Image {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Image({} x {})", self.width, self.height)
@@ -312,43 +252,26 @@ fn check_size(width: u32, height: u32, limits: &DecodeLimits) -> Result<(), Deco
 }
 
 /// The format of a file that begins with `head`.
-fn format_of(head: &[u8]) -> Result<ImageFormat, DecodeError> {
-    image::guess_format(head).map_err(|_| DecodeError::UnknownFormat)
+fn format_of(head: &[u8]) -> Result<Format, DecodeError> {
+    match format::format_of(head) {
+        Some(Recognised::Decoded(format)) => Ok(format),
+        Some(Recognised::Named(format)) => Err(DecodeError::UnsupportedFormat { format }),
+        None => Err(DecodeError::UnknownFormat),
+    }
+}
+
+#[cfg(not(feature = "jpeg-xl"))]
+fn not_decoded(format: &'static str) -> DecodeError {
+    DecodeError::UnsupportedFormat { format }
 }
 
 /// Runs a decoder. Real files make decoders panic in release builds too; one file must not end the rest.
 fn guarded<T>(
-    format: ImageFormat,
+    format: Format,
     decoder: impl FnOnce() -> Result<T, DecodeError>,
 ) -> Result<T, DecodeError> {
-    let format = format_name(format);
+    let format = format.name();
     catch_unwind(AssertUnwindSafe(decoder)).unwrap_or(Err(DecodeError::Panicked { format }))
-}
-
-/// `5.2 GiB`.
-pub(crate) fn bytes_of(bytes: u64) -> String {
-    const UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("bytes", 0)];
-    let unit = UNITS.iter().find(|(_, shift)| bytes >> shift > 0);
-    match unit {
-        Some((name, shift)) if *shift > 0 => {
-            format!("{:.1} {name}", bytes as f64 / f64::from(1 << shift))
-        }
-        _ => format!("{bytes} bytes"),
-    }
-}
-
-fn format_name(format: ImageFormat) -> &'static str {
-    match format {
-        ImageFormat::Jpeg => "JPEG",
-        ImageFormat::Png => "PNG",
-        ImageFormat::Bmp => "BMP",
-        ImageFormat::WebP => "WebP",
-        ImageFormat::Gif => "GIF",
-        ImageFormat::Tiff => "TIFF",
-        ImageFormat::Pnm => "PNM",
-        ImageFormat::Qoi => "QOI",
-        _ => "image",
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use image::ColorType;
 
-use super::DecodeError;
+use super::{DecodeError, ImageNote};
 
 /// Bytes of a pixel in RGB of 8 bits a channel.
 pub(super) const RGB: usize = 3;
@@ -14,17 +14,74 @@ pub(super) fn buffer_of(mut spare: Vec<u8>, len: u64) -> Result<Vec<u8>, DecodeE
     let len = usize::try_from(len).map_err(|_| failed())?;
     if spare.capacity() < len {
         // Growing would copy what nobody needs, and hold both.
-        spare = Vec::new();
-        spare.try_reserve_exact(len).map_err(|_| failed())?;
+        drop(spare);
+        Vec::<u8>::new()
+            .try_reserve_exact(len)
+            .map_err(|_| failed())?;
+        // There is room. Zeros come from the system without being written, so that pixels that a file does not have
+        // take no memory.
+        return Ok(vec![0; len]);
     }
     spare.resize(len, 0);
     Ok(spare)
 }
 
+/// Returns an empty buffer with room for `len` bytes in the memory of `spare`. The system hands out fresh memory when it
+/// is first written, so that a file without pixels takes none.
+pub(super) fn capacity_of(mut spare: Vec<u8>, len: u64) -> Result<Vec<u8>, DecodeError> {
+    let failed = || DecodeError::Allocation { bytes: len };
+    let len = usize::try_from(len).map_err(|_| failed())?;
+    spare.clear();
+    if spare.capacity() < len {
+        spare = Vec::new();
+        spare.try_reserve_exact(len).map_err(|_| failed())?;
+    }
+    Ok(spare)
+}
+
+/// The upper 8 bits of 16, and the largest value so far.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Depth {
+    largest: u16,
+}
+
+impl Depth {
+    /// Most bits of values that are taken for values of fewer than 16 bits.
+    const FEW: u32 = 12;
+
+    pub(super) fn upper(&mut self, value: u16) -> u8 {
+        self.largest = self.largest.max(value);
+        (value >> 8) as u8
+    }
+
+    /// A remark if the image is nearly black, but not black.
+    pub(super) fn note(self) -> Option<ImageNote> {
+        let bits = u16::BITS - self.largest.leading_zeros();
+        (1..=Self::FEW)
+            .contains(&bits)
+            .then_some(ImageNote::FewBits { bits })
+    }
+}
+
+/// The colour that Pillow makes of ink: a blend with black in fixed point (`cmyk2rgb` in its `Convert.c`).
+pub(super) fn rgb_from_ink([c, m, y, k]: [u8; 4]) -> [u8; RGB] {
+    let light = 255 - u32::from(k);
+    [c, m, y].map(|ink| {
+        let product = u32::from(ink) * light + 128;
+        let blended = ((product >> 8) + product) >> 8;
+        (light - blended) as u8
+    })
+}
+
 /// Turns the first `pixels` pixels of `color` in `buffer` into RGB; `buffer` has room for either form and ends
-/// with the RGB. 16 bits keep their upper 8.
-pub(super) fn to_rgb(mut buffer: Vec<u8>, pixels: usize, color: ColorType) -> Option<Vec<u8>> {
-    let upper = |bytes: [u8; 2]| (u16::from_ne_bytes(bytes) >> 8) as u8;
+/// with the RGB. 16 bits keep their upper 8, and `depth` sees them.
+pub(super) fn to_rgb(
+    mut buffer: Vec<u8>,
+    pixels: usize,
+    color: ColorType,
+    depth: &mut Depth,
+) -> Option<Vec<u8>> {
+    let mut upper = |bytes: [u8; 2]| depth.upper(u16::from_ne_bytes(bytes));
     match color {
         ColorType::L8 => expand(&mut buffer, pixels, |grey| [grey; RGB]),
         ColorType::La8 => spread(&mut buffer, pixels, |[grey, _]: [u8; 2]| [grey; RGB]),
@@ -40,23 +97,10 @@ pub(super) fn to_rgb(mut buffer: Vec<u8>, pixels: usize, color: ColorType) -> Op
         ColorType::Rgba16 => shrink(&mut buffer, pixels, |[a, b, c, d, e, f, _, _]: [u8; 8]| {
             [upper([a, b]), upper([c, d]), upper([e, f])]
         }),
-        ColorType::Rgb32F => shrink(&mut buffer, pixels, |bytes: [u8; 12]| of_floats(&bytes)),
-        ColorType::Rgba32F => shrink(&mut buffer, pixels, |bytes: [u8; 16]| of_floats(&bytes)),
         _ => return None,
     }
     buffer.truncate(pixels * RGB);
     Some(buffer)
-}
-
-/// Three floats from 0 to 1, rounded as the `image` crate does.
-fn of_floats(bytes: &[u8]) -> [u8; RGB] {
-    let (floats, _) = bytes.as_chunks::<4>();
-    [floats[0], floats[1], floats[2]].map(|float| {
-        let float = f32::from_ne_bytes(float);
-        // Not a number is white there.
-        let clamped = if float < 1.0 { float.max(0.0) } else { 1.0 };
-        (clamped * 255.0).round() as u8
-    })
 }
 
 /// Turns pixels of one byte into three, from the last one on.
@@ -68,7 +112,7 @@ pub(super) fn expand(buffer: &mut [u8], pixels: usize, rgb: impl Fn(u8) -> [u8; 
 }
 
 /// Turns pixels of two bytes into three, from the last one on.
-fn spread(buffer: &mut [u8], pixels: usize, rgb: impl Fn([u8; 2]) -> [u8; RGB]) {
+fn spread(buffer: &mut [u8], pixels: usize, mut rgb: impl FnMut([u8; 2]) -> [u8; RGB]) {
     for index in (0..pixels).rev() {
         let pixel = rgb([buffer[2 * index], buffer[2 * index + 1]]);
         buffer[index * RGB..][..RGB].copy_from_slice(&pixel);
@@ -79,7 +123,7 @@ fn spread(buffer: &mut [u8], pixels: usize, rgb: impl Fn([u8; 2]) -> [u8; RGB]) 
 pub(super) fn shrink<const N: usize>(
     buffer: &mut [u8],
     pixels: usize,
-    rgb: impl Fn([u8; N]) -> [u8; RGB],
+    mut rgb: impl FnMut([u8; N]) -> [u8; RGB],
 ) {
     for index in 0..pixels {
         let pixel = buffer[index * N..].first_chunk();
@@ -98,19 +142,7 @@ mod tests {
     fn converted(image: &DynamicImage) -> Vec<u8> {
         let mut buffer = image.as_bytes().to_vec();
         buffer.resize(buffer.len().max(6), 9);
-        to_rgb(buffer, 2, image.color()).unwrap()
-    }
-
-    #[test]
-    fn floats_become_what_the_image_crate_makes_of_them() {
-        let floats = [0.0, 0.499, 1.0, -3.0, f32::NAN, 7.0];
-        let image = image::Rgb32FImage::from_raw(2, 1, floats.to_vec()).unwrap();
-        let image = DynamicImage::from(image);
-        assert_eq!(converted(&image), image.to_rgb8().into_raw());
-        assert_eq!(converted(&image), [0, 127, 255, 0, 255, 255]);
-        let floats = [0.1, 0.2, 0.3, 0.0, 0.5, 0.6, 0.7, 1.0].to_vec();
-        let image = DynamicImage::from(image::Rgba32FImage::from_raw(2, 1, floats).unwrap());
-        assert_eq!(converted(&image), image.to_rgb8().into_raw());
+        to_rgb(buffer, 2, image.color(), &mut Depth::default()).unwrap()
     }
 
     #[test]

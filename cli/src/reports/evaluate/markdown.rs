@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use evaluation::EvaluationReport;
 
-use super::super::cell;
+use super::super::{cell, failures_table};
 use super::{EvaluationText as _, LISTED};
 use evaluation::accuracy::{Counts, MultiLabel, SingleLabel};
 use evaluation::agreement::Gate;
@@ -60,6 +60,12 @@ pub fn report(evaluation: &EvaluationReport) -> String {
             Counts::MultiLabel(counts) => add_multi_label(evaluation, index, counts, &mut text),
         }
     }
+    text += &failures_table(evaluation.failures.iter().map(|failure| {
+        let image = failure
+            .image
+            .map_or_else(String::new, |image| evaluation.path(image));
+        (image, failure.problem.message.clone())
+    }));
     let _ = writeln!(text, "\n{}", cell(evaluation.machine.description()));
     text
 }

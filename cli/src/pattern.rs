@@ -1,0 +1,261 @@
+//! Patterns for paths, for shells that do not expand them. Names need not be UTF-8.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::{fs, iter};
+
+use globset::{GlobBuilder, GlobMatcher};
+use walkdir::WalkDir;
+
+/// Any number of directories, hidden ones and links excepted.
+const ANY_DEPTH: &str = "**";
+
+/// One part of a pattern between separators.
+enum Part {
+    Literal(OsString),
+    Wildcard {
+        matcher: GlobMatcher,
+        /// The pattern itself begins with a dot.
+        matches_hidden: bool,
+    },
+    AnyDepth,
+}
+
+/// A path that matches, or a directory that cannot be read.
+pub type Found = Result<PathBuf, (PathBuf, io::Error)>;
+
+/// Returns whether a path may be a pattern.
+pub fn is_pattern(path: &Path) -> bool {
+    has_wildcards(path.as_os_str())
+}
+
+fn has_wildcards(part: &OsStr) -> bool {
+    let bytes = part.as_encoded_bytes();
+    bytes.iter().any(|byte| b"*?[".contains(byte))
+}
+
+/// Finds the paths that match `*`, `?`, `[a-z]`, `[!a-z]` and `**`, sorted by name, directory by directory. As in
+/// shells, hidden names match only where the pattern begins with a dot.
+pub fn expand(pattern: &Path) -> anyhow::Result<Vec<Found>> {
+    let parts: Vec<Part> = pattern
+        .components()
+        .map(Part::new)
+        .collect::<Result<_, _>>()?;
+    let mut found = Vec::new();
+    matches(PathBuf::new(), &parts, &mut found);
+    Ok(found)
+}
+
+impl Part {
+    fn new(component: Component<'_>) -> anyhow::Result<Self> {
+        let Component::Normal(name) = component else {
+            return Ok(Self::Literal(component.as_os_str().to_owned()));
+        };
+        if name == ANY_DEPTH {
+            return Ok(Self::AnyDepth);
+        }
+        if !has_wildcards(name) {
+            return Ok(Self::Literal(name.to_owned()));
+        }
+        let text = name.to_str().ok_or_else(|| {
+            anyhow::anyhow!("a part of the pattern with `*`, `?` or `[` is not UTF-8")
+        })?;
+        let glob = GlobBuilder::new(&without_alternatives(text))
+            .backslash_escape(false)
+            .build()?;
+        Ok(Self::Wildcard {
+            matcher: glob.compile_matcher(),
+            matches_hidden: text.starts_with('.'),
+        })
+    }
+}
+
+/// Braces are not special in these patterns.
+fn without_alternatives(text: &str) -> String {
+    let mut is_class = false;
+    let mut quoted = String::new();
+    for letter in text.chars() {
+        match letter {
+            '{' | '}' if !is_class => quoted.extend(['[', letter, ']']),
+            _ => {
+                is_class = (is_class || letter == '[') && letter != ']';
+                quoted.push(letter);
+            }
+        }
+    }
+    quoted
+}
+
+fn matches(base: PathBuf, parts: &[Part], found: &mut Vec<Found>) {
+    let Some((part, rest)) = parts.split_first() else {
+        found.push(Ok(base));
+        return;
+    };
+    match part {
+        Part::Literal(name) => {
+            let path = base.join(name);
+            if !rest.is_empty() || fs::symlink_metadata(&path).is_ok() {
+                matches(path, rest, found);
+            }
+        }
+        Part::Wildcard {
+            matcher,
+            matches_hidden,
+        } => {
+            for name in names(&base, found) {
+                let is_hidden = name.as_encoded_bytes().starts_with(b".");
+                let path = base.join(&name);
+                if (is_hidden && !matches_hidden)
+                    || !matcher.is_match(&name)
+                    || (!rest.is_empty() && !path.is_dir())
+                {
+                    continue;
+                }
+                matches(path, rest, found);
+            }
+        }
+        Part::AnyDepth => {
+            let start = if base.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                &base
+            };
+            let entries = WalkDir::new(start)
+                .sort_by_file_name()
+                .into_iter()
+                .filter_entry(|entry| {
+                    entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
+                });
+            for entry in entries {
+                let entry = match entry {
+                    Ok(entry) => entry,
+                    Err(error) => {
+                        let path = error.path().unwrap_or(start).to_owned();
+                        found.push(Err((path, error.into())));
+                        continue;
+                    }
+                };
+                // At the end of a pattern it stands for all files, else for directories.
+                if entry.file_type().is_dir() != rest.is_empty() {
+                    let inside = entry.path().strip_prefix(start).unwrap_or(entry.path());
+                    matches(joined(&base, inside), rest, found);
+                }
+            }
+        }
+    }
+}
+
+fn joined(base: &Path, inside: &Path) -> PathBuf {
+    if inside.as_os_str().is_empty() {
+        base.to_owned()
+    } else {
+        base.join(inside)
+    }
+}
+
+/// The names in a directory, sorted. A directory that is not there has none.
+fn names(directory: &Path, found: &mut Vec<Found>) -> Vec<OsString> {
+    let directory = if directory.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        directory
+    };
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Vec::new();
+        }
+        Err(error) => {
+            found.push(Err((directory.to_owned(), error)));
+            return Vec::new();
+        }
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        match entry {
+            Ok(entry) => names.push(entry.file_name()),
+            Err(error) => found.extend(iter::once(Err((directory.to_owned(), error)))),
+        }
+    }
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(directory: &Path, pattern: &str) -> Vec<String> {
+        expand(&directory.join(pattern))
+            .unwrap()
+            .into_iter()
+            .map(|path| {
+                let path = path.unwrap();
+                let inside = path.strip_prefix(directory).unwrap();
+                inside.to_string_lossy().replace('\\', "/")
+            })
+            .collect()
+    }
+
+    #[test]
+    fn patterns_match_as_in_shells() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        fs::create_dir_all(root.join("b/.git")).unwrap();
+        fs::create_dir_all(root.join("b/deep")).unwrap();
+        let names = [
+            "a.jpg",
+            "c.jpg",
+            "{a}.jpg",
+            ".h.jpg",
+            "b/d.png",
+            "b/deep/e.jpg",
+            "b/.git/x.jpg",
+        ];
+        for name in names {
+            fs::write(root.join(name), "").unwrap();
+        }
+        assert_eq!(found(root, "*.jpg"), ["a.jpg", "c.jpg", "{a}.jpg"]);
+        assert_eq!(found(root, "?.jpg"), ["a.jpg", "c.jpg"]);
+        assert_eq!(found(root, "[!b].jpg"), ["a.jpg", "c.jpg"]);
+        assert_eq!(found(root, "[{x]a}.jp?"), ["{a}.jpg"]);
+        assert_eq!(found(root, "{a}.jp?"), ["{a}.jpg"]);
+        assert_eq!(found(root, ".*.jpg"), [".h.jpg"]);
+        assert_eq!(found(root, "*/*.png"), ["b/d.png"]);
+        assert_eq!(
+            found(root, "**/*.jpg"),
+            ["a.jpg", "c.jpg", "{a}.jpg", "b/deep/e.jpg"]
+        );
+        assert_eq!(found(root, "b/**"), ["b/d.png", "b/deep/e.jpg"]);
+        assert_eq!(found(root, "*/nothing"), [""; 0]);
+        assert_eq!(found(root, "nothing/*"), [""; 0]);
+        assert!(expand(&root.join("[a")).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_need_not_be_utf_8() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join(OsStr::from_bytes(b"\xff"));
+        fs::create_dir(&folder).unwrap();
+        let file = folder.join(OsStr::from_bytes(b"caf\xe9.jpg"));
+        fs::write(&file, "").unwrap();
+        for pattern in [
+            folder.join("*.jpg"),
+            folder.join("caf?.jpg"),
+            directory.path().join("*/*"),
+        ] {
+            let found: Vec<_> = expand(&pattern).unwrap().into_iter().flatten().collect();
+            assert_eq!(found, [file.as_path()], "{pattern:?}");
+        }
+        let wild = directory.path().join(OsStr::from_bytes(b"caf\xe9*"));
+        assert!(expand(&wild).is_err());
+    }
+}

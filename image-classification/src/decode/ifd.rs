@@ -1,0 +1,248 @@
+//! Directories of TIFF, which EXIF blocks consist of too.
+
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+
+/// Entries of a directory: more than any real file has.
+const MOST_ENTRIES: u64 = 4096;
+
+/// An image file directory: tags and where their values are.
+#[derive(Debug, Clone)]
+pub(super) struct Directory {
+    pub(super) big_endian: bool,
+    entries: Vec<Entry>,
+    /// Bytes of the file.
+    length: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    tag: u16,
+    kind: u16,
+    count: u64,
+    /// Values, or the offset of values that do not fit.
+    inline: [u8; 8],
+    /// Bytes that fit.
+    fits: u64,
+}
+
+impl Directory {
+    /// Reads the first directory of a file, classic or `BigTIFF`.
+    pub(super) fn read<R: Read + Seek>(source: &mut R) -> io::Result<Self> {
+        let length = source.seek(SeekFrom::End(0))?;
+        source.rewind()?;
+        let mut start = [0; 4];
+        source.read_exact(&mut start)?;
+        let (big_endian, is_big) = match &start {
+            // The second form of each is wrong, and read by Pillow.
+            b"II*\0" | b"II\0*" => (false, false),
+            b"MM\0*" | b"MM*\0" => (true, false),
+            b"II+\0" => (false, true),
+            b"MM\0+" => (true, true),
+            _ => return Err(invalid("there is no byte order mark")),
+        };
+        let mut numbers = Numbers { source, big_endian };
+        let offset = if is_big {
+            if (numbers.short()?, numbers.short()?) != (8, 0) {
+                return Err(invalid("offsets of BigTIFF have 8 bytes"));
+            }
+            numbers.long8()?
+        } else {
+            numbers.long()?.into()
+        };
+        Self::at(numbers.source, big_endian, is_big, offset, length)
+    }
+
+    fn at<R: Read + Seek>(
+        source: &mut R,
+        big_endian: bool,
+        is_big: bool,
+        offset: u64,
+        length: u64,
+    ) -> io::Result<Self> {
+        source.seek(SeekFrom::Start(offset))?;
+        let mut numbers = Numbers { source, big_endian };
+        let count = if is_big {
+            numbers.long8()?
+        } else {
+            numbers.short()?.into()
+        };
+        if count > MOST_ENTRIES {
+            return Err(invalid("the directory has too many entries"));
+        }
+        let mut entries = Vec::new();
+        for _ in 0..count {
+            let (tag, kind) = (numbers.short()?, numbers.short()?);
+            let mut inline = [0; 8];
+            let (count, fits) = if is_big {
+                let count = numbers.long8()?;
+                numbers.source.read_exact(&mut inline)?;
+                (count, 8)
+            } else {
+                let count = numbers.long()?.into();
+                numbers.source.read_exact(&mut inline[..4])?;
+                (count, 4)
+            };
+            entries.push(Entry {
+                tag,
+                kind,
+                count,
+                inline,
+                fits,
+            });
+        }
+        Ok(Self {
+            big_endian,
+            entries,
+            length,
+        })
+    }
+
+    pub(super) fn has(&self, tag: u16) -> bool {
+        self.entry(tag).is_some()
+    }
+
+    /// Number of values of `tag`, 0 where there is none.
+    pub(super) fn count(&self, tag: u16) -> u64 {
+        self.entry(tag).map_or(0, |entry| entry.count)
+    }
+
+    fn entry(&self, tag: u16) -> Option<&Entry> {
+        // Of several entries Pillow takes the last one.
+        self.entries.iter().rev().find(|entry| entry.tag == tag)
+    }
+
+    /// The bytes of all values.
+    pub(super) fn bytes<R: Read + Seek>(
+        &self,
+        source: &mut R,
+        tag: u16,
+    ) -> io::Result<Option<Vec<u8>>> {
+        self.entry(tag)
+            .map(|entry| self.value(source, entry, u64::MAX))
+            .transpose()
+    }
+
+    /// Whole numbers.
+    pub(super) fn numbers<R: Read + Seek>(
+        &self,
+        source: &mut R,
+        tag: u16,
+    ) -> io::Result<Option<Vec<u64>>> {
+        self.entry(tag)
+            .map(|entry| self.whole_numbers(source, entry, u64::MAX))
+            .transpose()
+    }
+
+    /// The first of the whole numbers.
+    pub(super) fn number<R: Read + Seek>(
+        &self,
+        source: &mut R,
+        tag: u16,
+    ) -> io::Result<Option<u64>> {
+        let Some(entry) = self.entry(tag) else {
+            return Ok(None);
+        };
+        Ok(self.whole_numbers(source, entry, 1)?.first().copied())
+    }
+
+    fn whole_numbers<R: Read + Seek>(
+        &self,
+        source: &mut R,
+        entry: &Entry,
+        most: u64,
+    ) -> io::Result<Vec<u64>> {
+        let bytes = self.value(source, entry, most)?;
+        let size = size_of(entry.kind) as usize;
+        if matches!(entry.kind, 2 | 5 | 10..=12) {
+            return Err(invalid("a value is not a whole number"));
+        }
+        Ok(bytes
+            .chunks_exact(size)
+            .map(|bytes| {
+                let mut wide = [0; 8];
+                if self.big_endian {
+                    wide[8 - size..].copy_from_slice(bytes);
+                    u64::from_be_bytes(wide)
+                } else {
+                    wide[..size].copy_from_slice(bytes);
+                    u64::from_le_bytes(wide)
+                }
+            })
+            .collect())
+    }
+
+    /// The bytes of at most `most` values of `entry`.
+    fn value<R: Read + Seek>(
+        &self,
+        source: &mut R,
+        entry: &Entry,
+        most: u64,
+    ) -> io::Result<Vec<u8>> {
+        let size = size_of(entry.kind);
+        let all = entry.count.checked_mul(size);
+        let all = all.ok_or_else(|| invalid("a tag has too many values"))?;
+        let wanted = entry.count.min(most) * size;
+        if all <= entry.fits {
+            return Ok(entry.inline[..wanted as usize].to_vec());
+        }
+        let offset = if self.big_endian && entry.fits == 8 {
+            u64::from_be_bytes(entry.inline)
+        } else if self.big_endian {
+            u64::from_be_bytes(entry.inline) >> 32
+        } else {
+            u64::from_le_bytes(entry.inline)
+        };
+        if offset
+            .checked_add(wanted)
+            .is_none_or(|end| end > self.length)
+        {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        source.seek(SeekFrom::Start(offset))?;
+        let mut bytes = vec![0; wanted as usize];
+        source.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// Bytes of a value of a type; unknown types are taken for bytes.
+fn size_of(kind: u16) -> u64 {
+    match kind {
+        3 | 8 => 2,
+        4 | 9 | 11 | 13 => 4,
+        5 | 10 | 12 | 16..=18 => 8,
+        _ => 1,
+    }
+}
+
+fn invalid(why: &'static str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, why)
+}
+
+struct Numbers<'a, R> {
+    source: &'a mut R,
+    big_endian: bool,
+}
+
+impl<R: Read> Numbers<'_, R> {
+    fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.source.read_exact(&mut bytes)?;
+        if self.big_endian {
+            bytes.reverse();
+        }
+        Ok(bytes)
+    }
+
+    fn short(&mut self) -> io::Result<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    fn long(&mut self) -> io::Result<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn long8(&mut self) -> io::Result<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+}

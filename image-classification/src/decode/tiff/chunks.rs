@@ -1,0 +1,339 @@
+//! Strips and tiles, decompressed row by row.
+
+use std::borrow::Cow;
+use std::io::{self, ErrorKind, Read};
+
+use flate2::bufread::ZlibDecoder;
+use weezl::{BitOrder, LzwStatus};
+
+use super::super::{DecodeError, DecodeLimits, jpeg};
+use super::fax::Fax;
+use super::pixels::Samples;
+use super::{Layout, unsupported};
+
+const NONE: u64 = 1;
+const LZW: u64 = 5;
+const JPEG: u64 = 7;
+const DEFLATE: [u64; 2] = [8, 32946];
+const PACK_BITS: u64 = 32773;
+
+/// Refuses compressions that are not read, by name.
+pub(super) fn check_compression(compression: u64) -> Result<(), DecodeError> {
+    let name = match compression {
+        NONE | 2..=LZW | JPEG | PACK_BITS | 8 | 32946 => return Ok(()),
+        6 => "old-style JPEG compression",
+        32771 => "16-bit padded CCITT compression",
+        32809 => "ThunderScan compression",
+        34676 | 34677 => "SGI LogLuv compression",
+        34712 | 33003 | 33005 => "JPEG 2000 compression",
+        34887 => "LERC compression",
+        34925 => "LZMA compression",
+        50000 => "Zstandard compression",
+        50001 => "WebP compression",
+        50002 => "JPEG XL compression",
+        other => return Err(unsupported(format!("compression {other}"))),
+    };
+    Err(unsupported(name))
+}
+
+/// Refuses what compressions do not allow, and predictors that are not read, by name.
+pub(super) fn check(
+    compression: u64,
+    predictor: u64,
+    is_planar: bool,
+    samples: &Samples,
+) -> Result<(), DecodeError> {
+    match compression {
+        2..=4 if samples.bits != 1 || samples.count != 1 => {
+            return Err(unsupported(
+                "CCITT compression of more than one bit a pixel",
+            ));
+        }
+        JPEG if samples.bits != 8 || (is_planar && samples.count > 1) => {
+            let name = "JPEG compression of separate planes or of other than 8 bits";
+            return Err(unsupported(name));
+        }
+        _ => (),
+    }
+    let has_predictor = compression == LZW || DEFLATE.contains(&compression);
+    match predictor {
+        1 => Ok(()),
+        _ if !has_predictor => Ok(()),
+        2 if matches!(samples.bits, 8 | 16 | 32) => Ok(()),
+        2 => Err(unsupported(format!(
+            "predictor 2 with {} bits",
+            samples.bits
+        ))),
+        3 if samples.is_float() => Ok(()),
+        3 => Err(unsupported("predictor 3 without floats")),
+        other => Err(unsupported(format!("predictor {other}"))),
+    }
+}
+
+/// The rows of a strip or tile.
+pub(super) struct Rows<'a> {
+    source: Source<'a>,
+    predictor: u64,
+    /// Samples side by side.
+    stride: usize,
+    /// Bytes of a sample.
+    size: usize,
+    big_endian: bool,
+}
+
+enum Source<'a> {
+    Bytes(Box<dyn Read + 'a>),
+    Fax(Fax<'a>),
+}
+
+impl<'a> Rows<'a> {
+    /// `height` rows will be read of the chunk that consists of `data`.
+    pub(super) fn new(
+        layout: &Layout,
+        data: &'a [u8],
+        tables: Option<&[u8]>,
+        height: usize,
+        limits: &DecodeLimits,
+    ) -> Result<Self, DecodeError> {
+        let data = match layout.fill_order {
+            2 if layout.compression != JPEG => {
+                Cow::Owned(data.iter().map(|byte| byte.reverse_bits()).collect())
+            }
+            _ => Cow::Borrowed(data),
+        };
+        let source = match layout.compression {
+            NONE => Source::Bytes(Box::new(Slice::new(data))),
+            LZW => Source::Bytes(Box::new(Lzw::new(data)?)),
+            PACK_BITS => Source::Bytes(Box::new(PackBits {
+                data: Slice::new(data),
+                state: Run::Literal(0),
+            })),
+            JPEG => {
+                let most = layout.jpeg_bytes(data.len() as u64);
+                let size = (layout.chunk.0 as usize, height);
+                let samples = &layout.samples;
+                let pixels = jpeg::decode_chunk(
+                    &data,
+                    tables,
+                    size,
+                    samples.count as usize,
+                    samples.is_ycbcr(),
+                    most,
+                    limits,
+                )?;
+                Source::Bytes(Box::new(Slice::new(pixels.into())))
+            }
+            kind @ 2..=4 => Source::Fax(Fax::new(data, kind, layout.t4_options, layout.chunk.0)?),
+            _ => Source::Bytes(Box::new(ZlibDecoder::new(Slice::new(data)))),
+        };
+        let planes = layout.planes();
+        Ok(Self {
+            source,
+            predictor: layout.predictor,
+            stride: (layout.samples.count / planes) as usize,
+            size: (layout.samples.bits / 8) as usize,
+            big_endian: layout.big_endian,
+        })
+    }
+
+    /// Reads the next row.
+    pub(super) fn read(&mut self, row: &mut [u8]) -> io::Result<()> {
+        match &mut self.source {
+            Source::Bytes(source) => source.read_exact(row)?,
+            Source::Fax(fax) => fax.row(row)?,
+        }
+        match self.predictor {
+            2 => self.add_left(row),
+            3 => self.join_floats(row),
+            _ => (),
+        }
+        Ok(())
+    }
+
+    /// Each sample is the difference to that of the pixel to its left.
+    fn add_left(&self, row: &mut [u8]) {
+        let (size, distance) = (self.size, self.size * self.stride);
+        for place in (distance..row.len()).step_by(size) {
+            // Bytes from the lowest one on carry.
+            let mut carry = 0;
+            for byte in 0..size {
+                let byte = if self.big_endian {
+                    size - 1 - byte
+                } else {
+                    byte
+                };
+                let sum =
+                    u16::from(row[place + byte]) + u16::from(row[place - distance + byte]) + carry;
+                row[place + byte] = sum as u8;
+                carry = sum >> 8;
+            }
+        }
+    }
+
+    /// The bytes of floats are sorted by significance, and each is the difference to the byte before it.
+    fn join_floats(&self, row: &mut [u8]) {
+        for place in self.stride..row.len() {
+            row[place] = row[place].wrapping_add(row[place - self.stride]);
+        }
+        let sorted = row.to_vec();
+        let count = row.len() / self.size;
+        for (index, float) in row.chunks_exact_mut(self.size).enumerate() {
+            for (significance, byte) in float.iter_mut().enumerate() {
+                let significance = if self.big_endian {
+                    significance
+                } else {
+                    self.size - 1 - significance
+                };
+                *byte = sorted[significance * count + index];
+            }
+        }
+    }
+}
+
+/// Bytes, borrowed or not, that are read from their beginning to their end.
+struct Slice<'a> {
+    bytes: Cow<'a, [u8]>,
+    place: usize,
+}
+
+impl<'a> Slice<'a> {
+    fn new(bytes: Cow<'a, [u8]>) -> Self {
+        Self { bytes, place: 0 }
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.place..]
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.rest().first().copied()?;
+        self.place += 1;
+        Some(byte)
+    }
+}
+
+impl Read for Slice<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.rest().read(out)?;
+        self.place += count;
+        Ok(count)
+    }
+}
+
+impl io::BufRead for Slice<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        Ok(self.rest())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.place += count;
+    }
+}
+
+struct Lzw<'a> {
+    data: Slice<'a>,
+    decoder: weezl::decode::Decoder,
+}
+
+impl<'a> Lzw<'a> {
+    fn new(data: Cow<'a, [u8]>) -> Result<Self, DecodeError> {
+        // Codes of old files begin at the other end of their bytes: the first code clears the table.
+        if let [0, second, ..] = *data
+            && second & 1 == 1
+        {
+            return Err(unsupported("old-style LZW compression"));
+        }
+        let configuration = weezl::decode::Configuration::with_tiff_size_switch(BitOrder::Msb, 8);
+        Ok(Self {
+            data: Slice::new(data),
+            decoder: configuration.with_yield_on_full_buffer(true).build(),
+        })
+    }
+}
+
+impl Read for Lzw<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let result = self.decoder.decode_bytes(self.data.rest(), out);
+            self.data.place += result.consumed_in;
+            match result.status {
+                Err(error) => return Err(io::Error::new(ErrorKind::InvalidData, error)),
+                Ok(LzwStatus::Ok) if result.consumed_out == 0 && !out.is_empty() => (),
+                // A file without the code for the end is valid if all pixels are there.
+                Ok(_) => return Ok(result.consumed_out),
+            }
+        }
+    }
+}
+
+struct PackBits<'a> {
+    data: Slice<'a>,
+    state: Run,
+}
+
+enum Run {
+    Literal(usize),
+    Repeat(usize, u8),
+}
+
+impl Read for PackBits<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if out.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            match &mut self.state {
+                Run::Literal(0) | Run::Repeat(0, _) => {
+                    let Some(head) = self.data.next() else {
+                        return Ok(0);
+                    };
+                    self.state = match head.cast_signed() {
+                        // No operation.
+                        -128 => continue,
+                        count @ 0.. => Run::Literal(count as usize + 1),
+                        count => {
+                            let Some(byte) = self.data.next() else {
+                                return Ok(0);
+                            };
+                            Run::Repeat(usize::from(count.unsigned_abs()) + 1, byte)
+                        }
+                    };
+                }
+                Run::Literal(left) => {
+                    let most = (*left).min(out.len());
+                    let count = self.data.read(&mut out[..most])?;
+                    *left -= count;
+                    return Ok(count);
+                }
+                Run::Repeat(left, byte) => {
+                    let count = (*left).min(out.len());
+                    out[..count].fill(*byte);
+                    *left -= count;
+                    return Ok(count);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pack_bits_has_literals_runs_and_nothing() {
+        // The example of Apple's technical note 1023.
+        let packed = b"\xfe\xaa\x02\x80\x00\x2a\xfd\xaa\x03\x80\x00\x2a\x22\x80\xf7\xaa";
+        let mut reader = PackBits {
+            data: Slice::new(packed.as_slice().into()),
+            state: Run::Literal(0),
+        };
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).unwrap();
+        let mut expected = vec![
+            0xaa, 0xaa, 0xaa, 0x80, 0, 0x2a, 0xaa, 0xaa, 0xaa, 0xaa, 0x80, 0, 0x2a, 0x22,
+        ];
+        expected.extend([0xaa; 10]);
+        assert_eq!(bytes, expected);
+    }
+}

@@ -1,0 +1,239 @@
+//! WebP. The decoder gives lossless images in four channels; it does so without a second buffer where the file claims
+//! an alpha channel.
+
+use std::io::{self, BufRead, Cursor, Read, Seek, SeekFrom};
+
+use image::ImageFormat;
+
+use super::codecs;
+use super::header::{ImageHeader, SMALL};
+use super::rgb::{RGB, buffer_of};
+use super::{DecodeError, DecodeLimits, Image};
+
+const FORMAT: &str = "WebP";
+/// Bytes that show the kind of a file.
+const HEAD: usize = 25;
+const ANIMATION: u8 = 0b10;
+const ALPHA: u8 = 0b1_0000;
+
+pub(super) fn header<R: BufRead + Seek>(
+    mut source: R,
+    length: u64,
+    limits: &DecodeLimits,
+) -> Result<ImageHeader, DecodeError> {
+    let head = head(&mut source).map_err(DecodeError::Unreadable)?;
+    let source = patched(source, &head).map_err(DecodeError::Unreadable)?;
+    let mut header = codecs::header(source, ImageFormat::WebP, limits)?;
+    header.working = working(&header, &head, length);
+    if is_animated(&head) {
+        header.buffer = header.pixel_bytes(1);
+    }
+    Ok(header)
+}
+
+pub(super) fn decode<R: BufRead + Seek>(
+    mut source: R,
+    length: u64,
+    limits: &DecodeLimits,
+    spare: Vec<u8>,
+) -> Result<Image, DecodeError> {
+    let head = head(&mut source).map_err(DecodeError::Unreadable)?;
+    if !is_animated(&head) {
+        let source = patched(source, &head).map_err(DecodeError::Unreadable)?;
+        return codecs::decode(source, ImageFormat::WebP, limits, spare);
+    }
+    let header = header(&mut source, length, limits)?;
+    let frame = Frame::read(&mut source).map_err(DecodeError::Unreadable)?;
+    let frame = frame.ok_or(DecodeError::CutShort { format: FORMAT })?;
+    let (width, height) = (header.width as usize, header.height as usize);
+    // Memory was counted for frames that are no larger than the image.
+    if frame.left + frame.width > width || frame.top + frame.height > height {
+        return Err(DecodeError::Damaged {
+            format: FORMAT,
+            source: "a frame exceeds the image".into(),
+        });
+    }
+    let image = decode(
+        Cursor::new(&frame.file),
+        frame.file.len() as u64,
+        limits,
+        Vec::new(),
+    )?;
+    if (frame.width, frame.height) == (width, height) {
+        return header.image(image.into_rgb(), 1);
+    }
+    // Around the frame the image is transparent black.
+    let mut pixels = buffer_of(spare, header.buffer)?;
+    pixels.fill(0);
+    let rows = pixels.chunks_exact_mut(width * RGB).skip(frame.top);
+    for (row, frame_row) in rows.zip(image.rgb().chunks_exact(frame.width * RGB)) {
+        row[frame.left * RGB..][..frame_row.len()].copy_from_slice(frame_row);
+    }
+    header.image(pixels, 1)
+}
+
+fn is_animated(head: &[u8; HEAD]) -> bool {
+    head[12..16] == *b"VP8X" && head[20] & ANIMATION != 0
+}
+
+/// The first frame of an animation, as a file of its own: the decoder would blend it, and keep a canvas.
+struct Frame {
+    left: usize,
+    top: usize,
+    width: usize,
+    height: usize,
+    file: Vec<u8>,
+}
+
+impl Frame {
+    /// Reads the first frame, if there is one.
+    fn read<R: BufRead + Seek>(source: &mut R) -> io::Result<Option<Self>> {
+        const CHUNKS: u64 = 12;
+        /// Bytes of a frame before its chunks.
+        const PLACE: usize = 16;
+        source.seek(SeekFrom::Start(CHUNKS))?;
+        let mut content = Vec::new();
+        loop {
+            let mut head = [0; 8];
+            if let Err(error) = source.read_exact(&mut head) {
+                let is_end = error.kind() == io::ErrorKind::UnexpectedEof;
+                return if is_end { Ok(None) } else { Err(error) };
+            }
+            let [kind @ .., l0, l1, l2, l3] = head;
+            let length = u32::from_le_bytes([l0, l1, l2, l3]);
+            if kind == *b"ANMF" {
+                source.take(length.into()).read_to_end(&mut content)?;
+                break;
+            }
+            source.seek_relative(i64::from(length) + i64::from(length % 2))?;
+        }
+        let Some((place, chunks)) = content.split_at_checked(PLACE) else {
+            return Ok(None);
+        };
+        let number = |at: usize| u32::from_le_bytes([place[at], place[at + 1], place[at + 2], 0]);
+        let has_alpha = chunks.starts_with(b"ALPH");
+        let mut file = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0".to_vec();
+        file.extend([if has_alpha { ALPHA } else { 0 }, 0, 0, 0]);
+        // Width and height, less one.
+        file.extend_from_slice(&place[6..12]);
+        file.extend_from_slice(chunks);
+        let length = (file.len() as u32 - 8).to_le_bytes();
+        file[4..8].copy_from_slice(&length);
+        Ok(Some(Self {
+            left: number(0) as usize * 2,
+            top: number(3) as usize * 2,
+            width: number(6) as usize + 1,
+            height: number(9) as usize + 1,
+            file,
+        }))
+    }
+}
+
+/// The first bytes, and zeros where there are none.
+fn head<R: Read + Seek>(source: &mut R) -> io::Result<[u8; HEAD]> {
+    let mut head = [0; HEAD];
+    source.rewind()?;
+    let mut bytes = Vec::new();
+    source.take(HEAD as u64).read_to_end(&mut bytes)?;
+    head[..bytes.len()].copy_from_slice(&bytes);
+    source.rewind()?;
+    Ok(head)
+}
+
+/// Returns whether the pixels are in a chunk without loss, and without a flag for an alpha channel in the header.
+fn is_lossless<R: BufRead + Seek>(source: &mut R, head: &[u8; HEAD]) -> io::Result<bool> {
+    const CHUNKS: u64 = 12;
+    if head[12..16] == *b"VP8X" && head[20] & (ALPHA | ANIMATION) != 0 {
+        return Ok(false);
+    }
+    source.seek(SeekFrom::Start(CHUNKS))?;
+    loop {
+        let mut chunk = [0; 8];
+        if let Err(error) = source.read_exact(&mut chunk) {
+            let is_end = error.kind() == io::ErrorKind::UnexpectedEof;
+            return if is_end { Ok(false) } else { Err(error) };
+        }
+        let [kind @ .., l0, l1, l2, l3] = chunk;
+        if matches!(&kind, b"VP8L" | b"VP8 " | b"ALPH") {
+            return Ok(kind == *b"VP8L");
+        }
+        let length = i64::from(u32::from_le_bytes([l0, l1, l2, l3]));
+        source.seek_relative(length + length % 2)?;
+    }
+}
+
+/// A reader that claims an alpha channel for a lossless image; the decoder looks at the claim only to choose its output.
+fn patched<R: BufRead + Seek>(mut source: R, head: &[u8; HEAD]) -> io::Result<Patched<R>> {
+    // The flags of extensions, or the highest bits of the size in VP8L's own header.
+    let claim = if head[12..16] == *b"VP8X" { 20 } else { 24 };
+    let is_lossless = is_lossless(&mut source, head)?;
+    source.rewind()?;
+    Ok(Patched {
+        source,
+        place: 0,
+        patch: is_lossless.then(|| (claim, head[claim as usize] | ALPHA)),
+    })
+}
+
+/// A source of which one byte is another.
+struct Patched<R> {
+    source: R,
+    place: u64,
+    patch: Option<(u64, u8)>,
+}
+
+impl<R: BufRead> Read for Patched<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(out)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Patched<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let buffer = self.source.fill_buf()?;
+        match &self.patch {
+            Some((at, byte)) if *at == self.place && !buffer.is_empty() => {
+                Ok(std::slice::from_ref(byte))
+            }
+            Some((at, _)) if *at > self.place => {
+                let most = usize::try_from(at - self.place).unwrap_or(usize::MAX);
+                Ok(&buffer[..buffer.len().min(most)])
+            }
+            _ => Ok(buffer),
+        }
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.source.consume(count);
+        self.place += count as u64;
+    }
+}
+
+impl<R: Seek> Seek for Patched<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.place = self.source.seek(to)?;
+        Ok(self.place)
+    }
+}
+
+/// Bytes that the decoder takes: planes of a lossy image, four channels of a lossless one or of its alpha, the canvas
+/// and the frame of an animation.
+fn working(header: &ImageHeader, head: &[u8; HEAD], length: u64) -> u64 {
+    let pixels = u64::from(header.width) * u64::from(header.height);
+    let padded = u64::from(header.width).next_multiple_of(16)
+        * u64::from(header.height).next_multiple_of(16);
+    // A lossless image is decoded in the buffer itself, the alpha channel of a lossy one beside it.
+    let (lossy, lossless, alpha) = (padded * 3 / 2, pixels, pixels * 5);
+    let decoder = match &head[12..16] {
+        b"VP8 " => lossy,
+        b"VP8L" => lossless,
+        // A frame in four channels and its file, besides the canvas.
+        _ if head[20] & ANIMATION != 0 => pixels * 4 + (lossy + alpha).max(lossless) + length,
+        _ if head[20] & ALPHA != 0 => lossy + alpha,
+        _ => lossy.max(lossless),
+    };
+    // Partitions are read whole; one may claim 16 MiB that the file has not.
+    decoder + 3 * length + (16 << 20) + SMALL
+}
