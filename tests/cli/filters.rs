@@ -16,12 +16,43 @@ const PATTERNS: &[(&str, &str)] = &[
         "[VERSION]",
         r#"(?:RTen |OpenVINO |ONNX Runtime |"engine_version": ?")(?<redacted>\d[\w.+/-]*)"#,
     ),
+    (
+        "[MACHINE]",
+        r"(?<redacted>[^\n>]*, \d+ cores?, [^\n<]*, classify [\d.]+)",
+    ),
+    (
+        "[MACHINE]",
+        r#""machine": ?\{(?<redacted>[^}]*"(?:cores|os|cpu)"[^}]*)\}"#,
+    ),
+    ("[TIME]", r#""(?:prepare|infer)": ?(?<redacted>[\d.]+)"#),
+    // OpenVINO's own words.
+    (
+        "[OPENVINO]",
+        r"(?m)(?<redacted>general error: .*?)(?: \(hint: |$)",
+    ),
+    (
+        "[DEVICES]",
+        r"\(available: (?<redacted>[A-Z0-9., ]+?)(?:, requested|\))",
+    ),
+    (
+        "[DIRECTORIES]",
+        r"the system's library directories: not in (?<redacted>\S+ nor in \d+ more)",
+    ),
+    // The same in every page.
+    ("[STYLE]", r"<style>(?<redacted>[^<]*)</style>"),
     ("[DIGEST]", r"\b(?<redacted>[0-9a-f]{64})\b"),
+    ("[DIGEST]", r"\| (?<redacted>[0-9a-f]{12}) \|"),
     // Engines promise four digits.
     ("[DIGITS]", r"\d\.\d{4}(?<redacted>\d+)(?:[^\de]|$)"),
     // The differences of engines, with the spaces that align them.
     ("[NUMBER]", r" ?(?<redacted> *\b\d(?:\.\d+)?e-?\d+)"),
 ];
+
+/// Returns `text` with each number and the spaces before it replaced by ` #`.
+pub fn without_numbers(text: &str) -> Result<String, Failed> {
+    let numbers = Regex::new(r" *\b\d[\d.]*\b")?;
+    Ok(numbers.replace_all(text, " #").into_owned())
+}
 
 /// Returns the filters for the directory of a test and for the set-up.
 pub fn of_places(root: &Path, set_up: Option<&Path>) -> Result<Redactions, Failed> {
@@ -74,6 +105,18 @@ fn replaced() -> Result<(), Failed> {
             r#"{"engine_version":"[VERSION]","score":0.1234[DIGITS]}"#,
         ),
         (
+            "error: no CPU.1 (available: CPU, GPU.0, requested: X): general error: at a.cpp:3 | b (hint: c)",
+            "error: no CPU.1 (available: [DEVICES], requested: X): [OPENVINO] (hint: c)",
+        ),
+        (
+            r#"{"machine":{"cores":2,"cpu_flags":["avx2"]},"timing_ms":{"prepare":1.5,"infer":0.25}}"#,
+            r#"{"machine":{[MACHINE]},"timing_ms":{"prepare":[TIME],"infer":[TIME]}}"#,
+        ),
+        (
+            "Some CPU, 1 core, linux x86\\_64 \\(avx2\\), classify 0.1.0",
+            "[MACHINE]",
+        ),
+        (
             "  max |Δp|    2.980e-8    0.000e0",
             "  max |Δp| [NUMBER] [NUMBER]",
         ),
@@ -87,6 +130,7 @@ fn replaced() -> Result<(), Failed> {
 fn left() -> Result<(), Failed> {
     for text in [
         "error: 8 of 9 inputs failed",
+        "1 image; each measure 64 images in 1 round",
         "[ INFO ] 10       0.1063",
         "same best class           4/5, 80.0 % (95 %: 37.6 to 96.4)",
         "there is no precision `f64` (there are auto, f32, bf16, f16)",

@@ -1,7 +1,8 @@
 //! The words of the program: each file of `snapshots/` holds command lines and everything that they print.
 //!
 //! A file begins with lines `# …` about it, one of which is `# Needs: nothing`, `engines` or `set-up`. A line `$ …` is
-//! a command line, and the lines below it are the result. All commands of a file run one after the other in the same
+//! a command line, and the lines below it are the result. Where all numbers are measured, `| words` leaves the words of
+//! stdout and `| keys` the keys of its JSON. `$ cat FILE` shows a file that a command wrote. All commands of a file run one after the other in the same
 //! new directory, in which the files of `tests/data`, `snapshots/files` and [`fixtures`](crate::fixtures) lie. With
 //! `SNAPSHOTS=overwrite` the results are written instead of compared.
 
@@ -13,7 +14,9 @@ use std::process::{Command, Stdio};
 
 use classify_tests::{Needs, Run, checkout, ensure, run, set_up_dir};
 use libtest_mimic::{Failed, Trial};
+use regex::Regex;
 use serde_json::Value;
+use snapbox::assert::Action;
 use snapbox::{Assert, Data, Redactions};
 
 use crate::filters;
@@ -34,16 +37,24 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
             Ok(snapshot) => (snapshot.needs(engines, with_set_up), Ok(snapshot)),
             Err(error) => (Needs::nothing(), Err(error)),
         };
-        let test = move || snapshot?.check();
+        let test = move || snapshot?.check(action());
         trials.push(needs.test(format!("snapshots::{name}"), test));
     }
-    let facts: [(&str, fn() -> Result<(), Failed>); 3] = [
+    let facts: [(&str, fn() -> Result<(), Failed>); 6] = [
+        ("a_file_without_a_command_fails", no_command),
+        ("a_changed_result_fails", changed_result),
+        ("only_keys_and_types_are_left_of_json", keys_of_json),
         ("help_of_every_command_is_there", every_help),
         ("at_least_60_errors_are_there", enough_errors),
         ("every_file_of_a_command_is_used", used_files),
     ];
     trials.extend(facts.map(|(name, test)| Trial::test(format!("snapshots::{name}"), test)));
     trials
+}
+
+/// Returns what to do with results that differ.
+fn action() -> Action {
+    Action::with_env_var("SNAPSHOTS").unwrap_or(Action::Verify)
 }
 
 fn directory() -> PathBuf {
@@ -125,7 +136,7 @@ impl Snapshot {
     }
 
     /// Runs the commands and compares, or writes what they print.
-    fn check(&self) -> Result<(), Failed> {
+    fn check(&self, action: Action) -> Result<(), Failed> {
         let place = tempfile::tempdir()?;
         let root = place.path().canonicalize()?;
         fixtures::write(&root)?;
@@ -149,7 +160,7 @@ impl Snapshot {
         let expected = Data::read_from(&self.path, None).raw();
         let name = self.path.display();
         Assert::new()
-            .action_env("SNAPSHOTS")
+            .action(action)
             .try_eq(Some(&name), Data::text(actual), expected)
             .map_err(|error| Failed::from(error.to_string()))
     }
@@ -164,20 +175,37 @@ impl Snapshot {
         if let ["cat", file] = *words.iter().map(String::as_str).collect::<Vec<_>>() {
             return Ok(redactions.redact(&fs::read_to_string(root.join(file))?));
         }
-        let (mut command, only_keys) = self.command(&words, root)?;
+        let (mut command, filter) = self.command(&words, root)?;
         let mut run = run(&mut command);
-        if only_keys {
-            run.stdout = keys(&run.stdout)?;
+        run.stdout = redactions.redact(&match filter {
+            Some("keys") => keys(&run.stdout)?,
+            _ => run.stdout,
+        });
+        run.stderr = redactions.redact(&run.stderr);
+        match filter {
+            None | Some("keys") => {}
+            Some("words") => run.stdout = filters::without_numbers(&run.stdout)?,
+            Some(other) => return Err(format!("there is no filter `{other}`").into()),
         }
-        Ok(redactions.redact(&printed(&run)))
+        Ok(printed(&run))
     }
 
-    /// Returns the command, and whether its output is JSON of which only the keys are stable.
-    fn command(&self, words: &[String], root: &Path) -> Result<(Command, bool), Failed> {
+    /// Returns the command, and the name of the filter behind `|`.
+    fn command<'a>(
+        &self,
+        words: &'a [String],
+        root: &Path,
+    ) -> Result<(Command, Option<&'a str>), Failed> {
         let mut command = classify();
         command.current_dir(root).env("COLUMNS", "100");
+        command.env_remove("CLICOLOR_FORCE");
         if self.needs == "nothing" {
-            for variable in ["VIRTUAL_ENV", "CONDA_PREFIX", "LD_LIBRARY_PATH"] {
+            for variable in [
+                "VIRTUAL_ENV",
+                "CONDA_PREFIX",
+                "INTEL_OPENVINO_DIR",
+                "LD_LIBRARY_PATH",
+            ] {
                 command.env_remove(variable);
             }
             command.env("CLASSIFY_HOME", root);
@@ -197,16 +225,13 @@ impl Snapshot {
                     let file = words.next().ok_or("no file after <")?;
                     command.stdin(File::open(root.join(file))?);
                 }
-                "|" => {
-                    ensure(words.next() == Some("keys"), "the only filter is `| keys`")?;
-                    return Ok((command, true));
-                }
+                "|" => return Ok((command, words.next())),
                 _ => {
                     command.arg(word);
                 }
             }
         }
-        Ok((command, false))
+        Ok((command, None))
     }
 }
 
@@ -285,6 +310,62 @@ fn keys(json: &str) -> Result<String, Failed> {
     Ok(text)
 }
 
+/// Reads a snapshot with this text.
+fn snapshot_of(name: &str, text: &str) -> Result<(tempfile::TempDir, Snapshot), Failed> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join(name);
+    fs::write(&path, text)?;
+    let snapshot = Snapshot::read(&path)?;
+    Ok((directory, snapshot))
+}
+
+/// A file that is left over or misspelled is an error, and not a test less.
+fn no_command() -> Result<(), Failed> {
+    let good = "# Needs: nothing\n\n$ classify\n";
+    ensure(snapshot_of("a.txt", good).is_ok(), "a good one")?;
+    for (name, text) in [
+        ("a.txt", "# Needs: nothing\n"),
+        ("a.txt", ""),
+        ("a.txt", "$ classify\n"),
+        ("a.txt", "# Needs: luck\n\n$ classify\n"),
+        ("a.txt", "# Needs: nothing\n\n$ classify\n\n$ classify\n"),
+        ("a.snap", good),
+        ("a.txt.orig", good),
+    ] {
+        ensure(snapshot_of(name, text).is_err(), (name, text))?;
+    }
+    Ok(())
+}
+
+/// The whole way from a command line to the verdict.
+fn changed_result() -> Result<(), Failed> {
+    let right = "# Needs: nothing\n\n$ classify man -h\nexit code 0\n--- stdout\nPrint the manual page\n\n\
+        Usage: classify man\n\nOptions:\n  -h, --help  Print help\n";
+    let passes = |text: &str| {
+        let (_directory, snapshot) = snapshot_of("a.txt", text)?;
+        Ok::<_, Failed>(snapshot.check(Action::Verify).is_ok())
+    };
+    ensure(passes(right)?, "the right result")?;
+    for (from, to) in [
+        ("manual page", "manual"),
+        ("exit code 0", "exit code 1"),
+        ("--- stdout", "--- stderr"),
+        ("  -h", " -h"),
+        ("Print help\n", "Print help\nmore\n"),
+        ("classify man -h\n", "classify man -h\n\n"),
+    ] {
+        ensure(!passes(&right.replace(from, to))?, (from, to))?;
+    }
+    Ok(())
+}
+
+fn keys_of_json() -> Result<(), Failed> {
+    let json = r#"{"a": 1, "b": [{"c": "x"}, {"c": null, "d": []}]} {"a": true}"#;
+    let expected = ".a: boolean or number\n.b[].c: null or string\n";
+    let found = keys(json)?;
+    ensure(found == expected, found)
+}
+
 /// Returns all snapshots as text.
 fn texts() -> Result<Vec<String>, Failed> {
     files()
@@ -320,13 +401,15 @@ fn every_help() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Counts different error lines; one that differs only in its numbers or quoted values is the same.
+/// Counts different errors. Lines that differ only in names of files, numbers or quoted words count as one.
 fn enough_errors() -> Result<(), Failed> {
     let texts = texts()?;
-    let errors: BTreeSet<&str> = texts
+    let values = Regex::new(r"\S*[.\d]\S*|`[^`]*`|'[^']*'")?;
+    let errors: BTreeSet<_> = texts
         .iter()
         .flat_map(|text| text.lines())
         .filter_map(|line| line.strip_prefix("error: "))
+        .map(|line| values.replace_all(line, "_"))
         .collect();
     println!("{} different errors", errors.len());
     ensure(errors.len() >= 60, errors.len())
