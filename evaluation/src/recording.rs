@@ -9,7 +9,6 @@ use backend_api::Tensor;
 use image_classification::{FittedPreprocessing, Interpretation, ScoreKind, Scoring};
 use serde::{Deserialize, Serialize};
 
-use crate::comparison::ComparedRuns;
 use crate::digest::{Digest, ImageDigests};
 use crate::failure::Problem;
 use crate::provenance::{RunEntry, RunInfo};
@@ -357,27 +356,6 @@ impl<R: Read + Seek> Recording<R> {
             });
         }
         Ok(image.outputs.into_iter().map(tensor).collect())
-    }
-
-    /// Returns the recorded outputs of an image for those of `runs` that are recorded and compared, in their order. The
-    /// recorded runs are the first of `runs`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`outputs`](Self::outputs).
-    pub fn outputs_of(
-        &mut self,
-        runs: &ComparedRuns,
-        digests: &ImageDigests,
-    ) -> Result<Vec<Result<Tensor, Problem>>, RecordingError> {
-        let mut outputs = self.outputs(digests, !runs.same_tensors())?;
-        let recorded = runs.ready().take_while(|place| *place < outputs.len());
-        let places: Vec<usize> = recorded.collect();
-        let output = |place: usize| {
-            let output = outputs[place].take();
-            output.ok_or_else(|| RecordingError::FailedRun.problem())
-        };
-        Ok(places.into_iter().map(output).collect())
     }
 
     /// Returns the number of recorded images whose outputs nobody asked for.

@@ -260,7 +260,7 @@ fn add<R: Read + Seek>(
 ) -> Result<(), ComparisonError> {
     let digests = image_digests(&outputs);
     let recorded = match recording {
-        Some(recording) => recording.outputs_of(accumulator.runs(), &digests),
+        Some(recording) => accumulator.runs().recorded_outputs(recording, &digests),
         None => Ok(Vec::new()),
     };
     match recorded {

@@ -1,11 +1,17 @@
 //! The runs of a comparison: which can be compared, on what basis, and by which tolerance.
 
+use std::io::{Read, Seek};
+
+use backend_api::Tensor;
 use image_classification::{Interpretation, Labels};
 
 use super::error::ComparisonError;
 use crate::accuracy::LabelDifference;
 use crate::agreement::{Basis, ToleranceName};
+use crate::digest::ImageDigests;
+use crate::failure::Problem;
 use crate::provenance::{RunEntry, RunInfo};
+use crate::recording::{Recording, RecordingError};
 use crate::text::chain;
 
 /// The runs of a comparison, in the order of the report. Those that cannot be compared with the reference are rejected.
@@ -106,6 +112,27 @@ impl ComparedRuns {
         first(true)
             .zip(first(false))
             .is_some_and(|(recorded, other)| differences(recorded, other).is_empty())
+    }
+
+    /// Returns the outputs that `recording` has of an image for those of its runs that are compared, in their order. The
+    /// recorded runs are the first of these runs.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Recording::outputs`].
+    pub fn recorded_outputs<R: Read + Seek>(
+        &self,
+        recording: &mut Recording<R>,
+        digests: &ImageDigests,
+    ) -> Result<Vec<Result<Tensor, Problem>>, RecordingError> {
+        let mut outputs = recording.outputs(digests, !self.same_tensors())?;
+        let output = |place: usize| {
+            let output = outputs[place].take();
+            output.ok_or_else(|| RecordingError::FailedRun.problem())
+        };
+        let recorded = recording.runs().len();
+        let places = self.ready().take_while(|place| *place < recorded);
+        Ok(places.map(output).collect())
     }
 
     /// Returns the runs that are compared and have labels, by their places.

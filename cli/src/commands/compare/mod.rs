@@ -283,7 +283,10 @@ impl Fold<'_> {
         let taken = result.and_then(|outputs| {
             let digests = digests(&outputs);
             let recorded = match &mut self.recording {
-                Some(recording) => recording.outputs_of(self.accumulator.runs(), &digests)?,
+                Some(recording) => self
+                    .accumulator
+                    .runs()
+                    .recorded_outputs(recording, &digests)?,
                 None => Vec::new(),
             };
             Ok((digests, outputs, recorded))
