@@ -1,7 +1,9 @@
 //! Images of every format: never a crash, never more than the limits allow.
 #![no_main]
 
-use image_classification::{DecodeLimits, Image};
+use std::io::Cursor;
+
+use image_classification::{DecodeLimits, Image, ImageHeader};
 use libfuzzer_sys::fuzz_target;
 
 const LIMITS: DecodeLimits = DecodeLimits {
@@ -16,7 +18,12 @@ fuzz_target!(init: {
 }, |bytes: &[u8]| {
     // The last byte is none of an image's.
     let reduction = 1 << (bytes.last().copied().unwrap_or(0) % 4);
+    let header = ImageHeader::read(Cursor::new(bytes), &LIMITS);
     if let Ok(image) = Image::decode_reduced(bytes, &LIMITS, Vec::new(), |_, _| reduction) {
+        // Memory is reserved for what the header announces.
+        let header = header.expect("an image has a header");
+        let by = if header.is_reducible() { reduction } else { 1 };
+        assert_eq!(header.pixel_bytes(by), image.rgb().len() as u64);
         let pixels = u64::from(image.width()) * u64::from(image.height());
         assert!(pixels <= LIMITS.pixels);
         assert_eq!(image.rgb().len() as u64, pixels * 3);
