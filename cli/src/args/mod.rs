@@ -13,7 +13,7 @@ use crate::image_memory::MemorySize;
 use evaluation::Share;
 use evaluation::agreement::ToleranceName;
 
-pub use report_path::{ReportForm, ReportPath};
+pub use report_path::{ReportFormat, ReportPath};
 pub use run_spec::RunSpec;
 
 /// What `--help` and the manual page end in.

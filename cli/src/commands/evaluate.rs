@@ -11,8 +11,7 @@ use crate::args::EvaluateArgs;
 use crate::messages::{self, Hinted, Messages, printable};
 use crate::options::RunsOptions;
 use crate::provenance;
-use crate::reports;
-use crate::reports::evaluate::EvaluationText as _;
+use crate::reports::{self, EvaluationText as _};
 use crate::session::{self, Answered, OpenRun, Session};
 
 /// Evaluates, prints the text report and writes the others.
@@ -102,7 +101,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     )?;
     let evaluation = accumulator.finish();
     warn(&evaluation, messages);
-    reports::write(reports, &evaluation, &evaluation.text())?;
+    reports::write_evaluation(reports, &evaluation)?;
     if live.is_empty() {
         return Err(Hinted::new("no run is left to evaluate", "fix the errors above").into());
     }

@@ -21,7 +21,6 @@ use crate::messages::{self, Hinted, Messages, printable};
 use crate::options::RunsOptions;
 use crate::provenance;
 use crate::reports;
-use crate::reports::compare::ComparisonText as _;
 use crate::session::{self, Answered, OpenRun, Outputs, Session};
 
 /// Compares, prints the text report and writes the others.
@@ -130,7 +129,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
             }
         }
     }
-    reports::write(reports, &comparison, &comparison.text())?;
+    reports::write_comparison(reports, &comparison)?;
     recorded?;
     if let Some(nothing) = nothing {
         return Err(Hinted::new(nothing, "fix the errors above").into());
