@@ -12,8 +12,8 @@ use image_classification::sources;
 use crate::args::PreprocessArgs;
 use crate::destination::target;
 use crate::engines;
+use crate::errors::Hinted;
 use crate::inputs::Inputs;
-use crate::messages::Hinted;
 use crate::options::EngineOptions;
 
 const STDOUT: &str = "stdout";

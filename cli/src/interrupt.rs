@@ -108,17 +108,18 @@ impl Drop for Temporary {
     }
 }
 
-/// From now on. Without a thread for it a signal stops everything, as ever.
+/// Watches for signals from now on, and calls `note` at the first one. Without a thread for it a signal stops everything,
+/// as ever.
 #[cfg(unix)]
-pub fn watch() {
+pub fn watch(note: fn()) {
     // The thread takes the signals over itself: where there is none, they keep their default.
     let _ = std::thread::Builder::new()
         .name("signals".to_owned())
-        .spawn(handle);
+        .spawn(move || handle(note));
 }
 
 #[cfg(not(unix))]
-pub fn watch() {}
+pub fn watch(_: fn()) {}
 
 /// The signals that are not ignored by whoever started the program, as `nohup` and shells do for programs in the
 /// background.
@@ -149,7 +150,7 @@ fn ignored(status: &str) -> u64 {
 }
 
 #[cfg(unix)]
-fn handle() {
+fn handle(note: fn()) {
     use signal_hook::iterator::Signals;
 
     let Ok(mut signals) = Signals::new(watched()) else {
@@ -159,8 +160,8 @@ fn handle() {
         let first = CAME.swap(signal as u8, Ordering::SeqCst) == 0;
         if first && WORKING.load(Ordering::SeqCst) {
             // On its own: where nobody reads stderr, the next signal must still be heard.
-            let note = || {
-                crate::messages::interrupted();
+            let note = move || {
+                note();
                 NOTE_IS_OUT.store(true, Ordering::SeqCst);
             };
             let _ = std::thread::Builder::new().spawn(note);

@@ -14,12 +14,14 @@ use crate::args::{
     Scores, TuningArgs,
 };
 use crate::destination::Output;
+use crate::errors::Hinted;
 use crate::files_read::FilesRead;
 use crate::image_memory;
 use crate::inputs::Inputs;
-use crate::messages::{Hinted, Messages, printable};
 use crate::reports::Destination;
 use crate::runtimes::set_up_dir;
+use crate::terminal::Messages;
+use evaluation::text::printable;
 
 /// What `classify` does.
 #[derive(Debug)]

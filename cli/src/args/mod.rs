@@ -2,6 +2,7 @@
 
 mod report_path;
 mod run_spec;
+mod usage;
 
 use std::path::PathBuf;
 use std::str::FromStr;

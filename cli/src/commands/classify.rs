@@ -6,11 +6,12 @@ use crate::destination::Output;
 use crate::engines;
 use crate::files_read::FilesRead;
 use crate::interrupt;
-use crate::messages::{Messages, printable};
 use crate::options::{ClassifyOptions, say_what_is_not_said};
 use crate::process;
 use crate::session::{self, OpenRun};
+use crate::terminal::Messages;
 use crate::writers::{Classified, Results, Run};
+use evaluation::text::printable;
 
 /// Classifies the inputs and prints the results in their order.
 pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<()> {

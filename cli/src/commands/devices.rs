@@ -13,12 +13,13 @@ use serde_json::{Value, json};
 
 use crate::args::{Backend, DevicesArgs, InspectFormat};
 use crate::destination;
+use crate::errors::{self, Hinted};
 #[cfg(feature = "openvino")]
 use crate::fields::with_flags;
-use crate::messages::{self, Hinted, printable};
 use crate::runtimes::RuntimePath;
 #[cfg(any(feature = "openvino", feature = "onnx"))]
 use crate::runtimes::library_dirs;
+use evaluation::text::printable;
 
 /// Prints what there is. What is missing is part of the answer; without any engine it is an error.
 pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
@@ -107,10 +108,10 @@ impl Engine {
         match &self.found {
             Err(error) => {
                 let _ = writeln!(text, "{}: cannot be used", self.name);
-                for line in messages::chain(error).lines() {
+                for line in errors::chain(error).lines() {
                     let _ = writeln!(text, "  {line}");
                 }
-                if let Some(hint) = messages::hint(error) {
+                if let Some(hint) = errors::hint(error) {
                     let _ = writeln!(text, "  hint: {hint}");
                 }
             }
@@ -167,9 +168,9 @@ impl Engine {
                 "backend": self.backend,
                 "engine": self.name,
                 "error": {
-                    "code": messages::code(error),
-                    "message": messages::chain(error),
-                    "hint": messages::hint(error),
+                    "code": errors::code(error),
+                    "message": errors::chain(error),
+                    "hint": errors::hint(error),
                 },
             }),
             Ok(found) => json!({

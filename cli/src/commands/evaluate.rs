@@ -8,11 +8,13 @@ use evaluation::{EvaluationAccumulator, EvaluationOptions, EvaluationReport, Gat
 use image_classification::{Digests, read_file};
 
 use crate::args::EvaluateArgs;
-use crate::messages::{self, Hinted, Messages, printable};
+use crate::errors::{self, Hinted};
 use crate::options::RunsOptions;
 use crate::provenance;
 use crate::reports::{self, EvaluationText as _};
 use crate::session::{self, Answered, OpenRun, Session};
+use crate::terminal::Messages;
+use evaluation::text::printable;
 
 /// Evaluates, prints the text report and writes the others.
 pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {
@@ -132,11 +134,11 @@ fn take(
     let failures = match result {
         Ok(outputs) => {
             let tensors = outputs.tensors.into_iter();
-            let tensors = tensors.map(|output| output.map_err(|error| messages::problem(&error)));
+            let tensors = tensors.map(|output| output.map_err(|error| errors::problem(&error)));
             let file = outputs.digests.file.expect("evaluate asks for it");
             accumulator.add(path, file, tensors.collect())
         }
-        Err(error) => accumulator.add_failed(path, messages::problem(&error)),
+        Err(error) => accumulator.add_failed(path, errors::problem(&error)),
     };
     for failure in failures {
         match failure.run {

@@ -18,10 +18,10 @@ use evaluation::{ComparedPair, ComparisonReport, EvaluatedRun, EvaluationReport,
 use super::wording::{ComparisonText as _, EvaluationText as _, FAILURES, class};
 use super::{Exporter, bisection};
 use crate::image_memory;
-use crate::messages::{counted, printable};
 use evaluation::accuracy::{Calibration, Counts, Decisions};
 use evaluation::agreement::{Gate, Pair, Row, Verdict};
 use evaluation::percent;
+use evaluation::text::{counted, printable};
 
 /// The long side of a thumbnail in pixels.
 const THUMBNAIL: u32 = 160;

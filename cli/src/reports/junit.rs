@@ -11,7 +11,7 @@ use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 use super::Exporter;
 use super::wording::{ComparisonText as _, EvaluationText as _};
-use crate::messages::printable;
+use evaluation::text::printable;
 
 /// Test cases in JUnit's XML.
 pub struct Junit;

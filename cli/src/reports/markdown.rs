@@ -10,7 +10,7 @@ use evaluation::{ComparedPair, ComparisonReport, EvaluationReport, percent};
 use super::Exporter;
 use super::bisection;
 use super::wording::{ComparisonText as _, EvaluationText as _, FAILURES, LISTED};
-use crate::messages::printable;
+use evaluation::text::printable;
 
 /// A summary in Markdown.
 pub struct Markdown;

@@ -10,7 +10,7 @@ use evaluation::{ComparedPair, ComparisonReport, EvaluationReport, percent};
 use super::Exporter;
 use super::bisection;
 use super::wording::{ComparisonText as _, EvaluationText as _, LISTED};
-use crate::messages::{counted, printable};
+use evaluation::text::{counted, printable};
 
 /// Text for people.
 pub struct Text;

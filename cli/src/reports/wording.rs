@@ -6,7 +6,7 @@ use evaluation::statistics::mcnemar;
 use evaluation::{ComparisonReport, EvaluationReport, percent};
 use image_classification::{Labels, Ranked};
 
-use crate::messages::printable;
+use evaluation::text::printable;
 
 /// The most confusions and classes that are listed for people.
 pub const LISTED: usize = 10;

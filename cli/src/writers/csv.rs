@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use super::{Classified, Run};
 use crate::destination::Output;
-use crate::messages;
+use crate::errors;
 
 const HEADER: [&str; 11] = [
     "schema_version",
@@ -72,7 +72,7 @@ impl Csv {
                 }
             }
             Err(error) => {
-                row(["", "", "", "", &messages::chain(error)]).map_err(unwrapped)?;
+                row(["", "", "", "", &errors::chain(error)]).map_err(unwrapped)?;
             }
         }
         self.writer.flush()?;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Classified, Run};
 use crate::destination::Output;
-use crate::messages;
+use crate::errors;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -105,9 +105,9 @@ impl Json {
                 infer: classified.infer_ms,
             }),
             error: result.err().map(|error| Problem {
-                code: messages::code(error),
-                message: messages::chain(error),
-                hint: messages::hint(error),
+                code: errors::code(error),
+                message: errors::chain(error),
+                hint: errors::hint(error),
             }),
         };
         let mut text = serde_json::to_vec(&line)?;

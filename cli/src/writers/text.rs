@@ -7,7 +7,7 @@ use image_classification::Ranked;
 
 use super::{Classified, Run};
 use crate::destination::Output;
-use crate::messages::printable;
+use evaluation::text::printable;
 
 /// Writes the sample's lines.
 #[derive(Debug)]

@@ -11,12 +11,14 @@ use serde_json::json;
 
 use crate::args::{BenchArgs, InputArgs, InspectFormat, RunsArgs};
 use crate::destination;
+use crate::errors::Hinted;
 use crate::inputs::Input;
 use crate::interrupt;
-use crate::messages::{Hinted, Messages, counted, printable};
 use crate::options::RunsOptions;
 use crate::session::Session;
+use crate::terminal::Messages;
 use evaluation::Machine;
+use evaluation::text::{counted, printable};
 use images::made_up_images;
 use measure::{Bench, Goal, Plan, prepare};
 use table::{Figures, table};

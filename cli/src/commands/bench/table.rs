@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::Report;
 use super::measure::{Bench, Round, sum};
-use crate::messages::{counted, printable};
 use evaluation::statistics::Distribution;
+use evaluation::text::{counted, printable};
 
 /// The width of the names of the rows.
 const LABEL: usize = 32;

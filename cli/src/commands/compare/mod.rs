@@ -17,11 +17,13 @@ use image_classification::Digests;
 
 use crate::args::CompareArgs;
 use crate::destination::Output;
-use crate::messages::{self, Hinted, Messages, printable};
+use crate::errors::{self, Hinted};
 use crate::options::RunsOptions;
 use crate::provenance;
 use crate::reports;
 use crate::session::{self, Answered, OpenRun, Outputs, Session};
+use crate::terminal::Messages;
+use evaluation::text::printable;
 
 /// Compares, prints the text report and writes the others.
 pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {
@@ -291,13 +293,13 @@ impl Fold<'_> {
             Ok(taken) => taken,
             Err(error) => {
                 messages.input_failed(&named, &error);
-                self.accumulator.add_failed(path, messages::problem(&error));
+                self.accumulator.add_failed(path, errors::problem(&error));
                 return Ok(());
             }
         };
         self.record(&path, &digests, &outputs);
         let live = outputs.tensors.into_iter();
-        let live = live.map(|output| output.map_err(|error| messages::problem(&error)));
+        let live = live.map(|output| output.map_err(|error| errors::problem(&error)));
         let image = AnsweredImage {
             digests,
             outputs: recorded.into_iter().chain(live).collect(),
