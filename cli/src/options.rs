@@ -9,9 +9,8 @@ use image_classification::{
 };
 
 use crate::args::{
-    Backend, ClassifyArgs, EngineArgs, Format, Hint, InputArgs, InspectArgs, InspectFormat,
-    PrecisionArg, PrecisionFlag, PreprocessArgs, ReportPath, RunSpec, RunsArgs, RuntimeArgs,
-    Scores, TuningArgs,
+    Backend, ClassifyArgs, EngineArgs, Format, InputArgs, InspectArgs, InspectFormat,
+    PrecisionFlag, PreprocessArgs, ReportPath, RunSpec, RunsArgs, RuntimeArgs, TuningArgs,
 };
 use crate::destination::Output;
 use crate::errors::Hinted;
@@ -230,10 +229,7 @@ impl EngineOptions {
             model: model.map_or_else(set_up_model, Ok)?,
             device: args.device,
             precision: args.precision.precision.into(),
-            hint: match tuning.hint {
-                Hint::Throughput => PerformanceHint::Throughput,
-                Hint::Latency => PerformanceHint::Latency,
-            },
+            hint: tuning.hint.into(),
             shape: tuning.shape,
             batch: tuning.batch,
             requests,
@@ -246,35 +242,12 @@ impl EngineOptions {
     }
 }
 
-impl From<PrecisionArg> for Precision {
-    fn from(precision: PrecisionArg) -> Self {
-        match precision {
-            PrecisionArg::Auto => Self::Auto,
-            PrecisionArg::F32 => Self::F32,
-            PrecisionArg::Bf16 => Self::Bf16,
-            PrecisionArg::F16 => Self::F16,
-        }
-    }
-}
-
-impl From<Scores> for ScoreKind {
-    fn from(scores: Scores) -> Self {
-        match scores {
-            Scores::Auto => Self::Auto,
-            Scores::Probability => Self::Probability,
-            Scores::Softmax => Self::Softmax,
-            Scores::Sigmoid => Self::Sigmoid,
-            Scores::Raw => Self::Raw,
-        }
-    }
-}
-
 /// Returns how many images are decoded at a time, and sets the memory that they may take.
 fn jobs(tuning: &TuningArgs) -> usize {
     let jobs = tuning
         .jobs
         .unwrap_or_else(|| available_parallelism().map_or(1, std::num::NonZero::get));
-    image_memory::set(tuning.image_memory, jobs);
+    image_memory::set(tuning.image_memory.map(|size| size.0), jobs);
     jobs
 }
 
