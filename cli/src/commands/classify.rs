@@ -6,7 +6,7 @@ use crate::destination::Output;
 use crate::engines;
 use crate::files_read::FilesRead;
 use crate::interrupt;
-use crate::options::{ClassifyOptions, say_what_is_not_said};
+use crate::options::{ClassifyOptions, note_defaults};
 use crate::process;
 use crate::session::{self, OpenRun};
 use crate::terminal::Messages;
@@ -16,7 +16,7 @@ use evaluation::text::printable;
 /// Classifies the inputs and prints the results in their order.
 pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<()> {
     let mut results = open_results(&options)?;
-    say_what_is_not_said(std::iter::once(&options.engine), &options.inputs, messages);
+    note_defaults(std::iter::once(&options.engine), &options.inputs, messages);
     let run = OpenRun::open(
         String::new(),
         &options.engine,

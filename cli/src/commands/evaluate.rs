@@ -9,6 +9,7 @@ use image_classification::{Digests, read_file};
 
 use crate::args::EvaluateArgs;
 use crate::errors::{self, Hinted};
+use crate::files_read::FilesRead;
 use crate::options::RunsOptions;
 use crate::provenance;
 use crate::reports::{self, EvaluationText as _};
@@ -37,8 +38,10 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
         )
         .into());
     }
-    let (reports, _) = options.open_outputs(None, &[("the ground truth", truth.as_deref())])?;
-    options.say_what_is_not_said(messages);
+    let read = FilesRead::of_runs(&options, &[("the ground truth", truth.as_deref())]);
+    read.check(&reports::files(&options.reports).collect::<Vec<_>>())?;
+    let reports = reports::open(&options.reports)?;
+    options.note_defaults(messages);
     let truth = match &truth {
         Some(path) => read_truth(path)?,
         None => GroundTruth::folders(),

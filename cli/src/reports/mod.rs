@@ -9,6 +9,7 @@ mod text;
 mod wording;
 
 use std::io::Write;
+use std::path::Path;
 
 use evaluation::{ComparisonReport, EvaluationReport};
 
@@ -40,14 +41,23 @@ pub struct Destination {
     out: Output,
 }
 
-impl Destination {
-    /// Opens the file, before work starts.
-    pub fn open(report: &ReportPath) -> anyhow::Result<Self> {
-        Ok(Self {
+/// The flag that names the file of a report.
+const FLAG: &str = "--report";
+
+/// Returns the files of reports, each with its flag.
+pub fn files(reports: &[ReportPath]) -> impl Iterator<Item = (&'static str, &Path)> {
+    reports.iter().map(|report| (FLAG, &*report.path))
+}
+
+/// Opens the files of reports, before work starts.
+pub fn open(reports: &[ReportPath]) -> anyhow::Result<Vec<Destination>> {
+    let open = |report: &ReportPath| {
+        Ok(Destination {
             exporter: exporter(report.format),
-            out: Output::open("--report", Some(&report.path))?,
+            out: Output::open(FLAG, Some(&report.path))?,
         })
-    }
+    };
+    reports.iter().map(open).collect()
 }
 
 /// Writes the reports of a comparison, and its text to stdout.

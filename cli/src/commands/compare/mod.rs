@@ -15,12 +15,13 @@ use evaluation::{
 };
 use image_classification::Digests;
 
-use crate::args::CompareArgs;
+use crate::args::{CompareArgs, ReportPath};
 use crate::destination::Output;
 use crate::errors::{self, Hinted};
+use crate::files_read::FilesRead;
 use crate::options::RunsOptions;
 use crate::provenance;
-use crate::reports;
+use crate::reports::{self, Destination};
 use crate::session::{self, Answered, OpenRun, Outputs, Session};
 use crate::terminal::Messages;
 use evaluation::text::printable;
@@ -50,15 +51,16 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         .into());
     }
     // Before the work: where reports cannot go, nothing need be computed.
-    let (reports, record) = options.open_outputs(
-        record.as_deref(),
+    let read = FilesRead::of_runs(
+        &options,
         &[
             ("a recording", against.as_deref()),
             ("the image to bisect on", bisect_image.as_deref()),
         ],
-    )?;
+    );
+    let (reports, record) = open_outputs(&options.reports, record.as_deref(), &read)?;
     let recording = against.as_deref().map(open_recording).transpose()?;
-    options.say_what_is_not_said(messages);
+    options.note_defaults(messages);
 
     let opened = Session::open(&options, messages)?;
     let mut entries = recording
@@ -174,6 +176,23 @@ impl Limits {
         tolerance.min_overlap = self.min_overlap.or(tolerance.min_overlap);
         (tolerance, by)
     }
+}
+
+/// Opens the files of reports and of the recording, unless one would replace a file that is read.
+fn open_outputs(
+    reports: &[ReportPath],
+    record: Option<&Path>,
+    read: &FilesRead<'_>,
+) -> anyhow::Result<(Vec<Destination>, Option<Output>)> {
+    if record == Some(Path::new("-")) {
+        let error = "--record needs a file: the report goes to stdout";
+        return Err(Hinted::new(error, "name a file, such as `--record runs.jsonl`").into());
+    }
+    let outputs = reports::files(reports).chain(record.map(|path| ("--record", path)));
+    read.check(&outputs.collect::<Vec<_>>())?;
+    let reports = reports::open(reports)?;
+    let record = record.map(|path| Output::open("--record", Some(path)));
+    Ok((reports, record.transpose()?))
 }
 
 fn open_recording(path: &Path) -> anyhow::Result<Recording<File>> {
