@@ -53,7 +53,7 @@ pub fn take_until_interrupted<I: Iterator>(inputs: I) -> impl Iterator<Item = I:
 /// [`Interrupted`] if some of `what` was left out for a signal.
 pub fn check(done: usize, of: usize, what: &'static str) -> Result<(), Interrupted> {
     WORKING.store(false, Ordering::SeqCst);
-    match left_out(done, of) {
+    match signal_before_end(done, of) {
         None => Ok(()),
         Some(signal) => {
             wait_for_note();
@@ -77,12 +77,12 @@ fn wait_for_note() {
     }
 }
 
-/// The signal for which only `done` of so many were done.
-pub fn left_out(done: usize, of: usize) -> Option<u8> {
+/// Returns the signal that kept the work from being finished: `done` of so many are done.
+pub fn signal_before_end(done: usize, of: usize) -> Option<u8> {
     signal().filter(|_| done < of)
 }
 
-/// The signal that came, if one did.
+/// Returns the signal that came, if one did.
 pub fn signal() -> Option<u8> {
     Some(CAME.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
 }
