@@ -146,7 +146,7 @@ const USERS: [&str; 4] = [
     "xtask",
 ];
 
-/// The most files that may import each other in a circle, if they are one idea.
+/// The most files of a library that may import each other in a circle, if they are one idea.
 const MOST_IN_A_CIRCLE: usize = 4;
 
 #[test]
@@ -180,13 +180,15 @@ fn crates_depend_on_those_below_them() {
     clippy::print_stdout,
     reason = "`cargo test -- --nocapture` lists the circles"
 )]
-fn no_more_than_four_files_import_each_other_in_a_circle() {
+fn import_circles_are_small_and_the_command_line_has_none() {
     let mut too_large = Vec::new();
     for (package, _) in CRATES {
         let sources = checkout().join(folder(package)).join("src");
-        if !sources.is_dir() {
-            continue;
-        }
+        let most = if package == "classify-cli" {
+            0
+        } else {
+            MOST_IN_A_CIRCLE
+        };
         for circle in imports::circles(&sources) {
             let files: Vec<_> = circle
                 .iter()
@@ -194,7 +196,7 @@ fn no_more_than_four_files_import_each_other_in_a_circle() {
                 .collect();
             let line = format!("{package}: {} files: {}", circle.len(), files.join(", "));
             println!("{line}");
-            if circle.len() > MOST_IN_A_CIRCLE {
+            if circle.len() > most {
                 too_large.push(line);
             }
         }

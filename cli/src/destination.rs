@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use tempfile::NamedTempFile;
 
+use crate::errors::Hinted;
 use crate::interrupt::{self, Temporary};
-use crate::messages::Hinted;
 use evaluation::Digest;
 
 /// The most symbolic links that are followed to a file that does not exist yet, as Linux does.

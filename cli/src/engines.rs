@@ -139,7 +139,7 @@ fn openvino(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     ] {
         let same = config.properties.iter().find(|same| same.key == key);
         if let (Some(property), Some(_)) = (same, given) {
-            return Err(crate::messages::Hinted::new(
+            return Err(crate::errors::Hinted::new(
                 format!("{flag} and `--config {property}` set the same"),
                 "leave one of the two out",
             )
@@ -179,7 +179,7 @@ fn reject_openvino_flags(options: &EngineOptions, backend: &str) -> anyhow::Resu
         ("--cache-dir", options.cache_dir.is_some()),
     ] {
         if given {
-            return Err(crate::messages::Hinted::new(
+            return Err(crate::errors::Hinted::new(
                 format!("{flag} is an option of OpenVINO, but the backend is {backend}"),
                 format!("leave {flag} out, or use `--backend openvino`"),
             )
@@ -219,7 +219,7 @@ fn not_built_in(name: &str) -> anyhow::Error {
     } else {
         built_in.join(", ")
     };
-    crate::messages::Hinted::new(
+    crate::errors::Hinted::new(
         format!("this `classify` was built without the backend {name}; built in: {built_in}"),
         format!("build it with `--features {name}`"),
     )

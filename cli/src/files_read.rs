@@ -12,9 +12,9 @@ use image_classification::sources;
 use crate::args::PreprocessArgs;
 use crate::destination::target;
 use crate::engines;
+use crate::errors::Hinted;
 use crate::inputs::Inputs;
-use crate::messages::Hinted;
-use crate::options::EngineOptions;
+use crate::options::{EngineOptions, RunsOptions};
 
 const STDOUT: &str = "stdout";
 
@@ -49,7 +49,20 @@ struct Planned<'a> {
     identity: Option<Identity>,
 }
 
-impl FilesRead<'_> {
+impl<'a> FilesRead<'a> {
+    /// Returns the files of runs over images. `others` are the files that only this command reads, each with its role.
+    pub fn of_runs(options: &'a RunsOptions, others: &[(&'static str, Option<&'a Path>)]) -> Self {
+        let others = others.iter();
+        Self {
+            inputs: &options.inputs,
+            engines: options.runs.iter().map(|(_, engine)| engine).collect(),
+            preprocess: &options.preprocess,
+            others: others
+                .filter_map(|(role, path)| Some((*role, (*path)?)))
+                .collect(),
+        }
+    }
+
     /// Checks `outputs`, each with its flag, before anything is written.
     ///
     /// # Errors

@@ -1,9 +1,7 @@
 //! The memory that images may take: one budget for all decoding threads of the process.
 
-use std::str::FromStr;
 use std::sync::OnceLock;
 
-use bytesize::ByteSize;
 use image_classification::ImageMemory;
 use sysinfo::System;
 
@@ -15,8 +13,8 @@ const UNKNOWN: u64 = 2 << 30;
 static OF_PROCESS: OnceLock<ImageMemory> = OnceLock::new();
 
 /// Sets the memory of this process, before the first image is read.
-pub fn set(size: Option<MemorySize>, jobs: usize) {
-    let bytes = size.map_or_else(default_bytes, |size| size.0);
+pub fn set(bytes: Option<u64>, jobs: usize) {
+    let bytes = bytes.unwrap_or_else(default_bytes);
     // A second command in one process does not exist; a test may set it twice.
     let _ = OF_PROCESS.set(ImageMemory::new(bytes, jobs));
 }
@@ -53,45 +51,10 @@ fn address_space() -> Option<u64> {
     None
 }
 
-/// A number of bytes as it is written: `512M`, `2GiB`. Letters count in powers of 1024, as `ulimit` and `docker` do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemorySize(u64);
-
-impl FromStr for MemorySize {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let expected =
-            || format!("expected a size of at least 1M such as 512M or 2G, not `{text}`");
-        let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-        let binary = match unit.trim().to_ascii_lowercase().as_str() {
-            "k" | "m" | "g" | "t" => format!("{}iB", text.trim()),
-            _ => text.to_owned(),
-        };
-        let size: ByteSize = binary.parse().map_err(|_| expected())?;
-        Some(Self(size.as_u64()))
-            .filter(|size| size.0 >= 1 << 20)
-            .ok_or_else(expected)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_read() {
-        let read = |text: &str| text.parse::<MemorySize>().map(|size| size.0);
-        assert_eq!(read("512M"), Ok(512 << 20));
-        assert_eq!(read("512MiB"), Ok(512 << 20));
-        assert_eq!(read("1.5g"), Ok(3 << 29));
-        assert_eq!(read("2GB"), Ok(2_000_000_000));
-        assert_eq!(read("1073741824"), Ok(1 << 30));
-        for wrong in ["", "G", "-1G", "0", "5", "1K", "2 apples", "1G1"] {
-            let error = read(wrong).unwrap_err();
-            assert!(error.contains("512M") && error.contains(wrong), "{error}");
-        }
-    }
+    use crate::args::MemorySize;
 
     #[test]
     fn the_size_for_an_image_suffices() {

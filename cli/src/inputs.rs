@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use image_classification::{Image, has_image_magic};
 use walkdir::WalkDir;
 
-use crate::messages::Hinted;
+use crate::errors::Hinted;
 use crate::pattern;
 
 /// The largest list that is read: 64 MiB are about a million paths.

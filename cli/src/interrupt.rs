@@ -53,7 +53,7 @@ pub fn take_until_interrupted<I: Iterator>(inputs: I) -> impl Iterator<Item = I:
 /// [`Interrupted`] if some of `what` was left out for a signal.
 pub fn check(done: usize, of: usize, what: &'static str) -> Result<(), Interrupted> {
     WORKING.store(false, Ordering::SeqCst);
-    match left_out(done, of) {
+    match signal_before_end(done, of) {
         None => Ok(()),
         Some(signal) => {
             wait_for_note();
@@ -77,12 +77,12 @@ fn wait_for_note() {
     }
 }
 
-/// The signal for which only `done` of so many were done.
-pub fn left_out(done: usize, of: usize) -> Option<u8> {
+/// Returns the signal that kept the work from being finished: `done` of so many are done.
+pub fn signal_before_end(done: usize, of: usize) -> Option<u8> {
     signal().filter(|_| done < of)
 }
 
-/// The signal that came, if one did.
+/// Returns the signal that came, if one did.
 pub fn signal() -> Option<u8> {
     Some(CAME.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
 }
@@ -108,17 +108,18 @@ impl Drop for Temporary {
     }
 }
 
-/// From now on. Without a thread for it a signal stops everything, as ever.
+/// Watches for signals from now on, and calls `note` at the first one. Without a thread for it a signal stops everything,
+/// as ever.
 #[cfg(unix)]
-pub fn watch() {
+pub fn watch(note: fn()) {
     // The thread takes the signals over itself: where there is none, they keep their default.
     let _ = std::thread::Builder::new()
         .name("signals".to_owned())
-        .spawn(handle);
+        .spawn(move || handle(note));
 }
 
 #[cfg(not(unix))]
-pub fn watch() {}
+pub fn watch(_: fn()) {}
 
 /// The signals that are not ignored by whoever started the program, as `nohup` and shells do for programs in the
 /// background.
@@ -149,7 +150,7 @@ fn ignored(status: &str) -> u64 {
 }
 
 #[cfg(unix)]
-fn handle() {
+fn handle(note: fn()) {
     use signal_hook::iterator::Signals;
 
     let Ok(mut signals) = Signals::new(watched()) else {
@@ -159,8 +160,8 @@ fn handle() {
         let first = CAME.swap(signal as u8, Ordering::SeqCst) == 0;
         if first && WORKING.load(Ordering::SeqCst) {
             // On its own: where nobody reads stderr, the next signal must still be heard.
-            let note = || {
-                crate::messages::interrupted();
+            let note = move || {
+                note();
                 NOTE_IS_OUT.store(true, Ordering::SeqCst);
             };
             let _ = std::thread::Builder::new().spawn(note);

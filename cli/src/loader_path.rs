@@ -6,7 +6,7 @@
 
 use std::ffi::OsStr;
 
-use crate::messages::Messages;
+use crate::terminal::Messages;
 
 /// Says that the variable was cleaned, and keeps the program from starting itself twice.
 pub const GUARD: &str = "CLASSIFY_LOADER_PATH_CLEANED";

@@ -4,13 +4,13 @@ mod args;
 mod commands;
 mod destination;
 mod engines;
+mod errors;
 mod fields;
 mod files_read;
 mod image_memory;
 mod inputs;
 mod interrupt;
 mod loader_path;
-mod messages;
 mod options;
 mod pattern;
 mod process;
@@ -19,13 +19,13 @@ mod reports;
 mod resolve;
 mod runtimes;
 mod session;
+mod terminal;
 mod writers;
 
-use clap::Parser as _;
-
 use crate::args::{Args, Command};
+use crate::errors::is_broken_pipe;
 use crate::interrupt::Interrupted;
-use crate::messages::{Messages, is_broken_pipe};
+use crate::terminal::Messages;
 use evaluation::agreement::Verdict;
 
 fn main() {
@@ -48,8 +48,8 @@ fn main() {
         }
     }
     report_panics_once();
-    interrupt::watch();
-    let args = Args::try_parse().unwrap_or_else(|error| messages::usage(&error));
+    interrupt::watch(terminal::note_interrupted);
+    let args = Args::parse_or_exit();
     let mut messages = Messages::new(args.is_quiet());
     loader_path::note(cleaned.as_deref(), &messages);
     let is_classify = args.command.is_none();

@@ -1,6 +1,6 @@
 //! The command line, checked and completed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread::available_parallelism;
 
 use backend_api::{PerformanceHint, Precision};
@@ -9,17 +9,15 @@ use image_classification::{
 };
 
 use crate::args::{
-    Backend, ClassifyArgs, EngineArgs, Format, Hint, InputArgs, InspectArgs, InspectFormat,
-    PrecisionArg, PrecisionFlag, PreprocessArgs, ReportPath, RunSpec, RunsArgs, RuntimeArgs,
-    Scores, TuningArgs,
+    Backend, ClassifyArgs, EngineArgs, Format, InputArgs, InspectArgs, InspectFormat,
+    PrecisionFlag, PreprocessArgs, ReportPath, RunSpec, RunsArgs, RuntimeArgs, TuningArgs,
 };
-use crate::destination::Output;
-use crate::files_read::FilesRead;
+use crate::errors::Hinted;
 use crate::image_memory;
 use crate::inputs::Inputs;
-use crate::messages::{Hinted, Messages, printable};
-use crate::reports::Destination;
 use crate::runtimes::set_up_dir;
+use crate::terminal::Messages;
+use evaluation::text::printable;
 
 /// What `classify` does.
 #[derive(Debug)]
@@ -65,43 +63,10 @@ pub struct RunsOptions {
 }
 
 impl RunsOptions {
-    /// Opens the reports and `record`, before work starts, unless one would replace a file that is read.
-    /// `others` are the files that only this command reads, each with its role.
-    pub fn open_outputs(
-        &self,
-        record: Option<&Path>,
-        others: &[(&'static str, Option<&Path>)],
-    ) -> anyhow::Result<(Vec<Destination>, Option<Output>)> {
-        let reports = self
-            .reports
-            .iter()
-            .map(|report| ("--report", &*report.path));
-        let outputs: Vec<_> = reports
-            .chain(record.map(|path| ("--record", path)))
-            .collect();
-        let others = others.iter();
-        let read = FilesRead {
-            inputs: &self.inputs,
-            engines: self.runs.iter().map(|(_, engine)| engine).collect(),
-            preprocess: &self.preprocess,
-            others: others
-                .filter_map(|(role, path)| Some((*role, (*path)?)))
-                .collect(),
-        };
-        if record == Some(Path::new("-")) {
-            let error = "--record needs a file: the report goes to stdout";
-            return Err(Hinted::new(error, "name a file, such as `--record runs.jsonl`").into());
-        }
-        read.check(&outputs)?;
-        let reports = self.reports.iter().map(Destination::open);
-        let record = record.map(|path| Output::open("--record", Some(path)));
-        Ok((reports.collect::<Result<_, _>>()?, record.transpose()?))
-    }
-
-    /// See [`say_what_is_not_said`].
-    pub fn say_what_is_not_said(&self, messages: &Messages) {
+    /// See [`note_defaults`].
+    pub fn note_defaults(&self, messages: &Messages) {
         let engines = self.runs.iter().map(|(_, engine)| engine);
-        say_what_is_not_said(engines, &self.inputs, messages);
+        note_defaults(engines, &self.inputs, messages);
     }
 }
 
@@ -156,8 +121,8 @@ impl TryFrom<RunsArgs> for RunsOptions {
     }
 }
 
-/// Notes on which model was taken because none is given, and on what was left out of folders.
-pub fn say_what_is_not_said<'a>(
+/// Notes the default model if no model is given, and the skipped entries of directories.
+pub fn note_defaults<'a>(
     mut engines: impl Iterator<Item = &'a EngineOptions>,
     inputs: &Inputs,
     messages: &Messages,
@@ -228,10 +193,7 @@ impl EngineOptions {
             model: model.map_or_else(set_up_model, Ok)?,
             device: args.device,
             precision: args.precision.precision.into(),
-            hint: match tuning.hint {
-                Hint::Throughput => PerformanceHint::Throughput,
-                Hint::Latency => PerformanceHint::Latency,
-            },
+            hint: tuning.hint.into(),
             shape: tuning.shape,
             batch: tuning.batch,
             requests,
@@ -244,35 +206,12 @@ impl EngineOptions {
     }
 }
 
-impl From<PrecisionArg> for Precision {
-    fn from(precision: PrecisionArg) -> Self {
-        match precision {
-            PrecisionArg::Auto => Self::Auto,
-            PrecisionArg::F32 => Self::F32,
-            PrecisionArg::Bf16 => Self::Bf16,
-            PrecisionArg::F16 => Self::F16,
-        }
-    }
-}
-
-impl From<Scores> for ScoreKind {
-    fn from(scores: Scores) -> Self {
-        match scores {
-            Scores::Auto => Self::Auto,
-            Scores::Probability => Self::Probability,
-            Scores::Softmax => Self::Softmax,
-            Scores::Sigmoid => Self::Sigmoid,
-            Scores::Raw => Self::Raw,
-        }
-    }
-}
-
 /// Returns how many images are decoded at a time, and sets the memory that they may take.
 fn jobs(tuning: &TuningArgs) -> usize {
     let jobs = tuning
         .jobs
         .unwrap_or_else(|| available_parallelism().map_or(1, std::num::NonZero::get));
-    image_memory::set(tuning.image_memory, jobs);
+    image_memory::set(tuning.image_memory.map(|size| size.0), jobs);
     jobs
 }
 

@@ -2,8 +2,8 @@
 
 use evaluation::{RunEntry, RunInfo};
 
+use crate::errors;
 use crate::fields;
-use crate::messages;
 use crate::session::{OpenRun, Session};
 
 /// Returns the runs as a comparison or an evaluation takes them.
@@ -17,7 +17,7 @@ pub fn entries(session: &Session) -> anyhow::Result<Vec<RunEntry>> {
             name: name.clone(),
             info: match run {
                 Ok(run) => Ok(run_info(run)?),
-                Err(error) => Err(messages::chain(error)),
+                Err(error) => Err(errors::chain(error)),
             },
             labels: run.as_ref().ok().and_then(|run| run.labels.clone()),
         })

@@ -7,7 +7,7 @@ use image_classification::{
 };
 
 use crate::fields;
-use crate::messages::Messages;
+use crate::terminal::Messages;
 
 /// Resolves the preprocessing of `model` from the flags, the model and the files beside it.
 pub fn find(

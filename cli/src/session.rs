@@ -11,13 +11,15 @@ use image_classification::{
 };
 
 use crate::engines;
+use crate::errors::Hinted;
 use crate::image_memory;
 use crate::inputs::Input;
 use crate::interrupt;
-use crate::messages::{Hinted, Messages, printable};
 use crate::options::{EngineOptions, RunsOptions};
 use crate::resolve;
+use crate::terminal::Messages;
 use evaluation::Digest;
+use evaluation::text::printable;
 
 /// The most runs at a time. All of their models are in memory.
 const MOST_RUNS: usize = 16;

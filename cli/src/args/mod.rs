@@ -2,19 +2,23 @@
 
 mod report_path;
 mod run_spec;
+mod usage;
+mod values;
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
+use evaluation::Share;
 use image_classification::{ColorOrder, ImageLayout, Interpolation, ResizeOverride};
 
-use crate::image_memory::MemorySize;
-use evaluation::Share;
-use evaluation::agreement::ToleranceName;
+use values::{parse_count, parse_positive, parse_score, parse_seconds, parse_size};
 
-pub use report_path::{ReportForm, ReportPath};
+pub use report_path::{ReportFormat, ReportPath};
 pub use run_spec::RunSpec;
+pub use values::{
+    Backend, Decode, Format, Hint, InspectFormat, MemorySize, PrecisionArg, Scores, ToleranceArg,
+    Top, Triple,
+};
 
 /// What `--help` and the manual page end in.
 pub const EXAMPLES: &str = "\
@@ -425,24 +429,6 @@ pub struct DevicesArgs {
     pub runtime: RuntimeArgs,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum InspectFormat {
-    /// A table
-    Text,
-    /// One JSON object
-    Json,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Backend {
-    /// OpenVINO, with all of its devices
-    Openvino,
-    /// ONNX Runtime, the reference
-    Onnx,
-    /// RTen, which is built in and needs nothing installed; slower
-    Rten,
-}
-
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Results")]
 pub struct OutputArgs {
@@ -470,35 +456,6 @@ pub struct OutputArgs {
     pub output: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// As OpenVINO's sample prints it
-    Text,
-    /// JSON Lines: one object an image
-    Json,
-    /// One row for each class of each image
-    Csv,
-}
-
-/// How many classes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Top(pub usize);
-
-impl FromStr for Top {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "all" {
-            return Ok(Self(usize::MAX));
-        }
-        text.parse()
-            .ok()
-            .filter(|&number| number > 0)
-            .map(Self)
-            .ok_or_else(|| "expected a whole number of at least 1, or all".to_owned())
-    }
-}
-
 /// What scores are.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[command(next_help_heading = "Results")]
@@ -506,20 +463,6 @@ pub struct ScoresFlag {
     /// Scores to print
     #[arg(long, value_enum, default_value_t = Scores::Auto)]
     pub scores: Scores,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Scores {
-    /// Probabilities: as the model's last operator or metadata say, else as the first images do
-    Auto,
-    /// The output as it is, which must be a distribution
-    Probability,
-    /// The softmax of the output
-    Softmax,
-    /// The sigmoid of each value of the output: several classes may be right
-    Sigmoid,
-    /// The output as it is, called a score
-    Raw,
 }
 
 #[derive(Debug, Default, clap::Args)]
@@ -574,46 +517,6 @@ pub struct PreprocessArgs {
     /// beside the model, or what the model's metadata or config.json say]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
-}
-
-/// How JPEGs are decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Decode {
-    /// To the byte as libjpeg-turbo, Pillow and OpenCV do
-    #[default]
-    Exact,
-    /// Those much larger than needed at 1/2, 1/4 or 1/8 of their size: faster, but other pixels, which can
-    /// change the best class
-    Fast,
-}
-
-impl From<Decode> for image_classification::Decode {
-    fn from(decode: Decode) -> Self {
-        match decode {
-            Decode::Exact => Self::Exact,
-            Decode::Fast => Self::Fast,
-        }
-    }
-}
-
-/// Three numbers, or one for all three channels.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Triple(pub [f32; 3]);
-
-impl FromStr for Triple {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let numbers: Option<Vec<f32>> = text
-            .split(',')
-            .map(|number| number.trim().parse().ok())
-            .collect();
-        match numbers.as_deref() {
-            Some(&[all]) => Ok(Self([all; 3])),
-            Some(&[a, b, c]) => Ok(Self([a, b, c])),
-            _ => Err("expected three numbers such as 123.675,116.28,103.53".to_owned()),
-        }
-    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -709,80 +612,4 @@ pub struct RuntimeArgs {
     /// OpenVINO plugins file: further devices [env: `CLASSIFY_OPENVINO_PLUGINS`]
     #[arg(long, value_name = "FILE")]
     pub plugins: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PrecisionArg {
-    Auto,
-    F32,
-    Bf16,
-    F16,
-}
-
-/// See [`ToleranceName`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ToleranceArg {
-    /// |Δp| ≤ 0.0001, logits within 0.0001, and the same order but for ties, on every image
-    F32,
-    /// |Δp| ≤ 0.05 and logits within 0.05 on every image, the same best class on 99 %
-    F16,
-    /// |Δp| ≤ 0.15 and logits within 0.1 on every image, the same best class on 98 %
-    Bf16,
-    /// |Δp| ≤ 0.3 and logits within 0.5 on every image, the same best class on 95 %
-    Int8,
-}
-
-impl From<ToleranceArg> for ToleranceName {
-    fn from(tolerance: ToleranceArg) -> Self {
-        match tolerance {
-            ToleranceArg::F32 => Self::F32,
-            ToleranceArg::F16 => Self::F16,
-            ToleranceArg::Bf16 => Self::Bf16,
-            ToleranceArg::Int8 => Self::Int8,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Hint {
-    Throughput,
-    Latency,
-}
-
-fn parse_positive(text: &str) -> Result<usize, String> {
-    parse_up_to(1024, text)
-}
-
-fn parse_count(text: &str) -> Result<usize, String> {
-    parse_up_to(u32::MAX as usize, text)
-}
-
-fn parse_up_to(most: usize, text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|number| (1..=most).contains(number))
-        .ok_or_else(|| format!("expected a whole number from 1 to {most}"))
-}
-
-fn parse_seconds(text: &str) -> Result<f64, String> {
-    text.parse()
-        .ok()
-        .filter(|seconds| (0.1..=86_400.0).contains(seconds))
-        .ok_or_else(|| "expected a number of seconds from 0.1 to 86400".to_owned())
-}
-
-fn parse_score(text: &str) -> Result<f64, String> {
-    text.trim()
-        .parse()
-        .ok()
-        .filter(|score: &f64| (0.0..=1.0).contains(score))
-        .ok_or_else(|| "expected a probability from 0 to 1, such as 0.5".to_owned())
-}
-
-fn parse_size(text: &str) -> Result<usize, String> {
-    text.trim()
-        .parse()
-        .ok()
-        .filter(|&size| (1..=16_384).contains(&size))
-        .ok_or_else(|| "expected sizes from 1 to 16384, such as 1,3,224,224".to_owned())
 }

@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// A file for a report. Its ending says in which form.
+/// A file for a report, whose ending decides the format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportPath {
     pub path: PathBuf,
-    pub form: ReportForm,
+    pub format: ReportFormat,
 }
 
-/// The form of a report.
+/// The format of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReportForm {
+pub enum ReportFormat {
     Json,
     Markdown,
     Junit,
@@ -25,14 +25,14 @@ impl FromStr for ReportPath {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let path = PathBuf::from(text);
         let ending = path.extension().map(std::ffi::OsStr::to_ascii_lowercase);
-        let form = match ending.as_deref().and_then(std::ffi::OsStr::to_str) {
-            Some("json") => ReportForm::Json,
-            Some("md" | "markdown") => ReportForm::Markdown,
-            Some("xml") => ReportForm::Junit,
-            Some("html" | "htm") => ReportForm::Html,
+        let format = match ending.as_deref().and_then(std::ffi::OsStr::to_str) {
+            Some("json") => ReportFormat::Json,
+            Some("md" | "markdown") => ReportFormat::Markdown,
+            Some("xml") => ReportFormat::Junit,
+            Some("html" | "htm") => ReportFormat::Html,
             _ => return Err("expected a name that ends in .json, .md, .xml (JUnit) or .html"),
         };
-        Ok(Self { path, form })
+        Ok(Self { path, format })
     }
 }
 
@@ -41,13 +41,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ending_says_the_form() {
-        let form = |text: &str| text.parse::<ReportPath>().map(|report| report.form);
-        assert_eq!(form("a/report.JSON"), Ok(ReportForm::Json));
-        assert_eq!(form("junit.xml"), Ok(ReportForm::Junit));
-        assert_eq!(form("r.md"), Ok(ReportForm::Markdown));
-        assert_eq!(form("r.html"), Ok(ReportForm::Html));
-        assert!(form("report").unwrap_err().contains(".html"));
-        assert!(form("report.pdf").is_err());
+    fn the_ending_decides_the_format() {
+        let format = |text: &str| text.parse::<ReportPath>().map(|report| report.format);
+        assert_eq!(format("a/report.JSON"), Ok(ReportFormat::Json));
+        assert_eq!(format("junit.xml"), Ok(ReportFormat::Junit));
+        assert_eq!(format("r.md"), Ok(ReportFormat::Markdown));
+        assert_eq!(format("r.html"), Ok(ReportFormat::Html));
+        assert!(format("report").unwrap_err().contains(".html"));
+        assert!(format("report.pdf").is_err());
     }
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::ValueEnum as _;
 
-use super::{Backend, PrecisionArg};
+use super::values::{Backend, PrecisionArg};
 
 /// A run as it is written: `BACKEND[:DEVICE][@PRECISION][=MODEL]`.
 #[derive(Debug, Clone, PartialEq, Eq)]

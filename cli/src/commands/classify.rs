@@ -6,16 +6,17 @@ use crate::destination::Output;
 use crate::engines;
 use crate::files_read::FilesRead;
 use crate::interrupt;
-use crate::messages::{Messages, printable};
-use crate::options::{ClassifyOptions, say_what_is_not_said};
+use crate::options::{ClassifyOptions, note_defaults};
 use crate::process;
 use crate::session::{self, OpenRun};
-use crate::writers::{Classified, Results, Run};
+use crate::terminal::Messages;
+use crate::writers::{Classified, ResultContext, Writer};
+use evaluation::text::printable;
 
 /// Classifies the inputs and prints the results in their order.
 pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<()> {
     let mut results = open_results(&options)?;
-    say_what_is_not_said(std::iter::once(&options.engine), &options.inputs, messages);
+    note_defaults(std::iter::once(&options.engine), &options.inputs, messages);
     let run = OpenRun::open(
         String::new(),
         &options.engine,
@@ -26,7 +27,7 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
     )?;
     note(&run, &options, messages);
     results.step("Starting inference in asynchronous mode")?;
-    let context = Run {
+    let context = ResultContext {
         info: run.info(),
         model: &run.model,
         labels: run.labels.as_ref(),
@@ -62,7 +63,7 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
 }
 
 /// Opens the destination of the results before the work: where results cannot go, none need be computed.
-fn open_results(options: &ClassifyOptions) -> anyhow::Result<Results> {
+fn open_results(options: &ClassifyOptions) -> anyhow::Result<Writer> {
     let read = FilesRead {
         inputs: &options.inputs,
         engines: vec![&options.engine],
@@ -74,7 +75,7 @@ fn open_results(options: &ClassifyOptions) -> anyhow::Result<Results> {
     let outputs: Vec<_> = path.map(|path| ("--output", path)).into_iter().collect();
     read.check(&outputs)?;
     let destination = Output::open("--output", path)?;
-    Ok(Results::new(destination, &options.output, options.quiet))
+    Ok(Writer::new(destination, &options.output, options.quiet))
 }
 
 /// Prints the notes of the engine, and with `verbose` every setting and its origin.
@@ -96,7 +97,7 @@ fn note(run: &OpenRun, options: &ClassifyOptions, messages: &Messages) {
 
 /// Gives the file of the results its name, before the next signal may stop everything.
 fn finish(output: Output, done: usize, count: usize) -> anyhow::Result<()> {
-    let hint = if interrupt::left_out(done, count).is_none() {
+    let hint = if interrupt::signal_before_end(done, count).is_none() {
         output.finish()?;
         String::new()
     } else {

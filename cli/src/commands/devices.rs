@@ -13,12 +13,13 @@ use serde_json::{Value, json};
 
 use crate::args::{Backend, DevicesArgs, InspectFormat};
 use crate::destination;
+use crate::errors::{self, Hinted};
 #[cfg(feature = "openvino")]
 use crate::fields::with_flags;
-use crate::messages::{self, Hinted, printable};
 use crate::runtimes::RuntimePath;
 #[cfg(any(feature = "openvino", feature = "onnx"))]
 use crate::runtimes::library_dirs;
+use evaluation::text::printable;
 
 /// Prints what there is. What is missing is part of the answer; without any engine it is an error.
 pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
@@ -84,12 +85,12 @@ impl Library {
     }
 }
 
-/// What an engine and a device say, in the words of the report.
+/// A device, in the words of the report.
 struct Device {
     name: String,
     full_name: String,
     /// In the order of the report: key, text, and the value for machines.
-    facts: Vec<(&'static str, String, Value)>,
+    details: Vec<(&'static str, String, Value)>,
     /// Too long for people.
     properties: Vec<String>,
 }
@@ -107,10 +108,10 @@ impl Engine {
         match &self.found {
             Err(error) => {
                 let _ = writeln!(text, "{}: cannot be used", self.name);
-                for line in messages::chain(error).lines() {
+                for line in errors::chain(error).lines() {
                     let _ = writeln!(text, "  {line}");
                 }
-                if let Some(hint) = messages::hint(error) {
+                if let Some(hint) = errors::hint(error) {
                     let _ = writeln!(text, "  hint: {hint}");
                 }
             }
@@ -135,12 +136,12 @@ impl Engine {
                         device.name,
                         printable(&device.full_name)
                     );
-                    for (key, fact, _) in &device.facts {
+                    for (key, detail, _) in &device.details {
                         let _ = writeln!(
                             text,
                             "           {}: {}",
                             key.replace('_', " "),
-                            printable(fact)
+                            printable(detail)
                         );
                     }
                 }
@@ -167,9 +168,9 @@ impl Engine {
                 "backend": self.backend,
                 "engine": self.name,
                 "error": {
-                    "code": messages::code(error),
-                    "message": messages::chain(error),
-                    "hint": messages::hint(error),
+                    "code": errors::code(error),
+                    "message": errors::chain(error),
+                    "hint": errors::hint(error),
                 },
             }),
             Ok(found) => json!({
@@ -183,7 +184,7 @@ impl Engine {
                     let mut object = serde_json::Map::new();
                     object.insert("name".into(), device.name.clone().into());
                     object.insert("full_name".into(), device.full_name.clone().into());
-                    for (key, _, value) in &device.facts {
+                    for (key, _, value) in &device.details {
                         object.insert((*key).to_owned(), value.clone());
                     }
                     object.insert("properties".into(), device.properties.clone().into());
@@ -235,9 +236,9 @@ fn openvino(args: &DevicesArgs) -> Engine {
 
 #[cfg(feature = "openvino")]
 fn device(info: backend_openvino::DeviceInfo) -> Device {
-    let mut facts = Vec::new();
+    let mut details = Vec::new();
     if let Some(alias) = &info.alias {
-        facts.push((
+        details.push((
             "alias_of",
             format!(
                 "{} ({}): it is not such hardware",
@@ -247,7 +248,7 @@ fn device(info: backend_openvino::DeviceInfo) -> Device {
         ));
     }
     let default = info.default_precision.as_deref().unwrap_or("unknown");
-    facts.extend([
+    details.extend([
         (
             "precisions",
             info.precisions.join(", "),
@@ -265,7 +266,7 @@ fn device(info: backend_openvino::DeviceInfo) -> Device {
         ),
     ]);
     if let Some([least, most, step]) = info.request_range {
-        facts.push((
+        details.push((
             "infer_requests",
             format!("{least} to {most} in steps of {step}"),
             json!({ "least": least, "most": most, "step": step }),
@@ -274,7 +275,7 @@ fn device(info: backend_openvino::DeviceInfo) -> Device {
     Device {
         name: info.name,
         full_name: info.full_name,
-        facts,
+        details,
         properties: info.properties,
     }
 }
@@ -301,7 +302,7 @@ fn onnx(args: &DevicesArgs) -> Engine {
                 .map(|provider| Device {
                     name: provider.device.to_owned(),
                     full_name: provider.name.to_owned(),
-                    facts: Vec::new(),
+                    details: Vec::new(),
                     properties: Vec::new(),
                 })
                 .collect(),
@@ -331,7 +332,7 @@ fn rten(_: &DevicesArgs) -> Engine {
             devices: vec![Device {
                 name: "CPU".to_owned(),
                 full_name: "this processor, by code in Rust".to_owned(),
-                facts: Vec::new(),
+                details: Vec::new(),
                 properties: Vec::new(),
             }],
             unusable: Vec::new(),

@@ -8,12 +8,14 @@ use evaluation::{EvaluationAccumulator, EvaluationOptions, EvaluationReport, Gat
 use image_classification::{Digests, read_file};
 
 use crate::args::EvaluateArgs;
-use crate::messages::{self, Hinted, Messages, printable};
+use crate::errors::{self, Hinted};
+use crate::files_read::FilesRead;
 use crate::options::RunsOptions;
 use crate::provenance;
-use crate::reports;
-use crate::reports::evaluate::EvaluationText as _;
+use crate::reports::{self, EvaluationText as _};
 use crate::session::{self, Answered, OpenRun, Session};
+use crate::terminal::Messages;
+use evaluation::text::printable;
 
 /// Evaluates, prints the text report and writes the others.
 pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {
@@ -36,8 +38,10 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
         )
         .into());
     }
-    let (reports, _) = options.open_outputs(None, &[("the ground truth", truth.as_deref())])?;
-    options.say_what_is_not_said(messages);
+    let read = FilesRead::of_runs(&options, &[("the ground truth", truth.as_deref())]);
+    read.check(&reports::files(&options.reports).collect::<Vec<_>>())?;
+    let reports = reports::open(&options.reports)?;
+    options.note_defaults(messages);
     let truth = match &truth {
         Some(path) => read_truth(path)?,
         None => GroundTruth::folders(),
@@ -102,7 +106,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     )?;
     let evaluation = accumulator.finish();
     warn(&evaluation, messages);
-    reports::write(reports, &evaluation, &evaluation.text())?;
+    reports::write_evaluation(reports, &evaluation)?;
     if live.is_empty() {
         return Err(Hinted::new("no run is left to evaluate", "fix the errors above").into());
     }
@@ -133,11 +137,11 @@ fn take(
     let failures = match result {
         Ok(outputs) => {
             let tensors = outputs.tensors.into_iter();
-            let tensors = tensors.map(|output| output.map_err(|error| messages::problem(&error)));
+            let tensors = tensors.map(|output| output.map_err(|error| errors::problem(&error)));
             let file = outputs.digests.file.expect("evaluate asks for it");
             accumulator.add(path, file, tensors.collect())
         }
-        Err(error) => accumulator.add_failed(path, messages::problem(&error)),
+        Err(error) => accumulator.add_failed(path, errors::problem(&error)),
     };
     for failure in failures {
         match failure.run {

@@ -8,9 +8,10 @@ use crate::args::InspectFormat;
 use crate::destination;
 use crate::engines;
 use crate::fields;
-use crate::messages::{Messages, printable};
 use crate::options::InspectOptions;
 use crate::resolve;
+use crate::terminal::Messages;
+use evaluation::text::printable;
 
 /// Prints what is known of the model. Nothing is classified.
 pub fn run(options: &InspectOptions, messages: &mut Messages) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
-//! The page: self-contained, without scripts, for people.
+//! The HTML report: a self-contained page without scripts.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -14,14 +15,13 @@ use image_classification::{
 
 use evaluation::{ComparedPair, ComparisonReport, EvaluatedRun, EvaluationReport, RunInfo};
 
-use super::compare::ComparisonText as _;
-use super::evaluate::EvaluationText as _;
-use super::{FAILURES, class};
+use super::wording::{ComparisonText as _, EvaluationText as _, FAILURES, class};
+use super::{Exporter, bisection};
 use crate::image_memory;
-use crate::messages::{counted, printable};
 use evaluation::accuracy::{Calibration, Counts, Decisions};
 use evaluation::agreement::{Gate, Pair, Row, Verdict};
 use evaluation::percent;
+use evaluation::text::{counted, printable};
 
 /// The long side of a thumbnail in pixels.
 const THUMBNAIL: u32 = 160;
@@ -30,8 +30,20 @@ const POINTS: usize = 2_000;
 /// The most rows of a table of classes.
 const CLASSES: usize = 20;
 
-/// The page of a comparison.
-pub fn comparison(comparison: &ComparisonReport) -> anyhow::Result<String> {
+/// One page without scripts or further files.
+pub struct Html;
+
+impl Exporter for Html {
+    fn comparison(&self, comparison: &ComparisonReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        Ok(out.write_all(comparison_page(comparison)?.as_bytes())?)
+    }
+
+    fn evaluation(&self, evaluation: &EvaluationReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        Ok(out.write_all(evaluation_page(evaluation)?.as_bytes())?)
+    }
+}
+
+fn comparison_page(comparison: &ComparisonReport) -> anyhow::Result<String> {
     let runs = comparison
         .runs
         .iter()
@@ -81,14 +93,13 @@ pub fn comparison(comparison: &ComparisonReport) -> anyhow::Result<String> {
                 (path, run, failure.problem.message.clone())
             })
             .collect(),
-        bisect: comparison.bisect.as_ref().map(super::bisect::text),
+        bisect: comparison.bisect.as_ref().map(bisection::text),
         machine: comparison.machine.description(),
     };
     page.render().context("cannot write the page")
 }
 
-/// The page of an evaluation.
-pub fn evaluation(evaluation: &EvaluationReport) -> anyhow::Result<String> {
+fn evaluation_page(evaluation: &EvaluationReport) -> anyhow::Result<String> {
     let runs = evaluation.runs.iter().enumerate();
     let page = EvaluatePage {
         verdict: word(evaluation.verdict()),

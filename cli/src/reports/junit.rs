@@ -1,23 +1,136 @@
-//! JUnit's XML, one test case after the other: there may be as many as images.
+//! The JUnit report, written one test case after the other: there may be as many as images.
 
+use std::fmt;
 use std::io::{self, Write};
 
 use anyhow::Context as _;
+use evaluation::agreement::Gate;
+use evaluation::{ComparedPair, ComparisonReport, EvaluationReport};
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
-use super::xml;
-use evaluation::agreement::Gate;
+use super::Exporter;
+use super::wording::{ComparisonText as _, EvaluationText as _};
+use evaluation::text::printable;
 
-/// A test case.
-pub struct Case {
-    pub name: String,
-    pub outcome: Outcome,
-    /// What it printed.
-    pub output: Option<String>,
+/// Test cases in JUnit's XML.
+pub struct Junit;
+
+impl Exporter for Junit {
+    fn comparison(&self, comparison: &ComparisonReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        write_comparison(comparison, out)
+    }
+
+    fn evaluation(&self, evaluation: &EvaluationReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        write_evaluation(evaluation, out)
+    }
 }
 
-pub enum Outcome {
+fn write_comparison(comparison: &ComparisonReport, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut report = JunitWriter::start(out, "classify compare")?;
+    for compared in comparison.against_reference() {
+        let ComparedPair { pair, gates, .. } = compared;
+        let name = format!(
+            "{} against {}",
+            comparison.name(compared.run),
+            comparison.name(compared.reference)
+        );
+        let failed_gates = gates.iter().filter(|gate| !gate.passed).count();
+        let totals = Totals {
+            tests: gates.len() + pair.rows.len(),
+            failures: failed_gates + pair.beyond(),
+            errors: 0,
+        };
+        let gates = gates.iter().map(|gate| Ok(Case::gate(gate)));
+        let images = pair.rows.iter().map(|row| {
+            let row = row?;
+            let failed = (!row.within(&pair.tolerance, pair.basis)).then(|| comparison.row(&row));
+            Ok(Case::new(comparison.path(row.image), failed))
+        });
+        report.suite(&name, totals, gates.chain(images))?;
+    }
+    let runs = comparison.runs.iter().filter_map(|run| {
+        let message = run.info.as_ref().err()?;
+        Some(Ok(Case::error(run.name.clone(), message.clone())))
+    });
+    let failures = comparison.failures.iter().map(|failure| {
+        let problem = &failure.problem;
+        let name = failure
+            .image
+            .map_or_else(|| problem.code.to_owned(), |image| comparison.path(image));
+        Ok(Case::error(name, problem.message.clone()))
+    });
+    let errors = runs.clone().count() + comparison.failures.len();
+    if errors > 0 {
+        let totals = Totals {
+            tests: errors,
+            errors,
+            failures: 0,
+        };
+        report.suite("could not compare", totals, runs.chain(failures))?;
+    }
+    Ok(report.finish()?)
+}
+
+/// Writes a suite for each run, one for the images and one for failures.
+fn write_evaluation(evaluation: &EvaluationReport, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut report = JunitWriter::start(out, "classify evaluate")?;
+    if let Some(gate) = evaluation.truth_gate() {
+        let totals = Totals {
+            tests: 1,
+            failures: usize::from(!gate.passed),
+            errors: 0,
+        };
+        report.suite("ground truth", totals, [Ok(Case::gate(&gate))])?;
+    }
+    for (index, run, _) in evaluation.evaluated() {
+        let gates = evaluation.gates(index);
+        let values = evaluation.values(index);
+        let totals = Totals {
+            tests: gates.len() + values.len(),
+            failures: gates.iter().filter(|gate| !gate.passed).count(),
+            errors: 0,
+        };
+        let gates = gates.iter().map(|gate| Ok(Case::gate(gate)));
+        let values = values.into_iter().map(|(name, value)| {
+            Ok(Case {
+                output: Some(value),
+                ..Case::new(name, None)
+            })
+        });
+        report.suite(&run.name, totals, gates.chain(values))?;
+    }
+    let runs = evaluation.runs.iter().filter_map(|run| {
+        let error = run.results.as_ref().err()?;
+        Some(Ok(Case::error(run.name.clone(), error.clone())))
+    });
+    let failures = evaluation.failures.iter().map(|failure| {
+        let name = failure
+            .image
+            .map_or_else(String::new, |image| evaluation.path(image));
+        Ok(Case::error(name, failure.problem.message.clone()))
+    });
+    let errors = runs.clone().count() + evaluation.failures.len();
+    if errors > 0 {
+        let totals = Totals {
+            tests: errors,
+            errors,
+            failures: 0,
+        };
+        report.suite("could not evaluate", totals, runs.chain(failures))?;
+    }
+    Ok(report.finish()?)
+}
+
+/// A test case.
+struct Case {
+    name: String,
+    outcome: Outcome,
+    /// What it printed.
+    output: Option<String>,
+}
+
+enum Outcome {
     Passed,
     /// It ran, and this is wrong.
     Failed(String),
@@ -27,7 +140,7 @@ pub enum Outcome {
 
 impl Case {
     /// One that failed with a message, or did not.
-    pub fn new(name: String, failed: Option<String>) -> Self {
+    fn new(name: String, failed: Option<String>) -> Self {
         Self {
             name,
             outcome: failed.map_or(Outcome::Passed, Outcome::Failed),
@@ -36,7 +149,7 @@ impl Case {
     }
 
     /// One that could not run.
-    pub fn error(name: String, message: String) -> Self {
+    fn error(name: String, message: String) -> Self {
         Self {
             name,
             outcome: Outcome::Error(message),
@@ -45,7 +158,7 @@ impl Case {
     }
 
     /// That of a gate.
-    pub fn gate(gate: &Gate) -> Self {
+    fn gate(gate: &Gate) -> Self {
         let failed = (!gate.passed).then(|| gate.found.clone());
         Self {
             output: Some(match &gate.remark {
@@ -59,19 +172,19 @@ impl Case {
 
 /// How many cases a suite has, which stands before them.
 #[derive(Clone, Copy, Default)]
-pub struct Totals {
-    pub tests: usize,
-    pub failures: usize,
-    pub errors: usize,
+struct Totals {
+    tests: usize,
+    failures: usize,
+    errors: usize,
 }
 
 /// Writes a report.
-pub struct Junit<W: Write> {
+struct JunitWriter<W: Write> {
     writer: Writer<W>,
 }
 
-impl<W: Write> Junit<W> {
-    pub fn start(out: W, name: &str) -> io::Result<Self> {
+impl<W: Write> JunitWriter<W> {
+    fn start(out: W, name: &str) -> io::Result<Self> {
         let mut writer = Writer::new_with_indent(out, b' ', 1);
         writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
         let start = BytesStart::new("testsuites").with_attributes([("name", name)]);
@@ -79,7 +192,7 @@ impl<W: Write> Junit<W> {
         Ok(Self { writer })
     }
 
-    pub fn suite(
+    fn suite(
         &mut self,
         name: &str,
         totals: Totals,
@@ -140,11 +253,16 @@ impl<W: Write> Junit<W> {
         Ok(())
     }
 
-    pub fn finish(mut self) -> io::Result<()> {
+    fn finish(mut self) -> io::Result<()> {
         self.writer
             .write_event(Event::End(BytesEnd::new("testsuites")))?;
         self.writer.into_inner().write_all(b"\n")
     }
+}
+
+/// Returns `text` for XML, which has neither control characters nor U+FFFE and U+FFFF.
+fn xml(text: impl fmt::Display) -> String {
+    printable(&text.to_string())
 }
 
 #[cfg(test)]
@@ -154,7 +272,7 @@ mod tests {
     #[test]
     fn nothing_in_it_is_markup() {
         let mut out = Vec::new();
-        let mut junit = Junit::start(&mut out, "classify compare").unwrap();
+        let mut junit = JunitWriter::start(&mut out, "classify compare").unwrap();
         let cases = [
             Case::new("a.jpg".to_owned(), None),
             Case::new(
@@ -198,7 +316,7 @@ mod tests {
         for part in all.chunks(1 << 16) {
             let text: String = part.iter().collect();
             let mut out = Vec::new();
-            let mut junit = Junit::start(&mut out, "classify compare").unwrap();
+            let mut junit = JunitWriter::start(&mut out, "classify compare").unwrap();
             let cases = [
                 Case::new(text.clone(), Some(text.clone())),
                 Case::error(text.clone(), text.clone()),
@@ -222,7 +340,7 @@ mod tests {
                 .descendants()
                 .filter_map(|node| node.attribute("name"))
                 .collect();
-            let expected = crate::messages::printable(&text);
+            let expected = printable(&text);
             assert_eq!(names[1..4], [expected.as_str(); 3]);
             assert_eq!(names.len(), 5);
         }

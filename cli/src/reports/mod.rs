@@ -1,133 +1,104 @@
-//! Reports of `compare` and `evaluate`, in files for machines and for people.
+//! Reports of `compare` and `evaluate`: a file for each format, and their destinations.
 
-mod bisect;
-pub mod compare;
-pub mod evaluate;
+mod bisection;
 mod html;
+mod json;
 mod junit;
+mod markdown;
+mod text;
+mod wording;
 
-use std::fmt::{self, Write as _};
 use std::io::Write;
+use std::path::Path;
 
-use image_classification::Labels;
+use evaluation::{ComparisonReport, EvaluationReport};
 
-use crate::args::{ReportForm, ReportPath};
+use crate::args::{ReportFormat, ReportPath};
 use crate::destination::{self, Output};
-use crate::messages::printable;
 
-/// The most failures that a report for people lists; reports for machines have all.
-const FAILURES: usize = 100;
+pub use wording::EvaluationText;
 
-/// Returns the table of failures, image and reason, for Markdown.
-fn failures_table(failures: impl ExactSizeIterator<Item = (String, String)>) -> String {
-    let count = failures.len();
-    if count == 0 {
-        return String::new();
-    }
-    let mut text = "\n| failed | reason |\n|---|---|\n".to_owned();
-    for (image, reason) in failures.take(FAILURES) {
-        let _ = writeln!(text, "| {} | {} |", cell(image), cell(reason));
-    }
-    if count > FAILURES {
-        let _ = writeln!(text, "| {} others | |", count - FAILURES);
-    }
-    text
+/// A format of reports.
+trait Exporter {
+    /// Writes the results of `compare`.
+    fn comparison(&self, comparison: &ComparisonReport, out: &mut dyn Write) -> anyhow::Result<()>;
+    /// Writes the results of `evaluate`.
+    fn evaluation(&self, evaluation: &EvaluationReport, out: &mut dyn Write) -> anyhow::Result<()>;
 }
 
-/// What can be reported in every form.
-pub trait Document {
-    /// Everything, for machines: `docs/compare.md`.
-    fn json(&self, out: &mut dyn Write) -> anyhow::Result<()>;
-    /// A summary for a pull request or a job's summary.
-    fn markdown(&self) -> String;
-    /// Test cases.
-    fn junit(&self, out: &mut dyn Write) -> anyhow::Result<()>;
-    /// One self-contained page.
-    fn html(&self) -> anyhow::Result<String>;
+fn exporter(format: ReportFormat) -> &'static dyn Exporter {
+    match format {
+        ReportFormat::Json => &json::Json,
+        ReportFormat::Markdown => &markdown::Markdown,
+        ReportFormat::Junit => &junit::Junit,
+        ReportFormat::Html => &html::Html,
+    }
 }
 
-/// Where a report goes.
+/// An open file for a report.
 pub struct Destination {
-    form: ReportForm,
+    exporter: &'static dyn Exporter,
     out: Output,
 }
 
-impl Destination {
-    /// Opens it, before work starts.
-    pub fn open(report: &ReportPath) -> anyhow::Result<Self> {
-        let out = Output::open("--report", Some(&report.path))?;
-        Ok(Self {
-            form: report.form,
-            out,
-        })
-    }
+/// The flag that names the file of a report.
+const FLAG: &str = "--report";
 
-    fn write(self, document: &impl Document) -> anyhow::Result<()> {
-        let Self { form, mut out } = self;
-        match form {
-            ReportForm::Json => {
-                document.json(&mut out)?;
-                out.write_all(b"\n")?;
-            }
-            ReportForm::Markdown => out.write_all(document.markdown().as_bytes())?,
-            ReportForm::Junit => document.junit(&mut out)?,
-            ReportForm::Html => out.write_all(document.html()?.as_bytes())?,
-        }
-        out.finish()
-    }
+/// Returns the files of reports, each with its flag.
+pub fn files(reports: &[ReportPath]) -> impl Iterator<Item = (&'static str, &Path)> {
+    reports.iter().map(|report| (FLAG, &*report.path))
 }
 
-/// Writes the reports, then prints `text`: stdout may have no reader, or be full.
+/// Opens the files of reports, before work starts.
+pub fn open(reports: &[ReportPath]) -> anyhow::Result<Vec<Destination>> {
+    let open = |report: &ReportPath| {
+        Ok(Destination {
+            exporter: exporter(report.format),
+            out: Output::open(FLAG, Some(&report.path))?,
+        })
+    };
+    reports.iter().map(open).collect()
+}
+
+/// Writes the reports of a comparison, and its text to stdout.
 ///
 /// # Errors
 ///
-/// The first error. It keeps nothing else from being written.
-pub fn write(
+/// The first error. The other reports are written all the same.
+pub fn write_comparison(
     destinations: Vec<Destination>,
-    document: &impl Document,
-    text: &str,
+    comparison: &ComparisonReport,
 ) -> anyhow::Result<()> {
-    let written: Vec<_> = destinations
-        .into_iter()
-        .map(|destination| destination.write(document))
-        .collect();
-    let printed = destination::print(text);
+    write(destinations, |exporter, out| {
+        exporter.comparison(comparison, out)
+    })
+}
+
+/// Writes the reports of an evaluation, and its text to stdout.
+///
+/// # Errors
+///
+/// The first error. The other reports are written all the same.
+pub fn write_evaluation(
+    destinations: Vec<Destination>,
+    evaluation: &EvaluationReport,
+) -> anyhow::Result<()> {
+    write(destinations, |exporter, out| {
+        exporter.evaluation(evaluation, out)
+    })
+}
+
+/// Writes the files, then stdout, which may have no reader, or be full.
+fn write(
+    destinations: Vec<Destination>,
+    export: impl Fn(&dyn Exporter, &mut dyn Write) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let to_file = |Destination { exporter, mut out }| {
+        export(exporter, &mut out)?;
+        out.finish()
+    };
+    let written: Vec<_> = destinations.into_iter().map(to_file).collect();
+    let mut text = Vec::new();
+    let printed = export(&text::Text, &mut text).and_then(|()| destination::print(text));
     written.into_iter().chain([printed]).collect()
-}
-
-/// `281 tabby cat`.
-pub fn class(labels: Option<&Labels>, class_id: usize) -> String {
-    labels.and_then(|labels| labels.get(class_id)).map_or_else(
-        || class_id.to_string(),
-        |label| format!("{class_id} {}", printable(label)),
-    )
-}
-
-/// Text in a cell of a Markdown table: nothing in it is markup.
-pub fn cell(text: impl fmt::Display) -> String {
-    let text = printable(&text.to_string());
-    let mut escaped = String::new();
-    for character in text.chars() {
-        if "\\`*_{}[]<>()#+!|~$@&".contains(character) {
-            escaped.push('\\');
-        }
-        escaped.push(character);
-    }
-    escaped
-}
-
-/// Text in XML, which has neither control characters nor U+FFFE and U+FFFF.
-pub fn xml(text: impl fmt::Display) -> String {
-    printable(&text.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cell_is_no_markup() {
-        assert_eq!(cell("a|b<img src=x>"), "a\\|b\\<img src=x\\>");
-        assert_eq!(cell("a\nb"), "a\\\\nb");
-    }
 }

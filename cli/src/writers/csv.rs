@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::{Classified, Run};
+use super::{Classified, ResultContext};
 use crate::destination::Output;
-use crate::messages;
+use crate::errors;
 
 const HEADER: [&str; 11] = [
     "schema_version",
@@ -42,14 +42,14 @@ impl Csv {
 
     pub(super) fn result(
         &mut self,
-        run: &Run<'_>,
+        context: &ResultContext<'_>,
         path: &Path,
         result: Result<&Classified, &anyhow::Error>,
     ) -> anyhow::Result<()> {
         self.header()?;
-        let (path, model) = (path.to_string_lossy(), run.model.to_string_lossy());
-        let device = run.device();
-        let info = run.info;
+        let (path, model) = (path.to_string_lossy(), context.model.to_string_lossy());
+        let device = context.device();
+        let info = context.info;
         let mut row = |rest: [&str; 5]| {
             let run = [&*path, &info.backend, &device, &info.precision, &*model];
             let cells = ["1"].into_iter().chain(run).chain(rest);
@@ -58,12 +58,12 @@ impl Csv {
         match result {
             Ok(classified) => {
                 for (index, ranked) in classified.top.iter().enumerate() {
-                    let label = run.label(ranked.class_id).unwrap_or_default();
+                    let label = context.label(ranked.class_id).unwrap_or_default();
                     row([
                         &(index + 1).to_string(),
                         &ranked.class_id.to_string(),
                         label,
-                        &run.scores().map_or_else(String::new, |_| {
+                        &context.scores().map_or_else(String::new, |_| {
                             format!("{:.*}", self.digits, ranked.score)
                         }),
                         "",
@@ -72,7 +72,7 @@ impl Csv {
                 }
             }
             Err(error) => {
-                row(["", "", "", "", &messages::chain(error)]).map_err(unwrapped)?;
+                row(["", "", "", "", &errors::chain(error)]).map_err(unwrapped)?;
             }
         }
         self.writer.flush()?;

@@ -6,9 +6,9 @@ use std::path::Path;
 use image_classification::Scoring;
 use serde::Serialize;
 
-use super::{Classified, Run};
+use super::{Classified, ResultContext};
 use crate::destination::Output;
-use crate::messages;
+use crate::errors;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -71,7 +71,7 @@ impl Json {
 
     pub(super) fn result(
         &mut self,
-        run: &Run<'_>,
+        context: &ResultContext<'_>,
         path: &Path,
         result: Result<&Classified, &anyhow::Error>,
     ) -> anyhow::Result<()> {
@@ -83,20 +83,22 @@ impl Json {
                 .is_none()
                 .then_some(path.as_os_str().as_encoded_bytes()),
             path: lossy,
-            backend: &run.info.backend,
-            engine_version: &run.info.engine_version,
-            device: run.device(),
-            requested_device: &run.info.requested_device,
-            precision: &run.info.precision,
-            requested_precision: run.info.requested_precision.to_string(),
-            model: run.model.to_string_lossy(),
-            scores: run.scores().filter(|_| result.is_ok()),
-            scoring: result.is_ok().then_some(run.reading.interpretation.scoring),
+            backend: &context.info.backend,
+            engine_version: &context.info.engine_version,
+            device: context.device(),
+            requested_device: &context.info.requested_device,
+            precision: &context.info.precision,
+            requested_precision: context.info.requested_precision.to_string(),
+            model: context.model.to_string_lossy(),
+            scores: context.scores().filter(|_| result.is_ok()),
+            scoring: result
+                .is_ok()
+                .then_some(context.reading.interpretation.scoring),
             top: result.ok().map(|classified| {
                 let class = |ranked: &image_classification::Ranked| Class {
                     id: ranked.class_id,
-                    label: run.label(ranked.class_id),
-                    score: run.scores().map(|_| ranked.score),
+                    label: context.label(ranked.class_id),
+                    score: context.scores().map(|_| ranked.score),
                 };
                 classified.top.iter().map(class).collect()
             }),
@@ -105,9 +107,9 @@ impl Json {
                 infer: classified.infer_ms,
             }),
             error: result.err().map(|error| Problem {
-                code: messages::code(error),
-                message: messages::chain(error),
-                hint: messages::hint(error),
+                code: errors::code(error),
+                message: errors::chain(error),
+                hint: errors::hint(error),
             }),
         };
         let mut text = serde_json::to_vec(&line)?;

@@ -1,4 +1,4 @@
-//! Results in the form that was asked for.
+//! Writers of results: text, JSON and CSV.
 
 mod csv;
 mod json;
@@ -14,9 +14,9 @@ use crate::args::Format;
 use crate::destination::Output;
 use crate::options::OutputOptions;
 
-/// What every result of a run has in common.
+/// The part that all results of a run share.
 #[derive(Debug)]
-pub struct Run<'a> {
+pub struct ResultContext<'a> {
     pub info: &'a BackendInfo,
     pub model: &'a Path,
     pub labels: Option<&'a Labels>,
@@ -24,14 +24,14 @@ pub struct Run<'a> {
     pub reading: &'a OutputReading,
 }
 
-impl Run<'_> {
-    /// The devices that really execute.
+impl ResultContext<'_> {
+    /// Returns the devices that really execute.
     fn device(&self) -> String {
         self.info.executed_devices()
     }
 
-    /// The name of the scores: `probability`, or `score` for what the model gave as it is (the sample calls logits a
-    /// probability; they are not). `None` for class ids, which have none.
+    /// Returns the name of the scores: `probability`, or `score` for the output as it is (the sample calls logits a
+    /// probability; they are not). `None` for class ids, which have no scores.
     fn scores(&self) -> Option<&'static str> {
         match self.reading.interpretation.scoring {
             Scoring::ClassIds => None,
@@ -45,7 +45,7 @@ impl Run<'_> {
     }
 }
 
-/// One image's result.
+/// The classes of an image.
 #[derive(Debug)]
 pub struct Classified {
     pub top: Vec<Ranked>,
@@ -84,16 +84,16 @@ fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// Writes results. All methods fail only if the destination does.
+/// A writer of results. All methods fail only if the destination does.
 #[derive(Debug)]
-pub enum Results {
+pub enum Writer {
     Text(text::Text),
     Json(json::Json),
     Csv(Box<csv::Csv>),
 }
 
-impl Results {
-    /// Results on `output`; `quiet` leaves out the steps of the text.
+impl Writer {
+    /// Returns the writer of a format. `quiet` leaves out the steps of the text.
     pub fn new(output: Output, options: &OutputOptions, quiet: bool) -> Self {
         match options.format {
             Format::Text => Self::Text(text::Text::new(output, options.digits, quiet)),
@@ -102,37 +102,37 @@ impl Results {
         }
     }
 
-    /// One step of the program, which only the sample's text has.
+    /// Writes a step of the program, which only the sample's text has.
     pub fn step(&mut self, text: &str) -> anyhow::Result<()> {
         match self {
-            Self::Text(report) => Ok(report.step(text)?),
+            Self::Text(writer) => Ok(writer.step(text)?),
             Self::Json(_) | Self::Csv(_) => Ok(()),
         }
     }
 
-    /// The result of one image, or its error, which text leaves to stderr.
+    /// Writes the result of an image, or its error, which text leaves to stderr.
     pub fn result(
         &mut self,
-        run: &Run<'_>,
+        context: &ResultContext<'_>,
         path: &Path,
         result: Result<&Classified, &anyhow::Error>,
     ) -> anyhow::Result<()> {
         match self {
-            Self::Text(report) => match result {
-                Ok(classified) => Ok(report.result(run, path, classified)?),
+            Self::Text(writer) => match result {
+                Ok(classified) => Ok(writer.result(context, path, classified)?),
                 Err(_) => Ok(()),
             },
-            Self::Json(report) => report.result(run, path, result),
-            Self::Csv(report) => report.result(run, path, result),
+            Self::Json(writer) => writer.result(context, path, result),
+            Self::Csv(writer) => writer.result(context, path, result),
         }
     }
 
-    /// The destination, with everything written.
+    /// Returns the destination, with everything written.
     pub fn into_output(self) -> anyhow::Result<Output> {
         match self {
-            Self::Text(report) => Ok(report.into_output()),
-            Self::Json(report) => Ok(report.into_output()),
-            Self::Csv(report) => report.into_output(),
+            Self::Text(writer) => Ok(writer.into_output()),
+            Self::Json(writer) => Ok(writer.into_output()),
+            Self::Csv(writer) => writer.into_output(),
         }
     }
 }

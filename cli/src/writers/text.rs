@@ -5,9 +5,9 @@ use std::path::Path;
 
 use image_classification::Ranked;
 
-use super::{Classified, Run};
+use super::{Classified, ResultContext};
 use crate::destination::Output;
-use crate::messages::printable;
+use evaluation::text::printable;
 
 /// Writes the sample's lines.
 #[derive(Debug)]
@@ -32,23 +32,27 @@ impl Text {
 
     pub(super) fn result(
         &mut self,
-        run: &Run<'_>,
+        context: &ResultContext<'_>,
         path: &Path,
         classified: &Classified,
     ) -> io::Result<()> {
         let top = &classified.top;
         let path = printable(&path.to_string_lossy());
-        let labelled = if run.labels.is_some() { " label" } else { "" };
+        let labelled = if context.labels.is_some() {
+            " label"
+        } else {
+            ""
+        };
         writeln!(self.out, "[ INFO ] Image path: {path}")?;
         writeln!(self.out, "[ INFO ] Top {} results: ", top.len())?;
-        let scores = run.scores();
+        let scores = context.scores();
         match scores {
             Some(scores) => writeln!(self.out, "[ INFO ] class_id {scores}{labelled}")?,
             None => writeln!(self.out, "[ INFO ] class_id{labelled}")?,
         }
         writeln!(self.out, "[ INFO ] --------------------")?;
         for Ranked { class_id, score } in top {
-            let label = run.label(*class_id).map(printable);
+            let label = context.label(*class_id).map(printable);
             match (scores, label) {
                 (Some(_), Some(label)) => write!(
                     self.out,

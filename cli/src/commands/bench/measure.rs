@@ -11,12 +11,14 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use image_classification::{Feed, ImageBuffers, ImageFile};
 
 use crate::args::BenchArgs;
+use crate::errors::Hinted;
 use crate::image_memory;
 use crate::interrupt;
-use crate::messages::{Hinted, Messages, printable};
 use crate::process;
 use crate::session::{self, OpenRun};
+use crate::terminal::Messages;
 use crate::writers::Classified;
+use evaluation::text::printable;
 
 /// The most images that are measured with, and the most bytes of a run's tensors that are kept. More of them
 /// would not change the figures, but preparing them would take longer than the measurement.

@@ -7,19 +7,20 @@ mod table;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use serde_json::json;
 
 use crate::args::{BenchArgs, InputArgs, InspectFormat, RunsArgs};
 use crate::destination;
+use crate::errors::Hinted;
 use crate::inputs::Input;
 use crate::interrupt;
-use crate::messages::{Hinted, Messages, counted, printable};
 use crate::options::RunsOptions;
 use crate::session::Session;
+use crate::terminal::Messages;
 use evaluation::Machine;
+use evaluation::text::{counted, printable};
 use images::made_up_images;
 use measure::{Bench, Goal, Plan, prepare};
-use table::{Figures, table};
+use table::{Figures, Report, table};
 
 /// Rounds that differ by more than this say that the machine did other things as well.
 const NOISY: f64 = 0.10;
@@ -33,7 +34,7 @@ pub fn run(mut args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
     }
     let (plan, format) = (Plan::new(&args), args.format);
     let mut options = options(args)?;
-    options.say_what_is_not_said(messages);
+    options.note_defaults(messages);
     if made_up.is_some() {
         messages.note(
             "no images are given; made-up ones decode faster or slower than yours: pass `-i photos/`",
@@ -191,40 +192,5 @@ fn warn_of_noise(figures: &[Figures], messages: &Messages) {
              is quiet, or for longer (--duration)",
             worst * 100.0
         ));
-    }
-}
-
-/// The figures of all runs, and the way in which they were measured.
-struct Report<'a> {
-    figures: &'a [Figures],
-    machine: Machine,
-    /// The number of images that were measured with, of so many given ones.
-    images: usize,
-    given: usize,
-    /// True for images that are the program's own.
-    made_up: bool,
-    plan: &'a Plan,
-    /// The number of rounds that are done.
-    rounds: usize,
-}
-
-impl Report<'_> {
-    fn json(&self) -> String {
-        let first = &self.figures[0];
-        let runs = self.figures.iter().map(|figures| figures.json(first));
-        let report = json!({
-            "schema_version": 1,
-            "kind": "bench",
-            "machine": self.machine,
-            "pictures": self.images,
-            "pictures_given": self.given,
-            "made_up": self.made_up,
-            "seconds": self.plan.count.is_none().then_some(self.plan.seconds),
-            "count": self.plan.count,
-            "rounds": self.rounds,
-            "rounds_planned": self.plan.rounds,
-            "runs": runs.collect::<Vec<_>>(),
-        });
-        format!("{report:#}\n")
     }
 }

@@ -7,10 +7,10 @@ use std::thread::available_parallelism;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::Report;
-use super::measure::{Bench, Round, sum};
-use crate::messages::{counted, printable};
+use super::measure::{Bench, Plan, Round, sum};
+use evaluation::Machine;
 use evaluation::statistics::Distribution;
+use evaluation::text::{counted, printable};
 
 /// The width of the names of the rows.
 const LABEL: usize = 32;
@@ -114,7 +114,7 @@ impl Figures {
         Some(self.path?.rate / self.limit?)
     }
 
-    pub fn json(&self, first: &Self) -> Value {
+    fn json(&self, first: &Self) -> Value {
         let milliseconds = |seconds: Option<f64>| seconds.map(|seconds| seconds * 1e3);
         let throughput = |own: &Throughput, first: &Throughput| {
             json!({
@@ -139,6 +139,41 @@ impl Figures {
             "limit_pictures_per_second": self.limit,
             "efficiency": self.efficiency(),
         })
+    }
+}
+
+/// The figures of all runs, and the way in which they were measured.
+pub struct Report<'a> {
+    pub figures: &'a [Figures],
+    pub machine: Machine,
+    /// The number of images that were measured with, of so many given ones.
+    pub images: usize,
+    pub given: usize,
+    /// True for images that are the program's own.
+    pub made_up: bool,
+    pub plan: &'a Plan,
+    /// The number of rounds that are done.
+    pub rounds: usize,
+}
+
+impl Report<'_> {
+    pub fn json(&self) -> String {
+        let first = &self.figures[0];
+        let runs = self.figures.iter().map(|figures| figures.json(first));
+        let report = json!({
+            "schema_version": 1,
+            "kind": "bench",
+            "machine": self.machine,
+            "pictures": self.images,
+            "pictures_given": self.given,
+            "made_up": self.made_up,
+            "seconds": self.plan.count.is_none().then_some(self.plan.seconds),
+            "count": self.plan.count,
+            "rounds": self.rounds,
+            "rounds_planned": self.plan.rounds,
+            "runs": runs.collect::<Vec<_>>(),
+        });
+        format!("{report:#}\n")
     }
 }
 

@@ -10,11 +10,12 @@ use image_classification::{ImageBuffers, ImageFile, Preparation};
 
 use crate::args::Backend;
 use crate::engines;
+use crate::errors::Hinted;
 use crate::image_memory;
 use crate::interrupt;
-use crate::messages::{Hinted, Messages};
 use crate::options::EngineOptions;
 use crate::session::{OpenRun, Session};
+use crate::terminal::Messages;
 
 /// The user's options of a bisection.
 pub struct Options<'a> {

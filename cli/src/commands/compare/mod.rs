@@ -15,14 +15,16 @@ use evaluation::{
 };
 use image_classification::Digests;
 
-use crate::args::CompareArgs;
+use crate::args::{CompareArgs, ReportPath};
 use crate::destination::Output;
-use crate::messages::{self, Hinted, Messages, printable};
+use crate::errors::{self, Hinted};
+use crate::files_read::FilesRead;
 use crate::options::RunsOptions;
 use crate::provenance;
-use crate::reports;
-use crate::reports::compare::ComparisonText as _;
+use crate::reports::{self, Destination};
 use crate::session::{self, Answered, OpenRun, Outputs, Session};
+use crate::terminal::Messages;
+use evaluation::text::printable;
 
 /// Compares, prints the text report and writes the others.
 pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {
@@ -49,15 +51,16 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         .into());
     }
     // Before the work: where reports cannot go, nothing need be computed.
-    let (reports, record) = options.open_outputs(
-        record.as_deref(),
+    let read = FilesRead::of_runs(
+        &options,
         &[
             ("a recording", against.as_deref()),
             ("the image to bisect on", bisect_image.as_deref()),
         ],
-    )?;
+    );
+    let (reports, record) = open_outputs(&options.reports, record.as_deref(), &read)?;
     let recording = against.as_deref().map(open_recording).transpose()?;
-    options.say_what_is_not_said(messages);
+    options.note_defaults(messages);
 
     let opened = Session::open(&options, messages)?;
     let mut entries = recording
@@ -130,7 +133,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
             }
         }
     }
-    reports::write(reports, &comparison, &comparison.text())?;
+    reports::write_comparison(reports, &comparison)?;
     recorded?;
     if let Some(nothing) = nothing {
         return Err(Hinted::new(nothing, "fix the errors above").into());
@@ -173,6 +176,23 @@ impl Limits {
         tolerance.min_overlap = self.min_overlap.or(tolerance.min_overlap);
         (tolerance, by)
     }
+}
+
+/// Opens the files of reports and of the recording, unless one would replace a file that is read.
+fn open_outputs(
+    reports: &[ReportPath],
+    record: Option<&Path>,
+    read: &FilesRead<'_>,
+) -> anyhow::Result<(Vec<Destination>, Option<Output>)> {
+    if record == Some(Path::new("-")) {
+        let error = "--record needs a file: the report goes to stdout";
+        return Err(Hinted::new(error, "name a file, such as `--record runs.jsonl`").into());
+    }
+    let outputs = reports::files(reports).chain(record.map(|path| ("--record", path)));
+    read.check(&outputs.collect::<Vec<_>>())?;
+    let reports = reports::open(reports)?;
+    let record = record.map(|path| Output::open("--record", Some(path)));
+    Ok((reports, record.transpose()?))
 }
 
 fn open_recording(path: &Path) -> anyhow::Result<Recording<File>> {
@@ -295,13 +315,13 @@ impl Fold<'_> {
             Ok(taken) => taken,
             Err(error) => {
                 messages.input_failed(&named, &error);
-                self.accumulator.add_failed(path, messages::problem(&error));
+                self.accumulator.add_failed(path, errors::problem(&error));
                 return Ok(());
             }
         };
         self.record(&path, &digests, &outputs);
         let live = outputs.tensors.into_iter();
-        let live = live.map(|output| output.map_err(|error| messages::problem(&error)));
+        let live = live.map(|output| output.map_err(|error| errors::problem(&error)));
         let image = AnsweredImage {
             digests,
             outputs: recorded.into_iter().chain(live).collect(),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use evaluation::bisect::{Bisection, LookedAt, Unknown};
 
-use crate::messages::{counted, printable};
+use evaluation::text::{counted, printable};
 
 /// The most nodes of one kind that the text names.
 const MOST_NAMED: usize = 6;

@@ -1,20 +1,63 @@
-//! The formats of an evaluation for people, and JUnit.
-
-mod junit;
-mod markdown;
-mod text;
-
-use std::io::Write;
+//! Words and rows of results that several formats share.
 
 use evaluation::accuracy::{Calibrated, Counts, MultiLabel, SingleLabel};
+use evaluation::agreement::{Difference, Row};
 use evaluation::statistics::mcnemar;
-use evaluation::{EvaluationReport, percent};
+use evaluation::{ComparisonReport, EvaluationReport, percent};
+use image_classification::{Labels, Ranked};
 
-use super::{Document, class, html};
-use crate::messages::printable;
+use evaluation::text::printable;
 
 /// The most confusions and classes that are listed for people.
-const LISTED: usize = 10;
+pub const LISTED: usize = 10;
+/// The most failures that a report for people lists; reports for machines have all.
+pub const FAILURES: usize = 100;
+
+/// Returns the class with its label: `281 tabby cat`.
+pub fn class(labels: Option<&Labels>, class_id: usize) -> String {
+    labels.and_then(|labels| labels.get(class_id)).map_or_else(
+        || class_id.to_string(),
+        |label| format!("{class_id} {}", printable(label)),
+    )
+}
+
+/// Words of a comparison for people.
+pub trait ComparisonText {
+    /// `281 tabby cat 0.9812`.
+    fn class(&self, ranked: Ranked) -> String;
+    /// Describes the best classes and the difference of one image.
+    fn row(&self, row: &Row) -> String;
+}
+
+impl ComparisonText for ComparisonReport {
+    fn class(&self, ranked: Ranked) -> String {
+        let class = class(self.labels.as_ref(), ranked.class_id);
+        format!("{class} {:.4}", ranked.score)
+    }
+
+    fn row(&self, row: &Row) -> String {
+        match (&row.difference, row.best) {
+            (Difference::Finite(values), Some([one, other])) => {
+                let classes = if one.class_id == other.class_id {
+                    format!("{}, {:.4}", self.class(one), other.score)
+                } else {
+                    format!("{}, but {}", self.class(one), self.class(other))
+                };
+                match (values.max_delta, values.max_logit_delta) {
+                    (Some(delta), Some(logit)) => {
+                        format!("|Δp| {delta:.3e}, |Δlogit| {logit:.3e}: {classes}")
+                    }
+                    (Some(delta), None) => format!("|Δp| {delta:.3e}: {classes}"),
+                    (None, _) => classes,
+                }
+            }
+            (Difference::NotFinite { reference, run }, _) => {
+                format!("not finite: {reference} values of the reference, {run} of the run")
+            }
+            (Difference::Finite(_), None) => String::new(),
+        }
+    }
+}
 
 /// Words of an evaluation for people.
 pub trait EvaluationText {
@@ -30,8 +73,6 @@ pub trait EvaluationText {
     fn side_by_side(&self) -> Vec<(String, Vec<String>)>;
     /// Returns the run as it was written; where there are several, the reference is marked.
     fn title(&self, index: usize) -> String;
-    /// Returns the report on stdout.
-    fn text(&self) -> String;
 }
 
 impl EvaluationText for EvaluationReport {
@@ -117,10 +158,6 @@ impl EvaluationText for EvaluationReport {
         let reference = if is_reference { " (reference)" } else { "" };
         format!("{}{reference}", printable(&self.runs[index].name))
     }
-
-    fn text(&self) -> String {
-        text::report(self)
-    }
 }
 
 fn single_label_values(counts: &SingleLabel, values: &mut Vec<(String, String)>) {
@@ -178,23 +215,5 @@ fn classes(count: usize) -> String {
     match count {
         1 => "1 class".to_owned(),
         _ => format!("{count} classes"),
-    }
-}
-
-impl Document for EvaluationReport {
-    fn json(&self, out: &mut dyn Write) -> anyhow::Result<()> {
-        Ok(serde_json::to_writer_pretty(out, self)?)
-    }
-
-    fn markdown(&self) -> String {
-        markdown::report(self)
-    }
-
-    fn junit(&self, out: &mut dyn Write) -> anyhow::Result<()> {
-        junit::report(self, out)
-    }
-
-    fn html(&self) -> anyhow::Result<String> {
-        html::evaluation(self)
     }
 }

@@ -1,0 +1,35 @@
+//! Errors of the command line.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, Parser as _};
+
+use super::Args;
+use crate::terminal;
+
+impl Args {
+    /// Parses the command line. Ends the program if there is nothing to run.
+    pub fn parse_or_exit() -> Self {
+        Self::try_parse().unwrap_or_else(|error| exit_with_usage(&error))
+    }
+}
+
+/// Prints the error of the command line, or the requested help, and ends the program. Whoever forgets a flag of the
+/// sample gets a hint.
+fn exit_with_usage(error: &clap::Error) -> ! {
+    let _ = error.print();
+    let of_command = std::env::args_os().nth(1).is_some_and(|first| {
+        let first = first.to_string_lossy();
+        Args::command().find_subcommand(&*first).is_some()
+    });
+    let about_input = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(names)) => names.iter().any(|name| name.contains("--input")),
+        Some(ContextValue::String(name)) => !name.starts_with('-'),
+        _ => false,
+    };
+    let is_word = error.kind() == ErrorKind::InvalidSubcommand;
+    if (is_word || about_input) && !of_command {
+        let text = "name images with -i and the model with -m: `classify -m model.onnx -i cat.jpg`";
+        terminal::hint(text);
+    }
+    std::process::exit(error.exit_code())
+}

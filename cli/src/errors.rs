@@ -1,0 +1,233 @@
+//! Errors: their text, their next step and their code.
+
+use std::error::Error as StdError;
+use std::io;
+use std::sync::Arc;
+
+use evaluation::accuracy::GroundTruthError;
+use evaluation::bisect::BisectError;
+use evaluation::text::{self, printable};
+use evaluation::{ComparisonError, EvaluationError, Problem, RecordingError};
+use image_classification::sources::SourceError;
+use image_classification::{
+    DecodeError, ImageError, LabelsError, LayoutError, ReadError, ResolveError, ScoresError,
+};
+
+use crate::fields::{with_flags, with_run_parts};
+use crate::image_memory;
+use crate::interrupt::Interrupted;
+
+/// Replaces the fields that a library names.
+type Words = fn(&str) -> String;
+
+/// Returns whether the program stopped because the reader of its output has seen enough.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// The next step for the user, given with an error that has no type of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Hinted {
+    message: String,
+    hint: String,
+}
+
+impl Hinted {
+    /// An error with `message` that ends in `hint`.
+    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            hint: hint.into(),
+        }
+    }
+}
+
+/// Returns the error and its causes, made safe for a terminal. Engines' messages have several lines, which are joined.
+pub fn chain(error: &anyhow::Error) -> String {
+    let text = |cause: &(dyn StdError + 'static)| match cause.downcast_ref() {
+        // Its text may quote a file.
+        Some(ResolveError::Source { .. }) | None => cause.to_string(),
+        Some(error) => with_flags(&error.to_string()),
+    };
+    text::join(error.chain().map(text))
+}
+
+/// Returns the next step for the user, if one is known.
+pub fn hint(error: &anyhow::Error) -> Option<String> {
+    hint_in(error, with_flags)
+}
+
+/// Returns the next step for an error of a run, which has flags inside: `BACKEND:DEVICE@PRECISION`.
+pub fn hint_for_run(error: &anyhow::Error) -> Option<String> {
+    hint_in(error, with_run_parts)
+}
+
+/// Returns the next step for an error of a library, without its causes.
+pub fn hint_of_cause(error: &(dyn StdError + 'static)) -> Option<String> {
+    hint_of(error, with_flags).map(|hint| printable(&hint))
+}
+
+/// Returns the next step with the fields of libraries replaced by `words`.
+fn hint_in(error: &anyhow::Error, words: Words) -> Option<String> {
+    error
+        .chain()
+        .find_map(|cause| hint_of(cause, words).map(|hint| printable(&hint)))
+}
+
+/// Returns a stable name for the kind of error, in kebab case.
+pub fn code(error: &anyhow::Error) -> &'static str {
+    error.chain().find_map(code_of).unwrap_or("failed")
+}
+
+/// Returns the error as a comparison or an evaluation keeps it.
+pub fn problem(error: &anyhow::Error) -> Problem {
+    Problem {
+        code: code(error),
+        message: chain(error),
+        hint: hint(error),
+    }
+}
+
+/// Returns the engine's error. The images of a batch share one.
+fn engine_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a backend_api::Error> {
+    error
+        .downcast_ref::<backend_api::Error>()
+        .or_else(|| Some(error.downcast_ref::<Arc<backend_api::Error>>()?.as_ref()))
+}
+
+/// Returns the error behind an image's, which has its text.
+fn behind_image_error<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
+    match error.downcast_ref() {
+        Some(ImageError::Decode(error) | ImageError::OverBudget { source: error, .. }) => error,
+        Some(ImageError::Layout(error)) => error,
+        Some(ImageError::Read(error)) => error,
+        Some(ImageError::Tensor(error)) => error,
+        _ => error,
+    }
+}
+
+fn code_of(error: &(dyn StdError + 'static)) -> Option<&'static str> {
+    let error = behind_image_error(error);
+    engine_error(error)
+        .map(|error| error.kind().as_str())
+        .or_else(|| error.downcast_ref::<DecodeError>().map(DecodeError::code))
+        .or_else(|| error.downcast_ref::<ScoresError>().map(ScoresError::code))
+        .or_else(|| error.downcast_ref::<LayoutError>().map(LayoutError::code))
+        .or_else(|| error.downcast_ref::<ReadError>().map(ReadError::code))
+        .or_else(|| error.downcast_ref::<ImageError>().map(ImageError::code))
+        .or_else(|| match error.downcast_ref::<ResolveError>()? {
+            ResolveError::Source { .. } => None,
+            ResolveError::Layout(_) => Some("does-not-fit"),
+            _ => Some("bad-input"),
+        })
+        .or_else(|| error.downcast_ref::<Hinted>().map(|_| "bad-input"))
+        .or_else(|| error.downcast_ref().map(ComparisonError::code))
+        .or_else(|| error.downcast_ref().map(EvaluationError::code))
+        .or_else(|| {
+            error
+                .downcast_ref::<GroundTruthError>()
+                .map(|_| "bad-input")
+        })
+        .or_else(|| match error.downcast_ref::<RecordingError>()? {
+            RecordingError::Read(_) | RecordingError::Write(_) => None,
+            error => Some(error.code()),
+        })
+        .or_else(|| error.downcast_ref::<io::Error>().map(|_| "cannot-read"))
+}
+
+fn hint_of(error: &(dyn StdError + 'static), words: Words) -> Option<String> {
+    let error = behind_image_error(error);
+    if let Some(error) = engine_error(error) {
+        return error.hint().map(words);
+    }
+    if let Some(error) = error.downcast_ref::<Hinted>() {
+        return Some(error.hint.clone());
+    }
+    if let Some(error) = error.downcast_ref::<Interrupted>() {
+        return Some(error.hint.clone());
+    }
+    if let Some(hint) = hint_of_evaluation(error, words) {
+        return Some(hint);
+    }
+    match error.downcast_ref::<DecodeError>() {
+        Some(DecodeError::OverBudget(over)) => {
+            let size = image_memory::size_for(over.needed);
+            return Some(format!(
+                "make the image smaller, or pass `--image-memory {size}`, an eighth of which is kept for the next images"
+            ));
+        }
+        Some(DecodeError::Allocation { .. }) => return Some(out_of_memory()),
+        _ => (),
+    }
+    if let Some(LayoutError::Memory(_)) = error.downcast_ref() {
+        return Some(out_of_memory());
+    }
+    if let Some(error) = error.downcast_ref::<ResolveError>() {
+        return match error {
+            ResolveError::ImageAsModel { .. } => {
+                Some("name the model with -m and images with -i".to_owned())
+            }
+            // The source has the hint.
+            ResolveError::Source { .. } => None,
+            _ => Some(words(error.hint())),
+        };
+    }
+    let fixed = error
+        .downcast_ref::<DecodeError>()
+        .map(DecodeError::hint)
+        .or_else(|| error.downcast_ref::<ScoresError>().map(ScoresError::hint))
+        .or_else(|| error.downcast_ref::<LayoutError>().map(LayoutError::hint))
+        .or_else(|| error.downcast_ref::<ReadError>()?.hint())
+        .or_else(|| error.downcast_ref::<ImageError>()?.hint())
+        .or_else(|| error.downcast_ref::<SourceError>().map(SourceError::hint))
+        .or_else(|| error.downcast_ref::<LabelsError>().map(LabelsError::hint));
+    fixed
+        .map(words)
+        .or_else(|| hint_of_io(error).map(str::to_owned))
+}
+
+/// Returns the next step for an error of the crate `evaluation`, with flags for the names of fields.
+fn hint_of_evaluation(error: &(dyn StdError + 'static), words: Words) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<ComparisonError>() {
+        return Some(match error {
+            ComparisonError::OtherPreprocessing { .. } => {
+                "one of the two may be wrong; `classify inspect` shows who says so, flags such as --mean decide for all \
+                 runs, and `classify evaluate` takes models with tensors of their own"
+                    .to_owned()
+            }
+            other => words(other.hint()),
+        });
+    }
+    if let Some(error) = error.downcast_ref::<RecordingError>() {
+        return match error {
+            // The cause has it.
+            RecordingError::Read(_) | RecordingError::Write(_) => None,
+            RecordingError::NotARecording => {
+                Some("make one with `classify compare … --record FILE`".to_owned())
+            }
+            other => Some(other.hint().to_owned()),
+        };
+    }
+    let hint = error
+        .downcast_ref()
+        .map(GroundTruthError::hint)
+        .or_else(|| error.downcast_ref().map(EvaluationError::hint))
+        .or_else(|| Some(error.downcast_ref::<BisectError>()?.hint()?.to_owned()));
+    hint.map(|hint| words(&hint))
+}
+
+fn out_of_memory() -> String {
+    "decode fewer images at a time: pass a smaller `--image-memory`, or fewer `--jobs`".to_owned()
+}
+
+fn hint_of_io(error: &(dyn StdError + 'static)) -> Option<&'static str> {
+    match error.downcast_ref::<io::Error>()?.kind() {
+        io::ErrorKind::NotFound => Some("check the path"),
+        io::ErrorKind::PermissionDenied => Some("check who may read and write there"),
+        io::ErrorKind::StorageFull => Some("make room, or write somewhere else"),
+        _ => None,
+    }
+}

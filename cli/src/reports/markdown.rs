@@ -1,0 +1,294 @@
+//! The Markdown report: a summary for a pull request or a job.
+
+use std::fmt::{self, Write as _};
+use std::io::Write;
+
+use evaluation::accuracy::{Counts, MultiLabel, SingleLabel};
+use evaluation::agreement::Gate;
+use evaluation::{ComparedPair, ComparisonReport, EvaluationReport, percent};
+
+use super::Exporter;
+use super::bisection;
+use super::wording::{ComparisonText as _, EvaluationText as _, FAILURES, LISTED};
+use evaluation::text::printable;
+
+/// A summary in Markdown.
+pub struct Markdown;
+
+impl Exporter for Markdown {
+    fn comparison(&self, comparison: &ComparisonReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        Ok(out.write_all(comparison_text(comparison).as_bytes())?)
+    }
+
+    fn evaluation(&self, evaluation: &EvaluationReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        Ok(out.write_all(evaluation_text(evaluation).as_bytes())?)
+    }
+}
+
+fn comparison_text(comparison: &ComparisonReport) -> String {
+    let mut text = format!(
+        "### classify compare\n\n**{}**\n",
+        cell(comparison.summary())
+    );
+    let _ = writeln!(
+        text,
+        "\n| run | engine | SHA-256 of the model |\n|---|---|---|"
+    );
+    for (index, run) in comparison.runs.iter().enumerate() {
+        let reference = if index == comparison.reference {
+            " (reference)"
+        } else {
+            ""
+        };
+        let (what, digest) = match &run.info {
+            Ok(info) => (info.description(), info.model_sha256),
+            Err(error) => (error.clone(), None),
+        };
+        let model = digest.map_or_else(String::new, |digest| digest.to_string());
+        let _ = writeln!(
+            text,
+            "| {}{reference} | {} | {} |",
+            cell(&run.name),
+            cell(what),
+            short(&model)
+        );
+    }
+    for compared in comparison.against_reference() {
+        let ComparedPair {
+            reference,
+            run,
+            pair,
+            gates,
+            distributions,
+            ..
+        } = compared;
+        let _ = writeln!(
+            text,
+            "\n#### {} against {}\n\nTolerance {}.\n\n| gate | | found |\n|---|---|---|",
+            cell(comparison.name(*run)),
+            cell(comparison.name(*reference)),
+            cell(pair.tolerance)
+        );
+        for gate in gates {
+            let word = if gate.passed { "passed" } else { "**FAILED**" };
+            let remark = gate
+                .remark
+                .as_ref()
+                .map_or_else(String::new, |remark| format!("; {remark}"));
+            let _ = writeln!(
+                text,
+                "| {} | {word} | {} |",
+                gate.name,
+                cell(format!("{}{remark}", gate.found))
+            );
+        }
+        let _ = writeln!(text, "\n| | value |\n|---|---|");
+        for (name, value) in pair.rates() {
+            let _ = writeln!(text, "| {name} | {value} |");
+        }
+        for (_, name, d) in distributions {
+            let _ = writeln!(
+                text,
+                "| {} | p50 {:.3e}, p99 {:.3e}, max {:.3e} |",
+                cell(name),
+                d.p50,
+                d.p99,
+                d.max
+            );
+        }
+        let _ = writeln!(text, "\n| worst images | |\n|---|---|");
+        for worst in &pair.worst {
+            let _ = writeln!(
+                text,
+                "| {} | {} |",
+                cell(comparison.path(worst.row.image)),
+                cell(comparison.row(&worst.row))
+            );
+        }
+    }
+    if let Some(duplicates) = comparison.duplicates.line(&comparison.images) {
+        let _ = writeln!(text, "\nDuplicates: {}.", cell(duplicates));
+    }
+    if let Some(majority) = comparison.majority_line() {
+        let _ = writeln!(text, "\nMajority: {}.", cell(majority));
+    }
+    if let Some(bisect) = &comparison.bisect {
+        let _ = writeln!(
+            text,
+            "\n```text\n{}```",
+            bisection::text(bisect).replace('`', "'")
+        );
+    }
+    text += &failures_table(comparison.failures.iter().map(|failure| {
+        let image = failure
+            .image
+            .map_or_else(String::new, |image| comparison.path(image));
+        (image, failure.problem.message.clone())
+    }));
+    let _ = writeln!(text, "\n{}", cell(comparison.machine.description()));
+    text
+}
+
+fn evaluation_text(evaluation: &EvaluationReport) -> String {
+    let mut text = format!(
+        "### classify evaluate\n\n**{}**\n",
+        cell(evaluation.summary())
+    );
+    let _ = writeln!(text, "\n| run | engine |\n|---|---|");
+    for (index, run) in evaluation.runs.iter().enumerate() {
+        let what = match &run.results {
+            Ok(found) => cell(found.info.description()),
+            Err(error) => format!("**FAILED**: {}", cell(error)),
+        };
+        let labels = evaluation.labels_line(index);
+        let labels =
+            labels.map_or_else(String::new, |labels| format!("; labels: {}", cell(labels)));
+        let _ = writeln!(
+            text,
+            "| {} | {what}{labels} |",
+            cell(evaluation.title(index))
+        );
+    }
+    let titles: Vec<String> = evaluation
+        .evaluated()
+        .map(|(index, ..)| cell(evaluation.title(index)))
+        .collect();
+    let _ = writeln!(
+        text,
+        "\n| | {} |\n|---|{}",
+        titles.join(" | "),
+        "---|".repeat(titles.len())
+    );
+    for (name, values) in evaluation.side_by_side() {
+        let cells: Vec<String> = values.iter().map(cell).collect();
+        let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+    }
+    if let Some(gate) = evaluation.truth_gate() {
+        add_gate("images", &gate, &mut text);
+    }
+    if let Some(duplicates) = evaluation.duplicates.line(&evaluation.images) {
+        let _ = writeln!(text, "\nDuplicates: {}.", cell(duplicates));
+    }
+    for (index, _, found) in evaluation.evaluated() {
+        for gate in evaluation.gates(index) {
+            add_gate(&cell(evaluation.title(index)), &gate, &mut text);
+        }
+        match &found.accuracy.counts {
+            Counts::SingleLabel(counts) => add_single_label(evaluation, index, counts, &mut text),
+            Counts::MultiLabel(counts) => add_multi_label(evaluation, index, counts, &mut text),
+        }
+    }
+    text += &failures_table(evaluation.failures.iter().map(|failure| {
+        let image = failure
+            .image
+            .map_or_else(String::new, |image| evaluation.path(image));
+        (image, failure.problem.message.clone())
+    }));
+    let _ = writeln!(text, "\n{}", cell(evaluation.machine.description()));
+    text
+}
+
+fn add_gate(title: &str, gate: &Gate, text: &mut String) {
+    let word = if gate.passed { "passed" } else { "**FAILED**" };
+    let remark = gate
+        .remark
+        .as_ref()
+        .map_or_else(String::new, |remark| format!("; {remark}"));
+    let _ = writeln!(
+        text,
+        "\n{title} {}: {word}, {}",
+        gate.name,
+        cell(format!("{}{remark}", gate.found))
+    );
+}
+
+fn add_single_label(
+    evaluation: &EvaluationReport,
+    run: usize,
+    counts: &SingleLabel,
+    text: &mut String,
+) {
+    let title = cell(evaluation.title(run));
+    let class = |class_id| cell(evaluation.class(run, class_id));
+    let confusions = counts.confusions(LISTED);
+    if !confusions.is_empty() {
+        let _ = writeln!(text, "\n| {title} | was taken for | times |\n|---|---|---|");
+    }
+    for (truth, answer, count) in confusions {
+        let _ = writeln!(text, "| {} | {} | {count} |", class(truth), class(answer));
+    }
+    let _ = writeln!(text, "\n| {title}: class | right | images |\n|---|---|---|");
+    for (class_id, of) in counts.least_right(LISTED) {
+        let class = class(class_id);
+        let _ = writeln!(text, "| {class} | {} | {} |", of.top1, of.images);
+    }
+}
+
+fn add_multi_label(
+    evaluation: &EvaluationReport,
+    run: usize,
+    counts: &MultiLabel,
+    text: &mut String,
+) {
+    let _ = writeln!(
+        text,
+        "\n| {}: class | F1 | right | wrongly given | missed |\n|---|---|---|---|---|",
+        cell(evaluation.title(run))
+    );
+    for (class_id, of) in counts.least_right(LISTED) {
+        let _ = writeln!(
+            text,
+            "| {} | {} % | {} | {} | {} |",
+            cell(evaluation.class(run, class_id)),
+            percent(of.quality().f1),
+            of.true_positives,
+            of.false_positives,
+            of.false_negatives
+        );
+    }
+}
+
+/// Returns the table of failures, image and reason.
+fn failures_table(failures: impl ExactSizeIterator<Item = (String, String)>) -> String {
+    let count = failures.len();
+    if count == 0 {
+        return String::new();
+    }
+    let mut text = "\n| failed | reason |\n|---|---|\n".to_owned();
+    for (image, reason) in failures.take(FAILURES) {
+        let _ = writeln!(text, "| {} | {} |", cell(image), cell(reason));
+    }
+    if count > FAILURES {
+        let _ = writeln!(text, "| {} others | |", count - FAILURES);
+    }
+    text
+}
+
+/// Returns `text` for a cell of a table: nothing in it is markup.
+fn cell(text: impl fmt::Display) -> String {
+    let text = printable(&text.to_string());
+    let mut escaped = String::new();
+    for character in text.chars() {
+        if "\\`*_{}[]<>()#+!|~$@&".contains(character) {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+/// Returns the first digits of a hash.
+fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_no_markup() {
+        assert_eq!(cell("a|b<img src=x>"), "a\\|b\\<img src=x\\>");
+        assert_eq!(cell("a\nb"), "a\\\\nb");
+    }
+}

@@ -1,0 +1,208 @@
+//! Messages on stderr: notes, warnings, errors and progress.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::error::Error as StdError;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use anstyle::{AnsiColor, Style};
+use evaluation::Problem;
+use evaluation::text::{self, printable};
+use image_classification::{Note, Severity};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::errors;
+use crate::fields::with_flags;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const NOTE: Style = AnsiColor::Cyan.on_default();
+const HINT: Style = AnsiColor::Green.on_default();
+
+/// Writes to stderr and remembers whether there was an error.
+#[derive(Debug)]
+pub struct Messages {
+    quiet: bool,
+    /// Several runs of a model have the same to say of it.
+    noted: RefCell<HashSet<String>>,
+    /// The run that notes and warnings are about, where runs have different models.
+    subject: RefCell<Option<String>>,
+    errors: usize,
+    progress: ProgressBar,
+}
+
+impl Messages {
+    /// Without notes and progress if `quiet`.
+    pub fn new(quiet: bool) -> Self {
+        Self {
+            quiet,
+            noted: RefCell::default(),
+            subject: RefCell::default(),
+            errors: 0,
+            progress: ProgressBar::hidden(),
+        }
+    }
+
+    /// How many errors there were.
+    pub fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// Shows how far the work has got, if stderr is a terminal and there is more than one image.
+    pub fn start_progress(&mut self, inputs: usize) {
+        if self.quiet || inputs < 2 || !io::stderr().is_terminal() {
+            return;
+        }
+        let style = ProgressStyle::with_template(
+            "{wide_bar} {human_pos}/{human_len} images, {per_sec}, {eta} left",
+        );
+        self.progress =
+            ProgressBar::with_draw_target(Some(inputs as u64), ProgressDrawTarget::stderr());
+        if let Ok(style) = style {
+            self.progress.set_style(style);
+        }
+    }
+
+    /// One more image is done. `print` prints its result; the bar is out of its way meanwhile.
+    pub fn advance<T>(&self, print: impl FnOnce() -> T) -> T {
+        let printed = self.progress.suspend(print);
+        self.progress.inc(1);
+        printed
+    }
+
+    /// The bar is no longer needed.
+    pub fn end_progress(&self) {
+        self.progress.finish_and_clear();
+    }
+
+    /// Something that the user did not say and should know. It is said once.
+    pub fn note(&self, text: &str) {
+        let text = self.with_subject(text);
+        if !self.quiet && self.noted.borrow_mut().insert(text.clone()) {
+            self.line(NOTE, "note", &text);
+        }
+    }
+
+    /// Does `work`, whose notes and warnings begin with the name of a run.
+    pub fn about<T>(&self, run: Option<&str>, work: impl FnOnce() -> T) -> T {
+        let before = self.subject.replace(run.map(printable));
+        let done = work();
+        self.subject.replace(before);
+        done
+    }
+
+    fn with_subject(&self, text: &str) -> String {
+        match &*self.subject.borrow() {
+            Some(run) => format!("{run}: {text}"),
+            None => text.to_owned(),
+        }
+    }
+
+    /// Something that the user should know, and the part of it that remains with `--quiet`.
+    pub fn note_or_briefly(&self, text: Option<String>, brief: Option<String>) {
+        let text = if self.quiet { brief } else { text };
+        if let Some(text) = text {
+            self.line(NOTE, "note", &text);
+        }
+    }
+
+    /// What the user has to know even with `--quiet`.
+    pub fn warning(&self, text: &str) {
+        self.line(NOTE, "warning", &self.with_subject(text));
+    }
+
+    /// One input failed; the others go on. One line.
+    pub fn input_failed(&mut self, path: &str, error: &anyhow::Error) {
+        self.problem(path, &errors::problem(error));
+    }
+
+    /// The same for a problem that a comparison or an evaluation keeps.
+    pub fn problem(&mut self, what: &str, problem: &Problem) {
+        let hint = problem.hint.as_deref();
+        let hint = hint.map(|hint| printable(&with_flags(hint)));
+        self.failed(what, &problem.message, hint);
+    }
+
+    /// Prints notes of a library, which name its fields. Quiet keeps the warnings.
+    pub fn notes(&self, notes: &[Note]) {
+        for note in notes {
+            let text = printable(&with_flags(&note.text));
+            match note.severity {
+                Severity::Note => self.note(&text),
+                Severity::Warning => self.warning(&text),
+            }
+        }
+    }
+
+    /// A run of several cannot be compared or judged; the others go on.
+    pub fn rejected(&mut self, name: &str, error: &(dyn StdError + 'static)) {
+        self.failed(name, &text::chain(error), errors::hint_of_cause(error));
+    }
+
+    fn failed(&mut self, what: &str, message: &str, hint: Option<String>) {
+        self.errors += 1;
+        let mut text = format!("{what}: {message}");
+        if let Some(hint) = hint {
+            let _ = write!(text, " (hint: {hint})");
+        }
+        self.line(ERROR, "error", &text);
+    }
+
+    /// A run of several cannot be used; the others go on.
+    pub fn run_failed(&mut self, name: &str, error: &anyhow::Error) {
+        self.failed(name, &errors::chain(error), errors::hint_for_run(error));
+    }
+
+    /// How far a search has got, if stderr is a terminal.
+    pub fn step(&mut self, text: &str) {
+        if self.quiet || !io::stderr().is_terminal() {
+            return;
+        }
+        if self.progress.is_hidden() {
+            self.progress = ProgressBar::new_spinner();
+        }
+        self.progress.set_message(text.to_owned());
+        self.progress.tick();
+    }
+
+    /// The end of a run in which inputs failed.
+    pub fn summary(&self, inputs: usize) {
+        if self.errors > 0 {
+            let text = format!("{} of {inputs} inputs failed", self.errors);
+            self.line(ERROR, "error", &text);
+        }
+    }
+
+    /// The program cannot go on.
+    pub fn fatal(&mut self, error: &anyhow::Error) {
+        self.errors += 1;
+        self.end_progress();
+        self.line(ERROR, "error", &errors::chain(error));
+        if let Some(hint) = errors::hint(error) {
+            self.line(HINT, "hint", &hint);
+        }
+    }
+
+    /// Coloured on a terminal, unless `NO_COLOR` is set. A closed stderr is no reason to panic.
+    fn line(&self, style: Style, word: &str, text: &str) {
+        self.progress.suspend(|| {
+            let _ = writeln!(anstream::stderr(), "{style}{word}{style:#}: {text}");
+        });
+    }
+}
+
+/// Prints the note on the first Ctrl-C. A progress bar is drawn again below it.
+pub fn note_interrupted() {
+    let clear = if io::stderr().is_terminal() {
+        "\r\x1b[K"
+    } else {
+        ""
+    };
+    let text = "finishing what is under way; once more to stop at once";
+    let _ = writeln!(anstream::stderr(), "{clear}{NOTE}note{NOTE:#}: {text}");
+}
+
+/// Prints the next step after an error of the command line.
+pub fn hint(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{HINT}hint{HINT:#}: {text}");
+}
