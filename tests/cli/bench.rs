@@ -39,16 +39,7 @@ fn table() -> Result<(), Failed> {
         "openvino", "onnx", "rten", "--hint", "latency",
     ]));
     expect_code(&result, 0)?;
-    for words in [
-        "12 images; each measure 20 images in 2 rounds",
-        "inference alone, images/s",
-        "latency p99, ms",
-        "whole path, images/s",
-        "read and decode",
-        "limit: cores / CPU",
-    ] {
-        ensure(result.stdout.contains(words), &result)?;
-    }
+    ensure(result.stdout.contains("\n12 images;"), &result)?;
     let columns = result
         .stdout
         .lines()
@@ -131,10 +122,7 @@ fn left_out() -> Result<(), Failed> {
         result.stderr.contains("openvino:NOSUCH: ") && result.stderr.contains("cut.png: "),
         &result,
     )?;
-    ensure(result.stdout.contains("\n1 of 2 images;"), &result)?;
-    let result = run(bench(&["onnx"]).arg("-i").arg(&cut));
-    expect_code(&result, 2)?;
-    ensure(result.stderr.contains("no image is left"), &result)
+    ensure(result.stdout.contains("\n1 of 2 images;"), &result)
 }
 
 fn requests() -> Result<(), Failed> {
@@ -151,11 +139,7 @@ fn requests() -> Result<(), Failed> {
     ensure(
         row("infer requests") == Some(vec!["infer", "requests", "1", "2", "1", "2"]),
         &result,
-    )?;
-    let (_folder, a, _) = small_images()?;
-    let result = run(classify().args(["--requests", "1,2", "-i"]).arg(a));
-    expect_code(&result, 2)?;
-    ensure(result.stderr.contains("more than one number"), result)
+    )
 }
 
 fn many() -> Result<(), Failed> {

@@ -11,8 +11,9 @@ use serde_json::Value;
 use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 12] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 13] = [
         ("evaluate::every_form_of_truth", forms),
+        ("evaluate::directories_are_classes", class_directories),
         (
             "evaluate::the_verdict_says_how_many_images_have_truth",
             few_truths,
@@ -221,24 +222,6 @@ fn wrong_mean() -> Result<(), Failed> {
         "0",
         "--scale",
         "1",
-        "--max-drop",
-        "5%",
-    ]);
-    command
-        .arg("--truth")
-        .arg(set_up("photos/ground-truth.tsv"))
-        .arg("-i")
-        .args(photos()?);
-    let result = run(&mut command);
-    // A drop from what, with one run?
-    expect_code(&result, 2)?;
-    ensure(result.stderr.contains("there is one run"), &result)?;
-    let mut command = evaluate(&[
-        "openvino",
-        "--mean",
-        "0",
-        "--scale",
-        "1",
         "--min-top1",
         "90%",
     ]);
@@ -299,38 +282,22 @@ fn forms() -> Result<(), Failed> {
         let has_surplus = result.stderr.contains("have no image, the first is c.ppm");
         ensure(has_surplus == text.contains("c.ppm"), &result)?;
     }
-    // Ids that the model does not have, names without labels, nothing at all.
-    for (text, words) in [
-        ("a.ppm 99999\nb.ppm 0\n", "--label-offset"),
-        ("a.ppm cat\nb.ppm dog\n", "--labels"),
-        ("x.ppm 0\n", "mentions none of the images (2)"),
-        ("", "no entries"),
-    ] {
-        fs::write(&truth, text)?;
-        let mut command = evaluate(&["onnx", "--truth"]);
-        let result = run(command
-            .arg(&truth)
-            .arg("-m")
-            .arg(&model)
-            .arg("-i")
-            .args([&a, &b]));
-        expect_code(&result, 2)?;
-        ensure(result.stderr.contains(words), (text, &result))?;
+    Ok(())
+}
+
+fn class_directories() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    fs::create_dir(folder.path().join("images"))?;
+    for (image, class) in [GREY, GREY, 0].iter().enumerate() {
+        let class = folder.path().join(format!("images/{class}"));
+        fs::create_dir_all(&class)?;
+        let bytes = [&b"P6 8 8 255\n"[..], &[40 * image as u8 + 10; 192]].concat();
+        fs::write(class.join(format!("{image}.ppm")), bytes)?;
     }
-    // A folder for each class.
-    let class = folder.path().join("data").join(one);
-    fs::create_dir_all(&class)?;
-    fs::copy(&a, class.join("1.ppm"))?;
-    let mut command = evaluate(&["onnx", "--truth-folders", "--recursive", "-m"]);
-    let result = run(command
-        .arg(&model)
-        .arg("-i")
-        .arg(folder.path().join("data")));
-    expect_code(&result, 0)?;
-    ensure(
-        result.stdout.contains("top-1                   1/1"),
-        &result,
-    )
+    let flags = ["--truth-folders", "--recursive"];
+    let (json, _) = every_report(folder.path(), &flags, 0)?;
+    let top = &json["runs"][0]["top"]["1"];
+    ensure(top["count"] == 2 && top["of"] == 3, top)
 }
 
 /// Six images of one color each, of which all but the last are different.

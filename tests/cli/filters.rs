@@ -32,7 +32,7 @@ const PATTERNS: &[(&str, &str)] = &[
     ),
     (
         "[DEVICES]",
-        r"\(available: (?<redacted>[A-Z0-9., ]+?)(?:, requested|\))",
+        r"\bavailable: (?<redacted>[A-Z][A-Z0-9.]*(?:, [A-Z][A-Z0-9.]*)*)",
     ),
     (
         "[DIRECTORIES]",

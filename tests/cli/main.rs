@@ -14,6 +14,7 @@ mod devices;
 mod errors;
 mod evaluate;
 mod evaluate_models;
+mod faults;
 mod files;
 mod filters;
 mod fixtures;
@@ -21,10 +22,13 @@ mod images;
 mod inputs;
 mod interrupts;
 mod leftovers;
+#[cfg(unix)]
+mod links;
 mod loader;
 mod oldest;
 mod outputs;
 mod recompute;
+mod reports;
 mod shapes;
 mod snapshots;
 mod sources;
@@ -51,6 +55,7 @@ fn main() {
     trials.extend(devices::trials(&engines, &set_up));
     trials.extend(evaluate::trials(&engines, &set_up));
     trials.extend(evaluate_models::trials(&engines, &set_up));
+    trials.extend(faults::trials(&set_up));
     trials.extend(errors::trials(&engines, &set_up));
     trials.extend(files::trials(&engines));
     trials.extend(images::trials(&engines));
@@ -59,10 +64,13 @@ fn main() {
     trials.extend(interrupts::trials(&engines));
     #[cfg(unix)]
     trials.extend(leftovers::trials());
+    #[cfg(unix)]
+    trials.extend(links::trials());
     trials.extend(loader::trials(&engines));
     trials.extend(oldest::trials(&set_up));
     trials.extend(outputs::trials(&engines, &set_up));
     trials.extend(recompute::trials(&set_up));
+    trials.extend(reports::trials(&set_up));
     trials.extend(shapes::trials(&engines, &set_up));
     trials.extend(snapshots::trials(&engines, &set_up));
     trials.extend(sources::trials(&engines, &set_up));
