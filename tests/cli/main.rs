@@ -24,6 +24,7 @@ mod leftovers;
 mod loader;
 mod oldest;
 mod outputs;
+mod readmes;
 mod recompute;
 mod shapes;
 mod snapshots;
@@ -62,6 +63,7 @@ fn main() {
     trials.extend(loader::trials(&engines));
     trials.extend(oldest::trials(&set_up));
     trials.extend(outputs::trials(&engines, &set_up));
+    trials.extend(readmes::trials(&set_up));
     trials.extend(recompute::trials(&set_up));
     trials.extend(shapes::trials(&engines, &set_up));
     trials.extend(snapshots::trials(&engines, &set_up));
