@@ -29,6 +29,7 @@ fn main() {
     ];
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(tests.map(|(name, test)| set_up.test(name, test)));
+    trials.push(Needs::nothing().test("the_readme_shows_one_image", readme));
     trials.extend(service::trials(&set_up));
     trials.extend(classify_tests::conformance(
         &Needs::nothing(),
@@ -82,6 +83,18 @@ fn one_image() -> Result<(), Failed> {
     let (score, label) = siamese.ok_or("a line")?;
     let is_siamese = label == "Siamese cat, Siamese" && score.parse::<f32>()? > 0.9;
     ensure(is_siamese && lines.len() == 5, &lines)
+}
+
+/// The code in the workspace's README is a part of the example.
+fn readme() -> Result<(), Failed> {
+    let readme = fs::read_to_string(checkout().join("README.md"))?;
+    let (_, shown) = readme.split_once("```rust\n").ok_or("code")?;
+    let (shown, _) = shown.split_once("```").ok_or("its end")?;
+    let lines = |text: &str| text.lines().map(|line| line.trim().to_owned()).collect();
+    let shown: Vec<String> = lines(shown);
+    let example: Vec<String> = lines(include_str!("../one_image.rs"));
+    let is_part = example.windows(shown.len()).any(|part| part == shown);
+    ensure(is_part, shown)
 }
 
 fn folder_stream() -> Result<(), Failed> {
