@@ -5,7 +5,7 @@
 //! ```
 //!
 //! An engine is one blocking call. A `SlotPool` makes a backend of it, with queues, deadlines and cancellation, and
-//! everything that takes a backend takes this one. The feature `conformance` of `backend-api` has tests for backends.
+//! everything that takes a backend takes this one. `tests/main.rs` runs the conformance suite of `backend-api` on it.
 
 use std::env;
 use std::error::Error as StdError;
@@ -18,10 +18,10 @@ use image_classification::{
 };
 
 /// Values in one channel of an input.
-const CHANNEL: usize = 32 * 32;
+pub const CHANNEL: usize = 32 * 32;
 
 /// Gives the mean of each channel.
-struct ColorEngine;
+pub struct ColorEngine;
 
 impl Engine for ColorEngine {
     fn infer(&mut self, input: &Tensor) -> Result<InferOutput, Error> {
@@ -34,7 +34,7 @@ impl Engine for ColorEngine {
 }
 
 #[derive(Debug)]
-struct ColorBackend {
+pub struct ColorBackend {
     pool: SlotPool,
 }
 
@@ -42,20 +42,21 @@ backend_api::pooled!(ColorBackend);
 
 impl ColorBackend {
     /// Opens a backend with `slots` engines, which run at the same time.
-    fn open(slots: usize) -> Result<Self, Error> {
+    pub fn open(slots: usize) -> Result<Self, Error> {
+        let (info, engines) = Self::parts(slots);
+        let pool = SlotPool::new(info, engines)?;
+        Ok(Self { pool })
+    }
+
+    /// Returns the parts of the pool, from which the conformance tests make pools of their own.
+    pub fn parts(slots: usize) -> (BackendInfo, Vec<ColorEngine>) {
         let spec = |name: &str, shape: &[usize]| {
             let shape = shape.iter().copied().map(Dim::Fixed);
             TensorSpec::new(name, ElementType::F32, shape.collect())
         };
-        let info = BackendInfo::new(
-            "color",
-            spec("image", &[1, 3, 32, 32]),
-            spec("means", &[1, 3]),
-        );
-        let engines = (0..slots).map(|_| ColorEngine).collect();
-        Ok(Self {
-            pool: SlotPool::new(info, engines)?,
-        })
+        let input = spec("image", &[1, 3, 32, 32]);
+        let info = BackendInfo::new("color", input, spec("means", &[1, 3]));
+        (info, (0..slots).map(|_| ColorEngine).collect())
     }
 }
 

@@ -138,14 +138,6 @@ const CRATES: [(&str, &[&str]); 10] = [
     ),
 ];
 
-/// The packages that no other needs to build, and that may need all.
-const USERS: [&str; 4] = [
-    "classify-tests",
-    "classify-benches",
-    "classify-examples",
-    "xtask",
-];
-
 /// The most files of a library that may import each other in a circle, if they are one idea.
 const MOST_IN_A_CIRCLE: usize = 4;
 
@@ -159,7 +151,7 @@ fn crates_depend_on_those_below_them() {
         .collect();
     for package in packages {
         let name = package["name"].as_str().unwrap();
-        if USERS.contains(&name) {
+        if !is_public(package) {
             continue;
         }
         let allowed = CRATES.iter().find(|(known, _)| *known == name);
@@ -172,6 +164,69 @@ fn crates_depend_on_those_below_them() {
                 "{name} depends on {needed}"
             );
         }
+    }
+}
+
+/// Returns whether a package is for the registry.
+fn is_public(package: &Value) -> bool {
+    package["publish"].is_null()
+}
+
+#[test]
+fn packages_for_the_registry_describe_themselves() {
+    let metadata = metadata(&["--no-deps"]);
+    let packages = metadata["packages"].as_array().unwrap();
+    let public: Vec<&Value> = packages
+        .iter()
+        .filter(|package| is_public(package))
+        .collect();
+    assert_eq!(public.len(), CRATES.len());
+    for package in public {
+        let name = package["name"].as_str().unwrap();
+        let texts = |key: &str| -> Vec<&str> {
+            let texts = package[key].as_array().unwrap().iter();
+            texts.map(|text| text.as_str().unwrap()).collect()
+        };
+        let keywords = texts("keywords");
+        // The registry's limits.
+        let are_short = keywords.iter().all(|keyword| keyword.len() <= 20);
+        assert!(
+            are_short && (1..=5).contains(&keywords.len()),
+            "{name}: {keywords:?}"
+        );
+        assert!(!texts("categories").is_empty(), "{name}");
+        for key in ["description", "license", "rust_version", "readme"] {
+            assert!(package[key].is_string(), "{name} has no {key}");
+        }
+        assert_eq!(package["documentation"], format!("https://docs.rs/{name}"));
+        assert_eq!(
+            package["metadata"]["docs"]["rs"]["all-features"], true,
+            "{name}"
+        );
+        for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
+            let copy = source(&checkout().join(folder(name)).join(licence));
+            assert_eq!(copy, source(&checkout().join(licence)), "{name}: {licence}");
+        }
+    }
+}
+
+#[test]
+fn each_library_has_an_example_and_its_dependencies_in_its_readme() {
+    for library in LIBRARIES.into_iter().chain(["exact-resample"]) {
+        let readme = source(&checkout().join(library).join("README.md"));
+        for part in [
+            "```rust\n",
+            "```toml\n[dependencies]\n",
+            &format!("\n{library} = \"0.1\"\n"),
+        ] {
+            assert!(readme.contains(part), "{library}: {part}");
+        }
+        let code = source(&checkout().join(library).join("src/lib.rs"));
+        // Documentation tests compile it.
+        assert!(
+            code.starts_with("#![doc = include_str!(\"../README.md\")]"),
+            "{library}"
+        );
     }
 }
 
@@ -431,11 +486,6 @@ fn engine_crates_share_their_skeleton() {
     for (package, _) in ENGINES {
         let missing: Vec<_> = expected.difference(&files(package)).cloned().collect();
         assert!(missing.is_empty(), "{package} has no {missing:?}");
-        let readme = checkout().join(package).join("README.md");
-        assert!(
-            source(&readme).contains("```rust"),
-            "{package}'s README has no example"
-        );
     }
 }
 

@@ -26,23 +26,24 @@ use crate::{ImageMemory, ImageNote};
 /// use std::sync::Arc;
 /// use backend_api::{BackendInfo, Dim, ElementType, MockBackend, Tensor, TensorSpec};
 /// use image_classification::{
-///     Decode, Feed, FeedOptions, FeedRun, Image, InputLayout, Preparation, Preprocess,
+///     ColorOrder, Feed, FeedOptions, FeedRun, Image, PreprocessOverrides, ResolvedPreprocessing,
 /// };
 ///
 /// let input = TensorSpec::new("input", ElementType::F32, [1, 3, 8, 8].map(Dim::Fixed).into());
 /// let output = TensorSpec::new("output", ElementType::F32, [1, 3].map(Dim::Fixed).into());
-/// let layout = InputLayout::from_spec(&input, None, None)?;
+/// let info = BackendInfo::new("mock", input, output);
+/// let overrides = PreprocessOverrides {
+///     color: Some(ColorOrder::Rgb),
+///     scale: Some([255.0; 3]),
+///     ..PreprocessOverrides::default()
+/// };
+/// // `ResolvedPreprocessing::find` looks in the model and in the files beside it.
+/// let fitted = ResolvedPreprocessing::from_overrides(&overrides)?.fit(&info)?;
 /// let backend = MockBackend::builder()
-///     .info(BackendInfo::new("mock", input, output))
+///     .info(info)
 ///     .respond(|_, _| Tensor::new([1, 3], vec![0.1_f32, 0.7, 0.2]))
 ///     .build()?;
-/// let preparation = Preparation {
-///     preprocess: Preprocess::OPENVINO_SAMPLE,
-///     layout,
-///     batch: 1,
-///     decode: Decode::Exact,
-/// };
-/// let run = FeedRun { backend: Arc::new(backend), preparation };
+/// let run = FeedRun { backend: Arc::new(backend), preparation: fitted.preparation(None) };
 /// let feed = Feed::new(vec![run], FeedOptions::default());
 /// let grey = Image::from_rgb(4, 4, vec![127; 48]).ok_or("48 bytes")?;
 /// for answer in feed.blocking_answers([("grey", grey.into())]) {

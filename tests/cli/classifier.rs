@@ -49,7 +49,7 @@ fn engines(model: &Path) -> Result<Vec<(&'static str, Arc<dyn InferBackend>)>, b
 }
 
 /// The results of the command line, an object for each image.
-fn results(backend: &str, model: &Path, photos: &[PathBuf]) -> Result<Vec<Value>, Failed> {
+pub fn results(backend: &str, model: &Path, photos: &[PathBuf]) -> Result<Vec<Value>, Failed> {
     let mut command = classify();
     command.args(["--quiet", "--format", "json", "--top", "5"]);
     command.args(["--backend", backend, "-m"]).arg(model);

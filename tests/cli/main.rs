@@ -27,6 +27,7 @@ mod links;
 mod loader;
 mod oldest;
 mod outputs;
+mod readmes;
 mod recompute;
 mod reports;
 mod shapes;
@@ -69,6 +70,7 @@ fn main() {
     trials.extend(loader::trials(&engines));
     trials.extend(oldest::trials(&set_up));
     trials.extend(outputs::trials(&engines, &set_up));
+    trials.extend(readmes::trials(&set_up));
     trials.extend(recompute::trials(&set_up));
     trials.extend(reports::trials(&set_up));
     trials.extend(shapes::trials(&engines, &set_up));

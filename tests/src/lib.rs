@@ -115,6 +115,17 @@ impl Needs {
         Self(self.0.clone().and_then(|()| other.0.clone()))
     }
 
+    /// Returns whether they are met.
+    ///
+    /// # Panics
+    ///
+    /// On a continuous-integration machine (`CI=true`) if they are not: nothing passes there by not running.
+    pub fn are_met(&self) -> bool {
+        let is_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+        assert!(self.0.is_ok() || !is_ci, "{self:?}");
+        self.0.is_ok()
+    }
+
     /// A test that is ignored, with the reason, when something that it needs is absent; on a
     /// continuous-integration machine (`CI=true`) it fails instead.
     pub fn test(
@@ -136,6 +147,23 @@ impl Needs {
             }
         }
     }
+}
+
+/// The paths of a model and of an image of the set-up, for an example in documentation. `None` if there is no set-up, or
+/// if `needs` are not met.
+///
+/// # Panics
+///
+/// As [`Needs::are_met`].
+pub fn example_files(needs: &Needs, model: &str) -> Option<[String; 2]> {
+    let path = |file: String| set_up(&file).to_string_lossy().into_owned();
+    let is_ready = needs.and(&Needs::set_up()).are_met();
+    is_ready.then(|| {
+        [
+            path(format!("models/{model}")),
+            path("photos/chelsea.png".to_owned()),
+        ]
+    })
 }
 
 /// The conformance suite as tests called `<prefix>::<rule>`.

@@ -1,0 +1,17 @@
+use backend_openvino::{OpenvinoBackend, OpenvinoConfig};
+use image_classification::Classifier;
+
+/// Prints the five best classes of an image.
+async fn classify(model: &str, image: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let mut config = OpenvinoConfig::new(model);
+    config.options.device = "CPU".to_owned();
+    config.library_dirs = classify_tests::library_dirs();
+    let backend = OpenvinoBackend::open(&config)?;
+    // The preprocessing and the labels come from the model or from the files beside it.
+    let classifier = Classifier::discover(backend, model)?;
+    let classification = classifier.classify(std::fs::read(image)?).await?;
+    for class in classification.top(5) {
+        println!("{} {:.4}", class.label, class.score);
+    }
+    Ok(())
+}
