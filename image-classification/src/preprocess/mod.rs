@@ -1,6 +1,7 @@
 //! From an image to the tensor that a model takes.
 
 mod options;
+mod timm;
 
 use std::collections::TryReserveError;
 
@@ -8,7 +9,7 @@ use backend_api::{Element, ElementType, Tensor};
 use exact_resample::{Filter, RgbView, opencv, pillow};
 use half::f16;
 
-pub use self::options::{Centre, ColorOrder, Interpolation, Resize};
+pub use self::options::{Centre, ColorOrder, CropMode, Interpolation, Resize};
 use crate::{Image, ImageLayout, InputLayout, LayoutError};
 
 /// A resized image may have this many pixels before its centre is cut out: 192 MiB.
@@ -66,7 +67,7 @@ impl Preprocess {
         layout: &InputLayout,
     ) -> Result<Tensor, LayoutError> {
         self.check(layout)?;
-        self.check_image(image)?;
+        self.check_image(image, layout)?;
         let pixels = self.resized(image, layout).map_err(LayoutError::Memory)?;
         match layout.element_type() {
             ElementType::U8 => self.fill(spare, &pixels, layout, |value| value as u8),
@@ -86,7 +87,7 @@ impl Preprocess {
         let input = bytes((layout.width(), layout.height()));
         let tensor = input * layout.element_type().size() as u64;
         let (part, to) = self.resizing(size, layout);
-        if self.too_long(size).is_some() {
+        if self.too_long(size, layout).is_some() {
             return SMALL;
         }
         let resampled = match self.filter() {
@@ -99,6 +100,7 @@ impl Preprocess {
             Resize::Crop { .. } => (bytes(part), 0),
             Resize::ShortSide { .. }
             | Resize::StretchThenCrop { .. }
+            | Resize::Timm { .. }
             | Resize::Letterbox { .. } => (0, bytes(to)),
         };
         let resizing = (before + resampled).max(after + input);
@@ -151,20 +153,31 @@ impl Preprocess {
             Resize::Crop { fraction } if !(fraction > 0.0 && fraction <= 1.0) => {
                 Err(LayoutError::CropFraction(fraction))
             }
+            Resize::Timm { fraction, .. } if !CropMode::FRACTIONS.contains(&fraction) => {
+                Err(LayoutError::TimmFraction(fraction))
+            }
             _ => Ok(()),
         }
     }
 
     /// Refuses an image so long that its resized form would take gigabytes before it is cut.
-    fn check_image(&self, image: &Image) -> Result<(), LayoutError> {
+    fn check_image(&self, image: &Image, layout: &InputLayout) -> Result<(), LayoutError> {
         let size = (image.width(), image.height());
-        self.too_long(size).map_or(Ok(()), Err)
+        self.too_long(size, layout).map_or(Ok(()), Err)
     }
 
     /// The error for an image of `size`, if it is one of those.
-    fn too_long(&self, (width, height): (u32, u32)) -> Option<LayoutError> {
-        let Resize::ShortSide { short, .. } = self.resize else {
-            return None;
+    fn too_long(&self, (width, height): (u32, u32), layout: &InputLayout) -> Option<LayoutError> {
+        let short = match self.resize {
+            Resize::ShortSide { short, .. } => short,
+            Resize::Timm {
+                mode: CropMode::Center,
+                ..
+            } => {
+                let (_, to) = self.resizing((1, 1), layout);
+                to.0.max(to.1)
+            }
+            _ => return None,
         };
         let (w, h) = (u64::from(width), u64::from(height));
         let long = u64::from(short) * w.max(h) / w.min(h);
@@ -182,17 +195,9 @@ impl Preprocess {
         match self.resize {
             Resize::Stretch => (size, input),
             Resize::Crop { fraction } => (central_size(size, input, fraction), input),
-            Resize::ShortSide { short, .. } => {
-                let long = |long: u32, side: u32| {
-                    (u64::from(short) * u64::from(long) / u64::from(side)) as u32
-                };
-                let (w, h) = size;
-                let to = if w <= h {
-                    (short, long(h, w))
-                } else {
-                    (long(w, h), short)
-                };
-                (size, to)
+            Resize::ShortSide { short, .. } => (size, timm::short_side(size, short)),
+            Resize::Timm { fraction, mode } => {
+                (size, timm::resized_size(size, input, fraction, mode))
             }
             Resize::StretchThenCrop { side, .. } => (size, (side, side)),
             Resize::Letterbox { .. } => {
@@ -213,6 +218,14 @@ impl Preprocess {
             Resize::Crop { .. } => self.resample(&central_part(image, part)?, to),
             Resize::ShortSide { centre, .. } | Resize::StretchThenCrop { centre, .. } => {
                 self.then_crop(image, to, centre, layout)
+            }
+            Resize::Timm { mode, .. } => {
+                let fill = match mode {
+                    CropMode::Border { fill } => fill,
+                    CropMode::Center | CropMode::Squash => [0; 3],
+                };
+                let resized = self.resample(image, to)?;
+                timm::centre_or_pad(&resized, to, (width, height), fill)
             }
             Resize::Letterbox { pad, centred } => {
                 let resized = self.resample(image, to)?;

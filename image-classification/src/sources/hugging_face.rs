@@ -349,13 +349,7 @@ pub(super) fn config(
 ) -> Result<Option<SourceSettings>, SourceError> {
     let keys = Keys { file, object };
     let labels = labels_by_id(keys, "id2label")?;
-    if keys.get("problem_type").and_then(Value::as_str) == Some("regression") {
-        let expected = "single_label_classification or multi_label_classification";
-        return Err(keys.error("problem_type", expected));
-    }
-    let multi_label = (keys.get("problem_type").and_then(Value::as_str)
-        == Some("multi_label_classification"))
-    .then(|| WithOrigin::new(true, format!("{file}: problem_type")));
+    let multi_label = multi_label(keys)?;
     Ok(
         (labels.is_some() || multi_label.is_some()).then(|| SourceSettings {
             labels,
@@ -363,6 +357,21 @@ pub(super) fn config(
             ..SourceSettings::default()
         }),
     )
+}
+
+/// Reads `problem_type`, which says if several classes may be right.
+pub(super) fn multi_label(keys: Keys<'_>) -> Result<Option<WithOrigin<bool>>, SourceError> {
+    match keys.get("problem_type").and_then(Value::as_str) {
+        Some("regression") => {
+            let expected = "single_label_classification or multi_label_classification";
+            Err(keys.error("problem_type", expected))
+        }
+        Some("multi_label_classification") => Ok(Some(WithOrigin::new(
+            true,
+            format!("{}: problem_type", keys.file),
+        ))),
+        _ => Ok(None),
+    }
 }
 
 #[cfg(test)]

@@ -57,6 +57,8 @@ pub struct SourceSettings {
     pub scale: Option<WithOrigin<[f32; 3]>>,
     /// The way in which the image gets the size of the input.
     pub resize: Option<WithOrigin<Resize>>,
+    /// The resize for one other size of the input, which comes with [`resize`](Self::resize).
+    pub resize_at: Option<(ImageSize, WithOrigin<Resize>)>,
     /// The filter of the resize.
     pub interpolation: Option<WithOrigin<Interpolation>>,
     /// The size of the input, for models that leave it open.
