@@ -46,14 +46,17 @@ impl FromStr for ColorOrder {
 pub enum Centre {
     /// Half of it, rounded to even: torchvision's `CenterCrop`, which timm uses too.
     HalfEven,
-    /// Half of it, rounded down: Hugging Face's `center_crop`.
+    /// Half of it, rounded down: Hugging Face's `center_crop`, Model API's `crop`.
     Floor,
+    /// Half of it, rounded up: `EfficientNet`'s central crop.
+    Ceil,
 }
 
 impl Centre {
     pub(super) fn offset(self, difference: u32) -> u32 {
         let half = difference / 2;
         match self {
+            Self::Ceil => difference.div_ceil(2),
             Self::HalfEven if !difference.is_multiple_of(2) && !half.is_multiple_of(2) => half + 1,
             _ => half,
         }
@@ -83,7 +86,7 @@ impl CropMode {
 ///
 /// [`Display`](fmt::Display) and [`FromStr`] agree on a notation: `stretch`, `crop` or `crop:0.875`,
 /// `short:256`, `stretch:256`, `letterbox` or `letterbox:114`, `fit` or `fit:114`, `center:0.95`, `squash:0.95`,
-/// `border:0.95:124,116,104`. `short` and `stretch` with a size take `:floor` after it. Serialized, a resize is a text
+/// `border:0.95:124,116,104`. `crop` with a fraction, `short` and `stretch` with a size take `:floor` after it. Serialized, a resize is a text
 /// in this notation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Resize {
@@ -94,6 +97,8 @@ pub enum Resize {
     Crop {
         /// More than 0, at most 1.
         fraction: f64,
+        /// The rounding of the centre. The notation has [`Centre::Ceil`] and, as `:floor`, [`Centre::Floor`].
+        centre: Centre,
     },
     /// The short side to `short` pixels, the long side to ⌊short × long / side⌋, then the centre is
     /// cut out: torchvision's `Resize` and `CenterCrop`.
@@ -129,13 +134,16 @@ pub enum Resize {
 impl fmt::Display for Resize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let floor = |centre| match centre {
-            Centre::HalfEven => "",
+            Centre::HalfEven | Centre::Ceil => "",
             Centre::Floor => ":floor",
         };
         match *self {
             Self::Stretch => f.write_str("stretch"),
-            Self::Crop { fraction: 1.0 } => f.write_str("crop"),
-            Self::Crop { fraction } => write!(f, "crop:{fraction}"),
+            Self::Crop {
+                fraction: 1.0,
+                centre: Centre::Ceil,
+            } => f.write_str("crop"),
+            Self::Crop { fraction, centre } => write!(f, "crop:{fraction}{}", floor(centre)),
             Self::ShortSide { short, centre } => write!(f, "short:{short}{}", floor(centre)),
             Self::StretchThenCrop { side, centre } => {
                 write!(f, "stretch:{side}{}", floor(centre))
@@ -185,12 +193,21 @@ impl FromStr for Resize {
         let pad = || first.map_or(Some(0), |pad| pad.parse().ok());
         let resize = match (kind, first) {
             ("stretch", None) => Some(Self::Stretch),
-            ("crop", None) => Some(Self::Crop { fraction: 1.0 }),
+            ("crop", None) => Some(Self::Crop {
+                fraction: 1.0,
+                centre: Centre::Ceil,
+            }),
             ("crop", Some(fraction)) => fraction
                 .parse()
                 .ok()
                 .filter(|fraction| *fraction > 0.0 && *fraction <= 1.0)
-                .map(|fraction| Self::Crop { fraction }),
+                .map(|fraction| Self::Crop {
+                    fraction,
+                    centre: match centre {
+                        Centre::Floor => centre,
+                        _ => Centre::Ceil,
+                    },
+                }),
             ("short", _) => side().map(|short| Self::ShortSide { short, centre }),
             ("stretch", _) => side().map(|side| Self::StretchThenCrop { side, centre }),
             ("letterbox", _) => pad().map(|pad| Self::Letterbox { pad, centred: true }),
@@ -202,7 +219,7 @@ impl FromStr for Resize {
         };
         let takes_centre = matches!(
             resize,
-            Some(Self::ShortSide { .. } | Self::StretchThenCrop { .. })
+            Some(Self::ShortSide { .. } | Self::StretchThenCrop { .. } | Self::Crop { .. })
         );
         resize
             .filter(|_| words.next().is_none() && (second.is_none() || takes_centre))
@@ -312,6 +329,8 @@ mod tests {
         assert_eq!(rounded, [0, 0, 1, 2, 2, 2, 3, 4]);
         let floored: Vec<u32> = (0..8).map(|n| Centre::Floor.offset(n)).collect();
         assert_eq!(floored, [0, 0, 1, 1, 2, 2, 3, 3]);
+        let ceiled: Vec<u32> = (0..8).map(|n| Centre::Ceil.offset(n)).collect();
+        assert_eq!(ceiled, [0, 1, 1, 2, 2, 3, 3, 4]);
     }
 
     #[test]
@@ -320,6 +339,7 @@ mod tests {
             "stretch",
             "crop",
             "crop:0.875",
+            "crop:1:floor",
             "short:256",
             "short:256:floor",
             "stretch:256",
@@ -346,6 +366,7 @@ mod tests {
             "crop:0",
             "crop:1.5",
             "crop:x",
+            "crop:0.5:up",
             "short",
             "short:0",
             "short:99999",
@@ -353,7 +374,6 @@ mod tests {
             "short:9:floor:1",
             "letterbox:256",
             "letterbox:1:floor",
-            "crop:0.5:floor",
         ] {
             assert!(text.parse::<Resize>().is_err(), "{text}");
         }
