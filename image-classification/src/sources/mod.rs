@@ -7,8 +7,8 @@
 //! 1. the caller's [`PreprocessOverrides`](crate::PreprocessOverrides), and then the preprocessing file in them
 //!    ([`read_file`]);
 //! 2. the model: Intel Model API's `model_info`, in an OpenVINO IR and in ONNX, and what an IR's graph does itself;
-//! 3. files beside the model: Hugging Face's `preprocessor_config.json` and `config.json`, timm's
-//!    `config.json`, Open Model Zoo's `model.yml`;
+//! 3. files beside the model: Hugging Face's `processor_config.json`, `preprocessor_config.json` and `config.json`,
+//!    timm's `config.json`, OpenCLIP's `open_clip_config.json`, Open Model Zoo's `model.yml`;
 //! 4. the operators at the end of the model's graph, for what the output is;
 //! 5. the convention of OpenVINO's samples.
 
@@ -19,6 +19,7 @@ mod ir;
 mod json;
 mod model_api;
 mod onnx;
+mod open_clip;
 mod open_model_zoo;
 mod preprocess_file;
 mod timm;
@@ -234,11 +235,14 @@ pub fn find(model: impl Into<ModelSource>) -> Result<Vec<SourceSettings>, Source
     }
     let mut beside = Vec::new();
     for folder in model.path().map(folders).unwrap_or_default() {
+        let model_type = model_type_in(&folder);
         for (name, read) in BESIDE {
             let path = folder.join(name);
             if path.is_file() {
                 let bytes = read_limited(&path, MOST_CONFIG_BYTES)?;
-                beside.extend(read(name, &bytes)?.map(|settings| (name, settings)));
+                beside.extend(
+                    read(name, &bytes, model_type.as_deref())?.map(|settings| (name, settings)),
+                );
             }
         }
     }
@@ -283,7 +287,7 @@ pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
         .extension()
         .is_some_and(|ending| ending == "yml" || ending == "yaml");
     if yaml {
-        return open_model_zoo::read(&name, &bytes)?.ok_or_else(|| {
+        return open_model_zoo::read(&name, &bytes, None)?.ok_or_else(|| {
             unsupported(
                 &name,
                 "the file",
@@ -292,8 +296,15 @@ pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
             )
         });
     }
-    for read in [hugging_face::preprocessor, config] {
-        if let Some(settings) = read(&name, &bytes)? {
+    let model_type = path.parent().and_then(model_type_in);
+    let readers: [Reader; 4] = [
+        hugging_face::processor_config,
+        hugging_face::preprocessor,
+        open_clip::read,
+        config,
+    ];
+    for read in readers {
+        if let Some(settings) = read(&name, &bytes, model_type.as_deref())? {
             return Ok(settings);
         }
     }
@@ -314,17 +325,30 @@ pub fn read_labels(path: &Path) -> Result<WithOrigin<Labels>, SourceError> {
     }
 }
 
-/// A reader of one kind of file: its name for messages, and its bytes. `None` if the file is about something else.
-type Reader = fn(&str, &[u8]) -> Result<Option<SourceSettings>, SourceError>;
+/// A reader of one kind of file: its name for messages, its bytes, and the `model_type` of the `config.json` beside it.
+/// `None` if the file is about something else.
+type Reader = fn(&str, &[u8], Option<&str>) -> Result<Option<SourceSettings>, SourceError>;
 
-const BESIDE: [(&str, Reader); 3] = [
+const BESIDE: [(&str, Reader); 5] = [
+    ("processor_config.json", hugging_face::processor_config),
     ("preprocessor_config.json", hugging_face::preprocessor),
     ("config.json", config_beside),
+    ("open_clip_config.json", open_clip::read),
     ("model.yml", open_model_zoo::read),
 ];
 
+/// Returns the type of a Hugging Face model whose `config.json` lies in `folder`.
+fn model_type_in(folder: &Path) -> Option<String> {
+    let bytes = read_limited(&folder.join("config.json"), MOST_CONFIG_BYTES).ok()?;
+    hugging_face::model_type(&bytes)
+}
+
 /// `config.json` is timm's or Hugging Face's.
-fn config(file: &str, bytes: &[u8]) -> Result<Option<SourceSettings>, SourceError> {
+fn config(
+    file: &str,
+    bytes: &[u8],
+    _: Option<&str>,
+) -> Result<Option<SourceSettings>, SourceError> {
     let object = json::object(file, bytes)?;
     if timm::is_timm(&object) {
         return timm::settings(file, &object).map(Some);
@@ -333,8 +357,12 @@ fn config(file: &str, bytes: &[u8]) -> Result<Option<SourceSettings>, SourceErro
 }
 
 /// Many programs have a `config.json`: one that is not even JSON is none of ours.
-fn config_beside(file: &str, bytes: &[u8]) -> Result<Option<SourceSettings>, SourceError> {
-    match config(file, bytes) {
+fn config_beside(
+    file: &str,
+    bytes: &[u8],
+    model_type: Option<&str>,
+) -> Result<Option<SourceSettings>, SourceError> {
+    match config(file, bytes, model_type) {
         Err(SourceError::Malformed { .. }) => Ok(None),
         other => other,
     }

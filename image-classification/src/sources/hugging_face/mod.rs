@@ -1,18 +1,22 @@
-//! Hugging Face's `preprocessor_config.json` and `config.json`.
+//! Hugging Face's `preprocessor_config.json`, `processor_config.json` and `config.json`.
 //!
 //! The keys are attributes of `transformers`' image processors, and what they mean depends on the
 //! processor: an integer `size` is a square for `ViT` and the short side for CLIP. Pixels are those of
-//! the processors that use Pillow. Facts from `transformers` 4.57, `models/*/image_processing_*.py`
+//! the processors that use Pillow. Facts from `transformers` 4.57 and 5.24, `models/*/image_processing_*.py`
 //! and `image_transforms.py`.
+
+mod kind;
 
 use serde_json::{Map, Value};
 
+use self::kind::{Kind, Side};
 use super::json::{self, Keys, labels_by_id, side};
-use super::{SourceError, SourceSettings};
+use super::{SourceError, SourceSettings, timm};
 use crate::{Centre, ColorOrder, ImageSize, Interpolation, Resize, WithOrigin};
 
-/// Keys that pixels do not depend on, or that this module reads.
-const KNOWN: [&str; 32] = [
+/// Keys that this module reads, or that pixels do not depend on.
+const KNOWN: [&str; 43] = [
+    "_name_or_path",
     "_processor_class",
     "_valid_processor_keys",
     "auto_map",
@@ -26,51 +30,70 @@ const KNOWN: [&str; 32] = [
     "do_convert_rgb",
     "do_flip_channel_order",
     "do_normalize",
+    "do_reduce_labels",
     "do_rescale",
     "do_resize",
+    "do_resize_and_center_crop",
     "feature_extractor_type",
     "image_mean",
+    "image_processor_class",
     "image_processor_type",
     "image_std",
     "include_top",
     "input_data_format",
     "model_input_names",
+    "model_type",
+    "num_channels",
+    "patch_size",
     "processor_class",
+    "reduce_labels",
     "resample",
     "rescale_factor",
     "rescale_offset",
     "return_tensors",
     "size",
+    "size_divisor",
+    "tokenizer_class",
     "torch_dtype",
     "transformers_version",
     "use_fast",
     "use_square_size",
+    "video_processor_type",
 ];
 
-/// Processors of classifiers: name, whether an integer `size` is the short side, whether the centre
-/// is cut out, and the filter, where the file does not say.
-const PROCESSORS: [(&str, bool, bool, u64); 13] = [
-    ("Beit", false, true, 3),
-    ("Bit", true, true, 3),
-    ("CLIP", true, true, 3),
-    ("ConvNext", true, false, 2),
-    ("DeiT", false, true, 3),
-    ("EfficientNet", false, false, 0),
-    ("Levit", true, true, 3),
-    ("MobileNetV1", true, true, 2),
-    ("MobileNetV2", true, true, 2),
-    ("MobileViT", true, true, 2),
-    ("PoolFormer", true, true, 3),
-    ("Siglip", false, false, 3),
-    ("ViT", false, false, 2),
-];
-
-/// Reads a `preprocessor_config.json`; `None` if the object has none of its keys.
+/// Reads a `preprocessor_config.json`; `None` if the object has none of its keys. `model_type` is that of the
+/// `config.json` beside it.
 pub(super) fn preprocessor(
     file: &str,
     bytes: &[u8],
+    model_type: Option<&str>,
 ) -> Result<Option<SourceSettings>, SourceError> {
-    let object = json::object(file, bytes)?;
+    processor(file, &json::object(file, bytes)?, model_type)
+}
+
+/// Reads a `processor_config.json`; `None` if it has no image processor.
+pub(super) fn processor_config(
+    file: &str,
+    bytes: &[u8],
+    model_type: Option<&str>,
+) -> Result<Option<SourceSettings>, SourceError> {
+    match json::object(file, bytes)?.get("image_processor") {
+        Some(Value::Object(object)) => processor(file, object, model_type),
+        _ => Ok(None),
+    }
+}
+
+/// The `model_type` of a `config.json`.
+pub(super) fn model_type(bytes: &[u8]) -> Option<String> {
+    let config: Value = serde_json::from_slice(bytes).ok()?;
+    config.get("model_type")?.as_str().map(str::to_owned)
+}
+
+fn processor(
+    file: &str,
+    object: &Map<String, Value>,
+    model_type: Option<&str>,
+) -> Result<Option<SourceSettings>, SourceError> {
     let characteristic = [
         "image_processor_type",
         "feature_extractor_type",
@@ -81,66 +104,97 @@ pub(super) fn preprocessor(
     if !characteristic.iter().any(|key| object.contains_key(*key)) {
         return Ok(None);
     }
-    let keys = Keys {
-        file,
-        object: &object,
+    if timm::is_timm(object) {
+        return timm::settings(file, object).map(Some);
+    }
+    let keys = Keys { file, object };
+    let (kind, is_known) = Kind::of(keys, model_type)?;
+    let keys = Processor {
+        keys,
+        kind,
+        is_known,
+        is_new: is_new(keys),
     };
-    keys.refuse_others(&KNOWN)?;
-    let kind = kind(keys)?;
-    let (resize, size) = resize(keys, kind)?;
-    let flip = keys
-        .bool("do_flip_channel_order")?
-        .unwrap_or(kind.0 == "MobileViT");
+    let unused = keys.refuse_others()?;
+    let (resize, size) = resize(keys)?;
+    // Other processors have no such attribute.
+    let flip = kind.name == "MobileViT" && keys.flag("do_flip_channel_order", true)?;
     let color = if flip {
         ColorOrder::Bgr
     } else {
         ColorOrder::Rgb
     };
     let by_flip = if flip { ": do_flip_channel_order" } else { "" };
-    let (mean, scale) = normalization(keys, kind, flip)?;
+    let (mean, scale) = normalization(keys, flip)?;
     Ok(Some(SourceSettings {
         color: Some(WithOrigin::new(color, format!("{file}{by_flip}"))),
         mean: Some(mean),
         scale: Some(scale),
         resize: Some(resize),
-        interpolation: Some(interpolation(keys, kind)?),
+        interpolation: Some(interpolation(keys)?),
         size: Some(size),
+        unused,
         ..SourceSettings::default()
     }))
 }
 
-type Kind = (&'static str, bool, bool, u64);
+/// Returns whether the file is of a processor that takes its defaults for `null`: one that uses torchvision, or one of
+/// transformers 5.
+fn is_new(keys: Keys<'_>) -> bool {
+    let text = |key| keys.get(key).and_then(Value::as_str);
+    let major = text("transformers_version").and_then(|version| version.split('.').next());
+    let major: Option<u32> = major.and_then(|major| major.parse().ok());
+    text("image_processor_type").is_some_and(|name| name.ends_with("Fast"))
+        || major.is_some_and(|major| major >= 5)
+}
 
-/// The processor that wrote the file. An old file does not name it; then `ViT`'s rules hold.
-fn kind(keys: Keys<'_>) -> Result<Kind, SourceError> {
-    for key in ["image_processor_type", "feature_extractor_type"] {
-        let Some(name) = keys.text(key)? else {
-            continue;
-        };
-        let short = name.strip_suffix("Fast").unwrap_or(name);
-        let short = short
-            .strip_suffix("ImageProcessor")
-            .or_else(|| short.strip_suffix("FeatureExtractor"))
-            .unwrap_or(short);
-        return PROCESSORS
-            .into_iter()
-            .find(|(known, ..)| *known == short)
-            .ok_or_else(|| {
-                let names: Vec<&str> = PROCESSORS.iter().map(|(name, ..)| *name).collect();
-                keys.error(key, &format!("the processor of {}", names.join(", ")))
-            });
+/// The keys of an image processor.
+#[derive(Clone, Copy)]
+struct Processor<'a> {
+    keys: Keys<'a>,
+    kind: Kind,
+    /// True if the file or the model says which processor it is: then its defaults count.
+    is_known: bool,
+    /// True if `null` stands for the default.
+    is_new: bool,
+}
+
+impl Processor<'_> {
+    fn is_null(self, key: &str) -> bool {
+        self.keys.object.get(key).is_some_and(Value::is_null)
     }
-    Ok(("ViT", false, false, 2))
+
+    /// A switch. Older processors take `null` for off.
+    fn flag(self, key: &str, default: bool) -> Result<bool, SourceError> {
+        let default = default && (self.is_new || !self.is_null(key));
+        Ok(self.keys.bool(key)?.unwrap_or(default))
+    }
+
+    /// Refuses what may change pixels and is not understood. Returns the other unknown keys.
+    fn refuse_others(self) -> Result<Vec<String>, SourceError> {
+        let mut unused = Vec::new();
+        for (key, value) in self.keys.object {
+            let flips = key == "do_flip_channel_order" && self.kind.name != "MobileViT";
+            if KNOWN.contains(&key.as_str()) && !flips {
+                continue;
+            }
+            if key.starts_with("do_") && *value == Value::Bool(true) && !flips {
+                return Err(self.keys.error(key, "false, or a step that is known"));
+            }
+            unused.push(format!("{}: {key}", self.keys.file));
+        }
+        Ok(unused)
+    }
 }
 
 /// The value of `size` or `crop_size`.
 enum Size {
-    Exact { height: u32, width: u32 },
+    Exact(ImageSize),
     Short(u32),
 }
 
 fn size_of(keys: Keys<'_>, key: &str, integer_is_short: bool) -> Result<Size, SourceError> {
-    let exact = |height, width| Size::Exact { height, width };
+    let exact = |height, width| Size::Exact(ImageSize { width, height });
     let read = match keys.get(key) {
         Some(Value::Number(_)) => keys.get(key).and_then(side).map(|n| {
             if integer_is_short {
@@ -160,11 +214,16 @@ fn size_of(keys: Keys<'_>, key: &str, integer_is_short: bool) -> Result<Size, So
 }
 
 fn named_size(sides: &Map<String, Value>) -> Option<Size> {
+    let sides: Map<String, Value> = sides
+        .iter()
+        .filter(|(_, side)| !side.is_null())
+        .map(|(name, side)| (name.clone(), side.clone()))
+        .collect();
     let get = |name: &str| sides.get(name).and_then(side);
     match sides.len() {
         2 => get("height")
             .zip(get("width"))
-            .map(|(height, width)| Size::Exact { height, width }),
+            .map(|(height, width)| Size::Exact(ImageSize { width, height })),
         1 => get("shortest_edge").map(Size::Short),
         _ => None,
     }
@@ -172,17 +231,38 @@ fn named_size(sides: &Map<String, Value>) -> Option<Size> {
 
 /// Returns the resize, and the size of its result.
 fn resize(
-    keys: Keys<'_>,
-    (name, integer_is_short, crops, _): Kind,
+    processor: Processor<'_>,
 ) -> Result<(WithOrigin<Resize>, WithOrigin<ImageSize>), SourceError> {
+    let Processor {
+        keys,
+        kind,
+        is_known,
+        ..
+    } = processor;
     let file = keys.file;
-    if keys.bool("do_resize")? == Some(false) {
+    if !processor.flag("do_resize", true)? {
         return Err(keys.error("do_resize", "true: every image has to get the model's size"));
     }
-    let size = size_of(keys, "size", integer_is_short)?;
     let square = |side| ImageSize {
         width: side,
         height: side,
+    };
+    let size = match (keys.get("size"), kind.size) {
+        (None, Side::Short(short)) if is_known => Size::Short(short),
+        (None, Side::Square(side)) if is_known => Size::Exact(square(side)),
+        (_, default) => {
+            let is_short = matches!(default, Side::Short(_));
+            let is_square = keys.bool("default_to_square")?.unwrap_or(!is_short);
+            size_of(keys, "size", !is_square)?
+        }
+    };
+    let size = match size {
+        Size::Short(side)
+            if kind.name == "CLIP" && keys.bool("use_square_size")?.unwrap_or(false) =>
+        {
+            Size::Exact(square(side))
+        }
+        size => size,
     };
     let stated = |resize, by: &str, size: ImageSize| {
         (
@@ -190,7 +270,8 @@ fn resize(
             WithOrigin::new(size, format!("{file}: {by}")),
         )
     };
-    if name == "ConvNext" {
+    let centre = Centre::Floor;
+    if kind.name == "ConvNext" {
         let Size::Short(side) = size else {
             return Err(keys.error("size", "shortest_edge"));
         };
@@ -198,45 +279,73 @@ fn resize(
         let resize = if side < 384 {
             Resize::ShortSide {
                 short: enlarged(keys, side, fraction)?,
-                centre: Centre::Floor,
+                centre,
             }
         } else {
             Resize::Stretch
         };
         return Ok(stated(resize, "size, crop_pct", square(side)));
     }
-    let crop = if keys.bool("do_center_crop")?.unwrap_or(crops) {
-        let Size::Exact { height, width } = size_of(keys, "crop_size", false)? else {
+    let crop = if !processor.flag("do_center_crop", kind.crops)? {
+        None
+    } else if is_known && keys.get("crop_size").is_none() {
+        Some(square(kind.crop_size))
+    } else {
+        let Size::Exact(crop) = size_of(keys, "crop_size", false)? else {
             return Err(keys.error("crop_size", "height and width"));
         };
-        Some(ImageSize { width, height })
-    } else {
-        None
+        Some(crop)
     };
-    let centre = Centre::Floor;
-    match (size, crop) {
-        (Size::Exact { height, width }, None) => {
-            Ok(stated(Resize::Stretch, "size", ImageSize { width, height }))
-        }
-        (Size::Exact { height, width }, Some(crop)) => {
-            if height != width {
-                return Err(keys.error("size", "a square, where the centre is cut out afterwards"));
+    let fraction = match keys.number("crop_pct")? {
+        _ if kind.name != "PoolFormer" => None,
+        None if processor.is_null("crop_pct") && !processor.is_new => None,
+        fraction => Some(fraction.unwrap_or(0.9)),
+    };
+    if kind.name == "Perceiver" {
+        let Size::Exact(size) = size else {
+            return Err(keys.error("size", "height and width"));
+        };
+        // The centre is cut out first, with the whole part of its sides.
+        return match crop {
+            None => Ok(stated(Resize::Stretch, "size", size)),
+            Some(crop) if size == square(size.width) && crop == square(crop.width) => {
+                let fraction = f64::from(size.width) / f64::from(crop.width);
+                if fraction > 1.0 {
+                    return Err(keys.error("crop_size", "at least size"));
+                }
+                let resize = Resize::Crop { fraction, centre };
+                Ok(stated(resize, "size, crop_size", size))
             }
-            let side = match keys.number("crop_pct")?.filter(|_| name == "PoolFormer") {
-                Some(fraction) => enlarged(keys, height, fraction)?,
-                None => height,
+            Some(_) => Err(keys.error("crop_size", "a square, and so size")),
+        };
+    }
+    match (size, crop) {
+        (Size::Exact(size), None) => Ok(stated(Resize::Stretch, "size", size)),
+        (Size::Exact(size), Some(crop)) => {
+            let resize = if let Some(fraction) = fraction.filter(|_| size.width == size.height) {
+                let short = enlarged(keys, size.width, fraction)?;
+                Resize::ShortSide { short, centre }
+            } else if size == crop && fraction.is_none() {
+                Resize::Stretch
+            } else if size.width == size.height {
+                let side = size.width;
+                Resize::StretchThenCrop { side, centre }
+            } else {
+                let expected = "a square, where the centre is cut out afterwards";
+                return Err(keys.error("size", expected));
             };
-            let resize = Resize::StretchThenCrop { side, centre };
-            Ok(stated(resize, "size, crop_size", crop))
+            let by = if fraction.is_some() {
+                "size, crop_pct, crop_size"
+            } else {
+                "size, crop_size"
+            };
+            Ok(stated(resize, by, crop))
         }
         (Size::Short(short), Some(crop)) => {
-            let short = match name {
+            let short = match (kind.name, fraction) {
                 // `int((256 / 224) * shortest_edge)`
-                "Levit" => ((256.0 / 224.0) * f64::from(short)) as u32,
-                "PoolFormer" => {
-                    let fraction = keys.number("crop_pct")?.unwrap_or(0.9);
-                    enlarged(keys, short, fraction)?
-                }
+                ("Levit", _) => ((256.0 / 224.0) * f64::from(short)) as u32,
+                (_, Some(fraction)) => enlarged(keys, short, fraction)?,
                 _ => short,
             };
             let resize = Resize::ShortSide { short, centre };
@@ -260,11 +369,10 @@ fn enlarged(keys: Keys<'_>, side: u32, fraction: f64) -> Result<u32, SourceError
 
 /// The names are Pillow's numbers.
 fn interpolation(
-    keys: Keys<'_>,
-    (.., otherwise): Kind,
+    Processor { keys, kind, .. }: Processor<'_>,
 ) -> Result<WithOrigin<Interpolation>, SourceError> {
     let number = match keys.get("resample") {
-        None => Some(otherwise),
+        None => Some(kind.filter),
         Some(value) => value.as_u64(),
     };
     let filter = match number {
@@ -285,19 +393,24 @@ fn interpolation(
 
 /// Everything after the resize is a line through each channel: `factor * pixel + offset`.
 fn normalization(
-    keys: Keys<'_>,
-    (name, ..): Kind,
+    processor: Processor<'_>,
     flip: bool,
 ) -> Result<(WithOrigin<[f32; 3]>, WithOrigin<[f32; 3]>), SourceError> {
+    let Processor {
+        keys,
+        kind,
+        is_known,
+        ..
+    } = processor;
     let (mut factor, mut offset) = ([1.0; 3], [0.0; 3]);
     let mut used = Vec::new();
-    if keys.bool("do_rescale")?.unwrap_or(true) {
+    if processor.flag("do_rescale", true)? {
         let rescale = keys.number("rescale_factor")?.unwrap_or(1.0 / 255.0);
         if rescale == 0.0 {
             return Err(keys.error("rescale_factor", "a number that is not 0"));
         }
         factor = [rescale; 3];
-        if name == "EfficientNet" && keys.bool("rescale_offset")?.unwrap_or(false) {
+        if kind.name == "EfficientNet" && processor.flag("rescale_offset", false)? {
             offset = [-1.0; 3];
             used.push("rescale_offset");
         }
@@ -309,19 +422,23 @@ fn normalization(
             offset[channel] = (offset[channel] - mean[channel]) / std[channel];
         }
     };
+    let default = kind.normalization;
     let std = || {
         keys.three("image_std")?
+            .or(is_known.then(|| default.std()))
             .filter(|std| !std.contains(&0.0))
             .ok_or_else(|| keys.error("image_std", "three numbers that are not 0"))
     };
-    if keys.bool("do_normalize")?.unwrap_or(name != "MobileViT") {
+    // MobileViT's never normalizes, whatever its file says.
+    if kind.name != "MobileViT" && processor.flag("do_normalize", true)? {
         let mean = keys
             .three("image_mean")?
+            .or(is_known.then(|| default.mean()))
             .ok_or_else(|| keys.error("image_mean", "three numbers"))?;
         normalize(mean, std()?);
         used.extend(["image_mean", "image_std"]);
     }
-    if name == "EfficientNet" && keys.bool("include_top")?.unwrap_or(false) {
+    if kind.name == "EfficientNet" && processor.flag("include_top", true)? {
         normalize([0.0; 3], std()?);
         used.push("include_top");
     }
@@ -375,159 +492,6 @@ pub(super) fn multi_label(keys: Keys<'_>) -> Result<Option<WithOrigin<bool>>, So
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Result<SourceSettings, SourceError> {
-        preprocessor("preprocessor_config.json", text.as_bytes()).map(Option::unwrap)
-    }
-
-    #[test]
-    fn vit_stretches() {
-        let said = read(
-            r#"{"do_normalize": true, "do_resize": true, "feature_extractor_type": "ViTFeatureExtractor",
-                "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "resample": 2, "size": 224}"#,
-        )
-        .unwrap();
-        assert_eq!(said.resize.unwrap().value, Resize::Stretch);
-        assert_eq!(said.interpolation.unwrap().value, Interpolation::Bilinear);
-        assert_eq!(said.mean.unwrap().value, [127.5; 3]);
-        assert_eq!(said.scale.unwrap().value, [127.5; 3]);
-        assert_eq!(said.size.unwrap().value.to_string(), "224 x 224");
-        assert_eq!(said.color.unwrap().value, ColorOrder::Rgb);
-    }
-
-    #[test]
-    fn the_same_size_means_something_else_to_each_processor() {
-        let resize = |name: &str, more: &str| {
-            read(&format!(
-                r#"{{"image_processor_type": "{name}", "do_normalize": false, {more}}}"#
-            ))
-            .map(|said| said.resize.unwrap().value.to_string())
-        };
-        for (name, more, expected) in [
-            (
-                "CLIPImageProcessor",
-                r#""size": 224, "crop_size": 224"#,
-                "short:224:floor",
-            ),
-            (
-                "MobileNetV2ImageProcessorFast",
-                r#""size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}"#,
-                "short:256:floor",
-            ),
-            (
-                "ConvNextFeatureExtractor",
-                r#""size": 224, "crop_pct": 0.875"#,
-                "short:256:floor",
-            ),
-            (
-                "ConvNextImageProcessor",
-                r#""size": {"shortest_edge": 384}"#,
-                "stretch",
-            ),
-            (
-                "DeiTImageProcessor",
-                r#""size": 256, "crop_size": 224"#,
-                "stretch:256:floor",
-            ),
-            (
-                "LevitImageProcessor",
-                r#""size": 224, "crop_size": 224"#,
-                "short:256:floor",
-            ),
-            (
-                "PoolFormerImageProcessor",
-                r#""size": 224, "crop_pct": 0.9, "crop_size": 224"#,
-                "short:248:floor",
-            ),
-        ] {
-            assert_eq!(resize(name, more).unwrap(), expected, "{name}");
-        }
-        let error = resize(
-            "CLIPImageProcessor",
-            r#""size": 224, "do_center_crop": false"#,
-        )
-        .unwrap_err();
-        assert!(error.to_string().contains("do_center_crop"), "{error}");
-    }
-
-    #[test]
-    fn lines_through_the_channels_are_composed() {
-        let said = read(
-            r#"{"image_processor_type": "EfficientNetImageProcessor", "size": 300, "rescale_offset": true,
-                "rescale_factor": 0.5, "image_mean": [1, 2, 3], "image_std": [2, 4, 8], "include_top": true}"#,
-        )
-        .unwrap();
-        // ((0.5 x - 1) - m) / s / s = (x - 2 (1 + m)) / (2 s²)
-        assert_eq!(said.mean.unwrap().value, [4.0, 6.0, 8.0]);
-        assert_eq!(said.scale.unwrap().value, [8.0, 32.0, 128.0]);
-        assert_eq!(said.interpolation.unwrap().value, Interpolation::Nearest);
-        let plain = read(r#"{"do_rescale": false, "do_normalize": false, "size": 8}"#).unwrap();
-        assert_eq!(plain.mean.unwrap().value, [0.0; 3]);
-        assert_eq!(plain.scale.unwrap().value, [1.0; 3]);
-    }
-
-    #[test]
-    fn mobilevit_takes_blue_first() {
-        let said = read(
-            r#"{"image_processor_type": "MobileViTImageProcessor", "size": 288, "crop_size": 256,
-                "do_flip_channel_order": true, "resample": 3}"#,
-        )
-        .unwrap();
-        assert_eq!(said.color.unwrap().value, ColorOrder::Bgr);
-        assert_eq!(said.scale.unwrap().value, [255.0; 3]);
-    }
-
-    #[test]
-    fn what_is_not_supported_is_named() {
-        for (text, key) in [
-            (
-                r#"{"do_resize": true, "size": 224, "do_pad": true}"#,
-                "do_pad",
-            ),
-            (r#"{"do_resize": false, "size": 224}"#, "do_resize"),
-            (
-                r#"{"do_resize": true, "size": 224, "resample": 5, "do_normalize": false}"#,
-                "resample",
-            ),
-            (
-                r#"{"do_resize": true, "size": {"longest_edge": 224}}"#,
-                "size",
-            ),
-            (r#"{"do_resize": true, "size": 224}"#, "image_mean"),
-            (
-                r#"{"do_resize": true, "size": 224, "image_mean": [0, 0, 0], "image_std": [1, 0, 1]}"#,
-                "image_std",
-            ),
-            (
-                r#"{"image_processor_type": "DetrImageProcessor", "size": 224}"#,
-                "DetrImageProcessor",
-            ),
-        ] {
-            let error = read(text).unwrap_err().to_string();
-            assert!(error.contains(key), "{error}");
-        }
-        assert!(
-            read(r#"{"do_resize": true, "size": 224, "do_pad": false, "do_normalize": false}"#)
-                .is_ok()
-        );
-    }
-
-    #[test]
-    fn labels_and_multi_label_are_read() {
-        let object = json::object(
-            "config.json",
-            br#"{"id2label": {"1": "b", "0": "a"}, "problem_type": "multi_label_classification"}"#,
-        )
-        .unwrap();
-        let said = config("config.json", &object).unwrap().unwrap();
-        assert_eq!(said.labels.unwrap().value.get(0), Some("a"));
-        assert_eq!(
-            said.multi_label.unwrap().origin.to_string(),
-            "config.json: problem_type"
-        );
-        let other = json::object("config.json", br#"{"port": 80}"#).unwrap();
-        assert_eq!(config("config.json", &other).unwrap(), None);
-    }
-}
+mod expected;
+#[cfg(test)]
+mod tests;
