@@ -6,9 +6,11 @@
 //!
 //! 1. the caller's [`PreprocessOverrides`](crate::PreprocessOverrides), and then the preprocessing file in them
 //!    ([`read_file`]);
-//! 2. the model: Intel Model API's `model_info`, in an OpenVINO IR and in ONNX, and what an IR's graph does itself;
+//! 2. the model: Intel Model API's `model_info`, in an OpenVINO IR and in ONNX, Ultralytics' metadata, and what an IR's
+//!    graph does itself;
 //! 3. files beside the model: Hugging Face's `processor_config.json`, `preprocessor_config.json` and `config.json`,
-//!    timm's `config.json`, OpenCLIP's `open_clip_config.json`, Open Model Zoo's `model.yml`;
+//!    timm's `config.json`, OpenCLIP's `open_clip_config.json`, Ultralytics' `metadata.yaml`, Open Model Zoo's
+//!    `model.yml`;
 //! 4. the operators at the end of the model's graph, for what the output is;
 //! 5. the convention of OpenVINO's samples.
 
@@ -23,6 +25,7 @@ mod open_clip;
 mod open_model_zoo;
 mod preprocess_file;
 mod timm;
+mod ultralytics;
 
 use std::fmt::Display;
 use std::io;
@@ -230,7 +233,10 @@ pub fn find(model: impl Into<ModelSource>) -> Result<Vec<SourceSettings>, Source
         return Err(SourceError::NoClasses { operator, reason });
     }
     let mut found = Vec::new();
-    if !inside.model_info.is_empty() {
+    found.extend(inside.ultralytics);
+    let info_type = inside.model_info.get("model_type").map(String::as_str);
+    let is_yolo = info_type == Some("YOLO");
+    if !inside.model_info.is_empty() && !is_yolo {
         found.push(model_api::settings(&inside.model_info, model.path())?);
     }
     let mut beside = Vec::new();
@@ -245,6 +251,10 @@ pub fn find(model: impl Into<ModelSource>) -> Result<Vec<SourceSettings>, Source
                 );
             }
         }
+    }
+    // A metadata.yaml states all that such a model_info does, and more.
+    if is_yolo && !beside.iter().any(|(name, _)| *name == "metadata.yaml") {
+        found.push(ultralytics::of_model_info(&inside.model_info)?);
     }
     if let Some(embedded) = inside.embedded {
         if beside.is_empty() {
@@ -287,12 +297,15 @@ pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
         .extension()
         .is_some_and(|ending| ending == "yml" || ending == "yaml");
     if yaml {
+        if let Some(settings) = ultralytics::of_yaml(&name, &bytes, None)? {
+            return Ok(settings);
+        }
         return open_model_zoo::read(&name, &bytes, None)?.ok_or_else(|| {
             unsupported(
                 &name,
                 "the file",
                 "other YAML",
-                "Open Model Zoo's model.yml",
+                "Open Model Zoo's model.yml or Ultralytics' metadata.yaml",
             )
         });
     }
@@ -329,11 +342,12 @@ pub fn read_labels(path: &Path) -> Result<WithOrigin<Labels>, SourceError> {
 /// `None` if the file is about something else.
 type Reader = fn(&str, &[u8], Option<&str>) -> Result<Option<SourceSettings>, SourceError>;
 
-const BESIDE: [(&str, Reader); 5] = [
+const BESIDE: [(&str, Reader); 6] = [
     ("processor_config.json", hugging_face::processor_config),
     ("preprocessor_config.json", hugging_face::preprocessor),
     ("config.json", config_beside),
     ("open_clip_config.json", open_clip::read),
+    ("metadata.yaml", ultralytics::of_yaml),
     ("model.yml", open_model_zoo::read),
 ];
 
@@ -389,6 +403,8 @@ fn folders(model: &Path) -> Vec<PathBuf> {
 struct Inside {
     /// Model API's entries, in the order of their keys.
     model_info: std::collections::BTreeMap<String, String>,
+    /// The metadata of an export of Ultralytics.
+    ultralytics: Option<SourceSettings>,
     /// The preprocessing in the model's own graph.
     embedded: Option<Embedded>,
     /// The end of the graph.
@@ -419,6 +435,7 @@ fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
                     Some(converted) => Some(converted),
                     None => Embedded::in_graph(&graph, model),
                 },
+                ultralytics: None,
                 graph: graph::ir::find(&graph),
             })
         }
@@ -435,6 +452,7 @@ fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
             })?;
             Ok(Inside {
                 model_info: onnx::model_info(&onnx),
+                ultralytics: ultralytics::of_onnx(&onnx)?,
                 embedded: None,
                 graph: graph::onnx::find(&onnx),
             })
