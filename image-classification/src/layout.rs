@@ -117,6 +117,9 @@ pub enum LayoutError {
     /// A crop fraction outside of its range.
     #[error("the crop fraction is {0}, but it must be more than 0 and at most 1")]
     CropFraction(f64),
+    /// A fraction of timm's crop modes outside of its range.
+    #[error("the fraction of timm's crop is {0}, but it must be from 0.1 to 4")]
+    TimmFraction(f64),
 }
 
 impl LayoutError {
@@ -142,6 +145,7 @@ impl LayoutError {
                 "decode fewer images at a time, with a `MemoryBudget` of fewer bytes"
             }
             Self::CropFraction(_) => "give a fraction such as `crop_fraction = 0.875`",
+            Self::TimmFraction(_) => "give a fraction such as `resize = center:0.875`",
         }
     }
 }

@@ -26,7 +26,7 @@ pub use memory::{ImageMemory, MemoryBudget, OverBudget, Reservation};
 pub use preparation::{
     Decode, ImageBuffers, ImageError, ImageFile, ImageNeed, ImageSource, Preparation,
 };
-pub use preprocess::{Centre, ColorOrder, Interpolation, Preprocess, Resize};
+pub use preprocess::{Centre, ColorOrder, CropMode, Interpolation, Preprocess, Resize};
 pub use resolve::{
     FittedPreprocessing, Note, OutputReading, PreprocessOverrides, ResizeOverride, ResolveError,
     ResolvedPreprocessing, Severity,

@@ -1,6 +1,7 @@
 //! From an image to the tensor that a model takes.
 
 mod options;
+mod timm;
 
 use std::collections::TryReserveError;
 
@@ -8,7 +9,7 @@ use backend_api::{Element, ElementType, Tensor};
 use exact_resample::{Filter, RgbView, opencv, pillow};
 use half::f16;
 
-pub use self::options::{Centre, ColorOrder, Interpolation, Resize};
+pub use self::options::{Centre, ColorOrder, CropMode, Interpolation, Resize};
 use crate::{Image, ImageLayout, InputLayout, LayoutError};
 
 /// A resized image may have this many pixels before its centre is cut out: 192 MiB.
@@ -66,7 +67,7 @@ impl Preprocess {
         layout: &InputLayout,
     ) -> Result<Tensor, LayoutError> {
         self.check(layout)?;
-        self.check_image(image)?;
+        self.check_image(image, layout)?;
         let pixels = self.resized(image, layout).map_err(LayoutError::Memory)?;
         match layout.element_type() {
             ElementType::U8 => self.fill(spare, &pixels, layout, |value| value as u8),
@@ -86,7 +87,7 @@ impl Preprocess {
         let input = bytes((layout.width(), layout.height()));
         let tensor = input * layout.element_type().size() as u64;
         let (part, to) = self.resizing(size, layout);
-        if self.too_long(size).is_some() {
+        if self.too_long(size, layout).is_some() {
             return SMALL;
         }
         let resampled = match self.filter() {
@@ -99,6 +100,7 @@ impl Preprocess {
             Resize::Crop { .. } => (bytes(part), 0),
             Resize::ShortSide { .. }
             | Resize::StretchThenCrop { .. }
+            | Resize::Timm { .. }
             | Resize::Letterbox { .. } => (0, bytes(to)),
         };
         let resizing = (before + resampled).max(after + input);
@@ -148,23 +150,34 @@ impl Preprocess {
                     input: layout.size(),
                 })
             }
-            Resize::Crop { fraction } if !(fraction > 0.0 && fraction <= 1.0) => {
+            Resize::Crop { fraction, .. } if !(fraction > 0.0 && fraction <= 1.0) => {
                 Err(LayoutError::CropFraction(fraction))
+            }
+            Resize::Timm { fraction, .. } if !CropMode::FRACTIONS.contains(&fraction) => {
+                Err(LayoutError::TimmFraction(fraction))
             }
             _ => Ok(()),
         }
     }
 
     /// Refuses an image so long that its resized form would take gigabytes before it is cut.
-    fn check_image(&self, image: &Image) -> Result<(), LayoutError> {
+    fn check_image(&self, image: &Image, layout: &InputLayout) -> Result<(), LayoutError> {
         let size = (image.width(), image.height());
-        self.too_long(size).map_or(Ok(()), Err)
+        self.too_long(size, layout).map_or(Ok(()), Err)
     }
 
     /// The error for an image of `size`, if it is one of those.
-    fn too_long(&self, (width, height): (u32, u32)) -> Option<LayoutError> {
-        let Resize::ShortSide { short, .. } = self.resize else {
-            return None;
+    fn too_long(&self, (width, height): (u32, u32), layout: &InputLayout) -> Option<LayoutError> {
+        let short = match self.resize {
+            Resize::ShortSide { short, .. } => short,
+            Resize::Timm {
+                mode: CropMode::Center,
+                ..
+            } => {
+                let (_, to) = self.resizing((1, 1), layout);
+                to.0.max(to.1)
+            }
+            _ => return None,
         };
         let (w, h) = (u64::from(width), u64::from(height));
         let long = u64::from(short) * w.max(h) / w.min(h);
@@ -181,24 +194,17 @@ impl Preprocess {
         let input = (layout.width(), layout.height());
         match self.resize {
             Resize::Stretch => (size, input),
-            Resize::Crop { fraction } => (central_size(size, input, fraction), input),
-            Resize::ShortSide { short, .. } => {
-                let long = |long: u32, side: u32| {
-                    (u64::from(short) * u64::from(long) / u64::from(side)) as u32
-                };
-                let (w, h) = size;
-                let to = if w <= h {
-                    (short, long(h, w))
-                } else {
-                    (long(w, h), short)
-                };
-                (size, to)
+            Resize::Crop { fraction, .. } => (central_size(size, input, fraction), input),
+            Resize::ShortSide { short, .. } => (size, timm::short_side(size, short)),
+            Resize::Timm { fraction, mode } => {
+                (size, timm::resized_size(size, input, fraction, mode))
             }
             Resize::StretchThenCrop { side, .. } => (size, (side, side)),
             Resize::Letterbox { .. } => {
                 let (w, h) = (f64::from(size.0), f64::from(size.1));
                 let scale = (f64::from(input.0) / w).min(f64::from(input.1) / h);
-                let fit = |side: f64, most: u32| ((side * scale) as u32).clamp(1, most);
+                let fit =
+                    |side: f64, most: u32| ((side * scale).round_ties_even() as u32).clamp(1, most);
                 (size, (fit(w, input.0), fit(h, input.1)))
             }
         }
@@ -210,9 +216,17 @@ impl Preprocess {
         let (part, to) = self.resizing((image.width(), image.height()), layout);
         match self.resize {
             Resize::Stretch => self.resample(image, to),
-            Resize::Crop { .. } => self.resample(&central_part(image, part)?, to),
+            Resize::Crop { centre, .. } => self.resample(&central_part(image, part, centre)?, to),
             Resize::ShortSide { centre, .. } | Resize::StretchThenCrop { centre, .. } => {
                 self.then_crop(image, to, centre, layout)
+            }
+            Resize::Timm { mode, .. } => {
+                let fill = match mode {
+                    CropMode::Border { fill } => fill,
+                    CropMode::Center | CropMode::Squash => [0; 3],
+                };
+                let resized = self.resample(image, to)?;
+                timm::centre_or_pad(&resized, to, (width, height), fill)
             }
             Resize::Letterbox { pad, centred } => {
                 let resized = self.resample(image, to)?;
@@ -336,16 +350,15 @@ fn central_size(size: (u32, u32), to: (u32, u32), fraction: f64) -> (u32, u32) {
     (side(most_w, size.0), side(most_h, size.1))
 }
 
-/// The part of that size in the centre, with EfficientNet's offsets: ⌊(side − c + 1) / 2⌋.
-fn central_part(image: &Image, (w, h): (u32, u32)) -> Result<Image, TryReserveError> {
-    let offset = |side: u32, part: u32| (side - part).div_ceil(2);
-    cut(
-        image,
-        offset(image.width(), w),
-        offset(image.height(), h),
-        w,
-        h,
-    )
+/// The part of that size in the centre.
+fn central_part(
+    image: &Image,
+    (w, h): (u32, u32),
+    centre: Centre,
+) -> Result<Image, TryReserveError> {
+    let left = centre.offset(image.width() - w);
+    let top = centre.offset(image.height() - h);
+    cut(image, left, top, w, h)
 }
 
 fn cut(
@@ -442,7 +455,8 @@ mod tests {
         // 7 x 4: c = ⌊0.875 x 4⌋ = 3, left = ⌊(7 - 3 + 1) / 2⌋ = 2, top = ⌊(4 - 3 + 1) / 2⌋ = 1.
         let pixels = (0..7 * 4).flat_map(|n| [n as u8; 3]).collect();
         let image = Image::from_rgb(7, 4, pixels).unwrap();
-        let part = central_part(&image, central_size((7, 4), (224, 224), 0.875)).unwrap();
+        let size = central_size((7, 4), (224, 224), 0.875);
+        let part = central_part(&image, size, Centre::Ceil).unwrap();
         let values: Vec<u8> = part.rgb().iter().step_by(3).copied().collect();
         assert_eq!(values, [9, 10, 11, 16, 17, 18, 23, 24, 25]);
     }
@@ -532,5 +546,35 @@ mod tests {
                 9, 9, 9, 9, 200, 200, 200, 200, 200, 200, 200, 200, 9, 9, 9, 9
             ]
         );
+    }
+
+    #[test]
+    fn sizes_and_offsets_are_those_of_model_api() {
+        let layout = layout(ElementType::U8, [1, 3, 32, 32]);
+        let resizing = |resize: &str, size| {
+            let recipe = Preprocess {
+                resize: resize.parse().unwrap(),
+                ..Preprocess::OPENVINO_SAMPLE
+            };
+            recipe.resizing(size, &layout)
+        };
+        // `round(iw * scale)` of Model API 0.4.7, half to even: 50 x 37 by 0.64 is 32 x 23.68.
+        for (size, expected) in [
+            ((50, 37), (32, 24)),
+            ((37, 50), (24, 32)),
+            ((64, 25), (32, 12)),
+            ((64, 27), (32, 14)),
+            ((64, 24), (32, 12)),
+        ] {
+            for resize in ["letterbox:114", "fit"] {
+                assert_eq!(resizing(resize, size).1, expected, "{resize} of {size:?}");
+            }
+        }
+        // `(image.shape[1] - image.shape[0]) // 2` of the same release: 62 for 500 x 375.
+        let pixels = (0..500 * 375).flat_map(|n| [(n % 500 % 256) as u8, 0, 0]);
+        let image = Image::from_rgb(500, 375, pixels.collect()).unwrap();
+        let size = central_size((500, 375), (32, 32), 1.0);
+        let part = central_part(&image, size, Centre::Floor).unwrap();
+        assert_eq!((part.width(), part.rgb()[0]), (375, 62));
     }
 }

@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::ImageSize;
 
 /// The order of the channels in the tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,25 +46,48 @@ impl FromStr for ColorOrder {
 pub enum Centre {
     /// Half of it, rounded to even: torchvision's `CenterCrop`, which timm uses too.
     HalfEven,
-    /// Half of it, rounded down: Hugging Face's `center_crop`.
+    /// Half of it, rounded down: Hugging Face's `center_crop`, Model API's `crop`.
     Floor,
+    /// Half of it, rounded up: `EfficientNet`'s central crop.
+    Ceil,
 }
 
 impl Centre {
     pub(super) fn offset(self, difference: u32) -> u32 {
         let half = difference / 2;
         match self {
+            Self::Ceil => difference.div_ceil(2),
             Self::HalfEven if !difference.is_multiple_of(2) && !half.is_multiple_of(2) => half + 1,
             _ => half,
         }
     }
 }
 
+/// The crop mode of timm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CropMode {
+    /// The image covers the target; the centre is cut out.
+    Center,
+    /// Both sides get the target's size; the centre is cut out.
+    Squash,
+    /// The image fits into the target, on a ground of `fill`.
+    Border {
+        /// The ground: red, green, blue.
+        fill: [u8; 3],
+    },
+}
+
+impl CropMode {
+    /// The fractions that a target is computed with: its sides are those of the input, divided by the fraction.
+    pub const FRACTIONS: RangeInclusive<f64> = 0.1..=4.0;
+}
+
 /// The way in which an image gets the size of the model's input.
 ///
 /// [`Display`](fmt::Display) and [`FromStr`] agree on a notation: `stretch`, `crop` or `crop:0.875`,
-/// `short:256`, `stretch:256`, `letterbox` or `letterbox:114`, `fit` or `fit:114`. `short` and
-/// `stretch` with a size take `:floor` after it. Serialized, a resize is a text in this notation.
+/// `short:256`, `stretch:256`, `letterbox` or `letterbox:114`, `fit` or `fit:114`, `center:0.95`, `squash:0.95`,
+/// `border:0.95:124,116,104`. `crop` with a fraction, `short` and `stretch` with a size take `:floor` after it. Serialized, a resize is a text
+/// in this notation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Resize {
     /// Width and height each to the size of the input; the shape of things is distorted.
@@ -71,6 +97,8 @@ pub enum Resize {
     Crop {
         /// More than 0, at most 1.
         fraction: f64,
+        /// The rounding of the centre. The notation has [`Centre::Ceil`] and, as `:floor`, [`Centre::Floor`].
+        centre: Centre,
     },
     /// The short side to `short` pixels, the long side to ⌊short × long / side⌋, then the centre is
     /// cut out: torchvision's `Resize` and `CenterCrop`.
@@ -87,6 +115,13 @@ pub enum Resize {
         /// The rounding of the centre.
         centre: Centre,
     },
+    /// timm's transform for evaluation: a resize to the input's size divided by `fraction`, then the centre.
+    Timm {
+        /// In [`CropMode::FRACTIONS`]. Above 1, the result is padded with black.
+        fraction: f64,
+        /// The crop mode.
+        mode: CropMode,
+    },
     /// As large as fits, on a ground of `pad`.
     Letterbox {
         /// The value of every channel of the ground.
@@ -99,17 +134,25 @@ pub enum Resize {
 impl fmt::Display for Resize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let floor = |centre| match centre {
-            Centre::HalfEven => "",
+            Centre::HalfEven | Centre::Ceil => "",
             Centre::Floor => ":floor",
         };
         match *self {
             Self::Stretch => f.write_str("stretch"),
-            Self::Crop { fraction: 1.0 } => f.write_str("crop"),
-            Self::Crop { fraction } => write!(f, "crop:{fraction}"),
+            Self::Crop {
+                fraction: 1.0,
+                centre: Centre::Ceil,
+            } => f.write_str("crop"),
+            Self::Crop { fraction, centre } => write!(f, "crop:{fraction}{}", floor(centre)),
             Self::ShortSide { short, centre } => write!(f, "short:{short}{}", floor(centre)),
             Self::StretchThenCrop { side, centre } => {
                 write!(f, "stretch:{side}{}", floor(centre))
             }
+            Self::Timm { fraction, mode } => match mode {
+                CropMode::Center => write!(f, "center:{fraction}"),
+                CropMode::Squash => write!(f, "squash:{fraction}"),
+                CropMode::Border { fill: [r, g, b] } => write!(f, "border:{fraction}:{r},{g},{b}"),
+            },
             Self::Letterbox { pad, centred } => {
                 f.write_str(if centred { "letterbox" } else { "fit" })?;
                 if pad == 0 {
@@ -127,10 +170,16 @@ impl FromStr for Resize {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const EXPECTED: &str = "expected stretch, crop, letterbox, fit, short:N such as short:256, \
-                                or stretch:N; crop takes a fraction such as crop:0.875";
+                                or stretch:N, or center:F, squash:F or border:F:R,G,B with a fraction; crop takes a \
+                                fraction such as crop:0.875";
         let mut words = text.split(':');
         let kind = words.next().unwrap_or_default();
         let (first, second) = (words.next(), words.next());
+        if let ("center" | "squash" | "border", Some(fraction)) = (kind, first) {
+            return timm(kind, fraction, second)
+                .filter(|_| words.next().is_none())
+                .ok_or(EXPECTED);
+        }
         let centre = match second {
             None => Centre::HalfEven,
             Some("floor") => Centre::Floor,
@@ -144,12 +193,21 @@ impl FromStr for Resize {
         let pad = || first.map_or(Some(0), |pad| pad.parse().ok());
         let resize = match (kind, first) {
             ("stretch", None) => Some(Self::Stretch),
-            ("crop", None) => Some(Self::Crop { fraction: 1.0 }),
+            ("crop", None) => Some(Self::Crop {
+                fraction: 1.0,
+                centre: Centre::Ceil,
+            }),
             ("crop", Some(fraction)) => fraction
                 .parse()
                 .ok()
                 .filter(|fraction| *fraction > 0.0 && *fraction <= 1.0)
-                .map(|fraction| Self::Crop { fraction }),
+                .map(|fraction| Self::Crop {
+                    fraction,
+                    centre: match centre {
+                        Centre::Floor => centre,
+                        _ => Centre::Ceil,
+                    },
+                }),
             ("short", _) => side().map(|short| Self::ShortSide { short, centre }),
             ("stretch", _) => side().map(|side| Self::StretchThenCrop { side, centre }),
             ("letterbox", _) => pad().map(|pad| Self::Letterbox { pad, centred: true }),
@@ -161,11 +219,40 @@ impl FromStr for Resize {
         };
         let takes_centre = matches!(
             resize,
-            Some(Self::ShortSide { .. } | Self::StretchThenCrop { .. })
+            Some(Self::ShortSide { .. } | Self::StretchThenCrop { .. } | Self::Crop { .. })
         );
         resize
             .filter(|_| words.next().is_none() && (second.is_none() || takes_centre))
             .ok_or(EXPECTED)
+    }
+}
+
+/// Reads the fraction and the ground of a crop mode.
+fn timm(kind: &str, fraction: &str, fill: Option<&str>) -> Option<Resize> {
+    let mode = match (kind, fill) {
+        ("center", None) => CropMode::Center,
+        ("squash", None) => CropMode::Squash,
+        ("border", Some(fill)) => {
+            let fill: Option<Vec<u8>> = fill.split(',').map(|value| value.parse().ok()).collect();
+            let fill = fill?.try_into().ok()?;
+            CropMode::Border { fill }
+        }
+        _ => return None,
+    };
+    let fraction = fraction.parse().ok();
+    let fraction = fraction.filter(|fraction| CropMode::FRACTIONS.contains(fraction))?;
+    Some(Resize::Timm { fraction, mode })
+}
+
+impl Resize {
+    /// Returns the resize in the notation with sizes in pixels, if there is one for an input of `input`.
+    pub(crate) fn for_input(self, input: ImageSize) -> Self {
+        match self {
+            Self::Timm { fraction, mode } => {
+                super::timm::for_input(fraction, mode, input).unwrap_or(self)
+            }
+            _ => self,
+        }
     }
 }
 
@@ -242,6 +329,8 @@ mod tests {
         assert_eq!(rounded, [0, 0, 1, 2, 2, 2, 3, 4]);
         let floored: Vec<u32> = (0..8).map(|n| Centre::Floor.offset(n)).collect();
         assert_eq!(floored, [0, 0, 1, 1, 2, 2, 3, 3]);
+        let ceiled: Vec<u32> = (0..8).map(|n| Centre::Ceil.offset(n)).collect();
+        assert_eq!(ceiled, [0, 1, 1, 2, 2, 3, 3, 4]);
     }
 
     #[test]
@@ -250,6 +339,7 @@ mod tests {
             "stretch",
             "crop",
             "crop:0.875",
+            "crop:1:floor",
             "short:256",
             "short:256:floor",
             "stretch:256",
@@ -258,15 +348,25 @@ mod tests {
             "letterbox:114",
             "fit",
             "fit:255",
+            "center:0.95",
+            "center:1.15",
+            "squash:1",
+            "border:0.9:124,116,104",
         ] {
             assert_eq!(text.parse::<Resize>().unwrap().to_string(), text);
         }
         for text in [
             "",
             "squash",
+            "center",
+            "squash:0.01",
+            "border:0.9",
+            "border:0.9:1,2",
+            "center:0.9:floor",
             "crop:0",
             "crop:1.5",
             "crop:x",
+            "crop:0.5:up",
             "short",
             "short:0",
             "short:99999",
@@ -274,7 +374,6 @@ mod tests {
             "short:9:floor:1",
             "letterbox:256",
             "letterbox:1:floor",
-            "crop:0.5:floor",
         ] {
             assert!(text.parse::<Resize>().is_err(), "{text}");
         }

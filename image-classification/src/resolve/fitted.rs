@@ -3,7 +3,9 @@
 use backend_api::{BackendInfo, ElementType, Tensor};
 
 use super::{Note, OutputReading, ResolveError, ResolvedPreprocessing};
-use crate::{InputLayout, Labels, Preparation, ScoreKind, Setting, SettingOrigin, WithOrigin};
+use crate::{
+    ImageSize, InputLayout, Labels, Preparation, ScoreKind, Setting, SettingOrigin, WithOrigin,
+};
 
 /// The source of values that the engine reports.
 const INPUT: &str = "the model's input";
@@ -15,8 +17,9 @@ impl ResolvedPreprocessing {
     ///
     /// [`ResolveError`] for a model whose input takes no images prepared that way, or whose classes are not as many as
     /// the given labels.
-    pub fn fit(self, info: &BackendInfo) -> Result<FittedPreprocessing, ResolveError> {
+    pub fn fit(mut self, info: &BackendInfo) -> Result<FittedPreprocessing, ResolveError> {
         let layout = self.input_layout(info)?;
+        self.fit_resize(layout.size());
         self.preprocess.check(&layout)?;
         let mut notes = self.size_note(layout)?;
         notes.extend(self.convention_note(layout));
@@ -67,6 +70,26 @@ impl ResolvedPreprocessing {
             },
             None => error.into(),
         })
+    }
+
+    /// States the resize for an input of `input`.
+    fn fit_resize(&mut self, input: ImageSize) {
+        let at = self.resize_at.take_if(|(size, _)| *size == input);
+        if let Some((size, resize)) = &at {
+            self.preprocess.resize = resize.value;
+            let is_given = |size: &WithOrigin<_>| matches!(size.origin, SettingOrigin::Override(_));
+            if !self.size.as_ref().is_some_and(is_given) {
+                self.size = Some(WithOrigin::new(*size, resize.origin.clone()));
+            }
+        }
+        self.preprocess.resize = self.preprocess.resize.for_input(input);
+        let setting = self.settings.iter_mut().find(|it| it.key == "resize");
+        if let Some(setting) = setting {
+            setting.value = self.preprocess.resize.to_string();
+            if let Some((_, resize)) = at {
+                setting.origin = resize.origin;
+            }
+        }
     }
 
     /// Returns a note on a size that is not that of the input.
@@ -232,7 +255,7 @@ mod tests {
 
     use super::super::tests::bare_model;
     use super::*;
-    use crate::{ImageSize, PreprocessOverrides, Scoring};
+    use crate::{PreprocessOverrides, Scoring};
 
     fn info(input: &[usize], output: &[usize]) -> BackendInfo {
         let spec = |dims: &[usize]| {
@@ -327,5 +350,57 @@ mod tests {
         let settings = settings[5..].iter().map(ToString::to_string);
         let expected = ["size = 7 x 8 (`size`)", "layout = NCHW (the model's input)"];
         assert_eq!(settings.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn the_resize_of_timm_follows_the_input_of_the_model() {
+        let (folder, model) = bare_model(None);
+        let config = r#"{"architecture": "x", "pretrained_cfg": {"input_size": [3, 224, 224], "crop_pct": 0.95,
+            "test_input_size": [3, 288, 288], "test_crop_pct": 1.0}}"#;
+        std::fs::write(folder.path().join("config.json"), config).unwrap();
+        let fit = |height, width| {
+            let overrides = PreprocessOverrides::default();
+            let found = ResolvedPreprocessing::find(&model, &overrides).unwrap();
+            found.fit(&info(&[1, 3, height, width], &[1, 3])).unwrap()
+        };
+        for (height, width, expected, notes) in [
+            (
+                224,
+                224,
+                "resize = short:235 (config.json: pretrained_cfg.crop_pct, crop_mode)",
+                0,
+            ),
+            (
+                160,
+                160,
+                "resize = short:168 (config.json: pretrained_cfg.crop_pct, crop_mode)",
+                1,
+            ),
+            (
+                288,
+                288,
+                "resize = short:288 (config.json: pretrained_cfg.test_input_size, test_crop_pct)",
+                0,
+            ),
+            (
+                288,
+                160,
+                "resize = center:0.95 (config.json: pretrained_cfg.crop_pct, crop_mode)",
+                1,
+            ),
+        ] {
+            let fitted = fit(height, width);
+            assert_eq!(fitted.settings()[3].to_string(), expected);
+            assert_eq!(
+                fitted.settings()[3].value,
+                fitted.resolved.preprocess.resize.to_string()
+            );
+            // A note on the size.
+            let about_size = texts(&fitted.notes);
+            let about_size = about_size
+                .iter()
+                .filter(|note| note.contains("the size is"));
+            assert_eq!(about_size.count(), notes, "{height} x {width}");
+        }
     }
 }

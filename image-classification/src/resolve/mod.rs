@@ -16,8 +16,8 @@ pub use self::reading::OutputReading;
 use crate::setting::{choose, first, three};
 use crate::sources::{self, SourceSettings};
 use crate::{
-    Decode, Image, ImageLayout, ImageSize, Labels, OutputKind, Preprocess, Quantization, ScoreKind,
-    Setting, SettingOrigin, WithOrigin, has_image_magic,
+    Decode, Image, ImageLayout, ImageSize, Labels, OutputKind, Preprocess, Quantization, Resize,
+    ScoreKind, Setting, SettingOrigin, WithOrigin, has_image_magic,
 };
 
 /// The preprocessing, the labels and the output of a model, each value from the first source that has it, before an
@@ -61,6 +61,8 @@ pub struct ResolvedPreprocessing {
     pub unused: Vec<String>,
     /// Notes on the sources.
     pub notes: Vec<Note>,
+    /// The resize for one other size of the input, if the source of the resize states it.
+    resize_at: Option<(ImageSize, WithOrigin<Resize>)>,
     /// True if the caller gave the labels.
     has_given_labels: bool,
 }
@@ -223,6 +225,9 @@ impl ResolvedPreprocessing {
             settings,
             unused: Vec::new(),
             notes: Vec::new(),
+            resize_at: each()
+                .find(|source| source.resize.is_some())
+                .and_then(|source| source.resize_at.clone()),
             has_given_labels: false,
         }
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::{Note, ResolveError};
 use crate::sources::SourceSettings;
 use crate::{
-    ColorOrder, Decode, ImageLayout, ImageSize, Interpolation, Labels, Preprocess, Resize,
+    Centre, ColorOrder, Decode, ImageLayout, ImageSize, Interpolation, Labels, Preprocess, Resize,
     ScoreKind, SettingOrigin, WithOrigin,
 };
 
@@ -86,16 +86,19 @@ impl PreprocessOverrides {
         let (resize, field) = match self.crop_fraction {
             None => (self.resize.map(|_| resize), "resize"),
             Some(fraction) => {
-                if let Some(ResizeOverride::Exact(given @ Resize::Crop { fraction: other })) =
-                    self.resize
+                if let Some(ResizeOverride::Exact(
+                    given @ Resize::Crop {
+                        fraction: other, ..
+                    },
+                )) = self.resize
                     && (other - fraction).abs() > f64::EPSILON
                 {
                     return Err(ResolveError::CropFractions { given, fraction });
                 }
-                if !matches!(resize, Resize::Crop { .. }) {
+                let Resize::Crop { centre, .. } = resize else {
                     return Err(ResolveError::CropFractionWithoutCrop);
-                }
-                (Some(Resize::Crop { fraction }), "crop_fraction")
+                };
+                (Some(Resize::Crop { fraction, centre }), "crop_fraction")
             }
         };
         Ok(SourceSettings {
@@ -137,7 +140,10 @@ impl ResizeOverride {
             (Self::Exact(resize), _) => resize,
             (Self::Crop, Resize::Crop { .. })
             | (Self::Letterbox, Resize::Letterbox { centred: true, .. }) => base,
-            (Self::Crop, _) => Resize::Crop { fraction: 1.0 },
+            (Self::Crop, _) => Resize::Crop {
+                fraction: 1.0,
+                centre: Centre::Ceil,
+            },
             (Self::Letterbox, _) => Resize::Letterbox { pad: 0, centred },
         }
     }
@@ -153,7 +159,10 @@ impl fmt::Display for ResizeOverride {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // `crop` alone stands for another variant.
-            Self::Exact(Resize::Crop { fraction: 1.0 }) => f.write_str("crop:1"),
+            Self::Exact(Resize::Crop {
+                fraction: 1.0,
+                centre: Centre::Ceil,
+            }) => f.write_str("crop:1"),
             Self::Exact(Resize::Letterbox {
                 pad: 0,
                 centred: true,

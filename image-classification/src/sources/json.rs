@@ -75,17 +75,6 @@ impl<'a> Keys<'a> {
             _ => Err(self.error(key, "three numbers")),
         }
     }
-
-    /// Refuses every key of which nobody knows what it means, unless it is switched off.
-    pub fn refuse_others(self, known: &[&str]) -> Result<(), SourceError> {
-        let other = self.object.iter().find(|(key, value)| {
-            let off = value.is_null() || **value == Value::Bool(false);
-            !off && !known.contains(&key.as_str())
-        });
-        other.map_or(Ok(()), |(key, _)| {
-            Err(self.error(key, "only keys of which the meaning is known"))
-        })
-    }
 }
 
 /// A side in pixels.

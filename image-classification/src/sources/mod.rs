@@ -6,9 +6,11 @@
 //!
 //! 1. the caller's [`PreprocessOverrides`](crate::PreprocessOverrides), and then the preprocessing file in them
 //!    ([`read_file`]);
-//! 2. the model: Intel Model API's `model_info`, in an OpenVINO IR and in ONNX, and what an IR's graph does itself;
-//! 3. files beside the model: Hugging Face's `preprocessor_config.json` and `config.json`, timm's
-//!    `config.json`, Open Model Zoo's `model.yml`;
+//! 2. the model: Intel Model API's `model_info`, in an OpenVINO IR and in ONNX, Ultralytics' metadata, and what an IR's
+//!    graph does itself;
+//! 3. files beside the model: Hugging Face's `processor_config.json`, `preprocessor_config.json` and `config.json`,
+//!    timm's `config.json`, OpenCLIP's `open_clip_config.json`, Ultralytics' `metadata.yaml`, Open Model Zoo's
+//!    `model.yml`;
 //! 4. the operators at the end of the model's graph, for what the output is;
 //! 5. the convention of OpenVINO's samples.
 
@@ -19,9 +21,11 @@ mod ir;
 mod json;
 mod model_api;
 mod onnx;
+mod open_clip;
 mod open_model_zoo;
 mod preprocess_file;
 mod timm;
+mod ultralytics;
 
 use std::fmt::Display;
 use std::io;
@@ -57,6 +61,8 @@ pub struct SourceSettings {
     pub scale: Option<WithOrigin<[f32; 3]>>,
     /// The way in which the image gets the size of the input.
     pub resize: Option<WithOrigin<Resize>>,
+    /// The resize for one other size of the input, which comes with [`resize`](Self::resize).
+    pub resize_at: Option<(ImageSize, WithOrigin<Resize>)>,
     /// The filter of the resize.
     pub interpolation: Option<WithOrigin<Interpolation>>,
     /// The size of the input, for models that leave it open.
@@ -227,18 +233,28 @@ pub fn find(model: impl Into<ModelSource>) -> Result<Vec<SourceSettings>, Source
         return Err(SourceError::NoClasses { operator, reason });
     }
     let mut found = Vec::new();
-    if !inside.model_info.is_empty() {
+    found.extend(inside.ultralytics);
+    let info_type = inside.model_info.get("model_type").map(String::as_str);
+    let is_yolo = info_type == Some("YOLO");
+    if !inside.model_info.is_empty() && !is_yolo {
         found.push(model_api::settings(&inside.model_info, model.path())?);
     }
     let mut beside = Vec::new();
     for folder in model.path().map(folders).unwrap_or_default() {
+        let model_type = model_type_in(&folder);
         for (name, read) in BESIDE {
             let path = folder.join(name);
             if path.is_file() {
                 let bytes = read_limited(&path, MOST_CONFIG_BYTES)?;
-                beside.extend(read(name, &bytes)?.map(|settings| (name, settings)));
+                beside.extend(
+                    read(name, &bytes, model_type.as_deref())?.map(|settings| (name, settings)),
+                );
             }
         }
+    }
+    // A metadata.yaml states all that such a model_info does, and more.
+    if is_yolo && !beside.iter().any(|(name, _)| *name == "metadata.yaml") {
+        found.push(ultralytics::of_model_info(&inside.model_info)?);
     }
     if let Some(embedded) = inside.embedded {
         if beside.is_empty() {
@@ -281,17 +297,27 @@ pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
         .extension()
         .is_some_and(|ending| ending == "yml" || ending == "yaml");
     if yaml {
-        return open_model_zoo::read(&name, &bytes)?.ok_or_else(|| {
+        if let Some(settings) = ultralytics::of_yaml(&name, &bytes, None)? {
+            return Ok(settings);
+        }
+        return open_model_zoo::read(&name, &bytes, None)?.ok_or_else(|| {
             unsupported(
                 &name,
                 "the file",
                 "other YAML",
-                "Open Model Zoo's model.yml",
+                "Open Model Zoo's model.yml or Ultralytics' metadata.yaml",
             )
         });
     }
-    for read in [hugging_face::preprocessor, config] {
-        if let Some(settings) = read(&name, &bytes)? {
+    let model_type = path.parent().and_then(model_type_in);
+    let readers: [Reader; 4] = [
+        hugging_face::processor_config,
+        hugging_face::preprocessor,
+        open_clip::read,
+        config,
+    ];
+    for read in readers {
+        if let Some(settings) = read(&name, &bytes, model_type.as_deref())? {
             return Ok(settings);
         }
     }
@@ -312,17 +338,31 @@ pub fn read_labels(path: &Path) -> Result<WithOrigin<Labels>, SourceError> {
     }
 }
 
-/// A reader of one kind of file: its name for messages, and its bytes. `None` if the file is about something else.
-type Reader = fn(&str, &[u8]) -> Result<Option<SourceSettings>, SourceError>;
+/// A reader of one kind of file: its name for messages, its bytes, and the `model_type` of the `config.json` beside it.
+/// `None` if the file is about something else.
+type Reader = fn(&str, &[u8], Option<&str>) -> Result<Option<SourceSettings>, SourceError>;
 
-const BESIDE: [(&str, Reader); 3] = [
+const BESIDE: [(&str, Reader); 6] = [
+    ("processor_config.json", hugging_face::processor_config),
     ("preprocessor_config.json", hugging_face::preprocessor),
     ("config.json", config_beside),
+    ("open_clip_config.json", open_clip::read),
+    ("metadata.yaml", ultralytics::of_yaml),
     ("model.yml", open_model_zoo::read),
 ];
 
+/// Returns the type of a Hugging Face model whose `config.json` lies in `folder`.
+fn model_type_in(folder: &Path) -> Option<String> {
+    let bytes = read_limited(&folder.join("config.json"), MOST_CONFIG_BYTES).ok()?;
+    hugging_face::model_type(&bytes)
+}
+
 /// `config.json` is timm's or Hugging Face's.
-fn config(file: &str, bytes: &[u8]) -> Result<Option<SourceSettings>, SourceError> {
+fn config(
+    file: &str,
+    bytes: &[u8],
+    _: Option<&str>,
+) -> Result<Option<SourceSettings>, SourceError> {
     let object = json::object(file, bytes)?;
     if timm::is_timm(&object) {
         return timm::settings(file, &object).map(Some);
@@ -331,8 +371,12 @@ fn config(file: &str, bytes: &[u8]) -> Result<Option<SourceSettings>, SourceErro
 }
 
 /// Many programs have a `config.json`: one that is not even JSON is none of ours.
-fn config_beside(file: &str, bytes: &[u8]) -> Result<Option<SourceSettings>, SourceError> {
-    match config(file, bytes) {
+fn config_beside(
+    file: &str,
+    bytes: &[u8],
+    model_type: Option<&str>,
+) -> Result<Option<SourceSettings>, SourceError> {
+    match config(file, bytes, model_type) {
         Err(SourceError::Malformed { .. }) => Ok(None),
         other => other,
     }
@@ -359,6 +403,8 @@ fn folders(model: &Path) -> Vec<PathBuf> {
 struct Inside {
     /// Model API's entries, in the order of their keys.
     model_info: std::collections::BTreeMap<String, String>,
+    /// The metadata of an export of Ultralytics.
+    ultralytics: Option<SourceSettings>,
     /// The preprocessing in the model's own graph.
     embedded: Option<Embedded>,
     /// The end of the graph.
@@ -389,6 +435,7 @@ fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
                     Some(converted) => Some(converted),
                     None => Embedded::in_graph(&graph, model),
                 },
+                ultralytics: None,
                 graph: graph::ir::find(&graph),
             })
         }
@@ -405,6 +452,7 @@ fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
             })?;
             Ok(Inside {
                 model_info: onnx::model_info(&onnx),
+                ultralytics: ultralytics::of_onnx(&onnx)?,
                 embedded: None,
                 graph: graph::onnx::find(&onnx),
             })

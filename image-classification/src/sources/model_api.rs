@@ -15,7 +15,7 @@ use backend_api::ErrorKind;
 use model_file::file_beside;
 
 use super::{MOST_CONFIG_BYTES, SourceError, SourceSettings, read_limited, unsupported};
-use crate::{ColorOrder, ImageLayout, Interpolation, Labels, Resize, WithOrigin};
+use crate::{Centre, ColorOrder, ImageLayout, Interpolation, Labels, Resize, WithOrigin};
 
 /// The name of the source in error messages.
 const MODEL_INFO: &str = "the model's model_info";
@@ -208,7 +208,14 @@ fn resize(entries: Entries<'_>) -> Result<WithOrigin<Resize>, SourceError> {
     };
     let resize = match entries.get("resize_type") {
         None | Some("standard") => Resize::Stretch,
-        Some("crop") => Resize::Crop { fraction },
+        Some("crop") => Resize::Crop {
+            fraction,
+            // Model API rounds down; `crop_fraction` states EfficientNet's crop.
+            centre: match entries.get("crop_fraction") {
+                None => Centre::Floor,
+                Some(_) => Centre::Ceil,
+            },
+        },
         Some("fit_to_window") => Resize::Letterbox {
             pad,
             centred: false,
@@ -348,6 +355,8 @@ mod tests {
         assert!(nothing.color.is_none() && nothing.resize.is_none());
         let some = said(&[("resize_type", "fit_to_window"), ("pad_value", "114")]).unwrap();
         assert_eq!(some.resize.unwrap().value.to_string(), "fit:114");
+        let crop = said(&[("resize_type", "crop")]).unwrap();
+        assert_eq!(crop.resize.unwrap().value.to_string(), "crop:1:floor");
         let color = some.color.unwrap();
         assert_eq!(
             (color.value, color.origin.to_string().as_str()),

@@ -27,7 +27,11 @@ struct Input {
 }
 
 /// Reads a `model.yml`: what the original model takes.
-pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Option<SourceSettings>, SourceError> {
+pub(super) fn read(
+    file: &str,
+    bytes: &[u8],
+    _: Option<&str>,
+) -> Result<Option<SourceSettings>, SourceError> {
     let malformed = |source: Box<dyn std::error::Error + Send + Sync>| SourceError::Malformed {
         file: file.to_owned(),
         expected: "YAML as Open Model Zoo writes it",
@@ -136,7 +140,7 @@ framework: pytorch
 
     #[test]
     fn the_original_takes_what_the_converter_puts_into_the_graph() {
-        let said = read("model.yml", RESNET.as_bytes()).unwrap().unwrap();
+        let said = read("model.yml", RESNET.as_bytes(), None).unwrap().unwrap();
         assert_eq!(said.color.unwrap().value, ColorOrder::Rgb);
         assert_eq!(said.mean.unwrap().value, [123.675, 116.28, 103.53]);
         assert_eq!(said.scale.unwrap().value, [58.395, 57.12, 57.375]);
@@ -146,12 +150,12 @@ framework: pytorch
     #[test]
     fn other_tasks_and_other_files() {
         let other = RESNET.replace("classification", "detection");
-        let error = read("model.yml", other.as_bytes()).unwrap_err();
+        let error = read("model.yml", other.as_bytes(), None).unwrap_err();
         assert!(error.to_string().contains("detection"), "{error}");
-        assert_eq!(read("model.yml", b"port: 80\n").unwrap(), None);
-        let error = read("model.yml", RESNET.replace("58.395", "x").as_bytes()).unwrap_err();
+        assert_eq!(read("model.yml", b"port: 80\n", None).unwrap(), None);
+        let error = read("model.yml", RESNET.replace("58.395", "x").as_bytes(), None).unwrap_err();
         assert!(error.to_string().contains("--scale_values"), "{error}");
-        assert!(read("model.yml", b"a: [").is_err());
+        assert!(read("model.yml", b"a: [", None).is_err());
         // Aliases that would expand to gigabytes.
         let mut bomb = vec!["a0: &a0 [x, x, x, x, x, x, x, x, x, x]".to_owned()];
         bomb.extend((1..12).map(|level| {
@@ -159,6 +163,9 @@ framework: pytorch
             format!("a{level}: &a{level} [{previous}]")
         }));
         let bomb = bomb.join("\n");
-        assert!(!matches!(read("model.yml", bomb.as_bytes()), Ok(Some(_))));
+        assert!(!matches!(
+            read("model.yml", bomb.as_bytes(), None),
+            Ok(Some(_))
+        ));
     }
 }

@@ -1,14 +1,15 @@
 //! timm's `config.json`.
 //!
-//! Its transform for evaluation resizes to ⌊`size / crop_pct`⌋ and cuts out the centre, with
-//! torchvision's rounding. Facts from timm 1.0, `timm/data/config.py`, `timm/data/transforms_factory.py`
-//! and `timm/models/_hub.py`.
+//! Its transform for evaluation resizes to ⌊`size / crop_pct`⌋ and cuts out the centre, where `size` is that of the
+//! model's input. Facts from timm 1.0, `timm/data/config.py`, `timm/data/transforms_factory.py` and
+//! `timm/models/_hub.py`. `problem_type` is of transformers' `TimmWrapper`.
 
 use serde_json::{Map, Value};
 
+use super::hugging_face::multi_label;
 use super::json::{Keys, side};
 use super::{SourceError, SourceSettings, unsupported};
-use crate::{Centre, ColorOrder, ImageSize, Interpolation, Labels, Resize, WithOrigin};
+use crate::{ColorOrder, CropMode, ImageSize, Interpolation, Labels, Resize, WithOrigin};
 
 /// Returns whether a `config.json` is timm's: the preprocessing is in `pretrained_cfg`, in old files at the top.
 pub(super) fn is_timm(object: &Map<String, Value>) -> bool {
@@ -29,7 +30,8 @@ pub(super) fn settings(
         object: config,
     };
     let by = |names: &str| format!("{file}: {prefix}{names}");
-    let size = input_size(keys)?;
+    let size = input_size(keys, "input_size")?
+        .ok_or_else(|| keys.error("input_size", "3 channels, height and width"))?;
     let interpolation = match keys.text("interpolation")?.unwrap_or("bicubic") {
         "nearest" => Interpolation::Nearest,
         "box" => Interpolation::Box,
@@ -51,49 +53,75 @@ pub(super) fn settings(
     if scale.value.contains(&0.0) {
         return Err(keys.error("std", "three numbers that are not 0"));
     }
+    let mean = times_255("mean", [0.485, 0.456, 0.406])?;
+    let resize = resize(keys, mean.value)?;
+    // timm's scripts use it at the size for tests.
+    let at_test_size = match input_size(keys, "test_input_size")? {
+        Some(test_size) if test_size != size => {
+            let fraction = fraction(keys, "test_crop_pct")?;
+            let by = by("test_input_size, test_crop_pct");
+            fraction.map(|fraction| (test_size, WithOrigin::new(of(fraction, resize), by)))
+        }
+        _ => None,
+    };
     Ok(SourceSettings {
         color: Some(WithOrigin::new(ColorOrder::Rgb, format!("{file}: timm"))),
-        mean: Some(times_255("mean", [0.485, 0.456, 0.406])?),
+        mean: Some(mean),
         scale: Some(scale),
-        resize: Some(WithOrigin::new(
-            resize(keys, size)?,
-            by("input_size, crop_pct, crop_mode"),
-        )),
+        resize: Some(WithOrigin::new(resize, by("crop_pct, crop_mode"))),
+        resize_at: at_test_size,
         interpolation: Some(WithOrigin::new(interpolation, by("interpolation"))),
         size: Some(WithOrigin::new(size, by("input_size"))),
         labels: labels(Keys { file, object })?,
+        multi_label: multi_label(Keys { file, object })?,
         ..SourceSettings::default()
     })
 }
 
-fn input_size(keys: Keys<'_>) -> Result<ImageSize, SourceError> {
-    let sides = keys.get("input_size").and_then(Value::as_array);
-    match sides.map(Vec::as_slice) {
+/// A size in the order of `timm`: channels, height, width.
+fn input_size(keys: Keys<'_>, key: &str) -> Result<Option<ImageSize>, SourceError> {
+    let Some(value) = keys.get(key) else {
+        return Ok(None);
+    };
+    match value.as_array().map(Vec::as_slice) {
         Some([channels, height, width]) if channels.as_u64() == Some(3) => side(height)
             .zip(side(width))
-            .map(|(height, width)| ImageSize { width, height }),
+            .map(|(height, width)| Some(ImageSize { width, height })),
         _ => None,
     }
-    .ok_or_else(|| keys.error("input_size", "3 channels, height and width"))
+    .ok_or_else(|| keys.error(key, "3 channels, height and width"))
 }
 
-fn resize(keys: Keys<'_>, size: ImageSize) -> Result<Resize, SourceError> {
-    let fraction = keys.number("crop_pct")?.unwrap_or(0.875);
-    if !(fraction > 0.0 && fraction <= 1.0) {
-        return Err(keys.error("crop_pct", "more than 0 and at most 1"));
+/// A fraction; 0 is as good as absent, as in Python.
+fn fraction(keys: Keys<'_>, key: &str) -> Result<Option<f64>, SourceError> {
+    match keys.number(key)?.filter(|fraction| *fraction != 0.0) {
+        Some(fraction) if !CropMode::FRACTIONS.contains(&fraction) => {
+            Err(keys.error(key, "a number from 0.1 to 4"))
+        }
+        fraction => Ok(fraction),
     }
-    if size.width != size.height {
-        return Err(keys.error("input_size", "a square"));
-    }
-    let side = (f64::from(size.width) / fraction).floor() as u32;
-    let centre = Centre::HalfEven;
-    match keys.text("crop_mode")?.unwrap_or("center") {
-        "center" => Ok(Resize::ShortSide {
-            short: side,
-            centre,
-        }),
-        "squash" => Ok(Resize::StretchThenCrop { side, centre }),
-        _ => Err(keys.error("crop_mode", "center or squash")),
+}
+
+fn resize(keys: Keys<'_>, mean: [f32; 3]) -> Result<Resize, SourceError> {
+    let mode = match keys.text("crop_mode")?.unwrap_or("center") {
+        "center" | "" => CropMode::Center,
+        "squash" => CropMode::Squash,
+        "border" => CropMode::Border {
+            fill: mean.map(|mean| mean.round_ties_even() as u8),
+        },
+        _ => return Err(keys.error("crop_mode", "center, squash or border")),
+    };
+    Ok(Resize::Timm {
+        fraction: fraction(keys, "crop_pct")?.unwrap_or(0.875),
+        mode,
+    })
+}
+
+/// The same resize with another fraction.
+fn of(fraction: f64, resize: Resize) -> Resize {
+    match resize {
+        Resize::Timm { mode, .. } => Resize::Timm { fraction, mode },
+        other => other,
     }
 }
 
@@ -140,7 +168,7 @@ mod tests {
                     "crop_mode": "center", "mean": [0.5, 0.25, 0], "std": [1, 0.5, 0.5], "tag": "a1_in1k"}}"#,
         )
         .unwrap();
-        assert_eq!(said.resize.unwrap().value.to_string(), "short:235");
+        assert_eq!(said.resize.unwrap().value.to_string(), "center:0.95");
         assert_eq!(said.mean.unwrap().value, [127.5, 63.75, 0.0]);
         let scale = said.scale.unwrap();
         assert_eq!(
@@ -155,7 +183,7 @@ mod tests {
         let said =
             read(r#"{"architecture": "x", "input_size": [3, 299, 299], "crop_mode": "squash"}"#)
                 .unwrap();
-        assert_eq!(said.resize.unwrap().value.to_string(), "stretch:341");
+        assert_eq!(said.resize.unwrap().value.to_string(), "squash:0.875");
         assert_eq!(said.interpolation.unwrap().value, Interpolation::Bicubic);
         assert_eq!(said.mean.unwrap().value[0], 123.675);
     }
@@ -163,16 +191,39 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_named() {
         for (more, key) in [
-            (r#""crop_mode": "border""#, "crop_mode"),
+            (r#""crop_mode": "fill""#, "crop_mode"),
             (r#""interpolation": "random""#, "interpolation"),
-            (r#""crop_pct": 1.1"#, "crop_pct"),
+            (r#""crop_pct": 5"#, "crop_pct"),
+            (r#""crop_pct": -1"#, "crop_pct"),
+            (r#""test_input_size": [288, 288]"#, "test_input_size"),
             (r#""std": [0, 1, 1]"#, "std"),
             (r#""input_size": [1, 28, 28]"#, "input_size"),
-            (r#""input_size": [3, 28, 30]"#, "input_size"),
         ] {
             let text = format!(r#"{{"pretrained_cfg": {{"input_size": [3, 224, 224], {more}}}}}"#);
             let error = read(&text).unwrap_err().to_string();
             assert!(error.contains(key), "{error}");
         }
+    }
+
+    #[test]
+    fn the_size_for_tests_has_its_own_fraction() {
+        let said = read(
+            r#"{"architecture": "x", "problem_type": "multi_label_classification",
+                "pretrained_cfg": {"input_size": [3, 224, 200], "crop_pct": 0.875, "crop_mode": "border",
+                    "mean": [0.5, 0.485, 0.1], "test_input_size": [3, 288, 256], "test_crop_pct": 0.95}}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            said.resize.unwrap().value.to_string(),
+            "border:0.875:128,124,26"
+        );
+        let (size, at_test_size) = said.resize_at.unwrap();
+        assert_eq!(size.to_string(), "256 x 288");
+        assert_eq!(at_test_size.value.to_string(), "border:0.95:128,124,26");
+        assert!(said.multi_label.unwrap().value);
+        let regression =
+            r#"{"architecture": "x", "input_size": [3, 8, 8], "problem_type": "regression"}"#;
+        let error = read(regression).unwrap_err().to_string();
+        assert!(error.contains("problem_type"), "{error}");
     }
 }

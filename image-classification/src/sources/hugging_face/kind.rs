@@ -1,0 +1,200 @@
+//! The image processors of `transformers` that classifiers use, with their defaults.
+
+use crate::sources::SourceError;
+use crate::sources::json::Keys;
+
+/// An image processor, and the values for keys that its file leaves out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kind {
+    /// The beginning of the class's name.
+    pub name: &'static str,
+    /// The default of `size`.
+    pub size: Side,
+    /// The default of `crop_size`.
+    pub crop_size: u32,
+    /// The default of `do_center_crop`.
+    pub crops: bool,
+    /// The default of `resample`.
+    pub filter: u64,
+    /// The defaults of `image_mean` and `image_std`.
+    pub normalization: Normalization,
+}
+
+/// A size. An integer in a file is one of the same variant.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Side {
+    Square(u32),
+    Short(u32),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Normalization {
+    /// `IMAGENET_DEFAULT_MEAN`
+    Default,
+    /// `IMAGENET_STANDARD_MEAN`
+    Standard,
+    /// `OPENAI_CLIP_MEAN`
+    Clip,
+}
+
+impl Normalization {
+    pub const fn mean(self) -> [f64; 3] {
+        match self {
+            Self::Default => [0.485, 0.456, 0.406],
+            Self::Standard => [0.5; 3],
+            Self::Clip => [0.481_454_66, 0.457_827_5, 0.408_210_73],
+        }
+    }
+
+    pub const fn std(self) -> [f64; 3] {
+        match self {
+            Self::Default => [0.229, 0.224, 0.225],
+            Self::Standard => [0.5; 3],
+            Self::Clip => [0.268_629_54, 0.261_302_58, 0.275_777_11],
+        }
+    }
+}
+
+const fn kind(
+    name: &'static str,
+    size: Side,
+    (crops, crop_size): (bool, u32),
+    filter: u64,
+    normalization: Normalization,
+) -> Kind {
+    Kind {
+        name,
+        size,
+        crop_size,
+        crops,
+        filter,
+        normalization,
+    }
+}
+
+const KINDS: [Kind; 21] = {
+    use Normalization::{Clip, Default, Standard};
+    use Side::{Short, Square};
+    [
+        kind("Beit", Square(256), (true, 224), 3, Standard),
+        kind("Bit", Short(224), (true, 224), 3, Clip),
+        kind("Blip", Square(384), (false, 384), 3, Clip),
+        kind("CLIP", Short(224), (true, 224), 3, Clip),
+        kind("ChineseCLIP", Short(224), (true, 224), 3, Clip),
+        kind("ConvNext", Short(384), (false, 384), 2, Standard),
+        kind("DINOv3ViT", Square(224), (false, 224), 2, Default),
+        kind("DeiT", Square(256), (true, 224), 3, Standard),
+        kind("EfficientFormer", Square(224), (true, 224), 3, Default),
+        kind("EfficientNet", Square(346), (false, 289), 0, Standard),
+        kind("Levit", Short(224), (true, 224), 3, Default),
+        kind("MobileNetV1", Short(256), (true, 224), 2, Standard),
+        kind("MobileNetV2", Short(256), (true, 224), 2, Standard),
+        kind("MobileViT", Short(224), (true, 256), 2, Standard),
+        kind("Perceiver", Square(224), (true, 256), 3, Default),
+        kind("PoolFormer", Short(224), (true, 224), 3, Default),
+        kind("Pvt", Square(224), (false, 224), 2, Default),
+        kind("Segformer", Square(512), (false, 512), 2, Default),
+        kind("Siglip", Square(224), (false, 224), 3, Standard),
+        kind("ViT", Square(224), (false, 224), 2, Standard),
+        kind("ViTHybrid", Short(224), (true, 224), 3, Clip),
+    ]
+};
+
+/// The processor of a `model_type`, where it is not `ViT`'s.
+const MODEL_TYPES: [(&str, &str); 36] = [
+    ("align", "EfficientNet"),
+    ("beit", "Beit"),
+    ("bit", "Bit"),
+    ("blip", "Blip"),
+    ("chinese_clip", "ChineseCLIP"),
+    ("clip", "CLIP"),
+    ("convnext", "ConvNext"),
+    ("convnextv2", "ConvNext"),
+    ("cvt", "ConvNext"),
+    ("data2vec-vision", "Beit"),
+    ("deit", "DeiT"),
+    ("dinov2", "Bit"),
+    ("dinov2_with_registers", "Bit"),
+    ("dinov3_convnext", "DINOv3ViT"),
+    ("dinov3_vit", "DINOv3ViT"),
+    ("efficientformer", "EfficientFormer"),
+    ("efficientnet", "EfficientNet"),
+    ("focalnet", "Bit"),
+    ("hiera", "Bit"),
+    ("levit", "Levit"),
+    ("metaclip_2", "CLIP"),
+    ("mobilenet_v1", "MobileNetV1"),
+    ("mobilenet_v2", "MobileNetV2"),
+    ("mobilevit", "MobileViT"),
+    ("mobilevitv2", "MobileViT"),
+    ("perceiver", "Perceiver"),
+    ("poolformer", "PoolFormer"),
+    ("pvt", "Pvt"),
+    ("pvt_v2", "Pvt"),
+    ("regnet", "ConvNext"),
+    ("resnet", "ConvNext"),
+    ("segformer", "Segformer"),
+    ("siglip", "Siglip"),
+    ("van", "ConvNext"),
+    ("vit_hybrid", "ViTHybrid"),
+    ("xclip", "CLIP"),
+];
+
+/// Model types with `ViT`'s processor.
+const VIT: [&str; 9] = [
+    "dinat",
+    "ijepa",
+    "nat",
+    "swiftformer",
+    "swin",
+    "swinv2",
+    "vit",
+    "vit_mae",
+    "vit_msn",
+];
+
+impl Kind {
+    /// Returns the processor that wrote the file. An old file does not name it; then the `model_type` in `config.json`
+    /// tells, as in `AutoImageProcessor`. Without one, `ViT`'s rules hold, but not its defaults: the second value is
+    /// false.
+    pub fn of(keys: Keys<'_>, model_type: Option<&str>) -> Result<(Self, bool), SourceError> {
+        for key in ["image_processor_type", "feature_extractor_type"] {
+            let Some(name) = keys.text(key)? else {
+                continue;
+            };
+            let short = name.strip_suffix("Fast").unwrap_or(name);
+            let short = short.strip_suffix("Pil").unwrap_or(short);
+            let short = short
+                .strip_suffix("ImageProcessor")
+                .or_else(|| short.strip_suffix("FeatureExtractor"))
+                .unwrap_or(short);
+            let kind = Self::called(short).map(|kind| (kind, true));
+            return kind.ok_or_else(|| {
+                let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+                keys.error(key, &format!("the processor of {}", names.join(", ")))
+            });
+        }
+        let known = MODEL_TYPES
+            .iter()
+            .find(|(known, _)| model_type == Some(known));
+        let name = known.map_or("ViT", |(_, name)| name);
+        let is_known = known.is_some() || model_type.is_some_and(|name| VIT.contains(&name));
+        Ok((Self::called(name).expect("the table has it"), is_known))
+    }
+
+    fn called(name: &str) -> Option<Self> {
+        KINDS.into_iter().find(|kind| kind.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_model_type_has_a_processor() {
+        for (model_type, name) in MODEL_TYPES {
+            assert!(Kind::called(name).is_some(), "{model_type}: {name}");
+        }
+    }
+}

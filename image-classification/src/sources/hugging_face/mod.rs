@@ -1,0 +1,497 @@
+//! Hugging Face's `preprocessor_config.json`, `processor_config.json` and `config.json`.
+//!
+//! The keys are attributes of `transformers`' image processors, and what they mean depends on the
+//! processor: an integer `size` is a square for `ViT` and the short side for CLIP. Pixels are those of
+//! the processors that use Pillow. Facts from `transformers` 4.57 and 5.24, `models/*/image_processing_*.py`
+//! and `image_transforms.py`.
+
+mod kind;
+
+use serde_json::{Map, Value};
+
+use self::kind::{Kind, Side};
+use super::json::{self, Keys, labels_by_id, side};
+use super::{SourceError, SourceSettings, timm};
+use crate::{Centre, ColorOrder, ImageSize, Interpolation, Resize, WithOrigin};
+
+/// Keys that this module reads, or that pixels do not depend on.
+const KNOWN: [&str; 43] = [
+    "_name_or_path",
+    "_processor_class",
+    "_valid_processor_keys",
+    "auto_map",
+    "crop_pct",
+    "crop_size",
+    "data_format",
+    "default_to_square",
+    "device",
+    "disable_grouping",
+    "do_center_crop",
+    "do_convert_rgb",
+    "do_flip_channel_order",
+    "do_normalize",
+    "do_reduce_labels",
+    "do_rescale",
+    "do_resize",
+    "do_resize_and_center_crop",
+    "feature_extractor_type",
+    "image_mean",
+    "image_processor_class",
+    "image_processor_type",
+    "image_std",
+    "include_top",
+    "input_data_format",
+    "model_input_names",
+    "model_type",
+    "num_channels",
+    "patch_size",
+    "processor_class",
+    "reduce_labels",
+    "resample",
+    "rescale_factor",
+    "rescale_offset",
+    "return_tensors",
+    "size",
+    "size_divisor",
+    "tokenizer_class",
+    "torch_dtype",
+    "transformers_version",
+    "use_fast",
+    "use_square_size",
+    "video_processor_type",
+];
+
+/// Reads a `preprocessor_config.json`; `None` if the object has none of its keys. `model_type` is that of the
+/// `config.json` beside it.
+pub(super) fn preprocessor(
+    file: &str,
+    bytes: &[u8],
+    model_type: Option<&str>,
+) -> Result<Option<SourceSettings>, SourceError> {
+    processor(file, &json::object(file, bytes)?, model_type)
+}
+
+/// Reads a `processor_config.json`; `None` if it has no image processor.
+pub(super) fn processor_config(
+    file: &str,
+    bytes: &[u8],
+    model_type: Option<&str>,
+) -> Result<Option<SourceSettings>, SourceError> {
+    match json::object(file, bytes)?.get("image_processor") {
+        Some(Value::Object(object)) => processor(file, object, model_type),
+        _ => Ok(None),
+    }
+}
+
+/// The `model_type` of a `config.json`.
+pub(super) fn model_type(bytes: &[u8]) -> Option<String> {
+    let config: Value = serde_json::from_slice(bytes).ok()?;
+    config.get("model_type")?.as_str().map(str::to_owned)
+}
+
+fn processor(
+    file: &str,
+    object: &Map<String, Value>,
+    model_type: Option<&str>,
+) -> Result<Option<SourceSettings>, SourceError> {
+    let characteristic = [
+        "image_processor_type",
+        "feature_extractor_type",
+        "do_resize",
+        "do_normalize",
+        "do_rescale",
+    ];
+    if !characteristic.iter().any(|key| object.contains_key(*key)) {
+        return Ok(None);
+    }
+    if timm::is_timm(object) {
+        return timm::settings(file, object).map(Some);
+    }
+    let keys = Keys { file, object };
+    let (kind, is_known) = Kind::of(keys, model_type)?;
+    let keys = Processor {
+        keys,
+        kind,
+        is_known,
+        is_new: is_new(keys),
+    };
+    let unused = keys.refuse_others()?;
+    let (resize, size) = resize(keys)?;
+    // Other processors have no such attribute.
+    let flip = kind.name == "MobileViT" && keys.flag("do_flip_channel_order", true)?;
+    let color = if flip {
+        ColorOrder::Bgr
+    } else {
+        ColorOrder::Rgb
+    };
+    let by_flip = if flip { ": do_flip_channel_order" } else { "" };
+    let (mean, scale) = normalization(keys, flip)?;
+    Ok(Some(SourceSettings {
+        color: Some(WithOrigin::new(color, format!("{file}{by_flip}"))),
+        mean: Some(mean),
+        scale: Some(scale),
+        resize: Some(resize),
+        interpolation: Some(interpolation(keys)?),
+        size: Some(size),
+        unused,
+        ..SourceSettings::default()
+    }))
+}
+
+/// Returns whether the file is of a processor that takes its defaults for `null`: one that uses torchvision, or one of
+/// transformers 5.
+fn is_new(keys: Keys<'_>) -> bool {
+    let text = |key| keys.get(key).and_then(Value::as_str);
+    let major = text("transformers_version").and_then(|version| version.split('.').next());
+    let major: Option<u32> = major.and_then(|major| major.parse().ok());
+    text("image_processor_type").is_some_and(|name| name.ends_with("Fast"))
+        || major.is_some_and(|major| major >= 5)
+}
+
+/// The keys of an image processor.
+#[derive(Clone, Copy)]
+struct Processor<'a> {
+    keys: Keys<'a>,
+    kind: Kind,
+    /// True if the file or the model says which processor it is: then its defaults count.
+    is_known: bool,
+    /// True if `null` stands for the default.
+    is_new: bool,
+}
+
+impl Processor<'_> {
+    fn is_null(self, key: &str) -> bool {
+        self.keys.object.get(key).is_some_and(Value::is_null)
+    }
+
+    /// A switch. Older processors take `null` for off.
+    fn flag(self, key: &str, default: bool) -> Result<bool, SourceError> {
+        let default = default && (self.is_new || !self.is_null(key));
+        Ok(self.keys.bool(key)?.unwrap_or(default))
+    }
+
+    /// Refuses what may change pixels and is not understood. Returns the other unknown keys.
+    fn refuse_others(self) -> Result<Vec<String>, SourceError> {
+        let mut unused = Vec::new();
+        for (key, value) in self.keys.object {
+            let flips = key == "do_flip_channel_order" && self.kind.name != "MobileViT";
+            if KNOWN.contains(&key.as_str()) && !flips {
+                continue;
+            }
+            if key.starts_with("do_") && *value == Value::Bool(true) && !flips {
+                return Err(self.keys.error(key, "false, or a step that is known"));
+            }
+            unused.push(format!("{}: {key}", self.keys.file));
+        }
+        Ok(unused)
+    }
+}
+
+/// The value of `size` or `crop_size`.
+enum Size {
+    Exact(ImageSize),
+    Short(u32),
+}
+
+fn size_of(keys: Keys<'_>, key: &str, integer_is_short: bool) -> Result<Size, SourceError> {
+    let exact = |height, width| Size::Exact(ImageSize { width, height });
+    let read = match keys.get(key) {
+        Some(Value::Number(_)) => keys.get(key).and_then(side).map(|n| {
+            if integer_is_short {
+                Size::Short(n)
+            } else {
+                exact(n, n)
+            }
+        }),
+        Some(Value::Array(sides)) => match &sides[..] {
+            [height, width] => side(height).zip(side(width)).map(|(h, w)| exact(h, w)),
+            _ => None,
+        },
+        Some(Value::Object(sides)) => named_size(sides),
+        _ => None,
+    };
+    read.ok_or_else(|| keys.error(key, "height and width, or shortest_edge, in pixels"))
+}
+
+fn named_size(sides: &Map<String, Value>) -> Option<Size> {
+    let sides: Map<String, Value> = sides
+        .iter()
+        .filter(|(_, side)| !side.is_null())
+        .map(|(name, side)| (name.clone(), side.clone()))
+        .collect();
+    let get = |name: &str| sides.get(name).and_then(side);
+    match sides.len() {
+        2 => get("height")
+            .zip(get("width"))
+            .map(|(height, width)| Size::Exact(ImageSize { width, height })),
+        1 => get("shortest_edge").map(Size::Short),
+        _ => None,
+    }
+}
+
+/// Returns the resize, and the size of its result.
+fn resize(
+    processor: Processor<'_>,
+) -> Result<(WithOrigin<Resize>, WithOrigin<ImageSize>), SourceError> {
+    let Processor {
+        keys,
+        kind,
+        is_known,
+        ..
+    } = processor;
+    let file = keys.file;
+    if !processor.flag("do_resize", true)? {
+        return Err(keys.error("do_resize", "true: every image has to get the model's size"));
+    }
+    let square = |side| ImageSize {
+        width: side,
+        height: side,
+    };
+    let size = match (keys.get("size"), kind.size) {
+        (None, Side::Short(short)) if is_known => Size::Short(short),
+        (None, Side::Square(side)) if is_known => Size::Exact(square(side)),
+        (_, default) => {
+            let is_short = matches!(default, Side::Short(_));
+            let is_square = keys.bool("default_to_square")?.unwrap_or(!is_short);
+            size_of(keys, "size", !is_square)?
+        }
+    };
+    let size = match size {
+        Size::Short(side)
+            if kind.name == "CLIP" && keys.bool("use_square_size")?.unwrap_or(false) =>
+        {
+            Size::Exact(square(side))
+        }
+        size => size,
+    };
+    let stated = |resize, by: &str, size: ImageSize| {
+        (
+            WithOrigin::new(resize, format!("{file}: {by}")),
+            WithOrigin::new(size, format!("{file}: {by}")),
+        )
+    };
+    let centre = Centre::Floor;
+    if kind.name == "ConvNext" {
+        let Size::Short(side) = size else {
+            return Err(keys.error("size", "shortest_edge"));
+        };
+        let fraction = keys.number("crop_pct")?.unwrap_or(224.0 / 256.0);
+        let resize = if side < 384 {
+            Resize::ShortSide {
+                short: enlarged(keys, side, fraction)?,
+                centre,
+            }
+        } else {
+            Resize::Stretch
+        };
+        return Ok(stated(resize, "size, crop_pct", square(side)));
+    }
+    let crop = if !processor.flag("do_center_crop", kind.crops)? {
+        None
+    } else if is_known && keys.get("crop_size").is_none() {
+        Some(square(kind.crop_size))
+    } else {
+        let Size::Exact(crop) = size_of(keys, "crop_size", false)? else {
+            return Err(keys.error("crop_size", "height and width"));
+        };
+        Some(crop)
+    };
+    let fraction = match keys.number("crop_pct")? {
+        _ if kind.name != "PoolFormer" => None,
+        None if processor.is_null("crop_pct") && !processor.is_new => None,
+        fraction => Some(fraction.unwrap_or(0.9)),
+    };
+    if kind.name == "Perceiver" {
+        let Size::Exact(size) = size else {
+            return Err(keys.error("size", "height and width"));
+        };
+        // The centre is cut out first, with the whole part of its sides.
+        return match crop {
+            None => Ok(stated(Resize::Stretch, "size", size)),
+            Some(crop) if size == square(size.width) && crop == square(crop.width) => {
+                let fraction = f64::from(size.width) / f64::from(crop.width);
+                if fraction > 1.0 {
+                    return Err(keys.error("crop_size", "at least size"));
+                }
+                let resize = Resize::Crop { fraction, centre };
+                Ok(stated(resize, "size, crop_size", size))
+            }
+            Some(_) => Err(keys.error("crop_size", "a square, and so size")),
+        };
+    }
+    match (size, crop) {
+        (Size::Exact(size), None) => Ok(stated(Resize::Stretch, "size", size)),
+        (Size::Exact(size), Some(crop)) => {
+            let resize = if let Some(fraction) = fraction.filter(|_| size.width == size.height) {
+                let short = enlarged(keys, size.width, fraction)?;
+                Resize::ShortSide { short, centre }
+            } else if size == crop && fraction.is_none() {
+                Resize::Stretch
+            } else if size.width == size.height {
+                let side = size.width;
+                Resize::StretchThenCrop { side, centre }
+            } else {
+                let expected = "a square, where the centre is cut out afterwards";
+                return Err(keys.error("size", expected));
+            };
+            let by = if fraction.is_some() {
+                "size, crop_pct, crop_size"
+            } else {
+                "size, crop_size"
+            };
+            Ok(stated(resize, by, crop))
+        }
+        (Size::Short(short), Some(crop)) => {
+            let short = match (kind.name, fraction) {
+                // `int((256 / 224) * shortest_edge)`
+                ("Levit", _) => ((256.0 / 224.0) * f64::from(short)) as u32,
+                (_, Some(fraction)) => enlarged(keys, short, fraction)?,
+                _ => short,
+            };
+            let resize = Resize::ShortSide { short, centre };
+            Ok(stated(resize, "size, crop_size", crop))
+        }
+        (Size::Short(_), None) => Err(keys.error(
+            "do_center_crop",
+            "true, where size is the shortest_edge: every image has to get the model's size",
+        )),
+    }
+}
+
+/// `int(side / crop_pct)`
+fn enlarged(keys: Keys<'_>, side: u32, fraction: f64) -> Result<u32, SourceError> {
+    if fraction > 0.0 && fraction <= 1.0 {
+        Ok((f64::from(side) / fraction) as u32)
+    } else {
+        Err(keys.error("crop_pct", "more than 0 and at most 1"))
+    }
+}
+
+/// The names are Pillow's numbers.
+fn interpolation(
+    Processor { keys, kind, .. }: Processor<'_>,
+) -> Result<WithOrigin<Interpolation>, SourceError> {
+    let number = match keys.get("resample") {
+        None => Some(kind.filter),
+        Some(value) => value.as_u64(),
+    };
+    let filter = match number {
+        Some(0) => Interpolation::Nearest,
+        Some(1) => Interpolation::Lanczos,
+        Some(2) => Interpolation::Bilinear,
+        Some(3) => Interpolation::Bicubic,
+        Some(4) => Interpolation::Box,
+        _ => {
+            return Err(keys.error(
+                "resample",
+                "0 (nearest), 1 (Lanczos), 2 (bilinear), 3 (bicubic) or 4 (box)",
+            ));
+        }
+    };
+    Ok(WithOrigin::new(filter, format!("{}: resample", keys.file)))
+}
+
+/// Everything after the resize is a line through each channel: `factor * pixel + offset`.
+fn normalization(
+    processor: Processor<'_>,
+    flip: bool,
+) -> Result<(WithOrigin<[f32; 3]>, WithOrigin<[f32; 3]>), SourceError> {
+    let Processor {
+        keys,
+        kind,
+        is_known,
+        ..
+    } = processor;
+    let (mut factor, mut offset) = ([1.0; 3], [0.0; 3]);
+    let mut used = Vec::new();
+    if processor.flag("do_rescale", true)? {
+        let rescale = keys.number("rescale_factor")?.unwrap_or(1.0 / 255.0);
+        if rescale == 0.0 {
+            return Err(keys.error("rescale_factor", "a number that is not 0"));
+        }
+        factor = [rescale; 3];
+        if kind.name == "EfficientNet" && processor.flag("rescale_offset", false)? {
+            offset = [-1.0; 3];
+            used.push("rescale_offset");
+        }
+        used.push("rescale_factor");
+    }
+    let mut normalize = |mean: [f64; 3], std: [f64; 3]| {
+        for channel in 0..3 {
+            factor[channel] /= std[channel];
+            offset[channel] = (offset[channel] - mean[channel]) / std[channel];
+        }
+    };
+    let default = kind.normalization;
+    let std = || {
+        keys.three("image_std")?
+            .or(is_known.then(|| default.std()))
+            .filter(|std| !std.contains(&0.0))
+            .ok_or_else(|| keys.error("image_std", "three numbers that are not 0"))
+    };
+    // MobileViT's never normalizes, whatever its file says.
+    if kind.name != "MobileViT" && processor.flag("do_normalize", true)? {
+        let mean = keys
+            .three("image_mean")?
+            .or(is_known.then(|| default.mean()))
+            .ok_or_else(|| keys.error("image_mean", "three numbers"))?;
+        normalize(mean, std()?);
+        used.extend(["image_mean", "image_std"]);
+    }
+    if kind.name == "EfficientNet" && processor.flag("include_top", true)? {
+        normalize([0.0; 3], std()?);
+        used.push("include_top");
+    }
+    if flip {
+        factor.reverse();
+        offset.reverse();
+    }
+    let by = if used.is_empty() {
+        keys.file.to_owned()
+    } else {
+        format!("{}: {}", keys.file, used.join(", "))
+    };
+    let mean = [0, 1, 2].map(|channel| (-offset[channel] / factor[channel]) as f32 + 0.0);
+    let scale = factor.map(|factor| (1.0 / factor) as f32);
+    Ok((
+        WithOrigin::new(mean, by.clone()),
+        WithOrigin::new(scale, by),
+    ))
+}
+
+/// Reads the labels of a `config.json`; `None` if it has none of a classifier's keys.
+pub(super) fn config(
+    file: &str,
+    object: &Map<String, Value>,
+) -> Result<Option<SourceSettings>, SourceError> {
+    let keys = Keys { file, object };
+    let labels = labels_by_id(keys, "id2label")?;
+    let multi_label = multi_label(keys)?;
+    Ok(
+        (labels.is_some() || multi_label.is_some()).then(|| SourceSettings {
+            labels,
+            multi_label,
+            ..SourceSettings::default()
+        }),
+    )
+}
+
+/// Reads `problem_type`, which says if several classes may be right.
+pub(super) fn multi_label(keys: Keys<'_>) -> Result<Option<WithOrigin<bool>>, SourceError> {
+    match keys.get("problem_type").and_then(Value::as_str) {
+        Some("regression") => {
+            let expected = "single_label_classification or multi_label_classification";
+            Err(keys.error("problem_type", expected))
+        }
+        Some("multi_label_classification") => Ok(Some(WithOrigin::new(
+            true,
+            format!("{}: problem_type", keys.file),
+        ))),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod expected;
+#[cfg(test)]
+mod tests;

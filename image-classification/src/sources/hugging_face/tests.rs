@@ -1,0 +1,248 @@
+use backend_api::{Dim, ElementType, TensorSpec};
+
+use super::expected::CASES;
+use super::*;
+use crate::{Image, InputLayout, Preprocess};
+
+fn read(text: &str) -> Result<SourceSettings, SourceError> {
+    preprocessor("preprocessor_config.json", text.as_bytes(), None).map(Option::unwrap)
+}
+
+#[test]
+fn vit_stretches() {
+    let said = read(
+        r#"{"do_normalize": true, "do_resize": true, "feature_extractor_type": "ViTFeatureExtractor",
+            "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "resample": 2, "size": 224}"#,
+    )
+    .unwrap();
+    assert_eq!(said.resize.unwrap().value, Resize::Stretch);
+    assert_eq!(said.interpolation.unwrap().value, Interpolation::Bilinear);
+    assert_eq!(said.mean.unwrap().value, [127.5; 3]);
+    assert_eq!(said.scale.unwrap().value, [127.5; 3]);
+    assert_eq!(said.size.unwrap().value.to_string(), "224 x 224");
+    assert_eq!(said.color.unwrap().value, ColorOrder::Rgb);
+}
+
+#[test]
+fn the_same_size_means_something_else_to_each_processor() {
+    let resize = |name: &str, more: &str| {
+        read(&format!(
+            r#"{{"image_processor_type": "{name}", "do_normalize": false, {more}}}"#
+        ))
+        .map(|said| said.resize.unwrap().value.to_string())
+    };
+    for (name, more, expected) in [
+        (
+            "CLIPImageProcessor",
+            r#""size": 224, "crop_size": 224"#,
+            "short:224:floor",
+        ),
+        (
+            "MobileNetV2ImageProcessorFast",
+            r#""size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}"#,
+            "short:256:floor",
+        ),
+        (
+            "ConvNextFeatureExtractor",
+            r#""size": 224, "crop_pct": 0.875"#,
+            "short:256:floor",
+        ),
+        (
+            "ConvNextImageProcessor",
+            r#""size": {"shortest_edge": 384}"#,
+            "stretch",
+        ),
+        (
+            "DeiTImageProcessor",
+            r#""size": 256, "crop_size": 224"#,
+            "stretch:256:floor",
+        ),
+        (
+            "LevitImageProcessor",
+            r#""size": 224, "crop_size": 224"#,
+            "short:256:floor",
+        ),
+        (
+            "PoolFormerImageProcessor",
+            r#""size": 224, "crop_pct": 0.9, "crop_size": 224"#,
+            "short:248:floor",
+        ),
+    ] {
+        assert_eq!(resize(name, more).unwrap(), expected, "{name}");
+    }
+    let error = resize(
+        "CLIPImageProcessor",
+        r#""size": 224, "do_center_crop": false"#,
+    )
+    .unwrap_err();
+    assert!(error.to_string().contains("do_center_crop"), "{error}");
+}
+
+#[test]
+fn lines_through_the_channels_are_composed() {
+    let said = read(
+        r#"{"image_processor_type": "EfficientNetImageProcessor", "size": 300, "rescale_offset": true,
+            "rescale_factor": 0.5, "image_mean": [1, 2, 3], "image_std": [2, 4, 8], "include_top": true}"#,
+    )
+    .unwrap();
+    // ((0.5 x - 1) - m) / s / s = (x - 2 (1 + m)) / (2 s²)
+    assert_eq!(said.mean.unwrap().value, [4.0, 6.0, 8.0]);
+    assert_eq!(said.scale.unwrap().value, [8.0, 32.0, 128.0]);
+    assert_eq!(said.interpolation.unwrap().value, Interpolation::Nearest);
+    let plain = read(r#"{"do_rescale": false, "do_normalize": false, "size": 8}"#).unwrap();
+    assert_eq!(plain.mean.unwrap().value, [0.0; 3]);
+    assert_eq!(plain.scale.unwrap().value, [1.0; 3]);
+}
+
+#[test]
+fn mobilevit_takes_blue_first() {
+    let said = read(
+        r#"{"image_processor_type": "MobileViTImageProcessor", "size": 288, "crop_size": 256,
+            "do_flip_channel_order": true, "resample": 3}"#,
+    )
+    .unwrap();
+    assert_eq!(said.color.unwrap().value, ColorOrder::Bgr);
+    assert_eq!(said.scale.unwrap().value, [255.0; 3]);
+}
+
+#[test]
+fn what_is_not_supported_is_named() {
+    for (text, key) in [
+        (
+            r#"{"do_resize": true, "size": 224, "do_pad": true}"#,
+            "do_pad",
+        ),
+        (r#"{"do_resize": false, "size": 224}"#, "do_resize"),
+        (
+            r#"{"do_resize": true, "size": 224, "resample": 5, "do_normalize": false}"#,
+            "resample",
+        ),
+        (
+            r#"{"do_resize": true, "size": {"longest_edge": 224}}"#,
+            "size",
+        ),
+        (r#"{"do_resize": true, "size": 224}"#, "image_mean"),
+        (
+            r#"{"do_resize": true, "size": 224, "image_mean": [0, 0, 0], "image_std": [1, 0, 1]}"#,
+            "image_std",
+        ),
+        (
+            r#"{"image_processor_type": "DetrImageProcessor", "size": 224}"#,
+            "DetrImageProcessor",
+        ),
+    ] {
+        let error = read(text).unwrap_err().to_string();
+        assert!(error.contains(key), "{error}");
+    }
+    assert!(
+        read(r#"{"do_resize": true, "size": 224, "do_pad": false, "do_normalize": false}"#).is_ok()
+    );
+}
+
+#[test]
+fn labels_and_multi_label_are_read() {
+    let object = json::object(
+        "config.json",
+        br#"{"id2label": {"1": "b", "0": "a"}, "problem_type": "multi_label_classification"}"#,
+    )
+    .unwrap();
+    let said = config("config.json", &object).unwrap().unwrap();
+    assert_eq!(said.labels.unwrap().value.get(0), Some("a"));
+    assert_eq!(
+        said.multi_label.unwrap().origin.to_string(),
+        "config.json: problem_type"
+    );
+    let other = json::object("config.json", br#"{"port": 80}"#).unwrap();
+    assert_eq!(config("config.json", &other).unwrap(), None);
+}
+
+fn preprocess(said: &SourceSettings) -> Preprocess {
+    Preprocess {
+        color: said.color.as_ref().unwrap().value,
+        mean: said.mean.as_ref().unwrap().value,
+        scale: said.scale.as_ref().unwrap().value,
+        resize: said.resize.as_ref().unwrap().value,
+        interpolation: said.interpolation.as_ref().unwrap().value,
+    }
+}
+
+#[test]
+fn tensors_are_those_of_transformers() {
+    for (model_type, text, (width, height), expected) in CASES {
+        let case = format!("{model_type:?} {text} {width} x {height}");
+        let said = preprocessor("preprocessor_config.json", text.as_bytes(), model_type)
+            .unwrap_or_else(|error| panic!("{case}: {error}"))
+            .unwrap();
+        let pixels = (0..height)
+            .flat_map(|y| (0..width).flat_map(move |x| [x * 7 + y * 3, x * x + y, x * y + 5]));
+        let pixels = pixels.map(|value| (value % 256) as u8).collect();
+        let image = Image::from_rgb(width, height, pixels).unwrap();
+        let size = said.size.as_ref().unwrap().value;
+        let dims = [1, 3, size.height as usize, size.width as usize];
+        let dims = dims.map(Dim::Fixed).to_vec();
+        let spec = TensorSpec::new("x", ElementType::F32, dims);
+        let layout = InputLayout::from_spec(&spec, None, None).unwrap();
+        let tensor = preprocess(&said).tensor(&image, &layout).unwrap();
+        let values = tensor.to_f32();
+        let count = values.len() / 3;
+        for (channel, expected) in values.chunks_exact(count).zip(expected) {
+            let weighted = channel.iter().enumerate();
+            let weighted =
+                weighted.map(|(index, value)| f64::from(*value) * ((31 * index + 7) % 101) as f64);
+            let mean = weighted.sum::<f64>() / count as f64;
+            assert!(
+                (mean - expected).abs() < 1e-4,
+                "{case}: {mean}, not {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn null_is_the_default_in_new_files() {
+    let resize = |more: &str| {
+        let text = format!(r#"{{"crop_pct": null, "size": 90, "crop_size": 90, {more}}}"#);
+        read(&text).unwrap().resize.unwrap().value.to_string()
+    };
+    let old = r#""image_processor_type": "PoolFormerImageProcessor""#;
+    assert_eq!(resize(old), "short:90:floor");
+    let new = r#""image_processor_type": "PoolFormerImageProcessorFast""#;
+    assert_eq!(resize(new), "short:100:floor");
+    let five = format!(r#"{old}, "transformers_version": "5.1.0""#);
+    assert_eq!(resize(&five), "short:100:floor");
+}
+
+#[test]
+fn default_to_square_decides_what_an_integer_is() {
+    let resize = |square: bool| {
+        let text = format!(
+            r#"{{"image_processor_type": "CLIPImageProcessorFast", "size": 20, "crop_size": 16, "default_to_square": {square}}}"#
+        );
+        read(&text).unwrap().resize.unwrap().value.to_string()
+    };
+    assert_eq!(resize(true), "stretch:20:floor");
+    assert_eq!(resize(false), "short:20:floor");
+}
+
+#[test]
+fn processor_config_has_the_image_processor_inside() {
+    let text = r#"{"image_processor": {"image_processor_type": "SiglipImageProcessor", "size": {"height": 8, "width": 8}},
+        "processor_class": "SiglipProcessor"}"#;
+    let said = processor_config("processor_config.json", text.as_bytes(), None);
+    assert_eq!(said.unwrap().unwrap().size.unwrap().value.width, 8);
+    let other = processor_config("processor_config.json", b"{}", None);
+    assert_eq!(other.unwrap(), None);
+    let timm = r#"{"image_processor_type": "TimmWrapperImageProcessor", "architecture": "x",
+        "pretrained_cfg": {"input_size": [3, 8, 8]}}"#;
+    let said = read(timm).unwrap();
+    assert_eq!(said.resize.unwrap().value.to_string(), "center:0.875");
+}
+
+#[test]
+fn harmless_keys_are_reported_as_unused() {
+    let said = read(
+        r#"{"do_resize": true, "size": 8, "do_normalize": false, "max_image_size": 3, "patch_size": 4}"#,
+    );
+    let unused = said.unwrap().unused;
+    assert_eq!(unused, ["preprocessor_config.json: max_image_size"]);
+}

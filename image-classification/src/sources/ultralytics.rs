@@ -1,0 +1,345 @@
+//! The metadata of Ultralytics' exports.
+//!
+//! The same keys are in `metadata_props` of ONNX, in a `metadata.yaml` beside an OpenVINO IR, and in a `metadata.json`
+//! inside a TensorFlow Lite file. Facts from ultralytics 8.4, `ultralytics/engine/exporter.py` and `classify_transforms`
+//! in `ultralytics/data/augment.py`: the short side of a square `imgsz`, else both sides, Pillow's bilinear filter, then
+//! the centre; RGB, 0 to 1.
+
+use std::collections::BTreeMap;
+
+use model_file::onnx::{Model, text};
+use serde_json::Value;
+
+use super::{SourceError, SourceSettings, unsupported};
+use crate::{ColorOrder, CropMode, ImageSize, Interpolation, Labels, Resize, WithOrigin};
+
+/// Reads `metadata_props` of an ONNX model; `None` if Ultralytics did not export it.
+pub(super) fn of_onnx(model: &Model) -> Result<Option<SourceSettings>, SourceError> {
+    let props: BTreeMap<String, String> = model
+        .metadata_props
+        .iter()
+        .filter_map(|entry| {
+            let key = text(entry.key.as_ref()?).into_owned();
+            Some((key, text(entry.value.as_ref()?).into_owned()))
+        })
+        .collect();
+    let is_theirs = props.contains_key("imgsz") && props.contains_key("names");
+    let Some(task) = props.get("task").filter(|_| is_theirs) else {
+        return Ok(None);
+    };
+    let file = "the model's metadata_props";
+    let sides: Option<Vec<u32>> = props["imgsz"]
+        .trim_matches(|c: char| "[]() ".contains(c))
+        .split(',')
+        .map(|side| side.trim().parse().ok())
+        .collect();
+    settings(
+        file,
+        task,
+        size(sides.as_deref()),
+        python_names(&props["names"]),
+    )
+    .map(Some)
+}
+
+/// Reads a `metadata.yaml`; `None` if it is not of Ultralytics.
+pub(super) fn of_yaml(
+    file: &str,
+    bytes: &[u8],
+    _: Option<&str>,
+) -> Result<Option<SourceSettings>, SourceError> {
+    // Many programs write such a file.
+    match std::str::from_utf8(bytes).map(serde_saphyr::from_str::<Value>) {
+        Ok(Ok(value)) => of_value(file, &value),
+        _ => Ok(None),
+    }
+}
+
+/// Reads the metadata as JSON; `None` if it is not of Ultralytics.
+pub(super) fn of_value(file: &str, value: &Value) -> Result<Option<SourceSettings>, SourceError> {
+    let (Some(task), Some(imgsz), Some(names)) = (
+        value.get("task").and_then(Value::as_str),
+        value.get("imgsz"),
+        value.get("names"),
+    ) else {
+        return Ok(None);
+    };
+    let side = |side: &Value| side.as_u64().and_then(|side| u32::try_from(side).ok());
+    let sides: Option<Vec<u32>> = match imgsz {
+        Value::Array(sides) => sides.iter().map(side).collect(),
+        both => side(both).map(|side| vec![side]),
+    };
+    let name = |name: &Value| match name {
+        Value::String(name) => name.clone(),
+        other => other.to_string(),
+    };
+    let names = match names {
+        Value::Array(names) => Some(names.iter().map(name).collect()),
+        Value::Object(names) => names
+            .iter()
+            .map(|(id, value)| Some((id.parse().ok()?, name(value))))
+            .collect::<Option<BTreeMap<usize, String>>>()
+            .and_then(in_order),
+        _ => None,
+    };
+    settings(file, task, size(sides.as_deref()), names).map(Some)
+}
+
+/// Reads `model_info` of an IR with `model_type` YOLO. It does not state the size, and names have no blanks.
+pub(super) fn of_model_info(
+    entries: &BTreeMap<String, String>,
+) -> Result<SourceSettings, SourceError> {
+    // Only exports of other tasks have a `resize_type`.
+    if let Some(resize) = entries.get("resize_type") {
+        let expected = "none, as for `task` classify, or a metadata.yaml beside the model";
+        return Err(unsupported(
+            "the model's model_info",
+            "resize_type",
+            resize,
+            expected,
+        ));
+    }
+    let names = entries.get("labels").map(|names| names.split_whitespace());
+    let names = names.map(|names| names.map(str::to_owned).collect());
+    Ok(SourceSettings {
+        size: None,
+        labels: labels("model_info", "labels", names),
+        ..recipe("model_info: model_type YOLO", None)
+    })
+}
+
+fn size(sides: Option<&[u32]>) -> Option<ImageSize> {
+    let (height, width) = match *sides? {
+        [side] => (side, side),
+        [height, width] => (height, width),
+        _ => return None,
+    };
+    let range = 1..=16_384;
+    (range.contains(&width) && range.contains(&height)).then_some(ImageSize { width, height })
+}
+
+fn settings(
+    file: &str,
+    task: &str,
+    size: Option<ImageSize>,
+    names: Option<Vec<String>>,
+) -> Result<SourceSettings, SourceError> {
+    if task != "classify" {
+        return Err(unsupported(file, "task", task, "classify"));
+    }
+    Ok(SourceSettings {
+        size: size.map(|size| WithOrigin::new(size, format!("{file}: imgsz"))),
+        labels: labels(file, "names", names),
+        ..recipe(&format!("{file}: task classify"), size)
+    })
+}
+
+fn labels(file: &str, key: &str, names: Option<Vec<String>>) -> Option<WithOrigin<Labels>> {
+    let labels = Labels::from_names(names.filter(|names| !names.is_empty())?);
+    Some(WithOrigin::new(labels, format!("{file}: {key}")))
+}
+
+fn recipe(by: &str, size: Option<ImageSize>) -> SourceSettings {
+    let resize = match size {
+        Some(size) if size.width != size.height => Resize::Stretch,
+        _ => Resize::Timm {
+            fraction: 1.0,
+            mode: CropMode::Center,
+        },
+    };
+    SourceSettings {
+        color: Some(WithOrigin::new(ColorOrder::Rgb, by)),
+        mean: Some(WithOrigin::new([0.0; 3], by)),
+        scale: Some(WithOrigin::new([255.0; 3], by)),
+        resize: Some(WithOrigin::new(resize, by)),
+        interpolation: Some(WithOrigin::new(Interpolation::Bilinear, by)),
+        ..SourceSettings::default()
+    }
+}
+
+fn in_order(names: BTreeMap<usize, String>) -> Option<Vec<String>> {
+    let is_complete = names.keys().copied().eq(0..names.len());
+    is_complete.then(|| names.into_values().collect())
+}
+
+/// Reads a dictionary or a list of names in Python's notation: `{0: 'tench', 1: "miner's cat"}`.
+fn python_names(text: &str) -> Option<Vec<String>> {
+    let text = text.trim();
+    let is_list = text.starts_with('[');
+    let mut rest = text
+        .strip_prefix(['{', '['])?
+        .strip_suffix(['}', ']'])?
+        .trim_start();
+    let mut names = BTreeMap::new();
+    while !rest.is_empty() {
+        let id = if is_list {
+            names.len()
+        } else {
+            let (id, value) = rest.split_once(':')?;
+            rest = value.trim_start();
+            id.trim().parse().ok()?
+        };
+        let (name, after) = python_text(rest)?;
+        names.insert(id, name);
+        rest = after.trim_start();
+        if let Some(next) = rest.strip_prefix(',') {
+            rest = next.trim_start();
+        } else if !rest.is_empty() {
+            return None;
+        }
+    }
+    in_order(names)
+}
+
+/// Reads a text in Python's notation from the beginning of `text`. Returns the rest, too.
+fn python_text(text: &str) -> Option<(String, &str)> {
+    let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+    let mut value = String::new();
+    let mut chars = text.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        if c == quote {
+            return Some((value, &text[at + 1..]));
+        }
+        if c != '\\' {
+            value.push(c);
+            continue;
+        }
+        let (_, escape) = chars.next()?;
+        let digits = match escape {
+            'n' => {
+                value.push('\n');
+                continue;
+            }
+            't' => {
+                value.push('\t');
+                continue;
+            }
+            'r' => {
+                value.push('\r');
+                continue;
+            }
+            'x' => 2,
+            'u' => 4,
+            'U' => 8,
+            other => {
+                value.push(other);
+                continue;
+            }
+        };
+        let code: String = chars
+            .by_ref()
+            .take(digits)
+            .map(|(_, digit)| digit)
+            .collect();
+        value.push(char::from_u32(u32::from_str_radix(&code, 16).ok()?)?);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use model_file::onnx::StringStringEntry;
+
+    use super::*;
+
+    fn onnx(props: &[(&'static str, &'static str)]) -> Model {
+        let entry = |(key, value): &(&'static str, &'static str)| StringStringEntry {
+            key: Some((*key).into()),
+            value: Some((*value).into()),
+        };
+        Model {
+            metadata_props: props.iter().map(entry).collect(),
+            ..Model::default()
+        }
+    }
+
+    #[test]
+    fn an_onnx_export_states_everything() {
+        let said = of_onnx(&onnx(&[
+            ("author", "Ultralytics"),
+            ("task", "classify"),
+            ("imgsz", "[224, 224]"),
+            (
+                "names",
+                r#"{0: 'tench', 1: "miner's cat", 2: 'a \'b\' "c"\xe9'}"#,
+            ),
+        ]));
+        let said = said.unwrap().unwrap();
+        assert_eq!(said.resize.unwrap().value.to_string(), "center:1");
+        assert_eq!(said.scale.unwrap().value, [255.0; 3]);
+        assert_eq!(said.color.unwrap().value, ColorOrder::Rgb);
+        assert_eq!(said.interpolation.unwrap().value, Interpolation::Bilinear);
+        let labels = said.labels.unwrap().value;
+        assert_eq!(labels.get(1), Some("miner's cat"));
+        assert_eq!(labels.get(2), Some(r#"a 'b' "c"é"#));
+        let detector = [
+            ("task", "detect"),
+            ("imgsz", "[640, 640]"),
+            ("names", "{0: 'person'}"),
+        ];
+        let error = of_onnx(&onnx(&detector)).unwrap_err();
+        assert!(
+            error.is_unsupported() && error.to_string().contains("detect"),
+            "{error}"
+        );
+        assert_eq!(of_onnx(&onnx(&[("task", "classify")])).unwrap(), None);
+    }
+
+    #[test]
+    fn metadata_yaml_states_the_same() {
+        let yaml = "description: Ultralytics YOLO11n-cls model\nauthor: Ultralytics\nversion: 8.4.1\nstride: 1\n\
+            task: classify\nbatch: 1\nimgsz:\n- 64\n- 32\nnames:\n  0: great white shark\n  1: '1'\nargs:\n  half: false\n";
+        let said = of_yaml("metadata.yaml", yaml.as_bytes(), None)
+            .unwrap()
+            .unwrap();
+        // Not a square: both sides.
+        assert_eq!(said.resize.unwrap().value, Resize::Stretch);
+        assert_eq!(said.size.unwrap().value.to_string(), "32 x 64");
+        let labels = said.labels.unwrap();
+        assert_eq!(labels.value.get(0), Some("great white shark"));
+        assert_eq!(labels.value.get(1), Some("1"));
+        assert_eq!(labels.origin.to_string(), "metadata.yaml: names");
+        for other in ["a: [", "name: x\n", "- 1\n"] {
+            assert_eq!(
+                of_yaml("metadata.yaml", other.as_bytes(), None).unwrap(),
+                None
+            );
+        }
+    }
+
+    #[test]
+    fn model_info_of_an_ir_tells_the_rest() {
+        let mut entries: BTreeMap<String, String> = [
+            ("model_type", "YOLO"),
+            ("reverse_input_channels", "True"),
+            ("scale_values", "255.0"),
+            ("labels", "great_white_shark tench"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        let said = of_model_info(&entries).unwrap();
+        assert_eq!(said.labels.unwrap().value.get(1), Some("tench"));
+        assert_eq!(said.interpolation.unwrap().value, Interpolation::Bilinear);
+        entries.insert(
+            "resize_type".to_owned(),
+            "fit_to_window_letterbox".to_owned(),
+        );
+        assert!(of_model_info(&entries).unwrap_err().is_unsupported());
+    }
+
+    #[test]
+    fn damaged_names_are_no_labels() {
+        for text in [
+            "",
+            "{",
+            "{0: 'a'",
+            "{0: 'a' 1: 'b'}",
+            "{1: 'a'}",
+            "{0: 'a}",
+            r"{0: '\x'}",
+        ] {
+            assert_eq!(python_names(text), None, "{text}");
+        }
+        assert_eq!(python_names("['a', 'b']").unwrap(), ["a", "b"]);
+    }
+}
