@@ -202,8 +202,8 @@ fn without_tests(code: &str) -> &str {
         .map_or(code, |end| &code[..end])
 }
 
-/// Names, `::` and single characters, without comments, texts and lifetimes.
-fn tokens(code: &str) -> Vec<String> {
+/// Returns names, `::` and single characters, without comments, texts and lifetimes.
+pub fn tokens(code: &str) -> Vec<String> {
     let characters: Vec<char> = code.chars().collect();
     let is_name = |character: char| character.is_alphanumeric() || character == '_';
     let mut tokens = Vec::new();

@@ -206,16 +206,9 @@ pub fn infer_image(run: &OpenRun, image: Image) -> anyhow::Result<Tensor> {
     Ok(answer.result?.runs.swap_remove(0)?.tensor)
 }
 
-/// The answers of all runs for one image.
-pub struct Answered {
-    pub path: PathBuf,
-    /// The answer of each run that is ready, in their order, or the reason why the image has none.
-    pub result: Result<Outputs, Error>,
-}
-
 /// The outputs of all runs for one image.
 pub struct Outputs {
-    /// The digests that were asked for.
+    /// The requested digests.
     pub digests: Digests<Option<Digest>>,
     /// The output of each run, in their order.
     pub tensors: Vec<Result<Tensor, Error>>,
@@ -231,11 +224,12 @@ impl From<ImageOutputs> for Outputs {
     }
 }
 
-/// Gives every image to every run and calls `take` with the answers, in the order of the inputs.
+/// Gives every image to every run and calls `add` with their outputs, or with the reason why the image has none, in the
+/// order of the inputs.
 ///
 /// # Errors
 ///
-/// Those of `take`, at which it stops; [`Interrupted`](interrupt::Interrupted), since a verdict on a part of the
+/// Those of `add`, at which it stops; [`Interrupted`](interrupt::Interrupted), since a verdict on a part of the
 /// images would be taken for one on all of them.
 pub fn answer(
     runs: &[&OpenRun],
@@ -243,14 +237,13 @@ pub fn answer(
     jobs: usize,
     digests: Digests<bool>,
     messages: &mut Messages,
-    mut take: impl FnMut(Answered, &mut Messages) -> anyhow::Result<()>,
+    mut add: impl FnMut(PathBuf, Result<Outputs, Error>, &mut Messages) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut options = feed_options(jobs);
     options.digests = digests;
     let of = inputs.len();
     let done = feed(runs, inputs, options, messages, |path, result, messages| {
-        let result = result.map(Outputs::from);
-        take(Answered { path, result }, messages)?;
+        add(path, result.map(Outputs::from), messages)?;
         messages.advance(|| ());
         Ok(())
     })?;
@@ -260,14 +253,14 @@ pub fn answer(
     })
 }
 
-/// Gives the images to the runs until a signal comes, and calls `take` with each result. Returns the number of images
+/// Gives the images to the runs until a signal comes, and calls `answered` with each result. Returns the number of images
 /// that were answered.
 pub fn feed(
     runs: &[&OpenRun],
     inputs: Vec<Input>,
     options: FeedOptions,
     messages: &mut Messages,
-    mut take: impl FnMut(PathBuf, Result<ImageOutputs, Error>, &mut Messages) -> anyhow::Result<()>,
+    mut answered: impl FnMut(PathBuf, Result<ImageOutputs, Error>, &mut Messages) -> anyhow::Result<()>,
 ) -> anyhow::Result<usize> {
     messages.start_progress(inputs.len());
     let runs = runs.iter().map(|run| run.to_feed()).collect();
@@ -285,7 +278,7 @@ pub fn feed(
             let path = answer.input.to_string_lossy();
             messages.note(&format!("{}: {note}", printable(&path)));
         }
-        take(answer.input, answer.result.map_err(error), messages)?;
+        answered(answer.input, answer.result.map_err(error), messages)?;
         done += 1;
     }
     messages.end_progress();

@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
 // Kernels import intrinsics by wildcard and must be inlined into the code that detects the processor.
 #![allow(
     clippy::inline_always,

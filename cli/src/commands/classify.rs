@@ -5,8 +5,9 @@ use std::path::Path;
 use crate::destination::Output;
 use crate::engines;
 use crate::files_read::FilesRead;
+use crate::inputs::Input;
 use crate::interrupt;
-use crate::options::{ClassifyOptions, note_defaults};
+use crate::options::{ClassifyOptions, OutputOptions, note_defaults};
 use crate::process;
 use crate::session::{self, OpenRun};
 use crate::terminal::Messages;
@@ -14,56 +15,23 @@ use crate::writers::{Classified, ResultContext, Writer};
 use evaluation::text::printable;
 
 /// Classifies the inputs and prints the results in their order.
-pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<()> {
-    let mut results = open_results(&options)?;
+pub fn run(mut options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<()> {
+    let mut writer = open_writer(&options)?;
     note_defaults(std::iter::once(&options.engine), &options.inputs, messages);
-    let run = OpenRun::open(
-        String::new(),
-        &options.engine,
-        &options.preprocess.overrides(options.scores)?,
-        (&options.inputs.list, options.jobs),
-        messages,
-        |step| results.step(step),
-    )?;
+    let run = open_run(&options, &mut writer, messages)?;
     note(&run, &options, messages);
-    results.step("Starting inference in asynchronous mode")?;
-    let context = ResultContext {
-        info: run.info(),
-        model: &run.model,
-        labels: run.labels.as_ref(),
-        reading: &run.reading,
-    };
-    let (inputs, output) = (options.inputs.list, options.output);
+    writer.step("Starting inference in asynchronous mode")?;
+    let inputs = std::mem::take(&mut options.inputs.list);
     let count = inputs.len();
-    let feed_options = session::feed_options(options.jobs);
-    let done = session::feed(
-        &[&run],
-        inputs,
-        feed_options,
-        messages,
-        |path, outputs, messages| {
-            let result = outputs.and_then(|outputs| {
-                Classified::new(
-                    outputs,
-                    run.reading.interpretation,
-                    output.top,
-                    output.threshold,
-                )
-            });
-            if let Err(error) = &result {
-                messages.input_failed(&printable(&path.to_string_lossy()), error);
-            }
-            messages.advance(|| results.result(&context, &path, result.as_ref()))
-        },
-    )?;
+    let done = classify(&run, inputs, &options, &mut writer, messages)?;
     messages.summary(done);
-    let output = results.into_output()?;
+    let output = writer.into_output()?;
     process::leak(run);
     finish(output, done, count)
 }
 
 /// Opens the destination of the results before the work: where results cannot go, none need be computed.
-fn open_results(options: &ClassifyOptions) -> anyhow::Result<Writer> {
+fn open_writer(options: &ClassifyOptions) -> anyhow::Result<Writer> {
     let read = FilesRead {
         inputs: &options.inputs,
         engines: vec![&options.engine],
@@ -76,6 +44,54 @@ fn open_results(options: &ClassifyOptions) -> anyhow::Result<Writer> {
     read.check(&outputs)?;
     let destination = Output::open("--output", path)?;
     Ok(Writer::new(destination, &options.output, options.quiet))
+}
+
+/// Opens the engine and resolves the preprocessing. The writer shows each step, as OpenVINO's sample does.
+fn open_run(
+    options: &ClassifyOptions,
+    writer: &mut Writer,
+    messages: &Messages,
+) -> anyhow::Result<OpenRun> {
+    OpenRun::open(
+        String::new(),
+        &options.engine,
+        &options.preprocess.overrides(options.scores)?,
+        (&options.inputs.list, options.jobs),
+        messages,
+        |step| writer.step(step),
+    )
+}
+
+/// Writes the best classes of each input. Returns the number of inputs that are done.
+fn classify(
+    run: &OpenRun,
+    inputs: Vec<Input>,
+    options: &ClassifyOptions,
+    writer: &mut Writer,
+    messages: &mut Messages,
+) -> anyhow::Result<usize> {
+    let context = ResultContext {
+        info: run.info(),
+        model: &run.model,
+        labels: run.labels.as_ref(),
+        reading: &run.reading,
+    };
+    let OutputOptions { top, threshold, .. } = options.output;
+    let interpretation = run.reading.interpretation;
+    session::feed(
+        &[run],
+        inputs,
+        session::feed_options(options.jobs),
+        messages,
+        |path, outputs, messages| {
+            let result = outputs
+                .and_then(|outputs| Classified::new(outputs, interpretation, top, threshold));
+            if let Err(error) = &result {
+                messages.input_failed(&printable(&path.to_string_lossy()), error);
+            }
+            messages.advance(|| writer.result(&context, &path, result.as_ref()))
+        },
+    )
 }
 
 /// Prints the notes of the engine, and with `verbose` every setting and its origin.

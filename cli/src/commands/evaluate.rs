@@ -4,113 +4,110 @@ use std::path::{Path, PathBuf};
 
 use evaluation::accuracy::GroundTruth;
 use evaluation::agreement::Verdict;
+use evaluation::text::printable;
 use evaluation::{EvaluationAccumulator, EvaluationOptions, EvaluationReport, GateLimits};
 use image_classification::{Digests, read_file};
 
 use crate::args::EvaluateArgs;
 use crate::errors::{self, Hinted};
 use crate::files_read::FilesRead;
+use crate::inputs::Input;
 use crate::options::RunsOptions;
 use crate::provenance;
-use crate::reports::{self, EvaluationText as _};
-use crate::session::{self, Answered, OpenRun, Session};
+use crate::reports::{self, Destination, EvaluationText as _};
+use crate::session::{self, OpenRun, Outputs, Session};
 use crate::terminal::Messages;
-use evaluation::text::printable;
 
 /// Evaluates, prints the text report and writes the others.
 pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {
-    let EvaluateArgs {
-        runs,
-        truth,
-        truth_folders: _,
-        label_offset,
-        top,
-        threshold,
-        min_top1,
-        max_drop,
-        min_truth,
-    } = args;
-    let options = RunsOptions::try_from(runs)?;
-    if max_drop.is_some() && options.runs.len() < 2 {
-        return Err(Hinted::new(
-            "--max-drop compares with the reference run, but there is one run",
-            "name the reference first, such as `classify evaluate onnx openvino@bf16`",
-        )
-        .into());
+    let mut options = EvaluateOptions::try_from(args)?;
+    let reports = open_reports(&options)?;
+    options.runs.note_defaults(messages);
+    let images = options.images();
+    let truth = options.ground_truth(&images)?;
+    let session = Session::open(&options.runs, messages)?;
+    session.report_failures(messages);
+    let mut accumulator = Accumulator::start(&session, &options, truth, &images, messages)?;
+    let is_empty = accumulator.open.is_empty();
+    if !is_empty {
+        let inputs = std::mem::take(&mut options.runs.inputs.list);
+        accumulator.answer(inputs, options.runs.jobs, messages)?;
     }
-    let read = FilesRead::of_runs(&options, &[("the ground truth", truth.as_deref())]);
-    read.check(&reports::files(&options.reports).collect::<Vec<_>>())?;
-    let reports = reports::open(&options.reports)?;
-    options.note_defaults(messages);
-    let truth = match &truth {
-        Some(path) => read_truth(path)?,
-        None => GroundTruth::folders(),
-    };
-    let images = options.inputs.list.iter();
-    let images: Vec<PathBuf> = images.map(|input| input.path.clone()).collect();
-    truth.check_images(&images)?;
-    let opened = Session::open(&options, messages)?;
-    let mut inputs = options.inputs.list;
-    opened.report_failures(messages);
-    let mut accumulator = EvaluationAccumulator::new(
-        provenance::entries(&opened)?,
-        truth,
-        EvaluationOptions {
-            reference: options.reference,
-            label_offset,
-            threshold: threshold.unwrap_or(EvaluationOptions::THRESHOLD),
-            top,
-            limits: GateLimits {
-                min_top1,
-                max_drop,
-                min_truth,
-            },
-        },
-        &images,
-    )?;
-    for (place, error) in accumulator.rejected() {
-        let name = printable(&opened.entries[*place].0);
-        messages.rejected(&name, error);
-    }
-    let live = accumulator.ready();
-    let live = live.filter_map(|place| opened.entries[place].1.as_ref().ok());
-    let live: Vec<&OpenRun> = live.collect();
-    let is_multi_label = |run: &&OpenRun| run.reading.interpretation.scoring.is_multi_label();
-    if threshold.is_some() && !live.is_empty() && !live.iter().any(is_multi_label) {
-        messages.note("--threshold has no effect: in every run one class is right at a time");
-    }
-    // Whoever reads the reports learns that nothing was evaluated, and why.
-    if live.is_empty() {
-        inputs.clear();
-    }
-    let names: Vec<String> = opened
-        .entries
-        .iter()
-        .map(|(name, _)| printable(name))
-        .collect();
-    let several = live.len() > 1;
-    let digests = Digests {
-        file: true,
-        ..Digests::default()
-    };
-    session::answer(
-        &live,
-        inputs,
-        options.jobs,
-        digests,
-        messages,
-        |answered, messages| {
-            take(&mut accumulator, answered, &names, several, messages);
-            Ok(())
-        },
-    )?;
-    let evaluation = accumulator.finish();
+    let evaluation = accumulator.evaluation.finish();
     warn(&evaluation, messages);
+    // Whoever reads the reports learns that nothing was evaluated, and why.
     reports::write_evaluation(reports, &evaluation)?;
-    if live.is_empty() {
+    if is_empty {
         return Err(Hinted::new("no run is left to evaluate", "fix the errors above").into());
     }
     Ok(evaluation.verdict())
+}
+
+/// The options of `evaluate`.
+struct EvaluateOptions {
+    runs: RunsOptions,
+    /// The file with the ground truth. Without one the names of directories are it.
+    truth: Option<PathBuf>,
+    evaluation: EvaluationOptions,
+    /// True if the command line has a threshold.
+    has_threshold: bool,
+}
+
+impl TryFrom<EvaluateArgs> for EvaluateOptions {
+    type Error = anyhow::Error;
+
+    fn try_from(args: EvaluateArgs) -> anyhow::Result<Self> {
+        let runs = RunsOptions::try_from(args.runs)?;
+        if args.max_drop.is_some() && runs.runs.len() < 2 {
+            return Err(Hinted::new(
+                "--max-drop compares with the reference run, but there is one run",
+                "name the reference first, such as `classify evaluate onnx openvino@bf16`",
+            )
+            .into());
+        }
+        Ok(Self {
+            truth: args.truth,
+            has_threshold: args.threshold.is_some(),
+            evaluation: EvaluationOptions {
+                reference: runs.reference.clone(),
+                label_offset: args.label_offset,
+                threshold: args.threshold.unwrap_or(EvaluationOptions::THRESHOLD),
+                top: args.top,
+                limits: GateLimits {
+                    min_top1: args.min_top1,
+                    max_drop: args.max_drop,
+                    min_truth: args.min_truth,
+                },
+            },
+            runs,
+        })
+    }
+}
+
+impl EvaluateOptions {
+    /// Returns the paths of the images.
+    fn images(&self) -> Vec<PathBuf> {
+        let inputs = self.runs.inputs.list.iter();
+        inputs.map(|input| input.path.clone()).collect()
+    }
+
+    /// Returns the ground truth of the images.
+    fn ground_truth(&self, images: &[PathBuf]) -> anyhow::Result<GroundTruth> {
+        let truth = match &self.truth {
+            Some(path) => read_truth(path)?,
+            None => GroundTruth::folders(),
+        };
+        truth.check_images(images)?;
+        Ok(truth)
+    }
+}
+
+/// Opens the files of reports, unless one would replace a file that is read.
+fn open_reports(options: &EvaluateOptions) -> anyhow::Result<Vec<Destination>> {
+    let truth = options.truth.as_deref();
+    let read = FilesRead::of_runs(&options.runs, &[("the ground truth", truth)]);
+    read.check(&reports::files(&options.runs.reports).collect::<Vec<_>>())?;
+    reports::open(&options.runs.reports)
 }
 
 /// Reads a file of ground truth.
@@ -124,31 +121,90 @@ fn read_truth(path: &Path) -> anyhow::Result<GroundTruth> {
     })
 }
 
-/// Adds the answers for an image, and prints what is wrong with them.
-fn take(
-    accumulator: &mut EvaluationAccumulator,
-    answered: Answered,
-    names: &[String],
-    several: bool,
-    messages: &mut Messages,
-) {
-    let Answered { path, result } = answered;
-    let named = printable(&path.to_string_lossy());
-    let failures = match result {
-        Ok(outputs) => {
-            let tensors = outputs.tensors.into_iter();
-            let tensors = tensors.map(|output| output.map_err(|error| errors::problem(&error)));
-            let file = outputs.digests.file.expect("evaluate asks for it");
-            accumulator.add(path, file, tensors.collect())
+/// An evaluation under way.
+struct Accumulator<'a> {
+    evaluation: EvaluationAccumulator,
+    /// The names of all runs.
+    names: Vec<String>,
+    /// The runs that are open and evaluated.
+    open: Vec<&'a OpenRun>,
+}
+
+impl<'a> Accumulator<'a> {
+    /// Starts the evaluation of the runs. Prints the errors of runs that cannot be evaluated.
+    fn start(
+        session: &'a Session,
+        options: &EvaluateOptions,
+        truth: GroundTruth,
+        images: &[PathBuf],
+        messages: &mut Messages,
+    ) -> anyhow::Result<Self> {
+        let entries = provenance::entries(session)?;
+        let names: Vec<String> = entries.iter().map(|entry| printable(&entry.name)).collect();
+        let evaluation =
+            EvaluationAccumulator::new(entries, truth, options.evaluation.clone(), images)?;
+        for (place, error) in evaluation.rejected() {
+            messages.rejected(&names[*place], error);
         }
-        Err(error) => accumulator.add_failed(path, errors::problem(&error)),
-    };
-    for failure in failures {
-        match failure.run {
-            Some(run) if several => {
-                messages.problem(&format!("{named}: {}", names[run]), &failure.problem);
+        let open = evaluation.ready();
+        let open = open.filter_map(|place| session.entries[place].1.as_ref().ok());
+        let open: Vec<&OpenRun> = open.collect();
+        let is_multi_label = |run: &&OpenRun| run.reading.interpretation.scoring.is_multi_label();
+        if options.has_threshold && !open.is_empty() && !open.iter().any(is_multi_label) {
+            messages.note("--threshold has no effect: in every run one class is right at a time");
+        }
+        Ok(Self {
+            evaluation,
+            names,
+            open,
+        })
+    }
+
+    /// Gives the images to the open runs, and accumulates their answers.
+    fn answer(
+        &mut self,
+        inputs: Vec<Input>,
+        jobs: usize,
+        messages: &mut Messages,
+    ) -> anyhow::Result<()> {
+        let digests = Digests {
+            file: true,
+            ..Digests::default()
+        };
+        let open = self.open.clone();
+        session::answer(
+            &open,
+            inputs,
+            jobs,
+            digests,
+            messages,
+            |path, outputs, messages| {
+                self.add(path, outputs, messages);
+                Ok(())
+            },
+        )
+    }
+
+    /// Adds the answers for an image, and prints what is wrong with them.
+    fn add(&mut self, path: PathBuf, outputs: anyhow::Result<Outputs>, messages: &mut Messages) {
+        let named = printable(&path.to_string_lossy());
+        let failures = match outputs {
+            Ok(outputs) => {
+                let tensors = outputs.tensors.into_iter();
+                let tensors = tensors.map(|output| output.map_err(|error| errors::problem(&error)));
+                let file = outputs.digests.file.expect("evaluate requests it");
+                self.evaluation.add(path, file, tensors.collect())
             }
-            _ => messages.problem(&named, &failure.problem),
+            Err(error) => self.evaluation.add_failed(path, errors::problem(&error)),
+        };
+        for failure in failures {
+            match failure.run {
+                Some(run) if self.open.len() > 1 => {
+                    let name = &self.names[run];
+                    messages.problem(&format!("{named}: {name}"), &failure.problem);
+                }
+                _ => messages.problem(&named, &failure.problem),
+            }
         }
     }
 }

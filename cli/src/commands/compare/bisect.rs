@@ -1,6 +1,6 @@
 //! The search for the node where two runs part.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use evaluation::agreement::Verdict;
@@ -17,13 +17,13 @@ use crate::options::EngineOptions;
 use crate::session::{OpenRun, Session};
 use crate::terminal::Messages;
 
-/// The user's options of a bisection.
-pub struct Options<'a> {
-    /// The image to bisect on; otherwise the worst one.
-    pub image: Option<&'a Path>,
-    /// By how much of its largest value a node's output may differ.
+/// The options of a bisection.
+pub struct Options {
+    /// The image to bisect on. By default the worst one.
+    pub image: Option<PathBuf>,
+    /// The largest difference of a node's output, as a share of its largest value.
     pub tolerance: Option<f64>,
-    /// The most looks.
+    /// The largest number of looks.
     pub looks: usize,
 }
 
@@ -34,12 +34,12 @@ struct Side<'a> {
     engine: &'a EngineOptions,
 }
 
-/// Searches on the image that was asked for, or on the worst one.
+/// Searches for the first node that differs, on the requested image or on the worst one.
 pub fn run(
     comparison: &ComparisonReport,
     opened: &Session,
-    asked: &[(String, EngineOptions)],
-    options: &Options<'_>,
+    engines: &[(String, EngineOptions)],
+    options: &Options,
     messages: &mut Messages,
 ) -> anyhow::Result<Bisection> {
     let pair = comparison.worst_pair().ok_or_else(|| {
@@ -48,7 +48,7 @@ pub fn run(
             "fix the errors above",
         )
     })?;
-    let image = match options.image {
+    let image = match &options.image {
         Some(image) => image,
         None => worst_image(comparison, pair)?,
     };
@@ -58,7 +58,7 @@ pub fn run(
         Ok(Side {
             name,
             run: run.as_ref().ok().context("the run is not open")?,
-            engine: &asked[place].1,
+            engine: &engines[place].1,
         })
     };
     let sides = [side(pair.reference)?, side(pair.run)?];
