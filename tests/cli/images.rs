@@ -141,12 +141,12 @@ fn reports() -> Result<(), Failed> {
     let (folder, others) = mixed()?;
     let out = tempfile::tempdir()?;
     let truth = out.path().join("truth.txt");
-    let lines: String = ["a.ppm", "b.ppm"]
+    let lines: Vec<String> = ["a.ppm", "b.ppm"]
         .iter()
         .chain(&others)
         .map(|name| format!("{name} 1\n"))
         .collect();
-    fs::write(&truth, lines)?;
+    fs::write(&truth, lines.concat())?;
     for subcommand in ["compare", "evaluate"] {
         for ending in ["json", "md", "xml", "html"] {
             let report = out.path().join(format!("{subcommand}.{ending}"));

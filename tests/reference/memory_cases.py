@@ -193,7 +193,48 @@ def main(out):
     gif = (out / "gif-640x480.gif").read_bytes()
     (out / "gif-large-canvas.gif").write_bytes(gif[:6] + struct.pack("<HH", 3000, 2000) + gif[10:])
     (out / "gif-small-canvas.gif").write_bytes(gif[:6] + struct.pack("<HH", 30, 20) + gif[10:])
+    more(out)
     print(f"{sum(1 for _ in out.iterdir())} files")
+
+
+def more(out):
+    """Formats, and what claims more than it has."""
+
+    def save(name, image, ending, **options):
+        image.save(out / f"{name}.{ending}", **options)
+
+    rgb, rgba = Image.fromarray(pixels((640, 480))), Image.fromarray(pixels((640, 480), 4))
+    for name, image in [("rgb", rgb), ("rgba", rgba), ("grey", rgb.convert("L")), ("palette", rgb.quantize(60))]:
+        save(f"tga-{name}", image, "tga")
+        save(f"tga-runs-{name}", image, "tga", compression="tga_rle")
+    save("qoi", rgba, "qoi")
+    save("ico", rgba.resize((256, 256)), "ico")
+    save("ico-bitmap", rgba.resize((256, 256)), "ico", bitmap_format="bmp")
+    for progressive in (False, True):
+        for subsampling in (1, 2):
+            save(f"jpeg-ink-{subsampling}-{progressive}", rgb.convert("CMYK"), "jpg", progressive=progressive,
+                 subsampling=subsampling)
+    for mode in ("L", "RGB", "CMYK"):
+        save(f"tiff-jpeg-{mode}", rgb.convert(mode), "tif", compression="jpeg")
+    for compression in ("tiff_ccitt", "group3", "group4"):
+        save(f"tiff-{compression}", rgb.convert("1"), "tif", compression=compression)
+    save("tiff-floats", Image.fromarray(np.asarray(rgb.convert("L")).astype(np.float32)), "tif", compression="tiff_lzw")
+    small = Image.fromarray(pixels((64, 48), 4))
+    save("webp-animated-alpha", rgba, "webp", save_all=True, append_images=[rgba.rotate(180)], method=0)
+    save("webp-profile", rgb, "webp", lossless=True, method=0, icc_profile=b"profile")
+    save("webp-small-animated", small, "webp", save_all=True, append_images=[small.rotate(180)], lossless=True)
+    # 30 bytes for 4000 x 3000 pixels of one colour: codes that take no bits.
+    fields = [(3999, 14), (2999, 14), (0, 1), (0, 3), (0, 1), (0, 1), (0, 1)] + 5 * [(1, 1), (0, 1), (0, 1), (0, 1)]
+    value = place = 0
+    for field, bits in fields:
+        value |= field << place
+        place += bits
+    body = b"\x2f" + value.to_bytes(place // 8 + 3, "little")
+    body = b"VP8L" + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+    (out / "webp-one-colour.webp").write_bytes(b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body)
+    # 35 bytes for a screen of 4000 x 3000 pixels with a frame of one.
+    screen = b"GIF89a" + struct.pack("<HHBBB", 4000, 3000, 0x80, 0, 0) + bytes(6)
+    (out / "gif-screen.gif").write_bytes(screen + b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\2\2\x44\1\0;")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ const FORMAT: &str = "JPEG XL";
 /// Bytes that rendering takes at most for a pixel: planes of floats for each stage, and patches.
 const MOST_BYTES_PER_PIXEL: u64 = 48;
 /// Bytes of tables and groups, whatever the size.
-const TABLES: u64 = 64 << 20;
+const TABLES: u64 = 16 << 20;
 
 pub(super) fn header<R: Read>(
     mut source: R,
