@@ -198,7 +198,6 @@ impl Snapshot {
     ) -> Result<(Command, Option<&'a str>), Failed> {
         let mut command = classify();
         command.current_dir(root).env("COLUMNS", "100");
-        command.env_remove("CLICOLOR_FORCE");
         if self.needs == "nothing" {
             for variable in [
                 "VIRTUAL_ENV",
