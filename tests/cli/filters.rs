@@ -50,7 +50,7 @@ const PATTERNS: &[(&str, &str)] = &[
 
 /// Returns `text` with each number and the spaces before it replaced by ` #`.
 pub fn without_numbers(text: &str) -> Result<String, Failed> {
-    let numbers = Regex::new(r" *\b\d[\d.]*\b")?;
+    let numbers = Regex::new(r" *(?:\B-)?\b\d[\d.]*\b")?;
     Ok(numbers.replace_all(text, " #").into_owned())
 }
 
@@ -124,7 +124,8 @@ fn replaced() -> Result<(), Failed> {
         let found = filtered(text)?;
         ensure(found == expected, (text, found))?;
     }
-    Ok(())
+    let found = without_numbers("the rest of f32, ms    -0.01   12.5\n")?;
+    ensure(found == "the rest of f32, ms # #\n", found)
 }
 
 fn left() -> Result<(), Failed> {

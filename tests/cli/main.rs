@@ -86,6 +86,7 @@ fn classify() -> Command {
         "CLASSIFY_OPENVINO_LIB",
         "CLASSIFY_OPENVINO_PLUGINS",
         "CLASSIFY_ONNXRUNTIME_LIB",
+        "CLICOLOR_FORCE",
         "ORT_DYLIB_PATH",
     ] {
         command.env_remove(variable);

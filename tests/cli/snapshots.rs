@@ -1,10 +1,12 @@
 //! The words of the program: each file of `snapshots/` holds command lines and everything that they print.
 //!
 //! A file begins with lines `# …` about it, one of which is `# Needs: nothing`, `engines` or `set-up`. A line `$ …` is
-//! a command line, and the lines below it are the result. Where all numbers are measured, `| words` leaves the words of
-//! stdout and `| keys` the keys of its JSON. `$ cat FILE` shows a file that a command wrote. All commands of a file run one after the other in the same
-//! new directory, in which the files of `tests/data`, `snapshots/files` and [`fixtures`](crate::fixtures) lie. With
-//! `SNAPSHOTS=overwrite` the results are written instead of compared.
+//! a command line, and the lines below it are the result. `$ cat FILE` shows a file that a command wrote. Where all
+//! numbers are measured, `| words` leaves the words of stdout, and `| keys` the keys of its JSON.
+//!
+//! All commands of a file run one after the other in the same new directory, which has the files of `tests/data`,
+//! `snapshots/files` and [`fixtures`](crate::fixtures). With `SNAPSHOTS=overwrite` the results are written instead of
+//! compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -198,7 +200,6 @@ impl Snapshot {
     ) -> Result<(Command, Option<&'a str>), Failed> {
         let mut command = classify();
         command.current_dir(root).env("COLUMNS", "100");
-        command.env_remove("CLICOLOR_FORCE");
         if self.needs == "nothing" {
             for variable in [
                 "VIRTUAL_ENV",
