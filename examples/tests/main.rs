@@ -59,7 +59,7 @@ fn documented(example: &str) -> Result<String, Failed> {
         .skip_while(|line| *line != " ```sh")
         .skip(1)
         .take_while(|line| *line != " ```");
-    let command: String = block.map(|line| format!("{line}\n")).collect();
+    let command = block.collect::<Vec<_>>().join("\n");
     let cargo = format!("cargo run -p classify-examples --bin {example} -- ");
     ensure(command.contains(&cargo), &command)?;
     Ok(command.replace(&cargo, &format!("'{}' ", program(example))))

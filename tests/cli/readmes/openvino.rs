@@ -4,7 +4,7 @@ use image_classification::Classifier;
 /// Prints the five best classes of an image.
 async fn classify(model: &str, image: &str) -> Result<(), Box<dyn std::error::Error>> {
     let mut config = OpenvinoConfig::new(model);
-    config.options.device = "CPU".to_owned();
+    config.options.device = "CPU".into();
     config.library_dirs = classify_tests::library_dirs();
     let backend = OpenvinoBackend::open(&config)?;
     // The preprocessing and the labels come from the model or from the files beside it.
