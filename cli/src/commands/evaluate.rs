@@ -49,6 +49,11 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     let images = options.inputs.list.iter();
     let images: Vec<PathBuf> = images.map(|input| input.path.clone()).collect();
     truth.check_images(&images)?;
+    let mut ids = images
+        .iter()
+        .filter_map(|image| truth.written(image))
+        .flatten();
+    let has_ids_below_1000 = ids.all(|class| class.parse().is_ok_and(|id: u32| id < 1000));
     let opened = Session::open(&options, messages)?;
     let mut inputs = options.inputs.list;
     opened.report_failures(messages);
@@ -78,6 +83,13 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     let is_multi_label = |run: &&OpenRun| run.reading.interpretation.scoring.is_multi_label();
     if threshold.is_some() && !live.is_empty() && !live.iter().any(is_multi_label) {
         messages.note("--threshold has no effect: in every run one class is right at a time");
+    }
+    let lacks_background = label_offset == 0 && has_ids_below_1000;
+    if lacks_background && live.iter().any(|run| run.classes == Some(1001)) {
+        messages.note(
+            "a model has 1001 classes, and the ground truth no id above 999; if class 0 of the model is the \
+             background, pass `--label-offset 1`",
+        );
     }
     // Whoever reads the reports learns that nothing was evaluated, and why.
     if live.is_empty() {
