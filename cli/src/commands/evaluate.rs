@@ -139,6 +139,7 @@ impl<'a> Accumulator<'a> {
         images: &[PathBuf],
         messages: &mut Messages,
     ) -> anyhow::Result<Self> {
+        let has_ids_below_1000 = has_ids_below_1000(&truth, images);
         let entries = provenance::entries(session)?;
         let names: Vec<String> = entries.iter().map(|entry| printable(&entry.name)).collect();
         let evaluation =
@@ -152,6 +153,13 @@ impl<'a> Accumulator<'a> {
         let is_multi_label = |run: &&OpenRun| run.reading.interpretation.scoring.is_multi_label();
         if options.has_threshold && !open.is_empty() && !open.iter().any(is_multi_label) {
             messages.note("--threshold has no effect: in every run one class is right at a time");
+        }
+        let lacks_background = options.evaluation.label_offset == 0 && has_ids_below_1000;
+        if lacks_background && open.iter().any(|run| run.classes == Some(1001)) {
+            messages.note(
+                "a model has 1001 classes, and the ground truth no id above 999; if class 0 of the model is the \
+                 background, pass `--label-offset 1`",
+            );
         }
         Ok(Self {
             evaluation,
@@ -207,6 +215,15 @@ impl<'a> Accumulator<'a> {
             }
         }
     }
+}
+
+/// Returns whether all classes of the images are ids below 1000.
+fn has_ids_below_1000(truth: &GroundTruth, images: &[PathBuf]) -> bool {
+    let mut classes = images
+        .iter()
+        .filter_map(|image| truth.written(image))
+        .flatten();
+    classes.all(|class| class.parse().is_ok_and(|id: u32| id < 1000))
 }
 
 /// Warns of images and entries that do not count, and of different labels.
