@@ -127,10 +127,10 @@ impl Image {
     /// four channels (CMYK, YCCK) become RGB as Pillow's `convert("RGB")` makes it. A JPEG that is
     /// cut short or whose data are damaged is an error, where libjpeg fills in grey.
     ///
-    /// The format is recognised by content, never by name. Animated formats give their first
-    /// frame. The EXIF orientation is applied, as OpenCV does. Grey becomes three equal channels,
-    /// 16 bits keep their upper 8 as OpenCV does, palettes are looked up, and an alpha channel is
-    /// dropped without blending, as OpenCV and Pillow's `convert("RGB")` do.
+    /// The format is recognised by content, never by name. Animated formats give their first frame. The pixels of all
+    /// formats are those of Pillow's `exif_transpose(image).convert("RGB")`: upright by EXIF or XMP, grey in three equal
+    /// channels, palettes looked up, an alpha channel dropped without blending. Of 16 bits the upper 8 remain, as in
+    /// OpenCV. [`note`](Self::note) has a remark on an image that is probably not as it was meant.
     ///
     /// # Errors
     ///
