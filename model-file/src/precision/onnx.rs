@@ -1,125 +1,13 @@
-//! The precision in which a model's weights are stored, and the one in which an engine computes that takes the types
-//! of the model.
+//! The precision of ONNX models.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
-use std::io;
 
-use backend_api::ModelSource;
-use prost::Message as _;
-
-use crate::files::MOST_ONNX_BYTES;
-use crate::format::{Format, read_source};
+use super::{MOST_STEPS, StoredPrecision, Weights, is_share};
 use crate::onnx::{DataType, Model, Node, Tensor};
-use crate::{ir, tflite};
-
-/// A type counts if it holds at least this share of the weights, or of the operators with weights: one in so many.
-const LEAST_SHARE: u64 = 10;
-/// Weights are looked for through so many operators.
-const MOST_STEPS: usize = 16;
-/// A `FlatBuffer` has signed offsets of 32 bits.
-const MOST_TFLITE_BYTES: u64 = 2 << 30;
-
-/// The precision of stored weights, from the finest to the coarsest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum StoredPrecision {
-    /// 32 bits, or more.
-    F32,
-    /// 16 bits, of which 10 are the fraction.
-    F16,
-    /// 16 bits, of which 7 are the fraction.
-    Bf16,
-    /// Integers of 8 bits or fewer, or values that are rounded to such integers on the way.
-    Int8,
-}
-
-impl fmt::Display for StoredPrecision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-            Self::Int8 => "int8",
-        })
-    }
-}
-
-/// Returns the precision in which the weights of `model` are stored: the coarsest type that holds at least a tenth of
-/// their elements.
-///
-/// A model counts as int8 if at least a tenth of the elements of its weights are integers or pass through a quantizer,
-/// or if at least a tenth of the operators with weights (`Conv`, `MatMul`, `Gemm`, …) take quantized values. A
-/// quantizer elsewhere, such as one behind the scores, changes nothing.
-///
-/// `None` for a model without weights, for a format whose weights are not read here (TensorFlow, Paddle), and for a
-/// damaged file.
-///
-/// # Errors
-///
-/// The system's, if the file cannot be read.
-pub fn stored_precision(model: impl Into<ModelSource>) -> io::Result<Option<StoredPrecision>> {
-    let source = model.into();
-    let mut weights = Weights::default();
-    match Format::of_source(&source)? {
-        Format::Onnx => {
-            let bytes = read_source(&source, MOST_ONNX_BYTES)?;
-            let Ok(onnx) = Model::decode(bytes) else {
-                return Ok(None);
-            };
-            weights.add_onnx(&onnx);
-        }
-        Format::Ir => {
-            let xml = ir::read(&source)?;
-            let Ok(document) = ir::parse(&xml) else {
-                return Ok(None);
-            };
-            weights.add_ir(&document);
-        }
-        Format::TensorflowLite => {
-            let bytes = read_source(&source, MOST_TFLITE_BYTES)?;
-            let Some(graph) = tflite::Graph::read(&bytes) else {
-                return Ok(None);
-            };
-            for tensor in graph.tensors.iter().filter(|tensor| tensor.is_constant) {
-                use tflite::TensorType;
-                match tensor.element_type {
-                    TensorType::F32 => weights.add(StoredPrecision::F32, tensor.bytes / 4),
-                    TensorType::F16 => weights.add(StoredPrecision::F16, tensor.bytes / 2),
-                    TensorType::U8 | TensorType::I8 => {
-                        weights.add(StoredPrecision::Int8, tensor.bytes);
-                    }
-                    TensorType::Other => {}
-                }
-            }
-            weights.add_lite_operators(&graph);
-        }
-        _ => return Ok(None),
-    }
-    Ok(weights.precision())
-}
-
-/// The number of elements in each precision, and of operators with weights.
-#[derive(Debug, Default)]
-struct Weights {
-    elements: [u64; 4],
-    operators: u64,
-    /// Those that take quantized values.
-    quantized: u64,
-}
 
 impl Weights {
-    fn add(&mut self, precision: StoredPrecision, elements: u64) {
-        let sum = &mut self.elements[precision as usize];
-        *sum = sum.saturating_add(elements);
-    }
-
-    fn add_operator(&mut self, is_quantized: bool) {
-        self.operators += 1;
-        self.quantized += u64::from(is_quantized);
-    }
-
-    fn add_onnx(&mut self, model: &Model) {
+    /// Adds the weights of an ONNX model, and its operators with weights.
+    pub(super) fn add_onnx(&mut self, model: &Model) {
         let mut quantized = HashSet::new();
         let mut integers_are_weights = false;
         for (index, scope) in scopes(model).into_iter().enumerate() {
@@ -160,115 +48,6 @@ impl Weights {
             }
         });
     }
-
-    fn add_ir(&mut self, document: &roxmltree::Document<'_>) {
-        let graph = ir::Graph::of(document);
-        let source = |layer, index| {
-            let mut value = graph.input(layer, index)?.0;
-            for _ in 0..MOST_STEPS {
-                match value.operator() {
-                    // The values come first where there are two inputs.
-                    "Convert" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" | "ReLU"
-                    | "Clamp" | "MaxPool" | "Subtract" | "Multiply" => {
-                        value = graph.input(value, 0)?.0;
-                    }
-                    _ => return Some(value),
-                }
-            }
-            None
-        };
-        let mut quantized = HashSet::new();
-        for layer in graph.layers() {
-            if layer.operator() == "FakeQuantize"
-                && let Some(weights) = source(layer, 0)
-            {
-                quantized.insert(weights.id());
-            }
-            if matches!(
-                layer.operator(),
-                "Convolution" | "GroupConvolution" | "ConvolutionBackpropData" | "MatMul"
-            ) {
-                let is_quantizer =
-                    |layer: ir::Layer<'_>| layer.operator() == "FakeQuantize" || is_bytes(layer);
-                let mut inputs = (0..2).filter_map(|index| source(layer, index));
-                self.add_operator(inputs.any(is_quantizer));
-            }
-        }
-        // Those of bodies too, which have ids of their own: what the main graph has is taken from there.
-        let main: HashSet<_> = graph.layers().map(ir::Layer::range).collect();
-        for layer in ir::layers(document) {
-            if layer.operator() != "Const" {
-                continue;
-            }
-            let is_main = main.contains(&layer.range());
-            self.add_ir_constant(layer, is_main && quantized.contains(layer.id()));
-        }
-    }
-
-    fn add_ir_constant(&mut self, layer: ir::Layer<'_>, is_quantized: bool) {
-        let Some((_, bytes)) = layer.range() else {
-            return;
-        };
-        let (precision, elements) = match layer.attribute("element_type") {
-            Some("f32") => (StoredPrecision::F32, bytes / 4),
-            Some("f64") => (StoredPrecision::F32, bytes / 8),
-            Some("f16") => (StoredPrecision::F16, bytes / 2),
-            Some("bf16") => (StoredPrecision::Bf16, bytes / 2),
-            Some("i8" | "u8") => (StoredPrecision::Int8, bytes),
-            Some("i4" | "u4" | "nf4") => (StoredPrecision::Int8, bytes.saturating_mul(2)),
-            _ => return,
-        };
-        let precision = if is_quantized {
-            StoredPrecision::Int8
-        } else {
-            precision
-        };
-        self.add(precision, elements);
-    }
-
-    fn add_lite_operators(&mut self, graph: &tflite::Graph) {
-        use tflite::{Operator, TensorType};
-        for operator in &graph.operators {
-            if ![Operator::CONV_2D, Operator::FULLY_CONNECTED].contains(&operator.code) {
-                continue;
-            }
-            let is_quantized = |&input: &i32| {
-                let is_bytes = graph.tensor(input).is_some_and(|tensor| {
-                    matches!(tensor.element_type, TensorType::U8 | TensorType::I8)
-                });
-                let producer = graph.producer(input);
-                is_bytes || producer.is_some_and(|producer| producer.code == Operator::DEQUANTIZE)
-            };
-            self.add_operator(operator.inputs.iter().take(2).any(is_quantized));
-        }
-    }
-
-    fn precision(&self) -> Option<StoredPrecision> {
-        use StoredPrecision::{Bf16, F16, F32, Int8};
-        let sum = self
-            .elements
-            .iter()
-            .fold(0_u64, |sum, n| sum.saturating_add(*n));
-        if is_share(self.quantized, self.operators) {
-            return Some(Int8);
-        }
-        [Int8, Bf16, F16, F32]
-            .into_iter()
-            .find(|&precision| is_share(self.elements[precision as usize], sum))
-    }
-}
-
-fn is_share(part: u64, all: u64) -> bool {
-    part > 0 && part.saturating_mul(LEAST_SHARE) >= all
-}
-
-/// Whether a constant holds integers of 8 bits or fewer.
-fn is_bytes(constant: ir::Layer<'_>) -> bool {
-    constant.operator() == "Const"
-        && matches!(
-            constant.attribute("element_type"),
-            Some("i8" | "u8" | "i4" | "u4" | "nf4")
-        )
 }
 
 /// The nodes of one graph or function, and where its values come from.
@@ -278,7 +57,7 @@ struct Scope<'a> {
     initializers: HashMap<&'a [u8], &'a Tensor>,
 }
 
-/// The main graph, then all bodies and functions.
+/// Returns the main graph, then all bodies and functions.
 fn scopes(model: &Model) -> Vec<Scope<'_>> {
     let functions = model.functions.iter().map(|function| &function.node[..]);
     let main = model.graph.iter();
@@ -312,7 +91,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// The tensor that the constant `name` is made of, and the type in which it is used if that is another one.
+    /// Returns the tensor that the constant `name` is made of, and the type in which it is used if that is another one.
     fn constant(&self, name: &[u8]) -> Option<(&'a Tensor, Option<DataType>)> {
         let (mut name, mut to) = (name, None);
         for _ in 0..MOST_STEPS {
@@ -337,7 +116,7 @@ impl<'a> Scope<'a> {
         None
     }
 
-    /// The type that the values `name`, which depend on the image, were rounded to, if they were.
+    /// Returns the type that the values `name`, which depend on the image, were rounded to, if they were.
     fn rounded(&self, name: &[u8]) -> Option<&'static str> {
         let mut name = name;
         for _ in 0..MOST_STEPS {
@@ -361,7 +140,7 @@ impl<'a> Scope<'a> {
         None
     }
 
-    /// Whether an operator with weights takes values or weights that are rounded to integers.
+    /// Returns whether an operator with weights takes values or weights that are rounded to integers.
     fn takes_quantized(&self, node: &Node) -> bool {
         is_integer(node)
             || node.input.iter().any(|input| match self.constant(input) {
@@ -400,7 +179,7 @@ fn has_weights(node: &Node) -> bool {
     .contains(&&*node.operator())
 }
 
-/// Whether the operator itself computes with integers.
+/// Returns whether the operator itself computes with integers.
 fn is_integer(node: &Node) -> bool {
     quantizes(node) || dequantizes(node) || node.operator() == "QAttention"
 }
@@ -437,7 +216,7 @@ fn float_name(element_type: DataType) -> Option<&'static str> {
     })
 }
 
-/// The type that integers of few bits are computed in.
+/// Returns the type that integers of few bits are computed in.
 fn integer_name(element_type: DataType) -> Option<&'static str> {
     Some(match element_type {
         DataType::Int8 | DataType::Int4 | DataType::Int2 => "i8",
@@ -450,8 +229,8 @@ impl Model {
     /// Returns the element types in which the operators with weights compute, the one with the most elements first:
     /// `f32`, `f16`, `bf16`, `f64`; `i8` and `u8` for quantized ones. Empty if no type shows.
     ///
-    /// A type counts if operators with at least a tenth of the weights' elements compute in it, be it that the weights
-    /// have it or that the values are rounded to it before. The types of the model's input and output say nothing:
+    /// A type counts if operators with at least a tenth of the weights' elements compute in it: the weights have it, or
+    /// the values are rounded to it before. The types of the model's input and output say nothing:
     /// exporters put a `Cast` at either end.
     pub fn computed_types(&self) -> Vec<&'static str> {
         let mut types: HashMap<&'static str, u64> = HashMap::new();
@@ -517,7 +296,6 @@ impl Scope<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
     use crate::onnx::{Attribute, Graph};
 
     fn tensor(name: &str, element_type: DataType, elements: i64) -> Tensor {
@@ -674,41 +452,6 @@ mod tests {
         );
         assert_eq!(stored(&bytes), Some(StoredPrecision::F32));
         assert_eq!(stored(&model(vec![], vec![])), None);
-    }
-
-    #[test]
-    fn the_types_of_an_ir() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("m.xml");
-        let with = |layers: &str| {
-            std::fs::write(&path, format!("<net><layers>{layers}</layers></net>")).unwrap();
-            let stored = stored_precision(&path).unwrap();
-            let memory = ModelSource::from_bytes(std::fs::read(&path).unwrap());
-            assert_eq!(stored_precision(memory).unwrap(), stored);
-            stored
-        };
-        let constant = |element_type: &str, size: u32| {
-            format!(
-                r#"<layer id="0" type="Const"><data element_type="{element_type}" offset="0" size="{size}"/></layer>"#
-            )
-        };
-        let (half, single) = (constant("f16", 200), constant("f32", 40));
-        assert_eq!(with(&single), Some(StoredPrecision::F32));
-        assert_eq!(with(&format!("{half}{single}")), Some(StoredPrecision::F16));
-        assert_eq!(with(&constant("i64", 80)), None);
-        assert_eq!(with(&constant("i8", 40)), Some(StoredPrecision::Int8));
-        let quantizer =
-            r#"<layer id="1" type="FakeQuantize"><input><port id="0"/></input></layer>"#;
-        assert_eq!(
-            with(&format!("{single}{quantizer}")),
-            Some(StoredPrecision::F32),
-            "nothing passes through it"
-        );
-        let edge = r#"</layers><edges><edge from-layer="0" from-port="0" to-layer="1" to-port="0"/></edges><layers>"#;
-        assert_eq!(
-            with(&format!("{single}{quantizer}{edge}")),
-            Some(StoredPrecision::Int8)
-        );
     }
 
     #[test]
