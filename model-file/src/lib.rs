@@ -11,6 +11,7 @@ pub mod onnx;
 mod precision;
 pub mod tflite;
 mod types;
+pub mod zip;
 
 pub use external::file_beside;
 pub use files::{OnnxModel, check, check_onnx, format, has_ending, named_files};

@@ -3,6 +3,10 @@
 //! Every offset is checked, so that a damaged file is an error and nothing else. Numbers of fields and operators are
 //! those of `tensorflow/lite/schema/schema.fbs`.
 
+mod metadata;
+
+pub use self::metadata::Metadata;
+
 /// More tensors, operators or dimensions than these are damage.
 const MOST_ENTRIES: usize = 1 << 20;
 
@@ -11,6 +15,8 @@ const MOST_ENTRIES: usize = 1 << 20;
 pub struct Graph {
     /// Tensors, in the order of their numbers.
     pub tensors: Vec<Tensor>,
+    /// The numbers of the tensors that are the graph's inputs.
+    pub inputs: Vec<i32>,
     /// The numbers of the tensors that are the graph's outputs.
     pub outputs: Vec<i32>,
     /// Operators, in the order of execution.
@@ -128,6 +134,7 @@ impl Graph {
             tensors: tensors
                 .map(|table| tensor(table, &buffers))
                 .collect::<Result<_, _>>()?,
+            inputs: graph.ints(1)?,
             outputs: graph.ints(2)?,
             operators: operators
                 .map(|table| operator(table, &codes))
@@ -303,6 +310,15 @@ impl<'a> Table<'a> {
             .chunks_exact(N)
             .filter_map(|item| item.try_into().ok())
             .collect())
+    }
+
+    /// The bytes of a text or of a vector of bytes.
+    fn bytes(self, index: usize) -> Result<Option<&'a [u8]>, Damaged> {
+        let Some((at, length)) = self.vector(index)? else {
+            return Ok(None);
+        };
+        let end = at.checked_add(length).ok_or(Damaged)?;
+        self.bytes.get(at..end).map(Some).ok_or(Damaged)
     }
 
     fn ints(self, index: usize) -> Result<Vec<i32>, Damaged> {

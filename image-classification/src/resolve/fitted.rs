@@ -112,15 +112,27 @@ impl ResolvedPreprocessing {
 
     /// Returns a note on values that no source states. A model that takes bytes normalizes by itself.
     fn convention_note(&self, layout: InputLayout) -> Option<Note> {
-        if self.assumed.is_empty() || layout.element_type() == ElementType::U8 {
+        let normalizes = layout.element_type() == ElementType::U8;
+        let assumed = self.assumed.iter().copied();
+        let assumed = assumed.filter(|key| !normalizes || !matches!(*key, "mean" | "scale"));
+        let assumed: Vec<&str> = assumed.collect();
+        if assumed.is_empty() {
             return None;
         }
-        let fields: Vec<String> = self.assumed.iter().map(|key| format!("`{key}`")).collect();
+        let fields: Vec<String> = assumed.iter().map(|key| format!("`{key}`")).collect();
+        let (wrong, more) = if normalizes {
+            (
+                "may be wrong",
+                "; its input takes bytes, which are not normalized",
+            )
+        } else {
+            ("is wrong for most models", "")
+        };
         Some(Note::new(format!(
-            "nothing says the {} of this model; assuming the convention of OpenVINO's samples ({}), which is wrong for \
-             most models; give `preprocess` or {}",
-            self.assumed.join(", "),
-            convention(&self.assumed).join(", "),
+            "nothing says the {} of this model; assuming the convention of OpenVINO's samples ({}), which {wrong}{more}; \
+             give `preprocess` or {}",
+            assumed.join(", "),
+            convention(&assumed).join(", "),
             fields.join(", ")
         )))
     }

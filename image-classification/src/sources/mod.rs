@@ -6,13 +6,13 @@
 //!
 //! 1. the caller's [`PreprocessOverrides`](crate::PreprocessOverrides), and then the preprocessing file in them
 //!    ([`read_file`]);
-//! 2. the model: Intel Model API's `model_info`, in an OpenVINO IR and in ONNX, Ultralytics' metadata, and what an IR's
-//!    graph does itself;
+//! 2. the model: Intel Model API's `model_info`, in an OpenVINO IR and in ONNX, Ultralytics' and TensorFlow Lite's
+//!    metadata, and what an IR's graph does itself;
 //! 3. files beside the model: Hugging Face's `processor_config.json`, `preprocessor_config.json` and `config.json`,
-//!    timm's `config.json`, OpenCLIP's `open_clip_config.json`, Ultralytics' `metadata.yaml`, Open Model Zoo's
+//!    timm's `config.json`, `OpenCLIP`'s `open_clip_config.json`, Ultralytics' `metadata.yaml`, Open Model Zoo's
 //!    `model.yml`;
 //! 4. the operators at the end of the model's graph, for what the output is;
-//! 5. the convention of OpenVINO's samples.
+//! 5. the convention of TensorFlow Lite for the order of its channels, and that of OpenVINO's samples.
 
 mod embedded;
 mod graph;
@@ -24,6 +24,7 @@ mod onnx;
 mod open_clip;
 mod open_model_zoo;
 mod preprocess_file;
+mod tflite;
 mod timm;
 mod ultralytics;
 
@@ -233,7 +234,7 @@ pub fn find(model: impl Into<ModelSource>) -> Result<Vec<SourceSettings>, Source
         return Err(SourceError::NoClasses { operator, reason });
     }
     let mut found = Vec::new();
-    found.extend(inside.ultralytics);
+    found.extend(inside.metadata);
     let info_type = inside.model_info.get("model_type").map(String::as_str);
     let is_yolo = info_type == Some("YOLO");
     if !inside.model_info.is_empty() && !is_yolo {
@@ -268,6 +269,9 @@ pub fn find(model: impl Into<ModelSource>) -> Result<Vec<SourceSettings>, Source
     found.extend(beside.into_iter().map(|(_, settings)| settings));
     let graph = inside.graph.settings;
     found.extend(Some(graph).filter(|graph| *graph != SourceSettings::default()));
+    if found.iter().all(|said| said.color.is_none()) {
+        found.extend(inside.convention);
+    }
     Ok(found)
 }
 
@@ -403,12 +407,14 @@ fn folders(model: &Path) -> Vec<PathBuf> {
 struct Inside {
     /// Model API's entries, in the order of their keys.
     model_info: std::collections::BTreeMap<String, String>,
-    /// The metadata of an export of Ultralytics.
-    ultralytics: Option<SourceSettings>,
+    /// Other metadata: Ultralytics', TensorFlow Lite's.
+    metadata: Vec<SourceSettings>,
     /// The preprocessing in the model's own graph.
     embedded: Option<Embedded>,
     /// The end of the graph.
     graph: graph::End,
+    /// The convention of the model's format.
+    convention: Option<SourceSettings>,
 }
 
 fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
@@ -435,8 +441,9 @@ fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
                     Some(converted) => Some(converted),
                     None => Embedded::in_graph(&graph, model),
                 },
-                ultralytics: None,
+                metadata: Vec::new(),
                 graph: graph::ir::find(&graph),
+                convention: None,
             })
         }
         Format::Onnx => {
@@ -452,9 +459,10 @@ fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
             })?;
             Ok(Inside {
                 model_info: onnx::model_info(&onnx),
-                ultralytics: ultralytics::of_onnx(&onnx)?,
+                metadata: ultralytics::of_onnx(&onnx)?.into_iter().collect(),
                 embedded: None,
                 graph: graph::onnx::find(&onnx),
+                convention: None,
             })
         }
         Format::TensorflowLite => {
@@ -462,6 +470,8 @@ fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
             // The engine says what is wrong with a damaged one.
             let graph = model_file::tflite::Graph::read(&bytes).unwrap_or_default();
             Ok(Inside {
+                metadata: tflite::metadata(&bytes, &graph)?,
+                convention: Some(tflite::convention()),
                 graph: graph::tflite::find(&graph),
                 ..Inside::default()
             })

@@ -1,0 +1,135 @@
+//! TensorFlow Lite Metadata, and the labels in the archive that is appended to the model.
+
+use model_file::tflite::{Graph, Metadata, TensorType};
+use model_file::zip;
+
+use super::{SourceError, SourceSettings, ultralytics, unsupported};
+use crate::{ColorOrder, Labels, WithOrigin};
+
+/// The name of the source in messages.
+const FILE: &str = "the model's TFLite metadata";
+
+/// Reads the metadata of the model in `bytes`, first that of Ultralytics.
+pub(super) fn metadata(bytes: &[u8], graph: &Graph) -> Result<Vec<SourceSettings>, SourceError> {
+    let mut found = Vec::new();
+    if let Some(json) = zip::entry(bytes, "metadata.json")
+        && let Ok(value) = serde_json::from_slice(&json)
+    {
+        found.extend(ultralytics::of_value("the model's metadata.json", &value)?);
+    }
+    if let Some(metadata) = Metadata::read(bytes) {
+        found.push(settings(bytes, &metadata, graph)?);
+    }
+    Ok(found)
+}
+
+/// The order of channels of every TensorFlow Lite model that does not state another one.
+pub(super) fn convention() -> SourceSettings {
+    SourceSettings {
+        color: Some(WithOrigin::new(
+            ColorOrder::Rgb,
+            "convention of TensorFlow Lite",
+        )),
+        ..SourceSettings::default()
+    }
+}
+
+fn settings(
+    bytes: &[u8],
+    metadata: &Metadata,
+    graph: &Graph,
+) -> Result<SourceSettings, SourceError> {
+    let mut said = SourceSettings {
+        color: convention().color,
+        ..SourceSettings::default()
+    };
+    let three = |key: &str, values: &[f32]| match *values {
+        [all] if all.is_finite() => Ok([all; 3]),
+        [a, b, c] if values.iter().all(|value| value.is_finite()) => Ok([a, b, c]),
+        _ => Err(unsupported(
+            FILE,
+            key,
+            format!("{values:?}"),
+            "one number, or three",
+        )),
+    };
+    let input = graph
+        .inputs
+        .first()
+        .and_then(|number| graph.tensor(*number));
+    let takes_bytes =
+        input.is_some_and(|input| matches!(input.element_type, TensorType::U8 | TensorType::I8));
+    // A quantized input takes pixels as they are: the numbers are those of its original.
+    let normalizes = !metadata.mean.is_empty() || !metadata.std.is_empty();
+    if normalizes && !takes_bytes {
+        let (mean, std) = (three("mean", &metadata.mean)?, three("std", &metadata.std)?);
+        if std.contains(&0.0) {
+            return Err(unsupported(FILE, "std", "0", "numbers that are not 0"));
+        }
+        said.mean = Some(WithOrigin::new(mean, format!("{FILE}: mean")));
+        said.scale = Some(WithOrigin::new(std, format!("{FILE}: std")));
+    }
+    let names = metadata.labels.iter();
+    let labels = names.filter_map(|name| Labels::parse(&zip::entry(bytes, name)?).ok());
+    said.labels = labels
+        .into_iter()
+        .next()
+        .map(|labels| WithOrigin::new(labels, format!("{FILE}: labels")));
+    Ok(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `lite.tflite` with what `tflite_support` 0.4.4's `MetadataWriter.create_for_inference` adds.
+    const LITE: &[u8] = include_bytes!("../../../tests/data/lite-metadata.tflite");
+
+    #[test]
+    fn normalization_and_labels_are_read() {
+        let mut graph = Graph::read(LITE).unwrap();
+        let [said] = &metadata(LITE, &graph).unwrap()[..] else {
+            panic!("one source");
+        };
+        assert_eq!(said.color.as_ref().unwrap().value, ColorOrder::Rgb);
+        assert_eq!(said.mean.as_ref().unwrap().value, [127.5, 100.0, 90.0]);
+        assert_eq!(said.scale.as_ref().unwrap().value, [128.0, 64.0, 32.0]);
+        let labels = said.labels.as_ref().unwrap();
+        assert_eq!(labels.value.get(11), Some("class 11"));
+        // A quantized model normalizes by itself.
+        let input = usize::try_from(graph.inputs[0]).unwrap();
+        graph.tensors[input].element_type = TensorType::U8;
+        let [bytes] = &metadata(LITE, &graph).unwrap()[..] else {
+            panic!("one source");
+        };
+        assert_eq!((&bytes.mean, &bytes.scale), (&None, &None));
+        assert!(bytes.labels.is_some());
+    }
+
+    #[test]
+    fn a_model_without_metadata_takes_red_first() {
+        let lite = include_bytes!("../../../tests/data/lite.tflite");
+        let graph = Graph::read(lite).unwrap();
+        assert_eq!(metadata(lite, &graph).unwrap(), []);
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("model.tflite");
+        std::fs::write(&model, lite).unwrap();
+        let found = super::super::find(&model).unwrap();
+        let color = found.iter().find_map(|said| said.color.as_ref()).unwrap();
+        assert_eq!(color.value, ColorOrder::Rgb);
+        assert_eq!(color.origin.to_string(), "convention of TensorFlow Lite");
+    }
+
+    #[test]
+    fn an_export_of_ultralytics_states_its_recipe() {
+        let theirs = include_bytes!("../../../tests/data/lite-ultralytics.tflite");
+        let graph = Graph::read(theirs).unwrap();
+        let [said] = &metadata(theirs, &graph).unwrap()[..] else {
+            panic!("one source");
+        };
+        assert_eq!(said.scale.as_ref().unwrap().value, [255.0; 3]);
+        assert_eq!(said.resize.as_ref().unwrap().value.to_string(), "center:1");
+        let labels = said.labels.as_ref().unwrap();
+        assert_eq!(labels.value.get(10), Some("name 10"));
+    }
+}
