@@ -141,6 +141,7 @@ impl<'a> Accumulator<'a> {
     ) -> anyhow::Result<Self> {
         let entries = provenance::entries(session)?;
         let names: Vec<String> = entries.iter().map(|entry| printable(&entry.name)).collect();
+        let has_ids_below_1000 = has_ids_below_1000(&truth, images);
         let evaluation =
             EvaluationAccumulator::new(entries, truth, options.evaluation.clone(), images)?;
         for (place, error) in evaluation.rejected() {
@@ -152,6 +153,16 @@ impl<'a> Accumulator<'a> {
         let is_multi_label = |run: &&OpenRun| run.reading.interpretation.scoring.is_multi_label();
         if options.has_threshold && !open.is_empty() && !open.iter().any(is_multi_label) {
             messages.note("--threshold has no effect: in every run one class is right at a time");
+        }
+        let has_background = |run: &&OpenRun| run.classes == Some(1001);
+        if has_ids_below_1000
+            && options.evaluation.label_offset == 0
+            && open.iter().any(has_background)
+        {
+            messages.note(
+                "a model has 1001 classes, and the ground truth no id above 999; if class 0 of the model is the \
+                 background, pass `--label-offset 1`",
+            );
         }
         Ok(Self {
             evaluation,
@@ -210,6 +221,13 @@ impl<'a> Accumulator<'a> {
 }
 
 /// Warns of images and entries that do not count, and of different labels.
+/// Returns whether the classes of `images` are ids, and all of them below 1000.
+fn has_ids_below_1000(truth: &GroundTruth, images: &[PathBuf]) -> bool {
+    let written = images.iter().filter_map(|image| truth.written(image));
+    let mut classes = written.flatten();
+    classes.all(|class| class.parse().is_ok_and(|id: u32| id < 1000))
+}
+
 fn warn(evaluation: &EvaluationReport, messages: &Messages) {
     if let Some(first) = evaluation.missing.first() {
         messages.warning(&format!(

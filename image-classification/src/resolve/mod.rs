@@ -92,7 +92,12 @@ impl ResolvedPreprocessing {
             });
         }
         let mut notes = Vec::new();
-        let found = match sources::find(&model) {
+        let gives_labels = overrides.labels.is_some()
+            || overrides
+                .preprocess
+                .as_ref()
+                .is_some_and(|file| file.labels.is_some());
+        let found = match sources::find_with(&model, !gives_labels) {
             Ok(found) => found,
             Err(error) if error.is_io() => Vec::new(),
             Err(error) if error.is_unsupported() && overrides.is_complete() => {
@@ -105,8 +110,8 @@ impl ResolvedPreprocessing {
             // of its formats on it and write each one's complaint to stderr.
             Err(error) => return Err(in_model(error)),
         };
-        notes.extend(overrides.unit_warning());
         let mut resolved = Self::combine(overrides, &found)?;
+        notes.extend(overrides.unit_warning(&resolved.preprocess));
         if overrides.labels.is_some() {
             resolved.labels.clone_from(&overrides.labels);
         } else if !resolved.has_given_labels {
@@ -128,7 +133,8 @@ impl ResolvedPreprocessing {
     /// [`ResolveError`] for overrides that contradict each other.
     pub fn from_overrides(overrides: &PreprocessOverrides) -> Result<Self, ResolveError> {
         let mut resolved = Self::combine(overrides, &[])?;
-        resolved.notes.extend(overrides.unit_warning());
+        let warning = overrides.unit_warning(&resolved.preprocess);
+        resolved.notes.extend(warning);
         if overrides.labels.is_some() {
             resolved.labels.clone_from(&overrides.labels);
         }
@@ -321,6 +327,29 @@ mod tests {
         let resolved = ResolvedPreprocessing::find(&model, &overrides).unwrap();
         assert_eq!(resolved.notes[0].severity, Severity::Warning);
         assert!(resolved.notes[0].text.contains("multiply both by 255"));
+        let warning = |mean: f32, scale: f32| {
+            let overrides = PreprocessOverrides {
+                mean: Some([mean; 3]),
+                scale: Some([scale; 3]),
+                ..PreprocessOverrides::default()
+            };
+            let resolved = ResolvedPreprocessing::find(&model, &overrides).unwrap();
+            let warnings = resolved.notes.into_iter();
+            let mut warnings = warnings.filter(|note| note.severity == Severity::Warning);
+            warnings.next().map(|note| note.text)
+        };
+        for (mean, scale, expected) in [
+            (0.5, 58.395, "give 127.5,127.5,127.5 as `mean`"),
+            (127.5, 0.5, "give 127.5,127.5,127.5 as `scale`"),
+            (0.0, 1.0 / 255.0, "give 255,255,255"),
+            (0.0, 0.0039, "give 256,256,256"),
+            (0.5, 0.5, "multiply both by 255"),
+        ] {
+            let text = warning(mean, scale).unwrap_or_default();
+            assert!(text.contains(expected), "{mean} {scale}: {text}");
+        }
+        assert_eq!(warning(0.0, 255.0), None);
+        assert_eq!(warning(127.5, 127.5), None);
     }
 
     #[test]

@@ -225,8 +225,15 @@ fn unsupported(
 /// [`SourceError`] for a file that is not what its name says, or that requires something that this crate does not
 /// support: ignoring it would give wrong answers without anybody noticing.
 pub fn find(model: impl Into<ModelSource>) -> Result<Vec<SourceSettings>, SourceError> {
-    let model = model.into();
-    let inside = read_model(&model)?;
+    find_with(&model.into(), true)
+}
+
+/// [`find`], which ignores the labels of all sources if `reads_labels` is false: unreadable ones are then no error.
+pub(crate) fn find_with(
+    model: &ModelSource,
+    reads_labels: bool,
+) -> Result<Vec<SourceSettings>, SourceError> {
+    let inside = read_model(model)?;
     if let Some(operator) = inside.graph.sorted_by {
         return Err(SourceError::Sorted { operator });
     }
@@ -238,18 +245,24 @@ pub fn find(model: impl Into<ModelSource>) -> Result<Vec<SourceSettings>, Source
     let info_type = inside.model_info.get("model_type").map(String::as_str);
     let is_yolo = info_type == Some("YOLO");
     if !inside.model_info.is_empty() && !is_yolo {
-        found.push(model_api::settings(&inside.model_info, model.path())?);
+        found.push(model_api::settings(
+            &inside.model_info,
+            model.path(),
+            reads_labels,
+        )?);
     }
     let mut beside = Vec::new();
     for folder in model.path().map(folders).unwrap_or_default() {
         let model_type = model_type_in(&folder);
+        let beside_it = Beside {
+            model_type: model_type.as_deref(),
+            reads_labels,
+        };
         for (name, read) in BESIDE {
             let path = folder.join(name);
             if path.is_file() {
                 let bytes = read_limited(&path, MOST_CONFIG_BYTES)?;
-                beside.extend(
-                    read(name, &bytes, model_type.as_deref())?.map(|settings| (name, settings)),
-                );
+                beside.extend(read(name, &bytes, beside_it)?.map(|settings| (name, settings)));
             }
         }
     }
@@ -301,10 +314,10 @@ pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
         .extension()
         .is_some_and(|ending| ending == "yml" || ending == "yaml");
     if yaml {
-        if let Some(settings) = ultralytics::of_yaml(&name, &bytes, None)? {
+        if let Some(settings) = ultralytics::of_yaml(&name, &bytes, Beside::ALONE)? {
             return Ok(settings);
         }
-        return open_model_zoo::read(&name, &bytes, None)?.ok_or_else(|| {
+        return open_model_zoo::read(&name, &bytes, Beside::ALONE)?.ok_or_else(|| {
             unsupported(
                 &name,
                 "the file",
@@ -314,6 +327,10 @@ pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
         });
     }
     let model_type = path.parent().and_then(model_type_in);
+    let beside = Beside {
+        model_type: model_type.as_deref(),
+        reads_labels: true,
+    };
     let readers: [Reader; 4] = [
         hugging_face::processor_config,
         hugging_face::preprocessor,
@@ -321,7 +338,7 @@ pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
         config,
     ];
     for read in readers {
-        if let Some(settings) = read(&name, &bytes, model_type.as_deref())? {
+        if let Some(settings) = read(&name, &bytes, beside)? {
             return Ok(settings);
         }
     }
@@ -342,9 +359,25 @@ pub fn read_labels(path: &Path) -> Result<WithOrigin<Labels>, SourceError> {
     }
 }
 
-/// A reader of one kind of file: its name for messages, its bytes, and the `model_type` of the `config.json` beside it.
-/// `None` if the file is about something else.
-type Reader = fn(&str, &[u8], Option<&str>) -> Result<Option<SourceSettings>, SourceError>;
+/// The surroundings of a file.
+#[derive(Debug, Clone, Copy)]
+struct Beside<'a> {
+    /// The `model_type` of the `config.json` beside the file.
+    model_type: Option<&'a str>,
+    /// False if the caller has labels: those of the file do not count.
+    reads_labels: bool,
+}
+
+impl Beside<'_> {
+    const ALONE: Self = Self {
+        model_type: None,
+        reads_labels: true,
+    };
+}
+
+/// A reader of one kind of file: its name for messages, its bytes, and its surroundings. `None` if the file is about
+/// something else.
+type Reader = fn(&str, &[u8], Beside<'_>) -> Result<Option<SourceSettings>, SourceError>;
 
 const BESIDE: [(&str, Reader); 6] = [
     ("processor_config.json", hugging_face::processor_config),
@@ -365,22 +398,22 @@ fn model_type_in(folder: &Path) -> Option<String> {
 fn config(
     file: &str,
     bytes: &[u8],
-    _: Option<&str>,
+    beside: Beside<'_>,
 ) -> Result<Option<SourceSettings>, SourceError> {
     let object = json::object(file, bytes)?;
     if timm::is_timm(&object) {
-        return timm::settings(file, &object).map(Some);
+        return timm::settings(file, &object, beside).map(Some);
     }
-    hugging_face::config(file, &object)
+    hugging_face::config(file, &object, beside)
 }
 
 /// Many programs have a `config.json`: one that is not even JSON is none of ours.
 fn config_beside(
     file: &str,
     bytes: &[u8],
-    model_type: Option<&str>,
+    beside: Beside<'_>,
 ) -> Result<Option<SourceSettings>, SourceError> {
-    match config(file, bytes, model_type) {
+    match config(file, bytes, beside) {
         Err(SourceError::Malformed { .. }) => Ok(None),
         other => other,
     }
@@ -526,6 +559,11 @@ mod tests {
         // Somebody else's file.
         std::fs::write(root.path().join("config.json"), "color = red").unwrap();
         assert_eq!(find(&model).unwrap(), []);
+        let damaged = r#"{"id2label": {"0": "cat", "2": "dog"}, "problem_type": "multi_label_classification"}"#;
+        std::fs::write(root.path().join("config.json"), damaged).unwrap();
+        assert!(find(&model).unwrap_err().to_string().contains("id2label"));
+        let found = find_with(&model.as_path().into(), false).unwrap();
+        assert!(found[0].labels.is_none() && found[0].multi_label.is_some());
         std::fs::write(folder.join("preprocessor_config.json"), "{").unwrap();
         assert!(matches!(find(&model), Err(SourceError::Malformed { .. })));
     }

@@ -115,10 +115,12 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// Interprets the entries of `model`, beside which `path_to_labels` lies. Nothing lies beside a model in memory.
+/// Interprets the entries of `model`, beside which `path_to_labels` lies. Nothing lies beside a model in memory. Labels
+/// are not read if `reads_labels` is false.
 pub(super) fn settings(
     entries: &BTreeMap<String, String>,
     model: Option<&Path>,
+    reads_labels: bool,
 ) -> Result<SourceSettings, SourceError> {
     let entries = Entries(entries);
     refuse(entries)?;
@@ -128,7 +130,9 @@ pub(super) fn settings(
         SourceSettings::default()
     };
     said.layout = layout(entries)?;
-    said.labels = labels(entries, model)?;
+    if reads_labels {
+        said.labels = labels(entries, model)?;
+    }
     said.multi_label = entries
         .is_true("multilabel")
         .then(|| entries.stated("multilabel", true));
@@ -317,7 +321,7 @@ mod tests {
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
-        settings(&entries, Some(Path::new("m.onnx")))
+        settings(&entries, Some(Path::new("m.onnx")), true)
     }
 
     #[test]
@@ -414,7 +418,7 @@ mod tests {
         let model = folder.path().join("m.xml");
         let said = |path: &str| {
             let entries = [("path_to_labels".to_owned(), path.to_owned())].into();
-            settings(&entries, Some(&model))
+            settings(&entries, Some(&model), true)
         };
         let labels = said("names.txt").unwrap().labels.unwrap();
         assert_eq!(labels.value.get(0), Some("tench, Tinca"));

@@ -5,14 +5,14 @@
 use serde_json::Value;
 
 use super::json::{self, Keys, side};
-use super::{SourceError, SourceSettings};
+use super::{Beside, SourceError, SourceSettings};
 use crate::{ColorOrder, CropMode, ImageSize, Interpolation, Resize, WithOrigin};
 
 /// Reads an `open_clip_config.json`; `None` if it does not describe preprocessing.
 pub(super) fn read(
     file: &str,
     bytes: &[u8],
-    _: Option<&str>,
+    _: Beside<'_>,
 ) -> Result<Option<SourceSettings>, SourceError> {
     let object = json::object(file, bytes)?;
     let Some(Value::Object(config)) = object.get("preprocess_cfg") else {
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_transform_for_inference() {
-        let of = |text: &str| read("open_clip_config.json", text.as_bytes(), None);
+        let of = |text: &str| read("open_clip_config.json", text.as_bytes(), Beside::ALONE);
         let said = of(
             r#"{"model_cfg": {"embed_dim": 512, "vision_cfg": {"image_size": 256}}, "preprocess_cfg":
                 {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "resize_mode": "longest", "fill_color": 7}}"#,

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 
 use super::embedded::numbers;
-use super::{SourceError, SourceSettings, unsupported};
+use super::{Beside, SourceError, SourceSettings, unsupported};
 use crate::{ColorOrder, ImageLayout, ImageSize, Interpolation, Resize, WithOrigin};
 
 #[derive(Deserialize)]
@@ -30,7 +30,7 @@ struct Input {
 pub(super) fn read(
     file: &str,
     bytes: &[u8],
-    _: Option<&str>,
+    _: Beside<'_>,
 ) -> Result<Option<SourceSettings>, SourceError> {
     let malformed = |source: Box<dyn std::error::Error + Send + Sync>| SourceError::Malformed {
         file: file.to_owned(),
@@ -140,7 +140,9 @@ framework: pytorch
 
     #[test]
     fn the_original_takes_what_the_converter_puts_into_the_graph() {
-        let said = read("model.yml", RESNET.as_bytes(), None).unwrap().unwrap();
+        let said = read("model.yml", RESNET.as_bytes(), Beside::ALONE)
+            .unwrap()
+            .unwrap();
         assert_eq!(said.color.unwrap().value, ColorOrder::Rgb);
         assert_eq!(said.mean.unwrap().value, [123.675, 116.28, 103.53]);
         assert_eq!(said.scale.unwrap().value, [58.395, 57.12, 57.375]);
@@ -150,12 +152,20 @@ framework: pytorch
     #[test]
     fn other_tasks_and_other_files() {
         let other = RESNET.replace("classification", "detection");
-        let error = read("model.yml", other.as_bytes(), None).unwrap_err();
+        let error = read("model.yml", other.as_bytes(), Beside::ALONE).unwrap_err();
         assert!(error.to_string().contains("detection"), "{error}");
-        assert_eq!(read("model.yml", b"port: 80\n", None).unwrap(), None);
-        let error = read("model.yml", RESNET.replace("58.395", "x").as_bytes(), None).unwrap_err();
+        assert_eq!(
+            read("model.yml", b"port: 80\n", Beside::ALONE).unwrap(),
+            None
+        );
+        let error = read(
+            "model.yml",
+            RESNET.replace("58.395", "x").as_bytes(),
+            Beside::ALONE,
+        )
+        .unwrap_err();
         assert!(error.to_string().contains("--scale_values"), "{error}");
-        assert!(read("model.yml", b"a: [", None).is_err());
+        assert!(read("model.yml", b"a: [", Beside::ALONE).is_err());
         // Aliases that would expand to gigabytes.
         let mut bomb = vec!["a0: &a0 [x, x, x, x, x, x, x, x, x, x]".to_owned()];
         bomb.extend((1..12).map(|level| {
@@ -164,7 +174,7 @@ framework: pytorch
         }));
         let bomb = bomb.join("\n");
         assert!(!matches!(
-            read("model.yml", bomb.as_bytes(), None),
+            read("model.yml", bomb.as_bytes(), Beside::ALONE),
             Ok(Some(_))
         ));
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::hugging_face::multi_label;
 use super::json::{Keys, side};
-use super::{SourceError, SourceSettings, unsupported};
+use super::{Beside, SourceError, SourceSettings, unsupported};
 use crate::{ColorOrder, CropMode, ImageSize, Interpolation, Labels, Resize, WithOrigin};
 
 /// Returns whether a `config.json` is timm's: the preprocessing is in `pretrained_cfg`, in old files at the top.
@@ -20,6 +20,7 @@ pub(super) fn is_timm(object: &Map<String, Value>) -> bool {
 pub(super) fn settings(
     file: &str,
     object: &Map<String, Value>,
+    beside: Beside<'_>,
 ) -> Result<SourceSettings, SourceError> {
     let (config, prefix) = match object.get("pretrained_cfg") {
         Some(Value::Object(config)) => (config, "pretrained_cfg."),
@@ -72,7 +73,11 @@ pub(super) fn settings(
         resize_at: at_test_size,
         interpolation: Some(WithOrigin::new(interpolation, by("interpolation"))),
         size: Some(WithOrigin::new(size, by("input_size"))),
-        labels: labels(Keys { file, object })?,
+        labels: if beside.reads_labels {
+            labels(Keys { file, object })?
+        } else {
+            None
+        },
         multi_label: multi_label(Keys { file, object })?,
         ..SourceSettings::default()
     })
@@ -156,7 +161,7 @@ mod tests {
     fn read(text: &str) -> Result<SourceSettings, SourceError> {
         let object = object("config.json", text.as_bytes())?;
         assert!(is_timm(&object));
-        settings("config.json", &object)
+        settings("config.json", &object, Beside::ALONE)
     }
 
     #[test]

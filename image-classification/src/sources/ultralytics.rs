@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use model_file::onnx::{Model, text};
 use serde_json::Value;
 
-use super::{SourceError, SourceSettings, unsupported};
+use super::{Beside, SourceError, SourceSettings, unsupported};
 use crate::{ColorOrder, CropMode, ImageSize, Interpolation, Labels, Resize, WithOrigin};
 
 /// Reads `metadata_props` of an ONNX model; `None` if Ultralytics did not export it.
@@ -46,7 +46,7 @@ pub(super) fn of_onnx(model: &Model) -> Result<Option<SourceSettings>, SourceErr
 pub(super) fn of_yaml(
     file: &str,
     bytes: &[u8],
-    _: Option<&str>,
+    _: Beside<'_>,
 ) -> Result<Option<SourceSettings>, SourceError> {
     // Many programs write such a file.
     match std::str::from_utf8(bytes).map(serde_saphyr::from_str::<Value>) {
@@ -289,7 +289,7 @@ mod tests {
     fn metadata_yaml_states_the_same() {
         let yaml = "description: Ultralytics YOLO11n-cls model\nauthor: Ultralytics\nversion: 8.4.1\nstride: 1\n\
             task: classify\nbatch: 1\nimgsz:\n- 64\n- 32\nnames:\n  0: great white shark\n  1: '1'\nargs:\n  half: false\n";
-        let said = of_yaml("metadata.yaml", yaml.as_bytes(), None)
+        let said = of_yaml("metadata.yaml", yaml.as_bytes(), Beside::ALONE)
             .unwrap()
             .unwrap();
         // Not a square: both sides.
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(labels.origin.to_string(), "metadata.yaml: names");
         for other in ["a: [", "name: x\n", "- 1\n"] {
             assert_eq!(
-                of_yaml("metadata.yaml", other.as_bytes(), None).unwrap(),
+                of_yaml("metadata.yaml", other.as_bytes(), Beside::ALONE).unwrap(),
                 None
             );
         }

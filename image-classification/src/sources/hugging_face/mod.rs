@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use self::kind::{Kind, Side};
 use super::json::{self, Keys, labels_by_id, side};
-use super::{SourceError, SourceSettings, timm};
+use super::{Beside, SourceError, SourceSettings, timm};
 use crate::{Centre, ColorOrder, ImageSize, Interpolation, Resize, WithOrigin};
 
 /// Keys that this module reads, or that pixels do not depend on.
@@ -61,24 +61,23 @@ const KNOWN: [&str; 43] = [
     "video_processor_type",
 ];
 
-/// Reads a `preprocessor_config.json`; `None` if the object has none of its keys. `model_type` is that of the
-/// `config.json` beside it.
+/// Reads a `preprocessor_config.json`; `None` if the object has none of its keys.
 pub(super) fn preprocessor(
     file: &str,
     bytes: &[u8],
-    model_type: Option<&str>,
+    beside: Beside<'_>,
 ) -> Result<Option<SourceSettings>, SourceError> {
-    processor(file, &json::object(file, bytes)?, model_type)
+    processor(file, &json::object(file, bytes)?, beside)
 }
 
 /// Reads a `processor_config.json`; `None` if it has no image processor.
 pub(super) fn processor_config(
     file: &str,
     bytes: &[u8],
-    model_type: Option<&str>,
+    beside: Beside<'_>,
 ) -> Result<Option<SourceSettings>, SourceError> {
     match json::object(file, bytes)?.get("image_processor") {
-        Some(Value::Object(object)) => processor(file, object, model_type),
+        Some(Value::Object(object)) => processor(file, object, beside),
         _ => Ok(None),
     }
 }
@@ -92,7 +91,7 @@ pub(super) fn model_type(bytes: &[u8]) -> Option<String> {
 fn processor(
     file: &str,
     object: &Map<String, Value>,
-    model_type: Option<&str>,
+    beside: Beside<'_>,
 ) -> Result<Option<SourceSettings>, SourceError> {
     let characteristic = [
         "image_processor_type",
@@ -105,10 +104,10 @@ fn processor(
         return Ok(None);
     }
     if timm::is_timm(object) {
-        return timm::settings(file, object).map(Some);
+        return timm::settings(file, object, beside).map(Some);
     }
     let keys = Keys { file, object };
-    let (kind, is_known) = Kind::of(keys, model_type)?;
+    let (kind, is_known) = Kind::of(keys, beside.model_type)?;
     let keys = Processor {
         keys,
         kind,
@@ -463,9 +462,14 @@ fn normalization(
 pub(super) fn config(
     file: &str,
     object: &Map<String, Value>,
+    beside: Beside<'_>,
 ) -> Result<Option<SourceSettings>, SourceError> {
     let keys = Keys { file, object };
-    let labels = labels_by_id(keys, "id2label")?;
+    let labels = if beside.reads_labels {
+        labels_by_id(keys, "id2label")?
+    } else {
+        None
+    };
     let multi_label = multi_label(keys)?;
     Ok(
         (labels.is_some() || multi_label.is_some()).then(|| SourceSettings {

@@ -5,7 +5,7 @@ use super::*;
 use crate::{Image, InputLayout, Preprocess};
 
 fn read(text: &str) -> Result<SourceSettings, SourceError> {
-    preprocessor("preprocessor_config.json", text.as_bytes(), None).map(Option::unwrap)
+    preprocessor("preprocessor_config.json", text.as_bytes(), Beside::ALONE).map(Option::unwrap)
 }
 
 #[test]
@@ -146,14 +146,16 @@ fn labels_and_multi_label_are_read() {
         br#"{"id2label": {"1": "b", "0": "a"}, "problem_type": "multi_label_classification"}"#,
     )
     .unwrap();
-    let said = config("config.json", &object).unwrap().unwrap();
+    let said = config("config.json", &object, Beside::ALONE)
+        .unwrap()
+        .unwrap();
     assert_eq!(said.labels.unwrap().value.get(0), Some("a"));
     assert_eq!(
         said.multi_label.unwrap().origin.to_string(),
         "config.json: problem_type"
     );
     let other = json::object("config.json", br#"{"port": 80}"#).unwrap();
-    assert_eq!(config("config.json", &other).unwrap(), None);
+    assert_eq!(config("config.json", &other, Beside::ALONE).unwrap(), None);
 }
 
 fn preprocess(said: &SourceSettings) -> Preprocess {
@@ -170,7 +172,11 @@ fn preprocess(said: &SourceSettings) -> Preprocess {
 fn tensors_are_those_of_transformers() {
     for (model_type, text, (width, height), expected) in CASES {
         let case = format!("{model_type:?} {text} {width} x {height}");
-        let said = preprocessor("preprocessor_config.json", text.as_bytes(), model_type)
+        let beside = Beside {
+            model_type,
+            ..Beside::ALONE
+        };
+        let said = preprocessor("preprocessor_config.json", text.as_bytes(), beside)
             .unwrap_or_else(|error| panic!("{case}: {error}"))
             .unwrap();
         let pixels = (0..height)
@@ -228,9 +234,9 @@ fn default_to_square_decides_what_an_integer_is() {
 fn processor_config_has_the_image_processor_inside() {
     let text = r#"{"image_processor": {"image_processor_type": "SiglipImageProcessor", "size": {"height": 8, "width": 8}},
         "processor_class": "SiglipProcessor"}"#;
-    let said = processor_config("processor_config.json", text.as_bytes(), None);
+    let said = processor_config("processor_config.json", text.as_bytes(), Beside::ALONE);
     assert_eq!(said.unwrap().unwrap().size.unwrap().value.width, 8);
-    let other = processor_config("processor_config.json", b"{}", None);
+    let other = processor_config("processor_config.json", b"{}", Beside::ALONE);
     assert_eq!(other.unwrap(), None);
     let timm = r#"{"image_processor_type": "TimmWrapperImageProcessor", "architecture": "x",
         "pretrained_cfg": {"input_size": [3, 8, 8]}}"#;
