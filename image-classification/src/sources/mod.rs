@@ -9,7 +9,7 @@
 //! 2. the model: Intel Model API's `model_info`, in an OpenVINO IR and in ONNX, Ultralytics' and TensorFlow Lite's
 //!    metadata, and what an IR's graph does itself;
 //! 3. files beside the model: Hugging Face's `processor_config.json`, `preprocessor_config.json` and `config.json`,
-//!    timm's `config.json`, OpenCLIP's `open_clip_config.json`, Ultralytics' `metadata.yaml`, Open Model Zoo's
+//!    timm's `config.json`, `OpenCLIP`'s `open_clip_config.json`, Ultralytics' `metadata.yaml`, Open Model Zoo's
 //!    `model.yml`;
 //! 4. the operators at the end of the model's graph, for what the output is;
 //! 5. the convention of TensorFlow Lite for the order of its channels, and that of OpenVINO's samples.

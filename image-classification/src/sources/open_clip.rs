@@ -1,6 +1,6 @@
-//! OpenCLIP's `open_clip_config.json`.
+//! `OpenCLIP`'s `open_clip_config.json`.
 //!
-//! Its transform for inference has timm's arithmetic. Facts from open_clip 3.3, `open_clip/transform.py`.
+//! Its transform for inference has timm's arithmetic. Facts from `open_clip` 3.3, `open_clip/transform.py`.
 
 use serde_json::Value;
 

@@ -60,7 +60,8 @@ fn settings(
     let takes_bytes =
         input.is_some_and(|input| matches!(input.element_type, TensorType::U8 | TensorType::I8));
     // A quantized input takes pixels as they are: the numbers are those of its original.
-    if !takes_bytes && !(metadata.mean.is_empty() && metadata.std.is_empty()) {
+    let normalizes = !metadata.mean.is_empty() || !metadata.std.is_empty();
+    if normalizes && !takes_bytes {
         let (mean, std) = (three("mean", &metadata.mean)?, three("std", &metadata.std)?);
         if std.contains(&0.0) {
             return Err(unsupported(FILE, "std", "0", "numbers that are not 0"));
