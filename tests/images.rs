@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Cursor;
 
 use classify_tests::{Needs, checkout, ensure, python};
-use image_classification::{DecodeLimits, Image, ImageHeader};
+use image_classification::{DecodeLimits, Image, ImageHeader, ImageNote};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 
@@ -61,7 +61,7 @@ fn equals_pillow() -> Result<(), Failed> {
         };
         let is_right = size(image.width(), image.height()).is_some()
             && size(header.width(), header.height()).is_some()
-            && image.note().map(|note| note.code()) == text("note")
+            && image.note().map(ImageNote::code) == text("note")
             && image.rgb() == expected;
         if is_right {
             tally.equal += 1;
@@ -94,7 +94,7 @@ fn equals_libjxl() -> Result<(), Failed> {
         let image = Image::decode(&fs::read(&path)?, &limits)?;
         let expected = Image::decode(&fs::read(path.with_extension("png"))?, &limits)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let limit = if name.ends_with("lossless") { 0 } else { 1 };
+        let limit = u8::from(!name.ends_with("lossless"));
         let pairs = image.rgb().iter().zip(expected.rgb());
         let largest = pairs.map(|(a, b)| a.abs_diff(*b)).max();
         ensure(

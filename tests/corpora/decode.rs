@@ -5,7 +5,7 @@
 
 use std::io::{BufRead as _, Cursor, Write as _};
 
-use image_classification::{DecodeLimits, Image, ImageHeader};
+use image_classification::{DecodeLimits, Image, ImageHeader, ImageNote};
 
 fn main() -> std::io::Result<()> {
     std::panic::set_hook(Box::new(|_| {}));
@@ -18,7 +18,7 @@ fn main() -> std::io::Result<()> {
         let announced = header.as_ref().map_or(0, |header| header.decode_bytes(1));
         let (line, pixels) = match Image::decode(&bytes, &limits) {
             Ok(image) => {
-                let note = image.note().map(|note| note.code());
+                let note = image.note().map(ImageNote::code);
                 let line = serde_json::json!({
                     "width": image.width(), "height": image.height(), "note": note, "announced": announced,
                 });
