@@ -13,7 +13,7 @@ use evaluation::{
 };
 use futures_executor::block_on;
 use image_classification::{
-    Classifier, ColorOrder, Image, Labels, PreprocessOverrides, ScoreKind, WithOrigin,
+    Classifier, ColorOrder, Image, Labels, PreprocessOverrides, ScoreKind, Scoring, WithOrigin,
 };
 
 const CLASSES: [&str; 3] = ["night", "dusk", "day"];
@@ -170,6 +170,57 @@ fn the_first_outputs_decide_scores_that_nothing_states() {
     let info = report.runs[0].info.as_ref().unwrap();
     assert!(info.interpretation.unwrap().inferred, "{info:?}");
     assert_eq!(report.images.len(), 3);
+}
+
+#[test]
+fn images_that_cannot_be_read_do_not_decide_scores() {
+    // One output alone is a distribution; together they are logits.
+    let undecided = || {
+        let overrides = PreprocessOverrides::default();
+        classifier_of(|light| Ok([light, 1.0 - light, light.round()]), overrides)
+    };
+    for broken in [7, 8, 20] {
+        let bad = std::iter::repeat_n(("bad.ppm", b"no image".to_vec()), broken);
+        let good = [("night.ppm", image(10)), ("day.ppm", image(250))];
+        let comparison = Comparison::new(undecided(), [undecided()]);
+        let report = comparison.run_blocking(bad.chain(good)).unwrap();
+        for run in &report.runs {
+            let interpretation = run.info.as_ref().unwrap().interpretation;
+            let scoring = interpretation.map(|interpretation| interpretation.scoring);
+            assert_eq!(scoring, Some(Scoring::Softmax), "{broken}");
+        }
+        assert_eq!((report.compared, report.images.len()), (2, broken + 2));
+        let failures = report.failures.iter();
+        let failed: Vec<_> = failures
+            .map(|failure| (failure.image, failure.problem.code))
+            .collect();
+        let each: Vec<_> = (0..broken)
+            .map(|place| (Some(place), "unknown-format"))
+            .collect();
+        assert_eq!(failed, each);
+    }
+}
+
+#[test]
+fn a_run_that_fails_first_is_read_by_its_later_outputs() {
+    let failing = |failures: f32| {
+        let logits = move |light: f32| {
+            if light < failures / 255.0 {
+                return Err(Error::new(ErrorKind::InferenceFailed, "too dark"));
+            }
+            Ok([-light, light, 3.0])
+        };
+        classifier_of(logits, PreprocessOverrides::default())
+    };
+    let images = (0..12).map(|grey| (grey.to_string(), image(grey)));
+    let comparison = Comparison::new(failing(0.0), [failing(8.0)]);
+    let report = comparison.run_blocking(images).unwrap();
+    let info = report.runs[1].info.as_ref().unwrap();
+    let scoring = info
+        .interpretation
+        .map(|interpretation| interpretation.scoring);
+    assert_eq!(scoring, Some(Scoring::Softmax));
+    assert_eq!((report.failures.len(), report.compared), (8, 4));
 }
 
 #[test]
