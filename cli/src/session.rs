@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Error;
 use backend_api::{BackendInfo, InferBackend, Tensor};
 use image_classification::{
-    Digests, Feed, FeedOptions, FeedRun, FittedPreprocessing, Image, ImageError, ImageOutputs,
+    Digests, Feed, FeedOptions, FeedRun, FirstOutputs, Image, ImageError, ImageOutputs,
     ImageSource, Labels, OutputReading, Preparation, PreprocessOverrides,
 };
 
@@ -68,7 +68,7 @@ impl OpenRun {
                 backend: Arc::clone(&backend),
                 preparation: input,
             };
-            fitted.read_outputs(&first_outputs(run, inputs, jobs));
+            fitted.read_outputs(first_outputs(run, inputs, jobs).outputs());
         }
         messages.notes(&fitted.notes);
         Ok(Self {
@@ -99,23 +99,21 @@ impl OpenRun {
 }
 
 /// Returns the outputs of the first images that can be read and inferred.
-fn first_outputs(run: FeedRun, inputs: &[Input], jobs: usize) -> Vec<Tensor> {
+fn first_outputs(run: FeedRun, inputs: &[Input], jobs: usize) -> FirstOutputs {
     let feed = Feed::new(vec![run], feed_options(jobs));
     // Images that fail get their own error later.
     let readable = inputs.iter().filter(|input| input.problem.is_none());
     let mut sources = readable.map(|input| ((), input.path.as_path().into()));
-    let mut outputs = Vec::new();
+    let mut first = FirstOutputs::default();
     loop {
-        let missing = FittedPreprocessing::FIRST_IMAGES - outputs.len();
-        let next: Vec<((), ImageSource)> = sources.by_ref().take(missing).collect();
+        let next = sources.by_ref().take(first.missing());
+        let next: Vec<((), ImageSource)> = next.collect();
         if next.is_empty() {
-            return outputs;
+            return first;
         }
-        let answers = feed.blocking_answers(next);
-        outputs.extend(answers.filter_map(|answer| {
-            let mut outputs = answer.result.ok()?;
-            Some(outputs.runs.pop()?.ok()?.tensor)
-        }));
+        for answer in feed.blocking_answers(next) {
+            first.add(&answer.result, 0);
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use backend_api::{Error, Tensor};
 use futures_util::stream::{Stream, StreamExt as _};
 use image_classification::{
-    Answer, Classifier, Digests, Feed, FeedOptions, FittedPreprocessing, Image, ImageOutputs,
-    ImageSource,
+    Answer, Classifier, Digests, Feed, FeedOptions, FirstOutputs, FittedPreprocessing, Image,
+    ImageOutputs, ImageSource,
 };
 
 use crate::digest::{Digest, ImageDigests};
@@ -72,8 +72,8 @@ impl ClassifierRuns {
         Feed::new(runs.collect(), options)
     }
 
-    /// Describes the classifiers. The first of the `answers` decide the scores of those that do not tell them; they are
-    /// returned, too.
+    /// Describes the classifiers. The first outputs among the `answers` decide the scores of those that do not tell them;
+    /// the answers that were taken for that are returned, too.
     ///
     /// # Errors
     ///
@@ -82,18 +82,24 @@ impl ClassifierRuns {
         &self,
         answers: &mut (impl Stream<Item = NamedAnswer> + Unpin),
     ) -> Result<(Vec<RunEntry>, Vec<NamedAnswer>), Error> {
-        let mut first = Vec::new();
+        let mut taken = Vec::new();
         let fitted = self.classifiers.iter().map(Classifier::preprocessing);
         let mut fitted: Vec<FittedPreprocessing> = fitted.cloned().collect();
-        if fitted.iter().any(|fitted| fitted.reading.is_none()) {
-            while first.len() < FittedPreprocessing::FIRST_IMAGES
-                && let Some(answer) = answers.next().await
-            {
-                first.push(answer);
+        let undecided = fitted.iter_mut().enumerate();
+        let undecided = undecided.filter(|(_, fitted)| fitted.reading.is_none());
+        let mut undecided: Vec<_> = undecided
+            .map(|(run, fitted)| (run, fitted, FirstOutputs::default()))
+            .collect();
+        while undecided.iter().any(|(.., first)| first.missing() > 0)
+            && let Some(answer) = answers.next().await
+        {
+            for (run, _, first) in &mut undecided {
+                first.add(&answer.result, *run);
             }
+            taken.push(answer);
         }
-        for (run, fitted) in fitted.iter_mut().enumerate() {
-            fitted.read_outputs(&outputs(&first, run));
+        for (_, fitted, first) in undecided {
+            fitted.read_outputs(first.outputs());
         }
         let runs = self.names.iter().zip(&self.classifiers).zip(&fitted);
         let entries = runs.map(|((name, classifier), fitted)| {
@@ -107,17 +113,8 @@ impl ClassifierRuns {
                 labels: fitted.labels.as_ref().map(|labels| labels.value.clone()),
             })
         });
-        Ok((entries.collect::<Result<_, Error>>()?, first))
+        Ok((entries.collect::<Result<_, Error>>()?, taken))
     }
-}
-
-/// The outputs of a run among the first answers.
-fn outputs(answers: &[NamedAnswer], run: usize) -> Vec<Tensor> {
-    let outputs = answers.iter().filter_map(|answer| {
-        let outputs = answer.result.as_ref().ok()?;
-        Some(outputs.runs.get(run)?.as_ref().ok()?.tensor.clone())
-    });
-    outputs.collect()
 }
 
 /// The name of each classifier, `BACKEND:DEVICE@PRECISION`; the second of the same name has ` (2)` behind it.

@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use backend_api::Tensor;
-use image_classification::{FittedPreprocessing, Interpretation, ScoreKind, Scoring};
+use image_classification::{FirstOutputs, Interpretation, ScoreKind, Scoring};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, ImageDigests};
@@ -213,7 +213,7 @@ pub struct Recording<R> {
     file: BufReader<R>,
     runs: Vec<RunInfo>,
     /// For each run its first outputs.
-    first_outputs: Vec<Vec<Tensor>>,
+    first_outputs: Vec<FirstOutputs>,
     places: HashMap<Digest, Place>,
 }
 
@@ -258,7 +258,8 @@ impl<R: Read + Seek> Recording<R> {
             });
         }
         let mut places = HashMap::new();
-        let mut first_outputs: Vec<Vec<Tensor>> = header.runs.iter().map(|_| Vec::new()).collect();
+        let first_outputs = header.runs.iter().map(|_| FirstOutputs::default());
+        let mut first_outputs: Vec<FirstOutputs> = first_outputs.collect();
         let mut images = 0;
         let complete = loop {
             let bytes = next(&mut line)?;
@@ -272,8 +273,8 @@ impl<R: Read + Seek> Recording<R> {
             }
             images += 1;
             for (first, output) in first_outputs.iter_mut().zip(image.outputs) {
-                if first.len() < FittedPreprocessing::FIRST_IMAGES {
-                    first.extend(tensor(output));
+                if let Some(output) = tensor(output) {
+                    first.add_output(output);
                 }
             }
             places.insert(
@@ -308,10 +309,10 @@ impl<R: Read + Seek> Recording<R> {
 
     /// Returns the recorded runs for a comparison, with the requested scores.
     pub fn entries(&self, scores: ScoreKind) -> Vec<RunEntry> {
-        let entry = |(run, first): (&RunInfo, &Vec<Tensor>)| RunEntry {
+        let entry = |(run, first): (&RunInfo, &FirstOutputs)| RunEntry {
             name: format!("{} (recorded)", run.name),
             info: Ok(RunInfo {
-                interpretation: interpretation(run, first, scores),
+                interpretation: interpretation(run, first.outputs(), scores),
                 ..run.clone()
             }),
             labels: None,

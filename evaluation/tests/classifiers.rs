@@ -9,11 +9,11 @@ use evaluation::accuracy::GroundTruth;
 use evaluation::agreement::{Tolerance, Verdict};
 use evaluation::{
     Comparison, ComparisonReport, Evaluation, EvaluationOptions, EvaluationReport, GateLimits,
-    Recording,
+    Recording, RecordingError,
 };
 use futures_executor::block_on;
 use image_classification::{
-    Classifier, ColorOrder, Image, Labels, PreprocessOverrides, ScoreKind, WithOrigin,
+    Classifier, ColorOrder, Image, Labels, PreprocessOverrides, ScoreKind, Scoring, WithOrigin,
 };
 
 const CLASSES: [&str; 3] = ["night", "dusk", "day"];
@@ -173,11 +173,63 @@ fn the_first_outputs_decide_scores_that_nothing_states() {
 }
 
 #[test]
+fn images_that_cannot_be_read_do_not_decide_scores() {
+    // One output alone is a distribution; together they are logits.
+    let undecided = || {
+        let overrides = PreprocessOverrides::default();
+        classifier_of(|light| Ok([light, 1.0 - light, light.round()]), overrides)
+    };
+    for broken in [7, 8, 20] {
+        let bad = std::iter::repeat_n(("bad.ppm", b"no image".to_vec()), broken);
+        let good = [("night.ppm", image(10)), ("day.ppm", image(250))];
+        let comparison = Comparison::new(undecided(), [undecided()]);
+        let report = comparison.run_blocking(bad.chain(good)).unwrap();
+        for run in &report.runs {
+            let interpretation = run.info.as_ref().unwrap().interpretation;
+            let scoring = interpretation.map(|interpretation| interpretation.scoring);
+            assert_eq!(scoring, Some(Scoring::Softmax), "{broken}");
+        }
+        assert_eq!((report.compared, report.images.len()), (2, broken + 2));
+        let failures = report.failures.iter();
+        let failed: Vec<_> = failures
+            .map(|failure| (failure.image, failure.problem.code))
+            .collect();
+        let each: Vec<_> = (0..broken)
+            .map(|place| (Some(place), "unknown-format"))
+            .collect();
+        assert_eq!(failed, each);
+    }
+}
+
+#[test]
+fn a_run_that_fails_first_is_read_by_its_later_outputs() {
+    let failing = |failures: f32| {
+        let logits = move |light: f32| {
+            if light < failures / 255.0 {
+                return Err(Error::new(ErrorKind::InferenceFailed, "too dark"));
+            }
+            Ok([-light, light, 3.0])
+        };
+        classifier_of(logits, PreprocessOverrides::default())
+    };
+    let images = (0..12).map(|grey| (grey.to_string(), image(grey)));
+    let comparison = Comparison::new(failing(0.0), [failing(8.0)]);
+    let report = comparison.run_blocking(images).unwrap();
+    let info = report.runs[1].info.as_ref().unwrap();
+    let scoring = info
+        .interpretation
+        .map(|interpretation| interpretation.scoring);
+    assert_eq!(scoring, Some(Scoring::Softmax));
+    assert_eq!((report.failures.len(), report.compared), (8, 4));
+}
+
+#[test]
 fn recorded_answers_are_compared_with_later_ones() {
     block_on(async {
         let comparison = Comparison::new(classifier(0.0), []);
         let (report, recorded) = comparison.record(images(), Vec::new()).await.unwrap();
         assert_eq!(report.verdict(), Verdict::Recorded);
+        let recorded = recorded.unwrap();
         let mut recording = Recording::read(Cursor::new(&recorded)).unwrap();
         let report = comparison
             .run_against(&mut recording, images())
@@ -188,6 +240,44 @@ fn recorded_answers_are_compared_with_later_ones() {
         let error = report.runs[1].info.as_ref().unwrap_err();
         assert!(error.contains("was not recorded"), "{error}");
     });
+}
+
+#[test]
+fn only_compared_runs_are_recorded() {
+    let rgb = PreprocessOverrides {
+        color: Some(ColorOrder::Rgb),
+        ..softmax()
+    };
+    let rejected = classifier_of(|light| Ok([light; 3]), rgb);
+    let comparison = Comparison::new(classifier(0.0), [rejected, classifier(1e-6)]);
+    let (report, recorded) = block_on(comparison.record(images(), Vec::new())).unwrap();
+    assert!(report.runs[1].info.is_err());
+    let recorded = recorded.unwrap();
+    let recording = Recording::read(Cursor::new(&recorded)).unwrap();
+    let names: Vec<&str> = recording.runs().iter().map(|run| &*run.name).collect();
+    assert_eq!(names, ["mock", "mock (3)"]);
+    let text = String::from_utf8(recorded).unwrap();
+    let image: serde_json::Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+    let second_logits = |run: usize| image["outputs"][run][1].as_f64().unwrap();
+    assert_eq!(image["outputs"].as_array().unwrap().len(), 2);
+    // The rejected run would have a positive one.
+    assert!(second_logits(0) < 0.0 && second_logits(1) < 0.0);
+}
+
+#[test]
+fn a_recording_that_cannot_be_written_leaves_the_report_complete() {
+    let comparison = Comparison::new(classifier(0.0), [classifier(1e-6)]);
+    let (_, whole) = block_on(comparison.record(images(), Vec::new())).unwrap();
+    let whole = whole.unwrap();
+    let header = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    for room in [0, header, whole.len() - 1] {
+        let mut buffer = vec![0; room];
+        let recorded = comparison.record(images(), &mut buffer[..]);
+        let (report, recorded) = block_on(recorded).unwrap();
+        let error = recorded.unwrap_err();
+        assert!(matches!(error, RecordingError::Write(_)), "{error}");
+        assert!(report.agrees() && report.compared == 3, "{report}");
+    }
 }
 
 #[test]
@@ -209,6 +299,7 @@ fn a_recording_is_compared_with_a_model_of_the_same_file() {
     block_on(async {
         let comparison = Comparison::new(of_file(0.0), []);
         let (_, recorded) = comparison.record(images(), Vec::new()).await.unwrap();
+        let recorded = recorded.unwrap();
         let against = async |error: f32, count: usize| {
             let mut recording = Recording::read(Cursor::new(&recorded)).unwrap();
             let comparison = Comparison::new(of_file(error), []);

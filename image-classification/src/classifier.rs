@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 
-use backend_api::{InferBackend, ModelSource, Tensor};
+use backend_api::{InferBackend, ModelSource};
 use futures_util::stream::{self, Stream, StreamExt as _};
 
 use crate::{
-    Answer, Feed, FeedOptions, FeedRun, FittedPreprocessing, ImageError, ImageOutputs, ImageSource,
-    Interpretation, Labels, PreprocessOverrides, Ranked, ResolveError, ResolvedPreprocessing,
-    Scores, ScoresError,
+    Feed, FeedOptions, FeedRun, FirstOutputs, FittedPreprocessing, ImageError, ImageOutputs,
+    ImageSource, Interpretation, Labels, PreprocessOverrides, Ranked, ResolveError,
+    ResolvedPreprocessing, Scores, ScoresError,
 };
 
 /// Classifies images: from a file, its bytes or its pixels to the scores of the model's classes.
@@ -191,9 +191,9 @@ impl Classifier {
     /// The preprocessing, the labels and the rule for the scores, each with its origin and with notes on what nothing
     /// states.
     ///
-    /// Some models do not tell what their outputs are. The outputs of the first images decide that once: of
+    /// Some models do not tell what their outputs are. The first outputs decide that once: those of
     /// [`FIRST_IMAGES`](FittedPreprocessing::FIRST_IMAGES) in [`classify_all`](Self::classify_all), of one elsewhere.
-    /// After that this has a [`reading`](FittedPreprocessing::reading). Programs that give `scores` leave nothing to
+    /// Images that fail have no output and do not count. After that this has a [`reading`](FittedPreprocessing::reading). Programs that give `scores` leave nothing to
     /// decide.
     pub fn preprocessing(&self) -> &FittedPreprocessing {
         let decided = self.shared.decided.get();
@@ -290,7 +290,7 @@ impl Classifier {
         self.classifications(images, 1)
     }
 
-    /// Classifies images. The first `deciding` ones decide the rule for the scores, if nothing else does.
+    /// Classifies images. The first `deciding` outputs decide the rule for the scores, if nothing else does.
     fn classifications<S>(
         &self,
         images: S,
@@ -302,23 +302,32 @@ impl Classifier {
         let images = images.map(|image| ((), image.into()));
         let answers = Box::pin(self.shared.feed.answers_of_stream(images));
         let state = (Arc::clone(&self.shared), answers, VecDeque::new());
-        stream::unfold(state, move |(shared, mut answers, mut first)| async move {
-            if first.is_empty() && shared.decided.get().is_none() {
-                // They decide together, before any of them is scored.
-                while first.len() < deciding
-                    && let Some(answer) = answers.next().await
-                {
-                    first.push_back(answer);
+        stream::unfold(
+            state,
+            move |(shared, mut answers, mut waiting)| async move {
+                if waiting.is_empty() && shared.decided.get().is_none() {
+                    let mut first = FirstOutputs::new(deciding);
+                    // They decide together, before any of them is scored.
+                    while first.missing() > 0
+                        && let Some(answer) = answers.next().await
+                    {
+                        first.add(&answer.result, 0);
+                        waiting.push_back(answer);
+                        // An error before the first output waits for no other image.
+                        if first.outputs().is_empty() {
+                            break;
+                        }
+                    }
+                    shared.decide(&first);
                 }
-                shared.decide(&first);
-            }
-            let answer = match first.pop_front() {
-                Some(answer) => answer,
-                None => answers.next().await?,
-            };
-            let result = shared.classification(answer.result);
-            Some((result, (shared, answers, first)))
-        })
+                let answer = match waiting.pop_front() {
+                    Some(answer) => answer,
+                    None => answers.next().await?,
+                };
+                let result = shared.classification(answer.result);
+                Some((result, (shared, answers, waiting)))
+            },
+        )
     }
 
     /// Classifies images, as [`classify_all`](Self::classify_all) does, for a program without an executor.
@@ -335,15 +344,9 @@ impl Classifier {
 
 impl Shared {
     /// Decides the rule for the scores by the first outputs. Outputs that are not finite decide nothing.
-    fn decide(&self, answers: &VecDeque<Answer<()>>) {
-        let outputs = answers
-            .iter()
-            .flat_map(|answer| &answer.result)
-            .filter_map(|outputs| outputs.runs.first()?.as_ref().ok())
-            .map(|output| output.tensor.clone());
-        let outputs: Vec<Tensor> = outputs.collect();
+    fn decide(&self, first: &FirstOutputs) {
         let mut fitted = self.fitted.clone();
-        fitted.read_outputs(&outputs);
+        fitted.read_outputs(first.outputs());
         if fitted.reading.is_some() {
             // Another thread may have decided before.
             let _ = self.decided.set(fitted);

@@ -5,6 +5,7 @@ mod classifier;
 pub mod decode;
 mod feed;
 mod file;
+mod first_outputs;
 mod labels;
 mod layout;
 mod memory;
@@ -21,6 +22,7 @@ pub use classifier::{Classification, Classifier, ClassifierBuilder, ClassifyErro
 pub use decode::{DecodeError, DecodeLimits, Image, ImageHeader, ImageNote};
 pub use feed::{Answer, Digests, Feed, FeedOptions, FeedRun, ImageOutputs, RunOutput};
 pub use file::{ReadError, has_image_magic, read_file};
+pub use first_outputs::FirstOutputs;
 pub use labels::{Labels, LabelsError};
 pub use layout::{ImageLayout, ImageSize, InputLayout, LayoutError};
 pub use memory::{ImageMemory, MemoryBudget, OverBudget, Reservation};

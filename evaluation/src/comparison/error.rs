@@ -5,7 +5,6 @@ use image_classification::ScoresError;
 use crate::agreement::RowsError;
 use crate::digest::Digest;
 use crate::failure::Problem;
-use crate::recording::RecordingError;
 use crate::text::printable;
 
 /// Runs or answers cannot be compared.
@@ -79,9 +78,6 @@ pub enum ComparisonError {
     /// The differences cannot be kept or read back.
     #[error(transparent)]
     Rows(#[from] RowsError),
-    /// A recording cannot be written.
-    #[error(transparent)]
-    Recording(#[from] RecordingError),
 }
 
 impl ComparisonError {
@@ -91,7 +87,6 @@ impl ComparisonError {
             Self::Scores(error) => error.code(),
             Self::Model(error) => error.kind().as_str(),
             Self::Rows(_) => "failed",
-            Self::Recording(error) => error.code(),
             _ => "bad-input",
         }
     }
@@ -111,7 +106,6 @@ impl ComparisonError {
             Self::Scores(error) => error.hint(),
             Self::Model(error) => error.hint().unwrap_or("check the files of the model"),
             Self::Rows(_) => "make room in the directory for temporary files",
-            Self::Recording(error) => error.hint(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Comparisons of classifiers.
 
 use std::io::{self, Read, Seek, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 
 use futures_util::stream::{self, StreamExt as _};
@@ -16,7 +16,7 @@ use crate::classifiers::{
     ClassifierRuns, NamedImage, artificial_image, image_digests, run_outputs,
 };
 use crate::failure::Problem;
-use crate::recording::{Recorder, Recording};
+use crate::recording::{Recorder, Recording, RecordingError};
 
 /// Compares classifiers: gives them the same images and asks whether their answers agree.
 ///
@@ -128,21 +128,22 @@ impl Comparison {
         futures_executor::block_on(self.run(images))
     }
 
-    /// Compares the answers for `images`, and records them on `out`, which is returned.
+    /// Compares the answers for `images`, and records those of the compared classifiers on `out`. Returns the report, and
+    /// `out` or the error that ended the recording. The report is complete in either case.
     ///
     /// # Errors
     ///
-    /// Those of [`run`](Self::run), and if `out` cannot be written.
+    /// Those of [`run`](Self::run).
     pub async fn record<I, W: Write>(
         &self,
         images: I,
         out: W,
-    ) -> Result<(ComparisonReport, W), ComparisonError>
+    ) -> Result<(ComparisonReport, Result<W, RecordingError>), ComparisonError>
     where
         I: IntoIterator<Item: Into<NamedImage>>,
     {
-        let (report, out) = self.drive(images, NOTHING_RECORDED, Some(out)).await?;
-        Ok((report, out.expect("it was given")))
+        let (report, recorded) = self.drive(images, NOTHING_RECORDED, Some(out)).await?;
+        Ok((report, recorded.expect("`out` was given")))
     }
 
     /// Compares the answers for `images` with recorded ones. The first recorded run is the reference.
@@ -167,7 +168,7 @@ impl Comparison {
         images: I,
         mut recording: Option<&mut Recording<R>>,
         out: Option<W>,
-    ) -> Result<(ComparisonReport, Option<W>), ComparisonError>
+    ) -> Result<(ComparisonReport, Option<Result<W, RecordingError>>), ComparisonError>
     where
         I: IntoIterator<Item: Into<NamedImage>>,
     {
@@ -184,20 +185,18 @@ impl Comparison {
         let mut answers = pin!(feed.answers(inputs));
         let (entries, first) = self.runs.describe(&mut answers).await?;
         let mut answers = stream::iter(first).chain(answers);
-        let infos = entries.iter().filter_map(|entry| entry.info.clone().ok());
-        let mut recorder = out
-            .map(|out| Recorder::start(out, infos.collect()))
-            .transpose()?;
         let mut accumulator = self.accumulator(entries, recording.as_deref())?;
+        let infos = accumulator.runs().entries().iter();
+        let infos = infos.filter_map(|entry| entry.info.clone().ok()).collect();
+        let mut recorder = out.map(|out| Recorder::start(out, infos));
         while let Some(answer) = answers.next().await {
             let path = answer.input;
             match answer.result {
                 Ok(outputs) => {
-                    if let Some(recorder) = &mut recorder {
-                        let tensors = outputs.runs.iter();
-                        let tensors = tensors.map(|output| Some(&output.as_ref().ok()?.tensor));
-                        let tensors: Vec<_> = tensors.collect();
-                        recorder.add(&path, &image_digests(&outputs), &tensors)?;
+                    if let Some(Ok(open)) = &mut recorder
+                        && let Err(error) = record(open, accumulator.runs(), &path, &outputs)
+                    {
+                        recorder = Some(Err(error));
                     }
                     add(&mut accumulator, recording.as_deref_mut(), path, outputs)?;
                 }
@@ -208,8 +207,8 @@ impl Comparison {
         if let Some(problem) = recording.as_deref().and_then(Recording::unused_problem) {
             accumulator.add_failure(problem);
         }
-        let out = recorder.map(Recorder::finish).transpose()?;
-        Ok((accumulator.finish()?, out))
+        let recorded = recorder.map(|recorder| recorder.and_then(Recorder::finish));
+        Ok((accumulator.finish()?, recorded))
     }
 
     fn accumulator<R: Read + Seek>(
@@ -250,6 +249,20 @@ impl Comparison {
 
 const NOTHING_RECORDED: Option<&mut Recording<io::Empty>> = None;
 const NO_OUTPUT: Option<io::Sink> = None;
+
+/// Records the answers of the compared classifiers for an image.
+fn record<W: Write>(
+    recorder: &mut Recorder<W>,
+    runs: &ComparedRuns,
+    path: &Path,
+    outputs: &ImageOutputs,
+) -> Result<(), RecordingError> {
+    let tensors = runs.ready().map(|place| {
+        let output = outputs.runs[place].as_ref();
+        output.ok().map(|output| &output.tensor)
+    });
+    recorder.add(path, &image_digests(outputs), &tensors.collect::<Vec<_>>())
+}
 
 /// Adds the answers for an image.
 fn add<R: Read + Seek>(

@@ -1,7 +1,7 @@
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use backend_api::{BackendInfo, Dim, ElementType, MockBackend, MockBuilder, TensorSpec};
+use backend_api::{BackendInfo, Dim, ElementType, MockBackend, MockBuilder, Tensor, TensorSpec};
 use futures_executor::block_on;
 use futures_util::FutureExt as _;
 use model_file::onnx::{Model, StringStringEntry};
@@ -156,6 +156,41 @@ fn the_first_outputs_decide_the_scores_once() {
     assert_eq!(reading.interpretation.scoring, Scoring::Softmax);
     let found = classifier.classify_blocking(colour([1, 0, 0])).unwrap();
     assert_eq!(found.scores().scoring(), Scoring::Softmax);
+}
+
+#[test]
+fn images_that_cannot_be_read_do_not_decide_the_scores() {
+    for broken in [7, 8, 20] {
+        let classifier = classifier(ScoreKind::Auto);
+        let bad = (0..broken).map(|_| ImageSource::Bytes(b"no image".to_vec()));
+        // The first output alone is a distribution; together they are none.
+        let good = [[1, 0, 0], [200, 10, 10]].map(|rgb| colour(rgb).into());
+        let results: Vec<_> = classifier
+            .classify_all_blocking(Iterator::chain(bad, good))
+            .map(|result| match result {
+                Ok(found) => Ok(found.scores().scoring()),
+                Err(error) => Err(error.code()),
+            })
+            .collect();
+        let mut expected = vec![Err("unknown-format"); broken];
+        expected.extend([Ok(Scoring::Softmax); 2]);
+        assert_eq!(results, expected);
+    }
+}
+
+#[test]
+fn errors_before_the_first_output_wait_for_no_other_image() {
+    let images = 10_000;
+    let taken = AtomicUsize::new(0);
+    let bad = (0..images).map(|_| {
+        taken.fetch_add(1, Ordering::SeqCst);
+        ImageSource::Bytes(b"no image".to_vec())
+    });
+    let classifier = classifier(ScoreKind::Auto);
+    let mut results = classifier.classify_all_blocking(bad);
+    let error = results.next().unwrap().unwrap_err();
+    assert_eq!(error.code(), "unknown-format");
+    assert!(taken.load(Ordering::SeqCst) < images / 2);
 }
 
 #[test]

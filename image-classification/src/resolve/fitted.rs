@@ -193,6 +193,7 @@ pub struct FittedPreprocessing {
 
 impl FittedPreprocessing {
     /// The number of images whose outputs [`read_outputs`](Self::read_outputs) should see. Fewer are possible.
+    /// [`FirstOutputs`](crate::FirstOutputs) collects them.
     pub const FIRST_IMAGES: usize = 8;
 
     /// Returns all values of the preprocessing with their origins: those of [`ResolvedPreprocessing::settings`], `size`
