@@ -278,7 +278,7 @@ impl Write for Output {
         }
     }
 
-    /// Whoever reads a pipe sees each result at once; a file is written when its buffer is full.
+    /// Flushes stdout, so that the reader of a pipe sees each result at once. A file is written when its buffer is full.
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Stdout(stdout) => stdout.flush().map_err(|error| of_stdout(&error)),

@@ -1,4 +1,4 @@
-//! Which images: files, folders, patterns and lists, in the order in which results appear.
+//! The images: files, folders, patterns and lists, in the order in which results appear.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

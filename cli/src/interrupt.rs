@@ -1,5 +1,5 @@
-//! Ctrl-C, and what else asks a program to end: the first time the work that is under way is finished, the second
-//! time everything stops.
+//! Ctrl-C and other signals that ask the program to end: after the first one in-flight work is finished, the second one
+//! stops everything.
 //!
 //! Where there are no Unix signals, the first one stops everything.
 
@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Whether there is work that can be finished. Loading a model cannot be cut short, so that before it the
-/// first signal stops everything.
+/// True while there is work that can be finished. Loading a model cannot be cut short: before the work the first signal
+/// stops everything.
 static WORKING: AtomicBool = AtomicBool::new(false);
 /// The signal that came; 0 for none.
 static CAME: AtomicU8 = AtomicU8::new(0);

@@ -19,10 +19,10 @@ use crate::runtimes::set_up_dir;
 use crate::terminal::Messages;
 use evaluation::text::printable;
 
-/// What `classify` does.
+/// The options of `classify`.
 #[derive(Debug)]
 pub struct ClassifyOptions {
-    /// The engine and how to open it.
+    /// The engine and its configuration.
     pub engine: EngineOptions,
     /// The images, in the order in which results are printed.
     pub inputs: Inputs,
@@ -30,17 +30,17 @@ pub struct ClassifyOptions {
     pub preprocess: PreprocessArgs,
     /// The requested kind of scores.
     pub scores: ScoreKind,
-    /// How results are printed.
+    /// The format and the destination of results.
     pub output: OutputOptions,
-    /// How many images are decoded at a time.
+    /// The number of images that are decoded at a time.
     pub jobs: usize,
-    /// Whether to print results only.
+    /// True to print results only.
     pub quiet: bool,
-    /// Whether to say where values come from.
+    /// True to print the origin of each value.
     pub verbose: bool,
 }
 
-/// What `classify inspect` does.
+/// The options of `classify inspect`.
 #[derive(Debug)]
 pub struct InspectOptions {
     pub engine: EngineOptions,
@@ -48,7 +48,7 @@ pub struct InspectOptions {
     pub format: InspectFormat,
 }
 
-/// What `compare` and `evaluate` do first: several runs over the same images.
+/// The options that `compare`, `evaluate` and `bench` share: several runs over the same images.
 #[derive(Debug)]
 pub struct RunsOptions {
     /// The runs as they were written, each with its engine.
@@ -136,13 +136,13 @@ pub fn note_defaults<'a>(
     messages.note_or_briefly(inputs.skipped(false), inputs.skipped(true));
 }
 
-/// How results are printed.
+/// The format and the destination of results.
 #[derive(Debug, Clone)]
 pub struct OutputOptions {
     pub format: Format,
     /// The file, or stdout.
     pub path: Option<PathBuf>,
-    /// How many classes to print.
+    /// The number of classes to print.
     pub top: usize,
     /// The least score to print.
     pub threshold: Option<f32>,
@@ -150,8 +150,8 @@ pub struct OutputOptions {
     pub digits: usize,
 }
 
-/// How to open an engine, whichever it is. What belongs to an engine that is not built in is still
-/// accepted, so that the error names the engine and not the flag.
+/// The configuration of any engine. Flags of an engine that is not built in are accepted, so that the error names the
+/// engine and not the flag.
 #[cfg_attr(
     not(all(feature = "openvino", feature = "onnx", feature = "rten")),
     allow(dead_code)
@@ -160,7 +160,7 @@ pub struct OutputOptions {
 pub struct EngineOptions {
     pub backend: Backend,
     pub model: PathBuf,
-    /// Whether the model is the set-up's because none was given.
+    /// True for the set-up's model, which is the default.
     pub default_model: bool,
     pub device: String,
     pub precision: Precision,
@@ -206,7 +206,7 @@ impl EngineOptions {
     }
 }
 
-/// Returns how many images are decoded at a time, and sets the memory that they may take.
+/// Returns the number of images that are decoded at a time, and sets the memory that they may take.
 fn jobs(tuning: &TuningArgs) -> usize {
     let jobs = tuning
         .jobs

@@ -32,7 +32,7 @@ pub struct Messages {
 }
 
 impl Messages {
-    /// Without notes and progress if `quiet`.
+    /// Returns messages without notes and progress if `quiet`.
     pub fn new(quiet: bool) -> Self {
         Self {
             quiet,
@@ -43,12 +43,12 @@ impl Messages {
         }
     }
 
-    /// How many errors there were.
+    /// Returns the number of errors.
     pub fn errors(&self) -> usize {
         self.errors
     }
 
-    /// Shows how far the work has got, if stderr is a terminal and there is more than one image.
+    /// Shows the progress of the work, if stderr is a terminal and there is more than one image.
     pub fn start_progress(&mut self, inputs: usize) {
         if self.quiet || inputs < 2 || !io::stderr().is_terminal() {
             return;
@@ -63,19 +63,19 @@ impl Messages {
         }
     }
 
-    /// One more image is done. `print` prints its result; the bar is out of its way meanwhile.
+    /// Counts an image as done. `print` prints its result, while the bar is out of its way.
     pub fn advance<T>(&self, print: impl FnOnce() -> T) -> T {
         let printed = self.progress.suspend(print);
         self.progress.inc(1);
         printed
     }
 
-    /// The bar is no longer needed.
+    /// Removes the bar.
     pub fn end_progress(&self) {
         self.progress.finish_and_clear();
     }
 
-    /// Something that the user did not say and should know. It is said once.
+    /// Prints a default or an assumption that the user should know, once.
     pub fn note(&self, text: &str) {
         let text = self.with_subject(text);
         if !self.quiet && self.noted.borrow_mut().insert(text.clone()) {
@@ -98,7 +98,7 @@ impl Messages {
         }
     }
 
-    /// Something that the user should know, and the part of it that remains with `--quiet`.
+    /// Prints a note. With `--quiet` its brief part remains.
     pub fn note_or_briefly(&self, text: Option<String>, brief: Option<String>) {
         let text = if self.quiet { brief } else { text };
         if let Some(text) = text {
@@ -106,17 +106,17 @@ impl Messages {
         }
     }
 
-    /// What the user has to know even with `--quiet`.
+    /// Prints a note that the user has to know even with `--quiet`.
     pub fn warning(&self, text: &str) {
         self.line(NOTE, "warning", &self.with_subject(text));
     }
 
-    /// One input failed; the others go on. One line.
+    /// Prints the error of an input on one line. The others go on.
     pub fn input_failed(&mut self, path: &str, error: &anyhow::Error) {
         self.problem(path, &errors::problem(error));
     }
 
-    /// The same for a problem that a comparison or an evaluation keeps.
+    /// Prints a problem that a comparison or an evaluation keeps.
     pub fn problem(&mut self, what: &str, problem: &Problem) {
         let hint = problem.hint.as_deref();
         let hint = hint.map(|hint| printable(&with_flags(hint)));
@@ -134,7 +134,7 @@ impl Messages {
         }
     }
 
-    /// A run of several cannot be compared or judged; the others go on.
+    /// Prints the reason why a run cannot be compared or judged. The others go on.
     pub fn rejected(&mut self, name: &str, error: &(dyn StdError + 'static)) {
         self.failed(name, &text::chain(error), errors::hint_of_cause(error));
     }
@@ -148,12 +148,12 @@ impl Messages {
         self.line(ERROR, "error", &text);
     }
 
-    /// A run of several cannot be used; the others go on.
+    /// Prints the error of a run that cannot be used. The others go on.
     pub fn run_failed(&mut self, name: &str, error: &anyhow::Error) {
         self.failed(name, &errors::chain(error), errors::hint_for_run(error));
     }
 
-    /// How far a search has got, if stderr is a terminal.
+    /// Shows the progress of a search, if stderr is a terminal.
     pub fn step(&mut self, text: &str) {
         if self.quiet || !io::stderr().is_terminal() {
             return;
@@ -165,7 +165,7 @@ impl Messages {
         self.progress.tick();
     }
 
-    /// The end of a run in which inputs failed.
+    /// Prints the number of inputs that failed, if there are any.
     pub fn summary(&self, inputs: usize) {
         if self.errors > 0 {
             let text = format!("{} of {inputs} inputs failed", self.errors);
@@ -173,7 +173,7 @@ impl Messages {
         }
     }
 
-    /// The program cannot go on.
+    /// Prints the error that ends the program.
     pub fn fatal(&mut self, error: &anyhow::Error) {
         self.errors += 1;
         self.end_progress();
@@ -183,7 +183,7 @@ impl Messages {
         }
     }
 
-    /// Coloured on a terminal, unless `NO_COLOR` is set. A closed stderr is no reason to panic.
+    /// Prints a line, coloured on a terminal unless `NO_COLOR` is set. A closed stderr is no reason to panic.
     fn line(&self, style: Style, word: &str, text: &str) {
         self.progress.suspend(|| {
             let _ = writeln!(anstream::stderr(), "{style}{word}{style:#}: {text}");

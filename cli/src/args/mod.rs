@@ -20,7 +20,7 @@ pub use values::{
     Top, Triple,
 };
 
-/// What `--help` and the manual page end in.
+/// The examples at the end of `--help` and of the manual page.
 pub const EXAMPLES: &str = "\
   classify -i cat.jpg                                 the set-up's default model on the CPU
   classify -m model.xml -i cat.jpg car.bmp -d GPU     OpenVINO on a GPU
@@ -32,7 +32,7 @@ pub const EXAMPLES: &str = "\
   classify -m mobilenet.onnx -i cat.jpg --color rgb --mean 123.675,116.28,103.53 \\
       --scale 58.395,57.12,57.375 --resize short:256 --interpolation bilinear";
 
-/// What the exit codes mean.
+/// The meaning of the exit codes.
 pub const EXIT_CODES: &str = "0 all well, 1 some inputs failed, 2 usage or environment (no model, engine or device), \
     129, 130 and 143 interrupted";
 
@@ -56,7 +56,7 @@ pub const COMPARE_EXAMPLES: &str = "\
   classify compare openvino:CPU --against lab.jsonl -m model.onnx -i photos/
   classify compare onnx openvino@bf16 -m model.onnx -i photos/ --bisect";
 
-/// What the exit codes of `compare` mean.
+/// The meaning of the exit codes of `compare`.
 pub const COMPARE_EXIT_CODES: &str = "0 the runs agree, 1 they do not, 2 something could not be compared, 129, 130 and 143 interrupted";
 
 pub const EVALUATE_EXAMPLES: &str = "\
@@ -73,7 +73,7 @@ pub const BENCH_EXAMPLES: &str = "\
   classify bench openvino onnx --hint latency
   classify bench openvino --requests 1,2,4";
 
-/// What the exit codes of `evaluate` mean.
+/// The meaning of the exit codes of `evaluate`.
 pub const EVALUATE_EXIT_CODES: &str = "0 all gates passed, 1 a gate failed, 2 something could not be evaluated, 129, 130 and 143 interrupted";
 
 /// Classify images on any inference engine and device.
@@ -93,7 +93,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// Whether to print no notes and progress.
+    /// Returns whether notes and progress are left out.
     pub fn is_quiet(&self) -> bool {
         match &self.command {
             Some(Command::Compare(args)) => args.runs.quiet,
@@ -456,7 +456,7 @@ pub struct OutputArgs {
     pub output: Option<PathBuf>,
 }
 
-/// What scores are.
+/// The kind of scores.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[command(next_help_heading = "Results")]
 pub struct ScoresFlag {
@@ -538,7 +538,7 @@ pub struct EngineArgs {
     pub tuning: TuningArgs,
 }
 
-/// In which arithmetic.
+/// The arithmetic.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[command(next_help_heading = "Engine")]
 pub struct PrecisionFlag {
@@ -547,7 +547,7 @@ pub struct PrecisionFlag {
     pub precision: PrecisionArg,
 }
 
-/// How an engine works, whichever it is.
+/// The tuning of any engine.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Engine")]
 pub struct TuningArgs {
@@ -597,7 +597,7 @@ pub struct TuningArgs {
     pub runtime: RuntimeArgs,
 }
 
-/// Where the engines are.
+/// The libraries of the engines.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Engine")]
 pub struct RuntimeArgs {

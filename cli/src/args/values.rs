@@ -102,7 +102,7 @@ impl From<Scores> for ScoreKind {
     }
 }
 
-/// How JPEGs are decoded.
+/// The decoding of JPEGs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Decode {
     /// To the byte as libjpeg-turbo, Pillow and OpenCV do

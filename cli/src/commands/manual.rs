@@ -47,7 +47,7 @@ pub fn page() -> anyhow::Result<()> {
     destination::print(&text)
 }
 
-/// What every command has. `clap_mangen` would call the examples EXTRA and run their lines together.
+/// Writes the sections that every command has. `clap_mangen` would call the examples EXTRA and run their lines together.
 fn sections(command: &Command, examples: &str, text: &mut Vec<u8>) -> io::Result<()> {
     let man = Man::new(command.clone());
     man.render_name_section(text)?;

@@ -1,4 +1,4 @@
-//! What the program can do, one file each.
+//! The commands, a file or a directory each.
 
 pub mod bench;
 pub mod classify;

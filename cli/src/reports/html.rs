@@ -200,7 +200,7 @@ struct ComparePage {
     top: usize,
     pairs: Vec<Section>,
     failures: Vec<(String, String, String)>,
-    /// How many there are: not all of them are shown.
+    /// The number of all failures: not all of them are shown.
     failures_of: usize,
     bisect: Option<String>,
     machine: String,
@@ -266,7 +266,7 @@ struct Section {
     distributions: Vec<(&'static str, [String; 5])>,
     histogram: Vec<Bar>,
     points: Vec<Point>,
-    /// How many images the points stand for.
+    /// The number of images that the points stand for.
     points_of: usize,
     /// Least agreement first: the class, how often it is the same, of how many, the largest difference.
     classes: Vec<(String, usize, usize, String)>,
@@ -298,7 +298,7 @@ struct WorstCard {
 struct Entry {
     class: String,
     score: String,
-    /// Of the width of the list.
+    /// The width of the bar, in percent of the list.
     percent: f64,
 }
 
@@ -366,14 +366,14 @@ fn section(comparison: &ComparisonReport, compared: &ComparedPair) -> anyhow::Re
     })
 }
 
-/// How many images differ by how much: max |Δp| in powers of ten.
+/// The number of images for each max |Δp|, in powers of ten.
 #[derive(Default)]
 struct Histogram {
     /// Nothing at all, what is below the least power, and each power from it to 1.
     counts: [usize; 1 + (1 - LEAST_POWER) as usize],
 }
 
-/// What is less counts as this.
+/// The least power. Smaller differences count as this.
 const LEAST_POWER: i32 = -9;
 
 impl Histogram {
@@ -449,8 +449,8 @@ impl Point {
     }
 }
 
-/// How often the best class is the same, of how many, and the largest difference, for each best class of
-/// the reference.
+/// For each best class of the reference: the images whose best class is the same, all images, and the largest
+/// difference.
 #[derive(Default)]
 struct Classes(BTreeMap<usize, (usize, usize, f64)>);
 

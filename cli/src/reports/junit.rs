@@ -126,7 +126,7 @@ fn write_evaluation(evaluation: &EvaluationReport, out: &mut dyn Write) -> anyho
 struct Case {
     name: String,
     outcome: Outcome,
-    /// What it printed.
+    /// The text that it printed.
     output: Option<String>,
 }
 
@@ -139,7 +139,7 @@ enum Outcome {
 }
 
 impl Case {
-    /// One that failed with a message, or did not.
+    /// Returns a case that passed, or failed with a message.
     fn new(name: String, failed: Option<String>) -> Self {
         Self {
             name,
@@ -148,7 +148,7 @@ impl Case {
         }
     }
 
-    /// One that could not run.
+    /// Returns a case that could not run.
     fn error(name: String, message: String) -> Self {
         Self {
             name,
@@ -157,7 +157,7 @@ impl Case {
         }
     }
 
-    /// That of a gate.
+    /// Returns the case of a gate.
     fn gate(gate: &Gate) -> Self {
         let failed = (!gate.passed).then(|| gate.found.clone());
         Self {
@@ -170,7 +170,7 @@ impl Case {
     }
 }
 
-/// How many cases a suite has, which stands before them.
+/// The number of cases in a suite, which stands before them.
 #[derive(Clone, Copy, Default)]
 struct Totals {
     tests: usize,

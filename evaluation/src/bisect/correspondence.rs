@@ -148,13 +148,13 @@ fn constants(model: &Model) -> HashMap<&Bytes, &Tensor> {
         .collect()
 }
 
-/// The least number of weights that are no coincidence when they are equal.
-const TELLING_WEIGHTS: i64 = 8;
+/// The least number of weights that are equal in one node alone, and not by chance.
+const DISTINCTIVE_WEIGHTS: i64 = 8;
 
-/// A hash of operator, attributes and weights, and whether there are weights that tell nodes apart.
+/// Returns a hash of operator, attributes and weights, and true if there are weights that tell nodes apart.
 fn signature(node: &Node, constants: &HashMap<&Bytes, &Tensor>) -> (u64, bool) {
     let mut hasher = DefaultHasher::new();
-    let mut telling = false;
+    let mut is_distinctive = false;
     node.op_type.hash(&mut hasher);
     node.output.len().hash(&mut hasher);
     let mut attributes: Vec<Vec<u8>> = node
@@ -176,11 +176,11 @@ fn signature(node: &Node, constants: &HashMap<&Bytes, &Tensor>) -> (u64, bool) {
                 .iter()
                 .fold(1_i64, |product, size| product.saturating_mul(*size));
             // What lies in another file is not compared.
-            telling |= tensor.external_data.is_empty() && elements >= TELLING_WEIGHTS;
+            is_distinctive |= tensor.external_data.is_empty() && elements >= DISTINCTIVE_WEIGHTS;
             tensor.encode_to_vec().hash(&mut hasher);
         }
     }
-    (hasher.finish(), telling)
+    (hasher.finish(), is_distinctive)
 }
 
 /// For each node of `one` its counterpart in `other`.
@@ -287,8 +287,8 @@ impl Matching<'_> {
     fn by_weights(&mut self) {
         let unique = |wiring: &Wiring<'_>| {
             let mut found: HashMap<u64, Option<usize>> = HashMap::new();
-            for (index, (signature, telling)) in wiring.signatures.iter().enumerate() {
-                if *telling {
+            for (index, (signature, is_distinctive)) in wiring.signatures.iter().enumerate() {
+                if *is_distinctive {
                     let entry = found.entry(*signature);
                     entry.and_modify(|one| *one = None).or_insert(Some(index));
                 }

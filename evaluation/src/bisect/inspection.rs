@@ -135,7 +135,7 @@ impl<'a> Inspection<'a> {
         let Some(found) = found.filter(|found| before.is_none_or(|first| *found < first)) else {
             return false;
         };
-        search.saw(found, Look::Differs);
+        search.record(found, Look::Differs);
         if let Some((seen, _)) = self.looked_at.get_mut(&found) {
             seen.differs = true;
         }
@@ -212,7 +212,7 @@ impl<'a> Inspection<'a> {
                         (None, false) if !alone && !output_differs => continue,
                         (None, false) => Look::Same,
                     };
-                    search.saw(*node, look);
+                    search.record(*node, look);
                     self.looked_at.insert(*node, (seen, alone));
                 }
             }
@@ -220,7 +220,7 @@ impl<'a> Inspection<'a> {
                 let mut seen = self.unseen(nodes[0]);
                 seen.problem = Some(error);
                 self.looked_at.insert(nodes[0], (seen, true));
-                search.saw(nodes[0], Look::Unknown);
+                search.record(nodes[0], Look::Unknown);
             }
             Err(_) => {
                 for half in nodes.chunks(nodes.len().div_ceil(2)) {

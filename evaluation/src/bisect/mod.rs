@@ -150,7 +150,7 @@ pub fn bisect(
     let mut search = Search::new(inspection.parents.clone(), last);
     for node in 0..found.nodes {
         if inspection.values[node].is_err() {
-            search.saw(node, Look::Unknown);
+            search.record(node, Look::Unknown);
         }
     }
     if inspection.counterparts[last] == Some(its_last) {
@@ -158,7 +158,7 @@ pub fn bisect(
         let shape = outputs[0].shape().to_vec();
         let seen = inspection.seen(last, sides[0].model.output(), shape, &output);
         inspection.looked_at.insert(last, (seen, true));
-        search.saw(last, Look::Differs);
+        search.record(last, Look::Differs);
     }
     inspection.search(&mut search, options.looks, progress);
     inspection.conclude(&search, its_last, &mut found);

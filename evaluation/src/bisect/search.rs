@@ -106,8 +106,8 @@ impl Search {
             .collect()
     }
 
-    /// Records what a look at `node` has shown.
-    pub fn saw(&mut self, node: usize, look: Look) {
+    /// Records the result of a look at `node`.
+    pub fn record(&mut self, node: usize, look: Look) {
         self.seen[node] = Some(look);
     }
 
@@ -167,7 +167,7 @@ mod tests {
             assert!(nodes.len() <= most);
             for node in nodes {
                 assert_eq!(search.seen[node], None, "looked at twice");
-                search.saw(node, look(node));
+                search.record(node, look(node));
             }
             looks += 1;
         }
@@ -204,7 +204,7 @@ mod tests {
         let mut looks = 0;
         while !search.open().is_empty() {
             let node = search.next(1)[0];
-            search.saw(node, from(500)(node));
+            search.record(node, from(500)(node));
             looks += 1;
         }
         assert_eq!(search.first(), Some(500));
@@ -293,23 +293,23 @@ mod tests {
     #[test]
     fn nodes_that_cannot_be_looked_at_are_reported() {
         let mut search = Search::new(chain(12), 11);
-        search.saw(5, Look::Unknown);
-        search.saw(8, Look::Unknown);
+        search.record(5, Look::Unknown);
+        search.record(8, Look::Unknown);
         loop {
             let nodes = search.next(4);
             if nodes.is_empty() {
                 break;
             }
             for node in nodes {
-                search.saw(node, from(5)(node));
+                search.record(node, from(5)(node));
             }
         }
         assert_eq!(search.first(), Some(6));
         assert_eq!(search.unknown(), [5]);
         assert!(search.not_seen().is_empty() && search.has_ground());
         let mut search = Search::new(chain(2), 1);
-        search.saw(0, Look::Unknown);
-        search.saw(1, Look::Differs);
+        search.record(0, Look::Unknown);
+        search.record(1, Look::Differs);
         assert_eq!(search.first(), Some(1));
         assert!(!search.has_ground());
     }
@@ -319,9 +319,9 @@ mod tests {
         let mut search = Search::new(vec![vec![], vec![0], vec![0], vec![2]], 3);
         assert_eq!(search.next(32), [0, 2, 3]);
         for node in [0, 2] {
-            search.saw(node, Look::Same);
+            search.record(node, Look::Same);
         }
-        search.saw(3, Look::Differs);
+        search.record(3, Look::Differs);
         assert!(search.next(32).is_empty());
         assert_eq!(search.first(), Some(3));
     }
