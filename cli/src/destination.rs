@@ -141,7 +141,7 @@ pub fn target(flag: &str, path: &Path) -> anyhow::Result<PathBuf> {
             return Err(not_a_file(flag));
         };
         if !folder.is_dir() {
-            let error = format!("there is no folder {}", folder.display());
+            let error = format!("there is no directory {}", folder.display());
             return Err(Hinted::new(error, "create it first").into());
         }
         return Ok(folder.canonicalize()?.join(name));

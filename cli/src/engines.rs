@@ -23,7 +23,7 @@ pub fn first_step(backend: Backend) -> &'static str {
     }
 }
 
-/// Opens the backend that was asked for.
+/// Opens the requested backend.
 pub fn open(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     match options.backend {
         Backend::Openvino => openvino(options).map_err(|error| suggest_rten(error, options)),
@@ -91,8 +91,7 @@ fn suggest_rten(error: anyhow::Error, options: &EngineOptions) -> anyhow::Error 
         Ok(error) if could && error.kind() == ErrorKind::EngineUnavailable => {
             let install = error.hint().unwrap_or_default();
             let hint = format!(
-                "{install}; or take the backend rten (`--backend rten`, or the run `rten`), which is built \
-                 in and needs nothing else: openvino is only the default"
+                "{install}; or use the built-in engine with `--backend rten` (or the run `rten`)"
             );
             error.with_hint(hint).into()
         }
@@ -140,7 +139,7 @@ fn openvino(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
         let same = config.properties.iter().find(|same| same.key == key);
         if let (Some(property), Some(_)) = (same, given) {
             return Err(crate::errors::Hinted::new(
-                format!("{flag} and `--config {property}` set the same"),
+                format!("{flag} and `--config {property}` set the same property"),
                 "leave one of the two out",
             )
             .into());

@@ -156,7 +156,7 @@ fn hint_of(error: &(dyn StdError + 'static), words: Words) -> Option<String> {
         Some(DecodeError::OverBudget(over)) => {
             let size = image_memory::size_for(over.needed);
             return Some(format!(
-                "make the image smaller, or pass `--image-memory {size}`, an eighth of which is kept for the next images"
+                "make the image smaller, or pass `--image-memory {size}` (one eighth of it is reserved for buffers)"
             ));
         }
         Some(DecodeError::Allocation { .. }) => return Some(out_of_memory()),
@@ -194,8 +194,8 @@ fn hint_of_evaluation(error: &(dyn StdError + 'static), words: Words) -> Option<
     if let Some(error) = error.downcast_ref::<ComparisonError>() {
         return Some(match error {
             ComparisonError::OtherPreprocessing { .. } => {
-                "one of the two may be wrong; `classify inspect` shows who says so, flags such as --mean decide for all \
-                 runs, and `classify evaluate` takes models with tensors of their own"
+                "run `classify inspect` to see each source; set --mean and so on for all runs, or use \
+                 `classify evaluate`, where each model keeps its own preprocessing"
                     .to_owned()
             }
             other => words(other.hint()),
@@ -226,7 +226,9 @@ fn out_of_memory() -> String {
 fn hint_of_io(error: &(dyn StdError + 'static)) -> Option<&'static str> {
     match error.downcast_ref::<io::Error>()?.kind() {
         io::ErrorKind::NotFound => Some("check the path"),
-        io::ErrorKind::PermissionDenied => Some("check who may read and write there"),
+        io::ErrorKind::PermissionDenied => {
+            Some("check the permissions of the file and its directory")
+        }
         io::ErrorKind::StorageFull => Some("make room, or write somewhere else"),
         _ => None,
     }

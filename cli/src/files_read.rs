@@ -192,7 +192,7 @@ fn each_of_model(model: &Path, visit: &mut dyn FnMut(&str, &Path)) {
         visit("a file of the model", &file);
     }
     for file in sources::files(model) {
-        visit("beside the model", &file);
+        visit("next to the model", &file);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The images: files, folders, patterns and lists, in the order in which results appear.
+//! Images: files, directories, patterns and lists, in the order in which results appear.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -75,7 +75,7 @@ impl Inputs {
         if found.list.is_empty() {
             return Err(Hinted::new(
                 "the list of images is empty",
-                "name images, folders of images, or a list of them",
+                "name images, directories of images, or a list of them",
             )
             .into());
         }
@@ -225,13 +225,13 @@ impl Inputs {
         }
         if self.list.len() == before.0 {
             let hint = if self.folders > before.1 && !recursive {
-                "add `--recursive` to look into the folders inside"
+                "add `--recursive` to recurse into subdirectories"
             } else {
-                "name images, or folders of images"
+                "name images, or directories of images"
             };
             self.add_problem(
                 folder,
-                Hinted::new("there are no images in this folder", hint),
+                Hinted::new("there are no images in this directory", hint),
             );
         }
     }
@@ -251,13 +251,13 @@ fn read_list(source: impl Read) -> anyhow::Result<Vec<PathBuf>> {
     if bytes.len() as u64 > MOST_LIST_BYTES {
         return Err(Hinted::new(
             format!("the list has more than {MOST_LIST_BYTES} bytes"),
-            "split it, or name the folder",
+            "split it, or name the directory",
         )
         .into());
     }
     if Image::recognises(&bytes) {
         return Err(Hinted::new(
-            "it is an image, not a list of images",
+            "the file is an image, not a list of images",
             "name the image itself by `-i`; images are not read from stdin",
         )
         .into());

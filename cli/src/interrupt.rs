@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use evaluation::text::counted;
+
 /// True while there is work that can be finished. Loading a model cannot be cut short: before the work the first signal
 /// stops everything.
 static WORKING: AtomicBool = AtomicBool::new(false);
@@ -22,10 +24,11 @@ static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// The work was not finished, because the user did not want to wait for it.
 #[derive(Debug, thiserror::Error)]
-#[error("interrupted: {done} of {of} {what} are done")]
+#[error("interrupted after {done} of {}", counted(*.of, .what))]
 pub struct Interrupted {
     done: usize,
     of: usize,
+    /// A singular noun.
     what: &'static str,
     /// As a shell gives it: 128 + the signal's number, 130 for Ctrl-C.
     pub exit_code: u8,

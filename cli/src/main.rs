@@ -71,7 +71,7 @@ fn main() {
     process::exit(code)
 }
 
-/// Does what was asked for; gives the exit code.
+/// Runs the requested command. Returns the exit code.
 fn run(args: Args, messages: &mut Messages) -> anyhow::Result<u8> {
     let verdict = |verdict| match verdict {
         Verdict::Agree | Verdict::Recorded => 0,

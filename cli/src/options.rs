@@ -9,8 +9,8 @@ use image_classification::{
 };
 
 use crate::args::{
-    Backend, ClassifyArgs, EngineArgs, Format, InputArgs, InspectArgs, InspectFormat,
-    PrecisionFlag, PreprocessArgs, ReportPath, RunSpec, RunsArgs, RuntimeArgs, TuningArgs,
+    Backend, ClassifyArgs, EngineArgs, Format, InputArgs, InspectArgs, PrecisionFlag,
+    PreprocessArgs, ReportPath, RunSpec, RunsArgs, RuntimeArgs, TextOrJson, TuningArgs,
 };
 use crate::errors::Hinted;
 use crate::image_memory;
@@ -45,7 +45,7 @@ pub struct ClassifyOptions {
 pub struct InspectOptions {
     pub engine: EngineOptions,
     pub preprocess: PreprocessArgs,
-    pub format: InspectFormat,
+    pub format: TextOrJson,
 }
 
 /// The options that `compare`, `evaluate` and `bench` share: several runs over the same images.
@@ -115,7 +115,7 @@ impl TryFrom<RunsArgs> for RunsOptions {
             inputs: args.input.find()?,
             preprocess: args.preprocess.checked()?,
             scores: args.scores.scores.into(),
-            jobs: jobs(&args.tuning),
+            jobs: set_up_decoding(&args.tuning),
             reports: args.report,
         })
     }
@@ -206,8 +206,8 @@ impl EngineOptions {
     }
 }
 
-/// Returns the number of images that are decoded at a time, and sets the memory that they may take.
-fn jobs(tuning: &TuningArgs) -> usize {
+/// Sets the memory that images may take. Returns the number of images that are decoded at a time.
+fn set_up_decoding(tuning: &TuningArgs) -> usize {
     let jobs = tuning
         .jobs
         .unwrap_or_else(|| available_parallelism().map_or(1, std::num::NonZero::get));
@@ -225,11 +225,8 @@ impl TryFrom<ClassifyArgs> for ClassifyOptions {
     type Error = anyhow::Error;
 
     fn try_from(args: ClassifyArgs) -> anyhow::Result<Self> {
-        if args.output.threshold.is_some_and(f32::is_nan) {
-            return Err(Hinted::new("--threshold is not a number", "pass for instance 0.5").into());
-        }
         Ok(Self {
-            jobs: jobs(&args.engine.tuning),
+            jobs: set_up_decoding(&args.engine.tuning),
             preprocess: args.preprocess.checked()?,
             scores: args.output.scores.scores.into(),
             inputs: args.input.find()?,
@@ -264,8 +261,8 @@ fn set_up_model() -> anyhow::Result<PathBuf> {
     match model {
         Some(model) if model.is_file() => Ok(model),
         _ => Err(Hinted::new(
-            "no model is given, and there is no set-up with a default model",
-            "pass `-m MODEL`; or run `cargo setup` in a checkout and set CLASSIFY_HOME to its folder \
+            "no model given and no set-up model found",
+            "pass `-m MODEL`; or run `cargo setup` in a checkout and set CLASSIFY_HOME to its directory \
              assets",
         )
         .into()),
@@ -284,7 +281,7 @@ impl PreprocessArgs {
         if self.crop.is_some() && !crops {
             return Err(Hinted::new(
                 "--crop is given without --resize short:N",
-                "pass for instance `--resize short:256 --crop 224`",
+                "pass, for example, `--resize short:256 --crop 224`",
             )
             .into());
         }

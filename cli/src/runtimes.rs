@@ -55,7 +55,7 @@ impl RuntimePath {
             None => match value().map(PathBuf::from) {
                 Some(path) if !path.is_absolute() => {
                     let message = format!(
-                        "the variable {variable} is {}, which is no absolute path",
+                        "the variable {variable} is {}, which is not an absolute path",
                         path.display()
                     );
                     let hint = format!("write the absolute path into {variable}");
@@ -96,7 +96,7 @@ impl RuntimePath {
             (Some(variable), _) => error.with_context("from", format!("the variable {variable}")),
             (None, Some(home)) if !home.is_absolute() || !home.is_dir() => {
                 let wrong = format!(
-                    "{}, which is no absolute path of a directory",
+                    "{}, which is not an absolute path of a directory",
                     home.display()
                 );
                 error.with_context(HOME, wrong)

@@ -245,8 +245,8 @@ pub fn answer(
         messages.advance(|| ());
         Ok(())
     })?;
-    interrupt::check(done, of, "images").map_err(|interrupted| {
-        let hint = "a part of the images has no verdict; run it again";
+    interrupt::check(done, of, "image").map_err(|interrupted| {
+        let hint = "no verdict is given for a part of the images; run the command again";
         interrupted.with_hint(hint).into()
     })
 }

@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use evaluation::Problem;
-use evaluation::text::{self, printable};
+use evaluation::text::{self, counted, printable};
 use image_classification::{Note, Severity};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -168,7 +168,7 @@ impl Messages {
     /// Prints the number of inputs that failed, if there are any.
     pub fn summary(&self, inputs: usize) {
         if self.errors > 0 {
-            let text = format!("{} of {inputs} inputs failed", self.errors);
+            let text = format!("{} of {} failed", self.errors, counted(inputs, "input"));
             self.line(ERROR, "error", &text);
         }
     }
@@ -198,7 +198,7 @@ pub fn note_interrupted() {
     } else {
         ""
     };
-    let text = "finishing what is under way; once more to stop at once";
+    let text = "in-flight images finish; press Ctrl-C again to stop immediately";
     let _ = writeln!(anstream::stderr(), "{clear}{NOTE}note{NOTE:#}: {text}");
 }
 

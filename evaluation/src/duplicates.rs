@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::digest::Digest;
-use crate::text::printable;
+use crate::text::{counted, printable};
 
 /// The images with the content of an earlier one.
 #[derive(Debug, Default)]
@@ -38,9 +38,9 @@ impl Duplicates {
         let (image, first) = self.pairs.first()?;
         let path = |image: usize| printable(&images[image].to_string_lossy());
         Some(format!(
-            "{} of {} images duplicate an earlier image and are counted again; first: {} (same as {})",
+            "{} of {} duplicate an earlier image and are counted again; first: {} (same as {})",
             self.pairs.len(),
-            images.len(),
+            counted(images.len(), "image"),
             path(*image),
             path(*first)
         ))

@@ -46,7 +46,7 @@ fn table() -> Result<(), Failed> {
         .find(|line| line.starts_with("infer requests"))
         .map(|line| line.split_whitespace().skip(2).collect::<Vec<_>>());
     ensure(columns == Some(vec!["1", "1", "1"]), &result)?;
-    ensure(result.stderr.contains("no images are given"), &result)
+    ensure(result.stderr.contains("no images given"), &result)
 }
 
 fn json() -> Result<(), Failed> {

@@ -150,8 +150,8 @@ fn first_node() -> Result<(), Failed> {
         let alone = ["g_pow", "g_k1", "g_a", "g_k2", "g_tanh"];
         ensure(names(&found["only_in_run"]) == alone, &text)?;
         ensure(
-            text.contains("they part at node #9 g_add (Add): the nodes before it that were looked")
-                && text.contains("2 nodes not looked at"),
+            text.contains("first differing node: #9 g_add (Add): the inspected nodes before it")
+                && text.contains("2 nodes not inspected"),
             &text,
         )?;
     }

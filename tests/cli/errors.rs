@@ -139,7 +139,7 @@ fn over_budget() -> Result<(), Failed> {
         "its 512 x 512 pixels 768.0 KiB",
         "the coefficients of a progressive JPEG",
         "of memory, but the budget is 896.0 KiB",
-        "an eighth of which is kept",
+        "one eighth of it is reserved",
     ] {
         ensure(run.stderr.contains(words), (words, &run))?;
     }

@@ -279,7 +279,9 @@ fn forms() -> Result<(), Failed> {
             result.stdout.contains("top-1                   2/2"),
             &result,
         )?;
-        let has_surplus = result.stderr.contains("have no image, the first is c.ppm");
+        let has_surplus = result
+            .stderr
+            .contains("1 image that was not given, the first is c.ppm");
         ensure(has_surplus == text.contains("c.ppm"), &result)?;
     }
     Ok(())

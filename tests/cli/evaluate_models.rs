@@ -180,10 +180,10 @@ fn own_labels() -> Result<(), Failed> {
     ensure(
         result
             .stdout
-            .contains("1 times 0 name0 was taken for 3 name3")
+            .contains("1 x 0 name0 was classified as 3 name3")
             && result
                 .stdout
-                .contains("1 times 11 name0 was taken for 8 name3"),
+                .contains("1 x 11 name0 was classified as 8 name3"),
         &result,
     )?;
     let wrong = &json["runs"][1]["wrong"][0];

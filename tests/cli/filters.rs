@@ -134,7 +134,7 @@ fn left() -> Result<(), Failed> {
         "1 image; each measure 64 images in 1 round",
         "[ INFO ] 10       0.1063",
         "same best class           4/5, 80.0 % (95 %: 37.6 to 96.4)",
-        "there is no precision `f64` (there are auto, f32, bf16, f16)",
+        "unknown precision `f64` (known: auto, f32, bf16, f16)",
         "size = 8 x 8, mean 123.675,116.28,103.53, limit 0.0001",
     ] {
         let found = filtered(text)?;

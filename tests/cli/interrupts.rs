@@ -105,12 +105,13 @@ fn finishes() -> Result<(), Failed> {
         let (status, stderr) = end(child)?;
         ensure(status.code() == Some(code), (&stderr, status))?;
         let said = format!(
-            "error: interrupted: {} of {MANY} images are done\n",
+            "error: interrupted after {} of {MANY} images\n",
             results.len()
         );
         ensure(stderr.contains(&said) && results.len() < MANY, &stderr)?;
         ensure(
-            stderr.contains("once more to stop at once") && stderr.contains("\nhint: "),
+            stderr.contains("press Ctrl-C again to stop immediately")
+                && stderr.contains("\nhint: "),
             stderr,
         )?;
         for (index, line) in results.iter().enumerate() {
@@ -147,7 +148,10 @@ fn whole_file() -> Result<(), Failed> {
         &stderr,
     )?;
     let text = std::fs::read_to_string(folder.path().join("results.jsonl.partial-2"))?;
-    let said = format!("interrupted: {} of {MANY}", text.lines().count());
+    let said = format!(
+        "interrupted after {} of {MANY} images",
+        text.lines().count()
+    );
     ensure(text.ends_with("}\n") && stderr.contains(&said), &stderr)?;
     ensure(stderr.contains("results.jsonl.partial-2"), stderr)?;
     ensure(unfinished(folder.path())?.is_empty(), folder)
@@ -170,7 +174,7 @@ fn stuck(folder: &Path) -> Result<(Child, std::process::ChildStdout), Failed> {
         ensure(child.try_wait()?.is_none(), "it ended")?;
     }
     send(&child, Signal::INT)?;
-    said(&mut child, "once more to stop at once")?;
+    said(&mut child, "press Ctrl-C again to stop immediately")?;
     Ok((child, stdout))
 }
 
@@ -231,7 +235,8 @@ fn bench() -> Result<(), Failed> {
     stdout.read_to_string(&mut table)?;
     let (status, stderr) = end(child)?;
     ensure(status.code() == Some(130), (status, &stderr))?;
-    ensure(stderr.contains("of 1000 rounds are done"), &stderr)?;
+    ensure(stderr.contains("error: interrupted after "), &stderr)?;
+    ensure(stderr.contains(" of 1000 rounds\n"), &stderr)?;
     ensure(
         table.contains("interrupted: ") && table.contains("whole path"),
         table,
@@ -245,7 +250,7 @@ fn bench() -> Result<(), Failed> {
     )?;
     let (status, stderr) = end(child)?;
     ensure(status.code() == Some(130), (status, &stderr))?;
-    ensure(stderr.contains("0 of 1 rounds are done"), stderr)?;
+    ensure(stderr.contains("interrupted after 0 of 1 round\n"), stderr)?;
     ensure(std::fs::read_dir(folder.path())?.count() == 0, folder)
 }
 
@@ -260,7 +265,7 @@ fn no_verdict() -> Result<(), Failed> {
     send(&child, Signal::INT)?;
     let (status, stderr) = end(child)?;
     ensure(status.code() == Some(130), (&stderr, status))?;
-    ensure(stderr.contains("images are done"), &stderr)?;
+    ensure(stderr.contains("interrupted after"), &stderr)?;
     ensure(!record.exists(), "a part was recorded as the whole")?;
     ensure(unfinished(folder.path())?.is_empty(), folder)
 }

@@ -286,7 +286,7 @@ fn relative_variables() -> Result<(), Failed> {
             expect_code(&refused, 2)?;
             ensure(
                 refused.stderr.contains(&format!(
-                    "the variable {variable} is {value}, which is no absolute path"
+                    "the variable {variable} is {value}, which is not an absolute path"
                 )),
                 refused,
             )?;
@@ -298,7 +298,7 @@ fn relative_variables() -> Result<(), Failed> {
     ensure(
         plugins
             .stderr
-            .contains("CLASSIFY_OPENVINO_PLUGINS is plugins.xml, which is no absolute path"),
+            .contains("CLASSIFY_OPENVINO_PLUGINS is plugins.xml, which is not an absolute path"),
         plugins,
     )?;
     let mut nothing = command("openvino");

@@ -11,29 +11,29 @@ use clap::{Parser, Subcommand};
 use evaluation::Share;
 use image_classification::{ColorOrder, ImageLayout, Interpolation, ResizeOverride};
 
-use values::{parse_count, parse_positive, parse_score, parse_seconds, parse_size};
+use values::{parse_count, parse_number, parse_positive, parse_score, parse_seconds, parse_size};
 
 pub use report_path::{ReportFormat, ReportPath};
 pub use run_spec::RunSpec;
 pub use values::{
-    Backend, Decode, Format, Hint, InspectFormat, MemorySize, PrecisionArg, Scores, ToleranceArg,
-    Top, Triple,
+    Backend, Decode, Format, Hint, MemorySize, PrecisionArg, Scores, TextOrJson, ToleranceArg, Top,
+    Triple,
 };
 
-/// The examples at the end of `--help` and of the manual page.
+/// Examples at the end of `--help` and of the manual page.
 pub const EXAMPLES: &str = "\
   classify -i cat.jpg                                 the set-up's default model on the CPU
   classify -m model.xml -i cat.jpg car.bmp -d GPU     OpenVINO on a GPU
-  classify -m model.onnx -i photos/ --backend onnx    a folder, on ONNX Runtime, the reference
+  classify -m model.onnx -i photos/ --backend onnx    a directory, on ONNX Runtime, the reference
   classify -m model.onnx -i photos/ --format json -o results.jsonl
   find photos -name '*.jpg' -print0 | classify -m model.onnx -i -
-  classify devices                                    every engine and device, or what it lacks
-  classify inspect model.onnx                         how images are prepared, and who says so
+  classify devices                                    engines and devices, and why some are unavailable
+  classify inspect model.onnx                         the preprocessing and the source of each value
   classify -m mobilenet.onnx -i cat.jpg --color rgb --mean 123.675,116.28,103.53 \\
       --scale 58.395,57.12,57.375 --resize short:256 --interpolation bilinear";
 
-/// The meaning of the exit codes.
-pub const EXIT_CODES: &str = "0 all well, 1 some inputs failed, 2 usage or environment (no model, engine or device), \
+/// Meaning of the exit codes.
+pub const EXIT_CODES: &str = "0 success, 1 an input failed, 2 usage or environment (no model, engine or device), \
     129, 130 and 143 interrupted";
 
 pub const INSPECT_EXAMPLES: &str = "\
@@ -56,7 +56,7 @@ pub const COMPARE_EXAMPLES: &str = "\
   classify compare openvino:CPU --against lab.jsonl -m model.onnx -i photos/
   classify compare onnx openvino@bf16 -m model.onnx -i photos/ --bisect";
 
-/// The meaning of the exit codes of `compare`.
+/// Meaning of the exit codes of `compare`.
 pub const COMPARE_EXIT_CODES: &str = "0 the runs agree, 1 they do not, 2 something could not be compared, 129, 130 and 143 interrupted";
 
 pub const EVALUATE_EXAMPLES: &str = "\
@@ -73,7 +73,7 @@ pub const BENCH_EXAMPLES: &str = "\
   classify bench openvino onnx --hint latency
   classify bench openvino --requests 1,2,4";
 
-/// The meaning of the exit codes of `evaluate`.
+/// Meaning of the exit codes of `evaluate`.
 pub const EVALUATE_EXIT_CODES: &str = "0 all gates passed, 1 a gate failed, 2 something could not be evaluated, 129, 130 and 143 interrupted";
 
 /// Classify images on any inference engine and device.
@@ -93,7 +93,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// Returns whether notes and progress are left out.
+    /// Returns whether notes and progress are suppressed.
     pub fn is_quiet(&self) -> bool {
         match &self.command {
             Some(Command::Compare(args)) => args.runs.quiet,
@@ -106,24 +106,24 @@ impl Args {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show how images are prepared for a model, and who states each value
+    /// Show the preprocessing of a model and the source of each value
     #[command(after_help = format!("Examples:\n  {INSPECT_EXAMPLES}"))]
     Inspect(Box<InspectArgs>),
-    /// Do engines, devices, precisions or model files give the same answers? With a verdict
+    /// Compare engines, devices, precisions or model files, and give a verdict
     #[command(after_help = format!("Examples:\n  {COMPARE_EXAMPLES}\n\nExit codes: {COMPARE_EXIT_CODES}."))]
     Compare(Box<CompareArgs>),
-    /// How often are answers right? Top-1, top-5 and more against ground truth, with a gate
+    /// Measure top-1, top-5 and other accuracy against ground truth, with gates
     #[command(after_help = format!("Examples:\n  {EVALUATE_EXAMPLES}\n\nExit codes: {EVALUATE_EXIT_CODES}."))]
     Evaluate(Box<EvaluateArgs>),
-    /// How fast are engines, devices or precisions: inference alone, and all of the work on images
+    /// Measure the speed of engines, devices or precisions: inference alone and the whole path
     #[command(after_help = format!("Examples:\n  {BENCH_EXAMPLES}"))]
     Bench(Box<BenchArgs>),
-    /// List every engine and device, and why others cannot be used
+    /// List engines and devices, and why some are unavailable
     #[command(after_help = format!("Examples:\n  {DEVICES_EXAMPLES}"))]
     Devices(DevicesArgs),
     /// Print a completion script for a shell
     Completions {
-        /// Which shell
+        /// Shell
         shell: clap_complete::Shell,
     },
     /// Print the manual page
@@ -139,7 +139,7 @@ pub struct ClassifyArgs {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// Say where each value of the preprocessing and the engine come from
+    /// Print the source of each preprocessing value and of the engine
     #[arg(short, long, conflicts_with = "quiet")]
     pub verbose: bool,
 
@@ -159,16 +159,16 @@ pub struct InputArgs {
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
-    /// Images (JPEG, PNG, BMP, WebP, GIF, TIFF, PNM, QOI), folders of them, patterns such as
-    /// 'photos/*.jpg', or - for a list on stdin
+    /// Images (JPEG, PNG, BMP, WebP, GIF, TIFF, PNM, QOI, ICO, TGA, JPEG XL), directories of
+    /// them, patterns such as 'photos/*.jpg', or - for a list on stdin
     #[arg(short, long, value_name = "PATH", required_unless_present = "input_list", num_args = 1..)]
     pub input: Vec<PathBuf>,
 
-    /// A file with one image or folder a line, or separated by NUL
+    /// File with one image or directory per line, or separated by NUL
     #[arg(long, value_name = "FILE")]
     pub input_list: Vec<PathBuf>,
 
-    /// Look into the folders inside of folders
+    /// Recurse into subdirectories
     #[arg(short, long)]
     pub recursive: bool,
 }
@@ -179,13 +179,13 @@ pub struct InspectArgs {
     #[arg(value_name = "MODEL")]
     pub model: Option<PathBuf>,
 
-    /// The model, as where images are classified
+    /// Same as MODEL
     #[arg(short, long = "model", value_name = "FILE", conflicts_with = "model")]
     pub model_flag: Option<PathBuf>,
 
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = InspectFormat::Text)]
-    pub format: InspectFormat,
+    /// Output format
+    #[arg(long, value_enum, default_value_t = TextOrJson::Text)]
+    pub format: TextOrJson,
 
     #[command(flatten)]
     pub preprocess: PreprocessArgs,
@@ -210,11 +210,11 @@ pub struct RunsArgs {
     #[command(flatten)]
     pub input: InputArgs,
 
-    /// The run that the others are measured against, as it was written [default: the first]
+    /// Reference run, spelled as in RUN [default: the first]
     #[arg(long, value_name = "RUN")]
     pub reference: Option<String>,
 
-    /// Write a report; the ending says which: .json, .md, .xml (JUnit) or .html. May be given again
+    /// Write a report; the extension selects the format: .json, .md, .xml (JUnit) or .html. Repeatable
     #[arg(long, value_name = "FILE")]
     pub report: Vec<ReportPath>,
 
@@ -245,11 +245,11 @@ pub struct BenchArgs {
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
-    /// Images, folders or patterns [default: 12 made-up PNG images of 500 x 375]
+    /// Images, directories or patterns [default: 12 generated PNG images of 500 x 375]
     #[arg(short, long, value_name = "PATH", num_args = 1..)]
     pub input: Vec<PathBuf>,
 
-    /// Look into the folders inside of folders
+    /// Recurse into subdirectories
     #[arg(short, long)]
     pub recursive: bool,
 
@@ -257,19 +257,19 @@ pub struct BenchArgs {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// How many seconds each run is measured, once for inference alone and once for all of the work
+    /// Seconds for each measurement of a run (inference alone; whole path)
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds, allow_negative_numbers = true, help_heading = "Measurement")]
     pub duration: f64,
 
-    /// Measure this number of images instead
+    /// Images for each measurement, instead of --duration
     #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true, conflicts_with = "duration", help_heading = "Measurement")]
     pub count: Option<usize>,
 
-    /// Leave out the work on images
+    /// Measure inference only
     #[arg(long, help_heading = "Measurement")]
     pub inference_only: bool,
 
-    /// How many inferences to run before
+    /// Warm-up inferences
     #[arg(
         long,
         value_name = "N",
@@ -278,13 +278,13 @@ pub struct BenchArgs {
     )]
     pub warm_up: usize,
 
-    /// Into how many rounds it is divided; the runs take turns
+    /// Number of rounds; the runs take turns within a round
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = parse_positive, help_heading = "Measurement")]
     pub rounds: usize,
 
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = InspectFormat::Text, help_heading = "Measurement")]
-    pub format: InspectFormat,
+    /// Output format
+    #[arg(long, value_enum, default_value_t = TextOrJson::Text, help_heading = "Measurement")]
+    pub format: TextOrJson,
 
     #[command(flatten)]
     pub scores: ScoresFlag,
@@ -301,27 +301,27 @@ pub struct CompareArgs {
     #[command(flatten)]
     pub runs: RunsArgs,
 
-    /// How many of the best classes are compared
+    /// Number of best classes to compare
     #[arg(long, value_name = "K", default_value = "10", value_parser = parse_positive, help_heading = "Comparison")]
     pub top: usize,
 
-    /// How much may differ [default: that of the coarsest precision of the runs]
+    /// Tolerance [default: that of the coarsest precision among the runs]
     #[arg(long, value_enum, value_name = "NAME", help_heading = "Comparison")]
     pub tolerance: Option<ToleranceArg>,
 
-    /// The largest difference of a probability, on any image
+    /// Maximum difference of a probability, on any image
     #[arg(long, value_name = "D", help_heading = "Comparison")]
     pub max_delta: Option<Share>,
 
-    /// The least share of images with the same best class: 0.98 or 98%
+    /// Minimum share of images with the same best class: 0.98 or 98%
     #[arg(long, value_name = "SHARE", help_heading = "Comparison")]
     pub min_top1: Option<Share>,
 
-    /// The least mean overlap of the best classes as sets: 0.9 or 90%
+    /// Minimum mean overlap of the best classes as sets: 0.9 or 90%
     #[arg(long, value_name = "SHARE", help_heading = "Comparison")]
     pub min_overlap: Option<Share>,
 
-    /// Write inputs' hashes, outputs and environment to FILE, to compare with later or elsewhere
+    /// Record input hashes, outputs and environment in FILE for --against
     #[arg(long, value_name = "FILE", help_heading = "Comparison")]
     pub record: Option<PathBuf>,
 
@@ -343,8 +343,8 @@ pub struct CompareArgs {
     )]
     pub bisect_image: Option<PathBuf>,
 
-    /// By how much of its largest value a node's output may differ [default: by the tolerance; 0.000001 for
-    /// two files on one engine in f32]
+    /// Maximum difference of a node's output, relative to its largest value [default: by the tolerance;
+    /// 0.000001 for two files on one engine in f32]
     #[arg(
         long,
         value_name = "SHARE",
@@ -353,7 +353,7 @@ pub struct CompareArgs {
     )]
     pub bisect_tolerance: Option<Share>,
 
-    /// The most looks to bisect; each runs edited copies of both models that show up to 32 nodes
+    /// Maximum number of bisection steps; each runs both models with up to 32 nodes exposed
     #[arg(
         long,
         value_name = "N",
@@ -370,7 +370,7 @@ pub struct EvaluateArgs {
     #[command(flatten)]
     pub runs: RunsArgs,
 
-    /// Ground truth: `name class` a line, CSV with a header, or `path<TAB>label`; classes by id or by name. Several
+    /// Ground truth: one `name class` per line, CSV with a header, or `path<TAB>label`; classes by id or by name. Several
     /// classes of an image for a multi-label model: several lines, or `|` or `;` between them
     #[arg(
         long,
@@ -380,11 +380,11 @@ pub struct EvaluateArgs {
     )]
     pub truth: Option<PathBuf>,
 
-    /// Take the directory that an image lies in for its class, by id or by name
+    /// Use the name of an image's directory as its class, by id or by name
     #[arg(long, conflicts_with = "truth", help_heading = "Evaluation")]
     pub truth_folders: bool,
 
-    /// Added to the ground truth's ids: 1 for a model whose class 0 is the background
+    /// Offset to add to the ids of the ground truth: 1 for a model whose class 0 is the background
     #[arg(
         long,
         value_name = "N",
@@ -394,19 +394,19 @@ pub struct EvaluateArgs {
     )]
     pub label_offset: i64,
 
-    /// Report top-K accuracy for these values of K: a right class is among the K best
+    /// Report top-K accuracy for these values of K
     #[arg(long, value_name = "K,…", default_value = "1,5", value_delimiter = ',', value_parser = parse_positive, help_heading = "Evaluation")]
     pub top: Vec<usize>,
 
-    /// Least score of the classes that a multi-label model gives for an image [default: 0.5]
+    /// Minimum score of the classes that a multi-label model gives for an image [default: 0.5]
     #[arg(long, value_name = "SCORE", value_parser = parse_score, allow_hyphen_values = true, help_heading = "Evaluation")]
     pub threshold: Option<f64>,
 
-    /// The least top-1 accuracy of every run: 0.75 or 75%
+    /// Minimum top-1 accuracy of every run: 0.75 or 75%
     #[arg(long, value_name = "SHARE", help_heading = "Evaluation")]
     pub min_top1: Option<Share>,
 
-    /// By how much the top-1 accuracy of a run may be less than the reference's: 0.01 or 1%
+    /// Maximum drop of top-1 accuracy below the reference: 0.01 or 1%
     #[arg(long, value_name = "SHARE", help_heading = "Evaluation")]
     pub max_drop: Option<Share>,
 
@@ -421,9 +421,9 @@ pub struct DevicesArgs {
     #[arg(long, value_enum)]
     pub backend: Option<Backend>,
 
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = InspectFormat::Text)]
-    pub format: InspectFormat,
+    /// Output format
+    #[arg(long, value_enum, default_value_t = TextOrJson::Text)]
+    pub format: TextOrJson,
 
     #[command(flatten)]
     pub runtime: RuntimeArgs,
@@ -432,12 +432,12 @@ pub struct DevicesArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Results")]
 pub struct OutputArgs {
-    /// How many of the best classes to print, or all
+    /// Number of best classes to print, or all
     #[arg(long, value_name = "N", default_value = "10")]
     pub top: Top,
 
     /// Print only classes with at least this score
-    #[arg(long, value_name = "SCORE", allow_hyphen_values = true)]
+    #[arg(long, value_name = "SCORE", value_parser = parse_number::<f32>, allow_hyphen_values = true)]
     pub threshold: Option<f32>,
 
     /// Digits after the point in text and CSV; engines agree on 4, the OpenVINO sample prints 7
@@ -447,7 +447,7 @@ pub struct OutputArgs {
     #[command(flatten)]
     pub scores: ScoresFlag,
 
-    /// How to print results
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
 
@@ -456,7 +456,7 @@ pub struct OutputArgs {
     pub output: Option<PathBuf>,
 }
 
-/// The kind of scores.
+/// Kind of the scores.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[command(next_help_heading = "Results")]
 pub struct ScoresFlag {
@@ -467,10 +467,10 @@ pub struct ScoresFlag {
 
 #[derive(Debug, Default, clap::Args)]
 #[command(
-    next_help_heading = "Preprocessing (default: what the model and the files beside it say; see `classify inspect`)"
+    next_help_heading = "Preprocessing (default: from the model and the files next to it; see `classify inspect`)"
 )]
 pub struct PreprocessArgs {
-    /// A file that says it: `preprocessor_config.json`, timm's config.json, Open Model Zoo's
+    /// Preprocessing file: `preprocessor_config.json`, timm's config.json, Open Model Zoo's
     /// model.yml, or the JSON of `classify inspect`
     #[arg(long, value_name = "FILE")]
     pub preprocess: Option<PathBuf>,
@@ -479,15 +479,15 @@ pub struct PreprocessArgs {
     #[arg(long, value_name = "ORDER")]
     pub color: Option<ColorOrder>,
 
-    /// Subtracted from each channel, pixels being 0-255, in the order of --color
+    /// Mean of each channel (pixels 0-255), in the order of --color
     #[arg(long, value_name = "N,N,N", allow_hyphen_values = true)]
     pub mean: Option<Triple>,
 
-    /// Divides each channel after the mean, in the order of --color
+    /// Divisor of each channel after the mean, in the order of --color
     #[arg(long, value_name = "N,N,N", allow_hyphen_values = true)]
     pub scale: Option<Triple>,
 
-    /// stretch; crop or crop:0.875 (the central square, or that part of it); letterbox or
+    /// Resize method: stretch; crop or crop:0.875 (the central square, or that part of it); letterbox or
     /// letterbox:114 (grey borders); fit (at the top left); short:256 (the short side, then the
     /// centre; short:256:floor rounds as older pipelines); stretch:256 (both sides, then the centre)
     #[arg(long, value_name = "HOW")]
@@ -497,24 +497,24 @@ pub struct PreprocessArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_384))]
     pub crop: Option<u32>,
 
-    /// Part of the short side that --resize crop takes
-    #[arg(long, value_name = "F")]
+    /// Fraction of the short side that --resize crop keeps
+    #[arg(long, value_name = "F", value_parser = parse_number::<f64>, allow_negative_numbers = true)]
     pub crop_fraction: Option<f64>,
 
-    /// How pixels are computed: nearest, box, bilinear, bicubic or lanczos as Pillow, or opencv-linear
+    /// Resampling filter: nearest, box, bilinear, bicubic or lanczos as in Pillow; opencv-linear as in OpenCV
     #[arg(long, value_name = "FILTER")]
     pub interpolation: Option<Interpolation>,
 
-    /// How JPEGs are decoded
+    /// JPEG decoding
     #[arg(long, value_enum, default_value_t = Decode::Exact)]
     pub decode: Decode,
 
-    /// Where the channels are, if the input's shape does not show it: NCHW or NHWC
+    /// Layout, NCHW or NHWC, if the input's shape does not determine it
     #[arg(long, value_name = "LAYOUT")]
     pub layout: Option<ImageLayout>,
 
-    /// Names of the classes: one a line, `id name`, a synset file, or JSON [default: MODEL.labels
-    /// beside the model, or what the model's metadata or config.json say]
+    /// Names of the classes: one per line, `id name`, a synset file, or JSON [default: MODEL.labels
+    /// next to the model, or the model's metadata or config.json]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
 }
@@ -538,7 +538,7 @@ pub struct EngineArgs {
     pub tuning: TuningArgs,
 }
 
-/// The arithmetic.
+/// Precision of the arithmetic.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[command(next_help_heading = "Engine")]
 pub struct PrecisionFlag {
@@ -547,11 +547,11 @@ pub struct PrecisionFlag {
     pub precision: PrecisionArg,
 }
 
-/// The tuning of any engine.
+/// Settings of every engine.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Engine")]
 pub struct TuningArgs {
-    /// What to tune the engine for
+    /// Performance hint
     #[arg(long, value_enum, default_value_t = Hint::Throughput)]
     pub hint: Hint,
 
@@ -589,7 +589,7 @@ pub struct TuningArgs {
     #[arg(long, value_name = "[DEVICE:]KEY=VALUE")]
     pub config: Vec<String>,
 
-    /// OpenVINO: keep compiled models in this folder, for a faster start [default: none are kept]
+    /// OpenVINO: keep compiled models in this directory, for a faster start [default: none are kept]
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 
@@ -597,15 +597,15 @@ pub struct TuningArgs {
     pub runtime: RuntimeArgs,
 }
 
-/// The libraries of the engines.
+/// Locations of the engines.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Engine")]
 pub struct RuntimeArgs {
-    /// OpenVINO's C library or its folder [env: `CLASSIFY_OPENVINO_LIB`]
+    /// OpenVINO's C library or its directory [env: `CLASSIFY_OPENVINO_LIB`]
     #[arg(long, value_name = "FILE")]
     pub openvino_lib: Option<PathBuf>,
 
-    /// ONNX Runtime's library or its folder [env: `CLASSIFY_ONNXRUNTIME_LIB`]
+    /// ONNX Runtime's library or its directory [env: `CLASSIFY_ONNXRUNTIME_LIB`]
     #[arg(long, value_name = "FILE")]
     pub onnxruntime_lib: Option<PathBuf>,
 

@@ -54,7 +54,7 @@ impl FromStr for RunSpec {
                     .filter_map(Backend::to_possible_value)
                     .collect(),
             );
-            format!("there is no backend `{backend}` (there are {known}); {FORM}")
+            format!("unknown backend `{backend}` (known: {known}); {FORM}")
         })?;
         let precision = precision
             .map(|precision| PrecisionArg::from_str(precision, true).map_err(|_| precision))
@@ -67,7 +67,7 @@ impl FromStr for RunSpec {
                         .filter_map(PrecisionArg::to_possible_value)
                         .collect(),
                 );
-                format!("there is no precision `{precision}` (there are {known}); {FORM}")
+                format!("unknown precision `{precision}` (known: {known}); {FORM}")
             })?;
         Ok(Self {
             text: text.to_owned(),

@@ -55,7 +55,7 @@ impl From<Hint> for PerformanceHint {
 /// A [`ToleranceName`] as a value of a flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ToleranceArg {
-    /// |Δp| ≤ 0.0001, logits within 0.0001, and the same order but for ties, on every image
+    /// |Δp| ≤ 0.0001, logits within 0.0001, and the same order, ties excepted, on every image
     F32,
     /// |Δp| ≤ 0.05 and logits within 0.05 on every image, the same best class on 99 %
     F16,
@@ -78,15 +78,15 @@ impl From<ToleranceArg> for ToleranceName {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Scores {
-    /// Probabilities: as the model's last operator or metadata say, else as the first images do
+    /// Probabilities, inferred from the model's last operator or metadata, or from the first images
     Auto,
-    /// The output as it is, which must be a distribution
+    /// The unchanged output, which must be a distribution
     Probability,
     /// The softmax of the output
     Softmax,
     /// The sigmoid of each value of the output: several classes may be right
     Sigmoid,
-    /// The output as it is, called a score
+    /// The unchanged output, named "score"
     Raw,
 }
 
@@ -102,14 +102,14 @@ impl From<Scores> for ScoreKind {
     }
 }
 
-/// The decoding of JPEGs.
+/// Decoding of JPEGs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Decode {
-    /// To the byte as libjpeg-turbo, Pillow and OpenCV do
+    /// Bit-exact with libjpeg-turbo, Pillow and OpenCV
     #[default]
     Exact,
-    /// Those much larger than needed at 1/2, 1/4 or 1/8 of their size: faster, but other pixels, which can
-    /// change the best class
+    /// Decodes large JPEGs at 1/2, 1/4 or 1/8 of their size: faster, but pixels differ and the best class
+    /// may change
     Fast,
 }
 
@@ -124,16 +124,16 @@ impl From<Decode> for image_classification::Decode {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// As OpenVINO's sample prints it
+    /// The format of OpenVINO's sample
     Text,
-    /// JSON Lines: one object an image
+    /// JSON Lines: one object per image
     Json,
     /// One row for each class of each image
     Csv,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum InspectFormat {
+pub enum TextOrJson {
     /// A table
     Text,
     /// One JSON object
@@ -224,6 +224,15 @@ pub fn parse_seconds(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|seconds| (0.1..=86_400.0).contains(seconds))
         .ok_or_else(|| "expected a number of seconds from 0.1 to 86400".to_owned())
+}
+
+/// Parses a number that is finite.
+pub fn parse_number<T: FromStr + Into<f64> + Copy>(text: &str) -> Result<T, String> {
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|&number: &T| number.into().is_finite())
+        .ok_or_else(|| "expected a number, such as 0.5".to_owned())
 }
 
 /// Parses a probability.

@@ -12,7 +12,7 @@ use crate::process;
 use crate::session::{self, OpenRun};
 use crate::terminal::Messages;
 use crate::writers::{Classified, ResultContext, Writer};
-use evaluation::text::printable;
+use evaluation::text::{counted, printable};
 
 /// Classifies the inputs and prints the results in their order.
 pub fn run(mut options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<()> {
@@ -117,12 +117,14 @@ fn finish(output: Output, done: usize, count: usize) -> anyhow::Result<()> {
         output.finish()?;
         String::new()
     } else {
-        let others = format!("give the other {} to go on", count - done);
+        let others = format!(
+            "pass the remaining {} to continue",
+            counted(count - done, "image")
+        );
         match output.finish_part()? {
             None => others,
             Some(path) => format!("the results are in {}; {others}", path.display()),
         }
     };
-    interrupt::check(done, count, "images")
-        .map_err(|interrupted| interrupted.with_hint(hint).into())
+    interrupt::check(done, count, "image").map_err(|interrupted| interrupted.with_hint(hint).into())
 }

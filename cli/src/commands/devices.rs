@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use backend_api::FoundLibrary;
 use serde_json::{Value, json};
 
-use crate::args::{Backend, DevicesArgs, InspectFormat};
+use crate::args::{Backend, DevicesArgs, TextOrJson};
 use crate::destination;
 use crate::errors::{self, Hinted};
 #[cfg(feature = "openvino")]
@@ -37,12 +37,12 @@ pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
         .map(|(_, ask)| ask(args))
         .collect();
     let text = match args.format {
-        InspectFormat::Text => engines
+        TextOrJson::Text => engines
             .iter()
             .map(Engine::text)
             .collect::<Vec<_>>()
             .join("\n"),
-        InspectFormat::Json => {
+        TextOrJson::Json => {
             let engines: Vec<Value> = engines.iter().map(Engine::json).collect();
             format!("{:#}\n", json!({ "schema_version": 1, "engines": engines }))
         }
@@ -51,7 +51,11 @@ pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
     if engines.iter().any(|engine| engine.found.is_ok()) {
         return Ok(());
     }
-    Err(Hinted::new("no engine can be used", "see above what each engine needs").into())
+    Err(Hinted::new(
+        "no engine can be used",
+        "install an engine; the list above says what is missing",
+    )
+    .into())
 }
 
 /// An engine, and what it says of itself.
@@ -241,7 +245,7 @@ fn device(info: backend_openvino::DeviceInfo) -> Device {
         details.push((
             "alias_of",
             format!(
-                "{} ({}): it is not such hardware",
+                "{} ({}): not real hardware, but an alias in the plugins file",
                 alias.plugin, alias.location
             ),
             json!({ "plugin": alias.plugin, "location": alias.location }),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use evaluation::accuracy::GroundTruth;
 use evaluation::agreement::Verdict;
-use evaluation::text::printable;
+use evaluation::text::{counted, printable};
 use evaluation::{EvaluationAccumulator, EvaluationOptions, EvaluationReport, GateLimits};
 use image_classification::{Digests, read_file};
 
@@ -230,16 +230,18 @@ fn has_ids_below_1000(truth: &GroundTruth, images: &[PathBuf]) -> bool {
 fn warn(evaluation: &EvaluationReport, messages: &Messages) {
     if let Some(first) = evaluation.missing.first() {
         messages.warning(&format!(
-            "the ground truth does not mention {} of {} images, the first is {}; they do not count",
+            "the ground truth does not mention {} of {}, the first is {}; they do not count",
             evaluation.missing.len(),
-            evaluation.images.len(),
+            counted(evaluation.images.len(), "image"),
             evaluation.path(*first)
         ));
     }
     if let Some(first) = evaluation.surplus.first() {
+        let surplus = evaluation.surplus.len();
         messages.warning(&format!(
-            "{} entries of the ground truth have no image, the first is {}",
-            evaluation.surplus.len(),
+            "the ground truth names {} that {} not given, the first is {}",
+            counted(surplus, "image"),
+            if surplus == 1 { "was" } else { "were" },
             printable(&first.to_string_lossy())
         ));
     }

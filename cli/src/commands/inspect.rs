@@ -1,10 +1,10 @@
-//! `classify inspect`: how images are prepared for a model, and who states each value.
+//! `classify inspect`: the preprocessing of a model and the source of each value.
 
 use backend_api::BackendInfo;
 use image_classification::{FittedPreprocessing, ScoreKind, Setting};
 use serde_json::{Value, json};
 
-use crate::args::InspectFormat;
+use crate::args::TextOrJson;
 use crate::destination;
 use crate::engines;
 use crate::fields;
@@ -22,11 +22,11 @@ pub fn run(options: &InspectOptions, messages: &mut Messages) -> anyhow::Result<
     let fitted = resolved.fit(backend.info())?;
     messages.notes(&fitted.notes);
     let text = match options.format {
-        InspectFormat::Json => {
+        TextOrJson::Json => {
             let json = json(options, &fitted, backend.info());
             format!("{json:#}\n")
         }
-        InspectFormat::Text => text(options, &fitted, backend.info()),
+        TextOrJson::Text => text(options, &fitted, backend.info()),
     };
     destination::print(&text)
 }

@@ -12,7 +12,7 @@ const MOST_NAMED: usize = 6;
 /// Returns the result for people.
 pub fn text(bisection: &Bisection) -> String {
     let mut text = format!(
-        "bisect     {} and {} on {}: {} of {} nodes looked at in {}, tolerance {} of a node's largest value\n",
+        "bisect     {} and {} on {}: inspected {} of {} nodes in {}, tolerance {} of a node's largest value\n",
         printable(&bisection.reference),
         printable(&bisection.run),
         printable(&bisection.image),
@@ -72,14 +72,14 @@ fn conclude(bisection: &Bisection, text: &mut String) {
     ) {
         (Some(node), _) => writeln!(
             text,
-            "  they part at node #{} {} ({}): {}",
+            "  first differing node: #{} {} ({}): {}",
             node.index,
             printable(&node.name),
             printable(&node.operator),
             if bisection.certain {
                 "all nodes before it that lead to the output are the same"
             } else {
-                "the nodes before it that were looked at are the same"
+                "the inspected nodes before it are the same"
             }
         ),
         _ if bisection.nothing_to_find => {
@@ -99,7 +99,7 @@ fn conclude(bisection: &Bisection, text: &mut String) {
         }
         (None, Some(node)) => writeln!(
             text,
-            "  the first differing node is unknown: node #{} {} ({}) differs, but no node that leads to it could be looked at",
+            "  the first differing node is unknown: node #{} {} ({}) differs, but no node that leads to it could be inspected",
             node.index,
             printable(&node.name),
             printable(&node.operator)
@@ -112,18 +112,18 @@ fn conclude(bisection: &Bisection, text: &mut String) {
         {
             writeln!(
                 text,
-                "  the first differing node is unknown: no node could be looked at"
+                "  the first differing node is unknown: no node could be inspected"
             )
         }
         (None, None) => writeln!(
             text,
-            "  the first differing node is unknown: no node that could be looked at differs, but the outputs do"
+            "  the first differing node is unknown: no inspected node differs, but the outputs do"
         ),
     };
     if !bisection.unknown.is_empty() {
         let _ = writeln!(
             text,
-            "  {} not looked at, so that the difference may begin earlier: {}",
+            "  {} not inspected, so the difference may begin earlier: {}",
             counted(bisection.unknown.len(), "node"),
             list(&bisection.unknown, true)
         );

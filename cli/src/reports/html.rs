@@ -72,7 +72,7 @@ fn comparison_page(comparison: &ComparisonReport) -> anyhow::Result<String> {
         input: comparison.preprocessing(),
         tensors: comparison.tensors.to_string(),
         compared: comparison.compared,
-        images: comparison.images.len(),
+        images: counted(comparison.images.len(), "image"),
         top: comparison.top,
         pairs: comparison
             .against_reference()
@@ -114,7 +114,7 @@ fn evaluation_page(evaluation: &EvaluationReport) -> anyhow::Result<String> {
         runs: runs
             .map(|(index, run)| evaluated_run(evaluation, index, run))
             .collect(),
-        images: evaluation.images.len(),
+        images: counted(evaluation.images.len(), "image"),
         missing: evaluation.missing.len(),
         surplus: evaluation.surplus.len(),
         failures_of: evaluation.failures.len(),
@@ -196,7 +196,7 @@ struct ComparePage {
     input: String,
     tensors: String,
     compared: usize,
-    images: usize,
+    images: String,
     top: usize,
     pairs: Vec<Section>,
     failures: Vec<(String, String, String)>,
@@ -217,7 +217,7 @@ struct EvaluatePage {
     truth_gate: Option<Gate>,
     duplicates: Option<String>,
     runs: Vec<RunSection>,
-    images: usize,
+    images: String,
     missing: usize,
     surplus: usize,
     /// The image and the reason of the first failures.

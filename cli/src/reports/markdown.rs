@@ -153,12 +153,15 @@ fn evaluation_text(evaluation: &EvaluationReport) -> String {
         .evaluated()
         .map(|(index, ..)| cell(evaluation.title(index)))
         .collect();
-    let _ = writeln!(
-        text,
-        "\n| | {} |\n|---|{}",
-        titles.join(" | "),
-        "---|".repeat(titles.len())
-    );
+    // A table without a run would have no column.
+    if !titles.is_empty() {
+        let _ = writeln!(
+            text,
+            "\n| | {} |\n|---|{}",
+            titles.join(" | "),
+            "---|".repeat(titles.len())
+        );
+    }
     for (name, values) in evaluation.side_by_side() {
         let cells: Vec<String> = values.iter().map(cell).collect();
         let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
@@ -212,7 +215,10 @@ fn add_single_label(
     let class = |class_id| cell(evaluation.class(run, class_id));
     let confusions = counts.confusions(LISTED);
     if !confusions.is_empty() {
-        let _ = writeln!(text, "\n| {title} | was taken for | times |\n|---|---|---|");
+        let _ = writeln!(
+            text,
+            "\n| {title} | was classified as | times |\n|---|---|---|"
+        );
     }
     for (truth, answer, count) in confusions {
         let _ = writeln!(text, "| {} | {} | {count} |", class(truth), class(answer));
@@ -232,7 +238,7 @@ fn add_multi_label(
 ) {
     let _ = writeln!(
         text,
-        "\n| {}: class | F1 | right | wrongly given | missed |\n|---|---|---|---|---|",
+        "\n| {}: class | F1 | true positives | false positives | false negatives |\n|---|---|---|---|---|",
         cell(evaluation.title(run))
     );
     for (class_id, of) in counts.least_right(LISTED) {

@@ -35,10 +35,10 @@ fn comparison_text(comparison: &ComparisonReport) -> String {
         };
         let name = printable(&run.name);
         let what = match &run.info {
-            Ok(info) => info.description(),
-            Err(error) => format!("FAILED: {error}"),
+            Ok(info) => printable(&info.description()),
+            Err(error) => failed(error),
         };
-        let _ = writeln!(text, "{kind:<10} {name}: {}", printable(&what));
+        let _ = writeln!(text, "{kind:<10} {name}: {what}");
         if let Ok(info) = &run.info {
             let _ = writeln!(text, "           {}", printable(&info.model_description()));
         }
@@ -92,6 +92,13 @@ fn comparison_text(comparison: &ComparisonReport) -> String {
     text
 }
 
+/// Returns the error of a run, indented below its name. An engine's error may list the searched places on lines of
+/// their own.
+fn failed(error: &str) -> String {
+    let lines: Vec<String> = error.lines().map(printable).collect();
+    format!("FAILED: {}", lines.join("\n           "))
+}
+
 fn pair_text(comparison: &ComparisonReport, compared: &ComparedPair, text: &mut String) {
     let ComparedPair {
         reference,
@@ -110,7 +117,7 @@ fn pair_text(comparison: &ComparisonReport, compared: &ComparedPair, text: &mut 
         match pair.basis {
             Basis::Logits => "probabilities and logits",
             Basis::Probabilities => "probabilities",
-            Basis::Outputs => "outputs as they are",
+            Basis::Outputs => "unchanged outputs",
             Basis::ClassIds => "class ids alone",
         }
     );
@@ -156,7 +163,7 @@ fn evaluation_text(evaluation: &EvaluationReport) -> String {
                 printable(&found.info.description()),
                 printable(&found.info.model_description())
             ),
-            Err(error) => format!("FAILED: {error}"),
+            Err(error) => failed(error),
         };
         let _ = writeln!(text, "{}: {what}", evaluation.title(index));
         if let Some(labels) = evaluation.labels_line(index) {
@@ -212,7 +219,7 @@ fn single_label_text(
     text: &mut String,
 ) {
     let title = evaluation.title(run);
-    let _ = writeln!(text, "\n{title}, classes by the share that is right");
+    let _ = writeln!(text, "\n{title}, classes by accuracy");
     for (class_id, of) in counts.least_right(LISTED) {
         let class = evaluation.class(run, class_id);
         let _ = writeln!(text, "  {:>4} of {:>4} {class}", of.top1, of.images);
@@ -220,7 +227,7 @@ fn single_label_text(
     rest_text(counts.classes.len(), text);
     for (truth, answer, count) in counts.confusions(LISTED) {
         let (truth, answer) = (evaluation.class(run, truth), evaluation.class(run, answer));
-        let _ = writeln!(text, "  {count:>4} times {truth} was taken for {answer}");
+        let _ = writeln!(text, "  {count:>4} x {truth} was classified as {answer}");
     }
 }
 
@@ -235,7 +242,7 @@ fn multi_label_text(
     for (class_id, of) in counts.least_right(LISTED) {
         let _ = writeln!(
             text,
-            "  {:>5} %, {} right, {} wrongly given, {} missed: {}",
+            "  {:>5} %, {} true positives, {} false positives, {} false negatives: {}",
             percent(of.quality().f1),
             of.true_positives,
             of.false_positives,

@@ -13,6 +13,7 @@ use super::tolerance::Tolerance;
 use super::variation::Variation;
 use crate::share::percent;
 use crate::statistics::{Distribution, Rate};
+use crate::text::counted;
 
 /// The number of worst images that are kept with their best classes.
 const WORST: usize = 10;
@@ -276,6 +277,7 @@ impl Pair {
             ..
         } = self;
         let images = self.rows.len();
+        let of = counted(images, "image");
         let not_finite = self.not_finite();
         let Counts {
             too_far,
@@ -287,14 +289,14 @@ impl Pair {
         let mut gates = vec![Gate::new(
             "finite",
             not_finite == 0,
-            format!("{not_finite} of {images} images with NaN or infinities"),
+            format!("{not_finite} of {of} with NaN or infinities"),
         )];
         if basis.has_probabilities() {
             gates.push(Gate::new(
                 "max-delta",
                 too_far == 0,
                 format!(
-                    "max |Δp| {largest:.3e}, limit {}; {too_far} of {images} images beyond",
+                    "max |Δp| {largest:.3e}, limit {}; {too_far} of {of} beyond",
                     tolerance.max_delta
                 ),
             ));
@@ -304,8 +306,7 @@ impl Pair {
                 "logits",
                 other_outputs == 0,
                 format!(
-                    "relative error of the outputs {largest_error:.3e}, limit {}; {other_outputs} of {images} \
-                     images beyond",
+                    "relative error of the outputs {largest_error:.3e}, limit {}; {other_outputs} of {of} beyond",
                     tolerance.max_relative_error
                 ),
             ));
@@ -315,7 +316,7 @@ impl Pair {
             gates.push(Gate::new(
                 "class",
                 others == 0,
-                format!("{others} of {images} images with another class id"),
+                format!("{others} of {of} with another class id"),
             ));
         }
         if images > not_finite {
@@ -330,7 +331,7 @@ impl Pair {
             gates.push(Gate::new(
                 "order",
                 others == 0,
-                format!("{others} of {images} images in another order, ties aside"),
+                format!("{others} of {of} in another order, ties aside"),
             ));
         }
         if let Some(least) = tolerance.min_top1 {

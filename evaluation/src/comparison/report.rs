@@ -218,7 +218,7 @@ impl ComparisonReport {
                     parts.push(differ);
                 }
                 let uninformative = runs(Verdict::CouldNotCompare);
-                if !uninformative.is_empty() {
+                if !uninformative.is_empty() && self.compared > 0 {
                     parts.push(format!(
                         "{} matches {reference}, but the answers do not depend on the image or all classes tie \
                          ({}); agreement proves nothing",

@@ -28,8 +28,14 @@ impl<'a> Keys<'a> {
     }
 
     pub fn error(self, key: &str, expected: &str) -> SourceError {
-        let value = self.object.get(key).unwrap_or(&Value::Null);
-        unsupported(self.file, key, value, expected)
+        match self.object.get(key) {
+            Some(value) => unsupported(self.file, key, value, expected),
+            None => SourceError::Missing {
+                file: self.file.to_owned(),
+                key: key.to_owned(),
+                expected: expected.to_owned(),
+            },
+        }
     }
 
     pub fn bool(self, key: &str) -> Result<Option<bool>, SourceError> {

@@ -153,6 +153,16 @@ pub enum SourceError {
         /// The reason.
         reason: &'static str,
     },
+    /// A required key is absent.
+    #[error("{file} has no {key}; expected {expected}")]
+    Missing {
+        /// The file.
+        file: String,
+        /// The key.
+        key: String,
+        /// The values that are understood.
+        expected: String,
+    },
     /// A key has a value that is not understood or not supported.
     #[error("{file} says {key} = `{value}`, which is not supported; expected {expected}")]
     Value {
@@ -185,7 +195,7 @@ impl SourceError {
             }
             Self::TooLarge { .. } => "export or download the file again",
             Self::Malformed { .. } => "check the file, or export or download it again",
-            Self::Value { .. } => {
+            Self::Missing { .. } | Self::Value { .. } => {
                 "give `color`, `mean`, `scale`, `resize` and `interpolation`, which together replace all other sources"
             }
         }
@@ -196,9 +206,9 @@ impl SourceError {
         matches!(self, Self::Model { .. })
     }
 
-    /// Returns whether the source is well-formed, but states a value that is not supported.
+    /// Returns whether the source is well-formed, but lacks a required value or states an unsupported one.
     pub const fn is_unsupported(&self) -> bool {
-        matches!(self, Self::Value { .. })
+        matches!(self, Self::Missing { .. } | Self::Value { .. })
     }
 }
 

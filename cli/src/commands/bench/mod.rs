@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use crate::args::{BenchArgs, InputArgs, InspectFormat, RunsArgs};
+use crate::args::{BenchArgs, InputArgs, RunsArgs, TextOrJson};
 use crate::destination;
 use crate::errors::Hinted;
 use crate::inputs::Input;
@@ -28,7 +28,7 @@ const NOISY: f64 = 0.10;
 /// Measures and prints the table.
 pub fn run(mut args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
     let made_up = args.input.is_empty().then(made_up_images).transpose();
-    let made_up = made_up.context("cannot make up images")?;
+    let made_up = made_up.context("cannot generate images")?;
     if let Some((folder, _)) = &made_up {
         args.input = vec![folder.path().to_owned()];
     }
@@ -37,7 +37,7 @@ pub fn run(mut args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
     options.note_defaults(messages);
     if made_up.is_some() {
         messages.note(
-            "no images are given; made-up ones decode faster or slower than yours: pass `-i photos/`",
+            "no images given; generated images are measured, so pass `-i photos/` for your own",
         );
     }
     let session = Session::open(&options, messages)?;
@@ -58,7 +58,7 @@ pub fn run(mut args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
     messages.end_progress();
     let interrupted = || {
         let hint = "only rounds that are done are printed; measure again for all of them";
-        interrupt::check(done, plan.rounds, "rounds").map_err(|found| found.with_hint(hint))
+        interrupt::check(done, plan.rounds, "round").map_err(|found| found.with_hint(hint))
     };
     if done == 0 {
         interrupted()?;
@@ -75,8 +75,8 @@ pub fn run(mut args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
         rounds: done,
     };
     destination::print(&match format {
-        InspectFormat::Text => table(&report),
-        InspectFormat::Json => report.json(),
+        TextOrJson::Text => table(&report),
+        TextOrJson::Json => report.json(),
     })?;
     interrupted()?;
     warn_of_noise(&figures, messages);
@@ -137,7 +137,7 @@ fn announce(benches: &[Bench], plan: &Plan, messages: &Messages) {
     let needed = benches.iter().map(needed).max().unwrap_or(1) * plan.rounds;
     if count < needed {
         messages.warning(&format!(
-            "{} in {} do not keep every infer request busy: measure at least {needed}, or in fewer rounds",
+            "{} in {} are too few to keep all infer requests busy: measure at least {needed}, or in fewer rounds",
             counted(count, "image"),
             counted(plan.rounds, "round")
         ));
@@ -188,8 +188,8 @@ fn warn_of_noise(figures: &[Figures], messages: &Messages) {
     let worst = spreads.fold(0.0, f64::max);
     if worst > NOISY {
         messages.warning(&format!(
-            "the machine was noisy: between rounds throughput differed by up to {:.0} %; measure again when it \
-             is quiet, or for longer (--duration)",
+            "results vary between rounds: throughput differed by up to {:.0} %; measure again on an idle machine, \
+             or for longer (--duration)",
             worst * 100.0
         ));
     }

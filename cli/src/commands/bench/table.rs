@@ -276,6 +276,6 @@ pub fn table(report: &Report<'_>) -> String {
     row("limit: cores / CPU, images/s", &|r| {
         known(r.limit, &|limit| format!("{limit:.1}"))
     });
-    row("  of it reached", &|r| known(r.efficiency(), &percent));
+    row("  share reached", &|r| known(r.efficiency(), &percent));
     text
 }

@@ -91,7 +91,7 @@ pub fn run(
         })
     };
     let runs = [bisected(0)?, bisected(1)?];
-    let directory = tempfile::tempdir().context("cannot make a folder for the edited models")?;
+    let directory = tempfile::tempdir().context("cannot make a directory for the edited models")?;
     let _temporary = interrupt::remove_when_stopped(directory.path());
     let scoring = |side: &Side<'_>| side.run.reading.interpretation.scoring;
     let options = BisectOptions {
@@ -104,7 +104,7 @@ pub fn run(
         directory: directory.path(),
     };
     let image = image.to_string_lossy();
-    let mut progress = |nodes| messages.step(&format!("bisecting: {nodes} nodes looked at"));
+    let mut progress = |nodes| messages.step(&format!("bisecting: {nodes} nodes inspected"));
     let found = bisect(&image, runs, &options, &mut progress);
     messages.end_progress();
     Ok(found?)

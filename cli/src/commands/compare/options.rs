@@ -70,7 +70,7 @@ impl CompareOptions {
         if let Some((name, engine)) = runs.find(|(_, engine)| !is_onnx(&engine.model)) {
             return Err(Hinted::new(
                 format!(
-                    "--bisect looks into ONNX models, but that of {name} is {}",
+                    "--bisect needs ONNX models, but {name} uses {}",
                     engine.model.display()
                 ),
                 "give all runs the ONNX model; OpenVINO reads it too",
