@@ -12,7 +12,7 @@ use libtest_mimic::{Failed, Trial};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::program;
+use crate::commands::program;
 
 /// The limits that the example has.
 const MOST_BYTES: usize = 16 << 20;
