@@ -30,6 +30,34 @@ fn comparison_text(comparison: &ComparisonReport) -> String {
         "### classify compare\n\n**{}**\n",
         cell(comparison.summary())
     );
+    add_runs(comparison, &mut text);
+    for compared in comparison.against_reference() {
+        add_pair(comparison, compared, &mut text);
+    }
+    if let Some(duplicates) = comparison.duplicates.line(&comparison.images) {
+        let _ = writeln!(text, "\nDuplicates: {}.", cell(duplicates));
+    }
+    if let Some(majority) = comparison.majority_line() {
+        let _ = writeln!(text, "\nMajority: {}.", cell(majority));
+    }
+    if let Some(bisect) = &comparison.bisect {
+        let _ = writeln!(
+            text,
+            "\n```text\n{}```",
+            bisection::text(bisect).replace('`', "'")
+        );
+    }
+    text += &failures_table(comparison.failures.iter().map(|failure| {
+        let image = failure
+            .image
+            .map_or_else(String::new, |image| comparison.path(image));
+        (image, failure.problem.message.clone())
+    }));
+    let _ = writeln!(text, "\n{}", cell(comparison.machine.description()));
+    text
+}
+
+fn add_runs(comparison: &ComparisonReport, text: &mut String) {
     let _ = writeln!(
         text,
         "\n| run | engine | SHA-256 of the model |\n|---|---|---|"
@@ -53,80 +81,60 @@ fn comparison_text(comparison: &ComparisonReport) -> String {
             short(&model)
         );
     }
-    for compared in comparison.against_reference() {
-        let ComparedPair {
-            reference,
-            run,
-            pair,
-            gates,
-            distributions,
-            ..
-        } = compared;
+}
+
+fn add_pair(comparison: &ComparisonReport, compared: &ComparedPair, text: &mut String) {
+    let ComparedPair {
+        reference,
+        run,
+        pair,
+        gates,
+        distributions,
+        ..
+    } = compared;
+    let _ = writeln!(
+        text,
+        "\n#### {} against {}\n\nTolerance {}.\n\n| gate | | found |\n|---|---|---|",
+        cell(comparison.name(*run)),
+        cell(comparison.name(*reference)),
+        cell(pair.tolerance)
+    );
+    for gate in gates {
+        let word = if gate.passed { "passed" } else { "**FAILED**" };
+        let remark = gate
+            .remark
+            .as_ref()
+            .map_or_else(String::new, |remark| format!("; {remark}"));
         let _ = writeln!(
             text,
-            "\n#### {} against {}\n\nTolerance {}.\n\n| gate | | found |\n|---|---|---|",
-            cell(comparison.name(*run)),
-            cell(comparison.name(*reference)),
-            cell(pair.tolerance)
+            "| {} | {word} | {} |",
+            gate.name,
+            cell(format!("{}{remark}", gate.found))
         );
-        for gate in gates {
-            let word = if gate.passed { "passed" } else { "**FAILED**" };
-            let remark = gate
-                .remark
-                .as_ref()
-                .map_or_else(String::new, |remark| format!("; {remark}"));
-            let _ = writeln!(
-                text,
-                "| {} | {word} | {} |",
-                gate.name,
-                cell(format!("{}{remark}", gate.found))
-            );
-        }
-        let _ = writeln!(text, "\n| | value |\n|---|---|");
-        for (name, value) in pair.rates() {
-            let _ = writeln!(text, "| {name} | {value} |");
-        }
-        for (_, name, d) in distributions {
-            let _ = writeln!(
-                text,
-                "| {} | p50 {:.3e}, p99 {:.3e}, max {:.3e} |",
-                cell(name),
-                d.p50,
-                d.p99,
-                d.max
-            );
-        }
-        let _ = writeln!(text, "\n| worst images | |\n|---|---|");
-        for worst in &pair.worst {
-            let _ = writeln!(
-                text,
-                "| {} | {} |",
-                cell(comparison.path(worst.row.image)),
-                cell(comparison.row(&worst.row))
-            );
-        }
     }
-    if let Some(duplicates) = comparison.duplicates.line(&comparison.images) {
-        let _ = writeln!(text, "\nDuplicates: {}.", cell(duplicates));
+    let _ = writeln!(text, "\n| | value |\n|---|---|");
+    for (name, value) in pair.rates() {
+        let _ = writeln!(text, "| {name} | {value} |");
     }
-    if let Some(majority) = comparison.majority_line() {
-        let _ = writeln!(text, "\nMajority: {}.", cell(majority));
-    }
-    if let Some(bisect) = &comparison.bisect {
+    for (_, name, d) in distributions {
         let _ = writeln!(
             text,
-            "\n```text\n{}```",
-            bisection::text(bisect).replace('`', "'")
+            "| {} | p50 {:.3e}, p99 {:.3e}, max {:.3e} |",
+            cell(name),
+            d.p50,
+            d.p99,
+            d.max
         );
     }
-    text += &failures_table(comparison.failures.iter().map(|failure| {
-        let image = failure
-            .image
-            .map_or_else(String::new, |image| comparison.path(image));
-        (image, failure.problem.message.clone())
-    }));
-    let _ = writeln!(text, "\n{}", cell(comparison.machine.description()));
-    text
+    let _ = writeln!(text, "\n| worst images | |\n|---|---|");
+    for worst in &pair.worst {
+        let _ = writeln!(
+            text,
+            "| {} | {} |",
+            cell(comparison.path(worst.row.image)),
+            cell(comparison.row(&worst.row))
+        );
+    }
 }
 
 fn evaluation_text(evaluation: &EvaluationReport) -> String {

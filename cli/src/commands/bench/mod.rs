@@ -12,7 +12,7 @@ use crate::args::{BenchArgs, InputArgs, RunsArgs, TextOrJson};
 use crate::destination;
 use crate::errors::Hinted;
 use crate::inputs::Input;
-use crate::interrupt;
+use crate::interrupt::{self, Interrupted};
 use crate::options::RunsOptions;
 use crate::session::Session;
 use crate::terminal::Messages;
@@ -34,35 +34,14 @@ pub fn run(mut args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
     }
     let (plan, format) = (Plan::new(&args), args.format);
     let mut options = options(args)?;
-    options.note_defaults(messages);
-    if made_up.is_some() {
-        messages.note(
-            "no images given; generated images are measured, so pass `-i photos/` for your own",
-        );
-    }
+    note(&options, made_up.is_some(), messages);
     let session = Session::open(&options, messages)?;
     session.report_failures(messages);
     let inputs = std::mem::take(&mut options.inputs.list);
     let mut paths = usable(inputs, messages);
     let given = paths.len();
-    let runs = session.ready();
-    let mut benches: Vec<Bench> = runs.map(|(_, run)| Bench::new(run, options.jobs)).collect();
-    if benches.is_empty() {
-        return Err(Hinted::new("no run is left to measure", "fix the errors above").into());
-    }
-    messages.step("preparing the images");
-    prepare(&mut benches, &mut paths, messages)?;
-    warm_up(&mut benches, &paths, &plan)?;
-    announce(&benches, &plan, messages);
-    let done = measure(&mut benches, &paths, &plan, messages)?;
-    messages.end_progress();
-    let interrupted = || {
-        let hint = "only rounds that are done are printed; measure again for all of them";
-        interrupt::check(done, plan.rounds, "round").map_err(|found| found.with_hint(hint))
-    };
-    if done == 0 {
-        interrupted()?;
-    }
+    let mut benches = benches(&session, options.jobs)?;
+    let done = measure(&mut benches, &mut paths, &plan, messages)?;
     let figures = benches.iter().map(Figures::of);
     let figures: Vec<Figures> = figures.collect::<Result<_, _>>()?;
     let report = Report {
@@ -78,7 +57,7 @@ pub fn run(mut args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
         TextOrJson::Text => table(&report),
         TextOrJson::Json => report.json(),
     })?;
-    interrupted()?;
+    check_rounds(done, &plan)?;
     warn_of_noise(&figures, messages);
     Ok(())
 }
@@ -103,6 +82,16 @@ fn options(args: BenchArgs) -> anyhow::Result<RunsOptions> {
     })
 }
 
+/// Notes defaults, the images among them.
+fn note(options: &RunsOptions, made_up: bool, messages: &Messages) {
+    options.note_defaults(messages);
+    if made_up {
+        messages.note(
+            "no images given; generated images are measured, so pass `-i photos/` for your own",
+        );
+    }
+}
+
 /// Returns the paths of the images. Prints the errors of the others.
 fn usable(inputs: Vec<Input>, messages: &mut Messages) -> Vec<PathBuf> {
     let mut paths = Vec::new();
@@ -113,6 +102,45 @@ fn usable(inputs: Vec<Input>, messages: &mut Messages) -> Vec<PathBuf> {
         }
     }
     paths
+}
+
+/// Returns the measurement of each run that is open.
+fn benches(session: &Session, jobs: usize) -> anyhow::Result<Vec<Bench<'_>>> {
+    let runs = session.ready();
+    let benches: Vec<Bench> = runs.map(|(_, run)| Bench::new(run, jobs)).collect();
+    if benches.is_empty() {
+        return Err(Hinted::new("no run is left to measure", "fix the errors above").into());
+    }
+    Ok(benches)
+}
+
+/// Prepares the images, warms up and measures. Returns the number of rounds that are done.
+///
+/// # Errors
+///
+/// Those of an inference, and [`Interrupted`] before the first round is done.
+fn measure(
+    benches: &mut [Bench],
+    paths: &mut Vec<PathBuf>,
+    plan: &Plan,
+    messages: &mut Messages,
+) -> anyhow::Result<usize> {
+    messages.step("preparing the images");
+    prepare(benches, paths, messages)?;
+    warm_up(benches, paths, plan)?;
+    announce(benches, plan, messages);
+    let done = measure_rounds(benches, paths, plan, messages)?;
+    messages.end_progress();
+    if done == 0 {
+        check_rounds(done, plan)?;
+    }
+    Ok(done)
+}
+
+/// Checks that all rounds are done.
+fn check_rounds(done: usize, plan: &Plan) -> Result<(), Interrupted> {
+    let hint = "only rounds that are done are printed; measure again for all of them";
+    interrupt::check(done, plan.rounds, "round").map_err(|found| found.with_hint(hint))
 }
 
 fn warm_up(benches: &mut [Bench], paths: &[PathBuf], plan: &Plan) -> anyhow::Result<()> {
@@ -145,7 +173,7 @@ fn announce(benches: &[Bench], plan: &Plan, messages: &Messages) {
 }
 
 /// Measures the runs in turns. Returns the number of rounds that are done.
-fn measure(
+fn measure_rounds(
     benches: &mut [Bench],
     paths: &[PathBuf],
     plan: &Plan,

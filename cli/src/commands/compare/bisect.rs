@@ -1,8 +1,10 @@
 //! The search for the node where two runs part.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use backend_api::InferBackend;
 use evaluation::agreement::Verdict;
 use evaluation::bisect::{BisectOptions, BisectedRun, Bisection, bisect};
 use evaluation::{ComparedPair, ComparisonReport};
@@ -34,6 +36,33 @@ struct Side<'a> {
     engine: &'a EngineOptions,
 }
 
+impl<'a> Side<'a> {
+    /// Returns the run at a place of the report.
+    fn of(
+        place: usize,
+        opened: &'a Session,
+        engines: &'a [(String, EngineOptions)],
+    ) -> anyhow::Result<Self> {
+        // Recordings and other formats were refused before the work, so the runs of the report are those that were
+        // opened.
+        let (name, run) = &opened.entries[place];
+        Ok(Self {
+            name,
+            run: run.as_ref().ok().context("the run is not open")?,
+            engine: &engines[place].1,
+        })
+    }
+
+    /// Opens an edited model as the run's.
+    fn open(&self, model: &Path) -> anyhow::Result<Arc<dyn InferBackend>> {
+        let mut engine = self.engine.clone();
+        model.clone_into(&mut engine.model);
+        engine.requests = Some(1);
+        engine.cache_dir = None;
+        engines::open(&engine)
+    }
+}
+
 /// Searches for the first node that differs, on the requested image or on the worst one.
 pub fn run(
     comparison: &ComparisonReport,
@@ -52,15 +81,7 @@ pub fn run(
         Some(image) => image,
         None => worst_image(comparison, pair)?,
     };
-    // Recordings and other formats were refused before the work, so the runs of the report are those that were opened.
-    let side = |place: usize| -> anyhow::Result<Side<'_>> {
-        let (name, run) = &opened.entries[place];
-        Ok(Side {
-            name,
-            run: run.as_ref().ok().context("the run is not open")?,
-            engine: &engines[place].1,
-        })
-    };
+    let side = |place| Side::of(place, opened, engines);
     let sides = [side(pair.reference)?, side(pair.run)?];
     let kinds: Vec<Preparation> = sides.iter().map(|side| side.run.input).collect();
     let mut file = ImageFile::read(
@@ -69,15 +90,9 @@ pub fn run(
         image_memory::of_process(),
         ImageBuffers::default(),
     )?;
-    let openers = sides.each_ref().map(|side| {
-        move |model: &Path| {
-            let mut engine = side.engine.clone();
-            model.clone_into(&mut engine.model);
-            engine.requests = Some(1);
-            engine.cache_dir = None;
-            Ok(engines::open(&engine)?)
-        }
-    });
+    let openers = sides
+        .each_ref()
+        .map(|side| |model: &Path| Ok(side.open(model)?));
     let mut bisected = |place: usize| -> anyhow::Result<BisectedRun<'_>> {
         let Side { name, run, engine } = sides[place];
         Ok(BisectedRun {
