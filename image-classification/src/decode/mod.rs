@@ -111,7 +111,7 @@ impl Image {
     }
 
     /// Returns whether a file that begins with `head` is an image, in a format that is decoded or not. The first
-    /// [`HEAD_BYTES`] are enough. Formats without a signature, such as TGA, are not recognised.
+    /// 132 bytes are enough. Formats without a signature, such as TGA, are not recognised.
     pub fn recognises(head: &[u8]) -> bool {
         format::recognise(head).is_some()
     }
