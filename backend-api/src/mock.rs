@@ -129,7 +129,7 @@ impl MockBuilder {
     ///
     /// # Errors
     ///
-    /// As [`SlotPool::new`].
+    /// The errors of [`SlotPool::new`].
     pub fn build(self) -> Result<MockBackend, Error> {
         let (info, engines) = self.into_parts();
         Ok(MockBackend {

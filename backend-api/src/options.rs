@@ -196,7 +196,7 @@ impl FromStr for Precision {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum PerformanceHint {
-    /// As many images a second as the device can do, with several requests at a time.
+    /// The most images a second, with several requests at a time.
     #[default]
     Throughput,
     /// Each single request as fast as possible, with all cores.

@@ -260,7 +260,7 @@ impl Tensor {
     ///
     /// # Errors
     ///
-    /// As [`concat`](Self::concat).
+    /// The errors of [`concat`](Self::concat).
     pub fn concat_in(spare: Option<Self>, parts: &[&Self]) -> Result<Self, Error> {
         fn join<T: Element>(spare: Option<Tensor>, _: &[T], parts: &[&Tensor]) -> Data {
             let mut values: Vec<T> = spare.and_then(Tensor::into_vec).unwrap_or_default();
@@ -459,7 +459,7 @@ impl TensorSpec {
     ///
     /// # Errors
     ///
-    /// Those of `reshaped`, and [`ErrorKind::ModelUnsupported`] for a size that the model fixes.
+    /// The errors of `reshaped`, and [`ErrorKind::ModelUnsupported`] for a size that the model fixes.
     pub fn filled(
         self,
         shape: Option<&[usize]>,

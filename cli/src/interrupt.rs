@@ -30,7 +30,7 @@ pub struct Interrupted {
     of: usize,
     /// A singular noun.
     what: &'static str,
-    /// As a shell gives it: 128 + the signal's number, 130 for Ctrl-C.
+    /// The number that a shell gives: 128 + the signal's number, 130 for Ctrl-C.
     pub exit_code: u8,
     pub hint: String,
 }

@@ -227,7 +227,7 @@ impl From<ImageOutputs> for Outputs {
 ///
 /// # Errors
 ///
-/// Those of `add`, at which it stops; [`Interrupted`](interrupt::Interrupted), since a verdict on a part of the
+/// The errors of `add`, which end the feed; [`Interrupted`](interrupt::Interrupted), because a verdict on a part of the
 /// images would be taken for one on all of them.
 pub fn answer(
     runs: &[&OpenRun],

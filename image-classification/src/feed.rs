@@ -96,7 +96,7 @@ impl Default for FeedOptions {
     }
 }
 
-/// What is known of an image besides its answers: SHA-256 each, or whether it is wanted.
+/// SHA-256 digests of an image, or a flag for each wanted one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Digests<T> {
     /// The bytes of the file. An image that was given decoded has none.
@@ -304,7 +304,7 @@ impl Kind {
 struct Shared {
     runs: Vec<FeedRun>,
     kinds: Vec<Kind>,
-    /// Those of the kinds.
+    /// The preparations of `kinds`, in the same order.
     preparations: Vec<Preparation>,
     /// The number of images that are answered together: the largest batch.
     group: usize,

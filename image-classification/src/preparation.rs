@@ -71,7 +71,7 @@ impl Preparation {
     ///
     /// # Errors
     ///
-    /// As [`Preprocess::tensor_in`].
+    /// The errors of [`Preprocess::tensor_in`].
     pub fn one(&self, spare: Option<Tensor>, image: &Image) -> Result<Tensor, LayoutError> {
         self.preprocess.tensor_in(spare, image, &self.layout)
     }
@@ -93,7 +93,7 @@ impl Preparation {
     ///
     /// # Errors
     ///
-    /// As [`one`](Self::one).
+    /// The errors of [`one`](Self::one).
     pub fn pixels(&self, image: &Image) -> Result<Tensor, LayoutError> {
         let size = self.layout.size();
         let dims = [1, size.height as usize, size.width as usize, 3].map(Dim::Fixed);
@@ -436,7 +436,7 @@ impl ImageFile {
     ///
     /// # Errors
     ///
-    /// As [`Image::decode`].
+    /// The errors of [`Image::decode`].
     pub fn image(&mut self, preparation: &Preparation) -> Result<&Image, ImageError> {
         let by = self.size.map_or(1, |size| preparation.reduction(size));
         self.reduced(by)
@@ -446,7 +446,7 @@ impl ImageFile {
     ///
     /// # Errors
     ///
-    /// As [`Image::decode`].
+    /// The errors of [`Image::decode`].
     pub fn whole(&mut self) -> Result<&Image, ImageError> {
         self.reduced(1)
     }

@@ -158,7 +158,7 @@ pub struct OnnxModel {
 ///
 /// # Errors
 ///
-/// Those of [`check`], and [`ErrorKind::ModelUnsupported`] for the formats that only OpenVINO reads; the hint
+/// The errors of [`check`], and [`ErrorKind::ModelUnsupported`] for the formats that only OpenVINO reads; the hint
 /// names the ONNX file beside it if there is one, and otherwise ends with the other way out, `or_else`.
 pub fn check_onnx(
     model: impl Into<ModelSource>,

@@ -532,7 +532,7 @@ impl Tensor {
         self.is_complete(values.len()).then_some(values)
     }
 
-    /// Whether the file holds as many values as the dimensions say.
+    /// Returns whether the file holds as many values as the dimensions say.
     fn is_complete(&self, values: usize) -> bool {
         let mut dims = self.dims.iter();
         let count = dims.try_fold(1_usize, |count, &dim| {
@@ -541,7 +541,7 @@ impl Tensor {
         self.external_data.is_empty() && count == Some(values)
     }
 
-    /// Where the tensor's values are, if they are in another file.
+    /// Returns an entry of the place of the tensor's values, if they are in another file.
     pub fn external(&self, key: &str) -> Option<&Bytes> {
         self.external_data
             .iter()

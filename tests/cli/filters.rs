@@ -85,17 +85,17 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn filtered(text: &str) -> Result<String, Failed> {
-    let filters = of_places(Path::new("/tmp/x1"), Some(Path::new("/home/me/assets")))?;
+    let filters = of_places(Path::new("/a/root"), Some(Path::new("/a/set-up")))?;
     Ok(filters.redact(text))
 }
 
 fn replaced() -> Result<(), Failed> {
     for (text, expected) in [
         (
-            "cannot write /tmp/x1/a.json: Permission denied (os error 13)",
+            "cannot write /a/root/a.json: Permission denied (os error 13)",
             "cannot write [ROOT]/a.json: [REASON]",
         ),
-        ("/home/me/assets/models/a.onnx", "[SETUP]/models/a.onnx"),
+        ("/a/set-up/models/a.onnx", "[SETUP]/models/a.onnx"),
         (
             "ONNX Runtime 1.31.1 on CPU (requested: CPU), 1 infer request",
             "ONNX Runtime [VERSION] on CPU (requested: CPU), [REQUESTS]",

@@ -52,11 +52,19 @@ def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+
+
 def png(size, depth, color, interlaced=False, before=(), after=(), most=None):
     """A PNG of any kind; `before` and `after` are chunks around the pixels, `most` is the largest 16-bit value."""
-    width, height = size
-    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
-    image = pattern(width, height, channels).astype(np.uint16)
+    image = pattern(*size, PNG_CHANNELS[color])
+    return png_of(image, depth, color, interlaced, before, after, most)
+
+
+def png_of(image, depth, color, interlaced=False, before=(), after=(), most=None):
+    """The PNG of an image of 8 bits, with the arguments of `png`."""
+    height, width = image.shape[:2]
+    image = image.astype(np.uint16)
     if depth == 16:
         image = image * 257 if most is None else (image.astype(np.int64) * most // 255).astype(np.uint16)
     elif depth < 8:

@@ -16,6 +16,10 @@ import zlib
 import numpy as np
 from PIL import Image
 
+# The tests run it without the script's folder in the path.
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from image_files import PNG_CHANNELS, chunk, png_of  # noqa: E402
+
 RNG = np.random.default_rng(5)
 SIZES = [(640, 480), (97, 1201), (9000, 3)]
 # Beyond what JPEG, WebP and GIF can hold.
@@ -30,37 +34,8 @@ def pixels(size, channels=3):
     return (np.stack(planes, axis=-1) + noise).clip(0, 255).astype(np.uint8)
 
 
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png(size, depth, color, interlaced=False, chunks=()):
-    """A PNG of any kind, which Pillow does not write: 16 bits a channel, and interlaced."""
-    width, height = size
-    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
-    image = pixels(size, channels)
-    if depth == 16:
-        image = np.repeat(image[..., None], 2, axis=-1).reshape(height, width, channels * 2)
-    passes = [(0, 0, 1, 1)]
-    if interlaced:
-        passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
-    raw = bytearray()
-    for left, top, right, down in passes:
-        part = image[top::down, left::right]
-        if part.size == 0:
-            continue
-        for row in part:
-            data = row.tobytes()
-            if depth < 8:
-                bits = np.unpackbits(row.reshape(-1, 1), axis=1)[:, -depth:].reshape(-1)
-                data = np.packbits(bits).tobytes()
-            raw += b"\0" + data
-    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, int(interlaced))
-    palette = [chunk(b"PLTE", bytes(range(256)) * 3)] if color == 3 and depth == 8 else []
-    if color == 3 and depth < 8:
-        palette = [chunk(b"PLTE", bytes(3 << depth))]
-    return b"".join([b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", header), *chunks, *palette,
-                     chunk(b"IDAT", zlib.compress(bytes(raw), 6)), chunk(b"IEND", b"")])
+def png(size, depth, color, interlaced=False, before=()):
+    return png_of(pixels(size, PNG_CHANNELS[color]), depth, color, interlaced, before)
 
 
 def tiff(size, samples, bits, tile=None, planar=1):
@@ -188,7 +163,7 @@ def main(out):
     save("noise", noise.size, noise, "png")
     # A colour profile of 200 MB, compressed to 200 KB.
     profile = b"icc\0\0" + zlib.compress(bytes(200 << 20), 9)
-    (out / "png-profile-64x64.png").write_bytes(png((64, 64), 8, 2, chunks=[chunk(b"iCCP", profile)]))
+    (out / "png-profile-64x64.png").write_bytes(png((64, 64), 8, 2, before=[chunk(b"iCCP", profile)]))
     # A frame that is smaller than its canvas, and one that is larger.
     gif = (out / "gif-640x480.gif").read_bytes()
     (out / "gif-large-canvas.gif").write_bytes(gif[:6] + struct.pack("<HH", 3000, 2000) + gif[10:])

@@ -154,7 +154,7 @@ impl Needs {
 ///
 /// # Panics
 ///
-/// As [`Needs::are_met`].
+/// The panics of [`Needs::are_met`].
 pub fn example_files(needs: &Needs, model: &str) -> Option<[String; 2]> {
     let path = |file: String| set_up(&file).to_string_lossy().into_owned();
     let is_ready = needs.and(&Needs::set_up()).are_met();

@@ -12,7 +12,8 @@ use anyhow::{Context as _, Result, ensure};
 use crate::setup;
 
 /// The first words of a clause without a head.
-const HEADLESS: [&str; 14] = [
+const HEADLESS: [&str; 15] = [
+    "as",
     "what",
     "whatever",
     "how",

@@ -10,7 +10,7 @@ use super::values::{Backend, PrecisionArg};
 /// A run as it is written: `BACKEND[:DEVICE][@PRECISION][=MODEL]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunSpec {
-    /// As it was written.
+    /// The run as it was written.
     pub text: String,
     pub backend: Backend,
     pub device: Option<String>,

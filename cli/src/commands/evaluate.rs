@@ -139,7 +139,9 @@ impl<'a> Accumulator<'a> {
         images: &[PathBuf],
         messages: &mut Messages,
     ) -> anyhow::Result<Self> {
-        let has_ids_below_1000 = has_ids_below_1000(&truth, images);
+        let may_lack_background = options.evaluation.label_offset == 0
+            && session.ready().any(|(_, run)| has_background(run))
+            && has_ids_below_1000(&truth, images);
         let entries = provenance::entries(session)?;
         let names: Vec<String> = entries.iter().map(|entry| printable(&entry.name)).collect();
         let evaluation =
@@ -154,8 +156,7 @@ impl<'a> Accumulator<'a> {
         if options.has_threshold && !open.is_empty() && !open.iter().any(is_multi_label) {
             messages.note("--threshold has no effect: in every run one class is right at a time");
         }
-        let lacks_background = options.evaluation.label_offset == 0 && has_ids_below_1000;
-        if lacks_background && open.iter().any(|run| run.classes == Some(1001)) {
+        if may_lack_background && open.iter().any(|run| has_background(run)) {
             messages.note(
                 "a model has 1001 classes, and the ground truth no id above 999; if class 0 of the model is the \
                  background, pass `--label-offset 1`",
@@ -215,6 +216,11 @@ impl<'a> Accumulator<'a> {
             }
         }
     }
+}
+
+/// Returns whether the classes of a run may be the 1000 of `ImageNet` and a background.
+fn has_background(run: &OpenRun) -> bool {
+    run.classes == Some(1001)
 }
 
 /// Returns whether all classes of the images are ids below 1000.

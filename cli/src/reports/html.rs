@@ -15,7 +15,7 @@ use image_classification::{
 
 use evaluation::{ComparedPair, ComparisonReport, EvaluatedRun, EvaluationReport, RunInfo};
 
-use super::wording::{ComparisonText as _, EvaluationText as _, FAILURES, class};
+use super::wording::{ComparisonText as _, EvaluationText as _, FAILURES, class, failed_image};
 use super::{Exporter, bisection};
 use crate::image_memory;
 use evaluation::accuracy::{Calibration, Counts, Decisions};
@@ -84,9 +84,7 @@ fn comparison_page(comparison: &ComparisonReport) -> anyhow::Result<String> {
             .iter()
             .take(FAILURES)
             .map(|failure| {
-                let path = failure
-                    .image
-                    .map_or_else(String::new, |image| comparison.path(image));
+                let path = failed_image(failure, |image| comparison.path(image));
                 let run = failure
                     .run
                     .map_or_else(String::new, |run| comparison.name(run));
@@ -123,9 +121,7 @@ fn evaluation_page(evaluation: &EvaluationReport) -> anyhow::Result<String> {
             .iter()
             .take(FAILURES)
             .map(|failure| {
-                let path = failure
-                    .image
-                    .map_or_else(String::new, |image| evaluation.path(image));
+                let path = failed_image(failure, |image| evaluation.path(image));
                 (path, failure.problem.message.clone())
             })
             .collect(),

@@ -10,7 +10,7 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 use super::Exporter;
-use super::wording::{ComparisonText as _, EvaluationText as _};
+use super::wording::{ComparisonText as _, EvaluationText as _, failed_image, found};
 use evaluation::text::printable;
 
 /// Test cases in JUnit's XML.
@@ -105,9 +105,7 @@ fn write_evaluation(evaluation: &EvaluationReport, out: &mut dyn Write) -> anyho
         Some(Ok(Case::error(run.name.clone(), error.clone())))
     });
     let failures = evaluation.failures.iter().map(|failure| {
-        let name = failure
-            .image
-            .map_or_else(String::new, |image| evaluation.path(image));
+        let name = failed_image(failure, |image| evaluation.path(image));
         Ok(Case::error(name, failure.problem.message.clone()))
     });
     let errors = runs.clone().count() + evaluation.failures.len();
@@ -161,10 +159,7 @@ impl Case {
     fn gate(gate: &Gate) -> Self {
         let failed = (!gate.passed).then(|| gate.found.clone());
         Self {
-            output: Some(match &gate.remark {
-                Some(remark) => format!("{}; {remark}", gate.found),
-                None => gate.found.clone(),
-            }),
+            output: Some(found(gate)),
             ..Self::new(format!("gate {}", gate.name), failed)
         }
     }

@@ -9,7 +9,9 @@ use evaluation::{ComparedPair, ComparisonReport, EvaluationReport, percent};
 
 use super::Exporter;
 use super::bisection;
-use super::wording::{ComparisonText as _, EvaluationText as _, FAILURES, LISTED};
+use super::wording::{
+    ComparisonText as _, EvaluationText as _, FAILURES, LISTED, failed_image, found,
+};
 use evaluation::text::printable;
 
 /// A summary in Markdown.
@@ -48,9 +50,7 @@ fn comparison_text(comparison: &ComparisonReport) -> String {
         );
     }
     text += &failures_table(comparison.failures.iter().map(|failure| {
-        let image = failure
-            .image
-            .map_or_else(String::new, |image| comparison.path(image));
+        let image = failed_image(failure, |image| comparison.path(image));
         (image, failure.problem.message.clone())
     }));
     let _ = writeln!(text, "\n{}", cell(comparison.machine.description()));
@@ -101,16 +101,7 @@ fn add_pair(comparison: &ComparisonReport, compared: &ComparedPair, text: &mut S
     );
     for gate in gates {
         let word = if gate.passed { "passed" } else { "**FAILED**" };
-        let remark = gate
-            .remark
-            .as_ref()
-            .map_or_else(String::new, |remark| format!("; {remark}"));
-        let _ = writeln!(
-            text,
-            "| {} | {word} | {} |",
-            gate.name,
-            cell(format!("{}{remark}", gate.found))
-        );
+        let _ = writeln!(text, "| {} | {word} | {} |", gate.name, cell(found(gate)));
     }
     let _ = writeln!(text, "\n| | value |\n|---|---|");
     for (name, value) in pair.rates() {
@@ -190,9 +181,7 @@ fn evaluation_text(evaluation: &EvaluationReport) -> String {
         }
     }
     text += &failures_table(evaluation.failures.iter().map(|failure| {
-        let image = failure
-            .image
-            .map_or_else(String::new, |image| evaluation.path(image));
+        let image = failed_image(failure, |image| evaluation.path(image));
         (image, failure.problem.message.clone())
     }));
     let _ = writeln!(text, "\n{}", cell(evaluation.machine.description()));
@@ -201,15 +190,11 @@ fn evaluation_text(evaluation: &EvaluationReport) -> String {
 
 fn add_gate(title: &str, gate: &Gate, text: &mut String) {
     let word = if gate.passed { "passed" } else { "**FAILED**" };
-    let remark = gate
-        .remark
-        .as_ref()
-        .map_or_else(String::new, |remark| format!("; {remark}"));
     let _ = writeln!(
         text,
         "\n{title} {}: {word}, {}",
         gate.name,
-        cell(format!("{}{remark}", gate.found))
+        cell(found(gate))
     );
 }
 

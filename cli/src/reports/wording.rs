@@ -1,9 +1,9 @@
 //! Words and rows of results that several formats share.
 
 use evaluation::accuracy::{Calibrated, Counts, MultiLabel, SingleLabel};
-use evaluation::agreement::{Difference, Row};
+use evaluation::agreement::{Difference, Gate, Row};
 use evaluation::statistics::mcnemar;
-use evaluation::{ComparisonReport, EvaluationReport, percent};
+use evaluation::{ComparisonReport, EvaluationReport, Failure, percent};
 use image_classification::{Labels, Ranked};
 
 use evaluation::text::printable;
@@ -19,6 +19,19 @@ pub fn class(labels: Option<&Labels>, class_id: usize) -> String {
         || class_id.to_string(),
         |label| format!("{class_id} {}", printable(label)),
     )
+}
+
+/// Returns the finding of a gate with its remark.
+pub fn found(gate: &Gate) -> String {
+    match &gate.remark {
+        Some(remark) => format!("{}; {remark}", gate.found),
+        None => gate.found.clone(),
+    }
+}
+
+/// Returns the path of the image that failed; it is empty for a failure that is not about one image.
+pub fn failed_image(failure: &Failure, path: impl FnOnce(usize) -> String) -> String {
+    failure.image.map_or_else(String::new, path)
 }
 
 /// Words of a comparison for people.

@@ -120,7 +120,7 @@ impl Comparison {
     ///
     /// # Errors
     ///
-    /// Those of [`run`](Self::run).
+    /// The errors of [`run`](Self::run).
     pub fn run_blocking<I>(&self, images: I) -> Result<ComparisonReport, ComparisonError>
     where
         I: IntoIterator<Item: Into<NamedImage>>,
@@ -133,7 +133,7 @@ impl Comparison {
     ///
     /// # Errors
     ///
-    /// Those of [`run`](Self::run).
+    /// The errors of [`run`](Self::run).
     pub async fn record<I, W: Write>(
         &self,
         images: I,
@@ -150,7 +150,7 @@ impl Comparison {
     ///
     /// # Errors
     ///
-    /// Those of [`run`](Self::run).
+    /// The errors of [`run`](Self::run).
     pub async fn run_against<I, R: Read + Seek>(
         &self,
         recording: &mut Recording<R>,

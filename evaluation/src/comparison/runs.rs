@@ -119,7 +119,7 @@ impl ComparedRuns {
     ///
     /// # Errors
     ///
-    /// Those of [`Recording::outputs`].
+    /// The errors of [`Recording::outputs`].
     pub fn recorded_outputs<R: Read + Seek>(
         &self,
         recording: &mut Recording<R>,

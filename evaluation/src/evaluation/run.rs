@@ -130,7 +130,7 @@ impl Evaluation {
     ///
     /// # Errors
     ///
-    /// Those of [`run`](Self::run).
+    /// The errors of [`run`](Self::run).
     pub fn run_blocking<I>(self, images: I) -> Result<EvaluationReport, EvaluationError>
     where
         I: IntoIterator<Item: Into<NamedImage>>,

@@ -122,7 +122,7 @@ pub enum Resize {
         /// The crop mode.
         mode: CropMode,
     },
-    /// As large as fits, on a ground of `pad`.
+    /// The largest size that fits, on a ground of `pad`.
     Letterbox {
         /// The value of every channel of the ground.
         pad: u8,

@@ -95,7 +95,7 @@ pub fn stored_precision(model: impl Into<ModelSource>) -> io::Result<Option<Stor
 struct Weights {
     elements: [u64; 4],
     operators: u64,
-    /// Those that take quantized values.
+    /// The operators that take quantized values.
     quantized: u64,
 }
 

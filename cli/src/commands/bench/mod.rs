@@ -118,7 +118,7 @@ fn benches(session: &Session, jobs: usize) -> anyhow::Result<Vec<Bench<'_>>> {
 ///
 /// # Errors
 ///
-/// Those of an inference, and [`Interrupted`] before the first round is done.
+/// The errors of an inference, and [`Interrupted`] before the first round is done.
 fn measure(
     benches: &mut [Bench],
     paths: &mut Vec<PathBuf>,

@@ -1,4 +1,4 @@
-//! What a JPEG's scans cover.
+//! Coverage of a JPEG's coefficients by its scans.
 
 /// Coefficients of a block.
 const COEFFICIENTS: usize = 64;
