@@ -77,12 +77,12 @@ impl SlotPool {
                     Error::new(
                         ErrorKind::ResourceExhausted,
                         format!(
-                            "the system refused thread {} of {}",
+                            "the operating system could not start thread {} of {}",
                             slot + 1,
                             pool.info.slots
                         ),
                     )
-                    .with_hint("ask for fewer infer requests")
+                    .with_hint("use fewer infer requests")
                     .with_source(source)
                 })?;
             pool.threads.push(thread);

@@ -56,9 +56,9 @@ impl Timer {
                 .map_err(|source| {
                     Error::new(
                         ErrorKind::ResourceExhausted,
-                        "the system refused the thread that watches the deadlines of requests",
+                        "the operating system could not start the thread that watches the deadlines of requests",
                     )
-                    .with_hint("raise the limit of threads, or send requests without deadlines")
+                    .with_hint("raise the thread limit, or send requests without deadlines")
                     .with_source(source)
                 })?;
             state.thread = Some(thread);

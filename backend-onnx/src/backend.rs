@@ -90,7 +90,7 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
             let mut builder = session_builder(&environment, config, threads).map_err(|source| {
                 engine_error(
                     ErrorKind::InvalidConfig,
-                    format!("ONNX Runtime does not take {requests} sessions of {threads} threads"),
+                    format!("ONNX Runtime cannot open {requests} sessions of {threads} threads"),
                     source,
                 )
             })?;
@@ -146,8 +146,7 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
     };
     if provider.device == "OPENVINO" {
         info.notes.push(
-            "ONNX Runtime runs the model on OpenVINO here: as a reference for OpenVINO it proves \
-             nothing, since both have the same kernels"
+            "ONNX Runtime runs the model with OpenVINO's kernels; comparing it with OpenVINO proves nothing"
                 .to_owned(),
         );
     }

@@ -16,9 +16,9 @@ pub(crate) fn engine_error(
 pub(crate) fn panicked() -> Error {
     Error::new(
         ErrorKind::EngineUnavailable,
-        "the binding to ONNX Runtime panicked; the runtime may be too old or too new for it",
+        "the ONNX Runtime binding panicked; the installed ONNX Runtime may be too old or too new",
     )
-    .with_hint("install ONNX Runtime 1.31.1, which is the tested version")
+    .with_hint("install ONNX Runtime 1.31.1, the tested version")
 }
 
 /// Returns the error for a model that ONNX Runtime did not load for the execution provider `provider`.
@@ -28,7 +28,7 @@ pub(crate) fn load_failed(model: &ModelSource, provider: &str, source: ort::Erro
     {
         return engine_error(
             ErrorKind::DeviceUnavailable,
-            format!("{provider} cannot run the whole model, and the CPU is not asked for"),
+            format!("{provider} cannot run the whole model, and the CPU was not requested"),
             source,
         )
         .with_context("model", model)

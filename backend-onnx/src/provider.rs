@@ -183,8 +183,7 @@ impl Known {
             None => (
                 format!("device {device} is not available in ONNX Runtime"),
                 format!(
-                    "devices are execution providers here: {}; OpenVINO's devices need \
-                     `backend-openvino`",
+                    "use an execution provider as device: {}; OpenVINO's devices need `backend-openvino`",
                     KNOWN
                         .iter()
                         .map(|known| known.provider.device)

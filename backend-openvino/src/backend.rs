@@ -147,7 +147,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
                 format!("OpenVINO did not create {requests} infer requests"),
                 source,
             )
-            .with_hint("ask for fewer infer requests")
+            .with_hint("use fewer infer requests")
         })?;
     let model = Arc::new(Mutex::new((compiled, core)));
     let engines = native
@@ -241,9 +241,9 @@ fn checksums_of(
         .map_err(|source: io::Error| {
             Error::new(
                 ErrorKind::ResourceExhausted,
-                "the system refused the thread that computes checksums for the cache",
+                "the operating system could not start the thread that computes checksums for the cache",
             )
-            .with_hint("raise the limit of threads, or leave the cache out")
+            .with_hint("raise the thread limit, or leave the cache out")
             .with_source(source)
         })
 }
@@ -273,15 +273,15 @@ fn checksums(model: &ModelSource, files: &[PathBuf]) -> Result<Vec<String>, Erro
 fn cache_note(entry: cache::Entry, compiled: &CompiledModel) -> &'static str {
     let is_loaded = compiled_property(compiled, "LOADED_FROM_CACHE").as_deref() == Some("YES");
     match entry.finish(is_loaded) {
-        CacheOutcome::Loaded => "the compiled model is from the cache",
-        CacheOutcome::Added => "the compiled model is in the cache now",
+        CacheOutcome::Loaded => "the compiled model was loaded from the cache",
+        CacheOutcome::Added => "the compiled model was added to the cache",
         CacheOutcome::Replaced => {
-            "the compiled model in the cache was damaged; it has been compiled again"
+            "the compiled model in the cache was damaged; the model was compiled again"
         }
         CacheOutcome::NothingToKeep => {
-            "the cache is not used: this device keeps no compiled models"
+            "the cache is not used: this device does not support cached models"
         }
-        CacheOutcome::NotKept => "the compiled model is not in the cache: it could not be kept",
+        CacheOutcome::NotKept => "the compiled model could not be written to the cache",
     }
 }
 

@@ -317,10 +317,10 @@ fn refuse_strangers(folder: &Path, own: &Path) -> Result<(), Error> {
     }
     Err(Error::new(
         ErrorKind::InvalidConfig,
-        "others may write into the cache folder, and what is in it gets executed",
+        "other users can write to the cache directory, whose files run as code",
     )
-    .with_context("folder", folder.display())
-    .with_hint("use a folder of your own that only you may write: `chmod go-w` it"))
+    .with_context("directory", folder.display())
+    .with_hint("use a directory that only you can write to: `chmod go-w DIRECTORY`"))
 }
 
 #[cfg(unix)]
@@ -351,10 +351,13 @@ fn refuse_strangers(_: &Path, _: &Path) -> Result<(), Error> {
 }
 
 fn unusable(folder: &Path, source: io::Error) -> Error {
-    Error::new(ErrorKind::InvalidConfig, "the cache folder cannot be used")
-        .with_context("folder", folder.display())
-        .with_hint("name a folder that this user may write, or leave the cache out")
-        .with_source(source)
+    Error::new(
+        ErrorKind::InvalidConfig,
+        "the cache directory cannot be used",
+    )
+    .with_context("directory", folder.display())
+    .with_hint("use a directory that this user can write to, or leave the cache out")
+    .with_source(source)
 }
 
 #[cfg(test)]
@@ -594,7 +597,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let error = Entry::open(folder.path(), key("model")).err().unwrap();
-        assert!(error.to_string().contains("others may write"), "{error}");
+        assert!(
+            error.to_string().contains("other users can write"),
+            "{error}"
+        );
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -76,13 +76,13 @@ pub(crate) fn configure(
                 }
                 let error = engine_error(
                     ErrorKind::InvalidConfig,
-                    format!("device {leaf} does not take {} = {value}", key.as_ref()),
+                    format!("device {leaf} does not accept {} = {value}", key.as_ref()),
                     source,
                 );
                 if *key == RwPropertyKey::HintInferencePrecision {
-                    error.with_hint("use `precision = auto` to take what the device prefers")
+                    error.with_hint("use `precision = auto` for the device's default")
                 } else {
-                    error.with_hint("leave it out to take what the device prefers")
+                    error.with_hint("leave it out to use the device's default")
                 }
             })?;
         }

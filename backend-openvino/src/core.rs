@@ -19,7 +19,7 @@ pub(crate) fn path_text(path: &Path) -> Result<&str, Error> {
             invalid_config(
                 "path",
                 path.display(),
-                "valid UTF-8, which is all that OpenVINO's binding takes",
+                "valid UTF-8: OpenVINO's binding accepts nothing else",
             )
         })
 }
@@ -126,7 +126,7 @@ pub(crate) fn reshape(model: &mut Model, options: &OpenOptions) -> Result<Option
     let own_sizes = declared.dims.iter().zip(&wanted.dims).skip(1);
     Ok(own_sizes.into_iter().any(changed).then(|| {
         format!(
-            "the model's own input is {declared}; it runs with {wanted}, which it may not be made for"
+            "the model declares the input {declared}, but runs with {wanted}; it may not be designed for that"
         )
     }))
 }
@@ -146,15 +146,15 @@ pub(crate) fn leaves(device: &Device, core: &Core) -> Result<Vec<String>, Error>
     };
     if let Some(name) = device.unknown_exclusions(&available).first() {
         return Err(refused(
-            format!("{name} is to be left out, but there is no such device"),
+            format!("the device string excludes {name}, but there is no such device"),
             "name a device that `devices()` lists",
         ));
     }
     let leaves = device.leaves(&available);
     if leaves.is_empty() {
         return Err(refused(
-            "no device is left: all that are available are left out".to_owned(),
-            "leave fewer devices out",
+            "the device string excludes all available devices".to_owned(),
+            "exclude fewer devices",
         ));
     }
     Ok(leaves)
@@ -175,8 +175,7 @@ pub(crate) fn compile(
             let chooses = !matches!(device.virtual_device(), None | Some(VirtualDevice::Hetero));
             match leaves.iter().find(|leaf| plugins.alias(leaf).is_some()) {
             Some(alias) if chooses => error.with_hint(format!(
-                "{alias} is an alias of the plugins file, which AUTO, MULTI and BATCH cannot use; \
-                 HETERO can"
+                "{alias} is an alias from the plugins file: AUTO, MULTI and BATCH cannot use aliases, HETERO can"
             )),
             _ => error,
         }

@@ -111,41 +111,40 @@ fn deviation(
     let has = |name: &str| node.attribute(name).is_some();
     match node.operator().as_ref() {
         "AveragePool" if is_on("ceil_mode") && is_on("count_include_pad") => Some(
-            "with ceil_mode and count_include_pad it counts what a window has beyond the padding",
+            "with ceil_mode and count_include_pad, it also counts the part of a window beyond the padding",
         ),
         "MaxPool" if is_on("ceil_mode") && is_padded(node) => {
-            Some("with ceil_mode it may add an output whose window is all padding")
+            Some("with ceil_mode, it may add an output whose window contains only padding")
         }
         "LpPool" if is_on("ceil_mode") => {
-            Some("with ceil_mode it scales what a window has beyond the input")
+            Some("with ceil_mode, it also scales the part of a window beyond the input")
         }
         "LRN" if int("size").is_some_and(|size| size % 2 == 0) => {
-            Some("with an even size it takes one channel more")
+            Some("with an even size, it includes one more channel")
         }
         "Softmax" if opset < 13 && over_several(node, graph) => {
-            Some("before opset 13 it normalizes over one dimension where ONNX says several")
+            Some("before opset 13, it normalizes over one dimension, but ONNX over several")
         }
-        "OneHot" => Some("it takes negative indices for none"),
+        "OneHot" => Some("it ignores negative indices"),
         "ReduceL1" | "ReduceLogSum" | "ReduceLogSumExp"
             if (13..18).contains(&opset) && has("axes") =>
         {
             Some(
-                "from opset 13 to 17 it reduces over all dimensions, whatever the attribute axes says",
+                "from opset 13 to 17, it ignores the attribute axes and reduces over all dimensions",
             )
         }
         "ReduceL1" | "ReduceL2" | "ReduceLogSum" if is_on("noop_with_empty_axes") => {
-            Some("noop_with_empty_axes leaves out the operation on each value")
+            Some("with noop_with_empty_axes, it skips the operation on each value")
         }
         "QuantizeLinear" if has_odd_zero_point(node, constants) => Some(
-            "it rounds after it has added the zero point, which is odd, so that values halfway between two steps \
-             come out otherwise",
+            "it rounds after adding the zero point, which is odd here: values halfway between two steps differ",
         ),
-        "Resize" if is_on("antialias") => Some("it leaves antialias out"),
-        "Resize" if is_on("exclude_outside") => Some("it leaves exclude_outside out"),
+        "Resize" if is_on("antialias") => Some("it ignores antialias"),
+        "Resize" if is_on("exclude_outside") => Some("it ignores exclude_outside"),
         "Resize"
             if has("keep_aspect_ratio_policy") && !says("keep_aspect_ratio_policy", "stretch") =>
         {
-            Some("it leaves keep_aspect_ratio_policy out")
+            Some("it ignores keep_aspect_ratio_policy")
         }
         _ => None,
     }

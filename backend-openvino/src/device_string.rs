@@ -192,7 +192,7 @@ impl FromStr for Device {
         match (kind, list) {
             (None, None) if text.contains(',') => Err(wrong(
                 text,
-                "several devices need a word for how they share the work",
+                "a list of devices needs a prefix that says how they share the work",
             )
             .with_hint(format!(
                 "write `MULTI:{text}`, `HETERO:{text}` or `AUTO:{text}`"
@@ -200,9 +200,9 @@ impl FromStr for Device {
             (None, None) => checked(text, text).map(Self::Single),
             (None, Some(_)) if is_hardware(first) => Err(wrong(
                 text,
-                &format!("{first} is a device of its own and takes no list"),
+                &format!("{first} is a single device and takes no list"),
             )
-            .with_hint("devices are listed behind AUTO, MULTI, HETERO or BATCH: `HETERO:GPU,CPU`")),
+            .with_hint("list devices after AUTO, MULTI, HETERO or BATCH: `HETERO:GPU,CPU`")),
             // A plugin that is not known here may have a grammar of its own.
             (None, Some(_)) => Ok(Self::Single(text.to_owned())),
             (Some(kind), list) => {
@@ -244,7 +244,7 @@ fn candidate(text: &str, kind: VirtualDevice, item: &str) -> Result<Candidate, E
         None => (item, false),
     };
     if excluded && !matches!(kind, VirtualDevice::Auto | VirtualDevice::Multi) {
-        return Err(bad("only AUTO and MULTI can leave a device out"));
+        return Err(bad("only AUTO and MULTI can exclude a device"));
     }
     let (base, number) = match item.split_once('(') {
         None => (item, None),
@@ -253,9 +253,9 @@ fn candidate(text: &str, kind: VirtualDevice, item: &str) -> Result<Candidate, E
                 // 2026.4 reads the number and makes two requests whatever it is.
                 return Err(wrong(
                     text,
-                    "OpenVINO does not heed a number of requests for MULTI",
+                    "OpenVINO ignores a device's number of requests in MULTI",
                 )
-                .with_hint("leave the parentheses out and set `requests = N`"));
+                .with_hint("remove the parentheses and set `requests = N`"));
             }
             if kind != VirtualDevice::Batch {
                 return Err(bad("only BATCH takes a number in parentheses"));
@@ -269,14 +269,16 @@ fn candidate(text: &str, kind: VirtualDevice, item: &str) -> Result<Candidate, E
         }
     };
     if base.is_empty() {
-        return Err(bad("a device of the list has no name"));
+        return Err(bad("a device in the list has no name"));
     }
     let first = base.split([':', '.']).next().unwrap_or(base);
     let nested = VirtualDevice::ALL
         .iter()
         .any(|kind| kind.as_str().eq_ignore_ascii_case(first));
     if nested || base.contains(':') {
-        return Err(bad("a virtual device cannot be one of another's devices"));
+        return Err(bad(
+            "a virtual device cannot contain another virtual device",
+        ));
     }
     Ok(Candidate {
         name: checked(text, base)?,
@@ -293,9 +295,9 @@ fn complete(
 ) -> Result<Vec<Candidate>, Error> {
     let needed = match kind {
         VirtualDevice::Hetero if candidates.is_empty() => {
-            "HETERO needs the devices to divide the model among"
+            "HETERO needs a list of devices that share the model"
         }
-        VirtualDevice::Multi if candidates.is_empty() => "MULTI needs the devices to use",
+        VirtualDevice::Multi if candidates.is_empty() => "MULTI needs a list of devices",
         VirtualDevice::Batch if candidates.len() != 1 => "BATCH needs one device",
         _ => return Ok(candidates),
     };
@@ -313,8 +315,8 @@ fn is_hardware(name: &str) -> bool {
 fn checked(text: &str, device: &str) -> Result<String, Error> {
     let name = name(device);
     match name.split_once('.') {
-        Some((_, "")) => Err(wrong(text, "nothing follows the point")
-            .with_hint("write a number, as in `GPU.1`, or leave the point out")),
+        Some((_, "")) => Err(wrong(text, "nothing follows the dot")
+            .with_hint("write a number, as in `GPU.1`, or remove the dot")),
         Some(("CPU", _)) => Err(wrong(text, "the CPU has no numbers").with_hint("write `CPU`")),
         _ => Ok(name),
     }
@@ -335,7 +337,7 @@ fn wrong(text: &str, what: &str) -> Error {
         ErrorKind::InvalidConfig,
         format!("the device is `{}`: {what}", text.escape_debug()),
     )
-    .with_hint("`devices()` lists the devices that there are")
+    .with_hint("`devices()` lists the available devices")
 }
 
 #[cfg(test)]
@@ -371,7 +373,7 @@ mod tests {
         for (text, says) in [
             ("", "a name such as"),
             ("CPU\0", "a name such as"),
-            ("HETERO", "divide the model"),
+            ("HETERO", "share the model"),
             ("hetero:", "no name"),
             ("HETERO:GPU,,CPU", "no name"),
             ("HETERO:CPU,CPU", "twice"),
@@ -381,12 +383,12 @@ mod tests {
             ("BATCH:GPU(0)", "from 1 to"),
             ("BATCH:GPU(16", "from 1 to"),
             ("BATCH:CPU(200000)", "from 1 to"),
-            ("MULTI", "needs the devices"),
-            ("MULTI:GPU(4),CPU", "does not heed"),
+            ("MULTI", "needs a list of devices"),
+            ("MULTI:GPU(4),CPU", "ignores a device's number"),
             ("CPU.0", "no numbers"),
             ("HETERO:CPU.1,GPU", "no numbers"),
-            ("GPU.", "follows the point"),
-            ("HETERO:-GPU,CPU", "leave a device out"),
+            ("GPU.", "follows the dot"),
+            ("HETERO:-GPU,CPU", "exclude a device"),
             ("AUTO:GPU(4)", "parentheses"),
             ("HETERO:MULTI,CPU", "virtual device"),
             ("MULTI:HETERO:GPU,CPU", "virtual device"),

@@ -43,11 +43,10 @@ fn reason(device: &str, message: &str) -> (String, String) {
     if is_absent && let Some(file) = missing_plugin(family) {
         return (
             format!(
-                "this OpenVINO has no {family} plugin: {} is not there",
+                "this OpenVINO has no {family} plugin: {} does not exist",
                 file.display()
             ),
-            "install OpenVINO again, complete with all plugins; the package of PyPI has them"
-                .to_owned(),
+            "install OpenVINO again with all plugins; the PyPI package has them".to_owned(),
         );
     }
     match family {
@@ -68,12 +67,12 @@ fn reason(device: &str, message: &str) -> (String, String) {
             "Intel's NPU driver (linux-npu-driver)",
         ),
         _ if message.contains("create_plugin_engine") => own(
-            "the library that is registered for it is no OpenVINO plugin",
+            "the library registered for it is not an OpenVINO plugin",
             "check its location in the plugins file",
         ),
         _ if message.contains("Cannot load library") => own(
             "the library of its plugin is missing or cannot be loaded",
-            "install OpenVINO again, complete with all plugins",
+            "install OpenVINO again with all plugins",
         ),
         "GPU" => nodes(
             "/dev/dri",
@@ -82,12 +81,12 @@ fn reason(device: &str, message: &str) -> (String, String) {
             "Intel's GPU driver (Debian and Ubuntu: `apt install intel-opencl-icd`)",
         ),
         _ if message.contains("is not registered") => own(
-            "this OpenVINO has no plugin of that name",
+            "this OpenVINO has no plugin with that name",
             "use a device that `devices()` lists, or name the plugin in a plugins file",
         ),
         _ => own(
             "OpenVINO cannot use it",
-            "install the driver of the device, or use one that `devices()` lists",
+            "install the driver of the device, or use a device that `devices()` lists",
         ),
     }
 }
@@ -126,7 +125,7 @@ fn nodes(folder: &str, prefix: &str, device: &str, driver: &str) -> (String, Str
         .collect();
     if found.is_empty() {
         return (
-            format!("the kernel shows no {device}: there is no {folder}/{prefix}*"),
+            format!("the kernel lists no {device}: {folder}/{prefix}* does not exist"),
             format!(
                 "if this machine has one, install {driver}; in a container, make {folder} available"
             ),
@@ -141,7 +140,7 @@ fn nodes(folder: &str, prefix: &str, device: &str, driver: &str) -> (String, Str
     });
     if let Some(path) = refused {
         return (
-            format!("{} may not be opened by this user", path.display()),
+            format!("this user may not open {}", path.display()),
             "add the user to the group that owns it (`sudo usermod -aG render $USER`) and log in \
              again"
                 .to_owned(),
@@ -182,7 +181,7 @@ mod tests {
             (
                 "FOO",
                 "Device with \"FOO\" name is not registered in the OpenVINO Runtime",
-                "no plugin of that name",
+                "no plugin with that name",
                 "plugins file",
             ),
         ] {

@@ -84,7 +84,7 @@ impl OpenvinoEngine {
             return Ok(Err(Error::new(
                 ErrorKind::InferenceFailed,
                 format!(
-                    "OpenVINO's input holds {} bytes, ours {}",
+                    "OpenVINO's input tensor has {} bytes, but the request's tensor has {}",
                     buffer.len(),
                     bytes.len()
                 ),
@@ -128,7 +128,7 @@ pub(crate) fn spec(port: &Node, which: &'static str) -> Result<TensorSpec, Error
     if shape.get_rank().get_min() != shape.get_rank().get_max() {
         return Err(Error::new(
             ErrorKind::ModelUnsupported,
-            format!("the model's {which} `{name}` does not even have a fixed number of dimensions"),
+            format!("the model's {which} `{name}` has no fixed number of dimensions"),
         )
         .with_hint("export the model with a fixed rank"));
     }

@@ -33,9 +33,9 @@ pub(crate) fn engine_error(
 pub(crate) fn panicked() -> Error {
     Error::new(
         ErrorKind::EngineUnavailable,
-        "the binding to OpenVINO panicked; the runtime may be too old or too new for it",
+        "the OpenVINO binding panicked; the installed OpenVINO may be too old or too new",
     )
-    .with_hint("install OpenVINO 2026.4.1, which is the tested version")
+    .with_hint("install OpenVINO 2026.4.1, the tested version")
 }
 
 /// Returns the error for a value of the configuration that cannot be used.
@@ -63,8 +63,8 @@ pub(crate) fn device_unavailable(
         (why.reason, why.remedy)
     } else {
         (
-            "there is none of that number".to_owned(),
-            format!("there is {}", kin.join(", ")),
+            "no device has this number".to_owned(),
+            format!("the available ones are {}", kin.join(", ")),
         )
     };
     let instead = available.first().filter(|name| *name != device);

@@ -87,13 +87,13 @@ pub(crate) fn check_precision(config: &OpenvinoConfig, info: &BackendInfo) -> Re
     Err(Error::new(
         ErrorKind::InvalidConfig,
         format!(
-            "precision {asked} was asked for, but {} computes in {}",
+            "precision {asked} was requested, but {} computes in {}",
             info.devices.join("+"),
             info.precision
         ),
     )
     .with_hint(format!(
-        "use `precision = {}`, or `precision = auto` for what the device prefers",
+        "use `precision = {}`, or `precision = auto` for the device's default",
         if ["f32", "bf16", "f16"].contains(&info.precision.as_str()) {
             &info.precision
         } else {
@@ -129,7 +129,7 @@ pub(crate) fn check_execution_devices(
                     candidate.name,
                     info.devices.join(" and ")
                 ),
-                "name devices that `devices()` lists",
+                "use devices that `devices()` lists",
             ));
         }
         let requests: Option<u32> = compiled_property(compiled, "OPTIMAL_NUMBER_OF_INFER_REQUESTS")
@@ -140,10 +140,10 @@ pub(crate) fn check_execution_devices(
         {
             return Err(refused(
                 format!(
-                    "OpenVINO does not put {batch} requests together on {}",
+                    "OpenVINO does not join {batch} requests to a batch on {}",
                     candidate.name
                 ),
-                "name a smaller number",
+                "use a smaller number",
             ));
         }
     }
@@ -157,7 +157,7 @@ pub(crate) fn notes(compiled: &CompiledModel, info: &BackendInfo) -> Vec<String>
         .iter()
         .map(|(name, plugin)| {
             format!(
-                "{name} is an alias of the plugin {plugin}, by the plugins file: it is not such hardware"
+                "the plugins file makes {name} an alias of the plugin {plugin}: no {name} hardware is used"
             )
         })
         .collect();

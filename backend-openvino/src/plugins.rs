@@ -72,15 +72,15 @@ impl Plugins {
         for plugin in plugins {
             let attribute = |name: &str| {
                 let value = plugin.attribute(name).filter(|value| !value.is_empty());
-                value.ok_or_else(|| wrong(format!("a plugin of the plugins file has no {name}")))
+                value.ok_or_else(|| wrong(format!("a plugin in the plugins file has no {name}")))
             };
             let (name, location) = (attribute("name")?, attribute("location")?);
             let path = Path::new(location);
             let plain = path.file_name().is_some_and(|file| file == location);
             if !path.is_absolute() && !plain {
                 return Err(wrong(format!(
-                    "the location of plugin {name} is `{location}`, but it must be absolute, or a \
-                     file name without folders"
+                    "the location of plugin {name} is `{location}`, but it must be an absolute path or a plain file \
+                     name"
                 )));
             }
             // OpenVINO looks for a plain name beside the file first, then beside itself. A damaged
@@ -215,7 +215,7 @@ mod tests {
             fs::write(&file, text).unwrap();
             let error = Plugins::read(Some(&file)).unwrap_err();
             assert!(
-                error.to_string().contains("not a whole shared library"),
+                error.to_string().contains("not a valid shared library"),
                 "{error}"
             );
         }
@@ -233,11 +233,11 @@ mod tests {
             ),
             (
                 "<ie><plugins><plugin name='A' location='./a.so'/></plugins></ie>",
-                "must be absolute",
+                "must be an absolute path",
             ),
             (
                 "<ie><plugins><plugin name='A' location='../a.so'/></plugins></ie>",
-                "must be absolute",
+                "must be an absolute path",
             ),
             (
                 "<ie><plugins><plugin name='A' location='/no/such/a.so'/></plugins></ie>",

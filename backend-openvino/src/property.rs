@@ -91,17 +91,17 @@ const REFUSED: [(&str, &str, &str); 3] = [
     (
         "CACHE_DIR",
         "the cache of compiled models",
-        "use `cache`, whose files are checked",
+        "use `cache`, which checks its files",
     ),
     (
         "MULTI_DEVICE_PRIORITIES",
         "the list of devices",
-        "write the devices into the device string: `device = AUTO:GPU,CPU`",
+        "write the devices in the device string: `device = AUTO:GPU,CPU`",
     ),
     (
         "DEVICE_ID",
         "the number of a device",
-        "write it into the device string: `device = GPU.1`",
+        "write it in the device string: `device = GPU.1`",
     ),
 ];
 
@@ -122,7 +122,7 @@ pub(crate) fn set(
             .iter()
             .find(|(key, ..)| property.key.eq_ignore_ascii_case(key));
         if let Some((_, what, hint)) = refused {
-            let message = format!("{what} is not set by property");
+            let message = format!("{what} cannot be set by a property");
             return Err(invalid(property, &message).with_hint(*hint));
         }
         let named: Vec<&(String, Vec<String>)> = devices
@@ -139,9 +139,9 @@ pub(crate) fn set(
         if let (true, Some(wanted)) = (named.is_empty(), &property.device) {
             let all: Vec<_> = devices.iter().collect();
             return Err(
-                invalid(property, &format!("{wanted} is not among the devices"))
+                invalid(property, &format!("{wanted} is not one of the devices in use"))
                     .with_context("devices", names(&all))
-                    .with_hint("name a device of the device string, or none for all of them"),
+                    .with_hint("name a device from the device string, or no device to set the property on all of them"),
             );
         }
         let mut chosen = named
@@ -170,10 +170,10 @@ pub(crate) fn set(
                 .map_err(|source| {
                     engine_error(
                         ErrorKind::InvalidConfig,
-                        format!("device {name} does not take {} = {}", property.key, property.value),
+                        format!("device {name} does not accept {} = {}", property.key, property.value),
                         source,
                     )
-                    .with_hint("see OpenVINO's documentation of the property for its values; some can only be read")
+                    .with_hint("see OpenVINO's documentation for the property's values; some properties are read-only")
                 })?;
         }
     }

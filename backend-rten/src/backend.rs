@@ -82,7 +82,7 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
         return Err(Error::new(
             ErrorKind::InvalidConfig,
             format!(
-                "precision {} is not available: {ENGINE} computes in f32, models in f16 too",
+                "precision {} is not available: {ENGINE} computes in f32, for f16 models too",
                 options.precision
             ),
         )
@@ -157,7 +157,7 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     let cores = available_parallelism().map_or(1, NonZero::get);
     if threads > cores {
         info.notes.push(format!(
-            "RTen takes no more threads for a request than there are cores: {cores}, not {threads}"
+            "RTen runs a request on at most one thread per core: {cores} threads, not {threads}"
         ));
     }
     let model = Arc::new(model);
@@ -189,8 +189,7 @@ fn load(
             return Err(Error::new(
                 ErrorKind::ModelUnsupported,
                 format!(
-                    "the model's weights are in {}, but RTen reads them from files that are called *.data \
-                     or *.onnx_data and lie beside the model",
+                    "the model's weights are in {}, but RTen only reads *.data and *.onnx_data files next to the model",
                     location.escape_debug()
                 ),
             )

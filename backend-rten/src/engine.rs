@@ -60,7 +60,7 @@ fn failed(source: RunError) -> Error {
         ErrorKind::InferenceFailed,
         "RTen failed to run the inference",
     )
-    .with_hint("it may lack something that this model needs: try `backend-onnx`")
+    .with_hint("RTen may lack a feature that this model needs: try `backend-onnx`")
     .with_source(source)
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn spec(node: Option<NodeInfo<'_>>, which: &str) -> Result<TensorSpec
     let undeclared = |what: &str| {
         Error::new(
             ErrorKind::ModelUnsupported,
-            format!("the model does not say the {what} of its {which}"),
+            format!("the model does not state the {what} of its {which}"),
         )
         .with_hint("try it with `backend-onnx`")
     };
@@ -90,7 +90,7 @@ pub(crate) fn spec(node: Option<NodeInfo<'_>>, which: &str) -> Result<TensorSpec
     // What RTen has no type for, it reports as nothing.
     let known = node
         .dtype()
-        .ok_or_else(|| unsupported(which, "one that RTen does not have"))?;
+        .ok_or_else(|| unsupported(which, "a type that RTen does not have"))?;
     let element_type = match known {
         ValueType::Tensor(DataType::Float) => ElementType::F32,
         ValueType::Tensor(DataType::Int32) => ElementType::I32,

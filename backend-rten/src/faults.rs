@@ -22,7 +22,7 @@ pub(crate) fn refuse_to_load(model: &Model) -> Result<(), Error> {
             hint,
         ),
         TooLarge::Nested => refused(
-            format!("the bodies of If and Loop lie in each other more than {MOST_NESTED} deep"),
+            format!("the bodies of If and Loop are nested more than {MOST_NESTED} deep"),
             hint,
         ),
     })?;
@@ -31,7 +31,7 @@ pub(crate) fn refuse_to_load(model: &Model) -> Result<(), Error> {
             let count = site.node.attribute.len();
             return Err(refused(
                 format!(
-                    "{} has {count} attributes, and RTen reads {MOST_ATTRIBUTES}",
+                    "{} has {count} attributes, but RTen reads at most {MOST_ATTRIBUTES}",
                     site.described()
                 ),
                 hint,
@@ -46,7 +46,7 @@ pub(crate) fn refuse(model: &Model, inferred: &Inferred<'_>) -> Result<(), Error
     let Ok(sites) = sites(model) else {
         return refuse_to_load(model);
     };
-    let hint = "try it with `backend-onnx`, or export the model otherwise";
+    let hint = "try it with `backend-onnx`, or export the model with other operators";
     for site in sites.iter().filter(|site| site.opset > 0) {
         if let Some(fault) = fault(site, inferred) {
             return Err(refused(format!("{}: {fault}", site.described()), hint));
@@ -54,7 +54,7 @@ pub(crate) fn refuse(model: &Model, inferred: &Inferred<'_>) -> Result<(), Error
     }
     if let Some(site) = sites.iter().find(|site| is_function(model, site)) {
         let message = format!(
-            "{} is a function of the model, which RTen does not have",
+            "{} is a function defined in the model; RTen does not support functions",
             site.described()
         );
         return Err(refused(
@@ -67,14 +67,14 @@ pub(crate) fn refuse(model: &Model, inferred: &Inferred<'_>) -> Result<(), Error
         .find(|site| site.opset == 0 && site.node.operator() == "Constant")
     {
         let message = format!(
-            "{} is not ONNX's, but RTen takes it for that",
+            "{} is a custom operator, but RTen runs it as ONNX's operator of the same name",
             site.described()
         );
         return Err(refused(message, hint));
     }
     if let Some(site) = wide_numbers(&sites) {
         let message = format!(
-            "{} has whole numbers beyond 32 bits, and RTen computes in 32 bits",
+            "{} has integers beyond 32 bits, but RTen computes in 32 bits",
             site.described()
         );
         return Err(refused(message, hint));
@@ -99,17 +99,17 @@ fn fault(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
         .string("auto_pad")
         .is_some_and(|kind| kind == "SAME_LOWER")
     {
-        return Some("RTen takes the padding SAME_LOWER for SAME_UPPER");
+        return Some("RTen pads SAME_LOWER like SAME_UPPER");
     }
     match operator.as_ref() {
         "Conv" | "ConvInteger" | "ConvTranspose" if !has_ints(node, "kernel_shape") => Some(
-            "RTen needs the attribute kernel_shape, which the model leaves out, and the weights' sizes are unknown",
+            "RTen needs the attribute kernel_shape, which the model omits, and the sizes of the weights are unknown",
         ),
         "ConvInteger" => conv_integer(site),
         "MatMulInteger" => mat_mul_integer(site).or_else(|| mat_mul(site, inferred)),
         "MatMul" => mat_mul(site, inferred),
         "Resize" if site.string("mode").is_some_and(|mode| mode == "cubic") => {
-            Some("RTen resizes linearly instead")
+            Some("RTen resizes with linear interpolation instead of cubic")
         }
         "Resize" | "Upsample" => resize(site, inferred),
         "Cast" => converts_to(node.attribute("to").and_then(|to| to.i).map(|to| {
@@ -118,7 +118,7 @@ fn fault(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
                 .and_then(|to| DataType::try_from(to).ok())
         })?),
         "CastLike" => match site.element_type(1) {
-            None => Some("its type is unknown, and RTen computes in other types than bool and f64"),
+            None => Some("its type is unknown, and RTen supports neither bool nor f64"),
             like => converts_to(like),
         },
         "ArgMax" | "ArgMin" => Some("RTen does not return the first index on ties"),
@@ -128,9 +128,9 @@ fn fault(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
                 Some(DataType::Int32 | DataType::Int64)
             ) =>
         {
-            Some("RTen takes the sign of 0 for 1 or -1")
+            Some("RTen returns 1 or -1 for 0 instead of 0")
         }
-        "Softplus" => Some("RTen gives infinity for values above 88"),
+        "Softplus" => Some("RTen returns infinity for inputs above 88"),
         "Softmax" | "LogSoftmax" if site.opset < 13 => softmax(site, inferred),
         "Pad" if site.string("mode").is_some_and(|mode| mode == "reflect") => pad(site, inferred),
         "Add" | "Sub" | "Mul" | "Div" => wider_constant(site, inferred),
@@ -143,7 +143,7 @@ fn fault(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
                 .get(1)
                 .and_then(|axes| site.scope.constant(axes)?.dims());
             (axes.is_none_or(|dims| dims.contains(&0)))
-                .then_some("RTen does not do what noop_with_empty_axes asks for")
+                .then_some("RTen ignores noop_with_empty_axes")
         }
         _ => None,
     }
@@ -151,8 +151,8 @@ fn fault(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
 
 fn converts_to(element_type: Option<DataType>) -> Option<&'static str> {
     match element_type {
-        Some(DataType::Bool) => Some("RTen keeps numbers where booleans are asked for"),
-        Some(DataType::Double) => Some("RTen computes in f32 where f64 is asked for"),
+        Some(DataType::Bool) => Some("RTen keeps numbers instead of converting them to booleans"),
+        Some(DataType::Double) => Some("RTen computes in f32 instead of f64"),
         _ => None,
     }
 }
@@ -160,7 +160,7 @@ fn converts_to(element_type: Option<DataType>) -> Option<&'static str> {
 /// Products of 8-bit numbers are exact while pairs of them fit into 16 bits: on processors without VNNI, RTen
 /// adds them with saturation. Its left operand is unsigned.
 const SATURATES: Option<&str> = Some(
-    "RTen's sums of 8-bit products saturate at 16 bits on processors without VNNI, and these weights may reach that",
+    "RTen's sums of 8-bit products saturate at 16 bits on processors without VNNI, which these weights may cause",
 );
 
 fn conv_integer(site: &Site<'_>) -> Option<&'static str> {
@@ -171,7 +171,7 @@ fn conv_integer(site: &Site<'_>) -> Option<&'static str> {
             .string("auto_pad")
             .is_some_and(|kind| kind.starts_with("SAME"))
     {
-        return Some("RTen pads with another number than the zero point");
+        return Some("RTen does not pad with the zero point");
     }
     // The filters are on the left, moved up by their least value if they are signed.
     let Some(weights) = site.constant_ints(1) else {
@@ -219,17 +219,16 @@ fn zero_point_is_lost(site: &Site<'_>, operand: usize, zero_point: usize) -> Opt
             .or_else(|| site.element_type(operand))
             == Some(DataType::Uint8)
     };
-    (!absent && !unsigned() && !zero())
-        .then_some("RTen computes otherwise with a zero point of signed numbers")
+    (!absent && !unsigned() && !zero()).then_some("RTen handles a signed zero point differently")
 }
 
 fn mat_mul(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
     match site.dims(1, inferred) {
         Some(second) if second.len() != 1 => None,
         _ if site.dims(0, inferred).is_some_and(|first| first.len() < 3) => None,
-        Some(_) => Some("RTen gives matrices times a vector another shape"),
+        Some(_) => Some("RTen returns the product of a matrix and a vector in a different shape"),
         None => Some(
-            "RTen gives matrices times a vector another shape, and it is unknown whether this is one",
+            "RTen returns the product of a matrix and a vector in a different shape, and the shapes here are unknown",
         ),
     }
 }
@@ -255,7 +254,7 @@ fn softmax(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
         let mut others = (onnx..shape.len()).filter(|dim| *dim != rten);
         rten >= onnx && others.all(|dim| shape[dim] == Some(1))
     });
-    (!same).then_some("before opset 13 it normalizes over several dimensions, which RTen does not; convert the model to opset 13 or newer")
+    (!same).then_some("before opset 13, it normalizes over several dimensions, which RTen does not support; convert the model to opset 13 or newer")
 }
 
 fn resize(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
@@ -313,7 +312,8 @@ fn resize(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
         axes.into_iter()
             .all(|axis| axis.is_right(coordinates, rounding) == Some(true))
     });
-    (!right).then_some("with these scales RTen may take another neighbour than ONNX says")
+    (!right)
+        .then_some("with these scales, RTen may select a different neighbour than ONNX specifies")
 }
 
 /// RTen's optimizer merges a factor, or drops a 0 or 1, whatever the number of its dimensions.
@@ -326,7 +326,7 @@ fn wider_constant(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static s
         })
     };
     (is_wider(0, 1) || is_wider(1, 0))
-        .then_some("RTen may lose the dimensions that a constant of one value adds")
+        .then_some("RTen may drop the dimensions that a one-element constant adds")
 }
 
 /// RTen's optimizer takes `Unsqueeze`, `Expand` and `Reshape` that enlarge one dimension for a repetition of each of
@@ -359,7 +359,7 @@ fn repeated(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
         [new] => new == axis as i64 + 1,
         _ => false,
     });
-    (!is_after).then_some("RTen repeats each value where the whole is repeated")
+    (!is_after).then_some("RTen repeats each value instead of the whole tensor")
 }
 
 /// RTen repeats the pattern where more is mirrored than there is.

@@ -229,7 +229,7 @@ fn hint_of_io(error: &(dyn StdError + 'static)) -> Option<&'static str> {
         io::ErrorKind::PermissionDenied => {
             Some("check the permissions of the file and its directory")
         }
-        io::ErrorKind::StorageFull => Some("make room, or write somewhere else"),
+        io::ErrorKind::StorageFull => Some("free disk space, or write to another place"),
         _ => None,
     }
 }

@@ -32,19 +32,19 @@ pub enum RecordingError {
     #[error("not a classify recording")]
     NotARecording,
     /// The recording has the schema of another version.
-    #[error("its schema version is {version}, but this program reads 1")]
+    #[error("its schema version is {version}, but this program reads version 1")]
     Version {
         /// The version of the schema.
         version: u32,
     },
     /// The recording ends early, or a line is damaged.
-    #[error("the recording is damaged or not complete after {images} images")]
+    #[error("the recording is damaged or incomplete after {images} images")]
     Incomplete {
         /// The number of images before the damage.
         images: usize,
     },
     /// No recorded image has the content.
-    #[error("this image is not in the recording: its bytes are those of no recorded image")]
+    #[error("this image is not in the recording: no recorded image has the same bytes")]
     UnknownImage,
     /// The image was prepared in another way when it was recorded.
     #[error("the image's {what} differs from the recording: SHA-256 {found}, recorded {recorded}")]
@@ -57,10 +57,10 @@ pub enum RecordingError {
         recorded: Digest,
     },
     /// A recorded run has no output for the image.
-    #[error("this run had failed when it was recorded")]
+    #[error("this run failed when it was recorded")]
     FailedRun,
     /// Recorded images were not given.
-    #[error("{} of the recording not given", counted(*.images, "image"))]
+    #[error("the inputs lack {} of the recording", counted(*.images, "image"))]
     NotGiven {
         /// The number of images.
         images: usize,
@@ -72,7 +72,7 @@ impl RecordingError {
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::Read(_) => "check the path",
-            Self::Write(_) => "make room, or write somewhere else",
+            Self::Write(_) => "free disk space, or write to another place",
             Self::NotARecording => "make one with `Recorder`",
             Self::Version { .. } => {
                 "read it with the version of classify that wrote it, or record again"

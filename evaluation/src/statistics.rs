@@ -50,7 +50,7 @@ impl Rate {
         let begins = format!("the 95 % interval begins at {} %", percent(self.low));
         Some(if enough.is_finite() {
             format!(
-                "too few images to establish {least}: {begins}; {enough} images without a miss would"
+                "too few images to establish {least}: {begins}; {enough} images without a miss are needed"
             )
         } else {
             format!("no number of images establishes {least}: {begins}")
@@ -122,9 +122,9 @@ pub fn too_few_for_drop(
     // The interval of 0 and 0 of n ends at Z² / (n + Z²).
     let enough = (Z * Z / most.odds()).ceil();
     let enough = if enough.is_finite() {
-        format!("{enough} images without a difference would")
+        format!("{enough} images without a difference are needed")
     } else {
-        "no number of images would".to_owned()
+        "no number of images suffices".to_owned()
     };
     Some(format!(
         "too few images to establish a drop of at most {most}: the 95 % interval ends at {} %; {enough}",
@@ -409,11 +409,11 @@ mod tests {
             let most = Share::percent(percent);
             let enough = (1..1000_usize).find(|n| too_few_for_drop(0, 0, *n, most).is_none());
             let remark = too_few_for_drop(0, 0, 1, most).unwrap();
-            let words = format!("{} images without a difference would", enough.unwrap());
+            let words = format!("{} images without a difference are needed", enough.unwrap());
             assert!(remark.contains(&words), "{remark}: {words}");
         }
         let remark = too_few_for_drop(0, 0, 9, Share::percent(0)).unwrap();
-        assert!(remark.ends_with("no number of images would"), "{remark}");
+        assert!(remark.ends_with("no number of images suffices"), "{remark}");
     }
 
     #[test]
@@ -533,7 +533,7 @@ mod tests {
             let least = Share::percent(percent);
             let enough = (1..1000_usize).find(|n| Rate::new(*n, *n).too_few(least).is_none());
             let remark = Rate::new(1, 1).too_few(least).unwrap();
-            let words = format!("{} images without a miss would", enough.unwrap());
+            let words = format!("{} images without a miss are needed", enough.unwrap());
             assert!(remark.contains(&words), "{remark}: {words}");
         }
         let remark = Rate::new(9, 9).too_few(Share::percent(100)).unwrap();

@@ -315,7 +315,7 @@ fn a_recording_is_compared_with_a_model_of_the_same_file() {
         let few = against(0.0, 2).await;
         assert_eq!(few.verdict(), Verdict::CouldNotCompare);
         let message = &few.failures[0].problem.message;
-        assert_eq!(message, "1 image of the recording not given");
+        assert_eq!(message, "the inputs lack 1 image of the recording");
     });
 }
 

@@ -15,7 +15,7 @@ pub enum ReadError {
     #[error("cannot be read")]
     Io(#[source] io::Error),
     /// The path is a directory.
-    #[error("is a folder")]
+    #[error("is a directory")]
     Directory,
     /// The path is a pipe, a socket or a device.
     #[error("is not a regular file")]
@@ -135,7 +135,7 @@ mod tests {
         let error = read_file(&pipe, 10).unwrap_err().to_string();
         assert_eq!(error, "is not a regular file");
         let error = read_file(folder.path(), 10).unwrap_err().to_string();
-        assert_eq!(error, "is a folder");
+        assert_eq!(error, "is a directory");
     }
 
     #[test]

@@ -156,10 +156,10 @@ impl Labels {
         let mut names = BTreeMap::new();
         for (id, name) in pairs {
             if id >= MOST_CLASSES {
-                return Err(LabelsError::Ids(format!("there is {id}")));
+                return Err(LabelsError::Ids(format!("{id} exists")));
             }
             if let Some(other) = names.insert(id, name) {
-                return Err(LabelsError::Ids(format!("{id} is there twice (`{other}`)")));
+                return Err(LabelsError::Ids(format!("{id} appears twice (`{other}`)")));
             }
         }
         if let Some((expected, _)) = names.keys().enumerate().find(|(n, id)| n != *id) {
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(Labels::parse(br#"{"a": "b"}"#), Err(LabelsError::JsonShape));
         for (text, said) in [
             ("0 a\n2 b", "1 is missing"),
-            ("0 a\n0 b", "0 is there twice"),
+            ("0 a\n0 b", "0 appears twice"),
             ("0 a\n99999999 b", "99999999"),
         ] {
             let error = Labels::parse(text.as_bytes()).unwrap_err().to_string();

@@ -76,13 +76,13 @@ pub enum LayoutError {
     #[error("the model's input is {0}: its height and width are not fixed")]
     Dynamic(String),
     /// The elements are of a type that pixels are not.
-    #[error("the model's input is {0}, but pixels are given as f32, f16 or u8")]
+    #[error("the model's input is {0}, but images need f32, f16 or u8")]
     ElementType(String),
     /// A mean or scale for an input of bytes.
-    #[error("the model takes bytes (u8), to which no mean and scale can be applied")]
+    #[error("the model takes bytes (u8): mean and scale cannot be applied")]
     MeanOnU8,
     /// A value that cannot be computed with.
-    #[error("mean {mean:?} and scale {scale:?} must be finite, and no scale 0")]
+    #[error("mean {mean:?} and scale {scale:?} must be finite, and no scale may be 0")]
     BadScale {
         /// The mean that was given.
         mean: [f32; 3],
@@ -140,7 +140,7 @@ impl LayoutError {
             Self::MeanOnU8 => "leave out `mean` and `scale`; such a model normalizes by itself",
             Self::BadScale { .. } => "give three finite numbers, such as `scale = 58.4,57.1,57.4`",
             Self::ShortSide { .. } => "give a side of at least the input's size",
-            Self::TooLong { .. } => "cut the image, or use another `resize`",
+            Self::TooLong { .. } => "crop the image, or use another `resize`",
             Self::Memory(_) => {
                 "decode fewer images at a time, with a `MemoryBudget` of fewer bytes"
             }

@@ -23,10 +23,12 @@ pub fn file_beside(model: &Path, location: &str) -> Result<PathBuf, Error> {
     let outside = || {
         invalid(
             model,
-            "the model names a file outside of its folder, which is refused",
+            "the model names a file outside its directory, which is not allowed",
         )
         .with_context("location", location.escape_debug())
-        .with_hint("put the file into the model's folder, and save the model again with its name")
+        .with_hint(
+            "put the file into the model's directory, and save the model again with that file name",
+        )
     };
     let path = Path::new(location);
     // Backslashes and drives are separators on other systems. With an asterisk ONNX Runtime and OpenVINO mark
@@ -45,7 +47,7 @@ pub fn file_beside(model: &Path, location: &str) -> Result<PathBuf, Error> {
     let unreadable = |source| {
         missing(&file, "a file that the model names cannot be read")
             .with_context("model", model.display())
-            .with_hint("the model consists of several files: put them together")
+            .with_hint("the model consists of several files: put them into one directory")
             .with_source(source)
     };
     let real = file.canonicalize().map_err(unreadable)?;
@@ -99,7 +101,7 @@ pub(crate) fn refuse(model: &ModelSource, proto: &onnx::Model) -> Result<(), Err
     };
     Err(Error::new(
         ErrorKind::ModelUnsupported,
-        "the model is in memory, but names another file, which is not read",
+        "the model is in memory, but needs another file, which is not read",
     )
     .with_context(
         "location",
@@ -167,13 +169,13 @@ impl Entries {
         if keys.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(named(invalid(
                 model,
-                "the external data of a tensor have a key twice",
+                "the external data of a tensor has a key twice",
             )));
         }
         let location = tensor.external("location").ok_or_else(|| {
             named(invalid(
                 model,
-                "a tensor lies in another file, but the model does not say in which one",
+                "a tensor is in another file, but the model does not name the file",
             ))
         })?;
         let number = |key: &'static str| {
@@ -189,7 +191,7 @@ impl Entries {
                 .ok_or_else(|| {
                     named(invalid(
                         model,
-                        format!("the {key} of a tensor's external data is no number of bytes"),
+                        format!("the {key} of a tensor's external data is not a number of bytes"),
                     ))
                     .with_context(key, text.escape_debug().take(100).collect::<String>())
                 })
@@ -442,7 +444,7 @@ mod tests {
         }
         fs::write(&model, nested(&[]).encode_to_vec()).unwrap();
         let error = check_files(&model).unwrap_err();
-        assert!(error.to_string().contains("does not say"), "{error}");
+        assert!(error.to_string().contains("does not name"), "{error}");
     }
 
     /// A model with a node that was compiled for an execution provider.

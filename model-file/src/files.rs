@@ -122,7 +122,7 @@ fn regular_or_saved_model(model: &Path) -> Result<(), Error> {
         return Ok(());
     }
     if metadata.is_dir() {
-        let error = missing(model, "the model is a folder, not a file");
+        let error = missing(model, "the model is a directory, not a file");
         return Err(error.with_hint("name the .xml or .onnx file in it"));
     }
     let error = missing(model, "the model is not a regular file");
@@ -175,7 +175,7 @@ pub fn check_onnx(
     let sibling =
         sibling.filter(|file| Format::of(file).is_ok_and(|format| format == Format::Onnx));
     let hint = if let Some(sibling) = sibling {
-        format!("there is an ONNX file beside it: {}", sibling.display())
+        format!("there is an ONNX file next to it: {}", sibling.display())
     } else {
         let or_else = or_else.map(|what| format!(", or {what}"));
         let or_else = or_else.unwrap_or_default();
@@ -264,7 +264,7 @@ fn read_bytes(source: &ModelSource) -> Result<Bytes, Error> {
             weights: Some(_), ..
         } => Err(Error::new(
             ErrorKind::InvalidConfig,
-            "weights are given, but the model is ONNX, which has its weights inside",
+            "weights are given, but an ONNX model contains its weights",
         )
         .with_context("model", source)
         .with_hint("leave the weights out")),
@@ -283,7 +283,7 @@ fn decode_onnx(source: &ModelSource) -> Result<OnnxModel, Error> {
         } else {
             invalid("the file is not a model in a known format").with_hint(
                 "give an ONNX file, an OpenVINO IR (.xml), a TensorFlow Lite file (.tflite), a TensorFlow graph \
-                 (.pb) or SavedModel (its folder), or a Paddle model (.pdmodel)",
+                 (.pb) or SavedModel (its directory), or a Paddle model (.pdmodel)",
             )
         };
         match source {
@@ -441,7 +441,7 @@ mod tests {
             ErrorKind::ModelNotFound
         );
         let error = check(folder.path()).unwrap_err();
-        assert!(error.to_string().contains("folder"), "{error}");
+        assert!(error.to_string().contains("directory"), "{error}");
         fs::write(at("m.xml"), b"<net/>").unwrap();
         let error = check(at("m.xml")).unwrap_err();
         assert!(error.to_string().contains("m.bin"), "{error}");
@@ -470,7 +470,7 @@ mod tests {
         let refused = |name: &str, or_else| check_onnx(at(name), "RTen", or_else).unwrap_err();
         let error = refused("m.tflite", None);
         assert!(error.to_string().contains("not TensorFlow Lite"), "{error}");
-        assert!(error.hint().unwrap().contains("beside it"), "{error}");
+        assert!(error.hint().unwrap().contains("next to it"), "{error}");
         // A file called `.onnx` is no ONNX file beside itself.
         fs::write(at("t.onnx"), b"\x0a\x00").unwrap();
         let error = refused("t.onnx", None);

@@ -197,12 +197,14 @@ fn dims(port: Node<'_, '_>) -> Vec<Option<usize>> {
 pub(crate) fn check(model: &Path) -> Result<PathBuf, Error> {
     // OpenVINO takes the .bin for what is called otherwise by a rule of its own.
     if !has_ending(model, "xml") {
-        return Err(invalid(model, "an OpenVINO IR has to be called .xml")
-            .with_hint("rename the file to .xml, and its weights to the same name with .bin"));
+        return Err(
+            invalid(model, "the file name of an OpenVINO IR must end with .xml")
+                .with_hint("rename the file to .xml, and its weights to the same name with .bin"),
+        );
     }
     let weights = model.with_extension("bin");
     let size = regular(&weights).map_err(|error| {
-        error.with_hint("an IR model is two files: put the .bin beside the .xml")
+        error.with_hint("an IR model is two files: put the .bin next to the .xml")
     })?;
     let xml = read(&model.into())
         .map_err(|source| missing(model, "the model cannot be read").with_source(source))?;

@@ -34,7 +34,7 @@ pub fn inspect(path: &Path, symbol: Option<&str>) -> Result<(), String> {
 }
 
 fn inspect_elf(file: File, length: u64, symbol: Option<&str>) -> Result<(), String> {
-    let not_elf = |error| format!("is not a whole shared library: {error}");
+    let not_elf = |error| format!("is not a valid shared library: {error}");
     let mut elf = ElfStream::<NativeEndian, _>::open_stream(file).map_err(not_elf)?;
     let machine = if cfg!(target_arch = "aarch64") {
         EM_AARCH64

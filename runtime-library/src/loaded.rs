@@ -58,17 +58,17 @@ impl<T: Clone> LoadedLibrary<T> {
             if *path == found.path {
                 return Ok(value.clone());
             }
-            let message = format!("another library of {} is loaded already", self.engine);
+            let message = format!("another {} library is already loaded", self.engine);
             return Err(self
                 .unusable(&found.path, message)
                 .with_context("loaded", path.display())
-                .with_hint(format!("use one library of {} in a process", self.engine)));
+                .with_hint(format!("use one {} library per process", self.engine)));
         }
         // Bindings panic on a library that lacks a function.
         let value = catch_unwind(AssertUnwindSafe(|| load(&found.path).map_err(Into::into)))
             .unwrap_or_else(|_| Err("it lacks a function that the binding needs".into()))
             .map_err(|source| {
-                let message = format!("the library of {} cannot be loaded", self.engine);
+                let message = format!("the {} library cannot be loaded", self.engine);
                 self.unusable(&found.path, message)
                     .with_hint(self.load_hint)
                     .with_source(source)

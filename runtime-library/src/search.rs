@@ -84,7 +84,7 @@ impl LibrarySearch<'_> {
         }
         Err(self
             .unavailable(format!(
-                "the {} runtime was not found; looked in:{seen}",
+                "the {} library was not found; looked in:{seen}",
                 self.engine
             ))
             .with_hint(self.install_hint))
@@ -99,13 +99,12 @@ impl LibrarySearch<'_> {
             return Ok(());
         };
         let message = format!(
-            "{LOADER_VARIABLE} is `{}`, which has an empty or relative entry: the system's loader would \
-             run libraries of the current directory",
+            "{LOADER_VARIABLE} is `{}`, which has an empty or relative entry: the system's loader would load \
+             libraries from the current directory",
             value.display()
         );
         Err(self.unavailable(message).with_hint(format!(
-            "start the program with absolute entries in {LOADER_VARIABLE} only; a colon at its begin or \
-             end, or two in a row, are an empty entry"
+            "use only absolute entries in {LOADER_VARIABLE}; a leading, trailing or double colon is an empty entry"
         )))
     }
 
@@ -127,7 +126,7 @@ impl LibrarySearch<'_> {
             Some(path.clone())
         };
         let reason = match file {
-            None => "holds no such library".to_owned(),
+            None => "contains no such library".to_owned(),
             Some(path) => match self.inspect(&path) {
                 Ok(()) => {
                     let origin = EXPLICIT_PATH.to_owned();
@@ -337,7 +336,7 @@ mod tests {
         assert!(error.to_string().contains("does not exist"), "{error}");
         let error = search(directory.path()).find().unwrap_err();
         assert!(
-            error.to_string().contains("holds no such library"),
+            error.to_string().contains("contains no such library"),
             "{error}"
         );
         assert!(error.hint().unwrap().contains("test_engine"), "{error:?}");
@@ -390,7 +389,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .contains("libtest_plugin.so.1, which is not a whole shared library"),
+                .contains("libtest_plugin.so.1, which is not a valid shared library"),
             "{error}"
         );
         std::fs::remove_file(directory.path().join("libtest_plugin.so.1")).unwrap();

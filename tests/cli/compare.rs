@@ -157,7 +157,8 @@ fn half_weights() -> Result<(), Failed> {
         &run,
     )?;
     ensure(
-        run.stdout.contains("same best class but for ties on 28/28")
+        run.stdout
+            .contains("same best class, except for ties, on 28/28")
             && run.stdout.contains("; 27 without ties"),
         &run,
     )?;

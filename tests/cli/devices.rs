@@ -170,12 +170,12 @@ fn incomplete() -> Result<(), Failed> {
         (
             "libtbb.so".to_owned(),
             Some(16_384),
-            "not a whole shared library",
+            "not a valid shared library",
         ),
         (
             "libhwloc.so".to_owned(),
             Some(16_384),
-            "not a whole shared library",
+            "not a valid shared library",
         ),
         ("libtbb.so".to_owned(), None, "libtbb.so.12: cannot open"),
         (plugin("intel_cpu"), None, "has no CPU plugin"),
@@ -186,7 +186,7 @@ fn incomplete() -> Result<(), Failed> {
         (
             plugin("intel_gpu"),
             Some(16_384),
-            "not a whole shared library",
+            "not a valid shared library",
         ),
     ] {
         let folder = damaged_openvino(&file, keep)?;
@@ -319,7 +319,7 @@ fn cut_plugin() -> Result<(), Failed> {
     if cfg!(target_os = "linux") {
         expect_refusal(
             &["--plugins", flag, "-d", "CUT"],
-            &["cut.so", "not a whole shared library"],
+            &["cut.so", "not a valid shared library"],
         )?;
     }
     Ok(())

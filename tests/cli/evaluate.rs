@@ -183,7 +183,7 @@ fn numbers() -> Result<(), Failed> {
     let is_said = |words: &str| ensure(result.stdout.contains(words), &result);
     is_said("top-1 108/125, 86.4 % (95 %: 79.3 to 91.3), at least 86.4 %")?;
     is_said("too few images to establish 86.4 %: the 95 % interval begins at 79.3 %")?;
-    is_said("25 images without a miss would")?;
+    is_said("25 images without a miss are needed")?;
     ensure(json["verdict"] == "agree", &json["verdict"])?;
     evaluated(&plain, &classes, &["--min-top1", "0.8640000001"], 1)?;
 
@@ -435,8 +435,7 @@ fn wrong_class_directory() -> Result<(), Failed> {
         .arg(small_model("plain.onnx"))
         .args(["-i", "images"]));
     expect_code(&result, 2)?;
-    let words = "none of the classes that the ground truth gives 6 images: the ground truth says `images`, which is no \
-                 label of the model";
+    let words = "none of the classes that the ground truth gives 6 images: the ground truth says `images`, which is not a label of the model";
     let of_class = result
         .stderr
         .lines()

@@ -80,9 +80,9 @@ fn every_source() -> Result<(), Failed> {
     let (folder, model) = bare()?;
     let convention = with_flags(&model, &[])?;
     ensure(
-        convention
-            .stderr
-            .contains("nothing says the color, mean, scale, resize, interpolation of this model"),
+        convention.stderr.contains(
+            "the model and its files do not state the color, mean, scale, resize, interpolation",
+        ),
         &convention,
     )?;
     let flags = answers(&with_flags(&model, &CARD)?);
@@ -429,7 +429,8 @@ fn output_kinds() -> Result<(), Failed> {
         if kind == "refused" {
             expect_code(&run, 2)?;
             ensure(
-                run.stderr.contains("output tells no classes: its operator"),
+                run.stderr
+                    .contains("output does not identify classes: its operator"),
                 &run,
             )?;
             continue;
@@ -517,7 +518,7 @@ fn label_counts() -> Result<(), Failed> {
     ensure(
         background
             .stderr
-            .contains("class 0 is taken for the background"),
+            .contains("class 0 is taken as the background"),
         &background,
     )?;
     ensure(line(&background, 0).ends_with("  background"), &background)?;

@@ -13,7 +13,7 @@ pub enum GroundTruthError {
     #[error("cannot be read")]
     Io(#[from] io::Error),
     /// The file is too large.
-    #[error("is larger than {limit} bytes, the largest file that is read")]
+    #[error("is larger than {limit} bytes, the size limit")]
     TooLarge {
         /// The largest file that is read, in bytes.
         limit: u64,
@@ -48,7 +48,7 @@ pub enum GroundTruthError {
         images: usize,
     },
     /// No directory names the class of an image.
-    #[error("the image lies in no directory that could name its class")]
+    #[error("the image is not in a directory that could name its class")]
     NoDirectory,
     /// One entry stands for two images.
     #[error(
@@ -61,7 +61,8 @@ pub enum GroundTruthError {
     },
     /// An image has several classes, but one class of the model is right at a time.
     #[error(
-        "cannot use the ground truth: line {line}: {} has the classes {}, but one class of this model is right at a time",
+        "cannot use the ground truth: line {line}: {} has the classes {}, but the classes of this model exclude each \
+         other",
         printable(&.image.to_string_lossy()),
         quoted(.classes)
     )]
@@ -100,7 +101,7 @@ pub enum GroundTruthError {
         ids: Vec<usize>,
     },
     /// No class has the name.
-    #[error("the ground truth says `{}`, which is no label of the model", printable(.class))]
+    #[error("the ground truth says `{}`, which is not a label of the model", printable(.class))]
     UnknownClass {
         /// The class as it is written.
         class: String,
@@ -123,11 +124,11 @@ impl GroundTruthError {
             }
             Self::NoImages { .. } => "use image file names or path suffixes as names".to_owned(),
             Self::NoDirectory => {
-                "give directories named after classes, or a `truth` file".to_owned()
+                "sort the images into directories named after classes, or give a `truth` file".to_owned()
             }
-            Self::SharedEntry { .. } => "write more of the paths into the ground truth".to_owned(),
+            Self::SharedEntry { .. } => "write longer paths in the ground truth".to_owned(),
             Self::SeveralClasses { .. } => {
-                "leave all but one of them out; `scores = sigmoid` is for a model whose classes do not exclude each other"
+                "keep one of them; use `scores = sigmoid` for a model whose classes do not exclude each other"
                     .to_owned()
             }
             Self::OutOfRange { .. } => {
@@ -137,7 +138,7 @@ impl GroundTruthError {
             Self::Ambiguous { .. } => "write the class as an id".to_owned(),
             Self::UnknownClass {
                 has_labels: false, ..
-            } => "the model has no labels, so classes need ids; or give `labels = FILE`".to_owned(),
+            } => "the model has no labels: write classes as ids, or give `labels = FILE`".to_owned(),
             Self::UnknownClass {
                 nearest: Some(name),
                 ..

@@ -63,7 +63,7 @@ impl LabelDifference {
             Self::Names => format!("other labels than {reference}"),
             Self::Number => format!("another number of classes than {reference}"),
             Self::Presence => {
-                format!("labels are known either for this run or for {reference}, not for both")
+                format!("only one of this run and {reference} has labels")
             }
         }
     }

@@ -29,9 +29,9 @@ impl Basis {
         }
         let kind = |scoring: Scoring| {
             if !scoring.is_probability() {
-                "scores that are not known to be probabilities"
+                "scores that may not be probabilities"
             } else if scoring.is_multi_label() {
-                "a probability for each class by itself"
+                "an independent probability for each class"
             } else {
                 "a distribution over the classes"
             }

@@ -191,18 +191,18 @@ impl Pair {
         [
             ("same best class", self.top1_match().to_string()),
             (
-                "same best but for ties",
+                "same best except ties",
                 self.top1_match_but_ties().to_string(),
             ),
             ("same classes in order", self.ordered_match().to_string()),
             (
-                "the same but for ties",
+                "same order except ties",
                 self.ordered_match_but_ties().to_string(),
             ),
             (
                 "same text, 4 digits",
                 format!(
-                    "{}; {} with the same classes print other digits",
+                    "{}; {} have the same classes but different digits",
                     self.identical_text(),
                     self.other_digits()
                 ),
@@ -289,14 +289,14 @@ impl Pair {
         let mut gates = vec![Gate::new(
             "finite",
             not_finite == 0,
-            format!("{not_finite} of {of} with NaN or infinities"),
+            format!("{not_finite} of {of} have NaN or infinities"),
         )];
         if basis.has_probabilities() {
             gates.push(Gate::new(
                 "max-delta",
                 too_far == 0,
                 format!(
-                    "max |Δp| {largest:.3e}, limit {}; {too_far} of {of} beyond",
+                    "max |Δp| {largest:.3e}, limit {}; {too_far} of {of} exceed it",
                     tolerance.max_delta
                 ),
             ));
@@ -306,7 +306,7 @@ impl Pair {
                 "logits",
                 other_outputs == 0,
                 format!(
-                    "relative error of the outputs {largest_error:.3e}, limit {}; {other_outputs} of {of} beyond",
+                    "relative error of the outputs {largest_error:.3e}, limit {}; {other_outputs} of {of} exceed it",
                     tolerance.max_relative_error
                 ),
             ));
@@ -316,7 +316,7 @@ impl Pair {
             gates.push(Gate::new(
                 "class",
                 others == 0,
-                format!("{others} of {of} with another class id"),
+                format!("{others} of {of} have a different class id"),
             ));
         }
         if images > not_finite {
@@ -331,17 +331,21 @@ impl Pair {
             gates.push(Gate::new(
                 "order",
                 others == 0,
-                format!("{others} of {of} in another order, ties aside"),
+                format!("{others} of {of} have a different order, except for ties"),
             ));
         }
         if let Some(least) = tolerance.min_top1 {
             let mut gate = Gate::of_share(
                 "top1",
-                "same best class but for ties on",
+                "same best class, except for ties, on",
                 self.top1_match_but_ties(),
                 least,
             );
-            let _ = write!(gate.found, "; {} without ties", counts.top1_match);
+            let _ = write!(
+                gate.found,
+                "; {} if ties count as differences",
+                counts.top1_match
+            );
             gates.push(gate);
         }
         if let Some(least) = tolerance.min_overlap {
@@ -484,8 +488,7 @@ mod tests {
         };
         assert_eq!(
             remark(28, 0).unwrap(),
-            "too few images to establish 98 %: the 95 % interval begins at 87.9 %; 189 images \
-             without a miss would"
+            "too few images to establish 98 %: the 95 % interval begins at 87.9 %; 189 images without a miss are needed"
         );
         assert!(remark(188, 0).is_some() && remark(189, 0).is_none());
         // What failed needs no remark.

@@ -12,7 +12,7 @@ use crate::share::Share;
 )]
 #[serde(rename_all = "lowercase")]
 pub enum ToleranceName {
-    /// |Δp| ≤ 0.0001, logits within 0.0001, and the same order but for ties, on every image
+    /// |Δp| ≤ 0.0001, logits within 0.0001, and the same order except for ties, on every image
     F32,
     /// |Δp| ≤ 0.05 and logits within 0.05 on every image, the same best class on 99 %
     F16,
@@ -132,7 +132,7 @@ impl Tolerance {
 }
 
 impl fmt::Display for Tolerance {
-    /// `f32: |Δp| ≤ 0.0001, same order but for ties`.
+    /// `f32: |Δp| ≤ 0.0001, same order except for ties`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -140,12 +140,12 @@ impl fmt::Display for Tolerance {
             self.name, self.max_delta, self.max_relative_error
         )?;
         if self.same_order {
-            f.write_str(", same order but for ties")?;
+            f.write_str(", same order except for ties")?;
         }
         if let Some(top1) = self.min_top1 {
             write!(f, ", same best class on ≥ {top1}")?;
             if self.best_tie > 0.0 {
-                f.write_str(" but for ties")?;
+                f.write_str(", except for ties")?;
             }
         }
         if let Some(overlap) = self.min_overlap {

@@ -261,7 +261,7 @@ impl<'a> Inspection<'a> {
             };
             whole_rows.push(row.unwrap_or_default());
         }
-        let strange = || "the edited model gave another output than was asked for".to_owned();
+        let strange = || "the edited model returned an output that was not requested".to_owned();
         let read = |side: usize| {
             let row = exposures[side].numbers(&rows[side]);
             row.filter(|(own, _)| own.len() == self.own[side].len())
@@ -370,7 +370,7 @@ impl<'a> Inspection<'a> {
             let reason = match (&self.values[node], self.looked_at.get(&node)) {
                 (Err(reason), _) => reason.clone(),
                 (Ok(_), Some((seen, _))) => seen.problem.clone().unwrap_or_default(),
-                (Ok(_), None) => format!("all {} looks were used", found.most_looks),
+                (Ok(_), None) => format!("the limit of {} looks was reached", found.most_looks),
             };
             self.named(0, node, reason)
         };

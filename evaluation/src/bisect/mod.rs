@@ -65,13 +65,13 @@ pub enum BisectError {
         nodes: usize,
     },
     /// The nodes of a graph are not in topological order.
-    #[error("in the model of {} a node stands before one that it reads from", printable(.run))]
+    #[error("in the model of {}, a node comes before a node whose output it reads", printable(.run))]
     NotSorted {
         /// The name of the run.
         run: String,
     },
     /// No node makes the output of a model.
-    #[error("no node makes the model's output")]
+    #[error("no node computes the model's output")]
     NoNodes,
 }
 
@@ -82,7 +82,7 @@ impl BisectError {
             Self::Infer(error) => return error.hint(),
             Self::TooManyNodes { .. } => "bisect a smaller model",
             Self::NotSorted { .. } => {
-                "sort the nodes, as ONNX wants them: `onnx.checker` says which one it is"
+                "sort the nodes in the order that ONNX requires; `onnx.checker` names the misplaced node"
             }
             Self::NoNodes => "give a model with nodes",
         })

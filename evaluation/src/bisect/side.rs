@@ -87,7 +87,7 @@ impl<'a> Side<'a> {
     pub fn encoding(&self, value: &Bytes) -> Result<Encoding, String> {
         let named = || onnx::text(value).into_owned();
         let element = match self.kinds.get(value) {
-            Some(Kind::Other) => return Err(format!("the value `{}` is no tensor", named())),
+            Some(Kind::Other) => return Err(format!("the value `{}` is not a tensor", named())),
             Some(Kind::Tensor(element)) => Some(*element),
             None => None,
         };

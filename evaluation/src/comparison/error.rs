@@ -12,7 +12,7 @@ use crate::text::printable;
 #[non_exhaustive]
 pub enum ComparisonError {
     /// No run has the name of the reference.
-    #[error("the reference `{reference}` is none of the runs: {}", .runs.join(", "))]
+    #[error("the reference `{reference}` is not one of the runs: {}", .runs.join(", "))]
     UnknownReference {
         /// The name.
         reference: String,
@@ -20,7 +20,7 @@ pub enum ComparisonError {
         runs: Vec<String>,
     },
     /// The preprocessing of a run differs from the reference's.
-    #[error("its preprocessing differs from that of {reference}: {}", .differences.join(", "))]
+    #[error("its preprocessing differs from {reference}: {}", .differences.join(", "))]
     OtherPreprocessing {
         /// The name of the reference.
         reference: String,
@@ -94,9 +94,9 @@ impl ComparisonError {
     /// Returns the next step for the user.
     pub fn hint(&self) -> &str {
         match self {
-            Self::UnknownReference { .. } => "write it as the run is written",
+            Self::UnknownReference { .. } => "write the reference exactly like the run",
             Self::OtherPreprocessing { .. } => {
-                "one of the two may be wrong; an evaluation takes models with tensors of their own"
+                "one of the two may be wrong; an evaluation accepts models with different preprocessing"
             }
             Self::OtherOutputs { .. } => "set `scores` to the kind that all outputs hold",
             Self::OtherClasses { .. } | Self::OtherClassesGiven { .. } => {
@@ -105,7 +105,7 @@ impl ComparisonError {
             Self::NotRecorded { .. } => "give the model that was recorded, or record again",
             Self::Scores(error) => error.hint(),
             Self::Model(error) => error.hint().unwrap_or("check the files of the model"),
-            Self::Rows(_) => "make room in the directory for temporary files",
+            Self::Rows(_) => "free disk space in the directory for temporary files",
         }
     }
 

@@ -269,7 +269,7 @@ impl ComparisonReport {
                 .collect();
             (!differences.is_empty()).then(|| {
                 printable(&format!(
-                    "{} receives the same pixels in its own form: {}",
+                    "{} receives the same pixels in another form: {}",
                     run.name,
                     differences.join(", ")
                 ))

@@ -13,7 +13,7 @@ use crate::text::{printable, quoted};
 #[non_exhaustive]
 pub enum EvaluationError {
     /// No run has the name of the reference.
-    #[error("the reference `{reference}` is none of the runs")]
+    #[error("the reference `{reference}` is not one of the runs")]
     UnknownReference {
         /// The name.
         reference: String,
@@ -28,7 +28,7 @@ pub enum EvaluationError {
         class: String,
     },
     /// The model has the classes of no image.
-    #[error("the model has none of the classes that the ground truth gives {images} images")]
+    #[error("the model has none of the classes that the ground truth assigns to {images} images")]
     NoClasses {
         /// The number of images.
         images: usize,
@@ -36,10 +36,10 @@ pub enum EvaluationError {
         source: GroundTruthError,
     },
     /// The model gives one value for an image that is no probability and no logit.
-    #[error("the model gives a single raw value, which ranks no classes")]
+    #[error("the model gives a single raw value, which cannot rank classes")]
     SingleValue,
     /// The ground truth says several classes or none, but one class of the model is right at a time.
-    #[error("the ground truth says {}, but one class of this model is right at a time", quoted(.classes))]
+    #[error("the ground truth says {}, but the classes of this model exclude each other", quoted(.classes))]
     NotOneClass {
         /// The classes as they are written.
         classes: Vec<String>,
@@ -83,17 +83,17 @@ impl EvaluationError {
     /// Returns the next step for the user. It names fields of options in backticks.
     pub fn hint(&self) -> String {
         match self {
-            Self::UnknownReference { .. } => "write it as the run is written",
+            Self::UnknownReference { .. } => "write the reference exactly like the run",
             Self::NoLabels { .. } => {
-                "write the classes as ids, the places in the model's output; or give `labels = FILE`, or put MODEL.labels beside \
-                 the model"
+                "write the classes as ids, the places in the model's output; or give `labels = FILE`, or put \
+                 MODEL.labels next to the model"
             }
             Self::SingleValue => {
                 "set `scores = sigmoid` if it is the logit of class 1, or `scores = probability` if it is its probability"
             }
             Self::NotOneClass { .. } => "write one class for this image, or leave it out",
             Self::Contradiction { .. } => {
-                "correct the ground truth, or leave one of the two images out"
+                "correct the ground truth, or remove one of the two images"
             }
             Self::GroundTruth(error) | Self::NoClasses { source: error, .. } => return error.hint(),
             Self::Scores(error) => error.hint(),

@@ -203,7 +203,7 @@ impl EvaluationReport {
             .collect();
         let (word, mut parts) = match self.verdict() {
             Verdict::Agree if self.limits == GateLimits::default() => {
-                let none = "no gate was asked for";
+                let none = "no gate was requested";
                 ("EVALUATED", vec![none.to_owned()])
             }
             // An evaluation records nothing.

@@ -76,7 +76,7 @@ pub enum DecodeError {
         format: &'static str,
     },
     /// The decoder panicked, which well-formed files do not bring about.
-    #[error("the decoder of {format} gave up on this file (a defect of the decoder)")]
+    #[error("the {format} decoder panicked on this file (a defect of the decoder)")]
     Panicked {
         /// The format that was recognised.
         format: &'static str,

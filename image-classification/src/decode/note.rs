@@ -33,13 +33,14 @@ impl fmt::Display for ImageNote {
         match self {
             Self::FewBits { bits } => write!(
                 f,
-                "no value of the 16-bit image takes more than {bits} bits, so that it is nearly black: the upper 8 bits count"
+                "all values of the 16-bit image fit in {bits} bits, so the image is nearly black: only the upper 8 \
+                 bits are used"
             ),
             Self::UnitFloats => f.write_str(
-                "all values of the float image are from 0 to 1, so that it is nearly black: 255 counts as white",
+                "all values of the float image are from 0 to 1, so the image is nearly black: white is 255",
             ),
             Self::ScansMissing => {
-                f.write_str("the progressive JPEG lacks its last scans, so that details are missing")
+                f.write_str("the progressive JPEG lacks its last scans, so details are missing")
             }
         }
     }

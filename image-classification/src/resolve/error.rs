@@ -26,7 +26,7 @@ pub enum ResolveError {
         source: SourceError,
     },
     /// Two fields state different fractions of a crop.
-    #[error("`resize` is {given} and `crop_fraction` {fraction}")]
+    #[error("`resize` is {given}, but `crop_fraction` is {fraction}")]
     CropFractions {
         /// The given resize.
         given: Resize,
@@ -40,7 +40,7 @@ pub enum ResolveError {
     #[error(transparent)]
     Layout(#[from] LayoutError),
     /// A source states a layout that the model's input does not have.
-    #[error("the layout is {layout} by {origin}, but the model's input {input} is {found}")]
+    #[error("the layout is {layout} ({origin}), but the model's input {input} is {found}")]
     OtherLayout {
         /// The stated layout.
         layout: ImageLayout,
@@ -52,7 +52,7 @@ pub enum ResolveError {
         found: ImageLayout,
     },
     /// The given size is not that of the model's input.
-    #[error("the size is {size} by `size`, but the model's input is {input}")]
+    #[error("`size` is {size}, but the model's input is {input}")]
     Size {
         /// The given size.
         size: ImageSize,
@@ -61,7 +61,7 @@ pub enum ResolveError {
     },
     /// A softmax is requested for a model of which several classes may be right.
     #[error(
-        "{origin} says that several classes may be right at a time, for which a softmax is wrong"
+        "{origin} says that several classes may be right at a time, so a softmax would be wrong"
     )]
     SoftmaxOfSeveral {
         /// The source of that.

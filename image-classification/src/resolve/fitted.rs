@@ -105,7 +105,7 @@ impl ResolvedPreprocessing {
             });
         }
         Ok(vec![Note::new(format!(
-            "the size is {} by {}, but the model's input is {input}; using the model's",
+            "the size is {} ({}), but the model's input is {input}; using the size of the input",
             size.value, size.origin
         ))])
     }
@@ -129,7 +129,8 @@ impl ResolvedPreprocessing {
             ("is wrong for most models", "")
         };
         Some(Note::new(format!(
-            "nothing says the {} of this model; assuming the convention of OpenVINO's samples ({}), which {wrong}{more}; \
+            "the model and its files do not state the {}; assuming the convention of OpenVINO's samples ({}), which \
+             {wrong}{more}; \
              give `preprocess` or {}",
             assumed.join(", "),
             convention(&assumed).join(", "),
@@ -153,7 +154,8 @@ impl ResolvedPreprocessing {
             if count != classes {
                 // Never shifted silently.
                 notes.push(Note::warning(format!(
-                    "the model has {classes} classes and {origin} {count} labels: class 0 is taken for the background"
+                    "the model has {classes} classes, but {origin} has {count} labels: class 0 is taken as the \
+                     background"
                 )));
             }
             return Ok(Some(WithOrigin::new(fitted, origin.clone())));
@@ -166,7 +168,7 @@ impl ResolvedPreprocessing {
         if self.has_given_labels {
             return Err(error);
         }
-        notes.push(Note::new(format!("{error}; using none")));
+        notes.push(Note::new(format!("{error}; using no labels")));
         Ok(None)
     }
 }
@@ -328,7 +330,7 @@ mod tests {
         assert_eq!(fitted.labels, None);
         let last = texts(&fitted.notes).pop().unwrap_or_default().to_owned();
         assert!(
-            last.ends_with("but the model has 3 classes; using none"),
+            last.ends_with("but the model has 3 classes; using no labels"),
             "{last}"
         );
         let given = Labels::from_names(vec!["cat".into(), "dog".into()]);
@@ -356,7 +358,7 @@ mod tests {
             .clone()
             .fit(&info(&[1, 3, 8, 8], &[1, 3]))
             .unwrap_err();
-        let text = "the size is 7 x 8 by `size`, but the model's input is 8 x 8";
+        let text = "`size` is 7 x 8, but the model's input is 8 x 8";
         assert_eq!(error.to_string(), text);
         let fitted = resolved.fit(&info(&[1, 3, 8, 7], &[1, 3])).unwrap();
         let settings = fitted.settings();

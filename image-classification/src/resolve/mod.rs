@@ -257,7 +257,7 @@ fn contradictions(found: &[SourceSettings], given: &[SourceSettings]) -> Vec<Not
         .flat_map(|setting| {
             setting.others.iter().map(|(value, origin)| {
                 Note::new(format!(
-                    "{} is {} by {}, but {value} by {origin}; using the first",
+                    "{} is {} ({}), but {value} ({origin}); using the first",
                     setting.key, setting.value, setting.origin
                 ))
             })

@@ -81,29 +81,29 @@ impl PreprocessOverrides {
             (_, Some(scale)) if is_factor(scale) => {
                 let divisors = scale.map(|value| (1.0 / f64::from(value)).round() as f32);
                 format!(
-                    "`scale` looks like a factor; it divides: give {}",
+                    "`scale` looks like a factor, but pixels are divided by it: give {}",
                     three(&divisors)
                 )
             }
             (Some(_), None) if is_small(decided.scale) || decided.scale == [1.0; 3] => {
-                "these look like those for pixels of 0 to 1: multiply both by 255".to_owned()
+                "these values look like units of 0 to 1: multiply both by 255".to_owned()
             }
             (Some(mean), None) => {
                 let mean = mean.map(|value| value * 255.0);
                 format!(
-                    "`mean` looks like one for pixels of 0 to 1, `scale` like one for 0 to 255: give {} as `mean`",
+                    "`mean` looks like units of 0 to 1, `scale` like units of 0 to 255: give {} as `mean`",
                     three(&mean)
                 )
             }
             (None, Some(scale)) if decided.mean.iter().any(|mean| *mean > 1.0) => {
                 let scale = scale.map(|value| value * 255.0);
                 format!(
-                    "`scale` looks like one for pixels of 0 to 1, `mean` like one for 0 to 255: give {} as `scale`",
+                    "`scale` looks like units of 0 to 1, `mean` like units of 0 to 255: give {} as `scale`",
                     three(&scale)
                 )
             }
             (_, Some(_)) => {
-                "these look like those for pixels of 0 to 1: multiply both by 255".to_owned()
+                "these values look like units of 0 to 1: multiply both by 255".to_owned()
             }
         };
         Some(Note::warning(format!(
@@ -231,7 +231,7 @@ mod tests {
         };
         let settings = overrides.settings(&base)?;
         let resize = settings.resize.expect("one is given");
-        Ok(format!("{} by {}", resize.value, resize.origin))
+        Ok(format!("{} ({})", resize.value, resize.origin))
     }
 
     #[test]
@@ -250,7 +250,7 @@ mod tests {
                 ..PreprocessOverrides::default()
             };
             let found = resize(&overrides, base).unwrap();
-            assert_eq!(found, format!("{expected} by `resize`"), "{given}");
+            assert_eq!(found, format!("{expected} (`resize`)"), "{given}");
             assert_eq!(overrides.resize.unwrap().to_string(), given);
         }
     }
@@ -265,12 +265,12 @@ mod tests {
             };
             resize(&overrides, base).map_err(|error| error.to_string())
         };
-        let fraction = Ok("crop:0.5 by `crop_fraction`".to_owned());
+        let fraction = Ok("crop:0.5 (`crop_fraction`)".to_owned());
         assert_eq!(of(None, "crop:0.875"), fraction);
         assert_eq!(of(Some("crop"), "stretch"), fraction);
         assert_eq!(of(Some("crop:0.5"), "stretch"), fraction);
         let error = of(Some("crop:0.9"), "stretch").unwrap_err();
-        assert_eq!(error, "`resize` is crop:0.9 and `crop_fraction` 0.5");
+        assert_eq!(error, "`resize` is crop:0.9, but `crop_fraction` is 0.5");
         assert!(of(None, "stretch").is_err());
     }
 }

@@ -145,8 +145,8 @@ impl OutputReading {
             && values != Some(1)
         {
             notes.push(Note::warning(format!(
-                "{stated} states that several classes may be right, but the output is a distribution ({origin}), of \
-                 which exactly one is"
+                "{stated} states that several classes may be right, but the output is a distribution ({origin}), so \
+                 exactly one class is right"
             )));
         }
         let text = if scoring == Scoring::Raw {
@@ -161,7 +161,7 @@ impl OutputReading {
             Scoring::PositiveLogit | Scoring::PositiveProbability
         ) {
             format!(
-                "the model gives a single value ({origin}); it is taken for the positive class, 1, of two: {scoring}; \
+                "the model gives a single value ({origin}); it is taken as the score of class 1 of two: {scoring}; \
                  `scores = raw` gives it as it is"
             )
         } else if self.kind.is_none() {

@@ -58,8 +58,8 @@ pub enum ScoresError {
     },
     /// The output holds numbers that the 32 bits of a score do not tell apart: classes would rank wrongly.
     #[error(
-        "the model's output for class {class_id} is {value}, which 32-bit floating-point numbers do not hold exactly \
-         enough to rank"
+        "the model's output for class {class_id} is {value}, which 32-bit floating-point numbers cannot hold exactly \
+         enough to rank classes"
     )]
     TooLarge {
         /// The first such class.
@@ -74,7 +74,7 @@ pub enum ScoresError {
         value: f32,
     },
     /// A softmax of a single value is asked for.
-    #[error("the model's output is a single value, whose softmax is 1 whatever the image shows")]
+    #[error("the model's output is a single value, whose softmax is always 1")]
     SoftmaxOfOne,
 }
 

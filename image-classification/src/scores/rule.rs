@@ -112,7 +112,7 @@ impl fmt::Display for Scoring {
             Self::Softmax => "the softmax of the output",
             Self::LogProbability => "the exponential of the output",
             Self::Sigmoid => "the sigmoid of each value of the output",
-            Self::Independent => "the output as it is, a probability for each class by itself",
+            Self::Independent => "the output as it is, an independent probability for each class",
             Self::PositiveLogit => "the sigmoid of the output, for class 1 of two",
             Self::PositiveProbability => "the output as it is, for class 1 of two",
             Self::ClassIds => "none: the output holds class ids",

@@ -130,7 +130,7 @@ pub enum SourceError {
     },
     /// An OpenVINO IR of a version that no supported OpenVINO reads.
     #[error(
-        "the model is an OpenVINO IR of version {version}, but 10 and 11 are what OpenVINO reads"
+        "the model is an OpenVINO IR of version {version}, but OpenVINO reads versions 10 and 11"
     )]
     OldIr {
         /// Its version.
@@ -138,15 +138,15 @@ pub enum SourceError {
     },
     /// The output is the best scores in their order, without their classes.
     #[error(
-        "the model's output is the sorted values of its operator {operator}: their places are ranks, and do not tell \
-         which classes they belong to"
+        "the model's output contains the sorted values of its operator {operator}: a position is a rank and does not \
+         identify a class"
     )]
     Sorted {
         /// The operator: `TopK`.
         operator: String,
     },
     /// The output tells no classes.
-    #[error("the model's output tells no classes: its operator {operator} {reason}")]
+    #[error("the model's output does not identify classes: its operator {operator} {reason}")]
     NoClasses {
         /// The operator: `TopK`, `ArgMax`, `Softmax`.
         operator: String,

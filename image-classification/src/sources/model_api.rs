@@ -305,8 +305,8 @@ pub(super) fn labels_file(
         entries.error(
             "path_to_labels",
             match error.kind() {
-                ErrorKind::ModelInvalid => "a file in the model's folder",
-                _ => "a file in the model's folder that can be read",
+                ErrorKind::ModelInvalid => "a file in the model's directory",
+                _ => "a readable file in the model's directory",
             },
         )
     })
@@ -435,7 +435,7 @@ mod tests {
             std::os::unix::fs::symlink(&secret, folder.path().join("link.txt")).unwrap();
             let error = said("link.txt").unwrap_err().to_string();
             assert!(
-                error.contains("link.txt") && error.contains("folder"),
+                error.contains("link.txt") && error.contains("directory"),
                 "{error}"
             );
         }

@@ -91,7 +91,7 @@ pub(super) fn of_model_info(
 ) -> Result<SourceSettings, SourceError> {
     // Only exports of other tasks have a `resize_type`.
     if let Some(resize) = entries.get("resize_type") {
-        let expected = "none, as for `task` classify, or a metadata.yaml beside the model";
+        let expected = "none, as for `task` classify, or a metadata.yaml next to the model";
         return Err(unsupported(
             "the model's model_info",
             "resize_type",

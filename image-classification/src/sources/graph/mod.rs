@@ -36,8 +36,8 @@ enum Step {
 
 const WORST_IDS: &str = "gives the ids of the worst classes";
 const UNSORTED_IDS: &str = "gives the ids of the best classes in any order";
-const OTHER_IDS: &str = "looks for the best along another dimension than the one of the classes";
-const OTHER_SOFTMAX: &str = "works along another dimension than the one of the classes";
+const OTHER_IDS: &str = "looks for the best along a dimension other than the classes";
+const OTHER_SOFTMAX: &str = "works along a dimension other than the classes";
 
 /// The end of a graph.
 #[derive(Debug, Default, PartialEq)]
