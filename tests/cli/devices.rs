@@ -240,7 +240,7 @@ fn precision() -> Result<(), Failed> {
             ensure(json(&run)?["precision"] == precision, run)?;
         } else {
             expect_code(&run, 2)?;
-            let says = format!("precision {precision} was asked for");
+            let says = format!("precision {precision} was requested");
             ensure(
                 run.stderr.contains(&says) || run.stderr.contains("does not take"),
                 run,

@@ -51,7 +51,7 @@ fn reversed_mean() -> Result<(), Failed> {
     let result = run(compare(&[&runs[0], &runs[1]]).arg("-i").arg(photo()?));
     expect_code(&result, 2)?;
     let words = format!(
-        "its preprocessing differs from that of {}: mean 103.53,116.28,123.675 (reference: 123.675,116.28,103.53)",
+        "its preprocessing differs from {}: mean 103.53,116.28,123.675 (reference: 123.675,116.28,103.53)",
         runs[0]
     );
     ensure(result.stderr.contains(&words), (words, &result))

@@ -258,7 +258,7 @@ impl Preprocess {
         layout: &InputLayout,
     ) -> Result<Vec<u8>, TryReserveError> {
         let resized = Image::from_rgb(to.0, to.1, self.resample(image, to)?)
-            .expect("the resampler gives what was asked for");
+            .expect("the resampler returns the requested size");
         let left = centre.offset(to.0 - layout.width());
         let top = centre.offset(to.1 - layout.height());
         cut(&resized, left, top, layout.width(), layout.height()).map(Image::into_rgb)
