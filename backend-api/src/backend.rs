@@ -27,7 +27,7 @@ pub trait InferBackend: fmt::Debug + Send + Sync + 'static {
     ///
     /// - The input is checked against [`BackendInfo::input`] before anything else; no engine sees
     ///   a tensor of the wrong shape or type.
-    /// - Waits while all [`BackendInfo::slots`] are busy, and for nothing else (backpressure).
+    /// - Waits only while all [`BackendInfo::slots`] are busy (backpressure).
     /// - A slot becomes free when the engine has finished, not when the result is collected: any
     ///   number of requests may be submitted before the first result is awaited.
     /// - Every accepted request completes exactly once, with a result or with an error.
@@ -44,8 +44,7 @@ pub trait InferBackend: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future before it is ready means that nothing happened: no request was
-    /// accepted, no slot is taken.
+    /// Dropping the future before it is ready has no effect: no request was accepted, no slot is taken.
     async fn submit(&self, request: InferRequest) -> Result<PendingInfer, Error>;
 
     /// Resolves once every request that was accepted before the call has ended, well or badly.
@@ -60,7 +59,7 @@ pub trait InferBackend: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future loses nothing.
+    /// Dropping the future loses no result.
     async fn wait_all(&self);
 }
 

@@ -78,7 +78,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut future = pin!(future);
     loop {
-        // A thread may be unparked for nothing; then the future is not ready.
+        // A thread may be unparked spuriously; then the future is not ready.
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(output) => return output,
             Poll::Pending => thread::park(),
@@ -102,7 +102,7 @@ mod tests {
         let latency = Duration::from_millis(20);
         let backend = MockBackend::builder().latency(latency).build().unwrap();
         let backend: Arc<dyn InferBackend> = Arc::new(backend);
-        // This unparks the thread for nothing.
+        // This unparks the thread spuriously.
         thread::current().unpark();
         let output = backend.infer_blocking(input()).unwrap();
         assert!(output.elapsed >= latency);

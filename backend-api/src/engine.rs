@@ -29,15 +29,15 @@ pub trait Engine: Send + 'static {
     /// Returns a function that stops the next inference, or `None` if this engine cannot be stopped, which is
     /// the default.
     ///
-    /// The pool asks for one before each [`infer`](Self::infer). It calls the function when nobody waits for the
-    /// result any more, so that the slot is free earlier.
+    /// The pool asks for one before each [`infer`](Self::infer). It calls the function when the result is no longer
+    /// needed, so that the slot is free earlier.
     ///
     /// # Behavior
     ///
     /// - The function may be called from any thread at any time: before the inference begins, while it runs,
     ///   or when later ones run. It affects that one inference only.
     /// - It returns at once. The inference ends as soon as the engine can end it, with any error.
-    /// - A stopped engine runs the next request as if nothing had happened.
+    /// - A stopped engine runs the next request normally.
     fn stopper(&mut self) -> Option<Stopper> {
         None
     }

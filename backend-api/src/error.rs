@@ -1,4 +1,4 @@
-//! One error type for every engine: what went wrong, with which values, and what to do next.
+//! One error type for every engine: the failure, its values, and the next step.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -13,17 +13,17 @@ pub enum ErrorKind {
     InvalidConfig,
     /// The model file, or a file that belongs to it, does not exist or cannot be read.
     ModelNotFound,
-    /// The model file is damaged or is not what its name says.
+    /// The model file is damaged or does not have the format of its name.
     ModelInvalid,
     /// The model is sound, but this engine or this program cannot run it.
     ModelUnsupported,
     /// The engine's runtime library is missing, damaged, or of a version that cannot be used.
     EngineUnavailable,
-    /// The engine works, but not on the device that was asked for.
+    /// The engine works, but not on the requested device.
     DeviceUnavailable,
     /// A tensor does not have the shape or the element type that was declared for it.
     InputMismatch,
-    /// The engine refused or failed to run one request.
+    /// The engine rejected a request or failed to run it.
     InferenceFailed,
     /// The engine panicked while it ran one request. Other requests are not affected.
     Panicked,
@@ -31,7 +31,7 @@ pub enum ErrorKind {
     Abandoned,
     /// The deadline of the request passed before it ended.
     DeadlineExceeded,
-    /// The operating system refused a resource, for instance a thread.
+    /// The operating system denied a resource, for instance a thread.
     ResourceExhausted,
 }
 
@@ -105,7 +105,7 @@ struct Inner {
 }
 
 impl Error {
-    /// An error of `kind`, described by `message`: what failed, with the value that was wrong.
+    /// An error of `kind` with `message`, which names the failure and the wrong value.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
@@ -123,7 +123,7 @@ impl Error {
         self
     }
 
-    /// Says what the user can do next. Replaces the hint of the kind.
+    /// Sets the next step for the user. Replaces the hint of the kind.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());

@@ -32,16 +32,16 @@ pub struct BackendInfo {
     pub library: Option<FoundLibrary>,
     /// The model file. `None` for a model that was opened from memory.
     pub model: Option<PathBuf>,
-    /// The device that was asked for, as it was written.
+    /// The requested device, as it was written.
     pub requested_device: String,
     /// The devices that really execute, as the engine names them.
     pub devices: Vec<String>,
-    /// Device names that a plugins file gave to another plugin, each with that plugin's name. What
-    /// runs under such a name is never the hardware of that name.
+    /// Device names that a plugins file gave to another plugin, each with that plugin's name. The hardware of that
+    /// name is never used.
     pub aliases: BTreeMap<String, String>,
     /// Remarks on how the model runs, a sentence each.
     pub notes: Vec<String>,
-    /// The precision that was asked for.
+    /// The requested precision.
     pub requested_precision: Precision,
     /// The precision that really executes, as the engine names it.
     pub precision: String,
@@ -54,7 +54,7 @@ pub struct BackendInfo {
 }
 
 impl BackendInfo {
-    /// The description of a backend that takes `input` and gives `output`; the rest is empty.
+    /// A description with `input` and `output`; the other fields are empty.
     pub fn new(backend: impl Into<String>, input: TensorSpec, output: TensorSpec) -> Self {
         Self {
             backend: backend.into(),
@@ -74,11 +74,11 @@ impl BackendInfo {
         }
     }
 
-    /// Returns the devices that execute, joined with `+`: `GPU+CPU`. An alias of a plugins file is marked, so that it
-    /// never passes for the hardware of its name.
+    /// Returns the devices that execute, joined with `+`: `GPU+CPU`. An alias from a plugins file is marked, so that
+    /// nobody mistakes it for the hardware of its name.
     pub fn executed_devices(&self) -> String {
         let named = |device: &String| {
-            // OpenVINO gives either the alias or the plugin behind it.
+            // OpenVINO reports either the alias or its plugin.
             let alias = self
                 .aliases
                 .iter()
@@ -106,7 +106,7 @@ impl BackendInfo {
         )
     }
 
-    /// Returns the number of values that the model gives for an image, if its input and output have fixed sizes.
+    /// Returns the number of output values for each image, if the model's input and output have fixed sizes.
     pub fn class_count(&self) -> Option<usize> {
         let shape = self.output.fixed_shape()?;
         let batch = *self.input.fixed_shape()?.first()?;

@@ -23,7 +23,7 @@ use crate::{Error, ErrorKind};
 pub enum ModelSource {
     /// The path of the model. Files that belong to it lie next to it.
     Path(PathBuf),
-    /// The content of the model. Nothing else is read for it.
+    /// The content of the model. No other file is read.
     Bytes {
         /// The ONNX model, or the XML of an OpenVINO IR.
         model: Arc<[u8]>,

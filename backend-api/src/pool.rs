@@ -1,11 +1,11 @@
-//! All of the concurrency: a fixed set of threads, each of which owns one engine.
+//! All concurrency: a fixed set of threads, each of which owns one engine.
 //!
 //! A request takes a permit, of which there are as many as threads, and then a place in one
 //! queue. The thread that takes it out runs it, delivers the result, and releases the permit. So
 //! the queue never holds more than one request for each slot, and the only thing that a submitter
 //! ever waits for is the permit.
 //!
-//! A request ends early at its deadline, for which a timer has a thread of its own, or when its handle is dropped. One
+//! A request ends early at its deadline, by a timer with its own thread, or when its handle is dropped. One
 //! that is in the queue is taken out of it. Of one that runs, only the handle completes: the slot stays taken until the
 //! engine returns, and the engine is stopped if it can be.
 
@@ -154,7 +154,7 @@ impl Drop for SlotPool {
         for thread in self.threads.drain(..) {
             if thread.thread().id() != thread::current().id() {
                 // An error means that an engine panicked when it was dropped. Its requests have
-                // all been completed by then, so there is nobody to tell.
+                // all been completed by then, so no caller is left to inform.
                 let _ = thread.join();
             }
         }
@@ -306,7 +306,7 @@ impl Shared {
         }
     }
 
-    /// Returns what completes the request that ran, unless that is done. It cannot be stopped from now on.
+    /// Returns the completion of the request that ran, unless it is complete. The request cannot be stopped any more.
     fn end_run(&self, number: u64) -> Option<Completer> {
         let running = {
             let mut state = self.lock();
@@ -346,7 +346,7 @@ impl Shared {
     }
 
     /// Lets go of the input, delivers the result, then lets `wait_all` see it, then frees the slot:
-    /// whoever sees a later step can rely on the earlier ones.
+    /// a caller that sees a later step can rely on the earlier ones.
     fn complete(&self, job: Job, result: Result<InferOutput, Error>) {
         let Job {
             number,
@@ -360,7 +360,7 @@ impl Shared {
         if let Some(alarm) = alarm {
             self.timer.cancel(alarm);
         }
-        // Sending runs the waker of whoever awaits the result. A panic there is not ours.
+        // Sending runs the waker of the caller. A panic in it is the caller's.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             completer.map(|completer| completer.complete(result))
         }));

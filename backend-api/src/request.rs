@@ -23,7 +23,7 @@ pub struct InferRequest {
     pub id: u64,
     /// The model's input. Must fit [`BackendInfo::input`](crate::BackendInfo::input).
     pub input: Arc<Tensor>,
-    /// The time after which nobody needs the result. Default: none.
+    /// The time after which the result is not needed. Default: none.
     ///
     /// A request that has not ended by then completes with [`ErrorKind::DeadlineExceeded`] at that time,
     /// whatever the engine does.
@@ -78,11 +78,12 @@ impl InferOutput {
 
 /// A request that a backend has accepted. Await it for the result.
 ///
-/// It owns its result and depends on nothing: it may outlive the backend, move to another thread,
+/// It owns its result and borrows nothing: it may outlive the backend, move to another thread,
 /// and be polled by any executor.
 ///
 /// Dropping it cancels the request: one that no engine has begun is removed from the queue; one that runs is
-/// stopped if the engine [can be stopped](crate::Engine::stopper), and runs on for nothing otherwise. No other
+/// stopped if the engine [can be stopped](crate::Engine::stopper), and otherwise runs to its end without effect. No
+/// other
 /// request is affected.
 #[must_use = "dropping this cancels the request"]
 pub struct PendingInfer {
@@ -94,12 +95,12 @@ pub struct PendingInfer {
 
 /// A queue of numbered requests that can be cancelled.
 pub(crate) trait Cancel: Send + Sync {
-    /// Ends request `number`, whose result nobody can receive any more.
+    /// Ends request `number` after its handle was dropped.
     fn cancel(&self, number: u64);
 }
 
 impl PendingInfer {
-    /// A handle for request `id`, and what completes it. For implementations of
+    /// A handle for request `id`, and its completion. For implementations of
     /// [`InferBackend`](crate::InferBackend) that do not build on a
     /// [`SlotPool`](crate::SlotPool).
     ///
@@ -157,7 +158,7 @@ impl fmt::Debug for PendingInfer {
 pub struct Completer(oneshot::Sender<Result<InferOutput, Error>>);
 
 impl Completer {
-    /// Delivers the result and wakes whoever awaits it. Nothing happens if the handle is gone.
+    /// Delivers the result and wakes the waiting task. Has no effect if the handle was dropped.
     pub fn complete(self, result: Result<InferOutput, Error>) {
         let _ = self.0.send(result);
     }

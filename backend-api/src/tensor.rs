@@ -107,9 +107,9 @@ mod sealed {
     }
 }
 
-/// A Rust type that can be an element of a [`Tensor`]. Sealed: the set is that of [`ElementType`].
+/// A Rust type that can be an element of a [`Tensor`]. Sealed: one type for each [`ElementType`].
 pub trait Element: sealed::Typed + bytemuck::Pod {
-    /// The element type that this Rust type stands for.
+    /// The [`ElementType`] of this Rust type.
     const TYPE: ElementType;
 }
 
@@ -175,7 +175,7 @@ impl Tensor {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InputMismatch`] if the number of bytes is not that of `shape` and
+    /// [`ErrorKind::InputMismatch`] if the number of bytes does not match `shape` and
     /// `element_type`.
     pub fn from_bytes(
         element_type: ElementType,
@@ -221,7 +221,7 @@ impl Tensor {
         each_type!(&self.data, values => values.len())
     }
 
-    /// Returns whether there are no elements, which is so when a dimension is 0.
+    /// Returns whether there are no elements: a dimension is 0.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -349,7 +349,7 @@ fn check_length(shape: &[usize], element_type: ElementType, len: usize) -> Resul
     }
 }
 
-/// One dimension of a [`TensorSpec`]. Serialized as its size, or as nothing (`null`) if it is dynamic.
+/// One dimension of a [`TensorSpec`]. Serialized as its size, or as `null` if it is dynamic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(untagged))]

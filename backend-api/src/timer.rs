@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::{Error, ErrorKind};
 
-/// The time of an alarm, and a number that tells alarms of the same time apart.
+/// The time of an alarm, and a number that distinguishes alarms of the same time.
 pub(crate) type Key = (Instant, u64);
 
 type Alarm = Box<dyn FnOnce() + Send>;
@@ -104,7 +104,7 @@ impl Timer {
                 Some(key) if key.0 <= now => {
                     let alarm = state.alarms.remove(&key);
                     drop(state);
-                    // An alarm may run the waker of somebody else's task. A panic there is not ours.
+                    // An alarm may run the waker of a caller's task. A panic in it is the caller's.
                     let _ = catch_unwind(AssertUnwindSafe(|| alarm.map(|alarm| alarm())));
                     state = self.lock();
                 }
@@ -138,7 +138,7 @@ impl Timer {
         if let Some(thread) = thread
             && thread.thread().id() != thread::current().id()
         {
-            // It cannot have panicked: it catches what an alarm throws.
+            // It cannot have panicked: it catches the panics of alarms.
             let _ = thread.join();
         }
     }

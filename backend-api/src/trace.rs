@@ -1,4 +1,4 @@
-//! The spans of the feature `tracing`. Without it, everything here does nothing.
+//! The spans of the feature `tracing`. Without it, the functions here have no effect.
 
 pub(crate) use spans::{Inference, caller, enter, infer, submit};
 pub use spans::{OpenSpan, trace_open};
@@ -21,7 +21,7 @@ mod spans {
     }
 
     /// Enters the span `open` until the result is dropped. Engines call it where they open a model. Without the feature
-    /// `tracing` it does nothing.
+    /// `tracing` it has no effect.
     pub fn trace_open(backend: &str, options: &OpenOptions) -> OpenSpan {
         let (model, device) = (&options.model, options.device.as_str());
         OpenSpan {
@@ -39,7 +39,7 @@ mod spans {
         Span::current()
     }
 
-    /// Runs `future` in a span of its own.
+    /// Runs `future` in a new span.
     pub(crate) fn submit<F: Future>(
         backend: &str,
         id: u64,
@@ -74,7 +74,7 @@ mod spans {
     }
 
     /// Enters the span `open` until the result is dropped. Engines call it where they open a model. Without the feature
-    /// `tracing` it does nothing.
+    /// `tracing` it has no effect.
     pub fn trace_open(_: &str, _: &OpenOptions) -> OpenSpan {
         OpenSpan { _nothing: () }
     }

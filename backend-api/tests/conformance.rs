@@ -218,7 +218,7 @@ fn an_engine_that_can_be_stopped_keeps_every_rule() {
     }
 }
 
-/// An engine of which a late stop hits the next inference must not pass.
+/// An engine must not pass if a late stop hits its next inference.
 #[test]
 fn the_suite_notices_a_stop_of_the_next_inference() {
     assert_breaks("rule11_stop_ends_one_inference_only", stoppable(true));
@@ -236,7 +236,7 @@ async fn works_on_tokio_too() {
 }
 
 #[test]
-fn a_pool_without_engines_is_refused() {
+fn a_pool_without_engines_is_rejected() {
     let info = mock().info().clone();
     let error = SlotPool::new(info, Vec::<Doubler>::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);

@@ -29,14 +29,14 @@ pub struct OnnxBackend {
 impl OnnxBackend {
     /// Finds and loads the runtime and makes the sessions.
     ///
-    /// A dynamic batch dimension is 1 for the requests of this backend, unless `config` says otherwise.
+    /// A dynamic batch dimension is 1 for the requests of this backend, unless `config` sets it.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::EngineUnavailable`]: no usable runtime; says where it looked.
+    /// - [`ErrorKind::EngineUnavailable`]: no usable library; the message lists the searched places.
     /// - [`ErrorKind::ModelNotFound`], [`ErrorKind::ModelInvalid`],
-    ///   [`ErrorKind::ModelUnsupported`]: the file or what is in it. An OpenVINO IR is unsupported;
-    ///   the hint names the `.onnx` beside it if there is one.
+    ///   [`ErrorKind::ModelUnsupported`]: the file or its content. An OpenVINO IR is unsupported;
+    ///   the hint names the `.onnx` next to it if there is one.
     /// - [`ErrorKind::DeviceUnavailable`]: an execution provider that the runtime lacks, or that cannot
     ///   run the whole model.
     /// - [`ErrorKind::InvalidConfig`]: a value of `config` cannot be used.
@@ -47,13 +47,13 @@ impl OnnxBackend {
         })
     }
 
-    /// Returns the parts that [`open`](Self::open) gives to its pool. Public for the conformance tests only.
+    /// Returns the parts that [`open`](Self::open) passes to its pool. Public for the conformance tests only.
     #[doc(hidden)]
     pub fn parts(
         config: &OnnxConfig,
     ) -> Result<(BackendInfo, Vec<impl backend_api::Engine + use<>>), Error> {
         let _span = backend_api::trace_open("onnx", &config.options);
-        // The binding panics where a runtime answers with what it does not know.
+        // The binding panics if the library returns a value that the binding does not know.
         catch_unwind(AssertUnwindSafe(|| open(config))).unwrap_or_else(|_| Err(panicked()))
     }
 }
@@ -136,7 +136,7 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
         // These compute in the element types of the model's weights, CUDA because it is told so.
         CPU | "CUDA" if options.precision == Precision::F32 || provider.device == CPU => {
             if types.is_empty() {
-                // Without weights, what comes out is what it computes in.
+                // A model without weights computes in the type of its output.
                 info.output.element_type.to_string()
             } else {
                 types.join("+")
@@ -166,7 +166,7 @@ fn session_builder(
         .with_no_environment_execution_providers()?)
 }
 
-/// The provider, and no other: ONNX Runtime would give what the provider does not take to the CPU.
+/// Only the requested provider: by default, ONNX Runtime runs unsupported nodes on the CPU.
 fn on_provider(
     builder: SessionBuilder,
     known: &Known,

@@ -12,7 +12,7 @@ use backend_api::{ModelSource, OpenOptions};
 ///   f32 for an f32 model. It does not convert to bf16 or f16.
 /// - [`requests`](OpenOptions::requests): sessions, each with its own copy of the weights. By default one for each
 ///   core, at most 8, or one in all for the lowest latency.
-/// - [`threads`](OpenOptions::threads): divided among the sessions, of which each has at least one.
+/// - [`threads`](OpenOptions::threads): divided among the sessions, at least one for each.
 ///
 /// ```
 /// use backend_onnx::OnnxConfig;
@@ -26,7 +26,7 @@ pub struct OnnxConfig {
     /// The model, an ONNX file or the content of one, and the choices that every engine offers.
     pub options: OpenOptions,
     /// Idle threads spin instead of sleeping. Spinning is 5–9 % faster, but takes the CPU
-    /// from everything else in the process. Default: off.
+    /// from the rest of the process. Default: off.
     pub spinning: bool,
     /// The runtime's library (`libonnxruntime`), or the directory that holds it. Default: the first that
     /// [`find_library`](crate::find_library) finds.

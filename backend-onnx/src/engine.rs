@@ -110,7 +110,7 @@ fn copy<T: Element + PrimitiveTensorElementType>(value: &DynValue) -> Result<Inf
     Tensor::new(shape, values.to_vec()).map(InferOutput::new)
 }
 
-/// Reads what `outlet`, the model's only input or output, declares.
+/// Reads the declaration of `outlet`, the model's only input or output.
 pub(crate) fn spec(outlet: &Outlet, which: &str) -> Result<TensorSpec, Error> {
     let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
         return Err(unsupported(which, "not a tensor"));

@@ -12,7 +12,7 @@ pub(crate) fn engine_error(
     Error::new(kind, message).with_source(source)
 }
 
-/// Returns the error for a panic of the binding, which panics where a runtime answers with what it does not know.
+/// Returns the error for a panic of the binding, caused by a value from the library that the binding does not know.
 pub(crate) fn panicked() -> Error {
     Error::new(
         ErrorKind::EngineUnavailable,

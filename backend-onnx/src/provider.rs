@@ -1,4 +1,4 @@
-//! Execution providers: what ONNX Runtime has instead of devices.
+//! Execution providers, ONNX Runtime's form of devices.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};

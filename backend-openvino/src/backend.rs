@@ -35,17 +35,17 @@ impl OpenvinoBackend {
     /// Finds and loads the runtime, reads the model, compiles it for the device, and makes the
     /// infer requests. Takes as long as the engine needs for that: 0.1 s to minutes.
     ///
-    /// A dynamic batch dimension is set to 1, unless `config` says otherwise.
+    /// A dynamic batch dimension is set to 1, unless `config` sets it.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::EngineUnavailable`]: no usable runtime; says where it looked.
+    /// - [`ErrorKind::EngineUnavailable`]: no usable library; the message lists the searched places.
     /// - [`ErrorKind::ModelNotFound`], [`ErrorKind::ModelInvalid`],
-    ///   [`ErrorKind::ModelUnsupported`]: the file, its `.bin`, or what is in them.
+    ///   [`ErrorKind::ModelUnsupported`]: the file, its `.bin`, or their content.
     /// - [`ErrorKind::DeviceUnavailable`]: the device does not exist or its plugin cannot load;
     ///   lists those that exist.
     /// - [`ErrorKind::InvalidConfig`]: a value of `config` cannot be used, the device string or the
-    ///   plugins file for instance; or the device computes in another precision than was asked for.
+    ///   plugins file for instance; or the device computes in another precision than requested.
     pub fn open(config: &OpenvinoConfig) -> Result<Self, Error> {
         let (info, engines) = Self::parts(config)?;
         Ok(Self {
@@ -53,7 +53,7 @@ impl OpenvinoBackend {
         })
     }
 
-    /// Returns the parts that [`open`](Self::open) gives to its pool. Public for the conformance tests only.
+    /// Returns the parts that [`open`](Self::open) passes to its pool. Public for the conformance tests only.
     #[doc(hidden)]
     pub fn parts(
         config: &OpenvinoConfig,
@@ -177,7 +177,7 @@ fn checked(model: &ModelSource) -> Result<(Vec<PathBuf>, Vec<String>), Error> {
     Ok((files.collect(), deviations::notes(&onnx.model)))
 }
 
-/// Returns the key of everything that a compiled model depends on.
+/// Returns the cache key: a hash of all inputs of the compilation.
 fn cache_key(
     core: &Core,
     config: &OpenvinoConfig,
@@ -221,7 +221,7 @@ fn cache_entry(
     let entry = cache::Entry::open(folder, key)?;
     let path = path_text(entry.folder())?;
     for (name, _) in &configured.devices {
-        // Where a device keeps nothing, there is nothing to set.
+        // Without caching on the device, there is no property to set.
         let _ = core.set_property(&device_type(name), &RwPropertyKey::CacheDir, path);
     }
     Ok(entry)
@@ -304,7 +304,7 @@ mod tests {
         }
         let (files, notes) = checked(&ModelSource::from_bytes(ONE_HOT)).unwrap();
         assert!(files.is_empty() && notes[0].contains("OneHot"), "{notes:?}");
-        // A TensorFlow graph: OpenVINO says what it makes of it.
+        // A TensorFlow graph: only OpenVINO can check it.
         std::fs::write(at("graph.onnx"), b"\x0a\x00").unwrap();
         let (files, notes) = checked(&at("graph.onnx").into()).unwrap();
         assert_eq!((files, notes), (vec![at("graph.onnx")], Vec::new()));

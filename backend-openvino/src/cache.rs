@@ -1,11 +1,11 @@
 //! Compiled models that are kept for the next start.
 //!
-//! OpenVINO writes a compiled model into the folder `CACHE_DIR`, in place and without a checksum, and
+//! OpenVINO writes a compiled model into the directory `CACHE_DIR`, in place and without a checksum, and
 //! does not look at every byte when it reads it back. Here each model, device and configuration has
-//! a folder of its own: it is made aside, with the checksums of its files, and appears under its name
-//! when it is complete. A folder whose files are not those is thrown away and made again.
+//! a separate directory: it is made under a temporary name, with the checksums of its files, and gets its name
+//! when it is complete. A directory whose files do not match the checksums is deleted and made again.
 //!
-//! The folder of the cache may be anybody's: nothing in it is ever removed but what this crate has made, which its
+//! The cache directory may contain other files: this crate removes only entries that it has made, which its
 //! name, its owner, its marker and the names of all of its files have to show.
 
 use std::ffi::OsStr;
@@ -20,7 +20,7 @@ use blake3::Hasher;
 use tempfile::TempDir;
 
 const MANIFEST: &str = "blake3";
-/// The file that is in every folder from the beginning.
+/// The file that is in every directory from the beginning.
 const MARKER: &str = "classify-cache";
 const MARKED: &str =
     "A compiled model of classify. Whoever removes the folder has it made again.\n";
@@ -32,8 +32,8 @@ const ENDINGS: [&str; 2] = ["blob", "cl_cache"];
 /// No compilation takes longer than this.
 const LEFT_OVER: Duration = Duration::from_hours(24);
 
-/// The hash of everything that a compiled model depends on. BLAKE3, because the model and the content of the cache are
-/// hashed at each start, of which SHA-256 took an eighth.
+/// The hash of all inputs of the compilation. BLAKE3, because the model and the content of the cache are
+/// hashed at each start; SHA-256 took an eighth of the start time.
 #[derive(Default)]
 pub(crate) struct Key(Hasher);
 
@@ -49,7 +49,7 @@ impl Key {
     }
 }
 
-/// The folder for one compiled model.
+/// The directory for one compiled model.
 pub(crate) struct Entry {
     path: PathBuf,
     /// The directory in which it is made, if it is not there yet.
@@ -74,18 +74,18 @@ pub(crate) enum CacheOutcome {
 }
 
 impl Entry {
-    /// Looks for `key` in the cache `folder`, which is made if it is not there.
+    /// Looks for `key` in the cache `folder`, which is created if it does not exist.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidConfig`]: the folder cannot be made or written, or others may write there
-    /// and so choose what this process executes.
+    /// [`ErrorKind::InvalidConfig`]: the directory cannot be made or written, or other users can write to it and so
+    /// choose the code that this process runs.
     pub(crate) fn open(folder: &Path, key: Key) -> Result<Self, Error> {
         // OpenVINO is told the path as text, whatever the current directory is later.
         let folder = std::path::absolute(folder).map_err(|source| unusable(folder, source))?;
         make_folder(&folder).map_err(|source| unusable(&folder, source))?;
         let new = new_folder(&folder).map_err(|source| unusable(&folder, source))?;
-        refuse_strangers(&folder, new.path())?;
+        check_permissions(&folder, new.path())?;
         remove_leftovers(&folder);
         let path = folder.join(key.name());
         let is_there = fs::symlink_metadata(&path).is_ok();
@@ -96,7 +96,7 @@ impl Entry {
                 damaged: false,
             });
         }
-        // What is not the cache's own stays, and the compiled model is not kept.
+        // A foreign entry stays, and the compiled model is not kept.
         let damaged = is_there && discard(&path, new.path());
         Ok(Self {
             path,
@@ -110,13 +110,13 @@ impl Entry {
         self.new.as_ref().map_or(&self.path, TempDir::path)
     }
 
-    /// The model has been compiled. `loaded`: from what was here.
+    /// The model has been compiled. `loaded`: it was loaded from the entry.
     pub(crate) fn finish(mut self, loaded: bool) -> CacheOutcome {
         let Some(new) = self.new.take() else {
             if loaded {
                 return CacheOutcome::Loaded;
             }
-            // OpenVINO did not want it and may have written another one beside it.
+            // OpenVINO rejected it and may have written another one next to it.
             if let Some(parent) = self.path.parent()
                 && let Ok(aside) = new_folder(parent)
             {
@@ -128,14 +128,14 @@ impl Entry {
             Ok(true) if self.damaged => CacheOutcome::Replaced,
             Ok(true) => CacheOutcome::Added,
             Ok(false) => CacheOutcome::NothingToKeep,
-            // Another process was faster, and its folder is as good.
+            // Another process was faster; its directory is equivalent.
             Err(_) if is_intact(&self.path).unwrap_or(false) => CacheOutcome::Added,
             Err(_) => CacheOutcome::NotKept,
         }
     }
 }
 
-/// Gives a complete folder its name. `false`: OpenVINO wrote nothing.
+/// Renames a complete directory to its final name. `false`: OpenVINO wrote no file.
 fn keep(new: TempDir, path: &Path) -> io::Result<bool> {
     let mut manifest = String::new();
     for file in files(new.path())?.iter().filter(|file| *file != MARKER) {
@@ -147,9 +147,9 @@ fn keep(new: TempDir, path: &Path) -> io::Result<bool> {
     let mut file = File::create_new(new.path().join(MANIFEST))?;
     file.write_all(manifest.as_bytes())?;
     file.sync_all()?;
-    // Where another process was faster, its folder stays, and the rename fails.
+    // If another process was faster, its directory stays, and the rename fails.
     fs::rename(new.path(), path)?;
-    // It has another name now; nothing is left to delete.
+    // The directory has its final name now and must not be deleted.
     let _ = new.keep();
     Ok(true)
 }
@@ -173,7 +173,7 @@ fn is_new(name: &str) -> bool {
     })
 }
 
-/// A folder for what is not complete yet, with the marker.
+/// A directory for an incomplete entry, with the marker.
 fn new_folder(folder: &Path) -> io::Result<TempDir> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(NEW).rand_bytes(RANDOM);
@@ -185,7 +185,7 @@ fn new_folder(folder: &Path) -> io::Result<TempDir> {
     Ok(new)
 }
 
-/// Deletes what processes that were killed have left behind.
+/// Deletes the leftovers of killed processes.
 fn remove_leftovers(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -200,7 +200,7 @@ fn remove_leftovers(folder: &Path) {
     }
 }
 
-/// Moves a folder aside at once, then deletes it. `false`: it is not the cache's own, and stays.
+/// Renames a directory atomically, then deletes it. `false`: it is a foreign directory, and stays.
 fn discard(path: &Path, aside: &Path) -> bool {
     let Some(files) = own_files(path) else {
         return false;
@@ -213,7 +213,7 @@ fn discard(path: &Path, aside: &Path) -> bool {
     remove(&discarded, &files) || fs::rename(&discarded, path).is_err()
 }
 
-/// Removes a folder that has no other files.
+/// Removes a directory that has no other files.
 fn remove(path: &Path, files: &[String]) -> bool {
     for file in files {
         let _ = fs::remove_file(path.join(file));
@@ -221,7 +221,7 @@ fn remove(path: &Path, files: &[String]) -> bool {
     fs::remove_dir(path).is_ok()
 }
 
-/// The files of a folder that this crate has made, or `None` if anything in it is not its own.
+/// The files of a directory that this crate has made, or `None` if it contains foreign files.
 fn own_files(path: &Path) -> Option<Vec<String>> {
     let metadata = fs::symlink_metadata(path).ok()?;
     let folder = fs::metadata(path.parent()?).ok()?;
@@ -231,9 +231,9 @@ fn own_files(path: &Path) -> Option<Vec<String>> {
     {
         return None;
     }
-    // Regular files alone, so that nothing waits for a pipe.
+    // Only regular files, so that no read waits for a pipe.
     let files = files(path).ok()?;
-    // What the manifest lists proves nothing: lists of checksums with that name are common. A crash of the system may
+    // The manifest alone is no proof: lists of checksums with that name are common. A crash of the system may
     // have cut the marker off.
     let is_marked = read(path, MARKER).is_ok_and(|text| MARKED.starts_with(&text));
     let is_own = |file: &String| {
@@ -241,7 +241,7 @@ fn own_files(path: &Path) -> Option<Vec<String>> {
         [MANIFEST, MARKER].contains(&file.as_str())
             || ending.is_some_and(|ending| ENDINGS.contains(&ending))
     };
-    // An empty one holds nothing to lose.
+    // An empty one has no content to lose.
     ((is_marked || files.is_empty()) && files.iter().all(is_own)).then_some(files)
 }
 
@@ -272,7 +272,7 @@ fn is_intact(path: &Path) -> io::Result<bool> {
     Ok(!found.is_empty() && found == written)
 }
 
-/// The names of what is in a folder. Anything but a regular file is an error.
+/// The file names in a directory. Any other kind of entry is an error.
 fn files(folder: &Path) -> io::Result<Vec<String>> {
     fs::read_dir(folder)?
         .map(|entry| {
@@ -286,7 +286,7 @@ fn files(folder: &Path) -> io::Result<Vec<String>> {
         .collect()
 }
 
-/// Returns the checksum of bytes, the same as that of a file with this content.
+/// Returns the checksum of bytes, equal to the checksum of a file with this content.
 pub(crate) fn checksum_of(bytes: &[u8]) -> String {
     Hasher::new().update(bytes).finalize().to_hex().to_string()
 }
@@ -308,7 +308,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 
 /// Compiled models are code. `own` was made by this process in `folder`.
 #[cfg(unix)]
-fn refuse_strangers(folder: &Path, own: &Path) -> Result<(), Error> {
+fn check_permissions(folder: &Path, own: &Path) -> Result<(), Error> {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = |path: &Path| fs::metadata(path).map_err(|source| unusable(folder, source));
     let (of_folder, of_own) = (metadata(folder)?, metadata(own)?);
@@ -346,7 +346,7 @@ fn same_owner(_: &fs::Metadata, _: &fs::Metadata) -> bool {
 
 #[cfg(not(unix))]
 #[allow(clippy::unnecessary_wraps, reason = "the same signature everywhere")]
-fn refuse_strangers(_: &Path, _: &Path) -> Result<(), Error> {
+fn check_permissions(_: &Path, _: &Path) -> Result<(), Error> {
     Ok(())
 }
 
@@ -520,7 +520,7 @@ mod tests {
                 fs::write(entry.join("1.blob"), "whose?").unwrap();
                 fs::write(entry.join(MANIFEST), &listed).unwrap();
             },
-            // With the marker it makes nothing one's own.
+            // The marker does not make a foreign file removable.
             &|entry| {
                 fs::create_dir(entry).unwrap();
                 fs::write(entry.join("thesis.tex"), "mine").unwrap();
@@ -592,7 +592,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn a_folder_that_others_may_write_is_refused() {
+    fn a_folder_that_others_may_write_is_rejected() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();

@@ -40,11 +40,11 @@ pub struct OpenvinoConfig {
     pub library_dirs: Vec<PathBuf>,
     /// A plugins file with devices beyond the runtime's own. Default: none.
     pub plugins: Option<PathBuf>,
-    /// Properties by their names in OpenVINO's documentation. They are set last and override everything
+    /// Properties by their names in OpenVINO's documentation. They are set last and override all options
     /// else here.
     pub properties: Vec<Property>,
-    /// A directory in which compiled models are kept for the next start; it is made if there is none.
-    /// Its content gets executed: no one else may write there. Default: nothing is kept.
+    /// A directory in which compiled models are kept for the next start; it is created if it does not exist.
+    /// Its content is executed: no other user may write there. Default: compiled models are not kept.
     pub cache: Option<PathBuf>,
 }
 

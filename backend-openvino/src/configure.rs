@@ -64,7 +64,7 @@ pub(crate) fn configure(
     }
     for leaf in leaves {
         let name = device_type(leaf);
-        // Loads the device's plugin, so it is here that a missing device shows.
+        // Loads the device's plugin, which reports a missing device.
         let keys = property::keys(core, leaf)
             .map_err(|source| unavailable(leaf, &available_devices(core), source))?;
         for (key, value) in &wanted {
@@ -106,14 +106,14 @@ fn virtual_device_properties<'a>(
     let other = |key: &'static str| RwPropertyKey::Other(Cow::Borrowed(key));
     match kind {
         VirtualDevice::Hetero | VirtualDevice::Batch => Vec::new(),
-        // These choose their own default otherwise.
+        // Without it, these choose another default.
         VirtualDevice::Multi => vec![(RwPropertyKey::HintPerformanceMode, hint)],
         VirtualDevice::Auto => {
             let mut properties = vec![
                 (RwPropertyKey::HintPerformanceMode, hint),
                 (other("ENABLE_STARTUP_FALLBACK"), "NO"),
             ];
-            // With both, 2026.4 finds no device in `AUTO:CPU`, where there is nothing to return to.
+            // With both, 2026.4 finds no device in `AUTO:CPU`, which has no device to fall back to.
             if *leaves != ["CPU"] {
                 properties.push((other("ENABLE_RUNTIME_FALLBACK"), "NO"));
             }

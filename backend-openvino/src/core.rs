@@ -42,7 +42,7 @@ pub(crate) fn new_core(plugins: &Plugins) -> Result<Core, Error> {
     })
 }
 
-/// Returns the devices that work; none if OpenVINO cannot tell.
+/// Returns the devices that work; none if OpenVINO cannot list them.
 pub(crate) fn available_devices(core: &Core) -> Vec<String> {
     core.available_devices()
         .unwrap_or_default()
@@ -92,7 +92,7 @@ fn weights_tensor(weights: &[u8]) -> Result<openvino::Tensor, openvino::Inferenc
 }
 
 /// Sets the requested shape and batch; a dynamic batch becomes 1, because static shapes compile to faster code.
-/// Returns a note if the model gets other sizes than its own.
+/// Returns a note if the requested sizes differ from the model's.
 pub(crate) fn reshape(model: &mut Model, options: &OpenOptions) -> Result<Option<String>, Error> {
     let failed = |source| {
         engine_error(

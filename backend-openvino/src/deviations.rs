@@ -56,7 +56,7 @@ type Constants<'a> = HashMap<&'a [u8], &'a Tensor>;
 
 fn constants_of(graph: &Graph) -> Constants<'_> {
     let mut constants = Constants::new();
-    // The decoder limits how deep graphs lie in graphs.
+    // The decoder limits the nesting of graphs.
     let mut open = vec![graph];
     while let Some(graph) = open.pop() {
         for tensor in &graph.initializer {

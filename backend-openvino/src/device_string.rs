@@ -1,4 +1,4 @@
-//! Device strings: what OpenVINO takes where a device is named.
+//! Device strings, OpenVINO's names for devices and combinations of devices.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ const HARDWARE: [&str; 8] = [
     "CPU", "GPU", "NPU", "MYRIAD", "HDDL", "GNA", "FPGA", "TEMPLATE",
 ];
 
-/// OpenVINO drops batching without a word for numbers beyond what it can hold.
+/// OpenVINO silently drops batching for numbers above its limit.
 const MOST_BATCH: u32 = 65_535;
 
 /// A device string, checked: `CPU`, `GPU.1`, `HETERO:GPU,CPU`, `AUTO:-CPU`, `BATCH:GPU(16)`.
@@ -176,7 +176,7 @@ impl FromStr for Device {
 
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidConfig`], with what is wrong and an example.
+    /// [`ErrorKind::InvalidConfig`], with the fault and an example.
     fn from_str(text: &str) -> Result<Self, Error> {
         let text = text.trim();
         if text.is_empty() || text.contains(char::is_control) {
@@ -203,7 +203,7 @@ impl FromStr for Device {
                 &format!("{first} is a single device and takes no list"),
             )
             .with_hint("list devices after AUTO, MULTI, HETERO or BATCH: `HETERO:GPU,CPU`")),
-            // A plugin that is not known here may have a grammar of its own.
+            // A plugin that is not known here may have another grammar.
             (None, Some(_)) => Ok(Self::Single(text.to_owned())),
             (Some(kind), list) => {
                 let candidates = list
@@ -219,7 +219,7 @@ impl FromStr for Device {
     }
 }
 
-/// `list` is what stands behind the colon.
+/// `list` is the text after the colon.
 fn candidates(text: &str, kind: VirtualDevice, list: &str) -> Result<Vec<Candidate>, Error> {
     let mut candidates: Vec<Candidate> = Vec::new();
     for item in list.split(',') {
@@ -326,7 +326,7 @@ fn checked(text: &str, device: &str) -> Result<String, Error> {
 fn name(text: &str) -> String {
     match text.split_once('.') {
         _ if !is_hardware(text) => text.to_owned(),
-        // What stands behind the point may be an architecture, whose case matters.
+        // The text after the dot may be an architecture, which is case-sensitive.
         Some((family, rest)) => format!("{}.{rest}", family.to_ascii_uppercase()),
         None => text.to_ascii_uppercase(),
     }

@@ -18,7 +18,7 @@ const ASKED_FOR: [&str; 9] = [
     "CPU", "GPU", "NPU", "MYRIAD", "HDDL", "AUTO", "MULTI", "HETERO", "BATCH",
 ];
 
-/// Devices without hardware of their own, which OpenVINO never lists as available.
+/// Devices without hardware, which OpenVINO never lists as available.
 const VIRTUAL: [&str; 4] = ["AUTO", "MULTI", "HETERO", "BATCH"];
 
 /// OpenVINO's names, among its capabilities, for the element types that a device computes in.
@@ -52,7 +52,7 @@ pub struct DeviceList {
     pub library: FoundLibrary,
     /// Its version.
     pub version: String,
-    /// The plugins file that says which devices there are, if one was given.
+    /// The plugins file that defines the devices, if one was given.
     pub plugins: Option<PathBuf>,
     /// The devices that work, in OpenVINO's order.
     pub available: Vec<DeviceInfo>,
@@ -72,7 +72,7 @@ pub struct DeviceInfo {
     pub capabilities: Vec<String>,
     /// The element types among the capabilities: `f32`, `bf16`, …
     pub precisions: Vec<String>,
-    /// The precision by default. `None`: the plugin does not say.
+    /// The default precision. `None`: the plugin does not state it.
     pub default_precision: Option<String>,
     /// `RANGE_FOR_ASYNC_INFER_REQUESTS`: least, most and step of the numbers of infer requests that
     /// suit the device. A compiled model knows its own number better.
@@ -91,7 +91,7 @@ pub struct DeviceInfo {
 ///
 /// [`ErrorKind::EngineUnavailable`](backend_api::ErrorKind::EngineUnavailable): no usable runtime.
 /// [`ErrorKind::InvalidConfig`](backend_api::ErrorKind::InvalidConfig): the plugins file. A device
-/// that does not work is no error.
+/// that does not work is not an error.
 pub fn devices(
     library: Option<&Path>,
     library_dirs: &[PathBuf],
@@ -128,7 +128,7 @@ fn list(
         .filter(|asked| names.iter().all(|name| family(name) != *asked))
         .filter_map(|name| match property::keys(&core, name) {
             Ok(_) if VIRTUAL.contains(&name) => None,
-            // The plugin is there and finds nothing to run on.
+            // The plugin exists, but finds no hardware.
             Ok(_) => Some(explain(name, None)),
             Err(source) => Some(explain(name, Some(&source))),
         })

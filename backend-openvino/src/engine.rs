@@ -68,7 +68,7 @@ impl OpenvinoEngine {
         }
     }
 
-    /// The outer error is OpenVINO's; the inner one is about what it handed out.
+    /// The outer error is OpenVINO's; the inner one is about the memory that it returned.
     fn run(&mut self, input: &Tensor) -> Result<Result<InferOutput, Error>, InferenceError> {
         let mut native = self.request.get_input_tensor()?;
         let shape: Vec<i64> = input.shape().iter().map(|&dim| dim as i64).collect();
@@ -105,7 +105,7 @@ impl OpenvinoEngine {
     }
 }
 
-/// Reads what `port`, the model's only input or output, declares.
+/// Reads the declaration of `port`, the model's only input or output.
 pub(crate) fn spec(port: &Node, which: &'static str) -> Result<TensorSpec, Error> {
     // Models may leave a port unnamed, which OpenVINO reports as an error.
     let name = port.get_name().unwrap_or_else(|_| which.to_owned());

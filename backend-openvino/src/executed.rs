@@ -32,11 +32,11 @@ pub(crate) fn execution_devices(compiled: &CompiledModel) -> Vec<String> {
 const UNKNOWN: &str = "unknown";
 
 /// Returns the precision in which the model runs, or all of them if its devices differ. The requested precision
-/// proves nothing: if the compiled model does not report one, it is unknown.
+/// is no proof: if the compiled model does not report a precision, it is unknown.
 pub(crate) fn executed_precision(compiled: &CompiledModel) -> String {
     const KEY: &str = "INFERENCE_PRECISION_HINT";
     let of_model = || compiled_property(compiled, KEY).map(|value| vec![value]);
-    // Virtual devices say what each of theirs does: `{CPU:{KEY:VALUE,…},GPU:{…}}`.
+    // Virtual devices report the value of each of their devices: `{CPU:{KEY:VALUE,…},GPU:{…}}`.
     let of_devices = || {
         let text = compiled_property(compiled, "DEVICE_PROPERTIES")?;
         let values: Vec<String> = text
@@ -75,7 +75,7 @@ pub(crate) fn short_precision(value: String) -> String {
 /// anybody noticing.
 pub(crate) fn check_precision(config: &OpenvinoConfig, info: &BackendInfo) -> Result<(), Error> {
     let asked = match precision_properties(config).next() {
-        // What is set for one of several devices is that device's.
+        // A property of one of several devices applies to that device only.
         Some(property) if property.device.is_some() => return Ok(()),
         Some(property) => property.value.as_str(),
         None if config.options.precision == Precision::Auto => return Ok(()),
@@ -102,7 +102,7 @@ pub(crate) fn check_precision(config: &OpenvinoConfig, info: &BackendInfo) -> Re
     )))
 }
 
-/// Refuses a virtual device that does not do what was requested: `MULTI` may drop a device, and `BATCH` the batch,
+/// Rejects a virtual device that does not do what was requested: `MULTI` may drop a device, and `BATCH` the batch,
 /// both without a word.
 pub(crate) fn check_execution_devices(
     device: &Device,

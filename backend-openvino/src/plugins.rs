@@ -12,7 +12,7 @@ const MOST_BYTES: u64 = 1 << 16;
 
 /// A device name that is another name for a plugin: OpenVINO's proxy plugin answers to it.
 ///
-/// An alias shows that a device string works from end to end; it is never the hardware of that name.
+/// An alias tests a device string from end to end; the hardware of that name is never used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Alias {
@@ -29,7 +29,7 @@ pub struct Alias {
 pub(crate) struct Plugins {
     /// The file, if there is one.
     pub file: Option<PathBuf>,
-    /// The names under which devices are asked for: of aliases the alias.
+    /// The names by which devices are requested; for an alias, the alias.
     pub names: Vec<String>,
     pub aliases: Vec<Alias>,
 }
@@ -38,7 +38,7 @@ impl Plugins {
     /// Reads the plugins file, if there is one.
     ///
     /// OpenVINO looks for a relative location in several places; only absolute ones and plain file
-    /// names, which lie beside the file or beside OpenVINO itself, never lead to the current
+    /// names, which are next to the file or next to OpenVINO itself, never lead to the current
     /// directory.
     pub(crate) fn read(file: Option<&Path>) -> Result<Self, Error> {
         let Some(file) = file else {
@@ -83,7 +83,7 @@ impl Plugins {
                      name"
                 )));
             }
-            // OpenVINO looks for a plain name beside the file first, then beside itself. A damaged
+            // OpenVINO looks for a plain name next to the file first, then next to itself. A damaged
             // library would kill the process when it is loaded.
             let library = beside.with_file_name(path);
             if path.is_absolute() || library.is_file() {
@@ -106,7 +106,7 @@ impl Plugins {
             }));
         }
         Ok(Self {
-            // Absolute, so that OpenVINO resolves plain names beside it wherever the program runs.
+            // Absolute, so that OpenVINO resolves plain names next to it from any directory.
             file: Some(beside),
             names,
             aliases,
@@ -121,7 +121,7 @@ impl Plugins {
 }
 
 /// Lists the libraries that the plugins file `file` names, whether or not it is accepted: a program must not write to
-/// them. Plain names lie beside the file.
+/// them. Plain names are next to the file.
 pub fn plugin_libraries(file: &Path) -> Vec<PathBuf> {
     let (Ok(beside), Ok(text)) = (std::path::absolute(file), read(file)) else {
         return Vec::new();
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn libraries_are_listed_although_the_file_is_refused() {
+    fn libraries_are_listed_although_the_file_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("plugins.xml");
         let elsewhere = folder.path().join("elsewhere").join("liba.so");
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plugins_file_is_refused() {
+    fn what_is_no_plugins_file_is_rejected() {
         for (text, says) in [
             ("", "not XML"),
             ("<!DOCTYPE a [<!ENTITY b 'c'>]><ie/>", "not XML"),

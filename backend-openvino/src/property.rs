@@ -21,7 +21,7 @@ use crate::error::engine_error;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Property {
-    /// The device that it is for. `None`: all that the device string names and that have it.
+    /// The device of the property. `None`: all devices of the device string that have the property.
     pub device: Option<String>,
     /// The key: `NUM_STREAMS`.
     pub key: String,
@@ -86,7 +86,7 @@ pub(crate) fn keys(core: &Core, device: &str) -> Result<Vec<String>, openvino::I
     Ok(keys.split_whitespace().map(str::to_owned).collect())
 }
 
-/// Properties that have an option of their own, with their meaning and a hint.
+/// Properties that have a separate option, with their meaning and a hint.
 const REFUSED: [(&str, &str, &str); 3] = [
     (
         "CACHE_DIR",

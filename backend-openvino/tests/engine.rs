@@ -39,7 +39,7 @@ fn main() {
             stopped_virtual_devices,
         ),
         ("f32_is_the_default_and_reported", precision),
-        ("values_out_of_range_are_refused", bad_configuration),
+        ("values_out_of_range_are_rejected", bad_configuration),
     ];
     trials.extend(tests.map(|(name, test)| engine.test(name, test)));
     trials.extend(library_trials(Loader {
@@ -239,7 +239,7 @@ fn precision() -> Result<(), Failed> {
         let info = on_device(device)?.info().clone();
         ensure(info.precision == "f32", &info)?;
     }
-    // What `auto` is depends on the CPU; it must be said.
+    // The precision of `auto` depends on the CPU; the description must state it.
     let auto = info(Precision::Auto)?;
     ensure(
         ["f32", "bf16", "f16"].contains(&auto.precision.as_str()),

@@ -34,14 +34,14 @@ pub struct RtenBackend {
 impl RtenBackend {
     /// Loads the model.
     ///
-    /// A dynamic batch dimension is 1 for the requests of this backend, unless `config` says otherwise.
+    /// A dynamic batch dimension is 1 for the requests of this backend, unless `config` sets it.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::ModelNotFound`], [`ErrorKind::ModelInvalid`],
-    ///   [`ErrorKind::ModelUnsupported`]: the file or what is in it. An OpenVINO IR is unsupported;
-    ///   the hint names the `.onnx` beside it if there is one.
-    /// - [`ErrorKind::DeviceUnavailable`]: a device other than the CPU.
+    ///   [`ErrorKind::ModelUnsupported`]: the file or its content. An OpenVINO IR is unsupported;
+    ///   the hint names the `.onnx` next to it if there is one.
+    /// - [`ErrorKind::DeviceUnavailable`]: any device except the CPU.
     /// - [`ErrorKind::InvalidConfig`]: a value of `config` cannot be used.
     pub fn open(config: &RtenConfig) -> Result<Self, Error> {
         let (info, engines) = Self::parts(config)?;
@@ -50,7 +50,7 @@ impl RtenBackend {
         })
     }
 
-    /// Returns the parts that [`open`](Self::open) gives to its pool. Public for the conformance tests only.
+    /// Returns the parts that [`open`](Self::open) passes to its pool. Public for the conformance tests only.
     #[doc(hidden)]
     pub fn parts(
         config: &RtenConfig,
@@ -100,9 +100,9 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     let types = onnx.model.computed_types();
     let with_model = |error: Error| error.with_context("model", &options.model);
     let mut file = onnx.model;
-    faults::refuse_to_load(&file).map_err(with_model)?;
+    faults::check_loadable(&file).map_err(with_model)?;
     let filled_in = fill_in(&mut file).then(|| file.encode_to_vec());
-    // Once nothing else refers to the file's memory, RTen gets it without a copy.
+    // Without other references to the file's memory, RTen gets it without a copy.
     let file = outline(file);
     let bytes = filled_in.unwrap_or_else(|| onnx.bytes.into());
     let model = load(&options.model, bytes, &onnx.external_data)?;
@@ -110,7 +110,7 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
         let node = model.find_node(std::str::from_utf8(name).ok()?)?;
         model.node_info(node)?.shape()
     };
-    faults::refuse(&file, &inferred).map_err(with_model)?;
+    faults::check_supported(&file, &inferred).map_err(with_model)?;
     drop(file);
     if model.output_ids().is_empty() {
         return Err(Error::new(

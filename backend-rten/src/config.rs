@@ -5,10 +5,10 @@ use backend_api::{ModelSource, OpenOptions};
 /// The configuration of an [`RtenBackend`](crate::RtenBackend).
 ///
 /// - [`device`](OpenOptions::device): `CPU`, in any case.
-/// - [`precision`](OpenOptions::precision): RTen computes in f32, whatever the model says. It has no bf16 and no f16.
+/// - [`precision`](OpenOptions::precision): RTen computes in f32 for every model. It supports neither bf16 nor f16.
 /// - [`requests`](OpenOptions::requests): share the weights. By default one for each core, or one in all for the
 ///   lowest latency.
-/// - [`threads`](OpenOptions::threads): divided among the requests, of which each has at least one, and at most as
+/// - [`threads`](OpenOptions::threads): divided among the requests; each has at least one, and at most as
 ///   many as there are cores.
 ///
 /// ```

@@ -77,7 +77,7 @@ pub(crate) fn unsupported(which: &str, what: impl std::fmt::Display) -> Error {
     .with_hint("try it with `backend-onnx`, which has more element types")
 }
 
-/// Reads what the model's only input or output declares.
+/// Reads the declaration of the model's only input or output.
 pub(crate) fn spec(node: Option<NodeInfo<'_>>, which: &str) -> Result<TensorSpec, Error> {
     let undeclared = |what: &str| {
         Error::new(
@@ -87,7 +87,7 @@ pub(crate) fn spec(node: Option<NodeInfo<'_>>, which: &str) -> Result<TensorSpec
         .with_hint("try it with `backend-onnx`")
     };
     let node = node.ok_or_else(|| undeclared("name"))?;
-    // What RTen has no type for, it reports as nothing.
+    // RTen reports no type where it has none.
     let known = node
         .dtype()
         .ok_or_else(|| unsupported(which, "a type that RTen does not have"))?;

@@ -1,4 +1,4 @@
-//! Operators that RTen 0.27 lacks or computes otherwise than ONNX. They are rejected at loading, because a reference
+//! Operators that RTen 0.27 lacks or computes differently than ONNX. They are rejected at loading, because a reference
 //! that is silently wrong is worse than none. `tests/operators.rs` compares every operator with ONNX's own reference.
 
 use std::collections::HashSet;
@@ -13,15 +13,15 @@ use crate::nearest::{self, Coordinates, Length, Rounding};
 /// RTen looks at no more attributes of a node.
 const MOST_ATTRIBUTES: usize = 32;
 
-/// Refuses what must not reach RTen's loader.
-pub(crate) fn refuse_to_load(model: &Model) -> Result<(), Error> {
+/// Rejects models that must not reach RTen's loader.
+pub(crate) fn check_loadable(model: &Model) -> Result<(), Error> {
     let hint = "try it with `backend-onnx`";
     let sites = sites(model).map_err(|large| match large {
-        TooLarge::Operators(count) => refused(
+        TooLarge::Operators(count) => unsupported(
             format!("the model has {count} operators, more than {MOST_OPERATORS}"),
             hint,
         ),
-        TooLarge::Nested => refused(
+        TooLarge::Nested => unsupported(
             format!("the bodies of If and Loop are nested more than {MOST_NESTED} deep"),
             hint,
         ),
@@ -29,7 +29,7 @@ pub(crate) fn refuse_to_load(model: &Model) -> Result<(), Error> {
     for site in &sites {
         if site.node.attribute.len() > MOST_ATTRIBUTES {
             let count = site.node.attribute.len();
-            return Err(refused(
+            return Err(unsupported(
                 format!(
                     "{} has {count} attributes, but RTen reads at most {MOST_ATTRIBUTES}",
                     site.described()
@@ -41,15 +41,15 @@ pub(crate) fn refuse_to_load(model: &Model) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses what RTen computes otherwise than ONNX says. `inferred` are the shapes that RTen worked out.
-pub(crate) fn refuse(model: &Model, inferred: &Inferred<'_>) -> Result<(), Error> {
+/// Rejects models that RTen computes differently than ONNX specifies. `inferred` are the shapes that RTen inferred.
+pub(crate) fn check_supported(model: &Model, inferred: &Inferred<'_>) -> Result<(), Error> {
     let Ok(sites) = sites(model) else {
-        return refuse_to_load(model);
+        return check_loadable(model);
     };
     let hint = "try it with `backend-onnx`, or export the model with other operators";
     for site in sites.iter().filter(|site| site.opset > 0) {
         if let Some(fault) = fault(site, inferred) {
-            return Err(refused(format!("{}: {fault}", site.described()), hint));
+            return Err(unsupported(format!("{}: {fault}", site.described()), hint));
         }
     }
     if let Some(site) = sites.iter().find(|site| is_function(model, site)) {
@@ -57,7 +57,7 @@ pub(crate) fn refuse(model: &Model, inferred: &Inferred<'_>) -> Result<(), Error
             "{} is a function defined in the model; RTen does not support functions",
             site.described()
         );
-        return Err(refused(
+        return Err(unsupported(
             message,
             "try it with `backend-onnx`, or inline the functions",
         ));
@@ -70,14 +70,14 @@ pub(crate) fn refuse(model: &Model, inferred: &Inferred<'_>) -> Result<(), Error
             "{} is a custom operator, but RTen runs it as ONNX's operator of the same name",
             site.described()
         );
-        return Err(refused(message, hint));
+        return Err(unsupported(message, hint));
     }
     if let Some(site) = wide_numbers(&sites) {
         let message = format!(
             "{} has integers beyond 32 bits, but RTen computes in 32 bits",
             site.described()
         );
-        return Err(refused(message, hint));
+        return Err(unsupported(message, hint));
     }
     Ok(())
 }
@@ -436,7 +436,7 @@ fn wide_numbers<'s, 'a>(sites: &'s [Site<'a>]) -> Option<&'s Site<'a>> {
     None
 }
 
-fn refused(message: String, hint: &str) -> Error {
+fn unsupported(message: String, hint: &str) -> Error {
     Error::new(ErrorKind::ModelUnsupported, message).with_hint(hint)
 }
 
@@ -490,7 +490,7 @@ mod tests {
     }
 
     fn said(model: &Model) -> String {
-        let refused = refuse(model, &|_| None).unwrap_err();
+        let refused = check_supported(model, &|_| None).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ModelUnsupported);
         refused.to_string()
     }
@@ -523,7 +523,7 @@ mod tests {
         // The same name in another domain is another operator.
         let mut foreign = body;
         foreign.graph.as_mut().unwrap().node[1].domain = Some("own".into());
-        refuse(&foreign, &|_| None).unwrap();
+        check_supported(&foreign, &|_| None).unwrap();
     }
 
     #[test]
@@ -552,29 +552,29 @@ mod tests {
     fn the_number_and_the_depth_of_operators_are_limited() {
         let relu = node("Relu", vec![]);
         let full = model(17, vec![relu.clone(); MOST_OPERATORS]);
-        refuse_to_load(&full).unwrap();
+        check_loadable(&full).unwrap();
         let one_more = model(17, vec![inside("If", &full, 1)]);
-        let error = refuse_to_load(&one_more).unwrap_err().to_string();
+        let error = check_loadable(&one_more).unwrap_err().to_string();
         assert!(error.contains("4001 operators"), "{error}");
         let mut in_function = model(17, vec![]);
         in_function.functions = vec![Function {
             node: vec![relu.clone(); MOST_OPERATORS + 1],
             ..Function::default()
         }];
-        refuse_to_load(&in_function).unwrap_err();
+        check_loadable(&in_function).unwrap_err();
         let deep = |times| {
             model(
                 17,
                 vec![inside("If", &model(17, vec![relu.clone()]), times)],
             )
         };
-        refuse_to_load(&deep(MOST_NESTED)).unwrap();
-        let error = refuse_to_load(&deep(MOST_NESTED + 1))
+        check_loadable(&deep(MOST_NESTED)).unwrap();
+        let error = check_loadable(&deep(MOST_NESTED + 1))
             .unwrap_err()
             .to_string();
         assert!(error.contains("more than 8 deep"), "{error}");
         let attributes = (0..33).map(|_| attribute("a")).collect();
-        refuse_to_load(&model(17, vec![node("Relu", attributes)])).unwrap_err();
+        check_loadable(&model(17, vec![node("Relu", attributes)])).unwrap_err();
     }
 
     fn with_constant(mut model: Model, data_type: DataType, dims: &[i64], raw: Vec<u8>) -> Model {
@@ -595,7 +595,7 @@ mod tests {
         let of = |data_type| with_constant(like(), data_type, &[1], vec![0; 8]);
         assert!(said(&of(DataType::Bool)).contains("booleans"));
         assert!(said(&of(DataType::Double)).contains("f64"));
-        refuse(&of(DataType::Float), &|_| None).unwrap();
+        check_supported(&of(DataType::Float), &|_| None).unwrap();
         let to = |data_type: DataType| Attribute {
             i: Some(data_type as i64),
             ..attribute("to")
@@ -604,7 +604,7 @@ mod tests {
             output: vec!["c".into()],
             ..node("Cast", vec![to(DataType::Float16)])
         };
-        refuse(&model(19, vec![cast, node("CastLike", vec![])]), &|_| None).unwrap();
+        check_supported(&model(19, vec![cast, node("CastLike", vec![])]), &|_| None).unwrap();
         assert!(
             said(&model(19, vec![node("Cast", vec![to(DataType::Bool)])])).contains("booleans")
         );
@@ -616,10 +616,10 @@ mod tests {
             let model = model(17, vec![node(operator, vec![])]);
             with_constant(model, DataType::Int64, &[1], value.to_le_bytes().to_vec())
         };
-        refuse(&of("Slice", i64::MAX), &|_| None).unwrap();
+        check_supported(&of("Slice", i64::MAX), &|_| None).unwrap();
         assert!(said(&of("Mul", 3_000_000_000)).contains("beyond 32 bits"));
         assert!(said(&of("Where", i64::MAX)).contains("beyond 32 bits"));
-        refuse(&of("Gather", 7), &|_| None).unwrap();
+        check_supported(&of("Gather", 7), &|_| None).unwrap();
     }
 
     #[test]
@@ -632,10 +632,10 @@ mod tests {
             let model = model(17, vec![node(operator, vec![kernel.clone()])]);
             with_constant(model, data_type, &[1, values.len() as i64, 1, 1], values)
         };
-        refuse(&of("ConvInteger", DataType::Uint8, vec![0, 127]), &|_| None).unwrap();
+        check_supported(&of("ConvInteger", DataType::Uint8, vec![0, 127]), &|_| None).unwrap();
         assert!(said(&of("ConvInteger", DataType::Uint8, vec![128])).contains("saturate"));
         assert!(said(&of("ConvInteger", DataType::Int8, vec![0x80, 1])).contains("saturate"));
-        refuse(
+        check_supported(
             &of("MatMulInteger", DataType::Int8, vec![64, 0xc0]),
             &|_| None,
         )
@@ -665,18 +665,18 @@ mod tests {
         };
         let body = model(12, vec![node("Softmax", vec![])]);
         let softmax = with_input(body.clone());
-        refuse(&softmax, &shape(&[1, 10])).unwrap();
-        refuse(&softmax, &shape(&[1, 3, 4, 5])).unwrap_err();
-        refuse(&softmax, &|_| None).unwrap_err();
-        // A body takes values of the graph around it; of its own, no shapes are known.
+        check_supported(&softmax, &shape(&[1, 10])).unwrap();
+        check_supported(&softmax, &shape(&[1, 3, 4, 5])).unwrap_err();
+        check_supported(&softmax, &|_| None).unwrap_err();
+        // A body reads values of the outer graph; the shapes of its own values are unknown.
         let captures = with_input(model(12, vec![inside("If", &body, 1)]));
-        refuse(&captures, &shape(&[1, 10])).unwrap();
+        check_supported(&captures, &shape(&[1, 10])).unwrap();
         let own = with_input(model(12, vec![inside("If", &softmax, 1)]));
-        refuse(&own, &shape(&[1, 10])).unwrap_err();
+        check_supported(&own, &shape(&[1, 10])).unwrap_err();
         let product = with_input(model(17, vec![node("MatMul", vec![])]));
         let square = with_constant(product.clone(), DataType::Float, &[4, 4], vec![0; 64]);
-        refuse(&square, &shape(&[1, 3, 4, 4])).unwrap();
-        refuse(&product, &|_| None).unwrap_err();
+        check_supported(&square, &shape(&[1, 3, 4, 4])).unwrap();
+        check_supported(&product, &|_| None).unwrap_err();
         let vector = with_constant(product, DataType::Float, &[4], vec![0; 16]);
         assert!(said(&vector).contains("another shape"));
     }

@@ -1,4 +1,4 @@
-//! The nodes of a model, wherever they are, and what the file says about the values that they take.
+//! All nodes of a model, and the types and shapes of their inputs, as far as the file states them.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -70,7 +70,7 @@ impl<'a> Site<'a> {
     }
 }
 
-/// The values that a node can take: those of its graph, and of the graphs around it.
+/// The values that a node can read, from its graph and from the outer graphs.
 pub(crate) struct Scope<'a> {
     values: HashMap<&'a [u8], Value<'a>>,
     outer: Option<Rc<Scope<'a>>>,
@@ -155,7 +155,7 @@ fn collect<'a>(
 /// Weights larger than this are left out of an [`outline`].
 const LARGEST_KEPT: usize = 4_096;
 
-/// Leaves out large weights that are no whole numbers, and lets go of the file's memory.
+/// Removes large weights that are not integers, and releases the file's memory.
 pub(crate) fn outline(mut model: onnx::Model) -> onnx::Model {
     fn leave_out(graph: &mut Graph) {
         let constants = graph.node.iter_mut().flat_map(|node| &mut node.attribute);

@@ -42,7 +42,7 @@ const TRIED: usize = 8_192;
 impl Axis {
     /// Returns whether RTen picks ONNX's value everywhere, or `None` if that is unknown.
     pub(crate) fn is_right(self, coordinates: Coordinates, rounding: Rounding) -> Option<bool> {
-        // `scale` divides, `inverse` is what RTen multiplies with.
+        // `scale` divides; RTen multiplies with `inverse`.
         let (scale, inverse, to) = match (self.to, self.from) {
             (Length::Scale(scale), from) => {
                 let to = from.map(|from| (from as f32 * scale) as usize);
@@ -57,7 +57,7 @@ impl Axis {
         if !(scale.is_finite() && scale > 0.0) {
             return None;
         }
-        // RTen computes these as ONNX says.
+        // RTen computes these as ONNX specifies.
         if coordinates == Coordinates::AlignCorners
             || to == Some(1) && coordinates == Coordinates::PytorchHalfPixel
         {
@@ -90,7 +90,7 @@ fn round(coordinate: f32, rounding: Rounding) -> f32 {
     }
 }
 
-/// Pairs the sizes of an input with what the model says about the output's; `None` if their numbers differ.
+/// Pairs the sizes of an input with the stated sizes of the output; `None` if their numbers differ.
 pub(crate) fn axes(from: Option<&[Option<usize>]>, to: &[Length]) -> Option<Vec<Axis>> {
     let sizes: Vec<Option<usize>> = match from {
         Some(from) => from.to_vec(),
@@ -105,7 +105,7 @@ pub(crate) fn axes(from: Option<&[Option<usize>]>, to: &[Length]) -> Option<Vec<
 mod tests {
     use super::*;
 
-    /// The places that ONNX Runtime 1.31.1 takes, against those of RTen 0.27 (`tests/operators.rs` compares both).
+    /// The indices that ONNX Runtime 1.31.1 and RTen 0.27 select (`tests/operators.rs` compares both).
     #[test]
     fn a_product_that_rounds_to_the_other_side_is_found() {
         let axis = |from, scale| Axis {

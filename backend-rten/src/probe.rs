@@ -1,4 +1,4 @@
-//! The version that is compiled in: there is no library to find.
+//! The version of RTen, which is compiled in.
 
 /// The version of RTen.
 pub const VERSION: &str = "0.27.0";

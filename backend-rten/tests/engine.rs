@@ -90,7 +90,7 @@ fn half() -> Result<(), Failed> {
     Ok(())
 }
 
-/// The guard refuses a model in memory that it refuses as a file, and adds what RTen needs.
+/// The guard rejects the same model from memory and from a file, and adds the attributes that RTen needs.
 fn guard() -> Result<(), Failed> {
     let model = small_model("cases/argmax.onnx");
     let memory = ModelSource::from_bytes(std::fs::read(&model)?);
@@ -111,7 +111,7 @@ fn any_name() -> Result<(), Failed> {
     ensure(output == doubled(3), output)
 }
 
-/// Weights in a file beside the model, whatever the model is called; where the model is a link, those beside
+/// Weights in a file next to the model, for every model name; if the model is a link, those next to
 /// the link.
 fn external_data() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;

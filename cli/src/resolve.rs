@@ -9,7 +9,7 @@ use image_classification::{
 use crate::fields;
 use crate::terminal::Messages;
 
-/// Resolves the preprocessing of `model` from the flags, the model and the files beside it.
+/// Resolves the preprocessing of `model` from the flags, the model and the files next to it.
 pub fn find(
     model: &Path,
     overrides: &PreprocessOverrides,

@@ -72,8 +72,8 @@ impl ClassifierRuns {
         Feed::new(runs.collect(), options)
     }
 
-    /// Describes the classifiers. The first outputs among the `answers` decide the scores of those that do not tell them;
-    /// the answers that were taken for that are returned, too.
+    /// Describes the classifiers. The first outputs among the `answers` decide the scores of those that do not state
+    /// them; the answers used for that are returned, too.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ fn names(classifiers: &[Classifier]) -> Vec<String> {
     texts.iter().enumerate().map(name).collect()
 }
 
-/// The digests of an image. One that was given decoded has no file: its tensor stands for it.
+/// The digests of an image. An image that was given decoded has no file: its tensor identifies it.
 pub(crate) fn image_digests(outputs: &ImageOutputs) -> ImageDigests {
     let Digests {
         file,
@@ -164,7 +164,7 @@ pub(crate) fn run_outputs(outputs: ImageOutputs) -> Vec<Result<Tensor, Problem>>
 /// The side of the artificial image.
 const ARTIFICIAL_SIDE: u32 = 96;
 
-/// Returns an image that is no photograph: coloured noise, always the same. The answers for it and for one image show
+/// Returns an artificial image: coloured noise, always the same. The answers for it and for one image show
 /// whether answers depend on the image.
 pub fn artificial_image() -> Image {
     let mut random = fastrand::Rng::with_seed(1927);

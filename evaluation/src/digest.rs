@@ -1,4 +1,4 @@
-//! Hashes of what a comparison is about.
+//! Hashes of the models and images of a comparison.
 
 use std::fmt;
 use std::io::{self, Read};

@@ -46,13 +46,13 @@ pub struct RunInfo {
     /// The source of the scoring decision.
     #[serde(default)]
     pub scores_by: String,
-    /// The kind of values in the output, if the model tells.
+    /// The kind of values in the output, if the model states it.
     #[serde(default)]
     pub output: Option<OutputKind>,
     /// True if metadata state that several classes may be right.
     #[serde(default)]
     pub multi_label: bool,
-    /// The number of values that the model gives for an image.
+    /// The number of output values for each image.
     #[serde(default)]
     pub values: Option<usize>,
     /// The coarsest precision in which the model's files hold much of the weights.
@@ -181,7 +181,7 @@ pub struct Machine {
     pub os: String,
     /// The architecture of the CPU.
     pub arch: String,
-    /// The name of the CPU, if the system tells.
+    /// The name of the CPU, if the system reports it.
     pub cpu: Option<String>,
     /// The extensions of the CPU on which engines' arithmetic depends.
     pub cpu_flags: Vec<String>,

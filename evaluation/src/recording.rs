@@ -116,7 +116,7 @@ struct Image {
     /// write it.
     #[serde(default)]
     pixels_sha256: Option<Digest>,
-    /// For each run the output as it is, or `null` where it failed. What is not finite is `null`.
+    /// For each run the raw output, or `null` if it failed. Values that are not finite are `null`.
     outputs: Vec<Option<Vec<Option<f32>>>>,
 }
 
@@ -229,7 +229,7 @@ impl<R: Read + Seek> Recording<R> {
     ///
     /// # Errors
     ///
-    /// For a file that is no recording, is not complete, or is of a later version.
+    /// For a file that is not a recording, is incomplete, or has a later version.
     pub fn read(file: R) -> Result<Self, RecordingError> {
         let mut file = BufReader::new(file);
         file.rewind().map_err(RecordingError::Read)?;
@@ -359,7 +359,7 @@ impl<R: Read + Seek> Recording<R> {
         Ok(image.outputs.into_iter().map(tensor).collect())
     }
 
-    /// Returns the number of recorded images whose outputs nobody asked for.
+    /// Returns the number of recorded images whose outputs were not requested.
     pub fn unused(&self) -> usize {
         self.places.values().filter(|place| !place.used).count()
     }
@@ -419,7 +419,7 @@ mod tests {
         Tensor::new([1, 2], values.to_vec()).unwrap()
     }
 
-    /// A recording of two images and two runs, of which the second run failed for the second image.
+    /// A recording of two images and two runs, where the second run failed for the second image.
     fn recording() -> Vec<u8> {
         let mut recorder = Recorder::start(Vec::new(), vec![run("a"), run("b")]).unwrap();
         let first = [output([0.25, 0.75]), output([f32::NAN, 1.0])];
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn images_that_were_prepared_in_another_way_are_refused() {
+    fn images_that_were_prepared_in_another_way_are_rejected() {
         let mut recording = Recording::read(Cursor::new(recording())).unwrap();
         let other_tensor = ImageDigests {
             tensor: Digest::of(b"other"),
@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_whole_recording_is_refused() {
+    fn what_is_not_a_whole_recording_is_rejected() {
         let whole = recording();
         let error = |bytes: &[u8]| Recording::read(Cursor::new(bytes)).err();
         assert!(error(&whole).is_none());

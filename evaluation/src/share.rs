@@ -43,7 +43,7 @@ impl Share {
             .unwrap_or(f64::NAN)
     }
 
-    /// This share divided by what it lacks to 1; infinite for 1.
+    /// This share divided by its difference to 1; infinite for 1.
     pub fn odds(self) -> f64 {
         self.numerator as f64 / (self.denominator() - self.numerator) as f64
     }
@@ -141,7 +141,7 @@ impl Serialize for Share {
     }
 }
 
-/// A share in percent with one decimal, or with as many as it takes to tell it from 0 and 1.
+/// A share in percent with one decimal, or with as many as distinguish it from 0 and 1.
 pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
     (1..18)

@@ -59,7 +59,7 @@ impl Rate {
 }
 
 impl std::fmt::Display for Rate {
-    /// `27/28, 96.4 % (95 %: 82.3 to 99.4)`; `0/0` says nothing more.
+    /// `27/28, 96.4 % (95 %: 82.3 to 99.4)`; `0/0` has no percentage.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.of == 0 {
             return write!(f, "0/0");
@@ -108,7 +108,7 @@ pub fn largest_drop(only_first: usize, only_second: usize, of: usize) -> f64 {
     f64::midpoint(low, high)
 }
 
-/// The remark on a drop of at most `most`, where so few images leave it open. See [`largest_drop`].
+/// The remark on a drop of at most `most` that too few images leave open. See [`largest_drop`].
 pub fn too_few_for_drop(
     only_first: usize,
     only_second: usize,
@@ -250,7 +250,7 @@ where
         for value in values() {
             let key = ordered(value?);
             for (found, counts) in found.iter().zip(&mut counts) {
-                // What begins as the value that is looked for.
+                // The values that share the leading bits of the wanted one.
                 if key.checked_shr(shift + 16).unwrap_or(0) == *found {
                     counts[(key >> shift) as usize % DIGITS] += 1;
                 }
@@ -280,7 +280,7 @@ fn unordered(key: u64) -> f64 {
     f64::from_bits(if key & SIGN == 0 { !key } else { key & !SIGN })
 }
 
-/// `McNemar`'s exact test: the probability that two equally good runs, of which one alone was right
+/// `McNemar`'s exact test: the probability that two equally good runs, one alone of which was right
 /// `only_first` times and the other alone `only_second` times, differ at least as much. Two-sided
 /// binomial (`McNemar` 1947, in the exact form).
 pub fn mcnemar(only_first: usize, only_second: usize) -> f64 {

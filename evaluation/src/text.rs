@@ -7,8 +7,8 @@ pub fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// `text` without what a terminal would act on: control characters and marks that change the
-/// direction of writing are escaped, and so are code points that are no characters, which XML cannot hold.
+/// `text` without terminal control: control characters and marks that change the
+/// direction of writing are escaped, and so are code points that XML cannot hold.
 /// File names, labels and engines' messages are hostile.
 pub fn printable(text: &str) -> String {
     text.chars()
@@ -56,7 +56,7 @@ pub fn join(texts: impl IntoIterator<Item = String>) -> String {
     let mut parts: Vec<String> = Vec::new();
     for text in texts {
         let text = if parts.is_empty() {
-            // Ours may have lines on purpose, such as the list of places that were searched.
+            // This project's messages may have several lines, such as the list of searched places.
             text.lines().map(printable).collect::<Vec<_>>().join("\n")
         } else {
             let lines: Vec<_> = text

@@ -23,7 +23,7 @@ fn spec(dims: &[usize]) -> TensorSpec {
     TensorSpec::new("x", ElementType::F32, dims)
 }
 
-/// The classifier of a model that gives `logits` for the light of an image, from 0 to 1.
+/// The classifier of a model that returns `logits` for the brightness of an image, from 0 to 1.
 fn classifier_of(
     logits: impl Fn(f32) -> Result<[f32; 3], Error> + Send + Sync + 'static,
     overrides: PreprocessOverrides,
@@ -46,7 +46,7 @@ fn softmax() -> PreprocessOverrides {
     }
 }
 
-/// A classifier that tells night, dusk and day apart; `error` is added to one of its logits.
+/// A classifier that distinguishes night, dusk and day; `error` is added to one of its logits.
 fn classifier(error: f32) -> Classifier {
     let logits = move |light: f32| {
         let distance = |centre: f32| -20.0 * (light - centre).abs();
@@ -235,7 +235,7 @@ fn recorded_answers_are_compared_with_later_ones() {
             .run_against(&mut recording, images())
             .await
             .unwrap();
-        // The model has no files, so nobody knows whether it is the recorded one.
+        // The model has no files, so it cannot be identified as the recorded one.
         assert_eq!(report.verdict(), Verdict::CouldNotCompare, "{report}");
         let error = report.runs[1].info.as_ref().unwrap_err();
         assert!(error.contains("was not recorded"), "{error}");
@@ -284,7 +284,7 @@ fn a_recording_that_cannot_be_written_leaves_the_report_complete() {
 fn a_recording_is_compared_with_a_model_of_the_same_file() {
     let directory = tempfile::tempdir().unwrap();
     let model = directory.path().join("model.onnx");
-    // The smallest file that is taken for an ONNX model: a graph with a name.
+    // The smallest file that counts as an ONNX model: a graph with a name.
     std::fs::write(&model, [0x08, 0x08, 0x3a, 0x03, 0x12, 0x01, b'g']).unwrap();
     let of_file = |error: f32| {
         let mut info = BackendInfo::new("mock", spec(&[1, 3, 4, 4]), spec(&[1, 3]));

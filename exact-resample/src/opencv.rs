@@ -23,7 +23,7 @@ const ONE: i16 = 1 << 11;
 ///
 /// # Errors
 ///
-/// If there is no memory for the result; [`memory_bytes`] tells how much it takes.
+/// If there is no memory for the result; see [`memory_bytes`].
 pub fn resize_linear(
     src: RgbView<'_>,
     width: u32,

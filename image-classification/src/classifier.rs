@@ -54,7 +54,7 @@ pub struct Classifier {
 struct Shared {
     backend: Arc<dyn InferBackend>,
     feed: Feed,
-    /// The preprocessing as the model and the files beside it state it.
+    /// The preprocessing that the model and the files next to it state.
     fitted: FittedPreprocessing,
     /// The same with a rule for the scores, which the first outputs may have to decide.
     decided: OnceLock<FittedPreprocessing>,
@@ -72,15 +72,15 @@ pub struct ClassifierBuilder {
 }
 
 impl ClassifierBuilder {
-    /// Discovers the preprocessing and the labels in `model` and the files beside it. Without this, in the file of
-    /// [`BackendInfo::model`](backend_api::BackendInfo::model); a backend without a file leaves everything to the
+    /// Discovers the preprocessing and the labels in `model` and the files next to it. Without this, in the file of
+    /// [`BackendInfo::model`](backend_api::BackendInfo::model); a backend without a file leaves all values to the
     /// [`overrides`](Self::overrides).
     pub fn model(mut self, model: impl Into<ModelSource>) -> Self {
         self.model = Some(model.into());
         self
     }
 
-    /// Sets the values that come before those of the model: preprocessing, labels, the kind of scores.
+    /// Sets the values that override the model's: preprocessing, labels, the kind of scores.
     pub fn overrides(mut self, overrides: PreprocessOverrides) -> Self {
         self.overrides = overrides;
         self
@@ -127,7 +127,8 @@ impl ClassifierBuilder {
 }
 
 impl Classifier {
-    /// Returns a classifier with the preprocessing and the labels that `model` and the files beside it state. `backend`
+    /// Returns a classifier with the preprocessing and the labels that `model` and the files next to it state.
+    /// `backend`
     /// has opened the same model.
     ///
     /// # Errors
@@ -188,10 +189,10 @@ impl Classifier {
         }
     }
 
-    /// The preprocessing, the labels and the rule for the scores, each with its origin and with notes on what nothing
-    /// states.
+    /// The preprocessing, the labels and the rule for the scores, each with its origin and with notes on unstated
+    /// values.
     ///
-    /// Some models do not tell what their outputs are. The first outputs decide that once: those of
+    /// Some models do not state the kind of their outputs. The first outputs decide it once: those of
     /// [`FIRST_IMAGES`](FittedPreprocessing::FIRST_IMAGES) in [`classify_all`](Self::classify_all), of one elsewhere.
     /// Images that fail have no output and do not count. After that this has a [`reading`](FittedPreprocessing::reading). Programs that give `scores` leave nothing to
     /// decide.
@@ -238,7 +239,7 @@ impl Classifier {
     /// Classifies images. The results have the order of the images, and an image that fails takes no other with it.
     ///
     /// A bounded number of images is in flight, enough to keep all decoding threads and infer requests busy. Images are
-    /// taken from the iterator when the stream is polled. Dropping the stream cancels what is in flight.
+    /// taken from the iterator when the stream is polled. Dropping the stream cancels the in-flight images.
     ///
     /// ```
     /// # use backend_api::{BackendInfo, Dim, ElementType, MockBackend, Tensor, TensorSpec};
@@ -290,7 +291,7 @@ impl Classifier {
         self.classifications(images, 1)
     }
 
-    /// Classifies images. The first `deciding` outputs decide the rule for the scores, if nothing else does.
+    /// Classifies images. The first `deciding` outputs decide the rule for the scores, if no source does.
     fn classifications<S>(
         &self,
         images: S,
@@ -343,7 +344,7 @@ impl Classifier {
 }
 
 impl Shared {
-    /// Decides the rule for the scores by the first outputs. Outputs that are not finite decide nothing.
+    /// Decides the rule for the scores by the first outputs. Outputs that are not finite do not count.
     fn decide(&self, first: &FirstOutputs) {
         let mut fitted = self.fitted.clone();
         fitted.read_outputs(first.outputs());
@@ -390,7 +391,7 @@ impl Classification {
         ranked.map(class).collect()
     }
 
-    /// Returns the best class. Every model has one; `None` is for a model that gives ids, and gave none.
+    /// Returns the best class. `None` only if a model that gives class ids gave none.
     pub fn best(&self) -> Option<ScoredClass<'_>> {
         self.top(1).pop()
     }

@@ -13,14 +13,14 @@ use crate::preparation::{ImageBuffers, ImageError, ImageFile, ImageSource, Prepa
 use crate::threads::{DecodingThreads, JobError, Place};
 use crate::{ImageMemory, ImageNote};
 
-/// Gives images to runs, several images and requests at a time.
+/// Feeds images to runs, several images and requests at a time.
 ///
 /// Threads of the feed read, decode and preprocess images; the runs infer the tensors. Runs with the same
 /// [`Preparation`] share one tensor. A run whose preparation has a batch takes that many consecutive images in one
-/// request. The number of images in flight is bounded, so that memory does not grow with the number of images, and
+/// request. The number of images in flight is bounded, so memory does not grow with the number of images, and
 /// buffers are used again. An image that fails takes no other with it.
 ///
-/// The streams need no particular executor. Dropping one cancels what it has not answered.
+/// The streams need no particular executor. Dropping one cancels its unanswered images.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -37,7 +37,7 @@ use crate::{ImageMemory, ImageNote};
 ///     scale: Some([255.0; 3]),
 ///     ..PreprocessOverrides::default()
 /// };
-/// // `ResolvedPreprocessing::find` looks in the model and in the files beside it.
+/// // `ResolvedPreprocessing::find` reads the model and the files next to it.
 /// let fitted = ResolvedPreprocessing::from_overrides(&overrides)?.fit(&info)?;
 /// let backend = MockBackend::builder()
 ///     .info(info)
@@ -70,7 +70,7 @@ pub struct FeedRun {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct FeedOptions {
-    /// The number of images that are decoded at a time. By default that of the cores.
+    /// The number of images that are decoded at a time. Default: the number of cores.
     pub jobs: usize,
     /// The memory that images may take. By default 1 GiB.
     pub memory: ImageMemory,
@@ -162,15 +162,15 @@ impl Feed {
             digests,
         } = options;
         let jobs = jobs.max(1);
-        let mut kinds: Vec<Kind> = Vec::new();
+        let mut run_groups: Vec<RunGroup> = Vec::new();
         for (index, run) in runs.iter().enumerate() {
-            let same = |kind: &&mut Kind| kind.preparation == run.preparation;
-            match kinds.iter_mut().find(same) {
-                Some(kind) => kind.runs.push(index),
-                None => kinds.push(Kind::new(run.preparation, index)),
+            let same = |run_group: &&mut RunGroup| run_group.preparation == run.preparation;
+            match run_groups.iter_mut().find(same) {
+                Some(run_group) => run_group.runs.push(index),
+                None => run_groups.push(RunGroup::new(run.preparation, index)),
             }
         }
-        let group = kinds.iter().map(Kind::batch).max().unwrap_or(1);
+        let group = run_groups.iter().map(RunGroup::batch).max().unwrap_or(1);
         // Enough images in flight to keep every slot and every decoding thread busy.
         let groups = |run: &FeedRun| {
             let requests = group.div_ceil(run.preparation.batch.max(1));
@@ -181,12 +181,15 @@ impl Feed {
             shared: Arc::new(Shared {
                 window: slots + (2 * jobs).div_ceil(group),
                 group,
-                preparations: kinds.iter().map(|kind| kind.preparation).collect(),
-                kinds,
+                preparations: run_groups
+                    .iter()
+                    .map(|run_group| run_group.preparation)
+                    .collect(),
+                run_groups,
                 runs,
                 memory,
                 digests,
-                buffers: Pool::default(),
+                buffers: Spares::default(),
                 threads: DecodingThreads::new(jobs),
             }),
         }
@@ -226,13 +229,13 @@ impl Feed {
     }
 }
 
-/// Values, some at a time.
-struct Groups<I> {
+/// Splits values into chunks of `size`.
+struct Chunks<I> {
     values: I,
     size: usize,
 }
 
-impl<I: Iterator> Iterator for Groups<I> {
+impl<I: Iterator> Iterator for Chunks<I> {
     type Item = Vec<I::Item>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -241,10 +244,10 @@ impl<I: Iterator> Iterator for Groups<I> {
     }
 }
 
-/// Values that are done, to be used again: no more than were in flight at a time.
-struct Pool<T>(Mutex<Vec<T>>);
+/// Values for reuse: at most as many as were in flight at a time.
+struct Spares<T>(Mutex<Vec<T>>);
 
-impl<T> Pool<T> {
+impl<T> Spares<T> {
     fn take(&self) -> Option<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
@@ -255,30 +258,30 @@ impl<T> Pool<T> {
     }
 }
 
-impl<T> Default for Pool<T> {
+impl<T> Default for Spares<T> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-/// The runs that take the same tensors.
-struct Kind {
+/// The runs that share a preparation, and so take the same tensors.
+struct RunGroup {
     preparation: Preparation,
-    /// The places of the runs among all.
+    /// The indices of the runs.
     runs: Vec<usize>,
     /// Tensors of single images.
-    images: Pool<Tensor>,
+    images: Spares<Tensor>,
     /// Tensors of batches.
-    batches: Pool<Tensor>,
+    batches: Spares<Tensor>,
 }
 
-impl Kind {
+impl RunGroup {
     fn new(preparation: Preparation, run: usize) -> Self {
         Self {
             preparation,
             runs: vec![run],
-            images: Pool::default(),
-            batches: Pool::default(),
+            images: Spares::default(),
+            batches: Spares::default(),
         }
     }
 
@@ -286,8 +289,8 @@ impl Kind {
         self.preparation.batch.max(1)
     }
 
-    /// The pool of the tensors that requests have.
-    fn requests(&self) -> &Pool<Tensor> {
+    /// The spare tensors for requests.
+    fn requests(&self) -> &Spares<Tensor> {
         if self.batch() == 1 {
             &self.images
         } else {
@@ -303,8 +306,8 @@ impl Kind {
 
 struct Shared {
     runs: Vec<FeedRun>,
-    kinds: Vec<Kind>,
-    /// The preparations of `kinds`, in the same order.
+    run_groups: Vec<RunGroup>,
+    /// The preparations of `run_groups`, in the same order.
     preparations: Vec<Preparation>,
     /// The number of images that are answered together: the largest batch.
     group: usize,
@@ -312,7 +315,7 @@ struct Shared {
     window: usize,
     memory: ImageMemory,
     digests: Digests<bool>,
-    buffers: Pool<ImageBuffers>,
+    buffers: Spares<ImageBuffers>,
     threads: DecodingThreads,
 }
 
@@ -328,14 +331,14 @@ impl fmt::Debug for Shared {
 
 /// An image whose tensors are ready.
 struct Prepared {
-    /// One for each kind.
+    /// One for each run group.
     tensors: Vec<HashedTensor>,
     digests: Digests<Option<Sha>>,
     elapsed: Duration,
     note: Option<ImageNote>,
 }
 
-/// A tensor, with its digest where that is asked for or compared afterwards.
+/// A tensor, with its digest if that is requested or compared afterwards.
 struct HashedTensor {
     tensor: Tensor,
     digest: Option<Sha>,
@@ -348,7 +351,8 @@ impl Shared {
     async fn answer<T>(self: Arc<Self>, group: Vec<(T, ImageSource)>) -> Vec<Answer<T>> {
         let (inputs, sources): (Vec<T>, Vec<ImageSource>) = group.into_iter().unzip();
         let prepared = join_all(sources.into_iter().map(|source| self.prepare(source))).await;
-        let mut tensors: Vec<Vec<HashedTensor>> = self.kinds.iter().map(|_| Vec::new()).collect();
+        let mut tensors: Vec<Vec<HashedTensor>> =
+            self.run_groups.iter().map(|_| Vec::new()).collect();
         let mut results: Vec<Result<ImageOutputs, ImageError>> = Vec::new();
         for prepared in prepared {
             results.push(prepared.map(|prepared| {
@@ -363,18 +367,24 @@ impl Shared {
                 }
             }));
         }
-        let requests = tensors.into_iter().enumerate().flat_map(|(kind, tensors)| {
-            let requests = Groups {
-                values: tensors.into_iter(),
-                size: self.kinds[kind].batch(),
-            };
-            requests.map(move |images| (kind, images))
-        });
-        let answers = join_all(requests.map(|(kind, images)| self.infer(kind, images))).await;
+        let requests = tensors
+            .into_iter()
+            .enumerate()
+            .flat_map(|(run_group, tensors)| {
+                let requests = Chunks {
+                    values: tensors.into_iter(),
+                    size: self.run_groups[run_group].batch(),
+                };
+                requests.map(move |images| (run_group, images))
+            });
+        let answers =
+            join_all(requests.map(|(run_group, images)| self.infer(run_group, images))).await;
         let mut answers = answers.into_iter().flatten();
-        for _ in &self.kinds {
+        for _ in &self.run_groups {
             for outputs in results.iter_mut().flatten() {
-                let runs = answers.next().expect("each kind answers each ready image");
+                let runs = answers
+                    .next()
+                    .expect("each run group answers each ready image");
                 outputs.runs.extend(runs);
             }
         }
@@ -385,9 +395,9 @@ impl Shared {
         inputs.into_iter().zip(results).map(answer).collect()
     }
 
-    /// Brings the outputs of all kinds, one kind after the other, into the order of the runs.
+    /// Sorts the outputs of all run groups into the order of the runs.
     fn sort(&self, outputs: &mut Vec<RunResult>) {
-        let runs = self.kinds.iter().flat_map(|kind| &kind.runs);
+        let runs = self.run_groups.iter().flat_map(|run_group| &run_group.runs);
         let mut placed: Vec<(&usize, RunResult)> = runs.zip(outputs.drain(..)).collect();
         placed.sort_by_key(|(run, _)| **run);
         outputs.extend(placed.into_iter().map(|(_, output)| output));
@@ -413,14 +423,16 @@ impl Shared {
         let start = Instant::now();
         let buffers = self.buffers.take().unwrap_or_default();
         let mut file = ImageFile::read(source, &self.preparations, &self.memory, buffers)?;
-        let mut tensors = Vec::with_capacity(self.kinds.len());
+        let mut tensors = Vec::with_capacity(self.run_groups.len());
         let mut note = None;
-        for (place, kind) in self.kinds.iter().enumerate() {
-            let image = file.image(&kind.preparation)?;
+        for (place, run_group) in self.run_groups.iter().enumerate() {
+            let image = file.image(&run_group.preparation)?;
             note = image.note();
-            let tensor = kind.preparation.one(kind.images.take(), image)?;
+            let tensor = run_group
+                .preparation
+                .single_image_tensor(run_group.images.take(), image)?;
             let is_wanted = place == 0 && self.digests.tensor;
-            let is_compared = kind.is_shared() && kind.batch() == 1;
+            let is_compared = run_group.is_shared() && run_group.batch() == 1;
             let digest = (is_wanted || is_compared).then(|| sha256(&tensor));
             tensors.push(HashedTensor { tensor, digest });
         }
@@ -454,18 +466,21 @@ impl Shared {
         })
     }
 
-    /// The outputs of the runs of a kind for each of the images of a request.
+    /// The outputs of the runs of a group for each image of a request.
     async fn infer(
         self: &Arc<Self>,
-        kind: usize,
+        run_group: usize,
         images: Vec<HashedTensor>,
     ) -> Vec<Vec<RunResult>> {
         let count = images.len();
-        let mut runs = self.request(kind, images).await.unwrap_or_else(|error| {
-            let error = Arc::new(error);
-            let failed = self.kinds[kind].runs.iter();
-            failed.map(|_| Err(Arc::clone(&error))).collect()
-        });
+        let mut runs = self
+            .request(run_group, images)
+            .await
+            .unwrap_or_else(|error| {
+                let error = Arc::new(error);
+                let failed = self.run_groups[run_group].runs.iter();
+                failed.map(|_| Err(Arc::clone(&error))).collect()
+            });
         let output = |run: &mut Outputs| match run {
             Ok((tensors, infer)) => Ok(RunOutput {
                 tensor: tensors.next().expect("a tensor for each image"),
@@ -478,48 +493,49 @@ impl Shared {
             .collect()
     }
 
-    /// The outputs of each run of a kind for a request of `images`.
+    /// The outputs of each run of a group for a request of `images`.
     async fn request(
         self: &Arc<Self>,
-        kind: usize,
+        run_group: usize,
         images: Vec<HashedTensor>,
     ) -> Result<Vec<Outputs>, Error> {
-        let HashedTensor { tensor, digest } = self.join(kind, images).await?;
+        let HashedTensor { tensor, digest } = self.join(run_group, images).await?;
         let tensor = Arc::new(tensor);
-        let kind = &self.kinds[kind];
-        let outputs = kind.runs.iter().map(|run| {
+        let run_group = &self.run_groups[run_group];
+        let outputs = run_group.runs.iter().map(|run| {
             let backend = &*self.runs[*run].backend;
-            infer_one(backend, kind.batch(), Arc::clone(&tensor))
+            infer_one(backend, run_group.batch(), Arc::clone(&tensor))
         });
         let outputs = join_all(outputs).await;
-        if kind.is_shared() {
+        if run_group.is_shared() {
             self.check_unchanged(&tensor, digest).await?;
         }
         // The backends have let go of it: rule 1 of the contract.
-        kind.requests().put(Arc::into_inner(tensor));
+        run_group.requests().put(Arc::into_inner(tensor));
         Ok(outputs)
     }
 
     /// The tensor of a request. The last batch, or one with bad images, is filled up with its first image.
     async fn join(
         self: &Arc<Self>,
-        kind: usize,
+        run_group: usize,
         mut images: Vec<HashedTensor>,
     ) -> Result<HashedTensor, Error> {
-        if self.kinds[kind].batch() == 1 {
+        if self.run_groups[run_group].batch() == 1 {
             return Ok(images.swap_remove(0));
         }
         let shared = Arc::clone(self);
         // Megabytes are copied: not on the thread that hands the requests out.
         let join = move || {
-            let kind = &shared.kinds[kind];
+            let run_group = &shared.run_groups[run_group];
             let tensors = images.iter().map(|image| &image.tensor);
             let first = std::iter::repeat(&images[0].tensor);
-            let parts: Vec<&Tensor> = tensors.chain(first).take(kind.batch()).collect();
-            let tensor = Tensor::concat_in(kind.batches.take(), &parts)?;
-            kind.images
+            let parts: Vec<&Tensor> = tensors.chain(first).take(run_group.batch()).collect();
+            let tensor = Tensor::concat_in(run_group.batches.take(), &parts)?;
+            run_group
+                .images
                 .put(images.into_iter().map(|image| image.tensor));
-            let digest = kind.is_shared().then(|| sha256(&tensor));
+            let digest = run_group.is_shared().then(|| sha256(&tensor));
             Ok(HashedTensor { tensor, digest })
         };
         let joined = self.threads.run(Place::First, join).await;

@@ -23,7 +23,7 @@ pub enum ReadError {
     /// The file is larger than allowed.
     #[error("has {bytes} bytes, but the limit is {limit}")]
     TooLarge {
-        /// The size of the file, or what was read of it.
+        /// The size of the file, or the number of bytes read.
         bytes: u64,
         /// The largest size.
         limit: u64,
@@ -63,7 +63,7 @@ impl ReadError {
 ///
 /// # Errors
 ///
-/// [`ReadError`] for everything else, before it is read.
+/// [`ReadError`] for other kinds of files, before they are read.
 pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
     let mut bytes = Vec::new();
     let (file, length) = open(path, limit)?;
@@ -85,7 +85,7 @@ pub fn has_image_magic(path: &Path) -> bool {
 /// Opens a regular file of at most `limit` bytes; returns its length too.
 pub(crate) fn open(path: &Path, limit: u64) -> Result<(File, u64), ReadError> {
     let file = model_file::open_regular(path).map_err(|error| {
-        // The path may be another file by now; nothing of it is read.
+        // The path may be another file by now; it is not read.
         match std::fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => ReadError::Directory,
             Ok(metadata) if !metadata.is_file() => ReadError::NotRegular,
@@ -107,9 +107,9 @@ pub(crate) fn fill(
     limit: u64,
 ) -> Result<bool, ReadError> {
     bytes.clear();
-    // One byte more than expected tells the end of the file.
+    // Reading one byte more than expected detects a longer file.
     if bytes.capacity() as u64 <= length {
-        // Growing would copy what nobody needs, and hold both.
+        // Growing would copy unneeded bytes, and hold both buffers.
         *bytes = Vec::new();
         bytes
             .try_reserve_exact(length as usize + 1)

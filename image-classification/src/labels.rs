@@ -13,7 +13,7 @@ const MOST_CLASSES: usize = 1_000_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labels(Vec<String>);
 
-/// The reason why a label file was refused.
+/// The reason why a label file was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LabelsError {
@@ -34,7 +34,7 @@ pub enum LabelsError {
     /// No line has a label.
     #[error("the label file is empty")]
     Empty,
-    /// The file begins like JSON, but is none.
+    /// The file begins like JSON, but is not valid JSON.
     #[error("the label file begins like JSON, but is not well-formed: {0}")]
     Json(String),
     /// The JSON is neither a list of names nor a map from class ids to names.
@@ -75,7 +75,7 @@ impl Labels {
     ///
     /// # Errors
     ///
-    /// [`LabelsError`] for what cannot be a list of labels.
+    /// [`LabelsError`] if the bytes cannot be a list of labels.
     pub fn parse(bytes: &[u8]) -> Result<Self, LabelsError> {
         if bytes.len() as u64 > Self::MOST_BYTES {
             return Err(LabelsError::TooLarge(bytes.len()));
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_list_of_labels_is_refused() {
+    fn what_is_not_a_list_of_labels_is_rejected() {
         assert_eq!(Labels::parse(b"\n \n"), Err(LabelsError::Empty));
         assert_eq!(Labels::parse(b"a\nb\0c"), Err(LabelsError::Nul(2)));
         let long = "x".repeat(LONGEST + 1);

@@ -89,7 +89,7 @@ pub enum LayoutError {
         /// The scale that was given.
         scale: [f32; 3],
     },
-    /// The short side is smaller than what is cut out afterwards.
+    /// The short side is smaller than the crop.
     #[error("a side of {side} pixels is smaller than the model's input of {input}")]
     ShortSide {
         /// The side that was given.
@@ -106,7 +106,7 @@ pub enum LayoutError {
         width: u32,
         /// The image's height.
         height: u32,
-        /// The short side that was asked for.
+        /// The requested short side.
         short: u32,
         /// The long side that would follow.
         long: u64,
@@ -151,7 +151,7 @@ impl LayoutError {
 }
 
 impl InputLayout {
-    /// Reads the layout from what a model declares: `order` if it is known, else NCHW if the second
+    /// Reads the layout from a model's declared input: `order` if it is known, else NCHW if the second
     /// dimension is 3, else NHWC if the last one is. A height or width that the model leaves open
     /// is that of `size`.
     ///
@@ -312,11 +312,11 @@ mod tests {
         );
         let layout = InputLayout::from_spec(&open, None, Some(size)).unwrap();
         assert_eq!((layout.shape(), layout.batch()), ([1, 3, 7, 9], None));
-        // What the model fixes stays.
+        // Fixed dimensions stay.
         let fixed = spec(&[f(2), f(8), Dim::Dynamic, f(3)], ElementType::U8);
         let layout = InputLayout::from_spec(&fixed, None, Some(size)).unwrap();
         assert_eq!((layout.shape(), layout.batch()), ([1, 8, 9, 3], Some(2)));
-        // 3 on both sides: only somebody who knows can tell.
+        // 3 on both sides: only the caller can decide.
         let both = spec(&[f(1), f(3), f(8), f(3)], ElementType::F32);
         for order in [ImageLayout::Nchw, ImageLayout::Nhwc] {
             let layout = InputLayout::from_spec(&both, Some(order), None).unwrap();

@@ -4,12 +4,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Bytes that all decoding threads together may take.
 ///
-/// Clones share one budget. A thread reserves what an image takes at most before it reads the image, waits while
+/// Clones share one budget. A thread reserves the upper bound of an image's memory before it reads the image, waits
+/// while
 /// others hold too much, and returns the bytes by dropping the [`Reservation`].
 ///
 /// Reservations are granted in the order of the calls, so that small images never starve a large one. A thread must
 /// not call [`reserve`](Self::reserve) while it holds a reservation of the same budget: two such threads could wait
-/// for each other. Everything else ends: what fits alone runs at the latest when all others are done.
+/// for each other. No reservation waits forever: one that fits alone is granted at the latest when all others are done.
 #[derive(Debug, Clone)]
 pub struct MemoryBudget {
     shared: Arc<Shared>,
@@ -27,7 +28,7 @@ struct State {
     reserved: u64,
     /// The ticket of the next caller.
     next: u64,
-    /// The ticket whose turn it is.
+    /// The ticket that is served next.
     turn: u64,
 }
 
@@ -35,7 +36,7 @@ struct State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{needed} bytes of memory are needed, but the budget has {budget}")]
 pub struct OverBudget {
-    /// Bytes that were asked for.
+    /// The requested bytes.
     pub needed: u64,
     /// Bytes of the whole budget.
     pub budget: u64,
@@ -126,7 +127,7 @@ impl Drop for Reservation {
     }
 }
 
-/// The memory of images: the budget of all decoding threads, and what a thread keeps between two images.
+/// The memory of images: the budget of all decoding threads, and the buffers that a thread keeps between two images.
 ///
 /// Clones share the budget.
 #[derive(Debug, Clone)]

@@ -18,7 +18,7 @@ use crate::{
 /// The size at which JPEGs are decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Decode {
-    /// All pixels, to the byte as libjpeg-turbo, Pillow and OpenCV give them. The default.
+    /// All pixels, byte-identical to libjpeg-turbo, Pillow and OpenCV. The default.
     #[default]
     Exact,
     /// At 1/2, 1/4 or 1/8 where the image is much larger than needed: faster, but other pixels, which can change the
@@ -53,7 +53,7 @@ impl FromStr for Decode {
     }
 }
 
-/// Everything that decides which tensor an image becomes.
+/// All settings that decide the tensor of an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Preparation {
     /// The values and the resizing.
@@ -72,7 +72,11 @@ impl Preparation {
     /// # Errors
     ///
     /// The errors of [`Preprocess::tensor_in`].
-    pub fn one(&self, spare: Option<Tensor>, image: &Image) -> Result<Tensor, LayoutError> {
+    pub fn single_image_tensor(
+        &self,
+        spare: Option<Tensor>,
+        image: &Image,
+    ) -> Result<Tensor, LayoutError> {
         self.preprocess.tensor_in(spare, image, &self.layout)
     }
 
@@ -80,9 +84,9 @@ impl Preparation {
     ///
     /// # Errors
     ///
-    /// [`ImageError::Layout`], as [`one`](Self::one).
+    /// [`ImageError::Layout`], as [`single_image_tensor`](Self::single_image_tensor).
     pub fn tensor(&self, image: &Image) -> Result<Tensor, ImageError> {
-        let one = self.one(None, image)?;
+        let one = self.single_image_tensor(None, image)?;
         match self.batch {
             1 => Ok(one),
             batch => Tensor::concat(&vec![&one; batch]).map_err(ImageError::Tensor),
@@ -93,7 +97,7 @@ impl Preparation {
     ///
     /// # Errors
     ///
-    /// The errors of [`one`](Self::one).
+    /// The errors of [`single_image_tensor`](Self::single_image_tensor).
     pub fn pixels(&self, image: &Image) -> Result<Tensor, LayoutError> {
         let size = self.layout.size();
         let dims = [1, size.height as usize, size.width as usize, 3].map(Dim::Fixed);
@@ -150,7 +154,7 @@ pub enum ImageSource {
     Bytes(Vec<u8>),
     /// Decoded pixels.
     Image(Image),
-    /// The reason why there is no image. Such an input keeps its place among the others.
+    /// The reason for the failure. Such an input keeps its place among the others.
     Failed(Box<dyn StdError + Send + Sync>),
 }
 
@@ -206,16 +210,16 @@ pub enum ImageError {
     /// The file cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The file is not what it was a moment before.
+    /// The file has changed since its header was read.
     #[error("changed while it was read")]
     Changed,
-    /// The bytes are no image, or one that exceeds the limits or the memory.
+    /// The bytes are not an image, or the image exceeds the limits or the memory.
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// The image needs more than the whole budget.
     #[error("{need}")]
     OverBudget {
-        /// The parts of what it needs.
+        /// The parts of the needed memory.
         need: ImageNeed,
         /// [`DecodeError::OverBudget`], with the whole.
         source: DecodeError,
@@ -229,7 +233,7 @@ pub enum ImageError {
     /// The preparation panicked.
     #[error("preparing the image panicked")]
     Panicked,
-    /// The system refused the decoding threads.
+    /// The operating system could not start the decoding threads.
     #[error("cannot start the decoding threads")]
     Threads(#[source] std::io::Error),
 }
@@ -339,15 +343,15 @@ pub struct ImageFile {
 }
 
 impl ImageFile {
-    /// Reads a file, header first; nothing is decoded yet.
+    /// Reads a file, header first, without decoding.
     ///
     /// Blocks until the budget of `memory` has all that the file and its `preparations` take at most, or whole images
-    /// where there are no preparations. Everything is reserved at once, so that no thread waits while it holds memory
+    /// where there are no preparations. All memory is reserved at once, so that no thread waits while it holds memory
     /// of the same budget.
     ///
     /// # Errors
     ///
-    /// [`ImageError`] for what cannot be read, is no image, or exceeds the limits or the budget.
+    /// [`ImageError`] if the file cannot be read, is not an image, or exceeds the limits or the budget.
     pub fn read(
         source: impl Into<ImageSource>,
         preparations: &[Preparation],

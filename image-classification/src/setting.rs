@@ -86,7 +86,7 @@ pub(crate) fn first<'a, T: Clone + 'a>(
     stated.find_map(Clone::clone)
 }
 
-/// Returns the first value that a source states, or that of the convention, and describes it as a setting.
+/// Returns the first value that a source states, or the convention's, and describes it as a setting.
 pub(crate) fn choose<'a, T: Copy + PartialEq + 'a>(
     key: &'static str,
     stated: impl Iterator<Item = &'a Option<WithOrigin<T>>>,

@@ -55,7 +55,7 @@ impl DecodingThreads {
         }
     }
 
-    /// Returns the result of `work`. Work whose result nobody awaits any more is not begun.
+    /// Returns the result of `work`. Work is not begun if its result is not awaited any more.
     pub async fn run<R: Send + 'static>(
         &self,
         place: Place,
@@ -124,7 +124,7 @@ impl Queue {
         }
     }
 
-    /// Returns the next work, or `None` when there is none and there will be none.
+    /// Returns the next work, or `None` when there will be none.
     fn next(&self) -> Option<Job> {
         let mut state = self.lock();
         loop {

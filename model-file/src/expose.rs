@@ -1,7 +1,7 @@
 //! Copies of a model that show values between its nodes.
 //!
-//! Engines give one output tensor, so that what is shown is one row. Its elements may be computed in half precision,
-//! and some engines add and divide integers in single precision. Everything is shown in parts that survive.
+//! Engines return one output tensor, so that all values are in one row. Its elements may be computed in half precision,
+//! and some engines add and divide integers in single precision. Every value is split into parts that survive.
 
 use std::collections::BTreeSet;
 
@@ -128,7 +128,7 @@ impl Exposure {
         let parts: Vec<&Bytes> = row.parts.iter().collect();
         let name = Bytes::from(format!("{PREFIX}all"));
         let all = node("Concat", &parts, &name, Some(int("axis", 1)));
-        // Engines may want nodes in topological order; the new ones read what all others make.
+        // Engines may require topological order; the new nodes read the outputs of all others.
         graph.node.extend(row.nodes);
         graph.node.push(all);
         let dim = |value: Option<i64>, name: Option<&'static str>| Dimension {
@@ -156,7 +156,7 @@ impl Exposure {
         Some(model)
     }
 
-    /// Takes a row of [`What::Numbers`] apart: the model's own output, and the values in their order. `None` if it is
+    /// Splits a row of [`What::Numbers`]: the model's own output, and the values in their order. `None` if it is
     /// not such a row.
     pub fn numbers<'a>(&self, row: &'a [f32]) -> Option<(&'a [f32], Vec<Shown<'a>>)> {
         let mut rest = row;
@@ -182,7 +182,7 @@ impl Exposure {
         Some((rest, shown))
     }
 
-    /// Takes a row of [`What::Shapes`] or [`What::Integers`] apart.
+    /// Splits a row of [`What::Shapes`] or [`What::Integers`].
     pub fn integers<'a>(&self, row: &'a [i64]) -> Option<Vec<Shown<'a>>> {
         let mut rest = row;
         let mut shown = Vec::new();
@@ -258,7 +258,7 @@ impl Shown<'_> {
         if parts == 1 || part(0).is_finite() {
             return Some((0..parts).rev().map(part).sum());
         }
-        // What is left of an infinite number is NaN; of a finite one that became infinite, infinite.
+        // The rest of an infinite number is NaN; the rest of a finite one that became infinite is infinite.
         (!part(1).is_infinite()).then(|| part(0))
     }
 }
@@ -331,7 +331,7 @@ impl Row {
         self.parts.push(flat);
     }
 
-    /// Digit `k` of a size is `x / 256^k - 256 * (x / 256^(k+1))`; the last one is what is left.
+    /// Digit `k` of a size is `x / 256^k - 256 * (x / 256^(k+1))`; the last one is the rest.
     fn digits(&mut self, sizes: &Bytes) {
         let rows = [SIZE_DIGITS as i64, 1];
         let powers: Vec<i64> = (0..SIZE_DIGITS as u32)

@@ -66,7 +66,7 @@ pub fn file_beside(model: &Path, location: &str) -> Result<PathBuf, Error> {
     }
 }
 
-/// Returns the tensors that lie in other files.
+/// Returns the tensors that are in other files.
 fn tensors(proto: &onnx::Model) -> Vec<&Tensor> {
     let mut tensors = Vec::new();
     proto.for_each_tensor(&mut |tensor| {
@@ -90,7 +90,7 @@ fn compiled(proto: &onnx::Model) -> impl Iterator<Item = &Bytes> {
 }
 
 /// Refuses a model in memory that names other files: engines would look for them in the current directory.
-pub(crate) fn refuse(model: &ModelSource, proto: &onnx::Model) -> Result<(), Error> {
+pub(crate) fn reject_external(model: &ModelSource, proto: &onnx::Model) -> Result<(), Error> {
     let named = tensors(proto)
         .into_iter()
         .map(|tensor| tensor.external("location").cloned().unwrap_or_default())
@@ -114,7 +114,8 @@ pub(crate) fn refuse(model: &ModelSource, proto: &onnx::Model) -> Result<(), Err
     .with_hint("save the model with its weights inside, or open it by its path"))
 }
 
-/// Checks the external data of all tensors in `proto`: the file, and that the tensor lies in it; and the files of models
+/// Checks the external data of all tensors in `proto`: the file, and that it contains the tensor; and the files of
+/// models
 /// that were compiled for an execution provider.
 ///
 /// Returns each location as the model writes it, with the file there.
@@ -203,7 +204,7 @@ impl Entries {
         })
     }
 
-    /// Checks that the tensor lies within a file of `size` bytes, and that its length is the one of its shape.
+    /// Checks that a file of `size` bytes contains the tensor, and that its length matches its shape.
     fn check(&self, model: &Path, tensor: &Tensor, size: u64) -> Result<(), Error> {
         let Self { offset, length, .. } = *self;
         let wrong = |message: String| {
@@ -251,7 +252,7 @@ pub(crate) fn byte_size(tensor: &Tensor) -> Option<u64> {
 }
 
 impl Tensor {
-    /// The element type; `Undefined` for what this schema does not know.
+    /// The element type; `Undefined` for types that this schema does not know.
     pub fn element_type(&self) -> DataType {
         DataType::try_from(self.data_type.unwrap_or_default()).unwrap_or(DataType::Undefined)
     }
@@ -394,7 +395,7 @@ mod tests {
         };
         let text = refused(&nested(&[("location", location)]));
         assert!(text.contains("location: Cargo.toml"), "{text}");
-        // Without a location too: engines differ in what they make of it.
+        // Also without a location: engines treat it differently.
         refused(&nested(&[]));
         refused(&compiled_model(location, 0));
         let inside = compiled_model("bytes, not a path", 1);

@@ -17,13 +17,13 @@ pub(crate) const MOST_ONNX_BYTES: u64 = 2 << 30;
 
 /// Checks the files of `model`, each engine's in the same way, by their content and whatever they are called.
 ///
-/// Every file has to be regular. The external data of an ONNX model have to lie in its own directory (see
-/// [`file_beside`](crate::file_beside)), and each tensor within its file. The weights of an IR have to lie within the
-/// `.bin` beside it. Engines check less, read other files or memory of the process, or crash; and their messages for
-/// a missing file do not say which one is missing.
+/// Every file has to be regular. The external data of an ONNX model must be in the model's directory (see
+/// [`file_beside`](crate::file_beside)), and each tensor within its file. The weights of an IR must be within the
+/// `.bin` next to it. Engines check less, read other files or memory of the process, or crash; and their messages for
+/// a missing file do not name it.
 ///
 /// Returns the files that the model consists of: itself, the weights of an IR, the external data of an ONNX model,
-/// the parameters of a Paddle model, everything in a TensorFlow `SavedModel`. A model in memory has none: it has to be
+/// the parameters of a Paddle model, all files of a TensorFlow `SavedModel`. A model in memory has none: it has to be
 /// ONNX without external data, or an IR with its weights.
 ///
 /// # Errors
@@ -88,11 +88,11 @@ pub fn named_files(model: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Tells the format of `model` by its content.
+/// Returns the format of `model`, detected by its content.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::ModelNotFound`] for what is neither a regular file nor a TensorFlow `SavedModel`,
+/// [`ErrorKind::ModelNotFound`] if it is neither a regular file nor a TensorFlow `SavedModel`,
 /// [`ErrorKind::ModelUnsupported`] for a model in memory that is certainly neither ONNX nor an IR.
 pub fn format(model: impl Into<ModelSource>) -> Result<Format, Error> {
     match model.into() {
@@ -159,7 +159,7 @@ pub struct OnnxModel {
 /// # Errors
 ///
 /// The errors of [`check`], and [`ErrorKind::ModelUnsupported`] for the formats that only OpenVINO reads; the hint
-/// names the ONNX file beside it if there is one, and otherwise ends with the other way out, `or_else`.
+/// names the ONNX file next to it if there is one, and otherwise ends with the alternative `or_else`.
 pub fn check_onnx(
     model: impl Into<ModelSource>,
     engine: &str,
@@ -189,7 +189,7 @@ pub fn check_onnx(
     .with_hint(hint))
 }
 
-/// Its graph, and the folders `variables` and `assets` that it may have.
+/// Its graph, and the optional directories `variables` and `assets`.
 fn saved_model(model: &Path) -> Result<Vec<PathBuf>, Error> {
     let unreadable =
         |source: io::Error| missing(model, "the model cannot be read").with_source(source);
@@ -291,7 +291,7 @@ fn decode_onnx(source: &ModelSource) -> Result<OnnxModel, Error> {
             None => error,
         }
     };
-    // Two formats in one file: what was checked might not be what an engine reads.
+    // A file in two formats: the checked one might not be the one that an engine reads.
     let other = bytes.starts_with(b"RTEN") || bytes.get(4..8) == Some(b"ORTM");
     if other {
         return Err(unknown(None));
@@ -304,7 +304,7 @@ fn decode_onnx(source: &ModelSource) -> Result<OnnxModel, Error> {
     let external_data = match source {
         ModelSource::Path(model) => external::check(model, &proto)?,
         ModelSource::Bytes { .. } => {
-            external::refuse(source, &proto)?;
+            external::reject_external(source, &proto)?;
             Vec::new()
         }
     };
@@ -315,7 +315,7 @@ fn decode_onnx(source: &ModelSource) -> Result<OnnxModel, Error> {
     })
 }
 
-/// Refuses models with several inputs or outputs, and with outputs that are no tensors. Engines would load them first,
+/// Rejects models with several inputs or outputs, and with outputs that are not tensors. Engines would load them first,
 /// and their messages name none of them.
 fn check_ports(model: &ModelSource, graph: &onnx::Graph) -> Result<(), Error> {
     let unsupported = |message: String| {
@@ -344,7 +344,7 @@ fn check_ports(model: &ModelSource, graph: &onnx::Graph) -> Result<(), Error> {
         ))
         .with_hint(without_zip_map));
     }
-    // A model that says nothing is left to the engine.
+    // The engine checks a model that declares none.
     if (inputs.is_empty() || inputs.len() == 1) && (outputs.is_empty() || outputs.len() == 1) {
         return Ok(());
     }
@@ -471,7 +471,7 @@ mod tests {
         let error = refused("m.tflite", None);
         assert!(error.to_string().contains("not TensorFlow Lite"), "{error}");
         assert!(error.hint().unwrap().contains("next to it"), "{error}");
-        // A file called `.onnx` is no ONNX file beside itself.
+        // A file called `.onnx` is not an ONNX file next to itself.
         fs::write(at("t.onnx"), b"\x0a\x00").unwrap();
         let error = refused("t.onnx", None);
         assert!(error.to_string().contains("not TensorFlow"), "{error}");

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use backend_api::ModelSource;
 use prost::bytes::Bytes;
 
-/// Bytes from the beginning of a file that tell its format.
+/// The number of bytes at the beginning of a file that identify its format.
 const HEAD: u64 = 64;
 
 /// The format of a model file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
-    /// ONNX, or a file in no known format: only decoding it as ONNX tells.
+    /// ONNX, or a file in no known format: only decoding it as ONNX decides.
     Onnx,
-    /// OpenVINO IR: XML with the weights in a `.bin` beside it.
+    /// OpenVINO IR: XML with the weights in a `.bin` next to it.
     Ir,
     /// TensorFlow Lite.
     TensorflowLite,
@@ -25,20 +25,20 @@ pub enum Format {
     Tensorflow,
     /// A TensorFlow `SavedModel`, which is a directory.
     SavedModel,
-    /// `PaddlePaddle`, with the parameters in a `.pdiparams` beside it.
+    /// `PaddlePaddle`, with the parameters in a `.pdiparams` next to it.
     Paddle,
 }
 
 impl Format {
-    /// Tells the format of the regular file or the directory at `model`.
+    /// Returns the format of the regular file or the directory at `model`.
     ///
     /// OpenVINO looks at the content too: it reads ONNX under any name, as `model.pb`, `model.bin` or `model`. So
-    /// everything that is not certainly in another format has to pass the checks of ONNX. The certain ones begin
+    /// every file that is not certainly in another format must pass the checks of ONNX. The certain ones begin
     /// with bytes that no reader of ONNX accepts, or, for TensorFlow Lite, have a name that is decisive as well.
     ///
     /// # Errors
     ///
-    /// The system's, and [`io::ErrorKind::InvalidInput`] for what is neither a regular file nor a `SavedModel`.
+    /// The system's, and [`io::ErrorKind::InvalidInput`] if it is neither a regular file nor a `SavedModel`.
     pub fn of(model: &Path) -> io::Result<Self> {
         if model.is_dir() && model.join("saved_model.pb").is_file() {
             return Ok(Self::SavedModel);
@@ -48,7 +48,7 @@ impl Format {
         Ok(Self::of_bytes(&head, model))
     }
 
-    /// Tells the format of a model in a file or in memory. A model in memory has no name.
+    /// Returns the format of a model in a file or in memory. A model in memory has no name.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl Format {
         }
     }
 
-    /// Tells the format of a file that begins with `head`.
+    /// Returns the format of a file that begins with `head`.
     pub(crate) fn of_bytes(head: &[u8], model: &Path) -> Self {
         let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
         let text = text.trim_ascii_start();
@@ -98,11 +98,11 @@ impl Format {
     }
 }
 
-/// Opens a regular file. A named pipe is refused without waiting for its other end.
+/// Opens a regular file. A named pipe is rejected without waiting for its other end.
 ///
 /// # Errors
 ///
-/// The system's, and [`io::ErrorKind::InvalidInput`] for everything but a regular file.
+/// The system's, and [`io::ErrorKind::InvalidInput`] if it is not a regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true);

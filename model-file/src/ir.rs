@@ -1,4 +1,4 @@
-//! OpenVINO IR: XML with the weights in a `.bin` beside it.
+//! OpenVINO IR: XML with the weights in a `.bin` next to it.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -195,7 +195,7 @@ fn dims(port: Node<'_, '_>) -> Vec<Option<usize>> {
 
 /// Checks that the weights of every constant lie within the `.bin`, which is returned.
 pub(crate) fn check(model: &Path) -> Result<PathBuf, Error> {
-    // OpenVINO takes the .bin for what is called otherwise by a rule of its own.
+    // OpenVINO finds the .bin of other file names by another rule.
     if !has_ending(model, "xml") {
         return Err(
             invalid(model, "the file name of an OpenVINO IR must end with .xml")

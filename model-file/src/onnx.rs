@@ -1,8 +1,8 @@
-//! The schema of ONNX (`onnx.proto3`, IR version 13), complete, so that an edited model loses nothing.
+//! The schema of ONNX (`onnx.proto3`, IR version 13), complete, so that an edited model keeps all fields.
 //!
 //! Messages and fields carry ONNX's own names and numbers. Text is bytes here: engines load models whose names are
 //! not UTF-8. Bytes are slices of the file's memory, so that reading a model copies no weights. Lists of numbers are
-//! written one by one, as onnx.proto (the older of the two schemas) says: not every engine reads packed ones.
+//! written one by one, as onnx.proto (the older of the two schemas) specifies: not every engine reads packed ones.
 #![allow(
     missing_docs,
     reason = "the names are those of onnx.proto3, which documents them"
@@ -14,12 +14,12 @@ use prost::Message;
 use prost::bytes::Bytes;
 use prost::encoding::decode_varint;
 
-/// The text in `bytes`; what is not UTF-8 becomes U+FFFD.
+/// The text in `bytes`; invalid UTF-8 becomes U+FFFD.
 pub fn text(bytes: &Bytes) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
-/// Returns whether `domain` is that of ONNX's own operators.
+/// Returns whether `domain` is the domain of ONNX's own operators.
 pub fn is_onnx_domain(domain: &[u8]) -> bool {
     domain.is_empty() || domain == b"ai.onnx"
 }
@@ -532,7 +532,7 @@ impl Tensor {
         self.is_complete(values.len()).then_some(values)
     }
 
-    /// Returns whether the file holds as many values as the dimensions say.
+    /// Returns whether the file holds as many values as the dimensions require.
     fn is_complete(&self, values: usize) -> bool {
         let mut dims = self.dims.iter();
         let count = dims.try_fold(1_usize, |count, &dim| {

@@ -1,6 +1,6 @@
-//! TensorFlow Lite: the tables of its `FlatBuffer` that tell what a model computes.
+//! TensorFlow Lite: the tables of its `FlatBuffer` that describe the computation.
 //!
-//! Every offset is checked, so that a damaged file is an error and nothing else. Numbers of fields and operators are
+//! Every offset is checked, so that a damaged file is always an error. Numbers of fields and operators are
 //! those of `tensorflow/lite/schema/schema.fbs`.
 
 mod metadata;

@@ -1,4 +1,4 @@
-//! The types of the values in a graph, as far as the file tells.
+//! The types of the values in a graph, as far as the file states them.
 
 use std::collections::HashMap;
 
@@ -16,8 +16,8 @@ pub enum Kind {
 }
 
 impl Model {
-    /// The types of the values of the main graph: declared ones, and what ONNX's operators make of them. Values whose
-    /// type cannot be told are left out.
+    /// The types of the values of the main graph: declared ones, and those that ONNX's operators infer. Values of
+    /// unknown type are omitted.
     pub fn kinds(&self) -> HashMap<Bytes, Kind> {
         self.graph
             .as_ref()

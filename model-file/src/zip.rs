@@ -24,7 +24,7 @@ pub fn entry(bytes: &[u8], name: &str) -> Option<Vec<u8>> {
         at(bytes, end + 12)?,
         at(bytes, end + 16)?,
     );
-    // Offsets count from the beginning of the model or from that of the archive.
+    // Offsets count from the beginning of the model or of the archive.
     let mut directory = end.checked_sub(size)?;
     let base = directory.checked_sub(offset)?;
     for _ in 0..count {

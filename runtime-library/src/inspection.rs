@@ -14,7 +14,7 @@ use elf::file::Class;
 ///
 /// # Errors
 ///
-/// What is wrong, as the end of a sentence that begins with the path.
+/// The fault, as the end of a sentence that begins with the path.
 pub fn inspect(path: &Path, symbol: Option<&str>) -> Result<(), String> {
     let file = File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => "does not exist".to_owned(),

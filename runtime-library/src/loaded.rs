@@ -9,7 +9,7 @@ use backend_api::{Error, ErrorKind, FoundLibrary};
 
 /// The library of an engine that this process has loaded, with the value that loading it gave.
 ///
-/// Bindings hold one library for the life of the process, so that this belongs into a `static`.
+/// Bindings hold one library for the life of the process, so this belongs in a `static`.
 #[derive(Debug)]
 pub struct LoadedLibrary<T> {
     engine: &'static str,
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_library_is_loaded_once_and_a_second_one_is_refused() {
+    fn a_library_is_loaded_once_and_a_second_one_is_rejected() {
         let library = LoadedLibrary::new("Test Engine", "install it");
         assert_eq!(library.path(), None);
         let load = |_: &Path| Ok::<_, String>(7);

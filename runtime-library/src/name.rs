@@ -75,7 +75,7 @@ fn version(file_name: &str, name: &str) -> Option<Vec<u64>> {
         .map(|number| number.parse().ok())
         .collect::<Option<Vec<_>>>()
         .filter(
-            // What precedes the first point must be nothing: `libonnxruntime_providers_shared.so`.
+            // The name must end before the first dot: `libonnxruntime_providers_shared.so`.
             |_| numbers.is_empty() || numbers.starts_with('.'),
         )
 }

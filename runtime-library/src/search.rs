@@ -26,7 +26,7 @@ pub struct LibrarySearch<'a> {
     /// The beginnings of the file names of the engine's libraries, including those that it loads later:
     /// `libopenvino`, `libtbb`.
     pub families: &'static [&'static str],
-    /// A function that the library must export, so that another library is not taken for it.
+    /// A function that the library must export, so that another library is not mistaken for it.
     pub symbol: &'static str,
     /// The path from the configuration: the library, or the directory that holds it.
     pub explicit: Option<&'a Path>,
@@ -38,7 +38,7 @@ pub struct LibrarySearch<'a> {
     /// The vendor's variable, and the directories below its value that hold the library. Without
     /// directories the value is the library itself.
     pub vendor_variable: (&'static str, &'static [&'static str]),
-    /// The hint of the error when nothing is found: the ways to get the engine.
+    /// The hint of the error when no library is found: the ways to install the engine.
     pub install_hint: &'static str,
 }
 
@@ -49,7 +49,7 @@ impl LibrarySearch<'_> {
     ///
     /// [`ErrorKind::EngineUnavailable`], with the places that it looked in and what was wrong there.
     pub fn find(&self) -> Result<FoundLibrary, Error> {
-        self.refuse_current_directory()?;
+        self.reject_current_directory()?;
         if let Some(path) = self.explicit {
             return self.at(path);
         }
@@ -91,7 +91,7 @@ impl LibrarySearch<'_> {
     }
 
     /// See [the current directory](crate#the-current-directory).
-    fn refuse_current_directory(&self) -> Result<(), Error> {
+    fn reject_current_directory(&self) -> Result<(), Error> {
         let Some(value) = loader_path::values()
             .into_iter()
             .find(|value| without_current_directory(value).is_some())
@@ -140,7 +140,7 @@ impl LibrarySearch<'_> {
             .with_hint(hint))
     }
 
-    /// Inspects the library and those of its families next to it: the engine loads them later, and a
+    /// Inspects the library and the libraries of its families next to it: the engine loads them later, and a
     /// damaged one would kill the process then.
     fn inspect(&self, path: &Path) -> Result<(), String> {
         inspect(path, Some(self.symbol))?;
@@ -251,7 +251,7 @@ fn absolute_variable(name: &str) -> Option<PathBuf> {
 }
 
 /// Returns the environment that the program is installed in, the parent of its `bin`. A program elsewhere
-/// has none: next to a downloads directory, anything may lie.
+/// has none: a downloads directory may be next to any file.
 fn program_prefix() -> Option<PathBuf> {
     let program = env::current_exe()
         .and_then(|program| program.canonicalize())

@@ -1,4 +1,4 @@
-//! Rules 1, 2, 3, 8 and 9: what `submit` accepts, and when.
+//! Rules 1, 2, 3, 8 and 9: the requests that `submit` accepts, and when.
 
 use std::sync::Arc;
 use std::thread;
@@ -100,7 +100,7 @@ pub(super) fn wrong_input(subject: &Subject) {
 
 pub(super) fn no_runtime(subject: &Subject) {
     for backend in subject.opened() {
-        // `block_on` here knows nothing of tokio, and this thread has no runtime.
+        // `block_on` here does not use tokio, and this thread has no runtime.
         subject.assert_good(3, block_on(subject.submit(&backend, 3)));
         block_on(backend.wait_all());
         thread::spawn(move || drop(backend))

@@ -17,7 +17,7 @@ pub(super) fn queued_request(subject: &Subject) {
         for accepted in queued.accepted.drain(..) {
             drop(accepted.expect("accepted"));
         }
-        // Nothing is left to wait for, and the slots are free, although the threads are still held.
+        // No request is left, and the slots are free, although the threads are still held.
         let all = backend.wait_all().now_or_never();
         all.expect("no request is left");
         let next: Vec<_> = (0..slots)
@@ -67,7 +67,7 @@ pub(super) fn stopped_engine(subject: &Subject) {
     }
 }
 
-/// Runs on an engine without a pool. Engines that cannot be stopped have nothing to keep here.
+/// Runs on an engine without a pool. The rule does not apply to engines that cannot be stopped.
 pub(super) fn one_inference_only(subject: &Subject) {
     let (_, engines) = (subject.parts)();
     let mut engine = engines.into_iter().next().expect("one engine at least");

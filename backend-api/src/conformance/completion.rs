@@ -119,7 +119,7 @@ pub(super) fn later_requests(subject: &Subject) {
         let later = subject.submit(&backend, 2);
         switch.wait_until(|state| state.started == 2);
         switch.release_first(1);
-        // Whoever waits for an idle backend here waits until the deadline.
+        // A rule that waits for an idle backend here waits until the deadline.
         block_on(waiting);
         subject.assert_good(1, first.now_or_never().expect("ended before wait_all did"));
         switch.release();

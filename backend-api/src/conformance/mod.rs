@@ -30,7 +30,7 @@ use crate::{
 };
 use switch::{Switch, Switched};
 
-/// A rule of the contract: panics with what it saw if `subject` breaks it.
+/// A rule of the contract. It panics if `subject` breaks it, and names the difference.
 pub type Rule = fn(&Subject);
 
 /// A rule that takes longer has hung.
@@ -139,14 +139,14 @@ pub const RULES: &[(&str, Rule)] = &[
     ),
 ];
 
-/// The description and the engines that a backend gives to its [`SlotPool`].
+/// The description and the engines that a backend passes to its [`SlotPool`].
 pub type Parts = (BackendInfo, Vec<Box<dyn Engine>>);
 
 /// A backend under test.
 pub struct Subject {
     /// Opens the backend as its users do.
     pub open: Box<dyn Fn() -> Box<dyn InferBackend> + Send + Sync>,
-    /// Makes the parts that [`open`](Self::open) gives to its pool.
+    /// Makes the parts that [`open`](Self::open) passes to its pool.
     pub parts: Box<dyn Fn() -> Parts + Send + Sync>,
     /// A valid input for request `n`; different for different `n`.
     pub input: Box<dyn Fn(u64) -> Tensor + Send + Sync>,
@@ -183,7 +183,7 @@ pub fn check(subject: Subject, rule: Rule) {
     }
 }
 
-/// Calls `attempt` with longer and longer timeouts until the machine was fast enough for what it brings about.
+/// Calls `attempt` with longer and longer timeouts until the machine is fast enough for the attempt.
 fn patiently(attempt: impl Fn(Duration) -> bool) {
     let timeouts = [50, 500, 5_000, 50_000];
     let mut timeouts = timeouts.into_iter().map(Duration::from_millis);

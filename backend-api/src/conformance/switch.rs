@@ -117,7 +117,7 @@ impl Engine for Switched {
             if !state.stoppable {
                 return;
             }
-            // Under the lock, so that no engine at the gate misses it.
+            // Set under the lock, so that no engine at the gate misses it.
             stopped.store(true, Ordering::Relaxed);
             drop(state);
             switch.changed.notify_all();

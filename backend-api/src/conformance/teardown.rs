@@ -96,7 +96,7 @@ pub(super) fn drop_by_timer(subject: &Subject) {
     }
 }
 
-/// Drops a backend, of which it is the last owner, in the thread that calls it as a waker.
+/// The last owner of a backend. As a waker, it drops the backend in the thread that calls it.
 struct DropOnWake {
     backend: Mutex<Option<Box<dyn InferBackend>>>,
     /// Told before the drop and after it.

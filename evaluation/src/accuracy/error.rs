@@ -21,7 +21,7 @@ pub enum GroundTruthError {
     /// The file has no entries.
     #[error("it has no entries")]
     Empty,
-    /// The file has the header of a CSV file, but the rest is none.
+    /// The file has a CSV header, but the rest is not CSV.
     #[error("the CSV is damaged: {detail}")]
     Csv {
         /// The finding of the CSV reader.
@@ -50,7 +50,7 @@ pub enum GroundTruthError {
     /// No directory names the class of an image.
     #[error("the image is not in a directory that could name its class")]
     NoDirectory,
-    /// One entry stands for two images.
+    /// One entry matches two images.
     #[error(
         "the ground truth has one entry for this image and for {}",
         printable(&.earlier.to_string_lossy())
@@ -74,7 +74,7 @@ pub enum GroundTruthError {
         /// The classes as they are written.
         classes: Vec<String>,
     },
-    /// A class id is none of the model's.
+    /// A class id is not one of the model's.
     #[error(
         "the ground truth says class {id}{}, but the model's classes {}",
         offset_text(*.offset),

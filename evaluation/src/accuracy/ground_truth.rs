@@ -56,7 +56,7 @@ enum Source {
         /// The image that took each entry.
         used: BTreeMap<PathBuf, PathBuf>,
     },
-    /// The directory that an image lies in.
+    /// The directory that contains an image.
     Folders,
 }
 
@@ -68,7 +68,7 @@ impl GroundTruth {
     pub const MOST_BYTES: u64 = MOST_BYTES;
 
     /// Reads a file. Lines are `name class`, `path<TAB>label name`, or CSV with a header. Several classes of an image
-    /// stand on several lines, or on one with `|` or `;` between them.
+    /// are on several lines, or on one line with `|` or `;` between them.
     ///
     /// # Errors
     ///
@@ -155,7 +155,7 @@ impl GroundTruth {
         })
     }
 
-    /// Checks a file for a model of which one class is right at a time.
+    /// Checks a file for a model whose classes exclude each other.
     ///
     /// # Errors
     ///
@@ -245,7 +245,7 @@ impl ClassLookup {
         })
     }
 
-    /// The classes that `written` stand for, ascending, for a model with `count` classes, if that is known.
+    /// The classes that `written` names, ascending, for a model with `count` classes, if that is known.
     ///
     /// # Errors
     ///
@@ -391,7 +391,7 @@ fn lines(text: &str) -> Result<HashMap<PathBuf, Entry>, GroundTruthError> {
     Ok(entries)
 }
 
-/// The columns of the image and of the class, and what is between columns, if the line is a header.
+/// The columns of the image and of the class, and the separator, if the line is a header.
 fn header(line: &str) -> Option<(usize, usize, u8)> {
     let delimiter = if line.contains('\t') { '\t' } else { ',' };
     let columns: Vec<String> = line
@@ -552,7 +552,7 @@ mod tests {
         );
         let hint = error(&lookup, "sharc").hint();
         assert!(hint.contains("`shark`"), "{hint}");
-        // The number of classes is not known for a model that gives class ids.
+        // The number of classes is unknown for a model that gives class ids.
         assert_eq!(lookup.classes(&["900"], None).unwrap(), [901]);
         assert!(lookup.classes(&["-2"], None).is_err());
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::ground_truth::key;
 
-/// The difference between the labels of a run and those of the reference.
+/// The difference between the labels of a run and the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabelDifference {
@@ -23,7 +23,7 @@ pub enum LabelDifference {
 pub type Classes<'a> = (Option<&'a Labels>, Option<usize>);
 
 impl LabelDifference {
-    /// Compares the labels of a run with those of the reference. Without any labels, another number of classes is a
+    /// Compares the labels of a run with the reference. Without labels, a different number of classes is a
     /// difference.
     pub fn between(reference: Classes, run: Classes) -> Option<Self> {
         let ((reference, reference_count), (run, run_count)) = (reference, run);

@@ -1,4 +1,4 @@
-//! The counts of a model of which any number of classes are right at a time.
+//! The counts of a multi-label model, of which any number of classes may be right.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub struct Decisions {
     pub false_negatives: usize,
 }
 
-/// Precision, recall and their harmonic mean; what has no cases is 0.
+/// Precision, recall and their harmonic mean; 0 without cases.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Quality {
     /// The share of given classes that are right.
@@ -64,7 +64,7 @@ pub struct MultiLabel {
 }
 
 impl MultiLabel {
-    /// Nothing counted yet.
+    /// Counts of zero images.
     pub const fn new(threshold: f64) -> Self {
         Self {
             threshold,
@@ -75,7 +75,7 @@ impl MultiLabel {
     }
 
     /// Counts an answer for an image that shows the classes `truth`, ascending. Returns the classes that the model
-    /// gives, if they are others.
+    /// gives, if they differ.
     pub fn add(&mut self, truth: &[usize], scores: &Scores) -> Option<Vec<usize>> {
         let scores = scores.values().iter().enumerate();
         let given: Vec<usize> = scores
@@ -100,7 +100,7 @@ impl MultiLabel {
         (!is_exact).then_some(given)
     }
 
-    /// The share of images whose classes are all given, and no others.
+    /// The share of images for which the model gives exactly the right classes.
     pub fn exact_match(&self) -> Rate {
         Rate::new(self.exact, self.images)
     }

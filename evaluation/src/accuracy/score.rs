@@ -12,9 +12,9 @@ use crate::statistics::{Rate, mean_of_shares};
 /// The judgement of one answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
-    /// The rank of the first right class, from 1, if it is among those that are looked at.
+    /// The rank of the first right class, from 1, if it is among the inspected ranks.
     pub rank: Option<usize>,
-    /// The classes that the run gives for the image, if they are not those of the ground truth.
+    /// The classes that the run gives for the image, if they differ from the ground truth.
     pub wrong: Option<Vec<usize>>,
 }
 
@@ -50,7 +50,7 @@ pub struct OfClass {
     pub top1: usize,
 }
 
-/// The counts of a model of which one class is right at a time.
+/// The counts of a model whose classes exclude each other.
 #[derive(Debug, Default)]
 pub struct SingleLabel {
     /// The classes that images show, by their ids.
@@ -62,7 +62,7 @@ pub struct SingleLabel {
 }
 
 impl Accuracy {
-    /// Nothing counted yet. `threshold` is the least score of the classes that a multi-label model gives.
+    /// Counts of zero images. `threshold` is the least score of the classes that a multi-label model gives.
     pub fn new(scoring: Scoring, threshold: f64) -> Self {
         let counts = if scoring.is_multi_label() {
             Counts::MultiLabel(MultiLabel::new(threshold))
@@ -105,7 +105,7 @@ impl Accuracy {
         Judged { rank, wrong }
     }
 
-    /// The share of images of which a right class is among the best `k`.
+    /// The share of images with a right class among the best `k`.
     pub fn top(&self, k: usize) -> Rate {
         Rate::new(self.ranks.iter().take(k).sum(), self.images)
     }
@@ -153,7 +153,7 @@ impl SingleLabel {
         mean_of_shares(self.classes.values().map(counts))
     }
 
-    /// The classes of which the smallest share is right, with their counts.
+    /// The classes with the smallest share of right answers, with their counts.
     pub fn least_right(&self, most: usize) -> Vec<(usize, OfClass)> {
         let mut all: Vec<_> = self.classes.iter().map(|(id, of)| (*id, *of)).collect();
         all.sort_by(|(_, a), (_, b)| {

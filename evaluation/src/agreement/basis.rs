@@ -10,7 +10,7 @@ pub enum Basis {
     Logits,
     /// At least one gives probabilities: each output is brought to probabilities by itself.
     Probabilities,
-    /// Both give values that are not known to be probabilities.
+    /// Both give values that may not be probabilities.
     Outputs,
     /// At least one gives class ids alone.
     ClassIds,
@@ -21,7 +21,7 @@ impl Basis {
     ///
     /// # Errors
     ///
-    /// A sentence for outputs that have nothing in common, with "it" for the run and "the reference".
+    /// A sentence for outputs of different kinds, with "it" for the run and "the reference".
     pub fn of(reference: Scoring, run: Scoring) -> Result<Self, String> {
         let both = [reference, run];
         if both.contains(&Scoring::ClassIds) {

@@ -3,7 +3,7 @@
 use backend_api::Tensor;
 use image_classification::{Interpretation, Ranked, Scores, ScoresError, Scoring};
 
-/// Classes whose values differ by less than this share of the largest one are no answer to which class it is.
+/// If all classes differ by less than this share of the largest value, they tie.
 pub const INFORMATIVE: f64 = 1e-4;
 
 /// The answer of one run for one image.
@@ -25,7 +25,7 @@ impl Answer {
     ///
     /// # Errors
     ///
-    /// [`ScoresError`] for an output that is none of a classifier's. NaN and infinities are no error
+    /// [`ScoresError`] for an output that is not a classifier's. NaN and infinities are not an error
     /// here: they are counted.
     pub fn new(
         output: &Tensor,
@@ -75,7 +75,7 @@ impl Answer {
 pub enum Difference {
     /// Both are finite.
     Finite(Values),
-    /// The number of NaN and infinities in the two outputs: nothing can be ranked.
+    /// The number of NaN and infinities in the two outputs, which cannot be ranked.
     NotFinite {
         /// The number in the reference's output.
         reference: usize,
@@ -95,13 +95,13 @@ pub enum Difference {
 pub struct Values {
     /// The best class is the same.
     pub top1_match: bool,
-    /// The same, where two best classes that tie in both answers may stand for each other.
+    /// The same, but two best classes that tie in both answers count as equal.
     pub top1_match_but_ties: bool,
     /// The k best classes are the same in the same order.
     pub ordered_match: bool,
-    /// The same, where classes that tie in the reference may stand for each other.
+    /// The same, but classes that tie in the reference count as equal.
     pub ordered_match_but_ties: bool,
-    /// The reference's classes [differ](Answer::has_order): where all tie, agreement says nothing.
+    /// The reference's classes [differ](Answer::has_order): if all tie, agreement is no evidence.
     pub informative: bool,
     /// The number of the k best classes that both have, in any order.
     pub shared: usize,
@@ -119,7 +119,7 @@ pub struct Values {
     pub relative_error: Option<f64>,
     /// x·y / (‖x‖₂ ‖y‖₂); `None` for outputs without scores.
     pub cosine: Option<f64>,
-    /// 1 − the cosine, computed from x − y: near 1 the cosine has no digits left that tell.
+    /// 1 − the cosine, computed from x − y: near 1, the cosine has no significant digits left.
     pub cosine_distance: Option<f64>,
     /// Σ p ln(p / q) − p + q in nats, the Kullback–Leibler divergence in the form that does not depend on how the sums
     /// of p and q were rounded; q is at least the smallest normal 32-bit number. For two distributions.
@@ -293,8 +293,8 @@ fn largest(outputs: &[f32], scoring: Scoring) -> f64 {
     })
 }
 
-/// 1 − x·y / (‖x‖ ‖y‖), as (‖x − y‖² − (‖x‖ − ‖y‖)²) / (2 ‖x‖ ‖y‖), from the norms, ‖x‖² − ‖y‖² and ‖x − y‖². Nothing
-/// differs from nothing by 0, and from anything else by 1.
+/// 1 − x·y / (‖x‖ ‖y‖), as (‖x − y‖² − (‖x‖ − ‖y‖)²) / (2 ‖x‖ ‖y‖), from the norms, ‖x‖² − ‖y‖² and ‖x − y‖². Zero
+/// differs from zero by 0, and from any other vector by 1.
 fn cosine_distance(x: f64, y: f64, xx_minus_yy: f64, dd: f64) -> f64 {
     if dd == 0.0 {
         return 0.0;
@@ -328,7 +328,7 @@ fn divergence(p: &[f64], q: &[f64]) -> f64 {
     terms.sum::<f64>().max(0.0)
 }
 
-/// Nothing of nothing is 0.
+/// 0 / 0 counts as 0.
 fn ratio(a: f64, b: f64) -> f64 {
     if a == 0.0 { 0.0 } else { a / b }
 }
@@ -540,7 +540,7 @@ mod tests {
             Scoring::Probability,
             0.05
         ));
-        // A probability of 0.04 is close to nothing, and yet twice 0.015.
+        // A probability of 0.04 is near 0, but more than twice 0.015.
         let [a, b] = [[0.04, 0.015], [0.015, 0.04]].map(|[a, b]| {
             let mut all = vec![0.01; 95];
             all[0] = a;

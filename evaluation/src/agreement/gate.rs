@@ -9,13 +9,13 @@ use crate::statistics::Rate;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// The answers of one run were recorded, as requested. Nothing was compared.
+    /// The answers of one run were recorded, as requested. No runs were compared.
     Recorded,
     /// All limits hold.
     Agree,
     /// A limit does not hold.
     Disagree,
-    /// Something could not be compared, so that nothing is certain.
+    /// Some answers could not be compared, so the verdict is open.
     CouldNotCompare,
 }
 
@@ -48,7 +48,7 @@ impl Gate {
     }
 
     /// The gate of a share of images: the share itself decides, for any number of images. The remark
-    /// says that a share which passed may still be chance.
+    /// warns that a passed share may still be chance.
     pub fn of_share(name: &'static str, what: &str, rate: Rate, least: Share) -> Self {
         let passed = least.is_reached(rate.count, rate.of);
         Self {

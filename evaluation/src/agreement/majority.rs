@@ -16,7 +16,7 @@ pub enum Majority {
 }
 
 impl Majority {
-    /// Finds the largest group of `runs` runs in which each agrees with each; `agree` says it for two.
+    /// Finds the largest group of `runs` runs in which all agree with each other; `agree` compares two.
     /// Of equally large groups it takes the first. There are at most a few runs: all groups are tried.
     pub fn find(runs: usize, agree: impl Fn(usize, usize) -> bool) -> Self {
         let members = |group: u32| (0..runs).filter(move |run| group >> run & 1 == 1);

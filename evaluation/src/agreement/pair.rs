@@ -1,4 +1,4 @@
-//! Two runs over all images: what they have in common, and the verdict.
+//! Two runs over all images: their agreement and the verdict.
 
 use std::fmt::Write as _;
 
@@ -27,7 +27,7 @@ pub struct Worst {
     pub top: [Vec<Ranked>; 2],
 }
 
-/// All that is known of two runs. What grows with the number of images is in [`Rows`], on disk.
+/// All that is known of two runs. The rows of the images are in [`Rows`], on disk.
 #[derive(Debug)]
 pub struct Pair {
     /// The limits of differences.
@@ -41,7 +41,7 @@ pub struct Pair {
     counts: Counts,
 }
 
-/// The numbers of images that have what the limits ask for.
+/// The numbers of images that meet each criterion.
 #[derive(Debug, Default)]
 struct Counts {
     finite: usize,
@@ -95,7 +95,7 @@ const COLUMNS: [(&str, &str, Column); 7] = [
 ];
 
 impl Pair {
-    /// Two runs of which nothing is known yet, to be judged by `tolerance`.
+    /// Two runs without images yet, to be judged by `tolerance`.
     pub fn new(tolerance: Tolerance, basis: Basis) -> Self {
         Self {
             tolerance,
@@ -106,7 +106,7 @@ impl Pair {
         }
     }
 
-    /// The share of all images; what is not finite has nothing in common.
+    /// The share of all images; outputs that are not finite never agree.
     fn rate(&self, count: usize) -> Rate {
         Rate::new(count, self.rows.len())
     }
@@ -264,7 +264,7 @@ impl Pair {
         Ok(())
     }
 
-    /// Every limit of the tolerance; none without images, of which no limit would say anything. `variation` is the
+    /// Every limit of the tolerance; none without images. `variation` is the
     /// one of the reference's answers.
     pub fn gates(&self, variation: &Variation) -> Vec<Gate> {
         if self.rows.is_empty() {
@@ -378,7 +378,7 @@ impl Pair {
     }
 }
 
-/// The digits of a score that `classify` prints unless `--digits` says otherwise.
+/// The digits of a score that `classify` prints by default.
 const DIGITS: usize = 4;
 
 /// Returns whether the best classes print the same text.
@@ -428,7 +428,7 @@ mod tests {
         Pair::new(tolerance, Basis::Probabilities)
     }
 
-    /// Answers that say something.
+    /// Informative answers.
     fn varied() -> Variation {
         let mut variation = Variation::default();
         variation.add(&answer([0.5, 0.3, 0.2]));
@@ -491,7 +491,7 @@ mod tests {
             "too few images to establish 98 %: the 95 % interval begins at 87.9 %; 189 images without a miss are needed"
         );
         assert!(remark(188, 0).is_some() && remark(189, 0).is_none());
-        // What failed needs no remark.
+        // A failed gate needs no remark.
         assert_eq!(remark(27, 1), None);
     }
 
@@ -604,7 +604,7 @@ mod tests {
         }
         let same = pair(5, 0, 0.0, f32);
         assert_eq!(same.verdict(&constant), Verdict::CouldNotCompare);
-        // What differs all the same differs.
+        // A difference in spite of that counts.
         assert_eq!(pair(5, 0, 1e-3, f32).verdict(&constant), Verdict::Disagree);
     }
 

@@ -65,7 +65,7 @@ impl Rows {
     ///
     /// # Errors
     ///
-    /// If the folder for temporary files has no room left.
+    /// If the directory for temporary files has no space left.
     pub fn push(&mut self, row: &Row) -> Result<(), RowsError> {
         postcard::to_io(row, self.file.get_mut()).map_err(|error| RowsError::Write {
             directory: std::env::temp_dir(),
@@ -91,7 +91,7 @@ impl Rows {
     }
 }
 
-/// Reads at a place of its own, and leaves the file where it is written on.
+/// Reads at a separate position and keeps the position for writing.
 struct Reader<'a> {
     rows: &'a Rows,
     offset: u64,

@@ -23,7 +23,7 @@ pub enum ToleranceName {
 }
 
 impl ToleranceName {
-    /// The one for a precision as engines name it; `f32+bf16` is that of its coarsest part. Others
+    /// The tolerance for a precision as engines name it; for `f32+bf16`, the tolerance of the coarsest part. Others
     /// (`unknown`) are compared as f32, the strictest.
     pub fn of_precision(precision: &str) -> Self {
         let part = |part: &str| match part {
@@ -56,8 +56,8 @@ pub struct Tolerance {
     pub max_delta: f64,
     /// On every image, for outputs that are logits or not known to be probabilities: ‖x − y‖₂ / ‖x‖₂.
     pub max_relative_error: f64,
-    /// On every image: the k best classes in the same order, where classes whose scores in the
-    /// reference tie may stand for each other.
+    /// On every image: the k best classes in the same order, but classes whose scores tie in the reference count as
+    /// equal.
     pub same_order: bool,
     /// Outputs that are as close as this share of the largest one tie, and probabilities that are as close as ten
     /// times this share of the larger of the two.
@@ -84,12 +84,12 @@ impl Tolerance {
     /// The tolerance called `name`.
     ///
     /// The limits of `f32` are six times what engines were measured to differ by over 1,000 images of three models
-    /// (|Δp| 8.6e-6, logits 1.5e-5), those of `f16` twice what weights stored in f16 cost (0.022 and 0.023). The limits
-    /// of `bf16` stand above the worst of 1,000 images of three models (0.24 and 0.29). Its ties, and `int8`, are
+    /// (|Δp| 8.6e-6, logits 1.5e-5), those of `f16` twice the differences by weights stored in f16 (0.022 and 0.023). The limits
+    /// of `bf16` are above the worst of 1,000 images of three models (0.24 and 0.29). Its ties, and `int8`, are
     /// conventions. A model's own limits may be stricter. `docs/compare.md` has the measurements.
     pub const fn named(name: ToleranceName) -> Self {
         let (max_delta, max_relative_error, tie, min_top1) = match name {
-            // The order says it already, and lets two best classes tie.
+            // The order gate covers it, and allows two best classes to tie.
             ToleranceName::F32 => (1e-4, 1e-4, 1e-4, None),
             ToleranceName::F16 => (0.05, 0.05, 0.05, Some(Share::percent(99))),
             ToleranceName::Bf16 => (0.3, 0.4, 0.1, Some(Share::percent(98))),

@@ -1,4 +1,4 @@
-//! The dependence of a run's answers on the image. Agreement of models with constant answers proves nothing.
+//! The dependence of a run's answers on the image. Agreement of models with constant answers is no evidence.
 
 use super::difference::{Answer, INFORMATIVE};
 
@@ -41,7 +41,8 @@ impl Variation {
         (self.answers > 1).then(|| if size == 0.0 { 0.0 } else { change / size })
     }
 
-    /// Returns whether the answers say anything: some image's classes differ, and images differ in their answers. A single
+    /// Returns whether the answers are informative: some image's classes differ, and images differ in their answers.
+    /// A single
     /// answer does not show whether it depends on its image.
     pub fn is_informative(&self) -> bool {
         self.with_order > 0 && self.spread().is_some_and(|spread| spread > INFORMATIVE)

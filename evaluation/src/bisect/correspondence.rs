@@ -23,14 +23,14 @@ enum Source {
 /// A model as far as it matters here.
 struct Wiring<'a> {
     nodes: &'a [Node],
-    /// For each node the sources of what it reads, in order, without constants. Nodes that only convert are looked
+    /// For each node the sources of its inputs, in order, without constants. Nodes that only convert are looked
     /// through.
     sources: Vec<Vec<Source>>,
-    /// For each node the nodes that make what it reads, by position, constants too.
+    /// For each node the nodes that compute its inputs, by position, including constants.
     makers: Vec<Vec<Option<usize>>>,
     /// For each node the nodes that read from it, converting ones looked through.
     readers: Vec<Vec<usize>>,
-    /// For each node a hash of its operator, attributes and weights, and whether there are weights that tell nodes apart.
+    /// For each node a hash of its operator, attributes and weights, and whether there are weights that identify nodes.
     signatures: Vec<(u64, bool)>,
     /// The node that makes the output, converting ones looked through.
     end: Option<usize>,
@@ -45,7 +45,7 @@ fn converts(node: &Node) -> bool {
         )
 }
 
-/// Operators whose inputs may change places.
+/// Commutative operators.
 fn commutes(node: &Node) -> bool {
     matches!(
         node.operator().as_ref(),
@@ -78,7 +78,7 @@ impl<'a> Wiring<'a> {
                 .filter_map(|value| from.get(value).copied().flatten())
                 .collect();
             if converts(node) {
-                // The value itself; scales and zero points are no values.
+                // The value itself; scales and zero points do not count.
                 own.truncate(1);
             }
             for source in &own {
@@ -140,7 +140,7 @@ impl<'a> Wiring<'a> {
     }
 }
 
-/// The tensors of the main graph that are no values: initializers.
+/// The constant tensors of the main graph: initializers.
 fn constants(model: &Model) -> HashMap<&Bytes, &Tensor> {
     let tensors = model.graph.iter().flat_map(|graph| &graph.initializer);
     tensors
@@ -151,7 +151,7 @@ fn constants(model: &Model) -> HashMap<&Bytes, &Tensor> {
 /// The least number of weights that are equal in one node alone, and not by chance.
 const DISTINCTIVE_WEIGHTS: i64 = 8;
 
-/// Returns a hash of operator, attributes and weights, and true if there are weights that tell nodes apart.
+/// Returns a hash of operator, attributes and weights, and true if there are weights that identify nodes.
 fn signature(node: &Node, constants: &HashMap<&Bytes, &Tensor>) -> (u64, bool) {
     let mut hasher = DefaultHasher::new();
     let mut is_distinctive = false;
@@ -175,7 +175,7 @@ fn signature(node: &Node, constants: &HashMap<&Bytes, &Tensor>) -> (u64, bool) {
                 .dims
                 .iter()
                 .fold(1_i64, |product, size| product.saturating_mul(*size));
-            // What lies in another file is not compared.
+            // Tensors in other files are not compared.
             is_distinctive |= tensor.external_data.is_empty() && elements >= DISTINCTIVE_WEIGHTS;
             tensor.encode_to_vec().hash(&mut hasher);
         }
@@ -230,7 +230,7 @@ impl Matching<'_> {
         self.to[node].is_none() && self.back[its].is_none()
     }
 
-    /// Joins two nodes if both are free, do the same, and nothing speaks against it.
+    /// Joins two nodes if both are free, compute the same, and do not conflict.
     fn join_if_alike(&mut self, node: usize, its: usize) {
         if self.are_free(node, its)
             && self.one.operator(node) == self.other.operator(its)
@@ -431,7 +431,7 @@ impl Matching<'_> {
     }
 }
 
-/// The nodes by what they do and read.
+/// The nodes by operator and inputs.
 fn wired<'a>(
     wiring: &'a Wiring<'_>,
 ) -> HashMap<((&'a Bytes, &'a Bytes), &'a [Source]), Vec<usize>> {
@@ -581,7 +581,7 @@ mod tests {
             &[("v", 1), ("w", 3), ("s", 9)],
         );
         assert_eq!(correspondence(&one, &other), [Some(2), None, None]);
-        // With the same weights the second convolution is known, and so is what is before it.
+        // Equal weights identify the second convolution and the nodes before it.
         let other = model(
             vec![
                 node("Conv", &["x", "v"], "A"),

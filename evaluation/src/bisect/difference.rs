@@ -16,7 +16,7 @@ pub struct Apart {
 }
 
 impl Apart {
-    /// Returns whether the difference exceeds `limit`. NaN differs from everything.
+    /// Returns whether the difference exceeds `limit`. NaN differs from every value.
     pub fn is_beyond(&self, limit: f64) -> bool {
         self.not_equal || self.relative_error.is_nan() || self.relative_error > limit
     }

@@ -1,4 +1,4 @@
-//! Looks at values of two models, and what they show.
+//! Looks at values of two models, and their results.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -37,7 +37,7 @@ pub struct Inspection<'a> {
     /// The outputs without a look.
     own: [&'a [f32]; 2],
     limit: f64,
-    /// The nodes that compute in `f64`, if they are held to a limit of their own.
+    /// The nodes that compute in `f64`, if they have a separate limit.
     doubles: Vec<usize>,
     /// For each node the nodes that it reads from.
     pub parents: Vec<Vec<usize>>,
@@ -95,7 +95,7 @@ impl<'a> Inspection<'a> {
                 continue;
             }
             if nodes.is_empty() {
-                // What was found among others is looked at alone: engines fuse what nobody looks at.
+                // A node that was found among others is looked at alone: engines fuse values that are not outputs.
                 let first = search.first();
                 let alone = first.and_then(|first| Some(self.looked_at.get(&first)?.1));
                 nodes.extend(first.filter(|_| alone == Some(false)));
@@ -208,7 +208,7 @@ impl<'a> Inspection<'a> {
                     let look = match (&seen.problem, seen.differs) {
                         (Some(_), _) => Look::Unknown,
                         (None, true) => Look::Differs,
-                        // Where looking at several nodes hides the difference, it proves nothing.
+                        // If looking at several nodes hides the difference, the look is inconclusive.
                         (None, false) if !alone && !output_differs => continue,
                         (None, false) => Look::Same,
                     };
@@ -238,7 +238,7 @@ impl<'a> Inspection<'a> {
             .iter()
             .map(|node| self.values[*node].as_deref().unwrap_or_default())
             .collect();
-        // Integers have a row of their own, if there are any.
+        // Integers have a separate row, if there are any.
         let exposure = |side: usize, what: What| {
             let named = values.iter().flat_map(|values| values.iter());
             let shown = named.filter(|named| is_integer(named) == (what == What::Integers));
@@ -380,7 +380,7 @@ impl<'a> Inspection<'a> {
         found.unknown = nodes.into_iter().map(unknown).collect();
         let alone = |first| self.looked_at.get(&first).is_some_and(|(_, alone)| *alone);
         found.certain = found.first.is_some_and(alone) && found.unknown.is_empty();
-        // The nodes of the run alone that lead to the counterpart of what was found, or to the output.
+        // The nodes that only the run has, on the path to the counterpart of the found node or to the output.
         let parents = self.sides[1].model.parents();
         let to = found
             .first

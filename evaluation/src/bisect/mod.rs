@@ -1,7 +1,7 @@
 //! The node where two runs part: looks into ONNX models, at values between their nodes.
 //!
 //! A look runs a copy of each model that shows the outputs of some nodes. Showing all of them at once would take the
-//! memory of all and leave an engine nothing to fuse; so a look is bounded, and the node that is found is looked at
+//! memory of all and prevent fusion in the engine; so a look is bounded, and the node that is found is looked at
 //! once more, alone.
 
 mod correspondence;
@@ -32,7 +32,7 @@ const ONE_ENGINE: f64 = 1e-6;
 /// The options of a bisection.
 #[derive(Debug)]
 pub struct BisectOptions<'a> {
-    /// By how much of its largest value a node's output may differ. By default that of the comparison's tolerance.
+    /// The largest relative difference of a node's output. Default: the limit of the comparison's tolerance.
     pub tolerance: Option<f64>,
     /// The tolerance of the comparison.
     pub comparison: ToleranceName,

@@ -47,7 +47,7 @@ pub struct LookedAt {
     pub index: usize,
     /// The place of its counterpart in the run's file.
     pub run_index: Option<usize>,
-    /// The node's name, or that of its first output.
+    /// The name of the node or of its first output.
     pub name: String,
     /// The node's operator.
     pub operator: String,
@@ -68,15 +68,15 @@ pub struct LookedAt {
     pub problem: Option<String>,
 }
 
-/// A node of which nothing is known.
+/// A node that could not be inspected.
 #[derive(Debug, Clone, Serialize)]
 pub struct Unknown {
     /// The node's place in the file, from 0.
     pub index: usize,
-    /// The node's name, or that of its first output.
+    /// The name of the node or of its first output.
     pub name: String,
     /// The node's operator.
     pub operator: String,
-    /// The reason why nothing is known.
+    /// The reason.
     pub reason: String,
 }

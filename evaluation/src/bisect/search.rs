@@ -150,7 +150,7 @@ impl Search {
 mod tests {
     use super::*;
 
-    /// Searches; gives what was found and how many looks it took.
+    /// Searches; returns the found node and the number of looks.
     fn search(
         parents: Vec<Vec<usize>>,
         most: usize,
@@ -209,7 +209,7 @@ mod tests {
         }
         assert_eq!(search.first(), Some(500));
         assert!(looks <= 11, "{looks}");
-        // What is left to do is what may have been hidden.
+        // The remaining nodes may have been hidden.
         assert!(search.not_seen().len() > 480);
     }
 

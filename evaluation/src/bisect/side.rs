@@ -100,12 +100,12 @@ impl<'a> Side<'a> {
         self.kinds.get(value) == Some(&Kind::Tensor(DataType::Double))
     }
 
-    /// Runs a copy of the model that shows values, and returns the row, or the reason why there is none.
+    /// Runs a copy of the model that outputs values, and returns the row, or the reason for the failure.
     pub fn show(&self, exposure: &Exposure, directory: &Path) -> Result<Tensor, String> {
         let model = exposure
             .apply(&self.model)
             .ok_or("the model has no output")?;
-        // A directory of its own: engines may still have the last model's file open.
+        // A new directory: engines may still have the last model's file open.
         let directory = tempfile::tempdir_in(directory).map_err(|error| chain(&error))?;
         let path = directory.path().join("exposed.onnx");
         let written = self.write(&model, directory.path(), &path);

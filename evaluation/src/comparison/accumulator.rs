@@ -20,11 +20,11 @@ use crate::provenance::Machine;
 pub struct AnsweredImage {
     /// The digests of the image.
     pub digests: ImageDigests,
-    /// The output of each [ready](ComparedRuns::ready) run, in their order, or the reason why there is none.
+    /// The output of each [ready](ComparedRuns::ready) run, in their order, or the reason for the failure.
     pub outputs: Vec<Result<Tensor, Problem>>,
 }
 
-/// Compares the answers of runs, image by image. Memory does not grow with the number of images, but for their paths.
+/// Compares the answers of runs, image by image. Memory grows with the paths of the images only.
 #[derive(Debug)]
 pub struct ComparisonAccumulator {
     runs: ComparedRuns,

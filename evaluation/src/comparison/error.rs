@@ -27,7 +27,7 @@ pub enum ComparisonError {
         /// The settings that differ.
         differences: Vec<String>,
     },
-    /// The output of a run has nothing in common with the reference's.
+    /// The output of a run is of another kind than the reference's.
     #[error("{reason}")]
     OtherOutputs {
         /// The kinds of both outputs.
@@ -69,7 +69,7 @@ pub enum ComparisonError {
         /// The number of classes in the reference's answer.
         reference_classes: usize,
     },
-    /// An output is not that of a classifier.
+    /// An output is not a classifier's.
     #[error(transparent)]
     Scores(#[from] ScoresError),
     /// The files of a model cannot be read.

@@ -18,7 +18,7 @@ use crate::classifiers::{
 use crate::failure::Problem;
 use crate::recording::{Recorder, Recording, RecordingError};
 
-/// Compares classifiers: gives them the same images and asks whether their answers agree.
+/// Compares the answers of classifiers for the same images.
 ///
 /// Classifiers with the same preprocessing get the same tensor of an image. Two classifiers cannot be compared, and the
 /// [verdict](ComparisonReport::verdict) says so, if their preprocessing or their classes differ.
@@ -81,7 +81,7 @@ impl Comparison {
         }
     }
 
-    /// Sets the limits of differences. By default they are those of the coarsest precision in which a classifier
+    /// Sets the limits of differences. Default: the limits of the coarsest precision in which a classifier
     /// computes or its model holds its weights.
     #[must_use]
     pub fn tolerance(mut self, tolerance: Tolerance) -> Self {
@@ -128,7 +128,8 @@ impl Comparison {
         futures_executor::block_on(self.run(images))
     }
 
-    /// Compares the answers for `images`, and records those of the compared classifiers on `out`. Returns the report, and
+    /// Compares the answers for `images`, and writes the recording of the compared classifiers to `out`. Returns the
+    /// report, and
     /// `out` or the error that ended the recording. The report is complete in either case.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The runs of a comparison: which can be compared, on what basis, and by which tolerance.
+//! The runs of a comparison: the comparable ones, their basis, and the tolerance.
 
 use std::io::{Read, Seek};
 
@@ -45,7 +45,7 @@ impl ComparedRuns {
                     runs: entries.iter().map(|entry| entry.name.clone()).collect(),
                 })?,
         };
-        // If the reference cannot run, the others are still compared; the verdict tells.
+        // If the reference cannot run, the others are still compared; the verdict names the failure.
         let is_ready = |index: &usize| entries.get(*index).is_some_and(|entry| entry.info.is_ok());
         let reference = Some(requested)
             .filter(is_ready)
@@ -53,7 +53,7 @@ impl ComparedRuns {
             .unwrap_or(requested);
         let rejected = reject(&mut entries, reference);
         let known = |entry: &RunEntry| entry.info.as_ref().ok()?.interpretation;
-        // A run of which no output is finite has nothing to read; it differs from every other.
+        // A run without a finite output has no reading; it differs from every other run.
         let any = entries.get(reference).and_then(known);
         let any = any.or_else(|| entries.iter().find_map(known));
         let any = any.unwrap_or(Interpretation::RAW);
@@ -90,7 +90,8 @@ impl ComparedRuns {
 
     /// Returns the tolerance for the precisions of the runs, and the run or file that decides it.
     ///
-    /// It is that of the coarsest precision in which a run computes or in which different model files hold their weights.
+    /// It is the tolerance of the coarsest precision in which a run computes or different model files hold their
+    /// weights.
     pub fn default_tolerance(&self) -> (ToleranceName, String) {
         let infos = self
             .entries
@@ -114,7 +115,7 @@ impl ComparedRuns {
             .is_some_and(|(recorded, other)| differences(recorded, other).is_empty())
     }
 
-    /// Returns the outputs that `recording` has of an image for those of its runs that are compared, in their order. The
+    /// Returns the recorded outputs of an image, for the compared runs of `recording`, in their order. The
     /// recorded runs are the first of these runs.
     ///
     /// # Errors
@@ -146,7 +147,7 @@ impl ComparedRuns {
         Some(self.labelled().next()?.1)
     }
 
-    /// Returns the runs whose labels differ from those of the first run that has some, each with the place of that run:
+    /// Returns the runs whose labels differ from the first run that has labels, each with the place of that run:
     /// the same place in two outputs means different things.
     pub fn label_differences(&self) -> Vec<(usize, LabelDifference, usize)> {
         let mut labelled = self.labelled();
@@ -224,21 +225,21 @@ fn default_tolerance(infos: &[&RunInfo]) -> (ToleranceName, String) {
     }
 }
 
-/// The settings that a model's own input decides: in which order and type it takes the same pixels.
-const OF_THE_TENSOR: [&str; 3] = ["layout", "type", "batch"];
-/// The settings that are part of a model that takes pixels as they are, and outside of one that takes fractions.
-const OF_THE_VALUES: [&str; 3] = ["color", "mean", "scale"];
+/// The settings that a model's input decides: the order and type of the same pixels.
+const INPUT_SETTINGS: [&str; 3] = ["layout", "type", "batch"];
+/// The settings that are inside a model that takes raw pixels, and outside one that takes normalized values.
+const VALUE_SETTINGS: [&str; 3] = ["color", "mean", "scale"];
 
 /// Returns the error if the answers of two runs cannot be compared. `name` is the reference's.
 fn incomparable(name: &str, reference: &RunInfo, own: &RunInfo) -> Option<ComparisonError> {
-    // A model that takes integers does itself what others have done before: the pixels are the same.
+    // A model that takes integers normalizes inside its graph: the pixels are the same.
     let one_takes_pixels = takes_pixels(reference) != takes_pixels(own);
     let differences: Vec<String> = differences(reference, own)
         .into_iter()
         .filter(|(key, ..)| {
-            let own_business =
-                OF_THE_TENSOR.contains(key) || (one_takes_pixels && OF_THE_VALUES.contains(key));
-            !own_business
+            let is_decided_by_model =
+                INPUT_SETTINGS.contains(key) || (one_takes_pixels && VALUE_SETTINGS.contains(key));
+            !is_decided_by_model
         })
         .map(|(key, value, other)| format!("{key} {other} (reference: {value})"))
         .collect();

@@ -20,13 +20,13 @@ use crate::text::chain;
 pub struct EvaluationOptions {
     /// The name of the run that others are compared with. By default the first that can be evaluated.
     pub reference: Option<String>,
-    /// The number that is added to the class ids of the ground truth: 1 for a model whose class 0 is the background.
+    /// The number added to the class ids of the ground truth: 1 for a model whose class 0 is the background.
     pub label_offset: i64,
     /// The least score of the classes that a multi-label model gives for an image. By default 0.5.
     pub threshold: f64,
     /// The values of K of top-K accuracy. By default 1 and 5.
     pub top: Vec<usize>,
-    /// The limits. By default there are none.
+    /// The limits. Default: none.
     pub limits: GateLimits,
 }
 
@@ -150,7 +150,7 @@ impl EvaluationAccumulator {
     }
 
     /// Adds an image: the digest of its file, and the output of each [ready](Self::ready) run in their order, or the
-    /// reason why there is none. Returns the failures for this image, if there are any. An image without ground truth has
+    /// reason for the failure. Returns the failures for this image, if there are any. An image without ground truth has
     /// none.
     pub fn add(
         &mut self,
@@ -212,7 +212,7 @@ impl EvaluationAccumulator {
         }
     }
 
-    /// Checks the classes of an image, as they are written, against those of the first image with its content.
+    /// Checks the written classes of an image against the classes of the first image with its content.
     fn check_duplicate(
         &self,
         written: Option<&[String]>,
@@ -344,7 +344,7 @@ fn interpretation(info: &RunInfo) -> Interpretation {
     info.interpretation.unwrap_or(Interpretation::RAW)
 }
 
-/// Checks that scores rank classes: a single value that is no probability and no logit does not.
+/// Checks that scores rank classes. A single value does so only as a probability or a logit.
 fn check_ranks(scoring: Scoring, classes: usize) -> Result<(), EvaluationError> {
     if scoring == Scoring::Raw && classes == 1 {
         return Err(EvaluationError::SingleValue);
@@ -352,7 +352,7 @@ fn check_ranks(scoring: Scoring, classes: usize) -> Result<(), EvaluationError> 
     Ok(())
 }
 
-/// Compares the labels of every run with those of the reference, or of the first run if that failed.
+/// Compares the labels of every run with the reference, or with the first run if that failed.
 fn label_differences(entries: &[RunEntry], reference: usize) -> Vec<Option<LabelDifference>> {
     let classes = |entry: &RunEntry| Some(entry.info.as_ref().ok()?.classes);
     let first = entries.get(reference).filter(|entry| entry.info.is_ok());

@@ -35,16 +35,16 @@ pub enum EvaluationError {
         /// The error of the first image.
         source: GroundTruthError,
     },
-    /// The model gives one value for an image that is no probability and no logit.
+    /// The model gives one value for an image, which is neither a probability nor a logit.
     #[error("the model gives a single raw value, which cannot rank classes")]
     SingleValue,
-    /// The ground truth says several classes or none, but one class of the model is right at a time.
+    /// The ground truth says several classes or none, but the model's classes exclude each other.
     #[error("the ground truth says {}, but the classes of this model exclude each other", quoted(.classes))]
     NotOneClass {
         /// The classes as they are written.
         classes: Vec<String>,
     },
-    /// Two images have the same content, but the ground truth says different classes.
+    /// Two images have the same content, but different classes in the ground truth.
     #[error(
         "the image has the content of {}, but the ground truth says {} here and {} there",
         printable(&.earlier.to_string_lossy()),
@@ -62,7 +62,7 @@ pub enum EvaluationError {
     /// The ground truth cannot be used.
     #[error(transparent)]
     GroundTruth(#[from] GroundTruthError),
-    /// An output is not that of a classifier.
+    /// An output is not a classifier's.
     #[error(transparent)]
     Scores(#[from] ScoresError),
     /// The files of a model cannot be read.

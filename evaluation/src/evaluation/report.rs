@@ -104,7 +104,7 @@ impl EvaluationReport {
         self.runs.get(self.reference)?.results.as_ref().ok()
     }
 
-    /// Returns the place of the run whose labels the others' are compared with: the reference, or the first run if that
+    /// Returns the place of the run with which labels are compared: the reference, or the first run if that
     /// failed.
     pub fn labels_reference(&self) -> Option<usize> {
         match self.reference_results() {
@@ -155,7 +155,7 @@ impl EvaluationReport {
         self.images.len() - self.missing.len()
     }
 
-    /// Returns the gate of the images, which is none of a single run.
+    /// Returns the gate of the images, which belongs to no single run.
     pub fn truth_gate(&self) -> Option<Gate> {
         let least = self.limits.min_truth?;
         let (count, of) = (self.with_truth(), self.images.len());
@@ -167,7 +167,7 @@ impl EvaluationReport {
         Some(Gate::new("min-truth", least.is_reached(count, of), found))
     }
 
-    /// The gates of all runs, and that of the images.
+    /// The gates of all runs, and the gate of the images.
     fn all_gates(&self) -> impl Iterator<Item = (Option<usize>, Gate)> {
         let truth = self.truth_gate().map(|gate| (None, gate));
         let runs = 0..self.runs.len();
@@ -191,7 +191,7 @@ impl EvaluationReport {
         }
     }
 
-    /// Returns the verdict and its reason on one line. It always names the number of images that the verdict stands on.
+    /// Returns the verdict and its reason on one line. It always names the number of images behind the verdict.
     pub fn summary(&self) -> String {
         let failed: Vec<String> = self
             .all_gates()
@@ -206,7 +206,7 @@ impl EvaluationReport {
                 let none = "no gate was requested";
                 ("EVALUATED", vec![none.to_owned()])
             }
-            // An evaluation records nothing.
+            // An evaluation has no recordings.
             Verdict::Agree | Verdict::Recorded => {
                 let few = if self.all_gates().any(|(_, gate)| gate.remark.is_some()) {
                     " (too few images to establish that)"

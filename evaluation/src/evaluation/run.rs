@@ -14,7 +14,7 @@ use crate::failure::Problem;
 
 /// Evaluates classifiers: gives them images and counts how often they are right.
 ///
-/// Each classifier is judged by its own labels, and gets the tensor that its own preprocessing makes of an image.
+/// Each classifier is judged by its own labels, and gets a tensor from its own preprocessing.
 ///
 /// ```
 /// use evaluation::accuracy::GroundTruth;

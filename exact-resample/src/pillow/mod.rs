@@ -21,8 +21,8 @@ use crate::{CHANNELS, Filter, RgbView, SourceBox, target_size, zeros};
 ///
 /// Returns `width * height * 3` bytes, laid out like the source. An unchanged size with an aligned box is a copy.
 ///
-/// The bytes are those of Pillow 13.0 without `reducing_gap`. Where an image shrinks much more in height than in
-/// width, 333 x 500 to 224 x 224 for example, they differ in rounding from those of older versions, which resample
+/// The bytes equal Pillow 13.0 without `reducing_gap`. Where an image shrinks much more in height than in
+/// width, 333 x 500 to 224 x 224 for example, they differ in rounding from older versions, which resample
 /// along x first.
 ///
 /// # Panics
@@ -33,7 +33,7 @@ use crate::{CHANNELS, Filter, RgbView, SourceBox, target_size, zeros};
 ///
 /// # Errors
 ///
-/// If there is no memory for the result or for what leads to it; [`memory_bytes`] tells how much it takes.
+/// If there is no memory for the result or the intermediate rows; see [`memory_bytes`].
 pub fn resize(
     src: RgbView<'_>,
     source_box: Option<SourceBox>,
@@ -62,7 +62,7 @@ pub fn resize(
     };
     let mut out = zeros(out_len)?;
     if used_columns.is_empty() || used_rows.is_empty() {
-        // A sliver at the edge that `f32` rounds away: Pillow's box filter sums up nothing and gives black.
+        // A sliver at the edge that `f32` rounds away: Pillow's box filter has no pixels to sum up and returns black.
         return Ok(out);
     }
     // Neither pass would be a copy, which has been made above.

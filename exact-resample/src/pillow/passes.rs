@@ -44,7 +44,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// From the first byte of the window's rows on. An empty window has no bytes, wherever it lies.
+    /// From the first byte of the window's rows on. An empty window has no bytes, at any position.
     pub(super) fn rows_of(self, window: Window) -> &'a [u8] {
         if window.len == 0 {
             return &[];

@@ -51,7 +51,7 @@ pub(super) struct Convolution {
 }
 
 impl Convolution {
-    /// `None` for `Nearest`, which weights nothing.
+    /// `None` for `Nearest`, which has no weights.
     pub(super) fn of(filter: Filter) -> Option<Self> {
         let (kernel, support): (fn(f64) -> f64, f64) = match filter {
             Filter::Nearest => return None,
@@ -205,7 +205,7 @@ impl Coefficients {
         }
     }
 
-    /// Fills `weights` with those of the window of `index`, in fixed point.
+    /// Fills `weights` for the window of `index`, in fixed point.
     pub(super) fn weights(&self, index: usize, real: &mut Vec<f64>, weights: &mut Vec<i32>) {
         weights.clear();
         self.pieces(index, real, |_, piece| weights.extend_from_slice(piece));

@@ -140,7 +140,7 @@ pub(super) struct HorizontalPass {
     starts: Vec<usize>,
     /// Results of a group: for each window the pixels of all rows, four bytes each.
     pixels: Vec<[u8; 4 * GROUP]>,
-    /// Rows that are too close to the end of the source for whole windows, and room for what comes of them.
+    /// Rows that are too close to the end of the source for whole windows, and room for their results.
     padded: Vec<u8>,
     padded_out: Vec<u8>,
 }
@@ -206,7 +206,7 @@ impl HorizontalPass {
 
     fn group(&mut self, rows: &[u8], stride: usize, out: &mut [u8]) {
         if self.halves == 0 {
-            // Pillow's sum of nothing.
+            // Pillow's sum of no pixels.
             out.fill(0);
             return;
         }

@@ -144,7 +144,7 @@ fn images_of_a_stream_are_classified_as_they_come() {
 fn the_first_outputs_decide_the_scores_once() {
     let classifier = classifier(ScoreKind::Auto);
     assert_eq!(classifier.preprocessing().reading, None);
-    // The second output alone is a distribution; together they are none.
+    // The second output alone is a distribution; together they are not.
     let images = [[200, 10, 10], [1, 0, 0]];
     let results: Vec<_> = classifier
         .classify_all_blocking(images.map(colour))
@@ -163,7 +163,7 @@ fn images_that_cannot_be_read_do_not_decide_the_scores() {
     for broken in [7, 8, 20] {
         let classifier = classifier(ScoreKind::Auto);
         let bad = (0..broken).map(|_| ImageSource::Bytes(b"no image".to_vec()));
-        // The first output alone is a distribution; together they are none.
+        // The first output alone is a distribution; together they are not.
         let good = [[1, 0, 0], [200, 10, 10]].map(|rgb| colour(rgb).into());
         let results: Vec<_> = classifier
             .classify_all_blocking(Iterator::chain(bad, good))
@@ -229,7 +229,7 @@ fn the_model_is_discovered_beside_its_file() {
     let backend = || channels(1).build().unwrap();
     let discovered = Classifier::discover(backend(), &model).unwrap();
     let found = discovered.classify_blocking(colour([0, 0, 9])).unwrap();
-    // Nothing states the channels, so that they are OpenVINO's: blue first.
+    // No source states the channels, so OpenVINO's convention holds: blue first.
     assert_eq!(found.best().unwrap().label, "a");
     let assumed = &discovered.preprocessing().resolved.settings[0];
     assert_eq!(assumed.origin, SettingOrigin::Convention);

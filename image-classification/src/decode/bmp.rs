@@ -76,7 +76,7 @@ impl Bitmap<'_> {
         self.number(16)
     }
 
-    /// The offset of the pixels where the file states that of the palette instead.
+    /// The offset of the pixels, for files that state the palette's offset instead.
     fn offset_behind_palette(&self) -> Option<u32> {
         let stated = u32::from_le_bytes(*self.0.get(OFFSET..)?.first_chunk()?);
         let palette = FILE_HEADER as u32 + self.number(0)?;

@@ -31,7 +31,7 @@ pub(super) fn decode<R: BufRead + Seek>(
     let is_fresh = spare.capacity() < header.buffer as usize;
     let mut buffer = buffer_of(spare, header.buffer)?;
     if !is_fresh {
-        // Decoders leave out what the file leaves out.
+        // Decoders omit channels that the file omits.
         buffer.fill(0);
     }
     decoder
@@ -61,7 +61,7 @@ fn open<'a, R: BufRead + Seek + 'a>(
     source.rewind().map_err(DecodeError::Unreadable)?;
     let mut reader = ImageReader::with_format(source, format);
     let mut codec_limits = image::Limits::default();
-    // For what decoders allocate besides the image itself. The exact check is ours, below.
+    // For the decoder's allocations in addition to the image. The exact check is below.
     codec_limits.max_alloc = Some(limits.decoded_bytes);
     reader.limits(codec_limits);
     let mut decoder = reader
@@ -71,7 +71,7 @@ fn open<'a, R: BufRead + Seek + 'a>(
     check_size(width, height, limits)?;
     let total = decoder.total_bytes();
     within("a decoded size in bytes", total, limits.decoded_bytes)?;
-    // A damaged block is no reason to refuse the pixels.
+    // A damaged block is no reason to reject the pixels.
     let metadata = Metadata {
         exif: decoder.exif_metadata().unwrap_or(None),
         xmp: decoder.xmp_metadata().unwrap_or(None),

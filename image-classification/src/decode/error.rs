@@ -12,7 +12,7 @@ pub enum DecodeError {
     /// The file has no bytes.
     #[error("the file is empty")]
     Empty,
-    /// The content is none of the formats that are known, whatever the file is called.
+    /// The content has no known format; the file name does not count.
     #[error(
         "not an image in a known format (JPEG, PNG, BMP, WebP, GIF, TIFF, PNM, QOI, ICO, TGA, JPEG XL)"
     )]

@@ -110,7 +110,7 @@ const SIGNATURES: [(usize, &[u8], Recognised); 54] = {
     ]
 };
 
-/// Names of image files. Formats without a signature are recognised by nothing else.
+/// Names of image files. Formats without a signature are recognised by their name only.
 const ENDINGS: [&str; 52] = [
     "3fr", "arw", "avif", "bmp", "cr2", "cr3", "crw", "dcr", "dds", "dib", "dng", "erf", "gif",
     "heic", "heif", "hif", "icb", "ico", "iiq", "j2k", "jfif", "jp2", "jpe", "jpeg", "jpf", "jpg",
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(name(b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif"), "AVIF");
         assert_eq!(name(b"\0\0\0\x14ftypmif1\0\0\0\0mif1"), "HEIF");
         assert_eq!(name(b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom"), "camera raw");
-        // A film is no image, whatever follows the brands.
+        // A video is not an image, whatever brands follow.
         assert_eq!(name(b"\0\0\0\x14ftypisom\0\0\x02\0mp41heic"), "");
         assert_eq!(name(b"\xff\xff\xff\xffftypqt  "), "");
     }

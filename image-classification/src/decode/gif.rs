@@ -1,4 +1,4 @@
-//! GIF: the first frame on its canvas, looked up in the palette where it lies.
+//! GIF: the first frame on its canvas, looked up in the palette in place.
 
 use std::io::{Chain, Cursor, Read};
 
@@ -13,7 +13,7 @@ use super::{DecodeError, DecodeLimits, Image, check_size, within};
 const FORMAT: &str = "GIF";
 /// Bytes of a colour in a palette.
 const COLOUR: usize = 3;
-/// Upper bound of the pixels that a byte of LZW codes stands for.
+/// Upper bound of the pixels in a byte of LZW codes.
 const MOST_PIXELS_PER_BYTE: u64 = 4096 * 8 / 3;
 
 /// The place of a frame on the canvas, and the index of the canvas around it.
@@ -121,7 +121,7 @@ fn open<R: Read>(
         top: frame.top.into(),
         width: frame.width.into(),
         height: frame.height.into(),
-        // As Pillow does: not the background of the screen, but what is transparent, or the first colour.
+        // As Pillow does: the transparent colour or the first one, not the background of the screen.
         background: frame.transparent.unwrap_or(0),
     };
     // A frame that is not within the screen enlarges it.

@@ -32,7 +32,7 @@ impl ImageHeader {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`], as [`Image::decode`] gives for the same file, if the header shows it.
+    /// The [`DecodeError`] of [`Image::decode`] for the same file, if the header shows it.
     pub fn read<R: BufRead + Seek>(source: R, limits: &DecodeLimits) -> Result<Self, DecodeError> {
         read_header(source, limits)
     }

@@ -101,7 +101,7 @@ impl Directory {
         self.entry(tag).is_some()
     }
 
-    /// Number of values of `tag`, 0 where there is none.
+    /// Number of values of `tag`, 0 if it is absent.
     pub(super) fn count(&self, tag: u16) -> u64 {
         self.entry(tag).map_or(0, |entry| entry.count)
     }
@@ -205,7 +205,7 @@ impl Directory {
     }
 }
 
-/// Bytes of a value of a type; unknown types are taken for bytes.
+/// Bytes of a value of a type; unknown types count as bytes.
 fn size_of(kind: u16) -> u64 {
     match kind {
         3 | 8 => 2,

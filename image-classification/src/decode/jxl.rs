@@ -72,7 +72,7 @@ pub(super) fn decode<R: Read>(
     header.image(pixels, 1)
 }
 
-/// Reads the header, and everything that was read with it.
+/// Reads the header and the bytes that were read with it.
 fn open<R: Read>(
     source: &mut R,
     length: u64,

@@ -31,10 +31,11 @@ use format::{Format, Recognised};
 pub use header::ImageHeader;
 pub use note::ImageNote;
 
-/// Most bytes of a row in a file whose rows are held besides the pixels: 8 million pixels of 16-bit RGBA.
+/// Largest size of a row in bytes, for formats whose rows are held in addition to the pixels: 8 million pixels of
+/// 16-bit RGBA.
 const MOST_ROW_BYTES: u64 = 64 << 20;
 
-/// The largest cost of an image. Images that cost more are refused.
+/// The largest cost of an image. Images that cost more are rejected.
 ///
 /// The checks come before the decoder allocates: a file of 100 bytes can claim ten gigabytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +129,7 @@ impl Image {
     /// cut short or whose data are damaged is an error, where libjpeg fills in grey.
     ///
     /// The format is recognised by content, never by name. Animated formats give their first frame. The pixels of all
-    /// formats are those of Pillow's `exif_transpose(image).convert("RGB")`: upright by EXIF or XMP, grey in three equal
+    /// formats equal Pillow's `exif_transpose(image).convert("RGB")`: upright by EXIF or XMP, grey in three equal
     /// channels, palettes looked up, an alpha channel dropped without blending. Of 16 bits the upper 8 remain, as in
     /// OpenCV. [`note`](Self::note) has a remark on an image that is probably not as it was meant.
     ///
@@ -142,7 +143,7 @@ impl Image {
     /// [`decode`](Self::decode), but a JPEG is decoded smaller, which is much faster: by what `reduction` gives
     /// for its upright width and height, 1, 2, 4 or 8, for instance
     /// [`Preprocess::reduction`](crate::Preprocess::reduction). Its sizes are divided by that and rounded up.
-    /// The pixels are libjpeg-turbo's for that scale (Pillow's `draft`); they are not those of the whole
+    /// The pixels are libjpeg-turbo's for that scale (Pillow's `draft`); they differ from the whole
     /// image resized.
     ///
     /// Pixels take the memory of `spare`, such as [`into_rgb`](Self::into_rgb) of an image that is no
@@ -151,7 +152,7 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// As [`decode`](Self::decode). The limits are those of the whole image.
+    /// As [`decode`](Self::decode). The limits apply to the whole image.
     pub fn decode_reduced(
         bytes: &[u8],
         limits: &DecodeLimits,
@@ -199,7 +200,7 @@ fn read_header<R: BufRead + Seek>(
         return Err(DecodeError::Empty);
     }
     source.rewind().map_err(DecodeError::Unreadable)?;
-    // Buffered readers give the signature at once; where it is cut, the format is not known anyway.
+    // Buffered readers return the signature at once; a shorter one identifies no format.
     let head = source.fill_buf().map_err(DecodeError::Unreadable)?;
     let format = format_of(head)?;
     guarded(format, || match format {
@@ -373,7 +374,7 @@ mod tests {
         ));
         let png = encode(&colours(), ImageFormat::Png);
         for length in 1..png.len() {
-            // The last bytes are a check sum of nothing; the pixels may be there without them.
+            // The last bytes are a checksum that no decoder needs; the pixels may be complete without them.
             if let Err(error) = decode(&png[..length]) {
                 assert!(!error.to_string().is_empty() && !error.hint().is_empty());
             } else {
@@ -417,7 +418,7 @@ mod tests {
                 );
             }
         }
-        // What follows the end is none of the image.
+        // Bytes after the end do not belong to the image.
         assert!(decode(&[&jpeg[..], b"trailer"].concat()).is_ok());
     }
 

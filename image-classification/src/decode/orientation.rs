@@ -26,7 +26,7 @@ impl Metadata {
     }
 }
 
-/// Returns the orientation of a number from 1 to 8; others are none.
+/// Returns the orientation of a number from 1 to 8; `None` for others.
 pub(super) fn from_number(number: u64) -> Orientation {
     u8::try_from(number)
         .ok()
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(found(None, xmp), Orientation::Rotate270);
         let element = Some("<tiff:Orientation/><tiff:Orientation>3</tiff:Orientation>");
         assert_eq!(found(None, element), Orientation::Rotate180);
-        // A number that is none is a statement too.
+        // An invalid number is a statement, too.
         for value in [1, 9] {
             let block = exif(3, [value, 0, 0, 0], 0);
             assert_eq!(found(Some(block), xmp), Orientation::NoTransforms);

@@ -1,4 +1,4 @@
-//! PNG row by row, and without the chunks that nobody reads.
+//! PNG row by row, without the chunks that are not needed.
 
 use std::io::{self, BufRead, ErrorKind, Read, Seek, SeekFrom};
 
@@ -100,7 +100,7 @@ fn open<R: BufRead + Seek>(
     length: u64,
     limits: &DecodeLimits,
 ) -> Result<(Reader<R>, ImageHeader), DecodeError> {
-    // A damaged chunk that is not needed is no reason to refuse the pixels.
+    // A damaged chunk that is not needed is no reason to reject the pixels.
     let metadata = metadata(&mut source).unwrap_or_default();
     source.rewind().map_err(DecodeError::Unreadable)?;
     let mut decoder = Decoder::new(source);

@@ -8,17 +8,17 @@ use super::{DecodeError, ImageNote};
 pub(super) const RGB: usize = 3;
 
 /// Returns a buffer of `len` bytes in the memory of `spare`, or an error where there is no memory. The bytes are
-/// anything: what the memory held before, or zeros.
+/// arbitrary: old content of the memory, or zeros.
 pub(super) fn buffer_of(mut spare: Vec<u8>, len: u64) -> Result<Vec<u8>, DecodeError> {
     let failed = || DecodeError::Allocation { bytes: len };
     let len = usize::try_from(len).map_err(|_| failed())?;
     if spare.capacity() < len {
-        // Growing would copy what nobody needs, and hold both.
+        // Growing would copy unneeded bytes, and hold both buffers.
         drop(spare);
         Vec::<u8>::new()
             .try_reserve_exact(len)
             .map_err(|_| failed())?;
-        // There is room. Zeros come from the system without being written, so that pixels that a file does not have
+        // There is room. Zeros come from the system without being written, so pixels that a file does not have
         // take no memory.
         return Ok(vec![0; len]);
     }
@@ -46,7 +46,7 @@ pub(super) struct Depth {
 }
 
 impl Depth {
-    /// Most bits of values that are taken for values of fewer than 16 bits.
+    /// Largest number of used bits at which 16-bit values count as values of fewer bits.
     const FEW: u32 = 12;
 
     pub(super) fn upper(&mut self, value: u16) -> u8 {

@@ -46,7 +46,7 @@ pub(super) fn decode<R: BufRead + Seek>(
     let frame = Frame::read(&mut source).map_err(DecodeError::Unreadable)?;
     let frame = frame.ok_or(DecodeError::CutShort { format: FORMAT })?;
     let (width, height) = (header.width as usize, header.height as usize);
-    // Memory was counted for frames that are no larger than the image.
+    // Memory was counted for frames within the image.
     if frame.left + frame.width > width || frame.top + frame.height > height {
         return Err(DecodeError::Damaged {
             format: FORMAT,
@@ -76,7 +76,7 @@ fn is_animated(head: &[u8; HEAD]) -> bool {
     head[12..16] == *b"VP8X" && head[20] & ANIMATION != 0
 }
 
-/// The first frame of an animation, as a file of its own: the decoder would blend it, and keep a canvas.
+/// The first frame of an animation, as a separate file: the decoder would blend it, and keep a canvas.
 struct Frame {
     left: usize,
     top: usize,
@@ -129,7 +129,7 @@ impl Frame {
     }
 }
 
-/// The first bytes, and zeros where there are none.
+/// The first bytes, padded with zeros.
 fn head<R: Read + Seek>(source: &mut R) -> io::Result<[u8; HEAD]> {
     let mut head = [0; HEAD];
     source.rewind()?;
@@ -175,7 +175,7 @@ fn patched<R: BufRead + Seek>(mut source: R, head: &[u8; HEAD]) -> io::Result<Pa
     })
 }
 
-/// A source of which one byte is another.
+/// A source with one changed byte.
 struct Patched<R> {
     source: R,
     place: u64,
@@ -224,7 +224,7 @@ fn working(header: &ImageHeader, head: &[u8; HEAD], length: u64) -> u64 {
     let pixels = u64::from(header.width) * u64::from(header.height);
     let padded = u64::from(header.width).next_multiple_of(16)
         * u64::from(header.height).next_multiple_of(16);
-    // A lossless image is decoded in the buffer itself, the alpha channel of a lossy one beside it.
+    // A lossless image is decoded in the buffer itself, the alpha channel of a lossy one outside it.
     let (lossy, lossless, alpha) = (padded * 3 / 2, pixels, pixels * 5);
     let decoder = match &head[12..16] {
         b"VP8 " => lossy,

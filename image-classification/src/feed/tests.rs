@@ -210,10 +210,10 @@ fn tensors_and_buffers_are_used_again() {
         let inputs = (0..50).map(|place| (place, path.as_path().into()));
         let answers = feed.blocking_answers(inputs);
         assert_eq!(answers.inspect(|answer| drop(values(answer))).count(), 50);
-        let [kind] = &feed.shared.kinds[..] else {
+        let [kind] = &feed.shared.run_groups[..] else {
             panic!("one kind")
         };
-        let count = |pool: &Pool<Tensor>| pool.0.lock().unwrap().len();
+        let count = |pool: &Spares<Tensor>| pool.0.lock().unwrap().len();
         // Of 50 images: no more than are in flight at a time.
         let in_flight = 1..=(2 + 4) * batch;
         assert!(in_flight.contains(&count(&kind.images)));

@@ -18,14 +18,14 @@ const MOST_RESIZED_PIXELS: u64 = 64 << 20;
 /// Bytes of a pixel.
 const RGB: u64 = 3;
 
-/// Everything between a decoded image and a model's input.
+/// The steps between a decoded image and a model's input.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Preprocess {
     /// The order of the channels.
     pub color: ColorOrder,
     /// Subtracted from each pixel, 0–255 units, in the order of [`color`](Self::color).
     pub mean: [f32; 3],
-    /// Divides what is left, in the order of [`color`](Self::color). None of them 0.
+    /// Divides the difference, in the order of [`color`](Self::color). No value is 0.
     pub scale: [f32; 3],
     /// The way in which the image gets the size of the input.
     pub resize: Resize,
@@ -107,8 +107,8 @@ impl Preprocess {
         resizing.max(input + tensor) + SMALL
     }
 
-    /// By how much an image of `width` × `height` may be smaller already when it is decoded, so that nothing
-    /// has to be enlarged to be resized: 8, 4, 2 or 1, which are what JPEG's transform can do.
+    /// The largest reduction at which an image of `width` × `height` may be decoded without a later enlargement: 8,
+    /// 4, 2 or 1, the scales of JPEG's transform.
     pub fn reduction(&self, width: u32, height: u32, layout: &InputLayout) -> u32 {
         let suffices = |by: &u32| {
             let size = (width.div_ceil(*by), height.div_ceil(*by));
@@ -311,7 +311,7 @@ impl Preprocess {
         let (pixels, _) = pixels.as_chunks::<3>();
         let mut values = spare.and_then(Tensor::into_vec).unwrap_or_default();
         if values.capacity() < pixels.len() * 3 {
-            // Growing would copy what nobody needs, and hold both.
+            // Growing would copy unneeded bytes, and hold both buffers.
             values = reserved(pixels.len() * 3)?;
         }
         values.resize(pixels.len() * 3, T::zeroed());
@@ -502,7 +502,7 @@ mod tests {
             // Of 2040 / 8 = 255 pixels the central ⌊0.875 x 255⌋ = 223 are too few.
             ("crop:0.875", 2040, 4000, 4),
             ("crop:0.875", 2041, 4000, 8),
-            // What fits a letterbox is limited by the long side.
+            // A letterbox is limited by the long side.
             ("letterbox", 1792, 100, 8),
             ("letterbox", 1000, 100, 4),
         ] {

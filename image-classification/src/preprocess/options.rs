@@ -78,7 +78,7 @@ pub enum CropMode {
 }
 
 impl CropMode {
-    /// The fractions that a target is computed with: its sides are those of the input, divided by the fraction.
+    /// The fractions of a target: its sides are the input's sides divided by the fraction.
     pub const FRACTIONS: RangeInclusive<f64> = 0.1..=4.0;
 }
 

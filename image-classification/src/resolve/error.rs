@@ -51,7 +51,7 @@ pub enum ResolveError {
         /// The layout of the input.
         found: ImageLayout,
     },
-    /// The given size is not that of the model's input.
+    /// The given size differs from the model's input.
     #[error("`size` is {size}, but the model's input is {input}")]
     Size {
         /// The given size.
@@ -59,7 +59,7 @@ pub enum ResolveError {
         /// The size of the input.
         input: ImageSize,
     },
-    /// A softmax is requested for a model of which several classes may be right.
+    /// A softmax is requested for a multi-label model.
     #[error(
         "{origin} says that several classes may be right at a time, so a softmax would be wrong"
     )]
@@ -67,7 +67,7 @@ pub enum ResolveError {
         /// The source of that.
         origin: SettingOrigin,
     },
-    /// Scores are requested of a model that gives class ids alone.
+    /// Scores are requested from a model that gives class ids only.
     #[error(
         "`scores = {scores}` needs a score for each class, but the model gives class ids without scores ({origin})"
     )]

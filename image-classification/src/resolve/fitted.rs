@@ -15,7 +15,7 @@ impl ResolvedPreprocessing {
     ///
     /// # Errors
     ///
-    /// [`ResolveError`] for a model whose input takes no images prepared that way, or whose classes are not as many as
+    /// [`ResolveError`] if the model's input does not fit the preprocessing, or its number of classes differs from
     /// the given labels.
     pub fn fit(mut self, info: &BackendInfo) -> Result<FittedPreprocessing, ResolveError> {
         let layout = self.input_layout(info)?;
@@ -92,7 +92,7 @@ impl ResolvedPreprocessing {
         }
     }
 
-    /// Returns a note on a size that is not that of the input.
+    /// Returns a note on a size that differs from the input.
     fn size_note(&self, layout: InputLayout) -> Result<Vec<Note>, ResolveError> {
         let input = layout.size();
         let Some(size) = self.size.as_ref().filter(|size| size.value != input) else {
@@ -181,11 +181,12 @@ pub struct FittedPreprocessing {
     pub resolved: ResolvedPreprocessing,
     /// The layout of the model's input.
     pub layout: InputLayout,
-    /// The rule that makes scores of outputs. `None` if only outputs tell: see [`read_outputs`](Self::read_outputs).
+    /// The rule that turns outputs into scores. `None` if only outputs decide it: see
+    /// [`read_outputs`](Self::read_outputs).
     pub reading: Option<OutputReading>,
     /// The names of the classes, as many as there are classes.
     pub labels: Option<WithOrigin<Labels>>,
-    /// The number of values that the model gives for an image, if it is fixed.
+    /// The number of output values for each image, if it is fixed.
     pub values: Option<usize>,
     /// The number of classes, if it is known.
     pub classes: Option<usize>,
@@ -198,7 +199,7 @@ impl FittedPreprocessing {
     /// [`FirstOutputs`](crate::FirstOutputs) collects them.
     pub const FIRST_IMAGES: usize = 8;
 
-    /// Returns all values of the preprocessing with their origins: those of [`ResolvedPreprocessing::settings`], `size`
+    /// Returns all values of the preprocessing with their origins: [`ResolvedPreprocessing::settings`], `size`
     /// and `layout`.
     pub fn settings(&self) -> Vec<Setting> {
         fn origin<T: PartialEq>(stated: Option<&WithOrigin<T>>, used: &T) -> SettingOrigin {
@@ -224,7 +225,7 @@ impl FittedPreprocessing {
         settings
     }
 
-    /// Returns everything that decides which tensor an image becomes. `batch` is for a model that leaves it open.
+    /// Returns all settings that decide the tensor of an image. `batch` is for a model with a dynamic batch.
     pub fn preparation(&self, batch: Option<usize>) -> Preparation {
         Preparation {
             preprocess: self.resolved.preprocess,
@@ -234,8 +235,8 @@ impl FittedPreprocessing {
         }
     }
 
-    /// Decides the reading by the outputs of the first images, where nothing else does. Outputs that are not finite
-    /// decide nothing.
+    /// Decides the reading by the outputs of the first images, if no source does. Outputs that are not finite do not
+    /// count.
     pub fn read_outputs(&mut self, outputs: &[Tensor]) {
         if self.reading.is_some() {
             return;

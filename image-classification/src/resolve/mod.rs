@@ -1,4 +1,4 @@
-//! The preprocessing of a model, resolved from the caller's values, the model, and the files beside it.
+//! The preprocessing of a model, resolved from the caller's values, the model, and the files next to it.
 
 mod error;
 mod fitted;
@@ -57,7 +57,7 @@ pub struct ResolvedPreprocessing {
     pub settings: Vec<Setting>,
     /// The names of the values that no source states: they come from [`SettingOrigin::Convention`].
     pub assumed: Vec<&'static str>,
-    /// Keys of the sources that change nothing.
+    /// Keys of the sources that have no effect.
     pub unused: Vec<String>,
     /// Notes on the sources.
     pub notes: Vec<Note>,
@@ -68,10 +68,10 @@ pub struct ResolvedPreprocessing {
 }
 
 impl ResolvedPreprocessing {
-    /// Resolves the preprocessing of `model` from `overrides`, the model and the files beside it. Nothing lies beside a
-    /// model in memory.
+    /// Resolves the preprocessing of `model` from `overrides`, the model and the files next to it. No files are next
+    /// to a model in memory.
     ///
-    /// A model that cannot be read has no sources: the engine's error says more about it.
+    /// A model that cannot be read has no sources: the engine's error describes the fault better.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl ResolvedPreprocessing {
                 )));
                 Vec::new()
             }
-            // A file that is not what its name says never reaches an engine: OpenVINO would try all
+            // A file whose content contradicts its name never reaches an engine: OpenVINO would try all
             // of its formats on it and write each one's complaint to stderr.
             Err(error) => return Err(in_model(error)),
         };
@@ -247,7 +247,7 @@ fn is_image(model: &ModelSource) -> bool {
     }
 }
 
-/// Returns notes on the values on which the model and the files beside it do not agree, unless `given` decides.
+/// Returns notes on contradictions between the model and the files next to it, unless `given` decides.
 fn contradictions(found: &[SourceSettings], given: &[SourceSettings]) -> Vec<Note> {
     let decided = ResolvedPreprocessing::of_sources(given);
     ResolvedPreprocessing::of_sources(found)
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(nothing.preprocess, Preprocess::OPENVINO_SAMPLE);
     }
 
-    /// A model of which nothing is known, with `labels` beside it.
+    /// A model without any statements, with `labels` next to it.
     pub(super) fn bare_model(labels: Option<&str>) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let model = folder.path().join("model.onnx");

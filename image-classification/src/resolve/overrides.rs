@@ -11,7 +11,7 @@ use crate::{
     ScoreKind, SettingOrigin, WithOrigin,
 };
 
-/// The values that a caller decides itself. They come before those of the model and of the files beside it; each one
+/// The caller's values. They override the values of the model and of the files next to it; each one
 /// that is `None` is left to these sources.
 ///
 /// ```
@@ -111,7 +111,7 @@ impl PreprocessOverrides {
         )))
     }
 
-    /// Returns the values as those of a source. `base` holds the values of the other sources: a resize without
+    /// Returns the values as a source. `base` holds the values of the other sources: a resize without
     /// parameters takes them from there.
     pub(super) fn settings(&self, base: &Preprocess) -> Result<SourceSettings, ResolveError> {
         let resize = self
@@ -155,7 +155,7 @@ fn given<T>(value: Option<T>, field: &'static str) -> Option<WithOrigin<T>> {
 /// A resize that a caller decides: completely, or without the parameters that the model may state.
 ///
 /// [`Display`](fmt::Display) and [`FromStr`] agree on the notation of [`Resize`], except that `crop` and `letterbox`
-/// stand for the variants without parameters.
+/// mean the variants without parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ResizeOverride {
     /// The resize with its parameters.
@@ -192,7 +192,7 @@ impl From<Resize> for ResizeOverride {
 impl fmt::Display for ResizeOverride {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // `crop` alone stands for another variant.
+            // `crop` alone means another variant.
             Self::Exact(Resize::Crop {
                 fraction: 1.0,
                 centre: Centre::Ceil,

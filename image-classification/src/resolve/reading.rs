@@ -13,14 +13,14 @@ pub struct OutputReading {
     pub interpretation: Interpretation,
     /// The caller, the model's operator or metadata, or the first images.
     pub origin: SettingOrigin,
-    /// The kind of values that the model gives, if a source states it.
+    /// The kind of values in the model's output, if a source states it.
     pub kind: Option<OutputKind>,
     /// The source that states that several classes may be right, if one does.
     pub multi_label: Option<SettingOrigin>,
 }
 
 impl OutputReading {
-    /// Returns the reading where nothing tells the rule, because no image can be read or no output is finite.
+    /// Returns the reading if the rule stays open, because no image can be read or no output is finite.
     pub fn raw() -> Self {
         Self {
             interpretation: Interpretation::RAW,
@@ -35,7 +35,7 @@ impl OutputReading {
         self.origin != SettingOrigin::Undecided
     }
 
-    /// Decides the rule for a model that gives `values` values for an image. `None` if only outputs tell.
+    /// Decides the rule for a model that gives `values` values for an image. `None` if only outputs decide it.
     pub(super) fn decide(
         resolved: &ResolvedPreprocessing,
         info: &BackendInfo,
@@ -87,7 +87,7 @@ impl OutputReading {
         reading(scoring, origin)
     }
 
-    /// Decides the rule by `outputs`, those of the first images. `None` if none of them is finite.
+    /// Decides the rule by `outputs`, the outputs of the first images. `None` if none of them is finite.
     pub(super) fn of_outputs(resolved: &ResolvedPreprocessing, outputs: &[Tensor]) -> Option<Self> {
         let is_integer = !outputs.first()?.element_type().is_float();
         let multi_label = resolved.multi_label.as_ref().filter(|stated| stated.value);

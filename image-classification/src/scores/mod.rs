@@ -9,7 +9,7 @@ use crate::{Ranked, top_k};
 
 /// The sum of a distribution's values may differ from 1 by this much: bf16 and quantized models round each of them.
 const SUM_TOLERANCE: f64 = 0.05;
-/// The sum that no rounding explains: a softmax over the wrong dimension gives as many ones as there are classes.
+/// A sum that rounding cannot explain: a softmax over the wrong dimension gives as many ones as there are classes.
 const MOST_SUM: f64 = 1.5;
 
 /// The reason why an output has no scores.
@@ -38,7 +38,7 @@ pub enum ScoresError {
         /// The number of classes.
         classes: usize,
     },
-    /// Probabilities are asked for or promised by the graph, but the output is not a distribution.
+    /// The caller requests or the graph promises probabilities, but the output is not a distribution.
     #[error(
         "the model's output is not a probability distribution: its values add up to {sum}, the smallest is {min}"
     )]
@@ -48,7 +48,7 @@ pub enum ScoresError {
         /// The smallest value.
         min: f32,
     },
-    /// The output is promised to hold probabilities, but a value is none.
+    /// The output should hold probabilities, but a value is not one.
     #[error("the model's output for class {class_id} is {value}, which is not a probability")]
     NotAProbability {
         /// The first such class.
@@ -56,7 +56,7 @@ pub enum ScoresError {
         /// The value.
         value: f32,
     },
-    /// The output holds numbers that the 32 bits of a score do not tell apart: classes would rank wrongly.
+    /// The output holds numbers that the 32 bits of a score do not distinguish: classes would rank wrongly.
     #[error(
         "the model's output for class {class_id} is {value}, which 32-bit floating-point numbers cannot hold exactly \
          enough to rank classes"
@@ -73,7 +73,7 @@ pub enum ScoresError {
         /// The value.
         value: f32,
     },
-    /// A softmax of a single value is asked for.
+    /// A softmax of a single value is requested.
     #[error("the model's output is a single value, whose softmax is always 1")]
     SoftmaxOfOne,
 }
@@ -110,7 +110,7 @@ impl ScoresError {
     }
 }
 
-/// Everything that it takes to read a model's output.
+/// All settings for reading a model's output.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Interpretation {
     /// The rule for its values.
@@ -208,7 +208,7 @@ impl Interpretation {
                 (vec![1.0 - p, p], values)
             }
             Scoring::Probability => {
-                // Quantized outputs may round nearly all of them to 0, but nothing rounds to much more than 1.
+                // Quantized outputs may round nearly all of them to 0, but the sum never rounds to much more than 1.
                 let in_range = raw.iter().all(|value| (0.0..=1.01).contains(value));
                 let is_off = self.inferred && !is_distribution(&raw);
                 if !in_range || is_off || sum(&raw) > MOST_SUM {
@@ -277,7 +277,7 @@ impl Scores {
 
     /// The `k` best classes by the model's output: best first, then class id ascending. Fewer if there are fewer.
     ///
-    /// An output of class ids ranks as it is; its scores mean nothing.
+    /// An output of class ids is ranked already; its scores have no meaning.
     pub fn top(&self, k: usize) -> Vec<Ranked> {
         if self.scoring == Scoring::ClassIds {
             let ids = self.keys.iter().take(k);
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn other_shapes_are_refused() {
+    fn other_shapes_are_rejected() {
         for shape in [&[2, 3][..], &[1, 2, 3], &[], &[1, 0]] {
             let values = vec![0.5; shape.iter().product()];
             let error = scores(shape, &values, Scoring::Raw).unwrap_err();

@@ -6,7 +6,7 @@ use backend_api::Tensor;
 
 use super::{is_distribution, real_values};
 
-/// The kind of values that a model's output holds, as far as its graph or its metadata tell.
+/// The kind of values that a model's output holds, as far as its graph or its metadata state it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OutputKind {
@@ -18,7 +18,7 @@ pub enum OutputKind {
     Probabilities,
     /// A logit for each class by itself; any number of classes may be right.
     IndependentLogits,
-    /// A probability for each class by itself, as `Sigmoid` gives it.
+    /// An independent probability for each class, as `Sigmoid` gives it.
     IndependentProbabilities,
     /// The ids of the best classes, as `ArgMax` gives them.
     ClassIds,
@@ -42,7 +42,7 @@ impl fmt::Display for OutputKind {
 pub struct Quantization {
     /// The real value of one step.
     pub scale: f32,
-    /// The integer that stands for 0.
+    /// The integer that represents 0.
     pub zero_point: i32,
 }
 
@@ -101,7 +101,7 @@ pub enum Scoring {
     PositiveProbability,
     /// The output names the best classes, without scores.
     ClassIds,
-    /// The output as it is. Its values are no probabilities, as far as anybody knows.
+    /// The output as it is. Its values may not be probabilities.
     Raw,
 }
 
@@ -123,9 +123,9 @@ impl fmt::Display for Scoring {
 
 impl Scoring {
     /// The rule for an output of `kind` with `classes` values for an image; `multi_label` states that several
-    /// classes may be right. `None` if only outputs can tell: see [`from_outputs`](Self::from_outputs).
+    /// classes may be right. `None` if only outputs can decide it: see [`from_outputs`](Self::from_outputs).
     ///
-    /// A single value answers a question with two answers: the scores are those of class 0, no, and class 1, yes.
+    /// A single value answers a yes-or-no question: the scores are of class 0, no, and class 1, yes.
     pub fn decide(
         asked: ScoreKind,
         kind: Option<OutputKind>,
@@ -159,11 +159,11 @@ impl Scoring {
         })
     }
 
-    /// The rule that fits all of the `outputs`, those of the first images, for a model that says nothing. `None` if none
+    /// The rule that fits all `outputs` of the first images, for a model that states no rule. `None` if none
     /// of them is finite.
     ///
     /// A single value may be anything: it stays as it is. `quantization` is the one of an integer output; integers
-    /// without it are no probabilities.
+    /// without it are not probabilities.
     pub fn from_outputs<'a>(
         outputs: impl IntoIterator<Item = &'a Tensor>,
         quantization: Option<Quantization>,
@@ -176,7 +176,7 @@ impl Scoring {
                 return Some(Self::Raw);
             }
             let values = real_values(output, quantization);
-            // The error of such an image names it; it says nothing about the others.
+            // The error of such an image names it; it does not affect the others.
             if values.iter().all(|value| value.is_finite()) {
                 all_in_range &= values.iter().all(|value| (0.0..=1.0).contains(value));
                 all_distributions &= is_distribution(&values);

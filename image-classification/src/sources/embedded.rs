@@ -1,6 +1,6 @@
 //! Preprocessing that a converter put into an IR.
 //!
-//! The files beside an IR describe the original model. What the IR does itself must not be done again.
+//! The files next to an IR describe the original model. Steps in the IR's graph must not be done again.
 
 use backend_api::ModelSource;
 use model_file::ir::{Graph, Layer};
@@ -65,8 +65,8 @@ impl Embedded {
                 }
             } else {
                 // A graph may begin with any subtraction; the same numbers are no coincidence. The scale is often
-                // fused into the next layer, and so is the order of the channels, which shows in that of the mean.
-                // Where nothing is subtracted, the scale has to be the same one.
+                // fused into the next layer, and so is the order of the channels, which the order of the mean shows.
+                // Without a subtraction, the scale must be equal.
                 let (here, stated, nothing) = if self.mean.is_none() || mean == [0.0; 3] {
                     let nothing_else = near(here.0, mean);
                     (here.1, scale, if nothing_else { [1.0; 3] } else { scale })
@@ -88,7 +88,7 @@ impl Embedded {
             ColorOrder::Rgb => ColorOrder::Bgr,
             ColorOrder::Bgr => ColorOrder::Rgb,
         };
-        // What remains to be done is in the order in which the model takes the channels.
+        // The remaining steps use the channel order of the model's input.
         let rest = |values: Option<[f32; 3]>, done: [f32; 3]| {
             if normalizes {
                 Some(WithOrigin::new(done, itself.clone()))
@@ -147,7 +147,7 @@ impl Embedded {
             (Some(mean), next().and_then(divided))
         } else {
             let scale = divided(step)?;
-            // What is subtracted afterwards is in other units.
+            // A later subtraction has other units.
             let mean = next().and_then(subtracted);
             let mean = mean.map(|mean| std::array::from_fn(|index| mean[index] * scale[index]));
             (mean, Some(scale))
@@ -169,7 +169,7 @@ fn near(a: [f32; 3], b: [f32; 3]) -> bool {
         .all(|(a, b)| (a - b).abs() <= 1e-3 * b.abs().max(1.0))
 }
 
-/// Reads `data[123.675,116.28,103.53]`, `[127.5]`, `255` or what Python prints for such lists.
+/// Reads `data[123.675,116.28,103.53]`, `[127.5]`, `255` or Python's text for such lists.
 pub(super) fn numbers(file: &str, name: &str, text: &str) -> Result<[f32; 3], SourceError> {
     let list = match text.rsplit_once('[') {
         Some((_, rest)) => rest.split(']').next().unwrap_or_default(),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn other_numbers_than_the_converters_are_refused() {
+    fn other_numbers_than_the_converters_are_rejected() {
         for converted in [
             embedded(Some([127.5; 3]), Some(SCALE), true),
             embedded(Some(MEAN), None, true),

@@ -1,18 +1,18 @@
 //! The sources of a model's preprocessing.
 //!
-//! [`find`] reads the statements of the model and of the files beside it, in the order of their rank.
+//! [`find`] reads the statements of the model and of the files next to it, in the order of their rank.
 //! [`ResolvedPreprocessing`](crate::ResolvedPreprocessing) takes each value from the first source that has it and keeps
 //! the different values of the others:
 //!
 //! 1. the caller's [`PreprocessOverrides`](crate::PreprocessOverrides), and then the preprocessing file in them
 //!    ([`read_file`]);
 //! 2. the model: Intel Model API's `model_info`, in an OpenVINO IR and in ONNX, Ultralytics' and TensorFlow Lite's
-//!    metadata, and what an IR's graph does itself;
-//! 3. files beside the model: Hugging Face's `processor_config.json`, `preprocessor_config.json` and `config.json`,
+//!    metadata, and the steps in an IR's graph;
+//! 3. files next to the model: Hugging Face's `processor_config.json`, `preprocessor_config.json` and `config.json`,
 //!    timm's `config.json`, `OpenCLIP`'s `open_clip_config.json`, Ultralytics' `metadata.yaml`, Open Model Zoo's
 //!    `model.yml`;
-//! 4. the operators at the end of the model's graph, for what the output is;
-//! 5. the convention of TensorFlow Lite for the order of its channels, and that of OpenVINO's samples.
+//! 4. the operators at the end of the model's graph, for the kind of the output;
+//! 5. the convention of TensorFlow Lite for the order of its channels, and the convention of OpenVINO's samples.
 
 mod embedded;
 mod graph;
@@ -72,13 +72,13 @@ pub struct SourceSettings {
     pub layout: Option<WithOrigin<ImageLayout>>,
     /// The names of the classes.
     pub labels: Option<WithOrigin<Labels>>,
-    /// Several classes may be right at a time: the scores are no distribution.
+    /// Several classes may be right at a time: the scores are not a distribution.
     pub multi_label: Option<WithOrigin<bool>>,
     /// The kind of values that the output holds.
     pub output: Option<WithOrigin<OutputKind>>,
     /// The quantization of an integer output.
     pub quantization: Option<WithOrigin<Quantization>>,
-    /// Keys that were read and change nothing here.
+    /// Keys that were read and have no effect here.
     pub unused: Vec<String>,
 }
 
@@ -110,7 +110,7 @@ pub enum SourceError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// The file is not what its name says.
+    /// The content of the file contradicts its name.
     #[error("{file} is not {expected}")]
     Malformed {
         /// The file.
@@ -145,7 +145,7 @@ pub enum SourceError {
         /// The operator: `TopK`.
         operator: String,
     },
-    /// The output tells no classes.
+    /// The output does not identify classes.
     #[error("the model's output does not identify classes: its operator {operator} {reason}")]
     NoClasses {
         /// The operator: `TopK`, `ArgMax`, `Softmax`.
@@ -201,7 +201,7 @@ impl SourceError {
         }
     }
 
-    /// Returns whether the model itself cannot be opened. The engine's error tells more.
+    /// Returns whether the model itself cannot be opened. The engine's error has more details.
     pub const fn is_io(&self) -> bool {
         matches!(self, Self::Model { .. })
     }
@@ -227,13 +227,13 @@ fn unsupported(
     }
 }
 
-/// Reads the statements of a model and of the files beside it, in the order of their rank. Nothing lies beside a model
-/// in memory.
+/// Reads the statements of a model and of the files next to it, in the order of their rank. No files are next to a
+/// model in memory.
 ///
 /// # Errors
 ///
-/// [`SourceError`] for a file that is not what its name says, or that requires something that this crate does not
-/// support: ignoring it would give wrong answers without anybody noticing.
+/// [`SourceError`] for a file whose content contradicts its name, or that requires an unsupported feature: ignoring
+/// it would silently give wrong answers.
 pub fn find(model: impl Into<ModelSource>) -> Result<Vec<SourceSettings>, SourceError> {
     find_with(&model.into(), true)
 }
@@ -298,7 +298,7 @@ pub(crate) fn find_with(
     Ok(found)
 }
 
-/// The files beside `model` that [`find`] reads.
+/// The files next to `model` that [`find`] reads.
 pub fn files(model: &Path) -> Vec<PathBuf> {
     let folders = folders(model).into_iter();
     let beside = folders.flat_map(|folder| BESIDE.map(|(name, _)| folder.join(name)));
@@ -309,13 +309,13 @@ pub fn files(model: &Path) -> Vec<PathBuf> {
     beside.filter(|path| path.is_file()).chain(labels).collect()
 }
 
-/// Reads a preprocessing file that the user names: any of the files that may lie beside a model, or
+/// Reads a preprocessing file that the user names: any of the files that may be next to a model, or
 /// a JSON object with the keys `color`, `mean`, `scale`, `resize`, `interpolation`, `size` (height,
 /// width), `layout` and `labels`, each in the notation of its `FromStr`. Every key may be absent.
 ///
 /// # Errors
 ///
-/// [`SourceError`] for what is none of these or states what is not supported.
+/// [`SourceError`] if it is none of these or states an unsupported value.
 pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
     let bytes = read_limited(path, MOST_CONFIG_BYTES)?;
     let name = path.file_name().unwrap_or(path.as_os_str());
@@ -372,9 +372,9 @@ pub fn read_labels(path: &Path) -> Result<WithOrigin<Labels>, SourceError> {
 /// The surroundings of a file.
 #[derive(Debug, Clone, Copy)]
 struct Beside<'a> {
-    /// The `model_type` of the `config.json` beside the file.
+    /// The `model_type` of the `config.json` next to the file.
     model_type: Option<&'a str>,
-    /// False if the caller has labels: those of the file do not count.
+    /// False if the caller has labels: the file's labels do not count.
     reads_labels: bool,
 }
 
@@ -398,7 +398,7 @@ const BESIDE: [(&str, Reader); 6] = [
     ("model.yml", open_model_zoo::read),
 ];
 
-/// Returns the type of a Hugging Face model whose `config.json` lies in `folder`.
+/// Returns the type of a Hugging Face model with its `config.json` in `folder`.
 fn model_type_in(folder: &Path) -> Option<String> {
     let bytes = read_limited(&folder.join("config.json"), MOST_CONFIG_BYTES).ok()?;
     hugging_face::model_type(&bytes)
@@ -417,7 +417,7 @@ fn config(
     hugging_face::config(file, &object, beside)
 }
 
-/// Many programs have a `config.json`: one that is not even JSON is none of ours.
+/// Many programs have a `config.json`: one that is not JSON is ignored.
 fn config_beside(
     file: &str,
     bytes: &[u8],
@@ -429,7 +429,7 @@ fn config_beside(
     }
 }
 
-/// The model's folder, and the one above where exports lie in a folder of their own, as they do in
+/// The model's directory, and the parent if exports have their own directory, as they do in
 /// repositories of Hugging Face: `onnx/model.onnx` below `config.json`.
 fn folders(model: &Path) -> Vec<PathBuf> {
     let Ok(absolute) = std::path::absolute(model) else {
@@ -510,7 +510,7 @@ fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
         }
         Format::TensorflowLite => {
             let bytes = read_content(model, MOST_TFLITE_BYTES)?;
-            // The engine says what is wrong with a damaged one.
+            // The engine reports the fault of a damaged one.
             let graph = model_file::tflite::Graph::read(&bytes).unwrap_or_default();
             Ok(Inside {
                 metadata: tflite::metadata(&bytes, &graph)?,

@@ -1,10 +1,10 @@
 //! Intel Model API's keys.
 //!
 //! Encodings (`models/types.py` there): a boolean is true iff it is `YES` or `True`; lists are
-//! separated by white space, so that labels have `_` where the name has a blank. A key that is absent
+//! separated by white space, so labels have `_` where the name has a blank. A key that is absent
 //! has the default of `models/parameters.py`.
 //!
-//! Two keys are ours, because Model API has no words for them: `crop_fraction`, the part of the
+//! Two keys are extensions of this project, because Model API has no keys for them: `crop_fraction`, the part of the
 //! short side that `resize_type = crop` takes, and `resampler` (`opencv` or `pillow`), whose pixels
 //! `interpolation_mode` means.
 
@@ -42,7 +42,7 @@ const READ: [&str; 18] = [
     "task_type",
 ];
 
-/// Any of these says that the model describes its preprocessing.
+/// Any of these shows that the model describes its preprocessing.
 const PREPROCESSING: [&str; 8] = [
     "mean_values",
     "scale_values",
@@ -115,7 +115,8 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// Interprets the entries of `model`, beside which `path_to_labels` lies. Nothing lies beside a model in memory. Labels
+/// Interprets the entries of `model`; `path_to_labels` is relative to its directory. No files are next to a model in
+/// memory. Labels
 /// are not read if `reads_labels` is false.
 pub(super) fn settings(
     entries: &BTreeMap<String, String>,
@@ -123,7 +124,7 @@ pub(super) fn settings(
     reads_labels: bool,
 ) -> Result<SourceSettings, SourceError> {
     let entries = Entries(entries);
-    refuse(entries)?;
+    check_supported(entries)?;
     let mut said = if PREPROCESSING.iter().any(|key| entries.get(key).is_some()) {
         pixels(entries)?
     } else {
@@ -147,7 +148,7 @@ pub(super) fn settings(
 }
 
 /// Refuses keys that would change the answer and are not supported.
-fn refuse(entries: Entries<'_>) -> Result<(), SourceError> {
+fn check_supported(entries: Entries<'_>) -> Result<(), SourceError> {
     if let Some(kind) = entries.get("model_type")
         && !kind.eq_ignore_ascii_case("classification")
     {
@@ -301,7 +302,7 @@ pub(super) fn labels_file(
         return Ok(None);
     };
     file_beside(model, path).map(Some).map_err(|error| {
-        // Without its labels the rest would be right, but nobody would know what is missing.
+        // Without its labels the rest would be right, but the gap would be silent.
         entries.error(
             "path_to_labels",
             match error.kind() {

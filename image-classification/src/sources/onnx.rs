@@ -35,7 +35,7 @@ mod tests {
         let model = Model {
             metadata_props: vec![
                 entry(b"model_info labels", b"v"),
-                // Engines load models whose other entries are not UTF-8, so do we.
+                // Engines load models whose other entries are not UTF-8, and so does this crate.
                 entry(b"author", &[0xe9]),
                 entry(b"model_info", b"v"),
             ],

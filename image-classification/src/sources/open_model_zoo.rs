@@ -1,7 +1,9 @@
 //! Open Model Zoo's `model.yml`.
 //!
-//! It says how the zoo's converter makes an IR of the original model: the mean, the scale and the order of the channels
-//! go into the graph, as [`embedded`](super::embedded) finds them there. Only the original takes what the file says.
+//! It states how the zoo's converter turns the original model into an IR: the mean, the scale and the order of the
+//! channels
+//! go into the graph, as [`embedded`](super::embedded) finds them there. Only the original takes the values of the
+//! file.
 //! Means are in the order of the original's channels.
 
 use serde::Deserialize;
@@ -26,7 +28,7 @@ struct Input {
     layout: Option<String>,
 }
 
-/// Reads a `model.yml`: what the original model takes.
+/// Reads a `model.yml`, the preprocessing of the original model.
 pub(super) fn read(
     file: &str,
     bytes: &[u8],
@@ -108,7 +110,7 @@ pub(super) fn read(
             format!("{file}: as Open Model Zoo's demos"),
         )),
         size: size.map(|size| WithOrigin::new(size, format!("{file}: input_info"))),
-        // The converter may have changed it; what shows in the model decides.
+        // The converter may have changed it; the model decides.
         ..SourceSettings::default()
     }))
 }

@@ -25,7 +25,7 @@ struct Preprocessing {
     labels: Option<Value>,
 }
 
-/// The output of `classify inspect --format json`, which has the preprocessing under a key of its own.
+/// The output of `classify inspect --format json`, which has the preprocessing under a separate key.
 #[derive(Deserialize)]
 struct Inspected {
     preprocess: Preprocessing,

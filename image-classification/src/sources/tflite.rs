@@ -9,7 +9,7 @@ use crate::{ColorOrder, Labels, WithOrigin};
 /// The name of the source in messages.
 const FILE: &str = "the model's TFLite metadata";
 
-/// Reads the metadata of the model in `bytes`, first that of Ultralytics.
+/// Reads the metadata of the model in `bytes`, first Ultralytics'.
 pub(super) fn metadata(bytes: &[u8], graph: &Graph) -> Result<Vec<SourceSettings>, SourceError> {
     let mut found = Vec::new();
     if let Some(json) = zip::entry(bytes, "metadata.json")
@@ -59,7 +59,7 @@ fn settings(
         .and_then(|number| graph.tensor(*number));
     let takes_bytes =
         input.is_some_and(|input| matches!(input.element_type, TensorType::U8 | TensorType::I8));
-    // A quantized input takes pixels as they are: the numbers are those of its original.
+    // A quantized input takes pixels as they are: the numbers belong to its float original.
     let normalizes = !metadata.mean.is_empty() || !metadata.std.is_empty();
     if normalizes && !takes_bytes {
         let (mean, std) = (three("mean", &metadata.mean)?, three("std", &metadata.std)?);

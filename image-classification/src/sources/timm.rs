@@ -1,6 +1,6 @@
 //! timm's `config.json`.
 //!
-//! Its transform for evaluation resizes to ⌊`size / crop_pct`⌋ and cuts out the centre, where `size` is that of the
+//! Its transform for evaluation resizes to ⌊`size / crop_pct`⌋ and cuts out the centre, where `size` is the size of the
 //! model's input. Facts from timm 1.0, `timm/data/config.py`, `timm/data/transforms_factory.py` and
 //! `timm/models/_hub.py`. `problem_type` is of transformers' `TimmWrapper`.
 

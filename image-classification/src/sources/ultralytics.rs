@@ -1,6 +1,6 @@
 //! The metadata of Ultralytics' exports.
 //!
-//! The same keys are in `metadata_props` of ONNX, in a `metadata.yaml` beside an OpenVINO IR, and in a `metadata.json`
+//! The same keys are in `metadata_props` of ONNX, in a `metadata.yaml` next to an OpenVINO IR, and in a `metadata.json`
 //! inside a TensorFlow Lite file. Facts from ultralytics 8.4, `ultralytics/engine/exporter.py` and `classify_transforms`
 //! in `ultralytics/data/augment.py`: the short side of a square `imgsz`, else both sides, Pillow's bilinear filter, then
 //! the centre; RGB, 0 to 1.

@@ -40,7 +40,7 @@ impl Weights {
                 self.add_operator(inputs.any(is_quantizer));
             }
         }
-        // Those of bodies too, which have ids of their own: what the main graph has is taken from there.
+        // Those of bodies too, which have ids of their own: what the main graph has is read there.
         let main: HashSet<_> = graph.layers().map(ir::Layer::range).collect();
         for layer in ir::layers(document) {
             if layer.operator() != "Const" {

@@ -52,7 +52,7 @@ impl fmt::Display for StoredPrecision {
 ///
 /// A model counts as int8 if at least a tenth of the elements of its weights are integers or pass through a quantizer,
 /// or if at least a tenth of the operators with weights (`Conv`, `MatMul`, `Gemm`, …) take quantized values. A
-/// quantizer elsewhere, such as one behind the scores, changes nothing.
+/// quantizer elsewhere, such as one after the scores, has no effect.
 ///
 /// `None` for a model without weights, for a format whose weights are not read here (TensorFlow, Paddle), and for a
 /// damaged file.

@@ -240,7 +240,7 @@ impl Model {
         }
         types.retain(|_, elements| is_share(*elements, all));
         if types.is_empty() {
-            // Where functions compute, their weights are those of the main graph.
+            // The weights of functions are in the main graph.
             self.for_each_tensor(&mut |tensor| {
                 let elements = elements(tensor);
                 if elements > 1
@@ -273,7 +273,7 @@ impl Scope<'_> {
                 if let Some(name) = integer_name(element_type) {
                     integers.insert(name);
                 } else if let Some(name) = float_name(element_type) {
-                    // Scales of quantized operators are no weights.
+                    // Scales of quantized operators are not weights.
                     if is_integer {
                         continue;
                     }
@@ -442,7 +442,7 @@ mod tests {
         };
         assert_eq!(stored(&mixed(10)), Some(StoredPrecision::F32));
         assert_eq!(stored(&mixed(200)), Some(StoredPrecision::F16));
-        // A table of bytes is no quantization.
+        // A table of bytes is not a quantization.
         let bytes = model(
             vec![],
             vec![
@@ -488,7 +488,7 @@ mod tests {
             assert_eq!(stored(&model), Some(stored_as), "{pairs}");
             assert_eq!(model.computed_types(), types, "{pairs}");
         }
-        // Behind everything that has weights.
+        // After all operators with weights.
         let scores = model(
             vec![
                 node("Gemm", &["x", "w"], "g"),

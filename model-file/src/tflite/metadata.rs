@@ -1,6 +1,6 @@
-//! TensorFlow Lite Metadata: the table that tells how inputs are prepared and which file has the labels.
+//! TensorFlow Lite Metadata: the table with the preprocessing of inputs and the names of label files.
 //!
-//! Numbers of fields are those of `metadata_schema.fbs` in TensorFlow Lite Support.
+//! Numbers of fields are from `metadata_schema.fbs` in TensorFlow Lite Support.
 
 use super::{Damaged, Table};
 

@@ -196,7 +196,7 @@ impl Prepared {
         )?;
         let image = file.image(&run.input)?;
         let decoded = process::thread_cpu_time();
-        let one = run.input.one(memory.tensor.take(), image)?;
+        let one = run.input.single_image_tensor(memory.tensor.take(), image)?;
         let made = process::thread_cpu_time();
         let (tensor, joining_cpu) = match run.input.batch {
             1 => (one.clone(), Some(0.0)),

@@ -51,7 +51,7 @@ impl Frame {
         let mut start = [0; 2];
         source.read_exact(&mut start)?;
         loop {
-            // As the decoder does: what is between segments is passed over.
+            // As the decoder does: bytes between segments are skipped.
             let mut byte = [0];
             source.read_exact(&mut byte)?;
             if byte != [0xff] {
@@ -71,7 +71,7 @@ impl Frame {
             source.read_exact(&mut length)?;
             let length = u16::from_be_bytes(length).checked_sub(2);
             let length = length.ok_or_else(invalid)?;
-            // DHT, JPG and DAC have numbers between those of frames.
+            // The numbers of DHT, JPG and DAC are between the numbers of frames.
             let is_frame = matches!(kind, 0xc0..=0xcf) && !matches!(kind, 0xc4 | 0xc8 | 0xcc);
             if kind != 0xe1 && !is_frame {
                 source.seek_relative(length.into())?;
@@ -239,17 +239,17 @@ impl Frame {
             0
         };
         let output = match count {
-            // Decoded beside the buffer, then copied.
+            // Decoded outside the buffer, then copied.
             4 if !self.has_own_upsampling() => 2 * 4 * pixels,
             _ => RGB as u64 * pixels,
         };
         let deep = if self.precision != 8 || self.is_lossless {
-            // Samples of 16 bits, in planes and interleaved, and the result beside the buffer.
+            // Samples of 16 bits, in planes and interleaved, and the result outside the buffer.
             (6 * count + 3) * pixels + 4 * planes
         } else {
             0
         };
-        // Each scan may have tables of its own.
+        // Each scan may have its own tables.
         let tables = if self.is_progressive {
             TABLE * self.tables + SCAN * MOST_SCANS as u64
         } else {
@@ -260,7 +260,8 @@ impl Frame {
     }
 }
 
-/// Counts the Huffman tables that a file defines. What looks like a definition anywhere in the file counts, so that no
+/// Counts the Huffman tables that a file defines. Bytes that look like a definition count anywhere in the file, so
+/// that no
 /// decoder finds more.
 fn tables<R: BufRead + Seek>(source: &mut R) -> std::io::Result<u64> {
     const DEFINITION: u8 = 0xc4;

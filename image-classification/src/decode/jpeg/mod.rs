@@ -1,6 +1,6 @@
 //! JPEG, to the byte as libjpeg-turbo decodes it.
 //!
-//! The decoder is chosen here and nowhere else. `libjpeg-turbo-rs` gives the bytes of libjpeg-turbo
+//! The decoder is chosen only here. `libjpeg-turbo-rs` gives the bytes of libjpeg-turbo
 //! (ISLOW transform, "fancy" upsampling), which training pipelines see through Pillow and OpenCV;
 //! the decoder of the `image` crate differs in 3 bytes of 100. Its vector code is `unsafe`; `fuzz/`
 //! has a target for it.
@@ -32,7 +32,7 @@ pub(super) fn decode(
     spare: Vec<u8>,
     reduction: impl FnOnce(u32, u32) -> u32,
 ) -> Result<Image, DecodeError> {
-    // libjpeg fills in what is missing, and the answer would be a confident wrong one.
+    // libjpeg fills in the missing part, and the answer would be confident but wrong.
     if !scans::have_their_end(bytes) {
         return Err(DecodeError::CutShort { format: FORMAT });
     }
@@ -48,7 +48,7 @@ pub(super) fn decode(
         (Cow::Borrowed(bytes), frame.ids())
     };
     let mut decoder = decoder(&bytes, frame, limits)?;
-    // What libjpeg does by default where scans of a progressive JPEG are missing.
+    // libjpeg does the same by default if scans of a progressive JPEG are missing.
     decoder.set_block_smoothing(true);
     let has_ink = matches!(
         decoder.jpeg_color_space(),
@@ -106,7 +106,7 @@ fn decoder<'a>(
         ..libjpeg_turbo_rs::DecodeLimits::default()
     };
     let decoder = Decoder::new_with_limits(bytes, codec_limits).map_err(failed)?;
-    // Memory was counted for the first frame; a file with another one is none that anything wrote.
+    // Memory was counted for the first frame; no encoder writes a file with another one.
     if frame.is(decoder.header()) {
         Ok(decoder)
     } else {
@@ -186,7 +186,7 @@ pub(super) fn decode_chunk(
     Ok(out)
 }
 
-/// Reads the size of a JPEG and what decides its memory.
+/// Reads the size of a JPEG and the properties that decide its memory.
 pub(super) fn header<R: BufRead + Seek>(
     mut source: R,
     limits: &DecodeLimits,
@@ -251,7 +251,7 @@ fn failed(source: JpegError) -> DecodeError {
     }
 }
 
-/// The colour that Pillow makes of four channels of a JPEG: it takes them for inverted, as Adobe writes them
+/// The colour that Pillow makes of four channels of a JPEG: it treats them as inverted, as Adobe writes them
 /// (`CMYK;I` in its JPEG plugin).
 fn rgb_from_inverted_ink(ink: [u8; 4]) -> [u8; RGB] {
     rgb_from_ink(ink.map(|ink| 255 - ink))

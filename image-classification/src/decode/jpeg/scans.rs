@@ -54,11 +54,11 @@ impl<'a> Iterator for Segments<'a> {
 }
 
 /// Returns whether an end-of-image marker follows the first scan. In a scan every byte `FF` is followed by `00` or a
-/// marker, so that `FF D9` is nothing else there; the headers before it are skipped, because an embedded thumbnail has
-/// an end of its own. (ITU-T T.81, annex B.)
+/// marker, so `FF D9` is always the marker there; the headers before it are skipped, because an embedded thumbnail has
+/// its own end marker. (ITU-T T.81, annex B.)
 pub(super) fn have_their_end(bytes: &[u8]) -> bool {
     let scan = Segments::new(bytes).find(|segment| segment.kind == START_OF_SCAN);
-    // From the back, where it is in all files that are whole.
+    // From the back, where complete files have it.
     scan.is_some_and(|scan| scan.rest.windows(2).rev().any(|pair| pair == [0xff, 0xd9]))
 }
 

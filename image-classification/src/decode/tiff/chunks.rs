@@ -36,7 +36,7 @@ pub(super) fn check_compression(compression: u64) -> Result<(), DecodeError> {
     Err(unsupported(name))
 }
 
-/// Refuses what compressions do not allow, and predictors that are not read, by name.
+/// Rejects combinations that a compression does not allow, and unsupported predictors, by name.
 pub(super) fn check(
     compression: u64,
     predictor: u64,
@@ -150,7 +150,7 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// Each sample is the difference to that of the pixel to its left.
+    /// Each sample is the difference to the sample of the pixel to its left.
     fn add_left(&self, row: &mut [u8]) {
         let (size, distance) = (self.size, self.size * self.stride);
         for place in (distance..row.len()).step_by(size) {

@@ -1,6 +1,7 @@
 //! TIFF as Pillow reads it: the first image, row by row.
 //!
-//! The variants are those of Pillow; the others are refused by name. Strips and tiles are decompressed as streams, so
+//! The same variants as in Pillow are read; the others are rejected by name. Strips and tiles are decompressed as
+//! streams, so
 //! that besides the pixels only rows are held.
 
 mod chunks;
@@ -56,7 +57,7 @@ struct Layout {
     samples: Samples,
     compression: u64,
     predictor: u64,
-    /// Every sample of a pixel has chunks of its own.
+    /// Every sample of a pixel has its own chunks.
     is_planar: bool,
     /// The tag with the offsets of strips or tiles.
     offsets: u16,
@@ -69,7 +70,7 @@ struct Layout {
 }
 
 impl Layout {
-    /// Planes with chunks of their own.
+    /// Planes with separate chunks.
     fn planes(&self) -> u64 {
         if self.is_planar {
             self.samples.count
@@ -125,7 +126,7 @@ pub(super) fn decode(
         let rest = bytes
             .get(start..)
             .ok_or(DecodeError::CutShort { format: FORMAT })?;
-        // Without counts, everything up to the end of the file may belong to it.
+        // Without counts, all bytes up to the end of the file may belong to it.
         let count = counts
             .get(index)
             .map_or(rest.len(), |count| *count as usize);
@@ -248,7 +249,7 @@ fn open<R: BufRead + Seek>(
     Ok((header, layout, directory))
 }
 
-/// Returns whether the directory is that of a camera's raw file, whose first image is only a thumbnail.
+/// Returns whether the directory belongs to a camera raw file, whose first image is only a thumbnail.
 fn is_camera_raw<R: BufRead + Seek>(
     directory: &Directory,
     source: &mut R,

@@ -37,7 +37,7 @@ enum Kind {
 }
 
 impl Samples {
-    /// Reads the tags; combinations that Pillow does not read are refused.
+    /// Reads the tags; combinations that Pillow does not read are rejected.
     pub(super) fn read<R: BufRead + Seek>(
         directory: &Directory,
         source: &mut R,
@@ -97,7 +97,7 @@ impl Samples {
         if count != colours + extra.len() as u64 || (fill_order == 2 && !extra.is_empty()) {
             return Err(name());
         }
-        // Others may be anything, of which only an alpha channel is known to come first.
+        // The meaning of others is unknown; an alpha channel always comes first.
         if extra.iter().skip(1).any(|extra| *extra != 0) {
             return Err(name());
         }
@@ -146,7 +146,7 @@ impl Samples {
     }
 }
 
-/// Converts rows, and remembers what the values show about the image.
+/// Converts rows, and tracks the range of the values.
 pub(super) struct Converter {
     samples: Samples,
     palette: Vec<[u8; RGB]>,
@@ -246,7 +246,7 @@ impl Converter {
                     } else {
                         u32::from_le_bytes(*sample)
                     };
-                    // Pillow takes them for signed ones.
+                    // Pillow treats them as signed.
                     *pixel = [value.cast_signed().clamp(0, 255) as u8; RGB];
                 }
             }
@@ -329,7 +329,7 @@ impl Converter {
                 .largest
                 .filter(|_| is_unit)
                 .map(|largest| largest.max(value));
-            // A cast saturates, and makes 0 of what is not a number.
+            // A cast saturates, and turns NaN into 0.
             *pixel = [value as u8; RGB];
         }
     }

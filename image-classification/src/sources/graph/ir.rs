@@ -111,7 +111,7 @@ fn step<'a>(
                 return (Step::Same, Some(quantized));
             }
             match variable_input(graph, layer) {
-                // The reciprocal of logits is none.
+                // The reciprocal of logits is not a logit.
                 Some(1) if layer.operator() == "Divide" => Step::Unknown,
                 Some(variable) => return (Step::Linear, graph.input(layer, variable)),
                 None => Step::Unknown,

@@ -1,7 +1,7 @@
 //! The kind of a model's output, from the operators at the end of its graph.
 //!
-//! From the output back, operators that keep the values are passed; the first other one decides. Where it is none of
-//! the known ones, nothing is stated: a guess would be worse than what the first images tell.
+//! From the output back, operators that keep the values are skipped; the first other one decides. If it is unknown,
+//! no kind is stated: a guess would be worse than the outputs of the first images.
 
 pub(super) mod ir;
 pub(super) mod onnx;
@@ -18,7 +18,7 @@ const MOST_STEPS: usize = 64;
 enum Step {
     /// Keeps the values, in another shape or representation.
     Same,
-    /// Makes integers of them: nothing but ids stays what it is.
+    /// Converts them to integers: only ids stay valid.
     Integers,
     /// Keeps logits logits: an addition or a multiplication of constants, a `Relu`.
     Linear,
@@ -28,7 +28,7 @@ enum Step {
     Gives(OutputKind),
     /// Sorts the scores: their places are ranks, and not classes.
     Sorts,
-    /// Gives values of which no class can be told, for this reason.
+    /// Gives values that do not identify classes, for this reason.
     NoClasses(&'static str),
     /// Does anything else.
     Unknown,
@@ -46,7 +46,7 @@ pub(super) struct End {
     pub settings: SourceSettings,
     /// The operator that sorts the scores, if the output is in that order.
     pub sorted_by: Option<String>,
-    /// The operator whose output tells no classes, and the reason.
+    /// The operator whose output does not identify classes, and the reason.
     pub no_classes: Option<(String, &'static str)>,
 }
 
@@ -84,7 +84,7 @@ fn sorted_by(steps: impl Iterator<Item = (Step, String)>) -> Option<String> {
     None
 }
 
-/// Returns the operator after which `steps`, which begin at the output, tell no classes, and the reason.
+/// Returns the operator after which `steps`, which begin at the output, do not identify classes, and the reason.
 fn no_classes(steps: impl Iterator<Item = (Step, String)>) -> Option<(String, &'static str)> {
     for (step, operator) in steps.take(MOST_STEPS) {
         match step {

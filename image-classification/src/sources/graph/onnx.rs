@@ -88,7 +88,7 @@ impl<'a> Values<'a> {
             constants,
             dims,
         };
-        // Few exporters state the shapes of inner values; these operators keep that of their output.
+        // Few exporters state the shapes of inner values; these operators keep the shape of their output.
         let mut value = graph
             .output
             .first()
@@ -210,7 +210,7 @@ impl<'a> Values<'a> {
                     Step::Gives(OutputKind::IndependentProbabilities)
                 } else {
                     match self.variable_input(node) {
-                        // The reciprocal of logits is none.
+                        // The reciprocal of logits is not a logit.
                         Some(1) if operator == "Div" => Step::Unknown,
                         Some(variable) => return (Step::Linear, variable),
                         None => Step::Unknown,
@@ -228,7 +228,7 @@ impl<'a> Values<'a> {
         (step, 0)
     }
 
-    /// Returns whether `top_k` may sort the classes. It may if the file does not tell the dimensions.
+    /// Returns whether `top_k` may sort the classes. It may if the file does not state the dimensions.
     fn may_sort_classes(&self, top_k: &Node) -> bool {
         let axis = top_k.attribute("axis").and_then(|axis| axis.i);
         let output = top_k.output.first();
@@ -273,7 +273,7 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// The dimensions of a softmax. The input may tell how many there are, if nothing tells their sizes.
+    /// The dimensions of a softmax. The input may state their number, if their sizes are unknown.
     fn softmax_dims(&self, node: &Node) -> Option<Dims> {
         let output = node.output.first()?;
         if let Some(dims) = self.dims.get(&output[..]) {
@@ -289,7 +289,7 @@ impl<'a> Values<'a> {
         let is_old = if node.is_onnx() {
             self.opset < 13
         } else {
-            // QLinearSoftmax says for which version it is.
+            // QLinearSoftmax states its version.
             let version = node.attribute("opset").and_then(|version| version.i);
             version.is_none_or(|version| version < 13)
         };
@@ -301,7 +301,7 @@ impl<'a> Values<'a> {
         (axis, is_old)
     }
 
-    /// `Log` of what is a distribution.
+    /// `Log` of a distribution.
     fn is_of_softmax(&self, log: &'a Node) -> bool {
         let input = log.input.first().map(|name| &name[..]);
         let producer = input.and_then(|name| self.producers.get(name));
@@ -513,7 +513,7 @@ mod tests {
             end_of(vec![top_k, node(then, &[value], "y")], dims)
         };
         for then in ["Identity", "Softmax", "Reshape", "Cast", "Log"] {
-            // Nobody knows what the logarithm is of.
+            // The input of the logarithm is unknown.
             let expected = Some("TopK".to_owned()).filter(|_| then != "Log");
             assert_eq!(top_k(0, -1, then, &[1, 5]).sorted_by, expected, "{then}");
         }
@@ -547,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_the_worst_classes_are_refused() {
+    fn ids_of_the_worst_classes_are_rejected() {
         let top_k = |attributes: &[(&str, i64)], dims: &[i64]| reason_of("TopK", attributes, dims);
         assert_eq!(top_k(&[("largest", 0)], &[1, 5]), Some(WORST_IDS));
         assert_eq!(top_k(&[("largest", 1), ("sorted", 1)], &[1, 5]), None);
@@ -560,7 +560,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_another_dimension_are_refused() {
+    fn ids_of_another_dimension_are_rejected() {
         let other = Some(super::super::OTHER_IDS);
         let arg_max = |axis: i64, keep: i64, dims: &[i64]| {
             reason_of("ArgMax", &[("axis", axis), ("keepdims", keep)], dims)
@@ -576,7 +576,7 @@ mod tests {
     }
 
     #[test]
-    fn a_softmax_over_ones_or_the_batch_is_refused() {
+    fn a_softmax_over_ones_or_the_batch_is_rejected() {
         // The model states no opset: 1, in which a softmax is over all dimensions from its axis on.
         let softmax = |axis: i64, dims: &[i64]| reason_of("Softmax", &[("axis", axis)], dims);
         assert_eq!(softmax(1, &[1, 5]), None);

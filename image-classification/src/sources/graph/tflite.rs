@@ -134,7 +134,7 @@ fn step(graph: &Graph, operator: &Operator, index: usize) -> (Step, usize) {
                 .enumerate()
                 .filter(|(_, input)| variable(input));
             match (inputs.next(), inputs.next()) {
-                // The reciprocal of logits is none.
+                // The reciprocal of logits is not a logit.
                 (Some((1, _)), None) if operator.code == Operator::DIV => Step::Unknown,
                 (Some((index, _)), None) => return (Step::Linear, index),
                 _ => Step::Unknown,

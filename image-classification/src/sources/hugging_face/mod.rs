@@ -1,7 +1,7 @@
 //! Hugging Face's `preprocessor_config.json`, `processor_config.json` and `config.json`.
 //!
-//! The keys are attributes of `transformers`' image processors, and what they mean depends on the
-//! processor: an integer `size` is a square for `ViT` and the short side for CLIP. Pixels are those of
+//! The keys are attributes of `transformers`' image processors. Their meaning depends on the processor: an integer
+//! `size` is a square for `ViT` and the short side for CLIP. Pixels are those of
 //! the processors that use Pillow. Facts from `transformers` 4.57 and 5.24, `models/*/image_processing_*.py`
 //! and `image_transforms.py`.
 
@@ -114,7 +114,7 @@ fn processor(
         is_known,
         is_new: is_new(keys),
     };
-    let unused = keys.refuse_others()?;
+    let unused = keys.reject_unknown()?;
     let (resize, size) = resize(keys)?;
     // Other processors have no such attribute.
     let flip = kind.name == "MobileViT" && keys.flag("do_flip_channel_order", true)?;
@@ -152,9 +152,9 @@ fn is_new(keys: Keys<'_>) -> bool {
 struct Processor<'a> {
     keys: Keys<'a>,
     kind: Kind,
-    /// True if the file or the model says which processor it is: then its defaults count.
+    /// True if the file or the model names the processor: then its defaults count.
     is_known: bool,
-    /// True if `null` stands for the default.
+    /// True if `null` means the default.
     is_new: bool,
 }
 
@@ -169,8 +169,8 @@ impl Processor<'_> {
         Ok(self.keys.bool(key)?.unwrap_or(default))
     }
 
-    /// Refuses what may change pixels and is not understood. Returns the other unknown keys.
-    fn refuse_others(self) -> Result<Vec<String>, SourceError> {
+    /// Rejects unknown keys that may change pixels. Returns the other unknown keys.
+    fn reject_unknown(self) -> Result<Vec<String>, SourceError> {
         let mut unused = Vec::new();
         for (key, value) in self.keys.object {
             let flips = key == "do_flip_channel_order" && self.kind.name != "MobileViT";
@@ -390,7 +390,7 @@ fn interpolation(
     Ok(WithOrigin::new(filter, format!("{}: resample", keys.file)))
 }
 
-/// Everything after the resize is a line through each channel: `factor * pixel + offset`.
+/// The steps after the resize are linear in each channel: `factor * pixel + offset`.
 fn normalization(
     processor: Processor<'_>,
     flip: bool,
@@ -428,7 +428,7 @@ fn normalization(
             .filter(|std| !std.contains(&0.0))
             .ok_or_else(|| keys.error("image_std", "three numbers that are not 0"))
     };
-    // MobileViT's never normalizes, whatever its file says.
+    // MobileViT never normalizes; its file is ignored.
     if kind.name != "MobileViT" && processor.flag("do_normalize", true)? {
         let mean = keys
             .three("image_mean")?
@@ -480,7 +480,7 @@ pub(super) fn config(
     )
 }
 
-/// Reads `problem_type`, which says if several classes may be right.
+/// Reads `problem_type`, which states whether several classes may be right.
 pub(super) fn multi_label(keys: Keys<'_>) -> Result<Option<WithOrigin<bool>>, SourceError> {
     match keys.get("problem_type").and_then(Value::as_str) {
         Some("regression") => {
