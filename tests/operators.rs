@@ -358,7 +358,7 @@ fn the_table_is_true() -> Result<(), Failed> {
         }
         if deviates && engine == "rten" {
             wrong.push(format!(
-                "{place}: RTen has to refuse what it computes otherwise"
+                "{place}: backend-rten must reject models that RTen computes differently"
             ));
         }
     }
@@ -421,12 +421,11 @@ fn written_page(table: &BTreeMap<Key, Row>, cases: &[Case]) -> String {
     let operators: BTreeSet<&str> = cases.iter().map(|case| &case.operator[..]).collect();
     let mut text = format!(
         "# Operators\n\n\
-         `tests/operators.rs` makes {} models of one operator each ({} operators of ONNX, with every definition that \
-         opsets 7 to 26 brought), runs them on all engines, and compares the outputs with ONNX's reference \
-         evaluator: within 1e-4 of the largest value, and exactly where the operator gives whole numbers. \
-         `tests/data/operators.csv` lists every case that is not equal. The test keeps that table and this page true; \
-         `OPERATORS=write cargo test -p classify-tests --test operators` renews them.\n\n\
-         | engine | equal | refused | does not load | fails | NaN lost | deviates |\n|---|---|---|---|---|---|---|\n",
+         `tests/operators.rs` makes {} models of one operator each ({} operators of ONNX, with every definition of opsets 7 to 26), runs them on all engines, and compares the outputs with ONNX's reference \
+         evaluator: within 1e-4 of the largest value, and exactly for operators that return integers. \
+         `tests/data/operators.csv` lists every case that is not equal. The test checks that table and this page; \
+         `OPERATORS=write cargo test -p classify-tests --test operators` updates them.\n\n\
+         | engine | equal | rejected | does not load | fails | NaN lost | deviates |\n|---|---|---|---|---|---|---|\n",
         cases.len(),
         operators.len()
     );
@@ -445,10 +444,9 @@ fn written_page(table: &BTreeMap<Key, Row>, cases: &[Case]) -> String {
         );
     }
     text.push_str(
-        "\nRefused: a typed error at loading says that the engine does not support the model. Does not load: another \
-         error at loading. Fails: an error at the first inference. NaN lost: the engine gives a number where NaN is \
-         right. Deviates: the engine gives other numbers.\n\n\
-         `backend-rten` refuses what RTen computes otherwise, so that RTen deviates nowhere; NaN alone may be lost.\n",
+        "\nRejected: a typed error at loading says that the engine does not support the model. Does not load: another \
+         error at loading. Fails: an error at the first inference. NaN lost: the engine returns a number instead of NaN. Deviates: the engine returns other numbers.\n\n\
+         `backend-rten` rejects models that RTen computes differently, so RTen never deviates; only NaN may be lost.\n",
     );
     let section = |text: &mut String, title: &str, engine: &str, results: &[&str]| {
         let mut groups: BTreeMap<&str, Group> = BTreeMap::new();
@@ -476,8 +474,10 @@ fn written_page(table: &BTreeMap<Key, Row>, cases: &[Case]) -> String {
     let other = ["deviates", "processor"];
     section(&mut text, "ONNX Runtime deviates", "onnx", &other);
     section(&mut text, "OpenVINO deviates", "openvino", &other);
-    section(&mut text, "RTen is refused", "rten", &["refused"]);
-    text.push_str("\nWhat RTen's own loader refuses (operators and attributes that it lacks) is not in this list.\n");
+    section(&mut text, "Rejected for RTen", "rten", &["refused"]);
+    text.push_str(
+        "\nOperators and attributes that RTen's own loader rejects are not in this list.\n",
+    );
     section(
         &mut text,
         "The reference evaluator deviates, and the engines agree",
