@@ -153,9 +153,9 @@ fn cached_memory() -> Result<(), Failed> {
         Ok(OpenvinoBackend::open(&config)?.info().notes.join("; "))
     };
     for (weights, note) in [
-        (&weights, "in the cache now"),
-        (&weights, "from the cache"),
-        (&other_weights, "in the cache now"),
+        (&weights, "added to the cache"),
+        (&weights, "loaded from the cache"),
+        (&other_weights, "added to the cache"),
     ] {
         let notes = notes(weights)?;
         ensure(notes.contains(note), (note, notes))?;

@@ -207,7 +207,10 @@ fn incomplete() -> Result<(), Failed> {
 }
 
 fn no_device_left() -> Result<(), Failed> {
-    expect_refusal(&["-d", "AUTO:-CPU"], &["no device is left"])
+    expect_refusal(
+        &["-d", "AUTO:-CPU"],
+        &["the device string excludes all available devices"],
+    )
 }
 
 fn names() -> Result<(), Failed> {
@@ -385,7 +388,7 @@ fn aliases() -> Result<(), Failed> {
         expect_code(&alias, 0)?;
         ensure(blocks(&alias) == blocks(&cpu), (device, &alias))?;
         // Nothing pretends to be hardware.
-        let says = format!("is an alias of the plugin {plugin}");
+        let says = format!("an alias of the plugin {plugin}");
         ensure(alias.stderr.contains(&says), (device, &alias))?;
         let line = classify_on(device, &["--format", "json", "--top", "1"]);
         let first: Value = serde_json::from_str(line.stdout.lines().next().unwrap_or_default())?;
@@ -435,8 +438,8 @@ fn cache() -> Result<(), Failed> {
         ensure(run.stderr.contains(said), (said, &run))?;
         Ok(run.stdout)
     };
-    let first = expect("is in the cache now")?;
-    ensure(expect("is from the cache")? == first, &first)?;
+    let first = expect("was added to the cache")?;
+    ensure(expect("was loaded from the cache")? == first, &first)?;
 
     let entries = || -> Result<Vec<PathBuf>, Failed> {
         let entries = std::fs::read_dir(folder.path().join("cache"))?;
@@ -456,7 +459,7 @@ fn cache() -> Result<(), Failed> {
         }
     }
     ensure(expect("was damaged")? == first, &first)?;
-    ensure(expect("is from the cache")? == first, &first)?;
+    ensure(expect("was loaded from the cache")? == first, &first)?;
 
     // Another device is another model; two processes that start together do not harm each other.
     let both: Vec<_> = (0..2)

@@ -266,7 +266,7 @@ fn several_truths() -> Result<(), Failed> {
     ensure(
         result
             .stderr
-            .contains("line 2: 0.ppm has the classes `0|1`, but one class of this model is right"),
+            .contains("line 2: 0.ppm has the classes `0|1`, but the classes of this model exclude"),
         &result,
     )?;
     ensure(

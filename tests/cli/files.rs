@@ -587,7 +587,7 @@ fn foreign_in_cache() -> Result<(), Failed> {
     for path in before.keys() {
         fs::File::open(path)?.set_modified(old)?;
     }
-    for said in ["is in the cache now", "is from the cache"] {
+    for said in ["was added to the cache", "was loaded from the cache"] {
         let mut command = classify();
         command
             .arg("-m")

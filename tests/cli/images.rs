@@ -206,7 +206,7 @@ fn remarks() -> Result<(), Failed> {
     let run = run(command(&["--backend", "onnx"]).arg("-i").arg(&path));
     expect_code(&run, 0)?;
     let note = format!(
-        "note: {}: no value of the 16-bit image takes more than 12 bits",
+        "note: {}: all values of the 16-bit image fit in 12 bits",
         path.display()
     );
     ensure(run.stderr.contains(&note), run)

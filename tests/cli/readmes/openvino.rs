@@ -7,7 +7,7 @@ async fn classify(model: &str, image: &str) -> Result<(), Box<dyn std::error::Er
     config.options.device = "CPU".into();
     config.library_dirs = classify_tests::library_dirs();
     let backend = OpenvinoBackend::open(&config)?;
-    // The preprocessing and the labels come from the model or from the files beside it.
+    // The preprocessing and the labels come from the model or from the files next to it.
     let classifier = Classifier::discover(backend, model)?;
     let classification = classifier.classify(std::fs::read(image)?).await?;
     for class in classification.top(5) {
