@@ -23,10 +23,8 @@ type Respond = dyn Fn(u64, &Tensor) -> Result<Tensor, Error> + Send + Sync;
 ///
 /// let backend = MockBackend::builder()
 ///     .slots(2)
-///     .respond(|call, _input| {
-///         if call == 1 { panic!("planned") }
-///         Tensor::new([1, 3], vec![0.1_f32, 0.7, 0.2])
-///     })
+///     .respond(|_call, _input| Tensor::new([1, 3], vec![0.1_f32, 0.7, 0.2]))
+///     .panic_on(1)
 ///     .build()?;
 /// let input = || Tensor::new([1, 4], vec![0.0_f32; 4]);
 /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 
 /// A class and its score.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ranked {
     /// The index of the class in the model's output.
     pub class_id: usize,

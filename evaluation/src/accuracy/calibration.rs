@@ -1,4 +1,4 @@
-//! Confidence against the share that is right.
+//! Calibration: confidence compared with the share of right answers.
 
 use std::cell::OnceCell;
 

@@ -24,7 +24,7 @@ pub enum GroundTruthError {
     /// The file has a CSV header, but the rest is not CSV.
     #[error("the CSV is damaged: {detail}")]
     Csv {
-        /// The finding of the CSV reader.
+        /// The CSV reader's message.
         detail: String,
     },
     /// A line lacks the column of the image or of the class.
@@ -59,7 +59,7 @@ pub enum GroundTruthError {
         /// The image that took the entry first.
         earlier: PathBuf,
     },
-    /// An image has several classes, but one class of the model is right at a time.
+    /// An image has several classes, but the model's classes exclude each other.
     #[error(
         "cannot use the ground truth: line {line}: {} has the classes {}, but the classes of this model exclude each \
          other",
@@ -107,7 +107,7 @@ pub enum GroundTruthError {
         class: String,
         /// True if the model has labels.
         has_labels: bool,
-        /// The label that is most like it.
+        /// The most similar label.
         nearest: Option<String>,
     },
 }

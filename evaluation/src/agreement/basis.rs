@@ -12,7 +12,7 @@ pub enum Basis {
     Probabilities,
     /// Both give values that may not be probabilities.
     Outputs,
-    /// At least one gives class ids alone.
+    /// At least one gives class ids only.
     ClassIds,
 }
 

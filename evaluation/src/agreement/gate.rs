@@ -1,4 +1,4 @@
-//! Limits, each with whether it holds, and the verdict on all of them.
+//! Gates: limits with their results, and the verdict.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! Three or more runs: which one is off?
+//! The majority among three or more runs.
 
 /// The largest group of runs that agree with each other.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

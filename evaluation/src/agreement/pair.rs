@@ -55,7 +55,7 @@ struct Counts {
     too_far: usize,
     /// Beyond the limit of the outputs' relative error.
     other_outputs: usize,
-    /// Within all limits that hold for every image.
+    /// The images within all limits that hold for every image.
     within: usize,
     largest_delta: f64,
     largest_error: f64,

@@ -210,15 +210,15 @@ fn tensors_and_buffers_are_used_again() {
         let inputs = (0..50).map(|place| (place, path.as_path().into()));
         let answers = feed.blocking_answers(inputs);
         assert_eq!(answers.inspect(|answer| drop(values(answer))).count(), 50);
-        let [kind] = &feed.shared.run_groups[..] else {
-            panic!("one kind")
+        let [run_group] = &feed.shared.run_groups[..] else {
+            panic!("one run group")
         };
         let count = |pool: &Spares<Tensor>| pool.0.lock().unwrap().len();
         // Of 50 images: no more than are in flight at a time.
         let in_flight = 1..=(2 + 4) * batch;
-        assert!(in_flight.contains(&count(&kind.images)));
-        assert_eq!(count(&kind.batches) == 0, batch == 1);
-        assert!(count(&kind.batches) <= 6);
+        assert!(in_flight.contains(&count(&run_group.images)));
+        assert_eq!(count(&run_group.batches) == 0, batch == 1);
+        assert!(count(&run_group.batches) <= 6);
         let buffers = feed.shared.buffers.0.lock().unwrap();
         assert!(in_flight.contains(&buffers.len()));
         assert!(buffers.iter().all(ImageBuffers::is_filled));

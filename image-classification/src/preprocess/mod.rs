@@ -19,7 +19,8 @@ const MOST_RESIZED_PIXELS: u64 = 64 << 20;
 const RGB: u64 = 3;
 
 /// The steps between a decoded image and a model's input.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Preprocess {
     /// The order of the channels.
     pub color: ColorOrder,

@@ -111,14 +111,15 @@ impl ScoresError {
 }
 
 /// All settings for reading a model's output.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Interpretation {
     /// The rule for its values.
     pub scoring: Scoring,
     /// The quantization of an integer output.
     pub quantization: Option<Quantization>,
     /// True if only the first images told the rule. A further output that does not fit it is an error.
-    #[serde(default)]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub inferred: bool,
 }
 

@@ -7,8 +7,9 @@ use backend_api::Tensor;
 use super::{is_distribution, real_values};
 
 /// The kind of values that a model's output holds, as far as its graph or its metadata state it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum OutputKind {
     /// Any numbers, one for each class; exactly one class is right. Their softmax is a distribution.
     Logits,
@@ -38,7 +39,8 @@ impl fmt::Display for OutputKind {
 }
 
 /// The affine quantization of an integer output: the real value is `scale × (q − zero_point)`.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Quantization {
     /// The real value of one step.
     pub scale: f32,
@@ -82,8 +84,9 @@ impl fmt::Display for ScoreKind {
 }
 
 /// The rule that makes scores of a model's output. It is the same for all images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Scoring {
     /// The output is a distribution already.
     Probability,

@@ -21,7 +21,7 @@ pub(super) fn model_info(document: &Document<'_>) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The preprocessing that the model converter was told to put into the graph.
+/// The preprocessing arguments of the model converter.
 ///
 /// # Errors
 ///
@@ -74,7 +74,7 @@ fn entries<'a, 'i: 'a>(node: Option<Node<'a, 'i>>) -> impl Iterator<Item = (&'a 
         .filter_map(|entry| Some((entry.tag_name().name(), entry.attribute("value")?)))
 }
 
-/// Python's way to write that an argument was not given.
+/// Python's text for an omitted argument.
 fn is_set(value: &str) -> bool {
     !matches!(value.trim(), "" | "()" | "[]" | "{}" | "None" | "False")
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{SourceError, unsupported};
 use crate::{Labels, WithOrigin};
 
-/// An object under construction of errors: the file's name and its keys.
+/// A JSON object with the name of its file, for errors.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Keys<'a> {
     pub file: &'a str,

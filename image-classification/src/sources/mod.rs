@@ -48,7 +48,7 @@ use crate::{
 const MOST_ONNX_BYTES: u64 = 2 << 30;
 /// The largest TensorFlow Lite model: a `FlatBuffer` has signed offsets of 32 bits.
 const MOST_TFLITE_BYTES: u64 = 2 << 30;
-/// The largest `.json` or `.yml`; one with 20,000 labels has 2 MB.
+/// The largest `.json` or `.yml`; a file with 20,000 labels has 2 MB.
 const MOST_CONFIG_BYTES: u64 = 16 << 20;
 
 /// The values that one source states. Every value may be absent.

@@ -147,7 +147,7 @@ pub(super) fn settings(
     Ok(said)
 }
 
-/// Refuses keys that would change the answer and are not supported.
+/// Rejects unsupported keys that would change the answer.
 fn check_supported(entries: Entries<'_>) -> Result<(), SourceError> {
     if let Some(kind) = entries.get("model_type")
         && !kind.eq_ignore_ascii_case("classification")

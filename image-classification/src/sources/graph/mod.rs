@@ -24,9 +24,9 @@ enum Step {
     Linear,
     /// Keeps logits logits, but not each value: a mean over positions.
     Pooled,
-    /// Makes values of this kind of something else.
+    /// Converts its input to values of this kind.
     Gives(OutputKind),
-    /// Sorts the scores: their places are ranks, and not classes.
+    /// Sorts the scores: their positions are ranks, not classes.
     Sorts,
     /// Gives values that do not identify classes, for this reason.
     NoClasses(&'static str),
