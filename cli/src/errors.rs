@@ -45,24 +45,63 @@ impl Hinted {
     }
 }
 
+/// The error of an input that was found out before, on its way through a feed.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct UnusableInput(pub anyhow::Error);
+
+/// Returns the error of an image that has no answers.
+pub fn image_error(error: ImageError) -> anyhow::Error {
+    match error {
+        ImageError::Source(source) => match source.downcast::<UnusableInput>() {
+            Ok(unusable) => unusable.0,
+            Err(source) => anyhow::Error::from_boxed(source),
+        },
+        error => error.into(),
+    }
+}
+
+/// Returns the error of an image as a comparison or an evaluation keeps it.
+pub fn image_problem(error: &ImageError) -> Problem {
+    let unusable = match error {
+        ImageError::Source(source) => source.downcast_ref::<UnusableInput>(),
+        _ => None,
+    };
+    match unusable {
+        Some(unusable) => problem(&unusable.0),
+        None => problem_of(error),
+    }
+}
+
+/// Returns the error and its causes.
+fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| StdError::source(*error))
+}
+
 /// Returns the error and its causes, made safe for a terminal. Engines' messages have several lines, which are joined.
 pub fn chain(error: &anyhow::Error) -> String {
+    chain_of(error.as_ref())
+}
+
+fn chain_of(error: &(dyn StdError + 'static)) -> String {
     let text = |cause: &(dyn StdError + 'static)| match cause.downcast_ref() {
         // Its text may quote a file.
         Some(ResolveError::Source { .. }) | None => cause.to_string(),
         Some(error) => with_flags(&error.to_string()),
     };
-    text::join(error.chain().map(text))
+    text::join(causes(error).map(text))
 }
 
 /// Returns the next step for the user, if one is known.
 pub fn hint(error: &anyhow::Error) -> Option<String> {
-    hint_in(error, with_flags)
+    hint_in(error.as_ref(), with_flags)
 }
 
 /// Returns the next step for an error of a run, which has flags inside: `BACKEND:DEVICE@PRECISION`.
 pub fn hint_for_run(error: &anyhow::Error) -> Option<String> {
-    hint_in(error, with_run_parts)
+    hint_in(error.as_ref(), with_run_parts)
 }
 
 /// Returns the next step for an error of a library, without its causes.
@@ -71,23 +110,29 @@ pub fn hint_of_cause(error: &(dyn StdError + 'static)) -> Option<String> {
 }
 
 /// Returns the next step with the fields of libraries replaced by `words`.
-fn hint_in(error: &anyhow::Error, words: Words) -> Option<String> {
-    error
-        .chain()
-        .find_map(|cause| hint_of(cause, words).map(|hint| printable(&hint)))
+fn hint_in(error: &(dyn StdError + 'static), words: Words) -> Option<String> {
+    causes(error).find_map(|cause| hint_of(cause, words).map(|hint| printable(&hint)))
 }
 
 /// Returns a stable name for the kind of error, in kebab case.
 pub fn code(error: &anyhow::Error) -> &'static str {
-    error.chain().find_map(code_of).unwrap_or("failed")
+    code_in(error.as_ref())
+}
+
+fn code_in(error: &(dyn StdError + 'static)) -> &'static str {
+    causes(error).find_map(code_of).unwrap_or("failed")
 }
 
 /// Returns the error as a comparison or an evaluation keeps it.
 pub fn problem(error: &anyhow::Error) -> Problem {
+    problem_of(error.as_ref())
+}
+
+fn problem_of(error: &(dyn StdError + 'static)) -> Problem {
     Problem {
-        code: code(error),
-        message: chain(error),
-        hint: hint(error),
+        code: code_in(error),
+        message: chain_of(error),
+        hint: hint_in(error, with_flags),
     }
 }
 

@@ -1,23 +1,49 @@
 //! The preprocessing of a model, with its notes on stderr.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image_classification::{
     Decode, FittedPreprocessing, PreprocessOverrides, ResolvedPreprocessing,
 };
 
 use crate::fields;
+use crate::file_state::FileState;
 use crate::terminal::Messages;
 
-/// Resolves the preprocessing of `model` from the flags, the model and the files next to it.
-pub fn find(
-    model: &Path,
-    overrides: &PreprocessOverrides,
-    messages: &Messages,
-) -> anyhow::Result<ResolvedPreprocessing> {
-    let resolved = ResolvedPreprocessing::find(model, overrides)?;
-    messages.notes(&resolved.notes);
-    Ok(resolved)
+/// The preprocessing of models by the flags, the models and the files next to them. Each model is read once.
+pub struct Resolver<'a> {
+    overrides: &'a PreprocessOverrides,
+    known: Vec<(PathBuf, Option<FileState>, ResolvedPreprocessing)>,
+}
+
+impl<'a> Resolver<'a> {
+    /// A resolver with the flags.
+    pub fn new(overrides: &'a PreprocessOverrides) -> Self {
+        Self {
+            overrides,
+            known: Vec::new(),
+        }
+    }
+
+    /// Returns the preprocessing of `model` and the state of the file before it was read. Prints the notes.
+    pub fn find(
+        &mut self,
+        model: &Path,
+        messages: &Messages,
+    ) -> anyhow::Result<(ResolvedPreprocessing, Option<FileState>)> {
+        let known = self.known.iter().find(|(other, ..)| other == model);
+        let (state, resolved) = match known {
+            Some((_, state, resolved)) => (*state, resolved.clone()),
+            None => {
+                let state = FileState::of(model);
+                let resolved = ResolvedPreprocessing::find(model, self.overrides)?;
+                self.known.push((model.to_owned(), state, resolved.clone()));
+                (state, resolved)
+            }
+        };
+        messages.notes(&resolved.notes);
+        Ok((resolved, state))
+    }
 }
 
 /// Returns every value with its origin, a line each.

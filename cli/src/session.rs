@@ -4,89 +4,81 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Error;
-use backend_api::{BackendInfo, InferBackend, Tensor};
+use backend_api::{BackendInfo, InferBackend};
+use futures_executor::{block_on, block_on_stream};
+use futures_util::stream::{self, StreamExt as _};
 use image_classification::{
-    Digests, Feed, FeedOptions, FeedRun, FirstOutputs, Image, ImageError, ImageOutputs,
-    ImageSource, Labels, OutputReading, Preparation, PreprocessOverrides,
+    Answer, Feed, FeedOptions, FeedRun, FittedPreprocessing, ImageNote, ImageSource, Note,
+    OutputReading, Preparation, take_first_answers,
 };
 
 use crate::engines;
-use crate::errors::Hinted;
+use crate::errors::{self, Hinted, UnusableInput};
+use crate::fields;
+use crate::file_state::{FileState, check_unchanged};
 use crate::image_memory;
 use crate::inputs::Input;
 use crate::interrupt;
 use crate::options::{EngineOptions, RunsOptions};
-use crate::resolve;
+use crate::resolve::Resolver;
 use crate::terminal::Messages;
-use evaluation::Digest;
 use evaluation::text::printable;
+use evaluation::{AddedImage, Run, run_names};
 
 /// The most runs at a time. All of their models are in memory.
 const MOST_RUNS: usize = 16;
 
 /// A run that is open.
 pub struct OpenRun {
-    /// The run as it was written; the second of the same text has ` (2)` behind it.
+    /// The run as it was written, with a number if another one was written alike.
     pub name: String,
     pub model: PathBuf,
+    /// The state of the model when it was first read.
+    state: Option<FileState>,
     pub backend: Arc<dyn InferBackend>,
+    /// The preprocessing, the labels and the rule for the scores. Its notes are printed.
+    pub fitted: FittedPreprocessing,
     /// The way from an image to its tensor.
     pub input: Preparation,
-    /// The names of its classes.
-    pub labels: Option<Labels>,
-    /// The rule that makes scores of its outputs.
-    pub reading: OutputReading,
-    /// The number of classes, if it is fixed.
-    pub classes: Option<usize>,
-    /// The number of values that it gives for an image, if that is fixed.
-    pub values: Option<usize>,
-    /// Every setting with its value and origin, a line each.
-    pub settings: Vec<String>,
 }
 
 impl OpenRun {
-    /// Opens the engine and resolves the preprocessing. `jobs` threads decode the first of the `inputs` where only
-    /// they decide how outputs are read. `step` is told each step before it begins.
+    /// Opens the engine and resolves the preprocessing. `step` is told each step before it begins.
     pub fn open(
         name: String,
         engine: &EngineOptions,
-        preprocess: &PreprocessOverrides,
-        (inputs, jobs): (&[Input], usize),
+        resolver: &mut Resolver<'_>,
         messages: &Messages,
         mut step: impl FnMut(&str) -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
         step(engines::first_step(engine.backend))?;
         step(&format!("Reading the model: {}", engine.model.display()))?;
-        let resolved = resolve::find(&engine.model, preprocess, messages)?;
+        let (resolved, state) = resolver.find(&engine.model, messages)?;
         step("Loading the model to the plugin")?;
         let backend = engines::open(engine)?;
+        check_unchanged(&engine.model, state)?;
         step(&backend.info().description())?;
-        let mut fitted = resolved.fit(backend.info())?;
-        let input = fitted.preparation(engine.batch);
-        if fitted.reading.is_none() {
-            let run = FeedRun {
-                backend: Arc::clone(&backend),
-                preparation: input,
-            };
-            fitted.read_outputs(first_outputs(run, inputs, jobs).outputs());
-        }
+        let fitted = resolved.fit(backend.info())?;
         messages.notes(&fitted.notes);
         Ok(Self {
             name,
             model: engine.model.clone(),
+            state,
+            input: fitted.preparation(engine.batch),
             backend,
-            input,
-            settings: resolve::lines(&fitted),
-            values: fitted.values,
-            classes: fitted.classes,
-            reading: fitted.reading.unwrap_or_else(OutputReading::raw),
-            labels: fitted.labels.map(|labels| labels.value),
+            fitted,
         })
     }
 
     /// The engine's description of itself.
     pub fn info(&self) -> &BackendInfo {
         self.backend.info()
+    }
+
+    /// Returns the rule that makes scores of the outputs.
+    pub fn reading(&self) -> OutputReading {
+        let reading = self.fitted.reading.clone();
+        reading.unwrap_or_else(OutputReading::raw)
     }
 
     /// Returns what a feed needs of the run.
@@ -96,23 +88,34 @@ impl OpenRun {
             preparation: self.input,
         }
     }
-}
 
-/// Returns the outputs of the first images that can be read and inferred.
-fn first_outputs(run: FeedRun, inputs: &[Input], jobs: usize) -> FirstOutputs {
-    let feed = Feed::new(vec![run], feed_options(jobs));
-    // Images that fail get their own error later.
-    let readable = inputs.iter().filter(|input| input.problem.is_none());
-    let mut sources = readable.map(|input| ((), input.path.as_path().into()));
-    let mut first = FirstOutputs::default();
-    loop {
-        let next = sources.by_ref().take(first.missing());
-        let next: Vec<((), ImageSource)> = next.collect();
-        if next.is_empty() {
-            return first;
-        }
-        for answer in feed.blocking_answers(next) {
-            first.add(&answer.result, 0);
+    /// Gives images to the run. The first outputs decide the rule for the scores if nothing else does. Returns the answers
+    /// in the order of the images, the first ones among them.
+    pub fn answers<I>(
+        &mut self,
+        images: I,
+        jobs: usize,
+        messages: &Messages,
+    ) -> impl Iterator<Item = Answer<PathBuf>> + use<I>
+    where
+        I: Iterator<Item = (PathBuf, ImageSource)>,
+    {
+        let feed = Feed::new(vec![self.to_feed()], feed_options(jobs));
+        let mut answers = Box::pin(feed.answers(images));
+        let noted = self.fitted.notes.len();
+        let first = block_on(take_first_answers(&mut answers, &mut [&mut self.fitted]));
+        messages.notes(&self.fitted.notes[noted..]);
+        block_on_stream(stream::iter(first).chain(answers))
+    }
+
+    /// Returns the run as a comparison or an evaluation takes it.
+    fn to_run(&self) -> Run {
+        let backend = Arc::clone(&self.backend);
+        let batch = Some(self.input.batch);
+        let run = Run::new(&self.name, backend, self.fitted.clone(), batch);
+        match &self.fitted.reading {
+            Some(reading) => run.scores_by(fields::origin(&reading.origin)),
+            None => run,
         }
     }
 }
@@ -122,9 +125,20 @@ pub fn feed_options(jobs: usize) -> FeedOptions {
     FeedOptions::new(jobs, image_memory::of_process().clone())
 }
 
+/// Returns the images that runs are given, until a signal comes.
+pub fn images(inputs: Vec<Input>) -> impl Iterator<Item = (PathBuf, ImageSource)> {
+    let inputs = interrupt::take_until_interrupted(inputs.into_iter());
+    inputs.map(|Input { path, problem }| match problem {
+        None => (path.clone(), path.into()),
+        Some(problem) => (path, ImageSource::Failed(Box::new(UnusableInput(problem)))),
+    })
+}
+
 /// The runs of a command, each open or with the reason why not.
 pub struct Session {
     pub entries: Vec<(String, Result<OpenRun, Error>)>,
+    /// True if the runs have different models.
+    several_models: bool,
 }
 
 impl Session {
@@ -142,29 +156,16 @@ impl Session {
             );
             return Err(Hinted::new(error, "compare fewer at a time").into());
         }
-        let preprocess = options.preprocess.overrides(options.scores)?;
-        let inputs = (&*options.inputs.list, options.jobs);
+        let overrides = options.preprocess.overrides(options.scores)?;
+        let mut resolver = Resolver::new(&overrides);
         // Runs of one model have the same to say of it.
         let several_models = runs
             .windows(2)
             .any(|pair| pair[0].1.model != pair[1].1.model);
-        let open = |(place, (text, engine)): (usize, &(String, EngineOptions))| {
-            let earlier = runs[..place].iter().filter(|(other, _)| other == text);
-            let name = match earlier.count() {
-                0 => text.clone(),
-                earlier => format!("{text} ({})", earlier + 1),
-            };
+        let texts: Vec<&String> = runs.iter().map(|(text, _)| text).collect();
+        let open = |(name, (_, engine)): (String, &(String, EngineOptions))| {
             let silently = |_: &str| Ok(());
-            let open = || {
-                OpenRun::open(
-                    name.clone(),
-                    engine,
-                    &preprocess,
-                    inputs,
-                    messages,
-                    silently,
-                )
-            };
+            let open = || OpenRun::open(name.clone(), engine, &mut resolver, messages, silently);
             let run = messages.about(several_models.then_some(&*name), open);
             if let Ok(run) = &run {
                 messages.about(Some(&name), || {
@@ -176,7 +177,8 @@ impl Session {
             (name, run)
         };
         Ok(Self {
-            entries: runs.iter().enumerate().map(open).collect(),
+            entries: run_names(&texts).into_iter().zip(runs).map(open).collect(),
+            several_models,
         })
     }
 
@@ -189,112 +191,146 @@ impl Session {
         }
     }
 
-    /// Returns the runs that are open, with their places among all.
-    pub fn ready(&self) -> impl Iterator<Item = (usize, &OpenRun)> {
-        let runs = self.entries.iter().enumerate();
-        runs.filter_map(|(index, (_, run))| Some((index, run.as_ref().ok()?)))
-    }
-}
-
-/// Returns the output of a run for an image that is no input.
-pub fn infer_image(run: &OpenRun, image: Image) -> anyhow::Result<Tensor> {
-    let feed = Feed::new(vec![run.to_feed()], feed_options(1));
-    let mut answers = feed.blocking_answers([((), image.into())]);
-    let answer = answers.next().expect("one for each input");
-    Ok(answer.result?.runs.swap_remove(0)?.tensor)
-}
-
-/// The outputs of all runs for one image.
-pub struct Outputs {
-    /// The requested digests.
-    pub digests: Digests<Option<Digest>>,
-    /// The output of each run, in their order.
-    pub tensors: Vec<Result<Tensor, Error>>,
-}
-
-impl From<ImageOutputs> for Outputs {
-    fn from(outputs: ImageOutputs) -> Self {
-        let ImageOutputs { digests, runs, .. } = outputs;
-        Self {
-            digests: digests.map(|digest| digest.map(Digest::from)),
-            tensors: runs.into_iter().map(|output| Ok(output?.tensor)).collect(),
+    /// Prints notes on runs, each with the place of the run.
+    pub fn note(&self, notes: &[(usize, Vec<Note>)], messages: &Messages) {
+        for (place, notes) in notes {
+            let name = &self.entries[*place].0;
+            messages.about(self.several_models.then_some(name), || {
+                messages.notes(notes);
+            });
         }
     }
+
+    /// Infers the first images with the runs for which only outputs decide the rule for the scores.
+    pub fn decide_readings(&mut self, options: &RunsOptions, messages: &Messages) {
+        for (name, run) in &mut self.entries {
+            let Ok(run) = run else { continue };
+            if run.fitted.reading.is_none() {
+                let inputs = options.inputs.list.iter();
+                let readable = inputs.filter(|input| input.problem.is_none());
+                let images: Vec<_> = readable
+                    .map(|input| (input.path.clone(), input.path.as_path().into()))
+                    .collect();
+                messages.about(self.several_models.then_some(&**name), || {
+                    // The measurement infers them again.
+                    drop(run.answers(images.into_iter(), options.jobs, messages));
+                });
+            }
+        }
+    }
+
+    /// Returns the runs as a comparison or an evaluation takes them.
+    pub fn runs(&self) -> Vec<Run> {
+        let runs = self.entries.iter().map(|(name, run)| match run {
+            Ok(run) => run.to_run(),
+            Err(error) => Run::failed(name, errors::chain(error)),
+        });
+        runs.collect()
+    }
+
+    /// Checks that the models are still those that the engines opened: a report has the digest of its models.
+    ///
+    /// # Errors
+    ///
+    /// If a model changed.
+    pub fn check_models(&self) -> anyhow::Result<()> {
+        let mut runs = self.ready();
+        runs.try_for_each(|run| check_unchanged(&run.model, run.state))
+    }
+
+    /// Returns the runs that are open.
+    pub fn ready(&self) -> impl Iterator<Item = &OpenRun> {
+        self.entries.iter().filter_map(|(_, run)| run.as_ref().ok())
+    }
 }
 
-/// Gives every image to every run and calls `add` with their outputs, or with the reason why the image has none, in the
-/// order of the inputs.
+/// Checks that all images were answered.
 ///
 /// # Errors
 ///
-/// The errors of `add`, which end the feed; [`Interrupted`](interrupt::Interrupted), because a verdict on a part of the
-/// images would be taken for one on all of them.
-pub fn answer(
-    runs: &[&OpenRun],
-    inputs: Vec<Input>,
-    jobs: usize,
-    digests: Digests<bool>,
-    messages: &mut Messages,
-    mut add: impl FnMut(PathBuf, Result<Outputs, Error>, &mut Messages) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let mut options = feed_options(jobs);
-    options.digests = digests;
-    let of = inputs.len();
-    let done = feed(runs, inputs, options, messages, |path, result, messages| {
-        add(path, result.map(Outputs::from), messages)?;
-        messages.advance(|| ());
-        Ok(())
-    })?;
+/// [`Interrupted`](interrupt::Interrupted), because a verdict on a part of the images would be taken for one on all of
+/// them.
+pub fn check_all_answered(done: usize, of: usize) -> anyhow::Result<()> {
     interrupt::check(done, of, "image").map_err(|interrupted| {
         let hint = "no verdict is given for a part of the images; run the command again";
         interrupted.with_hint(hint).into()
     })
 }
 
-/// Gives the images to the runs until a signal comes, and calls `answered` with each result. Returns the number of images
-/// that were answered.
-pub fn feed(
-    runs: &[&OpenRun],
-    inputs: Vec<Input>,
-    options: FeedOptions,
-    messages: &mut Messages,
-    mut answered: impl FnMut(PathBuf, Result<ImageOutputs, Error>, &mut Messages) -> anyhow::Result<()>,
-) -> anyhow::Result<usize> {
-    messages.start_progress(inputs.len());
-    let runs = runs.iter().map(|run| run.to_feed()).collect();
-    let feed = Feed::new(runs, options);
-    let inputs = interrupt::take_until_interrupted(inputs.into_iter());
-    let inputs = inputs.map(|Input { path, problem }| match problem {
-        None => (path.clone(), path.into()),
-        Some(problem) => (path, ImageSource::Failed(Box::new(Problem(problem)))),
-    });
-    let mut done = 0;
-    for answer in feed.blocking_answers(inputs) {
-        if let Ok(outputs) = &answer.result
-            && let Some(note) = outputs.note
-        {
-            let path = answer.input.to_string_lossy();
-            messages.note(&format!("{}: {note}", printable(&path)));
-        }
-        answered(answer.input, answer.result.map_err(error), messages)?;
-        done += 1;
+/// Prints the note on an image, if there is one.
+pub fn note_image(path: &str, note: Option<ImageNote>, messages: &Messages) {
+    if let Some(note) = note {
+        messages.note(&format!("{path}: {note}"));
     }
-    messages.end_progress();
-    Ok(done)
 }
 
-/// The error of an input that was found out before, on its way through the feed.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-struct Problem(Error);
+/// Prints the note on an image and its failures, and counts it as done. `name` returns the name of a run, unless there
+/// is one alone.
+pub fn image_done<'a>(
+    image: AddedImage<'_>,
+    name: impl Fn(usize) -> Option<&'a str>,
+    messages: &mut Messages,
+) {
+    let path = printable(&image.path.to_string_lossy());
+    note_image(&path, image.note, messages);
+    for failure in image.failures {
+        match failure.run.and_then(&name) {
+            Some(run) => {
+                messages.problem(&format!("{path}: {}", printable(run)), &failure.problem);
+            }
+            None => messages.problem(&path, &failure.problem),
+        }
+    }
+    messages.advance(|| ());
+}
 
-/// Returns the error of an input.
-fn error(error: ImageError) -> Error {
-    match error {
-        ImageError::Source(source) => match source.downcast::<Problem>() {
-            Ok(problem) => problem.0,
-            Err(source) => Error::from_boxed(source),
-        },
-        error => error.into(),
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use backend_api::{Dim, ElementType, MockBackend, Tensor, TensorSpec};
+    use image_classification::{PreprocessOverrides, ResolvedPreprocessing, Scoring};
+
+    use super::*;
+
+    #[test]
+    fn images_that_decide_scores_are_inferred_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let spec = |dims: &[usize]| {
+            let dims = dims.iter().copied().map(Dim::Fixed).collect();
+            TensorSpec::new("x", ElementType::F32, dims)
+        };
+        let info = BackendInfo::new("mock", spec(&[1, 3, 2, 2]), spec(&[1, 3]));
+        let requests = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&requests);
+        let backend = MockBackend::builder().info(info.clone());
+        let backend = backend.respond(move |_, input| {
+            count.fetch_add(1, Ordering::SeqCst);
+            let grey = input.as_slice::<f32>().unwrap()[0];
+            Tensor::new([1, 3], vec![grey, 0.0, -1.0])
+        });
+        let resolved = ResolvedPreprocessing::from_overrides(&PreprocessOverrides::default());
+        let fitted = resolved.unwrap().fit(&info).unwrap();
+        let mut run = OpenRun {
+            name: "mock".to_owned(),
+            model: PathBuf::new(),
+            state: None,
+            backend: Arc::new(backend.build().unwrap()),
+            input: fitted.preparation(None),
+            fitted,
+        };
+        let images = (0..20_u8).map(|grey| {
+            let path = directory.path().join(format!("{grey}.ppm"));
+            std::fs::write(&path, [&b"P6 2 2 255\n"[..], &[grey; 12]].concat()).unwrap();
+            (path.clone(), ImageSource::from(path))
+        });
+        let messages = Messages::new(true);
+        let answers = run.answers(images, 1, &messages);
+        assert_eq!(run.reading().interpretation.scoring, Scoring::Softmax);
+        for (grey, answer) in answers.enumerate() {
+            let output = answer.result.unwrap().runs.swap_remove(0).unwrap();
+            assert_eq!(output.tensor.to_f32()[0], grey as f32);
+        }
+        assert_eq!(requests.load(Ordering::SeqCst), 20);
     }
 }

@@ -24,7 +24,20 @@ impl Digest {
     ///
     /// If a file cannot be read.
     pub fn of_files(files: &[PathBuf]) -> io::Result<Self> {
+        Self::of_parts(&[], files)
+    }
+
+    /// Returns the digest of [`of_files`](Self::of_files), for files of which the first are read already.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read.
+    pub fn of_parts(contents: &[&[u8]], files: &[PathBuf]) -> io::Result<Self> {
         let mut all = Sha256::new();
+        for content in contents {
+            all.update((content.len() as u64).to_le_bytes());
+            all.update(content);
+        }
         for file in files {
             let mut file = std::fs::File::open(file)?;
             all.update(file.metadata()?.len().to_le_bytes());
@@ -100,5 +113,28 @@ impl<'de> serde::Deserialize<'de> for Digest {
         bytes
             .and_then(|bytes| Some(Self(bytes.try_into().ok()?)))
             .ok_or_else(|| serde::de::Error::custom("expected 64 hexadecimal digits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_are_read_already_have_the_digest_of_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["a", "b"].map(|name| folder.path().join(name));
+        std::fs::write(&files[0], b"first").unwrap();
+        std::fs::write(&files[1], b"second").unwrap();
+        let of_files = Digest::of_files(&files).unwrap();
+        let of_parts = Digest::of_parts(&[b"first"], &files[1..]).unwrap();
+        assert_eq!(of_parts, of_files);
+        let parts = [
+            &5_u64.to_le_bytes()[..],
+            b"first",
+            &6_u64.to_le_bytes(),
+            b"second",
+        ];
+        assert_eq!(of_files, Digest::of(&parts.concat()));
     }
 }

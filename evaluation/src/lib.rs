@@ -4,30 +4,32 @@
 pub mod accuracy;
 pub mod agreement;
 pub mod bisect;
-mod classifiers;
 mod comparison;
 mod digest;
+mod driver;
 mod duplicates;
 mod evaluation;
 mod failure;
 mod provenance;
 mod recording;
+mod run;
 mod share;
 pub mod statistics;
 pub mod text;
 
-pub use classifiers::{NamedImage, artificial_image};
 pub use comparison::{
     AnsweredImage, ComparedPair, ComparedRuns, Comparison, ComparisonAccumulator, ComparisonError,
-    ComparisonReport,
+    ComparisonReport, RunningComparison, ToleranceOptions,
 };
 pub use digest::{Chain, Digest, ImageDigests};
+pub use driver::{AddedImage, NamedAnswer};
 pub use duplicates::Duplicates;
 pub use evaluation::{
     EvaluatedRun, Evaluation, EvaluationAccumulator, EvaluationError, EvaluationOptions,
-    EvaluationReport, GateLimits, RunResults, WrongAnswer,
+    EvaluationReport, GateLimits, RunResults, RunningEvaluation, WrongAnswer,
 };
 pub use failure::{Failure, Problem};
 pub use provenance::{Machine, RunEntry, RunInfo};
 pub use recording::{Recorder, Recording, RecordingError};
+pub use run::{NamedImage, Run, artificial_image, run_names};
 pub use share::{Share, percent};

@@ -1,11 +1,14 @@
 //! Provenance of answers: the run that gave them, and its machine.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use backend_api::{BackendInfo, Error, ErrorKind};
-use image_classification::{FittedPreprocessing, Interpretation, Labels, OutputKind};
+use image_classification::{
+    FittedPreprocessing, Interpretation, Labels, OutputKind, Preparation, SettingOrigin,
+};
+use model_file::{Format, StoredPrecision};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -93,18 +96,24 @@ impl RunInfo {
         }
     }
 
-    /// Sets the preprocessing, the classes and the rule that makes scores.
+    /// Sets the preprocessing, the classes and the rule that makes scores: those of `fitted`, and of the `preparation` of
+    /// images by it.
     #[must_use]
-    pub fn with_preprocessing(self, fitted: &FittedPreprocessing) -> Self {
-        let settings = fitted.preparation(None).settings().into_iter();
+    pub fn with_preprocessing(
+        self,
+        fitted: &FittedPreprocessing,
+        preparation: &Preparation,
+    ) -> Self {
+        let settings = preparation.settings().into_iter();
         let reading = fitted.reading.as_ref();
+        let origin = reading.map_or(&SettingOrigin::Undecided, |reading| &reading.origin);
         Self {
             preprocessing: settings
                 .map(|(key, value)| (key.to_owned(), value))
                 .collect(),
             classes: fitted.classes,
             interpretation: reading.map(|reading| reading.interpretation),
-            scores_by: reading.map_or_else(String::new, |reading| reading.origin.to_string()),
+            scores_by: origin.to_string(),
             output: reading.and_then(|reading| reading.kind),
             multi_label: reading.is_some_and(|reading| reading.multi_label.is_some()),
             values: fitted.values,
@@ -118,19 +127,20 @@ impl RunInfo {
     ///
     /// If a file cannot be read.
     pub fn with_model(self, model: &Path) -> Result<Self, Error> {
-        let unreadable = |source: io::Error| {
-            Error::new(ErrorKind::ModelNotFound, "the model cannot be read")
-                .with_context("model", model.display())
-                .with_source(source)
-        };
-        let digest = Digest::of_files(&model_file::check(model)?).map_err(unreadable)?;
-        let precision = model_file::stored_precision(model).map_err(unreadable)?;
-        Ok(Self {
+        Ok(self.with_files(model, &ModelFiles::read(model)?))
+    }
+
+    /// Sets the model to the file `model`, of which `files` is known.
+    #[must_use]
+    pub(crate) fn with_files(self, model: &Path, files: &ModelFiles) -> Self {
+        Self {
             model: model.to_string_lossy().into_owned(),
-            model_sha256: Some(digest),
-            stored_precision: precision.map(|precision| precision.to_string()),
+            model_sha256: Some(files.sha256),
+            stored_precision: files
+                .stored_precision
+                .map(|precision| precision.to_string()),
             ..self
-        })
+        }
     }
 
     /// Describes engine, device and precision on one line.
@@ -158,6 +168,38 @@ impl RunInfo {
             Some(digest) => format!("{}, SHA-256 {digest}", self.model),
             None => self.model.clone(),
         }
+    }
+}
+
+/// The description of a model by its files.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ModelFiles {
+    sha256: Digest,
+    stored_precision: Option<StoredPrecision>,
+}
+
+impl ModelFiles {
+    /// Reads the files of `model`, each once.
+    pub fn read(model: &Path) -> Result<Self, Error> {
+        let unreadable = |source: io::Error| {
+            Error::new(ErrorKind::ModelNotFound, "the model cannot be read")
+                .with_context("model", model.display())
+                .with_source(source)
+        };
+        if model_file::format(model)? == Format::Onnx {
+            let onnx = model_file::check_onnx(model, "", None)?;
+            let beside = onnx.external_data.into_iter().map(|(_, file)| file);
+            let beside: Vec<PathBuf> = beside.collect();
+            return Ok(Self {
+                sha256: Digest::of_parts(&[&onnx.bytes], &beside).map_err(unreadable)?,
+                stored_precision: StoredPrecision::of_onnx(&onnx.model),
+            });
+        }
+        let files = model_file::check(model)?;
+        Ok(Self {
+            sha256: Digest::of_files(&files).map_err(unreadable)?,
+            stored_precision: model_file::stored_precision(model).map_err(unreadable)?,
+        })
     }
 }
 

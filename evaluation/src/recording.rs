@@ -59,6 +59,9 @@ pub enum RecordingError {
     /// A recorded run has no output for the image.
     #[error("this run failed when it was recorded")]
     FailedRun,
+    /// No run is left whose answers could be recorded.
+    #[error("no run is left to record")]
+    NoRuns,
     /// Recorded images were not given.
     #[error("the inputs lack {} of the recording", counted(*.images, "image"))]
     NotGiven {
@@ -81,6 +84,7 @@ impl RecordingError {
             Self::UnknownImage => "give the images that were recorded, or record again",
             Self::OtherPreparation { .. } => "record again with this version of classify",
             Self::FailedRun => "record again without failures",
+            Self::NoRuns => "fix the errors of the runs in the report",
             Self::NotGiven { .. } => "give all images that were recorded, or record again",
         }
     }

@@ -1,6 +1,9 @@
 //! Comparisons and evaluations of classifiers, without an engine.
 
 use std::io::Cursor;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use backend_api::{
     BackendInfo, Dim, ElementType, Error, ErrorKind, MockBackend, Tensor, TensorSpec,
@@ -223,6 +226,101 @@ fn a_run_that_fails_first_is_read_by_its_later_outputs() {
     assert_eq!((report.failures.len(), report.compared), (8, 4));
 }
 
+/// A classifier whose model does not tell what its outputs are, and the number of its requests.
+fn counted(
+    logits: impl Fn(f32) -> Result<[f32; 3], Error> + Send + Sync + 'static,
+    overrides: PreprocessOverrides,
+) -> (Classifier, Arc<AtomicUsize>) {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&requests);
+    let counting = move |light| {
+        count.fetch_add(1, Ordering::SeqCst);
+        logits(light)
+    };
+    (classifier_of(counting, overrides), requests)
+}
+
+/// So many images, each of another grey.
+fn greys(count: u8) -> impl Iterator<Item = (String, Vec<u8>)> {
+    (0..count).map(|grey| (grey.to_string(), image(grey)))
+}
+
+#[test]
+fn images_that_decide_scores_are_inferred_once() {
+    let undecided = || {
+        let logits = |light: f32| Ok([light, 1.0 - light, light * 7.0]);
+        counted(logits, PreprocessOverrides::default())
+    };
+    let ((reference, one), (candidate, other)) = (undecided(), undecided());
+    let report = Comparison::new(reference, [candidate]);
+    let report = report.run_blocking(greys(20)).unwrap();
+    assert_eq!(report.compared, 20);
+    for requests in [one, other] {
+        assert_eq!(requests.load(Ordering::SeqCst), 20);
+    }
+    let (classifier, requests) = undecided();
+    let truth = GroundTruth::read("0 0\n1 1\n".as_bytes()).unwrap();
+    let evaluation = Evaluation::new([classifier], truth);
+    let report = evaluation.run_blocking(greys(20)).unwrap();
+    assert_eq!((report.images.len(), report.counted), (20, 2));
+    assert_eq!(requests.load(Ordering::SeqCst), 20);
+}
+
+#[test]
+fn runs_that_are_rejected_infer_nothing() {
+    let rgb = PreprocessOverrides {
+        color: Some(ColorOrder::Rgb),
+        ..softmax()
+    };
+    let of = |overrides| counted(|light| Ok([light, 0.5, 0.0]), overrides);
+    let ((reference, used), (rejected, unused)) = (of(softmax()), of(rgb.clone()));
+    let comparison = Comparison::new(reference, [rejected, of(softmax()).0]);
+    let report = comparison.run_blocking(greys(9)).unwrap();
+    assert_eq!(report.compared, 9);
+    assert_eq!(used.load(Ordering::SeqCst), 9);
+    assert_eq!(unused.load(Ordering::SeqCst), 0);
+    // Nothing is left to compare with.
+    let ((reference, used), (rejected, unused)) = (of(softmax()), of(rgb));
+    let report = Comparison::new(reference, [rejected]);
+    let report = report.run_blocking(greys(9)).unwrap();
+    assert_eq!(report.verdict(), Verdict::CouldNotCompare);
+    assert_eq!(report.images, Vec::<std::path::PathBuf>::new());
+    for requests in [used, unused] {
+        assert_eq!(requests.load(Ordering::SeqCst), 0);
+    }
+}
+
+#[test]
+fn an_engine_that_always_fails_holds_back_a_bounded_number_of_answers() {
+    let count = 5000;
+    let failing = classifier_of(
+        |_| Err(Error::new(ErrorKind::InferenceFailed, "planned")),
+        PreprocessOverrides::default(),
+    );
+    let comparison = Comparison::new(classifier(0.0), [failing]);
+    let taken = AtomicUsize::new(0);
+    let images = (0..count).map(|place: usize| {
+        taken.fetch_add(1, Ordering::SeqCst);
+        (place.to_string(), image(place as u8))
+    });
+    let nothing: Option<&mut Recording<Cursor<Vec<u8>>>> = None;
+    block_on(async {
+        let running = comparison.start(images, nothing, None::<Vec<u8>>);
+        let mut running = running.await.unwrap();
+        assert!(taken.load(Ordering::SeqCst) < 200, "{taken:?}");
+        let first = running.next().await.unwrap().unwrap();
+        assert_eq!(first.path, Path::new("0"));
+        assert_eq!(first.failures[0].run, Some(1));
+        while running.next().await.unwrap().is_some() {}
+        let (report, recorded) = running.finish().await.unwrap();
+        assert!(recorded.is_none());
+        assert_eq!((report.images.len(), report.failures.len()), (count, count));
+        assert_eq!(report.verdict(), Verdict::CouldNotCompare);
+        let info = report.runs[1].info.as_ref().unwrap();
+        assert_eq!((info.interpretation, &*info.scores_by), (None, "nothing"));
+    });
+}
+
 #[test]
 fn recorded_answers_are_compared_with_later_ones() {
     block_on(async {
@@ -316,6 +414,44 @@ fn a_recording_is_compared_with_a_model_of_the_same_file() {
         assert_eq!(few.verdict(), Verdict::CouldNotCompare);
         let message = &few.failures[0].problem.message;
         assert_eq!(message, "the inputs lack 1 image of the recording");
+    });
+}
+
+#[test]
+fn the_digest_of_the_tensor_is_that_of_a_compared_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = directory.path().join("model.onnx");
+    std::fs::write(&model, [0x08, 0x08, 0x3a, 0x03, 0x12, 0x01, b'g']).unwrap();
+    let of_file = |shape: &[usize], classes: usize, overrides| {
+        let mut info = BackendInfo::new("mock", spec(shape), spec(&[1, classes]));
+        info.model = Some(model.clone());
+        let backend = MockBackend::builder().info(info).respond(move |_, input| {
+            let light = input.as_slice::<f32>().unwrap()[0] / 255.0;
+            Tensor::new([1, classes], vec![light; classes])
+        });
+        let builder = Classifier::builder(backend.build().unwrap());
+        builder.overrides(overrides).build().unwrap()
+    };
+    let compared = || of_file(&[1, 3, 4, 4], 3, softmax());
+    // Only its outputs tell that it has other classes, and its tensor has another layout.
+    let rejected = || of_file(&[1, 4, 4, 3], 1, PreprocessOverrides::default());
+    let images = || {
+        let colour = |grey: u8| [grey, grey / 2, 3].repeat(16);
+        [20, 150, 250].map(|grey| {
+            let image = [&b"P6 4 4 255\n"[..], &colour(grey)].concat();
+            (grey.to_string(), image)
+        })
+    };
+    block_on(async {
+        let comparison = Comparison::new(compared(), []);
+        let (_, recorded) = comparison.record(images(), Vec::new()).await.unwrap();
+        let mut recording = Recording::read(Cursor::new(recorded.unwrap())).unwrap();
+        let comparison = Comparison::new(rejected(), [compared()]);
+        let report = comparison.run_against(&mut recording, images());
+        let report = report.await.unwrap();
+        let error = report.runs[1].info.as_ref().unwrap_err();
+        assert!(error.contains("not known to be probabilities"), "{error}");
+        assert_eq!((report.failures.len(), report.compared), (0, 3), "{report}");
     });
 }
 

@@ -192,10 +192,12 @@ impl Classifier {
     /// The preprocessing, the labels and the rule for the scores, each with its origin and with notes on unstated
     /// values.
     ///
-    /// Some models do not state the kind of their outputs. The first outputs decide it once: those of
-    /// [`FIRST_IMAGES`](FittedPreprocessing::FIRST_IMAGES) in [`classify_all`](Self::classify_all), of one elsewhere.
-    /// Images that fail have no output and do not count. After that this has a [`reading`](FittedPreprocessing::reading). Programs that give `scores` leave nothing to
-    /// decide.
+    /// Some models do not state the kind of their outputs. The outputs of the first images that are given together decide
+    /// it once, for all clones: at most [`FIRST_IMAGES`](FittedPreprocessing::FIRST_IMAGES) images in
+    /// [`classify_all`](Self::classify_all), and one image in [`classify`](Self::classify) and
+    /// [`classify_stream`](Self::classify_stream). [`FirstOutputs`] defines which images count. After that this has a
+    /// [`reading`](FittedPreprocessing::reading). More images make the decision safer: a program that classifies single
+    /// images sets `scores`, or gives a few images to `classify_all` first.
     pub fn preprocessing(&self) -> &FittedPreprocessing {
         let decided = self.shared.decided.get();
         decided.unwrap_or(&self.shared.fitted)
@@ -309,7 +311,7 @@ impl Classifier {
                 if waiting.is_empty() && shared.decided.get().is_none() {
                     let mut first = FirstOutputs::new(deciding);
                     // They decide together, before any of them is scored.
-                    while first.missing() > 0
+                    while !first.is_complete()
                         && let Some(answer) = answers.next().await
                     {
                         first.add(&answer.result, 0);

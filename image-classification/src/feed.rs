@@ -75,7 +75,7 @@ pub struct FeedOptions {
     /// The memory that images may take. By default 1 GiB.
     pub memory: ImageMemory,
     /// The digests that are computed for each image. By default none.
-    pub digests: Digests<bool>,
+    pub digests: Digests,
 }
 
 impl FeedOptions {
@@ -96,27 +96,27 @@ impl Default for FeedOptions {
     }
 }
 
-/// SHA-256 digests of an image, or a flag for each wanted one.
+/// The SHA-256 digests that a [`Feed`] computes of each image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Digests<T> {
-    /// The bytes of the file. An image that was given decoded has none.
-    pub file: T,
-    /// The tensor of the first run, alone.
-    pub tensor: T,
-    /// The resized pixels of the first run, before values and layout: the same for models that take them in different
-    /// forms.
-    pub pixels: T,
+pub struct Digests {
+    /// [`InputDigests::file`].
+    pub file: bool,
+    /// [`InputDigests::tensors`].
+    pub tensors: bool,
+    /// [`InputDigests::pixels`].
+    pub pixels: bool,
 }
 
-impl<T> Digests<T> {
-    /// Converts each of them.
-    pub fn map<U>(self, mut convert: impl FnMut(T) -> U) -> Digests<U> {
-        Digests {
-            file: convert(self.file),
-            tensor: convert(self.tensor),
-            pixels: convert(self.pixels),
-        }
-    }
+/// The SHA-256 digests of an image, those that [`Digests`] asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InputDigests {
+    /// The bytes of the file. An image that was given decoded has the digest of its size and its pixels.
+    pub file: Option<[u8; 32]>,
+    /// The tensor of each run, for this image alone.
+    pub tensors: Vec<[u8; 32]>,
+    /// The resized pixels of the first run, before values and layout: the same for models that take them in different
+    /// forms.
+    pub pixels: Option<[u8; 32]>,
 }
 
 /// A SHA-256.
@@ -135,7 +135,7 @@ pub struct Answer<T> {
 #[derive(Debug)]
 pub struct ImageOutputs {
     /// The digests that the options ask for.
-    pub digests: Digests<Option<Sha>>,
+    pub digests: InputDigests,
     /// The time for reading, decoding and preprocessing.
     pub prepare: Duration,
     /// The remark on the image that its user should know.
@@ -314,7 +314,7 @@ struct Shared {
     /// The number of groups in flight.
     window: usize,
     memory: ImageMemory,
-    digests: Digests<bool>,
+    digests: Digests,
     buffers: Spares<ImageBuffers>,
     threads: DecodingThreads,
 }
@@ -333,7 +333,7 @@ impl fmt::Debug for Shared {
 struct Prepared {
     /// One for each run group.
     tensors: Vec<HashedTensor>,
-    digests: Digests<Option<Sha>>,
+    digests: InputDigests,
     elapsed: Duration,
     note: Option<ImageNote>,
 }
@@ -425,15 +425,14 @@ impl Shared {
         let mut file = ImageFile::read(source, &self.preparations, &self.memory, buffers)?;
         let mut tensors = Vec::with_capacity(self.run_groups.len());
         let mut note = None;
-        for (place, run_group) in self.run_groups.iter().enumerate() {
+        for run_group in &self.run_groups {
             let image = file.image(&run_group.preparation)?;
             note = image.note();
             let tensor = run_group
                 .preparation
                 .single_image_tensor(run_group.images.take(), image)?;
-            let is_wanted = place == 0 && self.digests.tensor;
             let is_compared = run_group.is_shared() && run_group.batch() == 1;
-            let digest = (is_wanted || is_compared).then(|| sha256(&tensor));
+            let digest = (self.digests.tensors || is_compared).then(|| sha256(&tensor));
             tensors.push(HashedTensor { tensor, digest });
         }
         let digests = self.digests(&mut file, &tensors)?;
@@ -451,19 +450,24 @@ impl Shared {
         &self,
         file: &mut ImageFile,
         tensors: &[HashedTensor],
-    ) -> Result<Digests<Option<Sha>>, ImageError> {
+    ) -> Result<InputDigests, ImageError> {
         let wanted = self.digests;
-        let pixels = match self.preparations.first() {
-            Some(first) if wanted.pixels => Some(sha256(&first.pixels(file.image(first)?)?)),
-            _ => None,
-        };
-        let first = tensors.first().filter(|_| wanted.tensor);
-        Ok(Digests {
-            file: (wanted.file && !file.bytes().is_empty())
-                .then(|| Sha256::digest(file.bytes()).into()),
-            tensor: first.and_then(|first| first.digest),
-            pixels,
-        })
+        let mut found = InputDigests::default();
+        if wanted.file {
+            found.file = Some(file_digest(file)?);
+        }
+        if wanted.tensors {
+            let group_of = |run| {
+                let mut groups = self.run_groups.iter();
+                groups.position(|group| group.runs.contains(&run))
+            };
+            let groups = (0..self.runs.len()).filter_map(group_of);
+            found.tensors = groups.filter_map(|group| tensors[group].digest).collect();
+        }
+        if let Some(first) = self.preparations.first().filter(|_| wanted.pixels) {
+            found.pixels = Some(sha256(&first.pixels(file.image(first)?)?));
+        }
+        Ok(found)
     }
 
     /// The outputs of the runs of a group for each image of a request.
@@ -596,6 +600,17 @@ fn defect(message: &str, error: JobError) -> Error {
             Error::new(ErrorKind::ResourceExhausted, message).with_source(error)
         }
     }
+}
+
+/// Returns the digest of an image's file, or of its size and pixels if it was given decoded.
+fn file_digest(file: &mut ImageFile) -> Result<Sha, ImageError> {
+    if !file.bytes().is_empty() {
+        return Ok(Sha256::digest(file.bytes()).into());
+    }
+    let image = file.whole()?;
+    let size = [image.width(), image.height()].map(u32::to_le_bytes);
+    let pixels = Sha256::new().chain_update(size.concat());
+    Ok(pixels.chain_update(image.rgb()).finalize().into())
 }
 
 fn sha256(tensor: &Tensor) -> Sha {

@@ -20,9 +20,11 @@ mod top_k;
 
 pub use classifier::{Classification, Classifier, ClassifierBuilder, ClassifyError, ScoredClass};
 pub use decode::{DecodeError, DecodeLimits, Image, ImageHeader, ImageNote};
-pub use feed::{Answer, Digests, Feed, FeedOptions, FeedRun, ImageOutputs, RunOutput};
+pub use feed::{
+    Answer, Digests, Feed, FeedOptions, FeedRun, ImageOutputs, InputDigests, RunOutput,
+};
 pub use file::{ReadError, has_image_magic, read_file};
-pub use first_outputs::FirstOutputs;
+pub use first_outputs::{FirstOutputs, take_first_answers};
 pub use labels::{Labels, LabelsError};
 pub use layout::{ImageLayout, ImageSize, InputLayout, LayoutError};
 pub use memory::{ImageMemory, MemoryBudget, OverBudget, Reservation};

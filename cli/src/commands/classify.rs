@@ -1,14 +1,17 @@
 //! `classify`: the best classes of each image.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use image_classification::Answer;
 
 use crate::destination::Output;
 use crate::engines;
+use crate::errors;
 use crate::files_read::FilesRead;
-use crate::inputs::Input;
 use crate::interrupt;
 use crate::options::{ClassifyOptions, OutputOptions, note_defaults};
 use crate::process;
+use crate::resolve::{self, Resolver};
 use crate::session::{self, OpenRun};
 use crate::terminal::Messages;
 use crate::writers::{Classified, ResultContext, Writer};
@@ -18,12 +21,15 @@ use evaluation::text::{counted, printable};
 pub fn run(mut options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<()> {
     let mut writer = open_writer(&options)?;
     note_defaults(std::iter::once(&options.engine), &options.inputs, messages);
-    let run = open_run(&options, &mut writer, messages)?;
-    note(&run, &options, messages);
-    writer.step("Starting inference in asynchronous mode")?;
+    let mut run = open_run(&options, &mut writer, messages)?;
     let inputs = std::mem::take(&mut options.inputs.list);
     let count = inputs.len();
-    let done = classify(&run, inputs, &options, &mut writer, messages)?;
+    let answers = run.answers(session::images(inputs), options.jobs, messages);
+    note(&run, &options, messages);
+    writer.step("Starting inference in asynchronous mode")?;
+    messages.start_progress(count);
+    let done = classify(&run, answers, &options.output, &mut writer, messages)?;
+    messages.end_progress();
     messages.summary(done);
     let output = writer.into_output()?;
     process::leak(run);
@@ -52,11 +58,11 @@ fn open_run(
     writer: &mut Writer,
     messages: &Messages,
 ) -> anyhow::Result<OpenRun> {
+    let overrides = options.preprocess.overrides(options.scores)?;
     OpenRun::open(
         String::new(),
         &options.engine,
-        &options.preprocess.overrides(options.scores)?,
-        (&options.inputs.list, options.jobs),
+        &mut Resolver::new(&overrides),
         messages,
         |step| writer.step(step),
     )
@@ -65,40 +71,46 @@ fn open_run(
 /// Writes the best classes of each input. Returns the number of inputs that are done.
 fn classify(
     run: &OpenRun,
-    inputs: Vec<Input>,
-    options: &ClassifyOptions,
+    answers: impl Iterator<Item = Answer<PathBuf>>,
+    options: &OutputOptions,
     writer: &mut Writer,
     messages: &mut Messages,
 ) -> anyhow::Result<usize> {
+    let reading = run.reading();
+    let labels = run.fitted.labels.as_ref();
     let context = ResultContext {
         info: run.info(),
         model: &run.model,
-        labels: run.labels.as_ref(),
-        reading: &run.reading,
+        labels: labels.map(|labels| &labels.value),
+        reading: &reading,
     };
-    let OutputOptions { top, threshold, .. } = options.output;
-    let interpretation = run.reading.interpretation;
-    session::feed(
-        &[run],
-        inputs,
-        session::feed_options(options.jobs),
-        messages,
-        |path, outputs, messages| {
-            let result = outputs
-                .and_then(|outputs| Classified::new(outputs, interpretation, top, threshold));
-            if let Err(error) = &result {
-                messages.input_failed(&printable(&path.to_string_lossy()), error);
-            }
-            messages.advance(|| writer.result(&context, &path, result.as_ref()))
-        },
-    )
+    let OutputOptions { top, threshold, .. } = *options;
+    let interpretation = reading.interpretation;
+    let mut done = 0;
+    for Answer {
+        input: path,
+        result,
+    } in answers
+    {
+        let named = printable(&path.to_string_lossy());
+        let result = result.map_err(errors::image_error).and_then(|outputs| {
+            session::note_image(&named, outputs.note, messages);
+            Classified::new(outputs, interpretation, top, threshold)
+        });
+        if let Err(error) = &result {
+            messages.input_failed(&named, error);
+        }
+        messages.advance(|| writer.result(&context, &path, result.as_ref()))?;
+        done += 1;
+    }
+    Ok(done)
 }
 
 /// Prints the notes of the engine, and with `verbose` every setting and its origin.
 fn note(run: &OpenRun, options: &ClassifyOptions, messages: &Messages) {
     if options.verbose {
-        for line in &run.settings {
-            messages.note(line);
+        for line in resolve::lines(&run.fitted) {
+            messages.note(&line);
         }
         if let Some(library) = &run.info().library {
             let origin = engines::library_origin(&options.engine, library);

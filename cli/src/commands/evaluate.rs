@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use evaluation::accuracy::GroundTruth;
 use evaluation::agreement::Verdict;
 use evaluation::text::{counted, printable};
-use evaluation::{EvaluationAccumulator, EvaluationOptions, EvaluationReport, GateLimits};
-use image_classification::{Digests, read_file};
+use evaluation::{Evaluation, EvaluationOptions, EvaluationReport, GateLimits, RunInfo};
+use futures_executor::block_on;
+use image_classification::read_file;
 
 use crate::args::EvaluateArgs;
 use crate::errors::{self, Hinted};
 use crate::files_read::FilesRead;
 use crate::inputs::Input;
 use crate::options::RunsOptions;
-use crate::provenance;
 use crate::reports::{self, Destination, EvaluationText as _};
-use crate::session::{self, OpenRun, Outputs, Session};
+use crate::session::{self, OpenRun, Session};
 use crate::terminal::Messages;
 
 /// Evaluates, prints the text report and writes the others.
@@ -27,20 +27,15 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     let truth = options.ground_truth(&images)?;
     let session = Session::open(&options.runs, messages)?;
     session.report_failures(messages);
-    let mut accumulator = Accumulator::start(&session, &options, truth, &images, messages)?;
-    let is_empty = accumulator.open.is_empty();
-    if !is_empty {
-        let inputs = std::mem::take(&mut options.runs.inputs.list);
-        accumulator.answer(inputs, options.runs.jobs, messages)?;
-    }
-    let evaluation = accumulator.evaluation.finish();
-    warn(&evaluation, messages);
+    let inputs = std::mem::take(&mut options.runs.inputs.list);
+    let report = evaluate(&session, &options, truth, images, inputs, messages)?;
+    warn(&report, messages);
     // Whoever reads the reports learns that nothing was evaluated, and why.
-    reports::write_evaluation(reports, &evaluation)?;
-    if is_empty {
+    reports::write_evaluation(reports, &report)?;
+    if report.runs.iter().all(|run| run.results.is_err()) {
         return Err(Hinted::new("no run is left to evaluate", "fix the errors above").into());
     }
-    Ok(evaluation.verdict())
+    Ok(report.verdict())
 }
 
 /// The options of `evaluate`.
@@ -121,106 +116,62 @@ fn read_truth(path: &Path) -> anyhow::Result<GroundTruth> {
     })
 }
 
-/// An evaluation under way.
-struct Accumulator<'a> {
-    evaluation: EvaluationAccumulator,
-    /// The names of all runs.
-    names: Vec<String>,
-    /// The runs that are open and evaluated.
-    open: Vec<&'a OpenRun>,
+/// Gives the images to the runs and judges the answers. Prints notes and errors.
+fn evaluate(
+    session: &Session,
+    options: &EvaluateOptions,
+    truth: GroundTruth,
+    images: Vec<PathBuf>,
+    inputs: Vec<Input>,
+    messages: &mut Messages,
+) -> anyhow::Result<EvaluationReport> {
+    let has_1001_classes = |run: &OpenRun| run.fitted.classes == Some(1001);
+    let may_lack_background = options.evaluation.label_offset == 0
+        && session.ready().any(has_1001_classes)
+        && has_ids_below_1000(&truth, &images);
+    let evaluation = Evaluation::of_runs(session.runs(), truth)
+        .options(options.evaluation.clone())
+        .images(images)
+        .feed(session::feed_options(options.runs.jobs))
+        .image_problem(errors::image_problem);
+    let count = inputs.len();
+    let mut running = block_on(evaluation.start(session::images(inputs)))?;
+    session.check_models()?;
+    session.note(running.notes(), messages);
+    let accumulator = running.accumulator();
+    let entries = accumulator.entries();
+    for (place, error) in accumulator.rejected() {
+        messages.rejected(&printable(&entries[*place].name), error);
+    }
+    let infos = entries.iter().filter_map(|entry| entry.info.as_ref().ok());
+    let infos: Vec<&RunInfo> = infos.collect();
+    if options.has_threshold && !infos.is_empty() && !infos.iter().any(|it| is_multi_label(it)) {
+        messages.note("--threshold has no effect: in every run one class is right at a time");
+    }
+    if may_lack_background && infos.iter().any(|info| info.classes == Some(1001)) {
+        messages.note(
+            "a model has 1001 classes, and the ground truth no id above 999; if class 0 of the model is the background, \
+             pass `--label-offset 1`",
+        );
+    }
+    let evaluated = infos.len();
+    let names: Vec<String> = entries.iter().map(|entry| entry.name.clone()).collect();
+    let name = |run: usize| (evaluated > 1).then_some(&*names[run]);
+    let mut done = 0;
+    messages.start_progress(count);
+    while let Some(image) = block_on(running.next()) {
+        session::image_done(image, name, messages);
+        done += 1;
+    }
+    messages.end_progress();
+    session::check_all_answered(done, if evaluated == 0 { 0 } else { count })?;
+    Ok(running.finish())
 }
 
-impl<'a> Accumulator<'a> {
-    /// Starts the evaluation of the runs. Prints the errors of runs that cannot be evaluated.
-    fn start(
-        session: &'a Session,
-        options: &EvaluateOptions,
-        truth: GroundTruth,
-        images: &[PathBuf],
-        messages: &mut Messages,
-    ) -> anyhow::Result<Self> {
-        let may_lack_background = options.evaluation.label_offset == 0
-            && session.ready().any(|(_, run)| has_background(run))
-            && has_ids_below_1000(&truth, images);
-        let entries = provenance::entries(session)?;
-        let names: Vec<String> = entries.iter().map(|entry| printable(&entry.name)).collect();
-        let evaluation =
-            EvaluationAccumulator::new(entries, truth, options.evaluation.clone(), images)?;
-        for (place, error) in evaluation.rejected() {
-            messages.rejected(&names[*place], error);
-        }
-        let open = evaluation.ready();
-        let open = open.filter_map(|place| session.entries[place].1.as_ref().ok());
-        let open: Vec<&OpenRun> = open.collect();
-        let is_multi_label = |run: &&OpenRun| run.reading.interpretation.scoring.is_multi_label();
-        if options.has_threshold && !open.is_empty() && !open.iter().any(is_multi_label) {
-            messages.note("--threshold has no effect: in every run one class is right at a time");
-        }
-        if may_lack_background && open.iter().any(|run| has_background(run)) {
-            messages.note(
-                "a model has 1001 classes, and the ground truth no id above 999; if class 0 of the model is the \
-                 background, pass `--label-offset 1`",
-            );
-        }
-        Ok(Self {
-            evaluation,
-            names,
-            open,
-        })
-    }
-
-    /// Gives the images to the open runs, and accumulates their answers.
-    fn answer(
-        &mut self,
-        inputs: Vec<Input>,
-        jobs: usize,
-        messages: &mut Messages,
-    ) -> anyhow::Result<()> {
-        let digests = Digests {
-            file: true,
-            ..Digests::default()
-        };
-        let open = self.open.clone();
-        session::answer(
-            &open,
-            inputs,
-            jobs,
-            digests,
-            messages,
-            |path, outputs, messages| {
-                self.add(path, outputs, messages);
-                Ok(())
-            },
-        )
-    }
-
-    /// Adds the answers for an image, and prints what is wrong with them.
-    fn add(&mut self, path: PathBuf, outputs: anyhow::Result<Outputs>, messages: &mut Messages) {
-        let named = printable(&path.to_string_lossy());
-        let failures = match outputs {
-            Ok(outputs) => {
-                let tensors = outputs.tensors.into_iter();
-                let tensors = tensors.map(|output| output.map_err(|error| errors::problem(&error)));
-                let file = outputs.digests.file.expect("evaluate requests it");
-                self.evaluation.add(path, file, tensors.collect())
-            }
-            Err(error) => self.evaluation.add_failed(path, errors::problem(&error)),
-        };
-        for failure in failures {
-            match failure.run {
-                Some(run) if self.open.len() > 1 => {
-                    let name = &self.names[run];
-                    messages.problem(&format!("{named}: {name}"), &failure.problem);
-                }
-                _ => messages.problem(&named, &failure.problem),
-            }
-        }
-    }
-}
-
-/// Returns whether the classes of a run may be the 1000 of `ImageNet` and a background.
-fn has_background(run: &OpenRun) -> bool {
-    run.classes == Some(1001)
+/// Returns whether several classes may be right for an image at a time.
+fn is_multi_label(info: &RunInfo) -> bool {
+    let interpretation = info.interpretation;
+    interpretation.is_some_and(|interpretation| interpretation.scoring.is_multi_label())
 }
 
 /// Returns whether all classes of the images are ids below 1000.

@@ -9,7 +9,7 @@ use crate::destination;
 use crate::engines;
 use crate::fields;
 use crate::options::InspectOptions;
-use crate::resolve;
+use crate::resolve::{self, Resolver};
 use crate::terminal::Messages;
 use evaluation::text::printable;
 
@@ -17,7 +17,7 @@ use evaluation::text::printable;
 pub fn run(options: &InspectOptions, messages: &mut Messages) -> anyhow::Result<()> {
     let model = &options.engine.model;
     let overrides = options.preprocess.overrides(ScoreKind::Auto)?;
-    let resolved = resolve::find(model, &overrides, messages)?;
+    let (resolved, _) = Resolver::new(&overrides).find(model, messages)?;
     let backend = engines::open(&options.engine)?;
     let fitted = resolved.fit(backend.info())?;
     messages.notes(&fitted.notes);

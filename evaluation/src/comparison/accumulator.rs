@@ -70,11 +70,12 @@ impl ComparisonAccumulator {
         &self.runs
     }
 
-    /// Adds an image that no run could be given.
-    pub fn add_failed(&mut self, path: PathBuf, problem: Problem) {
+    /// Adds an image that no run could be given. Returns its failure.
+    pub fn add_failed(&mut self, path: PathBuf, problem: Problem) -> &[Failure] {
         self.failures
             .push(Failure::image(self.images.len(), problem));
         self.images.push(path);
+        &self.failures[self.failures.len() - 1..]
     }
 
     /// Adds a failure that is not about one image.

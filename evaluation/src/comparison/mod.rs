@@ -6,9 +6,11 @@ mod json;
 mod report;
 mod run;
 mod runs;
+mod tolerance;
 
 pub use accumulator::{AnsweredImage, ComparisonAccumulator};
 pub use error::ComparisonError;
 pub use report::{ComparedPair, ComparisonReport};
-pub use run::Comparison;
+pub use run::{Comparison, RunningComparison};
 pub use runs::ComparedRuns;
+pub use tolerance::ToleranceOptions;

@@ -130,7 +130,8 @@ impl ComparisonReport {
     pub fn verdict(&self) -> Verdict {
         let incomplete = !self.failures.is_empty() || self.runs.iter().any(|run| run.info.is_err());
         let worst = self.against_reference().map(|pair| pair.verdict).max();
-        let only_recorded = self.pairs.is_empty() && self.runs.len() == 1;
+        let only_recorded =
+            self.pairs.is_empty() && self.runs.len() == 1 && !self.images.is_empty();
         if incomplete {
             Verdict::CouldNotCompare
         } else if only_recorded {

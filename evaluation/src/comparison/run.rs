@@ -1,22 +1,26 @@
-//! Comparisons of classifiers.
+//! Comparisons of runs.
 
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 
-use futures_util::stream::{self, StreamExt as _};
-use image_classification::{Classifier, Digests, Feed, FeedOptions, ImageOutputs, ScoreKind};
+use backend_api::Tensor;
+use futures_util::stream::Stream;
+use image_classification::{
+    Classifier, Digests, FeedOptions, ImageError, ImageOutputs, Note, ScoreKind,
+};
 
 use super::accumulator::{AnsweredImage, ComparisonAccumulator};
 use super::error::ComparisonError;
 use super::report::ComparisonReport;
 use super::runs::ComparedRuns;
+use super::tolerance::ToleranceOptions;
 use crate::agreement::Tolerance;
-use crate::classifiers::{
-    ClassifierRuns, NamedImage, artificial_image, image_digests, run_outputs,
-};
-use crate::failure::Problem;
+use crate::digest::ImageDigests;
+use crate::driver::{AddedImage, Driver, NamedAnswer, Runs};
+use crate::failure::{Failure, Problem};
+use crate::provenance::RunEntry;
 use crate::recording::{Recorder, Recording, RecordingError};
+use crate::run::{NamedImage, Run, artificial_image};
 
 /// Compares the answers of classifiers for the same images.
 ///
@@ -64,21 +68,43 @@ use crate::recording::{Recorder, Recording, RecordingError};
 /// ```
 #[derive(Debug)]
 pub struct Comparison {
-    runs: ClassifierRuns,
+    runs: Runs,
+    reference: Option<String>,
     tolerance: Option<Tolerance>,
+    tolerance_options: ToleranceOptions,
     top: usize,
-    feed: FeedOptions,
+    scores: ScoreKind,
 }
 
 impl Comparison {
     /// A comparison of `candidates` with `reference`.
     pub fn new(reference: Classifier, candidates: impl IntoIterator<Item = Classifier>) -> Self {
+        let classifiers = std::iter::once(reference).chain(candidates);
+        Self::over(Runs::of_classifiers(classifiers))
+    }
+
+    /// A comparison of `runs`, of which some may not be open. The first that is open is the reference, unless
+    /// [`reference`](Self::reference) names another.
+    pub fn of_runs(runs: Vec<Run>) -> Self {
+        Self::over(Runs::new(runs))
+    }
+
+    fn over(runs: Runs) -> Self {
         Self {
-            runs: ClassifierRuns::new(std::iter::once(reference).chain(candidates)),
+            runs,
+            reference: None,
             tolerance: None,
+            tolerance_options: ToleranceOptions::default(),
             top: 10,
-            feed: FeedOptions::default(),
+            scores: ScoreKind::Auto,
         }
+    }
+
+    /// Names the reference. By default it is the first run; with a recording, the first recorded run.
+    #[must_use]
+    pub fn reference(mut self, name: Option<String>) -> Self {
+        self.reference = name;
+        self
     }
 
     /// Sets the limits of differences. Default: the limits of the coarsest precision in which a classifier
@@ -89,6 +115,13 @@ impl Comparison {
         self
     }
 
+    /// Sets the choice of the limits, where [`tolerance`](Self::tolerance) gives none.
+    #[must_use]
+    pub fn tolerance_options(mut self, options: ToleranceOptions) -> Self {
+        self.tolerance_options = options;
+        self
+    }
+
     /// Sets the number of best classes that are compared. By default it is 10.
     #[must_use]
     pub fn top(mut self, top: usize) -> Self {
@@ -96,24 +129,42 @@ impl Comparison {
         self
     }
 
+    /// Sets the kind of scores of recorded runs. By default it is the recorded one.
+    #[must_use]
+    pub fn recorded_scores(mut self, scores: ScoreKind) -> Self {
+        self.scores = scores;
+        self
+    }
+
     /// Sets the number of decoding threads and their memory.
     #[must_use]
     pub fn feed(mut self, options: FeedOptions) -> Self {
-        self.feed = options;
+        self.runs.feed = options;
+        self
+    }
+
+    /// Sets the words for images that cannot be prepared, in the failures of the report. By default they are the
+    /// library's.
+    #[must_use]
+    pub fn image_problem(mut self, words: fn(&ImageError) -> Problem) -> Self {
+        self.runs.image_problem = words;
         self
     }
 
     /// Compares the answers for `images`. An image that fails is a failure of the result; the others are compared.
     ///
+    /// If fewer than two runs are left that can be compared, nothing is computed, and the report has no images.
+    ///
     /// # Errors
     ///
-    /// If the files of a model cannot be read, or the differences cannot be kept in a temporary file.
+    /// If the files of a model cannot be read, no run has the name of the reference, or the differences cannot be kept in
+    /// a temporary file.
     pub async fn run<I>(&self, images: I) -> Result<ComparisonReport, ComparisonError>
     where
         I: IntoIterator<Item: Into<NamedImage>>,
     {
-        let (report, _) = self.drive(images, NOTHING_RECORDED, NO_OUTPUT).await?;
-        Ok(report)
+        let running = self.start(images, NOTHING_RECORDED, NO_OUTPUT).await?;
+        Ok(running.complete().await?.0)
     }
 
     /// Compares the answers for `images`, as [`run`](Self::run) does, for a program without an executor.
@@ -128,9 +179,8 @@ impl Comparison {
         futures_executor::block_on(self.run(images))
     }
 
-    /// Compares the answers for `images`, and writes the recording of the compared classifiers to `out`. Returns the
-    /// report, and
-    /// `out` or the error that ended the recording. The report is complete in either case.
+    /// Compares the answers for `images`, and records those of the compared runs on `out`. Returns the report, and `out`
+    /// or the error that ended the recording. The report is complete in either case.
     ///
     /// # Errors
     ///
@@ -143,8 +193,9 @@ impl Comparison {
     where
         I: IntoIterator<Item: Into<NamedImage>>,
     {
-        let (report, recorded) = self.drive(images, NOTHING_RECORDED, Some(out)).await?;
-        Ok((report, recorded.expect("`out` was given")))
+        let running = self.start(images, NOTHING_RECORDED, Some(out)).await?;
+        let (report, recorded) = running.complete().await?;
+        Ok((report, recorded.unwrap_or(Err(RecordingError::NoRuns))))
     }
 
     /// Compares the answers for `images` with recorded ones. The first recorded run is the reference.
@@ -160,148 +211,251 @@ impl Comparison {
     where
         I: IntoIterator<Item: Into<NamedImage>>,
     {
-        let (report, _) = self.drive(images, Some(recording), NO_OUTPUT).await?;
-        Ok(report)
+        let running = self.start(images, Some(recording), NO_OUTPUT).await?;
+        Ok(running.complete().await?.0)
     }
 
-    async fn drive<I, R: Read + Seek, W: Write>(
+    /// Starts a comparison that the caller drives image by image, with everything that the others offer: recorded runs,
+    /// which come first, and a recording of the compared runs on `out`.
+    ///
+    /// For a program that shows progress or failures, or stops before the last image: an iterator that ends early is no
+    /// error, so the caller must not take the report for one on all images.
+    ///
+    /// ```
+    /// # use backend_api::{BackendInfo, Dim, ElementType, MockBackend, TensorSpec};
+    /// # use evaluation::{Comparison, Recording};
+    /// # use image_classification::Classifier;
+    /// # let classifier = || {
+    /// #     let spec = |dims: &[usize]| {
+    /// #         TensorSpec::new("x", ElementType::F32, dims.iter().copied().map(Dim::Fixed).collect())
+    /// #     };
+    /// #     let info = BackendInfo::new("mock", spec(&[1, 3, 8, 8]), spec(&[1, 3]));
+    /// #     Classifier::builder(MockBackend::builder().info(info).build()?).build()
+    /// #         .map_err(Box::<dyn std::error::Error>::from)
+    /// # };
+    /// # let (reference, candidate) = (classifier()?, classifier()?);
+    /// # let images = [("a.ppm", [&b"P6 8 8 255\n"[..], &[20; 8 * 8 * 3]].concat())];
+    /// # let mut seen = Vec::new();
+    /// # futures_executor::block_on(async {
+    /// let comparison = Comparison::new(reference, [candidate]);
+    /// let nothing_recorded: Option<&mut Recording<std::fs::File>> = None;
+    /// let mut running = comparison.start(images, nothing_recorded, None::<Vec<u8>>).await?;
+    /// while let Some(image) = running.next().await? {
+    ///     println!("{}: {} failures", image.path.display(), image.failures.len());
+    /// #   seen.push(image.path.to_owned());
+    /// }
+    /// let (report, _) = running.finish().await?;
+    /// # assert_eq!(report.images, seen);
+    /// # assert_eq!(seen.len(), 1);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`run`](Self::run).
+    pub async fn start<'r, I, R: Read + Seek, W: Write>(
         &self,
         images: I,
-        mut recording: Option<&mut Recording<R>>,
+        recording: Option<&'r mut Recording<R>>,
         out: Option<W>,
-    ) -> Result<(ComparisonReport, Option<Result<W, RecordingError>>), ComparisonError>
+    ) -> Result<
+        RunningComparison<'r, impl Stream<Item = NamedAnswer> + use<I, R, W>, R, W>,
+        ComparisonError,
+    >
     where
         I: IntoIterator<Item: Into<NamedImage>>,
     {
+        let recorded = recording
+            .as_deref()
+            .map_or_else(Vec::new, |recording| recording.entries(self.scores));
+        let compared = |opened: Vec<RunEntry>| {
+            let all = recorded.iter().cloned().chain(opened);
+            ComparedRuns::new(all.collect(), self.reference.as_deref())
+        };
+        let opened = self.runs.entries()?;
+        let runs = compared(opened.clone())?;
+        let places = match obstacle(&runs, recorded.len(), out.is_some()) {
+            None => opened_places(&runs, recorded.len()),
+            Some(_) => Vec::new(),
+        };
         let digests = Digests {
             file: true,
-            tensor: true,
+            tensors: true,
             pixels: recording.is_some() || out.is_some(),
         };
-        let feed = self.runs.feed(self.feed.clone(), digests);
-        let inputs = images.into_iter().map(|image| {
-            let NamedImage { name, source } = image.into();
-            (name, source)
-        });
-        let mut answers = pin!(feed.answers(inputs));
-        let (entries, first) = self.runs.describe(&mut answers).await?;
-        let mut answers = stream::iter(first).chain(answers);
-        let mut accumulator = self.accumulator(entries, recording.as_deref())?;
-        let infos = accumulator.runs().entries().iter();
+        let mut driver = self.runs.start(opened, places, images, digests).await;
+        let runs = compared(std::mem::take(&mut driver.entries))?;
+        let obstacle = obstacle(&runs, recorded.len(), out.is_some());
+        let ready = opened_places(&runs, recorded.len());
+        let infos = ready
+            .iter()
+            .map(|place| &runs.entries()[recorded.len() + place]);
         let infos = infos.filter_map(|entry| entry.info.clone().ok()).collect();
-        let mut recorder = out.map(|out| Recorder::start(out, infos));
-        while let Some(answer) = answers.next().await {
-            let path = answer.input;
-            match answer.result {
-                Ok(outputs) => {
-                    if let Some(Ok(open)) = &mut recorder
-                        && let Err(error) = record(open, accumulator.runs(), &path, &outputs)
-                    {
-                        recorder = Some(Err(error));
-                    }
-                    add(&mut accumulator, recording.as_deref_mut(), path, outputs)?;
-                }
-                Err(error) => accumulator.add_failed(path, Problem::from(&error)),
-            }
-        }
-        self.add_variations(&mut accumulator, &feed).await;
-        if let Some(problem) = recording.as_deref().and_then(Recording::unused_problem) {
-            accumulator.add_failure(problem);
-        }
-        let recorded = recorder.map(|recorder| recorder.and_then(Recorder::finish));
-        Ok((accumulator.finish()?, recorded))
-    }
-
-    fn accumulator<R: Read + Seek>(
-        &self,
-        entries: Vec<crate::provenance::RunEntry>,
-        recording: Option<&Recording<R>>,
-    ) -> Result<ComparisonAccumulator, ComparisonError> {
-        let mut all =
-            recording.map_or_else(Vec::new, |recording| recording.entries(ScoreKind::Auto));
-        all.extend(entries);
-        let runs = ComparedRuns::new(all, None)?;
-        let (default, by) = runs.default_tolerance();
+        let recorder = out.filter(|_| !ready.is_empty());
+        let recorder = recorder.map(|out| Recorder::start(out, infos));
         let (tolerance, by) = match self.tolerance {
             Some(tolerance) => (tolerance, "the caller".to_owned()),
-            None => (Tolerance::named(default), by),
+            None => self.tolerance_options.of(&runs),
         };
-        Ok(ComparisonAccumulator::new(runs, tolerance, by, self.top))
-    }
-
-    /// Adds each classifier's answer for an artificial image to what is known of how answers vary, if there is one image
-    /// alone.
-    async fn add_variations(&self, accumulator: &mut ComparisonAccumulator, feed: &Feed) {
-        if !accumulator.has_one_content() {
-            return;
-        }
-        let image = [(PathBuf::new(), artificial_image().into())];
-        let mut answers = pin!(feed.answers(image));
-        let Some(Ok(outputs)) = answers.next().await.map(|answer| answer.result) else {
-            return;
-        };
-        for (run, output) in classifier_outputs(accumulator, outputs) {
-            if let Ok(output) = output {
-                accumulator.add_variation(run, &output);
-            }
-        }
+        Ok(RunningComparison {
+            driver,
+            accumulator: ComparisonAccumulator::new(runs, tolerance, by, self.top),
+            recorded: recorded.len(),
+            ready,
+            obstacle,
+            recording,
+            recorder,
+        })
     }
 }
 
 const NOTHING_RECORDED: Option<&mut Recording<io::Empty>> = None;
 const NO_OUTPUT: Option<io::Sink> = None;
 
-/// Records the answers of the compared classifiers for an image.
-fn record<W: Write>(
-    recorder: &mut Recorder<W>,
-    runs: &ComparedRuns,
-    path: &Path,
-    outputs: &ImageOutputs,
-) -> Result<(), RecordingError> {
-    let tensors = runs.ready().map(|place| {
-        let output = outputs.runs[place].as_ref();
-        output.ok().map(|output| &output.tensor)
-    });
-    recorder.add(path, &image_digests(outputs), &tensors.collect::<Vec<_>>())
-}
-
-/// Adds the answers for an image.
-fn add<R: Read + Seek>(
-    accumulator: &mut ComparisonAccumulator,
-    recording: Option<&mut Recording<R>>,
-    path: PathBuf,
-    outputs: ImageOutputs,
-) -> Result<(), ComparisonError> {
-    let digests = image_digests(&outputs);
-    let recorded = match recording {
-        Some(recording) => accumulator.runs().recorded_outputs(recording, &digests),
-        None => Ok(Vec::new()),
-    };
-    match recorded {
-        Ok(mut all) => {
-            let classifiers = classifier_outputs(accumulator, outputs);
-            all.extend(classifiers.into_iter().map(|(_, output)| output));
-            let image = AnsweredImage {
-                digests,
-                outputs: all,
-            };
-            accumulator.add(path, image)?;
-        }
-        Err(error) => accumulator.add_failed(path, error.problem()),
-    }
-    Ok(())
-}
-
-/// The outputs of the classifiers that are compared, with their places among all runs: behind the recorded ones.
-fn classifier_outputs(
-    accumulator: &ComparisonAccumulator,
-    outputs: ImageOutputs,
-) -> Vec<(usize, Result<backend_api::Tensor, Problem>)> {
-    let runs = accumulator.runs();
-    let recorded = runs.entries().len() - outputs.runs.len();
-    let outputs = run_outputs(outputs).into_iter().enumerate();
-    let outputs = outputs.map(|(place, output)| (recorded + place, output));
-    outputs
-        .filter(|(place, _)| runs.entries()[*place].info.is_ok())
+/// Returns the places of the runs that are compared among those that are no recorded ones.
+fn opened_places(runs: &ComparedRuns, recorded: usize) -> Vec<usize> {
+    let ready = runs.ready();
+    ready
+        .filter_map(|place| place.checked_sub(recorded))
         .collect()
+}
+
+/// Returns the reason why nothing can be compared.
+fn obstacle(runs: &ComparedRuns, recorded: usize, is_recorded: bool) -> Option<&'static str> {
+    if opened_places(runs, recorded).is_empty() {
+        Some("no run is left to compare")
+    } else if runs.ready().count() < 2 && !is_recorded {
+        Some("fewer than two runs are left to compare")
+    } else {
+        None
+    }
+}
+
+/// A comparison that its caller drives.
+#[derive(Debug)]
+pub struct RunningComparison<'r, A, R, W: Write> {
+    driver: Driver<A>,
+    accumulator: ComparisonAccumulator,
+    /// The number of recorded runs, which come before the others.
+    recorded: usize,
+    /// The places of the compared runs among those that are no recorded ones.
+    ready: Vec<usize>,
+    obstacle: Option<&'static str>,
+    recording: Option<&'r mut Recording<R>>,
+    recorder: Option<Result<Recorder<W>, RecordingError>>,
+}
+
+impl<A: Stream<Item = NamedAnswer>, R: Read + Seek, W: Write> RunningComparison<'_, A, R, W> {
+    /// Returns the runs: the recorded ones, then the others.
+    pub fn runs(&self) -> &ComparedRuns {
+        self.accumulator.runs()
+    }
+
+    /// Returns the reason why nothing can be compared, if there is one. There is no next image then.
+    pub fn obstacle(&self) -> Option<&'static str> {
+        self.obstacle
+    }
+
+    /// Returns notes on runs whose scores the first outputs decided, with the place of each among the runs that are no
+    /// recorded ones.
+    pub fn notes(&self) -> &[(usize, Vec<Note>)] {
+        &self.driver.notes
+    }
+
+    /// Compares the answers for the next image, in the order of the images. `None` after the last one.
+    ///
+    /// # Errors
+    ///
+    /// If the differences cannot be kept in a temporary file.
+    pub async fn next(&mut self) -> Result<Option<AddedImage<'_>>, ComparisonError> {
+        if self.obstacle.is_some() {
+            return Ok(None);
+        }
+        let Some((path, outputs)) = self.driver.next().await else {
+            return Ok(None);
+        };
+        let (note, failures) = match outputs {
+            Ok(outputs) => (outputs.note, self.add(path.clone(), outputs)?),
+            Err(problem) => (None, self.accumulator.add_failed(path.clone(), problem)),
+        };
+        Ok(Some(AddedImage {
+            path,
+            note,
+            failures,
+        }))
+    }
+
+    /// Adds the answers for an image.
+    fn add(&mut self, path: PathBuf, outputs: ImageOutputs) -> Result<&[Failure], ComparisonError> {
+        let digests = self.driver.digests(&outputs, self.ready.first().copied());
+        let recorded = match &mut self.recording {
+            Some(recording) => self
+                .accumulator
+                .runs()
+                .recorded_outputs(recording, &digests),
+            None => Ok(Vec::new()),
+        };
+        let mut all = match recorded {
+            Ok(recorded) => recorded,
+            Err(error) => return Ok(self.accumulator.add_failed(path, error.problem())),
+        };
+        let outputs = self.driver.outputs(outputs, &self.ready);
+        self.record(&path, &digests, &outputs);
+        all.extend(outputs);
+        let image = AnsweredImage {
+            digests,
+            outputs: all,
+        };
+        Ok(self.accumulator.add(path, image)?)
+    }
+
+    /// Records an image. A disk that is full loses the recording, and nothing else.
+    fn record(&mut self, path: &Path, digests: &ImageDigests, outputs: &[Result<Tensor, Problem>]) {
+        let Some(Ok(recorder)) = &mut self.recorder else {
+            return;
+        };
+        let outputs: Vec<Option<&Tensor>> = outputs.iter().map(|it| it.as_ref().ok()).collect();
+        if let Err(error) = recorder.add(path, digests, &outputs) {
+            self.recorder = Some(Err(error));
+        }
+    }
+
+    /// Returns the report, and the output of the recording or the error that ended it, if there is a recording.
+    ///
+    /// Recorded images that were not given are a failure of the report. Whether answers depend on the image cannot be
+    /// told from one image alone: each run gets an [artificial image](artificial_image) as well.
+    ///
+    /// # Errors
+    ///
+    /// If the differences cannot be read back.
+    pub async fn finish(
+        mut self,
+    ) -> Result<(ComparisonReport, Option<Result<W, RecordingError>>), ComparisonError> {
+        if self.accumulator.has_one_content() {
+            for (place, output) in self.driver.infer(artificial_image()).await {
+                let place = self.recorded + place;
+                self.accumulator.add_variation(place, &output);
+            }
+        }
+        let unused = self
+            .recording
+            .as_deref()
+            .and_then(Recording::unused_problem);
+        if let Some(problem) = unused.filter(|_| self.obstacle.is_none()) {
+            self.accumulator.add_failure(problem);
+        }
+        let recorded = self
+            .recorder
+            .map(|recorder| recorder.and_then(Recorder::finish));
+        Ok((self.accumulator.finish()?, recorded))
+    }
+
+    async fn complete(
+        mut self,
+    ) -> Result<(ComparisonReport, Option<Result<W, RecordingError>>), ComparisonError> {
+        while self.next().await?.is_some() {}
+        self.finish().await
+    }
 }

@@ -92,17 +92,7 @@ impl EvaluationAccumulator {
                 rejected.push((index, error));
             }
         }
-        let reference = match &options.reference {
-            None => entries.iter().position(|entry| entry.info.is_ok()),
-            Some(name) => {
-                let place = entries.iter().position(|entry| entry.name == *name);
-                let unknown = || EvaluationError::UnknownReference {
-                    reference: name.clone(),
-                };
-                Some(place.ok_or_else(unknown)?)
-            }
-        };
-        let reference = reference.unwrap_or(0);
+        let reference = reference(&entries, &options)?.unwrap_or(0);
         let judges = entries.iter().enumerate().filter_map(|(place, entry)| {
             let info = entry.info.as_ref().ok()?;
             Some(Judge::new(place, info, entry.labels.as_ref(), &options))
@@ -277,6 +267,46 @@ impl EvaluationAccumulator {
             machine: Machine::current(),
         }
     }
+}
+
+/// Returns the place of the reference, if there is a run for it.
+fn reference(
+    entries: &[RunEntry],
+    options: &EvaluationOptions,
+) -> Result<Option<usize>, EvaluationError> {
+    let Some(name) = &options.reference else {
+        return Ok(entries.iter().position(|entry| entry.info.is_ok()));
+    };
+    let place = entries.iter().position(|entry| entry.name == *name);
+    let unknown = || EvaluationError::UnknownReference {
+        reference: name.clone(),
+    };
+    place.ok_or_else(unknown).map(Some)
+}
+
+/// Returns the places of the runs that may be judged, before outputs decide the scores of those that do not tell them.
+///
+/// # Errors
+///
+/// [`EvaluationError::UnknownReference`].
+pub(super) fn judged_places(
+    entries: &[RunEntry],
+    truth: &GroundTruth,
+    options: &EvaluationOptions,
+    images: &[PathBuf],
+) -> Result<Vec<usize>, EvaluationError> {
+    reference(entries, options)?;
+    let may_be_judged = |(place, entry): (usize, &RunEntry)| {
+        let info = entry.info.as_ref().ok()?;
+        let labels = entry.labels.as_ref();
+        let check = || check_run(info, labels, truth, options.label_offset, images);
+        (info.interpretation.is_none() || check().is_ok()).then_some(place)
+    };
+    Ok(entries
+        .iter()
+        .enumerate()
+        .filter_map(may_be_judged)
+        .collect())
 }
 
 /// Checks that the ground truth can be used for a run.

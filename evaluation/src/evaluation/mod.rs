@@ -9,4 +9,4 @@ mod run;
 pub use accumulator::{EvaluationAccumulator, EvaluationOptions};
 pub use error::EvaluationError;
 pub use report::{EvaluatedRun, EvaluationReport, GateLimits, RunResults, WrongAnswer};
-pub use run::Evaluation;
+pub use run::{Evaluation, RunningEvaluation};

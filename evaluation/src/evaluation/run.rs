@@ -1,16 +1,17 @@
-//! Evaluations of classifiers.
+//! Evaluations of runs.
 
-use std::pin::pin;
+use std::path::PathBuf;
 
-use futures_util::stream::{self, StreamExt as _};
-use image_classification::{Classifier, Digests, FeedOptions};
+use futures_util::stream::Stream;
+use image_classification::{Classifier, Digests, FeedOptions, ImageError, Note};
 
-use super::accumulator::{EvaluationAccumulator, EvaluationOptions};
+use super::accumulator::{EvaluationAccumulator, EvaluationOptions, judged_places};
 use super::error::EvaluationError;
 use super::report::EvaluationReport;
 use crate::accuracy::GroundTruth;
-use crate::classifiers::{ClassifierRuns, NamedImage, image_digests, run_outputs};
+use crate::driver::{AddedImage, Driver, NamedAnswer, Runs, file_digest};
 use crate::failure::Problem;
+use crate::run::{NamedImage, Run};
 
 /// Evaluates classifiers: gives them images and counts how often they are right.
 ///
@@ -54,20 +55,29 @@ use crate::failure::Problem;
 /// ```
 #[derive(Debug)]
 pub struct Evaluation {
-    runs: ClassifierRuns,
+    runs: Runs,
     truth: GroundTruth,
     options: EvaluationOptions,
-    feed: FeedOptions,
+    images: Vec<PathBuf>,
 }
 
 impl Evaluation {
     /// An evaluation of `classifiers` by `truth`. The first is the reference, unless the options name another.
     pub fn new(classifiers: impl IntoIterator<Item = Classifier>, truth: GroundTruth) -> Self {
+        Self::over(Runs::of_classifiers(classifiers), truth)
+    }
+
+    /// An evaluation of `runs`, of which some may not be open.
+    pub fn of_runs(runs: Vec<Run>, truth: GroundTruth) -> Self {
+        Self::over(Runs::new(runs), truth)
+    }
+
+    fn over(runs: Runs, truth: GroundTruth) -> Self {
         Self {
-            runs: ClassifierRuns::new(classifiers),
+            runs,
             truth,
             options: EvaluationOptions::default(),
-            feed: FeedOptions::default(),
+            images: Vec::new(),
         }
     }
 
@@ -78,15 +88,31 @@ impl Evaluation {
         self
     }
 
+    /// Tells the names of the images, where they are known before. A run that has the classes of none of them is then
+    /// rejected before anything is inferred.
+    #[must_use]
+    pub fn images(mut self, names: Vec<PathBuf>) -> Self {
+        self.images = names;
+        self
+    }
+
     /// Sets the number of decoding threads and their memory.
     #[must_use]
     pub fn feed(mut self, options: FeedOptions) -> Self {
-        self.feed = options;
+        self.runs.feed = options;
+        self
+    }
+
+    /// Sets the words for images that cannot be prepared, in the failures of the report. By default they are the
+    /// library's.
+    #[must_use]
+    pub fn image_problem(mut self, words: fn(&ImageError) -> Problem) -> Self {
+        self.runs.image_problem = words;
         self
     }
 
     /// Judges the answers for `images`, whose names the ground truth mentions. An image that fails is a failure of the
-    /// result; the others are judged.
+    /// result; the others are judged. If no run is left that can be judged, nothing is computed.
     ///
     /// # Errors
     ///
@@ -95,35 +121,9 @@ impl Evaluation {
     where
         I: IntoIterator<Item: Into<NamedImage>>,
     {
-        let digests = Digests {
-            file: true,
-            tensor: true,
-            pixels: false,
-        };
-        let feed = self.runs.feed(self.feed, digests);
-        let inputs = images.into_iter().map(|image| {
-            let NamedImage { name, source } = image.into();
-            (name, source)
-        });
-        let mut answers = pin!(feed.answers(inputs));
-        let (entries, first) = self.runs.describe(&mut answers).await?;
-        let mut answers = stream::iter(first).chain(answers);
-        let mut accumulator = EvaluationAccumulator::new(entries, self.truth, self.options, &[])?;
-        while let Some(answer) = answers.next().await {
-            match answer.result {
-                Ok(outputs) => {
-                    let file = image_digests(&outputs).file;
-                    let mut outputs: Vec<_> = run_outputs(outputs).into_iter().map(Some).collect();
-                    let ready = accumulator.ready().map(|place| outputs[place].take());
-                    let ready = ready.flatten().collect();
-                    accumulator.add(answer.input, file, ready);
-                }
-                Err(error) => {
-                    accumulator.add_failed(answer.input, Problem::from(&error));
-                }
-            }
-        }
-        Ok(accumulator.finish())
+        let mut running = self.start(images).await?;
+        while running.next().await.is_some() {}
+        Ok(running.finish())
     }
 
     /// Judges the answers for `images`, as [`run`](Self::run) does, for a program without an executor.
@@ -136,5 +136,88 @@ impl Evaluation {
         I: IntoIterator<Item: Into<NamedImage>>,
     {
         futures_executor::block_on(self.run(images))
+    }
+
+    /// Starts an evaluation that the caller drives image by image, for a program that shows progress or failures, or
+    /// stops before the last image: an iterator that ends early is no error.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`run`](Self::run).
+    pub async fn start<I>(
+        self,
+        images: I,
+    ) -> Result<RunningEvaluation<impl Stream<Item = NamedAnswer> + use<I>>, EvaluationError>
+    where
+        I: IntoIterator<Item: Into<NamedImage>>,
+    {
+        let Self {
+            runs,
+            truth,
+            options,
+            images: names,
+        } = self;
+        let digests = Digests {
+            file: true,
+            ..Digests::default()
+        };
+        let entries = runs.entries()?;
+        let places = judged_places(&entries, &truth, &options, &names)?;
+        let mut driver = runs.start(entries, places, images, digests).await;
+        let entries = std::mem::take(&mut driver.entries);
+        let accumulator = EvaluationAccumulator::new(entries, truth, options, &names)?;
+        Ok(RunningEvaluation {
+            driver,
+            ready: accumulator.ready().collect(),
+            accumulator,
+        })
+    }
+}
+
+/// An evaluation that its caller drives.
+#[derive(Debug)]
+pub struct RunningEvaluation<A> {
+    driver: Driver<A>,
+    accumulator: EvaluationAccumulator,
+    /// The places of the runs that are judged.
+    ready: Vec<usize>,
+}
+
+impl<A: Stream<Item = NamedAnswer>> RunningEvaluation<A> {
+    /// Returns the accumulated answers, with all runs.
+    pub fn accumulator(&self) -> &EvaluationAccumulator {
+        &self.accumulator
+    }
+
+    /// Returns notes on runs whose scores the first outputs decided, with the place of each.
+    pub fn notes(&self) -> &[(usize, Vec<Note>)] {
+        &self.driver.notes
+    }
+
+    /// Judges the answers for the next image, in the order of the images. `None` after the last one, and if no run can be
+    /// judged.
+    pub async fn next(&mut self) -> Option<AddedImage<'_>> {
+        if self.ready.is_empty() {
+            return None;
+        }
+        let (path, outputs) = self.driver.next().await?;
+        let (note, failures) = match outputs {
+            Ok(outputs) => {
+                let (note, file) = (outputs.note, file_digest(&outputs));
+                let outputs = self.driver.outputs(outputs, &self.ready);
+                (note, self.accumulator.add(path.clone(), file, outputs))
+            }
+            Err(problem) => (None, self.accumulator.add_failed(path.clone(), problem)),
+        };
+        Some(AddedImage {
+            path,
+            note,
+            failures,
+        })
+    }
+
+    /// Returns the report.
+    pub fn finish(self) -> EvaluationReport {
+        self.accumulator.finish()
     }
 }

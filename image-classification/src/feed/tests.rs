@@ -225,34 +225,60 @@ fn tensors_and_buffers_are_used_again() {
     }
 }
 
+fn sha(bytes: &[u8]) -> Sha {
+    Sha256::digest(bytes).into()
+}
+
+/// The digest of the tensor of an image of one value.
+fn tensor_sha(value: f32) -> Sha {
+    let bytes = [value; 12].into_iter().flat_map(|v| v.to_ne_bytes());
+    sha(&bytes.collect::<Vec<u8>>())
+}
+
+const ALL_DIGESTS: Digests = Digests {
+    file: true,
+    tensors: true,
+    pixels: true,
+};
+
 #[test]
 fn digests_are_those_that_are_wanted() {
-    let all = Digests {
-        file: true,
-        tensor: true,
-        pixels: true,
-    };
-    for (batch, wanted) in [(1, all), (3, all), (1, Digests::default())] {
+    for (batch, wanted) in [(1, ALL_DIGESTS), (3, ALL_DIGESTS), (1, Digests::default())] {
         let mut options = options(1);
         options.digests = wanted;
         let runs = vec![run(sums(batch), batch), run(sums(batch), batch)];
         let feed = Feed::new(runs, options);
         let answer = feed.blocking_answers([((), grey(7))]).next().unwrap();
         let digests = answer.result.unwrap().digests;
-        let sha = |bytes: &[u8]| Some(Sha::from(Sha256::digest(bytes)));
-        let tensor: Vec<u8> = [7.0_f32; 12].iter().flat_map(|v| v.to_ne_bytes()).collect();
-        let expected = Digests {
-            file: sha(&ppm(7)),
+        let expected = InputDigests {
+            file: Some(sha(&ppm(7))),
             // Of the image alone, whatever the batch.
-            tensor: sha(&tensor),
-            pixels: sha(&[7; 12]),
+            tensors: vec![tensor_sha(7.0); 2],
+            pixels: Some(sha(&[7; 12])),
         };
         if wanted.file {
             assert_eq!(digests, expected);
         } else {
-            assert_eq!(digests, Digests::default());
+            assert_eq!(digests, InputDigests::default());
         }
     }
+}
+
+#[test]
+fn each_run_has_the_digest_of_its_own_tensor() {
+    let mut options = options(1);
+    options.digests = ALL_DIGESTS;
+    let mut halved = run(sums(1), 1);
+    halved.preparation.preprocess.scale = [2.0; 3];
+    let runs = vec![run(sums(1), 1), halved, run(sums(1), 1)];
+    let feed = Feed::new(runs, options);
+    let image = Image::from_rgb(2, 2, vec![8; 12]).unwrap();
+    let answer = feed.blocking_answers([((), image.into())]).next().unwrap();
+    let digests = answer.result.unwrap().digests;
+    assert_eq!(digests.tensors, [8.0, 4.0, 8.0].map(tensor_sha));
+    // It has no file: its size and its pixels stand for it.
+    let size = [2_u32, 2].map(u32::to_le_bytes).concat();
+    assert_eq!(digests.file, Some(sha(&[&size[..], &[8; 12]].concat())));
 }
 
 #[test]

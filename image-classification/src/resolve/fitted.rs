@@ -196,7 +196,8 @@ pub struct FittedPreprocessing {
 
 impl FittedPreprocessing {
     /// The number of images whose outputs [`read_outputs`](Self::read_outputs) should see. Fewer are possible.
-    /// [`FirstOutputs`](crate::FirstOutputs) collects them.
+    /// [`FirstOutputs`](crate::FirstOutputs) collects them, and [`take_first_answers`](crate::take_first_answers) decides
+    /// by them.
     pub const FIRST_IMAGES: usize = 8;
 
     /// Returns all values of the preprocessing with their origins: [`ResolvedPreprocessing::settings`], `size`

@@ -36,6 +36,15 @@ pub enum StoredPrecision {
     Int8,
 }
 
+impl StoredPrecision {
+    /// Returns what [`stored_precision`] returns for an ONNX model that is decoded already.
+    pub fn of_onnx(model: &Model) -> Option<Self> {
+        let mut weights = Weights::default();
+        weights.add_onnx(model);
+        weights.precision()
+    }
+}
+
 impl fmt::Display for StoredPrecision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -66,10 +75,8 @@ pub fn stored_precision(model: impl Into<ModelSource>) -> io::Result<Option<Stor
     match Format::of_source(&source)? {
         Format::Onnx => {
             let bytes = read_source(&source, MOST_ONNX_BYTES)?;
-            let Ok(onnx) = Model::decode(bytes) else {
-                return Ok(None);
-            };
-            weights.add_onnx(&onnx);
+            let onnx = Model::decode(bytes).ok();
+            return Ok(onnx.and_then(|onnx| StoredPrecision::of_onnx(&onnx)));
         }
         Format::Ir => {
             let xml = crate::ir::read(&source)?;

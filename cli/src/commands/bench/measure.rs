@@ -280,7 +280,7 @@ impl<'a> Bench<'a> {
             for answer in self.feed.blocking_answers(inputs) {
                 let named = || printable(&answer.input.to_string_lossy());
                 let outputs = answer.result.with_context(named)?;
-                let interpretation = self.run.reading.interpretation;
+                let interpretation = self.run.reading().interpretation;
                 Classified::new(outputs, interpretation, 10, None).with_context(named)?;
                 images += 1;
             }

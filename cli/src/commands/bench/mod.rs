@@ -35,7 +35,8 @@ pub fn run(mut args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
     let (plan, format) = (Plan::new(&args), args.format);
     let mut options = options(args)?;
     note(&options, made_up.is_some(), messages);
-    let session = Session::open(&options, messages)?;
+    let mut session = Session::open(&options, messages)?;
+    session.decide_readings(&options, messages);
     session.report_failures(messages);
     let inputs = std::mem::take(&mut options.inputs.list);
     let mut paths = usable(inputs, messages);
@@ -107,7 +108,7 @@ fn usable(inputs: Vec<Input>, messages: &mut Messages) -> Vec<PathBuf> {
 /// Returns the measurement of each run that is open.
 fn benches(session: &Session, jobs: usize) -> anyhow::Result<Vec<Bench<'_>>> {
     let runs = session.ready();
-    let benches: Vec<Bench> = runs.map(|(_, run)| Bench::new(run, jobs)).collect();
+    let benches: Vec<Bench> = runs.map(|run| Bench::new(run, jobs)).collect();
     if benches.is_empty() {
         return Err(Hinted::new("no run is left to measure", "fix the errors above").into());
     }

@@ -108,13 +108,17 @@ pub fn run(
     let runs = [bisected(0)?, bisected(1)?];
     let directory = tempfile::tempdir().context("cannot make a directory for the edited models")?;
     let _temporary = interrupt::remove_when_stopped(directory.path());
-    let scoring = |side: &Side<'_>| side.run.reading.interpretation.scoring;
+    let scoring = |run: usize| {
+        let info = comparison.runs[run].info.as_ref().ok();
+        let interpretation = info.and_then(|info| info.interpretation);
+        interpretation.map(|interpretation| interpretation.scoring)
+    };
     let options = BisectOptions {
         tolerance: options.tolerance,
         comparison: pair.pair.tolerance.name,
         one_engine: compute_alike(&sides[0], &sides[1]),
         agree: pair.verdict == Verdict::Agree,
-        other_outputs: scoring(&sides[0]) != scoring(&sides[1]),
+        other_outputs: scoring(pair.reference) != scoring(pair.run),
         looks: options.looks,
         directory: directory.path(),
     };

@@ -1,6 +1,5 @@
 //! `classify compare`: the same images through several runs, and whether they agree.
 
-mod accumulator;
 mod bisect;
 mod options;
 
@@ -10,16 +9,18 @@ use std::path::Path;
 
 use anyhow::{Context as _, Error};
 use evaluation::agreement::Verdict;
-use evaluation::{Recording, RecordingError};
+use evaluation::text::printable;
+use evaluation::{ComparedRuns, Comparison, ComparisonReport, Recording, RecordingError};
+use futures_executor::block_on;
 
 use crate::args::CompareArgs;
 use crate::destination::Output;
-use crate::errors::Hinted;
+use crate::errors::{self, Hinted};
 use crate::files_read::FilesRead;
+use crate::inputs::Input;
 use crate::reports::{self, Destination};
-use crate::session::Session;
+use crate::session::{self, Session};
 use crate::terminal::Messages;
-use accumulator::Accumulator;
 use options::CompareOptions;
 
 /// Compares, prints the text report and writes the others.
@@ -30,29 +31,114 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     let recording = options.against.as_deref().map(open_recording).transpose()?;
     options.runs.note_defaults(messages);
     let session = Session::open(&options.runs, messages)?;
-    let mut accumulator = Accumulator::start(&session, &options, recording, record, messages)?;
-    let nothing = accumulator.nothing;
-    if nothing.is_none() {
-        let inputs = std::mem::take(&mut options.runs.inputs.list);
-        accumulator.answer(inputs, options.runs.jobs, messages)?;
-    }
-    // An error of the recording keeps no report from being written.
-    let recorded = accumulator.finish_recording();
-    let mut comparison = accumulator.finish(messages)?;
-    if let (Some(bisect), None) = (&options.bisect, nothing) {
-        match bisect::run(&comparison, &session, &options.runs.runs, bisect, messages) {
-            Ok(found) => comparison.bisect = Some(found),
+    let inputs = std::mem::take(&mut options.runs.inputs.list);
+    let outputs = Outputs { recording, record };
+    let Compared {
+        mut report,
+        recorded,
+        obstacle,
+    } = compare(&session, &options, inputs, outputs, messages)?;
+    if let (Some(bisect), None) = (&options.bisect, obstacle) {
+        match bisect::run(&report, &session, &options.runs.runs, bisect, messages) {
+            Ok(found) => report.bisect = Some(found),
             // The comparison is complete without it.
             Err(error) => messages.run_failed("bisect", &error),
         }
     }
     // Whoever reads the reports learns why nothing was compared.
-    reports::write_comparison(reports, &comparison)?;
+    reports::write_comparison(reports, &report)?;
     recorded?;
-    match nothing {
-        Some(nothing) => Err(Hinted::new(nothing, "fix the errors above").into()),
-        None => Ok(comparison.verdict()),
+    match obstacle {
+        Some(obstacle) => Err(Hinted::new(obstacle, "fix the errors above").into()),
+        None => Ok(report.verdict()),
     }
+}
+
+/// The recorded runs, and the destination of a recording.
+struct Outputs {
+    recording: Option<Recording<File>>,
+    record: Option<Output>,
+}
+
+/// The result of a comparison.
+struct Compared {
+    report: ComparisonReport,
+    /// The error of the recording, which keeps no report from being written.
+    recorded: anyhow::Result<()>,
+    /// The reason why nothing could be compared.
+    obstacle: Option<&'static str>,
+}
+
+/// Gives the images to the runs and compares the answers. Prints notes and errors.
+fn compare(
+    session: &Session,
+    options: &CompareOptions,
+    inputs: Vec<Input>,
+    mut outputs: Outputs,
+    messages: &mut Messages,
+) -> anyhow::Result<Compared> {
+    let comparison = Comparison::of_runs(session.runs())
+        .reference(options.runs.reference.clone())
+        .tolerance_options(options.tolerance.clone())
+        .top(options.top)
+        .recorded_scores(options.runs.scores)
+        .feed(session::feed_options(options.runs.jobs))
+        .image_problem(errors::image_problem);
+    let count = inputs.len();
+    let images = session::images(inputs);
+    let running = comparison.start(images, outputs.recording.as_mut(), outputs.record.take());
+    let mut running = block_on(running)?;
+    session.check_models()?;
+    session.note(running.notes(), messages);
+    session.report_failures(messages);
+    report_rejected(running.runs(), messages);
+    let entries = running.runs().entries().iter();
+    let names: Vec<String> = entries.map(|entry| entry.name.clone()).collect();
+    let obstacle = running.obstacle();
+    let mut done = 0;
+    messages.start_progress(count);
+    while let Some(image) = block_on(running.next())? {
+        session::image_done(image, |run| Some(&names[run]), messages);
+        done += 1;
+    }
+    messages.end_progress();
+    session::check_all_answered(done, obstacle.map_or(count, |_| 0))?;
+    let warnings = label_warnings(running.runs());
+    let (report, recorded) = block_on(running.finish())?;
+    let recorded = recorded.map_or(Ok(()), |recorded| recorded?.finish());
+    for failure in report.failures.iter().filter(|it| it.image.is_none()) {
+        messages.problem("recording", &failure.problem);
+    }
+    for warning in warnings {
+        messages.warning(&warning);
+    }
+    Ok(Compared {
+        report,
+        recorded,
+        obstacle,
+    })
+}
+
+/// Prints the errors of the runs that cannot be compared with the reference.
+fn report_rejected(runs: &ComparedRuns, messages: &mut Messages) {
+    for (place, error) in runs.rejected() {
+        let name = printable(&runs.entries()[*place].name);
+        messages.rejected(&name, error);
+    }
+}
+
+/// Returns warnings of different labels: the same place in two outputs means different things.
+fn label_warnings(runs: &ComparedRuns) -> Vec<String> {
+    let name = |run: usize| &runs.entries()[run].name;
+    let differences = runs.label_differences().into_iter();
+    let warnings = differences.map(|(run, difference, first)| {
+        printable(&format!(
+            "{} has {}: classes are compared by their place in the output",
+            name(run),
+            difference.text(name(first))
+        ))
+    });
+    warnings.collect()
 }
 
 /// Opens the files of reports and of the recording, unless one would replace a file that is read.

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use evaluation::agreement::{Tolerance, ToleranceName};
-use evaluation::{ComparedRuns, Share};
+use evaluation::{Share, ToleranceOptions};
 
 use super::bisect;
 use crate::args::CompareArgs;
@@ -32,7 +31,9 @@ impl TryFrom<CompareArgs> for CompareOptions {
             runs: args.runs.try_into()?,
             top: args.top,
             tolerance: ToleranceOptions {
-                name: args.tolerance.map(Into::into),
+                named: args
+                    .tolerance
+                    .map(|name| (name.into(), "--tolerance".to_owned())),
                 max_delta: args.max_delta.map(Share::value),
                 min_top1: args.min_top1,
                 min_overlap: args.min_overlap,
@@ -91,30 +92,5 @@ impl CompareOptions {
             }
             _ => Ok(()),
         }
-    }
-}
-
-/// The tolerance of the command line, where values may replace those of a named tolerance.
-pub struct ToleranceOptions {
-    name: Option<ToleranceName>,
-    max_delta: Option<f64>,
-    min_top1: Option<Share>,
-    min_overlap: Option<Share>,
-}
-
-impl ToleranceOptions {
-    /// Returns the tolerance of all pairs, and its origin.
-    pub fn of(&self, runs: &ComparedRuns) -> (Tolerance, String) {
-        let (name, by) = match self.name {
-            Some(name) => (name, "--tolerance".to_owned()),
-            None => runs.default_tolerance(),
-        };
-        let mut tolerance = Tolerance::named(name);
-        if let Some(max_delta) = self.max_delta {
-            tolerance.max_delta = max_delta;
-        }
-        tolerance.min_top1 = self.min_top1.or(tolerance.min_top1);
-        tolerance.min_overlap = self.min_overlap.or(tolerance.min_overlap);
-        (tolerance, by)
     }
 }
