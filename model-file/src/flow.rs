@@ -82,6 +82,15 @@ impl Model {
             .collect()
     }
 
+    /// Leaves out all outputs but the one at `place`. The nodes stay. Does nothing if there is no such output.
+    pub fn keep_output(&mut self, place: usize) {
+        if let Some(graph) = &mut self.graph
+            && let Some(output) = graph.output.get(place).cloned()
+        {
+            graph.output = vec![output];
+        }
+    }
+
     /// The name of the model's first output.
     pub fn output(&self) -> Option<&Bytes> {
         self.graph.as_ref()?.output.first()?.name.as_ref()

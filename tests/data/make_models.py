@@ -151,6 +151,38 @@ save(
     [image],
     [value("output", [1, 3, SIZE, SIZE]), value("other", [1, 3, SIZE, SIZE])],
 )
+# As OTX and Geti export: the scores between features and a map whose mean over positions they are.
+save(
+    "three-outputs",
+    [
+        helper.make_node("GlobalAveragePool", ["input"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["feature_vector"]),
+        helper.make_node("Conv", ["mean", "weights"], ["scores"], kernel_shape=[1, 1]),
+        helper.make_node("Flatten", ["scores"], ["logits"]),
+        helper.make_node("Conv", ["input", "weights"], ["saliency_map"], kernel_shape=[1, 1]),
+    ],
+    [value("input", ["N", 3, SIZE, SIZE])],
+    [
+        value("feature_vector", ["N", 3]),
+        value("logits", ["N", CLASSES]),
+        value("saliency_map", ["N", CLASSES, SIZE, SIZE]),
+    ],
+    [weights()],
+)
+# As converters of scikit-learn write a classifier: the class, then the probabilities.
+save(
+    "label-and-probabilities",
+    [
+        helper.make_node("GlobalAveragePool", ["input"], ["mean"]),
+        helper.make_node("Conv", ["mean", "weights"], ["scores"], kernel_shape=[1, 1]),
+        helper.make_node("Flatten", ["scores"], ["flat"]),
+        helper.make_node("ArgMax", ["flat"], ["label"], axis=1, keepdims=0),
+        helper.make_node("Softmax", ["flat"], ["probabilities"], axis=1),
+    ],
+    [image],
+    [value("label", [1], TensorProto.INT64), value("probabilities", [1, CLASSES])],
+    [weights()],
+)
 # Old exporters list the weights among the inputs too.
 old = weights()
 graph = helper.make_graph(
@@ -169,7 +201,7 @@ model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 7)], ir_
 (HERE / "initializer-as-input.onnx").write_bytes(model.SerializeToString(deterministic=True))
 
 core = openvino.Core()
-for name in ("double", "plain"):
+for name in ("double", "plain", "three-outputs"):
     openvino.save_model(core.read_model(HERE / f"{name}.onnx"), HERE / f"{name}.xml", compress_to_fp16=False)
 
 
