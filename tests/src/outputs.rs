@@ -1,8 +1,8 @@
 //! A model with several outputs on every engine.
 
 use backend_api::{
-    BlockingInfer as _, Error, ErrorKind, ExtraOutputs, InferBackend, InferOutput, OpenOptions,
-    Tensor,
+    BlockingInfer as _, DeclaredOutput, Error, ErrorKind, ExtraOutputs, InferBackend, InferOutput,
+    OpenOptions, Tensor,
 };
 use libtest_mimic::{Failed, Trial};
 
@@ -104,7 +104,7 @@ fn scores(file: &'static str, open: OpenWith) -> Result<(), Failed> {
     ensure(info.output.name == "logits", info)?;
     ensure(info.output.fixed_shape() == Some(vec![1, CLASSES]), info)?;
     ensure(info.extra_outputs.is_empty(), info)?;
-    let mut names: Vec<&str> = info.outputs.iter().map(|output| output.name()).collect();
+    let mut names: Vec<&str> = info.outputs.iter().map(DeclaredOutput::name).collect();
     names.sort_unstable();
     ensure(names == ["feature_vector", "logits", "saliency_map"], info)?;
     let place = info.output_place().ok_or("the output has a place")?;
