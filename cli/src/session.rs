@@ -12,6 +12,7 @@ use image_classification::{
 
 use crate::engines;
 use crate::errors::Hinted;
+use crate::fields::with_run_parts;
 use crate::image_memory;
 use crate::inputs::Input;
 use crate::interrupt;
@@ -169,7 +170,7 @@ impl Session {
             if let Ok(run) = &run {
                 messages.about(Some(&name), || {
                     for note in &run.info().notes {
-                        messages.note(&printable(note));
+                        messages.note(&printable(&with_run_parts(note)));
                     }
                 });
             }

@@ -130,6 +130,8 @@ pub enum Format {
     Json,
     /// One row for each class of each image
     Csv,
+    /// Arrays for `NumPy`: the outputs of --save-outputs, image by image
+    Npz,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::destination::Output;
 use crate::engines;
+use crate::fields::with_flags;
 use crate::files_read::FilesRead;
 use crate::inputs::Input;
 use crate::interrupt;
@@ -78,14 +79,17 @@ fn classify(
     };
     let OutputOptions { top, threshold, .. } = options.output;
     let interpretation = run.reading.interpretation;
+    let name = &*run.info().output.name;
+    let saved_as = Some(name).filter(|name| options.output.saves(name));
     session::feed(
         &[run],
         inputs,
         session::feed_options(options.jobs),
         messages,
         |path, outputs, messages| {
-            let result = outputs
-                .and_then(|outputs| Classified::new(outputs, interpretation, top, threshold));
+            let result = outputs.and_then(|outputs| {
+                Classified::new(outputs, interpretation, top, threshold, saved_as)
+            });
             if let Err(error) = &result {
                 messages.input_failed(&printable(&path.to_string_lossy()), error);
             }
@@ -107,7 +111,7 @@ fn note(run: &OpenRun, options: &ClassifyOptions, messages: &Messages) {
         }
     }
     for note in &run.info().notes {
-        messages.note(&printable(note));
+        messages.note(&printable(&with_flags(note)));
     }
 }
 
