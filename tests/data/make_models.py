@@ -152,22 +152,40 @@ save(
     [value("output", [1, 3, SIZE, SIZE]), value("other", [1, 3, SIZE, SIZE])],
 )
 # As OTX and Geti export: the scores between features and a map whose mean over positions they are.
-save(
-    "three-outputs",
-    [
-        helper.make_node("GlobalAveragePool", ["input"], ["mean"]),
-        helper.make_node("Flatten", ["mean"], ["feature_vector"]),
-        helper.make_node("Conv", ["mean", "weights"], ["scores"], kernel_shape=[1, 1]),
-        helper.make_node("Flatten", ["scores"], ["logits"]),
-        helper.make_node("Conv", ["input", "weights"], ["saliency_map"], kernel_shape=[1, 1]),
+def three_outputs(name, of_scores, of_map, map_name):
+    of_map.name = "map_weights"
+    save(
+        name,
+        [
+            helper.make_node("Conv", ["input", "map_weights"], [map_name], kernel_shape=[1, 1]),
+            helper.make_node("GlobalAveragePool", ["input"], ["mean"]),
+            helper.make_node("Flatten", ["mean"], ["feature_vector"]),
+            helper.make_node("Conv", ["mean", "weights"], ["scores"], kernel_shape=[1, 1]),
+            helper.make_node("Flatten", ["scores"], ["logits"]),
+        ],
+        [value("input", ["N", 3, SIZE, SIZE])],
+        [
+            value("feature_vector", ["N", 3]),
+            value("logits", ["N", CLASSES]),
+            value(map_name, ["N", CLASSES, SIZE, SIZE]),
+        ],
+        [of_scores, of_map],
+    )
+
+
+three_outputs("three-outputs", weights(), weights(), "saliency_map")
+# Other weights of the scores, and of the map, which comes first and has a name as PyTorch makes it.
+three_outputs("three-outputs-other", weights(order=slice(None, None, -1)), weights(order=slice(None, None, -1)), "/map/Conv_output_0")
+# One logit, and an output whose shape depends on the image.
+classifier(
+    "logit-and-places", image, classes=1,
+    after=[
+        helper.make_node("Flatten", ["scores"], ["logit"]),
+        helper.make_node("Constant", [], ["limit"], value=numpy_helper.from_array(np.array(100, np.float32))),
+        helper.make_node("Greater", ["input", "limit"], ["bright"]),
+        helper.make_node("NonZero", ["bright"], ["places"]),
     ],
-    [value("input", ["N", 3, SIZE, SIZE])],
-    [
-        value("feature_vector", ["N", 3]),
-        value("logits", ["N", CLASSES]),
-        value("saliency_map", ["N", CLASSES, SIZE, SIZE]),
-    ],
-    [weights()],
+    output=[value("places", [4, "places"], TensorProto.INT64), value("logit", [1, 1])],
 )
 # As converters of scikit-learn write a classifier: the class, then the probabilities.
 save(
