@@ -130,7 +130,7 @@ pub enum Format {
     Json,
     /// One row for each class of each image
     Csv,
-    /// Arrays for `NumPy`: the outputs of --save-outputs, image by image
+    /// Arrays over all images, one for each output of --save-outputs
     Npz,
 }
 
