@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::{Precision, TensorSpec};
+use crate::{DeclaredOutput, Precision, TensorSpec};
 
 /// The runtime library of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,14 +47,20 @@ pub struct BackendInfo {
     pub precision: String,
     /// The input of a request.
     pub input: TensorSpec,
-    /// The output of a request.
+    /// The output of a request that holds the scores.
     pub output: TensorSpec,
+    /// The other outputs of a request, in the order of [`InferOutput::extra`](crate::InferOutput::extra).
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub extra_outputs: Vec<TensorSpec>,
+    /// All outputs that the model declares, in its order. Requests give only those of the fields above.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub outputs: Vec<DeclaredOutput>,
     /// The number of requests that run at a time. [`SlotPool::new`](crate::SlotPool::new) sets it.
     pub slots: usize,
 }
 
 impl BackendInfo {
-    /// A description with `input` and `output`; the other fields are empty.
+    /// A description with `input` and `output`, the only one; the other fields are empty.
     pub fn new(backend: impl Into<String>, input: TensorSpec, output: TensorSpec) -> Self {
         Self {
             backend: backend.into(),
@@ -69,7 +75,9 @@ impl BackendInfo {
             requested_precision: Precision::default(),
             precision: String::new(),
             input,
+            outputs: vec![DeclaredOutput::Usable(output.clone())],
             output,
+            extra_outputs: Vec::new(),
             slots: 0,
         }
     }
@@ -89,6 +97,12 @@ impl BackendInfo {
             }
         };
         self.devices.iter().map(named).collect::<Vec<_>>().join("+")
+    }
+
+    /// Returns the place of the output that holds the scores among all that the model declares.
+    pub fn output_place(&self) -> Option<usize> {
+        let mut outputs = self.outputs.iter();
+        outputs.position(|output| output.name() == self.output.name)
     }
 
     /// Returns one line on the engine, the devices and the precision, executed and requested, and the slots.

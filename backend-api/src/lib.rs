@@ -10,6 +10,7 @@ mod error;
 mod info;
 mod mock;
 mod options;
+mod outputs;
 mod pool;
 mod request;
 mod tensor;
@@ -27,6 +28,9 @@ pub use error::{Error, ErrorKind};
 pub use info::{BackendInfo, FoundLibrary};
 pub use mock::{MockBackend, MockBuilder};
 pub use options::{ModelSource, OpenOptions, PerformanceHint, Precision};
+pub use outputs::{
+    ChosenOutputs, DeclaredOutput, ExtraOutputs, NamedTensor, choose_outputs, only_input,
+};
 pub use pool::{SlotPool, panic_message};
 pub use request::{Completer, InferOutput, InferRequest, PendingInfer};
 pub use tensor::{Dim, Element, ElementType, Tensor, TensorSpec};

@@ -11,7 +11,7 @@ use crate::{
     TensorSpec,
 };
 
-type Respond = dyn Fn(u64, &Tensor) -> Result<Tensor, Error> + Send + Sync;
+type Respond = dyn Fn(u64, &Tensor) -> Result<InferOutput, Error> + Send + Sync;
 
 /// A backend whose latency, outputs, failures and panics are scripted.
 ///
@@ -48,7 +48,7 @@ impl MockBackend {
             slots: 1,
             latency: Duration::ZERO,
             info: BackendInfo::new("mock", fixed("input", &[1, 4]), fixed("output", &[1, 3])),
-            respond: Arc::new(|_, _| Tensor::new([1, 3], vec![0.0_f32; 3])),
+            respond: Arc::new(|_, _| Tensor::new([1, 3], vec![0.0_f32; 3]).map(InferOutput::new)),
         }
     }
 }
@@ -95,8 +95,16 @@ impl MockBuilder {
     /// Computes each output. `call` counts the inferences of this backend from 0 in the order in
     /// which they begin. May fail, block or panic.
     pub fn respond(
-        mut self,
+        self,
         respond: impl Fn(u64, &Tensor) -> Result<Tensor, Error> + Send + Sync + 'static,
+    ) -> Self {
+        self.respond_with(move |call, input| respond(call, input).map(InferOutput::new))
+    }
+
+    /// Computes all outputs of each inference, as [`respond`](Self::respond) does the only one.
+    pub fn respond_with(
+        mut self,
+        respond: impl Fn(u64, &Tensor) -> Result<InferOutput, Error> + Send + Sync + 'static,
     ) -> Self {
         self.respond = Arc::new(respond);
         self
@@ -105,7 +113,7 @@ impl MockBuilder {
     /// Lets inference number `call` (from 0) fail with `kind`; the others answer as before.
     pub fn fail_on(self, call: u64, kind: ErrorKind) -> Self {
         let respond = Arc::clone(&self.respond);
-        self.respond(move |number, input| {
+        self.respond_with(move |number, input| {
             if number == call {
                 Err(Error::new(kind, format!("planned failure of call {call}")))
             } else {
@@ -117,7 +125,7 @@ impl MockBuilder {
     /// Lets inference number `call` (from 0) panic; the others answer as before.
     pub fn panic_on(self, call: u64) -> Self {
         let respond = Arc::clone(&self.respond);
-        self.respond(move |number, input| {
+        self.respond_with(move |number, input| {
             assert_ne!(number, call, "planned panic");
             respond(number, input)
         })
@@ -169,6 +177,6 @@ impl Engine for MockEngine {
         if !self.latency.is_zero() {
             thread::sleep(self.latency);
         }
-        (self.respond)(call, input).map(InferOutput::new)
+        (self.respond)(call, input)
     }
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, ExtraOutputs};
 
 /// A model: a file, or the content of one.
 ///
@@ -123,6 +123,11 @@ pub struct OpenOptions {
     /// The number of images in a request, which is the size of the outermost dimension. Default: the
     /// model's, and 1 where the model leaves it open.
     pub batch: Option<usize>,
+    /// The name of the output that holds the scores. Default: the only output, or the one that
+    /// [`choose_outputs`](crate::choose_outputs) finds.
+    pub output: Option<String>,
+    /// The outputs that requests give in addition to the scores. Default: none.
+    pub extra_outputs: ExtraOutputs,
     /// The goal of the tuning. Default: throughput.
     pub hint: PerformanceHint,
     /// The number of CPU threads for inference. Default: the number of cores.
@@ -140,6 +145,8 @@ impl OpenOptions {
             precision: Precision::default(),
             shape: None,
             batch: None,
+            output: None,
+            extra_outputs: ExtraOutputs::None,
             hint: PerformanceHint::default(),
             threads: None,
             requests: None,

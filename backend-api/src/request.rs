@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::{Error, ErrorKind, Tensor};
+use crate::{Error, ErrorKind, NamedTensor, Tensor};
 
 /// One input for one inference.
 ///
@@ -60,8 +60,10 @@ impl InferRequest {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct InferOutput {
-    /// The model's output.
+    /// The model's output that holds the scores.
     pub tensor: Tensor,
+    /// The outputs of [`BackendInfo::extra_outputs`](crate::BackendInfo::extra_outputs), in the same order.
+    pub extra: Vec<NamedTensor>,
     /// The time for which the engine ran, without the wait for a slot.
     pub elapsed: Duration,
 }
@@ -71,7 +73,37 @@ impl InferOutput {
     pub fn new(tensor: Tensor) -> Self {
         Self {
             tensor,
+            extra: Vec::new(),
             elapsed: Duration::ZERO,
+        }
+    }
+
+    /// A result with all outputs of a backend: the first of `tensors` holds the scores, the others are called `names`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InferenceFailed`] unless there is a tensor for the scores and for each name.
+    pub fn with_extra(names: &[String], tensors: Vec<Tensor>) -> Result<Self, Error> {
+        let count = tensors.len();
+        let mut tensors = tensors.into_iter();
+        match tensors.next() {
+            Some(tensor) if count == names.len() + 1 => {
+                let names = names.iter().cloned();
+                let extra = names.zip(tensors);
+                Ok(Self {
+                    extra: extra
+                        .map(|(name, tensor)| NamedTensor { name, tensor })
+                        .collect(),
+                    ..Self::new(tensor)
+                })
+            }
+            _ => Err(Error::new(
+                ErrorKind::InferenceFailed,
+                format!(
+                    "the engine gave {count} outputs, but {} were requested",
+                    names.len() + 1
+                ),
+            )),
         }
     }
 }

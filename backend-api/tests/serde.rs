@@ -95,6 +95,8 @@ fn a_backend_is_described_under_the_names_of_the_fields() {
             "precision": "f32",
             "input": port("input"),
             "output": port("output"),
+            "extra_outputs": [],
+            "outputs": [port("output")],
             "slots": 2,
         }),
     );

@@ -2,14 +2,18 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
-use backend_api::{BackendInfo, Dim, Error, ErrorKind, ModelSource, Precision, SlotPool};
+use backend_api::{
+    BackendInfo, Dim, Error, ErrorKind, ModelSource, Precision, SlotPool, choose_outputs,
+    only_input,
+};
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use crate::config::OnnxConfig;
-use crate::engine::{OnnxEngine, spec};
+use crate::engine::{OnnxEngine, Outputs, spec};
 use crate::error::{engine_error, load_failed, panicked};
 use crate::probe;
 use crate::provider::{CPU, Known};
@@ -105,26 +109,21 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
         })
         .collect::<Result<Vec<_>, Error>>()?;
     let (inputs, outputs) = (sessions[0].inputs(), sessions[0].outputs());
-    let ([input], [output]) = (inputs, outputs) else {
-        return Err(Error::new(
-            ErrorKind::ModelUnsupported,
-            format!(
-                "the model has {} inputs and {} outputs, but 1 of each is needed",
-                inputs.len(),
-                outputs.len()
-            ),
-        )
-        .with_context("model", &options.model)
-        .with_hint("cut the model down to one input and one output"));
-    };
+    let names: Vec<String> = inputs.iter().map(|input| input.name().to_owned()).collect();
+    let input = &inputs[only_input(&names, options)?];
+    let declared = outputs
+        .iter()
+        .map(|output| (output.name().to_owned(), spec(output, "output")));
+    let outputs = choose_outputs(declared.collect(), options)?;
 
     let input = spec(input, "input")?.filled(options.shape.as_deref(), options.batch, ENGINE)?;
     let batch = match input.dims.first() {
         Some(Dim::Fixed(batch)) => *batch,
         _ => 1,
     };
-    let output = spec(output, "output")?.with_batch(batch);
-    let mut info = BackendInfo::new("onnx", input, output);
+    let outputs = outputs.with_batch(batch);
+    let places = outputs.places.clone();
+    let mut info = outputs.into_info("onnx", input);
     ENGINE.clone_into(&mut info.engine);
     info.engine_version = probe::version(&library.path);
     info.library = Some(library);
@@ -150,7 +149,13 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
                 .to_owned(),
         );
     }
-    Ok((info, sessions.into_iter().map(OnnxEngine::new).collect()))
+    let names = info.extra_outputs.iter().map(|spec| spec.name.clone());
+    let outputs = Arc::new(Outputs {
+        places,
+        names: names.collect(),
+    });
+    let engine = |session| OnnxEngine::new(session, Arc::clone(&outputs));
+    Ok((info, sessions.into_iter().map(engine).collect()))
 }
 
 fn session_builder(

@@ -13,16 +13,27 @@ use ort::value::{
 
 use crate::error::engine_error;
 
+/// The outputs that are copied. ONNX Runtime computes all of them, whichever are fetched: its C interface has no way to run
+/// a part of the graph.
+pub(crate) struct Outputs {
+    /// Their places among those of the session: the scores, then the extra ones.
+    pub(crate) places: Vec<usize>,
+    /// The names of the extra ones.
+    pub(crate) names: Vec<String>,
+}
+
 pub(crate) struct OnnxEngine {
     session: Session,
+    outputs: Arc<Outputs>,
     /// The options of the next inference, by which it can be stopped.
     options: Option<Arc<RunOptions>>,
 }
 
 impl OnnxEngine {
-    pub(crate) fn new(session: Session) -> Self {
+    pub(crate) fn new(session: Session, outputs: Arc<Outputs>) -> Self {
         Self {
             session,
+            outputs,
             options: None,
         }
     }
@@ -86,31 +97,36 @@ impl OnnxEngine {
             None => self.session.run(ort::inputs![view]),
         };
         let outputs = outputs.map_err(failed)?;
-        let output = &outputs[0];
-        match *output.dtype() {
-            ValueType::Tensor { ty, .. } => match element_type(ty) {
-                Some(ElementType::F32) => copy::<f32>(output),
-                Some(ElementType::F64) => copy::<f64>(output),
-                Some(ElementType::F16) => copy::<f16>(output),
-                Some(ElementType::Bf16) => copy::<bf16>(output),
-                Some(ElementType::U8) => copy::<u8>(output),
-                Some(ElementType::I8) => copy::<i8>(output),
-                Some(ElementType::I32) => copy::<i32>(output),
-                Some(ElementType::I64) => copy::<i64>(output),
-                _ => Err(unsupported("output", ty)),
-            },
-            _ => Err(unsupported("output", "not a tensor")),
-        }
+        let places = self.outputs.places.iter();
+        let tensors = places.map(|place| tensor(&outputs[*place]));
+        InferOutput::with_extra(&self.outputs.names, tensors.collect::<Result<_, _>>()?)
     }
 }
 
-fn copy<T: Element + PrimitiveTensorElementType>(value: &DynValue) -> Result<InferOutput, Error> {
-    let (shape, values) = value.try_extract_tensor::<T>().map_err(failed)?;
-    let shape: Vec<usize> = shape.iter().map(|&dim| dim as usize).collect();
-    Tensor::new(shape, values.to_vec()).map(InferOutput::new)
+fn tensor(output: &DynValue) -> Result<Tensor, Error> {
+    match *output.dtype() {
+        ValueType::Tensor { ty, .. } => match element_type(ty) {
+            Some(ElementType::F32) => copy::<f32>(output),
+            Some(ElementType::F64) => copy::<f64>(output),
+            Some(ElementType::F16) => copy::<f16>(output),
+            Some(ElementType::Bf16) => copy::<bf16>(output),
+            Some(ElementType::U8) => copy::<u8>(output),
+            Some(ElementType::I8) => copy::<i8>(output),
+            Some(ElementType::I32) => copy::<i32>(output),
+            Some(ElementType::I64) => copy::<i64>(output),
+            _ => Err(unsupported("output", ty)),
+        },
+        _ => Err(unsupported("output", "not a tensor")),
+    }
 }
 
-/// Reads the declaration of `outlet`, the model's only input or output.
+fn copy<T: Element + PrimitiveTensorElementType>(value: &DynValue) -> Result<Tensor, Error> {
+    let (shape, values) = value.try_extract_tensor::<T>().map_err(failed)?;
+    let shape: Vec<usize> = shape.iter().map(|&dim| dim as usize).collect();
+    Tensor::new(shape, values.to_vec())
+}
+
+/// Reads the declaration of `outlet`, an input or output of the model.
 pub(crate) fn spec(outlet: &Outlet, which: &str) -> Result<TensorSpec, Error> {
     let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
         return Err(unsupported(which, "not a tensor"));

@@ -5,7 +5,8 @@ use backend_api::{Error, ErrorKind, InferBackend, ModelSource, Precision};
 use backend_onnx::{OnnxBackend, OnnxConfig, find_library};
 use classify_tests::models::{self, error};
 use classify_tests::{
-    Loader, Needs, conformance, doubling_subject, ensure, library_dirs, library_trials, small_model,
+    Loader, Needs, conformance, doubling_subject, ensure, library_dirs, library_trials, outputs,
+    small_model,
 };
 use libtest_mimic::{Arguments, Failed};
 
@@ -15,6 +16,13 @@ fn main() {
     let mut trials = conformance(&engine, "double.onnx", subject);
     let boxed: models::Open = |model| Ok(Box::new(open(model)?));
     trials.extend(models::trials(&engine, boxed));
+    let with: outputs::OpenWith = |options| {
+        let mut config = OnnxConfig::from(options);
+        config.library_dirs = library_dirs();
+        Ok(Box::new(OnnxBackend::open(&config)?))
+    };
+    trials.extend(outputs::trials(&engine, "three-outputs.onnx", with));
+    trials.push(outputs::without_scores(&engine, with));
     trials.push(models::onnx_alone(&engine, boxed));
     trials.extend(models::stopping(&engine, boxed));
     trials.push(models::span(&engine, "onnx", boxed));

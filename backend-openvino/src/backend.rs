@@ -12,10 +12,12 @@ use openvino::{CompiledModel, Core, RwPropertyKey};
 use crate::cache::{self, CacheOutcome, Key};
 use crate::config::OpenvinoConfig;
 use crate::configure::{Configured, configure, requested_precision};
-use crate::core::{compile, leaves, new_core, path_text, read_model, reshape};
+use crate::core::{
+    check_input, compile, leaves, new_core, outputs, path_text, read_model, reshape,
+};
 use crate::deviations;
 use crate::device_string::Device;
-use crate::engine::{OpenvinoEngine, spec};
+use crate::engine::{OpenvinoEngine, Outputs, input_spec, spec};
 use crate::error::{engine_error, invalid_config, panicked};
 use crate::executed::{
     self, check_execution_devices, check_precision, compiled_property, executed_precision,
@@ -88,7 +90,9 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     let mut core = new_core(&plugins)?;
     let leaves = leaves(&device, &core)?;
     let mut model = read_model(&mut core, &options.model)?;
+    check_input(&model, options)?;
     let reshaped = reshape(&mut model, options)?;
+    let outputs = outputs(&model, options)?;
     let configured = configure(&mut core, config, &device, &leaves)?;
     let cache = cache
         .map(|(folder, checksums)| {
@@ -108,11 +112,19 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
             source,
         )
     };
-    let input = spec(&compiled.get_input().map_err(port_failed)?, "input")?;
-    let output = spec(&compiled.get_output().map_err(port_failed)?, "output")?;
-    let output_type = output.element_type;
+    let input = input_spec(&compiled.get_input().map_err(port_failed)?)?;
+    let mut copied = Vec::new();
+    for (place, chosen) in outputs.places.iter().zip(&outputs.specs) {
+        let port = compiled.get_output_by_index(*place).map_err(port_failed)?;
+        copied.push((*place, spec(&port, &chosen.name, "output")?));
+    }
 
-    let mut info = BackendInfo::new("openvino", input, output);
+    let places = copied
+        .iter()
+        .map(|(place, spec)| (*place, spec.element_type));
+    let places = places.collect();
+    let outputs = outputs.with_specs(copied.into_iter().map(|(_, spec)| spec));
+    let mut info = outputs.into_info("openvino", input);
     "OpenVINO".clone_into(&mut info.engine);
     info.engine_version = openvino::version().build_number;
     info.library = Some(library);
@@ -127,7 +139,8 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
         .iter()
         .filter_map(|name| Some((name.clone(), plugins.alias(name)?.plugin.clone())))
         .collect();
-    info.notes = executed::notes(&compiled, &info);
+    let remarks = executed::notes(&compiled, &info);
+    info.notes.extend(remarks);
     info.notes
         .extend(cache.map(|entry| cache_note(entry, &compiled).to_owned()));
     info.notes.extend(reshaped);
@@ -149,12 +162,17 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
             )
             .with_hint("use fewer infer requests")
         })?;
+    let names = info.extra_outputs.iter().map(|spec| spec.name.clone());
+    let outputs = Arc::new(Outputs {
+        places,
+        names: names.collect(),
+    });
     let model = Arc::new(Mutex::new((compiled, core)));
     let engines = native
         .into_iter()
         .map(|request| OpenvinoEngine {
             request,
-            output_type,
+            outputs: Arc::clone(&outputs),
             stopped: Arc::default(),
             _model: Arc::clone(&model),
         })
@@ -177,7 +195,8 @@ fn checked(model: &ModelSource) -> Result<(Vec<PathBuf>, Vec<String>), Error> {
     Ok((files.collect(), deviations::notes(&onnx.model)))
 }
 
-/// Returns the cache key: a hash of all inputs of the compilation.
+/// Returns the cache key: a hash of all inputs of the compilation. The chosen outputs are not part of it: a compiled model
+/// computes all outputs.
 fn cache_key(
     core: &Core,
     config: &OpenvinoConfig,

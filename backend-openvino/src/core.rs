@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use backend_api::{Dim, Error, ErrorKind, ModelSource, OpenOptions};
-use openvino::{CompiledModel, Core, Model};
+use backend_api::{
+    ChosenOutputs, Dim, Error, ErrorKind, ModelSource, OpenOptions, choose_outputs, only_input,
+};
+use openvino::{CompiledModel, Core, InferenceError, Model};
 
 use crate::device_string::{Device, VirtualDevice};
-use crate::engine::{partial_shape, spec};
+use crate::engine::{input_spec, partial_shape, spec};
 use crate::error::{compile_failed, engine_error, invalid_config};
 use crate::plugins::Plugins;
 use crate::property::device_type;
@@ -51,7 +53,7 @@ pub(crate) fn available_devices(core: &Core) -> Vec<String> {
         .collect()
 }
 
-/// Reads a model with one input and one output.
+/// Reads a model.
 pub(crate) fn read_model(core: &mut Core, source: &ModelSource) -> Result<Model, Error> {
     let model = match source {
         // Without a path of weights OpenVINO takes the .bin next to an .xml.
@@ -61,30 +63,54 @@ pub(crate) fn read_model(core: &mut Core, source: &ModelSource) -> Result<Model,
             weights.and_then(|weights| core.read_model_from_buffer(model, weights.as_ref()))
         }
     };
-    let model = model.map_err(|error| {
+    model.map_err(|error| {
         engine_error(
             ErrorKind::ModelInvalid,
             "OpenVINO cannot read the model",
             error,
         )
         .with_context("model", source)
-    })?;
-    let counts = (model.get_inputs_len(), model.get_outputs_len());
-    if let (Ok(inputs), Ok(outputs)) = counts
-        && (inputs, outputs) != (1, 1)
-    {
-        return Err(Error::new(
-            ErrorKind::ModelUnsupported,
-            format!("the model has {inputs} inputs and {outputs} outputs, but 1 of each is needed"),
-        )
-        .with_context("model", source)
-        .with_hint("cut the model down to one input and one output"));
-    }
-    Ok(model)
+    })
+}
+
+/// Checks that the model has one input.
+pub(crate) fn check_input(model: &Model, options: &OpenOptions) -> Result<(), Error> {
+    let count = model.get_inputs_len().map_err(ports_failed)?;
+    let name = |index| {
+        let port = model.get_input_by_index(index);
+        port.and_then(|port| port.get_name()).unwrap_or_default()
+    };
+    let names: Vec<String> = (0..count).map(name).collect();
+    only_input(&names, options).map(|_| ())
+}
+
+/// Chooses the outputs of the model.
+pub(crate) fn outputs(model: &Model, options: &OpenOptions) -> Result<ChosenOutputs, Error> {
+    let count = model.get_outputs_len().map_err(ports_failed)?;
+    let declared = (0..count).map(|index| {
+        let port = model.get_output_by_index(index).map_err(ports_failed)?;
+        // Models may leave a port unnamed, which OpenVINO reports as an error.
+        let unnamed = match index {
+            0 => "output".to_owned(),
+            index => format!("output {index}"),
+        };
+        let name = port.get_name().unwrap_or(unnamed);
+        let spec = spec(&port, &name, "output");
+        Ok((name, spec))
+    });
+    choose_outputs(declared.collect::<Result<_, Error>>()?, options)
+}
+
+fn ports_failed(source: InferenceError) -> Error {
+    engine_error(
+        ErrorKind::ModelInvalid,
+        "OpenVINO cannot read the model's inputs and outputs",
+        source,
+    )
 }
 
 /// Copies weights into a tensor of OpenVINO, which the model then shares.
-fn weights_tensor(weights: &[u8]) -> Result<openvino::Tensor, openvino::InferenceError> {
+fn weights_tensor(weights: &[u8]) -> Result<openvino::Tensor, InferenceError> {
     let shape = openvino::Shape::new(&[weights.len() as i64])?;
     let mut tensor = openvino::Tensor::new(openvino::ElementType::U8, &shape)?;
     tensor.get_raw_data_mut()?.copy_from_slice(weights);
@@ -101,7 +127,7 @@ pub(crate) fn reshape(model: &mut Model, options: &OpenOptions) -> Result<Option
             source,
         )
     };
-    let declared = spec(&model.get_input_by_index(0).map_err(failed)?, "input")?;
+    let declared = input_spec(&model.get_input_by_index(0).map_err(failed)?)?;
     let wanted = declared
         .clone()
         .reshaped(options.shape.as_deref(), options.batch)?;

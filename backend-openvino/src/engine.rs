@@ -12,11 +12,19 @@ use openvino::{
 
 use crate::error::engine_error;
 
+/// The outputs that are copied. A compiled model computes all of them.
+pub(crate) struct Outputs {
+    /// The places and element types among those of the model: the scores, then the extra ones. A dynamic size is only known
+    /// after each inference.
+    pub(crate) places: Vec<(usize, ElementType)>,
+    /// The names of the extra ones.
+    pub(crate) names: Vec<String>,
+}
+
 /// An infer request with everything that has to outlive it. Fields drop in this order.
 pub(crate) struct OpenvinoEngine {
     pub(crate) request: InferRequest,
-    /// The element type of the output; a dynamic size is only known after each inference.
-    pub(crate) output_type: ElementType,
+    pub(crate) outputs: Arc<Outputs>,
     /// Set when the next inference is to stop.
     pub(crate) stopped: Arc<AtomicBool>,
     pub(crate) _model: Arc<Mutex<(CompiledModel, Core)>>,
@@ -93,7 +101,23 @@ impl OpenvinoEngine {
         buffer.copy_from_slice(bytes);
         self.infer_until_stopped()?;
 
-        let output = self.request.get_output_tensor()?;
+        let mut tensors = Vec::with_capacity(self.outputs.places.len());
+        for &(place, element_type) in &self.outputs.places {
+            match self.output(place, element_type)? {
+                Ok(tensor) => tensors.push(tensor),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        Ok(InferOutput::with_extra(&self.outputs.names, tensors))
+    }
+
+    /// The output at a place after an inference.
+    fn output(
+        &self,
+        place: usize,
+        element_type: ElementType,
+    ) -> Result<Result<Tensor, Error>, InferenceError> {
+        let output = self.request.get_output_tensor_by_index(place)?;
         let shape = output.get_shape()?;
         let shape: Vec<usize> = shape
             .get_dimensions()
@@ -101,14 +125,19 @@ impl OpenvinoEngine {
             .map(|&dim| dim as usize)
             .collect();
         let bytes = output.get_raw_data()?;
-        Ok(Tensor::from_bytes(self.output_type, shape, bytes).map(InferOutput::new))
+        Ok(Tensor::from_bytes(element_type, shape, bytes))
     }
 }
 
-/// Reads the declaration of `port`, the model's only input or output.
-pub(crate) fn spec(port: &Node, which: &'static str) -> Result<TensorSpec, Error> {
+/// Reads the declaration of the model's only input.
+pub(crate) fn input_spec(port: &Node) -> Result<TensorSpec, Error> {
     // Models may leave a port unnamed, which OpenVINO reports as an error.
-    let name = port.get_name().unwrap_or_else(|_| which.to_owned());
+    let name = port.get_name().unwrap_or_else(|_| "input".to_owned());
+    spec(port, &name, "input")
+}
+
+/// Reads the declaration of `port`, an input or output called `name`.
+pub(crate) fn spec(port: &Node, name: &str, which: &str) -> Result<TensorSpec, Error> {
     let read_failed = |source| {
         engine_error(
             ErrorKind::ModelInvalid,

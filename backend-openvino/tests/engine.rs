@@ -12,7 +12,7 @@ use backend_openvino::{OpenvinoBackend, OpenvinoConfig, find_library};
 use classify_tests::models::{self, error, infer};
 use classify_tests::{
     Loader, Needs, conformance, doubled, doubling_input, doubling_subject, ensure, library_dirs,
-    library_trials, set_up, small_model,
+    library_trials, outputs, set_up, small_model,
 };
 use libtest_mimic::{Arguments, Failed};
 
@@ -26,6 +26,15 @@ fn main() {
     }
     let boxed: models::Open = |model| Ok(Box::new(open(model)?));
     trials.extend(models::trials(&engine, boxed));
+    let with: outputs::OpenWith = |options| {
+        let mut config = OpenvinoConfig::from(options);
+        config.library_dirs = library_dirs();
+        Ok(Box::new(OpenvinoBackend::open(&config)?))
+    };
+    for file in ["three-outputs.onnx", "three-outputs.xml"] {
+        trials.extend(outputs::trials(&engine, file, with));
+    }
+    trials.push(outputs::without_scores(&engine, with));
     trials.extend(models::stopping(&engine, boxed));
     trials.push(models::span(&engine, "openvino", boxed));
     let tests: [(&str, fn() -> Result<(), Failed>); 8] = [

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use backend_api::{
-    BackendInfo, Dim, Error, ErrorKind, ModelSource, Precision, SlotPool, panic_message,
+    BackendInfo, Dim, Error, ErrorKind, ModelSource, Precision, SlotPool, choose_outputs,
+    only_input, panic_message,
 };
 use prost::Message as _;
 use rten::{Model, ModelOptions, ThreadPool};
 
 use crate::config::RtenConfig;
-use crate::engine::{RtenEngine, spec};
+use crate::engine::{Outputs, RtenEngine, spec};
 use crate::error::load_failed;
 use crate::faults;
 use crate::fill::fill_in;
@@ -120,19 +121,17 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
         .with_context("model", &options.model)
         .with_hint("it may be damaged, or not ONNX"));
     }
-    let ([input], [output]) = (model.input_ids(), model.output_ids()) else {
-        return Err(Error::new(
-            ErrorKind::ModelUnsupported,
-            format!(
-                "the model has {} inputs and {} outputs, but 1 of each is needed",
-                model.input_ids().len(),
-                model.output_ids().len()
-            ),
-        )
-        .with_context("model", &options.model)
-        .with_hint("cut the model down to one input and one output"));
+    let name = |node| {
+        let node = model.node_info(node);
+        let name = node.and_then(|node| node.name().map(str::to_owned));
+        name.unwrap_or_default()
     };
-    let input = spec(model.node_info(*input), "input")?.filled(
+    let names: Vec<String> = model.input_ids().iter().copied().map(name).collect();
+    let input = model.input_ids()[only_input(&names, options)?];
+    let outputs = model.output_ids().iter().copied();
+    let declared = outputs.map(|output| (name(output), spec(model.node_info(output), "output")));
+    let outputs = choose_outputs(declared.collect(), options)?;
+    let input = spec(model.node_info(input), "input")?.filled(
         options.shape.as_deref(),
         options.batch,
         ENGINE,
@@ -141,8 +140,13 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
         Some(Dim::Fixed(batch)) => *batch,
         _ => 1,
     };
-    let output = spec(model.node_info(*output), "output")?.with_batch(batch);
-    let mut info = BackendInfo::new("rten", input, output);
+    let outputs = outputs.with_batch(batch);
+    let ids = outputs
+        .places
+        .iter()
+        .map(|place| model.output_ids()[*place]);
+    let ids = ids.collect();
+    let mut info = outputs.into_info("rten", input);
     ENGINE.clone_into(&mut info.engine);
     VERSION.clone_into(&mut info.engine_version);
     info.model = options.model.path().map(Path::to_path_buf);
@@ -160,10 +164,16 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
             "RTen runs a request on at most one thread per core: {cores} threads, not {threads}"
         ));
     }
+    let names = info.extra_outputs.iter().map(|spec| spec.name.clone());
+    let outputs = Arc::new(Outputs {
+        ids,
+        names: names.collect(),
+    });
     let model = Arc::new(model);
     let engines = (0..requests)
         .map(|_| RtenEngine {
             model: Arc::clone(&model),
+            outputs: Arc::clone(&outputs),
             threads: Arc::new(ThreadPool::with_num_threads(threads.min(cores))),
         })
         .collect();

@@ -6,16 +6,25 @@ use backend_api::{
     Dim, Element, ElementType, Engine, Error, ErrorKind, InferOutput, Tensor, TensorSpec,
 };
 use rten::{
-    DataType, Dimension, Model, NodeInfo, RunError, RunOptions, ThreadPool, Value, ValueType,
-    ValueView,
+    DataType, Dimension, Model, NodeId, NodeInfo, RunError, RunOptions, ThreadPool, Value,
+    ValueType, ValueView,
 };
 use rten_tensor::TensorView;
 use rten_tensor::prelude::*;
+
+/// The outputs that are computed.
+pub(crate) struct Outputs {
+    /// The scores, then the extra ones.
+    pub(crate) ids: Vec<NodeId>,
+    /// The names of the extra ones.
+    pub(crate) names: Vec<String>,
+}
 
 /// The weights are shared; the threads are this request's own, so that requests do not wait for
 /// each other's.
 pub(crate) struct RtenEngine {
     pub(crate) model: Arc<Model>,
+    pub(crate) outputs: Arc<Outputs>,
     pub(crate) threads: Arc<ThreadPool>,
 }
 
@@ -41,17 +50,26 @@ impl RtenEngine {
             .ok_or_else(|| unsupported("input", T::TYPE))?;
         let view = TensorView::from_data(input.shape(), values);
         let options = RunOptions::default().with_thread_pool(Some(Arc::clone(&self.threads)));
-        let output = self
-            .model
-            .run_one(ValueView::from(view).into(), Some(options))
-            .map_err(failed)?;
-        match output {
-            Value::FloatTensor(output) => copy(&output),
-            Value::Int32Tensor(output) => copy(&output),
-            Value::Int8Tensor(output) => copy(&output),
-            Value::UInt8Tensor(output) => copy(&output),
-            _ => Err(unsupported("output", "no tensor")),
-        }
+        let input = *self.model.input_ids().first().ok_or_else(no_input)?;
+        let inputs = vec![(input, ValueView::from(view).into())];
+        // Nodes that none of these outputs needs do not run.
+        let outputs = self.model.run(inputs, &self.outputs.ids, Some(options));
+        let tensors = outputs.map_err(failed)?.into_iter().map(tensor);
+        InferOutput::with_extra(&self.outputs.names, tensors.collect::<Result<_, _>>()?)
+    }
+}
+
+fn no_input() -> Error {
+    Error::new(ErrorKind::InferenceFailed, "the model has no input")
+}
+
+fn tensor(output: Value) -> Result<Tensor, Error> {
+    match output {
+        Value::FloatTensor(output) => copy(&output),
+        Value::Int32Tensor(output) => copy(&output),
+        Value::Int8Tensor(output) => copy(&output),
+        Value::UInt8Tensor(output) => copy(&output),
+        _ => Err(unsupported("output", "no tensor")),
     }
 }
 
@@ -64,8 +82,8 @@ fn failed(source: RunError) -> Error {
     .with_source(source)
 }
 
-fn copy<T: Element>(output: &rten_tensor::Tensor<T>) -> Result<InferOutput, Error> {
-    Tensor::new(output.shape(), output.to_vec()).map(InferOutput::new)
+fn copy<T: Element>(output: &rten_tensor::Tensor<T>) -> Result<Tensor, Error> {
+    Tensor::new(output.shape(), output.to_vec())
 }
 
 pub(crate) fn unsupported(which: &str, what: impl std::fmt::Display) -> Error {
@@ -77,7 +95,7 @@ pub(crate) fn unsupported(which: &str, what: impl std::fmt::Display) -> Error {
     .with_hint("try it with `backend-onnx`, which has more element types")
 }
 
-/// Reads the declaration of the model's only input or output.
+/// Reads the declaration of an input or output of the model.
 pub(crate) fn spec(node: Option<NodeInfo<'_>>, which: &str) -> Result<TensorSpec, Error> {
     let undeclared = |what: &str| {
         Error::new(

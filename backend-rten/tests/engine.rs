@@ -5,7 +5,7 @@ use backend_api::{ElementType, Error, ErrorKind, InferBackend, ModelSource, Prec
 use backend_rten::{RtenBackend, RtenConfig};
 use classify_tests::models::{self, error};
 use classify_tests::{
-    Needs, conformance, doubled, doubling_input, doubling_subject, ensure, small_model,
+    Needs, conformance, doubled, doubling_input, doubling_subject, ensure, outputs, small_model,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -15,6 +15,12 @@ fn main() {
     let mut trials = conformance(&nothing, "double.onnx", subject);
     let boxed: models::Open = |model| Ok(Box::new(open(model)?));
     trials.extend(models::trials(&nothing, boxed));
+    let with: outputs::OpenWith = |options| {
+        let config = RtenConfig::from(options);
+        Ok(Box::new(RtenBackend::open(&config)?))
+    };
+    trials.extend(outputs::trials(&nothing, "three-outputs.onnx", with));
+    trials.push(outputs::without_scores(&nothing, with));
     trials.push(models::onnx_alone(&nothing, boxed));
     trials.push(models::span(&nothing, "rten", boxed));
     trials.push(Trial::test(

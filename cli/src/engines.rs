@@ -109,6 +109,8 @@ fn open_options(options: &EngineOptions) -> OpenOptions {
     open.hint = options.hint;
     open.shape.clone_from(&options.shape);
     open.batch = options.batch;
+    open.output.clone_from(&options.output);
+    open.extra_outputs.clone_from(&options.extra_outputs);
     open.threads = options.threads;
     open.requests = options.requests;
     open

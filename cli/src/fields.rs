@@ -6,24 +6,27 @@
 use image_classification::SettingOrigin;
 
 /// Each field with its flag.
-const FLAGS: [(&str, &str); 26] = [
+const FLAGS: [(&str, &str); 29] = [
     ("DeviceInfo::properties", "classify devices --format json"),
     ("OnnxConfig::library", "--onnxruntime-lib FILE"),
     ("OpenvinoConfig::library", "--openvino-lib FILE"),
     ("backend-onnx", "--backend onnx"),
     ("backend-openvino", "--backend openvino"),
     ("backend-rten", "--backend rten"),
+    ("batch", "--batch"),
     ("cache", "--cache-dir DIR"),
     ("color", "--color"),
     ("crop_fraction", "--crop-fraction"),
     ("decode", "--decode"),
     ("device", "-d"),
     ("devices()", "classify devices"),
+    ("extra_outputs", "--save-outputs"),
     ("interpolation", "--interpolation"),
     ("label_offset", "--label-offset"),
     ("labels", "--labels"),
     ("layout", "--layout"),
     ("mean", "--mean"),
+    ("output", "--output-name"),
     ("precision", "--precision"),
     ("preprocess", "--preprocess"),
     ("requests", "--requests"),
@@ -36,8 +39,12 @@ const FLAGS: [(&str, &str); 26] = [
     ("truth", "--truth"),
 ];
 
-/// The fields that are a part of a run, `BACKEND:DEVICE@PRECISION`, with the text before their value.
-const RUN_PARTS: [(&str, &str); 2] = [("device", "BACKEND:"), ("precision", "BACKEND@")];
+/// The fields that are a part of a run, `BACKEND:DEVICE@PRECISION#OUTPUT`, with the text before their value.
+const RUN_PARTS: [(&str, &str); 3] = [
+    ("device", "BACKEND:"),
+    ("output", "BACKEND#"),
+    ("precision", "BACKEND@"),
+];
 
 /// Returns the second of the pair that begins with `name`.
 fn find(pairs: &[(&str, &'static str)], name: &str) -> Option<&'static str> {

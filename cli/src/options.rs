@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
-use backend_api::{PerformanceHint, Precision};
+use backend_api::{ExtraOutputs, PerformanceHint, Precision};
 use image_classification::{
     ImageSize, PreprocessOverrides, Resize, ResizeOverride, ScoreKind, sources,
 };
 
 use crate::args::{
-    Backend, ClassifyArgs, EngineArgs, Format, InputArgs, InspectArgs, PrecisionFlag,
+    Backend, ClassifyArgs, EngineArgs, Format, InputArgs, InspectArgs, OutputArgs, PrecisionFlag,
     PreprocessArgs, ReportPath, RunSpec, RunsArgs, RuntimeArgs, TextOrJson, TuningArgs,
 };
 use crate::errors::Hinted;
@@ -77,6 +77,7 @@ impl TryFrom<RunsArgs> for RunsOptions {
         let engine = |(run, requests): (&RunSpec, Option<usize>)| {
             let mut tuning = args.tuning.clone();
             tuning.requests = requests.into_iter().collect();
+            tuning.output_name = run.output.clone().or(tuning.output_name);
             if run.backend != Backend::Openvino {
                 // Flags of OpenVINO are for its runs.
                 tuning.streams = None;
@@ -148,6 +149,19 @@ pub struct OutputOptions {
     pub threshold: Option<f32>,
     /// Digits after the point.
     pub digits: usize,
+    /// The outputs of the model that are saved with the results.
+    pub saved: ExtraOutputs,
+}
+
+impl OutputOptions {
+    /// Returns whether the output that holds the scores, called `name`, is saved.
+    pub fn saves(&self, name: &str) -> bool {
+        match &self.saved {
+            ExtraOutputs::None => self.format == Format::Npz,
+            ExtraOutputs::All => true,
+            ExtraOutputs::Named(names) => names.iter().any(|saved| saved == name),
+        }
+    }
 }
 
 /// The configuration of any engine. Flags of an engine that is not built in are accepted, so that the error names the
@@ -167,6 +181,10 @@ pub struct EngineOptions {
     pub hint: PerformanceHint,
     pub shape: Option<Vec<usize>>,
     pub batch: Option<usize>,
+    /// The name of the output that holds the scores.
+    pub output: Option<String>,
+    /// The outputs that are saved.
+    pub extra_outputs: ExtraOutputs,
     pub requests: Option<usize>,
     pub streams: Option<usize>,
     pub threads: Option<usize>,
@@ -196,6 +214,8 @@ impl EngineOptions {
             hint: tuning.hint.into(),
             shape: tuning.shape,
             batch: tuning.batch,
+            output: tuning.output_name,
+            extra_outputs: ExtraOutputs::None,
             requests,
             streams: tuning.streams,
             threads: tuning.threads,
@@ -221,22 +241,50 @@ impl InputArgs {
     }
 }
 
+impl OutputArgs {
+    /// Returns the outputs of the model that are saved.
+    fn saved(&self) -> anyhow::Result<ExtraOutputs> {
+        let saved = match &*self.save_outputs {
+            [] => ExtraOutputs::None,
+            [all] if all == "all" => ExtraOutputs::All,
+            names => ExtraOutputs::Named(names.to_vec()),
+        };
+        if saved != ExtraOutputs::None && matches!(self.format, Format::Text | Format::Csv) {
+            let hint = "pass `--format json`, or `--format npz -o FILE`";
+            return Err(
+                Hinted::new("--save-outputs is given, but text and CSV hold none", hint).into(),
+            );
+        }
+        if self.format == Format::Npz && self.output.is_none() {
+            let hint = "pass `-o FILE`, or `-o -` for a pipe";
+            return Err(Hinted::new("`--format npz` is binary and needs a file", hint).into());
+        }
+        Ok(saved)
+    }
+}
+
 impl TryFrom<ClassifyArgs> for ClassifyOptions {
     type Error = anyhow::Error;
 
     fn try_from(args: ClassifyArgs) -> anyhow::Result<Self> {
+        let saved = args.output.saved()?;
+        let jobs = set_up_decoding(&args.engine.tuning);
+        let inputs = args.input.find()?;
+        let mut engine = EngineOptions::new(args.input.model, args.engine)?;
+        engine.extra_outputs.clone_from(&saved);
         Ok(Self {
-            jobs: set_up_decoding(&args.engine.tuning),
+            jobs,
             preprocess: args.preprocess.checked()?,
             scores: args.output.scores.scores.into(),
-            inputs: args.input.find()?,
-            engine: EngineOptions::new(args.input.model, args.engine)?,
+            inputs,
+            engine,
             output: OutputOptions {
                 format: args.output.format,
                 path: args.output.output,
                 top: args.output.top.0,
                 threshold: args.output.threshold,
                 digits: args.output.digits.into(),
+                saved,
             },
             quiet: args.quiet,
             verbose: args.verbose,

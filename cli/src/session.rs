@@ -14,7 +14,7 @@ use image_classification::{
 
 use crate::engines;
 use crate::errors::{self, Hinted, UnusableInput};
-use crate::fields;
+use crate::fields::{self, with_run_parts};
 use crate::file_state::{FileState, check_unchanged};
 use crate::image_memory;
 use crate::inputs::Input;
@@ -170,7 +170,7 @@ impl Session {
             if let Ok(run) = &run {
                 messages.about(Some(&name), || {
                     for note in &run.info().notes {
-                        messages.note(&printable(note));
+                        messages.note(&printable(&with_run_parts(note)));
                     }
                 });
             }

@@ -1,5 +1,6 @@
 //! Provenance of answers: the run that gave them, and its machine.
 
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
@@ -58,6 +59,9 @@ pub struct RunInfo {
     /// The number of output values for each image.
     #[serde(default)]
     pub values: Option<usize>,
+    /// The name of the output that holds the scores, for a model with several outputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_name: Option<String>,
     /// The coarsest precision in which the model's files hold much of the weights.
     #[serde(default)]
     pub stored_precision: Option<String>,
@@ -90,6 +94,7 @@ impl RunInfo {
             output: None,
             multi_label: false,
             values: None,
+            output_name: (info.outputs.len() > 1).then(|| info.output.name.clone()),
             stored_precision: None,
             machine: Machine::current(),
             recorded: false,
@@ -157,17 +162,23 @@ impl RunInfo {
         )
     }
 
-    /// Returns whether both runs are known to have the same model files.
+    /// Returns whether both runs are known to have the same model files, and the same output of them.
     pub fn has_model_of(&self, other: &Self) -> bool {
-        self.model_sha256.is_some() && self.model_sha256 == other.model_sha256
+        self.model_sha256.is_some()
+            && self.model_sha256 == other.model_sha256
+            && self.output_name == other.output_name
     }
 
-    /// Names the model and its digest on one line.
+    /// Names the model, its output if it has several, and its digest on one line.
     pub fn model_description(&self) -> String {
-        match self.model_sha256 {
-            Some(digest) => format!("{}, SHA-256 {digest}", self.model),
-            None => self.model.clone(),
+        let mut text = self.model.clone();
+        if let Some(output) = &self.output_name {
+            let _ = write!(text, ", output {output}");
         }
+        if let Some(digest) = self.model_sha256 {
+            let _ = write!(text, ", SHA-256 {digest}");
+        }
+        text
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 
-use backend_api::{InferBackend, ModelSource};
+use backend_api::{InferBackend, ModelSource, NamedTensor};
 use futures_util::stream::{self, Stream, StreamExt as _};
 
 use crate::{
@@ -366,6 +366,7 @@ impl Shared {
         let interpretation = reading.map_or(Interpretation::RAW, |reading| reading.interpretation);
         Ok(Classification {
             scores: interpretation.scores(&output.tensor)?,
+            extra: output.extra,
             labels: self.labels.clone(),
         })
     }
@@ -375,6 +376,7 @@ impl Shared {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classification {
     scores: Scores,
+    extra: Vec<NamedTensor>,
     labels: Option<Arc<Labels>>,
 }
 
@@ -401,6 +403,11 @@ impl Classification {
     /// The scores of all classes, and their rule.
     pub fn scores(&self) -> &Scores {
         &self.scores
+    }
+
+    /// The backend's [`extra_outputs`](backend_api::BackendInfo::extra_outputs) for the image: features, maps.
+    pub fn extra_outputs(&self) -> &[NamedTensor] {
+        &self.extra
     }
 
     /// Returns the name of a class, if the model has one for it.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use backend_api::{Error, ErrorKind, InferBackend, InferRequest, Tensor};
+use backend_api::{Error, ErrorKind, InferBackend, InferOutput, InferRequest, NamedTensor, Tensor};
 use futures_util::future::join_all;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use sha2::{Digest as _, Sha256};
@@ -147,8 +147,10 @@ pub struct ImageOutputs {
 /// The output of one run for one image.
 #[derive(Debug)]
 pub struct RunOutput {
-    /// The output, of this image alone.
+    /// The output that holds the scores, of this image alone.
     pub tensor: Tensor,
+    /// The backend's [`extra_outputs`](backend_api::BackendInfo::extra_outputs), of this image alone.
+    pub extra: Vec<NamedTensor>,
     /// The time from submitting the request to its result; waiting for a slot is part of it.
     pub infer: Duration,
 }
@@ -486,10 +488,7 @@ impl Shared {
                 failed.map(|_| Err(Arc::clone(&error))).collect()
             });
         let output = |run: &mut Outputs| match run {
-            Ok((tensors, infer)) => Ok(RunOutput {
-                tensor: tensors.next().expect("a tensor for each image"),
-                infer: *infer,
-            }),
+            Ok(outputs) => Ok(outputs.next().expect("an output for each image")),
             Err(error) => Err(Arc::clone(error)),
         };
         (0..count)
@@ -567,28 +566,60 @@ impl Shared {
 }
 
 /// The outputs of a run for the images of a request, or the error that they share.
-type Outputs = Result<(std::vec::IntoIter<Tensor>, Duration), Arc<Error>>;
+type Outputs = Result<std::vec::IntoIter<RunOutput>, Arc<Error>>;
 
 /// Submits a request and waits for its outputs, one for each place of the batch.
 async fn infer_one(backend: &dyn InferBackend, batch: usize, tensor: Arc<Tensor>) -> Outputs {
     let start = Instant::now();
     let outputs = async {
         let output = backend.submit(InferRequest::new(0, tensor)).await?.await?;
-        if batch == 1 {
-            return Ok(vec![output.tensor]);
-        }
-        let outputs = output.tensor.split()?;
-        if outputs.len() == batch {
-            return Ok(outputs);
-        }
-        let count = outputs.len();
-        Err(Error::new(
-            ErrorKind::ModelUnsupported,
-            format!("the model gave {count} outputs for a batch of {batch}"),
-        ))
+        split(output, batch, start)
     };
     let outputs = outputs.await.map_err(Arc::new)?;
-    Ok((outputs.into_iter(), start.elapsed()))
+    Ok(outputs.into_iter())
+}
+
+/// Returns the outputs of each image of a batch, for a request that was submitted at `start`.
+fn split(output: InferOutput, batch: usize, start: Instant) -> Result<Vec<RunOutput>, Error> {
+    let InferOutput { tensor, extra, .. } = output;
+    if batch == 1 {
+        let infer = start.elapsed();
+        return Ok(vec![RunOutput {
+            tensor,
+            extra,
+            infer,
+        }]);
+    }
+    let parts = |name: &str, tensor: &Tensor| {
+        let shape = tensor.shape();
+        if shape.first() == Some(&batch) {
+            return tensor.split();
+        }
+        Err(Error::new(
+            ErrorKind::ModelUnsupported,
+            format!("the model's output {name}{shape:?} has no part for each image of a batch of {batch}"),
+        )
+        .with_hint("use `batch = 1`"))
+    };
+    let scores = parts("", &tensor)?;
+    let mut extra_of: Vec<Vec<NamedTensor>> = scores.iter().map(|_| Vec::new()).collect();
+    for NamedTensor { name, tensor } in extra {
+        let parts = parts(&format!("`{}` ", name.escape_debug()), &tensor)?;
+        for (of_image, tensor) in extra_of.iter_mut().zip(parts) {
+            of_image.push(NamedTensor {
+                name: name.clone(),
+                tensor,
+            });
+        }
+    }
+    let infer = start.elapsed();
+    let outputs = scores.into_iter().zip(extra_of);
+    let output = |(tensor, extra)| RunOutput {
+        tensor,
+        extra,
+        infer,
+    };
+    Ok(outputs.map(output).collect())
 }
 
 fn defect(message: &str, error: JobError) -> Error {

@@ -110,6 +110,7 @@ mod tests {
         let failed = || Arc::new(Error::new(ErrorKind::InferenceFailed, "planned"));
         let output = output.map_err(|()| failed()).map(|value| RunOutput {
             tensor: Tensor::new([1, 1], vec![value]).unwrap(),
+            extra: Vec::new(),
             infer: Duration::ZERO,
         });
         Ok(ImageOutputs {

@@ -315,8 +315,8 @@ fn decode_onnx(source: &ModelSource) -> Result<OnnxModel, Error> {
     })
 }
 
-/// Rejects models with several inputs or outputs, and with outputs that are not tensors. Engines would load them first,
-/// and their messages name none of them.
+/// Rejects models with several inputs, and with outputs that are not tensors. Engines would load them first, and their
+/// messages name none of them.
 fn check_ports(model: &ModelSource, graph: &onnx::Graph) -> Result<(), Error> {
     let unsupported = |message: String| {
         Error::new(ErrorKind::ModelUnsupported, message).with_context("model", model)
@@ -332,37 +332,29 @@ fn check_ports(model: &ModelSource, graph: &onnx::Graph) -> Result<(), Error> {
         .iter()
         .filter(|input| !initializers.contains(&input.name));
     let inputs: Vec<&onnx::ValueInfo> = inputs.collect();
-    let outputs: Vec<&onnx::ValueInfo> = graph.output.iter().collect();
     let zip_map = graph.node.iter().find(|node| node.operator() == "ZipMap");
     let made_by = zip_map.map_or("", |_| ", which ZipMap makes");
-    let without_zip_map = "export the model again without ZipMap (skl2onnx: options={'zipmap': False}) and with one \
-                           output, the scores; or cut the other nodes off";
-    if let Some(output) = outputs.iter().find(|output| !is_tensor(output)) {
+    if let Some(output) = graph.output.iter().find(|output| !is_tensor(output)) {
         return Err(unsupported(format!(
             "the model's output {} is a sequence or a map{made_by}, not a tensor",
             name_of(output)
         ))
-        .with_hint(without_zip_map));
+        .with_hint(
+            "export the model again without ZipMap (skl2onnx: options={'zipmap': False}), or cut the nodes off that make \
+             it",
+        ));
     }
     // The engine checks a model that declares none.
-    if (inputs.is_empty() || inputs.len() == 1) && (outputs.is_empty() || outputs.len() == 1) {
+    if inputs.len() <= 1 {
         return Ok(());
     }
-    let named = |ports: &[&onnx::ValueInfo]| {
-        let names: Vec<String> = ports.iter().take(10).map(|port| name_of(port)).collect();
-        names.join(", ")
-    };
+    let names: Vec<String> = inputs.iter().take(10).map(|port| name_of(port)).collect();
     Err(unsupported(format!(
-        "the model has {} inputs ({}) and {} outputs ({}), but 1 of each is needed",
+        "the model has {} inputs ({}), but 1 is needed",
         inputs.len(),
-        named(&inputs),
-        outputs.len(),
-        named(&outputs)
+        names.join(", ")
     ))
-    .with_hint(match zip_map {
-        Some(_) => without_zip_map,
-        None => "cut the model down to one input and one output",
-    }))
+    .with_hint("cut the model down to one input"))
 }
 
 fn is_tensor(port: &onnx::ValueInfo) -> bool {
@@ -381,7 +373,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn several_outputs_are_named_and_so_is_zip_map() {
+    fn several_inputs_are_named_and_so_is_zip_map() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m");
         let port = |name: &'static str, is_sequence: bool| onnx::ValueInfo {
@@ -392,7 +384,7 @@ mod tests {
             }),
             ..onnx::ValueInfo::default()
         };
-        let error = |outputs: Vec<onnx::ValueInfo>, operator: &'static str| {
+        let error = |inputs: Vec<onnx::ValueInfo>, outputs, operator: &'static str| {
             let node = onnx::Node {
                 op_type: Some(operator.into()),
                 domain: Some("ai.onnx.ml".into()),
@@ -400,7 +392,7 @@ mod tests {
             };
             let graph = onnx::Graph {
                 node: vec![node],
-                input: vec![port("x", false)],
+                input: inputs,
                 output: outputs,
                 ..onnx::Graph::default()
             };
@@ -409,12 +401,14 @@ mod tests {
                 ..onnx::Model::default()
             };
             fs::write(&path, model.encode_to_vec()).unwrap();
-            check(&path).unwrap_err()
+            check(&path)
         };
         let zipped = error(
+            vec![port("x", false)],
             vec![port("label", false), port("probabilities", true)],
             "ZipMap",
-        );
+        )
+        .unwrap_err();
         assert_eq!(zipped.kind(), ErrorKind::ModelUnsupported);
         let text = zipped.to_string();
         assert!(
@@ -422,14 +416,11 @@ mod tests {
             "{text}"
         );
         assert!(zipped.hint().unwrap().contains("zipmap"));
-        let plain = error(
-            vec![port("label", false), port("scores", false)],
-            "LinearClassifier",
-        );
-        assert!(
-            plain.to_string().contains("2 outputs (label, scores)"),
-            "{plain}"
-        );
+        let outputs = || vec![port("label", false), port("scores", false)];
+        let two = vec![port("x", false), port("mask", false)];
+        let two = error(two, outputs(), "LinearClassifier").unwrap_err();
+        assert!(two.to_string().contains("2 inputs (x, mask)"), "{two}");
+        error(vec![port("x", false)], outputs(), "LinearClassifier").unwrap();
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use prost::bytes::Bytes;
 
-use crate::onnx::{Graph, Model, Node};
+use crate::onnx::{Graph, Model, Node, ValueInfo};
 
 impl Node {
     /// The values that the node reads: its inputs by position (an omitted one has an empty name), then the values that
@@ -82,6 +82,19 @@ impl Model {
             .collect()
     }
 
+    /// Leaves out all outputs but the one called `name`, or the one at `place` if none has that name. The nodes stay. Does
+    /// nothing if there is no such output.
+    pub fn keep_output(&mut self, name: &str, place: Option<usize>) {
+        let Some(graph) = &mut self.graph else {
+            return;
+        };
+        let is_named = |output: &ValueInfo| output.name.as_deref() == Some(name.as_bytes());
+        let place = graph.output.iter().position(is_named).or(place);
+        if let Some(output) = place.and_then(|place| graph.output.get(place)).cloned() {
+            graph.output = vec![output];
+        }
+    }
+
     /// The name of the model's first output.
     pub fn output(&self) -> Option<&Bytes> {
         self.graph.as_ref()?.output.first()?.name.as_ref()
@@ -97,7 +110,7 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::{Attribute, Tensor, ValueInfo};
+    use crate::onnx::{Attribute, Tensor};
 
     fn node(inputs: &[&'static str], outputs: &[&'static str], bodies: Vec<Graph>) -> Node {
         Node {
@@ -158,5 +171,27 @@ mod tests {
         assert_eq!(model.parents(), [vec![], vec![], vec![], vec![0, 1, 2]]);
         let unused: Bytes = "unused".into();
         assert!(!model.used().contains(&unused));
+    }
+
+    #[test]
+    fn one_output_is_kept_by_name_or_by_place() {
+        let mut graph = graph(&["x"], vec![], "a");
+        graph.output.push(ValueInfo {
+            name: Some("b".into()),
+            ..ValueInfo::default()
+        });
+        let kept = |name, place| {
+            let mut model = Model {
+                graph: Some(graph.clone()),
+                ..Model::default()
+            };
+            model.keep_output(name, place);
+            let outputs = model.graph.unwrap().output.into_iter();
+            outputs.filter_map(|output| output.name).collect::<Vec<_>>()
+        };
+        assert_eq!(kept("b", Some(0)), ["b"]);
+        assert_eq!(kept("c", Some(1)), ["b"]);
+        assert_eq!(kept("c", Some(2)), ["a", "b"]);
+        assert_eq!(kept("c", None), ["a", "b"]);
     }
 }

@@ -106,6 +106,26 @@ impl<'a> Layer<'a> {
         self.0.attribute("id").unwrap_or_default()
     }
 
+    /// The name of the layer.
+    pub fn name(self) -> &'a str {
+        self.0.attribute("name").unwrap_or_default()
+    }
+
+    /// Returns the names of the tensor at an output port.
+    pub fn output_names(self, port: &str) -> impl Iterator<Item = String> + use<'a> {
+        let mut ports = self.ports("output");
+        let port = ports.find(|of| of.attribute("id") == Some(port));
+        let names = port.and_then(|port| port.attribute("names"));
+        // A comma inside a name has a backslash before it.
+        let names = names.map(|names| names.replace("\\,", "\0"));
+        let names: Vec<String> = names
+            .iter()
+            .flat_map(|names| names.split(','))
+            .map(|name| name.replace('\0', ","))
+            .collect();
+        names.into_iter()
+    }
+
     /// The operator: `Convolution`.
     pub fn operator(self) -> &'a str {
         self.0.attribute("type").unwrap_or_default()

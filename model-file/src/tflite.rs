@@ -26,6 +26,8 @@ pub struct Graph {
 /// A tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
+    /// The name.
+    pub name: String,
     /// Dimensions.
     pub shape: Vec<i32>,
     /// The element type.
@@ -184,9 +186,11 @@ fn tensor(table: Table<'_>, buffers: &[u64]) -> Result<Tensor, Damaged> {
             }
         }
     };
+    let name = table.bytes(3)?.unwrap_or_default();
     let buffer = index(table.int(2)?)?;
     let bytes = buffers.get(buffer).copied().unwrap_or_default();
     Ok(Tensor {
+        name: String::from_utf8_lossy(name).into_owned(),
         shape: table.ints(0)?,
         element_type,
         quantization,
@@ -350,6 +354,7 @@ mod tests {
     fn the_tables_of_a_model() {
         let graph = Graph::read(LITE).unwrap();
         assert_eq!(graph.outputs.len(), 1);
+        assert_eq!(graph.tensor(graph.outputs[0]).unwrap().name, "output");
         let last = graph.producer(graph.outputs[0]).unwrap();
         assert_eq!(last.name(), "FULLY_CONNECTED");
         let weights = graph.tensor(last.inputs[1]).unwrap();

@@ -1,4 +1,4 @@
-//! Text, JSON Lines, CSV, files, terminals.
+//! Text, JSON Lines, CSV, npz, files, terminals.
 
 use std::process::Command;
 
@@ -19,8 +19,9 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("a_failed_run_leaves_the_old_file", old_file),
         ("thresholds_and_all_classes", thresholds),
     ];
-    let on_set_up: [(&str, fn() -> Result<(), Failed>); 3] = [
+    let on_set_up: [(&str, fn() -> Result<(), Failed>); 4] = [
         ("another_program_reads_what_is_written", read_back),
+        ("numpy_reads_the_outputs_that_json_has", read_npz),
         ("a_terminal_sees_progress_and_colours", terminal),
         ("memory_does_not_grow_with_the_images", bounded_memory),
     ];
@@ -176,6 +177,67 @@ fn read_back() -> Result<(), Failed> {
     }
     let said = python("read_back.py", &files)?;
     ensure(said == "3 images, 30 classes, 1 error\n", said)
+}
+
+/// `NumPy` finds in an archive what the JSON of the same images says, whatever the batch. One image fails. An output has a
+/// slash at the beginning of its name, and one is of integers.
+fn read_npz() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let photos = photos()?;
+    let missing = folder.path().join("none.jpg");
+    for (model, batch, backend, outputs, expected) in [
+        (
+            "three-outputs-other.onnx",
+            "1",
+            "openvino",
+            "all",
+            "5 images, 1 error, /map/Conv_output_0, feature_vector, logits\n",
+        ),
+        (
+            "three-outputs-other.onnx",
+            "3",
+            "onnx",
+            "/map/Conv_output_0,logits",
+            "5 images, 1 error, /map/Conv_output_0, logits\n",
+        ),
+        (
+            "three-outputs.onnx",
+            "2",
+            "rten",
+            "feature_vector",
+            "5 images, 1 error, feature_vector\n",
+        ),
+        (
+            "label-and-probabilities.onnx",
+            "1",
+            "onnx",
+            "all",
+            "5 images, 1 error, label, probabilities\n",
+        ),
+    ] {
+        let mut files = Vec::new();
+        for format in ["json", "npz"] {
+            let file = folder.path().join(format);
+            let mut command = classify();
+            command.args([
+                "-q",
+                "--backend",
+                backend,
+                "--batch",
+                batch,
+                "--color",
+                "rgb",
+            ]);
+            command.args(["--save-outputs", outputs, "--format", format, "-o"]);
+            command.arg(&file).arg("-m").arg(small_model(model));
+            command.arg("-i").args(&photos[..2]).arg(&missing);
+            expect_code(&run(command.args(&photos[2..5])), 1)?;
+            files.push(file);
+        }
+        let said = python("read_npz.py", &files)?;
+        ensure(said == expected, said)?;
+    }
+    Ok(())
 }
 
 /// A terminal gets colours, a pipe gets none, and a reader that closes the pipe ends the program without an error.

@@ -151,6 +151,56 @@ save(
     [image],
     [value("output", [1, 3, SIZE, SIZE]), value("other", [1, 3, SIZE, SIZE])],
 )
+# As OTX and Geti export: the scores between features and a map whose mean over positions they are.
+def three_outputs(name, of_scores, of_map, map_name):
+    of_map.name = "map_weights"
+    save(
+        name,
+        [
+            helper.make_node("Conv", ["input", "map_weights"], [map_name], kernel_shape=[1, 1]),
+            helper.make_node("GlobalAveragePool", ["input"], ["mean"]),
+            helper.make_node("Flatten", ["mean"], ["feature_vector"]),
+            helper.make_node("Conv", ["mean", "weights"], ["scores"], kernel_shape=[1, 1]),
+            helper.make_node("Flatten", ["scores"], ["logits"]),
+        ],
+        [value("input", ["N", 3, SIZE, SIZE])],
+        [
+            value("feature_vector", ["N", 3]),
+            value("logits", ["N", CLASSES]),
+            value(map_name, ["N", CLASSES, SIZE, SIZE]),
+        ],
+        [of_scores, of_map],
+    )
+
+
+three_outputs("three-outputs", weights(), weights(), "saliency_map")
+# Other weights of the scores, and of the map, which comes first and has a name as PyTorch makes it.
+three_outputs("three-outputs-other", weights(order=slice(None, None, -1)), weights(order=slice(None, None, -1)), "/map/Conv_output_0")
+# One logit, and an output whose shape depends on the image.
+classifier(
+    "logit-and-places", image, classes=1,
+    after=[
+        helper.make_node("Flatten", ["scores"], ["logit"]),
+        helper.make_node("Constant", [], ["limit"], value=numpy_helper.from_array(np.array(100, np.float32))),
+        helper.make_node("Greater", ["input", "limit"], ["bright"]),
+        helper.make_node("NonZero", ["bright"], ["places"]),
+    ],
+    output=[value("places", [4, "places"], TensorProto.INT64), value("logit", [1, 1])],
+)
+# As converters of scikit-learn write a classifier: the class, then the probabilities.
+save(
+    "label-and-probabilities",
+    [
+        helper.make_node("GlobalAveragePool", ["input"], ["mean"]),
+        helper.make_node("Conv", ["mean", "weights"], ["scores"], kernel_shape=[1, 1]),
+        helper.make_node("Flatten", ["scores"], ["flat"]),
+        helper.make_node("ArgMax", ["flat"], ["label"], axis=1, keepdims=0),
+        helper.make_node("Softmax", ["flat"], ["probabilities"], axis=1),
+    ],
+    [image],
+    [value("label", [1], TensorProto.INT64), value("probabilities", [1, CLASSES])],
+    [weights()],
+)
 # Old exporters list the weights among the inputs too.
 old = weights()
 graph = helper.make_graph(
@@ -169,7 +219,7 @@ model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 7)], ir_
 (HERE / "initializer-as-input.onnx").write_bytes(model.SerializeToString(deterministic=True))
 
 core = openvino.Core()
-for name in ("double", "plain"):
+for name in ("double", "plain", "three-outputs"):
     openvino.save_model(core.read_model(HERE / f"{name}.onnx"), HERE / f"{name}.xml", compress_to_fp16=False)
 
 

@@ -2,6 +2,7 @@
 
 mod library;
 pub mod models;
+pub mod outputs;
 pub mod spans;
 
 pub use library::{Loader, library_trials};

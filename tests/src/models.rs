@@ -198,14 +198,9 @@ fn damaged_files(open: Open) -> Result<(), Failed> {
 }
 
 fn models_that_do_not_fit(open: Open) -> Result<(), Failed> {
-    for (file, counts) in [
-        ("two-inputs.onnx", "2 inputs"),
-        ("two-outputs.onnx", "2 outputs"),
-    ] {
-        let refused = error(open(small_model(file).into()), ErrorKind::ModelUnsupported)?;
-        ensure(refused.to_string().contains(counts), &refused)?;
-    }
-    Ok(())
+    let model = small_model("two-inputs.onnx");
+    let refused = error(open(model.into()), ErrorKind::ModelUnsupported)?;
+    ensure(refused.to_string().contains("2 inputs"), &refused)
 }
 
 fn awkward_models(open: Open) -> Result<(), Failed> {

@@ -26,6 +26,7 @@ pub const EXAMPLES: &str = "\
   classify -m model.xml -i cat.jpg car.bmp -d GPU     OpenVINO on a GPU
   classify -m model.onnx -i photos/ --backend onnx    a directory, on ONNX Runtime, the reference
   classify -m model.onnx -i photos/ --format json -o results.jsonl
+  classify -m model.onnx -i photos/ --format npz --save-outputs features -o features.npz
   find photos -name '*.jpg' -print0 | classify -m model.onnx -i -
   classify devices                                    engines and devices, and why some are unavailable
   classify inspect model.onnx                         the preprocessing and the source of each value
@@ -194,8 +195,8 @@ pub struct InspectArgs {
 }
 
 // As a text: rustdoc would take the brackets for links.
-const RUN_HELP: &str = "A run: BACKEND[:DEVICE][@PRECISION][=MODEL], such as openvino, onnx:CPU@f32, \
-    openvino:HETERO:GPU,CPU@auto or onnx=quantized.onnx";
+const RUN_HELP: &str = "A run: BACKEND[:DEVICE][@PRECISION][#OUTPUT][=MODEL], such as openvino, onnx:CPU@f32, \
+    openvino:HETERO:GPU,CPU@auto, onnx=quantized.onnx or onnx#logits=heads.onnx";
 
 /// Several runs over the same images.
 #[derive(Debug, clap::Args)]
@@ -451,6 +452,11 @@ pub struct OutputArgs {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
 
+    /// Save these outputs of the model too (features, maps), in JSON or npz: all, or names [default: none; in npz
+    /// the output that holds the scores]
+    #[arg(long, value_name = "all|NAME,…", value_delimiter = ',')]
+    pub save_outputs: Vec<String>,
+
     /// Write results to FILE instead of stdout; it appears when it is complete
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -562,6 +568,11 @@ pub struct TuningArgs {
     /// Images in one infer request [default: the model's, or 1]
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub batch: Option<usize>,
+
+    /// Name of the output that holds the scores, for a model with several [default: by its shape and name; see
+    /// `classify inspect`]
+    #[arg(long, value_name = "NAME")]
+    pub output_name: Option<String>,
 
     /// Infer requests that run at a time; commands that take runs also take several numbers, 1,2,4, for
     /// a run with each [default: what the engine finds best]

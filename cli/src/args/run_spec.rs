@@ -7,7 +7,7 @@ use clap::ValueEnum as _;
 
 use super::values::{Backend, PrecisionArg};
 
-/// A run as it is written: `BACKEND[:DEVICE][@PRECISION][=MODEL]`.
+/// A run as it is written: `BACKEND[:DEVICE][@PRECISION][#OUTPUT][=MODEL]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunSpec {
     /// The run as it was written.
@@ -15,6 +15,8 @@ pub struct RunSpec {
     pub backend: Backend,
     pub device: Option<String>,
     pub precision: Option<PrecisionArg>,
+    /// The name of the output that holds the scores.
+    pub output: Option<String>,
     pub model: Option<PathBuf>,
 }
 
@@ -22,11 +24,16 @@ impl FromStr for RunSpec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const FORM: &str = "write BACKEND[:DEVICE][@PRECISION][=MODEL], such as openvino:CPU@f32";
-        // Neither `=` nor `@` is in a device's name; a model's path may have anything.
+        const FORM: &str =
+            "write BACKEND[:DEVICE][@PRECISION][#OUTPUT][=MODEL], such as openvino:CPU@f32";
+        // None of `=`, `#` and `@` is in a device's name; an output's name may have `:` and `@`, a model's path anything.
         let (engine, model) = match text.split_once('=') {
             Some((engine, model)) => (engine, Some(model)),
             None => (text, None),
+        };
+        let (engine, output) = match engine.split_once('#') {
+            Some((engine, output)) => (engine, Some(output)),
+            None => (engine, None),
         };
         let (engine, precision) = match engine.rsplit_once('@') {
             Some((engine, precision)) => (engine, Some(precision)),
@@ -36,8 +43,10 @@ impl FromStr for RunSpec {
             Some((backend, device)) => (backend, Some(device)),
             None => (engine, None),
         };
-        if model == Some("") || device == Some("") {
-            return Err(format!("something is missing after `:` or `=`; {FORM}"));
+        if [model, device, output].contains(&Some("")) {
+            return Err(format!(
+                "something is missing after `:`, `#` or `=`; {FORM}"
+            ));
         }
         let names = |values: Vec<clap::builder::PossibleValue>| {
             let names: Vec<_> = values
@@ -74,6 +83,7 @@ impl FromStr for RunSpec {
             backend,
             device: device.map(str::to_owned),
             precision,
+            output: output.map(str::to_owned),
             model: model.map(PathBuf::from),
         })
     }
@@ -94,6 +104,11 @@ mod tests {
         let run = read("onnx");
         assert_eq!((run.device, run.precision, run.model), (None, None, None));
         assert_eq!(read("onnx=m.onnx").model, Some(PathBuf::from("m.onnx")));
+        let run = read("openvino:CPU@f32#head/Softmax:0=a#b.onnx");
+        assert_eq!(run.device.as_deref(), Some("CPU"));
+        assert_eq!(run.output.as_deref(), Some("head/Softmax:0"));
+        assert_eq!(run.model, Some(PathBuf::from("a#b.onnx")));
+        assert_eq!(read("onnx=a#b.onnx").output, None);
         assert_eq!(read("OpenVINO@F32").precision, Some(PrecisionArg::F32));
     }
 
@@ -106,6 +121,7 @@ mod tests {
             ("onnx@f64", "auto, f32, bf16, f16"),
             ("onnx:", "missing"),
             ("onnx=", "missing"),
+            ("onnx#", "missing"),
         ] {
             let error = text.parse::<RunSpec>().unwrap_err();
             assert!(

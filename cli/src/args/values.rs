@@ -130,6 +130,8 @@ pub enum Format {
     Json,
     /// One row for each class of each image
     Csv,
+    /// Arrays over all images, one for each output of --save-outputs
+    Npz,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

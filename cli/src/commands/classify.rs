@@ -7,6 +7,7 @@ use image_classification::Answer;
 use crate::destination::Output;
 use crate::engines;
 use crate::errors;
+use crate::fields::with_flags;
 use crate::files_read::FilesRead;
 use crate::interrupt;
 use crate::options::{ClassifyOptions, OutputOptions, note_defaults};
@@ -86,6 +87,8 @@ fn classify(
     };
     let OutputOptions { top, threshold, .. } = *options;
     let interpretation = reading.interpretation;
+    let name = &*run.info().output.name;
+    let saved_as = Some(name).filter(|name| options.saves(name));
     let mut done = 0;
     for Answer {
         input: path,
@@ -95,7 +98,7 @@ fn classify(
         let named = printable(&path.to_string_lossy());
         let result = result.map_err(errors::image_error).and_then(|outputs| {
             session::note_image(&named, outputs.note, messages);
-            Classified::new(outputs, interpretation, top, threshold)
+            Classified::new(outputs, interpretation, top, threshold, saved_as)
         });
         if let Err(error) = &result {
             messages.input_failed(&named, error);
@@ -119,7 +122,7 @@ fn note(run: &OpenRun, options: &ClassifyOptions, messages: &Messages) {
         }
     }
     for note in &run.info().notes {
-        messages.note(&printable(note));
+        messages.note(&printable(&with_flags(note)));
     }
 }
 

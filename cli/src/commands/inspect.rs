@@ -1,6 +1,6 @@
 //! `classify inspect`: the preprocessing of a model and the source of each value.
 
-use backend_api::BackendInfo;
+use backend_api::{BackendInfo, DeclaredOutput};
 use image_classification::{FittedPreprocessing, ScoreKind, Setting};
 use serde_json::{Value, json};
 
@@ -42,8 +42,12 @@ fn text(options: &InspectOptions, fitted: &FittedPreprocessing, info: &BackendIn
             fitted.layout.order()
         ),
         format!("output: {} {}", info.output.name, info.output),
-        String::new(),
     ];
+    let place = info.output_place();
+    let others = info.outputs.iter().enumerate();
+    let others = others.filter(|(other, _)| Some(*other) != place);
+    lines.extend(others.map(|(_, output)| format!("other output: {output}")));
+    lines.push(String::new());
     lines.extend(resolve::lines(fitted));
     let lines: Vec<String> = lines.iter().map(|line| printable(line)).collect();
     lines.join("\n") + "\n"
@@ -52,6 +56,14 @@ fn text(options: &InspectOptions, fitted: &FittedPreprocessing, info: &BackendIn
 /// The shortest decimals that give the same 32-bit numbers.
 fn decimals(values: [f32; 3]) -> [f64; 3] {
     values.map(|value| value.to_string().parse().unwrap_or_else(|_| value.into()))
+}
+
+/// An output, with its type or the reason why the engine cannot give it.
+fn declared(output: &DeclaredOutput) -> Value {
+    match output {
+        DeclaredOutput::Usable(spec) => json!({ "name": spec.name, "type": spec.to_string() }),
+        DeclaredOutput::Unusable { name, reason } => json!({ "name": name, "unusable": reason }),
+    }
 }
 
 fn json(options: &InspectOptions, fitted: &FittedPreprocessing, info: &BackendInfo) -> Value {
@@ -73,6 +85,8 @@ fn json(options: &InspectOptions, fitted: &FittedPreprocessing, info: &BackendIn
         "engine_version": info.engine_version,
         "input": { "name": info.input.name, "type": info.input.to_string() },
         "output": { "name": info.output.name, "type": info.output.to_string() },
+        // All of them, in the order of the model.
+        "outputs": info.outputs.iter().map(declared).collect::<Vec<_>>(),
         // What `--preprocess` reads.
         "preprocess": {
             "color": preprocess.color.to_string(),

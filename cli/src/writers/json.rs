@@ -3,8 +3,9 @@
 use std::io::Write as _;
 use std::path::Path;
 
+use backend_api::{ElementType, NamedTensor, Tensor};
 use image_classification::Scoring;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{Classified, ResultContext};
 use crate::destination::Output;
@@ -31,9 +32,58 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     top: Option<Vec<Class<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    outputs: Option<SavedOutputs<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     timing_ms: Option<Timing>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Problem>,
+}
+
+/// Outputs of the model by their names.
+struct SavedOutputs<'a>(&'a [NamedTensor]);
+
+#[derive(Serialize)]
+struct SavedOutput<'a> {
+    r#type: &'static str,
+    shape: &'a [usize],
+    values: Values<'a>,
+}
+
+/// The elements of a tensor in row-major order. Those that are not finite become `null`.
+struct Values<'a>(&'a Tensor);
+
+impl Serialize for SavedOutputs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|NamedTensor { name, tensor }| {
+            let output = SavedOutput {
+                r#type: tensor.element_type().as_str(),
+                shape: tensor.shape(),
+                values: Values(tensor),
+            };
+            (name, output)
+        }))
+    }
+}
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(tensor) = self;
+        // All other types are exact in f32.
+        match tensor.element_type() {
+            ElementType::F64 => {
+                serializer.collect_seq(tensor.as_slice::<f64>().unwrap_or_default())
+            }
+            ElementType::I32 => {
+                serializer.collect_seq(tensor.as_slice::<i32>().unwrap_or_default())
+            }
+            ElementType::I64 => {
+                serializer.collect_seq(tensor.as_slice::<i64>().unwrap_or_default())
+            }
+            ElementType::U8 => serializer.collect_seq(tensor.as_slice::<u8>().unwrap_or_default()),
+            ElementType::I8 => serializer.collect_seq(tensor.as_slice::<i8>().unwrap_or_default()),
+            _ => serializer.collect_seq(tensor.to_f32().iter()),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -102,6 +152,10 @@ impl Json {
                 };
                 classified.top.iter().map(class).collect()
             }),
+            outputs: result
+                .ok()
+                .filter(|classified| !classified.outputs.is_empty())
+                .map(|classified| SavedOutputs(&classified.outputs)),
             timing_ms: result.ok().map(|classified| Timing {
                 prepare: classified.prepare_ms,
                 infer: classified.infer_ms,

@@ -1,13 +1,14 @@
-//! Writers of results: text, JSON and CSV.
+//! Writers of results: text, JSON, CSV and npz.
 
 mod csv;
 mod json;
+mod npz;
 mod text;
 
 use std::path::Path;
 use std::time::Duration;
 
-use backend_api::BackendInfo;
+use backend_api::{BackendInfo, NamedTensor};
 use image_classification::{ImageOutputs, Interpretation, Labels, OutputReading, Ranked, Scoring};
 
 use crate::args::Format;
@@ -53,15 +54,19 @@ pub struct Classified {
     pub prepare_ms: f64,
     /// From submitting the request to its result, in milliseconds; waiting is part of it.
     pub infer_ms: f64,
+    /// The outputs of the model that are saved.
+    pub outputs: Vec<NamedTensor>,
 }
 
 impl Classified {
-    /// Ranks the output of the only run for an image: at most `top` classes of at least the score `threshold`.
+    /// Ranks the output of the only run for an image: at most `top` classes of at least the score `threshold`. The output
+    /// itself is saved under the name `saved_as`, if there is one.
     pub fn new(
         mut outputs: ImageOutputs,
         interpretation: Interpretation,
         top: usize,
         threshold: Option<f32>,
+        saved_as: Option<&str>,
     ) -> anyhow::Result<Self> {
         let output = outputs.runs.swap_remove(0)?;
         let scores = interpretation.scores(&output.tensor)?;
@@ -71,7 +76,12 @@ impl Classified {
         {
             top.retain(|ranked| ranked.score >= threshold);
         }
+        let own = saved_as.map(|name| NamedTensor {
+            name: name.to_owned(),
+            tensor: output.tensor,
+        });
         Ok(Self {
+            outputs: own.into_iter().chain(output.extra).collect(),
             top,
             prepare_ms: milliseconds(outputs.prepare),
             infer_ms: milliseconds(output.infer),
@@ -90,6 +100,7 @@ pub enum Writer {
     Text(text::Text),
     Json(json::Json),
     Csv(Box<csv::Csv>),
+    Npz(Box<npz::Npz>),
 }
 
 impl Writer {
@@ -99,6 +110,7 @@ impl Writer {
             Format::Text => Self::Text(text::Text::new(output, options.digits, quiet)),
             Format::Json => Self::Json(json::Json::new(output)),
             Format::Csv => Self::Csv(Box::new(csv::Csv::new(output, options.digits))),
+            Format::Npz => Self::Npz(Box::new(npz::Npz::new(output))),
         }
     }
 
@@ -106,7 +118,7 @@ impl Writer {
     pub fn step(&mut self, text: &str) -> anyhow::Result<()> {
         match self {
             Self::Text(writer) => Ok(writer.step(text)?),
-            Self::Json(_) | Self::Csv(_) => Ok(()),
+            Self::Json(_) | Self::Csv(_) | Self::Npz(_) => Ok(()),
         }
     }
 
@@ -124,6 +136,7 @@ impl Writer {
             },
             Self::Json(writer) => writer.result(context, path, result),
             Self::Csv(writer) => writer.result(context, path, result),
+            Self::Npz(writer) => writer.result(context, path, result),
         }
     }
 
@@ -133,6 +146,7 @@ impl Writer {
             Self::Text(writer) => Ok(writer.into_output()),
             Self::Json(writer) => Ok(writer.into_output()),
             Self::Csv(writer) => writer.into_output(),
+            Self::Npz(writer) => writer.into_output(),
         }
     }
 }

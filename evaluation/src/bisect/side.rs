@@ -32,7 +32,7 @@ pub struct BisectedRun<'a> {
     pub tensor: Tensor,
     /// True if the engine computes `f64` values in `f64`.
     pub has_doubles: bool,
-    /// Opens edited copies of the model. Compiled models must not be kept.
+    /// Opens edited copies of the model, which have one output. Compiled models must not be kept.
     pub open: &'a OpenModel<'a>,
 }
 
@@ -60,10 +60,14 @@ pub(super) struct Side<'a> {
 
 impl<'a> Side<'a> {
     pub fn new(run: BisectedRun<'a>) -> Self {
+        let kinds = run.model.model.kinds();
+        let mut model = run.model.model;
+        let info = run.backend.info();
+        model.keep_output(&info.output.name, info.output_place());
         Self {
             name: run.name,
-            kinds: run.model.model.kinds(),
-            model: run.model.model,
+            kinds,
+            model,
             backend: run.backend,
             open: run.open,
             has_doubles: run.has_doubles,

@@ -186,6 +186,44 @@ fn a_failed_request_is_the_error_of_its_images_in_that_run() {
 }
 
 #[test]
+fn extra_outputs_are_those_of_the_image() {
+    let backend = |extra: fn(&Tensor) -> Tensor| {
+        let info = sums(2).build().unwrap().info().clone();
+        MockBackend::builder()
+            .info(info)
+            .respond_with(move |_, input| {
+                let scores = Tensor::new([2, 2], vec![0.5_f32; 4])?;
+                let names = ["pixels".to_owned(), "a".to_owned()];
+                InferOutput::with_extra(&names, vec![scores, input.clone(), extra(input)])
+            })
+    };
+    let fits = backend(|_| Tensor::new([2], vec![3_i64, 4]).unwrap());
+    let feed = Feed::new(vec![run(fits, 2)], options(1));
+    let inputs = (0..4).map(|value| (value, grey(value)));
+    let answers: Vec<_> = feed.blocking_answers(inputs).collect();
+    for (place, answer) in answers.iter().enumerate() {
+        let outputs = answer.result.as_ref().unwrap();
+        let [pixels, a] = &outputs.runs[0].as_ref().unwrap().extra[..] else {
+            panic!("two extra outputs")
+        };
+        assert_eq!((&*pixels.name, &*a.name), ("pixels", "a"));
+        let expected = vec![f32::from(answer.input); 12];
+        assert_eq!(pixels.tensor, Tensor::new([1, 3, 2, 2], expected).unwrap());
+        let expected = 3 + place as i64 % 2;
+        assert_eq!(a.tensor, Tensor::new([1], vec![expected]).unwrap());
+    }
+    let whole = backend(|_| Tensor::new([5], vec![0_i64; 5]).unwrap());
+    let feed = Feed::new(vec![run(whole, 2)], options(1));
+    let answer = feed.blocking_answers([((), grey(7))]).next().unwrap();
+    let error = answer.result.unwrap().runs.remove(0).unwrap_err();
+    assert!(
+        error.to_string().contains("output `a` [5] has no part"),
+        "{error}"
+    );
+    assert_eq!(error.hint(), Some("use `batch = 1`"));
+}
+
+#[test]
 fn a_model_that_answers_for_fewer_images_is_an_error() {
     let info = sums(2).build().unwrap().info().clone();
     let short = MockBackend::builder()
@@ -195,7 +233,8 @@ fn a_model_that_answers_for_fewer_images_is_an_error() {
     let answer = feed.blocking_answers([((), grey(7))]).next().unwrap();
     let error = answer.result.unwrap().runs.remove(0).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ModelUnsupported);
-    assert!(error.to_string().contains("1 outputs for a batch of 2"));
+    let text = "the model's output [1, 2] has no part for each image of a batch of 2";
+    assert_eq!(error.to_string(), text);
 }
 
 #[test]

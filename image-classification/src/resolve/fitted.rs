@@ -3,6 +3,7 @@
 use backend_api::{BackendInfo, ElementType, Tensor};
 
 use super::{Note, OutputReading, ResolveError, ResolvedPreprocessing};
+use crate::sources::End;
 use crate::{
     ImageSize, InputLayout, Labels, Preparation, ScoreKind, Setting, SettingOrigin, WithOrigin,
 };
@@ -30,6 +31,7 @@ impl ResolvedPreprocessing {
                 origin: stated.origin.clone(),
             });
         }
+        self.take_end(info)?;
         let values = info.class_count();
         let reading = OutputReading::decide(&self, info, values)?;
         if let Some(reading) = &reading {
@@ -49,6 +51,25 @@ impl ResolvedPreprocessing {
             classes,
             notes,
         })
+    }
+
+    /// Takes what the end of the graph states at the output that the engine chose among several. Any other source comes
+    /// first.
+    fn take_end(&mut self, info: &BackendInfo) -> Result<(), ResolveError> {
+        let Some(end) = End::of(&self.ends, info) else {
+            return Ok(());
+        };
+        end.check().map_err(|source| ResolveError::Source {
+            model: self.model.clone(),
+            source,
+        })?;
+        let stated = &end.settings;
+        self.output = self.output.take().or_else(|| stated.output.clone());
+        self.quantization = self
+            .quantization
+            .take()
+            .or_else(|| stated.quantization.clone());
+        Ok(())
     }
 
     /// Returns the layout of the model's input. The error names the layout that the input has, if a source states another
@@ -272,7 +293,7 @@ mod tests {
 
     use super::super::tests::bare_model;
     use super::*;
-    use crate::{PreprocessOverrides, Scoring};
+    use crate::{OutputKind, PreprocessOverrides, Scoring};
 
     fn info(input: &[usize], output: &[usize]) -> BackendInfo {
         let spec = |dims: &[usize]| {
@@ -418,6 +439,48 @@ mod tests {
                 .iter()
                 .filter(|note| note.contains("the size is"));
             assert_eq!(about_size.count(), notes, "{height} x {width}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_graph_counts_at_the_chosen_output() {
+        let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/");
+        for (file, output, expected) in [
+            (
+                "three-outputs.onnx",
+                "logits",
+                Some((OutputKind::Logits, "Conv")),
+            ),
+            (
+                "three-outputs.xml",
+                "logits",
+                Some((OutputKind::Logits, "Convolution")),
+            ),
+            ("three-outputs.onnx", "feature_vector", None),
+            (
+                "label-and-probabilities.onnx",
+                "probabilities",
+                Some((OutputKind::Probabilities, "Softmax")),
+            ),
+            (
+                "label-and-probabilities.onnx",
+                "label",
+                Some((OutputKind::ClassIds, "ArgMax")),
+            ),
+        ] {
+            let overrides = PreprocessOverrides::default();
+            let found = ResolvedPreprocessing::find(&format!("{data}{file}"), &overrides).unwrap();
+            assert_eq!(found.output, None, "an engine has to choose");
+            let mut info = info(&[1, 3, 8, 8], &[1, 12]);
+            info.output.name = output.to_owned();
+            let fitted = found.fit(&info).unwrap();
+            let stated = fitted
+                .resolved
+                .output
+                .map(|stated| (stated.value, stated.origin.to_string()));
+            let expected = expected
+                .map(|(kind, operator)| (kind, format!("the model's last operator, {operator}")));
+            assert_eq!(stated, expected, "{file} {output}");
         }
     }
 }

@@ -14,7 +14,7 @@ pub use self::note::{Note, Severity};
 pub use self::overrides::{PreprocessOverrides, ResizeOverride};
 pub use self::reading::OutputReading;
 use crate::setting::{choose, first, three};
-use crate::sources::{self, SourceSettings};
+use crate::sources::{self, End, Found, SourceSettings};
 use crate::{
     Decode, Image, ImageLayout, ImageSize, Labels, OutputKind, Preprocess, Quantization, Resize,
     ScoreKind, Setting, SettingOrigin, WithOrigin, has_image_magic,
@@ -65,6 +65,10 @@ pub struct ResolvedPreprocessing {
     resize_at: Option<(ImageSize, WithOrigin<Resize>)>,
     /// True if the caller gave the labels.
     has_given_labels: bool,
+    /// The ends of the graph of a model with several outputs.
+    ends: Vec<End>,
+    /// The model, as its source is displayed.
+    model: String,
 }
 
 impl ResolvedPreprocessing {
@@ -99,18 +103,20 @@ impl ResolvedPreprocessing {
                 .is_some_and(|file| file.labels.is_some());
         let found = match sources::find_with(&model, !gives_labels) {
             Ok(found) => found,
-            Err(error) if error.is_io() => Vec::new(),
+            Err(error) if error.is_io() => Found::default(),
             Err(error) if error.is_unsupported() && overrides.is_complete() => {
                 notes.push(Note::new(format!(
                     "{error}; the given values replace all other sources, including labels: give `labels`"
                 )));
-                Vec::new()
+                Found::default()
             }
             // A file whose content contradicts its name never reaches an engine: OpenVINO would try all
             // of its formats on it and write each one's complaint to stderr.
             Err(error) => return Err(in_model(error)),
         };
-        let mut resolved = Self::combine(overrides, &found)?;
+        let mut resolved = Self::combine(overrides, &found.sources)?;
+        resolved.ends = found.ends;
+        resolved.model = model.to_string();
         notes.extend(overrides.unit_warning(&resolved.preprocess));
         if overrides.labels.is_some() {
             resolved.labels.clone_from(&overrides.labels);
@@ -235,6 +241,8 @@ impl ResolvedPreprocessing {
                 .find(|source| source.resize.is_some())
                 .and_then(|source| source.resize_at.clone()),
             has_given_labels: false,
+            ends: Vec::new(),
+            model: String::new(),
         }
     }
 }

@@ -39,6 +39,7 @@ use prost::Message as _;
 use prost::bytes::Bytes;
 
 use self::embedded::Embedded;
+pub(crate) use self::graph::End;
 use crate::{
     ColorOrder, ImageLayout, ImageSize, Interpolation, Labels, LabelsError, OutputKind,
     Quantization, Resize, WithOrigin,
@@ -235,20 +236,25 @@ fn unsupported(
 /// [`SourceError`] for a file whose content contradicts its name, or that requires an unsupported feature: ignoring
 /// it would silently give wrong answers.
 pub fn find(model: impl Into<ModelSource>) -> Result<Vec<SourceSettings>, SourceError> {
-    find_with(&model.into(), true)
+    Ok(find_with(&model.into(), true)?.sources)
+}
+
+/// The statements about a model.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// The sources, in the order of their rank.
+    pub sources: Vec<SourceSettings>,
+    /// The ends of the graph of a model with several outputs: an engine chooses one of them. The end at the only output is
+    /// a source.
+    pub ends: Vec<End>,
 }
 
 /// [`find`], which ignores the labels of all sources if `reads_labels` is false: unreadable ones are then no error.
-pub(crate) fn find_with(
-    model: &ModelSource,
-    reads_labels: bool,
-) -> Result<Vec<SourceSettings>, SourceError> {
-    let inside = read_model(model)?;
-    if let Some(operator) = inside.graph.sorted_by {
-        return Err(SourceError::Sorted { operator });
-    }
-    if let Some((operator, reason)) = inside.graph.no_classes {
-        return Err(SourceError::NoClasses { operator, reason });
+pub(crate) fn find_with(model: &ModelSource, reads_labels: bool) -> Result<Found, SourceError> {
+    let mut inside = read_model(model)?;
+    let only = (inside.graph.len() == 1).then(|| inside.graph.remove(0));
+    if let Some(end) = &only {
+        end.check()?;
     }
     let mut found = Vec::new();
     found.extend(inside.metadata);
@@ -290,12 +296,15 @@ pub(crate) fn find_with(
         found.retain(|settings| *settings != SourceSettings::default());
     }
     found.extend(beside.into_iter().map(|(_, settings)| settings));
-    let graph = inside.graph.settings;
-    found.extend(Some(graph).filter(|graph| *graph != SourceSettings::default()));
+    let graph = only.map(|end| end.settings);
+    found.extend(graph.filter(|graph| *graph != SourceSettings::default()));
     if found.iter().all(|said| said.color.is_none()) {
         found.extend(inside.convention);
     }
-    Ok(found)
+    Ok(Found {
+        sources: found,
+        ends: inside.graph,
+    })
 }
 
 /// The files next to `model` that [`find`] reads.
@@ -454,8 +463,8 @@ struct Inside {
     metadata: Vec<SourceSettings>,
     /// The preprocessing in the model's own graph.
     embedded: Option<Embedded>,
-    /// The end of the graph.
-    graph: graph::End,
+    /// The end of the graph at each output.
+    graph: Vec<End>,
     /// The convention of the model's format.
     convention: Option<SourceSettings>,
 }
@@ -572,7 +581,7 @@ mod tests {
         let damaged = r#"{"id2label": {"0": "cat", "2": "dog"}, "problem_type": "multi_label_classification"}"#;
         std::fs::write(root.path().join("config.json"), damaged).unwrap();
         assert!(find(&model).unwrap_err().to_string().contains("id2label"));
-        let found = find_with(&model.as_path().into(), false).unwrap();
+        let found = find_with(&model.as_path().into(), false).unwrap().sources;
         assert!(found[0].labels.is_none() && found[0].multi_label.is_some());
         std::fs::write(folder.join("preprocessor_config.json"), "{").unwrap();
         assert!(matches!(find(&model), Err(SourceError::Malformed { .. })));

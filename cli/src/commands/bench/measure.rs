@@ -281,7 +281,7 @@ impl<'a> Bench<'a> {
                 let named = || printable(&answer.input.to_string_lossy());
                 let outputs = answer.result.with_context(named)?;
                 let interpretation = self.run.reading().interpretation;
-                Classified::new(outputs, interpretation, 10, None).with_context(named)?;
+                Classified::new(outputs, interpretation, 10, None, None).with_context(named)?;
                 images += 1;
             }
             Ok(images)

@@ -59,6 +59,8 @@ impl<'a> Side<'a> {
         model.clone_into(&mut engine.model);
         engine.requests = Some(1);
         engine.cache_dir = None;
+        // An edited copy has one output.
+        engine.output = None;
         engines::open(&engine)
     }
 }

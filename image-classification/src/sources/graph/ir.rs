@@ -10,12 +10,19 @@ use super::{
 };
 use crate::OutputKind;
 
-/// Reads the end of the graph.
-pub(crate) fn find(graph: &Graph<'_>) -> End {
-    let mut results = graph.layers().filter(|layer| layer.operator() == "Result");
-    let (Some(result), None) = (results.next(), results.next()) else {
-        return End::default();
-    };
+/// Reads the end of the graph for each of its outputs.
+pub(crate) fn find(graph: &Graph<'_>) -> Vec<End> {
+    let results = graph.layers().filter(|layer| layer.operator() == "Result");
+    let mut results: Vec<Layer<'_>> = results.collect();
+    // In the order of the file.
+    results.sort_by_key(|result| result.id().parse::<u64>().unwrap_or(u64::MAX));
+    results
+        .into_iter()
+        .map(|result| end(graph, result))
+        .collect()
+}
+
+fn end<'a>(graph: &Graph<'a>, result: Layer<'a>) -> End {
     let steps = || {
         let mut next = graph.input(result, 0);
         std::iter::from_fn(move || {
@@ -25,7 +32,14 @@ pub(crate) fn find(graph: &Graph<'_>) -> End {
             Some((step, layer.operator().to_owned()))
         })
     };
+    let source = graph.input(result, 0);
+    let names = source.into_iter().flat_map(|(layer, port)| {
+        // IRs of version 10 name the output by its layer.
+        let names = layer.output_names(port);
+        names.chain([layer.name().to_owned()])
+    });
     End {
+        names: names.collect(),
         settings: settings(decide(steps()), None),
         sorted_by: sorted_by(steps()),
         no_classes: no_classes(steps()),

@@ -7,7 +7,9 @@ pub(super) mod ir;
 pub(super) mod onnx;
 pub(super) mod tflite;
 
-use super::SourceSettings;
+use backend_api::BackendInfo;
+
+use super::{SourceError, SourceSettings};
 use crate::{OutputKind, Quantization, WithOrigin};
 
 /// More operators than these do not only change shapes.
@@ -39,15 +41,44 @@ const UNSORTED_IDS: &str = "gives the ids of the best classes in any order";
 const OTHER_IDS: &str = "looks for the best along a dimension other than the classes";
 const OTHER_SOFTMAX: &str = "works along a dimension other than the classes";
 
-/// The end of a graph.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct End {
+/// The end of a graph at one of its outputs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct End {
+    /// The names of the output.
+    names: Vec<String>,
     /// The settings that follow from it.
     pub settings: SourceSettings,
     /// The operator that sorts the scores, if the output is in that order.
     pub sorted_by: Option<String>,
     /// The operator whose output does not identify classes, and the reason.
     pub no_classes: Option<(String, &'static str)>,
+}
+
+impl End {
+    /// Returns the end at the output that the engine takes the scores from: the one with its name, or the one at its place.
+    pub fn of<'a>(ends: &'a [Self], info: &BackendInfo) -> Option<&'a Self> {
+        let is_named = |end: &&Self| end.names.contains(&info.output.name);
+        let by_place = || {
+            let is_same = ends.len() == info.outputs.len();
+            ends.get(info.output_place().filter(|_| is_same)?)
+        };
+        ends.iter().find(is_named).or_else(by_place)
+    }
+
+    /// Refuses an output of which no class can be told.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::Sorted`] and [`SourceError::NoClasses`].
+    pub fn check(&self) -> Result<(), SourceError> {
+        if let Some(operator) = self.sorted_by.clone() {
+            return Err(SourceError::Sorted { operator });
+        }
+        match self.no_classes.clone() {
+            Some((operator, reason)) => Err(SourceError::NoClasses { operator, reason }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The kind of the values after `steps`, which begin at the output, and the operator that decides.

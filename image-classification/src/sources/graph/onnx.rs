@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use model_file::onnx::{DataType, Graph, Model, Node, Tensor, ValueInfo};
+use model_file::onnx::{DataType, Graph, Model, Node, Tensor, ValueInfo, text};
 
 use super::{
     End, OTHER_SOFTMAX, Step, WORST_IDS, best_ids, decide, is_over_classes, is_over_no_classes,
@@ -20,35 +20,17 @@ struct Values<'a> {
     dims: HashMap<&'a [u8], Dims>,
 }
 
-/// Reads the end of the graph.
-pub(crate) fn find(model: &Model) -> End {
+/// Reads the end of the graph for each of its outputs.
+pub(crate) fn find(model: &Model) -> Vec<End> {
     let Some(graph) = &model.graph else {
-        return End::default();
-    };
-    let [output] = &graph.output[..] else {
-        return End::default();
-    };
-    let Some(name) = output.name.as_deref() else {
-        return End::default();
+        return Vec::new();
     };
     let values = Values::of(graph, model.opset());
-    let steps = || {
-        let mut value = name;
-        std::iter::from_fn({
-            let values = &values;
-            move || {
-                let (node, index) = *values.producers.get(value)?;
-                let (step, input) = values.step(node, index);
-                value = node.input.get(input).map_or(&[][..], |name| name);
-                Some((step, node.operator().into_owned()))
-            }
-        })
+    let end = |output: &ValueInfo| match &output.name {
+        Some(name) => values.end(name, text(name).into_owned()),
+        None => End::default(),
     };
-    End {
-        settings: settings(decide(steps()), values.quantization(name)),
-        sorted_by: sorted_by(steps()),
-        no_classes: no_classes(steps()),
-    }
+    graph.output.iter().map(end).collect()
 }
 
 fn dims_of(info: &ValueInfo) -> Option<Dims> {
@@ -89,21 +71,39 @@ impl<'a> Values<'a> {
             dims,
         };
         // Few exporters state the shapes of inner values; these operators keep the shape of their output.
-        let mut value = graph
-            .output
-            .first()
-            .and_then(|output| output.name.as_deref());
-        while let Some(name) = value
-            && let Some((node, 0)) = values.producers.get(name).copied()
-            && let Some(dims) = values.dims.get(name).cloned()
-            && keeps_shape(node)
-            && let Some(input) = node.input.first()
-            && !values.dims.contains_key(&input[..])
-        {
-            values.dims.insert(input, dims);
-            value = Some(input);
+        for output in &graph.output {
+            let mut value = output.name.as_deref();
+            while let Some(name) = value
+                && let Some((node, 0)) = values.producers.get(name).copied()
+                && let Some(dims) = values.dims.get(name).cloned()
+                && keeps_shape(node)
+                && let Some(input) = node.input.first()
+                && !values.dims.contains_key(&input[..])
+            {
+                values.dims.insert(input, dims);
+                value = Some(input);
+            }
         }
         values
+    }
+
+    /// Returns the end of the graph at `output`, which is called `name`.
+    fn end(&self, output: &'a [u8], name: String) -> End {
+        let steps = || {
+            let mut value = output;
+            std::iter::from_fn(move || {
+                let (node, index) = *self.producers.get(value)?;
+                let (step, input) = self.step(node, index);
+                value = node.input.get(input).map_or(&[][..], |name| name);
+                Some((step, node.operator().into_owned()))
+            })
+        };
+        End {
+            names: vec![name],
+            settings: settings(decide(steps()), self.quantization(output)),
+            sorted_by: sorted_by(steps()),
+            no_classes: no_classes(steps()),
+        }
     }
 
     /// Returns whether `value` does not depend on the image.
@@ -496,7 +496,7 @@ mod tests {
             graph: Some(graph),
             ..Model::default()
         };
-        find(&model)
+        find(&model).remove(0)
     }
 
     #[test]

@@ -8,11 +8,13 @@ use super::{
 };
 use crate::{OutputKind, Quantization};
 
-/// Reads the end of the graph.
-pub(crate) fn find(graph: &Graph) -> End {
-    let [output] = graph.outputs[..] else {
-        return End::default();
-    };
+/// Reads the end of the graph for each of its outputs.
+pub(crate) fn find(graph: &Graph) -> Vec<End> {
+    let outputs = graph.outputs.iter();
+    outputs.map(|output| end(graph, *output)).collect()
+}
+
+fn end(graph: &Graph, output: i32) -> End {
     let steps = || {
         let mut value = output;
         std::iter::from_fn(move || {
@@ -27,7 +29,9 @@ pub(crate) fn find(graph: &Graph) -> End {
         })
     };
     let quantization = graph.tensor(output).and_then(quantization);
+    let name = graph.tensor(output).map(|tensor| tensor.name.clone());
     End {
+        names: name.into_iter().collect(),
         settings: settings(decide(steps()), quantization),
         sorted_by: sorted_by(steps()),
         no_classes: no_classes(steps()),
