@@ -47,6 +47,7 @@ pub enum TensorType {
     F16,
     U8,
     I8,
+    I16,
     Other,
 }
 
@@ -160,6 +161,7 @@ fn tensor(table: Table<'_>, buffers: &[u64]) -> Result<Tensor, Damaged> {
         0 => TensorType::F32,
         1 => TensorType::F16,
         3 => TensorType::U8,
+        7 => TensorType::I16,
         9 => TensorType::I8,
         _ => TensorType::Other,
     };

@@ -2,6 +2,7 @@
 
 mod error;
 mod fitted;
+mod input;
 mod note;
 mod overrides;
 mod reading;
@@ -49,6 +50,8 @@ pub struct ResolvedPreprocessing {
     pub output: Option<WithOrigin<OutputKind>>,
     /// The quantization of an integer output, if the model has one.
     pub quantization: Option<WithOrigin<Quantization>>,
+    /// The quantization of an integer input, if the model has one.
+    pub input_quantization: Option<WithOrigin<Quantization>>,
     /// The requested kind of scores.
     pub scores: ScoreKind,
     /// The way in which JPEGs are decoded.
@@ -221,6 +224,7 @@ impl ResolvedPreprocessing {
             multi_label: first(each().map(|source| &source.multi_label)),
             output: first(each().map(|source| &source.output)),
             quantization: first(each().map(|source| &source.quantization)),
+            input_quantization: first(each().map(|source| &source.input_quantization)),
             scores: ScoreKind::Auto,
             decode: Decode::Exact,
             assumed: settings

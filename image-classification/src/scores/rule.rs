@@ -37,13 +37,19 @@ impl fmt::Display for OutputKind {
     }
 }
 
-/// The affine quantization of an integer output: the real value is `scale × (q − zero_point)`.
+/// The affine quantization of an integer input or output: the real value is `scale × (q − zero_point)`.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Quantization {
     /// The real value of one step.
     pub scale: f32,
     /// The integer that stands for 0.
     pub zero_point: i32,
+}
+
+impl fmt::Display for Quantization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "scale {}, zero point {}", self.scale, self.zero_point)
+    }
 }
 
 impl Quantization {

@@ -87,6 +87,7 @@ impl Embedded {
         let other = |color| match color {
             ColorOrder::Rgb => ColorOrder::Bgr,
             ColorOrder::Bgr => ColorOrder::Rgb,
+            ColorOrder::Grey => ColorOrder::Grey,
         };
         // What remains to be done is in the order in which the model takes the channels.
         let rest = |values: Option<[f32; 3]>, done: [f32; 3]| {
