@@ -1,5 +1,6 @@
 //! One infer request.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use backend_api::{
@@ -77,8 +78,13 @@ pub(crate) fn unsupported(which: &str, what: impl std::fmt::Display) -> Error {
     .with_hint("try it with `backend-onnx`, which has more element types")
 }
 
-/// Reads what the model's only input or output declares.
-pub(crate) fn spec(node: Option<NodeInfo<'_>>, which: &str) -> Result<TensorSpec, Error> {
+/// Reads what the model's only input or output declares. `declared` has the names of element types
+/// in the file.
+pub(crate) fn spec(
+    node: Option<NodeInfo<'_>>,
+    which: &str,
+    declared: &HashMap<String, String>,
+) -> Result<TensorSpec, Error> {
     let undeclared = |what: &str| {
         Error::new(
             ErrorKind::ModelUnsupported,
@@ -88,9 +94,13 @@ pub(crate) fn spec(node: Option<NodeInfo<'_>>, which: &str) -> Result<TensorSpec
     };
     let node = node.ok_or_else(|| undeclared("name"))?;
     // What RTen has no type for, it reports as nothing.
-    let known = node
-        .dtype()
-        .ok_or_else(|| unsupported(which, "one that RTen does not have"))?;
+    let known = node.dtype().ok_or_else(|| {
+        let declared = declared.get(node.name().unwrap_or_default());
+        unsupported(
+            which,
+            declared.map_or("one that RTen does not have", String::as_str),
+        )
+    })?;
     let element_type = match known {
         ValueType::Tensor(DataType::Float) => ElementType::F32,
         ValueType::Tensor(DataType::Int32) => ElementType::I32,

@@ -124,7 +124,7 @@ impl Graph {
             .map(|buffer| {
                 // A model of more than 2 GB has the values after the `FlatBuffer`.
                 let outside = buffer.long(2)?.unwrap_or_default();
-                let inside = buffer.vector(0)?.map_or(0, |(_, length)| length as u64);
+                let inside = buffer.bytes(0)?.map_or(0, |bytes| bytes.len() as u64);
                 Ok(inside.max(outside as u64))
             })
             .collect::<Result<Vec<_>, _>>()?;

@@ -8,6 +8,7 @@ mod overrides;
 mod reading;
 
 use backend_api::ModelSource;
+use model_file::Foreign;
 
 pub use self::error::ResolveError;
 pub use self::fitted::FittedPreprocessing;
@@ -92,6 +93,12 @@ impl ResolvedPreprocessing {
         if is_image(&model) {
             return Err(ResolveError::ImageAsModel {
                 model: model.to_string(),
+            });
+        }
+        if let Some(foreign) = Foreign::of(&model) {
+            return Err(ResolveError::ForeignFile {
+                model: model.to_string(),
+                foreign,
             });
         }
         let mut notes = Vec::new();
@@ -314,7 +321,7 @@ mod tests {
     pub(super) fn bare_model(labels: Option<&str>) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let model = folder.path().join("model.onnx");
-        std::fs::write(&model, "").unwrap();
+        std::fs::write(&model, "\x08\x08").unwrap();
         if let Some(labels) = labels {
             std::fs::write(folder.path().join("model.labels"), labels).unwrap();
         }

@@ -207,6 +207,16 @@ mod tests {
     }
 
     #[test]
+    fn one_channel_is_grey() {
+        let said =
+            read(r#"{"pretrained_cfg": {"input_size": [1, 28, 28], "mean": [0.5], "std": 0.25}}"#)
+                .unwrap();
+        assert_eq!(said.color.unwrap().value, ColorOrder::Grey);
+        assert_eq!(said.mean.unwrap().value, [127.5; 3]);
+        assert_eq!(said.scale.unwrap().value, [63.75; 3]);
+    }
+
+    #[test]
     fn what_is_not_supported_is_named() {
         for (more, key) in [
             (r#""crop_mode": "fill""#, "crop_mode"),
@@ -215,7 +225,7 @@ mod tests {
             (r#""crop_pct": -1"#, "crop_pct"),
             (r#""test_input_size": [288, 288]"#, "test_input_size"),
             (r#""std": [0, 1, 1]"#, "std"),
-            (r#""input_size": [1, 28, 28]"#, "input_size"),
+            (r#""input_size": [4, 28, 28]"#, "input_size"),
         ] {
             let text = format!(r#"{{"pretrained_cfg": {{"input_size": [3, 224, 224], {more}}}}}"#);
             let error = read(&text).unwrap_err().to_string();
