@@ -93,14 +93,17 @@ pub(crate) fn spec(
         .with_hint("try it with `backend-onnx`")
     };
     let node = node.ok_or_else(|| undeclared("name"))?;
+    let declared = declared
+        .get(node.name().unwrap_or_default())
+        .map(String::as_str);
+    // RTen reports i32, for which pixels are no truth values.
+    if which == "input" && declared == Some("bool") {
+        return Err(unsupported(which, "bool"));
+    }
     // What RTen has no type for, it reports as nothing.
-    let known = node.dtype().ok_or_else(|| {
-        let declared = declared.get(node.name().unwrap_or_default());
-        unsupported(
-            which,
-            declared.map_or("one that RTen does not have", String::as_str),
-        )
-    })?;
+    let known = node
+        .dtype()
+        .ok_or_else(|| unsupported(which, declared.unwrap_or("one that RTen does not have")))?;
     let element_type = match known {
         ValueType::Tensor(DataType::Float) => ElementType::F32,
         ValueType::Tensor(DataType::Int32) => ElementType::I32,

@@ -1,13 +1,15 @@
 """Quantized TensorFlow Lite models against the TensorFlow Lite interpreter.
 
-    python lite_quantized.py make  ASSETS OUT         # real models of the set-up, quantized; expected answers
-    python lite_quantized.py small DIRECTORY          # the small models of tests/data, with the interpreter's outputs
-    python lite_quantized.py check ASSETS OUT CLASSIFY [OPENVINO_LIB]
+    python lite_quantized.py make ASSETS OUT           # real models of the set-up, quantized, and expected answers
+    python lite_quantized.py check ASSETS OUT CLASSIFY # `classify` on every photo against these answers
+    python lite_quantized.py small DATA                # the small models of tests/data, and expected answers
 
-Packages: tensorflow-cpu 2.21.0, ai-edge-litert 2.3.0, onnx 1.23.2, numpy 2.4.6, Pillow 13.0.0. `make` builds each network
-of the set-up in TensorFlow from its ONNX file, with its weights, and quantizes it in full: input and output of int8 or
-uint8, weights per channel or per tensor, ranges calibrated on the photos. `check` runs `classify` on every photo and
-compares the best five classes with those of the interpreter's dequantized output.
+Packages: tensorflow-cpu 2.21.0, ai-edge-litert 2.3.0, onnx 1.23.2, numpy 2.4.6, Pillow 13.0.0. `make` builds networks of
+the set-up in TensorFlow from their ONNX files, with their weights, and quantizes them in full: input and output of int8
+or uint8, weights per channel or per tensor, ranges calibrated on the photos. The answers are the dequantized outputs of
+the interpreter, once with its default kernels (XNNPACK) and once with its own ones: these two differ in the best five
+of many photos, because each rounds every layer's sums in another way. So the difference of `classify`, whose
+OpenVINO computes with fake quantization, is judged by theirs.
 """
 
 import json
@@ -102,22 +104,38 @@ def quantized(run, shape, samples, kind, per_channel):
     return converter.convert()
 
 
-def interpret(model, real):
-    """The interpreter's dequantized output, and what its input was quantized to."""
-    from ai_edge_litert.interpreter import Interpreter
+class Interpreted:
+    """A model in the interpreter."""
 
-    interpreter = Interpreter(model_content=model)
-    interpreter.allocate_tensors()
-    [before], [after] = interpreter.get_input_details(), interpreter.get_output_details()
-    scale, zero = before["quantization"]
-    limits = np.iinfo(before["dtype"])
-    values = np.clip(np.round(real.astype(np.float64) / scale) + zero, limits.min, limits.max)
-    values = values.astype(before["dtype"])
-    interpreter.set_tensor(before["index"], values)
-    interpreter.invoke()
-    scale, zero = after["quantization"]
-    output = interpreter.get_tensor(after["index"])
-    return (output.astype(np.float64) - zero) * scale, values, output
+    def __init__(self, model, default=True):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        kernels = OpResolverType.AUTO if default else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        self.interpreter = Interpreter(model_content=model, experimental_op_resolver_type=kernels)
+        self.interpreter.allocate_tensors()
+        [self.input], [self.output] = self.interpreter.get_input_details(), self.interpreter.get_output_details()
+        self.step = self.output["quantization"][0]
+
+    def quantized(self, real):
+        """As TensorFlow Lite's QUANTIZE does it: halves away from zero, saturated."""
+        scale, zero = self.input["quantization"]
+        limits = np.iinfo(self.input["dtype"])
+        values = real / np.float32(scale)
+        values = np.trunc(values + np.copysign(np.float32(0.5), values)) + zero
+        return np.clip(values, limits.min, limits.max).astype(self.input["dtype"])
+
+    def __call__(self, quantized):
+        """The dequantized output."""
+        self.interpreter.set_tensor(self.input["index"], quantized)
+        self.interpreter.invoke()
+        scale, zero = self.output["quantization"]
+        output = self.interpreter.get_tensor(self.output["index"])
+        return (output.astype(np.float64).reshape(-1) - zero) * scale
+
+
+def best(values, count=5):
+    """The best classes, ties by their numbers."""
+    return [int(index) for index in np.argsort(-np.asarray(values), kind="stable")[:count]]
 
 
 def make(assets, out):
@@ -131,15 +149,89 @@ def make(assets, out):
                 model = quantized(run, [1, 224, 224, 3], list(inputs.values()), kind, per_channel)
                 key = f"{name}-{kind}-{'channel' if per_channel else 'tensor'}"
                 (out / f"{key}.tflite").write_bytes(model)
-                answers = {}
+                answers, own = {}, {}
+                interpreted, kernels = Interpreted(model), Interpreted(model, default=False)
                 for photo, real in inputs.items():
-                    output, _, raw = interpret(model, real)
-                    answers[photo] = [float(value) for value in output.reshape(-1)]
-                expected[key] = {"mean": mean, "scale": scale, "outputs": answers}
+                    values = interpreted.quantized(real)
+                    answers[photo] = interpreted(values).tolist()
+                    own[photo] = kernels(values).tolist()
+                expected[key] = {
+                    "mean": mean, "scale": scale, "step": interpreted.step, "outputs": answers, "own_kernels": own,
+                }  # fmt: skip
                 print(key, len(model), flush=True)
     (out / "expected.json").write_text(json.dumps(expected))
 
 
+def compared(outputs, expected, step):
+    """The numbers of equal best classes and of equal best five, and the mean difference in steps of the output."""
+    pairs = [(outputs[photo], expected[photo]) for photo in expected]
+    first = sum(best(a, 1) == best(b, 1) for a, b in pairs)
+    five = sum(best(a) == best(b) for a, b in pairs)
+    difference = np.mean([np.abs(np.subtract(a, b)).mean() for a, b in pairs]) / step
+    return f"best {first:2}, best five {five:2} of {len(pairs)}, {difference:.2f} steps apart"
+
+
+def check(assets, out, classify):
+    expected = json.loads((out / "expected.json").read_text())
+    images = [str(path) for path in photos(assets)]
+    for key, each in expected.items():
+        flags = [f"--{name}={','.join(map(str, each[name]))}" for name in ("mean", "scale")]
+        flags += ["--resize", "stretch", "--interpolation", "bilinear", "--scores", "raw", "--top", "all"]
+        command = [classify, "-m", out / f"{key}.tflite", "--backend", "openvino", "--format", "json", *flags, "-i", *images]
+        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+        outputs = {}
+        for line in map(json.loads, lines):
+            values = {entry["class_id"]: entry["score"] for entry in line["top"]}
+            outputs[pathlib.Path(line["path"]).name] = [values[index] for index in sorted(values)]
+        print(key)
+        print("  classify against the interpreter:    ", compared(outputs, each["outputs"], each["step"]))
+        print("  the interpreter's kernels among them:", compared(each["own_kernels"], each["outputs"], each["step"]))
+
+
+def small(data):
+    """Networks so small that no rounding adds up: every engine has to give the interpreter's answer."""
+    import tensorflow as tf
+
+    draw = np.random.default_rng(18)
+    kernel = draw.normal(size=(3, 3, 3, 8)).astype(np.float32) * np.float32([1, 2, 4, 8, 0.5, 1, 1, 1])
+    matrix = draw.normal(size=(8, 12)).astype(np.float32)
+
+    def run(images):
+        x = tf.nn.relu(tf.nn.conv2d(images, kernel, 1, "VALID"))
+        return tf.matmul(tf.reduce_mean(x, [1, 2]), matrix)
+
+    mean, scale = np.float32([123.675, 116.28, 103.53]), np.float32([58.395, 57.12, 57.375])
+    pixels = []
+    for number in range(6):
+        base, slope = draw.integers(0, 200, 3), draw.integers(0, 8, 3)
+        ramp = base + np.arange(64).reshape(8, 8, 1) % (5 + number) * slope
+        pixels.append(np.clip(ramp, 0, 255).astype(np.uint8))
+    samples = [((image - mean) / scale)[None] for image in (*pixels, np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8))]
+    # Others than those of the calibration: some values saturate.
+    mean, scale = np.float32([140, 100, 60]), np.float32([90, 45, 60])
+    reals = [((image - mean) / scale)[None] for image in pixels]
+    expected = {"mean": mean.tolist(), "scale": scale.tolist(), "models": {}}
+    for name, kind, per_channel in [
+        ("lite-i8", "int8", True), ("lite-i8-tensor", "int8", False),
+        ("lite-u8", "uint8", True), ("lite-u8-tensor", "uint8", False),
+    ]:  # fmt: skip
+        model = quantized(run, [1, 8, 8, 3], samples, kind, per_channel)
+        (data / f"{name}.tflite").write_bytes(model)
+        interpreted = Interpreted(model)
+        offset = 128 if kind == "int8" else 0
+        expected["models"][name] = {
+            "step": interpreted.step,
+            "normalized": [interpreted(interpreted.quantized(real)).round(4).tolist() for real in reals],
+            "as_they_are": [
+                interpreted((image.astype(int) - offset).astype(interpreted.input["dtype"])[None]).round(4).tolist()
+                for image in pixels
+            ],
+        }
+        print(name, len(model), interpreted.input["quantization"], interpreted.output["quantization"])
+    expected["images"] = [image.reshape(-1).tolist() for image in pixels]
+    (data / "lite-quantized.json").write_text(json.dumps(expected) + "\n")
+
+
 if __name__ == "__main__":
     command, *paths = sys.argv[1:]
-    {"make": make}[command](*map(pathlib.Path, paths))
+    {"make": make, "check": check, "small": small}[command](*map(pathlib.Path, paths))
