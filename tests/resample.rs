@@ -7,17 +7,22 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use classify_tests::{Needs, ensure, python, set_up};
+use backend_api::{Dim, ElementType, TensorSpec};
+use classify_tests::{Needs, ensure, photos, python, set_up};
 use exact_resample::{Filter, RgbView, SourceBox, opencv, pillow};
+use image_classification::{ColorOrder, DecodeLimits, Image, InputLayout, Preprocess};
 use libtest_mimic::{Arguments, Failed};
 use serde_json::Value;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let trials = vec![Needs::set_up().test(
-        "every_byte_is_pillows_and_opencvs",
-        equals_pillow_and_opencv,
-    )];
+    let trials = vec![
+        Needs::set_up().test(
+            "every_byte_is_pillows_and_opencvs",
+            equals_pillow_and_opencv,
+        ),
+        Needs::set_up().test("every_byte_of_grey_is_pillows_and_opencvs", grey),
+    ];
     libtest_mimic::run(&arguments, trials).exit();
 }
 
@@ -119,5 +124,45 @@ fn equals_pillow_and_opencv() -> Result<(), Failed> {
     ensure(
         tallies.values().all(|tally| tally.equal == tally.bytes),
         &tallies,
+    )
+}
+
+/// The tensors of a model of one channel.
+fn grey() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let photos = photos()?;
+    let mut arguments = vec![folder.path().as_os_str().to_owned()];
+    arguments.extend(photos.iter().map(|photo| photo.clone().into_os_string()));
+    python("grey_tensors.py", arguments)?;
+    let manifest = fs::read_to_string(folder.path().join("manifest.jsonl"))?;
+    let text = |case: &Value, key: &str| case[key].as_str().map(str::to_owned).ok_or("a text");
+    for line in manifest.lines() {
+        let case: Value = serde_json::from_str(line)?;
+        let preprocess = Preprocess {
+            color: ColorOrder::Grey,
+            resize: text(&case, "resize")?.parse()?,
+            interpolation: text(&case, "interpolation")?.parse()?,
+            ..Preprocess::OPENVINO_SAMPLE
+        };
+        let side = |index: usize| {
+            case["size"][index]
+                .as_u64()
+                .map(|side| Dim::Fixed(side as usize))
+        };
+        let (width, height) = side(0).zip(side(1)).ok_or("a size")?;
+        let image = fs::read(text(&case, "image")?)?;
+        let image = Image::decode(&image, &DecodeLimits::default())?;
+        let expected = fs::read(folder.path().join(text(&case, "expected")?))?;
+        let one = Dim::Fixed(1);
+        for dims in [vec![one, one, height, width], vec![one, height, width, one]] {
+            let spec = TensorSpec::new("x", ElementType::U8, dims);
+            let layout = InputLayout::from_spec(&spec, None, None)?;
+            let tensor = preprocess.tensor(&image, &layout)?;
+            ensure(tensor.as_slice::<u8>() == Some(&expected), line)?;
+        }
+    }
+    ensure(
+        manifest.lines().count() == photos.len() * 19,
+        "19 cases for each photo",
     )
 }

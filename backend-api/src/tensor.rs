@@ -23,8 +23,16 @@ pub enum ElementType {
     Bf16,
     /// Unsigned 8 bits.
     U8,
+    /// Unsigned 16 bits.
+    U16,
+    /// Unsigned 32 bits.
+    U32,
+    /// Unsigned 64 bits.
+    U64,
     /// Signed 8 bits.
     I8,
+    /// Signed 16 bits.
+    I16,
     /// Signed 32 bits.
     I32,
     /// Signed 64 bits.
@@ -36,9 +44,9 @@ impl ElementType {
     pub const fn size(self) -> usize {
         match self {
             Self::U8 | Self::I8 => 1,
-            Self::F16 | Self::Bf16 => 2,
-            Self::F32 | Self::I32 => 4,
-            Self::F64 | Self::I64 => 8,
+            Self::F16 | Self::Bf16 | Self::U16 | Self::I16 => 2,
+            Self::F32 | Self::U32 | Self::I32 => 4,
+            Self::F64 | Self::U64 | Self::I64 => 8,
         }
     }
 
@@ -55,7 +63,11 @@ impl ElementType {
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
             Self::U8 => "u8",
+            Self::U16 => "u16",
+            Self::U32 => "u32",
+            Self::U64 => "u64",
             Self::I8 => "i8",
+            Self::I16 => "i16",
             Self::I32 => "i32",
             Self::I64 => "i64",
         }
@@ -75,7 +87,11 @@ pub enum Data {
     F16(Vec<f16>),
     Bf16(Vec<bf16>),
     U8(Vec<u8>),
+    U16(Vec<u16>),
+    U32(Vec<u32>),
+    U64(Vec<u64>),
     I8(Vec<i8>),
+    I16(Vec<i16>),
     I32(Vec<i32>),
     I64(Vec<i64>),
 }
@@ -89,7 +105,11 @@ macro_rules! each_type {
             Data::F16($values) => $body,
             Data::Bf16($values) => $body,
             Data::U8($values) => $body,
+            Data::U16($values) => $body,
+            Data::U32($values) => $body,
+            Data::U64($values) => $body,
             Data::I8($values) => $body,
+            Data::I16($values) => $body,
             Data::I32($values) => $body,
             Data::I64($values) => $body,
         }
@@ -134,7 +154,10 @@ macro_rules! element {
         }
     )+};
 }
-element!(f32 => F32, f64 => F64, f16 => F16, bf16 => Bf16, u8 => U8, i8 => I8, i32 => I32, i64 => I64);
+element!(
+    f32 => F32, f64 => F64, f16 => F16, bf16 => Bf16, u8 => U8, u16 => U16, u32 => U32, u64 => U64, i8 => I8,
+    i16 => I16, i32 => I32, i64 => I64
+);
 
 /// A dense, row-major tensor that owns its elements.
 ///
@@ -196,7 +219,11 @@ impl Tensor {
             ElementType::F16 => Data::F16(bytemuck::pod_collect_to_vec(bytes)),
             ElementType::Bf16 => Data::Bf16(bytemuck::pod_collect_to_vec(bytes)),
             ElementType::U8 => Data::U8(bytes.to_vec()),
+            ElementType::U16 => Data::U16(bytemuck::pod_collect_to_vec(bytes)),
+            ElementType::U32 => Data::U32(bytemuck::pod_collect_to_vec(bytes)),
+            ElementType::U64 => Data::U64(bytemuck::pod_collect_to_vec(bytes)),
             ElementType::I8 => Data::I8(bytemuck::pod_collect_to_vec(bytes)),
+            ElementType::I16 => Data::I16(bytemuck::pod_collect_to_vec(bytes)),
             ElementType::I32 => Data::I32(bytemuck::pod_collect_to_vec(bytes)),
             ElementType::I64 => Data::I64(bytemuck::pod_collect_to_vec(bytes)),
         };
@@ -308,7 +335,7 @@ impl Tensor {
             .collect()
     }
 
-    /// The elements as `f32`; borrowed when they are. 64-bit values are rounded to nearest.
+    /// The elements as `f32`; borrowed when they are. Values of 32 and 64 bits are rounded to nearest.
     pub fn to_f32(&self) -> Cow<'_, [f32]> {
         match &self.data {
             Data::F32(values) => Cow::Borrowed(values),
@@ -316,7 +343,11 @@ impl Tensor {
             Data::F16(values) => values.iter().map(|value| value.to_f32()).collect(),
             Data::Bf16(values) => values.iter().map(|value| value.to_f32()).collect(),
             Data::U8(values) => values.iter().map(|&value| f32::from(value)).collect(),
+            Data::U16(values) => values.iter().map(|&value| f32::from(value)).collect(),
+            Data::U32(values) => values.iter().map(|&value| value as f32).collect(),
+            Data::U64(values) => values.iter().map(|&value| value as f32).collect(),
             Data::I8(values) => values.iter().map(|&value| f32::from(value)).collect(),
+            Data::I16(values) => values.iter().map(|&value| f32::from(value)).collect(),
             Data::I32(values) => values.iter().map(|&value| value as f32).collect(),
             Data::I64(values) => values.iter().map(|&value| value as f32).collect(),
         }
@@ -573,6 +604,10 @@ mod tests {
         round_trip(&[f16::from_f32(1.5), f16::from_f32(-2.0)]);
         round_trip(&[bf16::from_f32(1.5), bf16::from_f32(-2.0)]);
         round_trip(&[1_u8, 255]);
+        round_trip(&[1_u16, u16::MAX]);
+        round_trip(&[1_u32, u32::MAX]);
+        round_trip(&[1_u64, u64::MAX]);
+        round_trip(&[-1_i16, i16::MAX]);
         round_trip(&[-1_i8, 127]);
         round_trip(&[-1_i32, i32::MAX]);
         round_trip(&[-1_i64, i64::MAX]);

@@ -47,7 +47,11 @@ impl Engine for OnnxEngine {
             ElementType::F16 => self.run::<f16>(input),
             ElementType::Bf16 => self.run::<bf16>(input),
             ElementType::U8 => self.run::<u8>(input),
+            ElementType::U16 => self.run::<u16>(input),
+            ElementType::U32 => self.run::<u32>(input),
+            ElementType::U64 => self.run::<u64>(input),
             ElementType::I8 => self.run::<i8>(input),
+            ElementType::I16 => self.run::<i16>(input),
             ElementType::I32 => self.run::<i32>(input),
             ElementType::I64 => self.run::<i64>(input),
             other => Err(unsupported("input", other)),
@@ -79,7 +83,10 @@ fn unsupported(which: &str, element_type: impl std::fmt::Display) -> Error {
         ErrorKind::ModelUnsupported,
         format!("the model's {which} has element type {element_type}"),
     )
-    .with_context("supported", "f32, f64, f16, bf16, u8, i8, i32, i64")
+    .with_context(
+        "supported",
+        "f32, f64, f16, bf16, u8, u16, u32, u64, i8, i16, i32, i64",
+    )
 }
 
 impl OnnxEngine {
@@ -111,7 +118,11 @@ fn tensor(output: &DynValue) -> Result<Tensor, Error> {
             Some(ElementType::F16) => copy::<f16>(output),
             Some(ElementType::Bf16) => copy::<bf16>(output),
             Some(ElementType::U8) => copy::<u8>(output),
+            Some(ElementType::U16) => copy::<u16>(output),
+            Some(ElementType::U32) => copy::<u32>(output),
+            Some(ElementType::U64) => copy::<u64>(output),
             Some(ElementType::I8) => copy::<i8>(output),
+            Some(ElementType::I16) => copy::<i16>(output),
             Some(ElementType::I32) => copy::<i32>(output),
             Some(ElementType::I64) => copy::<i64>(output),
             _ => Err(unsupported("output", ty)),
@@ -146,7 +157,11 @@ fn element_type(native: TensorElementType) -> Option<ElementType> {
         TensorElementType::Float16 => ElementType::F16,
         TensorElementType::Bfloat16 => ElementType::Bf16,
         TensorElementType::Uint8 => ElementType::U8,
+        TensorElementType::Uint16 => ElementType::U16,
+        TensorElementType::Uint32 => ElementType::U32,
+        TensorElementType::Uint64 => ElementType::U64,
         TensorElementType::Int8 => ElementType::I8,
+        TensorElementType::Int16 => ElementType::I16,
         TensorElementType::Int32 => ElementType::I32,
         TensorElementType::Int64 => ElementType::I64,
         _ => return None,

@@ -1,16 +1,19 @@
 //! OpenVINO's core: devices, reading a model, compiling it.
 
-use std::path::Path;
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+use std::path::{Path, PathBuf};
 
 use backend_api::{
     ChosenOutputs, Dim, Error, ErrorKind, ModelSource, OpenOptions, choose_outputs, only_input,
 };
+use model_file::Format;
 use openvino::{CompiledModel, Core, InferenceError, Model};
 
 use crate::device_string::{Device, VirtualDevice};
 use crate::engine::{input_spec, partial_shape, spec};
 use crate::error::{compile_failed, engine_error, invalid_config};
 use crate::plugins::Plugins;
+use crate::probe;
 use crate::property::device_type;
 
 /// Returns a path as the binding takes it.
@@ -63,13 +66,24 @@ pub(crate) fn read_model(core: &mut Core, source: &ModelSource) -> Result<Model,
             weights.and_then(|weights| core.read_model_from_buffer(model, weights.as_ref()))
         }
     };
-    model.map_err(|error| {
-        engine_error(
+    model.map_err(|error| match missing_front_end(source) {
+        Some((library, directory)) => engine_error(
+            ErrorKind::EngineUnavailable,
+            format!("OpenVINO cannot read the model without its library {library}"),
+            error,
+        )
+        .with_context("directory", directory.display())
+        .with_context("model", source)
+        .with_hint(
+            "install all of OpenVINO, for instance with `pip install openvino==2026.4.1`, or the package of this \
+             library",
+        ),
+        None => engine_error(
             ErrorKind::ModelInvalid,
             "OpenVINO cannot read the model",
             error,
         )
-        .with_context("model", source)
+        .with_context("model", source),
     })
 }
 
@@ -107,6 +121,24 @@ fn ports_failed(source: InferenceError) -> Error {
         "OpenVINO cannot read the model's inputs and outputs",
         source,
     )
+}
+
+/// Returns the library that reads the model's format and the directory where OpenVINO looks for it, if it is not there.
+fn missing_front_end(source: &ModelSource) -> Option<(String, PathBuf)> {
+    let format = match model_file::format(source).ok()? {
+        Format::Onnx => "onnx",
+        Format::Ir => "ir",
+        Format::TensorflowLite => "tensorflow_lite",
+        Format::Tensorflow | Format::SavedModel => "tensorflow",
+        Format::Paddle => "paddle",
+        _ => return None,
+    };
+    let directory = probe::loaded()?.parent()?.to_path_buf();
+    let stem = format!("{DLL_PREFIX}openvino_{format}_frontend");
+    let mut files = directory.read_dir().ok()?.flatten();
+    // Versions stand at the end: `.so.2641`.
+    let is_there = files.any(|file| file.file_name().to_string_lossy().starts_with(&stem));
+    (!is_there).then(|| (format!("{stem}{DLL_SUFFIX}"), directory))
 }
 
 /// Copies weights into a tensor of OpenVINO, which the model then shares.

@@ -151,7 +151,10 @@ pub(crate) fn spec(port: &Node, name: &str, which: &str) -> Result<TensorSpec, E
             ErrorKind::ModelUnsupported,
             format!("the model's {which} `{name}` has element type {native}"),
         )
-        .with_context("supported", "f32, f64, f16, bf16, u8, i8, i32, i64")
+        .with_context(
+            "supported",
+            "f32, f64, f16, bf16, u8, u16, u32, u64, i8, i16, i32, i64",
+        )
     })?;
     let shape = port.get_partial_shape().map_err(read_failed)?;
     if shape.get_rank().get_min() != shape.get_rank().get_max() {
@@ -193,7 +196,11 @@ fn element_type(native: openvino::ElementType) -> Option<ElementType> {
         openvino::ElementType::F16 => ElementType::F16,
         openvino::ElementType::Bf16 => ElementType::Bf16,
         openvino::ElementType::U8 => ElementType::U8,
+        openvino::ElementType::U16 => ElementType::U16,
+        openvino::ElementType::U32 => ElementType::U32,
+        openvino::ElementType::U64 => ElementType::U64,
         openvino::ElementType::I8 => ElementType::I8,
+        openvino::ElementType::I16 => ElementType::I16,
         openvino::ElementType::I32 => ElementType::I32,
         openvino::ElementType::I64 => ElementType::I64,
         _ => return None,

@@ -37,6 +37,10 @@ fn main() {
     trials.push(outputs::without_scores(&engine, with));
     trials.extend(models::stopping(&engine, boxed));
     trials.push(models::span(&engine, "openvino", boxed));
+    const TYPES: &[&str] = &[
+        "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f64", "bf16",
+    ];
+    trials.push(models::input_types(&engine, boxed, TYPES));
     let tests: [(&str, fn() -> Result<(), Failed>); 8] = [
         ("an_ir_needs_its_weights", ir),
         ("an_ir_in_memory_gives_the_same", ir_in_memory),

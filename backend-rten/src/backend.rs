@@ -1,5 +1,6 @@
 //! Opening a model.
 
+use std::collections::HashMap;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use backend_api::{
     BackendInfo, Dim, Error, ErrorKind, ModelSource, Precision, SlotPool, choose_outputs,
     only_input, panic_message,
 };
+use model_file::onnx;
 use prost::Message as _;
 use rten::{Model, ModelOptions, ThreadPool};
 
@@ -25,6 +27,18 @@ const ENGINE: &str = "RTen";
 /// Reads the other formats.
 const OTHER_ENGINE: &str = "use `backend-openvino`";
 const CPU: &str = "CPU";
+
+/// The names of the element types that the model declares for its inputs and outputs, by their names.
+fn port_types(model: &onnx::Model) -> HashMap<String, String> {
+    let graph = model.graph.iter();
+    let ports = graph.flat_map(|graph| graph.input.iter().chain(&graph.output));
+    let named = ports.filter_map(|port| {
+        let name = onnx::text(port.name.as_ref()?).into_owned();
+        let element_type = port.element_type()?;
+        Some((name, format!("{element_type:?}").to_lowercase()))
+    });
+    named.collect()
+}
 
 /// A model loaded by RTen, with a pool of requests that share its weights.
 #[derive(Debug)]
@@ -97,16 +111,17 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
         .with_context("available", CPU)
         .with_hint("use `device = CPU`; other devices need `backend-openvino` or `backend-onnx`"));
     }
-    let onnx = model_file::check_onnx(&options.model, ENGINE, Some(OTHER_ENGINE))?;
-    let types = onnx.model.computed_types();
+    let checked = model_file::check_onnx(&options.model, ENGINE, Some(OTHER_ENGINE))?;
+    let types = checked.model.computed_types();
     let with_model = |error: Error| error.with_context("model", &options.model);
-    let mut file = onnx.model;
+    let mut file = checked.model;
+    let types_in_file = port_types(&file);
     faults::check_loadable(&file).map_err(with_model)?;
     let filled_in = fill_in(&mut file).then(|| file.encode_to_vec());
     // Without other references to the file's memory, RTen gets it without a copy.
     let file = outline(file);
-    let bytes = filled_in.unwrap_or_else(|| onnx.bytes.into());
-    let model = load(&options.model, bytes, &onnx.external_data)?;
+    let bytes = filled_in.unwrap_or_else(|| checked.bytes.into());
+    let model = load(&options.model, bytes, &checked.external_data)?;
     let inferred = |name: &[u8]| {
         let node = model.find_node(std::str::from_utf8(name).ok()?)?;
         model.node_info(node)?.shape()
@@ -129,13 +144,10 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     let names: Vec<String> = model.input_ids().iter().copied().map(name).collect();
     let input = model.input_ids()[only_input(&names, options)?];
     let outputs = model.output_ids().iter().copied();
-    let declared = outputs.map(|output| (name(output), spec(model.node_info(output), "output")));
-    let outputs = choose_outputs(declared.collect(), options)?;
-    let input = spec(model.node_info(input), "input")?.filled(
-        options.shape.as_deref(),
-        options.batch,
-        ENGINE,
-    )?;
+    let spec = |node, which| spec(model.node_info(node), which, &types_in_file);
+    let specs = outputs.map(|output| (name(output), spec(output, "output")));
+    let outputs = choose_outputs(specs.collect(), options)?;
+    let input = spec(input, "input")?.filled(options.shape.as_deref(), options.batch, ENGINE)?;
     let batch = match input.dims.first() {
         Some(Dim::Fixed(batch)) => *batch,
         _ => 1,

@@ -1,5 +1,6 @@
 //! One infer request.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use backend_api::{
@@ -95,8 +96,12 @@ pub(crate) fn unsupported(which: &str, what: impl std::fmt::Display) -> Error {
     .with_hint("try it with `backend-onnx`, which has more element types")
 }
 
-/// Reads the declaration of an input or output of the model.
-pub(crate) fn spec(node: Option<NodeInfo<'_>>, which: &str) -> Result<TensorSpec, Error> {
+/// Reads the declaration of an input or output of the model. `declared` has the names of element types in the file.
+pub(crate) fn spec(
+    node: Option<NodeInfo<'_>>,
+    which: &str,
+    declared: &HashMap<String, String>,
+) -> Result<TensorSpec, Error> {
     let undeclared = |what: &str| {
         Error::new(
             ErrorKind::ModelUnsupported,
@@ -105,10 +110,17 @@ pub(crate) fn spec(node: Option<NodeInfo<'_>>, which: &str) -> Result<TensorSpec
         .with_hint("try it with `backend-onnx`")
     };
     let node = node.ok_or_else(|| undeclared("name"))?;
-    // RTen reports no type where it has none.
+    let declared = declared
+        .get(node.name().unwrap_or_default())
+        .map(String::as_str);
+    // RTen reports truth values as i32.
+    if which == "input" && declared == Some("bool") {
+        return Err(unsupported(which, "bool"));
+    }
+    // RTen reports no type for types that it does not have.
     let known = node
         .dtype()
-        .ok_or_else(|| unsupported(which, "a type that RTen does not have"))?;
+        .ok_or_else(|| unsupported(which, declared.unwrap_or("a type that RTen does not have")))?;
     let element_type = match known {
         ValueType::Tensor(DataType::Float) => ElementType::F32,
         ValueType::Tensor(DataType::Int32) => ElementType::I32,

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use backend_api::{Dim, ElementType, TensorSpec};
 
+use crate::Quantization;
+
 /// The place of the channels among the dimensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ImageLayout {
@@ -54,12 +56,14 @@ impl fmt::Display for ImageSize {
 /// The largest side of a model's input, in pixels.
 const MOST_PIXELS: usize = 16_384;
 
-/// A model's input as images: NCHW or NHWC, three channels, f32, f16 or u8.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A model's input as images: NCHW or NHWC, three channels of color or one of grey, of any element type.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InputLayout {
     order: ImageLayout,
+    channels: usize,
     size: ImageSize,
     element_type: ElementType,
+    quantization: Option<Quantization>,
     batch: Option<usize>,
 }
 
@@ -67,20 +71,56 @@ pub struct InputLayout {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayoutError {
-    /// The input is not four-dimensional with three channels.
+    /// The input is not four-dimensional with three channels or one.
     #[error(
-        "the model's input is {0}, but an image needs [N, 3, height, width] or [N, height, width, 3]"
+        "the model's input is {0}, but an image needs [N, 3, height, width] or [N, height, width, 3], or 1 channel of \
+         grey"
     )]
     NotAImage(String),
     /// The height or width is left open by the model.
     #[error("the model's input is {0}: its height and width are not fixed")]
     Dynamic(String),
+    /// The channels are left open by the model, so that nothing shows which dimension they are.
+    #[error("the model's input is {0}: nothing shows which dimension has the channels")]
+    OpenChannels(String),
     /// The elements are of a type that pixels are not.
-    #[error("the model's input is {0}, but images need f32, f16 or u8")]
+    #[error("the model's input is {0}, which cannot hold pixels")]
     ElementType(String),
-    /// A mean or scale for an input of bytes.
-    #[error("the model takes bytes (u8): mean and scale cannot be applied")]
-    MeanOnU8,
+    /// Values that the integers of the input cannot hold.
+    #[error(
+        "(pixel - mean) / scale goes from {lowest} to {highest}, but the model's input takes {element_type}"
+    )]
+    OutOfRange {
+        /// The type of the input's elements.
+        element_type: ElementType,
+        /// The smallest value, before it is rounded.
+        lowest: f32,
+        /// The largest value, before it is rounded.
+        highest: f32,
+    },
+    /// Rounding to the integers of the input makes one value of many.
+    #[error(
+        "(pixel - mean) / scale goes from {lowest} to {highest}; as {element_type}, which the model's input takes, only \
+         {values} of 256 values remain"
+    )]
+    Collapsed {
+        /// The type of the input's elements.
+        element_type: ElementType,
+        /// The smallest value, before it is rounded.
+        lowest: f32,
+        /// The largest value, before it is rounded.
+        highest: f32,
+        /// The number of different values that remain.
+        values: usize,
+    },
+    /// Several means, scales or grounds for an input of one channel.
+    #[error("{name} is {values}, but the model's input has one channel")]
+    OneChannel {
+        /// The setting: `mean`, `scale` or `resize`.
+        name: &'static str,
+        /// Its values.
+        values: String,
+    },
     /// A value that cannot be computed with.
     #[error("mean {mean:?} and scale {scale:?} must be finite, and no scale may be 0")]
     BadScale {
@@ -135,9 +175,22 @@ impl LayoutError {
     /// the engine's options in backticks.
     pub const fn hint(&self) -> &'static str {
         match self {
-            Self::NotAImage(_) | Self::ElementType(_) => "give an image classification model",
+            Self::NotAImage(_) | Self::ElementType(_) => {
+                "give an image classification model that takes RGB, BGR or grey images"
+            }
             Self::Dynamic(_) => "give the size, for instance `shape = 1,3,224,224`",
-            Self::MeanOnU8 => "leave out `mean` and `scale`; such a model normalizes by itself",
+            Self::OpenChannels(_) => {
+                "give the whole shape, for instance `shape = 1,3,224,224`, or `shape = 1,224,224,3` where the channels \
+                 come last"
+            }
+            Self::OutOfRange {
+                element_type: ElementType::I8,
+                ..
+            } => "give `mean = 128` and `scale = 1` if the model takes pixels minus 128",
+            Self::OutOfRange { .. } | Self::Collapsed { .. } => {
+                "leave out `mean` and `scale`, or give 0 and 1, if the model normalizes by itself"
+            }
+            Self::OneChannel { .. } => "give one number, such as `mean = 127.5`",
             Self::BadScale { .. } => "give three finite numbers, such as `scale = 58.4,57.1,57.4`",
             Self::ShortSide { .. } => "give a side of at least the input's size",
             Self::TooLong { .. } => "crop the image, or use another `resize`",
@@ -151,13 +204,13 @@ impl LayoutError {
 }
 
 impl InputLayout {
-    /// Reads the layout from a model's declared input: `order` if it is known, else NCHW if the second
-    /// dimension is 3, else NHWC if the last one is. A height or width that the model leaves open
-    /// is that of `size`.
+    /// Reads the layout from a model's declared input: `order` if it is known, else NCHW if the second dimension is 3,
+    /// else NHWC if the last one is, else the same with 1, the channel of grey images. A height or width that the model
+    /// leaves open is taken from `size`. Channels that it leaves open are 3.
     ///
     /// # Errors
     ///
-    /// [`LayoutError`] for an input that does not take RGB images of a known size.
+    /// [`LayoutError`] for an input that takes neither color nor grey images of a known size.
     pub fn from_spec(
         spec: &TensorSpec,
         order: Option<ImageLayout>,
@@ -167,13 +220,27 @@ impl InputLayout {
         let [batch, a, b, c] = spec.dims[..] else {
             return Err(LayoutError::NotAImage(text()));
         };
-        let three = |dim| matches!(dim, Dim::Fixed(3) | Dim::Dynamic);
-        let order = match order {
-            Some(ImageLayout::Nchw) if three(a) => ImageLayout::Nchw,
-            Some(ImageLayout::Nhwc) if three(c) => ImageLayout::Nhwc,
-            None if a == Dim::Fixed(3) => ImageLayout::Nchw,
-            None if c == Dim::Fixed(3) => ImageLayout::Nhwc,
-            _ => return Err(LayoutError::NotAImage(text())),
+        let channels = |dim| match dim {
+            Dim::Fixed(1) => Some(1),
+            Dim::Fixed(3) | Dim::Dynamic => Some(3),
+            Dim::Fixed(_) => None,
+        };
+        let fixed = |channels| {
+            let dim = Dim::Fixed(channels);
+            let first = (a == dim).then_some((ImageLayout::Nchw, channels));
+            first.or((c == dim).then_some((ImageLayout::Nhwc, channels)))
+        };
+        let found = match order {
+            Some(ImageLayout::Nchw) => channels(a).map(|channels| (ImageLayout::Nchw, channels)),
+            Some(ImageLayout::Nhwc) => channels(c).map(|channels| (ImageLayout::Nhwc, channels)),
+            None => fixed(3).or_else(|| fixed(1)),
+        };
+        let Some((order, channels)) = found else {
+            return Err(if order.is_none() && [a, c].contains(&Dim::Dynamic) {
+                LayoutError::OpenChannels(text())
+            } else {
+                LayoutError::NotAImage(text())
+            });
         };
         let (height, width) = match order {
             ImageLayout::Nchw => (b, c),
@@ -196,18 +263,25 @@ impl InputLayout {
             Dim::Fixed(batch) => Some(batch),
             Dim::Dynamic => None,
         };
-        if !matches!(
-            spec.element_type,
-            ElementType::F32 | ElementType::F16 | ElementType::U8
-        ) {
+        if !spec.element_type.is_float() && integers(spec.element_type).is_none() {
             return Err(LayoutError::ElementType(text()));
         }
         Ok(Self {
             order,
+            channels,
             size,
             element_type: spec.element_type,
+            quantization: None,
             batch,
         })
+    }
+
+    /// Returns the layout of an input whose integers stand for real values: those that the preprocessing gives are
+    /// quantized. Inputs of fractions have no quantization.
+    #[must_use]
+    pub fn quantized(mut self, quantization: Option<Quantization>) -> Self {
+        self.quantization = quantization.filter(|_| !self.element_type.is_float());
+        self
     }
 
     /// The input's width in pixels.
@@ -230,6 +304,16 @@ impl InputLayout {
         self.order
     }
 
+    /// The number of channels: 3, or 1 for grey.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// The quantization of integers that stand for real values.
+    pub fn quantization(&self) -> Option<Quantization> {
+        self.quantization
+    }
+
     /// The type of the elements.
     pub fn element_type(&self) -> ElementType {
         self.element_type
@@ -244,10 +328,24 @@ impl InputLayout {
     pub(crate) fn shape(&self) -> [usize; 4] {
         let (height, width) = (self.height() as usize, self.width() as usize);
         match self.order {
-            ImageLayout::Nchw => [1, 3, height, width],
-            ImageLayout::Nhwc => [1, height, width, 3],
+            ImageLayout::Nchw => [1, self.channels, height, width],
+            ImageLayout::Nhwc => [1, height, width, self.channels],
         }
     }
+}
+
+/// The smallest and the largest value of an integer type, as far as pixels can reach them.
+pub(crate) fn integers(element_type: ElementType) -> Option<(f32, f32)> {
+    Some(match element_type {
+        ElementType::U8 => (f32::from(u8::MIN), f32::from(u8::MAX)),
+        ElementType::I8 => (f32::from(i8::MIN), f32::from(i8::MAX)),
+        ElementType::U16 => (f32::from(u16::MIN), f32::from(u16::MAX)),
+        ElementType::I16 => (f32::from(i16::MIN), f32::from(i16::MAX)),
+        // Every f32 up to 2^24 is exact.
+        ElementType::U32 | ElementType::U64 => (0.0, 16_777_216.0),
+        ElementType::I32 | ElementType::I64 => (-16_777_216.0, 16_777_216.0),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -268,19 +366,15 @@ mod tests {
                 "needs [N, 3, height, width]",
             ),
             (
-                &[f(1), f(1), f(8), f(8)],
+                &[f(1), f(4), f(8), f(8)],
                 ElementType::F32,
                 "needs [N, 3, height, width]",
             ),
+            (&[Dim::Dynamic; 4], ElementType::F32, "the channels"),
             (
                 &[f(1), f(3), Dim::Dynamic, f(8)],
                 ElementType::F32,
                 "not fixed",
-            ),
-            (
-                &[f(1), f(3), f(8), f(8)],
-                ElementType::I64,
-                "f32, f16 or u8",
             ),
             (
                 &[f(1), f(3), f(0), f(8)],
@@ -324,5 +418,17 @@ mod tests {
         }
         let wrong = InputLayout::from_spec(&fixed, Some(ImageLayout::Nchw), None);
         assert!(matches!(wrong, Err(LayoutError::NotAImage(_))));
+        let grey = |dims: [usize; 4]| {
+            let spec = spec(&dims.map(Dim::Fixed), ElementType::I32);
+            let layout = InputLayout::from_spec(&spec, None, None).unwrap();
+            (layout.order(), layout.channels(), layout.shape())
+        };
+        let first = (ImageLayout::Nchw, 1, [1, 1, 7, 9]);
+        assert_eq!(grey([1, 1, 7, 9]), first);
+        let last = (ImageLayout::Nhwc, 1, [1, 7, 9, 1]);
+        assert_eq!(grey([1, 7, 9, 1]), last);
+        // An image of one row.
+        let row = (ImageLayout::Nhwc, 3, [1, 1, 9, 3]);
+        assert_eq!(grey([1, 1, 9, 3]), row);
     }
 }

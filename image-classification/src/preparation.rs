@@ -10,6 +10,7 @@ use backend_api::{Dim, ElementType, Tensor, TensorSpec};
 
 use crate::decode::bytes_of;
 use crate::file::{self, ReadError};
+use crate::setting::numbers;
 use crate::{
     ColorOrder, DecodeError, DecodeLimits, Image, ImageHeader, ImageLayout, ImageMemory,
     InputLayout, LayoutError, Preprocess, Reservation,
@@ -93,7 +94,7 @@ impl Preparation {
         }
     }
 
-    /// Returns the resized pixels: RGB, whatever the model takes.
+    /// Returns the resized pixels: RGB, or three times grey if the model takes grey.
     ///
     /// # Errors
     ///
@@ -104,7 +105,11 @@ impl Preparation {
         let spec = TensorSpec::new("pixels", ElementType::U8, dims.into());
         let layout = InputLayout::from_spec(&spec, Some(ImageLayout::Nhwc), None)?;
         let preprocess = Preprocess {
-            color: ColorOrder::Rgb,
+            color: if self.preprocess.is_grey(&self.layout) {
+                ColorOrder::Grey
+            } else {
+                ColorOrder::Rgb
+            },
             mean: [0.0; 3],
             scale: [1.0; 3],
             ..self.preprocess
@@ -114,17 +119,20 @@ impl Preparation {
 
     /// Returns every setting with its value, in the notation that [`FromStr`] reads.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
-        let three = |values: [f32; 3]| values.map(|value| value.to_string()).join(",");
         let Self {
             preprocess,
             layout,
             batch,
             decode,
         } = self;
-        vec![
-            ("color", preprocess.color.to_string()),
-            ("mean", three(preprocess.mean)),
-            ("scale", three(preprocess.scale)),
+        let color = match layout.channels() {
+            1 => ColorOrder::Grey,
+            _ => preprocess.color,
+        };
+        let mut settings = vec![
+            ("color", color.to_string()),
+            ("mean", numbers(&preprocess.mean, layout.channels())),
+            ("scale", numbers(&preprocess.scale, layout.channels())),
             ("resize", preprocess.resize.to_string()),
             ("interpolation", preprocess.interpolation.to_string()),
             ("decode", decode.to_string()),
@@ -132,7 +140,10 @@ impl Preparation {
             ("layout", layout.order().to_string()),
             ("type", layout.element_type().to_string()),
             ("batch", batch.to_string()),
-        ]
+        ];
+        let quantization = layout.quantization();
+        settings.extend(quantization.map(|it| ("input_quantization", it.to_string())));
+        settings
     }
 
     /// The factor by which a JPEG of `size` is decoded smaller.
@@ -546,7 +557,7 @@ fn made(preparations: &[Preparation]) -> u64 {
     let bytes = preparations.iter().map(|preparation| {
         let layout = &preparation.layout;
         let pixels = u64::from(layout.width()) * u64::from(layout.height());
-        pixels * (3 * layout.element_type().size() * preparation.batch) as u64
+        pixels * (layout.channels() * layout.element_type().size() * preparation.batch) as u64
     });
     bytes.sum()
 }

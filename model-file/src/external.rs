@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use backend_api::{Error, ErrorKind, ModelSource};
 use prost::bytes::Bytes;
 
-use crate::files::{invalid, missing};
+use crate::files::{check_weights, invalid, missing};
 use crate::format::not_regular;
 use crate::onnx::{self, DataType, Tensor};
 
@@ -133,6 +133,7 @@ pub(crate) fn check(model: &Path, proto: &onnx::Model) -> Result<Vec<(String, Pa
                     missing(&file, "the weights of the model cannot be read").with_source(source)
                 })?
                 .len();
+            check_weights(&file)?;
             files.push((entries.location.clone(), file, size));
             size
         };

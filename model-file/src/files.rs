@@ -9,9 +9,14 @@ use backend_api::{Error, ErrorKind, ModelSource};
 use prost::Message as _;
 use prost::bytes::Bytes;
 
+use crate::foreign::Foreign;
 use crate::format::{Format, not_regular, read_regular};
-use crate::{external, ir, onnx};
+use crate::{external, ir, onnx, tflite};
 
+/// The largest TensorFlow Lite model: a `FlatBuffer` has signed offsets of 32 bits.
+const MOST_TFLITE_BYTES: u64 = 2 << 30;
+/// The graph of a `SavedModel`, in its directory.
+const SAVED_MODEL: &str = "saved_model.pb";
 /// Protocol Buffers, which ONNX files are, cannot be larger.
 pub(crate) const MOST_ONNX_BYTES: u64 = 2 << 30;
 
@@ -56,7 +61,8 @@ pub fn check(model: impl Into<ModelSource>) -> Result<Vec<PathBuf>, Error> {
                 files.push(parameters);
             }
         }
-        Format::Tensorflow | Format::TensorflowLite => {}
+        Format::Tensorflow => {}
+        Format::TensorflowLite => check_tflite(model)?,
         Format::Onnx => {
             let external_data = read_onnx(&source)?.external_data;
             files.extend(external_data.into_iter().map(|(_, file)| file));
@@ -93,14 +99,20 @@ pub fn named_files(model: &Path) -> Vec<PathBuf> {
 /// # Errors
 ///
 /// [`ErrorKind::ModelNotFound`] if it is neither a regular file nor a TensorFlow `SavedModel`,
-/// [`ErrorKind::ModelUnsupported`] for a model in memory that is certainly neither ONNX nor an IR.
+/// [`ErrorKind::ModelInvalid`] for a [`Foreign`] file, [`ErrorKind::ModelUnsupported`] for a model in memory that is
+/// certainly neither ONNX nor an IR.
 pub fn format(model: impl Into<ModelSource>) -> Result<Format, Error> {
-    match model.into() {
-        ModelSource::Path(model) => {
-            regular_or_saved_model(&model)?;
-            Format::of(&model)
-                .map_err(|source| missing(&model, "the model cannot be read").with_source(source))
-        }
+    let model = model.into();
+    if let ModelSource::Path(model) = &model {
+        regular_or_saved_model(model)?;
+    }
+    if let Some(foreign) = Foreign::of(&model) {
+        let error = invalid_source(&model, format!("the model is {foreign}"));
+        return Err(error.with_hint(foreign.hint()));
+    }
+    match model {
+        ModelSource::Path(model) => Format::of(&model)
+            .map_err(|source| missing(&model, "the model cannot be read").with_source(source)),
         ModelSource::Bytes { model, .. } => match Format::of_bytes(&model, Path::new("")) {
             known @ (Format::Onnx | Format::Ir) => Ok(known),
             other => Err(Error::new(
@@ -118,18 +130,20 @@ pub fn format(model: impl Into<ModelSource>) -> Result<Format, Error> {
 fn regular_or_saved_model(model: &Path) -> Result<(), Error> {
     let metadata = fs::metadata(model)
         .map_err(|source| missing(model, "the model cannot be read").with_source(source))?;
-    if metadata.is_file() || metadata.is_dir() && model.join("saved_model.pb").is_file() {
+    if metadata.is_file() || metadata.is_dir() && model.join(SAVED_MODEL).is_file() {
         return Ok(());
     }
     if metadata.is_dir() {
         let error = missing(model, "the model is a directory, not a file");
-        return Err(error.with_hint("name the .xml or .onnx file in it"));
+        return Err(error.with_hint(
+            "name the .xml or .onnx file in it; only a TensorFlow SavedModel is a directory, with a `saved_model.pb`",
+        ));
     }
     let error = missing(model, "the model is not a regular file");
     Err(error.with_hint("copy it to a file first"))
 }
 
-/// A pipe would be waited for, and a device never ends.
+/// A pipe would be waited for, and a device never ends. A page or a pointer in the place of weights is named.
 pub(crate) fn regular(file: &Path) -> Result<u64, Error> {
     let checked = fs::metadata(file).and_then(|metadata| {
         if metadata.is_file() {
@@ -138,8 +152,31 @@ pub(crate) fn regular(file: &Path) -> Result<u64, Error> {
             Err(not_regular())
         }
     });
-    checked
-        .map_err(|source| missing(file, "a file of the model cannot be read").with_source(source))
+    let size = checked.map_err(|source| {
+        missing(file, "a file of the model cannot be read").with_source(source)
+    })?;
+    check_weights(file)?;
+    Ok(size)
+}
+
+/// Refuses a page or a pointer in the place of weights.
+pub(crate) fn check_weights(file: &Path) -> Result<(), Error> {
+    let Some(foreign) = Foreign::of_weights(file) else {
+        return Ok(());
+    };
+    let message = format!("a file of the model is {foreign}");
+    let error = Error::new(ErrorKind::ModelInvalid, message).with_context("file", file.display());
+    Err(error.with_hint(foreign.hint()))
+}
+
+fn check_tflite(model: &Path) -> Result<(), Error> {
+    let unreadable = |source| missing(model, "the model cannot be read").with_source(source);
+    let bytes = read_regular(model, MOST_TFLITE_BYTES).map_err(unreadable)?;
+    if tflite::Graph::read(&bytes).is_some() {
+        return Ok(());
+    }
+    let error = invalid(model, "the TensorFlow Lite file is damaged or cut short");
+    Err(error.with_hint("export or download it again"))
 }
 
 /// An ONNX model that was checked.
@@ -172,8 +209,8 @@ pub fn check_onnx(
     }
     // The file itself may be called so.
     let sibling = source.path().map(|model| model.with_extension("onnx"));
-    let sibling =
-        sibling.filter(|file| Format::of(file).is_ok_and(|format| format == Format::Onnx));
+    let sibling = sibling
+        .filter(|file| self::format(file.as_path()).is_ok_and(|format| format == Format::Onnx));
     let hint = if let Some(sibling) = sibling {
         format!("there is an ONNX file next to it: {}", sibling.display())
     } else {
@@ -209,7 +246,25 @@ fn saved_model(model: &Path) -> Result<Vec<PathBuf>, Error> {
         }
     }
     files.sort();
+    check_variables(model)?;
     Ok(files)
+}
+
+/// Checks that a `SavedModel` with variables has their values. OpenVINO would name a variable, not the file.
+fn check_variables(model: &Path) -> Result<(), Error> {
+    const VARIABLE: &[u8] = b"VarHandleOp";
+    let graph = model.join(SAVED_MODEL);
+    let bytes = read_regular(&graph, MOST_ONNX_BYTES)
+        .map_err(|source| missing(&graph, "the model cannot be read").with_source(source))?;
+    let has_variables = bytes
+        .windows(VARIABLE.len())
+        .any(|window| window == VARIABLE);
+    let index = model.join("variables").join("variables.index");
+    if !has_variables || index.is_file() {
+        return Ok(());
+    }
+    let error = missing(&index, "the values of the model's variables are missing");
+    Err(error.with_hint("get the whole directory of the SavedModel, with its folder `variables`"))
 }
 
 /// Returns whether the file's name ends in `.ending`, ignoring case.
@@ -275,11 +330,15 @@ fn read_bytes(source: &ModelSource) -> Result<Bytes, Error> {
 fn decode_onnx(source: &ModelSource) -> Result<OnnxModel, Error> {
     let bytes = read_bytes(source)?;
     let invalid = |message: &str| invalid_source(source, message);
+    let path = source.path();
     let is_called_onnx = source.path().is_none_or(|path| has_ending(path, "onnx"));
     let unknown = |source: Option<prost::DecodeError>| {
         let error = if is_called_onnx {
-            invalid("the model is not an ONNX file")
-                .with_hint("it may be damaged: export or download it again")
+            invalid("the model is not an ONNX file, or damaged or cut short")
+                .with_hint("export or download it again")
+        } else if let Some(directory) = saved_model_of(&bytes, path) {
+            invalid("the model is the graph of a TensorFlow SavedModel, which is a directory")
+                .with_hint(format!("give the directory: `{}`", directory.display()))
         } else {
             invalid("the file is not a model in a known format").with_hint(
                 "give an ONNX file, an OpenVINO IR (.xml), a TensorFlow Lite file (.tflite), a TensorFlow graph \
@@ -291,11 +350,6 @@ fn decode_onnx(source: &ModelSource) -> Result<OnnxModel, Error> {
             None => error,
         }
     };
-    // A file in two formats: the checked one might not be the one that an engine reads.
-    let other = bytes.starts_with(b"RTEN") || bytes.get(4..8) == Some(b"ORTM");
-    if other {
-        return Err(unknown(None));
-    }
     let proto = onnx::Model::decode(bytes.clone()).map_err(|source| unknown(Some(source)))?;
     let Some(graph) = &proto.graph else {
         return Err(unknown(None));
@@ -313,6 +367,18 @@ fn decode_onnx(source: &ModelSource) -> Result<OnnxModel, Error> {
         bytes,
         model: proto,
     })
+}
+
+/// The directory of a `SavedModel`, if `bytes` of the file at `path` are its graph.
+fn saved_model_of<'a>(bytes: &[u8], path: Option<&'a Path>) -> Option<&'a Path> {
+    let path = path.filter(|path| path.file_name().is_some_and(|name| name == SAVED_MODEL))?;
+    // The version of the schema, 1, and the first of its graphs.
+    bytes
+        .starts_with(b"\x08\x01\x12")
+        .then(|| match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        })
 }
 
 /// Rejects models with several inputs, and with outputs that are not tensors. Engines would load them first, and their
@@ -436,28 +502,40 @@ mod tests {
         fs::write(at("m.xml"), b"<net/>").unwrap();
         let error = check(at("m.xml")).unwrap_err();
         assert!(error.to_string().contains("m.bin"), "{error}");
-        fs::write(at("m.bin"), b"").unwrap();
+        fs::write(at("m.bin"), [0; 4]).unwrap();
         let error = check(at("m.bin")).unwrap_err();
         assert!(error.hint().is_some_and(|hint| hint.contains("m.xml")));
         for (name, said) in [("m.onnx", "not an ONNX file"), ("m.dat", "known format")] {
-            for bytes in [
-                &b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"[..],
-                b"",
-                b"RTEN\x02",
+            for (bytes, said) in [
+                (&b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"[..], said),
+                (b"", "an empty file"),
+                (b"RTEN\x02", "an RTen file"),
+                (b"<!doctype html><html>", "an HTML page"),
             ] {
                 fs::write(at(name), bytes).unwrap();
                 let error = check(at(name)).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::ModelInvalid);
                 assert!(error.to_string().contains(said), "{error}");
+                let same = check_onnx(at(name), "RTen", None).unwrap_err();
+                assert_eq!(same.to_string(), error.to_string());
             }
         }
+        fs::write(at("m.onnx"), b"\x08\x08").unwrap();
         // Other formats: the engine knows.
         fs::write(at("m.pdmodel"), b"\x0a\x00").unwrap();
         assert_eq!(check(at("m.pdmodel")).unwrap().len(), 1);
         fs::write(at("m.pdiparams"), b"").unwrap();
         assert_eq!(check(at("m.pdmodel")).unwrap().len(), 2);
-        fs::write(at("m.tflite"), b"\x1c\x00\x00\x00TFL3").unwrap();
+        let lite = include_bytes!("../../tests/data/lite.tflite");
+        fs::write(at("m.tflite"), lite).unwrap();
         check(at("m.tflite")).unwrap();
+        fs::write(at("short.tflite"), &lite[..lite.len() / 2]).unwrap();
+        let error = check(at("short.tflite")).unwrap_err();
+        assert!(error.to_string().contains("cut short"), "{error}");
+        fs::write(at("m.xml"), b"<net/>").unwrap();
+        fs::write(at("m.bin"), b"version https://git-lfs.x/\nsize 9\n").unwrap();
+        let error = check(at("m.xml")).unwrap_err();
+        assert!(error.to_string().contains("LFS pointer"), "{error}");
         let refused = |name: &str, or_else| check_onnx(at(name), "RTen", or_else).unwrap_err();
         let error = refused("m.tflite", None);
         assert!(error.to_string().contains("not TensorFlow Lite"), "{error}");
@@ -485,7 +563,7 @@ mod tests {
         assert_eq!(bytes, onnx);
         let error = check(with_weights(onnx, b"w")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{error}");
-        for damaged in [&b""[..], b"\x08\x08", b"RTEN\x02"] {
+        for damaged in [&b""[..], b"\x08\x08", b"RTEN\x02", b"{\"a\": 1}"] {
             let error = check(memory(damaged)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ModelInvalid, "{error}");
             assert!(error.to_string().contains("bytes in memory"), "{error}");
@@ -513,6 +591,19 @@ mod tests {
         fs::write(folder.path().join("variables/variables.index"), b"").unwrap();
         assert_eq!(check(folder.path()).unwrap().len(), 2);
         assert_eq!(format(folder.path()).unwrap(), Format::SavedModel);
+        let graph = folder.path().join(SAVED_MODEL);
+        fs::write(&graph, b"\x08\x01\x12\x0fx..VarHandleOp..").unwrap();
+        let error = check(&graph).unwrap_err();
+        let hint = error.hint().unwrap();
+        assert!(
+            hint.contains(&folder.path().display().to_string()),
+            "{hint}"
+        );
+        check(folder.path()).unwrap();
+        fs::remove_file(folder.path().join("variables/variables.index")).unwrap();
+        let error = check(folder.path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ModelNotFound);
+        assert!(error.to_string().contains("variables.index"), "{error}");
     }
 
     #[cfg(unix)]

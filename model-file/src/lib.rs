@@ -5,6 +5,7 @@ pub mod expose;
 mod external;
 mod files;
 mod flow;
+mod foreign;
 mod format;
 pub mod ir;
 pub mod onnx;
@@ -15,6 +16,7 @@ pub mod zip;
 
 pub use external::file_beside;
 pub use files::{OnnxModel, check, check_onnx, format, has_ending, named_files};
+pub use foreign::Foreign;
 pub use format::{Format, open_regular, read_regular, read_source};
 pub use precision::{StoredPrecision, stored_precision};
 pub use types::Kind;

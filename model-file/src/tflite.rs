@@ -49,6 +49,7 @@ pub enum TensorType {
     F16,
     U8,
     I8,
+    I16,
     Other,
 }
 
@@ -125,7 +126,7 @@ impl Graph {
             .map(|buffer| {
                 // A model of more than 2 GB has the values after the `FlatBuffer`.
                 let outside = buffer.long(2)?.unwrap_or_default();
-                let inside = buffer.vector(0)?.map_or(0, |(_, length)| length as u64);
+                let inside = buffer.bytes(0)?.map_or(0, |bytes| bytes.len() as u64);
                 Ok(inside.max(outside as u64))
             })
             .collect::<Result<Vec<_>, _>>()?;
@@ -162,6 +163,7 @@ fn tensor(table: Table<'_>, buffers: &[u64]) -> Result<Tensor, Damaged> {
         0 => TensorType::F32,
         1 => TensorType::F16,
         3 => TensorType::U8,
+        7 => TensorType::I16,
         9 => TensorType::I8,
         _ => TensorType::Other,
     };

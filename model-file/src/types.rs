@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use prost::bytes::Bytes;
 
-use crate::onnx::{AttributeType, DataType, Graph, Model, Node, Type};
+use crate::onnx::{AttributeType, DataType, Graph, Model, Node, Type, ValueInfo};
 
 /// The type of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,16 @@ impl Model {
         self.graph
             .as_ref()
             .map_or_else(HashMap::new, |graph| graph.kinds(&HashMap::new()))
+    }
+}
+
+impl ValueInfo {
+    /// The declared element type, if the value is a tensor.
+    pub fn element_type(&self) -> Option<DataType> {
+        match kind(self.r#type.as_ref()?)? {
+            Kind::Tensor(data_type) => Some(data_type),
+            Kind::Other => None,
+        }
     }
 }
 
@@ -175,7 +185,7 @@ impl Graph {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::{Attribute, TensorType, ValueInfo};
+    use crate::onnx::{Attribute, TensorType};
 
     fn node(operator: &'static str, inputs: &[&'static str], outputs: &[&'static str]) -> Node {
         Node {

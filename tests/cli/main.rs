@@ -25,6 +25,7 @@ mod leftovers;
 #[cfg(unix)]
 mod links;
 mod loader;
+mod model_inputs;
 mod oldest;
 mod outputs;
 mod readmes;
@@ -52,6 +53,7 @@ fn main() {
     trials.extend(cases::trials(&set_up));
     trials.extend(classifier::trials(&set_up));
     trials.extend(bisect::trials(&engines, &set_up));
+    trials.extend(model_inputs::trials(&engines, &set_up));
     trials.extend(compare::trials(&engines, &set_up));
     trials.extend(devices::trials(&engines, &set_up));
     trials.extend(evaluate::trials(&engines, &set_up));

@@ -86,6 +86,54 @@ classifier(
     ],
     first="planes",
 )
+# Inputs of the other types. The models cast them to f32.
+for name, kind in [
+    ("i8", TensorProto.INT8), ("i16", TensorProto.INT16), ("i32", TensorProto.INT32), ("i64", TensorProto.INT64),
+    ("u8", TensorProto.UINT8), ("u16", TensorProto.UINT16), ("u32", TensorProto.UINT32), ("u64", TensorProto.UINT64),
+    ("f64", TensorProto.DOUBLE), ("bf16", TensorProto.BFLOAT16), ("bool", TensorProto.BOOL),
+]:  # fmt: skip
+    classifier(
+        f"input-{name}", value("input", [1, 3, SIZE, SIZE], kind),
+        before=[helper.make_node("Cast", ["input"], ["float"], to=TensorProto.FLOAT)], first="float",
+    )
+# Integers from the first operator to the last one.
+quantized = np.array([[((7 * k + 3 * c) % 11 - 5) for c in range(3)] for k in range(CLASSES)], np.int8)
+save(
+    "input-quantized",
+    [
+        helper.make_node("DequantizeLinear", ["input", "step", "zero"], ["float"]),
+        helper.make_node("GlobalAveragePool", ["float"], ["mean"]),
+        helper.make_node("QuantizeLinear", ["mean", "step", "zero"], ["bytes"]),
+        helper.make_node("QLinearConv", ["bytes", "step", "zero", "weights", "size", "none", "step", "zero"], ["conv"],
+                         kernel_shape=[1, 1]),
+        helper.make_node("DequantizeLinear", ["conv", "step", "zero"], ["scores"]),
+        helper.make_node("Flatten", ["scores"], ["output"]),
+    ],
+    [value("input", [1, 3, SIZE, SIZE], TensorProto.UINT8)],
+    [value("output", [1, CLASSES])],
+    [
+        numpy_helper.from_array(np.array(1, np.float32), "step"), numpy_helper.from_array(np.array(128, np.uint8), "zero"),
+        numpy_helper.from_array(np.array(0.25, np.float32), "size"), numpy_helper.from_array(np.array(0, np.int8), "none"),
+        numpy_helper.from_array(quantized.reshape(CLASSES, 3, 1, 1), "weights"),
+    ],
+)
+# Grey images, and ones with transparency.
+for name, shape in [("grey", [1, 1, SIZE, SIZE]), ("grey-last", ["N", SIZE, SIZE, 1]), ("four-channels", [1, 4, SIZE, SIZE])]:
+    channels = shape[3] if name == "grey-last" else shape[1]
+    last = name == "grey-last"
+    values = np.array([[(7 * k + 3 * c) % 11 - 5 for c in range(channels)] for k in range(CLASSES)], np.float32) / 256
+    save(
+        name,
+        [
+            *([helper.make_node("Transpose", ["input"], ["planes"], perm=[0, 3, 1, 2])] if last else []),
+            helper.make_node("GlobalAveragePool", ["planes" if last else "input"], ["mean"]),
+            helper.make_node("Conv", ["mean", "weights"], ["scores"], kernel_shape=[1, 1]),
+            helper.make_node("Flatten", ["scores"], ["output"]),
+        ],
+        [value("input", shape)], [value("output", [shape[0], CLASSES])],
+        [numpy_helper.from_array(values.reshape(CLASSES, channels, 1, 1), "weights")],
+    )
+classifier("all-open", value("input", ["b", "c", "h", "w"]), output=[value("output", ["b", CLASSES])])
 classifier(
     "output-four-dimensions", image,
     after=[helper.make_node("Identity", ["scores"], ["output"])],
@@ -219,7 +267,7 @@ model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 7)], ir_
 (HERE / "initializer-as-input.onnx").write_bytes(model.SerializeToString(deterministic=True))
 
 core = openvino.Core()
-for name in ("double", "plain", "three-outputs"):
+for name in ("double", "plain", "three-outputs", "input-u16"):
     openvino.save_model(core.read_model(HERE / f"{name}.onnx"), HERE / f"{name}.xml", compress_to_fp16=False)
 
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use backend_api::half::f16;
+use backend_api::half::{bf16, f16};
 use backend_api::{
     BlockingInfer, Dim, ElementType, Error, ErrorKind, InferBackend, InferRequest, ModelSource,
     PendingInfer, Tensor,
@@ -46,6 +46,83 @@ pub fn onnx_alone(needs: &Needs, open: Open) -> Trial {
         let alone = error(open(alone.into()), ErrorKind::ModelUnsupported)?;
         let hint = alone.hint().unwrap_or_default();
         ensure(hint.contains("backend-openvino"), &alone)
+    })
+}
+
+/// Tests that an engine has the element types `supported` for inputs, with the values that `plain.onnx` gives, and names
+/// the others.
+pub fn input_types(needs: &Needs, open: Open, supported: &'static [&'static str]) -> Trial {
+    needs.test("inputs_of_other_types_run_or_are_named", move || {
+        const TYPES: [(&str, &str); 11] = [
+            ("i8", "int8"),
+            ("i16", "int16"),
+            ("i32", "int32"),
+            ("i64", "int64"),
+            ("u8", "uint8"),
+            ("u16", "uint16"),
+            ("u32", "uint32"),
+            ("u64", "uint64"),
+            ("f64", "double"),
+            ("bf16", "bfloat16"),
+            ("bool", "bool"),
+        ];
+        let pixels: Vec<u8> = (0..192).map(|n| n % 128).collect();
+        let plain = open(small_model("plain.onnx").into())?;
+        let floats: Vec<f32> = pixels.iter().map(|&pixel| f32::from(pixel)).collect();
+        let expected = infer(&*plain, Tensor::new([1, 3, 8, 8], floats)?)?;
+        for (name, in_onnx) in TYPES {
+            let opened = open(small_model(&format!("input-{name}.onnx")).into());
+            if !supported.contains(&name) {
+                let refused = error(opened, ErrorKind::ModelUnsupported)?;
+                let text = refused.to_string().to_lowercase();
+                // Either name is the type's.
+                let is_named = text.contains(in_onnx) || text.contains(&format!("type {name}"));
+                ensure(is_named && text.contains("supported:"), &refused)?;
+                continue;
+            }
+            let backend = opened?;
+            let element_type = backend.info().input.element_type;
+            let input = Tensor::new([1, 3, 8, 8], pixels.clone())?;
+            let output = infer(&*backend, converted(&input, element_type)?)?;
+            let (output, expected) = (output.to_f32(), expected.to_f32());
+            let differences = output.iter().zip(&*expected).map(|(a, b)| (a - b).abs());
+            let largest = differences.fold(0.0, f32::max);
+            ensure(output.len() == 12 && largest < 1e-4, (name, largest))?;
+        }
+        Ok(())
+    })
+}
+
+/// Returns the numbers of `pixels` as elements of another type.
+fn converted(pixels: &Tensor, element_type: ElementType) -> Result<Tensor, Failed> {
+    let bytes = pixels.as_slice::<u8>().ok_or("pixels are bytes")?;
+    macro_rules! of {
+        ($rust:ty) => {
+            Tensor::new(
+                pixels.shape(),
+                bytes
+                    .iter()
+                    .map(|&byte| byte as $rust)
+                    .collect::<Vec<$rust>>(),
+            )?
+        };
+    }
+    Ok(match element_type {
+        ElementType::I8 => of!(i8),
+        ElementType::I16 => of!(i16),
+        ElementType::I32 => of!(i32),
+        ElementType::I64 => of!(i64),
+        ElementType::U8 => of!(u8),
+        ElementType::U16 => of!(u16),
+        ElementType::U32 => of!(u32),
+        ElementType::U64 => of!(u64),
+        ElementType::F32 => of!(f32),
+        ElementType::F64 => of!(f64),
+        ElementType::Bf16 => {
+            let values = bytes.iter().map(|&byte| bf16::from_f32(f32::from(byte)));
+            Tensor::new(pixels.shape(), values.collect::<Vec<_>>())?
+        }
+        other => return Err(format!("{other} is not tried").into()),
     })
 }
 

@@ -481,15 +481,16 @@ pub struct PreprocessArgs {
     #[arg(long, value_name = "FILE")]
     pub preprocess: Option<PathBuf>,
 
-    /// Order of the channels that the model takes: rgb or bgr
+    /// Channels that the model takes, in their order: rgb, bgr or grey (Pillow's `L`; the default for models of one
+    /// channel)
     #[arg(long, value_name = "ORDER")]
     pub color: Option<ColorOrder>,
 
-    /// Mean of each channel (pixels 0-255), in the order of --color
+    /// Mean of each channel (pixels 0-255), in the order of --color, or one number for all
     #[arg(long, value_name = "N,N,N", allow_hyphen_values = true)]
     pub mean: Option<Triple>,
 
-    /// Divisor of each channel after the mean, in the order of --color
+    /// Divisor of each channel after the mean, in the order of --color, or one number for all
     #[arg(long, value_name = "N,N,N", allow_hyphen_values = true)]
     pub scale: Option<Triple>,
 

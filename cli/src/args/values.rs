@@ -176,7 +176,10 @@ impl FromStr for Triple {
         match numbers.as_deref() {
             Some(&[all]) => Ok(Self([all; 3])),
             Some(&[a, b, c]) => Ok(Self([a, b, c])),
-            _ => Err("expected three numbers such as 123.675,116.28,103.53".to_owned()),
+            _ => Err(
+                "expected three numbers such as 123.675,116.28,103.53, or one for all channels"
+                    .to_owned(),
+            ),
         }
     }
 }

@@ -53,9 +53,11 @@ fn text(options: &InspectOptions, fitted: &FittedPreprocessing, info: &BackendIn
     lines.join("\n") + "\n"
 }
 
-/// The shortest decimals that give the same 32-bit numbers.
-fn decimals(values: [f32; 3]) -> [f64; 3] {
-    values.map(|value| value.to_string().parse().unwrap_or_else(|_| value.into()))
+/// The shortest decimals that give the same 32-bit numbers, one for each of the input's channels.
+fn decimals(values: [f32; 3], channels: usize) -> Vec<f64> {
+    let values = values.into_iter().take(channels);
+    let decimals = values.map(|value| value.to_string().parse().unwrap_or_else(|_| value.into()));
+    decimals.collect()
 }
 
 /// An output, with its type or the reason why the engine cannot give it.
@@ -90,8 +92,8 @@ fn json(options: &InspectOptions, fitted: &FittedPreprocessing, info: &BackendIn
         // What `--preprocess` reads.
         "preprocess": {
             "color": preprocess.color.to_string(),
-            "mean": decimals(preprocess.mean),
-            "scale": decimals(preprocess.scale),
+            "mean": decimals(preprocess.mean, fitted.layout.channels()),
+            "scale": decimals(preprocess.scale, fitted.layout.channels()),
             "resize": preprocess.resize.to_string(),
             "interpolation": preprocess.interpolation.to_string(),
             "size": [height, width],

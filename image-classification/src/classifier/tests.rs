@@ -224,7 +224,7 @@ fn an_engine_that_fails_is_the_error_of_the_image() {
 fn the_model_is_discovered_beside_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model.onnx");
-    fs::write(&model, "").unwrap();
+    fs::write(&model, b"\x08\x08").unwrap();
     fs::write(folder.path().join("model.labels"), "a\nb\nc\n").unwrap();
     let backend = || channels(1).build().unwrap();
     let discovered = Classifier::discover(backend(), &model).unwrap();

@@ -1,13 +1,15 @@
 //! From an image to the tensor that a model takes.
 
+mod grey;
 mod options;
 mod timm;
+mod values;
 
 use std::collections::TryReserveError;
 
 use backend_api::{Element, ElementType, Tensor};
 use exact_resample::{Filter, RgbView, opencv, pillow};
-use half::f16;
+use half::{bf16, f16};
 
 pub use self::options::{Centre, ColorOrder, CropMode, Interpolation, Resize};
 use crate::{Image, ImageLayout, InputLayout, LayoutError};
@@ -22,11 +24,13 @@ const RGB: u64 = 3;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Preprocess {
-    /// The order of the channels.
+    /// The channels, in their order. An input of one channel gets [`ColorOrder::Grey`], whatever this is.
     pub color: ColorOrder,
-    /// Subtracted from each pixel, 0–255 units, in the order of [`color`](Self::color).
+    /// Subtracted from each pixel, 0–255 units, in the order of [`color`](Self::color). All equal for an input of one
+    /// channel.
     pub mean: [f32; 3],
-    /// Divides the difference, in the order of [`color`](Self::color). No value is 0.
+    /// Divides the difference, in the order of [`color`](Self::color). No value is 0. All equal for an input of one
+    /// channel.
     pub scale: [f32; 3],
     /// The way in which the image gets the size of the input.
     pub resize: Resize,
@@ -46,7 +50,9 @@ impl Preprocess {
     };
 
     /// The tensor for `image`: one image in `layout`'s shape and element type, each element
-    /// `(pixel - mean) / scale`, computed in f32.
+    /// `(pixel - mean) / scale`, computed in f32. For an input of integers this is rounded, halves to even; if they
+    /// have a [quantization](InputLayout::quantized), the element is `round(value / scale) + zero_point`, halves
+    /// rounded away from zero, within the range of the type.
     ///
     /// # Errors
     ///
@@ -70,9 +76,25 @@ impl Preprocess {
         self.check(layout)?;
         self.check_image(image, layout)?;
         let pixels = self.resized(image, layout).map_err(LayoutError::Memory)?;
+        macro_rules! integers {
+            ($rust:ty) => {
+                self.fill(spare, &pixels, layout, |value| {
+                    values::integer(value, layout) as $rust
+                })
+            };
+        }
         match layout.element_type() {
-            ElementType::U8 => self.fill(spare, &pixels, layout, |value| value as u8),
+            ElementType::U8 => integers!(u8),
+            ElementType::U16 => integers!(u16),
+            ElementType::U32 => integers!(u32),
+            ElementType::U64 => integers!(u64),
+            ElementType::I8 => integers!(i8),
+            ElementType::I16 => integers!(i16),
+            ElementType::I32 => integers!(i32),
+            ElementType::I64 => integers!(i64),
             ElementType::F16 => self.fill(spare, &pixels, layout, f16::from_f32),
+            ElementType::Bf16 => self.fill(spare, &pixels, layout, bf16::from_f32),
+            ElementType::F64 => self.fill(spare, &pixels, layout, f64::from),
             _ => self.fill(spare, &pixels, layout, |value| value),
         }
         .map_err(LayoutError::Memory)
@@ -86,7 +108,7 @@ impl Preprocess {
             (u64::from(width) * u64::from(height)).saturating_mul(RGB)
         };
         let input = bytes((layout.width(), layout.height()));
-        let tensor = input * layout.element_type().size() as u64;
+        let tensor = input / RGB * (layout.channels() * layout.element_type().size()) as u64;
         let (part, to) = self.resizing(size, layout);
         if self.too_long(size, layout).is_some() {
             return SMALL;
@@ -104,7 +126,8 @@ impl Preprocess {
             | Resize::Timm { .. }
             | Resize::Letterbox { .. } => (0, bytes(to)),
         };
-        let resizing = (before + resampled).max(after + input);
+        let grey = if self.is_grey(layout) { bytes(size) } else { 0 };
+        let resizing = grey + (before + resampled).max(after + input);
         resizing.max(input + tensor) + SMALL
     }
 
@@ -123,25 +146,10 @@ impl Preprocess {
     ///
     /// # Errors
     ///
-    /// [`LayoutError`]: 8-bit inputs take no mean and scale, and a short side must not be smaller
-    /// than the input.
+    /// [`LayoutError`]: the values of all pixels must fit into the input's integers, an input of one channel takes one
+    /// mean and scale, and a short side must not be smaller than the input.
     pub fn check(&self, layout: &InputLayout) -> Result<(), LayoutError> {
-        let identity = self.mean == [0.0; 3] && self.scale == [1.0; 3];
-        if layout.element_type() == ElementType::U8 && !identity {
-            return Err(LayoutError::MeanOnU8);
-        }
-        if self
-            .scale
-            .iter()
-            .chain(&self.mean)
-            .any(|value| !value.is_finite())
-            || self.scale.contains(&0.0)
-        {
-            return Err(LayoutError::BadScale {
-                mean: self.mean,
-                scale: self.scale,
-            });
-        }
+        values::check(self, layout)?;
         match self.resize {
             Resize::ShortSide { short: side, .. } | Resize::StretchThenCrop { side, .. }
                 if side < layout.width().max(layout.height()) =>
@@ -211,8 +219,21 @@ impl Preprocess {
         }
     }
 
-    /// The image in the size of the input, RGB.
+    /// Returns whether the tensor holds grey.
+    pub(crate) fn is_grey(&self, layout: &InputLayout) -> bool {
+        self.color == ColorOrder::Grey || layout.channels() == 1
+    }
+
+    /// The image in the size of the input, RGB. Grey has three equal channels.
     fn resized(&self, image: &Image, layout: &InputLayout) -> Result<Vec<u8>, TryReserveError> {
+        if self.is_grey(layout) {
+            self.resized_rgb(&grey::grey(image)?, layout)
+        } else {
+            self.resized_rgb(image, layout)
+        }
+    }
+
+    fn resized_rgb(&self, image: &Image, layout: &InputLayout) -> Result<Vec<u8>, TryReserveError> {
         let (width, height) = (layout.width(), layout.height());
         let (part, to) = self.resizing((image.width(), image.height()), layout);
         match self.resize {
@@ -301,22 +322,29 @@ impl Preprocess {
         let mut tables = [[T::zeroed(); 256]; 3];
         for (table, (mean, scale)) in tables.iter_mut().zip(self.mean.iter().zip(self.scale)) {
             for (value, pixel) in table.iter_mut().zip(0_u8..=255) {
-                *value = convert((f32::from(pixel) - mean) / scale);
+                *value = convert(values::real(pixel, *mean, scale));
             }
         }
         // Which byte of a pixel goes into each channel of the tensor.
         let sources = match self.color {
-            ColorOrder::Rgb => [0, 1, 2],
+            ColorOrder::Rgb | ColorOrder::Grey => [0, 1, 2],
             ColorOrder::Bgr => [2, 1, 0],
         };
         let (pixels, _) = pixels.as_chunks::<3>();
+        let length = pixels.len() * layout.channels();
         let mut values = spare.and_then(Tensor::into_vec).unwrap_or_default();
-        if values.capacity() < pixels.len() * 3 {
+        if values.capacity() < length {
             // Growing would copy unneeded bytes, and hold both buffers.
-            values = reserved(pixels.len() * 3)?;
+            values = reserved(length)?;
         }
-        values.resize(pixels.len() * 3, T::zeroed());
-        match layout.order() {
+        values.resize(length, T::zeroed());
+        // One channel is first and last.
+        let order = if layout.channels() == 1 {
+            ImageLayout::Nchw
+        } else {
+            layout.order()
+        };
+        match order {
             ImageLayout::Nchw => {
                 for ((plane, table), source) in values
                     .chunks_exact_mut(pixels.len())
@@ -437,10 +465,6 @@ mod tests {
             .tensor(&pair(), &layout(ElementType::F16, [1, 3, 1, 2]))
             .unwrap();
         assert_eq!(*tensor.to_f32(), [1.0, 2.5, 2.0, 5.0, -4.0, 2.0]);
-        assert_eq!(
-            recipe.tensor(&pair(), &layout(ElementType::U8, [1, 3, 1, 2])),
-            Err(LayoutError::MeanOnU8)
-        );
         let zero = Preprocess {
             scale: [1.0, 0.0, 1.0],
             ..Preprocess::OPENVINO_SAMPLE

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::ImageSize;
 
-/// The order of the channels in the tensor.
+/// The channels of the tensor, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
@@ -15,6 +15,10 @@ pub enum ColorOrder {
     Rgb,
     /// Blue first, as OpenCV reads images and Caffe models take them.
     Bgr,
+    /// The luma of Pillow's `convert("L")` (ITU-R 601-2), from which the image is then resized: torchvision's
+    /// `Grayscale`. An input of three channels gets it three times.
+    #[serde(alias = "gray")]
+    Grey,
 }
 
 impl fmt::Display for ColorOrder {
@@ -22,6 +26,7 @@ impl fmt::Display for ColorOrder {
         f.write_str(match self {
             Self::Rgb => "rgb",
             Self::Bgr => "bgr",
+            Self::Grey => "grey",
         })
     }
 }
@@ -33,7 +38,8 @@ impl FromStr for ColorOrder {
         match text.to_ascii_lowercase().as_str() {
             "rgb" => Ok(Self::Rgb),
             "bgr" => Ok(Self::Bgr),
-            _ => Err("expected rgb or bgr"),
+            "grey" | "gray" => Ok(Self::Grey),
+            _ => Err("expected rgb, bgr or grey"),
         }
     }
 }
@@ -389,9 +395,10 @@ mod tests {
             let json = serde_json::to_value(interpolation).unwrap();
             assert_eq!(json, name);
         }
-        for color in [ColorOrder::Rgb, ColorOrder::Bgr] {
+        for color in [ColorOrder::Rgb, ColorOrder::Bgr, ColorOrder::Grey] {
             let json = serde_json::to_value(color).unwrap();
             assert_eq!(json, color.to_string());
+            assert_eq!(color.to_string().parse(), Ok(color));
         }
         let preprocess = Preprocess {
             resize: "short:256:floor".parse().unwrap(),

@@ -1,6 +1,7 @@
 //! The reasons why the preprocessing of a model cannot be resolved.
 
 use backend_api::ElementType;
+use model_file::Foreign;
 
 use crate::sources::SourceError;
 use crate::{ImageLayout, ImageSize, LayoutError, Resize, ScoreKind, SettingOrigin};
@@ -16,6 +17,14 @@ pub enum ResolveError {
     ImageAsModel {
         /// The model, as its source is displayed.
         model: String,
+    },
+    /// The file of the model is something else.
+    #[error("{model} is {foreign}")]
+    ForeignFile {
+        /// The model, as its source is displayed.
+        model: String,
+        /// The content of the file.
+        foreign: Foreign,
     },
     /// A source cannot be used.
     #[error("{model}")]
@@ -100,6 +109,7 @@ impl ResolveError {
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::ImageAsModel { .. } => "give the file of a model",
+            Self::ForeignFile { foreign, .. } => foreign.hint(),
             Self::Source { source, .. } => source.hint(),
             Self::CropFractions { .. } => "leave one of the two out",
             Self::CropFractionWithoutCrop => "add `resize = crop`",

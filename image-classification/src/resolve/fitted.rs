@@ -2,14 +2,12 @@
 
 use backend_api::{BackendInfo, ElementType, Tensor};
 
+use super::input::INPUT;
 use super::{Note, OutputReading, ResolveError, ResolvedPreprocessing};
 use crate::sources::End;
 use crate::{
     ImageSize, InputLayout, Labels, Preparation, ScoreKind, Setting, SettingOrigin, WithOrigin,
 };
-
-/// The source of values that the engine reports.
-const INPUT: &str = "the model's input";
 
 impl ResolvedPreprocessing {
     /// Fits the preprocessing to the input and the output that the engine reports.
@@ -21,9 +19,14 @@ impl ResolvedPreprocessing {
     pub fn fit(mut self, info: &BackendInfo) -> Result<FittedPreprocessing, ResolveError> {
         let layout = self.input_layout(info)?;
         self.fit_resize(layout.size());
+        let mut notes: Vec<Note> = self.fit_channels(&layout).into_iter().collect();
+        let (layout, values_note) = self.fit_values(layout);
         self.preprocess.check(&layout)?;
-        let mut notes = self.size_note(layout)?;
-        notes.extend(self.convention_note(layout));
+        notes.extend(self.size_note(layout)?);
+        let convention_note = self.convention_note(layout);
+        let is_covered = convention_note.is_some() && self.input_quantization.is_none();
+        notes.extend(convention_note);
+        notes.extend(values_note.filter(|_| !is_covered));
         if let Some(stated) = self.multi_label.as_ref().filter(|stated| stated.value)
             && self.scores == ScoreKind::Softmax
         {
@@ -131,9 +134,10 @@ impl ResolvedPreprocessing {
         ))])
     }
 
-    /// Returns a note on values that no source states. A model that takes bytes normalizes by itself.
+    /// Returns a note on values that no source states. A model that takes integers normalizes by itself.
     fn convention_note(&self, layout: InputLayout) -> Option<Note> {
-        let normalizes = layout.element_type() == ElementType::U8;
+        let element_type = layout.element_type();
+        let normalizes = !element_type.is_float() && layout.quantization().is_none();
         let assumed = self.assumed.iter().copied();
         let assumed = assumed.filter(|key| !normalizes || !matches!(*key, "mean" | "scale"));
         let assumed: Vec<&str> = assumed.collect();
@@ -141,13 +145,14 @@ impl ResolvedPreprocessing {
             return None;
         }
         let fields: Vec<String> = assumed.iter().map(|key| format!("`{key}`")).collect();
-        let (wrong, more) = if normalizes {
-            (
-                "may be wrong",
-                "; its input takes bytes, which are not normalized",
-            )
+        let (wrong, more) = if !normalizes {
+            ("is wrong for most models", String::new())
+        } else if element_type == ElementType::U8 {
+            let more = "; its input takes bytes, which are not normalized";
+            ("may be wrong", more.to_owned())
         } else {
-            ("is wrong for most models", "")
+            let more = format!("; its input takes {element_type}, which are not normalized");
+            ("may be wrong", more)
         };
         Some(Note::new(format!(
             "the model and its files do not state the {}; assuming the convention of OpenVINO's samples ({}), which \
@@ -221,8 +226,8 @@ impl FittedPreprocessing {
     /// by them.
     pub const FIRST_IMAGES: usize = 8;
 
-    /// Returns all values of the preprocessing with their origins: [`ResolvedPreprocessing::settings`], `size`
-    /// and `layout`.
+    /// Returns all values of the preprocessing with their origins: [`ResolvedPreprocessing::settings`], `size`,
+    /// `layout` and, if integers stand for real values, `input_quantization`.
     pub fn settings(&self) -> Vec<Setting> {
         fn origin<T: PartialEq>(stated: Option<&WithOrigin<T>>, used: &T) -> SettingOrigin {
             match stated {
@@ -244,6 +249,15 @@ impl FittedPreprocessing {
             setting("size", size.to_string(), size_origin),
             setting("layout", order.to_string(), order_origin),
         ]);
+        let quantization = self.layout.quantization();
+        settings.extend(
+            quantization
+                .zip(self.resolved.input_quantization.as_ref())
+                .map(|(quantization, stated)| {
+                    let origin = stated.origin.clone();
+                    setting("input_quantization", quantization.to_string(), origin)
+                }),
+        );
         settings
     }
 

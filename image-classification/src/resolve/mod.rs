@@ -2,11 +2,13 @@
 
 mod error;
 mod fitted;
+mod input;
 mod note;
 mod overrides;
 mod reading;
 
 use backend_api::ModelSource;
+use model_file::Foreign;
 
 pub use self::error::ResolveError;
 pub use self::fitted::FittedPreprocessing;
@@ -49,6 +51,8 @@ pub struct ResolvedPreprocessing {
     pub output: Option<WithOrigin<OutputKind>>,
     /// The quantization of an integer output, if the model has one.
     pub quantization: Option<WithOrigin<Quantization>>,
+    /// The quantization of an integer input, if the model has one.
+    pub input_quantization: Option<WithOrigin<Quantization>>,
     /// The requested kind of scores.
     pub scores: ScoreKind,
     /// The way in which JPEGs are decoded.
@@ -93,6 +97,12 @@ impl ResolvedPreprocessing {
         if is_image(&model) {
             return Err(ResolveError::ImageAsModel {
                 model: model.to_string(),
+            });
+        }
+        if let Some(foreign) = Foreign::of(&model) {
+            return Err(ResolveError::ForeignFile {
+                model: model.to_string(),
+                foreign,
             });
         }
         let mut notes = Vec::new();
@@ -227,6 +237,7 @@ impl ResolvedPreprocessing {
             multi_label: first(each().map(|source| &source.multi_label)),
             output: first(each().map(|source| &source.output)),
             quantization: first(each().map(|source| &source.quantization)),
+            input_quantization: first(each().map(|source| &source.input_quantization)),
             scores: ScoreKind::Auto,
             decode: Decode::Exact,
             assumed: settings
@@ -318,7 +329,7 @@ mod tests {
     pub(super) fn bare_model(labels: Option<&str>) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let model = folder.path().join("model.onnx");
-        std::fs::write(&model, "").unwrap();
+        std::fs::write(&model, "\x08\x08").unwrap();
         if let Some(labels) = labels {
             std::fs::write(folder.path().join("model.labels"), labels).unwrap();
         }

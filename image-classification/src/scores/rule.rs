@@ -38,7 +38,7 @@ impl fmt::Display for OutputKind {
     }
 }
 
-/// The affine quantization of an integer output: the real value is `scale × (q − zero_point)`.
+/// The affine quantization of an integer input or output: the real value is `scale × (q − zero_point)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Quantization {
@@ -46,6 +46,12 @@ pub struct Quantization {
     pub scale: f32,
     /// The integer that represents 0.
     pub zero_point: i32,
+}
+
+impl fmt::Display for Quantization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "scale {}, zero point {}", self.scale, self.zero_point)
+    }
 }
 
 impl Quantization {

@@ -87,6 +87,7 @@ impl Embedded {
         let other = |color| match color {
             ColorOrder::Rgb => ColorOrder::Bgr,
             ColorOrder::Bgr => ColorOrder::Rgb,
+            ColorOrder::Grey => ColorOrder::Grey,
         };
         // The remaining steps use the channel order of the model's input.
         let rest = |values: Option<[f32; 3]>, done: [f32; 3]| {

@@ -79,6 +79,8 @@ pub struct SourceSettings {
     pub output: Option<WithOrigin<OutputKind>>,
     /// The quantization of an integer output.
     pub quantization: Option<WithOrigin<Quantization>>,
+    /// The quantization of an integer input.
+    pub input_quantization: Option<WithOrigin<Quantization>>,
     /// Keys that were read and have no effect here.
     pub unused: Vec<String>,
 }
@@ -522,7 +524,7 @@ fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
             // The engine reports the fault of a damaged one.
             let graph = model_file::tflite::Graph::read(&bytes).unwrap_or_default();
             Ok(Inside {
-                metadata: tflite::metadata(&bytes, &graph)?,
+                metadata: tflite::settings(&bytes, &graph)?,
                 convention: Some(tflite::convention()),
                 graph: graph::tflite::find(&graph),
                 ..Inside::default()

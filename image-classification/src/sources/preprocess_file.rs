@@ -15,14 +15,32 @@ struct Preprocessing {
     #[serde(rename = "$schema")]
     _schema: Option<String>,
     color: Option<String>,
-    mean: Option<[f32; 3]>,
-    scale: Option<[f32; 3]>,
+    mean: Option<Numbers>,
+    scale: Option<Numbers>,
     resize: Option<String>,
     interpolation: Option<String>,
     /// Height, width.
     size: Option<[u32; 2]>,
     layout: Option<String>,
     labels: Option<Value>,
+}
+
+/// One number for each channel, or one for all of them.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum Numbers {
+    Each([f32; 3]),
+    One([f32; 1]),
+    All(f32),
+}
+
+impl From<Numbers> for [f32; 3] {
+    fn from(numbers: Numbers) -> Self {
+        match numbers {
+            Numbers::Each(values) => values,
+            Numbers::One([all]) | Numbers::All(all) => [all; 3],
+        }
+    }
 }
 
 /// The output of `classify inspect --format json`, which has the preprocessing under a separate key.
@@ -43,7 +61,11 @@ pub(super) fn read(file: &str, bytes: &[u8]) -> Result<SourceSettings, SourceErr
             source: source.into(),
         })?;
     let by = |key: &str| format!("{file}: {key}");
-    if said.scale.is_some_and(|scale| scale.contains(&0.0)) {
+    let (mean, scale) = (
+        said.mean.map(<[f32; 3]>::from),
+        said.scale.map(<[f32; 3]>::from),
+    );
+    if scale.is_some_and(|scale| scale.contains(&0.0)) {
         return Err(unsupported(file, "scale", "0", "numbers that are not 0"));
     }
     let labels = said
@@ -60,8 +82,8 @@ pub(super) fn read(file: &str, bytes: &[u8]) -> Result<SourceSettings, SourceErr
         })?;
     Ok(SourceSettings {
         color: parsed(file, "color", said.color)?,
-        mean: said.mean.map(|mean| WithOrigin::new(mean, by("mean"))),
-        scale: said.scale.map(|scale| WithOrigin::new(scale, by("scale"))),
+        mean: mean.map(|mean| WithOrigin::new(mean, by("mean"))),
+        scale: scale.map(|scale| WithOrigin::new(scale, by("scale"))),
         resize: parsed(file, "resize", said.resize)?,
         interpolation: parsed(file, "interpolation", said.interpolation)?,
         size: said
@@ -90,6 +112,7 @@ fn parsed<T: FromStr<Err = &'static str>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ColorOrder;
 
     #[test]
     fn every_key_may_be_absent_and_none_may_be_unknown() {
@@ -102,6 +125,11 @@ mod tests {
         assert_eq!(said.size.unwrap().value.to_string(), "192 x 224");
         assert_eq!(said.labels.unwrap().value.len(), 2);
         assert_eq!(said.scale, None);
+        let grey = br#"{"color": "gray", "mean": 127.5, "scale": [64]}"#;
+        let said = read("p.json", grey).unwrap();
+        assert_eq!(said.color.unwrap().value, ColorOrder::Grey);
+        assert_eq!(said.mean.unwrap().value, [127.5; 3]);
+        assert_eq!(said.scale.unwrap().value, [64.0; 3]);
         let inspected = read(
             "p.json",
             br#"{"schema_version": 1, "preprocess": {"color": "bgr"}}"#,
@@ -109,7 +137,7 @@ mod tests {
         assert!(inspected.unwrap().color.is_some());
         for (text, expected) in [
             (r#"{"colour": "rgb"}"#, "preprocessing file"),
-            (r#"{"color": "yuv"}"#, "expected rgb or bgr"),
+            (r#"{"color": "yuv"}"#, "expected rgb, bgr or grey"),
             (r#"{"resize": "squash"}"#, "short:256"),
             (r#"{"scale": [1, 0, 1]}"#, "not 0"),
         ] {

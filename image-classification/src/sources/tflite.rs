@@ -1,16 +1,30 @@
 //! TensorFlow Lite Metadata, and the labels in the archive that is appended to the model.
 
-use model_file::tflite::{Graph, Metadata, TensorType};
+use model_file::tflite::{Graph, Metadata};
 use model_file::zip;
 
+use super::graph::tflite::quantization;
 use super::{SourceError, SourceSettings, ultralytics, unsupported};
 use crate::{ColorOrder, Labels, WithOrigin};
 
 /// The name of the source in messages.
 const FILE: &str = "the model's TFLite metadata";
 
-/// Reads the metadata of the model in `bytes`, first Ultralytics'.
-pub(super) fn metadata(bytes: &[u8], graph: &Graph) -> Result<Vec<SourceSettings>, SourceError> {
+/// Reads the quantization of the model's input, and the metadata of the model in `bytes`, Ultralytics' metadata first.
+pub(super) fn settings(bytes: &[u8], graph: &Graph) -> Result<Vec<SourceSettings>, SourceError> {
+    let mut found = metadata(bytes, graph)?;
+    let input = graph.inputs.first().and_then(|&input| graph.tensor(input));
+    found.extend(input.and_then(quantization).map(|quantization| {
+        let by = "the model's input tensor: scale and zero point";
+        SourceSettings {
+            input_quantization: Some(WithOrigin::new(quantization, by)),
+            ..SourceSettings::default()
+        }
+    }));
+    Ok(found)
+}
+
+fn metadata(bytes: &[u8], graph: &Graph) -> Result<Vec<SourceSettings>, SourceError> {
     let mut found = Vec::new();
     if let Some(json) = zip::entry(bytes, "metadata.json")
         && let Ok(value) = serde_json::from_slice(&json)
@@ -18,7 +32,7 @@ pub(super) fn metadata(bytes: &[u8], graph: &Graph) -> Result<Vec<SourceSettings
         found.extend(ultralytics::of_value("the model's metadata.json", &value)?);
     }
     if let Some(metadata) = Metadata::read(bytes) {
-        found.push(settings(bytes, &metadata, graph)?);
+        found.push(of_metadata(bytes, &metadata, graph)?);
     }
     Ok(found)
 }
@@ -34,7 +48,7 @@ pub(super) fn convention() -> SourceSettings {
     }
 }
 
-fn settings(
+fn of_metadata(
     bytes: &[u8],
     metadata: &Metadata,
     graph: &Graph,
@@ -53,15 +67,13 @@ fn settings(
             "one number, or three",
         )),
     };
-    let input = graph
-        .inputs
-        .first()
-        .and_then(|number| graph.tensor(*number));
-    let takes_bytes =
-        input.is_some_and(|input| matches!(input.element_type, TensorType::U8 | TensorType::I8));
-    // A quantized input takes pixels as they are: the numbers belong to its float original.
-    let normalizes = !metadata.mean.is_empty() || !metadata.std.is_empty();
-    if normalizes && !takes_bytes {
+    let input = graph.inputs.first().and_then(|&input| graph.tensor(input));
+    let is_quantized = input.is_some_and(|input| quantization(input).is_some());
+    // Writers of metadata state these for a quantized input that takes pixels as they are.
+    let is_identity =
+        metadata.mean.iter().all(|mean| *mean == 0.0) && metadata.std.iter().all(|std| *std == 1.0);
+    let is_stated = !metadata.mean.is_empty() || !metadata.std.is_empty();
+    if is_stated && !(is_quantized && is_identity) {
         let (mean, std) = (three("mean", &metadata.mean)?, three("std", &metadata.std)?);
         if std.contains(&0.0) {
             return Err(unsupported(FILE, "std", "0", "numbers that are not 0"));
@@ -80,6 +92,8 @@ fn settings(
 
 #[cfg(test)]
 mod tests {
+    use model_file::tflite::TensorType;
+
     use super::*;
 
     /// `lite.tflite` with what `tflite_support` 0.4.4's `MetadataWriter.create_for_inference` adds.
@@ -96,14 +110,20 @@ mod tests {
         assert_eq!(said.scale.as_ref().unwrap().value, [128.0, 64.0, 32.0]);
         let labels = said.labels.as_ref().unwrap();
         assert_eq!(labels.value.get(11), Some("class 11"));
-        // A quantized model normalizes by itself.
+        // The real values of a quantized input are the normalized ones.
         let input = usize::try_from(graph.inputs[0]).unwrap();
-        graph.tensors[input].element_type = TensorType::U8;
-        let [bytes] = &metadata(LITE, &graph).unwrap()[..] else {
-            panic!("one source");
+        let tensor = &mut graph.tensors[input];
+        tensor.element_type = TensorType::U8;
+        tensor.quantization = Some((1.0 / 64.0, 127));
+        let [stated, bytes] = &settings(LITE, &graph).unwrap()[..] else {
+            panic!("two sources");
         };
-        assert_eq!((&bytes.mean, &bytes.scale), (&None, &None));
-        assert!(bytes.labels.is_some());
+        assert_eq!((&stated.mean, &stated.scale), (&said.mean, &said.scale));
+        let quantization = bytes.input_quantization.as_ref().unwrap();
+        assert_eq!(
+            quantization.value.to_string(),
+            "scale 0.015625, zero point 127"
+        );
     }
 
     #[test]

@@ -31,8 +31,8 @@ pub(super) fn settings(
         object: config,
     };
     let by = |names: &str| format!("{file}: {prefix}{names}");
-    let size = input_size(keys, "input_size")?
-        .ok_or_else(|| keys.error("input_size", "3 channels, height and width"))?;
+    let (color, size) =
+        input_size(keys, "input_size")?.ok_or_else(|| keys.error("input_size", INPUT_SIZE))?;
     let interpolation = match keys.text("interpolation")?.unwrap_or("bicubic") {
         "nearest" => Interpolation::Nearest,
         "box" => Interpolation::Box,
@@ -58,7 +58,7 @@ pub(super) fn settings(
     let resize = resize(keys, mean.value)?;
     // timm's scripts use it at the size for tests.
     let at_test_size = match input_size(keys, "test_input_size")? {
-        Some(test_size) if test_size != size => {
+        Some((_, test_size)) if test_size != size => {
             let fraction = fraction(keys, "test_crop_pct")?;
             let by = by("test_input_size, test_crop_pct");
             fraction.map(|fraction| (test_size, WithOrigin::new(of(fraction, resize), by)))
@@ -66,7 +66,10 @@ pub(super) fn settings(
         _ => None,
     };
     Ok(SourceSettings {
-        color: Some(WithOrigin::new(ColorOrder::Rgb, format!("{file}: timm"))),
+        color: Some(match color {
+            ColorOrder::Grey => WithOrigin::new(color, by("input_size")),
+            _ => WithOrigin::new(color, format!("{file}: timm")),
+        }),
         mean: Some(mean),
         scale: Some(scale),
         resize: Some(WithOrigin::new(resize, by("crop_pct, crop_mode"))),
@@ -83,18 +86,28 @@ pub(super) fn settings(
     })
 }
 
-/// A size in the order of `timm`: channels, height, width.
-fn input_size(keys: Keys<'_>, key: &str) -> Result<Option<ImageSize>, SourceError> {
+const INPUT_SIZE: &str = "3 channels or 1, height and width";
+
+/// A size in the order of `timm`: channels, height, width. Its scripts open images in mode `L` for one channel.
+fn input_size(keys: Keys<'_>, key: &str) -> Result<Option<(ColorOrder, ImageSize)>, SourceError> {
     let Some(value) = keys.get(key) else {
         return Ok(None);
     };
     match value.as_array().map(Vec::as_slice) {
-        Some([channels, height, width]) if channels.as_u64() == Some(3) => side(height)
-            .zip(side(width))
-            .map(|(height, width)| Some(ImageSize { width, height })),
+        Some([channels, height, width]) => {
+            let color = match channels.as_u64() {
+                Some(3) => Some(ColorOrder::Rgb),
+                Some(1) => Some(ColorOrder::Grey),
+                _ => None,
+            };
+            let size = side(height).zip(side(width));
+            let size = size.map(|(height, width)| ImageSize { width, height });
+            color.zip(size)
+        }
         _ => None,
     }
-    .ok_or_else(|| keys.error(key, "3 channels, height and width"))
+    .map(Some)
+    .ok_or_else(|| keys.error(key, INPUT_SIZE))
 }
 
 /// A fraction; 0 is as good as absent, as in Python.
@@ -194,6 +207,16 @@ mod tests {
     }
 
     #[test]
+    fn one_channel_is_grey() {
+        let said =
+            read(r#"{"pretrained_cfg": {"input_size": [1, 28, 28], "mean": [0.5], "std": 0.25}}"#)
+                .unwrap();
+        assert_eq!(said.color.unwrap().value, ColorOrder::Grey);
+        assert_eq!(said.mean.unwrap().value, [127.5; 3]);
+        assert_eq!(said.scale.unwrap().value, [63.75; 3]);
+    }
+
+    #[test]
     fn what_is_not_supported_is_named() {
         for (more, key) in [
             (r#""crop_mode": "fill""#, "crop_mode"),
@@ -202,7 +225,7 @@ mod tests {
             (r#""crop_pct": -1"#, "crop_pct"),
             (r#""test_input_size": [288, 288]"#, "test_input_size"),
             (r#""std": [0, 1, 1]"#, "std"),
-            (r#""input_size": [1, 28, 28]"#, "input_size"),
+            (r#""input_size": [4, 28, 28]"#, "input_size"),
         ] {
             let text = format!(r#"{{"pretrained_cfg": {{"input_size": [3, 224, 224], {more}}}}}"#);
             let error = read(&text).unwrap_err().to_string();

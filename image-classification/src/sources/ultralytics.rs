@@ -28,6 +28,7 @@ pub(super) fn of_onnx(model: &Model) -> Result<Option<SourceSettings>, SourceErr
         return Ok(None);
     };
     let file = "the model's metadata_props";
+    check_channels(file, props.get("channels").map(String::as_str))?;
     let sides: Option<Vec<u32>> = props["imgsz"]
         .trim_matches(|c: char| "[]() ".contains(c))
         .split(',')
@@ -64,6 +65,8 @@ pub(super) fn of_value(file: &str, value: &Value) -> Result<Option<SourceSetting
     ) else {
         return Ok(None);
     };
+    let channels = value.get("channels").map(Value::to_string);
+    check_channels(file, channels.as_deref())?;
     let side = |side: &Value| side.as_u64().and_then(|side| u32::try_from(side).ok());
     let sides: Option<Vec<u32>> = match imgsz {
         Value::Array(sides) => sides.iter().map(side).collect(),
@@ -106,6 +109,14 @@ pub(super) fn of_model_info(
         labels: labels("model_info", "labels", names),
         ..recipe("model_info: model_type YOLO", None)
     })
+}
+
+/// Ultralytics' own prediction fails for other numbers of channels, so that nothing tells what it would be.
+fn check_channels(file: &str, channels: Option<&str>) -> Result<(), SourceError> {
+    match channels {
+        None | Some("3") => Ok(()),
+        Some(other) => Err(unsupported(file, "channels", other, "3")),
+    }
 }
 
 fn size(sides: Option<&[u32]>) -> Option<ImageSize> {
@@ -251,6 +262,18 @@ mod tests {
             metadata_props: props.iter().map(entry).collect(),
             ..Model::default()
         }
+    }
+
+    #[test]
+    fn other_channels_than_three_are_refused() {
+        let export = |channels| {
+            let names = "{0: 'a', 1: 'b'}";
+            let entries = [("task", "classify"), ("imgsz", "[8, 8]"), ("names", names)];
+            of_onnx(&onnx(&[&entries[..], &[("channels", channels)]].concat()))
+        };
+        assert!(export("3").unwrap().is_some());
+        let error = export("1").unwrap_err().to_string();
+        assert!(error.contains("channels = `1`"), "{error}");
     }
 
     #[test]

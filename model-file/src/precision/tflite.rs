@@ -11,7 +11,7 @@ impl Weights {
                 TensorType::F32 => self.add(StoredPrecision::F32, tensor.bytes / 4),
                 TensorType::F16 => self.add(StoredPrecision::F16, tensor.bytes / 2),
                 TensorType::U8 | TensorType::I8 => self.add(StoredPrecision::Int8, tensor.bytes),
-                TensorType::Other => {}
+                TensorType::I16 | TensorType::Other => {}
             }
         }
         for operator in &graph.operators {

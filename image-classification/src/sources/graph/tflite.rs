@@ -28,8 +28,10 @@ fn end(graph: &Graph, output: i32) -> End {
             Some((step, operator.name()))
         })
     };
+    let by = |port: &str| format!("the model's {port} tensor: scale and zero point");
     let quantization = graph.tensor(output).and_then(quantization);
     let name = graph.tensor(output).map(|tensor| tensor.name.clone());
+    let quantization = quantization.map(|value| (value, by("output")));
     End {
         names: name.into_iter().collect(),
         settings: settings(decide(steps()), quantization),
@@ -38,16 +40,16 @@ fn end(graph: &Graph, output: i32) -> End {
     }
 }
 
-fn quantization(tensor: &Tensor) -> Option<(Quantization, String)> {
-    let is_integer = matches!(tensor.element_type, TensorType::U8 | TensorType::I8);
+/// The quantization of a tensor of integers.
+pub(crate) fn quantization(tensor: &Tensor) -> Option<Quantization> {
+    let is_integer = matches!(
+        tensor.element_type,
+        TensorType::U8 | TensorType::I8 | TensorType::I16
+    );
     let (scale, zero_point) = tensor.quantization?;
     let zero_point = i32::try_from(zero_point).ok()?;
-    (is_integer && scale.is_finite() && scale > 0.0).then(|| {
-        (
-            Quantization { scale, zero_point },
-            "the model's output tensor: scale and zero point".to_owned(),
-        )
-    })
+    let is_valid = is_integer && scale.is_finite() && scale > 0.0;
+    is_valid.then_some(Quantization { scale, zero_point })
 }
 
 fn dims(graph: &Graph, tensor: Option<&i32>) -> Option<Vec<Option<usize>>> {
