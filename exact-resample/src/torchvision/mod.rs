@@ -160,7 +160,10 @@ mod tests {
                 .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
                     (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
                 });
-            assert_eq!(hash, expected, "{filter:?}, {size:?} to {to:?}, extreme: {is_extreme}");
+            assert_eq!(
+                hash, expected,
+                "{filter:?}, {size:?} to {to:?}, extreme: {is_extreme}"
+            );
         }
     }
 }

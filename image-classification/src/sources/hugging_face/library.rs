@@ -15,7 +15,7 @@ pub(super) struct Library {
     pub is_torchvision: bool,
     /// True if version 5 or later wrote the file.
     pub is_of_version_5: bool,
-    /// The statement that decides, for [`SettingOrigin`](crate::SettingOrigin). `None` if nothing does.
+    /// The statement that decides, as the rest of a sentence. `None` if nothing does.
     pub reason: Option<String>,
 }
 
@@ -36,12 +36,12 @@ impl Library {
         };
         let name = text("image_processor_type").unwrap_or_default();
         if let Some(is_torchvision) = kind.only_library() {
-            return decided(is_torchvision, format!("{} has no other", kind.name));
+            return decided(is_torchvision, format!(", the only one of {}", kind.name));
         }
         if name.ends_with("Fast") || name.ends_with("Pil") {
             return decided(
                 name.ends_with("Fast"),
-                format!("image_processor_type {name}"),
+                format!(" by image_processor_type {name}"),
             );
         }
         if let Some((file, version, major)) = version {
@@ -50,10 +50,13 @@ impl Library {
             } else {
                 format!("{file}: ")
             };
-            return decided(major >= 5, format!("{by}transformers_version {version}"));
+            return decided(
+                major >= 5,
+                format!(" by {by}transformers_version {version}"),
+            );
         }
         if keys.get("feature_extractor_type").is_some() {
-            return decided(false, "feature_extractor_type".to_owned());
+            return decided(false, " by feature_extractor_type".to_owned());
         }
         Self {
             is_torchvision: false,

@@ -170,19 +170,13 @@ struct Processor<'a> {
 }
 
 impl Processor<'_> {
-    /// Returns whether `null` stands for the default, as it does for processors that use torchvision and in
-    /// transformers 5.
-    fn is_new(self) -> bool {
-        self.library.is_torchvision || self.library.is_of_version_5
-    }
-
     fn is_null(self, key: &str) -> bool {
         self.keys.object.get(key).is_some_and(Value::is_null)
     }
 
-    /// A switch. Older processors take `null` for off.
+    /// A switch; `null` is off.
     fn flag(self, key: &str, default: bool) -> Result<bool, SourceError> {
-        let default = default && (self.is_new() || !self.is_null(key));
+        let default = default && !self.is_null(key);
         Ok(self.keys.bool(key)?.unwrap_or(default))
     }
 
@@ -276,9 +270,9 @@ fn resize(
         Size::Short(side)
             if kind.name == "CLIP" && keys.bool("use_square_size")?.unwrap_or(false) =>
         {
-            // The processor that uses torchvision takes its own default, whatever `size` says.
+            // Version 5 takes its own default, whatever `size` says.
             Size::Exact(square(match kind.size {
-                Side::Short(default) if processor.library.is_torchvision => default,
+                Side::Short(default) if processor.library.is_of_version_5 => default,
                 _ => side,
             }))
         }
@@ -329,7 +323,7 @@ fn resize(
     };
     let fraction = match keys.number("crop_pct")? {
         _ if kind.name != "PoolFormer" => None,
-        None if processor.is_null("crop_pct") && !processor.is_new() => None,
+        None if processor.is_null("crop_pct") => None,
         fraction => Some(fraction.unwrap_or(0.9)),
     };
     if kind.name == "Perceiver" {
@@ -413,6 +407,7 @@ fn interpolation(
         ..
     } = processor;
     let number = match keys.get("resample") {
+        None if processor.is_null("resample") => Some(2),
         None => Some(kind.filter),
         Some(value) => value.as_u64(),
     };
@@ -456,17 +451,20 @@ fn interpolation(
     } else {
         "Pillow's"
     };
-    let reason = library.reason.as_deref().map(|reason| format!(" by {reason}"));
-    let reason = reason.unwrap_or_default();
+    let reason = library.reason.as_deref().unwrap_or_default();
     let origin = format!("{}: resample, {owner}{reason}", keys.file);
-    let doubt = torchvision.filter(|_| library.reason.is_none());
-    let doubt = doubt.map(|torchvision| {
-        format!(
+    let doubt = match torchvision {
+        Some(torchvision) if library.reason.is_none() => Some(format!(
             "{} does not tell which version of transformers wrote it: Pillow's {pillow} is used, as in version 4; \
              version 5 uses torchvision: `interpolation = {torchvision}`",
             keys.file
-        )
-    });
+        )),
+        _ if kind.name == "DINOv3ViT" => Some(format!(
+            "{}: {} resizes numbers that are not rounded to levels from 0 to 255: ours are, and differ by up to one level",
+            keys.file, kind.name
+        )),
+        _ => None,
+    };
     Ok((WithOrigin::new(filter, origin), doubt))
 }
 
@@ -585,5 +583,7 @@ pub(super) fn multi_label(keys: Keys<'_>) -> Result<Option<WithOrigin<bool>>, So
 
 #[cfg(test)]
 mod expected;
+#[cfg(test)]
+mod expected_torchvision;
 #[cfg(test)]
 mod tests;
