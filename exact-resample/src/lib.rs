@@ -10,8 +10,10 @@
 
 use std::collections::TryReserveError;
 
+mod convolution;
 pub mod opencv;
 pub mod pillow;
+pub mod torchvision;
 
 /// Bytes of one pixel.
 const CHANNELS: usize = 3;

@@ -508,7 +508,8 @@ pub struct PreprocessArgs {
     #[arg(long, value_name = "F", value_parser = parse_number::<f64>, allow_negative_numbers = true)]
     pub crop_fraction: Option<f64>,
 
-    /// Resampling filter: nearest, box, bilinear, bicubic or lanczos as in Pillow; opencv-linear as in OpenCV
+    /// Resampling filter: nearest, box, bilinear, bicubic or lanczos as in Pillow; opencv-linear as in OpenCV;
+    /// torchvision-nearest, -nearest-exact, -bilinear, -bicubic or -lanczos as in torchvision with tensors
     #[arg(long, value_name = "FILTER")]
     pub interpolation: Option<Interpolation>,
 

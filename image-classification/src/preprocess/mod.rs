@@ -8,7 +8,7 @@ mod values;
 use std::collections::TryReserveError;
 
 use backend_api::{Element, ElementType, Tensor};
-use exact_resample::{Filter, RgbView, opencv, pillow};
+use exact_resample::{Filter, RgbView, opencv, pillow, torchvision};
 use half::{bf16, f16};
 
 pub use self::options::{Centre, ColorOrder, CropMode, Interpolation, Resize};
@@ -19,6 +19,14 @@ const MOST_RESIZED_PIXELS: u64 = 64 << 20;
 
 /// Bytes of a pixel.
 const RGB: u64 = 3;
+
+/// The library whose bytes a resize gives, with its filter.
+#[derive(Debug, Clone, Copy)]
+enum Resampler {
+    Opencv,
+    Pillow(Filter),
+    Torchvision(torchvision::Filter),
+}
 
 /// The steps between a decoded image and a model's input.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -113,9 +121,10 @@ impl Preprocess {
         if self.too_long(size, layout).is_some() {
             return SMALL;
         }
-        let resampled = match self.filter() {
-            None => opencv::memory_bytes(to),
-            Some(filter) => pillow::memory_bytes(part, to, filter),
+        let resampled = match self.resampler() {
+            Resampler::Opencv => opencv::memory_bytes(to),
+            Resampler::Pillow(filter) => pillow::memory_bytes(part, to, filter),
+            Resampler::Torchvision(filter) => torchvision::memory_bytes(part, to, filter),
         };
         // The part that is cut out before, or the image that results when it is cut or framed after.
         let (before, after) = match self.resize {
@@ -151,8 +160,12 @@ impl Preprocess {
     pub fn check(&self, layout: &InputLayout) -> Result<(), LayoutError> {
         values::check(self, layout)?;
         match self.resize {
-            Resize::ShortSide { short: side, .. } | Resize::StretchThenCrop { side, .. }
-                if side < layout.width().max(layout.height()) =>
+            Resize::ShortSide {
+                short: side,
+                centre,
+            }
+            | Resize::StretchThenCrop { side, centre }
+                if !centre.pads() && side < layout.width().max(layout.height()) =>
             {
                 Err(LayoutError::ShortSide {
                     side,
@@ -248,7 +261,8 @@ impl Preprocess {
                     CropMode::Center | CropMode::Squash => [0; 3],
                 };
                 let resized = self.resample(image, to)?;
-                timm::centre_or_pad(&resized, to, (width, height), fill)
+                let centre = Centre::HalfEven;
+                timm::centre_or_pad(&resized, to, (width, height), centre, fill)
             }
             Resize::Letterbox { pad, centred } => {
                 let resized = self.resample(image, to)?;
@@ -271,7 +285,7 @@ impl Preprocess {
         }
     }
 
-    /// Resizes to `to`, then cuts the input's size out of the centre.
+    /// Resizes to `to`, then cuts the input's size out of the centre, or pads with black.
     fn then_crop(
         &self,
         image: &Image,
@@ -279,11 +293,16 @@ impl Preprocess {
         centre: Centre,
         layout: &InputLayout,
     ) -> Result<Vec<u8>, TryReserveError> {
-        let resized = Image::from_rgb(to.0, to.1, self.resample(image, to)?)
-            .expect("the resampler returns the requested size");
-        let left = centre.offset(to.0 - layout.width());
-        let top = centre.offset(to.1 - layout.height());
-        cut(&resized, left, top, layout.width(), layout.height()).map(Image::into_rgb)
+        let pixels = self.resample(image, to)?;
+        let (width, height) = (layout.width(), layout.height());
+        if to.0 < width || to.1 < height {
+            return timm::centre_or_pad(&pixels, to, (width, height), centre, [0; 3]);
+        }
+        let resized =
+            Image::from_rgb(to.0, to.1, pixels).expect("the resampler returns the requested size");
+        let left = centre.offset(to.0 - width);
+        let top = centre.offset(to.1 - height);
+        cut(&resized, left, top, width, height).map(Image::into_rgb)
     }
 
     fn resample(
@@ -293,21 +312,29 @@ impl Preprocess {
     ) -> Result<Vec<u8>, TryReserveError> {
         let view = RgbView::new(image.width(), image.height(), image.rgb())
             .expect("an image is never empty");
-        match self.filter() {
-            None => opencv::resize_linear(view, width, height),
-            Some(filter) => pillow::resize(view, None, width, height, filter),
+        match self.resampler() {
+            Resampler::Opencv => opencv::resize_linear(view, width, height),
+            Resampler::Pillow(filter) => pillow::resize(view, None, width, height, filter),
+            Resampler::Torchvision(filter) => torchvision::resize(view, width, height, filter),
         }
     }
 
-    /// Pillow's filter; `None` is OpenCV's.
-    fn filter(&self) -> Option<Filter> {
+    fn resampler(&self) -> Resampler {
+        use Resampler::{Opencv, Pillow, Torchvision};
         match self.interpolation {
-            Interpolation::OpencvLinear => None,
-            Interpolation::Nearest => Some(Filter::Nearest),
-            Interpolation::Box => Some(Filter::Box),
-            Interpolation::Bilinear => Some(Filter::Bilinear),
-            Interpolation::Bicubic => Some(Filter::Bicubic),
-            Interpolation::Lanczos => Some(Filter::Lanczos),
+            Interpolation::OpencvLinear => Opencv,
+            Interpolation::Nearest => Pillow(Filter::Nearest),
+            Interpolation::Box => Pillow(Filter::Box),
+            Interpolation::Bilinear => Pillow(Filter::Bilinear),
+            Interpolation::Bicubic => Pillow(Filter::Bicubic),
+            Interpolation::Lanczos => Pillow(Filter::Lanczos),
+            Interpolation::TorchvisionNearest => Torchvision(torchvision::Filter::Nearest),
+            Interpolation::TorchvisionNearestExact => {
+                Torchvision(torchvision::Filter::NearestExact)
+            }
+            Interpolation::TorchvisionBilinear => Torchvision(torchvision::Filter::Bilinear),
+            Interpolation::TorchvisionBicubic => Torchvision(torchvision::Filter::Bicubic),
+            Interpolation::TorchvisionLanczos => Torchvision(torchvision::Filter::Lanczos),
         }
     }
 

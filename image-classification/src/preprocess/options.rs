@@ -51,6 +51,12 @@ pub enum Centre {
     HalfEven,
     /// Half of it, rounded down: Hugging Face's `center_crop`, Model API's `crop`.
     Floor,
+    /// [`Floor`](Self::Floor), but a side that is too short is padded with black, of which the larger half comes
+    /// first: Hugging Face's `center_crop` with Pillow.
+    PadCeil,
+    /// [`Floor`](Self::Floor), but a side that is too short is padded with black, of which the smaller half comes
+    /// first: Hugging Face's `center_crop` with torchvision.
+    PadFloor,
     /// Half of it, rounded up: `EfficientNet`'s central crop.
     Ceil,
 }
@@ -62,6 +68,29 @@ impl Centre {
             Self::Ceil => difference.div_ceil(2),
             Self::HalfEven if !difference.is_multiple_of(2) && !half.is_multiple_of(2) => half + 1,
             _ => half,
+        }
+    }
+
+    /// Returns whether a side that is too short is padded.
+    pub(super) fn pads(self) -> bool {
+        matches!(self, Self::PadCeil | Self::PadFloor)
+    }
+
+    /// The part of `difference` that is padded before the image.
+    pub(super) fn padding(self, difference: u32) -> u32 {
+        match self {
+            Self::PadCeil => difference.div_ceil(2),
+            _ => difference / 2,
+        }
+    }
+
+    /// The word after the size in the notation of a resize.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::HalfEven | Self::Ceil => "",
+            Self::Floor => ":floor",
+            Self::PadCeil => ":pad-ceil",
+            Self::PadFloor => ":pad-floor",
         }
     }
 }
@@ -89,8 +118,8 @@ impl CropMode {
 ///
 /// [`Display`](fmt::Display) and [`FromStr`] agree on a notation: `stretch`, `crop` or `crop:0.875`,
 /// `short:256`, `stretch:256`, `letterbox` or `letterbox:114`, `fit` or `fit:114`, `center:0.95`, `squash:0.95`,
-/// `border:0.95:124,116,104`. `crop` with a fraction, `short` and `stretch` with a size take `:floor` after it. Serialized, a resize is a text
-/// in this notation.
+/// `border:0.95:124,116,104`. `crop` with a fraction, `short` and `stretch` with a size take `:floor` after it, the
+/// latter two `:pad-ceil` and `:pad-floor`, too. Serialized, a resize is a text in this notation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Resize {
     /// Width and height each to the size of the input; the shape of things is distorted.
@@ -106,14 +135,14 @@ pub enum Resize {
     /// The short side to `short` pixels, the long side to ⌊short × long / side⌋, then the centre is
     /// cut out: torchvision's `Resize` and `CenterCrop`.
     ShortSide {
-        /// At least the larger side of the input.
+        /// At least the larger side of the input, unless `centre` pads.
         short: u32,
         /// The rounding of the centre.
         centre: Centre,
     },
     /// Both sides to `side` pixels, then the centre is cut out: timm's crop mode `squash`.
     StretchThenCrop {
-        /// At least the larger side of the input.
+        /// At least the larger side of the input, unless `centre` pads.
         side: u32,
         /// The rounding of the centre.
         centre: Centre,
@@ -136,20 +165,16 @@ pub enum Resize {
 
 impl fmt::Display for Resize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let floor = |centre| match centre {
-            Centre::HalfEven | Centre::Ceil => "",
-            Centre::Floor => ":floor",
-        };
         match *self {
             Self::Stretch => f.write_str("stretch"),
             Self::Crop {
                 fraction: 1.0,
                 centre: Centre::Ceil,
             } => f.write_str("crop"),
-            Self::Crop { fraction, centre } => write!(f, "crop:{fraction}{}", floor(centre)),
-            Self::ShortSide { short, centre } => write!(f, "short:{short}{}", floor(centre)),
+            Self::Crop { fraction, centre } => write!(f, "crop:{fraction}{}", centre.word()),
+            Self::ShortSide { short, centre } => write!(f, "short:{short}{}", centre.word()),
             Self::StretchThenCrop { side, centre } => {
-                write!(f, "stretch:{side}{}", floor(centre))
+                write!(f, "stretch:{side}{}", centre.word())
             }
             Self::Timm { fraction, mode } => match mode {
                 CropMode::Center => write!(f, "center:{fraction}"),
@@ -186,6 +211,8 @@ impl FromStr for Resize {
         let centre = match second {
             None => Centre::HalfEven,
             Some("floor") => Centre::Floor,
+            Some("pad-ceil") if kind != "crop" => Centre::PadCeil,
+            Some("pad-floor") if kind != "crop" => Centre::PadFloor,
             Some(_) => return Err(EXPECTED),
         };
         let side = || {
@@ -293,17 +320,32 @@ pub enum Interpolation {
     Lanczos,
     /// OpenCV's `INTER_LINEAR`: two samples in each direction, whatever the scale.
     OpencvLinear,
+    /// `NEAREST` of torchvision with tensors.
+    TorchvisionNearest,
+    /// `NEAREST_EXACT` of torchvision with tensors.
+    TorchvisionNearestExact,
+    /// `BILINEAR` of torchvision with tensors: antialiased when the image shrinks.
+    TorchvisionBilinear,
+    /// `BICUBIC` of torchvision with tensors: antialiased when the image shrinks.
+    TorchvisionBicubic,
+    /// `LANCZOS` of torchvision with tensors: antialiased when the image shrinks.
+    TorchvisionLanczos,
 }
 
 impl Interpolation {
     /// Each of them with its name.
-    pub const ALL: [(Self, &'static str); 6] = [
+    pub const ALL: [(Self, &'static str); 11] = [
         (Self::Nearest, "nearest"),
         (Self::Box, "box"),
         (Self::Bilinear, "bilinear"),
         (Self::Bicubic, "bicubic"),
         (Self::Lanczos, "lanczos"),
         (Self::OpencvLinear, "opencv-linear"),
+        (Self::TorchvisionNearest, "torchvision-nearest"),
+        (Self::TorchvisionNearestExact, "torchvision-nearest-exact"),
+        (Self::TorchvisionBilinear, "torchvision-bilinear"),
+        (Self::TorchvisionBicubic, "torchvision-bicubic"),
+        (Self::TorchvisionLanczos, "torchvision-lanczos"),
     ];
 }
 
@@ -322,7 +364,10 @@ impl FromStr for Interpolation {
             .iter()
             .find(|(_, name)| *name == text)
             .map(|(each, _)| *each)
-            .ok_or("expected nearest, box, bilinear, bicubic, lanczos or opencv-linear")
+            .ok_or(
+                "expected nearest, box, bilinear, bicubic, lanczos, opencv-linear, torchvision-nearest, \
+                 torchvision-nearest-exact, torchvision-bilinear, torchvision-bicubic or torchvision-lanczos",
+            )
     }
 }
 
@@ -353,6 +398,8 @@ mod tests {
             "short:256:floor",
             "stretch:256",
             "stretch:248:floor",
+            "short:20:pad-ceil",
+            "stretch:20:pad-floor",
             "letterbox",
             "letterbox:114",
             "fit",
@@ -376,6 +423,8 @@ mod tests {
             "crop:1.5",
             "crop:x",
             "crop:0.5:up",
+            "crop:0.5:pad-floor",
+            "letterbox:1:pad-floor",
             "short",
             "short:0",
             "short:99999",

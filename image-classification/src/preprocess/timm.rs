@@ -71,14 +71,15 @@ pub(super) fn centre_or_pad(
     pixels: &[u8],
     from: (u32, u32),
     to: (u32, u32),
+    centre: Centre,
     fill: [u8; 3],
 ) -> Result<Vec<u8>, TryReserveError> {
     // Where the part begins in the image, and where in the result.
     let place = |from: u32, to: u32| {
         if to > from {
-            (0, ((to - from) / 2) as usize)
+            (0, centre.padding(to - from) as usize)
         } else {
-            (Centre::HalfEven.offset(from - to) as usize, 0)
+            (centre.offset(from - to) as usize, 0)
         }
     };
     let (left, into_left) = place(from.0, to.0);

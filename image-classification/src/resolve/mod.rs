@@ -166,6 +166,11 @@ impl ResolvedPreprocessing {
         let base = Self::of_sources(&[&file[..], found].concat());
         let given = overrides.settings(&base.preprocess)?;
         let given = [&[given][..], &file].concat();
+        let mut notes = contradictions(found, &given);
+        let mut sources = given.iter().chain(found);
+        let chosen = sources.find(|source| source.interpolation.is_some());
+        let doubt = chosen.and_then(|source| source.interpolation_doubt.as_ref());
+        notes.extend(doubt.map(Note::new));
         Ok(Self {
             scores: overrides.scores,
             decode: overrides.decode,
@@ -173,7 +178,7 @@ impl ResolvedPreprocessing {
                 .iter()
                 .flat_map(|source| source.unused.clone())
                 .collect(),
-            notes: contradictions(found, &given),
+            notes,
             has_given_labels: overrides.labels.is_some()
                 || file.iter().any(|file| file.labels.is_some()),
             ..Self::of_sources(&[&given[..], found].concat())

@@ -67,6 +67,8 @@ pub struct SourceSettings {
     pub resize_at: Option<(ImageSize, WithOrigin<Resize>)>,
     /// The filter of the resize.
     pub interpolation: Option<WithOrigin<Interpolation>>,
+    /// A note on [`interpolation`](Self::interpolation), if the source states the filter but not whose it is.
+    pub interpolation_doubt: Option<String>,
     /// The size of the input, for models that leave it open.
     pub size: Option<WithOrigin<ImageSize>>,
     /// The place of the channels, for inputs whose shape does not show it.
@@ -271,11 +273,8 @@ pub(crate) fn find_with(model: &ModelSource, reads_labels: bool) -> Result<Found
     }
     let mut beside = Vec::new();
     for folder in model.path().map(folders).unwrap_or_default() {
-        let model_type = model_type_in(&folder);
-        let beside_it = Beside {
-            model_type: model_type.as_deref(),
-            reads_labels,
-        };
+        let model_config = model_config_in(&folder);
+        let beside_it = Beside::of(&model_config, reads_labels);
         for (name, read) in BESIDE {
             let path = folder.join(name);
             if path.is_file() {
@@ -347,11 +346,8 @@ pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
             )
         });
     }
-    let model_type = path.parent().and_then(model_type_in);
-    let beside = Beside {
-        model_type: model_type.as_deref(),
-        reads_labels: true,
-    };
+    let model_config = path.parent().map(model_config_in).unwrap_or_default();
+    let beside = Beside::of(&model_config, true);
     let readers: [Reader; 4] = [
         hugging_face::processor_config,
         hugging_face::preprocessor,
@@ -385,15 +381,26 @@ pub fn read_labels(path: &Path) -> Result<WithOrigin<Labels>, SourceError> {
 struct Beside<'a> {
     /// The `model_type` of the `config.json` next to the file.
     model_type: Option<&'a str>,
+    /// The `transformers_version` of the `config.json` next to the file.
+    transformers_version: Option<&'a str>,
     /// False if the caller has labels: the file's labels do not count.
     reads_labels: bool,
 }
 
-impl Beside<'_> {
+impl<'a> Beside<'a> {
     const ALONE: Self = Self {
         model_type: None,
+        transformers_version: None,
         reads_labels: true,
     };
+
+    fn of(config: &'a hugging_face::ModelConfig, reads_labels: bool) -> Self {
+        Self {
+            model_type: config.model_type.as_deref(),
+            transformers_version: config.transformers_version.as_deref(),
+            reads_labels,
+        }
+    }
 }
 
 /// A reader of one kind of file: its name for messages, its bytes, and its surroundings. `None` if the file is about
@@ -409,10 +416,13 @@ const BESIDE: [(&str, Reader); 6] = [
     ("model.yml", open_model_zoo::read),
 ];
 
-/// Returns the type of a Hugging Face model with its `config.json` in `folder`.
-fn model_type_in(folder: &Path) -> Option<String> {
-    let bytes = read_limited(&folder.join("config.json"), MOST_CONFIG_BYTES).ok()?;
-    hugging_face::model_type(&bytes)
+/// Returns the type and version in the `config.json` of a Hugging Face model in `folder`.
+fn model_config_in(folder: &Path) -> hugging_face::ModelConfig {
+    let bytes = read_limited(&folder.join("config.json"), MOST_CONFIG_BYTES);
+    bytes.map_or_else(
+        |_| hugging_face::ModelConfig::default(),
+        |bytes| hugging_face::ModelConfig::read(&bytes),
+    )
 }
 
 /// `config.json` is timm's or Hugging Face's.

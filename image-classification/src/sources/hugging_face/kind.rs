@@ -182,6 +182,33 @@ impl Kind {
         Ok((Self::called(name).expect("the table has it"), is_known))
     }
 
+    /// The defaults of the processor that uses torchvision, which are others than those of the one that uses Pillow.
+    pub fn with_torchvision(self, is_of_version_5: bool) -> Self {
+        let (size, crops) = match self.name {
+            "Beit" => (Side::Square(224), false),
+            _ => (self.size, self.crops),
+        };
+        let filter = match self.name {
+            "ConvNext" | "EfficientNet" | "MobileViT" | "Pvt" if is_of_version_5 => 3,
+            _ => self.filter,
+        };
+        Self {
+            size,
+            crops,
+            filter,
+            ..self
+        }
+    }
+
+    /// Returns whether the library that resizes is torchvision, if there is no processor with another one.
+    pub fn only_library(self) -> Option<bool> {
+        match self.name {
+            "DINOv3ViT" => Some(true),
+            "EfficientFormer" | "ViTHybrid" => Some(false),
+            _ => None,
+        }
+    }
+
     fn called(name: &str) -> Option<Self> {
         KINDS.into_iter().find(|kind| kind.name == name)
     }

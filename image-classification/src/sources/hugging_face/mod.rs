@@ -2,14 +2,16 @@
 //!
 //! The keys are attributes of `transformers`' image processors. Their meaning depends on the processor: an integer
 //! `size` is a square for `ViT` and the short side for CLIP. Pixels are those of
-//! the processors that use Pillow. Facts from `transformers` 4.57 and 5.24, `models/*/image_processing_*.py`
+//! Pillow or of torchvision ([`library`]). Facts from `transformers` 4.57 and 5.24, `models/*/image_processing_*.py`
 //! and `image_transforms.py`.
 
 mod kind;
+mod library;
 
 use serde_json::{Map, Value};
 
 use self::kind::{Kind, Side};
+use self::library::Library;
 use super::json::{self, Keys, labels_by_id, side};
 use super::{Beside, SourceError, SourceSettings, timm};
 use crate::{Centre, ColorOrder, ImageSize, Interpolation, Resize, WithOrigin};
@@ -82,10 +84,23 @@ pub(super) fn processor_config(
     }
 }
 
-/// The `model_type` of a `config.json`.
-pub(super) fn model_type(bytes: &[u8]) -> Option<String> {
-    let config: Value = serde_json::from_slice(bytes).ok()?;
-    config.get("model_type")?.as_str().map(str::to_owned)
+/// The statements of a `config.json` on the model, which files beside it do not repeat.
+#[derive(Debug, Default)]
+pub(super) struct ModelConfig {
+    pub model_type: Option<String>,
+    pub transformers_version: Option<String>,
+}
+
+impl ModelConfig {
+    /// Reads a `config.json`; one that is not JSON states nothing.
+    pub fn read(bytes: &[u8]) -> Self {
+        let config: Value = serde_json::from_slice(bytes).unwrap_or_default();
+        let text = |key| config.get(key).and_then(Value::as_str).map(str::to_owned);
+        Self {
+            model_type: text("model_type"),
+            transformers_version: text("transformers_version"),
+        }
+    }
 }
 
 fn processor(
@@ -108,11 +123,16 @@ fn processor(
     }
     let keys = Keys { file, object };
     let (kind, is_known) = Kind::of(keys, beside.model_type)?;
+    let library = &Library::of(keys, kind, beside);
     let keys = Processor {
         keys,
-        kind,
+        kind: if library.is_torchvision {
+            kind.with_torchvision(library.is_of_version_5)
+        } else {
+            kind
+        },
         is_known,
-        is_new: is_new(keys),
+        library,
     };
     let unused = keys.reject_unknown()?;
     let (resize, size) = resize(keys)?;
@@ -125,26 +145,18 @@ fn processor(
     };
     let by_flip = if flip { ": do_flip_channel_order" } else { "" };
     let (mean, scale) = normalization(keys, flip)?;
+    let (interpolation, doubt) = interpolation(keys)?;
     Ok(Some(SourceSettings {
         color: Some(WithOrigin::new(color, format!("{file}{by_flip}"))),
         mean: Some(mean),
         scale: Some(scale),
         resize: Some(resize),
-        interpolation: Some(interpolation(keys)?),
+        interpolation: Some(interpolation),
+        interpolation_doubt: doubt,
         size: Some(size),
         unused,
         ..SourceSettings::default()
     }))
-}
-
-/// Returns whether the file is of a processor that takes its defaults for `null`: one that uses torchvision, or one of
-/// transformers 5.
-fn is_new(keys: Keys<'_>) -> bool {
-    let text = |key| keys.get(key).and_then(Value::as_str);
-    let major = text("transformers_version").and_then(|version| version.split('.').next());
-    let major: Option<u32> = major.and_then(|major| major.parse().ok());
-    text("image_processor_type").is_some_and(|name| name.ends_with("Fast"))
-        || major.is_some_and(|major| major >= 5)
 }
 
 /// The keys of an image processor.
@@ -154,8 +166,7 @@ struct Processor<'a> {
     kind: Kind,
     /// True if the file or the model names the processor: then its defaults count.
     is_known: bool,
-    /// True if `null` means the default.
-    is_new: bool,
+    library: &'a Library,
 }
 
 impl Processor<'_> {
@@ -163,9 +174,9 @@ impl Processor<'_> {
         self.keys.object.get(key).is_some_and(Value::is_null)
     }
 
-    /// A switch. Older processors take `null` for off.
+    /// A switch; `null` is off.
     fn flag(self, key: &str, default: bool) -> Result<bool, SourceError> {
-        let default = default && (self.is_new || !self.is_null(key));
+        let default = default && !self.is_null(key);
         Ok(self.keys.bool(key)?.unwrap_or(default))
     }
 
@@ -259,7 +270,11 @@ fn resize(
         Size::Short(side)
             if kind.name == "CLIP" && keys.bool("use_square_size")?.unwrap_or(false) =>
         {
-            Size::Exact(square(side))
+            // Version 5 takes its own default, whatever `size` says.
+            Size::Exact(square(match kind.size {
+                Side::Short(default) if processor.library.is_of_version_5 => default,
+                _ => side,
+            }))
         }
         size => size,
     };
@@ -269,17 +284,28 @@ fn resize(
             WithOrigin::new(size, format!("{file}: {by}")),
         )
     };
-    let centre = Centre::Floor;
+    let pads = if processor.library.is_torchvision {
+        Centre::PadFloor
+    } else {
+        Centre::PadCeil
+    };
+    // The image is at least `side` pixels wide and high when `crop` is cut out.
+    let centre = |side: u32, crop: ImageSize| {
+        if side < crop.width.max(crop.height) {
+            pads
+        } else {
+            Centre::Floor
+        }
+    };
     if kind.name == "ConvNext" {
         let Size::Short(side) = size else {
             return Err(keys.error("size", "shortest_edge"));
         };
         let fraction = keys.number("crop_pct")?.unwrap_or(224.0 / 256.0);
         let resize = if side < 384 {
-            Resize::ShortSide {
-                short: enlarged(keys, side, fraction)?,
-                centre,
-            }
+            let short = enlarged(keys, side, fraction)?;
+            let centre = Centre::Floor;
+            Resize::ShortSide { short, centre }
         } else {
             Resize::Stretch
         };
@@ -297,7 +323,7 @@ fn resize(
     };
     let fraction = match keys.number("crop_pct")? {
         _ if kind.name != "PoolFormer" => None,
-        None if processor.is_null("crop_pct") && !processor.is_new => None,
+        None if processor.is_null("crop_pct") => None,
         fraction => Some(fraction.unwrap_or(0.9)),
     };
     if kind.name == "Perceiver" {
@@ -312,6 +338,7 @@ fn resize(
                 if fraction > 1.0 {
                     return Err(keys.error("crop_size", "at least size"));
                 }
+                let centre = Centre::Floor;
                 let resize = Resize::Crop { fraction, centre };
                 Ok(stated(resize, "size, crop_size", size))
             }
@@ -323,11 +350,13 @@ fn resize(
         (Size::Exact(size), Some(crop)) => {
             let resize = if let Some(fraction) = fraction.filter(|_| size.width == size.height) {
                 let short = enlarged(keys, size.width, fraction)?;
+                let centre = centre(short, crop);
                 Resize::ShortSide { short, centre }
             } else if size == crop && fraction.is_none() {
                 Resize::Stretch
             } else if size.width == size.height {
                 let side = size.width;
+                let centre = centre(side, crop);
                 Resize::StretchThenCrop { side, centre }
             } else {
                 let expected = "a square, where the centre is cut out afterwards";
@@ -347,6 +376,7 @@ fn resize(
                 (_, Some(fraction)) => enlarged(keys, short, fraction)?,
                 _ => short,
             };
+            let centre = centre(short, crop);
             let resize = Resize::ShortSide { short, centre };
             Ok(stated(resize, "size, crop_size", crop))
         }
@@ -366,20 +396,39 @@ fn enlarged(keys: Keys<'_>, side: u32, fraction: f64) -> Result<u32, SourceError
     }
 }
 
-/// The names are Pillow's numbers.
+/// Returns the filter, whose number is Pillow's, and a note if nothing states whose it is.
 fn interpolation(
-    Processor { keys, kind, .. }: Processor<'_>,
-) -> Result<WithOrigin<Interpolation>, SourceError> {
+    processor: Processor<'_>,
+) -> Result<(WithOrigin<Interpolation>, Option<String>), SourceError> {
+    let Processor {
+        keys,
+        kind,
+        library,
+        ..
+    } = processor;
     let number = match keys.get("resample") {
+        None if processor.is_null("resample") => Some(2),
         None => Some(kind.filter),
         Some(value) => value.as_u64(),
     };
-    let filter = match number {
-        Some(0) => Interpolation::Nearest,
-        Some(1) => Interpolation::Lanczos,
-        Some(2) => Interpolation::Bilinear,
-        Some(3) => Interpolation::Bicubic,
-        Some(4) => Interpolation::Box,
+    let (pillow, torchvision) = match number {
+        Some(0) => (
+            Interpolation::Nearest,
+            Some(Interpolation::TorchvisionNearestExact),
+        ),
+        Some(1) => (
+            Interpolation::Lanczos,
+            Some(Interpolation::TorchvisionLanczos),
+        ),
+        Some(2) => (
+            Interpolation::Bilinear,
+            Some(Interpolation::TorchvisionBilinear),
+        ),
+        Some(3) => (
+            Interpolation::Bicubic,
+            Some(Interpolation::TorchvisionBicubic),
+        ),
+        Some(4) => (Interpolation::Box, None),
         _ => {
             return Err(keys.error(
                 "resample",
@@ -387,7 +436,36 @@ fn interpolation(
             ));
         }
     };
-    Ok(WithOrigin::new(filter, format!("{}: resample", keys.file)))
+    let filter = match torchvision {
+        _ if !library.is_torchvision => pillow,
+        Some(filter) => filter,
+        None => {
+            return Err(keys.error(
+                "resample",
+                "0 (nearest), 1 (Lanczos), 2 (bilinear) or 3 (bicubic), which torchvision has",
+            ));
+        }
+    };
+    let owner = if library.is_torchvision {
+        "torchvision's"
+    } else {
+        "Pillow's"
+    };
+    let reason = library.reason.as_deref().unwrap_or_default();
+    let origin = format!("{}: resample, {owner}{reason}", keys.file);
+    let doubt = match torchvision {
+        Some(torchvision) if library.reason.is_none() => Some(format!(
+            "{} does not state which version of transformers wrote it: Pillow's {pillow} is used, as in version 4; \
+             version 5 uses torchvision: `interpolation = {torchvision}`",
+            keys.file
+        )),
+        _ if kind.name == "DINOv3ViT" => Some(format!(
+            "{}: {} resizes numbers that are not rounded to levels from 0 to 255; `classify` rounds them, and differs by up to one level",
+            keys.file, kind.name
+        )),
+        _ => None,
+    };
+    Ok((WithOrigin::new(filter, origin), doubt))
 }
 
 /// The steps after the resize are linear in each channel: `factor * pixel + offset`.
@@ -445,13 +523,21 @@ fn normalization(
         factor.reverse();
         offset.reverse();
     }
+    let is_fused = used == ["rescale_factor", "image_mean", "image_std"];
     let by = if used.is_empty() {
         keys.file.to_owned()
     } else {
         format!("{}: {}", keys.file, used.join(", "))
     };
-    let mean = [0, 1, 2].map(|channel| (-offset[channel] / factor[channel]) as f32 + 0.0);
-    let scale = factor.map(|factor| (1.0 / factor) as f32);
+    let mut mean = [0, 1, 2].map(|channel| (-offset[channel] / factor[channel]) as f32 + 0.0);
+    let mut scale = factor.map(|factor| (1.0 / factor) as f32);
+    if processor.library.is_torchvision && is_fused {
+        // torch multiplies in f32.
+        let levels = (1.0 / keys.number("rescale_factor")?.unwrap_or(1.0 / 255.0)) as f32;
+        let stated = keys.three("image_mean")?.unwrap_or(default.mean());
+        mean = stated.map(|mean| mean as f32 * levels);
+        scale = std()?.map(|std| std as f32 * levels);
+    }
     Ok((
         WithOrigin::new(mean, by.clone()),
         WithOrigin::new(scale, by),
@@ -497,5 +583,7 @@ pub(super) fn multi_label(keys: Keys<'_>) -> Result<Option<WithOrigin<bool>>, So
 
 #[cfg(test)]
 mod expected;
+#[cfg(test)]
+mod expected_torchvision;
 #[cfg(test)]
 mod tests;

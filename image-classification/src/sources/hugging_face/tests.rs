@@ -168,6 +168,25 @@ fn preprocess(said: &SourceSettings) -> Preprocess {
     }
 }
 
+/// The image that the generators of the tables draw.
+fn drawn(width: u32, height: u32) -> Image {
+    let pixels = (0..height)
+        .flat_map(|y| (0..width).flat_map(move |x| [x * 7 + y * 3, x * x + y, x * y + 5]));
+    let pixels = pixels.map(|value| (value % 256) as u8).collect();
+    Image::from_rgb(width, height, pixels).unwrap()
+}
+
+/// The tensor of `image` for an input of the size that the source states.
+fn tensor(said: &SourceSettings, image: &Image) -> Vec<f32> {
+    let size = said.size.as_ref().unwrap().value;
+    let dims = [1, 3, size.height as usize, size.width as usize];
+    let dims = dims.map(Dim::Fixed).to_vec();
+    let spec = TensorSpec::new("x", ElementType::F32, dims);
+    let layout = InputLayout::from_spec(&spec, None, None).unwrap();
+    let tensor = preprocess(said).tensor(image, &layout).unwrap();
+    tensor.to_f32().into_owned()
+}
+
 #[test]
 fn tensors_are_those_of_transformers() {
     for (model_type, text, (width, height), expected) in CASES {
@@ -179,17 +198,7 @@ fn tensors_are_those_of_transformers() {
         let said = preprocessor("preprocessor_config.json", text.as_bytes(), beside)
             .unwrap_or_else(|error| panic!("{case}: {error}"))
             .unwrap();
-        let pixels = (0..height)
-            .flat_map(|y| (0..width).flat_map(move |x| [x * 7 + y * 3, x * x + y, x * y + 5]));
-        let pixels = pixels.map(|value| (value % 256) as u8).collect();
-        let image = Image::from_rgb(width, height, pixels).unwrap();
-        let size = said.size.as_ref().unwrap().value;
-        let dims = [1, 3, size.height as usize, size.width as usize];
-        let dims = dims.map(Dim::Fixed).to_vec();
-        let spec = TensorSpec::new("x", ElementType::F32, dims);
-        let layout = InputLayout::from_spec(&spec, None, None).unwrap();
-        let tensor = preprocess(&said).tensor(&image, &layout).unwrap();
-        let values = tensor.to_f32();
+        let values = tensor(&said, &drawn(width, height));
         let count = values.len() / 3;
         for (channel, expected) in values.chunks_exact(count).zip(expected) {
             let weighted = channel.iter().enumerate();
@@ -204,18 +213,160 @@ fn tensors_are_those_of_transformers() {
     }
 }
 
+fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// Without a normalization torch multiplies where we divide, and with two it rounds twice: such values differ in
+/// their last bits.
+const EQUAL_TO_THE_BIT: usize = 106;
+
 #[test]
-fn null_is_the_default_in_new_files() {
-    let resize = |more: &str| {
-        let text = format!(r#"{{"crop_pct": null, "size": 90, "crop_size": 90, {more}}}"#);
-        read(&text).unwrap().resize.unwrap().value.to_string()
+fn tensors_are_those_of_transformers_with_torchvision() {
+    let mut equal = 0;
+    let mut failed = Vec::new();
+    for (model_type, text, (width, height), [bits, bytes], ends) in expected_torchvision::CASES {
+        let case = format!("{model_type:?} {text} {width} x {height}");
+        let beside = Beside {
+            model_type,
+            transformers_version: Some("5.24.0"),
+            ..Beside::ALONE
+        };
+        let said = preprocessor("preprocessor_config.json", text.as_bytes(), beside)
+            .unwrap_or_else(|error| panic!("{case}: {error}"))
+            .unwrap();
+        let recipe = preprocess(&said);
+        let values = tensor(&said, &drawn(width, height));
+        equal += usize::from(hash(values.iter().flat_map(|value| value.to_le_bytes())) == bits);
+        // Values are lines through the bytes: with equal bytes and equal ends they are as equal as the ends.
+        let plane = values.len() / 3;
+        let to_byte = |(index, value): (usize, &f32)| {
+            let (mean, scale) = (recipe.mean[index / plane], recipe.scale[index / plane]);
+            (f64::from(*value) * f64::from(scale) + f64::from(mean)).round() as u8
+        };
+        if hash(values.iter().enumerate().map(to_byte)) != bytes {
+            failed.push(format!("{case}: other bytes"));
+        }
+        for (channel, expected) in ends.into_iter().enumerate() {
+            for (byte, expected) in [0.0, 255.0].into_iter().zip(expected) {
+                let value: f32 = (byte - recipe.mean[channel]) / recipe.scale[channel];
+                if (value - expected).abs() > 1e-6 {
+                    failed.push(format!("{case}: {byte} is {value}, not {expected}"));
+                }
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    assert_eq!(equal, EQUAL_TO_THE_BIT);
+}
+
+#[test]
+fn null_is_off_in_every_version() {
+    for name in ["PoolFormerImageProcessor", "PoolFormerImageProcessorFast"] {
+        let text = format!(
+            r#"{{"crop_pct": null, "size": 90, "crop_size": 90, "resample": null, "image_processor_type": "{name}"}}"#
+        );
+        let said = read(&text).unwrap();
+        assert_eq!(said.resize.unwrap().value.to_string(), "short:90:floor");
+        let filter = said.interpolation.unwrap().value.to_string();
+        assert!(filter.ends_with("bilinear"), "{filter}");
+    }
+}
+
+#[test]
+fn the_version_of_transformers_decides_who_resizes() {
+    let of = |name: &str, version: Option<&'static str>| {
+        let text = format!(
+            r#"{{{name} "do_normalize": false, "do_resize": true, "size": 8, "resample": 3}}"#
+        );
+        let beside = Beside {
+            transformers_version: version,
+            ..Beside::ALONE
+        };
+        let said = preprocessor("preprocessor_config.json", text.as_bytes(), beside);
+        let said = said.unwrap().unwrap();
+        let chosen = said.interpolation.unwrap();
+        let doubt = said.interpolation_doubt.is_some();
+        (chosen.value, chosen.origin.to_string(), doubt)
     };
-    let old = r#""image_processor_type": "PoolFormerImageProcessor""#;
-    assert_eq!(resize(old), "short:90:floor");
-    let new = r#""image_processor_type": "PoolFormerImageProcessorFast""#;
-    assert_eq!(resize(new), "short:100:floor");
-    let five = format!(r#"{old}, "transformers_version": "5.1.0""#);
-    assert_eq!(resize(&five), "short:100:floor");
+    let vit = r#""image_processor_type": "ViTImageProcessor","#;
+    let fast = r#""image_processor_type": "ViTImageProcessorFast","#;
+    let pil = r#""image_processor_type": "ViTImageProcessorPil","#;
+    let old = r#""feature_extractor_type": "ViTFeatureExtractor","#;
+    let hybrid = r#""image_processor_type": "ViTHybridImageProcessor", "crop_size": 8,"#;
+    let stated = r#""image_processor_type": "ViTImageProcessor", "transformers_version": "5.2.0","#;
+    let (bicubic, torchvision) = (Interpolation::Bicubic, Interpolation::TorchvisionBicubic);
+    for (name, version, filter, reason) in [
+        (
+            vit,
+            Some("4.57.1"),
+            bicubic,
+            "Pillow's by config.json: transformers_version 4.57.1",
+        ),
+        (
+            vit,
+            Some("5.0.0.dev0"),
+            torchvision,
+            "torchvision's by config.json: transformers_version 5.0.0.dev0",
+        ),
+        (vit, None, bicubic, "Pillow's"),
+        (vit, Some("main"), bicubic, "Pillow's"),
+        (
+            stated,
+            Some("4.57.1"),
+            torchvision,
+            "torchvision's by transformers_version 5.2.0",
+        ),
+        (
+            fast,
+            Some("4.57.1"),
+            torchvision,
+            "torchvision's by image_processor_type ViTImageProcessorFast",
+        ),
+        (
+            fast,
+            None,
+            torchvision,
+            "torchvision's by image_processor_type ViTImageProcessorFast",
+        ),
+        (
+            pil,
+            Some("5.0.0"),
+            bicubic,
+            "Pillow's by image_processor_type ViTImageProcessorPil",
+        ),
+        (old, None, bicubic, "Pillow's by feature_extractor_type"),
+        (
+            old,
+            Some("5.0.0"),
+            torchvision,
+            "torchvision's by config.json: transformers_version 5.0.0",
+        ),
+        (
+            hybrid,
+            Some("5.0.0"),
+            bicubic,
+            "Pillow's, the only one of ViTHybrid",
+        ),
+        ("", None, bicubic, "Pillow's"),
+    ] {
+        let origin = format!("preprocessor_config.json: resample, {reason}");
+        let doubt = reason == "Pillow's";
+        assert_eq!(
+            of(name, version),
+            (filter, origin, doubt),
+            "{name} {version:?}"
+        );
+    }
+}
+
+#[test]
+fn torchvision_has_no_box_filter() {
+    let text = r#"{"image_processor_type": "ViTImageProcessorFast", "size": 8, "resample": 4}"#;
+    let error = read(text).unwrap_err().to_string();
+    assert!(error.contains("which torchvision has"), "{error}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::weights::{Coefficients, HALF, PRECISION_BITS, Weights, Window, reserved};
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 use super::x86;
-use crate::CHANNELS;
+use crate::{CHANNELS, RgbView};
 
 /// Rows that the horizontal pass treats at a time: its vector code shares the loading of weights among them.
 pub(super) const GROUP: usize = 4;
@@ -19,7 +19,7 @@ pub(super) const NARROW: usize = 32;
 
 /// Rows of an image, or of a part of it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Part<'a> {
+pub(crate) struct Part<'a> {
     /// From the first byte of the first row to the last byte of the last one.
     pub(super) data: &'a [u8],
     /// Bytes from the start of one row to the start of the next.
@@ -27,8 +27,16 @@ pub(super) struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
+    /// All of an image.
+    pub(crate) fn whole(image: RgbView<'a>) -> Self {
+        Self {
+            data: image.data,
+            stride: image.stride(),
+        }
+    }
+
     /// The rows in `range`.
-    pub(super) fn rows(self, range: Range<usize>) -> Self {
+    pub(crate) fn rows(self, range: Range<usize>) -> Self {
         Self {
             data: &self.data[range.start * self.stride..range.end * self.stride],
             ..self
@@ -36,7 +44,7 @@ impl<'a> Part<'a> {
     }
 
     /// The columns in `range`, counted in pixels; rows keep their distance.
-    pub(super) fn columns(self, range: Range<usize>) -> Self {
+    pub(crate) fn columns(self, range: Range<usize>) -> Self {
         let cut = self.stride - range.end * CHANNELS;
         Self {
             data: &self.data[range.start * CHANNELS..self.data.len() - cut],
@@ -59,7 +67,7 @@ impl<'a> Part<'a> {
     }
 
     /// Bytes of each row that belong to the part.
-    pub(super) fn row_len(self) -> usize {
+    pub(crate) fn row_len(self) -> usize {
         match self.data.len() % self.stride {
             0 => self.stride,
             len => len,
@@ -264,7 +272,7 @@ fn add_weighted(sums: &mut [i32], row: &[u8], weight: i32) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::weights::{Axis, Convolution};
+    use super::super::weights::{Convolution, as_f64};
     use super::*;
     use crate::Filter;
 
@@ -289,14 +297,10 @@ mod tests {
             (101, 100),
             (300, 7),
         ] {
-            let axis = Axis {
-                len,
-                from: 0.0,
-                to: len as f32,
-            };
+            let scale = as_f64(len) / as_f64(out_len);
             for filter in [Filter::Bilinear, Filter::Lanczos] {
                 let convolution = Convolution::of(filter).unwrap();
-                let axis = Coefficients::new(axis, out_len, convolution);
+                let axis = Coefficients::new(len, 0.0, scale, out_len, convolution);
                 let weights = Weights::new(&axis).unwrap();
                 for across in [1, 3, 4, 5, 11, 33] {
                     let data = noise(len * across * CHANNELS);

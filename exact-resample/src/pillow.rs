@@ -5,17 +5,62 @@
 //! rounded to 22 fractional bits; sums are exact in `i32`, so that the order of addition is free.
 //! `Nearest` follows `ImagingScaleAffine` of `src/libImaging/Geometry.c`.
 
-mod passes;
-mod weights;
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-mod x86;
-
 use std::collections::TryReserveError;
 
-use passes::{GROUP, HorizontalPass, LONG_ROW, NARROW, Part, VerticalPass};
-use weights::{Axis, Coefficients, Convolution, as_f32, as_f64, reserved, to_index};
-
+use crate::convolution::{
+    self, Coefficients, Convolution, Part, as_f64, flatten_then_narrow, narrow_then_flatten,
+    reserved, to_index,
+};
 use crate::{CHANNELS, Filter, RgbView, SourceBox, target_size, zeros};
+
+/// One axis of the source: its length in pixels, and the interval to resample, rounded to `f32` as in Pillow.
+#[derive(Debug, Clone, Copy)]
+struct Axis {
+    len: usize,
+    from: f32,
+    to: f32,
+}
+
+impl Axis {
+    /// Returns whether the interval is the whole axis and `out_len` its length, so that Pillow skips the pass.
+    #[expect(clippy::float_cmp, reason = "Pillow compares exactly, too")]
+    fn is_whole(self, out_len: usize) -> bool {
+        self.len == out_len && self.from == 0.0 && self.to == as_f32(out_len)
+    }
+
+    /// The first pixel, if the interval starts on a pixel and has the length `out_len`, so that Pillow only copies.
+    #[expect(clippy::float_cmp, reason = "Pillow compares exactly, too")]
+    fn copied_from(self, out_len: usize) -> Option<usize> {
+        let aligned = self.from.fract() == 0.0 && self.to - self.from == as_f32(out_len);
+        let first = to_index(f64::from(self.from));
+        // Above 2^24 the `f32` edges are not exact any more; never crop beyond the end.
+        (aligned && first + out_len <= self.len).then_some(first)
+    }
+
+    /// The whole of an axis of `len` pixels.
+    fn whole(len: usize) -> Self {
+        Self {
+            len,
+            from: 0.0,
+            to: as_f32(len),
+        }
+    }
+
+    fn coefficients(self, out_len: usize, convolution: Convolution) -> Coefficients {
+        let from = f64::from(self.from);
+        Coefficients::new(self.len, from, self.scale(out_len), out_len, convolution)
+    }
+
+    /// Source pixels for each target pixel.
+    fn scale(self, out_len: usize) -> f64 {
+        f64::from(self.to - self.from) / as_f64(out_len)
+    }
+}
+
+/// A length as `f32`, rounded as C converts it for Pillow.
+fn as_f32(len: usize) -> f32 {
+    len as f32
+}
 
 /// Resamples `src`, or the part of it in `source_box`, to `width` x `height` pixels as Pillow's `Image.resize` does.
 ///
@@ -53,13 +98,10 @@ pub fn resize(
     };
     let needs_horizontal = !columns.is_whole(out_width);
     let needs_vertical = !rows.is_whole(out_height);
-    let horizontal = Coefficients::new(columns, out_width, convolution);
-    let vertical = Coefficients::new(rows, out_height, convolution);
+    let horizontal = columns.coefficients(out_width, convolution);
+    let vertical = rows.coefficients(out_height, convolution);
     let (used_columns, used_rows) = (horizontal.used(), vertical.used());
-    let whole = Part {
-        data: src.data,
-        stride: src.stride(),
-    };
+    let whole = Part::whole(src);
     let mut out = zeros(out_len)?;
     if used_columns.is_empty() || used_rows.is_empty() {
         // A sliver at the edge that `f32` rounds away: Pillow's box filter has no pixels to sum up and returns black.
@@ -67,9 +109,9 @@ pub fn resize(
     }
     // Neither pass would be a copy, which has been made above.
     if !needs_horizontal {
-        VerticalPass::new(vertical, whole.row_len())?.rows(whole, &mut out);
+        convolution::flatten(whole, vertical, &mut out)?;
     } else if !needs_vertical {
-        HorizontalPass::new(horizontal)?.rows(whole, &mut out)?;
+        convolution::narrow(whole, horizontal, &mut out)?;
     } else if horizontal_first(src.size(), (width, height)) {
         // Each pass rounds, so that their order shows in the bytes.
         let vertical = vertical.counted_from(used_rows.start);
@@ -86,143 +128,14 @@ pub fn resize(
 /// With a source box it takes no more.
 #[must_use]
 pub fn memory_bytes(size: (u32, u32), to: (u32, u32), filter: Filter) -> u64 {
-    const SMALL: u64 = 1 << 16;
-    const REAL: u64 = size_of::<f64>() as u64;
-    const FIXED: u64 = size_of::<i32>() as u64;
-    let channels = CHANNELS as u64;
-    let [columns, rows] = [(size.0, to.0), (size.1, to.1)].map(|(from, to)| {
-        let len = from as usize;
-        let axis = Axis {
-            len,
-            from: 0.0,
-            to: as_f32(len),
-        };
-        let window = Convolution::of(filter).map_or(0, |convolution| {
-            Coefficients::new(axis, to.max(1) as usize, convolution).most()
-        });
-        (u64::from(from), u64::from(to), window as u64)
-    });
-    let out = columns.1 * rows.1 * channels;
-    if size == to {
-        return out;
-    }
-    let (out_row, row) = (columns.1 * channels, columns.0 * channels);
-    let positions = 2 * REAL * (columns.1 + rows.1);
-    let is_long = columns.0 > LONG_ROW as u64;
-    let horizontal = if columns.0 == columns.1 {
-        0
-    } else if is_long {
-        // A sum for each row at a time.
-        REAL * columns.2 + rows.0.max(GROUP as u64) * FIXED * channels
-    } else {
-        // Weights, and again as the processor takes them; four rows with room for the last loads.
-        let windows = columns.1 * (2 * FIXED * (columns.2 + 8) + 64);
-        let padded = GROUP as u64 * (row + out_row) + 64 * columns.2.max(64);
-        REAL * columns.2 + windows + padded
+    let window = |from: u32, to: u32| {
+        let (len, to) = (from as usize, to.max(1) as usize);
+        Convolution::of(filter).map_or(0, |convolution| {
+            Axis::whole(len).coefficients(to, convolution).most()
+        })
     };
-    let narrow_first = columns.0 != columns.1 && horizontal_first(size, to);
-    let flattened_row = if narrow_first { out_row } else { row };
-    let vertical = if rows.0 == rows.1 {
-        0
-    } else if flattened_row < NARROW as u64 {
-        REAL * rows.2
-    } else {
-        (REAL + 3 * FIXED) * rows.2
-    };
-    let between = if horizontal == 0 || vertical == 0 {
-        0
-    } else if !narrow_first {
-        GROUP as u64 * row
-    } else if is_long {
-        rows.0 * out_row
-    } else {
-        band_rows(rows.2, rows.0) * out_row
-    };
-    out + positions + horizontal + vertical + between + SMALL
-}
-
-/// Rows that are held between the passes: room for many besides one window's, so that rows are moved to the front
-/// only now and then.
-fn band_rows(window: u64, height: u64) -> u64 {
-    (window + window.max(32)).min(height) + GROUP as u64
-}
-
-/// The horizontal pass, then the vertical one. Of the first one's rows only those are held that a window spans, which
-/// keeps them in the processor's caches.
-fn narrow_then_flatten(
-    src: Part<'_>,
-    horizontal: Coefficients,
-    vertical: Coefficients,
-    out: &mut [u8],
-) -> Result<(), TryReserveError> {
-    let stride = horizontal.len * CHANNELS;
-    let height = src.height();
-    let mut narrow = HorizontalPass::new(horizontal)?;
-    let mut flatten = VerticalPass::new(vertical, stride)?;
-    // Long rows have few neighbours, and their weights are computed once for all of them.
-    let (capacity, group) = if narrow.is_long() {
-        (height, height)
-    } else {
-        let rows = band_rows(vertical.most() as u64, height as u64);
-        (rows as usize, GROUP)
-    };
-    let mut band = zeros(capacity * stride)?;
-    let mut held = 0..0;
-    for (index, out_row) in out.chunks_exact_mut(stride).enumerate() {
-        let window = vertical.window(index);
-        while held.end < window.start + window.len {
-            if held.len() + group.min(height - held.end) > capacity {
-                let kept = window.start.clamp(held.start, held.end)..held.end;
-                band.copy_within((kept.start - held.start) * stride..held.len() * stride, 0);
-                held = kept;
-            }
-            let count = group.min(height - held.end);
-            let rest = Part {
-                data: &src.data[held.end * src.stride..],
-                ..src
-            };
-            narrow.rows(rest, &mut band[held.len() * stride..][..count * stride])?;
-            held.end += count;
-        }
-        let band = Part {
-            data: &band[..held.len() * stride],
-            stride,
-        };
-        flatten.row(index, band, held.start, out_row);
-    }
-    Ok(())
-}
-
-/// The vertical pass, then the horizontal one, a group of rows at a time.
-fn flatten_then_narrow(
-    src: Part<'_>,
-    horizontal: Coefficients,
-    vertical: Coefficients,
-    out: &mut [u8],
-) -> Result<(), TryReserveError> {
-    let stride = src.row_len();
-    let mut narrow = HorizontalPass::new(horizontal)?;
-    let mut flatten = VerticalPass::new(vertical, stride)?;
-    let mut band = zeros(GROUP * stride)?;
-    let mut indices = 0..vertical.len;
-    for out_rows in out.chunks_mut(GROUP * horizontal.len * CHANNELS) {
-        let mut count = 0;
-        for (row, index) in band
-            .chunks_exact_mut(stride)
-            .zip(indices.by_ref().take(GROUP))
-        {
-            flatten.row(index, src, 0, row);
-            count += 1;
-        }
-        narrow.rows(
-            Part {
-                data: &band[..count * stride],
-                stride,
-            },
-            out_rows,
-        )?;
-    }
-    Ok(())
+    let windows = (window(size.0, to.0), window(size.1, to.1));
+    convolution::memory_bytes(size, to, windows, horizontal_first(size, to))
 }
 
 /// The order of the passes, as of Pillow 13.0: the vertical one is first where the height shrinks by more than twice
@@ -244,18 +157,7 @@ fn axes(src: RgbView<'_>, source_box: Option<SourceBox>) -> (Axis, Axis) {
         bottom,
     }) = source_box
     else {
-        return (
-            Axis {
-                len: width,
-                from: 0.0,
-                to: as_f32(width),
-            },
-            Axis {
-                len: height,
-                from: 0.0,
-                to: as_f32(height),
-            },
-        );
+        return (Axis::whole(width), Axis::whole(height));
     };
     // Written so that NaN fails too.
     assert!(

@@ -1,4 +1,4 @@
-//! Axes, windows of source pixels and their weights.
+//! Windows of source pixels and their weights.
 
 use std::collections::TryReserveError;
 use std::f64::consts::PI;
@@ -7,52 +7,24 @@ use std::ops::Range;
 use crate::Filter;
 
 /// Fractional bits of a weight: 32 less 8 for the pixel and 2 for sums outside of its range (negative lobes).
+///
+/// Weights that were rounded to fewer bits are shifted to these, with which the sums round alike.
 pub(super) const PRECISION_BITS: i32 = 32 - 8 - 2;
 
 /// One half in the fixed point of the sums.
 pub(super) const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
-/// One axis of the source: its length in pixels, and the interval to resample, rounded to `f32` as in Pillow.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Axis {
-    pub(super) len: usize,
-    pub(super) from: f32,
-    pub(super) to: f32,
-}
-
-impl Axis {
-    /// Returns whether the interval is the whole axis and `out_len` its length, so that Pillow skips the pass.
-    #[expect(clippy::float_cmp, reason = "Pillow compares exactly, too")]
-    pub(super) fn is_whole(self, out_len: usize) -> bool {
-        self.len == out_len && self.from == 0.0 && self.to == as_f32(out_len)
-    }
-
-    /// The first pixel, if the interval starts on a pixel and has the length `out_len`, so that Pillow only copies.
-    #[expect(clippy::float_cmp, reason = "Pillow compares exactly, too")]
-    pub(super) fn copied_from(self, out_len: usize) -> Option<usize> {
-        let aligned = self.from.fract() == 0.0 && self.to - self.from == as_f32(out_len);
-        let first = to_index(f64::from(self.from));
-        // Above 2^24 the `f32` edges are not exact any more; never crop beyond the end.
-        (aligned && first + out_len <= self.len).then_some(first)
-    }
-
-    /// Source pixels for each target pixel.
-    pub(super) fn scale(self, out_len: usize) -> f64 {
-        f64::from(self.to - self.from) / as_f64(out_len)
-    }
-}
-
 /// A filter that weights source pixels by their distance.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Convolution {
+pub(crate) struct Convolution {
     kernel: fn(f64) -> f64,
     /// Pixels from the centre that the kernel reaches.
-    pub(super) support: f64,
+    support: f64,
 }
 
 impl Convolution {
     /// `None` for `Nearest`, which has no weights.
-    pub(super) fn of(filter: Filter) -> Option<Self> {
+    pub(crate) fn of(filter: Filter) -> Option<Self> {
         let (kernel, support): (fn(f64) -> f64, f64) = match filter {
             Filter::Nearest => return None,
             Filter::Box => (box_kernel, 0.5),
@@ -112,55 +84,91 @@ pub(super) struct Window {
 }
 
 /// The windows and weights of one axis, computed one after the other: Pillow's `precompute_coeffs` and
-/// `normalize_coeffs_8bpc`.
+/// `normalize_coeffs_8bpc`, and their likes in torch.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Coefficients {
-    axis: Axis,
+pub(crate) struct Coefficients {
+    /// Pixels of the whole axis.
+    source_len: usize,
+    /// The position at which the first target pixel begins.
+    from: f64,
     /// Target pixels.
-    pub(super) len: usize,
+    pub(crate) len: usize,
     scale: f64,
     support: f64,
     inverse: f64,
     kernel: fn(f64) -> f64,
     /// The source pixel from which positions count.
     first: usize,
+    /// Fractional bits that weights are rounded to.
+    bits: i32,
 }
 
 impl Coefficients {
-    pub(super) fn new(axis: Axis, len: usize, filter: Convolution) -> Self {
-        let scale = axis.scale(len);
+    /// For `len` target pixels of `scale` source pixels each, which begin at `from` in an axis of `source_len` pixels.
+    pub(crate) fn new(
+        source_len: usize,
+        from: f64,
+        scale: f64,
+        len: usize,
+        filter: Convolution,
+    ) -> Self {
         let filter_scale = scale.max(1.0);
         Self {
-            axis,
+            source_len,
+            from,
             len,
             scale,
             support: filter.support * filter_scale,
             inverse: 1.0 / filter_scale,
             kernel: filter.kernel,
             first: 0,
+            bits: PRECISION_BITS,
         }
+    }
+
+    /// The same, with weights of 16 bits, of which as many are fractional as the largest weight leaves.
+    pub(crate) fn in_16_bits(self) -> Result<Self, TryReserveError> {
+        let mut real = self.memory()?;
+        let mut largest = 0.0_f64;
+        for index in 0..self.len {
+            let sum = self.real(index, &mut real);
+            let divisor = if sum == 0.0 { 1.0 } else { sum };
+            let weights = real.iter().map(|weight| weight / divisor);
+            largest = weights.fold(largest, f64::max);
+        }
+        let fits = |bits: &i32| 0.5 + largest * f64::from(1 << (bits + 1)) < f64::from(1 << 15);
+        let bits = (0..PRECISION_BITS).take_while(fits).count();
+        Ok(Self {
+            bits: i32::try_from(bits).expect("at most 22"),
+            ..self
+        })
     }
 
     /// Pixels of the whole axis.
     pub(super) fn source_len(&self) -> usize {
-        self.axis.len
+        self.source_len
     }
 
     /// The most source pixels of a window.
-    pub(super) fn most(&self) -> usize {
-        (to_index(self.support.ceil()) * 2 + 1).min(self.axis.len)
+    pub(crate) fn most(&self) -> usize {
+        self.widest().min(self.source_len)
+    }
+
+    /// The most source pixels of a window in an axis without ends.
+    fn widest(&self) -> usize {
+        to_index(self.support.ceil()) * 2 + 1
     }
 
     fn center(&self, index: usize) -> f64 {
-        f64::from(self.axis.from) + (as_f64(index) + 0.5) * self.scale
+        self.from + (as_f64(index) + 0.5) * self.scale
     }
 
     /// From the first source pixel of the target pixel `index` to the one behind the last.
     fn range(&self, index: usize) -> Range<usize> {
         let center = self.center(index);
         let start = to_index(center - self.support + 0.5);
-        let end = to_index(center + self.support + 0.5).min(self.axis.len);
-        start..end.max(start)
+        let end = to_index(center + self.support + 0.5).min(self.source_len);
+        start..end.clamp(start, start + self.widest())
     }
 
     pub(super) fn window(&self, index: usize) -> Window {
@@ -172,13 +180,13 @@ impl Coefficients {
     }
 
     /// The source pixels that the windows span together. They only ever move forward.
-    pub(super) fn used(&self) -> Range<usize> {
+    pub(crate) fn used(&self) -> Range<usize> {
         let (first, last) = (self.range(0), self.range(self.len - 1));
         first.start..last.end.max(first.start)
     }
 
     /// The same, with positions counted from `first` on, before which no window may begin.
-    pub(super) fn counted_from(self, first: usize) -> Self {
+    pub(crate) fn counted_from(self, first: usize) -> Self {
         Self { first, ..self }
     }
 
@@ -197,7 +205,7 @@ impl Coefficients {
         for real in real.chunks(PIECE) {
             let weights = &mut fixed[..real.len()];
             for (weight, real) in weights.iter_mut().zip(real) {
-                *weight = to_fixed(if sum == 0.0 { *real } else { real / sum });
+                *weight = self.to_fixed(if sum == 0.0 { *real } else { real / sum });
             }
             let len = real.len();
             take(Window { start, len }, weights);
@@ -221,6 +229,18 @@ impl Coefficients {
         real.iter().fold(0.0, |sum, weight| sum + weight)
     }
 
+    /// A weight in fixed point, rounded to its bits. Rounds half away from zero by adding and truncating, as Pillow does.
+    fn to_fixed(self, weight: f64) -> i32 {
+        let scaled = weight * f64::from(1 << self.bits);
+        // The cast truncates.
+        let rounded = (if weight < 0.0 {
+            scaled - 0.5
+        } else {
+            scaled + 0.5
+        }) as i32;
+        rounded << (PRECISION_BITS - self.bits)
+    }
+
     /// Memory for the kernel's values of any window.
     pub(super) fn memory(&self) -> Result<Vec<f64>, TryReserveError> {
         reserved(self.most())
@@ -228,7 +248,7 @@ impl Coefficients {
 }
 
 /// A vector with room for `len` values.
-pub(super) fn reserved<T>(len: usize) -> Result<Vec<T>, TryReserveError> {
+pub(crate) fn reserved<T>(len: usize) -> Result<Vec<T>, TryReserveError> {
     let mut values = Vec::new();
     values.try_reserve_exact(len)?;
     Ok(values)
@@ -272,29 +292,13 @@ impl Weights {
     }
 }
 
-/// Rounds half away from zero by adding and truncating, as Pillow does.
-fn to_fixed(weight: f64) -> i32 {
-    let scaled = weight * f64::from(1 << PRECISION_BITS);
-    // The cast truncates.
-    (if weight < 0.0 {
-        scaled - 0.5
-    } else {
-        scaled + 0.5
-    }) as i32
-}
-
 /// Truncates; negative positions and NaN become 0.
-pub(super) fn to_index(position: f64) -> usize {
+pub(crate) fn to_index(position: f64) -> usize {
     // The cast saturates.
     position as usize
 }
 
 /// A length or index as `f64`, exact: it is at most `i32::MAX`.
-pub(super) fn as_f64(index: usize) -> f64 {
+pub(crate) fn as_f64(index: usize) -> f64 {
     index as f64
-}
-
-/// A length as `f32`, rounded as C converts it for Pillow.
-pub(super) fn as_f32(len: usize) -> f32 {
-    len as f32
 }
