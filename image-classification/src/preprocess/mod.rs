@@ -1,5 +1,6 @@
 //! From an image to the tensor that a model takes.
 
+mod float;
 mod options;
 mod timm;
 
@@ -24,6 +25,8 @@ enum Resampler {
     Opencv,
     Pillow(Filter),
     Torchvision(torchvision::Filter),
+    /// Without rounding to bytes.
+    TorchvisionF32(torchvision::Filter),
 }
 
 /// Everything between a decoded image and a model's input.
@@ -76,6 +79,11 @@ impl Preprocess {
     ) -> Result<Tensor, LayoutError> {
         self.check(layout)?;
         self.check_image(image, layout)?;
+        if let Resampler::TorchvisionF32(filter) = self.resampler() {
+            return self
+                .float_tensor(spare, image, layout, filter)
+                .map_err(LayoutError::Memory);
+        }
         let pixels = self.resized(image, layout).map_err(LayoutError::Memory)?;
         match layout.element_type() {
             ElementType::U8 => self.fill(spare, &pixels, layout, |value| value as u8),
@@ -102,6 +110,11 @@ impl Preprocess {
             Resampler::Opencv => opencv::memory_bytes(to),
             Resampler::Pillow(filter) => pillow::memory_bytes(part, to, filter),
             Resampler::Torchvision(filter) => torchvision::memory_bytes(part, to, filter),
+            Resampler::TorchvisionF32(filter) => torchvision::memory_bytes_f32(part, to, filter),
+        };
+        let value = match self.resampler() {
+            Resampler::TorchvisionF32(_) => size_of::<f32>() as u64,
+            _ => 1,
         };
         // The part that is cut out before, or the image that results when it is cut or framed after.
         let (before, after) = match self.resize {
@@ -112,8 +125,8 @@ impl Preprocess {
             | Resize::Timm { .. }
             | Resize::Letterbox { .. } => (0, bytes(to)),
         };
-        let resizing = (before + resampled).max(after + input);
-        resizing.max(input + tensor) + SMALL
+        let resizing = (before + resampled).max((after + input) * value);
+        resizing.max(input * value + tensor) + SMALL
     }
 
     /// By how much an image of `width` × `height` may be smaller already when it is decoded, so that nothing
@@ -293,12 +306,14 @@ impl Preprocess {
         match self.resampler() {
             Resampler::Opencv => opencv::resize_linear(view, width, height),
             Resampler::Pillow(filter) => pillow::resize(view, None, width, height, filter),
-            Resampler::Torchvision(filter) => torchvision::resize(view, width, height, filter),
+            Resampler::Torchvision(filter) | Resampler::TorchvisionF32(filter) => {
+                torchvision::resize(view, width, height, filter)
+            }
         }
     }
 
     fn resampler(&self) -> Resampler {
-        use Resampler::{Opencv, Pillow, Torchvision};
+        use Resampler::{Opencv, Pillow, Torchvision, TorchvisionF32};
         match self.interpolation {
             Interpolation::OpencvLinear => Opencv,
             Interpolation::Nearest => Pillow(Filter::Nearest),
@@ -313,6 +328,8 @@ impl Preprocess {
             Interpolation::TorchvisionBilinear => Torchvision(torchvision::Filter::Bilinear),
             Interpolation::TorchvisionBicubic => Torchvision(torchvision::Filter::Bicubic),
             Interpolation::TorchvisionLanczos => Torchvision(torchvision::Filter::Lanczos),
+            Interpolation::TorchvisionBilinearF32 => TorchvisionF32(torchvision::Filter::Bilinear),
+            Interpolation::TorchvisionBicubicF32 => TorchvisionF32(torchvision::Filter::Bicubic),
         }
     }
 
