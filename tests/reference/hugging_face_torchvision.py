@@ -121,4 +121,24 @@ for name, model_type, file in CASES:
         hashes = ", ".join(grouped(hashed(data.tobytes())) for data in (values, pixels))
         ends = ", ".join(f"[{a!s}, {b!s}]" for a, b in zip(black, white))
         print(f'    ({model_type_text}, r#"{text}"#, ({width}, {height}), [{hashes}], [{ends}]),')
+print("];\n")
+
+FLOATS = [
+    {"size": EXACT},
+    {"size": {"height": 30, "width": 21}, "resample": 3},
+    {"size": {"height": 50, "width": 50}, "do_center_crop": True, "crop_size": {"height": 41, "width": 40}},
+    {},
+]
+SAMPLES = 40
+print("/// File of DINOv3ViT, size of the image, and values at equal distances of the tensor.")
+print(f"type Floats = (&'static str, (u32, u32), [f32; {SAMPLES}]);\n")
+print("#[rustfmt::skip]")
+print(f"pub(super) const FLOATS: [Floats; {len(SIZES) * len(FLOATS)}] = [")
+for file in FLOATS:
+    processor = transformers.DINOv3ViTImageProcessor(**file)
+    for width, height in SIZES:
+        values = np.asarray(processor(drawn(width, height))["pixel_values"][0].to(torch.float32)).ravel()
+        text = json.dumps(file | {"image_processor_type": "DINOv3ViTImageProcessorFast"})
+        samples = ", ".join(str(values[i * len(values) // SAMPLES]) for i in range(SAMPLES))
+        print(f'    (r#"{text}"#, ({width}, {height}), [{samples}]),')
 print("];")

@@ -82,4 +82,27 @@ for name, size, target, extreme, value in rows:
     text = f"{value:016x}"
     text = "_".join(text[i:i + 4] for i in range(0, 16, 4))
     print(f"    ({name}, {size}, {target}, {'true' if extreme else 'false'}, 0x{text}),")
+print("];\n")
+
+
+def floats(image, size, mode):
+    tensor = torch.from_numpy(image).permute(2, 0, 1).contiguous() * (1 / 255)
+    result = functional.resize(tensor, [size[1], size[0]], interpolation=InterpolationMode(mode), antialias=True)
+    return result.permute(1, 2, 0).numpy().ravel()
+
+
+SAMPLES = 30
+rows = [
+    (name, size, target, floats(drawn(*size, False), target, FILTERS[name]))
+    for size in [(57, 40), (33, 61), (7, 300), (500, 375), (5, 1)]
+    for target in [(20, 20), (64, 31), (size[0], 24), (90, size[1])]
+    for name in ["Bilinear", "Bicubic"]
+]
+print("/// Filter, size, target, and values at equal distances of what torchvision gives for the tensor times 1 / 255.")
+print(f"type Floats = (Filter, (u32, u32), (u32, u32), [f32; {SAMPLES}]);\n")
+print("#[rustfmt::skip]")
+print(f"pub(super) const FLOATS: [Floats; {len(rows)}] = [")
+for name, size, target, values in rows:
+    text = ", ".join(str(values[i * len(values) // SAMPLES]) for i in range(SAMPLES))
+    print(f"    ({name}, {size}, {target}, [{text}]),")
 print("];")

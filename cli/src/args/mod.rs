@@ -509,7 +509,8 @@ pub struct PreprocessArgs {
     pub crop_fraction: Option<f64>,
 
     /// Resampling filter: nearest, box, bilinear, bicubic or lanczos as in Pillow; opencv-linear as in OpenCV;
-    /// torchvision-nearest, -nearest-exact, -bilinear, -bicubic or -lanczos as in torchvision with tensors
+    /// torchvision-nearest, -nearest-exact, -bilinear, -bicubic, -lanczos, -bilinear-f32 or -bicubic-f32 as in
+    /// torchvision with tensors
     #[arg(long, value_name = "FILTER")]
     pub interpolation: Option<Interpolation>,
 

@@ -6,12 +6,16 @@
 //! the pass along x is always the first. torch's code for processors without AVX2 and for Arm gives the same bytes,
 //! but there torchvision resizes [`Filter::Bilinear`] in `f32`, which differs by one level.
 //!
-//! Nearest neighbours are computed in `f32`.
+//! Nearest neighbours are computed in `f32`. [`resize_f32`] is for tensors of floats.
+
+mod float;
 
 use std::collections::TryReserveError;
 
 use crate::convolution::{self, Coefficients, Convolution, Part, as_f64, narrow_then_flatten};
 use crate::{CHANNELS, RgbView, target_size, zeros};
+
+pub use self::float::{memory_bytes_f32, resize_f32};
 
 /// torchvision's `InterpolationMode`, for [`resize`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -165,5 +169,27 @@ mod tests {
                 "{filter:?}, {size:?} to {to:?}, extreme: {is_extreme}"
             );
         }
+    }
+
+    #[test]
+    fn floats_are_those_of_torchvision_but_for_their_last_bits() {
+        let levels = std::array::from_fn(|byte| byte as f32 * (1.0_f32 / 255.0));
+        for (filter, size, to, expected) in expected::FLOATS {
+            let data = drawn(size, false);
+            let view = RgbView::new(size.0, size.1, &data).unwrap();
+            let resized = resize_f32(view, to.0, to.1, filter, &levels)
+                .unwrap()
+                .unwrap();
+            let count = expected.len();
+            for (index, expected) in expected.into_iter().enumerate() {
+                let value = resized[index * resized.len() / count];
+                assert!(
+                    (value - expected).abs() < 2.5e-7,
+                    "{filter:?}, {size:?} to {to:?}: {value}, not {expected}"
+                );
+            }
+        }
+        let view = RgbView::new(1, 1, &[0; 3]).unwrap();
+        assert!(resize_f32(view, 1, 1, Filter::Nearest, &levels).is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! From an image to the tensor that a model takes.
 
+mod float;
 mod grey;
 mod options;
 mod timm;
@@ -7,9 +8,8 @@ mod values;
 
 use std::collections::TryReserveError;
 
-use backend_api::{Element, ElementType, Tensor};
+use backend_api::{Element, Tensor};
 use exact_resample::{Filter, RgbView, opencv, pillow, torchvision};
-use half::{bf16, f16};
 
 pub use self::options::{Centre, ColorOrder, CropMode, Interpolation, Resize};
 use crate::{Image, ImageLayout, InputLayout, LayoutError};
@@ -26,6 +26,8 @@ enum Resampler {
     Opencv,
     Pillow(Filter),
     Torchvision(torchvision::Filter),
+    /// Without rounding to bytes.
+    TorchvisionF32(torchvision::Filter),
 }
 
 /// The steps between a decoded image and a model's input.
@@ -83,29 +85,14 @@ impl Preprocess {
     ) -> Result<Tensor, LayoutError> {
         self.check(layout)?;
         self.check_image(image, layout)?;
+        if let Resampler::TorchvisionF32(filter) = self.resampler() {
+            return self
+                .float_tensor(spare, image, layout, filter)
+                .map_err(LayoutError::Memory);
+        }
         let pixels = self.resized(image, layout).map_err(LayoutError::Memory)?;
-        macro_rules! integers {
-            ($rust:ty) => {
-                self.fill(spare, &pixels, layout, |value| {
-                    values::integer(value, layout) as $rust
-                })
-            };
-        }
-        match layout.element_type() {
-            ElementType::U8 => integers!(u8),
-            ElementType::U16 => integers!(u16),
-            ElementType::U32 => integers!(u32),
-            ElementType::U64 => integers!(u64),
-            ElementType::I8 => integers!(i8),
-            ElementType::I16 => integers!(i16),
-            ElementType::I32 => integers!(i32),
-            ElementType::I64 => integers!(i64),
-            ElementType::F16 => self.fill(spare, &pixels, layout, f16::from_f32),
-            ElementType::Bf16 => self.fill(spare, &pixels, layout, bf16::from_f32),
-            ElementType::F64 => self.fill(spare, &pixels, layout, f64::from),
-            _ => self.fill(spare, &pixels, layout, |value| value),
-        }
-        .map_err(LayoutError::Memory)
+        values::for_element_type!(layout, convert => self.fill(spare, &pixels, layout, convert))
+            .map_err(LayoutError::Memory)
     }
 
     /// Upper bound of the bytes that [`tensor`](Self::tensor) allocates for an image of `size`, with the tensor
@@ -125,6 +112,11 @@ impl Preprocess {
             Resampler::Opencv => opencv::memory_bytes(to),
             Resampler::Pillow(filter) => pillow::memory_bytes(part, to, filter),
             Resampler::Torchvision(filter) => torchvision::memory_bytes(part, to, filter),
+            Resampler::TorchvisionF32(filter) => torchvision::memory_bytes_f32(part, to, filter),
+        };
+        let value = match self.resampler() {
+            Resampler::TorchvisionF32(_) => size_of::<f32>() as u64,
+            _ => 1,
         };
         // The part that is cut out before, or the image that results when it is cut or framed after.
         let (before, after) = match self.resize {
@@ -136,8 +128,8 @@ impl Preprocess {
             | Resize::Letterbox { .. } => (0, bytes(to)),
         };
         let grey = if self.is_grey(layout) { bytes(size) } else { 0 };
-        let resizing = grey + (before + resampled).max(after + input);
-        resizing.max(input + tensor) + SMALL
+        let resizing = grey + (before + resampled).max((after + input) * value);
+        resizing.max(input * value + tensor) + SMALL
     }
 
     /// The largest reduction at which an image of `width` × `height` may be decoded without a later enlargement: 8,
@@ -315,12 +307,14 @@ impl Preprocess {
         match self.resampler() {
             Resampler::Opencv => opencv::resize_linear(view, width, height),
             Resampler::Pillow(filter) => pillow::resize(view, None, width, height, filter),
-            Resampler::Torchvision(filter) => torchvision::resize(view, width, height, filter),
+            Resampler::Torchvision(filter) | Resampler::TorchvisionF32(filter) => {
+                torchvision::resize(view, width, height, filter)
+            }
         }
     }
 
     fn resampler(&self) -> Resampler {
-        use Resampler::{Opencv, Pillow, Torchvision};
+        use Resampler::{Opencv, Pillow, Torchvision, TorchvisionF32};
         match self.interpolation {
             Interpolation::OpencvLinear => Opencv,
             Interpolation::Nearest => Pillow(Filter::Nearest),
@@ -335,6 +329,8 @@ impl Preprocess {
             Interpolation::TorchvisionBilinear => Torchvision(torchvision::Filter::Bilinear),
             Interpolation::TorchvisionBicubic => Torchvision(torchvision::Filter::Bicubic),
             Interpolation::TorchvisionLanczos => Torchvision(torchvision::Filter::Lanczos),
+            Interpolation::TorchvisionBilinearF32 => TorchvisionF32(torchvision::Filter::Bilinear),
+            Interpolation::TorchvisionBicubicF32 => TorchvisionF32(torchvision::Filter::Bicubic),
         }
     }
 

@@ -330,11 +330,17 @@ pub enum Interpolation {
     TorchvisionBicubic,
     /// `LANCZOS` of torchvision with tensors: antialiased when the image shrinks.
     TorchvisionLanczos,
+    /// `BILINEAR` of torchvision with tensors of floats, which are not rounded to bytes.
+    #[serde(rename = "torchvision-bilinear-f32")]
+    TorchvisionBilinearF32,
+    /// `BICUBIC` of torchvision with tensors of floats, which are not rounded to bytes.
+    #[serde(rename = "torchvision-bicubic-f32")]
+    TorchvisionBicubicF32,
 }
 
 impl Interpolation {
     /// Each of them with its name.
-    pub const ALL: [(Self, &'static str); 11] = [
+    pub const ALL: [(Self, &'static str); 13] = [
         (Self::Nearest, "nearest"),
         (Self::Box, "box"),
         (Self::Bilinear, "bilinear"),
@@ -346,6 +352,8 @@ impl Interpolation {
         (Self::TorchvisionBilinear, "torchvision-bilinear"),
         (Self::TorchvisionBicubic, "torchvision-bicubic"),
         (Self::TorchvisionLanczos, "torchvision-lanczos"),
+        (Self::TorchvisionBilinearF32, "torchvision-bilinear-f32"),
+        (Self::TorchvisionBicubicF32, "torchvision-bicubic-f32"),
     ];
 }
 
@@ -366,7 +374,8 @@ impl FromStr for Interpolation {
             .map(|(each, _)| *each)
             .ok_or(
                 "expected nearest, box, bilinear, bicubic, lanczos, opencv-linear, torchvision-nearest, \
-                 torchvision-nearest-exact, torchvision-bilinear, torchvision-bicubic or torchvision-lanczos",
+                 torchvision-nearest-exact, torchvision-bilinear, torchvision-bicubic, torchvision-lanczos, \
+                 torchvision-bilinear-f32 or torchvision-bicubic-f32",
             )
     }
 }

@@ -67,13 +67,13 @@ pub(super) fn for_input(fraction: f64, mode: CropMode, input: ImageSize) -> Opti
 }
 
 /// Cuts the centre of `to` out of the RGB `pixels` of `from`. Sides that are too short are padded with `fill`.
-pub(super) fn centre_or_pad(
-    pixels: &[u8],
+pub(super) fn centre_or_pad<T: Copy>(
+    pixels: &[T],
     from: (u32, u32),
     to: (u32, u32),
     centre: Centre,
-    fill: [u8; 3],
-) -> Result<Vec<u8>, TryReserveError> {
+    fill: [T; 3],
+) -> Result<Vec<T>, TryReserveError> {
     // Where the part begins in the image, and where in the result.
     let place = |from: u32, to: u32| {
         if to > from {

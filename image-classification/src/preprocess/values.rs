@@ -13,6 +13,41 @@ pub(super) fn real(pixel: u8, mean: f32, scale: f32) -> f32 {
     (f32::from(pixel) - mean) / scale
 }
 
+/// Evaluates `$fill` with `$convert` bound to the conversion of real values to the elements of `$layout`.
+macro_rules! for_element_type {
+    ($layout:expr, $convert:ident => $fill:expr) => {{
+        use backend_api::ElementType;
+        use half::{bf16, f16};
+        macro_rules! integers {
+            ($rust:ty) => {{
+                let $convert = |value| $crate::preprocess::values::integer(value, $layout) as $rust;
+                $fill
+            }};
+        }
+        macro_rules! floats {
+            ($from:expr) => {{
+                let $convert = $from;
+                $fill
+            }};
+        }
+        match $layout.element_type() {
+            ElementType::U8 => integers!(u8),
+            ElementType::U16 => integers!(u16),
+            ElementType::U32 => integers!(u32),
+            ElementType::U64 => integers!(u64),
+            ElementType::I8 => integers!(i8),
+            ElementType::I16 => integers!(i16),
+            ElementType::I32 => integers!(i32),
+            ElementType::I64 => integers!(i64),
+            ElementType::F16 => floats!(f16::from_f32),
+            ElementType::Bf16 => floats!(bf16::from_f32),
+            ElementType::F64 => floats!(f64::from),
+            _ => floats!(std::convert::identity::<f32>),
+        }
+    }};
+}
+pub(super) use for_element_type;
+
 /// The integer that stands for the real `value`: rounded, and not checked. With a quantization, as TensorFlow Lite's
 /// `QUANTIZE`, which rounds halves away from zero and saturates; else halves are rounded to even.
 pub(super) fn integer(value: f32, layout: &InputLayout) -> f32 {

@@ -436,8 +436,20 @@ fn interpolation(
             ));
         }
     };
+    // DINOv3's divides by 255 before it resizes.
+    let is_float = kind.name == "DINOv3ViT" && processor.flag("do_rescale", true)?;
     let filter = match torchvision {
         _ if !library.is_torchvision => pillow,
+        Some(Interpolation::TorchvisionBilinear) if is_float => {
+            Interpolation::TorchvisionBilinearF32
+        }
+        Some(Interpolation::TorchvisionBicubic) if is_float => Interpolation::TorchvisionBicubicF32,
+        Some(Interpolation::TorchvisionLanczos) if is_float => {
+            return Err(keys.error(
+                "resample",
+                "0 (nearest), 2 (bilinear) or 3 (bicubic), where numbers are rescaled before the resize",
+            ));
+        }
         Some(filter) => filter,
         None => {
             return Err(keys.error(
@@ -453,18 +465,14 @@ fn interpolation(
     };
     let reason = library.reason.as_deref().unwrap_or_default();
     let origin = format!("{}: resample, {owner}{reason}", keys.file);
-    let doubt = match torchvision {
-        Some(torchvision) if library.reason.is_none() => Some(format!(
+    let doubt = torchvision.filter(|_| library.reason.is_none());
+    let doubt = doubt.map(|torchvision| {
+        format!(
             "{} does not state which version of transformers wrote it: Pillow's {pillow} is used, as in version 4; \
              version 5 uses torchvision: `interpolation = {torchvision}`",
             keys.file
-        )),
-        _ if kind.name == "DINOv3ViT" => Some(format!(
-            "{}: {} resizes numbers that are not rounded to levels from 0 to 255; `classify` rounds them, and differs by up to one level",
-            keys.file, kind.name
-        )),
-        _ => None,
-    };
+        )
+    });
     Ok((WithOrigin::new(filter, origin), doubt))
 }
 

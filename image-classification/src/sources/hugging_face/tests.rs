@@ -263,6 +263,23 @@ fn tensors_are_those_of_transformers_with_torchvision() {
 }
 
 #[test]
+fn floats_are_resized_as_dinov3_does() {
+    for (text, (width, height), expected) in expected_torchvision::FLOATS {
+        let said = read(text).unwrap();
+        let values = tensor(&said, &drawn(width, height));
+        for (index, expected) in expected.into_iter().enumerate() {
+            let value = values[index * values.len() / expected_torchvision::FLOATS[0].2.len()];
+            assert!(
+                (value - expected).abs() < 1e-6,
+                "{text} {width} x {height}, {index}: {value}, not {expected}"
+            );
+        }
+    }
+    let lanczos = r#"{"image_processor_type": "DINOv3ViTImageProcessor", "resample": 1}"#;
+    assert!(read(lanczos).unwrap_err().to_string().contains("resample"));
+}
+
+#[test]
 fn null_is_off_in_every_version() {
     for name in ["PoolFormerImageProcessor", "PoolFormerImageProcessorFast"] {
         let text = format!(
