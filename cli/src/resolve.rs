@@ -32,14 +32,13 @@ impl<'a> Resolver<'a> {
         messages: &Messages,
     ) -> anyhow::Result<(ResolvedPreprocessing, Option<FileState>)> {
         let known = self.known.iter().find(|(other, ..)| other == model);
-        let (state, resolved) = match known {
-            Some((_, state, resolved)) => (*state, resolved.clone()),
-            None => {
-                let state = FileState::of(model);
-                let resolved = ResolvedPreprocessing::find(model, self.overrides)?;
-                self.known.push((model.to_owned(), state, resolved.clone()));
-                (state, resolved)
-            }
+        let (state, resolved) = if let Some((_, state, resolved)) = known {
+            (*state, resolved.clone())
+        } else {
+            let state = FileState::of(model);
+            let resolved = ResolvedPreprocessing::find(model, self.overrides)?;
+            self.known.push((model.to_owned(), state, resolved.clone()));
+            (state, resolved)
         };
         messages.notes(&resolved.notes);
         Ok((resolved, state))

@@ -267,7 +267,7 @@ pub fn note_image(path: &str, note: Option<ImageNote>, messages: &Messages) {
 /// Prints the note on an image and its failures, and counts it as done. `name` returns the name of a run, unless there
 /// is one alone.
 pub fn image_done<'a>(
-    image: AddedImage<'_>,
+    image: &AddedImage<'_>,
     name: impl Fn(usize) -> Option<&'a str>,
     messages: &mut Messages,
 ) {

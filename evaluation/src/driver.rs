@@ -37,7 +37,7 @@ pub struct AddedImage<'a> {
 /// Runs that get the same images.
 #[derive(Debug)]
 pub(crate) struct Runs {
-    runs: Vec<Run>,
+    all: Vec<Run>,
     pub feed: FeedOptions,
     pub image_problem: fn(&ImageError) -> Problem,
 }
@@ -45,7 +45,7 @@ pub(crate) struct Runs {
 impl Runs {
     pub fn new(runs: Vec<Run>) -> Self {
         Self {
-            runs,
+            all: runs,
             feed: FeedOptions::default(),
             image_problem: |error| error.into(),
         }
@@ -77,7 +77,7 @@ impl Runs {
             }
             Ok(entry)
         };
-        self.runs.iter().map(entry).collect()
+        self.all.iter().map(entry).collect()
     }
 
     /// Gives `images` to the runs at `places`. Their first outputs decide how the outputs of those are read that do not
@@ -92,7 +92,7 @@ impl Runs {
     where
         I: IntoIterator<Item: Into<NamedImage>>,
     {
-        let opened = |place: &usize| Some((*place, self.runs[*place].opened.as_ref().ok()?));
+        let opened = |place: &usize| Some((*place, self.all[*place].opened.as_ref().ok()?));
         let opened: Vec<(usize, &OpenedRun)> = places.iter().filter_map(opened).collect();
         let mut options = self.feed.clone();
         options.digests = digests;
@@ -111,6 +111,11 @@ impl Runs {
         } else {
             take_first_answers(&mut answers, &mut to_decide).await
         };
+        for (run, entry) in self.all.iter().zip(&mut entries) {
+            if let (Ok(run), Ok(info)) = (&run.opened, &mut entry.info) {
+                info.classes = run.fitted.classes;
+            }
+        }
         let mut notes = Vec::new();
         for ((place, run), fitted) in opened.into_iter().zip(&fitted) {
             if run.fitted.reading.is_none()

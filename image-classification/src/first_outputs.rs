@@ -106,19 +106,19 @@ mod tests {
     use super::*;
     use crate::{InputDigests, RunOutput};
 
-    fn answer(output: Result<f32, ()>) -> Result<ImageOutputs, ImageError> {
+    fn outputs(output: Result<f32, ()>) -> ImageOutputs {
         let failed = || Arc::new(Error::new(ErrorKind::InferenceFailed, "planned"));
         let output = output.map_err(|()| failed()).map(|value| RunOutput {
             tensor: Tensor::new([1, 1], vec![value]).unwrap(),
             extra: Vec::new(),
             infer: Duration::ZERO,
         });
-        Ok(ImageOutputs {
+        ImageOutputs {
             digests: InputDigests::default(),
             prepare: Duration::ZERO,
             note: None,
             runs: vec![output],
-        })
+        }
     }
 
     #[test]
@@ -130,17 +130,17 @@ mod tests {
         }
         for image in 0..most {
             assert!(!always_failing.is_complete(), "{image}");
-            always_failing.add(&answer(Err(())), 0);
+            always_failing.add(&Ok(outputs(Err(()))), 0);
         }
         assert!(always_failing.is_complete() && always_failing.outputs().is_empty());
         // Images that cannot be read are not waited for once there is an output.
         let mut one = FirstOutputs::default();
-        one.add(&answer(Ok(1.0)), 0);
+        one.add(&Ok(outputs(Ok(1.0))), 0);
         for image in 1..most {
             assert!(!one.is_complete(), "{image}");
             one.add(&Err(ImageError::Panicked), 0);
         }
-        one.add(&answer(Ok(2.0)), 0);
+        one.add(&Ok(outputs(Ok(2.0))), 0);
         assert_eq!(one.outputs().len(), 1);
     }
 }

@@ -160,7 +160,7 @@ fn evaluate(
     let mut done = 0;
     messages.start_progress(count);
     while let Some(image) = block_on(running.next()) {
-        session::image_done(image, name, messages);
+        session::image_done(&image, name, messages);
         done += 1;
     }
     messages.end_progress();

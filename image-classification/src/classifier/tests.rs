@@ -179,18 +179,25 @@ fn images_that_cannot_be_read_do_not_decide_the_scores() {
 }
 
 #[test]
-fn errors_before_the_first_output_wait_for_no_other_image() {
+fn errors_hold_back_a_bounded_number_of_results() {
     let images = 10_000;
-    let taken = AtomicUsize::new(0);
-    let bad = (0..images).map(|_| {
-        taken.fetch_add(1, Ordering::SeqCst);
-        ImageSource::Bytes(b"no image".to_vec())
-    });
-    let classifier = classifier(ScoreKind::Auto);
-    let mut results = classifier.classify_all_blocking(bad);
-    let error = results.next().unwrap().unwrap_err();
-    assert_eq!(error.code(), "unknown-format");
-    assert!(taken.load(Ordering::SeqCst) < images / 2);
+    for first_is_readable in [false, true] {
+        let taken = AtomicUsize::new(0);
+        let images_with_errors = (0..images).map(|place| {
+            taken.fetch_add(1, Ordering::SeqCst);
+            match place {
+                0 if first_is_readable => colour([1, 2, 3]).into(),
+                _ => ImageSource::Bytes(b"no image".to_vec()),
+            }
+        });
+        let classifier = classifier(ScoreKind::Auto);
+        let mut results = classifier.classify_all_blocking(images_with_errors);
+        let first = results.next().unwrap();
+        assert_eq!(first.is_ok(), first_is_readable);
+        assert!(taken.load(Ordering::SeqCst) < images / 2);
+        let error = results.next().unwrap().unwrap_err();
+        assert_eq!(error.code(), "unknown-format");
+    }
 }
 
 #[test]

@@ -270,7 +270,7 @@ fn sha(bytes: &[u8]) -> Sha {
 
 /// The digest of the tensor of an image of one value.
 fn tensor_sha(value: f32) -> Sha {
-    let bytes = [value; 12].into_iter().flat_map(|v| v.to_ne_bytes());
+    let bytes = [value; 12].into_iter().flat_map(f32::to_ne_bytes);
     sha(&bytes.collect::<Vec<u8>>())
 }
 

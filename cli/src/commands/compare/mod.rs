@@ -98,7 +98,7 @@ fn compare(
     let mut done = 0;
     messages.start_progress(count);
     while let Some(image) = block_on(running.next())? {
-        session::image_done(image, |run| Some(&names[run]), messages);
+        session::image_done(&image, |run| Some(&names[run]), messages);
         done += 1;
     }
     messages.end_progress();
