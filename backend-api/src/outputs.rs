@@ -342,9 +342,12 @@ const SCORES: [&[&str]; 4] = [
 const CLASS_IDS: [&str; 9] = [
     "label", "labels", "index", "indices", "id", "ids", "class", "classes", "argmax",
 ];
-const NO_SCORES: [&str; 18] = [
+const NO_SCORES: [&str; 21] = [
     "feature",
     "features",
+    "feat",
+    "feats",
+    "emb",
     "embedding",
     "embeddings",
     "embed",
@@ -466,6 +469,15 @@ mod tests {
             (
                 &[("495", row), ("feature_vector", row), ("saliency_map", row)],
                 "495",
+            ),
+            // Model API's, with the best classes found inside the model.
+            (
+                &[
+                    ("i64 indices", &[1, 5]),
+                    ("scores", &[1, 5]),
+                    ("raw_scores", row),
+                ],
+                "raw_scores",
             ),
             // Hugging Face: DeiT with a teacher, and hidden states.
             (

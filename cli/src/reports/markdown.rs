@@ -68,17 +68,25 @@ fn add_runs(comparison: &ComparisonReport, text: &mut String) {
         } else {
             ""
         };
-        let (what, digest) = match &run.info {
-            Ok(info) => (info.description(), info.model_sha256),
-            Err(error) => (error.clone(), None),
+        let (what, digest, output) = match &run.info {
+            Ok(info) => (
+                info.description(),
+                info.model_sha256,
+                info.output_name.as_deref(),
+            ),
+            Err(error) => (error.clone(), None, None),
         };
-        let model = digest.map_or_else(String::new, |digest| digest.to_string());
+        let digest = digest.map_or_else(String::new, |digest| digest.to_string());
+        let mut model = short(&digest).to_owned();
+        if let Some(output) = output {
+            model = cell(format!("{model}, output {output}"));
+        }
         let _ = writeln!(
             text,
             "| {}{reference} | {} | {} |",
             cell(&run.name),
             cell(what),
-            short(&model)
+            model
         );
     }
 }

@@ -1,7 +1,9 @@
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use backend_api::{BackendInfo, Dim, ElementType, MockBackend, MockBuilder, Tensor, TensorSpec};
+use backend_api::{
+    BackendInfo, Dim, ElementType, InferOutput, MockBackend, MockBuilder, Tensor, TensorSpec,
+};
 use futures_executor::block_on;
 use futures_util::FutureExt as _;
 use model_file::onnx::{Model, StringStringEntry};
@@ -118,6 +120,33 @@ fn results_have_the_order_of_the_images_and_errors_their_place() {
             }
         }
     }
+}
+
+#[test]
+fn a_classification_has_the_extra_outputs() {
+    let spec = |dims: &[usize]| {
+        let dims = dims.iter().copied().map(Dim::Fixed).collect();
+        TensorSpec::new("x", ElementType::F32, dims)
+    };
+    let backend = MockBackend::builder()
+        .info(BackendInfo::new("mock", spec(&[1, 3, 2, 2]), spec(&[1, 3])))
+        .respond_with(|_, input| {
+            let scores = Tensor::new([1, 3], vec![0.25_f32, 0.25, 0.5])?;
+            InferOutput::with_extra(&["pixels".to_owned()], vec![scores, input.clone()])
+        })
+        .build()
+        .unwrap();
+    let classifier = Classifier::builder(backend).build().unwrap();
+    let found = classifier.classify_blocking(colour([7, 7, 7])).unwrap();
+    assert_eq!(found.best().unwrap().id, 2);
+    let [pixels] = found.extra_outputs() else {
+        panic!("one extra output")
+    };
+    assert_eq!(pixels.name, "pixels");
+    assert_eq!(
+        pixels.tensor,
+        Tensor::new([1, 3, 2, 2], vec![7.0_f32; 12]).unwrap()
+    );
 }
 
 #[test]

@@ -483,7 +483,7 @@ mod tests {
             ),
         ] {
             let overrides = PreprocessOverrides::default();
-            let found = ResolvedPreprocessing::find(&format!("{data}{file}"), &overrides).unwrap();
+            let found = ResolvedPreprocessing::find(format!("{data}{file}"), &overrides).unwrap();
             assert_eq!(found.output, None, "an engine has to choose");
             let mut info = info(&[1, 3, 8, 8], &[1, 12]);
             info.output.name = output.to_owned();
