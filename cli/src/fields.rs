@@ -6,7 +6,7 @@
 use image_classification::SettingOrigin;
 
 /// Each field with its flag.
-const FLAGS: [(&str, &str); 26] = [
+const FLAGS: [(&str, &str); 27] = [
     ("DeviceInfo::properties", "classify devices --format json"),
     ("OnnxConfig::library", "--onnxruntime-lib FILE"),
     ("OpenvinoConfig::library", "--openvino-lib FILE"),
@@ -26,6 +26,7 @@ const FLAGS: [(&str, &str); 26] = [
     ("mean", "--mean"),
     ("precision", "--precision"),
     ("preprocess", "--preprocess"),
+    ("recipe", "--recipe"),
     ("requests", "--requests"),
     ("resize", "--resize"),
     ("scale", "--scale"),

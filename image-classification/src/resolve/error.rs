@@ -25,6 +25,9 @@ pub enum ResolveError {
         /// The reason.
         source: SourceError,
     },
+    /// A recipe and a preprocessing file are given.
+    #[error("`recipe` and `preprocess` both state the preprocessing")]
+    RecipeAndFile,
     /// Two fields state different fractions of a crop.
     #[error("`resize` is {given} and `crop_fraction` {fraction}")]
     CropFractions {
@@ -101,7 +104,7 @@ impl ResolveError {
         match self {
             Self::ImageAsModel { .. } => "give the file of a model",
             Self::Source { source, .. } => source.hint(),
-            Self::CropFractions { .. } => "leave one of the two out",
+            Self::RecipeAndFile | Self::CropFractions { .. } => "leave one of the two out",
             Self::CropFractionWithoutCrop => "add `resize = crop`",
             Self::Layout(source) => source.hint(),
             Self::OtherLayout { .. } => "leave `layout` out, or give the one of the model's input",

@@ -120,6 +120,8 @@ impl ResolvedPreprocessing {
             return None;
         }
         let fields: Vec<String> = assumed.iter().map(|key| format!("`{key}`")).collect();
+        let advice = self.advice.as_ref();
+        let advice = advice.map_or_else(String::new, |advice| format!("; {advice}"));
         let (wrong, more) = if normalizes {
             (
                 "may be wrong",
@@ -130,7 +132,7 @@ impl ResolvedPreprocessing {
         };
         Some(Note::new(format!(
             "nothing says the {} of this model; assuming the convention of OpenVINO's samples ({}), which {wrong}{more}; \
-             give `preprocess` or {}",
+             give `preprocess` or {}{advice}",
             assumed.join(", "),
             convention(&assumed).join(", "),
             fields.join(", ")

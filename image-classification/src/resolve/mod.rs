@@ -13,11 +13,12 @@ pub use self::fitted::FittedPreprocessing;
 pub use self::note::{Note, Severity};
 pub use self::overrides::{PreprocessOverrides, ResizeOverride};
 pub use self::reading::OutputReading;
+use crate::recipes;
 use crate::setting::{choose, first, three};
-use crate::sources::{self, SourceSettings};
+use crate::sources::{self, Found, SourceSettings};
 use crate::{
-    Decode, Image, ImageLayout, ImageSize, Labels, OutputKind, Preprocess, Quantization, Resize,
-    ScoreKind, Setting, SettingOrigin, WithOrigin, has_image_magic,
+    Decode, Image, ImageLayout, ImageSize, Labels, OutputKind, Preprocess, Quantization, Recipe,
+    Resize, ScoreKind, Setting, SettingOrigin, WithOrigin, has_image_magic,
 };
 
 /// The preprocessing, the labels and the output of a model, each value from the first source that has it, before an
@@ -65,6 +66,8 @@ pub struct ResolvedPreprocessing {
     resize_at: Option<(ImageSize, WithOrigin<Resize>)>,
     /// True if the caller gave the labels.
     has_given_labels: bool,
+    /// Recipes that the name of the model suggests.
+    advice: Option<String>,
 }
 
 impl ResolvedPreprocessing {
@@ -99,18 +102,31 @@ impl ResolvedPreprocessing {
                 .is_some_and(|file| file.labels.is_some());
         let found = match sources::find_with(&model, !gives_labels) {
             Ok(found) => found,
-            Err(error) if error.is_io() => Vec::new(),
+            Err(error) if error.is_io() => Found::default(),
             Err(error) if error.is_unsupported() && overrides.is_complete() => {
                 notes.push(Note::new(format!(
                     "{error}; the given values replace all other sources, including labels: give `labels`"
                 )));
-                Vec::new()
+                Found::default()
             }
             // A file that is not what its name says never reaches an engine: OpenVINO would try all
             // of its formats on it and write each one's complaint to stderr.
             Err(error) => return Err(in_model(error)),
         };
-        let mut resolved = Self::combine(overrides, &found)?;
+        let mut stated = overrides.stated()?;
+        if let Some(recipe) = &overrides.recipe {
+            notes.extend(recipe_note(recipe));
+            // The recipe is that of the original weights, as a file beside the model is.
+            let original = recipe.settings();
+            let name = format!("recipe {recipe}");
+            match sources::remaining(&model, &name, &original) {
+                Ok(remaining) => stated = remaining.into_iter().chain(stated).collect(),
+                Err(error) if error.is_io() => (),
+                Err(error) => return Err(in_model(error)),
+            }
+        }
+        let mut resolved = Self::combine(overrides, &stated, &found.sources)?;
+        resolved.advice = recipes::advice(&found.identity);
         notes.extend(overrides.unit_warning(&resolved.preprocess));
         if overrides.labels.is_some() {
             resolved.labels.clone_from(&overrides.labels);
@@ -132,7 +148,10 @@ impl ResolvedPreprocessing {
     ///
     /// [`ResolveError`] for overrides that contradict each other.
     pub fn from_overrides(overrides: &PreprocessOverrides) -> Result<Self, ResolveError> {
-        let mut resolved = Self::combine(overrides, &[])?;
+        let mut resolved = Self::combine(overrides, &overrides.stated()?, &[])?;
+        resolved
+            .notes
+            .extend(overrides.recipe.as_ref().and_then(recipe_note));
         let warning = overrides.unit_warning(&resolved.preprocess);
         resolved.notes.extend(warning);
         if overrides.labels.is_some() {
@@ -141,15 +160,18 @@ impl ResolvedPreprocessing {
         Ok(resolved)
     }
 
-    /// Takes each value from `overrides`, else from the first of the sources `found` that has it.
+    /// Takes each value from `overrides`, else from the first of the sources `stated` by the caller, and then `found`,
+    /// that has it.
     fn combine(
         overrides: &PreprocessOverrides,
+        stated: &[SourceSettings],
         found: &[SourceSettings],
     ) -> Result<Self, ResolveError> {
-        let file: Vec<_> = overrides.preprocess.iter().cloned().collect();
-        let base = Self::of_sources(&[&file[..], found].concat());
-        let given = overrides.settings(&base.preprocess)?;
-        let given = [&[given][..], &file].concat();
+        let base = Self::of_sources(&[stated, found].concat());
+        let flags = [overrides.settings(&base.preprocess)?];
+        let given = [&flags[..], stated].concat();
+        let mut notes = contradictions(stated, &flags);
+        notes.extend(contradictions(found, &given));
         Ok(Self {
             scores: overrides.scores,
             decode: overrides.decode,
@@ -157,9 +179,9 @@ impl ResolvedPreprocessing {
                 .iter()
                 .flat_map(|source| source.unused.clone())
                 .collect(),
-            notes: contradictions(found, &given),
+            notes,
             has_given_labels: overrides.labels.is_some()
-                || file.iter().any(|file| file.labels.is_some()),
+                || stated.iter().any(|source| source.labels.is_some()),
             ..Self::of_sources(&[&given[..], found].concat())
         })
     }
@@ -235,8 +257,25 @@ impl ResolvedPreprocessing {
                 .find(|source| source.resize.is_some())
                 .and_then(|source| source.resize_at.clone()),
             has_given_labels: false,
+            advice: None,
         }
     }
+}
+
+/// Returns a note on the weights that a recipe means, if others of the same model have another recipe.
+fn recipe_note(recipe: &Recipe) -> Option<Note> {
+    let others = recipe.alternatives();
+    let text = match &others[..] {
+        [] => return None,
+        [other] => format!("{other} is prepared otherwise"),
+        [other, ..] => format!(
+            "{} others are prepared otherwise, such as {other}",
+            others.len()
+        ),
+    };
+    Some(Note::new(format!(
+        "`recipe` means the default weights, {recipe}; {text}"
+    )))
 }
 
 /// Returns whether `model` begins as an image does.
@@ -284,7 +323,7 @@ mod tests {
             mean: Some(WithOrigin::new([1.0, 2.5, 3.0], "model_info mean_values")),
             ..SourceSettings::default()
         };
-        let resolved = ResolvedPreprocessing::combine(&overrides, &[model]).unwrap();
+        let resolved = ResolvedPreprocessing::combine(&overrides, &[], &[model]).unwrap();
         assert_eq!(resolved.assumed, ["scale", "resize", "interpolation"]);
         assert_eq!(resolved.preprocess.color, ColorOrder::Rgb);
         assert_eq!(resolved.notes, [], "the caller decides");
@@ -350,6 +389,60 @@ mod tests {
         }
         assert_eq!(warning(0.0, 255.0), None);
         assert_eq!(warning(127.5, 127.5), None);
+    }
+
+    #[test]
+    fn a_recipe_comes_after_the_fields_and_before_the_model() {
+        let (folder, model) = bare_model(None);
+        let config = r#"{"do_rescale": true, "image_processor_type": "UnknownImageProcessor"}"#;
+        std::fs::write(folder.path().join("preprocessor_config.json"), config).unwrap();
+        let mut overrides = PreprocessOverrides {
+            recipe: Some("torchvision:resnet50".parse().unwrap()),
+            mean: Some([127.0; 3]),
+            ..PreprocessOverrides::default()
+        };
+        let resolved = ResolvedPreprocessing::find(&model, &overrides).unwrap();
+        let settings: Vec<String> = resolved.settings.iter().map(ToString::to_string).collect();
+        let by = "(recipe torchvision:resnet50@IMAGENET1K_V2)";
+        let expected = [
+            format!("color = rgb {by}"),
+            "mean = 127,127,127 (`mean`)".to_owned(),
+            format!("scale = 58.395,57.12,57.375 {by}"),
+            format!("resize = short:232 {by}"),
+            format!("interpolation = bilinear {by}"),
+        ];
+        assert_eq!(settings, expected);
+        let notes: Vec<&str> = resolved.notes.iter().map(|note| &*note.text).collect();
+        let [replaced, default_weights] = notes[..] else {
+            panic!("{notes:?}")
+        };
+        assert!(replaced.contains("UnknownImageProcessor"), "{replaced}");
+        assert_eq!(
+            default_weights,
+            "`recipe` means the default weights, torchvision:resnet50@IMAGENET1K_V2; \
+             torchvision:resnet50@IMAGENET1K_V1 is prepared otherwise"
+        );
+        overrides.preprocess = Some(SourceSettings::default());
+        let error = ResolvedPreprocessing::find(&model, &overrides).unwrap_err();
+        assert!(matches!(error, ResolveError::RecipeAndFile), "{error}");
+    }
+
+    #[test]
+    fn the_name_of_a_bare_model_suggests_recipes() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("MobileNet-V2.onnx");
+        let proto = Model {
+            producer_name: Some("pytorch".into()),
+            ..Model::default()
+        };
+        std::fs::write(&model, proto.encode_to_vec()).unwrap();
+        let overrides = PreprocessOverrides::default();
+        let resolved = ResolvedPreprocessing::find(&model, &overrides).unwrap();
+        let advice = resolved.advice.unwrap();
+        assert_eq!(
+            advice,
+            "if these are torchvision's weights, give `recipe = torchvision:mobilenet_v2`"
+        );
     }
 
     #[test]

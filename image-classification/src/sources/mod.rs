@@ -4,8 +4,8 @@
 //! [`ResolvedPreprocessing`](crate::ResolvedPreprocessing) takes each value from the first source that has it and keeps
 //! the different values of the others:
 //!
-//! 1. the caller's [`PreprocessOverrides`](crate::PreprocessOverrides), and then the preprocessing file in them
-//!    ([`read_file`]);
+//! 1. the caller's [`PreprocessOverrides`](crate::PreprocessOverrides), and then the recipe or the preprocessing file in
+//!    them ([`Recipe`](crate::Recipe), [`read_file`]);
 //! 2. the model: Intel Model API's `model_info`, in an OpenVINO IR and in ONNX, Ultralytics' and TensorFlow Lite's
 //!    metadata, and what an IR's graph does itself;
 //! 3. files beside the model: Hugging Face's `processor_config.json`, `preprocessor_config.json` and `config.json`,
@@ -235,15 +235,34 @@ fn unsupported(
 /// [`SourceError`] for a file that is not what its name says, or that requires something that this crate does not
 /// support: ignoring it would give wrong answers without anybody noticing.
 pub fn find(model: impl Into<ModelSource>) -> Result<Vec<SourceSettings>, SourceError> {
-    find_with(&model.into(), true)
+    find_with(&model.into(), true).map(|found| found.sources)
+}
+
+/// What a model and the files beside it state.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// The statements, in the order of their rank.
+    pub sources: Vec<SourceSettings>,
+    pub identity: Identity,
+}
+
+/// The names of a model and of the program that wrote it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Identity {
+    /// The name of the file without its ending, and that of the graph.
+    pub names: Vec<String>,
+    /// The program that wrote the model, in lower case; empty if it is unknown.
+    pub producer: String,
 }
 
 /// [`find`], which ignores the labels of all sources if `reads_labels` is false: unreadable ones are then no error.
-pub(crate) fn find_with(
-    model: &ModelSource,
-    reads_labels: bool,
-) -> Result<Vec<SourceSettings>, SourceError> {
+pub(crate) fn find_with(model: &ModelSource, reads_labels: bool) -> Result<Found, SourceError> {
     let inside = read_model(model)?;
+    let mut identity = inside.identity;
+    let stem = model.path().and_then(Path::file_stem);
+    identity
+        .names
+        .extend(stem.map(|stem| stem.to_string_lossy().into_owned()));
     if let Some(operator) = inside.graph.sorted_by {
         return Err(SourceError::Sorted { operator });
     }
@@ -295,7 +314,25 @@ pub(crate) fn find_with(
     if found.iter().all(|said| said.color.is_none()) {
         found.extend(inside.convention);
     }
-    Ok(found)
+    Ok(Found {
+        sources: found,
+        identity,
+    })
+}
+
+/// Returns the preprocessing that images still need if the model's graph does a part of what `file` states as `original`.
+pub(crate) fn remaining(
+    model: &ModelSource,
+    file: &str,
+    original: &SourceSettings,
+) -> Result<Option<SourceSettings>, SourceError> {
+    let embedded = match Format::of_source(model) {
+        Ok(Format::Ir) => read_model(model)?.embedded,
+        _ => None,
+    };
+    let remaining = embedded.map(|embedded| embedded.remaining(file, original));
+    let remaining = remaining.transpose()?;
+    Ok(remaining.filter(|settings| *settings != SourceSettings::default()))
 }
 
 /// The files beside `model` that [`find`] reads.
@@ -317,17 +354,35 @@ pub fn files(model: &Path) -> Vec<PathBuf> {
 ///
 /// [`SourceError`] for what is none of these or states what is not supported.
 pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
+    read_file_with(path, true)
+}
+
+/// [`read_file`] without the labels of the file: the caller has others. Unreadable ones are then no error.
+///
+/// # Errors
+///
+/// As [`read_file`].
+pub fn read_file_without_labels(path: &Path) -> Result<SourceSettings, SourceError> {
+    read_file_with(path, false)
+}
+
+fn read_file_with(path: &Path, reads_labels: bool) -> Result<SourceSettings, SourceError> {
     let bytes = read_limited(path, MOST_CONFIG_BYTES)?;
     let name = path.file_name().unwrap_or(path.as_os_str());
     let name = name.to_string_lossy();
     let yaml = path
         .extension()
         .is_some_and(|ending| ending == "yml" || ending == "yaml");
+    let model_type = path.parent().and_then(model_type_in);
+    let beside = Beside {
+        model_type: model_type.as_deref(),
+        reads_labels,
+    };
     if yaml {
-        if let Some(settings) = ultralytics::of_yaml(&name, &bytes, Beside::ALONE)? {
+        if let Some(settings) = ultralytics::of_yaml(&name, &bytes, beside)? {
             return Ok(settings);
         }
-        return open_model_zoo::read(&name, &bytes, Beside::ALONE)?.ok_or_else(|| {
+        return open_model_zoo::read(&name, &bytes, beside)?.ok_or_else(|| {
             unsupported(
                 &name,
                 "the file",
@@ -336,11 +391,6 @@ pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
             )
         });
     }
-    let model_type = path.parent().and_then(model_type_in);
-    let beside = Beside {
-        model_type: model_type.as_deref(),
-        reads_labels: true,
-    };
     let readers: [Reader; 4] = [
         hugging_face::processor_config,
         hugging_face::preprocessor,
@@ -352,7 +402,7 @@ pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
             return Ok(settings);
         }
     }
-    preprocess_file::read(&name, &bytes)
+    preprocess_file::read(&name, &bytes, beside)
 }
 
 /// Reads a file of labels: see [`Labels::parse`].
@@ -378,6 +428,7 @@ struct Beside<'a> {
     reads_labels: bool,
 }
 
+#[cfg(test)]
 impl Beside<'_> {
     const ALONE: Self = Self {
         model_type: None,
@@ -458,6 +509,8 @@ struct Inside {
     graph: graph::End,
     /// The convention of the model's format.
     convention: Option<SourceSettings>,
+    /// The name of the graph, and the producer.
+    identity: Identity,
 }
 
 fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
@@ -487,6 +540,7 @@ fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
                 metadata: Vec::new(),
                 graph: graph::ir::find(&graph),
                 convention: None,
+                identity: ir::identity(&document),
             })
         }
         Format::Onnx => {
@@ -506,6 +560,7 @@ fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
                 embedded: None,
                 graph: graph::onnx::find(&onnx),
                 convention: None,
+                identity: onnx::identity(&onnx),
             })
         }
         Format::TensorflowLite => {
@@ -572,7 +627,7 @@ mod tests {
         let damaged = r#"{"id2label": {"0": "cat", "2": "dog"}, "problem_type": "multi_label_classification"}"#;
         std::fs::write(root.path().join("config.json"), damaged).unwrap();
         assert!(find(&model).unwrap_err().to_string().contains("id2label"));
-        let found = find_with(&model.as_path().into(), false).unwrap();
+        let found = find_with(&model.as_path().into(), false).unwrap().sources;
         assert!(found[0].labels.is_none() && found[0].multi_label.is_some());
         std::fs::write(folder.join("preprocessor_config.json"), "{").unwrap();
         assert!(matches!(find(&model), Err(SourceError::Malformed { .. })));
