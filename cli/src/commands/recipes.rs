@@ -24,7 +24,7 @@ pub fn run(pattern: Option<&str>, format: TextOrJson) -> anyhow::Result<()> {
         let pattern = pattern.unwrap_or_default();
         // A full name may be misspelled.
         let hint = match pattern.parse::<Recipe>() {
-            Err(error) if pattern.contains(':') => error.to_string(),
+            Err(error) if pattern.contains(':') && !is_glob(pattern) => error.to_string(),
             _ => "a pattern is a part of a name, or has `*` and `?`: 'torchvision:resnet*'"
                 .to_owned(),
         };
@@ -36,11 +36,16 @@ pub fn run(pattern: Option<&str>, format: TextOrJson) -> anyhow::Result<()> {
     })
 }
 
+fn is_glob(pattern: &str) -> bool {
+    pattern.contains(['*', '?'])
+}
+
 /// Matches whole names if `pattern` has a wildcard, else their parts. Case does not matter.
 fn matcher(pattern: &str) -> anyhow::Result<GlobMatcher> {
-    let glob = match pattern.contains(['*', '?']) {
-        true => pattern.to_owned(),
-        false => format!("*{}*", globset::escape(pattern)),
+    let glob = if is_glob(pattern) {
+        pattern.to_owned()
+    } else {
+        format!("*{}*", globset::escape(pattern))
     };
     let glob = GlobBuilder::new(&glob).case_insensitive(true).build();
     let glob = glob.map_err(|error| {

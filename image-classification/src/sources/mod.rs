@@ -629,6 +629,20 @@ mod tests {
         assert!(find(&model).unwrap_err().to_string().contains("id2label"));
         let found = find_with(&model.as_path().into(), false).unwrap().sources;
         assert!(found[0].labels.is_none() && found[0].multi_label.is_some());
+        let of_timm = r#"{"pretrained_cfg": {"input_size": [3, 8, 8]}, "label_names": [1, 2]}"#;
+        std::fs::write(root.path().join("config.json"), of_timm).unwrap();
+        let error = find(&model).unwrap_err().to_string();
+        assert!(error.contains("label_names"), "{error}");
+        let found = find_with(&model.as_path().into(), false).unwrap().sources;
+        assert!(found[0].labels.is_none() && found[0].mean.is_some());
+        let file = root.path().join("config.json");
+        assert!(
+            read_file(&file)
+                .unwrap_err()
+                .to_string()
+                .contains("label_names")
+        );
+        assert!(read_file_without_labels(&file).unwrap().mean.is_some());
         std::fs::write(folder.join("preprocessor_config.json"), "{").unwrap();
         assert!(matches!(find(&model), Err(SourceError::Malformed { .. })));
     }
