@@ -428,6 +428,38 @@ mod tests {
     }
 
     #[test]
+    fn a_recipe_leaves_out_what_the_graph_does_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("model.xml");
+        let ir = |mean: &str| {
+            let entries = format!(
+                r#"<mean_values value="{mean}"/><scale_values value="[58.395,57.12,57.375]"/>"#
+            );
+            let parameters = format!("<conversion_parameters>{entries}</conversion_parameters>");
+            format!(r#"<net version="11"><layers/><edges/><rt_info>{parameters}</rt_info></net>"#)
+        };
+        std::fs::write(&model, ir("[123.675,116.28,103.53]")).unwrap();
+        let overrides = PreprocessOverrides {
+            recipe: Some("torchvision:alexnet".parse().unwrap()),
+            ..PreprocessOverrides::default()
+        };
+        let resolved = ResolvedPreprocessing::find(&model, &overrides).unwrap();
+        assert_eq!(resolved.preprocess.mean, [0.0; 3]);
+        assert_eq!(resolved.preprocess.scale, [1.0; 3]);
+        assert_eq!(resolved.preprocess.color, ColorOrder::Rgb);
+        let notes: Vec<&str> = resolved.notes.iter().map(|note| &*note.text).collect();
+        assert_eq!(
+            notes[0],
+            "mean is 0,0,0 by conversion_parameters: the model's graph does that itself, but 123.675,116.28,103.53 by \
+             recipe torchvision:alexnet@IMAGENET1K_V1; using the first"
+        );
+        // The weights are others than the caller says, or the converter was told wrong numbers.
+        std::fs::write(&model, ir("[127,127,127]")).unwrap();
+        let error = ResolvedPreprocessing::find(&model, &overrides).unwrap_err();
+        assert!(matches!(error, ResolveError::Source { .. }), "{error}");
+    }
+
+    #[test]
     fn the_name_of_a_bare_model_suggests_recipes() {
         let folder = tempfile::tempdir().unwrap();
         let model = folder.path().join("MobileNet-V2.onnx");
