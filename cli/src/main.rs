@@ -91,7 +91,7 @@ fn run(args: Args, messages: &mut Messages) -> anyhow::Result<u8> {
         }
         Some(Command::Inspect(args)) => {
             if let Some(pattern) = &args.recipes {
-                commands::recipes::run(pattern.as_deref(), args.format)?;
+                commands::recipes::run(pattern, args.format)?;
                 return Ok(0);
             }
             commands::inspect::run(&(*args).try_into()?, messages).map(|()| 0)

@@ -186,8 +186,8 @@ pub struct InspectArgs {
     pub model_flag: Option<PathBuf>,
 
     /// List the recipes that --recipe takes, or those whose name contains PATTERN or matches its `*` and `?`
-    #[arg(long, value_name = "PATTERN", num_args = 0..=1, conflicts_with_all = ["model", "model_flag"])]
-    pub recipes: Option<Option<String>>,
+    #[arg(long, value_name = "PATTERN", num_args = 0..=1, default_missing_value = "*", conflicts_with_all = ["model", "model_flag"])]
+    pub recipes: Option<String>,
 
     /// Output format
     #[arg(long, value_enum, default_value_t = TextOrJson::Text)]
@@ -481,8 +481,8 @@ pub struct PreprocessArgs {
     #[arg(long, value_name = "FILE")]
     pub preprocess: Option<PathBuf>,
 
-    /// Recipe of published weights: torchvision:resnet50, torchvision:resnet50@IMAGENET1K_V1, timm:resnet50.a1_in1k,
-    /// keras:mobilenet_v2; `classify inspect --recipes` lists them
+    /// Recipe of published weights: `torchvision:resnet50`, `torchvision:resnet50@IMAGENET1K_V1`,
+    /// `timm:resnet50.a1_in1k`, `keras:mobilenet_v2`; `classify inspect --recipes` lists them
     #[arg(long, value_name = "NAME", value_parser = parse_recipe, conflicts_with = "preprocess")]
     pub recipe: Option<Recipe>,
 

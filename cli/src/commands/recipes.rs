@@ -9,19 +9,14 @@ use crate::args::TextOrJson;
 use crate::destination;
 use crate::errors::Hinted;
 
-/// Prints the recipes whose names match `pattern`, or all.
-pub fn run(pattern: Option<&str>, format: TextOrJson) -> anyhow::Result<()> {
-    let matcher = pattern.map(matcher).transpose()?;
+/// Prints the recipes whose names match `pattern`.
+pub fn run(pattern: &str, format: TextOrJson) -> anyhow::Result<()> {
+    let matcher = matcher(pattern)?;
     let recipes: Vec<(String, SourceSettings)> = Recipe::all()
         .map(|recipe| (recipe.to_string(), recipe.settings()))
-        .filter(|(name, _)| {
-            matcher
-                .as_ref()
-                .is_none_or(|matcher| matcher.is_match(name))
-        })
+        .filter(|(name, _)| matcher.is_match(name))
         .collect();
     if recipes.is_empty() {
-        let pattern = pattern.unwrap_or_default();
         // A full name may be misspelled.
         let hint = match pattern.parse::<Recipe>() {
             Err(error) if pattern.contains(':') && !is_glob(pattern) => error.to_string(),
@@ -88,7 +83,7 @@ fn text(recipes: &[(String, SourceSettings)]) -> String {
         ]);
         if let Some((size, resize)) = &settings.resize_at {
             let mut row = [const { String::new() }; 7];
-            row[0] = "  at another size".to_owned();
+            "  at another size".clone_into(&mut row[0]);
             row[4] = resize.value.to_string();
             row[6] = size.to_string();
             rows.push(row);
