@@ -9,7 +9,8 @@ Every distinct recipe is tried with images of odd sizes: by its name, and for ti
 at the size of the input, at timm's size for tests, and at a smaller one. Every float is compared. `--write` replaces the lines
 of FILE that changed, which `tests/recipes.rs` checks: the hashes of the resized pixels of each image, by resize, filter and
 size; and the values of three pixels, by order of the channels, mean and scale.
-Exits with 1 if a tensor differs by more than the rounding of 32-bit numbers, or was refused.
+Exits with 1 if a tensor differs by more than the rounding of 32-bit numbers, or was refused, or if a table of recipes is not what
+the library gives.
 """
 
 import argparse
@@ -212,6 +213,7 @@ def main():
             images.append(folder / f"{number}.png")
             drawn(*size).save(images[-1])
         for library in arguments.libraries:
+            failed |= not has_table(library)
             for case in globals()[library](folder):
                 tally = rows.setdefault(f"{library}, by {case.kind}", [0, collections.Counter()])
                 tally[0] += 1
@@ -245,6 +247,16 @@ def main():
         lines = [f"{key}: {value}\n" for key, value in sorted((known | expected).items())]
         arguments.write.write_text(heading + "".join(lines))
     return int(failed)
+
+
+def has_table(library):
+    """Whether the table is the one that the installed library gives: only one name of each recipe is tried."""
+    script = CHECKOUT / "tests/reference/recipes.py"
+    table = CHECKOUT / f"image-classification/src/recipes/{library}.txt"
+    made = subprocess.run([sys.executable, script, library], capture_output=True, text=True)
+    if made.stdout != table.read_text():
+        print(f"{table} is not what {script} prints:\n{made.stderr}", file=sys.stderr)
+    return made.stdout == table.read_text()
 
 
 def add(expected, key, parts):

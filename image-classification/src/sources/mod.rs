@@ -238,7 +238,7 @@ pub fn find(model: impl Into<ModelSource>) -> Result<Vec<SourceSettings>, Source
     find_with(&model.into(), true).map(|found| found.sources)
 }
 
-/// What a model and the files beside it state.
+/// The statements of a model and of the files beside it, and its identity.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     /// The statements, in the order of their rank.
