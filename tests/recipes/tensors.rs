@@ -24,7 +24,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         match tensor(kind, name, [height.parse()?, width.parse()?], image) {
             Ok((tensor, preprocess)) => {
                 let bytes = tensor.as_bytes();
-                let line = serde_json::json!({ "bytes": bytes.len(), "preprocess": preprocess });
+                let line = serde_json::json!({
+                    "bytes": bytes.len(),
+                    "preprocess": {
+                        "color": preprocess.color.to_string(),
+                        "mean": preprocess.mean,
+                        "scale": preprocess.scale,
+                        "resize": preprocess.resize.to_string(),
+                        "interpolation": preprocess.interpolation.to_string(),
+                    },
+                });
                 writeln!(out, "{line}")?;
                 out.write_all(bytes)?;
             }
