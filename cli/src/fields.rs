@@ -6,7 +6,7 @@
 use image_classification::SettingOrigin;
 
 /// Each field with its flag.
-const FLAGS: [(&str, &str); 29] = [
+const FLAGS: [(&str, &str); 30] = [
     ("DeviceInfo::properties", "classify devices --format json"),
     ("OnnxConfig::library", "--onnxruntime-lib FILE"),
     ("OpenvinoConfig::library", "--openvino-lib FILE"),
@@ -29,6 +29,7 @@ const FLAGS: [(&str, &str); 29] = [
     ("output", "--output-name"),
     ("precision", "--precision"),
     ("preprocess", "--preprocess"),
+    ("recipe", "--recipe"),
     ("requests", "--requests"),
     ("resize", "--resize"),
     ("scale", "--scale"),

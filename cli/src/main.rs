@@ -90,6 +90,10 @@ fn run(args: Args, messages: &mut Messages) -> anyhow::Result<u8> {
             Ok(u8::from(messages.errors() > 0))
         }
         Some(Command::Inspect(args)) => {
+            if let Some(pattern) = &args.recipes {
+                commands::recipes::run(pattern, args.format)?;
+                return Ok(0);
+            }
             commands::inspect::run(&(*args).try_into()?, messages).map(|()| 0)
         }
         Some(Command::Devices(args)) => commands::devices::run(&args).map(|()| 0),

@@ -339,7 +339,11 @@ impl PreprocessArgs {
     /// Reads the files that the flags name. Returns all values that the flags decide.
     pub fn overrides(&self, scores: ScoreKind) -> anyhow::Result<PreprocessOverrides> {
         let labels = self.labels.as_deref().map(sources::read_labels);
-        let preprocess = self.preprocess.as_deref().map(sources::read_file);
+        let read_file = match labels {
+            Some(_) => sources::read_file_without_labels,
+            None => sources::read_file,
+        };
+        let preprocess = self.preprocess.as_deref().map(read_file);
         Ok(PreprocessOverrides {
             color: self.color,
             mean: self.mean.map(|mean| mean.0),
@@ -354,6 +358,7 @@ impl PreprocessArgs {
             layout: self.layout,
             labels: labels.transpose()?,
             preprocess: preprocess.transpose()?,
+            recipe: self.recipe.clone(),
             scores,
             decode: self.decode.into(),
         })

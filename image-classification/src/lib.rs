@@ -11,6 +11,7 @@ mod layout;
 mod memory;
 mod preparation;
 mod preprocess;
+mod recipes;
 mod resolve;
 mod scores;
 mod setting;
@@ -32,6 +33,7 @@ pub use preparation::{
     Decode, ImageBuffers, ImageError, ImageFile, ImageNeed, ImageSource, Preparation,
 };
 pub use preprocess::{Centre, ColorOrder, CropMode, Interpolation, Preprocess, Resize};
+pub use recipes::{Recipe, RecipeError};
 pub use resolve::{
     FittedPreprocessing, Note, OutputReading, PreprocessOverrides, ResizeOverride, ResolveError,
     ResolvedPreprocessing, Severity,

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use classify_tests::ensure;
+use classify_tests::{ensure, small_model};
 use libtest_mimic::Failed;
 
 /// Returns an image of 8 x 8 pixels of one grey.
@@ -50,6 +50,8 @@ pub fn write(root: &Path) -> Result<(), Failed> {
     fs::write(at("photos/.hidden.ppm"), grey(90))?;
     fs::write(at("photos/notes.txt"), "no image")?;
     fs::copy(at("dark.ppm"), at("classes/10/dark.ppm"))?;
+    // Its name suggests recipes.
+    fs::copy(small_model("plain.onnx"), at("my-mobilenet-v2.onnx"))?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::symlink;

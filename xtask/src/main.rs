@@ -1,4 +1,4 @@
-//! Developer automation, called through the cargo aliases `setup`, `demo`, `prose`, `verify` and `bench-peers`.
+//! Developer automation, called through the cargo aliases `setup`, `demo`, `prose`, `recipes`, `verify` and `bench-peers`.
 // A command for people at a terminal: its output is what it is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -16,6 +16,7 @@ mod notice;
 mod pip;
 mod prose;
 mod python;
+mod recipes;
 mod requirements;
 mod setup;
 mod stamp;
@@ -50,6 +51,12 @@ enum Task {
     Demo,
     /// Count doc comments that open with a clause without a head ("What…", "Whether…"), and list them
     Prose,
+    /// Compare the recipes of published weights with torchvision, timm and Keras, which it installs
+    Recipes {
+        /// Take this Python, which has the libraries, instead
+        #[arg(long, value_name = "FILE")]
+        python: Option<PathBuf>,
+    },
     /// Set up, then run every check and every test
     Verify,
     /// Set up, then measure classify against Python programs and `benchmark_app`
@@ -79,6 +86,7 @@ fn main() -> ExitCode {
         Task::Prose => {
             prose::is_within_limit().map(|is_within| ExitCode::from(u8::from(!is_within)))
         }
+        Task::Recipes { python } => recipes::run(python.as_deref()),
         Task::Verify => verify::run(),
         Task::BenchPeers { arguments } => bench_peers::run(&arguments),
     };

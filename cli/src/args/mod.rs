@@ -9,9 +9,11 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use evaluation::Share;
-use image_classification::{ColorOrder, ImageLayout, Interpolation, ResizeOverride};
+use image_classification::{ColorOrder, ImageLayout, Interpolation, Recipe, ResizeOverride};
 
-use values::{parse_count, parse_number, parse_positive, parse_score, parse_seconds, parse_size};
+use values::{
+    parse_count, parse_number, parse_positive, parse_recipe, parse_score, parse_seconds, parse_size,
+};
 
 pub use report_path::{ReportFormat, ReportPath};
 pub use run_spec::RunSpec;
@@ -30,8 +32,7 @@ pub const EXAMPLES: &str = "\
   find photos -name '*.jpg' -print0 | classify -m model.onnx -i -
   classify devices                                    engines and devices, and why some are unavailable
   classify inspect model.onnx                         the preprocessing and the source of each value
-  classify -m mobilenet.onnx -i cat.jpg --color rgb --mean 123.675,116.28,103.53 \\
-      --scale 58.395,57.12,57.375 --resize short:256 --interpolation bilinear";
+  classify -m mobilenet.onnx -i cat.jpg --recipe torchvision:mobilenet_v2@IMAGENET1K_V1";
 
 /// Meaning of the exit codes.
 pub const EXIT_CODES: &str = "0 success, 1 an input failed, 2 usage or environment (no model, engine or device), \
@@ -40,6 +41,7 @@ pub const EXIT_CODES: &str = "0 success, 1 an input failed, 2 usage or environme
 pub const INSPECT_EXAMPLES: &str = "\
   classify inspect model.xml
   classify inspect model.onnx --backend onnx --format json
+  classify inspect --recipes 'torchvision:resnet*'    the preprocessing of published weights
   classify inspect model.onnx --format json | jq .preprocess > preprocess.json
   classify -m other.onnx -i cat.jpg --preprocess preprocess.json";
 
@@ -183,6 +185,10 @@ pub struct InspectArgs {
     /// Same as MODEL
     #[arg(short, long = "model", value_name = "FILE", conflicts_with = "model")]
     pub model_flag: Option<PathBuf>,
+
+    /// List the recipes that --recipe takes, or those whose name contains PATTERN or matches its `*` and `?`
+    #[arg(long, value_name = "PATTERN", num_args = 0..=1, default_missing_value = "*", conflicts_with_all = ["model", "model_flag"])]
+    pub recipes: Option<String>,
 
     /// Output format
     #[arg(long, value_enum, default_value_t = TextOrJson::Text)]
@@ -480,6 +486,11 @@ pub struct PreprocessArgs {
     /// model.yml, or the JSON of `classify inspect`
     #[arg(long, value_name = "FILE")]
     pub preprocess: Option<PathBuf>,
+
+    /// Recipe of published weights: `torchvision:resnet50`, `torchvision:resnet50@IMAGENET1K_V1`,
+    /// `timm:resnet50.a1_in1k`, `keras:mobilenet_v2`; `classify inspect --recipes` lists them
+    #[arg(long, value_name = "NAME", value_parser = parse_recipe, conflicts_with = "preprocess")]
+    pub recipe: Option<Recipe>,
 
     /// Channels that the model takes, in their order: rgb, bgr or grey (Pillow's `L`; the default for models of one
     /// channel)

@@ -6,7 +6,7 @@ use backend_api::{PerformanceHint, Precision};
 use bytesize::ByteSize;
 use clap::ValueEnum;
 use evaluation::agreement::ToleranceName;
-use image_classification::ScoreKind;
+use image_classification::{Recipe, ScoreKind};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Backend {
@@ -229,6 +229,13 @@ pub fn parse_seconds(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|seconds| (0.1..=86_400.0).contains(seconds))
         .ok_or_else(|| "expected a number of seconds from 0.1 to 86400".to_owned())
+}
+
+/// Parses the name of a recipe.
+pub fn parse_recipe(text: &str) -> Result<Recipe, String> {
+    text.trim()
+        .parse()
+        .map_err(|error| format!("{error}; `classify inspect --recipes` lists all"))
 }
 
 /// Parses a number that is finite.

@@ -7,3 +7,4 @@ pub mod devices;
 pub mod evaluate;
 pub mod inspect;
 pub mod manual;
+pub mod recipes;

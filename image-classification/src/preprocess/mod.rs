@@ -439,7 +439,7 @@ fn reserved<T>(len: usize) -> Result<Vec<T>, TryReserveError> {
 
 #[cfg(test)]
 mod tests {
-    use backend_api::{Dim, TensorSpec};
+    use backend_api::{Dim, ElementType, TensorSpec};
 
     use super::*;
 

@@ -34,6 +34,9 @@ pub enum ResolveError {
         /// The reason.
         source: SourceError,
     },
+    /// A recipe and a preprocessing file are given.
+    #[error("`recipe` and `preprocess` both state the preprocessing")]
+    RecipeAndFile,
     /// Two fields state different fractions of a crop.
     #[error("`resize` is {given}, but `crop_fraction` is {fraction}")]
     CropFractions {
@@ -111,7 +114,7 @@ impl ResolveError {
             Self::ImageAsModel { .. } => "give the file of a model",
             Self::ForeignFile { foreign, .. } => foreign.hint(),
             Self::Source { source, .. } => source.hint(),
-            Self::CropFractions { .. } => "leave one of the two out",
+            Self::RecipeAndFile | Self::CropFractions { .. } => "leave one of the two out",
             Self::CropFractionWithoutCrop => "add `resize = crop`",
             Self::Layout(source) => source.hint(),
             Self::OtherLayout { .. } => "leave `layout` out, or give the one of the model's input",

@@ -145,6 +145,8 @@ impl ResolvedPreprocessing {
             return None;
         }
         let fields: Vec<String> = assumed.iter().map(|key| format!("`{key}`")).collect();
+        let advice = self.advice.as_ref();
+        let advice = advice.map_or_else(String::new, |advice| format!("; {advice}"));
         let (wrong, more) = if !normalizes {
             ("is wrong for most models", String::new())
         } else if element_type == ElementType::U8 {
@@ -157,7 +159,7 @@ impl ResolvedPreprocessing {
         Some(Note::new(format!(
             "the model and its files do not state the {}; assuming the convention of OpenVINO's samples ({}), which \
              {wrong}{more}; \
-             give `preprocess` or {}",
+             give `preprocess` or {}{advice}",
             assumed.join(", "),
             convention(&assumed).join(", "),
             fields.join(", ")

@@ -15,11 +15,12 @@ pub use self::fitted::FittedPreprocessing;
 pub use self::note::{Note, Severity};
 pub use self::overrides::{PreprocessOverrides, ResizeOverride};
 pub use self::reading::OutputReading;
+use crate::recipes;
 use crate::setting::{choose, first, three};
 use crate::sources::{self, End, Found, SourceSettings};
 use crate::{
-    Decode, Image, ImageLayout, ImageSize, Labels, OutputKind, Preprocess, Quantization, Resize,
-    ScoreKind, Setting, SettingOrigin, WithOrigin, has_image_magic,
+    Decode, Image, ImageLayout, ImageSize, Labels, OutputKind, Preprocess, Quantization, Recipe,
+    Resize, ScoreKind, Setting, SettingOrigin, WithOrigin, has_image_magic,
 };
 
 /// The preprocessing, the labels and the output of a model, each value from the first source that has it, before an
@@ -73,6 +74,8 @@ pub struct ResolvedPreprocessing {
     ends: Vec<End>,
     /// The model, as its source is displayed.
     model: String,
+    /// Recipes that the name of the model suggests.
+    advice: Option<String>,
 }
 
 impl ResolvedPreprocessing {
@@ -124,7 +127,20 @@ impl ResolvedPreprocessing {
             // of its formats on it and write each one's complaint to stderr.
             Err(error) => return Err(in_model(error)),
         };
-        let mut resolved = Self::combine(overrides, &found.sources)?;
+        let mut stated = overrides.stated()?;
+        if let Some(recipe) = &overrides.recipe {
+            notes.extend(recipe_note(recipe));
+            // The recipe is that of the original weights, like a file next to the model.
+            let original = recipe.settings();
+            let name = format!("recipe {recipe}");
+            match sources::remaining(&model, &name, &original) {
+                Ok(remaining) => stated = remaining.into_iter().chain(stated).collect(),
+                Err(error) if error.is_io() => (),
+                Err(error) => return Err(in_model(error)),
+            }
+        }
+        let mut resolved = Self::combine(overrides, &stated, &found.sources)?;
+        resolved.advice = recipes::advice(&found.identity);
         resolved.ends = found.ends;
         resolved.model = model.to_string();
         notes.extend(overrides.unit_warning(&resolved.preprocess));
@@ -148,7 +164,10 @@ impl ResolvedPreprocessing {
     ///
     /// [`ResolveError`] for overrides that contradict each other.
     pub fn from_overrides(overrides: &PreprocessOverrides) -> Result<Self, ResolveError> {
-        let mut resolved = Self::combine(overrides, &[])?;
+        let mut resolved = Self::combine(overrides, &overrides.stated()?, &[])?;
+        resolved
+            .notes
+            .extend(overrides.recipe.as_ref().and_then(recipe_note));
         let warning = overrides.unit_warning(&resolved.preprocess);
         resolved.notes.extend(warning);
         if overrides.labels.is_some() {
@@ -157,16 +176,18 @@ impl ResolvedPreprocessing {
         Ok(resolved)
     }
 
-    /// Takes each value from `overrides`, else from the first of the sources `found` that has it.
+    /// Takes each value from `overrides`, else from the first of the sources `stated` by the caller, and then `found`,
+    /// that has it.
     fn combine(
         overrides: &PreprocessOverrides,
+        stated: &[SourceSettings],
         found: &[SourceSettings],
     ) -> Result<Self, ResolveError> {
-        let file: Vec<_> = overrides.preprocess.iter().cloned().collect();
-        let base = Self::of_sources(&[&file[..], found].concat());
-        let given = overrides.settings(&base.preprocess)?;
-        let given = [&[given][..], &file].concat();
-        let mut notes = contradictions(found, &given);
+        let base = Self::of_sources(&[stated, found].concat());
+        let flags = [overrides.settings(&base.preprocess)?];
+        let given = [&flags[..], stated].concat();
+        let mut notes = contradictions(stated, &flags);
+        notes.extend(contradictions(found, &given));
         let mut sources = given.iter().chain(found);
         let chosen = sources.find(|source| source.interpolation.is_some());
         let doubt = chosen.and_then(|source| source.interpolation_doubt.as_ref());
@@ -180,7 +201,7 @@ impl ResolvedPreprocessing {
                 .collect(),
             notes,
             has_given_labels: overrides.labels.is_some()
-                || file.iter().any(|file| file.labels.is_some()),
+                || stated.iter().any(|source| source.labels.is_some()),
             ..Self::of_sources(&[&given[..], found].concat())
         })
     }
@@ -259,8 +280,25 @@ impl ResolvedPreprocessing {
             has_given_labels: false,
             ends: Vec::new(),
             model: String::new(),
+            advice: None,
         }
     }
+}
+
+/// Returns a note on the weights that a recipe means, if others of the same model have another recipe.
+fn recipe_note(recipe: &Recipe) -> Option<Note> {
+    let others = recipe.alternatives();
+    let text = match &others[..] {
+        [] => return None,
+        [other] => format!("{other} is prepared otherwise"),
+        [other, ..] => format!(
+            "{} others are prepared otherwise, such as {other}",
+            others.len()
+        ),
+    };
+    Some(Note::new(format!(
+        "`recipe` means the default weights, {recipe}; {text}"
+    )))
 }
 
 /// Returns whether `model` begins as an image does.
@@ -308,7 +346,7 @@ mod tests {
             mean: Some(WithOrigin::new([1.0, 2.5, 3.0], "model_info mean_values")),
             ..SourceSettings::default()
         };
-        let resolved = ResolvedPreprocessing::combine(&overrides, &[model]).unwrap();
+        let resolved = ResolvedPreprocessing::combine(&overrides, &[], &[model]).unwrap();
         assert_eq!(resolved.assumed, ["scale", "resize", "interpolation"]);
         assert_eq!(resolved.preprocess.color, ColorOrder::Rgb);
         assert_eq!(resolved.notes, [], "the caller decides");
@@ -374,6 +412,92 @@ mod tests {
         }
         assert_eq!(warning(0.0, 255.0), None);
         assert_eq!(warning(127.5, 127.5), None);
+    }
+
+    #[test]
+    fn a_recipe_comes_after_the_fields_and_before_the_model() {
+        let (folder, model) = bare_model(None);
+        let config = r#"{"do_rescale": true, "image_processor_type": "UnknownImageProcessor"}"#;
+        std::fs::write(folder.path().join("preprocessor_config.json"), config).unwrap();
+        let mut overrides = PreprocessOverrides {
+            recipe: Some("torchvision:resnet50".parse().unwrap()),
+            mean: Some([127.0; 3]),
+            ..PreprocessOverrides::default()
+        };
+        let resolved = ResolvedPreprocessing::find(&model, &overrides).unwrap();
+        let settings: Vec<String> = resolved.settings.iter().map(ToString::to_string).collect();
+        let by = "(recipe torchvision:resnet50@IMAGENET1K_V2)";
+        let expected = [
+            format!("color = rgb {by}"),
+            "mean = 127,127,127 (`mean`)".to_owned(),
+            format!("scale = 58.395,57.12,57.375 {by}"),
+            format!("resize = short:232 {by}"),
+            format!("interpolation = bilinear {by}"),
+        ];
+        assert_eq!(settings, expected);
+        let notes: Vec<&str> = resolved.notes.iter().map(|note| &*note.text).collect();
+        let [replaced, default_weights] = notes[..] else {
+            panic!("{notes:?}")
+        };
+        assert!(replaced.contains("UnknownImageProcessor"), "{replaced}");
+        assert_eq!(
+            default_weights,
+            "`recipe` means the default weights, torchvision:resnet50@IMAGENET1K_V2; \
+             torchvision:resnet50@IMAGENET1K_V1 is prepared otherwise"
+        );
+        overrides.preprocess = Some(SourceSettings::default());
+        let error = ResolvedPreprocessing::find(&model, &overrides).unwrap_err();
+        assert!(matches!(error, ResolveError::RecipeAndFile), "{error}");
+    }
+
+    #[test]
+    fn a_recipe_leaves_out_what_the_graph_does_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("model.xml");
+        let ir = |mean: &str| {
+            let entries = format!(
+                r#"<mean_values value="{mean}"/><scale_values value="[58.395,57.12,57.375]"/>"#
+            );
+            let parameters = format!("<conversion_parameters>{entries}</conversion_parameters>");
+            format!(r#"<net version="11"><layers/><edges/><rt_info>{parameters}</rt_info></net>"#)
+        };
+        std::fs::write(&model, ir("[123.675,116.28,103.53]")).unwrap();
+        let overrides = PreprocessOverrides {
+            recipe: Some("torchvision:alexnet".parse().unwrap()),
+            ..PreprocessOverrides::default()
+        };
+        let resolved = ResolvedPreprocessing::find(&model, &overrides).unwrap();
+        assert_eq!(resolved.preprocess.mean, [0.0; 3]);
+        assert_eq!(resolved.preprocess.scale, [1.0; 3]);
+        assert_eq!(resolved.preprocess.color, ColorOrder::Rgb);
+        let notes: Vec<&str> = resolved.notes.iter().map(|note| &*note.text).collect();
+        assert_eq!(
+            notes[0],
+            "mean is 0,0,0 by conversion_parameters: the model's graph does that itself, but 123.675,116.28,103.53 by \
+             recipe torchvision:alexnet@IMAGENET1K_V1; using the first"
+        );
+        // The weights are others than the caller says, or the converter was told wrong numbers.
+        std::fs::write(&model, ir("[127,127,127]")).unwrap();
+        let error = ResolvedPreprocessing::find(&model, &overrides).unwrap_err();
+        assert!(matches!(error, ResolveError::Source { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_name_of_a_bare_model_suggests_recipes() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("MobileNet-V2.onnx");
+        let proto = Model {
+            producer_name: Some("pytorch".into()),
+            ..Model::default()
+        };
+        std::fs::write(&model, proto.encode_to_vec()).unwrap();
+        let overrides = PreprocessOverrides::default();
+        let resolved = ResolvedPreprocessing::find(&model, &overrides).unwrap();
+        let advice = resolved.advice.unwrap();
+        assert_eq!(
+            advice,
+            "if these are torchvision's weights, give `recipe = torchvision:mobilenet_v2`"
+        );
     }
 
     #[test]

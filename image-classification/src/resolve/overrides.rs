@@ -7,8 +7,8 @@ use super::{Note, ResolveError};
 use crate::setting::three;
 use crate::sources::SourceSettings;
 use crate::{
-    Centre, ColorOrder, Decode, ImageLayout, ImageSize, Interpolation, Labels, Preprocess, Resize,
-    ScoreKind, SettingOrigin, WithOrigin,
+    Centre, ColorOrder, Decode, ImageLayout, ImageSize, Interpolation, Labels, Preprocess, Recipe,
+    Resize, ScoreKind, SettingOrigin, WithOrigin,
 };
 
 /// The caller's values. They override the values of the model and of the files next to it; each one
@@ -50,6 +50,8 @@ pub struct PreprocessOverrides {
     /// A preprocessing file, which comes after the other fields and before the model:
     /// [`read_file`](crate::sources::read_file) reads one.
     pub preprocess: Option<SourceSettings>,
+    /// The recipe of the model's weights, instead of a preprocessing file. What the model's graph does itself is left out.
+    pub recipe: Option<Recipe>,
     /// The kind of scores.
     pub scores: ScoreKind,
     /// The way in which JPEGs are decoded.
@@ -59,11 +61,12 @@ pub struct PreprocessOverrides {
 impl PreprocessOverrides {
     /// Returns whether every value is given that changes pixels.
     pub fn is_complete(&self) -> bool {
-        self.color.is_some()
-            && self.mean.is_some()
-            && self.scale.is_some()
-            && self.resize.is_some()
-            && self.interpolation.is_some()
+        self.recipe.is_some()
+            || self.color.is_some()
+                && self.mean.is_some()
+                && self.scale.is_some()
+                && self.resize.is_some()
+                && self.interpolation.is_some()
     }
 
     /// Warns of a mean or scale in other units, as PyTorch writes them: the answer would be wrong and confident.
@@ -109,6 +112,15 @@ impl PreprocessOverrides {
         Some(Note::warning(format!(
             "`mean` and `scale` are in units of 0-255: (pixel - mean) / scale; {advice}"
         )))
+    }
+
+    /// Returns the source that comes after the fields: the recipe or the preprocessing file.
+    pub(super) fn stated(&self) -> Result<Vec<SourceSettings>, ResolveError> {
+        match (&self.recipe, &self.preprocess) {
+            (Some(_), Some(_)) => Err(ResolveError::RecipeAndFile),
+            (Some(recipe), None) => Ok(vec![recipe.settings()]),
+            (None, file) => Ok(file.iter().cloned().collect()),
+        }
     }
 
     /// Returns the values as a source. `base` holds the values of the other sources: a resize without

@@ -4,13 +4,22 @@ use std::collections::BTreeMap;
 
 use roxmltree::{Document, Node};
 
-use super::SourceError;
 use super::embedded::{Embedded, numbers};
+use super::{Identity, SourceError};
 
 /// The version of the IR.
 pub(super) fn version(document: &Document<'_>) -> Option<u32> {
     let version = document.root_element().attribute("version");
     version.and_then(|text| text.parse().ok())
+}
+
+/// The name of the model. The producer is the converter, which tells nothing.
+pub(super) fn identity(document: &Document<'_>) -> Identity {
+    let name = document.root_element().attribute("name");
+    Identity {
+        names: name.map(str::to_owned).into_iter().collect(),
+        producer: String::new(),
+    }
 }
 
 /// The entries of Intel Model API.

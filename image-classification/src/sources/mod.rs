@@ -4,8 +4,8 @@
 //! [`ResolvedPreprocessing`](crate::ResolvedPreprocessing) takes each value from the first source that has it and keeps
 //! the different values of the others:
 //!
-//! 1. the caller's [`PreprocessOverrides`](crate::PreprocessOverrides), and then the preprocessing file in them
-//!    ([`read_file`]);
+//! 1. the caller's [`PreprocessOverrides`](crate::PreprocessOverrides), and then the recipe or the preprocessing file in
+//!    them ([`Recipe`](crate::Recipe), [`read_file`]);
 //! 2. the model: Intel Model API's `model_info`, in an OpenVINO IR and in ONNX, Ultralytics' and TensorFlow Lite's
 //!    metadata, and the steps in an IR's graph;
 //! 3. files next to the model: Hugging Face's `processor_config.json`, `preprocessor_config.json` and `config.json`,
@@ -240,10 +240,10 @@ fn unsupported(
 /// [`SourceError`] for a file whose content contradicts its name, or that requires an unsupported feature: ignoring
 /// it would silently give wrong answers.
 pub fn find(model: impl Into<ModelSource>) -> Result<Vec<SourceSettings>, SourceError> {
-    Ok(find_with(&model.into(), true)?.sources)
+    find_with(&model.into(), true).map(|found| found.sources)
 }
 
-/// The statements about a model.
+/// The statements of a model and of the files next to it, and its identity.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     /// The sources, in the order of their rank.
@@ -251,11 +251,26 @@ pub(crate) struct Found {
     /// The ends of the graph of a model with several outputs: an engine chooses one of them. The end at the only output is
     /// a source.
     pub ends: Vec<End>,
+    pub identity: Identity,
+}
+
+/// The names of a model and of the program that wrote it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Identity {
+    /// The name of the file without its ending, and the name of the graph.
+    pub names: Vec<String>,
+    /// The program that wrote the model, in lower case; empty if it is unknown.
+    pub producer: String,
 }
 
 /// [`find`], which ignores the labels of all sources if `reads_labels` is false: unreadable ones are then no error.
 pub(crate) fn find_with(model: &ModelSource, reads_labels: bool) -> Result<Found, SourceError> {
     let mut inside = read_model(model)?;
+    let mut identity = inside.identity;
+    let stem = model.path().and_then(Path::file_stem);
+    identity
+        .names
+        .extend(stem.map(|stem| stem.to_string_lossy().into_owned()));
     let only = (inside.graph.len() == 1).then(|| inside.graph.remove(0));
     if let Some(end) = &only {
         end.check()?;
@@ -305,7 +320,23 @@ pub(crate) fn find_with(model: &ModelSource, reads_labels: bool) -> Result<Found
     Ok(Found {
         sources: found,
         ends: inside.graph,
+        identity,
     })
+}
+
+/// Returns the preprocessing that images still need if the model's graph does a part of the preprocessing `original` of `file`.
+pub(crate) fn remaining(
+    model: &ModelSource,
+    file: &str,
+    original: &SourceSettings,
+) -> Result<Option<SourceSettings>, SourceError> {
+    let embedded = match Format::of_source(model) {
+        Ok(Format::Ir) => read_model(model)?.embedded,
+        _ => None,
+    };
+    let remaining = embedded.map(|embedded| embedded.remaining(file, original));
+    let remaining = remaining.transpose()?;
+    Ok(remaining.filter(|settings| *settings != SourceSettings::default()))
 }
 
 /// The files next to `model` that [`find`] reads.
@@ -327,17 +358,32 @@ pub fn files(model: &Path) -> Vec<PathBuf> {
 ///
 /// [`SourceError`] if it is none of these or states an unsupported value.
 pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
+    read_file_with(path, true)
+}
+
+/// [`read_file`] without the labels of the file: the caller has others. Unreadable ones are then no error.
+///
+/// # Errors
+///
+/// As [`read_file`].
+pub fn read_file_without_labels(path: &Path) -> Result<SourceSettings, SourceError> {
+    read_file_with(path, false)
+}
+
+fn read_file_with(path: &Path, reads_labels: bool) -> Result<SourceSettings, SourceError> {
     let bytes = read_limited(path, MOST_CONFIG_BYTES)?;
     let name = path.file_name().unwrap_or(path.as_os_str());
     let name = name.to_string_lossy();
     let yaml = path
         .extension()
         .is_some_and(|ending| ending == "yml" || ending == "yaml");
+    let model_config = path.parent().map(model_config_in).unwrap_or_default();
+    let beside = Beside::of(&model_config, reads_labels);
     if yaml {
-        if let Some(settings) = ultralytics::of_yaml(&name, &bytes, Beside::ALONE)? {
+        if let Some(settings) = ultralytics::of_yaml(&name, &bytes, beside)? {
             return Ok(settings);
         }
-        return open_model_zoo::read(&name, &bytes, Beside::ALONE)?.ok_or_else(|| {
+        return open_model_zoo::read(&name, &bytes, beside)?.ok_or_else(|| {
             unsupported(
                 &name,
                 "the file",
@@ -346,8 +392,6 @@ pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
             )
         });
     }
-    let model_config = path.parent().map(model_config_in).unwrap_or_default();
-    let beside = Beside::of(&model_config, true);
     let readers: [Reader; 4] = [
         hugging_face::processor_config,
         hugging_face::preprocessor,
@@ -359,7 +403,7 @@ pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
             return Ok(settings);
         }
     }
-    preprocess_file::read(&name, &bytes)
+    preprocess_file::read(&name, &bytes, beside)
 }
 
 /// Reads a file of labels: see [`Labels::parse`].
@@ -388,6 +432,7 @@ struct Beside<'a> {
 }
 
 impl<'a> Beside<'a> {
+    #[cfg(test)]
     const ALONE: Self = Self {
         model_type: None,
         transformers_version: None,
@@ -479,6 +524,8 @@ struct Inside {
     graph: Vec<End>,
     /// The convention of the model's format.
     convention: Option<SourceSettings>,
+    /// The name of the graph, and the producer.
+    identity: Identity,
 }
 
 fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
@@ -508,6 +555,7 @@ fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
                 metadata: Vec::new(),
                 graph: graph::ir::find(&graph),
                 convention: None,
+                identity: ir::identity(&document),
             })
         }
         Format::Onnx => {
@@ -527,6 +575,7 @@ fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
                 embedded: None,
                 graph: graph::onnx::find(&onnx),
                 convention: None,
+                identity: onnx::identity(&onnx),
             })
         }
         Format::TensorflowLite => {
@@ -595,6 +644,20 @@ mod tests {
         assert!(find(&model).unwrap_err().to_string().contains("id2label"));
         let found = find_with(&model.as_path().into(), false).unwrap().sources;
         assert!(found[0].labels.is_none() && found[0].multi_label.is_some());
+        let of_timm = r#"{"pretrained_cfg": {"input_size": [3, 8, 8]}, "label_names": [1, 2]}"#;
+        std::fs::write(root.path().join("config.json"), of_timm).unwrap();
+        let error = find(&model).unwrap_err().to_string();
+        assert!(error.contains("label_names"), "{error}");
+        let found = find_with(&model.as_path().into(), false).unwrap().sources;
+        assert!(found[0].labels.is_none() && found[0].mean.is_some());
+        let file = root.path().join("config.json");
+        assert!(
+            read_file(&file)
+                .unwrap_err()
+                .to_string()
+                .contains("label_names")
+        );
+        assert!(read_file_without_labels(&file).unwrap().mean.is_some());
         std::fs::write(folder.join("preprocessor_config.json"), "{").unwrap();
         assert!(matches!(find(&model), Err(SourceError::Malformed { .. })));
     }

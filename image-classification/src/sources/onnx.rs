@@ -1,8 +1,20 @@
-//! `metadata_props` of an ONNX file.
+//! The metadata of an ONNX file.
 
 use std::collections::BTreeMap;
 
 use model_file::onnx::{Model, text};
+
+use super::Identity;
+
+/// The names of the graph and of the producer.
+pub(super) fn identity(model: &Model) -> Identity {
+    let name = model.graph.as_ref().and_then(|graph| graph.name.as_ref());
+    let producer = model.producer_name.as_ref().map(text).unwrap_or_default();
+    Identity {
+        names: name.iter().map(|name| text(name).into_owned()).collect(),
+        producer: producer.to_ascii_lowercase(),
+    }
+}
 
 /// The entries of Intel Model API, which begin with `model_info `.
 pub(super) fn model_info(model: &Model) -> BTreeMap<String, String> {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{SourceError, SourceSettings, unsupported};
+use super::{Beside, SourceError, SourceSettings, unsupported};
 use crate::{ImageSize, Labels, WithOrigin};
 
 #[derive(Deserialize)]
@@ -49,7 +49,11 @@ struct Inspected {
     preprocess: Preprocessing,
 }
 
-pub(super) fn read(file: &str, bytes: &[u8]) -> Result<SourceSettings, SourceError> {
+pub(super) fn read(
+    file: &str,
+    bytes: &[u8],
+    beside: Beside<'_>,
+) -> Result<SourceSettings, SourceError> {
     let said: Preprocessing = serde_json::from_slice(bytes)
         .map(|inspected: Inspected| inspected.preprocess)
         .or_else(|_| serde_json::from_slice(bytes))
@@ -70,6 +74,7 @@ pub(super) fn read(file: &str, bytes: &[u8]) -> Result<SourceSettings, SourceErr
     }
     let labels = said
         .labels
+        .filter(|_| beside.reads_labels)
         .map(|labels| Labels::from_json(&labels))
         .transpose()
         .map_err(|_| {
@@ -119,6 +124,7 @@ mod tests {
         let said = read(
             "p.json",
             br#"{"color": "rgb", "mean": [1, 2, 3], "resize": "short:256:floor", "size": [224, 192], "labels": ["a", "b"]}"#,
+            Beside::ALONE,
         )
         .unwrap();
         assert_eq!(said.resize.unwrap().value.to_string(), "short:256:floor");
@@ -126,13 +132,14 @@ mod tests {
         assert_eq!(said.labels.unwrap().value.len(), 2);
         assert_eq!(said.scale, None);
         let grey = br#"{"color": "gray", "mean": 127.5, "scale": [64]}"#;
-        let said = read("p.json", grey).unwrap();
+        let said = read("p.json", grey, Beside::ALONE).unwrap();
         assert_eq!(said.color.unwrap().value, ColorOrder::Grey);
         assert_eq!(said.mean.unwrap().value, [127.5; 3]);
         assert_eq!(said.scale.unwrap().value, [64.0; 3]);
         let inspected = read(
             "p.json",
             br#"{"schema_version": 1, "preprocess": {"color": "bgr"}}"#,
+            Beside::ALONE,
         );
         assert!(inspected.unwrap().color.is_some());
         for (text, expected) in [
@@ -141,8 +148,22 @@ mod tests {
             (r#"{"resize": "squash"}"#, "short:256"),
             (r#"{"scale": [1, 0, 1]}"#, "not 0"),
         ] {
-            let error = read("p.json", text.as_bytes()).unwrap_err().to_string();
+            let error = read("p.json", text.as_bytes(), Beside::ALONE)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(expected), "{error}");
         }
+    }
+    #[test]
+    fn labels_of_the_caller_replace_unreadable_ones() {
+        let text = br#"{"color": "rgb", "labels": {"0": "a", "2": "b"}}"#;
+        let error = read("p.json", text, Beside::ALONE).unwrap_err().to_string();
+        assert!(error.contains("labels"), "{error}");
+        let beside = Beside {
+            reads_labels: false,
+            ..Beside::ALONE
+        };
+        let said = read("p.json", text, beside).unwrap();
+        assert!(said.color.is_some() && said.labels.is_none());
     }
 }
