@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(library.load(&found("/a"), never).unwrap(), 7);
         let error = library.load(&found("/b"), never).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::EngineUnavailable);
-        assert!(error.to_string().contains("loaded already"), "{error}");
+        assert!(error.to_string().contains("is already loaded"), "{error}");
         assert!(error.to_string().contains("loaded: /a"), "{error}");
         assert_eq!(library.path(), Some("/a".into()));
     }

@@ -37,7 +37,7 @@ fn second(loader: Loader) -> Result<(), Failed> {
     let refused = error((loader.open)(Some(copy)), ErrorKind::EngineUnavailable)?;
     let text = refused.to_string();
     let names_both = text.contains(&*first.path.to_string_lossy());
-    ensure(text.contains("loaded already") && names_both, refused)
+    ensure(text.contains("is already loaded") && names_both, refused)
 }
 
 fn wrong(loader: Loader) -> Result<(), Failed> {

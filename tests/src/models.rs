@@ -349,7 +349,7 @@ fn no_file_for_memory(open: Open) -> Result<(), Failed> {
     ensure(std::fs::metadata(location)?.len() >= 16, location)?;
     let memory = ModelSource::from_bytes(scaling_model(location));
     let refused = error(open(memory), ErrorKind::ModelUnsupported)?;
-    ensure(refused.to_string().contains("names another file"), refused)
+    ensure(refused.to_string().contains("needs another file"), refused)
 }
 
 /// `y = x · w`, four numbers each, with w in the file at `location`: ONNX, written by hand.

@@ -96,7 +96,7 @@ mod tests {
             );
         }
         let why = Basis::of(Scoring::Softmax, Scoring::Sigmoid).unwrap_err();
-        assert!(why.contains("by itself"), "{why}");
+        assert!(why.contains("independent"), "{why}");
         assert!(Basis::of(Scoring::Raw, Scoring::Softmax).is_err());
     }
 }
