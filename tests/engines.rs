@@ -29,7 +29,8 @@ fn main() {
 }
 
 /// Models with an operator that RTen lacks or computes in another way.
-const RTEN_REFUSES: [(&str, &str); 4] = [
+const RTEN_REFUSES: [(&str, &str); 5] = [
+    ("input-quantized.onnx", "QLinearConv"),
     ("light_bvlc_alexnet.onnx", "LRN"),
     ("light_inception_v1.onnx", "LRN"),
     ("light_zfnet512.onnx", "LRN"),
@@ -103,8 +104,12 @@ fn small_models() -> Result<(), Failed> {
     for file in [
         "plain.onnx",
         "dynamic-batch.onnx",
+        "grey.onnx",
         "half.onnx",
         "initializer-as-input.onnx",
+        "input-i32.onnx",
+        "input-quantized.onnx",
+        "input-u8.onnx",
         "nhwc-bytes.onnx",
         "output-four-dimensions.onnx",
         "output-one-dimension.onnx",

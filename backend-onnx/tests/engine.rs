@@ -10,6 +10,11 @@ use classify_tests::{
 };
 use libtest_mimic::{Arguments, Failed};
 
+/// Element types of inputs that the engine has.
+const TYPES: &[&str] = &[
+    "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f64", "bf16",
+];
+
 fn main() {
     let arguments = Arguments::from_args();
     let engine = Needs::engine(&find_library(None, &library_dirs()));
@@ -26,9 +31,6 @@ fn main() {
     trials.push(models::onnx_alone(&engine, boxed));
     trials.extend(models::stopping(&engine, boxed));
     trials.push(models::span(&engine, "onnx", boxed));
-    const TYPES: &[&str] = &[
-        "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f64", "bf16",
-    ];
     trials.push(models::input_types(&engine, boxed, TYPES));
     trials.push(engine.test("only_what_is_there_can_be_asked_for", unavailable));
     trials.extend(library_trials(Loader {

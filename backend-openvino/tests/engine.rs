@@ -16,6 +16,11 @@ use classify_tests::{
 };
 use libtest_mimic::{Arguments, Failed};
 
+/// Element types of inputs that the engine has.
+const TYPES: &[&str] = &[
+    "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f64", "bf16",
+];
+
 fn main() {
     let arguments = Arguments::from_args();
     let engine = Needs::engine(&find_library(None, &library_dirs()));
@@ -37,9 +42,6 @@ fn main() {
     trials.push(outputs::without_scores(&engine, with));
     trials.extend(models::stopping(&engine, boxed));
     trials.push(models::span(&engine, "openvino", boxed));
-    const TYPES: &[&str] = &[
-        "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f64", "bf16",
-    ];
     trials.push(models::input_types(&engine, boxed, TYPES));
     let tests: [(&str, fn() -> Result<(), Failed>); 8] = [
         ("an_ir_needs_its_weights", ir),

@@ -9,6 +9,9 @@ use classify_tests::{
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 
+/// Element types of inputs that the engine has.
+const TYPES: &[&str] = &["i8", "i32", "i64", "u8", "f64"];
+
 fn main() {
     let arguments = Arguments::from_args();
     let nothing = Needs::nothing();
@@ -23,7 +26,6 @@ fn main() {
     trials.push(outputs::without_scores(&nothing, with));
     trials.push(models::onnx_alone(&nothing, boxed));
     trials.push(models::span(&nothing, "rten", boxed));
-    const TYPES: &[&str] = &["i8", "i32", "i64", "u8", "f64"];
     trials.push(models::input_types(&nothing, boxed, TYPES));
     trials.push(Trial::test(
         "only_what_is_there_can_be_asked_for",

@@ -16,6 +16,8 @@ const QUOTED: usize = 60;
 const DOWNLOAD: &str = "download the model itself: the address may need a login, or be the one of a page about the file";
 const GIT_LFS: &str = "run `git lfs pull` in its repository, or download the file itself";
 const AGAIN: &str = "export or download it again";
+const TEXT: &str =
+    "give the file of the model; a message of the server may have been saved in its place";
 const UNPACK: &str = "unpack it, and give the model in it";
 const PYTORCH: &str = "export the network to ONNX in Python, with `torch.onnx.export`";
 const KERAS: &str =
@@ -241,7 +243,7 @@ fn xml(text: &str) -> Option<Foreign> {
     (root != "net").then(|| {
         let root: String = root.chars().take(QUOTED).collect();
         let what = format!("an XML document with the root <{root}>, not an OpenVINO IR");
-        Foreign::new(what, DOWNLOAD)
+        Foreign::new(what, TEXT)
     })
 }
 
@@ -249,7 +251,7 @@ fn json_or_prose(text: &str) -> Option<Foreign> {
     let mut chars = text.chars().filter(|c| !c.is_whitespace());
     match (chars.next()?, chars.next()) {
         ('{', Some('"' | '}')) | ('[', Some('{' | '[' | '"' | ']')) => {
-            Some(Foreign::new("a JSON document", DOWNLOAD))
+            Some(Foreign::new("a JSON document", TEXT))
         }
         ('<', _) => None,
         // A graph of TensorFlow may be text.
@@ -259,7 +261,7 @@ fn json_or_prose(text: &str) -> Option<Foreign> {
             let quoted: String = line.chars().take(QUOTED).collect();
             Some(Foreign::new(
                 format!("a text that begins with \"{quoted}\""),
-                DOWNLOAD,
+                TEXT,
             ))
         }
     }

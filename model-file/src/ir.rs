@@ -224,7 +224,11 @@ pub(crate) fn check(model: &Path) -> Result<PathBuf, Error> {
     }
     let weights = model.with_extension("bin");
     let size = regular(&weights).map_err(|error| {
-        error.with_hint("an IR model is two files: put the .bin next to the .xml")
+        if error.kind() == ErrorKind::ModelNotFound {
+            error.with_hint("an IR model is two files: put the .bin next to the .xml")
+        } else {
+            error
+        }
     })?;
     let xml = read(&model.into())
         .map_err(|source| missing(model, "the model cannot be read").with_source(source))?;

@@ -110,7 +110,7 @@ fn out_of_range() -> Result<(), Failed> {
         ("i32", &["--scale", "255"], "only 2 of 256 values"),
     ] {
         let model = small_model(&format!("input-{name}.onnx"));
-        let refused = classified(&model, "onnx", flags, &[image.clone()]);
+        let refused = classified(&model, "onnx", flags, std::slice::from_ref(&image));
         expect_code(&refused, 2)?;
         ensure(
             refused.stderr.contains(expected) && refused.stderr.contains("hint: "),
@@ -218,13 +218,23 @@ fn other_channels() -> Result<(), Failed> {
             ),
             ("all-open.onnx", &["the channels", "--shape 1,3,224,224"]),
         ] {
-            let refused = classified(&small_model(name), backend, &[], &[image.clone()]);
+            let refused = classified(
+                &small_model(name),
+                backend,
+                &[],
+                std::slice::from_ref(&image),
+            );
             expect_code(&refused, 2)?;
             let is_said = words.iter().all(|words| refused.stderr.contains(words));
             ensure(is_said, refused)?;
         }
         let model = small_model("all-open.onnx");
-        let opened = classified(&model, backend, &["--shape", "1,3,8,8"], &[image.clone()]);
+        let opened = classified(
+            &model,
+            backend,
+            &["--shape", "1,3,8,8"],
+            std::slice::from_ref(&image),
+        );
         expect_code(&opened, 0)?;
     }
     Ok(())
@@ -275,7 +285,7 @@ fn grey() -> Result<(), Failed> {
             &case("ch1"),
             backend,
             &["--mean", "1,2,3"],
-            &[chelsea.clone()],
+            std::slice::from_ref(&chelsea),
         );
         expect_code(&several, 2)?;
         ensure(several.stderr.contains("one channel"), several)?;
