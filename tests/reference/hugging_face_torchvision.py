@@ -97,6 +97,7 @@ def grouped(value):
 
 assert torch.backends.cpu.get_cpu_capability() in {"AVX2", "AVX512"}
 print("//! Made by `tests/reference/hugging_face_torchvision.py`; see there.\n")
+print("#![allow(clippy::large_const_arrays, clippy::unreadable_literal)]\n")
 print("/// `model_type`, file, size of the image; the FNV-1a hashes of the tensor that transformers 5.24.0 gives with")
 print("/// torchvision, and of the bytes that it was made of; for each channel the values of a black and a white image.")
 print("type Case = (Option<&'static str>, &'static str, (u32, u32), [u64; 2], [[f32; 2]; 3]);\n")
@@ -130,7 +131,7 @@ FLOATS = [
     {},
 ]
 SAMPLES = 40
-print("/// File of DINOv3ViT, size of the image, and values at equal distances of the tensor.")
+print("/// File of `DINOv3ViT`, size of the image, and values at equal distances of the tensor.")
 print(f"type Floats = (&'static str, (u32, u32), [f32; {SAMPLES}]);\n")
 print("#[rustfmt::skip]")
 print(f"pub(super) const FLOATS: [Floats; {len(SIZES) * len(FLOATS)}] = [")

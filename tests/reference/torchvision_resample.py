@@ -72,6 +72,7 @@ for side, small, large in BORDERS:
             rows.append((name, (side, 5), (to, 5), False, hashed(resized(drawn(side, 5, False), (to, 5), FILTERS[name]))))
             rows.append((name, (5, side), (5, to), False, hashed(resized(drawn(5, side, False), (5, to), FILTERS[name]))))
 print("//! Made by `tests/reference/torchvision_resample.py`; see there.\n")
+print("#![allow(clippy::large_const_arrays, clippy::unreadable_literal)]\n")
 print("use super::Filter::{self, Bicubic, Bilinear, Lanczos, Nearest, NearestExact};\n")
 print("/// Filter, size, target, whether the image has 0 and 255 only, and the FNV-1a hash of the bytes that torchvision")
 print(f"/// {torchvision.__version__.split('+')[0]} gives with torch {torch.__version__.split('+')[0]}.")

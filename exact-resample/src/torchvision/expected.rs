@@ -1,5 +1,7 @@
 //! Made by `tests/reference/torchvision_resample.py`; see there.
 
+#![allow(clippy::large_const_arrays, clippy::unreadable_literal)]
+
 use super::Filter::{self, Bicubic, Bilinear, Lanczos, Nearest, NearestExact};
 
 /// Filter, size, target, whether the image has 0 and 255 only, and the FNV-1a hash of the bytes that torchvision

@@ -1,5 +1,7 @@
 //! Made by `tests/reference/hugging_face_torchvision.py`; see there.
 
+#![allow(clippy::large_const_arrays, clippy::unreadable_literal)]
+
 /// `model_type`, file, size of the image; the FNV-1a hashes of the tensor that transformers 5.24.0 gives with
 /// torchvision, and of the bytes that it was made of; for each channel the values of a black and a white image.
 type Case = (
@@ -134,7 +136,7 @@ pub(super) const CASES: [Case; 120] = [
     (None, r#"{"image_processor_type": "ViTImageProcessor"}"#, (33, 61), [0x32d2_a2e3_e07a_c03e, 0xab0f_a955_a27a_0dcb], [[-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0]]),
 ];
 
-/// File of DINOv3ViT, size of the image, and values at equal distances of the tensor.
+/// File of `DINOv3ViT`, size of the image, and values at equal distances of the tensor.
 type Floats = (&'static str, (u32, u32), [f32; 40]);
 
 #[rustfmt::skip]
