@@ -157,7 +157,10 @@ impl ResolvedPreprocessing {
                 .iter()
                 .flat_map(|source| source.unused.clone())
                 .collect(),
-            notes: contradictions(found, &given),
+            notes: contradictions(found, &given)
+                .into_iter()
+                .chain(source_notes(found, &given))
+                .collect(),
             has_given_labels: overrides.labels.is_some()
                 || file.iter().any(|file| file.labels.is_some()),
             ..Self::of_sources(&[&given[..], found].concat())
@@ -245,6 +248,17 @@ fn is_image(model: &ModelSource) -> bool {
         ModelSource::Path(path) => has_image_magic(path),
         ModelSource::Bytes { model, .. } => Image::recognises(model),
     }
+}
+
+/// Returns the notes of the source of the resize, unless `given` decides it.
+fn source_notes<'a>(
+    found: &'a [SourceSettings],
+    given: &'a [SourceSettings],
+) -> impl Iterator<Item = Note> + 'a {
+    let mut sources = given.iter().chain(found);
+    let decisive = sources.find(|source| source.resize.is_some());
+    let notes = decisive.into_iter().flat_map(|source| &source.notes);
+    notes.map(Note::new)
 }
 
 /// Returns notes on the values on which the model and the files beside it do not agree, unless `given` decides.
