@@ -48,7 +48,7 @@ pub(super) enum Recognised {
 }
 
 /// Formats with a fixed signature: offset, signature, format.
-const SIGNATURES: [(usize, &[u8], Recognised); 54] = {
+const SIGNATURES: [(usize, &[u8], Recognised); 60] = {
     use Recognised::{Decoded, Named};
     const RAW: Recognised = Named("camera raw");
     [
@@ -98,8 +98,14 @@ const SIGNATURES: [(usize, &[u8], Recognised); 54] = {
         (0, b"AT&TFORM", Named("DjVu")),
         (0, b"SIMPLE  =", Named("FITS")),
         (0, b"\xd7\xcd\xc6\x9a", Named("Windows metafile")),
-        (0, b"PF\n", Named("PFM")),
-        (0, b"Pf\n", Named("PFM")),
+        (0, b"P7 332", Named("XV thumbnail")),
+        (0, b"Image type: ", Named("IM")),
+        (0, b"DanM", Named("MSP")),
+        (0, b"LinS", Named("MSP")),
+        (0, b"\xc5\xd0\xd3\xc6", Named("EPS")),
+        (0, b"%!PS-Adobe-2.0 EPSF", Named("EPS")),
+        (0, b"%!PS-Adobe-3.0 EPSF", Named("EPS")),
+        (0, b"\0\0\0\0\0\0\0\x04", Named("McIDAS")),
         (0, b"SDPX", Named("DPX")),
         (0, b"XPDS", Named("DPX")),
         (0, b"\x80\x2a\x5f\xd7", Named("Cineon")),
@@ -111,11 +117,13 @@ const SIGNATURES: [(usize, &[u8], Recognised); 54] = {
 };
 
 /// Names of image files. Formats without a signature are recognised by their name only.
-const ENDINGS: [&str; 52] = [
-    "3fr", "arw", "avif", "bmp", "cr2", "cr3", "crw", "dcr", "dds", "dib", "dng", "erf", "gif",
-    "heic", "heif", "hif", "icb", "ico", "iiq", "j2k", "jfif", "jp2", "jpe", "jpeg", "jpf", "jpg",
-    "jxl", "kdc", "mef", "mrw", "nef", "nrw", "orf", "pam", "pbm", "pcx", "pef", "pgm", "png",
-    "pnm", "ppm", "psd", "qoi", "raf", "rw2", "srw", "tga", "tif", "tiff", "vda", "vst", "webp",
+const ENDINGS: [&str; 67] = [
+    "3fr", "apng", "arw", "avif", "bmp", "cr2", "cr3", "crw", "cur", "dcr", "dcx", "dds", "dib",
+    "dng", "erf", "exr", "flc", "fli", "gif", "heic", "heif", "hif", "icb", "icns", "ico", "iiq",
+    "j2c", "j2k", "jfif", "jp2", "jpc", "jpe", "jpeg", "jpf", "jpg", "jpx", "jxl", "kdc", "mef",
+    "mpo", "mrw", "nef", "nrw", "orf", "pam", "pbm", "pcx", "pef", "pfm", "pgm", "png", "pnm",
+    "ppm", "psd", "qoi", "raf", "rw2", "sgi", "srw", "tga", "tif", "tiff", "vda", "vst", "webp",
+    "xbm", "xpm",
 ];
 
 /// Recognises the format of a file that begins with `head`.
@@ -152,11 +160,50 @@ pub(super) fn recognise(head: &[u8]) -> Option<Recognised> {
                 _ => Recognised::Named("cursor (CUR)"),
             })
         }
+        [b'P', b'F' | b'f', blank, next, ..]
+            if blank.is_ascii_whitespace() && next.is_ascii_digit() =>
+        {
+            Some(Recognised::Named("PFM"))
+        }
+        [1, 0, 0, 0, ..] if head.get(40..44) == Some(b" EMF") => {
+            Some(Recognised::Named("Windows metafile"))
+        }
+        [_, _, _, _, 0x11 | 0x12, 0xaf, ..] if matches!(head.get(14..16), Some([0 | 3, 0])) => {
+            Some(Recognised::Named("FLI"))
+        }
+        // The size of the header; planes are 1.
+        [12, 0, 0, 0, ..] if head.get(8..10) == Some(&[1, 0]) => dib(head.get(10..12)?),
+        [40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0, ..] if head.get(12..14) == Some(&[1, 0]) => {
+            dib(head.get(14..16)?)
+        }
+        [b'#', b'd', b'e', b'f', b'i', b'n', b'e', ..] => {
+            is_xbm(head).then_some(Recognised::Named("XBM"))
+        }
         [0x0a, 0 | 2..=5, 0 | 1, 1 | 2 | 4 | 8, ..] => Some(Recognised::Named("PCX")),
         [0x01, 0xda, 0 | 1, 1 | 2, ..] => Some(Recognised::Named("SGI")),
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => iso_media(head).map(Recognised::Named),
         _ => None,
     }
+}
+
+/// A bitmap without the header of a file, with these bits per pixel.
+fn dib(bits: &[u8]) -> Option<Recognised> {
+    matches!(bits, [1 | 4 | 8 | 16 | 24 | 32, 0])
+        .then_some(Recognised::Named("DIB (BMP without a file header)"))
+}
+
+/// Returns whether text that begins with `#define` defines a width, as the first line of an XBM does.
+fn is_xbm(head: &[u8]) -> bool {
+    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let mut words = line
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty())
+        .skip(1);
+    let is_width = words.next().is_some_and(|name| name.ends_with(b"_width"));
+    let is_number = words
+        .next()
+        .is_some_and(|value| value.iter().all(u8::is_ascii_digit));
+    is_width && is_number && words.next().is_none()
 }
 
 /// The format of a file of ISO base media: its brand, or the first one of those that it is compatible with.
@@ -226,6 +273,9 @@ pub(super) const fn remedy(name: &'static str) -> &'static str {
         b"AVIF" => {
             "convert the image to PNG, for example with `avifdec IN.avif OUT.png` of libavif"
         }
+        b"JPEG 2000" => {
+            "convert the image to PNG, for example with `opj_decompress -i IN.jp2 -o OUT.png` of OpenJPEG"
+        }
         b"camera raw" => {
             "develop the image to TIFF, PNG or JPEG, for example with darktable or `dcraw_emu -T` of LibRaw"
         }
@@ -256,11 +306,45 @@ mod tests {
     }
 
     #[test]
+    fn formats_without_a_fixed_signature_are_named() {
+        let mut emf = [0; 88];
+        emf[0] = 1;
+        emf[40..44].copy_from_slice(b" EMF");
+        let files: [(&str, &[u8]); 9] = [
+            ("XBM", b"#define a_width 16\n#define a_height 7\n"),
+            ("XBM", b"#define  a_b_width\t16\r\n"),
+            (
+                "FLI",
+                b"\x1a\x22\0\0\x12\xaf\x02\0\x40\x01\xc8\0\x08\0\x03\0",
+            ),
+            ("PFM", b"PF\n4 4\n"),
+            ("PFM", b"Pf 4 4\n"),
+            ("XV thumbnail", b"P7 332\n#XVVERSION"),
+            ("Windows metafile", &emf),
+            (
+                "DIB (BMP without a file header)",
+                b"\x28\0\0\0\x02\0\0\0\x02\0\0\0\x01\0\x18\0",
+            ),
+            (
+                "DIB (BMP without a file header)",
+                b"\x0c\0\0\0\x02\0\x02\0\x01\0\x18\0",
+            ),
+        ];
+        for (name, head) in files {
+            assert_eq!(recognise(head), Some(Recognised::Named(name)), "{head:?}");
+        }
+    }
+
+    #[test]
     fn text_is_no_image() {
         for text in [
             "BMW is a car maker, not a bitmap",
             "P5 is a page, not a pixmap",
             "Pf, said the cat",
+            "PF\n\nA list",
+            "#define A_width 16 + 1\n",
+            "#define LENGTH 16\n",
+            "Image types: many",
             "II. Act",
             "\n\nA list that begins with lines",
             "8 BPS",

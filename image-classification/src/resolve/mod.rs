@@ -192,6 +192,7 @@ impl ResolvedPreprocessing {
         let chosen = sources.find(|source| source.interpolation.is_some());
         let doubt = chosen.and_then(|source| source.interpolation_doubt.as_ref());
         notes.extend(doubt.map(Note::new));
+        notes.extend(source_notes(found, &given));
         Ok(Self {
             scores: overrides.scores,
             decode: overrides.decode,
@@ -307,6 +308,17 @@ fn is_image(model: &ModelSource) -> bool {
         ModelSource::Path(path) => has_image_magic(path),
         ModelSource::Bytes { model, .. } => Image::recognises(model),
     }
+}
+
+/// Returns the notes of the source of the resize, unless `given` decides it.
+fn source_notes<'a>(
+    found: &'a [SourceSettings],
+    given: &'a [SourceSettings],
+) -> impl Iterator<Item = Note> + 'a {
+    let mut sources = given.iter().chain(found);
+    let decisive = sources.find(|source| source.resize.is_some());
+    let notes = decisive.into_iter().flat_map(|source| &source.notes);
+    notes.map(Note::new)
 }
 
 /// Returns notes on contradictions between the model and the files next to it, unless `given` decides.

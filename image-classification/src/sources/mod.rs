@@ -85,6 +85,8 @@ pub struct SourceSettings {
     pub input_quantization: Option<WithOrigin<Quantization>>,
     /// Keys that were read and have no effect here.
     pub unused: Vec<String>,
+    /// Decisions that the user should know. Names of settings are in backticks.
+    pub notes: Vec<String>,
 }
 
 /// The reason why a source cannot be used.
@@ -278,7 +280,8 @@ pub(crate) fn find_with(model: &ModelSource, reads_labels: bool) -> Result<Found
     let mut found = Vec::new();
     found.extend(inside.metadata);
     let info_type = inside.model_info.get("model_type").map(String::as_str);
-    let is_yolo = info_type == Some("YOLO");
+    // YOLOv8 up to Ultralytics 8.3.
+    let is_yolo = matches!(info_type, Some("YOLO" | "YOLOv8"));
     if !inside.model_info.is_empty() && !is_yolo {
         found.push(model_api::settings(
             &inside.model_info,

@@ -1,9 +1,11 @@
 //! The metadata of Ultralytics' exports.
 //!
 //! The same keys are in `metadata_props` of ONNX, in a `metadata.yaml` next to an OpenVINO IR, and in a `metadata.json`
-//! inside a TensorFlow Lite file. Facts from ultralytics 8.4, `ultralytics/engine/exporter.py` and `classify_transforms`
-//! in `ultralytics/data/augment.py`: the short side of a square `imgsz`, else both sides, Pillow's bilinear filter, then
-//! the centre; RGB, 0 to 1.
+//! inside a TensorFlow Lite file. Facts from ultralytics 8.4.190, `ultralytics/engine/exporter.py` and
+//! `classify_transforms` in `ultralytics/data/augment.py`: the short side of a square `imgsz`, else both sides, Pillow's
+//! bilinear filter, then the centre; RGB, 0 to 1. Versions 8.0.233 to 8.4 do the same for a square. Before, from the
+//! first version that wrote a `task` to 8.0.232, the largest square in the centre was resized as OpenCV does. All of
+//! them ignore the transforms of the checkpoint when they run an export.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +13,10 @@ use model_file::onnx::{Model, text};
 use serde_json::Value;
 
 use super::{Beside, SourceError, SourceSettings, unsupported};
-use crate::{ColorOrder, CropMode, ImageSize, Interpolation, Labels, Resize, WithOrigin};
+use crate::{Centre, ColorOrder, CropMode, ImageSize, Interpolation, Labels, Resize, WithOrigin};
+
+/// The first version whose transforms are torchvision's.
+const TORCHVISION: [u32; 3] = [8, 0, 233];
 
 /// Reads `metadata_props` of an ONNX model; `None` if Ultralytics did not export it.
 pub(super) fn of_onnx(model: &Model) -> Result<Option<SourceSettings>, SourceError> {
@@ -34,13 +39,13 @@ pub(super) fn of_onnx(model: &Model) -> Result<Option<SourceSettings>, SourceErr
         .split(',')
         .map(|side| side.trim().parse().ok())
         .collect();
-    settings(
+    let by = Stated {
         file,
         task,
-        size(sides.as_deref()),
-        python_names(&props["names"]),
-    )
-    .map(Some)
+        version: props.get("version").map(String::as_str),
+    };
+    by.settings(size(sides.as_deref()), python_names(&props["names"]))
+        .map(Some)
 }
 
 /// Reads a `metadata.yaml`; `None` if it is not of Ultralytics.
@@ -85,7 +90,12 @@ pub(super) fn of_value(file: &str, value: &Value) -> Result<Option<SourceSetting
             .and_then(in_order),
         _ => None,
     };
-    settings(file, task, size(sides.as_deref()), names).map(Some)
+    let by = Stated {
+        file,
+        task,
+        version: value.get("version").and_then(Value::as_str),
+    };
+    by.settings(size(sides.as_deref()), names).map(Some)
 }
 
 /// Reads `model_info` of an IR with `model_type` YOLO. It does not state the size, and names have no blanks.
@@ -107,7 +117,7 @@ pub(super) fn of_model_info(
     Ok(SourceSettings {
         size: None,
         labels: labels("model_info", "labels", names),
-        ..recipe("model_info: model_type YOLO", None)
+        ..recipe("model_info: model_type YOLO", torchvision(None))
     })
 }
 
@@ -129,20 +139,63 @@ fn size(sides: Option<&[u32]>) -> Option<ImageSize> {
     (range.contains(&width) && range.contains(&height)).then_some(ImageSize { width, height })
 }
 
-fn settings(
-    file: &str,
-    task: &str,
-    size: Option<ImageSize>,
-    names: Option<Vec<String>>,
-) -> Result<SourceSettings, SourceError> {
-    if task != "classify" {
-        return Err(unsupported(file, "task", task, "classify"));
+/// Entries of the metadata that state the preprocessing.
+struct Stated<'a> {
+    file: &'a str,
+    task: &'a str,
+    version: Option<&'a str>,
+}
+
+impl Stated<'_> {
+    fn settings(
+        &self,
+        size: Option<ImageSize>,
+        names: Option<Vec<String>>,
+    ) -> Result<SourceSettings, SourceError> {
+        let file = self.file;
+        if self.task != "classify" {
+            return Err(unsupported(file, "task", self.task, "classify"));
+        }
+        let mut by = format!("{file}: task classify");
+        // They knew squares alone.
+        let is_square = size.is_none_or(|size| size.width == size.height);
+        let old = self.version.filter(|version| is_square && is_old(version));
+        let mut notes = Vec::new();
+        let resize = match old {
+            Some(version) => {
+                by = format!("{by}, version {version}");
+                notes.push(format!(
+                    "Ultralytics {version} exported the model, so that images are prepared as that version did it: `resize` \
+                     {OLD_RESIZE}, `interpolation` {}; since 8.0.233 it is `resize` center:1, `interpolation` bilinear",
+                    Interpolation::OpencvLinear
+                ));
+                (OLD_RESIZE, Interpolation::OpencvLinear)
+            }
+            None => torchvision(size),
+        };
+        Ok(SourceSettings {
+            size: size.map(|size| WithOrigin::new(size, format!("{file}: imgsz"))),
+            labels: labels(file, "names", names),
+            notes,
+            ..recipe(&by, resize)
+        })
     }
-    Ok(SourceSettings {
-        size: size.map(|size| WithOrigin::new(size, format!("{file}: imgsz"))),
-        labels: labels(file, "names", names),
-        ..recipe(&format!("{file}: task classify"), size)
-    })
+}
+
+/// The resize before [`TORCHVISION`].
+const OLD_RESIZE: Resize = Resize::Crop {
+    fraction: 1.0,
+    centre: Centre::Floor,
+};
+
+/// Returns whether a version is older than [`TORCHVISION`]. What follows the numbers, such as `.dev0`, is ignored.
+fn is_old(version: &str) -> bool {
+    let numbers: Option<Vec<u32>> = version
+        .splitn(4, '.')
+        .take(3)
+        .map(|number| number.parse().ok())
+        .collect();
+    numbers.is_some_and(|numbers| numbers.len() == 3 && numbers[..] < TORCHVISION[..])
 }
 
 fn labels(file: &str, key: &str, names: Option<Vec<String>>) -> Option<WithOrigin<Labels>> {
@@ -150,7 +203,8 @@ fn labels(file: &str, key: &str, names: Option<Vec<String>>) -> Option<WithOrigi
     Some(WithOrigin::new(labels, format!("{file}: {key}")))
 }
 
-fn recipe(by: &str, size: Option<ImageSize>) -> SourceSettings {
+/// The resize and its filter since [`TORCHVISION`].
+fn torchvision(size: Option<ImageSize>) -> (Resize, Interpolation) {
     let resize = match size {
         Some(size) if size.width != size.height => Resize::Stretch,
         _ => Resize::Timm {
@@ -158,12 +212,16 @@ fn recipe(by: &str, size: Option<ImageSize>) -> SourceSettings {
             mode: CropMode::Center,
         },
     };
+    (resize, Interpolation::Bilinear)
+}
+
+fn recipe(by: &str, (resize, interpolation): (Resize, Interpolation)) -> SourceSettings {
     SourceSettings {
         color: Some(WithOrigin::new(ColorOrder::Rgb, by)),
         mean: Some(WithOrigin::new([0.0; 3], by)),
         scale: Some(WithOrigin::new([255.0; 3], by)),
         resize: Some(WithOrigin::new(resize, by)),
-        interpolation: Some(WithOrigin::new(Interpolation::Bilinear, by)),
+        interpolation: Some(WithOrigin::new(interpolation, by)),
         ..SourceSettings::default()
     }
 }
@@ -306,6 +364,38 @@ mod tests {
             "{error}"
         );
         assert_eq!(of_onnx(&onnx(&[("task", "classify")])).unwrap(), None);
+    }
+
+    #[test]
+    fn old_versions_resize_as_opencv_does() {
+        let of = |version, imgsz| {
+            let said = of_onnx(&onnx(&[
+                ("task", "classify"),
+                ("version", version),
+                ("imgsz", imgsz),
+                ("names", "{0: 'tench'}"),
+            ]));
+            let said = said.unwrap().unwrap();
+            let resize = said.resize.unwrap().value.to_string();
+            let interpolation = said.interpolation.unwrap();
+            let is_noted = said.notes.iter().any(|note| note.contains(version));
+            assert_eq!(
+                is_noted,
+                interpolation.value == Interpolation::OpencvLinear,
+                "{version}"
+            );
+            (resize, interpolation.value)
+        };
+        for version in ["8.0.100", "8.0.232", "8.0.9"] {
+            let expected = ("crop:1:floor".to_owned(), Interpolation::OpencvLinear);
+            assert_eq!(of(version, "[224, 224]"), expected, "{version}");
+        }
+        for version in ["8.0.233", "8.1.0", "8.4.190.dev0", "10.0.0", "main"] {
+            let expected = ("center:1".to_owned(), Interpolation::Bilinear);
+            assert_eq!(of(version, "[224, 224]"), expected, "{version}");
+        }
+        let expected = ("stretch".to_owned(), Interpolation::Bilinear);
+        assert_eq!(of("8.0.100", "[160, 224]"), expected);
     }
 
     #[test]
