@@ -191,8 +191,7 @@ impl<A: Stream<Item = NamedAnswer>> Driver<A> {
     }
 
     /// Returns the output of each run for an image that is none of the images, or nothing if it cannot be prepared.
-    ///
-    /// An executor may move the future to another thread because this borrows the answers mutably: they are not `Sync`.
+    // A future that borrowed the answers without `mut` could not change threads: they are not `Sync`.
     pub async fn infer(&mut self, image: Image) -> Vec<(usize, Tensor)> {
         let mut answers = pin!(self.feed.answers([((), image.into())]));
         let Some(Ok(outputs)) = answers.next().await.map(|answer| answer.result) else {
