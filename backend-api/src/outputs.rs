@@ -12,7 +12,7 @@ pub enum ExtraOutputs {
     None,
     /// All that the engine can give.
     All,
-    /// Those with these names.
+    /// The outputs with these names.
     Named(Vec<String>),
 }
 
