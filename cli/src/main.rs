@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod destination;
+mod directory;
 mod engines;
 mod errors;
 mod fields;
