@@ -26,7 +26,7 @@ impl Digest {
     pub fn of_files(files: &[PathBuf]) -> io::Result<Self> {
         let mut all = Sha256::new();
         for file in files {
-            let mut file = std::fs::File::open(file)?;
+            let mut file = model_file::open_regular(file)?;
             all.update(file.metadata()?.len().to_le_bytes());
             let mut buffer = vec![0; 1 << 16];
             loop {

@@ -10,10 +10,12 @@ use prost::Message as _;
 use prost::bytes::Bytes;
 
 use crate::format::{Format, not_regular, read_regular};
-use crate::{external, ir, onnx};
+use crate::{external, functions, ir, onnx, tflite};
 
 /// Protocol Buffers, which ONNX files are, cannot be larger.
 pub(crate) const MOST_ONNX_BYTES: u64 = 2 << 30;
+/// The values may lie behind the `FlatBuffer`, which itself has at most 2 GiB.
+const MOST_LITE_BYTES: u64 = 8 << 30;
 
 /// Checks the files of `model`, each engine's in the same way, by their content and whatever they are called.
 ///
@@ -56,13 +58,21 @@ pub fn check(model: impl Into<ModelSource>) -> Result<Vec<PathBuf>, Error> {
                 files.push(parameters);
             }
         }
-        Format::Tensorflow | Format::TensorflowLite => {}
+        Format::Tensorflow => {}
+        Format::TensorflowLite => check_lite(model)?,
         Format::Onnx => {
             let external_data = read_onnx(&source)?.external_data;
             files.extend(external_data.into_iter().map(|(_, file)| file));
         }
     }
     Ok(files)
+}
+
+/// Checks that the values of every tensor lie within a TensorFlow Lite file.
+fn check_lite(model: &Path) -> Result<(), Error> {
+    let bytes = read_regular(model, MOST_LITE_BYTES)
+        .map_err(|source| missing(model, "the model cannot be read").with_source(source))?;
+    tflite::check_buffers(&bytes).map_err(|message| invalid(model, message))
 }
 
 /// Lists the files that `model` names, whether or not it passes [`check`]: a program must not write to the weights of
@@ -301,6 +311,9 @@ fn decode_onnx(source: &ModelSource) -> Result<OnnxModel, Error> {
         return Err(unknown(None));
     };
     check_ports(source, graph)?;
+    functions::check(&proto).map_err(|message| {
+        invalid(&message).with_hint("export the model without functions, or download it again")
+    })?;
     let external_data = match source {
         ModelSource::Path(model) => external::check(model, &proto)?,
         ModelSource::Bytes { .. } => {
@@ -344,6 +357,9 @@ fn check_ports(model: &ModelSource, graph: &onnx::Graph) -> Result<(), Error> {
         ))
         .with_hint(without_zip_map));
     }
+    for port in inputs.iter().chain(&outputs) {
+        check_dims(port).map_err(|message| invalid_source(model, message))?;
+    }
     // A model that says nothing is left to the engine.
     if (inputs.is_empty() || inputs.len() == 1) && (outputs.is_empty() || outputs.len() == 1) {
         return Ok(());
@@ -365,6 +381,27 @@ fn check_ports(model: &ModelSource, graph: &onnx::Graph) -> Result<(), Error> {
     }))
 }
 
+/// Refuses sizes that no tensor has: engines read them as open sizes, or panic.
+fn check_dims(port: &onnx::ValueInfo) -> Result<(), String> {
+    let r#type = port.r#type.as_ref();
+    let shape = r#type.and_then(|of| of.tensor_type.as_ref()?.shape.as_ref());
+    let mut elements = 1_u64;
+    for dim in shape.into_iter().flat_map(|shape| &shape.dim) {
+        // Some exporters write -1 for an open size.
+        let Some(size) = dim.dim_value.filter(|size| *size != -1) else {
+            continue;
+        };
+        let size = u64::try_from(size)
+            .map_err(|_| format!("a dimension of {} has the size {size}", name_of(port)))?;
+        // Elements have at most 16 bytes.
+        let counted = elements.checked_mul(size.max(1));
+        elements = counted
+            .filter(|count| *count < 1 << 59)
+            .ok_or_else(|| format!("{} has more elements than can be counted", name_of(port)))?;
+    }
+    Ok(())
+}
+
 fn is_tensor(port: &onnx::ValueInfo) -> bool {
     port.r#type.as_ref().is_none_or(|of| {
         of.sequence_type.is_none() && of.map_type.is_none() && of.optional_type.is_none()
@@ -379,6 +416,48 @@ fn name_of(port: &onnx::ValueInfo) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_that_no_tensor_has_are_refused() {
+        let check = |dims: &[i64]| {
+            let dim = dims.iter().map(|size| onnx::Dimension {
+                dim_value: Some(*size),
+                ..onnx::Dimension::default()
+            });
+            let tensor = onnx::TensorType {
+                shape: Some(onnx::TensorShape { dim: dim.collect() }),
+                ..onnx::TensorType::default()
+            };
+            check_dims(&onnx::ValueInfo {
+                name: Some("x".into()),
+                r#type: Some(onnx::Type {
+                    tensor_type: Some(tensor),
+                    ..onnx::Type::default()
+                }),
+                ..onnx::ValueInfo::default()
+            })
+        };
+        for dims in [
+            &[][..],
+            &[1, 3, 224, 224],
+            &[-1, 3, -1, -1],
+            &[0, 3, 8, 8],
+            &[1_000_000, 3, 224, 224],
+        ] {
+            check(dims).unwrap();
+        }
+        let error = check(&[1, 3, -5, 224]).unwrap_err();
+        assert_eq!(error, "a dimension of x has the size -5");
+        check(&[i64::MIN, 3, 224, 224]).unwrap_err();
+        for dims in [
+            [1 << 62, 3, 4, 4],
+            [1, 3, 1 << 40, 1 << 40],
+            [0, i64::MAX, i64::MAX, 1],
+        ] {
+            let error = check(&dims).unwrap_err();
+            assert_eq!(error, "x has more elements than can be counted");
+        }
+    }
 
     #[test]
     fn several_outputs_are_named_and_so_is_zip_map() {
@@ -465,7 +544,11 @@ mod tests {
         assert_eq!(check(at("m.pdmodel")).unwrap().len(), 1);
         fs::write(at("m.pdiparams"), b"").unwrap();
         assert_eq!(check(at("m.pdmodel")).unwrap().len(), 2);
-        fs::write(at("m.tflite"), b"\x1c\x00\x00\x00TFL3").unwrap();
+        fs::write(
+            at("m.tflite"),
+            include_bytes!("../../tests/data/lite.tflite"),
+        )
+        .unwrap();
         check(at("m.tflite")).unwrap();
         let refused = |name: &str, or_else| check_onnx(at(name), "RTen", or_else).unwrap_err();
         let error = refused("m.tflite", None);

@@ -6,11 +6,13 @@ mod external;
 mod files;
 mod flow;
 mod format;
+mod functions;
 pub mod ir;
 pub mod onnx;
 mod precision;
 pub mod tflite;
 mod types;
+mod xml;
 pub mod zip;
 
 pub use external::file_beside;
