@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Error;
 use backend_api::{BackendInfo, InferBackend, Tensor};
+use bytesize::ByteSize;
 use image_classification::{
     Digests, Feed, FeedOptions, FeedRun, FirstOutputs, Image, ImageError, ImageOutputs,
     ImageSource, Labels, OutputReading, Preparation, PreprocessOverrides,
@@ -63,6 +64,12 @@ impl OpenRun {
         step(&backend.info().description())?;
         let mut fitted = resolved.fit(backend.info())?;
         let input = fitted.preparation(engine.batch);
+        let needed = input.layout.request_bytes(input.batch);
+        check_request(
+            needed,
+            input.batch,
+            image_memory::of_process().budget.bytes(),
+        )?;
         if fitted.reading.is_none() {
             let run = FeedRun {
                 backend: Arc::clone(&backend),
@@ -96,6 +103,27 @@ impl OpenRun {
             preparation: self.input,
         }
     }
+}
+
+/// Checks that a request fits into the memory for images, before the first image fails for it.
+fn check_request(needed: u64, batch: usize, budget: u64) -> Result<(), Hinted> {
+    if needed <= budget {
+        return Ok(());
+    }
+    let images = match batch {
+        1 => "1 image".to_owned(),
+        batch => format!("{batch} images"),
+    };
+    let error = format!(
+        "a request of {images} needs {} of memory, but images may take {}",
+        ByteSize(needed),
+        ByteSize(budget)
+    );
+    let hint = format!(
+        "use a model with a smaller batch, or pass `--image-memory {}`",
+        image_memory::size_for(needed)
+    );
+    Err(Hinted::new(error, hint))
 }
 
 /// Returns the outputs of the first images that can be read and inferred.
@@ -296,5 +324,23 @@ fn error(error: ImageError) -> Error {
             Err(source) => Error::from_boxed(source),
         },
         error => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_beyond_the_memory_for_images_is_refused() {
+        check_request(100, 1, 100).unwrap();
+        let error = Error::from(check_request(5 << 20, 8, 2 << 20).unwrap_err());
+        let text = format!("{error} {:?}", crate::errors::hint(&error));
+        assert!(
+            text.contains("a request of 8 images needs 5.0 MiB"),
+            "{text}"
+        );
+        assert!(text.contains("images may take 2.0 MiB"), "{text}");
+        assert!(text.contains("`--image-memory 6M`"), "{text}");
     }
 }
