@@ -1,6 +1,8 @@
 //! ONNX Runtime's errors, sorted into kinds.
 
-use backend_api::{Error, ErrorKind, ModelSource};
+use std::any::Any;
+
+use backend_api::{Error, ErrorKind, ModelSource, panic_message};
 use ort::ErrorCode;
 
 /// An error of `kind` with ONNX Runtime's own message as its cause.
@@ -13,12 +15,15 @@ pub(crate) fn engine_error(
 }
 
 /// Returns the error for a panic of the binding, which panics where a runtime answers with what it does not know.
-pub(crate) fn panicked() -> Error {
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Error {
     Error::new(
         ErrorKind::EngineUnavailable,
-        "the binding to ONNX Runtime panicked; the runtime may be too old or too new for it",
+        format!("the binding to ONNX Runtime panicked: {}", panic_message(panic)),
     )
-    .with_hint("install ONNX Runtime 1.31.1, which is the tested version")
+    .with_hint(
+        "the model may be damaged, or the runtime too old or too new for the binding: ONNX Runtime 1.31.1 is the tested \
+         version",
+    )
 }
 
 /// Returns the error for a model that ONNX Runtime did not load for the execution provider `provider`.
