@@ -105,7 +105,7 @@ const CRATES: [(&str, &[&str]); 10] = [
     ("backend-api", &[]),
     ("exact-resample", &[]),
     ("model-file", &["backend-api"]),
-    ("runtime-library", &["backend-api"]),
+    ("runtime-library", &["backend-api", "model-file"]),
     (
         "backend-openvino",
         &["backend-api", "model-file", "runtime-library"],
@@ -396,6 +396,40 @@ fn only_the_command_line_prints_or_exits() {
 }
 
 /// Libraries name the fields of their options; `cli/src/fields.rs` has the flags, `cli/src/runtimes.rs` the variables.
+/// A pipe would be waited for, and a device never ends: [`model_file::open_regular`] refuses both.
+#[test]
+fn files_are_opened_by_the_function_that_refuses_pipes() {
+    const RAW: [&str; 5] = [
+        "File::open(",
+        "fs::read(",
+        "fs::read_to_string(",
+        "fs::copy(",
+        "mmap",
+    ];
+    // Files of the system.
+    const ALLOWED: &str = "\"/proc/";
+    let mut found = Vec::new();
+    for package in LIBRARIES.into_iter().chain(["classify-cli"]) {
+        for file in rust_files(&checkout().join(folder(package)).join("src")) {
+            if file.file_name().is_some_and(|name| name == "tests.rs") {
+                continue;
+            }
+            let text = source(&file);
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let code = code.split("#[cfg(all(test").next().unwrap_or_default();
+            for line in code
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"))
+            {
+                if RAW.iter().any(|raw| line.contains(raw)) && !line.contains(ALLOWED) {
+                    found.push(format!("{}: {}", file.display(), line.trim()));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
 #[test]
 fn libraries_name_no_flag_and_no_variable_of_the_command_line() {
     // Flags of OpenVINO's model optimizer, in the files that this module reads.

@@ -58,7 +58,8 @@ impl OnnxBackend {
     ) -> Result<(BackendInfo, Vec<impl backend_api::Engine + use<>>), Error> {
         let _span = backend_api::trace_open("onnx", &config.options);
         // The binding panics if the library returns a value that the binding does not know.
-        catch_unwind(AssertUnwindSafe(|| open(config))).unwrap_or_else(|_| Err(panicked()))
+        catch_unwind(AssertUnwindSafe(|| open(config)))
+            .unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
     }
 }
 

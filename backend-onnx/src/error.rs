@@ -1,6 +1,8 @@
 //! ONNX Runtime's errors, sorted into kinds.
 
-use backend_api::{Error, ErrorKind, ModelSource};
+use std::any::Any;
+
+use backend_api::{Error, ErrorKind, ModelSource, panic_message};
 use ort::ErrorCode;
 
 /// An error of `kind` with ONNX Runtime's own message as its cause.
@@ -13,12 +15,14 @@ pub(crate) fn engine_error(
 }
 
 /// Returns the error for a panic of the binding, caused by a value from the library that the binding does not know.
-pub(crate) fn panicked() -> Error {
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Error {
     Error::new(
         ErrorKind::EngineUnavailable,
-        "the ONNX Runtime binding panicked; the installed ONNX Runtime may be too old or too new",
+        format!("the ONNX Runtime binding panicked: {}", panic_message(panic)),
     )
-    .with_hint("install ONNX Runtime 1.31.1, the tested version")
+    .with_hint(
+        "the model may be damaged, or the installed ONNX Runtime too old or too new: 1.31.1 is the tested version",
+    )
 }
 
 /// Returns the error for a model that ONNX Runtime did not load for the execution provider `provider`.

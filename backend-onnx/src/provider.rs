@@ -66,7 +66,7 @@ pub fn providers(library: Option<&Path>, library_dirs: &[PathBuf]) -> Result<Pro
             missing: providers(missing),
         })
     }))
-    .unwrap_or_else(|_| Err(panicked()))
+    .unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
 }
 
 /// A provider and the way to ask for it. ONNX Runtime turns to the CPU when a provider fails, unless each provider is

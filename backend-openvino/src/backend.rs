@@ -61,7 +61,8 @@ impl OpenvinoBackend {
         config: &OpenvinoConfig,
     ) -> Result<(BackendInfo, Vec<impl backend_api::Engine + use<>>), Error> {
         let _span = backend_api::trace_open("openvino", &config.options);
-        catch_unwind(AssertUnwindSafe(|| open(config))).unwrap_or_else(|_| Err(panicked()))
+        catch_unwind(AssertUnwindSafe(|| open(config)))
+            .unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
     }
 }
 

@@ -247,7 +247,7 @@ fn own_files(path: &Path) -> Option<Vec<String>> {
 
 fn read(folder: &Path, file: &str) -> io::Result<String> {
     let mut text = String::new();
-    File::open(folder.join(file))?
+    model_file::open_regular(&folder.join(file))?
         .take(1 << 20)
         .read_to_string(&mut text)?;
     Ok(text)
@@ -294,7 +294,7 @@ pub(crate) fn checksum_of(bytes: &[u8]) -> String {
 /// Returns the checksum of a file's content.
 pub(crate) fn checksum(file: &Path) -> io::Result<String> {
     let mut hash = Hasher::new();
-    hash.update_reader(File::open(file)?)?;
+    hash.update_reader(model_file::open_regular(file)?)?;
     Ok(hash.finalize().to_hex().to_string())
 }
 

@@ -98,7 +98,7 @@ pub fn devices(
     plugins: Option<&Path>,
 ) -> Result<DeviceList, Error> {
     catch_unwind(AssertUnwindSafe(|| list(library, library_dirs, plugins)))
-        .unwrap_or_else(|_| Err(panicked()))
+        .unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
 }
 
 fn list(

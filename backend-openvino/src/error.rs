@@ -1,11 +1,24 @@
 //! OpenVINO's errors, made readable.
 
+use std::any::Any;
 use std::fmt;
 
-use backend_api::{Error, ErrorKind};
+use backend_api::{Error, ErrorKind, panic_message};
 use openvino::InferenceError;
 
 use crate::diagnosis::explain;
+
+/// Parts of OpenVINO's messages when the system refuses something, with the next step.
+const SHORTAGES: [(&str, &str); 2] = [
+    (
+        "bad_alloc",
+        "give the process more memory, or use a model with a smaller input or batch",
+    ),
+    (
+        "Resource temporarily unavailable",
+        "allow the process more threads, or use fewer `threads`",
+    ),
+];
 
 /// Parts of OpenVINO's messages when a device, not the model, is the problem.
 const DEVICE_TROUBLE: [&str; 8] = [
@@ -30,12 +43,14 @@ pub(crate) fn engine_error(
 
 /// Returns the error for a panic of the binding, which panics where a runtime lacks a function or answers with an
 /// unknown name.
-pub(crate) fn panicked() -> Error {
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Error {
     Error::new(
         ErrorKind::EngineUnavailable,
-        "the OpenVINO binding panicked; the installed OpenVINO may be too old or too new",
+        format!("the OpenVINO binding panicked: {}", panic_message(panic)),
     )
-    .with_hint("install OpenVINO 2026.4.1, the tested version")
+    .with_hint(
+        "the model may be damaged, or the installed OpenVINO too old or too new: 2026.4.1 is the tested version",
+    )
 }
 
 /// Returns the error for a value of the configuration that cannot be used.
@@ -95,6 +110,13 @@ pub(crate) fn compile_failed(
     if DEVICE_TROUBLE.iter().any(|text| message.contains(text)) {
         let culprit = leaves.iter().find(|leaf| message.contains(leaf.as_str()));
         device_unavailable(culprit.map_or(device, String::as_str), available, source)
+    } else if let Some((_, hint)) = SHORTAGES.iter().find(|(text, _)| message.contains(text)) {
+        engine_error(
+            ErrorKind::ResourceExhausted,
+            format!("OpenVINO has too little to compile the model for device {device}"),
+            source,
+        )
+        .with_hint(*hint)
     } else {
         engine_error(
             ErrorKind::ModelUnsupported,
@@ -115,6 +137,21 @@ pub(crate) mod tests {
         InferenceError {
             kind: InferenceErrorKind::GeneralError,
             message: Some(message.to_owned()),
+        }
+    }
+
+    #[test]
+    fn shortages_are_not_the_models_fault() {
+        for (message, word) in [
+            ("std::bad_alloc", "memory"),
+            (
+                "plugin.cpp:54:\nResource temporarily unavailable",
+                "threads",
+            ),
+        ] {
+            let error = compile_failed("CPU", &["CPU".to_owned()], &[], said(message));
+            assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
+            assert!(error.hint().unwrap().contains(word), "{error:?}");
         }
     }
 

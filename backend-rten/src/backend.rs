@@ -74,6 +74,13 @@ impl RtenBackend {
         // A model that anybody may have sent: a panic while it is optimized is an error of the model.
         catch_unwind(AssertUnwindSafe(|| open(config))).unwrap_or_else(|panic| {
             let message = panic_message(panic.as_ref());
+            if message.contains("ThreadPoolBuildError") {
+                return Err(Error::new(
+                    ErrorKind::ResourceExhausted,
+                    format!("the system refused the threads of RTen: {message}"),
+                )
+                .with_hint("allow the process more threads"));
+            }
             Err(Error::new(
                 ErrorKind::ModelInvalid,
                 format!("RTen panicked while it read the model: {message}"),
@@ -218,7 +225,7 @@ fn load(
             .with_context("model", source)
             .with_hint("save the model again with such a file, or try it with `backend-onnx`"));
         }
-        let data = std::fs::read(file).map_err(|error| {
+        let data = model_file::read_regular(file, u64::MAX).map_err(|error| {
             Error::new(
                 ErrorKind::ModelNotFound,
                 "the weights of the model cannot be read",

@@ -239,7 +239,7 @@ fn remove_if_stale(path: &Path, own: &File) {
             return;
         }
         // The lock ends with `file`, when the name is gone.
-        if let Ok(file) = File::open(path)
+        if let Ok(file) = model_file::open_regular(path)
             && file.try_lock().is_ok()
             && is_at(path, &file)
         {

@@ -6,8 +6,9 @@
 use image_classification::SettingOrigin;
 
 /// Each field with its flag.
-const FLAGS: [(&str, &str); 30] = [
+const FLAGS: [(&str, &str); 32] = [
     ("DeviceInfo::properties", "classify devices --format json"),
+    ("FeedOptions::jobs", "--jobs"),
     ("OnnxConfig::library", "--onnxruntime-lib FILE"),
     ("OpenvinoConfig::library", "--openvino-lib FILE"),
     ("backend-onnx", "--backend onnx"),
@@ -37,6 +38,7 @@ const FLAGS: [(&str, &str); 30] = [
     ("shape", "--shape"),
     // Flags set the size of a crop only.
     ("size", "--crop"),
+    ("threads", "--threads"),
     ("truth", "--truth"),
 ];
 

@@ -7,8 +7,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use image_classification::{Image, has_image_magic};
-use walkdir::WalkDir;
 
+use crate::directory::{self, Entry, Kind};
 use crate::errors::Hinted;
 use crate::pattern;
 
@@ -37,6 +37,8 @@ pub struct Inputs {
     /// Files that are no images, by their endings.
     others: BTreeMap<String, usize>,
     folders: usize,
+    /// Links to directories that are listed under another path.
+    listed: usize,
 }
 
 impl Inputs {
@@ -97,6 +99,13 @@ impl Inputs {
             let name = if self.hidden == 1 { "entry" } else { "entries" };
             parts.push(format!("{} hidden {name}", self.hidden));
         }
+        if self.listed > 0 && !briefly {
+            let name = if self.listed == 1 { "path" } else { "paths" };
+            parts.push(format!(
+                "{} more {name} to directories that are listed already",
+                self.listed
+            ));
+        }
         if others > 0 {
             let (name, verb) = if others == 1 {
                 ("file", "is no image")
@@ -109,7 +118,7 @@ impl Inputs {
             }
             parts.push(text);
         }
-        (!parts.is_empty()).then(|| format!("skipped {}", parts.join(" and ")))
+        (!parts.is_empty()).then(|| format!("skipped {}", joined(&parts)))
     }
 
     /// `3 .txt, 1 .md, 2 others`.
@@ -180,47 +189,24 @@ impl Inputs {
         });
     }
 
-    /// Sorted by name, folder by folder. Links are followed; a link to a folder above is a problem.
+    /// Adds the images of a directory, sorted by name, directory by directory.
     fn add_folder(&mut self, folder: &Path, recursive: bool) {
         let before = (self.list.len(), self.folders);
-        let mut walk = WalkDir::new(folder)
-            .follow_links(true)
-            .sort_by_file_name()
-            .min_depth(1)
-            .max_depth(if recursive { usize::MAX } else { 1 })
-            .into_iter();
-        while let Some(entry) = walk.next() {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    let path = error.path().unwrap_or(folder).to_owned();
-                    // The error of a link that leads back names two paths; others repeat the path.
-                    if error.loop_ancestor().is_some() {
-                        self.add_problem(&path, error);
-                    } else if let Some(error) = error.into_io_error() {
-                        let error = anyhow::Error::new(error);
-                        self.add_problem(&path, error.context("cannot be read"));
-                    }
-                    continue;
-                }
-            };
-            let kind = entry.file_type();
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
-                self.hidden += 1;
-                if kind.is_dir() {
-                    walk.skip_current_dir();
-                }
-            } else if kind.is_dir() {
-                self.folders += 1;
-            } else if kind.is_file() && is_image(entry.path()) {
-                self.list.push(Input {
-                    path: entry.into_path(),
+        for Entry { path, kind } in directory::list(folder, recursive) {
+            match kind {
+                Kind::File if is_image(&path) => self.list.push(Input {
+                    path,
                     problem: None,
-                });
-            } else {
-                let ending = entry.path().extension().unwrap_or_default();
-                let ending = ending.to_string_lossy().to_ascii_lowercase();
-                *self.others.entry(ending).or_default() += 1;
+                }),
+                Kind::File | Kind::Special => {
+                    let ending = path.extension().unwrap_or_default();
+                    let ending = ending.to_string_lossy().to_ascii_lowercase();
+                    *self.others.entry(ending).or_default() += 1;
+                }
+                Kind::Directory => self.folders += 1,
+                Kind::Listed => self.listed += 1,
+                Kind::Hidden => self.hidden += 1,
+                Kind::Problem(problem) => self.add_problem(&path, problem),
             }
         }
         if self.list.len() == before.0 {
@@ -234,6 +220,15 @@ impl Inputs {
                 Hinted::new("there are no images in this directory", hint),
             );
         }
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn joined(parts: &[String]) -> String {
+    match parts {
+        [] => String::new(),
+        [one] => one.clone(),
+        [others @ .., last] => format!("{} and {last}", others.join(", ")),
     }
 }
 

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod destination;
+mod directory;
 mod engines;
 mod errors;
 mod fields;
@@ -22,6 +23,10 @@ mod session;
 mod terminal;
 mod writers;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::cell::RefCell;
+use std::panic::catch_unwind;
+
 use crate::args::{Args, Command};
 use crate::errors::is_broken_pipe;
 use crate::interrupt::Interrupted;
@@ -29,6 +34,17 @@ use crate::terminal::Messages;
 use evaluation::agreement::Verdict;
 
 fn main() {
+    hold_panics();
+    let code = catch_unwind(program).unwrap_or_else(|_| {
+        let panic = PANIC.with_borrow_mut(Option::take);
+        terminal::defect(&panic.unwrap_or_default());
+        PANICKED
+    });
+    process::exit(code)
+}
+
+/// Returns the exit code.
+fn program() -> u8 {
     loader_path::clean();
     let cleaned = std::env::var_os(loader_path::GUARD);
     // ONNX Runtime's official builds send telemetry unless this is set before they are loaded; RTen would
@@ -47,7 +63,6 @@ fn main() {
             std::env::remove_var(unwanted);
         }
     }
-    report_panics_once();
     interrupt::watch(terminal::note_interrupted);
     let args = Args::parse_or_exit();
     let mut messages = Messages::new(args.is_quiet());
@@ -68,7 +83,7 @@ fn main() {
     };
     // Whatever ended the work, its progress is not left on the terminal.
     messages.end_progress();
-    process::exit(code)
+    code
 }
 
 /// Runs the requested command. Returns the exit code.
@@ -102,13 +117,24 @@ fn run(args: Args, messages: &mut Messages) -> anyhow::Result<u8> {
     }
 }
 
-/// Panics of decoders and engines are caught and become one error line; only those of this thread
-/// are the program's own.
-fn report_panics_once() {
-    let default = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        if std::thread::current().name() == Some("main") {
-            default(info);
-        }
+/// The exit code of a defect of the program, as Rust's own.
+const PANICKED: u8 = 101;
+
+thread_local! {
+    /// The text of the last panic of this thread.
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Keeps the texts of panics instead of printing them. Panics of decoders and engines are caught and become one error
+/// line, also where an engine opens a model on the main thread. What nobody catches, `main` prints.
+fn hold_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let backtrace = Backtrace::capture();
+        let text = match backtrace.status() {
+            BacktraceStatus::Captured => format!("{info}\n{backtrace}"),
+            _ => info.to_string(),
+        };
+        // A thread that ends has no place for it any more.
+        let _ = PANIC.try_with(|panic| panic.replace(Some(text)));
     }));
 }

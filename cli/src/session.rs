@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Error;
 use backend_api::{BackendInfo, InferBackend};
+use bytesize::ByteSize;
 use futures_executor::{block_on, block_on_stream};
 use futures_util::stream::{self, StreamExt as _};
 use image_classification::{
@@ -59,12 +60,19 @@ impl OpenRun {
         check_unchanged(&engine.model, state)?;
         step(&backend.info().description())?;
         let fitted = resolved.fit(backend.info())?;
+        let input = fitted.preparation(engine.batch);
+        let needed = input.layout.request_bytes(input.batch);
+        check_request(
+            needed,
+            input.batch,
+            image_memory::of_process().budget.bytes(),
+        )?;
         messages.notes(&fitted.notes);
         Ok(Self {
             name,
             model: engine.model.clone(),
             state,
-            input: fitted.preparation(engine.batch),
+            input,
             backend,
             fitted,
         })
@@ -118,6 +126,27 @@ impl OpenRun {
             None => run,
         }
     }
+}
+
+/// Checks that a request fits into the memory for images, before the first image fails for it.
+fn check_request(needed: u64, batch: usize, budget: u64) -> Result<(), Hinted> {
+    if needed <= budget {
+        return Ok(());
+    }
+    let images = match batch {
+        1 => "1 image".to_owned(),
+        batch => format!("{batch} images"),
+    };
+    let error = format!(
+        "a request of {images} needs {} of memory, but images may take {}",
+        ByteSize(needed),
+        ByteSize(budget)
+    );
+    let hint = format!(
+        "use a model with a smaller batch, or pass `--image-memory {}`",
+        image_memory::size_for(needed)
+    );
+    Err(Hinted::new(error, hint))
 }
 
 /// Returns the options of a feed in this process.
@@ -332,5 +361,18 @@ mod tests {
             assert_eq!(output.tensor.to_f32()[0], grey as f32);
         }
         assert_eq!(requests.load(Ordering::SeqCst), 20);
+    }
+
+    #[test]
+    fn a_request_beyond_the_memory_for_images_is_refused() {
+        check_request(100, 1, 100).unwrap();
+        let error = Error::from(check_request(5 << 20, 8, 2 << 20).unwrap_err());
+        let text = format!("{error} {:?}", errors::hint(&error));
+        assert!(
+            text.contains("a request of 8 images needs 5.0 MiB"),
+            "{text}"
+        );
+        assert!(text.contains("images may take 2.0 MiB"), "{text}");
+        assert!(text.contains("`--image-memory 6M`"), "{text}");
     }
 }

@@ -202,6 +202,12 @@ pub fn note_interrupted() {
     let _ = writeln!(anstream::stderr(), "{clear}{NOTE}note{NOTE:#}: {text}");
 }
 
+/// Prints a panic that nobody caught.
+pub fn defect(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{ERROR}error{ERROR:#}: {text}");
+    hint("this is a defect of the program: report it with the command line");
+}
+
 /// Prints the next step after an error of the command line.
 pub fn hint(text: &str) {
     let _ = writeln!(anstream::stderr(), "{HINT}hint{HINT:#}: {text}");

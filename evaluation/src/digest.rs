@@ -39,7 +39,7 @@ impl Digest {
             all.update(content);
         }
         for file in files {
-            let mut file = std::fs::File::open(file)?;
+            let mut file = model_file::open_regular(file)?;
             all.update(file.metadata()?.len().to_le_bytes());
             let mut buffer = vec![0; 1 << 16];
             loop {

@@ -56,6 +56,9 @@ impl fmt::Display for ImageSize {
 /// The largest side of a model's input, in pixels.
 const MOST_PIXELS: usize = 16_384;
 
+/// The largest input, in bytes.
+const MOST_BYTES: u64 = 1 << 36;
+
 /// A model's input as images: NCHW or NHWC, three channels of color or one of grey, of any element type.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InputLayout {
@@ -77,6 +80,19 @@ pub enum LayoutError {
          grey"
     )]
     NotAImage(String),
+    /// A height or width that no image is resized to.
+    #[error(
+        "the model's input is {0}, but its height and width must be 1 to {MOST_PIXELS}, and its batch at least 1"
+    )]
+    Size(String),
+    /// One request would be larger than any machine's memory.
+    #[error("the model's input is {input}, more than {limit} bytes")]
+    TooLarge {
+        /// The input as the model declares it.
+        input: String,
+        /// The largest input, in bytes.
+        limit: u64,
+    },
     /// The height or width is left open by the model.
     #[error("the model's input is {0}: its height and width are not fixed")]
     Dynamic(String),
@@ -175,10 +191,11 @@ impl LayoutError {
     /// the engine's options in backticks.
     pub const fn hint(&self) -> &'static str {
         match self {
-            Self::NotAImage(_) | Self::ElementType(_) => {
+            Self::NotAImage(_) | Self::Size(_) | Self::ElementType(_) => {
                 "give an image classification model that takes RGB, BGR or grey images"
             }
             Self::Dynamic(_) => "give the size, for instance `shape = 1,3,224,224`",
+            Self::TooLarge { .. } => "export the model with a smaller batch",
             Self::OpenChannels(_) => {
                 "give the whole shape, for instance `shape = 1,3,224,224`, or `shape = 1,224,224,3` where the channels \
                  come last"
@@ -250,7 +267,7 @@ impl InputLayout {
             (Dim::Fixed(side), _) => u32::try_from(side)
                 .ok()
                 .filter(|_| (1..=MOST_PIXELS).contains(&side))
-                .ok_or_else(|| LayoutError::NotAImage(text())),
+                .ok_or_else(|| LayoutError::Size(text())),
             (Dim::Dynamic, Some(side)) => Ok(side),
             (Dim::Dynamic, None) => Err(LayoutError::Dynamic(text())),
         };
@@ -259,21 +276,28 @@ impl InputLayout {
             height: side(height, size.map(|size| size.height))?,
         };
         let batch = match batch {
-            Dim::Fixed(0) => return Err(LayoutError::NotAImage(text())),
+            Dim::Fixed(0) => return Err(LayoutError::Size(text())),
             Dim::Fixed(batch) => Some(batch),
             Dim::Dynamic => None,
         };
         if !spec.element_type.is_float() && integers(spec.element_type).is_none() {
             return Err(LayoutError::ElementType(text()));
         }
-        Ok(Self {
+        let layout = Self {
             order,
             channels,
             size,
             element_type: spec.element_type,
             quantization: None,
             batch,
-        })
+        };
+        if layout.request_bytes(batch.unwrap_or(1)) > MOST_BYTES {
+            return Err(LayoutError::TooLarge {
+                input: text(),
+                limit: MOST_BYTES,
+            });
+        }
+        Ok(layout)
     }
 
     /// Returns the layout of an input whose integers stand for real values: those that the preprocessing gives are
@@ -322,6 +346,13 @@ impl InputLayout {
     /// Returns the number of images that the model takes at a time; `None` for any number.
     pub fn batch(&self) -> Option<usize> {
         self.batch
+    }
+
+    /// Returns the bytes of a request of `batch` images.
+    pub fn request_bytes(&self, batch: usize) -> u64 {
+        let elements = self.shape().map(|size| size as u64);
+        let image = elements.iter().product::<u64>() * self.element_type.size() as u64;
+        image.saturating_mul(batch as u64)
     }
 
     /// The shape of one image's tensor.
@@ -379,12 +410,27 @@ mod tests {
             (
                 &[f(1), f(3), f(0), f(8)],
                 ElementType::F32,
-                "needs [N, 3, height, width]",
+                "must be 1 to 16384",
             ),
             (
                 &[f(0), f(3), f(8), f(8)],
                 ElementType::F32,
-                "needs [N, 3, height, width]",
+                "its batch at least 1",
+            ),
+            (
+                &[f(1), f(3), f(16_385), f(8)],
+                ElementType::F32,
+                "must be 1 to 16384",
+            ),
+            (
+                &[f(1_000_000), f(3), f(224), f(224)],
+                ElementType::F32,
+                "more than 68719476736 bytes",
+            ),
+            (
+                &[f(usize::MAX), f(3), f(224), f(224)],
+                ElementType::U8,
+                "more than 68719476736 bytes",
             ),
         ] {
             let error = InputLayout::from_spec(&spec(dims, ty), None, None).unwrap_err();

@@ -11,14 +11,14 @@ use prost::bytes::Bytes;
 
 use crate::foreign::Foreign;
 use crate::format::{Format, not_regular, read_regular};
-use crate::{external, ir, onnx, tflite};
+use crate::{external, functions, ir, onnx, tflite};
 
-/// The largest TensorFlow Lite model: a `FlatBuffer` has signed offsets of 32 bits.
-const MOST_TFLITE_BYTES: u64 = 2 << 30;
 /// The graph of a `SavedModel`, in its directory.
 const SAVED_MODEL: &str = "saved_model.pb";
 /// Protocol Buffers, which ONNX files are, cannot be larger.
 pub(crate) const MOST_ONNX_BYTES: u64 = 2 << 30;
+/// The largest TensorFlow Lite model. The `FlatBuffer` has at most 2 GiB; the values may lie after it.
+const MOST_TFLITE_BYTES: u64 = 8 << 30;
 
 /// Checks the files of `model`, each engine's in the same way, by their content and whatever they are called.
 ///
@@ -172,11 +172,11 @@ pub(crate) fn check_weights(file: &Path) -> Result<(), Error> {
 fn check_tflite(model: &Path) -> Result<(), Error> {
     let unreadable = |source| missing(model, "the model cannot be read").with_source(source);
     let bytes = read_regular(model, MOST_TFLITE_BYTES).map_err(unreadable)?;
-    if tflite::Graph::read(&bytes).is_some() {
-        return Ok(());
+    if tflite::Graph::read(&bytes).is_none() {
+        let error = invalid(model, "the TensorFlow Lite file is damaged or cut short");
+        return Err(error.with_hint("export or download it again"));
     }
-    let error = invalid(model, "the TensorFlow Lite file is damaged or cut short");
-    Err(error.with_hint("export or download it again"))
+    tflite::check_buffers(&bytes).map_err(|message| invalid(model, message))
 }
 
 /// An ONNX model that was checked.
@@ -355,6 +355,9 @@ fn decode_onnx(source: &ModelSource) -> Result<OnnxModel, Error> {
         return Err(unknown(None));
     };
     check_ports(source, graph)?;
+    functions::check(&proto).map_err(|message| {
+        invalid(&message).with_hint("export the model without functions, or download it again")
+    })?;
     let external_data = match source {
         ModelSource::Path(model) => external::check(model, &proto)?,
         ModelSource::Bytes { .. } => {
@@ -410,6 +413,9 @@ fn check_ports(model: &ModelSource, graph: &onnx::Graph) -> Result<(), Error> {
              it",
         ));
     }
+    for port in inputs.iter().copied().chain(&graph.output) {
+        check_dims(port).map_err(|message| invalid_source(model, message))?;
+    }
     // The engine checks a model that declares none.
     if inputs.len() <= 1 {
         return Ok(());
@@ -421,6 +427,27 @@ fn check_ports(model: &ModelSource, graph: &onnx::Graph) -> Result<(), Error> {
         names.join(", ")
     ))
     .with_hint("cut the model down to one input"))
+}
+
+/// Refuses sizes that no tensor has: engines read them as open sizes, or panic.
+fn check_dims(port: &onnx::ValueInfo) -> Result<(), String> {
+    let r#type = port.r#type.as_ref();
+    let shape = r#type.and_then(|of| of.tensor_type.as_ref()?.shape.as_ref());
+    let mut elements = 1_u64;
+    for dim in shape.into_iter().flat_map(|shape| &shape.dim) {
+        // Some exporters write -1 for an open size.
+        let Some(size) = dim.dim_value.filter(|size| *size != -1) else {
+            continue;
+        };
+        let size = u64::try_from(size)
+            .map_err(|_| format!("a dimension of {} has the size {size}", name_of(port)))?;
+        // Elements have at most 16 bytes.
+        let counted = elements.checked_mul(size.max(1));
+        elements = counted
+            .filter(|count| *count < 1 << 59)
+            .ok_or_else(|| format!("{} has more elements than can be counted", name_of(port)))?;
+    }
+    Ok(())
 }
 
 fn is_tensor(port: &onnx::ValueInfo) -> bool {
@@ -437,6 +464,48 @@ fn name_of(port: &onnx::ValueInfo) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_that_no_tensor_has_are_refused() {
+        let check = |dims: &[i64]| {
+            let dim = dims.iter().map(|size| onnx::Dimension {
+                dim_value: Some(*size),
+                ..onnx::Dimension::default()
+            });
+            let tensor = onnx::TensorType {
+                shape: Some(onnx::TensorShape { dim: dim.collect() }),
+                ..onnx::TensorType::default()
+            };
+            check_dims(&onnx::ValueInfo {
+                name: Some("x".into()),
+                r#type: Some(onnx::Type {
+                    tensor_type: Some(tensor),
+                    ..onnx::Type::default()
+                }),
+                ..onnx::ValueInfo::default()
+            })
+        };
+        for dims in [
+            &[][..],
+            &[1, 3, 224, 224],
+            &[-1, 3, -1, -1],
+            &[0, 3, 8, 8],
+            &[1_000_000, 3, 224, 224],
+        ] {
+            check(dims).unwrap();
+        }
+        let error = check(&[1, 3, -5, 224]).unwrap_err();
+        assert_eq!(error, "a dimension of x has the size -5");
+        check(&[i64::MIN, 3, 224, 224]).unwrap_err();
+        for dims in [
+            [1 << 62, 3, 4, 4],
+            [1, 3, 1 << 40, 1 << 40],
+            [0, i64::MAX, i64::MAX, 1],
+        ] {
+            let error = check(&dims).unwrap_err();
+            assert_eq!(error, "x has more elements than can be counted");
+        }
+    }
 
     #[test]
     fn several_inputs_are_named_and_so_is_zip_map() {

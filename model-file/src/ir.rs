@@ -5,26 +5,14 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use backend_api::{Error, ErrorKind, ModelSource};
-use roxmltree::{Document, Node, ParsingOptions};
+use roxmltree::{Document, Node};
 
 use crate::files::{has_ending, invalid, missing, regular};
 use crate::format::{open_regular, read_source};
+pub use crate::xml::{XmlError, parse};
 
 /// The largest `.xml` that is read.
 pub(crate) const MOST_XML_BYTES: u64 = 256 << 20;
-
-/// Parses XML. Without a DTD there are no entities to expand.
-///
-/// # Errors
-///
-/// The parser's.
-pub fn parse(xml: &str) -> Result<Document<'_>, roxmltree::Error> {
-    let options = ParsingOptions {
-        allow_dtd: false,
-        ..ParsingOptions::default()
-    };
-    Document::parse_with_options(xml, options)
-}
 
 /// Reads the XML of an IR.
 ///
@@ -254,7 +242,11 @@ pub(crate) fn check_bytes(xml: &[u8], weights: Option<&[u8]>) -> Result<(), Erro
 fn check_constants(xml: &str, size: u64) -> Result<(), Error> {
     let invalid = |message: String| Error::new(ErrorKind::ModelInvalid, message);
     let document = parse(xml).map_err(|source| {
-        invalid("the model is not well-formed XML".to_owned()).with_source(source)
+        let message = match source {
+            XmlError::TooMany { .. } => "the model's XML is no IR of a real model",
+            _ => "the model is not well-formed XML",
+        };
+        invalid(message.to_owned()).with_source(source)
     })?;
     for data in document
         .descendants()

@@ -7,11 +7,13 @@ mod files;
 mod flow;
 mod foreign;
 mod format;
+mod functions;
 pub mod ir;
 pub mod onnx;
 mod precision;
 pub mod tflite;
 mod types;
+mod xml;
 pub mod zip;
 
 pub use external::file_beside;

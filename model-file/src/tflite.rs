@@ -101,6 +101,46 @@ impl Operator {
     }
 }
 
+/// Checks that the values of all tensors lie within the file, inside the `FlatBuffer` or behind it. Otherwise returns
+/// what is wrong.
+pub(crate) fn check_buffers(bytes: &[u8]) -> Result<(), String> {
+    let buffers = buffers(bytes).map_err(|Damaged| {
+        "the file is damaged: an offset of its buffers leads out of it".to_owned()
+    })?;
+    for (number, buffer) in buffers.into_iter().enumerate() {
+        let (offset, size) = buffer.outside;
+        let end = offset.checked_add(size);
+        // 0 and 1 stand for a buffer that is inside.
+        if offset > 1 && end.is_none_or(|end| end > bytes.len() as u64) {
+            return Err(format!(
+                "buffer {number} begins at byte {offset} and has {size} bytes, but the file has {} bytes",
+                bytes.len()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The values of a tensor.
+struct Buffer {
+    /// Bytes inside the `FlatBuffer`.
+    inside: u64,
+    /// The offset and the length of values behind the `FlatBuffer`, which a model of more than 2 GB has.
+    outside: (u64, u64),
+}
+
+fn buffers(bytes: &[u8]) -> Result<Vec<Buffer>, Damaged> {
+    let buffers = Table::at(bytes, 0)?.tables(4)?.into_iter();
+    let buffer = |table: Table<'_>| {
+        let number = |field| Ok(table.long(field)?.unwrap_or_default() as u64);
+        Ok(Buffer {
+            inside: table.bytes(0)?.map_or(0, <[u8]>::len) as u64,
+            outside: (number(1)?, number(2)?),
+        })
+    };
+    buffers.map(buffer).collect()
+}
+
 impl Graph {
     /// Reads the main graph of the model in `bytes`; `None` if the file is damaged.
     pub fn read(bytes: &[u8]) -> Option<Self> {
@@ -120,16 +160,10 @@ impl Graph {
                 Ok(i32::from(old).max(code.int(3)?.unwrap_or_default()))
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let buffers = model
-            .tables(4)?
+        let buffers: Vec<u64> = buffers(bytes)?
             .into_iter()
-            .map(|buffer| {
-                // A model of more than 2 GB has the values after the `FlatBuffer`.
-                let outside = buffer.long(2)?.unwrap_or_default();
-                let inside = buffer.bytes(0)?.map_or(0, |bytes| bytes.len() as u64);
-                Ok(inside.max(outside as u64))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|buffer| buffer.inside.max(buffer.outside.1))
+            .collect();
         let graph = model.tables(2)?.into_iter().next().ok_or(Damaged)?;
         let tensors = graph.tables(0)?.into_iter();
         let operators = graph.tables(3)?.into_iter();
@@ -364,6 +398,46 @@ mod tests {
         let elements: i32 = weights.shape.iter().product();
         assert_eq!(weights.bytes, elements as u64 * 4);
         assert!(!graph.tensor(last.inputs[0]).unwrap().is_constant);
+    }
+
+    #[test]
+    fn values_lie_within_the_file() {
+        check_buffers(LITE).unwrap();
+        for length in 0..LITE.len() / 2 {
+            check_buffers(&LITE[..length]).unwrap_err();
+        }
+        // A model of one buffer with values behind the tables: offset and size are its fields 1 and 2.
+        let file = |offset: u64, size: u64| {
+            let mut bytes = vec![24, 0, 0, 0];
+            bytes.extend(b"TFL3");
+            // At 8 the fields of the model, of which only the fifth is there; at 24 the model.
+            bytes.extend([14, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0]);
+            bytes.extend([16, 0, 0, 0, 4, 0, 0, 0]);
+            // At 32 the list of buffers; at 40 the fields of a buffer; at 52 the buffer.
+            bytes.extend([1, 0, 0, 0, 16, 0, 0, 0]);
+            bytes.extend([10, 0, 20, 0, 0, 0, 4, 0, 12, 0, 0, 0]);
+            bytes.extend([12, 0, 0, 0]);
+            bytes.extend(offset.to_le_bytes());
+            bytes.extend(size.to_le_bytes());
+            bytes.extend([7; 20]);
+            bytes
+        };
+        let whole = file(72, 20);
+        assert_eq!(whole.len(), 92);
+        let found = &buffers(&whole).ok().unwrap()[0];
+        assert_eq!((found.inside, found.outside), (0, (72, 20)));
+        check_buffers(&whole).unwrap();
+        check_buffers(&file(0, 0)).unwrap();
+        for (offset, size) in [
+            (72, 21),
+            (93, 0),
+            (u64::MAX, 1),
+            (u64::MAX - 9, 20),
+            (2, u64::MAX),
+        ] {
+            let error = check_buffers(&file(offset, size)).unwrap_err();
+            assert!(error.contains("the file has 92 bytes"), "{error}");
+        }
     }
 
     #[test]

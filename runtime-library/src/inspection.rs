@@ -8,6 +8,7 @@ use elf::ElfStream;
 use elf::abi::{EM_AARCH64, EM_X86_64, PT_LOAD};
 use elf::endian::NativeEndian;
 use elf::file::Class;
+use model_file::open_regular;
 
 /// Checks without loading it that `path` is a library for this machine with all of its bytes, and
 /// that it exports `symbol`, if one is named. Reads the structure of ELF files only.
@@ -16,16 +17,14 @@ use elf::file::Class;
 ///
 /// The fault, as the end of a sentence that begins with the path.
 pub fn inspect(path: &Path, symbol: Option<&str>) -> Result<(), String> {
-    let file = File::open(path).map_err(|error| match error.kind() {
+    let file = open_regular(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => "does not exist".to_owned(),
+        io::ErrorKind::InvalidInput => "is not a regular file".to_owned(),
         _ => format!("cannot be opened: {error}"),
     })?;
     let metadata = file
         .metadata()
         .map_err(|error| format!("cannot be read: {error}"))?;
-    if !metadata.is_file() {
-        return Err("is not a file".to_owned());
-    }
     if cfg!(all(unix, not(target_vendor = "apple"))) {
         inspect_elf(file, metadata.len(), symbol)
     } else {
@@ -76,5 +75,21 @@ fn inspect_elf(file: File, length: u64, symbol: Option<&str>) -> Result<(), Stri
         Ok(())
     } else {
         Err(format!("does not export `{symbol}`"))
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("libx.so");
+        let status = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(status.unwrap().success());
+        for path in [&*pipe, folder.path(), Path::new("/dev/zero")] {
+            assert_eq!(inspect(path, None).unwrap_err(), "is not a regular file");
+        }
     }
 }

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use super::{Classified, ResultContext};
 use crate::destination::Output;
 use crate::errors;
+use evaluation::text::printable;
 
 const HEADER: [&str; 11] = [
     "schema_version",
@@ -109,14 +110,15 @@ fn unwrapped(error: csv::Error) -> anyhow::Error {
     }
 }
 
-/// A cell that spreadsheets do not take for a formula. A number that is negative stays one.
+/// A cell that spreadsheets do not take for a formula, and terminals for no command. A number that is negative stays
+/// one.
 fn inert(cell: &str) -> String {
     let formula =
         cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
     if formula {
-        format!("'{cell}")
+        format!("'{}", printable(cell))
     } else {
-        cell.to_owned()
+        printable(cell)
     }
 }
 
@@ -130,5 +132,12 @@ mod tests {
         assert_eq!(inert("@cmd"), "'@cmd");
         assert_eq!(inert("-0.25"), "-0.25");
         assert_eq!(inert("a=b"), "a=b");
+    }
+
+    #[test]
+    fn terminals_see_no_command() {
+        assert_eq!(inert("a\x1b[2J\u{9b}é"), "a\\u{1b}[2J\\u{9b}é");
+        assert_eq!(inert("=\x07"), "'=\\u{7}");
+        assert_eq!(inert("\ta"), "'\\ta");
     }
 }

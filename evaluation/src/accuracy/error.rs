@@ -41,6 +41,16 @@ pub enum GroundTruthError {
         /// The text of the line.
         text: String,
     },
+    /// A class is longer than any label.
+    #[error("line {line} has a class of {bytes} bytes, more than {limit}")]
+    LongClass {
+        /// The line, from 1.
+        line: usize,
+        /// The length of the class, in bytes.
+        bytes: usize,
+        /// The longest class, in bytes.
+        limit: usize,
+    },
     /// No image has an entry.
     #[error("the ground truth mentions none of the images ({images})")]
     NoImages {
@@ -118,7 +128,8 @@ impl GroundTruthError {
         match self {
             Self::Io(_) => "check the path".to_owned(),
             Self::TooLarge { .. } => "leave out images that are not evaluated".to_owned(),
-            Self::Empty | Self::Csv { .. } | Self::TooFewColumns { .. } | Self::Line { .. } => {
+            Self::Empty | Self::Csv { .. } | Self::TooFewColumns { .. } | Self::Line { .. }
+            | Self::LongClass { .. } => {
                 "write `name class` or `path<TAB>label` in each line, or CSV with a header such as path,class_id"
                     .to_owned()
             }

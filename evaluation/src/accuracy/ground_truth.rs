@@ -41,6 +41,11 @@ const CLASS_COLUMNS: [&str; 14] = [
 ];
 /// Characters between several classes of an image.
 const SEPARATORS: [char; 2] = ['|', ';'];
+/// The longest class, in bytes: a label has at most as many characters.
+const LONGEST_CLASS: usize = 4 * 4096;
+/// The longest name that is compared with all labels to find the one that was meant: the time grows with the product
+/// of the lengths.
+const LONGEST_MEANT: usize = 256;
 
 /// The classes of each image as they are written. It is the same for all runs; [`ClassLookup`] finds a run's classes.
 #[derive(Debug)]
@@ -303,9 +308,12 @@ impl ClassLookup {
             }
             None => {}
         }
-        let nearest = self.names[2]
-            .keys()
-            .map(|name| (strsim::jaro_winkler(name, &key(class)), name))
+        let meant = key(class);
+        let is_short = |name: &&String| name.len() <= LONGEST_MEANT;
+        let names = self.names[2].keys().filter(is_short);
+        let nearest = names
+            .filter(|_| is_short(&&meant))
+            .map(|name| (strsim::jaro_winkler(name, &meant), name))
             .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
             .filter(|(likeness, _)| *likeness > 0.85);
         Err(GroundTruthError::UnknownClass {
@@ -332,6 +340,15 @@ fn find(entries: &HashMap<PathBuf, Entry>, image: &Path) -> Option<PathBuf> {
         .find(|end| entries.contains_key(end))
 }
 
+/// The beginning of a line that nobody wrote by hand.
+fn shortened(line: &str) -> String {
+    const MOST: usize = 200;
+    match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
 fn lines(text: &str) -> Result<HashMap<PathBuf, Entry>, GroundTruthError> {
     let mut lines = text.lines().enumerate().filter(|(_, line)| {
         let line = line.trim();
@@ -342,9 +359,18 @@ fn lines(text: &str) -> Result<HashMap<PathBuf, Entry>, GroundTruthError> {
         let name = name.trim().trim_start_matches("./");
         let entry = entries.entry(PathBuf::from(name)).or_default();
         let class = class.trim();
+        let longest = class.split(SEPARATORS).map(str::len).max();
+        if let Some(bytes) = longest.filter(|bytes| *bytes > LONGEST_CLASS) {
+            return Err(GroundTruthError::LongClass {
+                line: number,
+                bytes,
+                limit: LONGEST_CLASS,
+            });
+        }
         if !class.is_empty() && entry.iter().all(|(_, earlier)| earlier != class) {
             entry.push((number, class.to_owned()));
         }
+        Ok(())
     };
     let Some((above, first)) = lines.clone().next() else {
         return Err(GroundTruthError::Empty);
@@ -368,7 +394,7 @@ fn lines(text: &str) -> Result<HashMap<PathBuf, Entry>, GroundTruthError> {
                 return Err(GroundTruthError::TooFewColumns { line: number });
             };
             // An empty cell: an image that shows none of the classes.
-            add(number, name, class);
+            add(number, name, class)?;
         }
         return Ok(entries);
     }
@@ -379,12 +405,11 @@ fn lines(text: &str) -> Result<HashMap<PathBuf, Entry>, GroundTruthError> {
         });
         match split {
             Some((name, class)) if !name.trim().is_empty() && !class.trim().is_empty() => {
-                add(index + 1, name, class);
-                Ok(())
+                add(index + 1, name, class)
             }
             _ => Err(GroundTruthError::Line {
                 line: index + 1,
-                text: line.to_owned(),
+                text: shortened(line),
             }),
         }
     })?;
@@ -535,6 +560,35 @@ mod tests {
         }
         let error = lines.take(Path::new("b/1.jpg")).unwrap_err();
         assert!(error.to_string().contains("a/1.jpg"), "{error}");
+    }
+
+    #[test]
+    fn long_classes_are_refused_and_long_cells_take_no_time() {
+        let long = "y".repeat(1_000_000);
+        for text in [
+            format!("b.jpg 1\na.jpg\t{long}\n"),
+            format!("path,label\na.jpg,\"1|{long}\"\n"),
+            format!("path,label\na.jpg,{long};1\n"),
+        ] {
+            let error = GroundTruth::parse(&text).unwrap_err().to_string();
+            let expected = "line 2 has a class of 1000000 bytes, more than 16384";
+            assert_eq!(error, expected);
+        }
+        let error = GroundTruth::parse(&long).unwrap_err().to_string();
+        assert!(error.len() < 300, "{error}");
+        // No class of the cell is long, but together they are.
+        let text = format!(
+            "path,label\na.jpg,{}\n",
+            "tench|yyyyyyyyyyyyyyyy|".repeat(50_000)
+        );
+        let mut truth = GroundTruth::parse(&text).unwrap();
+        let written = truth.take(Path::new("a.jpg")).unwrap().unwrap();
+        let names = (0..1000).map(|number| format!("{} {number}", "y ".repeat(2000)));
+        let lookup = ClassLookup::new(Some(&Labels::from_names(names.collect())), 0);
+        let start = std::time::Instant::now();
+        lookup.classes(&written, Some(1000)).unwrap_err();
+        let seconds = start.elapsed().as_secs();
+        assert!(seconds < 10, "{seconds} s");
     }
 
     #[test]

@@ -149,7 +149,7 @@ fn bring(file: &Path, to: &Path) -> io::Result<()> {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
                 created => created?,
             };
-            io::copy(&mut File::open(file)?, &mut copy)?;
+            io::copy(&mut model_file::open_regular(file)?, &mut copy)?;
             Ok(())
         }
         _ => Ok(()),
