@@ -5,6 +5,7 @@ mod backend;
 mod blocking;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod element_type;
 mod engine;
 mod error;
 mod info;
@@ -22,6 +23,7 @@ pub use half;
 
 pub use backend::InferBackend;
 pub use blocking::BlockingInfer;
+pub use element_type::ElementType;
 pub use engine::{Engine, Stopper};
 pub use error::{Error, ErrorKind};
 pub use info::{BackendInfo, FoundLibrary};
@@ -29,5 +31,5 @@ pub use mock::{MockBackend, MockBuilder};
 pub use options::{ModelSource, OpenOptions, PerformanceHint, Precision};
 pub use pool::{SlotPool, panic_message};
 pub use request::{Completer, InferOutput, InferRequest, PendingInfer};
-pub use tensor::{Dim, Element, ElementType, Tensor, TensorSpec};
+pub use tensor::{Dim, Element, Tensor, TensorSpec};
 pub use trace::{OpenSpan, trace_open};
