@@ -5,6 +5,7 @@ mod backend;
 mod blocking;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod element_type;
 mod engine;
 mod error;
 mod info;
@@ -23,6 +24,7 @@ pub use half;
 
 pub use backend::InferBackend;
 pub use blocking::BlockingInfer;
+pub use element_type::ElementType;
 pub use engine::{Engine, Stopper};
 pub use error::{Error, ErrorKind};
 pub use info::{BackendInfo, FoundLibrary};
@@ -33,5 +35,5 @@ pub use outputs::{
 };
 pub use pool::{SlotPool, panic_message};
 pub use request::{Completer, InferOutput, InferRequest, PendingInfer};
-pub use tensor::{Dim, Element, ElementType, Tensor, TensorSpec};
+pub use tensor::{Dim, Element, Tensor, TensorSpec};
 pub use trace::{OpenSpan, trace_open};
