@@ -64,7 +64,7 @@ fn main() -> Result<(), Box<dyn StdError>> {
     let image = env::args().nth(1).ok_or("usage: custom_engine IMAGE")?;
     let names = ["red", "green", "blue"].map(str::to_owned);
     let labels = Labels::from_names(names.into());
-    // There is no model with files beside it: the program decides everything that this engine needs.
+    // There is no model with files next to it: the program decides everything that this engine needs.
     let overrides = PreprocessOverrides {
         color: Some(ColorOrder::Rgb),
         labels: Some(WithOrigin::new(labels, SettingOrigin::Override("labels"))),

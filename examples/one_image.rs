@@ -5,7 +5,7 @@
 //!     assets/models/mobilenet-v2/model.onnx assets/photos/n02123597_284_Siamese_cat.jpg
 //! ```
 //!
-//! The engine's library comes from an active Python environment: that of the set-up, or yours with `onnxruntime`.
+//! The engine's library comes from an active Python environment: the one of the set-up, or another one with `onnxruntime`.
 
 use std::env;
 use std::error::Error;
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: one_image MODEL IMAGE".into());
     };
     let backend = OnnxBackend::open(&OnnxConfig::new(&model))?;
-    // Finds the preprocessing and the labels in the model or in the files beside it.
+    // Finds the preprocessing and the labels in the model or in the files next to it.
     let classifier = Classifier::discover(backend, &model)?;
     let classification = classifier.classify_blocking(&std::fs::read(image)?)?;
     for class in classification.top(5) {

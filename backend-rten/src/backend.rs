@@ -77,7 +77,7 @@ impl RtenBackend {
             if message.contains("ThreadPoolBuildError") {
                 return Err(Error::new(
                     ErrorKind::ResourceExhausted,
-                    format!("the system refused the threads of RTen: {message}"),
+                    format!("the operating system could not start the threads of RTen: {message}"),
                 )
                 .with_hint("allow the process more threads"));
             }

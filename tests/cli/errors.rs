@@ -158,7 +158,7 @@ fn no_threads() -> Result<(), Failed> {
     let at = |name: &str| folder.path().join(name);
     let is_named = |run: &Run| {
         let stderr = &run.stderr;
-        ensure(stderr.contains("the system refused"), run)?;
+        ensure(stderr.contains("operating system could not start"), run)?;
         ensure(
             !stderr.contains("panicked at") && !stderr.contains("backtrace"),
             run,
