@@ -109,13 +109,11 @@ impl Listing {
     /// A link to a directory is followed later.
     fn link(&mut self, link: &Path) -> Kind {
         let kind = kind_of(link);
-        if matches!(kind, Kind::Directory) {
+        if self.recursive && matches!(kind, Kind::Directory) {
             if let Some(problem) = loops(link) {
                 return Kind::Problem(problem);
             }
-            if self.recursive {
-                self.links.push_back(link.to_owned());
-            }
+            self.links.push_back(link.to_owned());
         }
         kind
     }

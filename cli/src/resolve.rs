@@ -7,13 +7,13 @@ use image_classification::{
 };
 
 use crate::fields;
-use crate::file_state::FileState;
+use crate::file_state::ModelState;
 use crate::terminal::Messages;
 
 /// The preprocessing of models by the flags, the models and the files next to them. Each model is read once.
 pub struct Resolver<'a> {
     overrides: &'a PreprocessOverrides,
-    known: Vec<(PathBuf, Option<FileState>, ResolvedPreprocessing)>,
+    known: Vec<(PathBuf, ModelState, ResolvedPreprocessing)>,
 }
 
 impl<'a> Resolver<'a> {
@@ -25,19 +25,20 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Returns the preprocessing of `model` and the state of the file before it was read. Prints the notes.
+    /// Returns the preprocessing of `model` and the state of its files before they were read. Prints the notes.
     pub fn find(
         &mut self,
         model: &Path,
         messages: &Messages,
-    ) -> anyhow::Result<(ResolvedPreprocessing, Option<FileState>)> {
+    ) -> anyhow::Result<(ResolvedPreprocessing, ModelState)> {
         let known = self.known.iter().find(|(other, ..)| other == model);
         let (state, resolved) = if let Some((_, state, resolved)) = known {
-            (*state, resolved.clone())
+            (state.clone(), resolved.clone())
         } else {
-            let state = FileState::of(model);
+            let state = ModelState::of(model);
             let resolved = ResolvedPreprocessing::find(model, self.overrides)?;
-            self.known.push((model.to_owned(), state, resolved.clone()));
+            let known = (model.to_owned(), state.clone(), resolved.clone());
+            self.known.push(known);
             (state, resolved)
         };
         messages.notes(&resolved.notes);

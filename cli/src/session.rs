@@ -16,7 +16,7 @@ use image_classification::{
 use crate::engines;
 use crate::errors::{self, Hinted, UnusableInput};
 use crate::fields::{self, with_run_parts};
-use crate::file_state::{FileState, check_unchanged};
+use crate::file_state::{ModelState, check_unchanged};
 use crate::image_memory;
 use crate::inputs::Input;
 use crate::interrupt;
@@ -35,7 +35,7 @@ pub struct OpenRun {
     pub name: String,
     pub model: PathBuf,
     /// The state of the model when it was first read.
-    state: Option<FileState>,
+    state: ModelState,
     pub backend: Arc<dyn InferBackend>,
     /// The preprocessing, the labels and the rule for the scores. Its notes are printed.
     pub fitted: FittedPreprocessing,
@@ -57,7 +57,7 @@ impl OpenRun {
         let (resolved, state) = resolver.find(&engine.model, messages)?;
         step("Loading the model to the plugin")?;
         let backend = engines::open(engine)?;
-        check_unchanged(&engine.model, state)?;
+        check_unchanged(&engine.model, &state)?;
         step(&backend.info().description())?;
         let fitted = resolved.fit(backend.info())?;
         let input = fitted.preparation(engine.batch);
@@ -264,7 +264,7 @@ impl Session {
     /// If a model changed.
     pub fn check_models(&self) -> anyhow::Result<()> {
         let mut runs = self.ready();
-        runs.try_for_each(|run| check_unchanged(&run.model, run.state))
+        runs.try_for_each(|run| check_unchanged(&run.model, &run.state))
     }
 
     /// Returns the runs that are open.
@@ -315,6 +315,7 @@ pub fn image_done<'a>(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use backend_api::{Dim, ElementType, MockBackend, Tensor, TensorSpec};
@@ -343,7 +344,7 @@ mod tests {
         let mut run = OpenRun {
             name: "mock".to_owned(),
             model: PathBuf::new(),
-            state: None,
+            state: ModelState::of(Path::new("")),
             backend: Arc::new(backend.build().unwrap()),
             input: fitted.preparation(None),
             fitted,
