@@ -94,7 +94,7 @@ impl<'a> FilesRead<'a> {
         }
         if self.inputs.stdin {
             compare(Identity::of_stream(io::stdin()), &|| {
-                "the list on stdin, which is read".to_owned()
+                "the file on stdin, which is read".to_owned()
             });
         }
         found.map_or(Ok(()), Err)

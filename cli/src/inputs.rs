@@ -31,7 +31,7 @@ pub struct Inputs {
     pub list: Vec<Input>,
     /// The files with lists that were read.
     pub lists: Vec<PathBuf>,
-    /// True if a list was read from stdin.
+    /// True if a list or a stream of lines is read from stdin.
     pub stdin: bool,
     hidden: usize,
     /// Files that are no images, by their endings.
@@ -42,6 +42,14 @@ pub struct Inputs {
 }
 
 impl Inputs {
+    /// The inputs of a command that reads a stream of lines from stdin.
+    pub fn of_stream() -> Self {
+        Self {
+            stdin: true,
+            ..Self::default()
+        }
+    }
+
     /// Finds the images that the command line names. `lists` are files with one path a line.
     pub fn find(arguments: &[PathBuf], lists: &[PathBuf], recursive: bool) -> anyhow::Result<Self> {
         let mut found = Self::default();
@@ -296,13 +304,13 @@ fn is_utf_16(bytes: &[u8]) -> bool {
     clippy::unnecessary_wraps,
     reason = "other systems' paths are not bytes"
 )]
-fn path_from_bytes(bytes: &[u8]) -> anyhow::Result<PathBuf> {
+pub fn path_from_bytes(bytes: &[u8]) -> anyhow::Result<PathBuf> {
     use std::os::unix::ffi::OsStrExt as _;
     Ok(std::ffi::OsStr::from_bytes(bytes).into())
 }
 
 #[cfg(not(unix))]
-fn path_from_bytes(bytes: &[u8]) -> anyhow::Result<PathBuf> {
+pub fn path_from_bytes(bytes: &[u8]) -> anyhow::Result<PathBuf> {
     let text = std::str::from_utf8(bytes)
         .map_err(|_| Hinted::new("a path in the list is not UTF-8", "save the list as UTF-8"))?;
     Ok(text.into())

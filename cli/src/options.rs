@@ -24,8 +24,10 @@ use evaluation::text::printable;
 pub struct ClassifyOptions {
     /// The engine and its configuration.
     pub engine: EngineOptions,
-    /// The images, in the order in which results are printed.
+    /// The images, in the order in which results are printed. None with `stream`.
     pub inputs: Inputs,
+    /// True to answer the lines on stdin.
+    pub stream: bool,
     /// The preprocessing flags, checked against each other.
     pub preprocess: PreprocessArgs,
     /// The requested kind of scores.
@@ -242,20 +244,32 @@ impl InputArgs {
 }
 
 impl OutputArgs {
+    /// Returns the format of results. The answers of a stream are JSON.
+    fn format(&self, is_stream: bool) -> anyhow::Result<Format> {
+        match self.format {
+            None if is_stream => Ok(Format::Json),
+            Some(other) if is_stream && other != Format::Json => {
+                let hint = "leave --format out, or pass `--format json`";
+                Err(Hinted::new("--stream answers in JSON only", hint).into())
+            }
+            given => Ok(given.unwrap_or(Format::Text)),
+        }
+    }
+
     /// Returns the outputs of the model that are saved.
-    fn saved(&self) -> anyhow::Result<ExtraOutputs> {
+    fn saved(&self, format: Format) -> anyhow::Result<ExtraOutputs> {
         let saved = match &*self.save_outputs {
             [] => ExtraOutputs::None,
             [all] if all == "all" => ExtraOutputs::All,
             names => ExtraOutputs::Named(names.to_vec()),
         };
-        if saved != ExtraOutputs::None && matches!(self.format, Format::Text | Format::Csv) {
+        if saved != ExtraOutputs::None && matches!(format, Format::Text | Format::Csv) {
             let hint = "pass `--format json`, or `--format npz -o FILE`";
             return Err(
                 Hinted::new("--save-outputs is given, but text and CSV hold none", hint).into(),
             );
         }
-        if self.format == Format::Npz && self.output.is_none() {
+        if format == Format::Npz && self.output.is_none() {
             let hint = "pass `-o FILE`, or `-o -` for a pipe";
             return Err(Hinted::new("`--format npz` is binary and needs a file", hint).into());
         }
@@ -267,9 +281,14 @@ impl TryFrom<ClassifyArgs> for ClassifyOptions {
     type Error = anyhow::Error;
 
     fn try_from(args: ClassifyArgs) -> anyhow::Result<Self> {
-        let saved = args.output.saved()?;
+        let format = args.output.format(args.stream)?;
+        let saved = args.output.saved(format)?;
         let jobs = set_up_decoding(&args.engine.tuning);
-        let inputs = args.input.find()?;
+        let inputs = if args.stream {
+            Inputs::of_stream()
+        } else {
+            args.input.find()?
+        };
         let mut engine = EngineOptions::new(args.input.model, args.engine)?;
         engine.extra_outputs.clone_from(&saved);
         Ok(Self {
@@ -277,9 +296,10 @@ impl TryFrom<ClassifyArgs> for ClassifyOptions {
             preprocess: args.preprocess.checked()?,
             scores: args.output.scores.scores.into(),
             inputs,
+            stream: args.stream,
             engine,
             output: OutputOptions {
-                format: args.output.format,
+                format,
                 path: args.output.output,
                 top: args.output.top.0,
                 threshold: args.output.threshold,

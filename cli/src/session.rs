@@ -7,7 +7,7 @@ use anyhow::Error;
 use backend_api::{BackendInfo, InferBackend};
 use bytesize::ByteSize;
 use futures_executor::{block_on, block_on_stream};
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, Stream, StreamExt as _};
 use image_classification::{
     Answer, Feed, FeedOptions, FeedRun, FittedPreprocessing, ImageNote, ImageSource, Note,
     OutputReading, Preparation, take_first_answers,
@@ -108,12 +108,35 @@ impl OpenRun {
     where
         I: Iterator<Item = (PathBuf, ImageSource)>,
     {
-        let feed = Feed::new(vec![self.to_feed()], feed_options(jobs));
-        let mut answers = Box::pin(feed.answers(images));
+        let mut answers = Box::pin(self.undecided_answers(stream::iter(images), jobs));
         let noted = self.fitted.notes.len();
         let first = block_on(take_first_answers(&mut answers, &mut [&mut self.fitted]));
         messages.notes(&self.fitted.notes[noted..]);
         block_on_stream(stream::iter(first).chain(answers))
+    }
+
+    /// Gives a stream of images to the run. Returns the answers in their order, each as soon as it is known. They decide
+    /// nothing: [`decide_by`](Self::decide_by) does.
+    pub fn undecided_answers<T, S>(
+        &self,
+        images: S,
+        jobs: usize,
+    ) -> impl Stream<Item = Answer<T>> + use<T, S>
+    where
+        S: Stream<Item = (T, ImageSource)>,
+    {
+        let feed = Feed::new(vec![self.to_feed()], feed_options(jobs));
+        feed.answers_of_stream(images)
+    }
+
+    /// Decides the rule for the scores by the output of one image alone, if it has one and nothing else decides.
+    pub fn decide_by<T>(&mut self, answer: &Answer<T>, messages: &Messages) {
+        let outputs = answer.result.as_ref().ok();
+        if let Some(Ok(output)) = outputs.and_then(|outputs| outputs.runs.first()) {
+            let noted = self.fitted.notes.len();
+            self.fitted.read_outputs(std::slice::from_ref(&output.tensor));
+            messages.notes(&self.fitted.notes[noted..]);
+        }
     }
 
     /// Returns the run as a comparison or an evaluation takes it.

@@ -22,7 +22,8 @@ use evaluation::text::{counted, printable};
 pub fn run(mut options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<()> {
     let mut writer = open_writer(&options)?;
     note_defaults(std::iter::once(&options.engine), &options.inputs, messages);
-    let mut run = open_run(&options, &mut writer, messages)?;
+    // As OpenVINO's sample does.
+    let mut run = open_run(&options, messages, |step| writer.step(step))?;
     let inputs = std::mem::take(&mut options.inputs.list);
     let count = inputs.len();
     let answers = run.answers(session::images(inputs), options.jobs, messages);
@@ -37,27 +38,31 @@ pub fn run(mut options: ClassifyOptions, messages: &mut Messages) -> anyhow::Res
     finish(output, done, count)
 }
 
-/// Opens the destination of the results before the work: where results cannot go, none need be computed.
-fn open_writer(options: &ClassifyOptions) -> anyhow::Result<Writer> {
-    let read = FilesRead {
+/// Returns the files that no output may replace.
+pub(super) fn files_read(options: &ClassifyOptions) -> FilesRead<'_> {
+    FilesRead {
         inputs: &options.inputs,
         engines: vec![&options.engine],
         preprocess: &options.preprocess,
         others: Vec::new(),
-    };
+    }
+}
+
+/// Opens the destination of the results before the work: where results cannot go, none need be computed.
+fn open_writer(options: &ClassifyOptions) -> anyhow::Result<Writer> {
     let path = options.output.path.as_deref();
     let path = path.filter(|path| *path != Path::new("-"));
     let outputs: Vec<_> = path.map(|path| ("--output", path)).into_iter().collect();
-    read.check(&outputs)?;
+    files_read(options).check(&outputs)?;
     let destination = Output::open("--output", path)?;
     Ok(Writer::new(destination, &options.output, options.quiet))
 }
 
-/// Opens the engine and resolves the preprocessing. The writer shows each step, as OpenVINO's sample does.
-fn open_run(
+/// Opens the engine and resolves the preprocessing. `step` is told each step before it begins.
+pub(super) fn open_run(
     options: &ClassifyOptions,
-    writer: &mut Writer,
     messages: &Messages,
+    step: impl FnMut(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<OpenRun> {
     let overrides = options.preprocess.overrides(options.scores)?;
     OpenRun::open(
@@ -65,7 +70,7 @@ fn open_run(
         &options.engine,
         &mut Resolver::new(&overrides),
         messages,
-        |step| writer.step(step),
+        step,
     )
 }
 
@@ -110,7 +115,7 @@ fn classify(
 }
 
 /// Prints the notes of the engine, and with `verbose` every setting and its origin.
-fn note(run: &OpenRun, options: &ClassifyOptions, messages: &Messages) {
+pub(super) fn note(run: &OpenRun, options: &ClassifyOptions, messages: &Messages) {
     if options.verbose {
         for line in resolve::lines(&run.fitted) {
             messages.note(&line);
