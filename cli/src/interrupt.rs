@@ -205,9 +205,11 @@ fn handle(note: fn()) {
         return;
     };
     for signal in signals.forever() {
+        // Before the work hears of the signal, and may end.
+        let is_working = WORKING.load(Ordering::SeqCst);
         let first = CAME.swap(signal as u8, Ordering::SeqCst) == 0;
-        WAITING.wake();
-        if first && WORKING.load(Ordering::SeqCst) {
+        if first && is_working {
+            WAITING.wake();
             // On its own: where nobody reads stderr, the next signal must still be heard.
             let note = move || {
                 note();

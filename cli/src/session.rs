@@ -134,7 +134,8 @@ impl OpenRun {
         let outputs = answer.result.as_ref().ok();
         if let Some(Ok(output)) = outputs.and_then(|outputs| outputs.runs.first()) {
             let noted = self.fitted.notes.len();
-            self.fitted.read_outputs(std::slice::from_ref(&output.tensor));
+            self.fitted
+                .read_outputs(std::slice::from_ref(&output.tensor));
             messages.notes(&self.fitted.notes[noted..]);
         }
     }

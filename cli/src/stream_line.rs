@@ -164,7 +164,10 @@ fn quoted(value: &str) -> String {
 
 fn id(value: &RawValue) -> Result<LineId, Hinted> {
     serde_json::from_str(value.get()).map_err(|_| {
-        let error = format!("`id` is {}, expected text or an integer", quoted(value.get()));
+        let error = format!(
+            "`id` is {}, expected text or an integer",
+            quoted(value.get())
+        );
         Hinted::new(error, "write other ids as text")
     })
 }
