@@ -94,7 +94,7 @@ impl<'a> FilesRead<'a> {
         }
         if self.inputs.stdin {
             compare(Identity::of_stream(io::stdin()), &|| {
-                "the file on stdin, which is read".to_owned()
+                "the list on stdin, which is read".to_owned()
             });
         }
         found.map_or(Ok(()), Err)
@@ -341,6 +341,11 @@ impl Identity {
     fn of_stream<T>(_: T) -> Option<Self> {
         None
     }
+}
+
+/// Returns whether stdout leads to a regular file, where the system tells.
+pub fn is_stdout_a_file() -> bool {
+    Identity::of_stream(io::stdout()).is_some()
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Lines of stdin, read by a thread of their own, so that results do not wait for the end of the input.
 
 use std::io::{self, BufRead, Read as _};
-use std::sync::{Arc, OnceLock};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::anyhow;
 use futures_channel::mpsc::{self, Receiver, Sender};
 use futures_executor::block_on;
 use futures_util::future::poll_fn;
@@ -16,6 +18,8 @@ pub const MOST_LINE_BYTES: usize = 128 << 20;
 const MOST_BYTES_IN_FLIGHT: u64 = 2 * MOST_LINE_BYTES as u64;
 /// What a short line takes besides its bytes, as an upper bound.
 const LINE_OVERHEAD: u64 = 1 << 10;
+/// Bytes that are asked of the system at a time.
+const READ_BYTES: usize = 64 << 10;
 /// The largest buffer that is kept for the next line.
 const KEPT_BYTES: usize = 8 << 20;
 
@@ -30,39 +34,37 @@ pub struct Line<'a> {
     pub memory: Reservation,
 }
 
-/// The end of the input.
-#[derive(Debug)]
-struct End {
-    lines: u64,
-    error: Option<io::Error>,
+/// The way in which lines end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// LF or CRLF.
+    Lines,
+    /// NUL, as `find -print0` writes it.
+    Nul,
 }
 
 /// The state of the reader, for the time after the stream of lines.
 #[derive(Debug, Clone, Default)]
-pub struct Reader(Arc<OnceLock<End>>);
+pub struct Reader(Arc<Mutex<Option<anyhow::Result<u64>>>>);
 
 impl Reader {
-    /// Returns whether the input is at its end and had no more than `done` lines.
+    /// Returns the number of lines if the input is at its end.
     ///
     /// # Errors
     ///
-    /// If the input could not be read to its end.
-    pub fn is_done(&self, done: u64) -> anyhow::Result<bool> {
-        match self.0.get() {
-            Some(End {
-                error: Some(error), ..
-            }) => {
-                let error = io::Error::new(error.kind(), format!("cannot read stdin: {error}"));
-                Err(error.into())
-            }
-            Some(End { lines, error: None }) => Ok(done >= *lines),
-            None => Ok(false),
+    /// If the input could not be read to its end. The error is returned once.
+    pub fn end(&self) -> anyhow::Result<Option<u64>> {
+        let mut end = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match *end {
+            Some(Ok(lines)) => Ok(Some(lines)),
+            _ => end.take().transpose(),
         }
     }
 }
 
-/// Reads lines on a thread. `parse` makes of each what the stream gives; `waiting` is the number of lines that are read
-/// before somebody takes them.
+/// Reads lines on a thread. `ends` decides from the first bytes how lines end. `parse` makes of each what the stream
+/// gives; `waiting` is the number of lines that are read before somebody takes them. An error of either is the end of the
+/// input.
 ///
 /// The thread reads on only when lines are taken and their memory is returned. It is never waited for: a read of a pipe
 /// cannot be cut short.
@@ -73,7 +75,8 @@ impl Reader {
 pub fn read<T, R>(
     source: R,
     waiting: usize,
-    parse: impl FnMut(Line<'_>) -> T + Send + 'static,
+    ends: impl FnOnce(&[u8]) -> anyhow::Result<Ends> + Send + 'static,
+    mut parse: impl FnMut(Line<'_>) -> anyhow::Result<T> + Send + 'static,
 ) -> anyhow::Result<(Receiver<T>, Reader)>
 where
     T: Send + 'static,
@@ -83,10 +86,11 @@ where
     let reader = Reader::default();
     let end = Arc::clone(&reader.0);
     let work = move || {
-        let mut lines = 0;
-        let error = send_all(source, &mut sender, parse, &mut lines).err();
+        let send = || send_all(source, &mut sender, ends, &mut parse);
+        let lines = catch_unwind(AssertUnwindSafe(send))
+            .unwrap_or_else(|_| Err(anyhow!("the thread that reads stdin panicked")));
         // Before the sender is dropped, which ends the stream.
-        let _ = end.set(End { lines, error });
+        *end.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines);
     };
     let thread = std::thread::Builder::new().name("stdin".to_owned());
     thread.spawn(work).map_err(|error| {
@@ -96,25 +100,26 @@ where
     Ok((receiver, reader))
 }
 
-/// Sends all lines, and counts them. Ends early when nobody takes them any more.
+/// Sends all lines. Returns their number. Ends early when nobody takes them any more.
 fn send_all<T>(
     source: impl io::Read,
     sender: &mut Sender<T>,
-    mut parse: impl FnMut(Line<'_>) -> T,
-    lines: &mut u64,
-) -> io::Result<()> {
+    ends: impl FnOnce(&[u8]) -> anyhow::Result<Ends>,
+    parse: &mut impl FnMut(Line<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<u64> {
     let budget = MemoryBudget::new(MOST_BYTES_IN_FLIGHT);
-    let mut source = io::BufReader::new(source);
+    let mut source = io::BufReader::with_capacity(READ_BYTES, source);
     let mut buffer = Vec::new();
-    while let Some(is_whole) = read_line(&mut source, &mut buffer)? {
-        *lines += 1;
-        let needed = buffer.len() as u64 + LINE_OVERHEAD;
-        let memory = budget.reserve(needed).map_err(io::Error::other)?;
+    let mut lines = 0;
+    let ends = ends(source.fill_buf().map_err(of_stdin)?)?;
+    while let Some(is_whole) = read_line(&mut source, ends, &mut buffer).map_err(of_stdin)? {
+        lines += 1;
+        let memory = budget.reserve(buffer.len() as u64 + LINE_OVERHEAD)?;
         let line = parse(Line {
-            number: *lines,
+            number: lines,
             bytes: is_whole.then_some(&*buffer),
             memory,
-        });
+        })?;
         if block_on(poll_fn(|context| sender.poll_ready(context))).is_err()
             || sender.start_send(line).is_err()
         {
@@ -124,25 +129,37 @@ fn send_all<T>(
             buffer = Vec::new();
         }
     }
-    Ok(())
+    Ok(lines)
+}
+
+fn of_stdin(error: io::Error) -> anyhow::Error {
+    anyhow::Error::new(error).context("cannot read stdin")
 }
 
 /// Reads a line without its end into `line`. Returns whether it is whole: of a line with more than [`MOST_LINE_BYTES`]
 /// nothing is kept. `None` is the end of the input.
-fn read_line(source: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
+fn read_line(
+    source: &mut impl BufRead,
+    ends: Ends,
+    line: &mut Vec<u8>,
+) -> io::Result<Option<bool>> {
     line.clear();
+    let end = match ends {
+        Ends::Lines => b'\n',
+        Ends::Nul => 0,
+    };
     let most = MOST_LINE_BYTES as u64 + 1;
-    if source.by_ref().take(most).read_until(b'\n', line)? == 0 {
+    if source.by_ref().take(most).read_until(end, line)? == 0 {
         return Ok(None);
     }
-    if line.last() == Some(&b'\n') {
+    if line.last() == Some(&end) {
         line.pop();
-        if line.last() == Some(&b'\r') {
+        if ends == Ends::Lines && line.last() == Some(&b'\r') {
             line.pop();
         }
     } else if line.len() > MOST_LINE_BYTES {
         line.clear();
-        source.skip_until(b'\n')?;
+        source.skip_until(end)?;
         return Ok(Some(false));
     }
     Ok(Some(true))
@@ -155,8 +172,8 @@ mod tests {
     use super::*;
 
     fn lines(source: impl io::Read + Send + 'static) -> (Vec<(u64, Option<Vec<u8>>)>, Reader) {
-        let parse = |line: Line<'_>| (line.number, line.bytes.map(<[u8]>::to_vec));
-        let (lines, reader) = read(source, 0, parse).unwrap();
+        let parse = |line: Line<'_>| Ok((line.number, line.bytes.map(<[u8]>::to_vec)));
+        let (lines, reader) = read(source, 0, |_| Ok(Ends::Lines), parse).unwrap();
         (block_on_stream(lines).collect(), reader)
     }
 
@@ -171,7 +188,7 @@ mod tests {
         assert_eq!(lines[1], (2, None));
         assert_eq!(lines[2], (3, Some(Vec::new())));
         assert_eq!(lines[3], (4, Some(b"last".to_vec())));
-        assert!(reader.is_done(4).unwrap() && !reader.is_done(3).unwrap());
+        assert_eq!(reader.end().unwrap(), Some(4));
     }
 
     #[test]
@@ -187,11 +204,12 @@ mod tests {
             }
         }
         let bytes = Arc::new(AtomicU64::new(0));
-        let parse = |line: Line<'_>| line.number;
-        let (lines, _) = read(Endless(Arc::clone(&bytes)), 3, parse).unwrap();
+        let parse = |line: Line<'_>| Ok(line.number);
+        let source = Endless(Arc::clone(&bytes));
+        let (lines, _) = read(source, 3, |_| Ok(Ends::Lines), parse).unwrap();
         let taken: Vec<u64> = block_on_stream(lines).take(100_000).collect();
         assert!(taken.iter().copied().eq(1..=100_000));
-        assert!(bytes.load(Ordering::SeqCst) < 200_000, "{bytes:?}");
+        assert!(bytes.load(Ordering::SeqCst) < 300_000, "{bytes:?}");
     }
 
     #[test]
@@ -204,7 +222,7 @@ mod tests {
         }
         let (lines, reader) = lines(Broken);
         assert!(lines.is_empty());
-        let error = reader.is_done(0).unwrap_err().to_string();
+        let error = format!("{:#}", reader.end().unwrap_err());
         assert_eq!(error, "cannot read stdin: planned");
     }
 }

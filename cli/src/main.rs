@@ -13,6 +13,7 @@ mod image_memory;
 mod inputs;
 mod interrupt;
 mod lines;
+mod list_stream;
 mod loader_path;
 mod options;
 mod pattern;

@@ -99,16 +99,16 @@ impl OpenRun {
 
     /// Gives images to the run. The first outputs decide the rule for the scores if nothing else does. Returns the answers
     /// in the order of the images, the first ones among them.
-    pub fn answers<I>(
+    pub fn answers<S>(
         &mut self,
-        images: I,
+        images: S,
         jobs: usize,
         messages: &Messages,
-    ) -> impl Iterator<Item = Answer<PathBuf>> + use<I>
+    ) -> impl Iterator<Item = Answer<PathBuf>> + use<S>
     where
-        I: Iterator<Item = (PathBuf, ImageSource)>,
+        S: Stream<Item = (PathBuf, ImageSource)>,
     {
-        let mut answers = Box::pin(self.undecided_answers(stream::iter(images), jobs));
+        let mut answers = Box::pin(self.undecided_answers(images, jobs));
         let noted = self.fitted.notes.len();
         let first = block_on(take_first_answers(&mut answers, &mut [&mut self.fitted]));
         messages.notes(&self.fitted.notes[noted..]);
@@ -181,10 +181,21 @@ pub fn feed_options(jobs: usize) -> FeedOptions {
 /// Returns the images that runs are given, until a signal comes.
 pub fn images(inputs: Vec<Input>) -> impl Iterator<Item = (PathBuf, ImageSource)> {
     let inputs = interrupt::take_until_interrupted(inputs.into_iter());
-    inputs.map(|Input { path, problem }| match problem {
+    inputs.map(image)
+}
+
+/// Returns the images of a stream of inputs, until a signal comes.
+pub fn images_of_stream(
+    inputs: impl Stream<Item = Input>,
+) -> impl Stream<Item = (PathBuf, ImageSource)> {
+    interrupt::until_interrupted(inputs).map(image)
+}
+
+fn image(Input { path, problem }: Input) -> (PathBuf, ImageSource) {
+    match problem {
         None => (path.clone(), path.into()),
         Some(problem) => (path, ImageSource::Failed(Box::new(UnusableInput(problem)))),
-    })
+    }
 }
 
 /// The runs of a command, each open or with the reason why not.
@@ -266,7 +277,7 @@ impl Session {
                     .collect();
                 messages.about(self.several_models.then_some(&**name), || {
                     // The measurement infers them again.
-                    drop(run.answers(images.into_iter(), options.jobs, messages));
+                    drop(run.answers(stream::iter(images), options.jobs, messages));
                 });
             }
         }
@@ -378,7 +389,7 @@ mod tests {
             (path.clone(), ImageSource::from(path))
         });
         let messages = Messages::new(true);
-        let answers = run.answers(images, 1, &messages);
+        let answers = run.answers(stream::iter(images), 1, &messages);
         assert_eq!(run.reading().interpretation.scoring, Scoring::Softmax);
         for (grey, answer) in answers.enumerate() {
             let output = answer.result.unwrap().runs.swap_remove(0).unwrap();

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use futures_util::stream::{self, StreamExt as _};
 use image_classification::Answer;
 
 use crate::destination::Output;
@@ -26,15 +27,28 @@ pub fn run(mut options: ClassifyOptions, messages: &mut Messages) -> anyhow::Res
     let mut run = open_run(&options, messages, |step| writer.step(step))?;
     let inputs = std::mem::take(&mut options.inputs.list);
     let count = inputs.len();
-    let answers = run.answers(session::images(inputs), options.jobs, messages);
+    let list = options.list.take();
+    let list_state = list.as_ref().map(|list| list.state.clone());
+    let images = match list {
+        Some(list) => session::images_of_stream(list.into_inputs()).left_stream(),
+        None => stream::iter(session::images(inputs)).right_stream(),
+    };
+    let answers = run.answers(images, options.jobs, messages);
     note(&run, &options, messages);
     writer.step("Starting inference in asynchronous mode")?;
     messages.start_progress(count);
     let done = classify(&run, answers, &options.output, &mut writer, messages)?;
     messages.end_progress();
+    if let Some(list) = &list_state {
+        messages.note_or_briefly(list.skipped(false), list.skipped(true));
+    }
     messages.summary(done);
     let output = writer.into_output()?;
     process::leak(run);
+    let count = match list_state {
+        Some(list) => list.count()?,
+        None => Some(count),
+    };
     finish(output, done, count)
 }
 
@@ -131,20 +145,27 @@ pub(super) fn note(run: &OpenRun, options: &ClassifyOptions, messages: &Messages
     }
 }
 
-/// Gives the file of the results its name, before the next signal may stop everything.
-fn finish(output: Output, done: usize, count: usize) -> anyhow::Result<()> {
-    let hint = if interrupt::signal_before_end(done, count).is_none() {
+/// Gives the file of the results its name, before the next signal may stop everything. `count` is `None` for a list whose
+/// end was not reached.
+fn finish(output: Output, done: usize, count: Option<usize>) -> anyhow::Result<()> {
+    let is_complete = count.is_some_and(|count| done >= count);
+    let hint = if is_complete || interrupt::signal().is_none() {
         output.finish()?;
         String::new()
     } else {
-        let others = format!(
-            "pass the remaining {} to continue",
-            counted(count - done, "image")
-        );
+        let others = match count {
+            Some(count) => counted(count - done, "image"),
+            None => "images".to_owned(),
+        };
+        let others = format!("pass the remaining {others} to continue");
         match output.finish_part()? {
             None => others,
             Some(path) => format!("the results are in {}; {others}", path.display()),
         }
     };
-    interrupt::check(done, count, "image").map_err(|interrupted| interrupted.with_hint(hint).into())
+    let checked = match count {
+        Some(count) => interrupt::check(done, count, "image"),
+        None => interrupt::check_stream(done, is_complete, "image"),
+    };
+    checked.map_err(|interrupted| interrupted.with_hint(hint).into())
 }

@@ -2,14 +2,13 @@
 
 use std::io;
 
-use anyhow::anyhow;
 use futures_executor::block_on_stream;
 
 use super::classify::{files_read, note, open_run};
 use crate::destination::Output;
 use crate::errors;
 use crate::interrupt;
-use crate::lines;
+use crate::lines::{self, Ends};
 use crate::options::{ClassifyOptions, OutputOptions, note_defaults};
 use crate::process;
 use crate::session::OpenRun;
@@ -29,20 +28,22 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
     note(&run, &options, messages);
     // A whole batch is taken at once if its lines are there; nobody waits for more.
     let waiting = run.input.batch - 1;
-    let (lines, reader) = lines::read(io::stdin(), waiting, stream_line::parse)?;
+    let (lines, reader) = lines::read(
+        io::stdin(),
+        waiting,
+        |_| Ok(Ends::Lines),
+        |line| Ok(stream_line::parse(line)),
+    )?;
     let images = interrupt::until_interrupted(lines);
     let answers = run.undecided_answers(images, options.jobs);
     let answers = block_on_stream(Box::pin(answers));
     let done = answer(&mut run, answers, &options.output, writer, messages)?;
     process::leak(run);
-    let is_complete = reader.is_done(done)?;
+    let is_complete = reader.end()? == Some(done);
     interrupt::check_stream(done as usize, is_complete, "line").map_err(|interrupted| {
         let hint = "send the lines that have no answer to another process";
         interrupted.with_hint(hint)
     })?;
-    if !is_complete {
-        return Err(anyhow!("the thread that reads stdin ended before its end"));
-    }
     Ok(())
 }
 
