@@ -343,6 +343,11 @@ impl Identity {
     }
 }
 
+/// Returns whether stdout leads to a regular file, where the system tells.
+pub fn is_stdout_a_file() -> bool {
+    Identity::of_stream(io::stdout()).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

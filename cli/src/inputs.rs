@@ -31,7 +31,7 @@ pub struct Inputs {
     pub list: Vec<Input>,
     /// The files with lists that were read.
     pub lists: Vec<PathBuf>,
-    /// True if a list was read from stdin.
+    /// True if a list or a stream of lines is read from stdin.
     pub stdin: bool,
     hidden: usize,
     /// Files that are no images, by their endings.
@@ -42,6 +42,14 @@ pub struct Inputs {
 }
 
 impl Inputs {
+    /// The inputs of a command that reads a stream of lines from stdin.
+    pub fn of_stream() -> Self {
+        Self {
+            stdin: true,
+            ..Self::default()
+        }
+    }
+
     /// Finds the images that the command line names. `lists` are files with one path a line.
     pub fn find(arguments: &[PathBuf], lists: &[PathBuf], recursive: bool) -> anyhow::Result<Self> {
         let mut found = Self::default();
@@ -74,20 +82,33 @@ impl Inputs {
             let list = read_list(file).map_err(|error| error.context(what()))?;
             found.add_list(&list, recursive);
         }
-        if found.list.is_empty() {
-            return Err(Hinted::new(
+        Self::check(&mut found.list)?;
+        Ok(found)
+    }
+
+    /// Checks that there are images. Where there is nothing to do, no engine need be loaded to say so.
+    ///
+    /// # Errors
+    ///
+    /// If the list is empty, and the error of its only input.
+    pub fn check(list: &mut [Input]) -> anyhow::Result<()> {
+        match list {
+            [] => Err(Hinted::new(
                 "the list of images is empty",
                 "name images, directories of images, or a list of them",
             )
-            .into());
+            .into()),
+            [Input { path, problem }] => problem.take().map_or(Ok(()), |problem| {
+                Err(problem.context(path.display().to_string()))
+            }),
+            _ => Ok(()),
         }
-        // Nothing else to do: no engine need be loaded to say so.
-        if let [Input { path, problem }] = &mut found.list[..]
-            && let Some(problem) = problem.take()
-        {
-            return Err(problem.context(path.display().to_string()));
-        }
-        Ok(found)
+    }
+
+    /// Returns the images of a path that a list names. What is skipped is counted.
+    pub fn take(&mut self, path: &Path, recursive: bool) -> Vec<Input> {
+        self.add_path(path, recursive);
+        std::mem::take(&mut self.list)
     }
 
     /// Entries of directories that were skipped, for one line; `None` if there are none. With `briefly`, only the
@@ -250,16 +271,7 @@ fn read_list(source: impl Read) -> anyhow::Result<Vec<PathBuf>> {
         )
         .into());
     }
-    if Image::recognises(&bytes) {
-        return Err(Hinted::new(
-            "the file is an image, not a list of images",
-            "name the image itself by `-i`; images are not read from stdin",
-        )
-        .into());
-    }
-    if is_utf_16(&bytes) {
-        return Err(Hinted::new("the list is UTF-16", "save the list as UTF-8").into());
-    }
+    check_list(&bytes)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let nul = bytes.contains(&0);
     bytes
@@ -274,6 +286,20 @@ fn read_list(source: impl Read) -> anyhow::Result<Vec<PathBuf>> {
         .filter(|line| !line.is_empty())
         .map(path_from_bytes)
         .collect()
+}
+/// Checks by its first bytes that a list is one.
+pub fn check_list(head: &[u8]) -> anyhow::Result<()> {
+    if Image::recognises(head) {
+        return Err(Hinted::new(
+            "the file is an image, not a list of images",
+            "name the image itself by `-i`; images are not read from stdin",
+        )
+        .into());
+    }
+    if is_utf_16(head) {
+        return Err(Hinted::new("the list is UTF-16", "save the list as UTF-8").into());
+    }
+    Ok(())
 }
 
 /// Returns whether a list is UTF-16: it has a byte order mark, or every other byte is NUL and lines end. Paths of one
@@ -296,13 +322,13 @@ fn is_utf_16(bytes: &[u8]) -> bool {
     clippy::unnecessary_wraps,
     reason = "other systems' paths are not bytes"
 )]
-fn path_from_bytes(bytes: &[u8]) -> anyhow::Result<PathBuf> {
+pub fn path_from_bytes(bytes: &[u8]) -> anyhow::Result<PathBuf> {
     use std::os::unix::ffi::OsStrExt as _;
     Ok(std::ffi::OsStr::from_bytes(bytes).into())
 }
 
 #[cfg(not(unix))]
-fn path_from_bytes(bytes: &[u8]) -> anyhow::Result<PathBuf> {
+pub fn path_from_bytes(bytes: &[u8]) -> anyhow::Result<PathBuf> {
     let text = std::str::from_utf8(bytes)
         .map_err(|_| Hinted::new("a path in the list is not UTF-8", "save the list as UTF-8"))?;
     Ok(text.into())

@@ -6,15 +6,21 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use evaluation::text::counted;
+use futures_util::future::poll_fn;
+use futures_util::stream::{Stream, StreamExt as _};
+use futures_util::task::AtomicWaker;
 
 /// True while there is work that can be finished. Loading a model cannot be cut short: before the work the first signal
 /// stops everything.
 static WORKING: AtomicBool = AtomicBool::new(false);
 /// The signal that came; 0 for none.
 static CAME: AtomicU8 = AtomicU8::new(0);
+/// The work that waits for an input, to be told of the signal.
+static WAITING: AtomicWaker = AtomicWaker::new();
 /// True once the note on the first signal was written.
 static NOTE_IS_OUT: AtomicBool = AtomicBool::new(false);
 /// The longest wait for that note.
@@ -24,15 +30,24 @@ static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// The work was not finished, because the user did not want to wait for it.
 #[derive(Debug, thiserror::Error)]
-#[error("interrupted after {done} of {}", counted(*.of, .what))]
+#[error("interrupted after {}", share(*.done, *.of, .what))]
 pub struct Interrupted {
     done: usize,
-    of: usize,
+    /// The number of all, if it is known.
+    of: Option<usize>,
     /// A singular noun.
     what: &'static str,
     /// The number that a shell gives: 128 + the signal's number, 130 for Ctrl-C.
     pub exit_code: u8,
     pub hint: String,
+}
+
+/// `3 of 10 images`, or `3 lines`.
+fn share(done: usize, of: Option<usize>, what: &str) -> String {
+    match of {
+        Some(of) => format!("{done} of {}", counted(of, what)),
+        None => counted(done, what),
+    }
 }
 
 impl Interrupted {
@@ -49,14 +64,44 @@ pub fn take_until_interrupted<I: Iterator>(inputs: I) -> impl Iterator<Item = I:
     inputs.take_while(|_| CAME.load(Ordering::SeqCst) == 0)
 }
 
+/// The inputs of a stream up to the moment when the user wants to stop, also while it waits for the next one.
+pub fn until_interrupted<S: Stream>(inputs: S) -> impl Stream<Item = S::Item> {
+    WORKING.store(true, Ordering::SeqCst);
+    inputs.take_until(poll_fn(|context| {
+        WAITING.register(context.waker());
+        match signal() {
+            Some(_) => Poll::Ready(()),
+            None => Poll::Pending,
+        }
+    }))
+}
+
 /// The work is done: the results have their names, and the next signal stops everything.
 ///
 /// # Errors
 ///
 /// [`Interrupted`] if some of `what` was left out for a signal.
 pub fn check(done: usize, of: usize, what: &'static str) -> Result<(), Interrupted> {
+    end(done, Some(of), what, signal_before_end(done, of))
+}
+
+/// The same for a stream, whose length is not known. `is_complete` tells whether all of it is done.
+///
+/// # Errors
+///
+/// As [`check`].
+pub fn check_stream(done: usize, is_complete: bool, what: &'static str) -> Result<(), Interrupted> {
+    end(done, None, what, signal().filter(|_| !is_complete))
+}
+
+fn end(
+    done: usize,
+    of: Option<usize>,
+    what: &'static str,
+    signal: Option<u8>,
+) -> Result<(), Interrupted> {
     WORKING.store(false, Ordering::SeqCst);
-    match signal_before_end(done, of) {
+    match signal {
         None => Ok(()),
         Some(signal) => {
             wait_for_note();
@@ -160,8 +205,11 @@ fn handle(note: fn()) {
         return;
     };
     for signal in signals.forever() {
+        // Before the work hears of the signal, and may end.
+        let is_working = WORKING.load(Ordering::SeqCst);
         let first = CAME.swap(signal as u8, Ordering::SeqCst) == 0;
-        if first && WORKING.load(Ordering::SeqCst) {
+        if first && is_working {
+            WAITING.wake();
             // On its own: where nobody reads stderr, the next signal must still be heard.
             let note = move || {
                 note();

@@ -12,6 +12,8 @@ mod files_read;
 mod image_memory;
 mod inputs;
 mod interrupt;
+mod lines;
+mod list_stream;
 mod loader_path;
 mod options;
 mod pattern;
@@ -20,6 +22,7 @@ mod reports;
 mod resolve;
 mod runtimes;
 mod session;
+mod stream_line;
 mod terminal;
 mod writers;
 
@@ -30,6 +33,7 @@ use std::panic::catch_unwind;
 use crate::args::{Args, Command};
 use crate::errors::is_broken_pipe;
 use crate::interrupt::Interrupted;
+use crate::options::ClassifyOptions;
 use crate::terminal::Messages;
 use evaluation::agreement::Verdict;
 
@@ -95,7 +99,12 @@ fn run(args: Args, messages: &mut Messages) -> anyhow::Result<u8> {
     };
     match args.command {
         None => {
-            commands::classify::run(args.classify.try_into()?, messages)?;
+            let options = ClassifyOptions::try_from(args.classify)?;
+            if options.stream {
+                // Whoever sends the lines finds their errors in the answers.
+                return commands::stream::run(options, messages).map(|()| 0);
+            }
+            commands::classify::run(options, messages)?;
             Ok(u8::from(messages.errors() > 0))
         }
         Some(Command::Compare(args)) => commands::compare::run(*args, messages).map(verdict),

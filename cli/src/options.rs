@@ -1,6 +1,6 @@
 //! The command line, checked and completed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use backend_api::{ExtraOutputs, PerformanceHint, Precision};
@@ -13,8 +13,10 @@ use crate::args::{
     PreprocessArgs, ReportPath, RunSpec, RunsArgs, RuntimeArgs, TextOrJson, TuningArgs,
 };
 use crate::errors::Hinted;
+use crate::files_read::is_stdout_a_file;
 use crate::image_memory;
 use crate::inputs::Inputs;
+use crate::list_stream::ListStream;
 use crate::runtimes::set_up_dir;
 use crate::terminal::Messages;
 use evaluation::text::printable;
@@ -24,8 +26,12 @@ use evaluation::text::printable;
 pub struct ClassifyOptions {
     /// The engine and its configuration.
     pub engine: EngineOptions,
-    /// The images, in the order in which results are printed.
+    /// The images, in the order in which results are printed. None with `stream`.
     pub inputs: Inputs,
+    /// The list of images on stdin, if it is read while they are classified.
+    pub list: Option<ListStream>,
+    /// True to answer the lines on stdin.
+    pub stream: bool,
     /// The preprocessing flags, checked against each other.
     pub preprocess: PreprocessArgs,
     /// The requested kind of scores.
@@ -239,23 +245,50 @@ impl InputArgs {
     fn find(&self) -> anyhow::Result<Inputs> {
         Inputs::find(&self.input, &self.input_list, self.recursive)
     }
+
+    /// Returns whether the images are those of a list on stdin alone.
+    fn is_list_on_stdin(&self) -> bool {
+        self.input_list.is_empty() && matches!(&*self.input, [only] if only.as_os_str() == "-")
+    }
 }
 
 impl OutputArgs {
+    /// Returns whether a program or a person reads the results. Before a file is written, all images are known: none of
+    /// them may be that file.
+    fn is_for_reader(&self) -> bool {
+        let is_stdout = self
+            .output
+            .as_deref()
+            .is_none_or(|path| path == Path::new("-"));
+        is_stdout && !is_stdout_a_file()
+    }
+
+    /// Returns the format of results. The answers of a stream are JSON.
+    fn format(&self, is_stream: bool) -> anyhow::Result<Format> {
+        match self.format {
+            None if is_stream => Ok(Format::Json),
+            Some(other) if is_stream && other != Format::Json => {
+                let hint = "leave --format out, or pass `--format json`";
+                Err(Hinted::new("--stream answers in JSON only", hint).into())
+            }
+            given => Ok(given.unwrap_or(Format::Text)),
+        }
+    }
+
     /// Returns the outputs of the model that are saved.
-    fn saved(&self) -> anyhow::Result<ExtraOutputs> {
+    fn saved(&self, format: Format) -> anyhow::Result<ExtraOutputs> {
         let saved = match &*self.save_outputs {
             [] => ExtraOutputs::None,
             [all] if all == "all" => ExtraOutputs::All,
             names => ExtraOutputs::Named(names.to_vec()),
         };
-        if saved != ExtraOutputs::None && matches!(self.format, Format::Text | Format::Csv) {
+        if saved != ExtraOutputs::None && matches!(format, Format::Text | Format::Csv) {
             let hint = "pass `--format json`, or `--format npz -o FILE`";
             return Err(
                 Hinted::new("--save-outputs is given, but text and CSV hold none", hint).into(),
             );
         }
-        if self.format == Format::Npz && self.output.is_none() {
+        if format == Format::Npz && self.output.is_none() {
             let hint = "pass `-o FILE`, or `-o -` for a pipe";
             return Err(Hinted::new("`--format npz` is binary and needs a file", hint).into());
         }
@@ -267,9 +300,19 @@ impl TryFrom<ClassifyArgs> for ClassifyOptions {
     type Error = anyhow::Error;
 
     fn try_from(args: ClassifyArgs) -> anyhow::Result<Self> {
-        let saved = args.output.saved()?;
+        let format = args.output.format(args.stream)?;
+        let saved = args.output.saved(format)?;
         let jobs = set_up_decoding(&args.engine.tuning);
-        let inputs = args.input.find()?;
+        let reads_list = args.input.is_list_on_stdin() && args.output.is_for_reader();
+        let inputs = if args.stream || reads_list {
+            Inputs::of_stream()
+        } else {
+            args.input.find()?
+        };
+        let recursive = args.input.recursive;
+        let list = reads_list
+            .then(|| ListStream::open(recursive))
+            .transpose()?;
         let mut engine = EngineOptions::new(args.input.model, args.engine)?;
         engine.extra_outputs.clone_from(&saved);
         Ok(Self {
@@ -277,9 +320,11 @@ impl TryFrom<ClassifyArgs> for ClassifyOptions {
             preprocess: args.preprocess.checked()?,
             scores: args.output.scores.scores.into(),
             inputs,
+            list,
+            stream: args.stream,
             engine,
             output: OutputOptions {
-                format: args.output.format,
+                format,
                 path: args.output.output,
                 top: args.output.top.0,
                 threshold: args.output.threshold,

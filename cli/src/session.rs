@@ -7,7 +7,7 @@ use anyhow::Error;
 use backend_api::{BackendInfo, InferBackend};
 use bytesize::ByteSize;
 use futures_executor::{block_on, block_on_stream};
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, Stream, StreamExt as _};
 use image_classification::{
     Answer, Feed, FeedOptions, FeedRun, FittedPreprocessing, ImageNote, ImageSource, Note,
     OutputReading, Preparation, take_first_answers,
@@ -99,21 +99,45 @@ impl OpenRun {
 
     /// Gives images to the run. The first outputs decide the rule for the scores if nothing else does. Returns the answers
     /// in the order of the images, the first ones among them.
-    pub fn answers<I>(
+    pub fn answers<S>(
         &mut self,
-        images: I,
+        images: S,
         jobs: usize,
         messages: &Messages,
-    ) -> impl Iterator<Item = Answer<PathBuf>> + use<I>
+    ) -> impl Iterator<Item = Answer<PathBuf>> + use<S>
     where
-        I: Iterator<Item = (PathBuf, ImageSource)>,
+        S: Stream<Item = (PathBuf, ImageSource)>,
     {
-        let feed = Feed::new(vec![self.to_feed()], feed_options(jobs));
-        let mut answers = Box::pin(feed.answers(images));
+        let mut answers = Box::pin(self.undecided_answers(images, jobs));
         let noted = self.fitted.notes.len();
         let first = block_on(take_first_answers(&mut answers, &mut [&mut self.fitted]));
         messages.notes(&self.fitted.notes[noted..]);
         block_on_stream(stream::iter(first).chain(answers))
+    }
+
+    /// Gives a stream of images to the run. Returns the answers in their order, each as soon as it is known. They decide
+    /// nothing: [`decide_by`](Self::decide_by) does.
+    pub fn undecided_answers<T, S>(
+        &self,
+        images: S,
+        jobs: usize,
+    ) -> impl Stream<Item = Answer<T>> + use<T, S>
+    where
+        S: Stream<Item = (T, ImageSource)>,
+    {
+        let feed = Feed::new(vec![self.to_feed()], feed_options(jobs));
+        feed.answers_of_stream(images)
+    }
+
+    /// Decides the rule for the scores by the output of one image alone, if it has one and nothing else decides.
+    pub fn decide_by<T>(&mut self, answer: &Answer<T>, messages: &Messages) {
+        let outputs = answer.result.as_ref().ok();
+        if let Some(Ok(output)) = outputs.and_then(|outputs| outputs.runs.first()) {
+            let noted = self.fitted.notes.len();
+            self.fitted
+                .read_outputs(std::slice::from_ref(&output.tensor));
+            messages.notes(&self.fitted.notes[noted..]);
+        }
     }
 
     /// Returns the run as a comparison or an evaluation takes it.
@@ -157,10 +181,21 @@ pub fn feed_options(jobs: usize) -> FeedOptions {
 /// Returns the images that runs are given, until a signal comes.
 pub fn images(inputs: Vec<Input>) -> impl Iterator<Item = (PathBuf, ImageSource)> {
     let inputs = interrupt::take_until_interrupted(inputs.into_iter());
-    inputs.map(|Input { path, problem }| match problem {
+    inputs.map(image)
+}
+
+/// Returns the images of a stream of inputs, until a signal comes.
+pub fn images_of_stream(
+    inputs: impl Stream<Item = Input>,
+) -> impl Stream<Item = (PathBuf, ImageSource)> {
+    interrupt::until_interrupted(inputs).map(image)
+}
+
+fn image(Input { path, problem }: Input) -> (PathBuf, ImageSource) {
+    match problem {
         None => (path.clone(), path.into()),
         Some(problem) => (path, ImageSource::Failed(Box::new(UnusableInput(problem)))),
-    })
+    }
 }
 
 /// The runs of a command, each open or with the reason why not.
@@ -242,7 +277,7 @@ impl Session {
                     .collect();
                 messages.about(self.several_models.then_some(&**name), || {
                     // The measurement infers them again.
-                    drop(run.answers(images.into_iter(), options.jobs, messages));
+                    drop(run.answers(stream::iter(images), options.jobs, messages));
                 });
             }
         }
@@ -355,7 +390,7 @@ mod tests {
             (path.clone(), ImageSource::from(path))
         });
         let messages = Messages::new(true);
-        let answers = run.answers(images, 1, &messages);
+        let answers = run.answers(stream::iter(images), 1, &messages);
         assert_eq!(run.reading().interpretation.scoring, Scoring::Softmax);
         for (grey, answer) in answers.enumerate() {
             let output = answer.result.unwrap().runs.swap_remove(0).unwrap();

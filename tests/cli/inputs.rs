@@ -1,21 +1,24 @@
 //! Folders, patterns and lists.
 
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Seek as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use classify_tests::{Needs, blocks, ensure, expect_code, run, small_model};
+use classify_tests::{Needs, Run, blocks, ensure, expect_code, run, small_model};
 use libtest_mimic::{Failed, Trial};
 
 use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 5] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 8] = [
         ("hidden_files_and_others_are_skipped", flat),
         ("recursive_reads_subdirectories", recursive),
         ("an_image_that_is_given_twice_is_classified_twice", patterns),
         ("lists_are_read_from_files_and_stdin", lists),
+        ("a_list_on_stdin_is_answered_before_its_end", open_list),
+        ("a_list_with_lines_and_nul_is_refused", mixed_list),
+        ("a_list_on_stdin_without_images_is_an_error", no_images),
         ("paths_that_are_not_utf_8_are_kept", not_utf_8),
     ];
     #[cfg(unix)]
@@ -128,6 +131,73 @@ fn lists() -> Result<(), Failed> {
         )?;
     }
     Ok(())
+}
+
+fn open_list() -> Result<(), Failed> {
+    let folder = tree()?;
+    let mut child = command()
+        .args(["--format", "json", "-i", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    // A directory may be among them.
+    let expected = [vec!["b.ppm"], vec!["deep/c.ppm"], vec!["b.ppm"]];
+    for (entry, expected) in ["b.ppm", "deep", "b.ppm"].iter().zip(expected) {
+        writeln!(stdin, "{}", folder.path().join(entry).display())?;
+        for name in expected {
+            let line = lines.next().ok_or("no result")??;
+            let result: serde_json::Value = serde_json::from_str(&line)?;
+            let path = folder.path().join(name);
+            ensure(result["path"] == path.to_string_lossy().as_ref(), result)?;
+        }
+    }
+    drop(stdin);
+    ensure(lines.next().is_none() && child.wait()?.success(), folder)
+}
+
+/// The results of images before it are there.
+fn mixed_list() -> Result<(), Failed> {
+    let folder = tree()?;
+    let path = folder.path().join("b.ppm");
+    let line = format!("{}\n", path.display());
+    // The first bytes have no NUL.
+    let list = line.repeat(100_000 / line.len() + 1) + "a.ppm\0b.ppm\0";
+    let run = with_list(list.as_bytes())?;
+    expect_code(&run, 2)?;
+    ensure(run.stderr.contains("of the list has a NUL"), &run.stderr)?;
+    ensure(run.stdout.contains("b.ppm"), &run.stdout)
+}
+
+fn no_images() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let nothing = with_list(b"\n\r\n")?;
+    expect_code(&nothing, 2)?;
+    ensure(
+        nothing.stderr.contains("the list of images is empty"),
+        nothing,
+    )?;
+    let directory = with_list(folder.path().as_os_str().as_encoded_bytes())?;
+    expect_code(&directory, 2)?;
+    let reason = "there are no images in this directory";
+    ensure(directory.stderr.contains(reason), directory)?;
+    let image = with_list(b"P6 2 2 255\n")?;
+    expect_code(&image, 2)?;
+    ensure(
+        image
+            .stderr
+            .contains("the file is an image, not a list of images"),
+        image,
+    )
+}
+
+/// Classifies the images of `list` on stdin.
+fn with_list(list: &[u8]) -> Result<Run, Failed> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(list)?;
+    file.rewind()?;
+    Ok(run(command().args(["-i", "-"]).stdin(file)))
 }
 
 fn not_utf_8() -> Result<(), Failed> {

@@ -34,6 +34,7 @@ mod reports;
 mod shapes;
 mod snapshots;
 mod sources;
+mod stream;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -78,6 +79,7 @@ fn main() {
     trials.extend(shapes::trials(&engines, &set_up));
     trials.extend(snapshots::trials(&engines, &set_up));
     trials.extend(sources::trials(&engines, &set_up));
+    trials.extend(stream::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 

@@ -30,6 +30,7 @@ pub const EXAMPLES: &str = "\
   classify -m model.onnx -i photos/ --format json -o results.jsonl
   classify -m model.onnx -i photos/ --format npz --save-outputs features -o features.npz
   find photos -name '*.jpg' -print0 | classify -m model.onnx -i -
+  echo '{\"id\": 7, \"path\": \"cat.jpg\"}' | classify -m model.onnx --stream
   classify devices                                    engines and devices, and why some are unavailable
   classify inspect model.onnx                         the preprocessing and the source of each value
   classify -m mobilenet.onnx -i cat.jpg --recipe torchvision:mobilenet_v2@IMAGENET1K_V1";
@@ -137,6 +138,12 @@ pub enum Command {
 pub struct ClassifyArgs {
     #[command(flatten)]
     pub input: InputArgs,
+
+    /// Keep the model loaded and answer each line on stdin by a line of JSON, at once and in order. A line is a path, or
+    /// a JSON object: {"id": 7, "path": "cat.jpg"}, {"image": BASE64} with the bytes of a file, or {"pixels": BASE64,
+    /// "width": 640, "height": 480} with RGB
+    #[arg(long, conflicts_with_all = ["input", "input_list", "recursive", "output"])]
+    pub stream: bool,
 
     /// Print no steps, notes and progress, only results and errors
     #[arg(short, long)]
@@ -454,9 +461,9 @@ pub struct OutputArgs {
     #[command(flatten)]
     pub scores: ScoresFlag,
 
-    /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
+    /// Output format [default: text; with --stream: json]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
 
     /// Save these outputs of the model too (features, maps), in JSON or npz: all, or names [default: none; in npz
     /// the output that holds the scores]

@@ -1,7 +1,7 @@
 //! Errors of the command line.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use super::Args;
 use crate::terminal;
@@ -9,7 +9,12 @@ use crate::terminal;
 impl Args {
     /// Parses the command line. Ends the program if there is nothing to run.
     pub fn parse_or_exit() -> Self {
-        Self::try_parse().unwrap_or_else(|error| exit_with_usage(&error))
+        // Only `classify` has the stream, and all commands share the flags for images.
+        let command =
+            Self::command().mut_arg("input", |input| input.required_unless_present("stream"));
+        let matches = command.try_get_matches();
+        let parsed = matches.and_then(|matches| Self::from_arg_matches(&matches));
+        parsed.unwrap_or_else(|error| exit_with_usage(&error))
     }
 }
 

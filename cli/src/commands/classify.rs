@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use futures_util::stream::{self, StreamExt as _};
 use image_classification::Answer;
 
 use crate::destination::Output;
@@ -22,42 +23,60 @@ use evaluation::text::{counted, printable};
 pub fn run(mut options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<()> {
     let mut writer = open_writer(&options)?;
     note_defaults(std::iter::once(&options.engine), &options.inputs, messages);
-    let mut run = open_run(&options, &mut writer, messages)?;
+    // As OpenVINO's sample does.
+    let mut run = open_run(&options, messages, |step| writer.step(step))?;
     let inputs = std::mem::take(&mut options.inputs.list);
     let count = inputs.len();
-    let answers = run.answers(session::images(inputs), options.jobs, messages);
+    let list = options.list.take();
+    let list_state = list.as_ref().map(|list| list.state.clone());
+    let images = match list {
+        Some(list) => session::images_of_stream(list.into_inputs()).left_stream(),
+        None => stream::iter(session::images(inputs)).right_stream(),
+    };
+    let answers = run.answers(images, options.jobs, messages);
     note(&run, &options, messages);
     writer.step("Starting inference in asynchronous mode")?;
     messages.start_progress(count);
     let done = classify(&run, answers, &options.output, &mut writer, messages)?;
     messages.end_progress();
+    if let Some(list) = &list_state {
+        messages.note_or_briefly(list.skipped(false), list.skipped(true));
+    }
     messages.summary(done);
     let output = writer.into_output()?;
     process::leak(run);
+    let count = match list_state {
+        Some(list) => list.count()?,
+        None => Some(count),
+    };
     finish(output, done, count)
 }
 
-/// Opens the destination of the results before the work: where results cannot go, none need be computed.
-fn open_writer(options: &ClassifyOptions) -> anyhow::Result<Writer> {
-    let read = FilesRead {
+/// Returns the files that no output may replace.
+pub(super) fn files_read(options: &ClassifyOptions) -> FilesRead<'_> {
+    FilesRead {
         inputs: &options.inputs,
         engines: vec![&options.engine],
         preprocess: &options.preprocess,
         others: Vec::new(),
-    };
+    }
+}
+
+/// Opens the destination of the results before the work: where results cannot go, none need be computed.
+fn open_writer(options: &ClassifyOptions) -> anyhow::Result<Writer> {
     let path = options.output.path.as_deref();
     let path = path.filter(|path| *path != Path::new("-"));
     let outputs: Vec<_> = path.map(|path| ("--output", path)).into_iter().collect();
-    read.check(&outputs)?;
+    files_read(options).check(&outputs)?;
     let destination = Output::open("--output", path)?;
     Ok(Writer::new(destination, &options.output, options.quiet))
 }
 
-/// Opens the engine and resolves the preprocessing. The writer shows each step, as OpenVINO's sample does.
-fn open_run(
+/// Opens the engine and resolves the preprocessing. `step` is told each step before it begins.
+pub(super) fn open_run(
     options: &ClassifyOptions,
-    writer: &mut Writer,
     messages: &Messages,
+    step: impl FnMut(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<OpenRun> {
     let overrides = options.preprocess.overrides(options.scores)?;
     OpenRun::open(
@@ -65,7 +84,7 @@ fn open_run(
         &options.engine,
         &mut Resolver::new(&overrides),
         messages,
-        |step| writer.step(step),
+        step,
     )
 }
 
@@ -110,7 +129,7 @@ fn classify(
 }
 
 /// Prints the notes of the engine, and with `verbose` every setting and its origin.
-fn note(run: &OpenRun, options: &ClassifyOptions, messages: &Messages) {
+pub(super) fn note(run: &OpenRun, options: &ClassifyOptions, messages: &Messages) {
     if options.verbose {
         for line in resolve::lines(&run.fitted) {
             messages.note(&line);
@@ -126,20 +145,27 @@ fn note(run: &OpenRun, options: &ClassifyOptions, messages: &Messages) {
     }
 }
 
-/// Gives the file of the results its name, before the next signal may stop everything.
-fn finish(output: Output, done: usize, count: usize) -> anyhow::Result<()> {
-    let hint = if interrupt::signal_before_end(done, count).is_none() {
+/// Gives the file of the results its name, before the next signal may stop everything. `count` is `None` for a list whose
+/// end was not reached.
+fn finish(output: Output, done: usize, count: Option<usize>) -> anyhow::Result<()> {
+    let is_complete = count.is_some_and(|count| done >= count);
+    let hint = if is_complete || interrupt::signal().is_none() {
         output.finish()?;
         String::new()
     } else {
-        let others = format!(
-            "pass the remaining {} to continue",
-            counted(count - done, "image")
-        );
+        let others = match count {
+            Some(count) => counted(count - done, "image"),
+            None => "images".to_owned(),
+        };
+        let others = format!("pass the remaining {others} to continue");
         match output.finish_part()? {
             None => others,
             Some(path) => format!("the results are in {}; {others}", path.display()),
         }
     };
-    interrupt::check(done, count, "image").map_err(|interrupted| interrupted.with_hint(hint).into())
+    let checked = match count {
+        Some(count) => interrupt::check(done, count, "image"),
+        None => interrupt::check_stream(done, is_complete, "image"),
+    };
+    checked.map_err(|interrupted| interrupted.with_hint(hint).into())
 }

@@ -8,3 +8,4 @@ pub mod evaluate;
 pub mod inspect;
 pub mod manual;
 pub mod recipes;
+pub mod stream;

@@ -4,17 +4,23 @@ use std::io::Write as _;
 use std::path::Path;
 
 use backend_api::{ElementType, NamedTensor, Tensor};
-use image_classification::Scoring;
+use image_classification::{ImageNote, Scoring};
 use serde::{Serialize, Serializer};
 
 use super::{Classified, ResultContext};
 use crate::destination::Output;
 use crate::errors;
+use crate::stream_line::{LineId, StreamLine};
 
 #[derive(Serialize)]
 struct Line<'a> {
     schema_version: u32,
-    path: std::borrow::Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a LineId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<std::borrow::Cow<'a, str>>,
     /// Only where the path is not UTF-8: its exact bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     path_bytes: Option<&'a [u8]>,
@@ -35,6 +41,8 @@ struct Line<'a> {
     outputs: Option<SavedOutputs<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     timing_ms: Option<Timing>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Problem>,
 }
@@ -108,6 +116,16 @@ struct Problem {
     hint: Option<String>,
 }
 
+/// The input that a result belongs to.
+#[derive(Debug)]
+pub struct JsonInput<'a> {
+    pub path: Option<&'a Path>,
+    /// The line of a stream.
+    pub line: Option<&'a StreamLine>,
+    /// The note on the image, which others than streams have on stderr.
+    pub note: Option<ImageNote>,
+}
+
 /// Writes one object an image.
 #[derive(Debug)]
 pub struct Json {
@@ -115,24 +133,26 @@ pub struct Json {
 }
 
 impl Json {
-    pub(super) fn new(out: Output) -> Self {
+    pub fn new(out: Output) -> Self {
         Self { out }
     }
 
-    pub(super) fn result(
+    /// Writes the result of an input, or its error.
+    pub fn result(
         &mut self,
         context: &ResultContext<'_>,
-        path: &Path,
+        input: &JsonInput<'_>,
         result: Result<&Classified, &anyhow::Error>,
     ) -> anyhow::Result<()> {
-        let lossy = path.to_string_lossy();
         let line = Line {
             schema_version: 1,
-            path_bytes: path
-                .to_str()
-                .is_none()
-                .then_some(path.as_os_str().as_encoded_bytes()),
-            path: lossy,
+            line: input.line.map(|line| line.number),
+            id: input.line.and_then(|line| line.id.as_ref()),
+            path_bytes: input
+                .path
+                .filter(|path| path.to_str().is_none())
+                .map(|path| path.as_os_str().as_encoded_bytes()),
+            path: input.path.map(Path::to_string_lossy),
             backend: &context.info.backend,
             engine_version: &context.info.engine_version,
             device: context.device(),
@@ -160,6 +180,7 @@ impl Json {
                 prepare: classified.prepare_ms,
                 infer: classified.infer_ms,
             }),
+            note: input.note.map(|note| note.to_string()),
             error: result.err().map(|error| Problem {
                 code: errors::code(error),
                 message: errors::chain(error),

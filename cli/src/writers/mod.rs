@@ -11,6 +11,8 @@ use std::time::Duration;
 use backend_api::{BackendInfo, NamedTensor};
 use image_classification::{ImageOutputs, Interpretation, Labels, OutputReading, Ranked, Scoring};
 
+pub use json::{Json, JsonInput};
+
 use crate::args::Format;
 use crate::destination::Output;
 use crate::options::OutputOptions;
@@ -98,7 +100,7 @@ fn milliseconds(duration: Duration) -> f64 {
 #[derive(Debug)]
 pub enum Writer {
     Text(text::Text),
-    Json(json::Json),
+    Json(Json),
     Csv(Box<csv::Csv>),
     Npz(Box<npz::Npz>),
 }
@@ -108,7 +110,7 @@ impl Writer {
     pub fn new(output: Output, options: &OutputOptions, quiet: bool) -> Self {
         match options.format {
             Format::Text => Self::Text(text::Text::new(output, options.digits, quiet)),
-            Format::Json => Self::Json(json::Json::new(output)),
+            Format::Json => Self::Json(Json::new(output)),
             Format::Csv => Self::Csv(Box::new(csv::Csv::new(output, options.digits))),
             Format::Npz => Self::Npz(Box::new(npz::Npz::new(output))),
         }
@@ -134,7 +136,14 @@ impl Writer {
                 Ok(classified) => Ok(writer.result(context, path, classified)?),
                 Err(_) => Ok(()),
             },
-            Self::Json(writer) => writer.result(context, path, result),
+            Self::Json(writer) => {
+                let input = JsonInput {
+                    path: Some(path),
+                    line: None,
+                    note: None,
+                };
+                writer.result(context, &input, result)
+            }
             Self::Csv(writer) => writer.result(context, path, result),
             Self::Npz(writer) => writer.result(context, path, result),
         }

@@ -72,7 +72,7 @@ impl Image {
     /// An image from `width` × `height` × 3 bytes of RGB, or `None` if the sizes do not match or
     /// are 0.
     pub fn from_rgb(width: u32, height: u32, pixels: Vec<u8>) -> Option<Self> {
-        let expected = u64::from(width) * u64::from(height) * 3;
+        let expected = (u64::from(width) * u64::from(height)).checked_mul(3)?;
         (expected != 0 && pixels.len() as u64 == expected).then_some(Self {
             width,
             height,

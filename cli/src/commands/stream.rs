@@ -1,0 +1,96 @@
+//! `classify --stream`: an answer for each line of stdin.
+
+use std::io;
+
+use futures_executor::block_on_stream;
+
+use super::classify::{files_read, note, open_run};
+use crate::destination::Output;
+use crate::errors;
+use crate::interrupt;
+use crate::lines::{self, Ends};
+use crate::options::{ClassifyOptions, OutputOptions, note_defaults};
+use crate::process;
+use crate::session::OpenRun;
+use crate::stream_line;
+use crate::terminal::Messages;
+use crate::writers::{Classified, Json, JsonInput, ResultContext};
+use image_classification::Answer;
+use stream_line::StreamLine;
+
+/// Answers the lines of stdin in their order, each as soon as it is known.
+pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<()> {
+    // A redirected stdout may lead to a file that is read.
+    files_read(&options).check(&[])?;
+    let writer = Json::new(Output::open("--output", None)?);
+    note_defaults(std::iter::once(&options.engine), &options.inputs, messages);
+    let mut run = open_run(&options, messages, |_| Ok(()))?;
+    note(&run, &options, messages);
+    // A whole batch is taken at once if its lines are there; nobody waits for more.
+    let waiting = run.input.batch - 1;
+    let (lines, reader) = lines::read(
+        io::stdin(),
+        waiting,
+        |_| Ok(Ends::Lines),
+        |line| Ok(stream_line::parse(line)),
+    )?;
+    let images = interrupt::until_interrupted(lines);
+    let answers = run.undecided_answers(images, options.jobs);
+    let answers = block_on_stream(Box::pin(answers));
+    let done = answer(&mut run, answers, &options.output, writer, messages)?;
+    process::leak(run);
+    let is_complete = reader.end()? == Some(done);
+    interrupt::check_stream(done as usize, is_complete, "line").map_err(|interrupted| {
+        let hint = "send the lines that have no answer to another process";
+        interrupted.with_hint(hint)
+    })?;
+    Ok(())
+}
+
+/// Writes an answer for each line. Returns their number.
+fn answer(
+    run: &mut OpenRun,
+    answers: impl Iterator<Item = Answer<StreamLine>>,
+    options: &OutputOptions,
+    mut writer: Json,
+    messages: &Messages,
+) -> anyhow::Result<u64> {
+    let OutputOptions { top, threshold, .. } = *options;
+    let name = run.info().output.name.clone();
+    let saved_as = Some(&*name).filter(|name| options.saves(name));
+    let mut reading = run.reading();
+    let mut is_decided = run.fitted.reading.is_some();
+    let mut done = 0;
+    for answer in answers {
+        if !is_decided {
+            // More outputs are not waited for: the next line may wait for this answer.
+            run.decide_by(&answer, messages);
+            reading = run.reading();
+        }
+        let Answer {
+            input: line,
+            result,
+        } = answer;
+        let mut note = None;
+        let result = result.map_err(errors::image_error).and_then(|outputs| {
+            note = outputs.note;
+            Classified::new(outputs, reading.interpretation, top, threshold, saved_as)
+        });
+        // All answers have the same kind of scores.
+        is_decided |= result.is_ok();
+        let context = ResultContext {
+            info: run.info(),
+            model: &run.model,
+            labels: run.fitted.labels.as_ref().map(|labels| &labels.value),
+            reading: &reading,
+        };
+        let input = JsonInput {
+            path: line.path.as_deref(),
+            line: Some(&line),
+            note,
+        };
+        writer.result(&context, &input, result.as_ref())?;
+        done += 1;
+    }
+    Ok(done)
+}
