@@ -246,7 +246,7 @@ mod tests {
             "dead cannot be read",
             "m Directory",
             "n Directory",
-            contains,
+            "root Directory",
             "z Directory",
         ];
         assert_eq!(listed(&folder, false), flat);
