@@ -33,10 +33,16 @@ pub fn run(mut options: ClassifyOptions, messages: &mut Messages) -> anyhow::Res
         Some(list) => session::images_of_stream(list.into_inputs()).left_stream(),
         None => stream::iter(session::images(inputs)).right_stream(),
     };
-    let answers = run.answers(images, options.jobs, messages);
-    note(&run, &options, messages);
+    note_engine(&run, &options, messages);
     writer.step("Starting inference in asynchronous mode")?;
     messages.start_progress(count);
+    // Infers the first images, if they decide how outputs become scores.
+    let answers = run.answers(images, options.jobs, messages);
+    if options.verbose {
+        for line in resolve::lines(&run.fitted) {
+            messages.note(&line);
+        }
+    }
     let done = classify(&run, answers, &options.output, &mut writer, messages)?;
     messages.end_progress();
     if let Some(list) = &list_state {
@@ -129,16 +135,13 @@ fn classify(
 }
 
 /// Prints the notes of the engine, and with `verbose` every setting and its origin.
-pub(super) fn note(run: &OpenRun, options: &ClassifyOptions, messages: &Messages) {
-    if options.verbose {
-        for line in resolve::lines(&run.fitted) {
-            messages.note(&line);
-        }
-        if let Some(library) = &run.info().library {
-            let origin = engines::library_origin(&options.engine, library);
-            let found = format!("engine: {} ({origin})", library.path.display());
-            messages.note(&printable(&found));
-        }
+pub(super) fn note_engine(run: &OpenRun, options: &ClassifyOptions, messages: &Messages) {
+    if options.verbose
+        && let Some(library) = &run.info().library
+    {
+        let origin = engines::library_origin(&options.engine, library);
+        let found = format!("engine: {} ({origin})", library.path.display());
+        messages.note(&printable(&found));
     }
     for note in &run.info().notes {
         messages.note(&printable(&with_flags(note)));
