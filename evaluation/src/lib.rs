@@ -25,7 +25,7 @@ pub use digest::{Chain, Digest, ImageDigests};
 pub use driver::{AddedImage, NamedAnswer};
 pub use duplicates::Duplicates;
 pub use evaluation::{
-    EvaluatedRun, Evaluation, EvaluationAccumulator, EvaluationError, EvaluationOptions,
+    ChangedAnswer, ChangedClass, Changes, EvaluatedRun, Evaluation, EvaluationAccumulator, EvaluationError, EvaluationOptions,
     EvaluationReport, GateLimits, RunResults, RunningEvaluation, WrongAnswer,
 };
 pub use failure::{Failure, Problem};

@@ -16,6 +16,7 @@ use image_classification::{
 use evaluation::{ComparedPair, ComparisonReport, EvaluatedRun, EvaluationReport, RunInfo};
 
 use super::wording::{ComparisonText as _, EvaluationText as _, FAILURES, class, failed_image};
+use super::changes::{ChangedRow, ChangesText};
 use super::{Exporter, bisection};
 use crate::image_memory;
 use evaluation::accuracy::{Calibration, Counts, Decisions};
@@ -142,6 +143,8 @@ fn evaluated_run(evaluation: &EvaluationReport, index: usize, run: &EvaluatedRun
         classes: Vec::new(),
         decisions: Vec::new(),
         wrong: Vec::new(),
+        changes: ChangesText::new(evaluation, index, FAILURES),
+        thumbnails: Vec::new(),
     };
     let found = match &run.results {
         Ok(found) => found,
@@ -170,6 +173,14 @@ fn evaluated_run(evaluation: &EvaluationReport, index: usize, run: &EvaluatedRun
                 .collect();
         }
     }
+    let lists = page.changes.iter().flat_map(|changes| &changes.lists);
+    page.thumbnails = lists
+        .map(|list| {
+            let rows = list.rows.iter().take(CLASSES);
+            let path = |row: &ChangedRow| &evaluation.images[row.image];
+            rows.map(|row| thumbnail(path(row))).collect()
+        })
+        .collect();
     let wrong = found.wrong.iter().take(CLASSES);
     page.wrong = wrong
         .map(|wrong| Wrong {
@@ -243,6 +254,16 @@ struct RunSection {
     /// The classes of a multi-label model with F1 in percent.
     decisions: Vec<(String, String, Decisions)>,
     wrong: Vec<Wrong>,
+    changes: Option<ChangesText>,
+    /// For each list of changes the thumbnails of its first rows.
+    thumbnails: Vec<Vec<Option<String>>>,
+}
+
+impl RunSection {
+    /// Returns the thumbnail of a row of a list of changes.
+    fn thumbnail(&self, list: &usize, row: &usize) -> Option<&str> {
+        self.thumbnails.get(*list)?.get(*row)?.as_deref()
+    }
 }
 
 struct Wrong {

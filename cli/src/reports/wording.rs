@@ -125,7 +125,7 @@ impl EvaluationText for EvaluationReport {
             Counts::MultiLabel(counts) => multi_label_values(counts, &mut values),
         }
         if run != self.reference && self.reference_results().is_some() {
-            let [reference, own] = found.right_alone;
+            let [reference, own] = found.changes.right_alone();
             values.push((
                 "against the reference".to_owned(),
                 format!(

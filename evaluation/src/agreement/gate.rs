@@ -36,6 +36,8 @@ pub struct Gate {
 impl Gate {
     /// The name of the gate that asks whether agreement would mean anything.
     pub const INFORMATIVE: &str = "informative";
+    /// The name of the gate on the drop of accuracy against the reference.
+    pub const MAX_DROP: &str = "max-drop";
 
     /// A gate without a remark.
     pub fn new(name: &'static str, passed: bool, found: String) -> Self {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use image_classification::Labels;
 
+use super::changes::Changes;
 use crate::accuracy::{Accuracy, LabelDifference};
 use crate::agreement::{Gate, Verdict};
 use crate::duplicates::Duplicates;
@@ -41,8 +42,8 @@ pub struct RunResults {
     pub info: RunInfo,
     /// The counts.
     pub accuracy: Accuracy,
-    /// The number of images on which the reference alone was right, and this run alone.
-    pub right_alone: [usize; 2],
+    /// The images on which only one of this run and the reference is right.
+    pub changes: Changes,
     /// The wrong answers.
     pub wrong: Vec<WrongAnswer>,
     /// The names of the run's own classes.
@@ -128,7 +129,7 @@ impl EvaluationReport {
         {
             let reference = reference.accuracy.top(1);
             let drop = reference.share - top1.share;
-            let only = results.right_alone;
+            let only = results.changes.right_alone();
             let text = format!(
                 "top-1 {}/{}, {} % against {}/{}, {} %, a drop of {} points, at most {}",
                 top1.count,
@@ -144,7 +145,7 @@ impl EvaluationReport {
             let remark = too_few_for_drop(only[0], only[1], top1.of, most);
             gates.push(Gate {
                 remark: remark.filter(|_| passed),
-                ..Gate::new("max-drop", passed, text)
+                ..Gate::new(Gate::MAX_DROP, passed, text)
             });
         }
         gates
