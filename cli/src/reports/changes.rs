@@ -203,11 +203,7 @@ pub fn cases(
         let (answer, wrong, kind) = if is_error {
             (&lists[0][place], Wrong::Run, "new error")
         } else {
-            (
-                &lists[1][place - of_errors],
-                Wrong::Reference,
-                "corrected",
-            )
+            (&lists[1][place - of_errors], Wrong::Reference, "corrected")
         };
         let row = row(evaluation, run, answer, wrong);
         let probability = if row.scores.is_empty() {

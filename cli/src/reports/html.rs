@@ -15,8 +15,8 @@ use image_classification::{
 
 use evaluation::{ComparedPair, ComparisonReport, EvaluatedRun, EvaluationReport, RunInfo};
 
-use super::wording::{ComparisonText as _, EvaluationText as _, FAILURES, class, failed_image};
 use super::changes::{ChangedRow, ChangesText};
+use super::wording::{ComparisonText as _, EvaluationText as _, FAILURES, class, failed_image};
 use super::{Exporter, bisection};
 use crate::image_memory;
 use evaluation::accuracy::{Calibration, Counts, Decisions};

@@ -9,8 +9,8 @@ use evaluation::{ComparedPair, ComparisonReport, EvaluationReport};
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
-use super::{Exporter, changes};
 use super::wording::{ComparisonText as _, EvaluationText as _, failed_image, found};
+use super::{Exporter, changes};
 use evaluation::text::printable;
 
 /// Test cases in JUnit's XML.

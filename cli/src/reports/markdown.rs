@@ -8,10 +8,10 @@ use evaluation::agreement::Gate;
 use evaluation::{ComparedPair, ComparisonReport, EvaluationReport, percent};
 
 use super::Exporter;
-use super::{bisection, changes};
 use super::wording::{
     ComparisonText as _, EvaluationText as _, FAILURES, LISTED, failed_image, found,
 };
+use super::{bisection, changes};
 use evaluation::text::printable;
 
 /// A summary in Markdown.

@@ -8,8 +8,8 @@ use evaluation::agreement::{Basis, Gate, Verdict};
 use evaluation::{ComparedPair, ComparisonReport, EvaluationReport, percent};
 
 use super::Exporter;
-use super::{bisection, changes};
 use super::wording::{ComparisonText as _, EvaluationText as _, LISTED};
+use super::{bisection, changes};
 use evaluation::text::{counted, printable};
 
 /// Text for people.

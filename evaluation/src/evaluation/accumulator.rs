@@ -8,7 +8,8 @@ use image_classification::{Interpretation, Labels, Scoring};
 
 use super::changes::{ChangedAnswer, Changes};
 use super::error::EvaluationError;
-use super::report::{EvaluatedRun, EvaluationReport, GateLimits, RunResults, WrongAnswer};
+use super::limits::GateLimits;
+use super::report::{EvaluatedRun, EvaluationReport, RunResults, WrongAnswer};
 use crate::accuracy::{Accuracy, ClassLookup, GroundTruth, Judged, LabelDifference};
 use crate::digest::Digest;
 use crate::duplicates::Duplicates;

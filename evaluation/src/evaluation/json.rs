@@ -68,13 +68,13 @@ fn of_run(evaluation: &EvaluationReport, index: usize) -> Value {
         Counts::MultiLabel(counts) => add_multi_label(evaluation, results, counts, &mut value),
     }
     if !is_reference && evaluation.reference_results().is_some() {
-        value["against_reference"] = against_reference(evaluation, results);
+        value["against_reference"] = against_reference(evaluation, index, results);
     }
     value["gates"] = json!(evaluation.gates(index));
     value
 }
 
-fn against_reference(evaluation: &EvaluationReport, results: &RunResults) -> Value {
+fn against_reference(evaluation: &EvaluationReport, run: usize, results: &RunResults) -> Value {
     let changes = &results.changes;
     let [reference, own] = changes.right_alone();
     let is_single = matches!(results.accuracy.counts, Counts::SingleLabel(_));
@@ -109,6 +109,11 @@ fn against_reference(evaluation: &EvaluationReport, results: &RunResults) -> Val
         "reference_right_alone": reference,
         "mcnemar_p": mcnemar(reference, own),
         "pictures": changes.images,
+        "drop": evaluation.drop(run).map(|drop| json!({
+            "share": drop.share,
+            "low": drop.low,
+            "high": drop.high,
+        })),
         "new_errors": answers(changes.new_errors()),
         "corrected": answers(changes.corrected()),
         "classes": changes.classes().iter().map(class).collect::<Vec<_>>(),
