@@ -19,12 +19,29 @@ pub struct ChangedRow {
     pub wrong_answer: String,
     /// The probability of the right class in the reference and in the run: `0.8120 → 0.1034`.
     pub scores: String,
+    /// The image, small, as a data URI; `None` in formats without images.
+    pub thumbnail: Option<String>,
+    wrong: Wrong,
+}
+
+impl ChangedRow {
+    /// Returns the answer in words: `281 tabby cat (0.8120 → 0.1034), classified as 282 tiger cat`.
+    fn sentence(&self) -> String {
+        let scores = match &*self.scores {
+            "" => String::new(),
+            scores => format!(" ({scores})"),
+        };
+        let words = self.wrong.words();
+        format!("{}{scores}, {words} {}", self.truth, self.wrong_answer)
+    }
 }
 
 /// A list of images on which only one of two runs is right: the largest changes of the right class's probability.
 pub struct ChangedList {
     /// The heading: the number of images and their kind.
     pub title: String,
+    /// The words before wrong answers.
+    pub wrong: &'static str,
     /// The first images.
     pub rows: Vec<ChangedRow>,
     /// The number of images that are not listed.
@@ -52,6 +69,7 @@ impl ChangesText {
         }
         let list = |answers: &[ChangedAnswer], title: &str, wrong: Wrong| ChangedList {
             title: format!("{title}: {}", counted(answers.len(), "image")),
+            wrong: wrong.words(),
             rows: answers
                 .iter()
                 .take(most)
@@ -88,6 +106,16 @@ enum Wrong {
     Reference,
 }
 
+impl Wrong {
+    /// Returns the words before the wrong answer.
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Run => "classified as",
+            Self::Reference => "the reference said",
+        }
+    }
+}
+
 /// Returns the changes of a run. `None` for the reference, and without one.
 fn changes(evaluation: &EvaluationReport, run: usize) -> Option<&Changes> {
     evaluation.reference_results()?;
@@ -116,6 +144,8 @@ fn row(
         truth: evaluation.classes(run, &changed.truth),
         wrong_answer: evaluation.classes(run_of_answer, answer.as_slice()),
         scores,
+        thumbnail: None,
+        wrong,
     }
 }
 
@@ -129,11 +159,7 @@ pub fn text(evaluation: &EvaluationReport, run: usize) -> String {
     for list in &changes.lists {
         let _ = writeln!(text, "\n{title}, {}", list.title);
         for row in &list.rows {
-            let _ = write!(text, "  {}: {}", row.path, row.truth);
-            if !row.scores.is_empty() {
-                let _ = write!(text, ", {}", row.scores);
-            }
-            let _ = writeln!(text, "; wrong: {}", row.wrong_answer);
+            let _ = writeln!(text, "  {}: {}", row.path, row.sentence());
         }
         rest(list.rest, "images", &mut text);
     }
@@ -161,8 +187,8 @@ pub fn markdown(evaluation: &EvaluationReport, run: usize, cell: fn(&str) -> Str
     for list in &changes.lists {
         let _ = writeln!(
             text,
-            "\n| {title}, {} | right class | its probability | wrong answer |\n|---|---|---|---|",
-            list.title
+            "\n| {title}, {} | right class | its probability | {} |\n|---|---|---|---|",
+            list.title, list.wrong
         );
         for row in &list.rows {
             let cells = [&row.path, &row.truth, &row.scores, &row.wrong_answer];
@@ -206,12 +232,6 @@ pub fn cases(
             (&lists[1][place - of_errors], Wrong::Reference, "corrected")
         };
         let row = row(evaluation, run, answer, wrong);
-        let probability = if row.scores.is_empty() {
-            String::new()
-        } else {
-            format!(", {}", row.scores)
-        };
-        let what = format!("{}{probability}; wrong: {}", row.truth, row.wrong_answer);
-        (format!("{kind} {}", row.path), what, is_error)
+        (format!("{kind} {}", row.path), row.sentence(), is_error)
     })
 }

@@ -15,7 +15,7 @@ use image_classification::{
 
 use evaluation::{ComparedPair, ComparisonReport, EvaluatedRun, EvaluationReport, RunInfo};
 
-use super::changes::{ChangedRow, ChangesText};
+use super::changes::ChangesText;
 use super::wording::{ComparisonText as _, EvaluationText as _, FAILURES, class, failed_image};
 use super::{Exporter, bisection};
 use crate::image_memory;
@@ -144,7 +144,6 @@ fn evaluated_run(evaluation: &EvaluationReport, index: usize, run: &EvaluatedRun
         decisions: Vec::new(),
         wrong: Vec::new(),
         changes: ChangesText::new(evaluation, index, FAILURES),
-        thumbnails: Vec::new(),
     };
     let found = match &run.results {
         Ok(found) => found,
@@ -173,14 +172,13 @@ fn evaluated_run(evaluation: &EvaluationReport, index: usize, run: &EvaluatedRun
                 .collect();
         }
     }
-    let lists = page.changes.iter().flat_map(|changes| &changes.lists);
-    page.thumbnails = lists
-        .map(|list| {
-            let rows = list.rows.iter().take(CLASSES);
-            let path = |row: &ChangedRow| &evaluation.images[row.image];
-            rows.map(|row| thumbnail(path(row))).collect()
-        })
-        .collect();
+    let lists = page
+        .changes
+        .iter_mut()
+        .flat_map(|changes| &mut changes.lists);
+    for row in lists.flat_map(|list| list.rows.iter_mut().take(CLASSES)) {
+        row.thumbnail = thumbnail(&evaluation.images[row.image]);
+    }
     let wrong = found.wrong.iter().take(CLASSES);
     page.wrong = wrong
         .map(|wrong| Wrong {
@@ -255,15 +253,6 @@ struct RunSection {
     decisions: Vec<(String, String, Decisions)>,
     wrong: Vec<Wrong>,
     changes: Option<ChangesText>,
-    /// For each list of changes the thumbnails of its first rows.
-    thumbnails: Vec<Vec<Option<String>>>,
-}
-
-impl RunSection {
-    /// Returns the thumbnail of a row of a list of changes.
-    fn thumbnail(&self, list: &usize, row: &usize) -> Option<&str> {
-        self.thumbnails.get(*list)?.get(*row)?.as_deref()
-    }
 }
 
 struct Wrong {
