@@ -220,7 +220,9 @@ fn numbers() -> Result<(), Failed> {
         for (most, code) in [(end - 1e-3, 1), (end + 1e-3, 0)] {
             let flags = ["--max-drop", &format!("{most:.9}"), "--drop-rule", rule];
             let (result, _) = evaluated(&two, &classes, &flags, code)?;
-            let is_said = result.stdout.contains("is within the noise of 125 images");
+            let is_said = result
+                .stdout
+                .contains(" %, but within the noise of 125 images");
             ensure(is_said == (rule == "shown" && code == 0), &result)?;
         }
     }

@@ -264,7 +264,7 @@ impl EvaluationReport {
         let passed = self.limits.drop_rule == DropRule::Shown && drop.is_within_noise(most);
         passed.then(|| {
             format!(
-                "{}: a drop of {drop} is within the noise of {}",
+                "{}: a drop of {drop} is above {most}, but within the noise of {}",
                 printable(&self.runs[run].name),
                 counted(drop.images, "image")
             )
