@@ -193,7 +193,7 @@ fn numbers() -> Result<(), Failed> {
     // Two models that differ: right alone, and a drop at its limit.
     let classes: Vec<u64> = (0..IMAGES as u64).map(|image| image * image % 3).collect();
     let two = [run_of("three-classes.onnx"), run_of("plain.onnx")];
-    let (_, json) = evaluated(&two, &classes, &[], 0)?;
+    let (result, json) = evaluated(&two, &classes, &[], 0)?;
     let counts = |key: &str| json["runs"][1]["against_reference"][key].as_u64();
     let (Some(alone), Some(reference)) = (counts("right_alone"), counts("reference_right_alone"))
     else {
@@ -203,6 +203,12 @@ fn numbers() -> Result<(), Failed> {
         alone + reference > 10 && reference > alone,
         (alone, reference),
     )?;
+    // Ten are listed.
+    ensure(reference > 10, reference)?;
+    let rest = format!("  {} more images are in the JSON report", reference - 10);
+    let title = format!("new errors: {reference} images");
+    let listed = [rest, title].map(|words| result.stdout.contains(&words));
+    ensure(listed == [true; 2], &result)?;
     let drop = (reference - alone) as usize * 8;
     for (thousandths, code) in [(drop, 0), (drop - 1, 1)] {
         let most = format!("{thousandths}e-3");
