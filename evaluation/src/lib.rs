@@ -25,8 +25,9 @@ pub use digest::{Chain, Digest, ImageDigests};
 pub use driver::{AddedImage, NamedAnswer};
 pub use duplicates::Duplicates;
 pub use evaluation::{
-    EvaluatedRun, Evaluation, EvaluationAccumulator, EvaluationError, EvaluationOptions,
-    EvaluationReport, GateLimits, RunResults, RunningEvaluation, WrongAnswer,
+    AccuracyDrop, ChangedAnswer, ChangedClass, Changes, DropRule, EvaluatedRun, Evaluation,
+    EvaluationAccumulator, EvaluationError, EvaluationOptions, EvaluationReport, GateLimits,
+    LeastTruth, RunResults, RunningEvaluation, WrongAnswer,
 };
 pub use failure::{Failure, Problem};
 pub use provenance::{Machine, RunEntry, RunInfo};

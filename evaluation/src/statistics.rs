@@ -108,6 +108,15 @@ pub fn largest_drop(only_first: usize, only_second: usize, of: usize) -> f64 {
     f64::midpoint(low, high)
 }
 
+/// The 95 % interval of a drop, its lower and upper end: of `of` images the first run alone is right on `only_first` and
+/// the second alone on `only_second`. See [`largest_drop`]; the lower end is the largest drop of the other direction.
+pub fn drop_interval(only_first: usize, only_second: usize, of: usize) -> [f64; 2] {
+    [
+        -largest_drop(only_second, only_first, of),
+        largest_drop(only_first, only_second, of),
+    ]
+}
+
 /// The remark on a drop of at most `most` that too few images leave open. See [`largest_drop`].
 pub fn too_few_for_drop(
     only_first: usize,
@@ -354,12 +363,13 @@ mod tests {
 
     #[test]
     fn interval_of_a_drop_solves_the_score_equation() {
-        for case in cases("largest_drop") {
-            let [first, second, of, right] = numbers(&case)[..] else {
+        for case in cases("drop_interval") {
+            let [first, second, of, low, high] = numbers(&case)[..] else {
                 panic!("{case}")
             };
-            let found = largest_drop(first as usize, second as usize, of as usize);
-            assert!((found - right).abs() < 1e-8, "{case}: {found}");
+            let found = drop_interval(first as usize, second as usize, of as usize);
+            assert!((found[0] - low).abs() < 1e-8, "{case}: {found:?}");
+            assert!((found[1] - high).abs() < 1e-8, "{case}: {found:?}");
         }
         for of in [1, 24, 1000] {
             let same = (largest_drop(0, 0, of) - Rate::new(0, of).high).abs();

@@ -11,13 +11,11 @@ use serde_json::Value;
 use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 13] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 14] = [
         ("evaluate::every_form_of_truth", forms),
         ("evaluate::directories_are_classes", class_directories),
-        (
-            "evaluate::the_verdict_says_how_many_images_have_truth",
-            few_truths,
-        ),
+        ("evaluate::gates_need_the_truth_of_all_images", few_truths),
+        ("evaluate::new_errors_are_in_every_report", new_errors),
         ("evaluate::min_truth_is_a_gate", min_truth),
         ("evaluate::min_truth_holds_at_its_limit", min_truth_limit),
         ("evaluate::an_image_that_fails_has_its_entry", failed_image),
@@ -103,9 +101,14 @@ fn gates() -> Result<(), Failed> {
         json["runs"][1]["against_reference"]["mcnemar_p"] == 1.0,
         &json["runs"][1],
     )?;
-    let (last, _) = with(&["--min-top1", "90%", "--max-drop", "0"], 0)?;
+    let gates = ["--min-top1", "90%", "--max-drop", "0"];
+    let (last, _) = with(&[&gates[..], &["--min-truth", "24"]].concat(), 0)?;
     ensure(last.starts_with("PASSED"), last)?;
-    let (last, json) = with(&["--min-top1", "0.95"], 1)?;
+    let (last, _) = with(&gates, 2)?;
+    let words = "COULD NOT EVALUATE on 24 of 28 images; 4 have no ground truth: ground truth for 24 of 28 images, \
+                 85.7 %, at least 100 %";
+    ensure(last.starts_with(words), last)?;
+    let (last, json) = with(&["--min-top1", "0.95", "--min-truth", "85%"], 1)?;
     ensure(
         last.starts_with("FAILED on 24 of 28 images; 4 have no ground truth: onnx: top-1 22/24")
             && json["verdict"] == "disagree",
@@ -190,7 +193,7 @@ fn numbers() -> Result<(), Failed> {
     // Two models that differ: right alone, and a drop at its limit.
     let classes: Vec<u64> = (0..IMAGES as u64).map(|image| image * image % 3).collect();
     let two = [run_of("three-classes.onnx"), run_of("plain.onnx")];
-    let (_, json) = evaluated(&two, &classes, &[], 0)?;
+    let (result, json) = evaluated(&two, &classes, &[], 0)?;
     let counts = |key: &str| json["runs"][1]["against_reference"][key].as_u64();
     let (Some(alone), Some(reference)) = (counts("right_alone"), counts("reference_right_alone"))
     else {
@@ -200,10 +203,34 @@ fn numbers() -> Result<(), Failed> {
         alone + reference > 10 && reference > alone,
         (alone, reference),
     )?;
+    // Ten are listed.
+    ensure(reference > 10, reference)?;
+    let rest = format!("  {} more images are in the JSON report", reference - 10);
+    let title = format!("new errors: {reference} images");
+    let listed = [rest, title].map(|words| result.stdout.contains(&words));
+    ensure(listed == [true; 2], &result)?;
     let drop = (reference - alone) as usize * 8;
     for (thousandths, code) in [(drop, 0), (drop - 1, 1)] {
         let most = format!("{thousandths}e-3");
-        evaluated(&two, &classes, &["--max-drop", &most], code)?;
+        let flags = ["--max-drop", &most, "--drop-rule", "observed"];
+        evaluated(&two, &classes, &flags, code)?;
+    }
+    // The other rules decide by the ends of the interval.
+    let ends =
+        ["low", "high"].map(|end| json["runs"][1]["against_reference"]["drop"][end].as_f64());
+    let [Some(low), Some(high)] = ends else {
+        return Err(format!("{ends:?}").into());
+    };
+    ensure(low > 0.001 && high < 0.999, (low, high))?;
+    for (rule, end) in [("shown", low), ("possible", high)] {
+        for (most, code) in [(end - 1e-3, 1), (end + 1e-3, 0)] {
+            let flags = ["--max-drop", &format!("{most:.9}"), "--drop-rule", rule];
+            let (result, _) = evaluated(&two, &classes, &flags, code)?;
+            let is_said = result
+                .stdout
+                .contains(" %, but within the noise of 125 images");
+            ensure(is_said == (rule == "shown" && code == 0), &result)?;
+        }
     }
     // Confidence says little about these classes; a calibrated model would not be so far off.
     let calibrated = &json["runs"][0]["calibrated_expected_calibration_error"];
@@ -224,6 +251,8 @@ fn wrong_mean() -> Result<(), Failed> {
         "1",
         "--min-top1",
         "90%",
+        "--min-truth",
+        "24",
     ]);
     command
         .arg("--truth")
@@ -339,14 +368,92 @@ fn every_report(folder: &Path, flags: &[&str], code: i32) -> Result<(Value, [Str
 fn few_truths() -> Result<(), Failed> {
     let folder = six_images()?;
     fs::write(folder.path().join("truth"), format!("0.ppm {GREY}\n"))?;
-    let flags = ["--truth", "truth", "--min-top1", "50%"];
-    let (json, [text, markdown, html, _]) = every_report(folder.path(), &flags, 0)?;
-    let summary = json["summary"].as_str().unwrap_or_default();
-    let words = "PASSED on 1 of 6 images; 5 have no ground truth: all gates hold";
-    ensure(summary.starts_with(words), summary)?;
-    ensure(json["with_truth"] == 1 && json["pictures"] == 6, &json)?;
-    for report in [text, markdown, html] {
-        ensure(report.contains(words), report)?;
+    let open = "COULD NOT EVALUATE on 1 of 6 images; 5 have no ground truth: ground truth for 1 of 6 images, 16.7 %, \
+                at least 100 %";
+    let passed = "PASSED on 1 of 6 images; 5 have no ground truth: all gates hold";
+    let evaluated = "EVALUATED on 1 of 6 images; 5 have no ground truth: no gate was requested";
+    for (limits, words, code) in [
+        (&["--min-top1", "50%"][..], open, 2),
+        (&["--min-top1", "50%", "--min-truth", "16%"], passed, 0),
+        (&[], evaluated, 0),
+    ] {
+        let flags = [&["--truth", "truth"], limits].concat();
+        let (json, [text, markdown, html, _]) = every_report(folder.path(), &flags, code)?;
+        let summary = json["summary"].as_str().unwrap_or_default();
+        ensure(summary.starts_with(words), summary)?;
+        ensure(json["with_truth"] == 1 && json["pictures"] == 6, &json)?;
+        for report in [text, markdown, html] {
+            ensure(report.contains(words), report)?;
+        }
+    }
+    Ok(())
+}
+
+fn new_errors() -> Result<(), Failed> {
+    let folder = six_images()?;
+    let three = format!("onnx={}", small_model("three-classes.onnx").display());
+    let with = |classes: &[u64], flags: &[&str], code: i32| {
+        let lines = classes.iter().enumerate();
+        let lines = lines.map(|(image, class)| format!("{image}.ppm {class}\n"));
+        fs::write(folder.path().join("truth"), lines.collect::<String>())?;
+        let flags = [&["--truth", "truth", &three], flags].concat();
+        every_report(folder.path(), &flags, code)
+    };
+    // Ground truth that the model of three classes has right everywhere, and the other one, which says `GREY`, nowhere.
+    let (json, _) = with(&[0; 6], &[], 0)?;
+    let mut classes = [0; 6];
+    for wrong in json["runs"][0]["wrong"].as_array().ok_or("wrong")? {
+        let path = wrong["path"].as_str().unwrap_or_default();
+        let place = path.trim_end_matches(".ppm").chars().last();
+        let place = place.and_then(|digit| digit.to_digit(10)).ok_or("digit")?;
+        classes[place as usize] = wrong["answer"].as_u64().ok_or("answer")?;
+    }
+    for (flags, code, kind, other) in [
+        (&["--max-drop", "0"][..], 1, "new_errors", "corrected"),
+        (&["--reference", "onnx"], 0, "corrected", "new_errors"),
+    ] {
+        let (json, reports) = with(&classes, flags, code)?;
+        let run = usize::from(kind == "new_errors");
+        let against = &json["runs"][run]["against_reference"];
+        let answers = against[kind].as_array().ok_or("answers")?;
+        ensure(
+            answers.len() == 6 && against[other] == serde_json::json!([]),
+            against,
+        )?;
+        let changes: Vec<f64> = answers
+            .iter()
+            .filter_map(|it| Some(it["score"].as_f64()? - it["reference_score"].as_f64()?))
+            .map(f64::abs)
+            .collect();
+        ensure(
+            changes.len() == 6 && changes.is_sorted_by(|a, b| a >= b),
+            &changes,
+        )?;
+        let lost = against["classes"].as_array().ok_or("classes")?;
+        let counted = |key: &str| lost.iter().filter_map(|it| it[key].as_u64()).sum::<u64>();
+        let counts = [counted("lost"), counted("gained")];
+        ensure(counts == if run == 1 { [6, 0] } else { [0, 6] }, counts)?;
+        let words = format!("{}: 6 images", kind.replace('_', " "));
+        let [text, markdown, html, junit] = reports;
+        for report in [text, markdown, html].map(|report| report.to_lowercase()) {
+            ensure(
+                report.contains(&words) && report.contains("classes by loss"),
+                report,
+            )?;
+        }
+        let document = roxmltree::Document::parse(&junit)?;
+        let cases = document.descendants().filter(|node| {
+            let name = node.attribute("name").unwrap_or_default();
+            node.has_tag_name("testcase")
+                && ["new error ", "corrected "]
+                    .iter()
+                    .any(|kind| name.starts_with(kind))
+        });
+        let failed = cases
+            .clone()
+            .filter(|case| case.children().any(|it| it.has_tag_name("failure")));
+        let found = [cases.clone().count(), failed.count()];
+        ensure(found == if run == 1 { [6, 6] } else { [6, 0] }, junit)?;
     }
     Ok(())
 }

@@ -199,10 +199,35 @@ fn evaluations() -> Result<(), Failed> {
         (&[][..], 0),
         (
             &["--min-top1", "50%", "--max-drop", "20%", "--top", "1,3,5"],
+            2,
+        ),
+        (
+            &["--min-top1", "99%", "--max-drop", "0", "--min-truth", "24"],
+            1,
+        ),
+        (&["--max-drop", "100%", "--min-truth", "50%"], 0),
+        (
+            &[
+                "--max-drop",
+                "100%",
+                "--drop-rule",
+                "possible",
+                "--min-truth",
+                "0",
+            ],
             0,
         ),
-        (&["--min-top1", "99%", "--max-drop", "0"], 1),
-        (&["--max-drop", "100%"], 0),
+        (
+            &[
+                "--max-drop",
+                "0",
+                "--drop-rule",
+                "observed",
+                "--min-truth",
+                "90%",
+            ],
+            1,
+        ),
     ] {
         let mut command = classify();
         command

@@ -129,12 +129,46 @@ def multi(run, names, answers, truths):
             check(found[average][key], float(value), f"{average} {key}")
 
 
+def changes(against, names, reference, run):
+    """The images on which one of two runs is right; each run is a pair of its answers and right classes."""
+
+    def judged(answer, classes):
+        ranking, values = answer
+        score = None if values is None else float(max((values[c] for c in classes), default=math.nan))
+        return ranking[0] in classes, ranking[0], score
+
+    lists, counts = {"new_errors": [], "corrected": []}, {}
+    for image, name in enumerate(names):
+        (one, answer_of_one, p), (other, answer, q) = (judged(answers[image], truths[image]) for answers, truths in (reference, run))
+        if one == other:
+            continue
+        change = -math.inf if p is None or q is None else p - q if one else q - p
+        lists["new_errors" if one else "corrected"].append((change, name, sorted(run[1][image]), answer, answer_of_one, q, p))
+        for class_id in run[1][image]:
+            counts.setdefault(class_id, [0, 0])[one is False] += 1
+    for key, right in lists.items():
+        right.sort(key=lambda it: -it[0])
+        check(len(against[key]), len(right), key)
+        for found, (_, name, classes, answer, answer_of_one, q, p) in zip(against[key], right, strict=True):
+            truth = found["class_ids"] if "class_ids" in found else [found["class_id"]]
+            which = [pathlib.Path(found["path"]).name, sorted(truth), found["answer"], found["reference_answer"]]
+            check(which, [name, classes, answer, answer_of_one], key)
+            for found_score, score in ((found["score"], q), (found["reference_score"], p)):
+                if score is None:
+                    check([found_score], [None], "score")
+                else:
+                    check(found_score, score, "score")
+    order = sorted(counts.items(), key=lambda it: (it[1][1] - it[1][0], -it[1][0], it[0]))
+    found = [[c["class_id"], c["lost"], c["gained"]] for c in against["classes"]]
+    check(found, [[class_id, *both] for class_id, both in order], "classes by loss")
+
+
 def main(report, images, truth, *kinds):
     runs = json.loads(pathlib.Path(report).read_text())["runs"]
     truth = json.loads(pathlib.Path(truth).read_text())
     images = sorted(pathlib.Path(images).glob("*.ppm"))
     names = [image.name for image in images]
-    best = []
+    best, judged = [], []
     for run, of_run, kind in zip(runs, truth, kinds, strict=True):
         truths = [of_run[name] for name in names]
         answers = []
@@ -149,12 +183,14 @@ def main(report, images, truth, *kinds):
         for k, rate in run["top"].items():
             hits = [bool(set(ranking[: int(k)]) & set(classes)) for (ranking, _), classes in zip(answers, truths)]
             check_rate(rate, sum(hits), len(hits), f"top-{k}")
+        judged.append((answers, truths))
         best.append([ranking[0] in classes for (ranking, _), classes in zip(answers, truths)])
         if len(best) > 1:
             alone = [sum(b and not a for a, b in zip(*pair)) for pair in ((best[0], best[-1]), (best[-1], best[0]))]
             against = run["against_reference"]
             check([against["right_alone"], against["reference_right_alone"]], alone, "right alone")
             check(against["mcnemar_p"], mcnemar(*alone), "McNemar's test")
+            changes(against, names, judged[0], (answers, truths))
         if kind == "independent":
             multi(run, names, answers, truths)
         else:

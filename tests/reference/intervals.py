@@ -86,13 +86,15 @@ def mcnemar(only_first, only_second):
     return float(min(Decimal(1), 2 * total * Decimal(2) ** -n))
 
 
-def largest_drop(only_first, only_second, of):
-    """The upper end of Tango's interval (1998) of the drop from one run to another on the same images.
+def drop_interval(only_first, only_second, of):
+    """Tango's interval (1998) of the drop from one run to another on the same images.
 
-    By its definition: the largest drop that a score test does not reject. Under a drop the most likely share of images on
+    By its definition: the drops that a score test does not reject. Under a drop the most likely share of images on
     which the second run alone is right maximizes the likelihood, found by a search.
     """
     b, c, n = only_first, only_second, of
+    if not n:
+        return [-1.0, 1.0]
 
     def likelihood(q, drop):
         shares = [(b, q + drop), (c, q), (n - b - c, 1 - 2 * q - drop)]
@@ -112,14 +114,17 @@ def largest_drop(only_first, only_second, of):
         variance = (2 * q + drop - drop * drop) / n
         return (drop - (b - c) / n) ** 2 > float(Z2) * variance
 
-    inside, outside = (b - c) / n, 1.0
-    for _ in range(60):
-        middle = (inside + outside) / 2
-        if is_rejected(middle):
-            outside = middle
-        else:
-            inside = middle
-    return inside
+    ends = []
+    for outside in (-1.0, 1.0):
+        inside = (b - c) / n
+        for _ in range(60):
+            middle = (inside + outside) / 2
+            if is_rejected(middle):
+                outside = middle
+            else:
+                inside = middle
+        ends.append(inside)
+    return ends
 
 
 def percentile(values, percent):
@@ -184,6 +189,7 @@ def cases():
         n = round(10 ** draw.uniform(0, 5))
         discordant.append((k := sum(draw.random() < 0.49 for _ in range(n)), n - k))
     drops = [(0, 0, 24), (1, 0, 24), (0, 1, 24), (3, 1, 100), (5, 9, 60), (30, 2, 40), (0, 7, 1000), (12, 12, 50)]
+    drops += [(10, 0, 100), (24, 0, 24), (0, 5, 5), (2, 3, 5), (120, 85, 5000), (40, 60, 50000)]
     lists = [[draw.choice([round(draw.random(), 3), draw.randint(0, 9) / 10]) for _ in range(draw.randint(1, 210))] for _ in range(40)]
     sets = []
     for size in (1, 2, 10, 60, 300):
@@ -195,7 +201,7 @@ def cases():
         "wilson": [[count, of, *wilson(count, of)] for count, of in sorted(pairs)],
         "mean_of_shares": [{"strata": s, "interval": mean_of_shares(s)[1]} for s in strata],
         "mcnemar": [[a, b, mcnemar(a, b)] for a, b in discordant],
-        "largest_drop": [[b, c, n, round(largest_drop(b, c, n), 9)] for b, c, n in drops],
+        "drop_interval": [[b, c, n, *(round(end, 9) for end in drop_interval(b, c, n))] for b, c, n in drops],
         "percentiles": [{"values": v, "percentiles": [percentile(v, p) for p in (50, 90, 99)]} for v in lists],
         "calibration": sets,
     }
@@ -240,13 +246,23 @@ def report(path):
         if against := run.get("against_reference"):
             p = mcnemar(against["right_alone"], against["reference_right_alone"])
             near(against["mcnemar_p"], p, f"{run['name']}: McNemar's test")
-            numbers += 1
+            counts = against["reference_right_alone"], against["right_alone"], against["pictures"]
+            low, high = drop_interval(*counts)
+            drop = against["drop"]
+            near(drop["share"], (counts[0] - counts[1]) / counts[2], f"{run['name']}: drop")
+            # A search for a maximum of the likelihood finds half of the digits.
+            for found, right in ((drop["low"], low), (drop["high"], high)):
+                if abs(found - right) > 1e-7:
+                    sys.exit(f"{run['name']}: an end of the drop is {found}, {right} is right")
+            numbers += 4
     print(numbers)
 
 
 def check():
     import numpy
     from scipy.stats import binomtest
+    from scipy.optimize import brentq, minimize_scalar
+    from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_table
     from statsmodels.stats.proportion import proportion_confint
 
     compared = cases()
@@ -260,6 +276,30 @@ def check():
         other = binomtest(a, a + b).pvalue if a + b else 1.0
         largest = max(largest, abs(p - other) / p if p else abs(other))
     print(f"McNemar: {len(compared['mcnemar'])} tests, largest relative difference from scipy {largest:.1e}")
+    largest, tests = 0.0, 0
+    for b, c, n, low, high in compared["drop_interval"]:
+
+        def score(drop):
+            """The square of the score statistic at `drop`, less its limit, by scipy's search for the maximum."""
+
+            def unlikelihood(q):
+                shares = [(b, q + drop), (c, q), (n - b - c, 1 - 2 * q - drop)]
+                return -sum(count * math.log(max(share, 1e-300)) for count, share in shares if count)
+
+            ends = max(0.0, -drop), (1 - drop) / 2
+            q = minimize_scalar(unlikelihood, bounds=ends, method="bounded", options={"xatol": 1e-13}).x
+            return n * (drop - (b - c) / n) ** 2 - float(Z2) * (2 * q + drop - drop * drop)
+
+        # The ends -1 and 1 of the range have no score.
+        for end, outer in ((low, -1 + 1e-9), (high, 1 - 1e-9)):
+            if abs(end) < 1 - 1e-6 and score((b - c) / n) < 0 < score(outer):
+                largest = max(largest, abs(end - brentq(score, (b - c) / n, outer, xtol=1e-13)))
+                tests += 1
+        # At no drop the score test is McNemar's without the correction.
+        if b + c:
+            p = mcnemar_of_table([[0, b], [c, n - b - c]], exact=False, correction=False).pvalue
+            assert (p < 0.05) == (not low <= 0 <= high), (b, c, n, p)
+    print(f"drops: {tests} ends, largest difference from scipy {largest:.1e}; McNemar's of statsmodels agrees on 0")
     for case in compared["percentiles"]:
         other = numpy.percentile(case["values"], [50, 90, 99], method="inverted_cdf")
         assert list(other) == case["percentiles"], case

@@ -7,8 +7,8 @@ usage: recompute.py compare RECORDING REPORT [OPTION...]
 
 RECORDING was written by `classify compare --record`, REPORT is the JSON of the same runs on the same images, and TRUTH has
 lines `name<TAB>class id`. The options are those that `classify` was given: --tolerance NAME, --max-delta X, --min-top1 X,
---min-overlap X, --max-drop X, --top N (a list for `evaluate`). `mutate` changes each value of the report in turn, and
-fails unless the recomputation finds every change.
+--min-overlap X, --max-drop X, --drop-rule RULE, --min-truth X, --top N (a list for `evaluate`). `mutate` changes each value of
+the report in turn, and fails unless the recomputation finds every change.
 
 A report that has a key which is neither recomputed nor listed here fails too.
 """
@@ -738,16 +738,62 @@ def evaluate_run(run, place, truth, paths, answers, tops, most):
 
 
 def drop_remark(right, of_reference, most):
-    """The remark on a drop that passed but may be larger."""
+    """The remark on a drop that may be larger, or is above the limit by chance."""
     reference_alone = sum(other and not own for own, other in zip(right, of_reference))
     alone = sum(own and not other for own, other in zip(right, of_reference))
-    largest = intervals.largest_drop(reference_alone, alone, len(right))
+    low, largest = intervals.drop_interval(reference_alone, alone, len(right))
+    if Fraction(reference_alone - alone, len(right)) > most:
+        return Text([len(right), 95, 100 * low], "the drop is above the limit, but within the noise") if low <= most else None
     if largest <= most:
         return None
     numbers = [percent(most), 95, 100 * largest]
     if most:
         numbers.append(math.ceil(intervals.Z2 * (most.denominator - most.numerator) / most.numerator))
     return Text(numbers, "too few images to establish a drop")
+
+
+def drop_of(right, of_reference):
+    """The interval of the drop."""
+    reference_alone = sum(other and not own for own, other in zip(right, of_reference))
+    alone = sum(own and not other for own, other in zip(right, of_reference))
+    return intervals.drop_interval(reference_alone, alone, len(right))
+
+
+def against_reference(right, of_reference, counted, of_run):
+    """The comparison of a run with the reference. `counted` has path, class and the reference's answer of each image."""
+    alone = sum(own and not other for own, other in zip(right, of_reference))
+    reference_alone = sum(other and not own for own, other in zip(right, of_reference))
+    low, high = drop_of(right, of_reference)
+    lists, classes = {True: [], False: []}, {}
+    for own, other, (path, class_id, reference), answer in zip(right, of_reference, counted, of_run):
+        if own == other:
+            continue
+        scores = [float(a.p[class_id]) for a in (reference, answer)]
+        entry = {
+            "path": path,
+            "class_id": class_id,
+            "answer": answer.top[0],
+            "reference_answer": reference.top[0],
+            "score": Near(scores[1], 1e-15),
+            "reference_score": Near(scores[0], 1e-15),
+        }
+        # The loss of a new error, the gain of a corrected answer.
+        lists[other].append((scores[not other] - scores[other], entry))
+        classes.setdefault(class_id, [0, 0])[own] += 1
+    return {
+        "right_alone": alone,
+        "reference_right_alone": reference_alone,
+        "mcnemar_p": intervals.mcnemar(alone, reference_alone),
+        "pictures": len(right),
+        # The reference searches for a maximum of the likelihood, which has half of the digits.
+        "drop": {"share": (reference_alone - alone) / len(right), "low": Near(low, 1e-7), "high": Near(high, 1e-7)},
+        "new_errors": [entry for _, entry in sorted(lists[True], key=lambda item: -item[0])],
+        "corrected": [entry for _, entry in sorted(lists[False], key=lambda item: -item[0])],
+        "classes": [
+            {"class_id": class_id, "label": NOT_RECOMPUTED, "lost": lost, "gained": gained}
+            for class_id, (lost, gained) in sorted(classes.items(), key=lambda item: (item[1][1] - item[1][0], -item[1][0], item[0]))
+        ],
+    }
 
 
 def evaluate(options, report):
@@ -772,32 +818,45 @@ def evaluate(options, report):
             before = sum(of_reference)
             drop = Fraction(before, of) - Fraction(count, of)
             most = options.max_drop
-            shown = [count, of, 100 * count / of, before, of, 100 * before / of, 100 * float(drop), percent(most)]
-            gates.append(gate("max-drop", drop <= most, shown, drop_remark(right, of_reference, most) if drop <= most else None))
+            low, high = drop_of(right, of_reference)
+            ends = [100 * float(drop), 95, 100 * low, 100 * high]
+            shown = [count, of, 100 * count / of, before, of, 100 * before / of, *ends, percent(most)]
+            passed = {"shown": drop <= most or low <= most, "observed": drop <= most, "possible": drop <= most and high <= most}
+            gates.append(gate("max-drop", passed[options.drop_rule], shown, drop_remark(right, of_reference, most)))
         run["gates"] = gates
         all_passed &= all(g["passed"] for g in gates)
         if place:
-            alone = sum(own and not other for own, other in zip(right, of_reference))
-            reference_alone = sum(other and not own for own, other in zip(right, of_reference))
-            run["against_reference"] = {
-                "right_alone": alone,
-                "reference_right_alone": reference_alone,
-                "mcnemar_p": intervals.mcnemar(alone, reference_alone),
-            }
+            counted = [
+                (path, truth[Path(path).name], of_image) for path, of_image in zip(paths, answers) if Path(path).name in truth
+            ]
+            pairs = [(path, class_id, of_image[0]) for path, class_id, of_image in counted]
+            own = [of_image[place] for *_, of_image in counted]
+            run["against_reference"] = against_reference(right, of_reference, pairs, own)
         expected.append(run)
     names = {Path(path).name for path in paths}
+    with_truth = sum(Path(path).name in truth for path in paths)
+    lacks_truth = options.min_truth is None and with_truth < len(paths)
+    lacks_truth &= options.min_top1 is not None or options.max_drop is not None
+    least = Fraction(1) if lacks_truth else options.min_truth
+    of_truth = []
+    if least is not None:
+        is_share = least <= 1
+        passed = with_truth >= (least * len(paths) if is_share else least)
+        shown = [with_truth, len(paths), 100 * with_truth / len(paths), percent(least) if is_share else int(least)]
+        of_truth.append(gate("min-truth", passed, shown, None))
+        all_passed &= passed
     return {
         "schema_version": 1,
         "kind": "evaluate",
-        "verdict": "agree" if all_passed else "disagree",
+        "verdict": "could-not-compare" if lacks_truth else "agree" if all_passed else "disagree",
         "summary": NOT_RECOMPUTED,
         "machine": runs[0]["machine"],
         "pictures": len(images),
         # No image failed.
-        "counted": sum(Path(path).name in truth for path in paths),
-        "with_truth": sum(Path(path).name in truth for path in paths),
+        "counted": with_truth,
+        "with_truth": with_truth,
         "duplicates": duplicates(images),
-        "gates": [],
+        "gates": of_truth,
         "without_truth": [path for path in paths if Path(path).name not in truth],
         "without_picture": sorted(name for name in truth if name not in names),
         "runs": expected,
@@ -887,8 +946,9 @@ def main(arguments):
     if kind == "evaluate":
         parser.add_argument("truth")
     parser.add_argument("--tolerance")
-    for name in ("--max-delta", "--min-top1", "--min-overlap", "--max-drop"):
+    for name in ("--max-delta", "--min-top1", "--min-overlap", "--max-drop", "--min-truth"):
         parser.add_argument(name, type=share)
+    parser.add_argument("--drop-rule", default="shown")
     parser.add_argument("--top", type=lambda text: [int(k) for k in text.split(",")])
     options = parser.parse_args(rest)
     with open(options.report, encoding="utf-8") as file:

@@ -8,7 +8,7 @@ mod values;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use evaluation::Share;
+use evaluation::{LeastTruth, Share};
 use image_classification::{ColorOrder, ImageLayout, Interpolation, Recipe, ResizeOverride};
 
 use values::{
@@ -18,8 +18,8 @@ use values::{
 pub use report_path::{ReportFormat, ReportPath};
 pub use run_spec::RunSpec;
 pub use values::{
-    Backend, Decode, Format, Hint, MemorySize, PrecisionArg, Scores, TextOrJson, ToleranceArg, Top,
-    Triple,
+    Backend, Decode, DropRuleArg, Format, Hint, MemorySize, PrecisionArg, Scores, TextOrJson,
+    ToleranceArg, Top, Triple,
 };
 
 /// Examples at the end of `--help` and of the manual page.
@@ -424,9 +424,18 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "SHARE", help_heading = "Evaluation")]
     pub max_drop: Option<Share>,
 
-    /// The least share of images that have ground truth: 1 or 100%
-    #[arg(long, value_name = "SHARE", help_heading = "Evaluation")]
-    pub min_truth: Option<Share>,
+    /// Evidence with which --max-drop fails [default: shown]
+    #[arg(
+        long,
+        value_name = "RULE",
+        requires = "max_drop",
+        help_heading = "Evaluation"
+    )]
+    pub drop_rule: Option<DropRuleArg>,
+
+    /// Minimum share or number of images that have ground truth: 95% or 200 [default: 100% with another gate]
+    #[arg(long, value_name = "SHARE|N", help_heading = "Evaluation")]
+    pub min_truth: Option<LeastTruth>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -102,6 +102,27 @@ impl From<Scores> for ScoreKind {
     }
 }
 
+/// Evidence with which `--max-drop` fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DropRuleArg {
+    /// The 95 % interval of the drop lies above the limit
+    Shown,
+    /// The observed drop is above the limit, even by one image
+    Observed,
+    /// The 95 % interval reaches above the limit
+    Possible,
+}
+
+impl From<DropRuleArg> for evaluation::DropRule {
+    fn from(rule: DropRuleArg) -> Self {
+        match rule {
+            DropRuleArg::Shown => Self::Shown,
+            DropRuleArg::Observed => Self::Observed,
+            DropRuleArg::Possible => Self::Possible,
+        }
+    }
+}
+
 /// Decoding of JPEGs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Decode {

@@ -38,11 +38,7 @@ pub fn run(mut options: ClassifyOptions, messages: &mut Messages) -> anyhow::Res
     messages.start_progress(count);
     // Infers the first images, if they decide how outputs become scores.
     let answers = run.answers(images, options.jobs, messages);
-    if options.verbose {
-        for line in resolve::lines(&run.fitted) {
-            messages.note(&line);
-        }
-    }
+    note_settings(&run, &options, messages);
     let done = classify(&run, answers, &options.output, &mut writer, messages)?;
     messages.end_progress();
     if let Some(list) = &list_state {
@@ -134,7 +130,16 @@ fn classify(
     Ok(done)
 }
 
-/// Prints the notes of the engine, and with `verbose` every setting and its origin.
+/// With `verbose`, prints every setting and its origin.
+pub(super) fn note_settings(run: &OpenRun, options: &ClassifyOptions, messages: &Messages) {
+    if options.verbose {
+        for line in resolve::lines(&run.fitted) {
+            messages.note(&line);
+        }
+    }
+}
+
+/// Prints the notes of the engine, and with `verbose` its library.
 pub(super) fn note_engine(run: &OpenRun, options: &ClassifyOptions, messages: &Messages) {
     if options.verbose
         && let Some(library) = &run.info().library

@@ -25,6 +25,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     options.runs.note_defaults(messages);
     let images = options.images();
     let truth = options.ground_truth(&images)?;
+    options.warn_missing(&images, &truth, messages);
     let session = Session::open(&options.runs, messages)?;
     session.report_failures(messages);
     let inputs = std::mem::take(&mut options.runs.inputs.list);
@@ -71,6 +72,7 @@ impl TryFrom<EvaluateArgs> for EvaluateOptions {
                 limits: GateLimits {
                     min_top1: args.min_top1,
                     max_drop: args.max_drop,
+                    drop_rule: args.drop_rule.map(Into::into).unwrap_or_default(),
                     min_truth: args.min_truth,
                 },
             },
@@ -84,6 +86,26 @@ impl EvaluateOptions {
     fn images(&self) -> Vec<PathBuf> {
         let inputs = self.runs.inputs.list.iter();
         inputs.map(|input| input.path.clone()).collect()
+    }
+
+    /// Warns of images without ground truth before work starts: gates may need all of them.
+    fn warn_missing(&self, images: &[PathBuf], truth: &GroundTruth, messages: &Messages) {
+        let missing = images.iter().filter(|image| truth.written(image).is_none());
+        let Some(first) = missing.clone().next() else {
+            return;
+        };
+        let limits = &self.evaluation.limits;
+        let consequence = if limits.judges_answers() && limits.min_truth.is_none() {
+            "without them the gates have no verdict, unless `--min-truth` allows fewer images"
+        } else {
+            "they do not count"
+        };
+        messages.warning(&format!(
+            "the ground truth does not mention {} of {}, the first is {}; {consequence}",
+            missing.count(),
+            counted(images.len(), "image"),
+            printable(&first.to_string_lossy())
+        ));
     }
 
     /// Returns the ground truth of the images.
@@ -183,16 +205,8 @@ fn has_ids_below_1000(truth: &GroundTruth, images: &[PathBuf]) -> bool {
     classes.all(|class| class.parse().is_ok_and(|id: u32| id < 1000))
 }
 
-/// Warns of images and entries that do not count, and of different labels.
+/// Warns of entries that do not count, and of different labels.
 fn warn(evaluation: &EvaluationReport, messages: &Messages) {
-    if let Some(first) = evaluation.missing.first() {
-        messages.warning(&format!(
-            "the ground truth does not mention {} of {}, the first is {}; they do not count",
-            evaluation.missing.len(),
-            counted(evaluation.images.len(), "image"),
-            evaluation.path(*first)
-        ));
-    }
     if let Some(first) = evaluation.surplus.first() {
         let surplus = evaluation.surplus.len();
         messages.warning(&format!(

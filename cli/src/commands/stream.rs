@@ -4,7 +4,7 @@ use std::io;
 
 use futures_executor::block_on_stream;
 
-use super::classify::{files_read, note, open_run};
+use super::classify::{files_read, note_engine, note_settings, open_run};
 use crate::destination::Output;
 use crate::errors;
 use crate::interrupt;
@@ -25,7 +25,8 @@ pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<
     let writer = Json::new(Output::open("--output", None)?);
     note_defaults(std::iter::once(&options.engine), &options.inputs, messages);
     let mut run = open_run(&options, messages, |_| Ok(()))?;
-    note(&run, &options, messages);
+    note_engine(&run, &options, messages);
+    note_settings(&run, &options, messages);
     // A whole batch is taken at once if its lines are there; nobody waits for more.
     let waiting = run.input.batch - 1;
     let (lines, reader) = lines::read(

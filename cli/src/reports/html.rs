@@ -15,6 +15,7 @@ use image_classification::{
 
 use evaluation::{ComparedPair, ComparisonReport, EvaluatedRun, EvaluationReport, RunInfo};
 
+use super::changes::ChangesText;
 use super::wording::{ComparisonText as _, EvaluationText as _, FAILURES, class, failed_image};
 use super::{Exporter, bisection};
 use crate::image_memory;
@@ -142,6 +143,7 @@ fn evaluated_run(evaluation: &EvaluationReport, index: usize, run: &EvaluatedRun
         classes: Vec::new(),
         decisions: Vec::new(),
         wrong: Vec::new(),
+        changes: ChangesText::new(evaluation, index, FAILURES),
     };
     let found = match &run.results {
         Ok(found) => found,
@@ -169,6 +171,13 @@ fn evaluated_run(evaluation: &EvaluationReport, index: usize, run: &EvaluatedRun
                 .map(|(class_id, of)| (name(class_id), percent(of.quality().f1), of))
                 .collect();
         }
+    }
+    let lists = page
+        .changes
+        .iter_mut()
+        .flat_map(|changes| &mut changes.lists);
+    for row in lists.flat_map(|list| list.rows.iter_mut().take(CLASSES)) {
+        row.thumbnail = thumbnail(&evaluation.images[row.image]);
     }
     let wrong = found.wrong.iter().take(CLASSES);
     page.wrong = wrong
@@ -243,6 +252,7 @@ struct RunSection {
     /// The classes of a multi-label model with F1 in percent.
     decisions: Vec<(String, String, Decisions)>,
     wrong: Vec<Wrong>,
+    changes: Option<ChangesText>,
 }
 
 struct Wrong {

@@ -9,8 +9,8 @@ use evaluation::{ComparedPair, ComparisonReport, EvaluationReport};
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
-use super::Exporter;
 use super::wording::{ComparisonText as _, EvaluationText as _, failed_image, found};
+use super::{Exporter, changes};
 use evaluation::text::printable;
 
 /// Test cases in JUnit's XML.
@@ -86,11 +86,24 @@ fn write_evaluation(evaluation: &EvaluationReport, out: &mut dyn Write) -> anyho
     for (index, run, _) in evaluation.evaluated() {
         let gates = evaluation.gates(index);
         let values = evaluation.values(index);
+        let changed = changes::cases(evaluation, index);
+        let has_dropped = gates
+            .iter()
+            .any(|gate| gate.name == Gate::MAX_DROP && !gate.passed);
+        // New errors fail where their gate fails.
+        let fails = move |is_error: bool| is_error && has_dropped;
+        let new_errors = changed.clone().filter(|(.., is_error)| fails(*is_error));
         let totals = Totals {
-            tests: gates.len() + values.len(),
-            failures: gates.iter().filter(|gate| !gate.passed).count(),
+            tests: gates.len() + values.len() + changed.len(),
+            failures: gates.iter().filter(|gate| !gate.passed).count() + new_errors.count(),
             errors: 0,
         };
+        let changed = changed.map(|(name, what, is_error)| {
+            Ok(Case {
+                output: Some(what.clone()),
+                ..Case::new(name, fails(is_error).then_some(what))
+            })
+        });
         let gates = gates.iter().map(|gate| Ok(Case::gate(gate)));
         let values = values.into_iter().map(|(name, value)| {
             Ok(Case {
@@ -98,7 +111,7 @@ fn write_evaluation(evaluation: &EvaluationReport, out: &mut dyn Write) -> anyho
                 ..Case::new(name, None)
             })
         });
-        report.suite(&run.name, totals, gates.chain(values))?;
+        report.suite(&run.name, totals, gates.chain(values).chain(changed))?;
     }
     let runs = evaluation.runs.iter().filter_map(|run| {
         let error = run.results.as_ref().err()?;

@@ -8,10 +8,10 @@ use evaluation::agreement::Gate;
 use evaluation::{ComparedPair, ComparisonReport, EvaluationReport, percent};
 
 use super::Exporter;
-use super::bisection;
 use super::wording::{
     ComparisonText as _, EvaluationText as _, FAILURES, LISTED, failed_image, found,
 };
+use super::{bisection, changes};
 use evaluation::text::printable;
 
 /// A summary in Markdown.
@@ -172,6 +172,9 @@ fn evaluation_text(evaluation: &EvaluationReport) -> String {
     for (name, values) in evaluation.side_by_side() {
         let cells: Vec<String> = values.iter().map(cell).collect();
         let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+    }
+    for (index, ..) in evaluation.evaluated() {
+        text += &changes::markdown(evaluation, index, |text| cell(text));
     }
     if let Some(gate) = evaluation.truth_gate() {
         add_gate("images", &gate, &mut text);

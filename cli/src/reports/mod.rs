@@ -1,6 +1,7 @@
 //! Reports of `compare` and `evaluate`: a file for each format, and their destinations.
 
 mod bisection;
+mod changes;
 mod html;
 mod json;
 mod junit;

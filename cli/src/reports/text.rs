@@ -8,8 +8,8 @@ use evaluation::agreement::{Basis, Gate, Verdict};
 use evaluation::{ComparedPair, ComparisonReport, EvaluationReport, percent};
 
 use super::Exporter;
-use super::bisection;
 use super::wording::{ComparisonText as _, EvaluationText as _, LISTED};
+use super::{bisection, changes};
 use evaluation::text::{counted, printable};
 
 /// Text for people.
@@ -194,6 +194,9 @@ fn evaluation_text(evaluation: &EvaluationReport) -> String {
             .collect();
         let cells = cells.concat();
         let _ = writeln!(text, "{}", format!("  {name:<24}{cells}").trim_end());
+    }
+    for (index, ..) in evaluation.evaluated() {
+        text += &changes::text(evaluation, index);
     }
     for (index, _, found) in evaluation.evaluated() {
         match &found.accuracy.counts {

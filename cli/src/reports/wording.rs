@@ -124,8 +124,9 @@ impl EvaluationText for EvaluationReport {
             Counts::SingleLabel(counts) => single_label_values(counts, &mut values),
             Counts::MultiLabel(counts) => multi_label_values(counts, &mut values),
         }
-        if run != self.reference && self.reference_results().is_some() {
-            let [reference, own] = found.right_alone;
+        if let Some(drop) = self.drop(run) {
+            values.push(("drop of top-1".to_owned(), drop.to_string()));
+            let [reference, own] = drop.right_alone;
             values.push((
                 "against the reference".to_owned(),
                 format!(

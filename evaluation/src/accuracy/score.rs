@@ -10,12 +10,23 @@ use super::multi_label::MultiLabel;
 use crate::statistics::{Rate, mean_of_shares};
 
 /// The judgement of one answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Judged {
     /// The rank of the first right class, from 1, if it is among the inspected ranks.
     pub rank: Option<usize>,
     /// The classes that the run gives for the image, if they differ from the ground truth.
     pub wrong: Option<Vec<usize>>,
+    /// The best class. `None` for an answer without classes.
+    pub best: Option<usize>,
+    /// The largest probability of a right class. `None` for raw outputs and class ids.
+    pub score: Option<f64>,
+}
+
+impl Judged {
+    /// Returns whether the best class is right.
+    pub fn is_right(&self) -> bool {
+        self.rank == Some(1)
+    }
 }
 
 /// The counts of all images.
@@ -102,7 +113,12 @@ impl Accuracy {
             Counts::SingleLabel(counts) => counts.add(truth, &top, scores),
             Counts::MultiLabel(counts) => counts.add(truth, scores),
         };
-        Judged { rank, wrong }
+        Judged {
+            rank,
+            wrong,
+            best: top.first().map(|ranked| ranked.class_id),
+            score: right_score(truth, scores),
+        }
     }
 
     /// The share of images with a right class among the best `k`.
@@ -114,6 +130,16 @@ impl Accuracy {
     pub fn ranks(&self, k: usize) -> bool {
         self.least_ranked.is_none_or(|least| k <= least)
     }
+}
+
+/// Returns the largest probability of a right class, if scores are probabilities.
+fn right_score(truth: &[usize], scores: &Scores) -> Option<f64> {
+    let scoring = scores.scoring();
+    if !scoring.is_distribution() && !scoring.is_multi_label() {
+        return None;
+    }
+    let of_right = truth.iter().filter_map(|class| scores.values().get(*class));
+    of_right.copied().reduce(f64::max)
 }
 
 impl SingleLabel {

@@ -22,13 +22,14 @@ pub enum Verdict {
 /// A limit, and whether it holds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Gate {
-    /// A stable name: `finite`, `max-delta`, `logits`, `informative`, `order`, `top1`, `overlap`.
+    /// A stable name: `finite`, `max-delta`, `logits`, `informative`, `order`, `top1`, `overlap`;
+    /// of an evaluation `min-top1`, `max-drop`, `min-truth`.
     pub name: &'static str,
     /// True if the limit holds.
     pub passed: bool,
     /// The value that was found and its limit, for people.
     pub found: String,
-    /// A remark on a gate that passed.
+    /// A remark, such as too few images to establish the limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
 }
@@ -36,6 +37,8 @@ pub struct Gate {
 impl Gate {
     /// The name of the gate that asks whether agreement would mean anything.
     pub const INFORMATIVE: &str = "informative";
+    /// The name of the gate on the drop of accuracy against the reference.
+    pub const MAX_DROP: &str = "max-drop";
 
     /// A gate without a remark.
     pub fn new(name: &'static str, passed: bool, found: String) -> Self {

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use backend_api::Tensor;
 use image_classification::{Interpretation, Labels, Scoring};
 
+use super::changes::{ChangedAnswer, Changes};
 use super::error::EvaluationError;
-use super::report::{EvaluatedRun, EvaluationReport, GateLimits, RunResults, WrongAnswer};
+use super::limits::GateLimits;
+use super::report::{EvaluatedRun, EvaluationReport, RunResults, WrongAnswer};
 use crate::accuracy::{Accuracy, ClassLookup, GroundTruth, Judged, LabelDifference};
 use crate::digest::Digest;
 use crate::duplicates::Duplicates;
@@ -170,35 +172,42 @@ impl EvaluationAccumulator {
 
     fn judge(&mut self, image: usize, written: &[String], outputs: Vec<Result<Tensor, Problem>>) {
         let most = self.options.top.last().copied().unwrap_or(1);
-        let mut right = Vec::new();
+        let mut answers = Vec::new();
         for (judge, output) in self.judges.iter_mut().zip(outputs) {
             let judged = output.and_then(|output| {
                 let judged = judge.judge(image, written, &output, most);
                 judged.map_err(|error| error.problem())
             });
             match judged {
-                Ok(is_right) => right.push(Some(is_right)),
+                Ok(answer) => answers.push(Some(answer)),
                 Err(problem) => {
-                    right.push(None);
+                    answers.push(None);
                     let failure = Failure::run(image, judge.place, problem);
                     self.failures.push(failure);
                 }
             }
         }
-        self.counted += usize::from(right.iter().all(Option::is_some));
-        let reference = self.judges.iter().zip(&right);
+        self.counted += usize::from(answers.iter().all(Option::is_some));
+        let reference = self.judges.iter().zip(&answers);
         let reference = reference
             .filter(|(judge, _)| judge.place == self.reference)
-            .find_map(|(_, right)| *right);
+            .find_map(|(_, answer)| answer.clone());
         let Some(reference) = reference else {
             return;
         };
-        for (judge, right) in self.judges.iter_mut().zip(right) {
-            match (reference, right) {
-                (true, Some(false)) => judge.right_alone[0] += 1,
-                (false, Some(true)) => judge.right_alone[1] += 1,
-                _ => {}
-            }
+        for (judge, answer) in self.judges.iter_mut().zip(answers) {
+            let Some(Answer { truth, judged }) = answer else {
+                continue;
+            };
+            let right = [reference.judged.is_right(), judged.is_right()];
+            judge.changes.add(right, || ChangedAnswer {
+                image,
+                truth,
+                answer: judged.best,
+                reference_answer: reference.judged.best,
+                score: judged.score,
+                reference_score: reference.judged.score,
+            });
         }
     }
 
@@ -241,11 +250,12 @@ impl EvaluationAccumulator {
         let run = |(entry, label_difference): (RunEntry, _)| EvaluatedRun {
             name: entry.name,
             results: entry.info.map(|info| {
-                let judge = judges.next().expect("one for each run");
+                let mut judge = judges.next().expect("one for each run");
+                judge.changes.sort();
                 RunResults {
                     info,
                     accuracy: judge.accuracy,
-                    right_alone: judge.right_alone,
+                    changes: judge.changes,
                     wrong: judge.wrong,
                     labels: entry.labels,
                     label_difference,
@@ -397,6 +407,13 @@ fn label_differences(entries: &[RunEntry], reference: usize) -> Vec<Option<Label
     entries.iter().map(difference).collect()
 }
 
+/// A judged answer, with the right classes by the ids of its run.
+#[derive(Clone)]
+struct Answer {
+    truth: Vec<usize>,
+    judged: Judged,
+}
+
 /// Judges the answers of one run by its own labels.
 #[derive(Debug)]
 struct Judge {
@@ -407,8 +424,7 @@ struct Judge {
     /// The number of labels, which bounds class ids.
     labels: Option<usize>,
     accuracy: Accuracy,
-    /// The number of images on which the reference alone was right, and this run alone.
-    right_alone: [usize; 2],
+    changes: Changes,
     wrong: Vec<WrongAnswer>,
 }
 
@@ -426,19 +442,18 @@ impl Judge {
             lookup: ClassLookup::new(labels, options.label_offset),
             labels: labels.map(Labels::len),
             accuracy: Accuracy::new(interpretation.scoring, options.threshold),
-            right_alone: [0; 2],
+            changes: Changes::default(),
             wrong: Vec::new(),
         }
     }
 
-    /// Returns whether the best class is right.
     fn judge(
         &mut self,
         image: usize,
         written: &[String],
         output: &Tensor,
         most: usize,
-    ) -> Result<bool, EvaluationError> {
+    ) -> Result<Answer, EvaluationError> {
         let scores = self.interpretation.scores(output)?;
         let scoring = scores.scoring();
         check_ranks(scoring, scores.values().len())?;
@@ -452,15 +467,15 @@ impl Judge {
                 classes: written.to_vec(),
             });
         }
-        let Judged { rank, wrong } = self.accuracy.add(&truth, &scores, most);
-        if let Some(answer) = wrong {
+        let mut judged = self.accuracy.add(&truth, &scores, most);
+        if let Some(answer) = judged.wrong.take() {
             self.wrong.push(WrongAnswer {
                 image,
-                truth,
+                truth: truth.clone(),
                 answer,
             });
         }
-        Ok(rank == Some(1))
+        Ok(Answer { truth, judged })
     }
 }
 

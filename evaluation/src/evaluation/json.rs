@@ -4,6 +4,7 @@ use image_classification::Labels;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use super::changes::{ChangedAnswer, ChangedClass};
 use super::report::{EvaluationReport, RunResults};
 use crate::accuracy::{Counts, Decisions, MultiLabel, OfClass, SingleLabel};
 use crate::statistics::mcnemar;
@@ -67,15 +68,56 @@ fn of_run(evaluation: &EvaluationReport, index: usize) -> Value {
         Counts::MultiLabel(counts) => add_multi_label(evaluation, results, counts, &mut value),
     }
     if !is_reference && evaluation.reference_results().is_some() {
-        let [reference, own] = results.right_alone;
-        value["against_reference"] = json!({
-            "right_alone": own,
-            "reference_right_alone": reference,
-            "mcnemar_p": mcnemar(reference, own),
-        });
+        value["against_reference"] = against_reference(evaluation, index, results);
     }
     value["gates"] = json!(evaluation.gates(index));
     value
+}
+
+fn against_reference(evaluation: &EvaluationReport, run: usize, results: &RunResults) -> Value {
+    let changes = &results.changes;
+    let [reference, own] = changes.right_alone();
+    let is_single = matches!(results.accuracy.counts, Counts::SingleLabel(_));
+    let answers = |all: &[ChangedAnswer]| -> Value {
+        let answer = |changed: &ChangedAnswer| {
+            let mut value = json!({
+                "path": evaluation.images[changed.image].to_string_lossy(),
+                "answer": changed.answer,
+                "reference_answer": changed.reference_answer,
+                "score": changed.score,
+                "reference_score": changed.reference_score,
+            });
+            if is_single {
+                value["class_id"] = json!(changed.truth.first());
+            } else {
+                value["class_ids"] = json!(changed.truth);
+            }
+            value
+        };
+        all.iter().map(answer).collect()
+    };
+    let class = |class: &ChangedClass| {
+        json!({
+            "class_id": class.class_id,
+            "label": label(results, class.class_id),
+            "lost": class.lost,
+            "gained": class.gained,
+        })
+    };
+    json!({
+        "right_alone": own,
+        "reference_right_alone": reference,
+        "mcnemar_p": mcnemar(reference, own),
+        "pictures": changes.images,
+        "drop": evaluation.drop(run).map(|drop| json!({
+            "share": drop.share,
+            "low": drop.low,
+            "high": drop.high,
+        })),
+        "new_errors": answers(changes.new_errors()),
+        "corrected": answers(changes.corrected()),
+        "classes": changes.classes().iter().map(class).collect::<Vec<_>>(),
+    })
 }
 
 fn label(results: &RunResults, class_id: usize) -> Option<&str> {

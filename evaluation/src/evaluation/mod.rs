@@ -1,12 +1,18 @@
 //! The same images through one or more runs, against ground truth.
 
 mod accumulator;
+mod changes;
+mod drop;
 mod error;
 mod json;
+mod limits;
 mod report;
 mod run;
 
 pub use accumulator::{EvaluationAccumulator, EvaluationOptions};
+pub use changes::{ChangedAnswer, ChangedClass, Changes};
+pub use drop::AccuracyDrop;
 pub use error::EvaluationError;
-pub use report::{EvaluatedRun, EvaluationReport, GateLimits, RunResults, WrongAnswer};
+pub use limits::{DropRule, GateLimits, LeastTruth};
+pub use report::{EvaluatedRun, EvaluationReport, RunResults, WrongAnswer};
 pub use run::{Evaluation, RunningEvaluation};

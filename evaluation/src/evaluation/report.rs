@@ -5,25 +5,16 @@ use std::path::PathBuf;
 
 use image_classification::Labels;
 
+use super::changes::Changes;
+use super::drop::AccuracyDrop;
+use super::limits::{DropRule, GateLimits, LeastTruth};
 use crate::accuracy::{Accuracy, LabelDifference};
 use crate::agreement::{Gate, Verdict};
 use crate::duplicates::Duplicates;
 use crate::failure::Failure;
 use crate::provenance::{Machine, RunInfo};
-use crate::share::{Share, percent};
-use crate::statistics::too_few_for_drop;
+use crate::share::percent;
 use crate::text::{counted, printable};
-
-/// The limits of an evaluation. A limit that is `None` is not checked.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct GateLimits {
-    /// The least top-1 accuracy of every run.
-    pub min_top1: Option<Share>,
-    /// The largest drop of the top-1 accuracy of a run against the reference's.
-    pub max_drop: Option<Share>,
-    /// The least share of images that have ground truth.
-    pub min_truth: Option<Share>,
-}
 
 /// A run of an evaluation.
 #[derive(Debug)]
@@ -41,8 +32,8 @@ pub struct RunResults {
     pub info: RunInfo,
     /// The counts.
     pub accuracy: Accuracy,
-    /// The number of images on which the reference alone was right, and this run alone.
-    pub right_alone: [usize; 2],
+    /// The images on which only one of this run and the reference is right.
+    pub changes: Changes,
     /// The wrong answers.
     pub wrong: Vec<WrongAnswer>,
     /// The names of the run's own classes.
@@ -123,31 +114,38 @@ impl EvaluationReport {
         if let Some(least) = self.limits.min_top1 {
             gates.push(Gate::of_share("min-top1", "top-1", top1, least));
         }
-        if let (Some(most), Some(reference)) = (self.limits.max_drop, self.reference_results())
-            && run != self.reference
-        {
+        if let (Some(most), Some(reference), Some(drop)) = (
+            self.limits.max_drop,
+            self.reference_results(),
+            self.drop(run),
+        ) {
             let reference = reference.accuracy.top(1);
-            let drop = reference.share - top1.share;
-            let only = results.right_alone;
-            let text = format!(
-                "top-1 {}/{}, {} % against {}/{}, {} %, a drop of {} points, at most {}",
+            let accuracies = format!(
+                "top-1 {}/{}, {} % against {}/{}, {} %",
                 top1.count,
                 top1.of,
                 percent(top1.share),
                 reference.count,
                 reference.of,
-                percent(reference.share),
-                percent(drop),
-                most.to_string().trim_end_matches(" %"),
+                percent(reference.share)
             );
-            let passed = most.allows_drop((reference.count, reference.of), (top1.count, top1.of));
-            let remark = too_few_for_drop(only[0], only[1], top1.of, most);
-            gates.push(Gate {
-                remark: remark.filter(|_| passed),
-                ..Gate::new("max-drop", passed, text)
-            });
+            gates.push(drop.gate(most, self.limits.drop_rule, &accuracies));
         }
         gates
+    }
+
+    /// Returns the drop of a run's accuracy against the reference. `None` for the reference, and without one.
+    pub fn drop(&self, run: usize) -> Option<AccuracyDrop> {
+        self.reference_results()?;
+        let results = self.runs[run].results.as_ref().ok()?;
+        (run != self.reference).then(|| AccuracyDrop::new(&results.changes))
+    }
+
+    /// Returns whether a limit on the answers is set, but images without ground truth, which no limit allows, leave it
+    /// open.
+    pub fn lacks_truth(&self) -> bool {
+        let limits = &self.limits;
+        limits.judges_answers() && limits.min_truth.is_none() && !self.missing.is_empty()
     }
 
     /// Returns the number of images that have ground truth.
@@ -155,9 +153,11 @@ impl EvaluationReport {
         self.images.len() - self.missing.len()
     }
 
-    /// Returns the gate of the images, which belongs to no single run.
+    /// Returns the gate of the images, which belongs to no single run. Without a limit it is there only if images
+    /// [lack](Self::lacks_truth) ground truth.
     pub fn truth_gate(&self) -> Option<Gate> {
-        let least = self.limits.min_truth?;
+        let lacks_truth = self.lacks_truth().then_some(LeastTruth::ALL);
+        let least = self.limits.min_truth.or(lacks_truth)?;
         let (count, of) = (self.with_truth(), self.images.len());
         let found = format!(
             "ground truth for {count} of {}, {} %, at least {least}",
@@ -182,7 +182,7 @@ impl EvaluationReport {
     /// Returns the verdict on all runs.
     pub fn verdict(&self) -> Verdict {
         let failed = self.runs.iter().any(|run| run.results.is_err());
-        if failed || !self.failures.is_empty() || self.counted == 0 {
+        if failed || !self.failures.is_empty() || self.counted == 0 || self.lacks_truth() {
             Verdict::CouldNotCompare
         } else if self.all_gates().all(|(_, gate)| gate.passed) {
             Verdict::Agree
@@ -202,7 +202,7 @@ impl EvaluationReport {
             })
             .collect();
         let (word, mut parts) = match self.verdict() {
-            Verdict::Agree if self.limits == GateLimits::default() => {
+            Verdict::Agree if !self.limits.judges_answers() && self.limits.min_truth.is_none() => {
                 let none = "no gate was requested";
                 ("EVALUATED", vec![none.to_owned()])
             }
@@ -213,7 +213,9 @@ impl EvaluationReport {
                 } else {
                     ""
                 };
-                ("PASSED", vec![format!("all gates hold{few}")])
+                let mut parts = vec![format!("all gates hold{few}")];
+                parts.extend((0..self.runs.len()).filter_map(|run| self.noise(run)));
+                ("PASSED", parts)
             }
             Verdict::Disagree => ("FAILED", failed),
             Verdict::CouldNotCompare => {
@@ -223,7 +225,9 @@ impl EvaluationReport {
                     self.runs.len(),
                     self.failures.len()
                 );
-                let parts = [vec![text], failed].concat();
+                let has_failures = runs > 0 || !self.failures.is_empty();
+                let text = (has_failures || !self.lacks_truth()).then_some(text);
+                let parts = text.into_iter().chain(failed).collect();
                 ("COULD NOT EVALUATE", parts)
             }
         };
@@ -252,6 +256,19 @@ impl EvaluationReport {
             ));
         }
         format!("{word}{coverage}: {}", parts.join("; "))
+    }
+
+    /// Describes a drop that is above its limit, but passed because of the few images.
+    fn noise(&self, run: usize) -> Option<String> {
+        let (most, drop) = (self.limits.max_drop?, self.drop(run)?);
+        let passed = self.limits.drop_rule == DropRule::Shown && drop.is_within_noise(most);
+        passed.then(|| {
+            format!(
+                "{}: a drop of {drop} is above {most}, but within the noise of {}",
+                printable(&self.runs[run].name),
+                counted(drop.images, "image")
+            )
+        })
     }
 
     /// Returns whether all runs were evaluated and all limits hold.

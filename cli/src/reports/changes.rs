@@ -1,0 +1,237 @@
+//! The images and classes on which a run and the reference of an evaluation are not both right.
+
+use std::fmt::Write as _;
+
+use evaluation::text::counted;
+use evaluation::{ChangedAnswer, ChangedClass, Changes, EvaluationReport};
+
+use super::wording::{EvaluationText as _, LISTED};
+
+/// An image on which only one of two runs is right, in words.
+pub struct ChangedRow {
+    /// The place of the image.
+    pub image: usize,
+    /// The path of the image.
+    pub path: String,
+    /// The right class.
+    pub truth: String,
+    /// The best class of the run that is wrong.
+    pub wrong_answer: String,
+    /// The probability of the right class in the reference and in the run: `0.8120 → 0.1034`.
+    pub scores: String,
+    /// The image, small, as a data URI; `None` in formats without images.
+    pub thumbnail: Option<String>,
+    wrong: Wrong,
+}
+
+impl ChangedRow {
+    /// Returns the answer in words: `281 tabby cat (0.8120 → 0.1034), classified as 282 tiger cat`.
+    fn sentence(&self) -> String {
+        let scores = match &*self.scores {
+            "" => String::new(),
+            scores => format!(" ({scores})"),
+        };
+        let words = self.wrong.words();
+        format!("{}{scores}, {words} {}", self.truth, self.wrong_answer)
+    }
+}
+
+/// A list of images on which only one of two runs is right: the largest changes of the right class's probability.
+pub struct ChangedList {
+    /// The heading: the number of images and their kind.
+    pub title: String,
+    /// The words before wrong answers.
+    pub wrong: &'static str,
+    /// The first images.
+    pub rows: Vec<ChangedRow>,
+    /// The number of images that are not listed.
+    pub rest: usize,
+}
+
+/// The changes of a run in words, with at most a given number of rows in each list.
+pub struct ChangesText {
+    /// New errors, then corrected answers; a list without images is left out.
+    pub lists: Vec<ChangedList>,
+    /// The classes with changed answers, by what they lost: the class, the lost images, the gained images.
+    pub classes: Vec<(String, usize, usize)>,
+    /// The number of classes that are not listed.
+    pub classes_rest: usize,
+}
+
+impl ChangesText {
+    /// Describes the changes of a run, `most` images of each kind and `most` classes. `None` for the reference and without
+    /// changes.
+    pub fn new(evaluation: &EvaluationReport, run: usize, most: usize) -> Option<Self> {
+        let changes = changes(evaluation, run)?;
+        let classes = changes.classes();
+        if classes.is_empty() {
+            return None;
+        }
+        let list = |answers: &[ChangedAnswer], title: &str, wrong: Wrong| ChangedList {
+            title: format!("{title}: {}", counted(answers.len(), "image")),
+            wrong: wrong.words(),
+            rows: answers
+                .iter()
+                .take(most)
+                .map(|changed| row(evaluation, run, changed, wrong))
+                .collect(),
+            rest: answers.len().saturating_sub(most),
+        };
+        let lists = [
+            list(changes.new_errors(), "new errors", Wrong::Run),
+            list(changes.corrected(), "corrected", Wrong::Reference),
+        ];
+        Some(Self {
+            lists: lists
+                .into_iter()
+                .filter(|list| !list.rows.is_empty())
+                .collect(),
+            classes_rest: classes.len().saturating_sub(most),
+            classes: classes
+                .iter()
+                .take(most)
+                .map(|class: &ChangedClass| {
+                    let name = evaluation.class(run, class.class_id);
+                    (name, class.lost, class.gained)
+                })
+                .collect(),
+        })
+    }
+}
+
+/// The run whose answer is wrong.
+#[derive(Clone, Copy)]
+enum Wrong {
+    Run,
+    Reference,
+}
+
+impl Wrong {
+    /// Returns the words before the wrong answer.
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Run => "classified as",
+            Self::Reference => "the reference said",
+        }
+    }
+}
+
+/// Returns the changes of a run. `None` for the reference, and without one.
+fn changes(evaluation: &EvaluationReport, run: usize) -> Option<&Changes> {
+    evaluation.reference_results()?;
+    let results = evaluation.runs[run].results.as_ref().ok()?;
+    (run != evaluation.reference).then_some(&results.changes)
+}
+
+fn row(
+    evaluation: &EvaluationReport,
+    run: usize,
+    changed: &ChangedAnswer,
+    wrong: Wrong,
+) -> ChangedRow {
+    let (run_of_answer, answer) = match wrong {
+        Wrong::Run => (run, changed.answer),
+        Wrong::Reference => (evaluation.reference, changed.reference_answer),
+    };
+    let score = |score: Option<f64>| score.map_or_else(|| "?".to_owned(), |it| format!("{it:.4}"));
+    let scores = match (changed.reference_score, changed.score) {
+        (None, None) => String::new(),
+        (reference, own) => format!("{} → {}", score(reference), score(own)),
+    };
+    ChangedRow {
+        image: changed.image,
+        path: evaluation.path(changed.image),
+        truth: evaluation.classes(run, &changed.truth),
+        wrong_answer: evaluation.classes(run_of_answer, answer.as_slice()),
+        scores,
+        thumbnail: None,
+        wrong,
+    }
+}
+
+/// Returns the new errors and corrected answers of a run as text, with its title.
+pub fn text(evaluation: &EvaluationReport, run: usize) -> String {
+    let mut text = String::new();
+    let Some(changes) = ChangesText::new(evaluation, run, LISTED) else {
+        return text;
+    };
+    let title = evaluation.title(run);
+    for list in &changes.lists {
+        let _ = writeln!(text, "\n{title}, {}", list.title);
+        for row in &list.rows {
+            let _ = writeln!(text, "  {}: {}", row.path, row.sentence());
+        }
+        rest(list.rest, "images", &mut text);
+    }
+    let _ = writeln!(text, "\n{title}, classes by loss");
+    for (class, lost, gained) in &changes.classes {
+        let _ = writeln!(text, "  {lost:>4} lost, {gained:>4} gained: {class}");
+    }
+    rest(changes.classes_rest, "classes", &mut text);
+    text
+}
+
+fn rest(count: usize, what: &str, text: &mut String) {
+    if count > 0 {
+        let _ = writeln!(text, "  {count} more {what} are in the JSON report");
+    }
+}
+
+/// Returns the tables of a run's new errors and corrected answers in Markdown. `cell` escapes text.
+pub fn markdown(evaluation: &EvaluationReport, run: usize, cell: fn(&str) -> String) -> String {
+    let mut text = String::new();
+    let Some(changes) = ChangesText::new(evaluation, run, LISTED) else {
+        return text;
+    };
+    let title = cell(&evaluation.title(run));
+    for list in &changes.lists {
+        let _ = writeln!(
+            text,
+            "\n| {title}, {} | right class | its probability | {} |\n|---|---|---|---|",
+            list.title, list.wrong
+        );
+        for row in &list.rows {
+            let cells = [&row.path, &row.truth, &row.scores, &row.wrong_answer];
+            let cells = cells.map(|text| cell(text)).join(" | ");
+            let _ = writeln!(text, "| {cells} |");
+        }
+        rest_row(list.rest, "images", 4, &mut text);
+    }
+    let _ = writeln!(
+        text,
+        "\n| {title}, classes by loss | lost | gained |\n|---|---|---|"
+    );
+    for (class, lost, gained) in &changes.classes {
+        let _ = writeln!(text, "| {} | {lost} | {gained} |", cell(class));
+    }
+    rest_row(changes.classes_rest, "classes", 3, &mut text);
+    text
+}
+
+fn rest_row(count: usize, what: &str, columns: usize, text: &mut String) {
+    if count > 0 {
+        let cells = "| ".repeat(columns);
+        let _ = writeln!(text, "| {count} more {what} are in the JSON report {cells}");
+    }
+}
+
+/// Returns a test case for each changed image of a run: the name, the description and whether it is a new error.
+pub fn cases(
+    evaluation: &EvaluationReport,
+    run: usize,
+) -> impl ExactSizeIterator<Item = (String, String, bool)> + Clone {
+    let lists = changes(evaluation, run).map_or([&[][..]; 2], |changes| {
+        [changes.new_errors(), changes.corrected()]
+    });
+    let of_errors = lists[0].len();
+    (0..of_errors + lists[1].len()).map(move |place| {
+        let is_error = place < of_errors;
+        let (answer, wrong, kind) = if is_error {
+            (&lists[0][place], Wrong::Run, "new error")
+        } else {
+            (&lists[1][place - of_errors], Wrong::Reference, "corrected")
+        };
+        let row = row(evaluation, run, answer, wrong);
+        (format!("{kind} {}", row.path), row.sentence(), is_error)
+    })
+}
