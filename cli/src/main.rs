@@ -102,7 +102,7 @@ fn run(args: Args, messages: &mut Messages) -> anyhow::Result<u8> {
             let options = ClassifyOptions::try_from(args.classify)?;
             if options.stream {
                 // Whoever sends the lines finds their errors in the answers.
-                return commands::stream::run(options, messages).map(|()| 0);
+                return commands::stream::run(&options, messages).map(|()| 0);
             }
             commands::classify::run(options, messages)?;
             Ok(u8::from(messages.errors() > 0))

@@ -262,17 +262,14 @@ impl<'de> Visitor<'de> for &mut Fields<'de> {
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            match self.place(&key) {
-                Some((key, place)) => {
-                    let value = map.next_value()?;
-                    if place.replace(value).is_some() {
-                        self.repeated.get_or_insert(key);
-                    }
+            if let Some((key, place)) = self.place(&key) {
+                let value = map.next_value()?;
+                if place.replace(value).is_some() {
+                    self.repeated.get_or_insert(key);
                 }
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                    self.unknown.get_or_insert_with(|| key.into_owned());
-                }
+            } else {
+                map.next_value::<IgnoredAny>()?;
+                self.unknown.get_or_insert_with(|| key.into_owned());
             }
         }
         Ok(())

@@ -19,14 +19,14 @@ use image_classification::Answer;
 use stream_line::StreamLine;
 
 /// Answers the lines of stdin in their order, each as soon as it is known.
-pub fn run(options: ClassifyOptions, messages: &mut Messages) -> anyhow::Result<()> {
+pub fn run(options: &ClassifyOptions, messages: &mut Messages) -> anyhow::Result<()> {
     // A redirected stdout may lead to a file that is read.
-    files_read(&options).check(&[])?;
+    files_read(options).check(&[])?;
     let writer = Json::new(Output::open("--output", None)?);
     note_defaults(std::iter::once(&options.engine), &options.inputs, messages);
-    let mut run = open_run(&options, messages, |_| Ok(()))?;
-    note_engine(&run, &options, messages);
-    note_settings(&run, &options, messages);
+    let mut run = open_run(options, messages, |_| Ok(()))?;
+    note_engine(&run, options, messages);
+    note_settings(&run, options, messages);
     // A whole batch is taken at once if its lines are there; nobody waits for more.
     let waiting = run.input.batch - 1;
     let (lines, reader) = lines::read(

@@ -13,7 +13,7 @@ use crate::errors;
 use crate::stream_line::{LineId, StreamLine};
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct Record<'a> {
     schema_version: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
@@ -144,7 +144,7 @@ impl Json {
         input: &JsonInput<'_>,
         result: Result<&Classified, &anyhow::Error>,
     ) -> anyhow::Result<()> {
-        let line = Line {
+        let record = Record {
             schema_version: 1,
             line: input.line.map(|line| line.number),
             id: input.line.and_then(|line| line.id.as_ref()),
@@ -187,7 +187,7 @@ impl Json {
                 hint: errors::hint(error),
             }),
         };
-        let mut text = serde_json::to_vec(&line)?;
+        let mut text = serde_json::to_vec(&record)?;
         text.push(b'\n');
         self.out.write_all(&text)?;
         self.out.flush()?;
