@@ -17,7 +17,7 @@ pub enum ColorOrder {
     Bgr,
     /// The luma of Pillow's `convert("L")` (ITU-R 601-2), from which the image is then resized: torchvision's
     /// `Grayscale`. An input of three channels gets it three times.
-    #[serde(alias = "gray")]
+    #[cfg_attr(feature = "serde", serde(alias = "gray"))]
     Grey,
 }
 
@@ -331,10 +331,10 @@ pub enum Interpolation {
     /// `LANCZOS` of torchvision with tensors: antialiased when the image shrinks.
     TorchvisionLanczos,
     /// `BILINEAR` of torchvision with tensors of floats, which are not rounded to bytes.
-    #[serde(rename = "torchvision-bilinear-f32")]
+    #[cfg_attr(feature = "serde", serde(rename = "torchvision-bilinear-f32"))]
     TorchvisionBilinearF32,
     /// `BICUBIC` of torchvision with tensors of floats, which are not rounded to bytes.
-    #[serde(rename = "torchvision-bicubic-f32")]
+    #[cfg_attr(feature = "serde", serde(rename = "torchvision-bicubic-f32"))]
     TorchvisionBicubicF32,
 }
 
