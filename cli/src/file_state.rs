@@ -1,4 +1,4 @@
-//! The state of a file: whether it is the one that was read before.
+//! The state of a file, which shows a change since it was read.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ pub struct FileState {
 }
 
 impl FileState {
-    /// Returns the state, or `None` for what cannot be read: whoever opens it tells why.
+    /// Returns the state, or `None` for a file that cannot be read: opening it gives the reason.
     pub fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         #[cfg(unix)]

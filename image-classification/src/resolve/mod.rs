@@ -472,8 +472,8 @@ mod tests {
         let notes: Vec<&str> = resolved.notes.iter().map(|note| &*note.text).collect();
         assert_eq!(
             notes[0],
-            "mean is 0,0,0 by conversion_parameters: the model's graph does that itself, but 123.675,116.28,103.53 by \
-             recipe torchvision:alexnet@IMAGENET1K_V1; using the first"
+            "mean is 0,0,0 (conversion_parameters: the model's graph does that itself), but 123.675,116.28,103.53 \
+             (recipe torchvision:alexnet@IMAGENET1K_V1); using the first"
         );
         // Either the caller names the wrong weights, or the converter got wrong numbers.
         std::fs::write(&model, ir("[127,127,127]")).unwrap();
