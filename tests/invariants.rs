@@ -396,7 +396,7 @@ fn only_the_command_line_prints_or_exits() {
 }
 
 /// Libraries name the fields of their options; `cli/src/fields.rs` has the flags, `cli/src/runtimes.rs` the variables.
-/// A pipe would be waited for, and a device never ends: [`model_file::open_regular`] refuses both.
+/// A pipe would be waited for, and a device never ends: [`model_file::open_regular`] rejects both.
 #[test]
 fn files_are_opened_by_the_function_that_refuses_pipes() {
     const RAW: [&str; 5] = [

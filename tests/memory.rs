@@ -1,5 +1,5 @@
 //! The memory that images take, against the memory that was announced: with exactly that much, decoding and
-//! preprocessing end well.
+//! preprocessing succeed.
 //!
 //! An allocator with a limit decides. What a decoder cannot catch would end this process, so that the name of the
 //! file is printed before.
@@ -45,11 +45,11 @@ fn within<T>(bytes: u64, work: impl FnOnce() -> T) -> T {
 }
 
 fn decoding() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    println!("{}", python("memory_cases.py", [folder.path()])?);
+    let directory = tempfile::tempdir()?;
+    println!("{}", python("memory_cases.py", [directory.path()])?);
     let limits = DecodeLimits::default();
-    let (mut count, mut generous, mut refused) = (0, 0, 0);
-    let mut paths: Vec<_> = fs::read_dir(folder.path())?
+    let (mut count, mut generous, mut rejected) = (0, 0, 0);
+    let mut paths: Vec<_> = fs::read_dir(directory.path())?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
     for entry in fs::read_dir(checkout().join("tests/data/jxl"))? {
@@ -65,7 +65,7 @@ fn decoding() -> Result<(), Failed> {
         if let Err(error) = Image::decode(&bytes, &limits) {
             // Decoders do not read every variant.
             println!("{name}: {error:?}");
-            refused += 1;
+            rejected += 1;
             continue;
         }
         // A header itself takes little, whatever the file holds.
@@ -101,10 +101,10 @@ fn decoding() -> Result<(), Failed> {
             generous += u32::from(announced > 20 * header.pixel_bytes(1) + (64 << 20));
         }
     }
-    println!("{count} decoded, {generous} announced far too much, {refused} refused");
+    println!("{count} decoded, {generous} announced far too much, {rejected} rejected");
     ensure(
-        count > 450 && generous == 0 && refused < 10,
-        (count, generous, refused),
+        count > 450 && generous == 0 && rejected < 10,
+        (count, generous, rejected),
     )
 }
 
@@ -114,16 +114,32 @@ fn layout(width: usize, height: usize) -> InputLayout {
     InputLayout::from_spec(&spec, None, None).expect("an image input")
 }
 
+/// Returns whether a filter gets every size. It does if its windows are the widest of its resampler, or if it has none;
+/// other filters of the resampler take less by the same arithmetic, and get the sizes of [`FEW`].
+fn is_widest(interpolation: Interpolation) -> bool {
+    use Interpolation as I;
+    match interpolation {
+        I::Lanczos | I::TorchvisionLanczos | I::TorchvisionBicubicF32 => true,
+        I::Nearest | I::OpencvLinear | I::TorchvisionNearest => true,
+        I::Box | I::Bilinear | I::Bicubic => false,
+        I::TorchvisionNearestExact | I::TorchvisionBilinear | I::TorchvisionBicubic => false,
+        I::TorchvisionBilinearF32 => false,
+    }
+}
+
+/// A photo, and an image so high that its weights count.
+const FEW: [(u32, u32); 2] = [(640, 480), (40, 50_000)];
+
 fn preprocessing() -> Result<(), Failed> {
     let sizes = [
         (1, 1),
         (640, 480),
         (1200, 1),
         (3, 4000),
-        (40, 200_000),
-        (3_000_000, 1),
-        (1_500_000, 3),
-        (1, 3_000_000),
+        (40, 50_000),
+        (600_000, 1),
+        (300_000, 3),
+        (1, 600_000),
         (2000, 2000),
     ];
     let resizes = [
@@ -139,6 +155,9 @@ fn preprocessing() -> Result<(), Failed> {
         let pixels: Vec<u8> = (0..width * height * 3).map(|i| (i % 251) as u8).collect();
         let image = Image::from_rgb(width, height, pixels).ok_or("an image")?;
         for (interpolation, name) in Interpolation::ALL {
+            if !is_widest(interpolation) && !FEW.contains(&(width, height)) {
+                continue;
+            }
             for resize in resizes {
                 for layout in [layout(224, 224), layout(16, 16), layout(11, 256)] {
                     let recipe = Preprocess {
@@ -153,15 +172,15 @@ fn preprocessing() -> Result<(), Failed> {
                         Err(LayoutError::TooLong { .. }) => (),
                         Err(error) => return Err(format!("{error:?}").into()),
                     }
-                    // Nothing comes near the gigabytes of all weights at once.
+                    // Weights for every source and target pixel would take hundreds of megabytes.
                     let pixels = image.rgb().len() as u64;
-                    ensure(announced < 4 * pixels + (256 << 20), announced)?;
+                    ensure(announced < 4 * pixels + (64 << 20), announced)?;
                 }
             }
         }
     }
     println!("{count} tensors");
-    ensure(count > 800, count)
+    ensure(count > 900, count)
 }
 
 fn without_memory() -> Result<(), Failed> {

@@ -8,7 +8,7 @@ use openvino::InferenceError;
 
 use crate::diagnosis::explain;
 
-/// Parts of OpenVINO's messages when the system refuses something, with the next step.
+/// Parts of OpenVINO's messages when the system denies something, with the next step.
 const SHORTAGES: [(&str, &str); 2] = [
     (
         "bad_alloc",

@@ -22,7 +22,7 @@ const ARENAS: (&str, &str) = ("MALLOC_ARENA_MAX", "2");
 const SMALL_ADDRESS_SPACE: u64 = 16 << 30;
 
 /// Starts the program again, in this process, if the loader would look in the current directory or glibc would waste
-/// addresses. Where that fails, `runtime_library` refuses to load an engine.
+/// addresses. Where that fails, `runtime_library` loads no engine.
 pub fn clean() {
     #[cfg(unix)]
     {

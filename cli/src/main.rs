@@ -135,7 +135,7 @@ thread_local! {
 }
 
 /// Keeps the texts of panics instead of printing them. Panics of decoders and engines are caught and become one error
-/// line, also where an engine opens a model on the main thread. What nobody catches, `main` prints.
+/// line, also where an engine opens a model on the main thread. `main` prints a panic that nobody catches.
 fn hold_panics() {
     std::panic::set_hook(Box::new(|info| {
         let backtrace = Backtrace::capture();

@@ -44,7 +44,7 @@ pub struct OpenRun {
 }
 
 impl OpenRun {
-    /// Opens the engine and resolves the preprocessing. `step` is told each step before it begins.
+    /// Opens the engine and resolves the preprocessing. `step` gets the name of each step before it begins.
     pub fn open(
         name: String,
         engine: &EngineOptions,

@@ -72,7 +72,7 @@ impl Runs {
             if let (Ok(opened), Ok(info)) = (&run.opened, &mut entry.info)
                 && opened.fitted.reading.is_none()
             {
-                // Outputs may tell of two classes in one value.
+                // One value of an output may describe two classes.
                 info.classes = None;
             }
             Ok(entry)
@@ -80,8 +80,8 @@ impl Runs {
         self.all.iter().map(entry).collect()
     }
 
-    /// Gives `images` to the runs at `places`. Their first outputs decide how the outputs of those are read that do not
-    /// tell it, and `entries` describes them with that.
+    /// Gives `images` to the runs at `places`. Where a model does not state how its outputs are read, the first outputs
+    /// decide it, and `entries` then describes the decision.
     pub async fn start<I>(
         &self,
         mut entries: Vec<RunEntry>,

@@ -47,6 +47,8 @@ pub struct WithOrigin<T> {
     pub value: T,
     /// The source that states it.
     pub origin: SettingOrigin,
+    /// A decision behind the value that the user should know if it is used. Names of settings are in backticks.
+    pub(crate) note: Option<String>,
 }
 
 impl<T> WithOrigin<T> {
@@ -55,7 +57,13 @@ impl<T> WithOrigin<T> {
         Self {
             value,
             origin: origin.into(),
+            note: None,
         }
+    }
+
+    /// Sets the note that the user gets if the value is used.
+    pub(crate) fn with_note(self, note: Option<String>) -> Self {
+        Self { note, ..self }
     }
 }
 
@@ -70,6 +78,8 @@ pub struct Setting {
     pub origin: SettingOrigin,
     /// Different values with their sources.
     pub others: Vec<(String, SettingOrigin)>,
+    /// The [note](WithOrigin::note) on the value that is used.
+    pub(crate) note: Option<String>,
 }
 
 /// `mean = 123.675,116.28,103.53 (config.json: mean)`.
@@ -94,10 +104,12 @@ pub(crate) fn choose<'a, T: Copy + PartialEq + 'a>(
     text: impl Fn(&T) -> String,
 ) -> (T, Setting) {
     let mut stated = stated.flatten();
-    let (value, origin) = match stated.next() {
-        Some(chosen) => (chosen.value, chosen.origin.clone()),
-        None => (convention, SettingOrigin::Convention),
-    };
+    let convention = WithOrigin::new(convention, SettingOrigin::Convention);
+    let WithOrigin {
+        value,
+        origin,
+        note,
+    } = stated.next().cloned().unwrap_or(convention);
     let others = stated
         .filter(|other| other.value != value)
         .map(|other| (text(&other.value), other.origin.clone()))
@@ -107,6 +119,7 @@ pub(crate) fn choose<'a, T: Copy + PartialEq + 'a>(
         value: text(&value),
         origin,
         others,
+        note,
     };
     (value, setting)
 }

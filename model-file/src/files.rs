@@ -143,7 +143,7 @@ fn regular_or_saved_model(model: &Path) -> Result<(), Error> {
     Err(error.with_hint("copy it to a file first"))
 }
 
-/// A pipe would be waited for, and a device never ends. A page or a pointer in the place of weights is named.
+/// A pipe would be waited for, and a device never ends. The error names a web page or a Git LFS pointer instead of weights.
 pub(crate) fn regular(file: &Path) -> Result<u64, Error> {
     let checked = fs::metadata(file).and_then(|metadata| {
         if metadata.is_file() {
@@ -159,7 +159,7 @@ pub(crate) fn regular(file: &Path) -> Result<u64, Error> {
     Ok(size)
 }
 
-/// Refuses a page or a pointer in the place of weights.
+/// Rejects a web page or a Git LFS pointer instead of weights.
 pub(crate) fn check_weights(file: &Path) -> Result<(), Error> {
     let Some(foreign) = Foreign::of_weights(file) else {
         return Ok(());
@@ -264,7 +264,8 @@ fn check_variables(model: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let error = missing(&index, "the values of the model's variables are missing");
-    Err(error.with_hint("get the whole directory of the SavedModel, with its folder `variables`"))
+    Err(error
+        .with_hint("get the whole directory of the SavedModel, with its subdirectory `variables`"))
 }
 
 /// Returns whether the file's name ends in `.ending`, ignoring case.
@@ -429,7 +430,7 @@ fn check_ports(model: &ModelSource, graph: &onnx::Graph) -> Result<(), Error> {
     .with_hint("cut the model down to one input"))
 }
 
-/// Refuses sizes that no tensor has: engines read them as open sizes, or panic.
+/// Rejects sizes that no tensor has: engines read them as open sizes, or panic.
 fn check_dims(port: &onnx::ValueInfo) -> Result<(), String> {
     let r#type = port.r#type.as_ref();
     let shape = r#type.and_then(|of| of.tensor_type.as_ref()?.shape.as_ref());

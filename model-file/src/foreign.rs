@@ -1,4 +1,4 @@
-//! Files that are no models, told by their content.
+//! Files that are no models, recognised by their content.
 
 use std::fmt;
 use std::io::Read as _;
@@ -8,7 +8,7 @@ use backend_api::ModelSource;
 
 use crate::format::open_regular;
 
-/// Bytes from the beginning of a file that tell what it is.
+/// Bytes at the beginning of a file that identify its format.
 const HEAD: u64 = 64 << 10;
 /// The beginning of a text that a message quotes, in characters.
 const QUOTED: usize = 60;
@@ -56,7 +56,7 @@ impl Foreign {
         }
     }
 
-    /// Recognises a page or a pointer in the place of a file of weights, which may hold any other bytes.
+    /// Recognises a page or a pointer instead of a file of weights, which may hold any other bytes.
     pub(crate) fn of_weights(path: &Path) -> Option<Self> {
         let head = head(path)?;
         pointer(&head).or_else(|| page(text(&head)?))
@@ -74,7 +74,7 @@ impl Foreign {
         }
     }
 
-    /// Recognises a file that begins with `head`. `is_tflite` tells that its name ends in `.tflite`.
+    /// Recognises a file that begins with `head`. `is_tflite`: its name ends in `.tflite`.
     pub(crate) fn of_bytes(head: &[u8], is_tflite: bool) -> Option<Self> {
         if head.is_empty() {
             return Some(Self::new("an empty file", AGAIN));
@@ -145,7 +145,7 @@ fn pointer(head: &[u8]) -> Option<Foreign> {
     })
 }
 
-/// Names of entries tell who wrote the archive.
+/// Names of entries show the program that wrote the archive.
 fn zip(head: &[u8]) -> Option<Foreign> {
     if head.starts_with(b"PK\x05\x06") {
         return Some(Foreign::new("an empty ZIP archive", AGAIN));

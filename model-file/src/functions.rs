@@ -17,7 +17,7 @@ type Key<'a> = [&'a [u8]; 3];
 /// The nodes of a graph or a function and of the bodies in it.
 #[derive(Default)]
 struct Nodes {
-    /// Those that call no function.
+    /// Functions that call no function.
     own: u64,
     /// The functions that are called, once for each call.
     calls: Vec<usize>,

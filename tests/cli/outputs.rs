@@ -1,17 +1,27 @@
 //! Text, JSON Lines, CSV, npz, files, terminals.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use classify_tests::{Needs, ensure, expect_code, photos, python, run, small_model};
 use libtest_mimic::{Failed, Trial};
+use regex::Regex;
 use serde_json::Value;
 
 use crate::{classify, peak_memory, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let anywhere: [(&str, fn() -> Result<(), Failed>); 2] = [
+    let anywhere: [(&str, fn() -> Result<(), Failed>); 4] = [
         ("every_shell_has_completions", completions),
-        ("the_manual_page_has_commands_and_examples", manual),
+        (
+            "completions_have_every_command_and_flag",
+            words_of_completions,
+        ),
+        ("the_manual_page_has_examples_and_exit_codes", manual),
+        (
+            "the_manual_page_has_every_command_and_flag",
+            words_of_manual,
+        ),
     ];
     let on_engines: [(&str, fn() -> Result<(), Failed>); 4] = [
         ("json_lines_carry_results_and_errors", json),
@@ -283,35 +293,72 @@ fn terminal() -> Result<(), Failed> {
     )
 }
 
+/// The shells with the beginnings of their scripts.
+const SHELLS: [(&str, &str); 5] = [
+    ("bash", "_classify() {\n"),
+    ("zsh", "#compdef classify\n"),
+    ("fish", "#"),
+    ("powershell", "\nusing namespace"),
+    ("elvish", "\nuse builtin;\n"),
+];
+
 fn completions() -> Result<(), Failed> {
-    for (shell, begins) in [
-        ("bash", "_classify"),
-        ("zsh", "#compdef classify"),
-        ("fish", "#"),
-        ("powershell", ""),
-        ("elvish", ""),
-    ] {
+    for (shell, begins) in SHELLS {
         let run = run(classify().args(["completions", shell]));
         expect_code(&run, 0)?;
         ensure(run.stdout.starts_with(begins), &run)?;
-        ensure(run.stdout.contains("input-list"), run)?;
     }
     Ok(())
+}
+
+fn words_of_completions() -> Result<(), Failed> {
+    let words = words_of_help()?;
+    for (shell, _) in SHELLS {
+        let script = run(classify().args(["completions", shell])).stdout;
+        let missing: Vec<&String> = words
+            .iter()
+            .filter(|word| !script.contains(*word))
+            .collect();
+        ensure(missing.is_empty(), (shell, missing))?;
+    }
+    Ok(())
+}
+
+/// Returns the subcommands and the long flags, without their hyphens, of the help of every command.
+fn words_of_help() -> Result<BTreeSet<String>, Failed> {
+    let flag = Regex::new(r"(?m)^ +(?:-\w, )?--([a-z][a-z-]+)")?;
+    let subcommand = Regex::new(r"(?m)^  ([a-z]+)  ")?;
+    let named = |pattern: &Regex, text: &str| -> BTreeSet<String> {
+        let found = pattern.captures_iter(text);
+        found.map(|found| found[1].to_owned()).collect()
+    };
+    let help = run(classify().arg("--help")).stdout;
+    let mut words = named(&flag, &help);
+    let commands = named(&subcommand, &help);
+    ensure(commands.len() >= 7, &commands)?;
+    for command in commands {
+        let help = run(classify().args([&command, "--help"])).stdout;
+        words.extend(named(&flag, &help));
+        words.insert(command);
+    }
+    ensure(words.len() > 60, &words)?;
+    Ok(words)
 }
 
 fn manual() -> Result<(), Failed> {
     let page = run(classify().arg("man"));
     expect_code(&page, 0)?;
-    for text in [
-        ".TH classify",
-        "inspect",
-        "input\\-list",
-        ".SH EXAMPLES",
-        "EXIT STATUS",
-    ] {
+    for text in [".TH classify", ".SH EXAMPLES", "EXIT STATUS"] {
         ensure(page.stdout.contains(text), (text, &page.stdout))?;
     }
     Ok(())
+}
+
+fn words_of_manual() -> Result<(), Failed> {
+    let page = run(classify().arg("man")).stdout.replace('\\', "");
+    let words = words_of_help()?;
+    let missing: Vec<&String> = words.iter().filter(|word| !page.contains(*word)).collect();
+    ensure(missing.is_empty(), missing)
 }
 
 fn bounded_memory() -> Result<(), Failed> {

@@ -12,12 +12,22 @@ use crate::cases::{PREPROCESSING, case};
 use crate::compare::compare;
 
 pub fn trials(with_set_up: &Needs) -> Vec<Trial> {
-    vec![
-        with_set_up.test("reports::other_programs_read_them", reports),
-        with_set_up
-            .test("reports::a_browser_shows_the_page", browser)
-            .with_ignored_flag(chromium().is_none()),
-    ]
+    let facts: [(&str, fn() -> Result<(), Failed>); 5] = [
+        ("a_json_parser_reads_the_report", json_report),
+        ("an_xml_parser_reads_gates_and_failures", junit_report),
+        ("an_html_parser_reads_names_and_charts", html_report),
+        ("a_file_name_is_no_script_in_html", no_script_in_html),
+        (
+            "a_file_name_is_no_markup_in_markdown",
+            no_markup_in_markdown,
+        ),
+    ];
+    let mut trials: Vec<Trial> = facts
+        .map(|(name, test)| with_set_up.test(format!("reports::{name}"), test))
+        .into();
+    let browser = with_set_up.test("reports::a_browser_shows_the_page", browser);
+    trials.push(browser.with_ignored_flag(chromium().is_none()));
+    trials
 }
 
 /// A comparison with a file name that is markup, and its reports in all forms.
@@ -42,48 +52,37 @@ fn hostile_reports(folder: &Path) -> Result<[PathBuf; 4], Failed> {
     Ok(files)
 }
 
-fn reports() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let [json, xml, html, markdown] = hostile_reports(folder.path())?;
-    let read: Value = serde_json::from_str(&python("reports.py", [&json, &xml, &html])?)?;
+/// Returns what Python's parsers read in the reports with the file name that is markup.
+fn read_hostile_reports() -> Result<Value, Failed> {
+    let directory = tempfile::tempdir()?;
+    let [json, xml, html, _] = hostile_reports(directory.path())?;
+    Ok(serde_json::from_str(&python(
+        "reports.py",
+        [&json, &xml, &html],
+    )?)?)
+}
+
+fn json_report() -> Result<(), Failed> {
+    let read = read_hostile_reports()?;
     ensure(read["pictures"] == 7, &read)?;
-    ensure(read["elements"]["script"].is_null(), &read["elements"])?;
-    ensure(
-        read["handlers"].as_array().is_some_and(Vec::is_empty),
-        &read["handlers"],
-    )?;
-    let page = fs::read_to_string(&html)?;
-    ensure(
-        !page.contains("<img src=x") && !page.contains("://"),
-        "markup of a file name, or an address",
-    )?;
-    let markdown = fs::read_to_string(markdown)?;
-    ensure(
-        !markdown.replace("\\<", "").contains('<') && markdown.starts_with("### classify compare"),
-        &markdown,
-    )?;
-    ensure(read["verdict"] == "disagree", &read["verdict"])?;
-    ensure(
-        read["failures"]
-            .as_u64()
-            .is_some_and(|failures| failures >= 2),
-        &read,
-    )?;
+    ensure(read["verdict"] == "disagree", &read["verdict"])
+}
+
+fn junit_report() -> Result<(), Failed> {
+    let read = read_hostile_reports()?;
+    let failures = read["failures"].as_u64();
+    ensure(failures.is_some_and(|failures| failures >= 2), &read)?;
     let cases = read["cases"].as_array().ok_or("cases")?;
-    ensure(
-        cases
-            .iter()
-            .filter(|case| case.to_string().contains("gate "))
-            .count()
-            >= 3,
-        cases,
-    )?;
-    ensure(
-        cases
-            .iter()
-            .any(|case| case.to_string().contains("onerror")),
-        cases,
-    )?;
+    let having = |text: &str| {
+        let cases = cases.iter().map(Value::to_string);
+        cases.filter(|case| case.contains(text)).count()
+    };
+    ensure(having("gate ") >= 3, cases)?;
+    ensure(having("onerror") > 0, cases)
+}
+
+fn html_report() -> Result<(), Failed> {
+    let read = read_hostile_reports()?;
     let text = read["text"].as_str().unwrap_or_default();
     ensure(
         text.contains("onerror=alert(1)") && text.contains("\\u{202e}"),
@@ -92,8 +91,31 @@ fn reports() -> Result<(), Failed> {
     ensure(
         read["elements"]["img"] == 7 && read["elements"]["circle"].as_u64() > Some(6),
         &read["elements"],
-    )?;
-    Ok(())
+    )
+}
+
+fn no_script_in_html() -> Result<(), Failed> {
+    let read = read_hostile_reports()?;
+    ensure(read["elements"]["script"].is_null(), &read["elements"])?;
+    let handlers = read["handlers"].as_array();
+    ensure(handlers.is_some_and(Vec::is_empty), &read["handlers"])?;
+    let directory = tempfile::tempdir()?;
+    let [_, _, html, _] = hostile_reports(directory.path())?;
+    let page = fs::read_to_string(html)?;
+    ensure(
+        !page.contains("<img src=x") && !page.contains("://"),
+        "markup of a file name, or an address",
+    )
+}
+
+fn no_markup_in_markdown() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let [_, _, _, markdown] = hostile_reports(directory.path())?;
+    let markdown = fs::read_to_string(markdown)?;
+    ensure(
+        !markdown.replace("\\<", "").contains('<') && markdown.starts_with("### classify compare"),
+        markdown,
+    )
 }
 
 /// A browser to look at pages with, where there is one.

@@ -24,13 +24,22 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("what_an_ir_does_itself_is_not_done_again", prepared_irs),
         ("the_weights_tell_the_precision", precisions),
     ];
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 4] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 7] = [
         ("the_graph_tells_what_the_output_is", output_kinds),
         (
             "quantized_outputs_are_read_as_the_model_says",
             quantized_outputs,
         ),
-        ("labels_are_never_shifted_silently", label_counts),
+        ("each_class_gets_its_label", a_label_for_each_class),
+        ("too_few_labels_are_an_error", too_few_labels),
+        (
+            "labels_without_the_background_are_shifted_with_a_note",
+            no_label_for_the_background,
+        ),
+        (
+            "a_wrong_number_of_labels_next_to_the_model_is_not_used",
+            wrong_count_next_to_the_model,
+        ),
         ("several_right_classes_have_no_softmax", multi_label),
     ];
     on_photos
@@ -478,60 +487,57 @@ fn quantized_outputs() -> Result<(), Failed> {
     Ok(())
 }
 
+/// Classifies an image by the model `name` with a file of `count` labels, `name 0` and so on. The file is passed, or it
+/// stands next to the model.
+fn with_labels(name: &str, count: usize, is_passed: bool) -> Result<Run, Failed> {
+    let (directory, image, _) = small_images()?;
+    let model = directory.path().join("m.onnx");
+    std::fs::copy(small_model(name), &model)?;
+    let labels = directory.path().join("m.labels");
+    let names: Vec<String> = (0..count).map(|n| format!("name {n}")).collect();
+    std::fs::write(&labels, names.join("\n"))?;
+    let mut command = classify();
+    command.args(["--backend", "onnx", "--top", "all"]);
+    if is_passed {
+        command.arg("--labels").arg(&labels);
+    }
+    Ok(run(command.arg("-m").arg(&model).arg("-i").arg(&image)))
+}
+
+/// Returns the line of a class.
+fn line_of(run: &Run, class_id: usize) -> &str {
+    let start = format!("[ INFO ] {class_id} ");
+    let mut lines = run.stdout.lines();
+    lines.find(|line| line.starts_with(&start)).unwrap_or("")
+}
+
 /// The small model has 12 classes.
-fn label_counts() -> Result<(), Failed> {
-    let (folder, image, _) = small_images()?;
-    let model = folder.path().join("m.onnx");
-    std::fs::copy(small_model("plain.onnx"), &model)?;
-    let labels = |count: usize| {
-        let names: Vec<String> = (0..count).map(|n| format!("name {n}")).collect();
-        names.join("\n")
-    };
-    let file = folder.path().join("names.txt");
-    let classify_with = |flags: &[&str]| {
-        let mut command = classify();
-        command
-            .args(["--backend", "onnx", "--top", "all"])
-            .args(flags);
-        run(command.arg("-m").arg(&model).arg("-i").arg(&image))
-    };
-    std::fs::write(&file, labels(12))?;
-    let flags = ["--labels", file.to_str().unwrap()];
-    let all = classify_with(&flags);
+fn a_label_for_each_class() -> Result<(), Failed> {
+    let all = with_labels("plain.onnx", 12, true)?;
     expect_code(&all, 0)?;
-    let line = |run: &Run, id: usize| {
-        let start = format!("[ INFO ] {id} ");
-        let mut lines = run.stdout.lines().filter(|line| line.starts_with(&start));
-        lines.next().unwrap_or_default().to_owned()
-    };
-    ensure(line(&all, 3).ends_with("  name 3"), &all)?;
+    ensure(line_of(&all, 3).ends_with("  name 3"), all)
+}
 
-    std::fs::write(&file, labels(11))?;
-    let wrong = classify_with(&flags);
+fn too_few_labels() -> Result<(), Failed> {
+    let wrong = with_labels("plain.onnx", 11, true)?;
     expect_code(&wrong, 2)?;
-    ensure(wrong.stderr.contains("there are 11 labels"), wrong)?;
+    ensure(wrong.stderr.contains("there are 11 labels"), wrong)
+}
 
-    std::fs::copy(small_model("with-background.onnx"), &model)?;
-    std::fs::write(&file, labels(1000))?;
-    let background = classify_with(&flags);
-    expect_code(&background, 0)?;
-    ensure(
-        background
-            .stderr
-            .contains("class 0 is taken as the background"),
-        &background,
-    )?;
-    ensure(line(&background, 0).ends_with("  background"), &background)?;
-    ensure(line(&background, 3).ends_with("  name 2"), &background)?;
-
-    std::fs::copy(small_model("plain.onnx"), &model)?;
-    std::fs::write(folder.path().join("m.labels"), labels(13))?;
-    let found = classify_with(&[]);
+fn no_label_for_the_background() -> Result<(), Failed> {
+    let found = with_labels("with-background.onnx", 1000, true)?;
     expect_code(&found, 0)?;
-    ensure(
-        found.stderr.contains("13 labels") && found.stderr.contains("using none"),
-        &found,
-    )?;
+    let note = "class 0 is taken as the background";
+    ensure(found.stderr.contains(note), &found)?;
+    ensure(line_of(&found, 0).ends_with("  background"), &found)?;
+    ensure(line_of(&found, 3).ends_with("  name 2"), found)
+}
+
+fn wrong_count_next_to_the_model() -> Result<(), Failed> {
+    let found = with_labels("plain.onnx", 13, false)?;
+    expect_code(&found, 0)?;
+    let is_noted = found.stderr.contains("13 labels") && found.stderr.contains("using no labels");
+    ensure(is_noted, &found)?;
     ensure(!found.stdout.contains("name "), found)
 }
 

@@ -29,7 +29,7 @@ pub fn trials(needs: &Needs, file: &'static str, open: OpenWith) -> Vec<Trial> {
         .into()
 }
 
-/// A test that an engine refuses a model none of whose outputs can hold scores.
+/// A test that an engine rejects a model none of whose outputs can hold scores.
 pub fn without_scores(needs: &Needs, open: OpenWith) -> Trial {
     needs.test("a_model_without_scores_is_refused", move || {
         let options = || OpenOptions::new(small_model("two-outputs.onnx"));

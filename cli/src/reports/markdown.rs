@@ -5,11 +5,11 @@ use std::io::Write;
 
 use evaluation::accuracy::{Counts, MultiLabel, SingleLabel};
 use evaluation::agreement::Gate;
-use evaluation::{ComparedPair, ComparisonReport, EvaluationReport, percent};
+use evaluation::{ComparedPair, ComparisonReport, EvaluationReport, Failure, percent};
 
 use super::Exporter;
 use super::wording::{
-    ComparisonText as _, EvaluationText as _, FAILURES, LISTED, failed_image, found,
+    ComparisonText as _, EvaluationText as _, FAILURES, LISTED, failed_image, found, verdict,
 };
 use super::{bisection, changes};
 use evaluation::text::printable;
@@ -49,10 +49,7 @@ fn comparison_text(comparison: &ComparisonReport) -> String {
             bisection::text(bisect).replace('`', "'")
         );
     }
-    text += &failures_table(comparison.failures.iter().map(|failure| {
-        let image = failed_image(failure, |image| comparison.path(image));
-        (image, failure.problem.message.clone())
-    }));
+    text += &failures_table(&comparison.failures, |image| comparison.path(image));
     let _ = writeln!(text, "\n{}", cell(comparison.machine.description()));
     text
 }
@@ -108,7 +105,7 @@ fn add_pair(comparison: &ComparisonReport, compared: &ComparedPair, text: &mut S
         cell(pair.tolerance)
     );
     for gate in gates {
-        let word = if gate.passed { "passed" } else { "**FAILED**" };
+        let word = marked(gate);
         let _ = writeln!(text, "| {} | {word} | {} |", gate.name, cell(found(gate)));
     }
     let _ = writeln!(text, "\n| | value |\n|---|---|");
@@ -191,22 +188,29 @@ fn evaluation_text(evaluation: &EvaluationReport) -> String {
             Counts::MultiLabel(counts) => add_multi_label(evaluation, index, counts, &mut text),
         }
     }
-    text += &failures_table(evaluation.failures.iter().map(|failure| {
-        let image = failed_image(failure, |image| evaluation.path(image));
-        (image, failure.problem.message.clone())
-    }));
+    text += &failures_table(&evaluation.failures, |image| evaluation.path(image));
     let _ = writeln!(text, "\n{}", cell(evaluation.machine.description()));
     text
 }
 
 fn add_gate(title: &str, gate: &Gate, text: &mut String) {
-    let word = if gate.passed { "passed" } else { "**FAILED**" };
+    let word = marked(gate);
     let _ = writeln!(
         text,
         "\n{title} {}: {word}, {}",
         gate.name,
         cell(found(gate))
     );
+}
+
+/// Returns the verdict of a gate, in bold if it failed.
+fn marked(gate: &Gate) -> String {
+    let word = verdict(gate);
+    if gate.passed {
+        word.to_owned()
+    } else {
+        format!("**{word}**")
+    }
 }
 
 fn add_single_label(
@@ -259,17 +263,22 @@ fn add_multi_label(
 }
 
 /// Returns the table of failures, image and reason.
-fn failures_table(failures: impl ExactSizeIterator<Item = (String, String)>) -> String {
-    let count = failures.len();
-    if count == 0 {
+fn failures_table(failures: &[Failure], path: impl Fn(usize) -> String) -> String {
+    if failures.is_empty() {
         return String::new();
     }
     let mut text = "\n| failed | reason |\n|---|---|\n".to_owned();
-    for (image, reason) in failures.take(FAILURES) {
-        let _ = writeln!(text, "| {} | {} |", cell(image), cell(reason));
+    for failure in failures.iter().take(FAILURES) {
+        let image = failed_image(failure, &path);
+        let _ = writeln!(
+            text,
+            "| {} | {} |",
+            cell(image),
+            cell(&failure.problem.message)
+        );
     }
-    if count > FAILURES {
-        let _ = writeln!(text, "| {} others | |", count - FAILURES);
+    if failures.len() > FAILURES {
+        let _ = writeln!(text, "| {} others | |", failures.len() - FAILURES);
     }
     text
 }

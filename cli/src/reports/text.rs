@@ -8,7 +8,7 @@ use evaluation::agreement::{Basis, Gate, Verdict};
 use evaluation::{ComparedPair, ComparisonReport, EvaluationReport, percent};
 
 use super::Exporter;
-use super::wording::{ComparisonText as _, EvaluationText as _, LISTED};
+use super::wording::{ComparisonText as _, EvaluationText as _, LISTED, verdict};
 use super::{bisection, changes};
 use evaluation::text::{counted, printable};
 
@@ -146,11 +146,7 @@ fn pair_text(comparison: &ComparisonReport, compared: &ComparedPair, text: &mut 
         );
     }
     for gate in gates {
-        let word = if gate.passed { "passed" } else { "FAILED" };
-        let _ = writeln!(text, "  {word} {}: {}", gate.name, gate.found);
-        if let Some(remark) = &gate.remark {
-            let _ = writeln!(text, "         {remark}");
-        }
+        gate_text(gate, text);
     }
 }
 
@@ -264,7 +260,7 @@ fn rest_text(classes: usize, text: &mut String) {
 }
 
 fn gate_text(gate: &Gate, text: &mut String) {
-    let word = if gate.passed { "passed" } else { "FAILED" };
+    let word = verdict(gate);
     let _ = writeln!(text, "  {word} {}: {}", gate.name, gate.found);
     if let Some(remark) = &gate.remark {
         let _ = writeln!(text, "         {remark}");

@@ -21,6 +21,11 @@ pub fn class(labels: Option<&Labels>, class_id: usize) -> String {
     )
 }
 
+/// Returns the verdict of a gate.
+pub fn verdict(gate: &Gate) -> &'static str {
+    if gate.passed { "passed" } else { "FAILED" }
+}
+
 /// Returns the finding of a gate with its remark.
 pub fn found(gate: &Gate) -> String {
     match &gate.remark {

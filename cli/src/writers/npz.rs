@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn headers_are_those_of_numpy() {
         let header = header("<f4", &[3, 12]);
-        // `numpy.lib.format.write_array` writes the same but for the blank at the end of the shape.
+        // `numpy.lib.format.write_array` writes the same, except for the blank at the end of the shape.
         let text = "\u{1}\0v\0{'descr': '<f4', 'fortran_order': False, 'shape': (3, 12, )}";
         let (magic, rest) = header.split_at(6);
         assert_eq!(magic, b"\x93NUMPY");

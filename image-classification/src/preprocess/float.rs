@@ -10,7 +10,7 @@ use super::values::for_element_type;
 use super::{Preprocess, central_part, grey, reserved, timm};
 use crate::{Image, ImageLayout, InputLayout};
 
-/// The largest byte, in which mean and scale count; resized are numbers from 0 to 1.
+/// The largest byte. Mean and scale are for bytes, but the resize is of numbers from 0 to 1.
 const MOST: f32 = 255.0;
 
 impl Preprocess {
@@ -81,7 +81,7 @@ impl Preprocess {
         layout: &InputLayout,
         convert: impl Fn(f32) -> T,
     ) -> Result<Tensor, TryReserveError> {
-        // Which number of a pixel goes into each channel of the tensor.
+        // The place in a pixel of each channel of the tensor.
         let sources = match self.color {
             ColorOrder::Rgb | ColorOrder::Grey => [0, 1, 2],
             ColorOrder::Bgr => [2, 1, 0],

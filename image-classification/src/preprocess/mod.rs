@@ -174,7 +174,7 @@ impl Preprocess {
         }
     }
 
-    /// Refuses an image so long that its resized form would take gigabytes before it is cut.
+    /// Rejects an image so long that its resized form would take gigabytes before it is cut.
     fn check_image(&self, image: &Image, layout: &InputLayout) -> Result<(), LayoutError> {
         let size = (image.width(), image.height());
         self.too_long(size, layout).map_or(Ok(()), Err)

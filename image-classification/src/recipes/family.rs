@@ -1,4 +1,4 @@
-//! Recipes that the name of a model suggests. They are told to the user and never used.
+//! Recipes that the name of a model suggests. They are shown to the user and never used.
 
 use super::table::{LIBRARIES, Library};
 use crate::sources::Identity;

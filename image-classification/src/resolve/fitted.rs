@@ -173,7 +173,7 @@ impl ResolvedPreprocessing {
         classes: Option<usize>,
         notes: &mut Vec<Note>,
     ) -> Result<Option<WithOrigin<Labels>>, ResolveError> {
-        let Some((WithOrigin { value, origin }, classes)) = self.labels.as_ref().zip(classes)
+        let Some((WithOrigin { value, origin, .. }, classes)) = self.labels.as_ref().zip(classes)
         else {
             return Ok(self.labels.clone());
         };
@@ -242,6 +242,7 @@ impl FittedPreprocessing {
             value,
             origin,
             others: Vec::new(),
+            note: None,
         };
         let (size, order) = (self.layout.size(), self.layout.order());
         let size_origin = origin(self.resolved.size.as_ref(), &size);

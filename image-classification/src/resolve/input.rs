@@ -55,8 +55,8 @@ impl ResolvedPreprocessing {
         }
         let Some(quantization) = quantization else {
             let text = format!(
-                "nothing says the mean and scale of this model; its input takes {element_type}: it gets pixels as they \
-                 are, 0-255"
+                "the model and its files do not state the mean and scale; the input takes {element_type}: it gets \
+                 pixels as they are, 0-255"
             );
             return (layout, Some(Note::new(text)));
         };
@@ -81,8 +81,8 @@ impl ResolvedPreprocessing {
             format!(", {} by {}", setting.value, setting.origin)
         });
         let text = format!(
-            "nothing says the mean and scale of this model; its input takes {element_type} with a quantization \
-             ({quantization}); assuming {given}{color}; give `mean` and `scale` if the real values are others"
+            "the model and its files do not state the mean and scale; the input takes {element_type} with a \
+             quantization ({quantization}); assuming {given}{color}; give `mean` and `scale` if the real values are others"
         );
         (layout, Some(Note::new(text)))
     }

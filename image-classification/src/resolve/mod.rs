@@ -188,11 +188,9 @@ impl ResolvedPreprocessing {
         let given = [&flags[..], stated].concat();
         let mut notes = contradictions(stated, &flags);
         notes.extend(contradictions(found, &given));
-        let mut sources = given.iter().chain(found);
-        let chosen = sources.find(|source| source.interpolation.is_some());
-        let doubt = chosen.and_then(|source| source.interpolation_doubt.as_ref());
-        notes.extend(doubt.map(Note::new));
-        notes.extend(source_notes(found, &given));
+        let resolved = Self::of_sources(&[&given[..], found].concat());
+        let on_values = resolved.settings.iter().filter_map(|it| it.note.as_ref());
+        notes.extend(on_values.map(Note::new));
         Ok(Self {
             scores: overrides.scores,
             decode: overrides.decode,
@@ -203,7 +201,7 @@ impl ResolvedPreprocessing {
             notes,
             has_given_labels: overrides.labels.is_some()
                 || stated.iter().any(|source| source.labels.is_some()),
-            ..Self::of_sources(&[&given[..], found].concat())
+            ..resolved
         })
     }
 
@@ -308,17 +306,6 @@ fn is_image(model: &ModelSource) -> bool {
         ModelSource::Path(path) => has_image_magic(path),
         ModelSource::Bytes { model, .. } => Image::recognises(model),
     }
-}
-
-/// Returns the notes of the source of the resize, unless `given` decides it.
-fn source_notes<'a>(
-    found: &'a [SourceSettings],
-    given: &'a [SourceSettings],
-) -> impl Iterator<Item = Note> + 'a {
-    let mut sources = given.iter().chain(found);
-    let decisive = sources.find(|source| source.resize.is_some());
-    let notes = decisive.into_iter().flat_map(|source| &source.notes);
-    notes.map(Note::new)
 }
 
 /// Returns notes on contradictions between the model and the files next to it, unless `given` decides.
@@ -485,10 +472,10 @@ mod tests {
         let notes: Vec<&str> = resolved.notes.iter().map(|note| &*note.text).collect();
         assert_eq!(
             notes[0],
-            "mean is 0,0,0 by conversion_parameters: the model's graph does that itself, but 123.675,116.28,103.53 by \
-             recipe torchvision:alexnet@IMAGENET1K_V1; using the first"
+            "mean is 0,0,0 (conversion_parameters: the model's graph does that itself), but 123.675,116.28,103.53 \
+             (recipe torchvision:alexnet@IMAGENET1K_V1); using the first"
         );
-        // The weights are others than the caller says, or the converter was told wrong numbers.
+        // Either the caller names the wrong weights, or the converter got wrong numbers.
         std::fs::write(&model, ir("[127,127,127]")).unwrap();
         let error = ResolvedPreprocessing::find(&model, &overrides).unwrap_err();
         assert!(matches!(error, ResolveError::Source { .. }), "{error}");

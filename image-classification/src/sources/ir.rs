@@ -13,7 +13,7 @@ pub(super) fn version(document: &Document<'_>) -> Option<u32> {
     version.and_then(|text| text.parse().ok())
 }
 
-/// The name of the model. The producer is the converter, which tells nothing.
+/// The name of the model. The producer is the converter, which says nothing of the model.
 pub(super) fn identity(document: &Document<'_>) -> Identity {
     let name = document.root_element().attribute("name");
     Identity {

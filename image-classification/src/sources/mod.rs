@@ -67,8 +67,6 @@ pub struct SourceSettings {
     pub resize_at: Option<(ImageSize, WithOrigin<Resize>)>,
     /// The filter of the resize.
     pub interpolation: Option<WithOrigin<Interpolation>>,
-    /// A note on [`interpolation`](Self::interpolation), if the source states the filter but not whose it is.
-    pub interpolation_doubt: Option<String>,
     /// The size of the input, for models that leave it open.
     pub size: Option<WithOrigin<ImageSize>>,
     /// The place of the channels, for inputs whose shape does not show it.
@@ -85,8 +83,6 @@ pub struct SourceSettings {
     pub input_quantization: Option<WithOrigin<Quantization>>,
     /// Keys that were read and have no effect here.
     pub unused: Vec<String>,
-    /// Decisions that the user should know. Names of settings are in backticks.
-    pub notes: Vec<String>,
 }
 
 /// The reason why a source cannot be used.

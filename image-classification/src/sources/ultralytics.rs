@@ -121,7 +121,7 @@ pub(super) fn of_model_info(
     })
 }
 
-/// Ultralytics' own prediction fails for other numbers of channels, so that nothing tells what it would be.
+/// Ultralytics' own prediction fails for other numbers of channels, so that nothing states the preprocessing.
 fn check_channels(file: &str, channels: Option<&str>) -> Result<(), SourceError> {
     match channels {
         None | Some("3") => Ok(()),
@@ -160,24 +160,26 @@ impl Stated<'_> {
         // They knew squares alone.
         let is_square = size.is_none_or(|size| size.width == size.height);
         let old = self.version.filter(|version| is_square && is_old(version));
-        let mut notes = Vec::new();
         let resize = match old {
             Some(version) => {
                 by = format!("{by}, version {version}");
-                notes.push(format!(
-                    "Ultralytics {version} exported the model, so that images are prepared as that version did it: `resize` \
-                     {OLD_RESIZE}, `interpolation` {}; since 8.0.233 it is `resize` center:1, `interpolation` bilinear",
-                    Interpolation::OpencvLinear
-                ));
                 (OLD_RESIZE, Interpolation::OpencvLinear)
             }
             None => torchvision(size),
         };
+        let note = old.map(|version| {
+            format!(
+                "Ultralytics {version} exported the model, so that images are prepared as that version did it: `resize` \
+                 {OLD_RESIZE}, `interpolation` {}; since 8.0.233 it is `resize` center:1, `interpolation` bilinear",
+                Interpolation::OpencvLinear
+            )
+        });
+        let recipe = recipe(&by, resize);
         Ok(SourceSettings {
             size: size.map(|size| WithOrigin::new(size, format!("{file}: imgsz"))),
             labels: labels(file, "names", names),
-            notes,
-            ..recipe(&by, resize)
+            resize: recipe.resize.map(|resize| resize.with_note(note)),
+            ..recipe
         })
     }
 }
@@ -376,9 +378,10 @@ mod tests {
                 ("names", "{0: 'tench'}"),
             ]));
             let said = said.unwrap().unwrap();
-            let resize = said.resize.unwrap().value.to_string();
+            let resize = said.resize.unwrap();
             let interpolation = said.interpolation.unwrap();
-            let is_noted = said.notes.iter().any(|note| note.contains(version));
+            let is_noted = resize.note.is_some_and(|note| note.contains(version));
+            let resize = resize.value.to_string();
             assert_eq!(
                 is_noted,
                 interpolation.value == Interpolation::OpencvLinear,

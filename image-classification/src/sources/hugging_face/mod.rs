@@ -84,7 +84,7 @@ pub(super) fn processor_config(
     }
 }
 
-/// The statements of a `config.json` on the model, which files beside it do not repeat.
+/// The statements of a `config.json` on the model, which files next to it do not repeat.
 #[derive(Debug, Default)]
 pub(super) struct ModelConfig {
     pub model_type: Option<String>,
@@ -145,14 +145,13 @@ fn processor(
     };
     let by_flip = if flip { ": do_flip_channel_order" } else { "" };
     let (mean, scale) = normalization(keys, flip)?;
-    let (interpolation, doubt) = interpolation(keys)?;
+    let interpolation = interpolation(keys)?;
     Ok(Some(SourceSettings {
         color: Some(WithOrigin::new(color, format!("{file}{by_flip}"))),
         mean: Some(mean),
         scale: Some(scale),
         resize: Some(resize),
         interpolation: Some(interpolation),
-        interpolation_doubt: doubt,
         size: Some(size),
         unused,
         ..SourceSettings::default()
@@ -396,10 +395,8 @@ fn enlarged(keys: Keys<'_>, side: u32, fraction: f64) -> Result<u32, SourceError
     }
 }
 
-/// Returns the filter, whose number is Pillow's, and a note if nothing states whose it is.
-fn interpolation(
-    processor: Processor<'_>,
-) -> Result<(WithOrigin<Interpolation>, Option<String>), SourceError> {
+/// Returns the filter, whose number is Pillow's, with a note if the files do not state the library that resizes.
+fn interpolation(processor: Processor<'_>) -> Result<WithOrigin<Interpolation>, SourceError> {
     let Processor {
         keys,
         kind,
@@ -473,7 +470,7 @@ fn interpolation(
             keys.file
         )
     });
-    Ok((WithOrigin::new(filter, origin), doubt))
+    Ok(WithOrigin::new(filter, origin).with_note(doubt))
 }
 
 /// The steps after the resize are linear in each channel: `factor * pixel + offset`.

@@ -305,7 +305,7 @@ fn the_version_of_transformers_decides_who_resizes() {
         let said = preprocessor("preprocessor_config.json", text.as_bytes(), beside);
         let said = said.unwrap().unwrap();
         let chosen = said.interpolation.unwrap();
-        let doubt = said.interpolation_doubt.is_some();
+        let doubt = chosen.note.is_some();
         (chosen.value, chosen.origin.to_string(), doubt)
     };
     let vit = r#""image_processor_type": "ViTImageProcessor","#;
