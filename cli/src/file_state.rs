@@ -1,4 +1,4 @@
-//! The state of a file: whether it is the one that was read before.
+//! File states, to detect a model that changed while it was read.
 
 use std::fs;
 use std::path::Path;

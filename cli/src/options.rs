@@ -252,7 +252,7 @@ impl OutputArgs {
         if saved != ExtraOutputs::None && matches!(self.format, Format::Text | Format::Csv) {
             let hint = "pass `--format json`, or `--format npz -o FILE`";
             return Err(
-                Hinted::new("--save-outputs is given, but text and CSV hold none", hint).into(),
+                Hinted::new("text and CSV cannot hold the outputs of --save-outputs", hint).into(),
             );
         }
         if self.format == Format::Npz && self.output.is_none() {

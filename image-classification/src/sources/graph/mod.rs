@@ -65,7 +65,7 @@ impl End {
         ends.iter().find(is_named).or_else(by_place)
     }
 
-    /// Refuses an output of which no class can be told.
+    /// Rejects an output that does not identify classes.
     ///
     /// # Errors
     ///
