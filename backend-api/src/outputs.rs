@@ -27,7 +27,7 @@ pub enum DeclaredOutput {
     Unusable {
         /// The name inside the model.
         name: String,
-        /// The reason, as a sentence without an end.
+        /// The reason, without a final full stop.
         reason: String,
     },
 }
@@ -60,7 +60,7 @@ impl fmt::Display for DeclaredOutput {
     }
 }
 
-/// A tensor with the name of the output that it is.
+/// An output tensor and its name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedTensor {
     /// The name of the output.
@@ -134,14 +134,14 @@ impl ChosenOutputs {
 /// 4. Class ids come last: integers of 32 or 64 bits, and names such as `label` or `indices`.
 /// 5. Features and auxiliary outputs are never taken: names with words such as `feature`, `embedding`, `hidden`, `pooler`,
 ///    `saliency`, `attention` or `aux`. Intel Model API leaves out `feature_vector` and `saliency_map` as well.
-/// 6. Two outputs that rank equally are an error, and so is none.
+/// 6. If the two best outputs rank equally, or no output qualifies, it is an error.
 ///
 /// A choice among several outputs is in [`ChosenOutputs::notes`], unless the caller made it.
 ///
 /// # Errors
 ///
-/// - [`ErrorKind::ModelUnsupported`] if nothing decides; the message lists all outputs. The reason why the engine cannot
-///   give the chosen output, if that is so.
+/// - [`ErrorKind::ModelUnsupported`] if no rule selects an output; the message lists all outputs. If the engine cannot provide
+///   the selected output, its own error is returned.
 /// - [`ErrorKind::InvalidConfig`] for a name that no output has.
 pub fn choose_outputs(
     declared: Vec<(String, Result<TensorSpec, Error>)>,

@@ -115,8 +115,7 @@ impl InferOutput {
 ///
 /// Dropping it cancels the request: one that no engine has begun is removed from the queue; one that runs is
 /// stopped if the engine [can be stopped](crate::Engine::stopper), and otherwise runs to its end without effect. No
-/// other
-/// request is affected.
+/// other request is affected.
 #[must_use = "dropping this cancels the request"]
 pub struct PendingInfer {
     id: u64,

@@ -284,9 +284,11 @@ impl OutputArgs {
         };
         if saved != ExtraOutputs::None && matches!(format, Format::Text | Format::Csv) {
             let hint = "pass `--format json`, or `--format npz -o FILE`";
-            return Err(
-                Hinted::new("--save-outputs is given, but text and CSV hold none", hint).into(),
-            );
+            return Err(Hinted::new(
+                "text and CSV cannot hold the outputs of --save-outputs",
+                hint,
+            )
+            .into());
         }
         if format == Format::Npz && self.output.is_none() {
             let hint = "pass `-o FILE`, or `-o -` for a pipe";

@@ -60,7 +60,7 @@ impl Runs {
         Self::new(runs)
     }
 
-    /// Describes the runs as far as that is known without outputs.
+    /// Describes the runs before any output is known.
     ///
     /// # Errors
     ///
@@ -190,7 +190,7 @@ impl<A: Stream<Item = NamedAnswer>> Driver<A> {
         }
     }
 
-    /// Returns the output of each run for an image that is none of the images, or nothing if it cannot be prepared.
+    /// Returns the output of each run for an image outside the input; empty if it cannot be prepared.
     // A future that borrowed the answers without `mut` could not change threads: they are not `Sync`.
     pub async fn infer(&mut self, image: Image) -> Vec<(usize, Tensor)> {
         let mut answers = pin!(self.feed.answers([((), image.into())]));

@@ -80,7 +80,7 @@ impl Run {
         }
     }
 
-    /// A run that could not be opened. It is part of the report, and nothing is right while it is missing.
+    /// A run that could not be opened: the report contains it, and the verdict cannot be a success.
     pub fn failed(name: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -168,8 +168,7 @@ impl OpenedRun {
     }
 }
 
-/// Returns a name for each run: its text, and from the second run of the same text on its number among those behind it:
-/// `onnx`, `onnx (2)`.
+/// Returns a name for each run: its text; repeated texts get a number: `onnx`, `onnx (2)`.
 pub fn run_names(texts: &[impl AsRef<str>]) -> Vec<String> {
     let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
     let name = |(place, text): (usize, &&str)| {

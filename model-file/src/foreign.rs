@@ -1,4 +1,4 @@
-//! Files that are no models, recognised by their content.
+//! Detection of files that are not models, by content.
 
 use std::fmt;
 use std::io::Read as _;
@@ -26,8 +26,8 @@ const OTHERS: &str = "export the model to ONNX with the library that wrote the f
 const ORIGINAL: &str = "give the ONNX file that it was made of";
 const GIVE_TFLITE: &str = "rename it: its name has to end in .tflite";
 
-/// A file that is certainly no model which an engine here reads: a page or a pointer in its place, an archive, or the
-/// file of another program. It is displayed as a noun: `an HTML page`.
+/// A file that no supported engine can read as a model: a page or a pointer in its place, an archive, or the file of
+/// another program. It is displayed as a noun: `an HTML page`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Foreign {
     what: String,

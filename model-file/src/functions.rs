@@ -23,8 +23,7 @@ struct Nodes {
     calls: Vec<usize>,
 }
 
-/// Checks that the functions of a model neither call themselves nor become too many nodes. Otherwise returns what is
-/// wrong.
+/// Checks that functions are not recursive and do not expand to too many nodes. The error is the text of the message.
 pub(crate) fn check(model: &Model) -> Result<(), String> {
     if model.functions.is_empty() {
         return Ok(());

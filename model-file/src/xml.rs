@@ -1,4 +1,4 @@
-//! XML of strangers: parsed after its size in every respect is known.
+//! Untrusted XML: limits are checked before parsing.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -24,7 +24,7 @@ pub enum XmlError {
     Malformed(Box<dyn StdError + Send + Sync>),
     /// There is more of something than any real file has.
     TooMany {
-        /// The name of what there is too much of.
+        /// The limited item.
         what: &'static str,
         /// The largest number.
         limit: usize,

@@ -187,7 +187,7 @@ fn assumed() -> Result<(), Failed> {
         let given = if name.contains("i8") {
             "pixels minus 128"
         } else {
-            "pixels as they are"
+            "unchanged pixels"
         };
         let note = format!("assuming {given}");
         let color = "rgb by convention of TensorFlow Lite";

@@ -59,7 +59,7 @@ pub enum ToleranceArg {
     F32,
     /// |Δp| ≤ 0.05 and logits within 0.05 on every image, the same best class on 99 %
     F16,
-    /// |Δp| ≤ 0.15 and logits within 0.1 on every image, the same best class on 98 %
+    /// |Δp| ≤ 0.3 and logits within 0.4 on every image, the same best class on 98 %
     Bf16,
     /// |Δp| ≤ 0.3 and logits within 0.5 on every image, the same best class on 95 %
     Int8,

@@ -143,8 +143,7 @@ impl Comparison {
         self
     }
 
-    /// Sets the words for images that cannot be prepared, in the failures of the report. By default they are the
-    /// library's.
+    /// Sets the message for images that cannot be prepared, in the failures of the report. The default is the library's.
     #[must_use]
     pub fn image_problem(mut self, words: fn(&ImageError) -> Problem) -> Self {
         self.runs.image_problem = words;
@@ -215,7 +214,7 @@ impl Comparison {
         Ok(running.complete().await?.0)
     }
 
-    /// Starts a comparison that the caller drives image by image, with everything that the others offer: recorded runs,
+    /// Starts a comparison that the caller drives image by image, with all options of the other methods: recorded runs,
     /// which come first, and a recording of the compared runs on `out`.
     ///
     /// For a program that shows progress or failures, or stops before the last image: an iterator that ends early is no

@@ -88,7 +88,7 @@ impl Evaluation {
         self
     }
 
-    /// Tells the names of the images, where they are known before. A run that has the classes of none of them is then
+    /// Sets the names of the images, if they are known in advance. A run that has the classes of none of them is then
     /// rejected before anything is inferred.
     #[must_use]
     pub fn images(mut self, names: Vec<PathBuf>) -> Self {
@@ -103,8 +103,7 @@ impl Evaluation {
         self
     }
 
-    /// Sets the words for images that cannot be prepared, in the failures of the report. By default they are the
-    /// library's.
+    /// Sets the message for images that cannot be prepared, in the failures of the report. The default is the library's.
     #[must_use]
     pub fn image_problem(mut self, words: fn(&ImageError) -> Problem) -> Self {
         self.runs.image_problem = words;

@@ -21,7 +21,7 @@ use crate::{CHANNELS, RgbView, target_size};
 ///
 /// # Errors
 ///
-/// If there is no memory for the result or for what leads to it; see [`memory_bytes_f32`].
+/// If memory for the result or the intermediate buffers is missing; see [`memory_bytes_f32`].
 pub fn resize_f32(
     src: RgbView<'_>,
     width: u32,

@@ -55,7 +55,7 @@ impl Filter {
 ///
 /// # Errors
 ///
-/// If there is no memory for the result or for what leads to it; see [`memory_bytes`].
+/// If memory for the result or the intermediate buffers is missing; see [`memory_bytes`].
 pub fn resize(
     src: RgbView<'_>,
     width: u32,

@@ -10,7 +10,7 @@ use super::values::for_element_type;
 use super::{Preprocess, central_part, grey, reserved, timm};
 use crate::{Image, ImageLayout, InputLayout};
 
-/// The largest byte. Mean and scale are for bytes, but the resize is of numbers from 0 to 1.
+/// The unit of mean and scale. Resizing works on values from 0 to 1.
 const MOST: f32 = 255.0;
 
 impl Preprocess {

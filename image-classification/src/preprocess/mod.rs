@@ -20,7 +20,7 @@ const MOST_RESIZED_PIXELS: u64 = 64 << 20;
 /// Bytes of a pixel.
 const RGB: u64 = 3;
 
-/// The library whose bytes a resize gives, with its filter.
+/// The reference library of the resize, and its filter.
 #[derive(Debug, Clone, Copy)]
 enum Resampler {
     Opencv,

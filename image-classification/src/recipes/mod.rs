@@ -20,7 +20,7 @@ const MOST_SUGGESTIONS: usize = 5;
 /// `timm:resnet50.a1_in1k` or `keras:resnet50` for certain ones. Case does not matter, nor do `_` and `-` where one name is
 /// left. [`Display`](fmt::Display) gives the whole name.
 ///
-/// | library | what the values equal |
+/// | library | reference |
 /// |---|---|
 /// | `torchvision` | `weights.transforms()` on Pillow's images |
 /// | `timm` | `timm.data.create_transform` for evaluation |

@@ -56,8 +56,7 @@ impl ResolvedPreprocessing {
         })
     }
 
-    /// Takes what the end of the graph states at the output that the engine chose among several. Any other source comes
-    /// first.
+    /// Fills the output kind and quantization from the graph end at the selected output. Other sources take precedence.
     fn take_end(&mut self, info: &BackendInfo) -> Result<(), ResolveError> {
         let Some(end) = End::of(&self.ends, info) else {
             return Ok(());

@@ -34,13 +34,13 @@ impl ResolvedPreprocessing {
         }
         is_overridden.then(|| {
             Note::new(format!(
-                "`color` is {given}, but the model's input has one channel: it gets grey"
+                "`color` is {given}, but the model's input has one channel; using grey"
             ))
         })
     }
 
     /// Decides the values that an input of integers gets: the quantized real values where a source states the mean or
-    /// the scale, else pixels as they are. Returns a note on the latter.
+    /// the scale, else unchanged pixels. Returns a note on the latter.
     pub(super) fn fit_values(&mut self, layout: InputLayout) -> (InputLayout, Option<Note>) {
         let element_type = layout.element_type();
         if element_type.is_float() {
@@ -55,14 +55,14 @@ impl ResolvedPreprocessing {
         }
         let Some(quantization) = quantization else {
             let text = format!(
-                "the model and its files do not state the mean and scale; the input takes {element_type}: it gets \
-                 pixels as they are, 0-255"
+                "the model and its files do not state mean and scale; its {element_type} input gets unchanged pixels, \
+                 0-255"
             );
             return (layout, Some(Note::new(text)));
         };
         // The range of the integers is that of the pixels which the model was calibrated with.
         let (mean, given) = match element_type {
-            ElementType::U8 => (0.0, "pixels as they are, 0-255"),
+            ElementType::U8 => (0.0, "unchanged pixels, 0-255"),
             ElementType::I8 => (128.0, "pixels minus 128"),
             _ => return (layout.quantized(Some(quantization)), None),
         };
@@ -81,8 +81,8 @@ impl ResolvedPreprocessing {
             format!(", {} by {}", setting.value, setting.origin)
         });
         let text = format!(
-            "the model and its files do not state the mean and scale; the input takes {element_type} with a \
-             quantization ({quantization}); assuming {given}{color}; give `mean` and `scale` if the real values are others"
+            "the model and its files do not state mean and scale; its input is {element_type} with a quantization \
+             ({quantization}); assuming {given}{color}; give `mean` and `scale` if the real values differ"
         );
         (layout, Some(Note::new(text)))
     }

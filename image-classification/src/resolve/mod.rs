@@ -284,19 +284,19 @@ impl ResolvedPreprocessing {
     }
 }
 
-/// Returns a note on the weights that a recipe means, if others of the same model have another recipe.
+/// Returns a note on the weights that a recipe selects, if other weights of the model have another recipe.
 fn recipe_note(recipe: &Recipe) -> Option<Note> {
     let others = recipe.alternatives();
     let text = match &others[..] {
         [] => return None,
-        [other] => format!("{other} is prepared otherwise"),
+        [other] => format!("{other} uses different preprocessing"),
         [other, ..] => format!(
-            "{} others are prepared otherwise, such as {other}",
+            "{} others use different preprocessing, such as {other}",
             others.len()
         ),
     };
     Some(Note::new(format!(
-        "`recipe` means the default weights, {recipe}; {text}"
+        "`recipe` selects the default weights, {recipe}; {text}"
     )))
 }
 
@@ -441,8 +441,8 @@ mod tests {
         assert!(replaced.contains("UnknownImageProcessor"), "{replaced}");
         assert_eq!(
             default_weights,
-            "`recipe` means the default weights, torchvision:resnet50@IMAGENET1K_V2; \
-             torchvision:resnet50@IMAGENET1K_V1 is prepared otherwise"
+            "`recipe` selects the default weights, torchvision:resnet50@IMAGENET1K_V2; \
+             torchvision:resnet50@IMAGENET1K_V1 uses different preprocessing"
         );
         overrides.preprocess = Some(SourceSettings::default());
         let error = ResolvedPreprocessing::find(&model, &overrides).unwrap_err();

@@ -30,7 +30,7 @@ impl OutputReading {
         }
     }
 
-    /// Returns whether anything told the rule.
+    /// Returns whether a source decides the scoring.
     pub fn is_decided(&self) -> bool {
         self.origin != SettingOrigin::Undecided
     }

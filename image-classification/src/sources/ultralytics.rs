@@ -121,7 +121,7 @@ pub(super) fn of_model_info(
     })
 }
 
-/// Ultralytics' own prediction fails for other numbers of channels, so that nothing states the preprocessing.
+/// Ultralytics' own prediction fails for other numbers of channels, so there is no reference result.
 fn check_channels(file: &str, channels: Option<&str>) -> Result<(), SourceError> {
     match channels {
         None | Some("3") => Ok(()),

@@ -65,7 +65,7 @@ impl End {
         ends.iter().find(is_named).or_else(by_place)
     }
 
-    /// Rejects an output that shows no class.
+    /// Rejects an output that does not identify classes.
     ///
     /// # Errors
     ///
