@@ -119,11 +119,19 @@ fn layout(width: usize, height: usize) -> InputLayout {
 fn is_widest(interpolation: Interpolation) -> bool {
     use Interpolation as I;
     match interpolation {
-        I::Lanczos | I::TorchvisionLanczos | I::TorchvisionBicubicF32 => true,
-        I::Nearest | I::OpencvLinear | I::TorchvisionNearest => true,
-        I::Box | I::Bilinear | I::Bicubic => false,
-        I::TorchvisionNearestExact | I::TorchvisionBilinear | I::TorchvisionBicubic => false,
-        I::TorchvisionBilinearF32 => false,
+        I::Nearest
+        | I::Lanczos
+        | I::OpencvLinear
+        | I::TorchvisionNearest
+        | I::TorchvisionLanczos
+        | I::TorchvisionBicubicF32 => true,
+        I::Box
+        | I::Bilinear
+        | I::Bicubic
+        | I::TorchvisionNearestExact
+        | I::TorchvisionBilinear
+        | I::TorchvisionBicubic
+        | I::TorchvisionBilinearF32 => false,
     }
 }
 

@@ -421,9 +421,10 @@ fn written_page(table: &BTreeMap<Key, Row>, cases: &[Case]) -> String {
     let operators: BTreeSet<&str> = cases.iter().map(|case| &case.operator[..]).collect();
     let mut text = format!(
         "# Operators\n\n\
-         `tests/operators.rs` makes {} models of one operator each ({} operators of ONNX, with every definition of opsets 7 to 26), runs them on all engines, and compares the outputs with ONNX's reference \
-         evaluator: within 1e-4 of the largest value, and exactly for operators that return integers. \
-         `tests/data/operators.csv` lists every case that is not equal. The test checks that table and this page; \
+         `tests/operators.rs` makes {} models of one operator each ({} operators of ONNX, with every definition of\n\
+         opsets 7 to 26), runs them on all engines, and compares the outputs with ONNX's reference evaluator: within 1e-4\n\
+         of the largest value, and exactly for operators that return integers. `tests/data/operators.csv` lists every\n\
+         case that is not equal. The test checks that table and this page;\n\
          `OPERATORS=write cargo test -p classify-tests --test operators` updates them.\n\n\
          | engine | equal | rejected | does not load | fails | NaN lost | deviates |\n|---|---|---|---|---|---|---|\n",
         cases.len(),
@@ -444,8 +445,9 @@ fn written_page(table: &BTreeMap<Key, Row>, cases: &[Case]) -> String {
         );
     }
     text.push_str(
-        "\nRejected: a typed error at loading says that the engine does not support the model. Does not load: another \
-         error at loading. Fails: an error at the first inference. NaN lost: the engine returns a number instead of NaN. Deviates: the engine returns other numbers.\n\n\
+        "\nRejected: a typed error at loading says that the engine does not support the model. Does not load: another\n\
+         error at loading. Fails: an error at the first inference. NaN lost: the engine returns a number instead of NaN.\n\
+         Deviates: the engine returns other numbers.\n\n\
          `backend-rten` rejects models that RTen computes differently, so RTen never deviates; only NaN may be lost.\n",
     );
     let section = |text: &mut String, title: &str, engine: &str, results: &[&str]| {

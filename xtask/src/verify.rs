@@ -53,7 +53,7 @@ macro_rules! clippy_with {
 }
 
 /// The command line is checked with no engine, with each alone, and (in the workspace) with all: a feature must not lean on another.
-const CHECKS: [Step; 7] = [
+const CHECKS: [Step; 8] = [
     step("format", &["fmt", "--all", "--check"]),
     step(
         "clippy: workspace",
@@ -64,6 +64,17 @@ const CHECKS: [Step; 7] = [
             "--",
             "-D",
             "warnings",
+        ],
+    ),
+    step(
+        "check: libraries without features",
+        &[
+            "check",
+            "--no-default-features",
+            "-p",
+            "backend-api",
+            "-p",
+            "image-classification",
         ],
     ),
     clippy_with!("no engine", ""),
