@@ -212,7 +212,7 @@ fn contradictions() -> Result<(), Failed> {
     let run = with_flags(&model, &[])?;
     ensure(
         run.stderr
-            .contains("note: mean is 127,127,127 by model_info: mean_values, but 123.675,"),
+            .contains("note: mean is 127,127,127 (model_info: mean_values), but 123.675,"),
         &run,
     )?;
     ensure(!run.stderr.contains("color is"), &run)?;
@@ -269,10 +269,10 @@ fn external_data() -> Result<(), Failed> {
             expect_code(&classify_model(&name), 0)?;
         }
         for (case, said) in [
-            ("above", "outside of its folder"),
-            ("absolute", "outside of its folder"),
-            ("link", "outside of its folder"),
-            ("memory", "outside of its folder"),
+            ("above", "outside its directory"),
+            ("absolute", "outside its directory"),
+            ("link", "outside its directory"),
+            ("memory", "outside its directory"),
             ("missing", "none.data"),
             ("pipe", "not a regular file"),
             (

@@ -265,11 +265,12 @@ def efficientnet_metadata(labels):
 
 
 def hugging_face_files(labels):
-    """What lies beside a MobileNetV2 of torchvision's weights on the Hugging Face Hub."""
+    """The files next to a MobileNetV2 of torchvision's weights on the Hugging Face Hub."""
     config = {
         "architectures": ["MobileNetV2ForImageClassification"],
         "id2label": {str(number): label for number, label in enumerate(labels)},
         "model_type": "mobilenet_v2",
+        "transformers_version": "4.57.1",
     }
     preprocessor = {
         "crop_size": {"height": 224, "width": 224},
@@ -287,7 +288,7 @@ def hugging_face_files(labels):
     return {"config.json": config, "preprocessor_config.json": preprocessor}
 
 
-# Each stands for a way in which models say how they want their images: metadata inside, files beside, nothing but the convention. Weights,
+# Each stands for a way in which models say how they want their images: metadata inside, files next to it, nothing but the convention. Weights,
 # graph, metadata, files, and whether there is a compressed one.
 MODELS = {
     "efficientnet-lite0": (
