@@ -281,7 +281,7 @@ fn external_data() -> Result<(), Failed> {
             ),
             ("short", "a tensor has 4 bytes"),
             ("overflow", "begins at byte 18446744073709551615"),
-            ("signed", "no number of bytes"),
+            ("signed", "not a number of bytes"),
         ] {
             let names = names(case);
             // One name each on the engines that read every file as ONNX.
