@@ -13,6 +13,7 @@ use crate::args::PreprocessArgs;
 use crate::destination::target;
 use crate::engines;
 use crate::errors::Hinted;
+use crate::identity::Identity;
 use crate::inputs::Inputs;
 use crate::options::{EngineOptions, RunsOptions};
 
@@ -292,60 +293,6 @@ fn same_name(one: &Path, other: &Path) -> bool {
         return false;
     };
     File::create_new(folder.path().join(one)).is_ok() && folder.path().join(other).exists()
-}
-
-/// The identity of a file, independent of the spelling of its path.
-#[derive(Debug, PartialEq, Eq)]
-#[cfg(unix)]
-struct Identity {
-    device: u64,
-    inode: u64,
-}
-
-#[cfg(unix)]
-impl Identity {
-    /// Returns the identity of an existing regular file.
-    fn of_path(path: &Path) -> Option<Self> {
-        Self::of(&fs::metadata(path).ok()?)
-    }
-
-    /// Returns the identity of a stream that is a regular file.
-    fn of_stream(stream: impl std::os::fd::AsFd) -> Option<Self> {
-        let copy = stream.as_fd().try_clone_to_owned().ok()?;
-        Self::of(&File::from(copy).metadata().ok()?)
-    }
-
-    fn of(metadata: &fs::Metadata) -> Option<Self> {
-        use std::os::unix::fs::MetadataExt as _;
-        metadata.is_file().then(|| Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        })
-    }
-}
-
-/// The identity of a file, independent of the spelling of its path.
-#[derive(Debug, PartialEq, Eq)]
-#[cfg(not(unix))]
-struct Identity(PathBuf);
-
-#[cfg(not(unix))]
-impl Identity {
-    /// Returns the identity of an existing regular file.
-    fn of_path(path: &Path) -> Option<Self> {
-        let real = path.canonicalize().ok()?;
-        real.is_file().then_some(Self(real))
-    }
-
-    /// Streams have no path.
-    fn of_stream<T>(_: T) -> Option<Self> {
-        None
-    }
-}
-
-/// Returns whether stdout leads to a regular file, where the system tells.
-pub fn is_stdout_a_file() -> bool {
-    Identity::of_stream(io::stdout()).is_some()
 }
 
 #[cfg(test)]

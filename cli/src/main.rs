@@ -9,6 +9,7 @@ mod errors;
 mod fields;
 mod file_state;
 mod files_read;
+mod identity;
 mod image_memory;
 mod inputs;
 mod interrupt;

@@ -13,7 +13,7 @@ use crate::args::{
     PreprocessArgs, ReportPath, RunSpec, RunsArgs, RuntimeArgs, TextOrJson, TuningArgs,
 };
 use crate::errors::Hinted;
-use crate::files_read::is_stdout_a_file;
+use crate::identity::is_stdout_a_file;
 use crate::image_memory;
 use crate::inputs::Inputs;
 use crate::list_stream::ListStream;

@@ -23,7 +23,7 @@ use crate::{
 /// # use backend_api::{BackendInfo, Dim, ElementType, MockBackend, Tensor, TensorSpec};
 /// # let folder = tempfile::tempdir()?;
 /// # let model = folder.path().join("model.onnx");
-/// # std::fs::write(&model, "the format of another engine")?;
+/// # std::fs::write(&model, [8, 10, 58, 0])?;
 /// # std::fs::write(folder.path().join("model.labels"), "cat\ndog\n")?;
 /// # let spec = |name, dims: &[usize]| {
 /// #     TensorSpec::new(name, ElementType::F32, dims.iter().copied().map(Dim::Fixed).collect())
