@@ -251,9 +251,11 @@ impl OutputArgs {
         };
         if saved != ExtraOutputs::None && matches!(self.format, Format::Text | Format::Csv) {
             let hint = "pass `--format json`, or `--format npz -o FILE`";
-            return Err(
-                Hinted::new("text and CSV cannot hold the outputs of --save-outputs", hint).into(),
-            );
+            return Err(Hinted::new(
+                "text and CSV cannot hold the outputs of --save-outputs",
+                hint,
+            )
+            .into());
         }
         if self.format == Format::Npz && self.output.is_none() {
             let hint = "pass `-o FILE`, or `-o -` for a pipe";

@@ -45,7 +45,10 @@ fn matcher(pattern: &str) -> anyhow::Result<GlobMatcher> {
     let glob = GlobBuilder::new(&glob).case_insensitive(true).build();
     let glob = glob.map_err(|error| {
         Hinted::new(
-            format!("--recipes {pattern} is not a valid pattern: {}", error.kind()),
+            format!(
+                "--recipes {pattern} is not a valid pattern: {}",
+                error.kind()
+            ),
             "use a part of a name, or `*` and `?`",
         )
     })?;
