@@ -140,8 +140,8 @@ impl ChosenOutputs {
 ///
 /// # Errors
 ///
-/// - [`ErrorKind::ModelUnsupported`] if no rule selects an output; the message lists all outputs. If the engine cannot provide
-///   the selected output, its own error is returned.
+/// - [`ErrorKind::ModelUnsupported`] if no rule selects an output; the message lists all outputs. If the engine cannot
+///   provide the selected output, its own error is returned.
 /// - [`ErrorKind::InvalidConfig`] for a name that no output has.
 pub fn choose_outputs(
     declared: Vec<(String, Result<TensorSpec, Error>)>,

@@ -8,7 +8,8 @@ use crate::{Answer, FittedPreprocessing, ImageError, ImageOutputs};
 /// The first outputs of a run, for [`FittedPreprocessing::read_outputs`].
 ///
 /// An image that cannot be read or inferred has no output and does not count: a later image takes its place. After
-/// [`MOST_IMAGES`](Self::MOST_IMAGES) images the available outputs decide, even if there are none. Images that cannot be read before the first output are never counted.
+/// [`MOST_IMAGES`](Self::MOST_IMAGES) images the available outputs decide, even if there are none. Images that
+/// cannot be read before the first output are never counted.
 #[derive(Debug)]
 pub struct FirstOutputs {
     outputs: Vec<Tensor>,
