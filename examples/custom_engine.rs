@@ -1,4 +1,4 @@
-//! Classifies an image with an engine of its own: it tells which of three colours an image has most of.
+//! Classifies an image with an engine of its own: it ranks three colours by their share of an image.
 //!
 //! ```sh
 //! cargo run -p classify-examples --bin custom_engine -- assets/photos/coffee.png

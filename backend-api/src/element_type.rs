@@ -50,6 +50,11 @@ impl ElementType {
         matches!(self, Self::F32 | Self::F64 | Self::F16 | Self::Bf16)
     }
 
+    /// Returns whether the type is an integer of 32 or 64 bits, the types of class ids and counts.
+    pub const fn is_wide_integer(self) -> bool {
+        matches!(self, Self::U32 | Self::U64 | Self::I32 | Self::I64)
+    }
+
     /// The usual short name: `f32`, `bf16`, `u8`.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{BackendInfo, Dim, ElementType, Error, ErrorKind, OpenOptions, Tensor, TensorSpec};
+use crate::{BackendInfo, Dim, Error, ErrorKind, OpenOptions, Tensor, TensorSpec};
 
 /// The outputs that requests give in addition to the scores.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -388,7 +388,7 @@ impl Rank {
             .collect();
         let has = |list: &[&str]| words.iter().any(|word| list.contains(word));
         let place = |is_in: &dyn Fn(&[&str]) -> bool| SCORES.iter().position(|list| is_in(list));
-        let is_wide = matches!(spec.element_type, ElementType::I32 | ElementType::I64);
+        let is_wide = spec.element_type.is_wide_integer();
         Some(if has(&NO_SCORES) {
             return None;
         } else if is_wide {
@@ -408,6 +408,7 @@ impl Rank {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ElementType;
 
     type Declared = Vec<(String, Result<TensorSpec, Error>)>;
 
@@ -521,6 +522,25 @@ mod tests {
         ] {
             assert_eq!(default_of(outputs).unwrap(), expected, "{outputs:?}");
         }
+    }
+
+    #[test]
+    fn every_wide_integer_is_a_class_id() {
+        for element in [
+            ElementType::U32,
+            ElementType::U64,
+            ElementType::I32,
+            ElementType::I64,
+        ] {
+            let spec = |name: &str, element, size| {
+                let dims = vec![Dim::Fixed(1), Dim::Fixed(size)];
+                (name.to_owned(), Ok(TensorSpec::new(name, element, dims)))
+            };
+            let outputs = vec![spec("output", element, 1), spec("x", ElementType::F32, 10)];
+            let chosen = choose_outputs(outputs, &options(None, ExtraOutputs::None)).unwrap();
+            assert_eq!(chosen.specs[0].name, "x", "{element}");
+        }
+        assert!(!ElementType::I16.is_wide_integer() && !ElementType::F32.is_wide_integer());
     }
 
     #[test]

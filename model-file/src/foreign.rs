@@ -51,7 +51,8 @@ impl Foreign {
             }
             ModelSource::Bytes { model, .. } => {
                 let end = model.len().min(HEAD as usize);
-                Self::of_bytes(&model[..end], false)
+                // It has no name that could be wrong.
+                Self::of_bytes(&model[..end], true)
             }
         }
     }
@@ -74,8 +75,8 @@ impl Foreign {
         }
     }
 
-    /// Recognises a file that begins with `head`. `is_tflite`: its name ends in `.tflite`.
-    pub(crate) fn of_bytes(head: &[u8], is_tflite: bool) -> Option<Self> {
+    /// Recognises a file that begins with `head`. `may_be_tflite`: its name ends in `.tflite`, or it has no name.
+    pub(crate) fn of_bytes(head: &[u8], may_be_tflite: bool) -> Option<Self> {
         if head.is_empty() {
             return Some(Self::new("an empty file", AGAIN));
         }
@@ -90,7 +91,7 @@ impl Foreign {
             .or_else(|| zip(head))
             .or_else(|| pickle(head))
             .or_else(|| safetensors(head))
-            .or_else(|| renamed_tflite(head).filter(|_| !is_tflite))
+            .or_else(|| renamed_tflite(head).filter(|_| !may_be_tflite))
             .or_else(|| page(text(head)?))
             .or_else(|| xml(text(head)?))
             .or_else(|| json_or_prose(text(head)?))
@@ -349,6 +350,11 @@ mod tests {
             assert_eq!(Foreign::of_bytes(head, false), None, "{head:?}");
         }
         assert_eq!(Foreign::of_bytes(b"\x1c\0\0\0TFL3", true), None);
+        let in_memory = ModelSource::Bytes {
+            model: b"\x1c\0\0\0TFL3".as_slice().into(),
+            weights: None,
+        };
+        assert_eq!(Foreign::of(&in_memory), None);
         // Weights may be anything else.
         let folder = tempfile::tempdir().unwrap();
         let weights = folder.path().join("m.bin");

@@ -17,7 +17,7 @@ type Key<'a> = [&'a [u8]; 3];
 /// The nodes of a graph or a function and of the bodies in it.
 #[derive(Default)]
 struct Nodes {
-    /// Functions that call no function.
+    /// All of them, calls included.
     own: u64,
     /// The functions that are called, once for each call.
     calls: Vec<usize>,
@@ -80,10 +80,9 @@ impl Nodes {
         for node in nodes {
             let called = [&node.domain, &node.op_type, &node.overload];
             let called = called.map(|field| text(field.as_ref()));
-            match places.get(&called) {
-                Some(place) => self.calls.push(*place),
-                None => self.own += 1,
-            }
+            // A call counts too: without it, functions that hold calls alone would never grow.
+            self.own += 1;
+            self.calls.extend(places.get(&called));
             for body in node.bodies() {
                 self.add(&body.node, places);
             }
@@ -149,7 +148,22 @@ mod tests {
         doubling[0] = &[];
         check(&model(&doubling[..15])).unwrap();
         let error = check(&model(&doubling)).unwrap_err();
-        assert!(error.contains("become 1073741823 nodes"), "{error}");
+        assert!(error.contains("become 2147483646 nodes"), "{error}");
+        // A call is a node: functions that hold nothing else end no sooner, and become as many.
+        let bare = |calls: &[&[usize]]| {
+            let mut model = model(calls);
+            for function in &mut model.functions {
+                function.node.pop();
+            }
+            check(&model)
+        };
+        for cycle in [&[&[0][..]][..], &[&[1], &[0]]] {
+            let error = bare(cycle).unwrap_err();
+            assert!(error.contains("call themselves"), "{error}");
+        }
+        bare(&doubling[..15]).unwrap();
+        let error = bare(&doubling).unwrap_err();
+        assert!(error.contains("more than 1048576"), "{error}");
         // More than a number can hold.
         let wide = vec![0; 10_000];
         let mut wide: Vec<Vec<usize>> = (1..8).map(|place| vec![place - 1; wide.len()]).collect();

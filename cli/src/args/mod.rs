@@ -523,7 +523,7 @@ pub struct PreprocessArgs {
 
     /// Resize method: stretch; crop or crop:0.875 (the central square, or that part of it); letterbox or
     /// letterbox:114 (grey borders); fit (at the top left); short:256 (the short side, then the
-    /// centre; short:256:floor rounds as older pipelines); stretch:256 (both sides, then the centre)
+    /// centre; short:256:floor rounds down); stretch:256 (both sides, then the centre)
     #[arg(long, value_name = "HOW")]
     pub resize: Option<ResizeOverride>,
 

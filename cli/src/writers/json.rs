@@ -5,6 +5,7 @@ use std::path::Path;
 
 use backend_api::{ElementType, NamedTensor, Tensor};
 use image_classification::{ImageNote, Scoring};
+use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 
 use super::{Classified, ResultContext};
@@ -76,20 +77,28 @@ impl Serialize for SavedOutputs<'_> {
 impl Serialize for Values<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(tensor) = self;
-        // All other types are exact in f32.
+        macro_rules! elements {
+            ($rust:ty) => {
+                serializer.collect_seq(tensor.as_slice::<$rust>().unwrap_or_default())
+            };
+        }
         match tensor.element_type() {
-            ElementType::F64 => {
-                serializer.collect_seq(tensor.as_slice::<f64>().unwrap_or_default())
+            ElementType::F64 => elements!(f64),
+            ElementType::U8 => elements!(u8),
+            ElementType::U16 => elements!(u16),
+            ElementType::U32 => elements!(u32),
+            ElementType::U64 => elements!(u64),
+            ElementType::I8 => elements!(i8),
+            ElementType::I16 => elements!(i16),
+            ElementType::I32 => elements!(i32),
+            ElementType::I64 => elements!(i64),
+            // All of these are exact in f32.
+            ElementType::F32 | ElementType::F16 | ElementType::Bf16 => {
+                serializer.collect_seq(tensor.to_f32().iter())
             }
-            ElementType::I32 => {
-                serializer.collect_seq(tensor.as_slice::<i32>().unwrap_or_default())
-            }
-            ElementType::I64 => {
-                serializer.collect_seq(tensor.as_slice::<i64>().unwrap_or_default())
-            }
-            ElementType::U8 => serializer.collect_seq(tensor.as_slice::<u8>().unwrap_or_default()),
-            ElementType::I8 => serializer.collect_seq(tensor.as_slice::<i8>().unwrap_or_default()),
-            _ => serializer.collect_seq(tensor.to_f32().iter()),
+            other => Err(S::Error::custom(format!(
+                "JSON cannot hold elements of {other}"
+            ))),
         }
     }
 }
@@ -196,5 +205,36 @@ impl Json {
 
     pub(super) fn into_output(self) -> Output {
         self.out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json<T: backend_api::Element>(values: Vec<T>) -> String {
+        let tensor = Tensor::new(&[values.len()], values).unwrap();
+        serde_json::to_string(&Values(&tensor)).unwrap()
+    }
+
+    #[test]
+    fn every_integer_is_exact() {
+        assert_eq!(json(vec![u8::MAX]), "[255]");
+        assert_eq!(json(vec![u16::MAX]), "[65535]");
+        assert_eq!(
+            json(vec![16_777_217_u32, u32::MAX]),
+            "[16777217,4294967295]"
+        );
+        assert_eq!(json(vec![u64::MAX]), "[18446744073709551615]");
+        assert_eq!(json(vec![i8::MIN]), "[-128]");
+        assert_eq!(json(vec![i16::MIN]), "[-32768]");
+        assert_eq!(json(vec![i32::MIN + 1]), "[-2147483647]");
+        assert_eq!(json(vec![i64::MIN]), "[-9223372036854775808]");
+    }
+
+    #[test]
+    fn fractions_are_exact_and_nothing_else_is_a_number() {
+        assert_eq!(json(vec![0.5_f32, f32::NAN]), "[0.5,null]");
+        assert_eq!(json(vec![0.1_f64]), "[0.1]");
     }
 }

@@ -1,6 +1,6 @@
 //! The interpretation of a model's output. It is decided once per model, never per image.
 
-use backend_api::{BackendInfo, ElementType, Tensor};
+use backend_api::{BackendInfo, Tensor};
 
 use super::{Note, ResolveError, ResolvedPreprocessing};
 use crate::{Interpretation, OutputKind, ScoreKind, Scoring, SettingOrigin};
@@ -61,7 +61,7 @@ impl OutputReading {
         if requested == ScoreKind::Auto
             && output.is_none()
             && values == Some(1)
-            && matches!(element, ElementType::I32 | ElementType::I64)
+            && element.is_wide_integer()
         {
             return Err(ResolveError::SingleInteger { element });
         }

@@ -311,20 +311,23 @@ fn real_values(output: &Tensor, quantization: Option<Quantization>) -> Vec<f32> 
 /// The first value of a 64-bit or integer output that changes by more than 0.001 as a 32-bit floating-point number, with
 /// its class. So much is a visible digit of a probability if the value is a logit.
 fn lost_in_f32(output: &Tensor) -> Option<(usize, f64)> {
-    fn first(values: impl Iterator<Item = f64>) -> Option<(usize, f64)> {
-        let mut values = values.enumerate();
+    // Integers are compared as such: f64 holds not all of 64 bits.
+    fn first<T: Copy + Into<i128>>(values: &[T]) -> Option<(usize, f64)> {
+        let mut values = values.iter().map(|&value| value.into()).enumerate();
         values
-            .find(|&(_, value)| value.is_finite() && (f64::from(value as f32) - value).abs() > 1e-3)
+            .find(|&(_, value)| (value as f32) as i128 != value)
+            .map(|(place, value)| (place, value as f64))
     }
     if let Some(values) = output.as_slice::<f64>() {
-        first(values.iter().copied())
-    } else if let Some(values) = output.as_slice::<i64>() {
-        first(values.iter().map(|&value| value as f64))
-    } else if let Some(values) = output.as_slice::<i32>() {
-        first(values.iter().map(|&value| value.into()))
-    } else {
-        None
+        let is_lost =
+            |value: f64| value.is_finite() && (f64::from(value as f32) - value).abs() > 1e-3;
+        let mut values = values.iter().copied().enumerate();
+        return values.find(|&(_, value)| is_lost(value));
     }
+    None.or_else(|| first(output.as_slice::<i64>()?))
+        .or_else(|| first(output.as_slice::<u64>()?))
+        .or_else(|| first(output.as_slice::<i32>()?))
+        .or_else(|| first(output.as_slice::<u32>()?))
 }
 
 fn sum(values: &[f32]) -> f64 {
@@ -372,6 +375,19 @@ mod tests {
         let scores = scores(&[1, 4], &logits, Scoring::Softmax).unwrap();
         assert_eq!(scores.values(), [0.0, 1.0, 0.0, 0.0]);
         assert_eq!(ids(&scores), [1, 2, 3, 0]);
+    }
+
+    #[test]
+    fn integers_that_f32_rounds_are_refused_whatever_their_type() {
+        fn lost<T: backend_api::Element>(value: T) -> bool {
+            let output = Tensor::new(&[1, 1], vec![value]).unwrap();
+            lost_in_f32(&output).is_some()
+        }
+        assert!(lost(16_777_217_u32) && lost(16_777_217_i32));
+        assert!(lost(u32::MAX) && lost(i32::MAX));
+        assert!(lost(u64::MAX) && lost(i64::MAX));
+        assert!(lost(9_007_199_254_740_993_i64) && lost(9_007_199_254_740_993_u64));
+        assert!(!lost(16_777_216_u32) && !lost(1_u64 << 63) && !lost(i64::MIN) && !lost(i32::MIN));
     }
 
     #[test]
