@@ -189,24 +189,36 @@ impl Rows {
     }
 
     fn write(mut self, count: usize, archive: &mut Archive) -> anyhow::Result<()> {
-        let kind = match self.element_type {
-            ElementType::F64 => "f8",
-            ElementType::F16 => "f2",
-            ElementType::U8 => "u1",
-            ElementType::I8 => "i1",
-            ElementType::I32 => "i4",
-            ElementType::I64 => "i8",
-            ElementType::F32 | ElementType::Bf16 => "f4",
-            other => anyhow::bail!(
-                "NumPy has no type for the elements of {}, {other}",
-                self.name
-            ),
-        };
+        let kind = kind(self.element_type).with_context(|| {
+            let name = printable(&self.name);
+            format!(
+                "npz cannot hold the elements of {name}, {}",
+                self.element_type
+            )
+        })?;
         let shape = [&[count][..], &self.shape].concat();
         let bytes = self.elements.stream_position()?;
         self.elements.seek(SeekFrom::Start(0))?;
         archive.file(&self.name, &descr(kind), &shape, bytes, self.elements)
     }
+}
+
+/// Returns `NumPy`'s name of an element type, without the order of bytes. bf16 is widened.
+fn kind(element_type: ElementType) -> Option<&'static str> {
+    Some(match element_type {
+        ElementType::F64 => "f8",
+        ElementType::F16 => "f2",
+        ElementType::F32 | ElementType::Bf16 => "f4",
+        ElementType::U8 => "u1",
+        ElementType::U16 => "u2",
+        ElementType::U32 => "u4",
+        ElementType::U64 => "u8",
+        ElementType::I8 => "i1",
+        ElementType::I16 => "i2",
+        ElementType::I32 => "i4",
+        ElementType::I64 => "i8",
+        _ => return None,
+    })
 }
 
 /// Returns the shape for one image, without a batch of 1.
@@ -299,6 +311,18 @@ mod tests {
                 .iter()
                 .all(|byte| *byte == b' ')
         );
+    }
+
+    #[test]
+    fn every_integer_has_a_type_of_its_size() {
+        for (element_type, expected) in [
+            (ElementType::U16, "u2"),
+            (ElementType::U32, "u4"),
+            (ElementType::U64, "u8"),
+            (ElementType::I16, "i2"),
+        ] {
+            assert_eq!(kind(element_type), Some(expected));
+        }
     }
 
     #[test]
