@@ -103,10 +103,11 @@ pub(crate) fn outputs(model: &Model, options: &OpenOptions) -> Result<ChosenOutp
     let count = model.get_outputs_len().map_err(ports_failed)?;
     let declared = (0..count).map(|index| {
         let port = model.get_output_by_index(index).map_err(ports_failed)?;
-        // Models may leave a port unnamed, which OpenVINO reports as an error.
-        let unnamed = match index {
-            0 => "output".to_owned(),
-            index => format!("output {index}"),
+        // Models may leave a port unnamed, which OpenVINO reports as an error. Among several outputs, a name that this
+        // crate invents must not say what an output holds: `output` would be taken for the scores.
+        let unnamed = match count {
+            1 => "output".to_owned(),
+            _ => format!("unnamed {}", index + 1),
         };
         let name = port.get_name().unwrap_or(unnamed);
         let spec = spec(&port, &name, "output");

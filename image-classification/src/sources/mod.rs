@@ -189,8 +189,8 @@ impl SourceError {
             Self::Labels { source, .. } => source.hint(),
             Self::OldIr { .. } => "convert the original model again with OpenVINO's `ovc`",
             Self::Sorted { .. } => {
-                "cut the operator off, so that the model gives the scores of all classes, or make its second output, \
-                 the indices, the model's output"
+                "cut the operator off, so that the model gives the scores of all classes, or give the output that holds \
+                 its indices as `output`"
             }
             Self::NoClasses { .. } => {
                 "cut the operator off, so that the model gives the scores of all classes, or export it for the \
