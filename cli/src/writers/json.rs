@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     fn json<T: backend_api::Element>(values: Vec<T>) -> String {
-        let tensor = Tensor::new(&[values.len()], values).unwrap();
+        let tensor = Tensor::new([values.len()], values).unwrap();
         serde_json::to_string(&Values(&tensor)).unwrap()
     }
 
