@@ -158,7 +158,7 @@ impl ResolvedPreprocessing {
         Some(Note::new(format!(
             "the model and its files do not state the {}; assuming the convention of OpenVINO's samples ({}), which \
              {wrong}{more}; \
-             give `preprocess` or {}{advice}",
+             give `recipe`, `preprocess` or {}{advice}",
             assumed.join(", "),
             convention(&assumed).join(", "),
             fields.join(", ")
@@ -339,7 +339,7 @@ mod tests {
         };
         assert!(
             note.ends_with(
-                "give `preprocess` or `color`, `mean`, `scale`, `resize`, `interpolation`"
+                "give `recipe`, `preprocess` or `color`, `mean`, `scale`, `resize`, `interpolation`"
             ),
             "{note}"
         );
