@@ -380,7 +380,7 @@ mod tests {
     #[test]
     fn integers_that_f32_rounds_are_refused_whatever_their_type() {
         fn lost<T: backend_api::Element>(value: T) -> bool {
-            let output = Tensor::new(&[1, 1], vec![value]).unwrap();
+            let output = Tensor::new([1, 1], vec![value]).unwrap();
             lost_in_f32(&output).is_some()
         }
         assert!(lost(16_777_217_u32) && lost(16_777_217_i32));
