@@ -89,7 +89,7 @@ pub fn check(done: usize, of: usize, what: &'static str) -> Result<(), Interrupt
 ///
 /// # Errors
 ///
-/// As [`check`].
+/// [`Interrupted`] if a signal came before all of it was done.
 pub fn check_stream(done: usize, is_complete: bool, what: &'static str) -> Result<(), Interrupted> {
     end(done, None, what, signal().filter(|_| !is_complete))
 }

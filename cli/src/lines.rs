@@ -16,7 +16,7 @@ use crate::errors::Hinted;
 pub const MOST_LINE_BYTES: usize = 128 << 20;
 /// The most bytes of lines that are read and not answered yet.
 const MOST_BYTES_IN_FLIGHT: u64 = 2 * MOST_LINE_BYTES as u64;
-/// What a short line takes besides its bytes, as an upper bound.
+/// The memory of a line in addition to its bytes, in bytes: an upper bound.
 const LINE_OVERHEAD: u64 = 1 << 10;
 /// Bytes that are asked of the system at a time.
 const READ_BYTES: usize = 64 << 10;

@@ -128,12 +128,11 @@ impl ClassifierBuilder {
 
 impl Classifier {
     /// Returns a classifier with the preprocessing and the labels that `model` and the files next to it state.
-    /// `backend`
-    /// has opened the same model.
+    /// `backend` has opened the same model.
     ///
     /// # Errors
     ///
-    /// As [`ClassifierBuilder::build`].
+    /// The errors are those of [`ClassifierBuilder::build`].
     pub fn discover(
         backend: impl InferBackend,
         model: impl Into<ModelSource>,

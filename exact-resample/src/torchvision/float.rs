@@ -17,7 +17,7 @@ use crate::{CHANNELS, RgbView, target_size};
 ///
 /// # Panics
 ///
-/// As [`resize`](super::resize).
+/// Panics in the same cases as [`resize`](super::resize).
 ///
 /// # Errors
 ///

@@ -152,7 +152,7 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// As [`decode`](Self::decode). The limits apply to the whole image.
+    /// The errors are those of [`decode`](Self::decode). The limits apply to the whole image.
     pub fn decode_reduced(
         bytes: &[u8],
         limits: &DecodeLimits,

@@ -76,7 +76,7 @@ impl Preprocess {
     ///
     /// # Errors
     ///
-    /// As [`tensor`](Self::tensor).
+    /// The errors are those of [`tensor`](Self::tensor).
     pub fn tensor_in(
         &self,
         spare: Option<Tensor>,

@@ -364,7 +364,7 @@ pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
 ///
 /// # Errors
 ///
-/// As [`read_file`].
+/// The errors are those of [`read_file`], without those of labels.
 pub fn read_file_without_labels(path: &Path) -> Result<SourceSettings, SourceError> {
     read_file_with(path, false)
 }
