@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use backend_api::{Error, FoundLibrary};
+use backend_api::{Error, ErrorKind, FoundLibrary};
 use runtime_library::{LibrarySearch, LoadedLibrary};
 
 static LOADED: LoadedLibrary<()> =
@@ -16,11 +16,13 @@ static LOADED: LoadedLibrary<()> =
 ///
 /// # Errors
 ///
-/// [`EngineUnavailable`](backend_api::ErrorKind::EngineUnavailable), with the places that it looked in.
+/// [`EngineUnavailable`](ErrorKind::EngineUnavailable), with the places that it looked in; always on Apple silicon, which
+/// the binding does not support.
 pub fn find_library(
     explicit: Option<&Path>,
     directories: &[PathBuf],
 ) -> Result<FoundLibrary, Error> {
+    check_platform(cfg!(target_vendor = "apple"), cfg!(target_arch = "aarch64"))?;
     LibrarySearch {
         engine: "OpenVINO",
         name: "openvino_c",
@@ -44,6 +46,20 @@ pub fn find_library(
     .find()
 }
 
+/// Rejects Apple silicon. The `openvino` crate can set a property only by the variadic function
+/// `ov_core_set_property`, which `openvino-sys` declares with fixed arguments. There, C passes variadic arguments on the
+/// stack and fixed ones in registers, so OpenVINO would read arbitrary memory
+/// (<https://github.com/intel/openvino-rs/issues/179>).
+fn check_platform(is_apple: bool, is_arm: bool) -> Result<(), Error> {
+    if !(is_apple && is_arm) {
+        return Ok(());
+    }
+    let message = "OpenVINO is not supported on Apple silicon: its Rust binding calls a variadic function of C in a way \
+        that crashes there";
+    Err(Error::new(ErrorKind::EngineUnavailable, message)
+        .with_hint("use ONNX Runtime, whose CoreML execution provider uses the GPU and the Neural Engine, or RTen"))
+}
+
 /// Finds the runtime and loads it, once for the process.
 pub(crate) fn load(
     explicit: Option<&Path>,
@@ -59,4 +75,19 @@ pub(crate) fn load(
 /// Returns the library that this process has loaded, if it has loaded one.
 pub(crate) fn loaded() -> Option<PathBuf> {
     LOADED.path()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn apple_silicon_is_rejected_and_nothing_else() {
+        let error = check_platform(true, true).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::EngineUnavailable);
+        assert!(error.to_string().contains("Apple silicon"), "{error}");
+        for (is_apple, is_arm) in [(true, false), (false, true), (false, false)] {
+            check_platform(is_apple, is_arm).unwrap();
+        }
+    }
 }
