@@ -12,7 +12,7 @@ use crate::cases::{PREPROCESSING, case};
 use crate::compare::compare;
 
 pub fn trials(with_set_up: &Needs) -> Vec<Trial> {
-    let facts: [(&str, fn() -> Result<(), Failed>); 5] = [
+    let facts: [(&str, fn() -> Result<(), Failed>); 6] = [
         ("a_json_parser_reads_the_report", json_report),
         ("an_xml_parser_reads_gates_and_failures", junit_report),
         ("an_html_parser_reads_names_and_charts", html_report),
@@ -21,6 +21,7 @@ pub fn trials(with_set_up: &Needs) -> Vec<Trial> {
             "a_file_name_is_no_markup_in_markdown",
             no_markup_in_markdown,
         ),
+        ("a_job_is_annotated_with_the_worst_images", annotations),
     ];
     let mut trials: Vec<Trial> = facts
         .map(|(name, test)| with_set_up.test(format!("reports::{name}"), test))
@@ -60,6 +61,37 @@ fn read_hostile_reports() -> Result<Value, Failed> {
         "reports.py",
         [&json, &xml, &html],
     )?)?)
+}
+
+fn annotations() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("job.annotations");
+    let hostile = directory.path().join("a,b::error::c %.png");
+    let png = photos()?
+        .into_iter()
+        .find(|photo| photo.extension().is_some_and(|it| it == "png"));
+    fs::copy(png.ok_or("a PNG")?, &hostile)?;
+    let runs = ["t_base", "t_gelu_tanh"].map(|name| format!("onnx={}", case(name).display()));
+    let mut command = compare(&[&runs[0], &runs[1]]);
+    command.args(PREPROCESSING).arg("-i").arg(&hostile);
+    let result = run(command.arg("--report").arg(&file));
+    expect_code(&result, 1)?;
+    let text = fs::read_to_string(&file)?;
+    let lines: Vec<&str> = text.lines().collect();
+    ensure(
+        lines[0].starts_with("::error title=classify compare::DISAGREE: "),
+        &text,
+    )?;
+    ensure(
+        lines.iter().all(|line| line.starts_with("::error title=")),
+        &text,
+    )?;
+    let gates = lines.iter().filter(|line| line.contains("gate "));
+    ensure(gates.count() >= 1, &text)?;
+    let image = lines
+        .iter()
+        .filter(|line| line.contains("a%2Cb%3A%3Aerror%3A%3Ac %25.png::"));
+    ensure(image.count() == 1, &text)
 }
 
 fn json_report() -> Result<(), Failed> {

@@ -228,7 +228,8 @@ pub struct RunsArgs {
     #[arg(long, value_name = "RUN")]
     pub reference: Option<String>,
 
-    /// Write a report; the extension selects the format: .json, .md, .xml (JUnit) or .html. Repeatable
+    /// Write a report; the extension selects the format: .json, .md, .xml (JUnit), .html or .annotations (GitHub).
+    /// Repeatable
     #[arg(long, value_name = "FILE")]
     pub report: Vec<ReportPath>,
 

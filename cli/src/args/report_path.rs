@@ -13,6 +13,7 @@ pub struct ReportPath {
 /// The format of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportFormat {
+    Annotations,
     Json,
     Markdown,
     Junit,
@@ -26,11 +27,16 @@ impl FromStr for ReportPath {
         let path = PathBuf::from(text);
         let ending = path.extension().map(std::ffi::OsStr::to_ascii_lowercase);
         let format = match ending.as_deref().and_then(std::ffi::OsStr::to_str) {
+            Some("annotations") => ReportFormat::Annotations,
             Some("json") => ReportFormat::Json,
             Some("md" | "markdown") => ReportFormat::Markdown,
             Some("xml") => ReportFormat::Junit,
             Some("html" | "htm") => ReportFormat::Html,
-            _ => return Err("expected a name that ends in .json, .md, .xml (JUnit) or .html"),
+            _ => {
+                return Err(
+                    "expected a name that ends in .json, .md, .xml (JUnit), .html or .annotations (GitHub)",
+                );
+            }
         };
         Ok(Self { path, format })
     }
@@ -45,6 +51,7 @@ mod tests {
         let format = |text: &str| text.parse::<ReportPath>().map(|report| report.format);
         assert_eq!(format("a/report.JSON"), Ok(ReportFormat::Json));
         assert_eq!(format("junit.xml"), Ok(ReportFormat::Junit));
+        assert_eq!(format("r.annotations"), Ok(ReportFormat::Annotations));
         assert_eq!(format("r.md"), Ok(ReportFormat::Markdown));
         assert_eq!(format("r.html"), Ok(ReportFormat::Html));
         assert!(format("report").unwrap_err().contains(".html"));

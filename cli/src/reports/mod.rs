@@ -1,5 +1,6 @@
 //! Reports of `compare` and `evaluate`: a file for each format, and their destinations.
 
+mod annotations;
 mod bisection;
 mod changes;
 mod html;
@@ -29,6 +30,7 @@ trait Exporter {
 
 fn exporter(format: ReportFormat) -> &'static dyn Exporter {
     match format {
+        ReportFormat::Annotations => &annotations::Annotations,
         ReportFormat::Json => &json::Json,
         ReportFormat::Markdown => &markdown::Markdown,
         ReportFormat::Junit => &junit::Junit,
