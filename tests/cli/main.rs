@@ -4,6 +4,8 @@
 // What was measured is part of what a test run shows.
 #![allow(clippy::print_stdout)]
 
+#[cfg(unix)]
+mod action;
 mod answers;
 mod bench;
 mod bisect;
@@ -49,6 +51,8 @@ fn main() {
     );
     let set_up = engines.and(&Needs::set_up());
     let mut trials: Vec<Trial> = Vec::new();
+    #[cfg(unix)]
+    trials.extend(action::trials(&engines));
     trials.extend(answers::trials(&set_up));
     trials.extend(bench::trials(&engines, &set_up));
     trials.extend(cases::trials(&set_up));
