@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
@@ -27,6 +27,8 @@ const ENGINE: &str = "RTen";
 /// Reads the other formats.
 const OTHER_ENGINE: &str = "use `backend-openvino`";
 const CPU: &str = "CPU";
+/// Names the external data in memory: one of the names that RTen accepts.
+const EXTERNAL_DATA: &str = "external.data";
 
 /// The names of the element types that the model declares for its inputs and outputs, by their names.
 fn port_types(model: &onnx::Model) -> HashMap<String, String> {
@@ -118,17 +120,24 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
         .with_context("available", CPU)
         .with_hint("use `device = CPU`; other devices need `backend-openvino` or `backend-onnx`"));
     }
-    let checked = model_file::check_onnx(&options.model, ENGINE, Some(OTHER_ENGINE))?;
+    let mut checked = model_file::check_onnx(&options.model, ENGINE, Some(OTHER_ENGINE))?;
     let types = checked.model.computed_types();
     let with_model = |error: Error| error.with_context("model", &options.model);
+    let types_in_file = port_types(&checked.model);
+    faults::check_loadable(&checked.model).map_err(with_model)?;
+    // RTen reads values in place: from aligned memory, and from files with certain names only.
+    let external_data = match options.model.path() {
+        Some(path) => checked.gather_external_data(path, EXTERNAL_DATA)?,
+        None => Vec::new(),
+    };
+    let is_gathered = !checked.external_data.is_empty();
     let mut file = checked.model;
-    let types_in_file = port_types(&file);
-    faults::check_loadable(&file).map_err(with_model)?;
-    let filled_in = fill_in(&mut file).then(|| file.encode_to_vec());
+    let is_filled_in = fill_in(&mut file);
+    let changed = (is_filled_in || is_gathered).then(|| file.encode_to_vec());
     // Without other references to the file's memory, RTen gets it without a copy.
     let file = outline(file);
-    let bytes = filled_in.unwrap_or_else(|| checked.bytes.into());
-    let model = load(&options.model, bytes, &checked.external_data)?;
+    let bytes = changed.unwrap_or_else(|| checked.bytes.into());
+    let model = load(&options.model, bytes, external_data)?;
     let inferred = |name: &[u8]| {
         let node = model.find_node(std::str::from_utf8(name).ok()?)?;
         model.node_info(node)?.shape()
@@ -199,42 +208,11 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     Ok((info, engines))
 }
 
-/// Loads the model from memory, with the external data that was checked: RTen opens no file itself.
-fn load(
-    source: &ModelSource,
-    bytes: Vec<u8>,
-    external_data: &[(String, PathBuf)],
-) -> Result<Model, Error> {
+/// Loads the model from memory, with its external data: RTen opens no file itself.
+fn load(source: &ModelSource, bytes: Vec<u8>, external_data: Vec<u8>) -> Result<Model, Error> {
     let mut options = ModelOptions::with_all_ops();
     options.prepack_weights(true);
-    for (location, file) in external_data {
-        // RTen's own rule. Its error would name neither the rule nor the remedy.
-        let ending = Path::new(location).extension().unwrap_or_default();
-        let ending = ending.to_string_lossy();
-        let allowed = ["data", "onnx_data"]
-            .iter()
-            .any(|begin| ending.starts_with(begin));
-        if !allowed || location.contains('/') {
-            return Err(Error::new(
-                ErrorKind::ModelUnsupported,
-                format!(
-                    "the model's weights are in {}, but RTen only reads *.data and *.onnx_data files next to the model",
-                    location.escape_debug()
-                ),
-            )
-            .with_context("model", source)
-            .with_hint("save the model again with such a file, or try it with `backend-onnx`"));
-        }
-        let data = model_file::read_regular(file, u64::MAX).map_err(|error| {
-            Error::new(
-                ErrorKind::ModelNotFound,
-                "the weights of the model cannot be read",
-            )
-            .with_context("file", file.display())
-            .with_source(error)
-        })?;
-        options.external_data(location, data);
-    }
+    options.external_data(EXTERNAL_DATA, external_data);
     options
         .load(bytes)
         .map_err(|error| load_failed(source, error))

@@ -138,12 +138,29 @@ fn external_data() -> Result<(), Failed> {
             ensure(scaled(model)? == factor, (location, model))?;
         }
     }
-    for location in ["w.bin", "sub/w.data"] {
-        std::fs::write(at(location), [0; 16])?;
+    // RTen's own rule allows other names, and no directories.
+    for (location, factor) in [("w.bin", 4.0_f32), ("sub/w.data", 5.0)] {
+        std::fs::write(at(location), factor.to_le_bytes().repeat(4))?;
         std::fs::write(at("other.onnx"), models::scaling_model(location))?;
-        let refused = error(open(at("other.onnx")), ErrorKind::ModelUnsupported)?;
-        ensure(refused.to_string().contains("*.onnx_data"), refused)?;
+        ensure(scaled("other.onnx")? == factor, location)?;
     }
+    // A byte before the values: they lie at no multiple of four.
+    let aligned = models::scaling_model("odd.data");
+    let offset = b"offset\x12\x010";
+    let place = aligned
+        .windows(offset.len())
+        .position(|bytes| bytes == offset);
+    let place = place.ok_or("the model names an offset")? + offset.len() - 1;
+    let mut unaligned = aligned;
+    unaligned[place] = b'1';
+    std::fs::write(at("odd.onnx"), unaligned)?;
+    let values = [0.5_f32, 1.5, 2.5, 6.0];
+    let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+    std::fs::write(
+        at("odd.data"),
+        std::iter::once(9).chain(bytes).collect::<Vec<u8>>(),
+    )?;
+    ensure(scaled("odd.onnx")? == 6.0, "unaligned weights")?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::symlink;

@@ -152,14 +152,14 @@ pub(crate) fn check(model: &Path, proto: &onnx::Model) -> Result<Vec<(String, Pa
 }
 
 /// The entries of a tensor's external data.
-struct Entries {
-    location: String,
-    offset: u64,
+pub(crate) struct Entries {
+    pub(crate) location: String,
+    pub(crate) offset: u64,
     length: Option<u64>,
 }
 
 impl Entries {
-    fn of(model: &Path, tensor: &Tensor) -> Result<Self, Error> {
+    pub(crate) fn of(model: &Path, tensor: &Tensor) -> Result<Self, Error> {
         let named = |error: Error| error.with_context("tensor", name(tensor));
         let mut keys: Vec<_> = tensor
             .external_data

@@ -8,6 +8,7 @@ mod flow;
 mod foreign;
 mod format;
 mod functions;
+mod gather;
 pub mod ir;
 pub mod onnx;
 mod precision;

@@ -268,6 +268,9 @@ fn external_data() -> Result<(), Failed> {
             // The content decides what the model is.
             expect_code(&classify_model(&name), 0)?;
         }
+        let (beside, unaligned) = (classify_model("beside"), classify_model("unaligned"));
+        expect_code(&unaligned, 0)?;
+        ensure(unaligned.stdout == beside.stdout, (unaligned, beside))?;
         for (case, said) in [
             ("above", "outside its directory"),
             ("absolute", "outside its directory"),

@@ -15,12 +15,15 @@ models.mkdir()
 weights = np.linspace(-1, 1, 36, dtype=np.float32).tobytes()
 for path in (models / "beside.data", folder / "secret.data"):
     path.write_bytes(weights)
+(models / "unaligned.data").write_bytes(b"odd" + weights)
 os.symlink(folder / "secret.data", models / "link.data")
 os.mkfifo(models / "pipe.data")
 
 WHOLE = {"offset": "0", "length": str(len(weights))}
 CASES = {
     "beside": {"location": "beside.data", **WHOLE},
+    # Where torch and other exporters put a value behind one of an odd length.
+    "unaligned": {"location": "unaligned.data", "offset": "3", "length": WHOLE["length"]},
     "above": {"location": "../secret.data", **WHOLE},
     "absolute": {"location": str(folder / "secret.data"), **WHOLE},
     "link": {"location": "link.data", **WHOLE},
