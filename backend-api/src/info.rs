@@ -32,6 +32,9 @@ pub struct BackendInfo {
     pub library: Option<FoundLibrary>,
     /// The model file. `None` for a model that was opened from memory.
     pub model: Option<PathBuf>,
+    /// The name of a model that is no file of this machine, with its version: `resnet50:3` on a server.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub model_name: Option<String>,
     /// The requested device, as it was written.
     pub requested_device: String,
     /// The devices that really execute, as the engine names them.
@@ -68,6 +71,7 @@ impl BackendInfo {
             engine_version: String::new(),
             library: None,
             model: None,
+            model_name: None,
             requested_device: String::new(),
             devices: Vec::new(),
             aliases: BTreeMap::new(),

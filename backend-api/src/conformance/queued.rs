@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::thread::{self, ThreadId};
 
 use futures_util::task::{ArcWake, waker};
 
@@ -29,7 +30,7 @@ impl Queued {
         switch.hold();
         let running: Vec<_> = (0..slots).map(|n| subject.submit(backend, n)).collect();
         switch.wait_until(|state| state.started == slots);
-        let threads = Arc::new(Gate::default());
+        let threads = Arc::new(Gate::new());
         let held = waker(Arc::clone(&threads));
         let mut submits: Vec<_> = (0..slots).map(|n| backend.submit(request(n))).collect();
         for submit in &mut submits {
@@ -63,10 +64,12 @@ fn poll(submit: &mut Submit<'_>, waker: &Waker) -> Poll<Result<PendingInfer, Err
 }
 
 /// A waker that holds the threads that call it until it is opened.
-#[derive(Default)]
 struct Gate {
     state: Mutex<GateState>,
     changed: Condvar,
+    /// The thread of the rule, which is never held. A submit that is late there hands its permit to the next one, and so
+    /// wakes it.
+    rule: ThreadId,
 }
 
 #[derive(Default)]
@@ -76,6 +79,14 @@ struct GateState {
 }
 
 impl Gate {
+    fn new() -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            rule: thread::current().id(),
+        }
+    }
+
     fn wait_for(&self, threads: u64) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (_state, timeout) = self
@@ -96,6 +107,9 @@ impl Gate {
 
 impl ArcWake for Gate {
     fn wake_by_ref(this: &Arc<Self>) {
+        if thread::current().id() == this.rule {
+            return;
+        }
         let mut state = this.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.arrived += 1;
         this.changed.notify_all();

@@ -1,0 +1,145 @@
+//! The bearer token, which no message and no debug output contains.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use backend_api::{Error, ErrorKind};
+use tonic::metadata::{Ascii, MetadataValue};
+
+/// The most bytes of a token.
+const MOST_BYTES: u64 = 64 << 10;
+
+/// The place of a bearer token. It is read when the backend opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenSource {
+    /// The environment variable of this name.
+    Variable(String),
+    /// A file, without white space around the token.
+    File(PathBuf),
+}
+
+impl fmt::Display for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable(name) => write!(f, "the variable {}", name.escape_debug()),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+        }
+    }
+}
+
+/// A bearer token.
+#[derive(Clone)]
+pub(crate) struct Token {
+    text: String,
+    /// The value of the header.
+    header: MetadataValue<Ascii>,
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+impl Token {
+    /// Reads the token.
+    pub(crate) fn read(source: &TokenSource) -> Result<Self, Error> {
+        let unusable = |reason: &str| {
+            Error::new(
+                ErrorKind::InvalidConfig,
+                format!("the token in {source} cannot be used: {reason}"),
+            )
+            .with_hint("put the token, and nothing else, where `token` says")
+        };
+        let text = match source {
+            TokenSource::Variable(name) => std::env::var(name).map_err(|error| {
+                unusable(match error {
+                    std::env::VarError::NotPresent => "the variable is not set",
+                    std::env::VarError::NotUnicode(_) => "it is not text",
+                })
+            })?,
+            TokenSource::File(path) => {
+                let bytes = model_file::read_regular(path, MOST_BYTES)
+                    .map_err(|error| unusable("the file cannot be read").with_source(error))?;
+                String::from_utf8(bytes).map_err(|_| unusable("it is not text"))?
+            }
+        };
+        Self::new(text.trim()).ok_or_else(|| {
+            unusable("it is empty, or has characters that a header of HTTP cannot have")
+        })
+    }
+
+    fn new(text: &str) -> Option<Self> {
+        let is_plain =
+            |text: &str| !text.is_empty() && text.chars().all(|it| it.is_ascii_graphic());
+        let mut header = MetadataValue::try_from(format!("Bearer {text}")).ok()?;
+        header.set_sensitive(true);
+        is_plain(text).then(|| Self {
+            text: text.to_owned(),
+            header,
+        })
+    }
+
+    /// Returns the value of the header `authorization`.
+    pub(crate) fn header(&self) -> MetadataValue<Ascii> {
+        self.header.clone()
+    }
+
+    /// Removes the token from `text`: a server may repeat what it was sent.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        text.replace(&self.text, "[token]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_in_no_debug_output_and_no_repeated_text() {
+        let token = Token::new("s3cret").unwrap();
+        assert_eq!(format!("{token:?}"), "Token");
+        assert_eq!(
+            token.redact("got `Bearer s3cret`, s3cret"),
+            "got `Bearer [token]`, [token]"
+        );
+        assert!(!format!("{:?}", token.header()).contains("s3cret"));
+    }
+
+    #[test]
+    fn a_token_is_read_without_white_space_around_it_or_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        let read = |content: &[u8]| {
+            std::fs::write(&path, content).unwrap();
+            Token::read(&TokenSource::File(path.clone()))
+        };
+        assert_eq!(read(b" s3cret\n").unwrap().text, "s3cret");
+        for wrong in [
+            &b""[..],
+            b" \n",
+            b"s3 cret",
+            b"s3\ncret",
+            b"s3cret\xff",
+            "s3crét".as_bytes(),
+        ] {
+            let error = read(wrong).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+            assert!(!format!("{error:?}").contains("s3"), "{error:?}");
+        }
+        let missing = TokenSource::File(directory.path().join("none"));
+        assert!(
+            Token::read(&missing)
+                .unwrap_err()
+                .to_string()
+                .contains("none")
+        );
+        let unset = TokenSource::Variable("NOT_SET_ANYWHERE".to_owned());
+        let error = Token::read(&unset).unwrap_err();
+        assert!(
+            error.to_string().contains("NOT_SET_ANYWHERE is not")
+                || error.to_string().contains("not set"),
+            "{error}"
+        );
+    }
+}
