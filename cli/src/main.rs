@@ -1,6 +1,7 @@
 //! `classify`: what is in these images, on whatever engine and device there is.
 
 mod args;
+mod arrays;
 mod commands;
 mod destination;
 mod directory;
@@ -120,6 +121,10 @@ fn run(args: Args, messages: &mut Messages) -> anyhow::Result<u8> {
                 return Ok(0);
             }
             commands::inspect::run(&(*args).try_into()?, messages).map(|()| 0)
+        }
+        Some(Command::Tensors(args)) => {
+            commands::tensors::run((*args).try_into()?, messages)?;
+            Ok(u8::from(messages.errors() > 0))
         }
         Some(Command::Devices(args)) => commands::devices::run(&args).map(|()| 0),
         Some(Command::Completions { shell }) => commands::manual::completions(shell).map(|()| 0),

@@ -10,7 +10,7 @@ use image_classification::{
 
 use crate::args::{
     Backend, ClassifyArgs, EngineArgs, Format, InputArgs, InspectArgs, OutputArgs, PrecisionFlag,
-    PreprocessArgs, ReportPath, RunSpec, RunsArgs, RuntimeArgs, TextOrJson, TuningArgs,
+    PreprocessArgs, ReportPath, RunSpec, RunsArgs, RuntimeArgs, TensorsArgs, TextOrJson, TuningArgs,
 };
 use crate::errors::Hinted;
 use crate::identity::is_stdout_a_file;
@@ -44,6 +44,17 @@ pub struct ClassifyOptions {
     pub quiet: bool,
     /// True to print the origin of each value.
     pub verbose: bool,
+}
+
+/// The options of `classify tensors`.
+#[derive(Debug)]
+pub struct TensorsOptions {
+    pub engine: EngineOptions,
+    pub inputs: Inputs,
+    pub preprocess: PreprocessArgs,
+    pub jobs: usize,
+    /// The archive or the directory.
+    pub output: PathBuf,
 }
 
 /// The options of `classify inspect`.
@@ -335,6 +346,21 @@ impl TryFrom<ClassifyArgs> for ClassifyOptions {
             },
             quiet: args.quiet,
             verbose: args.verbose,
+        })
+    }
+}
+
+impl TryFrom<TensorsArgs> for TensorsOptions {
+    type Error = anyhow::Error;
+
+    fn try_from(args: TensorsArgs) -> anyhow::Result<Self> {
+        let jobs = set_up_decoding(&args.engine.tuning);
+        Ok(Self {
+            jobs,
+            inputs: args.input.find()?,
+            engine: EngineOptions::new(args.input.model, args.engine)?,
+            preprocess: args.preprocess.checked()?,
+            output: args.output,
         })
     }
 }

@@ -54,6 +54,22 @@ impl Digest {
     }
 }
 
+impl std::str::FromStr for Digest {
+    type Err = ParseDigestError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = HEXLOWER.decode(text.as_bytes()).ok();
+        bytes
+            .and_then(|bytes| Some(Self(bytes.try_into().ok()?)))
+            .ok_or(ParseDigestError)
+    }
+}
+
+/// A text is not a digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected 64 hexadecimal digits in lower case")]
+pub struct ParseDigestError;
+
 impl From<[u8; 32]> for Digest {
     fn from(sha256: [u8; 32]) -> Self {
         Self(sha256)
@@ -109,10 +125,7 @@ impl serde::Serialize for Digest {
 impl<'de> serde::Deserialize<'de> for Digest {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <String as serde::Deserialize>::deserialize(deserializer)?;
-        let bytes = HEXLOWER.decode(text.as_bytes()).ok();
-        bytes
-            .and_then(|bytes| Some(Self(bytes.try_into().ok()?)))
-            .ok_or_else(|| serde::de::Error::custom("expected 64 hexadecimal digits"))
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -9,6 +9,7 @@ mod digest;
 mod driver;
 mod duplicates;
 mod evaluation;
+mod external;
 mod failure;
 mod provenance;
 mod recording;
@@ -21,7 +22,7 @@ pub use comparison::{
     AnsweredImage, ComparedPair, ComparedRuns, Comparison, ComparisonAccumulator, ComparisonError,
     ComparisonReport, RunningComparison, ToleranceOptions,
 };
-pub use digest::{Chain, Digest, ImageDigests};
+pub use digest::{Chain, Digest, ImageDigests, ParseDigestError};
 pub use driver::{AddedImage, NamedAnswer};
 pub use duplicates::Duplicates;
 pub use evaluation::{
@@ -29,6 +30,7 @@ pub use evaluation::{
     EvaluationAccumulator, EvaluationError, EvaluationOptions, EvaluationReport, GateLimits,
     LeastTruth, RunResults, RunningEvaluation, WrongAnswer,
 };
+pub use external::{ExternalOutputs, ExternalRun};
 pub use failure::{Failure, Problem};
 pub use provenance::{Machine, RunEntry, RunInfo};
 pub use recording::{Recorder, Recording, RecordingError};

@@ -70,6 +70,9 @@ pub struct RunInfo {
     /// True if the answers come from a recording.
     #[serde(default)]
     pub recorded: bool,
+    /// The place of outputs that another program computed: a file and its digest. `None` for runs of this program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 impl RunInfo {
@@ -98,6 +101,7 @@ impl RunInfo {
             stored_precision: None,
             machine: Machine::current(),
             recorded: false,
+            source: None,
         }
     }
 
@@ -150,6 +154,17 @@ impl RunInfo {
 
     /// Describes engine, device and precision on one line.
     pub fn description(&self) -> String {
+        if let Some(source) = &self.source {
+            let engine = match &*self.engine {
+                "unknown" => String::new(),
+                engine => format!("{engine}, "),
+            };
+            return format!(
+                "{engine}{} computed elsewhere, {}: {source}",
+                self.output.map_or_else(|| "outputs".to_owned(), |kind| kind.to_string()),
+                self.precision
+            );
+        }
         let recorded = if self.recorded { ", recorded" } else { "" };
         format!(
             "{} {} on {} (requested: {}), precision {} (requested: {}){recorded}",
@@ -255,8 +270,24 @@ impl Machine {
         }
     }
 
+    /// A machine of which nothing is known.
+    pub(crate) fn unknown() -> Self {
+        let unknown = || "unknown".to_owned();
+        Self {
+            classify_version: unknown(),
+            os: unknown(),
+            arch: unknown(),
+            cpu: None,
+            cpu_flags: Vec::new(),
+            cores: 0,
+        }
+    }
+
     /// Describes the machine on one line.
     pub fn description(&self) -> String {
+        if *self == Self::unknown() {
+            return "unknown machine".to_owned();
+        }
         let cpu = self.cpu.as_deref().unwrap_or("unknown CPU");
         format!(
             "{cpu}, {}, {} {} ({}), classify {}",

@@ -10,9 +10,10 @@ use image_classification::{FirstOutputs, Interpretation, ScoreKind, Scoring};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, ImageDigests};
+use crate::external::ExternalOutputs;
 use crate::failure::Problem;
 use crate::provenance::{RunEntry, RunInfo};
-use crate::text::counted;
+use crate::text::{counted, printable};
 
 const KIND: &str = "classify-recording";
 /// The longest line: a million classes, sixteen runs.
@@ -56,6 +57,38 @@ pub enum RecordingError {
         /// The digest in the recording.
         recorded: Digest,
     },
+    /// Outputs that another program computed have no image of this name.
+    #[error("{source_name} has neither this image nor its tensor")]
+    UnknownName {
+        /// The name of the outputs.
+        source_name: String,
+    },
+    /// Outputs that another program computed are those of another tensor.
+    #[error("the outputs in {source_name} are of another tensor of this image: SHA-256 {recorded}, here {found}")]
+    OtherTensor {
+        /// The name of the outputs.
+        source_name: String,
+        /// The digest of this image's tensor.
+        found: Digest,
+        /// The digest of the tensor from which the outputs were computed.
+        recorded: Digest,
+    },
+    /// Outputs that another program computed have parts of different lengths.
+    #[error("there are {found} {what}, but {} named", counted_are(*.images))]
+    Lengths {
+        /// The part.
+        what: &'static str,
+        /// Its length.
+        found: u64,
+        /// The number of images.
+        images: u64,
+    },
+    /// Outputs that another program computed name an image twice.
+    #[error("the image {} is named twice, and nothing tells which outputs are its own", printable(.name))]
+    SameName {
+        /// The name of the image.
+        name: String,
+    },
     /// A recorded run has no output for the image.
     #[error("this run failed when it was recorded")]
     FailedRun,
@@ -83,6 +116,12 @@ impl RecordingError {
             Self::Incomplete { .. } => "record again",
             Self::UnknownImage => "give the images that were recorded, or record again",
             Self::OtherPreparation { .. } => "record again with this version of classify",
+            Self::UnknownName { .. } => "give the images whose outputs were computed",
+            Self::OtherTensor { .. } => {
+                "prepare the images as for the outputs, or compute the outputs of these tensors"
+            }
+            Self::Lengths { .. } => "give one row for each image",
+            Self::SameName { .. } => "name each image once, and keep the digests of the tensors",
             Self::FailedRun => "record again without failures",
             Self::NoRuns => "fix the errors of the runs in the report",
             Self::NotGiven { .. } => "give all images that were recorded, or record again",
@@ -102,6 +141,11 @@ impl RecordingError {
     pub fn problem(&self) -> Problem {
         Problem::new(self.code(), self, Some(self.hint().to_owned()))
     }
+}
+
+fn counted_are(images: u64) -> String {
+    let is = if images == 1 { "is" } else { "are" };
+    format!("{} {is}", counted(images as usize, "image"))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -211,14 +255,23 @@ fn tensor(values: Option<Vec<Option<f32>>>) -> Option<Tensor> {
     Tensor::new([1, values.len()], values).ok()
 }
 
-/// Reads a recording. Only the places of its images are kept in memory.
+/// Recorded runs: those of a recording, or outputs that another program computed. Only the places of their images are
+/// kept in memory.
 #[derive(Debug)]
 pub struct Recording<R> {
-    file: BufReader<R>,
+    source: Source<R>,
     runs: Vec<RunInfo>,
     /// For each run its first outputs.
     first_outputs: Vec<FirstOutputs>,
-    places: HashMap<Digest, Place>,
+}
+
+#[derive(Debug)]
+enum Source<R> {
+    Lines {
+        file: BufReader<R>,
+        places: HashMap<Digest, Place>,
+    },
+    External(ExternalOutputs<R>),
 }
 
 #[derive(Debug)]
@@ -299,11 +352,20 @@ impl<R: Read + Seek> Recording<R> {
             run.recorded = true;
         }
         Ok(Self {
-            file,
+            source: Source::Lines { file, places },
             runs,
             first_outputs,
-            places,
         })
+    }
+
+    /// Outputs that another program computed, as one recorded run.
+    pub fn of_external(outputs: ExternalOutputs<R>) -> Self {
+        Self {
+            runs: vec![outputs.run.clone().into_info()],
+            // Its kind is stated.
+            first_outputs: vec![FirstOutputs::default()],
+            source: Source::External(outputs),
+        }
     }
 
     /// Returns the recorded runs.
@@ -314,7 +376,10 @@ impl<R: Read + Seek> Recording<R> {
     /// Returns the recorded runs for a comparison, with the requested scores.
     pub fn entries(&self, scores: ScoreKind) -> Vec<RunEntry> {
         let entry = |(run, first): (&RunInfo, &FirstOutputs)| RunEntry {
-            name: format!("{} (recorded)", run.name),
+            name: match run.source {
+                None => format!("{} (recorded)", run.name),
+                Some(_) => run.name.clone(),
+            },
             info: Ok(RunInfo {
                 interpretation: interpretation(run, first.outputs(), scores),
                 ..run.clone()
@@ -325,26 +390,31 @@ impl<R: Read + Seek> Recording<R> {
         runs.map(entry).collect()
     }
 
-    /// Returns the recorded outputs of the image with these digests, one for each run; `None` where the run failed.
+    /// Returns the recorded outputs of the image at `path` with these digests, one for each run; `None` where the run failed.
     ///
     /// The image has to have the tensor that was recorded. With `pixels_alone` the same pixels are enough, if the
-    /// recording has their digest: models take them in different forms.
+    /// recording has their digest: models take them in different forms. The path matters only for outputs that another
+    /// program computed: see [`ExternalOutputs::new`].
     ///
     /// # Errors
     ///
     /// For an image that was not recorded or was prepared in another way, and a file that cannot be read any more.
     pub fn outputs(
         &mut self,
+        path: &Path,
         digests: &ImageDigests,
         pixels_alone: bool,
     ) -> Result<Vec<Option<Tensor>>, RecordingError> {
-        let place = self.places.get_mut(&digests.file);
+        let (file, places) = match &mut self.source {
+            Source::Lines { file, places } => (file, places),
+            Source::External(outputs) => return Ok(vec![Some(outputs.output(path, digests)?)]),
+        };
+        let place = places.get_mut(&digests.file);
         let place = place.ok_or(RecordingError::UnknownImage)?;
         place.used = true;
         let mut line = vec![0; place.bytes as usize];
-        self.file
-            .seek(SeekFrom::Start(place.start))
-            .and_then(|_| self.file.read_exact(&mut line))
+        file.seek(SeekFrom::Start(place.start))
+            .and_then(|_| file.read_exact(&mut line))
             .map_err(RecordingError::Read)?;
         let image: Image = serde_json::from_slice(&line)
             .map_err(|error| RecordingError::Read(io::Error::from(error)))?;
@@ -365,7 +435,10 @@ impl<R: Read + Seek> Recording<R> {
 
     /// Returns the number of recorded images whose outputs were not requested.
     pub fn unused(&self) -> usize {
-        self.places.values().filter(|place| !place.used).count()
+        match &self.source {
+            Source::Lines { places, .. } => places.values().filter(|place| !place.used).count(),
+            Source::External(outputs) => outputs.unused(),
+        }
     }
 
     /// Returns the problem of a comparison to which not all recorded images were given.
@@ -450,9 +523,9 @@ mod tests {
         assert_eq!(names, ["a", "b"]);
         assert!(recording.runs().iter().all(|run| run.recorded));
         assert_eq!(recording.unused(), 2);
-        let second = recording.outputs(&digests(1), false).unwrap();
+        let second = recording.outputs(Path::new("x"), &digests(1), false).unwrap();
         assert_eq!(values(&second), [Some(vec![0.25, 0.75]), None]);
-        let first = recording.outputs(&digests(0), false).unwrap();
+        let first = recording.outputs(Path::new("x"), &digests(0), false).unwrap();
         let not_finite = first[1].as_ref().unwrap().to_f32().into_owned();
         assert!(not_finite[0].is_nan() && not_finite[1] == 1.0);
         assert_eq!(recording.unused(), 0);
@@ -465,7 +538,7 @@ mod tests {
             tensor: Digest::of(b"other"),
             ..digests(0)
         };
-        let error = recording.outputs(&other_tensor, false).unwrap_err();
+        let error = recording.outputs(Path::new("x"), &other_tensor, false).unwrap_err();
         let is_tensor = |error| {
             matches!(
                 error,
@@ -473,15 +546,15 @@ mod tests {
             )
         };
         assert!(is_tensor(error));
-        recording.outputs(&other_tensor, true).unwrap();
+        recording.outputs(Path::new("x"), &other_tensor, true).unwrap();
         let without_pixels = ImageDigests {
             pixels: None,
             ..other_tensor
         };
         assert!(is_tensor(
-            recording.outputs(&without_pixels, true).unwrap_err()
+            recording.outputs(Path::new("x"), &without_pixels, true).unwrap_err()
         ));
-        let error = recording.outputs(&digests(2), false).unwrap_err();
+        let error = recording.outputs(Path::new("x"), &digests(2), false).unwrap_err();
         assert!(matches!(error, RecordingError::UnknownImage));
     }
 

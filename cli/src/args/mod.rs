@@ -46,6 +46,11 @@ pub const INSPECT_EXAMPLES: &str = "\
   classify inspect model.onnx --format json | jq .preprocess > preprocess.json
   classify -m other.onnx -i cat.jpg --preprocess preprocess.json";
 
+pub const TENSORS_EXAMPLES: &str = "\
+  classify tensors -m model.onnx -i photos/ -o inputs.npz
+  classify tensors -m model.onnx -i photos/ -o inputs/        a directory of .npy files, to map into memory
+  classify compare openvino onnx --against outputs.npz -m model.onnx -i photos/";
+
 pub const DEVICES_EXAMPLES: &str = "\
   classify devices
   classify devices --backend openvino --format json | jq '.engines[0].devices[].name'
@@ -58,6 +63,7 @@ pub const COMPARE_EXAMPLES: &str = "\
   classify compare onnx=original.onnx onnx=quantized.onnx -i photos/ --tolerance int8
   classify compare openvino:GPU --record lab.jsonl -m model.onnx -i photos/
   classify compare openvino:CPU --against lab.jsonl -m model.onnx -i photos/
+  classify compare onnx openvino --against outputs.npz -m model.onnx -i photos/
   classify compare onnx openvino@bf16 -m model.onnx -i photos/ --bisect";
 
 /// Meaning of the exit codes of `compare`.
@@ -103,6 +109,7 @@ impl Args {
             Some(Command::Compare(args)) => args.runs.quiet,
             Some(Command::Evaluate(args)) => args.runs.quiet,
             Some(Command::Bench(args)) => args.quiet,
+            Some(Command::Tensors(args)) => args.quiet,
             _ => self.classify.quiet,
         }
     }
@@ -113,6 +120,9 @@ pub enum Command {
     /// Show the preprocessing of a model and the source of each value
     #[command(after_help = format!("Examples:\n  {INSPECT_EXAMPLES}"))]
     Inspect(Box<InspectArgs>),
+    /// Write the tensors that engines are given, for another program: PyTorch, Keras, …
+    #[command(after_help = format!("Examples:\n  {TENSORS_EXAMPLES}\n\nExit codes: {EXIT_CODES}."))]
+    Tensors(Box<TensorsArgs>),
     /// Compare engines, devices, precisions or model files, and give a verdict
     #[command(after_help = format!("Examples:\n  {COMPARE_EXAMPLES}\n\nExit codes: {COMPARE_EXIT_CODES}."))]
     Compare(Box<CompareArgs>),
@@ -200,6 +210,26 @@ pub struct InspectArgs {
     /// Output format
     #[arg(long, value_enum, default_value_t = TextOrJson::Text)]
     pub format: TextOrJson,
+
+    #[command(flatten)]
+    pub preprocess: PreprocessArgs,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct TensorsArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    /// Archive (.npz) or directory (with / at its end, or one that exists) for the arrays tensors, images, hashes and
+    /// preprocessing
+    #[arg(short, long, value_name = "FILE|DIR/")]
+    pub output: PathBuf,
+
+    /// Print no notes and progress, only errors
+    #[arg(short, long)]
+    pub quiet: bool,
 
     #[command(flatten)]
     pub preprocess: PreprocessArgs,
@@ -340,7 +370,8 @@ pub struct CompareArgs {
     #[arg(long, value_name = "FILE", help_heading = "Comparison")]
     pub record: Option<PathBuf>,
 
-    /// Compare with the runs that were recorded in FILE; its first one is the reference
+    /// Compare with the runs that were recorded in FILE, of which the first is the reference; or with outputs that another
+    /// program computed, in an npz or a directory of npy files, as the reference
     #[arg(long, value_name = "FILE", help_heading = "Comparison")]
     pub against: Option<PathBuf>,
 

@@ -9,3 +9,4 @@ pub mod inspect;
 pub mod manual;
 pub mod recipes;
 pub mod stream;
+pub mod tensors;

@@ -1,10 +1,8 @@
 //! Arrays for `NumPy`: `docs/output.md`.
 //!
-//! An `.npz` is a zip archive of `.npy` files, which are a header and the elements. The number of images is known at the
-//! end, so that the elements wait in temporary files.
+//! The number of images is known at the end, so that the elements wait in temporary files.
 
-use std::fmt::Write as _;
-use std::io::{self, Read, Seek as _, SeekFrom, Write};
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -12,10 +10,9 @@ use backend_api::{ElementType, NamedTensor, Tensor};
 use evaluation::text::printable;
 use image_classification::Scoring;
 use tempfile::SpooledTempFile;
-use zip::ZipWriter;
-use zip::write::SimpleFileOptions;
 
 use super::{Classified, ResultContext};
+use crate::arrays::{self, ArrayWriter, of_image};
 use crate::destination::Output;
 use crate::errors::Hinted;
 
@@ -31,8 +28,6 @@ const OWN: [&str; 4] = [IMAGE_PATHS, BEST_CLASS, BEST_SCORE, FAILED_PATHS];
 
 /// An array is kept in memory up to this size.
 const MOST_IN_MEMORY: usize = 8 << 20;
-/// Files of at least this size need the larger form of an archive. The headers of files have room below it.
-const LARGE_FILE: u64 = u32::MAX as u64 - 0xffff;
 
 /// Writes one archive for all images.
 #[derive(Debug)]
@@ -98,40 +93,20 @@ impl Npz {
 
     pub(super) fn into_output(self) -> anyhow::Result<Output> {
         let count = self.paths.len();
-        let mut archive = Archive(ZipWriter::new_stream(self.out));
+        let mut archive = ArrayWriter::npz(self.out);
         for rows in self.outputs {
             rows.write(count, &mut archive)?;
         }
         archive.texts(IMAGE_PATHS, &self.paths)?;
-        let classes: Vec<u8> = self
-            .best
-            .iter()
-            .flat_map(|(class, _)| class.to_ne_bytes())
-            .collect();
-        archive.file(
-            BEST_CLASS,
-            &descr("i8"),
-            &[count],
-            classes.len() as u64,
-            &classes[..],
-        )?;
-        let scores: Vec<u8> = self
-            .best
-            .iter()
-            .flat_map(|(_, score)| score.to_ne_bytes())
-            .collect();
-        archive.file(
-            BEST_SCORE,
-            &descr("f4"),
-            &[count],
-            scores.len() as u64,
-            &scores[..],
-        )?;
+        let classes = self.best.iter();
+        let classes: Vec<u8> = classes.flat_map(|(class, _)| class.to_ne_bytes()).collect();
+        archive.array(BEST_CLASS, "i8", &[count], classes.len() as u64, &classes[..])?;
+        let scores = self.best.iter();
+        let scores: Vec<u8> = scores.flat_map(|(_, score)| score.to_ne_bytes()).collect();
+        archive.array(BEST_SCORE, "f4", &[count], scores.len() as u64, &scores[..])?;
         archive.texts(FAILED_PATHS, &self.failed)?;
-        let out = archive.0.finish().context("cannot write the results")?;
-        let mut out = out.into_inner();
-        out.flush()?;
-        Ok(out)
+        let output = archive.into_outputs()?.pop();
+        output.context("an archive has one destination")
     }
 }
 
@@ -173,23 +148,13 @@ impl Rows {
             .into());
         }
         let what = || format!("cannot keep the output {}", printable(&self.name));
-        // NumPy has no bf16.
-        let widened: Vec<u8>;
-        let bytes = if tensor.element_type() == ElementType::Bf16 {
-            let values = tensor.to_f32();
-            widened = values
-                .iter()
-                .flat_map(|value| value.to_ne_bytes())
-                .collect();
-            &widened
-        } else {
-            tensor.as_bytes()
-        };
-        self.elements.write_all(bytes).with_context(what)
+        self.elements
+            .write_all(&arrays::bytes(tensor))
+            .with_context(what)
     }
 
-    fn write(mut self, count: usize, archive: &mut Archive) -> anyhow::Result<()> {
-        let kind = kind(self.element_type).with_context(|| {
+    fn write(mut self, count: usize, archive: &mut ArrayWriter) -> anyhow::Result<()> {
+        let kind = arrays::kind(self.element_type).with_context(|| {
             let name = printable(&self.name);
             format!(
                 "npz cannot hold the elements of {name}, {}",
@@ -199,137 +164,6 @@ impl Rows {
         let shape = [&[count][..], &self.shape].concat();
         let bytes = self.elements.stream_position()?;
         self.elements.seek(SeekFrom::Start(0))?;
-        archive.file(&self.name, &descr(kind), &shape, bytes, self.elements)
-    }
-}
-
-/// Returns `NumPy`'s name of an element type, without the order of bytes. bf16 is widened.
-fn kind(element_type: ElementType) -> Option<&'static str> {
-    Some(match element_type {
-        ElementType::F64 => "f8",
-        ElementType::F16 => "f2",
-        ElementType::F32 | ElementType::Bf16 => "f4",
-        ElementType::U8 => "u1",
-        ElementType::U16 => "u2",
-        ElementType::U32 => "u4",
-        ElementType::U64 => "u8",
-        ElementType::I8 => "i1",
-        ElementType::I16 => "i2",
-        ElementType::I32 => "i4",
-        ElementType::I64 => "i8",
-        _ => return None,
-    })
-}
-
-/// Returns the shape for one image, without a batch of 1.
-fn of_image(shape: &[usize]) -> &[usize] {
-    match shape {
-        [1, rest @ ..] => rest,
-        all => all,
-    }
-}
-
-/// Returns `NumPy`'s name of a type in the order of bytes of this machine.
-fn descr(kind: &str) -> String {
-    let order = if cfg!(target_endian = "little") {
-        '<'
-    } else {
-        '>'
-    };
-    format!("{order}{kind}")
-}
-
-struct Archive(ZipWriter<zip::write::StreamWriter<Output>>);
-
-impl Archive {
-    /// Adds an array whose elements are `bytes` bytes.
-    fn file(
-        &mut self,
-        name: &str,
-        descr: &str,
-        shape: &[usize],
-        bytes: u64,
-        mut elements: impl Read,
-    ) -> anyhow::Result<()> {
-        let what = || format!("cannot write the array {}", printable(name));
-        let options = SimpleFileOptions::default()
-            .compression_method(zip::CompressionMethod::Stored)
-            .large_file(bytes >= LARGE_FILE);
-        let started = self.0.start_file(format!("{name}.npy"), options);
-        started.map_err(io::Error::from).with_context(what)?;
-        self.0.write_all(&header(descr, shape)).with_context(what)?;
-        io::copy(&mut elements, &mut self.0).with_context(what)?;
-        Ok(())
-    }
-
-    /// Adds an array of texts, which all have the room of the longest.
-    fn texts(&mut self, name: &str, texts: &[String]) -> anyhow::Result<()> {
-        let longest = texts.iter().map(|text| text.chars().count()).max();
-        // NumPy has no text of length 0.
-        let width = longest.unwrap_or(0).max(1);
-        let mut elements = Vec::with_capacity(texts.len() * width * 4);
-        for text in texts {
-            let letters = text.chars().map(u32::from).chain(std::iter::repeat(0));
-            elements.extend(letters.take(width).flat_map(u32::to_ne_bytes));
-        }
-        let (bytes, descr) = (elements.len() as u64, descr(&format!("U{width}")));
-        self.file(name, &descr, &[texts.len()], bytes, &elements[..])
-    }
-}
-
-/// Returns the header of an `.npy` file, version 1.0: `numpy.lib.format`.
-fn header(descr: &str, shape: &[usize]) -> Vec<u8> {
-    let mut dict = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (");
-    for size in shape {
-        let _ = write!(dict, "{size}, ");
-    }
-    dict.push_str(")}");
-    // Magic, version, length, and a line end; the elements begin at a multiple of 64 bytes.
-    let begin = 10;
-    let length = (begin + dict.len() + 1).next_multiple_of(64) - begin;
-    let mut header = b"\x93NUMPY\x01\x00".to_vec();
-    header.extend((length as u16).to_le_bytes());
-    header.extend(format!("{dict:<width$}\n", width = length - 1).bytes());
-    header
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_are_those_of_numpy() {
-        let header = header("<f4", &[3, 12]);
-        // `numpy.lib.format.write_array` writes the same, except for the blank at the end of the shape.
-        let text = "\u{1}\0v\0{'descr': '<f4', 'fortran_order': False, 'shape': (3, 12, )}";
-        let (magic, rest) = header.split_at(6);
-        assert_eq!(magic, b"\x93NUMPY");
-        assert!(rest.starts_with(text.as_bytes()), "{rest:?}");
-        assert_eq!((header.len(), header.last()), (128, Some(&b'\n')));
-        assert!(
-            rest[text.len()..rest.len() - 1]
-                .iter()
-                .all(|byte| *byte == b' ')
-        );
-    }
-
-    #[test]
-    fn every_integer_has_a_type_of_its_size() {
-        for (element_type, expected) in [
-            (ElementType::U16, "u2"),
-            (ElementType::U32, "u4"),
-            (ElementType::U64, "u8"),
-            (ElementType::I16, "i2"),
-        ] {
-            assert_eq!(kind(element_type), Some(expected));
-        }
-    }
-
-    #[test]
-    fn a_batch_of_one_is_the_row_of_an_image() {
-        assert_eq!(of_image(&[1, 12]), [12]);
-        assert_eq!(of_image(&[12]), [12]);
-        assert_eq!(of_image(&[196, 64]), [196, 64]);
-        assert!(of_image(&[]).is_empty() && of_image(&[1]).is_empty());
+        archive.array(&self.name, kind, &shape, bytes, self.elements)
     }
 }

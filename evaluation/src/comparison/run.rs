@@ -393,7 +393,7 @@ impl<A: Stream<Item = NamedAnswer>, R: Read + Seek, W: Write> RunningComparison<
             Some(recording) => self
                 .accumulator
                 .runs()
-                .recorded_outputs(recording, &digests),
+                .recorded_outputs(recording, &path, &digests),
             None => Ok(Vec::new()),
         };
         let mut all = match recorded {

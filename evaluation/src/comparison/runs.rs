@@ -1,6 +1,7 @@
 //! The runs of a comparison: the comparable ones, their basis, and the tolerance.
 
 use std::io::{Read, Seek};
+use std::path::Path;
 
 use backend_api::Tensor;
 use image_classification::{Interpretation, Labels};
@@ -115,7 +116,7 @@ impl ComparedRuns {
             .is_some_and(|(recorded, other)| differences(recorded, other).is_empty())
     }
 
-    /// Returns the recorded outputs of an image, for the compared runs of `recording`, in their order. The
+    /// Returns the recorded outputs of the image at `path`, for the compared runs of `recording`, in their order. The
     /// recorded runs are the first of these runs.
     ///
     /// # Errors
@@ -124,9 +125,10 @@ impl ComparedRuns {
     pub fn recorded_outputs<R: Read + Seek>(
         &self,
         recording: &mut Recording<R>,
+        path: &Path,
         digests: &ImageDigests,
     ) -> Result<Vec<Result<Tensor, Problem>>, RecordingError> {
-        let mut outputs = recording.outputs(digests, !self.same_tensors())?;
+        let mut outputs = recording.outputs(path, digests, !self.same_tensors())?;
         let output = |place: usize| {
             let output = outputs[place].take();
             output.ok_or_else(|| RecordingError::FailedRun.problem())
@@ -183,14 +185,24 @@ fn reject(entries: &mut [RunEntry], reference: usize) -> Vec<(usize, ComparisonE
     else {
         return rejected;
     };
+    // Outputs of another program may lack the preprocessing. The first run is held to the digests of its tensors, the
+    // others to the preprocessing of the first.
+    let (prepared_like, prepared) = Some((name.clone(), info.clone()))
+        .filter(|_| info.source.is_none() || !info.preprocessing.is_empty())
+        .or_else(|| first_preprocessing(entries))
+        .unwrap_or_else(|| (name.clone(), info.clone()));
     let infos = entries.iter().filter_map(|entry| entry.info.as_ref().ok());
-    let recorded: Vec<RunInfo> = infos.filter(|info| info.recorded).cloned().collect();
+    // Another program has another file of the model.
+    let recorded = infos.filter(|info| info.recorded && info.source.is_none());
+    let recorded: Vec<RunInfo> = recorded.cloned().collect();
     for (index, entry) in entries.iter_mut().enumerate() {
         let Ok(own) = &entry.info else {
             continue;
         };
         if let Some(error) =
-            incomparable(&name, &info, own).or_else(|| not_recorded(&recorded, own))
+            other_preprocessing(&prepared_like, &prepared, own)
+                .or_else(|| other_outputs(&name, &info, own))
+                .or_else(|| not_recorded(&recorded, own))
         {
             entry.info = Err(chain(&error));
             rejected.push((index, error));
@@ -230,8 +242,21 @@ const INPUT_SETTINGS: [&str; 3] = ["layout", "type", "batch"];
 /// The settings that are inside a model that takes raw pixels, and outside one that takes normalized values.
 const VALUE_SETTINGS: [&str; 3] = ["color", "mean", "scale"];
 
-/// Returns the error if the answers of two runs cannot be compared. `name` is the reference's.
-fn incomparable(name: &str, reference: &RunInfo, own: &RunInfo) -> Option<ComparisonError> {
+/// Returns the name and the preprocessing of the first run of which it is known.
+fn first_preprocessing(entries: &[RunEntry]) -> Option<(String, RunInfo)> {
+    let known = entries.iter().filter_map(|entry| {
+        let info = entry.info.as_ref().ok()?;
+        let is_known = !info.preprocessing.is_empty();
+        is_known.then(|| (entry.name.clone(), info.clone()))
+    });
+    known.into_iter().next()
+}
+
+/// Returns the error if the preprocessing of a run differs from the reference's, which is called `name`.
+fn other_preprocessing(name: &str, reference: &RunInfo, own: &RunInfo) -> Option<ComparisonError> {
+    if own.source.is_some() && own.preprocessing.is_empty() {
+        return None;
+    }
     // A model that takes integers normalizes inside its graph: the pixels are the same.
     let one_takes_pixels = takes_pixels(reference) != takes_pixels(own);
     let differences: Vec<String> = differences(reference, own)
@@ -243,12 +268,14 @@ fn incomparable(name: &str, reference: &RunInfo, own: &RunInfo) -> Option<Compar
         })
         .map(|(key, value, other)| format!("{key} {other} (reference: {value})"))
         .collect();
-    if !differences.is_empty() {
-        return Some(ComparisonError::OtherPreprocessing {
-            reference: name.to_owned(),
-            differences,
-        });
-    }
+    (!differences.is_empty()).then(|| ComparisonError::OtherPreprocessing {
+        reference: name.to_owned(),
+        differences,
+    })
+}
+
+/// Returns the error if the outputs of two runs cannot be compared. `name` is the reference's.
+fn other_outputs(name: &str, reference: &RunInfo, own: &RunInfo) -> Option<ComparisonError> {
     if let (Some(one), Some(other)) = (reference.interpretation, own.interpretation)
         && let Err(why) = Basis::of(one.scoring, other.scoring)
     {

@@ -1,10 +1,10 @@
 //! `classify compare`: the same images through several runs, and whether they agree.
 
 mod bisect;
+pub mod external;
 mod options;
 
-use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Error};
@@ -14,6 +14,7 @@ use evaluation::{ComparedRuns, Comparison, ComparisonReport, Recording, Recordin
 use futures_executor::block_on;
 
 use crate::args::CompareArgs;
+use crate::arrays::ArrayFiles;
 use crate::destination::Output;
 use crate::errors::{self, Hinted};
 use crate::files_read::FilesRead;
@@ -21,6 +22,7 @@ use crate::inputs::Input;
 use crate::reports::{self, Destination};
 use crate::session::{self, Session};
 use crate::terminal::Messages;
+use external::RecordedFile;
 use options::CompareOptions;
 
 /// Compares, prints the text report and writes the others.
@@ -28,7 +30,9 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     let mut options = CompareOptions::try_from(args)?;
     // Before the work: where reports cannot go, nothing need be computed.
     let (reports, record) = open_outputs(&options)?;
-    let recording = options.against.as_deref().map(open_recording).transpose()?;
+    let recording = options.against.as_deref();
+    let recording = recording.map(|path| open_recording(path, messages));
+    let recording = recording.transpose()?;
     options.runs.note_defaults(messages);
     let session = Session::open(&options.runs, messages)?;
     let inputs = std::mem::take(&mut options.runs.inputs.list);
@@ -56,7 +60,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
 
 /// The recorded runs, and the destination of a recording.
 struct Outputs {
-    recording: Option<Recording<File>>,
+    recording: Option<Recording<RecordedFile>>,
     record: Option<Output>,
 }
 
@@ -167,13 +171,28 @@ fn open_outputs(options: &CompareOptions) -> anyhow::Result<(Vec<Destination>, O
     Ok((reports, record.transpose()?))
 }
 
-fn open_recording(path: &Path) -> anyhow::Result<Recording<File>> {
+/// Opens recorded runs: a recording, or outputs that another program computed, in an archive or a directory.
+fn open_recording(path: &Path, messages: &Messages) -> anyhow::Result<Recording<RecordedFile>> {
     let open = || {
-        let file = model_file::open_regular(path).map_err(|error| match error.kind() {
+        if path.is_dir() {
+            return external::read(path, ArrayFiles::directory(path), messages);
+        }
+        let mut file = model_file::open_regular(path).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidInput => RecordingError::NotARecording.into(),
             _ => Error::new(error),
         })?;
-        anyhow::Ok(Recording::read(file)?)
+        let mut magic = Vec::new();
+        file.by_ref().take(6).read_to_end(&mut magic)?;
+        file.rewind()?;
+        if magic.starts_with(b"PK") {
+            return external::read(path, ArrayFiles::npz(path, file)?, messages);
+        }
+        if magic == b"\x93NUMPY" {
+            let error = "it is a single array, but the images have to be named as well";
+            let hint = "write an npz, or name a directory with images.npy and logits.npy";
+            return Err(Hinted::new(error, hint).into());
+        }
+        Ok(Recording::read(RecordedFile::Lines(file))?)
     };
     open().with_context(|| format!("cannot compare against {}", path.display()))
 }
@@ -188,7 +207,7 @@ mod tests {
         let pipe = directory.path().join("pipe");
         let status = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(status.unwrap().success());
-        let error = open_recording(&pipe).unwrap_err();
+        let error = open_recording(&pipe, &Messages::new(true)).unwrap_err();
         assert!(
             format!("{error:#}").contains("not a classify recording"),
             "{error:#}"
