@@ -68,6 +68,22 @@ impl Output {
         }
     }
 
+    /// Gives a file its name, unless there is one of that name by now, which stays.
+    pub fn finish_unless_there(self) -> anyhow::Result<()> {
+        let Self::File(output) = self else {
+            return self.finish();
+        };
+        let OutputFile { file, target, .. } = *output;
+        let what = || format!("cannot write {}", target.display());
+        let file = complete(file).with_context(what)?;
+        match file.persist_noclobber(&target) {
+            Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(error.error).with_context(what)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Gives a file that is not complete the name with `.partial` behind it, or `.partial-2` and so on if
     /// there is one already, and returns that.
     pub fn finish_part(self) -> anyhow::Result<Option<PathBuf>> {

@@ -65,22 +65,9 @@ impl Inputs {
         }
         for list in lists {
             found.lists.push(list.clone());
-            let what = || format!("cannot read the input list {}", list.display());
-            let file = model_file::open_regular(list).map_err(|error| {
-                let error = anyhow::Error::new(error);
-                // A pipe has no end that is worth waiting for.
-                let error = match fs::metadata(list) {
-                    Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => Hinted::new(
-                        "it is not a regular file",
-                        "pipe the list to `-i -`, or save it as a file",
-                    )
-                    .into(),
-                    _ => error,
-                };
-                error.context(what())
-            })?;
-            let list = read_list(file).map_err(|error| error.context(what()))?;
-            found.add_list(&list, recursive);
+            let paths =
+                read_list(open_list(list)?).map_err(|error| error.context(of_list(list)))?;
+            found.add_list(&paths, recursive);
         }
         Self::check(&mut found.list)?;
         Ok(found)
@@ -103,6 +90,12 @@ impl Inputs {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// Returns the images of an argument. What is skipped is counted.
+    pub fn take_argument(&mut self, argument: &Path, recursive: bool) -> Vec<Input> {
+        self.add_argument(argument, recursive);
+        std::mem::take(&mut self.list)
     }
 
     /// Returns the images of a path that a list names. What is skipped is counted.
@@ -259,6 +252,27 @@ fn is_image(path: &Path) -> bool {
     path.extension().is_some_and(Image::has_ending) || has_image_magic(path)
 }
 
+fn of_list(list: &Path) -> String {
+    format!("cannot read the input list {}", list.display())
+}
+
+/// Opens a list in a file.
+pub fn open_list(list: &Path) -> anyhow::Result<fs::File> {
+    model_file::open_regular(list).map_err(|error| {
+        let error = anyhow::Error::new(error);
+        // A pipe has no end that is worth waiting for.
+        let error = match fs::metadata(list) {
+            Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => Hinted::new(
+                "it is not a regular file",
+                "pipe the list to `-i -`, or save it as a file",
+            )
+            .into(),
+            _ => error,
+        };
+        error.context(of_list(list))
+    })
+}
+
 /// One path a line; separated by NUL where there is one, as `find -print0` writes them. Paths are
 /// bytes, of whatever encoding.
 fn read_list(source: impl Read) -> anyhow::Result<Vec<PathBuf>> {
@@ -267,7 +281,7 @@ fn read_list(source: impl Read) -> anyhow::Result<Vec<PathBuf>> {
     if bytes.len() as u64 > MOST_LIST_BYTES {
         return Err(Hinted::new(
             format!("the list has more than {MOST_LIST_BYTES} bytes"),
-            "split it, or name the directory",
+            "split it, name the directory, or divide the work by `--shard`",
         )
         .into());
     }

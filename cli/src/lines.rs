@@ -138,7 +138,7 @@ fn of_stdin(error: io::Error) -> anyhow::Error {
 
 /// Reads a line without its end into `line`. Returns whether it is whole: of a line with more than [`MOST_LINE_BYTES`]
 /// nothing is kept. `None` is the end of the input.
-fn read_line(
+pub fn read_line(
     source: &mut impl BufRead,
     ends: Ends,
     line: &mut Vec<u8>,

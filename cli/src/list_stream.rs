@@ -94,7 +94,7 @@ fn lock(found: &Mutex<Found>) -> MutexGuard<'_, Found> {
 }
 
 /// Entries of a list end in NUL if its first bytes have one.
-fn ends(head: &[u8]) -> anyhow::Result<Ends> {
+pub fn ends(head: &[u8]) -> anyhow::Result<Ends> {
     check_list(head)?;
     Ok(if head.contains(&0) {
         Ends::Nul
@@ -103,10 +103,10 @@ fn ends(head: &[u8]) -> anyhow::Result<Ends> {
     })
 }
 
-/// Returns the images of an entry.
-fn entries(line: &Line<'_>, found: &mut Found, recursive: bool) -> anyhow::Result<Vec<Input>> {
-    let number = line.number;
-    let bytes = line.bytes.ok_or_else(|| {
+/// Returns the path of a line, counted from 1. It is `None` for an empty line. `bytes` are `None` for a line that is too
+/// long.
+pub fn path_of(number: u64, bytes: Option<&[u8]>) -> anyhow::Result<Option<&[u8]>> {
+    let bytes = bytes.ok_or_else(|| {
         let error = format!("entry {number} of the list has more than {MOST_LINE_BYTES} bytes");
         Hinted::new(error, "give one path a line")
     })?;
@@ -118,9 +118,14 @@ fn entries(line: &Line<'_>, found: &mut Found, recursive: bool) -> anyhow::Resul
         let error = format!("entry {number} of the list has a NUL, and others end in line breaks");
         return Err(Hinted::new(error, "end all entries in NUL, or none").into());
     }
-    if bytes.is_empty() {
+    Ok((!bytes.is_empty()).then_some(bytes))
+}
+
+/// Returns the images of an entry.
+fn entries(line: &Line<'_>, found: &mut Found, recursive: bool) -> anyhow::Result<Vec<Input>> {
+    let Some(bytes) = path_of(line.number, line.bytes)? else {
         return Ok(Vec::new());
-    }
+    };
     let inputs = found.inputs.take(&path_from_bytes(bytes)?, recursive);
     found.count += inputs.len();
     Ok(inputs)

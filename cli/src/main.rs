@@ -24,6 +24,7 @@ mod reports;
 mod resolve;
 mod runtimes;
 mod session;
+mod shards;
 mod stream_line;
 mod terminal;
 mod writers;
@@ -101,7 +102,11 @@ fn run(args: Args, messages: &mut Messages) -> anyhow::Result<u8> {
     };
     match args.command {
         None => {
-            let options = ClassifyOptions::try_from(args.classify)?;
+            let mut options = ClassifyOptions::try_from(args.classify)?;
+            if let Some(shard) = options.shard.take() {
+                // An image that failed is a row: a batch system that ran the shard again would change nothing.
+                return commands::shard::classify(options, &shard, messages).map(|()| 0);
+            }
             if options.stream {
                 // Whoever sends the lines finds their errors in the answers.
                 return commands::stream::run(&options, messages).map(|()| 0);
@@ -115,6 +120,7 @@ fn run(args: Args, messages: &mut Messages) -> anyhow::Result<u8> {
             commands::bench::run(*args, messages)?;
             Ok(u8::from(messages.errors() > 0))
         }
+        Some(Command::Merge(args)) => commands::merge::run(&args, messages),
         Some(Command::Inspect(args)) => {
             if let Some(pattern) = &args.recipes {
                 commands::recipes::run(pattern, args.format)?;

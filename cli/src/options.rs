@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use backend_api::{ExtraOutputs, PerformanceHint, Precision};
+use clap::ValueEnum as _;
 use image_classification::{
     ImageSize, PreprocessOverrides, Resize, ResizeOverride, ScoreKind, sources,
 };
@@ -18,6 +19,7 @@ use crate::image_memory;
 use crate::inputs::Inputs;
 use crate::list_stream::ListStream;
 use crate::runtimes::set_up_dir;
+use crate::shards::ShardOptions;
 use crate::terminal::Messages;
 use evaluation::text::printable;
 
@@ -32,6 +34,8 @@ pub struct ClassifyOptions {
     pub list: Option<ListStream>,
     /// True to answer the lines on stdin.
     pub stream: bool,
+    /// The shard, if the inputs are divided. They are found later then.
+    pub shard: Option<ShardOptions>,
     /// The preprocessing flags, checked against each other.
     pub preprocess: PreprocessArgs,
     /// The requested kind of scores.
@@ -77,6 +81,8 @@ pub struct RunsOptions {
     pub scores: ScoreKind,
     pub jobs: usize,
     pub reports: Vec<ReportPath>,
+    /// The shard, if the inputs are divided. They are found later then.
+    pub shard: Option<ShardOptions>,
 }
 
 impl RunsOptions {
@@ -125,12 +131,17 @@ impl TryFrom<RunsArgs> for RunsOptions {
             [] => vec![None],
             numbers => numbers.iter().copied().map(Some).collect(),
         };
+        let shard = ShardOptions::new(args.shard, &args.input);
         let runs = args.runs.iter();
         let runs = runs.flat_map(|run| requests.iter().map(move |number| (run, *number)));
         Ok(Self {
             runs: runs.map(engine).collect::<Result<_, _>>()?,
             reference: args.reference,
-            inputs: args.input.find()?,
+            inputs: match &shard {
+                Some(_) => Inputs::default(),
+                None => args.input.find()?,
+            },
+            shard,
             preprocess: args.preprocess.checked()?,
             scores: args.scores.scores.into(),
             jobs: set_up_decoding(&args.tuning),
@@ -274,9 +285,15 @@ impl OutputArgs {
         is_stdout && !is_stdout_a_file()
     }
 
-    /// Returns the format of results. The answers of a stream are JSON.
-    fn format(&self, is_stream: bool) -> anyhow::Result<Format> {
+    /// Returns the format of results. The answers of a stream are JSON, and parts of shards have rows.
+    fn format(&self, is_stream: bool, is_shard: bool) -> anyhow::Result<Format> {
         match self.format {
+            None if is_shard => Ok(Format::Json),
+            Some(other @ (Format::Text | Format::Npz)) if is_shard => {
+                let name = other.to_possible_value().expect("it has a name");
+                let error = format!("shards cannot write `--format {}`", name.get_name());
+                Err(Hinted::new(error, "pass `--format json` or `--format csv`").into())
+            }
             None if is_stream => Ok(Format::Json),
             Some(other) if is_stream && other != Format::Json => {
                 let hint = "leave --format out, or pass `--format json`";
@@ -313,12 +330,18 @@ impl TryFrom<ClassifyArgs> for ClassifyOptions {
     type Error = anyhow::Error;
 
     fn try_from(args: ClassifyArgs) -> anyhow::Result<Self> {
-        let format = args.output.format(args.stream)?;
+        let format = args
+            .output
+            .format(args.stream, args.shard.shard.is_some())?;
         let saved = args.output.saved(format)?;
         let jobs = set_up_decoding(&args.engine.tuning);
-        let reads_list = args.input.is_list_on_stdin() && args.output.is_for_reader();
+        let shard = ShardOptions::new(args.shard, &args.input);
+        let reads_list =
+            shard.is_none() && args.input.is_list_on_stdin() && args.output.is_for_reader();
         let inputs = if args.stream || reads_list {
             Inputs::of_stream()
+        } else if shard.is_some() {
+            Inputs::default()
         } else {
             args.input.find()?
         };
@@ -335,6 +358,7 @@ impl TryFrom<ClassifyArgs> for ClassifyOptions {
             inputs,
             list,
             stream: args.stream,
+            shard,
             engine,
             output: OutputOptions {
                 format,

@@ -179,7 +179,9 @@ pub fn feed_options(jobs: usize) -> FeedOptions {
 }
 
 /// Returns the images that runs are given, until a signal comes.
-pub fn images(inputs: Vec<Input>) -> impl Iterator<Item = (PathBuf, ImageSource)> {
+pub fn images(
+    inputs: impl IntoIterator<Item = Input>,
+) -> impl Iterator<Item = (PathBuf, ImageSource)> {
     let inputs = interrupt::take_until_interrupted(inputs.into_iter());
     inputs.map(image)
 }

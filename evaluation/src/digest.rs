@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
@@ -70,6 +70,18 @@ impl std::str::FromStr for Digest {
 #[error("expected 64 hexadecimal digits in lower case")]
 pub struct ParseDigestError;
 
+impl Digest {
+    /// Returns the digest of the files of `model`: itself, its weights, its external data. It is
+    /// [`RunInfo::model_sha256`](crate::RunInfo::model_sha256).
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read or is no model.
+    pub fn of_model(model: &Path) -> Result<Self, backend_api::Error> {
+        Ok(crate::provenance::ModelFiles::read(model)?.sha256)
+    }
+}
+
 impl From<[u8; 32]> for Digest {
     fn from(sha256: [u8; 32]) -> Self {
         Self(sha256)
@@ -88,14 +100,19 @@ pub struct ImageDigests {
     pub pixels: Option<Digest>,
 }
 
-/// The digest of many, in their order.
-#[derive(Debug, Default)]
+/// The digest of many parts, in their order.
+#[derive(Debug, Clone, Default)]
 pub struct Chain(Sha256);
 
 impl Chain {
     /// Adds the next digest.
     pub fn add(&mut self, digest: Digest) {
         self.0.update(digest.0);
+    }
+
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
     }
 
     /// Returns the digest of all that were added.

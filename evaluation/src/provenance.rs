@@ -200,7 +200,7 @@ impl RunInfo {
 /// The description of a model by its files.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ModelFiles {
-    sha256: Digest,
+    pub sha256: Digest,
     stored_precision: Option<StoredPrecision>,
 }
 

@@ -34,6 +34,7 @@ mod readmes;
 mod recompute;
 mod reports;
 mod shapes;
+mod shards;
 mod snapshots;
 mod sources;
 mod stream;
@@ -81,6 +82,7 @@ fn main() {
     trials.extend(recompute::trials(&set_up));
     trials.extend(reports::trials(&set_up));
     trials.extend(shapes::trials(&engines, &set_up));
+    trials.extend(shards::trials(&engines));
     trials.extend(snapshots::trials(&engines, &set_up));
     trials.extend(sources::trials(&engines, &set_up));
     trials.extend(stream::trials());

@@ -2,6 +2,7 @@
 
 mod report_path;
 mod run_spec;
+mod shard;
 mod usage;
 mod values;
 
@@ -17,6 +18,7 @@ use values::{
 
 pub use report_path::{ReportFormat, ReportPath};
 pub use run_spec::RunSpec;
+pub use shard::{Given, Shard, ShardArgs};
 pub use values::{
     Backend, Decode, DropRuleArg, Format, Hint, MemorySize, PrecisionArg, Scores, TextOrJson,
     ToleranceArg, Top, Triple,
@@ -31,6 +33,8 @@ pub const EXAMPLES: &str = "\
   classify -m model.onnx -i photos/ --format npz --save-outputs features -o features.npz
   find photos -name '*.jpg' -print0 | classify -m model.onnx -i -
   echo '{\"id\": 7, \"path\": \"cat.jpg\"}' | classify -m model.onnx --stream
+  classify -m model.onnx --input-list all.txt --shard 0/64 --out-dir parts --format json
+  classify merge parts -o results.jsonl               one file of the parts of all 64 shards
   classify devices                                    engines and devices, and why some are unavailable
   classify inspect model.onnx                         the preprocessing and the source of each value
   classify -m mobilenet.onnx -i cat.jpg --recipe torchvision:mobilenet_v2@IMAGENET1K_V1";
@@ -77,6 +81,14 @@ pub const EVALUATE_EXAMPLES: &str = "\
   classify evaluate onnx -m tags.onnx -i photos/ --truth tags.csv --scores sigmoid --threshold 0.4
   classify evaluate onnx=old.onnx onnx=new.onnx -i photos/ --truth val.txt --min-truth 100%";
 
+pub const MERGE_EXAMPLES: &str = "\
+  classify merge parts -o results.jsonl               the rows of all parts, in the order of the inputs
+  classify merge parts > results.csv
+  classify merge verdicts --report report.html        the verdict over the images of all shards";
+
+/// Meaning of the exit codes of `merge`.
+pub const MERGE_EXIT_CODES: &str = "those of the command that wrote the parts; 2 if parts are missing, damaged or of different jobs";
+
 pub const BENCH_EXAMPLES: &str = "\
   classify bench openvino onnx rten -m model.onnx -i photos/
   classify bench openvino@f32 openvino@auto --duration 30 --format json
@@ -110,6 +122,7 @@ impl Args {
             Some(Command::Evaluate(args)) => args.runs.quiet,
             Some(Command::Bench(args)) => args.quiet,
             Some(Command::Tensors(args)) => args.quiet,
+            Some(Command::Merge(args)) => args.quiet,
             _ => self.classify.quiet,
         }
     }
@@ -129,6 +142,9 @@ pub enum Command {
     /// Measure top-1, top-5 and other accuracy against ground truth, with gates
     #[command(after_help = format!("Examples:\n  {EVALUATE_EXAMPLES}\n\nExit codes: {EVALUATE_EXIT_CODES}."))]
     Evaluate(Box<EvaluateArgs>),
+    /// Join the parts of all shards: one file of results, or one report with its verdict
+    #[command(after_help = format!("Examples:\n  {MERGE_EXAMPLES}\n\nExit codes: {MERGE_EXIT_CODES}."))]
+    Merge(MergeArgs),
     /// Measure the speed of engines, devices or precisions: inference alone and the whole path
     #[command(after_help = format!("Examples:\n  {BENCH_EXAMPLES}"))]
     Bench(Box<BenchArgs>),
@@ -152,7 +168,7 @@ pub struct ClassifyArgs {
     /// Keep the model loaded and answer each line on stdin by a line of JSON, at once and in order. A line is a path, or
     /// a JSON object: {"id": 7, "path": "cat.jpg"}, {"image": BASE64} with the bytes of a file, or {"pixels": BASE64,
     /// "width": 640, "height": 480} with RGB
-    #[arg(long, conflicts_with_all = ["input", "input_list", "recursive", "output"])]
+    #[arg(long, conflicts_with_all = ["input", "input_list", "recursive", "output", "shard"])]
     pub stream: bool,
 
     /// Print no steps, notes and progress, only results and errors
@@ -166,13 +182,35 @@ pub struct ClassifyArgs {
     #[command(flatten)]
     pub output: OutputArgs,
     #[command(flatten)]
+    pub shard: ShardArgs,
+    #[command(flatten)]
     pub preprocess: PreprocessArgs,
     #[command(flatten)]
     pub engine: EngineArgs,
 }
 
-/// The model and the images.
 #[derive(Debug, clap::Args)]
+pub struct MergeArgs {
+    /// Directory of the parts, the shards' --out-dir
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+
+    /// Write results to FILE instead of stdout; it appears when it is complete
+    #[arg(short, long, value_name = "FILE", conflicts_with = "report")]
+    pub output: Option<PathBuf>,
+
+    /// Write a report of `compare` or `evaluate`; the extension selects the format: .json, .md, .xml (JUnit) or .html.
+    /// Repeatable
+    #[arg(long, value_name = "FILE")]
+    pub report: Vec<ReportPath>,
+
+    /// Print no notes, only the results and errors
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// The model and the images.
+#[derive(Debug, Clone, clap::Args)]
 pub struct InputArgs {
     /// Model: OpenVINO IR (.xml with its .bin) or ONNX; OpenVINO also reads TensorFlow (Lite) and
     /// Paddle [default: the set-up's EfficientNet-Lite0]
@@ -260,13 +298,15 @@ pub struct RunsArgs {
 
     /// Write a report; the extension selects the format: .json, .md, .xml (JUnit), .html or .annotations (GitHub).
     /// Repeatable
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "shard")]
     pub report: Vec<ReportPath>,
 
     /// Print no notes and progress, only the results and errors
     #[arg(short, long)]
     pub quiet: bool,
 
+    #[command(flatten)]
+    pub shard: ShardArgs,
     #[command(flatten)]
     pub scores: ScoresFlag,
     #[command(flatten)]
@@ -367,16 +407,26 @@ pub struct CompareArgs {
     pub min_overlap: Option<Share>,
 
     /// Record input hashes, outputs and environment in FILE for --against
-    #[arg(long, value_name = "FILE", help_heading = "Comparison")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Comparison",
+        conflicts_with = "shard"
+    )]
     pub record: Option<PathBuf>,
 
     /// Compare with the runs that were recorded in FILE, of which the first is the reference; or with outputs that another
     /// program computed, in an npz or a directory of npy files, as the reference
-    #[arg(long, value_name = "FILE", help_heading = "Comparison")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Comparison",
+        conflicts_with = "shard"
+    )]
     pub against: Option<PathBuf>,
 
     /// Find the first node of an ONNX model whose output differs, on the worst image
-    #[arg(long, help_heading = "Comparison")]
+    #[arg(long, help_heading = "Comparison", conflicts_with = "shard")]
     pub bisect: bool,
 
     /// Bisect on this image instead
@@ -512,7 +562,7 @@ pub struct OutputArgs {
     pub save_outputs: Vec<String>,
 
     /// Write results to FILE instead of stdout; it appears when it is complete
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "shard")]
     pub output: Option<PathBuf>,
 }
 

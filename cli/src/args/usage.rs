@@ -3,7 +3,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _};
 
-use super::Args;
+use super::{Args, Command, Given};
 use crate::terminal;
 
 impl Args {
@@ -12,9 +12,45 @@ impl Args {
         // Only `classify` has the stream, and all commands share the flags for images.
         let command =
             Self::command().mut_arg("input", |input| input.required_unless_present("stream"));
-        let matches = command.try_get_matches();
-        let parsed = matches.and_then(|matches| Self::from_arg_matches(&matches));
+        let parsed = Self::parse(command, std::env::args_os());
         parsed.unwrap_or_else(|error| exit_with_usage(&error))
+    }
+
+    /// Parses the arguments of another process, which were accepted there.
+    ///
+    /// # Errors
+    ///
+    /// If this version does not accept them.
+    pub fn parse_recorded(arguments: &[String]) -> Result<Self, clap::Error> {
+        let program = std::iter::once("classify");
+        let all = program.chain(arguments.iter().map(String::as_str));
+        Self::parse(Self::command(), all.map(std::ffi::OsString::from))
+    }
+
+    fn parse(
+        command: clap::Command,
+        arguments: impl Iterator<Item = std::ffi::OsString>,
+    ) -> Result<Self, clap::Error> {
+        let mut command = command;
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        let mut args = Self::from_arg_matches(&matches)?;
+        let of_command = matches.subcommand();
+        let (matches, command) = match of_command {
+            Some((name, matches)) => (matches, command.find_subcommand(name)),
+            None => (&matches, Some(&command)),
+        };
+        let shard = match &mut args.command {
+            None => Some(&mut args.classify.shard),
+            Some(Command::Compare(args)) => Some(&mut args.runs.shard),
+            Some(Command::Evaluate(args)) => Some(&mut args.runs.shard),
+            Some(_) => None,
+        };
+        if let (Some(shard), Some(command)) = (shard, command)
+            && shard.shard.is_some()
+        {
+            shard.given = Given::new(matches, command.get_arguments());
+        }
+        Ok(args)
     }
 }
 

@@ -91,7 +91,7 @@ pub(super) fn open_run(
 }
 
 /// Writes the best classes of each input. Returns the number of inputs that are done.
-fn classify(
+pub(super) fn classify(
     run: &OpenRun,
     answers: impl Iterator<Item = Answer<PathBuf>>,
     options: &OutputOptions,

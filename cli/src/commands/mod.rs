@@ -7,6 +7,8 @@ pub mod devices;
 pub mod evaluate;
 pub mod inspect;
 pub mod manual;
+pub mod merge;
 pub mod recipes;
+pub mod shard;
 pub mod stream;
 pub mod tensors;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use crate::args::{BenchArgs, InputArgs, RunsArgs, TextOrJson};
+use crate::args::{BenchArgs, InputArgs, RunsArgs, ShardArgs, TextOrJson};
 use crate::destination;
 use crate::errors::Hinted;
 use crate::inputs::Input;
@@ -67,6 +67,7 @@ pub fn run(mut args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
 fn options(args: BenchArgs) -> anyhow::Result<RunsOptions> {
     RunsOptions::try_from(RunsArgs {
         runs: args.runs,
+        shard: ShardArgs::default(),
         input: InputArgs {
             model: args.model,
             input: args.input,

@@ -1,0 +1,162 @@
+//! The flags of shards.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+
+/// The most shards of a job: part names have five digits.
+const MOST_SHARDS: u32 = 100_000;
+
+/// Flags that have no effect on answers, and those whose effect a job has by other means: the digest of its inputs.
+const UNRECORDED: [&str; 11] = [
+    "cache_dir",
+    "image_memory",
+    "input",
+    "input_list",
+    "jobs",
+    "onnxruntime_lib",
+    "openvino_lib",
+    "out_dir",
+    "quiet",
+    "shard",
+    "verbose",
+];
+
+/// One of several processes that share the inputs of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// Counted from 0.
+    pub index: u32,
+    pub count: u32,
+}
+
+impl Shard {
+    /// Returns the places of its entries among `total`: shards take consecutive entries, and their numbers differ by one
+    /// at most.
+    pub fn range(self, total: u64) -> std::ops::Range<u64> {
+        let start = |index: u32| {
+            let product = u128::from(index) * u128::from(total);
+            (product / u128::from(self.count)) as u64
+        };
+        start(self.index)..start(self.index + 1)
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let expected = "expected I/N, such as 0/4 for the first of 4 shards";
+        let (index, count) = text.split_once('/').ok_or(expected)?;
+        let number = |text: &str| text.parse::<u32>().map_err(|_| expected.to_owned());
+        let shard = Self {
+            index: number(index)?,
+            count: number(count)?,
+        };
+        if shard.count == 0 || shard.count > MOST_SHARDS {
+            return Err(format!("expected 1 to {MOST_SHARDS} shards"));
+        }
+        if shard.index >= shard.count {
+            return Err(format!(
+                "shards are counted from 0: the last of {count} is {}/{count}",
+                shard.count - 1
+            ));
+        }
+        Ok(shard)
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.count)
+    }
+}
+
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Shards")]
+pub struct ShardArgs {
+    /// Process shard I of N of the inputs, counted from 0, and write a part to --out-dir. `classify merge` joins the parts
+    #[arg(long, value_name = "I/N", requires = "out_dir")]
+    pub shard: Option<Shard>,
+
+    /// Directory of the parts. A complete part of the same command, inputs, models and version is kept
+    #[arg(long, value_name = "DIR", requires = "shard")]
+    pub out_dir: Option<PathBuf>,
+
+    /// The command line, if it has a shard.
+    #[arg(skip)]
+    pub given: Given,
+}
+
+/// A command line, for the other shards and for `classify merge`.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// The flags that decide the answers, with their values.
+    pub options: BTreeMap<String, Vec<String>>,
+    /// All arguments.
+    pub arguments: Vec<String>,
+}
+
+impl Given {
+    /// Records the given arguments among those that are `known` to the command.
+    pub fn new<'a>(matches: &ArgMatches, known: impl Iterator<Item = &'a clap::Arg>) -> Self {
+        let given = |argument: &clap::Arg| {
+            let id = argument.get_id().as_str();
+            // Not every argument of the command has values in these matches, such as `help`.
+            let is_given = matches.try_contains_id(id).ok()?
+                && matches.value_source(id) == Some(ValueSource::CommandLine);
+            if !is_given || UNRECORDED.contains(&id) {
+                return None;
+            }
+            let values = matches.get_raw(id).into_iter().flatten();
+            let values = values.map(|value| value.to_string_lossy().into_owned());
+            Some((id.replace('_', "-"), values.collect()))
+        };
+        Self {
+            options: known.filter_map(given).collect(),
+            arguments: std::env::args_os()
+                .skip(1)
+                .map(|argument| argument.to_string_lossy().into_owned())
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_counted_from_0() {
+        let shard = |text: &str| text.parse::<Shard>();
+        assert_eq!(shard("3/4"), Ok(Shard { index: 3, count: 4 }));
+        assert!(shard("4/4").unwrap_err().contains("the last of 4 is 3/4"));
+        for wrong in ["", "1", "/", "1/0", "-1/4", "0/100001", "a/4"] {
+            assert!(shard(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_entry_belongs_to_one_shard() {
+        for total in [0, 1, 3, 4, 5, 1_000_003, u64::MAX] {
+            for count in [1, 3, 4, 7, 100_000] {
+                let mut next = 0;
+                for index in 0..count {
+                    let range = Shard { index, count }.range(total);
+                    assert_eq!(range.start, next, "{index}/{count} of {total}");
+                    let length = range.end - range.start;
+                    assert!(
+                        length == total / u64::from(count)
+                            || length == total / u64::from(count) + 1
+                    );
+                    next = range.end;
+                }
+                assert_eq!(next, total);
+            }
+        }
+    }
+}

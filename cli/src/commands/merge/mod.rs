@@ -1,0 +1,130 @@
+//! `classify merge`: joins the parts of all shards.
+
+mod rows;
+
+use std::path::Path;
+
+use evaluation::text::{counted, printable};
+
+use crate::args::MergeArgs;
+use crate::destination;
+use crate::errors::Hinted;
+use crate::shards::{self, JobDirectory, Manifest};
+use crate::terminal::Messages;
+
+/// The most shards that a message names.
+const MOST_NAMED: usize = 10;
+
+/// Checks that all parts are there, and joins them. Returns the exit code.
+pub fn run(args: &MergeArgs, messages: &mut Messages) -> anyhow::Result<u8> {
+    let (directory, _recorded) = JobDirectory::open(&args.directory)?;
+    let manifests = complete(&directory)?;
+    check_runs(&directory, &manifests)?;
+    if directory.job.command == "classify" {
+        if !args.report.is_empty() {
+            let error = "the parts are of `classify`, which has no report";
+            let hint = "pass `-o FILE` for the rows of all parts";
+            return Err(Hinted::new(error, hint).into());
+        }
+        let output = args
+            .output
+            .as_deref()
+            .filter(|path| *path != Path::new("-"));
+        if let Some(output) = output {
+            check_output(&directory, "--output", output)?;
+        }
+        rows::merge(&directory, &manifests, output, messages)?;
+        return Ok(u8::from(messages.errors() > 0));
+    }
+    anyhow::bail!("not yet")
+}
+
+/// Returns the manifests of all parts.
+///
+/// # Errors
+///
+/// If parts are missing, or there are those of another job.
+fn complete(directory: &JobDirectory) -> anyhow::Result<Vec<Manifest>> {
+    let foreign = directory.foreign()?;
+    if let Some(first) = foreign.first() {
+        let error = format!(
+            "{} has {} of another job, the first is {}",
+            directory.path.display(),
+            counted(foreign.len(), "file"),
+            printable(first)
+        );
+        return Err(Hinted::new(
+            error,
+            "remove them, or merge each job from its own directory",
+        )
+        .into());
+    }
+    let shards = directory.job.shards;
+    let mut manifests = Vec::new();
+    let mut missing = Vec::new();
+    for index in 0..shards {
+        match directory.manifest(index)? {
+            Some(manifest) => manifests.push(manifest),
+            None => missing.push(index),
+        }
+    }
+    let Some(first) = missing.first() else {
+        return Ok(manifests);
+    };
+    let named: Vec<String> = missing
+        .iter()
+        .take(MOST_NAMED)
+        .map(u32::to_string)
+        .collect();
+    let more = match missing.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let error = format!(
+        "{} of {} missing or incomplete: {}{more}; the first is {}",
+        missing.len(),
+        if shards == 1 {
+            "1 part is".to_owned()
+        } else {
+            format!("{shards} parts are")
+        },
+        named.join(", "),
+        directory.job.part_name(*first)
+    );
+    let hint = format!("run the command of the shards again with `--shard {first}/{shards}`");
+    Err(Hinted::new(error, hint).into())
+}
+
+/// Checks that the same engines made all parts.
+fn check_runs(directory: &JobDirectory, manifests: &[Manifest]) -> anyhow::Result<()> {
+    let Some(first) = manifests.first() else {
+        return Ok(());
+    };
+    let Some(other) = manifests.iter().find(|other| other.runs != first.runs) else {
+        return Ok(());
+    };
+    let error = format!(
+        "other engines made {}: {}, and {} for {}",
+        directory.job.part_name(other.shard),
+        shards::description(&other.runs),
+        shards::description(&first.runs),
+        directory.job.part_name(first.shard)
+    );
+    Err(Hinted::new(
+        error,
+        "remove the parts of one of them, and run their shards again",
+    )
+    .into())
+}
+
+/// Checks that an output replaces nothing that belongs to the job.
+fn check_output(directory: &JobDirectory, flag: &str, path: &Path) -> anyhow::Result<()> {
+    let target = destination::target(flag, path)?;
+    let is_inside = directory.path.canonicalize().ok().as_deref() == target.parent();
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    if is_inside && (name.starts_with("part-") || name == shards::JOB) {
+        let error = format!("{} is a file of the shards", path.display());
+        return Err(Hinted::new(error, "name another file").into());
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! The rows of `classify`, from all parts.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+use evaluation::text::{counted, printable};
+use evaluation::{Chain, Problem};
+use serde::Deserialize;
+
+use crate::destination::Output;
+use crate::errors::Hinted;
+use crate::shards::{JobDirectory, Manifest};
+use crate::terminal::Messages;
+
+/// Bytes that are asked of the system at a time.
+const READ_BYTES: usize = 1 << 20;
+/// The longest row: outputs that were saved may have millions of values.
+const MOST_ROW_BYTES: u64 = 1 << 30;
+/// The most failures that are printed.
+const MOST_FAILURES: u64 = 100;
+
+/// The format of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    Json,
+    /// The first row of a part is the header.
+    Csv,
+}
+
+/// The part of a row that a merge needs.
+#[derive(Deserialize)]
+struct JsonRow {
+    path: String,
+    error: Option<JsonError>,
+}
+
+#[derive(Deserialize)]
+struct JsonError {
+    message: String,
+}
+
+/// Writes the rows of all parts in the order of the inputs. Prints the failures.
+pub fn merge(
+    directory: &JobDirectory,
+    manifests: &[Manifest],
+    output: Option<&Path>,
+    messages: &mut Messages,
+) -> anyhow::Result<()> {
+    let rows = match directory.job.ending() {
+        "csv" => Rows::Csv,
+        _ => Rows::Json,
+    };
+    let mut output = Output::open("--output", output)?;
+    let mut header = None;
+    let mut failures = Failures::default();
+    for manifest in manifests {
+        let part = directory.part(manifest.shard);
+        copy(
+            &part,
+            manifest,
+            rows,
+            &mut header,
+            &mut output,
+            &mut |path, message| {
+                failures.add(path, message, messages);
+            },
+        )
+        .with_context(|| format!("cannot merge {}", part.display()))?;
+    }
+    output.finish()?;
+    let images: u64 = manifests.iter().map(|manifest| manifest.images).sum();
+    failures.finish(images, messages);
+    messages.note(&format!(
+        "merged {}: {}",
+        counted(manifests.len(), "part"),
+        counted(images as usize, "image")
+    ));
+    Ok(())
+}
+
+/// Copies the rows of a part, and checks that they are those that its manifest describes.
+fn copy(
+    part: &Path,
+    manifest: &Manifest,
+    rows: Rows,
+    header: &mut Option<Vec<u8>>,
+    output: &mut Output,
+    failed: &mut dyn FnMut(&str, &str),
+) -> anyhow::Result<()> {
+    let file = model_file::open_regular(part)?;
+    let mut file = BufReader::with_capacity(READ_BYTES, file);
+    let mut digest = Chain::default();
+    let mut line = Vec::new();
+    let (mut lines, mut failures) = (0, 0);
+    loop {
+        line.clear();
+        let count = file
+            .by_ref()
+            .take(MOST_ROW_BYTES)
+            .read_until(b'\n', &mut line)?;
+        if count == 0 {
+            break;
+        }
+        digest.update(&line);
+        lines += 1;
+        if rows == Rows::Csv && lines == 1 {
+            match header {
+                None => *header = Some(line.clone()),
+                Some(header) if *header == line => continue,
+                Some(_) => return Err(damaged("its columns are others")),
+            }
+        } else if manifest.failed > 0
+            && let Some((path, message)) = failure(rows, &line)?
+        {
+            failures += 1;
+            failed(&path, &message);
+        }
+        output.write_all(&line)?;
+    }
+    if digest.finish() != manifest.sha256 {
+        return Err(damaged("it has changed since its shard wrote it"));
+    }
+    let is_other = rows == Rows::Json && lines != manifest.images;
+    if is_other || failures != manifest.failed {
+        return Err(damaged("its rows do not match its manifest"));
+    }
+    Ok(())
+}
+
+fn damaged(what: &str) -> anyhow::Error {
+    Hinted::new(what, "remove it, and run its shard again").into()
+}
+
+/// Returns the path and the error of a row if its image failed.
+fn failure(rows: Rows, line: &[u8]) -> anyhow::Result<Option<(String, String)>> {
+    if rows == Rows::Json {
+        let row: JsonRow = serde_json::from_slice(line)?;
+        return Ok(row.error.map(|error| (row.path, error.message)));
+    }
+    let mut reader = csv::ReaderBuilder::new();
+    let mut reader = reader.has_headers(false).from_reader(line);
+    let record = reader.records().next().transpose()?;
+    let record = record.unwrap_or_default();
+    let cell = |index: usize| record.get(index).unwrap_or_default().to_owned();
+    let error = cell(10);
+    Ok((!error.is_empty()).then(|| (cell(1), error)))
+}
+
+/// Prints failures, as many as anyone reads.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u64,
+}
+
+impl Failures {
+    fn add(&mut self, path: &str, message: &str, messages: &mut Messages) {
+        self.count += 1;
+        if self.count <= MOST_FAILURES {
+            let problem = Problem {
+                code: "failed",
+                message: printable(message),
+                hint: None,
+            };
+            messages.problem(&printable(path), &problem);
+        }
+    }
+
+    fn finish(&self, images: u64, messages: &Messages) {
+        if self.count > MOST_FAILURES {
+            messages.warning(&format!(
+                "{} more failed; their rows hold the errors",
+                counted((self.count - MOST_FAILURES) as usize, "image")
+            ));
+        }
+        if self.count > 0 {
+            messages.note(&format!(
+                "{} of {} failed",
+                self.count,
+                counted(images as usize, "image")
+            ));
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Shards: several processes, each for a part of the inputs, and the files that they leave for `classify merge`.
+
+mod entries;
+mod job;
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use evaluation::{Chain, Digest};
+use image_classification::sources;
+
+use crate::args::{Given, InputArgs, PreprocessArgs, Shard, ShardArgs};
+use crate::destination::Output;
+use crate::errors::Hinted;
+use crate::options::EngineOptions;
+use crate::session::OpenRun;
+
+pub use entries::{Entries, Images, ImagesState};
+pub use job::{FLAG, JOB, Job, JobDirectory, Manifest, PartRun, Recorded, description};
+
+/// The options of a shard.
+#[derive(Debug, Clone)]
+pub struct ShardOptions {
+    pub shard: Shard,
+    /// The directory of the parts.
+    pub directory: PathBuf,
+    /// The inputs of all shards.
+    pub input: InputArgs,
+    given: Given,
+}
+
+impl ShardOptions {
+    /// Returns the options if the command line has a shard.
+    pub fn new(args: ShardArgs, input: &InputArgs) -> Option<Self> {
+        Some(Self {
+            shard: args.shard?,
+            directory: args.out_dir?,
+            input: input.clone(),
+            given: args.given,
+        })
+    }
+}
+
+/// A shard of a job.
+#[derive(Debug)]
+pub struct OpenShard {
+    pub shard: Shard,
+    pub directory: JobDirectory,
+    /// The state of the search for its images.
+    pub state: ImagesState,
+}
+
+impl OpenShard {
+    /// Joins the job of `command`. Returns the images of the shard, too. `files` are those that decide the answers, with their digests.
+    ///
+    /// # Errors
+    ///
+    /// If the directory has the parts of another job, or the inputs cannot be listed.
+    pub fn open(
+        options: &ShardOptions,
+        command: &str,
+        entries: Entries,
+        files: BTreeMap<String, Digest>,
+    ) -> anyhow::Result<(Self, Images)> {
+        let mut job = Job::new(command, options.shard.count);
+        job.options.clone_from(&options.given.options);
+        job.entries = entries.count;
+        job.entries_sha256 = entries.digest;
+        job.files = files;
+        let range = job.range(options.shard.index);
+        let directory = JobDirectory::join(&options.directory, job, &options.given.arguments)?;
+        let (images, state) = entries.into_images(range);
+        let shard = Self {
+            shard: options.shard,
+            directory,
+            state,
+        };
+        Ok((shard, images))
+    }
+
+    /// Returns the path of the part.
+    pub fn part(&self) -> PathBuf {
+        self.directory.part(self.shard.index)
+    }
+
+    /// Gives the part its name and completes it. It has all images of the shard, of which `failed` have no answer.
+    pub fn finish(
+        &self,
+        output: Output,
+        images: u64,
+        failed: u64,
+        runs: Vec<PartRun>,
+    ) -> anyhow::Result<()> {
+        output.finish()?;
+        let part = self.part();
+        let (bytes, sha256) =
+            hash(&part).with_context(|| format!("cannot read {}", part.display()))?;
+        let index = self.shard.index;
+        self.directory
+            .complete(index, images, failed, bytes, sha256, runs)
+    }
+}
+
+/// Returns the size and the digest of a file.
+fn hash(path: &Path) -> std::io::Result<(u64, Digest)> {
+    let mut file = model_file::open_regular(path)?;
+    let mut digest = Chain::default();
+    let mut bytes = 0;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return Ok((bytes, digest.finish()));
+        }
+        bytes += count as u64;
+        digest.update(&buffer[..count]);
+    }
+}
+
+/// Returns the digests of the files that decide the answers: models and the files next to them, preprocessing, labels,
+/// and `others`.
+pub fn files<'a>(
+    engines: impl Iterator<Item = &'a EngineOptions>,
+    preprocess: &PreprocessArgs,
+    others: impl Iterator<Item = &'a Path>,
+) -> anyhow::Result<BTreeMap<String, Digest>> {
+    let mut files = BTreeMap::new();
+    let mut named: Vec<PathBuf> = Vec::new();
+    for engine in engines {
+        let model = engine.model.to_string_lossy().into_owned();
+        if !files.contains_key(&model) {
+            files.insert(model, Digest::of_model(&engine.model)?);
+            named.extend(sources::files(&engine.model));
+        }
+        named.extend(engine.runtime.plugins.clone());
+    }
+    named.extend(preprocess.preprocess.clone());
+    named.extend(preprocess.labels.clone());
+    named.extend(others.map(Path::to_owned));
+    for path in named {
+        let digest = Digest::of_files(std::slice::from_ref(&path));
+        let digest = digest.with_context(|| format!("cannot read {}", path.display()))?;
+        files.insert(path.to_string_lossy().into_owned(), digest);
+    }
+    Ok(files)
+}
+
+/// Checks that something else than the first outputs decides the rule for scores: shards have other first outputs.
+pub fn check_reading(run: &OpenRun) -> anyhow::Result<()> {
+    if run.fitted.reading.is_some() {
+        return Ok(());
+    }
+    let error = format!(
+        "{} does not state the kind of its scores, and shards with other images may decide differently",
+        run.model.display()
+    );
+    Err(Hinted::new(error, "name the kind, such as `--scores softmax`").into())
+}
