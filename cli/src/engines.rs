@@ -23,6 +23,15 @@ pub fn first_step(backend: Backend) -> &'static str {
     }
 }
 
+/// Returns whether the backend is a part of this binary.
+pub fn is_built_in(backend: Backend) -> bool {
+    match backend {
+        Backend::Openvino => cfg!(feature = "openvino"),
+        Backend::Onnx => cfg!(feature = "onnx"),
+        Backend::Rten => cfg!(feature = "rten"),
+    }
+}
+
 /// Opens the requested backend.
 pub fn open(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     match options.backend {
@@ -149,7 +158,9 @@ fn openvino(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     }
     config.cache.clone_from(&options.cache_dir);
     let backend = backend_openvino::OpenvinoBackend::open(&config);
-    Ok(Arc::new(backend.map_err(|error| named.explain(error))?))
+    Ok(Arc::new(
+        backend.map_err(|error| named.explain(error, "openvino"))?,
+    ))
 }
 
 #[cfg(feature = "onnx")]
@@ -160,7 +171,9 @@ fn onnx(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     config.library.clone_from(&named.path);
     config.library_dirs = library_dirs();
     let backend = backend_onnx::OnnxBackend::open(&config);
-    Ok(Arc::new(backend.map_err(|error| named.explain(error))?))
+    Ok(Arc::new(
+        backend.map_err(|error| named.explain(error, "onnx"))?,
+    ))
 }
 
 #[cfg(feature = "rten")]

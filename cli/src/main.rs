@@ -13,6 +13,7 @@ mod files_read;
 mod identity;
 mod image_memory;
 mod inputs;
+mod install;
 mod interrupt;
 mod lines;
 mod list_stream;
@@ -53,6 +54,8 @@ fn main() {
 /// Returns the exit code.
 fn program() -> u8 {
     loader_path::clean();
+    // An environment may hold only a link to this program.
+    runtime_library::set_started_as(&std::env::args_os().next().unwrap_or_default());
     let cleaned = std::env::var_os(loader_path::GUARD);
     // ONNX Runtime's official builds send telemetry unless this is set before they are loaded; RTen would
     // print to stdout, among the results.
@@ -132,6 +135,7 @@ fn run(args: Args, messages: &mut Messages) -> anyhow::Result<u8> {
             commands::tensors::run((*args).try_into()?, messages)?;
             Ok(u8::from(messages.errors() > 0))
         }
+        Some(Command::Demo) => commands::demo::run(messages).map(verdict),
         Some(Command::Devices(args)) => commands::devices::run(&args).map(|()| 0),
         Some(Command::Completions { shell }) => commands::manual::completions(shell).map(|()| 0),
         Some(Command::Man) => commands::manual::page().map(|()| 0),

@@ -17,6 +17,7 @@ use crate::errors::Hinted;
 use crate::identity::is_stdout_a_file;
 use crate::image_memory;
 use crate::inputs::Inputs;
+use crate::install::Wheel;
 use crate::list_stream::ListStream;
 use crate::runtimes::set_up_dir;
 use crate::shards::ShardOptions;
@@ -405,12 +406,16 @@ fn set_up_model() -> anyhow::Result<PathBuf> {
     let model = set_up_dir().map(|directory| directory.join("models/efficientnet-lite0.onnx"));
     match model {
         Some(model) if model.is_file() => Ok(model),
-        _ => Err(Hinted::new(
-            "no model given and no set-up model found",
-            "pass `-m MODEL`; or run `cargo setup` in a checkout and set CLASSIFY_HOME to its directory \
-             assets",
-        )
-        .into()),
+        _ => {
+            let hint = match Wheel::of_program() {
+                Some(_) => "pass `-m MODEL`; `classify demo` runs the model that is in the package",
+                None => {
+                    "pass `-m MODEL`; or run `cargo setup` in a checkout and set CLASSIFY_HOME to its directory \
+                     assets"
+                }
+            };
+            Err(Hinted::new("no model given and no set-up model found", hint).into())
+        }
     }
 }
 

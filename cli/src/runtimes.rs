@@ -10,6 +10,7 @@ use backend_api::{Error, ErrorKind, FoundLibrary};
 use runtime_library::{CONFIGURED_DIRECTORIES, EXPLICIT_PATH};
 
 use crate::args::RuntimeArgs;
+use crate::install::Wheel;
 
 /// The variable that names the set-up directory.
 const HOME: &str = "CLASSIFY_HOME";
@@ -80,13 +81,21 @@ impl RuntimePath {
         }
     }
 
-    /// Adds the variables and the set-up that matter to an engine's error.
-    pub fn explain(&self, error: Error) -> Error {
+    /// Adds the variables and the set-up that matter to an engine's error. `extra` is the part of the Python package that
+    /// brings the engine.
+    pub fn explain(&self, error: Error, extra: &str) -> Error {
         if error.kind() != ErrorKind::EngineUnavailable {
             return error;
         }
         let hint = error.hint().filter(|hint| hint.starts_with("install"));
-        let hint = hint.map(|install| format!("run `cargo setup` in a checkout, or {install}"));
+        let hint = hint.map(|install| match Wheel::of_program() {
+            Some(wheel) => {
+                let remedy = wheel.remedy(extra);
+                let others = install.split_once(", or ").map(|(_, others)| others);
+                others.map_or(remedy.clone(), |others| format!("{remedy}, or {others}"))
+            }
+            None => format!("run `cargo setup` in a checkout, or {install}"),
+        });
         let error = match hint {
             Some(hint) => error.with_hint(hint),
             None => error,

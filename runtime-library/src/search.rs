@@ -1,12 +1,12 @@
 //! The search for the shared library of an engine.
 
-use std::cmp::Reverse;
 use std::env;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use backend_api::{Error, ErrorKind, FoundLibrary};
 
+use crate::environment::{conda_libraries, package_parents, program_environments};
 use crate::inspection::inspect;
 use crate::loader_path::{self, LOADER_VARIABLE, without_current_directory};
 use crate::name::{library_in, patterns};
@@ -166,8 +166,11 @@ impl LibrarySearch<'_> {
 
     /// Returns steps 2 to 6, each with the directories to look in.
     fn places(&self) -> Vec<(String, Vec<PathBuf>)> {
-        let in_environment = |prefix: Option<PathBuf>| {
-            prefix.map_or_else(Vec::new, |it| self.package_directories(&it))
+        let in_environments = |prefixes: Vec<PathBuf>| -> Vec<PathBuf> {
+            let prefixes = prefixes.iter();
+            prefixes
+                .flat_map(|prefix| self.package_directories(prefix))
+                .collect()
         };
         let variable_place = |variable: &str| match env::var_os(variable).map(PathBuf::from) {
             Some(path) if !path.is_absolute() && path != Path::new("") => format!(
@@ -178,10 +181,10 @@ impl LibrarySearch<'_> {
         };
         let mut places = vec![(
             "the program's own Python environment".to_owned(),
-            in_environment(program_prefix()),
+            in_environments(program_environments()),
         )];
         for variable in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
-            let directories = in_environment(absolute_variable(variable));
+            let directories = in_environments(absolute_variable(variable).into_iter().collect());
             places.push((variable_place(variable), directories));
         }
         let (variable, below) = self.vendor_variable;
@@ -210,34 +213,10 @@ impl LibrarySearch<'_> {
 
     /// Returns the directories where the environment `prefix` keeps this engine's libraries, newest Python first.
     fn package_directories(&self, prefix: &Path) -> Vec<PathBuf> {
-        let mut versions: Vec<(Reverse<u32>, PathBuf)> = std::fs::read_dir(prefix.join("lib"))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| {
-                // As a number: as text, 3.9 would be newer than 3.11.
-                let minor = entry
-                    .file_name()
-                    .to_str()?
-                    .strip_prefix("python3.")?
-                    .parse()
-                    .ok()?;
-                Some((Reverse(minor), entry.path()))
-            })
-            .collect();
-        versions.sort();
-        let mut parents: Vec<PathBuf> = versions
-            .into_iter()
-            .map(|(_, path)| path.join("site-packages"))
-            .collect();
-        if cfg!(windows) {
-            parents.push(prefix.join("Lib").join("site-packages"));
-        }
-        // `pip install` with a target directory puts packages into it and programs into its `bin`.
-        parents.push(prefix.to_path_buf());
-        parents
-            .into_iter()
+        let packages = package_parents(prefix).into_iter();
+        packages
             .map(|parent| parent.join(self.package_directory))
+            .chain(conda_libraries(prefix))
             .filter(|directory| directory.is_dir())
             .collect()
     }
@@ -248,20 +227,6 @@ fn absolute_variable(name: &str) -> Option<PathBuf> {
     env::var_os(name)
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
-}
-
-/// Returns the environment that the program is installed in, the parent of its `bin`. A program elsewhere
-/// has none: a downloads directory may be next to any file.
-fn program_prefix() -> Option<PathBuf> {
-    let program = env::current_exe()
-        .and_then(|program| program.canonicalize())
-        .ok()?;
-    let directory = program.parent()?;
-    let is_installed = directory.ends_with("bin") || directory.ends_with("Scripts");
-    directory
-        .parent()
-        .filter(|_| is_installed)
-        .map(Path::to_path_buf)
 }
 
 fn system_directories() -> Vec<PathBuf> {
@@ -416,6 +381,10 @@ mod tests {
         }
         let found = search(Path::new("/")).package_directories(directory.path());
         assert_eq!(found, [libs("lib/python3.11"), libs("lib/python3.9")]);
+        // conda's own packages of an engine have no Python in them.
+        std::fs::create_dir(directory.path().join("conda-meta")).unwrap();
+        let found = search(Path::new("/")).package_directories(directory.path());
+        assert_eq!(found[2..], [directory.path().join("lib")]);
     }
 
     #[cfg(target_os = "linux")]

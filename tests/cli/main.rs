@@ -22,6 +22,8 @@ mod filters;
 mod fixtures;
 mod images;
 mod inputs;
+#[cfg(unix)]
+mod installs;
 mod interrupts;
 mod leftovers;
 #[cfg(unix)]
@@ -69,6 +71,8 @@ fn main() {
     trials.extend(files::trials(&engines));
     trials.extend(images::trials(&engines));
     trials.extend(inputs::trials(&engines));
+    #[cfg(unix)]
+    trials.extend(installs::trials(&engines, &set_up));
     #[cfg(unix)]
     trials.extend(interrupts::trials(&engines));
     #[cfg(unix)]

@@ -148,6 +148,8 @@ pub enum Command {
     /// Measure the speed of engines, devices or precisions: inference alone and the whole path
     #[command(after_help = format!("Examples:\n  {BENCH_EXAMPLES}"))]
     Bench(Box<BenchArgs>),
+    /// Classify three photos with a small model on every installed engine, and compare the results
+    Demo,
     /// List engines and devices, and why some are unavailable
     #[command(after_help = format!("Examples:\n  {DEVICES_EXAMPLES}"))]
     Devices(DevicesArgs),

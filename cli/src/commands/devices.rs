@@ -213,7 +213,7 @@ fn openvino(args: &DevicesArgs) -> Engine {
             backend_openvino::devices(named.path.as_deref(), &library_dirs(), plugins.as_deref());
         match list {
             Ok(list) => Ok((named, list)),
-            Err(error) => Err(named.explain(error)),
+            Err(error) => Err(named.explain(error, "openvino")),
         }
     };
     Engine {
@@ -290,7 +290,7 @@ fn onnx(args: &DevicesArgs) -> Engine {
         let named = args.runtime.onnxruntime_lib()?;
         match backend_onnx::providers(named.path.as_deref(), &library_dirs()) {
             Ok(list) => Ok((named, list)),
-            Err(error) => Err(named.explain(error)),
+            Err(error) => Err(named.explain(error, "onnx")),
         }
     };
     Engine {

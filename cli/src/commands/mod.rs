@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod classify;
 pub mod compare;
+pub mod demo;
 pub mod devices;
 pub mod evaluate;
 pub mod inspect;

@@ -1,0 +1,278 @@
+"""Reports of ``compare`` and ``evaluate``, as objects."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ._binary import find_program
+from ._errors import ClassifyError, ProgramError
+from ._worker import run_command, split_message
+
+__all__ = ["Comparison", "Evaluation", "Gate", "PairReport", "RunReport", "Share", "compare", "evaluate"]
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A count of images, its share, and the 95 % interval of the share."""
+
+    count: int
+    of: int
+    share: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A condition with its result."""
+
+    name: str
+    passed: bool
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """A run. ``error`` is the reason why it could not be opened. ``top`` has its accuracies by K, in an evaluation."""
+
+    name: str
+    is_reference: bool
+    error: str | None
+    engine: str | None
+    engine_version: str | None
+    device: str | None
+    precision: str | None
+    model_sha256: str | None
+    top: Mapping[int, Share] = field(default_factory=dict)
+    gates: tuple[Gate, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PairReport:
+    """Two runs. ``max_delta`` is the largest difference of a probability on any image."""
+
+    reference: str
+    run: str
+    verdict: str
+    top1_match: Share
+    ordered_match_but_ties: Share
+    max_delta: float | None
+    gates: tuple[Gate, ...]
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The report of ``compare``. ``verdict`` is ``"agree"``, ``"disagree"`` or ``"could-not-compare"``, and ``bool`` is true if the
+    runs agree. ``raw`` is the whole report, as docs/compare.md describes it."""
+
+    verdict: str
+    summary: str
+    images: int
+    compared: int
+    runs: tuple[RunReport, ...]
+    pairs: tuple[PairReport, ...]
+    failures: tuple[Mapping[str, Any], ...]
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all runs agree on all images."""
+        return self.verdict == "agree"
+
+    def __bool__(self) -> bool:
+        return self.agrees
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The report of ``evaluate``. ``passed`` and ``bool`` are true if no gate failed and every image counted as requested."""
+
+    verdict: str
+    summary: str
+    images: int
+    counted: int
+    runs: tuple[RunReport, ...]
+    gates: tuple[Gate, ...]
+    failures: tuple[Mapping[str, Any], ...]
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate passed."""
+        return self.verdict == "agree"
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+
+def compare(
+    runs: Sequence[str],
+    *,
+    model: PathLike | None = None,
+    images: PathLike | Iterable[PathLike],
+    tolerance: str | None = None,
+    top: int | None = None,
+    options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    program: PathLike | None = None,
+) -> Comparison:
+    """Gives the same tensors to several runs, and returns how far their answers agree.
+
+    ``runs`` are spelled as on the command line: ``"openvino"``, ``"onnx:CPU@f32"``, ``"onnx=quantized.onnx"``; the first is the
+    reference. ``images`` are paths of images or directories. ``options`` are further flags.
+
+    Runs that disagree are a result. :class:`ProgramError` is raised if there is no report: a model, an engine or an image is missing.
+    """
+    flags = {"tolerance": tolerance, "top": top}
+    report = _report("compare", runs, model, images, flags, options, environment, program)
+    return Comparison(
+        verdict=report["verdict"],
+        summary=report["summary"],
+        images=report["pictures"],
+        compared=report["compared"],
+        runs=tuple(map(_run, report["runs"])),
+        pairs=tuple(map(_pair, report["pairs"])),
+        failures=tuple(report["failures"]),
+        raw=report,
+    )
+
+
+def evaluate(
+    runs: Sequence[str],
+    *,
+    model: PathLike | None = None,
+    images: PathLike | Iterable[PathLike],
+    truth: PathLike | Mapping[str, int | str] | None = None,
+    truth_folders: bool = False,
+    min_top1: float | None = None,
+    max_drop: float | None = None,
+    options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    program: PathLike | None = None,
+) -> Evaluation:
+    """Measures accuracy against ground truth, and returns it with the results of the gates.
+
+    ``truth`` is a file of any format that ``classify evaluate`` reads, or a mapping from the name of each image to its class, by id or by
+    name. With ``truth_folders`` the directory of an image is its class. ``min_top1`` and ``max_drop`` are shares from 0 to 1.
+
+    Gates that fail are a result. :class:`ProgramError` is raised if there is no report.
+    """
+    if (truth is None) == (not truth_folders):
+        raise ValueError("pass either truth or truth_folders=True")
+    flags: dict[str, Any] = {"min-top1": min_top1, "max-drop": max_drop}
+    with tempfile.TemporaryDirectory(prefix="classify-") as directory:
+        further = list(options)
+        if truth_folders:
+            further.append("--truth-folders")
+        elif isinstance(truth, Mapping):
+            path = Path(directory) / "truth.tsv"
+            path.write_text("".join(map(_truth_line, truth.items())), encoding="utf-8", newline="\n")
+            flags["truth"] = path
+        else:
+            flags["truth"] = truth
+        report = _report("evaluate", runs, model, images, flags, further, environment, program)
+    return Evaluation(
+        verdict=report["verdict"],
+        summary=report["summary"],
+        images=report["pictures"],
+        counted=report["counted"],
+        runs=tuple(map(_run, report["runs"])),
+        gates=tuple(map(_gate, report["gates"])),
+        failures=tuple(report["failures"]),
+        raw=report,
+    )
+
+
+def _truth_line(item: tuple[str, int | str]) -> str:
+    name, label = item
+    text = f"{os.fspath(name)}\t{label}"
+    if "\n" in text or "\r" in text or text.count("\t") > 1:
+        raise ClassifyError(f"the ground truth of {name!r} has a tab or a line break", "pass a CSV file as `truth`")
+    return text + "\n"
+
+
+def _report(
+    task: str,
+    runs: Sequence[str],
+    model: PathLike | None,
+    images: PathLike | Iterable[PathLike],
+    flags: Mapping[str, Any],
+    options: Sequence[str],
+    environment: Mapping[str, str] | None,
+    program: PathLike | None,
+) -> dict[str, Any]:
+    if isinstance(runs, str):
+        raise TypeError(f"runs is the text {runs!r}, expected a list of runs")
+    paths = [images] if isinstance(images, (str, os.PathLike)) else list(images)
+    if not paths:
+        raise ClassifyError("images is empty", "pass at least one path")
+    with tempfile.TemporaryDirectory(prefix="classify-") as directory:
+        listed, report = Path(directory) / "images", Path(directory) / "report.json"
+        # NUL ends each path: names may have line breaks.
+        listed.write_bytes(b"".join(os.fsencode(os.path.abspath(path)) + b"\0" for path in paths))
+        command = [os.fspath(program or find_program()), task, *runs, "--quiet", f"--input-list={listed}", f"--report={report}"]
+        if model is not None:
+            command.append(f"--model={os.fspath(model)}")
+        command += [f"--{name}={value}" for name, value in flags.items() if value is not None]
+        code, messages = run_command([*command, *options], environment)
+        if not report.is_file():
+            message, hint = split_message(messages, f"exit code {code}")
+            raise ProgramError(message, hint)
+        parsed: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    if all(run.get("error") for run in parsed["runs"]):
+        # Nothing was compared or evaluated, and nobody should have to look into the report for that.
+        errors = "; ".join(f"{run['name']}: {run['error']}" for run in parsed["runs"])
+        hints = re.findall(r"\(hint: (.*)\)$", messages, re.MULTILINE)
+        raise ProgramError(errors, hints[0] if hints else None)
+    return parsed
+
+
+def _run(run: Mapping[str, Any]) -> RunReport:
+    info = run.get("facts") or {}
+    top = run.get("top") or {}
+    return RunReport(
+        name=run["name"],
+        is_reference=run["reference"],
+        error=run.get("error"),
+        engine=info.get("engine"),
+        engine_version=info.get("engine_version"),
+        device=info.get("device"),
+        precision=info.get("precision"),
+        model_sha256=info.get("model_sha256"),
+        top={int(k): _share(share) for k, share in top.items()},
+        gates=tuple(map(_gate, run.get("gates", ()))),
+        raw=run,
+    )
+
+
+def _pair(pair: Mapping[str, Any]) -> PairReport:
+    distributions = pair.get("distributions") or {}
+    return PairReport(
+        reference=pair["reference"],
+        run=pair["run"],
+        verdict=pair["verdict"],
+        top1_match=_share(pair["top1_match"]),
+        ordered_match_but_ties=_share(pair["ordered_match_but_ties"]),
+        max_delta=(distributions.get("max_delta") or {}).get("max"),
+        gates=tuple(map(_gate, pair["gates"])),
+        raw=pair,
+    )
+
+
+def _share(share: Mapping[str, Any]) -> Share:
+    return Share(share["count"], share["of"], share.get("share"), share.get("low"), share.get("high"))
+
+
+def _gate(gate: Mapping[str, Any]) -> Gate:
+    return Gate(gate["name"], gate["passed"], gate.get("found", ""))

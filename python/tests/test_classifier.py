@@ -1,0 +1,219 @@
+"""`Classifier`: every kind of image, order, errors, and a process that dies."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy
+import pandas  # type: ignore[import-untyped]
+import pytest
+from classify_cli import Classifier, ClassifyError, ImageError, ProgramError, Result, WorkerDiedError, to_pandas
+from PIL import Image
+
+CLASSES = [285, 967, 872]  # Egyptian cat, espresso, tripod
+
+
+def top(result: Result) -> list[tuple[int, float | None]]:
+    return [(it.class_id, it.score) for it in result.top]
+
+
+def test_a_path_gives_typed_classes(classifier: Classifier, photos: list[Path]) -> None:
+    result = classifier.classify(photos[1])
+    assert (result.best.class_id, result.best.label, len(result.top)) == (967, "espresso", 5)
+    assert result.best.score is not None and 0.9 < result.best.score <= 1
+    assert (result.backend, result.device, result.precision, result.scores) == ("rten", "CPU", "f32", "probability")
+    assert result.path == str(photos[1])
+    assert classifier.backend == "rten" and "rten" in repr(classifier)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.path = "other"  # type: ignore[misc]
+
+
+def test_every_kind_of_image_gives_the_same_scores(classifier: Classifier, photos: list[Path]) -> None:
+    for photo in photos:
+        expected = top(classifier.classify(photo))
+        image = Image.open(photo)
+        rgb = numpy.asarray(image.convert("RGB"))
+        for same in (str(photo), photo.read_bytes(), memoryview(photo.read_bytes()), image, image.convert("RGBA"), rgb):
+            assert top(classifier.classify(same)) == expected
+    # The last photo is grey.
+    grey = numpy.asarray(Image.open(photos[2]).convert("L"))
+    assert top(classifier.classify(grey)) == top(classifier.classify(grey[:, :, None])) == expected
+    # Views need not be contiguous.
+    assert top(classifier.classify(rgb[:, ::-1][:, ::-1])) == expected
+
+
+def test_the_orientation_of_an_image_is_applied(classifier: Classifier, photos: list[Path], tmp_path: Path) -> None:
+    turned = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(photos[0]).convert("RGB").save(turned, exif=exif)
+    as_file, as_image = classifier.classify(turned), classifier.classify(Image.open(turned))
+    assert as_file.best.class_id == as_image.best.class_id
+    pixels = numpy.asarray(Image.open(turned))
+    assert top(as_image) == top(classifier.classify(numpy.rot90(pixels, -1)))
+    assert top(as_image) != top(classifier.classify(pixels))
+
+
+def test_a_stream_is_ordered_and_bounded(model: Path, photos: list[Path]) -> None:
+    taken = 0
+
+    def images() -> Iterator[Path]:
+        nonlocal taken
+        for number in range(30):
+            taken += 1
+            yield photos[number % 3]
+
+    with Classifier(model, backend="rten", window=4) as classifier:
+        classes: list[int] = []
+        for result in classifier.stream(images()):
+            assert taken <= len(classes) + 5
+            assert result.id == len(classes)
+            classes.append(result.best.class_id)
+    assert classes == CLASSES * 10
+
+
+def test_a_bad_image_is_a_result_of_a_stream(classifier: Classifier, photos: list[Path], tmp_path: Path) -> None:
+    missing = tmp_path / "none.png"
+    results = list(classifier.stream([photos[0], missing, b"no image", photos[1]]))
+    assert [result.ok for result in results] == [True, False, False, True]
+    assert [result.error and result.error.code for result in results] == [None, "cannot-read", "unknown-format", None]
+    with pytest.raises(ImageError, match=r"none\.png") as error:
+        classifier.classify(missing)
+    assert error.value.hint and error.value.code == "cannot-read" and "hint: " in str(error.value)
+    with pytest.raises(ImageError):
+        _ = results[1].best
+
+
+def test_unsupported_images_are_refused(classifier: Classifier) -> None:
+    with pytest.raises(ClassifyError, match="float32, expected uint8"):
+        classifier.classify(numpy.zeros((4, 4, 3), numpy.float32))
+    for shape in [(3, 4, 4), (4, 4, 4), (1, 4, 4, 3), (0, 4, 3)]:
+        with pytest.raises(ClassifyError, match="shape " + "x".join(map(str, shape))):
+            classifier.classify(numpy.zeros(shape, numpy.uint8))
+    with pytest.raises(ClassifyError, match="mode F"):
+        classifier.classify(Image.new("F", (4, 4)))
+    with pytest.raises(TypeError, match=r"an image is builtins\.int"):
+        classifier.classify(7)
+
+
+def test_paths_of_every_kind_arrive(classifier: Classifier, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ['{"a"}.png', "line\nbreak.png", "π.png", " blank .png"]
+    if os.name != "nt":
+        names.append(os.fsdecode(b"\xff.png"))
+    for name in names:
+        Path(name).write_bytes(photos[1].read_bytes())
+    for result, name in zip(classifier.stream(names), names, strict=True):
+        assert (result.best.class_id, result.path) == (967, name)
+    # A relative path is one of the current directory, not of the one in which the process was started.
+    assert classifier.classify("π.png").best.class_id == 967
+
+
+def test_a_stream_may_be_left(classifier: Classifier, photos: list[Path]) -> None:
+    for result in classifier.stream(photos * 5):
+        assert result.best.class_id == CLASSES[0]
+        break
+    assert classifier.classify(photos[1]).best.class_id == 967
+    stream = classifier.stream(photos)
+    next(stream)
+    with pytest.raises(ClassifyError, match="still open"):
+        classifier.classify(photos[0])
+    stream.close()  # type: ignore[attr-defined]
+    assert [result.best.class_id for result in classifier.stream(photos)] == CLASSES
+    assert classifier.restarts == 0
+
+
+def test_threads_take_turns(classifier: Classifier, photos: list[Path]) -> None:
+    found: list[tuple[int, int]] = []
+
+    def work(place: int) -> None:
+        for _ in range(5):
+            found.append((place, classifier.classify(photos[place]).best.class_id))
+
+    threads = [threading.Thread(target=work, args=(place,)) for place in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == sorted((place, CLASSES[place]) for place in range(3) for _ in range(5))
+
+
+def test_a_killed_process_is_started_again(classifier: Classifier, photos: list[Path]) -> None:
+    assert classifier.pid is not None
+    os.kill(classifier.pid, signal.SIGKILL)
+    assert classifier.classify(photos[0]).best.class_id == 285
+    assert classifier.restarts == 1
+    classes = []
+    for number, result in enumerate(classifier.stream(photos * 4)):
+        classes.append(result.best.class_id)
+        if number == 3:
+            os.kill(classifier.pid, signal.SIGKILL)
+    assert classes == CLASSES * 4
+    assert classifier.restarts == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the program is a script")
+def test_the_image_that_kills_is_named(model: Path, photos: list[Path], fragile: Path, tmp_path: Path) -> None:
+    deadly = tmp_path / "deadly.png"
+    images = [photos[0], photos[1], deadly, photos[2], photos[0]]
+    with Classifier(model, backend="rten", program=fragile) as classifier:
+        results = list(classifier.stream(images))
+        assert [result.ok for result in results] == [True, True, False, True, True]
+        assert [result.id for result in results] == list(range(5))
+        assert [result.best.class_id for result in results if result.ok] == [285, 967, 872, 285]
+        error = results[2].error
+        assert isinstance(error, WorkerDiedError) and "deadly.png" in error.message and "signal 9" in error.message
+        assert (error.code, results[2].path) == ("worker-died", str(deadly))
+        with pytest.raises(WorkerDiedError, match=r"deadly\.png"):
+            classifier.classify(deadly)
+        assert classifier.classify(photos[1]).best.class_id == 967
+
+
+def test_what_the_program_refuses_is_an_error_with_a_hint(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ProgramError, match="TPU") as error:
+        Classifier(model, backend="rten", device="TPU")
+    assert error.value.hint
+    with pytest.raises(ProgramError, match=r"none\.onnx"):
+        Classifier(tmp_path / "none.onnx", backend="rten")
+    with pytest.raises(ProgramError, match="no such flag"):
+        Classifier(model, backend="rten", options=["--no such flag"])
+    with pytest.raises(ProgramError, match="cannot start"):
+        Classifier(model, backend="rten", program=tmp_path / "none")
+
+
+def test_a_closed_classifier_says_so(classifier: Classifier, photos: list[Path]) -> None:
+    stream = classifier.stream(photos)
+    next(stream)
+    pid = classifier.pid
+    classifier.close()
+    classifier.close()
+    assert pid is not None and classifier.pid is None
+    with pytest.raises(ClassifyError, match="closed"):
+        next(stream)
+    with pytest.raises(ClassifyError, match="closed"):
+        classifier.classify(photos[0])
+    assert repr(classifier) == "Classifier(closed)"
+
+
+def test_options_reach_the_program(model: Path, photos: list[Path], tmp_path: Path) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("".join(f"class {number}\n" for number in range(1000)))
+    with Classifier(model, backend="rten", top=2, labels=labels, threshold=0.9, threads=1) as classifier:
+        result = classifier.classify(photos[1])
+        assert [it.label for it in result.top] == ["class 967"]
+        with pytest.raises(ClassifyError, match="threshold"):
+            _ = classifier.classify(photos[0]).best
+
+
+def test_results_become_a_data_frame(classifier: Classifier, photos: list[Path]) -> None:
+    frame = to_pandas(classifier.stream([*photos, b"no image"]))
+    assert isinstance(frame, pandas.DataFrame)
+    assert list(frame.columns) == ["id", "path", "rank", "class_id", "label", "score", "error"]
+    assert len(frame) == 3 * 5 + 1
+    assert list(frame[frame["rank"] == 1].class_id) == CLASSES
+    assert frame["error"].notna().sum() == 1
