@@ -22,6 +22,7 @@ mod process;
 mod reports;
 mod resolve;
 mod runtimes;
+mod same_answers;
 mod session;
 mod stream_line;
 mod terminal;
