@@ -24,6 +24,7 @@ mod process;
 mod reports;
 mod resolve;
 mod runtimes;
+mod same_answers;
 mod session;
 mod shards;
 mod stream_line;

@@ -1,6 +1,8 @@
 //! Open runs, and the images that they answer.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use anyhow::Error;
@@ -10,7 +12,7 @@ use futures_executor::{block_on, block_on_stream};
 use futures_util::stream::{self, Stream, StreamExt as _};
 use image_classification::{
     Answer, Feed, FeedOptions, FeedRun, FittedPreprocessing, ImageNote, ImageSource, Note,
-    OutputReading, Preparation, take_first_answers,
+    OutputReading, Preparation, take_next_answers,
 };
 
 use crate::engines;
@@ -97,46 +99,21 @@ impl OpenRun {
         }
     }
 
-    /// Gives images to the run. The first outputs decide the rule for the scores if nothing else does. Returns the answers
-    /// in the order of the images, the first ones among them.
-    pub fn answers<S>(
-        &mut self,
-        images: S,
-        jobs: usize,
-        messages: &Messages,
-    ) -> impl Iterator<Item = Answer<PathBuf>> + use<S>
-    where
-        S: Stream<Item = (PathBuf, ImageSource)>,
-    {
-        let mut answers = Box::pin(self.undecided_answers(images, jobs));
-        let noted = self.fitted.notes.len();
-        let first = block_on(take_first_answers(&mut answers, &mut [&mut self.fitted]));
-        messages.notes(&self.fitted.notes[noted..]);
-        block_on_stream(stream::iter(first).chain(answers))
-    }
-
-    /// Gives a stream of images to the run. Returns the answers in their order, each as soon as it is known. They decide
-    /// nothing: [`decide_by`](Self::decide_by) does.
-    pub fn undecided_answers<T, S>(
+    /// Gives a stream of images to the run, in groups of `deciding` where the outputs have to decide how scores are made.
+    pub fn answers<T, S>(
         &self,
         images: S,
         jobs: usize,
-    ) -> impl Stream<Item = Answer<T>> + use<T, S>
+        deciding: usize,
+    ) -> Answers<T, impl Stream<Item = Answer<T>> + use<T, S>>
     where
         S: Stream<Item = (T, ImageSource)>,
     {
         let feed = Feed::new(vec![self.to_feed()], feed_options(jobs));
-        feed.answers_of_stream(images)
-    }
-
-    /// Decides the rule for the scores by the output of one image alone, if it has one and nothing else decides.
-    pub fn decide_by<T>(&mut self, answer: &Answer<T>, messages: &Messages) {
-        let outputs = answer.result.as_ref().ok();
-        if let Some(Ok(output)) = outputs.and_then(|outputs| outputs.runs.first()) {
-            let noted = self.fitted.notes.len();
-            self.fitted
-                .read_outputs(std::slice::from_ref(&output.tensor));
-            messages.notes(&self.fitted.notes[noted..]);
+        Answers {
+            answers: Box::pin(feed.answers_of_stream(images)),
+            waiting: VecDeque::new(),
+            deciding,
         }
     }
 
@@ -149,6 +126,36 @@ impl OpenRun {
             Some(reading) => run.scores_by(fields::origin(&reading.origin)),
             None => run,
         }
+    }
+}
+
+/// The answers of a run in the order of the images.
+pub struct Answers<T, S> {
+    answers: Pin<Box<S>>,
+    /// The answers that decided together.
+    waiting: VecDeque<Answer<T>>,
+    deciding: usize,
+}
+
+impl<T, S: Stream<Item = Answer<T>>> Answers<T, S> {
+    /// Returns the next answer. If nothing else tells how `run` makes scores of outputs, the first outputs decide it before
+    /// one of them is returned; errors before them wait for no other image.
+    pub fn next(&mut self, run: &mut OpenRun, messages: &Messages) -> Option<Answer<T>> {
+        let fitted = &mut run.fitted;
+        if self.waiting.is_empty() && fitted.reading.is_none() {
+            let noted = fitted.notes.len();
+            let mut runs = [fitted];
+            let next = take_next_answers(&mut self.answers, &mut runs, self.deciding);
+            self.waiting.extend(block_on(next));
+            messages.notes(&run.fitted.notes[noted..]);
+        }
+        let waiting = self.waiting.pop_front();
+        waiting.or_else(|| block_on(self.answers.next()))
+    }
+
+    /// Returns the answers of a run whose outputs decide nothing.
+    pub fn undecided(self) -> impl Iterator<Item = Answer<T>> {
+        block_on_stream(self.answers)
     }
 }
 
@@ -279,7 +286,9 @@ impl Session {
                     .collect();
                 messages.about(self.several_models.then_some(&**name), || {
                     // The measurement infers them again.
-                    drop(run.answers(stream::iter(images), options.jobs, messages));
+                    let most = FittedPreprocessing::FIRST_IMAGES;
+                    let mut answers = run.answers(stream::iter(images), options.jobs, most);
+                    while run.fitted.reading.is_none() && answers.next(run, messages).is_some() {}
                 });
             }
         }
@@ -392,9 +401,11 @@ mod tests {
             (path.clone(), ImageSource::from(path))
         });
         let messages = Messages::new(true);
-        let answers = run.answers(stream::iter(images), 1, &messages);
-        assert_eq!(run.reading().interpretation.scoring, Scoring::Softmax);
-        for (grey, answer) in answers.enumerate() {
+        let most = FittedPreprocessing::FIRST_IMAGES;
+        let mut answers = run.answers(stream::iter(images), 1, most);
+        for grey in 0..20 {
+            let answer = answers.next(&mut run, &messages).unwrap();
+            assert_eq!(run.reading().interpretation.scoring, Scoring::Softmax);
             let output = answer.result.unwrap().runs.swap_remove(0).unwrap();
             assert_eq!(output.tensor.to_f32()[0], grey as f32);
         }

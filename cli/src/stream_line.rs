@@ -80,7 +80,12 @@ fn object(bytes: &[u8], line: &mut StreamLine) -> Result<ImageSource, Hinted> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let read = fields.deserialize(&mut json).and_then(|()| json.end());
     // The id is known from here on, whatever else is wrong with the line.
-    let id = fields.id.map(id).transpose();
+    // A client that has no id for a line may say so by `null`.
+    let id = fields
+        .id
+        .filter(|id| id.get() != "null")
+        .map(id)
+        .transpose();
     line.id = id.as_ref().ok().and_then(Clone::clone);
     read.map_err(|error| not_json(&error))?;
     id?;

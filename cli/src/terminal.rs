@@ -23,7 +23,7 @@ const HINT: Style = AnsiColor::Green.on_default();
 #[derive(Debug)]
 pub struct Messages {
     quiet: bool,
-    /// Several runs of a model have the same to say of it.
+    /// The notes and warnings that were printed: several runs of a model have the same.
     noted: RefCell<HashSet<String>>,
     /// The run that notes and warnings are about, where runs have different models.
     subject: RefCell<Option<String>>,
@@ -106,9 +106,12 @@ impl Messages {
         }
     }
 
-    /// Prints a note that the user has to know even with `--quiet`.
+    /// Prints a note that the user has to know even with `--quiet`, once.
     pub fn warning(&self, text: &str) {
-        self.line(NOTE, "warning", &self.with_subject(text));
+        let text = self.with_subject(text);
+        if self.noted.borrow_mut().insert(text.clone()) {
+            self.line(NOTE, "warning", &text);
+        }
     }
 
     /// Prints the error of an input on one line. The others go on.

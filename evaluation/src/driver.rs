@@ -109,7 +109,8 @@ impl Runs {
         let held = if places.is_empty() {
             Vec::new()
         } else {
-            take_first_answers(&mut answers, &mut to_decide).await
+            let most = FittedPreprocessing::FIRST_IMAGES;
+            take_first_answers(&mut answers, &mut to_decide, most).await
         };
         for (run, entry) in self.all.iter().zip(&mut entries) {
             if let (Ok(run), Ok(info)) = (&run.opened, &mut entry.info) {

@@ -28,7 +28,7 @@ pub use duplicates::Duplicates;
 pub use evaluation::{
     AccuracyDrop, ChangedAnswer, ChangedClass, Changes, DropRule, EvaluatedRun, Evaluation,
     EvaluationAccumulator, EvaluationError, EvaluationOptions, EvaluationReport, GateLimits,
-    LeastTruth, RunResults, RunningEvaluation, WrongAnswer,
+    IdShift, LeastTruth, RunResults, RunningEvaluation, WrongAnswer,
 };
 pub use external::{ExternalOutputs, ExternalRun};
 pub use failure::{Failure, Problem};

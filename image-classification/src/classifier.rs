@@ -9,9 +9,9 @@ use backend_api::{InferBackend, ModelSource, NamedTensor};
 use futures_util::stream::{self, Stream, StreamExt as _};
 
 use crate::{
-    Feed, FeedOptions, FeedRun, FirstOutputs, FittedPreprocessing, ImageError, ImageOutputs,
-    ImageSource, Interpretation, Labels, PreprocessOverrides, Ranked, ResolveError,
-    ResolvedPreprocessing, Scores, ScoresError,
+    Feed, FeedOptions, FeedRun, FittedPreprocessing, ImageError, ImageOutputs, ImageSource,
+    Interpretation, Labels, PreprocessOverrides, Ranked, ResolveError, ResolvedPreprocessing,
+    Scores, ScoresError, take_next_answers,
 };
 
 /// Classifies images: from a file, its bytes or its pixels to the scores of the model's classes.
@@ -308,19 +308,12 @@ impl Classifier {
             state,
             move |(shared, mut answers, mut waiting)| async move {
                 if waiting.is_empty() && shared.decided.get().is_none() {
-                    let mut first = FirstOutputs::new(deciding);
                     // They decide together, before any of them is scored.
-                    while !first.is_complete()
-                        && let Some(answer) = answers.next().await
-                    {
-                        first.add(&answer.result, 0);
-                        waiting.push_back(answer);
-                        // An error before the first output waits for no other image.
-                        if first.outputs().is_empty() {
-                            break;
-                        }
-                    }
-                    shared.decide(&first);
+                    let mut fitted = shared.fitted.clone();
+                    let mut runs = [&mut fitted];
+                    let first = take_next_answers(&mut answers, &mut runs, deciding).await;
+                    waiting.extend(first);
+                    shared.decide(fitted);
                 }
                 let answer = match waiting.pop_front() {
                     Some(answer) => answer,
@@ -345,10 +338,8 @@ impl Classifier {
 }
 
 impl Shared {
-    /// Decides the rule for the scores by the first outputs. Outputs that are not finite do not count.
-    fn decide(&self, first: &FirstOutputs) {
-        let mut fitted = self.fitted.clone();
-        fitted.read_outputs(first.outputs());
+    /// Keeps the rule for the scores, if the first outputs decided it.
+    fn decide(&self, fitted: FittedPreprocessing) {
         if fitted.reading.is_some() {
             // Another thread may have decided before.
             let _ = self.decided.set(fitted);

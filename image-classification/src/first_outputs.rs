@@ -70,16 +70,40 @@ impl Default for FirstOutputs {
 /// Takes the first of the `answers` of a feed, as many as decide how the outputs of `runs` are read, and decides that.
 /// Returns the answers that were taken, in their order.
 ///
-/// `runs` are those of the feed, in their order. Nothing is taken if the reading of each is decided. Where the outputs
-/// of a run decide nothing, its reading stays `None`.
+/// `runs` are those of the feed, in their order. Nothing is taken if the reading of each is decided. At most `most`
+/// outputs of a run decide. Where they decide nothing, its reading stays `None`.
 pub async fn take_first_answers<T>(
     answers: &mut (impl Stream<Item = Answer<T>> + Unpin),
     runs: &mut [&mut FittedPreprocessing],
+    most: usize,
+) -> Vec<Answer<T>> {
+    take(answers, runs, most, |_| false).await
+}
+
+/// Takes the next of the `answers` of a feed, as [`take_first_answers`] does, but lets errors pass: an answer without an
+/// output that comes before the first output is returned alone, and decides nothing.
+///
+/// A caller that has used the returned answers calls this again as long as a reading is `None`.
+pub async fn take_next_answers<T>(
+    answers: &mut (impl Stream<Item = Answer<T>> + Unpin),
+    runs: &mut [&mut FittedPreprocessing],
+    most: usize,
+) -> Vec<Answer<T>> {
+    let is_error = |first: &FirstOutputs| first.outputs().is_empty();
+    take(answers, runs, most, is_error).await
+}
+
+/// Takes answers until the outputs of each undecided run are complete, or all of them are to `pass`.
+async fn take<T>(
+    answers: &mut (impl Stream<Item = Answer<T>> + Unpin),
+    runs: &mut [&mut FittedPreprocessing],
+    most: usize,
+    pass: impl Fn(&FirstOutputs) -> bool,
 ) -> Vec<Answer<T>> {
     let undecided = runs.iter_mut().enumerate();
     let undecided = undecided.filter(|(_, fitted)| fitted.reading.is_none());
     let mut undecided: Vec<_> = undecided
-        .map(|(run, fitted)| (run, fitted, FirstOutputs::default()))
+        .map(|(run, fitted)| (run, fitted, FirstOutputs::new(most)))
         .collect();
     let mut taken = Vec::new();
     while undecided.iter().any(|(.., first)| !first.is_complete())
@@ -89,6 +113,9 @@ pub async fn take_first_answers<T>(
             first.add(&answer.result, *run);
         }
         taken.push(answer);
+        if undecided.iter().all(|(.., first)| pass(first)) {
+            break;
+        }
     }
     for (_, fitted, first) in undecided {
         fitted.read_outputs(first.outputs());

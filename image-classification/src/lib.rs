@@ -25,7 +25,7 @@ pub use feed::{
     Answer, Digests, Feed, FeedOptions, FeedRun, ImageOutputs, InputDigests, RunOutput,
 };
 pub use file::{ReadError, has_image_magic, read_file};
-pub use first_outputs::{FirstOutputs, take_first_answers};
+pub use first_outputs::{FirstOutputs, take_first_answers, take_next_answers};
 pub use labels::{Labels, LabelsError};
 pub use layout::{ImageLayout, ImageSize, InputLayout, LayoutError};
 pub use memory::{ImageMemory, MemoryBudget, OverBudget, Reservation};

@@ -71,7 +71,9 @@ fn classify_with(
     command.arg("-m").arg(model).arg("-i").args(inputs);
     let run = run(&mut command);
     expect_code(&run, 0)?;
-    ensure(run.stderr.is_empty(), &run)?;
+    // One of the models states nothing.
+    let is_guess = |line: &str| line.starts_with("warning: the model and its files do not state");
+    ensure(run.stderr.lines().all(is_guess), &run)?;
     Ok(run)
 }
 

@@ -90,7 +90,9 @@ fn gate(model: &str) -> Result<(), Failed> {
     for (runs, tolerance) in runs {
         let mut command = compare(&runs);
         let (result, json) = with_json(command.arg("-m").arg(&model).arg("-i").args(&photos), 0)?;
-        ensure(result.stderr.is_empty(), &result)?;
+        let is_guess =
+            |line: &str| line.starts_with("warning: the model and its files do not state");
+        ensure(result.stderr.lines().all(is_guess), &result)?;
         ensure(last_line(&result).starts_with("AGREE: openvino@"), &result)?;
         let pair = &json["pairs"][0];
         ensure(

@@ -542,7 +542,7 @@ fn wrong_class_directory() -> Result<(), Failed> {
         .arg(small_model("plain.onnx"))
         .args(["-i", "images"]));
     expect_code(&result, 2)?;
-    let words = "none of the classes that the ground truth assigns to 6 images: the ground truth says `images`, which is not a label of the model";
+    let words = "all 6 images are in the directory `images`, which is not a class of the model";
     let of_class = result
         .stderr
         .lines()

@@ -29,9 +29,12 @@ const PLAIN: [usize; 6] = [3, 1, 10, 1, 10, 3];
 const SEVERAL: [&[usize]; 6] = [&[0, 1], &[1, 2], &[], &[3, 5], &[1], &[0]];
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let tests: [(&str, Test); 13] = [
+    let tests: [(&str, Test); 16] = [
         ("each_run_is_judged_by_its_own_labels", own_labels),
         ("ids_are_places_in_each_runs_own_output", own_ids),
+        ("ids_that_are_too_small_by_one_are_a_warning", small_ids),
+        ("ids_that_are_too_large_by_one_are_a_warning", large_ids),
+        ("right_ids_are_no_warning", right_ids),
         ("other_names_and_numbers_are_reported", other_labels),
         ("a_run_without_labels_fails_alone", no_labels),
         ("several_truths_need_a_multi_label_model", several_truths),
@@ -188,6 +191,36 @@ fn own_labels() -> Result<(), Failed> {
     )?;
     let wrong = &json["runs"][1]["wrong"][0];
     ensure(wrong["class_id"] == 11 && wrong["answer"] == 8, wrong)
+}
+
+/// Evaluates ids that are shifted by `by`; returns what the program says about the offset.
+fn shifted_ids(by: i64) -> Result<String, Failed> {
+    let place = Place::new()?;
+    let run = place.model("base", &small_model("plain.onnx"), &[])?;
+    let ids = PLAIN.map(|class| class as i64 + by);
+    let (result, _) = place.evaluate(&[&run], &lines(ids), &["--quiet"], 0)?;
+    Ok(result.stderr)
+}
+
+fn small_ids() -> Result<(), Failed> {
+    let warning = shifted_ids(-1)?;
+    ensure(
+        warning.contains("0 of 6 answers are right, but 6 would be with `--label-offset 1`"),
+        warning,
+    )
+}
+
+fn large_ids() -> Result<(), Failed> {
+    let warning = shifted_ids(1)?;
+    ensure(
+        warning.contains("0 of 6 answers are right, but 6 would be with `--label-offset -1`"),
+        warning,
+    )
+}
+
+fn right_ids() -> Result<(), Failed> {
+    let stderr = shifted_ids(0)?;
+    ensure(stderr.is_empty(), stderr)
 }
 
 fn own_ids() -> Result<(), Failed> {

@@ -43,6 +43,7 @@ pub fn write(root: &Path) -> Result<(), Failed> {
         "photos/cats",
         "links",
         "classes/10",
+        "shots",
     ] {
         fs::create_dir_all(at(directory))?;
     }
@@ -50,6 +51,9 @@ pub fn write(root: &Path) -> Result<(), Failed> {
     fs::write(at("photos/.hidden.ppm"), grey(90))?;
     fs::write(at("photos/notes.txt"), "no image")?;
     fs::copy(at("dark.ppm"), at("classes/10/dark.ppm"))?;
+    for name in ["dark.ppm", "light.ppm"] {
+        fs::copy(at(name), at("shots").join(name))?;
+    }
     // Its name suggests recipes.
     fs::copy(small_model("plain.onnx"), at("my-mobilenet-v2.onnx"))?;
     #[cfg(unix)]

@@ -14,11 +14,16 @@ use serde_json::{Value, json};
 use crate::{classify, small_images};
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<(), Failed>); 20] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 23] = [
         ("a_line_of_a_stream_may_be_a_path", paths),
         ("a_line_of_a_stream_may_be_an_object", objects),
         ("base64_of_a_file_has_the_files_answer", image),
         ("pixels_have_the_answer_of_their_file", pixels),
+        ("an_id_of_null_is_no_id", null_id),
+        (
+            "a_guessed_preprocessing_is_a_warning_in_a_quiet_stream",
+            quiet_guess,
+        ),
         ("a_bad_line_is_an_answer_and_no_end", bad_lines),
         ("every_bad_line_says_what_is_wrong", reasons),
         ("an_id_is_known_though_its_line_is_cut", cut_line),
@@ -30,6 +35,7 @@ pub fn trials() -> Vec<Trial> {
             "a_bad_first_line_is_answered_before_scores_are_decided",
             bad_first,
         ),
+        ("an_error_of_a_list_waits_for_no_other_image", early_error),
         ("a_batch_does_not_wait_for_lines", batch),
         ("the_first_output_decides_scores_of_a_stream", first_decides),
         ("two_thousand_lines_are_answered_in_order", many),
@@ -232,6 +238,29 @@ fn pixels() -> Result<(), Failed> {
     )
 }
 
+fn null_id() -> Result<(), Failed> {
+    let (_directory, a, _) = small_images()?;
+    let line = object_of(&a, Value::Null).to_string();
+    let answers = answers(&mut command("plain.onnx"), line)?;
+    let [answer] = &answers[..] else {
+        return Err(format!("{answers:?}").into());
+    };
+    ensure(answer.get("id").is_none(), answer)?;
+    ensure(answer["top"].is_array(), answer)
+}
+
+fn quiet_guess() -> Result<(), Failed> {
+    let mut command = classify();
+    command.args(["--backend", "rten", "--stream", "--quiet", "-m"]);
+    let run = sent(command.arg(small_model("plain.onnx")), "")?;
+    expect_code(&run, 0)?;
+    ensure(
+        run.stderr
+            .starts_with("warning: the model and its files do not state the color"),
+        &run,
+    )
+}
+
 fn bad_lines() -> Result<(), Failed> {
     let (folder, a, _) = small_images()?;
     let good = object_of(&a, 1);
@@ -284,8 +313,8 @@ fn reasons() -> Result<(), Failed> {
             "`id` is `1.5`, expected text or an integer",
         ),
         (
-            r#"{"id": null, "path": "a"}"#,
-            "`id` is `null`, expected text or an integer",
+            r#"{"id": [null], "path": "a"}"#,
+            "`id` is `[null]`, expected text or an integer",
         ),
         (
             r#"{"image": "AAA"}"#,
@@ -353,7 +382,12 @@ fn long_line() -> Result<(), Failed> {
 fn silent() -> Result<(), Failed> {
     let run = sent(command("plain.onnx").arg("--quiet"), "none.ppm\n{\n")?;
     expect_code(&run, 0)?;
-    ensure(lines(&run)?.len() == 2 && run.stderr.is_empty(), run)
+    // It is about the model.
+    let is_guess = |line: &str| line.starts_with("warning: the model and its files do not state");
+    ensure(
+        lines(&run)?.len() == 2 && run.stderr.lines().all(is_guess),
+        run,
+    )
 }
 
 fn empty() -> Result<(), Failed> {
@@ -390,6 +424,36 @@ fn bad_first() -> Result<(), Failed> {
     let answers = in_turns(&mut command(UNDECIDED), &lines)?;
     ensure(answers[1]["error"].is_object(), &answers)?;
     ensure(answers[2]["top"].is_array(), answers)
+}
+
+/// The outputs of the model have to decide how scores are made, and there is none yet.
+fn early_error() -> Result<(), Failed> {
+    let mut command = classify();
+    command
+        .args(["--backend", "rten", "-m"])
+        .arg(small_model("plain.onnx"));
+    command
+        .args(["-i", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.stdout(Stdio::null()).spawn()?;
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    let (sender, errors) = mpsc::channel();
+    std::thread::spawn(move || {
+        let errors = lines.map_while(Result::ok);
+        for line in errors.filter(|line| line.starts_with("error: ")) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    writeln!(stdin, "none.ppm")?;
+    let error = errors.recv_timeout(PATIENCE);
+    drop(stdin);
+    let code = child.wait()?.code();
+    ensure(error?.starts_with("error: none.ppm: "), "another error")?;
+    ensure(code == Some(1), code)
 }
 
 fn batch() -> Result<(), Failed> {

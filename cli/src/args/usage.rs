@@ -1,6 +1,6 @@
 //! Errors of the command line.
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use super::{Args, Command, Given};
@@ -67,8 +67,12 @@ fn exit_with_usage(error: &clap::Error) -> ! {
         Some(ContextValue::String(name)) => !name.starts_with('-'),
         _ => false,
     };
-    let is_word = error.kind() == ErrorKind::InvalidSubcommand;
-    if (is_word || about_input) && !of_command {
+    // An image after a flag is taken for a subcommand that conflicts with the flag.
+    let about_image = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(name)) => Args::command().find_subcommand(name).is_none(),
+        _ => false,
+    };
+    if (about_image || about_input) && !of_command {
         let text = "name images with -i and the model with -m: `classify -m model.onnx -i cat.jpg`";
         terminal::hint(text);
     }

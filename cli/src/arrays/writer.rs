@@ -22,10 +22,7 @@ pub struct ArrayWriter(Kind);
 #[derive(Debug)]
 enum Kind {
     Npz(ZipWriter<StreamWriter<Output>>),
-    Directory {
-        path: PathBuf,
-        files: Vec<Output>,
-    },
+    Directory { path: PathBuf, files: Vec<Output> },
 }
 
 impl ArrayWriter {

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use futures_util::stream::{self, StreamExt as _};
-use image_classification::Answer;
+use futures_util::stream::{self, Stream, StreamExt as _};
+use image_classification::{Answer, FittedPreprocessing};
 
 use crate::destination::Output;
 use crate::engines;
@@ -14,7 +14,8 @@ use crate::interrupt;
 use crate::options::{ClassifyOptions, OutputOptions, note_defaults};
 use crate::process;
 use crate::resolve::{self, Resolver};
-use crate::session::{self, OpenRun};
+use crate::same_answers::SameAnswers;
+use crate::session::{self, Answers, OpenRun};
 use crate::terminal::Messages;
 use crate::writers::{Classified, ResultContext, Writer};
 use evaluation::text::{counted, printable};
@@ -36,11 +37,8 @@ pub fn run(mut options: ClassifyOptions, messages: &mut Messages) -> anyhow::Res
     note_engine(&run, &options, messages);
     writer.step("Starting inference in asynchronous mode")?;
     messages.start_progress(count);
-    // Infers the first images, if they decide how outputs become scores.
-    let answers = run.answers(images, options.jobs, messages);
-    note_settings(&run, &options, messages);
-    let done = classify(&run, answers, &options.output, &mut writer, messages)?;
-    messages.end_progress();
+    let answers = run.answers(images, options.jobs, FittedPreprocessing::FIRST_IMAGES);
+    let done = classify(&mut run, answers, &options, &mut writer, messages)?;
     if let Some(list) = &list_state {
         messages.note_or_briefly(list.skipped(false), list.skipped(true));
     }
@@ -92,33 +90,45 @@ pub(super) fn open_run(
 
 /// Writes the best classes of each input. Returns the number of inputs that are done.
 pub(super) fn classify(
-    run: &OpenRun,
-    answers: impl Iterator<Item = Answer<PathBuf>>,
-    options: &OutputOptions,
+    run: &mut OpenRun,
+    mut answers: Answers<PathBuf, impl Stream<Item = Answer<PathBuf>>>,
+    options: &ClassifyOptions,
     writer: &mut Writer,
     messages: &mut Messages,
 ) -> anyhow::Result<usize> {
-    let reading = run.reading();
-    let labels = run.fitted.labels.as_ref();
-    let context = ResultContext {
-        info: run.info(),
-        model: &run.model,
-        labels: labels.map(|labels| &labels.value),
-        reading: &reading,
-    };
-    let OutputOptions { top, threshold, .. } = *options;
-    let interpretation = reading.interpretation;
-    let name = &*run.info().output.name;
-    let saved_as = Some(name).filter(|name| options.saves(name));
+    let OutputOptions { top, threshold, .. } = options.output;
+    let name = run.info().output.name.clone();
+    let saved_as = Some(&*name).filter(|name| options.output.saves(name));
+    let mut reading = run.reading();
+    let mut same = SameAnswers::default();
+    let mut is_decided = run.fitted.reading.is_some();
+    if is_decided {
+        note_settings(run, options, messages);
+    }
     let mut done = 0;
-    for Answer {
-        input: path,
-        result,
-    } in answers
-    {
+    while let Some(answer) = answers.next(run, messages) {
+        if !is_decided && run.fitted.reading.is_some() {
+            is_decided = true;
+            reading = run.reading();
+            note_settings(run, options, messages);
+        }
+        let interpretation = reading.interpretation;
+        let context = ResultContext {
+            info: run.info(),
+            model: &run.model,
+            labels: run.fitted.labels.as_ref().map(|labels| &labels.value),
+            reading: &reading,
+        };
+        let Answer {
+            input: path,
+            result,
+        } = answer;
         let named = printable(&path.to_string_lossy());
         let result = result.map_err(errors::image_error).and_then(|outputs| {
             session::note_image(&named, outputs.note, messages);
+            if let Some(Ok(output)) = outputs.runs.first() {
+                same.add(&path, &output.tensor, &interpretation);
+            }
             Classified::new(outputs, interpretation, top, threshold, saved_as)
         });
         if let Err(error) = &result {
@@ -126,6 +136,13 @@ pub(super) fn classify(
         }
         messages.advance(|| writer.result(&context, &path, result.as_ref()))?;
         done += 1;
+    }
+    if !is_decided {
+        note_settings(run, options, messages);
+    }
+    messages.end_progress();
+    if let Some(warning) = same.warning() {
+        messages.warning(&warning);
     }
     Ok(done)
 }

@@ -1,8 +1,9 @@
 //! A shard of `classify`, `compare` or `evaluate`: it writes a part, which `classify merge` joins with the others.
 
 use futures_util::stream;
+use image_classification::FittedPreprocessing;
 
-use super::classify::{self, files_read, note_engine, note_settings, open_run};
+use super::classify::{self, files_read, note_engine, open_run};
 use crate::destination::Output;
 use crate::errors::Hinted;
 use crate::files_read::FilesRead;
@@ -34,10 +35,9 @@ pub fn classify(
     let mut run = open_run(&options, messages, |_| Ok(()))?;
     shards::check_reading(&run)?;
     note_engine(&run, &options, messages);
-    note_settings(&run, &options, messages);
     let images = stream::iter(session::images(images));
-    let answers = run.answers(images, options.jobs, messages);
-    let done = classify::classify(&run, answers, &options.output, &mut writer, messages)?;
+    let answers = run.answers(images, options.jobs, FittedPreprocessing::FIRST_IMAGES);
+    let done = classify::classify(&mut run, answers, &options, &mut writer, messages)?;
     let output = writer.into_output()?;
     let runs = vec![PartRun::new(run.info())];
     process::leak(run);

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use futures_executor::block_on_stream;
+use futures_util::stream::Stream;
 
 use super::classify::{files_read, note_engine, note_settings, open_run};
 use crate::destination::Output;
@@ -11,7 +11,7 @@ use crate::interrupt;
 use crate::lines::{self, Ends};
 use crate::options::{ClassifyOptions, OutputOptions, note_defaults};
 use crate::process;
-use crate::session::OpenRun;
+use crate::session::{Answers, OpenRun};
 use crate::stream_line;
 use crate::terminal::Messages;
 use crate::writers::{Classified, Json, JsonInput, ResultContext};
@@ -36,8 +36,8 @@ pub fn run(options: &ClassifyOptions, messages: &mut Messages) -> anyhow::Result
         |line| Ok(stream_line::parse(line)),
     )?;
     let images = interrupt::until_interrupted(lines);
-    let answers = run.undecided_answers(images, options.jobs);
-    let answers = block_on_stream(Box::pin(answers));
+    // More outputs are not waited for before a decision: the next line may wait for this answer.
+    let answers = run.answers(images, options.jobs, 1);
     let done = answer(&mut run, answers, &options.output, writer, messages)?;
     process::leak(run);
     let is_complete = reader.end()? == Some(done);
@@ -51,7 +51,7 @@ pub fn run(options: &ClassifyOptions, messages: &mut Messages) -> anyhow::Result
 /// Writes an answer for each line. Returns their number.
 fn answer(
     run: &mut OpenRun,
-    answers: impl Iterator<Item = Answer<StreamLine>>,
+    mut answers: Answers<StreamLine, impl Stream<Item = Answer<StreamLine>>>,
     options: &OutputOptions,
     mut writer: Json,
     messages: &Messages,
@@ -62,10 +62,9 @@ fn answer(
     let mut reading = run.reading();
     let mut is_decided = run.fitted.reading.is_some();
     let mut done = 0;
-    for answer in answers {
-        if !is_decided {
-            // More outputs are not waited for: the next line may wait for this answer.
-            run.decide_by(&answer, messages);
+    while let Some(answer) = answers.next(run, messages) {
+        if !is_decided && run.fitted.reading.is_some() {
+            is_decided = true;
             reading = run.reading();
         }
         let Answer {
@@ -77,8 +76,6 @@ fn answer(
             note = outputs.note;
             Classified::new(outputs, reading.interpretation, top, threshold, saved_as)
         });
-        // All answers have the same kind of scores.
-        is_decided |= result.is_ok();
         let context = ResultContext {
             info: run.info(),
             model: &run.model,

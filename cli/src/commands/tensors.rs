@@ -8,7 +8,6 @@ use anyhow::Context as _;
 use backend_api::{BackendInfo, ElementType, Engine, Error, InferOutput, SlotPool, Tensor};
 use evaluation::Digest;
 use evaluation::text::{counted, printable};
-use futures_executor::block_on_stream;
 use futures_util::stream;
 use serde_json::{Map, Value, json};
 use tempfile::SpooledTempFile;
@@ -49,7 +48,7 @@ pub fn run(mut options: TensorsOptions, messages: &mut Messages) -> anyhow::Resu
     let mut done = 0;
     messages.start_progress(count);
     let images = stream::iter(session::images(inputs));
-    for answer in block_on_stream(Box::pin(run.undecided_answers(images, options.jobs))) {
+    for answer in run.answers(images, options.jobs, 0).undecided() {
         let path = answer.input.to_string_lossy().into_owned();
         let named = printable(&path);
         let tensor = answer.result.map_err(errors::image_error);
@@ -100,10 +99,7 @@ fn open_writer(options: &TensorsOptions) -> anyhow::Result<ArrayWriter> {
     }
     let is_stdout = path == Path::new("-");
     if !is_stdout && path.extension().is_none_or(|extension| extension != "npz") {
-        let error = format!(
-            "cannot tell the format of {} by its name",
-            printable(&text)
-        );
+        let error = format!("cannot tell the format of {} by its name", printable(&text));
         let hint = "name an archive, such as inputs.npz, or a directory with / at its end, such as inputs/";
         return Err(Hinted::new(error, hint).into());
     }

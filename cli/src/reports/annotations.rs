@@ -6,9 +6,9 @@ use std::io::Write;
 
 use evaluation::agreement::{Gate, Verdict};
 use evaluation::text::printable;
-use evaluation::{ComparisonReport, EvaluationReport, Failure};
+use evaluation::{ComparisonReport, EvaluationReport};
 
-use super::wording::{ComparisonText as _, failed_image, found};
+use super::wording::{ComparisonText as _, EvaluationText as _, FailureRow, found};
 use super::{Exporter, changes};
 
 /// The annotations of a job on GitHub.
@@ -21,8 +21,7 @@ impl Exporter for Annotations {
     fn comparison(&self, comparison: &ComparisonReport, out: &mut dyn Write) -> anyhow::Result<()> {
         let mut lines = Lines::new("classify compare");
         lines.verdict(comparison.verdict(), &comparison.summary());
-        let path = |image| comparison.path(image);
-        lines.failures(&comparison.failures, path);
+        lines.failures(comparison.failure_rows());
         for compared in comparison.against_reference() {
             let (run, pair) = (comparison.name(compared.run), &compared.pair);
             for gate in compared.gates.iter().filter(|gate| !gate.passed) {
@@ -30,7 +29,7 @@ impl Exporter for Annotations {
             }
             for worst in &pair.worst {
                 if !worst.row.within(&pair.tolerance, pair.basis) {
-                    let title = format!("{run}: {}", path(worst.row.image));
+                    let title = format!("{run}: {}", comparison.path(worst.row.image));
                     lines.error(&title, &comparison.row(&worst.row));
                 }
             }
@@ -41,7 +40,7 @@ impl Exporter for Annotations {
     fn evaluation(&self, evaluation: &EvaluationReport, out: &mut dyn Write) -> anyhow::Result<()> {
         let mut lines = Lines::new("classify evaluate");
         lines.verdict(evaluation.verdict(), &evaluation.summary());
-        lines.failures(&evaluation.failures, |image| evaluation.path(image));
+        lines.failures(evaluation.failure_rows());
         if let Some(gate) = evaluation.truth_gate().filter(|gate| !gate.passed) {
             lines.gate("ground truth", &gate);
         }
@@ -89,15 +88,9 @@ impl Lines {
         }
     }
 
-    fn failures(&mut self, failures: &[Failure], path: impl Fn(usize) -> String) {
-        for failure in failures.iter().take(SHOWN) {
-            let image = failed_image(failure, &path);
-            let title = if image.is_empty() {
-                failure.problem.code
-            } else {
-                &image
-            };
-            self.error(title, &failure.problem.message);
+    fn failures(&mut self, failures: impl Iterator<Item = FailureRow>) {
+        for failure in failures.take(SHOWN) {
+            self.error(failure.name(), &failure.message);
         }
     }
 

@@ -16,7 +16,7 @@ use image_classification::{
 use evaluation::{ComparedPair, ComparisonReport, EvaluatedRun, EvaluationReport, RunInfo};
 
 use super::changes::ChangesText;
-use super::wording::{ComparisonText as _, EvaluationText as _, FAILURES, class, failed_image};
+use super::wording::{ComparisonText as _, EvaluationText as _, FAILURES, FailureRow, class};
 use super::{Exporter, bisection};
 use crate::image_memory;
 use evaluation::accuracy::{Calibration, Counts, Decisions};
@@ -80,18 +80,7 @@ fn comparison_page(comparison: &ComparisonReport) -> anyhow::Result<String> {
             .map(|pair| section(comparison, pair))
             .collect::<Result<_, _>>()?,
         failures_of: comparison.failures.len(),
-        failures: comparison
-            .failures
-            .iter()
-            .take(FAILURES)
-            .map(|failure| {
-                let path = failed_image(failure, |image| comparison.path(image));
-                let run = failure
-                    .run
-                    .map_or_else(String::new, |run| comparison.name(run));
-                (path, run, failure.problem.message.clone())
-            })
-            .collect(),
+        failures: comparison.failure_rows().take(FAILURES).collect(),
         bisect: comparison.bisect.as_ref().map(bisection::text),
         machine: comparison.machine.description(),
     };
@@ -117,15 +106,7 @@ fn evaluation_page(evaluation: &EvaluationReport) -> anyhow::Result<String> {
         missing: evaluation.missing.len(),
         surplus: evaluation.surplus.len(),
         failures_of: evaluation.failures.len(),
-        failures: evaluation
-            .failures
-            .iter()
-            .take(FAILURES)
-            .map(|failure| {
-                let path = failed_image(failure, |image| evaluation.path(image));
-                (path, failure.problem.message.clone())
-            })
-            .collect(),
+        failures: evaluation.failure_rows().take(FAILURES).collect(),
         machine: evaluation.machine.description(),
     };
     page.render().context("cannot write the page")
@@ -204,7 +185,7 @@ struct ComparePage {
     images: String,
     top: usize,
     pairs: Vec<Section>,
-    failures: Vec<(String, String, String)>,
+    failures: Vec<FailureRow>,
     /// The number of all failures: not all of them are shown.
     failures_of: usize,
     bisect: Option<String>,
@@ -225,8 +206,8 @@ struct EvaluatePage {
     images: String,
     missing: usize,
     surplus: usize,
-    /// The image and the reason of the first failures.
-    failures: Vec<(String, String)>,
+    /// The first failures.
+    failures: Vec<FailureRow>,
     /// The number of all failures.
     failures_of: usize,
     machine: String,

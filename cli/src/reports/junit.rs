@@ -9,7 +9,7 @@ use evaluation::{ComparedPair, ComparisonReport, EvaluationReport};
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
-use super::wording::{ComparisonText as _, EvaluationText as _, failed_image, found};
+use super::wording::{ComparisonText as _, EvaluationText as _, FailureRow, found};
 use super::{Exporter, changes};
 use evaluation::text::printable;
 
@@ -53,13 +53,7 @@ fn write_comparison(comparison: &ComparisonReport, out: &mut dyn Write) -> anyho
         let message = run.info.as_ref().err()?;
         Some(Ok(Case::error(run.name.clone(), message.clone())))
     });
-    let failures = comparison.failures.iter().map(|failure| {
-        let problem = &failure.problem;
-        let name = failure
-            .image
-            .map_or_else(|| problem.code.to_owned(), |image| comparison.path(image));
-        Ok(Case::error(name, problem.message.clone()))
-    });
+    let failures = comparison.failure_rows().map(|row| Ok(failed(&row)));
     let errors = runs.clone().count() + comparison.failures.len();
     if errors > 0 {
         let totals = Totals {
@@ -70,6 +64,11 @@ fn write_comparison(comparison: &ComparisonReport, out: &mut dyn Write) -> anyho
         report.suite("could not compare", totals, runs.chain(failures))?;
     }
     Ok(report.finish()?)
+}
+
+/// Returns the case of a failure.
+fn failed(row: &FailureRow) -> Case {
+    Case::error(row.name().to_owned(), row.message.clone())
 }
 
 /// Writes a suite for each run, one for the images and one for failures.
@@ -117,10 +116,7 @@ fn write_evaluation(evaluation: &EvaluationReport, out: &mut dyn Write) -> anyho
         let error = run.results.as_ref().err()?;
         Some(Ok(Case::error(run.name.clone(), error.clone())))
     });
-    let failures = evaluation.failures.iter().map(|failure| {
-        let name = failed_image(failure, |image| evaluation.path(image));
-        Ok(Case::error(name, failure.problem.message.clone()))
-    });
+    let failures = evaluation.failure_rows().map(|row| Ok(failed(&row)));
     let errors = runs.clone().count() + evaluation.failures.len();
     if errors > 0 {
         let totals = Totals {

@@ -5,11 +5,11 @@ use std::io::Write;
 
 use evaluation::accuracy::{Counts, MultiLabel, SingleLabel};
 use evaluation::agreement::Gate;
-use evaluation::{ComparedPair, ComparisonReport, EvaluationReport, Failure, percent};
+use evaluation::{ComparedPair, ComparisonReport, EvaluationReport, percent};
 
 use super::Exporter;
 use super::wording::{
-    ComparisonText as _, EvaluationText as _, FAILURES, LISTED, failed_image, found, verdict,
+    ComparisonText as _, EvaluationText as _, FAILURES, FailureRow, LISTED, found, verdict,
 };
 use super::{bisection, changes};
 use evaluation::text::printable;
@@ -49,7 +49,7 @@ fn comparison_text(comparison: &ComparisonReport) -> String {
             bisection::text(bisect).replace('`', "'")
         );
     }
-    text += &failures_table(&comparison.failures, |image| comparison.path(image));
+    text += &failures_table(comparison.failure_rows(), comparison.failures.len());
     let _ = writeln!(text, "\n{}", cell(comparison.machine.description()));
     text
 }
@@ -188,7 +188,7 @@ fn evaluation_text(evaluation: &EvaluationReport) -> String {
             Counts::MultiLabel(counts) => add_multi_label(evaluation, index, counts, &mut text),
         }
     }
-    text += &failures_table(&evaluation.failures, |image| evaluation.path(image));
+    text += &failures_table(evaluation.failure_rows(), evaluation.failures.len());
     let _ = writeln!(text, "\n{}", cell(evaluation.machine.description()));
     text
 }
@@ -263,22 +263,21 @@ fn add_multi_label(
 }
 
 /// Returns the table of failures, image and reason.
-fn failures_table(failures: &[Failure], path: impl Fn(usize) -> String) -> String {
-    if failures.is_empty() {
+fn failures_table(failures: impl Iterator<Item = FailureRow>, count: usize) -> String {
+    if count == 0 {
         return String::new();
     }
     let mut text = "\n| failed | reason |\n|---|---|\n".to_owned();
-    for failure in failures.iter().take(FAILURES) {
-        let image = failed_image(failure, &path);
+    for failure in failures.take(FAILURES) {
         let _ = writeln!(
             text,
             "| {} | {} |",
-            cell(image),
-            cell(&failure.problem.message)
+            cell(failure.image),
+            cell(failure.message)
         );
     }
-    if failures.len() > FAILURES {
-        let _ = writeln!(text, "| {} others | |", failures.len() - FAILURES);
+    if count > FAILURES {
+        let _ = writeln!(text, "| {} others | |", count - FAILURES);
     }
     text
 }

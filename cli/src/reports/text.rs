@@ -36,7 +36,7 @@ fn comparison_text(comparison: &ComparisonReport) -> String {
         let name = printable(&run.name);
         let what = match &run.info {
             Ok(info) => printable(&info.description()),
-            Err(error) => failed(error),
+            Err(_) => FAILED.to_owned(),
         };
         let _ = writeln!(text, "{kind:<10} {name}: {what}");
         if let Ok(info) = &run.info {
@@ -92,12 +92,8 @@ fn comparison_text(comparison: &ComparisonReport) -> String {
     text
 }
 
-/// Returns the error of a run, indented below its name. An engine's error may list the searched places on lines of
-/// their own.
-fn failed(error: &str) -> String {
-    let lines: Vec<String> = error.lines().map(printable).collect();
-    format!("FAILED: {}", lines.join("\n           "))
-}
+/// The text of a run that was not used. Its error, which may have many lines, is on stderr, with its hint.
+const FAILED: &str = "FAILED; its error is on stderr";
 
 fn pair_text(comparison: &ComparisonReport, compared: &ComparedPair, text: &mut String) {
     let ComparedPair {
@@ -159,7 +155,7 @@ fn evaluation_text(evaluation: &EvaluationReport) -> String {
                 printable(&found.info.description()),
                 printable(&found.info.model_description())
             ),
-            Err(error) => failed(error),
+            Err(_) => FAILED.to_owned(),
         };
         let _ = writeln!(text, "{}: {what}", evaluation.title(index));
         if let Some(labels) = evaluation.labels_line(index) {
@@ -178,11 +174,13 @@ fn evaluation_text(evaluation: &EvaluationReport) -> String {
         .map(|title| title.chars().count())
         .chain(values.map(|value| value.chars().count()));
     let width = longest.max().unwrap_or(0) + 2;
-    let _ = write!(text, "\n  {:<24}", "");
-    for (index, ..) in evaluation.evaluated() {
-        let _ = write!(text, "{:<width$}", evaluation.title(index));
+    if evaluation.evaluated().next().is_some() {
+        let _ = write!(text, "\n  {:<24}", "");
+        for (index, ..) in evaluation.evaluated() {
+            let _ = write!(text, "{:<width$}", evaluation.title(index));
+        }
+        text.push('\n');
     }
-    text.push('\n');
     for (name, values) in table {
         let cells: Vec<String> = values
             .iter()

@@ -34,9 +34,40 @@ pub fn found(gate: &Gate) -> String {
     }
 }
 
-/// Returns the path of the image that failed; it is empty for a failure that is not about one image.
-pub fn failed_image(failure: &Failure, path: impl FnOnce(usize) -> String) -> String {
-    failure.image.map_or_else(String::new, path)
+/// A failure as reports for people have it.
+pub struct FailureRow {
+    /// The path of the image; empty for a failure that is not about one image.
+    pub image: String,
+    /// The name of the run; empty for a failure that is not about one run.
+    pub run: String,
+    /// The stable name of the kind of problem.
+    pub code: &'static str,
+    pub message: String,
+}
+
+impl FailureRow {
+    /// Returns the path of the image, or the kind of problem where the failure is not about one image.
+    pub fn name(&self) -> &str {
+        if self.image.is_empty() {
+            self.code
+        } else {
+            &self.image
+        }
+    }
+}
+
+/// Returns the failures, with their images by `path` and their runs by `name`.
+fn failure_rows<'a>(
+    failures: &'a [Failure],
+    path: impl Fn(usize) -> String + 'a,
+    name: impl Fn(usize) -> String + 'a,
+) -> impl Iterator<Item = FailureRow> + 'a {
+    failures.iter().map(move |failure| FailureRow {
+        image: failure.image.map_or_else(String::new, &path),
+        run: failure.run.map_or_else(String::new, &name),
+        code: failure.problem.code,
+        message: failure.problem.message.clone(),
+    })
 }
 
 /// Words of a comparison for people.
@@ -45,9 +76,19 @@ pub trait ComparisonText {
     fn class(&self, ranked: Ranked) -> String;
     /// Describes the best classes and the difference of one image.
     fn row(&self, row: &Row) -> String;
+    /// Returns all failures.
+    fn failure_rows(&self) -> impl Iterator<Item = FailureRow>;
 }
 
 impl ComparisonText for ComparisonReport {
+    fn failure_rows(&self) -> impl Iterator<Item = FailureRow> {
+        failure_rows(
+            &self.failures,
+            |image| self.path(image),
+            |run| self.name(run),
+        )
+    }
+
     fn class(&self, ranked: Ranked) -> String {
         let class = class(self.labels.as_ref(), ranked.class_id);
         format!("{class} {:.4}", ranked.score)
@@ -91,9 +132,16 @@ pub trait EvaluationText {
     fn side_by_side(&self) -> Vec<(String, Vec<String>)>;
     /// Returns the run as it was written; where there are several, the reference is marked.
     fn title(&self, index: usize) -> String;
+    /// Returns all failures.
+    fn failure_rows(&self) -> impl Iterator<Item = FailureRow>;
 }
 
 impl EvaluationText for EvaluationReport {
+    fn failure_rows(&self) -> impl Iterator<Item = FailureRow> {
+        let name = |run: usize| printable(&self.runs[run].name);
+        failure_rows(&self.failures, |image| self.path(image), name)
+    }
+
     fn class(&self, run: usize, class_id: usize) -> String {
         let found = self.runs[run].results.as_ref().ok();
         class(found.and_then(|found| found.labels.as_ref()), class_id)

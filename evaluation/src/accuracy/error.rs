@@ -34,8 +34,16 @@ pub enum GroundTruthError {
         line: usize,
     },
     /// A line does not name an image and a class.
-    #[error("line {line} is `{}`", printable(.text))]
+    #[error("line {line} is `{}`, which lacks an image or a class", printable(.text))]
     Line {
+        /// The line, from 1.
+        line: usize,
+        /// The text of the line.
+        text: String,
+    },
+    /// The first line is a class id alone: the classes are probably those of images in a certain order.
+    #[error("line {line} is `{}`, a class without the name of an image", printable(.text))]
+    ClassAlone {
         /// The line, from 1.
         line: usize,
         /// The text of the line.
@@ -58,8 +66,19 @@ pub enum GroundTruthError {
         images: usize,
     },
     /// No directory names the class of an image.
-    #[error("the image is not in a directory that could name its class")]
+    #[error("the path of the image has no directory that could name its class")]
     NoDirectory,
+    /// All images are in one directory, whose name is not a class of the model.
+    #[error(
+        "all {images} images are in the directory `{}`, which is not a class of the model",
+        printable(.directory)
+    )]
+    OneDirectory {
+        /// The name of the directory.
+        directory: String,
+        /// The number of images.
+        images: usize,
+    },
     /// One entry matches two images.
     #[error(
         "the ground truth has one entry for this image and for {}",
@@ -133,8 +152,13 @@ impl GroundTruthError {
                 "write `name class` or `path<TAB>label` in each line, or CSV with a header such as path,class_id"
                     .to_owned()
             }
+            Self::ClassAlone { .. } => {
+                "the order of images is not ground truth: write `name class` in each line, such as by \
+                 `paste -d' ' names.txt classes.txt`"
+                    .to_owned()
+            }
             Self::NoImages { .. } => "use image file names or path suffixes as names".to_owned(),
-            Self::NoDirectory => {
+            Self::NoDirectory | Self::OneDirectory { .. } => {
                 "sort the images into directories named after classes, or give a `truth` file".to_owned()
             }
             Self::SharedEntry { .. } => "write longer paths in the ground truth".to_owned(),

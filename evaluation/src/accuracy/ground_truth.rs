@@ -150,14 +150,30 @@ impl GroundTruth {
     ///
     /// # Errors
     ///
-    /// [`GroundTruthError::NoImages`].
+    /// [`GroundTruthError::NoImages`], or [`GroundTruthError::NoDirectory`] where directories name the classes.
     pub fn check_images(&self, images: &[PathBuf]) -> Result<(), GroundTruthError> {
         if images.iter().any(|image| self.written(image).is_some()) {
             return Ok(());
         }
-        Err(GroundTruthError::NoImages {
-            images: images.len(),
+        Err(match self.source {
+            Source::Folders => GroundTruthError::NoDirectory,
+            Source::Entries { .. } => GroundTruthError::NoImages {
+                images: images.len(),
+            },
         })
+    }
+
+    /// Returns the directory of all `images`, if directories name the classes and several images share a single one: the
+    /// images are then probably not sorted by class.
+    pub fn only_directory(&self, images: &[PathBuf]) -> Option<String> {
+        let Source::Folders = self.source else {
+            return None;
+        };
+        let (first, others) = images.split_first()?;
+        let directory = first.parent()?;
+        let is_only = !others.is_empty() && others.iter().all(|it| it.parent() == Some(directory));
+        let name = directory.file_name()?.to_string_lossy();
+        is_only.then(|| name.into_owned())
     }
 
     /// Checks a file for a model whose classes exclude each other.
@@ -407,6 +423,10 @@ fn lines(text: &str) -> Result<HashMap<PathBuf, Entry>, GroundTruthError> {
             Some((name, class)) if !name.trim().is_empty() && !class.trim().is_empty() => {
                 add(index + 1, name, class)
             }
+            _ if line.trim().parse::<u64>().is_ok() => Err(GroundTruthError::ClassAlone {
+                line: index + 1,
+                text: shortened(line.trim()),
+            }),
             _ => Err(GroundTruthError::Line {
                 line: index + 1,
                 text: shortened(line),

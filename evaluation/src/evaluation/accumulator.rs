@@ -10,7 +10,10 @@ use super::changes::{ChangedAnswer, Changes};
 use super::error::EvaluationError;
 use super::limits::GateLimits;
 use super::report::{EvaluatedRun, EvaluationReport, RunResults, WrongAnswer};
-use crate::accuracy::{Accuracy, ClassLookup, GroundTruth, Judged, LabelDifference};
+use super::shift::ShiftCounts;
+use crate::accuracy::{
+    Accuracy, ClassLookup, GroundTruth, GroundTruthError, Judged, LabelDifference,
+};
 use crate::digest::Digest;
 use crate::duplicates::Duplicates;
 use crate::failure::{Failure, Problem};
@@ -257,6 +260,7 @@ impl EvaluationAccumulator {
                     accuracy: judge.accuracy,
                     changes: judge.changes,
                     wrong: judge.wrong,
+                    id_shift: judge.shifts.shift(self.options.label_offset),
                     labels: entry.labels,
                     label_difference,
                 }
@@ -332,6 +336,15 @@ fn check_run(
         check_ranks(scoring, 1)?;
     }
     let lookup = ClassLookup::new(labels, offset);
+    if let Some(directory) = truth.only_directory(images)
+        && lookup.classes(&[&directory], info.classes).is_err()
+    {
+        return Err(GroundTruthError::OneDirectory {
+            directory,
+            images: images.len(),
+        }
+        .into());
+    }
     for image in images.iter().filter(|_| labels.is_none()) {
         let written = truth.written(image).unwrap_or_default();
         if let Some(class) = lookup.needs_labels(&written) {
@@ -426,6 +439,7 @@ struct Judge {
     accuracy: Accuracy,
     changes: Changes,
     wrong: Vec<WrongAnswer>,
+    shifts: ShiftCounts,
 }
 
 impl Judge {
@@ -444,6 +458,7 @@ impl Judge {
             accuracy: Accuracy::new(interpretation.scoring, options.threshold),
             changes: Changes::default(),
             wrong: Vec::new(),
+            shifts: ShiftCounts::default(),
         }
     }
 
@@ -468,6 +483,12 @@ impl Judge {
             });
         }
         let mut judged = self.accuracy.add(&truth, &scores, most);
+        if let ([written], [truth]) = (written, &*truth)
+            && written.trim().parse::<i64>().is_ok()
+            && !scoring.is_multi_label()
+        {
+            self.shifts.add(*truth, judged.best);
+        }
         if let Some(answer) = judged.wrong.take() {
             self.wrong.push(WrongAnswer {
                 image,

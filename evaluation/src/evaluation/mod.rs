@@ -8,6 +8,7 @@ mod json;
 mod limits;
 mod report;
 mod run;
+mod shift;
 
 pub use accumulator::{EvaluationAccumulator, EvaluationOptions};
 pub use changes::{ChangedAnswer, ChangedClass, Changes};
@@ -16,3 +17,4 @@ pub use error::EvaluationError;
 pub use limits::{DropRule, GateLimits, LeastTruth};
 pub use report::{EvaluatedRun, EvaluationReport, RunResults, WrongAnswer};
 pub use run::{Evaluation, RunningEvaluation};
+pub use shift::IdShift;

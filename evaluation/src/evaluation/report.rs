@@ -8,6 +8,7 @@ use image_classification::Labels;
 use super::changes::Changes;
 use super::drop::AccuracyDrop;
 use super::limits::{DropRule, GateLimits, LeastTruth};
+use super::shift::IdShift;
 use crate::accuracy::{Accuracy, LabelDifference};
 use crate::agreement::{Gate, Verdict};
 use crate::duplicates::Duplicates;
@@ -38,6 +39,8 @@ pub struct RunResults {
     pub wrong: Vec<WrongAnswer>,
     /// The names of the run's own classes.
     pub labels: Option<Labels>,
+    /// A shift of the ids of the ground truth that would make most answers right, where hardly any is.
+    pub id_shift: Option<IdShift>,
     /// The difference from the labels of the reference.
     pub label_difference: Option<LabelDifference>,
 }

@@ -13,6 +13,9 @@ use crate::sources::SourceSettings;
 /// The number of names that an error suggests.
 const MOST_SUGGESTIONS: usize = 5;
 
+/// The least likeness of a name that an error suggests for a text without a library.
+const LEAST_LIKENESS: f64 = 0.85;
+
 /// The preprocessing of weights that a library publishes: order of the channels, mean, scale, resize, filter, and size of
 /// the input. Weights that come alone, without a file that states these, need it.
 ///
@@ -53,11 +56,14 @@ pub struct Recipe {
 pub enum RecipeError {
     /// No library is named, or an unknown one.
     #[error(
-        "`{name}` is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras"
+        "`{name}` is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras{}",
+        meant(.nearest)
     )]
     Library {
         /// The given text.
         name: String,
+        /// The recipes of that name, one for each library that has it; else the most similar names.
+        nearest: Vec<String>,
     },
     /// The library has no such model or weights.
     #[error("there is no recipe `{name}`; the nearest names are {}", nearest.join(", "))]
@@ -128,6 +134,7 @@ impl FromStr for Recipe {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let unknown_library = || RecipeError::Library {
             name: text.to_owned(),
+            nearest: in_all_libraries(text.rsplit(':').next().unwrap_or(text)),
         };
         let (library, name) = text.split_once(':').ok_or_else(unknown_library)?;
         let library = LIBRARIES
@@ -180,6 +187,42 @@ fn bare(name: &str) -> impl Iterator<Item = char> + '_ {
     name.chars()
         .filter(|character| !matches!(character, '_' | '-'))
         .map(|character| character.to_ascii_lowercase())
+}
+
+/// Returns the recipes of `name` in all libraries that have it; else the most similar name of each library, if it is
+/// similar enough to be meant.
+fn in_all_libraries(name: &str) -> Vec<String> {
+    let same = |a: &str, b: &str| bare(a).eq(bare(b));
+    let found = LIBRARIES.iter().filter_map(|library| {
+        let (model, _) = name.split_once(library.separator).unwrap_or((name, ""));
+        named(library, name, same).next()?;
+        let mut models = library.models().filter(|known| same(known.name, model));
+        let weights = name.get(model.len()..).unwrap_or_default();
+        Some(format!("{}:{}{weights}", library.name, models.next()?.name))
+    });
+    let found: Vec<String> = found.collect();
+    if !found.is_empty() {
+        return found;
+    }
+    let similar = LIBRARIES.iter().filter_map(|library| {
+        let models = library.models().map(|known| known.name);
+        models
+            .map(|known| (likeness(known, name), known))
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .filter(|(likeness, _)| *likeness >= LEAST_LIKENESS)
+            .map(|(_, known)| format!("{}:{known}", library.name))
+    });
+    similar.collect()
+}
+
+/// Returns the question that ends the error of a text without a library.
+fn meant(nearest: &[String]) -> String {
+    let names: Vec<String> = nearest.iter().map(|name| format!("`{name}`")).collect();
+    match &names[..] {
+        [] => String::new(),
+        [name] => format!("; did you mean {name}?"),
+        [others @ .., last] => format!("; did you mean {} or {last}?", others.join(", ")),
+    }
 }
 
 /// Returns the names that are most similar to `name`, the best one first: weights, if `name` names some of a known model,
@@ -275,16 +318,36 @@ mod tests {
             ),
             (
                 "resnet50",
-                "`resnet50` is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras",
+                "`resnet50` is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did you mean \
+                 `torchvision:resnet50`, `timm:resnet50` or `keras:resnet50`?",
             ),
             (
-                "caffe:resnet50",
-                "`caffe:resnet50` is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras",
+                "resnet-18",
+                "`resnet-18` is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did you mean \
+                 `torchvision:resnet18` or `timm:resnet18`?",
+            ),
+            (
+                "resnet50.tv_in1k",
+                "`resnet50.tv_in1k` is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did \
+                 you mean `timm:resnet50.tv_in1k`?",
+            ),
+            (
+                "caffe:alexnet",
+                "`caffe:alexnet` is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did you \
+                 mean `torchvision:alexnet`?",
             ),
         ] {
             let found = full(given);
             assert!(found.starts_with(expected), "{given}: {found}");
         }
+    }
+
+    #[test]
+    fn a_text_like_no_name_gets_no_suggestion() {
+        assert_eq!(
+            full("zzz"),
+            "`zzz` is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras"
+        );
     }
 
     #[test]

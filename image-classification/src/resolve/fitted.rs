@@ -133,7 +133,7 @@ impl ResolvedPreprocessing {
         ))])
     }
 
-    /// Returns a note on values that no source states. A model that takes integers normalizes by itself.
+    /// Returns a warning on values that no source states. A model that takes integers normalizes by itself.
     fn convention_note(&self, layout: InputLayout) -> Option<Note> {
         let element_type = layout.element_type();
         let normalizes = !element_type.is_float() && layout.quantization().is_none();
@@ -155,7 +155,7 @@ impl ResolvedPreprocessing {
             let more = format!("; its input takes {element_type}, which are not normalized");
             ("may be wrong", more)
         };
-        Some(Note::new(format!(
+        Some(Note::warning(format!(
             "the model and its files do not state the {}; assuming the convention of OpenVINO's samples ({}), which \
              {wrong}{more}; \
              give `recipe`, `preprocess` or {}{advice}",

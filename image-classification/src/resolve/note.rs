@@ -18,7 +18,7 @@ pub struct Note {
 pub enum Severity {
     /// A decision that is probably right.
     Note,
-    /// A contradiction that is probably a mistake.
+    /// A decision or a contradiction that is probably a mistake.
     Warning,
 }
 

@@ -26,14 +26,7 @@ const LOGITS: &str = "logits";
 const PROBABILITIES: &str = "probabilities";
 /// The name of the program that computed the outputs.
 const ENGINE: &str = "engine";
-const KNOWN: [&str; 6] = [
-    IMAGES,
-    HASHES,
-    PREPROCESSING,
-    LOGITS,
-    PROBABILITIES,
-    ENGINE,
-];
+const KNOWN: [&str; 6] = [IMAGES, HASHES, PREPROCESSING, LOGITS, PROBABILITIES, ENGINE];
 
 const MOST_IMAGES: u64 = 10_000_000;
 const MOST_CLASSES: u64 = 1_000_000;
