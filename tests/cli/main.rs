@@ -10,6 +10,7 @@ mod bisect;
 mod cases;
 mod classifier;
 mod compare;
+mod datasets;
 mod devices;
 mod errors;
 mod evaluate;
@@ -56,6 +57,7 @@ fn main() {
     trials.extend(bisect::trials(&engines, &set_up));
     trials.extend(model_inputs::trials(&engines, &set_up));
     trials.extend(compare::trials(&engines, &set_up));
+    trials.extend(datasets::trials());
     trials.extend(devices::trials(&engines, &set_up));
     trials.extend(evaluate::trials(&engines, &set_up));
     trials.extend(evaluate_models::trials(&engines, &set_up));

@@ -1,15 +1,15 @@
 //! `classify evaluate`: the same images through one or more runs, against ground truth.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use evaluation::accuracy::GroundTruth;
 use evaluation::agreement::Verdict;
 use evaluation::text::{counted, printable};
 use evaluation::{Evaluation, EvaluationOptions, EvaluationReport, GateLimits, RunInfo};
 use futures_executor::block_on;
-use image_classification::read_file;
 
 use crate::args::EvaluateArgs;
+use crate::commands::evaluate_truth::TruthOptions;
 use crate::errors::{self, Hinted};
 use crate::files_read::FilesRead;
 use crate::inputs::Input;
@@ -24,7 +24,8 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     let reports = open_reports(&options)?;
     options.runs.note_defaults(messages);
     let images = options.images();
-    let truth = options.ground_truth(&images)?;
+    let truth = options.truth.read(&images)?;
+    messages.note(&format!("ground truth: {}", truth.summary(&images)));
     options.warn_missing(&images, &truth, messages);
     let session = Session::open(&options.runs, messages)?;
     session.report_failures(messages);
@@ -42,8 +43,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
 /// The options of `evaluate`.
 struct EvaluateOptions {
     runs: RunsOptions,
-    /// The file with the ground truth. Without one the names of directories are it.
-    truth: Option<PathBuf>,
+    truth: TruthOptions,
     evaluation: EvaluationOptions,
     /// True if the command line has a threshold.
     has_threshold: bool,
@@ -53,6 +53,7 @@ impl TryFrom<EvaluateArgs> for EvaluateOptions {
     type Error = anyhow::Error;
 
     fn try_from(args: EvaluateArgs) -> anyhow::Result<Self> {
+        let directories = args.runs.input.input.clone();
         let runs = RunsOptions::try_from(args.runs)?;
         if args.max_drop.is_some() && runs.runs.len() < 2 {
             return Err(Hinted::new(
@@ -62,7 +63,12 @@ impl TryFrom<EvaluateArgs> for EvaluateOptions {
             .into());
         }
         Ok(Self {
-            truth: args.truth,
+            truth: TruthOptions::new(
+                args.truth,
+                args.truth_columns,
+                args.truth_folders,
+                &directories,
+            )?,
             has_threshold: args.threshold.is_some(),
             evaluation: EvaluationOptions {
                 reference: runs.reference.clone(),
@@ -107,35 +113,14 @@ impl EvaluateOptions {
             printable(&first.to_string_lossy())
         ));
     }
-
-    /// Returns the ground truth of the images.
-    fn ground_truth(&self, images: &[PathBuf]) -> anyhow::Result<GroundTruth> {
-        let truth = match &self.truth {
-            Some(path) => read_truth(path)?,
-            None => GroundTruth::folders(),
-        };
-        truth.check_images(images)?;
-        Ok(truth)
-    }
 }
 
 /// Opens the files of reports, unless one would replace a file that is read.
 fn open_reports(options: &EvaluateOptions) -> anyhow::Result<Vec<Destination>> {
-    let truth = options.truth.as_deref();
+    let truth = options.truth.file.as_deref();
     let read = FilesRead::of_runs(&options.runs, &[("the ground truth", truth)]);
     read.check(&reports::files(&options.runs.reports).collect::<Vec<_>>())?;
     reports::open(&options.runs.reports)
-}
-
-/// Reads a file of ground truth.
-fn read_truth(path: &Path) -> anyhow::Result<GroundTruth> {
-    let read = || {
-        let bytes = read_file(path, GroundTruth::MOST_BYTES)?;
-        Ok(GroundTruth::read(&*bytes)?)
-    };
-    read().map_err(|error: anyhow::Error| {
-        error.context(format!("cannot use the ground truth {}", path.display()))
-    })
 }
 
 /// Gives the images to the runs and judges the answers. Prints notes and errors.

@@ -5,6 +5,7 @@ pub mod classify;
 pub mod compare;
 pub mod devices;
 pub mod evaluate;
+mod evaluate_truth;
 pub mod inspect;
 pub mod manual;
 pub mod recipes;

@@ -1,6 +1,7 @@
 //! An evaluation that is fed image by image.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use backend_api::Tensor;
@@ -246,6 +247,7 @@ impl EvaluationAccumulator {
             let surplus = self.truth.surplus().into_iter();
             surplus.map(Path::to_owned).collect()
         };
+        let ground_truth = self.truth.summary(&self.images);
         let mut judges = self.judges.into_iter();
         let run = |(entry, label_difference): (RunEntry, _)| EvaluatedRun {
             name: entry.name,
@@ -266,6 +268,7 @@ impl EvaluationAccumulator {
         EvaluationReport {
             runs: runs.map(run).collect(),
             reference: self.reference,
+            ground_truth,
             images: self.images,
             counted: self.counted,
             missing: self.missing,
@@ -350,32 +353,47 @@ fn check_run(
     check_classes(&lookup, classes, truth, images)
 }
 
-/// Checks that the model has the classes of one image at least: a wrong directory is one error, not one for each image.
+/// Checks that the model has the classes of the images: a wrong directory is one error, not one for each image.
 fn check_classes(
     lookup: &ClassLookup,
     classes: Option<usize>,
     truth: &GroundTruth,
     images: &[PathBuf],
 ) -> Result<(), EvaluationError> {
+    truth.check_directories(lookup, classes)?;
     let mut first = None;
-    let mut count = 0;
+    let (mut of, mut unknown) = (0, 0);
+    // The same classes are looked up once.
+    let mut known: HashMap<Vec<String>, bool> = HashMap::new();
     for image in images {
-        let Some(written) = truth.written(image) else {
+        let Some(written) = owned(truth.written(image)) else {
             continue;
         };
-        match lookup.classes(&written, classes) {
-            Ok(_) => return Ok(()),
-            Err(error) => first = first.or(Some(error)),
-        }
-        count += 1;
+        let is_known = known.get(&written).copied().unwrap_or_else(|| {
+            let found = lookup.classes(&written, classes);
+            let is_known = found.is_ok();
+            if let (Err(error), None) = (found, &first) {
+                first = Some((image.clone(), error));
+            }
+            known.insert(written, is_known);
+            is_known
+        });
+        of += 1;
+        unknown += usize::from(!is_known);
     }
     match first {
-        Some(source) if count > 1 => Err(EvaluationError::NoClasses {
-            images: count,
+        // The error of a single image names the image.
+        Some(_) if of == 1 => Ok(()),
+        Some((_, source)) if unknown == of => {
+            Err(EvaluationError::NoClasses { images: of, source })
+        }
+        Some((first, source)) => Err(EvaluationError::UnknownClasses {
+            images: unknown,
+            of,
+            first,
             source,
         }),
-        // The error of a single image names the image.
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
