@@ -32,6 +32,7 @@ mod outputs;
 mod readmes;
 mod recompute;
 mod reports;
+mod rows;
 mod shapes;
 mod snapshots;
 mod sources;
@@ -58,6 +59,7 @@ fn main() {
     trials.extend(model_inputs::trials(&engines, &set_up));
     trials.extend(compare::trials(&engines, &set_up));
     trials.extend(datasets::trials());
+    trials.extend(rows::trials());
     trials.extend(devices::trials(&engines, &set_up));
     trials.extend(evaluate::trials(&engines, &set_up));
     trials.extend(evaluate_models::trials(&engines, &set_up));

@@ -18,8 +18,8 @@ use values::{
 pub use report_path::{ReportFormat, ReportPath};
 pub use run_spec::RunSpec;
 pub use values::{
-    Backend, Decode, DropRuleArg, Format, Hint, MemorySize, PrecisionArg, Scores, TextOrJson,
-    ToleranceArg, Top, Triple, TruthFolders,
+    Backend, Decode, DropRuleArg, Format, Hint, MemorySize, PrecisionArg, ResultFormat, Scores,
+    TextOrJson, ToleranceArg, Top, Triple, TruthFolders,
 };
 
 /// Examples at the end of `--help` and of the manual page.
@@ -228,7 +228,11 @@ pub struct RunsArgs {
     #[arg(long, value_name = "RUN")]
     pub reference: Option<String>,
 
-    /// Write a report; the extension selects the format: .json, .md, .xml (JUnit) or .html. Repeatable
+    /// Format of stdout
+    #[arg(long, value_enum, default_value_t = ResultFormat::Text)]
+    pub format: ResultFormat,
+
+    /// Write a report; the extension selects the format: .json, .csv, .md, .xml (JUnit) or .html. Repeatable
     #[arg(long, value_name = "FILE")]
     pub report: Vec<ReportPath>,
 

@@ -17,6 +17,8 @@ pub enum ReportFormat {
     Markdown,
     Junit,
     Html,
+    /// A row for each image and run.
+    Csv,
 }
 
 impl FromStr for ReportPath {
@@ -30,7 +32,10 @@ impl FromStr for ReportPath {
             Some("md" | "markdown") => ReportFormat::Markdown,
             Some("xml") => ReportFormat::Junit,
             Some("html" | "htm") => ReportFormat::Html,
-            _ => return Err("expected a name that ends in .json, .md, .xml (JUnit) or .html"),
+            Some("csv") => ReportFormat::Csv,
+            _ => {
+                return Err("expected a name that ends in .json, .csv, .md, .xml (JUnit) or .html");
+            }
         };
         Ok(Self { path, format })
     }

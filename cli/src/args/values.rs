@@ -164,6 +164,18 @@ pub enum Format {
     Npz,
 }
 
+/// The format of the results of `compare` and `evaluate` on stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ResultFormat {
+    /// A table and the verdict
+    #[default]
+    Text,
+    /// One JSON object, the same as a .json report
+    Json,
+    /// One row for each image and run, the same as a .csv report
+    Csv,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TextOrJson {
     /// A table

@@ -14,14 +14,14 @@ use crate::errors::{self, Hinted};
 use crate::files_read::FilesRead;
 use crate::inputs::Input;
 use crate::options::RunsOptions;
-use crate::reports::{self, Destination, EvaluationText as _};
+use crate::reports::{self, AnswerRows, Destination, EvaluationText as _};
 use crate::session::{self, OpenRun, Session};
 use crate::terminal::Messages;
 
 /// Evaluates, prints the text report and writes the others.
 pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {
     let mut options = EvaluateOptions::try_from(args)?;
-    let reports = open_reports(&options)?;
+    let (reports, rows) = open_reports(&options)?;
     options.runs.note_defaults(messages);
     let images = options.images();
     let truth = options.truth.read(&images)?;
@@ -30,10 +30,10 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     let session = Session::open(&options.runs, messages)?;
     session.report_failures(messages);
     let inputs = std::mem::take(&mut options.runs.inputs.list);
-    let report = evaluate(&session, &options, truth, images, inputs, messages)?;
+    let report = evaluate(&session, &options, truth, images, inputs, rows, messages)?;
     warn(&report, messages);
     // Whoever reads the reports learns that nothing was evaluated, and why.
-    reports::write_evaluation(reports, &report)?;
+    reports::write_evaluation(reports, &report, options.runs.format)?;
     if report.runs.iter().all(|run| run.results.is_err()) {
         return Err(Hinted::new("no run is left to evaluate", "fix the errors above").into());
     }
@@ -116,11 +116,13 @@ impl EvaluateOptions {
 }
 
 /// Opens the files of reports, unless one would replace a file that is read.
-fn open_reports(options: &EvaluateOptions) -> anyhow::Result<Vec<Destination>> {
+fn open_reports(options: &EvaluateOptions) -> anyhow::Result<(Vec<Destination>, Vec<AnswerRows>)> {
     let truth = options.truth.file.as_deref();
     let read = FilesRead::of_runs(&options.runs, &[("the ground truth", truth)]);
     read.check(&reports::files(&options.runs.reports).collect::<Vec<_>>())?;
-    reports::open(&options.runs.reports)
+    let (rows, others) = reports::split_rows(&options.runs.reports);
+    let rows = reports::open_rows(&rows, options.runs.format)?;
+    Ok((reports::open(&others)?, rows))
 }
 
 /// Gives the images to the runs and judges the answers. Prints notes and errors.
@@ -130,6 +132,7 @@ fn evaluate(
     truth: GroundTruth,
     images: Vec<PathBuf>,
     inputs: Vec<Input>,
+    mut rows: Vec<AnswerRows>,
     messages: &mut Messages,
 ) -> anyhow::Result<EvaluationReport> {
     let has_1001_classes = |run: &OpenRun| run.fitted.classes == Some(1001);
@@ -168,10 +171,17 @@ fn evaluate(
     messages.start_progress(count);
     while let Some(image) = block_on(running.next()) {
         session::image_done(&image, name, messages);
+        let accumulator = running.accumulator();
+        for rows in &mut rows {
+            rows.write(accumulator.rows(), accumulator.entries())?;
+        }
         done += 1;
     }
     messages.end_progress();
     session::check_all_answered(done, if evaluated == 0 { 0 } else { count })?;
+    for rows in rows {
+        rows.finish()?;
+    }
     Ok(running.finish())
 }
 

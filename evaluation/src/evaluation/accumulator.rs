@@ -11,6 +11,7 @@ use super::changes::{ChangedAnswer, Changes};
 use super::error::EvaluationError;
 use super::limits::GateLimits;
 use super::report::{EvaluatedRun, EvaluationReport, RunResults, WrongAnswer};
+use super::rows::{AnswerRow, JudgedRow, RowResult};
 use crate::accuracy::{Accuracy, ClassLookup, GroundTruth, Judged, LabelDifference};
 use crate::digest::Digest;
 use crate::duplicates::Duplicates;
@@ -66,6 +67,8 @@ pub struct EvaluationAccumulator {
     missing: Vec<usize>,
     duplicates: Duplicates,
     failures: Vec<Failure>,
+    /// The rows of the last image.
+    rows: Vec<AnswerRow>,
 }
 
 impl EvaluationAccumulator {
@@ -112,7 +115,24 @@ impl EvaluationAccumulator {
             missing: Vec::new(),
             duplicates: Duplicates::default(),
             failures: Vec::new(),
+            rows: Vec::new(),
         })
+    }
+
+    /// Returns the rows of the image that was added last, one for each [ready](Self::ready) run.
+    pub fn rows(&self) -> &[AnswerRow] {
+        &self.rows
+    }
+
+    /// Sets the rows of the image that was added last.
+    fn set_rows(&mut self, result: impl Fn(usize) -> RowResult) {
+        let image = self.images.last().cloned().unwrap_or_default();
+        let row = |run| AnswerRow {
+            image: image.clone(),
+            run,
+            result: result(run),
+        };
+        self.rows = self.judges.iter().map(|judge| row(judge.place)).collect();
     }
 
     /// Returns the runs that cannot be judged, by their places.
@@ -138,6 +158,7 @@ impl EvaluationAccumulator {
             self.missing.push(image);
         }
         self.images.push(path);
+        self.set_rows(|_| RowResult::Failed(problem.message.clone()));
         self.failures.push(Failure::image(image, problem));
         &self.failures[self.failures.len() - 1..]
     }
@@ -164,9 +185,13 @@ impl EvaluationAccumulator {
             Ok(written)
         });
         match checked {
-            Ok(None) => {}
+            Ok(None) => self.set_rows(|_| RowResult::NoTruth),
             Ok(Some(written)) => self.judge(image, &written, outputs),
-            Err(error) => self.failures.push(Failure::image(image, error.problem())),
+            Err(error) => {
+                let problem = error.problem();
+                self.set_rows(|_| RowResult::Failed(problem.message.clone()));
+                self.failures.push(Failure::image(image, problem));
+            }
         }
         &self.failures[failures..]
     }
@@ -174,15 +199,28 @@ impl EvaluationAccumulator {
     fn judge(&mut self, image: usize, written: &[String], outputs: Vec<Result<Tensor, Problem>>) {
         let most = self.options.top.last().copied().unwrap_or(1);
         let mut answers = Vec::new();
+        self.rows.clear();
         for (judge, output) in self.judges.iter_mut().zip(outputs) {
             let judged = output.and_then(|output| {
                 let judged = judge.judge(image, written, &output, most);
                 judged.map_err(|error| error.problem())
             });
             match judged {
-                Ok(answer) => answers.push(Some(answer)),
+                Ok(answer) => {
+                    self.rows.push(AnswerRow {
+                        image: self.images[image].clone(),
+                        run: judge.place,
+                        result: RowResult::Judged(answer.row()),
+                    });
+                    answers.push(Some(answer));
+                }
                 Err(problem) => {
                     answers.push(None);
+                    self.rows.push(AnswerRow {
+                        image: self.images[image].clone(),
+                        run: judge.place,
+                        result: RowResult::Failed(problem.message.clone()),
+                    });
                     let failure = Failure::run(image, judge.place, problem);
                     self.failures.push(failure);
                 }
@@ -197,7 +235,7 @@ impl EvaluationAccumulator {
             return;
         };
         for (judge, answer) in self.judges.iter_mut().zip(answers) {
-            let Some(Answer { truth, judged }) = answer else {
+            let Some(Answer { truth, judged, .. }) = answer else {
                 continue;
             };
             let right = [reference.judged.is_right(), judged.is_right()];
@@ -429,7 +467,22 @@ fn label_differences(entries: &[RunEntry], reference: usize) -> Vec<Option<Label
 #[derive(Clone)]
 struct Answer {
     truth: Vec<usize>,
+    /// The best class, or the classes that a multi-label model gives.
+    given: Vec<usize>,
     judged: Judged,
+}
+
+impl Answer {
+    fn row(&self) -> JudgedRow {
+        JudgedRow {
+            right: self.given == self.truth,
+            truth: self.truth.clone(),
+            answer: self.given.clone(),
+            rank: self.judged.rank,
+            score: self.judged.best_score,
+            truth_score: self.judged.score,
+        }
+    }
 }
 
 /// Judges the answers of one run by its own labels.
@@ -486,6 +539,7 @@ impl Judge {
             });
         }
         let mut judged = self.accuracy.add(&truth, &scores, most);
+        let given = judged.wrong.clone().unwrap_or_else(|| truth.clone());
         if let Some(answer) = judged.wrong.take() {
             self.wrong.push(WrongAnswer {
                 image,
@@ -493,7 +547,11 @@ impl Judge {
                 answer,
             });
         }
-        Ok(Answer { truth, judged })
+        Ok(Answer {
+            truth,
+            given,
+            judged,
+        })
     }
 }
 
