@@ -6,7 +6,7 @@
 use image_classification::SettingOrigin;
 
 /// Each field with its flag.
-const FLAGS: [(&str, &str); 32] = [
+const FLAGS: [(&str, &str); 34] = [
     ("DeviceInfo::properties", "classify devices --format json"),
     ("FeedOptions::jobs", "--jobs"),
     ("OnnxConfig::library", "--onnxruntime-lib FILE"),
@@ -40,6 +40,8 @@ const FLAGS: [(&str, &str); 32] = [
     ("size", "--crop"),
     ("threads", "--threads"),
     ("truth", "--truth"),
+    ("truth_columns", "--truth-columns"),
+    ("truth_folders", "--truth-folders"),
 ];
 
 /// The fields that are a part of a run, `BACKEND:DEVICE@PRECISION#OUTPUT`, with the text before their value.
@@ -59,6 +61,8 @@ fn find(pairs: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
 fn flag(field: &str, value: Option<&str>) -> Option<String> {
     let flag = find(&FLAGS, field)?;
     Some(match value {
+        // A value after a blank could be a run.
+        Some(value) if flag == "--truth-folders" => format!("`{flag}={value}`"),
         Some(value) => format!("`{flag} {value}`"),
         None if flag.contains(' ') => format!("`{flag}`"),
         None => flag.to_owned(),

@@ -11,8 +11,8 @@ use image_classification::{
 
 use crate::args::{
     Backend, ClassifyArgs, EngineArgs, Format, InputArgs, InspectArgs, OutputArgs, PrecisionFlag,
-    PreprocessArgs, ReportPath, RunSpec, RunsArgs, RuntimeArgs, TensorsArgs, TextOrJson,
-    TuningArgs,
+    PreprocessArgs, ReportPath, ResultFormat, RunSpec, RunsArgs, RuntimeArgs, TensorsArgs,
+    TextOrJson, TuningArgs,
 };
 use crate::errors::Hinted;
 use crate::identity::is_stdout_a_file;
@@ -82,6 +82,8 @@ pub struct RunsOptions {
     pub preprocess: PreprocessArgs,
     pub scores: ScoreKind,
     pub jobs: usize,
+    /// The format of the results on stdout.
+    pub format: ResultFormat,
     pub reports: Vec<ReportPath>,
     /// The shard, if the inputs are divided. They are found later then.
     pub shard: Option<ShardOptions>,
@@ -147,6 +149,7 @@ impl TryFrom<RunsArgs> for RunsOptions {
             preprocess: args.preprocess.checked()?,
             scores: args.scores.scores.into(),
             jobs: set_up_decoding(&args.tuning),
+            format: args.format,
             reports: args.report,
         })
     }

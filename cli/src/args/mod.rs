@@ -20,8 +20,8 @@ pub use report_path::{ReportFormat, ReportPath};
 pub use run_spec::RunSpec;
 pub use shard::{Given, Shard, ShardArgs};
 pub use values::{
-    Backend, Decode, DropRuleArg, Format, Hint, MemorySize, PrecisionArg, Scores, TextOrJson,
-    ToleranceArg, Top, Triple,
+    Backend, Decode, DropRuleArg, Format, Hint, MemorySize, PrecisionArg, ResultFormat, Scores,
+    TextOrJson, ToleranceArg, Top, Triple, TruthFolders,
 };
 
 /// Examples at the end of `--help` and of the manual page.
@@ -298,7 +298,11 @@ pub struct RunsArgs {
     #[arg(long, value_name = "RUN")]
     pub reference: Option<String>,
 
-    /// Write a report; the extension selects the format: .json, .md, .xml (JUnit), .html or .annotations (GitHub).
+    /// Format of stdout
+    #[arg(long, value_enum, default_value_t = ResultFormat::Text)]
+    pub format: ResultFormat,
+
+    /// Write a report; the extension selects the format: .json, .csv, .md, .xml (JUnit), .html or .annotations (GitHub).
     /// Repeatable
     #[arg(long, value_name = "FILE", conflicts_with = "shard")]
     pub report: Vec<ReportPath>,
@@ -468,19 +472,35 @@ pub struct EvaluateArgs {
     #[command(flatten)]
     pub runs: RunsArgs,
 
-    /// Ground truth: one `name class` per line, CSV with a header, or `path<TAB>label`; classes by id or by name. Several
-    /// classes of an image for a multi-label model: several lines, or `|` or `;` between them
-    #[arg(
-        long,
-        value_name = "FILE",
-        help_heading = "Evaluation",
-        required_unless_present = "truth_folders"
-    )]
+    /// Ground truth: one `name class` per line, CSV with a header, `path<TAB>label`, JSON lines, or ImageNet's
+    /// LOC_val_solution.csv; classes by id, by name or by ImageNet's synset. Several classes of an image for a
+    /// multi-label model: several lines, or `|` or `;` between them [default: metadata.csv or metadata.jsonl in the
+    /// directory of the images, or the images' directories]
+    #[arg(long, value_name = "FILE", help_heading = "Evaluation")]
     pub truth: Option<PathBuf>,
 
-    /// Use the name of an image's directory as its class, by id or by name
-    #[arg(long, conflicts_with = "truth", help_heading = "Evaluation")]
-    pub truth_folders: bool,
+    /// Columns of the image and of the class in the ground truth [default: by their names]
+    #[arg(
+        long,
+        value_name = "IMAGE,CLASS",
+        value_delimiter = ',',
+        help_heading = "Evaluation"
+    )]
+    pub truth_columns: Vec<String>,
+
+    /// Take classes from the images' directories: by their names, ids or synsets, or numbered in alphabetical order, as
+    /// torchvision's ImageFolder does [default: names]
+    #[arg(
+        long,
+        value_name = "HOW",
+        value_enum,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "names",
+        conflicts_with_all = ["truth", "truth_columns"],
+        help_heading = "Evaluation"
+    )]
+    pub truth_folders: Option<TruthFolders>,
 
     /// Offset to add to the ids of the ground truth: 1 for a model whose class 0 is the background
     #[arg(

@@ -18,6 +18,8 @@ pub enum ReportFormat {
     Markdown,
     Junit,
     Html,
+    /// A row for each image and run.
+    Csv,
 }
 
 impl FromStr for ReportPath {
@@ -32,9 +34,10 @@ impl FromStr for ReportPath {
             Some("md" | "markdown") => ReportFormat::Markdown,
             Some("xml") => ReportFormat::Junit,
             Some("html" | "htm") => ReportFormat::Html,
+            Some("csv") => ReportFormat::Csv,
             _ => {
                 return Err(
-                    "expected a name that ends in .json, .md, .xml (JUnit), .html or .annotations (GitHub)",
+                    "expected a name that ends in .json, .csv, .md, .xml (JUnit), .html or .annotations (GitHub)",
                 );
             }
         };

@@ -102,6 +102,15 @@ impl From<Scores> for ScoreKind {
     }
 }
 
+/// The classes that directories stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TruthFolders {
+    /// By the directory's name, which is a label, an id or a synset of ImageNet
+    Names,
+    /// By the directory's place among all, in alphabetical order
+    Sorted,
+}
+
 /// Evidence with which `--max-drop` fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DropRuleArg {
@@ -153,6 +162,18 @@ pub enum Format {
     Csv,
     /// Arrays over all images, one for each output of --save-outputs
     Npz,
+}
+
+/// The format of the results of `compare` and `evaluate` on stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ResultFormat {
+    /// A table and the verdict
+    #[default]
+    Text,
+    /// One JSON object, the same as a .json report
+    Json,
+    /// One row for each image and run, the same as a .csv report
+    Csv,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,38 +1,39 @@
 //! `classify evaluate`: the same images through one or more runs, against ground truth.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use evaluation::accuracy::GroundTruth;
 use evaluation::agreement::Verdict;
 use evaluation::text::{counted, printable};
 use evaluation::{Evaluation, EvaluationOptions, EvaluationReport, GateLimits, RunInfo};
 use futures_executor::block_on;
-use image_classification::read_file;
 
 use crate::args::EvaluateArgs;
+use crate::commands::evaluate_truth::TruthOptions;
 use crate::errors::{self, Hinted};
 use crate::files_read::FilesRead;
 use crate::inputs::Input;
 use crate::options::RunsOptions;
-use crate::reports::{self, Destination, EvaluationText as _};
+use crate::reports::{self, AnswerRows, Destination, EvaluationText as _};
 use crate::session::{self, OpenRun, Session};
 use crate::terminal::Messages;
 
 /// Evaluates, prints the text report and writes the others.
 pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {
     let mut options = EvaluateOptions::try_from(args)?;
-    let reports = open_reports(&options)?;
+    let (reports, rows) = open_reports(&options)?;
     options.runs.note_defaults(messages);
     let images = options.images();
-    let truth = options.ground_truth(&images)?;
+    let truth = options.truth.read(&images)?;
+    messages.note(&format!("ground truth: {}", truth.summary(&images)));
     options.warn_missing(&images, &truth, messages);
     let session = Session::open(&options.runs, messages)?;
     session.report_failures(messages);
     let inputs = std::mem::take(&mut options.runs.inputs.list);
-    let report = evaluate(&session, &options, truth, images, inputs, messages)?;
+    let report = evaluate(&session, &options, truth, images, inputs, rows, messages)?;
     warn(&report, messages);
     // Whoever reads the reports learns that nothing was evaluated, and why.
-    reports::write_evaluation(reports, &report)?;
+    reports::write_evaluation(reports, &report, options.runs.format)?;
     if report.runs.iter().all(|run| run.results.is_err()) {
         return Err(Hinted::new("no run is left to evaluate", "fix the errors above").into());
     }
@@ -42,8 +43,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
 /// The options of `evaluate`.
 struct EvaluateOptions {
     runs: RunsOptions,
-    /// The file with the ground truth. Without one the names of directories are it.
-    truth: Option<PathBuf>,
+    truth: TruthOptions,
     evaluation: EvaluationOptions,
     /// True if the command line has a threshold.
     has_threshold: bool,
@@ -53,6 +53,7 @@ impl TryFrom<EvaluateArgs> for EvaluateOptions {
     type Error = anyhow::Error;
 
     fn try_from(args: EvaluateArgs) -> anyhow::Result<Self> {
+        let directories = args.runs.input.input.clone();
         let runs = RunsOptions::try_from(args.runs)?;
         if args.max_drop.is_some() && runs.runs.len() < 2 {
             return Err(Hinted::new(
@@ -62,7 +63,12 @@ impl TryFrom<EvaluateArgs> for EvaluateOptions {
             .into());
         }
         Ok(Self {
-            truth: args.truth,
+            truth: TruthOptions::new(
+                args.truth,
+                args.truth_columns,
+                args.truth_folders,
+                &directories,
+            )?,
             has_threshold: args.threshold.is_some(),
             evaluation: EvaluationOptions {
                 reference: runs.reference.clone(),
@@ -107,35 +113,16 @@ impl EvaluateOptions {
             printable(&first.to_string_lossy())
         ));
     }
-
-    /// Returns the ground truth of the images.
-    fn ground_truth(&self, images: &[PathBuf]) -> anyhow::Result<GroundTruth> {
-        let truth = match &self.truth {
-            Some(path) => read_truth(path)?,
-            None => GroundTruth::folders(),
-        };
-        truth.check_images(images)?;
-        Ok(truth)
-    }
 }
 
 /// Opens the files of reports, unless one would replace a file that is read.
-fn open_reports(options: &EvaluateOptions) -> anyhow::Result<Vec<Destination>> {
-    let truth = options.truth.as_deref();
+fn open_reports(options: &EvaluateOptions) -> anyhow::Result<(Vec<Destination>, Vec<AnswerRows>)> {
+    let truth = options.truth.file.as_deref();
     let read = FilesRead::of_runs(&options.runs, &[("the ground truth", truth)]);
     read.check(&reports::files(&options.runs.reports).collect::<Vec<_>>())?;
-    reports::open(&options.runs.reports)
-}
-
-/// Reads a file of ground truth.
-fn read_truth(path: &Path) -> anyhow::Result<GroundTruth> {
-    let read = || {
-        let bytes = read_file(path, GroundTruth::MOST_BYTES)?;
-        Ok(GroundTruth::read(&*bytes)?)
-    };
-    read().map_err(|error: anyhow::Error| {
-        error.context(format!("cannot use the ground truth {}", path.display()))
-    })
+    let (rows, others) = reports::split_rows(&options.runs.reports);
+    let rows = reports::open_rows(&rows, options.runs.format)?;
+    Ok((reports::open(&others)?, rows))
 }
 
 /// Gives the images to the runs and judges the answers. Prints notes and errors.
@@ -145,6 +132,7 @@ fn evaluate(
     truth: GroundTruth,
     images: Vec<PathBuf>,
     inputs: Vec<Input>,
+    mut rows: Vec<AnswerRows>,
     messages: &mut Messages,
 ) -> anyhow::Result<EvaluationReport> {
     let has_1001_classes = |run: &OpenRun| run.fitted.classes == Some(1001);
@@ -183,10 +171,17 @@ fn evaluate(
     messages.start_progress(count);
     while let Some(image) = block_on(running.next()) {
         session::image_done(&image, name, messages);
+        let accumulator = running.accumulator();
+        for rows in &mut rows {
+            rows.write(accumulator.rows(), accumulator.entries())?;
+        }
         done += 1;
     }
     messages.end_progress();
     session::check_all_answered(done, if evaluated == 0 { 0 } else { count })?;
+    for rows in rows {
+        rows.finish()?;
+    }
     Ok(running.finish())
 }
 

@@ -6,6 +6,7 @@ pub mod compare;
 pub mod demo;
 pub mod devices;
 pub mod evaluate;
+mod evaluate_truth;
 pub mod inspect;
 pub mod manual;
 pub mod merge;

@@ -7,6 +7,7 @@ mod html;
 mod json;
 mod junit;
 mod markdown;
+mod rows;
 mod text;
 mod wording;
 
@@ -15,9 +16,10 @@ use std::path::Path;
 
 use evaluation::{ComparisonReport, EvaluationReport};
 
-use crate::args::{ReportFormat, ReportPath};
+use crate::args::{ReportFormat, ReportPath, ResultFormat};
 use crate::destination::{self, Output};
 
+pub use rows::AnswerRows;
 pub use wording::EvaluationText;
 
 /// A format of reports.
@@ -35,6 +37,7 @@ fn exporter(format: ReportFormat) -> &'static dyn Exporter {
         ReportFormat::Markdown => &markdown::Markdown,
         ReportFormat::Junit => &junit::Junit,
         ReportFormat::Html => &html::Html,
+        ReportFormat::Csv => &rows::Rows,
     }
 }
 
@@ -63,6 +66,31 @@ pub fn open(reports: &[ReportPath]) -> anyhow::Result<Vec<Destination>> {
     reports.iter().map(open).collect()
 }
 
+/// Splits the files for rows from the other reports.
+pub fn split_rows(reports: &[ReportPath]) -> (Vec<ReportPath>, Vec<ReportPath>) {
+    let is_rows = |report: &ReportPath| report.format == ReportFormat::Csv;
+    reports.iter().cloned().partition(is_rows)
+}
+
+/// Opens the files for rows of an evaluation, and stdout if it has that format.
+pub fn open_rows(files: &[ReportPath], format: ResultFormat) -> anyhow::Result<Vec<AnswerRows>> {
+    let outputs = files
+        .iter()
+        .map(|file| Output::open(FLAG, Some(&file.path)));
+    let stdout = (format == ResultFormat::Csv).then(|| Output::open(FLAG, None));
+    let start = |output: anyhow::Result<Output>| AnswerRows::start(output?);
+    outputs.chain(stdout).map(start).collect()
+}
+
+/// Returns the exporter for stdout.
+fn of_stdout(format: ResultFormat) -> &'static dyn Exporter {
+    match format {
+        ResultFormat::Text => &text::Text,
+        ResultFormat::Json => &json::Json,
+        ResultFormat::Csv => &rows::Rows,
+    }
+}
+
 /// Writes the reports of a comparison, and its text to stdout.
 ///
 /// # Errors
@@ -71,8 +99,9 @@ pub fn open(reports: &[ReportPath]) -> anyhow::Result<Vec<Destination>> {
 pub fn write_comparison(
     destinations: Vec<Destination>,
     comparison: &ComparisonReport,
+    format: ResultFormat,
 ) -> anyhow::Result<()> {
-    write(destinations, |exporter, out| {
+    write(destinations, Some(of_stdout(format)), |exporter, out| {
         exporter.comparison(comparison, out)
     })
 }
@@ -85,8 +114,11 @@ pub fn write_comparison(
 pub fn write_evaluation(
     destinations: Vec<Destination>,
     evaluation: &EvaluationReport,
+    format: ResultFormat,
 ) -> anyhow::Result<()> {
-    write(destinations, |exporter, out| {
+    // Rows are there already.
+    let stdout = (format != ResultFormat::Csv).then(|| of_stdout(format));
+    write(destinations, stdout, |exporter, out| {
         exporter.evaluation(evaluation, out)
     })
 }
@@ -94,6 +126,7 @@ pub fn write_evaluation(
 /// Writes the files, then stdout, which may have no reader, or be full.
 fn write(
     destinations: Vec<Destination>,
+    stdout: Option<&dyn Exporter>,
     export: impl Fn(&dyn Exporter, &mut dyn Write) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let to_file = |Destination { exporter, mut out }| {
@@ -101,7 +134,10 @@ fn write(
         out.finish()
     };
     let written: Vec<_> = destinations.into_iter().map(to_file).collect();
-    let mut text = Vec::new();
-    let printed = export(&text::Text, &mut text).and_then(|()| destination::print(text));
+    let printed = stdout.map_or(Ok(()), |exporter| {
+        let mut text = Vec::new();
+        export(exporter, &mut text)?;
+        destination::print(text)
+    });
     written.into_iter().chain([printed]).collect()
 }

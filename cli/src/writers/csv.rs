@@ -103,7 +103,7 @@ impl Csv {
 }
 
 /// A closed pipe has to be recognised as what it is.
-fn unwrapped(error: csv::Error) -> anyhow::Error {
+pub fn unwrapped(error: csv::Error) -> anyhow::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error.into(),
         other => anyhow::anyhow!("{other:?}"),
@@ -112,7 +112,7 @@ fn unwrapped(error: csv::Error) -> anyhow::Error {
 
 /// A cell that spreadsheets do not take for a formula, and terminals for no command. A number that is negative stays
 /// one.
-fn inert(cell: &str) -> String {
+pub fn inert(cell: &str) -> String {
     let formula =
         cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
     if formula {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use backend_api::{BackendInfo, NamedTensor};
 use image_classification::{ImageOutputs, Interpretation, Labels, OutputReading, Ranked, Scoring};
 
+pub use csv::{inert, unwrapped};
 pub use json::{Json, JsonInput};
 
 use crate::args::Format;

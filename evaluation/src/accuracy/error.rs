@@ -49,6 +49,104 @@ pub enum GroundTruthError {
         /// The text of the line.
         text: String,
     },
+    /// A line of JSON does not name an image and its classes.
+    #[error("line {line}: {detail}")]
+    JsonLine {
+        /// The line, from 1.
+        line: usize,
+        /// The reason.
+        detail: String,
+    },
+    /// A row of `LOC_val_solution.csv` has no boxes.
+    #[error("line {line}: `{}` is not a synset and four numbers for each box", printable(.text))]
+    Boxes {
+        /// The line, from 1.
+        line: usize,
+        /// The text of the boxes.
+        text: String,
+    },
+    /// The file has names of classes, and no images.
+    #[error("it is a list of synsets and their names, and names no images")]
+    SynsetWords,
+    /// Several columns could be the class.
+    #[error("the columns {} could each be the class", quoted(.columns))]
+    ClassColumns {
+        /// The names of the columns.
+        columns: Vec<String>,
+    },
+    /// The header lacks a column that was requested.
+    #[error("there is no column `{}`, but {}", printable(.column), quoted(.columns))]
+    NoColumn {
+        /// The requested column.
+        column: String,
+        /// The names of the columns.
+        columns: Vec<String>,
+    },
+    /// The names of directories are numbers, whose alphabetical order is another.
+    #[error(
+        "the directories `{}` to `{}` are numbers: they could be class ids, or be numbered alphabetically, which makes \
+         `{}` class {id}",
+        printable(.first), printable(.last), printable(.differs)
+    )]
+    NumberedDirectories {
+        /// The first directory in alphabetical order.
+        first: String,
+        /// The last directory in alphabetical order.
+        last: String,
+        /// A directory with another alphabetical place.
+        differs: String,
+        /// The alphabetical place of it.
+        id: usize,
+    },
+    /// The number of directories in alphabetical order is not that of the model's classes.
+    #[error(
+        "{directories} class directories in alphabetical order cannot be the {classes} classes of the model"
+    )]
+    DirectoryCount {
+        /// The number of directories, with the offset.
+        directories: usize,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// The label of a class contradicts the alphabetical order of directories.
+    #[error(
+        "the directory `{}` is class {id} in alphabetical order, but that is the label of class {label_id}",
+        printable(.directory)
+    )]
+    DirectoryOrder {
+        /// The directory.
+        directory: String,
+        /// Its class by the order.
+        id: usize,
+        /// Its class by the labels.
+        label_id: usize,
+    },
+    /// A synset is none of the 1000 of ImageNet's challenge.
+    #[error("the ground truth says `{}`, which is none of the 1000 synsets of ImageNet's challenge", printable(.synset))]
+    UnknownSynset {
+        /// The synset.
+        synset: String,
+    },
+    /// The model has another number of classes than ImageNet's challenge, and no labels that name them.
+    #[error(
+        "the ground truth says the synset `{synset}`, but the model has {classes} classes and no labels of ImageNet"
+    )]
+    SynsetClasses {
+        /// The synset.
+        synset: String,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// The labels of the model are not ImageNet's, and none is the name of the synset.
+    #[error(
+        "the ground truth says the synset `{synset}` ({name}), which no label of the model names alone"
+    )]
+    SynsetLabel {
+        /// The synset.
+        synset: String,
+        /// Its first name.
+        name: String,
+    },
     /// A class is longer than any label.
     #[error("line {line} has a class of {bytes} bytes, more than {limit}")]
     LongClass {
@@ -156,6 +254,34 @@ impl GroundTruthError {
                 "the order of images is not ground truth: write `name class` in each line, such as by \
                  `paste -d' ' names.txt classes.txt`"
                     .to_owned()
+            }
+            Self::JsonLine { .. } => {
+                "write an object such as {\"file_name\": \"a.jpg\", \"label\": \"cat\"} in each line".to_owned()
+            }
+            Self::Boxes { .. } => "give ImageNet's LOC_val_solution.csv as it is".to_owned(),
+            Self::SynsetWords => {
+                "give it as `labels`, and as `truth` a file that names images".to_owned()
+            }
+            Self::ClassColumns { columns } => format!(
+                "choose one with `truth_columns`, such as `truth_columns = IMAGE,{}`",
+                columns.first().map_or("CLASS", String::as_str)
+            ),
+            Self::NoColumn { .. } => "correct `truth_columns`".to_owned(),
+            Self::NumberedDirectories { .. } => {
+                "decide with `truth_folders = names` for class ids, or `truth_folders = sorted` as torchvision's \
+                 ImageFolder numbers directories"
+                    .to_owned()
+            }
+            Self::DirectoryCount { .. } => {
+                "keep a directory for each class of the model, or use `truth_folders = names`".to_owned()
+            }
+            Self::DirectoryOrder { .. } => "use `truth_folders = names`, or check `labels`".to_owned(),
+            Self::UnknownSynset { .. } => "write the class as an id or as one of the model's labels".to_owned(),
+            Self::SynsetClasses { classes: 1001, .. } => {
+                "use `label_offset = 1` if class 0 of the model is the background".to_owned()
+            }
+            Self::SynsetClasses { .. } | Self::SynsetLabel { .. } => {
+                "give the labels of the model with `labels = FILE`, or write classes as ids".to_owned()
             }
             Self::NoImages { .. } => "use image file names or path suffixes as names".to_owned(),
             Self::NoDirectory | Self::OneDirectory { .. } => {

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use image_classification::Labels;
-
+use super::directories::{Directories, check_numbers};
 use super::error::GroundTruthError;
+use super::forms::{self, TruthForm, TruthSummary};
+use super::lookup::ClassLookup;
 
 /// 256 MiB are about five million images.
 const MOST_BYTES: u64 = 256 << 20;
@@ -40,12 +41,9 @@ const CLASS_COLUMNS: [&str; 14] = [
     "synset",
 ];
 /// Characters between several classes of an image.
-const SEPARATORS: [char; 2] = ['|', ';'];
+pub(super) const SEPARATORS: [char; 2] = ['|', ';'];
 /// The longest class, in bytes: a label has at most as many characters.
 const LONGEST_CLASS: usize = 4 * 4096;
-/// The longest name that is compared with all labels to find the one that was meant: the time grows with the product
-/// of the lengths.
-const LONGEST_MEANT: usize = 256;
 
 /// The classes of each image as they are written. It is the same for all runs; [`ClassLookup`] finds a run's classes.
 #[derive(Debug)]
@@ -60,9 +58,10 @@ enum Source {
         entries: HashMap<PathBuf, Entry>,
         /// The image that took each entry.
         used: BTreeMap<PathBuf, PathBuf>,
+        form: TruthForm,
     },
     /// The directory that contains an image.
-    Folders,
+    Folders(Directories),
 }
 
 /// The classes of an image in a file, each with its line.
@@ -79,6 +78,18 @@ impl GroundTruth {
     ///
     /// For a file that cannot be read or is larger than [`MOST_BYTES`](Self::MOST_BYTES), and a line without a class.
     pub fn read(file: impl Read) -> Result<Self, GroundTruthError> {
+        Self::read_columns(file, None)
+    }
+
+    /// Reads a file as [`read`](Self::read) does, with the names of the columns of the image and of the class.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`read`](Self::read), and for a file without these columns.
+    pub fn read_columns(
+        file: impl Read,
+        columns: Option<&[String; 2]>,
+    ) -> Result<Self, GroundTruthError> {
         let mut bytes = Vec::new();
         file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MOST_BYTES {
@@ -86,34 +97,91 @@ impl GroundTruth {
         }
         let text = String::from_utf8_lossy(&bytes);
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        Self::parse(text)
+        Self::parse(text, columns)
     }
 
-    fn parse(text: &str) -> Result<Self, GroundTruthError> {
+    fn parse(text: &str, columns: Option<&[String; 2]>) -> Result<Self, GroundTruthError> {
+        let (entries, form) = lines(text, columns)?;
         Ok(Self {
             source: Source::Entries {
-                entries: lines(text)?,
+                entries,
                 used: BTreeMap::new(),
+                form,
             },
         })
     }
 
-    /// The directory of each image names its class.
-    pub const fn folders() -> Self {
+    /// The directory of each image names its class: by the name, the id or ImageNet's synset. `images` may be empty;
+    /// they tell whether all directories are synsets.
+    pub fn folders<'a>(images: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+        let images = images.into_iter().map(PathBuf::as_path);
         Self {
-            source: Source::Folders,
+            source: Source::Folders(Directories::named(images)),
+        }
+    }
+
+    /// The place of an image's directory among `names`, sorted, is its class id: torchvision's `ImageFolder`.
+    pub fn sorted_folders(names: Vec<String>) -> Self {
+        Self {
+            source: Source::Folders(Directories::sorted(names)),
+        }
+    }
+
+    /// The directory of each image names its class, as [`folders`](Self::folders), where the user did not decide so.
+    ///
+    /// # Errors
+    ///
+    /// [`GroundTruthError::NumberedDirectories`] if the directories are numbers that could be meant otherwise.
+    pub fn detected_folders(images: &[PathBuf]) -> Result<Self, GroundTruthError> {
+        check_numbers(images)?;
+        Ok(Self::folders(images))
+    }
+
+    /// Returns the form, and the extent for `images`.
+    pub fn summary(&self, images: &[PathBuf]) -> TruthSummary {
+        let mut classes = BTreeSet::new();
+        let mut count = 0;
+        for written in images.iter().filter_map(|image| self.written(image)) {
+            count += 1;
+            let parts = written.iter().flat_map(|class| class.split(SEPARATORS));
+            for part in parts.map(str::trim).filter(|part| !part.is_empty()) {
+                if !classes.contains(part) {
+                    classes.insert(part.to_owned());
+                }
+            }
+        }
+        TruthSummary {
+            form: match &self.source {
+                Source::Entries { form, .. } => *form,
+                Source::Folders(directories) => directories.form(),
+            },
+            classes: classes.len(),
+            images: count,
+        }
+    }
+
+    /// Checks directories in alphabetical order against the classes of a model.
+    ///
+    /// # Errors
+    ///
+    /// [`GroundTruthError::DirectoryCount`] and [`GroundTruthError::DirectoryOrder`].
+    pub fn check_directories(
+        &self,
+        lookup: &ClassLookup,
+        classes: Option<usize>,
+    ) -> Result<(), GroundTruthError> {
+        match &self.source {
+            Source::Folders(directories) => directories.check(lookup, classes),
+            Source::Entries { .. } => Ok(()),
         }
     }
 
     /// The classes of `image` as they are written; `None` if the ground truth does not mention it.
     pub fn written(&self, image: &Path) -> Option<Vec<Cow<'_, str>>> {
         match &self.source {
-            Source::Folders => {
-                let folder = image.parent().and_then(Path::file_name)?;
-                Some(vec![folder.to_string_lossy().into_owned().into()])
-            }
-            Source::Entries { entries, .. } => {
-                let entry = &entries[&find(entries, image)?];
+            Source::Folders(directories) => Some(vec![directories.written(image)?.into()]),
+            Source::Entries { entries, form, .. } => {
+                let entry = &entries[&find(entries, image, *form)?];
                 let classes = entry.iter().map(|(_, class)| Cow::Borrowed(&**class));
                 Some(classes.collect())
             }
@@ -127,12 +195,16 @@ impl GroundTruth {
     /// If another image has taken the entry, or no directory could name the class.
     pub fn take(&mut self, image: &Path) -> Result<Option<Vec<Cow<'_, str>>>, GroundTruthError> {
         match &mut self.source {
-            Source::Folders if image.parent().and_then(Path::file_name).is_none() => {
+            Source::Folders(_) if image.parent().and_then(Path::file_name).is_none() => {
                 return Err(GroundTruthError::NoDirectory);
             }
-            Source::Folders => {}
-            Source::Entries { entries, used } => {
-                let Some(entry) = find(entries, image) else {
+            Source::Folders(_) => {}
+            Source::Entries {
+                entries,
+                used,
+                form,
+            } => {
+                let Some(entry) = find(entries, image, *form) else {
                     return Ok(None);
                 };
                 let earlier = used.entry(entry).or_insert_with(|| image.to_owned());
@@ -156,7 +228,7 @@ impl GroundTruth {
             return Ok(());
         }
         Err(match self.source {
-            Source::Folders => GroundTruthError::NoDirectory,
+            Source::Folders(_) => GroundTruthError::NoDirectory,
             Source::Entries { .. } => GroundTruthError::NoImages {
                 images: images.len(),
             },
@@ -166,7 +238,7 @@ impl GroundTruth {
     /// Returns the directory of all `images`, if directories name the classes and several images share a single one: the
     /// images are then probably not sorted by class.
     pub fn only_directory(&self, images: &[PathBuf]) -> Option<String> {
-        let Source::Folders = self.source else {
+        let Source::Folders(_) = self.source else {
             return None;
         };
         let (first, others) = images.split_first()?;
@@ -208,7 +280,7 @@ impl GroundTruth {
 
     /// Returns the entries that no image has taken, sorted.
     pub fn surplus(&self) -> Vec<&Path> {
-        let Source::Entries { entries, used } = &self.source else {
+        let Source::Entries { entries, used, .. } = &self.source else {
             return Vec::new();
         };
         let mut surplus: Vec<&Path> = entries
@@ -221,132 +293,13 @@ impl GroundTruth {
     }
 }
 
-/// Finds the classes of one run by its own labels, or as places in its own output.
-#[derive(Debug)]
-pub struct ClassLookup {
-    has_labels: bool,
-    /// The classes with each name: whole labels as they are written, whole labels in any case, parts of
-    /// labels.
-    names: [HashMap<String, Vec<usize>>; 3],
-    offset: i64,
-}
-
-impl ClassLookup {
-    /// `offset` is added to ids.
-    pub fn new(labels: Option<&Labels>, offset: i64) -> Self {
-        let mut names: [HashMap<String, Vec<usize>>; 3] = Default::default();
-        for class_id in 0..labels.map_or(0, Labels::len) {
-            let label = labels.and_then(|labels| labels.get(class_id));
-            let label = label.unwrap_or_default();
-            let mut add = |kind: usize, name: String| {
-                let classes = names[kind].entry(name).or_default();
-                if classes.last() != Some(&class_id) {
-                    classes.push(class_id);
-                }
-            };
-            add(0, label.trim().to_owned());
-            add(1, key(label));
-            // `tabby, tabby cat` is found by each part, too.
-            for part in label.split(',') {
-                add(2, key(part));
-            }
-        }
-        Self {
-            has_labels: labels.is_some(),
-            names,
-            offset,
-        }
-    }
-
-    /// Returns the first class of `written` that needs labels, if there are none.
-    pub fn needs_labels<'a>(&self, written: &'a [Cow<'_, str>]) -> Option<&'a str> {
-        let mut parts = written.iter().flat_map(|class| class.split(SEPARATORS));
-        parts.find(|part| {
-            !self.has_labels && !part.trim().is_empty() && part.trim().parse::<i64>().is_err()
-        })
-    }
-
-    /// The classes that `written` names, ascending, for a model with `count` classes, if that is known.
-    ///
-    /// # Errors
-    ///
-    /// For a class that the model does not have.
-    pub fn classes(
-        &self,
-        written: &[impl AsRef<str>],
-        count: Option<usize>,
-    ) -> Result<Vec<usize>, GroundTruthError> {
-        let mut classes = BTreeSet::new();
-        for class in written.iter().map(AsRef::as_ref) {
-            match self.class(class, count) {
-                Ok(class) => {
-                    classes.insert(class);
-                }
-                Err(
-                    GroundTruthError::OutOfRange { .. } | GroundTruthError::UnknownClass { .. },
-                ) if class.contains(SEPARATORS) => {
-                    let parts = class.split(SEPARATORS).map(str::trim);
-                    for part in parts.filter(|part| !part.is_empty()) {
-                        classes.insert(self.class(part, count)?);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(classes.into_iter().collect())
-    }
-
-    fn class(&self, class: &str, count: Option<usize>) -> Result<usize, GroundTruthError> {
-        if let Ok(id) = class.trim().parse::<i64>() {
-            let shifted = id
-                .checked_add(self.offset)
-                .and_then(|id| usize::try_from(id).ok());
-            let shifted = shifted.filter(|id| count.is_none_or(|count| *id < count));
-            return shifted.ok_or(GroundTruthError::OutOfRange {
-                id,
-                offset: self.offset,
-                count,
-            });
-        }
-        let exact = class.trim().to_owned();
-        let any_case = key(class);
-        let mut found = [&exact, &any_case, &any_case].into_iter().zip(&self.names);
-        match found
-            .find_map(|(name, names)| names.get(name))
-            .map(Vec::as_slice)
-        {
-            Some([id]) => return Ok(*id),
-            Some(several) => {
-                return Err(GroundTruthError::Ambiguous {
-                    class: class.to_owned(),
-                    ids: several.to_vec(),
-                });
-            }
-            None => {}
-        }
-        let meant = key(class);
-        let is_short = |name: &&String| name.len() <= LONGEST_MEANT;
-        let names = self.names[2].keys().filter(is_short);
-        let nearest = names
-            .filter(|_| is_short(&&meant))
-            .map(|name| (strsim::jaro_winkler(name, &meant), name))
-            .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
-            .filter(|(likeness, _)| *likeness > 0.85);
-        Err(GroundTruthError::UnknownClass {
-            class: class.to_owned(),
-            has_labels: self.has_labels,
-            nearest: nearest.map(|(_, name)| name.clone()),
-        })
-    }
-}
-
-/// Names are the same in any case, and with `_` for blanks.
-pub(super) fn key(name: &str) -> String {
-    name.trim().replace('_', " ").to_lowercase()
-}
-
 /// The entry for an image: its path as it is, or the longest end of it that is there.
-fn find(entries: &HashMap<PathBuf, Entry>, image: &Path) -> Option<PathBuf> {
+fn find(entries: &HashMap<PathBuf, Entry>, image: &Path, form: TruthForm) -> Option<PathBuf> {
+    if form == TruthForm::LocSolution {
+        // Its ids are names without an ending.
+        let id = PathBuf::from(image.file_stem()?);
+        return entries.contains_key(&id).then_some(id);
+    }
     if entries.contains_key(image) {
         return Some(image.to_owned());
     }
@@ -365,7 +318,10 @@ fn shortened(line: &str) -> String {
     }
 }
 
-fn lines(text: &str) -> Result<HashMap<PathBuf, Entry>, GroundTruthError> {
+fn lines(
+    text: &str,
+    requested: Option<&[String; 2]>,
+) -> Result<(HashMap<PathBuf, Entry>, TruthForm), GroundTruthError> {
     let mut lines = text.lines().enumerate().filter(|(_, line)| {
         let line = line.trim();
         !line.is_empty() && !line.starts_with('#')
@@ -391,7 +347,32 @@ fn lines(text: &str) -> Result<HashMap<PathBuf, Entry>, GroundTruthError> {
     let Some((above, first)) = lines.clone().next() else {
         return Err(GroundTruthError::Empty);
     };
-    if let Some((image, class, delimiter)) = header(first) {
+    let first = first.trim();
+    if forms::is_synset_words(first) {
+        return Err(GroundTruthError::SynsetWords);
+    }
+    if first.starts_with('{') {
+        let [image, class] = match requested {
+            Some([image, class]) => [vec![image.as_str()], vec![class.as_str()]],
+            None => [IMAGE_COLUMNS.to_vec(), CLASS_COLUMNS.to_vec()],
+        };
+        for (index, line) in lines {
+            let (name, classes) = forms::json_line(index + 1, line, &image, &class)?;
+            let name = name.to_string_lossy();
+            // An image without classes has an entry, too.
+            for class in classes.iter().map(String::as_str).chain([""]) {
+                add(index + 1, &name, class)?;
+            }
+        }
+        return Ok((entries, TruthForm::JsonLines));
+    }
+    let is_loc = forms::is_loc_header(first);
+    let columns = if is_loc {
+        Some((0, 1, b','))
+    } else {
+        header(first, requested)?
+    };
+    if let Some((image, class, delimiter)) = columns {
         // The lines above the header are comments.
         let comments = text.split_inclusive('\n').take(above).map(str::len);
         let text = &text[comments.sum::<usize>()..];
@@ -409,10 +390,26 @@ fn lines(text: &str) -> Result<HashMap<PathBuf, Entry>, GroundTruthError> {
             let (Some(name), Some(class)) = (record.get(image), record.get(class)) else {
                 return Err(GroundTruthError::TooFewColumns { line: number });
             };
+            if is_loc {
+                let classes = forms::classes_of_boxes(class);
+                let classes = classes.ok_or_else(|| GroundTruthError::Boxes {
+                    line: number,
+                    text: shortened(class),
+                })?;
+                for class in classes {
+                    add(number, name, class)?;
+                }
+                continue;
+            }
             // An empty cell: an image that shows none of the classes.
             add(number, name, class)?;
         }
-        return Ok(entries);
+        let form = if is_loc {
+            TruthForm::LocSolution
+        } else {
+            TruthForm::Csv
+        };
+        return Ok((entries, form));
     }
     lines.try_for_each(|(index, line)| {
         let split = line.split_once('\t').or_else(|| {
@@ -433,26 +430,59 @@ fn lines(text: &str) -> Result<HashMap<PathBuf, Entry>, GroundTruthError> {
             }),
         }
     })?;
-    Ok(entries)
+    Ok((entries, TruthForm::Lines))
 }
 
 /// The columns of the image and of the class, and the separator, if the line is a header.
-fn header(line: &str) -> Option<(usize, usize, u8)> {
+fn header(
+    line: &str,
+    requested: Option<&[String; 2]>,
+) -> Result<Option<(usize, usize, u8)>, GroundTruthError> {
     let delimiter = if line.contains('\t') { '\t' } else { ',' };
     let columns: Vec<String> = line
         .split(delimiter)
         .map(|name| name.trim().trim_matches('"').to_ascii_lowercase())
         .collect();
+    if let Some(requested) = requested {
+        let place = |name: &String| {
+            let place = columns
+                .iter()
+                .position(|column| *column == name.to_ascii_lowercase());
+            place.ok_or_else(|| GroundTruthError::NoColumn {
+                column: name.clone(),
+                columns: columns.clone(),
+            })
+        };
+        let [image, class] = requested;
+        return Ok(Some((place(image)?, place(class)?, delimiter as u8)));
+    }
     let position = |known: &[&str]| {
         let mut known = known.iter();
         known.find_map(|name| columns.iter().position(|column| column == name))
     };
-    let (image, class) = (position(&IMAGE_COLUMNS)?, position(&CLASS_COLUMNS)?);
-    (image != class).then_some((image, class, delimiter as u8))
+    let Some((image, class)) = position(&IMAGE_COLUMNS).zip(position(&CLASS_COLUMNS)) else {
+        return Ok(None);
+    };
+    if image == class {
+        return Ok(None);
+    }
+    // A column of ids and one of names are the same classes; two of names may be different ones.
+    let candidates = columns
+        .iter()
+        .filter(|it| CLASS_COLUMNS.contains(&it.as_str()));
+    let candidates: Vec<String> = candidates.cloned().collect();
+    if candidates.len() > 1 && !columns[class].contains("_id") {
+        return Err(GroundTruthError::ClassColumns {
+            columns: candidates,
+        });
+    }
+    Ok(Some((image, class, delimiter as u8)))
 }
 
 #[cfg(test)]
 mod tests {
+    use image_classification::Labels;
+
     use super::*;
 
     const LABELS: [&str; 3] = ["tench, Tinca tinca", "tiger shark", "tabby cat"];
@@ -484,7 +514,7 @@ mod tests {
             "# a comment\nfilename\tclass\na.jpg\t2\nb.jpg\t1\n",
             "# columns: path,label\npath,label\na.jpg,2\nb.jpg,1\n",
         ] {
-            let mut truth = GroundTruth::parse(text).unwrap();
+            let mut truth = GroundTruth::parse(text, None).unwrap();
             let lookup = lookup(LABELS, 0);
             let mut of = |image| classes(&mut truth, &lookup, image);
             assert_eq!(of("photos/a.jpg"), Some(vec![2]), "{text}");
@@ -507,7 +537,7 @@ mod tests {
             "path,label\na.jpg,2;0;\n",
             "image,labels\na.jpg,tabby cat|tench\n",
         ] {
-            let mut truth = GroundTruth::parse(text).unwrap();
+            let mut truth = GroundTruth::parse(text, None).unwrap();
             let lookup = lookup(LABELS, 0);
             let found = classes(&mut truth, &lookup, "a.jpg");
             assert_eq!(found, Some(vec![0, 2]), "{text}");
@@ -525,20 +555,20 @@ mod tests {
 
     #[test]
     fn an_empty_cell_is_an_image_without_classes() {
-        let mut truth = GroundTruth::parse("path,label\na.jpg,\nb.jpg,1\n").unwrap();
+        let mut truth = GroundTruth::parse("path,label\na.jpg,\nb.jpg,1\n", None).unwrap();
         let lookup = lookup(LABELS, 0);
         assert_eq!(classes(&mut truth, &lookup, "a.jpg"), Some(vec![]));
     }
 
     #[test]
     fn one_class_by_id_and_by_name_is_one_class() {
-        let truth = GroundTruth::parse("a.jpg 2\na.jpg tabby_cat\n").unwrap();
+        let truth = GroundTruth::parse("a.jpg 2\na.jpg tabby_cat\n", None).unwrap();
         truth.check_single(&lookup(LABELS, 0)).unwrap();
     }
 
     #[test]
     fn each_run_finds_names_in_its_own_labels() {
-        let mut truth = GroundTruth::parse("a.jpg\ttabby cat\n").unwrap();
+        let mut truth = GroundTruth::parse("a.jpg\ttabby cat\n", None).unwrap();
         let [one, other] = [
             lookup(LABELS, 0),
             lookup(["tabby cat", "tench", "shark"], 0),
@@ -555,7 +585,7 @@ mod tests {
     #[test]
     fn the_longest_end_of_a_path_decides() {
         let text = "a.jpg 0\nval/a.jpg 1\na name with blanks.jpg 2\n";
-        let mut truth = GroundTruth::parse(text).unwrap();
+        let mut truth = GroundTruth::parse(text, None).unwrap();
         let lookup = lookup(LABELS, 0);
         let mut of = |image| classes(&mut truth, &lookup, image);
         assert_eq!(of("data/val/a.jpg"), Some(vec![1]));
@@ -573,7 +603,7 @@ mod tests {
         assert_eq!(of("bird"), [3]);
         let error = error(&lookup(["crane", "crane"], 0), "crane").to_string();
         assert!(error.contains("0 and 1"), "{error}");
-        let mut lines = GroundTruth::parse("1.jpg 2\n").unwrap();
+        let mut lines = GroundTruth::parse("1.jpg 2\n", None).unwrap();
         let lookup = lookup(LABELS, 0);
         for _ in 0..2 {
             assert_eq!(classes(&mut lines, &lookup, "a/1.jpg"), Some(vec![2]));
@@ -590,18 +620,18 @@ mod tests {
             format!("path,label\na.jpg,\"1|{long}\"\n"),
             format!("path,label\na.jpg,{long};1\n"),
         ] {
-            let error = GroundTruth::parse(&text).unwrap_err().to_string();
+            let error = GroundTruth::parse(&text, None).unwrap_err().to_string();
             let expected = "line 2 has a class of 1000000 bytes, more than 16384";
             assert_eq!(error, expected);
         }
-        let error = GroundTruth::parse(&long).unwrap_err().to_string();
+        let error = GroundTruth::parse(&long, None).unwrap_err().to_string();
         assert!(error.len() < 300, "{error}");
         // No class of the cell is long, but together they are.
         let text = format!(
             "path,label\na.jpg,{}\n",
             "tench|yyyyyyyyyyyyyyyy|".repeat(50_000)
         );
-        let mut truth = GroundTruth::parse(&text).unwrap();
+        let mut truth = GroundTruth::parse(&text, None).unwrap();
         let written = truth.take(Path::new("a.jpg")).unwrap().unwrap();
         let names = (0..1000).map(|number| format!("{} {number}", "y ".repeat(2000)));
         let lookup = ClassLookup::new(Some(&Labels::from_names(names.collect())), 0);
@@ -613,7 +643,7 @@ mod tests {
 
     #[test]
     fn folders_and_offsets() {
-        let mut folders = GroundTruth::folders();
+        let mut folders = GroundTruth::folders([]);
         let lookup = lookup(["tench, Tinca tinca", "shark"], 1);
         let mut of = |image| classes(&mut folders, &lookup, image);
         assert_eq!(of("data/tinca_tinca/1.jpg"), Some(vec![0]));
@@ -640,11 +670,12 @@ mod tests {
             ("path,label\na.jpg\n", "line 2"),
             ("# above\n\npath,label\na.jpg\n", "line 4"),
         ] {
-            let error = GroundTruth::parse(text).unwrap_err();
+            let error = GroundTruth::parse(text, None).unwrap_err();
             assert!(error.to_string().contains(words), "{error}");
             assert!(error.hint().contains("path,class_id"));
         }
-        let truth = GroundTruth::parse("b.jpg 0\na.jpg 1\nc.jpg 1\na.jpg 2\nb.jpg 1\n").unwrap();
+        let truth =
+            GroundTruth::parse("b.jpg 0\na.jpg 1\nc.jpg 1\na.jpg 2\nb.jpg 1\n", None).unwrap();
         let error = truth.check_single(&ClassLookup::new(None, 0)).unwrap_err();
         let text = error.to_string();
         assert!(

@@ -3,7 +3,7 @@
 use image_classification::Labels;
 use serde::Serialize;
 
-use super::ground_truth::key;
+use super::lookup::key;
 
 /// The difference between the labels of a run and the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -1,15 +1,21 @@
 //! Accuracy of answers, and the ground truth that they are judged by.
 
 mod calibration;
+mod directories;
 mod error;
+mod forms;
 mod ground_truth;
+mod imagenet;
 mod labels;
+mod lookup;
 mod multi_label;
 mod score;
 
 pub use calibration::{Bin, Calibrated, Calibration};
 pub use error::GroundTruthError;
-pub use ground_truth::{ClassLookup, GroundTruth};
+pub use forms::{TruthForm, TruthSummary};
+pub use ground_truth::GroundTruth;
 pub use labels::{Classes, LabelDifference};
+pub use lookup::ClassLookup;
 pub use multi_label::{Decisions, MultiLabel, Quality};
 pub use score::{Accuracy, Counts, Judged, OfClass, SingleLabel};

@@ -18,6 +18,8 @@ pub struct Judged {
     pub wrong: Option<Vec<usize>>,
     /// The best class. `None` for an answer without classes.
     pub best: Option<usize>,
+    /// The score of the best class. `None` for class ids.
+    pub best_score: Option<f64>,
     /// The largest probability of a right class. `None` for raw outputs and class ids.
     pub score: Option<f64>,
 }
@@ -117,6 +119,7 @@ impl Accuracy {
             rank,
             wrong,
             best: top.first().map(|ranked| ranked.class_id),
+            best_score: best_score(&top, scores),
             score: right_score(truth, scores),
         }
     }
@@ -130,6 +133,13 @@ impl Accuracy {
     pub fn ranks(&self, k: usize) -> bool {
         self.least_ranked.is_none_or(|least| k <= least)
     }
+}
+
+/// Returns the score of the best class, if classes have scores.
+fn best_score(top: &[Ranked], scores: &Scores) -> Option<f64> {
+    let has_scores = scores.scoring() != Scoring::ClassIds;
+    let best = top.first().filter(|_| has_scores)?;
+    scores.values().get(best.class_id).copied()
 }
 
 /// Returns the largest probability of a right class, if scores are probabilities.

@@ -1,6 +1,7 @@
 //! An evaluation that is fed image by image.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use backend_api::Tensor;
@@ -10,6 +11,7 @@ use super::changes::{ChangedAnswer, Changes};
 use super::error::EvaluationError;
 use super::limits::GateLimits;
 use super::report::{EvaluatedRun, EvaluationReport, RunResults, WrongAnswer};
+use super::rows::{AnswerRow, JudgedRow, RowResult};
 use super::shift::ShiftCounts;
 use crate::accuracy::{
     Accuracy, ClassLookup, GroundTruth, GroundTruthError, Judged, LabelDifference,
@@ -68,6 +70,8 @@ pub struct EvaluationAccumulator {
     missing: Vec<usize>,
     duplicates: Duplicates,
     failures: Vec<Failure>,
+    /// The rows of the last image.
+    rows: Vec<AnswerRow>,
 }
 
 impl EvaluationAccumulator {
@@ -114,7 +118,24 @@ impl EvaluationAccumulator {
             missing: Vec::new(),
             duplicates: Duplicates::default(),
             failures: Vec::new(),
+            rows: Vec::new(),
         })
+    }
+
+    /// Returns the rows of the image that was added last, one for each [ready](Self::ready) run.
+    pub fn rows(&self) -> &[AnswerRow] {
+        &self.rows
+    }
+
+    /// Sets the rows of the image that was added last.
+    fn set_rows(&mut self, result: impl Fn(usize) -> RowResult) {
+        let image = self.images.last().cloned().unwrap_or_default();
+        let row = |run| AnswerRow {
+            image: image.clone(),
+            run,
+            result: result(run),
+        };
+        self.rows = self.judges.iter().map(|judge| row(judge.place)).collect();
     }
 
     /// Returns the runs that cannot be judged, by their places.
@@ -140,6 +161,7 @@ impl EvaluationAccumulator {
             self.missing.push(image);
         }
         self.images.push(path);
+        self.set_rows(|_| RowResult::Failed(problem.message.clone()));
         self.failures.push(Failure::image(image, problem));
         &self.failures[self.failures.len() - 1..]
     }
@@ -166,9 +188,13 @@ impl EvaluationAccumulator {
             Ok(written)
         });
         match checked {
-            Ok(None) => {}
+            Ok(None) => self.set_rows(|_| RowResult::NoTruth),
             Ok(Some(written)) => self.judge(image, &written, outputs),
-            Err(error) => self.failures.push(Failure::image(image, error.problem())),
+            Err(error) => {
+                let problem = error.problem();
+                self.set_rows(|_| RowResult::Failed(problem.message.clone()));
+                self.failures.push(Failure::image(image, problem));
+            }
         }
         &self.failures[failures..]
     }
@@ -176,15 +202,28 @@ impl EvaluationAccumulator {
     fn judge(&mut self, image: usize, written: &[String], outputs: Vec<Result<Tensor, Problem>>) {
         let most = self.options.top.last().copied().unwrap_or(1);
         let mut answers = Vec::new();
+        self.rows.clear();
         for (judge, output) in self.judges.iter_mut().zip(outputs) {
             let judged = output.and_then(|output| {
                 let judged = judge.judge(image, written, &output, most);
                 judged.map_err(|error| error.problem())
             });
             match judged {
-                Ok(answer) => answers.push(Some(answer)),
+                Ok(answer) => {
+                    self.rows.push(AnswerRow {
+                        image: self.images[image].clone(),
+                        run: judge.place,
+                        result: RowResult::Judged(answer.row()),
+                    });
+                    answers.push(Some(answer));
+                }
                 Err(problem) => {
                     answers.push(None);
+                    self.rows.push(AnswerRow {
+                        image: self.images[image].clone(),
+                        run: judge.place,
+                        result: RowResult::Failed(problem.message.clone()),
+                    });
                     let failure = Failure::run(image, judge.place, problem);
                     self.failures.push(failure);
                 }
@@ -199,7 +238,7 @@ impl EvaluationAccumulator {
             return;
         };
         for (judge, answer) in self.judges.iter_mut().zip(answers) {
-            let Some(Answer { truth, judged }) = answer else {
+            let Some(Answer { truth, judged, .. }) = answer else {
                 continue;
             };
             let right = [reference.judged.is_right(), judged.is_right()];
@@ -249,6 +288,7 @@ impl EvaluationAccumulator {
             let surplus = self.truth.surplus().into_iter();
             surplus.map(Path::to_owned).collect()
         };
+        let ground_truth = self.truth.summary(&self.images);
         let mut judges = self.judges.into_iter();
         let run = |(entry, label_difference): (RunEntry, _)| EvaluatedRun {
             name: entry.name,
@@ -270,6 +310,7 @@ impl EvaluationAccumulator {
         EvaluationReport {
             runs: runs.map(run).collect(),
             reference: self.reference,
+            ground_truth,
             images: self.images,
             counted: self.counted,
             missing: self.missing,
@@ -363,32 +404,47 @@ fn check_run(
     check_classes(&lookup, classes, truth, images)
 }
 
-/// Checks that the model has the classes of one image at least: a wrong directory is one error, not one for each image.
+/// Checks that the model has the classes of the images: a wrong directory is one error, not one for each image.
 fn check_classes(
     lookup: &ClassLookup,
     classes: Option<usize>,
     truth: &GroundTruth,
     images: &[PathBuf],
 ) -> Result<(), EvaluationError> {
+    truth.check_directories(lookup, classes)?;
     let mut first = None;
-    let mut count = 0;
+    let (mut of, mut unknown) = (0, 0);
+    // The same classes are looked up once.
+    let mut known: HashMap<Vec<String>, bool> = HashMap::new();
     for image in images {
-        let Some(written) = truth.written(image) else {
+        let Some(written) = owned(truth.written(image)) else {
             continue;
         };
-        match lookup.classes(&written, classes) {
-            Ok(_) => return Ok(()),
-            Err(error) => first = first.or(Some(error)),
-        }
-        count += 1;
+        let is_known = known.get(&written).copied().unwrap_or_else(|| {
+            let found = lookup.classes(&written, classes);
+            let is_known = found.is_ok();
+            if let (Err(error), None) = (found, &first) {
+                first = Some((image.clone(), error));
+            }
+            known.insert(written, is_known);
+            is_known
+        });
+        of += 1;
+        unknown += usize::from(!is_known);
     }
     match first {
-        Some(source) if count > 1 => Err(EvaluationError::NoClasses {
-            images: count,
+        // The error of a single image names the image.
+        Some(_) if of == 1 => Ok(()),
+        Some((_, source)) if unknown == of => {
+            Err(EvaluationError::NoClasses { images: of, source })
+        }
+        Some((first, source)) => Err(EvaluationError::UnknownClasses {
+            images: unknown,
+            of,
+            first,
             source,
         }),
-        // The error of a single image names the image.
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
@@ -424,7 +480,22 @@ fn label_differences(entries: &[RunEntry], reference: usize) -> Vec<Option<Label
 #[derive(Clone)]
 struct Answer {
     truth: Vec<usize>,
+    /// The best class, or the classes that a multi-label model gives.
+    given: Vec<usize>,
     judged: Judged,
+}
+
+impl Answer {
+    fn row(&self) -> JudgedRow {
+        JudgedRow {
+            right: self.given == self.truth,
+            truth: self.truth.clone(),
+            answer: self.given.clone(),
+            rank: self.judged.rank,
+            score: self.judged.best_score,
+            truth_score: self.judged.score,
+        }
+    }
 }
 
 /// Judges the answers of one run by its own labels.
@@ -489,6 +560,7 @@ impl Judge {
         {
             self.shifts.add(*truth, judged.best);
         }
+        let given = judged.wrong.clone().unwrap_or_else(|| truth.clone());
         if let Some(answer) = judged.wrong.take() {
             self.wrong.push(WrongAnswer {
                 image,
@@ -496,7 +568,11 @@ impl Judge {
                 answer,
             });
         }
-        Ok(Answer { truth, judged })
+        Ok(Answer {
+            truth,
+            given,
+            judged,
+        })
     }
 }
 

@@ -35,6 +35,21 @@ pub enum EvaluationError {
         /// The error of the first image.
         source: GroundTruthError,
     },
+    /// The model lacks the classes of some images.
+    #[error(
+        "the model lacks the classes of {images} of {of} images, the first is {}",
+        printable(&.first.to_string_lossy())
+    )]
+    UnknownClasses {
+        /// The number of images.
+        images: usize,
+        /// The number of images with ground truth.
+        of: usize,
+        /// The first of the images.
+        first: PathBuf,
+        /// The error of the first image.
+        source: GroundTruthError,
+    },
     /// The model gives one value for an image, which is neither a probability nor a logit.
     #[error("the model gives a single raw value, which cannot rank classes")]
     SingleValue,
@@ -95,7 +110,9 @@ impl EvaluationError {
             Self::Contradiction { .. } => {
                 "correct the ground truth, or remove one of the two images"
             }
-            Self::GroundTruth(error) | Self::NoClasses { source: error, .. } => return error.hint(),
+            Self::GroundTruth(error)
+            | Self::NoClasses { source: error, .. }
+            | Self::UnknownClasses { source: error, .. } => return error.hint(),
             Self::Scores(error) => error.hint(),
             Self::Model(error) => error.hint().unwrap_or("check the files of the model"),
         }

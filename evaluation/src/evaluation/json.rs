@@ -30,6 +30,7 @@ fn report(evaluation: &EvaluationReport) -> Value {
         "verdict": evaluation.verdict(),
         "summary": evaluation.summary(),
         "machine": evaluation.machine,
+        "ground_truth": evaluation.ground_truth,
         "pictures": evaluation.images.len(),
         "counted": evaluation.counted,
         "with_truth": evaluation.with_truth(),

@@ -7,6 +7,7 @@ mod error;
 mod json;
 mod limits;
 mod report;
+mod rows;
 mod run;
 mod shift;
 
@@ -16,5 +17,6 @@ pub use drop::AccuracyDrop;
 pub use error::EvaluationError;
 pub use limits::{DropRule, GateLimits, LeastTruth};
 pub use report::{EvaluatedRun, EvaluationReport, RunResults, WrongAnswer};
+pub use rows::{AnswerRow, JudgedRow, RowResult};
 pub use run::{Evaluation, RunningEvaluation};
 pub use shift::IdShift;

@@ -9,7 +9,7 @@ use super::changes::Changes;
 use super::drop::AccuracyDrop;
 use super::limits::{DropRule, GateLimits, LeastTruth};
 use super::shift::IdShift;
-use crate::accuracy::{Accuracy, LabelDifference};
+use crate::accuracy::{Accuracy, LabelDifference, TruthSummary};
 use crate::agreement::{Gate, Verdict};
 use crate::duplicates::Duplicates;
 use crate::failure::Failure;
@@ -64,6 +64,8 @@ pub struct EvaluationReport {
     pub runs: Vec<EvaluatedRun>,
     /// The place of the reference.
     pub reference: usize,
+    /// The form of the ground truth, and its extent for the images.
+    pub ground_truth: TruthSummary,
     /// The paths or names of the images.
     pub images: Vec<PathBuf>,
     /// The number of images that have ground truth and an answer of every run that was evaluated.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use crate::args::{BenchArgs, InputArgs, RunsArgs, ShardArgs, TextOrJson};
+use crate::args::{BenchArgs, InputArgs, ResultFormat, RunsArgs, ShardArgs, TextOrJson};
 use crate::destination;
 use crate::errors::Hinted;
 use crate::inputs::Input;
@@ -66,6 +66,7 @@ pub fn run(mut args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
 /// Returns the options of the runs, as those of other commands.
 fn options(args: BenchArgs) -> anyhow::Result<RunsOptions> {
     RunsOptions::try_from(RunsArgs {
+        format: ResultFormat::Text,
         runs: args.runs,
         shard: ShardArgs::default(),
         input: InputArgs {

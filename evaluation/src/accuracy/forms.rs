@@ -1,0 +1,193 @@
+//! Forms of files with ground truth that datasets come with.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::error::GroundTruthError;
+use super::imagenet::is_synset;
+
+/// The form of ground truth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum TruthForm {
+    /// A name and a class on each line.
+    Lines,
+    /// CSV with a header, such as `metadata.csv` of Hugging Face.
+    Csv,
+    /// A JSON object on each line: `metadata.jsonl` of Hugging Face.
+    JsonLines,
+    /// `LOC_val_solution.csv` of ImageNet's challenge on Kaggle.
+    LocSolution,
+    /// Directories with the names or the ids of classes.
+    Directories,
+    /// Directories with the ids of ImageNet's synsets.
+    SynsetDirectories,
+    /// Directories whose alphabetical order is the order of the class ids, as torchvision's `ImageFolder` reads them.
+    SortedDirectories,
+}
+
+impl fmt::Display for TruthForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lines => "a file with a name and a class on each line",
+            Self::Csv => "a CSV file",
+            Self::JsonLines => "a file of JSON lines",
+            Self::LocSolution => "ImageNet's LOC_val_solution.csv",
+            Self::Directories => "class directories",
+            Self::SynsetDirectories => "ImageNet synset directories",
+            Self::SortedDirectories => "class directories in alphabetical order",
+        })
+    }
+}
+
+/// The extent of ground truth: the classes and the images that have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct TruthSummary {
+    /// The form.
+    pub form: TruthForm,
+    /// The number of different classes of the images, as they are written.
+    pub classes: usize,
+    /// The number of images that have ground truth.
+    #[serde(rename = "pictures")]
+    pub images: usize,
+}
+
+impl fmt::Display for TruthSummary {
+    /// `ImageNet synset directories, 1000 classes, 200 images`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let classes = match self.classes {
+            1 => "class",
+            _ => "classes",
+        };
+        let images = crate::text::counted(self.images, "image");
+        write!(f, "{}, {} {classes}, {images}", self.form, self.classes)
+    }
+}
+
+/// Returns whether `line` is the header of ImageNet's `LOC_val_solution.csv`.
+pub(super) fn is_loc_header(line: &str) -> bool {
+    line.trim() == "ImageId,PredictionString"
+}
+
+/// Returns the classes of the boxes of a `PredictionString`: `n02123045 12 40 200 180` for each box, or `None` if it is
+/// something else.
+pub(super) fn classes_of_boxes(text: &str) -> Option<Vec<&str>> {
+    const WORDS_OF_A_BOX: usize = 5;
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let (boxes, rest) = words.as_chunks::<WORDS_OF_A_BOX>();
+    let is_box = |words: &&[&str; WORDS_OF_A_BOX]| {
+        is_synset(words[0]) && words[1..].iter().all(|word| word.parse::<f64>().is_ok())
+    };
+    let are_boxes = rest.is_empty() && !boxes.is_empty() && boxes.iter().all(|it| is_box(&it));
+    are_boxes.then(|| boxes.iter().map(|words| words[0]).collect())
+}
+
+/// Returns whether a line is one of `synset_words.txt`, which names classes and not images.
+pub(super) fn is_synset_words(line: &str) -> bool {
+    let words = line.split_once(' ');
+    words.is_some_and(|(synset, name)| {
+        is_synset(synset) && !name.trim().is_empty() && name.trim().parse::<i64>().is_err()
+    })
+}
+
+/// Returns the name of an image and its classes from a line of JSON, with the columns that `image` and `class` name in
+/// the order of preference.
+pub(super) fn json_line(
+    line: usize,
+    text: &str,
+    images: &[&str],
+    classes: &[&str],
+) -> Result<(PathBuf, Vec<String>), GroundTruthError> {
+    let damaged = |detail: String| GroundTruthError::JsonLine { line, detail };
+    let object: Value = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+    let Value::Object(object) = object else {
+        return Err(damaged("it is no object".to_owned()));
+    };
+    let find = |names: &[&str]| names.iter().find_map(|name| object.get(*name));
+    let keys = || object.keys().cloned().collect::<Vec<_>>().join(", ");
+    let (Some(image), Some(class)) = (find(images), find(classes)) else {
+        let detail = format!("it has no image and class, but the keys {}", keys());
+        return Err(damaged(detail));
+    };
+    let Value::String(image) = image else {
+        return Err(damaged(format!("the image is {image}, not a text")));
+    };
+    let one = |value: &Value| match value {
+        Value::String(class) => Some(class.clone()),
+        Value::Number(id) if id.is_i64() || id.is_u64() => Some(id.to_string()),
+        _ => None,
+    };
+    let classes = match class {
+        Value::Null => Some(Vec::new()),
+        Value::Array(classes) => classes.iter().map(one).collect(),
+        class => one(class).map(|class| vec![class]),
+    };
+    let classes = classes.ok_or_else(|| {
+        damaged(format!(
+            "the class is {class}, not a text, an id or a list of them"
+        ))
+    })?;
+    Ok((PathBuf::from(image), classes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boxes_have_a_synset_and_four_numbers() {
+        for (text, expected) in [
+            ("n01751748 111 108 230 366 ", Some(vec!["n01751748"])),
+            (
+                "n01751748 1 1 2 3 n02123045 1 1 2 3",
+                Some(vec!["n01751748", "n02123045"]),
+            ),
+            ("n01751748", None),
+            ("n01751748 1 1 2", None),
+            ("cat 1 1 2 3", None),
+            ("", None),
+        ] {
+            assert_eq!(classes_of_boxes(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn json_lines_have_an_image_and_classes() {
+        let read = |text: &str| json_line(7, text, &["file_name"], &["label", "tags"]);
+        for (text, expected) in [
+            (r#"{"file_name": "a.png", "label": 3}"#, vec!["3"]),
+            (r#"{"label": "cat", "file_name": "a.png"}"#, vec!["cat"]),
+            (
+                r#"{"file_name": "a.png", "tags": ["x", 4]}"#,
+                vec!["x", "4"],
+            ),
+            (r#"{"file_name": "a.png", "label": null}"#, vec![]),
+        ] {
+            let (image, classes) = read(text).unwrap();
+            assert_eq!(
+                (image, classes),
+                (
+                    "a.png".into(),
+                    expected.into_iter().map(str::to_owned).collect()
+                )
+            );
+        }
+        for (text, words) in [
+            ("[]", "line 7: it is no object"),
+            ("{", "line 7: EOF"),
+            (
+                r#"{"file_name": "a", "text": "b"}"#,
+                "the keys file_name, text",
+            ),
+            (r#"{"file_name": 1, "label": "b"}"#, "the image is 1"),
+            (r#"{"file_name": "a", "label": 1.5}"#, "the class is 1.5"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}

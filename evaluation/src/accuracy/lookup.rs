@@ -1,0 +1,190 @@
+//! The classes of one run.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
+
+use image_classification::Labels;
+
+use super::error::GroundTruthError;
+use super::ground_truth::SEPARATORS;
+use super::imagenet;
+
+/// The longest name that is compared with all labels to find the one that was meant: the time grows with the product
+/// of the lengths.
+const LONGEST_MEANT: usize = 256;
+
+/// Finds the classes of one run by its own labels, or as places in its own output.
+#[derive(Debug)]
+pub struct ClassLookup {
+    has_labels: bool,
+    /// The classes with each name: whole labels as they are written, whole labels in any case, parts of
+    /// labels.
+    names: [HashMap<String, Vec<usize>>; 3],
+    /// The first class of ImageNet, if the labels are ImageNet's.
+    imagenet: Option<usize>,
+    offset: i64,
+}
+
+impl ClassLookup {
+    /// `offset` is added to ids.
+    pub fn new(labels: Option<&Labels>, offset: i64) -> Self {
+        let mut names: [HashMap<String, Vec<usize>>; 3] = Default::default();
+        for class_id in 0..labels.map_or(0, Labels::len) {
+            let label = labels.and_then(|labels| labels.get(class_id));
+            let label = label.unwrap_or_default();
+            let mut add = |kind: usize, name: String| {
+                let classes = names[kind].entry(name).or_default();
+                if classes.last() != Some(&class_id) {
+                    classes.push(class_id);
+                }
+            };
+            add(0, label.trim().to_owned());
+            add(1, key(label));
+            // `tabby, tabby cat` is found by each part, too.
+            for part in label.split(',') {
+                add(2, key(part));
+            }
+        }
+        Self {
+            has_labels: labels.is_some(),
+            names,
+            imagenet: labels.and_then(imagenet::first_class),
+            offset,
+        }
+    }
+
+    /// Returns the class of an id of the ground truth. `None` if it is below 0.
+    pub(super) fn shifted(&self, id: i64) -> Option<usize> {
+        let id = id.checked_add(self.offset)?;
+        usize::try_from(id).ok()
+    }
+
+    /// Returns the only class with a label.
+    pub(super) fn label(&self, name: &str) -> Option<usize> {
+        match self.named(name) {
+            Some([id]) => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// Returns the classes with a label: as it is written, in any case, as a part of a label.
+    fn named(&self, name: &str) -> Option<&[usize]> {
+        let (exact, any_case) = (name.trim().to_owned(), key(name));
+        let mut found = [&exact, &any_case, &any_case].into_iter().zip(&self.names);
+        let found = found.find_map(|(name, names)| names.get(name));
+        found.map(Vec::as_slice)
+    }
+
+    /// Returns the class of a synset: by its place among ImageNet's where the labels are ImageNet's or the number of
+    /// classes is, otherwise by its name.
+    fn synset(&self, synset: &str, count: Option<usize>) -> Result<usize, GroundTruthError> {
+        let (id, name) =
+            imagenet::class(synset).ok_or_else(|| GroundTruthError::UnknownSynset {
+                synset: synset.to_owned(),
+            })?;
+        if let Some(first) = self.imagenet {
+            return Ok(first + id);
+        }
+        if self.has_labels {
+            return self
+                .label(name)
+                .ok_or_else(|| GroundTruthError::SynsetLabel {
+                    synset: synset.to_owned(),
+                    name: name.to_owned(),
+                });
+        }
+        let expected = self.shifted(imagenet::CLASSES as i64);
+        match count.filter(|count| Some(*count) != expected) {
+            Some(classes) => Err(GroundTruthError::SynsetClasses {
+                synset: synset.to_owned(),
+                classes,
+            }),
+            None => self.shifted(id as i64).ok_or(GroundTruthError::OutOfRange {
+                id: id as i64,
+                offset: self.offset,
+                count,
+            }),
+        }
+    }
+
+    /// Returns the first class of `written` that needs labels, if there are none.
+    pub fn needs_labels<'a>(&self, written: &'a [Cow<'_, str>]) -> Option<&'a str> {
+        let mut parts = written.iter().flat_map(|class| class.split(SEPARATORS));
+        parts.find(|part| {
+            let part = part.trim();
+            let is_number = part.parse::<i64>().is_ok() || imagenet::is_synset(part);
+            !self.has_labels && !part.is_empty() && !is_number
+        })
+    }
+
+    /// The classes that `written` names, ascending, for a model with `count` classes, if that is known.
+    ///
+    /// # Errors
+    ///
+    /// For a class that the model does not have.
+    pub fn classes(
+        &self,
+        written: &[impl AsRef<str>],
+        count: Option<usize>,
+    ) -> Result<Vec<usize>, GroundTruthError> {
+        let mut classes = BTreeSet::new();
+        for class in written.iter().map(AsRef::as_ref) {
+            match self.class(class, count) {
+                Ok(class) => {
+                    classes.insert(class);
+                }
+                Err(
+                    GroundTruthError::OutOfRange { .. } | GroundTruthError::UnknownClass { .. },
+                ) if class.contains(SEPARATORS) => {
+                    let parts = class.split(SEPARATORS).map(str::trim);
+                    for part in parts.filter(|part| !part.is_empty()) {
+                        classes.insert(self.class(part, count)?);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(classes.into_iter().collect())
+    }
+
+    fn class(&self, class: &str, count: Option<usize>) -> Result<usize, GroundTruthError> {
+        if let Ok(id) = class.trim().parse::<i64>() {
+            let shifted = self.shifted(id);
+            let shifted = shifted.filter(|id| count.is_none_or(|count| *id < count));
+            return shifted.ok_or(GroundTruthError::OutOfRange {
+                id,
+                offset: self.offset,
+                count,
+            });
+        }
+        match self.named(class) {
+            Some([id]) => return Ok(*id),
+            Some(several) => {
+                return Err(GroundTruthError::Ambiguous {
+                    class: class.to_owned(),
+                    ids: several.to_vec(),
+                });
+            }
+            None if imagenet::is_synset(class) => return self.synset(class.trim(), count),
+            None => {}
+        }
+        let meant = key(class);
+        let is_short = |name: &&String| name.len() <= LONGEST_MEANT;
+        let names = self.names[2].keys().filter(is_short);
+        let nearest = names
+            .filter(|_| is_short(&&meant))
+            .map(|name| (strsim::jaro_winkler(name, &meant), name))
+            .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
+            .filter(|(likeness, _)| *likeness > 0.85);
+        Err(GroundTruthError::UnknownClass {
+            class: class.to_owned(),
+            has_labels: self.has_labels,
+            nearest: nearest.map(|(_, name)| name.clone()),
+        })
+    }
+}
+
+/// Names are the same in any case, and with `_` for blanks.
+pub(super) fn key(name: &str) -> String {
+    name.trim().replace('_', " ").to_lowercase()
+}

@@ -1,0 +1,290 @@
+//! Ground truth in the forms that datasets have, with RTen.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use classify_tests::{Run, ensure, expect_code, run, small_model};
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+
+use crate::classify;
+
+type Test = fn() -> Result<(), Failed>;
+
+pub fn trials() -> Vec<Trial> {
+    let tests: [(&str, Test); 9] = [
+        ("synset_directories_are_classes_of_imagenet", synsets),
+        ("synsets_need_to_know_the_background", background),
+        ("loc_val_solution_is_read_as_it_is", loc_solution),
+        ("metadata_next_to_images_is_found", metadata),
+        ("several_metadata_files_are_an_error", two_files),
+        ("sorted_directories_are_class_ids", sorted),
+        ("directories_with_numbers_are_ambiguous", numbers),
+        ("unknown_classes_are_one_error", unknown),
+        ("columns_are_chosen_by_a_flag", columns),
+    ];
+    let trial = |(name, test): (&str, Test)| Trial::test(format!("datasets::{name}"), test);
+    tests.into_iter().map(trial).collect()
+}
+
+/// Images of different greys in a temporary directory.
+struct Images {
+    folder: tempfile::TempDir,
+}
+
+impl Images {
+    fn new(paths: &[&str]) -> Result<Self, Failed> {
+        let folder = tempfile::tempdir()?;
+        for (number, path) in paths.iter().enumerate() {
+            let path = folder.path().join("images").join(path);
+            fs::create_dir_all(path.parent().ok_or("parent")?)?;
+            let bytes = [&b"P6 8 8 255\n"[..], &[20 + 30 * number as u8; 192]].concat();
+            fs::write(path, bytes)?;
+        }
+        Ok(Self { folder })
+    }
+
+    fn write(&self, path: &str, text: &str) -> Result<PathBuf, Failed> {
+        let path = self.folder.path().join(path);
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+
+    /// Evaluates a model of the tests. Returns the output and the JSON report, if there is one.
+    fn evaluate(&self, model: &str, flags: &[&str], code: i32) -> Result<(Run, Value), Failed> {
+        let mut command = classify();
+        command.current_dir(self.folder.path());
+        command.args(["evaluate", "rten", "-r", "-i", "images", "-m"]);
+        command.arg(small_model(model)).args(flags);
+        let result = run(command.args(["--report", "report.json"]));
+        expect_code(&result, code)?;
+        let report = fs::read(self.folder.path().join("report.json")).unwrap_or_default();
+        Ok((result, serde_json::from_slice(&report).unwrap_or_default()))
+    }
+}
+
+/// The classes of the wrong images by their paths. Every test gives classes that the models do not answer.
+fn wrong(report: &Value) -> Vec<(String, u64)> {
+    let wrong = report["runs"][0]["wrong"].as_array();
+    let image = |image: &Value| {
+        let path = Path::new(image["path"].as_str()?).file_name()?;
+        Some((
+            path.to_string_lossy().into_owned(),
+            image["class_id"].as_u64()?,
+        ))
+    };
+    wrong.into_iter().flatten().filter_map(image).collect()
+}
+
+fn expect_wrong(report: &Value, expected: &[(&str, u64)]) -> Result<(), Failed> {
+    let expected = expected.iter().map(|(path, id)| ((*path).to_owned(), *id));
+    let expected: Vec<_> = expected.collect();
+    ensure(wrong(report) == expected, (wrong(report), expected))
+}
+
+/// The table of the 1000 classes, which is a file of labels, too.
+fn table() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = path.join("../evaluation/src/accuracy/imagenet_synsets.txt");
+    path.to_string_lossy().into_owned()
+}
+
+fn synsets() -> Result<(), Failed> {
+    let images = Images::new(&["n01440764/a.ppm", "n15075141/b.ppm", "n02123045/c.ppm"])?;
+    let (result, json) = images.evaluate("with-background.onnx", &["--labels", &table()], 0)?;
+    let words = "ground truth: ImageNet synset directories, 3 classes, 3 images";
+    ensure(result.stderr.contains(words), &result)?;
+    let truth = &json["ground_truth"];
+    ensure(
+        truth["form"] == "synset-directories" && truth["classes"] == 3 && truth["pictures"] == 3,
+        truth,
+    )?;
+    // Class 0 of the model is the background.
+    expect_wrong(&json, &[("a.ppm", 1), ("c.ppm", 282), ("b.ppm", 1000)])
+}
+
+fn background() -> Result<(), Failed> {
+    let images = Images::new(&["n01440764/a.ppm", "n15075141/b.ppm"])?;
+    let (result, _) = images.evaluate("with-background.onnx", &[], 2)?;
+    ensure(
+        result.stderr.contains("the model has 1001 classes")
+            && result.stderr.contains("`--label-offset 1`"),
+        &result,
+    )?;
+    let (_, json) = images.evaluate("with-background.onnx", &["--label-offset", "1"], 0)?;
+    expect_wrong(&json, &[("a.ppm", 1), ("b.ppm", 1000)])?;
+    // 12 classes are not ImageNet's.
+    let (result, _) = images.evaluate("plain.onnx", &[], 2)?;
+    ensure(result.stderr.contains("12 classes and no labels"), &result)
+}
+
+fn loc_solution() -> Result<(), Failed> {
+    let images = Images::new(&["ILSVRC2012_val_00000001.ppm", "ILSVRC2012_val_00000002.ppm"])?;
+    let text = "ImageId,PredictionString\n\
+        ILSVRC2012_val_00000002,n02123045 1 2 3 4 n02123045 5 6 7 8 \n\
+        ILSVRC2012_val_00000001,n15075141 1 2 3 4 \n";
+    images.write("images/LOC_val_solution.csv", text)?;
+    let flags = ["--label-offset", "1"];
+    let (result, json) = images.evaluate("with-background.onnx", &flags, 0)?;
+    let words = "ground truth: ImageNet's LOC_val_solution.csv, 2 classes, 2 images";
+    ensure(result.stderr.contains(words), &result)?;
+    let [one, two] = [1, 2].map(|number| format!("ILSVRC2012_val_0000000{number}.ppm"));
+    expect_wrong(&json, &[(&one, 1000), (&two, 282)])?;
+    images.write(
+        "images/LOC_val_solution.csv",
+        "ImageId,PredictionString\na,cat\n",
+    )?;
+    let (result, _) = images.evaluate("with-background.onnx", &flags, 2)?;
+    ensure(
+        result.stderr.contains("line 2: `cat` is not a synset"),
+        &result,
+    )?;
+    images.write("words.txt", "n01440764 tench, Tinca tinca\n")?;
+    let flags = ["--truth", "words.txt"];
+    let (result, _) = images.evaluate("with-background.onnx", &flags, 2)?;
+    ensure(result.stderr.contains("names no images"), &result)
+}
+
+fn metadata() -> Result<(), Failed> {
+    let lines =
+        "{\"file_name\": \"a.ppm\", \"label\": 3}\n{\"file_name\": \"b.ppm\", \"label\": \"4\"}\n";
+    for (name, text, form) in [
+        (
+            "metadata.csv",
+            "file_name,label\na.ppm,3\nb.ppm,4\n",
+            "a CSV file",
+        ),
+        ("metadata.jsonl", lines, "a file of JSON lines"),
+    ] {
+        let images = Images::new(&["a.ppm", "b.ppm"])?;
+        images.write(&format!("images/{name}"), text)?;
+        let (result, json) = images.evaluate("plain.onnx", &[], 0)?;
+        let words = format!("ground truth: {form}, 2 classes, 2 images");
+        ensure(result.stderr.contains(&words), &result)?;
+        expect_wrong(&json, &[("a.ppm", 3), ("b.ppm", 4)])?;
+    }
+    let images = Images::new(&["a.ppm"])?;
+    let lines = "{\"file_name\": \"a.ppm\", \"labels\": [3, 4]}\n";
+    images.write("images/metadata.jsonl", lines)?;
+    let (_, json) = images.evaluate("plain.onnx", &["--scores", "sigmoid"], 0)?;
+    let ids = &json["runs"][0]["wrong"][0]["class_ids"];
+    ensure(*ids == serde_json::json!([3, 4]), ids)?;
+    let images = Images::new(&["a.ppm"])?;
+    let (result, _) = images.evaluate("plain.onnx", &[], 2)?;
+    ensure(result.stderr.contains("there is no ground truth"), &result)
+}
+
+fn two_files() -> Result<(), Failed> {
+    let images = Images::new(&["a.ppm"])?;
+    for name in ["metadata.csv", "metadata.jsonl"] {
+        images.write(&format!("images/{name}"), "file_name,label\na.ppm,3\n")?;
+    }
+    let (result, _) = images.evaluate("plain.onnx", &[], 2)?;
+    ensure(
+        result.stderr.contains("could be the ground truth") && result.stderr.contains("--truth"),
+        &result,
+    )
+}
+
+fn sorted() -> Result<(), Failed> {
+    let images = Images::new(&["cat/a.ppm", "zebra/b.ppm"])?;
+    let flags = ["--truth-folders=sorted"];
+    let (result, _) = images.evaluate("three-classes.onnx", &flags, 2)?;
+    ensure(
+        result.stderr.contains("2 class directories") && result.stderr.contains("3 classes"),
+        &result,
+    )?;
+    // A directory without images has a number, too.
+    fs::create_dir(images.folder.path().join("images/dog"))?;
+    let (result, json) = images.evaluate("three-classes.onnx", &flags, 0)?;
+    let words = "class directories in alphabetical order, 2 classes, 2 images";
+    ensure(result.stderr.contains(words), &result)?;
+    let classes = json["runs"][0]["classes"].as_array().ok_or("classes")?;
+    let ids: Vec<_> = classes
+        .iter()
+        .map(|class| class["class_id"].as_u64())
+        .collect();
+    ensure(ids == [Some(0), Some(2)], &ids)?;
+    images.write("labels", "cat\nzebra\ndog\n")?;
+    let flags = ["--truth-folders=sorted", "--labels", "labels"];
+    let (result, _) = images.evaluate("three-classes.onnx", &flags, 2)?;
+    ensure(result.stderr.contains("`dog` is class 1"), &result)
+}
+
+fn numbers() -> Result<(), Failed> {
+    let paths = (0..12).map(|number| format!("{number}/a{number}.ppm"));
+    let paths: Vec<String> = paths.collect();
+    let paths: Vec<&str> = paths.iter().map(String::as_str).take(8).collect();
+    let images = Images::new(&paths)?;
+    for number in 8..12 {
+        fs::create_dir(images.folder.path().join(format!("images/{number}")))?;
+    }
+    images.evaluate("plain.onnx", &[], 0)?;
+    let moved = ["images/1", "images/10"].map(|name| images.folder.path().join(name));
+    fs::remove_dir(&moved[1])?;
+    fs::rename(&moved[0], &moved[1])?;
+    fs::create_dir(&moved[0])?;
+    let (result, _) = images.evaluate("plain.onnx", &[], 2)?;
+    ensure(
+        result.stderr.contains("`10` class 1")
+            && result.stderr.contains("`--truth-folders=sorted`"),
+        &result,
+    )?;
+    let of = |flag: &str| -> Result<Vec<u64>, Failed> {
+        let (_, json) = images.evaluate("plain.onnx", &[flag], 0)?;
+        let classes = json["runs"][0]["classes"]
+            .as_array()
+            .ok_or("classes")?
+            .clone();
+        Ok(classes
+            .iter()
+            .filter_map(|class| class["class_id"].as_u64())
+            .collect())
+    };
+    let names = of("--truth-folders")?;
+    ensure(names == [0, 2, 3, 4, 5, 6, 7, 10], &names)?;
+    // Sorted: 0, 1, 10, 11, 2, 3, …
+    let sorted = of("--truth-folders=sorted")?;
+    ensure(sorted == [0, 2, 4, 5, 6, 7, 8, 9], &sorted)
+}
+
+fn unknown() -> Result<(), Failed> {
+    let images = Images::new(&["a.ppm", "b.ppm", "c.ppm", "d.ppm"])?;
+    images.write(
+        "truth.csv",
+        "path,label\na.ppm,1\nb.ppm,12\nc.ppm,13\nd.ppm,2\n",
+    )?;
+    let (result, _) = images.evaluate("plain.onnx", &["--truth", "truth.csv"], 2)?;
+    let words = "the model lacks the classes of 2 of 4 images, the first is images/b.ppm";
+    let lines = result
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("error"));
+    ensure(result.stderr.contains(words) && lines.count() == 2, &result)
+}
+
+fn columns() -> Result<(), Failed> {
+    let images = Images::new(&["a.ppm"])?;
+    images.write(
+        "truth.csv",
+        "file_name,label,category,Weather\na.ppm,1,2,7\n",
+    )?;
+    let (result, _) = images.evaluate("plain.onnx", &["--truth", "truth.csv"], 2)?;
+    ensure(
+        result
+            .stderr
+            .contains("`label` and `category` could each be the class")
+            && result.stderr.contains("--truth-columns"),
+        &result,
+    )?;
+    let with = |columns| ["--truth", "truth.csv", "--truth-columns", columns];
+    let (_, json) = images.evaluate("plain.onnx", &with("file_name,weather"), 0)?;
+    expect_wrong(&json, &[("a.ppm", 7)])?;
+    let (result, _) = images.evaluate("plain.onnx", &with("file_name,wind"), 2)?;
+    ensure(result.stderr.contains("there is no column `wind`"), &result)?;
+    let (result, _) = images.evaluate("plain.onnx", &with("wind"), 2)?;
+    ensure(
+        result.stderr.contains("--truth-columns has 1 names"),
+        &result,
+    )
+}
