@@ -13,6 +13,7 @@ mod identity;
 mod image_memory;
 mod inputs;
 mod interrupt;
+mod isolated;
 mod lines;
 mod list_stream;
 mod loader_path;
@@ -67,6 +68,9 @@ fn program() -> u8 {
         ] {
             std::env::remove_var(unwanted);
         }
+    }
+    if isolated::run_child() {
+        return 0;
     }
     interrupt::watch(terminal::note_interrupted);
     let args = Args::parse_or_exit();
