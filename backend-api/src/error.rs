@@ -33,6 +33,9 @@ pub enum ErrorKind {
     DeadlineExceeded,
     /// The operating system denied a resource, for instance a thread.
     ResourceExhausted,
+    /// The process of an isolated engine ended: it crashed, took too long, or exceeded a limit. Requests that were not
+    /// in flight are not affected.
+    EngineCrashed,
 }
 
 impl ErrorKind {
@@ -51,6 +54,7 @@ impl ErrorKind {
             Self::Abandoned => "abandoned",
             Self::DeadlineExceeded => "deadline-exceeded",
             Self::ResourceExhausted => "resource-exhausted",
+            Self::EngineCrashed => "engine-crashed",
         }
     }
 

@@ -60,6 +60,13 @@ pub struct BackendInfo {
     pub outputs: Vec<DeclaredOutput>,
     /// The number of requests that run at a time. [`SlotPool::new`](crate::SlotPool::new) sets it.
     pub slots: usize,
+    /// The means that keep the engine apart from the caller's process, such as `process, Landlock, seccomp`. `None` for
+    /// an engine that runs in the caller's process.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub isolation: Option<String>,
 }
 
 impl BackendInfo {
@@ -83,6 +90,7 @@ impl BackendInfo {
             output,
             extra_outputs: Vec::new(),
             slots: 0,
+            isolation: None,
         }
     }
 
@@ -109,10 +117,12 @@ impl BackendInfo {
         outputs.position(|output| output.name() == self.output.name)
     }
 
-    /// Returns one line on the engine, the devices and the precision, executed and requested, and the slots.
+    /// Returns one line on the engine, the devices and the precision, executed and requested, the slots, and the
+    /// isolation.
     pub fn description(&self) -> String {
+        let isolation = self.isolation.as_ref();
         format!(
-            "{} {} on {} (requested: {}), precision {} (requested: {}), {} infer request{}",
+            "{} {} on {} (requested: {}), precision {} (requested: {}), {} infer request{}{}",
             self.engine,
             self.engine_version,
             self.executed_devices(),
@@ -121,6 +131,7 @@ impl BackendInfo {
             self.requested_precision,
             self.slots,
             if self.slots == 1 { "" } else { "s" },
+            isolation.map_or_else(String::new, |means| format!(", isolated ({means})")),
         )
     }
 
@@ -165,6 +176,12 @@ mod tests {
         assert_eq!(
             info.description(),
             "OpenVINO 2026.4 on CPU (requested: AUTO), precision bf16 (requested: auto), 2 infer requests"
+        );
+        info.isolation = Some("process, seccomp".into());
+        let description = info.description();
+        assert!(
+            description.ends_with("2 infer requests, isolated (process, seccomp)"),
+            "{description}"
         );
     }
 

@@ -6,6 +6,7 @@ use crate::{BackendInfo, Dim, Error, ErrorKind, OpenOptions, Tensor, TensorSpec}
 
 /// The outputs that requests give in addition to the scores.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ExtraOutputs {
     /// None. The default.
     #[default]

@@ -157,6 +157,31 @@ impl Tensor {
         Ok(Self { shape, data })
     }
 
+    /// A tensor of `shape` whose elements are 0.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InputMismatch`] if the size overflows.
+    pub fn zeros(element_type: ElementType, shape: impl Into<Vec<usize>>) -> Result<Self, Error> {
+        let shape = shape.into();
+        let len = checked_length(&shape, element_type)?;
+        let data = match element_type {
+            ElementType::F32 => Data::F32(vec![0.0; len]),
+            ElementType::F64 => Data::F64(vec![0.0; len]),
+            ElementType::F16 => Data::F16(vec![f16::ZERO; len]),
+            ElementType::Bf16 => Data::Bf16(vec![bf16::ZERO; len]),
+            ElementType::U8 => Data::U8(vec![0; len]),
+            ElementType::U16 => Data::U16(vec![0; len]),
+            ElementType::U32 => Data::U32(vec![0; len]),
+            ElementType::U64 => Data::U64(vec![0; len]),
+            ElementType::I8 => Data::I8(vec![0; len]),
+            ElementType::I16 => Data::I16(vec![0; len]),
+            ElementType::I32 => Data::I32(vec![0; len]),
+            ElementType::I64 => Data::I64(vec![0; len]),
+        };
+        Ok(Self { shape, data })
+    }
+
     /// The size of each dimension, outermost first.
     pub fn shape(&self) -> &[usize] {
         &self.shape
@@ -198,6 +223,11 @@ impl Tensor {
     /// The elements as native-endian bytes.
     pub fn as_bytes(&self) -> &[u8] {
         each_type!(&self.data, values => bytemuck::cast_slice(values))
+    }
+
+    /// The elements as native-endian bytes, for writing.
+    pub fn as_bytes_mut(&mut self) -> &mut [u8] {
+        each_type!(&mut self.data, values => bytemuck::cast_slice_mut(values))
     }
 
     /// Joins tensors along their first dimension: images to a batch.
@@ -291,13 +321,18 @@ fn mismatch(message: String) -> Error {
     Error::new(ErrorKind::InputMismatch, message)
 }
 
-fn check_length(shape: &[usize], element_type: ElementType, len: usize) -> Result<(), Error> {
-    let expected = shape
+/// Returns the number of elements of a tensor.
+fn checked_length(shape: &[usize], element_type: ElementType) -> Result<usize, Error> {
+    shape
         .iter()
         .try_fold(1_usize, |product, &dim| product.checked_mul(dim))
         // The byte size must be addressable too, or an engine's own arithmetic would wrap.
         .filter(|product| product.checked_mul(element_type.size()).is_some())
-        .ok_or_else(|| mismatch(format!("the size of {element_type}{shape:?} overflows")))?;
+        .ok_or_else(|| mismatch(format!("the size of {element_type}{shape:?} overflows")))
+}
+
+fn check_length(shape: &[usize], element_type: ElementType, len: usize) -> Result<(), Error> {
+    let expected = checked_length(shape, element_type)?;
     if expected == len {
         Ok(())
     } else {
@@ -525,6 +560,10 @@ mod tests {
             assert_eq!(back, tensor);
             assert_eq!(back.as_slice::<T>().unwrap(), values);
             assert_eq!(tensor.as_bytes().len(), values.len() * T::TYPE.size());
+            let mut written = Tensor::zeros(T::TYPE, [values.len()]).unwrap();
+            assert!(written.as_bytes().iter().all(|byte| *byte == 0));
+            written.as_bytes_mut().copy_from_slice(tensor.as_bytes());
+            assert_eq!(written, tensor);
         }
         round_trip(&[1.5_f32, -2.0]);
         round_trip(&[1.5_f64, -2.0]);

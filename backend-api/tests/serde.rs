@@ -47,6 +47,7 @@ fn names_are_those_that_are_displayed() {
         ErrorKind::Abandoned,
         ErrorKind::DeadlineExceeded,
         ErrorKind::ResourceExhausted,
+        ErrorKind::EngineCrashed,
     ] {
         assert_form(&kind, &json!(kind.as_str()));
     }

@@ -6,9 +6,10 @@
 use image_classification::SettingOrigin;
 
 /// Each field with its flag.
-const FLAGS: [(&str, &str); 34] = [
+const FLAGS: [(&str, &str); 35] = [
     ("DeviceInfo::properties", "classify devices --format json"),
     ("FeedOptions::jobs", "--jobs"),
+    ("Isolation::memory", "--isolate-memory"),
     ("OnnxConfig::library", "--onnxruntime-lib FILE"),
     ("OpenvinoConfig::library", "--openvino-lib FILE"),
     ("backend-onnx", "--backend onnx"),

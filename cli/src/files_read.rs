@@ -183,6 +183,13 @@ fn planned<'a>(outputs: &[(&'a str, &'a Path)]) -> Vec<Planned<'a>> {
     files.chain(stdout).collect()
 }
 
+/// Returns the files that an engine reads of a model.
+pub fn model_files(model: &Path) -> Vec<PathBuf> {
+    let mut files = model_file::named_files(model);
+    files.extend(NAMED_LIKE_THE_MODEL.map(|ending| model.with_extension(ending)));
+    files
+}
+
 /// Shows the files of a model, and those beside it.
 fn each_of_model(model: &Path, visit: &mut dyn FnMut(&str, &Path)) {
     for ending in NAMED_LIKE_THE_MODEL {

@@ -15,6 +15,7 @@ mod image_memory;
 mod inputs;
 mod install;
 mod interrupt;
+mod isolated;
 mod lines;
 mod list_stream;
 mod loader_path;
@@ -73,6 +74,9 @@ fn program() -> u8 {
         ] {
             std::env::remove_var(unwanted);
         }
+    }
+    if isolated::run_child() {
+        return 0;
     }
     interrupt::watch(terminal::note_interrupted);
     let args = Args::parse_or_exit();

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use backend_api::{ExtraOutputs, PerformanceHint, Precision};
 use clap::ValueEnum as _;
@@ -9,10 +10,12 @@ use image_classification::{
     ImageSize, PreprocessOverrides, Resize, ResizeOverride, ScoreKind, sources,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::args::{
-    Backend, ClassifyArgs, EngineArgs, Format, InputArgs, InspectArgs, OutputArgs, PrecisionFlag,
-    PreprocessArgs, ReportPath, ResultFormat, RunSpec, RunsArgs, RuntimeArgs, TensorsArgs,
-    TextOrJson, TuningArgs,
+    Backend, ClassifyArgs, EngineArgs, Format, InputArgs, InspectArgs, IsolationArgs, OutputArgs,
+    PrecisionFlag, PreprocessArgs, ReportPath, ResultFormat, RunSpec, RunsArgs, RuntimeArgs,
+    TensorsArgs, TextOrJson, TuningArgs, any_path,
 };
 use crate::errors::Hinted;
 use crate::identity::is_stdout_a_file;
@@ -203,9 +206,10 @@ impl OutputOptions {
     not(all(feature = "openvino", feature = "onnx", feature = "rten")),
     allow(dead_code)
 )]
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EngineOptions {
     pub backend: Backend,
+    #[serde(with = "any_path")]
     pub model: PathBuf,
     /// True for the set-up's model, which is the default.
     pub default_model: bool,
@@ -223,8 +227,31 @@ pub struct EngineOptions {
     pub threads: Option<usize>,
     /// Properties of OpenVINO, as they were written.
     pub config: Vec<String>,
+    #[serde(with = "any_path")]
     pub cache_dir: Option<PathBuf>,
     pub runtime: RuntimeArgs,
+    /// The limits of the engine's process, if it has one.
+    pub isolation: Option<IsolationOptions>,
+}
+
+/// The limits of the process of an isolated engine.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct IsolationOptions {
+    /// Bytes of address space.
+    pub memory: Option<u64>,
+    pub cpu_time: Option<Duration>,
+    /// The longest time of an infer request.
+    pub timeout: Duration,
+}
+
+impl From<&IsolationArgs> for Option<IsolationOptions> {
+    fn from(args: &IsolationArgs) -> Self {
+        args.isolate.then(|| IsolationOptions {
+            memory: args.isolate_memory.map(|size| size.0),
+            cpu_time: args.isolate_cpu.map(Duration::from_secs_f64),
+            timeout: Duration::from_secs_f64(args.timeout),
+        })
+    }
 }
 
 impl EngineOptions {
@@ -254,6 +281,7 @@ impl EngineOptions {
             threads: tuning.threads,
             config: tuning.config,
             cache_dir: tuning.cache_dir,
+            isolation: (&tuning.isolation).into(),
             runtime: tuning.runtime,
         })
     }

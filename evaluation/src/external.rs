@@ -58,6 +58,7 @@ impl ExternalRun {
             stored_precision: None,
             machine: Machine::unknown(),
             recorded: true,
+            isolation: None,
             source: Some(self.source),
         }
     }

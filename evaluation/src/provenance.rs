@@ -35,6 +35,9 @@ pub struct RunInfo {
     /// The requested precision.
     #[serde(default)]
     pub requested_precision: String,
+    /// The means that keep the engine in a process of its own. `None` for an engine in the process of the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<String>,
     /// The model: its path, or another name.
     pub model: String,
     /// SHA-256 of the model's files: itself, its weights, its external data. `None` if it is not known.
@@ -88,6 +91,7 @@ impl RunInfo {
             device: info.executed_devices(),
             precision: info.precision.clone(),
             requested_precision: info.requested_precision.to_string(),
+            isolation: info.isolation.clone(),
             model: String::new(),
             model_sha256: None,
             preprocessing: Vec::new(),
@@ -152,7 +156,7 @@ impl RunInfo {
         }
     }
 
-    /// Describes engine, device and precision on one line.
+    /// Describes engine, device, precision and isolation on one line.
     pub fn description(&self) -> String {
         if let Some(source) = &self.source {
             let engine = match &*self.engine {
@@ -166,9 +170,11 @@ impl RunInfo {
                 self.precision
             );
         }
+        let isolation = self.isolation.as_ref();
+        let isolation = isolation.map_or_else(String::new, |means| format!(", isolated ({means})"));
         let recorded = if self.recorded { ", recorded" } else { "" };
         format!(
-            "{} {} on {} (requested: {}), precision {} (requested: {}){recorded}",
+            "{} {} on {} (requested: {}), precision {} (requested: {}){isolation}{recorded}",
             self.engine,
             self.engine_version,
             self.device,

@@ -1,5 +1,6 @@
 //! The command line as it is written.
 
+pub mod any_path;
 mod report_path;
 mod run_spec;
 mod shard;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use evaluation::{LeastTruth, Share};
 use image_classification::{ColorOrder, ImageLayout, Interpolation, Recipe, ResizeOverride};
+use serde::{Deserialize, Serialize};
 
 use values::{
     parse_count, parse_number, parse_positive, parse_recipe, parse_score, parse_seconds, parse_size,
@@ -739,22 +741,50 @@ pub struct TuningArgs {
     pub cache_dir: Option<PathBuf>,
 
     #[command(flatten)]
+    pub isolation: IsolationArgs,
+
+    #[command(flatten)]
     pub runtime: RuntimeArgs,
 }
 
-/// Locations of the engines.
+/// A process for the engine.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Engine")]
+pub struct IsolationArgs {
+    /// Run the engine in a confined process, which can read the model and nothing else; a crash or a hang there is an
+    /// error of the images in flight (Linux)
+    #[arg(long)]
+    pub isolate: bool,
+
+    /// Address space of the process of --isolate, such as 4G [default: no limit]
+    #[arg(long, value_name = "SIZE", requires = "isolate")]
+    pub isolate_memory: Option<MemorySize>,
+
+    /// CPU time of the process of --isolate, over its whole life [default: no limit]
+    #[arg(long, value_name = "SECONDS", requires = "isolate", value_parser = parse_seconds)]
+    pub isolate_cpu: Option<f64>,
+
+    /// Longest time of one infer request with --isolate
+    #[arg(long, value_name = "SECONDS", requires = "isolate", default_value = "60", value_parser = parse_seconds)]
+    pub timeout: f64,
+}
+
+/// Locations of the engines.
+#[derive(Debug, Clone, Serialize, Deserialize, clap::Args)]
 #[command(next_help_heading = "Engine")]
 pub struct RuntimeArgs {
     /// OpenVINO's C library or its directory [env: `CLASSIFY_OPENVINO_LIB`]
     #[arg(long, value_name = "FILE")]
+    #[serde(with = "any_path")]
     pub openvino_lib: Option<PathBuf>,
 
     /// ONNX Runtime's library or its directory [env: `CLASSIFY_ONNXRUNTIME_LIB`]
     #[arg(long, value_name = "FILE")]
+    #[serde(with = "any_path")]
     pub onnxruntime_lib: Option<PathBuf>,
 
     /// OpenVINO plugins file: further devices [env: `CLASSIFY_OPENVINO_PLUGINS`]
     #[arg(long, value_name = "FILE")]
+    #[serde(with = "any_path")]
     pub plugins: Option<PathBuf>,
 }

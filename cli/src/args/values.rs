@@ -7,8 +7,9 @@ use bytesize::ByteSize;
 use clap::ValueEnum;
 use evaluation::agreement::ToleranceName;
 use image_classification::{Recipe, ScoreKind};
+use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum Backend {
     /// OpenVINO, with all of its devices
     Openvino,

@@ -89,13 +89,15 @@ pub struct Round {
 }
 
 /// Measures what `work` does, which says how many images it did.
-fn measured(work: impl FnOnce() -> anyhow::Result<usize>) -> anyhow::Result<Round> {
-    let (start, cpu) = (Instant::now(), process::cpu_time());
+fn measured(run: &OpenRun, work: impl FnOnce() -> anyhow::Result<usize>) -> anyhow::Result<Round> {
+    // The CPU time of an isolated engine is that of another process.
+    let cpu_time = || process::cpu_time().filter(|_| run.info().isolation.is_none());
+    let (start, cpu) = (Instant::now(), cpu_time());
     let images = work()?;
     Ok(Round {
         images,
         seconds: start.elapsed().as_secs_f64(),
-        cpu: difference(cpu, process::cpu_time()),
+        cpu: difference(cpu, cpu_time()),
     })
 }
 
@@ -252,7 +254,7 @@ impl<'a> Bench<'a> {
         let backend = &*self.run.backend;
         let batch = self.run.input.batch;
         let mut latencies = Vec::new();
-        let round = measured(|| {
+        let round = measured(self.run, || {
             let tensors = self.tensors.iter().cycle().enumerate();
             let tensors = tensors.take_while(|(begun, _)| goal.goes_on(begun * batch));
             let requests = stream::iter(tensors).map(|(_, tensor)| async {
@@ -270,7 +272,7 @@ impl<'a> Bench<'a> {
 
     /// All of the work, as `classify` does it.
     pub fn classify(&mut self, paths: &[PathBuf], goal: Goal) -> anyhow::Result<Round> {
-        let round = measured(|| {
+        let round = measured(self.run, || {
             let inputs = paths.iter().cycle().skip(self.next % paths.len());
             let inputs = inputs
                 .enumerate()

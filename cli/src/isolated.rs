@@ -1,0 +1,180 @@
+//! Engines in processes of their own: this program, started again.
+
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use backend_api::{Error, ErrorKind, InferBackend};
+use engine_isolation::{Isolated, Isolation};
+
+use crate::engines;
+use crate::errors::{self, Hinted};
+use crate::files_read;
+use crate::options::{EngineOptions, IsolationOptions};
+use crate::runtimes::library_dirs;
+
+/// The beginnings of the variables that the process of an engine gets: those of the engines, of the C library, and of
+/// this program. Others may be secrets.
+const VARIABLES: [&str; 22] = [
+    "CLASSIFY_",
+    "DNNL_",
+    "GLIBC_",
+    "GOMP_",
+    "KMP_",
+    "LANG",
+    "LC_",
+    "LD_",
+    "MALLOC_",
+    "MKL_",
+    "OMP_",
+    "ONEDNN_",
+    "ONNXRUNTIME_",
+    "OPENVINO_",
+    "ORT_",
+    "OV_",
+    "PATH",
+    "RAYON_",
+    "RTEN_",
+    "TBB_",
+    "TZ",
+    "VIRTUAL_ENV",
+];
+/// The number of parts into which glibc divides memory: each takes addresses that nobody uses.
+const ARENAS: (&str, &str) = ("MALLOC_ARENA_MAX", "2");
+
+/// Runs the engine, if this process is one for an engine. Returns whether it is.
+pub fn run_child() -> bool {
+    engine_isolation::run_child(|options: EngineOptions| {
+        let backend = engines::open_here(&options).map_err(|error| to_engine_error(&error))?;
+        Ok(Box::new(backend))
+    })
+}
+
+/// Returns an error that can be sent to the other process.
+fn to_engine_error(error: &anyhow::Error) -> Error {
+    if let Some(own) = error.downcast_ref::<Error>() {
+        // Without its type, the text is the same.
+        let mut copy = Error::new(own.kind(), own.to_string());
+        if let Some(hint) = own.hint() {
+            copy = copy.with_hint(hint);
+        }
+        let causes: Vec<_> = error.chain().skip(1).map(ToString::to_string).collect();
+        return if causes.is_empty() {
+            copy
+        } else {
+            copy.with_source(causes.join(": "))
+        };
+    }
+    let copy = Error::new(ErrorKind::InvalidConfig, errors::chain(error));
+    match errors::hint(error) {
+        Some(hint) => copy.with_hint(hint),
+        None => copy,
+    }
+}
+
+/// Opens the requested backend in a process of its own.
+pub fn open(
+    options: &EngineOptions,
+    limits: IsolationOptions,
+) -> anyhow::Result<Arc<dyn InferBackend>> {
+    if options.cache_dir.is_some() {
+        let hint = "leave --cache-dir out, or --isolate if you trust the model";
+        return Err(Hinted::new(
+            "--isolate and --cache-dir exclude each other: a hostile model could write into the cache",
+            hint,
+        )
+        .into());
+    }
+    if !options.device.trim().eq_ignore_ascii_case("CPU") {
+        let error = format!(
+            "--isolate is available on the device CPU only, not on {}: the drivers of others need more rights",
+            options.device
+        );
+        return Err(Hinted::new(error, "leave --isolate out, or use the CPU").into());
+    }
+    let library = engines::library(options);
+    let mut isolation = Isolation::new();
+    isolation.command = Arc::new(move || command(limits.memory.is_some()));
+    isolation.readable = readable(options, library.as_ref().map(|found| &*found.path));
+    isolation.memory = limits.memory;
+    isolation.cpu_time = limits.cpu_time;
+    isolation.timeout = limits.timeout;
+    let backend = Isolated::open(options, &isolation)?;
+    let (found, loaded) = (library.as_ref(), backend.info().library.as_ref());
+    if found.map(|found| &found.path) != loaded.map(|loaded| &loaded.path) {
+        let path = |library: Option<&backend_api::FoundLibrary>| {
+            library.map_or("none".to_owned(), |found| found.path.display().to_string())
+        };
+        let error = format!(
+            "the isolated engine loaded another library than it would here: {}, not {}",
+            path(loaded),
+            path(found)
+        );
+        return Err(Hinted::new(error, "name the library by its flag").into());
+    }
+    Ok(Arc::new(backend))
+}
+
+/// Returns the command of the process of an engine.
+fn command(saves_addresses: bool) -> std::io::Result<Command> {
+    let mut command = Command::new(env::current_exe()?);
+    command.env_clear();
+    command.envs(env::vars_os().filter(|(name, _)| is_passed_on(name)));
+    if saves_addresses && env::var_os(ARENAS.0).is_none() {
+        command.env(ARENAS.0, ARENAS.1);
+    }
+    Ok(command)
+}
+
+fn is_passed_on(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    VARIABLES.iter().any(|start| name.starts_with(start))
+}
+
+/// Returns the files and directories that the process may read: the model, the engine's libraries, and the directories
+/// in which it looks for them.
+fn readable(options: &EngineOptions, library: Option<&Path>) -> Vec<PathBuf> {
+    let mut paths = files_read::model_files(&options.model);
+    paths.extend(library.and_then(Path::parent).map(Path::to_owned));
+    paths.extend(library_dirs());
+    if let Ok(Some(plugins)) = options.runtime.plugins() {
+        paths.extend(engines::plugin_libraries(&plugins));
+        paths.push(plugins);
+    }
+    paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_the_environment_stay_here() {
+        for (name, passed) in [
+            ("OMP_NUM_THREADS", true),
+            ("CLASSIFY_HOME", true),
+            ("LD_LIBRARY_PATH", true),
+            ("AWS_SECRET_ACCESS_KEY", false),
+            ("GITHUB_TOKEN", false),
+            ("HOME", false),
+        ] {
+            assert_eq!(is_passed_on(OsStr::new(name)), passed, "{name}");
+        }
+    }
+
+    #[test]
+    fn errors_reach_the_other_process_with_their_hint() {
+        let error = Error::new(ErrorKind::ModelInvalid, "damaged").with_hint("export it again");
+        let copy = to_engine_error(&anyhow::Error::new(error.with_source("cause")));
+        assert_eq!(copy.kind(), ErrorKind::ModelInvalid);
+        assert_eq!(copy.to_string(), "damaged");
+        assert_eq!(copy.hint(), Some("export it again"));
+        let source = std::error::Error::source(&copy).map(ToString::to_string);
+        assert_eq!(source.as_deref(), Some("cause"));
+        let copy = to_engine_error(&Hinted::new("two flags", "leave one out").into());
+        assert_eq!(copy.to_string(), "two flags");
+        assert_eq!(copy.hint(), Some("leave one out"));
+    }
+}

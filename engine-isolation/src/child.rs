@@ -1,0 +1,186 @@
+//! The child: confines itself, opens the engine, and runs requests.
+
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::FileExt as _;
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+
+use backend_api::{
+    BlockingInfer as _, ElementType, Error, ErrorKind, InferBackend, InferRequest, Tensor,
+    panic_message,
+};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::process::{Signal, getpid, kill_process};
+use serde::de::DeserializeOwned;
+
+use crate::protocol::{self, Progress, Reply, Shape, Start};
+use crate::sandbox;
+
+/// The parent is trusted: no bound.
+const ANY: usize = usize::MAX;
+
+/// The socket and the memory of one infer request.
+type Descriptors = (UnixStream, File);
+
+/// Runs the engine until the parent ends this process. Returns if it cannot be opened.
+pub fn run<C: DeserializeOwned>(open: impl FnOnce(C) -> Result<Box<dyn InferBackend>, Error>) {
+    // Nobody is left to be told.
+    let _ = serve(open);
+}
+
+fn serve<C: DeserializeOwned>(
+    open: impl FnOnce(C) -> Result<Box<dyn InferBackend>, Error>,
+) -> io::Result<()> {
+    // The parent decides when this process ends.
+    for signal in [
+        signal_hook::consts::SIGINT,
+        signal_hook::consts::SIGTERM,
+        signal_hook::consts::SIGHUP,
+    ] {
+        signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
+    }
+    let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let start: Start = protocol::receive(&control, ANY)?;
+    let failed = |error: Error| protocol::send(&control, &Progress::Failed(error));
+    let confinement = match sandbox::confine(&start) {
+        Ok(confinement) => confinement,
+        Err(error) => return failed(error),
+    };
+    protocol::send(&control, &Progress::Confined(confinement))?;
+    let (lane, lanes) = mpsc::channel();
+    let parent = control.try_clone()?;
+    thread::Builder::new()
+        .name("isolation".to_owned())
+        .spawn(move || watch(&parent, &lane))?;
+    let backend = match opened(open, start.config) {
+        Ok(backend) => backend,
+        Err(error) => return failed(error),
+    };
+    let backend: Arc<dyn InferBackend> = Arc::from(backend);
+    let info = Box::new(backend.info().clone());
+    protocol::send(&control, &Progress::Opened(info))?;
+    for (socket, memory) in lanes {
+        let backend = Arc::clone(&backend);
+        thread::Builder::new()
+            .name("isolation-lane".to_owned())
+            .spawn(move || answer(&*backend, &socket, &memory))?;
+    }
+    Ok(())
+}
+
+fn opened<C: DeserializeOwned>(
+    open: impl FnOnce(C) -> Result<Box<dyn InferBackend>, Error>,
+    config: serde_json::Value,
+) -> Result<Box<dyn InferBackend>, Error> {
+    let config = serde_json::from_value(config).map_err(|source| {
+        let message = "the process of the engine cannot read its configuration";
+        Error::new(ErrorKind::InvalidConfig, message).with_source(source)
+    })?;
+    catch_unwind(AssertUnwindSafe(|| open(config))).unwrap_or_else(|panic| {
+        let message = format!(
+            "the engine panicked while it was opened: {}",
+            panic_message(panic.as_ref())
+        );
+        Err(Error::new(ErrorKind::Panicked, message))
+    })
+}
+
+/// Takes the lanes from the parent, and ends this process with it. An engine that hangs does not keep it alive.
+fn watch(control: &UnixStream, lanes: &Sender<Descriptors>) {
+    while let Ok(descriptors) = receive_lane(control) {
+        if lanes.send(descriptors).is_err() {
+            break;
+        }
+    }
+    let _ = kill_process(getpid(), Signal::KILL);
+}
+
+fn receive_lane(control: &UnixStream) -> io::Result<Descriptors> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut data = [0];
+    let mut data = [IoSliceMut::new(&mut data)];
+    rustix::io::retry_on_intr(|| {
+        recvmsg(control, &mut data, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+    })?;
+    let mut descriptors: Vec<OwnedFd> = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(sent) = message {
+            descriptors.extend(sent);
+        }
+    }
+    let mut descriptors = descriptors.into_iter();
+    match (descriptors.next(), descriptors.next()) {
+        (Some(socket), Some(memory)) => Ok((socket.into(), memory.into())),
+        // The parent has ended.
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// Answers the requests of one lane.
+fn answer(backend: &dyn InferBackend, socket: &UnixStream, memory: &File) {
+    let mut spare = None;
+    while let Ok(shape) = protocol::receive::<Shape>(socket, ANY) {
+        let result = infer(backend, &shape, memory, &mut spare);
+        let reply = result.map_or_else(Reply::Failed, Reply::Done);
+        if protocol::send(socket, &reply).is_err() {
+            return;
+        }
+    }
+}
+
+/// Runs the tensor in `memory` and writes the outputs there. `spare` is the memory of the last input.
+fn infer(
+    backend: &dyn InferBackend,
+    shape: &Shape,
+    memory: &File,
+    spare: &mut Option<Arc<Tensor>>,
+) -> Result<Vec<Shape>, Error> {
+    let input = Arc::new(read(shape, memory, spare.take())?);
+    let output = backend
+        .submit_blocking(InferRequest::new(0, Arc::clone(&input)))?
+        .wait();
+    *spare = Some(input);
+    let output = output?;
+    let mut place = 0;
+    let mut shapes = Vec::with_capacity(1 + output.extra.len());
+    let extra = output.extra.iter().map(|extra| &extra.tensor);
+    for tensor in std::iter::once(&output.tensor).chain(extra) {
+        let written = memory.write_all_at(tensor.as_bytes(), place);
+        written.map_err(|source| {
+            let message = "the outputs do not fit into the memory of the isolated engine";
+            Error::new(ErrorKind::InferenceFailed, message)
+                .with_hint("raise `Isolation::tensor_bytes`")
+                .with_source(source)
+        })?;
+        place += tensor.as_bytes().len() as u64;
+        shapes.push(Shape::of(tensor));
+    }
+    Ok(shapes)
+}
+
+/// Reads the input, into `spare` if that has its shape.
+fn read(shape: &Shape, memory: &File, spare: Option<Arc<Tensor>>) -> Result<Tensor, Error> {
+    let is_alike = |tensor: &Tensor| {
+        let element_type: ElementType = tensor.element_type();
+        element_type == shape.element_type && tensor.shape() == shape.sizes
+    };
+    let spare = spare.and_then(Arc::into_inner).filter(is_alike);
+    let mut tensor = match spare {
+        Some(tensor) => tensor,
+        None => Tensor::zeros(shape.element_type, shape.sizes.clone())?,
+    };
+    let read = memory.read_exact_at(tensor.as_bytes_mut(), 0);
+    read.map_err(|source| {
+        let message = "the process of the engine cannot read its input";
+        Error::new(ErrorKind::InferenceFailed, message).with_source(source)
+    })?;
+    Ok(tensor)
+}

@@ -1,0 +1,84 @@
+//! The limits and the rights of the child.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::CHILD;
+
+/// The child process: its program, its limits, and the files that it may read.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Isolation {
+    /// Makes the command of the child. Default: this program without arguments and with the same environment.
+    pub command: Arc<dyn Fn() -> io::Result<Command> + Send + Sync>,
+    /// Files and directories that the child may read, in addition to the libraries and the descriptions of the
+    /// hardware that the system has: the model's files, and the directories of the engine's libraries. Paths that do
+    /// not exist are ignored. Default: none.
+    pub readable: Vec<PathBuf>,
+    /// Bytes of address space. Default: no limit.
+    pub memory: Option<u64>,
+    /// CPU time of the child over its whole life, in whole seconds. Default: no limit.
+    pub cpu_time: Option<Duration>,
+    /// The longest time for one request. Then the child is killed. Default: one minute.
+    pub timeout: Duration,
+    /// The longest time for opening the engine. Default: five minutes.
+    pub open_timeout: Duration,
+    /// Bytes of the input of a request, and of all its outputs together. Default: 256 MiB.
+    pub tensor_bytes: u64,
+    /// The number of times that a dead child is replaced within [`restart_window`](Self::restart_window). When it is
+    /// exceeded, every later request fails. Default: 5.
+    pub restarts: usize,
+    /// Default: one minute.
+    pub restart_window: Duration,
+}
+
+impl Isolation {
+    /// The defaults, with this program as the child.
+    pub fn new() -> Self {
+        Self {
+            command: Arc::new(|| std::env::current_exe().map(Command::new)),
+            readable: Vec::new(),
+            memory: None,
+            cpu_time: None,
+            timeout: Duration::from_mins(1),
+            open_timeout: Duration::from_mins(5),
+            tensor_bytes: 256 << 20,
+            restarts: 5,
+            restart_window: Duration::from_mins(1),
+        }
+    }
+
+    /// Returns the command of the child, with the variable that makes it one.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub(crate) fn to_command(&self) -> io::Result<Command> {
+        let mut command = (self.command)()?;
+        // A backtrace would push the message before it out of the error.
+        command.env(CHILD, "1").env("RUST_BACKTRACE", "0");
+        Ok(command)
+    }
+}
+
+impl Default for Isolation {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Isolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Isolation")
+            .field("readable", &self.readable)
+            .field("memory", &self.memory)
+            .field("cpu_time", &self.cpu_time)
+            .field("timeout", &self.timeout)
+            .field("open_timeout", &self.open_timeout)
+            .field("tensor_bytes", &self.tensor_bytes)
+            .field("restarts", &self.restarts)
+            .field("restart_window", &self.restart_window)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,376 @@
+//! The child process: its start and its end.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, ChildStderr, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use backend_api::{BackendInfo, Error, ErrorKind, TensorSpec};
+
+use crate::Isolation;
+use crate::lane::{Fault, Lane};
+use crate::protocol::{self, Confinement, MOST_OF_PROGRESS, Progress, Shape, Start, Until};
+
+/// The bytes of stderr that are kept for a message, the last ones.
+const TAIL: usize = 2048;
+/// The longest wait for the end of a child whose connection is closed: a crash closes it a moment before.
+const END: Duration = Duration::from_secs(5);
+/// The most infer requests of a child.
+const MOST_SLOTS: usize = 1024;
+
+/// A running child, or one that has ended.
+#[derive(Debug)]
+pub struct Process {
+    child: Mutex<Life>,
+    control: UnixStream,
+    stderr: Arc<Tail>,
+    /// The limits, for the hint of an error.
+    memory: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Life {
+    child: Child,
+    /// Set when the child has been waited for.
+    death: Option<Death>,
+}
+
+/// The end of a child, for the errors of all requests that it had.
+#[derive(Debug, Clone)]
+struct Death {
+    message: String,
+    stderr: String,
+    /// The user may have limited the memory too much.
+    memory: Option<u64>,
+}
+
+/// An engine that a child has opened.
+pub struct Opened {
+    pub process: Process,
+    pub info: BackendInfo,
+    pub lanes: Vec<Lane>,
+}
+
+impl Process {
+    /// Starts a child and opens the engine in it.
+    pub fn open(isolation: &Isolation, config: &serde_json::Value) -> Result<Opened, Error> {
+        let process = Self::start(isolation).map_err(|source| {
+            let message = "cannot start the process of the isolated engine";
+            Error::new(ErrorKind::ResourceExhausted, message).with_source(source)
+        })?;
+        let start = Start {
+            readable: isolation.readable.iter().map(Into::into).collect(),
+            memory: isolation.memory,
+            cpu_time: isolation.cpu_time.map(|time| time.as_secs().max(1)),
+            tensor_bytes: isolation.tensor_bytes,
+            config: config.clone(),
+        };
+        let opened = process.hand_over(&start, isolation.open_timeout);
+        let opened = opened.and_then(|(confinement, info)| {
+            let lanes = (0..info.slots).map(|_| {
+                Lane::open(&process.control, isolation.tensor_bytes)
+                    .map_err(|error| Trouble::Fault(Fault::new(&error, isolation.open_timeout)))
+            });
+            Ok((
+                described(info, confinement),
+                lanes.collect::<Result<_, _>>()?,
+            ))
+        });
+        match opened {
+            Ok((info, lanes)) => Ok(Opened {
+                process,
+                info,
+                lanes,
+            }),
+            Err(Trouble::Refused(error)) => Err(error),
+            Err(Trouble::Fault(fault)) => Err(process
+                .end(&fault)
+                .with_context("while", "opening the model")),
+        }
+    }
+
+    fn start(isolation: &Isolation) -> io::Result<Self> {
+        let (control, theirs) = UnixStream::pair()?;
+        control.set_write_timeout(Some(isolation.open_timeout))?;
+        let mut command = isolation.to_command()?;
+        command
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            // Ctrl-C is for the parent, which finishes the images in flight.
+            .process_group(0);
+        let mut child = command.spawn()?;
+        let stderr = Arc::new(Tail::default());
+        if let Some(pipe) = child.stderr.take() {
+            let tail = Arc::clone(&stderr);
+            let reader = thread::Builder::new()
+                .name("isolated-stderr".to_owned())
+                .spawn(move || tail.read(pipe));
+            if let Err(error) = reader {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(error);
+            }
+        }
+        Ok(Self {
+            child: Mutex::new(Life { child, death: None }),
+            control,
+            stderr,
+            memory: isolation.memory,
+        })
+    }
+
+    /// Sends the configuration. Returns the description that the child sends when it has opened the engine.
+    fn hand_over(
+        &self,
+        start: &Start,
+        timeout: Duration,
+    ) -> Result<(Confinement, BackendInfo), Trouble> {
+        let fault = |error: io::Error| Trouble::Fault(Fault::new(&error, timeout));
+        let mut until = Until::new(&self.control, timeout);
+        protocol::send(&self.control, start).map_err(fault)?;
+        let mut next = || match protocol::receive(&mut until, MOST_OF_PROGRESS).map_err(fault)? {
+            Progress::Failed(error) => Err(Trouble::Refused(error)),
+            other => Ok(other),
+        };
+        let out_of_order = || {
+            let message = "a message out of order".to_owned();
+            Err(Trouble::Fault(Fault::Invalid(message)))
+        };
+        let Progress::Confined(confinement) = next()? else {
+            return out_of_order();
+        };
+        let Progress::Opened(info) = next()? else {
+            return out_of_order();
+        };
+        check(&info).map_err(|message| Trouble::Fault(Fault::Invalid(message)))?;
+        Ok((confinement, *info))
+    }
+
+    /// Returns whether the child runs.
+    pub fn is_running(&self) -> bool {
+        let mut life = self.lock();
+        if life.death.is_some() {
+            return false;
+        }
+        match life.child.try_wait() {
+            Ok(None) => true,
+            Ok(Some(status)) => {
+                let message = ended(status);
+                life.death = Some(self.death(message));
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Ends the child for `fault`, if nothing has ended it before. Returns the error for a request that it had.
+    pub fn end(&self, fault: &Fault) -> Error {
+        let mut life = self.lock();
+        if let Some(death) = &life.death {
+            return death.to_error();
+        }
+        let by_itself = match fault {
+            Fault::Closed => wait(&mut life.child, END),
+            Fault::Late(_) | Fault::Invalid(_) => None,
+        };
+        let message = match (by_itself, fault) {
+            (Some(status), _) => ended(status),
+            (None, Fault::Closed) => "closed its connection and was killed".to_owned(),
+            (None, Fault::Late(timeout)) => {
+                format!("did not answer within {timeout:?} and was killed")
+            }
+            (None, Fault::Invalid(reason)) => format!("sent {reason} and was killed"),
+        };
+        kill(&mut life.child);
+        let death = self.death(message);
+        let error = death.to_error();
+        life.death = Some(death);
+        error
+    }
+
+    /// Returns the error of a request for which no new child is started.
+    pub fn last_error(&self) -> Option<Error> {
+        self.lock().death.as_ref().map(Death::to_error)
+    }
+
+    /// The child has ended.
+    fn death(&self, message: String) -> Death {
+        Death {
+            message: format!("the process of the engine {message}"),
+            stderr: self.stderr.text(),
+            memory: self.memory,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Life> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let life = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        kill(&mut life.child);
+    }
+}
+
+/// The reason why an engine is not open.
+enum Trouble {
+    /// The engine's error.
+    Refused(Error),
+    Fault(Fault),
+}
+
+impl Death {
+    fn to_error(&self) -> Error {
+        let mut error = Error::new(ErrorKind::EngineCrashed, &self.message);
+        if !self.stderr.is_empty() {
+            error = error.with_context("stderr", &self.stderr);
+        }
+        error.with_hint(match self.memory {
+            Some(bytes) => format!(
+                "the model or the engine is faulty, or it needs more than the {bytes} bytes of `Isolation::memory`"
+            ),
+            None => "the model or the engine is faulty; other requests are not affected".to_owned(),
+        })
+    }
+}
+
+/// Kills the child and waits for it, so that no zombie is left.
+fn kill(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Waits for the end of a child.
+fn wait(child: &mut Child, timeout: Duration) -> Option<ExitStatus> {
+    let start = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) if start.elapsed() < timeout => thread::sleep(Duration::from_millis(1)),
+            _ => return None,
+        }
+    }
+}
+
+/// Describes the end of a process.
+fn ended(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => match signal_hook::low_level::signal_name(signal) {
+            Some(name) => format!("was ended by {name}"),
+            None => format!("was ended by signal {signal}"),
+        },
+        (None, Some(code)) => format!("ended with exit code {code}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+/// Checks the parts of a description with which others compute.
+fn check(info: &BackendInfo) -> Result<(), String> {
+    if !(1..=MOST_SLOTS).contains(&info.slots) {
+        return Err(format!("a description with {} infer requests", info.slots));
+    }
+    let specs = [&info.input, &info.output].into_iter();
+    for spec in specs.chain(&info.extra_outputs) {
+        if fixed_bytes(spec).is_none_or(|bytes| bytes > i64::MAX as u64) {
+            return Err("a description of a tensor whose size overflows".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// Returns the bytes of a tensor in which dynamic sizes are 1.
+fn fixed_bytes(spec: &TensorSpec) -> Option<u64> {
+    let size = |dim: &backend_api::Dim| match dim {
+        backend_api::Dim::Fixed(size) => *size,
+        backend_api::Dim::Dynamic => 1,
+    };
+    let shape = Shape {
+        element_type: spec.element_type,
+        sizes: spec.dims.iter().map(size).collect(),
+    };
+    shape.bytes()
+}
+
+/// Adds the isolation to a description.
+fn described(mut info: BackendInfo, confinement: Confinement) -> BackendInfo {
+    let mut means = vec!["process"];
+    let mut missing = Vec::new();
+    match confinement.landlock {
+        Some(true) => means.push("Landlock"),
+        Some(false) => {
+            means.push("Landlock in part");
+            missing.push("the kernel has a part of Landlock only");
+        }
+        None => missing.push("the kernel has no Landlock, so that the engine can read files"),
+    }
+    if confinement.seccomp {
+        means.push("seccomp");
+    } else {
+        missing.push("seccomp is not available, so that the engine can use the network");
+    }
+    info.isolation = Some(means.join(", "));
+    let notes = missing
+        .into_iter()
+        .map(|reason| format!("isolation: {reason}"));
+    info.notes.extend(notes);
+    info
+}
+
+/// The end of a child's stderr.
+#[derive(Debug, Default)]
+struct Tail {
+    state: Mutex<TailState>,
+    closed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct TailState {
+    bytes: VecDeque<u8>,
+    is_closed: bool,
+}
+
+impl Tail {
+    fn lock(&self) -> MutexGuard<'_, TailState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads until the child has ended.
+    fn read(&self, mut pipe: ChildStderr) {
+        let mut buffer = [0; TAIL];
+        while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+            let mut state = self.lock();
+            state.bytes.extend(&buffer[..count]);
+            let excess = state.bytes.len().saturating_sub(TAIL);
+            state.bytes.drain(..excess);
+        }
+        self.lock().is_closed = true;
+        self.closed.notify_all();
+    }
+
+    /// Returns the last lines of a child that has ended, in one line without control characters.
+    fn text(&self) -> String {
+        let state = self
+            .closed
+            .wait_timeout_while(self.lock(), END, |state| !state.is_closed)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
+        let bytes: Vec<u8> = state.bytes.iter().copied().collect();
+        drop(state);
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<&str> = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
+        let last = lines[lines.len().saturating_sub(4)..].join("; ");
+        last.replace(char::is_control, "?")
+    }
+}

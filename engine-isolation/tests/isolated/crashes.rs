@@ -1,0 +1,285 @@
+//! Crashes, hangs and limits.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use backend_api::{BlockingInfer as _, Error, ErrorKind, InferRequest};
+use classify_tests::{doubled, doubling_input, ensure};
+use engine_isolation::{Isolated, Isolation};
+use libtest_mimic::{Failed, Trial};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+use crate::engine::{self, Config, Misdeed, SLOTS, assert_doubled, isolation};
+
+pub fn trials() -> Vec<Trial> {
+    let tests: [(&'static str, fn() -> Result<(), Failed>); 16] = [
+        ("a_signal_is_named_and_the_next_request_is_answered", signal),
+        ("stderr_is_quoted_without_control_characters", stderr),
+        ("an_exit_code_is_named", exit_code),
+        ("a_request_that_hangs_ends_at_the_timeout", hang),
+        ("memory_beyond_the_limit_is_an_error", memory),
+        ("cpu_time_beyond_the_limit_is_an_error", cpu_time),
+        ("errors_and_panics_of_the_engine_cost_no_child", own_errors),
+        (
+            "a_crash_costs_the_requests_in_flight_and_no_others",
+            in_flight,
+        ),
+        ("a_child_killed_between_requests_costs_none", between),
+        ("too_many_restarts_are_an_error_at_once", restarts),
+        ("the_engines_error_while_opening_is_kept", open_error),
+        ("a_panic_while_opening_is_an_error", open_panic),
+        ("an_abort_while_opening_is_an_error", open_abort),
+        ("opening_ends_at_its_timeout", open_hang),
+        ("a_large_input_is_rejected", large_input),
+        ("a_killed_parent_leaves_no_child", orphan),
+    ];
+    tests.map(|(name, test)| Trial::test(name, test)).into()
+}
+
+fn bad(change: impl FnOnce(&mut Isolation)) -> Result<Isolated, Error> {
+    let mut isolation = isolation();
+    change(&mut isolation);
+    Isolated::open(&Config::Bad, &isolation)
+}
+
+/// Has the engine do it. Returns the error, whose kind is checked.
+fn crash(backend: &Isolated, misdeed: Misdeed) -> Result<Error, Failed> {
+    let error = backend.infer_blocking(misdeed.input()).unwrap_err();
+    ensure(error.kind() == ErrorKind::EngineCrashed, &error)?;
+    Ok(error)
+}
+
+fn signal() -> Result<(), Failed> {
+    let backend = bad(|_| ())?;
+    let error = crash(&backend, Misdeed::Segfault)?;
+    ensure(error.to_string().contains("was ended by SIGSEGV"), &error)?;
+    assert_doubled(&backend, 1);
+    Ok(())
+}
+
+fn stderr() -> Result<(), Failed> {
+    let backend = bad(|_| ())?;
+    let text = crash(&backend, Misdeed::Abort)?.to_string();
+    let words = "was ended by SIGABRT (stderr: first line; ?[31mterminate called?[0m)";
+    ensure(text.contains(words), text)
+}
+
+fn exit_code() -> Result<(), Failed> {
+    let backend = bad(|_| ())?;
+    let error = crash(&backend, Misdeed::Exit)?;
+    ensure(error.to_string().contains("ended with exit code 3"), error)
+}
+
+fn hang() -> Result<(), Failed> {
+    let backend = bad(|isolation| isolation.timeout = Duration::from_millis(200))?;
+    let error = crash(&backend, Misdeed::Hang)?;
+    let words = "did not answer within 200ms and was killed";
+    ensure(error.to_string().contains(words), error)
+}
+
+fn memory() -> Result<(), Failed> {
+    let backend = bad(|isolation| isolation.memory = Some(2 << 30))?;
+    let error = crash(&backend, Misdeed::Allocate)?;
+    let words = "was ended by SIGABRT (stderr: memory allocation of 3221225472 bytes failed";
+    ensure(error.to_string().contains(words), &error)?;
+    let hint = error.hint().unwrap_or_default();
+    ensure(
+        hint.contains("2147483648 bytes of `Isolation::memory`"),
+        hint,
+    )?;
+    assert_doubled(&backend, 2);
+    // The same request is no trouble without the limit: it is not something else that fails.
+    bad(|_| ())?.infer_blocking(Misdeed::Allocate.input())?;
+    Ok(())
+}
+
+fn cpu_time() -> Result<(), Failed> {
+    let backend = bad(|isolation| isolation.cpu_time = Some(Duration::from_secs(1)))?;
+    let error = crash(&backend, Misdeed::Compute)?.to_string();
+    // The soft limit is the hard one, at which the kernel may kill first.
+    let named = ["SIGXCPU", "SIGKILL"]
+        .iter()
+        .any(|name| error.contains(name));
+    ensure(named, error)
+}
+
+fn own_errors() -> Result<(), Failed> {
+    let backend = bad(|isolation| isolation.restarts = 0)?;
+    for (misdeed, kind) in [
+        (Misdeed::Error, ErrorKind::InferenceFailed),
+        (Misdeed::Panic, ErrorKind::Panicked),
+    ] {
+        let error = backend.infer_blocking(misdeed.input()).unwrap_err();
+        ensure(error.kind() == kind, error)?;
+        assert_doubled(&backend, 3);
+    }
+    Ok(())
+}
+
+fn in_flight() -> Result<(), Failed> {
+    let backend = bad(|_| ())?;
+    let submit = |n, input| backend.submit_blocking(InferRequest::new(n, input));
+    for round in 0..2_u64 {
+        let hangs: Vec<_> = (1..SLOTS as u64)
+            .map(|n| submit(n, Misdeed::Hang.input()))
+            .collect::<Result<_, _>>()?;
+        let crash = submit(0, Misdeed::Segfault.input())?;
+        for pending in hangs.into_iter().chain([crash]) {
+            let error = pending.wait().unwrap_err();
+            ensure(error.kind() == ErrorKind::EngineCrashed, &error)?;
+            ensure(error.to_string().contains("SIGSEGV"), error)?;
+        }
+        let good: Vec<_> = (0..20)
+            .map(|n| submit(n, doubling_input(n + round)).map(|pending| (n, pending)))
+            .collect::<Result<_, _>>()?;
+        for (n, pending) in good {
+            ensure(pending.wait()?.tensor == doubled(n + round), n)?;
+        }
+    }
+    Ok(())
+}
+
+fn children() -> Vec<i32> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("the threads of this process");
+    let children = tasks
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    let children: Vec<String> = children.collect();
+    let numbers = children.iter().flat_map(|line| line.split_whitespace());
+    numbers
+        .map(|number| number.parse().expect("a number"))
+        .collect()
+}
+
+/// The engine tells the pid of its process, since other trials have children at the same time.
+fn pid_of_child(backend: &Isolated) -> Result<Pid, Failed> {
+    let output = backend.infer_blocking(engine::pid_input())?;
+    let number = output.tensor.to_f32()[0] as i32;
+    ensure(children().contains(&number), number)?;
+    Pid::from_raw(number).ok_or_else(|| "no pid".into())
+}
+
+fn between() -> Result<(), Failed> {
+    let backend = bad(|_| ())?;
+    for n in 0..3 {
+        let pid = pid_of_child(&backend)?;
+        kill_process(pid, Signal::KILL)?;
+        // The parent can see the end then.
+        while is_alive(pid) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_doubled(&backend, n);
+    }
+    Ok(())
+}
+
+fn restarts() -> Result<(), Failed> {
+    let backend = bad(|isolation| {
+        isolation.restarts = 2;
+        isolation.restart_window = Duration::from_secs(3600);
+    })?;
+    for _ in 0..3 {
+        crash(&backend, Misdeed::Exit)?;
+    }
+    for n in 0..10 {
+        let error = backend.infer_blocking(doubling_input(n)).unwrap_err();
+        ensure(error.kind() == ErrorKind::EngineCrashed, &error)?;
+        let text = format!("{error}: {:?}", std::error::Error::source(&error));
+        let words = "is not started again: it was restarted 2 times within 3600s";
+        ensure(text.contains(words) && text.contains("exit code 3"), text)?;
+    }
+    Ok(())
+}
+
+fn opened(config: Config, change: impl FnOnce(&mut Isolation)) -> Result<Error, Failed> {
+    let mut isolation = isolation();
+    change(&mut isolation);
+    match Isolated::open(&config, &isolation) {
+        Ok(_) => Err("it opened".into()),
+        Err(error) => Ok(error),
+    }
+}
+
+fn open_error() -> Result<(), Failed> {
+    let error = opened(Config::FailsToOpen, |_| ())?;
+    ensure(error.kind() == ErrorKind::ModelInvalid, &error)?;
+    ensure(
+        error.to_string() == "planned failure (model: a.onnx)",
+        &error,
+    )?;
+    ensure(error.hint() == Some("planned hint"), error)
+}
+
+fn open_panic() -> Result<(), Failed> {
+    let error = opened(Config::PanicsWhileOpening, |_| ())?;
+    ensure(error.kind() == ErrorKind::Panicked, &error)?;
+    ensure(error.to_string().contains("planned panic"), error)
+}
+
+fn open_abort() -> Result<(), Failed> {
+    let error = opened(Config::AbortsWhileOpening, |_| ())?;
+    ensure(error.kind() == ErrorKind::EngineCrashed, &error)?;
+    let words = "was ended by SIGABRT (while: opening the model)";
+    ensure(error.to_string().contains(words), error)
+}
+
+fn open_hang() -> Result<(), Failed> {
+    let error = opened(Config::HangsWhileOpening, |isolation| {
+        isolation.open_timeout = Duration::from_millis(500);
+    })?;
+    ensure(error.kind() == ErrorKind::EngineCrashed, &error)?;
+    ensure(error.to_string().contains("did not answer within"), error)
+}
+
+fn large_input() -> Result<(), Failed> {
+    let backend = bad(|isolation| {
+        isolation.tensor_bytes = 8;
+        isolation.restarts = 0;
+    })?;
+    for _ in 0..2 {
+        let error = backend.infer_blocking(doubling_input(0)).unwrap_err();
+        ensure(error.kind() == ErrorKind::InputMismatch, &error)?;
+        let words = "the input has 16 bytes, but an isolated engine takes 8";
+        ensure(error.to_string().contains(words), error)?;
+    }
+    Ok(())
+}
+
+/// The variable with which this program is a parent that waits to be killed.
+pub const PARENT: &str = "ENGINE_ISOLATION_TEST_PARENT";
+
+/// Opens a backend whose engine hangs, prints the pid of the child, and waits.
+pub fn wait_to_be_killed() {
+    let backend = bad(|_| ()).expect("a backend");
+    let pid = pid_of_child(&backend).expect("a child");
+    println!("{}", pid.as_raw_nonzero());
+    let pending = backend.submit_blocking(InferRequest::new(0, Misdeed::Hang.input()));
+    let _ = pending.expect("accepted").wait();
+}
+
+fn orphan() -> Result<(), Failed> {
+    let mut parent = Command::new(std::env::current_exe()?)
+        .env(PARENT, "1")
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    let mut output = BufReader::new(parent.stdout.take().ok_or("no stdout")?);
+    output.read_line(&mut line)?;
+    let child = Pid::from_raw(line.trim().parse()?).ok_or("no pid")?;
+    ensure(test_kill_process(child).is_ok(), "there is no child")?;
+    parent.kill()?;
+    parent.wait()?;
+    output.read_to_string(&mut line)?;
+    // Ends when the child does; a hung test is a failed one.
+    while is_alive(child) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// Returns whether a process runs. Where nobody waits for orphans, a dead one keeps its number.
+fn is_alive(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
+}

@@ -1,0 +1,182 @@
+//! The engine in the child: doubles its input, or does what a test asks of it.
+
+use std::time::Duration;
+
+use backend_api::conformance::Subject;
+use backend_api::{
+    BackendInfo, Dim, ElementType, Error, ErrorKind, InferBackend, MockBackend, Tensor, TensorSpec,
+};
+use classify_tests::{doubled, doubling_input, doubling_subject};
+use engine_isolation::{Isolated, Isolation};
+use rustix::process::{Signal, getpid, kill_process};
+use serde::{Deserialize, Serialize};
+
+/// The configuration of the child.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub enum Config {
+    /// Doubles its input.
+    #[default]
+    Good,
+    /// Does the [`Misdeed`] that the first number of the input names.
+    Bad,
+    FailsToOpen,
+    PanicsWhileOpening,
+    AbortsWhileOpening,
+    HangsWhileOpening,
+    /// Sends text instead of messages.
+    Chats,
+    /// Answers each request with the result of the attempts in [`crate::confinement`].
+    Tries,
+}
+
+/// What the engine does instead of answering.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Misdeed {
+    Segfault = 1001,
+    Abort,
+    Exit,
+    Hang,
+    Allocate,
+    Compute,
+    Error,
+    Panic,
+}
+
+impl Misdeed {
+    const ALL: [Self; 8] = [
+        Self::Segfault,
+        Self::Abort,
+        Self::Exit,
+        Self::Hang,
+        Self::Allocate,
+        Self::Compute,
+        Self::Error,
+        Self::Panic,
+    ];
+
+    /// The input that asks for it.
+    pub fn input(self) -> Tensor {
+        Tensor::new([1, 4], vec![self as u16 as f32; 4]).expect("four values")
+    }
+
+    fn of(input: &Tensor) -> Option<Self> {
+        let asked = input.to_f32()[0];
+        Self::ALL
+            .into_iter()
+            .find(|misdeed| *misdeed as u16 as f32 == asked)
+    }
+
+    fn commit(self) -> Result<(), Error> {
+        match self {
+            // Rust takes the first one for a stack overflow that is none, and goes on.
+            Self::Segfault => loop {
+                let _ = kill_process(getpid(), Signal::SEGV);
+            },
+            Self::Abort => {
+                eprintln!("first line\n\x1b[31mterminate called\x1b[0m");
+                std::process::abort()
+            }
+            Self::Exit => std::process::exit(3),
+            Self::Hang => std::thread::sleep(Duration::from_secs(3600)),
+            Self::Allocate => {
+                let bytes = vec![1_u8; 3 << 30];
+                std::hint::black_box(bytes);
+            }
+            Self::Compute => loop {
+                std::hint::spin_loop();
+            },
+            Self::Error => return Err(Error::new(ErrorKind::InferenceFailed, "planned failure")),
+            Self::Panic => panic!("planned panic"),
+        }
+        Ok(())
+    }
+}
+
+pub const SLOTS: usize = 3;
+
+fn info() -> BackendInfo {
+    let spec = |name: &str| {
+        let dims = vec![Dim::Fixed(1), Dim::Fixed(4)];
+        TensorSpec::new(name, ElementType::F32, dims)
+    };
+    BackendInfo::new("mock", spec("input"), spec("output"))
+}
+
+pub fn double(input: &Tensor) -> Result<Tensor, Error> {
+    let values = input.to_f32().iter().map(|value| value * 2.0).collect();
+    Tensor::new(input.shape(), values)
+}
+
+/// The input for which the engine answers the number of its process.
+pub fn pid_input() -> Tensor {
+    Tensor::new([1, 4], vec![-1.0_f32; 4]).expect("four values")
+}
+
+fn answer(input: &Tensor) -> Result<Tensor, Error> {
+    if *input == pid_input() {
+        let pid = getpid().as_raw_nonzero().get() as f32;
+        return Tensor::new(input.shape(), vec![pid; 4]);
+    }
+    match Misdeed::of(input) {
+        Some(misdeed) => misdeed.commit().and_then(|()| double(input)),
+        None => double(input),
+    }
+}
+
+/// Opens the engine in the child.
+pub fn open(config: Config) -> Result<Box<dyn InferBackend>, Error> {
+    let mock = MockBackend::builder().info(info()).slots(SLOTS);
+    let mock = match config {
+        Config::Good => mock.respond(|_, input| double(input)),
+        Config::Bad => mock.respond(|_, input| answer(input)),
+        Config::FailsToOpen => {
+            return Err(Error::new(ErrorKind::ModelInvalid, "planned failure")
+                .with_context("model", "a.onnx")
+                .with_hint("planned hint"));
+        }
+        Config::PanicsWhileOpening => panic!("planned panic"),
+        Config::AbortsWhileOpening => std::process::abort(),
+        Config::HangsWhileOpening => {
+            std::thread::sleep(Duration::from_secs(3600));
+            mock
+        }
+        Config::Chats => {
+            use std::io::Write as _;
+            use std::os::fd::AsFd as _;
+            let socket = std::io::stdin()
+                .as_fd()
+                .try_clone_to_owned()
+                .expect("stdin");
+            let mut socket = std::os::unix::net::UnixStream::from(socket);
+            socket
+                .write_all(b"hello, hello")
+                .expect("the parent listens");
+            mock
+        }
+        Config::Tries => mock.respond(|_, _| crate::confinement::attempts()),
+    };
+    Ok(Box::new(mock.build()?))
+}
+
+/// The limits that the tests begin with.
+pub fn isolation() -> Isolation {
+    let mut isolation = Isolation::new();
+    isolation.timeout = Duration::from_secs(100);
+    isolation
+}
+
+pub fn subject() -> Subject {
+    doubling_subject(
+        || Isolated::open(&Config::Good, &isolation()),
+        || Isolated::parts(&Config::Good, &isolation()),
+    )
+}
+
+/// Checks that request `n` is answered correctly.
+pub fn assert_doubled(backend: &Isolated, n: u64) {
+    use backend_api::BlockingInfer as _;
+    let output = backend
+        .infer_blocking(doubling_input(n))
+        .expect("an answer");
+    assert_eq!(output.tensor, doubled(n));
+}
