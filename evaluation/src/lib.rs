@@ -25,9 +25,10 @@ pub use digest::{Chain, Digest, ImageDigests};
 pub use driver::{AddedImage, NamedAnswer};
 pub use duplicates::Duplicates;
 pub use evaluation::{
-    AccuracyDrop, AnswerRow, ChangedAnswer, ChangedClass, Changes, DropRule, EvaluatedRun,
+    AccuracyDrop, AnswerRow, Bound, ChangedAnswer, ChangedClass, Changes, DropRule, EvaluatedRun,
     Evaluation, EvaluationAccumulator, EvaluationError, EvaluationOptions, EvaluationReport,
-    GateLimits, JudgedRow, LeastTruth, RowResult, RunResults, RunningEvaluation, WrongAnswer,
+    GateLimits, JudgedRow, LeastTruth, MetricLimit, MetricLimitError, RowResult, RunResults,
+    RunningEvaluation, WrongAnswer,
 };
 pub use failure::{Failure, Problem};
 pub use provenance::{Machine, RunEntry, RunInfo};

@@ -26,6 +26,7 @@ mod leftovers;
 #[cfg(unix)]
 mod links;
 mod loader;
+mod metrics;
 mod model_inputs;
 mod oldest;
 mod outputs;
@@ -59,6 +60,7 @@ fn main() {
     trials.extend(model_inputs::trials(&engines, &set_up));
     trials.extend(compare::trials(&engines, &set_up));
     trials.extend(datasets::trials());
+    trials.extend(metrics::trials());
     trials.extend(rows::trials());
     trials.extend(devices::trials(&engines, &set_up));
     trials.extend(evaluate::trials(&engines, &set_up));
