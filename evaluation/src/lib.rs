@@ -26,10 +26,10 @@ pub use digest::{Chain, Digest, ImageDigests, ParseDigestError};
 pub use driver::{AddedImage, NamedAnswer};
 pub use duplicates::Duplicates;
 pub use evaluation::{
-    AccuracyDrop, AnswerRow, ChangedAnswer, ChangedClass, Changes, DropRule, EvaluatedRun,
+    AccuracyDrop, AnswerRow, Bound, ChangedAnswer, ChangedClass, Changes, DropRule, EvaluatedRun,
     Evaluation, EvaluationAccumulator, EvaluationError, EvaluationOptions, EvaluationReport,
-    GateLimits, IdShift, JudgedRow, LeastTruth, RowResult, RunResults, RunningEvaluation,
-    WrongAnswer,
+    GateLimits, IdShift, JudgedRow, LeastTruth, MetricLimit, MetricLimitError, RowResult,
+    RunResults, RunningEvaluation, WrongAnswer,
 };
 pub use external::{ExternalOutputs, ExternalRun};
 pub use failure::{Failure, Problem};

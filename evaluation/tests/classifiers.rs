@@ -476,7 +476,7 @@ fn accuracy_is_counted_and_its_limit_decides() {
         min_top1: Some("60%".parse().unwrap()),
         ..GateLimits::default()
     };
-    let report = evaluate("night.ppm night\ndusk.ppm day\nday.ppm 2\n", limits);
+    let report = evaluate("night.ppm night\ndusk.ppm day\nday.ppm 2\n", limits.clone());
     assert!(report.passed(), "{report}");
     let results = report.runs[0].results.as_ref().unwrap();
     assert_eq!(results.accuracy.top(1).count, 2);

@@ -30,6 +30,7 @@ mod leftovers;
 #[cfg(unix)]
 mod links;
 mod loader;
+mod metrics;
 mod model_inputs;
 mod oldest;
 mod outputs;
@@ -66,6 +67,7 @@ fn main() {
     trials.extend(model_inputs::trials(&engines, &set_up));
     trials.extend(compare::trials(&engines, &set_up));
     trials.extend(datasets::trials());
+    trials.extend(metrics::trials());
     trials.extend(rows::trials());
     trials.extend(devices::trials(&engines, &set_up));
     trials.extend(evaluate::trials(&engines, &set_up));

@@ -10,7 +10,7 @@ mod values;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use evaluation::{LeastTruth, Share};
+use evaluation::{LeastTruth, MetricLimit, Share};
 use image_classification::{ColorOrder, ImageLayout, Interpolation, Recipe, ResizeOverride};
 use serde::{Deserialize, Serialize};
 
@@ -538,6 +538,24 @@ pub struct EvaluateArgs {
         help_heading = "Evaluation"
     )]
     pub drop_rule: Option<DropRuleArg>,
+
+    /// Minimum of a metric of every run: f1-macro=0.8, mcc=0.7, f1:tabby=0.9; docs/evaluate.md lists them. Repeatable
+    #[arg(
+        long,
+        value_name = "NAME=VALUE",
+        allow_hyphen_values = true,
+        help_heading = "Evaluation"
+    )]
+    pub metric_min: Vec<MetricLimit>,
+
+    /// Maximum of a metric of every run, such as ece=0.05. Repeatable
+    #[arg(
+        long,
+        value_name = "NAME=VALUE",
+        allow_hyphen_values = true,
+        help_heading = "Evaluation"
+    )]
+    pub metric_max: Vec<MetricLimit>,
 
     /// Minimum share or number of images that have ground truth: 95% or 200 [default: 100% with another gate]
     #[arg(long, value_name = "SHARE|N", help_heading = "Evaluation")]

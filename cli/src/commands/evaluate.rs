@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use evaluation::accuracy::GroundTruth;
 use evaluation::agreement::Verdict;
 use evaluation::text::{counted, printable};
-use evaluation::{Evaluation, EvaluationOptions, EvaluationReport, GateLimits, RunInfo};
+use evaluation::{
+    Bound, Evaluation, EvaluationOptions, EvaluationReport, GateLimits, MetricLimit, RunInfo,
+};
 use futures_executor::block_on;
 
 use crate::args::EvaluateArgs;
@@ -80,11 +82,21 @@ impl TryFrom<EvaluateArgs> for EvaluateOptions {
                     max_drop: args.max_drop,
                     drop_rule: args.drop_rule.map(Into::into).unwrap_or_default(),
                     min_truth: args.min_truth,
+                    metrics: metric_limits(args.metric_min, args.metric_max),
                 },
             },
             runs,
         })
     }
+}
+
+/// Returns the limits of both flags, in their order.
+fn metric_limits(least: Vec<MetricLimit>, most: Vec<MetricLimit>) -> Vec<MetricLimit> {
+    let most = most.into_iter().map(|limit| MetricLimit {
+        bound: Bound::AtMost,
+        ..limit
+    });
+    least.into_iter().chain(most).collect()
 }
 
 impl EvaluateOptions {

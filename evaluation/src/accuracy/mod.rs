@@ -8,7 +8,9 @@ mod ground_truth;
 mod imagenet;
 mod labels;
 mod lookup;
+mod metrics;
 mod multi_label;
+mod ranking;
 mod score;
 
 pub use calibration::{Bin, Calibrated, Calibration};
@@ -17,5 +19,7 @@ pub use forms::{TruthForm, TruthSummary};
 pub use ground_truth::GroundTruth;
 pub use labels::{Classes, LabelDifference};
 pub use lookup::ClassLookup;
+pub use metrics::{Average, Metric, MetricError, QualityPart, all_metrics};
 pub use multi_label::{Decisions, MultiLabel, Quality};
+pub use ranking::Ranking;
 pub use score::{Accuracy, Counts, Judged, OfClass, SingleLabel};

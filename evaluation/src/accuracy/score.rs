@@ -6,7 +6,8 @@ use image_classification::{Ranked, Scores, Scoring};
 use serde::Serialize;
 
 use super::calibration::Calibration;
-use super::multi_label::MultiLabel;
+use super::multi_label::{Decisions, MultiLabel};
+use super::ranking::Ranking;
 use crate::statistics::{Rate, mean_of_shares};
 
 /// The judgement of one answer.
@@ -42,6 +43,8 @@ pub struct Accuracy {
     least_ranked: Option<usize>,
     /// The counts that depend on the kind of the model.
     pub counts: Counts,
+    /// The scores, for metrics that depend on their order.
+    pub ranking: Ranking,
 }
 
 /// The counts that depend on the kind of the model.
@@ -90,6 +93,7 @@ impl Accuracy {
             ranks: Vec::new(),
             least_ranked: None,
             counts,
+            ranking: Ranking::default(),
         }
     }
 
@@ -111,6 +115,7 @@ impl Accuracy {
             }
             self.ranks[rank - 1] += 1;
         }
+        self.ranking.add(truth, scores);
         let wrong = match &mut self.counts {
             Counts::SingleLabel(counts) => counts.add(truth, &top, scores),
             Counts::MultiLabel(counts) => counts.add(truth, scores),
@@ -167,6 +172,19 @@ impl SingleLabel {
         }
         *self.confusions.entry((truth, best.class_id)).or_default() += 1;
         Some(vec![best.class_id])
+    }
+
+    /// Returns the decisions about each class that an image shows or that is an answer, by their ids.
+    pub fn decisions(&self) -> BTreeMap<usize, Decisions> {
+        let mut decisions: BTreeMap<usize, Decisions> = BTreeMap::new();
+        for (id, of) in &self.classes {
+            decisions.entry(*id).or_default().true_positives += of.top1;
+        }
+        for ((truth, answer), count) in &self.confusions {
+            decisions.entry(*truth).or_default().false_negatives += count;
+            decisions.entry(*answer).or_default().false_positives += count;
+        }
+        decisions
     }
 
     /// The mean over classes of the share of their images that are right: small classes count as much as

@@ -96,7 +96,7 @@ impl EvaluationAccumulator {
                 continue;
             };
             let labels = entry.labels.as_ref();
-            if let Err(error) = check_run(info, labels, &truth, options.label_offset, images) {
+            if let Err(error) = check_run(info, labels, &truth, &options, images) {
                 entry.info = Err(chain(&error));
                 rejected.push((index, error));
             }
@@ -200,7 +200,10 @@ impl EvaluationAccumulator {
     }
 
     fn judge(&mut self, image: usize, written: &[String], outputs: Vec<Result<Tensor, Problem>>) {
-        let most = self.options.top.last().copied().unwrap_or(1);
+        let metrics = self.options.limits.metrics.iter();
+        let ranks = metrics.map(|limit| limit.metric.ranks());
+        let ranks = ranks.chain(self.options.top.iter().copied());
+        let most = ranks.max().unwrap_or(1);
         let mut answers = Vec::new();
         self.rows.clear();
         for (judge, output) in self.judges.iter_mut().zip(outputs) {
@@ -354,7 +357,7 @@ pub(super) fn judged_places(
     let may_be_judged = |(place, entry): (usize, &RunEntry)| {
         let info = entry.info.as_ref().ok()?;
         let labels = entry.labels.as_ref();
-        let check = || check_run(info, labels, truth, options.label_offset, images);
+        let check = || check_run(info, labels, truth, options, images);
         (info.interpretation.is_none() || check().is_ok()).then_some(place)
     };
     Ok(entries
@@ -369,14 +372,14 @@ fn check_run(
     info: &RunInfo,
     labels: Option<&Labels>,
     truth: &GroundTruth,
-    offset: i64,
+    options: &EvaluationOptions,
     images: &[PathBuf],
 ) -> Result<(), EvaluationError> {
     let scoring = interpretation(info).scoring;
     if info.classes == Some(1) {
         check_ranks(scoring, 1)?;
     }
-    let lookup = ClassLookup::new(labels, offset);
+    let lookup = ClassLookup::new(labels, options.label_offset);
     if let Some(directory) = truth.only_directory(images)
         && lookup.classes(&[&directory], info.classes).is_err()
     {
@@ -401,6 +404,9 @@ fn check_run(
         Scoring::ClassIds => labels.map(Labels::len),
         _ => info.classes,
     };
+    for limit in &options.limits.metrics {
+        limit.metric.check(scoring, classes, labels)?;
+    }
     check_classes(&lookup, classes, truth, images)
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use image_classification::ScoresError;
 
-use crate::accuracy::GroundTruthError;
+use crate::accuracy::{GroundTruthError, MetricError};
 use crate::failure::Problem;
 use crate::text::{printable, quoted};
 
@@ -74,6 +74,9 @@ pub enum EvaluationError {
         /// The classes of the earlier image as they are written.
         earlier_classes: Vec<String>,
     },
+    /// A limit is on a metric that the model lacks.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
     /// The ground truth cannot be used.
     #[error(transparent)]
     GroundTruth(#[from] GroundTruthError),
@@ -113,6 +116,7 @@ impl EvaluationError {
             Self::GroundTruth(error)
             | Self::NoClasses { source: error, .. }
             | Self::UnknownClasses { source: error, .. } => return error.hint(),
+            Self::Metric(_) => "leave the limit out, or choose another metric",
             Self::Scores(error) => error.hint(),
             Self::Model(error) => error.hint().unwrap_or("check the files of the model"),
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::changes::{ChangedAnswer, ChangedClass};
 use super::report::{EvaluationReport, RunResults};
-use crate::accuracy::{Counts, Decisions, MultiLabel, OfClass, SingleLabel};
+use crate::accuracy::{Counts, Decisions, MultiLabel, OfClass, SingleLabel, all_metrics};
 use crate::statistics::mcnemar;
 
 impl Serialize for EvaluationReport {
@@ -61,6 +61,7 @@ fn of_run(evaluation: &EvaluationReport, index: usize) -> Value {
         "difference": results.label_difference,
     });
     value["pictures"] = json!(accuracy.images);
+    value["metrics"] = all_metrics(accuracy, evaluation.top(accuracy));
     let top = evaluation.top(accuracy);
     let top = top.map(|k| (k.to_string(), json!(accuracy.top(k))));
     value["top"] = Value::Object(top.collect());
@@ -133,12 +134,21 @@ fn add_single_label(
 ) {
     value["mean_per_class"] = json!(counts.mean_per_class());
     value["intervals"] = json!({ "mean_per_class": counts.mean_per_class_interval() });
+    let decisions = counts.decisions();
     let class = |(class_id, of): (&usize, &OfClass)| {
+        let quality = decisions
+            .get(class_id)
+            .copied()
+            .unwrap_or_default()
+            .quality();
         json!({
             "class_id": class_id,
             "label": label(results, *class_id),
             "pictures": of.images,
             "top1": of.top1,
+            "precision": quality.precision,
+            "recall": quality.recall,
+            "f1": quality.f1,
         })
     };
     value["classes"] = counts.classes.iter().map(class).collect();

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::metric_limit::MetricLimit;
 use crate::share::Share;
 use crate::text::counted;
 
 /// The limits of an evaluation. A limit that is `None` is not checked, except for `min_truth`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GateLimits {
     /// The least top-1 accuracy of every run.
     pub min_top1: Option<Share>,
@@ -18,12 +19,14 @@ pub struct GateLimits {
     /// The least number or share of images that have ground truth. `None`: with another limit all images need ground
     /// truth, or there is no verdict; without one it is not checked.
     pub min_truth: Option<LeastTruth>,
+    /// Limits on metrics of every run.
+    pub metrics: Vec<MetricLimit>,
 }
 
 impl GateLimits {
     /// Returns whether a limit on the answers is set.
-    pub const fn judges_answers(&self) -> bool {
-        self.min_top1.is_some() || self.max_drop.is_some()
+    pub fn judges_answers(&self) -> bool {
+        self.min_top1.is_some() || self.max_drop.is_some() || !self.metrics.is_empty()
     }
 }
 

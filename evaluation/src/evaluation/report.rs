@@ -114,6 +114,7 @@ impl EvaluationReport {
         let Ok(results) = &self.runs[run].results else {
             return Vec::new();
         };
+        let metrics = self.limits.metrics.iter();
         let mut gates = Vec::new();
         let top1 = results.accuracy.top(1);
         if let Some(least) = self.limits.min_top1 {
@@ -136,6 +137,7 @@ impl EvaluationReport {
             );
             gates.push(drop.gate(most, self.limits.drop_rule, &accuracies));
         }
+        gates.extend(metrics.map(|limit| limit.gate(results)));
         gates
     }
 
@@ -151,6 +153,15 @@ impl EvaluationReport {
     pub fn lacks_truth(&self) -> bool {
         let limits = &self.limits;
         limits.judges_answers() && limits.min_truth.is_none() && !self.missing.is_empty()
+    }
+
+    /// Returns whether a metric with a limit has no value for a run.
+    fn lacks_metric(&self) -> bool {
+        let limits = &self.limits.metrics;
+        let lacks = |(_, _, results): (usize, &EvaluatedRun, &RunResults)| {
+            limits.iter().any(|limit| limit.value(results).is_err())
+        };
+        self.evaluated().any(lacks)
     }
 
     /// Returns the number of images that have ground truth.
@@ -187,7 +198,8 @@ impl EvaluationReport {
     /// Returns the verdict on all runs.
     pub fn verdict(&self) -> Verdict {
         let failed = self.runs.iter().any(|run| run.results.is_err());
-        if failed || !self.failures.is_empty() || self.counted == 0 || self.lacks_truth() {
+        let is_open = self.counted == 0 || self.lacks_truth() || self.lacks_metric();
+        if failed || !self.failures.is_empty() || is_open {
             Verdict::CouldNotCompare
         } else if self.all_gates().all(|(_, gate)| gate.passed) {
             Verdict::Agree
@@ -231,7 +243,9 @@ impl EvaluationReport {
                     self.failures.len()
                 );
                 let has_failures = runs > 0 || !self.failures.is_empty();
-                let text = (has_failures || !self.lacks_truth()).then_some(text);
+                let has_other_reason =
+                    self.lacks_truth() || (self.counted > 0 && self.lacks_metric());
+                let text = (has_failures || !has_other_reason).then_some(text);
                 let parts = text.into_iter().chain(failed).collect();
                 ("COULD NOT EVALUATE", parts)
             }
