@@ -1,6 +1,6 @@
 """Takes labels, photos and ready-made models out of downloaded packages.
 
-    collect_assets.py labels|photos|ready --out FOLDER --package NAME=ARCHIVE ...
+    collect_assets.py labels|photos|demo-photos|ready --out FOLDER --package NAME=ARCHIVE ...
 
 Nothing is installed: chosen files are read out of the archives, and all file names written are fixed or checked here.
 """
@@ -64,9 +64,14 @@ def photos(packages, out):
         write(out, name, read_member(packages["foolbox"], member))
     expect(len(members), 20, "photos in foolbox")
 
-    for name in ("camera.png", "chelsea.png", "coffee.png", "rocket.jpg"):
-        write(out, name, read_member(packages["scikit-image"], f"skimage/data/{name}"))
+    demo_photos(packages, out)
+    write(out, "rocket.jpg", read_member(packages["scikit-image"], "skimage/data/rocket.jpg"))
     write(out, "ground-truth.tsv", "".join(f"{name}\t{truth[name]}\n" for name in sorted(truth)).encode())
+
+
+def demo_photos(packages, out):
+    for name in ("camera.png", "chelsea.png", "coffee.png"):
+        write(out, name, read_member(packages["scikit-image"], f"skimage/data/{name}"))
 
 
 def ready(packages, out):
@@ -79,7 +84,7 @@ def ready(packages, out):
 
 
 def main():
-    tasks = {"labels": labels, "photos": photos, "ready": ready}
+    tasks = {"labels": labels, "photos": photos, "demo-photos": demo_photos, "ready": ready}
     parser = argparse.ArgumentParser(description="Takes labels, photos and models out of packages")
     parser.add_argument("what", choices=sorted(tasks))
     parser.add_argument("--out", type=Path, required=True)

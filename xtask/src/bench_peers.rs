@@ -11,7 +11,7 @@ use crate::{demo, python, setup};
 /// Sets up, builds the program, measures, and writes the table beside the program. `arguments` go to the script.
 pub fn run(arguments: &[OsString]) -> Result<ExitCode> {
     setup::run(None, &[])?;
-    let classify = demo::build()?;
+    let classify = demo::build(&[])?;
     let home = setup::home()?;
     let table = classify.with_file_name("bench-peers.md");
     let script = setup::workspace().join("benches/peers/run.py");

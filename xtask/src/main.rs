@@ -1,4 +1,4 @@
-//! Developer automation, called through the cargo aliases `setup`, `demo`, `prose`, `recipes`, `verify` and `bench-peers`.
+//! Developer automation, called through the cargo aliases `setup`, `demo`, `prose`, `recipes`, `verify`, `wheel` and `bench-peers`.
 // A command for people at a terminal: its output is what it is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -21,6 +21,7 @@ mod requirements;
 mod setup;
 mod stamp;
 mod verify;
+mod wheel;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -43,11 +44,14 @@ enum Task {
         /// Bring the oldest supported engines as well, for the tests of `cargo verify`
         #[arg(long)]
         oldest: bool,
-        /// Bring the spelling checker as well, for the checks of `cargo verify`
+        /// Bring the tools of the checks as well: spelling, and the Python package
         #[arg(long)]
         checks: bool,
+        /// Bring only what `cargo demo` needs, about half of it
+        #[arg(long, conflicts_with_all = ["from", "oldest", "checks"])]
+        demo: bool,
     },
-    /// Set up, classify a few photos on both engines, and compare the two outputs
+    /// Set up what it needs, classify three photos on both engines, and compare the results
     Demo,
     /// Count doc comments that open with a clause without a head ("What…", "Whether…"), and list them
     Prose,
@@ -59,6 +63,21 @@ enum Task {
     },
     /// Set up, then run every check and every test
     Verify,
+    /// Set up, then build the Python package into target/wheel, and print its path
+    Wheel {
+        /// For every Linux with glibc 2.28 or newer; needs `pip install ziglang` in the active Python environment
+        #[arg(long)]
+        published: bool,
+        /// With the profile of the tests, which is built faster
+        #[arg(long, conflicts_with = "published")]
+        debug: bool,
+        /// Build it like that, and try it in empty environments, as `cargo verify` does
+        #[arg(long = "try", conflicts_with_all = ["published", "debug", "out"])]
+        is_tried: bool,
+        /// Put it into this folder instead
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Set up, then measure classify against Python programs and `benchmark_app`
     BenchPeers {
         /// For the script: `--rounds N` (default 7), `--model squeezenet1.1|efficientnet-lite0`, `--only PART` (end-to-end, limit,
@@ -74,7 +93,11 @@ fn main() -> ExitCode {
             from,
             oldest,
             checks,
+            demo,
         } => {
+            if demo {
+                return report(setup::run_for_demo().map(|()| ExitCode::SUCCESS));
+            }
             let extras = [(oldest, setup::OLDEST), (checks, setup::CHECKS)];
             let extras: Vec<_> = extras
                 .into_iter()
@@ -88,8 +111,34 @@ fn main() -> ExitCode {
         }
         Task::Recipes { python } => recipes::run(python.as_deref()),
         Task::Verify => verify::run(),
+        Task::Wheel {
+            published,
+            debug,
+            is_tried,
+            out,
+        } => {
+            if is_tried {
+                let set_up = setup::run(None, &[setup::CHECKS]);
+                return report(
+                    set_up
+                        .and_then(|()| wheel::try_it())
+                        .map(|()| ExitCode::SUCCESS),
+                );
+            }
+            let build = match (published, debug) {
+                (true, _) => wheel::Build::Published,
+                (_, true) => wheel::Build::Debug,
+                _ => wheel::Build::Release,
+            };
+            wheel::run(build, out.as_deref()).map(|()| ExitCode::SUCCESS)
+        }
         Task::BenchPeers { arguments } => bench_peers::run(&arguments),
     };
+    report(result)
+}
+
+/// Prints an error and its next step. Returns the exit code.
+fn report(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         eprintln!("hint: {}", failure::hint(&error));

@@ -100,11 +100,11 @@ pub fn text<'a>(requirements: impl Iterator<Item = &'a Requirement>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::setup::Packages;
+    use crate::setup::{Packages, Scope};
 
     #[test]
     fn every_package_has_a_licence() {
-        let packages = Packages::read().unwrap();
+        let packages = Packages::read(Scope::Full).unwrap();
         let text = text(packages.all());
         assert!(!text.contains("unknown"), "{text}");
         assert_eq!(packages.all().count(), ITEMS.len());

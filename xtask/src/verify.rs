@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::{prose, setup};
+use crate::{failure, prose, setup, wheel};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
@@ -139,6 +139,13 @@ pub fn run() -> Result<ExitCode> {
             Outcome::Skipped("there is no set-up")
         }
     }));
+    results.push(timed("python package", || {
+        if is_ready {
+            python_package()
+        } else {
+            Outcome::Skipped("there is no set-up")
+        }
+    }));
     println!("\n{}", table(&results));
     let failed = results
         .iter()
@@ -248,7 +255,7 @@ fn doc_comments() -> Outcome {
 }
 
 fn spelling() -> Outcome {
-    let typos = match setup::typos() {
+    let typos = match setup::check_program("typos") {
         Ok(typos) => typos,
         Err(error) => return Outcome::Failed(format!("{error:#}")),
     };
@@ -260,6 +267,18 @@ fn spelling() -> Outcome {
         Ok(status) if status.success() => Outcome::Passed,
         Ok(status) => Outcome::Failed(status.to_string()),
         Err(error) => Outcome::Failed(format!("{}: {error}", typos.display())),
+    }
+}
+
+/// Builds the Python package, and tries it in empty environments.
+fn python_package() -> Outcome {
+    match wheel::try_it() {
+        Ok(()) => Outcome::Passed,
+        Err(error) => {
+            eprintln!("error: {error:#}\nhint: {}", failure::hint(&error));
+            let first = error.to_string();
+            Outcome::Failed(first.lines().next().unwrap_or_default().to_owned())
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Packages that the set-up brings on request.
 
+use std::env::consts::EXE_SUFFIX;
 use std::fs::{self, File};
 use std::path::PathBuf;
 
@@ -28,15 +29,21 @@ pub const OLDEST: Extra = Extra {
     title: "[oldest] bringing the oldest supported engines",
 };
 
-/// The spelling checker.
+/// The spelling checker, and the tools of the Python package.
 pub const CHECKS: Extra = Extra {
     name: "checks",
-    title: "[checks] bringing the spelling checker",
+    title: "[checks] bringing the tools of the checks",
 };
 
-/// Returns the spelling checker's program, once [`CHECKS`] is there.
-pub fn typos() -> Result<PathBuf> {
-    Ok(home()?.join(CHECKS.name).join("bin").join("typos"))
+/// Returns the directory of the tools, once [`CHECKS`] is there.
+pub fn checks() -> Result<PathBuf> {
+    Ok(home()?.join(CHECKS.name))
+}
+
+/// Returns a program of the tools, such as `typos`.
+pub fn check_program(name: &str) -> Result<PathBuf> {
+    let folder = if cfg!(windows) { "Scripts" } else { "bin" };
+    Ok(checks()?.join(folder).join(format!("{name}{EXE_SUFFIX}")))
 }
 
 impl Setup<'_> {

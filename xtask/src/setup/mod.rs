@@ -19,7 +19,9 @@ use crate::files::{create_folder, write_whole};
 use crate::pip::check_from;
 use stamps::Setup;
 
-pub use extras::{CHECKS, Extra, OLDEST, typos};
+pub use stamps::Scope;
+
+pub use extras::{CHECKS, Extra, OLDEST, check_program, checks};
 pub use packages::Packages;
 
 /// The content of the file that marks a set-up directory.
@@ -43,18 +45,45 @@ pub fn workspace() -> PathBuf {
 
 /// Sets up what is missing, `extras` included. With `from`, package files come from that directory instead of the network.
 pub fn run(from: Option<&Path>, extras: &[Extra]) -> Result<()> {
-    if let Some(from) = from {
-        check_from(from)?;
-    }
-    let home = home()?;
-    let setup = Setup {
-        packages: Packages::read()?,
+    run_scope(Scope::Full, from, extras)
+}
+
+/// Sets up what the demo needs, unless everything is there.
+pub fn run_for_demo() -> Result<()> {
+    let scope = if is_complete(Scope::Full)? {
+        Scope::Full
+    } else {
+        Scope::Demo
+    };
+    run_scope(scope, None, &[])
+}
+
+/// Returns whether the demo has all of its files.
+pub fn is_ready_for_demo() -> Result<bool> {
+    Ok(is_complete(Scope::Full)? || is_complete(Scope::Demo)?)
+}
+
+fn is_complete(scope: Scope) -> Result<bool> {
+    new_setup(scope, None)?.is_complete()
+}
+
+fn new_setup(scope: Scope, from: Option<&Path>) -> Result<Setup<'_>> {
+    Ok(Setup {
+        scope,
+        packages: Packages::read(scope)?,
         chosen: env::var("CLASSIFY_PYTHON")
             .ok()
             .filter(|name| !name.is_empty()),
-        home,
+        home: home()?,
         from,
-    };
+    })
+}
+
+fn run_scope(scope: Scope, from: Option<&Path>, extras: &[Extra]) -> Result<()> {
+    if let Some(from) = from {
+        check_from(from)?;
+    }
+    let setup = new_setup(scope, from)?;
     let done = format!("set-up is complete: {}", setup.home.display());
     // Looking needs no lock, and so no writable folder: stamps are written last.
     let is_complete = setup.is_complete()?;

