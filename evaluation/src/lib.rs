@@ -19,7 +19,7 @@ pub mod text;
 
 pub use comparison::{
     AnsweredImage, ComparedPair, ComparedRuns, Comparison, ComparisonAccumulator, ComparisonError,
-    ComparisonReport, RunningComparison, ToleranceOptions,
+    ComparisonReport, ImageComparison, RunningComparison, ToleranceOptions,
 };
 pub use digest::{Chain, Digest, ImageDigests};
 pub use driver::{AddedImage, NamedAnswer};
