@@ -20,7 +20,7 @@ pub mod text;
 
 pub use comparison::{
     AnsweredImage, ComparedPair, ComparedRuns, Comparison, ComparisonAccumulator, ComparisonError,
-    ComparisonReport, RunningComparison, ToleranceOptions,
+    ComparisonReport, ImageComparison, RunningComparison, ToleranceOptions,
 };
 pub use digest::{Chain, Digest, ImageDigests, ParseDigestError};
 pub use driver::{AddedImage, NamedAnswer};

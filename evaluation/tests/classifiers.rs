@@ -303,9 +303,8 @@ fn an_engine_that_always_fails_holds_back_a_bounded_number_of_answers() {
         taken.fetch_add(1, Ordering::SeqCst);
         (place.to_string(), image(place as u8))
     });
-    let nothing: Option<&mut Recording<Cursor<Vec<u8>>>> = None;
     block_on(async {
-        let running = comparison.start(images, nothing, None::<Vec<u8>>);
+        let running = comparison.of(images).start();
         let mut running = running.await.unwrap();
         assert!(taken.load(Ordering::SeqCst) < 200, "{taken:?}");
         let first = running.next().await.unwrap().unwrap();
@@ -325,12 +324,19 @@ fn an_engine_that_always_fails_holds_back_a_bounded_number_of_answers() {
 fn recorded_answers_are_compared_with_later_ones() {
     block_on(async {
         let comparison = Comparison::new(classifier(0.0), []);
-        let (report, recorded) = comparison.record(images(), Vec::new()).await.unwrap();
+        let (report, recorded) = comparison
+            .of(images())
+            .record(Vec::new())
+            .run()
+            .await
+            .unwrap();
         assert_eq!(report.verdict(), Verdict::Recorded);
-        let recorded = recorded.unwrap();
+        let recorded = recorded.unwrap().unwrap();
         let mut recording = Recording::read(Cursor::new(&recorded)).unwrap();
-        let report = comparison
-            .run_against(&mut recording, images())
+        let (report, _) = comparison
+            .of(images())
+            .against(&mut recording)
+            .run()
             .await
             .unwrap();
         // The model has no files, so it cannot be identified as the recorded one.
@@ -348,9 +354,9 @@ fn only_compared_runs_are_recorded() {
     };
     let rejected = classifier_of(|light| Ok([light; 3]), rgb);
     let comparison = Comparison::new(classifier(0.0), [rejected, classifier(1e-6)]);
-    let (report, recorded) = block_on(comparison.record(images(), Vec::new())).unwrap();
+    let (report, recorded) = block_on(comparison.of(images()).record(Vec::new()).run()).unwrap();
     assert!(report.runs[1].info.is_err());
-    let recorded = recorded.unwrap();
+    let recorded = recorded.unwrap().unwrap();
     let recording = Recording::read(Cursor::new(&recorded)).unwrap();
     let names: Vec<&str> = recording.runs().iter().map(|run| &*run.name).collect();
     assert_eq!(names, ["mock", "mock (3)"]);
@@ -365,14 +371,14 @@ fn only_compared_runs_are_recorded() {
 #[test]
 fn a_recording_that_cannot_be_written_leaves_the_report_complete() {
     let comparison = Comparison::new(classifier(0.0), [classifier(1e-6)]);
-    let (_, whole) = block_on(comparison.record(images(), Vec::new())).unwrap();
-    let whole = whole.unwrap();
+    let (_, whole) = block_on(comparison.of(images()).record(Vec::new()).run()).unwrap();
+    let whole = whole.unwrap().unwrap();
     let header = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
     for room in [0, header, whole.len() - 1] {
         let mut buffer = vec![0; room];
-        let recorded = comparison.record(images(), &mut buffer[..]);
+        let recorded = comparison.of(images()).record(&mut buffer[..]).run();
         let (report, recorded) = block_on(recorded).unwrap();
-        let error = recorded.unwrap_err();
+        let error = recorded.unwrap().unwrap_err();
         assert!(matches!(error, RecordingError::Write(_)), "{error}");
         assert!(report.agrees() && report.compared == 3, "{report}");
     }
@@ -396,16 +402,19 @@ fn a_recording_is_compared_with_a_model_of_the_same_file() {
     };
     block_on(async {
         let comparison = Comparison::new(of_file(0.0), []);
-        let (_, recorded) = comparison.record(images(), Vec::new()).await.unwrap();
-        let recorded = recorded.unwrap();
+        let (_, recorded) = comparison
+            .of(images())
+            .record(Vec::new())
+            .run()
+            .await
+            .unwrap();
+        let recorded = recorded.unwrap().unwrap();
         let against = async |error: f32, count: usize| {
             let mut recording = Recording::read(Cursor::new(&recorded)).unwrap();
             let comparison = Comparison::new(of_file(error), []);
             let images = images().into_iter().take(count);
-            comparison
-                .run_against(&mut recording, images)
-                .await
-                .unwrap()
+            let report = comparison.of(images).against(&mut recording).run();
+            report.await.unwrap().0
         };
         let same = against(0.0, 3).await;
         assert!(same.agrees(), "{same}");
@@ -444,11 +453,16 @@ fn the_digest_of_the_tensor_is_that_of_a_compared_run() {
     };
     block_on(async {
         let comparison = Comparison::new(compared(), []);
-        let (_, recorded) = comparison.record(images(), Vec::new()).await.unwrap();
-        let mut recording = Recording::read(Cursor::new(recorded.unwrap())).unwrap();
+        let (_, recorded) = comparison
+            .of(images())
+            .record(Vec::new())
+            .run()
+            .await
+            .unwrap();
+        let mut recording = Recording::read(Cursor::new(recorded.unwrap().unwrap())).unwrap();
         let comparison = Comparison::new(rejected(), [compared()]);
-        let report = comparison.run_against(&mut recording, images());
-        let report = report.await.unwrap();
+        let report = comparison.of(images()).against(&mut recording).run();
+        let (report, _) = report.await.unwrap();
         let error = report.runs[1].info.as_ref().unwrap_err();
         assert!(error.contains("may not be probabilities"), "{error}");
         assert_eq!((report.failures.len(), report.compared), (0, 3), "{report}");

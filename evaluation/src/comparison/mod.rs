@@ -11,6 +11,6 @@ mod tolerance;
 pub use accumulator::{AnsweredImage, ComparisonAccumulator};
 pub use error::ComparisonError;
 pub use report::{ComparedPair, ComparisonReport};
-pub use run::{Comparison, RunningComparison};
+pub use run::{Comparison, ImageComparison, RunningComparison};
 pub use runs::ComparedRuns;
 pub use tolerance::ToleranceOptions;

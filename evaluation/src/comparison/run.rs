@@ -14,7 +14,6 @@ use super::error::ComparisonError;
 use super::report::ComparisonReport;
 use super::runs::ComparedRuns;
 use super::tolerance::ToleranceOptions;
-use crate::agreement::Tolerance;
 use crate::digest::ImageDigests;
 use crate::driver::{AddedImage, Driver, NamedAnswer, Runs};
 use crate::failure::{Failure, Problem};
@@ -70,8 +69,7 @@ use crate::run::{NamedImage, Run, artificial_image};
 pub struct Comparison {
     runs: Runs,
     reference: Option<String>,
-    tolerance: Option<Tolerance>,
-    tolerance_options: ToleranceOptions,
+    tolerance: ToleranceOptions,
     top: usize,
     scores: ScoreKind,
 }
@@ -93,8 +91,7 @@ impl Comparison {
         Self {
             runs,
             reference: None,
-            tolerance: None,
-            tolerance_options: ToleranceOptions::default(),
+            tolerance: ToleranceOptions::default(),
             top: 10,
             scores: ScoreKind::Auto,
         }
@@ -107,18 +104,11 @@ impl Comparison {
         self
     }
 
-    /// Sets the limits of differences. Default: the limits of the coarsest precision in which a classifier
-    /// computes or its model holds its weights.
+    /// Sets the limits of differences: a [`Tolerance`](crate::agreement::Tolerance), or the options of one. Default: the
+    /// limits of the coarsest precision in which a classifier computes or its model holds its weights.
     #[must_use]
-    pub fn tolerance(mut self, tolerance: Tolerance) -> Self {
-        self.tolerance = Some(tolerance);
-        self
-    }
-
-    /// Sets the choice of the limits, where [`tolerance`](Self::tolerance) gives none.
-    #[must_use]
-    pub fn tolerance_options(mut self, options: ToleranceOptions) -> Self {
-        self.tolerance_options = options;
+    pub fn tolerance(mut self, tolerance: impl Into<ToleranceOptions>) -> Self {
+        self.tolerance = tolerance.into();
         self
     }
 
@@ -162,8 +152,7 @@ impl Comparison {
     where
         I: IntoIterator<Item: Into<NamedImage>>,
     {
-        let running = self.start(images, NOTHING_RECORDED, NO_OUTPUT).await?;
-        Ok(running.complete().await?.0)
+        Ok(self.of(images).run().await?.0)
     }
 
     /// Compares the answers for `images`, as [`run`](Self::run) does, for a program without an executor.
@@ -178,51 +167,83 @@ impl Comparison {
         futures_executor::block_on(self.run(images))
     }
 
-    /// Compares the answers for `images`, and records those of the compared runs on `out`. Returns the report, and `out`
-    /// or the error that ended the recording. The report is complete in either case.
-    ///
-    /// # Errors
-    ///
-    /// The errors of [`run`](Self::run).
-    pub async fn record<I, W: Write>(
-        &self,
-        images: I,
-        out: W,
-    ) -> Result<(ComparisonReport, Result<W, RecordingError>), ComparisonError>
+    /// Returns the comparison of the answers for `images`, for a program that records the answers, compares with recorded
+    /// ones, or drives the comparison image by image.
+    pub fn of<I>(&self, images: I) -> ImageComparison<'_, '_, I>
     where
         I: IntoIterator<Item: Into<NamedImage>>,
     {
-        let running = self.start(images, NOTHING_RECORDED, Some(out)).await?;
-        let (report, recorded) = running.complete().await?;
-        Ok((report, recorded.unwrap_or(Err(RecordingError::NoRuns))))
+        ImageComparison {
+            comparison: self,
+            images,
+            recording: None,
+            out: None,
+        }
+    }
+}
+
+/// A comparison of the answers for certain images, which has not started.
+#[derive(Debug)]
+#[must_use = "a comparison does nothing until `run` or `start` is called"]
+pub struct ImageComparison<'c, 'r, I, R = io::Empty, W = io::Sink> {
+    comparison: &'c Comparison,
+    images: I,
+    recording: Option<&'r mut Recording<R>>,
+    out: Option<W>,
+}
+
+impl<'c, 'r, I, R, W> ImageComparison<'c, 'r, I, R, W>
+where
+    I: IntoIterator<Item: Into<NamedImage>>,
+    R: Read + Seek,
+    W: Write,
+{
+    /// Compares with the answers of `recording`, if there is one. Its first run is the reference.
+    pub fn against<'n, N: Read + Seek>(
+        self,
+        recording: impl Into<Option<&'n mut Recording<N>>>,
+    ) -> ImageComparison<'c, 'n, I, N, W> {
+        ImageComparison {
+            comparison: self.comparison,
+            images: self.images,
+            recording: recording.into(),
+            out: self.out,
+        }
     }
 
-    /// Compares the answers for `images` with recorded ones. The first recorded run is the reference.
+    /// Records the answers of the compared runs on `out`, if there is one.
+    pub fn record<N: Write>(self, out: impl Into<Option<N>>) -> ImageComparison<'c, 'r, I, R, N> {
+        ImageComparison {
+            comparison: self.comparison,
+            images: self.images,
+            recording: self.recording,
+            out: out.into(),
+        }
+    }
+
+    /// Compares the answers. Returns the report, and the output of the recording or the error that ended it, if there is a
+    /// recording. The report is complete in either case.
     ///
     /// # Errors
     ///
-    /// The errors of [`run`](Self::run).
-    pub async fn run_against<I, R: Read + Seek>(
-        &self,
-        recording: &mut Recording<R>,
-        images: I,
-    ) -> Result<ComparisonReport, ComparisonError>
-    where
-        I: IntoIterator<Item: Into<NamedImage>>,
-    {
-        let running = self.start(images, Some(recording), NO_OUTPUT).await?;
-        Ok(running.complete().await?.0)
+    /// The errors of [`Comparison::run`].
+    pub async fn run(
+        self,
+    ) -> Result<(ComparisonReport, Option<Result<W, RecordingError>>), ComparisonError> {
+        let is_recorded = self.out.is_some();
+        let (report, recorded) = self.start().await?.complete().await?;
+        let nothing = is_recorded.then_some(Err(RecordingError::NoRuns));
+        Ok((report, recorded.or(nothing)))
     }
 
-    /// Starts a comparison that the caller drives image by image, with all options of the other methods: recorded runs,
-    /// which come first, and a recording of the compared runs on `out`.
+    /// Starts a comparison that the caller drives image by image.
     ///
     /// For a program that shows progress or failures, or stops before the last image: an iterator that ends early is no
     /// error, so the caller must not take the report for one on all images.
     ///
     /// ```
     /// # use backend_api::{BackendInfo, Dim, ElementType, MockBackend, TensorSpec};
-    /// # use evaluation::{Comparison, Recording};
+    /// # use evaluation::Comparison;
     /// # use image_classification::Classifier;
     /// # let classifier = || {
     /// #     let spec = |dims: &[usize]| {
@@ -237,8 +258,7 @@ impl Comparison {
     /// # let mut seen = Vec::new();
     /// # futures_executor::block_on(async {
     /// let comparison = Comparison::new(reference, [candidate]);
-    /// let nothing_recorded: Option<&mut Recording<std::fs::File>> = None;
-    /// let mut running = comparison.start(images, nothing_recorded, None::<Vec<u8>>).await?;
+    /// let mut running = comparison.of(images).start().await?;
     /// while let Some(image) = running.next().await? {
     ///     println!("{}: {} failures", image.path.display(), image.failures.len());
     /// #   seen.push(image.path.to_owned());
@@ -253,27 +273,27 @@ impl Comparison {
     ///
     /// # Errors
     ///
-    /// The errors of [`run`](Self::run).
-    pub async fn start<'r, I, R: Read + Seek, W: Write>(
-        &self,
-        images: I,
-        recording: Option<&'r mut Recording<R>>,
-        out: Option<W>,
+    /// The errors of [`Comparison::run`].
+    pub async fn start(
+        self,
     ) -> Result<
         RunningComparison<'r, impl Stream<Item = NamedAnswer> + use<I, R, W>, R, W>,
         ComparisonError,
-    >
-    where
-        I: IntoIterator<Item: Into<NamedImage>>,
-    {
+    > {
+        let Self {
+            comparison,
+            images,
+            recording,
+            out,
+        } = self;
         let recorded = recording
             .as_deref()
-            .map_or_else(Vec::new, |recording| recording.entries(self.scores));
+            .map_or_else(Vec::new, |recording| recording.entries(comparison.scores));
         let compared = |opened: Vec<RunEntry>| {
             let all = recorded.iter().cloned().chain(opened);
-            ComparedRuns::new(all.collect(), self.reference.as_deref())
+            ComparedRuns::new(all.collect(), comparison.reference.as_deref())
         };
-        let opened = self.runs.entries()?;
+        let opened = comparison.runs.entries()?;
         let runs = compared(opened.clone())?;
         let places = match obstacle(&runs, recorded.len(), out.is_some()) {
             None => opened_places(&runs, recorded.len()),
@@ -284,7 +304,7 @@ impl Comparison {
             tensors: true,
             pixels: recording.is_some() || out.is_some(),
         };
-        let mut driver = self.runs.start(opened, places, images, digests).await;
+        let mut driver = comparison.runs.start(opened, places, images, digests).await;
         let runs = compared(std::mem::take(&mut driver.entries))?;
         let obstacle = obstacle(&runs, recorded.len(), out.is_some());
         let ready = opened_places(&runs, recorded.len());
@@ -294,13 +314,10 @@ impl Comparison {
         let infos = infos.filter_map(|entry| entry.info.clone().ok()).collect();
         let recorder = out.filter(|_| !ready.is_empty());
         let recorder = recorder.map(|out| Recorder::start(out, infos));
-        let (tolerance, by) = match self.tolerance {
-            Some(tolerance) => (tolerance, "the caller".to_owned()),
-            None => self.tolerance_options.of(&runs),
-        };
+        let (tolerance, by) = comparison.tolerance.of(&runs);
         Ok(RunningComparison {
             driver,
-            accumulator: ComparisonAccumulator::new(runs, tolerance, by, self.top),
+            accumulator: ComparisonAccumulator::new(runs, tolerance, by, comparison.top),
             recorded: recorded.len(),
             ready,
             obstacle,
@@ -309,9 +326,6 @@ impl Comparison {
         })
     }
 }
-
-const NOTHING_RECORDED: Option<&mut Recording<io::Empty>> = None;
-const NO_OUTPUT: Option<io::Sink> = None;
 
 /// Returns the places of the runs that are compared among those that are no recorded ones.
 fn opened_places(runs: &ComparedRuns, recorded: usize) -> Vec<usize> {

@@ -83,15 +83,18 @@ fn compare(
 ) -> anyhow::Result<Compared> {
     let comparison = Comparison::of_runs(session.runs())
         .reference(options.runs.reference.clone())
-        .tolerance_options(options.tolerance.clone())
+        .tolerance(options.tolerance.clone())
         .top(options.top)
         .recorded_scores(options.runs.scores)
         .feed(session::feed_options(options.runs.jobs))
         .image_problem(errors::image_problem);
     let count = inputs.len();
     let images = session::images(inputs);
-    let running = comparison.start(images, outputs.recording.as_mut(), outputs.record.take());
-    let mut running = block_on(running)?;
+    let comparison = comparison
+        .of(images)
+        .against(outputs.recording.as_mut())
+        .record::<Output>(outputs.record.take());
+    let mut running = block_on(comparison.start())?;
     session.check_models()?;
     session.note(running.notes(), messages);
     session.report_failures(messages);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use evaluation::agreement::Tolerance;
 use evaluation::{Share, ToleranceOptions};
 
 use super::bisect;
@@ -31,9 +32,9 @@ impl TryFrom<CompareArgs> for CompareOptions {
             runs: args.runs.try_into()?,
             top: args.top,
             tolerance: ToleranceOptions {
-                named: args
+                limits: args
                     .tolerance
-                    .map(|name| (name.into(), "--tolerance".to_owned())),
+                    .map(|name| (Tolerance::named(name.into()), "--tolerance".to_owned())),
                 max_delta: args.max_delta.map(Share::value),
                 min_top1: args.min_top1,
                 min_overlap: args.min_overlap,
