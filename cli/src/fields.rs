@@ -6,7 +6,7 @@
 use image_classification::SettingOrigin;
 
 /// Each field with its flag.
-const FLAGS: [(&str, &str); 34] = [
+const FLAGS: [(&str, &str); 35] = [
     ("DeviceInfo::properties", "classify devices --format json"),
     ("FeedOptions::jobs", "--jobs"),
     ("OnnxConfig::library", "--onnxruntime-lib FILE"),
@@ -27,6 +27,7 @@ const FLAGS: [(&str, &str); 34] = [
     ("labels", "--labels"),
     ("layout", "--layout"),
     ("mean", "--mean"),
+    ("other_model", "--other-model"),
     ("output", "--output-name"),
     ("precision", "--precision"),
     ("preprocess", "--preprocess"),

@@ -27,8 +27,8 @@ pub use duplicates::Duplicates;
 pub use evaluation::{
     AccuracyDrop, AnswerRow, Bound, ChangedAnswer, ChangedClass, Changes, DropRule, EvaluatedRun,
     Evaluation, EvaluationAccumulator, EvaluationError, EvaluationOptions, EvaluationReport,
-    GateLimits, JudgedRow, LeastTruth, MetricLimit, MetricLimitError, RowResult, RunResults,
-    RunningEvaluation, WrongAnswer,
+    GateLimits, JudgedRow, LeastTruth, MetricLimit, MetricLimitError, RecordingWriter, Recordings,
+    RowResult, RunResults, RunningEvaluation, WrongAnswer,
 };
 pub use failure::{Failure, Problem};
 pub use provenance::{Machine, RunEntry, RunInfo};

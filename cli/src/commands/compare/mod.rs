@@ -167,7 +167,8 @@ fn open_outputs(options: &CompareOptions) -> anyhow::Result<(Vec<Destination>, O
     Ok((reports, record.transpose()?))
 }
 
-fn open_recording(path: &Path) -> anyhow::Result<Recording<File>> {
+/// Opens a recording.
+pub fn open_recording(path: &Path) -> anyhow::Result<Recording<File>> {
     let open = || {
         let file = model_file::open_regular(path).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidInput => RecordingError::NotARecording.into(),
