@@ -6,7 +6,7 @@
 use image_classification::SettingOrigin;
 
 /// Each field with its flag.
-const FLAGS: [(&str, &str); 35] = [
+const FLAGS: [(&str, &str); 36] = [
     ("DeviceInfo::properties", "classify devices --format json"),
     ("FeedOptions::jobs", "--jobs"),
     ("Isolation::memory", "--isolate-memory"),
@@ -28,6 +28,7 @@ const FLAGS: [(&str, &str); 35] = [
     ("labels", "--labels"),
     ("layout", "--layout"),
     ("mean", "--mean"),
+    ("other_model", "--other-model"),
     ("output", "--output-name"),
     ("precision", "--precision"),
     ("preprocess", "--preprocess"),

@@ -28,8 +28,8 @@ pub use duplicates::Duplicates;
 pub use evaluation::{
     AccuracyDrop, AnswerRow, Bound, ChangedAnswer, ChangedClass, Changes, DropRule, EvaluatedRun,
     Evaluation, EvaluationAccumulator, EvaluationError, EvaluationOptions, EvaluationReport,
-    GateLimits, IdShift, JudgedRow, LeastTruth, MetricLimit, MetricLimitError, RowResult,
-    RunResults, RunningEvaluation, WrongAnswer,
+    GateLimits, IdShift, JudgedRow, LeastTruth, MetricLimit, MetricLimitError, RecordingWriter,
+    Recordings, RowResult, RunResults, RunningEvaluation, WrongAnswer,
 };
 pub use external::{ExternalOutputs, ExternalRun};
 pub use failure::{Failure, Problem};

@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use backend_api::Tensor;
-use image_classification::{FirstOutputs, Interpretation, ScoreKind, Scoring};
+use image_classification::{FirstOutputs, Interpretation, Labels, ScoreKind, Scoring};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, ImageDigests};
@@ -155,6 +155,9 @@ struct Header {
     schema_version: u32,
     kind: String,
     runs: Vec<RunInfo>,
+    /// The labels of each run, which recordings of evaluations have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<Option<Vec<String>>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -190,11 +193,38 @@ impl<W: Write> Recorder<W> {
     ///
     /// [`RecordingError::Write`].
     pub fn start(out: W, runs: Vec<RunInfo>) -> Result<Self, RecordingError> {
+        Self::begin(out, runs, Vec::new())
+    }
+
+    /// Begins a recording of `runs` with the labels of each, by which an evaluation judges them later.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordingError::Write`].
+    pub fn start_with_labels(
+        out: W,
+        runs: Vec<(RunInfo, Option<Labels>)>,
+    ) -> Result<Self, RecordingError> {
+        let names = |labels: Labels| {
+            let names = (0..labels.len()).filter_map(|class| labels.get(class));
+            names.map(str::to_owned).collect()
+        };
+        let runs = runs.into_iter();
+        let (runs, labels) = runs.map(|(run, labels)| (run, labels.map(names))).unzip();
+        Self::begin(out, runs, labels)
+    }
+
+    fn begin(
+        out: W,
+        runs: Vec<RunInfo>,
+        labels: Vec<Option<Vec<String>>>,
+    ) -> Result<Self, RecordingError> {
         let mut recorder = Self { out, images: 0 };
         recorder.line(&Header {
             schema_version: 1,
             kind: KIND.to_owned(),
             runs,
+            labels,
         })?;
         Ok(recorder)
     }
@@ -263,6 +293,7 @@ fn tensor(values: Option<Vec<Option<f32>>>) -> Option<Tensor> {
 pub struct Recording<R> {
     source: Source<R>,
     runs: Vec<RunInfo>,
+    labels: Vec<Option<Labels>>,
     /// For each run its first outputs.
     first_outputs: Vec<FirstOutputs>,
 }
@@ -349,12 +380,15 @@ impl<R: Read + Seek> Recording<R> {
         if !complete {
             return Err(RecordingError::Incomplete { images });
         }
+        let labels = header.labels.into_iter();
+        let labels = labels.map(|names| names.map(Labels::from_names));
         let mut runs = header.runs;
         for run in &mut runs {
             run.recorded = true;
         }
         Ok(Self {
             source: Source::Lines { file, places },
+            labels: labels.collect(),
             runs,
             first_outputs,
         })
@@ -366,6 +400,7 @@ impl<R: Read + Seek> Recording<R> {
             runs: vec![outputs.run.clone().into_info()],
             // Its kind is stated.
             first_outputs: vec![FirstOutputs::default()],
+            labels: vec![None],
             source: Source::External(outputs),
         }
     }
@@ -377,7 +412,7 @@ impl<R: Read + Seek> Recording<R> {
 
     /// Returns the recorded runs for a comparison, with the requested scores.
     pub fn entries(&self, scores: ScoreKind) -> Vec<RunEntry> {
-        let entry = |(run, first): (&RunInfo, &FirstOutputs)| RunEntry {
+        let entry = |(place, (run, first)): (usize, (&RunInfo, &FirstOutputs))| RunEntry {
             name: match run.source {
                 None => format!("{} (recorded)", run.name),
                 Some(_) => run.name.clone(),
@@ -386,9 +421,9 @@ impl<R: Read + Seek> Recording<R> {
                 interpretation: interpretation(run, first.outputs(), scores),
                 ..run.clone()
             }),
-            labels: None,
+            labels: self.labels.get(place).cloned().flatten(),
         };
-        let runs = self.runs.iter().zip(&self.first_outputs);
+        let runs = self.runs.iter().zip(&self.first_outputs).enumerate();
         runs.map(entry).collect()
     }
 
@@ -407,19 +442,10 @@ impl<R: Read + Seek> Recording<R> {
         digests: &ImageDigests,
         pixels_alone: bool,
     ) -> Result<Vec<Option<Tensor>>, RecordingError> {
-        let (file, places) = match &mut self.source {
-            Source::Lines { file, places } => (file, places),
-            Source::External(outputs) => return Ok(vec![Some(outputs.output(path, digests)?)]),
-        };
-        let place = places.get_mut(&digests.file);
-        let place = place.ok_or(RecordingError::UnknownImage)?;
-        place.used = true;
-        let mut line = vec![0; place.bytes as usize];
-        file.seek(SeekFrom::Start(place.start))
-            .and_then(|_| file.read_exact(&mut line))
-            .map_err(RecordingError::Read)?;
-        let image: Image = serde_json::from_slice(&line)
-            .map_err(|error| RecordingError::Read(io::Error::from(error)))?;
+        if let Source::External(outputs) = &mut self.source {
+            return Ok(vec![Some(outputs.output(path, digests)?)]);
+        }
+        let image = self.image(&digests.file)?;
         // Old recordings have the tensor's digest alone.
         let (what, found, recorded) = match (digests.pixels, image.pixels_sha256) {
             (Some(found), Some(recorded)) if pixels_alone => ("pixels", found, recorded),
@@ -433,6 +459,40 @@ impl<R: Read + Seek> Recording<R> {
             });
         }
         Ok(image.outputs.into_iter().map(tensor).collect())
+    }
+
+    /// Returns the recorded outputs of the image whose file has this digest, one for each run. The image may be prepared
+    /// in another way than the recorded one.
+    ///
+    /// # Errors
+    ///
+    /// For an image that was not recorded, and a file that cannot be read any more. Outputs of another program are not known
+    /// by the files of their images.
+    pub fn outputs_of_file(
+        &mut self,
+        file: &Digest,
+    ) -> Result<Vec<Option<Tensor>>, RecordingError> {
+        let image = self.image(file)?;
+        Ok(image.outputs.into_iter().map(tensor).collect())
+    }
+
+    fn image(&mut self, file: &Digest) -> Result<Image, RecordingError> {
+        let Source::Lines {
+            file: lines,
+            places,
+        } = &mut self.source
+        else {
+            return Err(RecordingError::UnknownImage);
+        };
+        let place = places.get_mut(file);
+        let place = place.ok_or(RecordingError::UnknownImage)?;
+        place.used = true;
+        let mut line = vec![0; place.bytes as usize];
+        lines
+            .seek(SeekFrom::Start(place.start))
+            .and_then(|_| lines.read_exact(&mut line))
+            .map_err(RecordingError::Read)?;
+        serde_json::from_slice(&line).map_err(|error| RecordingError::Read(io::Error::from(error)))
     }
 
     /// Returns the number of recorded images whose outputs were not requested.

@@ -17,6 +17,7 @@ mod devices;
 mod errors;
 mod evaluate;
 mod evaluate_models;
+mod evaluate_recordings;
 mod faults;
 mod files;
 mod filters;
@@ -67,6 +68,7 @@ fn main() {
     trials.extend(model_inputs::trials(&engines, &set_up));
     trials.extend(compare::trials(&engines, &set_up));
     trials.extend(datasets::trials());
+    trials.extend(evaluate_recordings::trials());
     trials.extend(metrics::trials());
     trials.extend(rows::trials());
     trials.extend(devices::trials(&engines, &set_up));

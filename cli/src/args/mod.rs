@@ -514,6 +514,18 @@ pub struct EvaluateArgs {
     )]
     pub label_offset: i64,
 
+    /// Record outputs, labels and environment in FILE for --against
+    #[arg(long, value_name = "FILE", help_heading = "Evaluation")]
+    pub record: Option<PathBuf>,
+
+    /// Judge the runs that were recorded in FILE, too; the first one is the reference
+    #[arg(long, value_name = "FILE", help_heading = "Evaluation")]
+    pub against: Option<PathBuf>,
+
+    /// Allow a recorded run of another model file, such as a float model for its quantized version
+    #[arg(long, requires = "against", help_heading = "Evaluation")]
+    pub other_model: bool,
+
     /// Report top-K accuracy for these values of K
     #[arg(long, value_name = "K,…", default_value = "1,5", value_delimiter = ',', value_parser = parse_positive, help_heading = "Evaluation")]
     pub top: Vec<usize>,

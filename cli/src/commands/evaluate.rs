@@ -1,17 +1,20 @@
 //! `classify evaluate`: the same images through one or more runs, against ground truth.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use evaluation::accuracy::GroundTruth;
 use evaluation::agreement::Verdict;
 use evaluation::text::{counted, printable};
 use evaluation::{
-    Bound, Evaluation, EvaluationOptions, EvaluationReport, GateLimits, MetricLimit, RunInfo,
+    Bound, Evaluation, EvaluationOptions, EvaluationReport, GateLimits, MetricLimit, Recording,
+    RecordingWriter, Recordings, RunInfo,
 };
 use futures_executor::block_on;
 
 use crate::args::EvaluateArgs;
+use crate::commands::compare::{RecordedFile, open_recording};
 use crate::commands::evaluate_truth::TruthOptions;
+use crate::destination::Output;
 use crate::errors::{self, Hinted};
 use crate::files_read::FilesRead;
 use crate::inputs::Input;
@@ -23,7 +26,10 @@ use crate::terminal::Messages;
 /// Evaluates, prints the text report and writes the others.
 pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {
     let mut options = EvaluateOptions::try_from(args)?;
-    let (reports, rows) = open_reports(&options)?;
+    let outputs = open_outputs(&options)?;
+    let recording = options.against.as_deref();
+    let recording = recording.map(|path| open_own_recording(path, messages));
+    let recording = recording.transpose()?;
     options.runs.note_defaults(messages);
     let images = options.images();
     let truth = options.truth.read(&images)?;
@@ -32,20 +38,41 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     let session = Session::open(&options.runs, messages)?;
     session.report_failures(messages);
     let inputs = std::mem::take(&mut options.runs.inputs.list);
-    let report = evaluate(&session, &options, truth, images, inputs, rows, messages)?;
+    let (report, reports, recorded) = evaluate(
+        &session, &options, truth, images, inputs, recording, outputs, messages,
+    )?;
     warn(&report, messages);
     // Whoever reads the reports learns that nothing was evaluated, and why.
     reports::write_evaluation(reports, &report, options.runs.format)?;
-    if report.runs.iter().all(|run| run.results.is_err()) {
+    recorded?;
+    if report
+        .evaluated()
+        .all(|(.., results)| results.info.recorded)
+    {
         return Err(Hinted::new("no run is left to evaluate", "fix the errors above").into());
     }
     Ok(report.verdict())
+}
+
+/// Opens a recording, whose images are known by their files.
+fn open_own_recording(path: &Path, messages: &Messages) -> anyhow::Result<Recording<RecordedFile>> {
+    let recording = open_recording(path, messages)?;
+    if recording.runs().iter().any(|run| run.source.is_some()) {
+        let error = format!("cannot evaluate the outputs in {}", path.display());
+        let hint = "give a recording of `evaluate --record`; `compare --against` takes outputs of other programs";
+        return Err(Hinted::new(error, hint).into());
+    }
+    Ok(recording)
 }
 
 /// The options of `evaluate`.
 struct EvaluateOptions {
     runs: RunsOptions,
     truth: TruthOptions,
+    /// The file to record the runs in.
+    record: Option<PathBuf>,
+    /// The recording to compare with.
+    against: Option<PathBuf>,
     evaluation: EvaluationOptions,
     /// True if the command line has a threshold.
     has_threshold: bool,
@@ -57,7 +84,7 @@ impl TryFrom<EvaluateArgs> for EvaluateOptions {
     fn try_from(args: EvaluateArgs) -> anyhow::Result<Self> {
         let directories = args.runs.input.input.clone();
         let runs = RunsOptions::try_from(args.runs)?;
-        if args.max_drop.is_some() && runs.runs.len() < 2 {
+        if args.max_drop.is_some() && args.against.is_none() && runs.runs.len() < 2 {
             return Err(Hinted::new(
                 "--max-drop compares with the reference run, but there is one run",
                 "name the reference first, such as `classify evaluate onnx openvino@bf16`",
@@ -71,12 +98,15 @@ impl TryFrom<EvaluateArgs> for EvaluateOptions {
                 args.truth_folders,
                 &directories,
             )?,
+            record: args.record,
+            against: args.against,
             has_threshold: args.threshold.is_some(),
             evaluation: EvaluationOptions {
                 reference: runs.reference.clone(),
                 label_offset: args.label_offset,
                 threshold: args.threshold.unwrap_or(EvaluationOptions::THRESHOLD),
                 top: args.top,
+                other_model: args.other_model,
                 limits: GateLimits {
                     min_top1: args.min_top1,
                     max_drop: args.max_drop,
@@ -127,14 +157,39 @@ impl EvaluateOptions {
     }
 }
 
-/// Opens the files of reports, unless one would replace a file that is read.
-fn open_reports(options: &EvaluateOptions) -> anyhow::Result<(Vec<Destination>, Vec<AnswerRows>)> {
+/// The open files of an evaluation.
+struct Outputs {
+    reports: Vec<Destination>,
+    rows: Vec<AnswerRows>,
+    record: Option<RecordingWriter<Output>>,
+}
+
+/// Opens the files of reports and of the recording, unless one would replace a file that is read.
+fn open_outputs(options: &EvaluateOptions) -> anyhow::Result<Outputs> {
+    let record = options.record.as_deref();
+    if record == Some(Path::new("-")) {
+        let error = "--record needs a file: the report goes to stdout";
+        return Err(Hinted::new(error, "name a file, such as `--record runs.jsonl`").into());
+    }
     let truth = options.truth.file.as_deref();
-    let read = FilesRead::of_runs(&options.runs, &[("the ground truth", truth)]);
-    read.check(&reports::files(&options.runs.reports).collect::<Vec<_>>())?;
+    let read = FilesRead::of_runs(
+        &options.runs,
+        &[
+            ("the ground truth", truth),
+            ("a recording", options.against.as_deref()),
+        ],
+    );
+    let files = reports::files(&options.runs.reports);
+    let files = files.chain(record.map(|path| ("--record", path)));
+    read.check(&files.collect::<Vec<_>>())?;
     let (rows, others) = reports::split_rows(&options.runs.reports);
     let rows = reports::open_rows(&rows, options.runs.format)?;
-    Ok((reports::open(&others)?, rows))
+    let record = record.map(|path| Output::open("--record", Some(path)));
+    Ok(Outputs {
+        reports: reports::open(&others)?,
+        rows,
+        record: record.transpose()?.map(RecordingWriter::new),
+    })
 }
 
 /// Gives the images to the runs and judges the answers. Prints notes and errors.
@@ -144,9 +199,15 @@ fn evaluate(
     truth: GroundTruth,
     images: Vec<PathBuf>,
     inputs: Vec<Input>,
-    mut rows: Vec<AnswerRows>,
+    mut recording: Option<Recording<RecordedFile>>,
+    outputs: Outputs,
     messages: &mut Messages,
-) -> anyhow::Result<EvaluationReport> {
+) -> anyhow::Result<(EvaluationReport, Vec<Destination>, anyhow::Result<()>)> {
+    let Outputs {
+        reports,
+        mut rows,
+        mut record,
+    } = outputs;
     let has_1001_classes = |run: &OpenRun| run.fitted.classes == Some(1001);
     let may_lack_background = options.evaluation.label_offset == 0
         && session.ready().any(has_1001_classes)
@@ -157,7 +218,15 @@ fn evaluate(
         .feed(session::feed_options(options.runs.jobs))
         .image_problem(errors::image_problem);
     let count = inputs.len();
-    let mut running = block_on(evaluation.start(session::images(inputs)))?;
+    let mut recordings = Recordings::default().scores(options.runs.scores);
+    if let Some(recording) = &mut recording {
+        recordings = recordings.against(recording);
+    }
+    if let Some(record) = &mut record {
+        recordings = recordings.record(record);
+    }
+    let images = session::images(inputs);
+    let mut running = block_on(evaluation.start_recorded(images, recordings))?;
     session.check_models()?;
     session.note(running.notes(), messages);
     let accumulator = running.accumulator();
@@ -177,6 +246,7 @@ fn evaluate(
         );
     }
     let evaluated = infos.len();
+    let own = infos.iter().filter(|info| !info.recorded).count();
     let names: Vec<String> = entries.iter().map(|entry| entry.name.clone()).collect();
     let name = |run: usize| (evaluated > 1).then_some(&*names[run]);
     let mut done = 0;
@@ -190,11 +260,16 @@ fn evaluate(
         done += 1;
     }
     messages.end_progress();
-    session::check_all_answered(done, if evaluated == 0 { 0 } else { count })?;
+    session::check_all_answered(done, if own == 0 { 0 } else { count })?;
     for rows in rows {
         rows.finish()?;
     }
-    Ok(running.finish())
+    let report = running.finish();
+    for failure in report.failures.iter().filter(|it| it.image.is_none()) {
+        messages.problem("recording", &failure.problem);
+    }
+    let recorded = record.map_or(Ok(()), |record| record.finish()?.finish());
+    Ok((report, reports, recorded))
 }
 
 /// Returns whether several classes may be right for an image at a time.

@@ -10,6 +10,7 @@ use image_classification::{Interpretation, Labels, Scoring};
 use super::changes::{ChangedAnswer, Changes};
 use super::error::EvaluationError;
 use super::limits::GateLimits;
+use super::recorded::check_model;
 use super::report::{EvaluatedRun, EvaluationReport, RunResults, WrongAnswer};
 use super::rows::{AnswerRow, JudgedRow, RowResult};
 use super::shift::ShiftCounts;
@@ -33,6 +34,8 @@ pub struct EvaluationOptions {
     pub threshold: f64,
     /// The values of K of top-K accuracy. By default 1 and 5.
     pub top: Vec<usize>,
+    /// True if recorded runs may have other model files than the runs. By default such a run is rejected.
+    pub other_model: bool,
     /// The limits. Default: none.
     pub limits: GateLimits,
 }
@@ -49,6 +52,7 @@ impl Default for EvaluationOptions {
             label_offset: 0,
             threshold: Self::THRESHOLD,
             top: vec![1, 5],
+            other_model: false,
             limits: GateLimits::default(),
         }
     }
@@ -91,12 +95,15 @@ impl EvaluationAccumulator {
         options.top.dedup();
         let mut entries = runs;
         let mut rejected = Vec::new();
+        let all = entries.clone();
         for (index, entry) in entries.iter_mut().enumerate() {
             let Ok(info) = &entry.info else {
                 continue;
             };
             let labels = entry.labels.as_ref();
-            if let Err(error) = check_run(info, labels, &truth, &options, images) {
+            let checked = check_recorded(&all, info, &options)
+                .and_then(|()| check_run(info, labels, &truth, &options, images));
+            if let Err(error) = checked {
                 entry.info = Err(chain(&error));
                 rejected.push((index, error));
             }
@@ -120,6 +127,11 @@ impl EvaluationAccumulator {
             failures: Vec::new(),
             rows: Vec::new(),
         })
+    }
+
+    /// Adds a failure that is not about one image.
+    pub fn add_failure(&mut self, problem: Problem) {
+        self.failures.push(Failure::whole(problem));
     }
 
     /// Returns the rows of the image that was added last, one for each [ready](Self::ready) run.
@@ -357,6 +369,7 @@ pub(super) fn judged_places(
     let may_be_judged = |(place, entry): (usize, &RunEntry)| {
         let info = entry.info.as_ref().ok()?;
         let labels = entry.labels.as_ref();
+        check_recorded(entries, info, options).ok()?;
         let check = || check_run(info, labels, truth, options, images);
         (info.interpretation.is_none() || check().is_ok()).then_some(place)
     };
@@ -365,6 +378,18 @@ pub(super) fn judged_places(
         .enumerate()
         .filter_map(may_be_judged)
         .collect())
+}
+
+/// Checks that a run may be compared with recorded ones.
+fn check_recorded(
+    entries: &[RunEntry],
+    info: &RunInfo,
+    options: &EvaluationOptions,
+) -> Result<(), EvaluationError> {
+    if options.other_model {
+        return Ok(());
+    }
+    check_model(entries, info)
 }
 
 /// Checks that the ground truth can be used for a run.

@@ -74,6 +74,14 @@ pub enum EvaluationError {
         /// The classes of the earlier image as they are written.
         earlier_classes: Vec<String>,
     },
+    /// A run has another model file than the recorded runs.
+    #[error("the model {} is another file than the recorded {}", printable(.model), printable(.recorded))]
+    OtherModel {
+        /// The model of the run.
+        model: String,
+        /// The model of the first recorded run.
+        recorded: String,
+    },
     /// A limit is on a metric that the model lacks.
     #[error(transparent)]
     Metric(#[from] MetricError),
@@ -116,6 +124,7 @@ impl EvaluationError {
             Self::GroundTruth(error)
             | Self::NoClasses { source: error, .. }
             | Self::UnknownClasses { source: error, .. } => return error.hint(),
+            Self::OtherModel { .. } => "use `other_model` if it is meant to be compared with another file",
             Self::Metric(_) => "leave the limit out, or choose another metric",
             Self::Scores(error) => error.hint(),
             Self::Model(error) => error.hint().unwrap_or("check the files of the model"),

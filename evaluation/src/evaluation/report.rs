@@ -250,6 +250,7 @@ impl EvaluationReport {
                 ("COULD NOT EVALUATE", parts)
             }
         };
+        parts.extend(self.other_models());
         let (of, missing) = (self.images.len(), self.missing.len());
         let coverage = if missing == 0 {
             if of > 0 {
@@ -275,6 +276,22 @@ impl EvaluationReport {
             ));
         }
         format!("{word}{coverage}: {}", parts.join("; "))
+    }
+
+    /// Names the runs whose model is another file than that of every recorded run.
+    fn other_models(&self) -> Option<String> {
+        let infos: Vec<&RunInfo> = self
+            .evaluated()
+            .map(|(.., results)| &results.info)
+            .collect();
+        let (recorded, own): (Vec<&RunInfo>, _) = infos.into_iter().partition(|it| it.recorded);
+        let first = recorded.first()?;
+        let is_other = |own: &&RunInfo| !recorded.iter().any(|info| info.has_model_of(own));
+        let other: Option<&RunInfo> = own.into_iter().find(is_other);
+        other.map(|own| {
+            let [own, first] = [&own.model, &first.model].map(|model| printable(model));
+            format!("the model {own} is another file than the recorded {first}")
+        })
     }
 
     /// Describes a drop that is above its limit, but passed because of the few images.

@@ -2,15 +2,20 @@
 
 use std::path::PathBuf;
 
+use backend_api::Tensor;
 use futures_util::stream::Stream;
 use image_classification::{Classifier, Digests, FeedOptions, ImageError, Note};
 
 use super::accumulator::{EvaluationAccumulator, EvaluationOptions, judged_places};
 use super::error::EvaluationError;
+use super::recorded::{Recordings, add_labels};
 use super::report::EvaluationReport;
 use crate::accuracy::GroundTruth;
+use crate::digest::Digest;
 use crate::driver::{AddedImage, Driver, NamedAnswer, Runs, file_digest};
 use crate::failure::Problem;
+use crate::provenance::RunEntry;
+use crate::recording::RecordingError;
 use crate::run::{NamedImage, Run};
 
 /// Evaluates classifiers: gives them images and counts how often they are right.
@@ -146,7 +151,23 @@ impl Evaluation {
     pub async fn start<I>(
         self,
         images: I,
-    ) -> Result<RunningEvaluation<impl Stream<Item = NamedAnswer> + use<I>>, EvaluationError>
+    ) -> Result<RunningEvaluation<'static, impl Stream<Item = NamedAnswer> + use<I>>, EvaluationError>
+    where
+        I: IntoIterator<Item: Into<NamedImage>>,
+    {
+        self.start_recorded(images, Recordings::default()).await
+    }
+
+    /// Starts an evaluation as [`start`](Self::start) does, with recordings. Recorded runs come before the others.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`run`](Self::run).
+    pub async fn start_recorded<'r, I>(
+        self,
+        images: I,
+        mut recordings: Recordings<'r>,
+    ) -> Result<RunningEvaluation<'r, impl Stream<Item = NamedAnswer> + use<I>>, EvaluationError>
     where
         I: IntoIterator<Item: Into<NamedImage>>,
     {
@@ -156,33 +177,58 @@ impl Evaluation {
             options,
             images: names,
         } = self;
+        let is_recorded = recordings.out.is_some();
         let digests = Digests {
             file: true,
-            ..Digests::default()
+            tensors: is_recorded,
+            pixels: is_recorded,
         };
-        let entries = runs.entries()?;
+        let opened = runs.entries()?;
+        let against = recordings.against.as_deref();
+        let mut recorded = against.map_or_else(Vec::new, |it| it.entries(recordings.scores));
+        add_labels(&mut recorded, &opened);
+        let all = |opened: Vec<RunEntry>| recorded.iter().cloned().chain(opened).collect();
+        let entries: Vec<RunEntry> = all(opened.clone());
         let places = judged_places(&entries, &truth, &options, &names)?;
-        let mut driver = runs.start(entries, places, images, digests).await;
-        let entries = std::mem::take(&mut driver.entries);
+        let own = |place: usize| place.checked_sub(recorded.len());
+        let places: Vec<usize> = places.into_iter().filter_map(own).collect();
+        let mut driver = runs.start(opened, places, images, digests).await;
+        let entries = all(std::mem::take(&mut driver.entries));
         let accumulator = EvaluationAccumulator::new(entries, truth, options, &names)?;
+        let ready: Vec<usize> = accumulator.ready().filter_map(own).collect();
+        if let Some(out) = &mut recordings.out {
+            let entries = ready
+                .iter()
+                .map(|place| &accumulator.entries()[recorded.len() + place]);
+            let runs = entries.filter_map(|it| Some((it.info.clone().ok()?, it.labels.clone())));
+            out.start(runs.collect());
+        }
         Ok(RunningEvaluation {
             driver,
-            ready: accumulator.ready().collect(),
+            recorded: accumulator
+                .ready()
+                .filter(|it| own(*it).is_none())
+                .collect(),
+            ready,
             accumulator,
+            recordings,
         })
     }
 }
 
 /// An evaluation that its caller drives.
 #[derive(Debug)]
-pub struct RunningEvaluation<A> {
+pub struct RunningEvaluation<'r, A> {
     driver: Driver<A>,
     accumulator: EvaluationAccumulator,
-    /// The places of the runs that are judged.
+    /// The places of the recorded runs that are judged.
+    recorded: Vec<usize>,
+    /// The places of the runs that are judged among those that are no recorded ones.
     ready: Vec<usize>,
+    recordings: Recordings<'r>,
 }
 
-impl<A: Stream<Item = NamedAnswer>> RunningEvaluation<A> {
+impl<A: Stream<Item = NamedAnswer>> RunningEvaluation<'_, A> {
     /// Returns the accumulated answers, with all runs.
     pub fn accumulator(&self) -> &EvaluationAccumulator {
         &self.accumulator
@@ -203,8 +249,16 @@ impl<A: Stream<Item = NamedAnswer>> RunningEvaluation<A> {
         let (note, failures) = match outputs {
             Ok(outputs) => {
                 let (note, file) = (outputs.note, file_digest(&outputs));
+                let first = self.ready.first().copied();
+                let is_recorded = self.recordings.out.is_some();
+                let digests = is_recorded.then(|| self.driver.digests(&outputs, first));
                 let outputs = self.driver.outputs(outputs, &self.ready);
-                (note, self.accumulator.add(path.clone(), file, outputs))
+                if let (Some(out), Some(digests)) = (&mut self.recordings.out, &digests) {
+                    out.add(&path, digests, &outputs);
+                }
+                let mut all = self.recorded_outputs(file);
+                all.extend(outputs);
+                (note, self.accumulator.add(path.clone(), file, all))
             }
             Err(problem) => (None, self.accumulator.add_failed(path.clone(), problem)),
         };
@@ -215,8 +269,29 @@ impl<A: Stream<Item = NamedAnswer>> RunningEvaluation<A> {
         })
     }
 
-    /// Returns the report.
-    pub fn finish(self) -> EvaluationReport {
+    /// Returns the outputs of the judged recorded runs for an image.
+    fn recorded_outputs(&mut self, file: Digest) -> Vec<Result<Tensor, Problem>> {
+        let Some(against) = &mut self.recordings.against else {
+            return Vec::new();
+        };
+        let mut outputs = against.outputs(&file);
+        let output = |place: &usize| match &mut outputs {
+            Ok(outputs) => {
+                let output = outputs.get_mut(*place).and_then(Option::take);
+                output.ok_or_else(|| RecordingError::FailedRun.problem())
+            }
+            Err(error) => Err(error.problem()),
+        };
+        self.recorded.iter().map(output).collect()
+    }
+
+    /// Returns the report. Recorded images that were not given are a failure of it.
+    pub fn finish(mut self) -> EvaluationReport {
+        let against = self.recordings.against.as_deref();
+        let unused = against.and_then(|recording| recording.unused_problem());
+        if let Some(problem) = unused.filter(|_| !self.ready.is_empty()) {
+            self.accumulator.add_failure(problem);
+        }
         self.accumulator.finish()
     }
 }

@@ -22,7 +22,7 @@ use crate::inputs::Input;
 use crate::reports::{self, Destination};
 use crate::session::{self, Session};
 use crate::terminal::Messages;
-use external::RecordedFile;
+pub use external::RecordedFile;
 use options::CompareOptions;
 
 /// Compares, prints the text report and writes the others.
@@ -175,7 +175,7 @@ fn open_outputs(options: &CompareOptions) -> anyhow::Result<(Vec<Destination>, O
 }
 
 /// Opens recorded runs: a recording, or outputs that another program computed, in an archive or a directory.
-fn open_recording(path: &Path, messages: &Messages) -> anyhow::Result<Recording<RecordedFile>> {
+pub fn open_recording(path: &Path, messages: &Messages) -> anyhow::Result<Recording<RecordedFile>> {
     let open = || {
         if path.is_dir() {
             return external::read(path, ArrayFiles::directory(path), messages);

@@ -1,0 +1,147 @@
+//! Recordings of `evaluate`, with RTen.
+
+use std::fs;
+use std::path::Path;
+
+use classify_tests::{Run, ensure, expect_code, run, small_model};
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+
+use crate::{classify, small_images};
+
+type Test = fn() -> Result<(), Failed>;
+
+pub fn trials() -> Vec<Trial> {
+    let tests: [(&str, Test); 4] = [
+        ("a_recorded_run_is_the_reference", reference),
+        ("another_model_needs_its_flag", other_model),
+        ("images_have_to_be_those_recorded", images),
+        ("recorded_runs_have_their_own_labels", labels),
+    ];
+    let trial =
+        |(name, test): (&str, Test)| Trial::test(format!("evaluate_recordings::{name}"), test);
+    tests.into_iter().map(trial).collect()
+}
+
+/// Evaluates a model on images in `directory`. Returns the output and the JSON report.
+fn evaluate(
+    directory: &Path,
+    model: &str,
+    images: &[&str],
+    flags: &[&str],
+    code: i32,
+) -> Result<(Run, Value), Failed> {
+    let mut command = classify();
+    command.current_dir(directory);
+    command
+        .args(["evaluate", "-q", "rten", "--truth", "truth", "-i"])
+        .args(images);
+    command.arg("-m").arg(small_model(model)).args(flags);
+    let result = run(command.args(["--report", "report.json"]));
+    expect_code(&result, code)?;
+    let report = fs::read(directory.join("report.json")).unwrap_or_default();
+    Ok((result, serde_json::from_slice(&report).unwrap_or_default()))
+}
+
+const BOTH: [&str; 2] = ["a.ppm", "b.ppm"];
+
+fn reference() -> Result<(), Failed> {
+    let (folder, ..) = small_images()?;
+    let at = folder.path();
+    fs::write(at.join("truth"), "a.ppm 10\nb.ppm 10\n")?;
+    evaluate(at, "plain.onnx", &BOTH, &["--record", "old.jsonl"], 0)?;
+    let flags = ["--against", "old.jsonl", "--max-drop", "0"];
+    let (result, json) = evaluate(at, "plain.onnx", &BOTH, &flags, 0)?;
+    ensure(result.stdout.contains("PASSED"), &result)?;
+    let runs = json["runs"].as_array().ok_or("runs")?;
+    ensure(
+        runs.len() == 2
+            && runs[0]["name"] == "rten (recorded)"
+            && runs[0]["reference"] == true
+            && runs[0]["facts"]["recorded"] == true,
+        runs,
+    )?;
+    ensure(runs.iter().all(|run| run["top"]["1"]["count"] == 2), runs)?;
+    // What was recorded is judged by today's ground truth.
+    fs::write(at.join("truth"), "a.ppm 1\nb.ppm 10\n")?;
+    let (_, json) = evaluate(at, "plain.onnx", &BOTH, &flags, 0)?;
+    ensure(json["runs"][0]["top"]["1"]["count"] == 1, &json["runs"][0])
+}
+
+fn other_model() -> Result<(), Failed> {
+    let (folder, ..) = small_images()?;
+    let at = folder.path();
+    fs::write(at.join("truth"), "a.ppm 10\nb.ppm 10\n")?;
+    evaluate(at, "plain.onnx", &BOTH, &["--record", "old.jsonl"], 0)?;
+    let against = ["--against", "old.jsonl"];
+    let (result, _) = evaluate(at, "reversed.onnx", &BOTH, &against, 2)?;
+    ensure(
+        result.stderr.contains("is another file than the recorded")
+            && result.stderr.contains("--other-model"),
+        &result,
+    )?;
+    let flags = [
+        &against[..],
+        &[
+            "--other-model",
+            "--max-drop",
+            "0",
+            "--drop-rule",
+            "observed",
+        ],
+    ]
+    .concat();
+    let (result, json) = evaluate(at, "reversed.onnx", &BOTH, &flags, 1)?;
+    let last = result.stdout.lines().last().unwrap_or_default();
+    ensure(
+        last.starts_with("FAILED") && last.contains("is another file than the recorded"),
+        last,
+    )?;
+    let errors = &json["runs"][1]["against_reference"]["new_errors"];
+    ensure(
+        errors.as_array().is_some_and(|errors| errors.len() == 2),
+        errors,
+    )?;
+    let (result, _) = evaluate(at, "plain.onnx", &BOTH, &["--other-model"], 2)?;
+    ensure(result.stderr.contains("--against"), &result)
+}
+
+fn images() -> Result<(), Failed> {
+    let (folder, ..) = small_images()?;
+    let at = folder.path();
+    fs::write(at.join("truth"), "a.ppm 10\nb.ppm 10\n")?;
+    evaluate(at, "plain.onnx", &BOTH, &["--record", "both.jsonl"], 0)?;
+    evaluate(at, "plain.onnx", &["a.ppm"], &["--record", "one.jsonl"], 0)?;
+    let against = |file| ["--against", file];
+    let (result, _) = evaluate(at, "plain.onnx", &["a.ppm"], &against("both.jsonl"), 2)?;
+    ensure(
+        result
+            .stderr
+            .contains("the inputs lack 1 image of the recording"),
+        &result,
+    )?;
+    let (result, _) = evaluate(at, "plain.onnx", &BOTH, &against("one.jsonl"), 2)?;
+    ensure(result.stderr.contains("not in the recording"), &result)?;
+    let (result, _) = evaluate(at, "plain.onnx", &BOTH, &against("truth"), 2)?;
+    ensure(result.stderr.contains("not a classify recording"), &result)?;
+    let flags = ["--against", "both.jsonl", "--record", "both.jsonl"];
+    evaluate(at, "plain.onnx", &BOTH, &flags, 2).map(|_| ())
+}
+
+fn labels() -> Result<(), Failed> {
+    let (folder, ..) = small_images()?;
+    let at = folder.path();
+    fs::write(at.join("truth"), "a.ppm\tclass 10\nb.ppm\tclass 10\n")?;
+    let names = |order: Vec<usize>| {
+        let names = order.iter().map(|class| format!("class {class}\n"));
+        names.collect::<String>()
+    };
+    fs::write(at.join("labels"), names((0..12).collect()))?;
+    fs::write(at.join("reversed"), names((0..12).rev().collect()))?;
+    let flags = ["--labels", "labels", "--record", "old.jsonl"];
+    evaluate(at, "plain.onnx", &BOTH, &flags, 0)?;
+    let flags = ["--labels", "reversed", "--against", "old.jsonl"];
+    let (_, json) = evaluate(at, "plain.onnx", &BOTH, &flags, 0)?;
+    let counts = [0, 1].map(|run| json["runs"][run]["top"]["1"]["count"].as_u64());
+    ensure(counts == [Some(2), Some(0)], counts)
+}
