@@ -55,7 +55,7 @@ impl<'r> Recordings<'r> {
 }
 
 /// Answers of an earlier evaluation or comparison.
-pub(super) trait RecordedAnswers {
+pub(super) trait RecordedAnswers: Send {
     fn entries(&self, scores: ScoreKind) -> Vec<RunEntry>;
     /// Returns the outputs of the recorded runs for an image.
     fn outputs(&mut self, file: &Digest) -> Result<Vec<Option<Tensor>>, RecordingError>;
@@ -119,7 +119,7 @@ impl<W: Write> RecordingWriter<W> {
 }
 
 /// Records answers.
-pub(super) trait AnswerRecorder {
+pub(super) trait AnswerRecorder: Send {
     fn start(&mut self, runs: Vec<(RunInfo, Option<Labels>)>);
     fn add(&mut self, path: &Path, digests: &ImageDigests, outputs: &[Result<Tensor, Problem>]);
 }
