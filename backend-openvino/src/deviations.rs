@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use model_file::onnx::{self, Attribute, DataType, Graph, Model, Node, Tensor, ValueInfo, text};
 
+use crate::concat;
+
 /// Names no more nodes than these.
 const NAMED: usize = 3;
 
@@ -77,17 +79,24 @@ fn constants_of(graph: &Graph) -> Constants<'_> {
 }
 
 fn add_deviations(graph: &Graph, opset: i64, constants: &Constants<'_>, found: &mut Found) {
+    let mut add = |node: &Node, reason| {
+        let name = node.name.as_ref().map(text).unwrap_or_default();
+        let key = (node.operator().escape_debug().to_string(), reason);
+        let names = found.entry(key).or_default();
+        names.push(name.escape_debug().to_string());
+    };
+    let type_of = |name: &[u8]| Some(constants.get(name)?.element_type());
+    for node in concat::quantized_wrongly(graph, &type_of) {
+        add(node, concat::REASON);
+    }
     for node in &graph.node {
         if node.is_onnx()
             && let Some(reason) = deviation(node, graph, constants, opset)
         {
-            let name = node.name.as_ref().map(text).unwrap_or_default();
-            let key = (node.operator().escape_debug().to_string(), reason);
-            found
-                .entry(key)
-                .or_default()
-                .push(name.escape_debug().to_string());
+            add(node, reason);
         }
+    }
+    for node in &graph.node {
         for body in node.bodies() {
             add_deviations(body, opset, constants, found);
         }

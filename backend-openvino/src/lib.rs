@@ -3,6 +3,7 @@
 
 mod backend;
 mod cache;
+mod concat;
 mod config;
 mod configure;
 mod core;

@@ -79,7 +79,7 @@ pub enum LayoutError {
         "the model's input is {0}, but an image needs [N, 3, height, width] or [N, height, width, 3], or 1 channel of \
          grey"
     )]
-    NotAImage(String),
+    NotImages(String),
     /// A height or width that no image is resized to.
     #[error(
         "the model's input is {0}, but its height and width must be 1 to {MOST_PIXELS}, and its batch at least 1"
@@ -191,7 +191,7 @@ impl LayoutError {
     /// the engine's options in backticks.
     pub const fn hint(&self) -> &'static str {
         match self {
-            Self::NotAImage(_) | Self::Size(_) | Self::ElementType(_) => {
+            Self::NotImages(_) | Self::Size(_) | Self::ElementType(_) => {
                 "give an image classification model that takes RGB, BGR or grey images"
             }
             Self::Dynamic(_) => "give the size, for instance `shape = 1,3,224,224`",
@@ -235,7 +235,7 @@ impl InputLayout {
     ) -> Result<Self, LayoutError> {
         let text = || spec.to_string();
         let [batch, a, b, c] = spec.dims[..] else {
-            return Err(LayoutError::NotAImage(text()));
+            return Err(LayoutError::NotImages(text()));
         };
         let channels = |dim| match dim {
             Dim::Fixed(1) => Some(1),
@@ -256,7 +256,7 @@ impl InputLayout {
             return Err(if order.is_none() && [a, c].contains(&Dim::Dynamic) {
                 LayoutError::OpenChannels(text())
             } else {
-                LayoutError::NotAImage(text())
+                LayoutError::NotImages(text())
             });
         };
         let (height, width) = match order {
@@ -463,7 +463,7 @@ mod tests {
             assert_eq!(layout.order(), order);
         }
         let wrong = InputLayout::from_spec(&fixed, Some(ImageLayout::Nchw), None);
-        assert!(matches!(wrong, Err(LayoutError::NotAImage(_))));
+        assert!(matches!(wrong, Err(LayoutError::NotImages(_))));
         let grey = |dims: [usize; 4]| {
             let spec = spec(&dims.map(Dim::Fixed), ElementType::I32);
             let layout = InputLayout::from_spec(&spec, None, None).unwrap();

@@ -326,6 +326,21 @@ for dtype in (np.uint8, np.int8):
         at="last",
         reference=19,
     )
+
+
+def quantized_concat(g, dtype):
+    """A concatenation that is quantized for a quantized convolution, as `quantize_static` of ONNX Runtime writes it."""
+    branches = [g.op("Conv", g.x, g.weights(4, 3, 1, 1)) for _ in range(2)]
+    scale, zero = g.const(np.float32(0.05)), g.const(4, dtype)
+    joined = g.op("DequantizeLinear", g.op("QuantizeLinear", g.op("Concat", *branches, axis=1), scale, zero), scale, zero)
+    weights = g.const(g.random.integers(-127, 128, (4, 8, 1, 1)), np.int8)
+    return g.op("Conv", joined, g.op("DequantizeLinear", weights, g.const(np.float32(0.01)), g.const(0, np.int8)))
+
+
+for dtype in (np.uint8, np.int8):
+    # A value close to the middle of two steps may be rounded to either.
+    kind = np.dtype(dtype).name
+    case("QuantizeLinear", f"{kind}-concat", lambda g, dtype=dtype: quantized_concat(g, dtype), since=13, at="last", tolerance=0.05)
 case(
     "QuantizeLinear",
     "default-axis",

@@ -12,6 +12,7 @@ use backend_api::{Element, Tensor};
 use exact_resample::{Filter, RgbView, opencv, pillow, torchvision};
 
 pub use self::options::{Centre, ColorOrder, CropMode, Interpolation, Resize};
+pub(crate) use self::values::Clipping;
 use crate::{Image, ImageLayout, InputLayout, LayoutError};
 
 /// A resized image may have this many pixels before its centre is cut out: 192 MiB.

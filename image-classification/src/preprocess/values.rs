@@ -1,6 +1,6 @@
 //! Pixels as the values of an input.
 
-use super::{CropMode, Preprocess, Resize};
+use super::{CropMode, Interpolation, Preprocess, Resize};
 use crate::layout::integers;
 use crate::setting::three;
 use crate::{InputLayout, LayoutError};
@@ -51,13 +51,64 @@ pub(super) use for_element_type;
 /// The integer that stands for the real `value`: rounded, and not checked. With a quantization, as TensorFlow Lite's
 /// `QUANTIZE`, which rounds halves away from zero and saturates; else halves are rounded to even.
 pub(super) fn integer(value: f32, layout: &InputLayout) -> f32 {
-    let rounded = match layout.quantization() {
-        None => return value.round_ties_even(),
-        Some(quantization) => (value / quantization.scale).round() + quantization.zero_point as f32,
-    };
+    let rounded = unlimited(value, layout);
     match integers(layout.element_type()) {
-        Some((lowest, highest)) => rounded.clamp(lowest, highest),
-        None => rounded,
+        Some((lowest, highest)) if layout.quantization().is_some() => {
+            rounded.clamp(lowest, highest)
+        }
+        _ => rounded,
+    }
+}
+
+/// [`integer`] without the limits of the type.
+fn unlimited(value: f32, layout: &InputLayout) -> f32 {
+    match layout.quantization() {
+        None => value.round_ties_even(),
+        Some(quantization) => (value / quantization.scale).round() + quantization.zero_point as f32,
+    }
+}
+
+/// Integers of an input that stand for other values than those of the pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Clipping {
+    /// The quantization of the input ends before the values of the pixels do.
+    Pixels {
+        /// The number of the 256 values of a pixel that are clipped by more than a step; of the channel with the most.
+        values: usize,
+        /// The largest distance, in steps.
+        steps: f32,
+    },
+    /// The resize may return values below 0 and above 255, which the input cannot hold.
+    Overshoot,
+}
+
+impl Preprocess {
+    /// Returns the clipping of the values in an input of `layout`, if there is any. One step is rounding: ranges are often
+    /// from -1 to 127 / 128.
+    pub(crate) fn clipping(&self, layout: &InputLayout) -> Option<Clipping> {
+        let (least, most) = integers(layout.element_type())?;
+        let beyond = |pixel: f32, channel: usize| {
+            let real = (pixel - self.mean[channel]) / self.scale[channel];
+            let value = unlimited(real, layout);
+            (least - value).max(value - most)
+        };
+        let mut clipped = (0, 0.0_f32);
+        for channel in 0..layout.channels() {
+            let steps = (0_u8..=255).map(|pixel| beyond(pixel.into(), channel));
+            let steps: Vec<f32> = steps.filter(|steps| *steps > 1.0).collect();
+            let furthest = steps.iter().copied().fold(clipped.1, f32::max);
+            clipped = (clipped.0.max(steps.len()), furthest);
+        }
+        if let (values @ 1.., steps) = clipped {
+            return Some(Clipping::Pixels { values, steps });
+        }
+        let overshoots = self.interpolation == Interpolation::TorchvisionBicubicF32
+            && (0..layout.channels()).any(|channel| {
+                [-2.0, 257.0]
+                    .iter()
+                    .any(|pixel| beyond(*pixel, channel) > 0.0)
+            });
+        overshoots.then_some(Clipping::Overshoot)
     }
 }
 
@@ -219,6 +270,51 @@ mod tests {
         assert!(matches!(error, LayoutError::Collapsed { values: 2, .. }));
         let floats = quantized(0.5, 3, ElementType::F32);
         assert_eq!(floats.quantization(), None);
+    }
+
+    #[test]
+    fn clipping_by_more_than_a_step_is_found() {
+        let quantized = |scale, zero_point| {
+            layout(ElementType::I8, [1, 1, 1, 3])
+                .quantized(Some(Quantization { scale, zero_point }))
+        };
+        // From -1 to 1 in steps of 1/128: the end is half a step beyond.
+        let centred = preprocess(127.5, 127.5);
+        assert_eq!(centred.clipping(&quantized(1.0 / 128.0, 0)), None);
+        // From 0 to 1 in the same steps: the real value 1 is 128.
+        assert_eq!(
+            preprocess(0.0, 255.0).clipping(&quantized(1.0 / 128.0, 0)),
+            None
+        );
+        // From -1 to 1 in steps of 1/160: the integers end at -0.8 and 0.79.
+        let clipping = centred.clipping(&quantized(1.0 / 160.0, 0));
+        let Some(Clipping::Pixels { values, steps }) = clipping else {
+            panic!("{clipping:?}")
+        };
+        assert_eq!((values, steps), (51, 33.0));
+        let bytes = layout(ElementType::U8, [1, 1, 1, 3]);
+        let float = |interpolation| Preprocess {
+            interpolation,
+            ..preprocess(0.0, 1.0)
+        };
+        let bicubic = float(Interpolation::TorchvisionBicubicF32);
+        assert_eq!(bicubic.clipping(&bytes), Some(Clipping::Overshoot));
+        assert_eq!(
+            bicubic.clipping(&layout(ElementType::I32, [1, 1, 1, 3])),
+            None
+        );
+        assert_eq!(
+            bicubic.clipping(&layout(ElementType::F32, [1, 1, 1, 3])),
+            None
+        );
+        assert_eq!(
+            float(Interpolation::TorchvisionBilinearF32).clipping(&bytes),
+            None
+        );
+        assert_eq!(
+            float(Interpolation::TorchvisionBicubic).clipping(&bytes),
+            None
+        );
     }
 
     #[test]

@@ -22,6 +22,7 @@ impl ResolvedPreprocessing {
         let mut notes: Vec<Note> = self.fit_channels(&layout).into_iter().collect();
         let (layout, values_note) = self.fit_values(layout);
         self.preprocess.check(&layout)?;
+        notes.extend(self.clipping_note(&layout));
         notes.extend(self.size_note(layout)?);
         let convention_note = self.convention_note(layout);
         let is_covered = convention_note.is_some() && self.input_quantization.is_none();

@@ -3,6 +3,7 @@
 use backend_api::ElementType;
 
 use super::{Note, ResolvedPreprocessing};
+use crate::preprocess::Clipping;
 use crate::setting::numbers;
 use crate::{ColorOrder, InputLayout, SettingOrigin};
 
@@ -85,5 +86,25 @@ impl ResolvedPreprocessing {
              ({quantization}); assuming {given}{color}; give `mean` and `scale` if the real values differ"
         );
         (layout, Some(Note::new(text)))
+    }
+
+    /// Returns a warning or a note if the input cannot hold all values that images have.
+    pub(super) fn clipping_note(&self, layout: &InputLayout) -> Option<Note> {
+        let element_type = layout.element_type();
+        Some(match self.preprocess.clipping(layout)? {
+            Clipping::Pixels { values, steps } => {
+                let quantization = layout.quantization()?;
+                Note::warning(format!(
+                    "the model's input is {element_type} with a quantization ({quantization}) whose range is smaller than \
+                     that of (pixel - mean) / scale: {values} of 256 values are clipped, by up to {steps} steps; check \
+                     `mean` and `scale`"
+                ))
+            }
+            Clipping::Overshoot => Note::new(format!(
+                "`interpolation` {} may return values below 0 and above 255 at edges, which the model's {element_type} input \
+                 cannot hold; they are clipped",
+                self.preprocess.interpolation
+            )),
+        })
     }
 }
