@@ -6,26 +6,32 @@
 use image_classification::SettingOrigin;
 
 /// Each field with its flag.
-const FLAGS: [(&str, &str); 32] = [
+const FLAGS: [(&str, &str); 41] = [
     ("DeviceInfo::properties", "classify devices --format json"),
     ("FeedOptions::jobs", "--jobs"),
     ("OnnxConfig::library", "--onnxruntime-lib FILE"),
     ("OpenvinoConfig::library", "--openvino-lib FILE"),
     ("backend-onnx", "--backend onnx"),
     ("backend-openvino", "--backend openvino"),
+    ("backend-remote", "--backend remote"),
     ("backend-rten", "--backend rten"),
     ("batch", "--batch"),
+    ("ca", "--ca"),
     ("cache", "--cache-dir DIR"),
     ("color", "--color"),
     ("crop_fraction", "--crop-fraction"),
     ("decode", "--decode"),
     ("device", "-d"),
     ("devices()", "classify devices"),
+    ("element_type", "--datatype"),
+    ("endpoints", "--url"),
     ("extra_outputs", "--save-outputs"),
+    ("input", "--input-name"),
     ("interpolation", "--interpolation"),
     ("label_offset", "--label-offset"),
     ("labels", "--labels"),
     ("layout", "--layout"),
+    ("max_message", "--max-message"),
     ("mean", "--mean"),
     ("output", "--output-name"),
     ("precision", "--precision"),
@@ -39,7 +45,10 @@ const FLAGS: [(&str, &str); 32] = [
     // Flags set the size of a crop only.
     ("size", "--crop"),
     ("threads", "--threads"),
+    ("timeout", "--timeout"),
+    ("token", "--token-file"),
     ("truth", "--truth"),
+    ("version", "-m NAME:VERSION"),
 ];
 
 /// The fields that are a part of a run, `BACKEND:DEVICE@PRECISION#OUTPUT`, with the text before their value.

@@ -30,6 +30,7 @@ mod oldest;
 mod outputs;
 mod readmes;
 mod recompute;
+mod remote;
 mod reports;
 mod shapes;
 mod snapshots;
@@ -75,6 +76,7 @@ fn main() {
     trials.extend(outputs::trials(&engines, &set_up));
     trials.extend(readmes::trials(&set_up));
     trials.extend(recompute::trials(&set_up));
+    trials.extend(remote::trials(&set_up));
     trials.extend(reports::trials(&set_up));
     trials.extend(shapes::trials(&engines, &set_up));
     trials.extend(snapshots::trials(&engines, &set_up));

@@ -1,5 +1,6 @@
 //! The command line as it is written.
 
+mod remote;
 mod report_path;
 mod run_spec;
 mod usage;
@@ -15,6 +16,7 @@ use values::{
     parse_count, parse_number, parse_positive, parse_recipe, parse_score, parse_seconds, parse_size,
 };
 
+pub use remote::{NamedModel, RemoteArgs, RemoteModel, with_schemes};
 pub use report_path::{ReportFormat, ReportPath};
 pub use run_spec::RunSpec;
 pub use values::{
@@ -31,6 +33,7 @@ pub const EXAMPLES: &str = "\
   classify -m model.onnx -i photos/ --format npz --save-outputs features -o features.npz
   find photos -name '*.jpg' -print0 | classify -m model.onnx -i -
   echo '{\"id\": 7, \"path\": \"cat.jpg\"}' | classify -m model.onnx --stream
+  classify --backend remote --url grpc://host:8001 -m resnet50:3 -i photos/ --preprocess resnet50.onnx
   classify devices                                    engines and devices, and why some are unavailable
   classify inspect model.onnx                         the preprocessing and the source of each value
   classify -m mobilenet.onnx -i cat.jpg --recipe torchvision:mobilenet_v2@IMAGENET1K_V1";
@@ -58,6 +61,7 @@ pub const COMPARE_EXAMPLES: &str = "\
   classify compare onnx=original.onnx onnx=quantized.onnx -i photos/ --tolerance int8
   classify compare openvino:GPU --record lab.jsonl -m model.onnx -i photos/
   classify compare openvino:CPU --against lab.jsonl -m model.onnx -i photos/
+  classify compare onnx remote=grpc://host:8001/resnet50 -m resnet50.onnx -i photos/
   classify compare onnx openvino@bf16 -m model.onnx -i photos/ --bisect";
 
 /// Meaning of the exit codes of `compare`.
@@ -165,7 +169,8 @@ pub struct ClassifyArgs {
 #[derive(Debug, clap::Args)]
 pub struct InputArgs {
     /// Model: OpenVINO IR (.xml with its .bin) or ONNX; OpenVINO also reads TensorFlow (Lite) and
-    /// Paddle [default: the set-up's EfficientNet-Lite0]
+    /// Paddle; for --backend remote the model's name on the server, NAME[:VERSION] [default: the set-up's
+    /// EfficientNet-Lite0]
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
@@ -209,7 +214,8 @@ pub struct InspectArgs {
 
 // As a text: rustdoc would take the brackets for links.
 const RUN_HELP: &str = "A run: BACKEND[:DEVICE][@PRECISION][#OUTPUT][=MODEL], such as openvino, onnx:CPU@f32, \
-    openvino:HETERO:GPU,CPU@auto, onnx=quantized.onnx or onnx#logits=heads.onnx";
+    openvino:HETERO:GPU,CPU@auto, onnx=quantized.onnx, onnx#logits=heads.onnx or \
+    remote=grpc://host:port[,host:port…]/MODEL[:VERSION]";
 
 /// Several runs over the same images.
 #[derive(Debug, clap::Args)]
@@ -499,7 +505,8 @@ pub struct ScoresFlag {
 )]
 pub struct PreprocessArgs {
     /// Preprocessing file: `preprocessor_config.json`, timm's config.json, Open Model Zoo's
-    /// model.yml, or the JSON of `classify inspect`
+    /// model.yml, or the JSON of `classify inspect`; for remote engines also a local model, or a
+    /// directory with one
     #[arg(long, value_name = "FILE")]
     pub preprocess: Option<PathBuf>,
 
@@ -566,6 +573,10 @@ pub struct EngineArgs {
     /// Inference engine
     #[arg(long, value_enum, default_value_t = Backend::Openvino)]
     pub backend: Backend,
+
+    /// Remote: servers that have the model, grpc://host:port[,host:port…], or grpcs:// for TLS
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    pub url: Vec<String>,
 
     #[command(flatten)]
     pub precision: PrecisionFlag,
@@ -636,6 +647,9 @@ pub struct TuningArgs {
 
     #[command(flatten)]
     pub runtime: RuntimeArgs,
+
+    #[command(flatten)]
+    pub remote: RemoteArgs,
 }
 
 /// Locations of the engines.
