@@ -90,7 +90,7 @@ fn answers() -> Result<(), Failed> {
         expect_code(&done, 0)?;
         let classes = classes(&done.stdout)?;
         ensure(
-            classes.len() == 2 && classes.iter().all(|it| it.is_array()),
+            classes.len() == 2 && classes.iter().all(Value::is_array),
             &done,
         )?;
         Ok::<_, Failed>((classes, done))

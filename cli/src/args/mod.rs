@@ -33,7 +33,7 @@ pub const EXAMPLES: &str = "\
   classify -m model.onnx -i photos/ --format npz --save-outputs features -o features.npz
   find photos -name '*.jpg' -print0 | classify -m model.onnx -i -
   echo '{\"id\": 7, \"path\": \"cat.jpg\"}' | classify -m model.onnx --stream
-  classify --backend remote --url grpc://host:8001 -m resnet50:3 -i photos/ --preprocess resnet50.onnx
+  classify --backend remote --url grpc://host:8001 -m net:3 -i photos/ --preprocess net.onnx
   classify devices                                    engines and devices, and why some are unavailable
   classify inspect model.onnx                         the preprocessing and the source of each value
   classify -m mobilenet.onnx -i cat.jpg --recipe torchvision:mobilenet_v2@IMAGENET1K_V1";
