@@ -88,7 +88,7 @@ pub(crate) fn failed(status: &Status, call: &Call<'_>) -> Error {
             ErrorKind::EngineUnavailable,
             format!("{url} is unavailable: {message}"),
         )
-        .with_hint("check that the server runs and that the model is ready, or give it more time by `retries`"),
+        .with_hint("check that the server runs and that the model is ready"),
         Code::NotFound => error(
             ErrorKind::ModelNotFound,
             format!("{url} has no model {model}: {message}"),
@@ -175,7 +175,7 @@ mod tests {
                 ErrorKind::ResourceExhausted,
                 "4000000 bytes",
             ),
-            (Code::Unavailable, ErrorKind::EngineUnavailable, "`retries`"),
+            (Code::Unavailable, ErrorKind::EngineUnavailable, "ready"),
             (
                 Code::Unauthenticated,
                 ErrorKind::EngineUnavailable,

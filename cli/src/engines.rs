@@ -21,6 +21,7 @@ pub fn first_step(backend: Backend) -> &'static str {
         Backend::Openvino => "Creating OpenVINO Runtime Core",
         Backend::Onnx => "Creating ONNX Runtime environment",
         Backend::Rten => "Creating RTen thread pools",
+        Backend::Remote => "Connecting to the servers",
     }
 }
 
@@ -47,6 +48,7 @@ pub fn open_here(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend
         Backend::Openvino => openvino(options).map_err(|error| suggest_rten(error, options)),
         Backend::Onnx => onnx(options),
         Backend::Rten => rten(options),
+        Backend::Remote => remote(options),
     }
 }
 
@@ -192,8 +194,46 @@ fn rten(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     Ok(Arc::new(backend_rten::RtenBackend::open(&config)?))
 }
 
+#[cfg(feature = "remote")]
+fn remote(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
+    use anyhow::Context as _;
+    use backend_api::PerformanceHint;
+    use backend_remote::{RemoteBackend, RemoteConfig, TokenSource};
+
+    reject_openvino_flags(options, "remote")?;
+    let remote = options.remote.as_ref().context("there is no server")?;
+    if let Some(model) = &remote.local_model {
+        // A damaged one would state nothing, and the preprocessing would be a guess. No engine here finds that out.
+        model_file::check(model).context("the preprocessing comes from a local model")?;
+    }
+    let mut config = RemoteConfig::new("", &remote.model.name);
+    config.endpoints.clone_from(&remote.urls);
+    config.version.clone_from(&remote.model.version);
+    config.input.clone_from(&remote.input);
+    config.element_type = remote.element_type;
+    config.shape.clone_from(&options.shape);
+    config.batch = options.batch;
+    config.output.clone_from(&options.output);
+    config.extra_outputs = options.extra_outputs.clone();
+    config.requests = match options.hint {
+        PerformanceHint::Latency => options.requests.or(Some(1)),
+        PerformanceHint::Throughput => options.requests,
+    };
+    if let Some(bytes) = remote.max_message {
+        config.max_message = usize::try_from(bytes).unwrap_or(usize::MAX);
+    }
+    if let Some(seconds) = remote.timeout {
+        config.timeout = std::time::Duration::from_secs_f64(seconds);
+    }
+    config.ca.clone_from(&remote.ca);
+    let file = remote.token_file.clone().map(TokenSource::File);
+    let variable = remote.token_variable.clone();
+    config.token = file.or_else(|| variable.map(TokenSource::Variable));
+    Ok(Arc::new(RemoteBackend::open(&config)?))
+}
+
 /// Rejects flags that mean nothing to the other engines.
-#[cfg(any(feature = "onnx", feature = "rten"))]
+#[cfg(any(feature = "onnx", feature = "rten", feature = "remote"))]
 fn reject_openvino_flags(options: &EngineOptions, backend: &str) -> anyhow::Result<()> {
     for (flag, given) in [
         ("--streams", options.streams.is_some()),
@@ -227,7 +267,17 @@ fn rten(_: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     Err(not_built_in("rten"))
 }
 
-#[cfg(not(all(feature = "openvino", feature = "onnx", feature = "rten")))]
+#[cfg(not(feature = "remote"))]
+fn remote(_: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
+    Err(not_built_in("remote"))
+}
+
+#[cfg(not(all(
+    feature = "openvino",
+    feature = "onnx",
+    feature = "rten",
+    feature = "remote"
+)))]
 fn not_built_in(name: &str) -> anyhow::Error {
     let built_in: &[&str] = &[
         #[cfg(feature = "openvino")]
@@ -236,6 +286,8 @@ fn not_built_in(name: &str) -> anyhow::Error {
         "onnx",
         #[cfg(feature = "rten")]
         "rten",
+        #[cfg(feature = "remote")]
+        "remote",
     ];
     let built_in = if built_in.is_empty() {
         "none".to_owned()

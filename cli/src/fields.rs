@@ -6,7 +6,7 @@
 use image_classification::SettingOrigin;
 
 /// Each field with its flag.
-const FLAGS: [(&str, &str); 36] = [
+const FLAGS: [(&str, &str); 44] = [
     ("DeviceInfo::properties", "classify devices --format json"),
     ("FeedOptions::jobs", "--jobs"),
     ("Isolation::memory", "--isolate-memory"),
@@ -14,19 +14,25 @@ const FLAGS: [(&str, &str); 36] = [
     ("OpenvinoConfig::library", "--openvino-lib FILE"),
     ("backend-onnx", "--backend onnx"),
     ("backend-openvino", "--backend openvino"),
+    ("backend-remote", "--backend remote"),
     ("backend-rten", "--backend rten"),
     ("batch", "--batch"),
+    ("ca", "--ca"),
     ("cache", "--cache-dir DIR"),
     ("color", "--color"),
     ("crop_fraction", "--crop-fraction"),
     ("decode", "--decode"),
     ("device", "-d"),
     ("devices()", "classify devices"),
+    ("element_type", "--datatype"),
+    ("endpoints", "--url"),
     ("extra_outputs", "--save-outputs"),
+    ("input", "--input-name"),
     ("interpolation", "--interpolation"),
     ("label_offset", "--label-offset"),
     ("labels", "--labels"),
     ("layout", "--layout"),
+    ("max_message", "--max-message"),
     ("mean", "--mean"),
     ("other_model", "--other-model"),
     ("output", "--output-name"),
@@ -41,9 +47,12 @@ const FLAGS: [(&str, &str); 36] = [
     // Flags set the size of a crop only.
     ("size", "--crop"),
     ("threads", "--threads"),
+    ("timeout", "--timeout"),
+    ("token", "--token-file"),
     ("truth", "--truth"),
     ("truth_columns", "--truth-columns"),
     ("truth_folders", "--truth-folders"),
+    ("version", "-m NAME:VERSION"),
 ];
 
 /// The fields that are a part of a run, `BACKEND:DEVICE@PRECISION#OUTPUT`, with the text before their value.

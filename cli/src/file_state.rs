@@ -35,7 +35,7 @@ impl FileState {
 }
 
 /// The states of the files of a model, without the external data of an ONNX model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelState(Vec<Option<FileState>>);
 
 impl ModelState {

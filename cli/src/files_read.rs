@@ -142,16 +142,22 @@ impl<'a> FilesRead<'a> {
             visit(role, path);
         }
         for engine in &self.engines {
-            visit("the model", &engine.model);
+            if let Some(model) = engine.local_model() {
+                visit("the model", model);
+            }
+            each_of_remote(engine, visit);
         }
     }
 
     /// Shows the files that are found otherwise to `visit`.
     fn each_found(&self, visit: &mut dyn FnMut(&str, &Path)) {
         for (index, engine) in self.engines.iter().enumerate() {
-            let is_other = |other: &&EngineOptions| other.model != engine.model;
-            if self.engines[..index].iter().all(is_other) {
-                each_of_model(&engine.model, visit);
+            let model = engine.local_model();
+            let is_other = |other: &&EngineOptions| other.local_model() != model;
+            if let Some(model) = model
+                && self.engines[..index].iter().all(is_other)
+            {
+                each_of_model(model, visit);
             }
             each_of_engine(engine, visit);
         }
@@ -201,6 +207,20 @@ fn each_of_model(model: &Path, visit: &mut dyn FnMut(&str, &Path)) {
     }
     for file in sources::files(model) {
         visit("next to the model", &file);
+    }
+}
+
+/// Shows the files of the connections of a remote engine.
+fn each_of_remote(engine: &EngineOptions, visit: &mut dyn FnMut(&str, &Path)) {
+    let Some(remote) = &engine.remote else { return };
+    let files = [
+        ("the token", &remote.token_file),
+        ("the certificates", &remote.ca),
+    ];
+    for (role, path) in files {
+        if let Some(path) = path {
+            visit(role, path);
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod loader_path;
 mod options;
 mod pattern;
 mod process;
+mod remote;
 mod reports;
 mod resolve;
 mod runtimes;

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::{
     Backend, ClassifyArgs, EngineArgs, Format, InputArgs, InspectArgs, IsolationArgs, OutputArgs,
-    PrecisionFlag, PreprocessArgs, ReportPath, ResultFormat, RunSpec, RunsArgs, RuntimeArgs,
-    TensorsArgs, TextOrJson, TuningArgs, any_path,
+    PrecisionArg, PrecisionFlag, PreprocessArgs, ReportPath, ResultFormat, RunSpec, RunsArgs,
+    RuntimeArgs, TensorsArgs, TextOrJson, TuningArgs, any_path,
 };
 use crate::errors::Hinted;
 use crate::identity::is_stdout_a_file;
@@ -23,6 +23,7 @@ use crate::image_memory;
 use crate::inputs::Inputs;
 use crate::install::Wheel;
 use crate::list_stream::ListStream;
+use crate::remote::{self, PreprocessSource, RemoteOptions};
 use crate::runtimes::set_up_dir;
 use crate::shards::ShardOptions;
 use crate::terminal::Messages;
@@ -103,7 +104,13 @@ impl RunsOptions {
 impl TryFrom<RunsArgs> for RunsOptions {
     type Error = anyhow::Error;
 
-    fn try_from(args: RunsArgs) -> anyhow::Result<Self> {
+    fn try_from(mut args: RunsArgs) -> anyhow::Result<Self> {
+        let is_remote = args.runs.iter().any(|run| run.remote.is_some());
+        if !is_remote {
+            remote::reject_flags(&[], &args.tuning.remote)?;
+            reject_timeout(&args.tuning)?;
+        }
+        let local_model = take_local_model(is_remote, &mut args.preprocess)?;
         let engine = |(run, requests): (&RunSpec, Option<usize>)| {
             let mut tuning = args.tuning.clone();
             tuning.requests = requests.into_iter().collect();
@@ -115,6 +122,13 @@ impl TryFrom<RunsArgs> for RunsOptions {
                 tuning.cache_dir = None;
                 tuning.runtime.plugins = None;
             }
+            let remote = run.remote.clone();
+            let remote =
+                remote.map(|run| RemoteOptions::of_run(run, tuning.remote.clone(), tuning.timeout));
+            if remote.is_some() {
+                // A flag of the runs on this machine.
+                tuning.threads = None;
+            }
             let model = run.model.clone().or_else(|| args.input.model.clone());
             let precision = run.precision.unwrap_or(args.precision.precision);
             let engine = EngineOptions::new(
@@ -122,9 +136,11 @@ impl TryFrom<RunsArgs> for RunsOptions {
                 EngineArgs {
                     device: run.device.clone().unwrap_or_else(|| "CPU".to_owned()),
                     backend: run.backend,
+                    url: Vec::new(),
                     precision: PrecisionFlag { precision },
                     tuning,
                 },
+                remote,
             )?;
             let name = match requests {
                 Some(requests) if args.tuning.requests.len() > 1 => {
@@ -142,7 +158,10 @@ impl TryFrom<RunsArgs> for RunsOptions {
         let runs = args.runs.iter();
         let runs = runs.flat_map(|run| requests.iter().map(move |number| (run, *number)));
         Ok(Self {
-            runs: runs.map(engine).collect::<Result<_, _>>()?,
+            runs: with_local_model(
+                runs.map(engine).collect::<Result<_, _>>()?,
+                local_model.or(args.input.model.clone()),
+            )?,
             reference: args.reference,
             inputs: match &shard {
                 Some(_) => Inputs::default(),
@@ -203,7 +222,12 @@ impl OutputOptions {
 /// The configuration of any engine. Flags of an engine that is not built in are accepted, so that the error names the
 /// engine and not the flag.
 #[cfg_attr(
-    not(all(feature = "openvino", feature = "onnx", feature = "rten")),
+    not(all(
+        feature = "openvino",
+        feature = "onnx",
+        feature = "rten",
+        feature = "remote"
+    )),
     allow(dead_code)
 )]
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -232,6 +256,9 @@ pub struct EngineOptions {
     pub runtime: RuntimeArgs,
     /// The limits of the engine's process, if it has one.
     pub isolation: Option<IsolationOptions>,
+    /// The servers of a remote engine, which is never isolated.
+    #[serde(skip)]
+    pub remote: Option<RemoteOptions>,
 }
 
 /// The limits of the process of an isolated engine.
@@ -244,18 +271,72 @@ pub struct IsolationOptions {
     pub timeout: Duration,
 }
 
-impl From<&IsolationArgs> for Option<IsolationOptions> {
-    fn from(args: &IsolationArgs) -> Self {
-        args.isolate.then(|| IsolationOptions {
+/// The longest time of an infer request of an isolated engine, in seconds, if nothing else is requested.
+const TIMEOUT: f64 = 60.0;
+
+impl IsolationOptions {
+    fn new(args: &IsolationArgs, timeout: Option<f64>) -> Option<Self> {
+        args.isolate.then(|| Self {
             memory: args.isolate_memory.map(|size| size.0),
             cpu_time: args.isolate_cpu.map(Duration::from_secs_f64),
-            timeout: Duration::from_secs_f64(args.timeout),
+            timeout: Duration::from_secs_f64(timeout.unwrap_or(TIMEOUT)),
         })
     }
 }
 
 impl EngineOptions {
-    fn new(model: Option<PathBuf>, args: EngineArgs) -> anyhow::Result<Self> {
+    /// The options of the only engine of a command. `preprocess` may name a local model for a remote engine.
+    fn of_flags(
+        model: Option<PathBuf>,
+        args: EngineArgs,
+        preprocess: &mut PreprocessArgs,
+    ) -> anyhow::Result<Self> {
+        if args.backend != Backend::Remote {
+            remote::reject_flags(&args.url, &args.tuning.remote)?;
+            reject_timeout(&args.tuning)?;
+            return Self::new(model, args, None);
+        }
+        for (flag, is_given) in [
+            ("--device", !args.device.eq_ignore_ascii_case("CPU")),
+            ("--isolate", args.tuning.isolation.isolate),
+            ("--threads", args.tuning.threads.is_some()),
+            (
+                "--precision",
+                matches!(
+                    args.precision.precision,
+                    PrecisionArg::Bf16 | PrecisionArg::F16
+                ),
+            ),
+        ] {
+            if is_given {
+                let error = format!("{flag} is given, but the server decides that");
+                return Err(Hinted::new(error, format!("leave {flag} out")).into());
+            }
+        }
+        let flags = args.tuning.remote.clone();
+        let timeout = args.tuning.timeout;
+        let mut remote = RemoteOptions::of_flags(&args.url, model.as_deref(), flags, timeout)?;
+        remote.local_model = take_local_model(true, preprocess)?;
+        Self::new(None, args, Some(remote))
+    }
+
+    /// Returns the local model: that of the engine, or the one that has the preprocessing of a remote one.
+    pub fn local_model(&self) -> Option<&Path> {
+        match &self.remote {
+            Some(remote) => remote.local_model.as_deref(),
+            None => Some(&self.model),
+        }
+    }
+
+    fn new(
+        model: Option<PathBuf>,
+        args: EngineArgs,
+        remote: Option<RemoteOptions>,
+    ) -> anyhow::Result<Self> {
+        let model = match &remote {
+            Some(remote) => Some(remote.named_model().into()),
+            None => model,
+        };
         let tuning = args.tuning;
         let requests = match *tuning.requests {
             [] => None,
@@ -281,10 +362,81 @@ impl EngineOptions {
             threads: tuning.threads,
             config: tuning.config,
             cache_dir: tuning.cache_dir,
-            isolation: (&tuning.isolation).into(),
+            isolation: if remote.is_none() {
+                IsolationOptions::new(&tuning.isolation, tuning.timeout)
+            } else {
+                None
+            },
             runtime: tuning.runtime,
+            remote,
         })
     }
+}
+
+/// Rejects the time limit of requests where no engine has one.
+fn reject_timeout(tuning: &TuningArgs) -> anyhow::Result<()> {
+    if tuning.timeout.is_some() && !tuning.isolation.isolate {
+        return Err(Hinted::new(
+            "--timeout is an option of isolated and of remote engines, but there is none",
+            "add `--isolate`, or leave --timeout out",
+        )
+        .into());
+    }
+    Ok(())
+}
+
+/// Takes a local model for remote engines out of `--preprocess`. A preprocessing file in the directory that the flag names
+/// stays.
+fn take_local_model(
+    is_remote: bool,
+    preprocess: &mut PreprocessArgs,
+) -> anyhow::Result<Option<PathBuf>> {
+    let Some(path) = preprocess.preprocess.take_if(|_| is_remote) else {
+        return Ok(None);
+    };
+    match PreprocessSource::of(&path)? {
+        PreprocessSource::Model(model) => Ok(Some(model)),
+        PreprocessSource::File(file) => {
+            preprocess.preprocess = Some(file);
+            Ok(None)
+        }
+    }
+}
+
+/// Gives remote runs the local model with their preprocessing: `given`, or the model of the other runs if they have one
+/// alone.
+fn with_local_model(
+    mut runs: Vec<(String, EngineOptions)>,
+    given: Option<PathBuf>,
+) -> anyhow::Result<Vec<(String, EngineOptions)>> {
+    let is_remote = |run: &&(String, EngineOptions)| run.1.remote.is_some();
+    if !runs.iter().any(|run| is_remote(&run)) {
+        return Ok(runs);
+    }
+    let locals = runs.iter().filter(|run| !is_remote(run));
+    let mut locals: Vec<&PathBuf> = locals.map(|(_, engine)| &engine.model).collect();
+    locals.dedup();
+    let local_model = match (given, &locals[..]) {
+        (Some(given), _) => Some(given),
+        (None, []) => None,
+        (None, [only]) => Some((*only).clone()),
+        (None, [one, other, ..]) => {
+            let error = format!(
+                "the preprocessing of the remote run may be that of {} or of {}",
+                one.display(),
+                other.display()
+            );
+            let hint = "name the model with --preprocess";
+            return Err(Hinted::new(error, hint).into());
+        }
+    };
+    let remotes = runs
+        .iter_mut()
+        .filter_map(|(_, engine)| engine.remote.as_mut());
+    for remote in remotes {
+        remote.local_model.clone_from(&local_model);
+    }
+    Ok(runs)
 }
 
 /// Sets the memory that images may take. Returns the number of images that are decoded at a time.
@@ -362,7 +514,7 @@ impl OutputArgs {
 impl TryFrom<ClassifyArgs> for ClassifyOptions {
     type Error = anyhow::Error;
 
-    fn try_from(args: ClassifyArgs) -> anyhow::Result<Self> {
+    fn try_from(mut args: ClassifyArgs) -> anyhow::Result<Self> {
         let format = args
             .output
             .format(args.stream, args.shard.shard.is_some())?;
@@ -382,7 +534,8 @@ impl TryFrom<ClassifyArgs> for ClassifyOptions {
         let list = reads_list
             .then(|| ListStream::open(recursive))
             .transpose()?;
-        let mut engine = EngineOptions::new(args.input.model, args.engine)?;
+        let mut engine =
+            EngineOptions::of_flags(args.input.model, args.engine, &mut args.preprocess)?;
         engine.extra_outputs.clone_from(&saved);
         Ok(Self {
             jobs,
@@ -425,10 +578,11 @@ impl TryFrom<TensorsArgs> for TensorsOptions {
 impl TryFrom<InspectArgs> for InspectOptions {
     type Error = anyhow::Error;
 
-    fn try_from(args: InspectArgs) -> anyhow::Result<Self> {
+    fn try_from(mut args: InspectArgs) -> anyhow::Result<Self> {
+        let model = args.model.or(args.model_flag);
         Ok(Self {
+            engine: EngineOptions::of_flags(model, args.engine, &mut args.preprocess)?,
             preprocess: args.preprocess.checked()?,
-            engine: EngineOptions::new(args.model.or(args.model_flag), args.engine)?,
             format: args.format,
         })
     }

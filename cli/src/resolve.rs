@@ -6,6 +6,7 @@ use image_classification::{
     Decode, FittedPreprocessing, PreprocessOverrides, ResolvedPreprocessing,
 };
 
+use crate::errors::Hinted;
 use crate::fields;
 use crate::file_state::ModelState;
 use crate::terminal::Messages;
@@ -25,12 +26,27 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Returns the preprocessing of `model` and the state of its files before they were read. Prints the notes.
+    /// Returns the preprocessing of the local model `model` and the state of its files before they were read. Prints the
+    /// notes. Without a local model, which only remote engines do without, the flags must state the preprocessing.
     pub fn find(
         &mut self,
-        model: &Path,
+        model: Option<&Path>,
         messages: &Messages,
     ) -> anyhow::Result<(ResolvedPreprocessing, ModelState)> {
+        let Some(model) = model else {
+            let overrides = self.overrides;
+            if overrides.preprocess.is_none() && !overrides.is_complete() {
+                return Err(Hinted::new(
+                    "a server does not know how its model's images are preprocessed",
+                    "pass `--preprocess PATH` with a local copy of the model, its directory, or a preprocessing file; or \
+                     pass --recipe",
+                )
+                .into());
+            }
+            let resolved = ResolvedPreprocessing::from_overrides(overrides)?;
+            messages.notes(&resolved.notes);
+            return Ok((resolved, ModelState::default()));
+        };
         let known = self.known.iter().find(|(other, ..)| other == model);
         let (state, resolved) = if let Some((_, state, resolved)) = known {
             (state.clone(), resolved.clone())

@@ -36,8 +36,8 @@ pub struct OpenRun {
     /// The run as it was written, with a number if another one was written alike.
     pub name: String,
     pub model: PathBuf,
-    /// The state of the model when it was first read.
-    state: ModelState,
+    /// The local model with its state when it was first read.
+    local_model: Option<(PathBuf, ModelState)>,
     pub backend: Arc<dyn InferBackend>,
     /// The preprocessing, the labels and the rule for the scores. Its notes are printed.
     pub fitted: FittedPreprocessing,
@@ -55,11 +55,15 @@ impl OpenRun {
         mut step: impl FnMut(&str) -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
         step(engines::first_step(engine.backend))?;
-        step(&format!("Reading the model: {}", engine.model.display()))?;
-        let (resolved, state) = resolver.find(&engine.model, messages)?;
+        let local_model = engine.local_model();
+        if let Some(model) = local_model {
+            step(&format!("Reading the model: {}", model.display()))?;
+        }
+        let (resolved, state) = resolver.find(local_model, messages)?;
+        let local_model = local_model.map(|model| (model.to_owned(), state));
         step("Loading the model to the plugin")?;
         let backend = engines::open(engine)?;
-        check_unchanged(&engine.model, &state)?;
+        check_local_model(local_model.as_ref())?;
         step(&backend.info().description())?;
         let fitted = resolved.fit(backend.info())?;
         let input = fitted.preparation(engine.batch);
@@ -73,7 +77,7 @@ impl OpenRun {
         Ok(Self {
             name,
             model: engine.model.clone(),
-            state,
+            local_model,
             input,
             backend,
             fitted,
@@ -157,6 +161,10 @@ impl<T, S: Stream<Item = Answer<T>>> Answers<T, S> {
     pub fn undecided(self) -> impl Iterator<Item = Answer<T>> {
         block_on_stream(self.answers)
     }
+}
+
+fn check_local_model(local_model: Option<&(PathBuf, ModelState)>) -> anyhow::Result<()> {
+    local_model.map_or(Ok(()), |(model, state)| check_unchanged(model, state))
 }
 
 /// Checks that a request fits into the memory for images, before the first image fails for it.
@@ -310,7 +318,7 @@ impl Session {
     /// If a model changed.
     pub fn check_models(&self) -> anyhow::Result<()> {
         let mut runs = self.ready();
-        runs.try_for_each(|run| check_unchanged(&run.model, &run.state))
+        runs.try_for_each(|run| check_local_model(run.local_model.as_ref()))
     }
 
     /// Returns the runs that are open.
@@ -361,7 +369,6 @@ pub fn image_done<'a>(
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use backend_api::{Dim, ElementType, MockBackend, Tensor, TensorSpec};
@@ -390,7 +397,7 @@ mod tests {
         let mut run = OpenRun {
             name: "mock".to_owned(),
             model: PathBuf::new(),
-            state: ModelState::of(Path::new("")),
+            local_model: None,
             backend: Arc::new(backend.build().unwrap()),
             input: fitted.preparation(None),
             fitted,

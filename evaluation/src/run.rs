@@ -119,6 +119,9 @@ impl Run {
         };
         let info = opened.backend.info();
         let mut described = RunInfo::new(&self.name, info);
+        if let Some(name) = &info.model_name {
+            described.model.clone_from(name);
+        }
         if let Some(model) = &info.model {
             let files = match models.get(model) {
                 Some(files) => *files,

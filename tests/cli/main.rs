@@ -37,6 +37,7 @@ mod oldest;
 mod outputs;
 mod readmes;
 mod recompute;
+mod remote;
 mod reports;
 mod rows;
 mod shapes;
@@ -92,6 +93,7 @@ fn main() {
     trials.extend(outputs::trials(&engines, &set_up));
     trials.extend(readmes::trials(&set_up));
     trials.extend(recompute::trials(&set_up));
+    trials.extend(remote::trials(&set_up));
     trials.extend(reports::trials(&set_up));
     trials.extend(shapes::trials(&engines, &set_up));
     trials.extend(shards::trials(&engines));

@@ -1,6 +1,7 @@
 //! The command line as it is written.
 
 pub mod any_path;
+mod remote;
 mod report_path;
 mod run_spec;
 mod shard;
@@ -18,6 +19,7 @@ use values::{
     parse_count, parse_number, parse_positive, parse_recipe, parse_score, parse_seconds, parse_size,
 };
 
+pub use remote::{NamedModel, RemoteArgs, RemoteModel, with_schemes};
 pub use report_path::{ReportFormat, ReportPath};
 pub use run_spec::RunSpec;
 pub use shard::{Given, Shard, ShardArgs};
@@ -37,6 +39,7 @@ pub const EXAMPLES: &str = "\
   echo '{\"id\": 7, \"path\": \"cat.jpg\"}' | classify -m model.onnx --stream
   classify -m model.onnx --input-list all.txt --shard 0/64 --out-dir parts --format json
   classify merge parts -o results.jsonl               one file of the parts of all 64 shards
+  classify --backend remote --url grpc://host:8001 -m net:3 -i photos/ --preprocess net.onnx
   classify devices                                    engines and devices, and why some are unavailable
   classify inspect model.onnx                         the preprocessing and the source of each value
   classify -m mobilenet.onnx -i cat.jpg --recipe torchvision:mobilenet_v2@IMAGENET1K_V1";
@@ -70,6 +73,7 @@ pub const COMPARE_EXAMPLES: &str = "\
   classify compare openvino:GPU --record lab.jsonl -m model.onnx -i photos/
   classify compare openvino:CPU --against lab.jsonl -m model.onnx -i photos/
   classify compare onnx openvino --against outputs.npz -m model.onnx -i photos/
+  classify compare onnx remote=grpc://host:8001/resnet50 -m resnet50.onnx -i photos/
   classify compare onnx openvino@bf16 -m model.onnx -i photos/ --bisect";
 
 /// Meaning of the exit codes of `compare`.
@@ -217,7 +221,8 @@ pub struct MergeArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub struct InputArgs {
     /// Model: OpenVINO IR (.xml with its .bin) or ONNX; OpenVINO also reads TensorFlow (Lite) and
-    /// Paddle [default: the set-up's EfficientNet-Lite0]
+    /// Paddle; for --backend remote the model's name on the server, NAME[:VERSION] [default: the set-up's
+    /// EfficientNet-Lite0]
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
@@ -281,7 +286,8 @@ pub struct TensorsArgs {
 
 // As a text: rustdoc would take the brackets for links.
 const RUN_HELP: &str = "A run: BACKEND[:DEVICE][@PRECISION][#OUTPUT][=MODEL], such as openvino, onnx:CPU@f32, \
-    openvino:HETERO:GPU,CPU@auto, onnx=quantized.onnx or onnx#logits=heads.onnx";
+    openvino:HETERO:GPU,CPU@auto, onnx=quantized.onnx, onnx#logits=heads.onnx or \
+    remote=grpc://host:port[,host:port…]/MODEL[:VERSION]";
 
 /// Several runs over the same images.
 #[derive(Debug, clap::Args)]
@@ -635,7 +641,8 @@ pub struct ScoresFlag {
 )]
 pub struct PreprocessArgs {
     /// Preprocessing file: `preprocessor_config.json`, timm's config.json, Open Model Zoo's
-    /// model.yml, or the JSON of `classify inspect`
+    /// model.yml, or the JSON of `classify inspect`; for remote engines also a local model, or a
+    /// directory with one
     #[arg(long, value_name = "FILE")]
     pub preprocess: Option<PathBuf>,
 
@@ -702,6 +709,10 @@ pub struct EngineArgs {
     /// Inference engine
     #[arg(long, value_enum, default_value_t = Backend::Openvino)]
     pub backend: Backend,
+
+    /// Remote: servers that have the model, grpc://host:port[,host:port…], or grpcs:// for TLS
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    pub url: Vec<String>,
 
     #[command(flatten)]
     pub precision: PrecisionFlag,
@@ -770,11 +781,18 @@ pub struct TuningArgs {
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 
+    /// Longest time of an infer request with --isolate, or of a remote engine, there with its retries [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub timeout: Option<f64>,
+
     #[command(flatten)]
     pub isolation: IsolationArgs,
 
     #[command(flatten)]
     pub runtime: RuntimeArgs,
+
+    #[command(flatten)]
+    pub remote: RemoteArgs,
 }
 
 /// A process for the engine.
@@ -793,10 +811,6 @@ pub struct IsolationArgs {
     /// CPU time of the process of --isolate, over its whole life [default: no limit]
     #[arg(long, value_name = "SECONDS", requires = "isolate", value_parser = parse_seconds)]
     pub isolate_cpu: Option<f64>,
-
-    /// Longest time of one infer request with --isolate
-    #[arg(long, value_name = "SECONDS", requires = "isolate", default_value = "60", value_parser = parse_seconds)]
-    pub timeout: f64,
 }
 
 /// Locations of the engines.

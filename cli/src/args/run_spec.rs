@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::ValueEnum as _;
 
+use super::remote::RemoteModel;
 use super::values::{Backend, PrecisionArg};
 
 /// A run as it is written: `BACKEND[:DEVICE][@PRECISION][#OUTPUT][=MODEL]`.
@@ -18,6 +19,8 @@ pub struct RunSpec {
     /// The name of the output that holds the scores.
     pub output: Option<String>,
     pub model: Option<PathBuf>,
+    /// The model of a remote run. It has no `model`.
+    pub remote: Option<RemoteModel>,
 }
 
 impl FromStr for RunSpec {
@@ -78,7 +81,19 @@ impl FromStr for RunSpec {
                 );
                 format!("unknown precision `{precision}` (known: {known}); {FORM}")
             })?;
+        let remote = match (backend, model) {
+            (Backend::Remote, _) if device.is_some() => {
+                return Err("the device of a remote run is the server's; write remote=grpc://host:port/MODEL".to_owned());
+            }
+            (Backend::Remote, _) if !matches!(precision, None | Some(PrecisionArg::Auto)) => {
+                return Err("the precision of a remote run is the server's; write remote=grpc://host:port/MODEL".to_owned());
+            }
+            (Backend::Remote, model) => Some(model.unwrap_or_default().parse()?),
+            _ => None,
+        };
+        let model = model.filter(|_| remote.is_none());
         Ok(Self {
+            remote,
             text: text.to_owned(),
             backend,
             device: device.map(str::to_owned),
@@ -109,6 +124,9 @@ mod tests {
         assert_eq!(run.output.as_deref(), Some("head/Softmax:0"));
         assert_eq!(run.model, Some(PathBuf::from("a#b.onnx")));
         assert_eq!(read("onnx=a#b.onnx").output, None);
+        let run = read("remote#logits=grpc://a:1/m:2");
+        assert_eq!((run.output.as_deref(), run.model), (Some("logits"), None));
+        assert_eq!(run.remote.unwrap().model.name, "m");
         assert_eq!(read("OpenVINO@F32").precision, Some(PrecisionArg::F32));
     }
 
@@ -122,10 +140,14 @@ mod tests {
             ("onnx:", "missing"),
             ("onnx=", "missing"),
             ("onnx#", "missing"),
+            ("remote", "remote=grpc://"),
+            ("remote:GPU=grpc://a:1/m", "device of a remote run"),
+            ("remote@f32=grpc://a:1/m", "precision of a remote run"),
         ] {
             let error = text.parse::<RunSpec>().unwrap_err();
             assert!(
-                error.contains(word) && error.contains("BACKEND[:DEVICE]"),
+                error.contains(word)
+                    && (error.contains("BACKEND[:DEVICE]") || error.contains("grpc://host:port")),
                 "{error}"
             );
         }

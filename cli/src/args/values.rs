@@ -17,6 +17,8 @@ pub enum Backend {
     Onnx,
     /// RTen, which is built in and needs nothing installed; slower
     Rten,
+    /// Servers of the Open Inference Protocol (Triton, KServe, MLServer, …), over gRPC
+    Remote,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

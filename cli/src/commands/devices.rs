@@ -31,6 +31,13 @@ pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
         #[cfg(feature = "rten")]
         (Backend::Rten, rten),
     ];
+    if args.backend == Some(Backend::Remote) {
+        return Err(Hinted::new(
+            "a server does not tell its devices",
+            "describe its model with `classify inspect --backend remote --url URL -m NAME --preprocess PATH`",
+        )
+        .into());
+    }
     let engines: Vec<Engine> = built_in
         .iter()
         .filter(|(backend, _)| args.backend.is_none_or(|only| only == *backend))

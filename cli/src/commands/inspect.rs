@@ -15,7 +15,7 @@ use evaluation::text::printable;
 
 /// Prints what is known of the model. Nothing is classified.
 pub fn run(options: &InspectOptions, messages: &mut Messages) -> anyhow::Result<()> {
-    let model = &options.engine.model;
+    let model = options.engine.local_model();
     let overrides = options.preprocess.overrides(ScoreKind::Auto)?;
     let (resolved, _) = Resolver::new(&overrides).find(model, messages)?;
     let backend = engines::open(&options.engine)?;

@@ -232,7 +232,14 @@ fn default_tolerance(infos: &[&RunInfo]) -> (ToleranceName, String) {
         .reduce(|most, next| if next.0 > most.0 { next } else { most });
     match coarsest {
         Some((name, why)) if name > ToleranceName::F32 => (name, why),
-        _ => (ToleranceName::F32, "all runs compute in f32".to_owned()),
+        _ => (
+            ToleranceName::F32,
+            match infos.iter().find(|info| info.precision == "unknown") {
+                // The strictest: a server does not tell.
+                Some(info) => format!("the precision of {} is not known", info.name),
+                None => "all runs compute in f32".to_owned(),
+            },
+        ),
     }
 }
 

@@ -69,6 +69,13 @@ impl CompareOptions {
             model_file::format(model).map_or(true, |format| format == model_file::Format::Onnx)
         };
         let mut runs = self.runs.runs.iter();
+        if let Some((name, _)) = runs.clone().find(|(_, engine)| engine.remote.is_some()) {
+            return Err(Hinted::new(
+                format!("--bisect needs models on this machine, but {name} is remote"),
+                "compare runs on this machine",
+            )
+            .into());
+        }
         if let Some((name, engine)) = runs.find(|(_, engine)| !is_onnx(&engine.model)) {
             return Err(Hinted::new(
                 format!(
