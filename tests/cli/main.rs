@@ -35,6 +35,7 @@ mod shapes;
 mod snapshots;
 mod sources;
 mod stream;
+mod tensors;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -80,6 +81,7 @@ fn main() {
     trials.extend(snapshots::trials(&engines, &set_up));
     trials.extend(sources::trials(&engines, &set_up));
     trials.extend(stream::trials());
+    trials.extend(tensors::trials(&engines, &set_up));
     libtest_mimic::run(&arguments, trials).exit();
 }
 
