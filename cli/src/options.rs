@@ -10,7 +10,8 @@ use image_classification::{
 
 use crate::args::{
     Backend, ClassifyArgs, EngineArgs, Format, InputArgs, InspectArgs, OutputArgs, PrecisionFlag,
-    PreprocessArgs, ReportPath, RunSpec, RunsArgs, RuntimeArgs, TensorsArgs, TextOrJson, TuningArgs,
+    PreprocessArgs, ReportPath, RunSpec, RunsArgs, RuntimeArgs, TensorsArgs, TextOrJson,
+    TuningArgs,
 };
 use crate::errors::Hinted;
 use crate::identity::is_stdout_a_file;

@@ -103,7 +103,10 @@ impl<R: Read + Seek> ExternalOutputs<R> {
             .seek(SeekFrom::End(0))
             .map_err(RecordingError::Read)?;
         if row == 0 || bytes != row.saturating_mul(images.len() as u64) {
-            return Err(lengths("rows of outputs", bytes.checked_div(row).unwrap_or(0)));
+            return Err(lengths(
+                "rows of outputs",
+                bytes.checked_div(row).unwrap_or(0),
+            ));
         }
         if let Some(tensors) = &tensors
             && tensors.len() != images.len()
@@ -153,17 +156,21 @@ impl<R: Read + Seek> ExternalOutputs<R> {
             }
             Some(tensors) => {
                 let Some(same) = self.by_tensor.get(&digests.tensor) else {
-                    return Err(named.map_or_else(unknown, |place| RecordingError::OtherTensor {
-                        source_name: self.run.name.clone(),
-                        found: digests.tensor,
-                        recorded: tensors[place],
-                    }));
+                    return Err(
+                        named.map_or_else(unknown, |place| RecordingError::OtherTensor {
+                            source_name: self.run.name.clone(),
+                            found: digests.tensor,
+                            recorded: tensors[place],
+                        }),
+                    );
                 };
                 // All of them are answered by this tensor.
                 for place in same {
                     self.used[*place] = true;
                 }
-                named.filter(|place| same.contains(place)).unwrap_or(same[0])
+                named
+                    .filter(|place| same.contains(place))
+                    .unwrap_or(same[0])
             }
         };
         let classes = self.run.classes;
@@ -173,7 +180,10 @@ impl<R: Read + Seek> ExternalOutputs<R> {
             .and_then(|_| self.values.read_exact(&mut bytes))
             .map_err(RecordingError::Read)?;
         let (values, _) = bytes.as_chunks();
-        let values: Vec<f32> = values.iter().map(|four| f32::from_le_bytes(*four)).collect();
+        let values: Vec<f32> = values
+            .iter()
+            .map(|four| f32::from_le_bytes(*four))
+            .collect();
         Tensor::new([1, classes], values)
             .map_err(|error| RecordingError::Read(io::Error::other(error)))
     }
@@ -248,16 +258,25 @@ mod tests {
         assert_eq!(recording.unused(), 1);
         assert_eq!(values(&mut recording, "elsewhere/a", 1).unwrap(), [1., 2.]);
         assert_eq!(recording.unused(), 0);
-        assert_eq!(recording.runs()[0].source.as_deref(), Some("outputs.npz, SHA-256 0"));
+        assert_eq!(
+            recording.runs()[0].source.as_deref(),
+            Some("outputs.npz, SHA-256 0")
+        );
     }
 
     #[test]
     fn another_tensor_of_a_known_image_is_rejected() {
         let mut recording = open(&["a"], Some(&[1]), &[1., 2.]).unwrap();
         let error = values(&mut recording, "a", 9).unwrap_err();
-        assert!(matches!(error, RecordingError::OtherTensor { .. }), "{error}");
+        assert!(
+            matches!(error, RecordingError::OtherTensor { .. }),
+            "{error}"
+        );
         let error = values(&mut recording, "c", 9).unwrap_err();
-        assert!(matches!(error, RecordingError::UnknownName { .. }), "{error}");
+        assert!(
+            matches!(error, RecordingError::UnknownName { .. }),
+            "{error}"
+        );
         assert_eq!(recording.unused(), 1);
     }
 
@@ -266,7 +285,10 @@ mod tests {
         let mut recording = open(&["a", "b"], None, &[1., 2., 3., 4.]).unwrap();
         assert_eq!(values(&mut recording, "b", 7).unwrap(), [3., 4.]);
         let error = values(&mut recording, "c", 7).unwrap_err();
-        assert!(matches!(error, RecordingError::UnknownName { .. }), "{error}");
+        assert!(
+            matches!(error, RecordingError::UnknownName { .. }),
+            "{error}"
+        );
     }
 
     #[test]

@@ -161,7 +161,8 @@ impl RunInfo {
             };
             return format!(
                 "{engine}{} computed elsewhere, {}: {source}",
-                self.output.map_or_else(|| "outputs".to_owned(), |kind| kind.to_string()),
+                self.output
+                    .map_or_else(|| "outputs".to_owned(), |kind| kind.to_string()),
                 self.precision
             );
         }

@@ -64,7 +64,9 @@ pub enum RecordingError {
         source_name: String,
     },
     /// Outputs that another program computed are those of another tensor.
-    #[error("the outputs in {source_name} are of another tensor of this image: SHA-256 {recorded}, here {found}")]
+    #[error(
+        "the outputs in {source_name} are of another tensor of this image: SHA-256 {recorded}, here {found}"
+    )]
     OtherTensor {
         /// The name of the outputs.
         source_name: String,
@@ -271,7 +273,7 @@ enum Source<R> {
         file: BufReader<R>,
         places: HashMap<Digest, Place>,
     },
-    External(ExternalOutputs<R>),
+    External(Box<ExternalOutputs<R>>),
 }
 
 #[derive(Debug)]
@@ -364,7 +366,7 @@ impl<R: Read + Seek> Recording<R> {
             runs: vec![outputs.run.clone().into_info()],
             // Its kind is stated.
             first_outputs: vec![FirstOutputs::default()],
-            source: Source::External(outputs),
+            source: Source::External(Box::new(outputs)),
         }
     }
 
@@ -523,9 +525,13 @@ mod tests {
         assert_eq!(names, ["a", "b"]);
         assert!(recording.runs().iter().all(|run| run.recorded));
         assert_eq!(recording.unused(), 2);
-        let second = recording.outputs(Path::new("x"), &digests(1), false).unwrap();
+        let second = recording
+            .outputs(Path::new("x"), &digests(1), false)
+            .unwrap();
         assert_eq!(values(&second), [Some(vec![0.25, 0.75]), None]);
-        let first = recording.outputs(Path::new("x"), &digests(0), false).unwrap();
+        let first = recording
+            .outputs(Path::new("x"), &digests(0), false)
+            .unwrap();
         let not_finite = first[1].as_ref().unwrap().to_f32().into_owned();
         assert!(not_finite[0].is_nan() && not_finite[1] == 1.0);
         assert_eq!(recording.unused(), 0);
@@ -538,7 +544,9 @@ mod tests {
             tensor: Digest::of(b"other"),
             ..digests(0)
         };
-        let error = recording.outputs(Path::new("x"), &other_tensor, false).unwrap_err();
+        let error = recording
+            .outputs(Path::new("x"), &other_tensor, false)
+            .unwrap_err();
         let is_tensor = |error| {
             matches!(
                 error,
@@ -546,15 +554,21 @@ mod tests {
             )
         };
         assert!(is_tensor(error));
-        recording.outputs(Path::new("x"), &other_tensor, true).unwrap();
+        recording
+            .outputs(Path::new("x"), &other_tensor, true)
+            .unwrap();
         let without_pixels = ImageDigests {
             pixels: None,
             ..other_tensor
         };
         assert!(is_tensor(
-            recording.outputs(Path::new("x"), &without_pixels, true).unwrap_err()
+            recording
+                .outputs(Path::new("x"), &without_pixels, true)
+                .unwrap_err()
         ));
-        let error = recording.outputs(Path::new("x"), &digests(2), false).unwrap_err();
+        let error = recording
+            .outputs(Path::new("x"), &digests(2), false)
+            .unwrap_err();
         assert!(matches!(error, RecordingError::UnknownImage));
     }
 

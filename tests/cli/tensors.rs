@@ -22,7 +22,8 @@ pub fn trials(engines: &Needs, set_up: &Needs) -> Vec<Trial> {
         ("every_engine_and_batch_gives_the_same_file", same_files),
         ("memory_does_not_grow_with_the_images", bounded_memory),
     ];
-    let with_set_up: [(&str, fn() -> Result<(), Failed>); 10] = [
+    let with_set_up: [(&str, fn() -> Result<(), Failed>); 11] = [
+        ("an_output_may_not_replace_an_array", replaced_array),
         ("equal_an_independent_preparation", equal_reference),
         ("agreeing_outputs_agree", agree),
         ("probabilities_are_a_reference_too", probabilities),
@@ -34,15 +35,22 @@ pub fn trials(engines: &Needs, set_up: &Needs) -> Vec<Trial> {
         ("images_have_to_be_those_of_the_outputs", other_images),
         ("damaged_archives_never_panic", damaged),
     ];
-    let with_engines = with_engines.map(|(name, test)| engines.test(&format!("tensors::{name}"), test));
-    let with_set_up = with_set_up.map(|(name, test)| set_up.test(&format!("tensors::{name}"), test));
+    let with_engines =
+        with_engines.map(|(name, test)| engines.test(&format!("tensors::{name}"), test));
+    let with_set_up =
+        with_set_up.map(|(name, test)| set_up.test(&format!("tensors::{name}"), test));
     with_engines.into_iter().chain(with_set_up).collect()
 }
 
 fn tensors(model: &Path, output: &Path, images: &[PathBuf]) -> Command {
     let mut command = classify();
     command.args(["tensors", "-q", "--backend", "onnx", "-m"]);
-    command.arg(model).arg("-o").arg(output).arg("-i").args(images);
+    command
+        .arg(model)
+        .arg("-o")
+        .arg(output)
+        .arg("-i")
+        .args(images);
     command
 }
 
@@ -66,14 +74,67 @@ fn equal_reference() -> Result<(), Failed> {
     let photos = &photos()?[..6];
     let set_up = |file| set_up(file);
     for (model, recipe, flags, expected) in [
-        (set_up("models/efficientnet-lite0.onnx"), "efficientnet-lite", &[][..], "[3, 224, 224]"),
-        (set_up("models/mobilenet-v2/model.onnx"), "hugging-face", &[], "[3, 224, 224]"),
-        (small_model("half.onnx"), "f16", &["--color", "rgb", "--resize", "stretch", "--interpolation", "bilinear"], "[3, 8, 8]"),
-        (small_model("input-i8.onnx"), "i8", &["--color", "rgb", "--resize", "stretch", "--interpolation", "bilinear"], "[3, 8, 8]"),
-        (small_model("nhwc-bytes.onnx"), "u8", &["--color", "rgb", "--resize", "stretch", "--interpolation", "bilinear"], "[8, 8, 3]"),
+        (
+            set_up("models/efficientnet-lite0.onnx"),
+            "efficientnet-lite",
+            &[][..],
+            "[3, 224, 224]",
+        ),
+        (
+            set_up("models/mobilenet-v2/model.onnx"),
+            "hugging-face",
+            &[],
+            "[3, 224, 224]",
+        ),
+        (
+            small_model("half.onnx"),
+            "f16",
+            &[
+                "--color",
+                "rgb",
+                "--resize",
+                "stretch",
+                "--interpolation",
+                "bilinear",
+            ],
+            "[3, 8, 8]",
+        ),
+        (
+            small_model("input-i8.onnx"),
+            "i8",
+            &[
+                "--mean",
+                "128",
+                "--scale",
+                "1",
+                "--color",
+                "rgb",
+                "--resize",
+                "stretch",
+                "--interpolation",
+                "bilinear",
+            ],
+            "[3, 8, 8]",
+        ),
+        (
+            small_model("nhwc-bytes.onnx"),
+            "u8",
+            &[
+                "--color",
+                "rgb",
+                "--resize",
+                "stretch",
+                "--interpolation",
+                "bilinear",
+            ],
+            "[8, 8, 3]",
+        ),
     ] {
         let folder = tempfile::tempdir()?;
-        let outputs = [folder.path().join("inputs.npz"), folder.path().join("inputs/")];
+        let outputs = [
+            folder.path().join("inputs.npz"),
+            folder.path().join("inputs/"),
+        ];
         for output in &outputs {
             let result = run(tensors(&model, output, photos).args(flags));
             expect_code(&result, 0)?;
@@ -81,9 +142,14 @@ fn equal_reference() -> Result<(), Failed> {
         }
         let [npz, directory] = outputs.map(|path| path.display().to_string());
         let images = photos.iter().map(|path| path.display().to_string());
-        let words = [npz, directory, recipe.to_owned()].into_iter().chain(images);
+        let words = [npz, directory, recipe.to_owned()]
+            .into_iter()
+            .chain(images);
         let found = python("tensors_check.py", words)?;
-        ensure(found == format!("6 tensors of {expected}\n"), (recipe, found))?;
+        ensure(
+            found == format!("6 tensors of {expected}\n"),
+            (recipe, found),
+        )?;
     }
     Ok(())
 }
@@ -92,7 +158,11 @@ fn formats() -> Result<(), Failed> {
     let (folder, a, _) = small_images()?;
     for name in ["inputs", "inputs.npy", "inputs.zip"] {
         let output = folder.path().join(name);
-        let result = run(&mut tensors(&small_model("plain.onnx"), &output, &[a.clone()]));
+        let result = run(&mut tensors(
+            &small_model("plain.onnx"),
+            &output,
+            &[a.clone()],
+        ));
         expect_code(&result, 2)?;
         ensure(
             result.stderr.contains("cannot tell the format") && !output.exists(),
@@ -108,7 +178,11 @@ fn replaced_image() -> Result<(), Failed> {
     fs::create_dir(&directory)?;
     let image = directory.join("images.npy");
     fs::copy(&a, &image)?;
-    let result = run(&mut tensors(&small_model("plain.onnx"), &directory, &[image.clone()]));
+    let result = run(&mut tensors(
+        &small_model("plain.onnx"),
+        &directory,
+        &[image.clone()],
+    ));
     expect_code(&result, 2)?;
     ensure(result.stderr.contains("which is read (an image)"), &result)?;
     ensure(fs::read(&image)? == fs::read(&a)?, "the image was replaced")
@@ -119,7 +193,11 @@ fn failed_image() -> Result<(), Failed> {
     let model = small_model("plain.onnx");
     let [all, some] = ["all", "some"].map(|name| folder.path().join(name).join(""));
     let missing = folder.path().join("none.jpg");
-    let result = run(&mut tensors(&model, &some, &[a.clone(), missing, b.clone()]));
+    let result = run(&mut tensors(
+        &model,
+        &some,
+        &[a.clone(), missing, b.clone()],
+    ));
     expect_code(&result, 1)?;
     ensure(result.stderr.contains("none.jpg"), &result)?;
     expect_code(&run(&mut tensors(&model, &all, &[a, b])), 0)?;
@@ -129,7 +207,10 @@ fn failed_image() -> Result<(), Failed> {
 fn same_directories(one: &Path, other: &Path) -> Result<(), Failed> {
     for array in ["tensors", "images", "hashes", "preprocessing"] {
         let file = format!("{array}.npy");
-        ensure(fs::read(one.join(&file))? == fs::read(other.join(&file))?, array)?;
+        ensure(
+            fs::read(one.join(&file))? == fs::read(other.join(&file))?,
+            array,
+        )?;
     }
     Ok(())
 }
@@ -138,7 +219,11 @@ fn all_failed() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let output = folder.path().join("inputs.npz");
     let missing = folder.path().join("none.jpg");
-    let result = run(&mut tensors(&small_model("plain.onnx"), &output, &[missing]));
+    let result = run(&mut tensors(
+        &small_model("plain.onnx"),
+        &output,
+        &[missing],
+    ));
     expect_code(&result, 2)?;
     ensure(
         result.stderr.contains("all images failed") && fs::read_dir(folder.path())?.count() == 0,
@@ -161,11 +246,18 @@ fn same_files() -> Result<(), Failed> {
         ("fixed", "batch-of-two.onnx", &[]),
     ] {
         let mut command = classify();
-        command.args(["tensors", "-q", "-m"]).arg(small_model(model));
+        command
+            .args(["tensors", "-q", "-m"])
+            .arg(small_model(model));
         if name == "batch" || name == "fixed" {
             command.args(["--backend", "onnx"]);
         }
-        command.args(flags).arg("-o").arg(file(name)).arg("-i").args(&images);
+        command
+            .args(flags)
+            .arg("-o")
+            .arg(file(name))
+            .arg("-i")
+            .args(&images);
         expect_code(&run(&mut command), 0)?;
         for array in ["tensors", "images", "hashes"] {
             let read = |name: &str| fs::read(file(name).join(format!("{array}.npy")));
@@ -190,6 +282,18 @@ fn bounded_memory() -> Result<(), Failed> {
     let written = fs::metadata(&output)?.len();
     ensure(written > 600 * 3 * 224 * 224 * 4, written)?;
     ensure(many < few + 64.0 * 1024.0, (few, many))
+}
+
+fn replaced_array() -> Result<(), Failed> {
+    let all = Outputs::faulty()?;
+    let arrays = all.folder.path().join("arrays");
+    let logits = arrays.join("logits.npy");
+    let before = fs::read(&logits)?;
+    let mut command = compare(&["onnx"], &all.model, &arrays, &all.images);
+    let result = run(command.arg("--record").arg(&logits));
+    expect_code(&result, 2)?;
+    ensure(result.stderr.contains("which is read (an array)"), &result)?;
+    ensure(fs::read(&logits)? == before, "the array was replaced")
 }
 
 /// A small model, the tensors of 2 images, and the outputs of ONNX Runtime in Python for them.
@@ -219,7 +323,10 @@ impl Outputs {
     fn faulty() -> Result<Self, Failed> {
         let all = Self::new()?;
         let directory = all.folder.path().display().to_string();
-        python("outputs_faults.py", [&*all.outputs.to_string_lossy(), &directory])?;
+        python(
+            "outputs_faults.py",
+            [&*all.outputs.to_string_lossy(), &directory],
+        )?;
         Ok(all)
     }
 
@@ -240,12 +347,23 @@ fn agree() -> Result<(), Failed> {
         let [inputs, outputs] =
             ["inputs", "outputs"].map(|kind| folder.path().join(format!("{name}-{kind}.npz")));
         expect_code(&run(&mut tensors(&model, &inputs, photos)), 0)?;
-        let kind = if name == "squeezenet" { "probabilities" } else { "logits" };
+        let kind = if name == "squeezenet" {
+            "probabilities"
+        } else {
+            "logits"
+        };
         reference(&model, &inputs, &outputs, &[kind])?;
-        let result = run(&mut compare(&["onnx", "openvino"], &model, &outputs, photos));
+        let result = run(&mut compare(
+            &["onnx", "openvino"],
+            &model,
+            &outputs,
+            photos,
+        ));
         expect_code(&result, 0)?;
         ensure(
-            result.stdout.contains(&format!("{name}-outputs.npz: ONNX Runtime")),
+            result
+                .stdout
+                .contains(&format!("{name}-outputs.npz: ONNX Runtime")),
             &result,
         )?;
     }
@@ -270,7 +388,12 @@ fn planted_mean() -> Result<(), Failed> {
     let [inputs, outputs] = ["inputs.npz", "outputs.npz"].map(|name| folder.path().join(name));
     expect_code(&run(&mut tensors(&model, &inputs, photos)), 0)?;
     reference(&model, &inputs, &outputs, &["logits", "0.1"])?;
-    let result = run(&mut compare(&["onnx", "openvino"], &model, &outputs, photos));
+    let result = run(&mut compare(
+        &["onnx", "openvino"],
+        &model,
+        &outputs,
+        photos,
+    ));
     expect_code(&result, 1)?;
     ensure(result.stdout.contains("DISAGREE"), &result)
 }
@@ -281,7 +404,8 @@ fn other_flags() -> Result<(), Failed> {
     let mut command = compare(&["onnx"], &all.model, &all.outputs, &all.images);
     let result = run(command.args(["--mean", "127.5"]));
     expect_code(&result, 2)?;
-    let expected = "its preprocessing differs from outputs.npz: mean 127.5,127.5,127.5 (reference: 0,0,0)";
+    let expected =
+        "its preprocessing differs from outputs.npz: mean 127.5,127.5,127.5 (reference: 0,0,0)";
     ensure(result.stderr.contains(expected), &result)?;
     // Without the settings, the hash alone tells.
     let hashes = all.folder.path().join("hashes-alone.npz");
@@ -305,11 +429,15 @@ fn reports() -> Result<(), Failed> {
     let reference = &json["runs"][0]["facts"];
     ensure(reference["name"] == "outputs.npz", reference)?;
     ensure(
-        reference["source"].as_str().is_some_and(|found| found.starts_with(&source)),
+        reference["source"]
+            .as_str()
+            .is_some_and(|found| found.starts_with(&source)),
         reference,
     )?;
     ensure(
-        reference["engine"].as_str().is_some_and(|found| found.starts_with("ONNX Runtime 1.")),
+        reference["engine"]
+            .as_str()
+            .is_some_and(|found| found.starts_with("ONNX Runtime 1.")),
         reference,
     )?;
     for name in ["report.html", "report.md"] {
@@ -343,44 +471,107 @@ fn forms() -> Result<(), Failed> {
 fn faults() -> Result<(), Failed> {
     let all = Outputs::faulty()?;
     for (name, expected) in [
-        ("other-hash.npz", "b.ppm: the outputs in other-hash.npz are of another tensor of this image"),
-        ("no-hash.npz", "the array hashes holds \"abc\", which is no SHA-256"),
-        ("fewer-hashes.npz", "there are 1 digests of tensors, but 2 images are named"),
-        ("fewer-rows.npz", "the array logits has the shape [1, 12], but images has 2 names"),
-        ("one-dimension.npz", "the array logits has the shape [24], not [images, classes]"),
-        ("three-dimensions.npz", "the array logits has the shape [2, 12, 1], not [images, classes]"),
-        ("fewer-classes.npz", "it has 12 classes, but outputs.npz has 11"),
-        ("no-classes.npz", "the array logits has 0 classes, not 1 to 1000000"),
+        (
+            "other-hash.npz",
+            "b.ppm: the outputs in other-hash.npz are of another tensor of this image",
+        ),
+        (
+            "no-hash.npz",
+            "the array hashes holds \"abc\", which is no SHA-256",
+        ),
+        (
+            "fewer-hashes.npz",
+            "there are 1 digests of tensors, but 2 images are named",
+        ),
+        (
+            "fewer-rows.npz",
+            "the array logits has the shape [1, 12], but images has 2 names",
+        ),
+        (
+            "one-dimension.npz",
+            "the array logits has the shape [24], not [images, classes]",
+        ),
+        (
+            "three-dimensions.npz",
+            "the array logits has the shape [2, 12, 1], not [images, classes]",
+        ),
+        (
+            "fewer-classes.npz",
+            "it has 12 classes, but outputs.npz has 11",
+        ),
+        (
+            "no-classes.npz",
+            "the array logits has 0 classes, not 1 to 1000000",
+        ),
         ("nan.npz", "b.ppm, which is not finite"),
         ("infinite.npz", "the array logits has inf for class 3 of "),
-        ("integers.npz", "the array logits has the type <i8, but floating-point numbers are expected"),
+        (
+            "integers.npz",
+            "the array logits has the type <i8, but floating-point numbers are expected",
+        ),
         ("text.npz", "not a classify recording"),
-        ("objects.npz", "the array images holds Python objects, which are not loaded"),
+        (
+            "objects.npz",
+            "the array images holds Python objects, which are not loaded",
+        ),
         ("bytes.npz", "but text is expected"),
         ("fortran.npz", "the array logits is in Fortran's order"),
-        ("other-images.npz", "a.ppm: other-images.npz has neither this image nor its tensor"),
-        ("twice.npz", "is named twice, and nothing tells which outputs are its own"),
+        (
+            "other-images.npz",
+            "a.ppm: other-images.npz has neither this image nor its tensor",
+        ),
+        (
+            "twice.npz",
+            "is named twice, and nothing tells which outputs are its own",
+        ),
         ("no-images.npz", "the array images is missing"),
-        ("no-outputs.npz", "it has neither of the arrays logits and probabilities"),
-        ("both-outputs.npz", "it has both of the arrays logits and probabilities"),
+        (
+            "no-outputs.npz",
+            "it has neither of the arrays logits and probabilities",
+        ),
+        (
+            "both-outputs.npz",
+            "it has both of the arrays logits and probabilities",
+        ),
         ("not-probabilities.npz", "which is no probability"),
         ("unknown.npz", "it has an unknown array softmax"),
         ("tensors.npz", "leave the tensors out"),
         ("unnamed.npz", "it has an unknown array arr_0"),
-        ("more-images.npz", "the inputs lack 1 image of the recording"),
-        ("one-image.npz", "b.ppm: one-image.npz has neither this image nor its tensor"),
+        (
+            "more-images.npz",
+            "the inputs lack 1 image of the recording",
+        ),
+        (
+            "one-image.npz",
+            "b.ppm: one-image.npz has neither this image nor its tensor",
+        ),
         ("empty.npz", "it holds no image"),
-        ("preprocessing.npz", "the array preprocessing is not that of tensors"),
-        ("other-mean.npz", "mean 0,0,0 (reference: 127.5,127.5,127.5)"),
-        ("single.npy", "it is a single array, but the images have to be named as well"),
+        (
+            "preprocessing.npz",
+            "the array preprocessing is not that of tensors",
+        ),
+        (
+            "other-mean.npz",
+            "mean 0,0,0 (reference: 127.5,127.5,127.5)",
+        ),
+        (
+            "single.npy",
+            "it is a single array, but the images have to be named as well",
+        ),
         ("huge-shape.npz", "the array logits is damaged"),
         ("too-large.npz", "is damaged"),
         ("bomb.npz", "has 12500000 classes, not 1 to 1000000"),
         ("bomb-of-classes.npz", "which real outputs are not"),
         ("long-names.npz", "the array images is too large"),
         ("many-names.npz", "the array images is too large"),
-        ("long-header.npz", "the array images has no valid npy header"),
-        ("deep-header.npz", "the array images has no valid npy header"),
+        (
+            "long-header.npz",
+            "the array images has no valid npy header",
+        ),
+        (
+            "deep-header.npz",
+            "the array images has no valid npy header",
+        ),
         ("structured.npz", "but floating-point numbers are expected"),
         ("surrogate.npz", "is not Unicode"),
         ("longer.npz", "it has more bytes than its shape states"),
@@ -400,17 +591,25 @@ fn faults() -> Result<(), Failed> {
 fn other_images() -> Result<(), Failed> {
     let all = Outputs::new()?;
     let [a, b] = &all.images;
-    let with = |images: &[PathBuf]| {
-        run(&mut compare(&["onnx"], &all.model, &all.outputs, images))
-    };
+    let with = |images: &[PathBuf]| run(&mut compare(&["onnx"], &all.model, &all.outputs, images));
     let result = with(&[a.clone()]);
     expect_code(&result, 2)?;
-    ensure(result.stderr.contains("the inputs lack 1 image of the recording"), &result)?;
+    ensure(
+        result
+            .stderr
+            .contains("the inputs lack 1 image of the recording"),
+        &result,
+    )?;
     let third = all.folder.path().join("c.ppm");
     fs::write(&third, [&b"P6 8 8 255\n"[..], &[77; 192]].concat())?;
     let result = with(&[a.clone(), b.clone(), third]);
     expect_code(&result, 2)?;
-    ensure(result.stderr.contains("c.ppm: outputs.npz has neither this image nor its tensor"), &result)?;
+    ensure(
+        result
+            .stderr
+            .contains("c.ppm: outputs.npz has neither this image nor its tensor"),
+        &result,
+    )?;
     // The same images under other names have the same tensors.
     let moved = ["d.ppm", "e.ppm"].map(|name| all.folder.path().join(name));
     fs::copy(a, &moved[0])?;

@@ -5,9 +5,9 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use backend_api::half::f16;
 use bytesize::ByteSize;
 use evaluation::text::printable;
-use backend_api::half::f16;
 use zip::ZipArchive;
 
 use super::header::Header;
@@ -179,7 +179,10 @@ impl Array<'_> {
             [count] => count,
             _ => {
                 return Err(Hinted::new(
-                    format!("the array {name} has the shape {:?}, not [images]", self.shape()),
+                    format!(
+                        "the array {name} has the shape {:?}, not [images]",
+                        self.shape()
+                    ),
                     "write one text for each image",
                 )
                 .into());
@@ -335,14 +338,20 @@ impl Array<'_> {
 /// Returns a padded text of code points.
 fn decode(bytes: &[u8], is_big_endian: bool) -> Option<String> {
     let (letters, _) = bytes.as_chunks::<4>();
-    let letter = |four: &[u8; 4]| match is_big_endian {
-        true => u32::from_be_bytes(*four),
-        false => u32::from_le_bytes(*four),
+    let letter = |four: &[u8; 4]| {
+        if is_big_endian {
+            u32::from_be_bytes(*four)
+        } else {
+            u32::from_le_bytes(*four)
+        }
     };
     let letters: Vec<u32> = letters.iter().map(letter).collect();
     let end = letters.iter().rposition(|letter| *letter != 0);
     let letters = &letters[..end.map_or(0, |end| end + 1)];
-    letters.iter().map(|letter| char::from_u32(*letter)).collect()
+    letters
+        .iter()
+        .map(|letter| char::from_u32(*letter))
+        .collect()
 }
 
 #[cfg(test)]
@@ -365,7 +374,9 @@ mod tests {
     #[test]
     fn padding_is_no_part_of_a_text() {
         let bytes = |text: &[u32]| -> Vec<u8> {
-            text.iter().flat_map(|letter| letter.to_le_bytes()).collect()
+            text.iter()
+                .flat_map(|letter| letter.to_le_bytes())
+                .collect()
         };
         let (a, b) = (u32::from('a'), u32::from('b'));
         assert_eq!(decode(&bytes(&[a, b, 0, 0]), false).as_deref(), Some("ab"));

@@ -100,10 +100,7 @@ fn open_writer(options: &TensorsOptions) -> anyhow::Result<ArrayWriter> {
     }
     let is_stdout = path == Path::new("-");
     if !is_stdout && path.extension().is_none_or(|extension| extension != "npz") {
-        let error = format!(
-            "cannot tell the format of {} by its name",
-            printable(&text)
-        );
+        let error = format!("cannot tell the format of {} by its name", printable(&text));
         let hint = "name an archive, such as inputs.npz, or a directory with / at its end, such as inputs/";
         return Err(Hinted::new(error, hint).into());
     }

@@ -100,7 +100,13 @@ impl Npz {
         archive.texts(IMAGE_PATHS, &self.paths)?;
         let classes = self.best.iter();
         let classes: Vec<u8> = classes.flat_map(|(class, _)| class.to_ne_bytes()).collect();
-        archive.array(BEST_CLASS, "i8", &[count], classes.len() as u64, &classes[..])?;
+        archive.array(
+            BEST_CLASS,
+            "i8",
+            &[count],
+            classes.len() as u64,
+            &classes[..],
+        )?;
         let scores = self.best.iter();
         let scores: Vec<u8> = scores.flat_map(|(_, score)| score.to_ne_bytes()).collect();
         archive.array(BEST_SCORE, "f4", &[count], scores.len() as u64, &scores[..])?;

@@ -199,10 +199,9 @@ fn reject(entries: &mut [RunEntry], reference: usize) -> Vec<(usize, ComparisonE
         let Ok(own) = &entry.info else {
             continue;
         };
-        if let Some(error) =
-            other_preprocessing(&prepared_like, &prepared, own)
-                .or_else(|| other_outputs(&name, &info, own))
-                .or_else(|| not_recorded(&recorded, own))
+        if let Some(error) = other_preprocessing(&prepared_like, &prepared, own)
+            .or_else(|| other_outputs(&name, &info, own))
+            .or_else(|| not_recorded(&recorded, own))
         {
             entry.info = Err(chain(&error));
             rejected.push((index, error));
