@@ -250,9 +250,10 @@ fn hint_of_evaluation(error: &(dyn StdError + 'static), words: Words) -> Option<
         return match error {
             // The cause has it.
             RecordingError::Read(_) | RecordingError::Write(_) => None,
-            RecordingError::NotARecording => {
-                Some("make one with `classify compare … --record FILE`".to_owned())
-            }
+            RecordingError::NotARecording => Some(
+                "make one with `classify compare … --record FILE`, or write outputs with `numpy.savez`"
+                    .to_owned(),
+            ),
             other => Some(other.hint().to_owned()),
         };
     }

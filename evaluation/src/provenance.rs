@@ -193,6 +193,9 @@ impl RunInfo {
 
     /// Names the model, its output if it has several, and its digest on one line.
     pub fn model_description(&self) -> String {
+        if self.source.is_some() {
+            return "model not stated".to_owned();
+        }
         let mut text = self.model.clone();
         if let Some(output) = &self.output_name {
             let _ = write!(text, ", output {output}");

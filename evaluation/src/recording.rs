@@ -304,7 +304,7 @@ enum Source<R> {
         file: BufReader<R>,
         places: HashMap<Digest, Place>,
     },
-    External(ExternalOutputs<R>),
+    External(Box<ExternalOutputs<R>>),
 }
 
 #[derive(Debug)]
@@ -401,7 +401,7 @@ impl<R: Read + Seek> Recording<R> {
             // Its kind is stated.
             first_outputs: vec![FirstOutputs::default()],
             labels: vec![None],
-            source: Source::External(outputs),
+            source: Source::External(Box::new(outputs)),
         }
     }
 

@@ -45,6 +45,7 @@ mod shards;
 mod snapshots;
 mod sources;
 mod stream;
+mod tensors;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -100,6 +101,7 @@ fn main() {
     trials.extend(snapshots::trials(&engines, &set_up));
     trials.extend(sources::trials(&engines, &set_up));
     trials.extend(stream::trials());
+    trials.extend(tensors::trials(&engines, &set_up));
     libtest_mimic::run(&arguments, trials).exit();
 }
 

@@ -338,9 +338,12 @@ impl Array<'_> {
 /// Returns a padded text of code points.
 fn decode(bytes: &[u8], is_big_endian: bool) -> Option<String> {
     let (letters, _) = bytes.as_chunks::<4>();
-    let letter = |four: &[u8; 4]| match is_big_endian {
-        true => u32::from_be_bytes(*four),
-        false => u32::from_le_bytes(*four),
+    let letter = |four: &[u8; 4]| {
+        if is_big_endian {
+            u32::from_be_bytes(*four)
+        } else {
+            u32::from_le_bytes(*four)
+        }
     };
     let letters: Vec<u32> = letters.iter().map(letter).collect();
     let end = letters.iter().rposition(|letter| *letter != 0);

@@ -21,14 +21,14 @@ pub struct ArrayWriter(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    Npz(ZipWriter<StreamWriter<Output>>),
+    Npz(Box<ZipWriter<StreamWriter<Output>>>),
     Directory { path: PathBuf, files: Vec<Output> },
 }
 
 impl ArrayWriter {
     /// An `.npz` archive. It is not compressed.
     pub fn npz(out: Output) -> Self {
-        Self(Kind::Npz(ZipWriter::new_stream(out)))
+        Self(Kind::Npz(Box::new(ZipWriter::new_stream(out))))
     }
 
     /// A directory, which is created if it does not exist. Each array is a file NAME.npy in it.
@@ -75,7 +75,7 @@ impl ArrayWriter {
                     .large_file(bytes >= LARGE_FILE);
                 let started = archive.start_file(format!("{name}.npy"), options);
                 started.map_err(io::Error::from).with_context(what)?;
-                write(archive).with_context(what)
+                write(&mut **archive).with_context(what)
             }
             Kind::Directory { path, files } => {
                 let mut file = Output::open("--output", Some(&path.join(format!("{name}.npy"))))?;

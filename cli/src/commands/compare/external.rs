@@ -96,17 +96,20 @@ pub fn read(
         let hint = "write the outputs of at least one image";
         return Err(Hinted::new("it holds no image", hint).into());
     }
-    let hashes = match has(HASHES) {
-        true => Some(digests(arrays.array(HASHES)?.texts(MOST_IMAGES)?)?),
-        false => None,
+    let hashes = if has(HASHES) {
+        Some(digests(arrays.array(HASHES)?.texts(MOST_IMAGES)?)?)
+    } else {
+        None
     };
-    let preprocessing = match has(PREPROCESSING) {
-        true => preprocessing(&single(&mut arrays, PREPROCESSING)?)?,
-        false => Vec::new(),
+    let preprocessing = if has(PREPROCESSING) {
+        preprocessing(&single(&mut arrays, PREPROCESSING)?)?
+    } else {
+        Vec::new()
     };
-    let engine = match has(ENGINE) {
-        true => Some(single(&mut arrays, ENGINE)?),
-        false => None,
+    let engine = if has(ENGINE) {
+        Some(single(&mut arrays, ENGINE)?)
+    } else {
+        None
     };
     let array = arrays.array(outputs)?;
     let classes = match *array.shape() {

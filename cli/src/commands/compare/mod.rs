@@ -5,7 +5,7 @@ pub mod external;
 mod options;
 
 use std::io::{self, Read as _, Seek as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Error};
 use evaluation::agreement::Verdict;
@@ -156,7 +156,8 @@ fn open_outputs(options: &CompareOptions) -> anyhow::Result<(Vec<Destination>, O
         return Err(Hinted::new(error, "name a file, such as `--record runs.jsonl`").into());
     }
     let bisect = options.bisect.as_ref();
-    let read = FilesRead::of_runs(
+    let arrays = options.against.as_deref().map(files_in).unwrap_or_default();
+    let mut read = FilesRead::of_runs(
         &options.runs,
         &[
             ("a recording", options.against.as_deref()),
@@ -166,12 +167,21 @@ fn open_outputs(options: &CompareOptions) -> anyhow::Result<(Vec<Destination>, O
             ),
         ],
     );
+    let arrays = arrays.iter();
+    read.others
+        .extend(arrays.map(|file| ("an array", file.as_path())));
     let outputs = reports::files(&options.runs.reports);
     let outputs = outputs.chain(record.map(|path| ("--record", path)));
     read.check(&outputs.collect::<Vec<_>>())?;
     let reports = reports::open(&options.runs.reports)?;
     let record = record.map(|path| Output::open("--record", Some(path)));
     Ok((reports, record.transpose()?))
+}
+
+/// Returns the files in a directory of arrays; none for a file.
+fn files_in(path: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
 }
 
 /// Opens recorded runs: a recording, or outputs that another program computed, in an archive or a directory.
