@@ -16,13 +16,14 @@ const ENGINES: [(&str, &str); 3] = [
     ("backend-rten", "rten"),
 ];
 
-const LIBRARIES: [&str; 8] = [
+const LIBRARIES: [&str; 9] = [
     "backend-api",
     "model-file",
     "runtime-library",
     "backend-openvino",
     "backend-onnx",
     "backend-rten",
+    "engine-isolation",
     "image-classification",
     "evaluation",
 ];
@@ -101,7 +102,7 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// The packages of this workspace that each package may need to build. Arrows point down only.
-const CRATES: [(&str, &[&str]); 10] = [
+const CRATES: [(&str, &[&str]); 11] = [
     ("backend-api", &[]),
     ("exact-resample", &[]),
     ("model-file", &["backend-api"]),
@@ -115,6 +116,7 @@ const CRATES: [(&str, &[&str]); 10] = [
         &["backend-api", "model-file", "runtime-library"],
     ),
     ("backend-rten", &["backend-api", "model-file"]),
+    ("engine-isolation", &["backend-api"]),
     (
         "image-classification",
         &["backend-api", "exact-resample", "model-file"],
@@ -130,6 +132,7 @@ const CRATES: [(&str, &[&str]); 10] = [
             "backend-onnx",
             "backend-openvino",
             "backend-rten",
+            "engine-isolation",
             "evaluation",
             "image-classification",
             "model-file",
@@ -283,6 +286,7 @@ fn the_contract_and_the_domain_know_no_engine() {
         "backend-api",
         "model-file",
         "runtime-library",
+        "engine-isolation",
         "image-classification",
         "evaluation",
     ] {

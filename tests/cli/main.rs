@@ -21,6 +21,8 @@ mod fixtures;
 mod images;
 mod inputs;
 mod interrupts;
+#[cfg(target_os = "linux")]
+mod isolation;
 mod leftovers;
 #[cfg(unix)]
 mod links;
@@ -66,6 +68,8 @@ fn main() {
     trials.extend(inputs::trials(&engines));
     #[cfg(unix)]
     trials.extend(interrupts::trials(&engines));
+    #[cfg(target_os = "linux")]
+    trials.extend(isolation::trials(&engines, &set_up));
     #[cfg(unix)]
     trials.extend(leftovers::trials());
     #[cfg(unix)]
