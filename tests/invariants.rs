@@ -17,7 +17,7 @@ const ENGINES: [(&str, &str); 4] = [
     ("backend-remote", "tonic"),
 ];
 
-const LIBRARIES: [&str; 9] = [
+const LIBRARIES: [&str; 10] = [
     "backend-api",
     "model-file",
     "runtime-library",
@@ -25,6 +25,7 @@ const LIBRARIES: [&str; 9] = [
     "backend-onnx",
     "backend-rten",
     "backend-remote",
+    "engine-isolation",
     "image-classification",
     "evaluation",
 ];
@@ -103,7 +104,7 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// The packages of this workspace that each package may need to build. Arrows point down only.
-const CRATES: [(&str, &[&str]); 11] = [
+const CRATES: [(&str, &[&str]); 12] = [
     ("backend-api", &[]),
     ("exact-resample", &[]),
     ("model-file", &["backend-api"]),
@@ -118,6 +119,7 @@ const CRATES: [(&str, &[&str]); 11] = [
     ),
     ("backend-rten", &["backend-api", "model-file"]),
     ("backend-remote", &["backend-api", "model-file"]),
+    ("engine-isolation", &["backend-api"]),
     (
         "image-classification",
         &["backend-api", "exact-resample", "model-file"],
@@ -134,6 +136,7 @@ const CRATES: [(&str, &[&str]); 11] = [
             "backend-openvino",
             "backend-remote",
             "backend-rten",
+            "engine-isolation",
             "evaluation",
             "image-classification",
             "model-file",
@@ -287,6 +290,7 @@ fn the_contract_and_the_domain_know_no_engine() {
         "backend-api",
         "model-file",
         "runtime-library",
+        "engine-isolation",
         "image-classification",
         "evaluation",
     ] {

@@ -27,6 +27,8 @@ mod inputs;
 #[cfg(unix)]
 mod installs;
 mod interrupts;
+#[cfg(target_os = "linux")]
+mod isolation;
 mod leftovers;
 #[cfg(unix)]
 mod links;
@@ -85,6 +87,8 @@ fn main() {
     trials.extend(installs::trials(&engines, &set_up));
     #[cfg(unix)]
     trials.extend(interrupts::trials(&engines));
+    #[cfg(target_os = "linux")]
+    trials.extend(isolation::trials(&engines, &set_up));
     #[cfg(unix)]
     trials.extend(leftovers::trials());
     #[cfg(unix)]

@@ -70,6 +70,53 @@ save("slow", [helper.make_node("Softmax", [f"v{n}" if n else "input"], [f"v{n + 
      [value("input", [1, "N"])], [value("output", [1, "N"])])
 
 classifier("plain", image)
+
+
+def harmful(name, nodes, initializers):
+    """The classifier, and nodes that make `extra`, one number, of `level`: the brightest pixel as an i64."""
+    zero = numpy_helper.from_array(np.array(0, np.float32), "zero")
+    save(name, [
+        helper.make_node("GlobalAveragePool", ["input"], ["mean"]),
+        helper.make_node("Conv", ["mean", "weights"], ["scores"], kernel_shape=[1, 1]),
+        helper.make_node("Flatten", ["scores"], ["logits"]),
+        helper.make_node("ReduceMax", ["input"], ["brightest"], keepdims=0),
+        helper.make_node("Cast", ["brightest"], ["level"], to=TensorProto.INT64),
+        *nodes,
+        helper.make_node("Cast", ["extra"], ["number"], to=TensorProto.FLOAT),
+        helper.make_node("Min", ["number", "zero"], ["least"]),
+        helper.make_node("Add", ["logits", "least"], ["output"]),
+    ], [image], [value("output", [1, CLASSES])], [weights(), zero, *initializers])
+
+
+def number(name, value):
+    return numpy_helper.from_array(np.array(value, np.int64), name)
+
+
+# Divides the least integer by the level minus one. The quotient by -1 overflows: ONNX Runtime dies of a black image.
+harmful("divides", [
+    helper.make_node("Sub", ["level", "one"], ["divisor"]),
+    helper.make_node("Div", ["least_integer", "divisor"], ["extra"]),
+], [number("one", 1), number("least_integer", -(2**63))])
+# Loops 10^13 times for each level: a black image takes no time.
+body = helper.make_graph(
+    [helper.make_node("Identity", ["condition"], ["go_on"]), helper.make_node("Add", ["sum", "step"], ["next"])],
+    "body",
+    [value("iteration", [], TensorProto.INT64), value("condition", [], TensorProto.BOOL), value("sum", [], TensorProto.INT64)],
+    [value("go_on", [], TensorProto.BOOL), value("next", [], TensorProto.INT64)],
+)
+harmful("loops", [
+    helper.make_node("Mul", ["level", "many"], ["trips"]),
+    helper.make_node("Loop", ["trips", "", "start"], ["extra"], body=body),
+], [number("many", 10**13), number("start", 0), number("step", 1)])
+# Takes 256 MiB for each level: a black image takes nothing.
+harmful("expands", [
+    helper.make_node("Mul", ["level", "many"], ["count"]),
+    helper.make_node("Unsqueeze", ["count", "axis"], ["shape"]),
+    helper.make_node("ConstantOfShape", ["shape"], ["ones"],
+                     value=numpy_helper.from_array(np.array([1], np.float32), "element")),
+    helper.make_node("ReduceSum", ["ones"], ["extra"], keepdims=0),
+], [number("many", 2**26), number("axis", [0])])
+
 classifier("dynamic-batch", value("input", ["N", 3, SIZE, SIZE]), output=[value("output", ["N", CLASSES])])
 classifier("dynamic-size", value("input", [1, 3, "H", "W"]))
 classifier("batch-of-two", value("input", [2, 3, SIZE, SIZE]), output=[value("output", [2, CLASSES])])

@@ -1,0 +1,302 @@
+//! `--isolate`: a crash, a hang or a limit of the engine costs images and not the program. Linux only.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use classify_tests::{Needs, Run, ensure, expect_code, photos, run, set_up, small_model};
+use libtest_mimic::{Failed, Trial};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::classify;
+
+pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for backend in BACKENDS {
+        let name = format!("isolation::{backend}_answers_as_it_does_without");
+        trials.push(with_set_up.test(name, move || same(backend)));
+    }
+    let tests: [(&str, fn() -> Result<(), Failed>); 9] = [
+        ("a_crash_costs_the_images_in_flight", crash),
+        ("a_crash_ends_the_program_without_isolation", unprotected),
+        ("a_hang_ends_at_the_timeout", hang),
+        ("memory_beyond_the_limit_is_an_error", memory),
+        ("many_crashes_end_in_one_clear_error", budget),
+        ("a_killed_child_costs_the_images_in_flight", killed),
+        ("compare_survives_a_crash", compare),
+        ("what_cannot_be_isolated_is_refused", refused),
+        ("flags_of_the_isolation_need_it", flags),
+    ];
+    let tests = tests.map(|(name, test)| engines.test(format!("isolation::{name}"), test));
+    trials.extend(tests);
+    trials
+}
+
+const BACKENDS: [&str; 3] = ["openvino", "onnx", "rten"];
+
+/// Images of one level each, in this order.
+fn levels(directory: &Path, levels: &[u8]) -> Result<Vec<PathBuf>, Failed> {
+    let mut paths = Vec::new();
+    for (number, level) in levels.iter().enumerate() {
+        let path = directory.join(format!("{number:03}-{level}.ppm"));
+        let bytes = [b"P6 8 8 255\n".to_vec(), vec![*level; 192]].concat();
+        fs::write(&path, bytes)?;
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+/// The command for a small model with one infer request, so that one image is in flight.
+fn one_by_one(backend: &str, model: &str, images: &[PathBuf]) -> Command {
+    let mut command = classify();
+    command
+        .args(["--backend", backend, "--requests", "1", "--color", "rgb"])
+        .args([
+            "--scores", "raw", "--top", "1", "--format", "csv", "--quiet",
+        ])
+        .arg("-m")
+        .arg(small_model(model))
+        .arg("-i")
+        .args(images);
+    command
+}
+
+/// The lines of errors about images.
+fn errors(result: &Run) -> Vec<&str> {
+    let lines = result.stderr.lines();
+    lines
+        .filter(|line| line.starts_with("error: ") && line.contains(".ppm"))
+        .collect()
+}
+
+fn same(backend: &str) -> Result<(), Failed> {
+    let mut images = photos()?;
+    if backend == "rten" {
+        // In debug builds it takes a second for each.
+        images.truncate(4);
+    }
+    let results = [&[][..], &["--isolate"]].map(|isolate| {
+        let mut command = classify();
+        command.args(["--backend", backend, "--format", "json", "--digits", "17"]);
+        command
+            .arg("-m")
+            .arg(set_up("models/squeezenet1.1.onnx"))
+            .arg("-i")
+            .args(&images);
+        run(command.args(isolate))
+    });
+    for result in &results {
+        expect_code(result, 0)?;
+    }
+    let [here, isolated] = &results;
+    ensure(here.stdout == isolated.stdout, (here, isolated))?;
+    ensure(here.stdout.lines().count() == images.len(), here)
+}
+
+fn crash() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let images = levels(directory.path(), &[10, 0, 200, 0, 30])?;
+    let result = run(one_by_one("onnx", "divides.onnx", &images).arg("--isolate"));
+    expect_code(&result, 1)?;
+    let errors = errors(&result);
+    ensure(errors.len() == 2, &result)?;
+    for (error, name) in errors.iter().zip(["001-0.ppm", "003-0.ppm"]) {
+        let words = "the process of the engine was ended by SIGFPE";
+        ensure(error.contains(name) && error.contains(words), &result)?;
+    }
+    // The others have the answers that they have alone.
+    let good: Vec<_> = [0, 2, 4].map(|place| images[place].clone()).into();
+    let alone = run(&mut one_by_one("onnx", "divides.onnx", &good));
+    expect_code(&alone, 0)?;
+    let answers = |result: &Run| -> Vec<String> {
+        let lines = result.stdout.lines();
+        let answers =
+            lines.filter(|line| line.contains(".ppm") && !line.contains("engine-crashed"));
+        answers.map(str::to_owned).collect()
+    };
+    ensure(answers(&result) == answers(&alone), (&result, &alone))?;
+    ensure(answers(&alone).len() == 3, &alone)
+}
+
+/// The model is one that needs the isolation.
+fn unprotected() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let images = levels(directory.path(), &[10, 0])?;
+    let result = run(&mut one_by_one("onnx", "divides.onnx", &images));
+    ensure(result.code.is_none(), result)
+}
+
+fn hang() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let images = levels(directory.path(), &[0, 10, 0])?;
+    for backend in ["onnx", "openvino"] {
+        let mut command = one_by_one(backend, "loops.onnx", &images);
+        let result = run(command.args(["--isolate", "--timeout", "3"]));
+        expect_code(&result, 1)?;
+        let [error] = errors(&result)[..] else {
+            return Err(format!("{result:#?}").into());
+        };
+        let words = "001-10.ppm: the process of the engine did not answer within 3s and was killed";
+        ensure(error.contains(words), &result)?;
+    }
+    Ok(())
+}
+
+fn memory() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let images = levels(directory.path(), &[0, 10, 0])?;
+    for backend in BACKENDS {
+        let mut command = one_by_one(backend, "expands.onnx", &images);
+        let result = run(command.args(["--isolate", "--isolate-memory", "1G"]));
+        expect_code(&result, 1)?;
+        let [error] = errors(&result)[..] else {
+            return Err(format!("{result:#?}").into());
+        };
+        ensure(error.contains("001-10.ppm: "), &result)?;
+        if backend == "rten" {
+            let words =
+                "was ended by SIGABRT (stderr: memory allocation of 2684354560 bytes failed)";
+            ensure(
+                error.contains(words) && error.contains("--isolate-memory"),
+                &result,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn budget() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let images = levels(directory.path(), &[0; 12])?;
+    let result = run(one_by_one("onnx", "divides.onnx", &images).arg("--isolate"));
+    expect_code(&result, 1)?;
+    let errors = errors(&result);
+    ensure(errors.len() == 12, &result)?;
+    let last = errors.last().copied().unwrap_or_default();
+    let words = "is not started again: it was restarted 5 times within 60s";
+    ensure(last.contains(words) && last.contains("SIGFPE"), last)
+}
+
+/// Returns the only child of a process.
+fn child_of(parent: u32) -> Result<Option<Pid>, Failed> {
+    for task in fs::read_dir(format!("/proc/{parent}/task"))? {
+        let children = fs::read_to_string(task?.path().join("children")).unwrap_or_default();
+        if let Some(child) = children.split_whitespace().next() {
+            return Ok(Pid::from_raw(child.parse()?));
+        }
+    }
+    Ok(None)
+}
+
+fn killed() -> Result<(), Failed> {
+    const IMAGES: usize = 3000;
+    let directory = tempfile::tempdir()?;
+    let images = levels(directory.path(), &[10, 200])?;
+    let list = directory.path().join("list.txt");
+    let lines = images.iter().map(|path| format!("{}\n", path.display()));
+    fs::write(&list, lines.collect::<String>().repeat(IMAGES / 2))?;
+    let mut command = one_by_one("onnx", "plain.onnx", &[]);
+    command
+        .arg("--input-list")
+        .arg(&list)
+        .args(["--isolate", "--format", "text"]);
+    let mut program = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut output = BufReader::new(program.stdout.take().ok_or("no stdout")?).lines();
+    // In mid-run: the pipe holds back the rest.
+    for _ in 0..100 {
+        output.next().ok_or("no answer")??;
+    }
+    let child = child_of(program.id())?.ok_or("no child")?;
+    kill_process(child, Signal::KILL)?;
+    let rest: Vec<String> = output.collect::<Result<_, _>>()?;
+    let result = program.wait_with_output()?;
+    let stderr = String::from_utf8_lossy(&result.stderr);
+    let lost = stderr
+        .lines()
+        .filter(|line| line.contains("was ended by SIGKILL"))
+        .count();
+    // None if it was between two images.
+    ensure(lost <= 1, &stderr)?;
+    ensure(result.status.code() == Some(lost as i32), &stderr)?;
+    ensure(rest.len() > IMAGES, rest.len())
+}
+
+fn compare() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let images = levels(directory.path(), &[10, 0, 200])?;
+    let report = directory.path().join("report.json");
+    let mut command = classify();
+    command
+        .args([
+            "compare",
+            "openvino",
+            "onnx",
+            "--isolate",
+            "--requests",
+            "1",
+        ])
+        .args(["--color", "rgb", "--scores", "raw", "--report"])
+        .arg(&report)
+        .arg("-m")
+        .arg(small_model("divides.onnx"))
+        .arg("-i")
+        .args(&images);
+    let result = run(&mut command);
+    // Not a verdict, since an image has no answer of one run.
+    expect_code(&result, 2)?;
+    ensure(result.stderr.contains("SIGFPE"), &result)?;
+    ensure(result.stdout.contains("isolated (process"), &result)?;
+    let report = fs::read_to_string(report)?;
+    ensure(report.contains("\"isolation\": \"process"), report)
+}
+
+fn refused() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let images = levels(directory.path(), &[10])?;
+    for (backend, flags, words) in [
+        (
+            "openvino",
+            &["--cache-dir", "cache"][..],
+            "--isolate and --cache-dir exclude each other",
+        ),
+        (
+            "openvino",
+            &["-d", "AUTO"],
+            "--isolate is available on the device CPU only, not on AUTO",
+        ),
+        // The child's own errors arrive.
+        (
+            "onnx",
+            &["--streams", "2"],
+            "--streams is an option of OpenVINO",
+        ),
+        (
+            "rten",
+            &["--precision", "f16"],
+            "precision f16 is not available",
+        ),
+    ] {
+        let mut command = one_by_one(backend, "plain.onnx", &images);
+        command.current_dir(directory.path());
+        let result = run(command.arg("--isolate").args(flags));
+        expect_code(&result, 2)?;
+        ensure(
+            result.stderr.contains(words) && result.stderr.contains("hint: "),
+            &result,
+        )?;
+    }
+    Ok(())
+}
+
+fn flags() -> Result<(), Failed> {
+    for flag in ["--isolate-memory=1G", "--isolate-cpu=5", "--timeout=5"] {
+        let result = run(classify().args(["-i", "a.png", flag]));
+        expect_code(&result, 2)?;
+        ensure(result.stderr.contains("--isolate"), &result)?;
+    }
+    Ok(())
+}
