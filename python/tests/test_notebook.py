@@ -1,0 +1,63 @@
+"""The notebook in docs/ prints what is in it. `SNAPSHOTS=overwrite` writes its outputs anew."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from classify_cli import find_program
+
+NOTEBOOK = Path(__file__).parents[2] / "docs" / "python.ipynb"
+
+
+def run(source: str, names: dict[str, Any]) -> list[dict[str, Any]]:
+    """Runs a cell as Jupyter does: the value of its last line is shown, unless it is None."""
+    tree = ast.parse(source)
+    last = None
+    if tree.body and isinstance(tree.body[-1], ast.Expr):
+        last = ast.Expression(tree.body.pop().value)  # type: ignore[attr-defined]
+    out = io.StringIO()
+    value = None
+    with contextlib.redirect_stdout(out):
+        exec(compile(tree, "cell", "exec"), names)
+        if last is not None:
+            value = eval(compile(last, "cell", "eval"), names)
+    outputs: list[dict[str, Any]] = []
+    if out.getvalue():
+        outputs.append({"name": "stdout", "output_type": "stream", "text": out.getvalue().splitlines(keepends=True)})
+    if value is not None:
+        data = {"text/plain": repr(value).splitlines(keepends=True)}
+        outputs.append({"data": data, "execution_count": None, "metadata": {}, "output_type": "execute_result"})
+    return outputs
+
+
+def missing_engines() -> list[str]:
+    devices = subprocess.run([find_program(), "devices", "--format", "json"], capture_output=True, check=True)
+    return [engine["backend"] for engine in json.loads(devices.stdout)["engines"] if "error" in engine]
+
+
+def test_the_notebook_prints_what_is_in_it() -> None:
+    missing = missing_engines()
+    if missing and os.environ.get("CI") != "true":
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    names: dict[str, Any] = {}
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) > 5
+    printed = []
+    for cell in cells:
+        outputs = run("".join(cell["source"]), names)
+        printed.append(outputs)
+        if os.environ.get("SNAPSHOTS") == "overwrite":
+            cell["outputs"] = outputs
+    if os.environ.get("SNAPSHOTS") == "overwrite":
+        NOTEBOOK.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+    assert printed == [cell["outputs"] for cell in cells]
+    assert any(printed)
