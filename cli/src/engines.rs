@@ -31,6 +31,7 @@ pub fn is_built_in(backend: Backend) -> bool {
         Backend::Openvino => cfg!(feature = "openvino"),
         Backend::Onnx => cfg!(feature = "onnx"),
         Backend::Rten => cfg!(feature = "rten"),
+        Backend::Remote => cfg!(feature = "remote"),
     }
 }
 

@@ -563,12 +563,12 @@ impl TryFrom<ClassifyArgs> for ClassifyOptions {
 impl TryFrom<TensorsArgs> for TensorsOptions {
     type Error = anyhow::Error;
 
-    fn try_from(args: TensorsArgs) -> anyhow::Result<Self> {
+    fn try_from(mut args: TensorsArgs) -> anyhow::Result<Self> {
         let jobs = set_up_decoding(&args.engine.tuning);
         Ok(Self {
             jobs,
             inputs: args.input.find()?,
-            engine: EngineOptions::new(args.input.model, args.engine)?,
+            engine: EngineOptions::of_flags(args.input.model, args.engine, &mut args.preprocess)?,
             preprocess: args.preprocess.checked()?,
             output: args.output,
         })
