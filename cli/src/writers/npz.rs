@@ -4,11 +4,11 @@
 //! end, so that the elements wait in temporary files.
 
 use std::fmt::Write as _;
-use std::io::{self, Read, Seek as _, SeekFrom, Write};
+use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
 use std::path::Path;
 
 use anyhow::Context as _;
-use backend_api::{ElementType, NamedTensor, Tensor};
+use backend_api::{Dim, ElementType, Tensor, TensorSpec};
 use evaluation::text::printable;
 use image_classification::Scoring;
 use tempfile::SpooledTempFile;
@@ -49,7 +49,9 @@ pub struct Npz {
 struct Rows {
     name: String,
     element_type: ElementType,
-    /// The shape for one image.
+    /// `NumPy`'s name of it.
+    kind: &'static str,
+    /// The shape for one image. 0 for a size that the model leaves open, until there is an image.
     shape: Vec<usize>,
     elements: SpooledTempFile,
 }
@@ -65,6 +67,20 @@ impl Npz {
         }
     }
 
+    /// Prepares an array for each of the outputs that images will have. Fails for outputs that npz cannot hold.
+    pub(super) fn expect<'a>(
+        &mut self,
+        outputs: impl Iterator<Item = &'a TensorSpec>,
+    ) -> anyhow::Result<()> {
+        for spec in outputs {
+            let rows = Rows::of(spec)?;
+            if self.outputs.iter().all(|other| other.name != rows.name) {
+                self.outputs.push(rows);
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn result(
         &mut self,
         context: &ResultContext<'_>,
@@ -76,14 +92,12 @@ impl Npz {
             self.failed.push(path);
             return Ok(());
         };
-        if self.outputs.is_empty() {
-            self.outputs = classified
+        for output in &classified.outputs {
+            let rows = self
                 .outputs
-                .iter()
-                .map(Rows::of)
-                .collect::<Result<_, _>>()?;
-        }
-        for (rows, output) in self.outputs.iter_mut().zip(&classified.outputs) {
+                .iter_mut()
+                .find(|rows| rows.name == output.name);
+            let rows = rows.expect("the model's outputs were announced");
             rows.add(&output.tensor, &path, self.paths.first())?;
         }
         self.paths.push(path);
@@ -113,7 +127,7 @@ impl Npz {
             &descr("i8"),
             &[count],
             classes.len() as u64,
-            &classes[..],
+            |out| out.write_all(&classes),
         )?;
         let scores: Vec<u8> = self
             .best
@@ -125,7 +139,7 @@ impl Npz {
             &descr("f4"),
             &[count],
             scores.len() as u64,
-            &scores[..],
+            |out| out.write_all(&scores),
         )?;
         archive.texts(FAILED_PATHS, &self.failed)?;
         let out = archive.0.finish().context("cannot write the results")?;
@@ -136,20 +150,38 @@ impl Npz {
 }
 
 impl Rows {
-    /// Rows of the shape and type of `output`.
-    fn of(output: &NamedTensor) -> anyhow::Result<Self> {
-        let name = output.name.clone();
-        if OWN.contains(&&*name) {
+    /// Rows of the type of `spec`. The first image decides the shape.
+    fn of(spec: &TensorSpec) -> anyhow::Result<Self> {
+        let TensorSpec {
+            name, element_type, ..
+        } = spec;
+        if OWN.contains(&&**name) {
             return Err(Hinted::new(
                 format!("the model's output {name} has the name of an array that npz has anyway"),
                 "leave it out of --save-outputs, or use `--format json`",
             )
             .into());
         }
+        let Some(kind) = kind(*element_type) else {
+            return Err(Hinted::new(
+                format!(
+                    "npz cannot hold the elements of {}, {element_type}",
+                    printable(name)
+                ),
+                "leave it out of --save-outputs, or use `--format json`",
+            )
+            .into());
+        };
+        let sizes = spec.dims.iter().map(|dim| match dim {
+            Dim::Fixed(size) => *size,
+            Dim::Dynamic => 0,
+        });
+        let is_row = spec.dims.len() > 1 || matches!(spec.dims[..], [Dim::Dynamic | Dim::Fixed(1)]);
         Ok(Self {
-            name,
-            element_type: output.tensor.element_type(),
-            shape: of_image(output.tensor.shape()).to_vec(),
+            name: name.clone(),
+            element_type: *element_type,
+            kind,
+            shape: sizes.skip(usize::from(is_row)).collect(),
             elements: SpooledTempFile::new(MOST_IN_MEMORY),
         })
     }
@@ -157,6 +189,9 @@ impl Rows {
     /// Adds the value for the image at `path`. `first` is the path of the first image.
     fn add(&mut self, tensor: &Tensor, path: &str, first: Option<&String>) -> anyhow::Result<()> {
         let shape = of_image(tensor.shape());
+        if first.is_none() {
+            self.shape = shape.to_vec();
+        }
         if shape != self.shape || tensor.element_type() != self.element_type {
             let first = first.map_or("", |first| first);
             return Err(Hinted::new(
@@ -189,17 +224,13 @@ impl Rows {
     }
 
     fn write(mut self, count: usize, archive: &mut Archive) -> anyhow::Result<()> {
-        let kind = kind(self.element_type).with_context(|| {
-            let name = printable(&self.name);
-            format!(
-                "npz cannot hold the elements of {name}, {}",
-                self.element_type
-            )
-        })?;
         let shape = [&[count][..], &self.shape].concat();
         let bytes = self.elements.stream_position()?;
         self.elements.seek(SeekFrom::Start(0))?;
-        archive.file(&self.name, &descr(kind), &shape, bytes, self.elements)
+        let descr = descr(self.kind);
+        archive.file(&self.name, &descr, &shape, bytes, |out| {
+            io::copy(&mut self.elements, out).map(drop)
+        })
     }
 }
 
@@ -242,14 +273,14 @@ fn descr(kind: &str) -> String {
 struct Archive(ZipWriter<zip::write::StreamWriter<Output>>);
 
 impl Archive {
-    /// Adds an array whose elements are `bytes` bytes.
+    /// Adds an array whose elements are `bytes` bytes, which `write` writes.
     fn file(
         &mut self,
         name: &str,
         descr: &str,
         shape: &[usize],
         bytes: u64,
-        mut elements: impl Read,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> anyhow::Result<()> {
         let what = || format!("cannot write the array {}", printable(name));
         let options = SimpleFileOptions::default()
@@ -258,8 +289,7 @@ impl Archive {
         let started = self.0.start_file(format!("{name}.npy"), options);
         started.map_err(io::Error::from).with_context(what)?;
         self.0.write_all(&header(descr, shape)).with_context(what)?;
-        io::copy(&mut elements, &mut self.0).with_context(what)?;
-        Ok(())
+        write(&mut self.0).with_context(what)
     }
 
     /// Adds an array of texts, which all have the room of the longest.
@@ -267,13 +297,19 @@ impl Archive {
         let longest = texts.iter().map(|text| text.chars().count()).max();
         // NumPy has no text of length 0.
         let width = longest.unwrap_or(0).max(1);
-        let mut elements = Vec::with_capacity(texts.len() * width * 4);
-        for text in texts {
-            let letters = text.chars().map(u32::from).chain(std::iter::repeat(0));
-            elements.extend(letters.take(width).flat_map(u32::to_ne_bytes));
-        }
-        let (bytes, descr) = (elements.len() as u64, descr(&format!("U{width}")));
-        self.file(name, &descr, &[texts.len()], bytes, &elements[..])
+        let bytes = texts.len() as u64 * width as u64 * 4;
+        let descr = descr(&format!("U{width}"));
+        self.file(name, &descr, &[texts.len()], bytes, |out| {
+            // One text at a time: a single long path would make all of them long.
+            let mut out = BufWriter::new(out);
+            for text in texts {
+                let letters = text.chars().map(u32::from).chain(std::iter::repeat(0));
+                for letter in letters.take(width) {
+                    out.write_all(&letter.to_ne_bytes())?;
+                }
+            }
+            out.flush()
+        })
     }
 }
 
