@@ -33,13 +33,11 @@ fn is(node: &Node, operator: &str) -> bool {
 
 fn is_signed(node: &Node, type_of: &dyn Fn(&[u8]) -> Option<DataType>) -> bool {
     let zero_point = node.input.get(2).filter(|name| !name.is_empty());
-    match zero_point {
-        Some(name) => type_of(name) == Some(DataType::Int8),
-        None => {
-            let stated = node.attribute("output_dtype").and_then(|dtype| dtype.i);
-            stated == Some(i64::from(DataType::Int8 as i32))
-        }
+    if let Some(name) = zero_point {
+        return type_of(name) == Some(DataType::Int8);
     }
+    let stated = node.attribute("output_dtype").and_then(|dtype| dtype.i);
+    stated == Some(i64::from(DataType::Int8 as i32))
 }
 
 /// The nodes at both ends of each value.

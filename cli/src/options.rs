@@ -490,11 +490,7 @@ impl OutputArgs {
 
     /// Returns the outputs of the model that are saved.
     fn saved(&self, format: Format) -> anyhow::Result<ExtraOutputs> {
-        let saved = match &*self.save_outputs {
-            [] => ExtraOutputs::None,
-            [all] if all == "all" => ExtraOutputs::All,
-            names => ExtraOutputs::Named(names.to_vec()),
-        };
+        let saved = outputs_of(&self.save_outputs);
         if saved != ExtraOutputs::None && matches!(format, Format::Text | Format::Csv) {
             let hint = "pass `--format json`, or `--format npz -o FILE`";
             return Err(Hinted::new(
@@ -508,6 +504,38 @@ impl OutputArgs {
             return Err(Hinted::new("`--format npz` is binary and needs a file", hint).into());
         }
         Ok(saved)
+    }
+}
+
+/// Returns the outputs that the values of `--save-outputs` name, with commas between them. After a backslash a comma, and
+/// `all`, are part of a name.
+fn outputs_of(values: &[String]) -> ExtraOutputs {
+    let mut names: Vec<String> = Vec::new();
+    for value in values {
+        let mut is_continued = false;
+        let mut parts = value.split(',').peekable();
+        while let Some(part) = parts.next() {
+            let escaped = part.strip_suffix('\\').filter(|_| parts.peek().is_some());
+            let (text, continues) = match escaped {
+                Some(text) => (format!("{text},"), true),
+                None => (part.to_owned(), false),
+            };
+            match names.last_mut() {
+                Some(name) if is_continued => name.push_str(&text),
+                _ => names.push(text),
+            }
+            is_continued = continues;
+        }
+    }
+    match &*names {
+        [] => ExtraOutputs::None,
+        [all] if all == "all" => ExtraOutputs::All,
+        _ => {
+            for name in names.iter_mut().filter(|name| *name == "\\all") {
+                name.remove(0);
+            }
+            ExtraOutputs::Named(names)
+        }
     }
 }
 

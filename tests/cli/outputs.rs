@@ -1,9 +1,10 @@
 //! Text, JSON Lines, CSV, npz, files, terminals.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use classify_tests::{Needs, ensure, expect_code, photos, python, run, small_model};
+use classify_tests::{Needs, Run, ensure, expect_code, photos, python, run, small_model};
 use libtest_mimic::{Failed, Trial};
 use regex::Regex;
 use serde_json::Value;
@@ -29,7 +30,16 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("a_failed_run_leaves_the_old_file", old_file),
         ("thresholds_and_all_classes", thresholds),
     ];
-    let on_set_up: [(&str, fn() -> Result<(), Failed>); 4] = [
+    let on_set_up: [(&str, fn() -> Result<(), Failed>); 7] = [
+        (
+            "npz_names_outputs_it_cannot_hold_before_inference",
+            cannot_hold,
+        ),
+        ("npz_has_every_array_without_images", no_images),
+        (
+            "outputs_called_all_and_with_a_comma_are_saved",
+            awkward_names,
+        ),
         ("another_program_reads_what_is_written", read_back),
         ("numpy_reads_the_outputs_that_json_has", read_npz),
         ("a_terminal_sees_progress_and_colours", terminal),
@@ -246,6 +256,68 @@ fn read_npz() -> Result<(), Failed> {
         }
         let said = python("read_npz.py", &files)?;
         ensure(said == expected, said)?;
+    }
+    Ok(())
+}
+
+/// Runs a model of `awkward_outputs.py` on images, with the results in a file.
+fn saving(folder: &Path, model: &str, outputs: &str, format: &str, images: &[PathBuf]) -> Run {
+    let mut command = classify();
+    command.args(["--backend", "onnx", "--color", "rgb", "--format", format]);
+    command
+        .args(["--save-outputs", outputs, "-o"])
+        .arg(folder.join(format));
+    command.arg("-m").arg(folder.join(model)).arg("-i");
+    run(command.args(images))
+}
+
+/// The image does not exist: an error that it causes would come first.
+fn cannot_hold() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    python("awkward_outputs.py", [folder.path()])?;
+    let images = [folder.path().join("none.jpg")];
+    let refused = saving(folder.path(), "own.onnx", "all", "npz", &images);
+    expect_code(&refused, 2)?;
+    let words = "best_class has the name of an array that npz has anyway";
+    ensure(
+        refused.stderr.contains(words) && !refused.stderr.contains("none.jpg"),
+        refused,
+    )
+}
+
+fn no_images() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    python("awkward_outputs.py", [folder.path()])?;
+    let images = [folder.path().join("none.jpg")];
+    expect_code(&saving(folder.path(), "all.onnx", "all", "npz", &images), 1)?;
+    let archive = std::fs::read(folder.path().join("npz"))?;
+    for words in ["logits.npy", "all.npy", "'shape': (0, 12, )"] {
+        let is_there = archive
+            .windows(words.len())
+            .any(|bytes| bytes == words.as_bytes());
+        ensure(is_there, words)?;
+    }
+    Ok(())
+}
+
+fn awkward_names() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    python("awkward_outputs.py", [folder.path()])?;
+    let images = &photos()?[..1];
+    for (model, outputs, expected) in [
+        ("all.onnx", "\\all", &["all"][..]),
+        ("all.onnx", "all", &["all", "logits"]),
+        ("comma.onnx", "a\\,b", &["a,b"]),
+        ("comma.onnx", "logits,a\\,b", &["a,b", "logits"]),
+    ] {
+        let saved = saving(folder.path(), model, outputs, "json", images);
+        expect_code(&saved, 0)?;
+        let text = std::fs::read_to_string(folder.path().join("json"))?;
+        let answer: Value = serde_json::from_str(&text)?;
+        let names = answer["outputs"].as_object().ok_or("no outputs")?;
+        let mut names: Vec<&str> = names.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        ensure(names == expected, (outputs, names))?;
     }
     Ok(())
 }

@@ -616,9 +616,9 @@ pub struct OutputArgs {
     #[arg(long, value_enum)]
     pub format: Option<Format>,
 
-    /// Save these outputs of the model too (features, maps), in JSON or npz: all, or names [default: none; in npz
-    /// the output that holds the scores]
-    #[arg(long, value_name = "all|NAME,…", value_delimiter = ',')]
+    /// Save these outputs of the model too (features, maps), in JSON or npz: all, or names; `\all` and `\,` are part of a
+    /// name [default: none; in npz the output that holds the scores]
+    #[arg(long, value_name = "all|NAME,…")]
     pub save_outputs: Vec<String>,
 
     /// Write results to FILE instead of stdout; it appears when it is complete

@@ -1,7 +1,7 @@
 //! Writes arrays, one after the other.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -43,7 +43,7 @@ impl ArrayWriter {
         }))
     }
 
-    /// Adds an array of `bytes` bytes. `kind` is `NumPy`'s name of the type, without the order of bytes, which is this
+    /// Adds an array of `bytes` bytes, which `write` writes. `kind` is `NumPy`'s name of the type, without the order of bytes, which is this
     /// machine's.
     pub fn array(
         &mut self,
@@ -51,7 +51,7 @@ impl ArrayWriter {
         kind: &str,
         shape: &[usize],
         bytes: u64,
-        mut elements: impl Read,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> anyhow::Result<()> {
         let what = || format!("cannot write the array {}", printable(name));
         let order = if cfg!(target_endian = "little") {
@@ -64,9 +64,9 @@ impl ArrayWriter {
             is_fortran: false,
             shape: shape.iter().map(|size| *size as u64).collect(),
         };
-        let mut write = |out: &mut dyn Write| {
+        let write = |out: &mut dyn Write| {
             out.write_all(&header.to_bytes())?;
-            io::copy(&mut elements, out).map(|_| ())
+            write(out)
         };
         match &mut self.0 {
             Kind::Npz(archive) => {
@@ -100,13 +100,18 @@ impl ArrayWriter {
         let longest = texts.iter().map(|text| text.chars().count()).max();
         // NumPy has no text of length 0.
         let width = longest.unwrap_or(0).max(1);
-        let mut elements = Vec::with_capacity(texts.len() * width * 4);
-        for text in texts {
-            let letters = text.chars().map(u32::from).chain(std::iter::repeat(0));
-            elements.extend(letters.take(width).flat_map(u32::to_ne_bytes));
-        }
-        let bytes = elements.len() as u64;
-        self.array(name, &format!("U{width}"), shape, bytes, &elements[..])
+        let bytes = texts.len() as u64 * width as u64 * 4;
+        self.array(name, &format!("U{width}"), shape, bytes, |out| {
+            // One text at a time: a single long path would make all of them long.
+            let mut out = BufWriter::new(out);
+            for text in texts {
+                let letters = text.chars().map(u32::from).chain(std::iter::repeat(0));
+                for letter in letters.take(width) {
+                    out.write_all(&letter.to_ne_bytes())?;
+                }
+            }
+            out.flush()
+        })
     }
 
     /// Returns the destinations, with everything written.

@@ -34,6 +34,9 @@ pub fn run(mut options: ClassifyOptions, messages: &mut Messages) -> anyhow::Res
         Some(list) => session::images_of_stream(list.into_inputs()).left_stream(),
         None => stream::iter(session::images(inputs)).right_stream(),
     };
+    let info = run.info();
+    let own = Some(&info.output).filter(|output| options.output.saves(&output.name));
+    writer.expect(own.into_iter().chain(&info.extra_outputs))?;
     note_engine(&run, &options, messages);
     writer.step("Starting inference in asynchronous mode")?;
     messages.start_progress(count);

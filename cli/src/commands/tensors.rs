@@ -204,7 +204,9 @@ impl Rows {
         let shape = [&[self.images.len()][..], &shape].concat();
         let bytes = elements.stream_position()?;
         elements.seek(SeekFrom::Start(0))?;
-        writer.array(TENSORS, kind, &shape, bytes, elements)?;
+        writer.array(TENSORS, kind, &shape, bytes, |out| {
+            std::io::copy(&mut elements, out).map(drop)
+        })?;
         writer.texts(IMAGES, &self.images)?;
         writer.texts(HASHES, &self.hashes)?;
         writer.text(PREPROCESSING, preprocessing)?;

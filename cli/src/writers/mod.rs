@@ -8,7 +8,7 @@ mod text;
 use std::path::Path;
 use std::time::Duration;
 
-use backend_api::{BackendInfo, NamedTensor};
+use backend_api::{BackendInfo, NamedTensor, TensorSpec};
 use image_classification::{ImageOutputs, Interpretation, Labels, OutputReading, Ranked, Scoring};
 
 pub use csv::{inert, unwrapped};
@@ -122,6 +122,17 @@ impl Writer {
         match self {
             Self::Text(writer) => Ok(writer.step(text)?),
             Self::Json(_) | Self::Csv(_) | Self::Npz(_) => Ok(()),
+        }
+    }
+
+    /// Checks that the format can hold the outputs that images will have.
+    pub fn expect<'a>(
+        &mut self,
+        outputs: impl Iterator<Item = &'a TensorSpec>,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Npz(writer) => writer.expect(outputs),
+            Self::Text(_) | Self::Json(_) | Self::Csv(_) => Ok(()),
         }
     }
 

@@ -2,11 +2,11 @@
 //!
 //! The number of images is known at the end, so that the elements wait in temporary files.
 
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
-use backend_api::{ElementType, NamedTensor, Tensor};
+use backend_api::{Dim, ElementType, Tensor, TensorSpec};
 use evaluation::text::printable;
 use image_classification::Scoring;
 use tempfile::SpooledTempFile;
@@ -44,7 +44,9 @@ pub struct Npz {
 struct Rows {
     name: String,
     element_type: ElementType,
-    /// The shape for one image.
+    /// `NumPy`'s name of it.
+    kind: &'static str,
+    /// The shape for one image. 0 for a size that the model leaves open, until there is an image.
     shape: Vec<usize>,
     elements: SpooledTempFile,
 }
@@ -60,6 +62,20 @@ impl Npz {
         }
     }
 
+    /// Prepares an array for each of the outputs that images will have. Fails for outputs that npz cannot hold.
+    pub(super) fn expect<'a>(
+        &mut self,
+        outputs: impl Iterator<Item = &'a TensorSpec>,
+    ) -> anyhow::Result<()> {
+        for spec in outputs {
+            let rows = Rows::of(spec)?;
+            if self.outputs.iter().all(|other| other.name != rows.name) {
+                self.outputs.push(rows);
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn result(
         &mut self,
         context: &ResultContext<'_>,
@@ -71,14 +87,12 @@ impl Npz {
             self.failed.push(path);
             return Ok(());
         };
-        if self.outputs.is_empty() {
-            self.outputs = classified
+        for output in &classified.outputs {
+            let rows = self
                 .outputs
-                .iter()
-                .map(Rows::of)
-                .collect::<Result<_, _>>()?;
-        }
-        for (rows, output) in self.outputs.iter_mut().zip(&classified.outputs) {
+                .iter_mut()
+                .find(|rows| rows.name == output.name);
+            let rows = rows.expect("the model's outputs were announced");
             rows.add(&output.tensor, &path, self.paths.first())?;
         }
         self.paths.push(path);
@@ -100,16 +114,14 @@ impl Npz {
         archive.texts(IMAGE_PATHS, &self.paths)?;
         let classes = self.best.iter();
         let classes: Vec<u8> = classes.flat_map(|(class, _)| class.to_ne_bytes()).collect();
-        archive.array(
-            BEST_CLASS,
-            "i8",
-            &[count],
-            classes.len() as u64,
-            &classes[..],
-        )?;
+        archive.array(BEST_CLASS, "i8", &[count], classes.len() as u64, |out| {
+            out.write_all(&classes)
+        })?;
         let scores = self.best.iter();
         let scores: Vec<u8> = scores.flat_map(|(_, score)| score.to_ne_bytes()).collect();
-        archive.array(BEST_SCORE, "f4", &[count], scores.len() as u64, &scores[..])?;
+        archive.array(BEST_SCORE, "f4", &[count], scores.len() as u64, |out| {
+            out.write_all(&scores)
+        })?;
         archive.texts(FAILED_PATHS, &self.failed)?;
         let output = archive.into_outputs()?.pop();
         output.context("an archive has one destination")
@@ -117,20 +129,38 @@ impl Npz {
 }
 
 impl Rows {
-    /// Rows of the shape and type of `output`.
-    fn of(output: &NamedTensor) -> anyhow::Result<Self> {
-        let name = output.name.clone();
-        if OWN.contains(&&*name) {
+    /// Rows of the type of `spec`. The first image decides the shape.
+    fn of(spec: &TensorSpec) -> anyhow::Result<Self> {
+        let TensorSpec {
+            name, element_type, ..
+        } = spec;
+        if OWN.contains(&&**name) {
             return Err(Hinted::new(
                 format!("the model's output {name} has the name of an array that npz has anyway"),
                 "leave it out of --save-outputs, or use `--format json`",
             )
             .into());
         }
+        let Some(kind) = arrays::kind(*element_type) else {
+            return Err(Hinted::new(
+                format!(
+                    "npz cannot hold the elements of {}, {element_type}",
+                    printable(name)
+                ),
+                "leave it out of --save-outputs, or use `--format json`",
+            )
+            .into());
+        };
+        let sizes = spec.dims.iter().map(|dim| match dim {
+            Dim::Fixed(size) => *size,
+            Dim::Dynamic => 0,
+        });
+        let is_row = spec.dims.len() > 1 || matches!(spec.dims[..], [Dim::Dynamic | Dim::Fixed(1)]);
         Ok(Self {
-            name,
-            element_type: output.tensor.element_type(),
-            shape: of_image(output.tensor.shape()).to_vec(),
+            name: name.clone(),
+            element_type: *element_type,
+            kind,
+            shape: sizes.skip(usize::from(is_row)).collect(),
             elements: SpooledTempFile::new(MOST_IN_MEMORY),
         })
     }
@@ -138,6 +168,9 @@ impl Rows {
     /// Adds the value for the image at `path`. `first` is the path of the first image.
     fn add(&mut self, tensor: &Tensor, path: &str, first: Option<&String>) -> anyhow::Result<()> {
         let shape = of_image(tensor.shape());
+        if first.is_none() {
+            self.shape = shape.to_vec();
+        }
         if shape != self.shape || tensor.element_type() != self.element_type {
             let first = first.map_or("", |first| first);
             return Err(Hinted::new(
@@ -160,16 +193,11 @@ impl Rows {
     }
 
     fn write(mut self, count: usize, archive: &mut ArrayWriter) -> anyhow::Result<()> {
-        let kind = arrays::kind(self.element_type).with_context(|| {
-            let name = printable(&self.name);
-            format!(
-                "npz cannot hold the elements of {name}, {}",
-                self.element_type
-            )
-        })?;
         let shape = [&[count][..], &self.shape].concat();
         let bytes = self.elements.stream_position()?;
         self.elements.seek(SeekFrom::Start(0))?;
-        archive.array(&self.name, kind, &shape, bytes, self.elements)
+        archive.array(&self.name, self.kind, &shape, bytes, |out| {
+            io::copy(&mut self.elements, out).map(drop)
+        })
     }
 }

@@ -12,7 +12,9 @@ mod float;
 
 use std::collections::TryReserveError;
 
-use crate::convolution::{self, Coefficients, Convolution, Part, as_f64, narrow_then_flatten};
+use crate::convolution::{
+    self, Coefficients, Convolution, Part, as_f64, narrow_then_flatten, reserved,
+};
 use crate::{CHANNELS, RgbView, target_size, zeros};
 
 pub use self::float::{memory_bytes_f32, resize_f32};
@@ -69,7 +71,7 @@ pub fn resize(
         return Ok(out);
     }
     let Some(convolution) = filter.convolution() else {
-        nearest(src, width, height, filter, &mut out);
+        nearest(src, width, height, filter, &mut out)?;
         return Ok(out);
     };
     let columns = || coefficients(src.width as usize, out_width, convolution).in_16_bits();
@@ -105,7 +107,13 @@ fn coefficients(from: usize, to: usize, convolution: Convolution) -> Coefficient
     Coefficients::new(from, 0.0, scale, to, convolution)
 }
 
-fn nearest(src: RgbView<'_>, width: u32, height: u32, filter: Filter, out: &mut [u8]) {
+fn nearest(
+    src: RgbView<'_>,
+    width: u32,
+    height: u32,
+    filter: Filter,
+    out: &mut [u8],
+) -> Result<(), TryReserveError> {
     // torch has another kernel for small targets, which rounds the product before it subtracts.
     let is_small = u64::from(width) + u64::from(height) <= 128;
     let index = |from: u32, to: u32| {
@@ -121,7 +129,8 @@ fn nearest(src: RgbView<'_>, width: u32, height: u32, filter: Filter, out: &mut 
             (position as usize).min(from as usize - 1)
         }
     };
-    let columns: Vec<usize> = (0..width).map(index(src.width, width)).collect();
+    let mut columns: Vec<usize> = reserved(width as usize)?;
+    columns.extend((0..width).map(index(src.width, width)));
     let rows = (0..height).map(index(src.height, height));
     let stride = width as usize * CHANNELS;
     for (out_row, y) in out.chunks_exact_mut(stride).zip(rows) {
@@ -131,6 +140,7 @@ fn nearest(src: RgbView<'_>, width: u32, height: u32, filter: Filter, out: &mut 
             *pixel = row[*x];
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
