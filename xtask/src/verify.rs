@@ -53,7 +53,7 @@ macro_rules! clippy_with {
 }
 
 /// The command line is checked with no engine, with each alone, and (in the workspace) with all: a feature must not lean on another.
-const CHECKS: [Step; 8] = [
+const CHECKS: [Step; 9] = [
     step("format", &["fmt", "--all", "--check"]),
     step(
         "clippy: workspace",
@@ -74,6 +74,8 @@ const CHECKS: [Step; 8] = [
             "-p",
             "backend-api",
             "-p",
+            "backend-remote",
+            "-p",
             "image-classification",
         ],
     ),
@@ -81,6 +83,7 @@ const CHECKS: [Step; 8] = [
     clippy_with!("openvino alone", "openvino"),
     clippy_with!("onnx alone", "onnx"),
     clippy_with!("rten alone", "rten"),
+    clippy_with!("remote alone", "remote"),
     Step {
         name: "documentation",
         arguments: &["doc", "--workspace", "--no-deps"],
