@@ -36,9 +36,8 @@ pub fn trials(engines: &Needs, set_up: &Needs) -> Vec<Trial> {
         ("damaged_archives_never_panic", damaged),
     ];
     let with_engines =
-        with_engines.map(|(name, test)| engines.test(&format!("tensors::{name}"), test));
-    let with_set_up =
-        with_set_up.map(|(name, test)| set_up.test(&format!("tensors::{name}"), test));
+        with_engines.map(|(name, test)| engines.test(format!("tensors::{name}"), test));
+    let with_set_up = with_set_up.map(|(name, test)| set_up.test(format!("tensors::{name}"), test));
     with_engines.into_iter().chain(with_set_up).collect()
 }
 
@@ -161,7 +160,7 @@ fn formats() -> Result<(), Failed> {
         let result = run(&mut tensors(
             &small_model("plain.onnx"),
             &output,
-            &[a.clone()],
+            std::slice::from_ref(&a),
         ));
         expect_code(&result, 2)?;
         ensure(
@@ -181,7 +180,7 @@ fn replaced_image() -> Result<(), Failed> {
     let result = run(&mut tensors(
         &small_model("plain.onnx"),
         &directory,
-        &[image.clone()],
+        std::slice::from_ref(&image),
     ));
     expect_code(&result, 2)?;
     ensure(result.stderr.contains("which is read (an image)"), &result)?;
@@ -285,7 +284,7 @@ fn bounded_memory() -> Result<(), Failed> {
 }
 
 fn replaced_array() -> Result<(), Failed> {
-    let all = Outputs::faulty()?;
+    let all = Fixture::faulty()?;
     let arrays = all.folder.path().join("arrays");
     let logits = arrays.join("logits.npy");
     let before = fs::read(&logits)?;
@@ -297,14 +296,14 @@ fn replaced_array() -> Result<(), Failed> {
 }
 
 /// A small model, the tensors of 2 images, and the outputs of ONNX Runtime in Python for them.
-struct Outputs {
+struct Fixture {
     folder: TempDir,
     model: PathBuf,
     images: [PathBuf; 2],
     outputs: PathBuf,
 }
 
-impl Outputs {
+impl Fixture {
     fn new() -> Result<Self, Failed> {
         let (folder, a, b) = small_images()?;
         let images = [a, b];
@@ -400,7 +399,7 @@ fn planted_mean() -> Result<(), Failed> {
 
 /// The same images with another mean have other tensors.
 fn other_flags() -> Result<(), Failed> {
-    let all = Outputs::faulty()?;
+    let all = Fixture::faulty()?;
     let mut command = compare(&["onnx"], &all.model, &all.outputs, &all.images);
     let result = run(command.args(["--mean", "127.5"]));
     expect_code(&result, 2)?;
@@ -417,7 +416,7 @@ fn other_flags() -> Result<(), Failed> {
 }
 
 fn reports() -> Result<(), Failed> {
-    let all = Outputs::new()?;
+    let all = Fixture::new()?;
     let at = |name: &str| all.folder.path().join(name);
     let mut command = compare(&["onnx"], &all.model, &all.outputs, &all.images);
     for name in ["report.json", "report.html", "report.md"] {
@@ -449,7 +448,7 @@ fn reports() -> Result<(), Failed> {
 }
 
 fn forms() -> Result<(), Failed> {
-    let all = Outputs::faulty()?;
+    let all = Fixture::faulty()?;
     for name in [
         "arrays",
         "compressed.npz",
@@ -469,7 +468,7 @@ fn forms() -> Result<(), Failed> {
 }
 
 fn faults() -> Result<(), Failed> {
-    let all = Outputs::faulty()?;
+    let all = Fixture::faulty()?;
     for (name, expected) in [
         (
             "other-hash.npz",
@@ -589,10 +588,10 @@ fn faults() -> Result<(), Failed> {
 }
 
 fn other_images() -> Result<(), Failed> {
-    let all = Outputs::new()?;
+    let all = Fixture::new()?;
     let [a, b] = &all.images;
     let with = |images: &[PathBuf]| run(&mut compare(&["onnx"], &all.model, &all.outputs, images));
-    let result = with(&[a.clone()]);
+    let result = with(std::slice::from_ref(a));
     expect_code(&result, 2)?;
     ensure(
         result
@@ -618,7 +617,7 @@ fn other_images() -> Result<(), Failed> {
 }
 
 fn damaged() -> Result<(), Failed> {
-    let all = Outputs::faulty()?;
+    let all = Fixture::faulty()?;
     let mut refused = 0;
     for entry in fs::read_dir(all.folder.path().join("damaged"))? {
         let result = all.against(&entry?.path());
