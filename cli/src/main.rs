@@ -83,7 +83,7 @@ fn program() -> u8 {
     let args = Args::parse_or_exit();
     let mut messages = Messages::new(args.is_quiet());
     loader_path::note(cleaned.as_deref(), &messages);
-    let is_classify = args.command.is_none();
+    let is_classify = matches!(args.command, None | Some(Command::Demo));
     let code = match run(args, &mut messages) {
         Ok(code) => code,
         // Whoever reads classes may have seen enough; a verdict is not lost with its reader. The same Ctrl-C may

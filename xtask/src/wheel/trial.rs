@@ -1,5 +1,6 @@
 //! The package in empty environments.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -29,6 +30,7 @@ pub fn run() -> Result<()> {
         folder,
         wheel,
         python: interpreter.program,
+        needs_pip: interpreter.needs_pip,
     };
     trial.inspect()?;
     trial.without_engines()?;
@@ -42,6 +44,8 @@ struct Trial {
     wheel: PathBuf,
     /// An interpreter that makes environments.
     python: PathBuf,
+    /// True if environments need a pip of their own.
+    needs_pip: bool,
 }
 
 impl Trial {
@@ -51,21 +55,50 @@ impl Trial {
         let prefix = self.folder.path().join(name);
         remove_folder(&prefix)?;
         let mut command = python::command(&self.python);
-        command.args(["-m", "venv"]).arg(&prefix);
-        python::run(&mut command, "making a virtual environment")?;
+        command.args(["-m", "venv"]);
+        if !self.needs_pip {
+            command.arg("--without-pip");
+        }
+        python::run(command.arg(&prefix), "making a virtual environment")?;
         let environment = Environment { prefix };
         let list = self.folder.path().join(format!("{name}.txt"));
         let texts: Vec<&str> = packages.iter().map(|package| &*package.text).collect();
         fs::write(&list, texts.concat())?;
         if !packages.is_empty() {
-            environment.pip(&[
-                "--require-hashes".as_ref(),
-                "--requirement".as_ref(),
-                list.as_os_str(),
-            ])?;
+            self.install(
+                &environment,
+                &[
+                    "--require-hashes".as_ref(),
+                    "--requirement".as_ref(),
+                    list.as_os_str(),
+                ],
+            )?;
         }
-        environment.pip(&[self.wheel.as_os_str()])?;
+        self.install(&environment, &[self.wheel.as_os_str()])?;
         Ok(environment)
+    }
+
+    /// Returns pip for an environment.
+    fn pip(&self, environment: &Environment, task: &str) -> Command {
+        let own = environment.program("python");
+        let mut command = python::command(if self.needs_pip { &own } else { &self.python });
+        // A file pip.py in the current folder must not be taken for pip.
+        command.env("PYTHONSAFEPATH", "1").args(["-m", "pip"]);
+        if !self.needs_pip {
+            command.arg("--python").arg(&own);
+        }
+        command
+            .env("PIP_USER", "0")
+            .args([task, "--quiet", "--disable-pip-version-check"]);
+        command
+    }
+
+    /// Installs files, or packages of the downloads, without the network.
+    fn install(&self, environment: &Environment, arguments: &[&OsStr]) -> Result<()> {
+        let mut command = self.pip(environment, "install");
+        command.args(["--no-deps", "--no-index", "--find-links"]);
+        command.arg(setup::home()?.join("downloads"));
+        python::run(command.args(arguments), "installing the package").map(drop)
     }
 
     /// The package has everything that its readers expect in it.
@@ -160,7 +193,7 @@ impl Trial {
         let package = super::wheels(&stranger)?
             .pop()
             .context("no other package")?;
-        environment.pip(&[package.as_os_str()])?;
+        self.install(&environment, &[package.as_os_str()])?;
         let replaced = environment.classify(&[])?;
         expect(&replaced, 0, &["the stranger"])?;
         let hint = "--force-reinstall --no-deps classify-cli";
@@ -172,10 +205,13 @@ impl Trial {
         let by_module = by_module.args(["-m", "classify_cli", "devices"]).output()?;
         expect(&by_module, 2, &["script of another Python package", hint])?;
         // The remedy of the hint.
-        let mut uninstall = python::command(&environment.program("python"));
-        uninstall.args(["-m", "pip", "uninstall", "--yes", "--quiet", "classify"]);
+        let mut uninstall = self.pip(&environment, "uninstall");
+        uninstall.args(["--yes", "classify"]);
         python::run(&mut uninstall, "removing the other package")?;
-        environment.pip(&["--force-reinstall".as_ref(), self.wheel.as_os_str()])?;
+        self.install(
+            &environment,
+            &["--force-reinstall".as_ref(), self.wheel.as_os_str()],
+        )?;
         expect(&environment.classify(&["devices"])?, 0, &["RTen"])
     }
 
@@ -198,7 +234,9 @@ impl Trial {
             let mut command = python::command(&python::environment_python(&tools));
             command
                 .env("PYTHONPATH", &paths)
-                .env("MYPY_CACHE_DIR", self.folder.path().join("mypy"));
+                .env("MYPY_CACHE_DIR", self.folder.path().join("mypy"))
+                // Both engines are there: nothing may be skipped.
+                .env("CI", "true");
             let status = command.args(arguments).current_dir(&workspace).status()?;
             if !status.success() {
                 bail!(Failure::new(
@@ -221,24 +259,6 @@ impl Environment {
         python
             .with_file_name(name)
             .with_extension(std::env::consts::EXE_EXTENSION)
-    }
-
-    /// Installs files, or packages of the downloads, without the network.
-    fn pip(&self, arguments: &[&std::ffi::OsStr]) -> Result<()> {
-        let mut command = python::command(&self.program("python"));
-        command.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--no-index",
-            "--disable-pip-version-check",
-        ]);
-        command
-            .arg("--find-links")
-            .arg(setup::home()?.join("downloads"));
-        python::run(command.args(arguments), "installing the package").map(drop)
     }
 
     fn classify(&self, arguments: &[&str]) -> Result<Output> {
