@@ -115,12 +115,17 @@ pub fn run(
         let interpretation = info.and_then(|info| info.interpretation);
         interpretation.map(|interpretation| interpretation.scoring)
     };
+    let is_quantized = |run: usize| {
+        let info = comparison.runs[run].info.as_ref();
+        info.is_ok_and(|info| info.quantization().is_some())
+    };
     let options = BisectOptions {
         tolerance: options.tolerance,
         comparison: pair.pair.tolerance.name,
         one_engine: compute_alike(&sides[0], &sides[1]),
         agree: pair.verdict == Verdict::Agree,
         other_outputs: scoring(pair.reference) != scoring(pair.run),
+        quantized: [pair.reference, pair.run].into_iter().any(is_quantized),
         looks: options.looks,
         directory: directory.path(),
     };
