@@ -7,8 +7,8 @@ use clap_mangen::Man;
 use roff::{Roff, roman};
 
 use crate::args::{
-    Args, COMPARE_EXAMPLES, DEVICES_EXAMPLES, EVALUATE_EXAMPLES, EXAMPLES, EXIT_CODES,
-    INSPECT_EXAMPLES,
+    Args, CHECK_EXAMPLES, COMPARE_EXAMPLES, DEVICES_EXAMPLES, EVALUATE_EXAMPLES, EXAMPLES,
+    EXIT_CODES, INSPECT_EXAMPLES,
 };
 use crate::destination;
 
@@ -37,6 +37,7 @@ pub fn page() -> anyhow::Result<()> {
         Man::new(subcommand.clone()).render_title(&mut text)?;
         let examples = match subcommand.get_name() {
             "inspect" => INSPECT_EXAMPLES,
+            "check" => CHECK_EXAMPLES,
             "compare" => COMPARE_EXAMPLES,
             "evaluate" => EVALUATE_EXAMPLES,
             "devices" => DEVICES_EXAMPLES,
