@@ -46,12 +46,22 @@ pub struct BisectOptions<'a> {
     /// True if the outputs hold different kinds of values, such as logits and probabilities: they differ, whatever the
     /// nodes do.
     pub other_outputs: bool,
-    /// True if one of the models is quantized: all nodes are looked at, and listed by the error that they add.
-    pub quantized: bool,
+    /// The kind of the models.
+    pub models: ModelKind,
     /// The most looks.
     pub looks: usize,
     /// An empty directory for edited models.
     pub directory: &'a Path,
+}
+
+/// The kind of two models that are bisected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ModelKind {
+    /// Neither is quantized.
+    #[default]
+    Float,
+    /// One is quantized: all nodes are looked at, and listed by the error that they add.
+    Quantized,
 }
 
 /// Two models cannot be bisected.
@@ -107,6 +117,7 @@ pub fn bisect(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Bisection, BisectError> {
     let sides = runs.map(Side::new);
+    let is_quantized = options.models == ModelKind::Quantized;
     let is_one_engine = options.tolerance.is_none()
         && options.comparison == ToleranceName::F32
         && options.one_engine;
@@ -141,7 +152,7 @@ pub fn bisect(
     if options.agree && options.tolerance.is_none() && options.other_outputs {
         found.nothing_to_find = true;
     }
-    if found.nothing_to_find && !options.quantized {
+    if found.nothing_to_find && !is_quantized {
         return Ok(found);
     }
     sides.iter().try_for_each(check_graph)?;
@@ -154,7 +165,7 @@ pub fn bisect(
         counterparts,
         own,
         limit,
-        options.quantized,
+        is_quantized,
         options.directory,
     );
     if is_one_engine {
@@ -174,12 +185,12 @@ pub fn bisect(
         search.record(last, Look::Differs);
     }
     inspection.search(&mut search, options.looks, progress);
-    if options.quantized {
+    if is_quantized {
         inspection.look_at_all(&mut search, options.looks, progress);
     }
     let parents = inspection.parents.clone();
     inspection.conclude(&search, its_last, &mut found);
-    if options.quantized {
+    if is_quantized {
         found.noise = Some(noise::worst(&found.looked_at, &parents));
         let is_quantizer =
             |node: &Unknown| ["QuantizeLinear", "DequantizeLinear"].contains(&&*node.operator);

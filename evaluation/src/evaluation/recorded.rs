@@ -34,7 +34,7 @@ impl fmt::Debug for Recordings<'_> {
 impl<'r> Recordings<'r> {
     /// Judges the answers in `recording`, too. Its first run is the reference, unless the options name another.
     #[must_use]
-    pub fn against<R: Read + Seek>(mut self, recording: &'r mut Recording<R>) -> Self {
+    pub fn against<R: Read + Seek + Send>(mut self, recording: &'r mut Recording<R>) -> Self {
         self.against = Some(recording);
         self
     }
@@ -48,14 +48,14 @@ impl<'r> Recordings<'r> {
 
     /// Records the answers of the judged runs.
     #[must_use]
-    pub fn record<W: Write>(mut self, out: &'r mut RecordingWriter<W>) -> Self {
+    pub fn record<W: Write + Send>(mut self, out: &'r mut RecordingWriter<W>) -> Self {
         self.out = Some(out);
         self
     }
 }
 
 /// Answers of an earlier evaluation or comparison.
-pub(super) trait RecordedAnswers {
+pub(super) trait RecordedAnswers: Send {
     fn entries(&self, scores: ScoreKind) -> Vec<RunEntry>;
     /// Returns the outputs of the recorded runs for an image.
     fn outputs(&mut self, file: &Digest) -> Result<Vec<Option<Tensor>>, RecordingError>;
@@ -63,7 +63,7 @@ pub(super) trait RecordedAnswers {
     fn unused_problem(&self) -> Option<Problem>;
 }
 
-impl<R: Read + Seek> RecordedAnswers for Recording<R> {
+impl<R: Read + Seek + Send> RecordedAnswers for Recording<R> {
     fn entries(&self, scores: ScoreKind) -> Vec<RunEntry> {
         Self::entries(self, scores)
     }
@@ -119,12 +119,12 @@ impl<W: Write> RecordingWriter<W> {
 }
 
 /// Records answers.
-pub(super) trait AnswerRecorder {
+pub(super) trait AnswerRecorder: Send {
     fn start(&mut self, runs: Vec<(RunInfo, Option<Labels>)>);
     fn add(&mut self, path: &Path, digests: &ImageDigests, outputs: &[Result<Tensor, Problem>]);
 }
 
-impl<W: Write> AnswerRecorder for RecordingWriter<W> {
+impl<W: Write + Send> AnswerRecorder for RecordingWriter<W> {
     fn start(&mut self, runs: Vec<(RunInfo, Option<Labels>)>) {
         self.0 = match std::mem::replace(&mut self.0, State::Changing) {
             State::Waiting(out) if !runs.is_empty() => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use backend_api::InferBackend;
 use evaluation::agreement::Verdict;
-use evaluation::bisect::{BisectOptions, BisectedRun, Bisection, bisect};
+use evaluation::bisect::{BisectOptions, BisectedRun, Bisection, ModelKind, bisect};
 use evaluation::{ComparedPair, ComparisonReport};
 use image_classification::{ImageBuffers, ImageFile, Preparation};
 
@@ -125,7 +125,11 @@ pub fn run(
         one_engine: compute_alike(&sides[0], &sides[1]),
         agree: pair.verdict == Verdict::Agree,
         other_outputs: scoring(pair.reference) != scoring(pair.run),
-        quantized: [pair.reference, pair.run].into_iter().any(is_quantized),
+        models: if [pair.reference, pair.run].into_iter().any(is_quantized) {
+            ModelKind::Quantized
+        } else {
+            ModelKind::Float
+        },
         looks: options.looks,
         directory: directory.path(),
     };
