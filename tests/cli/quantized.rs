@@ -85,11 +85,11 @@ fn clipped() -> Result<(), Failed> {
         added(0) > 0.1 && noise.len() > 1 && added(1) < added(0) / 100.0,
         noise,
     )?;
-    let list = result
+    let mut list = result
         .stdout
         .lines()
         .skip_while(|line| !line.contains("nodes by the quantization error"));
-    let first = list.skip(1).next().unwrap_or_default().to_owned();
+    let first = list.nth(1).unwrap_or_default().to_owned();
     ensure(
         first.contains("conv2 (Conv)") && first.contains("SQNR"),
         first,

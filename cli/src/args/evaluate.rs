@@ -12,8 +12,8 @@ pub struct EvaluateArgs {
     #[command(flatten)]
     pub runs: RunsArgs,
 
-    /// Ground truth: one `name class` per line, CSV with a header, `path<TAB>label`, JSON lines, or ImageNet's
-    /// LOC_val_solution.csv; classes by id, by name or by ImageNet's synset. Several classes of an image for a
+    /// Ground truth: one `name class` per line, CSV with a header, `path<TAB>label`, JSON lines, or `LOC_val_solution.csv`
+    /// of `ImageNet`; classes by id, by name or by synset. Several classes of an image for a
     /// multi-label model: several lines, or `|` or `;` between them [default: metadata.csv or metadata.jsonl in the
     /// directory of the images, or the images' directories]
     #[arg(long, value_name = "FILE", help_heading = "Evaluation")]
@@ -29,7 +29,7 @@ pub struct EvaluateArgs {
     pub truth_columns: Vec<String>,
 
     /// Take classes from the images' directories: by their names, ids or synsets, or numbered in alphabetical order, as
-    /// torchvision's ImageFolder does [default: names]
+    /// torchvision's `ImageFolder` does [default: names]
     #[arg(
         long,
         value_name = "HOW",
