@@ -10,6 +10,7 @@ mod errors;
 mod fields;
 mod file_state;
 mod files_read;
+mod gate_file;
 mod identity;
 mod image_memory;
 mod inputs;
@@ -125,6 +126,7 @@ fn run(args: Args, messages: &mut Messages) -> anyhow::Result<u8> {
         }
         Some(Command::Compare(args)) => commands::compare::run(*args, messages).map(verdict),
         Some(Command::Evaluate(args)) => commands::evaluate::run(*args, messages).map(verdict),
+        Some(Command::Check(args)) => commands::check::run(&args, messages).map(verdict),
         Some(Command::Bench(args)) => {
             commands::bench::run(*args, messages)?;
             Ok(u8::from(messages.errors() > 0))

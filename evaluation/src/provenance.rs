@@ -9,7 +9,7 @@ use backend_api::{BackendInfo, Error, ErrorKind};
 use image_classification::{
     FittedPreprocessing, Interpretation, Labels, OutputKind, Preparation, SettingOrigin,
 };
-use model_file::{Format, StoredPrecision};
+use model_file::{Format, QuantizedNodes, StoredPrecision};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -68,6 +68,9 @@ pub struct RunInfo {
     /// The coarsest precision in which the model's files hold much of the weights.
     #[serde(default)]
     pub stored_precision: Option<String>,
+    /// The number of nodes with weights of an ONNX model that take quantized values, and of all nodes with weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantized_nodes: Option<[usize; 2]>,
     /// The machine that executes the run.
     pub machine: Machine,
     /// True if the answers come from a recording.
@@ -103,6 +106,7 @@ impl RunInfo {
             values: None,
             output_name: (info.outputs.len() > 1).then(|| info.output.name.clone()),
             stored_precision: None,
+            quantized_nodes: None,
             machine: Machine::current(),
             recorded: false,
             source: None,
@@ -152,6 +156,7 @@ impl RunInfo {
             stored_precision: files
                 .stored_precision
                 .map(|precision| precision.to_string()),
+            quantized_nodes: files.quantized_nodes.map(|it| [it.quantized, it.nodes]),
             ..self
         }
     }
@@ -184,6 +189,12 @@ impl RunInfo {
         )
     }
 
+    /// Returns the nodes that take quantized values, if they make the model a quantized one.
+    pub fn quantization(&self) -> Option<QuantizedNodes> {
+        let [quantized, nodes] = self.quantized_nodes?;
+        Some(QuantizedNodes { nodes, quantized }).filter(QuantizedNodes::is_quantized)
+    }
+
     /// Returns whether both runs are known to have the same model files, and the same output of them.
     pub fn has_model_of(&self, other: &Self) -> bool {
         self.model_sha256.is_some()
@@ -212,6 +223,8 @@ impl RunInfo {
 pub(crate) struct ModelFiles {
     pub sha256: Digest,
     stored_precision: Option<StoredPrecision>,
+    /// `None` for a model that takes no quantized values.
+    quantized_nodes: Option<QuantizedNodes>,
 }
 
 impl ModelFiles {
@@ -229,12 +242,15 @@ impl ModelFiles {
             return Ok(Self {
                 sha256: Digest::of_parts(&[&onnx.bytes], &beside).map_err(unreadable)?,
                 stored_precision: StoredPrecision::of_onnx(&onnx.model),
+                quantized_nodes: Some(QuantizedNodes::of_onnx(&onnx.model))
+                    .filter(|nodes| nodes.quantized > 0),
             });
         }
         let files = model_file::check(model)?;
         Ok(Self {
             sha256: Digest::of_files(&files).map_err(unreadable)?,
             stored_precision: model_file::stored_precision(model).map_err(unreadable)?,
+            quantized_nodes: None,
         })
     }
 }

@@ -21,5 +21,5 @@ pub use external::file_beside;
 pub use files::{OnnxModel, check, check_onnx, format, has_ending, named_files};
 pub use foreign::Foreign;
 pub use format::{Format, open_regular, read_regular, read_source};
-pub use precision::{StoredPrecision, stored_precision};
+pub use precision::{QuantizedNodes, StoredPrecision, stored_precision};
 pub use types::Kind;

@@ -73,6 +73,63 @@ def share(a, b):
     return a / b if b else 0.0
 
 
+def one_hot(classes, count):
+    return numpy.arange(count)[None, :] == numpy.array(classes)[:, None]
+
+
+def qualities(given, right):
+    """Precision, recall and F1 of each class that has a case, with the number of its images."""
+    found = {}
+    for class_id in numpy.flatnonzero((given | right).any(axis=0)):
+        hits = (given & right)[:, class_id].sum()
+        p, r = share(hits, given[:, class_id].sum()), share(hits, right[:, class_id].sum())
+        found[int(class_id)] = ([p, r, share(2 * p * r, p + r)], right[:, class_id].sum())
+    return found
+
+
+def average_precision(right, values):
+    """Precision at the threshold of each right image, averaged; images with the same score share it."""
+    return numpy.mean([right[values >= value].mean() for value in values[right]])
+
+
+def metrics(run, given, right, values, truths, answers):
+    by_class = qualities(given, right)
+    all_classes, weights = zip(*by_class.values())
+    hits = (given & right).sum()
+    p, r = share(hits, given.sum()), share(hits, right.sum())
+    averages = {
+        "micro": [p, r, share(2 * p * r, p + r)],
+        "macro": numpy.mean(all_classes, axis=0),
+        "weighted": numpy.average(all_classes, axis=0, weights=weights),
+    }
+    found = run["metrics"]
+    for name, value in found.items():
+        part, _, average = name.rpartition("-")
+        if average in averages:
+            expected = averages[average][["precision", "recall", "f1"].index(part)]
+        elif name.startswith("top"):
+            ranks = [set(ranking[: int(name[3:])]) & set(truth) for (ranking, _), truth in zip(answers, truths)]
+            expected = numpy.mean([bool(rank) for rank in ranks])
+        elif name == "mcc":
+            # The correlation of the matrices.
+            x, y = (matrix - matrix.mean(axis=0) for matrix in (given, right))
+            expected = share((x * y).sum(), math.sqrt((x * x).sum() * (y * y).sum()))
+        elif name == "roc-auc":
+            one, zero = values[right[:, 1], 1], values[right[:, 0], 1]
+            expected = numpy.mean((one[:, None] > zero) + (one[:, None] == zero) / 2)
+        elif name == "map":
+            shown = numpy.flatnonzero(right.any(axis=0))
+            expected = numpy.mean([average_precision(right[:, c], values[:, c]) for c in shown])
+        else:
+            expected = {
+                "mean-per-class": lambda: run["mean_per_class"],
+                "ece": lambda: run["expected_calibration_error"],
+                "exact-match": lambda: (given == right).all(axis=1).mean(),
+            }[name]()
+        check(value, float(expected), name)
+    return by_class
+
+
 def single(run, names, answers, truths, kind):
     pairs = [(truth[0], ranking[0]) for truth, (ranking, _) in zip(truths, answers)]
     wrong = [{"answer": a, "class_id": t, "path": n} for n, (t, a) in zip(names, pairs) if t != a]
@@ -87,6 +144,13 @@ def single(run, names, answers, truths, kind):
     confusions = sorted({(t, a) for t, a in pairs if t != a}, key=lambda pair: (-pairs.count(pair), pair))
     found = [[c["class_id"], c["taken_for"], c["count"]] for c in run["confusions"]]
     check(found, [[*pair, pairs.count(pair)] for pair in confusions], "confusions")
+    count = 1 + max(max(pair) for pair in pairs)
+    given, right = (one_hot([pair[place] for pair in pairs], max(count, 2)) for place in (1, 0))
+    values = None if kind == "ids" else numpy.array([values for _, values in answers])
+    by_class = metrics(run, given, right, values, truths, answers)
+    for entry in run["classes"]:
+        for key, value in zip(["precision", "recall", "f1"], by_class[entry["class_id"]][0]):
+            check(entry[key], float(value), f"{key} of class {entry['class_id']}")
     if kind == "ids":
         assert "calibration" not in run and "5" not in run["top"], run
         return
@@ -104,6 +168,7 @@ def multi(run, names, answers, truths):
     right = numpy.zeros_like(given)
     for image, truth in enumerate(truths):
         right[image, truth] = True
+    metrics(run, given, right, numpy.array([values for _, values in answers]), truths, answers)
     exact = (given == right).all(axis=1)
     check_rate(found["exact_match"], int(exact.sum()), len(names), "exact match")
     wrong = [

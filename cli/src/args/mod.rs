@@ -1,6 +1,8 @@
 //! The command line as it is written.
 
 pub mod any_path;
+mod check;
+mod evaluate;
 mod remote;
 mod report_path;
 mod run_spec;
@@ -11,21 +13,21 @@ mod values;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use evaluation::{LeastTruth, MetricLimit, Share};
+use evaluation::Share;
 use image_classification::{ColorOrder, ImageLayout, Interpolation, Recipe, ResizeOverride};
 use serde::{Deserialize, Serialize};
 
-use values::{
-    parse_count, parse_number, parse_positive, parse_recipe, parse_score, parse_seconds, parse_size,
-};
+use values::{parse_count, parse_number, parse_positive, parse_recipe, parse_seconds, parse_size};
 
+pub use check::CheckArgs;
+pub use evaluate::EvaluateArgs;
 pub use remote::{NamedModel, RemoteArgs, RemoteModel, with_schemes};
 pub use report_path::{ReportFormat, ReportPath};
 pub use run_spec::RunSpec;
 pub use shard::{Given, Shard, ShardArgs};
 pub use values::{
-    Backend, Decode, DropRuleArg, Format, Hint, MemorySize, PrecisionArg, ResultFormat, Scores,
-    TextOrJson, ToleranceArg, Top, Triple, TruthFolders,
+    Backend, Decode, Format, Hint, MemorySize, PrecisionArg, ResultFormat, Scores, TextOrJson,
+    ToleranceArg, Top, Triple, TruthFolders,
 };
 
 /// Examples at the end of `--help` and of the manual page.
@@ -94,6 +96,13 @@ pub const MERGE_EXAMPLES: &str = "\
 
 /// Meaning of the exit codes of `merge`.
 pub const MERGE_EXIT_CODES: &str = "those of the command that wrote the parts; 2 if parts are missing, damaged or of different jobs";
+pub const CHECK_EXAMPLES: &str = "\
+  classify check
+  classify check --config ci/gate.toml
+  classify check --config ci/gate.toml --max-drop 2% -i other-photos";
+
+/// Meaning of the exit codes of `check`.
+pub const CHECK_EXIT_CODES: &str = "0 all gates passed, 1 a gate failed, 2 something could not be compared or evaluated, 129, 130 and 143 interrupted";
 
 pub const BENCH_EXAMPLES: &str = "\
   classify bench openvino onnx rten -m model.onnx -i photos/
@@ -126,6 +135,7 @@ impl Args {
         match &self.command {
             Some(Command::Compare(args)) => args.runs.quiet,
             Some(Command::Evaluate(args)) => args.runs.quiet,
+            Some(Command::Check(args)) => args.quiet,
             Some(Command::Bench(args)) => args.quiet,
             Some(Command::Tensors(args)) => args.quiet,
             Some(Command::Merge(args)) => args.quiet,
@@ -151,6 +161,9 @@ pub enum Command {
     /// Join the parts of all shards: one file of results, or one report with its verdict
     #[command(after_help = format!("Examples:\n  {MERGE_EXAMPLES}\n\nExit codes: {MERGE_EXIT_CODES}."))]
     Merge(MergeArgs),
+    /// Run the comparison and the evaluation that a file asks for, with their gates
+    #[command(after_help = format!("Examples:\n  {CHECK_EXAMPLES}\n\nExit codes: {CHECK_EXIT_CODES}."))]
+    Check(CheckArgs),
     /// Measure the speed of engines, devices or precisions: inference alone and the whole path
     #[command(after_help = format!("Examples:\n  {BENCH_EXAMPLES}"))]
     Bench(Box<BenchArgs>),
@@ -473,111 +486,6 @@ pub struct CompareArgs {
         help_heading = "Comparison"
     )]
     pub bisect_looks: usize,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct EvaluateArgs {
-    #[command(flatten)]
-    pub runs: RunsArgs,
-
-    /// Ground truth: one `name class` per line, CSV with a header, `path<TAB>label`, JSON lines, or ImageNet's
-    /// LOC_val_solution.csv; classes by id, by name or by ImageNet's synset. Several classes of an image for a
-    /// multi-label model: several lines, or `|` or `;` between them [default: metadata.csv or metadata.jsonl in the
-    /// directory of the images, or the images' directories]
-    #[arg(long, value_name = "FILE", help_heading = "Evaluation")]
-    pub truth: Option<PathBuf>,
-
-    /// Columns of the image and of the class in the ground truth [default: by their names]
-    #[arg(
-        long,
-        value_name = "IMAGE,CLASS",
-        value_delimiter = ',',
-        help_heading = "Evaluation"
-    )]
-    pub truth_columns: Vec<String>,
-
-    /// Take classes from the images' directories: by their names, ids or synsets, or numbered in alphabetical order, as
-    /// torchvision's ImageFolder does [default: names]
-    #[arg(
-        long,
-        value_name = "HOW",
-        value_enum,
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "names",
-        conflicts_with_all = ["truth", "truth_columns"],
-        help_heading = "Evaluation"
-    )]
-    pub truth_folders: Option<TruthFolders>,
-
-    /// Offset to add to the ids of the ground truth: 1 for a model whose class 0 is the background
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        allow_hyphen_values = true,
-        help_heading = "Evaluation"
-    )]
-    pub label_offset: i64,
-
-    /// Record outputs, labels and environment in FILE for --against
-    #[arg(long, value_name = "FILE", help_heading = "Evaluation")]
-    pub record: Option<PathBuf>,
-
-    /// Judge the runs that were recorded in FILE, too; the first one is the reference
-    #[arg(long, value_name = "FILE", help_heading = "Evaluation")]
-    pub against: Option<PathBuf>,
-
-    /// Allow a recorded run of another model file, such as a float model for its quantized version
-    #[arg(long, requires = "against", help_heading = "Evaluation")]
-    pub other_model: bool,
-
-    /// Report top-K accuracy for these values of K
-    #[arg(long, value_name = "K,…", default_value = "1,5", value_delimiter = ',', value_parser = parse_positive, help_heading = "Evaluation")]
-    pub top: Vec<usize>,
-
-    /// Minimum score of the classes that a multi-label model gives for an image [default: 0.5]
-    #[arg(long, value_name = "SCORE", value_parser = parse_score, allow_hyphen_values = true, help_heading = "Evaluation")]
-    pub threshold: Option<f64>,
-
-    /// Minimum top-1 accuracy of every run: 0.75 or 75%
-    #[arg(long, value_name = "SHARE", help_heading = "Evaluation")]
-    pub min_top1: Option<Share>,
-
-    /// Maximum drop of top-1 accuracy below the reference: 0.01 or 1%
-    #[arg(long, value_name = "SHARE", help_heading = "Evaluation")]
-    pub max_drop: Option<Share>,
-
-    /// Evidence with which --max-drop fails [default: shown]
-    #[arg(
-        long,
-        value_name = "RULE",
-        requires = "max_drop",
-        help_heading = "Evaluation"
-    )]
-    pub drop_rule: Option<DropRuleArg>,
-
-    /// Minimum of a metric of every run: f1-macro=0.8, mcc=0.7, f1:tabby=0.9; docs/evaluate.md lists them. Repeatable
-    #[arg(
-        long,
-        value_name = "NAME=VALUE",
-        allow_hyphen_values = true,
-        help_heading = "Evaluation"
-    )]
-    pub metric_min: Vec<MetricLimit>,
-
-    /// Maximum of a metric of every run, such as ece=0.05. Repeatable
-    #[arg(
-        long,
-        value_name = "NAME=VALUE",
-        allow_hyphen_values = true,
-        help_heading = "Evaluation"
-    )]
-    pub metric_max: Vec<MetricLimit>,
-
-    /// Minimum share or number of images that have ground truth: 95% or 200 [default: 100% with another gate]
-    #[arg(long, value_name = "SHARE|N", help_heading = "Evaluation")]
-    pub min_truth: Option<LeastTruth>,
 }
 
 #[derive(Debug, clap::Args)]

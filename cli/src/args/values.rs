@@ -108,7 +108,7 @@ impl From<Scores> for ScoreKind {
 /// The classes that directories stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TruthFolders {
-    /// By the directory's name, which is a label, an id or a synset of ImageNet
+    /// By the directory's name, which is a label, an id or a synset of `ImageNet`
     Names,
     /// By the directory's place among all, in alphabetical order
     Sorted,

@@ -26,10 +26,7 @@ use crate::terminal::Messages;
 /// Evaluates, prints the text report and writes the others.
 pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {
     let mut options = EvaluateOptions::try_from(args)?;
-    let outputs = open_outputs(&options)?;
-    let recording = options.against.as_deref();
-    let recording = recording.map(|path| open_own_recording(path, messages));
-    let recording = recording.transpose()?;
+    let files = open_files(&options, messages)?;
     options.runs.note_defaults(messages);
     let images = options.images();
     let truth = options.truth.read(&images)?;
@@ -38,9 +35,8 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     let session = Session::open(&options.runs, messages)?;
     session.report_failures(messages);
     let inputs = std::mem::take(&mut options.runs.inputs.list);
-    let (report, reports, recorded) = evaluate(
-        &session, &options, truth, images, inputs, recording, outputs, messages,
-    )?;
+    let (report, reports, recorded) =
+        evaluate(&session, &options, truth, images, inputs, files, messages)?;
     warn(&report, messages);
     // Whoever reads the reports learns that nothing was evaluated, and why.
     reports::write_evaluation(reports, &report, options.runs.format)?;
@@ -158,14 +154,15 @@ impl EvaluateOptions {
 }
 
 /// The open files of an evaluation.
-struct Outputs {
+struct Files {
+    recording: Option<Recording<RecordedFile>>,
     reports: Vec<Destination>,
     rows: Vec<AnswerRows>,
     record: Option<RecordingWriter<Output>>,
 }
 
-/// Opens the files of reports and of the recording, unless one would replace a file that is read.
-fn open_outputs(options: &EvaluateOptions) -> anyhow::Result<Outputs> {
+/// Opens the recording, and the files of reports and of a new recording, unless one would replace a file that is read.
+fn open_files(options: &EvaluateOptions, messages: &Messages) -> anyhow::Result<Files> {
     let record = options.record.as_deref();
     if record == Some(Path::new("-")) {
         let error = "--record needs a file: the report goes to stdout";
@@ -185,7 +182,10 @@ fn open_outputs(options: &EvaluateOptions) -> anyhow::Result<Outputs> {
     let (rows, others) = reports::split_rows(&options.runs.reports);
     let rows = reports::open_rows(&rows, options.runs.format)?;
     let record = record.map(|path| Output::open("--record", Some(path)));
-    Ok(Outputs {
+    let recording = options.against.as_deref();
+    let recording = recording.map(|path| open_own_recording(path, messages));
+    Ok(Files {
+        recording: recording.transpose()?,
         reports: reports::open(&others)?,
         rows,
         record: record.transpose()?.map(RecordingWriter::new),
@@ -199,15 +199,15 @@ fn evaluate(
     truth: GroundTruth,
     images: Vec<PathBuf>,
     inputs: Vec<Input>,
-    mut recording: Option<Recording<RecordedFile>>,
-    outputs: Outputs,
+    files: Files,
     messages: &mut Messages,
 ) -> anyhow::Result<(EvaluationReport, Vec<Destination>, anyhow::Result<()>)> {
-    let Outputs {
+    let Files {
+        mut recording,
         reports,
         mut rows,
         mut record,
-    } = outputs;
+    } = files;
     let has_1001_classes = |run: &OpenRun| run.fitted.classes == Some(1001);
     let may_lack_background = options.evaluation.label_offset == 0
         && session.ready().any(has_1001_classes)

@@ -7,8 +7,8 @@ use clap_mangen::Man;
 use roff::{Roff, roman};
 
 use crate::args::{
-    Args, COMPARE_EXAMPLES, DEVICES_EXAMPLES, EVALUATE_EXAMPLES, EXAMPLES, EXIT_CODES,
-    INSPECT_EXAMPLES, TENSORS_EXAMPLES,
+    Args, CHECK_EXAMPLES, COMPARE_EXAMPLES, DEVICES_EXAMPLES, EVALUATE_EXAMPLES, EXAMPLES,
+    EXIT_CODES, INSPECT_EXAMPLES, MERGE_EXAMPLES, TENSORS_EXAMPLES,
 };
 use crate::destination;
 
@@ -38,6 +38,8 @@ pub fn page() -> anyhow::Result<()> {
         let examples = match subcommand.get_name() {
             "inspect" => INSPECT_EXAMPLES,
             "tensors" => TENSORS_EXAMPLES,
+            "check" => CHECK_EXAMPLES,
+            "merge" => MERGE_EXAMPLES,
             "compare" => COMPARE_EXAMPLES,
             "evaluate" => EVALUATE_EXAMPLES,
             "devices" => DEVICES_EXAMPLES,

@@ -1,6 +1,7 @@
 //! The commands, a file or a directory each.
 
 pub mod bench;
+pub mod check;
 pub mod classify;
 pub mod compare;
 pub mod demo;

@@ -41,7 +41,30 @@ pub fn text(bisection: &Bisection) -> String {
         );
     }
     conclude(bisection, &mut text);
+    noise(bisection, &mut text);
     text
+}
+
+/// Adds the nodes by the error that they add.
+fn noise(bisection: &Bisection, text: &mut String) {
+    let Some(nodes) = bisection.noise.as_deref().filter(|nodes| !nodes.is_empty()) else {
+        return;
+    };
+    let _ = writeln!(
+        text,
+        "  nodes by the quantization error that they add, the worst first: leave those at the top unquantized"
+    );
+    for node in nodes {
+        let _ = writeln!(
+            text,
+            "    adds {:>8.3} %, SQNR {:>6.2} dB  #{} {} ({})",
+            100.0 * node.added,
+            node.sqnr,
+            node.index,
+            printable(&node.name),
+            printable(&node.operator)
+        );
+    }
 }
 
 /// The nodes that the text shows: those around the first one that differs.

@@ -121,13 +121,13 @@ pub enum GroundTruthError {
         /// Its class by the labels.
         label_id: usize,
     },
-    /// A synset is none of the 1000 of ImageNet's challenge.
+    /// A synset is none of the 1000 of `ImageNet`'s challenge.
     #[error("the ground truth says `{}`, which is none of the 1000 synsets of ImageNet's challenge", printable(.synset))]
     UnknownSynset {
         /// The synset.
         synset: String,
     },
-    /// The model has another number of classes than ImageNet's challenge, and no labels that name them.
+    /// The model has another number of classes than `ImageNet`'s challenge, and no labels that name them.
     #[error(
         "the ground truth says the synset `{synset}`, but the model has {classes} classes and no labels of ImageNet"
     )]
@@ -137,7 +137,7 @@ pub enum GroundTruthError {
         /// The number of classes.
         classes: usize,
     },
-    /// The labels of the model are not ImageNet's, and none is the name of the synset.
+    /// The labels of the model are not `ImageNet`'s, and none is the name of the synset.
     #[error(
         "the ground truth says the synset `{synset}` ({name}), which no label of the model names alone"
     )]

@@ -20,11 +20,11 @@ pub enum TruthForm {
     Csv,
     /// A JSON object on each line: `metadata.jsonl` of Hugging Face.
     JsonLines,
-    /// `LOC_val_solution.csv` of ImageNet's challenge on Kaggle.
+    /// `LOC_val_solution.csv` of `ImageNet`'s challenge on Kaggle.
     LocSolution,
     /// Directories with the names or the ids of classes.
     Directories,
-    /// Directories with the ids of ImageNet's synsets.
+    /// Directories with the ids of `ImageNet`'s synsets.
     SynsetDirectories,
     /// Directories whose alphabetical order is the order of the class ids, as torchvision's `ImageFolder` reads them.
     SortedDirectories,
@@ -68,7 +68,7 @@ impl fmt::Display for TruthSummary {
     }
 }
 
-/// Returns whether `line` is the header of ImageNet's `LOC_val_solution.csv`.
+/// Returns whether `line` is the header of `ImageNet`'s `LOC_val_solution.csv`.
 pub(super) fn is_loc_header(line: &str) -> bool {
     line.trim() == "ImageId,PredictionString"
 }

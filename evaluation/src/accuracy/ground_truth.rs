@@ -111,7 +111,7 @@ impl GroundTruth {
         })
     }
 
-    /// The directory of each image names its class: by the name, the id or ImageNet's synset. `images` may be empty;
+    /// The directory of each image names its class: by the name, the id or `ImageNet`'s synset. `images` may be empty;
     /// they tell whether all directories are synsets.
     pub fn folders<'a>(images: impl IntoIterator<Item = &'a PathBuf>) -> Self {
         let images = images.into_iter().map(PathBuf::as_path);

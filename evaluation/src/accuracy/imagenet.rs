@@ -1,4 +1,4 @@
-//! The 1000 classes of ImageNet's challenge (ILSVRC 2012 to 2017), by their `WordNet` ids.
+//! The 1000 classes of `ImageNet`'s challenge (ILSVRC 2012 to 2017), by their `WordNet` ids.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -10,7 +10,7 @@ use super::lookup::key;
 /// A synset id and its first name on each line, sorted by id, which is the order of the class ids. The ids and their
 /// order are those of the challenge; timm 1.0.31 has the same list as `imagenet_synsets.txt`.
 const TABLE: &str = include_str!("imagenet_synsets.txt");
-/// The number of labels that have to be in the order of the challenge before labels count as ImageNet's.
+/// The number of labels that have to be in the order of the challenge before labels count as `ImageNet`'s.
 const LEAST_NAMES: usize = 500;
 
 /// Each synset with its class id and its first name.
@@ -36,8 +36,8 @@ pub(super) fn class(synset: &str) -> Option<(usize, &'static str)> {
     SYNSETS.get(synset.trim()).copied()
 }
 
-/// Returns the class id of the first class of ImageNet among `labels`: 0, or 1 after a background class. `None` if the
-/// labels are not ImageNet's in the order of the challenge.
+/// Returns the class id of the first class of `ImageNet` among `labels`: 0, or 1 after a background class. `None` if the
+/// labels are not `ImageNet`'s in the order of the challenge.
 pub(super) fn first_class(labels: &Labels) -> Option<usize> {
     let matches = |first: &usize| {
         let has_name = |(class_id, line): &(usize, &str)| {

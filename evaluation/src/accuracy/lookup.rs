@@ -20,7 +20,7 @@ pub struct ClassLookup {
     /// The classes with each name: whole labels as they are written, whole labels in any case, parts of
     /// labels.
     names: [HashMap<String, Vec<usize>>; 3],
-    /// The first class of ImageNet, if the labels are ImageNet's.
+    /// The first class of `ImageNet`, if the labels are `ImageNet`'s.
     imagenet: Option<usize>,
     offset: i64,
 }
@@ -75,7 +75,7 @@ impl ClassLookup {
         found.map(Vec::as_slice)
     }
 
-    /// Returns the class of a synset: by its place among ImageNet's where the labels are ImageNet's or the number of
+    /// Returns the class of a synset: by its place among `ImageNet`'s where the labels are `ImageNet`'s or the number of
     /// classes is, otherwise by its name.
     fn synset(&self, synset: &str, count: Option<usize>) -> Result<usize, GroundTruthError> {
         let (id, name) =

@@ -88,7 +88,7 @@ pub enum Average {
 #[non_exhaustive]
 pub enum MetricError {
     /// The name is none of the metrics.
-    #[error("`{name}` is not a metric; known are {KNOWN}{}", suggestion(.nearest))]
+    #[error("`{name}` is not a metric; known are {KNOWN}{}", suggestion(*.nearest))]
     Unknown {
         /// The name.
         name: String,
@@ -116,7 +116,7 @@ pub enum MetricError {
     NoValue(&'static str),
 }
 
-fn suggestion(nearest: &Option<&str>) -> String {
+fn suggestion(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }
 

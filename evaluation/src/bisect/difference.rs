@@ -13,6 +13,8 @@ pub struct Apart {
     pub not_equal: bool,
     /// Least and largest value of both.
     pub ranges: [[f64; 2]; 2],
+    /// Σ (x − y)² / Σ x² of finite numbers, if there are some above 0.
+    pub noise: Option<f64>,
 }
 
 impl Apart {
@@ -28,6 +30,7 @@ impl Apart {
             relative_error: f64::INFINITY,
             not_equal: true,
             ranges,
+            noise: None,
         }
     }
 
@@ -54,7 +57,10 @@ impl Apart {
                 error = error.max(apart);
             }
         }
-        Self::new(error, has_nan, largest.into(), ranges)
+        Self {
+            noise: noise(one, other),
+            ..Self::new(error, has_nan, largest.into(), ranges)
+        }
     }
 
     /// Returns the difference of two values, or `None` if one has a number that its encoding cannot hold.
@@ -116,8 +122,21 @@ impl Apart {
             },
             not_equal: false,
             ranges,
+            noise: None,
         }
     }
+}
+
+/// Returns Σ (x − y)² / Σ x².
+fn noise(one: &[f32], other: &[f32]) -> Option<f64> {
+    let (mut signal, mut noise) = (0.0, 0.0);
+    for (x, y) in one.iter().zip(other) {
+        let (x, y) = (f64::from(*x), f64::from(*y));
+        signal += x * x;
+        noise += (x - y) * (x - y);
+    }
+    let share = noise / signal;
+    share.is_finite().then_some(share)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use model_file::onnx::{self, Node};
 use prost::bytes::Bytes;
 
 use super::difference::Apart;
+use super::quantized::Quantized;
 use super::result::{Bisection, LookedAt, Unknown};
 use super::search::{Look, Search};
 use super::side::Side;
@@ -56,12 +57,18 @@ impl<'a> Inspection<'a> {
         counterparts: Vec<Option<usize>>,
         own: [&'a [f32]; 2],
         limit: f64,
+        is_quantized: bool,
         directory: &'a Path,
     ) -> Self {
         let used = sides[0].model.used();
         let nodes = sides[0].model.nodes().iter().zip(&counterparts);
+        let quantized = if is_quantized {
+            Quantized::of_sides(sides, &counterparts)
+        } else {
+            [Quantized::default(), Quantized::default()]
+        };
         let values = nodes
-            .map(|(node, counterpart)| values(sides, node, *counterpart, &used))
+            .map(|(node, counterpart)| values(sides, node, *counterpart, &used, &quantized))
             .collect();
         Self {
             sides,
@@ -104,6 +111,40 @@ impl<'a> Inspection<'a> {
                 return;
             }
             self.look(&nodes, search, most_looks);
+        }
+    }
+
+    /// Looks at all nodes that were not looked at, or until all looks are used up.
+    pub fn look_at_all(
+        &mut self,
+        search: &mut Search,
+        most_looks: usize,
+        progress: &mut dyn FnMut(usize),
+    ) {
+        let open = (0..self.values.len()).filter(|node| self.values[*node].is_ok());
+        let open: Vec<usize> = open
+            .filter(|node| !self.looked_at.contains_key(node))
+            .collect();
+        let mut rest = &open[..];
+        while !rest.is_empty() && self.looks < most_looks {
+            progress(self.looked_at.len());
+            let mut numbers = 0;
+            let fits = |node: &&usize| {
+                numbers += self
+                    .sizes
+                    .as_ref()
+                    .map_or(MOST_NUMBERS / FEW_AT_ONCE, |sizes| sizes[**node]);
+                numbers <= MOST_NUMBERS
+            };
+            let count = rest
+                .iter()
+                .take(MOST_AT_ONCE)
+                .take_while(fits)
+                .count()
+                .max(1);
+            let (now, later) = rest.split_at(count);
+            self.look(now, search, most_looks);
+            rest = later;
         }
     }
 
@@ -342,6 +383,7 @@ impl<'a> Inspection<'a> {
             ranges: apart.ranges,
             max_error: apart.max_error,
             relative_error: apart.relative_error,
+            noise: apart.noise,
             differs: apart.is_beyond(self.limit),
             ..self.unseen(node)
         }
@@ -359,6 +401,7 @@ impl<'a> Inspection<'a> {
             ranges: [[0.0; 2]; 2],
             max_error: 0.0,
             relative_error: 0.0,
+            noise: None,
             differs: false,
             problem: None,
         }
@@ -428,6 +471,7 @@ fn values(
     node: &Node,
     counterpart: Option<usize>,
     used: &HashSet<&Bytes>,
+    quantized: &[Quantized; 2],
 ) -> Result<Vec<Named>, String> {
     let Some(counterpart) = counterpart else {
         return Err("it has no counterpart in the other model".to_owned());
@@ -440,6 +484,7 @@ fn values(
         }
         let other = others.get(place).filter(|other| !other.is_empty());
         let other = other.ok_or("its counterpart in the other model has fewer outputs")?;
+        let [output, other] = Quantized::values(quantized, [output, other]);
         let encodings = [sides[0].encoding(output)?, sides[1].encoding(other)?];
         if encodings[0].is_integer() != encodings[1].is_integer() {
             return Err("its counterpart in the other model has another type".to_owned());

@@ -7,6 +7,8 @@
 mod correspondence;
 mod difference;
 mod inspection;
+mod noise;
+mod quantized;
 mod result;
 mod search;
 mod side;
@@ -18,6 +20,7 @@ use crate::text::printable;
 use correspondence::correspondence;
 use difference::Apart;
 use inspection::Inspection;
+pub use noise::NodeNoise;
 pub use result::{Bisection, LookedAt, Unknown};
 use search::{Look, Search};
 use side::Side;
@@ -43,10 +46,22 @@ pub struct BisectOptions<'a> {
     /// True if the outputs hold different kinds of values, such as logits and probabilities: they differ, whatever the
     /// nodes do.
     pub other_outputs: bool,
+    /// The kind of the models.
+    pub models: ModelKind,
     /// The most looks.
     pub looks: usize,
     /// An empty directory for edited models.
     pub directory: &'a Path,
+}
+
+/// The kind of two models that are bisected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ModelKind {
+    /// Neither is quantized.
+    #[default]
+    Float,
+    /// One is quantized: all nodes are looked at, and listed by the error that they add.
+    Quantized,
 }
 
 /// Two models cannot be bisected.
@@ -102,6 +117,7 @@ pub fn bisect(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Bisection, BisectError> {
     let sides = runs.map(Side::new);
+    let is_quantized = options.models == ModelKind::Quantized;
     let is_one_engine = options.tolerance.is_none()
         && options.comparison == ToleranceName::F32
         && options.one_engine;
@@ -129,13 +145,14 @@ pub fn bisect(
         unknown: Vec::new(),
         only_in_run: Vec::new(),
         output_changed: [0.0; 2],
+        noise: None,
         output_error: output.relative_error,
         nothing_to_find: !output.is_beyond(limit),
     };
     if options.agree && options.tolerance.is_none() && options.other_outputs {
         found.nothing_to_find = true;
     }
-    if found.nothing_to_find {
+    if found.nothing_to_find && !is_quantized {
         return Ok(found);
     }
     sides.iter().try_for_each(check_graph)?;
@@ -143,7 +160,14 @@ pub fn bisect(
     let its_last = sides[1].last().ok_or(BisectError::NoNodes)?;
     let counterparts = correspondence(&sides[0].model, &sides[1].model);
     found.matched = counterparts.iter().flatten().count();
-    let mut inspection = Inspection::new(&sides, counterparts, own, limit, options.directory);
+    let mut inspection = Inspection::new(
+        &sides,
+        counterparts,
+        own,
+        limit,
+        is_quantized,
+        options.directory,
+    );
     if is_one_engine {
         inspection.find_doubles();
     }
@@ -161,7 +185,24 @@ pub fn bisect(
         search.record(last, Look::Differs);
     }
     inspection.search(&mut search, options.looks, progress);
+    if is_quantized {
+        inspection.look_at_all(&mut search, options.looks, progress);
+    }
+    let parents = inspection.parents.clone();
     inspection.conclude(&search, its_last, &mut found);
+    if is_quantized {
+        found.noise = Some(noise::worst(&found.looked_at, &parents));
+        let is_quantizer =
+            |node: &Unknown| ["QuantizeLinear", "DequantizeLinear"].contains(&&*node.operator);
+        found.only_in_run.retain(|node| !is_quantizer(node));
+        if options.agree {
+            // Every node of a quantized model differs by its steps.
+            found.first = None;
+            found.unknown.clear();
+            found.nothing_to_find = true;
+            return Ok(found);
+        }
+    }
     let differs = found.looked_at.iter().any(|node| node.differs);
     found.nothing_to_find = options.agree && found.first.is_none() && !differs;
     Ok(found)

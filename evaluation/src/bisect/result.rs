@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::noise::NodeNoise;
+
 /// The result of the search.
 #[derive(Debug, Serialize)]
 pub struct Bisection {
@@ -36,6 +38,9 @@ pub struct Bisection {
     pub output_changed: [f64; 2],
     /// max |x − y| / max |x| of the outputs without looking.
     pub output_error: f64,
+    /// The nodes that add the most error, the worst first, if one of the models is quantized.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise: Option<Vec<NodeNoise>>,
     /// True if the outputs differ within the tolerance, or if the runs agree and no node is known to differ.
     pub nothing_to_find: bool,
 }
@@ -61,6 +66,9 @@ pub struct LookedAt {
     pub max_error: f64,
     /// max |x − y| / max |x|.
     pub relative_error: f64,
+    /// Σ (x − y)² / Σ x². `None` for integers and for values of which none is above 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise: Option<f64>,
     /// True if the difference is beyond the limit.
     pub differs: bool,
     /// The reason why the node could not be looked at.

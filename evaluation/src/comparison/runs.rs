@@ -219,6 +219,12 @@ fn default_tolerance(infos: &[&RunInfo]) -> (ToleranceName, String) {
             format!("{} computes in {}", info.name, info.precision),
         )
     });
+    // Engines round values to other steps, even with the same file.
+    let quantized = infos.iter().filter_map(|info| {
+        let nodes = info.quantization()?;
+        let why = format!("{} is quantized: {nodes}", info.model);
+        Some((ToleranceName::Int8, why))
+    });
     // The same file holds the same weights for every run.
     let same_model = infos.windows(2).all(|pair| pair[0].has_model_of(pair[1]));
     let stored = infos.iter().filter(|_| !same_model).filter_map(|info| {
@@ -227,7 +233,8 @@ fn default_tolerance(infos: &[&RunInfo]) -> (ToleranceName, String) {
         Some((name, format!("{} holds {precision} weights", info.model)))
     });
     // The first of the coarsest.
-    let coarsest = computed
+    let coarsest = quantized
+        .chain(computed)
         .chain(stored)
         .reduce(|most, next| if next.0 > most.0 { next } else { most });
     match coarsest {

@@ -8,7 +8,7 @@ use image_classification::{Classifier, Digests, FeedOptions, ImageError, Note};
 
 use super::accumulator::{EvaluationAccumulator, EvaluationOptions, judged_places};
 use super::error::EvaluationError;
-use super::recorded::{Recordings, add_labels};
+use super::recorded::{RecordedAnswers, Recordings, add_labels};
 use super::report::EvaluationReport;
 use crate::accuracy::GroundTruth;
 use crate::digest::Digest;
@@ -163,11 +163,11 @@ impl Evaluation {
     /// # Errors
     ///
     /// The errors of [`run`](Self::run).
-    pub async fn start_recorded<'r, I>(
+    pub async fn start_recorded<I>(
         self,
         images: I,
-        mut recordings: Recordings<'r>,
-    ) -> Result<RunningEvaluation<'r, impl Stream<Item = NamedAnswer> + use<I>>, EvaluationError>
+        mut recordings: Recordings<'_>,
+    ) -> Result<RunningEvaluation<'_, impl Stream<Item = NamedAnswer> + use<I>>, EvaluationError>
     where
         I: IntoIterator<Item: Into<NamedImage>>,
     {
@@ -288,7 +288,7 @@ impl<A: Stream<Item = NamedAnswer>> RunningEvaluation<'_, A> {
     /// Returns the report. Recorded images that were not given are a failure of it.
     pub fn finish(mut self) -> EvaluationReport {
         let against = self.recordings.against.as_deref();
-        let unused = against.and_then(|recording| recording.unused_problem());
+        let unused = against.and_then(RecordedAnswers::unused_problem);
         if let Some(problem) = unused.filter(|_| !self.ready.is_empty()) {
             self.accumulator.add_failure(problem);
         }

@@ -3,7 +3,10 @@
 
 mod ir;
 mod onnx;
+mod quantized;
 mod tflite;
+
+pub use quantized::QuantizedNodes;
 
 use std::fmt;
 use std::io;
@@ -132,6 +135,6 @@ impl Weights {
     }
 }
 
-fn is_share(part: u64, all: u64) -> bool {
+const fn is_share(part: u64, all: u64) -> bool {
     part > 0 && part.saturating_mul(LEAST_SHARE) >= all
 }

@@ -51,14 +51,14 @@ impl Weights {
 }
 
 /// The nodes of one graph or function, and where its values come from.
-struct Scope<'a> {
-    nodes: &'a [Node],
+pub(super) struct Scope<'a> {
+    pub(super) nodes: &'a [Node],
     producers: HashMap<&'a [u8], &'a Node>,
     initializers: HashMap<&'a [u8], &'a Tensor>,
 }
 
 /// Returns the main graph, then all bodies and functions.
-fn scopes(model: &Model) -> Vec<Scope<'_>> {
+pub(super) fn scopes(model: &Model) -> Vec<Scope<'_>> {
     let functions = model.functions.iter().map(|function| &function.node[..]);
     let main = model.graph.iter();
     let mut open: Vec<(&[Node], &[Tensor])> = main
@@ -92,7 +92,7 @@ impl<'a> Scope<'a> {
     }
 
     /// Returns the tensor that the constant `name` is made of, and the type in which it is used if that is another one.
-    fn constant(&self, name: &[u8]) -> Option<(&'a Tensor, Option<DataType>)> {
+    pub(super) fn constant(&self, name: &[u8]) -> Option<(&'a Tensor, Option<DataType>)> {
         let (mut name, mut to) = (name, None);
         for _ in 0..MOST_STEPS {
             if let Some(tensor) = self.initializers.get(name) {
@@ -117,7 +117,7 @@ impl<'a> Scope<'a> {
     }
 
     /// Returns the type that the values `name`, which depend on the image, were rounded to, if they were.
-    fn rounded(&self, name: &[u8]) -> Option<&'static str> {
+    pub(super) fn rounded(&self, name: &[u8]) -> Option<&'static str> {
         let mut name = name;
         for _ in 0..MOST_STEPS {
             let node = *self.producers.get(name)?;
@@ -152,7 +152,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-fn has_weights(node: &Node) -> bool {
+pub(super) fn has_weights(node: &Node) -> bool {
     [
         "Conv",
         "ConvTranspose",
@@ -180,7 +180,7 @@ fn has_weights(node: &Node) -> bool {
 }
 
 /// Returns whether the operator itself computes with integers.
-fn is_integer(node: &Node) -> bool {
+pub(super) fn is_integer(node: &Node) -> bool {
     quantizes(node) || dequantizes(node) || node.operator() == "QAttention"
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use backend_api::InferBackend;
 use evaluation::agreement::Verdict;
-use evaluation::bisect::{BisectOptions, BisectedRun, Bisection, bisect};
+use evaluation::bisect::{BisectOptions, BisectedRun, Bisection, ModelKind, bisect};
 use evaluation::{ComparedPair, ComparisonReport};
 use image_classification::{ImageBuffers, ImageFile, Preparation};
 
@@ -115,12 +115,21 @@ pub fn run(
         let interpretation = info.and_then(|info| info.interpretation);
         interpretation.map(|interpretation| interpretation.scoring)
     };
+    let is_quantized = |run: usize| {
+        let info = comparison.runs[run].info.as_ref();
+        info.is_ok_and(|info| info.quantization().is_some())
+    };
     let options = BisectOptions {
         tolerance: options.tolerance,
         comparison: pair.pair.tolerance.name,
         one_engine: compute_alike(&sides[0], &sides[1]),
         agree: pair.verdict == Verdict::Agree,
         other_outputs: scoring(pair.reference) != scoring(pair.run),
+        models: if [pair.reference, pair.run].into_iter().any(is_quantized) {
+            ModelKind::Quantized
+        } else {
+            ModelKind::Float
+        },
         looks: options.looks,
         directory: directory.path(),
     };

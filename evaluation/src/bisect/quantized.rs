@@ -1,0 +1,88 @@
+//! The values of a quantized model that correspond to values of a float model.
+
+use std::collections::{HashMap, HashSet};
+
+use model_file::onnx::{Model, Node};
+use prost::bytes::Bytes;
+
+use super::side::Side;
+
+/// The values of one model that stand for others.
+#[derive(Debug, Default)]
+pub struct Quantized {
+    /// For each value that only a `QuantizeLinear` reads the value behind its `DequantizeLinear`.
+    rounded: HashMap<Bytes, Bytes>,
+    /// For each value that only an activation without a counterpart reads the activation's output.
+    activated: HashMap<Bytes, Bytes>,
+}
+
+impl Quantized {
+    /// Finds the values of both models. `counterparts` has for each node of the first its node in the second.
+    pub fn of_sides(sides: &[Side<'_>; 2], counterparts: &[Option<usize>]) -> [Self; 2] {
+        let back: HashSet<usize> = counterparts.iter().flatten().copied().collect();
+        let of = |side: usize, is_matched: &dyn Fn(usize) -> bool| {
+            let model = &sides[side].model;
+            Self::of(model, is_matched)
+        };
+        [
+            of(0, &|node| counterparts[node].is_some()),
+            of(1, &|node| back.contains(&node)),
+        ]
+    }
+
+    fn of(model: &Model, is_matched: &dyn Fn(usize) -> bool) -> Self {
+        let mut readers: HashMap<&Bytes, Vec<(usize, &Node)>> = HashMap::new();
+        for (index, node) in model.nodes().iter().enumerate() {
+            for value in node.reads() {
+                readers.entry(value).or_default().push((index, node));
+            }
+        }
+        // The value is the first input; scales, zero points and limits are the others.
+        let output = |value: &Bytes, node: &Node| {
+            let is_value = node.input.first() == Some(value);
+            is_value.then(|| node.output.first().cloned()).flatten()
+        };
+        let mut found = Self::default();
+        for (value, nodes) in &readers {
+            let [(index, node)] = nodes[..] else {
+                continue;
+            };
+            match &*node.operator() {
+                "QuantizeLinear" => {
+                    // Each reader may have its own `DequantizeLinear`, all with the same values.
+                    let behind = output(value, node).and_then(|steps| {
+                        let (_, next) = readers.get(&steps)?.first().copied()?;
+                        let is_pair = next.operator() == "DequantizeLinear";
+                        output(&steps, next).filter(|_| is_pair)
+                    });
+                    found
+                        .rounded
+                        .extend(behind.map(|behind| ((*value).clone(), behind)));
+                }
+                // Quantizers fold them into the range of the steps.
+                "Relu" | "Clip" if !is_matched(index) => {
+                    let after = output(value, node);
+                    found
+                        .activated
+                        .extend(after.map(|after| ((*value).clone(), after)));
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// Returns the values to compare for an output of a node and of its counterpart. A value that is quantized at once has
+    /// the error of its steps and its range, and its activation where the quantizer replaces that.
+    pub fn values<'v>(sides: &'v [Self; 2], values: [&'v Bytes; 2]) -> [&'v Bytes; 2] {
+        let is_rounded = [0, 1].map(|side: usize| sides[side].rounded.contains_key(values[side]));
+        [0, 1].map(|side: usize| {
+            let own = &sides[side];
+            let mut value = values[side];
+            if is_rounded[1 - side] {
+                value = own.activated.get(value).unwrap_or(value);
+            }
+            own.rounded.get(value).unwrap_or(value)
+        })
+    }
+}

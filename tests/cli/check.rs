@@ -1,0 +1,150 @@
+//! `classify check`: gates in a file, with RTen.
+
+use std::fs;
+use std::path::Path;
+
+use classify_tests::{Run, ensure, expect_code, run, small_model};
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+
+use crate::classify;
+
+type Test = fn() -> Result<(), Failed>;
+
+pub fn trials() -> Vec<Trial> {
+    let tests: [(&str, Test); 4] = [
+        ("the_example_of_the_documentation_runs", example),
+        ("flags_replace_values_of_the_file", flags),
+        ("the_worst_verdict_is_the_exit_code", worst),
+        ("nothing_runs_if_a_key_is_unknown", unknown),
+    ];
+    let trial = |(name, test): (&str, Test)| Trial::test(format!("check::{name}"), test);
+    tests.into_iter().map(trial).collect()
+}
+
+/// Returns the first example of TOML in the documentation.
+fn documented() -> Result<String, Failed> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/check.md");
+    let text = fs::read_to_string(path)?;
+    let example = text
+        .split_once("```toml\n")
+        .and_then(|(_, rest)| rest.split_once("```"));
+    Ok(example.ok_or("no example")?.0.to_owned())
+}
+
+/// Writes the files that the example names, and `gate.toml` in a subdirectory of the directory that is returned.
+fn files(gate: &str) -> Result<tempfile::TempDir, Failed> {
+    let folder = tempfile::tempdir()?;
+    let at = folder.path().join("ci");
+    for directory in ["models", "photos/cats"] {
+        fs::create_dir_all(at.join(directory))?;
+    }
+    for model in ["float", "int8"] {
+        fs::copy(
+            small_model("plain.onnx"),
+            at.join(format!("models/{model}.onnx")),
+        )?;
+    }
+    for (name, level) in [("photos/a.ppm", 10), ("photos/cats/b.ppm", 200)] {
+        fs::write(
+            at.join(name),
+            [&b"P6 8 8 255\n"[..], &[level; 192]].concat(),
+        )?;
+    }
+    fs::write(at.join("truth.csv"), "path,class_id\na.ppm,10\nb.ppm,3\n")?;
+    fs::write(at.join("gate.toml"), gate)?;
+    Ok(folder)
+}
+
+fn check(directory: &Path, flags: &[&str], code: i32) -> Result<Run, Failed> {
+    let mut command = classify();
+    command.current_dir(directory).args(["check", "-q"]);
+    let result = run(command.args(flags));
+    expect_code(&result, code)?;
+    Ok(result)
+}
+
+const GATE: [&str; 2] = ["--config", "ci/gate.toml"];
+
+fn example() -> Result<(), Failed> {
+    let folder = files(&documented()?)?;
+    let result = check(folder.path(), &GATE, 0)?;
+    let verdicts = result
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("AGREE") || line.starts_with("PASSED"));
+    ensure(verdicts.count() == 2, &result)?;
+    for report in ["compare.html", "compare.xml", "evaluate.json", "rows.csv"] {
+        ensure(folder.path().join("ci").join(report).is_file(), report)?;
+    }
+    let json: Value = serde_json::from_slice(&fs::read(folder.path().join("ci/evaluate.json"))?)?;
+    ensure(
+        json["counted"] == 2 && json["runs"].as_array().map(Vec::len) == Some(2),
+        &json,
+    )?;
+    // The default name, in the current directory.
+    let at = folder.path().join("ci");
+    fs::rename(at.join("gate.toml"), at.join("classify.toml"))?;
+    check(&at, &[], 0).map(|_| ())
+}
+
+fn flags() -> Result<(), Failed> {
+    let folder = files(&documented()?)?;
+    let with = |flags: &[&str], code| check(folder.path(), &[&GATE[..], flags].concat(), code);
+    // It belongs to `evaluate` alone.
+    let result = with(&["--metric-min", "f1-macro=0.9"], 1)?;
+    ensure(
+        result.stdout.contains("AGREE") && result.stdout.contains("FAILED metric-min: f1-macro"),
+        &result,
+    )?;
+    ensure(!result.stdout.contains("mcc"), &result)?;
+    // Relative to the current directory, and in place of all inputs of the file.
+    fs::write(
+        folder.path().join("a.ppm"),
+        [&b"P6 8 8 255\n"[..], &[10; 192]].concat(),
+    )?;
+    let result = with(&["-i", "a.ppm", "--min-truth", "0"], 0)?;
+    ensure(result.stdout.contains("1 of 1 image counted"), &result)?;
+    let result = with(&["--min-topp1", "1"], 2)?;
+    ensure(
+        result.stderr.contains("unknown key `min-topp1`") && result.stderr.contains("`min-top1`"),
+        &result,
+    )
+}
+
+fn worst() -> Result<(), Failed> {
+    let folder = files(&documented()?)?;
+    let at = folder.path().join("ci");
+    // The evaluation passes, and the comparison does not.
+    fs::copy(small_model("reversed.onnx"), at.join("models/int8.onnx"))?;
+    let flags = [&GATE[..], &["--max-drop", "100%", "--min-top1", "0"]].concat();
+    let result = check(
+        folder.path(),
+        &[&flags[..], &["--metric-min", "mcc=-1"]].concat(),
+        1,
+    )?;
+    ensure(
+        result.stdout.contains("DISAGREE") && result.stdout.contains("PASSED"),
+        &result,
+    )
+}
+
+fn unknown() -> Result<(), Failed> {
+    let folder = files(&documented()?.replace("max-drop", "max-dorp"))?;
+    let result = check(folder.path(), &GATE, 2)?;
+    let words = "[evaluate] has the unknown key `max-dorp`";
+    ensure(
+        result.stdout.is_empty()
+            && result.stderr.contains(words)
+            && result.stderr.contains("`max-drop`"),
+        &result,
+    )?;
+    let result = check(folder.path(), &["--config", "nowhere.toml"], 2)?;
+    ensure(result.stderr.contains("cannot use nowhere.toml"), &result)?;
+    let folder = files("runs = ['rten']\ninput = ['photos']\n[evaluate]\nmin-top1 = '200%'\n")?;
+    let result = check(folder.path(), &GATE, 2)?;
+    ensure(
+        result.stderr.contains("[evaluate]: invalid value '200%'"),
+        &result,
+    )
+}

@@ -1,0 +1,64 @@
+"""Writes a float classifier and its QDQ versions: one with fitting ranges, one of which a node's range is clipped, and
+one of more nodes of which only one is quantized.
+
+Usage: quantized_pair.py DIRECTORY
+"""
+
+import sys
+
+import numpy
+from onnx import TensorProto, helper, numpy_helper, save
+
+CLIPPED = "conv2"
+
+
+def write(path, ranges, more=0):
+    """`ranges`: the largest value of each convolution's output, or None for the float model. `more`: further nodes with
+    weights."""
+    random = numpy.random.default_rng(4)
+    nodes, weights = [], []
+
+    def constant(name, array):
+        weights.append(numpy_helper.from_array(array, name))
+        return name
+
+    def pair(value, largest, of):
+        scale = constant(f"{of}_scale", numpy.float32(largest / 255))
+        zero = constant(f"{of}_zero", numpy.uint8(0))
+        nodes.append(helper.make_node("QuantizeLinear", [value, scale, zero], [f"{of}_q"], f"{of}_quantize"))
+        nodes.append(helper.make_node("DequantizeLinear", [f"{of}_q", scale, zero], [f"{of}_d"], f"{of}_dequantize"))
+        return f"{of}_d"
+
+    value, channels = "input", 3
+    for layer in (1, 2, 3):
+        name = f"conv{layer}"
+        weight = random.normal(size=(8, channels, 3, 3)).astype(numpy.float32) / 4
+        nodes.append(helper.make_node("Conv", [value, constant(f"{name}_w", weight)], [name], name, strides=[2, 2]))
+        value, channels = name, 8
+        if ranges and ranges[layer - 1]:
+            # The quantizer cuts at 0.
+            value = pair(name, ranges[layer - 1], name)
+        else:
+            nodes.append(helper.make_node("Relu", [name], [f"{name}_relu"], f"relu{layer}"))
+            value = f"{name}_relu"
+    nodes.append(helper.make_node("GlobalAveragePool", [value], ["pooled"], "pool"))
+    nodes.append(helper.make_node("Flatten", ["pooled"], ["flat"], "flatten"))
+    flat = "flat"
+    for layer in range(more):
+        identity = constant(f"more{layer}_w", numpy.eye(8, dtype=numpy.float32))
+        nodes.append(helper.make_node("MatMul", [flat, identity], [f"more{layer}"], f"more{layer}"))
+        flat = f"more{layer}"
+    gemm = random.normal(size=(8, 5)).astype(numpy.float32)
+    nodes.append(helper.make_node("Gemm", [flat, constant("gemm_w", gemm)], ["output"], "gemm"))
+    tensor = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+    graph = helper.make_graph(nodes, "pair", [tensor("input", [1, 3, 32, 32])], [tensor("output", [1, 5])], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    save(model, path)
+
+
+write(f"{sys.argv[1]}/float.onnx", None)
+fitting = [8.0, 16.0, 40.0]
+write(f"{sys.argv[1]}/good.onnx", fitting)
+write(f"{sys.argv[1]}/bad.onnx", [fitting[0], fitting[1] / 20, fitting[2]])
+write(f"{sys.argv[1]}/one.onnx", [fitting[0], None, None], more=120)
