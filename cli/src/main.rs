@@ -33,6 +33,7 @@ use std::cell::RefCell;
 use std::panic::catch_unwind;
 
 use crate::args::{Args, Command};
+use crate::commands::merge::Merged;
 use crate::errors::is_broken_pipe;
 use crate::interrupt::Interrupted;
 use crate::options::ClassifyOptions;
@@ -113,13 +114,22 @@ fn run(args: Args, messages: &mut Messages) -> anyhow::Result<u8> {
             commands::classify::run(options, messages)?;
             Ok(u8::from(messages.errors() > 0))
         }
+        Some(Command::Compare(args)) if args.runs.shard.shard.is_some() => {
+            commands::shard::compare(*args, messages).map(|()| 0)
+        }
+        Some(Command::Evaluate(args)) if args.runs.shard.shard.is_some() => {
+            commands::shard::evaluate(*args, messages).map(|()| 0)
+        }
         Some(Command::Compare(args)) => commands::compare::run(*args, messages).map(verdict),
         Some(Command::Evaluate(args)) => commands::evaluate::run(*args, messages).map(verdict),
         Some(Command::Bench(args)) => {
             commands::bench::run(*args, messages)?;
             Ok(u8::from(messages.errors() > 0))
         }
-        Some(Command::Merge(args)) => commands::merge::run(&args, messages),
+        Some(Command::Merge(args)) => match commands::merge::run(&args, messages)? {
+            Merged::Rows => Ok(u8::from(messages.errors() > 0)),
+            Merged::Verdict(found) => Ok(verdict(found)),
+        },
         Some(Command::Inspect(args)) => {
             if let Some(pattern) = &args.recipes {
                 commands::recipes::run(pattern, args.format)?;

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use evaluation::accuracy::GroundTruth;
 use evaluation::agreement::Verdict;
 use evaluation::text::{counted, printable};
-use evaluation::{Evaluation, EvaluationOptions, EvaluationReport, GateLimits, RunInfo};
+use evaluation::{
+    Evaluation, EvaluationAccumulator, EvaluationOptions, EvaluationReport, GateLimits, RunInfo,
+};
 use futures_executor::block_on;
 use image_classification::read_file;
 
@@ -15,7 +17,7 @@ use crate::files_read::FilesRead;
 use crate::inputs::Input;
 use crate::options::RunsOptions;
 use crate::reports::{self, Destination, EvaluationText as _};
-use crate::session::{self, OpenRun, Session};
+use crate::session::{self, Session};
 use crate::terminal::Messages;
 
 /// Evaluates, prints the text report and writes the others.
@@ -32,7 +34,12 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     let report = evaluate(&session, &options, truth, images, inputs, messages)?;
     warn(&report, messages);
     // Whoever reads the reports learns that nothing was evaluated, and why.
-    reports::write_evaluation(reports, &report)?;
+    finish(reports, &report)
+}
+
+/// Writes the reports. Returns the verdict.
+pub fn finish(reports: Vec<Destination>, report: &EvaluationReport) -> anyhow::Result<Verdict> {
+    reports::write_evaluation(reports, report)?;
     if report.runs.iter().all(|run| run.results.is_err()) {
         return Err(Hinted::new("no run is left to evaluate", "fix the errors above").into());
     }
@@ -40,11 +47,11 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
 }
 
 /// The options of `evaluate`.
-struct EvaluateOptions {
-    runs: RunsOptions,
+pub struct EvaluateOptions {
+    pub runs: RunsOptions,
     /// The file with the ground truth. Without one the names of directories are it.
-    truth: Option<PathBuf>,
-    evaluation: EvaluationOptions,
+    pub truth: Option<PathBuf>,
+    pub evaluation: EvaluationOptions,
     /// True if the command line has a threshold.
     has_threshold: bool,
 }
@@ -89,7 +96,7 @@ impl EvaluateOptions {
     }
 
     /// Warns of images without ground truth before work starts: gates may need all of them.
-    fn warn_missing(&self, images: &[PathBuf], truth: &GroundTruth, messages: &Messages) {
+    pub fn warn_missing(&self, images: &[PathBuf], truth: &GroundTruth, messages: &Messages) {
         let missing = images.iter().filter(|image| truth.written(image).is_none());
         let Some(first) = missing.clone().next() else {
             return;
@@ -109,13 +116,52 @@ impl EvaluateOptions {
     }
 
     /// Returns the ground truth of the images.
-    fn ground_truth(&self, images: &[PathBuf]) -> anyhow::Result<GroundTruth> {
+    pub fn ground_truth(&self, images: &[PathBuf]) -> anyhow::Result<GroundTruth> {
         let truth = match &self.truth {
             Some(path) => read_truth(path)?,
             None => GroundTruth::folders(),
         };
         truth.check_images(images)?;
         Ok(truth)
+    }
+}
+
+impl EvaluateOptions {
+    /// Returns whether the ground truth may be that of a model without a class for the background. `classes` are those of
+    /// the runs.
+    pub fn may_lack_background(
+        &self,
+        mut classes: impl Iterator<Item = Option<usize>>,
+        truth: &GroundTruth,
+        images: &[PathBuf],
+    ) -> bool {
+        self.evaluation.label_offset == 0
+            && classes.any(|classes| classes == Some(1001))
+            && has_ids_below_1000(truth, images)
+    }
+}
+
+/// Prints the runs that cannot be judged, and notes on the others.
+pub fn note_runs(
+    accumulator: &EvaluationAccumulator,
+    options: &EvaluateOptions,
+    may_lack_background: bool,
+    messages: &mut Messages,
+) {
+    let entries = accumulator.entries();
+    for (place, error) in accumulator.rejected() {
+        messages.rejected(&printable(&entries[*place].name), error);
+    }
+    let infos = entries.iter().filter_map(|entry| entry.info.as_ref().ok());
+    let infos: Vec<&RunInfo> = infos.collect();
+    if options.has_threshold && !infos.is_empty() && !infos.iter().any(|it| is_multi_label(it)) {
+        messages.note("--threshold has no effect: in every run one class is right at a time");
+    }
+    if may_lack_background && infos.iter().any(|info| info.classes == Some(1001)) {
+        messages.note(
+            "a model has 1001 classes, and the ground truth no id above 999; if class 0 of the model is the background, \
+             pass `--label-offset 1`",
+        );
     }
 }
 
@@ -128,7 +174,7 @@ fn open_reports(options: &EvaluateOptions) -> anyhow::Result<Vec<Destination>> {
 }
 
 /// Reads a file of ground truth.
-fn read_truth(path: &Path) -> anyhow::Result<GroundTruth> {
+pub fn read_truth(path: &Path) -> anyhow::Result<GroundTruth> {
     let read = || {
         let bytes = read_file(path, GroundTruth::MOST_BYTES)?;
         Ok(GroundTruth::read(&*bytes)?)
@@ -147,10 +193,8 @@ fn evaluate(
     inputs: Vec<Input>,
     messages: &mut Messages,
 ) -> anyhow::Result<EvaluationReport> {
-    let has_1001_classes = |run: &OpenRun| run.fitted.classes == Some(1001);
-    let may_lack_background = options.evaluation.label_offset == 0
-        && session.ready().any(has_1001_classes)
-        && has_ids_below_1000(&truth, &images);
+    let classes = session.ready().map(|run| run.fitted.classes);
+    let may_lack_background = options.may_lack_background(classes, &truth, &images);
     let evaluation = Evaluation::of_runs(session.runs(), truth)
         .options(options.evaluation.clone())
         .images(images)
@@ -161,22 +205,9 @@ fn evaluate(
     session.check_models()?;
     session.note(running.notes(), messages);
     let accumulator = running.accumulator();
+    note_runs(accumulator, options, may_lack_background, messages);
     let entries = accumulator.entries();
-    for (place, error) in accumulator.rejected() {
-        messages.rejected(&printable(&entries[*place].name), error);
-    }
-    let infos = entries.iter().filter_map(|entry| entry.info.as_ref().ok());
-    let infos: Vec<&RunInfo> = infos.collect();
-    if options.has_threshold && !infos.is_empty() && !infos.iter().any(|it| is_multi_label(it)) {
-        messages.note("--threshold has no effect: in every run one class is right at a time");
-    }
-    if may_lack_background && infos.iter().any(|info| info.classes == Some(1001)) {
-        messages.note(
-            "a model has 1001 classes, and the ground truth no id above 999; if class 0 of the model is the background, \
-             pass `--label-offset 1`",
-        );
-    }
-    let evaluated = infos.len();
+    let evaluated = accumulator.ready().count();
     let names: Vec<String> = entries.iter().map(|entry| entry.name.clone()).collect();
     let name = |run: usize| (evaluated > 1).then_some(&*names[run]);
     let mut done = 0;
@@ -206,7 +237,7 @@ fn has_ids_below_1000(truth: &GroundTruth, images: &[PathBuf]) -> bool {
 }
 
 /// Warns of entries that do not count, and of different labels.
-fn warn(evaluation: &EvaluationReport, messages: &Messages) {
+pub fn warn(evaluation: &EvaluationReport, messages: &Messages) {
     if let Some(first) = evaluation.surplus.first() {
         let surplus = evaluation.surplus.len();
         messages.warning(&format!(
