@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use image_classification::{Image, has_image_magic};
 
+use crate::archive::{self, Member};
 use crate::directory::{self, Entry, Kind};
 use crate::errors::Hinted;
 use crate::pattern;
@@ -20,8 +21,47 @@ const MOST_ENDINGS: usize = 6;
 /// An image to classify, or what stands in its way already.
 #[derive(Debug)]
 pub struct Input {
+    /// The path, or the name of a member of an archive.
     pub path: PathBuf,
+    /// The place in an archive, if the image is in one.
+    pub member: Option<Member>,
     pub problem: Option<anyhow::Error>,
+}
+
+impl Input {
+    /// The image in the file at `path`.
+    pub fn file(path: PathBuf) -> Self {
+        Self {
+            path,
+            member: None,
+            problem: None,
+        }
+    }
+
+    /// The image in an archive, with its name in results.
+    pub fn member(path: PathBuf, member: Member) -> Self {
+        Self {
+            path,
+            member: Some(member),
+            problem: None,
+        }
+    }
+
+    /// An image that cannot be read for a reason that is known already.
+    pub fn failed(path: PathBuf, problem: anyhow::Error) -> Self {
+        Self {
+            path,
+            member: None,
+            problem: Some(problem),
+        }
+    }
+
+    /// Returns the file that is read.
+    pub fn file_read(&self) -> &Path {
+        self.member
+            .as_ref()
+            .map_or(&self.path, |member| &member.archive)
+    }
 }
 
 /// The images, and what was left out of folders.
@@ -33,6 +73,8 @@ pub struct Inputs {
     pub lists: Vec<PathBuf>,
     /// True if a list or a stream of lines is read from stdin.
     pub stdin: bool,
+    /// True if archives are entries, whose images are found later.
+    keeps_archives: bool,
     hidden: usize,
     /// Files that are no images, by their endings.
     others: BTreeMap<String, usize>,
@@ -85,10 +127,18 @@ impl Inputs {
                 "name images, directories of images, or a list of them",
             )
             .into()),
-            [Input { path, problem }] => problem.take().map_or(Ok(()), |problem| {
+            [Input { path, problem, .. }] => problem.take().map_or(Ok(()), |problem| {
                 Err(problem.context(path.display().to_string()))
             }),
             _ => Ok(()),
+        }
+    }
+
+    /// Inputs in which archives are entries.
+    pub fn of_entries() -> Self {
+        Self {
+            keeps_archives: true,
+            ..Self::default()
         }
     }
 
@@ -188,19 +238,39 @@ impl Inputs {
     fn add_path(&mut self, path: &Path, recursive: bool) {
         if path.is_dir() {
             self.add_folder(path, recursive);
+        } else if archive::is_archive(path) {
+            self.add_archive(path);
         } else {
-            self.list.push(Input {
-                path: path.to_owned(),
-                problem: None,
-            });
+            self.list.push(Input::file(path.to_owned()));
+        }
+    }
+
+    /// Adds the images of an archive, in its order.
+    fn add_archive(&mut self, path: &Path) {
+        if self.keeps_archives {
+            return self.list.push(Input::file(path.to_owned()));
+        }
+        match archive::list(path) {
+            Ok(listed) => {
+                if listed.images.is_empty() {
+                    let hint = "name an archive with images";
+                    self.add_problem(
+                        path,
+                        Hinted::new("there are no images in this archive", hint),
+                    );
+                }
+                self.list.extend(listed.images);
+                for (ending, count) in listed.others {
+                    *self.others.entry(ending).or_default() += count;
+                }
+            }
+            Err(error) => self.add_problem(path, error),
         }
     }
 
     fn add_problem(&mut self, path: &Path, problem: impl Into<anyhow::Error>) {
-        self.list.push(Input {
-            path: path.to_owned(),
-            problem: Some(problem.into()),
-        });
+        self.list
+            .push(Input::failed(path.to_owned(), problem.into()));
     }
 
     /// Adds the images of a directory, sorted by name, directory by directory.
@@ -208,10 +278,8 @@ impl Inputs {
         let before = (self.list.len(), self.folders);
         for Entry { path, kind } in directory::list(folder, recursive) {
             match kind {
-                Kind::File if is_image(&path) => self.list.push(Input {
-                    path,
-                    problem: None,
-                }),
+                Kind::File if archive::is_archive(&path) => self.add_archive(&path),
+                Kind::File if is_image(&path) => self.list.push(Input::file(path)),
                 Kind::File | Kind::Special => {
                     let ending = path.extension().unwrap_or_default();
                     let ending = ending.to_string_lossy().to_ascii_lowercase();

@@ -1,5 +1,6 @@
 //! `classify`: what is in these images, on whatever engine and device there is.
 
+mod archive;
 mod args;
 mod commands;
 mod destination;

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout)]
 
 mod answers;
+mod archives;
 mod bench;
 mod bisect;
 mod cases;
@@ -51,6 +52,7 @@ fn main() {
     let set_up = engines.and(&Needs::set_up());
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(answers::trials(&set_up));
+    trials.extend(archives::trials(&engines));
     trials.extend(bench::trials(&engines, &set_up));
     trials.extend(cases::trials(&set_up));
     trials.extend(classifier::trials(&set_up));

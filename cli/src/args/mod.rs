@@ -440,13 +440,18 @@ pub struct EvaluateArgs {
         long,
         value_name = "FILE",
         help_heading = "Evaluation",
-        required_unless_present = "truth_folders"
+        required_unless_present_any = ["truth_folders", "truth_webdataset"]
     )]
     pub truth: Option<PathBuf>,
 
     /// Use the name of an image's directory as its class, by id or by name
     #[arg(long, conflicts_with = "truth", help_heading = "Evaluation")]
     pub truth_folders: bool,
+
+    /// Use the members next to an image in its .tar archive as its classes, as WebDataset names them: NAME.cls, or
+    /// NAME.json with `cls`, `label` or the like, or NAME.txt
+    #[arg(long, conflicts_with_all = ["truth", "truth_folders"], help_heading = "Evaluation")]
+    pub truth_webdataset: bool,
 
     /// Offset to add to the ids of the ground truth: 1 for a model whose class 0 is the background
     #[arg(

@@ -26,7 +26,8 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     let reports = open_reports(&options)?;
     options.runs.note_defaults(messages);
     let images = options.images();
-    let truth = options.ground_truth(&images)?;
+    let written = options.take_written();
+    let truth = options.ground_truth(&images, &written)?;
     options.warn_missing(&images, &truth, messages);
     let session = Session::open(&options.runs, messages)?;
     session.report_failures(messages);
@@ -49,8 +50,10 @@ pub fn finish(reports: Vec<Destination>, report: &EvaluationReport) -> anyhow::R
 /// The options of `evaluate`.
 pub struct EvaluateOptions {
     pub runs: RunsOptions,
-    /// The file with the ground truth. Without one the names of directories are it.
+    /// The file with the ground truth.
     pub truth: Option<PathBuf>,
+    /// True if members of archives are the ground truth. Otherwise, without a file, the names of directories are it.
+    pub is_webdataset: bool,
     pub evaluation: EvaluationOptions,
     /// True if the command line has a threshold.
     has_threshold: bool,
@@ -70,6 +73,7 @@ impl TryFrom<EvaluateArgs> for EvaluateOptions {
         }
         Ok(Self {
             truth: args.truth,
+            is_webdataset: args.truth_webdataset,
             has_threshold: args.threshold.is_some(),
             evaluation: EvaluationOptions {
                 reference: runs.reference.clone(),
@@ -115,10 +119,26 @@ impl EvaluateOptions {
         ));
     }
 
-    /// Returns the ground truth of the images.
-    pub fn ground_truth(&self, images: &[PathBuf]) -> anyhow::Result<GroundTruth> {
+    /// Returns the classes that archives have for their images. An image whose classes cannot be used fails.
+    fn take_written(&mut self) -> Vec<WrittenClasses> {
+        let images = self.runs.inputs.list.iter_mut();
+        let is_used = self.is_webdataset;
+        let written = images.filter(|_| is_used).filter_map(|image| {
+            let classes = take_classes(image)?;
+            Some((image.path.clone(), classes))
+        });
+        written.collect()
+    }
+
+    /// Returns the ground truth of the images. `written` are the classes that archives have for them.
+    pub fn ground_truth(
+        &self,
+        images: &[PathBuf],
+        written: &[WrittenClasses],
+    ) -> anyhow::Result<GroundTruth> {
         let truth = match &self.truth {
             Some(path) => read_truth(path)?,
+            None if self.is_webdataset => truth_of(written)?,
             None => GroundTruth::folders(),
         };
         truth.check_images(images)?;
@@ -171,6 +191,34 @@ fn open_reports(options: &EvaluateOptions) -> anyhow::Result<Vec<Destination>> {
     let read = FilesRead::of_runs(&options.runs, &[("the ground truth", truth)]);
     read.check(&reports::files(&options.runs.reports).collect::<Vec<_>>())?;
     reports::open(&options.runs.reports)
+}
+
+/// The name of an image and its classes as they are written.
+pub type WrittenClasses = (PathBuf, Vec<String>);
+
+/// Returns the classes that an archive has for an image. If they cannot be used, the image fails.
+pub fn take_classes(image: &mut Input) -> Option<Vec<String>> {
+    match image.member.as_mut()?.truth.take()? {
+        Ok(classes) => Some(classes),
+        Err(reason) => {
+            let error = format!("its ground truth in the archive cannot be used: {reason}");
+            let hint = "correct the sample in the archive";
+            image.problem = Some(Hinted::new(error, hint).into());
+            None
+        }
+    }
+}
+
+/// Returns the ground truth that archives have.
+fn truth_of(written: &[WrittenClasses]) -> anyhow::Result<GroundTruth> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table.write_record(["path", "label"])?;
+    for (image, classes) in written {
+        for class in classes {
+            table.write_record([&*image.to_string_lossy(), class])?;
+        }
+    }
+    Ok(GroundTruth::read(&*table.into_inner()?)?)
 }
 
 /// Reads a file of ground truth.

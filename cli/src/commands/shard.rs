@@ -1,6 +1,8 @@
 //! A shard of `classify`, `compare` or `evaluate`: it writes a part, which `classify merge` joins with the others.
 
-use std::path::Path;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use evaluation::accuracy::GroundTruth;
 use evaluation::answers::{AnswerWriter, InferredImage, StoredRuns};
@@ -71,7 +73,13 @@ pub fn compare(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<()>
         }
         Ok(ready)
     };
-    answers("compare", &mut options.runs, None, compared, messages)
+    answers(
+        "compare",
+        &mut options.runs,
+        &Truth::None,
+        compared,
+        messages,
+    )
 }
 
 /// Stores the answers of runs for the images of a shard, for an evaluation.
@@ -83,36 +91,47 @@ pub fn evaluate(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<(
         .as_deref()
         .map(evaluate::read_truth)
         .transpose()?;
-    let truth = options.truth.take();
+    let truth = match options.truth.take() {
+        Some(file) => Truth::File(file),
+        None if options.is_webdataset => Truth::Members,
+        None => Truth::None,
+    };
     let judged = |entries: &[RunEntry], _: &mut Messages| Ok((0..entries.len()).collect());
-    answers(
-        "evaluate",
-        &mut options.runs,
-        truth.as_deref(),
-        judged,
-        messages,
-    )
+    answers("evaluate", &mut options.runs, &truth, judged, messages)
 }
 
-/// Stores the answers of the runs that `stored` chooses. `truth` is the file with the ground truth.
+/// The ground truth of a shard.
+enum Truth {
+    /// None is needed: the names of directories are it, or nothing is judged.
+    None,
+    File(PathBuf),
+    /// Members of archives, which are stored with the answers.
+    Members,
+}
+
+/// Stores the answers of the runs that `stored` chooses.
 fn answers(
     command: &str,
     options: &mut RunsOptions,
-    truth: Option<&Path>,
+    truth: &Truth,
     stored: impl FnOnce(&[RunEntry], &mut Messages) -> anyhow::Result<Vec<usize>>,
     messages: &mut Messages,
 ) -> anyhow::Result<()> {
     let shard = options.shard.take().expect("the command line has a shard");
+    let truth_file = match truth {
+        Truth::File(file) => Some(&**file),
+        Truth::None | Truth::Members => None,
+    };
     let mut entries = Entries::find(&shard.input)?;
     options.inputs = std::mem::take(&mut entries.found);
     let engines = options.runs.iter().map(|(_, engine)| engine);
-    let files = shards::files(engines, &options.preprocess, truth.into_iter())?;
+    let files = shards::files(engines, &options.preprocess, truth_file.into_iter())?;
     let (shard, images) = OpenShard::open(&shard, command, entries, files)?;
     options.note_defaults(messages);
     if is_complete(&shard, messages)? {
         return Ok(());
     }
-    let read = FilesRead::of_runs(options, &[("the ground truth", truth)]);
+    let read = FilesRead::of_runs(options, &[("the ground truth", truth_file)]);
     let output = open_part(&shard, &read)?;
     let session = Session::open(options, messages)?;
     session.report_failures(messages);
@@ -127,12 +146,23 @@ fn answers(
         .image_problem(errors::image_problem);
     let entries = runs.entries()?;
     let stored = stored(&entries, messages)?;
+    // The classes of the images that are in flight.
+    let written: Arc<Mutex<VecDeque<Option<Vec<String>>>>> = Arc::default();
+    let taken = Arc::clone(&written);
+    let has_members = matches!(truth, Truth::Members);
+    let images = images.map(move |mut image| {
+        if has_members {
+            let classes = evaluate::take_classes(&mut image);
+            lock(&taken).push_back(classes);
+        }
+        image
+    });
     let images = session::images(images);
     let mut running = block_on(runs.start(entries, stored, images, command == "compare"));
     session.check_models()?;
     let mut writer = AnswerWriter::start(output, running.entries(), running.stored())?;
     let (mut done, mut failed) = (0, 0);
-    while let Some(InferredImage { image, note }) = block_on(running.next()) {
+    while let Some(InferredImage { mut image, note }) = block_on(running.next()) {
         let path = printable(&image.path.to_string_lossy());
         session::note_image(&path, note, messages);
         let name = |index: usize| printable(&running.entries()[running.stored()[index]].name);
@@ -150,6 +180,7 @@ fn answers(
         for (what, problem) in failures {
             messages.problem(&what, problem);
         }
+        image.truth = lock(&written).pop_front().flatten();
         writer.add(&image)?;
         done += 1;
     }
@@ -160,6 +191,10 @@ fn answers(
     process::leak(session);
     note_failures(done, messages);
     Ok(())
+}
+
+fn lock<T>(written: &Mutex<T>) -> MutexGuard<'_, T> {
+    written.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns whether the part of a shard is complete already, and says so.

@@ -112,12 +112,14 @@ fn evaluate(
         check_truth(truth, parts.directory.job.files.get(&given))?;
     }
     let description = parts.description(messages)?;
-    let mut images = Vec::new();
+    let (mut images, mut written) = (Vec::new(), Vec::new());
     parts.each_image(&description, |image| {
+        written.extend(image.truth.map(|classes| (image.path.clone(), classes)));
         images.push(image.path);
         Ok(())
     })?;
-    let truth = options.ground_truth(&images)?;
+    let truth = options.ground_truth(&images, &written)?;
+    drop(written);
     options.warn_missing(&images, &truth, messages);
     let infos = description
         .runs
