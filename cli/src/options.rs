@@ -292,6 +292,24 @@ impl OutputArgs {
         }
     }
 
+    /// Checks that results in Parquet can be written, and where.
+    fn check_parquet(&self, format: Format, is_shard: bool) -> anyhow::Result<()> {
+        if format != Format::Parquet {
+            return Ok(());
+        }
+        if cfg!(not(feature = "parquet")) {
+            let error = "this program was built without Parquet";
+            let hint =
+                "build it with `--features parquet`, or pass `--format csv` or `--format json`";
+            return Err(Hinted::new(error, hint).into());
+        }
+        if self.output.is_none() && !is_shard {
+            let hint = "pass `-o FILE`, or `-o -` for a pipe";
+            return Err(Hinted::new("`--format parquet` is binary and needs a file", hint).into());
+        }
+        Ok(())
+    }
+
     /// Returns the outputs of the model that are saved.
     fn saved(&self, format: Format) -> anyhow::Result<ExtraOutputs> {
         let saved = match &*self.save_outputs {
@@ -299,10 +317,12 @@ impl OutputArgs {
             [all] if all == "all" => ExtraOutputs::All,
             names => ExtraOutputs::Named(names.to_vec()),
         };
-        if saved != ExtraOutputs::None && matches!(format, Format::Text | Format::Csv) {
+        if saved != ExtraOutputs::None
+            && matches!(format, Format::Text | Format::Csv | Format::Parquet)
+        {
             let hint = "pass `--format json`, or `--format npz -o FILE`";
             return Err(Hinted::new(
-                "text and CSV cannot hold the outputs of --save-outputs",
+                "text, CSV and Parquet cannot hold the outputs of --save-outputs",
                 hint,
             )
             .into());
@@ -322,6 +342,8 @@ impl TryFrom<ClassifyArgs> for ClassifyOptions {
         let format = args
             .output
             .format(args.stream, args.shard.shard.is_some())?;
+        args.output
+            .check_parquet(format, args.shard.shard.is_some())?;
         let saved = args.output.saved(format)?;
         let jobs = set_up_decoding(&args.engine.tuning);
         let shard = ShardOptions::new(args.shard, &args.input);

@@ -80,7 +80,7 @@ fn main() {
     trials.extend(recompute::trials(&set_up));
     trials.extend(reports::trials(&set_up));
     trials.extend(shapes::trials(&engines, &set_up));
-    trials.extend(shards::trials(&engines));
+    trials.extend(shards::trials(&engines, &set_up));
     trials.extend(snapshots::trials(&engines, &set_up));
     trials.extend(sources::trials(&engines, &set_up));
     trials.extend(stream::trials());

@@ -15,7 +15,7 @@ const IMAGES: usize = 10;
 /// The one among them that is no image.
 const BROKEN: usize = 4;
 
-pub fn trials(engines: &Needs) -> Vec<Trial> {
+pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
     let with_engines: [(&str, fn() -> Result<(), Failed>); 18] = [
         (
             "shards::merged_json_is_the_json_of_one_process",
@@ -69,6 +69,17 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
     let mut trials: Vec<Trial> = with_engines
         .map(|(name, test)| engines.test(name, test))
         .into();
+    #[cfg(feature = "parquet")]
+    trials.push(engines.test(
+        "shards::merged_parquet_is_the_parquet_of_one_process",
+        merged_parquet,
+    ));
+    #[cfg(not(feature = "parquet"))]
+    trials.push(engines.test(
+        "shards::parquet_is_refused_by_a_program_without_it",
+        no_parquet,
+    ));
+    trials.push(with_set_up.test("shards::a_long_list_takes_no_memory", long_list));
     #[cfg(unix)]
     trials.push(engines.test("shards::a_killed_shard_is_resumed", killed));
     trials
@@ -453,6 +464,97 @@ fn no_parts() -> Result<(), Failed> {
             .contains("has no parts of shards: there is no job.json"),
         &merged,
     )
+}
+
+/// The rows of a Parquet file without their times, as text.
+#[cfg(feature = "parquet")]
+fn parquet_rows(path: &Path) -> Result<Vec<Vec<(String, String)>>, Failed> {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+
+    let reader = SerializedFileReader::new(fs::File::open(path)?)?;
+    let rows = reader.get_row_iter(None)?.map(|row| {
+        let row = row?;
+        let columns = row
+            .get_column_iter()
+            .filter(|(name, _)| !name.ends_with("_ms"));
+        Ok(columns
+            .map(|(name, field)| (name.clone(), field.to_string()))
+            .collect())
+    });
+    rows.collect()
+}
+
+#[cfg(feature = "parquet")]
+fn merged_parquet() -> Result<(), Failed> {
+    let images = Images::new()?;
+    let format = ["--backend", "onnx", "--format", "parquet"];
+    let whole = images.at("whole.parquet");
+    let mut command = images.command(&format);
+    expect_code(&run(command.arg("-o").arg(&whole)), 1)?;
+    images.shards(&format, 4)?;
+    let merged = images.at("merged.parquet");
+    let mut command = classify();
+    command
+        .arg("merge")
+        .arg(images.at("parts"))
+        .arg("-o")
+        .arg(&merged);
+    let merge = run(&mut command);
+    expect_code(&merge, 1)?;
+    ensure(merge.stderr.contains("1 of 10 images failed"), &merge)?;
+    let [whole, merged] = [parquet_rows(&whole)?, parquet_rows(&merged)?];
+    ensure(whole == merged && whole.len() == IMAGES, (&whole, &merged))?;
+    // The values are those of the JSON.
+    let json = rows(&run(&mut images.command(&JSON)).stdout)?;
+    for (row, json) in whole.iter().zip(&json) {
+        let cell = |wanted: &str| {
+            let found = row.iter().find(|(name, _)| name == wanted);
+            found
+                .map(|(_, value)| value.clone())
+                .ok_or("no such column")
+        };
+        ensure(cell("path")? == json["path"].to_string(), row)?;
+        let message = json["error"]["message"].to_string();
+        ensure(cell("error_message")? == message, row)?;
+        let top = cell("top")?;
+        ensure((top == "null") == json["top"].is_null(), row)?;
+        for class in json["top"].as_array().into_iter().flatten() {
+            let class = format!("class_id: {}, label: null, score: ", class["class_id"]);
+            ensure(top.contains(&class), (&top, class))?;
+        }
+        let classes = json["top"].as_array().map_or(0, Vec::len);
+        ensure(top.matches("class_id").count() == classes, &top)?;
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "parquet"))]
+fn no_parquet() -> Result<(), Failed> {
+    let images = Images::new()?;
+    let shard = images.shard(&["--backend", "onnx", "--format", "parquet"], "0/2");
+    expect_code(&shard, 2)?;
+    let error =
+        "error: this program was built without Parquet\nhint: build it with `--features parquet`";
+    ensure(shard.stderr.contains(error), &shard)
+}
+
+/// A shard of a million entries holds only its own: the list is read, and one entry of it is looked up.
+fn long_list() -> Result<(), Failed> {
+    let images = Images::new()?;
+    let peak = |entries: usize, count: usize| {
+        let line = format!("{}\n", images.at("0.ppm").display());
+        fs::write(&images.list, line.repeat(entries))?;
+        let mut command = images.command(&["--backend", "rten"]);
+        command.args(["--quiet", "--shard", &format!("0/{count}"), "--out-dir"]);
+        command.arg(images.at(&format!("parts-{entries}")));
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let kibibytes: f64 = classify_tests::python("peak.py", words)?.trim().parse()?;
+        Ok::<_, Failed>(kibibytes)
+    };
+    let [few, many] = [peak(10, 1)?, peak(1_000_000, 100_000)?];
+    println!("KiB for 10 entries: {few}, for 1,000,000: {many}");
+    // The list alone has 20 MB or more.
+    ensure(many < few + 8192.0, (few, many))
 }
 
 /// A shard that is killed leaves no part. The next run of it leaves nothing of the first.

@@ -153,6 +153,8 @@ pub enum Format {
     Csv,
     /// Arrays over all images, one for each output of --save-outputs
     Npz,
+    /// A Parquet file with one row for each image; in programs that are built with the feature `parquet`
+    Parquet,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

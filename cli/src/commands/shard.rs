@@ -42,7 +42,7 @@ pub fn classify(
         return Ok(());
     }
     let output = open_part(&shard, &files_read(&options))?;
-    let mut writer = Writer::new(output, &options.output, options.quiet);
+    let mut writer = Writer::new(output, &options.output, options.quiet)?;
     let mut run = open_run(&options, messages, |_| Ok(()))?;
     shards::check_reading(&run)?;
     note_engine(&run, &options, messages);

@@ -104,7 +104,7 @@ impl OpenShard {
 }
 
 /// Returns the size and the digest of a file.
-fn hash(path: &Path) -> std::io::Result<(u64, Digest)> {
+pub fn hash(path: &Path) -> std::io::Result<(u64, Digest)> {
     let mut file = model_file::open_regular(path)?;
     let mut digest = Chain::default();
     let mut bytes = 0;

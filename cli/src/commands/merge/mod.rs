@@ -1,6 +1,8 @@
 //! `classify merge`: joins the parts of all shards.
 
 mod answers;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod rows;
 
 use std::path::Path;

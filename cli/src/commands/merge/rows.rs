@@ -49,6 +49,7 @@ pub fn merge(
 ) -> anyhow::Result<()> {
     let rows = match directory.job.ending() {
         "csv" => Rows::Csv,
+        "parquet" => return merge_parquet(directory, manifests, output, messages),
         _ => Rows::Json,
     };
     let mut output = Output::open("--output", output)?;
@@ -68,6 +69,16 @@ pub fn merge(
         )
         .with_context(|| format!("cannot merge {}", part.display()))?;
     }
+    finish(output, manifests, &failures, messages)
+}
+
+/// Gives the merged file its name, and prints what was merged.
+fn finish(
+    output: Output,
+    manifests: &[Manifest],
+    failures: &Failures,
+    messages: &Messages,
+) -> anyhow::Result<()> {
     output.finish()?;
     let images: u64 = manifests.iter().map(|manifest| manifest.images).sum();
     failures.finish(images, messages);
@@ -77,6 +88,32 @@ pub fn merge(
         counted(images as usize, "image")
     ));
     Ok(())
+}
+
+#[cfg(feature = "parquet")]
+fn merge_parquet(
+    directory: &JobDirectory,
+    manifests: &[Manifest],
+    output: Option<&Path>,
+    messages: &mut Messages,
+) -> anyhow::Result<()> {
+    let output = Output::open("--output", output)?;
+    let mut failures = Failures::default();
+    let output = super::parquet::copy_all(directory, manifests, output, &mut |path, message| {
+        failures.add(path, message, messages);
+    })?;
+    finish(output, manifests, &failures, messages)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn merge_parquet(
+    _: &JobDirectory,
+    _: &[Manifest],
+    _: Option<&Path>,
+    _: &mut Messages,
+) -> anyhow::Result<()> {
+    let error = "the parts are Parquet, and this program was built without it";
+    Err(Hinted::new(error, "build it with `--features parquet`").into())
 }
 
 /// Copies the rows of a part, and checks that they are those that its manifest describes.
@@ -128,7 +165,7 @@ fn copy(
     Ok(())
 }
 
-fn damaged(what: &str) -> anyhow::Error {
+pub fn damaged(what: &str) -> anyhow::Error {
     Hinted::new(what, "remove it, and run its shard again").into()
 }
 
