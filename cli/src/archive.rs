@@ -18,7 +18,7 @@ use serde_json::Value;
 use tar::{Archive, Entry, EntryType};
 
 use crate::errors::Hinted;
-use crate::inputs::{Input, path_from_bytes};
+use crate::input::{Input, Member, path_from_bytes};
 
 /// The size of a header, and the unit of sizes.
 const BLOCK: usize = 512;
@@ -46,16 +46,6 @@ const TRUTH_KEYS: [&str; 8] = [
     "class_ids",
     "target",
 ];
-
-/// The place of an image in an archive.
-#[derive(Debug, Clone)]
-pub struct Member {
-    pub archive: Arc<Path>,
-    pub offset: u64,
-    pub bytes: u64,
-    /// The classes that the archive has for the image, or the reason why they cannot be used. `None` if it has none.
-    pub truth: Option<Result<Vec<String>, String>>,
-}
 
 /// The images of an archive, and what was left out.
 #[derive(Debug, Default)]

@@ -8,61 +8,16 @@ use std::path::{Path, PathBuf};
 
 use image_classification::{Image, has_image_magic};
 
-use crate::archive::{self, Member};
+use crate::archive;
 use crate::directory::{self, Entry, Kind};
 use crate::errors::Hinted;
+pub use crate::input::{Input, path_from_bytes};
 use crate::pattern;
 
 /// The largest list that is read: 64 MiB are about a million paths.
 const MOST_LIST_BYTES: u64 = 64 << 20;
 /// Most endings that a note on skipped files names.
 const MOST_ENDINGS: usize = 6;
-
-/// An image to classify, or what stands in its way already.
-#[derive(Debug)]
-pub struct Input {
-    /// The path, or the name of a member of an archive.
-    pub path: PathBuf,
-    /// The place in an archive, if the image is in one.
-    pub member: Option<Member>,
-    pub problem: Option<anyhow::Error>,
-}
-
-impl Input {
-    /// The image in the file at `path`.
-    pub fn file(path: PathBuf) -> Self {
-        Self {
-            path,
-            member: None,
-            problem: None,
-        }
-    }
-
-    /// The image in an archive, with its name in results.
-    pub fn member(path: PathBuf, member: Member) -> Self {
-        Self {
-            path,
-            member: Some(member),
-            problem: None,
-        }
-    }
-
-    /// An image that cannot be read for a reason that is known already.
-    pub fn failed(path: PathBuf, problem: anyhow::Error) -> Self {
-        Self {
-            path,
-            member: None,
-            problem: Some(problem),
-        }
-    }
-
-    /// Returns the file that is read.
-    pub fn file_read(&self) -> &Path {
-        self.member
-            .as_ref()
-            .map_or(&self.path, |member| &member.archive)
-    }
-}
 
 /// The images, and what was left out of folders.
 #[derive(Debug, Default)]
@@ -397,23 +352,6 @@ fn is_utf_16(bytes: &[u8]) -> bool {
             .all(|pair| pair[place] == 0 && pair[1 - place] != 0)
     };
     (every(1) && pairs.contains(b"\n\0")) || (every(0) && pairs.contains(b"\0\n"))
-}
-
-#[cfg(unix)]
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "other systems' paths are not bytes"
-)]
-pub fn path_from_bytes(bytes: &[u8]) -> anyhow::Result<PathBuf> {
-    use std::os::unix::ffi::OsStrExt as _;
-    Ok(std::ffi::OsStr::from_bytes(bytes).into())
-}
-
-#[cfg(not(unix))]
-pub fn path_from_bytes(bytes: &[u8]) -> anyhow::Result<PathBuf> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| Hinted::new("a path in the list is not UTF-8", "save the list as UTF-8"))?;
-    Ok(text.into())
 }
 
 #[cfg(test)]

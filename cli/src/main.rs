@@ -12,6 +12,7 @@ mod file_state;
 mod files_read;
 mod identity;
 mod image_memory;
+mod input;
 mod inputs;
 mod interrupt;
 mod lines;

@@ -10,8 +10,9 @@ use image_classification::{
 };
 
 use crate::args::{
-    Backend, ClassifyArgs, EngineArgs, Format, InputArgs, InspectArgs, OutputArgs, PrecisionFlag,
-    PreprocessArgs, ReportPath, RunSpec, RunsArgs, RuntimeArgs, TextOrJson, TuningArgs,
+    Backend, ClassifyArgs, EngineArgs, Format, Given, InputArgs, InspectArgs, OutputArgs,
+    PrecisionFlag, PreprocessArgs, ReportPath, RunSpec, RunsArgs, RuntimeArgs, Shard, ShardArgs,
+    TextOrJson, TuningArgs,
 };
 use crate::errors::Hinted;
 use crate::identity::is_stdout_a_file;
@@ -19,7 +20,6 @@ use crate::image_memory;
 use crate::inputs::Inputs;
 use crate::list_stream::ListStream;
 use crate::runtimes::set_up_dir;
-use crate::shards::ShardOptions;
 use crate::terminal::Messages;
 use evaluation::text::printable;
 
@@ -152,6 +152,30 @@ pub fn note_defaults<'a>(
         ));
     }
     messages.note_or_briefly(inputs.skipped(false), inputs.skipped(true));
+}
+
+/// The options of a shard.
+#[derive(Debug, Clone)]
+pub struct ShardOptions {
+    pub shard: Shard,
+    /// The directory of the parts.
+    pub directory: PathBuf,
+    /// The inputs of all shards.
+    pub input: InputArgs,
+    /// The command line.
+    pub given: Given,
+}
+
+impl ShardOptions {
+    /// Returns the options if the command line has a shard.
+    pub fn new(args: ShardArgs, input: &InputArgs) -> Option<Self> {
+        Some(Self {
+            shard: args.shard?,
+            directory: args.out_dir?,
+            input: input.clone(),
+            given: args.given,
+        })
+    }
 }
 
 /// The format and the destination of results.

@@ -33,6 +33,7 @@ mod readmes;
 mod recompute;
 mod reports;
 mod shapes;
+mod shard_reports;
 mod shards;
 mod snapshots;
 mod sources;
@@ -80,6 +81,7 @@ fn main() {
     trials.extend(recompute::trials(&set_up));
     trials.extend(reports::trials(&set_up));
     trials.extend(shapes::trials(&engines, &set_up));
+    trials.extend(shard_reports::trials(&engines));
     trials.extend(shards::trials(&engines, &set_up));
     trials.extend(snapshots::trials(&engines, &set_up));
     trials.extend(sources::trials(&engines, &set_up));

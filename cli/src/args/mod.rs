@@ -18,7 +18,7 @@ use values::{
 
 pub use report_path::{ReportFormat, ReportPath};
 pub use run_spec::RunSpec;
-pub use shard::{Given, Shard, ShardArgs};
+pub use shard::{Given, MERGE_EXAMPLES, MERGE_EXIT_CODES, MergeArgs, Shard, ShardArgs};
 pub use values::{
     Backend, Decode, DropRuleArg, Format, Hint, MemorySize, PrecisionArg, Scores, TextOrJson,
     ToleranceArg, Top, Triple,
@@ -74,14 +74,6 @@ pub const EVALUATE_EXAMPLES: &str = "\
   classify evaluate openvino -m model.onnx -i photos/ --truth labels.csv --report report.md
   classify evaluate onnx -m tags.onnx -i photos/ --truth tags.csv --scores sigmoid --threshold 0.4
   classify evaluate onnx=old.onnx onnx=new.onnx -i photos/ --truth val.txt --min-truth 100%";
-
-pub const MERGE_EXAMPLES: &str = "\
-  classify merge parts -o results.jsonl               the rows of all parts, in the order of the inputs
-  classify merge parts > results.csv
-  classify merge verdicts --report report.html        the verdict over the images of all shards";
-
-/// Meaning of the exit codes of `merge`.
-pub const MERGE_EXIT_CODES: &str = "those of the command that wrote the parts; 2 if parts are missing, damaged or of different jobs";
 
 pub const BENCH_EXAMPLES: &str = "\
   classify bench openvino onnx rten -m model.onnx -i photos/
@@ -177,26 +169,6 @@ pub struct ClassifyArgs {
     pub preprocess: PreprocessArgs,
     #[command(flatten)]
     pub engine: EngineArgs,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct MergeArgs {
-    /// Directory of the parts, the shards' --out-dir
-    #[arg(value_name = "DIR")]
-    pub directory: PathBuf,
-
-    /// Write results to FILE instead of stdout; it appears when it is complete
-    #[arg(short, long, value_name = "FILE", conflicts_with = "report")]
-    pub output: Option<PathBuf>,
-
-    /// Write a report of `compare` or `evaluate`; the extension selects the format: .json, .md, .xml (JUnit) or .html.
-    /// Repeatable
-    #[arg(long, value_name = "FILE")]
-    pub report: Vec<ReportPath>,
-
-    /// Print no notes, only the results and errors
-    #[arg(short, long)]
-    pub quiet: bool,
 }
 
 /// The model and the images.

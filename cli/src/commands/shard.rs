@@ -19,10 +19,10 @@ use crate::destination::Output;
 use crate::errors::{self, Hinted};
 use crate::files_read::FilesRead;
 use crate::interrupt;
-use crate::options::{ClassifyOptions, RunsOptions, note_defaults};
+use crate::options::{ClassifyOptions, RunsOptions, ShardOptions, note_defaults};
 use crate::process;
 use crate::session::{self, Session};
-use crate::shards::{self, Entries, FLAG, ImagesState, OpenShard, PartRun, ShardOptions};
+use crate::shards::{self, Entries, FLAG, ImagesState, OpenShard, PartRun};
 use crate::terminal::Messages;
 use crate::writers::Writer;
 

@@ -32,7 +32,7 @@ pub struct Entries {
     pub count: u64,
     /// The digest of their paths, in their order.
     pub digest: Digest,
-    /// What was left out of directories that the command line names.
+    /// Counts of the entries of directories that are no images, and the lists.
     pub found: Inputs,
 }
 

@@ -6,7 +6,7 @@ use backend_api::Tensor;
 
 use super::error::AnswersError;
 use super::format::{AnswersRecord, Header, ImageRecord, MAGIC, Record, path, read_record};
-use super::{ImageAnswers, StoredImage};
+use super::image::{ImageAnswers, StoredImage};
 use crate::provenance::{Machine, RunEntry};
 
 /// The description of stored answers.

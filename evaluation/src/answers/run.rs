@@ -4,7 +4,7 @@ use backend_api::{Error, Tensor};
 use futures_util::stream::Stream;
 use image_classification::{Digests, FeedOptions, ImageError, ImageNote};
 
-use super::{ImageAnswers, StoredImage};
+use super::image::{ImageAnswers, StoredImage};
 use crate::driver::{Driver, NamedAnswer, Runs, file_digest};
 use crate::duplicates::Duplicates;
 use crate::failure::Problem;

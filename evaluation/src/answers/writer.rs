@@ -9,7 +9,7 @@ use super::format::{
     AnswersRecord, EndRecord, Header, ImageRecord, MAGIC, ProblemRecord, Record, TensorRecord,
     path_bytes, write_record,
 };
-use super::{ImageAnswers, StoredImage};
+use super::image::{ImageAnswers, StoredImage};
 use crate::failure::Problem;
 use crate::provenance::{Machine, RunEntry};
 

@@ -18,7 +18,7 @@ use crate::commands::compare::{self, CompareOptions};
 use crate::commands::evaluate::{self, EvaluateOptions};
 use crate::errors::Hinted;
 use crate::reports::{self, Destination};
-use crate::shards::{JobDirectory, Manifest, Recorded};
+use crate::shards::{JobDirectory, Manifest, Recorded, damaged};
 use crate::terminal::Messages;
 
 /// Bytes that are asked of the system at a time.
@@ -272,9 +272,8 @@ impl Parts<'_> {
             let is_other =
                 images != manifest.images || !reader.description().has_runs_of(description);
             if is_other {
-                let error = "its images do not match its manifest";
-                let error = Hinted::new(error, "remove it, and run its shard again");
-                return Err(anyhow::Error::new(error).context(part()));
+                let error = damaged("its images do not match its manifest");
+                return Err(error.context(part()));
             }
             if artificial.is_empty() {
                 artificial = reader.artificial().to_vec();

@@ -10,9 +10,8 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::record::RowAccessor as _;
 use parquet::schema::parser::parse_message_type;
 
-use super::rows::damaged;
 use crate::destination::Output;
-use crate::shards::{self, JobDirectory, Manifest};
+use crate::shards::{self, JobDirectory, Manifest, damaged};
 use crate::writers::parquet::start;
 
 /// The columns that tell failures.

@@ -9,8 +9,9 @@ use evaluation::{Chain, Problem};
 use serde::Deserialize;
 
 use crate::destination::Output;
+#[cfg(not(feature = "parquet"))]
 use crate::errors::Hinted;
-use crate::shards::{JobDirectory, Manifest};
+use crate::shards::{JobDirectory, Manifest, damaged};
 use crate::terminal::Messages;
 
 /// Bytes that are asked of the system at a time.
@@ -163,10 +164,6 @@ fn copy(
         return Err(damaged("its rows do not match its manifest"));
     }
     Ok(())
-}
-
-pub fn damaged(what: &str) -> anyhow::Error {
-    Hinted::new(what, "remove it, and run its shard again").into()
 }
 
 /// Returns the path and the error of a row if its image failed.
