@@ -1,4 +1,4 @@
-//! Images in tar archives, such as the shards of a WebDataset. An archive is never unpacked: its headers are read, and each
+//! Images in tar archives, such as the shards of a `WebDataset`. An archive is never unpacked: its headers are read, and each
 //! image is read from its place when its turn comes.
 //!
 //! The name of a member is data. It is part of the image's name in results and never the name of a file.
@@ -244,7 +244,7 @@ fn sparse_name(entry: &mut Entry<'_, Watched>) -> anyhow::Result<Option<Vec<u8>>
     Ok(is_sparse.then(|| name.unwrap_or(fallback)))
 }
 
-/// Returns the name of the sample of a member, and the member's ending in lower case. WebDataset divides at the first dot
+/// Returns the name of the sample of a member, and the member's ending in lower case. `WebDataset` divides at the first dot
 /// of the file name.
 fn split(name: &[u8]) -> (&[u8], String) {
     let file = name

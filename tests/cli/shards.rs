@@ -1,5 +1,6 @@
 //! `--shard` and `classify merge`: the parts of several processes are the results of one.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -85,7 +86,7 @@ impl Images {
                 bytes.extend((0..192).map(|place| (place * (index + 3)) as u8));
             }
             fs::write(&path, bytes)?;
-            lines += &format!("{}\n", path.display());
+            writeln!(lines, "{}", path.display())?;
         }
         let list = directory.path().join("list.txt");
         fs::write(&list, lines)?;
@@ -496,9 +497,11 @@ fn merged_parquet() -> Result<(), Failed> {
                 .map(|(_, value)| value.clone())
                 .ok_or("no such column")
         };
-        ensure(cell("path")? == json["path"].to_string(), row)?;
-        let message = json["error"]["message"].to_string();
-        ensure(cell("error_message")? == message, row)?;
+        let message = &json["error"]["message"];
+        for (column, value) in [("path", &json["path"]), ("error_message", message)] {
+            let value = value.to_string();
+            ensure(cell(column)? == value, (row, value))?;
+        }
         let top = cell("top")?;
         ensure((top == "null") == json["top"].is_null(), row)?;
         for class in json["top"].as_array().into_iter().flatten() {

@@ -179,7 +179,7 @@ pub struct InputArgs {
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
-    /// Images (JPEG, PNG, BMP, WebP, GIF, TIFF, PNM, QOI, ICO, TGA, JPEG XL), directories of
+    /// Images (JPEG, PNG, BMP, WebP, GIF, TIFF, PNM, QOI, ICO, TGA, JPEG XL), directories or .tar archives of
     /// them, patterns such as 'photos/*.jpg', or - for a list on stdin
     #[arg(short, long, value_name = "PATH", required_unless_present = "input_list", num_args = 1..)]
     pub input: Vec<PathBuf>,
@@ -420,7 +420,7 @@ pub struct EvaluateArgs {
     #[arg(long, conflicts_with = "truth", help_heading = "Evaluation")]
     pub truth_folders: bool,
 
-    /// Use the members next to an image in its .tar archive as its classes, as WebDataset names them: NAME.cls, or
+    /// Use the members next to an image in its .tar archive as its classes, as in a `WebDataset`: NAME.cls, or
     /// NAME.json with `cls`, `label` or the like, or NAME.txt
     #[arg(long, conflicts_with_all = ["truth", "truth_folders"], help_heading = "Evaluation")]
     pub truth_webdataset: bool,

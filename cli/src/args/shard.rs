@@ -11,7 +11,7 @@ use clap::parser::ValueSource;
 use super::ReportPath;
 
 pub const MERGE_EXAMPLES: &str = "\
-  classify merge parts -o results.jsonl               the rows of all parts, in the order of the inputs
+  classify merge parts -o results.jsonl               the rows of all parts, in input order
   classify merge parts > results.csv
   classify merge verdicts --report report.html        the verdict over the images of all shards";
 

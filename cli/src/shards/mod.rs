@@ -4,6 +4,7 @@ mod entries;
 mod job;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -107,8 +108,8 @@ pub fn files<'a>(
     let mut named: Vec<PathBuf> = Vec::new();
     for engine in engines {
         let model = engine.model.to_string_lossy().into_owned();
-        if !files.contains_key(&model) {
-            files.insert(model, Digest::of_model(&engine.model)?);
+        if let Entry::Vacant(entry) = files.entry(model) {
+            entry.insert(Digest::of_model(&engine.model)?);
             named.extend(sources::files(&engine.model));
         }
         named.extend(engine.runtime.plugins.clone());

@@ -10,6 +10,7 @@ use super::format::{
     path_bytes, write_record,
 };
 use super::image::{ImageAnswers, StoredImage};
+use crate::digest::Digest;
 use crate::failure::Problem;
 use crate::provenance::{Machine, RunEntry};
 
@@ -93,7 +94,7 @@ fn record(answers: &ImageAnswers) -> AnswersRecord<'_> {
     }
     AnswersRecord {
         file: answers.file.bytes(),
-        tensor: answers.tensor.map(|digest| digest.bytes()),
+        tensor: answers.tensor.map(Digest::bytes),
         outputs: answers.outputs.iter().map(output).collect(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::Context as _;
 use evaluation::agreement::Verdict;
@@ -28,7 +28,7 @@ const READ_BYTES: usize = 1 << 20;
 pub fn merge(
     directory: &JobDirectory,
     manifests: &[Manifest],
-    recorded: Recorded,
+    recorded: &Recorded,
     reports: Vec<Destination>,
     messages: &mut Messages,
 ) -> anyhow::Result<Verdict> {
@@ -42,7 +42,7 @@ pub fn merge(
     match args.command {
         Some(Command::Compare(args)) => compare(&parts, *args, reports, messages),
         Some(Command::Evaluate(args)) => {
-            evaluate(&parts, *args, recorded.directory, reports, messages)
+            evaluate(&parts, *args, &recorded.directory, reports, messages)
         }
         _ => anyhow::bail!("the parts are of another command"),
     }
@@ -101,7 +101,7 @@ fn compare(
 fn evaluate(
     parts: &Parts<'_>,
     args: EvaluateArgs,
-    directory: PathBuf,
+    directory: &Path,
     reports: Vec<Destination>,
     messages: &mut Messages,
 ) -> anyhow::Result<Verdict> {
@@ -162,7 +162,7 @@ fn evaluate(
 }
 
 /// Checks that the ground truth is the one that the shards had.
-fn check_truth(truth: &std::path::Path, expected: Option<&Digest>) -> anyhow::Result<()> {
+fn check_truth(truth: &Path, expected: Option<&Digest>) -> anyhow::Result<()> {
     let digest = Digest::of_files(&[truth.to_owned()])
         .with_context(|| format!("cannot use the ground truth {}", truth.display()))?;
     if expected == Some(&digest) {

@@ -61,7 +61,7 @@ pub fn run(args: &MergeArgs, messages: &mut Messages) -> anyhow::Result<Merged> 
         check_output(&directory, flag, path)?;
     }
     let reports = reports::open(&args.report)?;
-    answers::merge(&directory, &manifests, recorded, reports, messages).map(Merged::Verdict)
+    answers::merge(&directory, &manifests, &recorded, reports, messages).map(Merged::Verdict)
 }
 
 /// Returns the manifests of all parts.
