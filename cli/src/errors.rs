@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use evaluation::accuracy::GroundTruthError;
+use evaluation::answers::AnswersError;
 use evaluation::bisect::BisectError;
 use evaluation::text::{self, printable};
 use evaluation::{ComparisonError, EvaluationError, Problem, RecordingError};
@@ -256,6 +257,9 @@ fn hint_of_evaluation(error: &(dyn StdError + 'static), words: Words) -> Option<
             ),
             other => Some(other.hint().to_owned()),
         };
+    }
+    if error.is::<AnswersError>() {
+        return Some("remove the part, and run its shard again".to_owned());
     }
     let hint = error
         .downcast_ref()

@@ -125,7 +125,7 @@ impl<'a> FilesRead<'a> {
     /// Shows the files that the command line names to `visit`, each with its role.
     fn each_named(&self, visit: &mut dyn FnMut(&str, &Path)) {
         for input in &self.inputs.list {
-            visit("an image", &input.path);
+            visit("an image", input.file_read());
         }
         for list in &self.inputs.lists {
             visit("the input list", list);

@@ -8,21 +8,16 @@ use std::path::{Path, PathBuf};
 
 use image_classification::{Image, has_image_magic};
 
+use crate::archive;
 use crate::directory::{self, Entry, Kind};
 use crate::errors::Hinted;
+pub use crate::input::{Input, path_from_bytes};
 use crate::pattern;
 
 /// The largest list that is read: 64 MiB are about a million paths.
 const MOST_LIST_BYTES: u64 = 64 << 20;
 /// Most endings that a note on skipped files names.
 const MOST_ENDINGS: usize = 6;
-
-/// An image to classify, or what stands in its way already.
-#[derive(Debug)]
-pub struct Input {
-    pub path: PathBuf,
-    pub problem: Option<anyhow::Error>,
-}
 
 /// The images, and what was left out of folders.
 #[derive(Debug, Default)]
@@ -33,6 +28,8 @@ pub struct Inputs {
     pub lists: Vec<PathBuf>,
     /// True if a list or a stream of lines is read from stdin.
     pub stdin: bool,
+    /// True if archives are entries, whose images are found later.
+    keeps_archives: bool,
     hidden: usize,
     /// Files that are no images, by their endings.
     others: BTreeMap<String, usize>,
@@ -85,10 +82,18 @@ impl Inputs {
                 "name images, directories of images, or a list of them",
             )
             .into()),
-            [Input { path, problem }] => problem.take().map_or(Ok(()), |problem| {
+            [Input { path, problem, .. }] => problem.take().map_or(Ok(()), |problem| {
                 Err(problem.context(path.display().to_string()))
             }),
             _ => Ok(()),
+        }
+    }
+
+    /// Inputs in which archives are entries.
+    pub fn of_entries() -> Self {
+        Self {
+            keeps_archives: true,
+            ..Self::default()
         }
     }
 
@@ -188,19 +193,39 @@ impl Inputs {
     fn add_path(&mut self, path: &Path, recursive: bool) {
         if path.is_dir() {
             self.add_folder(path, recursive);
+        } else if archive::is_archive(path) {
+            self.add_archive(path);
         } else {
-            self.list.push(Input {
-                path: path.to_owned(),
-                problem: None,
-            });
+            self.list.push(Input::file(path.to_owned()));
+        }
+    }
+
+    /// Adds the images of an archive, in its order.
+    fn add_archive(&mut self, path: &Path) {
+        if self.keeps_archives {
+            return self.list.push(Input::file(path.to_owned()));
+        }
+        match archive::list(path) {
+            Ok(listed) => {
+                if listed.images.is_empty() {
+                    let hint = "name an archive with images";
+                    self.add_problem(
+                        path,
+                        Hinted::new("there are no images in this archive", hint),
+                    );
+                }
+                self.list.extend(listed.images);
+                for (ending, count) in listed.others {
+                    *self.others.entry(ending).or_default() += count;
+                }
+            }
+            Err(error) => self.add_problem(path, error),
         }
     }
 
     fn add_problem(&mut self, path: &Path, problem: impl Into<anyhow::Error>) {
-        self.list.push(Input {
-            path: path.to_owned(),
-            problem: Some(problem.into()),
-        });
+        self.list
+            .push(Input::failed(path.to_owned(), problem.into()));
     }
 
     /// Adds the images of a directory, sorted by name, directory by directory.
@@ -208,10 +233,8 @@ impl Inputs {
         let before = (self.list.len(), self.folders);
         for Entry { path, kind } in directory::list(folder, recursive) {
             match kind {
-                Kind::File if is_image(&path) => self.list.push(Input {
-                    path,
-                    problem: None,
-                }),
+                Kind::File if archive::is_archive(&path) => self.add_archive(&path),
+                Kind::File if is_image(&path) => self.list.push(Input::file(path)),
                 Kind::File | Kind::Special => {
                     let ending = path.extension().unwrap_or_default();
                     let ending = ending.to_string_lossy().to_ascii_lowercase();
@@ -329,23 +352,6 @@ fn is_utf_16(bytes: &[u8]) -> bool {
             .all(|pair| pair[place] == 0 && pair[1 - place] != 0)
     };
     (every(1) && pairs.contains(b"\n\0")) || (every(0) && pairs.contains(b"\0\n"))
-}
-
-#[cfg(unix)]
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "other systems' paths are not bytes"
-)]
-pub fn path_from_bytes(bytes: &[u8]) -> anyhow::Result<PathBuf> {
-    use std::os::unix::ffi::OsStrExt as _;
-    Ok(std::ffi::OsStr::from_bytes(bytes).into())
-}
-
-#[cfg(not(unix))]
-pub fn path_from_bytes(bytes: &[u8]) -> anyhow::Result<PathBuf> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| Hinted::new("a path in the list is not UTF-8", "save the list as UTF-8"))?;
-    Ok(text.into())
 }
 
 #[cfg(test)]

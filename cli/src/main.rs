@@ -1,5 +1,6 @@
 //! `classify`: what is in these images, on whatever engine and device there is.
 
+mod archive;
 mod args;
 mod arrays;
 mod commands;
@@ -13,6 +14,7 @@ mod files_read;
 mod gate_file;
 mod identity;
 mod image_memory;
+mod input;
 mod inputs;
 mod install;
 mod interrupt;
@@ -39,6 +41,7 @@ use std::cell::RefCell;
 use std::panic::catch_unwind;
 
 use crate::args::{Args, Command};
+use crate::commands::merge::Merged;
 use crate::errors::is_broken_pipe;
 use crate::interrupt::Interrupted;
 use crate::options::ClassifyOptions;
@@ -124,6 +127,12 @@ fn run(args: Args, messages: &mut Messages) -> anyhow::Result<u8> {
             commands::classify::run(options, messages)?;
             Ok(u8::from(messages.errors() > 0))
         }
+        Some(Command::Compare(args)) if args.runs.shard.shard.is_some() => {
+            commands::shard::compare(*args, messages).map(|()| 0)
+        }
+        Some(Command::Evaluate(args)) if args.runs.shard.shard.is_some() => {
+            commands::shard::evaluate(*args, messages).map(|()| 0)
+        }
         Some(Command::Compare(args)) => commands::compare::run(*args, messages).map(verdict),
         Some(Command::Evaluate(args)) => commands::evaluate::run(*args, messages).map(verdict),
         Some(Command::Check(args)) => commands::check::run(&args, messages).map(verdict),
@@ -131,7 +140,10 @@ fn run(args: Args, messages: &mut Messages) -> anyhow::Result<u8> {
             commands::bench::run(*args, messages)?;
             Ok(u8::from(messages.errors() > 0))
         }
-        Some(Command::Merge(args)) => commands::merge::run(&args, messages),
+        Some(Command::Merge(args)) => match commands::merge::run(&args, messages)? {
+            Merged::Rows => Ok(u8::from(messages.errors() > 0)),
+            Merged::Verdict(found) => Ok(verdict(found)),
+        },
         Some(Command::Inspect(args)) => {
             if let Some(pattern) = &args.recipes {
                 commands::recipes::run(pattern, args.format)?;

@@ -13,9 +13,9 @@ use image_classification::{
 use serde::{Deserialize, Serialize};
 
 use crate::args::{
-    Backend, ClassifyArgs, EngineArgs, Format, InputArgs, InspectArgs, IsolationArgs, OutputArgs,
-    PrecisionArg, PrecisionFlag, PreprocessArgs, ReportPath, ResultFormat, RunSpec, RunsArgs,
-    RuntimeArgs, TensorsArgs, TextOrJson, TuningArgs, any_path,
+    Backend, ClassifyArgs, EngineArgs, Format, Given, InputArgs, InspectArgs, IsolationArgs,
+    OutputArgs, PrecisionArg, PrecisionFlag, PreprocessArgs, ReportPath, ResultFormat, RunSpec,
+    RunsArgs, RuntimeArgs, Shard, ShardArgs, TensorsArgs, TextOrJson, TuningArgs, any_path,
 };
 use crate::errors::Hinted;
 use crate::identity::is_stdout_a_file;
@@ -25,7 +25,6 @@ use crate::install::Wheel;
 use crate::list_stream::ListStream;
 use crate::remote::{self, PreprocessSource, RemoteOptions};
 use crate::runtimes::set_up_dir;
-use crate::shards::ShardOptions;
 use crate::terminal::Messages;
 use evaluation::text::printable;
 
@@ -190,6 +189,30 @@ pub fn note_defaults<'a>(
         ));
     }
     messages.note_or_briefly(inputs.skipped(false), inputs.skipped(true));
+}
+
+/// The options of a shard.
+#[derive(Debug, Clone)]
+pub struct ShardOptions {
+    pub shard: Shard,
+    /// The directory of the parts.
+    pub directory: PathBuf,
+    /// The inputs of all shards.
+    pub input: InputArgs,
+    /// The command line.
+    pub given: Given,
+}
+
+impl ShardOptions {
+    /// Returns the options if the command line has a shard.
+    pub fn new(args: ShardArgs, input: &InputArgs) -> Option<Self> {
+        Some(Self {
+            shard: args.shard?,
+            directory: args.out_dir?,
+            input: input.clone(),
+            given: args.given,
+        })
+    }
 }
 
 /// The format and the destination of results.
@@ -488,13 +511,33 @@ impl OutputArgs {
         }
     }
 
+    /// Checks that results in Parquet can be written, and where.
+    fn check_parquet(&self, format: Format, is_shard: bool) -> anyhow::Result<()> {
+        if format != Format::Parquet {
+            return Ok(());
+        }
+        if cfg!(not(feature = "parquet")) {
+            let error = "this program was built without Parquet";
+            let hint =
+                "build it with `--features parquet`, or pass `--format csv` or `--format json`";
+            return Err(Hinted::new(error, hint).into());
+        }
+        if self.output.is_none() && !is_shard {
+            let hint = "pass `-o FILE`, or `-o -` for a pipe";
+            return Err(Hinted::new("`--format parquet` is binary and needs a file", hint).into());
+        }
+        Ok(())
+    }
+
     /// Returns the outputs of the model that are saved.
     fn saved(&self, format: Format) -> anyhow::Result<ExtraOutputs> {
         let saved = outputs_of(&self.save_outputs);
-        if saved != ExtraOutputs::None && matches!(format, Format::Text | Format::Csv) {
+        if saved != ExtraOutputs::None
+            && matches!(format, Format::Text | Format::Csv | Format::Parquet)
+        {
             let hint = "pass `--format json`, or `--format npz -o FILE`";
             return Err(Hinted::new(
-                "text and CSV cannot hold the outputs of --save-outputs",
+                "text, CSV and Parquet cannot hold the outputs of --save-outputs",
                 hint,
             )
             .into());
@@ -546,6 +589,8 @@ impl TryFrom<ClassifyArgs> for ClassifyOptions {
         let format = args
             .output
             .format(args.stream, args.shard.shard.is_some())?;
+        args.output
+            .check_parquet(format, args.shard.shard.is_some())?;
         let saved = args.output.saved(format)?;
         let jobs = set_up_decoding(&args.engine.tuning);
         let shard = ShardOptions::new(args.shard, &args.input);

@@ -208,11 +208,22 @@ pub fn images_of_stream(
     interrupt::until_interrupted(inputs).map(image)
 }
 
-fn image(Input { path, problem }: Input) -> (PathBuf, ImageSource) {
-    match problem {
-        None => (path.clone(), path.into()),
-        Some(problem) => (path, ImageSource::Failed(Box::new(UnusableInput(problem)))),
-    }
+fn image(input: Input) -> (PathBuf, ImageSource) {
+    let Input {
+        path,
+        member,
+        problem,
+    } = input;
+    let source = match (problem, member) {
+        (Some(problem), _) => ImageSource::Failed(Box::new(UnusableInput(problem))),
+        (None, None) => path.clone().into(),
+        (None, Some(member)) => ImageSource::Section {
+            path: member.archive.to_path_buf(),
+            offset: member.offset,
+            length: member.bytes,
+        },
+    };
+    (path, source)
 }
 
 /// The runs of a command, each open or with the reason why not.
@@ -288,7 +299,8 @@ impl Session {
             let Ok(run) = run else { continue };
             if run.fitted.reading.is_none() {
                 let inputs = options.inputs.list.iter();
-                let readable = inputs.filter(|input| input.problem.is_none());
+                let readable =
+                    inputs.filter(|input| input.problem.is_none() && input.member.is_none());
                 let images: Vec<_> = readable
                     .map(|input| (input.path.clone(), input.path.as_path().into()))
                     .collect();

@@ -17,6 +17,11 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// Returns the bytes of the digest.
+    pub(crate) const fn bytes(self) -> [u8; 32] {
+        self.0
+    }
+
     /// Returns the digest of the contents of `files`, each with its length, in this order. Their names do not
     /// matter: the same model may be called anything elsewhere.
     ///

@@ -56,6 +56,7 @@ impl ExternalRun {
             values: classes,
             output_name: None,
             stored_precision: None,
+            quantized_nodes: None,
             machine: Machine::unknown(),
             recorded: true,
             isolation: None,

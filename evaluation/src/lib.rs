@@ -3,6 +3,7 @@
 
 pub mod accuracy;
 pub mod agreement;
+pub mod answers;
 pub mod bisect;
 mod comparison;
 mod digest;

@@ -1,7 +1,7 @@
 //! Regular files with a limit on their size.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read, Seek as _, SeekFrom, Take};
 use std::path::Path;
 
 use crate::Image;
@@ -99,10 +99,27 @@ pub(crate) fn open(path: &Path, limit: u64) -> Result<(File, u64), ReadError> {
     Ok((file, bytes))
 }
 
+/// Opens `length` bytes of a regular file, from `offset` on.
+pub(crate) fn open_section(path: &Path, offset: u64, length: u64) -> Result<Take<File>, ReadError> {
+    let (mut file, whole) = open(path, u64::MAX)?;
+    if offset.checked_add(length).is_none_or(|end| end > whole) {
+        let error = format!(
+            "the file ends before byte {}",
+            offset.saturating_add(length)
+        );
+        return Err(ReadError::Io(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            error,
+        )));
+    }
+    file.seek(SeekFrom::Start(offset)).map_err(ReadError::Io)?;
+    Ok(file.take(length))
+}
+
 /// Reads at most `limit` bytes of `file`, most likely `length`, into `bytes`. Returns whether there are more.
 pub(crate) fn fill(
     bytes: &mut Vec<u8>,
-    file: File,
+    file: impl Read,
     length: u64,
     limit: u64,
 ) -> Result<bool, ReadError> {

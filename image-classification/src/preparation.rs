@@ -161,6 +161,15 @@ impl Preparation {
 pub enum ImageSource {
     /// The path of a file.
     Path(PathBuf),
+    /// A part of a file, such as a member of an archive that is not compressed.
+    Section {
+        /// The path of the file.
+        path: PathBuf,
+        /// The place of the first byte.
+        offset: u64,
+        /// The number of bytes.
+        length: u64,
+    },
     /// The bytes of a file.
     Bytes(Vec<u8>),
     /// Decoded pixels.
@@ -394,6 +403,29 @@ impl ImageFile {
                 file.rewind().map_err(ReadError::Io)?;
                 let mut bytes = spare;
                 if file::fill(&mut bytes, file, length, length).map_err(too_large)? {
+                    return Err(ImageError::Changed);
+                }
+                (bytes, Vec::new(), reducible_size(&header), reservation)
+            }
+            ImageSource::Section {
+                path,
+                offset,
+                length,
+            } => {
+                let limit = limits.file_bytes;
+                if length > limit {
+                    let bytes = length;
+                    return Err(too_large(ReadError::TooLarge { bytes, limit }));
+                }
+                let file = file::open_section(&path, offset, length)?;
+                let mut reader = BufReader::new(file);
+                let header = ImageHeader::read(&mut reader, &limits)?;
+                let reservation = reserve(&header, length)?;
+                let mut file = reader.into_inner();
+                file.rewind().map_err(ReadError::Io)?;
+                let mut bytes = spare;
+                file::fill(&mut bytes, file, length, length).map_err(too_large)?;
+                if (bytes.len() as u64) < length {
                     return Err(ImageError::Changed);
                 }
                 (bytes, Vec::new(), reducible_size(&header), reservation)

@@ -7,6 +7,7 @@
 #[cfg(unix)]
 mod action;
 mod answers;
+mod archives;
 mod bench;
 mod bisect;
 mod cases;
@@ -45,6 +46,7 @@ mod remote;
 mod reports;
 mod rows;
 mod shapes;
+mod shard_reports;
 mod shards;
 mod snapshots;
 mod sources;
@@ -67,6 +69,7 @@ fn main() {
     #[cfg(unix)]
     trials.extend(action::trials(&engines));
     trials.extend(answers::trials(&set_up));
+    trials.extend(archives::trials(&engines));
     trials.extend(bench::trials(&engines, &set_up));
     trials.extend(cases::trials(&set_up));
     trials.extend(classifier::trials(&set_up));
@@ -105,7 +108,8 @@ fn main() {
     trials.extend(remote::trials(&set_up));
     trials.extend(reports::trials(&set_up));
     trials.extend(shapes::trials(&engines, &set_up));
-    trials.extend(shards::trials(&engines));
+    trials.extend(shard_reports::trials(&engines));
+    trials.extend(shards::trials(&engines, &set_up));
     trials.extend(snapshots::trials(&engines, &set_up));
     trials.extend(sources::trials(&engines, &set_up));
     trials.extend(stream::trials());

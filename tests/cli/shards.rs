@@ -1,5 +1,6 @@
 //! `--shard` and `classify merge`: the parts of several processes are the results of one.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,11 +12,11 @@ use serde_json::Value;
 use crate::classify;
 
 /// The number of images that [`Images`] has.
-const IMAGES: usize = 10;
+pub const IMAGES: usize = 10;
 /// The one among them that is no image.
-const BROKEN: usize = 4;
+pub const BROKEN: usize = 4;
 
-pub fn trials(engines: &Needs) -> Vec<Trial> {
+pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
     let with_engines: [(&str, fn() -> Result<(), Failed>); 13] = [
         (
             "shards::merged_json_is_the_json_of_one_process",
@@ -52,19 +53,30 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
     let mut trials: Vec<Trial> = with_engines
         .map(|(name, test)| engines.test(name, test))
         .into();
+    #[cfg(feature = "parquet")]
+    trials.push(engines.test(
+        "shards::merged_parquet_is_the_parquet_of_one_process",
+        merged_parquet,
+    ));
+    #[cfg(not(feature = "parquet"))]
+    trials.push(engines.test(
+        "shards::parquet_is_refused_by_a_program_without_it",
+        no_parquet,
+    ));
+    trials.push(with_set_up.test("shards::a_long_list_takes_no_memory", long_list));
     #[cfg(unix)]
     trials.push(engines.test("shards::a_killed_shard_is_resumed", killed));
     trials
 }
 
 /// A directory with a list of images, of which one is broken.
-struct Images {
+pub struct Images {
     directory: tempfile::TempDir,
-    list: PathBuf,
+    pub list: PathBuf,
 }
 
 impl Images {
-    fn new() -> Result<Self, Failed> {
+    pub fn new() -> Result<Self, Failed> {
         let directory = tempfile::tempdir()?;
         let mut lines = String::new();
         for index in 0..IMAGES {
@@ -74,19 +86,19 @@ impl Images {
                 bytes.extend((0..192).map(|place| (place * (index + 3)) as u8));
             }
             fs::write(&path, bytes)?;
-            lines += &format!("{}\n", path.display());
+            writeln!(lines, "{}", path.display())?;
         }
         let list = directory.path().join("list.txt");
         fs::write(&list, lines)?;
         Ok(Self { directory, list })
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub fn at(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// A command for all images, with scores that shards accept.
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = classify();
         command
             .args(arguments)
@@ -97,7 +109,7 @@ impl Images {
         command
     }
 
-    fn shard(&self, arguments: &[&str], shard: &str) -> Run {
+    pub fn shard(&self, arguments: &[&str], shard: &str) -> Run {
         let mut command = self.command(arguments);
         command
             .args(["--shard", shard, "--out-dir"])
@@ -106,7 +118,7 @@ impl Images {
     }
 
     /// Runs all shards.
-    fn shards(&self, arguments: &[&str], count: usize) -> Result<(), Failed> {
+    pub fn shards(&self, arguments: &[&str], count: usize) -> Result<(), Failed> {
         for index in 0..count {
             let shard = self.shard(arguments, &format!("{index}/{count}"));
             expect_code(&shard, 0)?;
@@ -114,11 +126,11 @@ impl Images {
         Ok(())
     }
 
-    fn merge(&self) -> Run {
+    pub fn merge(&self) -> Run {
         run(classify().arg("merge").arg(self.at("parts")))
     }
 
-    fn parts(&self) -> Result<Vec<String>, Failed> {
+    pub fn parts(&self) -> Result<Vec<String>, Failed> {
         let entries = fs::read_dir(self.at("parts"))?;
         let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
         let mut names = names.collect::<Result<Vec<_>, std::io::Error>>()?;
@@ -436,6 +448,99 @@ fn no_parts() -> Result<(), Failed> {
             .contains("has no parts of shards: there is no job.json"),
         &merged,
     )
+}
+
+/// The rows of a Parquet file without their times, as text.
+#[cfg(feature = "parquet")]
+fn parquet_rows(path: &Path) -> Result<Vec<Vec<(String, String)>>, Failed> {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+
+    let reader = SerializedFileReader::new(fs::File::open(path)?)?;
+    let rows = reader.get_row_iter(None)?.map(|row| {
+        let row = row?;
+        let columns = row
+            .get_column_iter()
+            .filter(|(name, _)| !name.ends_with("_ms"));
+        Ok(columns
+            .map(|(name, field)| (name.clone(), field.to_string()))
+            .collect())
+    });
+    rows.collect()
+}
+
+#[cfg(feature = "parquet")]
+fn merged_parquet() -> Result<(), Failed> {
+    let images = Images::new()?;
+    let format = ["--backend", "onnx", "--format", "parquet"];
+    let whole = images.at("whole.parquet");
+    let mut command = images.command(&format);
+    expect_code(&run(command.arg("-o").arg(&whole)), 1)?;
+    images.shards(&format, 4)?;
+    let merged = images.at("merged.parquet");
+    let mut command = classify();
+    command
+        .arg("merge")
+        .arg(images.at("parts"))
+        .arg("-o")
+        .arg(&merged);
+    let merge = run(&mut command);
+    expect_code(&merge, 1)?;
+    ensure(merge.stderr.contains("1 of 10 images failed"), &merge)?;
+    let [whole, merged] = [parquet_rows(&whole)?, parquet_rows(&merged)?];
+    ensure(whole == merged && whole.len() == IMAGES, (&whole, &merged))?;
+    // The values are those of the JSON.
+    let json = rows(&run(&mut images.command(&JSON)).stdout)?;
+    for (row, json) in whole.iter().zip(&json) {
+        let cell = |wanted: &str| {
+            let found = row.iter().find(|(name, _)| name == wanted);
+            found
+                .map(|(_, value)| value.clone())
+                .ok_or("no such column")
+        };
+        let message = &json["error"]["message"];
+        for (column, value) in [("path", &json["path"]), ("error_message", message)] {
+            let value = value.to_string();
+            ensure(cell(column)? == value, (row, value))?;
+        }
+        let top = cell("top")?;
+        ensure((top == "null") == json["top"].is_null(), row)?;
+        for class in json["top"].as_array().into_iter().flatten() {
+            let class = format!("class_id: {}, label: null, score: ", class["class_id"]);
+            ensure(top.contains(&class), (&top, class))?;
+        }
+        let classes = json["top"].as_array().map_or(0, Vec::len);
+        ensure(top.matches("class_id").count() == classes, &top)?;
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "parquet"))]
+fn no_parquet() -> Result<(), Failed> {
+    let images = Images::new()?;
+    let shard = images.shard(&["--backend", "onnx", "--format", "parquet"], "0/2");
+    expect_code(&shard, 2)?;
+    let error =
+        "error: this program was built without Parquet\nhint: build it with `--features parquet`";
+    ensure(shard.stderr.contains(error), &shard)
+}
+
+/// A shard of a million entries holds only its own: the list is read, and one entry of it is looked up.
+fn long_list() -> Result<(), Failed> {
+    let images = Images::new()?;
+    let peak = |entries: usize, count: usize| {
+        let line = format!("{}\n", images.at("0.ppm").display());
+        fs::write(&images.list, line.repeat(entries))?;
+        let mut command = images.command(&["--backend", "rten"]);
+        command.args(["--quiet", "--shard", &format!("0/{count}"), "--out-dir"]);
+        command.arg(images.at(&format!("parts-{entries}")));
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let kibibytes: f64 = classify_tests::python("peak.py", words)?.trim().parse()?;
+        Ok::<_, Failed>(kibibytes)
+    };
+    let [few, many] = [peak(10, 1)?, peak(1_000_000, 100_000)?];
+    println!("KiB for 10 entries: {few}, for 1,000,000: {many}");
+    // The list alone has 20 MB or more.
+    ensure(many < few + 8192.0, (few, many))
 }
 
 /// A shard that is killed leaves no part. The next run of it leaves nothing of the first.

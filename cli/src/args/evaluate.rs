@@ -42,6 +42,11 @@ pub struct EvaluateArgs {
     )]
     pub truth_folders: Option<TruthFolders>,
 
+    /// Use the members next to an image in its .tar archive as its classes, as in a `WebDataset`: NAME.cls, or
+    /// NAME.json with `cls`, `label` or the like, or NAME.txt
+    #[arg(long, conflicts_with_all = ["truth", "truth_folders", "truth_columns"], help_heading = "Evaluation")]
+    pub truth_webdataset: bool,
+
     /// Offset to add to the ids of the ground truth: 1 for a model whose class 0 is the background
     #[arg(
         long,
@@ -53,11 +58,21 @@ pub struct EvaluateArgs {
     pub label_offset: i64,
 
     /// Record outputs, labels and environment in FILE for --against
-    #[arg(long, value_name = "FILE", help_heading = "Evaluation")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Evaluation",
+        conflicts_with = "shard"
+    )]
     pub record: Option<PathBuf>,
 
     /// Judge the runs that were recorded in FILE, too; the first one is the reference
-    #[arg(long, value_name = "FILE", help_heading = "Evaluation")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Evaluation",
+        conflicts_with = "shard"
+    )]
     pub against: Option<PathBuf>,
 
     /// Allow a recorded run of another model file, such as a float model for its quantized version

@@ -24,7 +24,7 @@ pub use evaluate::EvaluateArgs;
 pub use remote::{NamedModel, RemoteArgs, RemoteModel, with_schemes};
 pub use report_path::{ReportFormat, ReportPath};
 pub use run_spec::RunSpec;
-pub use shard::{Given, Shard, ShardArgs};
+pub use shard::{Given, MERGE_EXAMPLES, MERGE_EXIT_CODES, MergeArgs, Shard, ShardArgs};
 pub use values::{
     Backend, Decode, Format, Hint, MemorySize, PrecisionArg, ResultFormat, Scores, TextOrJson,
     ToleranceArg, Top, Triple, TruthFolders,
@@ -89,13 +89,6 @@ pub const EVALUATE_EXAMPLES: &str = "\
   classify evaluate onnx -m tags.onnx -i photos/ --truth tags.csv --scores sigmoid --threshold 0.4
   classify evaluate onnx=old.onnx onnx=new.onnx -i photos/ --truth val.txt --min-truth 100%";
 
-pub const MERGE_EXAMPLES: &str = "\
-  classify merge parts -o results.jsonl               the rows of all parts, in the order of the inputs
-  classify merge parts > results.csv
-  classify merge verdicts --report report.html        the verdict over the images of all shards";
-
-/// Meaning of the exit codes of `merge`.
-pub const MERGE_EXIT_CODES: &str = "those of the command that wrote the parts; 2 if parts are missing, damaged or of different jobs";
 pub const CHECK_EXAMPLES: &str = "\
   classify check
   classify check --config ci/gate.toml
@@ -210,26 +203,6 @@ pub struct ClassifyArgs {
     pub engine: EngineArgs,
 }
 
-#[derive(Debug, clap::Args)]
-pub struct MergeArgs {
-    /// Directory of the parts, the shards' --out-dir
-    #[arg(value_name = "DIR")]
-    pub directory: PathBuf,
-
-    /// Write results to FILE instead of stdout; it appears when it is complete
-    #[arg(short, long, value_name = "FILE", conflicts_with = "report")]
-    pub output: Option<PathBuf>,
-
-    /// Write a report of `compare` or `evaluate`; the extension selects the format: .json, .md, .xml (JUnit) or .html.
-    /// Repeatable
-    #[arg(long, value_name = "FILE")]
-    pub report: Vec<ReportPath>,
-
-    /// Print no notes, only the results and errors
-    #[arg(short, long)]
-    pub quiet: bool,
-}
-
 /// The model and the images.
 #[derive(Debug, Clone, clap::Args)]
 pub struct InputArgs {
@@ -239,7 +212,7 @@ pub struct InputArgs {
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
-    /// Images (JPEG, PNG, BMP, WebP, GIF, TIFF, PNM, QOI, ICO, TGA, JPEG XL), directories of
+    /// Images (JPEG, PNG, BMP, WebP, GIF, TIFF, PNM, QOI, ICO, TGA, JPEG XL), directories or .tar archives of
     /// them, patterns such as 'photos/*.jpg', or - for a list on stdin
     #[arg(short, long, value_name = "PATH", required_unless_present = "input_list", num_args = 1..)]
     pub input: Vec<PathBuf>,

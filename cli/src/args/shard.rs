@@ -1,4 +1,4 @@
-//! The flags of shards.
+//! The flags of shards, and of the command that merges their parts.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,6 +7,16 @@ use std::str::FromStr;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+
+use super::ReportPath;
+
+pub const MERGE_EXAMPLES: &str = "\
+  classify merge parts -o results.jsonl               the rows of all parts, in input order
+  classify merge parts > results.csv
+  classify merge verdicts --report report.html        the verdict over the images of all shards";
+
+/// Meaning of the exit codes of `merge`.
+pub const MERGE_EXIT_CODES: &str = "those of the command that wrote the parts; 2 if parts are missing, damaged or of different jobs";
 
 /// The most shards of a job: part names have five digits.
 const MOST_SHARDS: u32 = 100_000;
@@ -74,6 +84,26 @@ impl fmt::Display for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.index, self.count)
     }
+}
+
+#[derive(Debug, clap::Args)]
+pub struct MergeArgs {
+    /// Directory of the parts, the shards' --out-dir
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+
+    /// Write results to FILE instead of stdout; it appears when it is complete
+    #[arg(short, long, value_name = "FILE", conflicts_with = "report")]
+    pub output: Option<PathBuf>,
+
+    /// Write a report of `compare` or `evaluate`; the extension selects the format: .json, .md, .xml (JUnit) or .html.
+    /// Repeatable
+    #[arg(long, value_name = "FILE")]
+    pub report: Vec<ReportPath>,
+
+    /// Print no notes, only the results and errors
+    #[arg(short, long)]
+    pub quiet: bool,
 }
 
 #[derive(Debug, Clone, Default, clap::Args)]

@@ -165,6 +165,8 @@ pub enum Format {
     Csv,
     /// Arrays over all images, one for each output of --save-outputs
     Npz,
+    /// A Parquet file with one row for each image; in programs that are built with the feature `parquet`
+    Parquet,
 }
 
 /// The format of the results of `compare` and `evaluate` on stdout.

@@ -72,7 +72,7 @@ fn open_writer(options: &ClassifyOptions) -> anyhow::Result<Writer> {
     let outputs: Vec<_> = path.map(|path| ("--output", path)).into_iter().collect();
     files_read(options).check(&outputs)?;
     let destination = Output::open("--output", path)?;
-    Ok(Writer::new(destination, &options.output, options.quiet))
+    Writer::new(destination, &options.output, options.quiet)
 }
 
 /// Opens the engine and resolves the preprocessing. `step` is told each step before it begins.

@@ -6,21 +6,21 @@ use evaluation::accuracy::GroundTruth;
 use evaluation::agreement::Verdict;
 use evaluation::text::{counted, printable};
 use evaluation::{
-    Bound, Evaluation, EvaluationOptions, EvaluationReport, GateLimits, MetricLimit, Recording,
-    RecordingWriter, Recordings, RunInfo,
+    Bound, Evaluation, EvaluationAccumulator, EvaluationOptions, EvaluationReport, GateLimits,
+    MetricLimit, Recording, RecordingWriter, Recordings, RunInfo,
 };
 use futures_executor::block_on;
 
-use crate::args::EvaluateArgs;
+use crate::args::{EvaluateArgs, ResultFormat};
 use crate::commands::compare::{RecordedFile, open_recording};
-use crate::commands::evaluate_truth::TruthOptions;
+use crate::commands::evaluate_truth::{TruthOptions, WrittenClasses};
 use crate::destination::Output;
 use crate::errors::{self, Hinted};
 use crate::files_read::FilesRead;
-use crate::inputs::Input;
+use crate::input::Input;
 use crate::options::RunsOptions;
 use crate::reports::{self, AnswerRows, Destination, EvaluationText as _};
-use crate::session::{self, OpenRun, Session};
+use crate::session::{self, Session};
 use crate::terminal::Messages;
 
 /// Evaluates, prints the text report and writes the others.
@@ -29,7 +29,8 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     let files = open_files(&options, messages)?;
     options.runs.note_defaults(messages);
     let images = options.images();
-    let truth = options.truth.read(&images)?;
+    let written = options.take_written();
+    let truth = options.truth.read(&images, &written)?;
     messages.note(&format!("ground truth: {}", truth.summary(&images)));
     options.warn_missing(&images, &truth, messages);
     let session = Session::open(&options.runs, messages)?;
@@ -39,8 +40,18 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
         evaluate(&session, &options, truth, images, inputs, files, messages)?;
     warn(&report, messages);
     // Whoever reads the reports learns that nothing was evaluated, and why.
-    reports::write_evaluation(reports, &report, options.runs.format)?;
+    let verdict = finish(reports, &report, options.runs.format)?;
     recorded?;
+    Ok(verdict)
+}
+
+/// Writes the reports. Returns the verdict.
+pub fn finish(
+    reports: Vec<Destination>,
+    report: &EvaluationReport,
+    format: ResultFormat,
+) -> anyhow::Result<Verdict> {
+    reports::write_evaluation(reports, report, format)?;
     if report
         .evaluated()
         .all(|(.., results)| results.info.recorded)
@@ -62,14 +73,14 @@ fn open_own_recording(path: &Path, messages: &Messages) -> anyhow::Result<Record
 }
 
 /// The options of `evaluate`.
-struct EvaluateOptions {
-    runs: RunsOptions,
-    truth: TruthOptions,
+pub struct EvaluateOptions {
+    pub runs: RunsOptions,
+    pub truth: TruthOptions,
     /// The file to record the runs in.
     record: Option<PathBuf>,
     /// The recording to compare with.
     against: Option<PathBuf>,
-    evaluation: EvaluationOptions,
+    pub evaluation: EvaluationOptions,
     /// True if the command line has a threshold.
     has_threshold: bool,
 }
@@ -92,6 +103,7 @@ impl TryFrom<EvaluateArgs> for EvaluateOptions {
                 args.truth,
                 args.truth_columns,
                 args.truth_folders,
+                args.truth_webdataset,
                 &directories,
             )?,
             record: args.record,
@@ -133,7 +145,7 @@ impl EvaluateOptions {
     }
 
     /// Warns of images without ground truth before work starts: gates may need all of them.
-    fn warn_missing(&self, images: &[PathBuf], truth: &GroundTruth, messages: &Messages) {
+    pub fn warn_missing(&self, images: &[PathBuf], truth: &GroundTruth, messages: &Messages) {
         let missing = images.iter().filter(|image| truth.written(image).is_none());
         let Some(first) = missing.clone().next() else {
             return;
@@ -150,6 +162,69 @@ impl EvaluateOptions {
             counted(images.len(), "image"),
             printable(&first.to_string_lossy())
         ));
+    }
+}
+
+impl EvaluateOptions {
+    /// Returns the classes that archives have for their images. An image whose classes cannot be used fails.
+    fn take_written(&mut self) -> Vec<WrittenClasses> {
+        let images = self.runs.inputs.list.iter_mut();
+        let is_used = self.truth.is_webdataset;
+        let written = images.filter(|_| is_used).filter_map(|image| {
+            let classes = take_classes(image)?;
+            Some((image.path.clone(), classes))
+        });
+        written.collect()
+    }
+
+    /// Returns whether the ground truth may be that of a model without a class for the background. `classes` are those of
+    /// the runs.
+    pub fn may_lack_background(
+        &self,
+        mut classes: impl Iterator<Item = Option<usize>>,
+        truth: &GroundTruth,
+        images: &[PathBuf],
+    ) -> bool {
+        self.evaluation.label_offset == 0
+            && classes.any(|classes| classes == Some(1001))
+            && has_ids_below_1000(truth, images)
+    }
+}
+
+/// Prints the runs that cannot be judged, and notes on the others.
+pub fn note_runs(
+    accumulator: &EvaluationAccumulator,
+    options: &EvaluateOptions,
+    may_lack_background: bool,
+    messages: &mut Messages,
+) {
+    let entries = accumulator.entries();
+    for (place, error) in accumulator.rejected() {
+        messages.rejected(&printable(&entries[*place].name), error);
+    }
+    let infos = entries.iter().filter_map(|entry| entry.info.as_ref().ok());
+    let infos: Vec<&RunInfo> = infos.collect();
+    if options.has_threshold && !infos.is_empty() && !infos.iter().any(|it| is_multi_label(it)) {
+        messages.note("--threshold has no effect: in every run one class is right at a time");
+    }
+    if may_lack_background && infos.iter().any(|info| info.classes == Some(1001)) {
+        messages.note(
+            "a model has 1001 classes, and the ground truth no id above 999; if class 0 of the model is the background, \
+             pass `--label-offset 1`",
+        );
+    }
+}
+
+/// Returns the classes that an archive has for an image. If they cannot be used, the image fails.
+pub fn take_classes(image: &mut Input) -> Option<Vec<String>> {
+    match image.member.as_mut()?.truth.take()? {
+        Ok(classes) => Some(classes),
+        Err(reason) => {
+            let error = format!("its ground truth in the archive cannot be used: {reason}");
+            let hint = "correct the sample in the archive";
+            image.problem = Some(Hinted::new(error, hint).into());
+            None
+        }
     }
 }
 
@@ -208,10 +283,8 @@ fn evaluate(
         mut rows,
         mut record,
     } = files;
-    let has_1001_classes = |run: &OpenRun| run.fitted.classes == Some(1001);
-    let may_lack_background = options.evaluation.label_offset == 0
-        && session.ready().any(has_1001_classes)
-        && has_ids_below_1000(&truth, &images);
+    let classes = session.ready().map(|run| run.fitted.classes);
+    let may_lack_background = options.may_lack_background(classes, &truth, &images);
     let evaluation = Evaluation::of_runs(session.runs(), truth)
         .options(options.evaluation.clone())
         .images(images)
@@ -230,21 +303,10 @@ fn evaluate(
     session.check_models()?;
     session.note(running.notes(), messages);
     let accumulator = running.accumulator();
+    note_runs(accumulator, options, may_lack_background, messages);
     let entries = accumulator.entries();
-    for (place, error) in accumulator.rejected() {
-        messages.rejected(&printable(&entries[*place].name), error);
-    }
     let infos = entries.iter().filter_map(|entry| entry.info.as_ref().ok());
     let infos: Vec<&RunInfo> = infos.collect();
-    if options.has_threshold && !infos.is_empty() && !infos.iter().any(|it| is_multi_label(it)) {
-        messages.note("--threshold has no effect: in every run one class is right at a time");
-    }
-    if may_lack_background && infos.iter().any(|info| info.classes == Some(1001)) {
-        messages.note(
-            "a model has 1001 classes, and the ground truth no id above 999; if class 0 of the model is the background, \
-             pass `--label-offset 1`",
-        );
-    }
     let evaluated = infos.len();
     let own = infos.iter().filter(|info| !info.recorded).count();
     let names: Vec<String> = entries.iter().map(|entry| entry.name.clone()).collect();
@@ -288,7 +350,7 @@ fn has_ids_below_1000(truth: &GroundTruth, images: &[PathBuf]) -> bool {
 }
 
 /// Warns of entries that do not count, and of different labels.
-fn warn(evaluation: &EvaluationReport, messages: &Messages) {
+pub fn warn(evaluation: &EvaluationReport, messages: &Messages) {
     if let Some(first) = evaluation.surplus.first() {
         let surplus = evaluation.surplus.len();
         messages.warning(&format!(

@@ -20,7 +20,12 @@ pub struct TruthOptions {
     pub file: Option<PathBuf>,
     columns: Option<[String; 2]>,
     folders: Option<TruthFolders>,
+    /// True if members of archives are the ground truth.
+    pub is_webdataset: bool,
 }
+
+/// The name of an image and its classes as they are written in its archive.
+pub type WrittenClasses = (PathBuf, Vec<String>);
 
 impl TruthOptions {
     /// Ground truth by flags. Without them a file is looked for in `inputs`, the directories of the images.
@@ -32,6 +37,7 @@ impl TruthOptions {
         file: Option<PathBuf>,
         columns: Vec<String>,
         folders: Option<TruthFolders>,
+        is_webdataset: bool,
         inputs: &[PathBuf],
     ) -> anyhow::Result<Self> {
         let columns = match <[String; 2]>::try_from(columns) {
@@ -46,35 +52,47 @@ impl TruthOptions {
             }
         };
         let file = match file {
-            None if folders.is_none() => find_file(inputs)?,
+            None if folders.is_none() && !is_webdataset => find_file(inputs)?,
             file => file,
         };
         Ok(Self {
             file,
             columns,
             folders,
+            is_webdataset,
         })
     }
 
-    /// Returns the ground truth of `images`.
+    /// Returns whether a flag names the ground truth, so that it needs no directory but those in the names of images.
+    pub fn is_independent(&self) -> bool {
+        self.file.is_some() || self.is_webdataset || self.folders == Some(TruthFolders::Names)
+    }
+
+    /// Returns the ground truth of `images`. `written` are the classes that archives have for them.
     ///
     /// # Errors
     ///
     /// If there is none, or it is ambiguous.
-    pub fn read(&self, images: &[PathBuf]) -> anyhow::Result<GroundTruth> {
+    pub fn read(
+        &self,
+        images: &[PathBuf],
+        written: &[WrittenClasses],
+    ) -> anyhow::Result<GroundTruth> {
         let truth = match (&self.file, self.folders) {
             (Some(path), _) => self.read_file(path)?,
             (None, Some(TruthFolders::Names)) => GroundTruth::folders(images),
             (None, Some(TruthFolders::Sorted)) => {
                 GroundTruth::sorted_folders(sorted_directories(images)?)
             }
+            (None, None) if self.is_webdataset => of_archives(written)?,
             (None, None) => detect(images)?,
         };
         truth.check_images(images)?;
         Ok(truth)
     }
 
-    fn read_file(&self, path: &Path) -> anyhow::Result<GroundTruth> {
+    /// Reads a file of ground truth.
+    pub fn read_file(&self, path: &Path) -> anyhow::Result<GroundTruth> {
         let read = || {
             let bytes = read_file(path, GroundTruth::MOST_BYTES)?;
             Ok(GroundTruth::read_columns(&*bytes, self.columns.as_ref())?)
@@ -83,6 +101,18 @@ impl TruthOptions {
             error.context(format!("cannot use the ground truth {}", path.display()))
         })
     }
+}
+
+/// Returns the ground truth that archives have.
+fn of_archives(written: &[WrittenClasses]) -> anyhow::Result<GroundTruth> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table.write_record(["path", "label"])?;
+    for (image, classes) in written {
+        for class in classes {
+            table.write_record([&*image.to_string_lossy(), class])?;
+        }
+    }
+    Ok(GroundTruth::read(&*table.into_inner()?)?)
 }
 
 /// Returns the only file with ground truth in the directories of the images.

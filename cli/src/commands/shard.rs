@@ -1,17 +1,28 @@
 //! A shard of `classify`, `compare` or `evaluate`: it writes a part, which `classify merge` joins with the others.
 
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use evaluation::answers::{AnswerWriter, InferredImage, StoredRuns};
+use evaluation::text::printable;
+use evaluation::{ComparedRuns, Problem, RunEntry};
+use futures_executor::block_on;
 use futures_util::stream;
 use image_classification::FittedPreprocessing;
 
 use super::classify::{self, files_read, note_engine, open_run};
+use super::compare::{self, CompareOptions};
+use super::evaluate::{self, EvaluateOptions};
+use crate::args::{CompareArgs, EvaluateArgs};
 use crate::destination::Output;
-use crate::errors::Hinted;
+use crate::errors::{self, Hinted};
 use crate::files_read::FilesRead;
 use crate::interrupt;
-use crate::options::{ClassifyOptions, note_defaults};
+use crate::options::{ClassifyOptions, RunsOptions, ShardOptions, note_defaults};
 use crate::process;
-use crate::session;
-use crate::shards::{self, Entries, FLAG, ImagesState, OpenShard, PartRun, ShardOptions};
+use crate::session::{self, Session};
+use crate::shards::{self, Entries, FLAG, ImagesState, OpenShard, PartRun};
 use crate::terminal::Messages;
 use crate::writers::Writer;
 
@@ -31,7 +42,7 @@ pub fn classify(
         return Ok(());
     }
     let output = open_part(&shard, &files_read(&options))?;
-    let mut writer = Writer::new(output, &options.output, options.quiet);
+    let mut writer = Writer::new(output, &options.output, options.quiet)?;
     let mut run = open_run(&options, messages, |_| Ok(()))?;
     shards::check_reading(&run)?;
     note_engine(&run, &options, messages);
@@ -45,6 +56,147 @@ pub fn classify(
     shard.finish(output, done as u64, messages.errors() as u64, runs)?;
     note_failures(done, messages);
     Ok(())
+}
+
+/// Stores the answers of runs for the images of a shard, for a comparison.
+pub fn compare(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<()> {
+    let mut options = CompareOptions::try_from(args)?;
+    let reference = options.runs.reference.clone();
+    let compared = |entries: &[RunEntry], messages: &mut Messages| {
+        let runs = ComparedRuns::new(entries.to_vec(), reference.as_deref())?;
+        compare::report_rejected(&runs, messages);
+        let ready: Vec<usize> = runs.ready().collect();
+        if ready.len() < 2 {
+            let error = "fewer than two runs are left to compare";
+            return Err(Hinted::new(error, "fix the errors above").into());
+        }
+        Ok(ready)
+    };
+    answers(
+        "compare",
+        &mut options.runs,
+        &Truth::None,
+        compared,
+        messages,
+    )
+}
+
+/// Stores the answers of runs for the images of a shard, for an evaluation.
+pub fn evaluate(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<()> {
+    let mut options = EvaluateOptions::try_from(args)?;
+    if !options.truth.is_independent() {
+        let error = "the shards of an evaluation need ground truth that is named";
+        let hint = "pass `--truth FILE`, `--truth-folders` or `--truth-webdataset`";
+        return Err(Hinted::new(error, hint).into());
+    }
+    let truth = match options.truth.file.take() {
+        Some(file) => {
+            // A file that cannot be used is an error now and not at the end.
+            options.truth.read_file(&file)?;
+            Truth::File(file)
+        }
+        None if options.truth.is_webdataset => Truth::Members,
+        None => Truth::None,
+    };
+    let judged = |entries: &[RunEntry], _: &mut Messages| Ok((0..entries.len()).collect());
+    answers("evaluate", &mut options.runs, &truth, judged, messages)
+}
+
+/// The ground truth of a shard.
+enum Truth {
+    /// None is needed: the names of directories are it, or nothing is judged.
+    None,
+    File(PathBuf),
+    /// Members of archives, which are stored with the answers.
+    Members,
+}
+
+/// Stores the answers of the runs that `stored` chooses.
+fn answers(
+    command: &str,
+    options: &mut RunsOptions,
+    truth: &Truth,
+    stored: impl FnOnce(&[RunEntry], &mut Messages) -> anyhow::Result<Vec<usize>>,
+    messages: &mut Messages,
+) -> anyhow::Result<()> {
+    let shard = options.shard.take().expect("the command line has a shard");
+    let truth_file = match truth {
+        Truth::File(file) => Some(&**file),
+        Truth::None | Truth::Members => None,
+    };
+    let mut entries = Entries::find(&shard.input)?;
+    options.inputs = std::mem::take(&mut entries.found);
+    let engines = options.runs.iter().map(|(_, engine)| engine);
+    let files = shards::files(engines, &options.preprocess, truth_file.into_iter())?;
+    let (shard, images) = OpenShard::open(&shard, command, entries, files)?;
+    options.note_defaults(messages);
+    if is_complete(&shard, messages)? {
+        return Ok(());
+    }
+    let read = FilesRead::of_runs(options, &[("the ground truth", truth_file)]);
+    let output = open_part(&shard, &read)?;
+    let session = Session::open(options, messages)?;
+    session.report_failures(messages);
+    if session.ready().count() < session.entries.len() {
+        // Another machine may have what is missing here.
+        let hint = "fix the errors above, and run the shard again";
+        return Err(Hinted::new("not all runs can be opened", hint).into());
+    }
+    session.ready().try_for_each(shards::check_reading)?;
+    let runs = StoredRuns::new(session.runs())
+        .feed(session::feed_options(options.jobs))
+        .image_problem(errors::image_problem);
+    let entries = runs.entries()?;
+    let stored = stored(&entries, messages)?;
+    // The classes of the images that are in flight.
+    let written: Arc<Mutex<VecDeque<Option<Vec<String>>>>> = Arc::default();
+    let taken = Arc::clone(&written);
+    let has_members = matches!(truth, Truth::Members);
+    let images = images.map(move |mut image| {
+        if has_members {
+            let classes = evaluate::take_classes(&mut image);
+            lock(&taken).push_back(classes);
+        }
+        image
+    });
+    let images = session::images(images);
+    let mut running = block_on(runs.start(entries, stored, images, command == "compare"));
+    session.check_models()?;
+    let mut writer = AnswerWriter::start(output, running.entries(), running.stored())?;
+    let (mut done, mut failed) = (0, 0);
+    while let Some(InferredImage { mut image, note }) = block_on(running.next()) {
+        let path = printable(&image.path.to_string_lossy());
+        session::note_image(&path, note, messages);
+        let name = |index: usize| printable(&running.entries()[running.stored()[index]].name);
+        let failures: Vec<(String, &Problem)> = match &image.answers {
+            Err(problem) => vec![(path, problem)],
+            Ok(answers) => {
+                let outputs = answers.outputs.iter().enumerate();
+                let failures = outputs.filter_map(|(index, output)| {
+                    Some((format!("{path}: {}", name(index)), output.as_ref().err()?))
+                });
+                failures.collect()
+            }
+        };
+        failed += u64::from(!failures.is_empty());
+        for (what, problem) in failures {
+            messages.problem(&what, problem);
+        }
+        image.truth = lock(&written).pop_front().flatten();
+        writer.add(&image)?;
+        done += 1;
+    }
+    end(&shard.state, done, messages)?;
+    let output = writer.finish(&block_on(running.artificial()))?;
+    let runs = session.ready().map(|run| PartRun::new(run.info()));
+    shard.finish(output, done as u64, failed, runs.collect())?;
+    process::leak(session);
+    note_failures(done, messages);
+    Ok(())
+}
+
+fn lock<T>(written: &Mutex<T>) -> MutexGuard<'_, T> {
+    written.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns whether the part of a shard is complete already, and says so.

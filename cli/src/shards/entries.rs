@@ -32,7 +32,7 @@ pub struct Entries {
     pub count: u64,
     /// The digest of their paths, in their order.
     pub digest: Digest,
-    /// What was left out of directories that the command line names.
+    /// Counts of the entries of directories that are no images, and the lists.
     pub found: Inputs,
 }
 
@@ -61,7 +61,7 @@ impl Entries {
     ///
     /// If there are no entries, or a list cannot be read.
     pub fn find(args: &InputArgs) -> anyhow::Result<Self> {
-        let mut found = Inputs::default();
+        let mut found = Inputs::of_entries();
         let mut sources = Vec::new();
         for argument in &args.input {
             if argument.as_os_str() == "-" {
@@ -417,7 +417,7 @@ mod tests {
     fn the_digest_is_of_the_paths_and_their_order() {
         let directory = tempfile::tempdir().unwrap();
         let list = directory.path().join("list.txt");
-        let mut digest = |lines: &str| {
+        let digest = |lines: &str| {
             std::fs::write(&list, lines).unwrap();
             Entries::find(&args(&[], &[&list])).unwrap().digest
         };

@@ -4,6 +4,7 @@ mod entries;
 mod job;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -11,37 +12,14 @@ use anyhow::Context as _;
 use evaluation::{Chain, Digest};
 use image_classification::sources;
 
-use crate::args::{Given, InputArgs, PreprocessArgs, Shard, ShardArgs};
+use crate::args::{PreprocessArgs, Shard};
 use crate::destination::Output;
 use crate::errors::Hinted;
-use crate::options::EngineOptions;
+use crate::options::{EngineOptions, ShardOptions};
 use crate::session::OpenRun;
 
 pub use entries::{Entries, Images, ImagesState};
 pub use job::{FLAG, JOB, Job, JobDirectory, Manifest, PartRun, Recorded, description};
-
-/// The options of a shard.
-#[derive(Debug, Clone)]
-pub struct ShardOptions {
-    pub shard: Shard,
-    /// The directory of the parts.
-    pub directory: PathBuf,
-    /// The inputs of all shards.
-    pub input: InputArgs,
-    given: Given,
-}
-
-impl ShardOptions {
-    /// Returns the options if the command line has a shard.
-    pub fn new(args: ShardArgs, input: &InputArgs) -> Option<Self> {
-        Some(Self {
-            shard: args.shard?,
-            directory: args.out_dir?,
-            input: input.clone(),
-            given: args.given,
-        })
-    }
-}
 
 /// A shard of a job.
 #[derive(Debug)]
@@ -104,7 +82,7 @@ impl OpenShard {
 }
 
 /// Returns the size and the digest of a file.
-fn hash(path: &Path) -> std::io::Result<(u64, Digest)> {
+pub fn hash(path: &Path) -> std::io::Result<(u64, Digest)> {
     let mut file = model_file::open_regular(path)?;
     let mut digest = Chain::default();
     let mut bytes = 0;
@@ -130,8 +108,8 @@ pub fn files<'a>(
     let mut named: Vec<PathBuf> = Vec::new();
     for engine in engines {
         let model = engine.model.to_string_lossy().into_owned();
-        if !files.contains_key(&model) {
-            files.insert(model, Digest::of_model(&engine.model)?);
+        if let Entry::Vacant(entry) = files.entry(model) {
+            entry.insert(Digest::of_model(&engine.model)?);
             named.extend(sources::files(&engine.model));
         }
         named.extend(engine.runtime.plugins.clone());
@@ -157,4 +135,9 @@ pub fn check_reading(run: &OpenRun) -> anyhow::Result<()> {
         run.model.display()
     );
     Err(Hinted::new(error, "name the kind, such as `--scores softmax`").into())
+}
+
+/// Returns the error of a part that is not as its shard left it.
+pub fn damaged(what: &str) -> anyhow::Error {
+    Hinted::new(what, "remove it, and run its shard again").into()
 }

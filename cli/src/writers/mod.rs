@@ -1,8 +1,10 @@
-//! Writers of results: text, JSON, CSV and npz.
+//! Writers of results: text, JSON, CSV, npz and Parquet.
 
 mod csv;
 mod json;
 mod npz;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 mod text;
 
 use std::path::Path;
@@ -104,17 +106,27 @@ pub enum Writer {
     Json(Json),
     Csv(Box<csv::Csv>),
     Npz(Box<npz::Npz>),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<parquet::Parquet>),
 }
 
 impl Writer {
     /// Returns the writer of a format. `quiet` leaves out the steps of the text.
-    pub fn new(output: Output, options: &OutputOptions, quiet: bool) -> Self {
-        match options.format {
+    ///
+    /// # Errors
+    ///
+    /// If this program was built without the format, or the destination fails.
+    pub fn new(output: Output, options: &OutputOptions, quiet: bool) -> anyhow::Result<Self> {
+        Ok(match options.format {
             Format::Text => Self::Text(text::Text::new(output, options.digits, quiet)),
             Format::Json => Self::Json(Json::new(output)),
             Format::Csv => Self::Csv(Box::new(csv::Csv::new(output, options.digits))),
             Format::Npz => Self::Npz(Box::new(npz::Npz::new(output))),
-        }
+            #[cfg(feature = "parquet")]
+            Format::Parquet => Self::Parquet(Box::new(parquet::Parquet::new(output)?)),
+            #[cfg(not(feature = "parquet"))]
+            Format::Parquet => anyhow::bail!("this program was built without Parquet"),
+        })
     }
 
     /// Writes a step of the program, which only the sample's text has.
@@ -122,6 +134,8 @@ impl Writer {
         match self {
             Self::Text(writer) => Ok(writer.step(text)?),
             Self::Json(_) | Self::Csv(_) | Self::Npz(_) => Ok(()),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(_) => Ok(()),
         }
     }
 
@@ -133,6 +147,8 @@ impl Writer {
         match self {
             Self::Npz(writer) => writer.expect(outputs),
             Self::Text(_) | Self::Json(_) | Self::Csv(_) => Ok(()),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(_) => Ok(()),
         }
     }
 
@@ -158,6 +174,8 @@ impl Writer {
             }
             Self::Csv(writer) => writer.result(context, path, result),
             Self::Npz(writer) => writer.result(context, path, result),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(writer) => writer.result(context, path, result),
         }
     }
 
@@ -168,6 +186,8 @@ impl Writer {
             Self::Json(writer) => Ok(writer.into_output()),
             Self::Csv(writer) => writer.into_output(),
             Self::Npz(writer) => writer.into_output(),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(writer) => writer.into_output(),
         }
     }
 }

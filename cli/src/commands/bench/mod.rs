@@ -98,10 +98,15 @@ fn note(options: &RunsOptions, made_up: bool, messages: &Messages) {
 /// Returns the paths of the images. Prints the errors of the others.
 fn usable(inputs: Vec<Input>, messages: &mut Messages) -> Vec<PathBuf> {
     let mut paths = Vec::new();
-    for Input { path, problem } in inputs {
+    for input in inputs {
+        let problem = input.problem.or_else(|| {
+            let hint = "extract images of it, and name them";
+            let refused = || Hinted::new("`bench` takes no archive", hint).into();
+            input.member.map(|_| refused())
+        });
         match problem {
-            None => paths.push(path),
-            Some(error) => messages.input_failed(&printable(&path.to_string_lossy()), &error),
+            None => paths.push(input.path),
+            Some(error) => messages.input_failed(&printable(&input.path.to_string_lossy()), &error),
         }
     }
     paths

@@ -23,7 +23,7 @@ use crate::reports::{self, Destination};
 use crate::session::{self, Session};
 use crate::terminal::Messages;
 pub use external::RecordedFile;
-use options::CompareOptions;
+pub use options::CompareOptions;
 
 /// Compares, prints the text report and writes the others.
 pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {
@@ -127,7 +127,7 @@ fn compare(
 }
 
 /// Prints the errors of the runs that cannot be compared with the reference.
-fn report_rejected(runs: &ComparedRuns, messages: &mut Messages) {
+pub fn report_rejected(runs: &ComparedRuns, messages: &mut Messages) {
     for (place, error) in runs.rejected() {
         let name = printable(&runs.entries()[*place].name);
         messages.rejected(&name, error);
@@ -135,7 +135,7 @@ fn report_rejected(runs: &ComparedRuns, messages: &mut Messages) {
 }
 
 /// Returns warnings of different labels: the same place in two outputs means different things.
-fn label_warnings(runs: &ComparedRuns) -> Vec<String> {
+pub fn label_warnings(runs: &ComparedRuns) -> Vec<String> {
     let name = |run: usize| &runs.entries()[run].name;
     let differences = runs.label_differences().into_iter();
     let warnings = differences.map(|(run, difference, first)| {

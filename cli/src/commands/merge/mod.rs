@@ -1,23 +1,37 @@
 //! `classify merge`: joins the parts of all shards.
 
+mod answers;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod rows;
 
 use std::path::Path;
 
+use evaluation::agreement::Verdict;
 use evaluation::text::{counted, printable};
 
 use crate::args::MergeArgs;
 use crate::destination;
 use crate::errors::Hinted;
+use crate::reports;
 use crate::shards::{self, JobDirectory, Manifest};
 use crate::terminal::Messages;
 
 /// The most shards that a message names.
 const MOST_NAMED: usize = 10;
 
-/// Checks that all parts are there, and joins them. Returns the exit code.
-pub fn run(args: &MergeArgs, messages: &mut Messages) -> anyhow::Result<u8> {
-    let (directory, _recorded) = JobDirectory::open(&args.directory)?;
+/// The result of a merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Merged {
+    /// Rows, of which some may be errors.
+    Rows,
+    /// The verdict of `compare` or `evaluate` over all images.
+    Verdict(Verdict),
+}
+
+/// Checks that all parts are there, and joins them.
+pub fn run(args: &MergeArgs, messages: &mut Messages) -> anyhow::Result<Merged> {
+    let (directory, recorded) = JobDirectory::open(&args.directory)?;
     let manifests = complete(&directory)?;
     check_runs(&directory, &manifests)?;
     if directory.job.command == "classify" {
@@ -34,9 +48,19 @@ pub fn run(args: &MergeArgs, messages: &mut Messages) -> anyhow::Result<u8> {
             check_output(&directory, "--output", output)?;
         }
         rows::merge(&directory, &manifests, output, messages)?;
-        return Ok(u8::from(messages.errors() > 0));
+        return Ok(Merged::Rows);
     }
-    anyhow::bail!("not yet")
+    if args.output.is_some() {
+        let error = format!(
+            "the parts are of `{}`, which has a report and no rows",
+            directory.job.command
+        );
+        return Err(Hinted::new(error, "pass `--report FILE`, or nothing for the text").into());
+    }
+    for (flag, path) in reports::files(&args.report) {
+        check_output(&directory, flag, path)?;
+    }
+    answers::merge(&directory, &manifests, &recorded, &args.report, messages).map(Merged::Verdict)
 }
 
 /// Returns the manifests of all parts.

@@ -9,8 +9,9 @@ use evaluation::{Chain, Problem};
 use serde::Deserialize;
 
 use crate::destination::Output;
+#[cfg(not(feature = "parquet"))]
 use crate::errors::Hinted;
-use crate::shards::{JobDirectory, Manifest};
+use crate::shards::{JobDirectory, Manifest, damaged};
 use crate::terminal::Messages;
 
 /// Bytes that are asked of the system at a time.
@@ -49,6 +50,7 @@ pub fn merge(
 ) -> anyhow::Result<()> {
     let rows = match directory.job.ending() {
         "csv" => Rows::Csv,
+        "parquet" => return merge_parquet(directory, manifests, output, messages),
         _ => Rows::Json,
     };
     let mut output = Output::open("--output", output)?;
@@ -68,6 +70,16 @@ pub fn merge(
         )
         .with_context(|| format!("cannot merge {}", part.display()))?;
     }
+    finish(output, manifests, &failures, messages)
+}
+
+/// Gives the merged file its name, and prints what was merged.
+fn finish(
+    output: Output,
+    manifests: &[Manifest],
+    failures: &Failures,
+    messages: &Messages,
+) -> anyhow::Result<()> {
     output.finish()?;
     let images: u64 = manifests.iter().map(|manifest| manifest.images).sum();
     failures.finish(images, messages);
@@ -77,6 +89,32 @@ pub fn merge(
         counted(images as usize, "image")
     ));
     Ok(())
+}
+
+#[cfg(feature = "parquet")]
+fn merge_parquet(
+    directory: &JobDirectory,
+    manifests: &[Manifest],
+    output: Option<&Path>,
+    messages: &mut Messages,
+) -> anyhow::Result<()> {
+    let output = Output::open("--output", output)?;
+    let mut failures = Failures::default();
+    let output = super::parquet::copy_all(directory, manifests, output, &mut |path, message| {
+        failures.add(path, message, messages);
+    })?;
+    finish(output, manifests, &failures, messages)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn merge_parquet(
+    _: &JobDirectory,
+    _: &[Manifest],
+    _: Option<&Path>,
+    _: &mut Messages,
+) -> anyhow::Result<()> {
+    let error = "the parts are Parquet, and this program was built without it";
+    Err(Hinted::new(error, "build it with `--features parquet`").into())
 }
 
 /// Copies the rows of a part, and checks that they are those that its manifest describes.
@@ -126,10 +164,6 @@ fn copy(
         return Err(damaged("its rows do not match its manifest"));
     }
     Ok(())
-}
-
-fn damaged(what: &str) -> anyhow::Error {
-    Hinted::new(what, "remove it, and run its shard again").into()
 }
 
 /// Returns the path and the error of a row if its image failed.

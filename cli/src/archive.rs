@@ -1,0 +1,405 @@
+//! Images in tar archives, such as the shards of a `WebDataset`. An archive is never unpacked: its headers are read, and each
+//! image is read from its place when its turn comes.
+//!
+//! The name of a member is data. It is part of the image's name in results and never the name of a file.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use image_classification::Image;
+use serde_json::Value;
+use tar::{Archive, Entry, EntryType};
+
+use crate::errors::Hinted;
+use crate::input::{Input, Member, path_from_bytes};
+
+/// The size of a header, and the unit of sizes.
+const BLOCK: usize = 512;
+/// The most members of an archive. All of them are known before the first image is read.
+const MOST_MEMBERS: usize = 4_000_000;
+/// The longest name of a member, in bytes.
+const LONGEST_NAME: usize = 4096;
+/// The largest member with the ground truth of a sample.
+const MOST_TRUTH_BYTES: u64 = 1 << 20;
+/// The most bytes that are read for the headers of a member and its ground truth: names may be of any length.
+const MOST_BYTES_OF_MEMBER: u64 = 4 << 20;
+/// Bytes that tell an image.
+const HEAD_BYTES: u64 = 512;
+
+/// The endings of members with the ground truth of a sample. The first one that a sample has is used.
+const TRUTH_ENDINGS: [&str; 3] = ["cls", "json", "txt"];
+/// The keys of the ground truth in the JSON of a sample. The first one is used.
+const TRUTH_KEYS: [&str; 8] = [
+    "cls",
+    "label",
+    "labels",
+    "class",
+    "classes",
+    "class_id",
+    "class_ids",
+    "target",
+];
+
+/// The images of an archive, and what was left out.
+#[derive(Debug, Default)]
+pub struct Listed {
+    pub images: Vec<Input>,
+    /// Members that are neither images nor their ground truth, by their endings.
+    pub others: BTreeMap<String, usize>,
+}
+
+/// Returns whether a file is an archive by its name.
+pub fn is_archive(path: &Path) -> bool {
+    let ending = path.extension();
+    ending.is_some_and(|ending| ending.eq_ignore_ascii_case("tar"))
+}
+
+/// Returns the images of an archive in its order.
+///
+/// # Errors
+///
+/// If the archive is damaged or cut short: nothing of it is classified then, because images would be missing.
+pub fn list(path: &Path) -> anyhow::Result<Listed> {
+    let what = || "cannot read the archive";
+    let file = model_file::open_regular(path).with_context(what)?;
+    let length = file.metadata().with_context(what)?.len();
+    let state = Rc::new(State::default());
+    let mut archive = Archive::new(Watched {
+        file,
+        length,
+        state: Rc::clone(&state),
+    });
+    let mut listing = Listing {
+        path: Arc::from(path),
+        length,
+        listed: Listed::default(),
+        keys: Vec::new(),
+        truth: HashMap::new(),
+    };
+    let mut members = 0;
+    for entry in archive.entries_with_seek().with_context(what)? {
+        let entry = entry.map_err(|error| damaged(members, error))?;
+        members += 1;
+        if members > MOST_MEMBERS {
+            let error = format!("the archive has more than {MOST_MEMBERS} members");
+            return Err(Hinted::new(error, "divide it into several archives").into());
+        }
+        listing
+            .add(entry)
+            .map_err(|error| damaged(members, error))?;
+        state.read.set(0);
+    }
+    if !state.is_at_end.get() {
+        let error = "the archive is cut short: its end is missing";
+        return Err(damaged(members, io::Error::other(error)));
+    }
+    Ok(listing.finish())
+}
+
+fn damaged(members: usize, error: impl Into<anyhow::Error>) -> anyhow::Error {
+    let what = format!("the archive cannot be read after {members} members");
+    let error = Hinted::new(format!("{:#}", error.into()), "copy or download it again");
+    anyhow::Error::new(error).context(what)
+}
+
+struct Listing {
+    path: Arc<Path>,
+    length: u64,
+    listed: Listed,
+    /// For each image the name of its sample.
+    keys: Vec<Vec<u8>>,
+    /// The ground truth of samples, by their names.
+    truth: HashMap<Vec<u8>, SampleTruth>,
+}
+
+/// The ground truth of a sample: the rank of the ending that it comes from, and the classes.
+type SampleTruth = (usize, Result<Vec<String>, String>);
+
+impl Listing {
+    fn add(&mut self, mut entry: Entry<'_, Watched>) -> anyhow::Result<()> {
+        let kind = entry.header().entry_type();
+        let sparse = sparse_name(&mut entry)?;
+        let name = sparse
+            .clone()
+            .unwrap_or_else(|| entry.path_bytes().into_owned());
+        let (offset, bytes) = (entry.raw_file_position(), entry.size());
+        let refused = match kind {
+            EntryType::Directory | EntryType::XGlobalHeader => return Ok(()),
+            _ if sparse.is_some() => Some("is a sparse file"),
+            EntryType::Regular | EntryType::Continuous => None,
+            EntryType::GNUSparse => Some("is a sparse file"),
+            EntryType::Symlink => Some("is a symbolic link"),
+            EntryType::Link => Some("is a hard link"),
+            EntryType::Char | EntryType::Block => Some("is a device"),
+            EntryType::Fifo => Some("is a pipe"),
+            _ => Some("is of an unknown type"),
+        };
+        if name.len() > LONGEST_NAME {
+            let error = format!(
+                "the name of a member has {} bytes, more than {LONGEST_NAME}",
+                name.len()
+            );
+            return Err(anyhow!(error));
+        }
+        if let Some(refused) = refused {
+            let hint = "store the image itself in the archive";
+            let problem = Hinted::new(format!("the member of the archive {refused}"), hint);
+            self.push(&name, Err(problem.into()))?;
+            return Ok(());
+        }
+        if offset
+            .checked_add(bytes)
+            .is_none_or(|end| end > self.length)
+        {
+            return Err(anyhow!("the archive is cut short inside of a member"));
+        }
+        let (key, ending) = split(&name);
+        if let Some(rank) = TRUTH_ENDINGS.iter().position(|truth| ending == *truth) {
+            let truth = read_truth(rank, bytes, &mut entry)?;
+            self.add_truth(key.to_vec(), rank, truth);
+        } else if is_image(&ending, &mut entry)? {
+            self.push(&name, Ok((offset, bytes)))?;
+        } else {
+            *self.listed.others.entry(ending).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// Adds an image, or a member that is none and fails by its name.
+    fn push(&mut self, name: &[u8], place: anyhow::Result<(u64, u64)>) -> anyhow::Result<()> {
+        let path = self.name(name)?;
+        let input = match place {
+            Ok((offset, bytes)) => Input::member(
+                path,
+                Member {
+                    archive: Arc::clone(&self.path),
+                    offset,
+                    bytes,
+                    truth: None,
+                },
+            ),
+            Err(problem) => Input::failed(path, problem),
+        };
+        self.listed.images.push(input);
+        self.keys.push(split(name).0.to_vec());
+        Ok(())
+    }
+
+    /// Returns the name of a member in results: `archive.tar/member.jpg`. Not by [`Path::join`], for which a name that
+    /// begins with a slash is another file.
+    fn name(&self, member: &[u8]) -> anyhow::Result<PathBuf> {
+        let mut name = OsString::from(&*self.path);
+        name.push("/");
+        name.push(path_from_bytes(member)?);
+        Ok(name.into())
+    }
+
+    fn add_truth(&mut self, key: Vec<u8>, rank: usize, truth: Result<Vec<String>, String>) {
+        let earlier = self.truth.get(&key);
+        let truth = match earlier {
+            Some((other, _)) if *other < rank => return,
+            Some((other, earlier)) if *other == rank && *earlier != truth => {
+                let ending = TRUTH_ENDINGS[rank];
+                Err(format!(
+                    "the archive has two members .{ending} that differ for this image"
+                ))
+            }
+            _ => truth,
+        };
+        self.truth.insert(key, (rank, truth));
+    }
+
+    fn finish(mut self) -> Listed {
+        for (image, key) in self.listed.images.iter_mut().zip(&self.keys) {
+            if let Some(member) = &mut image.member {
+                member.truth = self.truth.get(key).map(|(_, truth)| truth.clone());
+            }
+        }
+        self.listed
+    }
+}
+
+/// Returns the name of a sparse file in PAX form.
+fn sparse_name(entry: &mut Entry<'_, Watched>) -> anyhow::Result<Option<Vec<u8>>> {
+    let fallback = entry.path_bytes().into_owned();
+    let Some(extensions) = entry.pax_extensions()? else {
+        return Ok(None);
+    };
+    let mut is_sparse = false;
+    let mut name = None;
+    for extension in extensions {
+        let extension = extension?;
+        is_sparse |= extension.key_bytes().starts_with(b"GNU.sparse.");
+        if extension.key_bytes() == b"GNU.sparse.name" {
+            name = Some(extension.value_bytes().to_vec());
+        }
+    }
+    Ok(is_sparse.then(|| name.unwrap_or(fallback)))
+}
+
+/// Returns the name of the sample of a member, and the member's ending in lower case. `WebDataset` divides at the first dot
+/// of the file name.
+fn split(name: &[u8]) -> (&[u8], String) {
+    let file = name
+        .iter()
+        .rposition(|byte| *byte == b'/')
+        .map_or(0, |slash| slash + 1);
+    let dot = name[file..].iter().position(|byte| *byte == b'.');
+    match dot {
+        Some(dot) => {
+            let (key, ending) = name.split_at(file + dot);
+            (
+                key,
+                String::from_utf8_lossy(&ending[1..]).to_ascii_lowercase(),
+            )
+        }
+        None => (name, String::new()),
+    }
+}
+
+/// Returns whether a member is an image by its name, or by its first bytes.
+fn is_image(ending: &str, entry: &mut Entry<'_, Watched>) -> anyhow::Result<bool> {
+    let last = ending.rsplit('.').next().unwrap_or_default();
+    if Image::has_ending(std::ffi::OsStr::new(last)) {
+        return Ok(true);
+    }
+    let mut head = Vec::new();
+    entry.take(HEAD_BYTES).read_to_end(&mut head)?;
+    Ok(Image::recognises(&head))
+}
+
+/// Reads the classes of a sample.
+fn read_truth(
+    rank: usize,
+    bytes: u64,
+    entry: &mut Entry<'_, Watched>,
+) -> anyhow::Result<Result<Vec<String>, String>> {
+    let ending = TRUTH_ENDINGS[rank];
+    if bytes > MOST_TRUTH_BYTES {
+        let error = format!("its .{ending} has {bytes} bytes, more than {MOST_TRUTH_BYTES}");
+        return Ok(Err(error));
+    }
+    let mut text = Vec::new();
+    entry.read_to_end(&mut text)?;
+    let Ok(text) = String::from_utf8(text) else {
+        return Ok(Err(format!("its .{ending} is not UTF-8")));
+    };
+    let classes = if ending == "json" {
+        classes_of_json(&text)
+    } else {
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let lines: Vec<String> = lines.map(str::to_owned).collect();
+        if lines.is_empty() {
+            Err(format!("its .{ending} is empty"))
+        } else {
+            Ok(lines)
+        }
+    };
+    Ok(classes)
+}
+
+fn classes_of_json(text: &str) -> Result<Vec<String>, String> {
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| format!("its .json is damaged: {error}"))?;
+    let found = match &value {
+        Value::Object(object) => TRUTH_KEYS.iter().find_map(|key| object.get(*key)),
+        other => Some(other),
+    };
+    let none = || {
+        format!(
+            "its .json has no class: none of the keys {}",
+            TRUTH_KEYS.join(", ")
+        )
+    };
+    let class = |value: &Value| match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        other => Err(format!(
+            "its .json has a class that is no number and no text: {other}"
+        )),
+    };
+    match found.ok_or_else(none)? {
+        Value::Array(classes) => classes.iter().map(class).collect(),
+        one => Ok(vec![class(one)?]),
+    }
+}
+
+/// The state of an archive that is being read.
+#[derive(Debug, Default)]
+struct State {
+    /// Bytes that were read for the current member.
+    read: Cell<u64>,
+    /// True if the last block had zeros alone, as the last block of an archive has.
+    is_at_end: Cell<bool>,
+}
+
+/// The file of an archive. Nothing outside of it can be sought, and little is read at a time.
+#[derive(Debug)]
+struct Watched {
+    file: File,
+    length: u64,
+    state: Rc<State>,
+}
+
+impl Read for Watched {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        let read = self.state.read.get() + count as u64;
+        if read > MOST_BYTES_OF_MEMBER {
+            let error =
+                format!("the headers of a member have more than {MOST_BYTES_OF_MEMBER} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+        }
+        self.state.read.set(read);
+        let is_zero = count == BLOCK && buffer[..count].iter().all(|byte| *byte == 0);
+        self.state.is_at_end.set(is_zero);
+        Ok(count)
+    }
+}
+
+impl Seek for Watched {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let place = self.file.seek(to)?;
+        if place > self.length {
+            let error = "the archive is cut short inside of a member";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error));
+        }
+        Ok(place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_has_the_name_before_the_first_dot_of_the_file() {
+        let split = |name: &str| {
+            let (key, ending) = split(name.as_bytes());
+            (String::from_utf8(key.to_vec()).unwrap(), ending)
+        };
+        let pair = |key: &str, ending: &str| (key.to_owned(), ending.to_owned());
+        assert_eq!(split("a/0001.JPG"), pair("a/0001", "jpg"));
+        assert_eq!(split("a.b/0001.left.png"), pair("a.b/0001", "left.png"));
+        assert_eq!(split("a/none"), pair("a/none", ""));
+    }
+
+    #[test]
+    fn classes_of_json_have_many_forms() {
+        let classes = |text: &str| classes_of_json(text).map(|classes| classes.join("+"));
+        assert_eq!(classes("7").unwrap(), "7");
+        assert_eq!(classes(r#"{"width": 9, "label": "cat"}"#).unwrap(), "cat");
+        assert_eq!(classes(r#"{"label": "cat", "cls": 3}"#).unwrap(), "3");
+        assert_eq!(classes(r#"{"labels": [3, "dog"]}"#).unwrap(), "3+dog");
+        for wrong in ["{", "{}", r#"{"cls": true}"#, r#"{"cls": [null]}"#] {
+            assert!(classes(wrong).is_err(), "{wrong}");
+        }
+    }
+}
