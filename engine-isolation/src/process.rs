@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use backend_api::{BackendInfo, Error, ErrorKind, TensorSpec};
 
-use crate::Isolation;
+use crate::config::Isolation;
 use crate::lane::{Fault, Lane};
 use crate::protocol::{self, Confinement, MOST_OF_PROGRESS, Progress, Shape, Start, Until};
 
