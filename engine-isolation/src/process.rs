@@ -365,10 +365,11 @@ impl Tail {
         let bytes: Vec<u8> = state.bytes.iter().copied().collect();
         drop(state);
         let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<&str> = text
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
+        // Rust's advice, which does not reach the child.
+        let is_advice = |line: &&str| line.starts_with("note: run with `RUST_BACKTRACE=1`");
+        let lines = text.lines().map(str::trim);
+        let lines: Vec<&str> = lines
+            .filter(|line| !line.is_empty() && !is_advice(line))
             .collect();
         let last = lines[lines.len().saturating_sub(4)..].join("; ");
         last.replace(char::is_control, "?")
