@@ -162,7 +162,7 @@ impl Process {
             Ok(None) => true,
             Ok(Some(status)) => {
                 let message = ended(status);
-                life.death = Some(self.death(message));
+                life.death = Some(self.death(&message));
                 false
             }
             Err(_) => false,
@@ -188,7 +188,7 @@ impl Process {
             (None, Fault::Invalid(reason)) => format!("sent {reason} and was killed"),
         };
         kill(&mut life.child);
-        let death = self.death(message);
+        let death = self.death(&message);
         let error = death.to_error();
         life.death = Some(death);
         error
@@ -200,7 +200,7 @@ impl Process {
     }
 
     /// The child has ended.
-    fn death(&self, message: String) -> Death {
+    fn death(&self, message: &str) -> Death {
         Death {
             message: format!("the process of the engine {message}"),
             stderr: self.stderr.text(),

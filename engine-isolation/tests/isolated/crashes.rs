@@ -177,7 +177,7 @@ fn between() -> Result<(), Failed> {
 fn restarts() -> Result<(), Failed> {
     let backend = bad(|isolation| {
         isolation.restarts = 2;
-        isolation.restart_window = Duration::from_secs(3600);
+        isolation.restart_window = Duration::from_hours(1);
     })?;
     for _ in 0..3 {
         crash(&backend, Misdeed::Exit)?;
