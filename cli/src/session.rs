@@ -20,6 +20,7 @@ use crate::file_state::{ModelState, check_unchanged};
 use crate::image_memory;
 use crate::inputs::Input;
 use crate::interrupt;
+use crate::isolated;
 use crate::options::{EngineOptions, RunsOptions};
 use crate::resolve::Resolver;
 use crate::terminal::Messages;
@@ -56,7 +57,7 @@ impl OpenRun {
         step(&format!("Reading the model: {}", engine.model.display()))?;
         let (resolved, state) = resolver.find(&engine.model, messages)?;
         step("Loading the model to the plugin")?;
-        let backend = engines::open(engine)?;
+        let backend = isolated::open(engine)?;
         check_unchanged(&engine.model, &state)?;
         step(&backend.info().description())?;
         let fitted = resolved.fit(backend.info())?;
