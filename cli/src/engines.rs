@@ -10,7 +10,6 @@ use backend_api::{ErrorKind, FoundLibrary, InferBackend};
 use model_file::Format;
 
 use crate::args::Backend;
-use crate::isolated;
 use crate::options::EngineOptions;
 #[cfg(any(feature = "openvino", feature = "onnx"))]
 use crate::runtimes::library_dirs;
@@ -35,16 +34,8 @@ pub fn is_built_in(backend: Backend) -> bool {
     }
 }
 
-/// Opens the requested backend, in a process of its own if that is requested.
-pub fn open(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
-    match options.isolation {
-        Some(limits) => isolated::open(options, limits),
-        None => open_here(options),
-    }
-}
-
 /// Opens the requested backend in this process.
-pub fn open_here(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
+pub fn open(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     match options.backend {
         Backend::Openvino => openvino(options).map_err(|error| suggest_rten(error, options)),
         Backend::Onnx => onnx(options),

@@ -47,7 +47,7 @@ const ARENAS: (&str, &str) = ("MALLOC_ARENA_MAX", "2");
 /// Runs the engine, if this process is one for an engine. Returns whether it is.
 pub fn run_child() -> bool {
     engine_isolation::run_child(|options: EngineOptions| {
-        let backend = engines::open_here(&options).map_err(|error| to_engine_error(&error))?;
+        let backend = engines::open(&options).map_err(|error| to_engine_error(&error))?;
         Ok(Box::new(backend))
     })
 }
@@ -74,8 +74,15 @@ fn to_engine_error(error: &anyhow::Error) -> Error {
     }
 }
 
-/// Opens the requested backend in a process of its own.
-pub fn open(
+/// Opens the requested backend, in a process of its own if that is requested.
+pub fn open(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
+    match options.isolation {
+        Some(limits) => open_isolated(options, limits),
+        None => engines::open(options),
+    }
+}
+
+fn open_isolated(
     options: &EngineOptions,
     limits: IsolationOptions,
 ) -> anyhow::Result<Arc<dyn InferBackend>> {

@@ -22,6 +22,7 @@ use crate::file_state::{ModelState, check_unchanged};
 use crate::image_memory;
 use crate::inputs::Input;
 use crate::interrupt;
+use crate::isolated;
 use crate::options::{EngineOptions, RunsOptions};
 use crate::resolve::Resolver;
 use crate::terminal::Messages;
@@ -62,7 +63,7 @@ impl OpenRun {
         let (resolved, state) = resolver.find(local_model, messages)?;
         let local_model = local_model.map(|model| (model.to_owned(), state));
         step("Loading the model to the plugin")?;
-        let backend = engines::open(engine)?;
+        let backend = isolated::open(engine)?;
         check_local_model(local_model.as_ref())?;
         step(&backend.info().description())?;
         let fitted = resolved.fit(backend.info())?;

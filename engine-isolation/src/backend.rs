@@ -3,7 +3,7 @@
 use backend_api::{BackendInfo, Engine, Error, ErrorKind, InferOutput, SlotPool, Tensor};
 use serde::Serialize;
 
-use crate::Isolation;
+use crate::config::Isolation;
 
 /// An engine in a child process.
 ///
@@ -85,7 +85,7 @@ mod linux {
     use backend_api::{BackendInfo, Error, ErrorKind, InferOutput, Tensor};
 
     use super::IsolatedEngine;
-    use crate::Isolation;
+    use crate::config::Isolation;
     use crate::lane::Lane;
     use crate::process::{Opened, Process};
 

@@ -7,7 +7,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::CHILD;
+/// The variable that tells a process that it is the child of an [`Isolated`](crate::Isolated).
+pub const CHILD: &str = "ENGINE_ISOLATION_CHILD";
 
 /// The child process: its program, its limits, and the files that it may read.
 #[derive(Clone)]

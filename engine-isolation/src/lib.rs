@@ -20,9 +20,6 @@ use serde::de::DeserializeOwned;
 pub use backend::Isolated;
 pub use config::Isolation;
 
-/// The variable that tells a process that it is the child of an [`Isolated`].
-const CHILD: &str = "ENGINE_ISOLATION_CHILD";
-
 /// Runs the engine, if this process is the child of an [`Isolated`]; otherwise returns `false` at once.
 ///
 /// A program calls this at the start of `main`, before it starts a thread and before it reads stdin. `open` gets the
@@ -31,7 +28,7 @@ const CHILD: &str = "ENGINE_ISOLATION_CHILD";
 pub fn run_child<C: DeserializeOwned>(
     open: impl FnOnce(C) -> Result<Box<dyn InferBackend>, Error>,
 ) -> bool {
-    if std::env::var_os(CHILD).is_none() {
+    if std::env::var_os(config::CHILD).is_none() {
         return false;
     }
     #[cfg(target_os = "linux")]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use backend_api::{BackendInfo, Error, ErrorKind, TensorSpec};
 
-use crate::Isolation;
+use crate::config::Isolation;
 use crate::lane::{Fault, Lane};
 use crate::protocol::{self, Confinement, MOST_OF_PROGRESS, Progress, Shape, Start, Until};
 
@@ -162,7 +162,7 @@ impl Process {
             Ok(None) => true,
             Ok(Some(status)) => {
                 let message = ended(status);
-                life.death = Some(self.death(message));
+                life.death = Some(self.death(&message));
                 false
             }
             Err(_) => false,
@@ -188,7 +188,7 @@ impl Process {
             (None, Fault::Invalid(reason)) => format!("sent {reason} and was killed"),
         };
         kill(&mut life.child);
-        let death = self.death(message);
+        let death = self.death(&message);
         let error = death.to_error();
         life.death = Some(death);
         error
@@ -200,7 +200,7 @@ impl Process {
     }
 
     /// The child has ended.
-    fn death(&self, message: String) -> Death {
+    fn death(&self, message: &str) -> Death {
         Death {
             message: format!("the process of the engine {message}"),
             stderr: self.stderr.text(),
@@ -365,10 +365,11 @@ impl Tail {
         let bytes: Vec<u8> = state.bytes.iter().copied().collect();
         drop(state);
         let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<&str> = text
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
+        // Rust's advice, which does not reach the child.
+        let is_advice = |line: &&str| line.starts_with("note: run with `RUST_BACKTRACE=1`");
+        let lines = text.lines().map(str::trim);
+        let lines: Vec<&str> = lines
+            .filter(|line| !line.is_empty() && !is_advice(line))
             .collect();
         let last = lines[lines.len().saturating_sub(4)..].join("; ");
         last.replace(char::is_control, "?")

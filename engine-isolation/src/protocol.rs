@@ -68,10 +68,8 @@ impl Shape {
     /// Returns the number of bytes, if it can be expressed.
     pub fn bytes(&self) -> Option<u64> {
         let element = self.element_type.size() as u64;
-        let sizes = self.sizes.iter();
-        sizes.fold(Some(element), |bytes, size| {
-            bytes?.checked_mul(*size as u64)
-        })
+        let mut sizes = self.sizes.iter();
+        sizes.try_fold(element, |bytes, size| bytes.checked_mul(*size as u64))
     }
 }
 

@@ -166,6 +166,9 @@ const REFUSED: &[i64] = &[
     libc::SYS_listen,
     libc::SYS_lremovexattr,
     libc::SYS_lsetxattr,
+    // Its memory would be no part of the limit on the address space.
+    libc::SYS_memfd_create,
+    libc::SYS_memfd_secret,
     libc::SYS_mount,
     libc::SYS_mount_setattr,
     libc::SYS_move_mount,

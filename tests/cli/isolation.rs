@@ -78,7 +78,7 @@ fn same(backend: &str) -> Result<(), Failed> {
     }
     let results = [&[][..], &["--isolate"]].map(|isolate| {
         let mut command = classify();
-        command.args(["--backend", backend, "--format", "json", "--digits", "17"]);
+        command.args(["--backend", backend, "--format", "csv", "--digits", "17"]);
         command
             .arg("-m")
             .arg(set_up("models/squeezenet1.1.onnx"))
@@ -91,7 +91,8 @@ fn same(backend: &str) -> Result<(), Failed> {
     }
     let [here, isolated] = &results;
     ensure(here.stdout == isolated.stdout, (here, isolated))?;
-    ensure(here.stdout.lines().count() == images.len(), here)
+    // The ten best classes of each, below the header.
+    ensure(here.stdout.lines().count() == 1 + 10 * images.len(), here)
 }
 
 fn crash() -> Result<(), Failed> {
@@ -112,7 +113,7 @@ fn crash() -> Result<(), Failed> {
     let answers = |result: &Run| -> Vec<String> {
         let lines = result.stdout.lines();
         let answers =
-            lines.filter(|line| line.contains(".ppm") && !line.contains("engine-crashed"));
+            lines.filter(|line| line.contains(".ppm") && !line.contains("process of the engine"));
         answers.map(str::to_owned).collect()
     };
     ensure(answers(&result) == answers(&alone), (&result, &alone))?;
@@ -146,7 +147,8 @@ fn hang() -> Result<(), Failed> {
 fn memory() -> Result<(), Failed> {
     let directory = tempfile::tempdir()?;
     let images = levels(directory.path(), &[0, 10, 0])?;
-    for backend in BACKENDS {
+    // OpenVINO's request fails for the next image too when an allocation has failed: that is without isolation the same.
+    for backend in ["onnx", "rten"] {
         let mut command = one_by_one(backend, "expands.onnx", &images);
         let result = run(command.args(["--isolate", "--isolate-memory", "1G"]));
         expect_code(&result, 1)?;
@@ -196,11 +198,21 @@ fn killed() -> Result<(), Failed> {
     let list = directory.path().join("list.txt");
     let lines = images.iter().map(|path| format!("{}\n", path.display()));
     fs::write(&list, lines.collect::<String>().repeat(IMAGES / 2))?;
-    let mut command = one_by_one("onnx", "plain.onnx", &[]);
+    let mut command = classify();
     command
+        .args(["--backend", "onnx", "--requests", "1", "--color", "rgb"])
+        .args([
+            "--top",
+            "1",
+            "--format",
+            "csv",
+            "--isolate",
+            "--quiet",
+            "-m",
+        ])
+        .arg(small_model("plain.onnx"))
         .arg("--input-list")
-        .arg(&list)
-        .args(["--isolate", "--format", "text"]);
+        .arg(&list);
     let mut program = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -222,7 +234,8 @@ fn killed() -> Result<(), Failed> {
     // None if it was between two images.
     ensure(lost <= 1, &stderr)?;
     ensure(result.status.code() == Some(lost as i32), &stderr)?;
-    ensure(rest.len() > IMAGES, rest.len())
+    // One line for each image.
+    ensure(100 + rest.len() == 1 + IMAGES, rest.len())
 }
 
 fn compare() -> Result<(), Failed> {

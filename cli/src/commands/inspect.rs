@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::args::TextOrJson;
 use crate::destination;
-use crate::engines;
 use crate::fields;
+use crate::isolated;
 use crate::options::InspectOptions;
 use crate::resolve::{self, Resolver};
 use crate::terminal::Messages;
@@ -18,7 +18,7 @@ pub fn run(options: &InspectOptions, messages: &mut Messages) -> anyhow::Result<
     let model = options.engine.local_model();
     let overrides = options.preprocess.overrides(ScoreKind::Auto)?;
     let (resolved, _) = Resolver::new(&overrides).find(model, messages)?;
-    let backend = engines::open(&options.engine)?;
+    let backend = isolated::open(&options.engine)?;
     let fitted = resolved.fit(backend.info())?;
     messages.notes(&fitted.notes);
     let text = match options.format {

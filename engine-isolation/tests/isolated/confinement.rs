@@ -11,6 +11,7 @@ use backend_api::{BlockingInfer as _, Error, InferBackend as _, Tensor};
 use classify_tests::{doubling_input, ensure};
 use engine_isolation::{Isolated, Isolation};
 use libtest_mimic::{Failed, Trial};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{
     PidfdFlags, Resource, Signal, getppid, getrlimit, kill_process, pidfd_open, prlimit,
 };
@@ -21,7 +22,7 @@ use crate::engine::{Config, isolation};
 const DIRECTORY: &str = "ENGINE_ISOLATION_TEST_DIRECTORY";
 
 /// The attempts, each with true if it must succeed.
-const ATTEMPTS: [(&str, bool, fn(&Path) -> bool); 19] = [
+const ATTEMPTS: [(&str, bool, fn(&Path) -> bool); 20] = [
     ("read the model", true, |directory| {
         fs::read(directory.join("model/file")).is_ok()
     }),
@@ -70,6 +71,9 @@ const ATTEMPTS: [(&str, bool, fn(&Path) -> bool); 19] = [
     ("connect over TCP", false, |directory| {
         let port = fs::read_to_string(directory.join("model/port")).expect("a port");
         TcpStream::connect(("127.0.0.1", port.parse().expect("a number"))).is_ok()
+    }),
+    ("take memory outside of the limit", false, |_| {
+        memfd_create("attempt", MemfdFlags::CLOEXEC).is_ok()
     }),
     ("signal another process", false, |_| {
         getppid().is_some_and(|parent| kill_process(parent, Signal::URG).is_ok())

@@ -29,7 +29,7 @@ pub enum Config {
     Tries,
 }
 
-/// What the engine does instead of answering.
+/// A fault of the engine instead of an answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Misdeed {
     Segfault = 1001,
@@ -77,7 +77,7 @@ impl Misdeed {
                 std::process::abort()
             }
             Self::Exit => std::process::exit(3),
-            Self::Hang => std::thread::sleep(Duration::from_secs(3600)),
+            Self::Hang => std::thread::sleep(Duration::from_hours(1)),
             Self::Allocate => {
                 let bytes = vec![1_u8; 3 << 30];
                 std::hint::black_box(bytes);
@@ -137,7 +137,7 @@ pub fn open(config: Config) -> Result<Box<dyn InferBackend>, Error> {
         Config::PanicsWhileOpening => panic!("planned panic"),
         Config::AbortsWhileOpening => std::process::abort(),
         Config::HangsWhileOpening => {
-            std::thread::sleep(Duration::from_secs(3600));
+            std::thread::sleep(Duration::from_hours(1));
             mock
         }
         Config::Chats => {

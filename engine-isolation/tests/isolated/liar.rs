@@ -188,11 +188,11 @@ fn play(lie: &str) -> io::Result<()> {
             "slow" => loop {
                 // Never the whole message, but always something.
                 lane.write_all(&[3, 0, 0])?;
-                std::thread::sleep(Duration::from_secs(3600));
+                std::thread::sleep(Duration::from_hours(1));
             },
             "closed" => {
                 lane.shutdown(std::net::Shutdown::Both)?;
-                std::thread::sleep(Duration::from_secs(3600));
+                std::thread::sleep(Duration::from_hours(1));
             }
             "growth" => {
                 let len = memory.metadata()?.len();

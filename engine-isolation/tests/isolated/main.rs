@@ -1,5 +1,7 @@
 //! The isolated backend on mock engines. This program is also its own child.
 #![cfg(target_os = "linux")]
+// The output of child processes, which the tests read.
+#![allow(clippy::print_stderr, clippy::print_stdout)]
 
 mod confinement;
 mod crashes;

@@ -11,10 +11,10 @@ use evaluation::{ComparedPair, ComparisonReport};
 use image_classification::{ImageBuffers, ImageFile, Preparation};
 
 use crate::args::Backend;
-use crate::engines;
 use crate::errors::Hinted;
 use crate::image_memory;
 use crate::interrupt;
+use crate::isolated;
 use crate::options::EngineOptions;
 use crate::session::{OpenRun, Session};
 use crate::terminal::Messages;
@@ -61,7 +61,7 @@ impl<'a> Side<'a> {
         engine.cache_dir = None;
         // An edited copy has one output.
         engine.output = None;
-        engines::open(&engine)
+        isolated::open(&engine)
     }
 }
 
