@@ -40,6 +40,39 @@ def read_truth(path):
     return {name: int(class_id) for name, class_id in lines}
 
 
+def class_qualities(classes, confusions):
+    """Precision, recall and F1 of each class that is shown or answered, with its hits, answers and images."""
+    found = {}
+    for class_id in sorted(set(classes) | {answer for _, answer in confusions}):
+        of, hits = classes.get(class_id, [0, 0])
+        given = hits + sum(count for (_, answer), count in confusions.items() if answer == class_id)
+        quality = {
+            "precision": hits / given if given else 0.0,
+            "recall": hits / of if of else 0.0,
+            "f1": 2 * hits / (of + given),
+        }
+        found[class_id] = quality, hits, given, of
+    return found
+
+
+def metrics(classes, qualities, mean, top):
+    """The values that --metric-min and --metric-max name."""
+    images = sum(of for of, _ in classes.values())
+    hits = sum(hits for _, hits, _, _ in qualities.values())
+    found = {f"top{k}": Near(found["share"], 1e-15) for k, found in top.items()}
+    for name in ("precision", "recall", "f1"):
+        values = [(quality[name], of) for quality, _, _, of in qualities.values()]
+        found[f"{name}-micro"] = Near(hits / images, 1e-15)
+        found[f"{name}-macro"] = Near(sum(value for value, _ in values) / len(values), 1e-12)
+        found[f"{name}-weighted"] = Near(sum(value * of for value, of in values) / images, 1e-12)
+    shown = images**2 - sum(of**2 for _, _, _, of in qualities.values())
+    given = images**2 - sum(given**2 for _, _, given, _ in qualities.values())
+    both = hits * images - sum(given * of for _, _, given, of in qualities.values())
+    found["mcc"] = Near(both / math.sqrt(shown * given) if shown * given else 0.0, 1e-12)
+    found["mean-per-class"] = mean
+    return found
+
+
 def evaluate_run(run, place, truth, paths, answers, tops, most):
     """The expected report of a run, and for each image whether it is right (None without truth)."""
     counted = [(path, truth[Path(path).name], answer) for path, answer in zip(paths, answers) if Path(path).name in truth]
@@ -56,7 +89,9 @@ def evaluate_run(run, place, truth, paths, answers, tops, most):
         confidences.append(min(max(float(answer.p[answer.top[0]]), 0.0), 1.0))
     top = {str(k): rate(sum(bool(rank and rank <= k) for rank in ranks), len(counted)) for k in tops}
     mean, interval = intervals.mean_of_shares([(right, of) for of, right in classes.values()])
+    qualities = class_qualities(classes, confusions)
     found = {
+        "metrics": metrics(classes, qualities, mean, top),
         "name": run["name"],
         "reference": place == 0,
         "facts": run,
@@ -66,7 +101,7 @@ def evaluate_run(run, place, truth, paths, answers, tops, most):
         "mean_per_class": mean,
         "intervals": {"mean_per_class": [Near(end, 1e-15) for end in interval]},
         "classes": [
-            {"class_id": class_id, "label": NOT_RECOMPUTED, "pictures": of, "top1": right}
+            {"class_id": class_id, "label": NOT_RECOMPUTED, "pictures": of, "top1": right, **qualities[class_id][0]}
             for class_id, (of, right) in sorted(classes.items())
         ],
         "confusions": [
@@ -82,6 +117,7 @@ def evaluate_run(run, place, truth, paths, answers, tops, most):
         rights = [rank == 1 for rank in ranks]
         # As for |Δp|.
         rounding = 1e-14
+        found["metrics"]["ece"] = Near(intervals.calibration_error(list(zip(rights, confidences))), rounding)
         found |= {
             "expected_calibration_error": Near(intervals.calibration_error(list(zip(rights, confidences))), rounding),
             "calibrated_expected_calibration_error": calibrated(confidences),
@@ -210,6 +246,7 @@ def evaluate(options, report):
         "kind": "evaluate",
         "verdict": "could-not-compare" if lacks_truth else "agree" if all_passed else "disagree",
         "summary": NOT_RECOMPUTED,
+        "ground_truth": NOT_RECOMPUTED,
         "machine": runs[0]["machine"],
         "pictures": len(images),
         # No image failed.

@@ -37,7 +37,8 @@ pub fn run(messages: &mut Messages) -> anyhow::Result<Verdict> {
     let mut out = Output::open("--output", None)?;
     let mut runs = Vec::new();
     let mut missing = Vec::new();
-    for backend in Backend::value_variants() {
+    let local = Backend::value_variants().iter();
+    for backend in local.filter(|backend| **backend != Backend::Remote) {
         let name = name(*backend);
         let options = files.engine_options(&name)?;
         if !engines::is_built_in(*backend) {

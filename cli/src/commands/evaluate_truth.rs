@@ -84,7 +84,7 @@ impl TruthOptions {
             (None, Some(TruthFolders::Sorted)) => {
                 GroundTruth::sorted_folders(sorted_directories(images)?)
             }
-            (None, None) if self.is_webdataset => of_archives(written)?,
+            (None, None) if self.is_webdataset => GroundTruth::members(written.iter().cloned()),
             (None, None) => detect(images)?,
         };
         truth.check_images(images)?;
@@ -101,18 +101,6 @@ impl TruthOptions {
             error.context(format!("cannot use the ground truth {}", path.display()))
         })
     }
-}
-
-/// Returns the ground truth that archives have.
-fn of_archives(written: &[WrittenClasses]) -> anyhow::Result<GroundTruth> {
-    let mut table = csv::Writer::from_writer(Vec::new());
-    table.write_record(["path", "label"])?;
-    for (image, classes) in written {
-        for class in classes {
-            table.write_record([&*image.to_string_lossy(), class])?;
-        }
-    }
-    Ok(GroundTruth::read(&*table.into_inner()?)?)
 }
 
 /// Returns the only file with ground truth in the directories of the images.

@@ -28,6 +28,8 @@ pub enum TruthForm {
     SynsetDirectories,
     /// Directories whose alphabetical order is the order of the class ids, as torchvision's `ImageFolder` reads them.
     SortedDirectories,
+    /// The members next to an image in its archive, as in a `WebDataset`.
+    ArchiveMembers,
 }
 
 impl fmt::Display for TruthForm {
@@ -40,6 +42,7 @@ impl fmt::Display for TruthForm {
             Self::Directories => "class directories",
             Self::SynsetDirectories => "ImageNet synset directories",
             Self::SortedDirectories => "class directories in alphabetical order",
+            Self::ArchiveMembers => "members of archives",
         })
     }
 }

@@ -111,6 +111,21 @@ impl GroundTruth {
         })
     }
 
+    /// The classes that archives have for their images, with the images' names.
+    pub fn members(images: impl IntoIterator<Item = (PathBuf, Vec<String>)>) -> Self {
+        let entry = |(place, (name, classes)): (usize, (PathBuf, Vec<String>))| {
+            let classes = classes.into_iter().map(|class| (place + 1, class));
+            (name, classes.collect())
+        };
+        Self {
+            source: Source::Entries {
+                entries: images.into_iter().enumerate().map(entry).collect(),
+                used: BTreeMap::new(),
+                form: TruthForm::ArchiveMembers,
+            },
+        }
+    }
+
     /// The directory of each image names its class: by the name, the id or `ImageNet`'s synset. `images` may be empty;
     /// they tell whether all directories are synsets.
     pub fn folders<'a>(images: impl IntoIterator<Item = &'a PathBuf>) -> Self {
