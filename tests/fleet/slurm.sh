@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# deploy/slurm.sh on a Slurm of two nodes, both on this machine: namespace.sh slurm.sh CLASSIFY ASSETS
+# deploy/slurm.sbatch on a Slurm of two nodes, both on this machine: namespace.sh slurm.sh CLASSIFY ASSETS
 #
 # As root, with the Debian packages slurm-wlm and munge. The rows of all parts must be those of one process, also after one part
 # was deleted and the job ran again.
@@ -60,7 +60,7 @@ model=$CLASSIFY_HOME/models/squeezenet1.1.onnx
 cd "$directory"
 find "$CLASSIFY_HOME/photos/" -name '*.[jp]*g' | sort > all.txt
 for _ in 1 2 3; do cat all.txt; done > list.txt
-submit() { sbatch --wait --array=0-7 --output="$directory/task-%a.log" "$here/../../deploy/slurm.sh" 8 "$model" list.txt parts; }
+submit() { sbatch --wait --array=0-7 --output="$directory/task-%a.log" "$here/../../deploy/slurm.sbatch" 8 "$model" list.txt parts; }
 # Times differ from run to run.
 rows() { python3 -c 'import json, sys
 for line in sys.stdin: print(json.dumps({k: v for k, v in json.loads(line).items() if not k.endswith("_ms")}, sort_keys=True))'; }

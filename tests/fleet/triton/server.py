@@ -70,7 +70,8 @@ class Triton:
         environment = {
             **os.environ,
             "LD_LIBRARY_PATH": str(unpacked / "nvidia_pytriton.libs"),
-            "FLEET_PACKAGES": str(PACKAGES),
+            # The backend needs the older numpy that comes with it.
+            "FLEET_PACKAGES": os.pathsep.join(map(str, (unpacked, PACKAGES))),
         }
         command = [
             unpacked / "pytriton" / "tritonserver" / "bin" / "tritonserver",
