@@ -100,21 +100,27 @@ impl SetUp {
     }
 }
 
-/// Builds the command line program and returns its path, wherever cargo's target folder is. `flags` select its features.
+/// Builds the command line program for use and returns its path. `flags` select its features.
 pub fn build(flags: &[&str]) -> Result<PathBuf> {
+    let mut arguments = vec![
+        "build",
+        "--release",
+        "--package",
+        "classify-cli",
+        "--bin",
+        "classify",
+    ];
+    arguments.extend(flags);
+    build_by(&arguments)
+}
+
+/// Runs cargo with arguments that build the command line program, and returns its path, wherever cargo's target folder is.
+pub fn build_by(arguments: &[&str]) -> Result<PathBuf> {
     eprintln!("building classify ...");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args([
-            "build",
-            "--release",
-            "--package",
-            "classify-cli",
-            "--bin",
-            "classify",
-            "--message-format=json-render-diagnostics",
-        ])
-        .args(flags)
+        .args(arguments)
+        .arg("--message-format=json-render-diagnostics")
         .current_dir(setup::workspace())
         .stderr(Stdio::inherit())
         .output()

@@ -1,4 +1,4 @@
-//! Developer automation, called through the cargo aliases `setup`, `demo`, `prose`, `recipes`, `verify`, `wheel` and `bench-peers`.
+//! Developer automation, called through the cargo aliases `setup`, `demo`, `prose`, `recipes`, `verify`, `verify-fleet`, `wheel` and `bench-peers`.
 // A command for people at a terminal: its output is what it is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -12,6 +12,7 @@ mod bench_peers;
 mod demo;
 mod failure;
 mod files;
+mod fleet;
 mod notice;
 mod pip;
 mod prose;
@@ -63,6 +64,8 @@ enum Task {
     },
     /// Set up, then run every check and every test
     Verify,
+    /// Set up an inference server, then test `classify` on it
+    VerifyFleet,
     /// Set up, then build the Python package into target/wheel, and print its path
     Wheel {
         /// For every Linux with glibc 2.28 or newer; needs `pip install ziglang` in the active Python environment
@@ -111,6 +114,7 @@ fn main() -> ExitCode {
         }
         Task::Recipes { python } => recipes::run(python.as_deref()),
         Task::Verify => verify::run(),
+        Task::VerifyFleet => fleet::run(),
         Task::Wheel {
             published,
             debug,

@@ -94,6 +94,7 @@ mod tests {
             (include_str!("../python/requirements/tools.txt"), 11),
             (include_str!("../python/requirements/data.txt"), 9),
             (include_str!("../python/requirements/source.txt"), 1),
+            (include_str!("../python/requirements/fleet.txt"), 2),
         ] {
             assert_eq!(parse(text).unwrap().len(), count);
         }

@@ -5,7 +5,7 @@ import os
 import sys
 
 # The stub runs an interpreter that knows no virtual environment.
-sys.path.append(os.environ["FLEET_PACKAGES"])
+sys.path.extend(os.environ["FLEET_PACKAGES"].split(os.pathsep))
 
 import numpy
 import onnxruntime

@@ -14,10 +14,8 @@ import urllib.request
 import onnxruntime
 
 HERE = pathlib.Path(__file__).parent
+# ONNX Runtime is here.
 PACKAGES = pathlib.Path(sysconfig.get_paths()["purelib"])
-DISTRIBUTION = PACKAGES / "pytriton" / "tritonserver"
-# The stub of the Python backend needs these.
-LIBRARIES = PACKAGES / "nvidia_pytriton.libs"
 CONFIG = """
 name: "{name}"
 backend: "python"
@@ -44,13 +42,14 @@ def repository(directory, models):
     return directory
 
 
-def backends(directory):
+def backends(directory, unpacked):
     """Copies the Python backend with the stub of this interpreter. Returns the directory."""
+    distribution = unpacked / "pytriton" / "tritonserver"
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    stub = DISTRIBUTION / "python_backend_stubs" / version / "triton_python_backend_stub"
+    stub = distribution / "python_backend_stubs" / version / "triton_python_backend_stub"
     if not stub.exists():
         sys.exit(f"Triton's Python backend has no stub for Python {version}")
-    shutil.copytree(DISTRIBUTION / "backends" / "python", directory / "python")
+    shutil.copytree(distribution / "backends" / "python", directory / "python")
     shutil.copy(stub, directory / "python")
     return directory
 
@@ -62,26 +61,30 @@ def free_port():
 
 
 class Triton:
-    """A running server."""
+    """A running server. `unpacked` is the directory of the package."""
 
-    def __init__(self, models, backends, log):
+    def __init__(self, unpacked, models, backends, log):
         self.port, http = free_port(), free_port()
         self.log = log
-        self.process = subprocess.Popen(
-            [
-                DISTRIBUTION / "bin" / "tritonserver",
-                f"--model-repository={models}",
-                f"--backend-directory={backends}",
-                "--grpc-address=127.0.0.1",
-                f"--grpc-port={self.port}",
-                "--http-address=127.0.0.1",
-                f"--http-port={http}",
-                "--allow-metrics=false",
-            ],
-            stdout=log.open("w"),
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "LD_LIBRARY_PATH": str(LIBRARIES), "FLEET_PACKAGES": str(PACKAGES)},
-        )
+        # The stub of the Python backend needs the libraries.
+        environment = {
+            **os.environ,
+            "LD_LIBRARY_PATH": str(unpacked / "nvidia_pytriton.libs"),
+            # The backend needs the older numpy that comes with it.
+            "FLEET_PACKAGES": os.pathsep.join(map(str, (unpacked, PACKAGES))),
+        }
+        command = [
+            unpacked / "pytriton" / "tritonserver" / "bin" / "tritonserver",
+            f"--model-repository={models}",
+            f"--backend-directory={backends}",
+            "--grpc-address=127.0.0.1",
+            f"--grpc-port={self.port}",
+            "--http-address=127.0.0.1",
+            f"--http-port={http}",
+            "--allow-metrics=false",
+        ]
+        with log.open("w") as output:
+            self.process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
         self.ready = f"http://127.0.0.1:{http}/v2/health/ready"
 
     def wait(self):

@@ -16,6 +16,7 @@ import unittest
 import server
 
 CLASSIFY, ASSETS = (pathlib.Path(word).resolve() for word in sys.argv[1:3])
+UNPACKED = ASSETS / "fleet"
 MODEL = ASSETS / "models" / "squeezenet1.1.onnx"
 PHOTOS = sorted((ASSETS / "photos").glob("*.[jp]*g"))
 ENVIRONMENT = {**os.environ, "CLASSIFY_HOME": str(ASSETS)}
@@ -34,13 +35,13 @@ class TritonTest(unittest.TestCase):
         cls.addClassCleanup(cls.directory.cleanup)
         root = pathlib.Path(cls.directory.name)
         cls.models = server.repository(root / "models", {"squeezenet": MODEL})
-        cls.backends = server.backends(root / "backends")
+        cls.backends = server.backends(root / "backends", UNPACKED)
         cls.first = cls.start("first").wait()
         cls.url = f"grpc://127.0.0.1:{cls.first.port}"
 
     @classmethod
     def start(cls, name):
-        triton = server.Triton(cls.models, cls.backends, pathlib.Path(cls.directory.name) / f"{name}.log")
+        triton = server.Triton(UNPACKED, cls.models, cls.backends, pathlib.Path(cls.directory.name) / f"{name}.log")
         cls.addClassCleanup(triton.kill)
         return triton
 
@@ -50,14 +51,14 @@ class TritonTest(unittest.TestCase):
     def test_the_fleet_gives_the_same_top_10_as_this_machine(self):
         report = pathlib.Path(self.directory.name) / "report.json"
         run = classify(
-            "compare", "onnx", f"remote={self.url}/squeezenet", "-m", MODEL, "-i", *PHOTOS, "--report", report
+            "compare", "onnx", f"remote={self.url}/squeezenet", "-m", MODEL, "-i", *PHOTOS, "--top", "10", "--report", report
         )
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         report = json.loads(report.read_text())
         self.assertEqual(report["verdict"], "agree")
         self.assertEqual(report["pictures"], len(PHOTOS))
         (pair,) = report["pairs"]
-        self.assertEqual(pair["same_order"], len(PHOTOS))
+        self.assertEqual(pair["ordered_match"]["count"], len(PHOTOS))
         local = classify("--backend", "onnx", "-m", MODEL, "-i", *PHOTOS, "-q")
         remote = classify(*self.remote(self.url, "-i", *PHOTOS, "-q"))
         blocks = lambda run: [line for line in run.stdout.splitlines() if " on " not in line]
@@ -100,6 +101,8 @@ class TritonTest(unittest.TestCase):
                 second.kill()
         feeder.join()
         reader.join()
+        process.stdout.close()
+        process.stderr.close()
         self.assertEqual(process.wait(), 0, errors)
         self.assertEqual([row["path"] for row in rows], [str(image) for image in images])
         self.assertFalse([row for row in rows if "error" in row])

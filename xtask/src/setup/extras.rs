@@ -35,6 +35,12 @@ pub const CHECKS: Extra = Extra {
     title: "[checks] bringing the tools of the checks",
 };
 
+/// An inference server, for Linux on x86-64 alone.
+pub const FLEET: Extra = Extra {
+    name: "fleet",
+    title: "[fleet] bringing an inference server",
+};
+
 /// Returns the directory of the tools, once [`CHECKS`] is there.
 pub fn checks() -> Result<PathBuf> {
     Ok(home()?.join(CHECKS.name))

@@ -21,7 +21,7 @@ use stamps::Setup;
 
 pub use stamps::Scope;
 
-pub use extras::{CHECKS, Extra, OLDEST, check_program, checks};
+pub use extras::{CHECKS, Extra, FLEET, OLDEST, check_program, checks};
 pub use packages::Packages;
 
 /// The content of the file that marks a set-up directory.
