@@ -390,7 +390,7 @@ fn every_help() -> Result<(), Failed> {
         .map(|name| format!("classify {name}"))
         .chain(["classify".to_owned()])
         .collect();
-    ensure(commands.len() == 9, &commands)?;
+    ensure(commands.len() == 12, &commands)?;
     let texts = texts()?;
     for command in commands {
         for flag in ["-h", "--help"] {
