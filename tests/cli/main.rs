@@ -45,6 +45,7 @@ mod recompute;
 mod remote;
 mod reports;
 mod rows;
+mod schemas;
 mod shapes;
 mod shard_reports;
 mod shards;
@@ -107,6 +108,7 @@ fn main() {
     trials.extend(recompute::trials(&set_up));
     trials.extend(remote::trials(&set_up));
     trials.extend(reports::trials(&set_up));
+    trials.extend(schemas::trials());
     trials.extend(shapes::trials(&engines, &set_up));
     trials.extend(shard_reports::trials(&engines));
     trials.extend(shards::trials(&engines, &set_up));
