@@ -8,7 +8,7 @@ use classify_tests::{Needs, Run, ensure, expect_code, photos, python, run, set_u
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
-use crate::{classify, peak_memory, small_images};
+use crate::{classify, peak_memory, schemas, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
     let on_engines: [(&str, fn() -> Result<(), Failed>); 7] = [
@@ -71,6 +71,7 @@ pub fn with_json(command: &mut Command, code: i32) -> Result<(Run, Value), Faile
     let run = run(command.arg("--report").arg(&report));
     expect_code(&run, code)?;
     let json = serde_json::from_slice(&fs::read(report)?)?;
+    schemas::check(&json)?;
     Ok((run, json))
 }
 

@@ -8,7 +8,7 @@ use classify_tests::{Needs, ensure, expect_code, photos, python, run, set_up, sm
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
-use crate::{classify, small_images};
+use crate::{classify, schemas, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
     let on_engines: [(&str, fn() -> Result<(), Failed>); 14] = [
@@ -359,6 +359,7 @@ fn every_report(folder: &Path, flags: &[&str], code: i32) -> Result<(Value, [Str
     expect_code(&result, code)?;
     let read = |ending: &str| fs::read_to_string(folder.join(format!("r.{ending}")));
     let json = serde_json::from_str(&read("json")?)?;
+    schemas::check(&json)?;
     Ok((
         json,
         [result.stdout, read("md")?, read("html")?, read("xml")?],

@@ -53,6 +53,7 @@ mod snapshots;
 mod sources;
 mod stream;
 mod tensors;
+mod texts;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -116,6 +117,7 @@ fn main() {
     trials.extend(sources::trials(&engines, &set_up));
     trials.extend(stream::trials());
     trials.extend(tensors::trials(&engines, &set_up));
+    trials.extend(texts::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 

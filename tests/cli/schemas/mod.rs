@@ -39,11 +39,34 @@ pub fn trials() -> Vec<Trial> {
 
 fn same_schema<T: JsonSchema>(name: &str) -> Result<(), Failed> {
     let path = checkout().join(format!("docs/schemas/{name}.schema.json"));
-    let made = format!("{}\n", serde_json::to_string_pretty(&schema_for!(T))?);
+    let schema = without_closed_objects(serde_json::to_value(schema_for!(T))?);
+    let made = format!("{}\n", serde_json::to_string_pretty(&schema)?);
     if std::env::var_os("SNAPSHOTS").is_some_and(|action| action == "overwrite") {
         fs::write(&path, &made)?;
     }
     ensure(fs::read_to_string(&path)? == made, path.display())
+}
+
+/// Allows further keys in objects: a later version may add some, though no test of this version does.
+fn without_closed_objects(value: Value) -> Value {
+    match value {
+        Value::Object(members) => members
+            .into_iter()
+            .filter(|(key, value)| key != "additionalProperties" || *value != Value::Bool(false))
+            .map(|(key, value)| (key, without_closed_objects(value)))
+            .collect(),
+        Value::Array(items) => items.into_iter().map(without_closed_objects).collect(),
+        other => other,
+    }
+}
+
+/// Checks a report of either command.
+pub fn check(report: &Value) -> Result<(), Failed> {
+    match report["kind"].as_str() {
+        Some("compare") => fits::<CompareReport>(report),
+        Some("evaluate") => fits::<EvaluateReport>(report),
+        kind => Err(format!("a report of the kind {kind:?}").into()),
+    }
 }
 
 /// Checks that `report` has only keys of `T`, of its types, and loses none.
@@ -98,7 +121,7 @@ fn comparisons() -> Result<(), Failed> {
         (&["compare", "rten", &reversed, "--bisect"], 1),
         (&["compare", "rten", "rten", "--min-top1", "90%"], 0),
     ] {
-        fits::<CompareReport>(&report(words, code)?)
+        check(&report(words, code)?)
             .map_err(|error| format!("{words:?}: {}", error.message().unwrap_or_default()))?;
     }
     Ok(())
@@ -110,9 +133,7 @@ fn evaluations() -> Result<(), Failed> {
         (&["evaluate", "rten", "--truth", "truth"][..], 0),
         (&["evaluate", "rten", &reversed, "--truth", "truth"], 0),
         (
-            &[
-                "evaluate", "rten", "--truth", "truth", "--min-top1", "100%",
-            ],
+            &["evaluate", "rten", "--truth", "truth", "--min-top1", "100%"],
             1,
         ),
         (&["evaluate", "rten", "rten:GPU", "--truth", "truth"], 2),
@@ -127,7 +148,7 @@ fn evaluations() -> Result<(), Failed> {
             0,
         ),
     ] {
-        fits::<EvaluateReport>(&report(words, code)?)
+        check(&report(words, code)?)
             .map_err(|error| format!("{words:?}: {}", error.message().unwrap_or_default()))?;
     }
     Ok(())
@@ -136,13 +157,20 @@ fn evaluations() -> Result<(), Failed> {
 fn unknown_key() -> Result<(), Failed> {
     let mut compared = report(&["compare", "rten", "rten"], 0)?;
     compared["pairs"][0]["gates"][0]["limit"] = Value::from(1);
-    ensure(fits::<CompareReport>(&compared).is_err(), "another key")?;
+    ensure(check(&compared).is_err(), "another key")?;
     compared["pairs"][0]["gates"][0] = Value::from("finite");
-    ensure(fits::<CompareReport>(&compared).is_err(), "another type")
+    ensure(check(&compared).is_err(), "another type")
 }
 
 fn mean_confidence() -> Result<(), Failed> {
-    let words = ["evaluate", "rten", "--truth", "truth", "--label-offset", "0"];
+    let words = [
+        "evaluate",
+        "rten",
+        "--truth",
+        "truth",
+        "--label-offset",
+        "0",
+    ];
     let json = report(&words, 0)?;
     let bins = json["runs"][0]["calibration"].as_array().ok_or("bins")?;
     let mut answers = 0;
