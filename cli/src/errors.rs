@@ -95,6 +95,33 @@ fn chain_of(error: &(dyn StdError + 'static)) -> String {
     text::join(causes(error).map(text))
 }
 
+/// A message that ends in a list, such as that of the places in which an engine was looked for.
+pub struct Listed<'a> {
+    /// The message without the list: `the OpenVINO library was not found`.
+    pub message: &'a str,
+    /// The heading of the list: `looked in:`.
+    pub heading: &'a str,
+    /// The lines of the list.
+    pub lines: Vec<&'a str>,
+}
+
+impl<'a> Listed<'a> {
+    /// Splits a message; `None` if it ends in no list.
+    pub fn split(message: &'a str) -> Option<Self> {
+        let (first, lines) = message.split_once('\n')?;
+        let (message, heading) = first.rsplit_once("; ")?;
+        heading.ends_with(':').then(|| Self {
+            message,
+            heading,
+            // The message has the engine.
+            lines: lines
+                .lines()
+                .map(|line| line.split_once(" (engine: ").map_or(line, |(line, _)| line))
+                .collect(),
+        })
+    }
+}
+
 /// Returns the next step for the user, if one is known.
 pub fn hint(error: &anyhow::Error) -> Option<String> {
     hint_in(error.as_ref(), with_flags)

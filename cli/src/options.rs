@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::{
     Backend, ClassifyArgs, EngineArgs, Format, Given, InputArgs, InspectArgs, IsolationArgs,
-    OutputArgs, PrecisionArg, PrecisionFlag, PreprocessArgs, ReportPath, ResultFormat, RunSpec,
-    RunsArgs, RuntimeArgs, Shard, ShardArgs, TensorsArgs, TextOrJson, TuningArgs, any_path,
+    OutputArgs, PrecisionArg, PrecisionFlag, PreprocessArgs, ReportPath, RunSpec, RunsArgs,
+    RuntimeArgs, Shard, ShardArgs, TensorsArgs, TextOrJson, TuningArgs, any_path,
 };
 use crate::errors::Hinted;
 use crate::identity::is_stdout_a_file;
@@ -24,6 +24,7 @@ use crate::inputs::Inputs;
 use crate::install::Wheel;
 use crate::list_stream::ListStream;
 use crate::remote::{self, PreprocessSource, RemoteOptions};
+use crate::reports::Stdout;
 use crate::runtimes::set_up_dir;
 use crate::terminal::Messages;
 use evaluation::text::printable;
@@ -85,8 +86,8 @@ pub struct RunsOptions {
     pub preprocess: PreprocessArgs,
     pub scores: ScoreKind,
     pub jobs: usize,
-    /// The format of the results on stdout.
-    pub format: ResultFormat,
+    /// The form of the results on stdout.
+    pub stdout: Stdout,
     pub reports: Vec<ReportPath>,
     /// The shard, if the inputs are divided. They are found later then.
     pub shard: Option<ShardOptions>,
@@ -170,7 +171,10 @@ impl TryFrom<RunsArgs> for RunsOptions {
             preprocess: args.preprocess.checked()?,
             scores: args.scores.scores.into(),
             jobs: set_up_decoding(&args.tuning),
-            format: args.format,
+            stdout: Stdout {
+                format: args.format,
+                verbose: args.verbose,
+            },
             reports: args.report,
         })
     }

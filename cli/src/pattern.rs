@@ -32,11 +32,25 @@ pub fn is_pattern(path: &Path) -> bool {
 
 fn has_wildcards(part: &OsStr) -> bool {
     let bytes = part.as_encoded_bytes();
-    bytes.iter().any(|byte| b"*?[".contains(byte))
+    bytes.iter().any(|byte| b"*?[".contains(byte)) || has_alternatives(bytes)
 }
 
-/// Finds the paths that match `*`, `?`, `[a-z]`, `[!a-z]` and `**`, sorted by name, directory by directory. As in
-/// shells, hidden names match only where the pattern begins with a dot.
+/// Returns whether a part has braces with alternatives.
+fn has_alternatives(bytes: &[u8]) -> bool {
+    let mut openings = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'{');
+    openings.any(|(place, _)| alternatives(&bytes[place..]).is_some())
+}
+
+/// Returns the length of the alternatives that begin here, such as `{jpg,png}`. Braces without a comma are not special,
+/// and there are none inside of others.
+fn alternatives(bytes: &[u8]) -> Option<usize> {
+    let inside = bytes.strip_prefix(b"{")?;
+    let length = inside.iter().position(|byte| b"{}".contains(byte))?;
+    (inside[length] == b'}' && inside[..length].contains(&b',')).then_some(length + 2)
+}
+
+/// Finds the paths that match `*`, `?`, `[a-z]`, `[!a-z]`, `{jpg,png}` and `**`, sorted by name, directory by
+/// directory. As in shells, hidden names match only where the pattern begins with a dot.
 pub fn expand(pattern: &Path) -> anyhow::Result<Vec<Found>> {
     let parts: Vec<Part> = pattern
         .components()
@@ -59,9 +73,9 @@ impl Part {
             return Ok(Self::Literal(name.to_owned()));
         }
         let text = name.to_str().ok_or_else(|| {
-            anyhow::anyhow!("a part of the pattern with `*`, `?` or `[` is not UTF-8")
+            anyhow::anyhow!("a part of the pattern with `*`, `?`, `[` or `{{` is not UTF-8")
         })?;
-        let glob = GlobBuilder::new(&without_alternatives(text))
+        let glob = GlobBuilder::new(&with_quoted_braces(text))
             .backslash_escape(false)
             .build()?;
         Ok(Self::Wildcard {
@@ -71,13 +85,22 @@ impl Part {
     }
 }
 
-/// Braces are not special in these patterns.
-fn without_alternatives(text: &str) -> String {
+/// Quotes the braces that are no alternatives, such as those of `{a}.jpg`.
+fn with_quoted_braces(text: &str) -> String {
     let mut is_class = false;
+    let mut end_of_alternatives = 0;
     let mut quoted = String::new();
-    for letter in text.chars() {
+    for (place, letter) in text.char_indices() {
+        if letter == '{'
+            && !is_class
+            && let Some(length) = alternatives(&text.as_bytes()[place..])
+        {
+            end_of_alternatives = place + length;
+        }
         match letter {
-            '{' | '}' if !is_class => quoted.extend(['[', letter, ']']),
+            '{' | '}' if !is_class && place >= end_of_alternatives => {
+                quoted.extend(['[', letter, ']']);
+            }
             _ => {
                 is_class = (is_class || letter == '[') && letter != ']';
                 quoted.push(letter);
@@ -226,6 +249,13 @@ mod tests {
         assert_eq!(found(root, "[!b].jpg"), ["a.jpg", "c.jpg"]);
         assert_eq!(found(root, "[{x]a}.jp?"), ["{a}.jpg"]);
         assert_eq!(found(root, "{a}.jp?"), ["{a}.jpg"]);
+        assert_eq!(found(root, "{a,c}.jpg"), ["a.jpg", "c.jpg"]);
+        assert_eq!(found(root, "{a}.{jpg,png}"), ["{a}.jpg"]);
+        assert_eq!(found(root, "{a,b/d}.jpg"), [""; 0]);
+        assert_eq!(
+            found(root, "**/*.{jpg,png}"),
+            ["a.jpg", "c.jpg", "{a}.jpg", "b/d.png", "b/deep/e.jpg"]
+        );
         assert_eq!(found(root, ".*.jpg"), [".h.jpg"]);
         assert_eq!(found(root, "*/*.png"), ["b/d.png"]);
         assert_eq!(

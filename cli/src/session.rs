@@ -277,11 +277,11 @@ impl Session {
 
     /// Prints the error of each run that could not be opened.
     pub fn report_failures(&self, messages: &mut Messages) {
-        for (name, run) in &self.entries {
-            if let Err(error) = run {
-                messages.run_failed(&printable(name), error);
-            }
-        }
+        let failed = self.entries.iter().filter_map(|(name, run)| {
+            let error = run.as_ref().err()?;
+            Some((printable(name), error))
+        });
+        messages.runs_failed(&failed.collect::<Vec<_>>());
     }
 
     /// Prints notes on runs, each with the place of the run.

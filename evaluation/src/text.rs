@@ -7,6 +7,24 @@ pub fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
+/// Returns a measured value with three significant digits: `0.191`, `12.5`, and `1.91e-6` for values below 0.0001.
+pub fn number(value: f64) -> String {
+    let size = value.abs();
+    if size == 0.0 || !value.is_finite() {
+        return value.abs().to_string();
+    }
+    if !(0.0001..1e6).contains(&size) {
+        return format!("{value:.2e}");
+    }
+    // 0.0001 has no digit before the fourth place.
+    let places = (2.0 - size.log10().floor()).clamp(0.0, 6.0) as usize;
+    let text = format!("{value:.places$}");
+    if !text.contains('.') {
+        return text;
+    }
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// `text` without terminal control: control characters and marks that change the
 /// direction of writing are escaped, and so are code points that XML cannot hold.
 /// File names, labels and engines' messages are hostile.
@@ -78,6 +96,24 @@ pub fn join(texts: impl IntoIterator<Item = String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_have_three_significant_digits() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.1911, "0.191"),
+            (1.0, "1"),
+            (12.345, "12.3"),
+            (1234.5, "1234"),
+            (0.000_123_4, "0.000123"),
+            (1.911e-6, "1.91e-6"),
+            (-0.25, "-0.25"),
+            (2e9, "2.00e9"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+    }
 
     #[test]
     fn terminals_see_no_control_characters() {

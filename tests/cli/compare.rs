@@ -8,7 +8,7 @@ use classify_tests::{Needs, Run, ensure, expect_code, photos, python, run, set_u
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
-use crate::{classify, peak_memory, small_images};
+use crate::{classify, peak_memory, schemas, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
     let on_engines: [(&str, fn() -> Result<(), Failed>); 7] = [
@@ -71,11 +71,12 @@ pub fn with_json(command: &mut Command, code: i32) -> Result<(Run, Value), Faile
     let run = run(command.arg("--report").arg(&report));
     expect_code(&run, code)?;
     let json = serde_json::from_slice(&fs::read(report)?)?;
+    schemas::check(&json)?;
     Ok((run, json))
 }
 
-fn last_line(run: &Run) -> &str {
-    run.stdout.lines().last().unwrap_or_default()
+fn first_line(run: &Run) -> &str {
+    run.stdout.lines().next().unwrap_or_default()
 }
 
 /// The gate that this project's own changes have to pass: both engines at f32, and bf16 where the
@@ -93,7 +94,7 @@ fn gate(model: &str) -> Result<(), Failed> {
         let is_guess =
             |line: &str| line.starts_with("warning: the model and its files do not state");
         ensure(result.stderr.lines().all(is_guess), &result)?;
-        ensure(last_line(&result).starts_with("AGREE: openvino@"), &result)?;
+        ensure(first_line(&result).starts_with("AGREE: openvino@"), &result)?;
         let pair = &json["pairs"][0];
         ensure(
             json["verdict"] == "agree" && json["compared"] == photos.len(),
@@ -180,7 +181,7 @@ fn uninformative() -> Result<(), Failed> {
     let mut command = compare(&[&runs[0], &runs[1], "-i"]);
     let result = run(command.arg(photos()?.swap_remove(0)));
     expect_code(&result, 2)?;
-    ensure(last_line(&result).contains("informative"), &result)
+    ensure(first_line(&result).contains("informative"), &result)
 }
 
 /// The model gives NaN: both engines do, and still nothing agrees.
@@ -193,7 +194,7 @@ fn not_finite() -> Result<(), Failed> {
         .arg(&a);
     let (result, json) = with_json(&mut command, 1)?;
     ensure(
-        last_line(&result).contains("DISAGREE") && last_line(&result).contains("finite"),
+        first_line(&result).contains("DISAGREE") && first_line(&result).contains("finite"),
         &result,
     )?;
     ensure(json["pairs"][0]["not_finite"] == 1, &json["pairs"][0])
@@ -214,7 +215,7 @@ fn others_go_on() -> Result<(), Failed> {
         &result,
     )?;
     ensure(
-        last_line(&result).starts_with("COULD NOT COMPARE: 1 of 3 runs failed"),
+        first_line(&result).starts_with("COULD NOT COMPARE: 1 of 3 runs failed"),
         &result,
     )?;
     ensure(
@@ -303,7 +304,7 @@ fn recorded_elsewhere() -> Result<(), Failed> {
     with("openvino", "--record")?;
     let result = with("onnx", "--against")?;
     ensure(
-        last_line(&result).contains("onnx with openvino (recorded) on 4 images"),
+        first_line(&result).contains("onnx with openvino (recorded) on 4 images"),
         &result,
     )
 }

@@ -8,7 +8,7 @@ use classify_tests::{Needs, ensure, expect_code, photos, python, run, set_up, sm
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
-use crate::{classify, small_images};
+use crate::{classify, schemas, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
     let on_engines: [(&str, fn() -> Result<(), Failed>); 14] = [
@@ -76,8 +76,8 @@ fn gates() -> Result<(), Failed> {
             result.stderr.contains("does not mention 4 of 28 images"),
             &result,
         )?;
-        let last = result.stdout.lines().last().unwrap_or_default().to_owned();
-        Ok((last, serde_json::from_slice(&fs::read(&report)?)?))
+        let first = result.stdout.lines().next().unwrap_or_default().to_owned();
+        Ok((first, serde_json::from_slice(&fs::read(&report)?)?))
     };
     let (last, json) = with(&[], 0)?;
     ensure(last.starts_with("EVALUATED"), last)?;
@@ -359,6 +359,7 @@ fn every_report(folder: &Path, flags: &[&str], code: i32) -> Result<(Value, [Str
     expect_code(&result, code)?;
     let read = |ending: &str| fs::read_to_string(folder.join(format!("r.{ending}")));
     let json = serde_json::from_str(&read("json")?)?;
+    schemas::check(&json)?;
     Ok((
         json,
         [result.stdout, read("md")?, read("html")?, read("xml")?],
@@ -521,7 +522,7 @@ fn only_answered_images_count() -> Result<(), Failed> {
         let path = folder.path().join(format!("images/{image}.ppm"));
         fs::write(path, "P6 8 8 255\n")?;
         let (json, [text, ..]) = every_report(folder.path(), &["--truth", "truth"], 2)?;
-        let last = text.lines().last().unwrap_or_default();
+        let last = text.lines().next().unwrap_or_default();
         let words = format!("; {} of 6 images counted", 5 - image);
         ensure(
             last.starts_with("COULD NOT EVALUATE: ") && last.contains(&words),

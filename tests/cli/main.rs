@@ -45,6 +45,7 @@ mod recompute;
 mod remote;
 mod reports;
 mod rows;
+mod schemas;
 mod shapes;
 mod shard_reports;
 mod shards;
@@ -52,6 +53,7 @@ mod snapshots;
 mod sources;
 mod stream;
 mod tensors;
+mod texts;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -107,6 +109,7 @@ fn main() {
     trials.extend(recompute::trials(&set_up));
     trials.extend(remote::trials(&set_up));
     trials.extend(reports::trials(&set_up));
+    trials.extend(schemas::trials());
     trials.extend(shapes::trials(&engines, &set_up));
     trials.extend(shard_reports::trials(&engines));
     trials.extend(shards::trials(&engines, &set_up));
@@ -114,6 +117,7 @@ fn main() {
     trials.extend(sources::trials(&engines, &set_up));
     trials.extend(stream::trials());
     trials.extend(tensors::trials(&engines, &set_up));
+    trials.extend(texts::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 

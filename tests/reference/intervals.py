@@ -240,7 +240,7 @@ def report(path):
         near(run["mean_per_class"], mean, f"{run['name']}: mean per class")
         for end, found in zip(interval, run["intervals"]["mean_per_class"], strict=True):
             near(found, end, f"{run['name']}: interval of the mean per class")
-        gaps = [abs(b["right"] - b["confidence"]) for b in run["calibration"]]
+        gaps = [abs(b["right"] - b["pictures"] * (b["confidence"] or 0)) for b in run["calibration"]]
         near(run["expected_calibration_error"], math.fsum(gaps) / run["pictures"], f"{run['name']}: calibration error")
         numbers += 3 * len(run["top"]) + 4
         if against := run.get("against_reference"):

@@ -125,7 +125,7 @@ def evaluate_run(run, place, truth, paths, answers, tops, most):
                 {
                     "pictures": len(members),
                     "right": sum(right for right, _ in members),
-                    "confidence": math.fsum(c for _, c in members),
+                    "confidence": math.fsum(c for _, c in members) / len(members) if members else None,
                 }
                 for members in bins
             ],

@@ -241,7 +241,7 @@ def compare_pair(answers, paths, reference, run, tolerance, made_up):
     gates = []
     informative, said = varies([of_image[reference] for of_image in answers])
     if count:
-        gates.append(gate("finite", not not_finite, [not_finite, count]))
+        gates.append(gate("finite", not not_finite, [not_finite, count] if not_finite else [count]))
         if basis in ("logits", "probabilities"):
             beyond = sum(row["too_far"] for row in rows)
             largest = max((value(v["max_delta"]) for v in finite), default=0.0)

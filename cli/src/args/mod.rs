@@ -32,9 +32,10 @@ pub use values::{
 
 /// Examples at the end of `--help` and of the manual page.
 pub const EXAMPLES: &str = "\
-  classify -i cat.jpg                                 the set-up's default model on the CPU
-  classify -m model.xml -i cat.jpg car.bmp -d GPU     OpenVINO on a GPU
-  classify -m model.onnx -i photos/ --backend onnx    a directory, on ONNX Runtime, the reference
+  classify cat.jpg                                    the set-up's default model on the CPU
+  classify cat.jpg car.bmp -m model.xml -d GPU        OpenVINO on a GPU
+  classify photos/ -m model.onnx --backend onnx       a directory, on ONNX Runtime, the reference
+  classify 'photos/*.{jpg,png}' -m model.onnx         a pattern, for shells that do not expand it
   classify -m model.onnx -i photos/ --format json -o results.jsonl
   classify -m model.onnx -i photos/ --format npz --save-outputs features -o features.npz
   find photos -name '*.jpg' -print0 | classify -m model.onnx -i -
@@ -176,6 +177,10 @@ pub enum Command {
 
 #[derive(Debug, clap::Args)]
 pub struct ClassifyArgs {
+    /// Images, directories, archives, patterns or -, as with --input. A file that is named like a command is ./compare
+    #[arg(value_name = "IMAGE", conflicts_with = "stream")]
+    pub images: Vec<PathBuf>,
+
     #[command(flatten)]
     pub input: InputArgs,
 
@@ -213,7 +218,7 @@ pub struct InputArgs {
     pub model: Option<PathBuf>,
 
     /// Images (JPEG, PNG, BMP, WebP, GIF, TIFF, PNM, QOI, ICO, TGA, JPEG XL), directories or .tar archives of
-    /// them, patterns such as 'photos/*.jpg', or - for a list on stdin
+    /// them, patterns such as 'photos/*.{jpg,png}', or - for a list on stdin
     #[arg(short, long, value_name = "PATH", required_unless_present = "input_list", num_args = 1..)]
     pub input: Vec<PathBuf>,
 
@@ -304,6 +309,10 @@ pub struct RunsArgs {
     /// Print no notes and progress, only the results and errors
     #[arg(short, long)]
     pub quiet: bool,
+
+    /// Print all rates, distributions and gates, the worst images and classes, and the models
+    #[arg(short, long)]
+    pub verbose: bool,
 
     #[command(flatten)]
     pub shard: ShardArgs,

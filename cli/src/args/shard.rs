@@ -22,9 +22,10 @@ pub const MERGE_EXIT_CODES: &str = "those of the command that wrote the parts; 2
 const MOST_SHARDS: u32 = 100_000;
 
 /// Flags that have no effect on answers, and those whose effect a job has by other means: the digest of its inputs.
-const UNRECORDED: [&str; 11] = [
+const UNRECORDED: [&str; 12] = [
     "cache_dir",
     "image_memory",
+    "images",
     "input",
     "input_list",
     "jobs",

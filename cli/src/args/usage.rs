@@ -1,6 +1,9 @@
 //! Errors of the command line.
 
-use clap::error::{ContextKind, ContextValue};
+use std::fs;
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use super::{Args, Command, Given};
@@ -9,10 +12,7 @@ use crate::terminal;
 impl Args {
     /// Parses the command line. Ends the program if there is nothing to run.
     pub fn parse_or_exit() -> Self {
-        // Only `classify` has the stream, and all commands share the flags for images.
-        let command =
-            Self::command().mut_arg("input", |input| input.required_unless_present("stream"));
-        let parsed = Self::parse(command, std::env::args_os());
+        let parsed = Self::parse(std::env::args_os());
         parsed.unwrap_or_else(|error| exit_with_usage(&error))
     }
 
@@ -24,16 +24,19 @@ impl Args {
     pub fn parse_recorded(arguments: &[String]) -> Result<Self, clap::Error> {
         let program = std::iter::once("classify");
         let all = program.chain(arguments.iter().map(String::as_str));
-        Self::parse(Self::command(), all.map(std::ffi::OsString::from))
+        Self::parse(all.map(std::ffi::OsString::from))
     }
 
-    fn parse(
-        command: clap::Command,
-        arguments: impl Iterator<Item = std::ffi::OsString>,
-    ) -> Result<Self, clap::Error> {
-        let mut command = command;
+    fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
+        // Only `classify` has the stream and images without a flag, and all commands share the flags for images.
+        let mut command = Self::command().mut_arg("input", |input| {
+            input.required_unless_present_any(["images", "stream"])
+        });
         let matches = command.try_get_matches_from_mut(arguments)?;
         let mut args = Self::from_arg_matches(&matches)?;
+        let images = std::mem::take(&mut args.classify.images);
+        check_command(images.first().map(|image| &**image), &mut command)?;
+        args.classify.input.input.splice(0..0, images);
         let of_command = matches.subcommand();
         let (matches, command) = match of_command {
             Some((name, matches)) => (matches, command.find_subcommand(name)),
@@ -54,27 +57,46 @@ impl Args {
     }
 }
 
-/// Prints the error of the command line, or the requested help, and ends the program. Whoever forgets a flag of the
-/// sample gets a hint.
+/// Rejects a command that is misspelled or stands after flags: it looks like an image.
+fn check_command(first: Option<&Path>, command: &mut clap::Command) -> Result<(), clap::Error> {
+    let Some(name) = first.and_then(Path::to_str) else {
+        return Ok(());
+    };
+    if command.find_subcommand(name).is_some() {
+        let message = format!(
+            "the command `{name}` stands before all flags; an image with that name is `./{name}`"
+        );
+        return Err(command.error(ErrorKind::ArgumentConflict, message));
+    }
+    // Images have an ending, directories exist.
+    let is_word = name.len() > 1
+        && name
+            .chars()
+            .all(|letter| letter.is_alphanumeric() || letter == '-');
+    if !is_word || fs::symlink_metadata(name).is_ok() {
+        return Ok(());
+    }
+    let commands = command.get_subcommands().map(clap::Command::get_name);
+    let commands = commands.collect::<Vec<_>>().join(", ");
+    let message =
+        format!("`{name}` is neither a command nor an image; the commands are {commands}");
+    Err(command.error(ErrorKind::InvalidSubcommand, message))
+}
+
+/// Prints the error of the command line, or the requested help, and ends the program.
 fn exit_with_usage(error: &clap::Error) -> ! {
     let _ = error.print();
     let of_command = std::env::args_os().nth(1).is_some_and(|first| {
         let first = first.to_string_lossy();
         Args::command().find_subcommand(&*first).is_some()
     });
-    let about_input = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::Strings(names)) => names.iter().any(|name| name.contains("--input")),
-        Some(ContextValue::String(name)) => !name.starts_with('-'),
-        _ => false,
-    };
-    // An image after a flag is taken for a subcommand that conflicts with the flag.
-    let about_image = match error.get(ContextKind::InvalidSubcommand) {
-        Some(ContextValue::String(name)) => Args::command().find_subcommand(name).is_none(),
-        _ => false,
-    };
-    if (about_image || about_input) && !of_command {
-        let text = "name images with -i and the model with -m: `classify -m model.onnx -i cat.jpg`";
-        terminal::hint(text);
+    let is_without_images = error.kind() == ErrorKind::MissingRequiredArgument
+        && match error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::Strings(names)) => names.iter().any(|name| name.contains("--input")),
+            _ => false,
+        };
+    if is_without_images && !of_command {
+        terminal::hint("name images, and the model with -m: `classify cat.jpg -m model.onnx`");
     }
     std::process::exit(error.exit_code())
 }

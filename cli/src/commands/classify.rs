@@ -52,7 +52,14 @@ pub fn run(mut options: ClassifyOptions, messages: &mut Messages) -> anyhow::Res
         Some(list) => list.count()?,
         None => Some(count),
     };
-    finish(output, done, count)
+    let path = options.output.path.as_deref();
+    let path = path.filter(|_| matches!(output, Output::File(_)));
+    finish(output, done, count)?;
+    if let Some(path) = path {
+        let done = counted(done, "result");
+        messages.done(&format!("wrote {done} to {}", path.display()));
+    }
+    Ok(())
 }
 
 /// Returns the files that no output may replace.

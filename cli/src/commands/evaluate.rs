@@ -11,7 +11,7 @@ use evaluation::{
 };
 use futures_executor::block_on;
 
-use crate::args::{EvaluateArgs, ResultFormat};
+use crate::args::EvaluateArgs;
 use crate::commands::compare::{RecordedFile, open_recording};
 use crate::commands::evaluate_truth::{TruthOptions, WrittenClasses};
 use crate::destination::Output;
@@ -19,7 +19,7 @@ use crate::errors::{self, Hinted};
 use crate::files_read::FilesRead;
 use crate::input::Input;
 use crate::options::RunsOptions;
-use crate::reports::{self, AnswerRows, Destination, EvaluationText as _};
+use crate::reports::{self, AnswerRows, Destination, EvaluationText as _, Stdout};
 use crate::session::{self, Session};
 use crate::terminal::Messages;
 
@@ -40,7 +40,7 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
         evaluate(&session, &options, truth, images, inputs, files, messages)?;
     warn(&report, messages);
     // Whoever reads the reports learns that nothing was evaluated, and why.
-    let verdict = finish(reports, &report, options.runs.format)?;
+    let verdict = finish(reports, &report, options.runs.stdout)?;
     recorded?;
     Ok(verdict)
 }
@@ -49,9 +49,9 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
 pub fn finish(
     reports: Vec<Destination>,
     report: &EvaluationReport,
-    format: ResultFormat,
+    stdout: Stdout,
 ) -> anyhow::Result<Verdict> {
-    reports::write_evaluation(reports, report, format)?;
+    reports::write_evaluation(reports, report, stdout)?;
     if report
         .evaluated()
         .all(|(.., results)| results.info.recorded)
@@ -255,7 +255,7 @@ fn open_files(options: &EvaluateOptions, messages: &Messages) -> anyhow::Result<
     let files = files.chain(record.map(|path| ("--record", path)));
     read.check(&files.collect::<Vec<_>>())?;
     let (rows, others) = reports::split_rows(&options.runs.reports);
-    let rows = reports::open_rows(&rows, options.runs.format)?;
+    let rows = reports::open_rows(&rows, options.runs.stdout.format)?;
     let record = record.map(|path| Output::open("--record", Some(path)));
     let recording = options.against.as_deref();
     let recording = recording.map(|path| open_own_recording(path, messages));

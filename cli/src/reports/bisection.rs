@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use evaluation::bisect::{Bisection, LookedAt, Unknown};
 
-use evaluation::text::{counted, printable};
+use evaluation::text::{counted, number, printable};
 
 /// The most nodes of one kind that the text names.
 const MOST_NAMED: usize = 6;
@@ -108,8 +108,8 @@ fn conclude(bisection: &Bisection, text: &mut String) {
         _ if bisection.nothing_to_find => {
             let why = if bisection.output_error <= bisection.tolerance {
                 format!(
-                    "the outputs differ by {:.3e} of the largest value, which is within the tolerance",
-                    bisection.output_error
+                    "the outputs differ by {} of the largest value, which is within the tolerance",
+                    number(bisection.output_error)
                 )
             } else {
                 "the runs agree".to_owned()
@@ -160,10 +160,10 @@ fn conclude(bisection: &Bisection, text: &mut String) {
             list(&bisection.only_in_run, false)
         );
     }
-    let [one, other] = bisection.output_changed;
+    let [one, other] = bisection.output_changed.map(number);
     let _ = writeln!(
         text,
-        "  exposing values changed the outputs by at most {one:.3e} and {other:.3e}"
+        "  exposing values changed the outputs by at most {one} and {other}"
     );
 }
 
@@ -186,10 +186,10 @@ fn line(node: &LookedAt) -> String {
     match &node.problem {
         Some(problem) => format!("{named}{}\n", printable(problem)),
         None => format!(
-            "{named}{:?}: relative error {:.3e}, max {:.3e}, range [{:.4}, {:.4}] and [{:.4}, {:.4}]\n",
+            "{named}{:?}: relative error {}, max {}, range [{:.4}, {:.4}] and [{:.4}, {:.4}]\n",
             node.shape,
-            node.relative_error,
-            node.max_error,
+            number(node.relative_error),
+            number(node.max_error),
             node.ranges[0][0],
             node.ranges[0][1],
             node.ranges[1][0],

@@ -42,6 +42,7 @@ pub struct ChangedList {
     pub title: String,
     /// The words before wrong answers.
     pub wrong: &'static str,
+    kind: Wrong,
     /// The first images.
     pub rows: Vec<ChangedRow>,
     /// The number of images that are not listed.
@@ -70,6 +71,7 @@ impl ChangesText {
         let list = |answers: &[ChangedAnswer], title: &str, wrong: Wrong| ChangedList {
             title: format!("{title}: {}", counted(answers.len(), "image")),
             wrong: wrong.words(),
+            kind: wrong,
             rows: answers
                 .iter()
                 .take(most)
@@ -149,15 +151,27 @@ fn row(
     }
 }
 
-/// Returns the new errors and corrected answers of a run as text, with its title.
-pub fn text(evaluation: &EvaluationReport, run: usize) -> String {
+/// Most classes that a text without details lists.
+const CLASSES: usize = 5;
+
+/// Returns the new errors and corrected answers of a run as text, with its title. Only a `verbose` one names the
+/// corrected images.
+pub fn text(evaluation: &EvaluationReport, run: usize, verbose: bool) -> String {
     let mut text = String::new();
-    let Some(changes) = ChangesText::new(evaluation, run, LISTED) else {
+    let Some(mut changes) = ChangesText::new(evaluation, run, LISTED) else {
         return text;
     };
+    if !verbose {
+        let surplus = changes.classes.len().saturating_sub(CLASSES);
+        changes.classes.truncate(CLASSES);
+        changes.classes_rest += surplus;
+    }
     let title = evaluation.title(run);
     for list in &changes.lists {
         let _ = writeln!(text, "\n{title}, {}", list.title);
+        if matches!(list.kind, Wrong::Reference) && !verbose {
+            continue;
+        }
         for row in &list.rows {
             let _ = writeln!(text, "  {}: {}", row.path, row.sentence());
         }

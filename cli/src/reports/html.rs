@@ -22,7 +22,7 @@ use crate::image_memory;
 use evaluation::accuracy::{Calibration, Counts, Decisions};
 use evaluation::agreement::{Gate, Pair, Row, Verdict};
 use evaluation::percent;
-use evaluation::text::{counted, printable};
+use evaluation::text::{counted, number, printable};
 
 /// The long side of a thumbnail in pixels.
 const THUMBNAIL: u32 = 160;
@@ -329,12 +329,7 @@ fn section(comparison: &ComparisonReport, compared: &ComparedPair) -> anyhow::Re
         rates: pair.rates().into(),
         distributions: distributions
             .iter()
-            .map(|(_, name, d)| {
-                (
-                    *name,
-                    [d.mean, d.p50, d.p90, d.p99, d.max].map(|value| format!("{value:.3e}")),
-                )
-            })
+            .map(|(_, name, d)| (*name, [d.mean, d.p50, d.p90, d.p99, d.max].map(number)))
             .collect(),
         histogram: histogram.bars(),
         points: scatter.points,
@@ -458,9 +453,8 @@ impl Classes {
             share(a).total_cmp(&share(b)).then(b.2.total_cmp(&a.2))
         });
         classes.truncate(CLASSES);
-        let row = |(class_id, (same, of, delta))| {
-            (class(labels, class_id), same, of, format!("{delta:.3e}"))
-        };
+        let row =
+            |(class_id, (same, of, delta))| (class(labels, class_id), same, of, number(delta));
         classes.into_iter().map(row).collect()
     }
 }

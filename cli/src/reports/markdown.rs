@@ -12,7 +12,7 @@ use super::wording::{
     ComparisonText as _, EvaluationText as _, FAILURES, FailureRow, LISTED, found, verdict,
 };
 use super::{bisection, changes};
-use evaluation::text::printable;
+use evaluation::text::{number, printable};
 
 /// A summary in Markdown.
 pub struct Markdown;
@@ -115,11 +115,11 @@ fn add_pair(comparison: &ComparisonReport, compared: &ComparedPair, text: &mut S
     for (_, name, d) in distributions {
         let _ = writeln!(
             text,
-            "| {} | p50 {:.3e}, p99 {:.3e}, max {:.3e} |",
+            "| {} | p50 {}, p99 {}, max {} |",
             cell(name),
-            d.p50,
-            d.p99,
-            d.max
+            number(d.p50),
+            number(d.p99),
+            number(d.max)
         );
     }
     let _ = writeln!(text, "\n| worst images | |\n|---|---|");

@@ -82,12 +82,21 @@ pub fn open_rows(files: &[ReportPath], format: ResultFormat) -> anyhow::Result<V
     outputs.chain(stdout).map(start).collect()
 }
 
-/// Returns the exporter for stdout.
-fn of_stdout(format: ResultFormat) -> &'static dyn Exporter {
-    match format {
-        ResultFormat::Text => &text::Text,
-        ResultFormat::Json => &json::Json,
-        ResultFormat::Csv => &rows::Rows,
+/// The form of the results on stdout.
+#[derive(Debug, Clone, Copy)]
+pub struct Stdout {
+    pub format: ResultFormat,
+    /// True for a text with all details.
+    pub verbose: bool,
+}
+
+impl Stdout {
+    fn exporter(self) -> Box<dyn Exporter> {
+        match self.format {
+            ResultFormat::Text => Box::new(text::Text::new(self.verbose)),
+            ResultFormat::Json => Box::new(json::Json),
+            ResultFormat::Csv => Box::new(rows::Rows),
+        }
     }
 }
 
@@ -99,9 +108,9 @@ fn of_stdout(format: ResultFormat) -> &'static dyn Exporter {
 pub fn write_comparison(
     destinations: Vec<Destination>,
     comparison: &ComparisonReport,
-    format: ResultFormat,
+    stdout: Stdout,
 ) -> anyhow::Result<()> {
-    write(destinations, Some(of_stdout(format)), |exporter, out| {
+    write(destinations, Some(&*stdout.exporter()), |exporter, out| {
         exporter.comparison(comparison, out)
     })
 }
@@ -114,11 +123,11 @@ pub fn write_comparison(
 pub fn write_evaluation(
     destinations: Vec<Destination>,
     evaluation: &EvaluationReport,
-    format: ResultFormat,
+    stdout: Stdout,
 ) -> anyhow::Result<()> {
     // Rows are there already.
-    let stdout = (format != ResultFormat::Csv).then(|| of_stdout(format));
-    write(destinations, stdout, |exporter, out| {
+    let stdout = (stdout.format != ResultFormat::Csv).then(|| stdout.exporter());
+    write(destinations, stdout.as_deref(), |exporter, out| {
         exporter.evaluation(evaluation, out)
     })
 }

@@ -1,55 +1,96 @@
-//! The text on stdout.
+//! The text on stdout: the verdict, then the numbers that decided it, then a table. With `--verbose` details follow.
 
 use std::fmt::Write as _;
-use std::io::Write;
+use std::io::{self, Write};
 
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
 use evaluation::accuracy::{Counts, MultiLabel, SingleLabel};
 use evaluation::agreement::{Basis, Gate, Verdict};
+use evaluation::statistics::Rate;
+use evaluation::text::{counted, number, printable};
 use evaluation::{ComparedPair, ComparisonReport, EvaluationReport, percent};
 
 use super::Exporter;
 use super::wording::{ComparisonText as _, EvaluationText as _, LISTED, verdict};
 use super::{bisection, changes};
-use evaluation::text::{counted, printable};
+use crate::errors::Listed;
+
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// Most characters of the reason why a run failed.
+const LONGEST_REASON: usize = 120;
 
 /// Text for people.
-pub struct Text;
+pub struct Text {
+    verbose: bool,
+    coloured: bool,
+}
 
-impl Exporter for Text {
-    fn comparison(&self, comparison: &ComparisonReport, out: &mut dyn Write) -> anyhow::Result<()> {
-        Ok(out.write_all(comparison_text(comparison).as_bytes())?)
+impl Text {
+    /// A text for stdout, in colours on a terminal unless `NO_COLOR` is set.
+    pub fn new(verbose: bool) -> Self {
+        Self {
+            verbose,
+            coloured: AutoStream::choice(&io::stdout()) != ColorChoice::Never,
+        }
     }
 
-    fn evaluation(&self, evaluation: &EvaluationReport, out: &mut dyn Write) -> anyhow::Result<()> {
-        Ok(out.write_all(evaluation_text(evaluation).as_bytes())?)
+    /// Colours the capitals at the beginning of `line` by the verdict.
+    fn verdict(&self, line: &str, verdict: Verdict) -> String {
+        let is_of_word = |letter: char| letter.is_ascii_uppercase() || letter == ' ';
+        let word = line.split(|letter| !is_of_word(letter)).next();
+        let word = word.unwrap_or_default().trim_end();
+        let style = match verdict {
+            Verdict::Agree | Verdict::Recorded => GOOD,
+            Verdict::Disagree | Verdict::CouldNotCompare => BAD,
+        };
+        format!("{}{}\n", self.painted(style, word), &line[word.len()..])
+    }
+
+    fn painted(&self, style: Style, word: &str) -> String {
+        if self.coloured {
+            format!("{style}{word}{style:#}")
+        } else {
+            word.to_owned()
+        }
+    }
+
+    /// Describes a gate. `run` names its run where there are several.
+    fn gate(&self, run: Option<&str>, gate: &Gate) -> String {
+        let style = if gate.passed { GOOD } else { BAD };
+        let word = self.painted(style, verdict(gate));
+        let run = run.map_or_else(String::new, |run| format!("{run}: "));
+        let mut text = format!("  {run}{word} {}: {}\n", gate.name, gate.found);
+        if let Some(remark) = &gate.remark {
+            let _ = writeln!(text, "         {remark}");
+        }
+        text
     }
 }
 
-fn comparison_text(comparison: &ComparisonReport) -> String {
-    let mut text = String::new();
-    for (index, run) in comparison.runs.iter().enumerate() {
-        let kind = if index == comparison.reference {
-            "reference"
-        } else {
-            "run"
-        };
-        let name = printable(&run.name);
-        let what = match &run.info {
-            Ok(info) => printable(&info.description()),
-            Err(_) => FAILED.to_owned(),
-        };
-        let _ = writeln!(text, "{kind:<10} {name}: {what}");
-        if let Ok(info) = &run.info {
-            let _ = writeln!(text, "           {}", printable(&info.model_description()));
-        }
+impl Exporter for Text {
+    fn comparison(&self, comparison: &ComparisonReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        Ok(out.write_all(comparison_text(self, comparison).as_bytes())?)
     }
-    let _ = writeln!(text, "input      {}", comparison.preprocessing());
-    let _ = writeln!(
-        text,
-        "tensors    {}; SHA-256 of all {}",
-        counted(comparison.images.len(), "image"),
-        comparison.tensors
-    );
+
+    fn evaluation(&self, evaluation: &EvaluationReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        Ok(out.write_all(evaluation_text(self, evaluation).as_bytes())?)
+    }
+}
+
+/// Returns whether a reader has to see a gate: it failed, or says that it proves little.
+fn is_notable(gate: &Gate) -> bool {
+    !gate.passed || gate.remark.is_some()
+}
+
+fn comparison_text(form: &Text, comparison: &ComparisonReport) -> String {
+    let mut text = form.verdict(&comparison.summary(), comparison.verdict());
+    text += &deciding_gates(form, comparison);
+    text += &pairs_table(comparison);
+    text.push('\n');
+    runs_text(form, comparison, &mut text);
     for note in comparison.tensor_notes() {
         let _ = writeln!(text, "           {note}");
     }
@@ -62,14 +103,147 @@ fn comparison_text(comparison: &ComparisonReport) -> String {
     if let Some(duplicates) = comparison.duplicates.line(&comparison.images) {
         let _ = writeln!(text, "duplicates {duplicates}");
     }
-    for pair in comparison.against_reference() {
-        pair_text(comparison, pair, &mut text);
+    if let Some(majority) = comparison.majority_line() {
+        let _ = writeln!(text, "majority   {majority}");
     }
-    for pair in comparison
-        .pairs
-        .iter()
-        .filter(|pair| pair.reference != comparison.reference)
+    if let Some(bisect) = &comparison.bisect {
+        let _ = write!(text, "\n{}", bisection::text(bisect));
+    }
+    if form.verbose {
+        for pair in comparison.against_reference() {
+            pair_text(form, comparison, pair, &mut text);
+        }
+        other_pairs_text(comparison, &mut text);
+    }
+    text
+}
+
+/// Returns the gates that failed or prove little; where there is none, the number that was nearest to its limit.
+fn deciding_gates(form: &Text, comparison: &ComparisonReport) -> String {
+    let several = comparison.against_reference().count() > 1;
+    let name = |pair: &ComparedPair| several.then(|| comparison.name(pair.run));
+    let mut text = String::new();
+    for pair in comparison.against_reference() {
+        for gate in pair.gates.iter().filter(|gate| is_notable(gate)) {
+            text += &form.gate(name(pair).as_deref(), gate);
+        }
+    }
+    if text.is_empty()
+        && let Some(pair) = comparison.worst_pair()
     {
+        // Whichever of them the answers have.
+        let of_name = |name: &&str| pair.gates.iter().find(|gate| gate.name == *name);
+        let first = ["max-delta", "logits", "class", "top1"];
+        let first = first.iter().find_map(of_name);
+        if let Some(gate) = first.or_else(|| pair.gates.first()) {
+            text += &form.gate(name(pair).as_deref(), gate);
+        }
+    }
+    text
+}
+
+/// Returns a row for each run that was compared with the reference.
+fn pairs_table(comparison: &ComparisonReport) -> String {
+    let mut rows = vec![
+        [
+            "run",
+            "same best class",
+            "same order except ties",
+            "max |Δp|",
+            "relative error",
+            "worst image",
+        ]
+        .map(str::to_owned),
+    ];
+    for compared in comparison.against_reference() {
+        let largest = |key: &str| {
+            let of = compared.distributions.iter().find(|(own, ..)| *own == key);
+            of.map_or_else(|| "-".to_owned(), |(.., values)| number(values.max))
+        };
+        let pair = &compared.pair;
+        let worst = pair.worst.first();
+        rows.push([
+            comparison.name(compared.run),
+            rate(&pair.top1_match()),
+            rate(&pair.ordered_match_but_ties()),
+            largest("max_delta"),
+            largest("relative_error"),
+            worst.map_or_else(|| "-".to_owned(), |worst| comparison.path(worst.row.image)),
+        ]);
+    }
+    if rows.len() == 1 {
+        return String::new();
+    }
+    format!("\n{}", table(&rows))
+}
+
+/// `27/28, 96.4 %`.
+fn rate(rate: &Rate) -> String {
+    if rate.of == 0 {
+        return "-".to_owned();
+    }
+    format!("{}/{}, {} %", rate.count, rate.of, percent(rate.share))
+}
+
+/// Aligns the columns of rows.
+fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+    let mut text = String::new();
+    let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0)
+    });
+    for row in rows {
+        let cells = row.iter().zip(widths);
+        let cells: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        let _ = writeln!(text, "  {}", cells.join("  ").trim_end());
+    }
+    text
+}
+
+fn runs_text(form: &Text, comparison: &ComparisonReport, text: &mut String) {
+    for (index, run) in comparison.runs.iter().enumerate() {
+        let kind = if index == comparison.reference {
+            "reference"
+        } else {
+            "run"
+        };
+        let name = printable(&run.name);
+        let what = match &run.info {
+            Ok(info) => printable(&info.description()),
+            Err(reason) => failed(reason),
+        };
+        let _ = writeln!(text, "{kind:<10} {name}: {what}");
+        if let (Ok(info), true) = (&run.info, form.verbose) {
+            let _ = writeln!(text, "           {}", printable(&info.model_description()));
+        }
+    }
+    if form.verbose {
+        let _ = writeln!(text, "input      {}", comparison.preprocessing());
+        let _ = writeln!(
+            text,
+            "tensors    {}; SHA-256 of all {}",
+            counted(comparison.images.len(), "image"),
+            comparison.tensors
+        );
+    }
+}
+
+/// Describes a run that was not used by the beginning of its error. All of it is on stderr, with its hint.
+fn failed(reason: &str) -> String {
+    let first = match Listed::split(reason) {
+        Some(list) => list.message,
+        None => reason.lines().next().unwrap_or_default(),
+    };
+    let short: String = first.chars().take(LONGEST_REASON).collect();
+    let more = if short.len() < first.len() { "…" } else { "" };
+    format!("FAILED: {}{more}", printable(&short))
+}
+
+fn other_pairs_text(comparison: &ComparisonReport, text: &mut String) {
+    let others = comparison.pairs.iter();
+    for pair in others.filter(|pair| pair.reference != comparison.reference) {
         let verdict = if pair.verdict == Verdict::Agree {
             "agree"
         } else {
@@ -82,20 +256,14 @@ fn comparison_text(comparison: &ComparisonReport) -> String {
             comparison.name(pair.run)
         );
     }
-    if let Some(majority) = comparison.majority_line() {
-        let _ = writeln!(text, "\nmajority   {majority}");
-    }
-    if let Some(bisect) = &comparison.bisect {
-        let _ = write!(text, "\n{}", bisection::text(bisect));
-    }
-    let _ = writeln!(text, "\n{}", comparison.summary());
-    text
 }
 
-/// The text of a run that was not used. Its error, which may have many lines, is on stderr, with its hint.
-const FAILED: &str = "FAILED; its error is on stderr";
-
-fn pair_text(comparison: &ComparisonReport, compared: &ComparedPair, text: &mut String) {
+fn pair_text(
+    form: &Text,
+    comparison: &ComparisonReport,
+    compared: &ComparedPair,
+    text: &mut String,
+) {
     let ComparedPair {
         reference,
         run,
@@ -128,8 +296,12 @@ fn pair_text(comparison: &ComparisonReport, compared: &ComparedPair, text: &mut 
     for (_, name, d) in distributions {
         let _ = writeln!(
             text,
-            "  {name:<26}{:>10.3e} {:>10.3e} {:>10.3e} {:>10.3e} {:>10.3e}",
-            d.mean, d.p50, d.p90, d.p99, d.max
+            "  {name:<26}{:>10} {:>10} {:>10} {:>10} {:>10}",
+            number(d.mean),
+            number(d.p50),
+            number(d.p90),
+            number(d.p99),
+            number(d.max)
         );
     }
     let _ = writeln!(text, "  worst images");
@@ -142,70 +314,81 @@ fn pair_text(comparison: &ComparisonReport, compared: &ComparedPair, text: &mut 
         );
     }
     for gate in gates {
-        gate_text(gate, text);
+        text.push_str(&form.gate(None, gate));
     }
 }
 
-fn evaluation_text(evaluation: &EvaluationReport) -> String {
-    let mut text = String::new();
+fn evaluation_text(form: &Text, evaluation: &EvaluationReport) -> String {
+    let mut text = form.verdict(&evaluation.summary(), evaluation.verdict());
+    let several = evaluation.evaluated().count() > 1;
+    let of_all = evaluation.truth_gate();
+    for (index, ..) in evaluation.evaluated() {
+        let name = several.then(|| printable(&evaluation.runs[index].name));
+        let gates = evaluation.gates(index);
+        for gate in gates.iter().filter(|gate| form.verbose || is_notable(gate)) {
+            text += &form.gate(name.as_deref(), gate);
+        }
+    }
+    for gate in of_all
+        .iter()
+        .filter(|gate| form.verbose || is_notable(gate))
+    {
+        text += &form.gate(None, gate);
+    }
+    for (index, ..) in evaluation.evaluated() {
+        text += &changes::text(evaluation, index, form.verbose);
+    }
+    text += &results_table(evaluation);
+    text.push('\n');
     for (index, run) in evaluation.runs.iter().enumerate() {
         let what = match &run.results {
-            Ok(found) => format!(
-                "{}\n  {}",
-                printable(&found.info.description()),
-                printable(&found.info.model_description())
-            ),
-            Err(_) => FAILED.to_owned(),
+            Ok(found) => printable(&found.info.description()),
+            Err(reason) => failed(reason),
         };
         let _ = writeln!(text, "{}: {what}", evaluation.title(index));
-        if let Some(labels) = evaluation.labels_line(index) {
+        if let (Ok(found), true) = (&run.results, form.verbose) {
+            let model = printable(&found.info.model_description());
+            let _ = writeln!(text, "  {model}");
+        }
+        if let Some(labels) = evaluation.labels_line(index).filter(|_| form.verbose) {
             let _ = writeln!(text, "  labels: {labels}");
         }
     }
     if let Some(duplicates) = evaluation.duplicates.line(&evaluation.images) {
         let _ = writeln!(text, "duplicates: {duplicates}");
     }
-    let table = evaluation.side_by_side();
-    let values = table.iter().flat_map(|(_, values)| values);
-    let titles = evaluation
-        .evaluated()
-        .map(|(index, ..)| evaluation.title(index));
-    let longest = titles
-        .map(|title| title.chars().count())
-        .chain(values.map(|value| value.chars().count()));
-    let width = longest.max().unwrap_or(0) + 2;
-    if evaluation.evaluated().next().is_some() {
-        let _ = write!(text, "\n  {:<24}", "");
-        for (index, ..) in evaluation.evaluated() {
-            let _ = write!(text, "{:<width$}", evaluation.title(index));
+    if form.verbose {
+        for (index, _, found) in evaluation.evaluated() {
+            match &found.accuracy.counts {
+                Counts::SingleLabel(counts) => {
+                    single_label_text(evaluation, index, counts, &mut text);
+                }
+                Counts::MultiLabel(counts) => {
+                    multi_label_text(evaluation, index, counts, &mut text);
+                }
+            }
         }
-        text.push('\n');
     }
-    for (name, values) in table {
-        let cells: Vec<String> = values
-            .iter()
-            .map(|value| format!("{value:<width$}"))
-            .collect();
-        let cells = cells.concat();
+    text
+}
+
+/// Returns the results of all runs side by side; nothing if no run was evaluated.
+fn results_table(evaluation: &EvaluationReport) -> String {
+    let runs = evaluation.evaluated();
+    let titles: Vec<String> = runs.map(|(index, ..)| evaluation.title(index)).collect();
+    if titles.is_empty() {
+        return String::new();
+    }
+    let rows = evaluation.side_by_side();
+    let cells = rows.iter().flat_map(|(_, values)| values).chain(&titles);
+    let width = cells.map(|cell| cell.chars().count()).max().unwrap_or(0) + 2;
+    let mut text = "\n".to_owned();
+    let heading = (String::new(), titles);
+    for (name, values) in std::iter::once(&heading).chain(&rows) {
+        let cells = values.iter().map(|value| format!("{value:<width$}"));
+        let cells: String = cells.collect();
         let _ = writeln!(text, "{}", format!("  {name:<24}{cells}").trim_end());
     }
-    for (index, ..) in evaluation.evaluated() {
-        text += &changes::text(evaluation, index);
-    }
-    for (index, _, found) in evaluation.evaluated() {
-        match &found.accuracy.counts {
-            Counts::SingleLabel(counts) => single_label_text(evaluation, index, counts, &mut text),
-            Counts::MultiLabel(counts) => multi_label_text(evaluation, index, counts, &mut text),
-        }
-        for gate in evaluation.gates(index) {
-            gate_text(&gate, &mut text);
-        }
-    }
-    if let Some(gate) = evaluation.truth_gate() {
-        text.push('\n');
-        gate_text(&gate, &mut text);
-    }
-    let _ = writeln!(text, "\n{}", evaluation.summary());
     text
 }
 
@@ -254,13 +437,5 @@ fn rest_text(classes: usize, text: &mut String) {
     if classes > LISTED {
         let rest = classes - LISTED;
         let _ = writeln!(text, "  {rest} more classes are in the JSON report");
-    }
-}
-
-fn gate_text(gate: &Gate, text: &mut String) {
-    let word = verdict(gate);
-    let _ = writeln!(text, "  {word} {}: {}", gate.name, gate.found);
-    if let Some(remark) = &gate.remark {
-        let _ = writeln!(text, "         {remark}");
     }
 }

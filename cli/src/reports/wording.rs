@@ -6,7 +6,7 @@ use evaluation::statistics::mcnemar;
 use evaluation::{ComparisonReport, EvaluationReport, Failure, percent};
 use image_classification::{Labels, Ranked};
 
-use evaluation::text::printable;
+use evaluation::text::{number, printable};
 
 /// The most confusions and classes that are listed for people.
 pub const LISTED: usize = 10;
@@ -104,9 +104,13 @@ impl ComparisonText for ComparisonReport {
                 };
                 match (values.max_delta, values.max_logit_delta) {
                     (Some(delta), Some(logit)) => {
-                        format!("|Δp| {delta:.3e}, |Δlogit| {logit:.3e}: {classes}")
+                        format!(
+                            "|Δp| {}, |Δlogit| {}: {classes}",
+                            number(delta),
+                            number(logit)
+                        )
                     }
-                    (Some(delta), None) => format!("|Δp| {delta:.3e}: {classes}"),
+                    (Some(delta), None) => format!("|Δp| {}: {classes}", number(delta)),
                     (None, _) => classes,
                 }
             }
@@ -186,7 +190,7 @@ impl EvaluationText for EvaluationReport {
                     "right alone {own}, the reference alone {reference}, McNemar p {}",
                     match mcnemar(reference, own) {
                         p if p < 0.001 => "< 0.001".to_owned(),
-                        p => format!("= {p:.3}"),
+                        p => format!("= {}", number(p)),
                     }
                 ),
             ));

@@ -23,6 +23,11 @@ pub struct Bin {
 }
 
 impl Bin {
+    /// Returns the mean of the best scores, from 0 to 1; `None` without answers.
+    pub fn mean_confidence(&self) -> Option<f64> {
+        (self.images > 0).then(|| self.confidence / self.images as f64)
+    }
+
     fn add(&mut self, right: bool, confidence: f64) {
         self.images += 1;
         self.right += usize::from(right);

@@ -13,7 +13,7 @@ use super::tolerance::Tolerance;
 use super::variation::Variation;
 use crate::share::percent;
 use crate::statistics::{Distribution, Rate};
-use crate::text::counted;
+use crate::text::{counted, number};
 
 /// The number of worst images that are kept with their best classes.
 const WORST: usize = 10;
@@ -289,14 +289,18 @@ impl Pair {
         let mut gates = vec![Gate::new(
             "finite",
             not_finite == 0,
-            format!("{not_finite} of {of} have NaN or infinities"),
+            match not_finite {
+                0 => format!("the answers for {of} are finite"),
+                _ => format!("{not_finite} of {of} have NaN or infinities"),
+            },
         )];
         if basis.has_probabilities() {
             gates.push(Gate::new(
                 "max-delta",
                 too_far == 0,
                 format!(
-                    "max |Δp| {largest:.3e}, limit {}; {too_far} of {of} exceed it",
+                    "max |Δp| {}, limit {}; {too_far} of {of} exceed it",
+                    number(largest),
                     tolerance.max_delta
                 ),
             ));
@@ -306,7 +310,8 @@ impl Pair {
                 "logits",
                 other_outputs == 0,
                 format!(
-                    "relative error of the outputs {largest_error:.3e}, limit {}; {other_outputs} of {of} exceed it",
+                    "relative error of the outputs {}, limit {}; {other_outputs} of {of} exceed it",
+                    number(largest_error),
                     tolerance.max_relative_error
                 ),
             ));

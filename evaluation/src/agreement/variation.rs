@@ -1,6 +1,7 @@
 //! The dependence of a run's answers on the image. Agreement of models with constant answers is no evidence.
 
 use super::difference::{Answer, INFORMATIVE};
+use crate::text::number;
 
 /// The variation of one run's answers over the images.
 #[derive(Debug, Default, Clone)]
@@ -65,7 +66,8 @@ impl Variation {
         );
         match self.spread() {
             Some(spread) => format!(
-                "{order}; values change by {spread:.3e} of the largest one from image to image, minimum {INFORMATIVE}"
+                "{order}; values change by {} of the largest one from image to image, minimum {INFORMATIVE}",
+                number(spread)
             ),
             None => format!("{order}; one answer does not show whether it depends on the image"),
         }

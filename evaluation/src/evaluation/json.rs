@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::changes::{ChangedAnswer, ChangedClass};
 use super::report::{EvaluationReport, RunResults};
-use crate::accuracy::{Counts, Decisions, MultiLabel, OfClass, SingleLabel, all_metrics};
+use crate::accuracy::{Bin, Counts, Decisions, MultiLabel, OfClass, SingleLabel, all_metrics};
 use crate::statistics::mcnemar;
 
 impl Serialize for EvaluationReport {
@@ -158,7 +158,14 @@ fn add_single_label(
     if let Some(calibration) = &counts.calibration {
         value["expected_calibration_error"] = json!(calibration.error());
         value["calibrated_expected_calibration_error"] = json!(calibration.calibrated());
-        value["calibration"] = json!(calibration.bins);
+        let bin = |bin: &Bin| {
+            json!({
+                "pictures": bin.images,
+                "right": bin.right,
+                "confidence": bin.mean_confidence(),
+            })
+        };
+        value["calibration"] = calibration.bins.iter().map(bin).collect();
     }
     let wrong = results.wrong.iter().map(|wrong| {
         json!({

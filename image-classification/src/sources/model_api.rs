@@ -274,7 +274,9 @@ fn labels(
     model: Option<&Path>,
 ) -> Result<Option<WithOrigin<Labels>>, SourceError> {
     if let Some(labels) = entries.get("labels") {
-        let labels = labels.split_whitespace().map(str::to_owned).collect();
+        // Spaces separate the labels; those inside of a label are written as underscores.
+        let labels = labels.split_whitespace();
+        let labels = labels.map(|label| label.replace('_', " ")).collect();
         return Ok(Some(entries.stated("labels", Labels::from_names(labels))));
     }
     let Some(model) = model else {
@@ -406,6 +408,14 @@ mod tests {
                 .unwrap()
                 .value
         );
+    }
+
+    #[test]
+    fn underscores_in_labels_stand_for_spaces() {
+        let entries = [("labels".to_owned(), "tabby,_tabby_cat dog".to_owned())].into();
+        let labels = settings(&entries, None, true).unwrap().labels.unwrap();
+        assert_eq!(labels.value.get(0), Some("tabby, tabby cat"));
+        assert_eq!(labels.value.get(1), Some("dog"));
     }
 
     #[test]

@@ -78,6 +78,7 @@ fn options(args: BenchArgs) -> anyhow::Result<RunsOptions> {
         reference: None,
         report: Vec::new(),
         quiet: args.quiet,
+        verbose: false,
         scores: args.scores,
         preprocess: args.preprocess,
         precision: args.precision,

@@ -50,7 +50,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         }
     }
     // Whoever reads the reports learns why nothing was compared.
-    reports::write_comparison(reports, &report, options.runs.format)?;
+    reports::write_comparison(reports, &report, options.runs.stdout)?;
     recorded?;
     match obstacle {
         Some(obstacle) => Err(Hinted::new(obstacle, "fix the errors above").into()),

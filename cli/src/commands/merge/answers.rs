@@ -95,7 +95,7 @@ fn compare(
     for warning in warnings {
         messages.warning(&warning);
     }
-    reports::write_comparison(reports, &report, options.runs.format)?;
+    reports::write_comparison(reports, &report, options.runs.stdout)?;
     Ok(report.verdict())
 }
 
@@ -108,7 +108,7 @@ fn evaluate(
 ) -> anyhow::Result<Verdict> {
     let mut options = EvaluateOptions::try_from(args)?;
     let (rows, others) = reports::split_rows(reports);
-    let mut rows = reports::open_rows(&rows, options.runs.format)?;
+    let mut rows = reports::open_rows(&rows, options.runs.stdout.format)?;
     let reports = reports::open(&others)?;
     if let Some(truth) = &mut options.truth.file {
         let given = truth.to_string_lossy().into_owned();
@@ -168,7 +168,7 @@ fn evaluate(
     let mut report = accumulator.finish();
     report.machine = description.machine;
     evaluate::warn(&report, messages);
-    evaluate::finish(reports, &report, options.runs.format)
+    evaluate::finish(reports, &report, options.runs.stdout)
 }
 
 /// Checks that the ground truth is the one that the shards had.
