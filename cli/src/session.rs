@@ -116,7 +116,7 @@ impl OpenRun {
     {
         let feed = Feed::new(vec![self.to_feed()], feed_options(jobs));
         Answers {
-            answers: Box::pin(feed.answers_of_stream(images)),
+            stream: Box::pin(feed.answers_of_stream(images)),
             waiting: VecDeque::new(),
             deciding,
         }
@@ -136,7 +136,7 @@ impl OpenRun {
 
 /// The answers of a run in the order of the images.
 pub struct Answers<T, S> {
-    answers: Pin<Box<S>>,
+    stream: Pin<Box<S>>,
     /// The answers that decided together.
     waiting: VecDeque<Answer<T>>,
     deciding: usize,
@@ -150,17 +150,17 @@ impl<T, S: Stream<Item = Answer<T>>> Answers<T, S> {
         if self.waiting.is_empty() && fitted.reading.is_none() {
             let noted = fitted.notes.len();
             let mut runs = [fitted];
-            let next = take_next_answers(&mut self.answers, &mut runs, self.deciding);
+            let next = take_next_answers(&mut self.stream, &mut runs, self.deciding);
             self.waiting.extend(block_on(next));
             messages.notes(&run.fitted.notes[noted..]);
         }
         let waiting = self.waiting.pop_front();
-        waiting.or_else(|| block_on(self.answers.next()))
+        waiting.or_else(|| block_on(self.stream.next()))
     }
 
     /// Returns the answers of a run whose outputs decide nothing.
     pub fn undecided(self) -> impl Iterator<Item = Answer<T>> {
-        block_on_stream(self.answers)
+        block_on_stream(self.stream)
     }
 }
 
