@@ -1,6 +1,6 @@
 """`classify` against MLServer or KServe's model server: namespace.sh PYTHON test_server.py CLASSIFY ASSETS mlserver|kserve
 
-PYTHON has the server's package and ONNX Runtime. The README next to this file has the commands.
+PYTHON has the server's package and ONNX Runtime. deploy/README.md has the commands.
 """
 
 import json
