@@ -1,6 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+// The pool with planted faults is part of these tests and of those in `tests`, where the crate has this name.
+#[cfg(test)]
+extern crate self as backend_api;
+
 mod backend;
 mod blocking;
 #[cfg(feature = "conformance")]
@@ -14,6 +18,9 @@ mod options;
 mod outputs;
 mod pool;
 mod request;
+#[cfg(test)]
+mod schedules;
+mod sync;
 mod tensor;
 mod timer;
 mod trace;

@@ -15,16 +15,18 @@ use std::fmt;
 use std::future::{Future as _, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Poll;
-use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use async_trait::async_trait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+// Relative paths: the tests compile this file with other primitives next to it.
+use super::sync::thread::{self, JoinHandle};
+use super::sync::{Condvar, Mutex, MutexGuard, YIELDS};
+use super::timer::{self, Timer};
 use crate::request::{Cancel, abandoned};
-use crate::timer::{self, Timer};
 use crate::trace;
 use crate::{
     BackendInfo, Completer, Engine, Error, ErrorKind, InferBackend, InferOutput, InferRequest,
@@ -171,10 +173,6 @@ impl fmt::Debug for SlotPool {
             .finish_non_exhaustive()
     }
 }
-
-/// The number of times that a thread without work lets others run before it sleeps. To be woken takes tens of microseconds, and the
-/// next request often comes sooner: `cargo bench-parts slot_pool`.
-const YIELDS: u32 = 100;
 
 /// An accepted request.
 struct Job {

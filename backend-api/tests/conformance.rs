@@ -2,12 +2,23 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use backend_api::conformance::{self, RULES, Rule, Subject};
+use backend_api::conformance::{self, MakePool, RULES, Rule, Subject};
 use backend_api::{
     BackendInfo, Engine, Error, ErrorKind, InferBackend, InferOutput, MockBackend, SlotPool,
-    Stopper, Tensor,
+    Stopper, Tensor, panic_message,
 };
+use faulty::{BrokenPool, Bug};
+
+/// The primitives of the broken pool.
+mod sync {
+    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+    pub(crate) use std::thread;
+}
+#[path = "../src/schedules/faulty.rs"]
+#[expect(dead_code, reason = "the schedules use the other bugs")]
+mod faulty;
 
 fn input(n: u64) -> Tensor {
     Tensor::new([1, 4], vec![n as f32; 4]).unwrap()
@@ -49,6 +60,7 @@ fn subject() -> Subject {
                     .collect(),
             )
         }),
+        pool: conformance::slot_pool,
         input: Box::new(input),
         expected: Box::new(expected),
     }
@@ -78,19 +90,24 @@ macro_rules! rules {
 }
 rules!(
     rule1_inputs_are_owned,
+    rule1_input_is_released_before_completion,
     rule2_cancelled_submit_means_nothing_happened,
     rule3_many_submits_before_the_first_wait,
     rule4_error_and_panic_reach_only_their_request,
+    rule4_panic_frees_its_slot,
     rule4_teardown_completes_every_request,
     rule4_ten_thousand_requests_none_lost_none_mixed_up,
     rule5_dropped_handle_discards_only_its_own_result,
     rule5_cancelled_wait_all_loses_nothing,
+    rule5_panic_of_a_waker_leaves_the_slots,
     rule6_wait_all_does_not_stop_at_a_failure,
     rule6_later_requests_do_not_prolong_wait_all,
+    rule6_wait_all_waits_for_the_oldest,
     rule6_wait_all_is_not_starved_by_submitters,
     rule7_drop_waits_for_running_requests_and_joins,
     rule7_drop_by_a_waker_of_its_own_thread,
     rule7_drop_by_a_waker_of_the_timer,
+    rule7_drop_runs_no_queued_request,
     rule8_wrong_input_never_reaches_the_engine,
     rule9_no_runtime_is_needed,
     rule10_distant_deadlines_change_nothing,
@@ -113,6 +130,74 @@ fn assert_breaks(name: &str, planted: Subject) {
 
 fn assert_breaks_rule_3(planted: Subject) {
     assert_breaks("rule3_many_submits_before_the_first_wait", planted);
+}
+
+/// Fails unless rule `name` finds `pool`, the pool with a planted bug, wrong by a failure that contains `report`.
+fn assert_finds(name: &str, pool: MakePool, report: &str) {
+    let rule = rule(name);
+    let broken = Subject { pool, ..subject() };
+    // A bug that hangs shows only by this.
+    let limit = Duration::from_secs(if report == "the rule hung" { 4 } else { 100 });
+    let caught = std::thread::spawn(move || conformance::check_within(limit, broken, rule)).join();
+    let panic = caught.expect_err("the rule did not notice the bug");
+    let message = panic_message(panic.as_ref());
+    assert!(
+        message.contains(report),
+        "found by something else: {message}"
+    );
+}
+
+macro_rules! broken {
+    ($bug:ident) => {
+        |info, engines| Box::new(BrokenPool::new(info, engines, Bug::$bug))
+    };
+}
+
+#[test]
+fn the_suite_notices_an_input_that_is_released_late() {
+    let rule = "rule1_input_is_released_before_completion";
+    let report = "the input is still held";
+    assert_finds(rule, broken!(InputReleasedLate), report);
+}
+
+#[test]
+fn the_suite_notices_a_panic_that_keeps_its_slot() {
+    let rule = "rule4_panic_frees_its_slot";
+    assert_finds(rule, broken!(PermitLeaksOnPanic), "the rule hung");
+}
+
+#[test]
+fn the_suite_notices_a_waker_that_kills_a_slot() {
+    let rule = "rule5_panic_of_a_waker_leaves_the_slots";
+    assert_finds(rule, broken!(WakerPanicKillsSlot), "the rule hung");
+}
+
+#[test]
+fn the_suite_notices_a_wait_all_that_counts() {
+    let rule = "rule6_wait_all_waits_for_the_oldest";
+    let report = "wait_all ended before the oldest";
+    assert_finds(rule, broken!(WatermarkCounts), report);
+}
+
+#[test]
+fn the_suite_notices_a_queue_that_runs_at_drop() {
+    let rule = "rule7_drop_runs_no_queued_request";
+    assert_finds(rule, broken!(QueueRunsAtDrop), "the rule hung");
+}
+
+/// The rules find the bugs and not the copy of the pool.
+#[test]
+fn the_broken_pool_without_a_bug_passes() {
+    for name in [
+        "rule1_input_is_released_before_completion",
+        "rule4_panic_frees_its_slot",
+        "rule5_panic_of_a_waker_leaves_the_slots",
+        "rule6_wait_all_waits_for_the_oldest",
+        "rule7_drop_runs_no_queued_request",
+    ] {
+        let pool: MakePool = broken!(None);
+        conformance::check(Subject { pool, ..subject() }, rule(name));
+    }
 }
 
 /// An engine that mixes up results must not pass.
@@ -157,7 +242,7 @@ fn the_suite_notices_a_wait_all_that_does_not_wait() {
     struct Slow;
     impl Engine for Slow {
         fn infer(&mut self, input: &Tensor) -> Result<InferOutput, Error> {
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(50));
             Ok(InferOutput::new(double(input)))
         }
     }

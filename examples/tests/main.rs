@@ -57,6 +57,7 @@ fn colors() -> Subject {
                 .map(|engine| Box::new(engine) as Box<dyn Engine>);
             (info, boxed.collect())
         }),
+        pool: backend_api::conformance::slot_pool,
         input: Box::new(move |n| {
             let channels = [value(n), value(n + 1), 0.5].map(|value| [value; CHANNEL]);
             Tensor::new([1, 3, 32, 32], channels.concat()).expect("three channels")

@@ -227,6 +227,7 @@ pub fn doubling_subject<B: InferBackend, E: Engine>(
                 .map(|engine| Box::new(engine) as Box<dyn Engine>);
             (info, engines.collect())
         }),
+        pool: conformance::slot_pool,
         input: Box::new(doubling_input),
         expected: Box::new(doubled),
     }

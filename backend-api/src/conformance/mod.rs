@@ -13,6 +13,7 @@ mod acceptance;
 mod cancellation;
 mod completion;
 mod deadlines;
+mod faults;
 mod queued;
 mod switch;
 mod teardown;
@@ -41,6 +42,10 @@ const DEADLINE: Duration = Duration::from_mins(2);
 pub const RULES: &[(&str, Rule)] = &[
     ("rule1_inputs_are_owned", acceptance::inputs_are_owned),
     (
+        "rule1_input_is_released_before_completion",
+        faults::input_is_released,
+    ),
+    (
         "rule2_cancelled_submit_means_nothing_happened",
         acceptance::cancelled_submit,
     ),
@@ -52,6 +57,7 @@ pub const RULES: &[(&str, Rule)] = &[
         "rule4_error_and_panic_reach_only_their_request",
         completion::error_and_panic,
     ),
+    ("rule4_panic_frees_its_slot", faults::panic_frees_its_slot),
     (
         "rule4_teardown_completes_every_request",
         teardown::teardown_completes,
@@ -69,12 +75,20 @@ pub const RULES: &[(&str, Rule)] = &[
         completion::cancelled_wait_all,
     ),
     (
+        "rule5_panic_of_a_waker_leaves_the_slots",
+        faults::panicking_wakers,
+    ),
+    (
         "rule6_wait_all_does_not_stop_at_a_failure",
         completion::wait_all_does_not_stop,
     ),
     (
         "rule6_later_requests_do_not_prolong_wait_all",
         completion::later_requests,
+    ),
+    (
+        "rule6_wait_all_waits_for_the_oldest",
+        faults::oldest_request,
     ),
     (
         "rule6_wait_all_is_not_starved_by_submitters",
@@ -92,6 +106,7 @@ pub const RULES: &[(&str, Rule)] = &[
         "rule7_drop_by_a_waker_of_the_timer",
         teardown::drop_by_timer,
     ),
+    ("rule7_drop_runs_no_queued_request", faults::queue_at_drop),
     (
         "rule8_wrong_input_never_reaches_the_engine",
         acceptance::wrong_input,
@@ -142,12 +157,26 @@ pub const RULES: &[(&str, Rule)] = &[
 /// The description and the engines that a backend passes to its [`SlotPool`].
 pub type Parts = (BackendInfo, Vec<Box<dyn Engine>>);
 
+/// Makes a pool of `engines` with the description `info`.
+pub type MakePool = fn(info: BackendInfo, engines: Vec<Box<dyn Engine>>) -> Box<dyn InferBackend>;
+
+/// Makes a [`SlotPool`].
+///
+/// # Panics
+///
+/// If the pool does not start.
+pub fn slot_pool(info: BackendInfo, engines: Vec<Box<dyn Engine>>) -> Box<dyn InferBackend> {
+    Box::new(SlotPool::new(info, engines).expect("the pool starts"))
+}
+
 /// A backend under test.
 pub struct Subject {
     /// Opens the backend as its users do.
     pub open: Box<dyn Fn() -> Box<dyn InferBackend> + Send + Sync>,
     /// Makes the parts that [`open`](Self::open) passes to its pool.
     pub parts: Box<dyn Fn() -> Parts + Send + Sync>,
+    /// Makes the pool that runs the engines of [`parts`](Self::parts): [`slot_pool`], or the backend's own.
+    pub pool: MakePool,
     /// A valid input for request `n`; different for different `n`.
     pub input: Box<dyn Fn(u64) -> Tensor + Send + Sync>,
     /// The exact output for request `n`.
@@ -166,14 +195,23 @@ impl fmt::Debug for Subject {
 ///
 /// If the rule fails or does not end within two minutes.
 pub fn check(subject: Subject, rule: Rule) {
+    check_within(DEADLINE, subject, rule);
+}
+
+/// Runs one rule and gives up when it takes longer than `limit`.
+///
+/// # Panics
+///
+/// If the rule fails or does not end in time.
+pub fn check_within(limit: Duration, subject: Subject, rule: Rule) {
     let (done, ended) = mpsc::channel();
     let runner = thread::spawn(move || {
         rule(&subject);
         let _ = done.send(());
     });
-    match ended.recv_timeout(DEADLINE) {
+    match ended.recv_timeout(limit) {
         Err(mpsc::RecvTimeoutError::Timeout) => {
-            panic!("the rule hung: not done after {DEADLINE:?}")
+            panic!("the rule hung: not done after {limit:?}")
         }
         Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {
             if let Err(payload) = runner.join() {
@@ -249,8 +287,8 @@ impl Subject {
         let engines = engines
             .into_iter()
             .map(|engine| Switched::new(engine, Arc::clone(&switch)))
-            .collect();
-        let pool = SlotPool::new(info, engines).expect("the pool starts");
-        (wrap(Box::new(pool)), switch)
+            .map(|engine| Box::new(engine) as Box<dyn Engine>);
+        let pool = (self.pool)(info, engines.collect());
+        (wrap(pool), switch)
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Switch {
 pub(super) struct SwitchState {
     /// Calls with a smaller number run, the others wait. `None`: all run.
     pub(super) allowed: Option<u64>,
+    /// A call that runs although its number is not smaller.
+    pub(super) also_allowed: Option<u64>,
     pub(super) faults: HashMap<u64, Fault>,
     pub(super) started: u64,
     pub(super) finished: u64,
@@ -44,6 +46,12 @@ impl Switch {
     /// Lets the first `calls` run, and holds the others.
     pub(super) fn release_first(&self, calls: u64) {
         self.lock().allowed = Some(calls);
+        self.changed.notify_all();
+    }
+
+    /// Lets `call` run, and holds the others.
+    pub(super) fn release_only(&self, call: u64) {
+        self.lock().also_allowed = Some(call);
         self.changed.notify_all();
     }
 
@@ -87,6 +95,7 @@ impl Engine for Switched {
             state.started += 1;
             self.switch.changed.notify_all();
             while state.allowed.is_some_and(|allowed| call >= allowed)
+                && state.also_allowed != Some(call)
                 && !self.stopped.load(Ordering::Relaxed)
             {
                 state = self
