@@ -162,8 +162,7 @@ fn own_labels() -> Result<(), Failed> {
     let mut names = PLAIN.map(|class| format!("name{class}"));
     for (truth, right) in [("name3", 6), ("name0", 5)] {
         truth.clone_into(&mut names[0]);
-        let (result, json) =
-            place.evaluate(&[&base, &reversed], &lines(&names), &["--verbose"], 0)?;
+        let (result, json) = place.evaluate(&[&base, &reversed], &lines(&names), &[], 0)?;
         for of_run in json["runs"].as_array().ok_or("runs")? {
             ensure(of_run["top"]["1"]["count"] == right, of_run)?;
             for class in of_run["classes"].as_array().ok_or("classes")? {
@@ -180,7 +179,7 @@ fn own_labels() -> Result<(), Failed> {
             &result,
         )?;
     }
-    let (result, json) = place.evaluate(&[&base, &reversed], &lines(&names), &[], 0)?;
+    let (result, json) = place.evaluate(&[&base, &reversed], &lines(&names), &["--verbose"], 0)?;
     ensure(
         result
             .stdout

@@ -112,14 +112,15 @@ pub struct Pair {
     pub pictures: Vec<Picture>,
 }
 
+/// A distribution. An infinite number is `null`.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Distribution {
-    pub mean: f64,
-    pub p50: f64,
-    pub p90: f64,
-    pub p99: f64,
-    pub max: f64,
+    pub mean: Option<f64>,
+    pub p50: Option<f64>,
+    pub p90: Option<f64>,
+    pub p99: Option<f64>,
+    pub max: Option<f64>,
 }
 
 /// A class with its score.
@@ -130,7 +131,7 @@ pub struct Ranked {
     pub score: Option<f64>,
 }
 
-/// The differences of one image. Numbers that the basis has not are `null`.
+/// The differences of one image. Numbers that the basis lacks are `null`, and infinite ones too.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Picture {

@@ -66,7 +66,7 @@ pub struct Run {
     pub mean_per_class: Option<f64>,
     pub intervals: Option<Intervals>,
     pub multi_label: Option<MultiLabel>,
-    pub classes: Option<Vec<Class>>,
+    pub classes: Option<Vec<OfClass>>,
     pub confusions: Option<Vec<Confusion>>,
     pub expected_calibration_error: Option<f64>,
     pub calibrated_expected_calibration_error: Option<Calibrated>,
@@ -116,7 +116,7 @@ pub struct MultiLabel {
 /// A class. `top1` is of models with one right class, the counts of decisions of multi-label ones.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Class {
+pub struct OfClass {
     pub class_id: usize,
     pub label: Option<String>,
     /// The number of images of the class.
