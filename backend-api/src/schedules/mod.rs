@@ -43,6 +43,7 @@ fn assert_found(checker: &str) {
         let output = Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", &test, "--nocapture"])
             .env(VARIABLE, bug)
+            .env("RUST_BACKTRACE", "0")
             .output()
             .expect("it starts");
         let messages = String::from_utf8_lossy(&output.stderr);
