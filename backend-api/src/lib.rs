@@ -1,5 +1,12 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::duplicate_mod,
+        reason = "each checker compiles the pool with its own primitives"
+    )
+)]
 
 // The pool with planted faults is part of these tests and of those in `tests`, where the crate has this name.
 #[cfg(test)]

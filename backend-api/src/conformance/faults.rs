@@ -137,10 +137,8 @@ pub(super) fn queue_at_drop(subject: &Subject) {
         queued.release();
         dropper.join().expect("the backend drops without a panic");
         for accepted in pending {
-            let result = match accepted.expect("accepted").now_or_never() {
-                Some(result) => result,
-                None => panic!("the drop left a request"),
-            };
+            let ended = accepted.expect("accepted").now_or_never();
+            let result = ended.expect("the drop leaves no request");
             assert_eq!(result.unwrap_err().kind(), ErrorKind::Abandoned);
         }
         assert_eq!(switch.lock().started, slots, "a queued request ran");
