@@ -3,10 +3,12 @@
 pub mod any_path;
 mod check;
 mod evaluate;
+mod isolation;
 mod remote;
 mod report_path;
 mod run_spec;
 mod shard;
+mod tensors;
 mod usage;
 mod values;
 
@@ -21,10 +23,12 @@ use values::{parse_count, parse_number, parse_positive, parse_recipe, parse_seco
 
 pub use check::CheckArgs;
 pub use evaluate::EvaluateArgs;
+pub use isolation::IsolationArgs;
 pub use remote::{NamedModel, RemoteArgs, RemoteModel, with_schemes};
 pub use report_path::{ReportFormat, ReportPath};
 pub use run_spec::RunSpec;
 pub use shard::{Given, MERGE_EXAMPLES, MERGE_EXIT_CODES, MergeArgs, Shard, ShardArgs};
+pub use tensors::TensorsArgs;
 pub use values::{
     Backend, Decode, Format, Hint, MemorySize, PrecisionArg, ResultFormat, Scores, TextOrJson,
     ToleranceArg, Top, Triple, TruthFolders,
@@ -248,26 +252,6 @@ pub struct InspectArgs {
     /// Output format
     #[arg(long, value_enum, default_value_t = TextOrJson::Text)]
     pub format: TextOrJson,
-
-    #[command(flatten)]
-    pub preprocess: PreprocessArgs,
-    #[command(flatten)]
-    pub engine: EngineArgs,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct TensorsArgs {
-    #[command(flatten)]
-    pub input: InputArgs,
-
-    /// Archive (.npz) or directory (with / at its end, or one that exists) for the arrays tensors, images, hashes and
-    /// preprocessing
-    #[arg(short, long, value_name = "FILE|DIR/")]
-    pub output: PathBuf,
-
-    /// Print no notes and progress, only errors
-    #[arg(short, long)]
-    pub quiet: bool,
 
     #[command(flatten)]
     pub preprocess: PreprocessArgs,
@@ -683,24 +667,6 @@ pub struct TuningArgs {
 
     #[command(flatten)]
     pub remote: RemoteArgs,
-}
-
-/// A process for the engine.
-#[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Engine")]
-pub struct IsolationArgs {
-    /// Run the engine in a confined process, which can read the model and nothing else; a crash or a hang there is an
-    /// error of the images in flight (Linux)
-    #[arg(long)]
-    pub isolate: bool,
-
-    /// Address space of the process of --isolate, such as 4G [default: no limit]
-    #[arg(long, value_name = "SIZE", requires = "isolate")]
-    pub isolate_memory: Option<MemorySize>,
-
-    /// CPU time of the process of --isolate, over its whole life [default: no limit]
-    #[arg(long, value_name = "SECONDS", requires = "isolate", value_parser = parse_seconds)]
-    pub isolate_cpu: Option<f64>,
 }
 
 /// Locations of the engines.
