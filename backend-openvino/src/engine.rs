@@ -118,12 +118,16 @@ impl OpenvinoEngine {
         element_type: ElementType,
     ) -> Result<Result<Tensor, Error>, InferenceError> {
         let output = self.request.get_output_tensor_by_index(place)?;
-        let shape = output.get_shape()?;
-        let shape: Vec<usize> = shape
-            .get_dimensions()
-            .iter()
-            .map(|&dim| dim as usize)
-            .collect();
+        let shape: Vec<usize> = match output.get_shape() {
+            Ok(shape) => shape
+                .get_dimensions()
+                .iter()
+                .map(|&dim| dim as usize)
+                .collect(),
+            // The C API has no shape for a number without dimensions.
+            Err(_) if output.get_size() == Ok(1) => Vec::new(),
+            Err(error) => return Err(error),
+        };
         let bytes = output.get_raw_data()?;
         Ok(Tensor::from_bytes(element_type, shape, bytes))
     }

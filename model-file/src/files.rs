@@ -15,10 +15,10 @@ use crate::{external, functions, ir, onnx, tflite};
 
 /// The graph of a `SavedModel`, in its directory.
 const SAVED_MODEL: &str = "saved_model.pb";
-/// Protocol Buffers, which ONNX files are, cannot be larger.
-pub(crate) const MOST_ONNX_BYTES: u64 = 2 << 30;
+/// The largest ONNX file: no Protocol Buffer is larger.
+pub const MOST_ONNX_BYTES: u64 = 2 << 30;
 /// The largest TensorFlow Lite model. The `FlatBuffer` has at most 2 GiB; the values may lie after it.
-const MOST_TFLITE_BYTES: u64 = 8 << 30;
+pub const MOST_TFLITE_BYTES: u64 = 8 << 30;
 
 /// Checks the files of `model`, each engine's in the same way, by their content and whatever they are called.
 ///

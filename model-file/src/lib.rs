@@ -18,7 +18,10 @@ mod xml;
 pub mod zip;
 
 pub use external::file_beside;
-pub use files::{OnnxModel, check, check_onnx, format, has_ending, named_files};
+pub use files::{
+    MOST_ONNX_BYTES, MOST_TFLITE_BYTES, OnnxModel, check, check_onnx, format, has_ending,
+    named_files,
+};
 pub use foreign::Foreign;
 pub use format::{Format, open_regular, read_regular, read_source};
 pub use precision::{QuantizedNodes, StoredPrecision, stored_precision};

@@ -361,6 +361,25 @@ mod tests {
     }
 
     #[test]
+    fn one_open_dimension_may_be_the_batch() {
+        let (_folder, model) = bare_model(None);
+        for (values, scoring) in [(1, Scoring::PositiveLogit), (3, Scoring::Softmax)] {
+            let resolved = ResolvedPreprocessing::find(&model, &PreprocessOverrides::default());
+            let mut resolved = resolved.unwrap();
+            resolved.output = Some(WithOrigin::new(OutputKind::Logits, "Gemm"));
+            let mut open = info(&[1, 3, 8, 8], &[1]);
+            open.output.dims = vec![Dim::Dynamic];
+            let mut fitted = resolved.fit(&open).unwrap();
+            assert_eq!(fitted.reading, None);
+            fitted.read_outputs(&[Tensor::new([values], vec![0.5_f32; values]).unwrap()]);
+            let reading = fitted.reading.unwrap();
+            assert_eq!(reading.interpretation.scoring, scoring);
+            assert!(!reading.interpretation.inferred);
+            assert_eq!(reading.origin, "Gemm".into());
+        }
+    }
+
+    #[test]
     fn labels_that_do_not_fit_are_dropped_or_an_error() {
         let (_folder, model) = bare_model(Some("cat\ndog\n"));
         let mut overrides = PreprocessOverrides::default();

@@ -71,6 +71,14 @@ impl OutputReading {
             let origin = format!("the output holds {element} without a scale");
             return reading(Scoring::Raw, origin.into());
         }
+        // A single dimension of an open size may be the one of the batch, with a value for each image.
+        if requested == ScoreKind::Auto
+            && !holds_ids
+            && values.is_none()
+            && info.output.dims.len() == 1
+        {
+            return Ok(None);
+        }
         let kind = output.map(|output| output.value);
         let Some(scoring) = Scoring::decide(requested, kind, multi_label.is_some(), values) else {
             return Ok(None);
@@ -93,6 +101,18 @@ impl OutputReading {
         let multi_label = resolved.multi_label.as_ref().filter(|stated| stated.value);
         // An engine that gives fractions has dequantized already.
         let quantization = resolved.quantization.as_ref().filter(|_| is_integer);
+        if let Some(output) = &resolved.output {
+            let values = outputs.first().map(Tensor::len);
+            let multi_label = multi_label.is_some();
+            let scoring =
+                Scoring::decide(ScoreKind::Auto, Some(output.value), multi_label, values)?;
+            return Some(Self::new(
+                resolved,
+                is_integer,
+                scoring,
+                output.origin.clone(),
+            ));
+        }
         let scoring = Scoring::from_outputs(
             outputs,
             quantization.map(|stated| stated.value),

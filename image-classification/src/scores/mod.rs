@@ -138,7 +138,7 @@ impl Interpretation {
         }
     }
 
-    /// The scores in `output`, which has the shape `[N]`, `[1, N]` or `[1, N, 1, 1]`.
+    /// The scores in `output`, which has the shape `[N]`, `[1, N]` or `[1, N, 1, 1]`, or is a single number.
     ///
     /// Softmax and sigmoid are computed in double precision.
     ///
@@ -153,8 +153,7 @@ impl Interpretation {
             Scoring::PositiveLogit | Scoring::PositiveProbability
         );
         if classes == 0
-            || shape.is_empty()
-            || !shape.contains(&classes)
+            || !(shape.contains(&classes) || shape.is_empty())
             || (is_single && classes != 1)
         {
             return Err(ScoresError::Shape {
@@ -482,8 +481,15 @@ mod tests {
     }
 
     #[test]
+    fn a_number_without_dimensions_answers_yes_or_no() {
+        let of = |shape: &[usize]| scores(shape, &[0.0], Scoring::PositiveLogit).unwrap();
+        assert_eq!(of(&[]).values(), [0.5, 0.5]);
+        assert_eq!(of(&[]), of(&[1, 1]));
+    }
+
+    #[test]
     fn other_shapes_are_rejected() {
-        for shape in [&[2, 3][..], &[1, 2, 3], &[], &[1, 0]] {
+        for shape in [&[2, 3][..], &[1, 2, 3], &[1, 0]] {
             let values = vec![0.5; shape.iter().product()];
             let error = scores(shape, &values, Scoring::Raw).unwrap_err();
             assert_eq!(error.code(), "not-a-classifier", "{shape:?}");

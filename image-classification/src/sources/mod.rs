@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 
 use backend_api::ModelSource;
 use model_file::onnx::Model;
-use model_file::{Format, read_source};
+use model_file::{Format, MOST_ONNX_BYTES, MOST_TFLITE_BYTES, read_source};
 use prost::Message as _;
 use prost::bytes::Bytes;
 
@@ -45,10 +45,6 @@ use crate::{
     Quantization, Resize, WithOrigin,
 };
 
-/// Protocol Buffers, which ONNX files are, cannot be larger.
-const MOST_ONNX_BYTES: u64 = 2 << 30;
-/// The largest TensorFlow Lite model: a `FlatBuffer` has signed offsets of 32 bits.
-const MOST_TFLITE_BYTES: u64 = 2 << 30;
 /// The largest `.json` or `.yml`; a file with 20,000 labels has 2 MB.
 const MOST_CONFIG_BYTES: u64 = 16 << 20;
 
@@ -570,7 +566,10 @@ fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
             })?;
             Ok(Inside {
                 model_info: onnx::model_info(&onnx),
-                metadata: ultralytics::of_onnx(&onnx)?.into_iter().collect(),
+                metadata: ultralytics::of_onnx(&onnx)?
+                    .into_iter()
+                    .chain(onnx::input_quantization(&onnx)?)
+                    .collect(),
                 embedded: None,
                 graph: graph::onnx::find(&onnx),
                 convention: None,

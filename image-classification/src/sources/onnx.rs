@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use model_file::onnx::{Model, text};
+use model_file::onnx::{Graph, Model, Tensor, text};
 
-use super::Identity;
+use super::{Identity, SourceError, SourceSettings, unsupported};
+use crate::{Quantization, WithOrigin};
 
 /// The names of the graph and of the producer.
 pub(super) fn identity(model: &Model) -> Identity {
@@ -32,11 +33,136 @@ pub(super) fn model_info(model: &Model) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// Reads the quantization of the model's input, if every operator that reads the input is a `DequantizeLinear`.
+///
+/// # Errors
+///
+/// [`SourceError::Value`] for a scale of each channel, and for operators that differ.
+pub(super) fn input_quantization(model: &Model) -> Result<Option<SourceSettings>, SourceError> {
+    let Some(graph) = &model.graph else {
+        return Ok(None);
+    };
+    let is_weight = |name: &[u8]| constant(graph, name).is_some();
+    let mut inputs = graph.input.iter().filter_map(|input| input.name.as_ref());
+    let Some(input) = inputs.find(|name| !is_weight(name)) else {
+        return Ok(None);
+    };
+    let readers = graph.node.iter();
+    let mut readers = readers
+        .filter(|node| node.reads().contains(&input))
+        .peekable();
+    let mut stated: Option<Quantization> = None;
+    if readers.peek().is_none() {
+        return Ok(None);
+    }
+    for node in readers {
+        if node.operator() != "DequantizeLinear" || node.input.first() != Some(input) {
+            return Ok(None);
+        }
+        let found = scale_and_zero_point(graph, &node.input);
+        if found.is_none() || stated.is_some_and(|stated| Some(stated) != found) {
+            return Err(unsupported(
+                "the model",
+                "scale of the DequantizeLinear at its input",
+                match found {
+                    Some(other) => format!("{other}, and another one"),
+                    None => "other than one number in the file".to_owned(),
+                },
+                "one constant number above 0, and one zero point",
+            ));
+        }
+        stated = found;
+    }
+    let by = "the model's first operator, DequantizeLinear: scale and zero point";
+    Ok(stated.map(|quantization| SourceSettings {
+        input_quantization: Some(WithOrigin::new(quantization, by)),
+        ..SourceSettings::default()
+    }))
+}
+
+/// The tensor that an initializer or a `Constant` states.
+fn constant<'a>(graph: &'a Graph, name: &[u8]) -> Option<&'a Tensor> {
+    let mut tensors = graph.initializer.iter();
+    let tensor = tensors.find(|tensor| tensor.name.as_deref() == Some(name));
+    tensor.or_else(|| {
+        let mut nodes = graph.node.iter();
+        let node = nodes.find(|node| node.output.iter().any(|output| &output[..] == name))?;
+        let is_constant = node.is_onnx() && node.operator() == "Constant";
+        node.attribute("value").filter(|_| is_constant)?.t.as_ref()
+    })
+}
+
+fn scale_and_zero_point(graph: &Graph, inputs: &[prost::bytes::Bytes]) -> Option<Quantization> {
+    let scale = constant(graph, inputs.get(1)?)?.floats()?;
+    let zero_point = match inputs.get(2).filter(|name| !name.is_empty()) {
+        Some(name) => constant(graph, name)?.integers()?,
+        None => vec![0],
+    };
+    match (&scale[..], &zero_point[..]) {
+        (&[scale], &[zero_point]) if scale.is_finite() && scale > 0.0 => Some(Quantization {
+            scale,
+            zero_point: i32::try_from(zero_point).ok()?,
+        }),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use model_file::onnx::StringStringEntry;
+    use model_file::onnx::{DataType, Node, StringStringEntry, ValueInfo};
 
     use super::*;
+
+    fn dequantizing(scales: &[f32], readers: &[(&str, &str)]) -> Model {
+        let raw = |values: &[f32]| {
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+            bytes.collect::<Vec<u8>>().into()
+        };
+        let floats = |name: &str, values: &[f32]| Tensor {
+            name: Some(name.to_owned().into()),
+            data_type: Some(DataType::Float as i32),
+            raw_data: Some(raw(values)),
+            ..Tensor::default()
+        };
+        let node = |(operator, scale): &(&str, &str)| Node {
+            op_type: Some((*operator).to_owned().into()),
+            input: ["x", scale].map(|name| name.to_owned().into()).to_vec(),
+            ..Node::default()
+        };
+        let graph = Graph {
+            node: readers.iter().map(node).collect(),
+            input: vec![ValueInfo {
+                name: Some("x".into()),
+                ..ValueInfo::default()
+            }],
+            initializer: vec![floats("s", scales), floats("t", &[0.5])],
+            ..Graph::default()
+        };
+        Model {
+            graph: Some(graph),
+            ..Model::default()
+        }
+    }
+
+    #[test]
+    fn a_dequantized_input_states_its_scale() {
+        let of = |scales: &[f32], readers: &[(&str, &str)]| {
+            input_quantization(&dequantizing(scales, readers)).map(|settings| {
+                let stated = settings.and_then(|settings| settings.input_quantization);
+                stated.map(|stated| (stated.value.scale, stated.value.zero_point))
+            })
+        };
+        let one = ("DequantizeLinear", "s");
+        assert_eq!(of(&[0.25], &[one]).unwrap(), Some((0.25, 0)));
+        assert_eq!(of(&[0.25], &[one, one]).unwrap(), Some((0.25, 0)));
+        assert_eq!(of(&[0.25], &[one, ("Cast", "s")]).unwrap(), None);
+        assert_eq!(of(&[0.25], &[("Cast", "s")]).unwrap(), None);
+        assert_eq!(of(&[0.25], &[]).unwrap(), None);
+        let of_each_channel = of(&[0.25, 0.5, 1.0], &[one]).unwrap_err();
+        assert!(of_each_channel.to_string().contains("DequantizeLinear"));
+        assert!(of(&[0.25], &[one, ("DequantizeLinear", "t")]).is_err());
+        assert!(of(&[0.25], &[("DequantizeLinear", "computed")]).is_err());
+    }
 
     #[test]
     fn keys_have_a_prefix() {

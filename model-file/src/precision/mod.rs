@@ -14,7 +14,7 @@ use std::io;
 use backend_api::ModelSource;
 use prost::Message as _;
 
-use crate::files::MOST_ONNX_BYTES;
+use crate::files::{MOST_ONNX_BYTES, MOST_TFLITE_BYTES};
 use crate::format::{Format, read_source};
 use crate::onnx::Model;
 
@@ -22,8 +22,6 @@ use crate::onnx::Model;
 const LEAST_SHARE: u64 = 10;
 /// Weights are looked for through so many operators.
 const MOST_STEPS: usize = 16;
-/// A `FlatBuffer` has signed offsets of 32 bits.
-const MOST_TFLITE_BYTES: u64 = 2 << 30;
 
 /// The precision of stored weights, from the finest to the coarsest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

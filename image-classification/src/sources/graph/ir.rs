@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use model_file::ir::{Graph, Layer};
 
 use super::{
-    End, OTHER_SOFTMAX, Step, best_ids, decide, is_over_classes, is_over_no_classes,
-    may_be_classes, no_classes, normalized, settings, sorted_by,
+    End, OTHER_SOFTMAX, Step, are_independent, best_ids, decide, is_over_classes,
+    is_over_no_classes, may_be_classes, no_classes, normalized, settings, sorted_by,
 };
 use crate::OutputKind;
 
@@ -23,15 +23,7 @@ pub(crate) fn find(graph: &Graph<'_>) -> Vec<End> {
 }
 
 fn end<'a>(graph: &Graph<'a>, result: Layer<'a>) -> End {
-    let steps = || {
-        let mut next = graph.input(result, 0);
-        std::iter::from_fn(move || {
-            let (layer, port) = next?;
-            let (step, input) = step(graph, layer, port);
-            next = input;
-            Some((step, layer.operator().to_owned()))
-        })
-    };
+    let steps = || steps(graph, graph.input(result, 0), true);
     let source = graph.input(result, 0);
     let names = source.into_iter().flat_map(|(layer, port)| {
         // IRs of version 10 name the output by its layer.
@@ -44,6 +36,31 @@ fn end<'a>(graph: &Graph<'a>, result: Layer<'a>) -> End {
         sorted_by: sorted_by(steps()),
         no_classes: no_classes(steps()),
     }
+}
+
+/// The steps from `value` back. With `joins` they may lead to several values that are joined.
+fn steps<'a>(
+    graph: &Graph<'a>,
+    value: Option<(Layer<'a>, &'a str)>,
+    joins: bool,
+) -> impl Iterator<Item = (Step, String)> {
+    let mut next = value;
+    std::iter::from_fn(move || {
+        let (layer, port) = next?;
+        let (step, input) = if joins && joins_independent(graph, layer) {
+            (Step::Gives(OutputKind::IndependentProbabilities), None)
+        } else {
+            step(graph, layer, port)
+        };
+        next = input;
+        Some((step, layer.operator().to_owned()))
+    })
+}
+
+/// Returns whether `layer` joins independent probabilities. They may not be joined ones: a hostile graph would never end.
+fn joins_independent<'a>(graph: &Graph<'a>, layer: Layer<'a>) -> bool {
+    let inputs = (0..layer.inputs()).map(|index| steps(graph, graph.input(layer, index), false));
+    layer.operator() == "Concat" && are_independent(inputs)
 }
 
 fn is_constant<'a>(graph: &Graph<'a>, layer: Layer<'a>) -> bool {
@@ -131,6 +148,7 @@ fn step<'a>(
                 None => Step::Unknown,
             }
         }
+        "Clamp" => Step::Bounds,
         "ReLU" => Step::Linear,
         "ReduceMean" | "AvgPool" => Step::Pooled,
         _ => Step::Unknown,

@@ -26,6 +26,8 @@ enum Step {
     Linear,
     /// Keeps logits logits, but not each value: a mean over positions.
     Pooled,
+    /// Bounds each value by itself: probabilities stay probabilities.
+    Bounds,
     /// Converts its input to values of this kind.
     Gives(OutputKind),
     /// Sorts the scores: their positions are ranks, not classes.
@@ -83,16 +85,23 @@ impl End {
 
 /// The kind of the values after `steps`, which begin at the output, and the operator that decides.
 fn decide(steps: impl Iterator<Item = (Step, String)>) -> Option<(OutputKind, String)> {
-    let (mut linear, mut integers) = (None, false);
+    let (mut linear, mut integers, mut bounds) = (None, false, false);
     for (step, operator) in steps.take(MOST_STEPS) {
         match step {
             Step::Same => {}
             Step::Integers => integers = true,
+            Step::Bounds => bounds = true,
             Step::Linear | Step::Pooled => linear = linear.or(Some(operator)),
             Step::Gives(kind) => {
                 let stays = linear.is_none() || kind == OutputKind::Logits;
                 let is_whole = !integers || kind == OutputKind::ClassIds;
-                return (stays && is_whole).then(|| (kind, linear.unwrap_or(operator)));
+                // Bounds of 0 and 1 may make probabilities of logits.
+                let is_bound = matches!(
+                    kind,
+                    OutputKind::Probabilities | OutputKind::IndependentProbabilities
+                );
+                return (stays && is_whole && (!bounds || is_bound))
+                    .then(|| (kind, linear.unwrap_or(operator)));
             }
             Step::Sorts | Step::NoClasses(_) | Step::Unknown => return None,
         }
@@ -109,17 +118,26 @@ fn sorted_by(steps: impl Iterator<Item = (Step, String)>) -> Option<String> {
             | Step::Pooled
             | Step::NoClasses(_)
             | Step::Unknown => return None,
-            Step::Same | Step::Integers | Step::Linear | Step::Gives(_) => {}
+            Step::Same | Step::Integers | Step::Linear | Step::Bounds | Step::Gives(_) => {}
         }
     }
     None
+}
+
+/// Returns whether `parts`, each the steps that begin at one of the values that are joined, are all independent
+/// probabilities: so is the whole, whichever part a class is in.
+fn are_independent<I: Iterator<Item = (Step, String)>>(parts: impl Iterator<Item = I>) -> bool {
+    let mut kinds = parts
+        .map(|steps| decide(steps).map(|(kind, _)| kind))
+        .peekable();
+    kinds.peek().is_some() && kinds.all(|kind| kind == Some(OutputKind::IndependentProbabilities))
 }
 
 /// Returns the operator after which `steps`, which begin at the output, do not identify classes, and the reason.
 fn no_classes(steps: impl Iterator<Item = (Step, String)>) -> Option<(String, &'static str)> {
     for (step, operator) in steps.take(MOST_STEPS) {
         match step {
-            Step::Same | Step::Integers | Step::Linear => {}
+            Step::Same | Step::Integers | Step::Linear | Step::Bounds => {}
             Step::NoClasses(reason) => return Some((operator, reason)),
             _ => return None,
         }
@@ -220,6 +238,11 @@ mod tests {
             found(OutputKind::Logits, "1")
         );
         assert_eq!(of(&[Step::Linear, softmax.clone()]), None);
+        assert_eq!(
+            of(&[Step::Bounds, softmax.clone()]),
+            found(OutputKind::Probabilities, "1")
+        );
+        assert_eq!(of(&[Step::Bounds, logits.clone()]), None);
         assert_eq!(of(&[Step::Integers, softmax]), None);
         assert_eq!(of(&[Step::Integers, ids]), found(OutputKind::ClassIds, "1"));
         assert_eq!(of(&[Step::Unknown, logits]), None);

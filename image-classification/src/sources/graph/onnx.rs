@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use model_file::onnx::{DataType, Graph, Model, Node, Tensor, ValueInfo, text};
 
 use super::{
-    End, OTHER_SOFTMAX, Step, WORST_IDS, best_ids, decide, is_over_classes, is_over_no_classes,
-    may_be_classes, no_classes, normalized, settings, sorted_by,
+    End, OTHER_SOFTMAX, Step, WORST_IDS, are_independent, best_ids, decide, is_over_classes,
+    is_over_no_classes, may_be_classes, no_classes, normalized, settings, sorted_by,
 };
 use crate::{OutputKind, Quantization};
 
@@ -89,21 +89,35 @@ impl<'a> Values<'a> {
 
     /// Returns the end of the graph at `output`, which is called `name`.
     fn end(&self, output: &'a [u8], name: String) -> End {
-        let steps = || {
-            let mut value = output;
-            std::iter::from_fn(move || {
-                let (node, index) = *self.producers.get(value)?;
-                let (step, input) = self.step(node, index);
-                value = node.input.get(input).map_or(&[][..], |name| name);
-                Some((step, node.operator().into_owned()))
-            })
-        };
+        let steps = || self.steps(output, true);
         End {
             names: vec![name],
             settings: settings(decide(steps()), self.quantization(output)),
             sorted_by: sorted_by(steps()),
             no_classes: no_classes(steps()),
         }
+    }
+
+    /// The steps from `value` back. With `joins` they may lead to several values that are joined.
+    fn steps(&self, value: &'a [u8], joins: bool) -> impl Iterator<Item = (Step, String)> {
+        let mut value = value;
+        std::iter::from_fn(move || {
+            let (node, index) = *self.producers.get(value)?;
+            let (step, input) = if joins && node.is_onnx() && self.joins_independent(node) {
+                (Step::Gives(OutputKind::IndependentProbabilities), 0)
+            } else {
+                self.step(node, index)
+            };
+            value = node.input.get(input).map_or(&[][..], |name| name);
+            Some((step, node.operator().into_owned()))
+        })
+    }
+
+    /// Returns whether `node` joins independent probabilities. They may not be joined ones: a hostile graph would never
+    /// end.
+    fn joins_independent(&self, node: &'a Node) -> bool {
+        node.operator() == "Concat"
+            && are_independent(node.input.iter().map(|input| self.steps(input, false)))
     }
 
     /// Returns whether `value` does not depend on the image.
@@ -221,6 +235,7 @@ impl<'a> Values<'a> {
                 Step::Gives(OutputKind::IndependentProbabilities)
             }
             ("TopK", 0) if self.may_sort_classes(node) => Step::Sorts,
+            ("Clip", 0) => Step::Bounds,
             ("BatchNormalization" | "Relu", 0) => Step::Linear,
             ("GlobalAveragePool" | "AveragePool" | "ReduceMean", 0) => Step::Pooled,
             _ => Step::Unknown,
@@ -609,6 +624,38 @@ mod tests {
         assert_eq!(of(Some(1), &[1, 1, 1, 5]), Some(OutputKind::Probabilities));
         assert_eq!(of(Some(3), &[1, 5, 1, 1]), None);
         assert_eq!(of(Some(0), &[2, 5]), None);
+    }
+
+    #[test]
+    fn bounded_and_joined_sigmoids_are_independent() {
+        let independent = Some(OutputKind::IndependentProbabilities);
+        let sigmoid = |name: &str| node("Sigmoid", &["x"], name);
+        let clip = |input: &str, output: &str| node("Clip", &[input, "w", "w"], output);
+        assert_eq!(
+            kind_of(vec![sigmoid("s"), clip("s", "y")], &[1, 6]),
+            independent
+        );
+        let logits = node("MatMul", &["x", "w"], "s");
+        assert_eq!(kind_of(vec![logits.clone(), clip("s", "y")], &[1, 6]), None);
+        let join = |input: &[&str], output: &str| node("Concat", input, output);
+        let joined = vec![
+            sigmoid("a"),
+            sigmoid("s"),
+            clip("s", "b"),
+            join(&["a", "b"], "y"),
+        ];
+        assert_eq!(kind_of(joined, &[1, 6]), independent);
+        let mixed = vec![sigmoid("a"), logits, join(&["a", "s"], "y")];
+        assert_eq!(kind_of(mixed, &[1, 6]), None);
+        assert_eq!(kind_of(vec![join(&[], "y")], &[1, 6]), None);
+        let mut fan: Vec<Node> = (0..60)
+            .map(|n| {
+                let before = format!("c{}", n + 1);
+                join(&[&before, &before], &format!("c{n}"))
+            })
+            .collect();
+        fan.push(node("Identity", &["c0"], "y"));
+        assert_eq!(kind_of(fan, &[1, 6]), None);
     }
 
     #[test]
