@@ -1,5 +1,5 @@
 # The program with OpenVINO and ONNX Runtime. Build it from a wheel of this version:
-#   cargo wheel && docker build --build-context wheel=target/wheels -t classify .
+#   cargo wheel && docker build --build-context wheel=target/wheel -t classify .
 #   docker run --rm -v "$PWD:/data:ro" classify -m model.onnx -i photos
 FROM python:3.12-slim-bookworm
 ARG OPENVINO=2026.4.1

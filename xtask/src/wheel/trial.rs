@@ -36,6 +36,7 @@ pub fn run() -> Result<()> {
     trial.without_engines()?;
     trial.with_engines()?;
     trial.with_stranger()?;
+    trial.action()?;
     trial.module()
 }
 
@@ -213,6 +214,39 @@ impl Trial {
             &["--force-reinstall".as_ref(), self.wheel.as_os_str()],
         )?;
         expect(&environment.classify(&["devices"])?, 0, &["RTen"])
+    }
+
+    /// The step of the action for GitHub that installs the package; the tests of the command line have the step that runs
+    /// it. Engines are left out: they are tried above, and the step would download them again. Its shell is a Unix one.
+    fn action(&self) -> Result<()> {
+        if cfg!(windows) {
+            return Ok(());
+        }
+        println!("  the action installs the package");
+        let steps = setup::workspace().join(".github/action");
+        let interpreters = self
+            .python
+            .parent()
+            .context("a directory of the interpreter")?;
+        let path = std::env::var_os("PATH").context("PATH is not set")?;
+        let path = std::iter::once(interpreters.to_path_buf()).chain(std::env::split_paths(&path));
+        let mut install = Command::new("bash");
+        let installed = install
+            .arg(steps.join("install.sh"))
+            .env("PATH", std::env::join_paths(path)?)
+            .env("RUNNER_TEMP", self.folder.path())
+            .env("GITHUB_PATH", self.folder.path().join("path"))
+            .env("WHEEL", &self.wheel)
+            .env("VERSION", "")
+            .env("OPENVINO", "none")
+            .env("ONNXRUNTIME", "none")
+            .output()?;
+        expect(&installed, 0, &["classify "])?;
+        let added = fs::read_to_string(self.folder.path().join("path"))?;
+        let devices = alone(&Path::new(added.trim()).join("classify"))
+            .arg("devices")
+            .output()?;
+        expect(&devices, 0, &["RTen"])
     }
 
     /// The types and the tests of the module, on the package as it is installed.
