@@ -88,6 +88,7 @@ fn a_backend_is_described_under_the_names_of_the_fields() {
             "engine_version": "2026.4",
             "library": {"path": "libopenvino_c.so", "origin": "the variable VIRTUAL_ENV"},
             "model": "model.xml",
+            "model_name": null,
             "requested_device": "AUTO",
             "devices": ["CPU"],
             "aliases": {"MYRIAD": "CPU_A"},
