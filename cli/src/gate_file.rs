@@ -326,7 +326,8 @@ fn arguments(
         _ if is_path => path_from(base, value),
         _ => value.into(),
     });
-    if flag.get_value_delimiter().is_some() {
+    // A flag that is given once takes a list as one value.
+    if flag.get_value_delimiter().is_some() || matches!(flag.get_action(), ArgAction::Set) {
         let values: Vec<OsString> = values.collect();
         return Ok(vec![argument(values.join(&OsString::from(",")))]);
     }

@@ -194,7 +194,7 @@ impl Classifier {
     /// Some models do not state the kind of their outputs. The outputs of the first images that are given together decide
     /// it once, for all clones: at most [`FIRST_IMAGES`](FittedPreprocessing::FIRST_IMAGES) images in
     /// [`classify_all`](Self::classify_all), and one image in [`classify`](Self::classify) and
-    /// [`classify_stream`](Self::classify_stream). [`FirstOutputs`] defines which images count. After that this has a
+    /// [`classify_stream`](Self::classify_stream). [`FirstOutputs`](crate::FirstOutputs) defines which images count. After that this has a
     /// [`reading`](FittedPreprocessing::reading). More images make the decision safer: a program that classifies single
     /// images sets `scores`, or gives a few images to `classify_all` first.
     pub fn preprocessing(&self) -> &FittedPreprocessing {

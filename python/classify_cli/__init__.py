@@ -13,6 +13,7 @@ from ._binary import find_program
 from ._classifier import Classifier
 from ._errors import ClassifyError, ImageError, ProgramError, WorkerDiedError
 from ._images import ImageLike
+from ._reference import reference
 from ._report import Comparison, Evaluation, Gate, PairReport, RunReport, Share, compare, evaluate
 from ._results import Result, ScoredClass, to_pandas
 
@@ -34,5 +35,6 @@ __all__ = [
     "compare",
     "evaluate",
     "find_program",
+    "reference",
     "to_pandas",
 ]

@@ -89,7 +89,8 @@ def _save(path: Path, arrays: Mapping[str, numpy.ndarray]) -> Path:
     if path.suffix == ".npz":
         part = path.with_name(f".{path.name}.{os.getpid()}.tmp.npz")
         try:
-            numpy.savez(part, **arrays)
+            # The stubs of numpy take a name for a flag of savez.
+            numpy.savez(part, **dict[str, Any](arrays))
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -22,7 +23,7 @@ reference = _MODULE.reference
 def inputs(tmp_path: Path) -> Path:
     tensors = numpy.arange(5 * 3 * 2 * 2, dtype=numpy.float32).reshape(5, 3, 2, 2)
     names = numpy.array([f"{name}.jpg" for name in "abcde"])
-    arrays = {
+    arrays: dict[str, Any] = {
         "tensors": tensors,
         "images": names,
         "hashes": numpy.array(["0" * 64] * 5),
@@ -37,7 +38,7 @@ def inputs(tmp_path: Path) -> Path:
 
 def means(batch: numpy.ndarray) -> numpy.ndarray:
     assert isinstance(batch, numpy.ndarray) and batch.dtype == numpy.float32
-    return batch.mean(axis=(2, 3))
+    return numpy.asarray(batch.mean(axis=(2, 3)))
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 32])
@@ -103,7 +104,7 @@ def test_a_callable_needs_no_torch(inputs: Path) -> None:
 def test_a_torch_module_runs_in_evaluation_mode(inputs: Path) -> None:
     torch = pytest.importorskip("torch")
 
-    class Means(torch.nn.Module):
+    class Means(torch.nn.Module):  # type: ignore[name-defined, misc, unused-ignore]
         def __init__(self) -> None:
             super().__init__()
             self.dropout = torch.nn.Dropout(0.99)

@@ -216,7 +216,7 @@ pub struct ClassifyArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub struct InputArgs {
     /// Model: OpenVINO IR (.xml with its .bin) or ONNX; OpenVINO also reads TensorFlow (Lite) and
-    /// Paddle; for --backend remote the model's name on the server, NAME[:VERSION] [default: the set-up's
+    /// Paddle; for --backend remote the model's name on the server, NAME or NAME:VERSION [default: the set-up's
     /// EfficientNet-Lite0]
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,

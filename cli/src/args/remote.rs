@@ -121,7 +121,7 @@ impl FromStr for RemoteModel {
     fn from_str(text: &str) -> Result<Self, String> {
         const FORM: &str = "write remote=grpc://host:port/MODEL, or grpcs:// for TLS";
         let (scheme, rest) = text.split_once("://").ok_or(FORM)?;
-        let (hosts, model) = rest.split_once('/').ok_or(FORM)?;
+        let (hosts, model) = split_hosts(rest).ok_or(FORM)?;
         let model = model.parse().map_err(|error| format!("{error}; {FORM}"))?;
         let urls = [format!("{scheme}://{hosts}")];
         Ok(Self {
@@ -129,6 +129,17 @@ impl FromStr for RemoteModel {
             model,
         })
     }
+}
+
+/// Splits a list of addresses from the model behind the first slash that belongs to no `://`.
+fn split_hosts(text: &str) -> Option<(&str, &str)> {
+    let is_end = |&(place, _): &(usize, &str)| {
+        let before = &text[..place];
+        let is_scheme = text[place..].starts_with("//") && before.ends_with(':');
+        !is_scheme && !before.ends_with(":/")
+    };
+    let (place, _) = text.match_indices('/').find(is_end)?;
+    Some((&text[..place], &text[place + 1..]))
 }
 
 /// Returns the addresses of a list: the second and later ones may leave the scheme out.
