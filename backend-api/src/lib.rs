@@ -25,7 +25,6 @@ mod options;
 mod outputs;
 mod pool;
 mod request;
-#[cfg(test)]
 mod schedules;
 mod sync;
 mod tensor;

@@ -1,12 +1,14 @@
 //! A warning on a model that answers the same for every image.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use backend_api::Tensor;
 use evaluation::agreement::{Answer, Variation};
 use evaluation::text::counted;
-use image_classification::{Interpretation, Scoring};
+use image_classification::{Interpretation, Scoring, read_file};
+
+/// The largest file that is compared with another.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// The outputs of images, as far as they do not depend on the image.
 #[derive(Debug, Default)]
@@ -40,8 +42,9 @@ impl SameAnswers {
     /// Returns the warning, if the answers for several images are the same and their files are not.
     pub fn warning(&self) -> Option<String> {
         let (first, others) = self.images.split_first()?;
-        let bytes = fs::read(first).ok()?;
-        let differs = |path: &PathBuf| fs::read(path).is_ok_and(|other| other != bytes);
+        let bytes = read_file(first, MOST_BYTES).ok()?;
+        let differs =
+            |path: &PathBuf| read_file(path, MOST_BYTES).is_ok_and(|other| other != bytes);
         others.iter().any(differs).then(|| {
             format!(
                 "the answers for {} do not depend on the image, or all classes tie; check the model, and its \

@@ -7,6 +7,8 @@
 //! without a bug passes, so the checkers find the bug and not the copy. A bug is planted in a process of its own, because
 //! a checker that finds a deadlock may abort.
 
+#![cfg(test)]
+
 mod with_loom;
 mod with_shuttle;
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::directories::{Directories, check_numbers};
 use super::error::GroundTruthError;
 use super::forms::{self, TruthForm, TruthSummary};
-use super::lookup::ClassLookup;
+use super::lookup::{ClassLookup, SEPARATORS};
 
 /// 256 MiB are about five million images.
 const MOST_BYTES: u64 = 256 << 20;
@@ -40,8 +40,6 @@ const CLASS_COLUMNS: [&str; 14] = [
     "tags",
     "synset",
 ];
-/// Characters between several classes of an image.
-pub(super) const SEPARATORS: [char; 2] = ['|', ';'];
 /// The longest class, in bytes: a label has at most as many characters.
 const LONGEST_CLASS: usize = 4 * 4096;
 

@@ -6,8 +6,10 @@ use std::collections::{BTreeSet, HashMap};
 use image_classification::Labels;
 
 use super::error::GroundTruthError;
-use super::ground_truth::SEPARATORS;
 use super::imagenet;
+
+/// Characters between several classes of an image.
+pub(super) const SEPARATORS: [char; 2] = ['|', ';'];
 
 /// The longest name that is compared with all labels to find the one that was meant: the time grows with the product
 /// of the lengths.

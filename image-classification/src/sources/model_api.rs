@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(said.resize.unwrap().value.to_string(), "crop:0.875");
         assert_eq!(said.interpolation.unwrap().value, Interpolation::Bicubic);
         assert_eq!(said.layout.unwrap().value, ImageLayout::Nchw);
-        assert_eq!(said.labels.unwrap().value.get(1), Some("b_c"));
+        assert_eq!(said.labels.unwrap().value.get(1), Some("b c"));
         assert_eq!(said.unused, ["model_info: topk"]);
     }
 
