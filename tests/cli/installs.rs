@@ -128,7 +128,7 @@ fn engines_of_environment() -> Result<(), Failed> {
     expect_own_engines(&mut alone(&link))
 }
 
-/// As `uv` installs with `UV_LINK_MODE=symlink`.
+/// Finds engines through links, which `uv` makes with `UV_LINK_MODE=symlink`.
 fn engines_of_links() -> Result<(), Failed> {
     let environment = Environment::new()?;
     environment.add_engines()?;

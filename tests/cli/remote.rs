@@ -465,17 +465,19 @@ fn tls() -> Result<(), Failed> {
 }
 
 fn flags() -> Result<(), Failed> {
-    for flag in [
-        "--url=grpc://h:1",
-        "--input-name=x",
-        "--timeout=3",
-        "--token-env=T",
+    let none = "no engine is remote";
+    for (flag, reason) in [
+        ("--url=grpc://h:1", none),
+        ("--input-name=x", none),
+        (
+            "--timeout=3",
+            "--timeout is an option of isolated and of remote engines, but there is none",
+        ),
+        ("--token-env=T", none),
     ] {
         let mut command = classify();
         let stderr = failure(command.args(["--backend", "rten", flag, "-m"]).arg(model()))?;
-        let has_reason = stderr.contains("no engine is remote")
-            || stderr.contains("remote engines, but there is none");
-        ensure(has_reason, stderr)?;
+        ensure(stderr.contains(reason), stderr)?;
     }
     let mut compare = classify();
     compare.args(["compare", "rten", "rten", "--ca=x.pem", "-m"]);

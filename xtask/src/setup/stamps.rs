@@ -64,7 +64,7 @@ impl Scope {
 /// The set-up of one directory.
 pub struct Setup<'a> {
     pub scope: Scope,
-    /// Those of the scope.
+    /// The packages of the scope.
     pub packages: Packages,
     /// The requested Python.
     pub chosen: Option<String>,
