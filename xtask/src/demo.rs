@@ -21,11 +21,11 @@ const ENGINES: &str = "openvino,onnx";
 pub fn run() -> Result<ExitCode> {
     if setup::is_ready_for_demo()? {
         eprintln!(
-            "the set-up is complete; the first build takes about five minutes on two cores, later ones seconds"
+            "the set-up is complete; the first build takes a few minutes on two cores, later ones seconds"
         );
     } else {
         eprintln!(
-            "downloading {MEGABYTES} MB of engines, a model and photos, and building classify meanwhile: about five minutes on two cores"
+            "downloading {MEGABYTES} MB of engines, a model and photos, and building classify meanwhile: a few minutes on two cores"
         );
     }
     let set_up = SetUp::start()?;
