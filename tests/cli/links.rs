@@ -78,13 +78,13 @@ fn links() -> Result<(), Failed> {
             for protection in [0o640, 0o600] {
                 let exists = link != "dangling" || target.exists();
                 if exists {
-                    fs::write(&target, "old")?;
+                    fs::write(&target, "not a result")?;
                     fs::set_permissions(&target, fs::Permissions::from_mode(protection))?;
                 }
                 expect_code(&place.run(&[flags, &[link]].concat()), 0)?;
                 ensure(place.is_link(link)?, (link, flags))?;
                 let text = fs::read_to_string(&target)?;
-                ensure(text.len() > 50 && !text.contains("old"), text)?;
+                ensure(text.len() > 50 && !text.contains("not a result"), text)?;
                 let mode = fs::metadata(&target)?.mode() & 0o777;
                 ensure(!exists || mode == protection, (link, mode))?;
             }
