@@ -74,8 +74,8 @@ enum Task {
         /// With the profile of the tests, which is built faster
         #[arg(long, conflicts_with = "published")]
         debug: bool,
-        /// Build it like that, and try it in empty environments, as `cargo verify` does
-        #[arg(long = "try", conflicts_with_all = ["published", "debug", "out"])]
+        /// Try it in empty environments as well, as `cargo verify` does
+        #[arg(long = "try", conflicts_with_all = ["published", "out"])]
         is_tried: bool,
         /// Put it into this folder instead
         #[arg(long, value_name = "DIR")]
@@ -121,20 +121,17 @@ fn main() -> ExitCode {
             is_tried,
             out,
         } => {
-            if is_tried {
-                let set_up = setup::run(None, &[setup::CHECKS]);
-                return report(
-                    set_up
-                        .and_then(|()| wheel::try_it())
-                        .map(|()| ExitCode::SUCCESS),
-                );
-            }
             let build = match (published, debug) {
                 (true, _) => wheel::Build::Published,
                 (_, true) => wheel::Build::Debug,
                 _ => wheel::Build::Release,
             };
-            wheel::run(build, out.as_deref()).map(|()| ExitCode::SUCCESS)
+            let result = if is_tried {
+                setup::run(None, &[setup::CHECKS]).and_then(|()| wheel::try_it(build))
+            } else {
+                wheel::run(build, out.as_deref())
+            };
+            result.map(|()| ExitCode::SUCCESS)
         }
         Task::BenchPeers { arguments } => bench_peers::run(&arguments),
     };

@@ -19,8 +19,8 @@ use crate::setup::{self, Packages, Scope};
 const ENGINES: [&str; 2] = ["openvino", "onnxruntime"];
 
 /// Builds the package and tries it: without engines, with them, its module, and next to a stranger of the same name.
-pub fn run() -> Result<()> {
-    let wheel = make(Build::Debug, &setup::workspace().join("target/wheel"))?;
+pub fn run(build: Build) -> Result<()> {
+    let wheel = make(build, &setup::workspace().join("target/wheel"))?;
     // Outside of the checkout, whose set-up a program in `target` uses.
     let folder = tempfile::Builder::new()
         .prefix("classify-wheel-")
