@@ -177,7 +177,7 @@ fn behind_image_error<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdEr
         Some(ImageError::Decode(error) | ImageError::OverBudget { source: error, .. }) => error,
         Some(ImageError::Layout(error)) => error,
         Some(ImageError::Read(error)) => error,
-        Some(ImageError::Tensor(error)) => error,
+        Some(ImageError::Tensor(error) | ImageError::Decoder(error)) => error,
         _ => error,
     }
 }
@@ -234,6 +234,11 @@ fn hint_of(error: &(dyn StdError + 'static), words: Words) -> Option<String> {
         }
         Some(DecodeError::Allocation { .. }) => return Some(out_of_memory()),
         _ => (),
+    }
+    if let Some(ImageError::DecodedElsewhere(elsewhere)) = error.downcast_ref()
+        && elsewhere.is_out_of_memory()
+    {
+        return Some(out_of_memory());
     }
     if let Some(LayoutError::Memory(_)) = error.downcast_ref() {
         return Some(out_of_memory());

@@ -1,17 +1,21 @@
-//! Engines in processes of their own: this program, started again.
+//! Engines and the decoding of images in processes of their own: this program, started again.
 
 use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backend_api::{Error, ErrorKind, InferBackend};
-use engine_isolation::{Isolated, Isolation};
+use engine_isolation::{Isolated, Isolation, Work};
+use image_classification::{Decoder, DecodingBackend};
+use serde::{Deserialize, Serialize};
 
 use crate::engines;
 use crate::errors::{self, Hinted};
 use crate::files_read;
+use crate::image_decoder;
 use crate::options::{EngineOptions, IsolationOptions};
 use crate::runtimes::library_dirs;
 
@@ -44,12 +48,48 @@ const VARIABLES: [&str; 22] = [
 /// The number of parts into which glibc divides memory: each takes addresses that nobody uses.
 const ARENAS: (&str, &str) = ("MALLOC_ARENA_MAX", "2");
 
-/// Runs the engine, if this process is one for an engine. Returns whether it is.
+/// The times that the process of the decoder is replaced within a minute: strangers may send many faulty images, and it
+/// starts in milliseconds.
+const DECODER_RESTARTS: usize = 600;
+
+/// The work of a process.
+#[derive(Debug, Serialize, Deserialize)]
+enum Job {
+    Engine(Box<EngineOptions>),
+    Decoder {
+        /// Images that are decoded at a time.
+        jobs: usize,
+    },
+}
+
+/// Does the work of an isolated process, if this is one. Returns whether it is.
 pub fn run_child() -> bool {
-    engine_isolation::run_child(|options: EngineOptions| {
-        let backend = engines::open(&options).map_err(|error| to_engine_error(&error))?;
-        Ok(Box::new(backend))
+    engine_isolation::run_child(|job: Job| -> Result<Box<dyn InferBackend>, Error> {
+        Ok(match job {
+            Job::Engine(options) => {
+                let backend = engines::open(&options).map_err(|error| to_engine_error(&error))?;
+                Box::new(backend)
+            }
+            Job::Decoder { jobs } => Box::new(DecodingBackend::new(jobs)?),
+        })
     })
+}
+
+/// Starts the process that decodes the images of this one, `jobs` at a time, if there are `limits` for it.
+pub fn start_decoder(limits: Option<IsolationOptions>, jobs: usize) -> anyhow::Result<()> {
+    let Some(limits) = limits else {
+        return Ok(());
+    };
+    let mut isolation = isolation(limits);
+    isolation.work = Work::Decoder;
+    // It lives as long as there are images.
+    isolation.cpu_time = None;
+    isolation.tensor_bytes = DecodingBackend::MOST_BYTES;
+    isolation.restarts = DECODER_RESTARTS;
+    isolation.restart_window = Duration::from_mins(1);
+    let backend = Isolated::open(&Job::Decoder { jobs }, &isolation)?;
+    image_decoder::set(Decoder::Backend(Arc::new(backend)));
+    Ok(())
 }
 
 /// Returns an error that can be sent to the other process.
@@ -102,13 +142,9 @@ fn open_isolated(
         return Err(Hinted::new(error, "leave --isolate out, or use the CPU").into());
     }
     let library = engines::library(options);
-    let mut isolation = Isolation::new();
-    isolation.command = Arc::new(move || command(limits.memory.is_some()));
+    let mut isolation = isolation(limits);
     isolation.readable = readable(options, library.as_ref().map(|found| &*found.path));
-    isolation.memory = limits.memory;
-    isolation.cpu_time = limits.cpu_time;
-    isolation.timeout = limits.timeout;
-    let backend = Isolated::open(options, &isolation)?;
+    let backend = Isolated::open(&Job::Engine(Box::new(options.clone())), &isolation)?;
     let (found, loaded) = (library.as_ref(), backend.info().library.as_ref());
     if found.map(|found| &found.path) != loaded.map(|loaded| &loaded.path) {
         let path = |library: Option<&backend_api::FoundLibrary>| {
@@ -124,7 +160,16 @@ fn open_isolated(
     Ok(Arc::new(backend))
 }
 
-/// Returns the command of the process of an engine.
+fn isolation(limits: IsolationOptions) -> Isolation {
+    let mut isolation = Isolation::new();
+    isolation.command = Arc::new(move || command(limits.memory.is_some()));
+    isolation.memory = limits.memory;
+    isolation.cpu_time = limits.cpu_time;
+    isolation.timeout = limits.timeout;
+    isolation
+}
+
+/// Returns the command of an isolated process.
 fn command(saves_addresses: bool) -> std::io::Result<Command> {
     let mut command = Command::new(env::current_exe()?);
     command.env_clear();

@@ -13,6 +13,7 @@ mod file_state;
 mod files_read;
 mod gate_file;
 mod identity;
+mod image_decoder;
 mod image_memory;
 mod input;
 mod inputs;

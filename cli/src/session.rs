@@ -19,6 +19,7 @@ use crate::engines;
 use crate::errors::{self, Hinted, UnusableInput};
 use crate::fields::{self, with_run_parts};
 use crate::file_state::{ModelState, check_unchanged};
+use crate::image_decoder;
 use crate::image_memory;
 use crate::inputs::Input;
 use crate::interrupt;
@@ -191,7 +192,9 @@ fn check_request(needed: u64, batch: usize, budget: u64) -> Result<(), Hinted> {
 
 /// Returns the options of a feed in this process.
 pub fn feed_options(jobs: usize) -> FeedOptions {
-    FeedOptions::new(jobs, image_memory::of_process().clone())
+    let mut options = FeedOptions::new(jobs, image_memory::of_process().clone());
+    options.decoder = image_decoder::of_process();
+    options
 }
 
 /// Returns the images that runs are given, until a signal comes.
@@ -249,6 +252,8 @@ impl Session {
             );
             return Err(Hinted::new(error, "compare fewer at a time").into());
         }
+        let limits = runs.iter().find_map(|(_, engine)| engine.isolation);
+        isolated::start_decoder(limits, options.jobs)?;
         let overrides = options.preprocess.overrides(options.scores)?;
         let mut resolver = Resolver::new(&overrides);
         // Runs of one model have the same to say of it.

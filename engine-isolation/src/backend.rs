@@ -197,6 +197,7 @@ mod linux {
 
         fn restart(&self, state: &mut State) -> Result<(), Error> {
             let Isolation {
+                work,
                 restarts,
                 restart_window,
                 ..
@@ -208,10 +209,11 @@ mod linux {
             state.is_over |= state.restarts.len() >= restarts;
             if state.is_over {
                 let message = format!(
-                    "the process of the engine is not started again: it was restarted {restarts} times within {restart_window:?}"
+                    "{} is not started again: it was restarted {restarts} times within {restart_window:?}",
+                    work.name()
                 );
-                let error = Error::new(ErrorKind::EngineCrashed, message)
-                    .with_hint("the model or the engine is faulty; do not use it");
+                let hint = format!("{}; do not use it", work.suspects());
+                let error = Error::new(ErrorKind::EngineCrashed, message).with_hint(hint);
                 return Err(match state.process.last_error() {
                     Some(last) => error.with_source(last),
                     None => error,

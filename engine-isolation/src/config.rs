@@ -10,12 +10,45 @@ use std::time::Duration;
 /// The variable that tells a process that it is the child of an [`Isolated`](crate::Isolated).
 pub const CHILD: &str = "ENGINE_ISOLATION_CHILD";
 
+/// The work of a child, which the errors about it name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Work {
+    /// The child runs the model of an engine. The default.
+    #[default]
+    Engine,
+    /// The child decodes images.
+    Decoder,
+}
+
+impl Work {
+    /// The child's name in errors.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Engine => "the process of the engine",
+            Self::Decoder => "the process of the decoder",
+        }
+    }
+
+    /// The parts that may be faulty when the child dies.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub(crate) const fn suspects(self) -> &'static str {
+        match self {
+            Self::Engine => "the model or the engine is faulty",
+            Self::Decoder => "the image or the decoder is faulty",
+        }
+    }
+}
+
 /// The child process: its program, its limits, and the files that it may read.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Isolation {
     /// Makes the command of the child. Default: this program without arguments and with the same environment.
     pub command: Arc<dyn Fn() -> io::Result<Command> + Send + Sync>,
+    /// The work of the child. Default: an engine.
+    pub work: Work,
     /// Files and directories that the child may read, in addition to the libraries and the descriptions of the
     /// hardware that the system has: the model's files, and the directories of the engine's libraries. Paths that do
     /// not exist are ignored. Default: none.
@@ -42,6 +75,7 @@ impl Isolation {
     pub fn new() -> Self {
         Self {
             command: Arc::new(|| std::env::current_exe().map(Command::new)),
+            work: Work::default(),
             readable: Vec::new(),
             memory: None,
             cpu_time: None,
@@ -72,6 +106,7 @@ impl Default for Isolation {
 impl fmt::Debug for Isolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Isolation")
+            .field("work", &self.work)
             .field("readable", &self.readable)
             .field("memory", &self.memory)
             .field("cpu_time", &self.cpu_time)

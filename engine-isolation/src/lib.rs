@@ -18,7 +18,7 @@ use backend_api::{Error, InferBackend};
 use serde::de::DeserializeOwned;
 
 pub use backend::Isolated;
-pub use config::Isolation;
+pub use config::{Isolation, Work};
 
 /// Runs the engine, if this process is the child of an [`Isolated`]; otherwise returns `false` at once.
 ///

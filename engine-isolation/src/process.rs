@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use backend_api::{BackendInfo, Error, ErrorKind, TensorSpec};
 
-use crate::config::Isolation;
+use crate::config::{Isolation, Work};
 use crate::lane::{Fault, Lane};
 use crate::protocol::{self, Confinement, MOST_OF_PROGRESS, Progress, Shape, Start, Until};
 
@@ -29,6 +29,7 @@ pub struct Process {
     child: Mutex<Life>,
     control: UnixStream,
     stderr: Arc<Tail>,
+    work: Work,
     /// The limits, for the hint of an error.
     memory: Option<u64>,
 }
@@ -43,6 +44,7 @@ struct Life {
 /// The end of a child, for the errors of all requests that it had.
 #[derive(Debug, Clone)]
 struct Death {
+    work: Work,
     message: String,
     stderr: String,
     /// The user may have limited the memory too much.
@@ -121,6 +123,7 @@ impl Process {
             child: Mutex::new(Life { child, death: None }),
             control,
             stderr,
+            work: isolation.work,
             memory: isolation.memory,
         })
     }
@@ -202,7 +205,8 @@ impl Process {
     /// The child has ended.
     fn death(&self, message: &str) -> Death {
         Death {
-            message: format!("the process of the engine {message}"),
+            work: self.work,
+            message: format!("{} {message}", self.work.name()),
             stderr: self.stderr.text(),
             memory: self.memory,
         }
@@ -233,11 +237,12 @@ impl Death {
         if !self.stderr.is_empty() {
             error = error.with_context("stderr", &self.stderr);
         }
+        let suspects = self.work.suspects();
         error.with_hint(match self.memory {
             Some(bytes) => format!(
-                "the model or the engine is faulty, or it needs more than the {bytes} bytes of `Isolation::memory`"
+                "{suspects}, or it needs more than the {bytes} bytes of `Isolation::memory`"
             ),
-            None => "the model or the engine is faulty; other requests are not affected".to_owned(),
+            None => format!("{suspects}; other requests are not affected"),
         })
     }
 }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::preparation::{ImageBuffers, ImageError, ImageFile, ImageSource, Preparation};
 use crate::threads::{DecodingThreads, JobError, Place};
-use crate::{ImageMemory, ImageNote};
+use crate::{Decoder, ImageMemory, ImageNote};
 
 /// Feeds images to runs, several images and requests at a time.
 ///
@@ -74,6 +74,8 @@ pub struct FeedOptions {
     pub jobs: usize,
     /// The memory that images may take. By default 1 GiB.
     pub memory: ImageMemory,
+    /// The place where images are decoded. By default the threads of the feed.
+    pub decoder: Decoder,
     /// The digests that are computed for each image. By default none.
     pub digests: Digests,
 }
@@ -84,6 +86,7 @@ impl FeedOptions {
         Self {
             jobs,
             memory,
+            decoder: Decoder::default(),
             digests: Digests::default(),
         }
     }
@@ -161,6 +164,7 @@ impl Feed {
         let FeedOptions {
             jobs,
             memory,
+            decoder,
             digests,
         } = options;
         let jobs = jobs.max(1);
@@ -190,6 +194,7 @@ impl Feed {
                 run_groups,
                 runs,
                 memory,
+                decoder,
                 digests,
                 buffers: Spares::default(),
                 threads: DecodingThreads::new(jobs),
@@ -316,6 +321,7 @@ struct Shared {
     /// The number of groups in flight.
     window: usize,
     memory: ImageMemory,
+    decoder: Decoder,
     digests: Digests,
     buffers: Spares<ImageBuffers>,
     threads: DecodingThreads,
@@ -424,7 +430,13 @@ impl Shared {
     fn prepare_here(&self, source: ImageSource) -> Result<Prepared, ImageError> {
         let start = Instant::now();
         let buffers = self.buffers.take().unwrap_or_default();
-        let mut file = ImageFile::read(source, &self.preparations, &self.memory, buffers)?;
+        let mut file = ImageFile::read(
+            source,
+            &self.preparations,
+            &self.memory,
+            &self.decoder,
+            buffers,
+        )?;
         let mut tensors = Vec::with_capacity(self.run_groups.len());
         let mut note = None;
         for run_group in &self.run_groups {

@@ -3,6 +3,7 @@
 
 mod classifier;
 pub mod decode;
+mod decoder;
 mod feed;
 mod file;
 mod first_outputs;
@@ -21,6 +22,7 @@ mod top_k;
 
 pub use classifier::{Classification, Classifier, ClassifierBuilder, ClassifyError, ScoredClass};
 pub use decode::{DecodeError, DecodeLimits, Image, ImageHeader, ImageNote};
+pub use decoder::{DecodedElsewhereError, Decoder, DecodingBackend};
 pub use feed::{
     Answer, Digests, Feed, FeedOptions, FeedRun, ImageOutputs, InputDigests, RunOutput,
 };

@@ -2,13 +2,14 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::io::{BufReader, Cursor, Seek as _};
+use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use backend_api::{Dim, ElementType, Tensor, TensorSpec};
 
 use crate::decode::bytes_of;
+use crate::decoder::{DecodedElsewhereError, Decoder, ImageFacts};
 use crate::file::{self, ReadError};
 use crate::setting::numbers;
 use crate::{
@@ -236,6 +237,12 @@ pub enum ImageError {
     /// The bytes are not an image, or the image exceeds the limits or the memory.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// The error of [`Decode`](Self::Decode), in another process.
+    #[error(transparent)]
+    DecodedElsewhere(#[from] DecodedElsewhereError),
+    /// The backend that decodes failed, or its process ended.
+    #[error(transparent)]
+    Decoder(backend_api::Error),
     /// The image needs more than the whole budget.
     #[error("{need}")]
     OverBudget {
@@ -266,7 +273,8 @@ impl ImageError {
             Self::Read(error) => error.code(),
             Self::Decode(error) | Self::OverBudget { source: error, .. } => error.code(),
             Self::Layout(error) => error.code(),
-            Self::Tensor(error) => error.kind().as_str(),
+            Self::DecodedElsewhere(error) => error.code(),
+            Self::Tensor(error) | Self::Decoder(error) => error.kind().as_str(),
             Self::Threads(_) => "resource-exhausted",
         }
     }
@@ -279,7 +287,8 @@ impl ImageError {
             Self::Changed => Some("run it again"),
             Self::Decode(error) | Self::OverBudget { source: error, .. } => Some(error.hint()),
             Self::Layout(error) => Some(error.hint()),
-            Self::Tensor(error) => error.hint(),
+            Self::DecodedElsewhere(error) => Some(error.hint()),
+            Self::Tensor(error) | Self::Decoder(error) => error.hint(),
             Self::Threads(_) => Some("use fewer `FeedOptions::jobs`"),
             Self::Panicked => Some("report this as a defect"),
         }
@@ -302,14 +311,14 @@ pub struct ImageNeed {
 }
 
 impl ImageNeed {
-    fn new(header: &ImageHeader, file: u64) -> Self {
-        let pixels = header.pixel_bytes(1);
+    fn new(facts: &ImageFacts, file: u64) -> Self {
+        let pixels = facts.pixel_bytes(1);
         Self {
             file,
-            size: (header.width(), header.height()),
+            size: facts.size,
             pixels,
-            decoding: header.decode_bytes(1).saturating_sub(pixels),
-            is_progressive: header.is_progressive(),
+            decoding: facts.decode_bytes(1).saturating_sub(pixels),
+            is_progressive: facts.is_progressive,
         }
     }
 }
@@ -351,8 +360,9 @@ pub struct ImageFile {
     bytes: Vec<u8>,
     /// The buffer of the first decoded image.
     pixels: Vec<u8>,
-    /// The size that decides reductions; other formats than JPEG have none.
-    size: Option<(u32, u32)>,
+    /// The facts of the file's header; an image that was given decoded has none.
+    facts: Option<ImageFacts>,
+    decoder: Decoder,
     /// Images by their reductions.
     decoded: Vec<(u32, Image)>,
     preparations: Vec<Preparation>,
@@ -367,7 +377,7 @@ impl ImageFile {
     ///
     /// Blocks until the budget of `memory` has all that the file and its `preparations` take at most, or whole images
     /// where there are no preparations. All memory is reserved at once, so that no thread waits while it holds memory
-    /// of the same budget.
+    /// of the same budget. A backend that decodes gets the file before its memory is reserved.
     ///
     /// # Errors
     ///
@@ -376,82 +386,62 @@ impl ImageFile {
         source: impl Into<ImageSource>,
         preparations: &[Preparation],
         memory: &ImageMemory,
+        decoder: &Decoder,
         buffers: ImageBuffers,
     ) -> Result<Self, ImageError> {
         let ImageBuffers {
             file: spare,
             pixels,
         } = buffers;
-        let limits = DecodeLimits::default();
-        let reserve = |header: &ImageHeader, length: u64| {
-            let needed = needed(header, length, preparations);
-            memory
-                .budget
-                .reserve(needed)
-                .map_err(|over| ImageError::OverBudget {
-                    need: ImageNeed::new(header, length),
-                    source: over.into(),
-                })
+        let limit = DecodeLimits::default().file_bytes;
+        let reader = Reader {
+            preparations,
+            memory,
+            decoder,
         };
-        let (bytes, decoded, size, reservation) = match source.into() {
+        let (bytes, read, decoded) = match source.into() {
             ImageSource::Path(path) => {
-                let (file, length) = file::open(&path, limits.file_bytes).map_err(too_large)?;
-                let mut reader = BufReader::new(file);
-                let header = ImageHeader::read(&mut reader, &limits)?;
-                let reservation = reserve(&header, length)?;
-                let mut file = reader.into_inner();
-                file.rewind().map_err(ReadError::Io)?;
-                let mut bytes = spare;
-                if file::fill(&mut bytes, file, length, length).map_err(too_large)? {
-                    return Err(ImageError::Changed);
-                }
-                (bytes, Vec::new(), reducible_size(&header), reservation)
+                let (file, length) = file::open(&path, limit).map_err(too_large)?;
+                let (bytes, read) = reader.file(file, length, spare)?;
+                (bytes, read, Vec::new())
             }
             ImageSource::Section {
                 path,
                 offset,
                 length,
             } => {
-                let limit = limits.file_bytes;
                 if length > limit {
                     let bytes = length;
                     return Err(too_large(ReadError::TooLarge { bytes, limit }));
                 }
                 let file = file::open_section(&path, offset, length)?;
-                let mut reader = BufReader::new(file);
-                let header = ImageHeader::read(&mut reader, &limits)?;
-                let reservation = reserve(&header, length)?;
-                let mut file = reader.into_inner();
-                file.rewind().map_err(ReadError::Io)?;
-                let mut bytes = spare;
-                file::fill(&mut bytes, file, length, length).map_err(too_large)?;
-                if (bytes.len() as u64) < length {
-                    return Err(ImageError::Changed);
-                }
-                (bytes, Vec::new(), reducible_size(&header), reservation)
+                let (bytes, read) = reader.file(file, length, spare)?;
+                (bytes, read, Vec::new())
             }
             ImageSource::Bytes(bytes) => {
-                let (length, limit) = (bytes.len() as u64, limits.file_bytes);
+                let length = bytes.len() as u64;
                 if length > limit {
                     let bytes = length;
                     return Err(too_large(ReadError::TooLarge { bytes, limit }));
                 }
-                let header = ImageHeader::read(Cursor::new(&bytes), &limits)?;
-                let reservation = reserve(&header, length)?;
-                (bytes, Vec::new(), reducible_size(&header), reservation)
+                let facts = decoder.header(&bytes)?;
+                let read = reader.reserve(facts, length)?;
+                (bytes, read, Vec::new())
             }
             ImageSource::Image(image) => {
                 let size = (image.width(), image.height());
                 let needed = made(preparations) + making(size, preparations);
                 let reservation = memory.budget.reserve(needed).map_err(DecodeError::from)?;
-                (Vec::new(), vec![(1, image)], None, reservation)
+                (Vec::new(), (None, reservation), vec![(1, image)])
             }
             ImageSource::Failed(error) => return Err(ImageError::Source(error)),
         };
+        let (facts, reservation) = read;
         Ok(Self {
             bytes,
             pixels,
-            size,
+            facts,
+            decoder: decoder.clone(),
             decoded,
             preparations: preparations.to_vec(),
             kept: memory.kept,
@@ -485,7 +475,8 @@ impl ImageFile {
     ///
     /// The errors of [`Image::decode`].
     pub fn image(&mut self, preparation: &Preparation) -> Result<&Image, ImageError> {
-        let by = self.size.map_or(1, |size| preparation.reduction(size));
+        let reducible = self.facts.as_ref().filter(|facts| facts.is_reducible);
+        let by = reducible.map_or(1, |facts| preparation.reduction(facts.size));
         self.reduced(by)
     }
 
@@ -503,16 +494,18 @@ impl ImageFile {
         let place = if let Some(place) = place {
             place
         } else {
-            let limits = DecodeLimits::default();
-            // Memory was reserved for the file as it was before it was read.
-            let header = ImageHeader::read(Cursor::new(&self.bytes), &limits)?;
-            if needed(&header, self.bytes.len() as u64, &self.preparations)
-                > self.reservation.bytes()
-            {
+            let length = self.bytes.len() as u64;
+            let facts = match (&self.facts, &self.decoder) {
+                // Read from these bytes.
+                (Some(facts), Decoder::Backend(_)) => facts.clone(),
+                // Memory was reserved for the file as it was before it was read.
+                _ => self.decoder.header(&self.bytes)?,
+            };
+            if needed(&facts, length, &self.preparations) > self.reservation.bytes() {
                 return Err(ImageError::Changed);
             }
             let memory = std::mem::take(&mut self.pixels);
-            let image = Image::decode_reduced(&self.bytes, &limits, memory, |_, _| by)?;
+            let image = self.decoder.image(&self.bytes, &facts, by, memory)?;
             self.decoded.push((by, image));
             self.decoded.len() - 1
         };
@@ -520,11 +513,60 @@ impl ImageFile {
     }
 }
 
-/// The size of an image that can be decoded smaller.
-fn reducible_size(header: &ImageHeader) -> Option<(u32, u32)> {
-    header
-        .is_reducible()
-        .then(|| (header.width(), header.height()))
+/// A file's facts, and the memory for it.
+type Reserved = (Option<ImageFacts>, Reservation);
+
+/// Reads the files of images whose memory is to be reserved.
+struct Reader<'a> {
+    preparations: &'a [Preparation],
+    memory: &'a ImageMemory,
+    decoder: &'a Decoder,
+}
+
+impl Reader<'_> {
+    /// Reads `length` bytes of a file, into the memory of `spare`.
+    fn file(
+        &self,
+        file: impl Read + Seek,
+        length: u64,
+        spare: Vec<u8>,
+    ) -> Result<(Vec<u8>, Reserved), ImageError> {
+        let mut bytes = spare;
+        let whole = |file, bytes: &mut Vec<u8>| {
+            let is_longer = file::fill(bytes, file, length, length).map_err(too_large)?;
+            if is_longer || (bytes.len() as u64) < length {
+                return Err(ImageError::Changed);
+            }
+            Ok(())
+        };
+        match self.decoder {
+            Decoder::Here => {
+                let mut reader = BufReader::new(file);
+                let header = ImageHeader::read(&mut reader, &DecodeLimits::default())?;
+                let reserved = self.reserve(header.into(), length)?;
+                let mut file = reader.into_inner();
+                file.rewind().map_err(ReadError::Io)?;
+                whole(file, &mut bytes)?;
+                Ok((bytes, reserved))
+            }
+            Decoder::Backend(_) => {
+                whole(file, &mut bytes)?;
+                let reserved = self.reserve(self.decoder.header(&bytes)?, length)?;
+                Ok((bytes, reserved))
+            }
+        }
+    }
+
+    fn reserve(&self, facts: ImageFacts, length: u64) -> Result<Reserved, ImageError> {
+        let needed = needed(&facts, length, self.preparations);
+        match self.memory.budget.reserve(needed) {
+            Ok(reservation) => Ok((Some(facts), reservation)),
+            Err(over) => Err(ImageError::OverBudget {
+                need: ImageNeed::new(&facts, length),
+                source: over.into(),
+            }),
+        }
+    }
 }
 
 /// The errors of an image's file that are the same for an image's bytes.
@@ -542,12 +584,12 @@ fn too_large(error: ReadError) -> ImageError {
 }
 
 /// Upper bound of the bytes that a file of `length` bytes and its tensors take at any time.
-fn needed(header: &ImageHeader, length: u64, preparations: &[Preparation]) -> u64 {
-    let size = (header.width(), header.height());
+fn needed(facts: &ImageFacts, length: u64, preparations: &[Preparation]) -> u64 {
+    let size = facts.size;
     let mut reductions: Vec<u32> = preparations
         .iter()
         .map(|preparation| {
-            if header.is_reducible() {
+            if facts.is_reducible {
                 preparation.reduction(size)
             } else {
                 1
@@ -564,20 +606,20 @@ fn needed(header: &ImageHeader, length: u64, preparations: &[Preparation]) -> u6
                 .memory_bytes(size, &preparation.layout)
         });
     // A thumbnail's window of weights is smaller than a row of pixels.
-    let making = tensors.max().unwrap_or_else(|| header.pixel_bytes(1));
+    let making = tensors.max().unwrap_or_else(|| facts.pixel_bytes(1));
     if reductions.is_empty() {
         reductions.push(1);
     }
     reductions.sort_unstable();
     reductions.dedup();
     // Images of other reductions are kept while one is decoded.
-    let pixels: u64 = reductions.iter().map(|by| header.pixel_bytes(*by)).sum();
+    let pixels: u64 = reductions.iter().map(|by| facts.pixel_bytes(*by)).sum();
     let decoding = reductions
         .iter()
         .map(|by| {
-            header
+            facts
                 .decode_bytes(*by)
-                .saturating_sub(header.pixel_bytes(*by))
+                .saturating_sub(facts.pixel_bytes(*by))
         })
         .max()
         .unwrap_or(0);

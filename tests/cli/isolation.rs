@@ -17,13 +17,20 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         let name = format!("isolation::{backend}_answers_as_it_does_without");
         trials.push(with_set_up.test(name, move || same(backend)));
     }
-    let tests: [(&str, fn() -> Result<(), Failed>); 9] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 12] = [
         ("a_crash_costs_the_images_in_flight", crash),
         ("a_crash_ends_the_program_without_isolation", unprotected),
         ("a_hang_ends_at_the_timeout", hang),
         ("memory_beyond_the_limit_is_an_error", memory),
         ("many_crashes_end_in_one_clear_error", budget),
-        ("a_killed_child_costs_the_images_in_flight", killed),
+        ("a_killed_engine_costs_the_image_in_flight", || {
+            killed("engine")
+        }),
+        ("a_killed_decoder_costs_the_image_in_flight", || {
+            killed("decoder")
+        }),
+        ("images_become_what_they_are_without", same_images),
+        ("an_image_beyond_the_memory_is_an_error", large_image),
         ("compare_survives_a_crash", compare),
         ("what_cannot_be_isolated_is_refused", refused),
         ("flags_of_the_isolation_need_it", flags),
@@ -180,18 +187,19 @@ fn budget() -> Result<(), Failed> {
     ensure(last.contains(words) && last.contains("SIGFPE"), last)
 }
 
-/// Returns the only child of a process.
-fn child_of(parent: u32) -> Result<Option<Pid>, Failed> {
+/// Returns the children of a process, in the order of their start.
+fn children_of(parent: u32) -> Result<Vec<Pid>, Failed> {
+    let mut children = Vec::new();
     for task in fs::read_dir(format!("/proc/{parent}/task"))? {
-        let children = fs::read_to_string(task?.path().join("children")).unwrap_or_default();
-        if let Some(child) = children.split_whitespace().next() {
-            return Ok(Pid::from_raw(child.parse()?));
+        let text = fs::read_to_string(task?.path().join("children")).unwrap_or_default();
+        for child in text.split_whitespace() {
+            children.extend(Pid::from_raw(child.parse()?));
         }
     }
-    Ok(None)
+    Ok(children)
 }
 
-fn killed() -> Result<(), Failed> {
+fn killed(work: &str) -> Result<(), Failed> {
     const IMAGES: usize = 3000;
     let directory = tempfile::tempdir()?;
     let images = levels(directory.path(), &[10, 200])?;
@@ -200,16 +208,9 @@ fn killed() -> Result<(), Failed> {
     fs::write(&list, lines.collect::<String>().repeat(IMAGES / 2))?;
     let mut command = classify();
     command
-        .args(["--backend", "onnx", "--requests", "1", "--color", "rgb"])
-        .args([
-            "--top",
-            "1",
-            "--format",
-            "csv",
-            "--isolate",
-            "--quiet",
-            "-m",
-        ])
+        .args(["--backend", "onnx", "--requests", "1", "--jobs", "1"])
+        .args(["--color", "rgb", "--top", "1", "--format", "csv"])
+        .args(["--isolate", "--quiet", "-m"])
         .arg(small_model("plain.onnx"))
         .arg("--input-list")
         .arg(&list);
@@ -222,20 +223,94 @@ fn killed() -> Result<(), Failed> {
     for _ in 0..100 {
         output.next().ok_or("no answer")??;
     }
-    let child = child_of(program.id())?.ok_or("no child")?;
+    let [decoder, engine] = children_of(program.id())?[..] else {
+        return Err("not two children".into());
+    };
+    let child = if work == "decoder" { decoder } else { engine };
     kill_process(child, Signal::KILL)?;
     let rest: Vec<String> = output.collect::<Result<_, _>>()?;
     let result = program.wait_with_output()?;
     let stderr = String::from_utf8_lossy(&result.stderr);
     let lost = stderr
         .lines()
-        .filter(|line| line.contains("was ended by SIGKILL"))
+        .filter(|line| line.contains(&format!("the process of the {work} was ended by SIGKILL")))
         .count();
     // None if it was between two images.
     ensure(lost <= 1, &stderr)?;
     ensure(result.status.code() == Some(lost as i32), &stderr)?;
     // One line for each image.
     ensure(100 + rest.len() == 1 + IMAGES, rest.len())
+}
+
+/// Results, notes and errors, of good and of damaged images.
+fn same_images() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let jpeg = fs::read(&photos()?[0])?;
+    let mut images = photos()?;
+    images.truncate(3);
+    for (name, bytes) in [
+        ("cut.jpg", &jpeg[..jpeg.len() / 2]),
+        ("empty.png", b""),
+        ("text.png", b"a text"),
+        ("bomb.ppm", b"P6 99999999 99999999 255\n"),
+        ("head.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
+        ("photo.heic", b"\0\0\0\x18ftypheic\0\0\0\0"),
+        ("deep.pgm", b"P5 2 2 65535\n\0\x01\0\x02\0\x03\0\x04"),
+    ] {
+        let path = directory.path().join(name);
+        fs::write(&path, bytes)?;
+        images.push(path);
+    }
+    images.push(directory.path().join("none.png"));
+    let results = [&[][..], &["--isolate"]].map(|isolate| {
+        let mut command = one_by_one("onnx", "plain.onnx", &images);
+        run(command.args(["--resize", "stretch"]).args(isolate))
+    });
+    for result in &results {
+        expect_code(result, 1)?;
+    }
+    let [here, isolated] = &results;
+    ensure(here.stdout == isolated.stdout, (here, isolated))?;
+    ensure(here.stderr == isolated.stderr, (here, isolated))?;
+    ensure(here.stderr.matches("error: ").count() == 8, here)
+}
+
+fn large_image() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let mut images = levels(directory.path(), &[10, 200])?;
+    let large = directory.path().join("large.qoi");
+    fs::write(&large, large_qoi(12_000))?;
+    images.insert(1, large);
+    let mut command = one_by_one("onnx", "plain.onnx", &images);
+    command.args(["--resize", "stretch", "--image-memory", "4G"]);
+    expect_code(&run(&mut command), 0)?;
+    let result = run(command.args(["--isolate", "--isolate-memory", "500M"]));
+    expect_code(&result, 1)?;
+    let errors: Vec<_> = result
+        .stderr
+        .lines()
+        .filter(|it| it.contains(".qoi"))
+        .collect();
+    let [error] = errors[..] else {
+        return Err(format!("{result:#?}").into());
+    };
+    ensure(error.contains("of memory for the image"), error)?;
+    ensure(error.contains("--image-memory"), error)
+}
+
+/// A QOI of `side` x `side` black pixels.
+fn large_qoi(side: u32) -> Vec<u8> {
+    // Runs of at most 62 pixels.
+    let runs = (side * side).div_euclid(62);
+    let rest = (side * side).rem_euclid(62) as u8;
+    let side = side.to_be_bytes();
+    let mut bytes = [b"qoif", &side[..], &side[..], &[3, 0]].concat();
+    bytes.extend(vec![0xc0 | 61; runs as usize]);
+    if rest > 0 {
+        bytes.push(0xc0 | (rest - 1));
+    }
+    bytes.extend([0, 0, 0, 0, 0, 0, 0, 1]);
+    bytes
 }
 
 fn compare() -> Result<(), Failed> {

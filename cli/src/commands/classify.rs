@@ -11,6 +11,7 @@ use crate::errors;
 use crate::fields::with_flags;
 use crate::files_read::FilesRead;
 use crate::interrupt;
+use crate::isolated;
 use crate::options::{ClassifyOptions, OutputOptions, note_defaults};
 use crate::process;
 use crate::resolve::{self, Resolver};
@@ -88,6 +89,7 @@ pub(super) fn open_run(
     messages: &Messages,
     step: impl FnMut(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<OpenRun> {
+    isolated::start_decoder(options.engine.isolation, options.jobs)?;
     let overrides = options.preprocess.overrides(options.scores)?;
     OpenRun::open(
         String::new(),

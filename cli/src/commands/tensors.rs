@@ -18,6 +18,7 @@ use crate::destination::Output;
 use crate::errors::{self, Hinted};
 use crate::files_read::FilesRead;
 use crate::interrupt;
+use crate::isolated;
 use crate::options::{TensorsOptions, note_defaults};
 use crate::process;
 use crate::resolve::Resolver;
@@ -38,6 +39,7 @@ pub fn run(mut options: TensorsOptions, messages: &mut Messages) -> anyhow::Resu
         .overrides(image_classification::ScoreKind::Auto)?;
     let mut resolver = Resolver::new(&overrides);
     let engine = &options.engine;
+    isolated::start_decoder(engine.isolation, options.jobs)?;
     let mut run = OpenRun::open(String::new(), engine, &mut resolver, messages, |_| Ok(()))?;
     let preprocessing = preprocessing(&run)?;
     let own = echo(&run)?;

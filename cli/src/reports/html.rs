@@ -18,6 +18,7 @@ use evaluation::{ComparedPair, ComparisonReport, EvaluatedRun, EvaluationReport,
 use super::changes::ChangesText;
 use super::wording::{ComparisonText as _, EvaluationText as _, FAILURES, FailureRow, class};
 use super::{Exporter, bisection};
+use crate::image_decoder;
 use crate::image_memory;
 use evaluation::accuracy::{Calibration, Counts, Decisions};
 use evaluation::agreement::{Gate, Pair, Row, Verdict};
@@ -486,6 +487,7 @@ fn thumbnail(path: &Path) -> Option<String> {
         path,
         &[],
         image_memory::of_process(),
+        &image_decoder::of_process(),
         ImageBuffers::default(),
     )
     .ok()?;

@@ -90,6 +90,19 @@ impl From<OverBudget> for DecodeError {
 }
 
 impl DecodeError {
+    /// The names that [`code`](Self::code) returns.
+    pub(crate) const CODES: [&str; 9] = [
+        "empty-file",
+        "unknown-format",
+        "unsupported-format",
+        "too-large",
+        "out-of-memory",
+        "cannot-read",
+        "unsupported-picture",
+        "damaged-picture",
+        "decoder-panicked",
+    ];
+
     /// A stable name for reports, in kebab case.
     pub const fn code(&self) -> &'static str {
         match self {

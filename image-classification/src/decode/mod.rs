@@ -106,7 +106,7 @@ impl Image {
         self.note
     }
 
-    fn noted(mut self, note: Option<ImageNote>) -> Self {
+    pub(crate) fn noted(mut self, note: Option<ImageNote>) -> Self {
         self.note = note;
         self
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A remark on a decoded image that its user should know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub enum ImageNote {
     /// The values of 16 bits use only the lower ones, so that the upper 8 bits are nearly black.

@@ -10,7 +10,7 @@ use futures_executor::block_on;
 use futures_util::FutureExt as _;
 
 use super::*;
-use crate::{Decode, Image, InputLayout, Preprocess};
+use crate::{Decode, Decoder, Image, InputLayout, Preprocess};
 
 fn spec(dims: &[usize]) -> TensorSpec {
     let dims = dims.iter().copied().map(Dim::Fixed).collect();
@@ -368,6 +368,7 @@ fn a_small_budget_lets_all_images_through() {
         source(),
         &[preparation(2), preparation(1)],
         &ImageMemory::new(64 << 20, 1),
+        &Decoder::Here,
         ImageBuffers::default(),
     );
     let needed = alone.unwrap().reserved();

@@ -12,6 +12,7 @@ use image_classification::{Feed, ImageBuffers, ImageFile};
 
 use crate::args::BenchArgs;
 use crate::errors::Hinted;
+use crate::image_decoder;
 use crate::image_memory;
 use crate::interrupt;
 use crate::process;
@@ -194,6 +195,7 @@ impl Prepared {
             path,
             &[run.input],
             image_memory::of_process(),
+            &image_decoder::of_process(),
             std::mem::take(&mut memory.buffers),
         )?;
         let image = file.image(&run.input)?;
@@ -214,7 +216,8 @@ impl Prepared {
         memory.buffers = file.into_buffers();
         Ok(Self {
             tensor,
-            decode_cpu: difference(start, decoded),
+            // An isolated decoder takes the CPU time of another process.
+            decode_cpu: difference(start, decoded).filter(|_| run.info().isolation.is_none()),
             tensor_cpu: sum(difference(decoded, made), joining_cpu),
         })
     }

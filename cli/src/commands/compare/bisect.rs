@@ -12,6 +12,7 @@ use image_classification::{ImageBuffers, ImageFile, Preparation};
 
 use crate::args::Backend;
 use crate::errors::Hinted;
+use crate::image_decoder;
 use crate::image_memory;
 use crate::interrupt;
 use crate::isolated;
@@ -90,6 +91,7 @@ pub fn run(
         image,
         &kinds,
         image_memory::of_process(),
+        &image_decoder::of_process(),
         ImageBuffers::default(),
     )?;
     let openers = sides
