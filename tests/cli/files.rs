@@ -22,7 +22,7 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
     let on_engines: [(&str, fn() -> Result<(), Failed>); 3] = [
         ("a_library_is_not_replaced", libraries),
         ("a_library_of_a_plugin_is_not_replaced", library_of_a_plugin),
-        ("a_cache_folder_keeps_what_is_foreign", foreign_in_cache),
+        ("a_cache_directory_keeps_what_is_foreign", foreign_in_cache),
     ];
     let kinds: [(&str, fn() -> Result<Reports, Failed>); 2] = [
         ("reports_of_compare", || reports_first("compare")),

@@ -27,7 +27,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
             "what_is_not_supported_is_an_error_unless_flags_say_it_all",
             unsupported,
         ),
-        ("external_data_stay_in_the_models_folder", external_data),
+        ("external_data_stay_in_the_models_directory", external_data),
         ("a_model_is_all_of_its_files", digest),
         ("what_an_ir_does_itself_is_not_done_again", prepared_irs),
         ("the_weights_tell_the_precision", precisions),
