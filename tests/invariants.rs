@@ -266,6 +266,21 @@ fn import_circles_are_small_and_the_command_line_has_none() {
     assert!(too_large.is_empty(), "{too_large:#?}");
 }
 
+/// The most lines of a file of code.
+const MOST_LINES: usize = 700;
+
+#[test]
+fn no_file_has_more_than_700_lines() {
+    let metadata = metadata(&["--no-deps"]);
+    for package in metadata["packages"].as_array().unwrap() {
+        let manifest = Path::new(package["manifest_path"].as_str().unwrap());
+        for file in rust_files(manifest.parent().unwrap()) {
+            let lines = source(&file).lines().count();
+            assert!(lines <= MOST_LINES, "{} has {lines} lines", file.display());
+        }
+    }
+}
+
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder of sources") {
@@ -406,7 +421,6 @@ fn only_the_command_line_prints_or_exits() {
     }
 }
 
-/// Libraries name the fields of their options; `cli/src/fields.rs` has the flags, `cli/src/runtimes.rs` the variables.
 /// A pipe would be waited for, and a device never ends: [`model_file::open_regular`] rejects both.
 #[test]
 fn files_are_opened_by_the_function_that_refuses_pipes() {
@@ -441,6 +455,7 @@ fn files_are_opened_by_the_function_that_refuses_pipes() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
+/// Libraries name the fields of their options; `cli/src/fields.rs` has the flags, `cli/src/runtimes.rs` the variables.
 #[test]
 fn libraries_name_no_flag_and_no_variable_of_the_command_line() {
     // Flags of OpenVINO's model optimizer, in the files that this module reads.

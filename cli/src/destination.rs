@@ -35,7 +35,7 @@ pub struct OutputFile {
 }
 
 impl Output {
-    /// Opens it, before work starts: a folder that is not there or not writable is found out now.
+    /// Opens it, before work starts: a directory that is not there or not writable is found out now.
     /// `flag` is the one that names `path`, for hints.
     pub fn open(flag: &str, path: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {

@@ -244,7 +244,7 @@ fn each_of_engine(engine: &EngineOptions, visit: &mut dyn FnMut(&str, &Path)) {
     }
 }
 
-/// Shows the libraries in the folder of `path`: an engine loads some of them later.
+/// Shows the libraries in the directory of `path`: an engine loads some of them later.
 fn each_library_beside(path: &Path, visit: &mut dyn FnMut(&str, &Path)) {
     let folder = path.parent().map(fs::read_dir);
     for entry in folder.into_iter().flatten().flatten().flatten() {

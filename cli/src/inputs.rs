@@ -19,7 +19,7 @@ const MOST_LIST_BYTES: u64 = 64 << 20;
 /// Most endings that a note on skipped files names.
 const MOST_ENDINGS: usize = 6;
 
-/// The images, and what was left out of folders.
+/// The images, and what was left out of directories.
 #[derive(Debug, Default)]
 pub struct Inputs {
     /// In the order in which results appear.
@@ -168,7 +168,7 @@ impl Inputs {
         }
     }
 
-    /// A file or folder, or a pattern where there is none of that name: shells that do not expand
+    /// A file or directory, or a pattern where there is none of that name: shells that do not expand
     /// patterns, and quoted ones, leave it to the program.
     fn add_argument(&mut self, path: &Path, recursive: bool) {
         if !pattern::is_pattern(path) || fs::symlink_metadata(path).is_ok() {

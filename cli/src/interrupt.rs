@@ -25,7 +25,7 @@ static WAITING: AtomicWaker = AtomicWaker::new();
 static NOTE_IS_OUT: AtomicBool = AtomicBool::new(false);
 /// The longest wait for that note.
 const NOTE_TIME: Duration = Duration::from_secs(1);
-/// Files and folders that do not outlive the program.
+/// Files and directories that do not outlive the program.
 static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// The work was not finished, because the user did not want to wait for it.
@@ -135,14 +135,14 @@ pub fn signal() -> Option<u8> {
     Some(CAME.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
 }
 
-/// A file or a folder that is removed when a signal stops everything, which drops nothing.
+/// A file or a directory that is removed when a signal stops everything, which drops nothing.
 ///
 /// Once this is dropped the path may be another process's, and no signal removes it.
 #[derive(Debug)]
 #[must_use]
 pub struct Temporary(PathBuf);
 
-/// Has a file or a folder removed when a signal stops everything.
+/// Has a file or a directory removed when a signal stops everything.
 pub fn remove_when_stopped(path: &Path) -> Temporary {
     let mut paths = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
     paths.push(path.to_owned());

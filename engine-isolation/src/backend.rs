@@ -7,7 +7,7 @@ use crate::config::Isolation;
 
 /// An engine in a child process.
 ///
-/// Its infer requests are those of the engine: each has a thread here and one there. Dropping it ends the child.
+/// Each infer request has a thread in this process and one in the child. Dropping the backend ends the child.
 #[derive(Debug)]
 pub struct Isolated {
     pool: SlotPool,
@@ -23,8 +23,8 @@ impl Isolated {
     /// # Errors
     ///
     /// - The engine's own error, if it cannot open the model.
-    /// - [`ErrorKind::EngineCrashed`] if the child dies, takes longer than [`Isolation::open_timeout`], or sends what it
-    ///   must not send.
+    /// - [`ErrorKind::EngineCrashed`] if the child dies, takes longer than [`Isolation::open_timeout`], or sends an invalid
+    ///   message.
     /// - [`ErrorKind::ResourceExhausted`] if it cannot be started.
     /// - [`ErrorKind::InvalidConfig`] on systems other than Linux, and for a `config` that cannot be serialized.
     pub fn open(config: &impl Serialize, isolation: &Isolation) -> Result<Self, Error> {

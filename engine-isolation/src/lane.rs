@@ -14,14 +14,14 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 
 use crate::protocol::{self, MOST_OF_REPLY, Reply, Shape, Until};
 
-/// The fault of a child that is killed for it.
+/// A fault for which the child is killed.
 #[derive(Debug)]
 pub enum Fault {
     /// It ended, or it closed its end.
     Closed,
     /// It did not answer in time.
     Late(Duration),
-    /// It sent what it must not send.
+    /// It sent an invalid message.
     Invalid(String),
 }
 

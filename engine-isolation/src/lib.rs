@@ -24,7 +24,7 @@ pub use config::{Isolation, Work};
 ///
 /// A program calls this at the start of `main`, before it starts a thread and before it reads stdin. `open` gets the
 /// configuration that was given to [`Isolated::open`]; it runs when the process is confined. When this returns `true`,
-/// the engine could not be opened, which the parent knows, and `main` returns.
+/// the engine could not be opened. The parent has the error, so `main` should return.
 pub fn run_child<C: DeserializeOwned>(
     open: impl FnOnce(C) -> Result<Box<dyn InferBackend>, Error>,
 ) -> bool {

@@ -5,8 +5,8 @@
 //! tensor into the memory file and sends its [`Shape`]; the child reads the tensor, writes the outputs into the same
 //! file, and sends a [`Reply`].
 //!
-//! A message is a length of four bytes and that many bytes of JSON. The parent trusts nothing that it reads: it reads no
-//! more than a bound, and not after a deadline.
+//! A message is a length of four bytes and that many bytes of JSON. The parent does not trust the child: it
+//! reads a limited number of bytes, and stops at a deadline.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};

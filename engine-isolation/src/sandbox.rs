@@ -225,7 +225,7 @@ const REFUSED_OLDER: &[i64] = &[
 ];
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_OLDER: &[i64] = &[];
-/// Calls whose first argument is a process: this one may be meant, no other.
+/// Calls whose first argument is a process. Only this process is allowed.
 const OWN_PROCESS: [i64; 4] = [
     libc::SYS_kill,
     libc::SYS_tgkill,

@@ -296,6 +296,7 @@ pub struct Recording<R> {
     labels: Vec<Option<Labels>>,
     /// For each run its first outputs.
     first_outputs: Vec<FirstOutputs>,
+    scores: ScoreKind,
 }
 
 #[derive(Debug)]
@@ -391,6 +392,7 @@ impl<R: Read + Seek> Recording<R> {
             labels: labels.collect(),
             runs,
             first_outputs,
+            scores: ScoreKind::Auto,
         })
     }
 
@@ -402,7 +404,15 @@ impl<R: Read + Seek> Recording<R> {
             first_outputs: vec![FirstOutputs::default()],
             labels: vec![None],
             source: Source::External(Box::new(outputs)),
+            scores: ScoreKind::Auto,
         }
+    }
+
+    /// Sets the kind of scores of the recorded runs. By default it is the recorded one.
+    #[must_use]
+    pub fn with_scores(mut self, scores: ScoreKind) -> Self {
+        self.scores = scores;
+        self
     }
 
     /// Returns the recorded runs.
@@ -410,15 +420,15 @@ impl<R: Read + Seek> Recording<R> {
         &self.runs
     }
 
-    /// Returns the recorded runs for a comparison, with the requested scores.
-    pub fn entries(&self, scores: ScoreKind) -> Vec<RunEntry> {
+    /// Returns the recorded runs for a comparison or an evaluation.
+    pub fn entries(&self) -> Vec<RunEntry> {
         let entry = |(place, (run, first)): (usize, (&RunInfo, &FirstOutputs))| RunEntry {
             name: match run.source {
                 None => format!("{} (recorded)", run.name),
                 Some(_) => run.name.clone(),
             },
             info: Ok(RunInfo {
-                interpretation: interpretation(run, first.outputs(), scores),
+                interpretation: interpretation(run, first.outputs(), self.scores),
                 ..run.clone()
             }),
             labels: self.labels.get(place).cloned().flatten(),
@@ -666,9 +676,9 @@ mod tests {
 
     #[test]
     fn scores_of_recorded_runs_are_those_requested() {
-        let recording = Recording::read(Cursor::new(recording())).unwrap();
         let scoring = |scores| {
-            let entries = recording.entries(scores);
+            let recording = Recording::read(Cursor::new(recording())).unwrap();
+            let entries = recording.with_scores(scores).entries();
             assert_eq!(entries[0].name, "a (recorded)");
             let info = entries[0].info.as_ref().unwrap();
             info.interpretation

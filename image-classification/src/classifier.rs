@@ -21,10 +21,10 @@ use crate::{
 /// ```
 /// use image_classification::Classifier;
 /// # use backend_api::{BackendInfo, Dim, ElementType, MockBackend, Tensor, TensorSpec};
-/// # let folder = tempfile::tempdir()?;
-/// # let model = folder.path().join("model.onnx");
+/// # let directory = tempfile::tempdir()?;
+/// # let model = directory.path().join("model.onnx");
 /// # std::fs::write(&model, [8, 10, 58, 0])?;
-/// # std::fs::write(folder.path().join("model.labels"), "cat\ndog\n")?;
+/// # std::fs::write(directory.path().join("model.labels"), "cat\ndog\n")?;
 /// # let spec = |name, dims: &[usize]| {
 /// #     TensorSpec::new(name, ElementType::F32, dims.iter().copied().map(Dim::Fixed).collect())
 /// # };
@@ -252,8 +252,8 @@ impl Classifier {
     /// #     .respond(|_, _| Tensor::new([1, 3], vec![0.1_f32, 0.7, 0.2]))
     /// #     .build()?;
     /// # let classifier = image_classification::Classifier::builder(backend).build()?;
-    /// # let folder = tempfile::tempdir()?;
-    /// # let paths = [folder.path().join("a.ppm"), folder.path().join("none.ppm")];
+    /// # let directory = tempfile::tempdir()?;
+    /// # let paths = [directory.path().join("a.ppm"), directory.path().join("none.ppm")];
     /// # std::fs::write(&paths[0], [&b"P6 8 8 255\n"[..], &[255; 8 * 8 * 3]].concat())?;
     /// # let mut seen = Vec::new();
     /// use futures_util::StreamExt as _;

@@ -11,6 +11,7 @@ mod functions;
 mod gather;
 pub mod ir;
 pub mod onnx;
+mod ports;
 mod precision;
 pub mod tflite;
 mod types;

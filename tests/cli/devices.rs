@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use classify_tests::{
     Needs, Run, ensure, expect_code, library_dirs, photos, run, set_up, small_model,
@@ -41,8 +40,29 @@ pub fn trials(engines: &Needs, set_up: &Needs) -> Vec<Trial> {
         "devices::an_incomplete_installation_is_explained",
         incomplete,
     ));
-    trials.push(set_up.test("devices::aliases_answer_as_the_cpu", aliases));
-    trials.push(set_up.test("devices::compiled_models_are_kept", cache));
+    trials.extend(set_up.scenario(
+        "devices::aliases",
+        Aliases::new,
+        [
+            ("answer_as_the_cpu", Aliases::answer_as_the_cpu),
+            ("are_named_in_notes", Aliases::are_named),
+            ("are_named_in_json", Aliases::are_named_in_json),
+            ("are_marked_in_the_list", Aliases::are_marked_in_the_list),
+        ],
+    ));
+    trials.extend(set_up.scenario(
+        "devices::cache",
+        cache,
+        [
+            ("the_first_run_adds_the_model", cache_adds),
+            ("the_next_run_loads_it", cache_loads),
+            ("a_loaded_model_answers_as_a_compiled_one", cache_answers),
+            ("a_damaged_model_is_compiled_again", cache_damaged),
+            ("a_damaged_model_is_replaced", cache_repaired),
+            ("two_runs_that_start_together_answer_alike", cache_together),
+            ("another_device_is_another_entry", cache_of_another_device),
+        ],
+    ));
     trials
 }
 
@@ -329,7 +349,7 @@ fn cut_plugin() -> Result<(), Failed> {
 }
 
 /// A plugins file in which MYRIAD, HDDL and GPU are other names for the CPU's plugin.
-fn alias_file(folder: &Path) -> Result<PathBuf, Failed> {
+fn alias_file(folder: &Path) -> Result<(), Failed> {
     let library = backend_openvino::find_library(None, &library_dirs())?.path;
     let beside = library.parent().ok_or("the library lies in no folder")?;
     let cpu = beside.join("libopenvino_intel_cpu_plugin.so");
@@ -349,107 +369,133 @@ fn alias_file(folder: &Path) -> Result<PathBuf, Failed> {
         "<plugin name=\"HETERO\" location=\"{}\"/>",
         hetero.display()
     )?;
-    let file = folder.join("plugins.xml");
-    std::fs::write(&file, format!("<ie><plugins>{plugins}</plugins></ie>"))?;
-    Ok(file)
+    let plugins = format!("<ie><plugins>{plugins}</plugins></ie>");
+    Ok(std::fs::write(folder.join("plugins.xml"), plugins)?)
 }
 
-fn aliases() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let file = alias_file(folder.path())?;
-    let photos = photos()?;
-    let classify_on = |device: &str, flags: &[&str]| {
-        let mut command = classify();
-        command.arg("-m").arg(set_up("models/squeezenet1.1.xml"));
-        command.args(["--digits", "9", "-d", device]).args(flags);
-        command.env("CLASSIFY_OPENVINO_PLUGINS", &file);
-        run(command.arg("-i").args(&photos[..6]))
-    };
-    let blocks = |run: &Run| {
-        run.stdout
-            .split_once("[ INFO ] Image path")
-            .map(|(_, rest)| rest.to_owned())
-    };
-    let cpu = classify_on("CPU", &[]);
-    expect_code(&cpu, 0)?;
-    ensure(
-        blocks(&cpu).is_some_and(|text| text.lines().count() > 60),
-        &cpu,
-    )?;
-    for (device, plugin) in [
-        ("MYRIAD", "CPU_A"),
-        ("hddl", "CPU_B"),
-        ("GPU", "CPU_C"),
-        ("GPU.0", "CPU_C"),
-        ("HETERO:MYRIAD,CPU", "CPU_A"),
-        ("hetero:gpu,cpu", "CPU_C"),
-    ] {
-        let alias = classify_on(device, &[]);
-        expect_code(&alias, 0)?;
-        ensure(blocks(&alias) == blocks(&cpu), (device, &alias))?;
-        // Nothing pretends to be hardware.
-        let says = format!("an alias of the plugin {plugin}");
-        ensure(alias.stderr.contains(&says), (device, &alias))?;
-        let line = classify_on(device, &["--format", "json", "--top", "1"]);
-        let first: Value = serde_json::from_str(line.stdout.lines().next().unwrap_or_default())?;
-        ensure(
-            first["device"]
-                .as_str()
-                .is_some_and(|device| device.contains(plugin)),
-            first,
-        )?;
-    }
-    let listed = devices(&[
-        "--plugins",
-        file.to_str().unwrap(),
-        "--backend",
-        "openvino",
-        "--format",
-        "json",
-    ]);
-    let report = json(&listed)?;
-    let list = report["engines"][0]["devices"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    for device in list {
-        let is_alias = device["alias_of"]["plugin"].is_string();
-        ensure(is_alias == (device["name"] != "CPU"), device)?;
-    }
-    Ok(())
+/// Device strings on aliases, and the alias that each one takes.
+const ON_ALIASES: [(&str, &str); 6] = [
+    ("MYRIAD", "CPU_A"),
+    ("hddl", "CPU_B"),
+    ("GPU", "CPU_C"),
+    ("GPU.0", "CPU_C"),
+    ("HETERO:MYRIAD,CPU", "CPU_A"),
+    ("hetero:gpu,cpu", "CPU_C"),
+];
+
+/// Answers on the CPU and on its aliases.
+struct Aliases {
+    folder: tempfile::TempDir,
+    cpu: Run,
+    /// In the order of `ON_ALIASES`.
+    runs: Vec<Run>,
 }
 
-fn cache() -> Result<(), Failed> {
+impl Aliases {
+    fn new() -> Result<Self, Failed> {
+        let folder = tempfile::tempdir()?;
+        alias_file(folder.path())?;
+        let on = |device| on_alias(folder.path(), device, &[]);
+        let cpu = on("CPU")?;
+        let runs = ON_ALIASES.iter().map(|&(device, _)| on(device));
+        let runs = runs.collect::<Result<_, _>>()?;
+        Ok(Self { folder, cpu, runs })
+    }
+
+    fn answer_as_the_cpu(&self) -> Result<(), Failed> {
+        let cpu = answers(&self.cpu)?;
+        ensure(cpu.lines().count() > 60, &self.cpu)?;
+        for run in &self.runs {
+            ensure(answers(run)? == cpu, run)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing pretends to be hardware.
+    fn are_named(&self) -> Result<(), Failed> {
+        for (run, (_, plugin)) in self.runs.iter().zip(ON_ALIASES) {
+            let says = format!("an alias of the plugin {plugin}");
+            ensure(run.stderr.contains(&says), run)?;
+        }
+        Ok(())
+    }
+
+    fn are_named_in_json(&self) -> Result<(), Failed> {
+        for (device, plugin) in ON_ALIASES {
+            let run = on_alias(self.folder.path(), device, &["--format", "json"])?;
+            let line = run.stdout.lines().next().unwrap_or_default();
+            let line: Value = serde_json::from_str(line)?;
+            let named = line["device"].as_str().unwrap_or_default();
+            ensure(named.contains(plugin), &line)?;
+        }
+        Ok(())
+    }
+
+    fn are_marked_in_the_list(&self) -> Result<(), Failed> {
+        let file = self.folder.path().join("plugins.xml");
+        let listed = devices(&[
+            "--plugins",
+            file.to_str().unwrap(),
+            "--backend",
+            "openvino",
+            "--format",
+            "json",
+        ]);
+        let report = json(&listed)?;
+        let list = report["engines"][0]["devices"].as_array().ok_or("a list")?;
+        ensure(list.len() > 1, &report)?;
+        for device in list {
+            let is_alias = device["alias_of"]["plugin"].is_string();
+            ensure(is_alias == (device["name"] != "CPU"), device)?;
+        }
+        Ok(())
+    }
+}
+
+/// Six photos on `device` of the plugins file in `folder`.
+fn on_alias(folder: &Path, device: &str, flags: &[&str]) -> Result<Run, Failed> {
+    let mut command = classify();
+    command.arg("-m").arg(set_up("models/squeezenet1.1.xml"));
+    command.args(["--digits", "9", "-d", device]).args(flags);
+    command.env("CLASSIFY_OPENVINO_PLUGINS", folder.join("plugins.xml"));
+    let run = run(command.arg("-i").args(&photos()?[..6]));
+    expect_code(&run, 0)?;
+    Ok(run)
+}
+
+/// The runs of a model with a cache of compiled models, in their order.
+struct Cached {
+    added: Run,
+    loaded: Run,
+    /// After one bit of the weights was changed, which OpenVINO itself would not see.
+    damaged: Run,
+    repaired: Run,
+    /// Two processes that started together, on another device.
+    together: [Run; 2],
+    /// The number of entries after the first run, and after all of them.
+    entries: [usize; 2],
+}
+
+fn cache() -> Result<Cached, Failed> {
     let folder = tempfile::tempdir()?;
+    let cache = folder.path().join("cache");
     let photo = photos()?.remove(0);
-    let command = |device: &str| -> Command {
+    let on = |device: &str| -> Run {
         let mut command = classify();
         command.arg("-m").arg(set_up("models/squeezenet1.1.onnx"));
-        command
-            .arg("-i")
-            .arg(&photo)
-            .args(["-d", device, "--digits", "9"]);
-        command.arg("--cache-dir").arg(folder.path().join("cache"));
-        command
+        command.arg("-i").arg(&photo);
+        command.args(["-d", device, "--digits", "9"]);
+        run(command.arg("--cache-dir").arg(&cache))
     };
-    let expect = |said: &str| -> Result<String, Failed> {
-        let run = run(&mut command("CPU"));
-        expect_code(&run, 0)?;
-        ensure(run.stderr.contains(said), (said, &run))?;
-        Ok(run.stdout)
-    };
-    let first = expect("was added to the cache")?;
-    ensure(expect("was loaded from the cache")? == first, &first)?;
-
     let entries = || -> Result<Vec<PathBuf>, Failed> {
-        let entries = std::fs::read_dir(folder.path().join("cache"))?;
-        Ok(entries
-            .map(|entry| Ok(entry?.path()))
-            .collect::<std::io::Result<_>>()?)
+        let entries = std::fs::read_dir(&cache)?.map(|entry| Ok(entry?.path()));
+        Ok(entries.collect::<std::io::Result<_>>()?)
     };
-    ensure(entries()?.len() == 1, entries()?)?;
-    // One bit of the weights: OpenVINO itself would not see it.
-    for file in std::fs::read_dir(&entries()?[0])? {
+    let added = on("CPU");
+    expect_code(&added, 0)?;
+    let after_first = entries()?;
+    let loaded = on("CPU");
+    for file in std::fs::read_dir(&after_first[0])? {
         let file = file?.path();
         if file.extension().is_some_and(|ending| ending == "blob") {
             let mut bytes = std::fs::read(&file)?;
@@ -458,28 +504,65 @@ fn cache() -> Result<(), Failed> {
             std::fs::write(&file, bytes)?;
         }
     }
-    ensure(expect("was damaged")? == first, &first)?;
-    ensure(expect("was loaded from the cache")? == first, &first)?;
+    let damaged = on("CPU");
+    let repaired = on("CPU");
+    let together = std::thread::scope(|scope| {
+        let other = scope.spawn(|| on("HETERO:CPU"));
+        let this = on("HETERO:CPU");
+        [this, other.join().expect("no panic")]
+    });
+    Ok(Cached {
+        added,
+        loaded,
+        damaged,
+        repaired,
+        together,
+        entries: [after_first.len(), entries()?.len()],
+    })
+}
 
-    // Another device is another model; two processes that start together do not harm each other.
-    let both: Vec<_> = (0..2)
-        .map(|_| {
-            let mut command = command("HETERO:CPU");
-            command.stdout(std::process::Stdio::piped());
-            command.stderr(std::process::Stdio::piped()).spawn()
-        })
-        .collect::<Result<_, _>>()?;
-    let blocks = |text: &str| {
-        text.split_once("Image path")
-            .map(|(_, rest)| rest.to_owned())
-    };
-    for child in both {
-        let output = child.wait_with_output()?;
-        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-        ensure(
-            output.status.success() && blocks(&stdout) == blocks(&first),
-            &output,
-        )?;
+/// The answers of `run`, which ends well.
+fn answers(run: &Run) -> Result<&str, Failed> {
+    expect_code(run, 0)?;
+    let (_, answers) = run.stdout.split_once("Image path").ok_or("no answers")?;
+    Ok(answers)
+}
+
+fn cache_adds(all: &Cached) -> Result<(), Failed> {
+    let says = all.added.stderr.contains("was added to the cache");
+    ensure(says && all.entries[0] == 1, &all.added)
+}
+
+fn cache_loads(all: &Cached) -> Result<(), Failed> {
+    let says = all.loaded.stderr.contains("was loaded from the cache");
+    ensure(says, &all.loaded)
+}
+
+fn cache_answers(all: &Cached) -> Result<(), Failed> {
+    ensure(answers(&all.loaded)? == answers(&all.added)?, &all.loaded)
+}
+
+fn cache_damaged(all: &Cached) -> Result<(), Failed> {
+    ensure(all.damaged.stderr.contains("was damaged"), &all.damaged)?;
+    ensure(answers(&all.damaged)? == answers(&all.added)?, &all.damaged)
+}
+
+fn cache_repaired(all: &Cached) -> Result<(), Failed> {
+    let says = all.repaired.stderr.contains("was loaded from the cache");
+    ensure(says, &all.repaired)?;
+    ensure(
+        answers(&all.repaired)? == answers(&all.added)?,
+        &all.repaired,
+    )
+}
+
+fn cache_together(all: &Cached) -> Result<(), Failed> {
+    for run in &all.together {
+        ensure(answers(run)? == answers(&all.added)?, run)?;
     }
-    ensure(entries()?.len() == 2, entries()?)
+    Ok(())
+}
+
+fn cache_of_another_device(all: &Cached) -> Result<(), Failed> {
+    ensure(all.entries[1] == 2, all.entries)
 }

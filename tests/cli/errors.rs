@@ -9,8 +9,15 @@ use libtest_mimic::{Failed, Trial};
 use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 3] = [
+    let on_linux: [(&str, fn() -> Result<(), Failed>); 2] = [
         ("threads_that_are_refused_are_an_error", no_threads),
+        (
+            "threads_that_are_refused_leave_a_complete_report",
+            no_threads_to_evaluate,
+        ),
+    ];
+    let on_linux = on_linux.into_iter().filter(|_| cfg!(target_os = "linux"));
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 2] = [
         ("a_full_stdout_is_named", full_stdout),
         ("models_of_other_input_types_are_run", input_kinds),
     ];
@@ -20,9 +27,9 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("hostile_names_and_labels_are_escaped", hostile_names),
         ("a_closed_pipe_is_no_error", closed_pipe),
     ];
-    on_engines
+    on_linux
+        .chain(on_engines)
         .map(|(name, test)| engines.test(name, test))
-        .into_iter()
         .chain(on_photos.map(|(name, test)| with_set_up.test(name, test)))
         .collect()
 }
@@ -141,53 +148,52 @@ fn bombs() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Rust's threads ask for stacks that no system has: none can be started.
+/// `classify` with `arguments`. Rust's threads ask for stacks that no system has: none can be started.
+fn without_threads(arguments: &[&str], image: &std::path::Path) -> std::process::Command {
+    let mut command = classify();
+    command.env("RUST_MIN_STACK", (1_u64 << 46).to_string());
+    command.env("RUST_BACKTRACE", "1");
+    command.args(arguments).args(["-q", "--color", "rgb", "-m"]);
+    command.arg(small_model("plain.onnx")).arg("-i").arg(image);
+    command
+}
+
+/// Fails unless `run` ended with an error that names the cause, and not with a panic.
+fn expect_no_threads(run: &Run) -> Result<(), Failed> {
+    expect_code(run, 2)?;
+    let stderr = &run.stderr;
+    ensure(stderr.contains("operating system could not start"), run)?;
+    ensure(
+        !stderr.contains("panicked at") && !stderr.contains("backtrace"),
+        run,
+    )
+}
+
 fn no_threads() -> Result<(), Failed> {
-    if !cfg!(target_os = "linux") {
-        return Ok(());
-    }
     let (folder, image, _) = small_images()?;
-    let without_threads = |arguments: &[&str]| {
-        let mut command = classify();
-        command.env("RUST_MIN_STACK", (1_u64 << 46).to_string());
-        command.env("RUST_BACKTRACE", "1");
-        command.args(arguments).args(["-q", "--color", "rgb", "-m"]);
-        command.arg(small_model("plain.onnx")).arg("-i").arg(&image);
-        command
-    };
-    let at = |name: &str| folder.path().join(name);
-    let is_named = |run: &Run| {
-        let stderr = &run.stderr;
-        ensure(stderr.contains("operating system could not start"), run)?;
-        ensure(
-            !stderr.contains("panicked at") && !stderr.contains("backtrace"),
-            run,
-        )
-    };
     for backend in ["openvino", "onnx", "rten"] {
-        let output = at("results.json");
-        let run = run(without_threads(&["--backend", backend])
-            .arg("-o")
-            .arg(&output));
-        expect_code(&run, 2)?;
-        is_named(&run)?;
+        let output = folder.path().join("results.json");
+        let mut command = without_threads(&["--backend", backend], &image);
+        let run = run(command.arg("-o").arg(&output));
+        expect_no_threads(&run)?;
         ensure(!output.exists(), &run)?;
     }
-    // A report of what could not be evaluated is complete.
+    Ok(())
+}
+
+/// A report of what could not be evaluated is complete.
+fn no_threads_to_evaluate() -> Result<(), Failed> {
+    let (folder, image, _) = small_images()?;
+    let at = |name: &str| folder.path().join(name);
     std::fs::write(at("truth"), "a.ppm 1\n")?;
-    let report = at("report.json");
-    let mut command = without_threads(&["evaluate", "openvino", "onnx", "rten"]);
+    let mut command = without_threads(&["evaluate", "openvino", "onnx", "rten"], &image);
     command.arg("--truth").arg(at("truth"));
-    let run = run(command.arg("--report").arg(&report));
-    expect_code(&run, 2)?;
-    is_named(&run)?;
-    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report)?)?;
-    ensure(
-        report["runs"]
-            .as_array()
-            .is_some_and(|runs| runs.len() == 3),
-        report,
-    )?;
+    let run = run(command.arg("--report").arg(at("report.json")));
+    expect_no_threads(&run)?;
+    let report = std::fs::read(at("report.json"))?;
+    let report: serde_json::Value = serde_json::from_slice(&report)?;
+    let runs = report["runs"].as_array().ok_or("runs")?;
+    ensure(runs.len() == 3, &report)?;
     let left = std::fs::read_dir(folder.path())?.flatten();
     let left = left.filter(|entry| entry.file_name().to_string_lossy().starts_with(".classify"));
     ensure(left.count() == 0, folder.path())

@@ -11,22 +11,46 @@ use libtest_mimic::{Failed, Trial};
 use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
-    let anywhere: [(&str, fn() -> Result<(), Failed>); 7] = [
+    let anywhere: [(&str, fn() -> Result<(), Failed>); 6] = [
         ("an_output_never_replaces_what_is_read", replaces_nothing),
         ("an_output_never_replaces_the_list_on_stdin", list_on_stdin),
         ("stdout_is_never_a_file_that_is_read", stdout_to_input),
         ("a_closed_pipe_is_no_error_and_a_full_disk_is", no_reader),
         ("two_outputs_are_two_files", two_outputs),
-        ("reports_come_before_stdout", reports_first),
         ("a_cache_entry_takes_no_output", inside_the_cache),
     ];
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 2] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 3] = [
         ("a_library_is_not_replaced", libraries),
-        ("a_cache_folder_keeps_what_is_foreign", foreign_in_cache),
+        ("a_library_of_a_plugin_is_not_replaced", library_of_a_plugin),
+        ("a_cache_directory_keeps_what_is_foreign", foreign_in_cache),
     ];
+    let kinds: [(&str, fn() -> Result<Reports, Failed>); 2] = [
+        ("reports_of_compare", || reports_first("compare")),
+        ("reports_of_evaluate", || reports_first("evaluate")),
+    ];
+    let reports = kinds.map(|(name, build)| {
+        Needs::nothing().scenario(
+            name,
+            build,
+            [
+                ("are_written", Reports::are_written),
+                ("need_no_reader_of_stdout", Reports::need_no_reader),
+                (
+                    "leave_the_verdict_without_a_reader",
+                    Reports::verdict_needs_no_reader,
+                ),
+                (
+                    "need_no_space_for_stdout",
+                    Reports::need_no_space_for_stdout,
+                ),
+                ("leave_the_error_of_stdout", Reports::full_stdout_is_named),
+            ],
+        )
+    });
     anywhere
         .map(|(name, test)| Trial::test(name, test))
         .into_iter()
+        .chain(reports.into_iter().flatten())
         .chain(on_engines.map(|(name, test)| engines.test(name, test)))
         .collect()
 }
@@ -65,7 +89,7 @@ fn model_with_files(data: &str, labels: &str) -> Vec<u8> {
     .concat()
 }
 
-/// A folder with every kind of file that is read. The names of the files.
+/// A directory with every kind of file that is read. The names of the files.
 fn everything(folder: &Path) -> Result<Vec<&'static str>, Failed> {
     let at = |name: &str| folder.join(name);
     for name in ["plain.xml", "plain.bin", "plain.onnx"] {
@@ -371,82 +395,108 @@ fn two_outputs() -> Result<(), Failed> {
 }
 
 /// The verdict is that two models differ, in the last digits, and some rate is too low: both are exit code 1.
-fn reports_first() -> Result<(), Failed> {
+fn reports_first(kind: &str) -> Result<Reports, Failed> {
     let (folder, a, b) = small_images()?;
     let truth = folder.path().join("truth.txt");
     fs::write(&truth, "a.ppm 0\nb.ppm 0\n")?;
-    let other = format!("rten={}", small_model("probabilities.onnx").display());
-    let command = |kind: &str, reports: &Path| -> Command {
+    let command = |reports: &Path| -> Command {
         let mut command = classify();
         command
             .args([kind, "rten", "-m"])
             .arg(small_model("plain.onnx"));
         command.arg("-i").args([&a, &b]).args(["--color", "rgb"]);
-        match kind {
-            "compare" => {
-                command
-                    .arg(&other)
-                    .args(["--max-delta", "0"])
-                    .arg("--record")
-                    .arg(reports.join("record.jsonl"));
-            }
-            _ => {
-                command.args(["--min-top1", "1.0", "--truth"]).arg(&truth);
-            }
+        if kind == "compare" {
+            let other = small_model("probabilities.onnx");
+            command.arg(format!("rten={}", other.display()));
+            command.args(["--max-delta", "0", "--record"]);
+            command.arg(reports.join("record.jsonl"));
+        } else {
+            command.args(["--min-top1", "1.0", "--truth"]).arg(&truth);
         }
         for name in ["r.json", "r.md", "r.xml", "r.html"] {
             command.arg("--report").arg(reports.join(name));
         }
         command
     };
-    for (kind, files) in [("compare", 5), ("evaluate", 4)] {
-        // What is right is what happens with a reader.
-        let whole = tempfile::tempdir()?;
-        let read = run(&mut command(kind, whole.path()));
-        expect_code(&read, 1)?;
-        let expected = tree(whole.path())?;
-        ensure(expected.len() == files, expected.keys().collect::<Vec<_>>())?;
-        let same = |reports: &Path| -> Result<(), Failed> {
-            for (path, content) in &expected {
-                let name = path.file_name().expect("a name");
-                let found = fs::read(reports.join(name))?;
-                ensure(
-                    found.len() == content.len(),
-                    (name, found.len(), content.len()),
-                )?;
-            }
-            ensure(
-                tree(reports)?.len() == expected.len(),
-                "nothing else is there",
-            )
-        };
+    // With a reader.
+    let whole = tempfile::tempdir()?;
+    expect_code(&run(&mut command(whole.path())), 1)?;
 
-        let gone = tempfile::tempdir()?;
-        let (reader, writer) = std::io::pipe()?;
-        drop(reader);
-        let mut unread = command(kind, gone.path());
-        let status = unread
-            .stdout(writer)
-            .stderr(std::process::Stdio::null())
-            .status()?;
-        ensure(status.code() == Some(1), (kind, status))?;
-        same(gone.path())?;
+    let gone = tempfile::tempdir()?;
+    let (reader, writer) = std::io::pipe()?;
+    drop(reader);
+    let unread = command(gone.path())
+        .stdout(writer)
+        .stderr(std::process::Stdio::null())
+        .status()?;
 
-        if cfg!(target_os = "linux") {
-            let full = tempfile::tempdir()?;
-            let device = fs::File::options().write(true).open("/dev/full")?;
-            let output = command(kind, full.path())
-                .stdout(device)
-                .stderr(std::process::Stdio::piped())
-                .spawn()?
-                .wait_with_output()?;
-            let stderr = String::from_utf8_lossy(&output.stderr);
-            ensure(output.status.code() == Some(2), (kind, &output))?;
-            ensure(stderr.contains("cannot write to stdout"), stderr)?;
-            same(full.path())?;
-        }
+    let full = tempfile::tempdir()?;
+    let on_full_disk = if cfg!(target_os = "linux") {
+        let device = fs::File::options().write(true).open("/dev/full")?;
+        let mut command = command(full.path());
+        command.stdout(device).stderr(std::process::Stdio::piped());
+        Some(command.spawn()?.wait_with_output()?)
+    } else {
+        None
+    };
+    Ok(Reports {
+        expected: sizes(whole.path())?,
+        unread: (unread, sizes(gone.path())?),
+        on_full_disk: match on_full_disk {
+            Some(output) => Some((output, sizes(full.path())?)),
+            None => None,
+        },
+    })
+}
+
+/// The name and the size of each file in a directory.
+fn sizes(directory: &Path) -> Result<BTreeMap<PathBuf, usize>, Failed> {
+    let files = tree(directory)?.into_iter().map(|(path, content)| {
+        let name = path.file_name().expect("a name");
+        (PathBuf::from(name), content.len())
+    });
+    Ok(files.collect())
+}
+
+/// The reports of a run whose verdict has exit code 1, with a reader of stdout, without one, and on a full disk.
+struct Reports {
+    expected: BTreeMap<PathBuf, usize>,
+    unread: (std::process::ExitStatus, BTreeMap<PathBuf, usize>),
+    on_full_disk: Option<(std::process::Output, BTreeMap<PathBuf, usize>)>,
+}
+
+impl Reports {
+    fn are_written(&self) -> Result<(), Failed> {
+        ensure([4, 5].contains(&self.expected.len()), &self.expected)
     }
-    Ok(())
+
+    fn need_no_reader(&self) -> Result<(), Failed> {
+        let (_, files) = &self.unread;
+        ensure(*files == self.expected, (files, &self.expected))
+    }
+
+    fn verdict_needs_no_reader(&self) -> Result<(), Failed> {
+        let (status, _) = &self.unread;
+        ensure(status.code() == Some(1), status)
+    }
+
+    fn need_no_space_for_stdout(&self) -> Result<(), Failed> {
+        let Some((_, files)) = &self.on_full_disk else {
+            return Ok(());
+        };
+        ensure(*files == self.expected, (files, &self.expected))
+    }
+
+    fn full_stdout_is_named(&self) -> Result<(), Failed> {
+        let Some((output, _)) = &self.on_full_disk else {
+            return Ok(());
+        };
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure(
+            output.status.code() == Some(2) && stderr.contains("cannot write to stdout"),
+            output,
+        )
+    }
 }
 
 /// The table of a bench is all that it writes; classes are printed as they come.
@@ -549,8 +599,12 @@ fn libraries() -> Result<(), Failed> {
     ensure(
         fs::metadata(&own)?.len() == fs::metadata(&found)?.len(),
         "it was replaced",
-    )?;
-    // Far from the plugins file that names it.
+    )
+}
+
+/// The library lies far from the plugins file that names it.
+fn library_of_a_plugin() -> Result<(), Failed> {
+    let (folder, a, _) = small_images()?;
     let elsewhere = tempfile::tempdir()?;
     let plugin = elsewhere.path().join("libplugin.so");
     fs::write(&plugin, "a plugin")?;

@@ -1,4 +1,4 @@
-//! Folders, patterns and lists.
+//! Directories, patterns and lists.
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Seek as _, Write as _};

@@ -14,17 +14,38 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 6] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 5] = [
         ("ctrl_c_finishes_what_is_under_way", finishes),
         ("ctrl_c_leaves_whole_results_and_older_ones", whole_file),
         ("a_second_ctrl_c_stops_at_once", second),
         ("ctrl_c_is_told_when_the_reader_is_gone_too", no_reader),
-        ("ctrl_c_ends_a_bench", bench),
         ("ctrl_c_leaves_no_verdict_and_no_rest", no_verdict),
     ];
-    on_engines
+    let rounds = engines.scenario(
+        "ctrl_c_in_a_bench",
+        bench_with_rounds,
+        [
+            ("ends_with_code_130", bench_code),
+            ("leaves_no_images", bench_leaves_nothing),
+            ("counts_the_rounds", bench_rounds),
+            ("prints_the_table_so_far", bench_table),
+        ],
+    );
+    let long_round = engines.scenario(
+        "ctrl_c_in_a_long_round_of_a_bench",
+        bench_with_a_long_round,
+        [
+            ("ends_with_code_130", bench_code),
+            ("leaves_no_images", bench_leaves_nothing),
+            ("counts_no_round", bench_no_round),
+        ],
+    );
+    let mut trials: Vec<Trial> = on_engines
         .map(|(name, test)| engines.test(name, test))
-        .into()
+        .into();
+    trials.extend(rounds);
+    trials.extend(long_round);
+    trials
 }
 
 /// More images than anyone can classify before the signal comes.
@@ -207,51 +228,86 @@ fn no_reader() -> Result<(), Failed> {
     ensure(status.code() == Some(130), (status, stderr))
 }
 
-fn bench() -> Result<(), Failed> {
+/// A `bench` that got a Ctrl-C while it measured.
+struct InterruptedBench {
+    status: ExitStatus,
+    stdout: String,
+    stderr: String,
+    /// The number of files that it left where it had its made-up images.
+    left: usize,
+}
+
+fn interrupted_bench(arguments: [&str; 4], begins: &str) -> Result<InterruptedBench, Failed> {
     let folder = tempfile::tempdir()?;
-    let interrupted = |arguments: [&str; 4], begins: &str| -> Result<Child, Failed> {
-        let mut command = classify();
-        command
-            .args(["bench", "onnx"])
-            .args(arguments)
-            .arg("-m")
-            .arg(small_model("plain.onnx"))
-            // Where the made-up images are.
-            .env("TMPDIR", folder.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn()?;
-        said(&mut child, begins)?;
-        std::thread::sleep(Duration::from_millis(500));
-        send(&child, Signal::INT)?;
-        Ok(child)
-    };
-    let mut child = interrupted(
+    let mut command = classify();
+    command
+        .args(["bench", "onnx"])
+        .args(arguments)
+        .arg("-m")
+        .arg(small_model("plain.onnx"))
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    said(&mut child, begins)?;
+    std::thread::sleep(Duration::from_millis(500));
+    send(&child, Signal::INT)?;
+    let mut stdout = String::new();
+    let mut pipe = child.stdout.take().expect("a pipe");
+    pipe.read_to_string(&mut stdout)?;
+    let (status, stderr) = end(child)?;
+    Ok(InterruptedBench {
+        status,
+        stdout,
+        stderr,
+        left: std::fs::read_dir(folder.path())?.count(),
+    })
+}
+
+fn bench_with_rounds() -> Result<InterruptedBench, Failed> {
+    interrupted_bench(
         ["--duration", "100", "--rounds", "1000"],
         "measuring for about 200 s",
-    )?;
-    let mut table = String::new();
-    let mut stdout = child.stdout.take().expect("a pipe");
-    stdout.read_to_string(&mut table)?;
-    let (status, stderr) = end(child)?;
-    ensure(status.code() == Some(130), (status, &stderr))?;
-    ensure(stderr.contains("error: interrupted after "), &stderr)?;
-    ensure(stderr.contains(" of 1000 rounds\n"), &stderr)?;
-    ensure(
-        table.contains("interrupted: ") && table.contains("whole path"),
-        table,
-    )?;
-    ensure(std::fs::read_dir(folder.path())?.count() == 0, &folder)?;
+    )
+}
 
-    // A round of minutes is not waited for.
-    let child = interrupted(
+/// A round of minutes is not waited for.
+fn bench_with_a_long_round() -> Result<InterruptedBench, Failed> {
+    interrupted_bench(
         ["--duration", "600", "--rounds", "1"],
         "measuring for about 1200 s",
-    )?;
-    let (status, stderr) = end(child)?;
-    ensure(status.code() == Some(130), (status, &stderr))?;
-    ensure(stderr.contains("interrupted after 0 of 1 round\n"), stderr)?;
-    ensure(std::fs::read_dir(folder.path())?.count() == 0, folder)
+    )
+}
+
+fn bench_code(bench: &InterruptedBench) -> Result<(), Failed> {
+    ensure(
+        bench.status.code() == Some(130),
+        (bench.status, &bench.stderr),
+    )
+}
+
+fn bench_leaves_nothing(bench: &InterruptedBench) -> Result<(), Failed> {
+    ensure(bench.left == 0, bench.left)
+}
+
+fn bench_rounds(bench: &InterruptedBench) -> Result<(), Failed> {
+    ensure(
+        bench.stderr.contains("error: interrupted after ")
+            && bench.stderr.contains(" of 1000 rounds\n"),
+        &bench.stderr,
+    )
+}
+
+fn bench_table(bench: &InterruptedBench) -> Result<(), Failed> {
+    ensure(
+        bench.stdout.contains("interrupted: ") && bench.stdout.contains("whole path"),
+        &bench.stdout,
+    )
+}
+
+fn bench_no_round(bench: &InterruptedBench) -> Result<(), Failed> {
+    let said = "interrupted after 0 of 1 round\n";
+    ensure(bench.stderr.contains(said), &bench.stderr)
 }
 
 fn no_verdict() -> Result<(), Failed> {

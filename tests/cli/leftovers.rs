@@ -1,6 +1,7 @@
 //! Temporary files of outputs: signals and killed runs leave none for long.
 #![cfg(unix)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::symlink;
@@ -9,17 +10,39 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use classify_tests::{ensure, expect_code, run, small_model};
+use classify_tests::{Needs, ensure, expect_code, run, small_model};
 use libtest_mimic::{Failed, Trial};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{classify, small_images};
 
 pub fn trials() -> Vec<Trial> {
-    vec![
-        Trial::test("a_killed_run_leaves_nothing_for_long", stale),
-        Trial::test("a_hangup_leaves_no_files", hangup),
-    ]
+    let mut trials = Needs::nothing().scenario(
+        "leftovers::of_a_killed_run",
+        AfterKill::new,
+        [
+            ("are_removed_by_the_next_run", AfterKill::next_run),
+            ("are_left_by_another_output", AfterKill::another_output),
+            (
+                "are_not_confused_with_those_of_a_running_run",
+                AfterKill::running_run,
+            ),
+            (
+                "are_not_confused_with_files_of_the_user",
+                AfterKill::files_of_the_user,
+            ),
+            (
+                "are_not_followed_if_they_are_links",
+                AfterKill::target_of_a_link,
+            ),
+        ],
+    );
+    trials.push(Trial::test("leftovers::a_hangup_leaves_none", hangup));
+    if cfg!(target_os = "linux") {
+        let name = "leftovers::an_ignored_signal_ends_nothing";
+        trials.push(Trial::test(name, ignored_signals));
+    }
+    trials
 }
 
 /// A run that soon has an unfinished file, and does not end by itself.
@@ -82,65 +105,111 @@ fn send(child: &Child, signal: Signal) -> Result<(), Failed> {
     Ok(kill_process(Pid::from_child(child), signal)?)
 }
 
-fn stale() -> Result<(), Failed> {
-    let (folder, a, _) = small_images()?;
-    let mut killed = endless(folder.path(), "results.json", "")?;
-    wait_for(folder.path(), 1)?;
-    send(&killed, Signal::KILL)?;
-    killed.wait()?;
-    let left = unfinished(folder.path())?;
-    ensure(left.len() == 1, &left)?;
-    // Files that only look like it are nobody's but the user's.
-    let name = left[0]
-        .file_name()
-        .ok_or("a name")?
-        .to_string_lossy()
-        .into_owned();
-    let others = [".classify-abc.tmp", ".classify-0123456789abcdef-1.tmp"];
-    let others = others.map(|name| folder.path().join(name));
-    for other in &others {
-        fs::write(other, "mine")?;
-    }
-    let precious = folder.path().join("precious");
-    fs::write(&precious, "mine")?;
-    let looks_stale = folder.path().join(name.replace("-1.tmp", "-3.tmp"));
-    symlink(&precious, &looks_stale)?;
+/// The files that runs leave and remove, after a run was killed.
+struct AfterKill {
+    /// True if a run with another output left the file of the killed one.
+    kept_by_another_output: bool,
+    /// True if the next run with the same output left it.
+    kept_by_the_same_output: bool,
+    /// True if a run with the same output left the file of one that was still running.
+    kept_of_a_running_run: bool,
+    /// All unfinished files in the end.
+    rest: Vec<PathBuf>,
+    /// The user's files that only look unfinished.
+    of_the_user: Vec<PathBuf>,
+    /// The content of the file to which one of these is a link.
+    target: Vec<u8>,
+}
 
-    // Another output leaves it alone; the same one removes it, but not the file of a run that goes on.
-    let output = |name: &str| {
-        let mut command = classify();
-        command.args(["--backend", "rten", "--color", "rgb", "-o"]);
-        command
-            .arg(folder.path().join(name))
-            .arg("-m")
-            .arg(small_model("plain.onnx"));
-        run(command.arg("-i").arg(&a))
-    };
-    expect_code(&output("other.json"), 0)?;
-    ensure(left[0].exists(), "another output's file was removed")?;
-    let mut running = endless(folder.path(), "results.json", "")?;
-    let of_running = folder.path().join(name.replace("-1.tmp", "-2.tmp"));
-    for _ in 0..3000 {
-        if of_running.metadata().is_ok_and(|file| file.len() > 0) {
-            break;
+/// Classifies an image into `output`.
+fn finished(folder: &Path, output: &str) -> Result<(), Failed> {
+    let mut command = classify();
+    command.args(["--backend", "rten", "--color", "rgb", "-o"]);
+    command
+        .arg(folder.join(output))
+        .arg("-m")
+        .arg(small_model("plain.onnx"));
+    expect_code(&run(command.arg("-i").arg(folder.join("a.ppm"))), 0)
+}
+
+impl AfterKill {
+    fn new() -> Result<Self, Failed> {
+        let (directory, _, _) = small_images()?;
+        let folder = directory.path();
+        let mut killed = endless(folder, "results.json", "")?;
+        wait_for(folder, 1)?;
+        send(&killed, Signal::KILL)?;
+        killed.wait()?;
+        let left = unfinished(folder)?;
+        let [left] = &left[..] else {
+            return Err(format!("{left:?}").into());
+        };
+        let name = left.file_name().ok_or("a name")?.to_string_lossy();
+        let numbered = |number: u32| folder.join(name.replace("-1.tmp", &format!("-{number}.tmp")));
+        let precious = folder.join("precious");
+        fs::write(&precious, "mine")?;
+        let of_the_user = vec![
+            folder.join(".classify-abc.tmp"),
+            folder.join(".classify-0123456789abcdef-1.tmp"),
+            numbered(3),
+        ];
+        for file in &of_the_user[..2] {
+            fs::write(file, "mine")?;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        symlink(&precious, &of_the_user[2])?;
+
+        finished(folder, "other.json")?;
+        let kept_by_another_output = left.exists();
+        let mut running = endless(folder, "results.json", "")?;
+        let of_running = numbered(2);
+        for _ in 0..3000 {
+            if of_running.metadata().is_ok_and(|file| file.len() > 0) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let kept_by_the_same_output = left.exists();
+        finished(folder, "results.json")?;
+        let kept_of_a_running_run = of_running.exists() && running.try_wait()?.is_none();
+        send(&running, Signal::KILL)?;
+        running.wait()?;
+        finished(folder, "results.json")?;
+        Ok(Self {
+            kept_by_another_output,
+            kept_by_the_same_output,
+            kept_of_a_running_run,
+            rest: unfinished(folder)?,
+            of_the_user,
+            target: fs::read(&precious)?,
+        })
     }
-    ensure(!left[0].exists(), "the stale file is there")?;
-    expect_code(&output("results.json"), 0)?;
-    ensure(
-        of_running.exists() && running.try_wait()?.is_none(),
-        "the other run's file is gone",
-    )?;
-    send(&running, Signal::KILL)?;
-    running.wait()?;
-    expect_code(&output("results.json"), 0)?;
-    let mut rest = unfinished(folder.path())?;
-    rest.sort();
-    let mut expected = [&others[..], &[looks_stale]].concat();
-    expected.sort();
-    ensure(rest == expected, rest)?;
-    ensure(fs::read(&precious)? == b"mine", "the link's target")
+
+    fn next_run(&self) -> Result<(), Failed> {
+        ensure(!self.kept_by_the_same_output, "the stale file is there")
+    }
+
+    fn another_output(&self) -> Result<(), Failed> {
+        ensure(
+            self.kept_by_another_output,
+            "another output's file was removed",
+        )
+    }
+
+    fn running_run(&self) -> Result<(), Failed> {
+        ensure(
+            self.kept_of_a_running_run,
+            "the other run's file is gone, or the run",
+        )
+    }
+
+    fn files_of_the_user(&self) -> Result<(), Failed> {
+        let sorted = |paths: &[PathBuf]| paths.iter().cloned().collect::<BTreeSet<_>>();
+        ensure(sorted(&self.rest) == sorted(&self.of_the_user), &self.rest)
+    }
+
+    fn target_of_a_link(&self) -> Result<(), Failed> {
+        ensure(self.target == b"mine", &self.target)
+    }
 }
 
 fn hangup() -> Result<(), Failed> {
@@ -157,12 +226,12 @@ fn hangup() -> Result<(), Failed> {
     let status = child.wait()?;
     ensure(status.code() == Some(129), (status, &stderr))?;
     ensure(stderr.contains("results.json.partial"), stderr)?;
-    ensure(unfinished(folder.path())?.is_empty(), "something is left")?;
+    ensure(unfinished(folder.path())?.is_empty(), "something is left")
+}
 
-    if cfg!(not(target_os = "linux")) {
-        return Ok(());
-    }
-    // As under nohup, and as shells start programs in the background.
+/// Signals are ignored under nohup, and in programs that a shell starts in the background.
+fn ignored_signals() -> Result<(), Failed> {
+    let (folder, _, _) = small_images()?;
     let mut child = endless(folder.path(), "other.json", "trap '' HUP INT;")?;
     wait_for(folder.path(), 1)?;
     for signal in [Signal::HUP, Signal::INT, Signal::HUP, Signal::INT] {

@@ -5,15 +5,80 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use classify_tests::{Needs, ensure, expect_code, library_dirs, run, small_model};
+use classify_tests::{Needs, Run, ensure, expect_code, library_dirs, run, small_model};
 use libtest_mimic::{Failed, Trial};
 
 use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
-    let mut trials = vec![engines.test("a_relative_variable_leads_nowhere", relative_variables)];
+    let mut trials = engines.scenario(
+        "loader::relative_variables",
+        Variables::new,
+        [
+            (
+                "of_environments_are_ignored",
+                Variables::of_environments_are_ignored,
+            ),
+            (
+                "of_libraries_are_refused",
+                Variables::of_libraries_are_refused,
+            ),
+            ("of_plugins_is_refused", Variables::of_plugins_is_refused),
+        ],
+    );
+    let others: [(&str, fn() -> Result<(), Failed>); 2] = [
+        (
+            "loader::absolute_variables_lead_to_engines",
+            absolute_variables,
+        ),
+        (
+            "loader::a_relative_environment_has_no_engine",
+            no_engine_in_a_relative_environment,
+        ),
+    ];
+    trials.extend(others.map(|(name, test)| engines.test(name, test)));
     if cfg!(all(target_os = "linux", target_env = "gnu")) {
-        trials.push(engines.test("nothing_is_loaded_from_the_current_directory", decoys));
+        trials.push(engines.test(
+            "loader::arguments_survive_a_restart",
+            arguments_of_a_restart,
+        ));
+        trials.extend(engines.scenario(
+            "loader::decoys",
+            Loader::new,
+            [
+                (
+                    "have_the_names_that_engines_ask_for",
+                    Loader::asks_for_libraries,
+                ),
+                ("are_noticed_when_they_are_loaded", Loader::decoys_work),
+                (
+                    "are_not_loaded_without_a_variable",
+                    Loader::loads_nothing_without_a_variable,
+                ),
+                (
+                    "are_not_loaded_with_a_relative_variable",
+                    Loader::loads_nothing_from_the_current_directory,
+                ),
+                ("change_no_result", Loader::keeps_results),
+                (
+                    "are_noted_with_a_relative_variable",
+                    Loader::notes_relative_entries,
+                ),
+                (
+                    "are_not_noted_with_an_absolute_variable",
+                    Loader::notes_no_absolute_entry,
+                ),
+                ("are_not_noted_if_quiet", Loader::notes_nothing_if_quiet),
+                (
+                    "are_not_loaded_by_a_program_that_cannot_restart",
+                    Loader::opens_no_engine_if_it_cannot_restart,
+                ),
+                (
+                    "are_named_by_a_program_that_cannot_restart",
+                    Loader::names_the_variable_if_it_cannot_restart,
+                ),
+            ],
+        ));
     }
     trials
 }
@@ -71,28 +136,21 @@ fn libraries(command: &mut Command) -> Result<BTreeSet<String>, Failed> {
     Ok(names)
 }
 
-fn decoys() -> Result<(), Failed> {
-    let (folder, _, _) = small_images()?;
-    let at = |name: &str| folder.path().join(name);
-    // What the program itself needs is loaded before its first instruction, as for any program.
-    let of_program = libraries(classify().arg("--help"))?;
-    let mut names = BTreeSet::new();
+/// The names of all libraries that an engine may look for.
+struct Names {
+    /// The libraries that the loader was asked for.
+    asked: BTreeSet<String>,
+    /// These, the libraries of the engines' directories, and some of other machines. The libraries of the program itself are
+    /// left out: they are loaded before its first instruction, as for any program.
+    all: BTreeSet<String>,
+}
+
+fn names(folder: &Path) -> Result<Names, Failed> {
+    let mut asked = BTreeSet::new();
     for arguments in RUNS {
-        names.extend(libraries(&mut command(arguments, folder.path()))?);
+        asked.extend(libraries(&mut command(arguments, folder))?);
     }
-    for word in [
-        "libopenvino.so",
-        "libtbb.so",
-        "libze_loader.so",
-        "libOpenCL.so",
-        "libstdc++.so",
-    ] {
-        ensure(
-            names.iter().any(|name| name.starts_with(word)),
-            (word, &names),
-        )?;
-    }
-    // Those of other machines, and all that lie beside the engines.
+    let mut all = asked.clone();
     for name in [
         "libcuda.so.1",
         "libcudart.so.12",
@@ -101,222 +159,364 @@ fn decoys() -> Result<(), Failed> {
         "libopenvino_c.so",
         "libonnxruntime.so",
     ] {
-        names.insert(name.to_owned());
+        all.insert(name.to_owned());
     }
     for library in [
         backend_openvino::find_library(None, &library_dirs())?,
         backend_onnx::find_library(None, &library_dirs())?,
     ] {
-        for entry in fs::read_dir(library.path.parent().ok_or("a folder")?)? {
+        for entry in fs::read_dir(library.path.parent().ok_or("a directory")?)? {
             let name = entry?.file_name().to_string_lossy().into_owned();
             if name.contains(".so") {
-                names.insert(name);
+                all.insert(name);
             }
         }
     }
-    println!("{} libraries: {names:?}", names.len());
+    let of_program = libraries(classify().arg("--help"))?;
+    all.retain(|name| !of_program.contains(name));
+    println!("{} libraries: {all:?}", all.len());
+    Ok(Names { asked, all })
+}
 
-    // Whoever loads the decoy, or runs the script, is caught.
-    let source = at("decoy.c");
-    let marker = folder.path().join("caught");
-    fs::write(
-        &source,
-        format!(
-            "#include <stdio.h>\n__attribute__((constructor)) static void caught(void) {{ fclose(fopen({:?}, \"w\")); }}\n",
-            marker.to_str().ok_or("a path")?
-        ),
-    )?;
-    let decoy = at("decoy");
-    let built = Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .arg(&decoy)
-        .arg(&source)
-        .status()?;
-    ensure(built.success(), built)?;
-    fs::create_dir(at("lib"))?;
-    for name in names.difference(&of_program) {
-        fs::copy(&decoy, at(name))?;
-        fs::copy(&decoy, at("lib").join(name))?;
-    }
-    for folder in [
-        "openvino/libs",
-        "onnxruntime/capi",
-        "assets/python/openvino/libs",
-    ] {
-        fs::create_dir_all(at(folder))?;
-        for name in [
-            "libopenvino_c.so",
-            "libopenvino_c.so.2641",
-            "libonnxruntime.so",
-        ] {
-            fs::copy(&decoy, at(folder).join(name))?;
-        }
-    }
-    fs::write(
-        at("plugins.xml"),
-        format!(
-            "<ie><plugins><plugin name=\"CPU\" location=\"{}\"/></plugins></ie>",
-            decoy.display()
-        ),
-    )?;
-    for program in ["python3", "python", "cc", "nvidia-smi", "clinfo", "sh"] {
+/// A directory full of libraries and programs that leave a mark when they are loaded or run.
+struct Decoys {
+    folder: tempfile::TempDir,
+    library: PathBuf,
+    marker: PathBuf,
+}
+
+impl Decoys {
+    fn new(folder: tempfile::TempDir, names: &BTreeSet<String>) -> Result<Self, Failed> {
+        let at = |name: &str| folder.path().join(name);
+        let (source, library, marker) = (at("decoy.c"), at("decoy"), at("caught"));
         fs::write(
-            at(program),
-            format!("#!/bin/sh\n: > {}\n", marker.display()),
+            &source,
+            format!(
+                "#include <stdio.h>\n__attribute__((constructor)) static void caught(void) {{ fclose(fopen({:?}, \"w\")); }}\n",
+                marker.to_str().ok_or("a path")?
+            ),
         )?;
-        #[cfg(unix)]
-        fs::set_permissions(
-            at(program),
-            std::os::unix::fs::PermissionsExt::from_mode(0o755),
-        )?;
-    }
-    let caught = || {
-        let caught = marker.exists();
-        let _ = fs::remove_file(&marker);
-        caught
-    };
-    // The decoy does what it is for.
-    expect_code(&run(classify().arg("--help").env("LD_PRELOAD", &decoy)), 0)?;
-    ensure(caught(), "the decoy does not work")?;
-
-    for (index, arguments) in RUNS.iter().enumerate() {
-        let clean = run(&mut command(arguments, folder.path()));
-        ensure(!caught(), &clean)?;
-        // Those that open the most see all of them.
-        let variants = if index < 2 {
-            &VARIANTS[..]
-        } else {
-            &VARIANTS[..3]
-        };
-        for variant in variants {
-            let mut relative = command(arguments, folder.path());
-            relative.env("LD_LIBRARY_PATH", variant);
-            let path = std::env::var("PATH").unwrap_or_default();
-            relative.env("PATH", format!(":.:{path}"));
-            let found = run(&mut relative);
-            ensure(!caught(), (variant, &found))?;
-            ensure(
-                found.code == clean.code && found.stdout == clean.stdout,
-                (variant, &found, &clean),
-            )?;
-            ensure(found.stderr.contains("LD_LIBRARY_PATH"), (variant, found))?;
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-o"])
+            .arg(&library)
+            .arg(&source)
+            .status()?;
+        ensure(built.success(), built)?;
+        fs::create_dir(at("lib"))?;
+        for name in names {
+            fs::copy(&library, at(name))?;
+            fs::copy(&library, at("lib").join(name))?;
         }
+        for directory in [
+            "openvino/libs",
+            "onnxruntime/capi",
+            "assets/python/openvino/libs",
+        ] {
+            fs::create_dir_all(at(directory))?;
+            for name in [
+                "libopenvino_c.so",
+                "libopenvino_c.so.2641",
+                "libonnxruntime.so",
+            ] {
+                fs::copy(&library, at(directory).join(name))?;
+            }
+        }
+        fs::write(
+            at("plugins.xml"),
+            format!(
+                "<ie><plugins><plugin name=\"CPU\" location=\"{}\"/></plugins></ie>",
+                library.display()
+            ),
+        )?;
+        for program in ["python3", "python", "cc", "nvidia-smi", "clinfo", "sh"] {
+            fs::write(
+                at(program),
+                format!("#!/bin/sh\n: > {}\n", marker.display()),
+            )?;
+            #[cfg(unix)]
+            fs::set_permissions(
+                at(program),
+                std::os::unix::fs::PermissionsExt::from_mode(0o755),
+            )?;
+        }
+        Ok(Self {
+            folder,
+            library,
+            marker,
+        })
     }
-    // An absolute path is nobody else's business, and says nothing.
-    let absolute = run(command(RUNS[1], folder.path()).env("LD_LIBRARY_PATH", "/usr/lib"));
-    expect_code(&absolute, 0)?;
-    ensure(!absolute.stderr.contains("LD_LIBRARY_PATH"), absolute)?;
-    // With --quiet there is no note, and arguments arrive as they are.
-    let quiet = run(command(RUNS[8], folder.path())
-        .arg("-q")
-        .env("LD_LIBRARY_PATH", "."));
-    expect_code(&quiet, 0)?;
-    let warnings: Vec<&str> = quiet.stderr.lines().collect();
-    let assumed = "warning: the model and its files do not state the ";
-    ensure(
-        matches!(warnings[..], [line] if line.starts_with(assumed)),
-        quiet,
-    )?;
+
+    /// Returns whether one was loaded since the last call.
+    fn were_loaded(&self) -> bool {
+        fs::remove_file(&self.marker).is_ok()
+    }
+}
+
+/// A run with decoys in the current directory.
+#[derive(Debug)]
+struct Attempt {
+    run: Run,
+    loaded_a_decoy: bool,
+}
+
+/// A run without `LD_LIBRARY_PATH`, and those with its values that mean the current directory.
+struct Attempts {
+    clean: Attempt,
+    relative: Vec<(&'static str, Attempt)>,
+}
+
+/// All that is run among the decoys, one after the other, since their mark is one file.
+struct Loader {
+    asked: BTreeSet<String>,
+    preloaded: Attempt,
+    attempts: Vec<Attempts>,
+    /// `-d AUTO` with an absolute path.
+    absolute: Run,
+    /// `--backend rten --quiet` with a relative path.
+    quiet: Run,
+    /// A program that cannot start itself again, on each engine that is a library.
+    guarded: [Attempt; 2],
+}
+
+impl Loader {
+    fn new() -> Result<Self, Failed> {
+        let (folder, _, _) = small_images()?;
+        let names = names(folder.path())?;
+        let decoys = Decoys::new(folder, &names.all)?;
+        let folder = decoys.folder.path();
+        let attempt = |command: &mut Command| Attempt {
+            run: run(command),
+            loaded_a_decoy: decoys.were_loaded(),
+        };
+        let path = std::env::var("PATH").unwrap_or_default();
+        let relative = |arguments: &[&str], variant: &'static str| {
+            let mut command = command(arguments, folder);
+            command.env("LD_LIBRARY_PATH", variant);
+            (variant, attempt(command.env("PATH", format!(":.:{path}"))))
+        };
+        let attempts = RUNS.iter().enumerate().map(|(index, arguments)| {
+            // Those that open the most see all of them.
+            let variants = if index < 2 { VARIANTS.len() } else { 3 };
+            let variants = VARIANTS[..variants].iter();
+            Attempts {
+                clean: attempt(&mut command(arguments, folder)),
+                relative: variants
+                    .map(|variant| relative(arguments, variant))
+                    .collect(),
+            }
+        });
+        let guarded = |backend| {
+            let mut command = command(&["--backend", backend], folder);
+            command.env("LD_LIBRARY_PATH", "/usr/lib:");
+            attempt(command.env("CLASSIFY_LOADER_PATH_CLEANED", "1"))
+        };
+        let preload = decoys.library.as_path();
+        Ok(Self {
+            asked: names.asked,
+            preloaded: attempt(classify().arg("--help").env("LD_PRELOAD", preload)),
+            attempts: attempts.collect(),
+            absolute: run(command(RUNS[1], folder).env("LD_LIBRARY_PATH", "/usr/lib")),
+            quiet: run(command(RUNS[8], folder)
+                .arg("-q")
+                .env("LD_LIBRARY_PATH", ".")),
+            guarded: ["openvino", "onnx"].map(guarded),
+        })
+    }
+
+    fn asks_for_libraries(&self) -> Result<(), Failed> {
+        for word in [
+            "libopenvino.so",
+            "libtbb.so",
+            "libze_loader.so",
+            "libOpenCL.so",
+            "libstdc++.so",
+        ] {
+            let is_asked = self.asked.iter().any(|name| name.starts_with(word));
+            ensure(is_asked, (word, &self.asked))?;
+        }
+        Ok(())
+    }
+
+    fn decoys_work(&self) -> Result<(), Failed> {
+        expect_code(&self.preloaded.run, 0)?;
+        ensure(self.preloaded.loaded_a_decoy, &self.preloaded)
+    }
+
+    fn loads_nothing_without_a_variable(&self) -> Result<(), Failed> {
+        for Attempts { clean, .. } in &self.attempts {
+            ensure(!clean.loaded_a_decoy, clean)?;
+        }
+        Ok(())
+    }
+
+    /// Calls `check` with each run with a relative path, and the run without one.
+    fn for_each_relative(&self, check: impl Fn(&Attempt, &Run) -> bool) -> Result<(), Failed> {
+        for Attempts { clean, relative } in &self.attempts {
+            for (variant, attempt) in relative {
+                ensure(check(attempt, &clean.run), (variant, attempt, clean))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn loads_nothing_from_the_current_directory(&self) -> Result<(), Failed> {
+        self.for_each_relative(|attempt, _| !attempt.loaded_a_decoy)
+    }
+
+    fn keeps_results(&self) -> Result<(), Failed> {
+        self.for_each_relative(|Attempt { run, .. }, clean| {
+            run.code == clean.code && run.stdout == clean.stdout
+        })
+    }
+
+    fn notes_relative_entries(&self) -> Result<(), Failed> {
+        self.for_each_relative(|attempt, _| attempt.run.stderr.contains("LD_LIBRARY_PATH"))
+    }
+
+    fn notes_no_absolute_entry(&self) -> Result<(), Failed> {
+        expect_code(&self.absolute, 0)?;
+        let is_noted = self.absolute.stderr.contains("LD_LIBRARY_PATH");
+        ensure(!is_noted, &self.absolute)
+    }
+
+    fn notes_nothing_if_quiet(&self) -> Result<(), Failed> {
+        expect_code(&self.quiet, 0)?;
+        let warnings: Vec<&str> = self.quiet.stderr.lines().collect();
+        let assumed = "warning: the model and its files do not state the ";
+        let is_quiet = matches!(warnings[..], [line] if line.starts_with(assumed));
+        ensure(is_quiet, &self.quiet)
+    }
+
+    fn opens_no_engine_if_it_cannot_restart(&self) -> Result<(), Failed> {
+        for attempt in &self.guarded {
+            ensure(!attempt.loaded_a_decoy, attempt)?;
+            expect_code(&attempt.run, 2)?;
+        }
+        Ok(())
+    }
+
+    fn names_the_variable_if_it_cannot_restart(&self) -> Result<(), Failed> {
+        for Attempt { run, .. } in &self.guarded {
+            ensure(
+                run.stderr.contains("LD_LIBRARY_PATH is `/usr/lib:`")
+                    && run.stderr.contains("hint: "),
+                run,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn arguments_of_a_restart() -> Result<(), Failed> {
     let usage = run(classify()
         .args(["--top", "", "--no such flag"])
         .env("LD_LIBRARY_PATH", "."));
-    expect_code(&usage, 2)?;
+    expect_code(&usage, 2)
+}
 
-    // A program that cannot start itself again refuses to load an engine, and so does one that embeds the engines.
-    for backend in ["openvino", "onnx"] {
-        let mut guarded = command(&["--backend", backend], folder.path());
-        guarded.env("LD_LIBRARY_PATH", "/usr/lib:");
-        let guarded = run(guarded.env("CLASSIFY_LOADER_PATH_CLEANED", "1"));
-        ensure(!caught(), &guarded)?;
-        expect_code(&guarded, 2)?;
-        ensure(
-            guarded.stderr.contains("LD_LIBRARY_PATH is `/usr/lib:`")
-                && guarded.stderr.contains("hint: "),
-            guarded,
-        )?;
+/// Images, and decoys of engines where variables that are relative paths would find them.
+struct Variables {
+    folder: tempfile::TempDir,
+    image: PathBuf,
+}
+
+/// The engines that are libraries, with the variable of each.
+const LIBRARIES: [(&str, &str); 2] = [
+    ("openvino", "CLASSIFY_OPENVINO_LIB"),
+    ("onnx", "CLASSIFY_ONNXRUNTIME_LIB"),
+];
+
+impl Variables {
+    fn new() -> Result<Self, Failed> {
+        let (folder, image, _) = small_images()?;
+        for name in [
+            "libopenvino_c.so",
+            "libonnxruntime.so",
+            "lib/python3.11/site-packages/openvino/libs/libopenvino_c.so",
+            "lib/python3.11/site-packages/onnxruntime/capi/libonnxruntime.so",
+            "runtime/lib/intel64/libopenvino_c.so",
+            "python/openvino/libs/libopenvino_c.so",
+        ] {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().expect("inside the directory"))?;
+            fs::write(path, b"decoy")?;
+        }
+        fs::write(folder.path().join("plugins.xml"), "<ie/>")?;
+        Ok(Self { folder, image })
+    }
+
+    fn run(&self, backend: &str, variables: &[(&str, &str)]) -> Run {
+        let mut command = classify();
+        command.current_dir(self.folder.path());
+        command.args(["--backend", backend, "--color", "rgb", "-m"]);
+        command.arg(small_model("plain.onnx"));
+        command.arg("-i").arg(&self.image);
+        run(command.envs(variables.iter().copied()))
+    }
+
+    fn of_environments_are_ignored(&self) -> Result<(), Failed> {
+        for (backend, _) in LIBRARIES {
+            let variables = [
+                ("VIRTUAL_ENV", "."),
+                ("CONDA_PREFIX", ""),
+                ("INTEL_OPENVINO_DIR", "."),
+                ("ORT_DYLIB_PATH", "libonnxruntime.so"),
+            ];
+            expect_code(&self.run(backend, &variables), 0)?;
+        }
+        Ok(())
+    }
+
+    fn of_libraries_are_refused(&self) -> Result<(), Failed> {
+        for (backend, variable) in LIBRARIES {
+            for value in [".", "libopenvino_c.so", "./libonnxruntime.so"] {
+                let refused = self.run(backend, &[(variable, value)]);
+                expect_code(&refused, 2)?;
+                let said =
+                    format!("the variable {variable} is {value}, which is not an absolute path");
+                ensure(refused.stderr.contains(&said), refused)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn of_plugins_is_refused(&self) -> Result<(), Failed> {
+        let variables = [("CLASSIFY_OPENVINO_PLUGINS", "plugins.xml")];
+        let refused = self.run("openvino", &variables);
+        expect_code(&refused, 2)?;
+        let said = "CLASSIFY_OPENVINO_PLUGINS is plugins.xml, which is not an absolute path";
+        ensure(refused.stderr.contains(said), refused)
+    }
+}
+
+fn absolute_variables() -> Result<(), Failed> {
+    let all = Variables::new()?;
+    let libraries = [
+        backend_openvino::find_library(None, &library_dirs())?,
+        backend_onnx::find_library(None, &library_dirs())?,
+    ];
+    for ((backend, variable), library) in LIBRARIES.iter().zip(libraries) {
+        let library = library.path.to_str().ok_or("a path")?;
+        expect_code(&all.run(backend, &[(variable, library)]), 0)?;
     }
     Ok(())
 }
 
-/// Variables that lead to engines and plugins have to be absolute.
-fn relative_variables() -> Result<(), Failed> {
-    let (folder, image, _) = small_images()?;
-    for name in [
-        "libopenvino_c.so",
-        "libonnxruntime.so",
-        "lib/python3.11/site-packages/openvino/libs/libopenvino_c.so",
-        "lib/python3.11/site-packages/onnxruntime/capi/libonnxruntime.so",
-        "runtime/lib/intel64/libopenvino_c.so",
-        "python/openvino/libs/libopenvino_c.so",
-    ] {
-        let path = folder.path().join(name);
-        fs::create_dir_all(path.parent().expect("inside the folder"))?;
-        fs::write(path, b"decoy")?;
-    }
-    fs::write(folder.path().join("plugins.xml"), "<ie/>")?;
-    let command = |backend: &str| {
-        let mut command = classify();
-        command.current_dir(folder.path());
-        command.args(["--backend", backend, "--color", "rgb", "-m"]);
-        command.arg(small_model("plain.onnx")).arg("-i").arg(&image);
-        command
-    };
-    let libraries: [(&str, PathBuf); 2] = [
-        (
-            "openvino",
-            backend_openvino::find_library(None, &library_dirs())?.path,
-        ),
-        (
-            "onnx",
-            backend_onnx::find_library(None, &library_dirs())?.path,
-        ),
-    ];
-    for (backend, library) in libraries {
-        let mut ignored = command(backend);
-        for (variable, value) in [
-            ("VIRTUAL_ENV", "."),
-            ("CONDA_PREFIX", ""),
-            ("INTEL_OPENVINO_DIR", "."),
-            ("ORT_DYLIB_PATH", "libonnxruntime.so"),
-        ] {
-            ignored.env(variable, value);
-        }
-        expect_code(&run(&mut ignored), 0)?;
-        let variable = match backend {
-            "openvino" => "CLASSIFY_OPENVINO_LIB",
-            _ => "CLASSIFY_ONNXRUNTIME_LIB",
-        };
-        for value in [".", "libopenvino_c.so", "./libonnxruntime.so"] {
-            let refused = run(command(backend).env(variable, value));
-            expect_code(&refused, 2)?;
-            ensure(
-                refused.stderr.contains(&format!(
-                    "the variable {variable} is {value}, which is not an absolute path"
-                )),
-                refused,
-            )?;
-        }
-        expect_code(&run(command(backend).env(variable, library)), 0)?;
-    }
-    let plugins = run(command("openvino").env("CLASSIFY_OPENVINO_PLUGINS", "plugins.xml"));
-    expect_code(&plugins, 2)?;
+/// An engine is found elsewhere, or the error says why the environment was passed over.
+fn no_engine_in_a_relative_environment() -> Result<(), Failed> {
+    let all = Variables::new()?;
+    let mut command = classify();
+    command.current_dir(all.folder.path());
+    command.args(["--backend", "openvino", "--color", "rgb", "-m"]);
+    command
+        .arg(small_model("plain.onnx"))
+        .arg("-i")
+        .arg(&all.image);
+    command.envs([("VIRTUAL_ENV", "."), ("CLASSIFY_HOME", ".")]);
+    let result = run(command.env_remove("CONDA_PREFIX"));
+    let said = "VIRTUAL_ENV (it is ., but must be an absolute path)";
     ensure(
-        plugins
-            .stderr
-            .contains("CLASSIFY_OPENVINO_PLUGINS is plugins.xml, which is not an absolute path"),
-        plugins,
-    )?;
-    let mut nothing = command("openvino");
-    for variable in ["VIRTUAL_ENV", "CLASSIFY_HOME"] {
-        nothing.env(variable, ".");
-    }
-    nothing.env_remove("CONDA_PREFIX");
-    let nothing = run(&mut nothing);
-    ensure(
-        nothing.code == Some(0)
-            || nothing
-                .stderr
-                .contains("VIRTUAL_ENV (it is ., but must be an absolute path)"),
-        nothing,
+        result.code == Some(0) || result.stderr.contains(said),
+        result,
     )
 }

@@ -19,6 +19,7 @@ mod devices;
 mod errors;
 mod evaluate;
 mod evaluate_models;
+mod evaluate_numbers;
 mod evaluate_recordings;
 mod faults;
 mod files;
@@ -87,6 +88,7 @@ fn main() {
     trials.extend(devices::trials(&engines, &set_up));
     trials.extend(evaluate::trials(&engines, &set_up));
     trials.extend(evaluate_models::trials(&engines, &set_up));
+    trials.extend(evaluate_numbers::trials(&set_up));
     trials.extend(faults::trials(&set_up));
     trials.extend(errors::trials(&engines, &set_up));
     trials.extend(files::trials(&engines));
@@ -121,7 +123,7 @@ fn main() {
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// The program, in a fresh environment but for what finds the engines.
+/// The program, without the variables that change where engines are found and how text is colored.
 fn classify() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_classify"));
     for variable in [

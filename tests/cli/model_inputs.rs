@@ -22,7 +22,12 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ),
         ("channels_that_no_image_has_are_refused", other_channels),
     ];
-    let on_photos: [(&str, Test); 1] = [("grey_models_get_pillows_grey", grey)];
+    let on_photos: [(&str, Test); 4] = [
+        ("grey_models_get_pillows_grey", grey),
+        ("grey_models_take_one_mean", mean_of_grey),
+        ("grey_channels_may_be_behind", grey_channel_behind),
+        ("grey_images_may_be_in_batches", grey_batches),
+    ];
     on_engines
         .map(|(name, test)| engines.test(name, test))
         .into_iter()
@@ -281,36 +286,42 @@ fn grey() -> Result<(), Failed> {
                 &found,
             )?;
         }
-        let several = classified(
-            &case("ch1"),
-            backend,
-            &["--mean", "1,2,3"],
-            std::slice::from_ref(&chelsea),
-        );
+    }
+    Ok(())
+}
+
+fn mean_of_grey() -> Result<(), Failed> {
+    let chelsea = [set_up("photos/chelsea.png")];
+    for backend in BACKENDS {
+        let several = classified(&case("ch1"), backend, &["--mean", "1,2,3"], &chelsea);
         expect_code(&several, 2)?;
         ensure(several.stderr.contains("one channel"), several)?;
-        // A batch of grey images, with the channel behind.
-        let (_folder, image, other) = small_images()?;
-        let inputs = [image.clone(), other.clone(), image];
-        let last = |flags: &[&str]| {
-            scores(&classified(
-                &small_model("grey-last.onnx"),
-                backend,
-                flags,
-                &inputs,
-            ))
-        };
-        let first = scores(&classified(
-            &small_model("grey.onnx"),
-            backend,
-            &[],
-            &inputs,
-        ))?;
-        ensure(largest_difference(&last(&[])?, &first) < 1e-5, backend)?;
-        ensure(
-            largest_difference(&last(&["--batch", "2"])?, &first) < 1e-5,
-            backend,
-        )?;
+    }
+    Ok(())
+}
+
+/// The scores of three grey images by the model with the channel in front, and by the one with the channel behind.
+fn grey_first_and_last(backend: &str, flags: &[&str]) -> Result<[Vec<Vec<f64>>; 2], Failed> {
+    let (_folder, image, other) = small_images()?;
+    let inputs = [image.clone(), other, image];
+    let of = |model: &str, flags: &[&str]| {
+        scores(&classified(&small_model(model), backend, flags, &inputs))
+    };
+    Ok([of("grey.onnx", &[])?, of("grey-last.onnx", flags)?])
+}
+
+fn grey_channel_behind() -> Result<(), Failed> {
+    for backend in BACKENDS {
+        let [first, last] = grey_first_and_last(backend, &[])?;
+        ensure(largest_difference(&last, &first) < 1e-5, backend)?;
+    }
+    Ok(())
+}
+
+fn grey_batches() -> Result<(), Failed> {
+    for backend in BACKENDS {
+        let [single, batch] = grey_first_and_last(backend, &["--batch", "2"])?;
+        ensure(largest_difference(&batch, &single) < 1e-5, backend)?;
     }
     Ok(())
 }

@@ -24,8 +24,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
             words_of_manual,
         ),
     ];
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 4] = [
-        ("json_lines_carry_results_and_errors", json),
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 3] = [
         ("a_file_has_what_stdout_would_have", file_of_results),
         ("a_failed_run_leaves_the_old_file", old_file),
         ("thresholds_and_all_classes", thresholds),
@@ -45,9 +44,27 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("a_terminal_sees_progress_and_colours", terminal),
         ("memory_does_not_grow_with_the_images", bounded_memory),
     ];
+    let json = engines.scenario(
+        "json_lines",
+        json,
+        [
+            ("have_the_order_of_the_inputs", json_order),
+            ("name_engine_device_and_precision", json_run),
+            ("have_the_version_of_the_schema", json_version),
+            ("have_either_a_result_or_an_error", json_result_or_error),
+            ("have_the_classes_from_best_to_worst", json_classes),
+            ("have_no_label_if_there_is_none", json_without_labels),
+            ("of_the_same_image_have_the_same_classes", json_repeated),
+            ("have_the_time_of_inference", json_times),
+            ("have_the_codes_of_errors", json_errors),
+            ("have_the_hints_of_errors", json_hints),
+            ("leave_errors_on_stderr_as_well", json_errors_on_stderr),
+        ],
+    );
     anywhere
         .map(|(name, test)| Trial::test(name, test))
         .into_iter()
+        .chain(json)
         .chain(on_engines.map(|(name, test)| engines.test(name, test)))
         .chain(on_set_up.map(|(name, test)| with_set_up.test(name, test)))
         .collect()
@@ -68,35 +85,100 @@ fn lines(stdout: &str) -> Result<Vec<Value>, Failed> {
         .collect::<Result<_, _>>()?)
 }
 
-fn json() -> Result<(), Failed> {
+/// JSON Lines of an image, two that cannot be read, and the first one again.
+struct JsonLines {
+    run: Run,
+    paths: [PathBuf; 4],
+    lines: Vec<Value>,
+}
+
+fn json() -> Result<JsonLines, Failed> {
     let (folder, a, _) = small_images()?;
     let missing = folder.path().join("none.png");
-    std::fs::write(folder.path().join("cut.png"), b"\x89PNG\r\n\x1a\n")?;
     let cut = folder.path().join("cut.png");
-    let result = run(command(&["--format", "json", "--top", "2"]).args([&a, &missing, &cut, &a]));
-    expect_code(&result, 1)?;
-    let lines = lines(&result.stdout)?;
-    ensure(lines.len() == 4, &result)?;
-    for (line, path) in lines.iter().zip([&a, &missing, &cut, &a]) {
-        ensure(line["schema_version"] == 1, line)?;
-        ensure(line["path"] == path.display().to_string(), line)?;
-        ensure(line["backend"] == "onnx" && line["device"] == "CPU", line)?;
-        ensure(line["precision"] == "f32", line)?;
-        // Exactly one of the two.
-        ensure(line["top"].is_null() != line["error"].is_null(), line)?;
+    std::fs::write(&cut, b"\x89PNG\r\n\x1a\n")?;
+    let paths = [a.clone(), missing, cut, a];
+    let run = run(command(&["--format", "json", "--top", "2"]).args(&paths));
+    expect_code(&run, 1)?;
+    let lines = lines(&run.stdout)?;
+    ensure(lines.len() == 4, &run)?;
+    Ok(JsonLines { run, paths, lines })
+}
+
+fn json_order(all: &JsonLines) -> Result<(), Failed> {
+    let mut paths = all.lines.iter().zip(&all.paths);
+    let is_equal = paths.all(|(line, path)| line["path"] == path.display().to_string());
+    ensure(is_equal, &all.lines)
+}
+
+fn json_run(all: &JsonLines) -> Result<(), Failed> {
+    for line in &all.lines {
+        ensure(
+            line["backend"] == "onnx" && line["device"] == "CPU" && line["precision"] == "f32",
+            line,
+        )?;
     }
-    let top = lines[0]["top"].as_array().cloned().unwrap_or_default();
-    ensure(top.len() == 2 && top[0]["label"].is_null(), &top)?;
+    Ok(())
+}
+
+fn json_version(all: &JsonLines) -> Result<(), Failed> {
     ensure(
-        top[0]["score"].as_f64() >= top[1]["score"].as_f64() && lines[0]["top"] == lines[3]["top"],
-        &top,
-    )?;
-    ensure(lines[0]["timing_ms"]["infer"].as_f64().is_some(), &lines[0])?;
-    ensure(lines[1]["error"]["code"] == "cannot-read", &lines[1])?;
-    ensure(lines[2]["error"]["code"] == "damaged-picture", &lines[2])?;
-    ensure(lines[2]["error"]["hint"].is_string(), &lines[2])?;
-    // Errors are on stderr as well: whoever looks at the terminal sees them.
-    ensure(result.stderr.contains("2 of 4 inputs failed"), result)
+        all.lines.iter().all(|line| line["schema_version"] == 1),
+        &all.lines,
+    )
+}
+
+fn json_result_or_error(all: &JsonLines) -> Result<(), Failed> {
+    let is_result = |line: &Value| !line["top"].is_null();
+    for (line, expected) in all.lines.iter().zip([true, false, false, true]) {
+        ensure(is_result(line) == expected, line)?;
+        ensure(line["error"].is_null() == expected, line)?;
+    }
+    Ok(())
+}
+
+fn json_classes(all: &JsonLines) -> Result<(), Failed> {
+    let top = all.lines[0]["top"].as_array().ok_or("classes")?;
+    ensure(
+        top.len() == 2 && top[0]["score"].as_f64() >= top[1]["score"].as_f64(),
+        top,
+    )
+}
+
+fn json_without_labels(all: &JsonLines) -> Result<(), Failed> {
+    let first = &all.lines[0]["top"][0];
+    ensure(
+        first["label"].is_null() && first["class_id"].is_u64(),
+        first,
+    )
+}
+
+fn json_repeated(all: &JsonLines) -> Result<(), Failed> {
+    ensure(all.lines[0]["top"] == all.lines[3]["top"], &all.lines)
+}
+
+fn json_times(all: &JsonLines) -> Result<(), Failed> {
+    let time = &all.lines[0]["timing_ms"]["infer"];
+    ensure(time.is_f64(), time)
+}
+
+fn json_errors(all: &JsonLines) -> Result<(), Failed> {
+    ensure(
+        all.lines[1]["error"]["code"] == "cannot-read"
+            && all.lines[2]["error"]["code"] == "damaged-picture",
+        &all.lines,
+    )
+}
+
+fn json_hints(all: &JsonLines) -> Result<(), Failed> {
+    let error = &all.lines[2]["error"];
+    ensure(error["hint"].is_string(), error)
+}
+
+/// Errors are on stderr as well, for those who look at the terminal.
+fn json_errors_on_stderr(all: &JsonLines) -> Result<(), Failed> {
+    let said = "2 of 4 inputs failed";
+    ensure(all.run.stderr.contains(said), &all.run)
 }
 
 fn file_of_results() -> Result<(), Failed> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use backend_api::InferBackend;
 use backend_rten::{RtenBackend, RtenConfig};
 use classify_test_server::{Act, Certificates, Options, TestServer};
-use classify_tests::{Needs, ensure, expect_code, photos, run, set_up, small_model};
+use classify_tests::{Needs, Run, ensure, expect_code, photos, run, set_up, small_model};
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ use super::{classify, small_images};
 const TOKEN: &str = "s3cret-t0ken";
 
 pub fn trials(set_up: &Needs) -> Vec<Trial> {
-    let all: [(&str, fn() -> Result<(), Failed>); 16] = [
+    let all: [(&str, fn() -> Result<(), Failed>); 25] = [
         ("answers_are_those_of_the_engine_on_the_server", answers),
         ("compare_gives_both_the_identical_tensors", compare),
         (
@@ -37,9 +37,30 @@ pub fn trials(set_up: &Needs) -> Vec<Trial> {
         ("server_that_is_away_is_an_error_with_a_hint", away),
         ("preprocessing_is_never_guessed", never_guessed),
         ("preprocessing_comes_from_a_directory_or_a_file", sources),
-        ("token_is_never_printed", token),
+        ("token_is_read_from_a_file_and_not_printed", token_of_a_file),
+        (
+            "token_is_read_from_a_variable_and_not_printed",
+            token_of_a_variable,
+        ),
+        (
+            "refused_token_is_not_printed_though_the_server_repeats_it",
+            refused_token,
+        ),
+        ("missing_token_has_a_hint", no_token),
+        ("token_is_not_in_reports", token_in_a_report),
         ("tls_trusts_the_given_certificates", tls),
         ("flags_of_servers_need_a_server", flags),
+        (
+            "flags_of_servers_need_a_remote_run",
+            flags_of_compared_servers,
+        ),
+        (
+            "flags_of_local_engines_are_not_for_servers",
+            flags_of_local_engines,
+        ),
+        ("bisect_needs_local_runs", bisect),
+        ("model_on_a_server_needs_a_name", no_name),
+        ("devices_of_a_server_are_not_listed", devices),
         ("fields_of_errors_are_flags", fields),
     ];
     let mut trials: Vec<Trial> = all
@@ -376,60 +397,87 @@ fn sources() -> Result<(), Failed> {
     ensure(best(directory.path())? == expected, expected)
 }
 
-fn token() -> Result<(), Failed> {
-    let mut options = options()?;
-    options.token = Some(TOKEN.to_owned());
-    let server = TestServer::start(options);
-    let (directory, a, _) = small_images()?;
-    let file = directory.path().join("token");
-    fs::write(&file, TOKEN)?;
-    let with = |command: &mut Command| {
-        command.arg("--preprocess").arg(model()).arg("-i").arg(&a);
-        let done = run(command);
-        // The server repeats the token in its refusal.
+/// A server that accepts one token, and repeats every other one in its refusal.
+struct Guarded {
+    server: TestServer,
+    directory: tempfile::TempDir,
+}
+
+impl Guarded {
+    fn new() -> Result<Self, Failed> {
+        let mut options = options()?;
+        options.token = Some(TOKEN.to_owned());
+        let (directory, _, _) = small_images()?;
+        fs::write(directory.path().join("token"), TOKEN)?;
+        Ok(Self {
+            server: TestServer::start(options),
+            directory,
+        })
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Runs `command` on an image. No token is printed.
+    fn run(&self, command: &mut Command) -> Result<Run, Failed> {
+        let done = run(command.arg("-i").arg(self.at("a.ppm")));
         let is_shown = done.stdout.contains("t0ken") || done.stderr.contains("t0ken");
         ensure(!is_shown, &done)?;
-        Ok::<_, Failed>(done)
-    };
-    let mut by_file = remote(&server.url());
-    expect_code(
-        &with(by_file.arg("--verbose").arg("--token-file").arg(&file))?,
-        0,
-    )?;
-    let by_variable = |token: &str| {
-        let mut command = remote(&server.url());
+        Ok(done)
+    }
+
+    fn classify(&self) -> Command {
+        let mut command = remote(&self.server.url());
+        command.arg("--preprocess").arg(model());
+        command
+    }
+
+    fn by_variable(&self, token: &str) -> Result<Run, Failed> {
+        let mut command = self.classify();
         command.args(["--token-env", "FLEET_TOKEN", "--format", "json"]);
-        with(command.env("FLEET_TOKEN", token))
-    };
-    expect_code(&by_variable(TOKEN)?, 0)?;
-    let refused = by_variable("wrong-t0ken")?;
+        self.run(command.env("FLEET_TOKEN", token))
+    }
+}
+
+fn token_of_a_file() -> Result<(), Failed> {
+    let all = Guarded::new()?;
+    let mut command = all.classify();
+    command.arg("--verbose").arg("--token-file");
+    expect_code(&all.run(command.arg(all.at("token")))?, 0)?;
+    let tokens = all.server.tokens();
+    ensure(tokens.iter().any(|sent| sent.ends_with(TOKEN)), tokens)
+}
+
+fn token_of_a_variable() -> Result<(), Failed> {
+    expect_code(&Guarded::new()?.by_variable(TOKEN)?, 0)
+}
+
+fn refused_token() -> Result<(), Failed> {
+    let refused = Guarded::new()?.by_variable("wrong-t0ken")?;
     expect_code(&refused, 2)?;
-    ensure(
-        refused.stderr.contains("denies access: `Bearer [token]`"),
-        &refused,
-    )?;
-    ensure(
-        server.tokens().iter().any(|sent| sent.ends_with(TOKEN)),
-        "the token was sent",
-    )?;
-    let none = with(&mut remote(&server.url()))?;
-    ensure(none.stderr.contains("hint: give a --token-file"), none)?;
-    let report = directory.path().join("report.json");
+    let said = "denies access: `Bearer [token]`";
+    ensure(refused.stderr.contains(said), refused)
+}
+
+fn no_token() -> Result<(), Failed> {
+    let all = Guarded::new()?;
+    let none = all.run(&mut all.classify())?;
+    ensure(none.stderr.contains("hint: give a --token-file"), none)
+}
+
+fn token_in_a_report() -> Result<(), Failed> {
+    let all = Guarded::new()?;
+    let report = all.at("report.json");
     let mut command = classify();
     command
         .args(["compare", "rten"])
-        .arg(format!("remote={}/plain", server.url()));
-    command
-        .arg("-m")
-        .arg(model())
-        .arg("--token-file")
-        .arg(&file);
-    let done = run(command.arg("--report").arg(&report).arg("-i").arg(&a));
-    expect_code(&done, 0)?;
-    ensure(
-        !fs::read_to_string(report)?.contains(TOKEN) && !done.stdout.contains(TOKEN),
-        done,
-    )
+        .arg(format!("remote={}/plain", all.server.url()));
+    command.arg("-m").arg(model()).arg("--token-file");
+    command.arg(all.at("token")).arg("--report").arg(&report);
+    expect_code(&all.run(&mut command)?, 0)?;
+    let report = fs::read_to_string(report)?;
+    ensure(!report.contains(TOKEN), report)
 }
 
 fn tls() -> Result<(), Failed> {
@@ -479,13 +527,20 @@ fn flags() -> Result<(), Failed> {
         let stderr = failure(command.args(["--backend", "rten", flag, "-m"]).arg(model()))?;
         ensure(stderr.contains(reason), stderr)?;
     }
+    Ok(())
+}
+
+fn flags_of_compared_servers() -> Result<(), Failed> {
     let mut compare = classify();
     compare.args(["compare", "rten", "rten", "--ca=x.pem", "-m"]);
     let stderr = failure(compare.arg(model()))?;
     ensure(
         stderr.contains("--ca is an option of remote engines"),
         stderr,
-    )?;
+    )
+}
+
+fn flags_of_local_engines() -> Result<(), Failed> {
     let server = start()?;
     for flag in [
         "--device=GPU",
@@ -493,26 +548,33 @@ fn flags() -> Result<(), Failed> {
         "--precision=f16",
         "--streams=2",
     ] {
-        let stderr = failure(
-            remote(&server.url())
-                .arg(flag)
-                .arg("--preprocess")
-                .arg(model()),
-        )?;
-        ensure(
-            stderr.contains(&flag[..flag.find('=').unwrap_or(0)]),
-            stderr,
-        )?;
+        let mut command = remote(&server.url());
+        command.arg(flag).arg("--preprocess");
+        let stderr = failure(command.arg(model()))?;
+        let (name, _) = flag.split_once('=').ok_or("a value")?;
+        ensure(stderr.contains(name), stderr)?;
     }
+    Ok(())
+}
+
+fn bisect() -> Result<(), Failed> {
+    let server = start()?;
     let mut bisect = classify();
     bisect
         .args(["compare", "rten", "--bisect"])
         .arg(format!("remote={}/plain", server.url()));
     let stderr = failure(bisect.arg("-m").arg(model()))?;
-    ensure(stderr.contains("is remote"), stderr)?;
+    ensure(stderr.contains("is remote"), stderr)
+}
+
+fn no_name() -> Result<(), Failed> {
+    let server = start()?;
     let mut nameless = classify();
     let stderr = failure(nameless.args(["--backend", "remote", "--url", &server.url()]))?;
-    ensure(stderr.contains("pass `-m NAME`"), stderr)?;
+    ensure(stderr.contains("pass `-m NAME`"), stderr)
+}
+
+fn devices() -> Result<(), Failed> {
     let mut devices = classify();
     let done = run(devices.args(["devices", "--backend", "remote"]));
     expect_code(&done, 2)?;

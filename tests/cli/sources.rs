@@ -11,15 +11,23 @@ use serde_json::{Value, json};
 use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let on_photos: [(&str, fn() -> Result<(), Failed>); 8] = [
-        ("every_source_gives_the_same_answer", every_source),
-        ("inspect_writes_what_preprocess_reads", round_trip),
+    let on_photos: [(&str, fn() -> Result<(), Failed>); 10] = [
+        ("the_files_of_timm_give_the_answers_of_its_flags", timm),
+        (
+            "the_files_of_open_model_zoo_give_the_answers_of_its_flags",
+            open_model_zoo,
+        ),
+        ("the_models_own_metadata_need_no_other_file", metadata),
+        (
+            "inspect_shows_overridden_values_with_their_sources",
+            overridden_values,
+        ),
         ("contradictions_are_reported", contradictions),
         (
             "what_is_not_supported_is_an_error_unless_flags_say_it_all",
             unsupported,
         ),
-        ("external_data_stay_in_the_models_folder", external_data),
+        ("external_data_stay_in_the_models_directory", external_data),
         ("a_model_is_all_of_its_files", digest),
         ("what_an_ir_does_itself_is_not_done_again", prepared_irs),
         ("the_weights_tell_the_precision", precisions),
@@ -42,14 +50,37 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ),
         ("several_right_classes_have_no_softmax", multi_label),
     ];
-    on_photos
-        .map(|(name, test)| with_set_up.test(name, test))
+    let sources = with_set_up.scenario(
+        "sources",
+        card,
+        [
+            ("unstated_preprocessing_is_noted_and_differs", unstated),
+            ("a_named_file_answers_as_the_flags", named_file),
+            (
+                "the_files_of_hugging_face_answer_as_the_flags",
+                hugging_face,
+            ),
+        ],
+    );
+    let inspect = with_set_up.scenario(
+        "inspect",
+        inspected,
+        [
+            ("json_has_the_preprocessing", inspected_values),
+            ("json_names_the_source_of_each_value", inspected_sources),
+            ("json_counts_the_labels", inspected_labels),
+            ("preprocess_reads_what_inspect_writes", round_trip),
+        ],
+    );
+    sources
         .into_iter()
+        .chain(inspect)
+        .chain(on_photos.map(|(name, test)| with_set_up.test(name, test)))
         .chain(on_engines.map(|(name, test)| engines.test(name, test)))
         .collect()
 }
 
-/// A folder with MobileNetV2 alone, as `model.onnx`.
+/// A directory with MobileNetV2 alone, as `model.onnx`.
 fn bare() -> Result<(tempfile::TempDir, PathBuf), Failed> {
     let folder = tempfile::tempdir()?;
     let model = folder.path().join("model.onnx");
@@ -81,12 +112,20 @@ fn with_flags(model: &Path, flags: &[&str]) -> Result<Run, Failed> {
 }
 
 /// The blocks without labels, which not every source has.
-fn answers(run: &Run) -> Vec<(String, Vec<classify_tests::Line>)> {
+type Answers = Vec<(String, Vec<classify_tests::Line>)>;
+
+fn answers(run: &Run) -> Answers {
     blocks(&run.stdout)
 }
 
-fn every_source() -> Result<(), Failed> {
-    let (folder, model) = bare()?;
+/// The answers with the flags of the card.
+fn card() -> Result<Answers, Failed> {
+    let (_folder, model) = bare()?;
+    Ok(answers(&with_flags(&model, &CARD)?))
+}
+
+fn unstated(flags: &Answers) -> Result<(), Failed> {
+    let (_folder, model) = bare()?;
     let convention = with_flags(&model, &[])?;
     ensure(
         convention.stderr.contains(
@@ -94,26 +133,34 @@ fn every_source() -> Result<(), Failed> {
         ),
         &convention,
     )?;
-    let flags = answers(&with_flags(&model, &CARD)?);
-    ensure(flags != answers(&convention), "the preprocessing matters")?;
+    ensure(*flags != answers(&convention), convention)
+}
 
-    // A file that the user names.
+/// Fails unless `run` gives the answers `expected`, and nothing had to be said.
+fn expect_answers(run: &Run, expected: &Answers) -> Result<(), Failed> {
+    ensure(answers(run) == *expected && run.stderr.is_empty(), run)
+}
+
+fn named_file(flags: &Answers) -> Result<(), Failed> {
+    let (folder, model) = bare()?;
     let named = folder.path().join("named.json");
     let recipe = json!({
         "color": "rgb", "mean": [123.675, 116.28, 103.53], "scale": [58.395, 57.12, 57.375],
         "resize": "short:256:floor", "interpolation": "bilinear",
     });
     std::fs::write(&named, recipe.to_string())?;
-    let by_file = with_flags(&model, &["--preprocess", named.to_str().unwrap()])?;
-    ensure(answers(&by_file) == flags, &by_file)?;
-    ensure(by_file.stderr.is_empty(), &by_file)?;
+    let run = with_flags(&model, &["--preprocess", named.to_str().unwrap()])?;
+    expect_answers(&run, flags)
+}
 
-    // Hugging Face's, beside the model as it comes.
-    let beside = with_flags(&set_up("models/mobilenet-v2/model.onnx"), &[])?;
-    ensure(answers(&beside) == flags, &beside)?;
-    ensure(beside.stderr.is_empty(), &beside)?;
+fn hugging_face(flags: &Answers) -> Result<(), Failed> {
+    let run = with_flags(&set_up("models/mobilenet-v2/model.onnx"), &[])?;
+    expect_answers(&run, flags)
+}
 
-    // timm's, which cuts the centre with another rounding.
+/// timm cuts the centre with another rounding.
+fn timm() -> Result<(), Failed> {
+    let (folder, model) = bare()?;
     let timm = json!({
         "architecture": "mobilenetv2_100", "num_classes": 1000,
         "pretrained_cfg": {
@@ -124,14 +171,14 @@ fn every_source() -> Result<(), Failed> {
     std::fs::write(folder.path().join("config.json"), timm.to_string())?;
     let mut torchvision = CARD;
     torchvision[7] = "short:256";
-    let by_timm = with_flags(&model, &[])?;
-    ensure(
-        answers(&by_timm) == answers(&with_flags(&model, &torchvision)?),
-        &by_timm,
-    )?;
-    std::fs::remove_file(folder.path().join("config.json"))?;
+    let run = with_flags(&model, &[])?;
+    let expected = answers(&with_flags(&model, &torchvision)?);
+    ensure(answers(&run) == expected, run)
+}
 
-    // Open Model Zoo's: the original takes what its converter puts into an IR.
+/// The original model takes the values that Open Model Zoo's converter puts into an IR.
+fn open_model_zoo() -> Result<(), Failed> {
+    let (folder, model) = bare()?;
     let yml = "\
 task_type: classification
 input_info:
@@ -144,22 +191,19 @@ model_optimizer_args:
     std::fs::write(folder.path().join("model.yml"), yml)?;
     let mut zoo = CARD;
     (zoo[7], zoo[9]) = ("stretch", "opencv-linear");
-    let by_zoo = with_flags(&model, &[])?;
-    ensure(
-        answers(&by_zoo) == answers(&with_flags(&model, &zoo)?),
-        &by_zoo,
-    )?;
-    // Metadata in the model: EfficientNet-Lite0 carries its own.
+    let run = with_flags(&model, &[])?;
+    let expected = answers(&with_flags(&model, &zoo)?);
+    ensure(answers(&run) == expected, run)
+}
+
+/// EfficientNet-Lite0 has its own metadata.
+fn metadata() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
     let lite = set_up("models/efficientnet-lite0.onnx");
     let alone = folder.path().join("lite.onnx");
     std::fs::copy(&lite, &alone)?;
-    std::fs::remove_file(folder.path().join("model.yml"))?;
-    let metadata = with_flags(&alone, &[])?;
-    ensure(
-        answers(&metadata) == answers(&with_flags(&lite, &[])?),
-        &metadata,
-    )?;
-    ensure(metadata.stderr.is_empty(), metadata)
+    let expected = answers(&with_flags(&lite, &[])?);
+    expect_answers(&with_flags(&alone, &[])?, &expected)
 }
 
 fn inspect(arguments: &[&str], model: &Path) -> Result<Run, Failed> {
@@ -168,28 +212,56 @@ fn inspect(arguments: &[&str], model: &Path) -> Result<Run, Failed> {
     Ok(run)
 }
 
-fn round_trip() -> Result<(), Failed> {
-    let beside = set_up("models/mobilenet-v2/model.onnx");
-    for backend in ["openvino", "onnx"] {
-        let said = inspect(&["--format", "json", "--backend", backend], &beside)?;
-        let said: Value = serde_json::from_str(&said.stdout)?;
-        ensure(said["preprocess"]["resize"] == "short:256:floor", &said)?;
+/// The JSON of `inspect` for the model with Hugging Face's files, by each of the two engines.
+fn inspected() -> Result<[Value; 2], Failed> {
+    let of = |backend| -> Result<Value, Failed> {
+        let flags = ["--format", "json", "--backend", backend];
+        let run = inspect(&flags, &set_up("models/mobilenet-v2/model.onnx"))?;
+        Ok(serde_json::from_str(&run.stdout)?)
+    };
+    Ok([of("openvino")?, of("onnx")?])
+}
+
+fn inspected_values(all: &[Value; 2]) -> Result<(), Failed> {
+    for inspected in all {
         ensure(
-            said["stated_by"]["mean"]["by"]
-                .as_str()
-                .is_some_and(|by| by.starts_with("preprocessor_config.json: ")),
-            &said,
-        )?;
-        ensure(said["labels"]["count"] == 1000, &said)?;
-        let (folder, model) = bare()?;
-        let file = folder.path().join("p.json");
-        std::fs::write(&file, said.to_string())?;
-        let again = with_flags(&model, &["--preprocess", file.to_str().unwrap()])?;
-        ensure(
-            answers(&again) == answers(&with_flags(&beside, &[])?),
-            again,
+            inspected["preprocess"]["resize"] == "short:256:floor",
+            inspected,
         )?;
     }
+    Ok(())
+}
+
+fn inspected_sources(all: &[Value; 2]) -> Result<(), Failed> {
+    for inspected in all {
+        let by = inspected["stated_by"]["mean"]["by"].as_str();
+        let is_named = by.is_some_and(|by| by.starts_with("preprocessor_config.json: "));
+        ensure(is_named, inspected)?;
+    }
+    Ok(())
+}
+
+fn inspected_labels(all: &[Value; 2]) -> Result<(), Failed> {
+    for inspected in all {
+        ensure(inspected["labels"]["count"] == 1000, inspected)?;
+    }
+    Ok(())
+}
+
+fn round_trip(all: &[Value; 2]) -> Result<(), Failed> {
+    let beside = with_flags(&set_up("models/mobilenet-v2/model.onnx"), &[])?;
+    for inspected in all {
+        let (folder, model) = bare()?;
+        let file = folder.path().join("p.json");
+        std::fs::write(&file, inspected.to_string())?;
+        let again = with_flags(&model, &["--preprocess", file.to_str().unwrap()])?;
+        ensure(answers(&again) == answers(&beside), again)?;
+    }
+    Ok(())
+}
+
+fn overridden_values() -> Result<(), Failed> {
+    let beside = set_up("models/mobilenet-v2/model.onnx");
     let text = inspect(&["--mean", "1,2,3"], &beside)?.stdout;
     for line in [
         "mean           1,2,3                      --mean",

@@ -3,9 +3,11 @@
 mod library;
 pub mod models;
 pub mod outputs;
+mod scenario;
 pub mod spans;
 
 pub use library::{Loader, library_trials};
+pub use scenario::Fact;
 
 use std::ffi::OsStr;
 use std::fmt::Debug;
@@ -59,7 +61,7 @@ pub fn set_up(file: &str) -> PathBuf {
 ///
 /// # Errors
 ///
-/// If the folder cannot be read or holds fewer than the set-up puts there.
+/// If the directory cannot be read or holds fewer than the set-up puts there.
 pub fn photos() -> Result<Vec<PathBuf>, Failed> {
     let mut photos: Vec<PathBuf> = std::fs::read_dir(set_up("photos"))?
         .map(|entry| Ok(entry?.path()))

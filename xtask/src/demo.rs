@@ -114,7 +114,7 @@ pub fn build(flags: &[&str]) -> Result<PathBuf> {
     build_by(&arguments)
 }
 
-/// Runs cargo with arguments that build the command line program, and returns its path, wherever cargo's target folder is.
+/// Runs cargo with arguments that build the command line program, and returns its path, wherever cargo's target directory is.
 pub fn build_by(arguments: &[&str]) -> Result<PathBuf> {
     eprintln!("building classify ...");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

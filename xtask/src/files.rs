@@ -28,7 +28,7 @@ pub fn fingerprint(parts: &[&[u8]]) -> String {
 
 /// Writes a file whole or not at all.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
-    let parent = path.parent().context("a file needs a folder")?;
+    let parent = path.parent().context("a file needs a directory")?;
     create_folder(parent)?;
     let mut name = path.file_name().context("a file needs a name")?.to_owned();
     name.push(".partial");
@@ -38,10 +38,10 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
 }
 
 pub fn create_folder(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(on("create the folder", path))
+    fs::create_dir_all(path).map_err(on("create the directory", path))
 }
 
-/// Removes a folder if it is there.
+/// Removes a directory if it is there.
 pub fn remove_folder(path: &Path) -> Result<()> {
     absent_is_fine(fs::remove_dir_all(path)).map_err(on("remove", path))
 }
@@ -58,7 +58,7 @@ fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// A folder to make files in, beside where they will end up (renaming works within one file system only). What an interrupted run left
+/// A directory to make files in, beside where they will end up (renaming works within one file system only). What an interrupted run left
 /// there is removed.
 #[derive(Debug)]
 pub struct Staging {
@@ -82,7 +82,7 @@ impl Staging {
         let mut published = Vec::new();
         for file in list_files(&self.folder, &|_| true)? {
             let place = target.join(file.strip_prefix(&self.folder)?);
-            create_folder(place.parent().context("a file needs a folder")?)?;
+            create_folder(place.parent().context("a file needs a directory")?)?;
             fs::rename(&file, &place).map_err(on("write", &place))?;
             published.push(place);
         }
@@ -97,7 +97,7 @@ impl Drop for Staging {
     }
 }
 
-/// All files under a folder, sorted, without the folders that `enter` refuses.
+/// All files under a directory, sorted, without the directories that `enter` refuses.
 pub fn list_files(folder: &Path, enter: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut open = vec![folder.to_owned()];

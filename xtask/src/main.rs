@@ -37,9 +37,9 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Bring the engines, models, labels and photos into the set-up folder
+    /// Bring the engines, models, labels and photos into the set-up directory
     Setup {
-        /// Take the package files from this folder instead of the network; their hashes are checked all the same
+        /// Take the package files from this directory instead of the network; their hashes are checked all the same
         #[arg(long, value_name = "DIR")]
         from: Option<PathBuf>,
         /// Bring the oldest supported engines as well, for the tests of `cargo verify`
@@ -77,7 +77,7 @@ enum Task {
         /// Try it in empty environments as well, as `cargo verify` does
         #[arg(long = "try", conflicts_with_all = ["published", "out"])]
         is_tried: bool,
-        /// Put it into this folder instead
+        /// Put it into this directory instead
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },

@@ -45,7 +45,7 @@ impl Kind {
 #[derive(Debug)]
 pub struct Pip<'a> {
     pub environment: &'a Path,
-    /// The lock of the set-up folder.
+    /// The lock of the set-up directory.
     pub lock: &'a File,
     /// An interpreter whose pip does the work, for an environment that has none of its own.
     pub outside: Option<PathBuf>,
@@ -58,7 +58,7 @@ impl Pip<'_> {
         let own = python::environment_python(self.environment);
         let mut command =
             python::command_under(self.lock, self.outside.as_deref().unwrap_or(&own))?;
-        // Safe path: a file pip.py in the current folder must not be taken for pip.
+        // Safe path: a file pip.py in the current directory must not be taken for pip.
         command.env("PYTHONSAFEPATH", "1").args(["-m", "pip"]);
         // Downloading depends on the interpreter's kind alone, so pip need not start a second time inside the environment for it.
         if self.outside.is_some() && task == "install" {
@@ -79,7 +79,7 @@ impl Pip<'_> {
         Ok(command)
     }
 
-    /// Downloads one package into the folder and returns its file. pip checks the hash, of a file from `--from` too, and stops if it is
+    /// Downloads one package into the directory and returns its file. pip checks the hash, of a file from `--from` too, and stops if it is
     /// not a pinned one.
     pub fn download(
         &self,
@@ -135,7 +135,7 @@ impl Pip<'_> {
         Self::install_with(command, requirements, downloads)
     }
 
-    /// Installs pinned packages from the downloaded files into a folder of their own, which Python does not look into.
+    /// Installs pinned packages from the downloaded files into a directory of their own, which Python does not look into.
     pub fn install_into(&self, folder: &Path, requirements: &Path, downloads: &Path) -> Result<()> {
         let mut command = self.command("install")?;
         command.arg("--target").arg(folder);
@@ -158,7 +158,7 @@ impl Pip<'_> {
         python::run(&mut command, "installing the downloaded packages").map(drop)
     }
 
-    /// pip says "No matching distribution" for a folder that lacks a file, for a missing network, and for a platform without files.
+    /// pip says "No matching distribution" for a directory that lacks a file, for a missing network, and for a platform without files.
     fn explain(&self, error: (anyhow::Error, String), requirement: &Requirement) -> anyhow::Error {
         let (error, said) = error;
         if !said.contains("No matching distribution found") {
@@ -223,12 +223,12 @@ fn run_with_progress(command: &mut Command, what: &str) -> Result<(), (anyhow::E
     }
 }
 
-/// The file of a `--from` folder that was given by mistake is told at once, not after a minute of set-up.
+/// The file of a `--from` directory that was given by mistake is told at once, not after a minute of set-up.
 pub fn check_from(from: &Path) -> Result<()> {
     if !from.is_dir() {
         bail!(Failure::new(
             format!("--from {}: not a folder", from.display()),
-            "name a folder that holds the package files, such as the downloads folder of a finished set-up"
+            "name a directory that holds the package files, such as the downloads directory of a finished set-up"
         ));
     }
     Ok(())

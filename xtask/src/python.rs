@@ -110,7 +110,7 @@ fn search_no_current_directory(command: &mut Command, path: &OsStr) {
     };
 }
 
-/// The same for work in the set-up folder. The child holds the lock, too: if set-up is killed, a child that goes on writing keeps the next
+/// The same for work in the set-up directory. The child holds the lock, too: if set-up is killed, a child that goes on writing keeps the next
 /// set-up waiting until it is done.
 pub fn command_under(lock: &File, program: &Path) -> Result<Command> {
     let mut command = command(program);
@@ -119,7 +119,7 @@ pub fn command_under(lock: &File, program: &Path) -> Result<Command> {
     if cfg!(unix) {
         command.stdin(
             lock.try_clone()
-                .context("cannot pass on the lock of the set-up folder")?,
+                .context("cannot pass on the lock of the set-up directory")?,
         );
     }
     Ok(command)

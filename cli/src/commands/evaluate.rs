@@ -10,6 +10,7 @@ use evaluation::{
     MetricLimit, Recording, RecordingWriter, Recordings, RunInfo,
 };
 use futures_executor::block_on;
+use image_classification::ScoreKind;
 
 use crate::args::EvaluateArgs;
 use crate::commands::compare::{RecordedFile, open_recording};
@@ -62,8 +63,12 @@ pub fn finish(
 }
 
 /// Opens a recording, whose images are known by their files.
-fn open_own_recording(path: &Path, messages: &Messages) -> anyhow::Result<Recording<RecordedFile>> {
-    let recording = open_recording(path, messages)?;
+fn open_own_recording(
+    path: &Path,
+    scores: ScoreKind,
+    messages: &Messages,
+) -> anyhow::Result<Recording<RecordedFile>> {
+    let recording = open_recording(path, scores, messages)?;
     if recording.runs().iter().any(|run| run.source.is_some()) {
         let error = format!("cannot evaluate the outputs in {}", path.display());
         let hint = "give a recording of `evaluate --record`; `compare --against` takes outputs of other programs";
@@ -258,7 +263,7 @@ fn open_files(options: &EvaluateOptions, messages: &Messages) -> anyhow::Result<
     let rows = reports::open_rows(&rows, options.runs.stdout.format)?;
     let record = record.map(|path| Output::open("--record", Some(path)));
     let recording = options.against.as_deref();
-    let recording = recording.map(|path| open_own_recording(path, messages));
+    let recording = recording.map(|path| open_own_recording(path, options.runs.scores, messages));
     Ok(Files {
         recording: recording.transpose()?,
         reports: reports::open(&others)?,
@@ -291,7 +296,7 @@ fn evaluate(
         .feed(session::feed_options(options.runs.jobs))
         .image_problem(errors::image_problem);
     let count = inputs.len();
-    let mut recordings = Recordings::default().scores(options.runs.scores);
+    let mut recordings = Recordings::default();
     if let Some(recording) = &mut recording {
         recordings = recordings.against(recording);
     }

@@ -12,6 +12,7 @@ mod metrics;
 mod multi_label;
 mod ranking;
 mod score;
+mod truth_text;
 
 pub use calibration::{Bin, Calibrated, Calibration};
 pub use error::GroundTruthError;

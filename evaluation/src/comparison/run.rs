@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 
 use backend_api::Tensor;
 use futures_util::stream::Stream;
-use image_classification::{
-    Classifier, Digests, FeedOptions, ImageError, ImageOutputs, Note, ScoreKind,
-};
+use image_classification::{Classifier, Digests, FeedOptions, ImageError, ImageOutputs, Note};
 
 use super::accumulator::{AnsweredImage, ComparisonAccumulator};
 use super::error::ComparisonError;
@@ -71,7 +69,6 @@ pub struct Comparison {
     reference: Option<String>,
     tolerance: ToleranceOptions,
     top: usize,
-    scores: ScoreKind,
 }
 
 impl Comparison {
@@ -93,7 +90,6 @@ impl Comparison {
             reference: None,
             tolerance: ToleranceOptions::default(),
             top: 10,
-            scores: ScoreKind::Auto,
         }
     }
 
@@ -116,13 +112,6 @@ impl Comparison {
     #[must_use]
     pub fn top(mut self, top: usize) -> Self {
         self.top = top;
-        self
-    }
-
-    /// Sets the kind of scores of recorded runs. By default it is the recorded one.
-    #[must_use]
-    pub fn recorded_scores(mut self, scores: ScoreKind) -> Self {
-        self.scores = scores;
         self
     }
 
@@ -288,7 +277,7 @@ where
         } = self;
         let recorded = recording
             .as_deref()
-            .map_or_else(Vec::new, |recording| recording.entries(comparison.scores));
+            .map_or_else(Vec::new, Recording::entries);
         let compared = |opened: Vec<RunEntry>| {
             let all = recorded.iter().cloned().chain(opened);
             ComparedRuns::new(all.collect(), comparison.reference.as_deref())

@@ -5,7 +5,7 @@ use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 use backend_api::Tensor;
-use image_classification::{Labels, ScoreKind};
+use image_classification::Labels;
 
 use super::error::EvaluationError;
 use crate::digest::{Digest, ImageDigests};
@@ -18,7 +18,6 @@ use crate::recording::{Recorder, Recording, RecordingError};
 pub struct Recordings<'r> {
     pub(super) against: Option<&'r mut dyn RecordedAnswers>,
     pub(super) out: Option<&'r mut dyn AnswerRecorder>,
-    pub(super) scores: ScoreKind,
 }
 
 impl fmt::Debug for Recordings<'_> {
@@ -26,7 +25,6 @@ impl fmt::Debug for Recordings<'_> {
         f.debug_struct("Recordings")
             .field("against", &self.against.is_some())
             .field("out", &self.out.is_some())
-            .field("scores", &self.scores)
             .finish()
     }
 }
@@ -36,13 +34,6 @@ impl<'r> Recordings<'r> {
     #[must_use]
     pub fn against<R: Read + Seek + Send>(mut self, recording: &'r mut Recording<R>) -> Self {
         self.against = Some(recording);
-        self
-    }
-
-    /// Sets the requested scores of recorded runs.
-    #[must_use]
-    pub const fn scores(mut self, scores: ScoreKind) -> Self {
-        self.scores = scores;
         self
     }
 
@@ -56,7 +47,7 @@ impl<'r> Recordings<'r> {
 
 /// Answers of an earlier evaluation or comparison.
 pub(super) trait RecordedAnswers: Send {
-    fn entries(&self, scores: ScoreKind) -> Vec<RunEntry>;
+    fn entries(&self) -> Vec<RunEntry>;
     /// Returns the outputs of the recorded runs for an image.
     fn outputs(&mut self, file: &Digest) -> Result<Vec<Option<Tensor>>, RecordingError>;
     /// Returns the problem of an evaluation to which not all recorded images were given.
@@ -64,8 +55,8 @@ pub(super) trait RecordedAnswers: Send {
 }
 
 impl<R: Read + Seek + Send> RecordedAnswers for Recording<R> {
-    fn entries(&self, scores: ScoreKind) -> Vec<RunEntry> {
-        Self::entries(self, scores)
+    fn entries(&self) -> Vec<RunEntry> {
+        Self::entries(self)
     }
 
     fn outputs(&mut self, file: &Digest) -> Result<Vec<Option<Tensor>>, RecordingError> {

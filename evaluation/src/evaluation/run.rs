@@ -185,7 +185,7 @@ impl Evaluation {
         };
         let opened = runs.entries()?;
         let against = recordings.against.as_deref();
-        let mut recorded = against.map_or_else(Vec::new, |it| it.entries(recordings.scores));
+        let mut recorded = against.map_or_else(Vec::new, RecordedAnswers::entries);
         add_labels(&mut recorded, &opened);
         let all = |opened: Vec<RunEntry>| recorded.iter().cloned().chain(opened).collect();
         let entries: Vec<RunEntry> = all(opened.clone());

@@ -5,9 +5,9 @@ use std::collections::TryReserveError;
 use backend_api::{Element, Tensor};
 use exact_resample::{RgbView, torchvision};
 
-use super::options::{Centre, ColorOrder, CropMode, Resize};
+use super::options::ColorOrder;
 use super::values::for_element_type;
-use super::{Preprocess, central_part, grey, reserved, timm};
+use super::{Preprocess, reserved};
 use crate::{Image, ImageLayout, InputLayout};
 
 /// The unit of mean and scale. Resizing works on values from 0 to 1.
@@ -33,45 +33,17 @@ impl Preprocess {
         layout: &InputLayout,
         filter: torchvision::Filter,
     ) -> Result<Vec<f32>, TryReserveError> {
-        let grey = if self.is_grey(layout) {
-            Some(grey::grey(image)?)
-        } else {
-            None
-        };
-        let image = grey.as_ref().unwrap_or(image);
         let (part, to) = self.resizing((image.width(), image.height()), layout);
-        let cropped = match self.resize {
-            Resize::Crop { centre, .. } => Some(central_part(image, part, centre)?),
-            _ => None,
-        };
-        let image = cropped.as_ref().unwrap_or(image);
+        let source = self.source(image, part, layout)?;
+        let image = &*source;
         let view = RgbView::new(image.width(), image.height(), image.rgb())
             .expect("an image is never empty");
         let levels = std::array::from_fn(|byte| byte as f32 * (1.0 / MOST));
         let resized = torchvision::resize_f32(view, to.0, to.1, filter, &levels)
             .expect("the filter weights pixels")?;
         let size = (layout.width(), layout.height());
-        let (centre, fill) = match self.resize {
-            Resize::Stretch | Resize::Crop { .. } => return Ok(resized),
-            Resize::ShortSide { centre, .. } | Resize::StretchThenCrop { centre, .. } => {
-                (centre, [0; 3])
-            }
-            Resize::Timm {
-                mode: CropMode::Border { fill },
-                ..
-            } => (Centre::HalfEven, fill),
-            Resize::Timm { .. } => (Centre::HalfEven, [0; 3]),
-            Resize::Letterbox { pad, centred } => {
-                let (left, top) = if centred {
-                    ((size.0 - to.0) / 2, (size.1 - to.1) / 2)
-                } else {
-                    (0, 0)
-                };
-                return framed(&resized, to, size, (left, top), levels[usize::from(pad)]);
-            }
-        };
-        let fill = fill.map(|byte| levels[usize::from(byte)]);
-        timm::centre_or_pad(&resized, to, size, centre, fill)
+        let level = |byte| levels[usize::from(byte)];
+        self.resize.place(resized, to, size, level)
     }
 
     fn fill_floats<T: Element>(
@@ -114,24 +86,6 @@ impl Preprocess {
         }
         Ok(Tensor::new(layout.shape(), values).expect("the shape is that of the pixels"))
     }
-}
-
-/// Puts the image of `from` on a ground of `pad`, which has the size `to`.
-fn framed(
-    pixels: &[f32],
-    from: (u32, u32),
-    to: (u32, u32),
-    (left, top): (u32, u32),
-    pad: f32,
-) -> Result<Vec<f32>, TryReserveError> {
-    let [stride, row_len] = [to.0, from.0].map(|width| width as usize * 3);
-    let mut ground = reserved(stride * to.1 as usize)?;
-    ground.resize(stride * to.1 as usize, pad);
-    let rows = ground.chunks_exact_mut(stride).skip(top as usize);
-    for (row, pixels) in rows.zip(pixels.chunks_exact(row_len)) {
-        row[left as usize * 3..][..row_len].copy_from_slice(pixels);
-    }
-    Ok(ground)
 }
 
 #[cfg(test)]

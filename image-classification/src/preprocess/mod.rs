@@ -3,9 +3,11 @@
 mod float;
 mod grey;
 mod options;
+mod placement;
 mod timm;
 mod values;
 
+use std::borrow::Cow;
 use std::collections::TryReserveError;
 
 use backend_api::{Element, Tensor};
@@ -230,72 +232,31 @@ impl Preprocess {
         self.color == ColorOrder::Grey || layout.channels() == 1
     }
 
-    /// The image in the size of the input, RGB. Grey has three equal channels.
-    fn resized(&self, image: &Image, layout: &InputLayout) -> Result<Vec<u8>, TryReserveError> {
-        if self.is_grey(layout) {
-            self.resized_rgb(&grey::grey(image)?, layout)
-        } else {
-            self.resized_rgb(image, layout)
-        }
-    }
-
-    fn resized_rgb(&self, image: &Image, layout: &InputLayout) -> Result<Vec<u8>, TryReserveError> {
-        let (width, height) = (layout.width(), layout.height());
-        let (part, to) = self.resizing((image.width(), image.height()), layout);
-        match self.resize {
-            Resize::Stretch => self.resample(image, to),
-            Resize::Crop { centre, .. } => self.resample(&central_part(image, part, centre)?, to),
-            Resize::ShortSide { centre, .. } | Resize::StretchThenCrop { centre, .. } => {
-                self.then_crop(image, to, centre, layout)
-            }
-            Resize::Timm { mode, .. } => {
-                let fill = match mode {
-                    CropMode::Border { fill } => fill,
-                    CropMode::Center | CropMode::Squash => [0; 3],
-                };
-                let resized = self.resample(image, to)?;
-                let centre = Centre::HalfEven;
-                timm::centre_or_pad(&resized, to, (width, height), centre, fill)
-            }
-            Resize::Letterbox { pad, centred } => {
-                let resized = self.resample(image, to)?;
-                if to == (width, height) {
-                    return Ok(resized);
-                }
-                let (left, top) = if centred {
-                    ((width - to.0) / 2, (height - to.1) / 2)
-                } else {
-                    (0, 0)
-                };
-                let mut canvas = reserved(width as usize * height as usize * 3)?;
-                canvas.resize(width as usize * height as usize * 3, pad);
-                for (row, pixels) in resized.chunks_exact(to.0 as usize * 3).enumerate() {
-                    let start = ((top as usize + row) * width as usize + left as usize) * 3;
-                    canvas[start..start + pixels.len()].copy_from_slice(pixels);
-                }
-                Ok(canvas)
-            }
-        }
-    }
-
-    /// Resizes to `to`, then cuts the input's size out of the centre, or pads with black.
-    fn then_crop(
+    /// Returns the part of an image that is resized, which has the size `part`. Grey has three equal channels.
+    fn source<'a>(
         &self,
-        image: &Image,
-        to: (u32, u32),
-        centre: Centre,
+        image: &'a Image,
+        part: (u32, u32),
         layout: &InputLayout,
-    ) -> Result<Vec<u8>, TryReserveError> {
-        let pixels = self.resample(image, to)?;
-        let (width, height) = (layout.width(), layout.height());
-        if to.0 < width || to.1 < height {
-            return timm::centre_or_pad(&pixels, to, (width, height), centre, [0; 3]);
+    ) -> Result<Cow<'a, Image>, TryReserveError> {
+        let image = if self.is_grey(layout) {
+            Cow::Owned(grey::grey(image)?)
+        } else {
+            Cow::Borrowed(image)
+        };
+        match self.resize {
+            Resize::Crop { centre, .. } => central_part(&image, part, centre).map(Cow::Owned),
+            _ => Ok(image),
         }
-        let resized =
-            Image::from_rgb(to.0, to.1, pixels).expect("the resampler returns the requested size");
-        let left = centre.offset(to.0 - width);
-        let top = centre.offset(to.1 - height);
-        cut(&resized, left, top, width, height).map(Image::into_rgb)
+    }
+
+    /// The image in the size of the input, RGB.
+    fn resized(&self, image: &Image, layout: &InputLayout) -> Result<Vec<u8>, TryReserveError> {
+        let (part, to) = self.resizing((image.width(), image.height()), layout);
+        let source = self.source(image, part, layout)?;
+        let pixels = self.resample(&source, to)?;
+        let size = (layout.width(), layout.height());
+        self.resize.place(pixels, to, size, |byte| byte)
     }
 
     fn resample(

@@ -4,10 +4,7 @@
 //! each side, `center` resizes the image to cover t, `border` to fit into t, `squash` to t. Then the centre is cut out,
 //! and a side that is shorter than the input is padded.
 
-use std::collections::TryReserveError;
-
 use super::options::{Centre, CropMode, Resize};
-use super::reserved;
 use crate::ImageSize;
 
 /// The size that an image of `size` is resized to for an input of `input`; width first.
@@ -64,36 +61,4 @@ pub(super) fn for_input(fraction: f64, mode: CropMode, input: ImageSize) -> Opti
         CropMode::Squash => Some(Resize::StretchThenCrop { side, centre }),
         CropMode::Border { .. } => None,
     }
-}
-
-/// Cuts the centre of `to` out of the RGB `pixels` of `from`. Sides that are too short are padded with `fill`.
-pub(super) fn centre_or_pad<T: Copy>(
-    pixels: &[T],
-    from: (u32, u32),
-    to: (u32, u32),
-    centre: Centre,
-    fill: [T; 3],
-) -> Result<Vec<T>, TryReserveError> {
-    // Where the part begins in the image, and where in the result.
-    let place = |from: u32, to: u32| {
-        if to > from {
-            (0, centre.padding(to - from) as usize)
-        } else {
-            (centre.offset(from - to) as usize, 0)
-        }
-    };
-    let (left, into_left) = place(from.0, to.0);
-    let (top, into_top) = place(from.1, to.1);
-    let (width, height) = (from.0.min(to.0) as usize, from.1.min(to.1) as usize);
-    let count = to.0 as usize * to.1 as usize * 3;
-    let mut result = reserved(count)?;
-    while result.len() < count {
-        result.extend_from_slice(&fill);
-    }
-    let rows = result.chunks_exact_mut(to.0 as usize * 3).skip(into_top);
-    let parts = pixels.chunks_exact(from.0 as usize * 3).skip(top);
-    for (row, part) in rows.zip(parts).take(height) {
-        row[into_left * 3..][..width * 3].copy_from_slice(&part[left * 3..][..width * 3]);
-    }
-    Ok(result)
 }

@@ -133,11 +133,8 @@ impl ResolvedPreprocessing {
             // The recipe is that of the original weights, like a file next to the model.
             let original = recipe.settings();
             let name = format!("recipe {recipe}");
-            match sources::remaining(&model, &name, &original) {
-                Ok(remaining) => stated = remaining.into_iter().chain(stated).collect(),
-                Err(error) if error.is_io() => (),
-                Err(error) => return Err(in_model(error)),
-            }
+            let remaining = found.remaining(&name, &original).map_err(in_model)?;
+            stated = remaining.into_iter().chain(stated).collect();
         }
         let mut resolved = Self::combine(overrides, &stated, &found.sources)?;
         resolved.advice = recipes::advice(&found.identity);

@@ -246,6 +246,8 @@ pub(crate) struct Found {
     /// a source.
     pub ends: Vec<End>,
     pub identity: Identity,
+    /// The preprocessing in the graph of the model.
+    embedded: Option<Embedded>,
 }
 
 /// The names of a model and of the program that wrote it.
@@ -297,7 +299,7 @@ pub(crate) fn find_with(model: &ModelSource, reads_labels: bool) -> Result<Found
     if is_yolo && !beside.iter().any(|(name, _)| *name == "metadata.yaml") {
         found.push(ultralytics::of_model_info(&inside.model_info)?);
     }
-    if let Some(embedded) = inside.embedded {
+    if let Some(embedded) = &inside.embedded {
         if beside.is_empty() {
             found.push(embedded.remaining("", &SourceSettings::default())?);
         }
@@ -316,22 +318,23 @@ pub(crate) fn find_with(model: &ModelSource, reads_labels: bool) -> Result<Found
         sources: found,
         ends: inside.graph,
         identity,
+        embedded: inside.embedded,
     })
 }
 
-/// Returns the preprocessing that images still need if the model's graph does a part of the preprocessing `original` of `file`.
-pub(crate) fn remaining(
-    model: &ModelSource,
-    file: &str,
-    original: &SourceSettings,
-) -> Result<Option<SourceSettings>, SourceError> {
-    let embedded = match Format::of_source(model) {
-        Ok(Format::Ir) => read_model(model)?.embedded,
-        _ => None,
-    };
-    let remaining = embedded.map(|embedded| embedded.remaining(file, original));
-    let remaining = remaining.transpose()?;
-    Ok(remaining.filter(|settings| *settings != SourceSettings::default()))
+impl Found {
+    /// Returns the preprocessing that images still need if the model's graph does a part of the preprocessing `original` of
+    /// `file`. `None` if it does no part of it.
+    pub fn remaining(
+        &self,
+        file: &str,
+        original: &SourceSettings,
+    ) -> Result<Option<SourceSettings>, SourceError> {
+        let embedded = self.embedded.as_ref();
+        let remaining = embedded.map(|embedded| embedded.remaining(file, original));
+        let remaining = remaining.transpose()?;
+        Ok(remaining.filter(|settings| *settings != SourceSettings::default()))
+    }
 }
 
 /// The files next to `model` that [`find`] reads.

@@ -85,7 +85,7 @@ fn run_scope(scope: Scope, from: Option<&Path>, extras: &[Extra]) -> Result<()> 
     }
     let setup = new_setup(scope, from)?;
     let done = format!("set-up is complete: {}", setup.home.display());
-    // Looking needs no lock, and so no writable folder: stamps are written last.
+    // Looking needs no lock, and so no writable directory: stamps are written last.
     let is_complete = setup.is_complete()?;
     if is_complete {
         for step in setup.titles() {
@@ -112,7 +112,7 @@ fn run_scope(scope: Scope, from: Option<&Path>, extras: &[Extra]) -> Result<()> 
     Ok(())
 }
 
-/// Marks `home` as a set-up directory, in which files of certain names are removed and replaced. A folder in which
+/// Marks `home` as a set-up directory, in which files of certain names are removed and replaced. A directory in which
 /// somebody else keeps files is none.
 fn claim(home: &Path) -> Result<()> {
     create_folder(home)?;
@@ -139,7 +139,7 @@ fn claim(home: &Path) -> Result<()> {
                 home.display(),
                 name.display()
             );
-            let hint = "let CLASSIFY_HOME name a folder that is empty or not there yet";
+            let hint = "let CLASSIFY_HOME name a directory that is empty or not there yet";
             return Err(Failure::new(message, hint).into());
         }
     }

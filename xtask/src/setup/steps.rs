@@ -250,7 +250,7 @@ impl Setup<'_> {
         })
     }
 
-    /// Runs a script that writes into a staging folder, then moves the files into `folder` and writes the stamp.
+    /// Runs a script that writes into a staging directory, then moves the files into `folder` and writes the stamp.
     fn run_script(
         &self,
         lock: &File,

@@ -83,7 +83,7 @@ impl Trial {
     fn pip(&self, environment: &Environment, task: &str) -> Command {
         let own = environment.program("python");
         let mut command = python::command(if self.needs_pip { &own } else { &self.python });
-        // A file pip.py in the current folder must not be taken for pip.
+        // A file pip.py in the current directory must not be taken for pip.
         command.env("PYTHONSAFEPATH", "1").args(["-m", "pip"]);
         if !self.needs_pip {
             command.arg("--python").arg(&own);

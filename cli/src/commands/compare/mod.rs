@@ -12,6 +12,7 @@ use evaluation::agreement::Verdict;
 use evaluation::text::printable;
 use evaluation::{ComparedRuns, Comparison, ComparisonReport, Recording, RecordingError};
 use futures_executor::block_on;
+use image_classification::ScoreKind;
 
 use crate::args::CompareArgs;
 use crate::arrays::ArrayFiles;
@@ -31,7 +32,7 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
     // Before the work: where reports cannot go, nothing need be computed.
     let (reports, record) = open_outputs(&options)?;
     let recording = options.against.as_deref();
-    let recording = recording.map(|path| open_recording(path, messages));
+    let recording = recording.map(|path| open_recording(path, options.runs.scores, messages));
     let recording = recording.transpose()?;
     options.runs.note_defaults(messages);
     let session = Session::open(&options.runs, messages)?;
@@ -85,7 +86,6 @@ fn compare(
         .reference(options.runs.reference.clone())
         .tolerance(options.tolerance.clone())
         .top(options.top)
-        .recorded_scores(options.runs.scores)
         .feed(session::feed_options(options.runs.jobs))
         .image_problem(errors::image_problem);
     let count = inputs.len();
@@ -184,8 +184,12 @@ fn files_in(path: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).collect()
 }
 
-/// Opens recorded runs: a recording, or outputs that another program computed, in an archive or a directory.
-pub fn open_recording(path: &Path, messages: &Messages) -> anyhow::Result<Recording<RecordedFile>> {
+/// Opens recorded runs, whose kind of scores is `scores`: a recording, or outputs that another program computed, in an archive or a directory.
+pub fn open_recording(
+    path: &Path,
+    scores: ScoreKind,
+    messages: &Messages,
+) -> anyhow::Result<Recording<RecordedFile>> {
     let open = || {
         if path.is_dir() {
             return external::read(path, ArrayFiles::directory(path), messages);
@@ -207,7 +211,8 @@ pub fn open_recording(path: &Path, messages: &Messages) -> anyhow::Result<Record
         }
         Ok(Recording::read(RecordedFile::Lines(file))?)
     };
-    open().with_context(|| format!("cannot compare against {}", path.display()))
+    let recording = open().map(|recording| recording.with_scores(scores));
+    recording.with_context(|| format!("cannot compare against {}", path.display()))
 }
 
 #[cfg(all(test, unix))]
@@ -220,7 +225,7 @@ mod tests {
         let pipe = directory.path().join("pipe");
         let status = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(status.unwrap().success());
-        let error = open_recording(&pipe, &Messages::new(true)).unwrap_err();
+        let error = open_recording(&pipe, ScoreKind::Auto, &Messages::new(true)).unwrap_err();
         assert!(
             format!("{error:#}").contains("not a classify recording"),
             "{error:#}"
