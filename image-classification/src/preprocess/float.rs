@@ -41,7 +41,9 @@ impl Preprocess {
         let image = grey.as_ref().unwrap_or(image);
         let (part, to) = self.resizing((image.width(), image.height()), layout);
         let cropped = match self.resize {
-            Resize::Crop { centre, .. } => Some(central_part(image, part, centre)?),
+            Resize::Crop { centre, .. } | Resize::CropOfShortSide { centre, .. } => {
+                Some(central_part(image, part, centre)?)
+            }
             _ => None,
         };
         let image = cropped.as_ref().unwrap_or(image);
@@ -52,7 +54,9 @@ impl Preprocess {
             .expect("the filter weights pixels")?;
         let size = (layout.width(), layout.height());
         let (centre, fill) = match self.resize {
-            Resize::Stretch | Resize::Crop { .. } => return Ok(resized),
+            Resize::Stretch | Resize::Crop { .. } | Resize::CropOfShortSide { .. } => {
+                return Ok(resized);
+            }
             Resize::ShortSide { centre, .. } | Resize::StretchThenCrop { centre, .. } => {
                 (centre, [0; 3])
             }
@@ -158,9 +162,11 @@ mod tests {
         for resize in [
             "stretch",
             "crop:0.8",
+            "crop:0.5x0.9:floor",
             "short:24",
             "short:20:pad-ceil",
             "stretch:30:floor",
+            "stretch:21x40",
             "center:0.9",
             "squash:1.2",
             "border:1.1:9,9,9",
