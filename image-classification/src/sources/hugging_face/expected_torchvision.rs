@@ -4,7 +4,13 @@
 
 /// `model_type`, file, size of the image; the FNV-1a hashes of the tensor that transformers 5.24.0 gives with
 /// torchvision, and of the bytes that it was made of; for each channel the values of a black and a white image.
-type Case = (Option<&'static str>, &'static str, (u32, u32), [u64; 2], [[f32; 2]; 3]);
+type Case = (
+    Option<&'static str>,
+    &'static str,
+    (u32, u32),
+    [u64; 2],
+    [[f32; 2]; 3],
+);
 
 #[rustfmt::skip]
 pub(super) const CASES: [Case; 140] = [
