@@ -561,7 +561,7 @@ fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
                     Some(converted) => Some(converted),
                     None => Embedded::in_graph(&graph, model),
                 },
-                metadata: Vec::new(),
+                metadata: ir::input_quantization(&graph, model)?.into_iter().collect(),
                 graph: graph::ir::find(&graph),
                 convention: None,
                 identity: ir::identity(&document),
