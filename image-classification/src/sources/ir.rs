@@ -66,7 +66,7 @@ pub(super) fn input_quantization(
 }
 
 /// The zero points and the scales of the only input.
-fn dequantization<'a>(graph: &Graph<'a>, model: &ModelSource) -> Option<(Vec<f32>, Vec<f32>)> {
+fn dequantization(graph: &Graph<'_>, model: &ModelSource) -> Option<(Vec<f32>, Vec<f32>)> {
     let mut inputs = graph
         .layers()
         .filter(|layer| layer.operator() == "Parameter");
