@@ -160,7 +160,7 @@ impl<'a> Layer<'a> {
             .flatten()
     }
 
-    /// Returns the values of a small constant, of type f32 or f16, from the weights of `model`.
+    /// Returns the values of a small constant, of type f32, f16, u8 or i8, from the weights of `model`.
     pub fn values(self, model: &ModelSource) -> Option<Vec<f32>> {
         let (offset, length) = self.range().filter(|&(_, length)| length <= 64)?;
         let length = length as usize;
@@ -188,6 +188,13 @@ impl<'a> Layer<'a> {
                 bytes
                     .chunks_exact(2)
                     .map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32())
+                    .collect(),
+            ),
+            "u8" => Some(bytes.into_iter().map(f32::from).collect()),
+            "i8" => Some(
+                bytes
+                    .into_iter()
+                    .map(|b| f32::from(b.cast_signed()))
                     .collect(),
             ),
             _ => None,

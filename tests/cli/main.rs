@@ -21,6 +21,7 @@ mod evaluate;
 mod evaluate_models;
 mod evaluate_numbers;
 mod evaluate_recordings;
+mod exported;
 mod faults;
 mod files;
 mod filters;
@@ -78,6 +79,7 @@ fn main() {
     trials.extend(classifier::trials(&set_up));
     trials.extend(bisect::trials(&engines, &set_up));
     trials.extend(model_inputs::trials(&engines, &set_up));
+    trials.extend(exported::trials(&engines, &set_up));
     trials.extend(compare::trials(&engines, &set_up));
     trials.extend(check::trials());
     trials.extend(datasets::trials());

@@ -350,13 +350,21 @@ def tf_constant(name, array, kind):
 
 
 FLOAT, INT32 = 1, 3
-(HERE / "tensorflow.pb").write_bytes(
+tf_graph = (
     tf_node("input", "Placeholder", dtype=field(6, FLOAT), shape=field(7, tf_shape([1, SIZE, SIZE, 3])))
     + tf_constant("axes", np.array([1, 2], np.int32), INT32)
     + tf_node("mean", "Mean", ["input", "axes"], T=field(6, FLOAT), Tidx=field(6, INT32), keep_dims=field(5, 0))
     + tf_constant("matrix", np.linspace(-1, 1, 3 * CLASSES, dtype=np.float32).reshape(3, CLASSES), FLOAT)
     + tf_node("output", "MatMul", ["mean", "matrix"], T=field(6, FLOAT), transpose_a=field(5, 0), transpose_b=field(5, 0))
-    + field(4, field(1, 1000))
+)
+tf_version = field(4, field(1, 1000))
+(HERE / "tensorflow.pb").write_bytes(tf_graph + tf_version)
+# The best five classes and their ids.
+(HERE / "tensorflow-top-k.pb").write_bytes(
+    tf_graph
+    + tf_constant("k", np.array(5, np.int32), INT32)
+    + tf_node("best", "TopKV2", ["output", "k"], T=field(6, FLOAT), sorted=field(5, 1))
+    + tf_version
 )
 
 # The same as TensorFlow Lite: a flatbuffer (schema.fbs). Tables are lists of (slot, kind, value); numbers are the schema's.
@@ -438,7 +446,7 @@ def paddle_attribute(name, kind, *content):
     return field(1, name) + field(2, kind) + b"".join(field(*each) for each in content)
 
 
-FP32, INT, INTS, BOOLEAN = 5, 0, 3, 6
+FP32, INT64, INT, INTS, BOOLEAN = 5, 3, 0, 3, 6
 matrix = np.linspace(-1, 1, 3 * CLASSES, dtype=np.float32).reshape(3, CLASSES)
 block = field(1, 0) + field(2, (1 << 64) - 1)
 block += paddle_variable("feed", field(1, 9), 1) + paddle_variable("fetch", field(1, 10), 1)
@@ -454,12 +462,27 @@ block += paddle_operator(
     "matmul_v2", [("X", "mean"), ("Y", "matrix")], [("Out", "output")],
     paddle_attribute("trans_x", BOOLEAN, (10, 0)), paddle_attribute("trans_y", BOOLEAN, (10, 0)),
 )
-block += paddle_operator("fetch", [("X", "output")], [("Out", "fetch")], paddle_attribute("col", INT, (3, 0)))
-(HERE / "paddle.pdmodel").write_bytes(field(1, block) + field(4, field(1, 0)))
+
+
+def paddle_fetch(name, column):
+    return paddle_operator("fetch", [("X", name)], [("Out", "fetch")], paddle_attribute("col", INT, (3, column)))
+
+
 description = field(1, FP32) + b"".join(field(2, size) for size in matrix.shape)
-(HERE / "paddle.pdiparams").write_bytes(
-    struct.pack("<IQIi", 0, 0, 0, len(description)) + description + matrix.tobytes()
+parameters = struct.pack("<IQIi", 0, 0, 0, len(description)) + description + matrix.tobytes()
+# The best five classes and their ids.
+best = paddle_variable("best", paddle_type(FP32, [1, 5])) + paddle_variable("ids", paddle_type(INT64, [1, 5]))
+best += paddle_operator(
+    "top_k_v2", [("X", "output")], [("Out", "best"), ("Indices", "ids")],
+    paddle_attribute("k", INT, (3, 5)), paddle_attribute("axis", INT, (3, (1 << 64) - 1)),
+    paddle_attribute("largest", BOOLEAN, (10, 1)), paddle_attribute("sorted", BOOLEAN, (10, 1)),
 )
+for name, end in [
+    ("paddle", paddle_fetch("output", 0)),
+    ("paddle-top-k", best + paddle_fetch("best", 0) + paddle_fetch("ids", 1)),
+]:
+    (HERE / f"{name}.pdmodel").write_bytes(field(1, block + end) + field(4, field(1, 0)))
+    (HERE / f"{name}.pdiparams").write_bytes(parameters)
 
 # An IR of version 6, as releases up to 2019 wrote it.
 (HERE / "ir-v6.xml").write_text(

@@ -64,6 +64,16 @@ impl Answer {
         values.len() == 1 || f64::from(high) - f64::from(low) > INFORMATIVE * size
     }
 
+    /// Returns whether all of several probabilities are exactly 0 or 1: a softmax or a sigmoid that saturates hides how
+    /// its inputs differ.
+    pub fn is_saturated(&self) -> bool {
+        let is_end = |p: &f64| *p == 0.0 || *p == 1.0;
+        self.scoring.is_probability()
+            && self.scores().is_some_and(|scores| {
+                scores.values().len() > 1 && scores.values().iter().all(is_end)
+            })
+    }
+
     /// The scores, if the output is finite.
     pub fn scores(&self) -> Option<&Scores> {
         self.scores.as_ref()

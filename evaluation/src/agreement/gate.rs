@@ -37,6 +37,8 @@ pub struct Gate {
 impl Gate {
     /// The name of the gate that asks whether agreement would mean anything.
     pub const INFORMATIVE: &str = "informative";
+    /// The name of the gate on the largest difference of probabilities.
+    pub const MAX_DELTA: &str = "max-delta";
     /// The name of the gate on the drop of accuracy against the reference.
     pub const MAX_DROP: &str = "max-drop";
 

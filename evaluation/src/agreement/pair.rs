@@ -57,6 +57,8 @@ struct Counts {
     other_outputs: usize,
     /// The images within all limits that hold for every image.
     within: usize,
+    /// The images for which a run has no probability between 0 and 1.
+    saturated: usize,
     largest_delta: f64,
     largest_error: f64,
     /// Classes that both runs have among their best, over all images.
@@ -243,6 +245,7 @@ impl Pair {
         };
         self.counts.best += best;
         self.counts.within += usize::from(row.within(&self.tolerance, self.basis));
+        self.counts.saturated += usize::from(answers.iter().any(|answer| answer.is_saturated()));
         let is_worse = |other: &Worst| {
             let badness = |row: &Row| row.badness(&self.tolerance, self.basis);
             let (a, b) = (badness(&row), badness(&other.row));
@@ -295,15 +298,18 @@ impl Pair {
             },
         )];
         if basis.has_probabilities() {
-            gates.push(Gate::new(
-                "max-delta",
-                too_far == 0,
-                format!(
-                    "max |Δp| {}, limit {}; {too_far} of {of} exceed it",
-                    number(largest),
-                    tolerance.max_delta
-                ),
-            ));
+            gates.push(Gate {
+                remark: self.saturation(),
+                ..Gate::new(
+                    Gate::MAX_DELTA,
+                    too_far == 0,
+                    format!(
+                        "max |Δp| {}, limit {}; {too_far} of {of} exceed it",
+                        number(largest),
+                        tolerance.max_delta
+                    ),
+                )
+            });
         }
         if basis.has_outputs() {
             gates.push(Gate::new(
@@ -365,6 +371,18 @@ impl Pair {
             ));
         }
         gates
+    }
+
+    /// Returns a remark on images whose probabilities hide how the logits differ, if no logits are compared.
+    fn saturation(&self) -> Option<String> {
+        let (saturated, too_far) = (self.counts.saturated, self.counts.too_far);
+        (self.basis == Basis::Probabilities && saturated > 0 && too_far == 0).then(|| {
+            format!(
+                "for {saturated} of {} a run has only probabilities of exactly 0 and 1, which hide differences: compare \
+                 the logits before the softmax or sigmoid",
+                counted(self.rows.len(), "image")
+            )
+        })
     }
 
     /// Returns the verdict of all gates. If `informative` alone fails, the pair could not be compared.
@@ -626,6 +644,30 @@ mod tests {
         let difference = Difference::new(&one, &other, tolerance.ties());
         pair.add(0, [&one, &other], difference).unwrap();
         assert_eq!(failed(&pair), ["logits"]);
+    }
+
+    #[test]
+    fn probabilities_that_saturate_in_the_model_are_a_remark() {
+        let tolerance = Tolerance::named(ToleranceName::F16);
+        let remark = |others: &[[f32; 3]]| {
+            let mut pair = new(tolerance);
+            let reference = answer([0.999_99, 1e-5, 1e-7]);
+            for (image, values) in others.iter().enumerate() {
+                let run = answer(*values);
+                let difference = Difference::new(&reference, &run, tolerance.ties());
+                pair.add(image, [&reference, &run], difference).unwrap();
+            }
+            let mut gates = pair.gates(&varied()).into_iter();
+            gates.find(|gate| gate.name == Gate::MAX_DELTA)?.remark
+        };
+        let other = [0.999_99, 1e-5, 1e-7];
+        let text = remark(&[[1.0, 0.0, 0.0], other]).unwrap();
+        assert!(
+            text.starts_with("for 1 of 2 images a run has only"),
+            "{text}"
+        );
+        assert!(remark(&[other]).is_none());
+        assert!(remark(&[[0.0, 1.0, 0.0]]).is_none(), "the gate failed");
     }
 
     #[test]

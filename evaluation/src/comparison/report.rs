@@ -170,16 +170,23 @@ impl ComparisonReport {
             }
             Verdict::Agree => {
                 let gates = self.against_reference().flat_map(|pair| &pair.gates);
-                let few = gates.filter(|gate| gate.remark.is_some()).count() > 0;
+                let remarks = gates.filter(|gate| gate.remark.is_some());
+                let mut cautions: Vec<&str> = remarks
+                    .map(|gate| match gate.name {
+                        Gate::MAX_DELTA => "probabilities of exactly 0 and 1 hide differences",
+                        _ => "too few images to establish the share of equal best classes",
+                    })
+                    .collect();
+                cautions.sort_unstable();
+                cautions.dedup();
+                let cautions = match &cautions[..] {
+                    [] => String::new(),
+                    several => format!(" ({})", several.join("; ")),
+                };
                 format!(
-                    "AGREE: {} with {reference} on {}{}",
+                    "AGREE: {} with {reference} on {}{cautions}",
                     runs(Verdict::Agree).join(", "),
                     counted(self.compared, "image"),
-                    if few {
-                        " (too few images to establish the share of equal best classes)"
-                    } else {
-                        ""
-                    }
                 )
             }
             Verdict::Disagree => {

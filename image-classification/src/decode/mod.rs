@@ -31,9 +31,10 @@ use format::{Format, Recognised};
 pub use header::ImageHeader;
 pub use note::ImageNote;
 
-/// Largest size of a row in bytes, for formats whose rows are held in addition to the pixels: 8 million pixels of
-/// 16-bit RGBA.
-const MOST_ROW_BYTES: u64 = 64 << 20;
+/// Largest size of a row in bytes, for formats whose rows are held several times in addition to the pixels.
+const MOST_ROW_BYTES: u64 = 16 << 20;
+/// Largest width of a row in these formats. The rows of a few lines that are wider take more than the pixels.
+const MOST_ROW_PIXELS: u64 = 1 << 20;
 
 /// The largest cost of an image. Images that cost more are rejected.
 ///

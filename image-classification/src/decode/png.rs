@@ -9,7 +9,7 @@ use super::format::Format;
 use super::header::{ImageHeader, SMALL};
 use super::orientation::Metadata;
 use super::rgb::{Depth, RGB, capacity_of};
-use super::{DecodeError, DecodeLimits, Image, MOST_ROW_BYTES, check_size, within};
+use super::{DecodeError, DecodeLimits, Image, MOST_ROW_PIXELS, check_size, within};
 
 const FORMAT: &str = "PNG";
 /// Most bytes of a chunk besides the pixels that is read.
@@ -113,7 +113,7 @@ fn open<R: BufRead + Seek>(
     let (width, height) = (info.width, info.height);
     check_size(width, height, limits)?;
     let row = info.raw_row_length() as u64;
-    within("a row in bytes", row, MOST_ROW_BYTES)?;
+    within("a width in pixels", width.into(), MOST_ROW_PIXELS)?;
     // A row at a time is expanded to at most four channels of 16 bits.
     let out_row = 8 * u64::from(width);
     let bytes = out_row + ANCILLARY;
@@ -232,5 +232,39 @@ fn failed(source: DecodingError) -> DecodeError {
             format: FORMAT,
             source: source.into(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    /// A file up to the end of its header.
+    fn grey_of_16_bits(width: u32, height: u32) -> Vec<u8> {
+        let mut header = b"IHDR".to_vec();
+        header.extend(width.to_be_bytes());
+        header.extend(height.to_be_bytes());
+        header.extend([16, 0, 0, 0, 0]);
+        let mut check = flate2::Crc::new();
+        check.update(&header);
+        let mut file = b"\x89PNG\r\n\x1a\n\0\0\0\x0d".to_vec();
+        file.extend(header);
+        file.extend(check.sum().to_be_bytes());
+        file
+    }
+
+    #[test]
+    fn rows_that_take_more_than_the_pixels_are_rejected() {
+        let error = |width, height| {
+            let file = grey_of_16_bits(width, height);
+            let length = file.len() as u64;
+            header(Cursor::new(file), length, &DecodeLimits::default()).unwrap_err()
+        };
+        let wide = error(20_000_000, 8);
+        assert_eq!(wide.code(), "too-large", "{wide}");
+        assert!(wide.to_string().contains("1048576"), "{wide}");
+        assert_ne!(error(1 << 20, 8).code(), "too-large");
     }
 }

@@ -112,9 +112,11 @@ mod tests {
         for resize in [
             "stretch",
             "crop:0.8",
+            "crop:0.5x0.9:floor",
             "short:24",
             "short:20:pad-ceil",
             "stretch:30:floor",
+            "stretch:21x40",
             "center:0.9",
             "squash:1.2",
             "border:1.1:9,9,9",

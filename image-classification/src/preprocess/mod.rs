@@ -124,7 +124,7 @@ impl Preprocess {
         // The part that is cut out before, or the image that results when it is cut or framed after.
         let (before, after) = match self.resize {
             Resize::Stretch => (0, 0),
-            Resize::Crop { .. } => (bytes(part), 0),
+            Resize::Crop { .. } | Resize::CropOfShortSide { .. } => (bytes(part), 0),
             Resize::ShortSide { .. }
             | Resize::StretchThenCrop { .. }
             | Resize::Timm { .. }
@@ -154,20 +154,33 @@ impl Preprocess {
     /// mean and scale, and a short side must not be smaller than the input.
     pub fn check(&self, layout: &InputLayout) -> Result<(), LayoutError> {
         values::check(self, layout)?;
+        let is_fraction = |fraction: f64| fraction > 0.0 && fraction <= 1.0;
         match self.resize {
-            Resize::ShortSide {
-                short: side,
-                centre,
-            }
-            | Resize::StretchThenCrop { side, centre }
-                if !centre.pads() && side < layout.width().max(layout.height()) =>
+            Resize::ShortSide { short, centre }
+                if !centre.pads() && short < layout.width().max(layout.height()) =>
             {
                 Err(LayoutError::ShortSide {
-                    side,
+                    side: short,
                     input: layout.size(),
                 })
             }
-            Resize::Crop { fraction, .. } if !(fraction > 0.0 && fraction <= 1.0) => {
+            Resize::StretchThenCrop { size, centre }
+                if !centre.pads()
+                    && (size.width < layout.width() || size.height < layout.height()) =>
+            {
+                let is_narrow = size.width < layout.width();
+                Err(LayoutError::ShortSide {
+                    side: if is_narrow { size.width } else { size.height },
+                    input: layout.size(),
+                })
+            }
+            Resize::Crop { fraction, .. } if !is_fraction(fraction) => {
+                Err(LayoutError::CropFraction(fraction))
+            }
+            Resize::CropOfShortSide { width, height, .. }
+                if !is_fraction(width) || !is_fraction(height) =>
+            {
+                let fraction = if is_fraction(width) { height } else { width };
                 Err(LayoutError::CropFraction(fraction))
             }
             Resize::Timm { fraction, .. } if !CropMode::FRACTIONS.contains(&fraction) => {
@@ -212,11 +225,16 @@ impl Preprocess {
         match self.resize {
             Resize::Stretch => (size, input),
             Resize::Crop { fraction, .. } => (central_size(size, input, fraction), input),
+            Resize::CropOfShortSide { width, height, .. } => {
+                let short = size.0.min(size.1);
+                let side = |fraction| ((fraction * f64::from(short)) as u32).clamp(1, short);
+                ((side(width), side(height)), input)
+            }
             Resize::ShortSide { short, .. } => (size, timm::short_side(size, short)),
             Resize::Timm { fraction, mode } => {
                 (size, timm::resized_size(size, input, fraction, mode))
             }
-            Resize::StretchThenCrop { side, .. } => (size, (side, side)),
+            Resize::StretchThenCrop { size: to, .. } => (size, (to.width, to.height)),
             Resize::Letterbox { .. } => {
                 let (w, h) = (f64::from(size.0), f64::from(size.1));
                 let scale = (f64::from(input.0) / w).min(f64::from(input.1) / h);
@@ -245,7 +263,9 @@ impl Preprocess {
             Cow::Borrowed(image)
         };
         match self.resize {
-            Resize::Crop { centre, .. } => central_part(&image, part, centre).map(Cow::Owned),
+            Resize::Crop { centre, .. } | Resize::CropOfShortSide { centre, .. } => {
+                central_part(&image, part, centre).map(Cow::Owned)
+            }
             _ => Ok(image),
         }
     }

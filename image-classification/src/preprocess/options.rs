@@ -118,8 +118,9 @@ impl CropMode {
 ///
 /// [`Display`](fmt::Display) and [`FromStr`] agree on a notation: `stretch`, `crop` or `crop:0.875`,
 /// `short:256`, `stretch:256`, `letterbox` or `letterbox:114`, `fit` or `fit:114`, `center:0.95`, `squash:0.95`,
-/// `border:0.95:124,116,104`. `crop` with a fraction, `short` and `stretch` with a size take `:floor` after it, the
-/// latter two `:pad-ceil` and `:pad-floor`, too. Serialized, a resize is a text in this notation.
+/// `border:0.95:124,116,104`. Two numbers are width and height: `crop:0.5x0.875`, `stretch:320x256`. `crop` with a
+/// fraction, `short` and `stretch` with a size take `:floor` after it, the latter two `:pad-ceil` and `:pad-floor`, too.
+/// Serialized, a resize is a text in this notation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Resize {
     /// Width and height each to the size of the input; the shape of things is distorted.
@@ -140,10 +141,20 @@ pub enum Resize {
         /// The rounding of the centre.
         centre: Centre,
     },
-    /// Both sides to `side` pixels, then the centre is cut out: timm's crop mode `squash`.
+    /// A central part of the image, whose sides are fractions of the short side, is resized once: Hugging Face's
+    /// Perceiver.
+    CropOfShortSide {
+        /// More than 0, at most 1.
+        width: f64,
+        /// More than 0, at most 1.
+        height: f64,
+        /// The rounding of the centre. The notation has [`Centre::Ceil`] and, as `:floor`, [`Centre::Floor`].
+        centre: Centre,
+    },
+    /// Width and height to `size`, then the centre is cut out: timm's crop mode `squash`.
     StretchThenCrop {
-        /// At least the larger side of the input, unless `centre` pads.
-        side: u32,
+        /// At least the size of the input, unless `centre` pads.
+        size: ImageSize,
         /// The rounding of the centre.
         centre: Centre,
     },
@@ -173,8 +184,17 @@ impl fmt::Display for Resize {
             } => f.write_str("crop"),
             Self::Crop { fraction, centre } => write!(f, "crop:{fraction}{}", centre.word()),
             Self::ShortSide { short, centre } => write!(f, "short:{short}{}", centre.word()),
-            Self::StretchThenCrop { side, centre } => {
-                write!(f, "stretch:{side}{}", centre.word())
+            Self::CropOfShortSide {
+                width,
+                height,
+                centre,
+            } => write!(f, "crop:{width}x{height}{}", centre.word()),
+            Self::StretchThenCrop { size, centre } => {
+                write!(f, "stretch:{}", size.width)?;
+                if size.width != size.height {
+                    write!(f, "x{}", size.height)?;
+                }
+                f.write_str(centre.word())
             }
             Self::Timm { fraction, mode } => match mode {
                 CropMode::Center => write!(f, "center:{fraction}"),
@@ -215,10 +235,22 @@ impl FromStr for Resize {
             Some("pad-floor") if kind != "crop" => Centre::PadFloor,
             Some(_) => return Err(EXPECTED),
         };
-        let side = || {
-            first
-                .and_then(|side| side.parse().ok())
-                .filter(|side| (1..=16_384).contains(side))
+        let side_of = |side: &str| side.parse().ok().filter(|side| SIDES.contains(side));
+        let side = || first.and_then(side_of);
+        let size = || {
+            let (width, height) = split(first?);
+            side_of(width)
+                .zip(side_of(height))
+                .map(|(width, height)| ImageSize { width, height })
+        };
+        let fraction = |text: &str| {
+            let fraction = text.parse().ok();
+            fraction.filter(|fraction| *fraction > 0.0 && *fraction <= 1.0)
+        };
+        // Half a pixel of a central part is rounded up or down.
+        let of_part = match centre {
+            Centre::Floor => centre,
+            _ => Centre::Ceil,
         };
         let pad = || first.map_or(Some(0), |pad| pad.parse().ok());
         let resize = match (kind, first) {
@@ -227,19 +259,22 @@ impl FromStr for Resize {
                 fraction: 1.0,
                 centre: Centre::Ceil,
             }),
-            ("crop", Some(fraction)) => fraction
-                .parse()
-                .ok()
-                .filter(|fraction| *fraction > 0.0 && *fraction <= 1.0)
-                .map(|fraction| Self::Crop {
-                    fraction,
-                    centre: match centre {
-                        Centre::Floor => centre,
-                        _ => Centre::Ceil,
-                    },
-                }),
+            ("crop", Some(text)) if text.contains(BY) => {
+                let (width, height) = split(text);
+                fraction(width)
+                    .zip(fraction(height))
+                    .map(|(width, height)| Self::CropOfShortSide {
+                        width,
+                        height,
+                        centre: of_part,
+                    })
+            }
+            ("crop", Some(text)) => fraction(text).map(|fraction| Self::Crop {
+                fraction,
+                centre: of_part,
+            }),
             ("short", _) => side().map(|short| Self::ShortSide { short, centre }),
-            ("stretch", _) => side().map(|side| Self::StretchThenCrop { side, centre }),
+            ("stretch", _) => size().map(|size| Self::StretchThenCrop { size, centre }),
             ("letterbox", _) => pad().map(|pad| Self::Letterbox { pad, centred: true }),
             ("fit", _) => pad().map(|pad| Self::Letterbox {
                 pad,
@@ -249,12 +284,28 @@ impl FromStr for Resize {
         };
         let takes_centre = matches!(
             resize,
-            Some(Self::ShortSide { .. } | Self::StretchThenCrop { .. } | Self::Crop { .. })
+            Some(
+                Self::ShortSide { .. }
+                    | Self::StretchThenCrop { .. }
+                    | Self::Crop { .. }
+                    | Self::CropOfShortSide { .. }
+            )
         );
         resize
             .filter(|_| words.next().is_none() && (second.is_none() || takes_centre))
             .ok_or(EXPECTED)
     }
+}
+
+/// Between width and height.
+const BY: char = 'x';
+
+/// Sides in pixels.
+const SIDES: RangeInclusive<u32> = 1..=16_384;
+
+/// Returns width and height; one number is both.
+fn split(text: &str) -> (&str, &str) {
+    text.split_once(BY).unwrap_or((text, text))
 }
 
 /// Reads the fraction and the ground of a crop mode.
@@ -403,10 +454,14 @@ mod tests {
             "crop",
             "crop:0.875",
             "crop:1:floor",
+            "crop:0.5x0.875",
+            "crop:1x0.25:floor",
             "short:256",
             "short:256:floor",
             "stretch:256",
             "stretch:248:floor",
+            "stretch:320x256",
+            "stretch:20x24:pad-ceil",
             "short:20:pad-ceil",
             "stretch:20:pad-floor",
             "letterbox",
@@ -432,6 +487,12 @@ mod tests {
             "crop:1.5",
             "crop:x",
             "crop:0.5:up",
+            "crop:0.5x",
+            "crop:0.5x1.5",
+            "crop:0.5x0.5x0.5",
+            "stretch:0x20",
+            "stretch:20x",
+            "short:20x24",
             "crop:0.5:pad-floor",
             "letterbox:1:pad-floor",
             "short",

@@ -37,7 +37,7 @@ impl Resize {
             return Ok(pixels);
         }
         let (place, ground) = match self {
-            Self::Stretch | Self::Crop { .. } => return Ok(pixels),
+            Self::Stretch | Self::Crop { .. } | Self::CropOfShortSide { .. } => return Ok(pixels),
             Self::ShortSide { centre, .. } | Self::StretchThenCrop { centre, .. } => {
                 (Place::Centre(centre), [0; 3])
             }

@@ -58,7 +58,13 @@ pub(super) fn for_input(fraction: f64, mode: CropMode, input: ImageSize) -> Opti
             short: side,
             centre,
         }),
-        CropMode::Squash => Some(Resize::StretchThenCrop { side, centre }),
+        CropMode::Squash => Some(Resize::StretchThenCrop {
+            size: ImageSize {
+                width: side,
+                height: side,
+            },
+            centre,
+        }),
         CropMode::Border { .. } => None,
     }
 }

@@ -40,7 +40,9 @@ const LEAST_LIKENESS: f64 = 0.85;
 /// };
 /// # Ok::<_, image_classification::RecipeError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+///
+/// Recipes are equal if their whole names are, whether the text named the weights or not.
+#[derive(Clone)]
 pub struct Recipe {
     library: &'static Library,
     model: &'static str,
@@ -110,6 +112,15 @@ impl Recipe {
             .collect()
     }
 }
+
+impl PartialEq for Recipe {
+    fn eq(&self, other: &Self) -> bool {
+        let name = |recipe: &Self| (recipe.library.name, recipe.model, recipe.weights);
+        name(self) == name(other)
+    }
+}
+
+impl Eq for Recipe {}
 
 /// `torchvision:resnet50@IMAGENET1K_V2`; only the model where the library names no weights.
 impl fmt::Display for Recipe {
@@ -264,6 +275,18 @@ mod tests {
             Ok(recipe) => recipe.to_string(),
             Err(error) => error.to_string(),
         }
+    }
+
+    #[test]
+    fn a_recipe_equals_itself_by_its_whole_name() {
+        let recipe = |name: &str| name.parse::<Recipe>().unwrap();
+        let (short, whole) = (
+            recipe("torchvision:resnet50"),
+            recipe("torchvision:resnet50@IMAGENET1K_V2"),
+        );
+        assert_eq!(short, whole);
+        assert_ne!(short, recipe("torchvision:resnet50@IMAGENET1K_V1"));
+        assert_ne!(short, recipe("keras:resnet50"));
     }
 
     #[test]

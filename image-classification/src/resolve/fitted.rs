@@ -3,7 +3,7 @@
 use backend_api::{BackendInfo, ElementType, Tensor};
 
 use super::input::INPUT;
-use super::{Note, OutputReading, ResolveError, ResolvedPreprocessing};
+use super::{Note, OutputReading, ResolveError, ResolvedPreprocessing, ranked};
 use crate::sources::End;
 use crate::{
     ImageSize, InputLayout, Labels, Preparation, ScoreKind, Setting, SettingOrigin, WithOrigin,
@@ -59,20 +59,21 @@ impl ResolvedPreprocessing {
 
     /// Fills the output kind and quantization from the graph end at the selected output. Other sources take precedence.
     fn take_end(&mut self, info: &BackendInfo) -> Result<(), ResolveError> {
-        let Some(end) = End::of(&self.ends, info) else {
-            return Ok(());
-        };
-        end.check().map_err(|source| ResolveError::Source {
-            model: self.model.clone(),
+        let model = self.model.clone();
+        let failed = |source| ResolveError::Source {
+            model: model.clone(),
             source,
-        })?;
-        let stated = &end.settings;
-        self.output = self.output.take().or_else(|| stated.output.clone());
-        self.quantization = self
-            .quantization
-            .take()
-            .or_else(|| stated.quantization.clone());
-        Ok(())
+        };
+        if let Some(end) = End::of(&self.ends, info) {
+            end.check().map_err(failed)?;
+            let stated = &end.settings;
+            self.output = self.output.take().or_else(|| stated.output.clone());
+            self.quantization = self
+                .quantization
+                .take()
+                .or_else(|| stated.quantization.clone());
+        }
+        self.take_pair(info).map_err(failed)
     }
 
     /// Returns the layout of the model's input. The error names the layout that the input has, if a source states another
@@ -285,6 +286,7 @@ impl FittedPreprocessing {
             self.classes = reading.interpretation.scoring.class_count(self.values);
             self.notes
                 .extend(reading.notes(self.resolved.scores, self.values));
+            self.notes.extend(ranked::note(&self.resolved, outputs));
         }
     }
 }

@@ -5,6 +5,7 @@ mod fitted;
 mod input;
 mod note;
 mod overrides;
+mod ranked;
 mod reading;
 
 use backend_api::ModelSource;

@@ -184,7 +184,7 @@ impl ResizeOverride {
         let centred = true;
         match (self, base) {
             (Self::Exact(resize), _) => resize,
-            (Self::Crop, Resize::Crop { .. })
+            (Self::Crop, Resize::Crop { .. } | Resize::CropOfShortSide { .. })
             | (Self::Letterbox, Resize::Letterbox { centred: true, .. }) => base,
             (Self::Crop, _) => Resize::Crop {
                 fraction: 1.0,

@@ -296,7 +296,7 @@ impl Scores {
 }
 
 /// The real values of an output.
-fn real_values(output: &Tensor, quantization: Option<Quantization>) -> Vec<f32> {
+pub(crate) fn real_values(output: &Tensor, quantization: Option<Quantization>) -> Vec<f32> {
     let values = output.to_f32();
     match quantization {
         Some(quantization) => values

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use backend_api::ModelSource;
+use model_file::ir::{Graph, Layer};
 use roxmltree::{Document, Node};
 
 use super::embedded::{Embedded, numbers};
-use super::{Identity, SourceError};
+use super::{Identity, SourceError, SourceSettings, unsupported};
+use crate::{Quantization, WithOrigin};
 
 /// The version of the IR.
 pub(super) fn version(document: &Document<'_>) -> Option<u32> {
@@ -28,6 +31,69 @@ pub(super) fn model_info(document: &Document<'_>) -> BTreeMap<String, String> {
     entries(rt_info.and_then(|node| child(node, "model_info")))
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect()
+}
+
+/// Reads the quantization of the model's input: its integers, minus a zero point that is an integer as well, times a
+/// scale. So OpenVINO writes the `DequantizeLinear` of an ONNX file.
+///
+/// # Errors
+///
+/// [`SourceError::Value`] for a scale of each channel.
+pub(super) fn input_quantization(
+    graph: &Graph<'_>,
+    model: &ModelSource,
+) -> Result<Option<SourceSettings>, SourceError> {
+    let Some((zero_point, scale)) = dequantization(graph, model) else {
+        return Ok(None);
+    };
+    let (&[zero_point], &[scale]) = (&zero_point[..], &scale[..]) else {
+        return Err(unsupported(
+            "the model",
+            "scale of the quantized input",
+            format!("{} numbers", scale.len().max(zero_point.len())),
+            "one number, and one zero point",
+        ));
+    };
+    let quantization = Quantization {
+        scale,
+        zero_point: zero_point as i32,
+    };
+    let by = "the model's first layers: scale and zero point";
+    Ok((scale.is_finite() && scale > 0.0).then(|| SourceSettings {
+        input_quantization: Some(WithOrigin::new(quantization, by)),
+        ..SourceSettings::default()
+    }))
+}
+
+/// The zero points and the scales of the only input.
+fn dequantization(graph: &Graph<'_>, model: &ModelSource) -> Option<(Vec<f32>, Vec<f32>)> {
+    let mut inputs = graph
+        .layers()
+        .filter(|layer| layer.operator() == "Parameter");
+    let (input, None) = (inputs.next()?, inputs.next()) else {
+        return None;
+    };
+    let is_integer =
+        |layer: Layer<'_>| matches!(layer.attribute("element_type"), Some("u8" | "i8"));
+    let converted = next(graph, input, "Convert").filter(|_| is_integer(input))?;
+    let subtraction = next(graph, converted, "Subtract")?;
+    let conversion = graph.input(subtraction, 1)?.0;
+    let zero_point = graph.input(conversion, 0)?.0;
+    // A mean, which is no integer, has no conversion.
+    if conversion.operator() != "Convert" || !is_integer(zero_point) {
+        return None;
+    }
+    let product = next(graph, subtraction, "Multiply")?;
+    let scale = graph.input(product, 1)?.0;
+    Some((zero_point.values(model)?, scale.values(model)?))
+}
+
+/// Returns the only layer that takes an output of `layer`, if it is an `operator`.
+fn next<'a>(graph: &Graph<'a>, layer: Layer<'a>, operator: &str) -> Option<Layer<'a>> {
+    match graph.users(layer)[..] {
+        [only] if only.operator() == operator => Some(only),
+        _ => None,
+    }
 }
 
 /// The preprocessing arguments of the model converter.

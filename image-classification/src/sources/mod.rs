@@ -152,6 +152,17 @@ pub enum SourceError {
         /// The reason.
         reason: &'static str,
     },
+    /// The output is as long as one of integers, and nothing states what they are.
+    #[error(
+        "the model's outputs {values} and {ids} have the same shape: they seem to be the best values and their class ids, \
+         as TopK gives them; a position would be a rank and not identify a class"
+    )]
+    Ranked {
+        /// The output that was chosen.
+        values: String,
+        /// The output of integers.
+        ids: String,
+    },
     /// A required key is absent.
     #[error("{file} has no {key}; expected {expected}")]
     Missing {
@@ -191,6 +202,9 @@ impl SourceError {
             Self::NoClasses { .. } => {
                 "cut the operator off, so that the model gives the scores of all classes, or export it for the \
                  dimension of the classes"
+            }
+            Self::Ranked { .. } => {
+                "give the output of the class ids as `output`; or give `labels` or `scores` if each position is a class"
             }
             Self::TooLarge { .. } => "export or download the file again",
             Self::Malformed { .. } => "check the file, or export or download it again",
@@ -550,7 +564,7 @@ fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
                     Some(converted) => Some(converted),
                     None => Embedded::in_graph(&graph, model),
                 },
-                metadata: Vec::new(),
+                metadata: ir::input_quantization(&graph, model)?.into_iter().collect(),
                 graph: graph::ir::find(&graph),
                 convention: None,
                 identity: ir::identity(&document),

@@ -320,6 +320,22 @@ impl Read for PackBits<'_> {
 mod tests {
     use super::*;
 
+    /// Version 0.1 of weezl lost bytes where a code gave more of them than there was room for.
+    #[test]
+    fn a_code_of_lzw_may_give_several_rows() {
+        // Clear, 0, the code for 00 twice, end.
+        let compressed = b"\x80\x00\x20\x50\x28\x08";
+        for width in [1, 2, 3, 5] {
+            let mut reader = Lzw::new(compressed.as_slice().into()).unwrap();
+            let (mut rows, mut row) = (Vec::new(), vec![9; width]);
+            for _ in 0..5 / width {
+                reader.read_exact(&mut row).unwrap();
+                rows.extend_from_slice(&row);
+            }
+            assert!(rows.iter().all(|byte| *byte == 0), "{width}: {rows:?}");
+        }
+    }
+
     #[test]
     fn pack_bits_has_literals_runs_and_nothing() {
         // The example of Apple's technical note 1023.

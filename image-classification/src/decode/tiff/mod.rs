@@ -17,7 +17,9 @@ use super::header::{ImageHeader, SMALL};
 use super::ifd::Directory;
 use super::orientation::{self, Metadata};
 use super::rgb::{RGB, capacity_of};
-use super::{DecodeError, DecodeLimits, Image, MOST_ROW_BYTES, check_size, jpeg, within};
+use super::{
+    DecodeError, DecodeLimits, Image, MOST_ROW_BYTES, MOST_ROW_PIXELS, check_size, jpeg, within,
+};
 
 const FORMAT: &str = "TIFF";
 
@@ -205,6 +207,11 @@ fn open<R: BufRead + Seek>(
     check_size(layout.width, layout.height, limits)?;
     let row = layout.row_bytes();
     within("a row of a strip or tile in bytes", row, MOST_ROW_BYTES)?;
+    within(
+        "a width of a strip or tile in pixels",
+        layout.chunk.0.into(),
+        MOST_ROW_PIXELS,
+    )?;
     let pixels = u64::from(layout.width) * u64::from(layout.height);
     within(
         "a decoded size in bytes",

@@ -332,16 +332,25 @@ fn resize(
         // The centre is cut out first, with the whole part of its sides.
         return match crop {
             None => Ok(stated(Resize::Stretch, "size", size)),
-            Some(crop) if size == square(size.width) && crop == square(crop.width) => {
-                let fraction = f64::from(size.width) / f64::from(crop.width);
-                if fraction > 1.0 {
+            Some(crop) => {
+                let width = f64::from(size.width) / f64::from(crop.width);
+                let height = f64::from(size.height) / f64::from(crop.height);
+                if width > 1.0 || height > 1.0 {
                     return Err(keys.error("crop_size", "at least size"));
                 }
                 let centre = Centre::Floor;
-                let resize = Resize::Crop { fraction, centre };
+                let resize = if width == height && size == square(size.width) {
+                    let fraction = width;
+                    Resize::Crop { fraction, centre }
+                } else {
+                    Resize::CropOfShortSide {
+                        width,
+                        height,
+                        centre,
+                    }
+                };
                 Ok(stated(resize, "size, crop_size", size))
             }
-            Some(_) => Err(keys.error("crop_size", "a square, and so size")),
         };
     }
     match (size, crop) {
@@ -353,13 +362,15 @@ fn resize(
                 Resize::ShortSide { short, centre }
             } else if size == crop && fraction.is_none() {
                 Resize::Stretch
-            } else if size.width == size.height {
-                let side = size.width;
-                let centre = centre(side, crop);
-                Resize::StretchThenCrop { side, centre }
             } else {
-                let expected = "a square, where the centre is cut out afterwards";
-                return Err(keys.error("size", expected));
+                let enlarged = |side| fraction.map_or(Ok(side), |f| enlarged(keys, side, f));
+                let size = ImageSize {
+                    width: enlarged(size.width)?,
+                    height: enlarged(size.height)?,
+                };
+                let is_smaller = size.width < crop.width || size.height < crop.height;
+                let centre = if is_smaller { pads } else { Centre::Floor };
+                Resize::StretchThenCrop { size, centre }
             };
             let by = if fraction.is_some() {
                 "size, crop_pct, crop_size"
