@@ -1,0 +1,47 @@
+//! The HTML report: one self-contained page, which works without its script.
+
+mod cards;
+mod charts;
+mod compare;
+mod evaluate;
+mod frame;
+mod heat_map;
+mod thumbnails;
+
+use std::io::Write;
+
+use anyhow::Context as _;
+use askama::Template;
+use evaluation::{ComparisonReport, EvaluationReport};
+
+use super::Exporter;
+
+/// The cards of a page, over all runs.
+const CARDS: usize = 48;
+/// The most rows of all long tables of a page, over all runs.
+const ROWS: usize = 2_000;
+/// The most rows of a table of classes.
+const CLASSES: usize = 25;
+
+/// One page without further files.
+pub struct Html;
+
+impl Exporter for Html {
+    fn comparison(&self, comparison: &ComparisonReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        write(&compare::page(comparison)?, out)
+    }
+
+    fn evaluation(&self, evaluation: &EvaluationReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        write(&evaluate::page(evaluation), out)
+    }
+}
+
+fn write(page: &impl Template, out: &mut dyn Write) -> anyhow::Result<()> {
+    let page = page.render().context("cannot write the page")?;
+    Ok(out.write_all(page.as_bytes())?)
+}
+
+/// Returns the part of a limit that each of several runs has, at least `least`.
+fn part(most: usize, runs: usize, least: usize) -> usize {
+    (most / runs.max(1)).max(least)
+}
