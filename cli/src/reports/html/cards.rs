@@ -47,6 +47,8 @@ pub enum Mark {
     Wrong,
     /// The best class of the reference, where there is no ground truth.
     Same,
+    /// The best class of the run, which is not that of the reference.
+    Changed,
     Other,
 }
 
@@ -57,6 +59,7 @@ impl Mark {
             Self::Right => "right",
             Self::Wrong => "wrong",
             Self::Same => "same",
+            Self::Changed => "changed",
             Self::Other => "other",
         }
     }
@@ -67,6 +70,7 @@ impl Mark {
             Self::Right => ("✓", "right"),
             Self::Wrong => ("✕", "wrong"),
             Self::Same => ("●", "best class of the reference"),
+            Self::Changed => ("≠", "another best class"),
             Self::Other => ("", ""),
         }
     }

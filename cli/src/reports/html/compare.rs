@@ -17,6 +17,9 @@ use super::heat_map::Confusions;
 use super::thumbnails::{Thumbnail, Thumbnails};
 use super::{CLASSES, ROWS, part};
 
+/// The number of classes and images that a page shows of runs that do not differ.
+const EXAMPLES: usize = 3;
+
 /// Describes a comparison.
 ///
 /// # Errors
@@ -220,18 +223,18 @@ fn section(
     let axes = ["best class of the reference", "best class of the run"];
     let heading = format!("Other best classes, {name} against {reference}");
     let mut charts = vec![
+        scatter.chart(),
+        confusions.chart(heading, axes, of_class),
         if has_delta {
             decades.chart(title, "max |Δp|", limit)
         } else {
             String::new()
         },
-        scatter.chart(),
-        confusions.chart(heading, axes, of_class),
     ];
     charts.retain(|chart| !chart.is_empty());
     let (rows, rows_of) = differing.rows(comparison, pair);
     // Runs that agree need no more than an example.
-    let most = if rows_of == 0 { 3 } else { usize::MAX };
+    let most = if rows_of == 0 { EXAMPLES } else { usize::MAX };
     let worst = pair.worst.iter().take(most);
     Ok(Section {
         id: *run,
@@ -263,12 +266,10 @@ fn card(
     let best = worst.top[0].first().map(|best| best.class_id);
     let list = |run: usize, top: &[Ranked]| {
         let class = |id| class(comparison.labels.as_ref(), id);
-        let mark = |_: usize, id: usize| {
-            if Some(id) == best {
-                Mark::Same
-            } else {
-                Mark::Other
-            }
+        let mark = |place: usize, id: usize| match place {
+            _ if Some(id) == best => Mark::Same,
+            0 => Mark::Changed,
+            _ => Mark::Other,
         };
         List::new(comparison.name(run), top, class, mark)
     };
@@ -284,24 +285,21 @@ fn card(
     }];
     let numbers = values.map(|values| {
         [
-            ("|Δlogit|", values.max_logit_delta),
+            ("Δlogit", values.max_logit_delta),
             ("relative error", values.relative_error),
         ]
     });
     for (name, value) in numbers.into_iter().flatten() {
         notes.extend(value.map(|value| format!("{name} {}", number(value))));
     }
-    let classes = match (worst.row.best, values) {
-        (Some([one, other]), _) if one.class_id != other.class_id => {
-            let [one, other] = [one, other].map(|ranked| comparison.class(ranked));
+    let classes = match worst.row.best {
+        Some([one, other]) if one.class_id != other.class_id => {
+            let [one, other] = [one, other]
+                .map(|ranked| class(comparison.labels.as_ref(), ranked.class_id));
             ("best class", format!("{one} → {other}"))
         }
-        (Some([one, other]), _) => {
-            let class = comparison.class(one);
-            ("best class", format!("{class} → {:.4}", other.score))
-        }
-        (None, None) => ("", comparison.row(&worst.row)),
-        (None, Some(_)) => ("", String::new()),
+        Some(_) => ("", String::new()),
+        None => ("", comparison.row(&worst.row)),
     };
     Card {
         name: comparison.path(image).into(),
@@ -402,7 +400,10 @@ impl Classes {
             let lost = |(same, of, _): &(usize, usize, f64)| of - same;
             lost(b).cmp(&lost(a)).then(b.2.total_cmp(&a.2))
         });
-        classes.truncate(CLASSES);
+        // Classes without changes are examples.
+        let changed = classes.iter().filter(|(_, (same, of, _))| same < of);
+        let most = changed.count().clamp(EXAMPLES, CLASSES);
+        classes.truncate(most);
         let pairs = confusions.most();
         let row = |(class_id, (same, of, delta))| {
             let others = pairs.iter().filter(|(one, ..)| *one == class_id).take(2);

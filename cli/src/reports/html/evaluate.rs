@@ -205,8 +205,8 @@ fn worst_class(evaluation: &EvaluationReport, run: usize, changes: &Changes) -> 
     );
     if let Some((answer, count)) = changes.mistaken_for(class.class_id).first() {
         text += &format!(
-            "; {count} of {} new errors are classified as {}",
-            class.lost,
+            "; of its {}, {count} classified as {}",
+            counted(class.lost, "new error"),
             evaluation.class(run, *answer)
         );
     }
@@ -436,17 +436,14 @@ fn multi_label(counts: &MultiLabel, name: impl Fn(usize) -> String, section: &mu
 
 fn chart_section(evaluation: &EvaluationReport, run: usize, found: &RunResults) -> ChartSection {
     let title = evaluation.title(run);
-    let mut charts = Vec::new();
-    if let Some(changes) = changes(evaluation, run)
-        && !changes.pairs().is_empty()
-    {
-        let reference = printable(&evaluation.runs[evaluation.reference].name);
-        charts.extend(change_charts(evaluation, run, changes, &reference));
-    }
+    let reference = printable(&evaluation.runs[evaluation.reference].name);
+    let compared = changes(evaluation, run).map(|changes| {
+        let run = printable(&evaluation.runs[run].name);
+        change_charts(&run, changes, &reference)
+    });
+    let [scatter, decades] = compared.unwrap_or_default();
+    let mut charts = vec![scatter];
     if let Counts::SingleLabel(counts) = &found.accuracy.counts {
-        if let Some(calibration) = &counts.calibration {
-            charts.push(reliability(format!("Reliability of {title}"), calibration));
-        }
         let mut confusions = Confusions::default();
         for (truth, answer, count) in counts.confusions(usize::MAX) {
             confusions.add(truth, answer, count);
@@ -455,9 +452,13 @@ fn chart_section(evaluation: &EvaluationReport, run: usize, found: &RunResults) 
             confusions.add(*class, *class, of.top1);
         }
         let axes = ["ground truth", "answer of the run"];
-        let title = format!("Confusion matrix of {title}");
-        charts.push(confusions.chart(title, axes, |id| evaluation.class(run, id)));
+        let heading = format!("Confusion matrix of {title}");
+        charts.push(confusions.chart(heading, axes, |id| evaluation.class(run, id)));
+        if let Some(calibration) = &counts.calibration {
+            charts.push(reliability(format!("Reliability of {title}"), calibration));
+        }
     }
+    charts.push(decades);
     charts.retain(|chart| !chart.is_empty());
     ChartSection {
         title,
@@ -467,13 +468,7 @@ fn chart_section(evaluation: &EvaluationReport, run: usize, found: &RunResults) 
 }
 
 /// Draws the probabilities of the right class in the reference and in the run.
-fn change_charts(
-    evaluation: &EvaluationReport,
-    run: usize,
-    changes: &Changes,
-    reference: &str,
-) -> [String; 2] {
-    let name = printable(&evaluation.runs[run].name);
+fn change_charts(name: &str, changes: &Changes, reference: &str) -> [String; 2] {
     let mut decades = Decades::new();
     let mut groups = [
         Group::new("both wrong", "soft", Marker::Dot),
@@ -497,7 +492,7 @@ fn change_charts(
         groups: groups.into(),
         named: Vec::new(),
         x_title: format!("p of the right class in {}", shortened(reference, AXIS)),
-        y_title: format!("p of the right class in {}", shortened(&name, AXIS)),
+        y_title: format!("p of the right class in {}", shortened(name, AXIS)),
     };
     let title = format!("Change of the right class's probability, {name} against {reference}");
     [scatter.chart(), decades.chart(title, "|Δp|", None)]

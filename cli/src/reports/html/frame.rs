@@ -80,22 +80,32 @@ impl Frame {
         )
     }
 
-    /// Returns the number of gates that everybody should see: the failed ones, those with a remark, and all of a few.
+    /// Returns the number of gates that everybody should see: the failed ones; if there are none, those with a remark; and
+    /// all of a few.
     fn notable(&self) -> usize {
-        let is_plain = |row: &GateRow| row.gate.passed && row.gate.remark.is_none();
-        let notable = self.gates.iter().take_while(|row| !is_plain(row)).count();
-        if self.gates.len() <= notable.max(1) + FEW {
-            self.gates.len()
-        } else {
-            notable.max(1)
-        }
+        let all = self.gates.len();
+        let failed = self.gates.iter().take_while(|row| !row.gate.passed).count();
+        let notable = match failed {
+            0 => {
+                let gates = self.gates.iter();
+                gates.take_while(|row| row.gate.remark.is_some()).count()
+            }
+            _ => failed,
+        };
+        if all <= notable + FEW { all } else { notable.max(1) }
     }
 
     pub fn notable_gates(&self) -> &[GateRow] {
         &self.gates[..self.notable()]
     }
 
-    /// Returns the gates that passed without a remark, where they are many.
+    /// Returns the number of folded gates with a remark.
+    pub fn remarks(&self) -> usize {
+        let folded = self.folded_gates().iter();
+        folded.filter(|row| row.gate.remark.is_some()).count()
+    }
+
+    /// Returns the gates that passed, where they are many.
     pub fn folded_gates(&self) -> &[GateRow] {
         &self.gates[self.notable()..]
     }

@@ -7,6 +7,8 @@ mod evaluate;
 mod frame;
 mod heat_map;
 mod thumbnails;
+#[cfg(test)]
+mod tests;
 
 use std::io::Write;
 
