@@ -294,8 +294,8 @@ fn card(
     }
     let classes = match worst.row.best {
         Some([one, other]) if one.class_id != other.class_id => {
-            let [one, other] = [one, other]
-                .map(|ranked| class(comparison.labels.as_ref(), ranked.class_id));
+            let [one, other] =
+                [one, other].map(|ranked| class(comparison.labels.as_ref(), ranked.class_id));
             ("best class", format!("{one} → {other}"))
         }
         Some(_) => ("", String::new()),

@@ -92,7 +92,11 @@ impl Frame {
             }
             _ => failed,
         };
-        if all <= notable + FEW { all } else { notable.max(1) }
+        if all <= notable + FEW {
+            all
+        } else {
+            notable.max(1)
+        }
     }
 
     pub fn notable_gates(&self) -> &[GateRow] {

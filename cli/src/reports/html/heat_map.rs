@@ -9,10 +9,12 @@ use super::charts::shortened;
 
 /// The most classes of a heat map.
 const CLASSES: usize = 10;
-/// The most characters of a class beside its row.
+/// The most characters of a class next to its row.
 const SHORT: usize = 18;
 /// The side of a cell in the units of the drawing.
 const CELL: f64 = 23.0;
+/// The title of the rows needs so much, however few they are.
+const LEAST_HEIGHT: f64 = 160.0;
 /// The largest opacity of a cell: its number stays readable.
 const DARKEST: f64 = 0.5;
 
@@ -86,6 +88,7 @@ impl Confusions {
                 classes.len(),
             ),
             side: classes.len() as f64 * CELL,
+            height: (classes.len() as f64 * CELL).max(LEAST_HEIGHT),
             row_title: axes[0].to_owned(),
             column_title: axes[1].to_owned(),
             labels: labels.collect(),
@@ -126,6 +129,7 @@ struct HeatMap {
     title: String,
     subtitle: String,
     side: f64,
+    height: f64,
     row_title: String,
     column_title: String,
     labels: Vec<Label>,

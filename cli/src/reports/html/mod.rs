@@ -6,9 +6,9 @@ mod compare;
 mod evaluate;
 mod frame;
 mod heat_map;
-mod thumbnails;
 #[cfg(test)]
 mod tests;
+mod thumbnails;
 
 use std::io::Write;
 

@@ -68,7 +68,12 @@ fn an_evaluation_of_50000_new_errors_stays_below_5_mb() {
     let path = noise(directory.path());
     let runs = ["reference", "one", "two", "three"].map(entry);
     let name = path.file_name().unwrap().to_string_lossy();
-    let members = |image: usize| (path.join(image.to_string()), vec![(image % CLASSES).to_string()]);
+    let members = |image: usize| {
+        (
+            path.join(image.to_string()),
+            vec![(image % CLASSES).to_string()],
+        )
+    };
     let truth = GroundTruth::members((0..IMAGES).map(members));
     assert!(name.len() > 100);
     let mut evaluation =
@@ -139,7 +144,10 @@ fn failed_gates_are_first_and_many_passed_ones_are_folded() {
     let (passed, remark, failed) = ((true, false), (true, true), (false, false));
     let order = |gates: &[GateRow]| gates.iter().map(|row| row.run.clone()).collect::<String>();
     let few = frame(&[passed, remark, failed]);
-    assert_eq!((&*order(few.notable_gates()), few.folded_gates().len()), ("210", 0));
+    assert_eq!(
+        (&*order(few.notable_gates()), few.folded_gates().len()),
+        ("210", 0)
+    );
     let many = frame(&[passed, failed, passed, remark, passed]);
     assert_eq!(order(many.notable_gates()), "1");
     assert_eq!((&*order(many.folded_gates()), many.remarks()), ("3024", 1));
@@ -153,9 +161,17 @@ fn the_reason_does_not_repeat_failed_gates() {
     let frame = frame(&[(true, false), (false, false)]);
     assert_eq!(frame.reason(), "1 of 2 gates failed; 2 of 2 images counted");
     let other = "COULD NOT EVALUATE on 1 of 6 images; 5 have no ground truth: 1 of 2 runs failed";
-    let frame = Frame::new("evaluate", Verdict::CouldNotCompare, other.to_owned(), Vec::new());
+    let frame = Frame::new(
+        "evaluate",
+        Verdict::CouldNotCompare,
+        other.to_owned(),
+        Vec::new(),
+    );
     assert_eq!(
         (frame.word(), &*frame.reason()),
-        ("COULD NOT EVALUATE", "on 1 of 6 images; 5 have no ground truth: 1 of 2 runs failed")
+        (
+            "COULD NOT EVALUATE",
+            "on 1 of 6 images; 5 have no ground truth: 1 of 2 runs failed"
+        )
     );
 }
