@@ -449,25 +449,25 @@ impl ComparePage {
     fn add_contents(&mut self) {
         let frame = &mut self.frame;
         if self.failures_of > 0 {
-            frame.add("failures", "Could not be compared", self.failures_of);
+            frame.add("failures", "Could not be compared", Some(self.failures_of));
         }
         for pair in &self.pairs {
             let heading = match self.pairs.len() {
                 1 => "Images that differ most".to_owned(),
                 _ => format!("Images: {}", pair.run),
             };
-            frame.add(&format!("images-{}", pair.id), &heading, pair.rows_of);
+            frame.add(&format!("images-{}", pair.id), &heading, Some(pair.rows_of));
         }
         if !self.pairs.is_empty() {
-            frame.add("classes", "Classes that differ most", "");
+            frame.add("classes", "Classes that differ most", None);
         }
         if self.bisect.is_some() {
-            frame.add("bisect", "First difference", "");
+            frame.add("bisect", "First difference", None);
         }
         if !self.pairs.is_empty() {
-            frame.add("distributions", "Distributions", "");
+            frame.add("distributions", "Distributions", None);
         }
-        frame.add("runs", "Runs and environment", "");
+        frame.add("runs", "Runs and environment", None);
     }
 }
 

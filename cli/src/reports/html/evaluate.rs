@@ -1,5 +1,7 @@
 //! The page of an evaluation.
 
+use std::fmt::Write as _;
+
 use askama::Template;
 use evaluation::accuracy::{Counts, Decisions, MultiLabel, SingleLabel};
 use evaluation::text::{counted, printable};
@@ -204,7 +206,8 @@ fn worst_class(evaluation: &EvaluationReport, run: usize, changes: &Changes) -> 
         class.images
     );
     if let Some((answer, count)) = changes.mistaken_for(class.class_id).first() {
-        text += &format!(
+        let _ = write!(
+            text,
             "; of its {}, {count} classified as {}",
             counted(class.lost, "new error"),
             evaluation.class(run, *answer)
@@ -551,35 +554,41 @@ impl EvaluatePage {
     fn add_contents(&mut self) {
         let frame = &mut self.frame;
         if self.failures_of > 0 {
-            frame.add("failures", "Could not be evaluated", self.failures_of);
+            frame.add("failures", "Could not be evaluated", Some(self.failures_of));
         }
         for section in &self.errors {
             let heading = match self.errors.len() {
                 1 => "New errors".to_owned(),
                 _ => format!("New errors of {}", section.title),
             };
-            frame.add(&format!("errors-{}", section.id), &heading, section.count);
+            frame.add(
+                &format!("errors-{}", section.id),
+                &heading,
+                Some(section.count),
+            );
         }
         if !self.is_compared {
             for section in &self.wrong {
                 let anchor = format!("wrong-{}", section.id);
-                frame.add(&anchor, "Wrong answers", section.count);
+                frame.add(&anchor, "Wrong answers", Some(section.count));
             }
         }
         if !self.losses.is_empty() {
-            frame.add("losses", "Classes by loss", "");
+            frame.add("losses", "Classes by loss", None);
         }
         if !self.charts.is_empty() {
-            frame.add("distributions", "Distributions", "");
+            frame.add("distributions", "Distributions", None);
         }
-        frame.add("metrics", "All metrics", "");
+        if !self.titles.is_empty() {
+            frame.add("metrics", "All metrics", None);
+        }
         if !self.classes.is_empty() {
-            frame.add("classes", "Classes of each run", "");
+            frame.add("classes", "Classes of each run", None);
         }
         if self.is_compared && !self.wrong.is_empty() {
-            frame.add("wrong", "All wrong answers", "");
+            frame.add("wrong", "All wrong answers", None);
         }
-        frame.add("runs", "Runs and environment", "");
+        frame.add("runs", "Runs and environment", None);
     }
 }
 

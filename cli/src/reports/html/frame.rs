@@ -127,9 +127,10 @@ impl Frame {
         &SCRIPT
     }
 
-    /// Adds a section to the table of contents.
-    pub fn add(&mut self, anchor: &str, heading: &str, count: impl ToString) {
-        let entry = (anchor.to_owned(), heading.to_owned(), count.to_string());
+    /// Adds a section to the table of contents, with the number of its entries.
+    pub fn add(&mut self, anchor: &str, heading: &str, count: Option<usize>) {
+        let count = count.map_or_else(String::new, |count| count.to_string());
+        let entry = (anchor.to_owned(), heading.to_owned(), count);
         self.contents.push(entry);
     }
 }

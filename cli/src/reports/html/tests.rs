@@ -1,5 +1,8 @@
 //! Pages of 50,000 images, and the order of gates.
 
+// What was measured is part of what a test run shows.
+#![allow(clippy::print_stdout)]
+
 use std::path::{Path, PathBuf};
 
 use backend_api::Tensor;

@@ -1,6 +1,7 @@
 //! Small copies of images inside the page, up to a limit of bytes.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -71,7 +72,8 @@ impl Thumbnails {
             counted(images, "image"),
         );
         if self.left_out > 0 {
-            text += &format!(
+            let _ = write!(
+                text,
                 " {} more are left out, because all together take at most {} MB.",
                 self.left_out,
                 MOST_BYTES as f64 / 1e6
@@ -79,7 +81,7 @@ impl Thumbnails {
         }
         if self.unreadable > 0 {
             let images = counted(self.unreadable, "image");
-            text += &format!(" {images} cannot be read any more.");
+            let _ = write!(text, " {images} cannot be read any more.");
         }
         text
     }
