@@ -14,8 +14,8 @@ use super::cards::{Card, List, Mark};
 use super::charts::{AXIS, Decades, Group, Marker, NamedPoint, Scatter, share, shortened};
 use super::frame::{Frame, GateRow, Scorecard, WorstLine};
 use super::heat_map::Confusions;
+use super::limits::{CLASSES, ROWS, part};
 use super::thumbnails::{Thumbnail, Thumbnails};
-use super::{CLASSES, ROWS, part};
 
 /// The number of classes and images that a page shows of runs that do not differ.
 const EXAMPLES: usize = 3;

@@ -14,8 +14,8 @@ use super::cards::{Card, List, by_truth};
 use super::charts::{AXIS, Decades, Group, Marker, Scatter, reliability, share, shortened};
 use super::frame::{Frame, GateRow, Scorecard, WorstLine, chip, signed};
 use super::heat_map::Confusions;
+use super::limits::{CARDS, CLASSES, ROWS, part};
 use super::thumbnails::{Thumbnail, Thumbnails};
-use super::{CARDS, CLASSES, ROWS, part};
 
 /// Describes an evaluation.
 pub fn page(evaluation: &EvaluationReport) -> EvaluatePage {

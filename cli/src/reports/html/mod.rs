@@ -6,6 +6,7 @@ mod compare;
 mod evaluate;
 mod frame;
 mod heat_map;
+mod limits;
 #[cfg(test)]
 mod tests;
 mod thumbnails;
@@ -17,13 +18,6 @@ use askama::Template;
 use evaluation::{ComparisonReport, EvaluationReport};
 
 use super::Exporter;
-
-/// The cards of a page, over all runs.
-const CARDS: usize = 48;
-/// The most rows of all long tables of a page, over all runs.
-const ROWS: usize = 2_000;
-/// The most rows of a table of classes.
-const CLASSES: usize = 25;
 
 /// One page without further files.
 pub struct Html;
@@ -41,9 +35,4 @@ impl Exporter for Html {
 fn write(page: &impl Template, out: &mut dyn Write) -> anyhow::Result<()> {
     let page = page.render().context("cannot write the page")?;
     Ok(out.write_all(page.as_bytes())?)
-}
-
-/// Returns the part of a limit that each of several runs has, at least `least`.
-fn part(most: usize, runs: usize, least: usize) -> usize {
-    (most / runs.max(1)).max(least)
 }
