@@ -64,8 +64,11 @@ impl Thumbnails {
         }
     }
 
-    /// Returns the number of thumbnails and the reasons for missing ones as a sentence.
+    /// Returns the number of thumbnails and the reasons for missing ones as a sentence; empty for a page without cards.
     pub fn sentence(&self, images: usize) -> String {
+        if self.known.is_empty() {
+            return String::new();
+        }
         let mut text = format!(
             "This page has {} for {}: it shows the most important images only, so that it stays small.",
             counted(self.shown, "thumbnail"),
