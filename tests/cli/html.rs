@@ -365,10 +365,8 @@ fn no_script() -> Result<(), Failed> {
         fs::write(&page, &without)?;
         let shown = dump(&page, &[])?;
         ensure(!shown.contains("class=\"tools\""), "the script ran")?;
-        ensure(
-            !without.contains(" hidden"),
-            "something waits for the script",
-        )?;
+        let body = without.split("<body>").nth(1).unwrap_or_default();
+        ensure(!body.contains(" hidden"), "something waits for the script")?;
         for part in ["class=\"card\"", "<tr", "<figure>", "<details"] {
             let [shown, written] = [&shown, &without].map(|text| text.matches(part).count());
             ensure(
