@@ -18,7 +18,7 @@ impl Digest {
     }
 
     /// Returns the bytes of the digest.
-    pub(crate) const fn bytes(self) -> [u8; 32] {
+    pub const fn bytes(self) -> [u8; 32] {
         self.0
     }
 

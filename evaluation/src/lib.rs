@@ -27,10 +27,11 @@ pub use digest::{Chain, Digest, ImageDigests, ParseDigestError};
 pub use driver::{AddedImage, NamedAnswer};
 pub use duplicates::Duplicates;
 pub use evaluation::{
-    AccuracyDrop, AnswerRow, Bound, ChangedAnswer, ChangedClass, Changes, DropRule, EvaluatedRun,
-    Evaluation, EvaluationAccumulator, EvaluationError, EvaluationOptions, EvaluationReport,
-    GateLimits, IdShift, JudgedRow, LeastTruth, MetricLimit, MetricLimitError, RecordingWriter,
-    Recordings, RowResult, RunResults, RunningEvaluation, WrongAnswer,
+    AccuracyDrop, AnswerPair, AnswerRow, Bound, ChangedAnswer, ChangedClass, Changes, DropRule,
+    EvaluatedRun, Evaluation, EvaluationAccumulator, EvaluationError, EvaluationOptions,
+    EvaluationReport, GateLimits, IdShift, JudgedRow, LeastTruth, ListedAnswer, MetricLimit,
+    MetricLimitError, RecordingWriter, Recordings, RowResult, RunResults, RunningEvaluation,
+    WrongAnswer,
 };
 pub use external::{ExternalOutputs, ExternalRun};
 pub use failure::{Failure, Problem};

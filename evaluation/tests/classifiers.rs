@@ -499,6 +499,9 @@ fn accuracy_is_counted_and_its_limit_decides() {
         (wrong.image, &*wrong.truth, &*wrong.answer),
         (1, &[2][..], &[1][..])
     );
+    let surest = &results.surest_wrong[0];
+    assert_eq!((surest.image, &*surest.truth), (1, &[2][..]));
+    assert_eq!((surest.top[0].class_id, surest.top.len()), (1, 3));
     let limits = GateLimits {
         min_top1: Some("70%".parse().unwrap()),
         ..limits

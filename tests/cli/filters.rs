@@ -40,6 +40,13 @@ const PATTERNS: &[(&str, &str)] = &[
     ),
     // The same in every page.
     ("[STYLE]", r"<style>(?<redacted>[^<]*)</style>"),
+    ("[SCRIPT]", r"(?s)<script>(?<redacted>.*?)</script>"),
+    ("[HASH]", r"script-src 'sha256-(?<redacted>[^']*)'"),
+    // Vector instructions may round in another way elsewhere.
+    (
+        "[THUMBNAIL]",
+        r#"data:image/jpeg;base64,(?<redacted>[^"]*)"#,
+    ),
     ("[DIGEST]", r"\b(?<redacted>[0-9a-f]{64})\b"),
     ("[DIGEST]", r"\| (?<redacted>[0-9a-f]{12}) \|"),
     // Engines promise four digits.

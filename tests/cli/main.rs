@@ -26,6 +26,7 @@ mod faults;
 mod files;
 mod filters;
 mod fixtures;
+mod html;
 mod images;
 mod inputs;
 #[cfg(unix)]
@@ -113,6 +114,7 @@ fn main() {
     trials.extend(recompute::trials(&set_up));
     trials.extend(remote::trials(&set_up));
     trials.extend(reports::trials(&set_up));
+    trials.extend(html::trials(&engines, &set_up));
     trials.extend(schemas::trials());
     trials.extend(shapes::trials(&engines, &set_up));
     trials.extend(shard_reports::trials(&engines));

@@ -9,8 +9,6 @@ use super::wording::{EvaluationText as _, LISTED};
 
 /// An image on which only one of two runs is right, in words.
 pub struct ChangedRow {
-    /// The place of the image.
-    pub image: usize,
     /// The path of the image.
     pub path: String,
     /// The right class.
@@ -19,8 +17,6 @@ pub struct ChangedRow {
     pub wrong_answer: String,
     /// The probability of the right class in the reference and in the run: `0.8120 → 0.1034`.
     pub scores: String,
-    /// The image, small, as a data URI; `None` in formats without images.
-    pub thumbnail: Option<String>,
     wrong: Wrong,
 }
 
@@ -141,12 +137,10 @@ fn row(
         (reference, own) => format!("{} → {}", score(reference), score(own)),
     };
     ChangedRow {
-        image: changed.image,
         path: evaluation.path(changed.image),
         truth: evaluation.classes(run, &changed.truth),
         wrong_answer: evaluation.classes(run_of_answer, answer.as_slice()),
         scores,
-        thumbnail: None,
         wrong,
     }
 }

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use backend_api::Tensor;
-use image_classification::{Interpretation, Labels, Scoring};
+use image_classification::{Interpretation, Labels, Ranked, Scoring};
 
 use super::changes::{ChangedAnswer, Changes};
 use super::error::EvaluationError;
 use super::limits::GateLimits;
+use super::listed::{Largest, ListedAnswer};
 use super::recorded::check_model;
 use super::report::{EvaluatedRun, EvaluationReport, RunResults, WrongAnswer};
 use super::rows::{AnswerRow, JudgedRow, RowResult};
@@ -253,18 +254,23 @@ impl EvaluationAccumulator {
             return;
         };
         for (judge, answer) in self.judges.iter_mut().zip(answers) {
-            let Some(Answer { truth, judged, .. }) = answer else {
+            let Some(Answer {
+                truth, judged, top, ..
+            }) = answer
+            else {
                 continue;
             };
             let right = [reference.judged.is_right(), judged.is_right()];
-            judge.changes.add(right, || ChangedAnswer {
+            let changed = ChangedAnswer {
                 image,
                 truth,
                 answer: judged.best,
                 reference_answer: reference.judged.best,
                 score: judged.score,
                 reference_score: reference.judged.score,
-            });
+            };
+            let lists = || [reference.top.clone(), top];
+            judge.changes.add(right, changed, lists);
         }
     }
 
@@ -315,6 +321,7 @@ impl EvaluationAccumulator {
                     accuracy: judge.accuracy,
                     changes: judge.changes,
                     wrong: judge.wrong,
+                    surest_wrong: judge.surest_wrong.into_items(),
                     id_shift: judge.shifts.shift(self.options.label_offset),
                     labels: entry.labels,
                     label_difference,
@@ -514,7 +521,12 @@ struct Answer {
     /// The best class, or the classes that a multi-label model gives.
     given: Vec<usize>,
     judged: Judged,
+    /// The [`TOP`] best classes.
+    top: Vec<Ranked>,
 }
+
+/// The number of best classes that reports show.
+const TOP: usize = 5;
 
 impl Answer {
     fn row(&self) -> JudgedRow {
@@ -541,6 +553,7 @@ struct Judge {
     accuracy: Accuracy,
     changes: Changes,
     wrong: Vec<WrongAnswer>,
+    surest_wrong: Largest<ListedAnswer>,
     shifts: ShiftCounts,
 }
 
@@ -560,6 +573,7 @@ impl Judge {
             accuracy: Accuracy::new(interpretation.scoring, options.threshold),
             changes: Changes::default(),
             wrong: Vec::new(),
+            surest_wrong: Largest::new(RunResults::LISTED),
             shifts: ShiftCounts::default(),
         }
     }
@@ -591,8 +605,15 @@ impl Judge {
         {
             self.shifts.add(*truth, judged.best);
         }
+        let top = scores.top(TOP);
         let given = judged.wrong.clone().unwrap_or_else(|| truth.clone());
         if let Some(answer) = judged.wrong.take() {
+            let score = judged.best_score.unwrap_or(f64::NEG_INFINITY);
+            self.surest_wrong.add(score, || ListedAnswer {
+                image,
+                truth: truth.clone(),
+                top: top.clone(),
+            });
             self.wrong.push(WrongAnswer {
                 image,
                 truth: truth.clone(),
@@ -603,6 +624,7 @@ impl Judge {
             truth,
             given,
             judged,
+            top,
         })
     }
 }

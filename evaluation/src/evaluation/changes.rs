@@ -3,6 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use image_classification::Ranked;
+
+use super::listed::Largest;
+
 /// An image on which only one of two runs is right.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChangedAnswer {
@@ -33,14 +37,34 @@ impl ChangedAnswer {
 pub struct ChangedClass {
     /// The class, by the run's ids.
     pub class_id: usize,
+    /// The number of its images that both runs answered.
+    pub images: usize,
+    /// The number of those that the run classifies correctly.
+    pub right: usize,
     /// The number of images that only the reference classifies correctly.
     pub lost: usize,
     /// The number of images that only the run classifies correctly.
     pub gained: usize,
 }
 
+impl ChangedClass {
+    /// Returns the number of images that the reference classifies correctly.
+    pub const fn reference_right(&self) -> usize {
+        self.right + self.lost - self.gained
+    }
+}
+
+/// The answers of the reference and a run for one image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AnswerPair {
+    /// True if the best class of the reference, and of the run, is right.
+    pub right: [bool; 2],
+    /// The probability of the right class in the reference and in the run.
+    pub scores: [f32; 2],
+}
+
 /// The differences of a run's right and wrong answers from the reference's.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Changes {
     /// The number of images that both runs answered.
     pub images: usize,
@@ -48,36 +72,81 @@ pub struct Changes {
     new_errors: Vec<ChangedAnswer>,
     /// The images that only the run classifies correctly.
     corrected: Vec<ChangedAnswer>,
+    /// For each right class: the images that both runs answered, and those that the run classifies correctly.
+    classes: BTreeMap<usize, [usize; 2]>,
+    /// One for each image whose right class has a probability in both runs: 12 bytes.
+    pairs: Vec<AnswerPair>,
+    /// The places of the new errors with the largest losses, with the best classes of the reference and of the run.
+    lists: Largest<(usize, [Vec<Ranked>; 2])>,
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self {
+            images: 0,
+            new_errors: Vec::new(),
+            corrected: Vec::new(),
+            classes: BTreeMap::new(),
+            pairs: Vec::new(),
+            lists: Largest::new(Self::LISTS),
+        }
+    }
 }
 
 impl Changes {
-    /// Counts an image that both runs answered. Each answer is right or not; `changed` describes an image on which they
-    /// differ.
+    /// The number of new errors that are kept with the best classes of both runs.
+    pub const LISTS: usize = 48;
+
+    /// Counts an image that both runs answered. Each answer is right or not; `lists` are the best classes of the reference
+    /// and of the run.
     pub(super) fn add(
         &mut self,
-        [reference, run]: [bool; 2],
-        changed: impl FnOnce() -> ChangedAnswer,
+        right: [bool; 2],
+        changed: ChangedAnswer,
+        lists: impl FnOnce() -> [Vec<Ranked>; 2],
     ) {
         self.images += 1;
-        match (reference, run) {
-            (true, false) => self.new_errors.push(changed()),
-            (false, true) => self.corrected.push(changed()),
+        for class_id in &changed.truth {
+            let counts = self.classes.entry(*class_id).or_default();
+            counts[0] += 1;
+            counts[1] += usize::from(right[1]);
+        }
+        if let (Some(reference), Some(run)) = (changed.reference_score, changed.score) {
+            self.pairs.push(AnswerPair {
+                right,
+                scores: [reference as f32, run as f32],
+            });
+        }
+        match right {
+            [true, false] => {
+                let image = changed.image;
+                self.lists.add(order(changed.loss()), || (image, lists()));
+                self.new_errors.push(changed);
+            }
+            [false, true] => self.corrected.push(changed),
             _ => {}
         }
+    }
+
+    /// Returns the best classes of the reference and of the run for a new error; `None` except for the
+    /// [`LISTS`](Self::LISTS) largest losses.
+    pub fn lists(&self, image: usize) -> Option<&[Vec<Ranked>; 2]> {
+        let mut lists = self.lists.iter();
+        lists.find_map(|(place, lists)| (*place == image).then_some(lists))
+    }
+
+    /// Returns the answers for each image whose right class has a probability in both runs, in the order of the images.
+    pub fn pairs(&self) -> &[AnswerPair] {
+        &self.pairs
     }
 
     /// Orders the images: the largest change of the right class's probability first. Changes that are not a number come
     /// first, unknown ones last; equal ones keep the order of the images.
     pub(super) fn sort(&mut self) {
-        let key = |loss: Option<f64>| match loss {
-            Some(loss) if loss.is_nan() => f64::INFINITY,
-            Some(loss) => loss,
-            None => f64::NEG_INFINITY,
-        };
-        let new_errors = |changed: &ChangedAnswer| key(changed.loss());
+        let new_errors = |changed: &ChangedAnswer| order(changed.loss());
         self.new_errors
             .sort_by(|a, b| new_errors(b).total_cmp(&new_errors(a)));
-        let corrected = |changed: &ChangedAnswer| key(changed.loss().map(|loss| -loss));
+        let corrected = |changed: &ChangedAnswer| order(changed.loss().map(|loss| -loss));
         self.corrected
             .sort_by(|a, b| corrected(b).total_cmp(&corrected(a)));
     }
@@ -101,12 +170,18 @@ impl Changes {
     /// An image with several right classes counts for each.
     pub fn classes(&self) -> Vec<ChangedClass> {
         let mut classes: BTreeMap<usize, ChangedClass> = BTreeMap::new();
+        let new = |class_id: usize| {
+            let [images, right] = self.classes.get(&class_id).copied().unwrap_or_default();
+            ChangedClass {
+                class_id,
+                images,
+                right,
+                ..ChangedClass::default()
+            }
+        };
         let mut count = |answers: &[ChangedAnswer], add: fn(&mut ChangedClass)| {
             for class_id in answers.iter().flat_map(|changed| &changed.truth) {
-                add(classes.entry(*class_id).or_insert(ChangedClass {
-                    class_id: *class_id,
-                    ..ChangedClass::default()
-                }));
+                add(classes.entry(*class_id).or_insert_with(|| new(*class_id)));
             }
         };
         count(&self.new_errors, |class| class.lost += 1);
@@ -115,6 +190,28 @@ impl Changes {
         let net = |class: &ChangedClass| class.lost as i64 - class.gained as i64;
         classes.sort_by_key(|class| (Reverse(net(class)), Reverse(class.lost), class.class_id));
         classes
+    }
+
+    /// Returns the wrong answers of the new errors of a class, the most frequent first, each with its number of images.
+    pub fn mistaken_for(&self, class_id: usize) -> Vec<(usize, usize)> {
+        let mut answers: BTreeMap<usize, usize> = BTreeMap::new();
+        let of_class = self.new_errors.iter();
+        let of_class = of_class.filter(|changed| changed.truth.contains(&class_id));
+        for answer in of_class.filter_map(|changed| changed.answer) {
+            *answers.entry(answer).or_default() += 1;
+        }
+        let mut answers: Vec<(usize, usize)> = answers.into_iter().collect();
+        answers.sort_by_key(|(answer, count)| (Reverse(*count), *answer));
+        answers
+    }
+}
+
+/// Returns the sort key of a change of probability. Changes that are not a number are largest, unknown ones smallest.
+fn order(change: Option<f64>) -> f64 {
+    match change {
+        Some(change) if change.is_nan() => f64::INFINITY,
+        Some(change) => change,
+        None => f64::NEG_INFINITY,
     }
 }
 
@@ -148,13 +245,20 @@ mod tests {
             (Some([0.1, 0.1]), [false, false]),
         ];
         for (image, (scores, right)) in scores.into_iter().enumerate() {
-            changes.add(right, || changed(image, 0, scores));
+            let list = vec![Ranked {
+                class_id: image,
+                score: 0.5,
+            }];
+            changes.add(right, changed(image, 0, scores), || [list, Vec::new()]);
         }
         changes.sort();
         let places = |all: &[ChangedAnswer]| all.iter().map(|it| it.image).collect::<Vec<_>>();
         assert_eq!(places(changes.new_errors()), [4, 2, 0, 3, 1]);
         assert_eq!(places(changes.corrected()), [6, 5]);
         assert_eq!((changes.images, changes.right_alone()), (9, [5, 2]));
+        let listed = |image: usize| Some(changes.lists(image)?[0][0].class_id);
+        assert_eq!([2, 5].map(listed), [Some(2), None]);
+        assert_eq!(changes.pairs().len(), 8);
     }
 
     #[test]
@@ -162,7 +266,7 @@ mod tests {
         let mut changes = Changes::default();
         let mut add = |class: usize, lost: usize, gained: usize| {
             for right in [vec![[true, false]; lost], vec![[false, true]; gained]].concat() {
-                changes.add(right, || changed(0, class, None));
+                changes.add(right, changed(0, class, None), Default::default);
             }
         };
         add(1, 1, 2);
@@ -179,5 +283,21 @@ mod tests {
             found,
             [[3, 2, 0], [2, 3, 2], [4, 1, 0], [5, 1, 0], [1, 1, 2]]
         );
+        let two = changes.classes()[1];
+        assert_eq!((two.images, two.right, two.reference_right()), (5, 2, 3));
+    }
+
+    #[test]
+    fn the_most_frequent_wrong_answer_of_a_class_is_first() {
+        let mut changes = Changes::default();
+        for (image, (class, answer)) in [(1, 8), (1, 7), (1, 7), (2, 8)].into_iter().enumerate() {
+            let changed = ChangedAnswer {
+                answer: Some(answer),
+                ..changed(image, class, None)
+            };
+            changes.add([true, false], changed, Default::default);
+        }
+        assert_eq!(changes.mistaken_for(1), [(7, 2), (8, 1)]);
+        assert_eq!(changes.mistaken_for(3), []);
     }
 }

@@ -104,14 +104,15 @@ mod tests {
                 image < reference,
                 (reference..reference + run).contains(&image),
             ];
-            changes.add(right, || ChangedAnswer {
+            let changed = ChangedAnswer {
                 image,
                 truth: vec![0],
                 answer: None,
                 reference_answer: None,
                 score: None,
                 reference_score: None,
-            });
+            };
+            changes.add(right, changed, Default::default);
         }
         AccuracyDrop::new(&changes)
     }

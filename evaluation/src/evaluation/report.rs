@@ -8,6 +8,7 @@ use image_classification::Labels;
 use super::changes::Changes;
 use super::drop::AccuracyDrop;
 use super::limits::{DropRule, GateLimits, LeastTruth};
+use super::listed::ListedAnswer;
 use super::shift::IdShift;
 use crate::accuracy::{Accuracy, LabelDifference, TruthSummary};
 use crate::agreement::{Gate, Verdict};
@@ -37,12 +38,19 @@ pub struct RunResults {
     pub changes: Changes,
     /// The wrong answers.
     pub wrong: Vec<WrongAnswer>,
+    /// The wrong answers with the largest scores, at most [`LISTED`](Self::LISTED), the largest first.
+    pub surest_wrong: Vec<ListedAnswer>,
     /// The names of the run's own classes.
     pub labels: Option<Labels>,
     /// A shift of the ids of the ground truth that would make most answers right, where hardly any is.
     pub id_shift: Option<IdShift>,
     /// The difference from the labels of the reference.
     pub label_difference: Option<LabelDifference>,
+}
+
+impl RunResults {
+    /// The number of wrong answers that are kept with their best classes.
+    pub const LISTED: usize = 24;
 }
 
 /// A wrong answer.

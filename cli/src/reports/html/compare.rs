@@ -1,0 +1,515 @@
+//! The page of a comparison.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use evaluation::agreement::{Pair, Row, Verdict, Worst};
+use evaluation::text::{counted, number, printable};
+use evaluation::{ComparedPair, ComparisonReport, RunInfo};
+use image_classification::Ranked;
+
+use super::super::bisection;
+use super::super::wording::{ComparisonText as _, FAILURES, FailureRow, class};
+use super::cards::{Card, List, Mark};
+use super::charts::{AXIS, Decades, Group, Marker, NamedPoint, Scatter, share, shortened};
+use super::frame::{Frame, GateRow, Scorecard, WorstLine};
+use super::heat_map::Confusions;
+use super::limits::{CLASSES, ROWS, part};
+use super::thumbnails::{Thumbnail, Thumbnails};
+
+/// The number of classes and images that a page shows of runs that do not differ.
+const EXAMPLES: usize = 3;
+
+/// Describes a comparison.
+///
+/// # Errors
+///
+/// If the differences cannot be read back.
+pub fn page(comparison: &ComparisonReport) -> anyhow::Result<ComparePage> {
+    let mut thumbnails = Thumbnails::default();
+    let pairs = comparison.against_reference().count();
+    let pairs = comparison
+        .against_reference()
+        .map(|pair| section(comparison, pair, pairs, &mut thumbnails))
+        .collect::<anyhow::Result<Vec<Section>>>()?;
+    let mut frame = Frame::new(
+        "compare",
+        comparison.verdict(),
+        comparison.summary(),
+        gates(comparison),
+    );
+    frame.facts = vec![
+        format!(
+            "{} of {} compared",
+            comparison.compared,
+            counted(comparison.images.len(), "image")
+        ),
+        counted(comparison.runs.len(), "run"),
+        format!("tolerance {}", comparison.tolerance),
+    ];
+    let mut page = ComparePage {
+        frame,
+        majority: comparison.majority_line(),
+        duplicates: comparison.duplicates.line(&comparison.images),
+        scores: scorecards(comparison),
+        runs: runs(comparison),
+        notes: comparison.tensor_notes(),
+        input: comparison.preprocessing(),
+        tensors: comparison.tensors.to_string(),
+        tolerance: comparison.tolerance.to_string(),
+        tolerance_by: printable(&comparison.tolerance_by),
+        top: comparison.top,
+        pairs,
+        failures_of: comparison.failures.len(),
+        failures: comparison.failure_rows().take(FAILURES).collect(),
+        bisect: comparison.bisect.as_ref().map(bisection::text),
+        thumbnails: thumbnails.sentence(comparison.images.len()),
+        machine: comparison.machine.description(),
+    };
+    page.add_contents();
+    Ok(page)
+}
+
+fn gates(comparison: &ComparisonReport) -> Vec<GateRow> {
+    let several = comparison.against_reference().count() > 1;
+    let rows = comparison.against_reference().flat_map(|pair| {
+        let gates = pair.gates.iter();
+        gates.map(move |gate| GateRow {
+            run: if several {
+                comparison.name(pair.run)
+            } else {
+                String::new()
+            },
+            gate: gate.clone(),
+        })
+    });
+    rows.collect()
+}
+
+fn scorecards(comparison: &ComparisonReport) -> Vec<Scorecard> {
+    let mut cards: Vec<Scorecard> = comparison
+        .against_reference()
+        .map(|pair| scorecard(comparison, pair))
+        .collect();
+    let failed = comparison.runs.iter();
+    let failed = failed.filter_map(|run| {
+        let error = run.info.as_ref().err()?;
+        Some(Scorecard {
+            title: printable(&run.name),
+            chip: ("failed", "failed"),
+            big: "–".to_owned(),
+            meaning: printable(error),
+            values: Vec::new(),
+            worst: None,
+        })
+    });
+    cards.extend(failed);
+    cards
+}
+
+fn scorecard(comparison: &ComparisonReport, compared: &ComparedPair) -> Scorecard {
+    let pair = &compared.pair;
+    let rate = pair.top1_match();
+    let largest = |key: &str| {
+        let of = compared.distributions.iter().find(|(own, ..)| *own == key);
+        of.map(|(.., values)| number(values.max))
+    };
+    let mut values = Vec::new();
+    if let Some(delta) = largest("max_delta") {
+        let limit = pair.tolerance.max_delta;
+        values.push(("max |Δp|", format!("{delta} (limit {limit})")));
+    }
+    if let Some(error) = largest("relative_error") {
+        let limit = pair.tolerance.max_relative_error;
+        values.push(("relative error", format!("{error} (limit {limit})")));
+    }
+    values.push(("images beyond a limit", pair.beyond().to_string()));
+    let [.., overlap] = pair.rates();
+    values.push(("mean overlap", overlap.1));
+    let worst = pair.worst.first().filter(|_| pair.beyond() > 0);
+    Scorecard {
+        title: format!(
+            "{} against {}",
+            comparison.name(compared.run),
+            comparison.name(compared.reference)
+        ),
+        chip: match compared.verdict {
+            Verdict::Agree => ("agrees", "passed"),
+            Verdict::Disagree => ("DIFFERS", "failed"),
+            Verdict::Recorded | Verdict::CouldNotCompare => ("open", "open"),
+        },
+        big: format!("{} %", share(rate.count, rate.of)),
+        meaning: format!(
+            "same best class, {} of {}",
+            rate.count,
+            counted(rate.of, "image")
+        ),
+        values,
+        worst: worst.map(|worst| {
+            let path = comparison.path(worst.row.image);
+            WorstLine {
+                what: "Worst image",
+                anchor: format!("images-{}", compared.run),
+                text: format!("{path}: {}", comparison.row(&worst.row)),
+            }
+        }),
+    }
+}
+
+fn runs(comparison: &ComparisonReport) -> Vec<RunRow> {
+    let runs = comparison.runs.iter().enumerate();
+    runs.map(|(index, run)| {
+        let info = run.info.as_ref();
+        RunRow {
+            name: printable(&run.name),
+            reference: index == comparison.reference,
+            what: printable(
+                &info.map_or_else(|error| format!("failed: {error}"), RunInfo::description),
+            ),
+            model: info.map_or_else(
+                |_| String::new(),
+                |info| printable(&info.model_description()),
+            ),
+            machine: info.map_or_else(|_| String::new(), |info| info.machine.description()),
+        }
+    })
+    .collect()
+}
+
+fn section(
+    comparison: &ComparisonReport,
+    compared: &ComparedPair,
+    pairs: usize,
+    thumbnails: &mut Thumbnails,
+) -> anyhow::Result<Section> {
+    let ComparedPair { run, pair, .. } = compared;
+    let mut decades = Decades::new();
+    let mut groups = [
+        Group::new("same best class", "one", Marker::Dot),
+        Group::new("another best class", "bad", Marker::Cross),
+    ];
+    let mut classes = Classes::default();
+    let mut confusions = Confusions::default();
+    let mut differing = Differing::new(part(ROWS, pairs, 50));
+    for row in pair.rows.iter() {
+        let row = row?;
+        decades.add(row.values().and_then(|values| values.max_delta));
+        classes.add(&row);
+        if let Some([one, other]) = row.best {
+            confusions.add(one.class_id, other.class_id, 1);
+            let group = usize::from(one.class_id != other.class_id);
+            groups[group].add([one.score, other.score].map(f64::from));
+        }
+        differing.add(row, pair);
+    }
+    let [reference, name] = [compared.reference, *run].map(|run| comparison.name(run));
+    let of_class = |id| class(comparison.labels.as_ref(), id);
+    let named = pair.worst.iter().filter_map(|worst| {
+        let [one, other] = worst.row.best?;
+        Some(NamedPoint {
+            scores: [one.score, other.score].map(f64::from),
+            title: comparison.path(worst.row.image),
+        })
+    });
+    let scatter = Scatter {
+        title: format!("Score of the best class in {reference} and {name}"),
+        groups: groups.into(),
+        named: named.collect(),
+        x_title: format!("best score in {}", shortened(&reference, AXIS)),
+        y_title: format!("best score in {}", shortened(&name, AXIS)),
+    };
+    let has_delta = pair.basis.has_probabilities();
+    let limit = has_delta.then_some(pair.tolerance.max_delta);
+    let title = format!("Largest difference of each image, {name} against {reference}");
+    let axes = ["best class of the reference", "best class of the run"];
+    let heading = format!("Other best classes, {name} against {reference}");
+    let mut charts = vec![
+        scatter.chart(),
+        confusions.chart(heading, axes, of_class),
+        if has_delta {
+            decades.chart(title, "max |Δp|", limit)
+        } else {
+            String::new()
+        },
+    ];
+    charts.retain(|chart| !chart.is_empty());
+    let (rows, rows_of) = differing.rows(comparison, pair);
+    // Runs that agree need no more than an example.
+    let most = if rows_of == 0 { EXAMPLES } else { usize::MAX };
+    let worst = pair.worst.iter().take(most);
+    Ok(Section {
+        id: *run,
+        run: name,
+        reference,
+        rates: pair.rates().into(),
+        distributions: compared
+            .distributions
+            .iter()
+            .map(|(_, name, d)| (*name, [d.mean, d.p50, d.p90, d.p99, d.max].map(number)))
+            .collect(),
+        charts,
+        classes: classes.least_agreement(&confusions, of_class),
+        cards: worst
+            .map(|worst| card(comparison, compared, worst, thumbnails))
+            .collect(),
+        images: pair.rows.len(),
+        rows,
+        rows_of,
+    })
+}
+
+fn card(
+    comparison: &ComparisonReport,
+    compared: &ComparedPair,
+    worst: &Worst,
+    thumbnails: &mut Thumbnails,
+) -> Card {
+    let best = worst.top[0].first().map(|best| best.class_id);
+    let list = |run: usize, top: &[Ranked]| {
+        let class = |id| class(comparison.labels.as_ref(), id);
+        let mark = |place: usize, id: usize| match place {
+            _ if Some(id) == best => Mark::Same,
+            0 => Mark::Changed,
+            _ => Mark::Other,
+        };
+        List::new(comparison.name(run), top, class, mark)
+    };
+    let image = worst.row.image;
+    let values = worst.row.values();
+    let delta = values.and_then(|values| values.max_delta);
+    let tolerance = &compared.pair.tolerance;
+    let is_within = worst.row.within(tolerance, compared.pair.basis);
+    let mut notes = vec![if is_within {
+        "within the limits of each image".to_owned()
+    } else {
+        "beyond the limits".to_owned()
+    }];
+    let numbers = values.map(|values| {
+        [
+            ("Δlogit", values.max_logit_delta),
+            ("relative error", values.relative_error),
+        ]
+    });
+    for (name, value) in numbers.into_iter().flatten() {
+        notes.extend(value.map(|value| format!("{name} {}", number(value))));
+    }
+    let classes = match worst.row.best {
+        Some([one, other]) if one.class_id != other.class_id => {
+            let [one, other] =
+                [one, other].map(|ranked| class(comparison.labels.as_ref(), ranked.class_id));
+            ("best class", format!("{one} → {other}"))
+        }
+        Some(_) => ("", String::new()),
+        None => ("", comparison.row(&worst.row)),
+    };
+    Card {
+        name: comparison.path(image).into(),
+        thumbnail: thumbnails.get(image, &comparison.images[image]),
+        delta: delta.map_or_else(String::new, |delta| format!("|Δp| {}", number(delta))),
+        is_bad: !is_within,
+        classes,
+        note: notes.join(", "),
+        lists: vec![
+            list(compared.reference, &worst.top[0]),
+            list(compared.run, &worst.top[1]),
+        ],
+    }
+}
+
+/// The images that are beyond the limits or have another best class.
+struct Differing {
+    most: usize,
+    rows: Vec<(f64, Row)>,
+    count: usize,
+}
+
+impl Differing {
+    const fn new(most: usize) -> Self {
+        Self {
+            most,
+            rows: Vec::new(),
+            count: 0,
+        }
+    }
+
+    fn add(&mut self, row: Row, pair: &Pair) {
+        let is_same = row.values().is_some_and(|values| values.top1_match);
+        if is_same && row.within(&pair.tolerance, pair.basis) {
+            return;
+        }
+        self.count += 1;
+        let size = row.values().map_or(f64::INFINITY, |values| {
+            values.max_delta.or(values.relative_error).unwrap_or(0.0)
+        });
+        self.rows.push((size, row));
+        if self.rows.len() > 2 * self.most {
+            self.shorten();
+        }
+    }
+
+    fn shorten(&mut self) {
+        self.rows.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        self.rows.truncate(self.most);
+    }
+
+    /// Returns the rows with the largest differences, and the number of all.
+    fn rows(mut self, comparison: &ComparisonReport, pair: &Pair) -> (Vec<DifferingRow>, usize) {
+        self.shorten();
+        let answer = |ranked: Option<Ranked>| {
+            ranked.map_or_else(
+                || "not finite".to_owned(),
+                |ranked| comparison.class(ranked),
+            )
+        };
+        let row = |(size, row): &(f64, Row)| DifferingRow {
+            delta: if size.is_finite() {
+                number(*size)
+            } else {
+                "not finite".to_owned()
+            },
+            path: comparison.path(row.image),
+            reference: answer(row.best.map(|[one, _]| one)),
+            answer: answer(row.best.map(|[_, other]| other)),
+            within: row.within(&pair.tolerance, pair.basis),
+        };
+        (self.rows.iter().map(row).collect(), self.count)
+    }
+}
+
+/// For each best class of the reference: the images whose best class is the same, all images, and the largest
+/// difference.
+#[derive(Default)]
+struct Classes(BTreeMap<usize, (usize, usize, f64)>);
+
+impl Classes {
+    fn add(&mut self, row: &Row) {
+        if let (Some(values), Some([one, _])) = (row.values(), row.best) {
+            let class = self.0.entry(one.class_id).or_default();
+            class.0 += usize::from(values.top1_match);
+            class.1 += 1;
+            class.2 = class.2.max(values.max_delta.unwrap_or(0.0));
+        }
+    }
+
+    fn least_agreement(
+        self,
+        confusions: &Confusions,
+        name: impl Fn(usize) -> String,
+    ) -> Vec<ClassRow> {
+        let mut classes: Vec<_> = self.0.into_iter().collect();
+        classes.sort_by(|(_, a), (_, b)| {
+            let lost = |(same, of, _): &(usize, usize, f64)| of - same;
+            lost(b).cmp(&lost(a)).then(b.2.total_cmp(&a.2))
+        });
+        // Classes without changes are examples.
+        let changed = classes.iter().filter(|(_, (same, of, _))| same < of);
+        let most = changed.count().clamp(EXAMPLES, CLASSES);
+        classes.truncate(most);
+        let pairs = confusions.most();
+        let row = |(class_id, (same, of, delta))| {
+            let others = pairs.iter().filter(|(one, ..)| *one == class_id).take(2);
+            let others: Vec<String> = others
+                .map(|(_, other, count)| format!("{count} × {}", name(*other)))
+                .collect();
+            ClassRow {
+                changed: of - same,
+                class: name(class_id),
+                same,
+                of,
+                delta: number(delta),
+                others: others.join(", "),
+            }
+        };
+        classes.into_iter().map(row).collect()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "compare.html")]
+pub struct ComparePage {
+    frame: Frame,
+    majority: Option<String>,
+    duplicates: Option<String>,
+    scores: Vec<Scorecard>,
+    runs: Vec<RunRow>,
+    notes: Vec<String>,
+    input: String,
+    tensors: String,
+    tolerance: String,
+    tolerance_by: String,
+    top: usize,
+    pairs: Vec<Section>,
+    failures: Vec<FailureRow>,
+    /// The number of all failures: not all of them are shown.
+    failures_of: usize,
+    bisect: Option<String>,
+    thumbnails: String,
+    machine: String,
+}
+
+impl ComparePage {
+    fn add_contents(&mut self) {
+        let frame = &mut self.frame;
+        if self.failures_of > 0 {
+            frame.add("failures", "Could not be compared", Some(self.failures_of));
+        }
+        for pair in &self.pairs {
+            let heading = match self.pairs.len() {
+                1 => "Images that differ most".to_owned(),
+                _ => format!("Images: {}", pair.run),
+            };
+            frame.add(&format!("images-{}", pair.id), &heading, Some(pair.rows_of));
+        }
+        if !self.pairs.is_empty() {
+            frame.add("classes", "Classes that differ most", None);
+        }
+        if self.bisect.is_some() {
+            frame.add("bisect", "First difference", None);
+        }
+        if !self.pairs.is_empty() {
+            frame.add("distributions", "Distributions", None);
+        }
+        frame.add("runs", "Runs and environment", None);
+    }
+}
+
+struct RunRow {
+    name: String,
+    reference: bool,
+    what: String,
+    model: String,
+    machine: String,
+}
+
+/// Two runs.
+struct Section {
+    id: usize,
+    run: String,
+    reference: String,
+    rates: Vec<(&'static str, String)>,
+    distributions: Vec<(&'static str, [String; 5])>,
+    charts: Vec<String>,
+    /// The most images with another best class first.
+    classes: Vec<ClassRow>,
+    cards: Vec<Card>,
+    images: usize,
+    rows: Vec<DifferingRow>,
+    rows_of: usize,
+}
+
+struct DifferingRow {
+    delta: String,
+    path: String,
+    reference: String,
+    answer: String,
+    within: bool,
+}
+
+struct ClassRow {
+    changed: usize,
+    class: String,
+    same: usize,
+    of: usize,
+    delta: String,
+    others: String,
+}

@@ -1,0 +1,669 @@
+//! The page of an evaluation.
+
+use std::fmt::Write as _;
+
+use askama::Template;
+use evaluation::accuracy::{Counts, Decisions, MultiLabel, SingleLabel};
+use evaluation::text::{counted, printable};
+use evaluation::{
+    ChangedAnswer, Changes, EvaluatedRun, EvaluationReport, RunInfo, RunResults, percent,
+};
+
+use super::super::wording::{EvaluationText as _, FAILURES, FailureRow};
+use super::cards::{Card, List, by_truth};
+use super::charts::{AXIS, Decades, Group, Marker, Scatter, reliability, share, shortened};
+use super::frame::{Frame, GateRow, Scorecard, WorstLine, chip, signed};
+use super::heat_map::Confusions;
+use super::limits::{CARDS, CLASSES, ROWS, part};
+use super::thumbnails::{Thumbnail, Thumbnails};
+
+/// Describes an evaluation.
+pub fn page(evaluation: &EvaluationReport) -> EvaluatePage {
+    let mut thumbnails = Thumbnails::default();
+    let compared: Vec<usize> = (0..evaluation.runs.len())
+        .filter(|run| changes(evaluation, *run).is_some())
+        .collect();
+    let errors: Vec<ErrorSection> = compared
+        .iter()
+        .filter_map(|run| error_section(evaluation, *run, compared.len(), &mut thumbnails))
+        .collect();
+    let runs = evaluation.runs.len();
+    let wrong: Vec<WrongSection> = evaluation
+        .evaluated()
+        .filter(|(.., found)| !found.wrong.is_empty())
+        .map(|(run, _, found)| {
+            let cards = compared.is_empty().then_some(&mut thumbnails);
+            wrong_section(evaluation, run, found, cards)
+        })
+        .collect();
+    let mut charts: Vec<ChartSection> = evaluation
+        .evaluated()
+        .map(|(run, _, found)| chart_section(evaluation, run, found))
+        .filter(|section| !section.charts.is_empty())
+        .collect();
+    // The runs that are judged are more interesting than the reference.
+    charts.sort_by_key(|section| section.is_reference);
+    let mut page = EvaluatePage {
+        frame: Frame::new(
+            "evaluate",
+            evaluation.verdict(),
+            evaluation.summary(),
+            gates(evaluation),
+        ),
+        scores: evaluation
+            .runs
+            .iter()
+            .enumerate()
+            .map(|(index, run)| scorecard(evaluation, index, run))
+            .collect(),
+        duplicates: evaluation.duplicates.line(&evaluation.images),
+        failures: evaluation.failure_rows().take(FAILURES).collect(),
+        failures_of: evaluation.failures.len(),
+        is_compared: !compared.is_empty(),
+        losses: compared
+            .iter()
+            .filter_map(|run| loss_section(evaluation, *run))
+            .collect(),
+        classes: evaluation
+            .evaluated()
+            .map(|(run, _, found)| class_section(evaluation, run, found))
+            .collect(),
+        charts,
+        titles: evaluation
+            .evaluated()
+            .map(|(run, ..)| evaluation.title(run))
+            .collect(),
+        values: evaluation.side_by_side(),
+        runs: evaluation
+            .runs
+            .iter()
+            .enumerate()
+            .map(|(index, run)| run_row(evaluation, index, run))
+            .collect(),
+        thumbnails: thumbnails.sentence(evaluation.images.len()),
+        machine: evaluation.machine.description(),
+        errors,
+        wrong,
+    };
+    page.frame.facts = facts(evaluation, runs);
+    page.add_contents();
+    page
+}
+
+/// Returns the changes of a run. `None` for the reference, and without one.
+fn changes(evaluation: &EvaluationReport, run: usize) -> Option<&Changes> {
+    evaluation.reference_results()?;
+    let results = evaluation.runs[run].results.as_ref().ok()?;
+    (run != evaluation.reference).then_some(&results.changes)
+}
+
+fn facts(evaluation: &EvaluationReport, runs: usize) -> Vec<String> {
+    let mut facts = vec![
+        counted(evaluation.images.len(), "image"),
+        counted(runs, "run"),
+    ];
+    for (count, what) in [
+        (evaluation.missing.len(), "without ground truth"),
+        (evaluation.surplus.len(), "in the ground truth alone"),
+        (evaluation.failures.len(), "failed answers"),
+    ] {
+        if count > 0 {
+            facts.push(format!("{count} {what}"));
+        }
+    }
+    facts
+}
+
+fn gates(evaluation: &EvaluationReport) -> Vec<GateRow> {
+    let several = evaluation.runs.len() > 1;
+    let name = |run: usize| printable(&evaluation.runs[run].name);
+    let of_images = evaluation.truth_gate().map(|gate| GateRow {
+        run: String::new(),
+        gate,
+    });
+    let of_runs = (0..evaluation.runs.len()).flat_map(|run| {
+        let gates = evaluation.gates(run).into_iter();
+        gates.map(move |gate| GateRow {
+            run: if several { name(run) } else { String::new() },
+            gate,
+        })
+    });
+    of_images.into_iter().chain(of_runs).collect()
+}
+
+fn scorecard(evaluation: &EvaluationReport, run: usize, evaluated: &EvaluatedRun) -> Scorecard {
+    let mut card = Scorecard {
+        title: printable(&evaluated.name),
+        chip: ("failed", "failed"),
+        big: "–".to_owned(),
+        meaning: String::new(),
+        values: Vec::new(),
+        worst: None,
+    };
+    let found = match &evaluated.results {
+        Ok(found) => found,
+        Err(error) => {
+            card.meaning = printable(error);
+            return card;
+        }
+    };
+    card.chip = chip(&evaluation.gates(run));
+    let is_reference = run == evaluation.reference && evaluation.runs.len() > 1;
+    if is_reference {
+        card.title += " (reference)";
+    }
+    let accuracy = &found.accuracy;
+    let (rate, what) = match &accuracy.counts {
+        Counts::SingleLabel(_) => (accuracy.top(1), "top-1"),
+        Counts::MultiLabel(counts) => (counts.exact_match(), "exact match"),
+    };
+    card.big = format!("{} %", percent(rate.share));
+    card.meaning = format!("{what}, {} of {}", rate.count, counted(rate.of, "image"));
+    if let (Some(drop), Some(changes)) = (evaluation.drop(run), changes(evaluation, run)) {
+        let [lost, gained] = changes.right_alone();
+        card.values.push(("drop of top-1", drop.to_string()));
+        card.values.push(("new errors", lost.to_string()));
+        card.values.push(("corrected", gained.to_string()));
+        let text = worst_class(evaluation, run, changes);
+        card.worst = text.map(|text| WorstLine {
+            what: "Worst class",
+            anchor: format!("loss-{run}"),
+            text,
+        });
+    }
+    match &accuracy.counts {
+        Counts::SingleLabel(counts) => {
+            let top = evaluation.top(accuracy).find(|k| *k > 1);
+            if let Some(k) = top {
+                let name = if k == 5 { "top-5" } else { "top-K" };
+                let rate = accuracy.top(k);
+                card.values
+                    .push((name, format!("{} %", percent(rate.share))));
+            }
+            if let Some(calibration) = &counts.calibration {
+                let error = format!("{:.4}", calibration.error());
+                card.values.push(("calibration error", error));
+            }
+        }
+        Counts::MultiLabel(counts) => {
+            let micro = counts.total().quality().f1;
+            let f1 = format!("{} %", percent(micro));
+            card.values.push(("F1, micro", f1));
+        }
+    }
+    card
+}
+
+/// Names the class that lost most, by its counts and by what it is taken for.
+fn worst_class(evaluation: &EvaluationReport, run: usize, changes: &Changes) -> Option<String> {
+    let classes = changes.classes();
+    let class = classes.first().filter(|class| class.lost > class.gained)?;
+    let mut text = format!(
+        "{}: {} → {} of {} right",
+        evaluation.class(run, class.class_id),
+        class.reference_right(),
+        class.right,
+        class.images
+    );
+    if let Some((answer, count)) = changes.mistaken_for(class.class_id).first() {
+        let _ = write!(
+            text,
+            "; of its {}, {count} classified as {}",
+            counted(class.lost, "new error"),
+            evaluation.class(run, *answer)
+        );
+    }
+    Some(text)
+}
+
+fn error_section(
+    evaluation: &EvaluationReport,
+    run: usize,
+    runs: usize,
+    thumbnails: &mut Thumbnails,
+) -> Option<ErrorSection> {
+    let changes = changes(evaluation, run)?;
+    let new_errors = changes.new_errors();
+    let most = part(CARDS, runs, 4).min(Changes::LISTS);
+    let cards: Vec<Card> = new_errors
+        .iter()
+        .take(most)
+        .map(|changed| change_card(evaluation, run, changed, thumbnails))
+        .collect();
+    let rows = part(ROWS, 2 * runs, 50);
+    let row = |changed: &ChangedAnswer| change_row(evaluation, run, changed);
+    Some(ErrorSection {
+        id: run,
+        title: evaluation.title(run),
+        heading: format!("New errors: {}", counted(new_errors.len(), "image")),
+        count: new_errors.len(),
+        cards,
+        rows: new_errors.iter().take(rows).map(row).collect(),
+        corrected: changes.corrected().iter().take(rows).map(row).collect(),
+        corrected_of: changes.corrected().len(),
+    })
+}
+
+/// Returns the probability of the right class in the reference and in the run.
+fn scores(changed: &ChangedAnswer) -> String {
+    let score = |score: Option<f64>| score.map_or_else(|| "?".to_owned(), |it| format!("{it:.4}"));
+    match (changed.reference_score, changed.score) {
+        (None, None) => String::new(),
+        (reference, own) => format!("{} → {}", score(reference), score(own)),
+    }
+}
+
+fn change_card(
+    evaluation: &EvaluationReport,
+    run: usize,
+    changed: &ChangedAnswer,
+    thumbnails: &mut Thumbnails,
+) -> Card {
+    let lists = changes(evaluation, run).and_then(|changes| changes.lists(changed.image));
+    let reference = evaluation.reference;
+    let list = |top, run: usize, truth: &[usize]| {
+        let title = evaluation.title(run);
+        List::new(title, top, |id| evaluation.class(run, id), by_truth(truth))
+    };
+    // The reference has its own ids. Its best class is right.
+    let of_reference = changed.reference_answer.as_slice();
+    let lists = lists.map(|[one, other]| {
+        vec![
+            list(one, reference, of_reference),
+            list(other, run, &changed.truth),
+        ]
+    });
+    let loss = changed.loss().map(|loss| format!("Δp {}", signed(-loss)));
+    Card {
+        name: evaluation.path(changed.image).into(),
+        thumbnail: thumbnails.get(changed.image, &evaluation.images[changed.image]),
+        delta: loss.unwrap_or_default(),
+        is_bad: true,
+        classes: ("ground truth", evaluation.classes(run, &changed.truth)),
+        note: match &*scores(changed) {
+            "" => String::new(),
+            scores => format!("its probability {scores}"),
+        },
+        lists: lists.unwrap_or_default(),
+    }
+}
+
+fn change_row(evaluation: &EvaluationReport, run: usize, changed: &ChangedAnswer) -> ChangeRow {
+    let answers = [
+        (evaluation.reference, changed.reference_answer),
+        (run, changed.answer),
+    ];
+    let [reference, answer] =
+        answers.map(|(run, answer)| evaluation.classes(run, answer.as_slice()));
+    ChangeRow {
+        delta: changed
+            .loss()
+            .map_or_else(|| "?".to_owned(), |loss| signed(-loss)),
+        path: evaluation.path(changed.image),
+        truth: evaluation.classes(run, &changed.truth),
+        reference,
+        answer,
+        scores: scores(changed),
+    }
+}
+
+fn wrong_section(
+    evaluation: &EvaluationReport,
+    run: usize,
+    found: &RunResults,
+    thumbnails: Option<&mut Thumbnails>,
+) -> WrongSection {
+    let runs = evaluation.evaluated().count();
+    let classes = |ids: &[usize]| evaluation.classes(run, ids);
+    let cards = thumbnails.map_or_else(Vec::new, |thumbnails| {
+        let most = part(CARDS, runs, 4);
+        let surest = found.surest_wrong.iter().take(most);
+        surest
+            .map(|wrong| Card {
+                name: evaluation.path(wrong.image).into(),
+                thumbnail: thumbnails.get(wrong.image, &evaluation.images[wrong.image]),
+                delta: wrong
+                    .top
+                    .first()
+                    .map_or_else(String::new, |best| format!("p {:.3}", best.score)),
+                is_bad: true,
+                classes: ("ground truth", classes(&wrong.truth)),
+                note: String::new(),
+                lists: vec![List::new(
+                    evaluation.title(run),
+                    &wrong.top,
+                    |id| evaluation.class(run, id),
+                    by_truth(&wrong.truth),
+                )],
+            })
+            .collect()
+    });
+    let rows = found.wrong.iter().take(part(ROWS, 2 * runs, 50));
+    WrongSection {
+        id: run,
+        title: evaluation.title(run),
+        count: found.wrong.len(),
+        cards,
+        rows: rows
+            .map(|wrong| {
+                (
+                    evaluation.path(wrong.image),
+                    classes(&wrong.truth),
+                    classes(&wrong.answer),
+                )
+            })
+            .collect(),
+    }
+}
+
+fn loss_section(evaluation: &EvaluationReport, run: usize) -> Option<LossSection> {
+    let changes = changes(evaluation, run)?;
+    let classes = changes.classes();
+    if classes.is_empty() {
+        return None;
+    }
+    let row = |class: &evaluation::ChangedClass| {
+        let before = class.reference_right();
+        let width = |right: usize| (right * 100).checked_div(class.images).unwrap_or(0);
+        let mistaken = changes.mistaken_for(class.class_id);
+        let shown = mistaken
+            .iter()
+            .take(2)
+            .map(|(answer, count)| format!("{count} × {}", evaluation.class(run, *answer)));
+        let shown: Vec<String> = shown.collect();
+        LossRow {
+            net: signed_count(class.gained as i64 - class.lost as i64),
+            class: evaluation.class(run, class.class_id),
+            before,
+            right: class.right,
+            images: class.images,
+            widths: [width(before), width(class.right)],
+            lost: class.lost,
+            gained: class.gained,
+            mistaken: shown.join(", "),
+        }
+    };
+    Some(LossSection {
+        id: run,
+        title: evaluation.title(run),
+        rows: classes.iter().take(CLASSES).map(row).collect(),
+        count: classes.len(),
+    })
+}
+
+fn signed_count(count: i64) -> String {
+    if count == 0 {
+        return "0".to_owned();
+    }
+    format!("{count:+}").replace('-', "−")
+}
+
+fn class_section(evaluation: &EvaluationReport, run: usize, found: &RunResults) -> ClassSection {
+    let name = |id: usize| evaluation.class(run, id);
+    let mut section = ClassSection {
+        title: evaluation.title(run),
+        classes: Vec::new(),
+        classes_of: 0,
+        confusions: Vec::new(),
+        decisions: Vec::new(),
+    };
+    match &found.accuracy.counts {
+        Counts::SingleLabel(counts) => single_label(counts, name, &mut section),
+        Counts::MultiLabel(counts) => multi_label(counts, name, &mut section),
+    }
+    section
+}
+
+fn single_label(counts: &SingleLabel, name: impl Fn(usize) -> String, section: &mut ClassSection) {
+    section.classes_of = counts.classes.len();
+    section.classes = counts
+        .least_right(CLASSES)
+        .into_iter()
+        .map(|(id, of)| (share(of.top1, of.images), name(id), of.top1, of.images))
+        .collect();
+    section.confusions = counts
+        .confusions(CLASSES)
+        .into_iter()
+        .map(|(truth, answer, count)| (count, name(truth), name(answer)))
+        .collect();
+}
+
+fn multi_label(counts: &MultiLabel, name: impl Fn(usize) -> String, section: &mut ClassSection) {
+    section.classes_of = counts.classes.len();
+    section.decisions = counts
+        .least_right(CLASSES)
+        .into_iter()
+        .map(|(id, of)| (percent(of.quality().f1), name(id), of))
+        .collect();
+}
+
+fn chart_section(evaluation: &EvaluationReport, run: usize, found: &RunResults) -> ChartSection {
+    let title = evaluation.title(run);
+    let reference = printable(&evaluation.runs[evaluation.reference].name);
+    let compared = changes(evaluation, run).map(|changes| {
+        let run = printable(&evaluation.runs[run].name);
+        change_charts(&run, changes, &reference)
+    });
+    let [scatter, decades] = compared.unwrap_or_default();
+    let mut charts = vec![scatter];
+    if let Counts::SingleLabel(counts) = &found.accuracy.counts {
+        let mut confusions = Confusions::default();
+        for (truth, answer, count) in counts.confusions(usize::MAX) {
+            confusions.add(truth, answer, count);
+        }
+        for (class, of) in &counts.classes {
+            confusions.add(*class, *class, of.top1);
+        }
+        let axes = ["ground truth", "answer of the run"];
+        let heading = format!("Confusion matrix of {title}");
+        charts.push(confusions.chart(heading, axes, |id| evaluation.class(run, id)));
+        if let Some(calibration) = &counts.calibration {
+            charts.push(reliability(format!("Reliability of {title}"), calibration));
+        }
+    }
+    charts.push(decades);
+    charts.retain(|chart| !chart.is_empty());
+    ChartSection {
+        title,
+        is_reference: run == evaluation.reference,
+        charts,
+    }
+}
+
+/// Draws the probabilities of the right class in the reference and in the run.
+fn change_charts(name: &str, changes: &Changes, reference: &str) -> [String; 2] {
+    let mut decades = Decades::new();
+    let mut groups = [
+        Group::new("both wrong", "soft", Marker::Dot),
+        Group::new("both right", "one", Marker::Dot),
+        Group::new("corrected", "good", Marker::Plus),
+        Group::new("new error", "bad", Marker::Cross),
+    ];
+    for pair in changes.pairs() {
+        let scores = pair.scores.map(f64::from);
+        decades.add(Some((scores[1] - scores[0]).abs()));
+        let group = match pair.right {
+            [false, false] => 0,
+            [true, true] => 1,
+            [false, true] => 2,
+            [true, false] => 3,
+        };
+        groups[group].add(scores);
+    }
+    let scatter = Scatter {
+        title: format!("Probability of the right class in {reference} and {name}"),
+        groups: groups.into(),
+        named: Vec::new(),
+        x_title: format!("p of the right class in {}", shortened(reference, AXIS)),
+        y_title: format!("p of the right class in {}", shortened(name, AXIS)),
+    };
+    let title = format!("Change of the right class's probability, {name} against {reference}");
+    [scatter.chart(), decades.chart(title, "|Δp|", None)]
+}
+
+fn run_row(evaluation: &EvaluationReport, index: usize, run: &EvaluatedRun) -> RunRow {
+    let info = run.results.as_ref().map(|found| &found.info);
+    RunRow {
+        title: evaluation.title(index),
+        what: printable(
+            &info.map_or_else(|error| format!("failed: {error}"), RunInfo::description),
+        ),
+        model: info.map_or_else(
+            |_| String::new(),
+            |info| printable(&info.model_description()),
+        ),
+        machine: info.map_or_else(|_| String::new(), |info| info.machine.description()),
+        labels: evaluation.labels_line(index),
+        preprocessing: info.map_or_else(
+            |_| String::new(),
+            |info| {
+                let settings = info.preprocessing.iter();
+                let settings = settings.map(|(key, value)| format!("{key} {value}"));
+                printable(&settings.collect::<Vec<_>>().join(", "))
+            },
+        ),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "evaluate.html")]
+pub struct EvaluatePage {
+    frame: Frame,
+    scores: Vec<Scorecard>,
+    duplicates: Option<String>,
+    /// The first failures.
+    failures: Vec<FailureRow>,
+    /// The number of all failures.
+    failures_of: usize,
+    /// True if there is a reference and another run.
+    is_compared: bool,
+    errors: Vec<ErrorSection>,
+    losses: Vec<LossSection>,
+    wrong: Vec<WrongSection>,
+    classes: Vec<ClassSection>,
+    charts: Vec<ChartSection>,
+    titles: Vec<String>,
+    /// A row for each name, with a value for each run.
+    values: Vec<(String, Vec<String>)>,
+    runs: Vec<RunRow>,
+    thumbnails: String,
+    machine: String,
+}
+
+impl EvaluatePage {
+    fn add_contents(&mut self) {
+        let frame = &mut self.frame;
+        if self.failures_of > 0 {
+            frame.add("failures", "Could not be evaluated", Some(self.failures_of));
+        }
+        for section in &self.errors {
+            let heading = match self.errors.len() {
+                1 => "New errors".to_owned(),
+                _ => format!("New errors of {}", section.title),
+            };
+            frame.add(
+                &format!("errors-{}", section.id),
+                &heading,
+                Some(section.count),
+            );
+        }
+        if !self.is_compared {
+            for section in &self.wrong {
+                let anchor = format!("wrong-{}", section.id);
+                frame.add(&anchor, "Wrong answers", Some(section.count));
+            }
+        }
+        if !self.losses.is_empty() {
+            frame.add("losses", "Classes by loss", None);
+        }
+        if !self.charts.is_empty() {
+            frame.add("distributions", "Distributions", None);
+        }
+        if !self.titles.is_empty() {
+            frame.add("metrics", "All metrics", None);
+        }
+        if !self.classes.is_empty() {
+            frame.add("classes", "Classes of each run", None);
+        }
+        if self.is_compared && !self.wrong.is_empty() {
+            frame.add("wrong", "All wrong answers", None);
+        }
+        frame.add("runs", "Runs and environment", None);
+    }
+}
+
+/// The images on which only one of two runs is right.
+struct ErrorSection {
+    id: usize,
+    title: String,
+    heading: String,
+    count: usize,
+    cards: Vec<Card>,
+    rows: Vec<ChangeRow>,
+    corrected: Vec<ChangeRow>,
+    corrected_of: usize,
+}
+
+struct ChangeRow {
+    delta: String,
+    path: String,
+    truth: String,
+    reference: String,
+    answer: String,
+    scores: String,
+}
+
+struct WrongSection {
+    id: usize,
+    title: String,
+    count: usize,
+    cards: Vec<Card>,
+    /// The path, the right class, the answer.
+    rows: Vec<(String, String, String)>,
+}
+
+struct LossSection {
+    id: usize,
+    title: String,
+    rows: Vec<LossRow>,
+    count: usize,
+}
+
+struct LossRow {
+    net: String,
+    class: String,
+    before: usize,
+    right: usize,
+    images: usize,
+    /// The shares of right answers before and after, in percent.
+    widths: [usize; 2],
+    lost: usize,
+    gained: usize,
+    mistaken: String,
+}
+
+struct ClassSection {
+    title: String,
+    /// The accuracy in percent, the class, the right answers, the images.
+    classes: Vec<(String, String, usize, usize)>,
+    classes_of: usize,
+    confusions: Vec<(usize, String, String)>,
+    /// The classes of a multi-label model with F1 in percent.
+    decisions: Vec<(String, String, Decisions)>,
+}
+
+struct ChartSection {
+    title: String,
+    is_reference: bool,
+    charts: Vec<String>,
+}
+
+struct RunRow {
+    title: String,
+    what: String,
+    model: String,
+    machine: String,
+    preprocessing: String,
+    /// The difference from the labels of the reference.
+    labels: Option<String>,
+}

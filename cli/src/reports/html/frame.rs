@@ -1,0 +1,208 @@
+//! The parts of the page around the results: the verdict, the gates, the numbers, and the policy for its only script.
+
+use std::sync::LazyLock;
+
+use data_encoding::BASE64;
+use evaluation::Digest;
+use evaluation::agreement::{Gate, Verdict};
+use evaluation::text::counted;
+
+/// The script of the page, which filters and sorts. The page has everything without it.
+static SCRIPT: LazyLock<String> = LazyLock::new(|| {
+    // Browsers hash a script with the line ends of HTML.
+    include_str!("../../../templates/report.js").replace("\r\n", "\n")
+});
+
+/// So many passed gates are few.
+const FEW: usize = 3;
+
+/// The head of a page.
+pub struct Frame {
+    /// `compare` or `evaluate`.
+    pub command: &'static str,
+    /// The verdict as a class of the style sheet.
+    pub verdict: &'static str,
+    /// The verdict and its reason on one line.
+    pub line: String,
+    /// Failed gates first.
+    pub gates: Vec<GateRow>,
+    /// The number of images, for example.
+    pub facts: Vec<String>,
+    /// The table of contents: the anchor, the heading, the number of entries or nothing.
+    pub contents: Vec<(String, String, String)>,
+}
+
+impl Frame {
+    pub fn new(command: &'static str, verdict: Verdict, line: String, gates: Vec<GateRow>) -> Self {
+        Self {
+            command,
+            verdict: match verdict {
+                _ if line.starts_with("EVALUATED") => "recorded",
+                Verdict::Recorded => "recorded",
+                Verdict::Agree => "agree",
+                Verdict::Disagree => "disagree",
+                Verdict::CouldNotCompare => "unknown",
+            },
+            line,
+            gates: sorted(gates),
+            facts: Vec::new(),
+            contents: Vec::new(),
+        }
+    }
+
+    /// Returns the capitals at the beginning of the line: the verdict.
+    pub fn word(&self) -> &str {
+        let is_of_word = |letter: char| letter.is_ascii_uppercase() || letter == ' ';
+        let word = self.line.split(|letter| !is_of_word(letter)).next();
+        word.unwrap_or_default().trim_end()
+    }
+
+    /// Returns the line without the verdict and without the findings of failed gates, which have their own rows.
+    pub fn reason(&self) -> String {
+        let rest = &self.line[self.word().len()..];
+        let rest = rest.strip_prefix(": ").unwrap_or(rest).trim_start();
+        let gates = self.gates.iter();
+        let failed: Vec<_> = gates.filter(|row| !row.gate.passed).collect();
+        let short = failed.iter().fold(rest.to_owned(), |rest, row| {
+            let found = match &*row.run {
+                "" => row.gate.found.clone(),
+                run => format!("{run}: {}", row.gate.found),
+            };
+            rest.replacen(&format!("{found}; "), "", 1)
+        });
+        if short == rest {
+            return short;
+        }
+        format!(
+            "{} of {} failed; {short}",
+            failed.len(),
+            counted(self.gates.len(), "gate")
+        )
+    }
+
+    /// Returns the number of gates that everybody should see: the failed ones; if there are none, those with a remark; and
+    /// all of a few.
+    fn notable(&self) -> usize {
+        let all = self.gates.len();
+        let failed = self.gates.iter().take_while(|row| !row.gate.passed).count();
+        let notable = match failed {
+            0 => {
+                let gates = self.gates.iter();
+                gates.take_while(|row| row.gate.remark.is_some()).count()
+            }
+            _ => failed,
+        };
+        if all <= notable + FEW {
+            all
+        } else {
+            notable.max(1)
+        }
+    }
+
+    pub fn notable_gates(&self) -> &[GateRow] {
+        &self.gates[..self.notable()]
+    }
+
+    /// Returns the number of folded gates with a remark.
+    pub fn remarks(&self) -> usize {
+        let folded = self.folded_gates().iter();
+        folded.filter(|row| row.gate.remark.is_some()).count()
+    }
+
+    /// Returns the gates that passed, where they are many.
+    pub fn folded_gates(&self) -> &[GateRow] {
+        &self.gates[self.notable()..]
+    }
+
+    /// Returns the policy that allows the script and nothing else that acts or loads.
+    pub fn policy() -> String {
+        let digest = BASE64.encode(&Digest::of(SCRIPT.as_bytes()).bytes());
+        format!(
+            "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'; \
+             base-uri 'none'; form-action 'none'"
+        )
+    }
+
+    pub fn script() -> &'static str {
+        &SCRIPT
+    }
+
+    /// Adds a section to the table of contents, with the number of its entries.
+    pub fn add(&mut self, anchor: &str, heading: &str, count: Option<usize>) {
+        let count = count.map_or_else(String::new, |count| count.to_string());
+        let entry = (anchor.to_owned(), heading.to_owned(), count);
+        self.contents.push(entry);
+    }
+}
+
+/// A gate with its run.
+pub struct GateRow {
+    /// The name of the run; empty for a gate of the whole, and where there is one run.
+    pub run: String,
+    pub gate: Gate,
+}
+
+/// Orders gates: failed ones first, then those with a remark.
+fn sorted(mut gates: Vec<GateRow>) -> Vec<GateRow> {
+    gates.sort_by_key(|row| {
+        (
+            row.gate.passed,
+            row.gate.passed && row.gate.remark.is_none(),
+        )
+    });
+    gates
+}
+
+/// The most important numbers of a run.
+pub struct Scorecard {
+    pub title: String,
+    /// The verdict as a word and as a class of the style sheet.
+    pub chip: (&'static str, &'static str),
+    /// The largest number, with its unit.
+    pub big: String,
+    /// The meaning of the number.
+    pub meaning: String,
+    /// Names and values.
+    pub values: Vec<(&'static str, String)>,
+    pub worst: Option<WorstLine>,
+}
+
+/// The answer to the first question of a reader: the class or the image that got worst.
+pub struct WorstLine {
+    /// `Worst class` or `Worst image`.
+    pub what: &'static str,
+    /// The anchor of the section with the details.
+    pub anchor: String,
+    pub text: String,
+}
+
+/// A path, divided before its last part.
+pub struct Name {
+    pub directory: String,
+    pub file: String,
+}
+
+impl From<String> for Name {
+    fn from(path: String) -> Self {
+        let start = path.rfind(std::path::MAIN_SEPARATOR);
+        let start = start.map_or(0, |place| place + 1);
+        Self {
+            file: path[start..].to_owned(),
+            directory: path[..start].to_owned(),
+        }
+    }
+}
+
+/// Returns the verdict of gates as a word and as a class of the style sheet.
+pub fn chip(gates: &[Gate]) -> (&'static str, &'static str) {
+    match gates {
+        [] => ("no gate", "neutral"),
+        _ if gates.iter().all(|gate| gate.passed) => ("passed", "passed"),
+        _ => ("FAILED", "failed"),
+    }
+}
+
+/// Returns a signed difference with three digits after the point.
+pub fn signed(difference: f64) -> String {
+    format!("{difference:+.3}").replace('-', "−")
+}

@@ -1,0 +1,65 @@
+"use strict";
+// Filters and sorts what the page has already. Without it the page shows everything in its first order.
+(() => {
+  const make = (name, properties, ...children) => {
+    const element = Object.assign(document.createElement(name), properties);
+    element.append(...children);
+    return element;
+  };
+  const number = (text) => Number.parseFloat(text.replace("−", "-"));
+  const order = (a, b) => {
+    const [x, y] = [number(a), number(b)];
+    return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b) : x - y;
+  };
+
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const heads = [...table.tHead.rows[0].cells];
+    heads.forEach((head, column) => {
+      const button = make("button", { type: "button", textContent: head.textContent });
+      button.addEventListener("click", () => {
+        const falling = head.getAttribute("aria-sort") === "ascending";
+        heads.forEach((other) => other.removeAttribute("aria-sort"));
+        head.setAttribute("aria-sort", falling ? "descending" : "ascending");
+        const text = (row) => row.cells[column].textContent;
+        const rows = [...table.tBodies[0].rows].sort((a, b) => order(text(a), text(b)));
+        table.tBodies[0].append(...(falling ? rows.reverse() : rows));
+      });
+      head.replaceChildren(button);
+    });
+  }
+
+  for (const section of document.querySelectorAll("[data-filter]")) {
+    const items = [...section.querySelectorAll("[data-item]")];
+    if (items.length < 2) continue;
+    const texts = new Map(items.map((item) => [item, item.textContent.toLowerCase()]));
+    const input = make("input", { type: "search", placeholder: "file or class" });
+    const found = make("span", { className: "soft" });
+    found.setAttribute("role", "status");
+    input.addEventListener("input", () => {
+      const words = input.value.toLowerCase().split(/\s+/);
+      let count = 0;
+      for (const [item, text] of texts) {
+        item.hidden = !words.every((word) => text.includes(word));
+        count += item.hidden ? 0 : 1;
+      }
+      if (input.value !== "") {
+        section.querySelectorAll("details").forEach((details) => (details.open = true));
+      }
+      found.textContent = input.value === "" ? "" : `${count} of ${items.length} entries`;
+    });
+    const tools = make("div", { className: "tools" }, make("label", {}, "Filter", input));
+    const cards = section.querySelector(".cards");
+    if (cards !== null && cards.children.length > 1) {
+      const select = make("select", {}, new Option("largest difference"), new Option("file name"));
+      const first = [...cards.children];
+      select.addEventListener("change", () => {
+        const name = (card) => card.querySelector("h4").textContent;
+        const byName = [...first].sort((a, b) => name(a).localeCompare(name(b)));
+        cards.append(...(select.selectedIndex === 0 ? first : byName));
+      });
+      tools.append(make("label", {}, "Sort", select));
+    }
+    tools.append(found);
+    section.querySelector("h2").after(tools);
+  }
+})();
