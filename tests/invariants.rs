@@ -510,6 +510,9 @@ fn unsafe_code_is_one_statement_of_the_command_line() {
             found.extend(unsafe_tokens.map(|_| file.clone()));
         }
     }
+    // The fake engine of the tests has the interface of C, which users never load.
+    let fake = checkout().join("tests/fake-openvino/src");
+    found.retain(|file| !file.starts_with(&fake));
     assert_eq!(found, [checkout().join("cli/src/main.rs")]);
 }
 

@@ -136,6 +136,12 @@ fn of_stdout(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot write to stdout: {error}"))
 }
 
+/// Names the file in an error: the system names the temporary one.
+fn of_file(target: &Path, error: &io::Error) -> io::Error {
+    let message = format!("cannot write {}: {error}", target.display());
+    io::Error::new(error.kind(), message)
+}
+
 /// The file that a path leads to, with an absolute and canonical parent. It need not exist, and neither need the
 /// target of a symbolic link. `flag` names the path, for hints.
 pub fn target(flag: &str, path: &Path) -> anyhow::Result<PathBuf> {
@@ -290,7 +296,10 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stdout(stdout) => stdout.write(bytes).map_err(|error| of_stdout(&error)),
-            Self::File(output) => output.file.write(bytes),
+            Self::File(output) => {
+                let written = output.file.write(bytes);
+                written.map_err(|error| of_file(&output.target, &error))
+            }
         }
     }
 
