@@ -133,11 +133,17 @@ impl OpenvinoEngine {
         if !spec.accepts(&shape) || element_type(found) != Some(spec.element_type) {
             return Ok(Err(Error::new(
                 ErrorKind::InferenceFailed,
-                format!("OpenVINO's output is {found}{shape:?}, but the compiled model declares {spec}"),
+                format!(
+                    "OpenVINO's output is {found}{shape:?}, but the compiled model declares {spec}"
+                ),
             )));
         }
         let bytes = output.get_raw_data()?;
-        Ok(Tensor::from_bytes(spec.element_type, shape, bytes))
+        let tensor = Tensor::from_bytes(spec.element_type, shape, bytes);
+        Ok(tensor.map_err(|error| {
+            let message = "the memory of OpenVINO's output does not have the size of its shape";
+            Error::new(ErrorKind::InferenceFailed, message).with_source(error.to_string())
+        }))
     }
 }
 

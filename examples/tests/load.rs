@@ -64,7 +64,9 @@ fn load() -> Result<(), Failed> {
     };
     // Twice as many as the service serves at a time.
     thread::scope(|scope| {
-        let clients: Vec<_> = (0..2 * MOST_REQUESTS).map(|_| scope.spawn(client)).collect();
+        let clients: Vec<_> = (0..2 * MOST_REQUESTS)
+            .map(|_| scope.spawn(client))
+            .collect();
         let mut clients = clients.into_iter();
         clients.try_for_each(|client| client.join().map_err(|_| "a client panicked")?)
     })?;
@@ -80,7 +82,9 @@ fn load() -> Result<(), Failed> {
     ];
     let all: usize = ended.iter().map(|ended| ended.load(Ordering::SeqCst)).sum();
     let are_tried = ended[..1].iter().chain(&ended[2..]);
-    let are_tried = are_tried.clone().all(|ended| ended.load(Ordering::SeqCst) > 0);
+    let are_tried = are_tried
+        .clone()
+        .all(|ended| ended.load(Ordering::SeqCst) > 0);
     ensure(all == requests && are_tried, ends)
 }
 
@@ -95,7 +99,11 @@ fn request(
 ) -> Result<(), Failed> {
     if number % 16 == 7 {
         // Bytes that are no HTTP, as of TLS, and a head without an end.
-        let bytes: &[u8] = if number % 32 == 7 { b"\x16\x03\x01\x02\x00\x01" } else { b"POST /cla" };
+        let bytes: &[u8] = if number % 32 == 7 {
+            b"\x16\x03\x01\x02\x00\x01"
+        } else {
+            b"POST /cla"
+        };
         if let Ok(mut stream) = TcpStream::connect(service.address) {
             let _ = stream.write_all(bytes);
         }

@@ -14,15 +14,28 @@ use crate::work::{Place, Random, Work, check};
 
 const WORK: Work = Work {
     name: "classify --cache-dir",
-    arguments: &["--backend", "openvino", "--requests", "1", "--format", "csv"],
+    arguments: &[
+        "--backend",
+        "openvino",
+        "--requests",
+        "1",
+        "--format",
+        "csv",
+    ],
     files: &[("-o", "results.csv")],
 };
 
 pub fn trials() -> Vec<Trial> {
     let openvino = Needs::engine(&backend_openvino::find_library(None, &library_dirs()));
     let killed = openvino.test("cache::a_killed_process_harms_no_other", killed);
-    let faults = openvino.test("cache::a_failed_system_call_never_gives_a_wrong_result", faults);
-    vec![killed, faults.with_ignored_flag(!openvino.are_met() || strace().is_err())]
+    let faults = openvino.test(
+        "cache::a_failed_system_call_never_gives_a_wrong_result",
+        faults,
+    );
+    vec![
+        killed,
+        faults.with_ignored_flag(!openvino.are_met() || strace().is_err()),
+    ]
 }
 
 /// After any fault, a run with the same cache has the right result.

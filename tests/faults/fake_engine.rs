@@ -13,9 +13,15 @@ use crate::has_full_counts;
 pub fn trials() -> Vec<Trial> {
     let tests: [(&str, fn() -> Result<(), Failed>); 7] = [
         ("an_error_of_any_call_is_never_a_wrong_result", errors),
-        ("errors_from_any_call_on_are_never_a_wrong_result", all_errors),
+        (
+            "errors_from_any_call_on_are_never_a_wrong_result",
+            all_errors,
+        ),
         ("an_error_of_any_call_is_never_an_agreement", no_agreement),
-        ("an_error_of_any_call_is_survived_by_isolation", isolated_errors),
+        (
+            "an_error_of_any_call_is_survived_by_isolation",
+            isolated_errors,
+        ),
         ("a_wrong_output_is_an_error_of_its_image", outputs),
         ("a_crash_at_any_call_is_contained_by_isolation", crashes),
         ("a_hang_is_ended_by_isolation", hangs),
@@ -37,7 +43,10 @@ pub fn fake_library(directory: &Path) -> Result<(), Failed> {
     let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let built =
         std::env::current_exe()?.with_file_name(format!("{prefix}classify_fake_openvino{suffix}"));
-    fs::copy(&built, directory.join(format!("{prefix}openvino_c{suffix}")))?;
+    fs::copy(
+        &built,
+        directory.join(format!("{prefix}openvino_c{suffix}")),
+    )?;
     Ok(())
 }
 
@@ -56,10 +65,7 @@ impl Fake {
             fs::write(path, [b"P6 8 8 255\n".to_vec(), vec![level; 192]].concat())?;
         }
         fake_library(directory.path())?;
-        Ok(Self {
-            directory,
-            images,
-        })
+        Ok(Self { directory, images })
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -85,12 +91,23 @@ impl Fake {
         let output = self.at("results.jsonl");
         let _ = fs::remove_file(&output);
         let mut command = self.command(fault);
-        command.args(["--backend", "openvino", "--requests", "1", "--format", "json", "-o"]);
+        command.args([
+            "--backend",
+            "openvino",
+            "--requests",
+            "1",
+            "--format",
+            "json",
+            "-o",
+        ]);
         command.arg(&output).args(flags);
         let run = Self::finish(&mut command, "plain.onnx", &self.images);
-        let left = fs::read_dir(self.directory.path())?
-            .flatten()
-            .any(|entry| entry.file_name().to_string_lossy().starts_with(".classify-"));
+        let left = fs::read_dir(self.directory.path())?.flatten().any(|entry| {
+            entry
+                .file_name()
+                .to_string_lossy()
+                .starts_with(".classify-")
+        });
         ensure(!left, ("a temporary file is left", &run))?;
         Ok(Outcome {
             run,
@@ -104,7 +121,15 @@ impl Fake {
         let output = self.at("results.jsonl");
         let mut command = self.command(None);
         command.env(CALLS, &calls);
-        command.args(["--backend", "openvino", "--requests", "1", "--format", "json", "-o"]);
+        command.args([
+            "--backend",
+            "openvino",
+            "--requests",
+            "1",
+            "--format",
+            "json",
+            "-o",
+        ]);
         let run = Self::finish(command.arg(&output), "plain.onnx", &self.images);
         expect_code(&run, 0)?;
         let file = results(&output)?;
@@ -135,7 +160,8 @@ fn results(file: &Path) -> Result<Option<String>, Failed> {
                 }
             }
         }
-        lines += &format!("{json}\n");
+        lines += &json.to_string();
+        lines.push('\n');
     }
     Ok(Some(lines))
 }
@@ -191,7 +217,10 @@ fn try_calls(
         tried += 1;
         failed += usize::from(outcome.run.code != Some(0));
     }
-    println!("{kind} {flags:?}: {tried} of {} calls tried, {failed} runs failed", calls.len());
+    println!(
+        "{kind} {flags:?}: {tried} of {} calls tried, {failed} runs failed",
+        calls.len()
+    );
     ensure(failed > 0, "no fault had an effect")
 }
 
@@ -218,10 +247,13 @@ fn hangs() -> Result<(), Failed> {
     // Opening a model may take minutes: only an inference has a short deadline.
     let fake = Fake::new()?;
     let (good, calls) = fake.without_fault()?;
-    let start = calls.iter().position(|name| name == "ov_infer_request_start_async");
+    let start = calls
+        .iter()
+        .position(|name| name == "ov_infer_request_start_async");
     let first = start.ok_or("no inference")?;
-    let inference = (first..calls.len())
-        .filter(|place| calls[*place].starts_with("ov_infer_request_") && calls[*place] != "ov_infer_request_free");
+    let inference = (first..calls.len()).filter(|place| {
+        calls[*place].starts_with("ov_infer_request_") && calls[*place] != "ov_infer_request_free"
+    });
     let most = if has_full_counts() { usize::MAX } else { 2 };
     let mut tried = 0;
     for place in inference.take(most) {
@@ -246,7 +278,10 @@ fn outputs() -> Result<(), Failed> {
             check(&good, &outcome, &fake.images).map_err(|failed| format!("{kind}: {failed:?}"))?;
         }
     }
-    println!("outputs: {} kinds tried, with and without --isolate", OUTPUT_FAULTS.len());
+    println!(
+        "outputs: {} kinds tried, with and without --isolate",
+        OUTPUT_FAULTS.len()
+    );
     Ok(())
 }
 

@@ -31,6 +31,7 @@ fn main() {
     let mut trials = Vec::new();
     #[cfg(target_os = "linux")]
     {
+        trials.extend(work::trials());
         trials.extend(fake_engine::trials());
         trials.extend(syscalls::trials());
         trials.extend(signals::trials());

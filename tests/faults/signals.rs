@@ -8,7 +8,7 @@ use libtest_mimic::{Failed, Trial};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::counts;
-use crate::work::{CLASSIFY, Place, RECORD, REPORTS, Random, check, files, is_temporary};
+use crate::work::{Place, Random, WORKS, check, files, is_temporary};
 
 /// Enough images that a signal mostly comes before the end.
 const IMAGES: usize = 400;
@@ -34,11 +34,11 @@ fn moments(name: &str, signal: Signal, code: Option<i32>) -> Result<(), Failed> 
     let place = Place::new(IMAGES)?;
     let mut random = Random(signal.as_raw() as u64);
     let (mut before, mut complete) = (0, 0);
-    for work in [CLASSIFY, RECORD, REPORTS] {
+    for work in WORKS {
         let start = Instant::now();
         let good = place.good(work)?;
         let takes = start.elapsed();
-        for number in 0..counts(5, 200) {
+        for number in 0..counts(4, 200 / WORKS.len()) {
             let has_old = number % 2 == 1;
             let directory = place.directory(work, has_old)?;
             let mut command = place.command(work, &directory, &[]);

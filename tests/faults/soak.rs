@@ -32,7 +32,10 @@ pub fn trials() -> Vec<Trial> {
             Trial::test(name, move || planted(kind))
         })
         .into();
-    trials.push(Trial::test("soak::no_leak_is_found_where_there_is_none", none));
+    trials.push(Trial::test(
+        "soak::no_leak_is_found_where_there_is_none",
+        none,
+    ));
     let set_up = Needs::set_up();
     for engine in ["openvino", "onnx", "rten"] {
         let trial = set_up.test(format!("soak::{engine}_is_flat"), move || stream(engine));
@@ -97,9 +100,8 @@ impl Growth {
     fn of(samples: &[Sample]) -> Result<Self, Failed> {
         ensure(samples.len() >= LEAST_SAMPLES, samples.len())?;
         let (first, second) = samples.split_at(samples.len() / 2);
-        let mean = |value: fn(&Sample) -> f64| {
-            second.iter().map(value).sum::<f64>() / second.len() as f64
-        };
+        let mean =
+            |value: fn(&Sample) -> f64| second.iter().map(value).sum::<f64>() / second.len() as f64;
         let (images, memory) = (mean(|sample| sample.images), mean(|sample| sample.memory));
         let (mut products, mut squares) = (0.0, 0.0);
         for sample in second {
@@ -110,7 +112,10 @@ impl Growth {
             samples.iter().map(value).max().unwrap_or_default()
         };
         let both = |value| [most(first, value), most(second, value)];
-        let peak = samples.iter().map(|sample| sample.memory).fold(0.0, f64::max);
+        let peak = samples
+            .iter()
+            .map(|sample| sample.memory)
+            .fold(0.0, f64::max);
         Ok(Self {
             images: samples.last().map_or(0.0, |sample| sample.images),
             memory: products / squares / 1024.0 * 10_000.0,
@@ -128,7 +133,10 @@ impl Growth {
             ("descriptor", grows(self.descriptors)),
             ("thread", grows(self.threads)),
         ];
-        all.iter().filter(|(_, leaks)| *leaks).map(|(kind, _)| *kind).collect()
+        all.iter()
+            .filter(|(_, leaks)| *leaks)
+            .map(|(kind, _)| *kind)
+            .collect()
     }
 
     fn expect_flat(&self, name: &str) -> Result<(), Failed> {
@@ -153,10 +161,23 @@ impl Drop for Stream {
 }
 
 impl Stream {
-    fn start(model: &Path, backend: &str, flags: &[&str], variables: &[(&str, &str)]) -> Result<Self, Failed> {
+    fn start(
+        model: &Path,
+        backend: &str,
+        flags: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<Self, Failed> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_classify"));
         command
-            .args(["--stream", "--quiet", "--backend", backend, "--top", "1", "-m"])
+            .args([
+                "--stream",
+                "--quiet",
+                "--backend",
+                backend,
+                "--top",
+                "1",
+                "-m",
+            ])
             .arg(model)
             .args(flags)
             .envs(variables.iter().copied())
@@ -171,7 +192,10 @@ impl Stream {
         let mut lines = self.child.stdin.take().ok_or("no stdin")?;
         let answers = BufReader::new(self.child.stdout.take().ok_or("no stdout")?);
         let start = Instant::now();
-        let names: Vec<String> = images.iter().map(|path| format!("{}\n", path.display())).collect();
+        let names: Vec<String> = images
+            .iter()
+            .map(|path| format!("{}\n", path.display()))
+            .collect();
         let writer = std::thread::spawn(move || {
             for name in names.iter().cycle().take(most) {
                 if start.elapsed() > time || lines.write_all(name.as_bytes()).is_err() {
@@ -231,8 +255,13 @@ fn none() -> Result<(), Failed> {
 
 fn stream(engine: &str) -> Result<(), Failed> {
     let time = minutes().ok_or("no time")?;
-    let library = library_dirs().first().map(|path| path.display().to_string());
-    let environment: Vec<_> = library.iter().map(|path| ("VIRTUAL_ENV", path.as_str())).collect();
+    let library = library_dirs()
+        .first()
+        .map(|path| path.display().to_string());
+    let environment: Vec<_> = library
+        .iter()
+        .map(|path| ("VIRTUAL_ENV", path.as_str()))
+        .collect();
     let model = set_up("models/squeezenet1.1.onnx");
     let stream = Stream::start(&model, engine, &[], &environment)?;
     let growth = stream.soak(&photos()?, MOST_IMAGES[0], time)?;
@@ -243,7 +272,10 @@ fn compare() -> Result<(), Failed> {
     let time = minutes().ok_or("no time")?;
     let directory = tempfile::tempdir()?;
     let list = directory.path().join("list.txt");
-    let names: Vec<_> = photos()?.iter().map(|path| format!("{}\n", path.display())).collect();
+    let names: Vec<_> = photos()?
+        .iter()
+        .map(|path| format!("{}\n", path.display()))
+        .collect();
     let lines = names.iter().cycle().take(MOST_IMAGES[1]).cloned();
     fs::write(&list, lines.collect::<String>())?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_classify"));
@@ -271,7 +303,9 @@ fn compare() -> Result<(), Failed> {
     let output = child.wait_with_output()?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     let images = if is_stopped {
-        let (_, rest) = stderr.split_once("interrupted after ").ok_or(stderr.as_ref())?;
+        let (_, rest) = stderr
+            .split_once("interrupted after ")
+            .ok_or(stderr.as_ref())?;
         rest.split(' ').next().ok_or("a number")?.parse()?
     } else {
         ensure(output.status.success(), &stderr)?;

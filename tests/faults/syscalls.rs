@@ -7,8 +7,8 @@ use std::path::Path;
 use classify_tests::{ensure, run};
 use libtest_mimic::{Failed, Trial};
 
-use crate::work::{CLASSIFY, Place, RECORD, REPORTS, Work, check, where_there_is, works};
 use crate::has_full_counts;
+use crate::work::{Place, WORKS, Work, check, where_there_is, works};
 
 /// The calls, each with its errors, and how many are tried in the quick counts.
 pub const FAULTS: [(&str, &[&str], usize); 7] = [
@@ -30,9 +30,12 @@ pub fn strace() -> Result<(), String> {
 
 pub fn trials() -> Vec<Trial> {
     let strace = strace();
-    [CLASSIFY, RECORD, REPORTS]
+    WORKS
         .map(|work| {
-            let name = format!("syscalls::{}_is_never_torn", work.name.replace([' ', '-'], "_"));
+            let name = format!(
+                "syscalls::{}_is_never_torn",
+                work.name.replace([' ', '-'], "_")
+            );
             where_there_is(&strace, name, move || faults(work))
         })
         .into()
@@ -58,7 +61,9 @@ fn most_calls(log: &Path) -> Result<usize, Failed> {
     let mut of_threads: BTreeMap<String, usize> = BTreeMap::new();
     for line in fs::read_to_string(log)?.lines() {
         let (thread, rest) = line.split_once(' ').ok_or("a line")?;
-        let is_call = rest.trim_start().starts_with(|first: char| first.is_ascii_lowercase());
+        let is_call = rest
+            .trim_start()
+            .starts_with(|first: char| first.is_ascii_lowercase());
         *of_threads.entry(thread.to_owned()).or_default() += usize::from(is_call);
     }
     Ok(of_threads.into_values().max().unwrap_or_default())
@@ -66,7 +71,11 @@ fn most_calls(log: &Path) -> Result<usize, Failed> {
 
 /// The numbers from 1 to `most`, or as many of them as `quick`.
 fn numbers(most: usize, quick: usize) -> Vec<usize> {
-    let step = if has_full_counts() { 1 } else { most.div_ceil(quick.min(most).max(1)) };
+    let step = if has_full_counts() {
+        1
+    } else {
+        most.div_ceil(quick.min(most).max(1))
+    };
     (1..=most).step_by(step.max(1)).collect()
 }
 

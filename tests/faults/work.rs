@@ -43,6 +43,19 @@ pub const REPORTS: Work = Work {
     ],
 };
 
+pub const EVALUATE: Work = Work {
+    name: "evaluate --report",
+    arguments: &["evaluate", "rten", "--truth", "truth.txt"],
+    files: &[
+        ("--report", "report.json"),
+        ("--report", "report.html"),
+        ("--report", "rows.csv"),
+    ],
+};
+
+/// The works that write by an engine which is always there.
+pub const WORKS: [Work; 4] = [CLASSIFY, RECORD, REPORTS, EVALUATE];
+
 /// The images of a work, and a directory for each try.
 pub struct Place {
     root: tempfile::TempDir,
@@ -57,10 +70,12 @@ impl Place {
         for (name, level) in [("a.ppm", 10_u8), ("b.ppm", 200)] {
             let bytes = [b"P6 8 8 255\n".to_vec(), vec![level; 192]].concat();
             fs::write(root.path().join(name), bytes)?;
-            lines += &format!("{}\n", root.path().join(name).display());
+            lines += &root.path().join(name).to_string_lossy();
+            lines.push('\n');
         }
         let list = root.path().join("list.txt");
         fs::write(&list, lines.repeat(images / 2))?;
+        fs::write(root.path().join("truth.txt"), "a.ppm 10\nb.ppm 3\n")?;
         Ok(Self { root, list })
     }
 
@@ -95,7 +110,7 @@ impl Place {
         for variable in ["CLASSIFY_OPENVINO_LIB", "CLASSIFY_ONNXRUNTIME_LIB"] {
             command.env_remove(variable);
         }
-        command.args(work.arguments);
+        command.current_dir(self.root.path()).args(work.arguments);
         for (flag, file) in work.files {
             command.arg(flag).arg(directory.join(file));
         }
@@ -133,7 +148,7 @@ pub fn files(directory: &Path) -> Result<Files, Failed> {
     Ok(files)
 }
 
-/// The end of a try, and the names of temporary files that may be left.
+/// Returns whether a file has the name of an unfinished one.
 pub fn is_temporary(name: &str) -> bool {
     name.starts_with(".classify-")
 }
@@ -147,7 +162,10 @@ pub fn check(good: &Files, directory: &Path, has_old: bool, result: &Run) -> Res
     ensure(result.code != Some(101), result)?;
     // Before `main`, and before a thread's first function, the standard library panics and aborts without memory.
     let is_before_main = result.code.is_none() && result.stderr.contains("/library/std/src/sys/");
-    ensure(!result.stderr.contains("panicked at") || is_before_main, result)?;
+    ensure(
+        !result.stderr.contains("panicked at") || is_before_main,
+        result,
+    )?;
     for (name, right) in good {
         match found.get(name) {
             None => ensure(result.code != Some(0) && !has_old, (name, result))?,
@@ -157,14 +175,22 @@ pub fn check(good: &Files, directory: &Path, has_old: bool, result: &Run) -> Res
             }
             Some(text) => {
                 // A page lacks the small copy of an image that can no longer be read.
-                let is_page = name.ends_with(".html");
+                let is_page = name == "report.html";
                 ensure(is_page || result.code != Some(0), (name, text, result))?;
+                // Where no run could start, there is no row.
+                let is_empty = result.stdout.starts_with("COULD NOT") && text.lines().count() == 1;
+                if is_empty && name == "rows.csv" {
+                    continue;
+                }
                 is_whole(name, text, right).map_err(|reason| format!("{reason}\n{result:#?}"))?;
             }
         }
     }
     for (name, text) in found.iter().filter(|(name, _)| !good.contains_key(*name)) {
-        let target = name.split(".partial").next().and_then(|name| good.get(name));
+        let target = name
+            .split(".partial")
+            .next()
+            .and_then(|name| good.get(name));
         match target {
             // The first lines, each of them whole.
             Some(right) => ensure(
@@ -191,7 +217,61 @@ fn is_whole(name: &str, text: &str, right: &str) -> Result<(), String> {
         Some("xml") => text.trim_end().ends_with("</testsuites>"),
         _ => text.ends_with('\n'),
     };
-    if is_whole { Ok(()) } else { torn("its end is missing") }
+    if is_whole {
+        Ok(())
+    } else {
+        torn("its end is missing")
+    }
+}
+
+/// The check must find what it looks for.
+pub fn trials() -> Vec<Trial> {
+    vec![Trial::test("work::a_torn_or_missing_file_is_found", found)]
+}
+
+fn found() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let good = Files::from([("r.json".to_owned(), "{\"a\":[1,2]}\n".to_owned())]);
+    let file = directory.path().join("r.json");
+    let ended = |code, stderr: &str| Run {
+        command: String::new(),
+        code,
+        stdout: String::new(),
+        stderr: stderr.to_owned(),
+    };
+    let checked = |code, has_old| check(&good, directory.path(), has_old, &ended(code, ""));
+    // Absent.
+    ensure(
+        checked(Some(2), false).is_ok(),
+        "an absent file of a failed run",
+    )?;
+    ensure(checked(Some(0), false).is_err(), "an absent file")?;
+    ensure(checked(Some(2), true).is_err(), "a lost file")?;
+    for (text, code, has_old, is_right) in [
+        ("{\"a\":[1,2]}\n", Some(0), false, true),
+        ("{\"a\":[1,", Some(2), false, false),
+        ("", None, false, false),
+        ("{\"a\":[1,3]}\n", Some(2), false, true),
+        ("{\"a\":[1,3]}\n", Some(0), false, false),
+        (OLD, Some(2), true, true),
+        (OLD, Some(0), true, false),
+        (OLD, Some(2), false, false),
+    ] {
+        fs::write(&file, text)?;
+        let result = checked(code, has_old);
+        ensure(result.is_ok() == is_right, (text, code, has_old, result))?;
+    }
+    fs::write(&file, &good["r.json"])?;
+    for (code, stderr) in [
+        (Some(101), ""),
+        (Some(1), "thread 'main' panicked at a.rs:1"),
+    ] {
+        let result = check(&good, directory.path(), false, &ended(code, stderr));
+        ensure(result.is_err(), (code, stderr))?;
+    }
+    fs::write(directory.path().join(".classify-0-1.tmp"), "")?;
+    ensure(checked(Some(0), false).is_err(), "a temporary file")?;
+    ensure(checked(None, false).is_ok(), "that of a killed run")
 }
 
 /// A test that is ignored where the system lacks something, with the reason.

@@ -20,7 +20,9 @@ fn fault() -> Option<(&'static str, usize)> {
         let (kind, number) = text.split_once('@')?;
         Some((kind.to_owned(), number.parse().ok()?))
     });
-    asked.as_ref().map(|(kind, number)| (kind.as_str(), *number))
+    asked
+        .as_ref()
+        .map(|(kind, number)| (kind.as_str(), *number))
 }
 
 /// Counts a call of the function `name`. Returns whether it is to fail, if it returns at all.
@@ -47,7 +49,7 @@ fn end(kind: &str) -> bool {
         // SAFETY: this is no access of Rust's: the instruction is to end the process.
         "segfault" => unsafe { std::ptr::null_mut::<u8>().write_volatile(0) },
         "hang" => loop {
-            std::thread::sleep(Duration::from_secs(3600));
+            std::thread::sleep(Duration::from_hours(1));
         },
         _ => (),
     }
@@ -61,7 +63,7 @@ fn leak(kind: &str) {
         "leak-memory" => std::mem::forget(vec![1_u8; 64 << 10]),
         "leak-descriptor" => std::mem::forget(std::fs::File::open("/dev/null")),
         "leak-thread" => drop(std::thread::spawn(|| {
-            std::thread::sleep(Duration::from_secs(3600));
+            std::thread::sleep(Duration::from_hours(1));
         })),
         _ => (),
     }

@@ -44,11 +44,11 @@ struct Devices {
 }
 
 fn stateless() -> Handle<Stateless> {
-    Some(Box::new(Stateless { _used: 0 }))
+    Box::new(Stateless { _used: 0 }).into()
 }
 
 fn port(name: &'static CStr, shape: &'static [i64]) -> Handle<Port> {
-    Some(Box::new(Port { name, shape }))
+    Box::new(Port { name, shape }).into()
 }
 
 fn input_port() -> Handle<Port> {
@@ -357,9 +357,11 @@ extern "C" fn ov_infer_request_get_output_tensor_by_index(
     _index: usize,
     tensor: &mut Handle<Tensor>,
 ) -> Status {
-    give("ov_infer_request_get_output_tensor_by_index", tensor, || {
-        Some(Box::new(request.output.borrow().clone()))
-    })
+    give(
+        "ov_infer_request_get_output_tensor_by_index",
+        tensor,
+        || Some(Box::new(request.output.borrow().clone())),
+    )
 }
 
 #[unsafe(no_mangle)]
