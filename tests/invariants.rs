@@ -375,6 +375,7 @@ fn folder(package: &str) -> &str {
         "classify-benches" => "benches",
         "classify-cli" => "cli",
         "classify-examples" => "examples",
+        "classify-fake-openvino" => "tests/fake-openvino",
         "classify-test-server" => "tests/server",
         "classify-tests" => "tests",
         other => other,

@@ -132,7 +132,7 @@ fn request(
         count(&ends.broken);
         return Ok(());
     }
-    let pieces = if number % 5 == 0 { 4 } else { 1 };
+    let pieces = if number.is_multiple_of(5) { 4 } else { 1 };
     for piece in body.chunks(body.len().div_ceil(pieces)) {
         connection.send(piece)?;
         if pieces > 1 {

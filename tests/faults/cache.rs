@@ -43,7 +43,7 @@ fn faults() -> Result<(), Failed> {
     let place = Place::new(2)?;
     let good = place.good(WORK)?;
     let cache = place.at("cache");
-    try_all(WORK.name, |wrapper, has_old| {
+    try_all(WORK.name, None, |wrapper, has_old| {
         // Every other time the entry is there.
         if !has_old && cache.exists() {
             std::fs::remove_dir_all(&cache)?;

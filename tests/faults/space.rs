@@ -35,7 +35,7 @@ fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
     words.map(str::to_owned).to_vec()
 }
 
-/// Returns whether the error names a file of the work, and what to do.
+/// Returns whether the error names a file of the work, and what to do, and nothing is said to be recorded.
 fn is_explained(work: Work, result: &Run) -> bool {
     let mut files = work.files.iter();
     let is_named = files.any(|(_, file)| {
@@ -45,7 +45,8 @@ fn is_explained(work: Work, result: &Run) -> bool {
             .filter(|line| line.starts_with("error: "));
         errors.any(|error| error.contains("cannot write") && error.contains(&format!("/{file}:")))
     });
-    is_named && result.stderr.contains("hint: ")
+    let has_no_verdict = !result.stdout.contains("RECORDED");
+    is_named && has_no_verdict && result.stderr.contains("hint: ")
 }
 
 /// The kernel cuts off what is written beyond the limit and reports the rest as too large. This is exact to the byte,
