@@ -204,7 +204,7 @@ fn temporary(
     let hash = Digest::of(name.as_encoded_bytes()).to_string();
     let name = |number: u32| format!(".classify-{}-{number}.tmp", &hash[..16]);
     let mut number = 0;
-    let file = loop {
+    let (file, temporary) = loop {
         number += 1;
         let name = name(number);
         let mut builder = tempfile::Builder::new();
@@ -216,15 +216,21 @@ fn temporary(
             let mode = permissions.as_ref().map_or(0o666, |old| old.mode() & 0o777);
             builder.permissions(fs::Permissions::from_mode(mode));
         }
-        match builder.tempfile_in(folder) {
-            Ok(file) if is_held(&file) => break file,
+        // A signal between these two would leave the file behind.
+        let created = interrupt::create_temporary(|| match builder.tempfile_in(folder) {
+            Ok(file) if is_held(&file) => Ok(Some((file.path().to_owned(), file))),
             // Another process has taken it for a stale one, and removes it.
-            Ok(mut file) => file.disable_cleanup(true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
+            Ok(mut file) => {
+                file.disable_cleanup(true);
+                Ok(None)
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(error),
+        })?;
+        if let Some(created) = created {
+            break created;
         }
     };
-    let temporary = interrupt::remove_when_stopped(file.path());
     #[cfg(unix)]
     if let Some(permissions) = permissions {
         use std::os::unix::fs::PermissionsExt as _;

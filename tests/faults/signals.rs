@@ -22,12 +22,21 @@ pub fn trials() -> Vec<Trial> {
     ];
     signals
         .map(|(name, signal, code)| {
-            Trial::test(
+            let test = Trial::test(
                 format!("signals::{name}_at_any_moment_leaves_no_torn_file"),
                 move || moments(name, signal, code),
-            )
+            );
+            test.with_ignored_flag(is_ignored(signal))
         })
         .into()
+}
+
+/// Returns whether the program would inherit that a signal is ignored, as under `nohup`.
+fn is_ignored(signal: Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal.as_raw() - 1) & 1 == 1)
 }
 
 fn moments(name: &str, signal: Signal, code: Option<i32>) -> Result<(), Failed> {

@@ -22,6 +22,8 @@ const MINUTES: &str = "CLASSIFY_SOAK_MINUTES";
 const MOST_IMAGES: [usize; 2] = [100_000, 10_000];
 /// The most that the resident memory may grow, in MB for 10,000 images, after the first half.
 const MOST_GROWTH: f64 = 1.0;
+/// The growth in MB that is the allocator's: a short soak sees no leak below it.
+const NOISE: f64 = 4.0;
 /// The least samples that a slope is computed from.
 const LEAST_SAMPLES: usize = 20;
 
@@ -90,6 +92,8 @@ struct Growth {
     images: f64,
     /// MB for 10,000 images, by least squares.
     memory: f64,
+    /// The images of the second half.
+    second: f64,
     descriptors: [usize; 2],
     threads: [usize; 2],
     /// MB.
@@ -119,6 +123,7 @@ impl Growth {
         Ok(Self {
             images: samples.last().map_or(0.0, |sample| sample.images),
             memory: products / squares / 1024.0 * 10_000.0,
+            second: second[second.len() - 1].images - second[0].images,
             descriptors: both(|sample| sample.descriptors),
             threads: both(|sample| sample.threads),
             peak: peak / 1024.0,
@@ -128,8 +133,9 @@ impl Growth {
     /// Returns the resources that grow.
     fn leaks(&self) -> Vec<&'static str> {
         let grows = |counts: [usize; 2]| counts[1] > counts[0];
+        let megabytes = self.memory * self.second / 10_000.0;
         let all = [
-            ("memory", self.memory > MOST_GROWTH),
+            ("memory", self.memory > MOST_GROWTH && megabytes > NOISE),
             ("descriptor", grows(self.descriptors)),
             ("thread", grows(self.threads)),
         ];
