@@ -49,9 +49,8 @@ impl Engine for OpenvinoEngine {
     }
 }
 
-/// The times for which the slot's thread waits before it looks whether it is to stop: the first one, doubled each time up to
-/// the last one. The binding takes the text of OpenVINO's last error at the end of each and never frees it.
-const STOP_INTERVALS_MS: [i64; 2] = [10, 160];
+/// The time for which the slot's thread waits before it looks whether it is to stop.
+const STOP_INTERVAL_MS: i64 = 10;
 
 impl OpenvinoEngine {
     /// Runs the request. Only this thread may call the binding's `cancel`, which takes `&mut self`. It is therefore the
@@ -65,13 +64,11 @@ impl OpenvinoEngine {
             });
         }
         self.request.infer_async()?;
-        let [mut interval, longest] = STOP_INTERVALS_MS;
         loop {
-            match self.request.wait(interval) {
+            match self.request.wait(STOP_INTERVAL_MS) {
                 Err(error) if matches!(error.kind, InferenceErrorKind::ResultNotReady) => {}
                 result => return result,
             }
-            interval = longest.min(2 * interval);
             if stopped.load(Ordering::Relaxed) {
                 // OpenVINO ends the request after the current operation. Where it cannot, the request ends by itself.
                 let _ = self.request.cancel();
