@@ -62,6 +62,12 @@ impl ErrorKind {
         match self {
             Self::ModelNotFound => Some("check the path of the model"),
             Self::ModelInvalid => Some("export or download the model again"),
+            Self::ModelUnsupported => {
+                Some("use a model of another format or precision, or another engine")
+            }
+            Self::InferenceFailed => {
+                Some("try it again; if it fails each time, use another device or another engine")
+            }
             Self::Panicked => Some(
                 "this is a defect of the engine or of its binding; other requests are not affected",
             ),

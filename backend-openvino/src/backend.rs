@@ -120,10 +120,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
         copied.push((*place, spec(&port, &chosen.name, "output")?));
     }
 
-    let places = copied
-        .iter()
-        .map(|(place, spec)| (*place, spec.element_type));
-    let places = places.collect();
+    let places = copied.clone();
     let outputs = outputs.with_specs(copied.into_iter().map(|(_, spec)| spec));
     let mut info = outputs.into_info("openvino", input);
     "OpenVINO".clone_into(&mut info.engine);

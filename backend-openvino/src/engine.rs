@@ -14,9 +14,9 @@ use crate::error::engine_error;
 
 /// The outputs that are copied. A compiled model computes all of them.
 pub(crate) struct Outputs {
-    /// The places and element types among those of the model: the scores, then the extra ones. A dynamic size is only known
-    /// after each inference.
-    pub(crate) places: Vec<(usize, ElementType)>,
+    /// The places among those of the model and the declarations: the scores, then the extra ones. A dynamic size is only
+    /// known after each inference.
+    pub(crate) places: Vec<(usize, TensorSpec)>,
     /// The names of the extra ones.
     pub(crate) names: Vec<String>,
 }
@@ -102,8 +102,8 @@ impl OpenvinoEngine {
         self.infer_until_stopped()?;
 
         let mut tensors = Vec::with_capacity(self.outputs.places.len());
-        for &(place, element_type) in &self.outputs.places {
-            match self.output(place, element_type)? {
+        for (place, spec) in &self.outputs.places {
+            match self.output(*place, spec)? {
                 Ok(tensor) => tensors.push(tensor),
                 Err(error) => return Ok(Err(error)),
             }
@@ -111,11 +111,12 @@ impl OpenvinoEngine {
         Ok(InferOutput::with_extra(&self.outputs.names, tensors))
     }
 
-    /// The output at a place after an inference.
+    /// The output at a place after an inference. Another shape or element type than declared is an error: classes would
+    /// have the wrong names.
     fn output(
         &self,
         place: usize,
-        element_type: ElementType,
+        spec: &TensorSpec,
     ) -> Result<Result<Tensor, Error>, InferenceError> {
         let output = self.request.get_output_tensor_by_index(place)?;
         let shape: Vec<usize> = match output.get_shape() {
@@ -128,8 +129,21 @@ impl OpenvinoEngine {
             Err(_) if output.get_size() == Ok(1) => Vec::new(),
             Err(error) => return Err(error),
         };
+        let found = output.get_element_type()?;
+        if !spec.accepts(&shape) || element_type(found) != Some(spec.element_type) {
+            return Ok(Err(Error::new(
+                ErrorKind::InferenceFailed,
+                format!(
+                    "OpenVINO's output is {found}{shape:?}, but the compiled model declares {spec}"
+                ),
+            )));
+        }
         let bytes = output.get_raw_data()?;
-        Ok(Tensor::from_bytes(element_type, shape, bytes))
+        let tensor = Tensor::from_bytes(spec.element_type, shape, bytes);
+        Ok(tensor.map_err(|error| {
+            let message = "the memory of OpenVINO's output does not have the size of its shape";
+            Error::new(ErrorKind::InferenceFailed, message).with_source(error.to_string())
+        }))
     }
 }
 

@@ -17,18 +17,18 @@ pub(crate) fn compiled_property(compiled: &CompiledModel, key: &'static str) -> 
     Some(value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
-/// Returns the devices on which the model runs. Parentheses are AUTO's sign for a device that runs until
-/// another one is ready.
+/// Returns the devices on which the model runs, or that they are unknown: the requested device is no proof. Parentheses are
+/// AUTO's sign for a device that runs until another one is ready.
 pub(crate) fn execution_devices(compiled: &CompiledModel) -> Vec<String> {
     compiled_property(compiled, "EXECUTION_DEVICES")
-        .unwrap_or_default()
+        .unwrap_or_else(|| UNKNOWN.to_owned())
         .split([' ', ',', '(', ')'])
         .filter(|name| !name.is_empty())
         .map(str::to_owned)
         .collect()
 }
 
-/// The precision of a device that does not report it.
+/// The precision of a device that does not report it, and a device that OpenVINO does not report.
 const UNKNOWN: &str = "unknown";
 
 /// Returns the precision in which the model runs, or all of them if its devices differ. The requested precision

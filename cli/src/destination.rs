@@ -136,6 +136,12 @@ fn of_stdout(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot write to stdout: {error}"))
 }
 
+/// Names the file in an error: the system names the temporary one.
+fn of_file(target: &Path, error: &io::Error) -> io::Error {
+    let message = format!("cannot write {}: {error}", target.display());
+    io::Error::new(error.kind(), message)
+}
+
 /// The file that a path leads to, with an absolute and canonical parent. It need not exist, and neither need the
 /// target of a symbolic link. `flag` names the path, for hints.
 pub fn target(flag: &str, path: &Path) -> anyhow::Result<PathBuf> {
@@ -198,7 +204,7 @@ fn temporary(
     let hash = Digest::of(name.as_encoded_bytes()).to_string();
     let name = |number: u32| format!(".classify-{}-{number}.tmp", &hash[..16]);
     let mut number = 0;
-    let file = loop {
+    let (file, temporary) = loop {
         number += 1;
         let name = name(number);
         let mut builder = tempfile::Builder::new();
@@ -210,15 +216,21 @@ fn temporary(
             let mode = permissions.as_ref().map_or(0o666, |old| old.mode() & 0o777);
             builder.permissions(fs::Permissions::from_mode(mode));
         }
-        match builder.tempfile_in(folder) {
-            Ok(file) if is_held(&file) => break file,
+        // A signal between these two would leave the file behind.
+        let created = interrupt::create_temporary(|| match builder.tempfile_in(folder) {
+            Ok(file) if is_held(&file) => Ok(Some((file.path().to_owned(), file))),
             // Another process has taken it for a stale one, and removes it.
-            Ok(mut file) => file.disable_cleanup(true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
+            Ok(mut file) => {
+                file.disable_cleanup(true);
+                Ok(None)
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(error),
+        })?;
+        if let Some(created) = created {
+            break created;
         }
     };
-    let temporary = interrupt::remove_when_stopped(file.path());
     #[cfg(unix)]
     if let Some(permissions) = permissions {
         use std::os::unix::fs::PermissionsExt as _;
@@ -290,7 +302,10 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stdout(stdout) => stdout.write(bytes).map_err(|error| of_stdout(&error)),
-            Self::File(output) => output.file.write(bytes),
+            Self::File(output) => {
+                let written = output.file.write(bytes);
+                written.map_err(|error| of_file(&output.target, &error))
+            }
         }
     }
 

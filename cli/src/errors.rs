@@ -311,7 +311,13 @@ fn hint_of_io(error: &(dyn StdError + 'static)) -> Option<&'static str> {
         io::ErrorKind::PermissionDenied => {
             Some("check the permissions of the file and its directory")
         }
-        io::ErrorKind::StorageFull => Some("free disk space, or write to another place"),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some("free disk space, or write to another place")
+        }
+        io::ErrorKind::FileTooLarge => Some(
+            "raise the limit on the size of files (`ulimit -f`), or write to another file system",
+        ),
+        io::ErrorKind::ReadOnlyFilesystem => Some("write to another place"),
         _ => None,
     }
 }

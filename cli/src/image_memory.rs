@@ -35,7 +35,9 @@ fn default_bytes() -> u64 {
     let mut system = System::new();
     system.refresh_memory();
     let machine = Some(system.total_memory()).filter(|bytes| *bytes > 0);
-    let group = system.cgroup_limits().map(|limits| limits.total_memory);
+    // `sysinfo` panics on a machine that says nothing about its memory, as when no file can be opened.
+    let group = machine.and_then(|_| system.cgroup_limits());
+    let group = group.map(|limits| limits.total_memory);
     let limits = [machine, group.filter(|bytes| *bytes > 0), address_space()];
     limits.into_iter().flatten().min().unwrap_or(UNKNOWN) / SHARE
 }

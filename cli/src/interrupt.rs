@@ -3,6 +3,7 @@
 //!
 //! Where there are no Unix signals, the first one stops everything.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -142,11 +143,24 @@ pub fn signal() -> Option<u8> {
 #[must_use]
 pub struct Temporary(PathBuf);
 
-/// Has a file or a directory removed when a signal stops everything.
+/// Has a file or a directory that exists removed when a signal stops everything.
 pub fn remove_when_stopped(path: &Path) -> Temporary {
     let mut paths = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
     paths.push(path.to_owned());
     Temporary(path.to_owned())
+}
+
+/// Creates a file and has it removed when a signal stops everything, which waits for that: no signal comes between the
+/// two. `create` returns the path and the file, or `None` where there is none to remove.
+pub fn create_temporary<T>(
+    create: impl FnOnce() -> io::Result<Option<(PathBuf, T)>>,
+) -> io::Result<Option<(T, Temporary)>> {
+    let mut paths = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some((path, file)) = create()? else {
+        return Ok(None);
+    };
+    paths.push(path.clone());
+    Ok(Some((file, Temporary(path))))
 }
 
 impl Drop for Temporary {
@@ -218,11 +232,14 @@ fn handle(note: fn()) {
             let _ = std::thread::Builder::new().spawn(note);
             continue;
         }
-        for path in &*TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner) {
+        // Held until the end, so that no file is created after this.
+        let paths = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
+        for path in &*paths {
             let _ = std::fs::remove_file(path);
             let _ = std::fs::remove_dir_all(path);
         }
         // Not `exit`: it would end the engines' libraries while their threads run.
         let _ = signal_hook::low_level::emulate_default_handler(signal);
+        drop(paths);
     }
 }

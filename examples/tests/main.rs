@@ -6,6 +6,8 @@ mod commands;
 #[path = "../custom_engine.rs"]
 mod custom_engine;
 #[cfg(unix)]
+mod load;
+#[cfg(unix)]
 mod service;
 
 use std::fs;
@@ -29,6 +31,7 @@ fn main() {
         let set_up = engines.and(&Needs::set_up());
         trials.extend(commands::trials(&set_up));
         trials.extend(service::trials(&set_up));
+        trials.extend(load::trials(&set_up));
     }
     libtest_mimic::run(&arguments, trials).exit();
 }

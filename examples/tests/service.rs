@@ -16,7 +16,7 @@ use crate::commands::program;
 
 /// The limits that the example has.
 const MOST_BYTES: usize = 16 << 20;
-const MOST_REQUESTS: usize = 16;
+pub const MOST_REQUESTS: usize = 16;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A machine on which this takes longer has hung.
@@ -38,9 +38,9 @@ pub fn trials(set_up: &Needs) -> Vec<Trial> {
 }
 
 /// A running service, which is killed when a test fails.
-struct Service {
-    child: Child,
-    address: SocketAddr,
+pub struct Service {
+    pub child: Child,
+    pub address: SocketAddr,
 }
 
 impl Drop for Service {
@@ -51,7 +51,7 @@ impl Drop for Service {
 }
 
 impl Service {
-    fn start() -> Result<Self, Failed> {
+    pub fn start() -> Result<Self, Failed> {
         let mut command = Command::new(program("service"));
         command.arg(set_up("models/efficientnet-lite0.xml"));
         command.arg("127.0.0.1:0");
@@ -69,7 +69,7 @@ impl Service {
     }
 
     /// Sends the head of a request with a body of `length` bytes, and announces to wait for the service's consent.
-    fn announce(&self, length: usize) -> io::Result<Connection> {
+    pub fn announce(&self, length: usize) -> io::Result<Connection> {
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         write!(
@@ -90,11 +90,11 @@ impl Service {
 }
 
 /// A request that has begun.
-struct Connection(BufReader<TcpStream>);
+pub struct Connection(BufReader<TcpStream>);
 
 impl Connection {
     /// Waits until the service is about to receive the body.
-    fn expect_consent(&mut self) -> Result<(), Failed> {
+    pub fn expect_consent(&mut self) -> Result<(), Failed> {
         let mut lines = [String::new(), String::new()];
         for line in &mut lines {
             self.0.read_line(line)?;
@@ -102,11 +102,11 @@ impl Connection {
         ensure(lines == ["HTTP/1.1 100 Continue\r\n", "\r\n"], lines)
     }
 
-    fn send(&mut self, body: &[u8]) -> io::Result<()> {
+    pub fn send(&mut self, body: &[u8]) -> io::Result<()> {
         self.0.get_mut().write_all(body)
     }
 
-    fn answer(mut self) -> Result<Answer, Failed> {
+    pub fn answer(mut self) -> Result<Answer, Failed> {
         let mut text = String::new();
         self.0.read_to_string(&mut text)?;
         let (head, body) = text.split_once("\r\n\r\n").ok_or(text.as_str())?;
@@ -119,14 +119,14 @@ impl Connection {
 }
 
 #[derive(Debug)]
-struct Answer {
-    status: u16,
+pub struct Answer {
+    pub status: u16,
     body: String,
 }
 
 impl Answer {
     /// The best class of a request that went well.
-    fn best(&self) -> Result<u64, Failed> {
+    pub fn best(&self) -> Result<u64, Failed> {
         ensure(self.status == 200, self)?;
         let body: Value = serde_json::from_str(&self.body)?;
         let classes = body["classes"].as_array().ok_or("classes")?;
@@ -134,14 +134,14 @@ impl Answer {
         Ok(classes[0]["id"].as_u64().ok_or("a class id")?)
     }
 
-    fn expect_error(&self, status: u16, code: &str) -> Result<(), Failed> {
+    pub fn expect_error(&self, status: u16, code: &str) -> Result<(), Failed> {
         let body: Value = serde_json::from_str(&self.body)?;
         ensure(self.status == status && body["error"]["code"] == code, self)
     }
 }
 
 /// Photos of which the model knows the class, with their class ids.
-fn labelled() -> Result<Vec<(Vec<u8>, u64)>, Failed> {
+pub fn labelled() -> Result<Vec<(Vec<u8>, u64)>, Failed> {
     let files = [
         ("n02123394_283_Persian_cat.jpg", 283),
         ("n02123597_284_Siamese_cat.jpg", 284),

@@ -1,4 +1,4 @@
-//! Developer automation, called through the cargo aliases `setup`, `demo`, `prose`, `recipes`, `verify`, `verify-fleet`, `wheel` and `bench-peers`.
+//! Developer automation, called through the cargo aliases `setup`, `demo`, `faults`, `soak`, `prose`, `recipes`, `verify`, `verify-fleet`, `wheel` and `bench-peers`.
 // A command for people at a terminal: its output is what it is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 mod bench_peers;
 mod demo;
 mod failure;
+mod faults;
 mod files;
 mod fleet;
 mod notice;
@@ -64,6 +65,21 @@ enum Task {
     },
     /// Set up, then run every check and every test
     Verify,
+    /// Set up, then try every fault on purpose: calls of an engine, system calls, signals, full disks, and the load of a service
+    Faults {
+        /// Only tests whose name contains this
+        #[arg(value_name = "FILTER")]
+        filter: Option<String>,
+    },
+    /// Set up, then watch memory, descriptors and threads over many images on each engine and in `compare`
+    Soak {
+        /// The time for all four together; 100,000 images on each engine and 10,000 in `compare` end it earlier
+        #[arg(long, value_name = "N", default_value = "60")]
+        minutes: f64,
+        /// With the profile of the tests, which is built faster
+        #[arg(long)]
+        debug: bool,
+    },
     /// Set up an inference server, then test `classify` on it
     VerifyFleet,
     /// Set up, then build the Python package into target/wheel, and print its path
@@ -114,6 +130,8 @@ fn main() -> ExitCode {
         }
         Task::Recipes { python } => recipes::run(python.as_deref()),
         Task::Verify => verify::run(),
+        Task::Faults { filter } => faults::run(filter.as_deref()),
+        Task::Soak { minutes, debug } => faults::soak(minutes, debug),
         Task::VerifyFleet => fleet::run(),
         Task::Wheel {
             published,

@@ -1,6 +1,6 @@
 //! The JSON report: `docs/compare.md` and `docs/evaluate.md`.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use evaluation::{ComparisonReport, EvaluationReport};
 use serde::Serialize;
@@ -21,6 +21,7 @@ impl Exporter for Json {
 }
 
 fn write(results: &impl Serialize, out: &mut dyn Write) -> anyhow::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, results)?;
+    // Of an error of the system, `serde_json` hides the kind, which has the hint.
+    serde_json::to_writer_pretty(&mut *out, results).map_err(io::Error::from)?;
     Ok(out.write_all(b"\n")?)
 }

@@ -50,6 +50,11 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
             Err(error) => messages.run_failed("bisect", &error),
         }
     }
+    let recorded = match recorded {
+        // The verdict would be that of a recording that is not there.
+        Err(error) if report.verdict() == Verdict::Recorded => return Err(error),
+        other => other,
+    };
     // Whoever reads the reports learns why nothing was compared.
     reports::write_comparison(reports, &report, options.runs.stdout)?;
     recorded?;

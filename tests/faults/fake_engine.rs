@@ -1,0 +1,329 @@
+//! An engine that fails at its Nth call, for every N: a fake OpenVINO, loaded as the real one is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use classify_fake_openvino::{CALLS, FAULT, OUTPUT_FAULTS};
+use classify_tests::{Needs, Run, ensure, expect_code, run, small_model};
+use libtest_mimic::{Failed, Trial};
+
+use crate::has_full_counts;
+
+pub fn trials() -> Vec<Trial> {
+    let tests: [(&str, fn() -> Result<(), Failed>); 7] = [
+        ("an_error_of_any_call_is_never_a_wrong_result", errors),
+        (
+            "errors_from_any_call_on_are_never_a_wrong_result",
+            all_errors,
+        ),
+        ("an_error_of_any_call_is_never_an_agreement", no_agreement),
+        (
+            "an_error_of_any_call_is_survived_by_isolation",
+            isolated_errors,
+        ),
+        ("a_wrong_output_is_an_error_of_its_image", outputs),
+        ("a_crash_at_any_call_is_contained_by_isolation", crashes),
+        ("a_hang_is_ended_by_isolation", hangs),
+    ];
+    tests
+        .map(|(name, test)| Needs::nothing().test(format!("fake_engine::{name}"), test))
+        .into()
+}
+
+/// A fake OpenVINO where the loader finds it, two images, and an output.
+struct Fake {
+    directory: tempfile::TempDir,
+    images: [PathBuf; 2],
+}
+
+/// Puts the fake engine into a directory, under the name of OpenVINO's library.
+pub fn fake_library(directory: &Path) -> Result<(), Failed> {
+    // Cargo puts it next to this test.
+    let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let built =
+        std::env::current_exe()?.with_file_name(format!("{prefix}classify_fake_openvino{suffix}"));
+    fs::copy(
+        &built,
+        directory.join(format!("{prefix}openvino_c{suffix}")),
+    )?;
+    Ok(())
+}
+
+/// A run of the program, and the file that it wrote.
+#[derive(Debug)]
+struct Outcome {
+    run: Run,
+    file: Option<String>,
+}
+
+impl Fake {
+    fn new() -> Result<Self, Failed> {
+        let directory = tempfile::tempdir()?;
+        let images = ["a.ppm", "b.ppm"].map(|name| directory.path().join(name));
+        for (path, level) in images.iter().zip([10_u8, 200]) {
+            fs::write(path, [b"P6 8 8 255\n".to_vec(), vec![level; 192]].concat())?;
+        }
+        fake_library(directory.path())?;
+        Ok(Self { directory, images })
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The program with this library, and a fault if there is one.
+    fn command(&self, fault: Option<String>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_classify"));
+        command.env("CLASSIFY_OPENVINO_LIB", self.directory.path());
+        command.envs(fault.map(|fault| (FAULT, fault)));
+        command
+    }
+
+    fn finish(command: &mut Command, model: &str, images: &[PathBuf]) -> Run {
+        command.args(["--color", "rgb", "-m"]);
+        command.arg(small_model(model)).arg("-i").args(images);
+        run(command)
+    }
+
+    /// Classifies the images into a file. One infer request, so that the calls have an order.
+    fn classify(&self, fault: Option<String>, flags: &[&str]) -> Result<Outcome, Failed> {
+        let output = self.at("results.jsonl");
+        let _ = fs::remove_file(&output);
+        let mut command = self.command(fault);
+        command.args([
+            "--backend",
+            "openvino",
+            "--requests",
+            "1",
+            "--format",
+            "json",
+            "-o",
+        ]);
+        command.arg(&output).args(flags);
+        let run = Self::finish(&mut command, "plain.onnx", &self.images);
+        let left = fs::read_dir(self.directory.path())?.flatten().any(|entry| {
+            entry
+                .file_name()
+                .to_string_lossy()
+                .starts_with(".classify-")
+        });
+        ensure(!left, ("a temporary file is left", &run))?;
+        Ok(Outcome {
+            run,
+            file: results(&output)?,
+        })
+    }
+
+    /// Returns the run without a fault, and the names of the calls in it.
+    fn without_fault(&self) -> Result<(Outcome, Vec<String>), Failed> {
+        let calls = self.at("calls.txt");
+        let output = self.at("results.jsonl");
+        let mut command = self.command(None);
+        command.env(CALLS, &calls);
+        command.args([
+            "--backend",
+            "openvino",
+            "--requests",
+            "1",
+            "--format",
+            "json",
+            "-o",
+        ]);
+        let run = Self::finish(command.arg(&output), "plain.onnx", &self.images);
+        expect_code(&run, 0)?;
+        let file = results(&output)?;
+        let calls = fs::read_to_string(calls)?;
+        let calls: Vec<_> = calls.lines().map(str::to_owned).collect();
+        // Opening, and two inferences.
+        ensure(calls.len() > 50, &calls)?;
+        Ok((Outcome { run, file }, calls))
+    }
+}
+
+/// The lines of the results without the times, if there is a file. The last line must have an end.
+fn results(file: &Path) -> Result<Option<String>, Failed> {
+    if !file.exists() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(file)?;
+    ensure(text.ends_with('\n'), &text)?;
+    let mut lines = String::new();
+    for line in text.lines() {
+        let mut json: serde_json::Value = serde_json::from_str(line)?;
+        if let Some(fields) = json.as_object_mut() {
+            fields.remove("timing_ms");
+            // An engine that does not tell where it runs is no wrong result, if the result says so.
+            for (key, value) in [("device", "CPU"), ("precision", "f32")] {
+                if fields.get(key).is_some_and(|found| found == "unknown") {
+                    fields[key] = value.into();
+                }
+            }
+        }
+        lines += &json.to_string();
+        lines.push('\n');
+    }
+    Ok(Some(lines))
+}
+
+/// Stops unless the results are complete and right, or an error says why not, and none of them is torn or wrong.
+fn check(good: &Outcome, outcome: &Outcome, images: &[PathBuf]) -> Result<(), Failed> {
+    let run = &outcome.run;
+    ensure(!run.stderr.contains("panicked at"), run)?;
+    if run.code == Some(0) {
+        return ensure(outcome.file == good.file, outcome);
+    }
+    ensure(matches!(run.code, Some(1 | 2)), run)?;
+    ensure(
+        run.stderr.contains("error: ") && run.stderr.contains("hint: "),
+        run,
+    )?;
+    let Some(file) = &outcome.file else {
+        return ensure(run.code == Some(2), run);
+    };
+    // One line for each image: the right one, or an error.
+    let good = good.file.as_deref().unwrap_or_default();
+    ensure(file.lines().count() == images.len(), outcome)?;
+    for (line, right) in file.lines().zip(good.lines()) {
+        let json: serde_json::Value = serde_json::from_str(line)?;
+        let is_error = json["error"].is_object() && json["top"].is_null();
+        ensure(line == right || is_error, (line, right))?;
+    }
+    ensure(file != good, outcome)
+}
+
+/// The numbers of the calls that are tried: each, or every `step`th in the quick counts.
+fn numbers(count: usize, step: usize) -> impl Iterator<Item = usize> {
+    let step = if has_full_counts() { 1 } else { step };
+    (1..=count).step_by(step)
+}
+
+/// Tries a fault at each call, and returns how many runs failed.
+fn try_calls(
+    kind: &str,
+    flags: &[&str],
+    step: usize,
+    check: impl Fn(&Outcome, &Outcome, &[PathBuf]) -> Result<(), Failed>,
+) -> Result<(), Failed> {
+    let fake = Fake::new()?;
+    let (good, calls) = fake.without_fault()?;
+    let (mut tried, mut failed) = (0, 0);
+    for number in numbers(calls.len(), step) {
+        let outcome = fake.classify(Some(format!("{kind}@{number}")), flags)?;
+        check(&good, &outcome, &fake.images).map_err(|failed| {
+            let message = failed.message().unwrap_or_default();
+            format!("{kind} at call {number}, {}: {message}", calls[number - 1])
+        })?;
+        tried += 1;
+        failed += usize::from(outcome.run.code != Some(0));
+    }
+    println!(
+        "{kind} {flags:?}: {tried} of {} calls tried, {failed} runs failed",
+        calls.len()
+    );
+    ensure(failed > 0, "no fault had an effect")
+}
+
+fn errors() -> Result<(), Failed> {
+    try_calls("error", &[], 1, check)
+}
+
+fn all_errors() -> Result<(), Failed> {
+    try_calls("errors", &[], 2, check)
+}
+
+fn isolated_errors() -> Result<(), Failed> {
+    try_calls("error", &["--isolate"], 3, check)
+}
+
+fn crashes() -> Result<(), Failed> {
+    for kind in ["abort", "segfault", "exit"] {
+        try_calls(kind, &["--isolate"], 5, check)?;
+    }
+    Ok(())
+}
+
+fn hangs() -> Result<(), Failed> {
+    // Opening a model may take minutes: only an inference has a short deadline.
+    let fake = Fake::new()?;
+    let (good, calls) = fake.without_fault()?;
+    let start = calls
+        .iter()
+        .position(|name| name == "ov_infer_request_start_async");
+    let first = start.ok_or("no inference")?;
+    let inference = (first..calls.len()).filter(|place| {
+        calls[*place].starts_with("ov_infer_request_") && calls[*place] != "ov_infer_request_free"
+    });
+    let most = if has_full_counts() { usize::MAX } else { 2 };
+    let mut tried = 0;
+    for place in inference.take(most) {
+        let fault = format!("hang@{}", place + 1);
+        let outcome = fake.classify(Some(fault), &["--isolate", "--timeout", "1"])?;
+        check(&good, &outcome, &fake.images)?;
+        let run = &outcome.run;
+        ensure(run.stderr.contains("did not answer within 1s"), run)?;
+        tried += 1;
+    }
+    println!("hang: {tried} calls tried");
+    ensure(tried > 0, calls)
+}
+
+fn outputs() -> Result<(), Failed> {
+    let fake = Fake::new()?;
+    let (good, _) = fake.without_fault()?;
+    for flags in [&[][..], &["--isolate"]] {
+        for kind in OUTPUT_FAULTS {
+            let outcome = fake.classify(Some(format!("{kind}@1")), flags)?;
+            ensure(outcome.run.code == Some(1), (kind, &outcome))?;
+            check(&good, &outcome, &fake.images).map_err(|failed| format!("{kind}: {failed:?}"))?;
+        }
+    }
+    println!(
+        "outputs: {} kinds tried, with and without --isolate",
+        OUTPUT_FAULTS.len()
+    );
+    Ok(())
+}
+
+fn no_agreement() -> Result<(), Failed> {
+    let fake = Fake::new()?;
+    let compare = |fault: Option<String>, calls: Option<&Path>| {
+        let report = fake.at("report.json");
+        let _ = fs::remove_file(&report);
+        let mut command = fake.command(fault);
+        command.envs(calls.map(|calls| (CALLS, calls)));
+        command.args(["compare", "rten", "openvino", "--requests", "1", "--report"]);
+        let run = Fake::finish(command.arg(&report), "plain.onnx", &fake.images);
+        let report = report.exists().then(|| fs::read_to_string(&report));
+        let report = report.transpose()?;
+        let report = report.map(|text| serde_json::from_str(&text)).transpose()?;
+        Ok::<(Run, Option<serde_json::Value>), Failed>((run, report))
+    };
+    let calls = fake.at("calls.txt");
+    let (good, report) = compare(None, Some(&calls))?;
+    expect_code(&good, 0)?;
+    let agreement = report.ok_or("no report")?;
+    let calls = fs::read_to_string(calls)?.lines().count();
+    let kinds = OUTPUT_FAULTS.map(|kind| format!("{kind}@1"));
+    let faults = numbers(calls, 3).map(|number| format!("error@{number}"));
+    let (mut tried, mut failed) = (0, 0);
+    for fault in faults.chain(kinds) {
+        let (result, report) = compare(Some(fault.clone()), None)?;
+        ensure(!result.stderr.contains("panicked at"), (&fault, &result))?;
+        tried += 1;
+        if result.code == Some(0) {
+            let report = report.ok_or("no report")?;
+            let same = |key: &str| report[key] == agreement[key];
+            ensure(same("verdict") && same("images"), (&fault, &result, report))?;
+            ensure(!fault.contains("@1") || fault.starts_with("error"), fault)?;
+            continue;
+        }
+        // Infinities and NaN are a verdict: they differ.
+        let is_verdict = result.code == Some(1) && result.stdout.contains("FAILED finite");
+        let is_error = result.code == Some(2) && result.stderr.contains("hint: ");
+        ensure(is_verdict || is_error, (&fault, &result))?;
+        failed += 1;
+    }
+    println!("compare: {tried} faults tried, {failed} runs failed");
+    ensure(failed > OUTPUT_FAULTS.len(), failed)
+}
