@@ -57,8 +57,9 @@ fn noise(bisection: &Bisection, text: &mut String) {
     for node in nodes {
         let _ = writeln!(
             text,
-            "    adds {:>8.3} %, SQNR {:>6.2} dB  #{} {} ({})",
+            "    adds {:>8.3} % (SQNR {:>6.2} dB), with the errors before it {:>6.2} dB  #{} {} ({})",
             100.0 * node.added,
+            -10.0 * node.added.log10(),
             node.sqnr,
             node.index,
             printable(&node.name),
