@@ -187,14 +187,14 @@ fn line(node: &LookedAt) -> String {
     match &node.problem {
         Some(problem) => format!("{named}{}\n", printable(problem)),
         None => format!(
-            "{named}{:?}: relative error {}, max {}, range [{:.4}, {:.4}] and [{:.4}, {:.4}]\n",
+            "{named}{:?}: relative error {}, max {}, range [{}, {}] and [{}, {}]\n",
             node.shape,
             number(node.relative_error),
             number(node.max_error),
-            node.ranges[0][0],
-            node.ranges[0][1],
-            node.ranges[1][0],
-            node.ranges[1][1]
+            number(node.ranges[0][0]),
+            number(node.ranges[0][1]),
+            number(node.ranges[1][0]),
+            number(node.ranges[1][1])
         ),
     }
 }

@@ -8,6 +8,7 @@ mod json;
 mod junit;
 mod markdown;
 mod rows;
+mod table;
 mod text;
 mod wording;
 

@@ -373,9 +373,7 @@ impl Matching<'_> {
             let mut outputs = outputs.flat_map(spellings);
             let made = outputs.find_map(|output| values.get(&output));
             let name = node.name.iter().filter(|name| !name.is_empty());
-            let named = name
-                .flat_map(spellings)
-                .find_map(|name| names.get(&name));
+            let named = name.flat_map(spellings).find_map(|name| names.get(&name));
             for its in made.into_iter().chain(named) {
                 self.join_if_alike(index, *its);
             }
@@ -447,9 +445,7 @@ fn spellings(name: &Bytes) -> impl Iterator<Item = Bytes> + use<> {
 }
 
 /// The nodes by operator and inputs.
-fn wired<'a>(
-    wiring: &'a Wiring<'_>,
-) -> HashMap<((&'a [u8], &'a [u8]), &'a [Source]), Vec<usize>> {
+fn wired<'a>(wiring: &'a Wiring<'_>) -> HashMap<((&'a [u8], &'a [u8]), &'a [Source]), Vec<usize>> {
     let mut found: HashMap<_, Vec<usize>> = HashMap::new();
     for node in 0..wiring.nodes.len() {
         let key = (wiring.operator(node), wiring.sources[node].as_slice());

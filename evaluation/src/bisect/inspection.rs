@@ -50,8 +50,8 @@ pub struct Inspection<'a> {
     /// The nodes that were looked at, and whether they were looked at alone.
     pub looked_at: BTreeMap<usize, (LookedAt, bool)>,
     output_changed: [f64; 2],
-    /// The activations of both models that were looked at with the nodes before them.
-    folded: [HashSet<usize>; 2],
+    /// The nodes of both models that need no look of their own.
+    passed_over: [HashSet<usize>; 2],
 }
 
 impl<'a> Inspection<'a> {
@@ -60,7 +60,7 @@ impl<'a> Inspection<'a> {
         counterparts: Vec<Option<usize>>,
         own: [&'a [f32]; 2],
         limit: f64,
-        quantized: &[Quantized; 2],
+        quantized: Option<&[Quantized; 2]>,
         directory: &'a Path,
     ) -> Self {
         let used = sides[0].model.used();
@@ -68,7 +68,9 @@ impl<'a> Inspection<'a> {
         let values = nodes
             .map(|(node, counterpart)| values(sides, node, *counterpart, &used, quantized))
             .collect();
-        let folded = Quantized::folded(sides, &counterparts, quantized);
+        let passed_over = quantized
+            .map(|quantized| Quantized::passed_over(sides, &counterparts, quantized))
+            .unwrap_or_default();
         Self {
             sides,
             counterparts,
@@ -83,7 +85,7 @@ impl<'a> Inspection<'a> {
             one_at_a_time: false,
             looked_at: BTreeMap::new(),
             output_changed: [0.0; 2],
-            folded,
+            passed_over,
         }
     }
 
@@ -474,7 +476,7 @@ impl<'a> Inspection<'a> {
         let mut nodes = search.unknown();
         nodes.extend(search.not_seen());
         nodes.sort_unstable();
-        nodes.retain(|node| !self.folded[0].contains(node));
+        nodes.retain(|node| !self.passed_over[0].contains(node));
         found.unknown = nodes.into_iter().map(unknown).collect();
         let alone = |first| self.looked_at.get(&first).is_some_and(|(_, alone)| *alone);
         found.certain = found.first.is_some_and(alone) && found.unknown.is_empty();
@@ -486,7 +488,7 @@ impl<'a> Inspection<'a> {
             .unwrap_or(its_last);
         let its = Search::new(parents, to);
         let matched = self.counterparts.iter().flatten();
-        let matched: BTreeSet<usize> = matched.chain(&self.folded[1]).copied().collect();
+        let matched: BTreeSet<usize> = matched.chain(&self.passed_over[1]).copied().collect();
         found.only_in_run = its
             .not_seen()
             .into_iter()
@@ -527,7 +529,7 @@ fn values(
     node: &Node,
     counterpart: Option<usize>,
     used: &HashSet<&Bytes>,
-    quantized: &[Quantized; 2],
+    quantized: Option<&[Quantized; 2]>,
 ) -> Result<Vec<Named>, String> {
     let Some(counterpart) = counterpart else {
         return Err("it has no counterpart in the other model".to_owned());
@@ -540,7 +542,10 @@ fn values(
         }
         let other = others.get(place).filter(|other| !other.is_empty());
         let other = other.ok_or("its counterpart in the other model has fewer outputs")?;
-        let [output, other] = Quantized::values(quantized, [output, other]);
+        let [output, other] = match quantized {
+            Some(quantized) => Quantized::values(quantized, [output, other]),
+            None => [output, other],
+        };
         let encodings = [sides[0].encoding(output)?, sides[1].encoding(other)?];
         if encodings[0].is_integer() != encodings[1].is_integer() {
             return Err("its counterpart in the other model has another type".to_owned());

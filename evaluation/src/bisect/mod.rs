@@ -165,18 +165,17 @@ pub fn bisect(
     let its_last = sides[1].last().ok_or(BisectError::NoNodes)?;
     let counterparts = correspondence(&sides[0].model, &sides[1].model);
     found.matched = counterparts.iter().flatten().count();
-    let quantized = if is_quantized {
-        Quantized::of_sides(&sides, &counterparts)
-    } else {
-        Default::default()
-    };
-    let twins = Twins::add(&mut sides, &counterparts, &quantized).filter(|_| is_quantized);
+    let quantized = is_quantized.then(|| Quantized::of_sides(&sides, &counterparts));
+    let twins = quantized
+        .as_ref()
+        .and_then(|quantized| Twins::add(&mut sides, &counterparts, quantized));
+    let has_float = sides.iter().any(|side| !twins::is_quantized(side));
     let mut inspection = Inspection::new(
         &sides,
         counterparts,
         own,
         limit,
-        &quantized,
+        quantized.as_ref(),
         options.directory,
     );
     if is_one_engine {
@@ -206,10 +205,8 @@ pub fn bisect(
     let parents = inspection.parents.clone();
     inspection.conclude(&search, its_last, &mut found);
     if is_quantized {
-        found.noise = Some(noise::worst(&found.looked_at, &parents, &added));
-        let is_quantizer =
-            |node: &Unknown| ["QuantizeLinear", "DequantizeLinear"].contains(&&*node.operator);
-        found.only_in_run.retain(|node| !is_quantizer(node));
+        // The distance of two quantized models is the error of neither.
+        found.noise = has_float.then(|| noise::worst(&found.looked_at, &parents, &added));
         if options.agree {
             // Every node of a quantized model differs by its steps.
             found.first = None;

@@ -11,6 +11,7 @@ const MOST_LISTED: usize = 10;
 
 /// A node and the error that it adds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct NodeNoise {
     /// Its place in the reference's file, from 0.
     pub index: usize,
@@ -21,11 +22,12 @@ pub struct NodeNoise {
     /// The node's operator.
     pub operator: String,
     /// The signal-to-quantization-noise ratio of its output in decibels: 10 log10(Σ x² / Σ (x − y)²).
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<f64>"))]
     pub sqnr: f64,
     /// The largest noise of its inputs, as Σ (x − y)² / Σ x².
     pub inherited: f64,
-    /// The noise that the node adds: that of its output against the float node's on the same inputs. Where both models are
-    /// quantized, the noise of its output beyond `inherited`.
+    /// The noise that the node adds: that of its output against the float node's on the same inputs. If no such node can be
+    /// run, the noise of its output beyond `inherited`.
     pub added: f64,
 }
 

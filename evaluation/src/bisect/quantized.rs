@@ -74,13 +74,33 @@ impl Quantized {
         found
     }
 
-    /// Returns the activations of both models whose values are compared as those of the nodes before them.
-    pub fn folded(
+    /// Returns the nodes of both models that need no look of their own: activations whose values are compared as those of
+    /// the nodes before them, and quantizers that the other model lacks.
+    pub fn passed_over(
         sides: &[Side<'_>; 2],
         counterparts: &[Option<usize>],
         quantized: &[Self; 2],
     ) -> [HashSet<usize>; 2] {
-        let mut folded = [HashSet::new(), HashSet::new()];
+        let matched = [
+            (0..counterparts.len())
+                .filter(|node| counterparts[*node].is_some())
+                .collect(),
+            counterparts
+                .iter()
+                .flatten()
+                .copied()
+                .collect::<HashSet<usize>>(),
+        ];
+        let mut passed = [0, 1].map(|side: usize| {
+            let nodes = sides[side].model.nodes().iter().enumerate();
+            let only_here = nodes.filter(|(index, _)| !matched[side].contains(index));
+            let quantizers = only_here.filter(|(_, node)| {
+                ["QuantizeLinear", "DequantizeLinear"].contains(&&*node.operator())
+            });
+            quantizers
+                .map(|(index, _)| index)
+                .collect::<HashSet<usize>>()
+        });
         let makers = sides.each_ref().map(|side| side.model.makers());
         for (index, counterpart) in counterparts.iter().enumerate() {
             let nodes = [Some(index), *counterpart];
@@ -96,11 +116,11 @@ impl Quantized {
                 let after = quantized[side].activated.values();
                 if after.into_iter().any(|after| after == compared[side]) {
                     let maker = makers[side].get(compared[side]);
-                    folded[side].extend(maker.map(|(node, _)| *node));
+                    passed[side].extend(maker.map(|(node, _)| *node));
                 }
             }
         }
-        folded
+        passed
     }
 
     /// Returns the values to compare for an output of a node and of its counterpart. A value that is quantized at once has

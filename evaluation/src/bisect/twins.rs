@@ -30,11 +30,7 @@ impl Twins {
         counterparts: &[Option<usize>],
         quantized: &[Quantized; 2],
     ) -> Option<Self> {
-        let is_quantized = sides.each_ref().map(|side| {
-            let nodes = QuantizedNodes::of_onnx(&side.model);
-            nodes.is_quantized()
-        });
-        let side = match is_quantized {
+        let side = match sides.each_ref().map(is_quantized) {
             [false, true] => 1,
             [true, false] => 0,
             _ => return None,
@@ -73,6 +69,11 @@ impl Twins {
         }
         Some(Self { side, values })
     }
+}
+
+/// Returns whether the model of a side is quantized.
+pub fn is_quantized(side: &Side<'_>) -> bool {
+    QuantizedNodes::of_onnx(&side.model).is_quantized()
 }
 
 /// The float model.
