@@ -7,7 +7,7 @@ use classify_tests::{Needs, Run, ensure, expect_code, python, run};
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 
-use crate::classify;
+use crate::{classify, schemas};
 
 type Test = fn() -> Result<(), Failed>;
 
@@ -61,8 +61,9 @@ fn compare(at: &Path, runs: [&str; 2], flags: &[&str], code: i32) -> Result<(Run
     ]);
     let result = run(command.args(flags).args(["--report", "report.json"]));
     expect_code(&result, code)?;
-    let report = fs::read(at.join("report.json"))?;
-    Ok((result, serde_json::from_slice(&report)?))
+    let report = serde_json::from_slice(&fs::read(at.join("report.json"))?)?;
+    schemas::check(&report)?;
+    Ok((result, report))
 }
 
 fn tolerance() -> Result<(), Failed> {

@@ -187,6 +187,14 @@ fn per_second(rate: f64) -> String {
     format!("{rate:.1} images/s")
 }
 
+/// `12.5 ms`, `0.031 ms`.
+fn in_milliseconds(milliseconds: f64) -> String {
+    if milliseconds.abs() < 1.0 {
+        return format!("{milliseconds:.3} ms");
+    }
+    format!("{} ms", number(milliseconds))
+}
+
 /// Returns the table of all runs, a column each.
 pub fn table(report: &Report<'_>) -> String {
     let &Report {
@@ -243,7 +251,7 @@ pub fn table(report: &Report<'_>) -> String {
         value.map_or_else(|| "unknown".to_owned(), format)
     };
     let milliseconds =
-        |seconds: Option<f64>| known(seconds, &|seconds| format!("{} ms", number(seconds * 1e3)));
+        |seconds: Option<f64>| known(seconds, &|seconds| in_milliseconds(seconds * 1e3));
     row("", &|r| printable(&r.name));
     row("precision", &|r| r.precision.clone());
     row("infer requests", &|r| r.slots.to_string());
@@ -254,18 +262,10 @@ pub fn table(report: &Report<'_>) -> String {
     row("  spread over the rounds", &|r| {
         known(r.inference.spread, &percent)
     });
-    row("  latency p50", &|r| {
-        format!("{} ms", number(r.latency.p50))
-    });
-    row("  latency p90", &|r| {
-        format!("{} ms", number(r.latency.p90))
-    });
-    row("  latency p99", &|r| {
-        format!("{} ms", number(r.latency.p99))
-    });
-    row("  latency max", &|r| {
-        format!("{} ms", number(r.latency.max))
-    });
+    row("  latency p50", &|r| in_milliseconds(r.latency.p50));
+    row("  latency p90", &|r| in_milliseconds(r.latency.p90));
+    row("  latency p99", &|r| in_milliseconds(r.latency.p99));
+    row("  latency max", &|r| in_milliseconds(r.latency.max));
     if plan.inference_only {
         return text;
     }
