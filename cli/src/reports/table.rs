@@ -107,13 +107,18 @@ pub fn rows(evaluation: &EvaluationReport) -> Vec<Vec<String>> {
     rows
 }
 
-/// Returns the metrics that gates use, each with its value for every run that was evaluated.
+/// The metrics that the results have with their intervals.
+const SHOWN: [&str; 3] = ["ece", "exact-match", "mean-per-class"];
+
+/// Returns the other metrics that gates use, each with its value for every run that was evaluated.
 pub fn metric_rows(evaluation: &EvaluationReport) -> Vec<(String, Vec<String>)> {
     let runs = evaluation.evaluated();
     // The ranks are shown with their intervals already.
     let runs = runs.map(|(.., found)| all_metrics(&found.accuracy, std::iter::empty()));
     let runs: Vec<_> = runs.collect();
-    let names: BTreeSet<&String> = runs.iter().flat_map(BTreeMap::keys).collect();
+    let names = runs.iter().flat_map(BTreeMap::keys);
+    let names = names.filter(|name| !SHOWN.contains(&&***name));
+    let names: BTreeSet<&String> = names.collect();
     let row = |name: &String| {
         let values = runs.iter().map(|metrics| metrics.get(name));
         let values = values.map(|value| value.map_or_else(String::new, |value| number(*value)));
