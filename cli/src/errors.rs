@@ -148,7 +148,7 @@ impl Joined {
             places.push(place);
             add_new(&mut messages, list.message);
             for line in &list.lines {
-                add_new(&mut lines, *line);
+                add_new(&mut lines, line);
             }
             let Some(hint) = hint.as_deref() else {
                 continue;

@@ -112,7 +112,7 @@ impl<W: Write> Csv<W> {
     fn write(&mut self, cells: &[Cell]) -> anyhow::Result<()> {
         let cells: Vec<String> = cells.iter().map(Cell::to_string).collect();
         let cells = cells.iter().map(|cell| inert(cell));
-        Ok(self.0.write_record(cells).map_err(unwrapped)?)
+        self.0.write_record(cells).map_err(unwrapped)
     }
 }
 
@@ -120,7 +120,7 @@ impl<W: Write> Csv<W> {
 pub struct AnswerRows(AnswerFile);
 
 enum AnswerFile {
-    Csv(Csv<Output>),
+    Csv(Box<Csv<Output>>),
     #[cfg(feature = "parquet")]
     Parquet(Box<parquet::Table<Output>>),
 }
@@ -133,7 +133,7 @@ impl AnswerRows {
             ReportFormat::Parquet => {
                 AnswerFile::Parquet(Box::new(parquet::Table::start(&ANSWERS, out)?))
             }
-            _ => AnswerFile::Csv(Csv::start(&ANSWERS, out)?),
+            _ => AnswerFile::Csv(Box::new(Csv::start(&ANSWERS, out)?)),
         }))
     }
 

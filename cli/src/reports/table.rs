@@ -70,9 +70,12 @@ pub fn rows(evaluation: &EvaluationReport) -> Vec<Vec<String>> {
     for (run, _, found) in &runs {
         let accuracy = &found.accuracy;
         let mut row = vec![evaluation.title(*run)];
-        row.extend(tops.iter().map(|k| match accuracy.ranks(*k) {
-            true => rate(&accuracy.top(*k)),
-            false => "-".to_owned(),
+        row.extend(tops.iter().map(|k| {
+            if accuracy.ranks(*k) {
+                rate(&accuracy.top(*k))
+            } else {
+                "-".to_owned()
+            }
         }));
         let (mean, exact, f1) = match &accuracy.counts {
             Counts::SingleLabel(counts) => (Some(counts.mean_per_class()), None, None),

@@ -130,9 +130,12 @@ impl<'a> Source<'a> {
                 return None;
             }
             let limits: Option<Vec<Bytes>> = inputs
-                .map(|input| match input.is_empty() {
-                    true => Some(Bytes::new()),
-                    false => self.constant(input, &mut twin),
+                .map(|input| {
+                    if input.is_empty() {
+                        Some(Bytes::new())
+                    } else {
+                        self.constant(input, &mut twin)
+                    }
                 })
                 .collect();
             let inputs = std::iter::once(renamed(output)).chain(limits?).collect();
