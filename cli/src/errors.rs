@@ -122,6 +122,58 @@ impl<'a> Listed<'a> {
     }
 }
 
+/// Errors that end in lists of the same kind, as one.
+pub struct Joined {
+    /// The places of these errors.
+    pub places: Vec<usize>,
+    /// Their messages, and one list with the lines of all.
+    pub message: String,
+    /// Their next steps.
+    pub hint: Option<String>,
+}
+
+impl Joined {
+    /// Joins the errors of `texts`, each with its next step. `None` unless at least two end in lists of the same kind.
+    pub fn of(texts: &[(String, Option<String>)]) -> Option<Self> {
+        let lists: Vec<_> = texts.iter().map(|(text, _)| Listed::split(text)).collect();
+        let heading = lists.iter().flatten().next()?.heading;
+        let is_one_kind = lists.iter().flatten().all(|list| list.heading == heading);
+        if !is_one_kind || lists.iter().flatten().count() < 2 {
+            return None;
+        }
+        let (mut places, mut messages, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+        let mut hints: Vec<&str> = Vec::new();
+        for (place, (list, (_, hint))) in lists.iter().zip(texts).enumerate() {
+            let Some(list) = list else { continue };
+            places.push(place);
+            add_new(&mut messages, list.message);
+            for line in &list.lines {
+                add_new(&mut lines, line);
+            }
+            let Some(hint) = hint.as_deref() else {
+                continue;
+            };
+            // The first way out may be the same for all.
+            let way = hints.first().and_then(|first| first.split_once(", or "));
+            let rest = way.and_then(|(way, _)| hint.strip_prefix(way)?.strip_prefix(", or "));
+            if !hints.contains(&hint) {
+                hints.push(rest.unwrap_or(hint));
+            }
+        }
+        Some(Self {
+            places,
+            message: format!("{}; {heading}\n{}", messages.join("; "), lines.join("\n")),
+            hint: (!hints.is_empty()).then(|| hints.join("; ")),
+        })
+    }
+}
+
+fn add_new<'a>(list: &mut Vec<&'a str>, text: &'a str) {
+    if !list.contains(&text) {
+        list.push(text);
+    }
+}
+
 /// Returns the next step for the user, if one is known.
 pub fn hint(error: &anyhow::Error) -> Option<String> {
     hint_in(error.as_ref(), with_flags)

@@ -12,7 +12,7 @@ use evaluation::text::{self, counted, printable};
 use image_classification::{Note, Severity};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::errors::{self, Listed};
+use crate::errors::{self, Joined};
 use crate::fields::with_flags;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -159,33 +159,22 @@ impl Messages {
     /// Prints the errors of the runs that cannot be used. Those that end in a list, such as that of the searched places,
     /// become one with all places.
     pub fn runs_failed(&mut self, failed: &[(String, &anyhow::Error)]) {
-        let texts: Vec<String> = failed
+        let texts = failed
             .iter()
-            .map(|(_, error)| errors::chain(error))
-            .collect();
-        let lists: Vec<_> = texts.iter().map(|text| Listed::split(text)).collect();
-        let headings = lists.iter().flatten().map(|list| list.heading);
-        let is_one = headings.clone().count() > 1 && headings.collect::<HashSet<_>>().len() == 1;
-        let (mut names, mut found, mut hints) = (Vec::new(), Vec::new(), Vec::new());
-        let mut lines: Vec<&str> = Vec::new();
-        let mut heading = "";
-        for ((name, error), list) in failed.iter().zip(&lists) {
-            let Some(list) = list.as_ref().filter(|_| is_one) else {
+            .map(|(_, error)| (errors::chain(error), errors::hint_for_run(error)));
+        let texts: Vec<_> = texts.collect();
+        let joined = Joined::of(&texts);
+        let places = joined.as_ref().map_or(&[][..], |joined| &joined.places);
+        let mut names = Vec::new();
+        for (place, (name, error)) in failed.iter().enumerate() {
+            if places.contains(&place) {
+                names.push(name.as_str());
+            } else {
                 self.run_failed(name, error);
-                continue;
-            };
-            heading = list.heading;
-            names.push(name.as_str());
-            add_new(&mut found, list.message.to_owned());
-            hints.extend(errors::hint_for_run(error).filter(|hint| !hints.contains(hint)));
-            for line in &list.lines {
-                add_new(&mut lines, *line);
             }
         }
-        if is_one {
-            let message = format!("{}; {heading}\n{}", found.join("; "), lines.join("\n"));
-            let hint = (!hints.is_empty()).then(|| hints.join("; "));
-            self.failed(&names.join(", "), &message, hint);
+        if let Some(Joined { message, hint, .. }) = &joined {
+            self.failed(&names.join(", "), message, hint.clone());
         }
     }
 
@@ -231,12 +220,6 @@ impl Messages {
         self.progress.suspend(|| {
             let _ = writeln!(anstream::stderr(), "{style}{word}{style:#}: {text}");
         });
-    }
-}
-
-fn add_new<T: PartialEq>(all: &mut Vec<T>, one: T) {
-    if !all.contains(&one) {
-        all.push(one);
     }
 }
 

@@ -1,12 +1,23 @@
 //! Images whose files have the same content.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::text::{counted, printable};
+
+/// An image with the content of an earlier one.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub(crate) struct DuplicateJson<'a> {
+    /// The image.
+    path: Cow<'a, str>,
+    /// The earlier image.
+    same_as: Cow<'a, str>,
+}
 
 /// The images with the content of an earlier one.
 #[derive(Debug, Default)]
@@ -47,11 +58,14 @@ impl Duplicates {
     }
 
     /// Returns `path` and `same_as` of each.
-    pub fn json(&self, images: &[PathBuf]) -> Vec<Value> {
+    pub(crate) fn json<'a>(&self, images: &'a [PathBuf]) -> Vec<DuplicateJson<'a>> {
         let path = |image: usize| images[image].to_string_lossy();
         let pairs = self.pairs.iter();
         pairs
-            .map(|(image, first)| json!({ "path": path(*image), "same_as": path(*first) }))
+            .map(|(image, first)| DuplicateJson {
+                path: path(*image),
+                same_as: path(*first),
+            })
             .collect()
     }
 }

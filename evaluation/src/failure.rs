@@ -1,10 +1,11 @@
 //! Results that are missing, and why.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::path::PathBuf;
 
 use image_classification::ImageError;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::text::chain;
 
@@ -41,6 +42,20 @@ impl From<&backend_api::Error> for Problem {
         let code = error.kind().as_str();
         Self::new(code, error, error.hint().map(str::to_owned))
     }
+}
+
+/// An answer that is missing.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub(crate) struct FailureJson<'a> {
+    /// The image. `None` if the failure is not about one image.
+    path: Option<Cow<'a, str>>,
+    /// The run. `None` if the failure concerns all runs.
+    run: Option<&'a str>,
+    /// A stable name of the kind of problem.
+    code: &'a str,
+    /// The error, for people.
+    message: &'a str,
 }
 
 /// A result that is missing.
@@ -85,15 +100,15 @@ impl Failure {
 
     /// Returns the object of the JSON report; `name` gives the names of runs.
     pub(crate) fn json<'a>(
-        &self,
-        images: &[PathBuf],
+        &'a self,
+        images: &'a [PathBuf],
         name: impl FnOnce(usize) -> &'a String,
-    ) -> Value {
-        json!({
-            "path": self.image.map(|image| images[image].to_string_lossy()),
-            "run": self.run.map(name),
-            "code": self.problem.code,
-            "message": self.problem.message,
-        })
+    ) -> FailureJson<'a> {
+        FailureJson {
+            path: self.image.map(|image| images[image].to_string_lossy()),
+            run: self.run.map(|run| &**name(run)),
+            code: self.problem.code,
+            message: &self.problem.message,
+        }
     }
 }

@@ -17,6 +17,7 @@ use crate::text::counted;
 
 /// The engine, device, precision, model and preprocessing of a run, for reports and recordings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct RunInfo {
     /// The name of the run, as the caller writes it.
     pub name: String,
@@ -41,6 +42,7 @@ pub struct RunInfo {
     /// The model: its path, or another name.
     pub model: String,
     /// SHA-256 of the model's files: itself, its weights, its external data. `None` if it is not known.
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<String>"))]
     pub model_sha256: Option<Digest>,
     /// The preprocessing, as names and values of settings.
     #[serde(rename = "input")]
@@ -268,6 +270,7 @@ pub struct RunEntry {
 
 /// A machine, as far as answers depend on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Machine {
     /// The version of this crate.
     pub classify_version: String,

@@ -7,6 +7,7 @@ const Z: f64 = 1.959_963_984_540_054;
 
 /// A share of images, and how well so many images determine it.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Rate {
     /// The number of images that count.
     pub count: usize,
@@ -195,16 +196,22 @@ pub fn mean_of_shares(strata: impl Iterator<Item = (usize, usize)>) -> Option<[f
 
 /// The mean and the percentiles of values.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Distribution {
     /// The mean.
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<f64>"))]
     pub mean: f64,
     /// The median.
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<f64>"))]
     pub p50: f64,
     /// The 90th percentile.
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<f64>"))]
     pub p90: f64,
     /// The 99th percentile.
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<f64>"))]
     pub p99: f64,
     /// The largest value.
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<f64>"))]
     pub max: f64,
 }
 

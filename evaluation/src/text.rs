@@ -10,8 +10,11 @@ pub fn counted(count: usize, what: &str) -> String {
 /// Returns a measured value with three significant digits: `0.191`, `12.5`, and `1.91e-6` for values below 0.0001.
 pub fn number(value: f64) -> String {
     let size = value.abs();
-    if size == 0.0 || !value.is_finite() {
-        return value.abs().to_string();
+    if size == 0.0 {
+        return "0".to_owned();
+    }
+    if !value.is_finite() {
+        return value.to_string();
     }
     if !(0.0001..1e6).contains(&size) {
         return format!("{value:.2e}");
@@ -109,7 +112,9 @@ mod tests {
             (1.911e-6, "1.91e-6"),
             (-0.25, "-0.25"),
             (2e9, "2.00e9"),
+            (-0.0, "0"),
             (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
         ] {
             assert_eq!(number(value), text);
         }

@@ -1,4 +1,5 @@
-//! Metrics on recorded outputs, against the values of scikit-learn: `tests/reference/metrics.py` writes them.
+//! Metrics on recorded outputs, against the values of scikit-learn and torchmetrics: `tests/reference/metrics.py` and
+//! `metrics_torch.py` write them.
 
 use backend_api::Tensor;
 use classify_tests::small_model;
@@ -24,26 +25,41 @@ fn accuracy(case: &Value) -> Accuracy {
     accuracy
 }
 
-#[test]
-fn metrics_are_those_of_scikit_learn() {
-    let text = std::fs::read(small_model("metrics.json")).unwrap();
-    let cases: Vec<Value> = serde_json::from_slice(&text).unwrap();
+fn cases(file: &str) -> Vec<Value> {
+    serde_json::from_slice(&std::fs::read(small_model(file)).unwrap()).unwrap()
+}
+
+/// Compares the metrics of all cases; `expected` has the values of each by their names.
+fn compare(cases: &[Value], expected: &[Value], most: f64) {
+    assert_eq!((cases.len(), expected.len()), (6, 6));
     let mut compared = 0;
-    for (number, case) in cases.iter().enumerate() {
+    for (number, (case, expected)) in cases.iter().zip(expected).enumerate() {
         let accuracy = accuracy(case);
-        for (name, expected) in case["metrics"].as_object().unwrap() {
+        for (name, expected) in expected.as_object().unwrap() {
             let metric: Metric = name.parse().unwrap();
             let found = metric.value(&accuracy, None).unwrap();
             let expected = expected.as_f64().unwrap();
-            let difference = (found - expected).abs();
             assert!(
-                difference < 1e-12,
+                (found - expected).abs() < most,
                 "case {number}, {name}: {found}, not {expected}"
             );
             compared += 1;
         }
     }
-    assert!(cases.len() == 6 && compared > 150, "{compared} values");
+    assert!(compared > 150, "{compared} values");
+}
+
+#[test]
+fn metrics_are_those_of_scikit_learn() {
+    let cases = cases("metrics.json");
+    let expected: Vec<Value> = cases.iter().map(|case| case["metrics"].clone()).collect();
+    compare(&cases, &expected, 1e-12);
+}
+
+#[test]
+fn metrics_are_those_of_torchmetrics() {
+    // It counts in single precision.
+    compare(&cases("metrics.json"), &cases("metrics-torch.json"), 1e-6);
 }
 
 #[test]

@@ -5,10 +5,12 @@ use std::cmp::Ordering;
 /// A class and its score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Ranked {
     /// The index of the class in the model's output.
     pub class_id: usize,
     /// Its score, as [`Scores`](crate::Scores) gives it.
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<f32>"))]
     pub score: f32,
 }
 

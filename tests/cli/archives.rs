@@ -435,7 +435,10 @@ fn webdataset() -> Result<(), Failed> {
             && (&by_file.0, &by_file.1) == (&by_members.0, &by_members.1),
         (&by_file.0, &by_members.0),
     )?;
-    ensure(by_members.2 == "archive-members", &by_members.2)
+    ensure(by_members.2 == "archive-members", &by_members.2)?;
+    // Every image has some, so no flag is needed.
+    let detected = report("detected.json", &[])?;
+    ensure(detected == by_members, &detected.1)
 }
 
 fn unusable_classes() -> Result<(), Failed> {

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use classify_tests::{Needs, Run, ensure, expect_code, python, run};
 use libtest_mimic::{Failed, Trial};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::classify;
+use crate::{classify, schemas};
 
 type Test = fn() -> Result<(), Failed>;
 
 pub fn trials(needs: &Needs) -> Vec<Trial> {
-    let tests: [(&'static str, Test); 4] = [
+    let tests: [(&'static str, Test); 7] = [
         (
             "quantized::the_tolerance_is_int8_and_the_report_says_why",
             tolerance,
@@ -23,6 +23,18 @@ pub fn trials(needs: &Needs) -> Vec<Trial> {
         ),
         ("quantized::the_clipped_node_adds_the_most_error", clipped),
         ("quantized::a_good_model_has_no_first_node", good),
+        (
+            "quantized::operators_on_integers_correspond_to_the_float_ones",
+            integers,
+        ),
+        (
+            "quantized::the_clipped_operator_on_integers_adds_the_most_error",
+            clipped_integers,
+        ),
+        (
+            "quantized::two_quantized_models_have_no_list_of_errors",
+            two_quantized,
+        ),
     ];
     let trials = tests.into_iter().map(|(name, test)| needs.test(name, test));
     trials.collect()
@@ -49,8 +61,9 @@ fn compare(at: &Path, runs: [&str; 2], flags: &[&str], code: i32) -> Result<(Run
     ]);
     let result = run(command.args(flags).args(["--report", "report.json"]));
     expect_code(&result, code)?;
-    let report = fs::read(at.join("report.json"))?;
-    Ok((result, serde_json::from_slice(&report)?))
+    let report = serde_json::from_slice(&fs::read(at.join("report.json"))?)?;
+    schemas::check(&report)?;
+    Ok((result, report))
 }
 
 fn tolerance() -> Result<(), Failed> {
@@ -107,4 +120,68 @@ fn good() -> Result<(), Failed> {
         noise,
     )?;
     ensure(!result.stdout.contains("first differing node"), &result)
+}
+
+/// Of a model of operators on integers, which ONNX Runtime alone has.
+fn integers() -> Result<(), Failed> {
+    let models = models()?;
+    for runs in [
+        ["onnx=float.onnx", "onnx=integers.onnx"],
+        ["onnx=integers.onnx", "onnx=float.onnx"],
+    ] {
+        let (_, json) = compare(models.path(), runs, &["--bisect"], 0)?;
+        let found = &json["bisect"];
+        ensure(found["matched"] == 6, &found["matched"])?;
+        let seen = found["looked_at"].as_array().ok_or("looked_at")?;
+        // As real numbers: the integers would be far away.
+        let is_close =
+            |node: &Value| node["problem"].is_null() && node["noise"].as_f64() < Some(0.01);
+        ensure(seen.len() == 6 && seen.iter().all(is_close), seen)?;
+        let alone = [&found["only_in_run"], &found["unknown"]];
+        ensure(alone.iter().all(|list| **list == json!([])), alone)?;
+        let noise = found["noise"].as_array().ok_or("noise")?;
+        // The last node is not quantized.
+        ensure(
+            noise.len() == 4 && noise.iter().all(|node| node["added"].as_f64() < Some(0.01)),
+            noise,
+        )?;
+    }
+    Ok(())
+}
+
+fn clipped_integers() -> Result<(), Failed> {
+    let models = models()?;
+    for runs in [
+        ["onnx=float.onnx", "onnx=integers-bad.onnx"],
+        ["onnx=integers-bad.onnx", "onnx=float.onnx"],
+    ] {
+        let flags = ["--bisect", "--max-delta", "0.1"];
+        let (_, json) = compare(models.path(), runs, &flags, 1)?;
+        let found = &json["bisect"];
+        let named = |name: &Value| name.as_str().is_some_and(|name| name.starts_with("conv2"));
+        let seen = found["looked_at"].as_array().ok_or("looked_at")?;
+        let first = seen.iter().find(|node| node["index"] == found["first"]);
+        ensure(first.is_some_and(|first| named(&first["name"])), found)?;
+        ensure(found["certain"] == true, &found["unknown"])?;
+        let noise = found["noise"].as_array().ok_or("noise")?;
+        // The nodes behind it have its error, but add none.
+        let added = |place: usize| noise[place]["added"].as_f64().unwrap_or(1.0);
+        ensure(named(&noise[0]["name"]), noise)?;
+        ensure(added(0) > 0.1 && added(1) < added(0) / 10.0, noise)?;
+    }
+    Ok(())
+}
+
+fn two_quantized() -> Result<(), Failed> {
+    let models = models()?;
+    let runs = ["onnx=integers.onnx", "onnx=integers-bad.onnx"];
+    let flags = ["--bisect", "--max-delta", "0.1"];
+    let (result, json) = compare(models.path(), runs, &flags, 1)?;
+    ensure(json["bisect"]["noise"].is_null(), &json["bisect"]["noise"])?;
+    ensure(
+        result
+            .stdout
+            .contains("first differing node: #2 conv2_quant (QLinearConv)"),
+        &result,
+    )
 }

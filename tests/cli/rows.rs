@@ -1,4 +1,4 @@
-//! CSV with a row for each image and run, with RTen.
+//! CSV and Parquet with a row for each image and run, with RTen.
 
 use std::fs;
 use std::path::Path;
@@ -11,11 +11,15 @@ use crate::{classify, small_images};
 type Test = fn() -> Result<(), Failed>;
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 4] = [
+    let tests: [(&str, Test); 5] = [
         ("every_image_has_a_row_for_each_run", of_runs),
         ("images_without_a_judgement_have_a_row", without_judgement),
         ("several_classes_are_in_one_cell", several_classes),
         ("a_comparison_has_rows", comparison),
+        #[cfg(feature = "parquet")]
+        ("parquet_has_the_values_of_the_csv", parquet),
+        #[cfg(not(feature = "parquet"))]
+        ("parquet_is_refused_by_a_program_without_it", no_parquet),
     ];
     let trial = |(name, test): (&str, Test)| Trial::test(format!("rows::{name}"), test);
     tests.into_iter().map(trial).collect()
@@ -127,4 +131,68 @@ fn comparison() -> Result<(), Failed> {
         &rows[2],
     )?;
     ensure(rows[4][1] == "c.ppm" && rows[4][13].len() > 10, &rows[4])
+}
+
+#[cfg(feature = "parquet")]
+fn parquet() -> Result<(), Failed> {
+    let (folder, ..) = small_images()?;
+    let at = folder.path();
+    fs::write(at.join("c.ppm"), "P6 8 8 255\n1")?;
+    fs::write(at.join("truth"), "a.ppm 10\nb.ppm 3\nc.ppm 10\n")?;
+    let reports = ["--report", "rows.csv", "--report", "rows.parquet"];
+    let inputs = ["rten", "rten:CPU", "-i", "a.ppm", "b.ppm", "c.ppm"];
+    for (command, truth, rows) in [
+        ("evaluate", &["--truth", "truth"][..], 6),
+        ("compare", &[][..], 3),
+    ] {
+        let arguments = [&[command, "-q"][..], &inputs, &reports, truth].concat();
+        stdout(at, &arguments, 2)?;
+        ensure(same_values(at)? == rows, command)?;
+    }
+    Ok(())
+}
+
+/// Compares `rows.parquet` with `rows.csv`, and returns the number of rows.
+#[cfg(feature = "parquet")]
+fn same_values(at: &Path) -> Result<usize, Failed> {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use parquet::record::Field;
+
+    let reader = SerializedFileReader::new(fs::File::open(at.join("rows.parquet"))?)?;
+    let text = fs::read_to_string(at.join("rows.csv"))?;
+    let mut lines = text.lines();
+    let names: Vec<&str> = lines.next().ok_or("a header")?.split(',').collect();
+    let mut rows = 0;
+    for (row, line) in reader.get_row_iter(None)?.zip(lines.by_ref()) {
+        let row = row?;
+        // The last column is a message, which may have commas.
+        let cells: Vec<&str> = line.splitn(names.len(), ',').collect();
+        for ((name, field), (own, cell)) in row.get_column_iter().zip(names.iter().zip(cells)) {
+            let is_same = match field {
+                Field::Null => cell.is_empty(),
+                Field::Bool(flag) => cell == flag.to_string(),
+                Field::Long(integer) => cell == integer.to_string(),
+                Field::Str(text) => cell.trim_matches('"') == text,
+                Field::Double(number) => cell.parse::<f32>()? == *number as f32,
+                _ => false,
+            };
+            ensure(is_same && name == own, (name, field, cell))?;
+        }
+        rows += 1;
+    }
+    ensure(lines.next().is_none(), text)?;
+    Ok(rows)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn no_parquet() -> Result<(), Failed> {
+    let (folder, ..) = small_images()?;
+    let mut command = classify();
+    command.current_dir(folder.path());
+    let result = run(command.args(["compare", "rten", "rten", "--report", "rows.parquet"]));
+    expect_code(&result, 2)?;
+    ensure(
+        result.stderr.contains("without the feature `parquet`"),
+        result,
+    )
 }

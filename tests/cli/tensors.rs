@@ -11,7 +11,7 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{classify, peak_memory, small_images};
+use crate::{classify, peak_memory, schemas, small_images};
 
 pub fn trials(engines: &Needs, set_up: &Needs) -> Vec<Trial> {
     let with_engines: [(&str, fn() -> Result<(), Failed>); 6] = [
@@ -425,6 +425,7 @@ fn reports() -> Result<(), Failed> {
     expect_code(&run(&mut command), 0)?;
     let source = format!("{}, SHA-256 ", all.outputs.display());
     let json: Value = serde_json::from_slice(&fs::read(at("report.json"))?)?;
+    schemas::check(&json)?;
     let reference = &json["runs"][0]["facts"];
     ensure(reference["name"] == "outputs.npz", reference)?;
     ensure(

@@ -1,5 +1,6 @@
 """Writes a float classifier and its QDQ versions: one with fitting ranges, one of which a node's range is clipped, and
-one of more nodes of which only one is quantized.
+one of more nodes of which only one is quantized. `integers.onnx` and `integers-bad.onnx` are the first two in the format
+QOperator, with the names that ONNX Runtime's quantizer gives.
 
 Usage: quantized_pair.py DIRECTORY
 """
@@ -57,8 +58,52 @@ def write(path, ranges, more=0):
     save(model, path)
 
 
+def write_integers(path, ranges):
+    """`ranges`: the largest value of each convolution's output."""
+    random = numpy.random.default_rng(4)
+    nodes, weights = [], []
+
+    def constant(name, array):
+        weights.append(numpy_helper.from_array(array, name))
+        return name
+
+    def steps(name, scale, zero):
+        return [constant(f"{name}_scale", numpy.float32(scale)), constant(f"{name}_zero_point", zero)]
+
+    value, value_scale = "input", 4 / 255
+    value_steps = steps("input", value_scale, numpy.uint8(128))
+    nodes.append(helper.make_node("QuantizeLinear", ["input", *value_steps], ["input_quantized"], "input_QuantizeLinear"))
+    channels = 3
+    for layer, largest in enumerate(ranges, 1):
+        name = f"conv{layer}"
+        weight = random.normal(size=(8, channels, 3, 3)).astype(numpy.float32) / 4
+        scale = numpy.abs(weight).max() / 127
+        rounded = constant(f"{name}_w_quantized", numpy.round(weight / scale).astype(numpy.int8))
+        weight_steps = steps(f"{name}_w", scale, numpy.int8(0))
+        # The quantizer cuts at 0, in place of the Relu.
+        output_steps = steps(name, largest / 255, numpy.uint8(0))
+        inputs = [f"{value}_quantized", *value_steps, rounded, *weight_steps, *output_steps]
+        nodes.append(helper.make_node("QLinearConv", inputs, [f"{name}_quantized"], f"{name}_quant", strides=[2, 2]))
+        value, value_steps, value_scale, channels = name, output_steps, largest / 255, 8
+    pooled = steps("pooled", value_scale, numpy.uint8(0))
+    inputs = [f"{value}_quantized", *value_steps, *pooled]
+    pool = helper.make_node("QLinearGlobalAveragePool", inputs, ["pooled_quantized"], "pool_quant", domain="com.microsoft")
+    nodes.append(pool)
+    nodes.append(helper.make_node("Flatten", ["pooled_quantized"], ["flat_quantized"], "flatten"))
+    nodes.append(helper.make_node("DequantizeLinear", ["flat_quantized", *pooled], ["flat"], "flat_DequantizeLinear"))
+    gemm = random.normal(size=(8, 5)).astype(numpy.float32)
+    nodes.append(helper.make_node("Gemm", ["flat", constant("gemm_w", gemm)], ["output"], "gemm"))
+    tensor = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+    graph = helper.make_graph(nodes, "pair", [tensor("input", [1, 3, 32, 32])], [tensor("output", [1, 5])], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13), helper.make_opsetid("com.microsoft", 1)])
+    model.ir_version = 8
+    save(model, path)
+
+
 write(f"{sys.argv[1]}/float.onnx", None)
 fitting = [8.0, 16.0, 40.0]
 write(f"{sys.argv[1]}/good.onnx", fitting)
 write(f"{sys.argv[1]}/bad.onnx", [fitting[0], fitting[1] / 20, fitting[2]])
 write(f"{sys.argv[1]}/one.onnx", [fitting[0], None, None], more=120)
+write_integers(f"{sys.argv[1]}/integers.onnx", fitting)
+write_integers(f"{sys.argv[1]}/integers-bad.onnx", [fitting[0], fitting[1] / 20, fitting[2]])

@@ -285,8 +285,8 @@ pub struct RunsArgs {
     #[arg(long, value_enum, default_value_t = ResultFormat::Text)]
     pub format: ResultFormat,
 
-    /// Write a report; the extension selects the format: .json, .csv, .md, .xml (JUnit), .html or .annotations (GitHub).
-    /// Repeatable
+    /// Write a report; the extension selects the format: .json, .csv, .parquet (in programs that are built with it), .md,
+    /// .xml (JUnit), .html or .annotations (GitHub). Repeatable
     #[arg(long, value_name = "FILE", conflicts_with = "shard")]
     pub report: Vec<ReportPath>,
 

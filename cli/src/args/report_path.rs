@@ -20,6 +20,21 @@ pub enum ReportFormat {
     Html,
     /// A row for each image and run.
     Csv,
+    /// The same rows.
+    #[cfg(feature = "parquet")]
+    Parquet,
+}
+
+impl ReportFormat {
+    /// Returns whether the report has a row for each image and run.
+    pub fn has_rows(self) -> bool {
+        match self {
+            Self::Csv => true,
+            #[cfg(feature = "parquet")]
+            Self::Parquet => true,
+            _ => false,
+        }
+    }
 }
 
 impl FromStr for ReportPath {
@@ -35,9 +50,15 @@ impl FromStr for ReportPath {
             Some("xml") => ReportFormat::Junit,
             Some("html" | "htm") => ReportFormat::Html,
             Some("csv") => ReportFormat::Csv,
+            #[cfg(feature = "parquet")]
+            Some("parquet") => ReportFormat::Parquet,
+            #[cfg(not(feature = "parquet"))]
+            Some("parquet") => {
+                return Err("this program was built without the feature `parquet`; use .csv");
+            }
             _ => {
                 return Err(
-                    "expected a name that ends in .json, .csv, .md, .xml (JUnit), .html or .annotations (GitHub)",
+                    "expected a name that ends in .json, .csv, .parquet, .md, .xml (JUnit), .html or .annotations (GitHub)",
                 );
             }
         };
@@ -57,6 +78,10 @@ mod tests {
         assert_eq!(format("r.annotations"), Ok(ReportFormat::Annotations));
         assert_eq!(format("r.md"), Ok(ReportFormat::Markdown));
         assert_eq!(format("r.html"), Ok(ReportFormat::Html));
+        #[cfg(feature = "parquet")]
+        assert_eq!(format("rows.parquet"), Ok(ReportFormat::Parquet));
+        #[cfg(not(feature = "parquet"))]
+        assert!(format("rows.parquet").unwrap_err().contains("without"));
         assert!(format("report").unwrap_err().contains(".html"));
         assert!(format("report.pdf").is_err());
     }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::args::{Backend, DevicesArgs, TextOrJson};
 use crate::destination;
-use crate::errors::{self, Hinted};
+use crate::errors::{self, Hinted, Joined};
 #[cfg(feature = "openvino")]
 use crate::fields::with_flags;
 use crate::runtimes::RuntimePath;
@@ -44,11 +44,7 @@ pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
         .map(|(_, ask)| ask(args))
         .collect();
     let text = match args.format {
-        TextOrJson::Text => engines
-            .iter()
-            .map(Engine::text)
-            .collect::<Vec<_>>()
-            .join("\n"),
+        TextOrJson::Text => texts(&engines).join("\n"),
         TextOrJson::Json => {
             let engines: Vec<Value> = engines.iter().map(Engine::json).collect();
             format!("{:#}\n", json!({ "schema_version": 1, "engines": engines }))
@@ -63,6 +59,41 @@ pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
         "install an engine; the list above says what is missing",
     )
     .into())
+}
+
+/// Returns the text of each engine. Those that were looked for in vain share one, with one list of the searched places.
+fn texts(engines: &[Engine]) -> Vec<String> {
+    let errors = engines.iter().map(|engine| match &engine.found {
+        Ok(_) => (String::new(), None),
+        Err(error) => (errors::chain(error), errors::hint(error)),
+    });
+    let errors: Vec<_> = errors.collect();
+    let joined = Joined::of(&errors);
+    let mut texts = Vec::new();
+    for (place, (engine, (message, hint))) in engines.iter().zip(&errors).enumerate() {
+        texts.push(match (&joined, &engine.found) {
+            (Some(joined), Err(_)) if joined.places.first() == Some(&place) => {
+                let names = joined.places.iter().map(|place| engines[*place].name);
+                let names: Vec<&str> = names.collect();
+                unusable_text(&names.join(", "), &joined.message, joined.hint.as_deref())
+            }
+            (Some(joined), Err(_)) if joined.places.contains(&place) => continue,
+            (_, Err(_)) => unusable_text(engine.name, message, hint.as_deref()),
+            (_, Ok(found)) => engine.text(found),
+        });
+    }
+    texts
+}
+
+fn unusable_text(names: &str, message: &str, hint: Option<&str>) -> String {
+    let mut text = format!("{names}: cannot be used\n");
+    for line in message.lines() {
+        let _ = writeln!(text, "  {line}");
+    }
+    if let Some(hint) = hint {
+        let _ = writeln!(text, "  hint: {hint}");
+    }
+    text
 }
 
 /// An engine, and what it says of itself.
@@ -114,61 +145,48 @@ struct Unusable {
 }
 
 impl Engine {
-    fn text(&self) -> String {
+    fn text(&self, found: &Found) -> String {
         let mut text = String::new();
-        match &self.found {
-            Err(error) => {
-                let _ = writeln!(text, "{}: cannot be used", self.name);
-                for line in errors::chain(error).lines() {
-                    let _ = writeln!(text, "  {line}");
-                }
-                if let Some(hint) = errors::hint(error) {
-                    let _ = writeln!(text, "  hint: {hint}");
-                }
+        let library = match &found.library {
+            Some(library) => format!(
+                "{} ({})",
+                printable(&library.path.to_string_lossy()),
+                library.origin
+            ),
+            None => "built in".to_owned(),
+        };
+        let version = printable(&found.version);
+        let _ = writeln!(text, "{} {version}\n  library: {library}", self.name);
+        if let Some(plugins) = &found.plugins {
+            let _ = writeln!(text, "  plugins file: {}", printable(plugins));
+        }
+        for device in &found.devices {
+            let _ = writeln!(
+                text,
+                "  {:<8} {}",
+                device.name,
+                printable(&device.full_name)
+            );
+            for (key, detail, _) in &device.details {
+                let _ = writeln!(
+                    text,
+                    "           {}: {}",
+                    key.replace('_', " "),
+                    printable(detail)
+                );
             }
-            Ok(found) => {
-                let library = match &found.library {
-                    Some(library) => format!(
-                        "{} ({})",
-                        printable(&library.path.to_string_lossy()),
-                        library.origin
-                    ),
-                    None => "built in".to_owned(),
-                };
-                let version = printable(&found.version);
-                let _ = writeln!(text, "{} {version}\n  library: {library}", self.name);
-                if let Some(plugins) = &found.plugins {
-                    let _ = writeln!(text, "  plugins file: {}", printable(plugins));
-                }
-                for device in &found.devices {
-                    let _ = writeln!(
-                        text,
-                        "  {:<8} {}",
-                        device.name,
-                        printable(&device.full_name)
-                    );
-                    for (key, detail, _) in &device.details {
-                        let _ = writeln!(
-                            text,
-                            "           {}: {}",
-                            key.replace('_', " "),
-                            printable(detail)
-                        );
-                    }
-                }
-                if !found.unusable.is_empty() {
-                    text += "  not usable:\n";
-                }
-                for device in &found.unusable {
-                    let _ = writeln!(
-                        text,
-                        "  {:<8} {}\n           hint: {}",
-                        device.name,
-                        printable(&device.reason),
-                        printable(&device.remedy)
-                    );
-                }
-            }
+        }
+        if !found.unusable.is_empty() {
+            text += "  not usable:\n";
+        }
+        for device in &found.unusable {
+            let _ = writeln!(
+                text,
+                "  {:<8} {}\n           hint: {}",
+                device.name,
+                printable(&device.reason),
+                printable(&device.remedy)
+            );
         }
         text
     }

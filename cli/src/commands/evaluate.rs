@@ -171,8 +171,16 @@ impl EvaluateOptions {
 }
 
 impl EvaluateOptions {
-    /// Returns the classes that archives have for their images. An image whose classes cannot be used fails.
+    /// Returns the classes that archives have for their images. An image whose classes cannot be used fails. Without a
+    /// flag they are used if all images have some.
     fn take_written(&mut self) -> Vec<WrittenClasses> {
+        let has_classes = |image: &Input| {
+            let member = image.member.as_ref();
+            member.is_some_and(|member| member.truth.is_some())
+        };
+        let list = &self.runs.inputs.list;
+        self.truth.is_webdataset |=
+            !self.truth.is_named() && !list.is_empty() && list.iter().all(has_classes);
         let images = self.runs.inputs.list.iter_mut();
         let is_used = self.truth.is_webdataset;
         let written = images.filter(|_| is_used).filter_map(|image| {

@@ -63,6 +63,11 @@ impl TruthOptions {
         })
     }
 
+    /// Returns whether there is a file with ground truth, or a flag names another form.
+    pub fn is_named(&self) -> bool {
+        self.file.is_some() || self.is_webdataset || self.folders.is_some()
+    }
+
     /// Returns whether a flag names the ground truth, so that it needs no directory but those in the names of images.
     pub fn is_independent(&self) -> bool {
         self.file.is_some() || self.is_webdataset || self.folders == Some(TruthFolders::Names)

@@ -57,8 +57,9 @@ fn noise(bisection: &Bisection, text: &mut String) {
     for node in nodes {
         let _ = writeln!(
             text,
-            "    adds {:>8.3} %, SQNR {:>6.2} dB  #{} {} ({})",
+            "    adds {:>8.3} % (SQNR {:>6.2} dB), with the errors before it {:>6.2} dB  #{} {} ({})",
             100.0 * node.added,
+            -10.0 * node.added.log10(),
             node.sqnr,
             node.index,
             printable(&node.name),
@@ -186,14 +187,14 @@ fn line(node: &LookedAt) -> String {
     match &node.problem {
         Some(problem) => format!("{named}{}\n", printable(problem)),
         None => format!(
-            "{named}{:?}: relative error {}, max {}, range [{:.4}, {:.4}] and [{:.4}, {:.4}]\n",
+            "{named}{:?}: relative error {}, max {}, range [{}, {}] and [{}, {}]\n",
             node.shape,
             number(node.relative_error),
             number(node.max_error),
-            node.ranges[0][0],
-            node.ranges[0][1],
-            node.ranges[1][0],
-            node.ranges[1][1]
+            number(node.ranges[0][0]),
+            number(node.ranges[0][1]),
+            number(node.ranges[1][0]),
+            number(node.ranges[1][1])
         ),
     }
 }

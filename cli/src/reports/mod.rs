@@ -7,7 +7,10 @@ mod html;
 mod json;
 mod junit;
 mod markdown;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod rows;
+mod table;
 mod text;
 mod wording;
 
@@ -38,6 +41,8 @@ fn exporter(format: ReportFormat) -> &'static dyn Exporter {
         ReportFormat::Junit => &junit::Junit,
         ReportFormat::Html => &html::Html,
         ReportFormat::Csv => &rows::Rows,
+        #[cfg(feature = "parquet")]
+        ReportFormat::Parquet => &rows::ParquetRows,
     }
 }
 
@@ -68,18 +73,18 @@ pub fn open(reports: &[ReportPath]) -> anyhow::Result<Vec<Destination>> {
 
 /// Splits the files for rows from the other reports.
 pub fn split_rows(reports: &[ReportPath]) -> (Vec<ReportPath>, Vec<ReportPath>) {
-    let is_rows = |report: &ReportPath| report.format == ReportFormat::Csv;
+    let is_rows = |report: &ReportPath| report.format.has_rows();
     reports.iter().cloned().partition(is_rows)
 }
 
 /// Opens the files for rows of an evaluation, and stdout if it has that format.
 pub fn open_rows(files: &[ReportPath], format: ResultFormat) -> anyhow::Result<Vec<AnswerRows>> {
-    let outputs = files
+    let files = files
         .iter()
-        .map(|file| Output::open(FLAG, Some(&file.path)));
-    let stdout = (format == ResultFormat::Csv).then(|| Output::open(FLAG, None));
-    let start = |output: anyhow::Result<Output>| AnswerRows::start(output?);
-    outputs.chain(stdout).map(start).collect()
+        .map(|file| (file.format, Some(file.path.as_path())));
+    let stdout = (format == ResultFormat::Csv).then_some((ReportFormat::Csv, None));
+    let start = |(format, path)| AnswerRows::start(format, Output::open(FLAG, path)?);
+    files.chain(stdout).map(start).collect()
 }
 
 /// The form of the results on stdout.

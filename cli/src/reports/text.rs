@@ -7,11 +7,11 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use evaluation::accuracy::{Counts, MultiLabel, SingleLabel};
 use evaluation::agreement::{Basis, Gate, Verdict};
-use evaluation::statistics::Rate;
 use evaluation::text::{counted, number, printable};
 use evaluation::{ComparedPair, ComparisonReport, EvaluationReport, percent};
 
 use super::Exporter;
+use super::table::{metric_rows, rate, rows, table};
 use super::wording::{ComparisonText as _, EvaluationText as _, LISTED, verdict};
 use super::{bisection, changes};
 use crate::errors::Listed;
@@ -177,31 +177,6 @@ fn pairs_table(comparison: &ComparisonReport) -> String {
     format!("\n{}", table(&rows))
 }
 
-/// `27/28, 96.4 %`.
-fn rate(rate: &Rate) -> String {
-    if rate.of == 0 {
-        return "-".to_owned();
-    }
-    format!("{}/{}, {} %", rate.count, rate.of, percent(rate.share))
-}
-
-/// Aligns the columns of rows.
-fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
-    let mut text = String::new();
-    let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.max().unwrap_or(0)
-    });
-    for row in rows {
-        let cells = row.iter().zip(widths);
-        let cells: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
-        let _ = writeln!(text, "  {}", cells.join("  ").trim_end());
-    }
-    text
-}
-
 fn runs_text(form: &Text, comparison: &ComparisonReport, text: &mut String) {
     for (index, run) in comparison.runs.iter().enumerate() {
         let kind = if index == comparison.reference {
@@ -338,7 +313,11 @@ fn evaluation_text(form: &Text, evaluation: &EvaluationReport) -> String {
     for (index, ..) in evaluation.evaluated() {
         text += &changes::text(evaluation, index, form.verbose);
     }
-    text += &results_table(evaluation);
+    text += &if form.verbose || evaluation.evaluated().count() == 1 {
+        side_by_side(evaluation, form.verbose)
+    } else {
+        runs_table(evaluation)
+    };
     text.push('\n');
     for (index, run) in evaluation.runs.iter().enumerate() {
         let what = match &run.results {
@@ -372,14 +351,26 @@ fn evaluation_text(form: &Text, evaluation: &EvaluationReport) -> String {
     text
 }
 
-/// Returns the results of all runs side by side; nothing if no run was evaluated.
-fn results_table(evaluation: &EvaluationReport) -> String {
+/// Returns a row for each run; nothing if no run was evaluated.
+fn runs_table(evaluation: &EvaluationReport) -> String {
+    match &*rows(evaluation) {
+        [_heading] => String::new(),
+        rows => format!("\n{}", table(rows)),
+    }
+}
+
+/// Returns the results of all runs side by side, with `all_metrics` also those that only gates use; nothing if no run was
+/// evaluated.
+fn side_by_side(evaluation: &EvaluationReport, all_metrics: bool) -> String {
     let runs = evaluation.evaluated();
     let titles: Vec<String> = runs.map(|(index, ..)| evaluation.title(index)).collect();
     if titles.is_empty() {
         return String::new();
     }
-    let rows = evaluation.side_by_side();
+    let mut rows = evaluation.side_by_side();
+    if all_metrics {
+        rows.extend(metric_rows(evaluation));
+    }
     let cells = rows.iter().flat_map(|(_, values)| values).chain(&titles);
     let width = cells.map(|cell| cell.chars().count()).max().unwrap_or(0) + 2;
     let mut text = "\n".to_owned();

@@ -248,10 +248,10 @@ fn single_label_values(counts: &SingleLabel, values: &mut Vec<(String, String)>)
         && let Some(Calibrated { mean, p95 }) = calibration.calibrated()
     {
         let error = calibration.error();
-        values.push(("calibration error".to_owned(), format!("{error:.4}")));
+        values.push(("calibration error".to_owned(), number(error)));
         values.push((
             "same, if calibrated".to_owned(),
-            format!("mean {mean:.4}, 95th percentile {p95:.4}"),
+            format!("mean {}, 95th percentile {}", number(mean), number(p95)),
         ));
     }
 }

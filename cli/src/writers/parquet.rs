@@ -144,15 +144,16 @@ impl Parquet {
 /// Starts a file of rows.
 pub fn start(output: Output) -> anyhow::Result<SerializedFileWriter<Output>> {
     let schema = Arc::new(parse_message_type(SCHEMA)?);
+    Ok(SerializedFileWriter::new(output, schema, properties())?)
+}
+
+/// Returns the properties of every file.
+pub fn properties() -> Arc<WriterProperties> {
     // Values that repeat are written once, and other compressors would have to be compiled.
     let properties = WriterProperties::builder()
         .set_compression(Compression::UNCOMPRESSED)
         .set_created_by(format!("classify {}", env!("CARGO_PKG_VERSION")));
-    Ok(SerializedFileWriter::new(
-        output,
-        schema,
-        Arc::new(properties.build()),
-    )?)
+    Arc::new(properties.build())
 }
 
 fn text(text: &str) -> ByteArray {

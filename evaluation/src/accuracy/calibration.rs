@@ -37,6 +37,7 @@ impl Bin {
 
 /// The calibration error that a calibrated model would show.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Calibrated {
     /// The mean over simulated sets of images.
     pub mean: f64,

@@ -11,6 +11,7 @@ use super::imagenet::is_synset;
 
 /// The form of ground truth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum TruthForm {
@@ -49,6 +50,7 @@ impl fmt::Display for TruthForm {
 
 /// The extent of ground truth: the classes and the images that have one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct TruthSummary {
     /// The form.
     pub form: TruthForm,

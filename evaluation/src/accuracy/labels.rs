@@ -7,6 +7,7 @@ use super::lookup::key;
 
 /// The difference between the labels of a run and the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LabelDifference {
     /// The same names in another order.

@@ -1,10 +1,10 @@
 //! Metrics by name: `docs/evaluate.md` has their formulas.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use image_classification::{Labels, Scoring};
-use serde_json::{Map, Value, json};
 
 use super::error::GroundTruthError;
 use super::lookup::ClassLookup;
@@ -415,15 +415,15 @@ fn mcc(counts: &SingleLabel) -> f64 {
 }
 
 /// Returns the values of all metrics that are not about one class, by their names.
-pub fn all_metrics(accuracy: &Accuracy, top: impl Iterator<Item = usize>) -> Value {
+pub fn all_metrics(accuracy: &Accuracy, top: impl Iterator<Item = usize>) -> BTreeMap<String, f64> {
     let plain = PLAIN.iter().chain(&["exact-match"]).skip(1);
     let plain = plain.filter_map(|name| name.parse().ok());
     let metrics = top.map(Metric::Top).chain(plain);
     let value = |metric: Metric| {
         let value = metric.value(accuracy, None).ok()?;
-        Some((metric.to_string(), json!(value)))
+        Some((metric.to_string(), value))
     };
-    Value::Object(metrics.filter_map(value).collect::<Map<_, _>>())
+    metrics.filter_map(value).collect()
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub struct Decisions {
 
 /// Precision, recall and their harmonic mean; 0 without cases.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Quality {
     /// The share of given classes that are right.
     pub precision: f64,

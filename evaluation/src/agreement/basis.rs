@@ -4,6 +4,7 @@ use image_classification::Scoring;
 
 /// The values of two runs that are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Basis {
     /// Both give logits: their probabilities and, because a softmax that saturates hides them, the logits.

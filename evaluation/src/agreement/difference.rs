@@ -102,6 +102,7 @@ pub enum Difference {
     clippy::struct_excessive_bools,
     reason = "what is counted are yes and no"
 )]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Values {
     /// The best class is the same.
     pub top1_match: bool,

@@ -7,6 +7,7 @@ use crate::statistics::Rate;
 
 /// The verdict of a comparison or an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// The answers of one run were recorded, as requested. No runs were compared.
@@ -21,6 +22,7 @@ pub enum Verdict {
 
 /// A limit, and whether it holds.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Gate {
     /// A stable name: `finite`, `max-delta`, `logits`, `informative`, `order`, `top1`, `overlap`;
     /// of an evaluation `min-top1`, `max-drop`, `min-truth`.

@@ -10,6 +10,7 @@ use crate::share::Share;
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ToleranceName {
     /// |Δp| ≤ 0.0001, logits within 0.0001, and the same order except for ties, on every image
@@ -49,6 +50,7 @@ impl fmt::Display for ToleranceName {
 
 /// The conditions of agreement of two runs. A limit that is `None` is not checked.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Tolerance {
     /// The name of the tolerance that it is based on.
     pub name: ToleranceName,
@@ -66,8 +68,10 @@ pub struct Tolerance {
     /// best class: their probabilities, and their outputs as a share of the largest one. 0 for `f32`.
     pub best_tie: f64,
     /// The share of images with the same best class.
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<f64>"))]
     pub min_top1: Option<Share>,
     /// The mean over the images of the share of the k best classes that both have.
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<f64>"))]
     pub min_overlap: Option<Share>,
 }
 

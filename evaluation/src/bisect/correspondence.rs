@@ -11,6 +11,8 @@ use model_file::onnx::{Attribute, Model, Node, Tensor};
 use prost::Message as _;
 use prost::bytes::Bytes;
 
+use super::integers;
+
 /// The source of a value that is not a weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Source {
@@ -48,7 +50,7 @@ fn converts(node: &Node) -> bool {
 /// Commutative operators.
 fn commutes(node: &Node) -> bool {
     matches!(
-        node.operator().as_ref(),
+        integers::operator(node).as_ref(),
         "Add" | "Mul" | "Sum" | "Max" | "Min"
     )
 }
@@ -121,14 +123,17 @@ impl<'a> Wiring<'a> {
         }
     }
 
-    fn operator(&self, node: usize) -> (&Bytes, &Bytes) {
-        static NONE: Bytes = Bytes::new();
+    /// The operator and its domain. One on integers is the one that it stands for.
+    fn operator(&self, node: usize) -> (&[u8], &[u8]) {
         let node = &self.nodes[node];
+        if let Some(float) = integers::float_operator(node) {
+            return (float.as_bytes(), &[]);
+        }
         // ONNX's own domain has two names.
-        let domain = node.domain.as_ref().filter(|_| !node.is_onnx());
+        let domain = node.domain.as_deref().filter(|_| !node.is_onnx());
         (
-            node.op_type.as_ref().unwrap_or(&NONE),
-            domain.unwrap_or(&NONE),
+            node.op_type.as_deref().unwrap_or_default(),
+            domain.unwrap_or_default(),
         )
     }
 
@@ -360,14 +365,15 @@ impl Matching<'_> {
     fn by_name(&mut self) {
         let (mut values, mut names) = (HashMap::new(), HashMap::new());
         for (its, node) in self.other.nodes.iter().enumerate() {
-            values.extend(node.output.iter().map(|output| (output, its)));
-            names.extend(node.name.iter().map(|name| (name, its)));
+            values.extend(node.output.iter().flat_map(spellings).map(|it| (it, its)));
+            names.extend(node.name.iter().flat_map(spellings).map(|it| (it, its)));
         }
         for (index, node) in self.one.nodes.iter().enumerate() {
-            let mut outputs = node.output.iter().filter(|output| !output.is_empty());
-            let made = outputs.find_map(|output| values.get(output));
-            let name = node.name.as_ref().filter(|name| !name.is_empty());
-            let named = name.and_then(|name| names.get(name));
+            let outputs = node.output.iter().filter(|output| !output.is_empty());
+            let mut outputs = outputs.flat_map(spellings);
+            let made = outputs.find_map(|output| values.get(&output));
+            let name = node.name.iter().filter(|name| !name.is_empty());
+            let named = name.flat_map(spellings).find_map(|name| names.get(&name));
             for its in made.into_iter().chain(named) {
                 self.join_if_alike(index, *its);
             }
@@ -431,10 +437,15 @@ impl Matching<'_> {
     }
 }
 
+/// Returns a name, and the one that it has in a float model.
+fn spellings(name: &Bytes) -> impl Iterator<Item = Bytes> + use<> {
+    [Some(name.clone()), integers::float_name(name)]
+        .into_iter()
+        .flatten()
+}
+
 /// The nodes by operator and inputs.
-fn wired<'a>(
-    wiring: &'a Wiring<'_>,
-) -> HashMap<((&'a Bytes, &'a Bytes), &'a [Source]), Vec<usize>> {
+fn wired<'a>(wiring: &'a Wiring<'_>) -> HashMap<((&'a [u8], &'a [u8]), &'a [Source]), Vec<usize>> {
     let mut found: HashMap<_, Vec<usize>> = HashMap::new();
     for node in 0..wiring.nodes.len() {
         let key = (wiring.operator(node), wiring.sources[node].as_slice());

@@ -1,6 +1,6 @@
 //! Looks at values of two models, and their results.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 use backend_api::Tensor;
@@ -13,6 +13,7 @@ use super::quantized::Quantized;
 use super::result::{Bisection, LookedAt, Unknown};
 use super::search::{Look, Search};
 use super::side::Side;
+use super::twins::Twins;
 
 /// The most nodes in one look.
 const MOST_AT_ONCE: usize = 32;
@@ -49,6 +50,8 @@ pub struct Inspection<'a> {
     /// The nodes that were looked at, and whether they were looked at alone.
     pub looked_at: BTreeMap<usize, (LookedAt, bool)>,
     output_changed: [f64; 2],
+    /// The nodes of both models that need no look of their own.
+    passed_over: [HashSet<usize>; 2],
 }
 
 impl<'a> Inspection<'a> {
@@ -57,19 +60,17 @@ impl<'a> Inspection<'a> {
         counterparts: Vec<Option<usize>>,
         own: [&'a [f32]; 2],
         limit: f64,
-        is_quantized: bool,
+        quantized: Option<&[Quantized; 2]>,
         directory: &'a Path,
     ) -> Self {
         let used = sides[0].model.used();
         let nodes = sides[0].model.nodes().iter().zip(&counterparts);
-        let quantized = if is_quantized {
-            Quantized::of_sides(sides, &counterparts)
-        } else {
-            [Quantized::default(), Quantized::default()]
-        };
         let values = nodes
-            .map(|(node, counterpart)| values(sides, node, *counterpart, &used, &quantized))
+            .map(|(node, counterpart)| values(sides, node, *counterpart, &used, quantized))
             .collect();
+        let passed_over = quantized
+            .map(|quantized| Quantized::passed_over(sides, &counterparts, quantized))
+            .unwrap_or_default();
         Self {
             sides,
             counterparts,
@@ -84,6 +85,7 @@ impl<'a> Inspection<'a> {
             one_at_a_time: false,
             looked_at: BTreeMap::new(),
             output_changed: [0.0; 2],
+            passed_over,
         }
     }
 
@@ -128,24 +130,78 @@ impl<'a> Inspection<'a> {
         let mut rest = &open[..];
         while !rest.is_empty() && self.looks < most_looks {
             progress(self.looked_at.len());
-            let mut numbers = 0;
-            let fits = |node: &&usize| {
-                numbers += self
-                    .sizes
-                    .as_ref()
-                    .map_or(MOST_NUMBERS / FEW_AT_ONCE, |sizes| sizes[**node]);
-                numbers <= MOST_NUMBERS
-            };
-            let count = rest
-                .iter()
-                .take(MOST_AT_ONCE)
-                .take_while(fits)
-                .count()
-                .max(1);
-            let (now, later) = rest.split_at(count);
+            let (now, later) = rest.split_at(self.at_once(rest));
             self.look(now, search, most_looks);
             rest = later;
         }
+    }
+
+    /// Returns how many of `nodes` fit into a look.
+    fn at_once(&self, nodes: &[usize]) -> usize {
+        let mut numbers = 0;
+        let fits = |node: &&usize| {
+            let sizes = self.sizes.as_ref();
+            numbers += sizes.map_or(MOST_NUMBERS / FEW_AT_ONCE, |sizes| sizes[**node]);
+            numbers <= MOST_NUMBERS
+        };
+        let nodes = nodes.iter().take(MOST_AT_ONCE).take_while(fits);
+        nodes.count().max(1)
+    }
+
+    /// Returns Σ (x − y)² / Σ x² of each node's output y and its twin's x. Nodes whose twin the engine rejects have none.
+    pub fn added_noise(
+        &mut self,
+        twins: &Twins,
+        most_looks: usize,
+        progress: &mut dyn FnMut(usize),
+    ) -> BTreeMap<usize, f64> {
+        let mut added = BTreeMap::new();
+        let nodes: Vec<usize> = twins.values.keys().copied().collect();
+        let mut rest = &nodes[..];
+        let mut parts = Vec::new();
+        while !rest.is_empty() {
+            let (part, later) = rest.split_at(self.at_once(rest));
+            parts.push(part);
+            rest = later;
+        }
+        parts.reverse();
+        while let Some(part) = parts.pop() {
+            if self.looks >= most_looks {
+                break;
+            }
+            progress(self.looked_at.len());
+            self.looks += 1;
+            match self.look_at_twins(twins, part) {
+                Some(found) => added.extend(found),
+                None if part.len() > 1 => {
+                    let (now, later) = part.split_at(part.len() / 2);
+                    parts.extend([later, now]);
+                }
+                None => {}
+            }
+        }
+        added
+    }
+
+    /// Looks at nodes and their twins at once. `None` if the engine rejects the copy.
+    fn look_at_twins(&self, twins: &Twins, nodes: &[usize]) -> Option<Vec<(usize, f64)>> {
+        let side = &self.sides[twins.side];
+        let values = nodes.iter().flat_map(|node| &twins.values[node]);
+        let exposure = Exposure {
+            values: values
+                .map(|value| (value.clone(), Encoding::Single))
+                .collect(),
+            what: What::Numbers,
+        };
+        let row = side.show(&exposure, self.directory).ok()?;
+        let row = row.to_f32();
+        let (_, shown) = exposure.numbers(&row)?;
+        let noise = |(node, pair): (&usize, &[Shown<'_>])| {
+            let apart = Apart::of_values(&pair[0], &pair[1])?;
+            Some((*node, apart.noise?))
+        };
+        let pairs = nodes.iter().zip(shown.chunks_exact(2));
+        Some(pairs.filter_map(noise).collect())
     }
 
     pub fn find_doubles(&mut self) {
@@ -420,6 +476,7 @@ impl<'a> Inspection<'a> {
         let mut nodes = search.unknown();
         nodes.extend(search.not_seen());
         nodes.sort_unstable();
+        nodes.retain(|node| !self.passed_over[0].contains(node));
         found.unknown = nodes.into_iter().map(unknown).collect();
         let alone = |first| self.looked_at.get(&first).is_some_and(|(_, alone)| *alone);
         found.certain = found.first.is_some_and(alone) && found.unknown.is_empty();
@@ -430,7 +487,8 @@ impl<'a> Inspection<'a> {
             .and_then(|first| self.counterparts[first])
             .unwrap_or(its_last);
         let its = Search::new(parents, to);
-        let matched: HashSet<usize> = self.counterparts.iter().flatten().copied().collect();
+        let matched = self.counterparts.iter().flatten();
+        let matched: BTreeSet<usize> = matched.chain(&self.passed_over[1]).copied().collect();
         found.only_in_run = its
             .not_seen()
             .into_iter()
@@ -471,7 +529,7 @@ fn values(
     node: &Node,
     counterpart: Option<usize>,
     used: &HashSet<&Bytes>,
-    quantized: &[Quantized; 2],
+    quantized: Option<&[Quantized; 2]>,
 ) -> Result<Vec<Named>, String> {
     let Some(counterpart) = counterpart else {
         return Err("it has no counterpart in the other model".to_owned());
@@ -484,7 +542,10 @@ fn values(
         }
         let other = others.get(place).filter(|other| !other.is_empty());
         let other = other.ok_or("its counterpart in the other model has fewer outputs")?;
-        let [output, other] = Quantized::values(quantized, [output, other]);
+        let [output, other] = match quantized {
+            Some(quantized) => Quantized::values(quantized, [output, other]),
+            None => [output, other],
+        };
         let encodings = [sides[0].encoding(output)?, sides[1].encoding(other)?];
         if encodings[0].is_integer() != encodings[1].is_integer() {
             return Err("its counterpart in the other model has another type".to_owned());

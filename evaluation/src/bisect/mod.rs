@@ -7,12 +7,15 @@
 mod correspondence;
 mod difference;
 mod inspection;
+mod integers;
 mod noise;
 mod quantized;
 mod result;
 mod search;
 mod side;
+mod twins;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::agreement::{Tolerance, ToleranceName};
@@ -21,10 +24,12 @@ use correspondence::correspondence;
 use difference::Apart;
 use inspection::Inspection;
 pub use noise::NodeNoise;
+use quantized::Quantized;
 pub use result::{Bisection, LookedAt, Unknown};
 use search::{Look, Search};
 use side::Side;
 pub use side::{BisectedRun, OpenModel};
+use twins::Twins;
 
 /// Larger graphs would take gigabytes to search.
 const MOST_NODES: usize = 20_000;
@@ -116,7 +121,7 @@ pub fn bisect(
     options: &BisectOptions<'_>,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Bisection, BisectError> {
-    let sides = runs.map(Side::new);
+    let mut sides = runs.map(Side::new);
     let is_quantized = options.models == ModelKind::Quantized;
     let is_one_engine = options.tolerance.is_none()
         && options.comparison == ToleranceName::F32
@@ -160,12 +165,17 @@ pub fn bisect(
     let its_last = sides[1].last().ok_or(BisectError::NoNodes)?;
     let counterparts = correspondence(&sides[0].model, &sides[1].model);
     found.matched = counterparts.iter().flatten().count();
+    let quantized = is_quantized.then(|| Quantized::of_sides(&sides, &counterparts));
+    let twins = quantized
+        .as_ref()
+        .and_then(|quantized| Twins::add(&mut sides, &counterparts, quantized));
+    let has_float = sides.iter().any(|side| !twins::is_quantized(side));
     let mut inspection = Inspection::new(
         &sides,
         counterparts,
         own,
         limit,
-        is_quantized,
+        quantized.as_ref(),
         options.directory,
     );
     if is_one_engine {
@@ -188,13 +198,15 @@ pub fn bisect(
     if is_quantized {
         inspection.look_at_all(&mut search, options.looks, progress);
     }
+    let added = match &twins {
+        Some(twins) => inspection.added_noise(twins, options.looks, progress),
+        None => BTreeMap::new(),
+    };
     let parents = inspection.parents.clone();
     inspection.conclude(&search, its_last, &mut found);
     if is_quantized {
-        found.noise = Some(noise::worst(&found.looked_at, &parents));
-        let is_quantizer =
-            |node: &Unknown| ["QuantizeLinear", "DequantizeLinear"].contains(&&*node.operator);
-        found.only_in_run.retain(|node| !is_quantizer(node));
+        // The distance of two quantized models is the error of neither.
+        found.noise = has_float.then(|| noise::worst(&found.looked_at, &parents, &added));
         if options.agree {
             // Every node of a quantized model differs by its steps.
             found.first = None;

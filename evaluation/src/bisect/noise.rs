@@ -11,6 +11,7 @@ const MOST_LISTED: usize = 10;
 
 /// A node and the error that it adds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct NodeNoise {
     /// Its place in the reference's file, from 0.
     pub index: usize,
@@ -21,15 +22,22 @@ pub struct NodeNoise {
     /// The node's operator.
     pub operator: String,
     /// The signal-to-quantization-noise ratio of its output in decibels: 10 log10(Σ x² / Σ (x − y)²).
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<f64>"))]
     pub sqnr: f64,
     /// The largest noise of its inputs, as Σ (x − y)² / Σ x².
     pub inherited: f64,
-    /// The noise of its output beyond that.
+    /// The noise that the node adds: that of its output against the float node's on the same inputs. If no such node can be
+    /// run, the noise of its output beyond `inherited`.
     pub added: f64,
 }
 
-/// Returns the nodes that add the most noise, the worst first. `parents` has for each node the nodes that it reads from.
-pub(super) fn worst(seen: &[LookedAt], parents: &[Vec<usize>]) -> Vec<NodeNoise> {
+/// Returns the nodes that add the most noise, the worst first. `parents` has for each node the nodes that it reads from,
+/// `added` the noise that nodes add, where it is known.
+pub(super) fn worst(
+    seen: &[LookedAt],
+    parents: &[Vec<usize>],
+    added: &BTreeMap<usize, f64>,
+) -> Vec<NodeNoise> {
     let noise =
         |seen: &LookedAt| Some((seen.index, seen.noise.filter(|_| seen.problem.is_none())?));
     let noises: BTreeMap<usize, f64> = seen.iter().filter_map(noise).collect();
@@ -47,6 +55,11 @@ pub(super) fn worst(seen: &[LookedAt], parents: &[Vec<usize>]) -> Vec<NodeNoise>
     let of_node = |seen: &LookedAt| {
         let noise = *noises.get(&seen.index)?;
         let inherited = inherited[seen.index];
+        let own = if added.is_empty() {
+            noise - inherited
+        } else {
+            *added.get(&seen.index)?
+        };
         Some(NodeNoise {
             index: seen.index,
             run_index: seen.run_index,
@@ -54,7 +67,7 @@ pub(super) fn worst(seen: &[LookedAt], parents: &[Vec<usize>]) -> Vec<NodeNoise>
             operator: seen.operator.clone(),
             sqnr: -10.0 * noise.log10(),
             inherited,
-            added: noise - inherited,
+            added: own,
         })
     };
     let mut all: Vec<NodeNoise> = seen.iter().filter_map(of_node).collect();
@@ -95,9 +108,14 @@ mod tests {
             .enumerate()
             .map(|(i, n)| seen(i, n))
             .collect();
-        let worst = worst(&seen, &parents);
-        let found: Vec<usize> = worst.iter().map(|node| node.index).collect();
-        assert_eq!(found, [3, 1, 0]);
+        let known = BTreeMap::from([(0, 0.001), (3, 0.01), (4, 0.04)]);
+        let of_nodes = |worst: &[NodeNoise]| -> Vec<usize> {
+            let nodes = worst.iter().map(|node| node.index);
+            nodes.collect()
+        };
+        assert_eq!(of_nodes(&worst(&seen, &parents, &known)), [4, 3, 0]);
+        let worst = worst(&seen, &parents, &BTreeMap::new());
+        assert_eq!(of_nodes(&worst), [3, 1, 0]);
         assert!((worst[0].added - 0.1).abs() < 1e-12 && (worst[0].inherited - 0.011).abs() < 1e-12);
         assert!((worst[2].sqnr - 30.0).abs() < 1e-12);
     }
@@ -108,7 +126,7 @@ mod tests {
         let seen: Vec<LookedAt> = (0..20)
             .map(|node| seen(node, Some(node as f64 / 100.0)))
             .collect();
-        let worst = worst(&seen, &parents);
+        let worst = worst(&seen, &parents, &BTreeMap::new());
         assert_eq!((worst.len(), worst[0].index, worst[9].index), (10, 19, 10));
     }
 }

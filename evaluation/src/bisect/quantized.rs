@@ -10,7 +10,8 @@ use super::side::Side;
 /// The values of one model that stand for others.
 #[derive(Debug, Default)]
 pub struct Quantized {
-    /// For each value that only a `QuantizeLinear` reads the value behind its `DequantizeLinear`.
+    /// For each value that only a `QuantizeLinear` reads the value behind its `DequantizeLinear`, and for each integer value
+    /// the real one.
     rounded: HashMap<Bytes, Bytes>,
     /// For each value that only an activation without a counterpart reads the activation's output.
     activated: HashMap<Bytes, Bytes>,
@@ -21,8 +22,9 @@ impl Quantized {
     pub fn of_sides(sides: &[Side<'_>; 2], counterparts: &[Option<usize>]) -> [Self; 2] {
         let back: HashSet<usize> = counterparts.iter().flatten().copied().collect();
         let of = |side: usize, is_matched: &dyn Fn(usize) -> bool| {
-            let model = &sides[side].model;
-            Self::of(model, is_matched)
+            let mut found = Self::of(&sides[side].model, is_matched);
+            found.rounded.extend(sides[side].real_values());
+            found
         };
         [
             of(0, &|node| counterparts[node].is_some()),
@@ -70,6 +72,55 @@ impl Quantized {
             }
         }
         found
+    }
+
+    /// Returns the nodes of both models that need no look of their own: activations whose values are compared as those of
+    /// the nodes before them, and quantizers that the other model lacks.
+    pub fn passed_over(
+        sides: &[Side<'_>; 2],
+        counterparts: &[Option<usize>],
+        quantized: &[Self; 2],
+    ) -> [HashSet<usize>; 2] {
+        let matched = [
+            (0..counterparts.len())
+                .filter(|node| counterparts[*node].is_some())
+                .collect(),
+            counterparts
+                .iter()
+                .flatten()
+                .copied()
+                .collect::<HashSet<usize>>(),
+        ];
+        let mut passed = [0, 1].map(|side: usize| {
+            let nodes = sides[side].model.nodes().iter().enumerate();
+            let only_here = nodes.filter(|(index, _)| !matched[side].contains(index));
+            let quantizers = only_here.filter(|(_, node)| {
+                ["QuantizeLinear", "DequantizeLinear"].contains(&&*node.operator())
+            });
+            quantizers
+                .map(|(index, _)| index)
+                .collect::<HashSet<usize>>()
+        });
+        let makers = sides.each_ref().map(|side| side.model.makers());
+        for (index, counterpart) in counterparts.iter().enumerate() {
+            let nodes = [Some(index), *counterpart];
+            let outputs = [0, 1].map(|side: usize| {
+                let node = &sides[side].model.nodes()[nodes[side]?];
+                node.output.first()
+            });
+            let [Some(one), Some(other)] = outputs else {
+                continue;
+            };
+            let compared = Self::values(quantized, [one, other]);
+            for side in [0, 1] {
+                let after = quantized[side].activated.values();
+                if after.into_iter().any(|after| after == compared[side]) {
+                    let maker = makers[side].get(compared[side]);
+                    passed[side].extend(maker.map(|(node, _)| *node));
+                }
+            }
+        }
+        passed
     }
 
     /// Returns the values to compare for an output of a node and of its counterpart. A value that is quantized at once has

@@ -6,6 +6,7 @@ use super::noise::NodeNoise;
 
 /// The result of the search.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Bisection {
     /// The image.
     #[serde(rename = "picture")]
@@ -35,10 +36,12 @@ pub struct Bisection {
     /// The nodes of the run's model without a counterpart that lead to its output, and to `first` if that is known.
     pub only_in_run: Vec<Unknown>,
     /// By how much exposing values changed the model's own output at most: of the reference and the run.
+    #[cfg_attr(feature = "schemars", schemars(with = "[Option<f64>; 2]"))]
     pub output_changed: [f64; 2],
     /// max |x − y| / max |x| of the outputs without looking.
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<f64>"))]
     pub output_error: f64,
-    /// The nodes that add the most error, the worst first, if one of the models is quantized.
+    /// The nodes that add the most error, the worst first, if one of the models is quantized and the other is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise: Option<Vec<NodeNoise>>,
     /// True if the outputs differ within the tolerance, or if the runs agree and no node is known to differ.
@@ -47,6 +50,7 @@ pub struct Bisection {
 
 /// A node that was looked at.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct LookedAt {
     /// Its place in the reference's file, from 0.
     pub index: usize,
@@ -61,10 +65,13 @@ pub struct LookedAt {
     /// The shape of that output.
     pub shape: Vec<usize>,
     /// Least and largest value of the reference and of the run.
+    #[cfg_attr(feature = "schemars", schemars(with = "[[Option<f64>; 2]; 2]"))]
     pub ranges: [[f64; 2]; 2],
     /// max |x − y|.
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<f64>"))]
     pub max_error: f64,
     /// max |x − y| / max |x|.
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<f64>"))]
     pub relative_error: f64,
     /// Σ (x − y)² / Σ x². `None` for integers and for values of which none is above 0.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +85,7 @@ pub struct LookedAt {
 
 /// A node that could not be inspected.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Unknown {
     /// The node's place in the file, from 0.
     pub index: usize,

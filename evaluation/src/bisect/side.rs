@@ -1,6 +1,7 @@
 //! One of the two runs, and copies of its model that show values.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -9,11 +10,12 @@ use std::sync::Arc;
 
 use backend_api::{BlockingInfer as _, Error, InferBackend, Tensor};
 use model_file::expose::{Encoding, Exposure};
-use model_file::onnx::{self, DataType, Model};
+use model_file::onnx::{self, DataType, Model, Node, Tensor as Weights};
 use model_file::{Kind, OnnxModel};
 use prost::Message as _;
 use prost::bytes::Bytes;
 
+use super::integers;
 use crate::text::chain;
 
 /// Opens the model in a file with one infer request, as the run's own model is opened.
@@ -45,6 +47,13 @@ impl fmt::Debug for BisectedRun<'_> {
     }
 }
 
+/// Nodes and weights that a copy of a model has more than the model.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Addition {
+    pub nodes: Vec<Node>,
+    pub weights: Vec<Weights>,
+}
+
 /// One of the two runs.
 pub(super) struct Side<'a> {
     pub name: &'a str,
@@ -56,6 +65,10 @@ pub(super) struct Side<'a> {
     /// The files of the model's tensors: the location as the model writes it, and the file.
     data: Vec<(String, PathBuf)>,
     kinds: HashMap<Bytes, Kind>,
+    /// For each integer value of a model with operators on integers the node that makes real numbers of it.
+    dequantizers: HashMap<Bytes, Node>,
+    /// The additions that make values which the model lacks.
+    additions: HashMap<Bytes, Addition>,
 }
 
 impl<'a> Side<'a> {
@@ -64,16 +77,72 @@ impl<'a> Side<'a> {
         let mut model = run.model.model;
         let info = run.backend.info();
         model.keep_output(&info.output.name, info.output_place());
-        Self {
+        let dequantizers = integers::dequantizers(&model);
+        let mut side = Self {
             name: run.name,
             kinds,
             model,
+            dequantizers,
+            additions: HashMap::new(),
             backend: run.backend,
             open: run.open,
             has_doubles: run.has_doubles,
             tensor: Arc::new(run.tensor),
             data: run.model.external_data,
+        };
+        for node in side.dequantizers.clone().into_values() {
+            let addition = Addition {
+                nodes: vec![node.clone()],
+                weights: Vec::new(),
+            };
+            side.add(node.output[0].clone(), addition);
         }
+        side
+    }
+
+    /// Adds a value of real numbers that the model lacks.
+    pub fn add(&mut self, value: Bytes, addition: Addition) {
+        self.kinds
+            .insert(value.clone(), Kind::Tensor(DataType::Float));
+        self.additions.insert(value, addition);
+    }
+
+    /// Returns each integer value with the name of the real one.
+    pub fn real_values(&self) -> impl Iterator<Item = (Bytes, Bytes)> {
+        let nodes = self.dequantizers.iter();
+        nodes.map(|(value, node)| (value.clone(), node.output[0].clone()))
+    }
+
+    /// Returns the name of the real value of `value`, and adds the node that makes it, if there is one.
+    pub fn real(&self, value: &Bytes, addition: &mut Addition) -> Bytes {
+        let Some(node) = self.dequantizers.get(value) else {
+            return value.clone();
+        };
+        addition.nodes.push(node.clone());
+        node.output[0].clone()
+    }
+
+    /// Returns the model with the additions that make the values of an exposure.
+    fn with_additions(&self, exposure: &Exposure) -> Cow<'_, Model> {
+        let names = exposure.values.iter();
+        let additions = names.filter_map(|(name, _)| self.additions.get(name));
+        let mut additions = additions.peekable();
+        if additions.peek().is_none() {
+            return Cow::Borrowed(&self.model);
+        }
+        let mut model = self.model.clone();
+        let graph = model.graph.get_or_insert_default();
+        // Several values may need the same node.
+        let (mut nodes, mut weights) = (HashSet::new(), HashSet::new());
+        for addition in additions {
+            let new = addition.nodes.iter();
+            let new = new.filter(|node| nodes.insert(&node.output));
+            graph.node.extend(new.cloned());
+            let new = addition.weights.iter();
+            let new = new.filter(|tensor| weights.insert(&tensor.name));
+            graph.initializer.extend(new.cloned());
+        }
+        Cow::Owned(model)
     }
 
     /// The output of the model as it is.
@@ -107,7 +176,7 @@ impl<'a> Side<'a> {
     /// Runs a copy of the model that outputs values, and returns the row, or the reason for the failure.
     pub fn show(&self, exposure: &Exposure, directory: &Path) -> Result<Tensor, String> {
         let model = exposure
-            .apply(&self.model)
+            .apply(&self.with_additions(exposure))
             .ok_or("the model has no output")?;
         // A new directory: engines may still have the last model's file open.
         let directory = tempfile::tempdir_in(directory).map_err(|error| chain(&error))?;

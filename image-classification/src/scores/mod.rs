@@ -113,6 +113,7 @@ impl ScoresError {
 /// All settings for reading a model's output.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Interpretation {
     /// The rule for its values.
     pub scoring: Scoring,

@@ -10,6 +10,7 @@ use super::{is_distribution, real_values};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub enum OutputKind {
     /// Any numbers, one for each class; exactly one class is right. Their softmax is a distribution.
     Logits,
@@ -41,6 +42,7 @@ impl fmt::Display for OutputKind {
 /// The affine quantization of an integer input or output: the real value is `scale × (q − zero_point)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Quantization {
     /// The real value of one step.
     pub scale: f32,
@@ -93,6 +95,7 @@ impl fmt::Display for ScoreKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub enum Scoring {
     /// The output is a distribution already.
     Probability,

@@ -10,10 +10,12 @@ use serde_json::{Value, json};
 use super::measure::{Bench, Plan, Round, sum};
 use evaluation::Machine;
 use evaluation::statistics::Distribution;
-use evaluation::text::{counted, printable};
+use evaluation::text::{counted, number, printable};
 
 /// The width of the names of the rows.
-const LABEL: usize = 32;
+const LABEL: usize = 28;
+/// The width of a value: `12345.6 images/s`.
+const WIDEST: usize = 16;
 
 /// Images in a second over the rounds.
 #[derive(Debug, Clone, Copy)]
@@ -177,6 +179,22 @@ impl Report<'_> {
     }
 }
 
+/// `101.7 images/s`.
+fn per_second(rate: f64) -> String {
+    if rate < 10.0 {
+        return format!("{} images/s", number(rate));
+    }
+    format!("{rate:.1} images/s")
+}
+
+/// `12.5 ms`, `0.031 ms`.
+fn in_milliseconds(milliseconds: f64) -> String {
+    if milliseconds.abs() < 1.0 {
+        return format!("{milliseconds:.3} ms");
+    }
+    format!("{} ms", number(milliseconds))
+}
+
 /// Returns the table of all runs, a column each.
 pub fn table(report: &Report<'_>) -> String {
     let &Report {
@@ -217,7 +235,7 @@ pub fn table(report: &Report<'_>) -> String {
     }
     let widths: Vec<usize> = results
         .iter()
-        .map(|result| printable(&result.name).chars().count().max(9) + 2)
+        .map(|result| printable(&result.name).chars().count().max(WIDEST) + 2)
         .collect();
     let mut row = |label: &str, value: &dyn Fn(&Figures) -> String| {
         let _ = write!(text, "{label:<LABEL$}");
@@ -233,32 +251,28 @@ pub fn table(report: &Report<'_>) -> String {
         value.map_or_else(|| "unknown".to_owned(), format)
     };
     let milliseconds =
-        |seconds: Option<f64>| known(seconds, &|seconds| format!("{:.2}", seconds * 1e3));
+        |seconds: Option<f64>| known(seconds, &|seconds| in_milliseconds(seconds * 1e3));
     row("", &|r| printable(&r.name));
     row("precision", &|r| r.precision.clone());
     row("infer requests", &|r| r.slots.to_string());
-    row("inference alone, images/s", &|r| {
-        format!("{:.1}", r.inference.rate)
-    });
+    row("inference alone", &|r| per_second(r.inference.rate));
     row("  ratio", &|r| {
         ratio(r.inference.rate, first.inference.rate)
     });
     row("  spread over the rounds", &|r| {
         known(r.inference.spread, &percent)
     });
-    row("  latency p50, ms", &|r| format!("{:.2}", r.latency.p50));
-    row("  latency p90, ms", &|r| format!("{:.2}", r.latency.p90));
-    row("  latency p99, ms", &|r| format!("{:.2}", r.latency.p99));
-    row("  latency max, ms", &|r| format!("{:.2}", r.latency.max));
+    row("  latency p50", &|r| in_milliseconds(r.latency.p50));
+    row("  latency p90", &|r| in_milliseconds(r.latency.p90));
+    row("  latency p99", &|r| in_milliseconds(r.latency.p99));
+    row("  latency max", &|r| in_milliseconds(r.latency.max));
     if plan.inference_only {
         return text;
     }
     let path = |r: &Figures, value: &dyn Fn(&Throughput) -> String| {
         r.path.as_ref().map_or_else(String::new, value)
     };
-    row("whole path, images/s", &|r| {
-        path(r, &|path| format!("{:.1}", path.rate))
-    });
+    row("whole path", &|r| path(r, &|path| per_second(path.rate)));
     row("  ratio", &|r| {
         let first = first.path.map_or(f64::NAN, |path| path.rate);
         path(r, &|path| ratio(path.rate, first))
@@ -266,16 +280,14 @@ pub fn table(report: &Report<'_>) -> String {
     row("  spread over the rounds", &|r| {
         path(r, &|path| known(path.spread, &percent))
     });
-    row("CPU for an image, ms", &|r| {
+    row("CPU for an image", &|r| {
         path(r, &|path| milliseconds(path.cpu))
     });
     row("  read and decode", &|r| milliseconds(r.decode_cpu));
     row("  resize and tensor", &|r| milliseconds(r.tensor_cpu));
     row("  inference", &|r| milliseconds(r.inference.cpu));
     row("  the rest", &|r| milliseconds(r.other_cpu()));
-    row("limit: cores / CPU, images/s", &|r| {
-        known(r.limit, &|limit| format!("{limit:.1}"))
-    });
+    row("limit: cores / CPU", &|r| known(r.limit, &per_second));
     row("  share reached", &|r| known(r.efficiency(), &percent));
     text
 }
