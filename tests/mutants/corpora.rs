@@ -32,7 +32,12 @@ pub enum Kind {
     Planted,
 }
 
-const fn own(name: &'static str, form: Form, start: fn(&Path) -> Box<dyn Reader>, few: u64) -> Corpus {
+const fn own(
+    name: &'static str,
+    form: Form,
+    start: fn(&Path) -> Box<dyn Reader>,
+    few: u64,
+) -> Corpus {
     Corpus {
         name,
         form,
@@ -91,7 +96,11 @@ pub const CORPORA: [Corpus; 32] = [
     engine("onnx-on-openvino", Form::Bytes, program::onnx_on_openvino),
     engine("onnx-on-rten", Form::Bytes, program::onnx_on_rten),
     engine("ir-on-openvino", Form::Text, program::ir_on_openvino),
-    engine("tflite-on-openvino", Form::Bytes, program::tflite_on_openvino),
+    engine(
+        "tflite-on-openvino",
+        Form::Bytes,
+        program::tflite_on_openvino,
+    ),
     Corpus {
         kind: Kind::Planted,
         ..own("planted", Form::Bytes, reader::planted, 0)

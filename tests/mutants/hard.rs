@@ -14,7 +14,7 @@ use crate::supervisor::{Figures, Plan, run as supervise};
 use crate::worker;
 
 /// A worker that is silent for so long hangs. A process of its own has less time.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_mins(3);
 /// The seed without `--seed`.
 const SEED: u64 = 1;
 
@@ -27,7 +27,9 @@ pub fn run(arguments: &[&str]) -> anyhow::Result<ExitCode> {
     let (mut only, mut count, mut seed, mut out) = (Vec::new(), None, SEED, None);
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
-        let value = words.next().with_context(|| format!("{word} needs a value"))?;
+        let value = words
+            .next()
+            .with_context(|| format!("{word} needs a value"))?;
         match *word {
             "--only" => only.push(worker::corpus(value)?),
             "--count" => count = Some(value.parse().context("--count takes a number")?),
@@ -50,7 +52,11 @@ pub fn run(arguments: &[&str]) -> anyhow::Result<ExitCode> {
     let directory = tempfile::tempdir()?;
     write_seeds(directory.path(), &made)?;
     let findings = checkout().join("target/mutants");
-    let build = if cfg!(debug_assertions) { "debug" } else { "release" };
+    let build = if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        "release"
+    };
     println!("seed {seed}, {build} build");
     println!("{}", row(&HEAD));
     println!("{}", row(&HEAD.map(|_| "---")));
@@ -65,7 +71,10 @@ pub fn run(arguments: &[&str]) -> anyhow::Result<ExitCode> {
             patience: PATIENCE,
         };
         let figures = supervise(corpus, &plan).with_context(|| corpus.name.to_owned())?;
-        println!("{}", row(&cells(corpus, &figures).each_ref().map(String::as_str)));
+        println!(
+            "{}",
+            row(&cells(corpus, &figures).each_ref().map(String::as_str))
+        );
         for fault in figures.faults(corpus) {
             faults.push(format!("{}: {fault}", corpus.name));
         }
@@ -74,12 +83,28 @@ pub fn run(arguments: &[&str]) -> anyhow::Result<ExitCode> {
     for fault in &faults {
         println!("{fault}");
     }
-    println!("verify-hard: {}", if faults.is_empty() { "passed" } else { "FAILED" });
+    println!(
+        "verify-hard: {}",
+        if faults.is_empty() {
+            "passed"
+        } else {
+            "FAILED"
+        }
+    );
     Ok(ExitCode::from(u8::from(!faults.is_empty())))
 }
 
 const HEAD: [&str; 10] = [
-    "corpus", "tried", "answered", "refused", "engine died", "crashes", "hangs", "good files lost", "peak MiB", "seconds",
+    "corpus",
+    "tried",
+    "answered",
+    "refused",
+    "engine died",
+    "crashes",
+    "hangs",
+    "good files lost",
+    "peak MiB",
+    "seconds",
 ];
 
 fn row(cells: &[&str; HEAD.len()]) -> String {

@@ -42,11 +42,17 @@ fn main() -> std::process::ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words[..] {
         ["--worker", name, seed, from, to, seeds] => (|| {
-            worker::run(name, seed.parse()?, from.parse()?, to.parse()?, seeds.as_ref())?;
+            worker::run(
+                name,
+                seed.parse()?,
+                from.parse()?,
+                to.parse()?,
+                seeds.as_ref(),
+            )?;
             Ok(ExitCode::SUCCESS)
         })(),
         ["--hard", ref rest @ ..] => hard::run(rest),
-        _ => trials::run(),
+        _ => Ok(trials::run()),
     };
     result.unwrap_or_else(|error: anyhow::Error| {
         eprintln!("error: {error:#}");

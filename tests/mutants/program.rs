@@ -15,7 +15,7 @@ use crate::reader::{Outcome, Reader};
 use crate::worker::peak_kib;
 
 /// A process that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The program in a directory of its own, without the variables of the user.
 fn classify(directory: &Path) -> Command {
@@ -32,8 +32,15 @@ fn classify(directory: &Path) -> Command {
 
 /// Returns what of stderr is no error message.
 fn complaint(stderr: &str) -> Option<String> {
-    let words = ["panicked at", "RUST_BACKTRACE", "stack overflow", "memory allocation of"];
-    let line = stderr.lines().find(|line| words.iter().any(|word| line.contains(word)));
+    let words = [
+        "panicked at",
+        "RUST_BACKTRACE",
+        "stack overflow",
+        "memory allocation of",
+    ];
+    let line = stderr
+        .lines()
+        .find(|line| words.iter().any(|word| line.contains(word)));
     line.map(|line| format!("on stderr: {line}"))
 }
 
@@ -62,6 +69,8 @@ struct Process {
     /// The name of the file.
     file: PathBuf,
     arguments: Vec<String>,
+    /// Its exit code 1 is a verdict, and so an answer.
+    has_verdict: bool,
     /// Its engine has a process of its own, which may die.
     is_isolated: bool,
     peak_kib: i64,
@@ -87,8 +96,9 @@ impl Process {
             return Ok(Outcome::EngineDied);
         }
         Ok(match (status.code(), complaint(&stderr)) {
-            (Some(0 | 1 | 2), Some(complaint)) => Outcome::Failed(complaint),
+            (Some(0..=2), Some(complaint)) => Outcome::Failed(complaint),
             (Some(0), None) => Outcome::Answered(String::new()),
+            (Some(1), None) if self.has_verdict => Outcome::Answered("1".to_owned()),
             (Some(code @ (1 | 2)), None) => Outcome::Refused(code.to_string()),
             _ => Outcome::Failed(format!("{status}: {stderr}")),
         })
@@ -97,7 +107,8 @@ impl Process {
 
 impl Reader for Process {
     fn read(&mut self, bytes: &[u8]) -> Outcome {
-        self.run(bytes).unwrap_or_else(|error| Outcome::Failed(error.to_string()))
+        self.run(bytes)
+            .unwrap_or_else(|error| Outcome::Failed(error.to_string()))
     }
 
     fn peak_kib(&self) -> i64 {
@@ -110,17 +121,20 @@ fn process(directory: &Path, file: &str, arguments: &[&str]) -> Process {
         directory: directory.to_owned(),
         file: directory.join(file),
         arguments: arguments.iter().map(|it| (*it).to_owned()).collect(),
+        has_verdict: arguments
+            .first()
+            .is_some_and(|first| ["compare", "check"].contains(first)),
         is_isolated: false,
         peak_kib: 0,
     }
 }
 
-/// A small model and an image for it, as paths.
+/// A small model and an image for it in the directory, as paths.
 fn model_and_image(directory: &Path) -> (String, String) {
-    let image = directory.join("good.ppm");
-    fs::write(&image, GOOD_IMAGE).expect("a file");
+    fs::write(directory.join("good.ppm"), GOOD_IMAGE).expect("a file");
     let model = small_model("plain.onnx");
-    (model.display().to_string(), image.display().to_string())
+    // Outputs of other programs are found by this name.
+    (model.display().to_string(), "good.ppm".to_owned())
 }
 
 /// An image of two by two pixels.
@@ -130,22 +144,47 @@ pub const GOOD_IMAGE: &[u8] = b"P6 2 2 255\n\x10\x20\x30\xf0\xe0\xd0\x11\x22\x33
 pub fn archives(directory: &Path) -> Box<dyn Reader> {
     let (model, _) = model_and_image(directory);
     let arguments = [
-        "--backend", "rten", "--color", "rgb", "-q", "--format", "json", "-m", &model, "-i", "a.tar",
+        "--backend",
+        "rten",
+        "--color",
+        "rgb",
+        "-q",
+        "--format",
+        "json",
+        "-m",
+        &model,
+        "-i",
+        "a.tar",
     ];
     Box::new(process(directory, "a.tar", &arguments))
 }
 
 fn against<'a>(model: &'a str, image: &'a str, reference: &'a str) -> [&'a str; 13] {
     [
-        "compare", "rten", "-q", "--color", "rgb", "-m", model, "-i", image, "--against", reference,
-        "--scores", "softmax",
+        "compare",
+        "rten",
+        "-q",
+        "--color",
+        "rgb",
+        "-m",
+        model,
+        "-i",
+        image,
+        "--against",
+        reference,
+        "--scores",
+        "softmax",
     ]
 }
 
 /// Arrays of another program in an archive.
 pub fn npz(directory: &Path) -> Box<dyn Reader> {
     let (model, image) = model_and_image(directory);
-    Box::new(process(directory, "a.npz", &against(&model, &image, "a.npz")))
+    Box::new(process(
+        directory,
+        "a.npz",
+        &against(&model, &image, "a.npz"),
+    ))
 }
 
 /// Arrays of another program as a file in a directory.
@@ -156,13 +195,23 @@ pub fn npy(directory: &Path) -> Box<dyn Reader> {
     // The name of the image of the outputs.
     let names = checkout().join("tests/mutants/images.npy");
     fs::copy(names, arrays.join("images.npy")).expect("a copy");
-    let reader = process(directory, "arrays/logits.npy", &against(&model, &image, "arrays"));
+    let reader = process(
+        directory,
+        "arrays/logits.npy",
+        &against(&model, &image, "arrays"),
+    );
     Box::new(reader)
 }
 
 /// Plugins files of OpenVINO.
 pub fn plugins(directory: &Path) -> Box<dyn Reader> {
-    let arguments = ["devices", "--backend", "openvino", "--plugins", "plugins.xml"];
+    let arguments = [
+        "devices",
+        "--backend",
+        "openvino",
+        "--plugins",
+        "plugins.xml",
+    ];
     Box::new(process(directory, "plugins.xml", &arguments))
 }
 
@@ -171,15 +220,31 @@ pub fn gates(directory: &Path) -> Box<dyn Reader> {
     let (model, _) = model_and_image(directory);
     fs::copy(model, directory.join("plain.onnx")).expect("a copy");
     fs::write(directory.join("truth.csv"), "good.ppm 3\n").expect("a file");
-    Box::new(process(directory, "gate.toml", &["check", "-q", "--config", "gate.toml"]))
+    Box::new(process(
+        directory,
+        "gate.toml",
+        &["check", "-q", "--config", "gate.toml"],
+    ))
 }
 
 /// A model of the file called `name` on an engine in a process of its own.
 fn engine(directory: &Path, backend: &str, name: &str) -> Box<dyn Reader> {
     let (_, image) = model_and_image(directory);
     let arguments = [
-        "--backend", backend, "--isolate", "--isolate-memory", "4G", "--timeout", "30", "-q", "--color",
-        "rgb", "-m", name, "-i", &image,
+        "--backend",
+        backend,
+        "--isolate",
+        "--isolate-memory",
+        "4G",
+        "--timeout",
+        "30",
+        "-q",
+        "--color",
+        "rgb",
+        "-m",
+        name,
+        "-i",
+        &image,
     ];
     let mut process = process(directory, name, &arguments);
     process.is_isolated = true;
@@ -227,7 +292,15 @@ impl Stream {
         if self.running.is_none() {
             let mut command = classify(&self.directory);
             command
-                .args(["--backend", "rten", "--color", "rgb", "--scores", "raw", "-q"])
+                .args([
+                    "--backend",
+                    "rten",
+                    "--color",
+                    "rgb",
+                    "--scores",
+                    "raw",
+                    "-q",
+                ])
                 .args(["--image-memory", "256M", "--stream", "-m"])
                 .arg(checkout().join("tests/data/plain.onnx"))
                 .stdin(Stdio::piped())
@@ -263,7 +336,8 @@ impl Stream {
         drop(running.stdin);
         let mut rest = String::new();
         let _ = running.stdout.read_to_string(&mut rest);
-        let status = wait(&mut running.child, &mut self.peak_kib).map_err(|error| error.to_string())?;
+        let status =
+            wait(&mut running.child, &mut self.peak_kib).map_err(|error| error.to_string())?;
         let stderr = fs::read(self.directory.join("stderr")).unwrap_or_default();
         let stderr = String::from_utf8_lossy(&stderr);
         match status {
@@ -321,7 +395,9 @@ pub fn lines(directory: &Path) -> Box<dyn Reader> {
     Box::new(Stream {
         directory: directory.to_owned(),
         line: |bytes| {
-            let line = bytes.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte });
+            let line = bytes
+                .iter()
+                .map(|byte| if *byte == b'\n' { b' ' } else { *byte });
             line.chain([b'\n']).collect()
         },
         running: None,

@@ -66,6 +66,10 @@ impl<F: FnMut(&[u8]) -> Result<String, String>> Reader for Here<F> {
     }
 }
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "the form that `map_err` takes"
+)]
 fn text(error: impl ToString) -> String {
     error.to_string()
 }
@@ -139,7 +143,12 @@ pub fn configuration(directory: &Path) -> Box<dyn Reader> {
     let directory = directory.to_owned();
     Here::boxed(move |bytes| {
         let mut last = Err("no reader takes it".to_owned());
-        for name in ["config.json", "preprocessor_config.json", "metadata.yaml", "model.yml"] {
+        for name in [
+            "config.json",
+            "preprocessor_config.json",
+            "metadata.yaml",
+            "model.yml",
+        ] {
             let path = directory.join(name);
             fs::write(&path, bytes).map_err(text)?;
             let named = sources::read_file(&path);
@@ -161,7 +170,9 @@ pub fn recordings(_: &Path) -> Box<dyn Reader> {
         let mut recording = Recording::read(Cursor::new(bytes)).map_err(text)?;
         let entries = recording.entries(ScoreKind::Auto).len();
         let words = String::from_utf8_lossy(bytes);
-        let digests = words.split('"').filter_map(|word| word.parse::<Digest>().ok());
+        let digests = words
+            .split('"')
+            .filter_map(|word| word.parse::<Digest>().ok());
         let mut found = Vec::new();
         for digest in digests {
             if let Ok(outputs) = recording.outputs_of_file(&digest) {
@@ -191,7 +202,10 @@ pub fn truth(_: &Path) -> Box<dyn Reader> {
             let summary = truth.summary(&images);
             for image in &images {
                 if let Ok(Some(written)) = truth.take(image) {
-                    all.push(format!("{written:?} {:?}", lookup.classes(&written, Some(100)).ok()));
+                    all.push(format!(
+                        "{written:?} {:?}",
+                        lookup.classes(&written, Some(100)).ok()
+                    ));
                 }
             }
             all.push(format!("{is_usable} {is_single} {summary:?}"));

@@ -66,7 +66,7 @@ fn crc32(bytes: &[u8]) -> u32 {
     let sum = bytes.iter().fold(u32::MAX, |sum, byte| {
         let mut sum = sum ^ u32::from(*byte);
         for _ in 0..8 {
-            sum = sum >> 1 ^ (sum & 1) * 0xedb8_8320;
+            sum = (sum >> 1) ^ ((sum & 1) * 0xedb8_8320);
         }
         sum
     });

@@ -45,13 +45,18 @@ pub fn all(has_set_up: bool) -> anyhow::Result<Seeds> {
     add("tflite", files_of(&data, "tflite", "")?);
     let mut others = files_of(&data, "pb", "")?;
     others.extend(files_of(&data, "pdmodel", "")?);
-    others.extend(["git-lfs.onnx", "page.onnx"].map(|name| fs::read(files.join(name)).expect("a file")));
+    others.extend(
+        ["git-lfs.onnx", "page.onnx"].map(|name| fs::read(files.join(name)).expect("a file")),
+    );
     add("other-models", others);
     let texts = |prefix: &str| files_of(&files, "", prefix);
     let own = |corpus: &str| files_of(&checkout().join("tests/mutants/seeds").join(corpus), "", "");
     add("labels", [texts("labels")?, own("labels")?].concat());
     add("truth", [texts("truth")?, own("truth")?].concat());
-    add("configuration", [texts("preprocess")?, own("configuration")?].concat());
+    add(
+        "configuration",
+        [texts("preprocess")?, own("configuration")?].concat(),
+    );
     add("plugins", [texts("plugins")?, own("plugins")?].concat());
     add("gates", own("gates")?);
     add("lines", own("lines")?);
@@ -63,11 +68,21 @@ pub fn all(has_set_up: bool) -> anyhow::Result<Seeds> {
     add("recordings", [texts("recording")?, vec![recorded]].concat());
     add("answers", vec![stored(made.path())?]);
     for name in ["onnx-on-openvino", "onnx-on-onnxruntime", "onnx-on-rten"] {
-        let models = ["plain.onnx", "half.onnx", "loops.onnx", "two-outputs.onnx", "dynamic-size.onnx"];
-        add(name, models.map(|name| fs::read(small_model(name)).expect("a model")).into());
+        let models = [
+            "plain.onnx",
+            "half.onnx",
+            "three-classes.onnx",
+            "probabilities.onnx",
+            "cases/single_logit.onnx",
+        ];
+        let models = models.map(|name| fs::read(small_model(name)).expect("a model"));
+        add(name, models.into());
     }
     add("ir-on-openvino", vec![fs::read(small_model("plain.xml"))?]);
-    add("tflite-on-openvino", vec![fs::read(small_model("lite.tflite"))?]);
+    add(
+        "tflite-on-openvino",
+        vec![fs::read(small_model("lite.tflite"))?],
+    );
     add("planted", vec![b"good".to_vec(), b"lost".to_vec()]);
     Ok(seeds)
 }
@@ -95,11 +110,18 @@ fn images(seeds: &mut Seeds) -> anyhow::Result<()> {
     for entry in fs::read_dir(directory.path())? {
         let path = entry?.path();
         // `12-png-large-profile`; the pixels end in `.rgb`.
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let mut parts = name.split('-');
         let number = parts.next().and_then(|number| number.parse().ok());
         if let (Some(number), Some(format), None) = (number, parts.next(), path.extension()) {
-            paths.entry(format.to_owned()).or_default().push((number, path));
+            paths
+                .entry(format.to_owned())
+                .or_default()
+                .push((number, path));
         }
     }
     for (format, mut paths) in paths {
@@ -125,20 +147,36 @@ fn run(directory: &Path, arguments: &[&str]) -> anyhow::Result<()> {
         .arg(small_model("plain.onnx"))
         .output()?;
     let code = output.status.code();
-    ensure!(code == Some(0), "{arguments:?}: {code:?} {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        code == Some(0),
+        "{arguments:?}: {code:?} {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }
 
 /// A recording of a run.
 fn recorded(directory: &Path) -> anyhow::Result<Vec<u8>> {
-    run(directory, &["compare", "rten", "--record", "recorded.jsonl"])?;
+    run(
+        directory,
+        &["compare", "rten", "--record", "recorded.jsonl"],
+    )?;
     Ok(fs::read(directory.join("recorded.jsonl"))?)
 }
 
 /// The answers that a shard of an evaluation stores.
 fn stored(directory: &Path) -> anyhow::Result<Vec<u8>> {
     fs::write(directory.join("truth.csv"), "good.ppm 3\n")?;
-    let arguments = ["evaluate", "rten", "--shard", "0/1", "--out-dir", "parts", "--truth", "truth.csv"];
+    let arguments = [
+        "evaluate",
+        "rten",
+        "--shard",
+        "0/1",
+        "--out-dir",
+        "parts",
+        "--truth",
+        "truth.csv",
+    ];
     run(directory, &arguments)?;
     let mut parts = fs::read_dir(directory.join("parts"))?;
     let is_part = |bytes: &Vec<u8>| bytes.starts_with(b"classify answers");

@@ -59,10 +59,22 @@ impl Figures {
     /// Returns the broken rules.
     pub fn faults(&self, corpus: &Corpus) -> Vec<String> {
         let mut faults = Vec::new();
-        let counts = [(self.crashes, "crashes"), (self.hangs, "hangs"), (self.lost, "good files lost")];
-        faults.extend(counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
+        let counts = [
+            (self.crashes, "crashes"),
+            (self.hangs, "hangs"),
+            (self.lost, "good files lost"),
+        ];
+        faults.extend(
+            counts
+                .iter()
+                .filter(|(count, _)| *count > 0)
+                .map(|(count, what)| format!("{count} {what}")),
+        );
         if self.peak_kib > MOST_MIB << 10 && corpus.kind != Kind::Engine {
-            faults.push(format!("{} MiB of memory, more than {MOST_MIB}", self.peak_kib >> 10));
+            faults.push(format!(
+                "{} MiB of memory, more than {MOST_MIB}",
+                self.peak_kib >> 10
+            ));
         }
         if self.answered == 0 || self.refused == 0 && corpus.kind != Kind::Planted {
             faults.push("all inputs end alike: the damage shows nothing".to_owned());
@@ -92,8 +104,9 @@ pub fn run(corpus: &Corpus, plan: &Plan<'_>) -> anyhow::Result<Figures> {
     };
     thread::scope(|scope| {
         let workers: Vec<_> = (0..plan.jobs).map(|_| scope.spawn(work)).collect();
-        let ends = workers.into_iter().map(|worker| worker.join());
-        ends.map(|end| end.expect("no panic")).collect::<anyhow::Result<Vec<()>>>()
+        let ends = workers.into_iter().map(thread::ScopedJoinHandle::join);
+        ends.map(|end| end.expect("no panic"))
+            .collect::<anyhow::Result<Vec<()>>>()
     })?;
     let mut figures = figures.into_inner().expect("no panic");
     figures.seconds = start.elapsed().as_secs_f64();
@@ -101,7 +114,13 @@ pub fn run(corpus: &Corpus, plan: &Plan<'_>) -> anyhow::Result<Figures> {
 }
 
 /// Starts workers until the range is done: one that dies or hangs takes one input with it.
-fn range(corpus: &Corpus, plan: &Plan<'_>, mut from: u64, to: u64, figures: &Mutex<Figures>) -> anyhow::Result<()> {
+fn range(
+    corpus: &Corpus,
+    plan: &Plan<'_>,
+    mut from: u64,
+    to: u64,
+    figures: &Mutex<Figures>,
+) -> anyhow::Result<()> {
     while from < to {
         from = match feed(corpus, plan, from, to, figures)? {
             None => to,
@@ -112,7 +131,13 @@ fn range(corpus: &Corpus, plan: &Plan<'_>, mut from: u64, to: u64, figures: &Mut
 }
 
 /// Runs one worker. Returns the input at which it died or hung.
-fn feed(corpus: &Corpus, plan: &Plan<'_>, from: u64, to: u64, figures: &Mutex<Figures>) -> anyhow::Result<Option<u64>> {
+fn feed(
+    corpus: &Corpus,
+    plan: &Plan<'_>,
+    from: u64,
+    to: u64,
+    figures: &Mutex<Figures>,
+) -> anyhow::Result<Option<u64>> {
     let log = tempfile::NamedTempFile::new()?;
     let mut child = Command::new(std::env::current_exe()?)
         .args(["--worker", corpus.name])
@@ -158,14 +183,19 @@ fn feed(corpus: &Corpus, plan: &Plan<'_>, from: u64, to: u64, figures: &Mutex<Fi
                         let peak: i64 = text.parse()?;
                         add(&|it| it.peak_kib = it.peak_kib.max(peak), None);
                     }
-                    _ if text.starts_with("a hang") => add(&|it| it.hangs += 1, Some((current, text.to_owned()))),
+                    _ if text.starts_with("a hang") => {
+                        add(&|it| it.hangs += 1, Some((current, text.to_owned())));
+                    }
                     _ => add(&|it| it.crashes += 1, Some((current, text.to_owned()))),
                 }
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 end(&mut child)?;
                 let culprit = culprit(current, from, "it hangs", log.path())?;
-                add(&|it| it.hangs += 1, Some((Some(culprit), "a hang".to_owned())));
+                add(
+                    &|it| it.hangs += 1,
+                    Some((Some(culprit), "a hang".to_owned())),
+                );
                 return Ok(Some(culprit));
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => {
@@ -175,7 +205,10 @@ fn feed(corpus: &Corpus, plan: &Plan<'_>, from: u64, to: u64, figures: &Mutex<Fi
                     return Ok(None);
                 }
                 let culprit = culprit(current, from, &status.to_string(), log.path())?;
-                add(&|it| it.crashes += 1, Some((Some(culprit), status.to_string())));
+                add(
+                    &|it| it.crashes += 1,
+                    Some((Some(culprit), status.to_string())),
+                );
                 return Ok(Some(culprit));
             }
         }
@@ -188,7 +221,10 @@ fn culprit(current: Option<u64>, from: u64, how: &str, log: &Path) -> anyhow::Re
         return Ok(current);
     }
     let log = fs::read(log).unwrap_or_default();
-    bail!("the worker did not reach input {from}: {how}\n{}", String::from_utf8_lossy(&log))
+    bail!(
+        "the worker did not reach input {from}: {how}\n{}",
+        String::from_utf8_lossy(&log)
+    )
 }
 
 /// Ends a worker and what it started.
@@ -207,7 +243,9 @@ fn keep(corpus: &Corpus, plan: &Plan<'_>, index: Option<u64>, text: &str, figure
         return;
     }
     let saved = index.and_then(|index| {
-        let path: PathBuf = plan.findings.join(format!("{}-{}-{index}", corpus.name, plan.seed));
+        let path: PathBuf = plan
+            .findings
+            .join(format!("{}-{}-{index}", corpus.name, plan.seed));
         let seeds = read_seeds(plan.seeds, corpus.name).ok()?;
         fs::create_dir_all(plan.findings).ok()?;
         fs::write(&path, input(corpus, &seeds, plan.seed, index).0).ok()?;

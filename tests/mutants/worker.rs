@@ -18,7 +18,12 @@ const GOOD_IN: u64 = 16;
 static PANIC: Mutex<String> = Mutex::new(String::new());
 
 /// Returns input `index`, with the number of its seed if it is a good file.
-pub fn input(corpus: &Corpus, seeds: &[Vec<u8>], seed: u64, index: u64) -> (Vec<u8>, Option<usize>) {
+pub fn input(
+    corpus: &Corpus,
+    seeds: &[Vec<u8>],
+    seed: u64,
+    index: u64,
+) -> (Vec<u8>, Option<usize>) {
     if index % GOOD_IN == GOOD_IN - 1 {
         let which = (index / GOOD_IN) as usize % seeds.len();
         return (seeds[which].clone(), Some(which));
@@ -41,7 +46,10 @@ pub fn corpus(name: &str) -> anyhow::Result<&'static Corpus> {
     let found = CORPORA.iter().find(|corpus| corpus.name == name);
     found.with_context(|| {
         let names: Vec<&str> = CORPORA.iter().map(|corpus| corpus.name).collect();
-        format!("there is no corpus `{name}`; there are {}", names.join(", "))
+        format!(
+            "there is no corpus `{name}`; there are {}",
+            names.join(", ")
+        )
     })
 }
 
@@ -58,7 +66,9 @@ pub fn read_seeds(directory: &Path, corpus: &str) -> anyhow::Result<Vec<Vec<u8>>
 /// Feeds the inputs from `from` to `to`. Stdout gets a line before and a line after each.
 pub fn run(name: &str, seed: u64, from: u64, to: u64, seeds: &Path) -> anyhow::Result<()> {
     std::panic::set_hook(Box::new(|info| {
-        *PANIC.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = info.to_string();
+        *PANIC
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = info.to_string();
     }));
     let corpus = corpus(name)?;
     let seeds = read_seeds(seeds, name)?;
@@ -66,9 +76,15 @@ pub fn run(name: &str, seed: u64, from: u64, to: u64, seeds: &Path) -> anyhow::R
     let mut reader = (corpus.start)(directory.path());
     let mut out = std::io::stdout().lock();
     let before: Vec<Outcome> = seeds.iter().map(|seed| reader.read(seed)).collect();
-    let answered = before.iter().filter(|it| matches!(it, Outcome::Answered(_)));
+    let answered = before
+        .iter()
+        .filter(|it| matches!(it, Outcome::Answered(_)));
     // Damage to files that are rejected anyway would show nothing.
-    anyhow::ensure!(answered.count() > 0, "no seed of {name} is answered: {:?}", before[0]);
+    anyhow::ensure!(
+        answered.count() > 0,
+        "no seed of {name} is answered: {:?}",
+        before[0]
+    );
     for index in from..to {
         writeln!(out, "B {index}")?;
         out.flush()?;
@@ -76,7 +92,9 @@ pub fn run(name: &str, seed: u64, from: u64, to: u64, seeds: &Path) -> anyhow::R
         let outcome = reader.read(&bytes);
         let line = match (outcome, good) {
             (Outcome::Failed(text), _) => {
-                let panic = PANIC.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let panic = PANIC
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
                 format!("F {}", format!("{text} {panic}").escape_debug())
             }
             (outcome, Some(which)) if outcome != before[which] => {
@@ -100,6 +118,8 @@ pub fn run(name: &str, seed: u64, from: u64, to: u64, seeds: &Path) -> anyhow::R
 /// Returns the most memory that a process had until now, in KiB; `None` for one that has ended.
 pub fn peak_kib(process: &str) -> Option<i64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.parse().ok()
 }

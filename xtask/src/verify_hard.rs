@@ -29,7 +29,9 @@ pub struct Choices {
 /// Sets up, builds the program and its test, and tries the inputs.
 pub fn run(choices: &Choices) -> Result<ExitCode> {
     if !cfg!(target_os = "linux") {
-        println!("verify-hard: skipped, because it reads memory and deaths of processes from Linux");
+        println!(
+            "verify-hard: skipped, because it reads memory and deaths of processes from Linux"
+        );
         return Ok(ExitCode::SUCCESS);
     }
     setup::run(None, &[])?;
