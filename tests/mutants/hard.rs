@@ -40,10 +40,12 @@ pub fn run(arguments: &[&str]) -> anyhow::Result<ExitCode> {
     }
     let all = CORPORA.iter().filter(|corpus| corpus.kind != Kind::Planted);
     let chosen: Vec<&Corpus> = if only.is_empty() { all.collect() } else { only };
-    if !Needs::set_up().are_met() {
-        bail!("there is no set-up, which has the seeds; run `cargo setup`");
+    let is_of_set_up = |corpus: &&Corpus| corpus.kind == Kind::OwnWithSetUp;
+    let has_images = out.is_some() || chosen.iter().any(is_of_set_up);
+    if has_images && !Needs::set_up().are_met() {
+        bail!("there is no set-up, which has the seeds of images; run `cargo setup`");
     }
-    let made = seeds::all(true)?;
+    let made = seeds::all(has_images)?;
     if let Some(out) = out {
         write_seeds(&out, &made)?;
         println!("seeds: {}", out.display());
