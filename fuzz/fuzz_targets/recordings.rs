@@ -12,7 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     };
     assert!(!recording.runs().is_empty());
-    for scores in [ScoreKind::Auto, ScoreKind::Logits] {
+    for scores in [ScoreKind::Auto, ScoreKind::Softmax] {
         let _ = recording.entries(scores);
     }
     // Lines have the digests of their images as text.
