@@ -38,7 +38,11 @@ fuzz_target!(|bytes: &[u8]| {
         let Ok(names) = open().and_then(|files| files.names()) else {
             return;
         };
-        for name in names.iter().filter_map(|name| name.strip_suffix(".npy")).take(4) {
+        for name in names
+            .iter()
+            .filter_map(|name| name.strip_suffix(".npy"))
+            .take(4)
+        {
             let mut files = open().expect("it opened before");
             let _ = files.array(name).and_then(|array| array.texts(MOST));
             let _ = files.array(name).and_then(|array| {

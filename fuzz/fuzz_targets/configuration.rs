@@ -34,7 +34,9 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     };
     DIRECTORY.with_borrow(|directory| {
-        let path = directory.path().join(NAMES[usize::from(which) % NAMES.len()]);
+        let path = directory
+            .path()
+            .join(NAMES[usize::from(which) % NAMES.len()]);
         std::fs::write(&path, content).expect("a file");
         let _ = sources::read_file(&path);
         let _ = sources::read_file_without_labels(&path);

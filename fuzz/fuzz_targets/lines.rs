@@ -30,7 +30,11 @@ fuzz_target!(|bytes: &[u8]| {
             number += 1;
             let memory = budget.reserve(line.len() as u64).expect("there is room");
             let bytes = is_whole.then_some(&*line);
-            let (named, source) = stream_line::parse(Line { number, bytes, memory });
+            let (named, source) = stream_line::parse(Line {
+                number,
+                bytes,
+                memory,
+            });
             assert_eq!(named.number, number);
             // A line without a path has its image in it, or is an error.
             assert!(named.path.is_some() || !matches!(source, ImageSource::Path(_)));

@@ -17,7 +17,9 @@ fuzz_target!(|bytes: &[u8]| {
     }
     // Lines have the digests of their images as text.
     let text = String::from_utf8_lossy(bytes);
-    let digests = text.split('"').filter_map(|part| part.parse::<Digest>().ok());
+    let digests = text
+        .split('"')
+        .filter_map(|part| part.parse::<Digest>().ok());
     for digest in digests.take(32) {
         if let Ok(outputs) = recording.outputs_of_file(&digest) {
             assert_eq!(outputs.len(), recording.runs().len());

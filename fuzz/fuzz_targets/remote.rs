@@ -77,7 +77,10 @@ fn outputs(message: &[u8]) {
     for (_, tensor) in plan.tensors(&reply).unwrap_or_default() {
         if let Ok(tensor) = tensor {
             let elements: usize = tensor.shape().iter().product();
-            assert_eq!(tensor.as_bytes().len(), tensor.element_type().size() * elements);
+            assert_eq!(
+                tensor.as_bytes().len(),
+                tensor.element_type().size() * elements
+            );
         }
     }
 }
