@@ -115,7 +115,7 @@ fn is_denied(status: &Status) -> bool {
 }
 
 /// Checks the answers of a server against the limits.
-fn description(
+pub(crate) fn description(
     server: &ServerMetadataResponse,
     model: ModelMetadataResponse,
 ) -> Result<Description, Error> {

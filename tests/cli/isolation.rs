@@ -305,7 +305,7 @@ fn large_qoi(side: u32) -> Vec<u8> {
     let rest = (side * side).rem_euclid(62) as u8;
     let side = side.to_be_bytes();
     let mut bytes = [b"qoif", &side[..], &side[..], &[3, 0]].concat();
-    bytes.extend(vec![0xc0 | 61; runs as usize]);
+    bytes.extend(vec![0xc0 | 0x3d; runs as usize]);
     if rest > 0 {
         bytes.push(0xc0 | (rest - 1));
     }

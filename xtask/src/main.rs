@@ -1,4 +1,4 @@
-//! Developer automation, called through the cargo aliases `setup`, `demo`, `faults`, `soak`, `prose`, `recipes`, `verify`, `verify-fleet`, `wheel` and `bench-peers`.
+//! Developer automation, called through the cargo aliases in `.cargo/config.toml`.
 // A command for people at a terminal: its output is what it is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -23,6 +23,7 @@ mod requirements;
 mod setup;
 mod stamp;
 mod verify;
+mod verify_hard;
 mod wheel;
 
 #[derive(Debug, Parser)]
@@ -82,6 +83,8 @@ enum Task {
     },
     /// Set up an inference server, then test `classify` on it
     VerifyFleet,
+    /// Set up, then try 100,000 damaged files of every kind, and print the figures (Linux)
+    VerifyHard(verify_hard::Choices),
     /// Set up, then build the Python package into target/wheel, and print its path
     Wheel {
         /// For every Linux with glibc 2.28 or newer; needs `pip install ziglang` in the active Python environment
@@ -133,6 +136,7 @@ fn main() -> ExitCode {
         Task::Faults { filter } => faults::run(filter.as_deref()),
         Task::Soak { minutes, debug } => faults::soak(minutes, debug),
         Task::VerifyFleet => fleet::run(),
+        Task::VerifyHard(choices) => verify_hard::run(&choices),
         Task::Wheel {
             published,
             debug,
