@@ -10,7 +10,7 @@ pub(crate) const INPUT: [i64; 4] = [1, 3, 8, 8];
 /// The shape of its output.
 pub(crate) const OUTPUT: [i64; 2] = [1, 12];
 
-/// The weights of its only layer, in 256ths: for each class those of the mean of each channel.
+/// The weights of its only layer, in parts of 256: for each class those of the mean of each channel.
 const WEIGHTS: [[i8; 3]; 12] = [
     [-5, -2, 1],
     [2, 5, -3],
