@@ -49,4 +49,4 @@ pub use outputs::{
 pub use pool::{SlotPool, panic_message};
 pub use request::{Completer, InferOutput, InferRequest, PendingInfer};
 pub use tensor::{Dim, Element, Tensor, TensorSpec};
-pub use trace::{OpenSpan, trace_open};
+pub use trace::{CallerSpan, OpenSpan, trace_open};

@@ -201,6 +201,8 @@ struct State {
     queue: VecDeque<Job>,
     /// No more than one for each slot.
     running: Vec<Running>,
+    /// The number of threads that wait for work.
+    idle: usize,
     closed: bool,
     /// The count of accepted requests, which is the number of the next one.
     accepted: u64,
@@ -247,8 +249,12 @@ impl Shared {
             alarm,
             span: Some(span),
         });
+        let has_idle = state.idle > 0;
         drop(state);
-        self.work.notify_one();
+        // To notify is a system call, also if no thread waits.
+        if has_idle {
+            self.work.notify_one();
+        }
         pending.cancels(Arc::clone(self) as Arc<dyn Cancel>, number)
     }
 
@@ -285,10 +291,12 @@ impl Shared {
                 state = self.lock();
                 continue;
             }
+            state.idle += 1;
             state = self
                 .work
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
         }
     }
 

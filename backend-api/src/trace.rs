@@ -1,7 +1,7 @@
 //! The spans of the feature `tracing`. Without it, the functions here have no effect.
 
+pub use spans::{CallerSpan, OpenSpan, trace_open};
 pub(crate) use spans::{Inference, caller, enter, infer, submit};
-pub use spans::{OpenSpan, trace_open};
 
 #[cfg(feature = "tracing")]
 mod spans {
@@ -26,6 +26,23 @@ mod spans {
         let (model, device) = (&options.model, options.device.as_str());
         OpenSpan {
             _entered: info_span!("open", backend, %model, device).entered(),
+        }
+    }
+
+    /// The span of a caller whose requests another thread submits: their spans are below it. Without the feature `tracing`
+    /// it has no effect.
+    #[derive(Debug, Clone)]
+    pub struct CallerSpan(Span);
+
+    impl CallerSpan {
+        /// Returns the span in which this is called.
+        pub fn current() -> Self {
+            Self(Span::current())
+        }
+
+        /// Runs `future` in the span.
+        pub fn surround<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+            future.instrument(self.0)
         }
     }
 
@@ -77,6 +94,25 @@ mod spans {
     /// `tracing` it has no effect.
     pub fn trace_open(_: &str, _: &OpenOptions) -> OpenSpan {
         OpenSpan { _nothing: () }
+    }
+
+    /// The span of a caller whose requests another thread submits: their spans are below it. Without the feature `tracing`
+    /// it has no effect.
+    #[derive(Debug, Clone)]
+    pub struct CallerSpan {
+        _nothing: (),
+    }
+
+    impl CallerSpan {
+        /// Returns the span in which this is called.
+        pub fn current() -> Self {
+            Self { _nothing: () }
+        }
+
+        /// Runs `future` in the span.
+        pub fn surround<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+            future
+        }
     }
 
     pub(crate) struct Caller;

@@ -18,6 +18,9 @@ pub const MOST_LINE_BYTES: usize = 128 << 20;
 const MOST_BYTES_IN_FLIGHT: u64 = 2 * MOST_LINE_BYTES as u64;
 /// The memory of a line in addition to its bytes, in bytes: an upper bound.
 const LINE_OVERHEAD: u64 = 1 << 10;
+/// The lines that may be read before somebody takes them. If the reader had to wait for each, two threads would be woken for
+/// every line.
+pub const WAITING: usize = 16;
 /// Bytes that are asked of the system at a time.
 const READ_BYTES: usize = 64 << 10;
 /// The largest buffer that is kept for the next line.

@@ -45,7 +45,7 @@ impl ListStream {
         let found = Arc::new(Mutex::new(Found::default()));
         let state = Arc::clone(&found);
         let parse = move |line: Line<'_>| entries(&line, &mut lock(&state), recursive);
-        let (mut rest, reader) = lines::read(io::stdin(), 0, ends, parse)?;
+        let (mut rest, reader) = lines::read(io::stdin(), lines::WAITING, ends, parse)?;
         let state = ListState { reader, found };
         let mut first: Vec<Input> = Vec::new();
         // Where nothing can be classified, no engine is loaded.

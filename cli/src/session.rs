@@ -1,14 +1,17 @@
 //! Open runs, and the images that they answer.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use anyhow::Error;
 use backend_api::{BackendInfo, InferBackend};
 use bytesize::ByteSize;
 use futures_executor::{block_on, block_on_stream};
+use futures_util::future::poll_fn;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use image_classification::{
     Answer, Feed, FeedOptions, FeedRun, FittedPreprocessing, ImageNote, ImageSource, Note,
@@ -146,17 +149,42 @@ pub struct Answers<T, S> {
 impl<T, S: Stream<Item = Answer<T>>> Answers<T, S> {
     /// Returns the next answer. If nothing else tells how `run` makes scores of outputs, the first outputs decide it before
     /// one of them is returned; errors before them wait for no other image.
-    pub fn next(&mut self, run: &mut OpenRun, messages: &Messages) -> Option<Answer<T>> {
+    ///
+    /// Calls `flush` before it waits for an answer. Results that are written faster than they are flushed cost fewer system
+    /// calls, and none is held back while nothing happens.
+    ///
+    /// # Errors
+    ///
+    /// The error of `flush`.
+    pub fn next<E>(
+        &mut self,
+        run: &mut OpenRun,
+        messages: &Messages,
+        mut flush: impl FnMut() -> Result<(), E>,
+    ) -> Result<Option<Answer<T>>, E> {
         let fitted = &mut run.fitted;
         if self.waiting.is_empty() && fitted.reading.is_none() {
+            flush()?;
             let noted = fitted.notes.len();
             let mut runs = [fitted];
             let next = take_next_answers(&mut self.stream, &mut runs, self.deciding);
             self.waiting.extend(block_on(next));
             messages.notes(&run.fitted.notes[noted..]);
         }
-        let waiting = self.waiting.pop_front();
-        waiting.or_else(|| block_on(self.stream.next()))
+        if let Some(answer) = self.waiting.pop_front() {
+            return Ok(Some(answer));
+        }
+        let mut is_flushed = false;
+        block_on(poll_fn(|context| {
+            let next = self.stream.as_mut().poll_next(context);
+            if next.is_pending() && !is_flushed {
+                is_flushed = true;
+                if let Err(error) = flush() {
+                    return Poll::Ready(Err(error));
+                }
+            }
+            next.map(Ok)
+        }))
     }
 
     /// Returns the answers of a run whose outputs decide nothing.
@@ -314,7 +342,13 @@ impl Session {
                     // The measurement infers them again.
                     let most = FittedPreprocessing::FIRST_IMAGES;
                     let mut answers = run.answers(stream::iter(images), options.jobs, most);
-                    while run.fitted.reading.is_none() && answers.next(run, messages).is_some() {}
+                    let nothing = || Ok::<(), Infallible>(());
+                    while run.fitted.reading.is_none() {
+                        let Ok(answer) = answers.next(run, messages, nothing);
+                        if answer.is_none() {
+                            break;
+                        }
+                    }
                 });
             }
         }
@@ -429,7 +463,8 @@ mod tests {
         let most = FittedPreprocessing::FIRST_IMAGES;
         let mut answers = run.answers(stream::iter(images), 1, most);
         for grey in 0..20 {
-            let answer = answers.next(&mut run, &messages).unwrap();
+            let next = answers.next(&mut run, &messages, || Ok::<(), Infallible>(()));
+            let answer = next.unwrap().unwrap();
             assert_eq!(run.reading().interpretation.scoring, Scoring::Softmax);
             let output = answer.result.unwrap().runs.swap_remove(0).unwrap();
             assert_eq!(output.tensor.to_f32()[0], grey as f32);

@@ -63,6 +63,11 @@ impl Messages {
         }
     }
 
+    /// Returns whether there is a progress bar.
+    pub fn shows_progress(&self) -> bool {
+        !self.progress.is_hidden()
+    }
+
     /// Counts an image as done. `print` prints its result, while the bar is out of its way.
     pub fn advance<T>(&self, print: impl FnOnce() -> T) -> T {
         let printed = self.progress.suspend(print);

@@ -32,6 +32,10 @@ pub fn number(value: f64) -> String {
 /// direction of writing are escaped, and so are code points that XML cannot hold.
 /// File names, labels and engines' messages are hostile.
 pub fn printable(text: &str) -> String {
+    // Most texts, and each result has many.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     text.chars()
         .flat_map(|character| {
             let acts = character.is_control()

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use backend_api::{Error, ErrorKind, InferBackend, InferOutput, InferRequest, NamedTensor, Tensor};
+use backend_api::{
+    CallerSpan, Error, ErrorKind, InferBackend, InferOutput, InferRequest, NamedTensor, Tensor,
+};
 use futures_util::future::join_all;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use sha2::{Digest as _, Sha256};
@@ -357,8 +359,41 @@ type RunResult = Result<RunOutput, Arc<Error>>;
 
 impl Shared {
     async fn answer<T>(self: Arc<Self>, group: Vec<(T, ImageSource)>) -> Vec<Answer<T>> {
-        let (inputs, sources): (Vec<T>, Vec<ImageSource>) = group.into_iter().unzip();
-        let prepared = join_all(sources.into_iter().map(|source| self.prepare(source))).await;
+        let (inputs, mut sources): (Vec<T>, Vec<ImageSource>) = group.into_iter().unzip();
+        let results = match (sources.pop(), sources.is_empty()) {
+            (Some(source), true) => vec![self.answer_one(source).await],
+            (last, _) => {
+                let sources = sources.into_iter().chain(last);
+                let prepared = join_all(sources.map(|source| self.prepare(source))).await;
+                self.infer_all(prepared).await
+            }
+        };
+        let answer = |(input, result)| Answer { input, result };
+        inputs.into_iter().zip(results).map(answer).collect()
+    }
+
+    /// Prepares and infers an image that is a group of its own. The thread that prepares it submits the request, if a slot is free.
+    /// So the thread that awaits the answers is woken only for the outputs.
+    async fn answer_one(self: &Arc<Self>, source: ImageSource) -> Result<ImageOutputs, ImageError> {
+        if let ImageSource::Failed(error) = source {
+            return Err(ImageError::Source(error));
+        }
+        let shared = Arc::clone(self);
+        let span = CallerSpan::current();
+        let work = move || {
+            let prepared = shared.prepare_here(source);
+            let infer = async move { shared.infer_all(vec![prepared]).await.swap_remove(0) };
+            span.surround(infer)
+        };
+        let answered = self.threads.begin(Place::Last, work).await;
+        answered.unwrap_or_else(|error| Err(not_prepared(error)))
+    }
+
+    /// Returns the outputs for the images of a group, or their errors.
+    async fn infer_all(
+        self: &Arc<Self>,
+        prepared: Vec<Result<Prepared, ImageError>>,
+    ) -> Vec<Result<ImageOutputs, ImageError>> {
         let mut tensors: Vec<Vec<HashedTensor>> =
             self.run_groups.iter().map(|_| Vec::new()).collect();
         let mut results: Vec<Result<ImageOutputs, ImageError>> = Vec::new();
@@ -399,8 +434,7 @@ impl Shared {
         for outputs in results.iter_mut().flatten() {
             self.sort(&mut outputs.runs);
         }
-        let answer = |(input, result)| Answer { input, result };
-        inputs.into_iter().zip(results).map(answer).collect()
+        results
     }
 
     /// Sorts the outputs of all run groups into the order of the runs.
@@ -418,12 +452,7 @@ impl Shared {
         let shared = Arc::clone(self);
         let work = move || shared.prepare_here(source);
         let prepared = self.threads.run(Place::Last, work).await;
-        prepared.unwrap_or_else(|error| {
-            Err(match error {
-                JobError::Panicked => ImageError::Panicked,
-                JobError::NoThread(error) => ImageError::Threads(error),
-            })
-        })
+        prepared.unwrap_or_else(|error| Err(not_prepared(error)))
     }
 
     /// Prepares an image on this thread.
@@ -632,6 +661,13 @@ fn split(output: InferOutput, batch: usize, start: Instant) -> Result<Vec<RunOut
         infer,
     };
     Ok(outputs.map(output).collect())
+}
+
+fn not_prepared(error: JobError) -> ImageError {
+    match error {
+        JobError::Panicked => ImageError::Panicked,
+        JobError::NoThread(error) => ImageError::Threads(error),
+    }
 }
 
 fn defect(message: &str, error: JobError) -> Error {

@@ -1,12 +1,13 @@
 //! The threads that decode images.
 
+mod begun;
+
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::ready;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
-
-use tokio::sync::oneshot;
 
 /// At most a fixed number of threads, each started when there is work for it. They end when this is dropped, after
 /// the work in hand.
@@ -61,16 +62,26 @@ impl DecodingThreads {
         place: Place,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, JobError> {
-        let (sender, result) = oneshot::channel();
-        let job = move || {
-            if !sender.is_closed() {
-                let _ = sender.send(work());
-            }
-        };
+        self.begin(place, move || ready(work())).await
+    }
+
+    /// Returns the result of the future that `work` returns. The thread of the work also begins the future: it polls it
+    /// once. From then on, this future polls it.
+    ///
+    /// Work is not begun if its result is not awaited any more. A panic of `work` is an error; one of the future is a
+    /// panic of this future.
+    pub async fn begin<F>(
+        &self,
+        place: Place,
+        work: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<F::Output, JobError>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let (begun, job) = begun::begun(work);
         self.push(place, Box::new(job))
             .map_err(JobError::NoThread)?;
-        // A panic drops the sender.
-        result.await.map_err(|_| JobError::Panicked)
+        begun.await.ok_or(JobError::Panicked)
     }
 
     fn push(&self, place: Place, job: Job) -> io::Result<()> {
@@ -91,8 +102,12 @@ impl DecodingThreads {
             Place::First => state.jobs.push_front(job),
             Place::Last => state.jobs.push_back(job),
         }
+        let has_idle = state.idle > 0;
         drop(state);
-        self.queue.work.notify_one();
+        // To notify is a system call, also if no thread waits.
+        if has_idle {
+            self.queue.work.notify_one();
+        }
         Ok(())
     }
 }

@@ -70,6 +70,8 @@ save("slow", [helper.make_node("Softmax", [f"v{n}" if n else "input"], [f"v{n + 
      [value("input", [1, "N"])], [value("output", [1, "N"])])
 
 classifier("plain", image)
+# As many classes as ImageNet, for the benchmark of the coordinating thread.
+classifier("thousand-classes", image, classes=1000)
 
 
 def harmful(name, nodes, initializers):

@@ -117,8 +117,9 @@ pub(super) fn classify(
     if is_decided {
         note_settings(run, options, messages);
     }
+    let is_progress_shown = messages.shows_progress();
     let mut done = 0;
-    while let Some(answer) = answers.next(run, messages) {
+    while let Some(answer) = answers.next(run, messages, || writer.flush())? {
         if !is_decided && run.fitted.reading.is_some() {
             is_decided = true;
             reading = run.reading();
@@ -135,20 +136,36 @@ pub(super) fn classify(
             input: path,
             result,
         } = answer;
-        let named = printable(&path.to_string_lossy());
+        let named = || printable(&path.to_string_lossy());
+        if let Ok(outputs) = &result
+            && outputs.note.is_some()
+        {
+            // stdout and stderr are often the same terminal.
+            writer.flush()?;
+            session::note_image(&named(), outputs.note, messages);
+        }
         let result = result.map_err(errors::image_error).and_then(|outputs| {
-            session::note_image(&named, outputs.note, messages);
             if let Some(Ok(output)) = outputs.runs.first() {
                 same.add(&path, &output.tensor, &interpretation);
             }
             Classified::new(outputs, interpretation, top, threshold, saved_as)
         });
         if let Err(error) = &result {
-            messages.input_failed(&named, error);
+            writer.flush()?;
+            messages.input_failed(&named(), error);
         }
-        messages.advance(|| writer.result(&context, &path, result.as_ref()))?;
+        messages.advance(|| {
+            writer.result(&context, &path, result.as_ref())?;
+            // The bar must not be drawn before the result.
+            if is_progress_shown {
+                writer.flush()
+            } else {
+                Ok(())
+            }
+        })?;
         done += 1;
     }
+    writer.flush()?;
     if !is_decided {
         note_settings(run, options, messages);
     }

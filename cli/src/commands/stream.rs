@@ -28,7 +28,7 @@ pub fn run(options: &ClassifyOptions, messages: &mut Messages) -> anyhow::Result
     note_engine(&run, options, messages);
     note_settings(&run, options, messages);
     // A whole batch is taken at once if its lines are there; nobody waits for more.
-    let waiting = run.input.batch - 1;
+    let waiting = lines::WAITING.max(run.input.batch - 1);
     let (lines, reader) = lines::read(
         io::stdin(),
         waiting,
@@ -62,7 +62,7 @@ fn answer(
     let mut reading = run.reading();
     let mut is_decided = run.fitted.reading.is_some();
     let mut done = 0;
-    while let Some(answer) = answers.next(run, messages) {
+    while let Some(answer) = answers.next(run, messages, || writer.flush())? {
         if !is_decided && run.fitted.reading.is_some() {
             is_decided = true;
             reading = run.reading();
@@ -90,5 +90,6 @@ fn answer(
         writer.result(&context, &input, result.as_ref())?;
         done += 1;
     }
+    writer.flush()?;
     Ok(done)
 }

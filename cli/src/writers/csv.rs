@@ -76,8 +76,12 @@ impl Csv {
                 row(["", "", "", "", &errors::chain(error)]).map_err(unwrapped)?;
             }
         }
-        self.writer.flush()?;
         Ok(())
+    }
+
+    /// Gives the results to the reader of stdout.
+    pub(super) fn flush(&mut self) -> anyhow::Result<()> {
+        Ok(self.writer.flush()?)
     }
 
     /// Written with the first result, and also if there is none.

@@ -199,8 +199,12 @@ impl Json {
         let mut text = serde_json::to_vec(&record)?;
         text.push(b'\n');
         self.out.write_all(&text)?;
-        self.out.flush()?;
         Ok(())
+    }
+
+    /// Gives the results to the reader of stdout.
+    pub fn flush(&mut self) -> anyhow::Result<()> {
+        Ok(self.out.flush()?)
     }
 
     pub(super) fn into_output(self) -> Output {

@@ -179,6 +179,18 @@ impl Writer {
         }
     }
 
+    /// Gives the results to the reader of stdout. A file, and formats that are written as a whole, do not need it.
+    pub fn flush(&mut self) -> anyhow::Result<()> {
+        match self {
+            Self::Text(writer) => Ok(writer.flush()?),
+            Self::Json(writer) => writer.flush(),
+            Self::Csv(writer) => writer.flush(),
+            Self::Npz(_) => Ok(()),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(_) => Ok(()),
+        }
+    }
+
     /// Returns the destination, with everything written.
     pub fn into_output(self) -> anyhow::Result<Output> {
         match self {

@@ -67,7 +67,11 @@ impl Text {
             }
             writeln!(self.out)?;
         }
-        writeln!(self.out, "[ INFO ] ")?;
+        writeln!(self.out, "[ INFO ] ")
+    }
+
+    /// Gives the results to the reader of stdout.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 
