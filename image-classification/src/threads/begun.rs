@@ -222,8 +222,8 @@ mod tests {
         let held = Arc::new(());
         let holds = Arc::clone(&held);
         let (result, job) = begun(move || async move {
-            let _holds = holds;
             pending::<()>().await;
+            drop(holds);
         });
         job();
         assert_eq!(Arc::strong_count(&held), 2);
