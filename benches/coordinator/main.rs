@@ -4,13 +4,15 @@
 //! The program itself runs, on images and models so small that this thread has the most work of all. The CPU time of the
 //! thread comes from the kernel, so other programs on the machine disturb little.
 //!
-//! `-- --against PROGRAM` runs another build of `classify` in turns with this one and adds the ratio.
+//! `cargo bench --package classify-cli --bench coordinator -- --against PROGRAM` runs another build of `classify` in turns
+//! with this one and adds the ratio.
 
 // Printing is the purpose of a bench.
 #![allow(clippy::print_stdout)]
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -156,10 +158,12 @@ impl Work {
                 path
             })
             .collect();
-        let lines = paths.iter().cycle().take(images);
-        let lines: String = lines.map(|path| format!("{}\n", path.display())).collect();
         let list = directory.path().join("list.txt");
-        fs::write(&list, lines).expect("the list is written");
+        let mut lines = BufWriter::new(File::create(&list).expect("a file for the list"));
+        for path in paths.iter().cycle().take(images) {
+            writeln!(lines, "{}", path.display()).expect("the list is written");
+        }
+        lines.flush().expect("the list is written");
         Self {
             directory,
             list,
@@ -200,7 +204,7 @@ impl Work {
         };
         let samples = watch(&mut child, &watched);
         let status = child.wait().expect("the program ends");
-        assert!(status.success(), "{program:?}: {status}");
+        assert!(status.success(), "{}: {status}", program.display());
         let size = size(&watched);
         // The start, with the opening of the model, and the end do not count.
         let inner = |sample: &&Sample| sample.bytes > size / 10 && sample.bytes < size * 19 / 20;

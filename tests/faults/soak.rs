@@ -94,6 +94,7 @@ struct Growth {
     memory: f64,
     /// The images of the second half.
     second: f64,
+    /// The fewest in the third and in the fourth quarter.
     descriptors: [usize; 2],
     threads: [usize; 2],
     /// MB.
@@ -103,7 +104,9 @@ struct Growth {
 impl Growth {
     fn of(samples: &[Sample]) -> Result<Self, Failed> {
         ensure(samples.len() >= LEAST_SAMPLES, samples.len())?;
-        let (first, second) = samples.split_at(samples.len() / 2);
+        let (_, second) = samples.split_at(samples.len() / 2);
+        // Threads start with the first images.
+        let (third, fourth) = second.split_at(second.len() / 2);
         let mean =
             |value: fn(&Sample) -> f64| second.iter().map(value).sum::<f64>() / second.len() as f64;
         let (images, memory) = (mean(|sample| sample.images), mean(|sample| sample.memory));
@@ -112,10 +115,11 @@ impl Growth {
             products += (sample.images - images) * (sample.memory - memory);
             squares += (sample.images - images).powi(2);
         }
-        let most = |samples: &[Sample], value: fn(&Sample) -> usize| {
-            samples.iter().map(value).max().unwrap_or_default()
+        // The fewest: an image that is read at the moment of a sample is no leak.
+        let fewest = |samples: &[Sample], value: fn(&Sample) -> usize| {
+            samples.iter().map(value).min().unwrap_or_default()
         };
-        let both = |value| [most(first, value), most(second, value)];
+        let both = |value| [fewest(third, value), fewest(fourth, value)];
         let peak = samples
             .iter()
             .map(|sample| sample.memory)

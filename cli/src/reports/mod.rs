@@ -2,6 +2,7 @@
 
 mod annotations;
 mod bisection;
+mod cell;
 mod changes;
 mod html;
 mod json;

@@ -8,7 +8,7 @@ use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleTyp
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
-use super::rows::{Cell, Column, Kind};
+use super::cell::{Cell, Column, Kind};
 use crate::writers::parquet::properties;
 
 /// The most rows that are held before they are written.

@@ -1,6 +1,5 @@
 //! CSV and Parquet with a row for each image and run: `docs/compare.md`.
 
-use std::fmt;
 use std::io::Write;
 #[cfg(feature = "parquet")]
 use std::io::{self, Seek as _};
@@ -9,6 +8,7 @@ use evaluation::agreement::{Difference, Values};
 use evaluation::{AnswerRow, ComparisonReport, EvaluationReport, RowResult, RunEntry};
 
 use super::Exporter;
+use super::cell::{Cell, Column, Kind};
 #[cfg(feature = "parquet")]
 use super::parquet;
 use crate::args::ReportFormat;
@@ -49,53 +49,6 @@ const DIFFERENCES: [Column; 14] = [
 const ERROR: Column = ("error", Kind::Text);
 /// The text between several classes.
 const SEPARATOR: &str = "|";
-
-/// The name of a column, and the kind of its values.
-pub type Column = (&'static str, Kind);
-
-/// The kind of the values of a column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(feature = "parquet"), allow(dead_code))]
-pub enum Kind {
-    Text,
-    Flag,
-    Integer,
-    Number,
-}
-
-/// A value of a row.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Cell {
-    Empty,
-    Text(String),
-    Flag(bool),
-    Integer(usize),
-    Single(f32),
-    Number(f64),
-}
-
-impl Cell {
-    fn of<T>(value: Option<T>, cell: impl FnOnce(T) -> Self) -> Self {
-        value.map_or(Self::Empty, cell)
-    }
-
-    fn text(text: impl Into<String>) -> Self {
-        Self::Text(text.into())
-    }
-}
-
-impl fmt::Display for Cell {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => Ok(()),
-            Self::Text(text) => f.write_str(text),
-            Self::Flag(flag) => flag.fmt(f),
-            Self::Integer(integer) => integer.fmt(f),
-            Self::Single(number) => number.fmt(f),
-            Self::Number(number) => number.fmt(f),
-        }
-    }
-}
 
 /// Rows as CSV.
 struct Csv<W: Write>(csv::Writer<W>);
