@@ -122,7 +122,7 @@ fn good() -> Result<(), Failed> {
     ensure(!result.stdout.contains("first differing node"), &result)
 }
 
-/// Of a model of operators on integers, which ONNX Runtime alone has.
+/// A model of operators on integers, which ONNX Runtime alone has, is bisected.
 fn integers() -> Result<(), Failed> {
     let models = models()?;
     for runs in [

@@ -86,22 +86,22 @@ impl Fake {
         run(command)
     }
 
-    /// Classifies the images into a file. One infer request, so that the calls have an order.
+    /// Classifies the images with `command` into a file. One infer request, so that the calls have an order.
+    fn classify_into(&self, output: &Path, mut command: Command) -> Run {
+        command
+            .args(["--backend", "openvino", "--requests", "1"])
+            .args(["--format", "json", "-o"])
+            .arg(output);
+        Self::finish(&mut command, "plain.onnx", &self.images)
+    }
+
+    /// Classifies the images with a fault, if there is one.
     fn classify(&self, fault: Option<String>, flags: &[&str]) -> Result<Outcome, Failed> {
         let output = self.at("results.jsonl");
         let _ = fs::remove_file(&output);
         let mut command = self.command(fault);
-        command.args([
-            "--backend",
-            "openvino",
-            "--requests",
-            "1",
-            "--format",
-            "json",
-            "-o",
-        ]);
-        command.arg(&output).args(flags);
-        let run = Self::finish(&mut command, "plain.onnx", &self.images);
+        command.args(flags);
+        let run = self.classify_into(&output, command);
         let left = fs::read_dir(self.directory.path())?.flatten().any(|entry| {
             entry
                 .file_name()
@@ -121,16 +121,7 @@ impl Fake {
         let output = self.at("results.jsonl");
         let mut command = self.command(None);
         command.env(CALLS, &calls);
-        command.args([
-            "--backend",
-            "openvino",
-            "--requests",
-            "1",
-            "--format",
-            "json",
-            "-o",
-        ]);
-        let run = Self::finish(command.arg(&output), "plain.onnx", &self.images);
+        let run = self.classify_into(&output, command);
         expect_code(&run, 0)?;
         let file = results(&output)?;
         let calls = fs::read_to_string(calls)?;

@@ -1,6 +1,6 @@
 //! Faults on purpose: an engine that fails at any call, system calls that fail, signals at any moment, a disk that is
-//! full, and processes that are killed. Each test tries a few; `cargo faults` tries them all. `cargo soak` is here as well, because the fake engine
-//! leaks on demand.
+//! full, and processes that are killed. Each test tries a few; `cargo faults` tries them all. `cargo soak` is here as
+//! well, because the fake engine leaks on demand.
 //!
 //! Always holds: a file is complete, old or absent and never torn; exit code 0 means that everything is complete and
 //! right; no panic ends the program.

@@ -49,6 +49,24 @@ fn is_explained(work: Work, result: &Run) -> bool {
     is_named && has_no_verdict && result.stderr.contains("hint: ")
 }
 
+/// The runs with too little space.
+#[derive(Default)]
+struct Runs {
+    tried: usize,
+    failed: usize,
+}
+
+impl Runs {
+    /// Counts a run, which has to explain its failure.
+    fn add(&mut self, work: Work, result: &Run) -> Result<(), Failed> {
+        let has_failed = result.code != Some(0);
+        ensure(!has_failed || is_explained(work, result), result)?;
+        self.tried += 1;
+        self.failed += usize::from(has_failed);
+        Ok(())
+    }
+}
+
 /// The kernel cuts off what is written beyond the limit and reports the rest as too large. This is exact to the byte,
 /// unlike a file system, which is full by pages.
 fn file_sizes(work: Work) -> Result<(), Failed> {
@@ -62,7 +80,7 @@ fn file_sizes(work: Work) -> Result<(), Failed> {
     } else {
         longest.div_ceil(12)
     };
-    let (mut tried, mut failed) = (0, 0);
+    let mut runs = Runs::default();
     for size in (0..longest).step_by(step).chain([longest - 1, longest]) {
         let has_old = size % 2 == 1;
         let directory = place.directory(work, has_old)?;
@@ -76,16 +94,11 @@ fn file_sizes(work: Work) -> Result<(), Failed> {
             (result.code == Some(0)) == (size == longest),
             (size, &result),
         )?;
-        ensure(
-            result.code == Some(0) || is_explained(work, &result),
-            &result,
-        )?;
-        tried += 1;
-        failed += usize::from(result.code != Some(0));
+        runs.add(work, &result)?;
     }
     println!(
-        "{}: {tried} limits of a file's size, {failed} runs failed",
-        work.name
+        "{}: {} limits of a file's size, {} runs failed",
+        work.name, runs.tried, runs.failed
     );
     Ok(())
 }
@@ -106,7 +119,7 @@ fn full_disk(work: Work) -> Result<(), Failed> {
         .map(|text| text.len().div_ceil(PAGE))
         .sum::<usize>();
     let step = pages.div_ceil(counts(8, usize::MAX)).max(1);
-    let (mut tried, mut failed) = (0, 0);
+    let mut runs = Runs::default();
     for size in (1..=pages + 1).step_by(step) {
         let copy = place.directory(work, false)?;
         let disk = place.at("disk");
@@ -117,16 +130,11 @@ fn full_disk(work: Work) -> Result<(), Failed> {
         let result = run(&mut place.command(work, &disk, &start));
         ensure(result.code != Some(99), &result)?;
         check(&good, &copy, false, &result).map_err(|failed| format!("{size}: {failed:?}"))?;
-        ensure(
-            result.code == Some(0) || is_explained(work, &result),
-            &result,
-        )?;
-        tried += 1;
-        failed += usize::from(result.code != Some(0));
+        runs.add(work, &result)?;
     }
     println!(
-        "{}: {tried} sizes of a disk, {failed} runs failed",
-        work.name
+        "{}: {} sizes of a disk, {} runs failed",
+        work.name, runs.tried, runs.failed
     );
-    ensure(failed > 0, "the disk was never full")
+    ensure(runs.failed > 0, "the disk was never full")
 }

@@ -38,7 +38,7 @@ pub trait Reader {
     ///
     /// # Errors
     ///
-    /// What it breaks by its end.
+    /// The rule that the reader breaks by its end.
     fn end(&mut self) -> Result<(), String> {
         Ok(())
     }

@@ -13,15 +13,39 @@ from onnx import TensorProto, helper, numpy_helper, save
 CLIPPED = "conv2"
 
 
+class Model:
+    """The weights and the nodes of a model, in the order in which they are added."""
+
+    def __init__(self):
+        self.random = numpy.random.default_rng(4)
+        self.nodes, self.weights = [], []
+
+    def constant(self, name, array):
+        self.weights.append(numpy_helper.from_array(array, name))
+        return name
+
+    def weight(self, channels):
+        """The weight of a convolution."""
+        return self.random.normal(size=(8, channels, 3, 3)).astype(numpy.float32) / 4
+
+    def save(self, path, *opsets):
+        """Ends the model with its last layer."""
+        gemm = self.random.normal(size=(8, 5)).astype(numpy.float32)
+        flat = self.nodes[-1].output[0]
+        self.nodes.append(helper.make_node("Gemm", [flat, self.constant("gemm_w", gemm)], ["output"], "gemm"))
+        tensor = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        inputs, outputs = [tensor("input", [1, 3, 32, 32])], [tensor("output", [1, 5])]
+        graph = helper.make_graph(self.nodes, "pair", inputs, outputs, self.weights)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13), *opsets])
+        model.ir_version = 8
+        save(model, path)
+
+
 def write(path, ranges, more=0):
     """`ranges`: the largest value of each convolution's output, or None for the float model. `more`: further nodes with
     weights."""
-    random = numpy.random.default_rng(4)
-    nodes, weights = [], []
-
-    def constant(name, array):
-        weights.append(numpy_helper.from_array(array, name))
-        return name
+    model = Model()
+    nodes, constant = model.nodes, model.constant
 
     def pair(value, largest, of):
         scale = constant(f"{of}_scale", numpy.float32(largest / 255))
@@ -33,7 +57,7 @@ def write(path, ranges, more=0):
     value, channels = "input", 3
     for layer in (1, 2, 3):
         name = f"conv{layer}"
-        weight = random.normal(size=(8, channels, 3, 3)).astype(numpy.float32) / 4
+        weight = model.weight(channels)
         nodes.append(helper.make_node("Conv", [value, constant(f"{name}_w", weight)], [name], name, strides=[2, 2]))
         value, channels = name, 8
         if ranges and ranges[layer - 1]:
@@ -49,23 +73,13 @@ def write(path, ranges, more=0):
         identity = constant(f"more{layer}_w", numpy.eye(8, dtype=numpy.float32))
         nodes.append(helper.make_node("MatMul", [flat, identity], [f"more{layer}"], f"more{layer}"))
         flat = f"more{layer}"
-    gemm = random.normal(size=(8, 5)).astype(numpy.float32)
-    nodes.append(helper.make_node("Gemm", [flat, constant("gemm_w", gemm)], ["output"], "gemm"))
-    tensor = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-    graph = helper.make_graph(nodes, "pair", [tensor("input", [1, 3, 32, 32])], [tensor("output", [1, 5])], weights)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
-    model.ir_version = 8
-    save(model, path)
+    model.save(path)
 
 
 def write_integers(path, ranges):
     """`ranges`: the largest value of each convolution's output."""
-    random = numpy.random.default_rng(4)
-    nodes, weights = [], []
-
-    def constant(name, array):
-        weights.append(numpy_helper.from_array(array, name))
-        return name
+    model = Model()
+    nodes, constant = model.nodes, model.constant
 
     def steps(name, scale, zero):
         return [constant(f"{name}_scale", numpy.float32(scale)), constant(f"{name}_zero_point", zero)]
@@ -76,7 +90,7 @@ def write_integers(path, ranges):
     channels = 3
     for layer, largest in enumerate(ranges, 1):
         name = f"conv{layer}"
-        weight = random.normal(size=(8, channels, 3, 3)).astype(numpy.float32) / 4
+        weight = model.weight(channels)
         scale = numpy.abs(weight).max() / 127
         rounded = constant(f"{name}_w_quantized", numpy.round(weight / scale).astype(numpy.int8))
         weight_steps = steps(f"{name}_w", scale, numpy.int8(0))
@@ -91,13 +105,7 @@ def write_integers(path, ranges):
     nodes.append(pool)
     nodes.append(helper.make_node("Flatten", ["pooled_quantized"], ["flat_quantized"], "flatten"))
     nodes.append(helper.make_node("DequantizeLinear", ["flat_quantized", *pooled], ["flat"], "flat_DequantizeLinear"))
-    gemm = random.normal(size=(8, 5)).astype(numpy.float32)
-    nodes.append(helper.make_node("Gemm", ["flat", constant("gemm_w", gemm)], ["output"], "gemm"))
-    tensor = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-    graph = helper.make_graph(nodes, "pair", [tensor("input", [1, 3, 32, 32])], [tensor("output", [1, 5])], weights)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13), helper.make_opsetid("com.microsoft", 1)])
-    model.ir_version = 8
-    save(model, path)
+    model.save(path, helper.make_opsetid("com.microsoft", 1))
 
 
 write(f"{sys.argv[1]}/float.onnx", None)

@@ -655,7 +655,8 @@ pub struct TuningArgs {
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 
-    /// Longest time of an infer request with --isolate, or of a remote engine, there with its retries [default: 60]
+    /// With --isolate, the longest time of an infer request or of decoding an image; with a remote engine, of an infer request
+    /// and its retries [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub timeout: Option<f64>,
 
