@@ -45,6 +45,12 @@ case $target in
     recordings) plain "$snapshots"/recording* ;;
     remote) plain "$own/$target"/* ;;
     sources) chosen 3 "$data"/plain.onnx "$data"/plain.xml "$data"/lite.tflite "$data"/paddle.pdmodel ;;
+    tensorflow)
+        plain "$data"/*.pb
+        for directory in "$data"/tensorflow-saved-*; do
+            cp "$directory/saved_model.pb" "$corpus/seed-$(basename "$directory").pb"
+        done
+        ;;
     tflite) plain "$data"/*.tflite ;;
     *)
         echo "there is no target $target" >&2

@@ -20,8 +20,8 @@ fn main() {
 }
 
 fn equals_libjpeg_turbo() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let arguments: [OsString; 2] = [folder.path().into(), set_up("photos").into()];
+    let directory = tempfile::tempdir()?;
+    let arguments: [OsString; 2] = [directory.path().into(), set_up("photos").into()];
     python("decode_cases.py", arguments)?;
 
     // Files, bytes, bytes that differ, by kind.
@@ -29,9 +29,10 @@ fn equals_libjpeg_turbo() -> Result<(), Failed> {
     let mut opencv_differs = Vec::new();
     // What an image leaves behind is the memory of the next one.
     let mut spare = Vec::new();
-    for line in fs::read_to_string(folder.path().join("manifest.jsonl"))?.lines() {
+    for line in fs::read_to_string(directory.path().join("manifest.jsonl"))?.lines() {
         let case: Value = serde_json::from_str(line)?;
-        let bytes = |key: &str| fs::read(folder.path().join(case[key].as_str().expect("a file")));
+        let bytes =
+            |key: &str| fs::read(directory.path().join(case[key].as_str().expect("a file")));
         let reduction = case["reduction"].as_u64().expect("a reduction") as u32;
         let image = Image::decode_reduced(
             &bytes("file")?,

@@ -29,15 +29,15 @@ struct Tally {
 }
 
 fn equals_pillow() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    python("image_cases.py", [folder.path()])?;
+    let directory = tempfile::tempdir()?;
+    python("image_cases.py", [directory.path()])?;
     let limits = DecodeLimits::default();
     let mut tallies = BTreeMap::<String, Tally>::new();
     let mut wrong = Vec::new();
-    for line in fs::read_to_string(folder.path().join("manifest.jsonl"))?.lines() {
+    for line in fs::read_to_string(directory.path().join("manifest.jsonl"))?.lines() {
         let case: Value = serde_json::from_str(line)?;
         let text = |key: &str| case[key].as_str();
-        let bytes = fs::read(folder.path().join(text("file").ok_or("a file")?))?;
+        let bytes = fs::read(directory.path().join(text("file").ok_or("a file")?))?;
         let kind = text("kind").ok_or("a kind")?;
         let format = kind.split(' ').next().unwrap_or_default();
         let tally = tallies.entry(format.to_owned()).or_default();
@@ -54,7 +54,7 @@ fn equals_pillow() -> Result<(), Failed> {
         };
         let header = ImageHeader::read(Cursor::new(&bytes), &limits)
             .map_err(|error| format!("{line}: {error:?}"))?;
-        let expected = text("expected").map(|file| fs::read(folder.path().join(file)));
+        let expected = text("expected").map(|file| fs::read(directory.path().join(file)));
         let expected = expected.transpose()?.unwrap_or_default();
         let size = |width: u32, height: u32| {
             (case["width"] == width && case["height"] == height).then_some(())

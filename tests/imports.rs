@@ -118,8 +118,8 @@ fn child(module: &Module, name: &str) -> Module {
 fn read(sources: &Path) -> BTreeMap<Module, File> {
     let mut files = BTreeMap::new();
     let mut open = vec![sources.to_owned()];
-    while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(&folder).expect("a directory of sources") {
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(&directory).expect("a directory of sources") {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 open.push(path);
@@ -314,13 +314,13 @@ mod tests {
     use super::*;
 
     fn crate_of(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         for (name, code) in files {
-            let path = folder.path().join(name);
+            let path = directory.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, code).unwrap();
         }
-        folder
+        directory
     }
 
     fn circles_of(files: &[(&str, &str)]) -> Vec<Vec<PathBuf>> {

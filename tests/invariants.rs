@@ -211,7 +211,7 @@ fn packages_for_the_registry_describe_themselves() {
             "{name}"
         );
         for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
-            let copy = source(&checkout().join(folder(name)).join(licence));
+            let copy = source(&checkout().join(directory(name)).join(licence));
             assert_eq!(copy, source(&checkout().join(licence)), "{name}: {licence}");
         }
     }
@@ -245,7 +245,7 @@ fn each_library_has_an_example_and_its_dependencies_in_its_readme() {
 fn import_circles_are_small_and_the_command_line_has_none() {
     let mut too_large = Vec::new();
     for (package, _) in CRATES {
-        let sources = checkout().join(folder(package)).join("src");
+        let sources = checkout().join(directory(package)).join("src");
         let most = if package == "classify-cli" {
             0
         } else {
@@ -281,9 +281,9 @@ fn no_file_has_more_than_700_lines() {
     }
 }
 
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
+fn rust_files(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder of sources") {
+    for entry in std::fs::read_dir(directory).expect("a folder of sources") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             files.extend(rust_files(&path));
@@ -334,7 +334,8 @@ fn each_engine_crate_pulls_its_own_engine_only() {
     }
     for (package, needed) in &all {
         let direct =
-            std::fs::read_to_string(checkout().join(folder(package)).join("Cargo.toml")).unwrap();
+            std::fs::read_to_string(checkout().join(directory(package)).join("Cargo.toml"))
+                .unwrap();
         for (backend, engine) in ENGINES {
             let names_it = direct.lines().any(|line| {
                 line.split(['.', ' ', '=']).next().is_some_and(|name| {
@@ -348,9 +349,10 @@ fn each_engine_crate_pulls_its_own_engine_only() {
             // The command line has features of these names.
             let feature = package == "classify-cli";
             // The other end of the protocol, and the generator of its code, are for tests.
+            let is_fake = package == "classify-fake-onnxruntime" && engine == "ort";
             let is_test = ["classify-test-server", "xtask"].contains(&package.as_str());
             assert!(
-                !names_it || owner || feature || is_test && engine == "tonic",
+                !names_it || owner || feature || is_fake || is_test && engine == "tonic",
                 "{package} names {engine} ({needed:?})"
             );
         }
@@ -385,11 +387,12 @@ fn engine_crates_are_tested_alone() {
     }
 }
 
-fn folder(package: &str) -> &str {
+fn directory(package: &str) -> &str {
     match package {
         "classify-benches" => "benches",
         "classify-cli" => "cli",
         "classify-examples" => "examples",
+        "classify-fake-onnxruntime" => "tests/fake-onnxruntime",
         "classify-fake-openvino" => "tests/fake-openvino",
         "classify-test-server" => "tests/server",
         "classify-tests" => "tests",
@@ -436,7 +439,7 @@ fn files_are_opened_by_the_function_that_refuses_pipes() {
     const ALLOWED: &str = "\"/proc/";
     let mut found = Vec::new();
     for package in LIBRARIES.into_iter().chain(["classify-cli"]) {
-        for file in rust_files(&checkout().join(folder(package)).join("src")) {
+        for file in rust_files(&checkout().join(directory(package)).join("src")) {
             if file.file_name().is_some_and(|name| name == "tests.rs") {
                 continue;
             }
@@ -526,9 +529,10 @@ fn unsafe_code_is_one_statement_of_the_command_line() {
             found.extend(unsafe_tokens.map(|_| file.clone()));
         }
     }
-    // The fake engine of the tests has the interface of C, which users never load.
-    let fake = checkout().join("tests/fake-openvino/src");
-    found.retain(|file| !file.starts_with(&fake));
+    // The fake engines of the tests have the interface of C, and users never load them.
+    let fakes = ["openvino", "onnxruntime"];
+    let fakes = fakes.map(|name| checkout().join(format!("tests/fake-{name}/src")));
+    found.retain(|file| !fakes.iter().any(|fake| file.starts_with(fake)));
     assert_eq!(found, [checkout().join("cli/src/main.rs")]);
 }
 

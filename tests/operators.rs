@@ -57,7 +57,7 @@ struct Case {
 }
 
 impl Case {
-    fn read(folder: &Path, line: &str) -> Result<Self, Failed> {
+    fn read(directory: &Path, line: &str) -> Result<Self, Failed> {
         let line: Value = serde_json::from_str(line)?;
         let numbers = |key: &str| -> Vec<u64> {
             let array = line[key].as_array().expect("an array");
@@ -77,7 +77,7 @@ impl Case {
             operator: text("operator"),
             opset: line["opset"].as_u64().expect("an opset"),
             variant: text("variant"),
-            model: folder.join(text("model")),
+            model: directory.join(text("model")),
             input: Tensor::new(shape("input_shape"), floats("input"))?,
             output_shape: shape("output_shape"),
             output: floats("output"),
@@ -310,12 +310,12 @@ fn run_all(cases: &[&Case], table: &BTreeMap<Key, Row>, write: bool) -> Found {
 }
 
 fn the_table_is_true() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    println!("{}", python("operators.py", [folder.path()])?.trim());
-    let manifest = fs::read_to_string(folder.path().join("manifest.jsonl"))?;
+    let directory = tempfile::tempdir()?;
+    println!("{}", python("operators.py", [directory.path()])?.trim());
+    let manifest = fs::read_to_string(directory.path().join("manifest.jsonl"))?;
     let cases = manifest
         .lines()
-        .map(|line| Case::read(folder.path(), line))
+        .map(|line| Case::read(directory.path(), line))
         .collect::<Result<Vec<_>, _>>()?;
     let mode = std::env::var("OPERATORS").unwrap_or_default();
     let write = mode == "write";

@@ -55,21 +55,22 @@ fn number(case: &Value, key: &str) -> u32 {
 }
 
 fn equals_pillow_and_opencv() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let mut arguments = Vec::new();
     if std::env::var_os("RESAMPLE_CASES").is_none_or(|cases| cases != "all") {
         arguments.push("--quick".into());
     }
     arguments.extend([
-        folder.path().as_os_str().to_owned(),
+        directory.path().as_os_str().to_owned(),
         set_up("photos").into_os_string(),
     ]);
     println!("{}", python("resample_cases.py", arguments)?);
 
     let mut tallies = BTreeMap::<String, Tally>::new();
-    for line in fs::read_to_string(folder.path().join("manifest.jsonl"))?.lines() {
+    for line in fs::read_to_string(directory.path().join("manifest.jsonl"))?.lines() {
         let case: Value = serde_json::from_str(line)?;
-        let bytes = |key: &str| fs::read(folder.path().join(case[key].as_str().expect("a file")));
+        let bytes =
+            |key: &str| fs::read(directory.path().join(case[key].as_str().expect("a file")));
         let (source, expected) = (bytes("source")?, bytes("expected")?);
         let view = RgbView::new(number(&case, "width"), number(&case, "height"), &source)
             .ok_or("the source is not as large as the manifest says")?;
@@ -129,12 +130,12 @@ fn equals_pillow_and_opencv() -> Result<(), Failed> {
 
 /// The tensors of a model of one channel.
 fn grey() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let photos = photos()?;
-    let mut arguments = vec![folder.path().as_os_str().to_owned()];
+    let mut arguments = vec![directory.path().as_os_str().to_owned()];
     arguments.extend(photos.iter().map(|photo| photo.clone().into_os_string()));
     python("grey_tensors.py", arguments)?;
-    let manifest = fs::read_to_string(folder.path().join("manifest.jsonl"))?;
+    let manifest = fs::read_to_string(directory.path().join("manifest.jsonl"))?;
     let text = |case: &Value, key: &str| case[key].as_str().map(str::to_owned).ok_or("a text");
     for line in manifest.lines() {
         let case: Value = serde_json::from_str(line)?;
@@ -152,7 +153,7 @@ fn grey() -> Result<(), Failed> {
         let (width, height) = side(0).zip(side(1)).ok_or("a size")?;
         let image = fs::read(text(&case, "image")?)?;
         let image = Image::decode(&image, &DecodeLimits::default())?;
-        let expected = fs::read(folder.path().join(text(&case, "expected")?))?;
+        let expected = fs::read(directory.path().join(text(&case, "expected")?))?;
         let one = Dim::Fixed(1);
         for dims in [vec![one, one, height, width], vec![one, height, width, one]] {
             let spec = TensorSpec::new("x", ElementType::U8, dims);

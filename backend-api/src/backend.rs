@@ -1,6 +1,7 @@
-//! The contract.
+//! The contract between programs and engines.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -27,6 +28,8 @@ pub trait InferBackend: fmt::Debug + Send + Sync + 'static {
     ///
     /// - The input is checked against [`BackendInfo::input`] before anything else; no engine sees
     ///   a tensor of the wrong shape or type.
+    /// - The outputs are checked against [`BackendInfo::output`] and [`BackendInfo::extra_outputs`]. If the engine gives
+    ///   others, the request fails with [`ErrorKind::OutputMismatch`](crate::ErrorKind::OutputMismatch).
     /// - Waits only while all [`BackendInfo::slots`] are busy (backpressure).
     /// - A slot becomes free when the engine has finished, not when the result is collected: any
     ///   number of requests may be submitted before the first result is awaited.
@@ -47,14 +50,14 @@ pub trait InferBackend: fmt::Debug + Send + Sync + 'static {
     /// Dropping the future before it is ready has no effect: no request was accepted, no slot is taken.
     async fn submit(&self, request: InferRequest) -> Result<PendingInfer, Error>;
 
-    /// Resolves once every request that was accepted before the call has ended, well or badly.
+    /// Resolves once every request that was accepted before the call has ended, with a result or with an error.
     ///
     /// # Behavior
     ///
     /// - Never ends early because a request failed.
     /// - Requests accepted after the call do not prolong it, so that concurrent submitters cannot
     ///   starve it.
-    /// - A request whose handle completed early, at its deadline, has ended when its engine has returned.
+    /// - If the handle of a request completed early, at its deadline, the request ends when its engine returns.
     /// - Results and errors are not consumed: they are in the handles.
     ///
     /// # Cancellation
@@ -62,6 +65,10 @@ pub trait InferBackend: fmt::Debug + Send + Sync + 'static {
     /// Dropping the future loses no result.
     async fn wait_all(&self);
 }
+
+/// The future of [`InferBackend::submit`] in the form that `async_trait` gives it, for implementations that pass it on.
+#[doc(hidden)]
+pub type SubmitFuture<'a> = Pin<Box<dyn Future<Output = Result<PendingInfer, Error>> + Send + 'a>>;
 
 macro_rules! forward {
     ($pointer:ident) => {
@@ -72,8 +79,16 @@ macro_rules! forward {
                 (**self).info()
             }
 
-            async fn submit(&self, request: InferRequest) -> Result<PendingInfer, Error> {
-                (**self).submit(request).await
+            // The future of the pointer's target, without another box around it.
+            fn submit<'a, 'async_trait>(
+                &'a self,
+                request: InferRequest,
+            ) -> SubmitFuture<'async_trait>
+            where
+                'a: 'async_trait,
+                Self: 'async_trait,
+            {
+                (**self).submit(request)
             }
 
             async fn wait_all(&self) {
@@ -125,11 +140,16 @@ macro_rules! pooled {
                 $crate::InferBackend::info(&self.pool)
             }
 
-            async fn submit(
-                &self,
+            // The pool's own future, without another box around it.
+            fn submit<'a, 'async_trait>(
+                &'a self,
                 request: $crate::InferRequest,
-            ) -> ::std::result::Result<$crate::PendingInfer, $crate::Error> {
-                $crate::InferBackend::submit(&self.pool, request).await
+            ) -> $crate::SubmitFuture<'async_trait>
+            where
+                'a: 'async_trait,
+                Self: 'async_trait,
+            {
+                $crate::InferBackend::submit(&self.pool, request)
             }
 
             async fn wait_all(&self) {

@@ -55,7 +55,7 @@ impl ElementType {
         matches!(self, Self::U32 | Self::U64 | Self::I32 | Self::I64)
     }
 
-    /// The usual short name: `f32`, `bf16`, `u8`.
+    /// Returns the usual short name: `f32`, `bf16`, `u8`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::F32 => "f32",

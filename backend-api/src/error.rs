@@ -23,6 +23,8 @@ pub enum ErrorKind {
     DeviceUnavailable,
     /// A tensor does not have the shape or the element type that was declared for it.
     InputMismatch,
+    /// The engine gave an output of another shape or element type than was declared for it.
+    OutputMismatch,
     /// The engine rejected a request or failed to run it.
     InferenceFailed,
     /// The engine panicked while it ran one request. Other requests are not affected.
@@ -39,7 +41,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// A stable name for reports, in kebab case: `model-not-found`.
+    /// Returns a stable name for reports, in kebab case: `model-not-found`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidConfig => "invalid-config",
@@ -49,6 +51,7 @@ impl ErrorKind {
             Self::EngineUnavailable => "engine-unavailable",
             Self::DeviceUnavailable => "device-unavailable",
             Self::InputMismatch => "input-mismatch",
+            Self::OutputMismatch => "output-mismatch",
             Self::InferenceFailed => "inference-failed",
             Self::Panicked => "panicked",
             Self::Abandoned => "abandoned",
@@ -65,6 +68,9 @@ impl ErrorKind {
             Self::ModelUnsupported => {
                 Some("use a model of another format or precision, or another engine")
             }
+            Self::OutputMismatch => Some(
+                "declare the sizes that the outputs have, or leave them open: export the model again, or correct its description on the server",
+            ),
             Self::InferenceFailed => {
                 Some("try it again; if it fails each time, use another device or another engine")
             }
@@ -115,7 +121,7 @@ struct Inner {
 }
 
 impl Error {
-    /// An error of `kind` with `message`, which names the failure and the wrong value.
+    /// Returns an error of `kind` with `message`, which names the failure and the wrong value.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
@@ -152,7 +158,7 @@ impl Error {
         self.0.kind
     }
 
-    /// The values that were recorded, in the order in which they were added.
+    /// Returns the values that were recorded, in the order in which they were added.
     pub fn context(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.0
             .context
@@ -160,7 +166,7 @@ impl Error {
             .map(|(key, value)| (*key, value.as_str()))
     }
 
-    /// The next step for the user, if one is known.
+    /// Returns the next step for the user, if one is known.
     pub fn hint(&self) -> Option<&str> {
         self.0
             .hint

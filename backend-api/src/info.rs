@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::{DeclaredOutput, Precision, TensorSpec};
+use crate::tensor::dims_accept;
+use crate::{DeclaredOutput, Error, ErrorKind, InferOutput, Precision, Tensor, TensorSpec};
 
 /// The runtime library of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,18 +27,18 @@ pub struct BackendInfo {
     pub backend: String,
     /// The engine's name for people: `OpenVINO`, `ONNX Runtime`, `RTen`.
     pub engine: String,
-    /// The engine's version, as it reports it.
+    /// The version that the engine reports.
     pub engine_version: String,
     /// The runtime library that was loaded and how it was found, if there is one.
     pub library: Option<FoundLibrary>,
     /// The model file. `None` for a model that was opened from memory.
     pub model: Option<PathBuf>,
-    /// The name of a model that is no file of this machine, with its version: `resnet50:3` on a server.
+    /// The name of a model that is not a file on this machine, with its version: `resnet50:3` on a server.
     #[cfg_attr(feature = "serde", serde(default))]
     pub model_name: Option<String>,
     /// The requested device, as it was written.
     pub requested_device: String,
-    /// The devices that really execute, as the engine names them.
+    /// The devices that execute, as the engine names them.
     pub devices: Vec<String>,
     /// Device names that a plugins file gave to another plugin, each with that plugin's name. The hardware of that
     /// name is never used.
@@ -46,7 +47,7 @@ pub struct BackendInfo {
     pub notes: Vec<String>,
     /// The requested precision.
     pub requested_precision: Precision,
-    /// The precision that really executes, as the engine names it.
+    /// The precision that executes, as the engine names it.
     pub precision: String,
     /// The input of a request.
     pub input: TensorSpec,
@@ -70,7 +71,7 @@ pub struct BackendInfo {
 }
 
 impl BackendInfo {
-    /// A description with `input` and `output`, the only one; the other fields are empty.
+    /// Returns a description of a model with one output, `output`. The fields that have no argument are empty.
     pub fn new(backend: impl Into<String>, input: TensorSpec, output: TensorSpec) -> Self {
         Self {
             backend: backend.into(),
@@ -97,18 +98,19 @@ impl BackendInfo {
     /// Returns the devices that execute, joined with `+`: `GPU+CPU`. An alias from a plugins file is marked, so that
     /// nobody mistakes it for the hardware of its name.
     pub fn executed_devices(&self) -> String {
-        let named = |device: &String| {
-            // OpenVINO reports either the alias or its plugin.
-            let alias = self
-                .aliases
-                .iter()
-                .find(|(alias, plugin)| [*alias, *plugin].contains(&device));
-            match alias {
-                Some((alias, plugin)) => format!("{alias} (alias of {plugin})"),
-                None => device.clone(),
+        let mut text = String::new();
+        for device in &self.devices {
+            if !text.is_empty() {
+                text.push('+');
             }
-        };
-        self.devices.iter().map(named).collect::<Vec<_>>().join("+")
+            // OpenVINO reports either the alias or its plugin.
+            let mut aliases = self.aliases.iter();
+            match aliases.find(|(alias, plugin)| [*alias, *plugin].contains(&device)) {
+                Some((alias, plugin)) => text.extend([alias.as_str(), " (alias of ", plugin, ")"]),
+                None => text.push_str(device),
+            }
+        }
+        text
     }
 
     /// Returns the place of the output that holds the scores among all that the model declares.
@@ -135,12 +137,75 @@ impl BackendInfo {
         )
     }
 
+    /// Checks that a result has the outputs of this description, each with its element type, its rank and its fixed sizes.
+    /// Scores of another size would get the names of other classes. The outermost size may be `batch`, that of the input:
+    /// models declare the one of their export there, although they take others.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::OutputMismatch`]; the message names the output and both sides.
+    pub(crate) fn check_output(
+        &self,
+        output: &InferOutput,
+        batch: Option<usize>,
+    ) -> Result<(), Error> {
+        if !fits(&self.output, &output.tensor) && !fits_a_batch(&self.output, &output.tensor, batch)
+        {
+            return Err(mismatch(&self.output, &output.tensor));
+        }
+        let names = output.extra.iter().map(|it| &it.name);
+        if !names.eq(self.extra_outputs.iter().map(|spec| &spec.name)) {
+            let names: Vec<_> = output.extra.iter().map(|it| &it.name).collect();
+            let declared: Vec<_> = self.extra_outputs.iter().map(|spec| &spec.name).collect();
+            let message =
+                format!("the engine gave the extra outputs {names:?} instead of {declared:?}");
+            return Err(Error::new(ErrorKind::OutputMismatch, message));
+        }
+        for (spec, extra) in self.extra_outputs.iter().zip(&output.extra) {
+            // Its outermost dimension has the size of the batch here, but need not be one: boxes in an image.
+            let is_open = || {
+                let declared = self.outputs.iter().filter_map(DeclaredOutput::spec);
+                let mut named = declared.filter(|declared| declared.name == spec.name);
+                named.any(|declared| fits(declared, &extra.tensor))
+            };
+            if !fits(spec, &extra.tensor) && !is_open() {
+                return Err(mismatch(spec, &extra.tensor));
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the number of output values for each image, if the model's input and output have fixed sizes.
     pub fn class_count(&self) -> Option<usize> {
         let shape = self.output.fixed_shape()?;
         let batch = *self.input.fixed_shape()?.first()?;
         Some(shape.iter().product::<usize>() / batch.max(1))
     }
+}
+
+fn fits(spec: &TensorSpec, tensor: &Tensor) -> bool {
+    tensor.element_type() == spec.element_type && spec.accepts(tensor.shape())
+}
+
+/// Returns whether a tensor with `batch` as its outermost size fits in all other dimensions.
+fn fits_a_batch(spec: &TensorSpec, tensor: &Tensor, batch: Option<usize>) -> bool {
+    let ([_, declared @ ..], [first, sizes @ ..]) = (&*spec.dims, tensor.shape()) else {
+        return false;
+    };
+    tensor.element_type() == spec.element_type
+        && Some(*first) == batch
+        && !declared.is_empty()
+        && dims_accept(declared, sizes)
+}
+
+fn mismatch(spec: &TensorSpec, tensor: &Tensor) -> Error {
+    let message = format!(
+        "the engine gave the output {:?} as {}{:?}, but the model declares {spec}",
+        spec.name,
+        tensor.element_type(),
+        tensor.shape()
+    );
+    Error::new(ErrorKind::OutputMismatch, message)
 }
 
 #[cfg(test)]
@@ -183,6 +248,26 @@ mod tests {
             description.ends_with("2 infer requests, isolated (process, seccomp)"),
             "{description}"
         );
+    }
+
+    #[test]
+    fn outputs_of_another_size_are_found() {
+        let fixed = |dims: &[usize]| dims.iter().copied().map(Dim::Fixed).collect::<Vec<_>>();
+        let info = info(&fixed(&[1, 3, 8, 8]), &fixed(&[4, 12]));
+        let check = |shape: &[usize], batch| {
+            let values = vec![0.0_f32; shape.iter().product()];
+            let output = InferOutput::new(Tensor::new(shape, values).unwrap());
+            info.check_output(&output, Some(batch)).is_ok()
+        };
+        assert!(check(&[4, 12], 4));
+        assert!(
+            check(&[1, 12], 1),
+            "the declared batch is that of the export"
+        );
+        assert!(!check(&[2, 12], 1));
+        assert!(!check(&[1, 3], 1));
+        assert!(!check(&[1, 12, 1], 1));
+        assert!(!check(&[1], 1));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub use async_trait::async_trait;
 /// The crate of the element types [`half::f16`] and [`half::bf16`], which are [`Element`]s.
 pub use half;
 
-pub use backend::InferBackend;
+pub use backend::{InferBackend, SubmitFuture};
 pub use blocking::BlockingInfer;
 pub use element_type::ElementType;
 pub use engine::{Engine, Stopper};

@@ -42,7 +42,7 @@ pub struct MockBackend {
 }
 
 impl MockBackend {
-    /// A mock with one slot, no latency, input `f32[1, 4]`, and an output of zeros `f32[1, 3]`.
+    /// Returns a mock with one slot, no latency, input `f32[1, 4]`, and an output of zeros `f32[1, 3]`.
     pub fn builder() -> MockBuilder {
         MockBuilder {
             slots: 1,
@@ -143,7 +143,7 @@ impl MockBuilder {
         })
     }
 
-    /// The description and the engines that [`build`](Self::build) would start.
+    /// Returns the description and the engines that [`build`](Self::build) would start.
     fn into_parts(self) -> (BackendInfo, Vec<MockEngine>) {
         let calls = Arc::new(AtomicU64::new(0));
         let engine = MockEngine {

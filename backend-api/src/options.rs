@@ -33,7 +33,7 @@ pub enum ModelSource {
 }
 
 impl ModelSource {
-    /// A model in memory that needs no separate weights.
+    /// Returns a model in memory that needs no separate weights.
     pub fn from_bytes(model: impl Into<Arc<[u8]>>) -> Self {
         Self::Bytes {
             model: model.into(),
@@ -59,7 +59,7 @@ impl fmt::Display for ModelSource {
     }
 }
 
-/// Writes sizes in the place of bytes.
+/// Writes the sizes of the contents instead of their bytes.
 impl fmt::Debug for ModelSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -137,7 +137,7 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
-    /// The defaults for `model`.
+    /// Returns the defaults for `model`.
     pub fn new(model: impl Into<ModelSource>) -> Self {
         Self {
             model: model.into(),
@@ -171,7 +171,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The short name: `auto`, `f32`, `bf16`, `f16`.
+    /// Returns the short name: `auto`, `f32`, `bf16`, `f16`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -211,7 +211,7 @@ pub enum PerformanceHint {
 }
 
 impl PerformanceHint {
-    /// The short name: `throughput`, `latency`.
+    /// Returns the short name: `throughput`, `latency`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Throughput => "throughput",
@@ -221,8 +221,8 @@ impl PerformanceHint {
 
     /// Divides `threads` (all cores by default) among `requests`, for an `engine` that does not do so itself.
     ///
-    /// The hint decides the default of `requests`: one for each thread, at most `most`, or one in all. Returns the
-    /// number of requests and the number of threads for each, which is at least one.
+    /// By default, `Throughput` has one request for each thread, at most `most`, and `Latency` has one request. Returns
+    /// the number of requests and the number of threads for each, which is at least one.
     ///
     /// # Errors
     ///
@@ -279,11 +279,8 @@ fn named<T, const N: usize>(
         .into_iter()
         .find(|(_, name)| name.eq_ignore_ascii_case(text.trim()));
     found.map(|(value, _)| value).ok_or_else(|| {
-        Error::new(
-            ErrorKind::InvalidConfig,
-            format!("the {what} is `{}`", text.escape_debug()),
-        )
-        .with_hint(format!("use one of {names}"))
+        Error::new(ErrorKind::InvalidConfig, format!("the {what} is {text:?}"))
+            .with_hint(format!("use one of {names}"))
     })
 }
 
@@ -322,7 +319,7 @@ mod tests {
         }
         let error = "fp64".parse::<Precision>().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidConfig);
-        assert_eq!(error.to_string(), "the precision is `fp64`");
+        assert_eq!(error.to_string(), r#"the precision is "fp64""#);
         assert_eq!(error.hint(), Some("use one of auto, f32, bf16, f16"));
     }
 

@@ -126,15 +126,16 @@ impl ChosenOutputs {
 ///
 /// The scores are in the output called [`OpenOptions::output`]. Without that name:
 ///
-/// 1. The only output is the one of the scores.
-/// 2. Of several outputs, only those can hold scores that have one value for each class: every dimension but the
+/// 1. If there is one output, it holds the scores.
+/// 2. Of several outputs, only those with one value for each class can hold scores: every dimension but the
 ///    outermost, the batch, and one other is 1 (`[N, C]`, `[N, C, 1, 1]`, `[N, 1, 1, C]`, `[C]`).
 /// 3. Of these, names decide, without regard to case: `logits`; `probabilities`, `probs`, `prob`, `softmax` or
-///    `raw_scores`; `scores`, `score`, `predictions` or `pred`; `output`; then names that have one of these as a word, in
-///    the same order (`resnet/predictions/Softmax:0`); then any other name.
+///    `raw_scores`; `scores`, `score`, `predictions` or `pred`; `output`; then names that have one of these as a word,
+///    in the same order (`resnet/predictions/Softmax:0`); then any other name.
 /// 4. Class ids come last: integers of 32 or 64 bits, and names such as `label` or `indices`.
-/// 5. Features and auxiliary outputs are never taken: names with words such as `feature`, `embedding`, `hidden`, `pooler`,
-///    `saliency`, `attention` or `aux`. Intel Model API leaves out `feature_vector` and `saliency_map` as well.
+/// 5. Features and auxiliary outputs are never taken: names with words such as `feature`, `embedding`, `hidden`,
+///    `pooler`, `saliency`, `attention` or `aux`. Intel Model API leaves out `feature_vector` and `saliency_map` as
+///    well.
 /// 6. If the two best outputs rank equally, or no output qualifies, it is an error.
 ///
 /// A choice among several outputs is in [`ChosenOutputs::notes`], unless the caller made it.
@@ -167,7 +168,7 @@ pub fn choose_outputs(
         None => {
             let place = default_output(&all).map_err(|error| with_model(error, options))?;
             notes.push(format!(
-                "the model has {} outputs; taking the scores from `{}` (others: {}); `output` takes another one",
+                "the model has {} outputs; taking the scores from {:?} (others: {}); `output` takes another one",
                 all.len(),
                 all[place].name(),
                 others(&all, place)
@@ -187,7 +188,7 @@ pub fn choose_outputs(
                     _ if place == output => {}
                     DeclaredOutput::Usable(_) => places.push(place),
                     DeclaredOutput::Unusable { name, reason } => {
-                        notes.push(format!("the output `{name}` is left out: {reason}"));
+                        notes.push(format!("the output {name:?} is left out: {reason}"));
                     }
                 }
             }
@@ -266,8 +267,7 @@ fn place_of(name: &str, all: &[DeclaredOutput], field: &str) -> Result<usize, Er
         Error::new(
             ErrorKind::InvalidConfig,
             format!(
-                "the model has no output `{}`; it has {}",
-                name.escape_debug(),
+                "the model has no output {name:?}; it has {}",
                 list(all.iter())
             ),
         )
@@ -275,7 +275,7 @@ fn place_of(name: &str, all: &[DeclaredOutput], field: &str) -> Result<usize, Er
     })
 }
 
-/// The place of the output that holds the scores, by the rule of [`choose_outputs`].
+/// Returns the place of the output that holds the scores, by the rule of [`choose_outputs`].
 fn default_output(all: &[DeclaredOutput]) -> Result<usize, Error> {
     let candidates = all.iter().enumerate();
     let mut candidates: Vec<(Rank, usize)> = candidates
@@ -298,10 +298,10 @@ fn default_output(all: &[DeclaredOutput]) -> Result<usize, Error> {
             list(all.iter())
         ))),
         [(one, first), (other, second), ..] if one == other => Err(unsupported(format!(
-            "the model has {} outputs, of which `{}` and `{}` may hold the scores: {}",
+            "the model has {} outputs, of which {:?} and {:?} may hold the scores: {}",
             all.len(),
-            all[first].name().escape_debug(),
-            all[second].name().escape_debug(),
+            all[first].name(),
+            all[second].name(),
             list(all.iter())
         ))),
         [(_, place), ..] => Ok(place),
@@ -379,7 +379,7 @@ enum Rank {
 }
 
 impl Rank {
-    /// The rank of an output; `None` for features.
+    /// Returns the rank of an output; `None` for features.
     fn of(spec: &TensorSpec) -> Option<Self> {
         let name = spec.name.to_ascii_lowercase();
         // TensorFlow counts the outputs of an operator.
@@ -549,9 +549,9 @@ mod tests {
         for (outputs, part) in [
             (
                 &[("a", &[1_usize, 10][..]), ("b", &[1, 10])][..],
-                "of which `a` and `b` may hold the scores: a f32[1, 10], b f32[1, 10]",
+                r#"of which "a" and "b" may hold the scores: a f32[1, 10], b f32[1, 10]"#,
             ),
-            (&[("prob", &[1, 10]), ("probs", &[1, 10])], "`prob`"),
+            (&[("prob", &[1, 10]), ("probs", &[1, 10])], "\"prob\""),
             (
                 &[("x", &[0, 3, 7, 7]), ("pooler_output", &[0, 768])],
                 "none of them is known to hold scores: x f32[?, 3, 7, 7], pooler_output f32[?, 768]",
@@ -594,7 +594,7 @@ mod tests {
         ] {
             let error = choose_outputs(outputs(), &options).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);
-            let text = "the model has no output `Logits`; it has a f32[?, 10], logits f32[?, 10], map f32[?, 7, 7]";
+            let text = r#"the model has no output "Logits"; it has a f32[?, 10], logits f32[?, 10], map f32[?, 7, 7]"#;
             assert_eq!(error.to_string(), text);
             assert!(error.hint().is_some_and(|hint| hint.contains(field)));
         }
@@ -610,7 +610,7 @@ mod tests {
         };
         let all = choose_outputs(outputs(), &options(None, ExtraOutputs::All)).unwrap();
         assert_eq!(all.places, [0]);
-        let note = "the output `mask` is left out: it has element type bool";
+        let note = r#"the output "mask" is left out: it has element type bool"#;
         assert_eq!(all.notes[1], note);
         assert!(all.notes[0].contains("others: mask (not usable)"));
         let named = ExtraOutputs::Named(vec!["mask".to_owned()]);

@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -33,6 +33,10 @@ use crate::{
     PendingInfer, Stopper, Tensor,
 };
 
+/// The longest time for which a thread without work lets others run before it sleeps. A thread that gets the CPU back
+/// later than this takes it from threads that have work, and each switch costs them their caches.
+const YIELD_TIME: Duration = Duration::from_micros(50);
+
 /// Runs requests on a set of [`Engine`]s, one named thread for each.
 ///
 /// This is the whole implementation of the contract of [`InferBackend`]; a backend wraps a pool
@@ -41,7 +45,7 @@ use crate::{
 /// the threads. A pool that is dropped by one of its own threads, because the last owner was a
 /// waker there, does not join that thread.
 pub struct SlotPool {
-    info: BackendInfo,
+    info: Arc<BackendInfo>,
     permits: Arc<Semaphore>,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -68,13 +72,13 @@ impl SlotPool {
             permits: Arc::new(Semaphore::new(info.slots)),
             shared: Arc::new(Shared::default()),
             threads: Vec::with_capacity(info.slots),
-            info,
+            info: Arc::new(info),
         };
         for (slot, engine) in engines.into_iter().enumerate() {
-            let shared = Arc::clone(&pool.shared);
+            let (shared, info) = (Arc::clone(&pool.shared), Arc::clone(&pool.info));
             let thread = thread::Builder::new()
-                .name(format!("{}-{slot}", pool.info.backend))
-                .spawn(move || shared.run(slot, engine))
+                .name(format!("{}-{slot}", info.backend))
+                .spawn(move || shared.run(slot, engine, &info))
                 .map_err(|source| {
                     Error::new(
                         ErrorKind::ResourceExhausted,
@@ -220,7 +224,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// No code of others runs under this lock, so a poisoned one is still consistent.
+    /// Locks the state. No foreign code runs under this lock, so the state is consistent even if the lock is poisoned.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -267,10 +271,11 @@ impl Shared {
         rest
     }
 
-    /// The next request, or `None` once the pool is closed. From then on `stop` stops it.
+    /// Returns the next request, or `None` once the pool is closed. From then on `stop` stops it.
     fn next(&self, stop: Option<Stopper>) -> Option<Job> {
         let mut state = self.lock();
         let mut yields = 0;
+        let mut first_yield = None;
         loop {
             if let Some(mut job) = state.queue.pop_front() {
                 let (number, result) = (job.number, job.result.take());
@@ -284,9 +289,11 @@ impl Shared {
             if state.closed {
                 return None;
             }
-            if yields < YIELDS {
+            let is_short = |first: &Instant| first.elapsed() < YIELD_TIME;
+            if yields < YIELDS && first_yield.as_ref().is_none_or(is_short) {
                 yields += 1;
                 drop(state);
+                first_yield.get_or_insert_with(Instant::now);
                 thread::yield_now();
                 state = self.lock();
                 continue;
@@ -300,13 +307,13 @@ impl Shared {
         }
     }
 
-    fn run<E: Engine>(&self, slot: usize, mut engine: E) {
+    fn run<E: Engine>(&self, slot: usize, mut engine: E, info: &BackendInfo) {
         loop {
             let stop = catch_unwind(AssertUnwindSafe(|| engine.stopper())).unwrap_or_default();
             let Some(mut job) = self.next(stop) else {
                 return;
             };
-            let result = infer(&mut engine, &mut job, slot);
+            let result = infer(&mut engine, &mut job, slot, info);
             job.result = self.end_run(job.number);
             self.complete(job, result);
         }
@@ -398,13 +405,19 @@ impl Cancel for Shared {
     }
 }
 
-/// Runs `job` in the thread of `slot`.
-fn infer<E: Engine>(engine: &mut E, job: &mut Job, slot: usize) -> Result<InferOutput, Error> {
+/// Runs `job` in the thread of `slot`. Outputs that `info` does not declare are an error.
+fn infer<E: Engine>(
+    engine: &mut E,
+    job: &mut Job,
+    slot: usize,
+    info: &BackendInfo,
+) -> Result<InferOutput, Error> {
     let _span = job.span.take().map(|span| trace::enter(span, slot));
     let started = Instant::now();
     let mut output = catch_unwind(AssertUnwindSafe(|| engine.infer(&job.input)))
         .unwrap_or_else(|payload| Err(panicked(payload.as_ref())))?;
     output.elapsed = started.elapsed();
+    info.check_output(&output, job.input.shape().first().copied())?;
     Ok(output)
 }
 

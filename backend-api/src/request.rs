@@ -31,7 +31,7 @@ pub struct InferRequest {
 }
 
 impl InferRequest {
-    /// A request for `input`, known to the caller as `id`.
+    /// Returns a request for `input`, known to the caller as `id`.
     pub fn new(id: u64, input: impl Into<Arc<Tensor>>) -> Self {
         Self {
             id,
@@ -69,7 +69,7 @@ pub struct InferOutput {
 }
 
 impl InferOutput {
-    /// A result; the pool sets [`elapsed`](Self::elapsed).
+    /// Returns a result; the pool sets [`elapsed`](Self::elapsed).
     pub fn new(tensor: Tensor) -> Self {
         Self {
             tensor,
@@ -78,7 +78,8 @@ impl InferOutput {
         }
     }
 
-    /// A result with all outputs of a backend: the first of `tensors` holds the scores, the others are called `names`.
+    /// Returns a result with all outputs of a backend: the first of `tensors` holds the scores, the others are called
+    /// `names`.
     ///
     /// # Errors
     ///
@@ -131,7 +132,7 @@ pub(crate) trait Cancel: Send + Sync {
 }
 
 impl PendingInfer {
-    /// A handle for request `id`, and its completion. For implementations of
+    /// Returns a handle for request `id`, and its completion. For implementations of
     /// [`InferBackend`](crate::InferBackend) that do not build on a
     /// [`SlotPool`](crate::SlotPool).
     ///
@@ -152,7 +153,7 @@ impl PendingInfer {
         self
     }
 
-    /// The [`InferRequest::id`] that was given.
+    /// Returns the [`InferRequest::id`] that was given.
     pub fn id(&self) -> u64 {
         self.id
     }

@@ -106,7 +106,7 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// A tensor of `shape` with the elements of `values`, in row-major order.
+    /// Returns a tensor of `shape` with the elements of `values`, in row-major order.
     ///
     /// # Errors
     ///
@@ -121,7 +121,7 @@ impl Tensor {
         })
     }
 
-    /// A tensor of `shape` from native-endian bytes, as engines hand them out.
+    /// Returns a tensor of `shape` from native-endian bytes, as engines hand them out.
     ///
     /// # Errors
     ///
@@ -157,7 +157,7 @@ impl Tensor {
         Ok(Self { shape, data })
     }
 
-    /// A tensor of `shape` whose elements are 0.
+    /// Returns a tensor of `shape` whose elements are 0.
     ///
     /// # Errors
     ///
@@ -182,12 +182,12 @@ impl Tensor {
         Ok(Self { shape, data })
     }
 
-    /// The size of each dimension, outermost first.
+    /// Returns the size of each dimension, outermost first.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// The type of the elements.
+    /// Returns the type of the elements.
     pub fn element_type(&self) -> ElementType {
         fn of<T: Element>(_: &[T]) -> ElementType {
             T::TYPE
@@ -195,7 +195,7 @@ impl Tensor {
         each_type!(&self.data, values => of(values))
     }
 
-    /// The number of elements.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         each_type!(&self.data, values => values.len())
     }
@@ -205,27 +205,27 @@ impl Tensor {
         self.len() == 0
     }
 
-    /// The elements, if they are of type `T`.
+    /// Returns the elements, if they are of type `T`.
     pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
         T::slice(self)
     }
 
-    /// The elements for writing, if they are of type `T`.
+    /// Returns the elements for writing, if they are of type `T`.
     pub fn as_mut_slice<T: Element>(&mut self) -> Option<&mut [T]> {
         T::slice_mut(self)
     }
 
-    /// The elements, if they are of type `T`: their memory can be used again for the next tensor.
+    /// Returns the elements, if they are of type `T`: their memory can be used again for the next tensor.
     pub fn into_vec<T: Element>(self) -> Option<Vec<T>> {
         T::unwrap(self.data)
     }
 
-    /// The elements as native-endian bytes.
+    /// Returns the elements as native-endian bytes.
     pub fn as_bytes(&self) -> &[u8] {
         each_type!(&self.data, values => bytemuck::cast_slice(values))
     }
 
-    /// The elements as native-endian bytes, for writing.
+    /// Returns the elements as native-endian bytes, for writing.
     pub fn as_bytes_mut(&mut self) -> &mut [u8] {
         each_type!(&mut self.data, values => bytemuck::cast_slice_mut(values))
     }
@@ -240,7 +240,7 @@ impl Tensor {
         Self::concat_in(None, parts)
     }
 
-    /// Like [`concat`](Self::concat), in the memory of `spare`, if that has the same element type.
+    /// Does [`concat`](Self::concat) in the memory of `spare`, if that has the same element type.
     ///
     /// # Errors
     ///
@@ -292,7 +292,7 @@ impl Tensor {
             .collect()
     }
 
-    /// The elements as `f32`; borrowed when they are. Values of 32 and 64 bits are rounded to nearest.
+    /// Returns the elements as `f32`; borrowed when they are. Values of 32 and 64 bits are rounded to nearest.
     pub fn to_f32(&self) -> Cow<'_, [f32]> {
         match &self.data {
             Data::F32(values) => Cow::Borrowed(values),
@@ -375,7 +375,7 @@ pub struct TensorSpec {
 }
 
 impl TensorSpec {
-    /// A spec with the given name, element type and dimensions.
+    /// Returns a spec with the given name, element type and dimensions.
     pub fn new(name: impl Into<String>, element_type: ElementType, dims: Vec<Dim>) -> Self {
         Self {
             name: name.into(),
@@ -395,12 +395,7 @@ impl TensorSpec {
 
     /// Returns whether a tensor of `shape` fits: equal where this spec fixes a dimension.
     pub fn accepts(&self, shape: &[usize]) -> bool {
-        self.dims.len() == shape.len()
-            && self
-                .dims
-                .iter()
-                .zip(shape)
-                .all(|(dim, size)| matches!(dim, Dim::Dynamic) || *dim == Dim::Fixed(*size))
+        dims_accept(&self.dims, shape)
     }
 
     /// Returns the input that a user asks for: all of its dimensions are `shape`, if that is given,
@@ -447,7 +442,7 @@ impl TensorSpec {
         Ok(wanted.with_batch(1))
     }
 
-    /// [`reshaped`](Self::reshaped) for an `engine` that can choose the sizes that a model leaves open, and
+    /// Does [`reshaped`](Self::reshaped) for an `engine` that can choose the sizes that a model leaves open, and
     /// no others.
     ///
     /// # Errors
@@ -478,7 +473,7 @@ impl TensorSpec {
         ))
     }
 
-    /// The sizes, if none of them is dynamic.
+    /// Returns the sizes, if none of them is dynamic.
     pub fn fixed_shape(&self) -> Option<Vec<usize>> {
         self.dims
             .iter()
@@ -523,6 +518,12 @@ impl fmt::Display for TensorSpec {
         }
         f.write_str("]")
     }
+}
+
+/// Returns whether `shape` is equal to `dims` where these are fixed.
+pub(crate) fn dims_accept(dims: &[Dim], shape: &[usize]) -> bool {
+    let accepts = |(dim, size): (&Dim, &usize)| *dim == Dim::Dynamic || *dim == Dim::Fixed(*size);
+    dims.len() == shape.len() && dims.iter().zip(shape).all(accepts)
 }
 
 #[cfg(test)]

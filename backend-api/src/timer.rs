@@ -36,7 +36,8 @@ struct State {
 }
 
 impl Timer {
-    /// No alarm runs or is dropped under this lock, so a poisoned one is still consistent.
+    /// Locks the state. No alarm runs or is dropped under this lock, so the state is consistent even if the lock is
+    /// poisoned.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

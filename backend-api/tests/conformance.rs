@@ -109,6 +109,7 @@ rules!(
     rule7_drop_by_a_waker_of_the_timer,
     rule7_drop_runs_no_queued_request,
     rule8_wrong_input_never_reaches_the_engine,
+    rule8_wrong_output_never_reaches_the_caller,
     rule9_no_runtime_is_needed,
     rule10_distant_deadlines_change_nothing,
     rule10_late_request_is_not_accepted,
@@ -185,6 +186,13 @@ fn the_suite_notices_a_queue_that_runs_at_drop() {
     assert_finds(rule, broken!(QueueRunsAtDrop), "the rule hung");
 }
 
+#[test]
+fn the_suite_notices_an_output_that_is_not_checked() {
+    let rule = "rule8_wrong_output_never_reaches_the_caller";
+    let report = "a wrong output reached the caller: Rank";
+    assert_finds(rule, broken!(OutputUnchecked), report);
+}
+
 /// The rules find the bugs and not the copy of the pool.
 #[test]
 fn the_broken_pool_without_a_bug_passes() {
@@ -194,6 +202,7 @@ fn the_broken_pool_without_a_bug_passes() {
         "rule5_panic_of_a_waker_leaves_the_slots",
         "rule6_wait_all_waits_for_the_oldest",
         "rule7_drop_runs_no_queued_request",
+        "rule8_wrong_output_never_reaches_the_caller",
     ] {
         let pool: MakePool = broken!(None);
         conformance::check(Subject { pool, ..subject() }, rule(name));

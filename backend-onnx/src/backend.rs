@@ -19,7 +19,7 @@ use crate::probe;
 use crate::provider::{CPU, Known};
 
 const ENGINE: &str = "ONNX Runtime";
-/// Reads the other formats.
+/// The hint for a model in another format.
 const OTHER_ENGINE: &str = "use `backend-openvino`";
 /// Sessions that each hold the weights are not made without limit on machines with many cores.
 const MOST_DEFAULT_SESSIONS: usize = 8;
@@ -98,6 +98,7 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
                     format!("ONNX Runtime cannot open {requests} sessions of {threads} threads"),
                     source,
                 )
+                .with_hint("use other numbers of infer requests and threads, or another build of ONNX Runtime")
             })?;
             if provider.device != CPU {
                 builder = on_provider(builder, known, config)?;
@@ -172,7 +173,7 @@ fn session_builder(
         .with_no_environment_execution_providers()?)
 }
 
-/// Only the requested provider: by default, ONNX Runtime runs unsupported nodes on the CPU.
+/// Returns options with the requested provider alone. By default, ONNX Runtime runs unsupported nodes on the CPU.
 fn on_provider(
     builder: SessionBuilder,
     known: &Known,

@@ -37,7 +37,7 @@ pub struct OnnxConfig {
 }
 
 impl OnnxConfig {
-    /// The defaults for `model`.
+    /// Returns the defaults for `model`.
     pub fn new(model: impl Into<ModelSource>) -> Self {
         OpenOptions::new(model).into()
     }

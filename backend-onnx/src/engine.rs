@@ -58,8 +58,8 @@ impl Engine for OnnxEngine {
         }
     }
 
-    /// ONNX Runtime looks between two nodes whether it is to stop. The options are of one run, so that a late stop
-    /// cannot hit the next.
+    /// Returns a stopper for the next inference alone, so that a late stop cannot hit another one. ONNX Runtime checks it
+    /// between two nodes.
     fn stopper(&mut self) -> Option<Stopper> {
         self.options = RunOptions::new().ok().map(Arc::new);
         let options = Arc::clone(self.options.as_ref()?);

@@ -5,7 +5,7 @@ use std::any::Any;
 use backend_api::{Error, ErrorKind, ModelSource, panic_message};
 use ort::ErrorCode;
 
-/// An error of `kind` with ONNX Runtime's own message as its cause.
+/// Returns an error of `kind` with ONNX Runtime's own message as its cause.
 pub(crate) fn engine_error(
     kind: ErrorKind,
     message: impl Into<String>,

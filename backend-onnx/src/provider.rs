@@ -155,7 +155,7 @@ impl Known {
         (self.ask)().unwrap_or(false)
     }
 
-    /// The provider called `device`, if the runtime that is loaded has it.
+    /// Returns the provider called `device`, if the runtime that is loaded has it.
     ///
     /// # Errors
     ///
@@ -197,7 +197,7 @@ impl Known {
             .with_hint(hint))
     }
 
-    /// The provider for a session, strictly.
+    /// Returns the provider for a session, strictly.
     pub(crate) fn dispatch(&self, precision: Precision) -> ExecutionProviderDispatch {
         (self.dispatch)(precision == Precision::F32).error_on_failure()
     }

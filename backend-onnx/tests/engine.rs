@@ -30,6 +30,7 @@ fn main() {
     trials.push(outputs::without_scores(&engine, with));
     trials.push(models::onnx_alone(&engine, boxed));
     trials.extend(models::stopping(&engine, boxed));
+    trials.push(models::other_classes(&engine, boxed));
     trials.push(models::span(&engine, "onnx", boxed));
     trials.push(models::input_types(&engine, boxed, TYPES));
     trials.push(engine.test("only_what_is_there_can_be_asked_for", unavailable));

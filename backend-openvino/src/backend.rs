@@ -85,7 +85,9 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     let library = probe::load(config.library.as_deref(), &config.library_dirs)?;
     let cache = config.cache.as_deref();
     let cache = cache
-        .map(|folder| Ok::<_, Error>((folder, checksums_of(&options.model, files, &plugins)?)))
+        .map(|directory| {
+            Ok::<_, Error>((directory, checksums_of(&options.model, files, &plugins)?))
+        })
         .transpose()?;
 
     let mut core = new_core(&plugins)?;
@@ -96,12 +98,12 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
     let outputs = outputs(&model, options)?;
     let configured = configure(&mut core, config, &device, &leaves)?;
     let cache = cache
-        .map(|(folder, checksums)| {
+        .map(|(directory, checksums)| {
             let checksums = checksums
                 .join()
                 .unwrap_or_else(|panic| resume_unwind(panic))?;
             let key = cache_key(&core, config, &device, &configured, &checksums);
-            cache_entry(&mut core, folder, key, &configured)
+            cache_entry(&mut core, directory, key, &configured)
         })
         .transpose()?;
     let mut compiled = compile(&mut core, &model, &device, &leaves, &plugins)?;
@@ -114,14 +116,14 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
         )
     };
     let input = input_spec(&compiled.get_input().map_err(port_failed)?)?;
-    let mut copied = Vec::new();
+    let mut specs = Vec::new();
     for (place, chosen) in outputs.places.iter().zip(&outputs.specs) {
         let port = compiled.get_output_by_index(*place).map_err(port_failed)?;
-        copied.push((*place, spec(&port, &chosen.name, "output")?));
+        specs.push(spec(&port, &chosen.name, "output")?);
     }
 
-    let places = copied.clone();
-    let outputs = outputs.with_specs(copied.into_iter().map(|(_, spec)| spec));
+    let places = outputs.places.clone();
+    let outputs = outputs.with_specs(specs);
     let mut info = outputs.into_info("openvino", input);
     "OpenVINO".clone_into(&mut info.engine);
     info.engine_version = openvino::version().build_number;
@@ -143,6 +145,8 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
         .extend(cache.map(|entry| cache_note(entry, &compiled).to_owned()));
     info.notes.extend(reshaped);
     info.notes.extend(deviations);
+    info.notes
+        .extend(executed::saturation_note(&info, &options.model));
 
     let requests = options.requests.unwrap_or_else(|| {
         compiled_property(&compiled, "OPTIMAL_NUMBER_OF_INFER_REQUESTS")
@@ -171,7 +175,7 @@ fn open(config: &OpenvinoConfig) -> Result<(BackendInfo, Vec<OpenvinoEngine>), E
         .map(|request| OpenvinoEngine {
             request,
             outputs: Arc::clone(&outputs),
-            stopped: Arc::default(),
+            stopped: None,
             _model: Arc::clone(&model),
         })
         .collect();
@@ -231,12 +235,12 @@ fn cache_key(
 /// Opens the entry of the cache and sets the devices to it.
 fn cache_entry(
     core: &mut Core,
-    folder: &Path,
+    directory: &Path,
     key: Key,
     configured: &Configured,
 ) -> Result<cache::Entry, Error> {
-    let entry = cache::Entry::open(folder, key)?;
-    let path = path_text(entry.folder())?;
+    let entry = cache::Entry::open(directory, key)?;
+    let path = path_text(entry.directory())?;
     for (name, _) in &configured.devices {
         // Without caching on the device, there is no property to set.
         let _ = core.set_property(&device_type(name), &RwPropertyKey::CacheDir, path);
@@ -311,8 +315,8 @@ mod tests {
 
     #[test]
     fn the_content_tells_what_is_checked_and_not_the_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
         for name in ["m.onnx", "m.pb", "m.bin", "m"] {
             std::fs::write(at(name), ONE_HOT).unwrap();
             let (files, notes) = checked(&at(name).into()).unwrap();

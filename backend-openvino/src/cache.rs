@@ -38,7 +38,7 @@ const LEFT_OVER: Duration = Duration::from_hours(24);
 pub(crate) struct Key(Hasher);
 
 impl Key {
-    /// One more value that matters. Lengths keep neighbours apart.
+    /// Adds a value to the key. Its length is part of the key, so that neighbouring values cannot be confused.
     pub(crate) fn add(&mut self, value: &str) {
         self.0.update(&(value.len() as u64).to_le_bytes());
         self.0.update(value.as_bytes());
@@ -74,20 +74,21 @@ pub(crate) enum CacheOutcome {
 }
 
 impl Entry {
-    /// Looks for `key` in the cache `folder`, which is created if it does not exist.
+    /// Looks for `key` in the cache `directory`, which is created if it does not exist.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidConfig`]: the directory cannot be made or written, or other users can write to it and so
     /// choose the code that this process runs.
-    pub(crate) fn open(folder: &Path, key: Key) -> Result<Self, Error> {
+    pub(crate) fn open(directory: &Path, key: Key) -> Result<Self, Error> {
         // OpenVINO is told the path as text, whatever the current directory is later.
-        let folder = std::path::absolute(folder).map_err(|source| unusable(folder, source))?;
-        make_folder(&folder).map_err(|source| unusable(&folder, source))?;
-        let new = new_folder(&folder).map_err(|source| unusable(&folder, source))?;
-        check_permissions(&folder, new.path())?;
-        remove_leftovers(&folder);
-        let path = folder.join(key.name());
+        let directory =
+            std::path::absolute(directory).map_err(|source| unusable(directory, source))?;
+        make_directory(&directory).map_err(|source| unusable(&directory, source))?;
+        let new = new_directory(&directory).map_err(|source| unusable(&directory, source))?;
+        check_permissions(&directory, new.path())?;
+        remove_leftovers(&directory);
+        let path = directory.join(key.name());
         let is_there = fs::symlink_metadata(&path).is_ok();
         if is_there && is_intact(&path).unwrap_or(false) {
             return Ok(Self {
@@ -106,11 +107,11 @@ impl Entry {
     }
 
     /// Returns the value for OpenVINO's `CACHE_DIR`.
-    pub(crate) fn folder(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         self.new.as_ref().map_or(&self.path, TempDir::path)
     }
 
-    /// The model has been compiled. `loaded`: it was loaded from the entry.
+    /// Keeps the compiled model, unless OpenVINO `loaded` it from the entry. Returns the outcome.
     pub(crate) fn finish(mut self, loaded: bool) -> CacheOutcome {
         let Some(new) = self.new.take() else {
             if loaded {
@@ -118,7 +119,7 @@ impl Entry {
             }
             // OpenVINO rejected it and may have written another one next to it.
             if let Some(parent) = self.path.parent()
-                && let Ok(aside) = new_folder(parent)
+                && let Ok(aside) = new_directory(parent)
             {
                 discard(&self.path, aside.path());
             }
@@ -135,7 +136,7 @@ impl Entry {
     }
 }
 
-/// Renames a complete directory to its final name. `false`: OpenVINO wrote no file.
+/// Renames a complete directory to its final name. Returns false if OpenVINO wrote no file.
 fn keep(new: TempDir, path: &Path) -> io::Result<bool> {
     let mut manifest = String::new();
     for file in files(new.path())?.iter().filter(|file| *file != MARKER) {
@@ -173,21 +174,21 @@ fn is_new(name: &str) -> bool {
     })
 }
 
-/// A directory for an incomplete entry, with the marker.
-fn new_folder(folder: &Path) -> io::Result<TempDir> {
+/// Returns a directory for an incomplete entry, with the marker.
+fn new_directory(directory: &Path) -> io::Result<TempDir> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(NEW).rand_bytes(RANDOM);
     // Whatever the umask is: compiled models are code.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-    let new = builder.tempdir_in(folder)?;
+    let new = builder.tempdir_in(directory)?;
     fs::write(new.path().join(MARKER), MARKED)?;
     Ok(new)
 }
 
 /// Deletes the leftovers of killed processes.
-fn remove_leftovers(folder: &Path) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+fn remove_leftovers(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let age = entry.metadata().and_then(|metadata| metadata.modified());
         let age = age.ok().and_then(|time| time.elapsed().ok());
@@ -221,13 +222,13 @@ fn remove(path: &Path, files: &[String]) -> bool {
     fs::remove_dir(path).is_ok()
 }
 
-/// The files of a directory that this crate has made, or `None` if it contains foreign files.
+/// Returns the files of a directory that this crate has made, or `None` if it contains foreign files.
 fn own_files(path: &Path) -> Option<Vec<String>> {
     let metadata = fs::symlink_metadata(path).ok()?;
-    let folder = fs::metadata(path.parent()?).ok()?;
+    let directory = fs::metadata(path.parent()?).ok()?;
     if !metadata.is_dir()
         || !is_cache_entry_name(path.file_name()?)
-        || !same_owner(&metadata, &folder)
+        || !same_owner(&metadata, &directory)
     {
         return None;
     }
@@ -245,9 +246,9 @@ fn own_files(path: &Path) -> Option<Vec<String>> {
     ((is_marked || files.is_empty()) && files.iter().all(is_own)).then_some(files)
 }
 
-fn read(folder: &Path, file: &str) -> io::Result<String> {
+fn read(directory: &Path, file: &str) -> io::Result<String> {
     let mut text = String::new();
-    model_file::open_regular(&folder.join(file))?
+    model_file::open_regular(&directory.join(file))?
         .take(1 << 20)
         .read_to_string(&mut text)?;
     Ok(text)
@@ -272,9 +273,9 @@ fn is_intact(path: &Path) -> io::Result<bool> {
     Ok(!found.is_empty() && found == written)
 }
 
-/// The file names in a directory. Any other kind of entry is an error.
-fn files(folder: &Path) -> io::Result<Vec<String>> {
-    fs::read_dir(folder)?
+/// Returns the file names in a directory. Any other kind of entry is an error.
+fn files(directory: &Path) -> io::Result<Vec<String>> {
+    fs::read_dir(directory)?
         .map(|entry| {
             let entry = entry?;
             let name = entry.file_name().into_string();
@@ -298,20 +299,20 @@ pub(crate) fn checksum(file: &Path) -> io::Result<String> {
     Ok(hash.finalize().to_hex().to_string())
 }
 
-fn make_folder(folder: &Path) -> io::Result<()> {
+fn make_directory(directory: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
+    builder.create(directory)
 }
 
-/// Compiled models are code. `own` was made by this process in `folder`.
+/// Compiled models are code. `own` was made by this process in `directory`.
 #[cfg(unix)]
-fn check_permissions(folder: &Path, own: &Path) -> Result<(), Error> {
+fn check_permissions(directory: &Path, own: &Path) -> Result<(), Error> {
     use std::os::unix::fs::MetadataExt as _;
-    let metadata = |path: &Path| fs::metadata(path).map_err(|source| unusable(folder, source));
-    let (of_folder, of_own) = (metadata(folder)?, metadata(own)?);
+    let metadata = |path: &Path| fs::metadata(path).map_err(|source| unusable(directory, source));
+    let (of_folder, of_own) = (metadata(directory)?, metadata(own)?);
     if of_folder.uid() == of_own.uid() && !others_may_write(&of_folder) {
         return Ok(());
     }
@@ -319,7 +320,7 @@ fn check_permissions(folder: &Path, own: &Path) -> Result<(), Error> {
         ErrorKind::InvalidConfig,
         "other users can write to the cache directory, whose files run as code",
     )
-    .with_context("directory", folder.display())
+    .with_context("directory", directory.display())
     .with_hint("use a directory that only you can write to: `chmod go-w DIRECTORY`"))
 }
 
@@ -350,12 +351,12 @@ fn check_permissions(_: &Path, _: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn unusable(folder: &Path, source: io::Error) -> Error {
+fn unusable(directory: &Path, source: io::Error) -> Error {
     Error::new(
         ErrorKind::InvalidConfig,
         "the cache directory cannot be used",
     )
-    .with_context("directory", folder.display())
+    .with_context("directory", directory.display())
     .with_hint("use a directory that this user can write to, or leave the cache out")
     .with_source(source)
 }
@@ -370,27 +371,27 @@ mod tests {
         key
     }
 
-    fn add(folder: &Path, text: &str) -> CacheOutcome {
-        let entry = Entry::open(folder, key("model")).unwrap();
+    fn add(directory: &Path, text: &str) -> CacheOutcome {
+        let entry = Entry::open(directory, key("model")).unwrap();
         if entry.new.is_none() {
             return entry.finish(true);
         }
-        fs::write(entry.folder().join("1.blob"), text).unwrap();
+        fs::write(entry.directory().join("1.blob"), text).unwrap();
         entry.finish(false)
     }
 
-    fn only_entry(folder: &Path) -> PathBuf {
-        let names: Vec<_> = fs::read_dir(folder).unwrap().flatten().collect();
+    fn only_entry(directory: &Path) -> PathBuf {
+        let names: Vec<_> = fs::read_dir(directory).unwrap().flatten().collect();
         assert_eq!(names.len(), 1, "{names:?}");
         names[0].path()
     }
 
     #[test]
     fn a_model_is_added_then_loaded() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(add(folder.path(), "blob"), CacheOutcome::Added);
-        assert_eq!(add(folder.path(), "blob"), CacheOutcome::Loaded);
-        only_entry(folder.path());
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(add(directory.path(), "blob"), CacheOutcome::Added);
+        assert_eq!(add(directory.path(), "blob"), CacheOutcome::Loaded);
+        only_entry(directory.path());
     }
 
     #[test]
@@ -407,19 +408,19 @@ mod tests {
             |entry| fs::write(entry.join("2.blob"), "foreign").unwrap(),
         ];
         for damage in damages {
-            let folder = tempfile::tempdir().unwrap();
-            assert_eq!(add(folder.path(), "blob"), CacheOutcome::Added);
-            damage(&only_entry(folder.path()));
-            assert_eq!(add(folder.path(), "blob"), CacheOutcome::Replaced);
-            let entry = only_entry(folder.path());
+            let directory = tempfile::tempdir().unwrap();
+            assert_eq!(add(directory.path(), "blob"), CacheOutcome::Added);
+            damage(&only_entry(directory.path()));
+            assert_eq!(add(directory.path(), "blob"), CacheOutcome::Replaced);
+            let entry = only_entry(directory.path());
             assert_eq!(fs::read(entry.join("1.blob")).unwrap(), b"blob");
         }
     }
 
-    /// Every file below `folder`, with what is in it.
-    fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    /// Returns every file below `directory`, with what is in it.
+    fn tree(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
         let mut all = Vec::new();
-        for entry in fs::read_dir(folder).unwrap() {
+        for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 all.push((path.clone(), Vec::new()));
@@ -432,11 +433,11 @@ mod tests {
         all
     }
 
-    /// Long ago, for everything below `folder`.
+    /// Sets the times of everything below `directory` to long ago.
     #[cfg(unix)]
-    fn age(folder: &Path) {
+    fn age(directory: &Path) {
         let old = std::time::SystemTime::now() - 2 * LEFT_OVER;
-        for (path, _) in tree(folder) {
+        for (path, _) in tree(directory) {
             File::open(path).unwrap().set_modified(old).unwrap();
         }
     }
@@ -447,7 +448,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let at = |name: &str| home.path().join(name);
         let random = "0123456789abcdef";
-        for folder in [
+        for directory in [
             "new-thesis",
             "new-thesis.bak",
             "classify-new-thesis",
@@ -457,22 +458,22 @@ mod tests {
             &"0".repeat(64),
             "marked",
         ] {
-            fs::create_dir(at(folder)).unwrap();
-            fs::write(at(folder).join("chapter-1.tex"), "years of work").unwrap();
+            fs::create_dir(at(directory)).unwrap();
+            fs::write(at(directory).join("chapter-1.tex"), "years of work").unwrap();
         }
-        for folder in [
+        for directory in [
             format!("{NEW}{}", random.to_uppercase()),
             "marked".to_owned(),
         ] {
-            fs::write(at(&folder).join(MARKER), MARKED).unwrap();
+            fs::write(at(&directory).join(MARKER), MARKED).unwrap();
         }
         fs::write(at("1.blob"), "not the cache's").unwrap();
         std::os::unix::fs::symlink(at("marked"), at(&format!("{NEW}abcdefghijklmnop"))).unwrap();
         age(home.path());
         let before = tree(home.path());
-        let left = new_folder(home.path()).unwrap().keep();
+        let left = new_directory(home.path()).unwrap().keep();
         fs::write(left.join("1.blob"), "half").unwrap();
-        let young = new_folder(home.path()).unwrap();
+        let young = new_directory(home.path()).unwrap();
         age(&left);
         let old = std::time::SystemTime::now() - 2 * LEFT_OVER;
         File::open(&left).unwrap().set_modified(old).unwrap();
@@ -529,53 +530,53 @@ mod tests {
             },
         ];
         for make in foreign {
-            let folder = tempfile::tempdir().unwrap();
-            make(&folder.path().join(key("model").name()));
-            let before = tree(folder.path());
-            assert_eq!(add(folder.path(), "blob"), CacheOutcome::NotKept);
-            assert_eq!(tree(folder.path()), before);
+            let directory = tempfile::tempdir().unwrap();
+            make(&directory.path().join(key("model").name()));
+            let before = tree(directory.path());
+            assert_eq!(add(directory.path(), "blob"), CacheOutcome::NotKept);
+            assert_eq!(tree(directory.path()), before);
         }
     }
 
     #[test]
     fn who_comes_second_changes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let slow = Entry::open(folder.path(), key("model")).unwrap();
-        fs::write(slow.folder().join("1.blob"), "slow").unwrap();
-        assert_eq!(add(folder.path(), "fast"), CacheOutcome::Added);
+        let directory = tempfile::tempdir().unwrap();
+        let slow = Entry::open(directory.path(), key("model")).unwrap();
+        fs::write(slow.directory().join("1.blob"), "slow").unwrap();
+        assert_eq!(add(directory.path(), "fast"), CacheOutcome::Added);
         assert_eq!(slow.finish(false), CacheOutcome::Added);
-        let entry = only_entry(folder.path());
+        let entry = only_entry(directory.path());
         assert_eq!(fs::read(entry.join("1.blob")).unwrap(), b"fast");
     }
 
     #[test]
     fn a_device_that_keeps_nothing_leaves_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let entry = Entry::open(folder.path(), key("model")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let entry = Entry::open(directory.path(), key("model")).unwrap();
         assert_eq!(entry.finish(false), CacheOutcome::NothingToKeep);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[test]
     #[cfg(unix)]
     fn an_entry_that_others_may_write_is_made_again() {
         use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(add(folder.path(), "blob"), CacheOutcome::Added);
-        let entry = only_entry(folder.path());
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(add(directory.path(), "blob"), CacheOutcome::Added);
+        let entry = only_entry(directory.path());
         let mode = fs::metadata(&entry).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
         fs::set_permissions(&entry, fs::Permissions::from_mode(0o777)).unwrap();
-        assert_eq!(add(folder.path(), "blob"), CacheOutcome::Replaced);
+        assert_eq!(add(directory.path(), "blob"), CacheOutcome::Replaced);
     }
 
     #[test]
     fn one_that_openvino_refuses_is_thrown_away() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(add(folder.path(), "blob"), CacheOutcome::Added);
-        let entry = Entry::open(folder.path(), key("model")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(add(directory.path(), "blob"), CacheOutcome::Added);
+        let entry = Entry::open(directory.path(), key("model")).unwrap();
         assert_eq!(entry.finish(false), CacheOutcome::NotKept);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[test]
@@ -594,13 +595,13 @@ mod tests {
     #[cfg(unix)]
     fn a_folder_that_others_may_write_is_rejected() {
         use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let error = Entry::open(folder.path(), key("model")).err().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let error = Entry::open(directory.path(), key("model")).err().unwrap();
         assert!(
             error.to_string().contains("other users can write"),
             "{error}"
         );
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

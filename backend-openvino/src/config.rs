@@ -49,7 +49,7 @@ pub struct OpenvinoConfig {
 }
 
 impl OpenvinoConfig {
-    /// The defaults for `model`.
+    /// Returns the defaults for `model`.
     pub fn new(model: impl Into<ModelSource>) -> Self {
         OpenOptions::new(model).into()
     }

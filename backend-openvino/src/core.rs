@@ -23,7 +23,7 @@ pub(crate) fn path_text(path: &Path) -> Result<&str, Error> {
         .ok_or_else(|| {
             invalid_config(
                 "path",
-                path.display(),
+                format!("{:?}", path.to_string_lossy()),
                 "valid UTF-8: OpenVINO's binding accepts nothing else",
             )
         })

@@ -61,7 +61,7 @@ pub enum VirtualDevice {
 impl VirtualDevice {
     const ALL: [Self; 4] = [Self::Auto, Self::Multi, Self::Hetero, Self::Batch];
 
-    /// The name in a device string: `AUTO`, `MULTI`, `HETERO`, `BATCH`.
+    /// Returns the name in a device string: `AUTO`, `MULTI`, `HETERO`, `BATCH`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "AUTO",
@@ -71,7 +71,7 @@ impl VirtualDevice {
         }
     }
 
-    /// A string with it that works on most machines.
+    /// Returns a string with it that works on most machines.
     const fn example(self) -> &'static str {
         match self {
             Self::Auto => "AUTO:GPU,CPU",
@@ -94,7 +94,7 @@ pub struct Candidate {
 }
 
 impl Device {
-    /// The devices that may execute. `available` are those that there are.
+    /// Returns the devices that may execute. `available` are those that there are.
     pub fn leaves(&self, available: &[String]) -> Vec<String> {
         let candidates = match self {
             Self::Single(name) => return vec![name.clone()],
@@ -120,7 +120,7 @@ impl Device {
             .collect()
     }
 
-    /// Names that are left out but are neither hardware nor among `available`: `AUTO:-CUP`.
+    /// Returns the names that are left out but are neither hardware nor among `available`: `AUTO:-CUP`.
     pub(crate) fn unknown_exclusions(&self, available: &[String]) -> Vec<&str> {
         let Self::Virtual { candidates, .. } = self else {
             return Vec::new();
@@ -132,7 +132,7 @@ impl Device {
             .collect()
     }
 
-    /// The virtual device, if it is one.
+    /// Returns the virtual device, if it is one.
     pub fn virtual_device(&self) -> Option<VirtualDevice> {
         match self {
             Self::Single(_) => None,
@@ -311,7 +311,7 @@ fn is_hardware(name: &str) -> bool {
         .any(|known| known.eq_ignore_ascii_case(family))
 }
 
-/// One device's name as OpenVINO has it. `text` is the whole device string.
+/// Returns one device's name as OpenVINO writes it. `text` is the whole device string.
 fn checked(text: &str, device: &str) -> Result<String, Error> {
     let name = name(device);
     match name.split_once('.') {
@@ -322,7 +322,7 @@ fn checked(text: &str, device: &str) -> Result<String, Error> {
     }
 }
 
-/// The name as OpenVINO has it.
+/// Returns the name as OpenVINO has it.
 fn name(text: &str) -> String {
     match text.split_once('.') {
         _ if !is_hardware(text) => text.to_owned(),
@@ -335,7 +335,7 @@ fn name(text: &str) -> String {
 fn wrong(text: &str, what: &str) -> Error {
     Error::new(
         ErrorKind::InvalidConfig,
-        format!("the device is `{}`: {what}", text.escape_debug()),
+        format!("the device is {text:?}: {what}"),
     )
     .with_hint("`devices()` lists the available devices")
 }

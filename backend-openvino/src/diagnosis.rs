@@ -105,15 +105,15 @@ fn missing_plugin(family: &str) -> Option<PathBuf> {
     (!file.exists()).then_some(file)
 }
 
-/// Explains an accelerator by the device nodes in `folder` whose names begin with `prefix`.
-fn nodes(folder: &str, prefix: &str, device: &str, driver: &str) -> (String, String) {
+/// Explains an accelerator by the device nodes in `directory` whose names begin with `prefix`.
+fn nodes(directory: &str, prefix: &str, device: &str, driver: &str) -> (String, String) {
     if !cfg!(target_os = "linux") {
         return (
             format!("the plugin finds no {device}"),
             format!("install {driver}"),
         );
     }
-    let found: Vec<PathBuf> = fs::read_dir(folder)
+    let found: Vec<PathBuf> = fs::read_dir(directory)
         .into_iter()
         .flatten()
         .flatten()
@@ -125,9 +125,9 @@ fn nodes(folder: &str, prefix: &str, device: &str, driver: &str) -> (String, Str
         .collect();
     if found.is_empty() {
         return (
-            format!("the kernel lists no {device}: {folder}/{prefix}* does not exist"),
+            format!("the kernel lists no {device}: {directory}/{prefix}* does not exist"),
             format!(
-                "if this machine has one, install {driver}; in a container, make {folder} available"
+                "if this machine has one, install {driver}; in a container, make {directory} available"
             ),
         );
     }
@@ -195,10 +195,10 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn the_kernel_is_asked_for_its_nodes() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = folder.path().to_str().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path().to_str().unwrap();
         assert!(nodes(at, "renderD", "GPU", "a driver").0.contains("no GPU"));
-        fs::write(folder.path().join("renderD128"), "").unwrap();
+        fs::write(directory.path().join("renderD128"), "").unwrap();
         assert!(
             nodes(at, "renderD", "GPU", "a driver")
                 .0

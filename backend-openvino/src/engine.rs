@@ -14,9 +14,8 @@ use crate::error::engine_error;
 
 /// The outputs that are copied. A compiled model computes all of them.
 pub(crate) struct Outputs {
-    /// The places among those of the model and the declarations: the scores, then the extra ones. A dynamic size is only
-    /// known after each inference.
-    pub(crate) places: Vec<(usize, TensorSpec)>,
+    /// The places among those of the model: the scores, then the extra ones.
+    pub(crate) places: Vec<usize>,
     /// The names of the extra ones.
     pub(crate) names: Vec<String>,
 }
@@ -26,7 +25,7 @@ pub(crate) struct OpenvinoEngine {
     pub(crate) request: InferRequest,
     pub(crate) outputs: Arc<Outputs>,
     /// Set when the next inference is to stop.
-    pub(crate) stopped: Arc<AtomicBool>,
+    pub(crate) stopped: Option<Arc<AtomicBool>>,
     pub(crate) _model: Arc<Mutex<(CompiledModel, Core)>>,
 }
 
@@ -41,23 +40,27 @@ impl Engine for OpenvinoEngine {
         })?
     }
 
-    /// The flag is of one inference, so that a late stop cannot hit the next.
+    /// Returns a stopper for the next inference alone, so that a late stop cannot hit another one.
     fn stopper(&mut self) -> Option<Stopper> {
-        self.stopped = Arc::default();
-        let stopped = Arc::clone(&self.stopped);
+        let stopped = Arc::<AtomicBool>::default();
+        self.stopped = Some(Arc::clone(&stopped));
         Some(Box::new(move || stopped.store(true, Ordering::Relaxed)))
     }
 }
 
-/// The time for which the slot's thread waits before it looks whether it is to stop.
+/// The time for which the slot's thread waits before it checks the flag.
 const STOP_INTERVAL_MS: i64 = 10;
 
 impl OpenvinoEngine {
-    /// Runs the request. Only this thread may call the binding's `cancel`, which takes `&mut self`. It is therefore the
-    /// one that waits and looks at the flag.
+    /// Runs the request. Only this thread may call the binding's `cancel`, which takes `&mut self`. Therefore this
+    /// thread waits and checks the flag.
     fn infer_until_stopped(&mut self) -> Result<(), InferenceError> {
-        let stopped = std::mem::take(&mut self.stopped);
-        if stopped.load(Ordering::Relaxed) {
+        let stopped = self.stopped.take();
+        let is_stopped = || {
+            let stopped = stopped.as_ref();
+            stopped.is_some_and(|stopped| stopped.load(Ordering::Relaxed))
+        };
+        if is_stopped() {
             return Err(InferenceError {
                 kind: InferenceErrorKind::InferCancelled,
                 message: None,
@@ -69,18 +72,23 @@ impl OpenvinoEngine {
                 Err(error) if matches!(error.kind, InferenceErrorKind::ResultNotReady) => {}
                 result => return result,
             }
-            if stopped.load(Ordering::Relaxed) {
+            if is_stopped() {
                 // OpenVINO ends the request after the current operation. Where it cannot, the request ends by itself.
                 let _ = self.request.cancel();
             }
         }
     }
 
-    /// The outer error is OpenVINO's; the inner one is about the memory that it returned.
+    /// Runs one inference. The outer error is OpenVINO's; the inner error is about the memory that OpenVINO returned.
     fn run(&mut self, input: &Tensor) -> Result<Result<InferOutput, Error>, InferenceError> {
         let mut native = self.request.get_input_tensor()?;
-        let shape: Vec<i64> = input.shape().iter().map(|&dim| dim as i64).collect();
-        if native.get_shape()?.get_dimensions() != shape {
+        let shape = input.shape().iter().map(|&dim| dim as i64);
+        // The binding panics if a shape cannot be freed: no second one may be alive then.
+        let is_same = shape
+            .clone()
+            .eq(native.get_shape()?.get_dimensions().iter().copied());
+        if !is_same {
+            let shape: Vec<i64> = shape.collect();
             let resized =
                 openvino::Tensor::new(native.get_element_type()?, &openvino::Shape::new(&shape)?)?;
             self.request.set_input_tensor(&resized)?;
@@ -102,8 +110,8 @@ impl OpenvinoEngine {
         self.infer_until_stopped()?;
 
         let mut tensors = Vec::with_capacity(self.outputs.places.len());
-        for (place, spec) in &self.outputs.places {
-            match self.output(*place, spec)? {
+        for place in &self.outputs.places {
+            match self.output(*place)? {
                 Ok(tensor) => tensors.push(tensor),
                 Err(error) => return Ok(Err(error)),
             }
@@ -111,13 +119,8 @@ impl OpenvinoEngine {
         Ok(InferOutput::with_extra(&self.outputs.names, tensors))
     }
 
-    /// The output at a place after an inference. Another shape or element type than declared is an error: classes would
-    /// have the wrong names.
-    fn output(
-        &self,
-        place: usize,
-        spec: &TensorSpec,
-    ) -> Result<Result<Tensor, Error>, InferenceError> {
+    /// Returns the output at a place after an inference.
+    fn output(&self, place: usize) -> Result<Result<Tensor, Error>, InferenceError> {
         let output = self.request.get_output_tensor_by_index(place)?;
         let shape: Vec<usize> = match output.get_shape() {
             Ok(shape) => shape
@@ -129,17 +132,13 @@ impl OpenvinoEngine {
             Err(_) if output.get_size() == Ok(1) => Vec::new(),
             Err(error) => return Err(error),
         };
-        let found = output.get_element_type()?;
-        if !spec.accepts(&shape) || element_type(found) != Some(spec.element_type) {
-            return Ok(Err(Error::new(
-                ErrorKind::InferenceFailed,
-                format!(
-                    "OpenVINO's output is {found}{shape:?}, but the compiled model declares {spec}"
-                ),
-            )));
-        }
+        let native = output.get_element_type()?;
+        let Some(element_type) = element_type(native) else {
+            let message = format!("OpenVINO's output has element type {native}");
+            return Ok(Err(Error::new(ErrorKind::OutputMismatch, message)));
+        };
         let bytes = output.get_raw_data()?;
-        let tensor = Tensor::from_bytes(spec.element_type, shape, bytes);
+        let tensor = Tensor::from_bytes(element_type, shape, bytes);
         Ok(tensor.map_err(|error| {
             let message = "the memory of OpenVINO's output does not have the size of its shape";
             Error::new(ErrorKind::InferenceFailed, message).with_source(error.to_string())
@@ -167,7 +166,7 @@ pub(crate) fn spec(port: &Node, name: &str, which: &str) -> Result<TensorSpec, E
     let element_type = element_type(native).ok_or_else(|| {
         Error::new(
             ErrorKind::ModelUnsupported,
-            format!("the model's {which} `{name}` has element type {native}"),
+            format!("the model's {which} {name:?} has element type {native}"),
         )
         .with_context(
             "supported",
@@ -178,7 +177,7 @@ pub(crate) fn spec(port: &Node, name: &str, which: &str) -> Result<TensorSpec, E
     if shape.get_rank().get_min() != shape.get_rank().get_max() {
         return Err(Error::new(
             ErrorKind::ModelUnsupported,
-            format!("the model's {which} `{name}` has no fixed number of dimensions"),
+            format!("the model's {which} {name:?} has no fixed number of dimensions"),
         )
         .with_hint("export the model with a fixed rank"));
     }
@@ -193,7 +192,7 @@ pub(crate) fn spec(port: &Node, name: &str, which: &str) -> Result<TensorSpec, E
     Ok(TensorSpec::new(name, element_type, dims))
 }
 
-/// `spec`'s dimensions as OpenVINO wants them for a reshape.
+/// Returns the dimensions of `spec` as OpenVINO takes them for a reshape.
 pub(crate) fn partial_shape(spec: &TensorSpec) -> Result<PartialShape, InferenceError> {
     let dims: Vec<_> = spec
         .dims

@@ -32,7 +32,7 @@ const DEVICE_TROUBLE: [&str; 8] = [
     "cannot be found in the list of available devices",
 ];
 
-/// An error of `kind` with OpenVINO's own message as its cause.
+/// Returns an error of `kind` with OpenVINO's own message as its cause.
 pub(crate) fn engine_error(
     kind: ErrorKind,
     message: impl Into<String>,
@@ -57,7 +57,7 @@ pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Error {
 pub(crate) fn invalid_config(what: &str, value: impl fmt::Display, expected: &str) -> Error {
     Error::new(
         ErrorKind::InvalidConfig,
-        format!("{what} is `{value}`, but it must be {expected}"),
+        format!("{what} is {value}, but it must be {expected}"),
     )
 }
 

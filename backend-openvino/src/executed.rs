@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use backend_api::{BackendInfo, Error, ErrorKind, Precision};
+use backend_api::{BackendInfo, Error, ErrorKind, ModelSource, Precision};
+use model_file::StoredPrecision;
 use openvino::{CompiledModel, PropertyKey};
 
 use crate::config::OpenvinoConfig;
@@ -17,8 +18,8 @@ pub(crate) fn compiled_property(compiled: &CompiledModel, key: &'static str) -> 
     Some(value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
-/// Returns the devices on which the model runs, or that they are unknown: the requested device is no proof. Parentheses are
-/// AUTO's sign for a device that runs until another one is ready.
+/// Returns the devices on which the model runs, or [`UNKNOWN`] if OpenVINO does not report them: the requested device
+/// is no proof. AUTO writes parentheses around a device that runs until another one is ready.
 pub(crate) fn execution_devices(compiled: &CompiledModel) -> Vec<String> {
     compiled_property(compiled, "EXECUTION_DEVICES")
         .unwrap_or_else(|| UNKNOWN.to_owned())
@@ -28,11 +29,11 @@ pub(crate) fn execution_devices(compiled: &CompiledModel) -> Vec<String> {
         .collect()
 }
 
-/// The precision of a device that does not report it, and a device that OpenVINO does not report.
+/// The text for a precision or a device that OpenVINO does not report.
 const UNKNOWN: &str = "unknown";
 
-/// Returns the precision in which the model runs, or all of them if its devices differ. The requested precision
-/// is no proof: if the compiled model does not report a precision, it is unknown.
+/// Returns the precision in which the model runs, or all precisions, joined by `+`, if its devices differ. The
+/// requested precision is no proof: if the compiled model does not report a precision, it is [`UNKNOWN`].
 pub(crate) fn executed_precision(compiled: &CompiledModel) -> String {
     const KEY: &str = "INFERENCE_PRECISION_HINT";
     let of_model = || compiled_property(compiled, KEY).map(|value| vec![value]);
@@ -71,8 +72,38 @@ pub(crate) fn short_precision(value: String) -> String {
     }
 }
 
-/// Refuses a device that computes in another precision than the requested one: its answers would differ without
-/// anybody noticing.
+/// Returns a note if the 8-bit kernels of a quantized model may saturate on this processor. OpenVINO documents that they do
+/// without VNNI ("Saturation (overflow) issue"), and that nothing shows it but a processor that has VNNI.
+pub(crate) fn saturation_note(info: &BackendInfo, model: &ModelSource) -> Option<String> {
+    may_saturate(&info.devices, model, has_exact_products()).then(|| {
+        "the model is quantized, and this processor has no VNNI: sums in OpenVINO's 8-bit kernels may saturate here, \
+         so that scores differ from those of other processors and engines; quantize the weights to 7 bits (NNCF: \
+         overflow_fix), use a processor with VNNI, or use `backend-onnx` for an ONNX model"
+            .to_owned()
+    })
+}
+
+fn may_saturate(devices: &[String], model: &ModelSource, is_exact: bool) -> bool {
+    if is_exact || !devices.iter().any(|device| device.starts_with("CPU")) {
+        return false;
+    }
+    // Whatever cannot be read has failed before.
+    let stored = model_file::stored_precision(model.clone()).ok().flatten();
+    stored == Some(StoredPrecision::Int8)
+}
+
+/// Returns whether the processor adds products of 8-bit integers without saturation. x86 does so with VNNI only.
+fn has_exact_products() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    true
+}
+
+/// Rejects a device that computes in another precision than the requested one, because its answers would silently
+/// differ.
 pub(crate) fn check_precision(config: &OpenvinoConfig, info: &BackendInfo) -> Result<(), Error> {
     let asked = match precision_properties(config).next() {
         // A property of one of several devices applies to that device only.
@@ -102,8 +133,8 @@ pub(crate) fn check_precision(config: &OpenvinoConfig, info: &BackendInfo) -> Re
     )))
 }
 
-/// Rejects a virtual device that does not do what was requested: `MULTI` may drop a device, and `BATCH` the batch,
-/// both without a word.
+/// Rejects a virtual device that silently ignores a part of the request: `MULTI` may drop a device, and `BATCH` may
+/// form no batch.
 pub(crate) fn check_execution_devices(
     device: &Device,
     info: &BackendInfo,
@@ -168,4 +199,24 @@ pub(crate) fn notes(compiled: &CompiledModel, info: &BackendInfo) -> Vec<String>
         ));
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn quantized_models_may_saturate_on_the_cpu() {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data");
+        let saturates = |name: &str, device: &str, is_exact| {
+            let model = ModelSource::from(data.join(name));
+            may_saturate(&[device.to_owned()], &model, is_exact)
+        };
+        assert!(saturates("lite-i8.tflite", "CPU", false));
+        assert!(!saturates("lite-i8.tflite", "CPU", true));
+        assert!(!saturates("lite-i8.tflite", "GPU.0", false));
+        assert!(!saturates("plain.onnx", "CPU", false));
+    }
 }

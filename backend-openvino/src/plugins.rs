@@ -79,7 +79,7 @@ impl Plugins {
             let plain = path.file_name().is_some_and(|file| file == location);
             if !path.is_absolute() && !plain {
                 return Err(wrong(format!(
-                    "the location of plugin {name} is `{location}`, but it must be an absolute path or a plain file \
+                    "the location of plugin {name:?} is {location:?}, but it must be an absolute path or a plain file \
                      name"
                 )));
             }
@@ -89,7 +89,7 @@ impl Plugins {
             if path.is_absolute() || library.is_file() {
                 runtime_library::inspect(&library, None).map_err(|reason| {
                     wrong(format!(
-                        "the library of plugin {name}, `{location}`, {reason}"
+                        "the library of plugin {name:?}, {location:?}, {reason}"
                     ))
                 })?;
             }
@@ -113,7 +113,7 @@ impl Plugins {
         })
     }
 
-    /// The alias that `device` is, whatever its number.
+    /// Returns the alias that `device` is, whatever its number.
     pub(crate) fn alias(&self, device: &str) -> Option<&Alias> {
         let family = device.split('.').next().unwrap_or(device);
         self.aliases.iter().find(|alias| alias.device == family)
@@ -173,9 +173,9 @@ mod tests {
 
     #[test]
     fn libraries_are_listed_although_the_file_is_rejected() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("plugins.xml");
-        let elsewhere = folder.path().join("elsewhere").join("liba.so");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("plugins.xml");
+        let elsewhere = directory.path().join("elsewhere").join("liba.so");
         let text = format!(
             "<ie><plugins><plugin name='A' location='{}'/><plugin location='libb.so'/><plugin name='C'/></plugins></ie>",
             elsewhere.display()
@@ -184,16 +184,16 @@ mod tests {
         Plugins::read(Some(&file)).unwrap_err();
         assert_eq!(
             plugin_libraries(&file),
-            [elsewhere, folder.path().join("libb.so")]
+            [elsewhere, directory.path().join("libb.so")]
         );
-        assert!(plugin_libraries(&folder.path().join("none.xml")).is_empty());
+        assert!(plugin_libraries(&directory.path().join("none.xml")).is_empty());
     }
 
     #[test]
     #[cfg(unix)]
     fn a_pipe_is_not_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe");
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
         let status = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(status.unwrap().success());
         let error = Plugins::read(Some(&pipe)).unwrap_err();
@@ -204,11 +204,11 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn a_damaged_library_never_reaches_the_loader() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let program = fs::read(std::env::current_exe().unwrap()).unwrap();
-        fs::write(folder.path().join("cut.so"), &program[..4096]).unwrap();
-        let file = folder.path().join("plugins.xml");
-        let absolute = folder.path().join("cut.so");
+        fs::write(directory.path().join("cut.so"), &program[..4096]).unwrap();
+        let file = directory.path().join("plugins.xml");
+        let absolute = directory.path().join("cut.so");
         for location in ["cut.so", absolute.to_str().unwrap()] {
             let text =
                 format!("<ie><plugins><plugin name='A' location='{location}'/></plugins></ie>");

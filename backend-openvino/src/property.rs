@@ -37,7 +37,7 @@ impl FromStr for Property {
         let wrong = || {
             Error::new(
                 ErrorKind::InvalidConfig,
-                format!("the property is `{}`", text.escape_debug()),
+                format!("the property is {text:?}"),
             )
             .with_hint("write KEY=VALUE or DEVICE:KEY=VALUE, for instance NUM_STREAMS=2")
         };
@@ -66,12 +66,12 @@ impl fmt::Display for Property {
     }
 }
 
-/// A device by its name, whatever it is.
+/// Returns a device by its name, whatever it is.
 pub(crate) fn device_type(name: &str) -> DeviceType<'_> {
     DeviceType::Other(Cow::Borrowed(name))
 }
 
-/// The value of a property of `device` that is named only at run time.
+/// Returns the value of a property of `device` that is named only at run time.
 pub(crate) fn get(core: &Core, device: &str, key: &'static str) -> Option<String> {
     core.get_property(
         &device_type(device),
@@ -80,7 +80,7 @@ pub(crate) fn get(core: &Core, device: &str, key: &'static str) -> Option<String
     .ok()
 }
 
-/// The keys of the properties that `device` has. Loads its plugin.
+/// Returns the keys of the properties that `device` has. Loads its plugin.
 pub(crate) fn keys(core: &Core, device: &str) -> Result<Vec<String>, openvino::InferenceError> {
     let keys = core.get_property(&device_type(device), &PropertyKey::SupportedProperties)?;
     Ok(keys.split_whitespace().map(str::to_owned).collect())
@@ -184,7 +184,7 @@ fn invalid(property: &Property, message: &str) -> Error {
     Error::new(ErrorKind::InvalidConfig, message).with_context("property", property)
 }
 
-/// The known key that is most like `key`, if one is like it at all.
+/// Returns the known key that is most like `key`, if one is like it at all.
 fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     let key = key.to_ascii_uppercase();
     known

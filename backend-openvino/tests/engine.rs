@@ -106,8 +106,8 @@ fn ir() -> Result<(), Failed> {
         Tensor::new([1, 3, 8, 8], vec![128.0_f32; 192])?,
     )?;
     ensure(output.len() == 12, &output)?;
-    let folder = tempfile::tempdir()?;
-    let at = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir()?;
+    let at = |name: &str| directory.path().join(name);
     std::fs::copy(small_model("plain.xml"), at("plain.xml"))?;
     let no_weights = error(open(at("plain.xml")), ErrorKind::ModelNotFound)?;
     ensure(no_weights.to_string().contains("plain.bin"), &no_weights)?;
@@ -160,11 +160,11 @@ fn cached_memory() -> Result<(), Failed> {
     let (xml, weights) = plain_in_memory()?;
     let mut other_weights = weights.clone();
     other_weights[0] ^= 1;
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let notes = |weights: &[u8]| -> Result<String, Failed> {
         let mut config = OpenvinoConfig::new(memory(&xml, Some(weights)));
         config.library_dirs = library_dirs();
-        config.cache = Some(folder.path().join("cache"));
+        config.cache = Some(directory.path().join("cache"));
         Ok(OpenvinoBackend::open(&config)?.info().notes.join("; "))
     };
     for (weights, note) in [

@@ -11,7 +11,8 @@ use futures_util::future::join_all;
 
 use crate::client::Client;
 use crate::config::RemoteConfig;
-use crate::engine::{Plan, RemoteEngine};
+use crate::engine::{Ids, Plan, RemoteEngine};
+use crate::error::shortened;
 use crate::probe::{self, Described, Description, unsupported};
 use crate::tensors::{datatype, element_type};
 
@@ -92,6 +93,7 @@ fn open(config: &RemoteConfig) -> Result<(BackendInfo, Vec<RemoteEngine>), Error
         input: input.name.clone(),
         outputs: Vec::new(),
         answered: OnceLock::new(),
+        ids: Ids::new(),
     };
     let specs = description.outputs.iter().map(|output| {
         let spec = output.spec()?;
@@ -111,7 +113,7 @@ fn open(config: &RemoteConfig) -> Result<(BackendInfo, Vec<RemoteEngine>), Error
         _ => 1,
     };
     let outputs = outputs.with_batch(batch);
-    plan.outputs.clone_from(&outputs.specs);
+    plan.outputs = outputs.specs.iter().map(|spec| spec.name.clone()).collect();
     let mut info = outputs.into_info("remote", input);
     info.notes.splice(0..0, notes);
     let or = |text: &str, other: &str| {
@@ -125,6 +127,12 @@ fn open(config: &RemoteConfig) -> Result<(BackendInfo, Vec<RemoteEngine>), Error
     info.engine_version = or(&description.server_version, UNKNOWN);
     info.model_name = Some(match (&config.version, &description.versions[..]) {
         (None, [only]) => format!("{}:{only}", config.model),
+        // The server chooses among them.
+        (None, [_, ..]) => shortened(&format!(
+            "{}, one of the versions {}",
+            config.model,
+            description.versions.join(", ")
+        )),
         _ => config.named_model(),
     });
     let urls = client.connections.iter().map(|it| it.url.to_string());
@@ -215,8 +223,7 @@ fn input(config: &RemoteConfig, description: &Description) -> Result<TensorSpec,
                     Error::new(
                         ErrorKind::InvalidConfig,
                         format!(
-                            "the model has no input `{}`; it has {}",
-                            name.escape_debug(),
+                            "the model has no input {name:?}; it has {}",
                             names.join(", ")
                         ),
                     )
@@ -324,13 +331,18 @@ fn first_outputs(
     })?;
     let bytes = vec![0; shape.iter().product::<usize>() * input.element_type.size()];
     let zeros = Tensor::from_bytes(input.element_type, shape, &bytes)?;
-    let reply = client.block_on(client.infer(plan.request(&zeros), None))?;
-    let outputs = plan.tensors(&reply)?.into_iter().map(|(name, tensor)| {
-        let spec = tensor.map(|tensor| {
-            let dims = tensor.shape().iter().copied().map(Dim::Fixed);
-            TensorSpec::new(name, tensor.element_type(), dims.collect())
+    let request = plan.request(&zeros);
+    let id = request.id.clone();
+    let reply = client.block_on(client.infer(request, None))?;
+    let outputs = plan
+        .tensors(&reply, &id)?
+        .into_iter()
+        .map(|(name, tensor)| {
+            let spec = tensor.map(|tensor| {
+                let dims = tensor.shape().iter().copied().map(Dim::Fixed);
+                TensorSpec::new(name, tensor.element_type(), dims.collect())
+            });
+            (name.to_owned(), spec)
         });
-        (name.to_owned(), spec)
-    });
     choose_outputs(outputs.collect(), &options(config))
 }

@@ -20,8 +20,9 @@ use crate::protocol::{GrpcInferenceServiceClient, ModelInferRequest, ModelInferR
 use crate::token::Token;
 use crate::url::Url;
 
-/// The pauses before a request is sent again: the first, and the longest.
+/// The longest pause before the first retry of a request.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause before any retry.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// The most bytes of a message without the tensors.
 const ENVELOPE: usize = 64 << 10;
@@ -38,12 +39,12 @@ pub(crate) struct Client {
     token: Option<Token>,
     /// The name of the model with its version.
     model: String,
-    // Dropped last: the connections are its tasks.
+    // Dropped last, because the connections run on its thread.
     io: IoThread,
 }
 
 impl Client {
-    /// A client for the servers of `config`. No connection is made yet.
+    /// Returns a client for the servers of `config`. No connection is made yet.
     pub(crate) fn new(config: &RemoteConfig) -> Result<Self, Error> {
         let urls = config.endpoints.iter().map(|text| Url::parse(text));
         let urls: Vec<Url> = urls.collect::<Result<_, _>>()?;
@@ -94,7 +95,7 @@ impl Client {
         (stub, request)
     }
 
-    /// Returns the error of a call that is not sent again.
+    /// Returns the error of a call that failed for good.
     pub(crate) fn failed(
         &self,
         status: &Status,
@@ -161,7 +162,7 @@ impl Client {
         })
     }
 
-    /// Runs one inference without a limit on time. `last` gets the last reason for which it was sent again.
+    /// Runs one inference with retries and without a limit on time. Writes the reason for the last retry to `last`.
     async fn infer_patiently(
         &self,
         request: &ModelInferRequest,
@@ -188,7 +189,7 @@ impl Client {
             connection.failed();
             let error = self.failed(&status, connection, request);
             *last = Some(error.to_string());
-            // Another server may be there at once.
+            // Another server may be available now, without a pause.
             if others + 1 < self.connections.len() && self.connections.iter().any(|it| !it.rests())
             {
                 others += 1;
@@ -274,8 +275,8 @@ fn check(config: &RemoteConfig, urls: &[Url]) -> Result<(), Error> {
     }
 }
 
-/// Returns the pause before try `retry`, counted from 0: between the half of a time that doubles, and all of it, by
-/// `random` from 0 to 1. So clients that failed together do not return together.
+/// Returns the pause before retry `retry`, counted from 0. The longest pause doubles with each retry. `random`, from 0
+/// to 1, selects a value from its half to all of it, so that clients that failed together do not return together.
 fn pause(retry: u32, random: f64) -> Duration {
     let longest = FIRST_PAUSE * 2_u32.pow(retry.min(10));
     longest.min(LONGEST_PAUSE).mul_f64(0.5 + 0.5 * random)

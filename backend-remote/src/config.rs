@@ -10,7 +10,8 @@ use crate::token::TokenSource;
 /// The configuration of a [`RemoteBackend`](crate::RemoteBackend).
 ///
 /// The server describes the model's input and outputs, if it can. [`input`](Self::input),
-/// [`element_type`](Self::element_type), [`shape`](Self::shape) and [`output`](Self::output) are for servers that do not.
+/// [`element_type`](Self::element_type), [`shape`](Self::shape) and [`output`](Self::output) are for servers that do
+/// not.
 ///
 /// ```
 /// use backend_remote::{RemoteConfig, TokenSource};
@@ -22,8 +23,8 @@ use crate::token::TokenSource;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RemoteConfig {
-    /// The servers, each as `grpc://host:port`, or `grpcs://host:port` for TLS. All of them must have the model. A request
-    /// goes to the one with the fewest requests in flight.
+    /// The servers, each as `grpc://host:port`, or `grpcs://host:port` for TLS. All of them must have the model. A
+    /// request goes to the one with the fewest requests in flight.
     pub endpoints: Vec<String>,
     /// The name of the model.
     pub model: String,
@@ -36,8 +37,8 @@ pub struct RemoteConfig {
     /// The whole shape of the input, batch included. Default: the shape that the server describes, with 1 for an open
     /// batch.
     pub shape: Option<Vec<usize>>,
-    /// The number of images in a request, which is the size of the outermost dimension. Default: the model's, and 1 where
-    /// the model leaves it open.
+    /// The number of images in a request, which is the size of the outermost dimension. Default: the model's, and 1
+    /// where the model leaves it open.
     pub batch: Option<usize>,
     /// The name of the output that holds the scores. Default: as for other engines, see
     /// [`choose_outputs`](backend_api::choose_outputs).
@@ -51,9 +52,9 @@ pub struct RemoteConfig {
     /// The number of times that a request is sent again after all servers were unavailable, each after a longer pause.
     /// Default: [`RETRIES`](Self::RETRIES).
     pub retries: u32,
-    /// The most bytes of a request and of a reply. Default: [`MAX_MESSAGE`](Self::MAX_MESSAGE).
+    /// The largest size of a request and of a reply, in bytes. Default: [`MAX_MESSAGE`](Self::MAX_MESSAGE).
     pub max_message: usize,
-    /// The file with the certificates, in PEM, that a server's certificate must lead to. Default: the roots of the system.
+    /// The PEM file of the trusted root certificates. Default: the roots of the system.
     pub ca: Option<PathBuf>,
     /// The place of the bearer token. Default: requests have none.
     pub token: Option<TokenSource>,
@@ -66,10 +67,10 @@ impl RemoteConfig {
     pub const TIMEOUT: Duration = Duration::from_mins(1);
     /// The default of [`retries`](Self::retries). Their pauses take 4 to 8 seconds.
     pub const RETRIES: u32 = 8;
-    /// The default of [`max_message`](Self::max_message): 4 MB. Most servers refuse more than 4 MiB.
+    /// The default of [`max_message`](Self::max_message): 4 MB. Many servers refuse more than 4 MiB.
     pub const MAX_MESSAGE: usize = 4_000_000;
 
-    /// The defaults for `model` on one server.
+    /// Returns the defaults for `model` on one server.
     pub fn new(endpoint: impl Into<String>, model: impl Into<String>) -> Self {
         Self {
             endpoints: vec![endpoint.into()],

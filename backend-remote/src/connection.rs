@@ -39,7 +39,7 @@ struct Rest {
 }
 
 impl Connection {
-    /// A connection to `url`. Must be called in the runtime of the connections.
+    /// Returns a connection to `url`. Must be called in the runtime of the connections.
     pub(crate) fn new(url: Url, config: &RemoteConfig) -> Result<Self, Error> {
         let unusable = |source: tonic::transport::Error| {
             Error::new(
@@ -48,8 +48,8 @@ impl Connection {
             )
             .with_source(source)
         };
-        // A server that vanished is found by a ping that has no answer. There are few of them: some servers take many for an
-        // attack.
+        // A server that vanished is found by a ping that has no answer. There are few of them: some servers take many
+        // for an attack.
         let ping = (config.timeout / 2).max(Duration::from_secs(1));
         let endpoint = Endpoint::from_shared(url.to_uri())
             .map_err(unusable)?
@@ -69,7 +69,7 @@ impl Connection {
         })
     }
 
-    /// No code of others runs under this lock, so a poisoned one is still consistent.
+    /// Locks the state. No foreign code runs under this lock, so the state is consistent even if the lock is poisoned.
     fn lock(&self) -> MutexGuard<'_, Rest> {
         self.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,8 +1,9 @@
 //! One request in flight.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use backend_api::{Engine, Error, InferOutput, Stopper, Tensor, TensorSpec};
+use backend_api::{Engine, Error, InferOutput, Stopper, Tensor};
 use tokio::sync::oneshot;
 use tonic::codegen::Bytes;
 
@@ -21,25 +22,51 @@ const MOST_OUTPUTS: usize = 1000;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) model: String,
-    /// Empty for the server's choice.
+    /// The version of the model; empty for the server's choice.
     pub(crate) version: String,
     /// The name of the input.
     pub(crate) input: String,
-    /// The scores, then the extra outputs. Empty for all outputs, as far as they are known.
-    pub(crate) outputs: Vec<TensorSpec>,
+    /// The names of the output with the scores and of the extra outputs. If it is empty, a request asks for all outputs.
+    pub(crate) outputs: Vec<String>,
     /// The version that answered first.
     pub(crate) answered: OnceLock<String>,
+    pub(crate) ids: Ids,
+}
+
+/// The ids of requests, which no other client has.
+#[derive(Debug)]
+pub(crate) struct Ids {
+    prefix: String,
+    next: AtomicU64,
+}
+
+impl Ids {
+    pub(crate) fn new() -> Self {
+        Self {
+            prefix: format!("{:016x}-", fastrand::u64(..)),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    fn next(&self) -> String {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        format!("{}{number}", self.prefix)
+    }
+
+    /// Returns whether `reply` has the id of another request of this client. Servers may give ids of their own, or none.
+    fn is_of_another(&self, reply: &str, request: &str) -> bool {
+        reply != request && reply.starts_with(&self.prefix)
+    }
 }
 
 impl Plan {
     /// Returns the message for a tensor.
     pub(crate) fn request(&self, input: &Tensor) -> ModelInferRequest {
-        let names = self.outputs.iter().map(|output| &output.name);
-        let names = names.filter(|name| !name.is_empty());
+        let names = self.outputs.iter().filter(|name| !name.is_empty());
         ModelInferRequest {
             model_name: self.model.clone(),
             model_version: self.version.clone(),
-            id: String::new(),
+            id: self.ids.next(),
             inputs: vec![InferInputTensor {
                 name: self.input.clone(),
                 datatype: datatype(input.element_type()).to_owned(),
@@ -53,7 +80,7 @@ impl Plan {
         }
     }
 
-    /// Checks the version of a reply: an answer of another one would be compared as if it were of the same model.
+    /// Checks the version of a reply, because an answer of another version would be taken for one of the same model.
     fn check_version(&self, reply: &ModelInferResponse) -> Result<(), Error> {
         let version = &reply.model_version;
         if version.is_empty() {
@@ -67,7 +94,7 @@ impl Plan {
             return Ok(());
         }
         let text = format!(
-            "it is of version {}, but the answers before or the request are of version {}",
+            "it is of version {}, but earlier answers or the request are of version {}",
             shortened(version),
             shortened(expected)
         );
@@ -75,11 +102,20 @@ impl Plan {
             .with_hint("set `version`, and check that all servers have it"))
     }
 
-    /// Returns the outputs of a reply with their tensors.
+    /// Returns the outputs of the reply to the request with `id`, with their tensors.
     pub(crate) fn tensors<'a>(
         &self,
         reply: &'a ModelInferResponse,
+        id: &str,
     ) -> Result<Vec<(&'a str, Result<Tensor, Error>)>, Error> {
+        if self.ids.is_of_another(&reply.id, id) {
+            let text = format!(
+                "it answers the request {} and not {id}",
+                shortened(&reply.id)
+            );
+            return Err(bad_reply(&self.model, &text)
+                .with_hint("look for the fault in the server, or in a proxy before it"));
+        }
         self.check_version(reply)?;
         let (outputs, raw) = (&reply.outputs, &reply.raw_output_contents);
         if outputs.is_empty() {
@@ -100,52 +136,32 @@ impl Plan {
         let named = |(place, output): (usize, &'a InferOutputTensor)| {
             let tensor = read(output, raw.get(place)).map_err(|reason| {
                 let name = shortened(&output.name);
-                bad_reply(
-                    &self.model,
-                    &format!("the output `{}` {reason}", name.escape_debug()),
-                )
+                bad_reply(&self.model, &format!("the output {name:?} {reason}"))
             });
             (output.name.as_str(), tensor)
         };
         Ok(outputs.iter().enumerate().map(named).collect())
     }
 
-    /// Reads the requested outputs of a reply.
-    fn read(&self, reply: &ModelInferResponse) -> Result<InferOutput, Error> {
-        let mut given = self.tensors(reply)?;
+    /// Reads the requested outputs of the reply to the request with `id`.
+    fn read(&self, reply: &ModelInferResponse, id: &str) -> Result<InferOutput, Error> {
+        let mut given = self.tensors(reply, id)?;
         let mut tensors = Vec::with_capacity(self.outputs.len());
-        for spec in &self.outputs {
-            let place = given.iter().position(|(name, _)| *name == spec.name);
+        for output in &self.outputs {
+            let place = given.iter().position(|(name, _)| name == output);
             // Some servers do not name the only output.
             let place = place.or_else(|| (given.len() == 1 && given[0].0.is_empty()).then_some(0));
             let Some(place) = place else {
                 let names: Vec<&str> = given.iter().map(|(name, _)| *name).take(20).collect();
                 let text = format!(
-                    "it has no output `{}`, but {}",
-                    spec.name.escape_debug(),
+                    "it has no output {output:?}, but {}",
                     shortened(&names.join(", "))
                 );
                 return Err(bad_reply(&self.model, &text));
             };
-            let tensor = given.swap_remove(place).1?;
-            if tensor.element_type() != spec.element_type || !spec.accepts(tensor.shape()) {
-                let text = format!(
-                    "the output `{}` is {}{:?}, but the model has {spec}",
-                    spec.name.escape_debug(),
-                    tensor.element_type(),
-                    tensor.shape()
-                );
-                return Err(bad_reply(&self.model, &text));
-            }
-            tensors.push(tensor);
+            tensors.push(given.swap_remove(place).1?);
         }
-        let names: Vec<String> = self
-            .outputs
-            .iter()
-            .skip(1)
-            .map(|it| it.name.clone())
-            .collect();
-        InferOutput::with_extra(&names, tensors)
+        InferOutput::with_extra(self.outputs.get(1..).unwrap_or_default(), tensors)
     }
 }
 
@@ -161,15 +177,16 @@ pub(crate) struct RemoteEngine {
 impl Engine for RemoteEngine {
     fn infer(&mut self, input: &Tensor) -> Result<InferOutput, Error> {
         let request = self.plan.request(input);
+        let id = request.id.clone();
         let call = self.client.infer(request, self.stop.take());
-        self.plan.read(&self.client.block_on(call)?)
+        self.plan.read(&self.client.block_on(call)?, &id)
     }
 
     fn stopper(&mut self) -> Option<Stopper> {
         let (sender, stop) = oneshot::channel();
         self.stop = Some(stop);
         Some(Box::new(move || {
-            // A call that has ended hears nothing.
+            // If the call has ended, nothing receives this.
             let _ = sender.send(());
         }))
     }

@@ -9,8 +9,8 @@ use crate::url::Url;
 /// The most characters of a server's message.
 const MOST_CHARACTERS: usize = 500;
 
-/// Returns whether the call may be sent again: the server did not answer it, or could not at that time. An inference has
-/// no effect, so that a second one does no harm.
+/// Returns whether the call may be sent again: the server did not answer it, or could not at that time. An inference
+/// has no effect, so that a second one does no harm.
 pub(crate) fn is_transient(status: &Status) -> bool {
     // A lost connection has an error of the transport as its source; a server's own status has none.
     let is_lost = status.code() == Code::Unavailable || is_of_transport(status);
@@ -64,7 +64,7 @@ pub(crate) struct Call<'a> {
     pub(crate) batch: usize,
 }
 
-/// The error of a call that failed for good.
+/// Returns the error of a call that failed for good.
 pub(crate) fn failed(status: &Status, call: &Call<'_>) -> Error {
     let message = message(status, call.token);
     let (url, model, limit) = (call.url, call.model, call.max_message);
@@ -137,7 +137,7 @@ pub(crate) fn failed(status: &Status, call: &Call<'_>) -> Error {
     }
 }
 
-/// The error of a reply that cannot be used.
+/// Returns the error of a reply that cannot be used.
 pub(crate) fn bad_reply(model: &str, what: &str) -> Error {
     Error::new(
         ErrorKind::InferenceFailed,

@@ -76,14 +76,12 @@ pub(crate) async fn ask(
     let (mut stub, request) = client.stub(connection, message, left);
     let model = match within(left, stub.model_metadata(request)).await {
         Ok(model) => model,
-        Err(status)
-            if matches!(status.code(), Code::NotFound | Code::Unavailable)
-                || is_denied(&status) =>
-        {
-            return Err(failed(&status));
-        }
+        // It ended since the first question, or does not have the model ready yet.
         Err(status) if is_transient(&status) || is_timeout(&status) => {
             return Ok(Err(failed(&status)));
+        }
+        Err(status) if status.code() == Code::NotFound || is_denied(&status) => {
+            return Err(failed(&status));
         }
         // Optional too: the first inference says what is wrong.
         Err(_) => ModelMetadataResponse::default(),
@@ -135,19 +133,19 @@ pub(crate) fn description(
     let described = |tensor: TensorMetadata| {
         let name = shortened(&tensor.name);
         if tensor.name.len().max(tensor.datatype.len()) > MOST_NAME_BYTES {
-            return Err(too_much(format!("the name `{name}` is too long")));
+            return Err(too_much(format!("the name {name:?} is too long")));
         }
         if tensor.shape.len() > MOST_DIMENSIONS {
             let rank = tensor.shape.len();
             return Err(too_much(format!(
-                "`{name}` has {rank} dimensions, more than {MOST_DIMENSIONS}"
+                "{name:?} has {rank} dimensions, more than {MOST_DIMENSIONS}"
             )));
         }
         let dims = tensor.shape.iter().map(|&size| match size {
             -1 => Ok(Dim::Dynamic),
             size => match u32::try_from(size) {
                 Ok(size) if size > 0 => Ok(Dim::Fixed(size as usize)),
-                _ => Err(too_much(format!("a size of `{name}` is {size}"))),
+                _ => Err(too_much(format!("a size of {name:?} is {size}"))),
             },
         });
         let dims: Vec<Dim> = dims.collect::<Result<_, _>>()?;
@@ -184,7 +182,7 @@ impl Described {
     }
 }
 
-/// The error for a datatype that tensors do not have.
+/// Returns the error for a datatype that tensors do not have.
 pub(crate) fn unsupported(datatype: &str) -> Error {
     Error::new(
         ErrorKind::ModelUnsupported,

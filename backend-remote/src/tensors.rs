@@ -41,7 +41,7 @@ pub(crate) fn element_type(datatype: &str) -> Option<ElementType> {
 pub(crate) fn read(output: &InferOutputTensor, raw: Option<&Bytes>) -> Result<Tensor, String> {
     let element_type = element_type(&output.datatype).ok_or_else(|| {
         let shown: String = output.datatype.chars().take(40).collect();
-        format!("has the unknown datatype `{}`", shown.escape_debug())
+        format!("has the unknown datatype {shown:?}")
     })?;
     if output.shape.len() > MOST_DIMENSIONS {
         return Err(format!(
@@ -129,7 +129,7 @@ mod tests {
         refused("FP32", &[-1], "impossible shape");
         refused("FP32", &[i64::MAX, i64::MAX], "overflows");
         refused("FP32", &[1; 17], "17 dimensions");
-        refused("BYTES", &[8], "unknown datatype `BYTES`");
+        refused("BYTES", &[8], r#"unknown datatype "BYTES""#);
         let mut large = output("UINT8", &[1]);
         large.contents = Some(InferTensorContents {
             uint_contents: vec![256],

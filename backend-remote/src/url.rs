@@ -19,7 +19,7 @@ impl Url {
         let invalid = |reason: &str| {
             Error::new(
                 ErrorKind::InvalidConfig,
-                format!("the endpoint `{}` {reason}", text.escape_debug()),
+                format!("the endpoint {text:?} {reason}"),
             )
             .with_hint(
                 "write `grpc://host:port`, or `grpcs://host:port` for TLS; the port is that of gRPC, not of REST",

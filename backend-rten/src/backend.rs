@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use backend_api::{
-    BackendInfo, Dim, Error, ErrorKind, ModelSource, Precision, SlotPool, choose_outputs,
-    only_input, panic_message,
+    BackendInfo, Dim, Error, ErrorKind, ModelSource, Precision, SlotPool, TensorSpec,
+    choose_outputs, only_input, panic_message,
 };
 use model_file::onnx;
 use prost::Message as _;
@@ -24,13 +24,13 @@ use crate::graph::outline;
 use crate::probe::VERSION;
 
 const ENGINE: &str = "RTen";
-/// Reads the other formats.
+/// The hint for a model in another format.
 const OTHER_ENGINE: &str = "use `backend-openvino`";
 const CPU: &str = "CPU";
 /// Names the external data in memory: one of the names that RTen accepts.
 const EXTERNAL_DATA: &str = "external.data";
 
-/// The names of the element types that the model declares for its inputs and outputs, by their names.
+/// Returns the names of the element types that the model declares for its inputs and outputs, by their names.
 fn port_types(model: &onnx::Model) -> HashMap<String, String> {
     let graph = model.graph.iter();
     let ports = graph.flat_map(|graph| graph.input.iter().chain(&graph.output));
@@ -40,6 +40,33 @@ fn port_types(model: &onnx::Model) -> HashMap<String, String> {
         Some((name, format!("{element_type:?}").to_lowercase()))
     });
     named.collect()
+}
+
+/// Returns the sizes that the file declares for its outputs, by their names.
+fn output_sizes(model: &onnx::Model) -> HashMap<String, Vec<Option<usize>>> {
+    let outputs = model.graph.iter().flat_map(|graph| &graph.output);
+    let named = outputs.filter_map(|port| {
+        let name = onnx::text(port.name.as_ref()?).into_owned();
+        let shape = port.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?;
+        // Some exporters write 0 for an open size.
+        let known = |size: &usize| *size > 0;
+        let size = |dim: &onnx::Dimension| usize::try_from(dim.dim_value?).ok().filter(known);
+        Some((name, shape.dim.iter().map(size).collect()))
+    });
+    named.collect()
+}
+
+/// Fixes the sizes that RTen leaves open and the file declares: RTen forgets those that it cannot derive itself.
+fn declared(mut spec: TensorSpec, sizes: &HashMap<String, Vec<Option<usize>>>) -> TensorSpec {
+    let sizes = sizes
+        .get(&spec.name)
+        .filter(|sizes| sizes.len() == spec.dims.len());
+    for (dim, size) in spec.dims.iter_mut().zip(sizes.into_iter().flatten()) {
+        if let (Dim::Dynamic, Some(size)) = (*dim, size) {
+            *dim = Dim::Fixed(*size);
+        }
+    }
+    spec
 }
 
 /// A model loaded by RTen, with a pool of requests that share its weights.
@@ -124,6 +151,7 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     let types = checked.model.computed_types();
     let with_model = |error: Error| error.with_context("model", &options.model);
     let types_in_file = port_types(&checked.model);
+    let sizes_in_file = output_sizes(&checked.model);
     faults::check_loadable(&checked.model).map_err(with_model)?;
     // RTen reads values in place: from aligned memory, and from files with certain names only.
     let external_data = match options.model.path() {
@@ -161,7 +189,13 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     let input = model.input_ids()[only_input(&names, options)?];
     let outputs = model.output_ids().iter().copied();
     let spec = |node, which| spec(model.node_info(node), which, &types_in_file);
-    let specs = outputs.map(|output| (name(output), spec(output, "output")));
+    let specs = outputs.map(|output| {
+        let spec = spec(output, "output");
+        (
+            name(output),
+            spec.map(|spec| declared(spec, &sizes_in_file)),
+        )
+    });
     let outputs = choose_outputs(specs.collect(), options)?;
     let input = spec(input, "input")?.filled(options.shape.as_deref(), options.batch, ENGINE)?;
     let batch = match input.dims.first() {

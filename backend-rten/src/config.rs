@@ -6,10 +6,10 @@ use backend_api::{ModelSource, OpenOptions};
 ///
 /// - [`device`](OpenOptions::device): `CPU`, in any case.
 /// - [`precision`](OpenOptions::precision): RTen computes in f32 for every model. It supports neither bf16 nor f16.
-/// - [`requests`](OpenOptions::requests): share the weights. By default one for each core, or one in all for the
-///   lowest latency.
-/// - [`threads`](OpenOptions::threads): divided among the requests; each has at least one, and at most as
-///   many as there are cores.
+/// - [`requests`](OpenOptions::requests): all requests share the weights. By default there is one for each core, or a
+///   single one for the lowest latency.
+/// - [`threads`](OpenOptions::threads): divided among the requests. Each request has at least one thread, and at most
+///   as many as there are cores.
 ///
 /// ```
 /// use backend_rten::RtenConfig;
@@ -20,12 +20,12 @@ use backend_api::{ModelSource, OpenOptions};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RtenConfig {
-    /// The model, an ONNX file or the content of one, and the choices that every engine offers.
+    /// The model (an ONNX file or its content), and the options that every engine has.
     pub options: OpenOptions,
 }
 
 impl RtenConfig {
-    /// The defaults for `model`.
+    /// Returns the defaults for `model`.
     pub fn new(model: impl Into<ModelSource>) -> Self {
         OpenOptions::new(model).into()
     }

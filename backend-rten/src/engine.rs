@@ -122,6 +122,8 @@ pub(crate) fn spec(
         .dtype()
         .ok_or_else(|| unsupported(which, declared.unwrap_or("a type that RTen does not have")))?;
     let element_type = match known {
+        // RTen 0.27 reports i8 for every `QuantizeLinear`; the zero point decides.
+        ValueType::Tensor(DataType::Int8) if declared == Some("uint8") => ElementType::U8,
         ValueType::Tensor(DataType::Float) => ElementType::F32,
         ValueType::Tensor(DataType::Int32) => ElementType::I32,
         ValueType::Tensor(DataType::Int8) => ElementType::I8,

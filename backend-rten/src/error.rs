@@ -3,10 +3,10 @@
 use backend_api::{Error, ErrorKind, ModelSource};
 use rten::{LoadError, LoadErrorKind};
 
-/// The error for a model that RTen did not load.
+/// Returns the error for a model that RTen did not load.
 pub(crate) fn load_failed(model: &ModelSource, source: LoadError) -> Error {
     let (kind, hint) = match source.kind() {
-        // An operator, an attribute or a layout of weights that it does not have.
+        // An operator, an attribute or a layout of weights that RTen lacks.
         LoadErrorKind::OperatorInvalid | LoadErrorKind::ExternalDataError => (
             ErrorKind::ModelUnsupported,
             "try it with `backend-onnx`, which has more operators and element types",

@@ -273,17 +273,17 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// The constant called `name`.
+    /// Returns the constant called `name`.
     pub(crate) fn constant(&self, name: &[u8]) -> Option<Constant<'a>> {
         self.find(name)?.1.constant
     }
 
-    /// The node that makes the value called `name`.
+    /// Returns the node that makes the value called `name`.
     pub(crate) fn producer(&self, name: &[u8]) -> Option<&'a Node> {
         self.find(name)?.1.producer
     }
 
-    /// The sizes of the value called `name`, as far as they are known.
+    /// Returns the sizes of the value called `name`, as far as they are known.
     pub(crate) fn dims(&self, name: &[u8], inferred: &Inferred<'_>) -> Option<Vec<Option<usize>>> {
         let mut name = name;
         for _ in 0..LONGEST_CHAIN {
@@ -315,7 +315,7 @@ impl<'a> Scope<'a> {
         None
     }
 
-    /// The element type of the value called `name`.
+    /// Returns the element type of the value called `name`.
     pub(crate) fn element_type(&self, name: &[u8]) -> Option<DataType> {
         let mut name = name;
         for _ in 0..LONGEST_CHAIN {
@@ -379,7 +379,7 @@ fn keeps_shape(operator: &str) -> bool {
 }
 
 impl Constant<'_> {
-    /// Its sizes.
+    /// Returns its sizes.
     pub(crate) fn dims(self) -> Option<Vec<usize>> {
         match self {
             Self::Tensor(tensor) => {
@@ -406,7 +406,7 @@ impl Constant<'_> {
         }
     }
 
-    /// Its values, if they are whole numbers in the file.
+    /// Returns its values, if they are whole numbers in the file.
     pub(crate) fn ints(self) -> Option<Vec<i64>> {
         match self {
             Self::Attribute(attribute) => match attribute.name.as_deref()? {
@@ -418,7 +418,7 @@ impl Constant<'_> {
         }
     }
 
-    /// Its values, if they are f32 numbers in the file.
+    /// Returns its values, if they are f32 numbers in the file.
     pub(crate) fn floats(self) -> Option<Vec<f32>> {
         let tensor = match self {
             Self::Attribute(attribute) => match attribute.name.as_deref()? {

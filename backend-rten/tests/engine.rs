@@ -25,6 +25,7 @@ fn main() {
     trials.extend(outputs::trials(&nothing, "three-outputs.onnx", with));
     trials.push(outputs::without_scores(&nothing, with));
     trials.push(models::onnx_alone(&nothing, boxed));
+    trials.push(models::other_classes(&nothing, boxed));
     trials.push(models::span(&nothing, "rten", boxed));
     trials.push(models::input_types(&nothing, boxed, TYPES));
     trials.push(Trial::test(
@@ -114,8 +115,8 @@ fn guard() -> Result<(), Failed> {
 }
 
 fn any_name() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let model = folder.path().join("model.bin");
+    let directory = tempfile::tempdir()?;
+    let model = directory.path().join("model.bin");
     std::fs::copy(small_model("double.onnx"), &model)?;
     let output = models::infer(&open(&model)?, doubling_input(3))?;
     ensure(output == doubled(3), output)
@@ -124,8 +125,8 @@ fn any_name() -> Result<(), Failed> {
 /// Weights in a file next to the model, for every model name; if the model is a link, those next to
 /// the link.
 fn external_data() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let at = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir()?;
+    let at = |name: &str| directory.path().join(name);
     std::fs::create_dir(at("sub"))?;
     let scaled = |model: &str| -> Result<f32, Failed> {
         let input = Tensor::new([1, 4], vec![1.0_f32; 4])?;

@@ -20,7 +20,7 @@ fn main() {
     divan::main();
 }
 
-/// Smooth shapes with the noise of a camera, as JPEG at quality 85.
+/// Returns smooth shapes with the noise of a camera, as JPEG at quality 85.
 fn jpeg((width, height): (u32, u32)) -> Vec<u8> {
     let mut state = 1_u32;
     let pixels: Vec<u8> = (0..width * height)
@@ -64,7 +64,7 @@ fn decode_exact(bencher: Bencher, size: (u32, u32)) {
     decode(bencher, size, |_, _| 1);
 }
 
-/// At the size that a resize to 224 × 224 needs.
+/// Measures decoding at the size that a resize to 224 × 224 needs.
 #[divan::bench(args = SIZES)]
 fn decode_fast(bencher: Bencher, size: (u32, u32)) {
     let layout = layout(ElementType::F32);
@@ -93,7 +93,7 @@ fn resize_and_fill<const OPENCV: bool>(bencher: Bencher, size: (u32, u32)) {
     tensor(bencher, size, ElementType::F32, interpolation);
 }
 
-/// The image has the input's size already, so that nothing is resized but by copying.
+/// Measures the tensor of an image that already has the input's size, so that nothing is resized.
 #[divan::bench(args = [ElementType::F32, ElementType::F16, ElementType::U8])]
 fn fill(bencher: Bencher, element_type: ElementType) {
     tensor(bencher, (224, 224), element_type, Interpolation::Nearest);
@@ -129,8 +129,8 @@ fn softmax_and_top_10_of_1000(bencher: Bencher) {
     });
 }
 
-/// Measures the system's time to hand a value to a sleeping thread and to wake up for its answer. A single request through
-/// the slots cannot take less.
+/// Measures the system's time to hand a value to a sleeping thread and to wake up for its answer. A single request
+/// through the slots cannot take less.
 #[divan::bench]
 fn two_threads_round_trip(bencher: Bencher) {
     let (ask, asked) = mpsc::channel::<()>();

@@ -106,7 +106,7 @@ fn main() {
     }
 }
 
-/// A gradient with noise.
+/// Returns a gradient with noise.
 fn image(width: u32, height: u32) -> Vec<u8> {
     let mut state = 1_u32;
     (0..width * height * 3)

@@ -32,11 +32,11 @@ fn main() {
     println!("| model | without, ms | with, ms | ratio | quartiles |");
     println!("|---|---|---|---|---|");
     for model in MODELS {
-        let folder = tempfile::tempdir().expect("a folder for the cache");
+        let directory = tempfile::tempdir().expect("a folder for the cache");
         let mut config = OpenvinoConfig::new(set_up.join(model));
         config.library_dirs = classify_tests::library_dirs();
         let mut cached = config.clone();
-        cached.cache = Some(folder.path().join("cache"));
+        cached.cache = Some(directory.path().join("cache"));
         // The first one fills it.
         open(&cached, "in the cache now");
         let mut runs: Vec<[f64; 3]> = (0..rounds)

@@ -177,6 +177,10 @@ impl Work {
         let stdout = results.path().join("stdout");
         let mut arguments: Vec<OsString> = vec!["-m".into(), small_model(model).into()];
         arguments.extend(["--backend", "rten", "--quiet", "--format", format].map(Into::into));
+        // The models state nothing, which the program warns of.
+        let preprocessing =
+            "--color rgb --mean 0 --scale 1 --resize stretch --interpolation opencv-linear";
+        arguments.extend(preprocessing.split(' ').map(Into::into));
         let list = || self.list.clone().into();
         let from_list = || Stdio::from(File::open(&self.list).expect("the list is there"));
         let (others, stdin): (Vec<OsString>, Stdio) = match inputs {

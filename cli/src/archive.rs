@@ -4,7 +4,7 @@
 //! The name of a member is data. It is part of the image's name in results and never the name of a file.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -30,6 +30,8 @@ const LONGEST_NAME: usize = 4096;
 const MOST_TRUTH_BYTES: u64 = 1 << 20;
 /// The most bytes that are read for the headers of a member and its ground truth: names may be of any length.
 const MOST_BYTES_OF_MEMBER: u64 = 4 << 20;
+/// The most bytes behind the end of an archive. Programs fill its last record with zeros.
+const MOST_FILLED_BYTES: u64 = 64 << 20;
 /// Bytes that tell an image.
 const HEAD_BYTES: u64 = 512;
 
@@ -51,7 +53,7 @@ const TRUTH_KEYS: [&str; 8] = [
 #[derive(Debug, Default)]
 pub struct Listed {
     pub images: Vec<Input>,
-    /// Members that are neither images nor their ground truth, by their endings.
+    /// Members that are neither images nor the ground truth of one, by their endings.
     pub others: BTreeMap<String, usize>,
 }
 
@@ -99,6 +101,12 @@ pub fn list(path: &Path) -> anyhow::Result<Listed> {
     if !state.is_at_end.get() {
         let error = "the archive is cut short: its end is missing";
         return Err(damaged(members, io::Error::other(error)));
+    }
+    if !archive.into_inner().has_zeros_alone().with_context(what)? {
+        let error =
+            format!("the archive has an end after {members} members, and more data behind it");
+        let hint = "it is damaged, or several archives in one file: name each, or join them with `tar --concatenate`";
+        return Err(Hinted::new(error, hint).into());
     }
     Ok(listing.finish())
 }
@@ -221,6 +229,12 @@ impl Listing {
             if let Some(member) = &mut image.member {
                 member.truth = self.truth.get(key).map(|(_, truth)| truth.clone());
             }
+        }
+        // Ground truth without an image: the image may have been lost.
+        let keys: HashSet<&Vec<u8>> = self.keys.iter().collect();
+        for (_, (rank, _)) in self.truth.iter().filter(|(key, _)| !keys.contains(key)) {
+            let ending = TRUTH_ENDINGS[*rank].to_owned();
+            *self.listed.others.entry(ending).or_default() += 1;
         }
         self.listed
     }
@@ -346,6 +360,23 @@ struct Watched {
     file: File,
     length: u64,
     state: Rc<State>,
+}
+
+impl Watched {
+    /// Returns whether zeros alone follow. Other readers stop at the end of an archive too, and lose what is behind it.
+    fn has_zeros_alone(&mut self) -> io::Result<bool> {
+        let mut rest = (&self.file).take(MOST_FILLED_BYTES + 1);
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let count = rest.read(&mut buffer)?;
+            if count == 0 {
+                return Ok(rest.limit() > 0);
+            }
+            if buffer[..count].iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+        }
+    }
 }
 
 impl Read for Watched {

@@ -1,7 +1,7 @@
 //! Destinations of results: stdout, or a file that appears under its name only when it is complete.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -13,30 +13,30 @@ use evaluation::Digest;
 
 /// The most symbolic links that are followed to a file that does not exist yet, as Linux does.
 const MOST_LINKS: usize = 40;
-/// Temporary files of one output are numbered from 1. So many numbers beyond the own one are looked at for stale
+/// The temporary files of an output are numbered from 1. This many numbers after the own one are checked for stale
 /// files.
 const MORE_STALE: u32 = 16;
 
-/// A destination of results. Without [`finish`](Self::finish) a file does not appear.
+/// A destination of results. A file appears only after [`finish`](Self::finish).
 #[derive(Debug)]
 pub enum Output {
     Stdout(BufWriter<io::Stdout>),
     File(Box<OutputFile>),
 }
 
-/// A file under a temporary name beside its target.
+/// A file under a temporary name next to its target.
 #[derive(Debug)]
 pub struct OutputFile {
     file: BufWriter<NamedTempFile>,
-    /// Symbolic links are followed: they stay, and their target is written.
+    /// The path after all symbolic links: links stay, and their target is written.
     target: PathBuf,
-    /// Dropped last: until then a signal that stops everything removes the file.
+    /// This field is dropped last: until then, a signal that ends the process removes the file.
     _temporary: Temporary,
 }
 
 impl Output {
-    /// Opens it, before work starts: a directory that is not there or not writable is found out now.
-    /// `flag` is the one that names `path`, for hints.
+    /// Opens the destination before work starts, so that a missing or read-only directory is an error at once. `flag`
+    /// is the flag that names `path`, for hints.
     pub fn open(flag: &str, path: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {
             return Ok(Self::Stdout(BufWriter::new(io::stdout())));
@@ -50,6 +50,27 @@ impl Output {
             target,
             _temporary: temporary,
         })))
+    }
+
+    /// Passes the content that a file has so far to `read`.
+    pub fn read_back<T>(
+        &mut self,
+        read: impl FnOnce(&mut dyn Read) -> io::Result<T>,
+    ) -> anyhow::Result<T> {
+        match self {
+            Self::Stdout(_) => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
+            Self::File(output) => {
+                // The target does not exist yet.
+                let path = output.file.get_ref().path().to_owned();
+                let what = || format!("cannot read {}", path.display());
+                output.file.flush().with_context(what)?;
+                let file = output.file.get_mut();
+                file.rewind().with_context(what)?;
+                let result = read(file).with_context(what);
+                file.seek(SeekFrom::End(0)).with_context(what)?;
+                result
+            }
+        }
     }
 
     /// Gives a file its name.
@@ -68,7 +89,7 @@ impl Output {
         }
     }
 
-    /// Gives a file its name, unless there is one of that name by now, which stays.
+    /// Gives a file its name. If there is a file of that name by now, it stays.
     pub fn finish_unless_there(self) -> anyhow::Result<()> {
         let Self::File(output) = self else {
             return self.finish();
@@ -84,8 +105,8 @@ impl Output {
         }
     }
 
-    /// Gives a file that is not complete the name with `.partial` behind it, or `.partial-2` and so on if
-    /// there is one already, and returns that.
+    /// Gives an incomplete file its name with the ending `.partial`, or `.partial-2` and so on if that exists. Returns
+    /// the new path.
     pub fn finish_part(self) -> anyhow::Result<Option<PathBuf>> {
         let Self::File(output) = self else {
             return Ok(None);
@@ -116,8 +137,8 @@ impl Output {
     }
 }
 
-/// Prints a report to stdout. A reader that has gone is no error: reports in files are written before, and the
-/// exit code is the verdict's.
+/// Prints a report to stdout. If the reader of stdout is gone, that is no error: reports in files are written before,
+/// and the exit code is that of the verdict.
 pub fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout
@@ -131,42 +152,42 @@ pub fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     }
 }
 
-/// Names stdout in an error. The kind of the error stays the same.
+/// Adds stdout to an error. The kind of the error stays the same.
 fn of_stdout(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot write to stdout: {error}"))
 }
 
-/// Names the file in an error: the system names the temporary one.
+/// Adds the target's name to an error, because the system's error has the temporary name.
 fn of_file(target: &Path, error: &io::Error) -> io::Error {
     let message = format!("cannot write {}: {error}", target.display());
     io::Error::new(error.kind(), message)
 }
 
-/// The file that a path leads to, with an absolute and canonical parent. It need not exist, and neither need the
-/// target of a symbolic link. `flag` names the path, for hints.
+/// Returns the file that a path leads to, with an absolute and canonical parent. It need not exist, and neither need
+/// the target of a symbolic link. `flag` names the path, for hints.
 pub fn target(flag: &str, path: &Path) -> anyhow::Result<PathBuf> {
     if let Ok(real) = path.canonicalize() {
         return Ok(real);
     }
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
+        let directory = match path.parent() {
+            Some(directory) if directory != Path::new("") => directory,
             _ => Path::new("."),
         };
         if let Ok(link) = fs::read_link(&path) {
-            path = folder.join(link);
+            path = directory.join(link);
             continue;
         }
         let names_a_file = !path.to_string_lossy().ends_with(std::path::is_separator);
         let (Some(name), true) = (path.file_name(), names_a_file) else {
             return Err(not_a_file(flag));
         };
-        if !folder.is_dir() {
-            let error = format!("there is no directory {}", folder.display());
+        if !directory.is_dir() {
+            let error = format!("there is no directory {}", directory.display());
             return Err(Hinted::new(error, "create it first").into());
         }
-        return Ok(folder.canonicalize()?.join(name));
+        return Ok(directory.canonicalize()?.join(name));
     }
     let error = "symbolic link loop";
     Err(Hinted::new(error, "name the file itself").into())
@@ -180,7 +201,7 @@ fn not_a_file(flag: &str) -> anyhow::Error {
     .into()
 }
 
-/// The permissions of a file that will be replaced; `None` if there is none.
+/// Returns the permissions of a file that will be replaced; `None` if there is none.
 fn existing(flag: &str, target: &Path) -> anyhow::Result<Option<fs::Permissions>> {
     let Ok(metadata) = fs::metadata(target) else {
         return Ok(None);
@@ -193,13 +214,13 @@ fn existing(flag: &str, target: &Path) -> anyhow::Result<Option<fs::Permissions>
     Ok(Some(metadata.permissions()))
 }
 
-/// A new file beside `target`, which this process holds locked. Files of the same target that processes which were
-/// killed have left behind are removed.
+/// Returns a new file next to `target`, which this process holds locked. Removes the temporary files of `target` that
+/// killed processes have left behind.
 fn temporary(
     target: &Path,
     permissions: Option<fs::Permissions>,
 ) -> io::Result<(NamedTempFile, Temporary)> {
-    let folder = target.parent().unwrap_or(Path::new("/"));
+    let directory = target.parent().unwrap_or(Path::new("/"));
     let name = target.file_name().unwrap_or_default();
     let hash = Digest::of(name.as_encoded_bytes()).to_string();
     let name = |number: u32| format!(".classify-{}-{number}.tmp", &hash[..16]);
@@ -212,14 +233,15 @@ fn temporary(
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
-            // Like any other program creates a file, but never readable for more users than what it replaces.
+            // A new file has the usual mode. A file that replaces another one is never readable for more users than
+            // that one.
             let mode = permissions.as_ref().map_or(0o666, |old| old.mode() & 0o777);
             builder.permissions(fs::Permissions::from_mode(mode));
         }
         // A signal between these two would leave the file behind.
-        let created = interrupt::create_temporary(|| match builder.tempfile_in(folder) {
+        let created = interrupt::create_temporary(|| match builder.tempfile_in(directory) {
             Ok(file) if is_held(&file) => Ok(Some((file.path().to_owned(), file))),
-            // Another process has taken it for a stale one, and removes it.
+            // Another process has taken the file for a stale one, and removes it.
             Ok(mut file) => {
                 file.disable_cleanup(true);
                 Ok(None)
@@ -240,16 +262,16 @@ fn temporary(
     #[cfg(not(unix))]
     let _ = permissions;
     for other in (1..=number + MORE_STALE).filter(|other| *other != number) {
-        remove_if_stale(&folder.join(name(other)), file.as_file());
+        remove_if_stale(&directory.join(name(other)), file.as_file());
     }
     Ok((file, temporary))
 }
 
-/// Locks a file that was created. `false`: it is no longer the file of its name.
+/// Locks a file that was created. Returns false if its name belongs to another file by now.
 fn is_held(file: &NamedTempFile) -> bool {
     match file.as_file().try_lock() {
         Err(fs::TryLockError::WouldBlock) => false,
-        // Where files cannot be locked, no process finds a stale one.
+        // If files cannot be locked, no process takes a file for a stale one.
         _ => cfg!(not(unix)) || is_at(file.path(), file.as_file()),
     }
 }
@@ -266,7 +288,7 @@ fn remove_if_stale(path: &Path, own: &File) {
         if !metadata.is_file() || !is_own {
             return;
         }
-        // The lock ends with `file`, when the name is gone.
+        // The lock is held until `file` is dropped, after the name is removed.
         if let Ok(file) = model_file::open_regular(path)
             && file.try_lock().is_ok()
             && is_at(path, &file)
@@ -309,7 +331,8 @@ impl Write for Output {
         }
     }
 
-    /// Flushes stdout, so that the reader of a pipe sees each result at once. A file is written when its buffer is full.
+    /// Flushes stdout, so that the reader of a pipe sees each result at once. A file is written when its buffer is
+    /// full.
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Stdout(stdout) => stdout.flush().map_err(|error| of_stdout(&error)),

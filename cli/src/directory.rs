@@ -174,22 +174,22 @@ mod tests {
 
     use super::*;
 
-    fn listed(folder: &Path, recursive: bool) -> Vec<String> {
+    fn listed(directory: &Path, recursive: bool) -> Vec<String> {
         let text = |entry: &Entry| {
-            let path = entry.path.strip_prefix(folder).unwrap().display();
+            let path = entry.path.strip_prefix(directory).unwrap().display();
             let kind = match &entry.kind {
                 Kind::Problem(error) => error.to_string(),
                 kind => format!("{kind:?}"),
             };
             format!("{path} {kind}")
         };
-        list(folder, recursive).iter().map(text).collect()
+        list(directory, recursive).iter().map(text).collect()
     }
 
     #[test]
     fn links_that_double_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |number: usize| folder.path().join(format!("{number:02}"));
+        let directory = tempfile::tempdir().unwrap();
+        let at = |number: usize| directory.path().join(format!("{number:02}"));
         for number in 0..40 {
             fs::create_dir(at(number)).unwrap();
             fs::write(at(number).join("file"), "").unwrap();
@@ -197,7 +197,7 @@ mod tests {
                 symlink(at(number - 1), at(number).join(link)).unwrap();
             }
         }
-        let all = list(folder.path(), true);
+        let all = list(directory.path(), true);
         let count = |wanted: fn(&Kind) -> bool| all.iter().filter(|it| wanted(&it.kind)).count();
         assert_eq!(count(|kind| matches!(kind, Kind::File)), 40);
         assert_eq!(count(|kind| matches!(kind, Kind::Listed)), 78);
@@ -210,22 +210,22 @@ mod tests {
     #[test]
     fn a_directory_is_listed_under_its_own_path() {
         let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("images");
+        let directory = root.path().join("images");
         let other = root.path().join("other");
-        fs::create_dir_all(folder.join("m")).unwrap();
+        fs::create_dir_all(directory.join("m")).unwrap();
         fs::create_dir_all(&other).unwrap();
-        fs::write(folder.join("m/1"), "").unwrap();
+        fs::write(directory.join("m/1"), "").unwrap();
         fs::write(other.join("2"), "").unwrap();
         // They sort before and behind the directory.
-        symlink("m", folder.join("a")).unwrap();
-        symlink(&other, folder.join("n")).unwrap();
-        symlink(&other, folder.join("z")).unwrap();
-        symlink(&folder, other.join("back")).unwrap();
-        symlink("/", folder.join("root")).unwrap();
-        symlink("nothing", folder.join("dead")).unwrap();
+        symlink("m", directory.join("a")).unwrap();
+        symlink(&other, directory.join("n")).unwrap();
+        symlink(&other, directory.join("z")).unwrap();
+        symlink(&directory, other.join("back")).unwrap();
+        symlink("/", directory.join("root")).unwrap();
+        symlink("nothing", directory.join("dead")).unwrap();
         let contains = "root the link leads to /, which contains it";
         assert_eq!(
-            listed(&folder, true),
+            listed(&directory, true),
             [
                 "a Directory",
                 "a Listed",
@@ -249,6 +249,6 @@ mod tests {
             "root Directory",
             "z Directory",
         ];
-        assert_eq!(listed(&folder, false), flat);
+        assert_eq!(listed(&directory, false), flat);
     }
 }

@@ -44,7 +44,7 @@ pub fn open(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     }
 }
 
-/// The library of the engine's runtime, if there is one. It is not loaded.
+/// Returns the library of the engine's runtime, if there is one. It is not loaded.
 pub fn library(options: &EngineOptions) -> Option<FoundLibrary> {
     match options.backend {
         #[cfg(feature = "openvino")]
@@ -70,7 +70,7 @@ pub fn library_origin(options: &EngineOptions, library: &FoundLibrary) -> String
     named.unwrap_or_default().origin(library)
 }
 
-/// The libraries that OpenVINO's plugins file `plugins` names.
+/// Returns the libraries that OpenVINO's plugins file `plugins` names.
 pub fn plugin_libraries(plugins: &Path) -> Vec<PathBuf> {
     #[cfg(feature = "openvino")]
     let libraries = backend_openvino::plugin_libraries(plugins);

@@ -37,7 +37,7 @@ pub struct Hinted {
 }
 
 impl Hinted {
-    /// An error with `message` that ends in `hint`.
+    /// Returns an error with `message` that ends in `hint`.
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             message: message.into(),

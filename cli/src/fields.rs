@@ -1,15 +1,17 @@
 //! The words of the command line for the fields of the libraries' options.
 //!
-//! Libraries name fields, crates and functions in backticks: `` `mean` ``, or `` `scores = raw` `` for a field with a
-//! value.
+//! In their hints and notes, libraries write fields, crates and functions in backticks: `` `mean` ``, or
+//! `` `scores = raw` `` for a field with a value. Names and values that come from a model, a file or the user stand in
+//! double quotes, as `{:?}` writes them. They are never replaced: an output may be called `output` or `scores`.
 
 use image_classification::SettingOrigin;
 
 /// Each field with its flag.
-const FLAGS: [(&str, &str); 45] = [
+const FLAGS: [(&str, &str); 46] = [
     ("DeviceInfo::properties", "classify devices --format json"),
     ("FeedOptions::jobs", "--jobs"),
     ("Isolation::memory", "--isolate-memory"),
+    ("Isolation::open_timeout", "--isolate-open"),
     ("OnnxConfig::library", "--onnxruntime-lib FILE"),
     ("OpenvinoConfig::library", "--openvino-lib FILE"),
     ("backend-onnx", "--backend onnx"),
@@ -102,24 +104,40 @@ pub fn with_run_parts(text: &str) -> String {
 }
 
 fn replace(text: &str, words: fn(&str, Option<&str>) -> Option<String>) -> String {
-    let parts: Vec<&str> = text.split('`').collect();
     let mut result = String::new();
-    for (index, part) in parts.iter().enumerate() {
-        // Every second part is between backticks, except after the last one of an odd number.
-        let is_quoted = index % 2 == 1 && index + 1 < parts.len();
-        let replaced = match part.split_once(" = ") {
-            _ if !is_quoted => None,
+    let mut rest = text;
+    while let Some(start) = rest.find(['`', '"']) {
+        result.push_str(&rest[..start]);
+        let quoted = &rest[start..];
+        // A quotation mark without a second one is a character like any other.
+        let length = quotation_length(quoted).unwrap_or(1);
+        let (quoted, after) = quoted.split_at(length);
+        let field = quoted.strip_prefix('`').and_then(|it| it.strip_suffix('`'));
+        let replaced = field.and_then(|field| match field.split_once(" = ") {
             Some((field, value)) => words(field, Some(value)),
-            None => words(part, None),
-        };
-        match replaced {
-            Some(words) => result.push_str(&words),
-            None if is_quoted => result.extend(["`", part, "`"]),
-            None if index % 2 == 1 => result.extend(["`", part]),
-            None => result.push_str(part),
+            None => words(field, None),
+        });
+        result.push_str(replaced.as_deref().unwrap_or(quoted));
+        rest = after;
+    }
+    result.push_str(rest);
+    result
+}
+
+/// Returns the length of the quotation that `text` begins with, up to the second backtick or double quote. A backslash
+/// escapes a character between double quotes.
+fn quotation_length(text: &str) -> Option<usize> {
+    let mut characters = text.char_indices();
+    let (_, mark) = characters.next()?;
+    while let Some((place, character)) = characters.next() {
+        if character == mark {
+            return Some(place + 1);
+        }
+        if character == '\\' && mark == '"' {
+            characters.next();
         }
     }
-    result
+    None
 }
 
 /// Returns the origin of a value, with the flag for a value of the command line.
@@ -146,12 +164,31 @@ mod tests {
             ("run `cargo setup`", "run `cargo setup`"),
             ("an `odd number` of ` ticks", "an `odd number` of ` ticks"),
             ("ends in `mean", "ends in `mean"),
+            ("an `", "an `"),
+            ("5\" or `mean`", "5\" or --mean"),
             ("", ""),
         ] {
             assert_eq!(with_flags(text), expected);
         }
         assert_eq!(origin(&SettingOrigin::Override("size")), "--crop");
         assert_eq!(origin(&"config.json: mean".into()), "config.json: mean");
+    }
+
+    #[test]
+    fn names_of_a_model_are_not_replaced() {
+        for name in [
+            "output",
+            "scores",
+            "a`output`b",
+            "`mean`",
+            "a\"`output`\"",
+            "\\",
+        ] {
+            let note = format!("taking the scores from {name:?}; `output` takes another one");
+            let expected =
+                format!("taking the scores from {name:?}; --output-name takes another one");
+            assert_eq!(with_flags(&note), expected);
+        }
     }
 
     #[test]

@@ -109,11 +109,11 @@ impl<'a> FilesRead<'a> {
                 return Err(Hinted::new(error, "give each output a name of its own").into());
             }
             if let Some(engine) = self.engines.iter().find(|engine| one.is_in_cache(engine)) {
-                let folder = engine.cache_dir.as_deref().unwrap_or(Path::new(""));
+                let directory = engine.cache_dir.as_deref().unwrap_or(Path::new(""));
                 return Err(one.refused(
                     &format!(
                         "this name is reserved by the cache directory {}",
-                        folder.display()
+                        directory.display()
                     ),
                     "name a file outside of the cache",
                 ));
@@ -167,7 +167,7 @@ impl<'a> FilesRead<'a> {
     }
 }
 
-/// The outputs, stdout among them if it is a file.
+/// Returns the outputs, stdout among them if it is a file.
 fn planned<'a>(outputs: &[(&'a str, &'a Path)]) -> Vec<Planned<'a>> {
     let files = outputs.iter().filter_map(|&(flag, path)| {
         // What cannot be opened says so itself when it is.
@@ -246,8 +246,8 @@ fn each_of_engine(engine: &EngineOptions, visit: &mut dyn FnMut(&str, &Path)) {
 
 /// Shows the libraries in the directory of `path`: an engine loads some of them later.
 fn each_library_beside(path: &Path, visit: &mut dyn FnMut(&str, &Path)) {
-    let folder = path.parent().map(fs::read_dir);
-    for entry in folder.into_iter().flatten().flatten().flatten() {
+    let directory = path.parent().map(fs::read_dir);
+    for entry in directory.into_iter().flatten().flatten().flatten() {
         if runtime_library::is_library_name(&entry.file_name()) {
             visit("a library of the engine", &entry.path());
         }
@@ -295,7 +295,7 @@ impl Planned<'_> {
         let Some(Ok(cache)) = engine
             .cache_dir
             .as_deref()
-            .map(|folder| target("--cache-dir", folder))
+            .map(|directory| target("--cache-dir", directory))
         else {
             return false;
         };
@@ -309,17 +309,18 @@ impl Planned<'_> {
 /// Returns whether the file system treats the names of two files that do not exist as the same: it may ignore case.
 /// A trial in an empty directory next to the files decides.
 fn same_name(one: &Path, other: &Path) -> bool {
-    let (Some(folder), Some(one), Some(other)) = (one.parent(), one.file_name(), other.file_name())
+    let (Some(directory), Some(one), Some(other)) =
+        (one.parent(), one.file_name(), other.file_name())
     else {
         return false;
     };
-    let Ok(folder) = tempfile::Builder::new()
+    let Ok(directory) = tempfile::Builder::new()
         .prefix(".classify-")
-        .tempdir_in(folder)
+        .tempdir_in(directory)
     else {
         return false;
     };
-    File::create_new(folder.path().join(one)).is_ok() && folder.path().join(other).exists()
+    File::create_new(directory.path().join(one)).is_ok() && directory.path().join(other).exists()
 }
 
 #[cfg(test)]
@@ -338,8 +339,8 @@ mod tests {
 
     #[test]
     fn an_output_that_is_read_is_refused_however_it_is_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
         fs::write(at("read"), "").unwrap();
         fs::write(at("other"), "").unwrap();
         fs::create_dir(at("sub")).unwrap();
@@ -348,7 +349,7 @@ mod tests {
         {
             std::os::unix::fs::symlink("read", at("link")).unwrap();
             std::os::unix::fs::symlink(at("link"), at("sub/link")).unwrap();
-            std::os::unix::fs::symlink(folder.path(), at("folder")).unwrap();
+            std::os::unix::fs::symlink(directory.path(), at("folder")).unwrap();
             fs::hard_link(at("read"), at("hard")).unwrap();
             spellings.extend(["link", "sub/link", "folder/read", "hard"].map(at));
         }
@@ -369,8 +370,8 @@ mod tests {
 
     #[test]
     fn two_outputs_to_one_file_are_refused_before_it_exists() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
         fs::create_dir(at("sub")).unwrap();
         let mut spellings = vec![at("new.json"), at("./new.json"), at("sub/../new.json")];
         #[cfg(unix)]
@@ -395,7 +396,7 @@ mod tests {
                 );
             }
         }
-        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        let left: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
         assert!(left.len() <= 2, "{left:?}");
     }
 }

@@ -29,7 +29,7 @@ pub fn size_for(bytes: u64) -> String {
     format!("{}M", ImageMemory::bytes_for(bytes).div_ceil(1 << 20))
 }
 
-/// A quarter of the memory that this process may use: the machine's, the control group's, or the limit on the
+/// Returns a quarter of the memory that this process may use: the machine's, the control group's, or the limit on the
 /// address space, whichever is least.
 fn default_bytes() -> u64 {
     let mut system = System::new();

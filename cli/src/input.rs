@@ -17,7 +17,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// The image in the file at `path`.
+    /// Returns the image in the file at `path`.
     pub fn file(path: PathBuf) -> Self {
         Self {
             path,
@@ -26,7 +26,7 @@ impl Input {
         }
     }
 
-    /// The image in an archive, with its name in results.
+    /// Returns the image in an archive, with its name in results.
     pub fn member(path: PathBuf, member: Member) -> Self {
         Self {
             path,
@@ -35,7 +35,7 @@ impl Input {
         }
     }
 
-    /// An image that cannot be read for a reason that is known already.
+    /// Returns an image that cannot be read for a reason that is known already.
     pub fn failed(path: PathBuf, problem: anyhow::Error) -> Self {
         Self {
             path,

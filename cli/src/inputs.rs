@@ -39,7 +39,7 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// The inputs of a command that reads a stream of lines from stdin.
+    /// Returns the inputs of a command that reads a stream of lines from stdin.
     pub fn of_stream() -> Self {
         Self {
             stdin: true,
@@ -140,7 +140,7 @@ impl Inputs {
         (!parts.is_empty()).then(|| format!("skipped {}", joined(&parts)))
     }
 
-    /// `3 .txt, 1 .md, 2 others`.
+    /// Lists the skipped files: `3 .txt, 1 .md, 2 others`.
     fn endings(&self) -> String {
         let mut endings: Vec<_> = self.others.iter().collect();
         endings.sort_by_key(|(ending, count)| (usize::MAX - **count, (*ending).clone()));
@@ -192,7 +192,7 @@ impl Inputs {
 
     fn add_path(&mut self, path: &Path, recursive: bool) {
         if path.is_dir() {
-            self.add_folder(path, recursive);
+            self.add_directory(path, recursive);
         } else if archive::is_archive(path) {
             self.add_archive(path);
         } else {
@@ -229,9 +229,9 @@ impl Inputs {
     }
 
     /// Adds the images of a directory, sorted by name, directory by directory.
-    fn add_folder(&mut self, folder: &Path, recursive: bool) {
+    fn add_directory(&mut self, directory: &Path, recursive: bool) {
         let before = (self.list.len(), self.folders);
-        for Entry { path, kind } in directory::list(folder, recursive) {
+        for Entry { path, kind } in directory::list(directory, recursive) {
             match kind {
                 Kind::File if archive::is_archive(&path) => self.add_archive(&path),
                 Kind::File if is_image(&path) => self.list.push(Input::file(path)),
@@ -253,14 +253,14 @@ impl Inputs {
                 "name images, or directories of images"
             };
             self.add_problem(
-                folder,
+                directory,
                 Hinted::new("there are no images in this directory", hint),
             );
         }
     }
 }
 
-/// `a`, `a and b`, `a, b and c`.
+/// Joins a list: `a`, `a and b`, `a, b and c`.
 fn joined(parts: &[String]) -> String {
     match parts {
         [] => String::new(),
@@ -296,8 +296,8 @@ pub fn open_list(list: &Path) -> anyhow::Result<fs::File> {
     })
 }
 
-/// One path a line; separated by NUL where there is one, as `find -print0` writes them. Paths are
-/// bytes, of whatever encoding.
+/// Splits a list of paths: at NUL if there is one, as `find -print0` writes them, otherwise at line ends. Paths are
+/// bytes of any encoding.
 fn read_list(source: impl Read) -> anyhow::Result<Vec<PathBuf>> {
     let mut bytes = Vec::new();
     source.take(MOST_LIST_BYTES + 1).read_to_end(&mut bytes)?;
@@ -358,20 +358,20 @@ fn is_utf_16(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn names(inputs: &Inputs, folder: &Path) -> Vec<String> {
+    fn names(inputs: &Inputs, directory: &Path) -> Vec<String> {
         inputs
             .list
             .iter()
             .map(|input| {
-                let path = input.path.strip_prefix(folder).unwrap_or(&input.path);
+                let path = input.path.strip_prefix(directory).unwrap_or(&input.path);
                 path.to_string_lossy().into_owned()
             })
             .collect()
     }
 
     fn tree() -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir_all(folder.path().join("b/.git")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir_all(directory.path().join("b/.git")).unwrap();
         for (name, bytes) in [
             ("z.jpg", &b""[..]),
             ("A.PNG", b""),
@@ -381,15 +381,15 @@ mod tests {
             ("b/c.tiff", b""),
             ("b/.git/x.jpg", b""),
         ] {
-            fs::write(folder.path().join(name), bytes).unwrap();
+            fs::write(directory.path().join(name), bytes).unwrap();
         }
-        folder
+        directory
     }
 
     #[test]
     fn folders_are_sorted_and_what_is_no_image_is_counted() {
-        let folder = tree();
-        let path = folder.path().to_path_buf();
+        let directory = tree();
+        let path = directory.path().to_path_buf();
         let flat = Inputs::find(std::slice::from_ref(&path), &[], false).unwrap();
         assert_eq!(names(&flat, &path), ["A.PNG", "unnamed", "z.jpg"]);
         assert_eq!(
@@ -415,8 +415,8 @@ mod tests {
 
     #[test]
     fn patterns_are_expanded_where_no_file_has_that_name() {
-        let folder = tree();
-        let path = folder.path();
+        let directory = tree();
+        let path = directory.path();
         let found = Inputs::find(&[path.join("*.jpg")], &[], false).unwrap();
         assert_eq!(names(&found, path), ["z.jpg"]);
         let nothing = Inputs::find(&[path.join("*.gif"), path.join("z.jpg")], &[], false).unwrap();
@@ -460,8 +460,8 @@ mod tests {
 
     #[test]
     fn images_in_formats_that_are_not_decoded_are_inputs() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().to_path_buf();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_path_buf();
         for (name, bytes) in [
             ("a.heic", &b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..]),
             ("b", b"8BPS\0\x01"),
@@ -490,8 +490,8 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_list_that_is_a_pipe_is_not_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe");
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
         let status = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(status.unwrap().success());
         let error = Inputs::find(&[], &[pipe], false).unwrap_err();
@@ -503,9 +503,9 @@ mod tests {
 
     #[test]
     fn nothing_to_do_is_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("inside")).unwrap();
-        let error = Inputs::find(&[folder.path().to_owned()], &[], false).unwrap_err();
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("inside")).unwrap();
+        let error = Inputs::find(&[directory.path().to_owned()], &[], false).unwrap_err();
         assert!(format!("{error:#}").contains("no images"), "{error:#}");
         assert!(Inputs::find(&[], &[], false).is_err());
     }

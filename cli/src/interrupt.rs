@@ -43,7 +43,7 @@ pub struct Interrupted {
     pub hint: String,
 }
 
-/// `3 of 10 images`, or `3 lines`.
+/// Counts the finished work: `3 of 10 images`, or `3 lines`.
 fn share(done: usize, of: Option<usize>, what: &str) -> String {
     match of {
         Some(of) => format!("{done} of {}", counted(of, what)),
@@ -52,20 +52,20 @@ fn share(done: usize, of: Option<usize>, what: &str) -> String {
 }
 
 impl Interrupted {
-    /// With the next step for the user.
+    /// Adds the next step for the user.
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         let hint = hint.into();
         Self { hint, ..self }
     }
 }
 
-/// The inputs up to the moment when the user wants to stop. What was taken until then is to be finished.
+/// Returns the inputs up to the moment when the user wants to stop. What was taken until then is to be finished.
 pub fn take_until_interrupted<I: Iterator>(inputs: I) -> impl Iterator<Item = I::Item> {
     WORKING.store(true, Ordering::SeqCst);
     inputs.take_while(|_| CAME.load(Ordering::SeqCst) == 0)
 }
 
-/// The inputs of a stream up to the moment when the user wants to stop, also while it waits for the next one.
+/// Returns the inputs of a stream up to the moment when the user wants to stop, also while it waits for the next one.
 pub fn until_interrupted<S: Stream>(inputs: S) -> impl Stream<Item = S::Item> {
     WORKING.store(true, Ordering::SeqCst);
     inputs.take_until(poll_fn(|context| {
@@ -77,7 +77,7 @@ pub fn until_interrupted<S: Stream>(inputs: S) -> impl Stream<Item = S::Item> {
     }))
 }
 
-/// The work is done: the results have their names, and the next signal stops everything.
+/// Ends the work: the results have their final names, and the next signal stops the program at once.
 ///
 /// # Errors
 ///
@@ -86,7 +86,7 @@ pub fn check(done: usize, of: usize, what: &'static str) -> Result<(), Interrupt
     end(done, Some(of), what, signal_before_end(done, of))
 }
 
-/// The same for a stream, whose length is not known. `is_complete` tells whether all of it is done.
+/// Does [`check`] for a stream, whose length is unknown. `is_complete` tells whether all of it is done.
 ///
 /// # Errors
 ///
@@ -170,8 +170,8 @@ impl Drop for Temporary {
     }
 }
 
-/// Watches for signals from now on, and calls `note` at the first one. Without a thread for it a signal stops everything,
-/// as ever.
+/// Watches for signals from now on, and calls `note` at the first one. Without a thread for it a signal stops
+/// everything, as ever.
 #[cfg(unix)]
 pub fn watch(note: fn()) {
     // The thread takes the signals over itself: where there is none, they keep their default.
@@ -183,8 +183,8 @@ pub fn watch(note: fn()) {
 #[cfg(not(unix))]
 pub fn watch(_: fn()) {}
 
-/// The signals that are not ignored by whoever started the program, as `nohup` and shells do for programs in the
-/// background.
+/// Returns the signals that are not ignored by whoever started the program, as `nohup` and shells do for programs in
+/// the background.
 #[cfg(unix)]
 fn watched() -> Vec<i32> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -203,7 +203,7 @@ fn watched() -> Vec<i32> {
         .collect()
 }
 
-/// A bit for each signal that is ignored, in the words of Linux's `/proc/self/status`.
+/// Returns a bit for each signal that is ignored, in the words of Linux's `/proc/self/status`.
 #[cfg(unix)]
 fn ignored(status: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -7,11 +7,12 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backend_api::{Error, ErrorKind, InferBackend};
+use backend_api::{BackendInfo, Error, ErrorKind, InferBackend, PerformanceHint};
 use engine_isolation::{Isolated, Isolation, Work};
 use image_classification::{Decoder, DecodingBackend};
 use serde::{Deserialize, Serialize};
 
+use crate::args::Backend;
 use crate::engines;
 use crate::errors::{self, Hinted};
 use crate::files_read;
@@ -52,6 +53,10 @@ const ARENAS: (&str, &str) = ("MALLOC_ARENA_MAX", "2");
 /// starts in milliseconds.
 const DECODER_RESTARTS: usize = 600;
 
+/// Bytes of a request of an engine that is isolated by default: no request that works without it may exceed them. Memory
+/// is taken only as far as it is used.
+const DEFAULT_TENSOR_BYTES: u64 = 16 << 30;
+
 /// The work of a process.
 #[derive(Debug, Serialize, Deserialize)]
 enum Job {
@@ -75,13 +80,15 @@ pub fn run_child() -> bool {
     })
 }
 
-/// Starts the process that decodes the images of this one, `jobs` at a time, if there are `limits` for it.
+/// Starts the process that decodes the images of this one, `jobs` at a time, if a flag requests isolation.
 pub fn start_decoder(limits: Option<IsolationOptions>, jobs: usize) -> anyhow::Result<()> {
-    let Some(limits) = limits else {
+    let Some(limits) = limits.filter(|limits| !limits.is_default) else {
         return Ok(());
     };
     let mut isolation = isolation(limits);
     isolation.work = Work::Decoder;
+    // No more images than this are decoded at a time.
+    isolation.spare_requests = 0;
     // It lives as long as there are images.
     isolation.cpu_time = None;
     isolation.tensor_bytes = DecodingBackend::MOST_BYTES;
@@ -114,12 +121,45 @@ fn to_engine_error(error: &anyhow::Error) -> Error {
     }
 }
 
-/// Opens the requested backend, in a process of its own if that is requested.
-pub fn open(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
+/// Opens the requested backend, in a process of its own if that is requested or the default. `note` gets the reason why
+/// the default cannot be had.
+pub fn open(
+    options: &EngineOptions,
+    note: impl FnOnce(&str),
+) -> anyhow::Result<Arc<dyn InferBackend>> {
     match options.isolation {
+        Some(limits) if limits.is_default => open_by_default(options, limits, note),
         Some(limits) => open_isolated(options, limits),
         None => engines::open(options),
     }
+}
+
+/// Opens the backend in a process of its own, or here if it works only here. A crash of its process is an error: it
+/// would be one of this process.
+fn open_by_default(
+    options: &EngineOptions,
+    limits: IsolationOptions,
+    note: impl FnOnce(&str),
+) -> anyhow::Result<Arc<dyn InferBackend>> {
+    let has_library = matches!(options.backend, Backend::Openvino | Backend::Onnx);
+    if has_library && engines::library(options).is_none() {
+        return engines::open(options);
+    }
+    let error = match open_isolated(options, limits) {
+        Ok(backend) => return Ok(backend),
+        Err(error) => error,
+    };
+    let own = error.downcast_ref::<Error>();
+    if own.is_some_and(|own| own.kind() == ErrorKind::EngineCrashed) {
+        return Err(error);
+    }
+    // Most often the same error.
+    let backend = engines::open(options)?;
+    note(&format!(
+        "the engine is not isolated, so that a crash of it ends the program: {}",
+        errors::chain(&error)
+    ));
+    Ok(backend)
 }
 
 fn open_isolated(
@@ -134,7 +174,7 @@ fn open_isolated(
         )
         .into());
     }
-    if !options.device.trim().eq_ignore_ascii_case("CPU") {
+    if !options.is_on_cpu() {
         let error = format!(
             "--isolate is available on the device CPU only, not on {}: the drivers of others need more rights",
             options.device
@@ -144,6 +184,7 @@ fn open_isolated(
     let library = engines::library(options);
     let mut isolation = isolation(limits);
     isolation.readable = readable(options, library.as_ref().map(|found| &*found.path));
+    isolation.spare_requests = spare_requests(options);
     let backend = Isolated::open(&Job::Engine(Box::new(options.clone())), &isolation)?;
     let (found, loaded) = (library.as_ref(), backend.info().library.as_ref());
     if found.map(|found| &found.path) != loaded.map(|loaded| &loaded.path) {
@@ -160,12 +201,31 @@ fn open_isolated(
     Ok(Arc::new(backend))
 }
 
+/// Returns the number of infer requests that the process of an isolated engine takes beyond those of the engine.
+fn spare_requests(options: &EngineOptions) -> usize {
+    // A requested number is kept, and a spare request would wait for the others.
+    let is_free = options.requests.is_none() && options.hint == PerformanceHint::Throughput;
+    usize::from(is_free)
+}
+
+/// Returns the number of infer requests that the engine of an open backend runs at a time.
+pub fn running_requests(options: &EngineOptions, info: &BackendInfo) -> usize {
+    let spare = info.isolation.as_ref().map(|_| spare_requests(options));
+    info.slots - spare.unwrap_or(0)
+}
+
 fn isolation(limits: IsolationOptions) -> Isolation {
     let mut isolation = Isolation::new();
     isolation.command = Arc::new(move || command(limits.memory.is_some()));
     isolation.memory = limits.memory;
     isolation.cpu_time = limits.cpu_time;
-    isolation.timeout = limits.timeout;
+    isolation.timeout = limits.timeout.unwrap_or(Duration::MAX);
+    isolation.open_timeout = limits.open_timeout.unwrap_or(Duration::MAX);
+    if limits.is_default {
+        // It contains crashes; a part of the confinement may be missing.
+        isolation.notes_gaps = false;
+        isolation.tensor_bytes = DEFAULT_TENSOR_BYTES;
+    }
     isolation
 }
 

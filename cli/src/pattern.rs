@@ -177,7 +177,7 @@ fn joined(base: &Path, inside: &Path) -> PathBuf {
     }
 }
 
-/// The names in a directory, sorted. A directory that is not there has none.
+/// Returns the names in a directory, sorted. A directory that is not there has none.
 fn names(directory: &Path, found: &mut Vec<Found>) -> Vec<OsString> {
     let directory = if directory.as_os_str().is_empty() {
         Path::new(".")
@@ -273,13 +273,13 @@ mod tests {
     fn names_need_not_be_utf_8() {
         use std::os::unix::ffi::OsStrExt as _;
         let directory = tempfile::tempdir().unwrap();
-        let folder = directory.path().join(OsStr::from_bytes(b"\xff"));
-        fs::create_dir(&folder).unwrap();
-        let file = folder.join(OsStr::from_bytes(b"caf\xe9.jpg"));
+        let inner = directory.path().join(OsStr::from_bytes(b"\xff"));
+        fs::create_dir(&inner).unwrap();
+        let file = inner.join(OsStr::from_bytes(b"caf\xe9.jpg"));
         fs::write(&file, "").unwrap();
         for pattern in [
-            folder.join("*.jpg"),
-            folder.join("caf?.jpg"),
+            inner.join("*.jpg"),
+            inner.join("caf?.jpg"),
             directory.path().join("*/*"),
         ] {
             let found: Vec<_> = expand(&pattern).unwrap().into_iter().flatten().collect();

@@ -11,14 +11,14 @@ use crate::fields;
 use crate::file_state::ModelState;
 use crate::terminal::Messages;
 
-/// The preprocessing of models by the flags, the models and the files next to them. Each model is read once.
+/// The preprocessing of models, from the flags, the models and the files next to them. Each model is read once.
 pub struct Resolver<'a> {
     overrides: &'a PreprocessOverrides,
     known: Vec<(PathBuf, ModelState, ResolvedPreprocessing)>,
 }
 
 impl<'a> Resolver<'a> {
-    /// A resolver with the flags.
+    /// Returns a resolver with the flags.
     pub fn new(overrides: &'a PreprocessOverrides) -> Self {
         Self {
             overrides,
@@ -26,8 +26,8 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Returns the preprocessing of the local model `model` and the state of its files before they were read. Prints the
-    /// notes. Without a local model, which only remote engines do without, the flags must state the preprocessing.
+    /// Returns the preprocessing of the local model `model` and the state of its files before they were read. Prints
+    /// the notes. Only a remote engine may have no local model; the flags must state the preprocessing then.
     pub fn find(
         &mut self,
         model: Option<&Path>,
@@ -101,7 +101,7 @@ pub fn lines(fitted: &FittedPreprocessing) -> Vec<String> {
     if !fitted.resolved.unused.is_empty() {
         row("not used", &fitted.resolved.unused.join(", "), "");
     }
-    // A long value without an origin needs no column.
+    // A value without an origin does not widen the column.
     let values = rows.iter().filter(|[_, _, by]| !by.is_empty());
     let widest = values.map(|[_, value, _]| value.chars().count()).max();
     let width = widest.map_or(0, |widest| widest + 1).max(24);

@@ -45,7 +45,7 @@ pub struct RuntimePath {
 }
 
 impl RuntimePath {
-    /// The path of the flag, or else of the variable, which has to be absolute.
+    /// Returns the path of the flag, or else of the variable, which has to be absolute.
     fn new(flag: Option<&Path>, variable: &'static str, kind: ErrorKind) -> Result<Self, Error> {
         let value = || env::var_os(variable).filter(|value| !value.is_empty());
         let named = match flag {
@@ -81,8 +81,8 @@ impl RuntimePath {
         }
     }
 
-    /// Adds the variables and the set-up that matter to an engine's error. `extra` is the part of the Python package that
-    /// brings the engine.
+    /// Adds the variables and the set-up that matter to an engine's error. `extra` is the part of the Python package
+    /// that brings the engine.
     pub fn explain(&self, error: Error, extra: &str) -> Error {
         if error.kind() != ErrorKind::EngineUnavailable {
             return error;

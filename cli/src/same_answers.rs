@@ -10,7 +10,7 @@ use image_classification::{Interpretation, Scoring, read_file};
 /// The largest file that is compared with another.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// The outputs of images, as far as they do not depend on the image.
+/// A check whether outputs depend on the image.
 #[derive(Debug, Default)]
 pub struct SameAnswers {
     variation: Variation,
@@ -22,11 +22,11 @@ pub struct SameAnswers {
 impl SameAnswers {
     /// Adds the output for an image.
     pub fn add(&mut self, path: &Path, output: &Tensor, interpretation: &Interpretation) {
-        // Class ids have no scores: all images may well show the same class.
+        // Class ids have no scores, and all images may really show the same class.
         if self.differ || interpretation.scoring == Scoring::ClassIds {
             return;
         }
-        // Outputs that are not finite are errors of their own.
+        // Outputs that are not finite are reported as errors elsewhere.
         if let Ok(answer) = Answer::new(output, interpretation, 1)
             && answer.not_finite == 0
         {

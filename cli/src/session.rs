@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::thread;
 
 use anyhow::Error;
 use backend_api::{BackendInfo, InferBackend};
@@ -33,20 +34,25 @@ use crate::terminal::Messages;
 use evaluation::text::printable;
 use evaluation::{AddedImage, Run, run_names};
 
-/// The most runs at a time. All of their models are in memory.
+/// The largest number of runs. All of their models are in memory.
 const MOST_RUNS: usize = 16;
+/// The number of times that the thread lets others run before it sleeps until the next answer. Sleeping and waking take
+/// longer than a small model.
+const YIELDS: u32 = 8;
 
 /// A run that is open.
 pub struct OpenRun {
-    /// The run as it was written, with a number if another one was written alike.
+    /// The run as the user wrote it, with a number if another run has the same text.
     pub name: String,
     pub model: PathBuf,
-    /// The local model with its state when it was first read.
+    /// The local model, with its state at the first reading.
     local_model: Option<(PathBuf, ModelState)>,
     pub backend: Arc<dyn InferBackend>,
-    /// The preprocessing, the labels and the rule for the scores. Its notes are printed.
+    /// The infer requests that the engine runs at a time. An isolated one may take one more, which waits.
+    pub running_requests: usize,
+    /// The preprocessing, the labels and the score rule. Its notes are already printed.
     pub fitted: FittedPreprocessing,
-    /// The way from an image to its tensor.
+    /// The preparation of an image as a tensor.
     pub input: Preparation,
 }
 
@@ -67,40 +73,40 @@ impl OpenRun {
         let (resolved, state) = resolver.find(local_model, messages)?;
         let local_model = local_model.map(|model| (model.to_owned(), state));
         step("Loading the model to the plugin")?;
-        let backend = isolated::open(engine)?;
+        let backend = isolated::open(engine, |note| {
+            messages.about(Some(&name), || messages.note(&printable(note)));
+        })?;
         check_local_model(local_model.as_ref())?;
         step(&backend.info().description())?;
         let fitted = resolved.fit(backend.info())?;
         let input = fitted.preparation(engine.batch);
         let needed = input.layout.request_bytes(input.batch);
-        check_request(
-            needed,
-            input.batch,
-            image_memory::of_process().budget.bytes(),
-        )?;
+        let budget = image_memory::of_process().budget.bytes();
+        check_request(needed, input.batch, engine.batch.is_some(), budget)?;
         messages.notes(&fitted.notes);
         Ok(Self {
             name,
             model: engine.model.clone(),
             local_model,
             input,
+            running_requests: isolated::running_requests(engine, backend.info()),
             backend,
             fitted,
         })
     }
 
-    /// The engine's description of itself.
+    /// Returns the engine's description of itself.
     pub fn info(&self) -> &BackendInfo {
         self.backend.info()
     }
 
-    /// Returns the rule that makes scores of the outputs.
+    /// Returns the score rule: the conversion of outputs into scores.
     pub fn reading(&self) -> OutputReading {
         let reading = self.fitted.reading.clone();
         reading.unwrap_or_else(OutputReading::raw)
     }
 
-    /// Returns what a feed needs of the run.
+    /// Returns the backend and the preparation of the run, as a feed takes them.
     pub fn to_feed(&self) -> FeedRun {
         FeedRun {
             backend: Arc::clone(&self.backend),
@@ -108,7 +114,8 @@ impl OpenRun {
         }
     }
 
-    /// Gives a stream of images to the run, in groups of `deciding` where the outputs have to decide how scores are made.
+    /// Gives a stream of images to the run, and returns the stream of their answers. If the outputs have to decide the
+    /// score rule, the first `deciding` images do.
     pub fn answers<T, S>(
         &self,
         images: S,
@@ -126,7 +133,7 @@ impl OpenRun {
         }
     }
 
-    /// Returns the run as a comparison or an evaluation takes it.
+    /// Converts the run for a comparison or an evaluation.
     fn to_run(&self) -> Run {
         let backend = Arc::clone(&self.backend);
         let batch = Some(self.input.batch);
@@ -141,17 +148,17 @@ impl OpenRun {
 /// The answers of a run in the order of the images.
 pub struct Answers<T, S> {
     stream: Pin<Box<S>>,
-    /// The answers that decided together.
+    /// The answers that decided the score rule and are not returned yet.
     waiting: VecDeque<Answer<T>>,
     deciding: usize,
 }
 
 impl<T, S: Stream<Item = Answer<T>>> Answers<T, S> {
-    /// Returns the next answer. If nothing else tells how `run` makes scores of outputs, the first outputs decide it before
-    /// one of them is returned; errors before them wait for no other image.
+    /// Returns the next answer. If nothing else states the score rule of `run`, the first outputs decide it before one
+    /// of them is returned. Errors before the first output are returned at once.
     ///
-    /// Calls `flush` before it waits for an answer. Results that are written faster than they are flushed cost fewer system
-    /// calls, and none is held back while nothing happens.
+    /// Calls `flush` before it waits for an answer: results that arrive quickly share a system call, and none is held
+    /// back while the thread waits.
     ///
     /// # Errors
     ///
@@ -175,8 +182,14 @@ impl<T, S: Stream<Item = Answer<T>>> Answers<T, S> {
             return Ok(Some(answer));
         }
         let mut is_flushed = false;
+        let mut yields = 0;
         block_on(poll_fn(|context| {
-            let next = self.stream.as_mut().poll_next(context);
+            let mut next = self.stream.as_mut().poll_next(context);
+            while next.is_pending() && yields < YIELDS {
+                yields += 1;
+                thread::yield_now();
+                next = self.stream.as_mut().poll_next(context);
+            }
             if next.is_pending() && !is_flushed {
                 is_flushed = true;
                 if let Err(error) = flush() {
@@ -187,7 +200,7 @@ impl<T, S: Stream<Item = Answer<T>>> Answers<T, S> {
         }))
     }
 
-    /// Returns the answers of a run whose outputs decide nothing.
+    /// Returns the answers of a run whose score rule is known.
     pub fn undecided(self) -> impl Iterator<Item = Answer<T>> {
         block_on_stream(self.stream)
     }
@@ -197,8 +210,9 @@ fn check_local_model(local_model: Option<&(PathBuf, ModelState)>) -> anyhow::Res
     local_model.map_or(Ok(()), |(model, state)| check_unchanged(model, state))
 }
 
-/// Checks that a request fits into the memory for images, before the first image fails for it.
-fn check_request(needed: u64, batch: usize, budget: u64) -> Result<(), Hinted> {
+/// Checks that a request fits into the memory for images, before the first image fails for it. `by_flag` tells that the
+/// command line states the batch.
+fn check_request(needed: u64, batch: usize, by_flag: bool, budget: u64) -> Result<(), Hinted> {
     if needed <= budget {
         return Ok(());
     }
@@ -211,10 +225,13 @@ fn check_request(needed: u64, batch: usize, budget: u64) -> Result<(), Hinted> {
         ByteSize(needed),
         ByteSize(budget)
     );
-    let hint = format!(
-        "use a model with a smaller batch, or pass `--image-memory {}`",
-        image_memory::size_for(needed)
-    );
+    let smaller = match (batch, by_flag) {
+        (1, _) => "use a model with a smaller input",
+        (_, true) => "pass a smaller --batch",
+        (_, false) => "use a model with a smaller batch",
+    };
+    let size = image_memory::size_for(needed);
+    let hint = format!("{smaller}, or pass `--image-memory {size}`");
     Err(Hinted::new(error, hint))
 }
 
@@ -225,7 +242,7 @@ pub fn feed_options(jobs: usize) -> FeedOptions {
     options
 }
 
-/// Returns the images that runs are given, until a signal comes.
+/// Returns the images of `inputs`, until a signal arrives.
 pub fn images(
     inputs: impl IntoIterator<Item = Input>,
 ) -> impl Iterator<Item = (PathBuf, ImageSource)> {
@@ -233,7 +250,7 @@ pub fn images(
     inputs.map(image)
 }
 
-/// Returns the images of a stream of inputs, until a signal comes.
+/// Returns the images of a stream of inputs, until a signal arrives.
 pub fn images_of_stream(
     inputs: impl Stream<Item = Input>,
 ) -> impl Stream<Item = (PathBuf, ImageSource)> {
@@ -258,7 +275,7 @@ fn image(input: Input) -> (PathBuf, ImageSource) {
     (path, source)
 }
 
-/// The runs of a command, each open or with the reason why not.
+/// The runs of a command. Each is open or has the error of opening it.
 pub struct Session {
     pub entries: Vec<(String, Result<OpenRun, Error>)>,
     /// True if the runs have different models.
@@ -266,25 +283,25 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens all runs, one after the other. One that cannot be opened does not keep the others from working.
+    /// Opens all runs, one after the other. The others go on if one cannot be opened.
     ///
     /// # Errors
     ///
-    /// If there are too many, or flags contradict each other.
+    /// If there are too many runs, or flags contradict each other.
     pub fn open(options: &RunsOptions, messages: &Messages) -> anyhow::Result<Self> {
         let runs = &options.runs;
         if runs.len() > MOST_RUNS {
             let error = format!(
-                "there are {} runs, but at most {MOST_RUNS} can be compared",
+                "there are {} runs, but a command takes at most {MOST_RUNS}",
                 runs.len()
             );
-            return Err(Hinted::new(error, "compare fewer at a time").into());
+            return Err(Hinted::new(error, "name fewer runs").into());
         }
         let limits = runs.iter().find_map(|(_, engine)| engine.isolation);
         isolated::start_decoder(limits, options.jobs)?;
         let overrides = options.preprocess.overrides(options.scores)?;
         let mut resolver = Resolver::new(&overrides);
-        // Runs of one model have the same to say of it.
+        // Runs of one model have the same notes.
         let several_models = runs
             .windows(2)
             .any(|pair| pair[0].1.model != pair[1].1.model);
@@ -317,7 +334,7 @@ impl Session {
         messages.runs_failed(&failed.collect::<Vec<_>>());
     }
 
-    /// Prints notes on runs, each with the place of the run.
+    /// Prints notes on runs. Each comes with the index of its run in `entries`.
     pub fn note(&self, notes: &[(usize, Vec<Note>)], messages: &Messages) {
         for (place, notes) in notes {
             let name = &self.entries[*place].0;
@@ -327,7 +344,7 @@ impl Session {
         }
     }
 
-    /// Infers the first images with the runs for which only outputs decide the rule for the scores.
+    /// Infers the first images with each run whose score rule only its outputs can decide.
     pub fn decide_readings(&mut self, options: &RunsOptions, messages: &Messages) {
         for (name, run) in &mut self.entries {
             let Ok(run) = run else { continue };
@@ -354,7 +371,7 @@ impl Session {
         }
     }
 
-    /// Returns the runs as a comparison or an evaluation takes them.
+    /// Converts the runs for a comparison or an evaluation.
     pub fn runs(&self) -> Vec<Run> {
         let runs = self.entries.iter().map(|(name, run)| match run {
             Ok(run) => run.to_run(),
@@ -363,7 +380,7 @@ impl Session {
         runs.collect()
     }
 
-    /// Checks that the models are still those that the engines opened: a report has the digest of its models.
+    /// Checks that no model changed since the engines opened it, because a report has the digests of the models.
     ///
     /// # Errors
     ///
@@ -383,8 +400,8 @@ impl Session {
 ///
 /// # Errors
 ///
-/// [`Interrupted`](interrupt::Interrupted), because a verdict on a part of the images would be taken for one on all of
-/// them.
+/// [`Interrupted`](interrupt::Interrupted), because readers would take a verdict on a part of the images for a verdict
+/// on all of them.
 pub fn check_all_answered(done: usize, of: usize) -> anyhow::Result<()> {
     interrupt::check(done, of, "image").map_err(|interrupted| {
         let hint = "no verdict is given for a part of the images; run the command again";
@@ -399,8 +416,8 @@ pub fn note_image(path: &str, note: Option<ImageNote>, messages: &Messages) {
     }
 }
 
-/// Prints the note on an image and its failures, and counts it as done. `name` returns the name of a run, unless there
-/// is one alone.
+/// Prints the note on an image and its failures, and counts it as done. `name` returns the name of a run, or `None` if
+/// there is only one run.
 pub fn image_done<'a>(
     image: &AddedImage<'_>,
     name: impl Fn(usize) -> Option<&'a str>,
@@ -451,6 +468,7 @@ mod tests {
             model: PathBuf::new(),
             local_model: None,
             backend: Arc::new(backend.build().unwrap()),
+            running_requests: 1,
             input: fitted.preparation(None),
             fitted,
         };
@@ -474,14 +492,22 @@ mod tests {
 
     #[test]
     fn a_request_beyond_the_memory_for_images_is_refused() {
-        check_request(100, 1, 100).unwrap();
-        let error = Error::from(check_request(5 << 20, 8, 2 << 20).unwrap_err());
-        let text = format!("{error} {:?}", errors::hint(&error));
-        assert!(
-            text.contains("a request of 8 images needs 5.0 MiB"),
-            "{text}"
-        );
-        assert!(text.contains("images may take 2.0 MiB"), "{text}");
-        assert!(text.contains("`--image-memory 6M`"), "{text}");
+        check_request(100, 1, false, 100).unwrap();
+        for (batch, by_flag, images, smaller) in [
+            (8, true, "8 images", "pass a smaller --batch"),
+            (8, false, "8 images", "use a model with a smaller batch"),
+            (1, true, "1 image", "use a model with a smaller input"),
+        ] {
+            let refused = check_request(5 << 20, batch, by_flag, 2 << 20);
+            let error = Error::from(refused.unwrap_err());
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "a request of {images} needs 5.0 MiB of memory, but images may take 2.0 MiB"
+                )
+            );
+            let hint = format!("{smaller}, or pass `--image-memory 6M`");
+            assert_eq!(errors::hint(&error), Some(hint));
+        }
     }
 }

@@ -155,7 +155,7 @@ fn not_json(error: &serde_json::Error) -> Hinted {
     )
 }
 
-/// The first characters of a value, for an error.
+/// Returns the first characters of a value, for an error.
 fn quoted(value: &str) -> String {
     let mut characters = value.chars();
     let head: String = characters.by_ref().take(MOST_QUOTED).collect();
@@ -185,7 +185,7 @@ fn side(name: &str, value: &RawValue) -> Result<u32, Hinted> {
     })
 }
 
-/// A text without a copy, if it has no escapes.
+/// Returns a text without a copy, if it has no escapes.
 fn text<'a>(name: &str, value: &'a RawValue) -> Result<Cow<'a, str>, Hinted> {
     if let Ok(text) = serde_json::from_str(value.get()) {
         return Ok(Cow::Borrowed(text));
@@ -256,8 +256,8 @@ impl<'de> DeserializeSeed<'de> for &mut Fields<'de> {
     }
 }
 
-/// Keeps what was read before an error. Of keys that are not known only the first one is kept: a line of 128 MiB may have
-/// millions.
+/// Keeps what was read before an error. Of keys that are not known only the first one is kept: a line of 128 MiB may
+/// have millions.
 impl<'de> Visitor<'de> for &mut Fields<'de> {
     type Value = ();
 

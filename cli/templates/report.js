@@ -28,6 +28,7 @@
     });
   }
 
+  const filters = new Map();
   for (const section of document.querySelectorAll("[data-filter]")) {
     const items = [...section.querySelectorAll("[data-item]")];
     if (items.length < 2) continue;
@@ -61,5 +62,19 @@
     }
     tools.append(found);
     section.querySelector("h2").after(tools);
+    filters.set(section.id, input);
+  }
+
+  // A class leads to its images.
+  for (const cell of document.querySelectorAll("td[data-images]")) {
+    const input = filters.get(cell.dataset.images);
+    if (input === undefined) continue;
+    const button = make("button", { type: "button", textContent: cell.textContent, title: "show the images with this class" });
+    button.addEventListener("click", () => {
+      input.value = cell.textContent;
+      input.dispatchEvent(new Event("input"));
+      input.focus();
+    });
+    cell.replaceChildren(button);
   }
 })();

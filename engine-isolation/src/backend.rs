@@ -7,7 +7,9 @@ use crate::config::Isolation;
 
 /// An engine in a child process.
 ///
-/// Each infer request has a thread in this process and one in the child. Dropping the backend ends the child.
+/// Each infer request has a thread in this process and one in the child. There are
+/// [`spare_requests`](Isolation::spare_requests) more than the engine has, so that a tensor is copied while others are
+/// inferred. Dropping the backend ends the child.
 #[derive(Debug)]
 pub struct Isolated {
     pool: SlotPool,
@@ -79,14 +81,15 @@ impl Engine for IsolatedEngine {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::collections::VecDeque;
+    use std::sync::atomic::Ordering;
     use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
     use std::time::Instant;
 
     use backend_api::{BackendInfo, Error, ErrorKind, InferOutput, Tensor};
 
     use super::IsolatedEngine;
+    use crate::channel::Channel;
     use crate::config::Isolation;
-    use crate::lane::Lane;
     use crate::process::{Opened, Process};
 
     pub fn parts(
@@ -132,8 +135,8 @@ mod linux {
     #[derive(Debug)]
     struct State {
         process: Arc<Process>,
-        /// The lanes that their requests have not taken.
-        lanes: Vec<Option<Lane>>,
+        /// The channels that their requests have not taken.
+        channels: Vec<Option<Channel>>,
         /// The moments of the last restarts.
         restarts: VecDeque<Instant>,
         /// Set when there are too many.
@@ -144,7 +147,7 @@ mod linux {
         fn new(opened: Opened) -> Self {
             Self {
                 process: Arc::new(opened.process),
-                lanes: opened.lanes.into_iter().map(Some).collect(),
+                channels: opened.channels.into_iter().map(Some).collect(),
                 restarts: VecDeque::new(),
                 is_over: false,
             }
@@ -156,21 +159,33 @@ mod linux {
     pub struct Request {
         shared: Arc<Shared>,
         slot: usize,
-        /// The child and this request's lane to it.
-        open: Option<(Arc<Process>, Lane)>,
+        /// The child and this request's channel to it.
+        open: Option<(Arc<Process>, Channel)>,
     }
 
     impl Request {
         pub fn infer(&mut self, input: &Tensor) -> Result<InferOutput, Error> {
             // A child that died while it had no request costs none.
             let open = self.open.take().filter(|(process, _)| process.is_running());
-            let (process, mut lane) = match open {
+            let (process, mut channel) = match open {
                 Some(open) => open,
-                None => self.shared.lane(self.slot)?,
+                None => self.shared.channel(self.slot)?,
             };
-            match lane.infer(input, &self.shared.names, self.shared.isolation.timeout) {
+            let Shared {
+                isolation, names, ..
+            } = &*self.shared;
+            // The engine's own requests.
+            let running = self.shared.info.slots - isolation.spare_requests;
+            let before = process.in_flight.fetch_add(1, Ordering::Relaxed);
+            // Each `running` of the earlier ones may take the whole time before this one runs.
+            let turns = 1 + before / running.max(1);
+            let turns = u32::try_from(turns).unwrap_or(u32::MAX);
+            let timeout = isolation.timeout.saturating_mul(turns);
+            let answer = channel.infer(input, names, timeout);
+            process.in_flight.fetch_sub(1, Ordering::Relaxed);
+            match answer {
                 Ok(result) => {
-                    self.open = Some((process, lane));
+                    self.open = Some((process, channel));
                     result
                 }
                 Err(fault) => Err(process.end(&fault)),
@@ -179,15 +194,15 @@ mod linux {
     }
 
     impl Shared {
-        /// Returns the lane of `slot` to the running child, which is started if there is none.
-        fn lane(&self, slot: usize) -> Result<(Arc<Process>, Lane), Error> {
+        /// Returns the channel of `slot` to the running child, which is started if there is none.
+        fn channel(&self, slot: usize) -> Result<(Arc<Process>, Channel), Error> {
             let mut state = self.lock();
             if !state.process.is_running() {
                 self.restart(&mut state)?;
             }
-            match state.lanes[slot].take() {
-                Some(lane) => Ok((Arc::clone(&state.process), lane)),
-                // A request gives its lane up only when the child is dead.
+            match state.channels[slot].take() {
+                Some(channel) => Ok((Arc::clone(&state.process), channel)),
+                // A request gives its channel up only when the child is dead.
                 None => Err(Error::new(
                     ErrorKind::EngineCrashed,
                     "the connection to the process of the engine is gone",
@@ -234,7 +249,7 @@ mod linux {
                 .with_hint("do not change the model while it is used"));
             }
             state.process = Arc::new(opened.process);
-            state.lanes = opened.lanes.into_iter().map(Some).collect();
+            state.channels = opened.channels.into_iter().map(Some).collect();
             Ok(())
         }
 

@@ -54,11 +54,11 @@ fn serve<C: DeserializeOwned>(
         Err(error) => return failed(error),
     };
     protocol::send(&control, &Progress::Confined(confinement))?;
-    let (lane, lanes) = mpsc::channel();
+    let (sender, channels) = mpsc::channel();
     let parent = control.try_clone()?;
     thread::Builder::new()
         .name("isolation".to_owned())
-        .spawn(move || watch(&parent, &lane))?;
+        .spawn(move || watch(&parent, &sender))?;
     let backend = match opened(open, start.config) {
         Ok(backend) => backend,
         Err(error) => return failed(error),
@@ -66,10 +66,10 @@ fn serve<C: DeserializeOwned>(
     let backend: Arc<dyn InferBackend> = Arc::from(backend);
     let info = Box::new(backend.info().clone());
     protocol::send(&control, &Progress::Opened(info))?;
-    for (socket, memory) in lanes {
+    for (socket, memory) in channels {
         let backend = Arc::clone(&backend);
         thread::Builder::new()
-            .name("isolation-lane".to_owned())
+            .name("isolation-infer".to_owned())
             .spawn(move || answer(&*backend, &socket, &memory))?;
     }
     Ok(())
@@ -92,17 +92,17 @@ fn opened<C: DeserializeOwned>(
     })
 }
 
-/// Takes the lanes from the parent, and ends this process with it. An engine that hangs does not keep it alive.
-fn watch(control: &UnixStream, lanes: &Sender<Descriptors>) {
-    while let Ok(descriptors) = receive_lane(control) {
-        if lanes.send(descriptors).is_err() {
+/// Takes the channels from the parent, and ends this process with it. An engine that hangs does not keep it alive.
+fn watch(control: &UnixStream, channels: &Sender<Descriptors>) {
+    while let Ok(descriptors) = receive_channel(control) {
+        if channels.send(descriptors).is_err() {
             break;
         }
     }
     let _ = kill_process(getpid(), Signal::KILL);
 }
 
-fn receive_lane(control: &UnixStream) -> io::Result<Descriptors> {
+fn receive_channel(control: &UnixStream) -> io::Result<Descriptors> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut data = [0];
@@ -124,7 +124,7 @@ fn receive_lane(control: &UnixStream) -> io::Result<Descriptors> {
     }
 }
 
-/// Answers the requests of one lane.
+/// Answers the requests of one channel.
 fn answer(backend: &dyn InferBackend, socket: &UnixStream, memory: &File) {
     let mut spare = None;
     while let Ok(shape) = protocol::receive::<Shape>(socket, ANY) {

@@ -22,7 +22,7 @@ pub enum Work {
 }
 
 impl Work {
-    /// The child's name in errors.
+    /// Returns the child's name in errors.
     #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -31,7 +31,7 @@ impl Work {
         }
     }
 
-    /// The parts that may be faulty when the child dies.
+    /// Returns the parts that may be faulty when the child dies.
     #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     pub(crate) const fn suspects(self) -> &'static str {
         match self {
@@ -57,21 +57,28 @@ pub struct Isolation {
     pub memory: Option<u64>,
     /// CPU time of the child over its whole life, in whole seconds. Default: no limit.
     pub cpu_time: Option<Duration>,
-    /// The longest time for one request. Then the child is killed. Default: one minute.
+    /// The longest time for one request. Then the child is killed. A request that is sent while all of the engine's run
+    /// has this time for each that must end first, too: with one infer request of the engine, the third in flight has
+    /// three times as much. Default: one minute.
     pub timeout: Duration,
     /// The longest time for opening the engine. Default: five minutes.
     pub open_timeout: Duration,
     /// Bytes of the input of a request, and of all its outputs together. Default: 256 MiB.
     pub tensor_bytes: u64,
+    /// The number of requests that are sent to the child while all of the engine's run, so that the engine need not wait
+    /// for the next tensor. They are part of [`BackendInfo::slots`](backend_api::BackendInfo::slots). Default: 1.
+    pub spare_requests: usize,
     /// The number of times that a dead child is replaced within [`restart_window`](Self::restart_window). When it is
     /// exceeded, every later request fails. Default: 5.
     pub restarts: usize,
     /// Default: one minute.
     pub restart_window: Duration,
+    /// True to note each restriction that the kernel lacks in the description of the backend. Default: true.
+    pub notes_gaps: bool,
 }
 
 impl Isolation {
-    /// The defaults, with this program as the child.
+    /// Returns the defaults, with this program as the child.
     pub fn new() -> Self {
         Self {
             command: Arc::new(|| std::env::current_exe().map(Command::new)),
@@ -82,8 +89,10 @@ impl Isolation {
             timeout: Duration::from_mins(1),
             open_timeout: Duration::from_mins(5),
             tensor_bytes: 256 << 20,
+            spare_requests: 1,
             restarts: 5,
             restart_window: Duration::from_mins(1),
+            notes_gaps: true,
         }
     }
 
@@ -113,8 +122,10 @@ impl fmt::Debug for Isolation {
             .field("timeout", &self.timeout)
             .field("open_timeout", &self.open_timeout)
             .field("tensor_bytes", &self.tensor_bytes)
+            .field("spare_requests", &self.spare_requests)
             .field("restarts", &self.restarts)
             .field("restart_window", &self.restart_window)
+            .field("notes_gaps", &self.notes_gaps)
             .finish_non_exhaustive()
     }
 }

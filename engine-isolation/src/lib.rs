@@ -3,10 +3,10 @@
 
 mod backend;
 #[cfg(target_os = "linux")]
+mod channel;
+#[cfg(target_os = "linux")]
 mod child;
 mod config;
-#[cfg(target_os = "linux")]
-mod lane;
 #[cfg(target_os = "linux")]
 mod process;
 #[cfg(target_os = "linux")]

@@ -6,14 +6,16 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, ChildStderr, ExitStatus, Stdio};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use backend_api::{BackendInfo, Error, ErrorKind, TensorSpec};
+use rustix::process::{Resource, getrlimit};
 
+use crate::channel::{Channel, Fault};
 use crate::config::{Isolation, Work};
-use crate::lane::{Fault, Lane};
 use crate::protocol::{self, Confinement, MOST_OF_PROGRESS, Progress, Shape, Start, Until};
 
 /// The bytes of stderr that are kept for a message, the last ones.
@@ -29,6 +31,8 @@ pub struct Process {
     child: Mutex<Life>,
     control: UnixStream,
     stderr: Arc<Tail>,
+    /// The number of requests that were sent and not answered.
+    pub in_flight: AtomicUsize,
     work: Work,
     /// The limits, for the hint of an error.
     memory: Option<u64>,
@@ -55,12 +59,13 @@ struct Death {
 pub struct Opened {
     pub process: Process,
     pub info: BackendInfo,
-    pub lanes: Vec<Lane>,
+    pub channels: Vec<Channel>,
 }
 
 impl Process {
     /// Starts a child and opens the engine in it.
     pub fn open(isolation: &Isolation, config: &serde_json::Value) -> Result<Opened, Error> {
+        check_file_size(isolation.tensor_bytes)?;
         let process = Self::start(isolation).map_err(|source| {
             let message = "cannot start the process of the isolated engine";
             Error::new(ErrorKind::ResourceExhausted, message).with_source(source)
@@ -73,26 +78,34 @@ impl Process {
             config: config.clone(),
         };
         let opened = process.hand_over(&start, isolation.open_timeout);
-        let opened = opened.and_then(|(confinement, info)| {
-            let lanes = (0..info.slots).map(|_| {
-                Lane::open(&process.control, isolation.tensor_bytes)
+        let opened = opened.and_then(|(confinement, mut info)| {
+            info.slots += isolation.spare_requests;
+            let channels = (0..info.slots).map(|_| {
+                Channel::open(&process.control, isolation.tensor_bytes)
                     .map_err(|error| Trouble::Fault(Fault::new(&error, isolation.open_timeout)))
             });
             Ok((
-                described(info, confinement),
-                lanes.collect::<Result<_, _>>()?,
+                described(info, confinement, isolation.notes_gaps),
+                channels.collect::<Result<_, _>>()?,
             ))
         });
         match opened {
-            Ok((info, lanes)) => Ok(Opened {
+            Ok((info, channels)) => Ok(Opened {
                 process,
                 info,
-                lanes,
+                channels,
             }),
             Err(Trouble::Refused(error)) => Err(error),
-            Err(Trouble::Fault(fault)) => Err(process
-                .end(&fault)
-                .with_context("while", "opening the model")),
+            Err(Trouble::Fault(fault)) => {
+                let mut error = process.end(&fault);
+                if matches!(fault, Fault::Late(_)) {
+                    error = error.with_hint(format!(
+                        "{}; if it only needs more time, raise `Isolation::open_timeout`",
+                        isolation.work.suspects()
+                    ));
+                }
+                Err(error.with_context("while", "opening the model"))
+            }
         }
     }
 
@@ -123,6 +136,7 @@ impl Process {
             child: Mutex::new(Life { child, death: None }),
             control,
             stderr,
+            in_flight: AtomicUsize::new(0),
             work: isolation.work,
             memory: isolation.memory,
         })
@@ -202,7 +216,7 @@ impl Process {
         self.lock().death.as_ref().map(Death::to_error)
     }
 
-    /// The child has ended.
+    /// Describes the end of the child.
     fn death(&self, message: &str) -> Death {
         Death {
             work: self.work,
@@ -244,6 +258,20 @@ impl Death {
             ),
             None => format!("{suspects}; other requests are not affected"),
         })
+    }
+}
+
+/// Checks that memory files of `bytes` may be made: the kernel ends a process that exceeds its limit.
+fn check_file_size(bytes: u64) -> Result<(), Error> {
+    match getrlimit(Resource::Fsize).current {
+        Some(limit) if limit < bytes => {
+            let message = format!(
+                "files may have {limit} bytes here, but the memory that is shared with an isolated process has {bytes}"
+            );
+            Err(Error::new(ErrorKind::ResourceExhausted, message)
+                .with_hint("raise the limit on files, `ulimit -f`"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -305,7 +333,7 @@ fn fixed_bytes(spec: &TensorSpec) -> Option<u64> {
 }
 
 /// Adds the isolation to a description.
-fn described(mut info: BackendInfo, confinement: Confinement) -> BackendInfo {
+fn described(mut info: BackendInfo, confinement: Confinement, notes_gaps: bool) -> BackendInfo {
     let mut means = vec!["process"];
     let mut missing = Vec::new();
     match confinement.landlock {
@@ -325,7 +353,9 @@ fn described(mut info: BackendInfo, confinement: Confinement) -> BackendInfo {
     let notes = missing
         .into_iter()
         .map(|reason| format!("isolation: {reason}"));
-    info.notes.extend(notes);
+    if notes_gaps {
+        info.notes.extend(notes);
+    }
     info
 }
 

@@ -1,9 +1,9 @@
 //! The messages between the two processes.
 //!
 //! The child's stdin is a socket. The parent sends [`Start`], the child answers with two [`Progress`], and the parent
-//! sends the descriptors of one lane for each infer request: a socket and a memory file. On a lane the parent writes the
-//! tensor into the memory file and sends its [`Shape`]; the child reads the tensor, writes the outputs into the same
-//! file, and sends a [`Reply`].
+//! sends the descriptors of one channel for each infer request: a socket and a memory file. On a channel the parent
+//! writes the tensor into the memory file and sends its [`Shape`]; the child reads the tensor, writes the outputs into
+//! the same file, and sends a [`Reply`].
 //!
 //! A message is a length of four bytes and that many bytes of JSON. The parent does not trust the child: it
 //! reads a limited number of bytes, and stops at a deadline.

@@ -20,11 +20,12 @@ use seccompiler::{
 
 use crate::protocol::{Confinement, Start};
 
-/// The Landlock version whose restrictions are wanted: files, TCP, devices, signals. Older kernels have a part.
+/// The Landlock version whose restrictions are requested: files, TCP, devices, signals. Older kernels enforce a part of
+/// them.
 const LANDLOCK: ABI = ABI::V6;
 
-/// Places that engines and the C library read: libraries, the clock's zone, and descriptions of the hardware and of this
-/// process. `/proc` as a whole would show other processes.
+/// Places that engines and the C library read: libraries, the clock's zone, and descriptions of the hardware and of
+/// this process. `/proc` as a whole would show other processes.
 const SYSTEM: [&str; 17] = [
     "/lib",
     "/lib64",
@@ -49,7 +50,7 @@ const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
 /// The highest number of open files.
 const FILES: u64 = 1024;
 
-/// Restricts this process for ever. It must have one thread, since others would stay unrestricted.
+/// Restricts this process until its end. It must have a single thread, because others would stay unrestricted.
 pub fn confine(start: &Start) -> Result<Confinement, Error> {
     let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     if threads != 1 {
@@ -79,7 +80,7 @@ fn limit(start: &Start) -> rustix::io::Result<()> {
         (Resource::Cpu, start.cpu_time),
         (Resource::Core, Some(0)),
         (Resource::Nofile, Some(FILES)),
-        // The memory of the lanes counts as files.
+        // The shared memory of the infer requests counts as files.
         (Resource::Fsize, Some(start.tensor_bytes)),
     ];
     for (resource, limit) in limits {
@@ -97,8 +98,8 @@ fn limit(start: &Start) -> rustix::io::Result<()> {
     Ok(())
 }
 
-/// Allows files of the system and `readable` to be read, and nothing else to be done with files, with TCP, or with
-/// processes outside. Returns whether all of it is enforced, or `None` where the kernel has no Landlock.
+/// Allows reading [`SYSTEM`], the loader's directories and `readable`, and writing to `/dev/null`. Refuses all else
+/// with files, TCP and other processes. Returns whether the kernel enforces all of it, or `None` if it has no Landlock.
 fn landlock(readable: &[OsString]) -> Result<Option<bool>, RulesetError> {
     let libraries = env::var_os(LIBRARY_PATH).unwrap_or_default();
     let libraries = env::split_paths(&libraries).filter(|path| path.is_absolute());
@@ -208,7 +209,7 @@ const REFUSED: &[i64] = &[
     libc::SYS_userfaultfd,
     libc::SYS_utimensat,
 ];
-/// Older forms of those, which other architectures do not have.
+/// Older forms of these system calls, which other architectures lack.
 #[cfg(target_arch = "x86_64")]
 const REFUSED_OLDER: &[i64] = &[
     libc::SYS_chmod,
@@ -247,7 +248,7 @@ fn seccomp() -> Result<bool, seccompiler::Error> {
     };
     let [refused, unknown] = [
         compiled(refused()?, libc::EPERM)?,
-        // glibc falls back to `clone`, whose flags can be seen.
+        // After ENOSYS, glibc calls `clone`, whose flags a filter can read.
         compiled(always([libc::SYS_clone3]), libc::ENOSYS)?,
     ];
     apply_filter(&refused)?;
@@ -257,7 +258,7 @@ fn seccomp() -> Result<bool, seccompiler::Error> {
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// Rules that match each of `calls`.
+/// Returns rules that match each of `calls`.
 fn always(calls: impl IntoIterator<Item = i64>) -> Rules {
     let calls = calls.into_iter();
     calls
@@ -282,14 +283,14 @@ fn refused() -> Result<Rules, seccompiler::Error> {
         rules.insert(call, vec![first(SeccompCmpOp::Ne, own)?]);
     }
     for call in numbers(libc::SYS_prlimit64) {
-        // 0 is this process too.
+        // 0 means this process, too.
         let other = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, own)?;
         let named = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, 0)?;
         rules.insert(call, vec![SeccompRule::new(vec![other, named])?]);
     }
     let threads = libc::CLONE_THREAD as u64;
     for call in numbers(libc::SYS_clone) {
-        // A thread, but no process.
+        // Allows new threads and refuses new processes.
         rules.insert(call, vec![first(SeccompCmpOp::MaskedEq(threads), 0)?]);
     }
     Ok(rules)

@@ -157,8 +157,8 @@ mod tests {
 
     #[test]
     fn files_that_are_read_already_have_the_digest_of_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let files = ["a", "b"].map(|name| folder.path().join(name));
+        let directory = tempfile::tempdir().unwrap();
+        let files = ["a", "b"].map(|name| directory.path().join(name));
         std::fs::write(&files[0], b"first").unwrap();
         std::fs::write(&files[1], b"second").unwrap();
         let of_files = Digest::of_files(&files).unwrap();

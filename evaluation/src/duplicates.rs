@@ -39,7 +39,7 @@ impl Duplicates {
         Some(first)
     }
 
-    /// The number of contents.
+    /// Returns the number of contents.
     pub fn contents(&self) -> usize {
         self.first.len()
     }

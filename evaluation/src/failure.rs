@@ -21,7 +21,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The problem of `error` and its causes.
+    /// Returns the problem of `error` and its causes.
     pub fn new(code: &'static str, error: &(dyn Error + 'static), hint: Option<String>) -> Self {
         Self {
             code,
@@ -71,7 +71,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure that is not about one image.
+    /// Returns a failure that is not about one image.
     pub const fn whole(problem: Problem) -> Self {
         Self {
             image: None,
@@ -80,7 +80,7 @@ impl Failure {
         }
     }
 
-    /// The failure of all runs for an image.
+    /// Returns the failure of all runs for an image.
     pub const fn image(image: usize, problem: Problem) -> Self {
         Self {
             image: Some(image),
@@ -89,7 +89,7 @@ impl Failure {
         }
     }
 
-    /// The failure of one run for an image.
+    /// Returns the failure of one run for an image.
     pub const fn run(image: usize, run: usize, problem: Problem) -> Self {
         Self {
             image: Some(image),

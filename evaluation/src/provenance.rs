@@ -49,7 +49,7 @@ pub struct RunInfo {
     pub preprocessing: Vec<(String, String)>,
     /// The number of classes, if it is fixed.
     pub classes: Option<usize>,
-    /// The rule that makes scores of outputs. Recordings of version 0.1.0 lack it.
+    /// The score rule: the conversion of outputs into scores. Recordings of version 0.1.0 lack it.
     #[serde(default)]
     pub interpretation: Option<Interpretation>,
     /// The source of the scoring decision.
@@ -84,8 +84,8 @@ pub struct RunInfo {
 }
 
 impl RunInfo {
-    /// The run of a backend on this machine. The model's digest, the preprocessing and everything about scores and
-    /// classes are not known yet: set the fields.
+    /// Returns the run of a backend on this machine. The model's digest, the preprocessing and everything about scores
+    /// and classes are not known yet: set the fields.
     pub fn new(name: impl Into<String>, info: &BackendInfo) -> Self {
         Self {
             name: name.into(),
@@ -115,8 +115,7 @@ impl RunInfo {
         }
     }
 
-    /// Sets the preprocessing, the classes and the rule that makes scores: those of `fitted`, and of the `preparation` of
-    /// images by it.
+    /// Sets the preprocessing, the classes and the score rule of `fitted`, and the settings of `preparation`.
     #[must_use]
     pub fn with_preprocessing(
         self,
@@ -299,7 +298,7 @@ impl Machine {
         }
     }
 
-    /// A machine of which nothing is known.
+    /// Returns a machine of which nothing is known.
     pub(crate) fn unknown() -> Self {
         let unknown = || "unknown".to_owned();
         Self {

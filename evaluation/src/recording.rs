@@ -278,7 +278,7 @@ impl<W: Write> Recorder<W> {
     }
 }
 
-/// The output in a recording.
+/// Returns the output in a recording.
 fn tensor(values: Option<Vec<Option<f32>>>) -> Option<Tensor> {
     let values: Vec<f32> = values?
         .into_iter()
@@ -437,7 +437,8 @@ impl<R: Read + Seek> Recording<R> {
         runs.map(entry).collect()
     }
 
-    /// Returns the recorded outputs of the image at `path` with these digests, one for each run; `None` where the run failed.
+    /// Returns the recorded outputs of the image at `path` with these digests, one for each run; `None` where the run
+    /// failed.
     ///
     /// The image has to have the tensor that was recorded. With `pixels_alone` the same pixels are enough, if the
     /// recording has their digest: models take them in different forms. The path matters only for outputs that another
@@ -471,13 +472,13 @@ impl<R: Read + Seek> Recording<R> {
         Ok(image.outputs.into_iter().map(tensor).collect())
     }
 
-    /// Returns the recorded outputs of the image whose file has this digest, one for each run. The image may be prepared
-    /// in another way than the recorded one.
+    /// Returns the recorded outputs of the image whose file has this digest, one for each run. The image may be
+    /// prepared in another way than the recorded one.
     ///
     /// # Errors
     ///
-    /// For an image that was not recorded, and a file that cannot be read any more. Outputs of another program are not known
-    /// by the files of their images.
+    /// For an image that was not recorded, and a file that cannot be read any more. Outputs of another program are not
+    /// known by the files of their images.
     pub fn outputs_of_file(
         &mut self,
         file: &Digest,
@@ -520,7 +521,7 @@ impl<R: Read + Seek> Recording<R> {
     }
 }
 
-/// The rule that makes scores of a recorded run's outputs.
+/// Returns the score rule of a recorded run.
 fn interpretation(run: &RunInfo, first: &[Tensor], scores: ScoreKind) -> Option<Interpretation> {
     match (scores, run.interpretation) {
         (ScoreKind::Auto, Some(recorded)) => Some(recorded),
@@ -568,7 +569,7 @@ mod tests {
         Tensor::new([1, 2], values.to_vec()).unwrap()
     }
 
-    /// A recording of two images and two runs, where the second run failed for the second image.
+    /// Returns a recording of two images and two runs, where the second run failed for the second image.
     fn recording() -> Vec<u8> {
         let mut recorder = Recorder::start(Vec::new(), vec![run("a"), run("b")]).unwrap();
         let first = [output([0.25, 0.75]), output([f32::NAN, 1.0])];

@@ -62,7 +62,7 @@ pub(crate) struct OpenedRun {
 }
 
 impl Run {
-    /// The run of `backend` with its preprocessing. `batch` is for a model that leaves it open.
+    /// Returns the run of `backend` with its preprocessing. `batch` is for a model that leaves it open.
     pub fn new(
         name: impl Into<String>,
         backend: Arc<dyn InferBackend>,
@@ -80,7 +80,7 @@ impl Run {
         }
     }
 
-    /// A run that could not be opened: the report contains it, and the verdict cannot be a success.
+    /// Returns a run that could not be opened: the report contains it, and the verdict cannot be a success.
     pub fn failed(name: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -140,7 +140,7 @@ impl Run {
 }
 
 impl From<Classifier> for Run {
-    /// The name is `BACKEND:DEVICE@PRECISION`.
+    /// Converts a classifier to a run called `BACKEND:DEVICE@PRECISION`.
     fn from(classifier: Classifier) -> Self {
         let FeedRun { backend, .. } = classifier.to_feed();
         let info = backend.info();

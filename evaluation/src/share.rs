@@ -18,7 +18,7 @@ pub struct Share {
 }
 
 impl Share {
-    /// The share of `percent` in a hundred.
+    /// Returns the share of `percent` in a hundred.
     ///
     /// # Panics
     ///
@@ -36,14 +36,14 @@ impl Share {
         }
     }
 
-    /// The closest floating-point number.
+    /// Returns the closest floating-point number.
     pub fn value(self) -> f64 {
         format!("{}e-{}", self.numerator, self.decimals)
             .parse()
             .unwrap_or(f64::NAN)
     }
 
-    /// This share divided by its difference to 1; infinite for 1.
+    /// Returns this share divided by its difference to 1; infinity for 1.
     pub fn odds(self) -> f64 {
         self.numerator as f64 / (self.denominator() - self.numerator) as f64
     }
@@ -122,7 +122,7 @@ fn parse(text: &str) -> Option<Share> {
 }
 
 impl fmt::Display for Share {
-    /// The exact share in percent: `98 %`, `99.5 %`.
+    /// Returns the exact share in percent: `98 %`, `99.5 %`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scale = 10_u64.pow(self.decimals.saturating_sub(2));
         let percent = self.numerator * 10_u64.pow(2 - self.decimals.min(2));
@@ -141,7 +141,7 @@ impl Serialize for Share {
     }
 }
 
-/// A share in percent with one decimal, or with as many as distinguish it from 0 and 1.
+/// Returns a share in percent with one decimal, or with as many as distinguish it from 0 and 1.
 pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
     (1..18)

@@ -40,7 +40,7 @@ impl Rate {
         }
     }
 
-    /// The remark on a share that is at least `least`, where so few images leave it open: Wilson's
+    /// Returns the remark on a share that is at least `least`, where so few images leave it open: Wilson's
     /// interval begins below `least`.
     pub fn too_few(&self, least: Share) -> Option<String> {
         if self.low >= least.value() {
@@ -60,7 +60,7 @@ impl Rate {
 }
 
 impl std::fmt::Display for Rate {
-    /// `27/28, 96.4 % (95 %: 82.3 to 99.4)`; `0/0` has no percentage.
+    /// Formats the rate: `27/28, 96.4 % (95 %: 82.3 to 99.4)`; `0/0` has no percentage.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.of == 0 {
             return write!(f, "0/0");
@@ -77,8 +77,8 @@ impl std::fmt::Display for Rate {
     }
 }
 
-/// The upper end of the 95 % interval of a drop: of `of` images the first run alone is right on `only_first` and the
-/// second alone on `only_second`.
+/// Returns the upper end of the 95 % interval of a drop: of `of` images the first run alone is right on `only_first`
+/// and the second alone on `only_second`.
 ///
 /// Tango's score interval for paired shares (1998), which for images without a difference is Wilson's for 0 of `of`.
 pub fn largest_drop(only_first: usize, only_second: usize, of: usize) -> f64 {
@@ -109,8 +109,9 @@ pub fn largest_drop(only_first: usize, only_second: usize, of: usize) -> f64 {
     f64::midpoint(low, high)
 }
 
-/// The 95 % interval of a drop, its lower and upper end: of `of` images the first run alone is right on `only_first` and
-/// the second alone on `only_second`. See [`largest_drop`]; the lower end is the largest drop of the other direction.
+/// Returns the 95 % interval of a drop, its lower and upper end: of `of` images the first run alone is right on
+/// `only_first` and the second alone on `only_second`. See [`largest_drop`]; the lower end is the largest drop of the
+/// other direction.
 pub fn drop_interval(only_first: usize, only_second: usize, of: usize) -> [f64; 2] {
     [
         -largest_drop(only_second, only_first, of),
@@ -118,7 +119,7 @@ pub fn drop_interval(only_first: usize, only_second: usize, of: usize) -> [f64; 
     ]
 }
 
-/// The remark on a drop of at most `most` that too few images leave open. See [`largest_drop`].
+/// Returns the remark on a drop of at most `most` that too few images leave open. See [`largest_drop`].
 pub fn too_few_for_drop(
     only_first: usize,
     only_second: usize,
@@ -142,7 +143,7 @@ pub fn too_few_for_drop(
     ))
 }
 
-/// Wilson's score interval for a share of `n`, which need not be whole.
+/// Returns Wilson's score interval for a share of `n`, which need not be whole.
 fn wilson(share: f64, n: f64) -> [f64; 2] {
     let z2 = Z * Z;
     let centre = n * share + z2 / 2.0;
@@ -155,7 +156,7 @@ fn wilson(share: f64, n: f64) -> [f64; 2] {
     ]
 }
 
-/// The 95 % interval of the mean over strata (classes) of the share `count / of` in each, `None` without any.
+/// Returns the 95 % interval of the mean over strata (classes) of the share `count / of` in each, `None` without any.
 ///
 /// The images of a class are independent draws of it. With *C* classes, *n* images in a class, of
 /// which the share *p* is right, the variance of the mean *m* of the shares is estimated as
@@ -250,7 +251,7 @@ impl Distribution {
     }
 }
 
-/// The values at `ranks`, from 0, in ascending order: a radix selection, which finds 16 bits of each in a
+/// Returns the values at `ranks`, from 0, in ascending order: a radix selection, which finds 16 bits of each in a
 /// pass over all of them.
 fn select<I, E, const N: usize>(
     values: impl Fn() -> I,
@@ -296,8 +297,8 @@ fn unordered(key: u64) -> f64 {
     f64::from_bits(if key & SIGN == 0 { !key } else { key & !SIGN })
 }
 
-/// `McNemar`'s exact test: the probability that two equally good runs, one alone of which was right
-/// `only_first` times and the other alone `only_second` times, differ at least as much. Two-sided
+/// Returns the result of `McNemar`'s exact test: the probability that two equally good runs, one alone of which was
+/// right `only_first` times and the other alone `only_second` times, differ at least as much. Two-sided
 /// binomial (`McNemar` 1947, in the exact form).
 pub fn mcnemar(only_first: usize, only_second: usize) -> f64 {
     let n = only_first + only_second;
@@ -337,7 +338,7 @@ mod tests {
 
     use super::*;
 
-    /// The cases that `tests/reference/intervals.py` computed.
+    /// Returns the cases that `tests/reference/intervals.py` computed.
     fn cases(name: &str) -> Vec<Value> {
         let table = std::fs::read(classify_tests::small_model("intervals.json")).unwrap();
         let table: Value = serde_json::from_slice(&table).unwrap();
@@ -485,7 +486,7 @@ mod tests {
         }
     }
 
-    /// The shares of images whose classes are right with probabilities `truth`, `images` of each class.
+    /// Returns the shares of images whose classes are right with probabilities `truth`, `images` of each class.
     fn coverage(
         random: &mut fastrand::Rng,
         rounds: usize,

@@ -1,8 +1,9 @@
 //! Text for people: counts, names and errors that are safe to print.
 
 use std::error::Error;
+use std::fmt::{self, Write as _};
 
-/// `1 image`, `28 images`.
+/// Formats a count: `1 image`, `28 images`.
 pub fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
@@ -28,23 +29,42 @@ pub fn number(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// `text` without terminal control: control characters and marks that change the
+/// Makes `text` safe for a terminal: control characters, line ends and marks that change the
 /// direction of writing are escaped, and so are code points that XML cannot hold.
-/// File names, labels and engines' messages are hostile.
+/// File names, labels and engines' messages may be hostile.
 pub fn printable(text: &str) -> String {
-    // Most texts, and each result has many.
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return text.to_owned();
-    }
-    text.chars()
-        .flat_map(|character| {
-            let acts = character.is_control()
-                || is_noncharacter(character)
-                || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            let escaped = acts.then(|| character.escape_default());
-            escaped.into_iter().flatten().chain((!acts).then_some(character))
+    Printable(text).to_string()
+}
+
+/// Writes a text as [`printable`] makes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Printable<'a>(pub &'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(text) = *self;
+        // Most texts need no change, and each result has many texts.
+        if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return f.write_str(text);
+        }
+        text.chars().try_for_each(|character| {
+            let acts =
+                character.is_control() || is_noncharacter(character) || turns_or_breaks(character);
+            if acts {
+                write!(f, "{}", character.escape_default())
+            } else {
+                f.write_char(character)
+            }
         })
-        .collect()
+    }
+}
+
+/// Returns whether a code point changes the direction of writing (Unicode's `Bidi_Control`), or ends a line or a paragraph.
+fn turns_or_breaks(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 /// Returns whether a code point is a Unicode noncharacter: the last two of each plane, and a block.
@@ -52,11 +72,11 @@ fn is_noncharacter(character: char) -> bool {
     matches!(character, '\u{fdd0}'..='\u{fdef}') || u32::from(character) & 0xfffe == 0xfffe
 }
 
-/// Lists classes as they are written: `` `cat` and `dog` ``.
+/// Lists classes as they are written: `"cat" and "dog"`.
 pub(crate) fn quoted(written: &[impl AsRef<str>]) -> String {
     let quoted: Vec<String> = written
         .iter()
-        .map(|class| format!("`{}`", printable(class.as_ref())))
+        .map(|class| format!("\"{}\"", printable(class.as_ref())))
         .collect();
     match &*quoted {
         [] => "no class".to_owned(),
@@ -129,6 +149,10 @@ mod tests {
         assert_eq!(
             printable("a\x1b]52;c\x07\u{202e}é"),
             "a\\u{1b}]52;c\\u{7}\\u{202e}é"
+        );
+        assert_eq!(
+            printable("a\u{61c}b\u{2028}c\u{2029}\u{200d}"),
+            "a\\u{61c}b\\u{2028}c\\u{2029}\u{200d}"
         );
         assert_eq!(
             printable("\u{fffe}\u{ffff}\u{fdd0}\u{10ffff}\u{fffd}"),

@@ -180,7 +180,10 @@ fn images_that_cannot_be_read_do_not_decide_scores() {
     // One output alone is a distribution; together they are logits.
     let undecided = || {
         let overrides = PreprocessOverrides::default();
-        classifier_of(|light| Ok([light, 1.0 - light, light.round()]), overrides)
+        classifier_of(
+            |light| Ok([light, 1.0 - light, 2.0 * light.round()]),
+            overrides,
+        )
     };
     for broken in [7, 8, 20] {
         let bad = std::iter::repeat_n(("bad.ppm", b"no image".to_vec()), broken);

@@ -77,25 +77,25 @@ impl<'a> RgbView<'a> {
         })
     }
 
-    /// Width in pixels, at least 1.
+    /// Returns the width in pixels, at least 1.
     #[must_use]
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// Height in pixels, at least 1.
+    /// Returns the height in pixels, at least 1.
     #[must_use]
     pub fn height(&self) -> u32 {
         self.height
     }
 
-    /// The pixels: `width * height * 3` bytes.
+    /// Returns the pixels: `width * height * 3` bytes.
     #[must_use]
     pub fn data(&self) -> &'a [u8] {
         self.data
     }
 
-    /// Width and height.
+    /// Returns the width and the height.
     fn size(&self) -> (u32, u32) {
         (self.width, self.height)
     }
@@ -105,7 +105,7 @@ impl<'a> RgbView<'a> {
         self.width as usize * CHANNELS
     }
 
-    /// The row `y`, counted from the top.
+    /// Returns the row `y`, counted from the top.
     fn row(&self, y: usize) -> &'a [u8] {
         &self.data[y * self.stride()..][..self.stride()]
     }
@@ -136,7 +136,7 @@ fn target_size(width: u32, height: u32) -> (usize, usize, usize) {
     )
 }
 
-/// A buffer of `len` zeros.
+/// Returns a buffer of `len` zeros.
 fn zeros(len: usize) -> Result<Vec<u8>, TryReserveError> {
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(len)?;

@@ -54,7 +54,8 @@ pub fn resize_linear(
     Ok(out)
 }
 
-/// Upper bound of the bytes that [`resize_linear`] allocates for a target of `to`, with the result; width first.
+/// Returns an upper bound of the bytes that [`resize_linear`] allocates for a target of `to`, with the result; width
+/// first.
 #[must_use]
 pub fn memory_bytes(to: (u32, u32)) -> u64 {
     const SMALL: u64 = 1 << 16;
@@ -134,7 +135,7 @@ impl Tap {
     }
 }
 
-/// The taps of an axis that is resampled from `len` to `out_len` pixels.
+/// Returns the taps of an axis that is resampled from `len` to `out_len` pixels.
 fn taps(len: u32, out_len: u32) -> impl Iterator<Item = Tap> {
     // OpenCV inverts the inverse; the result may differ from the quotient in the last bit.
     let scale = 1.0 / (f64::from(out_len) / f64::from(len));
@@ -151,12 +152,12 @@ fn taps(len: u32, out_len: u32) -> impl Iterator<Item = Tap> {
     })
 }
 
-/// A weight from 0 to 1 in fixed point, halves rounded to even.
+/// Returns a weight from 0 to 1 in fixed point, halves rounded to even.
 fn to_fixed(weight: f32) -> i16 {
     (weight * f32::from(ONE)).round_ties_even() as i16
 }
 
-/// Weighted sums of neighbouring pixels of `row`, one for each tap and channel, less their four lowest bits.
+/// Computes weighted sums of neighbouring pixels of `row`, one for each tap and channel, less their four lowest bits.
 ///
 /// OpenCV keeps these bits but drops them before it uses the sums, which then fit 16 bits: 255 * 2048 / 16 < 2^15.
 fn horizontal(row: &[u8], taps: &[Tap], sums: &mut [i16]) {
@@ -173,7 +174,7 @@ fn horizontal(row: &[u8], taps: &[Tap], sums: &mut [i16]) {
     }
 }
 
-/// Weighted sums of two rows. Each product is truncated on its own, as OpenCV's vector code does it.
+/// Computes weighted sums of two rows. Each product is truncated on its own, as OpenCV's vector code does it.
 fn vertical(upper: &[i16], lower: &[i16], [upper_weight, lower_weight]: [i16; 2], out: &mut [u8]) {
     for ((byte, upper), lower) in out.iter_mut().zip(upper).zip(lower) {
         let upper = (i32::from(*upper) * i32::from(upper_weight)) >> 16;
@@ -182,7 +183,7 @@ fn vertical(upper: &[i16], lower: &[i16], [upper_weight, lower_weight]: [i16; 2]
     }
 }
 
-/// Rounded means of two by two pixels.
+/// Computes rounded means of two by two pixels.
 fn halve(src: RgbView<'_>, out_width: usize, out: &mut [u8]) {
     let pairs = src.data.chunks_exact(2 * src.stride());
     for (rows, out_row) in pairs.zip(out.chunks_exact_mut(out_width * CHANNELS)) {
@@ -267,7 +268,7 @@ mod x86 {
         );
     }
 
-    /// The end of the image, which is too short for a whole load.
+    /// Returns the end of the image, which is too short for a whole load.
     #[cold]
     fn padded(rest: &[u8]) -> [u8; LOAD] {
         let mut bytes = [0; LOAD];

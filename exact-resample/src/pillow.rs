@@ -28,7 +28,8 @@ impl Axis {
         self.len == out_len && self.from == 0.0 && self.to == as_f32(out_len)
     }
 
-    /// The first pixel, if the interval starts on a pixel and has the length `out_len`, so that Pillow only copies.
+    /// Returns the first pixel, if the interval starts on a pixel and has the length `out_len`, so that Pillow only
+    /// copies.
     #[expect(clippy::float_cmp, reason = "Pillow compares exactly, too")]
     fn copied_from(self, out_len: usize) -> Option<usize> {
         let aligned = self.from.fract() == 0.0 && self.to - self.from == as_f32(out_len);
@@ -37,7 +38,7 @@ impl Axis {
         (aligned && first + out_len <= self.len).then_some(first)
     }
 
-    /// The whole of an axis of `len` pixels.
+    /// Returns the whole of an axis of `len` pixels.
     fn whole(len: usize) -> Self {
         Self {
             len,
@@ -51,13 +52,13 @@ impl Axis {
         Coefficients::new(self.len, from, self.scale(out_len), out_len, convolution)
     }
 
-    /// Source pixels for each target pixel.
+    /// Returns the number of source pixels for each target pixel.
     fn scale(self, out_len: usize) -> f64 {
         f64::from(self.to - self.from) / as_f64(out_len)
     }
 }
 
-/// A length as `f32`, rounded as C converts it for Pillow.
+/// Returns a length as `f32`, rounded as C converts it for Pillow.
 fn as_f32(len: usize) -> f32 {
     len as f32
 }
@@ -123,7 +124,8 @@ pub fn resize(
     Ok(out)
 }
 
-/// Upper bound of the bytes that [`resize`] allocates for a whole image of `size`, with the result; width first.
+/// Returns an upper bound of the bytes that [`resize`] allocates for a whole image of `size`, with the result; width
+/// first.
 ///
 /// With a source box it takes no more.
 #[must_use]
@@ -138,8 +140,8 @@ pub fn memory_bytes(size: (u32, u32), to: (u32, u32), filter: Filter) -> u64 {
     convolution::memory_bytes(size, to, windows, horizontal_first(size, to))
 }
 
-/// The order of the passes, as of Pillow 13.0: the vertical one is first where the height shrinks by more than twice
-/// the pixels that the width shrinks by. Sizes are of the whole image, whatever the source box. Older versions
+/// Returns the order of the passes, as of Pillow 13.0: the vertical one is first where the height shrinks by more than
+/// twice the pixels that the width shrinks by. Sizes are of the whole image, whatever the source box. Older versions
 /// have the horizontal pass first (12.2 makes an exception for images over 100 times as high as wide).
 fn horizontal_first(size: (u32, u32), to: (u32, u32)) -> bool {
     let shrinks_by = |from: u32, to: u32| i64::from(from) - i64::from(to);
@@ -147,7 +149,7 @@ fn horizontal_first(size: (u32, u32), to: (u32, u32)) -> bool {
     !(rows > 0 && rows > columns * 2)
 }
 
-/// The axes of `src`, limited to `source_box`.
+/// Returns the axes of `src`, limited to `source_box`.
 fn axes(src: RgbView<'_>, source_box: Option<SourceBox>) -> (Axis, Axis) {
     let (width, height) = (src.width as usize, src.height as usize);
     let Some(SourceBox {
@@ -196,7 +198,7 @@ fn crop(
     Ok(out)
 }
 
-/// Pillow's `ImagingScaleAffine` without interpolation. Targets outside of the source stay black.
+/// Does Pillow's `ImagingScaleAffine` without interpolation. Targets outside of the source stay black.
 fn nearest(
     src: RgbView<'_>,
     columns: Axis,
@@ -224,7 +226,7 @@ fn nearest(
     Ok(out)
 }
 
-/// The source pixel of each of `out_len` target pixels, up to the first one outside of the source, if any.
+/// Returns the source pixel of each of `out_len` target pixels, up to the first one outside of the source, if any.
 fn nearest_positions(axis: Axis, out_len: usize) -> Vec<usize> {
     let scale = axis.scale(out_len);
     // Pillow adds up the positions, so that their rounding errors add up too; multiplying would differ.

@@ -56,7 +56,7 @@ struct Shared {
     feed: Feed,
     /// The preprocessing that the model and the files next to it state.
     fitted: FittedPreprocessing,
-    /// The same with a rule for the scores, which the first outputs may have to decide.
+    /// Continues with the score rule, which the first outputs may have to decide.
     decided: OnceLock<FittedPreprocessing>,
     labels: Option<Arc<Labels>>,
 }
@@ -175,7 +175,7 @@ impl Classifier {
         }
     }
 
-    /// The backend.
+    /// Returns the backend.
     pub fn backend(&self) -> &dyn InferBackend {
         &*self.shared.backend
     }
@@ -188,15 +188,15 @@ impl Classifier {
         }
     }
 
-    /// The preprocessing, the labels and the rule for the scores, each with its origin and with notes on unstated
-    /// values.
+    /// Returns the preprocessing, the labels and the score rule, each with its origin and with notes on
+    /// unstated values.
     ///
-    /// Some models do not state the kind of their outputs. The outputs of the first images that are given together decide
-    /// it once, for all clones: at most [`FIRST_IMAGES`](FittedPreprocessing::FIRST_IMAGES) images in
+    /// Some models do not state the kind of their outputs. The outputs of the first images that are given together
+    /// decide it once, for all clones: at most [`FIRST_IMAGES`](FittedPreprocessing::FIRST_IMAGES) images in
     /// [`classify_all`](Self::classify_all), and one image in [`classify`](Self::classify) and
-    /// [`classify_stream`](Self::classify_stream). [`FirstOutputs`](crate::FirstOutputs) defines which images count. After that this has a
-    /// [`reading`](FittedPreprocessing::reading). More images make the decision safer: a program that classifies single
-    /// images sets `scores`, or gives a few images to `classify_all` first.
+    /// [`classify_stream`](Self::classify_stream). [`FirstOutputs`](crate::FirstOutputs) defines which images count.
+    /// After that this has a [`reading`](FittedPreprocessing::reading). More images make the decision safer: a program
+    /// that classifies single images sets `scores`, or gives a few images to `classify_all` first.
     pub fn preprocessing(&self) -> &FittedPreprocessing {
         let decided = self.shared.decided.get();
         decided.unwrap_or(&self.shared.fitted)
@@ -292,7 +292,7 @@ impl Classifier {
         self.classifications(images, 1)
     }
 
-    /// Classifies images. The first `deciding` outputs decide the rule for the scores, if no source does.
+    /// Classifies images. If no source states the score rule, the first `deciding` outputs decide it.
     fn classifications<S>(
         &self,
         images: S,
@@ -338,7 +338,7 @@ impl Classifier {
 }
 
 impl Shared {
-    /// Keeps the rule for the scores, if the first outputs decided it.
+    /// Keeps the score rule, if the first outputs decided it.
     fn decide(&self, fitted: FittedPreprocessing) {
         if fitted.reading.is_some() {
             // Another thread may have decided before.
@@ -390,12 +390,12 @@ impl Classification {
         self.top(1).pop()
     }
 
-    /// The scores of all classes, and their rule.
+    /// Returns the scores of all classes, and their rule.
     pub fn scores(&self) -> &Scores {
         &self.scores
     }
 
-    /// The backend's [`extra_outputs`](backend_api::BackendInfo::extra_outputs) for the image: features, maps.
+    /// Returns the backend's [`extra_outputs`](backend_api::BackendInfo::extra_outputs) for the image: features, maps.
     pub fn extra_outputs(&self) -> &[NamedTensor] {
         &self.extra
     }
@@ -433,7 +433,7 @@ pub enum ClassifyError {
 }
 
 impl ClassifyError {
-    /// A stable name for reports, in kebab case.
+    /// Returns a stable name for reports, in kebab case.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Image(error) => error.code(),
@@ -442,7 +442,7 @@ impl ClassifyError {
         }
     }
 
-    /// The next step for the user, if one is known.
+    /// Returns the next step for the user, if one is known.
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Image(error) => error.hint(),

@@ -90,7 +90,7 @@ fn ask(
     }
 }
 
-/// The error of a backend that does not decode, or of a process that was taken over.
+/// Returns the error of a backend that does not decode, or of a process that was taken over.
 fn unexpected() -> ImageError {
     let message = "the decoder sent a reply that is not one of a decoder";
     ImageError::Decoder(
@@ -114,7 +114,7 @@ impl DecodingBackend {
     /// Bytes of the largest request or reply.
     pub const MOST_BYTES: u64 = 768 << 20;
 
-    /// A backend that decodes `slots` images at a time.
+    /// Returns a backend that decodes `slots` images at a time.
     ///
     /// # Errors
     ///
@@ -196,7 +196,7 @@ pub(crate) struct ImageFacts {
     pub is_progressive: bool,
     /// Bytes of the pixels at each of the reductions.
     pixels: [u64; REDUCTIONS.len()],
-    /// Upper bound of the bytes that decoding takes, with the pixels.
+    /// Upper bounds of the bytes that decoding takes, with the pixels, for each reduction.
     decoding: [u64; REDUCTIONS.len()],
 }
 
@@ -218,7 +218,7 @@ impl ImageFacts {
         self.pixels[place(by)]
     }
 
-    /// Upper bound of the bytes that decoding takes at any time, without the file and with the pixels.
+    /// Returns an upper bound of the bytes that decoding takes at any time, without the file and with the pixels.
     pub fn decode_bytes(&self, by: u32) -> u64 {
         self.decoding[place(by)]
     }
@@ -238,7 +238,7 @@ impl ImageFacts {
     }
 }
 
-/// The place of a reduction.
+/// Returns the place of a reduction.
 fn place(by: u32) -> usize {
     let place = REDUCTIONS.iter().rposition(|other| *other <= by);
     place.unwrap_or(0)
@@ -287,14 +287,14 @@ impl From<&DecodeError> for DecodedElsewhereError {
 }
 
 impl DecodedElsewhereError {
-    /// The [`DecodeError::code`].
+    /// Returns the [`DecodeError::code`].
     pub fn code(&self) -> &'static str {
         // The other process may say anything.
         let known = DecodeError::CODES.iter().find(|code| **code == self.code);
         known.copied().unwrap_or("damaged-picture")
     }
 
-    /// The [`DecodeError::hint`].
+    /// Returns the [`DecodeError::hint`].
     pub fn hint(&self) -> &str {
         &self.hint
     }
@@ -310,7 +310,7 @@ mod tests {
     use super::*;
     use crate::{ImageBuffers, ImageFile, ImageMemory};
 
-    /// A PPM with `extra` at its end.
+    /// Returns a PPM with `extra` at its end.
     fn ppm() -> Vec<u8> {
         [&b"P6 2 1 255\n"[..], &[1, 2, 3, 4, 5, 6]].concat()
     }
@@ -361,7 +361,7 @@ mod tests {
         assert_eq!(memory.budget.reserved(), 0);
     }
 
-    /// A backend whose reply is `reply` with `pixels`.
+    /// Returns a backend whose reply is `reply` with `pixels`.
     fn liar(reply: String, pixels: Vec<u8>) -> Decoder {
         let honest = DecodingBackend::new(1).unwrap();
         let mock = backend_api::MockBackend::builder().info(honest.info().clone());

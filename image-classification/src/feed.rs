@@ -1,5 +1,7 @@
 //! The same images through 1 or more runs: a bounded stream of answers in the order of the inputs.
 
+mod few;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,10 +9,11 @@ use std::time::{Duration, Instant};
 use backend_api::{
     CallerSpan, Error, ErrorKind, InferBackend, InferOutput, InferRequest, NamedTensor, Tensor,
 };
-use futures_util::future::join_all;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use sha2::{Digest as _, Sha256};
+use smallvec::smallvec;
 
+use self::few::{Chunks, Few, join_few};
 use crate::preparation::{ImageBuffers, ImageError, ImageFile, ImageSource, Preparation};
 use crate::threads::{DecodingThreads, JobError, Place};
 use crate::{Decoder, ImageMemory, ImageNote};
@@ -161,7 +164,7 @@ pub struct RunOutput {
 }
 
 impl Feed {
-    /// A feed for `runs`. Its threads start when there are images.
+    /// Returns a feed for `runs`. Its threads start when there are images.
     pub fn new(runs: Vec<FeedRun>, options: FeedOptions) -> Self {
         let FeedOptions {
             jobs,
@@ -238,21 +241,6 @@ impl Feed {
     }
 }
 
-/// Splits values into chunks of `size`.
-struct Chunks<I> {
-    values: I,
-    size: usize,
-}
-
-impl<I: Iterator> Iterator for Chunks<I> {
-    type Item = Vec<I::Item>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let group: Vec<I::Item> = self.values.by_ref().take(self.size).collect();
-        (!group.is_empty()).then_some(group)
-    }
-}
-
 /// Values for reuse: at most as many as were in flight at a time.
 struct Spares<T>(Mutex<Vec<T>>);
 
@@ -298,7 +286,7 @@ impl RunGroup {
         self.preparation.batch.max(1)
     }
 
-    /// The spare tensors for requests.
+    /// Returns the spare tensors for requests.
     fn requests(&self) -> &Spares<Tensor> {
         if self.batch() == 1 {
             &self.images
@@ -342,7 +330,7 @@ impl fmt::Debug for Shared {
 /// An image whose tensors are ready.
 struct Prepared {
     /// One for each run group.
-    tensors: Vec<HashedTensor>,
+    tensors: Few<HashedTensor>,
     digests: InputDigests,
     elapsed: Duration,
     note: Option<ImageNote>,
@@ -358,22 +346,25 @@ struct HashedTensor {
 type RunResult = Result<RunOutput, Arc<Error>>;
 
 impl Shared {
-    async fn answer<T>(self: Arc<Self>, group: Vec<(T, ImageSource)>) -> Vec<Answer<T>> {
-        let (inputs, mut sources): (Vec<T>, Vec<ImageSource>) = group.into_iter().unzip();
-        let results = match (sources.pop(), sources.is_empty()) {
-            (Some(source), true) => vec![self.answer_one(source).await],
-            (last, _) => {
-                let sources = sources.into_iter().chain(last);
-                let prepared = join_all(sources.map(|source| self.prepare(source))).await;
-                self.infer_all(prepared).await
+    async fn answer<T>(self: Arc<Self>, mut group: Vec<(T, ImageSource)>) -> Few<Answer<T>> {
+        match group.pop() {
+            Some((input, source)) if group.is_empty() => {
+                let result = self.answer_one(source).await;
+                smallvec![Answer { input, result }]
             }
-        };
-        let answer = |(input, result)| Answer { input, result };
-        inputs.into_iter().zip(results).map(answer).collect()
+            last => {
+                let (inputs, sources): (Vec<T>, Vec<ImageSource>) =
+                    group.into_iter().chain(last).unzip();
+                let prepared = sources.into_iter().map(|source| self.prepare(source));
+                let results = self.infer_all(join_few(prepared).await).await;
+                let answer = |(input, result)| Answer { input, result };
+                inputs.into_iter().zip(results).map(answer).collect()
+            }
+        }
     }
 
-    /// Prepares and infers an image that is a group of its own. The thread that prepares it submits the request, if a slot is free.
-    /// So the thread that awaits the answers is woken only for the outputs.
+    /// Prepares and infers an image that is a group of its own. The thread that prepares it submits the request, if a
+    /// slot is free. So the thread that awaits the answers is woken only for the outputs.
     async fn answer_one(self: &Arc<Self>, source: ImageSource) -> Result<ImageOutputs, ImageError> {
         if let ImageSource::Failed(error) = source {
             return Err(ImageError::Source(error));
@@ -382,7 +373,7 @@ impl Shared {
         let span = CallerSpan::current();
         let work = move || {
             let prepared = shared.prepare_here(source);
-            let infer = async move { shared.infer_all(vec![prepared]).await.swap_remove(0) };
+            let infer = async move { shared.infer_all(smallvec![prepared]).await.swap_remove(0) };
             span.surround(infer)
         };
         let answered = self.threads.begin(Place::Last, work).await;
@@ -392,11 +383,11 @@ impl Shared {
     /// Returns the outputs for the images of a group, or their errors.
     async fn infer_all(
         self: &Arc<Self>,
-        prepared: Vec<Result<Prepared, ImageError>>,
-    ) -> Vec<Result<ImageOutputs, ImageError>> {
-        let mut tensors: Vec<Vec<HashedTensor>> =
-            self.run_groups.iter().map(|_| Vec::new()).collect();
-        let mut results: Vec<Result<ImageOutputs, ImageError>> = Vec::new();
+        prepared: Few<Result<Prepared, ImageError>>,
+    ) -> Few<Result<ImageOutputs, ImageError>> {
+        let mut tensors: Few<Few<HashedTensor>> =
+            self.run_groups.iter().map(|_| Few::new()).collect();
+        let mut results: Few<Result<ImageOutputs, ImageError>> = Few::new();
         for prepared in prepared {
             results.push(prepared.map(|prepared| {
                 for (all, tensor) in tensors.iter_mut().zip(prepared.tensors) {
@@ -406,43 +397,36 @@ impl Shared {
                     digests: prepared.digests,
                     prepare: prepared.elapsed,
                     note: prepared.note,
-                    runs: Vec::new(),
+                    runs: Vec::with_capacity(self.runs.len()),
                 }
             }));
         }
-        let requests = tensors
+        let mut requests: Few<(usize, Few<HashedTensor>)> = Few::new();
+        for (run_group, tensors) in tensors.into_iter().enumerate() {
+            let chunks = Chunks {
+                values: tensors.into_iter(),
+                size: self.run_groups[run_group].batch(),
+            };
+            requests.extend(chunks.map(|images| (run_group, images)));
+        }
+        let requests = requests
             .into_iter()
-            .enumerate()
-            .flat_map(|(run_group, tensors)| {
-                let requests = Chunks {
-                    values: tensors.into_iter(),
-                    size: self.run_groups[run_group].batch(),
-                };
-                requests.map(move |images| (run_group, images))
-            });
-        let answers =
-            join_all(requests.map(|(run_group, images)| self.infer(run_group, images))).await;
-        let mut answers = answers.into_iter().flatten();
-        for _ in &self.run_groups {
+            .map(|(run_group, images)| self.infer(run_group, images));
+        // The results of each run, in the order of the images.
+        let mut of_runs: Few<Few<RunResult>> = self.runs.iter().map(|_| Few::new()).collect();
+        for (run, of_images) in join_few(requests).await.into_iter().flatten() {
+            of_runs[run].extend(of_images);
+        }
+        for of_images in of_runs {
+            let mut of_images = of_images.into_iter();
             for outputs in results.iter_mut().flatten() {
-                let runs = answers
-                    .next()
-                    .expect("each run group answers each ready image");
-                outputs.runs.extend(runs);
+                let result = of_images.next();
+                outputs
+                    .runs
+                    .push(result.expect("each run answers each ready image"));
             }
         }
-        for outputs in results.iter_mut().flatten() {
-            self.sort(&mut outputs.runs);
-        }
         results
-    }
-
-    /// Sorts the outputs of all run groups into the order of the runs.
-    fn sort(&self, outputs: &mut Vec<RunResult>) {
-        let runs = self.run_groups.iter().flat_map(|run_group| &run_group.runs);
-        let mut placed: Vec<(&usize, RunResult)> = runs.zip(outputs.drain(..)).collect();
-        placed.sort_by_key(|(run, _)| **run);
-        outputs.extend(placed.into_iter().map(|(_, output)| output));
     }
 
     async fn prepare(self: &Arc<Self>, source: ImageSource) -> Result<Prepared, ImageError> {
@@ -466,7 +450,7 @@ impl Shared {
             &self.decoder,
             buffers,
         )?;
-        let mut tensors = Vec::with_capacity(self.run_groups.len());
+        let mut tensors = Few::new();
         let mut note = None;
         for run_group in &self.run_groups {
             let image = file.image(&run_group.preparation)?;
@@ -488,7 +472,7 @@ impl Shared {
         })
     }
 
-    /// The digests that are wanted.
+    /// Returns the digests that are wanted.
     fn digests(
         &self,
         file: &mut ImageFile,
@@ -513,36 +497,38 @@ impl Shared {
         Ok(found)
     }
 
-    /// The outputs of the runs of a group for each image of a request.
+    /// Returns the results of each run of a group for the images of a request, with the index of the run.
     async fn infer(
         self: &Arc<Self>,
         run_group: usize,
-        images: Vec<HashedTensor>,
-    ) -> Vec<Vec<RunResult>> {
+        images: Few<HashedTensor>,
+    ) -> Few<(usize, Few<RunResult>)> {
         let count = images.len();
-        let mut runs = self
-            .request(run_group, images)
-            .await
-            .unwrap_or_else(|error| {
+        let outputs = self.request(run_group, images).await;
+        let runs = self.run_groups[run_group].runs.iter().copied();
+        let failed = |error: &Arc<Error>| (0..count).map(|_| Err(Arc::clone(error))).collect();
+        match outputs {
+            Ok(outputs) => {
+                let results = outputs.into_iter().map(|outputs| match outputs {
+                    // The places behind the images are filled up.
+                    Ok(outputs) => outputs.into_iter().take(count).map(Ok).collect(),
+                    Err(error) => failed(&error),
+                });
+                runs.zip(results).collect()
+            }
+            Err(error) => {
                 let error = Arc::new(error);
-                let failed = self.run_groups[run_group].runs.iter();
-                failed.map(|_| Err(Arc::clone(&error))).collect()
-            });
-        let output = |run: &mut Outputs| match run {
-            Ok(outputs) => Ok(outputs.next().expect("an output for each image")),
-            Err(error) => Err(Arc::clone(error)),
-        };
-        (0..count)
-            .map(|_| runs.iter_mut().map(output).collect())
-            .collect()
+                runs.map(|run| (run, failed(&error))).collect()
+            }
+        }
     }
 
-    /// The outputs of each run of a group for a request of `images`.
+    /// Returns the outputs of each run of a group for a request of `images`.
     async fn request(
         self: &Arc<Self>,
         run_group: usize,
-        images: Vec<HashedTensor>,
-    ) -> Result<Vec<Outputs>, Error> {
+        images: Few<HashedTensor>,
+    ) -> Result<Few<Outputs>, Error> {
         let HashedTensor { tensor, digest } = self.join(run_group, images).await?;
         let tensor = Arc::new(tensor);
         let run_group = &self.run_groups[run_group];
@@ -550,7 +536,7 @@ impl Shared {
             let backend = &*self.runs[*run].backend;
             infer_one(backend, run_group.batch(), Arc::clone(&tensor))
         });
-        let outputs = join_all(outputs).await;
+        let outputs = join_few(outputs).await;
         if run_group.is_shared() {
             self.check_unchanged(&tensor, digest).await?;
         }
@@ -559,11 +545,11 @@ impl Shared {
         Ok(outputs)
     }
 
-    /// The tensor of a request. The last batch, or one with bad images, is filled up with its first image.
+    /// Returns the tensor of a request. The last batch, or one with bad images, is filled up with its first image.
     async fn join(
         self: &Arc<Self>,
         run_group: usize,
-        mut images: Vec<HashedTensor>,
+        mut images: Few<HashedTensor>,
     ) -> Result<HashedTensor, Error> {
         if self.run_groups[run_group].batch() == 1 {
             return Ok(images.swap_remove(0));
@@ -607,7 +593,7 @@ impl Shared {
 }
 
 /// The outputs of a run for the images of a request, or the error that they share.
-type Outputs = Result<std::vec::IntoIter<RunOutput>, Arc<Error>>;
+type Outputs = Result<Few<RunOutput>, Arc<Error>>;
 
 /// Submits a request and waits for its outputs, one for each place of the batch.
 async fn infer_one(backend: &dyn InferBackend, batch: usize, tensor: Arc<Tensor>) -> Outputs {
@@ -616,16 +602,15 @@ async fn infer_one(backend: &dyn InferBackend, batch: usize, tensor: Arc<Tensor>
         let output = backend.submit(InferRequest::new(0, tensor)).await?.await?;
         split(output, batch, start)
     };
-    let outputs = outputs.await.map_err(Arc::new)?;
-    Ok(outputs.into_iter())
+    outputs.await.map_err(Arc::new)
 }
 
 /// Returns the outputs of each image of a batch, for a request that was submitted at `start`.
-fn split(output: InferOutput, batch: usize, start: Instant) -> Result<Vec<RunOutput>, Error> {
+fn split(output: InferOutput, batch: usize, start: Instant) -> Result<Few<RunOutput>, Error> {
     let InferOutput { tensor, extra, .. } = output;
     if batch == 1 {
         let infer = start.elapsed();
-        return Ok(vec![RunOutput {
+        return Ok(smallvec![RunOutput {
             tensor,
             extra,
             infer,
@@ -645,7 +630,7 @@ fn split(output: InferOutput, batch: usize, start: Instant) -> Result<Vec<RunOut
     let scores = parts("", &tensor)?;
     let mut extra_of: Vec<Vec<NamedTensor>> = scores.iter().map(|_| Vec::new()).collect();
     for NamedTensor { name, tensor } in extra {
-        let parts = parts(&format!("`{}` ", name.escape_debug()), &tensor)?;
+        let parts = parts(&format!("{name:?} "), &tensor)?;
         for (of_image, tensor) in extra_of.iter_mut().zip(parts) {
             of_image.push(NamedTensor {
                 name: name.clone(),

@@ -37,7 +37,7 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// A stable name for reports, in kebab case.
+    /// Returns a stable name for reports, in kebab case.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Io(_) => "cannot-read",
@@ -47,7 +47,7 @@ impl ReadError {
         }
     }
 
-    /// The next step for the user. The system's own errors have none.
+    /// Returns the next step for the user. The system's own errors have none.
     pub const fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Io(_) => None,
@@ -80,6 +80,12 @@ pub fn has_image_magic(path: &Path) -> bool {
     model_file::open_regular(path)
         .and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head))
         .is_ok_and(|_| Image::recognises(&head))
+}
+
+/// Returns whether there is a file at `path`, of any kind. Pipes, devices and broken links are errors when they are read:
+/// without them the preprocessing would silently be another one. Directories are no such files.
+pub(crate) fn is_there(path: &Path) -> bool {
+    !path.is_dir() && path.symlink_metadata().is_ok()
 }
 
 /// Opens a regular file of at most `limit` bytes; returns its length too.
@@ -141,24 +147,25 @@ pub(crate) fn fill(
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use crate::sources;
 
     #[test]
     fn a_pipe_is_not_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe");
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
         let status = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(status.unwrap().success());
         assert!(!has_image_magic(&pipe));
         let error = read_file(&pipe, 10).unwrap_err().to_string();
         assert_eq!(error, "is not a regular file");
-        let error = read_file(folder.path(), 10).unwrap_err().to_string();
+        let error = read_file(directory.path(), 10).unwrap_err().to_string();
         assert_eq!(error, "is a directory");
     }
 
     #[test]
     fn a_file_above_the_limit_is_not_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("eleven");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("eleven");
         std::fs::write(&path, [7; 11]).unwrap();
         assert_eq!(read_file(&path, 11).unwrap(), [7; 11]);
         let error = read_file(&path, 10).unwrap_err();
@@ -169,5 +176,26 @@ mod tests {
                 limit: 10
             }
         ));
+    }
+
+    #[test]
+    fn files_of_other_kinds_are_not_passed_over() {
+        let root = tempfile::tempdir().unwrap();
+        let model = root.path().join("model.onnx");
+        std::fs::write(&model, "").unwrap();
+        let config = root.path().join("config.json");
+        let passed = |error: sources::SourceError| {
+            let is_named = error.to_string().contains("config.json cannot be read");
+            assert!(is_named, "{error}");
+        };
+        let status = std::process::Command::new("mkfifo").arg(&config).status();
+        assert!(status.unwrap().success());
+        passed(sources::find(&model).unwrap_err());
+        std::fs::remove_file(&config).unwrap();
+        std::os::unix::fs::symlink(root.path().join("missing"), &config).unwrap();
+        passed(sources::find(&model).unwrap_err());
+        std::fs::remove_file(&config).unwrap();
+        std::fs::create_dir(&config).unwrap();
+        assert!(sources::find(&model).is_ok());
     }
 }

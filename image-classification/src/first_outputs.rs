@@ -22,7 +22,7 @@ impl FirstOutputs {
     /// The number of images after which no further output is waited for.
     pub const MOST_IMAGES: usize = 64;
 
-    /// A collection of at most `most` outputs.
+    /// Returns a collection of at most `most` outputs.
     pub fn new(most: usize) -> Self {
         Self {
             outputs: Vec::new(),
@@ -80,8 +80,8 @@ pub async fn take_first_answers<T>(
     take(answers, runs, most, |_| false).await
 }
 
-/// Takes the next of the `answers` of a feed, as [`take_first_answers`] does, but lets errors pass: an answer without an
-/// output that comes before the first output is returned alone, and decides nothing.
+/// Takes the next of the `answers` of a feed, as [`take_first_answers`] does, but lets errors pass: an answer without
+/// an output that comes before the first output is returned alone, and decides nothing.
 ///
 /// A caller that has used the returned answers calls this again as long as a reading is `None`.
 pub async fn take_next_answers<T>(

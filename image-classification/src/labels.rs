@@ -46,7 +46,7 @@ pub enum LabelsError {
 }
 
 impl LabelsError {
-    /// The next step for the user.
+    /// Returns the next step for the user.
     pub const fn hint(&self) -> &'static str {
         "give a text file with one label a line (`name`, `id name` or `n01440764 name`), or a JSON \
          list or map of names"
@@ -159,7 +159,7 @@ impl Labels {
                 return Err(LabelsError::Ids(format!("{id} exists")));
             }
             if let Some(other) = names.insert(id, name) {
-                return Err(LabelsError::Ids(format!("{id} appears twice (`{other}`)")));
+                return Err(LabelsError::Ids(format!("{id} appears twice ({other:?})")));
             }
         }
         if let Some((expected, _)) = names.keys().enumerate().find(|(n, id)| n != *id) {
@@ -178,12 +178,12 @@ impl Labels {
         self.0.is_empty()
     }
 
-    /// The name of class `class_id`.
+    /// Returns the name of class `class_id`.
     pub fn get(&self, class_id: usize) -> Option<&str> {
         self.0.get(class_id).map(String::as_str)
     }
 
-    /// The labels of a model with `classes` classes, or `None` if these cannot be them.
+    /// Returns the labels of a model with `classes` classes, or `None` if these cannot be them.
     ///
     /// For 1000 labels of a model with 1001 classes, class 0 is called `background` and the labels
     /// begin at 1: `ImageNet` as TensorFlow's models have it. Elsewhere one label less than classes is
@@ -202,7 +202,7 @@ fn all<'a, T>(lines: &[&'a str], read: impl Fn(&'a str) -> Option<T>) -> Option<
     lines.iter().map(|line| read(line)).collect()
 }
 
-/// `281 tabby cat`, `281: tabby cat` or `281,tabby cat`.
+/// Splits a line such as `281 tabby cat`, `281: tabby cat` or `281,tabby cat`.
 fn numbered(line: &str) -> Option<(usize, &str)> {
     let digits = line.find(|character: char| !character.is_ascii_digit())?;
     let (id, rest) = line.split_at(digits);
@@ -212,7 +212,7 @@ fn numbered(line: &str) -> Option<(usize, &str)> {
     (separated && !name.is_empty()).then_some((id.parse().ok()?, name))
 }
 
-/// `n01440764 tench, Tinca tinca`: `WordNet`'s identifier is `n` and eight digits.
+/// Splits a line such as `n01440764 tench, Tinca tinca`: `WordNet`'s identifier is `n` and eight digits.
 fn without_synset(line: &str) -> Option<&str> {
     let (synset, name) = line.split_once([' ', '\t'])?;
     let digits = synset.strip_prefix('n')?;

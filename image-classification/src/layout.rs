@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use backend_api::{Dim, ElementType, TensorSpec};
 
-use crate::Quantization;
+use crate::InputQuantization;
 
 /// The place of the channels among the dimensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,7 +66,7 @@ pub struct InputLayout {
     channels: usize,
     size: ImageSize,
     element_type: ElementType,
-    quantization: Option<Quantization>,
+    quantization: Option<InputQuantization>,
     batch: Option<usize>,
 }
 
@@ -179,7 +179,7 @@ pub enum LayoutError {
 }
 
 impl LayoutError {
-    /// A stable name for reports, in kebab case.
+    /// Returns a stable name for reports, in kebab case.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Memory(_) => "out-of-memory",
@@ -187,8 +187,8 @@ impl LayoutError {
         }
     }
 
-    /// Returns the next step for the user. It names fields of [`PreprocessOverrides`](crate::PreprocessOverrides) and of
-    /// the engine's options in backticks.
+    /// Returns the next step for the user. It names fields of [`PreprocessOverrides`](crate::PreprocessOverrides) and
+    /// of the engine's options in backticks.
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::NotImages(_) | Self::Size(_) | Self::ElementType(_) => {
@@ -303,22 +303,22 @@ impl InputLayout {
     /// Returns the layout of an input whose integers stand for real values: those that the preprocessing gives are
     /// quantized. Inputs of fractions have no quantization.
     #[must_use]
-    pub fn quantized(mut self, quantization: Option<Quantization>) -> Self {
+    pub fn quantized(mut self, quantization: Option<InputQuantization>) -> Self {
         self.quantization = quantization.filter(|_| !self.element_type.is_float());
         self
     }
 
-    /// The input's width in pixels.
+    /// Returns the input's width in pixels.
     pub fn width(&self) -> u32 {
         self.size.width
     }
 
-    /// The input's height in pixels.
+    /// Returns the input's height in pixels.
     pub fn height(&self) -> u32 {
         self.size.height
     }
 
-    /// The input's width and height.
+    /// Returns the input's width and height.
     pub fn size(&self) -> ImageSize {
         self.size
     }
@@ -328,17 +328,17 @@ impl InputLayout {
         self.order
     }
 
-    /// The number of channels: 3, or 1 for grey.
+    /// Returns the number of channels: 3, or 1 for grey.
     pub fn channels(&self) -> usize {
         self.channels
     }
 
-    /// The quantization of integers that stand for real values.
-    pub fn quantization(&self) -> Option<Quantization> {
+    /// Returns the quantization of integers that stand for real values.
+    pub fn quantization(&self) -> Option<InputQuantization> {
         self.quantization
     }
 
-    /// The type of the elements.
+    /// Returns the type of the elements.
     pub fn element_type(&self) -> ElementType {
         self.element_type
     }
@@ -355,7 +355,7 @@ impl InputLayout {
         image.saturating_mul(batch as u64)
     }
 
-    /// The shape of one image's tensor.
+    /// Returns the shape of one image's tensor.
     pub(crate) fn shape(&self) -> [usize; 4] {
         let (height, width) = (self.height() as usize, self.width() as usize);
         match self.order {
@@ -365,7 +365,7 @@ impl InputLayout {
     }
 }
 
-/// The smallest and the largest value of an integer type, as far as pixels can reach them.
+/// Returns the smallest and the largest value of an integer type, as far as pixels can reach them.
 pub(crate) fn integers(element_type: ElementType) -> Option<(f32, f32)> {
     Some(match element_type {
         ElementType::U8 => (f32::from(u8::MIN), f32::from(u8::MAX)),

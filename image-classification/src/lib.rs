@@ -12,6 +12,7 @@ mod layout;
 mod memory;
 mod preparation;
 mod preprocess;
+mod quantization;
 mod recipes;
 mod resolve;
 mod scores;
@@ -35,13 +36,12 @@ pub use preparation::{
     Decode, ImageBuffers, ImageError, ImageFile, ImageNeed, ImageSource, Preparation,
 };
 pub use preprocess::{Centre, ColorOrder, CropMode, Interpolation, Preprocess, Resize};
+pub use quantization::{Halves, InputQuantization, Quantization};
 pub use recipes::{Recipe, RecipeError};
 pub use resolve::{
     FittedPreprocessing, Note, OutputReading, PreprocessOverrides, ResizeOverride, ResolveError,
     ResolvedPreprocessing, Severity,
 };
-pub use scores::{
-    Interpretation, OutputKind, Quantization, ScoreKind, Scores, ScoresError, Scoring,
-};
+pub use scores::{Interpretation, OutputKind, ScoreKind, Scores, ScoresError, Scoring};
 pub use setting::{Setting, SettingOrigin, WithOrigin};
 pub use top_k::{Ranked, top_k};

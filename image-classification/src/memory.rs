@@ -43,7 +43,7 @@ pub struct OverBudget {
 }
 
 impl MemoryBudget {
-    /// A budget of `bytes`.
+    /// Returns a budget of `bytes`.
     pub fn new(bytes: u64) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -99,7 +99,7 @@ impl MemoryBudget {
 }
 
 impl Shared {
-    /// No code panics while it holds the lock, and the counts are consistent at every point.
+    /// Locks the counts. No code panics while it holds the lock, and the counts are consistent at every point.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use backend_api::{Dim, ElementType, Tensor, TensorSpec};
+use smallvec::{SmallVec, smallvec};
 
 use crate::decode::bytes_of;
 use crate::decoder::{DecodedElsewhereError, Decoder, ImageFacts};
@@ -29,7 +30,7 @@ pub enum Decode {
 }
 
 impl Decode {
-    /// The name: `exact` or `fast`.
+    /// Returns the name: `exact` or `fast`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Exact => "exact",
@@ -147,7 +148,7 @@ impl Preparation {
         settings
     }
 
-    /// The factor by which a JPEG of `size` is decoded smaller.
+    /// Returns the factor by which a JPEG of `size` is reduced during decoding.
     fn reduction(&self, (width, height): (u32, u32)) -> u32 {
         match self.decode {
             Decode::Exact => 1,
@@ -240,7 +241,7 @@ pub enum ImageError {
     /// The error of [`Decode`](Self::Decode), in another process.
     #[error(transparent)]
     DecodedElsewhere(#[from] DecodedElsewhereError),
-    /// The backend that decodes failed, or its process ended.
+    /// The backend that decodes images failed, or its process ended.
     #[error(transparent)]
     Decoder(backend_api::Error),
     /// The image needs more than the whole budget.
@@ -248,13 +249,13 @@ pub enum ImageError {
     OverBudget {
         /// The parts of the needed memory.
         need: ImageNeed,
-        /// [`DecodeError::OverBudget`], with the whole.
+        /// [`DecodeError::OverBudget`], with the sum of the parts.
         source: DecodeError,
     },
-    /// The image does not become the model's input.
+    /// The image cannot be converted to the model's input.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-    /// The tensors of the images do not become a batch.
+    /// The tensors of the images cannot be joined to a batch.
     #[error(transparent)]
     Tensor(backend_api::Error),
     /// The preparation panicked.
@@ -266,7 +267,7 @@ pub enum ImageError {
 }
 
 impl ImageError {
-    /// A stable name for reports, in kebab case.
+    /// Returns a stable name for reports, in kebab case.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Source(_) | Self::Changed | Self::Panicked => "bad-input",
@@ -279,7 +280,7 @@ impl ImageError {
         }
     }
 
-    /// The next step for the user, if one is known.
+    /// Returns the next step for the user, if one is known.
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Source(_) => None,
@@ -304,7 +305,7 @@ pub struct ImageNeed {
     pub size: (u32, u32),
     /// Bytes of its pixels.
     pub pixels: u64,
-    /// Upper bound of the bytes that decoding takes besides.
+    /// Upper bound of the bytes that decoding takes in addition to the file and the pixels.
     pub decoding: u64,
     /// True for a progressive JPEG, whose decoder keeps the coefficients of the whole image.
     pub is_progressive: bool,
@@ -340,7 +341,7 @@ impl fmt::Display for ImageNeed {
     }
 }
 
-/// The buffers of an image that is done, for the next one.
+/// The buffers of a finished image, which the next image uses again.
 #[derive(Debug, Default)]
 pub struct ImageBuffers {
     file: Vec<u8>,
@@ -360,13 +361,13 @@ pub struct ImageFile {
     bytes: Vec<u8>,
     /// The buffer of the first decoded image.
     pixels: Vec<u8>,
-    /// The facts of the file's header; an image that was given decoded has none.
+    /// The values of the file's header. An image that the caller decoded has none.
     facts: Option<ImageFacts>,
     decoder: Decoder,
-    /// Images by their reductions.
-    decoded: Vec<(u32, Image)>,
-    preparations: Vec<Preparation>,
-    /// The largest buffer to keep.
+    /// Each reduction with the image that is decoded by it.
+    decoded: SmallVec<[(u32, Image); 1]>,
+    preparations: SmallVec<[Preparation; 1]>,
+    /// The size of the largest buffer that is kept for the next image, in bytes.
     kept: u64,
     /// Held until the image is done.
     reservation: Reservation,
@@ -375,9 +376,10 @@ pub struct ImageFile {
 impl ImageFile {
     /// Reads a file, header first, without decoding.
     ///
-    /// Blocks until the budget of `memory` has all that the file and its `preparations` take at most, or whole images
-    /// where there are no preparations. All memory is reserved at once, so that no thread waits while it holds memory
-    /// of the same budget. A backend that decodes gets the file before its memory is reserved.
+    /// Blocks until the budget of `memory` has room for the file, the decoded image and the tensors of `preparations`.
+    /// Without preparations, the room is that of the whole decoded image. All memory is reserved at once, so that no
+    /// thread waits while it holds memory of the same budget. If a backend decodes, it gets the file before the memory
+    /// is reserved.
     ///
     /// # Errors
     ///
@@ -403,7 +405,7 @@ impl ImageFile {
             ImageSource::Path(path) => {
                 let (file, length) = file::open(&path, limit).map_err(too_large)?;
                 let (bytes, read) = reader.file(file, length, spare)?;
-                (bytes, read, Vec::new())
+                (bytes, read, SmallVec::new())
             }
             ImageSource::Section {
                 path,
@@ -416,7 +418,7 @@ impl ImageFile {
                 }
                 let file = file::open_section(&path, offset, length)?;
                 let (bytes, read) = reader.file(file, length, spare)?;
-                (bytes, read, Vec::new())
+                (bytes, read, SmallVec::new())
             }
             ImageSource::Bytes(bytes) => {
                 let length = bytes.len() as u64;
@@ -426,13 +428,13 @@ impl ImageFile {
                 }
                 let facts = decoder.header(&bytes)?;
                 let read = reader.reserve(facts, length)?;
-                (bytes, read, Vec::new())
+                (bytes, read, SmallVec::new())
             }
             ImageSource::Image(image) => {
                 let size = (image.width(), image.height());
                 let needed = made(preparations) + making(size, preparations);
                 let reservation = memory.budget.reserve(needed).map_err(DecodeError::from)?;
-                (Vec::new(), (None, reservation), vec![(1, image)])
+                (Vec::new(), (None, reservation), smallvec![(1, image)])
             }
             ImageSource::Failed(error) => return Err(ImageError::Source(error)),
         };
@@ -443,13 +445,13 @@ impl ImageFile {
             facts,
             decoder: decoder.clone(),
             decoded,
-            preparations: preparations.to_vec(),
+            preparations: preparations.into(),
             kept: memory.kept,
             reservation,
         })
     }
 
-    /// The bytes of the file; empty for an image that was given decoded.
+    /// Returns the bytes of the file; empty for an image that was given decoded.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -496,9 +498,9 @@ impl ImageFile {
         } else {
             let length = self.bytes.len() as u64;
             let facts = match (&self.facts, &self.decoder) {
-                // Read from these bytes.
+                // The backend read them from these very bytes.
                 (Some(facts), Decoder::Backend(_)) => facts.clone(),
-                // Memory was reserved for the file as it was before it was read.
+                // The file may have changed between its header, for which memory was reserved, and these bytes.
                 _ => self.decoder.header(&self.bytes)?,
             };
             if needed(&facts, length, &self.preparations) > self.reservation.bytes() {
@@ -569,7 +571,7 @@ impl Reader<'_> {
     }
 }
 
-/// The errors of an image's file that are the same for an image's bytes.
+/// Converts file-size and allocation errors to the errors that decoding bytes gives.
 fn too_large(error: ReadError) -> ImageError {
     match error {
         ReadError::TooLarge { bytes, limit } => DecodeError::TooLarge {
@@ -583,10 +585,10 @@ fn too_large(error: ReadError) -> ImageError {
     }
 }
 
-/// Upper bound of the bytes that a file of `length` bytes and its tensors take at any time.
+/// Returns an upper bound of the bytes that a file of `length` bytes and its tensors take at any time.
 fn needed(facts: &ImageFacts, length: u64, preparations: &[Preparation]) -> u64 {
     let size = facts.size;
-    let mut reductions: Vec<u32> = preparations
+    let mut reductions: SmallVec<[u32; 16]> = preparations
         .iter()
         .map(|preparation| {
             if facts.is_reducible {
@@ -636,7 +638,7 @@ fn made(preparations: &[Preparation]) -> u64 {
     bytes.sum()
 }
 
-/// Upper bound of the bytes that making one of the tensors of an image of `size` takes.
+/// Returns an upper bound of the bytes that making one of the tensors of an image of `size` takes.
 fn making(size: (u32, u32), preparations: &[Preparation]) -> u64 {
     let bytes = preparations.iter().map(|preparation| {
         let Preparation {

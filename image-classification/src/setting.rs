@@ -124,12 +124,12 @@ pub(crate) fn choose<'a, T: Copy + PartialEq + 'a>(
     (value, setting)
 }
 
-/// Three numbers, separated by commas.
+/// Formats three numbers, separated by commas.
 pub(crate) fn three(values: &[f32; 3]) -> String {
     values.map(|value| value.to_string()).join(",")
 }
 
-/// The numbers of an input of `channels` channels: all of them, or the first one for a single channel.
+/// Returns the numbers of an input of `channels` channels: all of them, or the first one for a single channel.
 pub(crate) fn numbers(values: &[f32; 3], channels: usize) -> String {
     match channels {
         1 => values[0].to_string(),

@@ -128,7 +128,7 @@ impl fmt::Debug for DecodingThreads {
 }
 
 impl Queue {
-    /// No other code runs under this lock, and the state is consistent at every point.
+    /// Locks the state. No other code runs under this lock, and the state is consistent at every point.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -34,8 +34,8 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// The encoding of elements of a type; `None` for text and complex numbers. An unknown type is shown as `f64`
-    /// would be, if the engine computes in `f64`.
+    /// Returns the encoding of elements of a type; `None` for text and complex numbers. An unknown type is shown as
+    /// `f64` would be, if the engine computes in `f64`.
     pub fn of(element: Option<DataType>, has_doubles: bool) -> Option<Self> {
         use DataType as D;
         match element {
@@ -98,7 +98,7 @@ enum Parts<'a> {
 }
 
 impl Exposure {
-    /// The same model with the row as its only output; `None` if the model has no output.
+    /// Returns the same model with the row as its only output; `None` if the model has no output.
     pub fn apply(&self, model: &Model) -> Option<Model> {
         let mut model = model.clone();
         let graph = model.graph.as_mut()?;
@@ -232,7 +232,7 @@ impl Shown<'_> {
         self.len() == 0
     }
 
-    /// All elements, if each is one `f32`.
+    /// Returns all elements, if each is one `f32`.
     pub fn singles(&self) -> Option<&[f32]> {
         match self.parts {
             Parts::Numbers(numbers, 1) => Some(numbers),
@@ -240,7 +240,7 @@ impl Shown<'_> {
         }
     }
 
-    /// The element at `place`, if elements are integers of more than 16 bits. Exact.
+    /// Returns the element at `place`, if elements are integers of more than 16 bits. Exact.
     pub fn integer(&self, place: usize) -> Option<i128> {
         match self.parts {
             Parts::Numbers(..) => None,
@@ -249,7 +249,7 @@ impl Shown<'_> {
         }
     }
 
-    /// The element at `place`; `None` for a finite number that `f32` cannot show.
+    /// Returns the element at `place`; `None` for a finite number that `f32` cannot show.
     pub fn number(&self, place: usize) -> Option<f64> {
         let Parts::Numbers(numbers, parts) = self.parts else {
             return self.integer(place).map(|exact| exact as f64);
@@ -286,7 +286,8 @@ impl Row {
         output
     }
 
-    /// A constant, which is made once. Old versions of the format want initializers among the inputs, so it is a node.
+    /// Returns a constant, which is made once. Old versions of the format want initializers among the inputs, so it is
+    /// a node.
     fn constant(&mut self, name: &str, dims: &[i64], values: &[i64]) -> Bytes {
         let output = Bytes::from(format!("{PREFIX}{name}"));
         if self.constants.insert(output.clone()) {

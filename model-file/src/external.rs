@@ -9,7 +9,7 @@ use crate::files::{check_weights, invalid, missing};
 use crate::format::not_regular;
 use crate::onnx::{self, DataType, Tensor};
 
-/// The file that a model names by `location`, a path relative to the model's directory.
+/// Returns the file that a model names by `location`, a path relative to the model's directory.
 ///
 /// A model that anybody may have sent must not make the program read any file that it likes: the location has to be
 /// relative, without `..`, and may not leave the directory through a link. If the model itself is a link, as in the
@@ -39,11 +39,11 @@ pub fn file_beside(model: &Path, location: &str) -> Result<PathBuf, Error> {
     if location.is_empty() || !plain || location.contains(['\\', ':', '\0', '*']) {
         return Err(outside());
     }
-    let folder = match model.parent() {
+    let directory = match model.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    let file = folder.join(path);
+    let file = directory.join(path);
     let unreadable = |source| {
         missing(&file, "a file that the model names cannot be read")
             .with_context("model", model.display())
@@ -51,11 +51,11 @@ pub fn file_beside(model: &Path, location: &str) -> Result<PathBuf, Error> {
             .with_source(source)
     };
     let real = file.canonicalize().map_err(unreadable)?;
-    let inside = folder.canonicalize().map_err(unreadable)?;
+    let inside = directory.canonicalize().map_err(unreadable)?;
     let target = model.canonicalize().unwrap_or_default();
     let beside_target = target
         .parent()
-        .is_some_and(|folder| real.starts_with(folder) && folder.parent().is_some());
+        .is_some_and(|directory| real.starts_with(directory) && directory.parent().is_some());
     if !real.starts_with(inside) && !beside_target {
         return Err(outside());
     }
@@ -242,7 +242,7 @@ fn name(tensor: &Tensor) -> String {
     name.escape_debug().take(200).collect()
 }
 
-/// The size of a tensor's values; `None` if the dimensions are negative or too large, or the type has no size.
+/// Returns the size of a tensor's values; `None` if the dimensions are negative or too large, or the type has no size.
 pub(crate) fn byte_size(tensor: &Tensor) -> Option<u64> {
     let bits = tensor.element_type().bits()?;
     let mut elements = 1_u64;
@@ -253,7 +253,7 @@ pub(crate) fn byte_size(tensor: &Tensor) -> Option<u64> {
 }
 
 impl Tensor {
-    /// The element type; `Undefined` for types that this schema does not know.
+    /// Returns the element type; `Undefined` for types that this schema does not know.
     pub fn element_type(&self) -> DataType {
         DataType::try_from(self.data_type.unwrap_or_default()).unwrap_or(DataType::Undefined)
     }
@@ -334,15 +334,15 @@ mod tests {
     #[test]
     fn external_data_stay_in_the_models_folder_whatever_the_model_is_called() {
         let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("models");
-        fs::create_dir_all(folder.join("parts")).unwrap();
-        fs::create_dir_all(folder.join("*/_ORT_MEM_ADDR_")).unwrap();
-        fs::write(folder.join("*/_ORT_MEM_ADDR_/*"), [0; 16]).unwrap();
+        let directory = root.path().join("models");
+        fs::create_dir_all(directory.join("parts")).unwrap();
+        fs::create_dir_all(directory.join("*/_ORT_MEM_ADDR_")).unwrap();
+        fs::write(directory.join("*/_ORT_MEM_ADDR_/*"), [0; 16]).unwrap();
         fs::write(root.path().join("secret"), [0; 16]).unwrap();
-        fs::write(folder.join("parts/w.bin"), [0; 16]).unwrap();
+        fs::write(directory.join("parts/w.bin"), [0; 16]).unwrap();
         let secret = root.path().join("secret");
         #[cfg(unix)]
-        std::os::unix::fs::symlink(&secret, folder.join("link")).unwrap();
+        std::os::unix::fs::symlink(&secret, directory.join("link")).unwrap();
         for name in [
             "m.onnx",
             "m.pb",
@@ -353,7 +353,7 @@ mod tests {
             "m.pdmodel",
             "m.xml",
         ] {
-            let model = folder.join(name);
+            let model = directory.join(name);
             let try_with = |location: &str| {
                 fs::write(&model, nested(&[("location", location)]).encode_to_vec()).unwrap();
                 check_files(&model)
@@ -405,9 +405,9 @@ mod tests {
 
     #[test]
     fn a_tensor_lies_within_its_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let model = folder.path().join("m.pb");
-        fs::write(folder.path().join("w"), [0; 24]).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let model = directory.path().join("m.pb");
+        fs::write(directory.path().join("w"), [0; 24]).unwrap();
         let try_with = |entries: &[(&str, &str)]| {
             let mut all = vec![("location", "w")];
             all.extend(entries);
@@ -449,7 +449,7 @@ mod tests {
         assert!(error.to_string().contains("does not name"), "{error}");
     }
 
-    /// A model with a node that was compiled for an execution provider.
+    /// Returns a model with a node that was compiled for an execution provider.
     fn compiled_model(path: &str, embed_mode: i64) -> Model {
         let attribute = |name: &'static str| Attribute {
             name: Some(name.into()),
@@ -482,9 +482,9 @@ mod tests {
 
     #[test]
     fn a_compiled_model_stays_in_the_folder_too() {
-        let folder = tempfile::tempdir().unwrap();
-        let model = folder.path().join("m.onnx");
-        fs::write(folder.path().join("compiled.bin"), b"x").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let model = directory.path().join("m.onnx");
+        fs::write(directory.path().join("compiled.bin"), b"x").unwrap();
         let try_with = |path: &str, embed_mode: i64| {
             fs::write(&model, compiled_model(path, embed_mode).encode_to_vec()).unwrap();
             check_files(&model)

@@ -13,7 +13,7 @@ use crate::format::{Format, not_regular, read_regular};
 use crate::{external, functions, ir, onnx, ports, tflite};
 
 /// The graph of a `SavedModel`, in its directory.
-const SAVED_MODEL: &str = "saved_model.pb";
+pub const SAVED_MODEL: &str = "saved_model.pb";
 /// The largest ONNX file: no Protocol Buffer is larger.
 pub const MOST_ONNX_BYTES: u64 = 2 << 30;
 /// The largest TensorFlow Lite model. The `FlatBuffer` has at most 2 GiB; the values may lie after it.
@@ -142,7 +142,8 @@ fn regular_or_saved_model(model: &Path) -> Result<(), Error> {
     Err(error.with_hint("copy it to a file first"))
 }
 
-/// A pipe would be waited for, and a device never ends. The error names a web page or a Git LFS pointer instead of weights.
+/// A pipe would be waited for, and a device never ends. The error names a web page or a Git LFS pointer instead of
+/// weights.
 pub(crate) fn regular(file: &Path) -> Result<u64, Error> {
     let checked = fs::metadata(file).and_then(|metadata| {
         if metadata.is_file() {
@@ -190,7 +191,7 @@ pub struct OnnxModel {
     pub model: onnx::Model,
 }
 
-/// [`check`] for an engine that reads ONNX alone. Whatever the file is called, it has to be an ONNX model.
+/// Does [`check`] for an engine that reads ONNX alone. Whatever the file is called, it has to be an ONNX model.
 ///
 /// # Errors
 ///
@@ -211,7 +212,10 @@ pub fn check_onnx(
     let sibling = sibling
         .filter(|file| self::format(file.as_path()).is_ok_and(|format| format == Format::Onnx));
     let hint = if let Some(sibling) = sibling {
-        format!("there is an ONNX file next to it: {}", sibling.display())
+        format!(
+            "there is an ONNX file next to it: {:?}",
+            sibling.to_string_lossy()
+        )
     } else {
         let or_else = or_else.map(|what| format!(", or {what}"));
         let or_else = or_else.unwrap_or_default();
@@ -225,17 +229,17 @@ pub fn check_onnx(
     .with_hint(hint))
 }
 
-/// Its graph, and the optional directories `variables` and `assets`.
+/// Returns its graph, and the optional directories `variables` and `assets`.
 fn saved_model(model: &Path) -> Result<Vec<PathBuf>, Error> {
     let unreadable =
         |source: io::Error| missing(model, "the model cannot be read").with_source(source);
     let mut files = Vec::new();
     for name in ["", "variables", "assets"] {
-        let folder = model.join(name);
-        if !folder.is_dir() {
+        let directory = model.join(name);
+        if !directory.is_dir() {
             continue;
         }
-        for entry in fs::read_dir(folder).map_err(unreadable)? {
+        for entry in fs::read_dir(directory).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
             if path.is_dir() {
                 continue;
@@ -294,7 +298,8 @@ fn read_onnx(source: &ModelSource) -> Result<OnnxModel, Error> {
         match structure.filter(|structure| structure.is_file()) {
             Some(structure) => {
                 let message = "these are the weights of an IR model, not the model itself";
-                invalid_source(source, message).with_hint(format!("give `{}`", structure.display()))
+                invalid_source(source, message)
+                    .with_hint(format!("give {:?}", structure.to_string_lossy()))
             }
             None => error,
         }
@@ -338,7 +343,10 @@ fn decode_onnx(source: &ModelSource) -> Result<OnnxModel, Error> {
                 .with_hint("export or download it again")
         } else if let Some(directory) = saved_model_of(&bytes, path) {
             invalid("the model is the graph of a TensorFlow SavedModel, which is a directory")
-                .with_hint(format!("give the directory: `{}`", directory.display()))
+                .with_hint(format!(
+                    "give the directory {:?}",
+                    directory.to_string_lossy()
+                ))
         } else {
             invalid("the file is not a model in a known format").with_hint(
                 "give an ONNX file, an OpenVINO IR (.xml), a TensorFlow Lite file (.tflite), a TensorFlow graph \
@@ -372,7 +380,7 @@ fn decode_onnx(source: &ModelSource) -> Result<OnnxModel, Error> {
     })
 }
 
-/// The directory of a `SavedModel`, if `bytes` of the file at `path` are its graph.
+/// Returns the directory of a `SavedModel`, if `bytes` of the file at `path` are its graph.
 fn saved_model_of<'a>(bytes: &[u8], path: Option<&'a Path>) -> Option<&'a Path> {
     let path = path.filter(|path| path.file_name().is_some_and(|name| name == SAVED_MODEL))?;
     // The version of the schema, 1, and the first of its graphs.
@@ -390,13 +398,13 @@ mod tests {
 
     #[test]
     fn what_is_not_a_model_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
         assert_eq!(
             check(at("none.onnx")).unwrap_err().kind(),
             ErrorKind::ModelNotFound
         );
-        let error = check(folder.path()).unwrap_err();
+        let error = check(directory.path()).unwrap_err();
         assert!(error.to_string().contains("directory"), "{error}");
         fs::write(at("m.xml"), b"<net/>").unwrap();
         let error = check(at("m.xml")).unwrap_err();
@@ -428,6 +436,9 @@ mod tests {
         let lite = include_bytes!("../../tests/data/lite.tflite");
         fs::write(at("m.tflite"), lite).unwrap();
         check(at("m.tflite")).unwrap();
+        fs::write(at("m.TFLITE"), lite).unwrap();
+        let error = check(at("m.TFLITE")).unwrap_err();
+        assert!(error.to_string().contains("of another name"), "{error}");
         fs::write(at("short.tflite"), &lite[..lite.len() / 2]).unwrap();
         let error = check(at("short.tflite")).unwrap_err();
         assert!(error.to_string().contains("cut short"), "{error}");
@@ -484,23 +495,23 @@ mod tests {
 
     #[test]
     fn a_saved_model_is_a_folder() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("variables")).unwrap();
-        fs::write(folder.path().join("saved_model.pb"), b"\x08\x01").unwrap();
-        fs::write(folder.path().join("variables/variables.index"), b"").unwrap();
-        assert_eq!(check(folder.path()).unwrap().len(), 2);
-        assert_eq!(format(folder.path()).unwrap(), Format::SavedModel);
-        let graph = folder.path().join(SAVED_MODEL);
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("variables")).unwrap();
+        fs::write(directory.path().join("saved_model.pb"), b"\x08\x01").unwrap();
+        fs::write(directory.path().join("variables/variables.index"), b"").unwrap();
+        assert_eq!(check(directory.path()).unwrap().len(), 2);
+        assert_eq!(format(directory.path()).unwrap(), Format::SavedModel);
+        let graph = directory.path().join(SAVED_MODEL);
         fs::write(&graph, b"\x08\x01\x12\x0fx..VarHandleOp..").unwrap();
         let error = check(&graph).unwrap_err();
         let hint = error.hint().unwrap();
         assert!(
-            hint.contains(&folder.path().display().to_string()),
+            hint.contains(&format!("{:?}", directory.path().to_string_lossy())),
             "{hint}"
         );
-        check(folder.path()).unwrap();
-        fs::remove_file(folder.path().join("variables/variables.index")).unwrap();
-        let error = check(folder.path()).unwrap_err();
+        check(directory.path()).unwrap();
+        fs::remove_file(directory.path().join("variables/variables.index")).unwrap();
+        let error = check(directory.path()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ModelNotFound);
         assert!(error.to_string().contains("variables.index"), "{error}");
     }
@@ -508,8 +519,8 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn pipes_are_refused_wherever_a_model_may_have_them() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
         let pipe = |name: &str| {
             let status = std::process::Command::new("mkfifo").arg(at(name)).status();
             assert!(status.unwrap().success());

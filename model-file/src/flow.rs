@@ -7,8 +7,8 @@ use prost::bytes::Bytes;
 use crate::onnx::{Graph, Model, Node, ValueInfo};
 
 impl Node {
-    /// The values that the node reads: its inputs by position (an omitted one has an empty name), then the values that
-    /// the bodies of `If`, `Loop` and `Scan` capture from the graphs around them.
+    /// Returns the values that the node reads: its inputs by position (an omitted one has an empty name), then the
+    /// values that the bodies of `If`, `Loop` and `Scan` capture from the graphs around them.
     pub fn reads(&self) -> Vec<&Bytes> {
         let mut values: Vec<&Bytes> = self.input.iter().collect();
         for body in self.bodies() {
@@ -23,7 +23,7 @@ impl Node {
 }
 
 impl Graph {
-    /// The values of outer graphs that this body uses, in order of their first use.
+    /// Returns the values of outer graphs that this body uses, in order of their first use.
     pub fn captured(&self) -> Vec<&Bytes> {
         let defined: HashSet<&Bytes> = self
             .input
@@ -51,7 +51,7 @@ impl Graph {
 }
 
 impl Model {
-    /// The node of the main graph and its output that make each value.
+    /// Returns the node of the main graph and its output that make each value.
     pub fn makers(&self) -> HashMap<&Bytes, (usize, usize)> {
         let mut makers = HashMap::new();
         for (index, node) in self.nodes().iter().enumerate() {
@@ -64,7 +64,7 @@ impl Model {
         makers
     }
 
-    /// For each node of the main graph, the nodes that it reads from, in ascending order.
+    /// Returns the nodes that each node of the main graph reads from, in ascending order.
     pub fn parents(&self) -> Vec<Vec<usize>> {
         let makers = self.makers();
         self.nodes()
@@ -82,8 +82,8 @@ impl Model {
             .collect()
     }
 
-    /// Leaves out all outputs but the one called `name`, or the one at `place` if none has that name. The nodes stay. Does
-    /// nothing if there is no such output.
+    /// Leaves out all outputs but the one called `name`, or the one at `place` if none has that name. The nodes stay.
+    /// Does nothing if there is no such output.
     pub fn keep_output(&mut self, name: &str, place: Option<usize>) {
         let Some(graph) = &mut self.graph else {
             return;
@@ -95,12 +95,12 @@ impl Model {
         }
     }
 
-    /// The name of the model's first output.
+    /// Returns the name of the model's first output.
     pub fn output(&self) -> Option<&Bytes> {
         self.graph.as_ref()?.output.first()?.name.as_ref()
     }
 
-    /// The values of the main graph that something reads: a node, or the model's first output.
+    /// Returns the values of the main graph that something reads: a node, or the model's first output.
     pub fn used(&self) -> HashSet<&Bytes> {
         let read = self.nodes().iter().flat_map(Node::reads);
         read.chain(self.output()).collect()

@@ -47,7 +47,9 @@ impl Foreign {
         match model {
             ModelSource::Path(path) => {
                 let head = head(path)?;
-                Self::of_bytes(&head, crate::has_ending(path, "tflite"))
+                // OpenVINO knows the ending in lower case only.
+                let is_called_tflite = path.extension().is_some_and(|ending| ending == "tflite");
+                Self::of_bytes(&head, is_called_tflite)
             }
             ModelSource::Bytes { model, .. } => {
                 let end = model.len().min(HEAD as usize);
@@ -182,7 +184,7 @@ fn pickle(head: &[u8]) -> Option<Foreign> {
     (is_framed || is_plain).then(|| Foreign::new("a Python pickle", OTHERS))
 }
 
-/// The length of a JSON header, then the header.
+/// Returns the length of a JSON header, then the header.
 fn safetensors(head: &[u8]) -> Option<Foreign> {
     let (length, rest) = head.split_first_chunk::<8>()?;
     let is_length = (2..100 << 20).contains(&u64::from_le_bytes(*length));
@@ -193,7 +195,7 @@ fn safetensors(head: &[u8]) -> Option<Foreign> {
     })
 }
 
-/// A root table near the beginning: no Protocol Buffer has such bytes.
+/// Returns a root table near the beginning: no Protocol Buffer has such bytes.
 fn renamed_tflite(head: &[u8]) -> Option<Foreign> {
     let (root, rest) = head.split_first_chunk::<4>()?;
     let root = u32::from_le_bytes(*root);
@@ -202,7 +204,7 @@ fn renamed_tflite(head: &[u8]) -> Option<Foreign> {
         .then(|| Foreign::new("a TensorFlow Lite file of another name", GIVE_TFLITE))
 }
 
-/// The beginning as text, without blanks before it, if all of it is text.
+/// Returns the beginning as text, without blanks before it, if all of it is text.
 fn text(head: &[u8]) -> Option<&str> {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let text = match std::str::from_utf8(head) {
@@ -356,8 +358,8 @@ mod tests {
         };
         assert_eq!(Foreign::of(&in_memory), None);
         // Weights may be anything else.
-        let folder = tempfile::tempdir().unwrap();
-        let weights = folder.path().join("m.bin");
+        let directory = tempfile::tempdir().unwrap();
+        let weights = directory.path().join("m.bin");
         std::fs::write(&weights, b"").unwrap();
         assert_eq!(Foreign::of_weights(&weights), None);
         std::fs::write(&weights, b"version https://git-lfs.x/\nsize 5\n").unwrap();

@@ -85,7 +85,7 @@ impl Format {
         }
     }
 
-    /// The name of the format: `OpenVINO IR`.
+    /// Returns the name of the format: `OpenVINO IR`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Onnx => "ONNX",
@@ -187,13 +187,13 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_pipe_is_not_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe");
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
         let status = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(status.unwrap().success());
         let error = read_regular(&pipe, 10).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-        let file = folder.path().join("file");
+        let file = directory.path().join("file");
         std::fs::write(&file, b"12345").unwrap();
         assert_eq!(read_regular(&file, 5).unwrap(), b"12345");
         let error = read_regular(&file, 4).unwrap_err();

@@ -89,7 +89,7 @@ impl Nodes {
         }
     }
 
-    /// The number of nodes with those of the called functions.
+    /// Returns the number of nodes with those of the called functions.
     fn expanded(&self, sizes: &[u64]) -> u64 {
         let called = self.calls.iter().map(|place| sizes[*place]);
         called.fold(self.own, u64::saturating_add)
@@ -109,7 +109,7 @@ mod tests {
         }
     }
 
-    /// A function for each list: the functions that it calls, by their places.
+    /// Returns a function for each list: the functions that it calls, by their places.
     fn model(calls: &[&[usize]]) -> Model {
         let call = |place: &usize| node("d", place.to_string());
         let functions = calls.iter().enumerate().map(|(place, calls)| Function {

@@ -181,7 +181,7 @@ mod tests {
     use crate::check_onnx;
     use crate::onnx::DataType;
 
-    /// A model whose tensors of four bytes are at these offsets of `w.data`.
+    /// Returns a model whose tensors of four bytes are at these offsets of `w.data`.
     fn model(offsets: &[usize]) -> Model {
         let entry = |key: &'static str, value: String| StringStringEntry {
             key: Some(key.into()),
@@ -210,10 +210,14 @@ mod tests {
     }
 
     fn gather(size: u8, offsets: &[usize]) -> Result<(OnnxModel, Vec<u8>), Error> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("m.onnx");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("m.onnx");
         std::fs::write(&path, model(offsets).encode_to_vec()).unwrap();
-        std::fs::write(folder.path().join("w.data"), (0..size).collect::<Vec<_>>()).unwrap();
+        std::fs::write(
+            directory.path().join("w.data"),
+            (0..size).collect::<Vec<_>>(),
+        )
+        .unwrap();
         let mut checked = check_onnx(path.as_path(), "Engine", None).unwrap();
         let buffer = checked.gather_external_data(&path, "all.data")?;
         Ok((checked, buffer))
@@ -252,12 +256,12 @@ mod tests {
 
     #[test]
     fn a_file_that_became_shorter_is_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("m.onnx");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("m.onnx");
         std::fs::write(&path, model(&[4]).encode_to_vec()).unwrap();
-        std::fs::write(folder.path().join("w.data"), [0; 8]).unwrap();
+        std::fs::write(directory.path().join("w.data"), [0; 8]).unwrap();
         let mut checked = check_onnx(path.as_path(), "Engine", None).unwrap();
-        std::fs::write(folder.path().join("w.data"), [0; 7]).unwrap();
+        std::fs::write(directory.path().join("w.data"), [0; 7]).unwrap();
         let error = checked.gather_external_data(&path, "all.data").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ModelNotFound, "{error}");
     }

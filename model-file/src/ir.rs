@@ -89,12 +89,12 @@ pub fn layers<'a>(document: &'a Document<'a>) -> impl Iterator<Item = Layer<'a>>
 }
 
 impl<'a> Layer<'a> {
-    /// The layer's number.
+    /// Returns the layer's number.
     pub fn id(self) -> &'a str {
         self.0.attribute("id").unwrap_or_default()
     }
 
-    /// The name of the layer.
+    /// Returns the name of the layer.
     pub fn name(self) -> &'a str {
         self.0.attribute("name").unwrap_or_default()
     }
@@ -114,18 +114,18 @@ impl<'a> Layer<'a> {
         names.into_iter()
     }
 
-    /// The operator: `Convolution`.
+    /// Returns the operator: `Convolution`.
     pub fn operator(self) -> &'a str {
         self.0.attribute("type").unwrap_or_default()
     }
 
-    /// The attribute called `name`.
+    /// Returns the attribute called `name`.
     pub fn attribute(self, name: &str) -> Option<&'a str> {
         let data = self.0.children().find(|child| child.has_tag_name("data"))?;
         data.attribute(name)
     }
 
-    /// The number of inputs.
+    /// Returns the number of inputs.
     pub fn inputs(self) -> usize {
         self.ports("input").count()
     }
@@ -135,12 +135,12 @@ impl<'a> Layer<'a> {
         self.ports("output").filter_map(|port| port.attribute("id"))
     }
 
-    /// The dimensions of the input `index`; `None` for one that is open.
+    /// Returns the dimensions of the input `index`; `None` for one that is open.
     pub fn input_dims(self, index: usize) -> Option<Vec<Option<usize>>> {
         self.ports("input").nth(index).map(dims)
     }
 
-    /// The dimensions of the output `index`; `None` for one that is open.
+    /// Returns the dimensions of the output `index`; `None` for one that is open.
     pub fn output_dims(self, index: usize) -> Option<Vec<Option<usize>>> {
         self.ports("output").nth(index).map(dims)
     }
@@ -152,7 +152,7 @@ impl<'a> Layer<'a> {
             .filter(|child| child.has_tag_name("port"))
     }
 
-    /// The bytes of a constant in the `.bin`: offset and length.
+    /// Returns the bytes of a constant in the `.bin`: offset and length.
     pub fn range(self) -> Option<(u64, u64)> {
         let number = |name| self.attribute(name).and_then(number);
         (self.operator() == "Const")
@@ -235,7 +235,7 @@ pub(crate) fn check(model: &Path) -> Result<PathBuf, Error> {
     Ok(weights)
 }
 
-/// [`check`] for an IR in memory.
+/// Does [`check`] for an IR in memory.
 pub(crate) fn check_bytes(xml: &[u8], weights: Option<&[u8]>) -> Result<(), Error> {
     let xml = String::from_utf8_lossy(xml);
     let size = weights.map_or(0, <[u8]>::len) as u64;
@@ -299,9 +299,9 @@ mod tests {
 
     #[test]
     fn constants_lie_within_the_weights() {
-        let folder = tempfile::tempdir().unwrap();
-        let model = folder.path().join("m.xml");
-        fs::write(folder.path().join("m.bin"), [0; 16]).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let model = directory.path().join("m.xml");
+        fs::write(directory.path().join("m.bin"), [0; 16]).unwrap();
         let try_with = |offset: &str, size: &str| {
             let xml = format!(
                 r#"<net><layers><layer name="c" type="Const"><data element_type="f32" offset="{offset}" size="{size}"/></layer></layers></net>"#
@@ -326,7 +326,7 @@ mod tests {
                 "{error}"
             );
         }
-        let other = folder.path().join("m.dat");
+        let other = directory.path().join("m.dat");
         fs::copy(&model, &other).unwrap();
         let error = crate::check(&other).unwrap_err();
         assert!(error.hint().unwrap().contains(".xml"));

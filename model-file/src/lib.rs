@@ -13,6 +13,7 @@ pub mod ir;
 pub mod onnx;
 mod ports;
 mod precision;
+pub mod tensorflow;
 pub mod tflite;
 mod types;
 mod xml;
@@ -20,8 +21,8 @@ pub mod zip;
 
 pub use external::file_beside;
 pub use files::{
-    MOST_ONNX_BYTES, MOST_TFLITE_BYTES, OnnxModel, check, check_onnx, format, has_ending,
-    named_files,
+    MOST_ONNX_BYTES, MOST_TFLITE_BYTES, OnnxModel, SAVED_MODEL, check, check_onnx, format,
+    has_ending, named_files,
 };
 pub use foreign::Foreign;
 pub use format::{Format, open_regular, read_regular, read_source};

@@ -14,7 +14,7 @@ use prost::Message;
 use prost::bytes::Bytes;
 use prost::encoding::decode_varint;
 
-/// The text in `bytes`; invalid UTF-8 becomes U+FFFD.
+/// Returns the text in `bytes`; invalid UTF-8 becomes U+FFFD.
 pub fn text(bytes: &Bytes) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
@@ -365,12 +365,12 @@ pub struct Tensor {
 }
 
 impl Model {
-    /// The nodes of the main graph, in the order of the file.
+    /// Returns the nodes of the main graph, in the order of the file.
     pub fn nodes(&self) -> &[Node] {
         self.graph.as_ref().map_or(&[], |graph| &graph.node)
     }
 
-    /// The version of ONNX's operators that the main graph is written for; 1 if the model states none.
+    /// Returns the version of ONNX's operators that the main graph is written for; 1 if the model states none.
     pub fn opset(&self) -> i64 {
         opset_of(&self.opset_import)
     }
@@ -396,7 +396,7 @@ impl Model {
     }
 }
 
-/// The version of ONNX's operators among `imports`; 1 if there is none.
+/// Returns the version of ONNX's operators among `imports`; 1 if there is none.
 pub fn opset_of(imports: &[OperatorSetId]) -> i64 {
     imports
         .iter()
@@ -418,7 +418,7 @@ impl Graph {
 }
 
 impl Node {
-    /// The operator: `Conv`.
+    /// Returns the operator: `Conv`.
     pub fn operator(&self) -> Cow<'_, str> {
         self.op_type.as_ref().map_or(Cow::Borrowed(""), text)
     }
@@ -428,14 +428,14 @@ impl Node {
         is_onnx_domain(self.domain.as_deref().unwrap_or_default())
     }
 
-    /// The attribute called `name`.
+    /// Returns the attribute called `name`.
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {
         self.attribute
             .iter()
             .find(|attribute| attribute.name.as_deref() == Some(name.as_bytes()))
     }
 
-    /// The graphs in the attributes: the bodies of `If`, `Loop` and `Scan`.
+    /// Returns the graphs in the attributes: the bodies of `If`, `Loop` and `Scan`.
     pub fn bodies(&self) -> impl Iterator<Item = &Graph> {
         self.attribute
             .iter()
@@ -463,8 +463,8 @@ impl SparseTensor {
 }
 
 impl Tensor {
-    /// The values of a tensor of integers or Booleans of 8 bits or more, however they are stored. `None` for other
-    /// types, for values in another file, for those that 64 bits with a sign do not hold, and for damage.
+    /// Returns the values of a tensor of integers or Booleans of 8 bits or more, however they are stored. `None` for
+    /// other types, for values in another file, for those that 64 bits with a sign do not hold, and for damage.
     pub fn integers(&self) -> Option<Vec<i64>> {
         let element_type = self.element_type();
         let values: Vec<i64> = if let Some(raw) = &self.raw_data {
@@ -501,8 +501,8 @@ impl Tensor {
         self.is_complete(values.len()).then_some(values)
     }
 
-    /// The values of a tensor of floating-point numbers of 16, 32 or 64 bits, however they are stored. `None` for
-    /// other types, for values in another file, and for damage.
+    /// Returns the values of a tensor of floating-point numbers of 16, 32 or 64 bits, however they are stored. `None`
+    /// for other types, for values in another file, and for damage.
     pub fn floats(&self) -> Option<Vec<f32>> {
         let half = |bits: u16| match self.element_type() {
             DataType::Float16 => half::f16::from_bits(bits).to_f32(),
@@ -550,7 +550,7 @@ impl Tensor {
     }
 }
 
-/// The values of `N` bytes each.
+/// Returns the values of `N` bytes each.
 fn each<T, const N: usize>(raw: &[u8], value: impl Fn([u8; N]) -> Option<T>) -> Option<Vec<T>> {
     let (values, rest) = raw.as_chunks();
     if !rest.is_empty() {
@@ -559,7 +559,7 @@ fn each<T, const N: usize>(raw: &[u8], value: impl Fn([u8; N]) -> Option<T>) -> 
     values.iter().map(|bytes| value(*bytes)).collect()
 }
 
-/// Packed numbers; a negative one has ten bytes.
+/// Reads packed numbers; a negative one has ten bytes.
 fn varints(packed: &[Bytes]) -> Option<Vec<i64>> {
     let mut values = Vec::new();
     for bytes in packed {

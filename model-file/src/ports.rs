@@ -135,8 +135,8 @@ mod tests {
 
     #[test]
     fn several_inputs_are_named_and_so_is_zip_map() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("m");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("m");
         let port = |name: &'static str, is_sequence: bool| onnx::ValueInfo {
             name: Some(name.into()),
             r#type: Some(onnx::Type {

@@ -72,7 +72,7 @@ macro_rules! operators {
         impl Operator {
             $(pub const $name: i32 = $code;)*
 
-            /// The operator's name in the schema.
+            /// Returns the operator's name in the schema.
             pub fn name(&self) -> String {
                 match self.code {
                     $($code => stringify!($name).to_owned(),)*
@@ -90,7 +90,7 @@ operators! {
 }
 
 impl Operator {
-    /// The field of the fused activation in the operator's options.
+    /// Returns the field of the fused activation in the operator's options.
     fn activation_field(code: i32) -> Option<usize> {
         match code {
             Self::FULLY_CONNECTED | Self::ADD | Self::SUB | Self::MUL | Self::DIV => Some(0),
@@ -179,12 +179,12 @@ impl Graph {
         })
     }
 
-    /// The tensor with this number.
+    /// Returns the tensor with this number.
     pub fn tensor(&self, number: i32) -> Option<&Tensor> {
         self.tensors.get(usize::try_from(number).ok()?)
     }
 
-    /// The operator that makes the tensor with this number.
+    /// Returns the operator that makes the tensor with this number.
     pub fn producer(&self, number: i32) -> Option<&Operator> {
         self.operators
             .iter()
@@ -252,7 +252,7 @@ fn operator(table: Table<'_>, codes: &[i32]) -> Result<Operator, Damaged> {
     })
 }
 
-/// A number that is 0 where the file leaves it out.
+/// Returns a number that is 0 where the file leaves it out.
 fn index(number: Option<i32>) -> Result<usize, Damaged> {
     usize::try_from(number.unwrap_or_default()).map_err(|_| Damaged)
 }
@@ -275,14 +275,14 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], Damaged> {
     bytes.try_into().map_err(|_| Damaged)
 }
 
-/// The position that the offset at `at` leads to.
+/// Returns the position that the offset at `at` leads to.
 fn follow(bytes: &[u8], at: usize) -> Result<usize, Damaged> {
     let offset = u32::from_le_bytes(array(bytes, at)?) as usize;
     at.checked_add(offset).ok_or(Damaged)
 }
 
 impl<'a> Table<'a> {
-    /// The table that the offset at `at` leads to.
+    /// Returns the table that the offset at `at` leads to.
     fn at(bytes: &'a [u8], at: usize) -> Result<Self, Damaged> {
         let at = follow(bytes, at)?;
         let back = i64::from(i32::from_le_bytes(array(bytes, at)?));
@@ -296,7 +296,7 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// The position of a field.
+    /// Returns the position of a field.
     fn field(self, index: usize) -> Option<usize> {
         let offset = array(self.fields, index * 2).ok()?;
         match u16::from_le_bytes(offset) {
@@ -327,7 +327,7 @@ impl<'a> Table<'a> {
         at.map(|at| Self::at(self.bytes, at)).transpose()
     }
 
-    /// The position of a vector's first element, and the number of elements.
+    /// Returns the position of a vector's first element, and the number of elements.
     fn vector(self, index: usize) -> Result<Option<(usize, usize)>, Damaged> {
         let Some(at) = self.field(index) else {
             return Ok(None);
@@ -352,7 +352,7 @@ impl<'a> Table<'a> {
             .collect())
     }
 
-    /// The bytes of a text or of a vector of bytes.
+    /// Returns the bytes of a text or of a vector of bytes.
     fn bytes(self, index: usize) -> Result<Option<&'a [u8]>, Damaged> {
         let Some((at, length)) = self.vector(index)? else {
             return Ok(None);

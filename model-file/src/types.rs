@@ -16,8 +16,8 @@ pub enum Kind {
 }
 
 impl Model {
-    /// The types of the values of the main graph: declared ones, and those that ONNX's operators infer. Values of
-    /// unknown type are omitted.
+    /// Returns the types of the values of the main graph: declared ones, and those that ONNX's operators infer. Values
+    /// of unknown type are omitted.
     pub fn kinds(&self) -> HashMap<Bytes, Kind> {
         self.graph
             .as_ref()
@@ -26,7 +26,7 @@ impl Model {
 }
 
 impl ValueInfo {
-    /// The declared element type, if the value is a tensor.
+    /// Returns the declared element type, if the value is a tensor.
     pub fn element_type(&self) -> Option<DataType> {
         match kind(self.r#type.as_ref()?)? {
             Kind::Tensor(data_type) => Some(data_type),
@@ -79,7 +79,7 @@ fn kind(declared: &Type) -> Option<Kind> {
 }
 
 impl Node {
-    /// The type of the output at `place`.
+    /// Returns the type of the output at `place`.
     fn kind(&self, place: usize, known: &HashMap<Bytes, Kind>) -> Option<Kind> {
         if !self.is_onnx() {
             return None;

@@ -6,7 +6,7 @@
         print(classifier.classify("cat.jpg").best)
 
 The work is done by the program ``classify``, which is in this package. The module has no dependencies; engines are installed with
-``pip install 'classify-cli[openvino]'``, ``[onnx]`` or ``[all]``, and RTen is built in.
+``pip install 'WHEEL[openvino]'``, ``[onnx]`` or ``[all]``, with the package's wheel; RTen is built in.
 """
 
 from ._binary import find_program

@@ -12,7 +12,7 @@ from pathlib import Path
 from ._errors import ProgramError
 
 NAME = "classify.exe" if os.name == "nt" else "classify"
-REINSTALL = "install the package again: `pip install --force-reinstall --no-deps classify-cli`"
+REINSTALL = "install the wheel of classify-cli again: `pip install --force-reinstall --no-deps WHEEL`"
 
 
 def _candidates() -> Iterator[Path]:

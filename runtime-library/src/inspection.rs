@@ -195,7 +195,7 @@ mod tests {
 
     use super::*;
 
-    /// An object file of macOS that exports the C function `start`.
+    /// Returns an object file of macOS that exports the C function `start`.
     fn mach_o(architecture: Architecture) -> Vec<u8> {
         let mut object = Object::new(BinaryFormat::MachO, architecture, Endianness::Little);
         let text = object.section_id(object::write::StandardSection::Text);
@@ -259,7 +259,7 @@ mod tests {
         assert!(fault.contains("(Aarch64; this is X86_64)"), "{fault}");
     }
 
-    /// A universal file of parts, each with the number of its processor.
+    /// Returns a universal file of parts, each with the number of its processor.
     fn universal(parts: &[(u32, &[u8])]) -> Vec<u8> {
         let mut header = [0xCAFE_BABE, parts.len() as u32]
             .map(u32::to_be_bytes)

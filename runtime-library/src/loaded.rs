@@ -18,8 +18,8 @@ pub struct LoadedLibrary<T> {
 }
 
 impl<T> LoadedLibrary<T> {
-    /// No library yet of `engine`, the name for people: `OpenVINO`. `load_hint` is the next step for a library
-    /// that cannot be loaded: `install OpenVINO 2025.1.0 or newer`.
+    /// Returns the state before a library of `engine` is loaded. `engine` is the name for people: `OpenVINO`.
+    /// `load_hint` is the next step for a library that cannot be loaded: `install OpenVINO 2025.1.0 or newer`.
     pub const fn new(engine: &'static str, load_hint: &'static str) -> Self {
         Self {
             engine,

@@ -23,7 +23,7 @@ pub fn version_in_name(library: &Path, name: &str) -> Option<String> {
     (!numbers.is_empty()).then(|| numbers.join("."))
 }
 
-/// The file names that library `name` may have, for messages.
+/// Returns the file names that library `name` may have, for messages.
 pub(crate) fn patterns(name: &str) -> Vec<String> {
     if cfg!(windows) {
         vec![format!("{name}.dll")]

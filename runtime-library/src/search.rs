@@ -99,9 +99,9 @@ impl LibrarySearch<'_> {
             return Ok(());
         };
         let message = format!(
-            "{LOADER_VARIABLE} is `{}`, which has an empty or relative entry: the system's loader would load \
+            "{LOADER_VARIABLE} is {:?}, which has an empty or relative entry: the system's loader would load \
              libraries from the current directory",
-            value.display()
+            value.to_string_lossy()
         );
         Err(self.unavailable(message).with_hint(format!(
             "use only absolute entries in {LOADER_VARIABLE}; a leading, trailing or double colon is an empty entry"
@@ -281,7 +281,7 @@ mod tests {
         }
     }
 
-    /// The C library, with which every program on Linux is linked.
+    /// Returns the C library, with which every program on Linux is linked.
     #[cfg(target_os = "linux")]
     fn libc() -> PathBuf {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();

@@ -161,13 +161,13 @@ fn engines_agree(model: &Model) -> Result<(), Failed> {
 }
 
 /// The photos as PNG and as BMP.
-fn lossless(folder: &Path, photos: &[PathBuf]) -> Result<Vec<PathBuf>, Failed> {
+fn lossless(directory: &Path, photos: &[PathBuf]) -> Result<Vec<PathBuf>, Failed> {
     let photos = photos.iter().map(|path| path.as_os_str());
     python(
         "lossless.py",
-        std::iter::once(folder.as_os_str()).chain(photos),
+        std::iter::once(directory.as_os_str()).chain(photos),
     )?;
-    let mut images: Vec<PathBuf> = std::fs::read_dir(folder)?
+    let mut images: Vec<PathBuf> = std::fs::read_dir(directory)?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_, std::io::Error>>()?;
     images.sort();
@@ -176,9 +176,9 @@ fn lossless(folder: &Path, photos: &[PathBuf]) -> Result<Vec<PathBuf>, Failed> {
 
 /// Pillow or OpenCV, numpy, and each engine's own Python package say the same.
 fn equals_reference(model: &Model) -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let photos = photos()?;
-    let mut images = lossless(folder.path(), &photos)?;
+    let mut images = lossless(directory.path(), &photos)?;
     ensure(images.len() >= 56, images.len())?;
     images.extend(photos);
 
@@ -224,13 +224,13 @@ fn equals_reference(model: &Model) -> Result<(), Failed> {
 
 /// On the sample's own flags: its class ids, and to 1e-6 its probabilities.
 fn official_sample() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let jpegs: Vec<PathBuf> = photos()?
         .into_iter()
         .filter(|path| path.extension().is_some_and(|e| e == "jpg"))
         .take(8)
         .collect();
-    let mut inputs = lossless(folder.path(), &jpegs)?;
+    let mut inputs = lossless(directory.path(), &jpegs)?;
     inputs.extend(jpegs);
     for model in ["models/squeezenet1.1.xml", "models/squeezenet1.1.onnx"] {
         let model = set_up(model);
@@ -315,8 +315,8 @@ fn input_order() -> Result<(), Failed> {
 fn text_form() -> Result<(), Failed> {
     let cat = set_up("photos/n02123597_284_Siamese_cat.jpg");
     let model = set_up("models/efficientnet-lite0.onnx");
-    let folder = tempfile::tempdir()?;
-    let labels = folder.path().join("labels.txt");
+    let directory = tempfile::tempdir()?;
+    let labels = directory.path().join("labels.txt");
     std::fs::write(
         &labels,
         (0..1000)
@@ -374,11 +374,11 @@ fn few_classes() -> Result<(), Failed> {
 }
 
 fn metadata() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let cat = set_up("photos/n02123597_284_Siamese_cat.jpg");
     for ending in ["onnx", "xml"] {
         // Alone, without the labels beside it.
-        let model = folder.path().join("alone").with_extension(ending);
+        let model = directory.path().join("alone").with_extension(ending);
         std::fs::copy(
             set_up("models/efficientnet-lite0").with_extension(ending),
             &model,

@@ -12,7 +12,7 @@ use tar::{Builder, EntryType, Header};
 use crate::classify;
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<(), Failed>); 13] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 15] = [
         ("images_have_the_answers_of_files", same_answers),
         ("every_form_of_long_names_is_read", long_names),
         ("names_of_members_are_data", names_are_data),
@@ -21,6 +21,8 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
             refused_members,
         ),
         ("an_archive_that_is_cut_short_is_an_error", cut_short),
+        ("data_behind_the_end_is_an_error", behind_the_end),
+        ("ground_truth_without_an_image_is_counted", truth_alone),
         ("a_damaged_header_is_an_error", damaged_header),
         ("endless_headers_are_an_error", long_headers),
         ("other_members_are_counted", other_members),
@@ -294,6 +296,48 @@ fn cut_short() -> Result<(), Failed> {
     // One block of zeros is enough.
     fs::write(&path, &whole[..end + 512])?;
     expect_code(&run(&mut json(&[&path])), 0)
+}
+
+/// Two archives in one file, and an end in the middle: readers stop there, and the images behind it would be lost.
+fn behind_the_end() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("two.tar");
+    let images: Vec<Vec<u8>> = (0..2).map(ppm).collect();
+    let one = archive(&[("0.ppm", &images[0])])?;
+    let two = [&*one, &archive(&[("1.ppm", &images[1])])?].concat();
+    let mut hole = archive(&[("0.ppm", &images[0]), ("1.ppm", &images[1])])?;
+    hole[1024..1536].fill(0);
+    for bytes in [two, hole] {
+        fs::write(&path, bytes)?;
+        let classified = run(&mut json(&[&path]));
+        expect_code(&classified, 2)?;
+        let error = "the archive has an end after 1 members, and more data behind it";
+        ensure(classified.stderr.contains(error), &classified)?;
+        ensure(classified.stdout.is_empty(), &classified)?;
+    }
+    // Programs fill the last record.
+    fs::write(&path, [&*one, &[0; 10240]].concat())?;
+    expect_code(&run(&mut json(&[&path])), 0)
+}
+
+fn truth_alone() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("some.tar");
+    let image = ppm(0);
+    let members: [(&str, &[u8]); 4] = [
+        ("0.ppm", &image),
+        ("0.cls", b"1"),
+        ("1.cls", b"2"),
+        ("2.json", b"{\"cls\": 1}"),
+    ];
+    fs::write(&path, archive(&members)?)?;
+    let mut command = classify();
+    command.args(["evaluate", "onnx", "--color", "rgb", "-m"]);
+    command.arg(small_model("plain.onnx")).arg("-i").arg(&path);
+    let evaluated = run(&mut command);
+    expect_code(&evaluated, 0)?;
+    let note = "skipped 2 files that are no images (1 .cls, 1 .json)";
+    ensure(evaluated.stderr.contains(note), &evaluated)
 }
 
 fn damaged_header() -> Result<(), Failed> {

@@ -50,7 +50,7 @@ fn table() -> Result<(), Failed> {
 }
 
 fn json() -> Result<(), Failed> {
-    let (_folder, a, b) = small_images()?;
+    let (_directory, a, b) = small_images()?;
     let mut command = bench(&["onnx", "rten", "--format", "json", "--quiet"]);
     let result = run(command.arg("-i").args([&a, &b]));
     expect_code(&result, 0)?;
@@ -111,8 +111,8 @@ fn inference_only() -> Result<(), Failed> {
 }
 
 fn left_out() -> Result<(), Failed> {
-    let (folder, a, _) = small_images()?;
-    let cut = folder.path().join("cut.png");
+    let (directory, a, _) = small_images()?;
+    let cut = directory.path().join("cut.png");
     fs::write(&cut, b"\x89PNG\r\n\x1a\n")?;
     let result = run(bench(&["onnx", "openvino:NOSUCH"])
         .arg("-i")
@@ -143,7 +143,7 @@ fn requests() -> Result<(), Failed> {
 }
 
 fn many() -> Result<(), Failed> {
-    let (_folder, a, b) = small_images()?;
+    let (_directory, a, b) = small_images()?;
     let mut command = bench(&["onnx", "--format", "json", "--quiet"]);
     command.arg("-i");
     for _ in 0..50 {
@@ -159,8 +159,8 @@ fn many() -> Result<(), Failed> {
 /// Parts of `cargo bench-peers`, quickly: the Python programs run, that with ONNX Runtime gives the same answers, and the
 /// table is written.
 fn peers() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let table = folder.path().join("table.md");
+    let directory = tempfile::tempdir()?;
+    let table = directory.path().join("table.md");
     let parts = ["end-to-end", "limit", "start"];
     let mut arguments: Vec<OsString> = vec![
         env!("CARGO_BIN_EXE_classify").into(),

@@ -42,28 +42,28 @@ fn engines_and(
 }
 
 /// Stripes, which leave nothing the same by accident.
-fn image(folder: &Path) -> Result<PathBuf, Failed> {
+fn image(directory: &Path) -> Result<PathBuf, Failed> {
     let mut bytes = b"P6\n64 64\n255\n".to_vec();
     for y in 0..64_u32 {
         for x in 0..64_u32 {
             bytes.extend([(x * 4) as u8, (y * 3 + x) as u8, (x * y % 251) as u8]);
         }
     }
-    let path = folder.join("stripes.ppm");
+    let path = directory.join("stripes.ppm");
     fs::write(&path, bytes)?;
     Ok(path)
 }
 
 /// The report of two runs, each `engine=model`.
 fn bisect(runs: [&str; 2], more: &[&str]) -> Result<(Value, String), Failed> {
-    let folder = tempfile::tempdir()?;
-    let report = folder.path().join("report.json");
+    let directory = tempfile::tempdir()?;
+    let report = directory.path().join("report.json");
     let mut command = classify();
     command.args(["compare", "--quiet", "--bisect"]).args(runs);
     command.args(["--color", "rgb", "--mean", "127.5,127.5,127.5"]);
     command.args(["--scale", "50,50,50", "--resize", "stretch"]);
     command.args(["--interpolation", "bilinear"]).args(more);
-    command.arg("-i").arg(image(folder.path())?);
+    command.arg("-i").arg(image(directory.path())?);
     let result = run(command.arg("--report").arg(&report));
     let json = fs::read(&report).map_err(|error| format!("{error}: {result:?}"))?;
     let json: Value = serde_json::from_slice(&json)?;
@@ -209,11 +209,11 @@ fn bounded() -> Result<(), Failed> {
 
 /// Two networks that have nothing in common.
 fn unknown() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     python(
         "planted_pairs.py",
         [
-            folder.path().as_os_str(),
+            directory.path().as_os_str(),
             "--only".as_ref(),
             "unlike".as_ref(),
         ],
@@ -221,7 +221,7 @@ fn unknown() -> Result<(), Failed> {
     let at = |letter: char| {
         format!(
             "onnx={}",
-            folder
+            directory
                 .path()
                 .join(format!("unlike.{letter}.onnx"))
                 .display()
@@ -240,9 +240,9 @@ fn unknown() -> Result<(), Failed> {
 /// Small networks of eleven kinds with one difference each.
 fn planted_pairs() -> Result<(), Failed> {
     let all = std::env::var_os(ALL).is_some();
-    let folder = tempfile::tempdir()?;
-    python("planted_pairs.py", [folder.path()])?;
-    let pairs: Value = serde_json::from_slice(&fs::read(folder.path().join("pairs.json"))?)?;
+    let directory = tempfile::tempdir()?;
+    python("planted_pairs.py", [directory.path()])?;
+    let pairs: Value = serde_json::from_slice(&fs::read(directory.path().join("pairs.json"))?)?;
     let pairs = pairs.as_array().ok_or("a list")?;
     ensure(pairs.len() >= 60, pairs.len())?;
     let engines: &[[&str; 2]] = if all {
@@ -267,7 +267,7 @@ fn planted_pairs() -> Result<(), Failed> {
         for (_, pair) in chosen {
             let name = pair["name"].as_str().ok_or("a name")?;
             let run = |engine: &str, letter: char| {
-                let model = folder.path().join(format!("{name}.{letter}.onnx"));
+                let model = directory.path().join(format!("{name}.{letter}.onnx"));
                 format!("{engine}={}", model.display())
             };
             let (json, text) = bisect([&run(one, 'a'), &run(other, 'b')], &[])?;

@@ -172,8 +172,8 @@ fn compare(one: &str, other: &str, images: &[PathBuf]) -> Command {
 }
 
 fn verdict(command: &mut Command, code: i32) -> Result<(Run, Value), Failed> {
-    let folder = tempfile::tempdir()?;
-    let report = folder.path().join("report.json");
+    let directory = tempfile::tempdir()?;
+    let report = directory.path().join("report.json");
     let run = run(command.arg("--report").arg(&report));
     expect_code(&run, code)?;
     Ok((run, serde_json::from_slice(&std::fs::read(report)?)?))
@@ -208,8 +208,8 @@ fn constant(images: &[PathBuf]) -> Result<(), Failed> {
 
 /// The recording has no answer for the made-up image.
 fn recorded_constant() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let recording = folder.path().join("constant.jsonl");
+    let directory = tempfile::tempdir()?;
+    let recording = directory.path().join("constant.jsonl");
     let model = format!("onnx={}", case("constant").display());
     let with = |flag: &str| {
         let mut command = classify();
@@ -224,8 +224,8 @@ fn recorded_constant() -> Result<(), Failed> {
 }
 
 fn duplicates() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let copy = folder.path().join("copy.png");
+    let directory = tempfile::tempdir()?;
+    let copy = directory.path().join("copy.png");
     std::fs::copy(chelsea(), &copy)?;
     let images = [chelsea(), set_up("photos/coffee.png"), copy.clone()];
     let (run, json) = verdict(&mut compare("t_base", "t_softmax", &images), 0)?;

@@ -34,8 +34,8 @@ fn documented() -> Result<String, Failed> {
 
 /// Writes the files that the example names, and `gate.toml` in a subdirectory of the directory that is returned.
 fn files(gate: &str) -> Result<tempfile::TempDir, Failed> {
-    let folder = tempfile::tempdir()?;
-    let at = folder.path().join("ci");
+    let directory = tempfile::tempdir()?;
+    let at = directory.path().join("ci");
     for directory in ["models", "photos/cats"] {
         fs::create_dir_all(at.join(directory))?;
     }
@@ -53,7 +53,7 @@ fn files(gate: &str) -> Result<tempfile::TempDir, Failed> {
     }
     fs::write(at.join("truth.csv"), "path,class_id\na.ppm,10\nb.ppm,3\n")?;
     fs::write(at.join("gate.toml"), gate)?;
-    Ok(folder)
+    Ok(directory)
 }
 
 fn check(directory: &Path, flags: &[&str], code: i32) -> Result<Run, Failed> {
@@ -67,30 +67,31 @@ fn check(directory: &Path, flags: &[&str], code: i32) -> Result<Run, Failed> {
 const GATE: [&str; 2] = ["--config", "ci/gate.toml"];
 
 fn example() -> Result<(), Failed> {
-    let folder = files(&documented()?)?;
-    let result = check(folder.path(), &GATE, 0)?;
+    let directory = files(&documented()?)?;
+    let result = check(directory.path(), &GATE, 0)?;
     let verdicts = result
         .stdout
         .lines()
         .filter(|line| line.starts_with("AGREE") || line.starts_with("PASSED"));
     ensure(verdicts.count() == 2, &result)?;
     for report in ["compare.html", "compare.xml", "evaluate.json", "rows.csv"] {
-        ensure(folder.path().join("ci").join(report).is_file(), report)?;
+        ensure(directory.path().join("ci").join(report).is_file(), report)?;
     }
-    let json: Value = serde_json::from_slice(&fs::read(folder.path().join("ci/evaluate.json"))?)?;
+    let json: Value =
+        serde_json::from_slice(&fs::read(directory.path().join("ci/evaluate.json"))?)?;
     ensure(
         json["counted"] == 2 && json["runs"].as_array().map(Vec::len) == Some(2),
         &json,
     )?;
     // The default name, in the current directory.
-    let at = folder.path().join("ci");
+    let at = directory.path().join("ci");
     fs::rename(at.join("gate.toml"), at.join("classify.toml"))?;
     check(&at, &[], 0).map(|_| ())
 }
 
 fn flags() -> Result<(), Failed> {
-    let folder = files(&documented()?)?;
-    let with = |flags: &[&str], code| check(folder.path(), &[&GATE[..], flags].concat(), code);
+    let directory = files(&documented()?)?;
+    let with = |flags: &[&str], code| check(directory.path(), &[&GATE[..], flags].concat(), code);
     // It belongs to `evaluate` alone.
     let result = with(&["--metric-min", "f1-macro=0.9"], 1)?;
     ensure(
@@ -100,7 +101,7 @@ fn flags() -> Result<(), Failed> {
     ensure(!result.stdout.contains("mcc"), &result)?;
     // Relative to the current directory, and in place of all inputs of the file.
     fs::write(
-        folder.path().join("a.ppm"),
+        directory.path().join("a.ppm"),
         [&b"P6 8 8 255\n"[..], &[10; 192]].concat(),
     )?;
     let result = with(&["-i", "a.ppm", "--min-truth", "0"], 0)?;
@@ -113,13 +114,13 @@ fn flags() -> Result<(), Failed> {
 }
 
 fn worst() -> Result<(), Failed> {
-    let folder = files(&documented()?)?;
-    let at = folder.path().join("ci");
+    let directory = files(&documented()?)?;
+    let at = directory.path().join("ci");
     // The evaluation passes, and the comparison does not.
     fs::copy(small_model("reversed.onnx"), at.join("models/int8.onnx"))?;
     let flags = [&GATE[..], &["--max-drop", "100%", "--min-top1", "0"]].concat();
     let result = check(
-        folder.path(),
+        directory.path(),
         &[&flags[..], &["--metric-min", "mcc=-1"]].concat(),
         1,
     )?;
@@ -130,8 +131,8 @@ fn worst() -> Result<(), Failed> {
 }
 
 fn unknown() -> Result<(), Failed> {
-    let folder = files(&documented()?.replace("max-drop", "max-dorp"))?;
-    let result = check(folder.path(), &GATE, 2)?;
+    let directory = files(&documented()?.replace("max-drop", "max-dorp"))?;
+    let result = check(directory.path(), &GATE, 2)?;
     let words = "[evaluate] has the unknown key `max-dorp`";
     ensure(
         result.stdout.is_empty()
@@ -139,10 +140,10 @@ fn unknown() -> Result<(), Failed> {
             && result.stderr.contains("`max-drop`"),
         &result,
     )?;
-    let result = check(folder.path(), &["--config", "nowhere.toml"], 2)?;
+    let result = check(directory.path(), &["--config", "nowhere.toml"], 2)?;
     ensure(result.stderr.contains("cannot use nowhere.toml"), &result)?;
-    let folder = files("runs = ['rten']\ninput = ['photos']\n[evaluate]\nmin-top1 = '200%'\n")?;
-    let result = check(folder.path(), &GATE, 2)?;
+    let directory = files("runs = ['rten']\ninput = ['photos']\n[evaluate]\nmin-top1 = '200%'\n")?;
+    let result = check(directory.path(), &GATE, 2)?;
     ensure(
         result.stderr.contains("[evaluate]: invalid value '200%'"),
         &result,

@@ -74,8 +74,8 @@ pub fn compare(runs: &[&str]) -> Command {
 
 /// Runs it and gives the JSON report, too.
 pub fn with_json(command: &mut Command, code: i32) -> Result<(Run, Value), Failed> {
-    let folder = tempfile::tempdir()?;
-    let report = folder.path().join("report.json");
+    let directory = tempfile::tempdir()?;
+    let report = directory.path().join("report.json");
     let run = run(command.arg("--report").arg(&report));
     expect_code(&run, code)?;
     let json = serde_json::from_slice(&fs::read(report)?)?;
@@ -153,9 +153,9 @@ struct HalfWeights {
 }
 
 fn half_weights() -> Result<HalfWeights, Failed> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let onnx = set_up("models/mobilenet-v2/model.onnx");
-    let half = folder.path().join("model.xml");
+    let half = directory.path().join("model.xml");
     python("half_weights.py", [&onnx, &half])?;
     let runs = [
         format!("onnx={}", onnx.display()),
@@ -213,7 +213,7 @@ fn uninformative() -> Result<(), Failed> {
 
 /// The model gives NaN: both engines do, and still nothing agrees.
 fn not_finite() -> Result<(), Failed> {
-    let (_folder, a, _) = small_images()?;
+    let (_directory, a, _) = small_images()?;
     let mut command = compare(&["onnx", "openvino", "-m"]);
     command
         .arg(small_model("not-a-number.onnx"))
@@ -228,8 +228,8 @@ fn not_finite() -> Result<(), Failed> {
 }
 
 fn others_go_on() -> Result<(), Failed> {
-    let (folder, a, b) = small_images()?;
-    let cut = folder.path().join("cut.png");
+    let (directory, a, b) = small_images()?;
+    let cut = directory.path().join("cut.png");
     fs::write(&cut, b"\x89PNG\r\n\x1a\n")?;
     let mut command = compare(&["onnx", "openvino", "openvino:NOSUCH", "-m"]);
     command
@@ -256,7 +256,7 @@ fn others_go_on() -> Result<(), Failed> {
 }
 
 fn next_reference() -> Result<(), Failed> {
-    let (_folder, a, _) = small_images()?;
+    let (_directory, a, _) = small_images()?;
     let mut command = compare(&["openvino:NOSUCH", "onnx", "openvino", "-m"]);
     command.arg(small_model("plain.onnx")).arg("-i").arg(&a);
     let (_, json) = with_json(&mut command, 2)?;
@@ -294,7 +294,7 @@ fn missing_operator() -> Result<(), Failed> {
 
 /// The same run twice is a test of its own: an engine always gives the same answer.
 fn itself() -> Result<(), Failed> {
-    let (_folder, a, _) = small_images()?;
+    let (_directory, a, _) = small_images()?;
     for engine in ["onnx", "openvino"] {
         let mut command = compare(&[engine, engine, "--max-delta", "0", "-m"]);
         let result = run(command.arg(small_model("plain.onnx")).arg("-i").arg(&a));
@@ -304,8 +304,8 @@ fn itself() -> Result<(), Failed> {
 }
 
 fn recorded_files() -> Result<(), Failed> {
-    let (folder, a, b) = small_images()?;
-    let recording = folder.path().join("lab.jsonl");
+    let (directory, a, b) = small_images()?;
+    let recording = directory.path().join("lab.jsonl");
     let runs = [("onnx", "plain.onnx"), ("openvino", "plain.xml")]
         .map(|(engine, model)| format!("{engine}={}", small_model(model).display()));
     let with = |runs: &[&str], flag: &str| {
@@ -319,8 +319,8 @@ fn recorded_files() -> Result<(), Failed> {
 }
 
 fn recorded_elsewhere() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let recording = folder.path().join("lab.jsonl");
+    let directory = tempfile::tempdir()?;
+    let recording = directory.path().join("lab.jsonl");
     let with = |run: &str, flag: &str| {
         let mut command = compare(&[run, flag]);
         command.arg(&recording).arg("-m");
@@ -337,11 +337,11 @@ fn recorded_elsewhere() -> Result<(), Failed> {
 }
 
 fn data_named_twice() -> Result<(), Failed> {
-    let (folder, a, b) = small_images()?;
-    python("data_twice.py", [folder.path()])?;
-    let weights = folder.path().join("weights.bin");
+    let (directory, a, b) = small_images()?;
+    python("data_twice.py", [directory.path()])?;
+    let weights = directory.path().join("weights.bin");
     let before = fs::read(&weights)?;
-    let model = |name: &str| format!("onnx={}", folder.path().join(name).display());
+    let model = |name: &str| format!("onnx={}", directory.path().join(name).display());
     let mut command = compare(&[&model("a.onnx"), &model("b.onnx"), "--bisect"]);
     command.args(["--color", "rgb", "-i"]).args([&a, &b]);
     let (result, json) = with_json(&mut command, 1)?;
@@ -351,8 +351,8 @@ fn data_named_twice() -> Result<(), Failed> {
 }
 
 fn fast_decoding() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let recorded = folder.path().join("exact.jsonl");
+    let directory = tempfile::tempdir()?;
+    let recorded = directory.path().join("exact.jsonl");
     let with = |decode: &str, arguments: &[&str], code: i32| -> Result<Run, Failed> {
         let mut command = compare(arguments);
         command
@@ -372,7 +372,7 @@ fn fast_decoding() -> Result<(), Failed> {
 }
 
 fn batches() -> Result<(), Failed> {
-    let (_folder, a, b) = small_images()?;
+    let (_directory, a, b) = small_images()?;
     let mut command = compare(&["onnx", "openvino", "-m"]);
     command
         .arg(small_model("batch-of-two.onnx"))
@@ -394,8 +394,8 @@ fn recorded(
     batch: &str,
     images: &[PathBuf],
 ) -> Result<Vec<Value>, Failed> {
-    let folder = tempfile::tempdir()?;
-    let recording = folder.path().join("recording.jsonl");
+    let directory = tempfile::tempdir()?;
+    let recording = directory.path().join("recording.jsonl");
     let mut command = compare(&[run, "--batch", batch, "-m"]);
     command.arg(model).arg("-i").args(images);
     command.arg("--record").arg(&recording);
@@ -434,14 +434,14 @@ fn same_outputs(images: &[Value], expected: &[Value], tolerance: f64) -> bool {
 }
 
 fn small_batches() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let mut images = Vec::new();
     for level in [5_u8, 60, 120, 180, 250] {
-        let path = folder.path().join(format!("{level}.ppm"));
+        let path = directory.path().join(format!("{level}.ppm"));
         fs::write(&path, [&b"P6 8 8 255\n"[..], &[level; 192]].concat())?;
         images.push(path);
         // An image that is missing takes no place of another one.
-        images.push(folder.path().join(format!("no-{level}.ppm")));
+        images.push(directory.path().join(format!("no-{level}.ppm")));
     }
     let model = small_model("dynamic-batch.onnx");
     for run in ["onnx", "openvino", "rten"] {
@@ -471,8 +471,8 @@ fn photo_batches() -> Result<(), Failed> {
         (joined, single),
     )?;
     // Runs are compared by image, whatever their batches.
-    let folder = tempfile::tempdir()?;
-    let recording = folder.path().join("recording.jsonl");
+    let directory = tempfile::tempdir()?;
+    let recording = directory.path().join("recording.jsonl");
     let mut command = compare(&["openvino", "--batch", "4", "-m"]);
     command
         .arg(&model)
@@ -493,18 +493,18 @@ fn photo_batches() -> Result<(), Failed> {
 
 /// With every report.
 fn bounded_memory() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let peak = |pairs: usize| {
         let mut command = compare(&["onnx", "openvino", "-m"]);
         command.arg(small_model("plain.onnx"));
         for ending in ["json", "xml", "html", "md"] {
-            let report = folder.path().join("report").with_extension(ending);
+            let report = directory.path().join("report").with_extension(ending);
             command.arg("--report").arg(report);
         }
         peak_memory(command, pairs)
     };
     let (few, many) = (peak(50)?, peak(2_500)?);
-    let images = fs::read_to_string(folder.path().join("report.json"))?;
+    let images = fs::read_to_string(directory.path().join("report.json"))?;
     ensure(
         images.matches("\"within\": true").count() == 5_000,
         "all images",

@@ -29,23 +29,23 @@ pub fn trials() -> Vec<Trial> {
 
 /// Images of different greys in a temporary directory.
 struct Images {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Images {
     fn new(paths: &[&str]) -> Result<Self, Failed> {
-        let folder = tempfile::tempdir()?;
+        let directory = tempfile::tempdir()?;
         for (number, path) in paths.iter().enumerate() {
-            let path = folder.path().join("images").join(path);
+            let path = directory.path().join("images").join(path);
             fs::create_dir_all(path.parent().ok_or("parent")?)?;
             let bytes = [&b"P6 8 8 255\n"[..], &[20 + 30 * number as u8; 192]].concat();
             fs::write(path, bytes)?;
         }
-        Ok(Self { folder })
+        Ok(Self { directory })
     }
 
     fn write(&self, path: &str, text: &str) -> Result<PathBuf, Failed> {
-        let path = self.folder.path().join(path);
+        let path = self.directory.path().join(path);
         fs::write(&path, text)?;
         Ok(path)
     }
@@ -53,12 +53,12 @@ impl Images {
     /// Evaluates a model of the tests. Returns the output and the JSON report, if there is one.
     fn evaluate(&self, model: &str, flags: &[&str], code: i32) -> Result<(Run, Value), Failed> {
         let mut command = classify();
-        command.current_dir(self.folder.path());
+        command.current_dir(self.directory.path());
         command.args(["evaluate", "rten", "-r", "-i", "images", "-m"]);
         command.arg(small_model(model)).args(flags);
         let result = run(command.args(["--report", "report.json"]));
         expect_code(&result, code)?;
-        let report = fs::read(self.folder.path().join("report.json")).unwrap_or_default();
+        let report = fs::read(self.directory.path().join("report.json")).unwrap_or_default();
         Ok((result, serde_json::from_slice(&report).unwrap_or_default()))
     }
 }
@@ -136,7 +136,7 @@ fn loc_solution() -> Result<(), Failed> {
     )?;
     let (result, _) = images.evaluate("with-background.onnx", &flags, 2)?;
     ensure(
-        result.stderr.contains("line 2: `cat` is not a synset"),
+        result.stderr.contains("line 2: \"cat\" is not a synset"),
         &result,
     )?;
     images.write("words.txt", "n01440764 tench, Tinca tinca\n")?;
@@ -195,7 +195,7 @@ fn sorted() -> Result<(), Failed> {
         &result,
     )?;
     // A directory without images has a number, too.
-    fs::create_dir(images.folder.path().join("images/dog"))?;
+    fs::create_dir(images.directory.path().join("images/dog"))?;
     let (result, json) = images.evaluate("three-classes.onnx", &flags, 0)?;
     let words = "class directories in alphabetical order, 2 classes, 2 images";
     ensure(result.stderr.contains(words), &result)?;
@@ -208,7 +208,7 @@ fn sorted() -> Result<(), Failed> {
     images.write("labels", "cat\nzebra\ndog\n")?;
     let flags = ["--truth-folders=sorted", "--labels", "labels"];
     let (result, _) = images.evaluate("three-classes.onnx", &flags, 2)?;
-    ensure(result.stderr.contains("`dog` is class 1"), &result)
+    ensure(result.stderr.contains("\"dog\" is class 1"), &result)
 }
 
 fn numbers() -> Result<(), Failed> {
@@ -217,16 +217,16 @@ fn numbers() -> Result<(), Failed> {
     let paths: Vec<&str> = paths.iter().map(String::as_str).take(8).collect();
     let images = Images::new(&paths)?;
     for number in 8..12 {
-        fs::create_dir(images.folder.path().join(format!("images/{number}")))?;
+        fs::create_dir(images.directory.path().join(format!("images/{number}")))?;
     }
     images.evaluate("plain.onnx", &[], 0)?;
-    let moved = ["images/1", "images/10"].map(|name| images.folder.path().join(name));
+    let moved = ["images/1", "images/10"].map(|name| images.directory.path().join(name));
     fs::remove_dir(&moved[1])?;
     fs::rename(&moved[0], &moved[1])?;
     fs::create_dir(&moved[0])?;
     let (result, _) = images.evaluate("plain.onnx", &[], 2)?;
     ensure(
-        result.stderr.contains("`10` class 1")
+        result.stderr.contains("\"10\" is class 1")
             && result.stderr.contains("`--truth-folders=sorted`"),
         &result,
     )?;
@@ -273,7 +273,7 @@ fn columns() -> Result<(), Failed> {
     ensure(
         result
             .stderr
-            .contains("`label` and `category` could each be the class")
+            .contains("\"label\" and \"category\" could each be the class")
             && result.stderr.contains("--truth-columns"),
         &result,
     )?;
@@ -281,7 +281,10 @@ fn columns() -> Result<(), Failed> {
     let (_, json) = images.evaluate("plain.onnx", &with("file_name,weather"), 0)?;
     expect_wrong(&json, &[("a.ppm", 7)])?;
     let (result, _) = images.evaluate("plain.onnx", &with("file_name,wind"), 2)?;
-    ensure(result.stderr.contains("there is no column `wind`"), &result)?;
+    ensure(
+        result.stderr.contains("there is no column \"wind\""),
+        &result,
+    )?;
     let (result, _) = images.evaluate("plain.onnx", &with("wind"), 2)?;
     ensure(
         result.stderr.contains("--truth-columns has 1 names"),

@@ -68,7 +68,7 @@ pub fn trials(engines: &Needs, set_up: &Needs) -> Vec<Trial> {
 
 /// The program with a small model and image, and `flags`.
 fn classify_small(flags: &[&str]) -> Result<Run, Failed> {
-    let (_folder, image, _) = small_images()?;
+    let (_directory, image, _) = small_images()?;
     let mut command = classify();
     command.arg("-m").arg(small_model("plain.onnx"));
     command.arg("-i").arg(image).args(flags);
@@ -144,8 +144,8 @@ fn one_engine() -> Result<(), Failed> {
 }
 
 fn broken() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let text = folder.path().join("libopenvino_c.so");
+    let directory = tempfile::tempdir()?;
+    let text = directory.path().join("libopenvino_c.so");
     std::fs::write(&text, "not a library")?;
     for library in [text.as_path(), Path::new("/no/such/file.so")] {
         let listed = devices(&["--openvino-lib", library.to_str().unwrap()]);
@@ -164,11 +164,11 @@ fn broken() -> Result<(), Failed> {
 fn damaged_openvino(without: &str, keep: Option<usize>) -> Result<tempfile::TempDir, Failed> {
     let library = backend_openvino::find_library(None, &library_dirs())?.path;
     let from = library.parent().ok_or("the library lies in no folder")?;
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let mut found = false;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
-        let to = folder.path().join(entry.file_name());
+        let to = directory.path().join(entry.file_name());
         if entry.file_name().to_string_lossy().starts_with(without) {
             found = true;
             if let Some(keep) = keep {
@@ -179,7 +179,7 @@ fn damaged_openvino(without: &str, keep: Option<usize>) -> Result<tempfile::Temp
         }
     }
     ensure(found, format!("no {without} in {}", from.display()))?;
-    Ok(folder)
+    Ok(directory)
 }
 
 /// The list names every missing or damaged engine, and the others still work.
@@ -209,8 +209,8 @@ fn incomplete() -> Result<(), Failed> {
             "not a valid shared library",
         ),
     ] {
-        let folder = damaged_openvino(&file, keep)?;
-        let library = folder.path().to_str().ok_or("UTF-8")?;
+        let directory = damaged_openvino(&file, keep)?;
+        let library = directory.path().to_str().ok_or("UTF-8")?;
         let listed = devices(&["--openvino-lib", library]);
         expect_code(&listed, 0)?;
         ensure(listed.stdout.contains(says), (&file, &listed))?;
@@ -328,11 +328,11 @@ fn providers() -> Result<(), Failed> {
 }
 
 fn cut_plugin() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("plugins.xml");
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("plugins.xml");
     let flag = file.to_str().unwrap();
     // What the loader would die of.
-    let cut = folder.path().join("cut.so");
+    let cut = directory.path().join("cut.so");
     let library = backend_openvino::find_library(None, &library_dirs())?.path;
     std::fs::write(&cut, &std::fs::read(library)?[..16_384])?;
     std::fs::write(
@@ -349,7 +349,7 @@ fn cut_plugin() -> Result<(), Failed> {
 }
 
 /// A plugins file in which MYRIAD, HDDL and GPU are other names for the CPU's plugin.
-fn alias_file(folder: &Path) -> Result<(), Failed> {
+fn alias_file(directory: &Path) -> Result<(), Failed> {
     let library = backend_openvino::find_library(None, &library_dirs())?.path;
     let beside = library.parent().ok_or("the library lies in no folder")?;
     let cpu = beside.join("libopenvino_intel_cpu_plugin.so");
@@ -370,7 +370,7 @@ fn alias_file(folder: &Path) -> Result<(), Failed> {
         hetero.display()
     )?;
     let plugins = format!("<ie><plugins>{plugins}</plugins></ie>");
-    Ok(std::fs::write(folder.join("plugins.xml"), plugins)?)
+    Ok(std::fs::write(directory.join("plugins.xml"), plugins)?)
 }
 
 /// Device strings on aliases, and the alias that each one takes.
@@ -385,7 +385,7 @@ const ON_ALIASES: [(&str, &str); 6] = [
 
 /// Answers on the CPU and on its aliases.
 struct Aliases {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     cpu: Run,
     /// In the order of `ON_ALIASES`.
     runs: Vec<Run>,
@@ -393,13 +393,17 @@ struct Aliases {
 
 impl Aliases {
     fn new() -> Result<Self, Failed> {
-        let folder = tempfile::tempdir()?;
-        alias_file(folder.path())?;
-        let on = |device| on_alias(folder.path(), device, &[]);
+        let directory = tempfile::tempdir()?;
+        alias_file(directory.path())?;
+        let on = |device| on_alias(directory.path(), device, &[]);
         let cpu = on("CPU")?;
         let runs = ON_ALIASES.iter().map(|&(device, _)| on(device));
         let runs = runs.collect::<Result<_, _>>()?;
-        Ok(Self { folder, cpu, runs })
+        Ok(Self {
+            directory,
+            cpu,
+            runs,
+        })
     }
 
     fn answer_as_the_cpu(&self) -> Result<(), Failed> {
@@ -422,7 +426,7 @@ impl Aliases {
 
     fn are_named_in_json(&self) -> Result<(), Failed> {
         for (device, plugin) in ON_ALIASES {
-            let run = on_alias(self.folder.path(), device, &["--format", "json"])?;
+            let run = on_alias(self.directory.path(), device, &["--format", "json"])?;
             let line = run.stdout.lines().next().unwrap_or_default();
             let line: Value = serde_json::from_str(line)?;
             let named = line["device"].as_str().unwrap_or_default();
@@ -432,7 +436,7 @@ impl Aliases {
     }
 
     fn are_marked_in_the_list(&self) -> Result<(), Failed> {
-        let file = self.folder.path().join("plugins.xml");
+        let file = self.directory.path().join("plugins.xml");
         let listed = devices(&[
             "--plugins",
             file.to_str().unwrap(),
@@ -452,12 +456,12 @@ impl Aliases {
     }
 }
 
-/// Six photos on `device` of the plugins file in `folder`.
-fn on_alias(folder: &Path, device: &str, flags: &[&str]) -> Result<Run, Failed> {
+/// Six photos on `device` of the plugins file in `directory`.
+fn on_alias(directory: &Path, device: &str, flags: &[&str]) -> Result<Run, Failed> {
     let mut command = classify();
     command.arg("-m").arg(set_up("models/squeezenet1.1.xml"));
     command.args(["--digits", "9", "-d", device]).args(flags);
-    command.env("CLASSIFY_OPENVINO_PLUGINS", folder.join("plugins.xml"));
+    command.env("CLASSIFY_OPENVINO_PLUGINS", directory.join("plugins.xml"));
     let run = run(command.arg("-i").args(&photos()?[..6]));
     expect_code(&run, 0)?;
     Ok(run)
@@ -477,8 +481,8 @@ struct Cached {
 }
 
 fn cache() -> Result<Cached, Failed> {
-    let folder = tempfile::tempdir()?;
-    let cache = folder.path().join("cache");
+    let directory = tempfile::tempdir()?;
+    let cache = directory.path().join("cache");
     let photo = photos()?.remove(0);
     let on = |device: &str| -> Run {
         let mut command = classify();

@@ -51,7 +51,7 @@ fn full_stdout() -> Result<(), Failed> {
     if !cfg!(target_os = "linux") {
         return Ok(());
     }
-    let (_folder, image, _) = small_images()?;
+    let (_directory, image, _) = small_images()?;
     for format in ["text", "json", "csv"] {
         let mut command = classified(&["--format", format], &image);
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full")?;
@@ -66,7 +66,7 @@ fn full_stdout() -> Result<(), Failed> {
 }
 
 fn input_kinds() -> Result<(), Failed> {
-    let (_folder, image, _) = small_images()?;
+    let (_directory, image, _) = small_images()?;
     for model in [
         "nhwc-bytes.onnx",
         "half.onnx",
@@ -92,7 +92,7 @@ fn bombs() -> Result<(), Failed> {
     if !cfg!(target_os = "linux") {
         return Ok(());
     }
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let mut gif = b"GIF89a\xc8\x32\xc8\x32\xf0\0\0\0\0\0\xff\xff\xff".to_vec();
     gif.extend(b",\0\0\0\0\xc8\x32\xc8\x32\0\x02\x02\x4c\x01\0;");
     let mut qoi = b"qoif\0\0\x32\xc8\0\0\x32\xc8\x03\0".to_vec();
@@ -105,13 +105,13 @@ fn bombs() -> Result<(), Failed> {
         ("e.pbm", b"P4 13000 13000\n"),
     ];
     for (name, bytes) in bombs {
-        std::fs::write(folder.path().join(name), bytes)?;
+        std::fs::write(directory.path().join(name), bytes)?;
     }
     let photo = std::fs::read(set_up("photos/chelsea.png"))?;
     for place in 0..40 {
         // Bombs come in between.
         let name = format!("{}{place}.png", ['a', 'b', 'c', 'd', 'e'][place % 5]);
-        std::fs::write(folder.path().join(name), &photo)?;
+        std::fs::write(directory.path().join(name), &photo)?;
     }
     // KiB of addresses. OpenVINO alone needs more than the least.
     for (kib, backend) in [
@@ -129,7 +129,7 @@ fn bombs() -> Result<(), Failed> {
         command.args(["--backend", backend, "--jobs", "4", "--format", "json"]);
         command.arg("-q").arg("-m");
         command.arg(set_up("models/squeezenet1.1.onnx"));
-        let run = run(command.arg("-i").arg(folder.path()));
+        let run = run(command.arg("-i").arg(directory.path()));
         let what = (kib, backend, &run);
         expect_code(&run, 1)?;
         ensure(run.stdout.matches("\"top\":").count() == 40, what)?;
@@ -170,9 +170,9 @@ fn expect_no_threads(run: &Run) -> Result<(), Failed> {
 }
 
 fn no_threads() -> Result<(), Failed> {
-    let (folder, image, _) = small_images()?;
+    let (directory, image, _) = small_images()?;
     for backend in ["openvino", "onnx", "rten"] {
-        let output = folder.path().join("results.json");
+        let output = directory.path().join("results.json");
         let mut command = without_threads(&["--backend", backend], &image);
         let run = run(command.arg("-o").arg(&output));
         expect_no_threads(&run)?;
@@ -183,8 +183,8 @@ fn no_threads() -> Result<(), Failed> {
 
 /// A report of what could not be evaluated is complete.
 fn no_threads_to_evaluate() -> Result<(), Failed> {
-    let (folder, image, _) = small_images()?;
-    let at = |name: &str| folder.path().join(name);
+    let (directory, image, _) = small_images()?;
+    let at = |name: &str| directory.path().join(name);
     std::fs::write(at("truth"), "a.ppm 1\n")?;
     let mut command = without_threads(&["evaluate", "openvino", "onnx", "rten"], &image);
     command.arg("--truth").arg(at("truth"));
@@ -194,15 +194,15 @@ fn no_threads_to_evaluate() -> Result<(), Failed> {
     let report: serde_json::Value = serde_json::from_slice(&report)?;
     let runs = report["runs"].as_array().ok_or("runs")?;
     ensure(runs.len() == 3, &report)?;
-    let left = std::fs::read_dir(folder.path())?.flatten();
+    let left = std::fs::read_dir(directory.path())?.flatten();
     let left = left.filter(|entry| entry.file_name().to_string_lossy().starts_with(".classify"));
-    ensure(left.count() == 0, folder.path())
+    ensure(left.count() == 0, directory.path())
 }
 
 /// A progressive JPEG of 768 KiB of pixels, with a budget that it does not fit.
 fn over_budget() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let path = folder.path().join("progressive.jpg");
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("progressive.jpg");
     python("progressive.py", [&path])?;
     let classified = |memory: &str, code: i32| -> Result<Run, Failed> {
         let mut command = classify();
@@ -228,11 +228,11 @@ fn over_budget() -> Result<(), Failed> {
 }
 
 fn hostile_names() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let image = folder.path().join("a\u{1b}]0;owned\u{7}.png");
+    let directory = tempfile::tempdir()?;
+    let image = directory.path().join("a\u{1b}]0;owned\u{7}.png");
     std::fs::copy(set_up("photos/chelsea.png"), &image)?;
-    let missing = folder.path().join("b\u{1b}[31m.png");
-    let labels = folder.path().join("labels");
+    let missing = directory.path().join("b\u{1b}[31m.png");
+    let labels = directory.path().join("labels");
     std::fs::write(&labels, "\u{1b}[2J\u{202e}x\n".repeat(1000))?;
     let mut command = classify();
     command

@@ -11,11 +11,10 @@ use serde_json::Value;
 use crate::{classify, schemas, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 14] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 13] = [
         ("evaluate::every_form_of_truth", forms),
         ("evaluate::directories_are_classes", class_directories),
         ("evaluate::gates_need_the_truth_of_all_images", few_truths),
-        ("evaluate::new_errors_are_in_every_report", new_errors),
         ("evaluate::min_truth_is_a_gate", min_truth),
         ("evaluate::min_truth_holds_at_its_limit", min_truth_limit),
         ("evaluate::an_image_that_fails_has_its_entry", failed_image),
@@ -32,7 +31,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("evaluate::duplicates_are_in_every_report", duplicates),
         (
             "evaluate::copies_in_two_class_directories_are_an_error",
-            copies_in_folders,
+            copies_in_directories,
         ),
         (
             "evaluate::copies_of_one_class_are_no_error",
@@ -52,6 +51,17 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         .map(|(name, test)| engines.test(name, test))
         .into_iter()
         .chain(on_photos.map(|(name, test)| with_set_up.test(name, test)))
+        .chain(engines.scenario(
+            "evaluate::changed_answers",
+            changed_answers,
+            [
+                ("are_all_listed", all_are_listed),
+                ("have_the_largest_change_first", largest_change_first),
+                ("are_counted_by_class", counted_by_class),
+                ("are_in_text_markdown_and_html", named_in_texts),
+                ("are_cases_of_junit", cases_of_junit),
+            ],
+        ))
         .chain(with_set_up.scenario(
             "evaluate::without_gates",
             without_gates,
@@ -75,8 +85,8 @@ pub fn evaluate(arguments: &[&str]) -> Command {
 
 /// Evaluates two engines on the photos, of which 24 have ground truth; returns the result and the JSON report.
 fn evaluate_photos(flags: &[&str], code: i32) -> Result<(Run, Value), Failed> {
-    let folder = tempfile::tempdir()?;
-    let report = folder.path().join("report.json");
+    let directory = tempfile::tempdir()?;
+    let report = directory.path().join("report.json");
     let mut command = evaluate(&["onnx", "openvino"]);
     command
         .args(flags)
@@ -193,7 +203,7 @@ fn wrong_mean() -> Result<(), Failed> {
 }
 
 fn forms() -> Result<(), Failed> {
-    let (folder, a, b) = small_images()?;
+    let (directory, a, b) = small_images()?;
     let model = small_model("plain.onnx");
     let classes = run(classify()
         .args([
@@ -214,7 +224,7 @@ fn forms() -> Result<(), Failed> {
         .lines()
         .map(|line| Ok(serde_json::from_str::<Value>(line)?["top"][0]["class_id"].to_string()))
         .collect::<Result<_, Failed>>()?;
-    let truth = folder.path().join("truth");
+    let truth = directory.path().join("truth");
     let [one, two] = &best[..] else {
         return Err("two answers".into());
     };
@@ -245,38 +255,42 @@ fn forms() -> Result<(), Failed> {
 }
 
 fn class_directories() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    fs::create_dir(folder.path().join("images"))?;
+    let directory = tempfile::tempdir()?;
+    fs::create_dir(directory.path().join("images"))?;
     for (image, class) in [GREY, GREY, 0].iter().enumerate() {
-        let class = folder.path().join(format!("images/{class}"));
+        let class = directory.path().join(format!("images/{class}"));
         fs::create_dir_all(&class)?;
         let bytes = [&b"P6 8 8 255\n"[..], &[40 * image as u8 + 10; 192]].concat();
         fs::write(class.join(format!("{image}.ppm")), bytes)?;
     }
     let flags = ["--truth-folders", "--recursive"];
-    let (json, _) = every_report(folder.path(), &flags, 0)?;
+    let (json, _) = every_report(directory.path(), &flags, 0)?;
     let top = &json["runs"][0]["top"]["1"];
     ensure(top["count"] == 2 && top["of"] == 3, top)
 }
 
 /// Six images of one color each, of which all but the last are different.
 fn six_images() -> Result<tempfile::TempDir, Failed> {
-    let folder = tempfile::tempdir()?;
-    fs::create_dir(folder.path().join("images"))?;
+    let directory = tempfile::tempdir()?;
+    fs::create_dir(directory.path().join("images"))?;
     for (image, level) in [10, 20, 40, 80, 160, 10_u8].iter().enumerate() {
         let bytes = [&b"P6 8 8 255\n"[..], &[*level; 192]].concat();
-        fs::write(folder.path().join(format!("images/{image}.ppm")), bytes)?;
+        fs::write(directory.path().join(format!("images/{image}.ppm")), bytes)?;
     }
-    Ok(folder)
+    Ok(directory)
 }
 
 /// The best class of `plain.onnx` for grey images: the largest sum of a row of weights.
 const GREY: usize = 10;
 
 /// Evaluates the images of a directory with reports in every form; returns all of them, the JSON first.
-fn every_report(folder: &Path, flags: &[&str], code: i32) -> Result<(Value, [String; 4]), Failed> {
+fn every_report(
+    directory: &Path,
+    flags: &[&str],
+    code: i32,
+) -> Result<(Value, [String; 4]), Failed> {
     let mut command = evaluate(flags);
-    command.current_dir(folder).arg("-m");
+    command.current_dir(directory).arg("-m");
     command
         .arg(small_model("plain.onnx"))
         .args(["onnx", "-i", "images"]);
@@ -285,7 +299,7 @@ fn every_report(folder: &Path, flags: &[&str], code: i32) -> Result<(Value, [Str
     }
     let result = run(&mut command);
     expect_code(&result, code)?;
-    let read = |ending: &str| fs::read_to_string(folder.join(format!("r.{ending}")));
+    let read = |ending: &str| fs::read_to_string(directory.join(format!("r.{ending}")));
     let json = serde_json::from_str(&read("json")?)?;
     schemas::check(&json)?;
     Ok((
@@ -295,8 +309,8 @@ fn every_report(folder: &Path, flags: &[&str], code: i32) -> Result<(Value, [Str
 }
 
 fn few_truths() -> Result<(), Failed> {
-    let folder = six_images()?;
-    fs::write(folder.path().join("truth"), format!("0.ppm {GREY}\n"))?;
+    let directory = six_images()?;
+    fs::write(directory.path().join("truth"), format!("0.ppm {GREY}\n"))?;
     let open = "COULD NOT EVALUATE on 1 of 6 images; 5 have no ground truth: ground truth for 1 of 6 images, 16.7 %, \
                 at least 100 %";
     let passed = "PASSED on 1 of 6 images; 5 have no ground truth: all gates hold";
@@ -307,7 +321,7 @@ fn few_truths() -> Result<(), Failed> {
         (&[], evaluated, 0),
     ] {
         let flags = [&["--truth", "truth"], limits].concat();
-        let (json, [text, markdown, html, _]) = every_report(folder.path(), &flags, code)?;
+        let (json, [text, markdown, html, _]) = every_report(directory.path(), &flags, code)?;
         let summary = json["summary"].as_str().unwrap_or_default();
         ensure(summary.starts_with(words), summary)?;
         ensure(json["with_truth"] == 1 && json["pictures"] == 6, &json)?;
@@ -318,17 +332,36 @@ fn few_truths() -> Result<(), Failed> {
     Ok(())
 }
 
-fn new_errors() -> Result<(), Failed> {
-    let folder = six_images()?;
+/// The reports of a run against a reference, where all answers changed.
+struct Changed {
+    /// The run, by its place.
+    run: usize,
+    /// `new_errors` or `corrected`.
+    kind: &'static str,
+    json: Value,
+    text: String,
+    markdown: String,
+    html: String,
+    junit: String,
+}
+
+impl Changed {
+    fn against_reference(&self) -> &Value {
+        &self.json["runs"][self.run]["against_reference"]
+    }
+}
+
+/// Ground truth that the model of three classes has right everywhere, and the other one, which says `GREY`, nowhere.
+fn changed_answers() -> Result<[Changed; 2], Failed> {
+    let directory = six_images()?;
     let three = format!("onnx={}", small_model("three-classes.onnx").display());
     let with = |classes: &[u64], flags: &[&str], code: i32| {
         let lines = classes.iter().enumerate();
         let lines = lines.map(|(image, class)| format!("{image}.ppm {class}\n"));
-        fs::write(folder.path().join("truth"), lines.collect::<String>())?;
+        fs::write(directory.path().join("truth"), lines.collect::<String>())?;
         let flags = [&["--truth", "truth", &three], flags].concat();
-        every_report(folder.path(), &flags, code)
+        every_report(directory.path(), &flags, code)
     };
-    // Ground truth that the model of three classes has right everywhere, and the other one, which says `GREY`, nowhere.
     let (json, _) = with(&[0; 6], &[], 0)?;
     let mut classes = [0; 6];
     for wrong in json["runs"][0]["wrong"].as_array().ok_or("wrong")? {
@@ -337,61 +370,100 @@ fn new_errors() -> Result<(), Failed> {
         let place = place.and_then(|digit| digit.to_digit(10)).ok_or("digit")?;
         classes[place as usize] = wrong["answer"].as_u64().ok_or("answer")?;
     }
-    for (flags, code, kind, other) in [
-        (&["--max-drop", "0"][..], 1, "new_errors", "corrected"),
-        (&["--reference", "onnx"], 0, "corrected", "new_errors"),
-    ] {
-        let (json, reports) = with(&classes, flags, code)?;
-        let run = usize::from(kind == "new_errors");
-        let against = &json["runs"][run]["against_reference"];
-        let answers = against[kind].as_array().ok_or("answers")?;
-        ensure(
-            answers.len() == 6 && against[other] == serde_json::json!([]),
-            against,
-        )?;
+    let changed = |run, kind, flags: &[&str], code| {
+        let (json, [text, markdown, html, junit]) = with(&classes, flags, code)?;
+        Ok::<_, Failed>(Changed {
+            run,
+            kind,
+            json,
+            text,
+            markdown,
+            html,
+            junit,
+        })
+    };
+    Ok([
+        changed(1, "new_errors", &["--max-drop", "0"], 1)?,
+        changed(0, "corrected", &["--reference", "onnx"], 0)?,
+    ])
+}
+
+fn all_are_listed(reports: &[Changed; 2]) -> Result<(), Failed> {
+    for (changed, other) in reports.iter().zip(["corrected", "new_errors"]) {
+        let against = changed.against_reference();
+        let answers = against[changed.kind].as_array().ok_or("answers")?;
+        let is_right = answers.len() == 6 && against[other] == serde_json::json!([]);
+        ensure(is_right, against)?;
+    }
+    Ok(())
+}
+
+fn largest_change_first(reports: &[Changed; 2]) -> Result<(), Failed> {
+    for changed in reports {
+        let answers = &changed.against_reference()[changed.kind];
         let changes: Vec<f64> = answers
+            .as_array()
+            .ok_or("answers")?
             .iter()
             .filter_map(|it| Some(it["score"].as_f64()? - it["reference_score"].as_f64()?))
             .map(f64::abs)
             .collect();
-        ensure(
-            changes.len() == 6 && changes.is_sorted_by(|a, b| a >= b),
-            &changes,
-        )?;
-        let lost = against["classes"].as_array().ok_or("classes")?;
-        let counted = |key: &str| lost.iter().filter_map(|it| it[key].as_u64()).sum::<u64>();
+        let is_sorted = changes.len() == 6 && changes.is_sorted_by(|a, b| a >= b);
+        ensure(is_sorted, &changes)?;
+    }
+    Ok(())
+}
+
+fn counted_by_class(reports: &[Changed; 2]) -> Result<(), Failed> {
+    for (changed, expected) in reports.iter().zip([[6, 0], [0, 6]]) {
+        let classes = changed.against_reference()["classes"].as_array();
+        let classes = classes.ok_or("classes")?;
+        let counted = |key: &str| {
+            classes
+                .iter()
+                .filter_map(|it| it[key].as_u64())
+                .sum::<u64>()
+        };
         let counts = [counted("lost"), counted("gained")];
-        ensure(counts == if run == 1 { [6, 0] } else { [0, 6] }, counts)?;
-        let words = format!("{}: 6 images", kind.replace('_', " "));
-        let [text, markdown, html, junit] = reports;
-        for report in [text, markdown, html].map(|report| report.to_lowercase()) {
-            ensure(
-                report.contains(&words) && report.contains("classes by loss"),
-                report,
-            )?;
+        ensure(counts == expected, counts)?;
+    }
+    Ok(())
+}
+
+fn named_in_texts(reports: &[Changed; 2]) -> Result<(), Failed> {
+    for changed in reports {
+        let words = format!("{}: 6 images", changed.kind.replace('_', " "));
+        for report in [&changed.text, &changed.markdown, &changed.html] {
+            let report = report.to_lowercase();
+            let is_named = report.contains(&words) && report.contains("classes by loss");
+            ensure(is_named, report)?;
         }
-        let document = roxmltree::Document::parse(&junit)?;
-        let cases = document.descendants().filter(|node| {
+    }
+    Ok(())
+}
+
+fn cases_of_junit(reports: &[Changed; 2]) -> Result<(), Failed> {
+    for (changed, expected) in reports.iter().zip([[6, 6], [6, 0]]) {
+        let document = roxmltree::Document::parse(&changed.junit)?;
+        let is_change = |node: &roxmltree::Node<'_, '_>| {
             let name = node.attribute("name").unwrap_or_default();
             node.has_tag_name("testcase")
-                && ["new error ", "corrected "]
-                    .iter()
-                    .any(|kind| name.starts_with(kind))
-        });
-        let failed = cases
-            .clone()
-            .filter(|case| case.children().any(|it| it.has_tag_name("failure")));
-        let found = [cases.clone().count(), failed.count()];
-        ensure(found == if run == 1 { [6, 6] } else { [6, 0] }, junit)?;
+                && (name.starts_with("new error ") || name.starts_with("corrected "))
+        };
+        let cases: Vec<_> = document.descendants().filter(is_change).collect();
+        let is_failed =
+            |case: &&roxmltree::Node<'_, '_>| case.children().any(|it| it.has_tag_name("failure"));
+        let found = [cases.len(), cases.iter().filter(is_failed).count()];
+        ensure(found == expected, &changed.junit)?;
     }
     Ok(())
 }
 
 fn min_truth() -> Result<(), Failed> {
-    let folder = six_images()?;
-    fs::write(folder.path().join("truth"), format!("0.ppm {GREY}\n"))?;
+    let directory = six_images()?;
+    fs::write(directory.path().join("truth"), format!("0.ppm {GREY}\n"))?;
     let flags = ["--truth", "truth", "--min-truth", "1"];
-    let (json, [text, markdown, html, junit]) = every_report(folder.path(), &flags, 1)?;
+    let (json, [text, markdown, html, junit]) = every_report(directory.path(), &flags, 1)?;
     ensure(json["verdict"] == "disagree", &json["verdict"])?;
     ensure(
         json["gates"][0]["name"] == "min-truth" && json["gates"][0]["passed"] == false,
@@ -413,22 +485,22 @@ fn min_truth() -> Result<(), Failed> {
 }
 
 fn min_truth_limit() -> Result<(), Failed> {
-    let folder = six_images()?;
+    let directory = six_images()?;
     let lines = ["0", "1", "2"].map(|image| format!("{image}.ppm {GREY}\n"));
-    fs::write(folder.path().join("truth"), lines.concat())?;
+    fs::write(directory.path().join("truth"), lines.concat())?;
     for (least, code) in [("50%", 0), ("0.500000000000000001", 1)] {
         let flags = ["--truth", "truth", "--min-truth", least];
-        every_report(folder.path(), &flags, code)?;
+        every_report(directory.path(), &flags, code)?;
     }
     Ok(())
 }
 
 fn failed_image() -> Result<(), Failed> {
-    let folder = six_images()?;
+    let directory = six_images()?;
     let lines = (0..6).map(|image| format!("{image}.ppm {GREY}\n"));
-    fs::write(folder.path().join("truth"), lines.collect::<String>())?;
-    fs::write(folder.path().join("images/3.ppm"), "P6 8 8 255\n")?;
-    let (json, _) = every_report(folder.path(), &["--truth", "truth"], 2)?;
+    fs::write(directory.path().join("truth"), lines.collect::<String>())?;
+    fs::write(directory.path().join("images/3.ppm"), "P6 8 8 255\n")?;
+    let (json, _) = every_report(directory.path(), &["--truth", "truth"], 2)?;
     ensure(
         json["without_picture"] == serde_json::json!([]) && json["with_truth"] == 6,
         &json,
@@ -443,13 +515,13 @@ fn failed_image() -> Result<(), Failed> {
 }
 
 fn only_answered_images_count() -> Result<(), Failed> {
-    let folder = six_images()?;
+    let directory = six_images()?;
     let lines = (0..6).map(|image| format!("{image}.ppm {GREY}\n"));
-    fs::write(folder.path().join("truth"), lines.collect::<String>())?;
+    fs::write(directory.path().join("truth"), lines.collect::<String>())?;
     for image in 0..6 {
-        let path = folder.path().join(format!("images/{image}.ppm"));
+        let path = directory.path().join(format!("images/{image}.ppm"));
         fs::write(path, "P6 8 8 255\n")?;
-        let (json, [text, ..]) = every_report(folder.path(), &["--truth", "truth"], 2)?;
+        let (json, [text, ..]) = every_report(directory.path(), &["--truth", "truth"], 2)?;
         let last = text.lines().next().unwrap_or_default();
         let words = format!("; {} of 6 images counted", 5 - image);
         ensure(
@@ -462,20 +534,20 @@ fn only_answered_images_count() -> Result<(), Failed> {
 }
 
 fn wrong_class_directory() -> Result<(), Failed> {
-    let folder = six_images()?;
+    let directory = six_images()?;
     let labels: Vec<_> = (0..12).map(|class| format!("class {class}\n")).collect();
-    fs::write(folder.path().join("labels"), labels.concat())?;
+    fs::write(directory.path().join("labels"), labels.concat())?;
     let mut command = evaluate(&["onnx", "--truth-folders", "--labels", "labels", "-m"]);
-    command.current_dir(folder.path());
+    command.current_dir(directory.path());
     let result = run(command
         .arg(small_model("plain.onnx"))
         .args(["-i", "images"]));
     expect_code(&result, 2)?;
-    let words = "all 6 images are in the directory `images`, which is not a class of the model";
+    let words = "all 6 images are in the directory \"images\", which is not a class of the model";
     let of_class = result
         .stderr
         .lines()
-        .filter(|line| line.contains("`images`"));
+        .filter(|line| line.contains("\"images\""));
     ensure(
         result.stderr.contains(words) && of_class.count() == 1,
         &result,
@@ -483,11 +555,11 @@ fn wrong_class_directory() -> Result<(), Failed> {
 }
 
 fn remarks() -> Result<(), Failed> {
-    let folder = six_images()?;
+    let directory = six_images()?;
     let lines = (0..6).map(|image| format!("{image}.ppm {GREY}\n"));
-    fs::write(folder.path().join("truth"), lines.collect::<String>())?;
+    fs::write(directory.path().join("truth"), lines.collect::<String>())?;
     let flags = ["--truth", "truth", "--min-top1", "98%"];
-    let (json, reports) = every_report(folder.path(), &flags, 0)?;
+    let (json, reports) = every_report(directory.path(), &flags, 0)?;
     let words = "too few images to establish 98 %";
     let remark = json["runs"][0]["gates"][0]["remark"].as_str();
     ensure(
@@ -501,13 +573,13 @@ fn remarks() -> Result<(), Failed> {
 }
 
 fn drop_remark() -> Result<(), Failed> {
-    let folder = six_images()?;
+    let directory = six_images()?;
     let lines = (0..6).map(|image| format!("{image}.ppm {GREY}\n"));
-    fs::write(folder.path().join("truth"), lines.collect::<String>())?;
+    fs::write(directory.path().join("truth"), lines.collect::<String>())?;
     // Of 6 images without a difference the interval ends at 39 points.
     for (most, has_remark) in [("38%", true), ("40%", false)] {
         let flags = ["--truth", "truth", "--max-drop", most, "onnx"];
-        let (json, [text, ..]) = every_report(folder.path(), &flags, 0)?;
+        let (json, [text, ..]) = every_report(directory.path(), &flags, 0)?;
         let remark = &json["runs"][1]["gates"][0]["remark"];
         ensure(remark.is_string() == has_remark, remark)?;
         let words = "too few images to establish a drop of at most 38 %";
@@ -517,10 +589,11 @@ fn drop_remark() -> Result<(), Failed> {
 }
 
 fn duplicates() -> Result<(), Failed> {
-    let folder = six_images()?;
+    let directory = six_images()?;
     let lines = (0..6).map(|image| format!("{image}.ppm {GREY}\n"));
-    fs::write(folder.path().join("truth"), lines.collect::<String>())?;
-    let (json, [text, markdown, html, _]) = every_report(folder.path(), &["--truth", "truth"], 0)?;
+    fs::write(directory.path().join("truth"), lines.collect::<String>())?;
+    let (json, [text, markdown, html, _]) =
+        every_report(directory.path(), &["--truth", "truth"], 0)?;
     let path = |image: usize| Path::new("images").join(format!("{image}.ppm"));
     let pair = serde_json::json!([{ "path": path(5), "same_as": path(0) }]);
     ensure(json["duplicates"] == pair, &json["duplicates"])?;
@@ -533,26 +606,26 @@ fn duplicates() -> Result<(), Failed> {
 }
 
 /// Moves the images into one directory for each class.
-fn class_folders(folder: &Path, classes: [usize; 6]) -> Result<(), Failed> {
+fn class_folders(directory: &Path, classes: [usize; 6]) -> Result<(), Failed> {
     for (image, class) in classes.iter().enumerate() {
-        let class = folder.join(format!("images/{class}"));
+        let class = directory.join(format!("images/{class}"));
         fs::create_dir_all(&class)?;
         let name = format!("{image}.ppm");
-        fs::rename(folder.join("images").join(&name), class.join(&name))?;
+        fs::rename(directory.join("images").join(&name), class.join(&name))?;
     }
     Ok(())
 }
 
-fn copies_in_folders() -> Result<(), Failed> {
-    let folder = six_images()?;
-    class_folders(folder.path(), [GREY, GREY, GREY, GREY, GREY, 11])?;
+fn copies_in_directories() -> Result<(), Failed> {
+    let directory = six_images()?;
+    class_folders(directory.path(), [GREY, GREY, GREY, GREY, GREY, 11])?;
     let flags = ["--truth-folders", "--recursive"];
-    let (json, _) = every_report(folder.path(), &flags, 2)?;
+    let (json, _) = every_report(directory.path(), &flags, 2)?;
     let failures = json["failures"].as_array().ok_or("failures")?;
     let message = failures[0]["message"].as_str().unwrap_or_default();
     let first = Path::new("images").join(GREY.to_string()).join("0.ppm");
     let words = format!(
-        "has the content of {}, but the ground truth says `11` here and `{GREY}` there",
+        "has the content of {}, but the ground truth says \"11\" here and \"{GREY}\" there",
         first.display()
     );
     ensure(failures.len() == 1 && message.contains(&words), failures)?;
@@ -560,9 +633,9 @@ fn copies_in_folders() -> Result<(), Failed> {
 }
 
 fn copies_of_one_class() -> Result<(), Failed> {
-    let folder = six_images()?;
-    class_folders(folder.path(), [GREY; 6])?;
+    let directory = six_images()?;
+    class_folders(directory.path(), [GREY; 6])?;
     let flags = ["--truth-folders", "--recursive"];
-    let (json, _) = every_report(folder.path(), &flags, 0)?;
+    let (json, _) = every_report(directory.path(), &flags, 0)?;
     ensure(json["runs"][0]["top"]["1"]["count"] == 6, &json["runs"][0])
 }

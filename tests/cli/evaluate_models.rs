@@ -59,21 +59,21 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
 
 /// A directory with the images, truth and models of a test.
 struct Place {
-    folder: TempDir,
+    directory: TempDir,
     mean: &'static str,
     scale: &'static str,
 }
 
 impl Place {
     fn new() -> Result<Self, Failed> {
-        let folder = tempfile::tempdir()?;
-        fs::create_dir(folder.path().join("images"))?;
+        let directory = tempfile::tempdir()?;
+        fs::create_dir(directory.path().join("images"))?;
         for (index, color) in COLORS.iter().enumerate() {
             let bytes = [&b"P6 8 8 255\n"[..], &color.repeat(64)].concat();
-            fs::write(folder.path().join(format!("images/{index}.ppm")), bytes)?;
+            fs::write(directory.path().join(format!("images/{index}.ppm")), bytes)?;
         }
         Ok(Self {
-            folder,
+            directory,
             mean: "0",
             scale: "1",
         })
@@ -89,7 +89,7 @@ impl Place {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     /// Copies a model, with labels beside it; returns the run.
@@ -112,7 +112,7 @@ impl Place {
     ) -> Result<(Run, Value), Failed> {
         fs::write(self.path("truth"), truth)?;
         let mut command = classify();
-        command.current_dir(self.folder.path()).arg("evaluate");
+        command.current_dir(self.directory.path()).arg("evaluate");
         command.args(runs).args(flags).args([
             "-i",
             "images",
@@ -267,7 +267,7 @@ fn no_labels() -> Result<(), Failed> {
     let (result, json) = place.evaluate(&[&none, &base], &lines(names), &[], 2)?;
     let error = json["runs"][0]["error"].as_str().unwrap_or_default();
     ensure(
-        error.contains("names classes, such as `name3`, but this model has no labels"),
+        error.contains("names classes, such as \"name3\", but this model has no labels"),
         error,
     )?;
     ensure(result.stderr.contains("--labels FILE"), &result)?;
@@ -297,9 +297,9 @@ fn several_truths() -> Result<(), Failed> {
     let multi = place.model("multi", &case("multilabel_sigmoid"), &[])?;
     let (result, json) = place.evaluate(&[&multi, &single], &several_csv(), &[], 2)?;
     ensure(
-        result
-            .stderr
-            .contains("line 2: 0.ppm has the classes `0|1`, but the classes of this model exclude"),
+        result.stderr.contains(
+            "line 2: 0.ppm has the classes \"0|1\", but the classes of this model exclude",
+        ),
         &result,
     )?;
     ensure(
@@ -310,7 +310,7 @@ fn several_truths() -> Result<(), Failed> {
     ensure(
         result
             .stderr
-            .contains("line 2: 0.ppm has the classes `3` and `1`"),
+            .contains("line 2: 0.ppm has the classes \"3\" and \"1\""),
         &result,
     )?;
     // A single-label model whose classes are said not to exclude each other.

@@ -73,7 +73,7 @@ const IMAGES: usize = 125;
 
 /// The images, and evaluations of them that several tests read.
 struct Numbers {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     /// Ground truth that `plain.onnx` has right on 108 of 125 images: 86.4 % exactly, which no binary fraction is.
     mostly_right: Vec<u64>,
     /// The evaluation of two models that differ.
@@ -97,8 +97,8 @@ fn for_two_models() -> Vec<u64> {
 
 impl Numbers {
     fn new() -> Result<Self, Failed> {
-        let folder = tempfile::tempdir()?;
-        let images = folder.path().join("images");
+        let directory = tempfile::tempdir()?;
+        let images = directory.path().join("images");
         fs::create_dir(&images)?;
         for image in 0..IMAGES {
             let color = [37, 91, 151].map(|step| (image * step % 256) as u8);
@@ -121,7 +121,7 @@ impl Numbers {
         }
         let two = evaluated(&images, &two_models(), &for_two_models(), &[], 0)?;
         Ok(Self {
-            folder,
+            directory,
             mostly_right,
             two,
         })
@@ -135,7 +135,7 @@ impl Numbers {
         code: i32,
     ) -> Result<(Run, Value), Failed> {
         evaluated(
-            &self.folder.path().join("images"),
+            &self.directory.path().join("images"),
             runs,
             classes,
             flags,
@@ -274,9 +274,9 @@ fn evaluated(
     flags: &[&str],
     code: i32,
 ) -> Result<(Run, Value), Failed> {
-    let folder = tempfile::tempdir()?;
-    let truth = folder.path().join("truth");
-    let report = folder.path().join("report.json");
+    let directory = tempfile::tempdir()?;
+    let truth = directory.path().join("truth");
+    let report = directory.path().join("report.json");
     let lines = classes.iter().enumerate();
     let lines = lines.map(|(image, class)| format!("{image:03}.ppm {class}\n"));
     fs::write(&truth, lines.collect::<String>())?;

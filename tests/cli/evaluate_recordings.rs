@@ -46,8 +46,8 @@ fn evaluate(
 const BOTH: [&str; 2] = ["a.ppm", "b.ppm"];
 
 fn reference() -> Result<(), Failed> {
-    let (folder, ..) = small_images()?;
-    let at = folder.path();
+    let (directory, ..) = small_images()?;
+    let at = directory.path();
     fs::write(at.join("truth"), "a.ppm 10\nb.ppm 10\n")?;
     evaluate(at, "plain.onnx", &BOTH, &["--record", "old.jsonl"], 0)?;
     let flags = ["--against", "old.jsonl", "--max-drop", "0"];
@@ -69,8 +69,8 @@ fn reference() -> Result<(), Failed> {
 }
 
 fn other_model() -> Result<(), Failed> {
-    let (folder, ..) = small_images()?;
-    let at = folder.path();
+    let (directory, ..) = small_images()?;
+    let at = directory.path();
     fs::write(at.join("truth"), "a.ppm 10\nb.ppm 10\n")?;
     evaluate(at, "plain.onnx", &BOTH, &["--record", "old.jsonl"], 0)?;
     let against = ["--against", "old.jsonl"];
@@ -78,6 +78,11 @@ fn other_model() -> Result<(), Failed> {
     ensure(
         result.stderr.contains("is another file than the recorded")
             && result.stderr.contains("--other-model"),
+        &result,
+    )?;
+    // No run took the images, but they were given.
+    ensure(
+        !result.stderr.contains("not given") && !result.stdout.contains("without an image"),
         &result,
     )?;
     let flags = [
@@ -107,8 +112,8 @@ fn other_model() -> Result<(), Failed> {
 }
 
 fn images() -> Result<(), Failed> {
-    let (folder, ..) = small_images()?;
-    let at = folder.path();
+    let (directory, ..) = small_images()?;
+    let at = directory.path();
     fs::write(at.join("truth"), "a.ppm 10\nb.ppm 10\n")?;
     evaluate(at, "plain.onnx", &BOTH, &["--record", "both.jsonl"], 0)?;
     evaluate(at, "plain.onnx", &["a.ppm"], &["--record", "one.jsonl"], 0)?;
@@ -129,8 +134,8 @@ fn images() -> Result<(), Failed> {
 }
 
 fn labels() -> Result<(), Failed> {
-    let (folder, ..) = small_images()?;
-    let at = folder.path();
+    let (directory, ..) = small_images()?;
+    let at = directory.path();
     fs::write(at.join("truth"), "a.ppm\tclass 10\nb.ppm\tclass 10\n")?;
     let names = |order: Vec<usize>| {
         let names = order.iter().map(|class| format!("class {class}\n"));

@@ -19,9 +19,20 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("openvinos_fault_with_an_int8_concat_is_a_note", concat),
         ("saturation_in_the_model_qualifies_agreement", saturated),
     ];
-    let on_engines: [(&str, Test); 2] = [
+    let on_engines: [(&str, Test); 7] = [
         ("the_values_of_a_top_k_are_no_classes", top_k),
+        ("values_in_descending_order_are_a_warning", descending),
+        (
+            "tensorflow_values_of_a_top_k_are_no_classes",
+            tensorflow_values,
+        ),
+        ("tensorflow_ids_are_classes", tensorflow_ids),
+        (
+            "a_tensorflow_softmax_is_not_applied_twice",
+            tensorflow_softmax,
+        ),
         ("the_ids_of_a_top_k_are_classes", top_k_ids),
+        ("ids_that_nothing_states_are_a_warning", unstated_ids),
     ];
     on_photos
         .map(|(name, test)| with_set_up.test(format!("exported::{name}"), test))
@@ -116,13 +127,15 @@ const QUANTIZED: [&str; 10] = [
 
 fn dequantized() -> Result<(), Failed> {
     let directory = models()?;
+    let mut flags = QUANTIZED;
+    (flags[3], flags[5]) = ("128", "64");
     for (backend, model) in [
         ("openvino", "dequantized.onnx"),
         ("onnx", "dequantized.onnx"),
         ("rten", "dequantized.onnx"),
         ("openvino", "dequantized.xml"),
     ] {
-        let found = answers(backend, &directory.path().join(model), &QUANTIZED);
+        let found = answers(backend, &directory.path().join(model), &flags);
         expect_numpys(directory.path(), "dequantized", &found)?;
     }
     Ok(())
@@ -139,11 +152,11 @@ fn clipped() -> Result<(), Failed> {
         expect_code(&found, 0)?;
         Ok::<_, Failed>(found.stderr)
     };
-    // The input holds -2.34 to 2.76.
-    let text = warnings("80")?;
+    // The input holds -3.66 to 4.31.
+    let text = warnings("40")?;
     ensure(
         text.contains("warning: the model's input is u8 with a quantization")
-            && text.contains("32 of 256 values are clipped, by up to 21 steps"),
+            && text.contains("81 of 256 values are clipped, by up to 66 steps"),
         &text,
     )?;
     let text = warnings("100")?;
@@ -184,7 +197,7 @@ fn saturated() -> Result<(), Failed> {
     Ok(())
 }
 
-/// OpenVINO reads these formats; the program does not read their graphs.
+/// Only OpenVINO reads these formats. The program does not read the graphs of Paddle.
 fn top(file: &str, flags: &[&str]) -> Result<Run, Failed> {
     let (_directory, image, other) = small_images()?;
     let mut command: Command = classify();
@@ -200,17 +213,99 @@ fn top_k() -> Result<(), Failed> {
     let found = top("paddle-top-k.pdmodel", &[])?;
     expect_code(&found, 2)?;
     for words in [
-        "`best` f32[1, 5] and `ids` i64[1, 5] have the same shape",
+        r#""best" f32[1, 5] and "ids" i64[1, 5] have the same shape"#,
         "a position would be a rank",
         "hint: give the output of the class ids as --output-name",
     ] {
         ensure(found.stderr.contains(words), &found.stderr)?;
     }
-    // OpenVINO drops the ids of a frozen graph. Two images of five values in order are no chance.
-    let found = top("tensorflow-top-k.pb", &["--quiet"])?;
+    Ok(())
+}
+
+fn descending() -> Result<(), Failed> {
+    // Two images of five values in order are no chance.
+    let found = top("paddle-values.pdmodel", &["--quiet"])?;
     expect_code(&found, 0)?;
     let words = "warning: the output for the first 2 images is in descending order";
     ensure(found.stderr.contains(words), &found.stderr)
+}
+
+fn unstated_ids() -> Result<(), Failed> {
+    let found = top("paddle-ids.pdmodel", &["--quiet"])?;
+    expect_code(&found, 0)?;
+    let words = "if it holds the ids of the best classes, a position is a rank";
+    ensure(found.stderr.contains(words), &found.stderr)
+}
+
+fn tensorflow_values() -> Result<(), Failed> {
+    // OpenVINO drops the ids of the first one.
+    for file in [
+        "tensorflow-top-k.pb",
+        "tensorflow-saved-values",
+        "tensorflow-saved-top-k",
+    ] {
+        let found = top(file, &[])?;
+        expect_code(&found, 2)?;
+        let words = "the model's output contains the sorted values of its operator TopKV2";
+        ensure(found.stderr.contains(words), &found.stderr)?;
+    }
+    Ok(())
+}
+
+fn tensorflow_ids() -> Result<(), Failed> {
+    let whole = classes(&top("tensorflow.pb", &["--top", "5", "--format", "json"])?)?;
+    let best = whole.iter().map(|ids| ids[..1].to_vec()).collect();
+    let ids = &["--output-name", "ids"][..];
+    for (file, flags, operator, expected) in [
+        ("tensorflow-ids.pb", &[][..], "TopKV2", &whole),
+        ("tensorflow-saved-top-k", ids, "TopKV2", &whole),
+        ("tensorflow-arg-max.pb", &[], "ArgMax", &best),
+    ] {
+        let found = top(file, &[flags, &["--format", "json"]].concat())?;
+        expect_code(&found, 0)?;
+        let words =
+            format!("gives class ids without scores (the model's last operator, {operator})");
+        ensure(found.stderr.contains(&words), &found.stderr)?;
+        ensure(classes(&found)? == *expected, found)?;
+    }
+    Ok(())
+}
+
+fn tensorflow_softmax() -> Result<(), Failed> {
+    let scores = |file: &str| -> Result<Vec<f64>, Failed> {
+        let found = top(file, &["--top", "12", "--format", "json"])?;
+        expect_code(&found, 0)?;
+        // The graph decides, not the outputs.
+        ensure(!found.stderr.contains("inferred"), &found.stderr)?;
+        of_top(&found, "score")?
+            .concat()
+            .iter()
+            .map(|score| score.as_f64().ok_or_else(|| "no score".into()))
+            .collect()
+    };
+    let of_logits = scores("tensorflow.pb")?;
+    ensure(of_logits.len() == 24, &of_logits)?;
+    for file in ["tensorflow-softmax.pb", "tensorflow-saved-softmax"] {
+        let own = scores(file)?;
+        let mut pairs = own.iter().zip(&of_logits);
+        let is_same = pairs.all(|(one, other)| (one - other).abs() < 1e-6);
+        ensure(is_same && own.len() == of_logits.len(), (file, own))?;
+    }
+    Ok(())
+}
+
+/// The values of `key` of the best classes of each image.
+fn of_top(run: &Run, key: &str) -> Result<Vec<Vec<Value>>, Failed> {
+    let line = |line: &str| -> Result<Vec<Value>, Failed> {
+        let answer: Value = serde_json::from_str(line)?;
+        let top = answer["top"].as_array().ok_or("no classes")?;
+        Ok(top.iter().map(|class| class[key].clone()).collect())
+    };
+    run.stdout.lines().map(line).collect()
+}
+
+fn classes(run: &Run) -> Result<Vec<Vec<Value>>, Failed> {
+    of_top(run, "class_id")
 }
 
 fn top_k_ids() -> Result<(), Failed> {
@@ -220,17 +315,9 @@ fn top_k_ids() -> Result<(), Failed> {
     )?;
     expect_code(&found, 0)?;
     let words =
-        "the model gives class ids without scores (integers next to the output `best` f32[1, 5]";
+        r#"the model gives class ids without scores (integers next to the output "best" f32[1, 5]"#;
     ensure(found.stderr.contains(words), &found.stderr)?;
     let whole = top("paddle.pdmodel", &["--top", "5", "--format", "json"])?;
     expect_code(&whole, 0)?;
-    let classes = |run: &Run| -> Result<Vec<Vec<Value>>, Failed> {
-        let line = |line: &str| -> Result<Vec<Value>, Failed> {
-            let answer: Value = serde_json::from_str(line)?;
-            let top = answer["top"].as_array().ok_or("no classes")?;
-            Ok(top.iter().map(|class| class["class_id"].clone()).collect())
-        };
-        run.stdout.lines().map(line).collect()
-    };
     ensure(classes(&found)? == classes(&whole)?, (found, whole))
 }

@@ -37,8 +37,8 @@ fn squeezenet() -> PathBuf {
 
 /// The mean in the file beside the model has its channels in reverse order.
 fn reversed_mean() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let at = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir()?;
+    let at = |name: &str| directory.path().join(name);
     let good = set_up("models/mobilenet-v2");
     for file in ["model.onnx", "config.json"] {
         fs::copy(good.join(file), at(file))?;
@@ -58,8 +58,8 @@ fn reversed_mean() -> Result<(), Failed> {
 }
 
 fn swapped_channels() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let recorded = folder.path().join("recorded.jsonl");
+    let directory = tempfile::tempdir()?;
+    let recorded = directory.path().join("recorded.jsonl");
     let on_squeezenet = |arguments: &[&str], code: i32| {
         let mut command = compare(arguments);
         command.arg(&recorded).arg("-m").arg(squeezenet());
@@ -73,7 +73,7 @@ fn swapped_channels() -> Result<(), Failed> {
 
 /// SqueezeNet with another value of one weight.
 struct Perturbed {
-    _folder: TempDir,
+    _directory: TempDir,
     model: PathBuf,
     /// The index and the name of the node that has the weight.
     index: u64,
@@ -82,15 +82,15 @@ struct Perturbed {
 
 impl Perturbed {
     fn new() -> Result<Self, Failed> {
-        let folder = tempfile::tempdir()?;
-        let model = folder.path().join("bad.onnx");
+        let directory = tempfile::tempdir()?;
+        let model = directory.path().join("bad.onnx");
         let planted = python("perturb.py", [squeezenet().as_os_str(), model.as_os_str()])?;
         let (index, name) = planted
             .trim()
             .split_once('\t')
             .ok_or("an index and a name")?;
         Ok(Self {
-            _folder: folder,
+            _directory: directory,
             model,
             index: index.parse()?,
             name: name.to_owned(),
@@ -150,8 +150,8 @@ fn bisect() -> Result<(), Failed> {
 }
 
 fn cut_weights() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let cut = folder.path().join("cut.xml");
+    let directory = tempfile::tempdir()?;
+    let cut = directory.path().join("cut.xml");
     fs::copy(squeezenet().with_extension("xml"), &cut)?;
     let weights = fs::read(squeezenet().with_extension("bin"))?;
     fs::write(cut.with_extension("bin"), &weights[..weights.len() / 2])?;

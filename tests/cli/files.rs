@@ -55,10 +55,10 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
         .collect()
 }
 
-/// Every file below `folder`, with its content.
-fn tree(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>, Failed> {
+/// Every file below `directory`, with its content.
+fn tree(directory: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>, Failed> {
     let mut all = BTreeMap::new();
-    for entry in fs::read_dir(folder)? {
+    for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         if path.is_dir() {
             all.extend(tree(&path)?);
@@ -90,8 +90,8 @@ fn model_with_files(data: &str, labels: &str) -> Vec<u8> {
 }
 
 /// A directory with every kind of file that is read. The names of the files.
-fn everything(folder: &Path) -> Result<Vec<&'static str>, Failed> {
-    let at = |name: &str| folder.join(name);
+fn everything(directory: &Path) -> Result<Vec<&'static str>, Failed> {
+    let at = |name: &str| directory.join(name);
     for name in ["plain.xml", "plain.bin", "plain.onnx"] {
         fs::copy(small_model(name), at(name))?;
     }
@@ -155,7 +155,7 @@ fn everything(folder: &Path) -> Result<Vec<&'static str>, Failed> {
 
 fn refused(
     result: &Run,
-    folder: &Path,
+    directory: &Path,
     before: &BTreeMap<PathBuf, Vec<u8>>,
     words: &str,
 ) -> Result<(), Failed> {
@@ -164,17 +164,17 @@ fn refused(
         result.stderr.contains(words) && result.stderr.contains("\nhint: "),
         (words, result),
     )?;
-    let after = tree(folder)?;
+    let after = tree(directory)?;
     ensure(after == *before, (after.keys().collect::<Vec<_>>(), result))
 }
 
 fn replaces_nothing() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let files = everything(folder.path())?;
-    let before = tree(folder.path())?;
+    let directory = tempfile::tempdir()?;
+    let files = everything(directory.path())?;
+    let before = tree(directory.path())?;
     let command = |arguments: &[&str]| {
         let mut command = classify();
-        command.current_dir(folder.path()).args(arguments);
+        command.current_dir(directory.path()).args(arguments);
         command
     };
     let classifies: &[&[&str]] = &[
@@ -271,11 +271,14 @@ fn replaces_nothing() -> Result<(), Failed> {
         for file in &files {
             let result = run(command(arguments).args(["-i", "images/a.ppm", "-o", file]));
             if result.stderr.contains("which is read") {
-                refused(&result, folder.path(), &before, file)?;
+                refused(&result, directory.path(), &before, file)?;
                 read.push(*file);
             } else {
                 // It was none of its files: what else is wrong, or nothing, is another test's.
-                fs::write(folder.path().join(file), &before[&folder.path().join(file)])?;
+                fs::write(
+                    directory.path().join(file),
+                    &before[&directory.path().join(file)],
+                )?;
             }
         }
     }
@@ -283,10 +286,13 @@ fn replaces_nothing() -> Result<(), Failed> {
         for file in &files {
             let result = run(command(arguments).args(["-i", "images/a.ppm", "--record", file]));
             if result.stderr.contains("which is read") {
-                refused(&result, folder.path(), &before, file)?;
+                refused(&result, directory.path(), &before, file)?;
                 read.push(*file);
             } else {
-                fs::write(folder.path().join(file), &before[&folder.path().join(file)])?;
+                fs::write(
+                    directory.path().join(file),
+                    &before[&directory.path().join(file)],
+                )?;
             }
         }
     }
@@ -301,13 +307,13 @@ fn replaces_nothing() -> Result<(), Failed> {
         "truth.json",
     ];
     fs::rename(
-        folder.path().join("truth.csv"),
-        folder.path().join("truth.json"),
+        directory.path().join("truth.csv"),
+        directory.path().join("truth.json"),
     )?;
-    let before = tree(folder.path())?;
+    let before = tree(directory.path())?;
     for report in ["truth.json", "config.json", "onnx/preprocessor_config.json"] {
         let result = run(command(&evaluate).args(["--report", report]));
-        refused(&result, folder.path(), &before, report)?;
+        refused(&result, directory.path(), &before, report)?;
         read.push(if report == "truth.json" {
             "truth.csv"
         } else {
@@ -316,55 +322,55 @@ fn replaces_nothing() -> Result<(), Failed> {
     }
     let missed: Vec<_> = files.iter().filter(|file| !read.contains(file)).collect();
     ensure(missed.is_empty(), missed)?;
-    ensure(tree(folder.path())? == before, "something was written")
+    ensure(tree(directory.path())? == before, "something was written")
 }
 
 fn list_on_stdin() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    everything(folder.path())?;
-    let before = tree(folder.path())?;
-    let list = fs::File::open(folder.path().join("list.txt"))?;
+    let directory = tempfile::tempdir()?;
+    everything(directory.path())?;
+    let before = tree(directory.path())?;
+    let list = fs::File::open(directory.path().join("list.txt"))?;
     let mut command = classify();
-    command.current_dir(folder.path()).stdin(list);
+    command.current_dir(directory.path()).stdin(list);
     command.args(["-m", "plain.onnx", "--backend", "rten", "-i", "-"]);
     let result = run(command.args(["-o", "./list.txt"]));
-    refused(&result, folder.path(), &before, "the list on stdin")
+    refused(&result, directory.path(), &before, "the list on stdin")
 }
 
 /// Files that are named, and those that only the model names.
 fn stdout_to_input() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    everything(folder.path())?;
-    let before = tree(folder.path())?;
+    let directory = tempfile::tempdir()?;
+    everything(directory.path())?;
+    let before = tree(directory.path())?;
     for (model, target) in [
         ("plain.onnx", "labels.txt"),
         ("plain.xml", "plain.bin"),
         ("onnx/data.onnx", "onnx/weights.data"),
     ] {
         let mut command = classify();
-        command.current_dir(folder.path());
+        command.current_dir(directory.path());
         command.args(["-m", model, "--backend", "openvino", "-i", "images"]);
         command.args(["--labels", "labels.txt"]);
         let appended = fs::File::options()
             .append(true)
-            .open(folder.path().join(target))?;
+            .open(directory.path().join(target))?;
         let status = command
             .stdout(appended)
             .stderr(std::process::Stdio::null())
             .status()?;
         ensure(status.code() == Some(2), (target, status))?;
-        ensure(tree(folder.path())? == before, target)?;
+        ensure(tree(directory.path())? == before, target)?;
     }
     Ok(())
 }
 
 fn two_outputs() -> Result<(), Failed> {
-    let (folder, _, _) = small_images()?;
-    fs::create_dir(folder.path().join("sub"))?;
-    fs::write(folder.path().join("old.json"), "old")?;
+    let (directory, _, _) = small_images()?;
+    fs::create_dir(directory.path().join("sub"))?;
+    fs::write(directory.path().join("old.json"), "old")?;
     #[cfg(unix)]
-    std::os::unix::fs::symlink("new.json", folder.path().join("link.json"))?;
-    let before = tree(folder.path())?;
+    std::os::unix::fs::symlink("new.json", directory.path().join("link.json"))?;
+    let before = tree(directory.path())?;
     let pairs = [
         ["new.json", "./new.json"],
         ["new.json", "sub/../new.json"],
@@ -377,14 +383,14 @@ fn two_outputs() -> Result<(), Failed> {
     for flags in [["--record", "--report"], ["--report", "--report"]] {
         for [one, other] in pairs {
             let mut command = classify();
-            command.current_dir(folder.path());
+            command.current_dir(directory.path());
             command.args([
                 "compare", "rten", "rten", "-i", "a.ppm", "--color", "rgb", "-m",
             ]);
             command.arg(small_model("plain.onnx"));
             command.args([flags[0], one, flags[1], other]);
             let result = run(&mut command);
-            refused(&result, folder.path(), &before, "are the same file")?;
+            refused(&result, directory.path(), &before, "are the same file")?;
             ensure(
                 result.stderr.contains(one) && result.stderr.contains(other),
                 result,
@@ -396,8 +402,8 @@ fn two_outputs() -> Result<(), Failed> {
 
 /// The verdict is that two models differ, in the last digits, and some rate is too low: both are exit code 1.
 fn reports_first(kind: &str) -> Result<Reports, Failed> {
-    let (folder, a, b) = small_images()?;
-    let truth = folder.path().join("truth.txt");
+    let (directory, a, b) = small_images()?;
+    let truth = directory.path().join("truth.txt");
     fs::write(&truth, "a.ppm 0\nb.ppm 0\n")?;
     let command = |reports: &Path| -> Command {
         let mut command = classify();
@@ -501,7 +507,7 @@ impl Reports {
 
 /// The table of a bench is all that it writes; classes are printed as they come.
 fn no_reader() -> Result<(), Failed> {
-    let (_folder, a, _) = small_images()?;
+    let (_directory, a, _) = small_images()?;
     let mut bench = classify();
     bench.args([
         "bench",
@@ -538,12 +544,12 @@ fn no_reader() -> Result<(), Failed> {
 }
 
 fn inside_the_cache() -> Result<(), Failed> {
-    let (folder, a, _) = small_images()?;
-    let cache = folder.path().join("cache");
+    let (directory, a, _) = small_images()?;
+    let cache = directory.path().join("cache");
     let entry = cache.join("0123456789abcdef".repeat(4));
     fs::create_dir_all(&entry)?;
     fs::write(entry.join("1.blob"), "compiled")?;
-    let before = tree(folder.path())?;
+    let before = tree(directory.path())?;
     for output in [
         entry.join("1.blob"),
         entry.join("new.txt"),
@@ -563,7 +569,7 @@ fn inside_the_cache() -> Result<(), Failed> {
             .arg(&output);
         refused(
             &run(&mut command),
-            folder.path(),
+            directory.path(),
             &before,
             "this name is reserved by the cache directory",
         )?;
@@ -572,13 +578,13 @@ fn inside_the_cache() -> Result<(), Failed> {
 }
 
 fn libraries() -> Result<(), Failed> {
-    let (folder, a, _) = small_images()?;
+    let (directory, a, _) = small_images()?;
     let found = backend_onnx::find_library(None, &library_dirs())?.path;
-    let own = folder.path().join("libonnxruntime.so");
+    let own = directory.path().join("libonnxruntime.so");
     if fs::hard_link(&found, &own).is_err() {
         fs::copy(&found, &own)?;
     }
-    let helper = folder.path().join("libonnxruntime_helper.so.1");
+    let helper = directory.path().join("libonnxruntime_helper.so.1");
     fs::copy(&found, &helper)?;
     for output in [&own, &helper] {
         let mut command = classify();
@@ -604,11 +610,11 @@ fn libraries() -> Result<(), Failed> {
 
 /// The library lies far from the plugins file that names it.
 fn library_of_a_plugin() -> Result<(), Failed> {
-    let (folder, a, _) = small_images()?;
+    let (directory, a, _) = small_images()?;
     let elsewhere = tempfile::tempdir()?;
     let plugin = elsewhere.path().join("libplugin.so");
     fs::write(&plugin, "a plugin")?;
-    let plugins = folder.path().join("plugins.xml");
+    let plugins = directory.path().join("plugins.xml");
     let text = format!(
         "<ie><plugins><plugin name='A' location='{}'/></plugins></ie>",
         plugin.display()
@@ -629,8 +635,8 @@ fn library_of_a_plugin() -> Result<(), Failed> {
 }
 
 fn foreign_in_cache() -> Result<(), Failed> {
-    let (folder, a, _) = small_images()?;
-    let home = folder.path().join("home");
+    let (directory, a, _) = small_images()?;
+    let home = directory.path().join("home");
     for name in ["new-thesis", "new-abc123", "classify-new-thesis"] {
         fs::create_dir_all(home.join(name))?;
         fs::write(home.join(name).join("chapter-1.tex"), "years of work")?;

@@ -55,6 +55,13 @@ const PATTERNS: &[(&str, &str)] = &[
     ("[NUMBER]", r" ?(?<redacted> *\b\d(?:\.\d+)?e-?\d+)"),
 ];
 
+/// Returns `text` without the isolation of runs, which is that of the system and its kernel.
+pub fn without_isolation(text: &str) -> Result<String, Failed> {
+    let isolation =
+        Regex::new(r#", isolated \([^)]*\)|\n *"isolation": "[^"]*",|"isolation":"[^"]*","#)?;
+    Ok(isolation.replace_all(text, "").into_owned())
+}
+
 /// Returns `text` with each number and the spaces before it replaced by ` #`.
 pub fn without_numbers(text: &str) -> Result<String, Failed> {
     let numbers = Regex::new(r" *(?:\B-)?\b\d[\d.]*\b")?;

@@ -15,11 +15,13 @@ use crate::classify;
 use crate::reports::hostile_reports;
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let facts: [(&str, fn() -> Result<(), Failed>); 8] = [
+    let facts: [(&str, fn() -> Result<(), Failed>); 10] = [
         ("an_evaluation_shows_the_verdict_first", order_of_evaluation),
         ("a_comparison_shows_the_verdict_first", order_of_comparison),
         ("failed_gates_stand_before_passed_ones", failed_gates_first),
         ("the_worst_class_is_named_with_its_reason", worst_class),
+        ("a_run_that_failed_stands_first", failed_run_first),
+        ("a_multi_label_page_has_its_own_numbers", multi_label),
         ("file_and_class_names_are_no_markup", no_markup),
         ("charts_have_titles_and_axes", charts),
         ("the_policy_allows_only_the_script", policy),
@@ -28,13 +30,14 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
     let mut trials: Vec<Trial> = facts
         .map(|(name, test)| engines.test(format!("html::{name}"), test))
         .into();
-    let in_browser: [(&str, bool, fn() -> Result<(), Failed>); 3] = [
+    let in_browser: [(&str, bool, fn() -> Result<(), Failed>); 4] = [
         ("a_browser_runs_the_script_without_complaint", false, script),
         (
             "a_browser_shows_the_page_without_the_script",
             false,
             no_script,
         ),
+        ("a_class_leads_to_its_images", false, class_to_images),
         (
             "a_browser_finds_no_overflow_and_no_low_contrast",
             true,
@@ -76,19 +79,69 @@ fn pages(directory: &Path) -> Result<[PathBuf; 2], Failed> {
         format!("rten={}", model.display())
     });
     let page = |arguments: &[&str], name: &str| {
-        let file = directory.join(name);
-        let mut command = classify();
-        command.current_dir(directory).args(arguments).args(&runs);
-        command.args(["--quiet", "-i", "images", "--labels", "labels.txt"]);
-        let result = run(command.arg("--report").arg(&file));
-        expect_code(&result, 1)?;
-        Ok::<_, Failed>(file)
+        let arguments = arguments.iter().copied();
+        let arguments = arguments.chain(runs.iter().map(|run| &**run));
+        page(directory, &arguments.collect::<Vec<_>>(), name, 1)
     };
     let limits = ["--max-drop", "1%", "--min-top1", "0%"];
     let evaluate = [&["evaluate", "--truth", "truth.tsv"], &limits[..]].concat();
     Ok([
         page(&evaluate, "evaluate.html")?,
         page(&["compare"], "compare.html")?,
+    ])
+}
+
+/// Writes a page of the images and labels in `directory`.
+fn page(directory: &Path, arguments: &[&str], name: &str, code: i32) -> Result<PathBuf, Failed> {
+    let file = directory.join(name);
+    let mut command = classify();
+    command.current_dir(directory).args(arguments);
+    command.args(["--quiet", "-i", "images", "--labels", "labels.txt"]);
+    let result = run(command.arg("--report").arg(&file));
+    expect_code(&result, code)?;
+    Ok(file)
+}
+
+/// The pages of a multi-label model, and of an evaluation and a comparison of which one run failed. `pages` wrote the
+/// images and labels.
+fn other_pages(directory: &Path) -> Result<[PathBuf; 3], Failed> {
+    let mut truth = String::new();
+    for image in 0..IMAGES {
+        let more = if image % 2 == 0 { "|0|3" } else { "" };
+        let _ = writeln!(
+            truth,
+            "{image}-a'&b;c-{}.ppm,{GREY}{more}",
+            "long".repeat(20)
+        );
+    }
+    fs::write(
+        directory.join("several.csv"),
+        format!("path,label\n{truth}"),
+    )?;
+    let [plain, reversed] = ["plain", "reversed"].map(|name| {
+        let model = small_model(&format!("{name}.onnx"));
+        format!("rten={}", model.display())
+    });
+    let missing = format!("rten=lost/{}.onnx", "long".repeat(20));
+    let multi = ["--truth", "several.csv", "--scores", "sigmoid"];
+    let single = ["--truth", "truth.tsv", "--max-drop", "1%"];
+    let of = |start: &[&str], flags: &[&str], name: &str, code| {
+        page(directory, &[start, flags].concat(), name, code)
+    };
+    Ok([
+        of(&["evaluate", &plain, &reversed], &multi, "multi.html", 0)?,
+        of(
+            &["evaluate", &plain, &missing, &reversed],
+            &single,
+            "failed-evaluate.html",
+            2,
+        )?,
+        of(
+            &["compare", &plain, &missing, &reversed],
+            &[],
+            "failed-compare.html",
+            2,
+        )?,
     ])
 }
 
@@ -198,6 +251,50 @@ fn worst_class() -> Result<(), Failed> {
     )
 }
 
+fn failed_run_first() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    pages(directory.path())?;
+    let [_, evaluate, compare] = other_pages(directory.path())?;
+    for (page, word) in [(evaluate, "EVALUATE"), (compare, "COMPARE")] {
+        let text = fs::read_to_string(page)?;
+        ensure(
+            text.contains(&format!("<h1>COULD NOT {word}</h1>")),
+            "the verdict",
+        )?;
+        let reason = between(&text, "<p class=\"reason\">", "</p>");
+        ensure(reason[0].contains("1 of 3 runs failed"), &reason)?;
+        ensure(!reason[0].contains("0 answers"), &reason)?;
+        let cards = between(&text, "<article class=\"score\">", "</article>");
+        ensure(
+            cards[0].contains("no result") && cards[0].contains("the model cannot be read"),
+            &cards,
+        )?;
+        ensure(!cards[1..].concat().contains("no result"), &cards)?;
+    }
+    Ok(())
+}
+
+fn multi_label() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    pages(directory.path())?;
+    let [page, ..] = other_pages(directory.path())?;
+    let text = fs::read_to_string(page)?;
+    let cards = between(&text, "<article class=\"score\">", "</article>");
+    for words in [
+        "exact match, ",
+        "<dt>top-1: the best class is right</dt>",
+        "<dt>F1, micro</dt>",
+        "<dt>mean average precision</dt>",
+    ] {
+        ensure(cards.iter().all(|card| card.contains(words)), words)?;
+    }
+    ensure(text.contains("<th scope=\"row\">map</th>"), "all metrics")?;
+    ensure(
+        text.contains("probability of the best right class "),
+        "of several classes",
+    )
+}
+
 fn no_markup() -> Result<(), Failed> {
     for page in texts()? {
         ensure(page.matches("<script").count() == 1, "one script")?;
@@ -227,7 +324,7 @@ fn charts() -> Result<(), Failed> {
             compare,
             &[
                 "Score of the best class in ",
-                "Other best classes, ",
+                "Best classes of the reference and of ",
                 "Largest difference of each image",
             ],
         ),
@@ -354,6 +451,21 @@ fn script() -> Result<(), Failed> {
     Ok(())
 }
 
+fn class_to_images() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    for page in pages(directory.path())? {
+        // The policy would forbid the click.
+        let click =
+            "<script>document.querySelector(\"td[data-images] button\").click()</script></body>";
+        let written = fs::read_to_string(&page)?;
+        let written = written.replace("http-equiv=\"Content-Security-Policy\"", "name=\"policy\"");
+        fs::write(&page, written.replace("</body>", click))?;
+        let shown = dump(&page, &[])?;
+        ensure(shown.contains(" entries</span>"), "the filter is empty")?;
+    }
+    Ok(())
+}
+
 fn no_script() -> Result<(), Failed> {
     let directory = tempfile::tempdir()?;
     for page in pages(directory.path())? {
@@ -386,7 +498,8 @@ fn accessible() -> Result<(), Failed> {
     let directory = tempfile::tempdir()?;
     let [evaluate, compare] = pages(directory.path())?;
     let [_, _, hostile, _] = hostile_reports(directory.path())?;
-    for page in [evaluate, compare, hostile] {
+    let other = other_pages(directory.path())?;
+    for page in [evaluate, compare, hostile].into_iter().chain(other) {
         let outer = with_frames(&page, directory.path())?;
         for (dark, flag) in [(false, "1"), (true, "0")] {
             let scheme = format!("--blink-settings=preferredColorScheme={flag}");

@@ -75,7 +75,7 @@ fn pixels() -> Result<(), Failed> {
 
 /// `a.ppm` and `b.ppm`, which are images, 5 images in formats that are not decoded, and 2 files that are no images.
 fn mixed() -> Result<(tempfile::TempDir, Vec<&'static str>), Failed> {
-    let (folder, _, _) = small_images()?;
+    let (directory, _, _) = small_images()?;
     let others: [(&str, &[u8]); 5] = [
         ("c.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"),
         ("d.jp2", b"\0\0\0\x0cjP  \r\n\x87\n"),
@@ -87,12 +87,12 @@ fn mixed() -> Result<(tempfile::TempDir, Vec<&'static str>), Failed> {
     for (name, head) in others {
         let mut bytes = head.to_vec();
         bytes.resize(400, 0);
-        fs::write(folder.path().join(name), bytes)?;
+        fs::write(directory.path().join(name), bytes)?;
     }
     for name in ["notes.txt", "table.csv"] {
-        fs::write(folder.path().join(name), "no image")?;
+        fs::write(directory.path().join(name), "no image")?;
     }
-    Ok((folder, others.map(|(name, _)| name).to_vec()))
+    Ok((directory, others.map(|(name, _)| name).to_vec()))
 }
 
 fn command(subcommand: &[&str]) -> Command {
@@ -105,8 +105,8 @@ fn command(subcommand: &[&str]) -> Command {
 }
 
 fn other_formats() -> Result<(), Failed> {
-    let (folder, others) = mixed()?;
-    let path = folder.path();
+    let (directory, others) = mixed()?;
+    let path = directory.path();
     let by_folder = run(command(&["--backend", "onnx"]).arg("-i").arg(path));
     expect_code(&by_folder, 1)?;
     let stderr = &by_folder.stderr;
@@ -138,7 +138,7 @@ fn other_formats() -> Result<(), Failed> {
 }
 
 fn reports() -> Result<(), Failed> {
-    let (folder, others) = mixed()?;
+    let (directory, others) = mixed()?;
     let out = tempfile::tempdir()?;
     let truth = out.path().join("truth.txt");
     let lines: Vec<String> = ["a.ppm", "b.ppm"]
@@ -157,7 +157,7 @@ fn reports() -> Result<(), Failed> {
                 command.arg("--truth").arg(&truth);
             }
             command.arg("--report").arg(&report);
-            let run = run(command.arg("-i").arg(folder.path()));
+            let run = run(command.arg("-i").arg(directory.path()));
             expect_code(&run, 2)?;
             let text = fs::read_to_string(&report)?;
             for name in &others {
@@ -169,11 +169,11 @@ fn reports() -> Result<(), Failed> {
 }
 
 fn quiet() -> Result<(), Failed> {
-    let (folder, _, _) = small_images()?;
-    fs::write(folder.path().join("notes.txt"), "no image")?;
+    let (directory, _, _) = small_images()?;
+    fs::write(directory.path().join("notes.txt"), "no image")?;
     let run = run(command(&["--backend", "onnx", "--quiet"])
         .arg("-i")
-        .arg(folder.path()));
+        .arg(directory.path()));
     expect_code(&run, 0)?;
     // The note on guessed preprocessing stays, too.
     let notes = run.stderr.lines().filter(|line| line.starts_with("note: "));
@@ -181,7 +181,7 @@ fn quiet() -> Result<(), Failed> {
 }
 
 fn patterns() -> Result<(), Failed> {
-    let (folder, a, _) = small_images()?;
+    let (directory, a, _) = small_images()?;
     #[cfg(unix)]
     let name = {
         use std::os::unix::ffi::OsStrExt as _;
@@ -189,19 +189,19 @@ fn patterns() -> Result<(), Failed> {
     };
     #[cfg(not(unix))]
     let name = std::ffi::OsString::from("café.jpg");
-    fs::copy(a, folder.path().join(name))?;
+    fs::copy(a, directory.path().join(name))?;
     let run = run(command(&["--backend", "onnx", "--format", "json"])
         .arg("-i")
-        .arg(folder.path().join("*.jpg"))
-        .arg(folder.path().join("*.ppm")));
+        .arg(directory.path().join("*.jpg"))
+        .arg(directory.path().join("*.ppm")));
     expect_code(&run, 0)?;
     ensure(run.stdout.lines().count() == 3, run)
 }
 
 /// A 16-bit image of 12 bits.
 fn remarks() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let path = folder.path().join("deep.pgm");
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("deep.pgm");
     let mut bytes = b"P5 8 8 65535\n".to_vec();
     bytes.extend((0..64_u16).flat_map(|value| (value * 64).to_be_bytes()));
     fs::write(&path, bytes)?;

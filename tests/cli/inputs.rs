@@ -35,13 +35,13 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
 
 /// `a.ppm`, `b.ppm`, `.hidden.ppm`, `notes.txt`, `deep/c.ppm`.
 fn tree() -> Result<tempfile::TempDir, Failed> {
-    let (folder, a, _) = small_images()?;
-    std::fs::create_dir(folder.path().join("deep"))?;
+    let (directory, a, _) = small_images()?;
+    std::fs::create_dir(directory.path().join("deep"))?;
     for copy in [".hidden.ppm", "deep/c.ppm"] {
-        std::fs::copy(&a, folder.path().join(copy))?;
+        std::fs::copy(&a, directory.path().join(copy))?;
     }
-    std::fs::write(folder.path().join("notes.txt"), "no image")?;
-    Ok(folder)
+    std::fs::write(directory.path().join("notes.txt"), "no image")?;
+    Ok(directory)
 }
 
 fn command() -> Command {
@@ -51,20 +51,20 @@ fn command() -> Command {
     command
 }
 
-fn names(stdout: &str, folder: &Path) -> Vec<String> {
+fn names(stdout: &str, directory: &Path) -> Vec<String> {
     blocks(stdout)
         .into_iter()
         .map(|(path, _)| {
             let path = Path::new(&path);
-            let inside = path.strip_prefix(folder).unwrap_or(path);
+            let inside = path.strip_prefix(directory).unwrap_or(path);
             inside.to_string_lossy().into_owned()
         })
         .collect()
 }
 
 fn flat() -> Result<(), Failed> {
-    let folder = tree()?;
-    let path = folder.path();
+    let directory = tree()?;
+    let path = directory.path();
     let flat = run(command().arg("-i").arg(path));
     expect_code(&flat, 0)?;
     ensure(names(&flat.stdout, path) == ["a.ppm", "b.ppm"], &flat)?;
@@ -73,8 +73,8 @@ fn flat() -> Result<(), Failed> {
 }
 
 fn recursive() -> Result<(), Failed> {
-    let folder = tree()?;
-    let path = folder.path();
+    let directory = tree()?;
+    let path = directory.path();
     let deep = run(command().arg("--recursive").arg("-i").arg(path));
     expect_code(&deep, 0)?;
     ensure(
@@ -84,8 +84,8 @@ fn recursive() -> Result<(), Failed> {
 }
 
 fn patterns() -> Result<(), Failed> {
-    let folder = tree()?;
-    let path = folder.path();
+    let directory = tree()?;
+    let path = directory.path();
     let pattern = run(command()
         .arg("-i")
         .arg(path.join("[ab].ppm"))
@@ -98,8 +98,8 @@ fn patterns() -> Result<(), Failed> {
 }
 
 fn lists() -> Result<(), Failed> {
-    let folder = tree()?;
-    let path = folder.path();
+    let directory = tree()?;
+    let path = directory.path();
     let lines = |separator: &str| -> String {
         ["b.ppm", "deep/c.ppm", "b.ppm"]
             .map(|name| path.join(name).display().to_string() + separator)
@@ -134,7 +134,7 @@ fn lists() -> Result<(), Failed> {
 }
 
 fn open_list() -> Result<(), Failed> {
-    let folder = tree()?;
+    let directory = tree()?;
     let mut child = command()
         .args(["--format", "json", "-i", "-"])
         .stdin(Stdio::piped())
@@ -145,22 +145,22 @@ fn open_list() -> Result<(), Failed> {
     // A directory may be among them.
     let expected = [vec!["b.ppm"], vec!["deep/c.ppm"], vec!["b.ppm"]];
     for (entry, expected) in ["b.ppm", "deep", "b.ppm"].iter().zip(expected) {
-        writeln!(stdin, "{}", folder.path().join(entry).display())?;
+        writeln!(stdin, "{}", directory.path().join(entry).display())?;
         for name in expected {
             let line = lines.next().ok_or("no result")??;
             let result: serde_json::Value = serde_json::from_str(&line)?;
-            let path = folder.path().join(name);
+            let path = directory.path().join(name);
             ensure(result["path"] == path.to_string_lossy().as_ref(), result)?;
         }
     }
     drop(stdin);
-    ensure(lines.next().is_none() && child.wait()?.success(), folder)
+    ensure(lines.next().is_none() && child.wait()?.success(), directory)
 }
 
 /// The results of images before it are there.
 fn mixed_list() -> Result<(), Failed> {
-    let folder = tree()?;
-    let path = folder.path().join("b.ppm");
+    let directory = tree()?;
+    let path = directory.path().join("b.ppm");
     let line = format!("{}\n", path.display());
     // The first bytes have no NUL.
     let list = line.repeat(100_000 / line.len() + 1) + "a.ppm\0b.ppm\0";
@@ -171,17 +171,17 @@ fn mixed_list() -> Result<(), Failed> {
 }
 
 fn no_images() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let nothing = with_list(b"\n\r\n")?;
     expect_code(&nothing, 2)?;
     ensure(
         nothing.stderr.contains("the list of images is empty"),
         nothing,
     )?;
-    let directory = with_list(folder.path().as_os_str().as_encoded_bytes())?;
-    expect_code(&directory, 2)?;
+    let listed = with_list(directory.path().as_os_str().as_encoded_bytes())?;
+    expect_code(&listed, 2)?;
     let reason = "there are no images in this directory";
-    ensure(directory.stderr.contains(reason), directory)?;
+    ensure(listed.stderr.contains(reason), listed)?;
     let image = with_list(b"P6 2 2 255\n")?;
     expect_code(&image, 2)?;
     ensure(
@@ -201,7 +201,7 @@ fn with_list(list: &[u8]) -> Result<Run, Failed> {
 }
 
 fn not_utf_8() -> Result<(), Failed> {
-    let (folder, a, _) = small_images()?;
+    let (directory, a, _) = small_images()?;
     #[cfg(unix)]
     let name: OsString = {
         use std::os::unix::ffi::OsStringExt as _;
@@ -209,9 +209,9 @@ fn not_utf_8() -> Result<(), Failed> {
     };
     #[cfg(not(unix))]
     let name = OsString::from("café.ppm");
-    let path = folder.path().join(name);
+    let path = directory.path().join(name);
     std::fs::copy(a, &path)?;
-    for input in [path.clone(), folder.path().to_owned()] {
+    for input in [path.clone(), directory.path().to_owned()] {
         let run = run(command().args(["--format", "json", "-i"]).arg(input));
         expect_code(&run, 0)?;
         let line = run.stdout.lines().last().unwrap_or_default();
@@ -230,8 +230,8 @@ fn not_utf_8() -> Result<(), Failed> {
 
 #[cfg(unix)]
 fn directory_loop() -> Result<(), Failed> {
-    let (folder, _, _) = small_images()?;
-    let path = folder.path();
+    let (directory, _, _) = small_images()?;
+    let path = directory.path();
     std::os::unix::fs::symlink(path, path.join("loop"))?;
     let result = run(command().arg("-r").arg("-i").arg(path));
     expect_code(&result, 1)?;

@@ -186,7 +186,7 @@ fn invented_names() -> Result<(), Failed> {
 fn package_hint() -> Result<(), Failed> {
     let environment = Environment::new()?;
     let program = environment.install(PROGRAM, "bin")?;
-    let (_folder, image, _) = small_images()?;
+    let (_directory, image, _) = small_images()?;
     for (backend, extra) in [("openvino", "openvino"), ("onnx", "onnx")] {
         let mut command = alone(&program);
         command.args(["--backend", backend, "--color", "rgb", "-m"]);
@@ -212,7 +212,7 @@ fn package_hint() -> Result<(), Failed> {
     ensure(
         no_files
             .stderr
-            .contains("hint: install the published package"),
+            .contains("hint: build the package with `cargo wheel`"),
         no_files,
     )
 }

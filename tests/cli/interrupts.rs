@@ -52,22 +52,22 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
 const MANY: usize = 50_000;
 
 /// A list of two images in turns.
-fn long_list(folder: &Path) -> std::io::Result<std::path::PathBuf> {
+fn long_list(directory: &Path) -> std::io::Result<std::path::PathBuf> {
     let line = |index: usize| {
         let name = if index.is_multiple_of(2) { "a" } else { "b" };
-        format!("{}\n", folder.join(name).with_extension("ppm").display())
+        format!("{}\n", directory.join(name).with_extension("ppm").display())
     };
-    let list = folder.join("list.txt");
+    let list = directory.join("list.txt");
     std::fs::write(&list, (0..MANY).map(line).collect::<String>())?;
     Ok(list)
 }
 
-fn start(command: &mut Command, folder: &Path) -> Result<Child, Failed> {
+fn start(command: &mut Command, directory: &Path) -> Result<Child, Failed> {
     command
         .arg("-m")
         .arg(small_model("plain.onnx"))
         .arg("--input-list")
-        .arg(long_list(folder)?)
+        .arg(long_list(directory)?)
         .args(["--color", "rgb"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -86,10 +86,10 @@ fn end(mut child: Child) -> Result<(ExitStatus, String), Failed> {
     Ok((child.wait()?, stderr))
 }
 
-/// The one file in `folder` whose name begins with a point, once it is there and has `bytes`.
-fn wait_for_unfinished(folder: &Path, bytes: u64) -> Result<(), Failed> {
+/// The one file in `directory` whose name begins with a point, once it is there and has `bytes`.
+fn wait_for_unfinished(directory: &Path, bytes: u64) -> Result<(), Failed> {
     for _ in 0..3000 {
-        let unfinished = unfinished(folder)?;
+        let unfinished = unfinished(directory)?;
         if unfinished
             .first()
             .is_some_and(|path| path.metadata().is_ok_and(|file| file.len() >= bytes))
@@ -101,8 +101,8 @@ fn wait_for_unfinished(folder: &Path, bytes: u64) -> Result<(), Failed> {
     Err("no unfinished file appeared".into())
 }
 
-fn unfinished(folder: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
-    let entries = std::fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+fn unfinished(directory: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
+    let entries = std::fs::read_dir(directory)?.collect::<Result<Vec<_>, _>>()?;
     let hidden = entries
         .iter()
         .filter(|entry| entry.file_name().to_string_lossy().starts_with('.'));
@@ -111,10 +111,10 @@ fn unfinished(folder: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
 
 fn finishes() -> Result<(), Failed> {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
-        let (folder, a, b) = small_images()?;
+        let (directory, a, b) = small_images()?;
         let mut command = classify();
         command.args(["--backend", "onnx", "--format", "json"]);
-        let mut child = start(&mut command, folder.path())?;
+        let mut child = start(&mut command, directory.path())?;
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         // It is at work, and soon waits for somebody to read more.
         let first = lines.next().ok_or("no result")??;
@@ -147,16 +147,16 @@ fn finishes() -> Result<(), Failed> {
 }
 
 fn whole_file() -> Result<(), Failed> {
-    let (folder, _, _) = small_images()?;
-    let results = folder.path().join("results.jsonl");
+    let (directory, _, _) = small_images()?;
+    let results = directory.path().join("results.jsonl");
     std::fs::write(&results, "of yesterday\n")?;
-    let older = folder.path().join("results.jsonl.partial");
+    let older = directory.path().join("results.jsonl.partial");
     std::fs::write(&older, "an older part\n")?;
     let mut command = classify();
     command.args(["--backend", "onnx", "--format", "json", "-o"]);
     command.arg(&results);
-    let child = start(&mut command, folder.path())?;
-    wait_for_unfinished(folder.path(), 1)?;
+    let child = start(&mut command, directory.path())?;
+    wait_for_unfinished(directory.path(), 1)?;
     send(&child, Signal::INT)?;
     let (status, stderr) = end(child)?;
     ensure(status.code() == Some(130), (&stderr, status))?;
@@ -168,21 +168,21 @@ fn whole_file() -> Result<(), Failed> {
         std::fs::read_to_string(&older)? == "an older part\n",
         &stderr,
     )?;
-    let text = std::fs::read_to_string(folder.path().join("results.jsonl.partial-2"))?;
+    let text = std::fs::read_to_string(directory.path().join("results.jsonl.partial-2"))?;
     let said = format!(
         "interrupted after {} of {MANY} images",
         text.lines().count()
     );
     ensure(text.ends_with("}\n") && stderr.contains(&said), &stderr)?;
     ensure(stderr.contains("results.jsonl.partial-2"), stderr)?;
-    ensure(unfinished(folder.path())?.is_empty(), folder)
+    ensure(unfinished(directory.path())?.is_empty(), directory)
 }
 
 /// A child that cannot go on before somebody reads its results, after its first Ctrl-C.
-fn stuck(folder: &Path) -> Result<(Child, std::process::ChildStdout), Failed> {
+fn stuck(directory: &Path) -> Result<(Child, std::process::ChildStdout), Failed> {
     let mut command = classify();
     command.args(["--backend", "onnx", "--format", "json"]);
-    let mut child = start(&mut command, folder)?;
+    let mut child = start(&mut command, directory)?;
     let stdout = child.stdout.take().expect("a pipe");
     // Nobody reads: soon the pipe is full, and what is under way cannot be finished.
     let mut before = 0;
@@ -212,8 +212,8 @@ fn said(child: &mut Child, words: &str) -> Result<(), Failed> {
 }
 
 fn second() -> Result<(), Failed> {
-    let (folder, _, _) = small_images()?;
-    let (mut child, _stdout) = stuck(folder.path())?;
+    let (directory, _, _) = small_images()?;
+    let (mut child, _stdout) = stuck(directory.path())?;
     send(&child, Signal::INT)?;
     let status = child.wait()?;
     ensure(status.signal() == Some(Signal::INT.as_raw()), status)
@@ -221,8 +221,8 @@ fn second() -> Result<(), Failed> {
 
 /// In a pipeline the terminal interrupts all programs.
 fn no_reader() -> Result<(), Failed> {
-    let (folder, _, _) = small_images()?;
-    let (child, stdout) = stuck(folder.path())?;
+    let (directory, _, _) = small_images()?;
+    let (child, stdout) = stuck(directory.path())?;
     drop(stdout);
     let (status, stderr) = end(child)?;
     ensure(status.code() == Some(130), (status, stderr))
@@ -238,14 +238,14 @@ struct InterruptedBench {
 }
 
 fn interrupted_bench(arguments: [&str; 4], begins: &str) -> Result<InterruptedBench, Failed> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let mut command = classify();
     command
         .args(["bench", "onnx"])
         .args(arguments)
         .arg("-m")
         .arg(small_model("plain.onnx"))
-        .env("TMPDIR", folder.path())
+        .env("TMPDIR", directory.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = command.spawn()?;
@@ -260,7 +260,7 @@ fn interrupted_bench(arguments: [&str; 4], begins: &str) -> Result<InterruptedBe
         status,
         stdout,
         stderr,
-        left: std::fs::read_dir(folder.path())?.count(),
+        left: std::fs::read_dir(directory.path())?.count(),
     })
 }
 
@@ -311,17 +311,17 @@ fn bench_no_round(bench: &InterruptedBench) -> Result<(), Failed> {
 }
 
 fn no_verdict() -> Result<(), Failed> {
-    let (folder, _, _) = small_images()?;
-    let record = folder.path().join("record.jsonl");
+    let (directory, _, _) = small_images()?;
+    let record = directory.path().join("record.jsonl");
     let mut command = classify();
     command.args(["compare", "onnx", "onnx", "--record"]);
     command.arg(&record);
-    let child = start(&mut command, folder.path())?;
-    wait_for_unfinished(folder.path(), 100_000)?;
+    let child = start(&mut command, directory.path())?;
+    wait_for_unfinished(directory.path(), 100_000)?;
     send(&child, Signal::INT)?;
     let (status, stderr) = end(child)?;
     ensure(status.code() == Some(130), (&stderr, status))?;
     ensure(stderr.contains("interrupted after"), &stderr)?;
     ensure(!record.exists(), "a part was recorded as the whole")?;
-    ensure(unfinished(folder.path())?.is_empty(), folder)
+    ensure(unfinished(directory.path())?.is_empty(), directory)
 }

@@ -5,9 +5,12 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use classify_tests::{Needs, Run, ensure, expect_code, photos, run, set_up, small_model};
+use classify_tests::{
+    Needs, Run, children_of, ensure, expect_code, photos, run, set_up, small_model,
+};
 use libtest_mimic::{Failed, Trial};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use crate::classify;
 
@@ -17,7 +20,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         let name = format!("isolation::{backend}_answers_as_it_does_without");
         trials.push(with_set_up.test(name, move || same(backend)));
     }
-    let tests: [(&str, fn() -> Result<(), Failed>); 12] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 20] = [
         ("a_crash_costs_the_images_in_flight", crash),
         ("a_crash_ends_the_program_without_isolation", unprotected),
         ("a_hang_ends_at_the_timeout", hang),
@@ -32,8 +35,20 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("images_become_what_they_are_without", same_images),
         ("an_image_beyond_the_memory_is_an_error", large_image),
         ("compare_survives_a_crash", compare),
+        ("compare_survives_a_crash_by_default", || {
+            crash_by_default("compare")
+        }),
+        ("evaluate_survives_a_crash_by_default", || {
+            crash_by_default("evaluate")
+        }),
+        ("compare_ends_by_a_crash_with_no_isolate", no_isolate),
+        ("reports_are_equal_with_and_without_isolation", same_report),
+        ("runs_of_one_engine_share_the_process", one_engine),
+        ("a_run_that_cannot_be_confined_runs_here", left_out),
+        ("an_engine_that_cannot_be_isolated_runs_here", fallback),
         ("what_cannot_be_isolated_is_refused", refused),
         ("flags_of_the_isolation_need_it", flags),
+        ("bench_keeps_no_request_waiting", bench),
     ];
     let tests = tests.map(|(name, test)| engines.test(format!("isolation::{name}"), test));
     trials.extend(tests);
@@ -187,18 +202,6 @@ fn budget() -> Result<(), Failed> {
     ensure(last.contains(words) && last.contains("SIGFPE"), last)
 }
 
-/// Returns the children of a process, in the order of their start.
-fn children_of(parent: u32) -> Result<Vec<Pid>, Failed> {
-    let mut children = Vec::new();
-    for task in fs::read_dir(format!("/proc/{parent}/task"))? {
-        let text = fs::read_to_string(task?.path().join("children")).unwrap_or_default();
-        for child in text.split_whitespace() {
-            children.extend(Pid::from_raw(child.parse()?));
-        }
-    }
-    Ok(children)
-}
-
 fn killed(work: &str) -> Result<(), Failed> {
     const IMAGES: usize = 3000;
     let directory = tempfile::tempdir()?;
@@ -227,7 +230,10 @@ fn killed(work: &str) -> Result<(), Failed> {
         return Err("not two children".into());
     };
     let child = if work == "decoder" { decoder } else { engine };
-    kill_process(child, Signal::KILL)?;
+    kill_process(
+        Pid::from_raw(child as i32).ok_or("no process")?,
+        Signal::KILL,
+    )?;
     let rest: Vec<String> = output.collect::<Result<_, _>>()?;
     let result = program.wait_with_output()?;
     let stderr = String::from_utf8_lossy(&result.stderr);
@@ -313,6 +319,23 @@ fn large_qoi(side: u32) -> Vec<u8> {
     bytes
 }
 
+fn bench() -> Result<(), Failed> {
+    let requests = |flags: &[&str]| -> Result<Value, Failed> {
+        let mut command = classify();
+        command
+            .args(["bench", "onnx", "--inference-only", "--count", "8"])
+            .args(["--rounds", "1", "--format", "json", "--quiet", "-m"])
+            .arg(small_model("plain.onnx"))
+            .args(flags);
+        let result = run(&mut command);
+        expect_code(&result, 0)?;
+        let mut report: Value = serde_json::from_str(&result.stdout)?;
+        Ok(report["runs"][0]["infer_requests"].take())
+    };
+    let (here, isolated) = (requests(&[])?, requests(&["--isolate"])?);
+    ensure(here.is_u64() && here == isolated, (here, isolated))
+}
+
 fn compare() -> Result<(), Failed> {
     let directory = tempfile::tempdir()?;
     let images = levels(directory.path(), &[10, 0, 200])?;
@@ -340,6 +363,149 @@ fn compare() -> Result<(), Failed> {
     ensure(result.stdout.contains("isolated (process"), &result)?;
     let report = fs::read_to_string(report)?;
     ensure(report.contains("\"isolation\": \"process"), report)
+}
+
+/// The command for several runs of a small model, with a JSON report.
+fn several(command: &str, runs: &[&str], model: &str, images: &[PathBuf]) -> Command {
+    let mut several = classify();
+    several
+        .arg(command)
+        .args(runs)
+        .args(["--requests", "1", "--color", "rgb", "--scores", "raw"])
+        .arg("-m")
+        .arg(small_model(model))
+        .arg("-i")
+        .args(images);
+    if command == "evaluate" {
+        let truth = images[0].with_file_name("truth.txt");
+        let names = images.iter().filter_map(|path| path.file_name());
+        let lines = names.map(|name| format!("{} 0\n", name.to_string_lossy()));
+        fs::write(&truth, lines.collect::<String>()).expect("the directory can be written to");
+        several.arg("--truth").arg(truth);
+    }
+    several
+}
+
+/// Runs the command. Returns its result and its report.
+fn reported(command: &mut Command, directory: &Path) -> Result<(Run, Value), Failed> {
+    let path = directory.join("report.json");
+    let result = run(command.arg("--report").arg(&path));
+    let text = fs::read_to_string(&path).map_err(|error| format!("{error}: {result:#?}"))?;
+    fs::remove_file(path)?;
+    Ok((result, serde_json::from_str(&text)?))
+}
+
+/// Returns the means of isolation of each run.
+fn means(report: &Value) -> Vec<Option<&str>> {
+    let runs = report["runs"].as_array().into_iter().flatten();
+    runs.map(|run| run["facts"]["isolation"].as_str()).collect()
+}
+
+fn crash_by_default(command: &str) -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let images = levels(directory.path(), &[10, 0, 200])?;
+    let mut command = several(command, &["openvino", "onnx"], "divides.onnx", &images);
+    let (result, report) = reported(&mut command, directory.path())?;
+    // No verdict on images without an answer.
+    expect_code(&result, 2)?;
+    let failed = |line: &&str| line.contains("the process of the engine was ended by SIGFPE");
+    let failed: Vec<&str> = result.stderr.lines().filter(failed).collect();
+    ensure(
+        failed.len() == 1 && failed[0].contains("001-0.ppm"),
+        &result,
+    )?;
+    let means = means(&report);
+    let isolated = means.iter().flatten();
+    let isolated = isolated.filter(|means| means.starts_with("process"));
+    ensure((means.len(), isolated.count()) == (2, 2), &report)
+}
+
+fn no_isolate() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let images = levels(directory.path(), &[10, 0])?;
+    let mut command = several("compare", &["openvino", "onnx"], "divides.onnx", &images);
+    let result = run(command.arg("--no-isolate"));
+    ensure(result.code.is_none(), result)
+}
+
+fn same_report() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let images = levels(directory.path(), &[10, 90, 200])?;
+    for command in ["compare", "evaluate"] {
+        let mut reports = Vec::new();
+        for flags in [&[][..], &["--no-isolate"]] {
+            let runs = ["openvino", "onnx", "rten"];
+            let mut command = several(command, &runs, "plain.onnx", &images);
+            let (result, mut report) = reported(command.args(flags), directory.path())?;
+            expect_code(&result, 0)?;
+            let isolated = means(&report).iter().flatten().count();
+            ensure(isolated == if flags.is_empty() { 3 } else { 0 }, &report)?;
+            for run in report["runs"].as_array_mut().into_iter().flatten() {
+                run["facts"]
+                    .as_object_mut()
+                    .map(|info| info.remove("isolation"));
+            }
+            reports.push((report, result.stderr));
+        }
+        ensure(reports[0] == reports[1], reports)?;
+    }
+    Ok(())
+}
+
+fn one_engine() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let images = levels(directory.path(), &[10, 200])?;
+    let mut command = several("compare", &["rten", "rten@f32"], "plain.onnx", &images);
+    let (result, report) = reported(&mut command, directory.path())?;
+    expect_code(&result, 0)?;
+    ensure(means(&report) == [None, None], report)
+}
+
+/// Devices other than the CPU, a cache, and a plugins file.
+fn left_out() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let images = levels(directory.path(), &[10, 200])?;
+    let cache = directory.path().join("cache").display().to_string();
+    for (run, flags) in [
+        ("openvino:AUTO:CPU", &[][..]),
+        ("openvino", &["--cache-dir", &cache]),
+    ] {
+        let mut command = several("compare", &[run, "rten"], "plain.onnx", &images);
+        let (result, report) = reported(command.args(flags), directory.path())?;
+        expect_code(&result, 0)?;
+        let means = means(&report);
+        ensure(means[0].is_none() && means[1].is_some(), (run, &report))?;
+    }
+    Ok(())
+}
+
+/// A limit on files leaves no room for the memory that two processes share.
+fn fallback() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let images = levels(directory.path(), &[10, 200])?;
+    let command = several("compare", &["onnx", "rten"], "plain.onnx", &images);
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "ulimit -f 100000 && exec \"$@\"", "sh"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    let (result, report) = reported(&mut limited, directory.path())?;
+    expect_code(&result, 0)?;
+    ensure(means(&report) == [None, None], &report)?;
+    for run in ["onnx", "rten"] {
+        let words = format!("{run}: the engine is not isolated, so that a crash of it ends");
+        ensure(result.stderr.contains(&words), &result)?;
+    }
+    // A request for isolation is never ignored.
+    let result = run(limited.arg("--isolate"));
+    expect_code(&result, 2)?;
+    ensure(result.stderr.contains("ulimit -f"), result)
 }
 
 fn refused() -> Result<(), Failed> {
@@ -381,7 +547,8 @@ fn refused() -> Result<(), Failed> {
 }
 
 fn flags() -> Result<(), Failed> {
-    for flag in ["--isolate-memory=1G", "--isolate-cpu=5", "--timeout=5"] {
+    let limits = ["memory=1G", "cpu=5", "open=5"].map(|limit| format!("--isolate-{limit}"));
+    for flag in limits.iter().map(String::as_str).chain(["--timeout=5"]) {
         let result = run(classify().args(["-i", "a.png", flag]));
         expect_code(&result, 2)?;
         ensure(result.stderr.contains("--isolate"), &result)?;

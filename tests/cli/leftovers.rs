@@ -46,10 +46,10 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// A run that soon has an unfinished file, and does not end by itself.
-fn endless(folder: &Path, output: &str, ignored: &str) -> Result<Child, Failed> {
-    let list = folder.join("list.txt");
+fn endless(directory: &Path, output: &str, ignored: &str) -> Result<Child, Failed> {
+    let list = directory.join("list.txt");
     if !list.exists() {
-        let line = format!("{}\n", folder.join("a.ppm").display());
+        let line = format!("{}\n", directory.join("a.ppm").display());
         fs::write(&list, line.repeat(1_000_000))?;
     }
     // A shell is what has signals ignored.
@@ -68,7 +68,7 @@ fn endless(folder: &Path, output: &str, ignored: &str) -> Result<Child, Failed> 
         "-o",
     ]);
     command
-        .arg(folder.join(output))
+        .arg(directory.join(output))
         .arg("-m")
         .arg(small_model("plain.onnx"));
     command
@@ -80,8 +80,8 @@ fn endless(folder: &Path, output: &str, ignored: &str) -> Result<Child, Failed> 
     Ok(child)
 }
 
-fn unfinished(folder: &Path) -> Result<Vec<PathBuf>, Failed> {
-    let entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+fn unfinished(directory: &Path) -> Result<Vec<PathBuf>, Failed> {
+    let entries = fs::read_dir(directory)?.collect::<Result<Vec<_>, _>>()?;
     let paths = entries.iter().filter(|entry| {
         let name = entry.file_name();
         name.to_string_lossy().starts_with(".classify-")
@@ -89,9 +89,9 @@ fn unfinished(folder: &Path) -> Result<Vec<PathBuf>, Failed> {
     Ok(paths.map(fs::DirEntry::path).collect())
 }
 
-fn wait_for(folder: &Path, count: usize) -> Result<Vec<PathBuf>, Failed> {
+fn wait_for(directory: &Path, count: usize) -> Result<Vec<PathBuf>, Failed> {
     for _ in 0..3000 {
-        let found = unfinished(folder)?;
+        let found = unfinished(directory)?;
         let written = |path: &PathBuf| path.metadata().is_ok_and(|file| file.len() > 0);
         if found.iter().filter(|path| written(path)).count() >= count {
             return Ok(found);
@@ -122,35 +122,36 @@ struct AfterKill {
 }
 
 /// Classifies an image into `output`.
-fn finished(folder: &Path, output: &str) -> Result<(), Failed> {
+fn finished(directory: &Path, output: &str) -> Result<(), Failed> {
     let mut command = classify();
     command.args(["--backend", "rten", "--color", "rgb", "-o"]);
     command
-        .arg(folder.join(output))
+        .arg(directory.join(output))
         .arg("-m")
         .arg(small_model("plain.onnx"));
-    expect_code(&run(command.arg("-i").arg(folder.join("a.ppm"))), 0)
+    expect_code(&run(command.arg("-i").arg(directory.join("a.ppm"))), 0)
 }
 
 impl AfterKill {
     fn new() -> Result<Self, Failed> {
         let (directory, _, _) = small_images()?;
-        let folder = directory.path();
-        let mut killed = endless(folder, "results.json", "")?;
-        wait_for(folder, 1)?;
+        let directory = directory.path();
+        let mut killed = endless(directory, "results.json", "")?;
+        wait_for(directory, 1)?;
         send(&killed, Signal::KILL)?;
         killed.wait()?;
-        let left = unfinished(folder)?;
+        let left = unfinished(directory)?;
         let [left] = &left[..] else {
             return Err(format!("{left:?}").into());
         };
         let name = left.file_name().ok_or("a name")?.to_string_lossy();
-        let numbered = |number: u32| folder.join(name.replace("-1.tmp", &format!("-{number}.tmp")));
-        let precious = folder.join("precious");
+        let numbered =
+            |number: u32| directory.join(name.replace("-1.tmp", &format!("-{number}.tmp")));
+        let precious = directory.join("precious");
         fs::write(&precious, "mine")?;
         let of_the_user = vec![
-            folder.join(".classify-abc.tmp"),
-            folder.join(".classify-0123456789abcdef-1.tmp"),
+            directory.join(".classify-abc.tmp"),
+            directory.join(".classify-0123456789abcdef-1.tmp"),
             numbered(3),
         ];
         for file in &of_the_user[..2] {
@@ -158,9 +159,9 @@ impl AfterKill {
         }
         symlink(&precious, &of_the_user[2])?;
 
-        finished(folder, "other.json")?;
+        finished(directory, "other.json")?;
         let kept_by_another_output = left.exists();
-        let mut running = endless(folder, "results.json", "")?;
+        let mut running = endless(directory, "results.json", "")?;
         let of_running = numbered(2);
         for _ in 0..3000 {
             if of_running.metadata().is_ok_and(|file| file.len() > 0) {
@@ -169,16 +170,16 @@ impl AfterKill {
             std::thread::sleep(Duration::from_millis(20));
         }
         let kept_by_the_same_output = left.exists();
-        finished(folder, "results.json")?;
+        finished(directory, "results.json")?;
         let kept_of_a_running_run = of_running.exists() && running.try_wait()?.is_none();
         send(&running, Signal::KILL)?;
         running.wait()?;
-        finished(folder, "results.json")?;
+        finished(directory, "results.json")?;
         Ok(Self {
             kept_by_another_output,
             kept_by_the_same_output,
             kept_of_a_running_run,
-            rest: unfinished(folder)?,
+            rest: unfinished(directory)?,
             of_the_user,
             target: fs::read(&precious)?,
         })
@@ -213,9 +214,9 @@ impl AfterKill {
 }
 
 fn hangup() -> Result<(), Failed> {
-    let (folder, _, _) = small_images()?;
-    let mut child = endless(folder.path(), "results.json", "")?;
-    wait_for(folder.path(), 1)?;
+    let (directory, _, _) = small_images()?;
+    let mut child = endless(directory.path(), "results.json", "")?;
+    wait_for(directory.path(), 1)?;
     send(&child, Signal::HUP)?;
     let mut stderr = String::new();
     child
@@ -226,14 +227,17 @@ fn hangup() -> Result<(), Failed> {
     let status = child.wait()?;
     ensure(status.code() == Some(129), (status, &stderr))?;
     ensure(stderr.contains("results.json.partial"), stderr)?;
-    ensure(unfinished(folder.path())?.is_empty(), "something is left")
+    ensure(
+        unfinished(directory.path())?.is_empty(),
+        "something is left",
+    )
 }
 
 /// Signals are ignored under nohup, and in programs that a shell starts in the background.
 fn ignored_signals() -> Result<(), Failed> {
-    let (folder, _, _) = small_images()?;
-    let mut child = endless(folder.path(), "other.json", "trap '' HUP INT;")?;
-    wait_for(folder.path(), 1)?;
+    let (directory, _, _) = small_images()?;
+    let mut child = endless(directory.path(), "other.json", "trap '' HUP INT;")?;
+    wait_for(directory.path(), 1)?;
     for signal in [Signal::HUP, Signal::INT, Signal::HUP, Signal::INT] {
         send(&child, signal)?;
         std::thread::sleep(Duration::from_millis(100));
@@ -248,5 +252,8 @@ fn ignored_signals() -> Result<(), Failed> {
         status.code() == Some(143) || status.signal() == Some(Signal::TERM.as_raw()),
         status,
     )?;
-    ensure(unfinished(folder.path())?.is_empty(), "something is left")
+    ensure(
+        unfinished(directory.path())?.is_empty(),
+        "something is left",
+    )
 }

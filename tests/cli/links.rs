@@ -27,26 +27,26 @@ pub fn trials() -> Vec<Trial> {
 
 /// A directory with an image, a file `sub/old`, and links.
 struct Place {
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl Place {
     fn new(links: &[(&str, &str)]) -> Result<Self, Failed> {
-        let (folder, _, _) = small_images()?;
-        fs::create_dir(folder.path().join("sub"))?;
+        let (directory, _, _) = small_images()?;
+        fs::create_dir(directory.path().join("sub"))?;
         for (link, target) in links {
-            symlink(target, folder.path().join(link))?;
+            symlink(target, directory.path().join(link))?;
         }
-        Ok(Self { folder })
+        Ok(Self { directory })
     }
 
     fn at(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     fn run(&self, flags: &[&str]) -> Run {
         let mut command: Command = classify();
-        command.current_dir(self.folder.path()).args(flags);
+        command.current_dir(self.directory.path()).args(flags);
         command.args(["-i", "a.ppm", "--color", "rgb", "--quiet", "-m"]);
         run(command.arg(small_model("plain.onnx")))
     }
@@ -130,7 +130,7 @@ fn hint() -> Result<(), Failed> {
 }
 
 fn any_name() -> Result<(), Failed> {
-    let (folder, a, _) = small_images()?;
+    let (directory, a, _) = small_images()?;
     let names: [&[u8]; 5] = [
         "\u{fffe}\u{ffff}.ppm".as_bytes(),
         "\u{fdd0}\u{10ffff}.ppm".as_bytes(),
@@ -138,7 +138,7 @@ fn any_name() -> Result<(), Failed> {
         "\u{85}\u{2028}\u{202e}.ppm".as_bytes(),
         b"\xff\xfe\xed\xa0\x80.ppm",
     ];
-    let named = |name: &&[u8]| folder.path().join(std::ffi::OsStr::from_bytes(name));
+    let named = |name: &&[u8]| directory.path().join(std::ffi::OsStr::from_bytes(name));
     // Those that decode, and those that do not, whose errors name them too.
     let good: Vec<PathBuf> = names.iter().map(named).collect();
     for path in &good {
@@ -149,7 +149,7 @@ fn any_name() -> Result<(), Failed> {
     for path in &bad {
         fs::write(path, "P5 no image")?;
     }
-    let truth = folder.path().join("truth.txt");
+    let truth = directory.path().join("truth.txt");
     fs::write(&truth, "a.ppm 0\n")?;
     for kind in ["compare", "evaluate"] {
         let out = tempfile::tempdir()?;

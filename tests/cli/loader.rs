@@ -109,9 +109,9 @@ const VARIANTS: [&str; 9] = [
     "lib/..",
 ];
 
-fn command(run: &[&str], folder: &Path) -> Command {
+fn command(run: &[&str], directory: &Path) -> Command {
     let mut command = classify();
-    command.current_dir(folder).args(run);
+    command.current_dir(directory).args(run);
     command.env_remove("LD_LIBRARY_PATH");
     if run != ["devices"] {
         command.arg("-m").arg(small_model("plain.onnx"));
@@ -122,13 +122,13 @@ fn command(run: &[&str], folder: &Path) -> Command {
 
 /// The names of the libraries that the loader is asked for.
 fn libraries(command: &mut Command) -> Result<BTreeSet<String>, Failed> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     command
         .env("LD_DEBUG", "libs")
-        .env("LD_DEBUG_OUTPUT", folder.path().join("log"))
+        .env("LD_DEBUG_OUTPUT", directory.path().join("log"))
         .output()?;
     let mut names = BTreeSet::new();
-    for entry in fs::read_dir(folder.path())? {
+    for entry in fs::read_dir(directory.path())? {
         let log = String::from_utf8_lossy(&fs::read(entry?.path())?).into_owned();
         let asked = log.split("find library=").skip(1);
         names.extend(asked.filter_map(|rest| Some(rest.split_whitespace().next()?.to_owned())));
@@ -145,10 +145,10 @@ struct Names {
     all: BTreeSet<String>,
 }
 
-fn names(folder: &Path) -> Result<Names, Failed> {
+fn names(directory: &Path) -> Result<Names, Failed> {
     let mut asked = BTreeSet::new();
     for arguments in RUNS {
-        asked.extend(libraries(&mut command(arguments, folder))?);
+        asked.extend(libraries(&mut command(arguments, directory))?);
     }
     let mut all = asked.clone();
     for name in [
@@ -180,14 +180,14 @@ fn names(folder: &Path) -> Result<Names, Failed> {
 
 /// A directory full of libraries and programs that leave a mark when they are loaded or run.
 struct Decoys {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     library: PathBuf,
     marker: PathBuf,
 }
 
 impl Decoys {
-    fn new(folder: tempfile::TempDir, names: &BTreeSet<String>) -> Result<Self, Failed> {
-        let at = |name: &str| folder.path().join(name);
+    fn new(directory: tempfile::TempDir, names: &BTreeSet<String>) -> Result<Self, Failed> {
+        let at = |name: &str| directory.path().join(name);
         let (source, library, marker) = (at("decoy.c"), at("decoy"), at("caught"));
         fs::write(
             &source,
@@ -240,7 +240,7 @@ impl Decoys {
             )?;
         }
         Ok(Self {
-            folder,
+            directory,
             library,
             marker,
         })
@@ -280,17 +280,17 @@ struct Loader {
 
 impl Loader {
     fn new() -> Result<Self, Failed> {
-        let (folder, _, _) = small_images()?;
-        let names = names(folder.path())?;
-        let decoys = Decoys::new(folder, &names.all)?;
-        let folder = decoys.folder.path();
+        let (directory, _, _) = small_images()?;
+        let names = names(directory.path())?;
+        let decoys = Decoys::new(directory, &names.all)?;
+        let directory = decoys.directory.path();
         let attempt = |command: &mut Command| Attempt {
             run: run(command),
             loaded_a_decoy: decoys.were_loaded(),
         };
         let path = std::env::var("PATH").unwrap_or_default();
         let relative = |arguments: &[&str], variant: &'static str| {
-            let mut command = command(arguments, folder);
+            let mut command = command(arguments, directory);
             command.env("LD_LIBRARY_PATH", variant);
             (variant, attempt(command.env("PATH", format!(":.:{path}"))))
         };
@@ -299,14 +299,14 @@ impl Loader {
             let variants = if index < 2 { VARIANTS.len() } else { 3 };
             let variants = VARIANTS[..variants].iter();
             Attempts {
-                clean: attempt(&mut command(arguments, folder)),
+                clean: attempt(&mut command(arguments, directory)),
                 relative: variants
                     .map(|variant| relative(arguments, variant))
                     .collect(),
             }
         });
         let guarded = |backend| {
-            let mut command = command(&["--backend", backend], folder);
+            let mut command = command(&["--backend", backend], directory);
             command.env("LD_LIBRARY_PATH", "/usr/lib:");
             attempt(command.env("CLASSIFY_LOADER_PATH_CLEANED", "1"))
         };
@@ -315,8 +315,8 @@ impl Loader {
             asked: names.asked,
             preloaded: attempt(classify().arg("--help").env("LD_PRELOAD", preload)),
             attempts: attempts.collect(),
-            absolute: run(command(RUNS[1], folder).env("LD_LIBRARY_PATH", "/usr/lib")),
-            quiet: run(command(RUNS[8], folder)
+            absolute: run(command(RUNS[1], directory).env("LD_LIBRARY_PATH", "/usr/lib")),
+            quiet: run(command(RUNS[8], directory)
                 .arg("-q")
                 .env("LD_LIBRARY_PATH", ".")),
             guarded: ["openvino", "onnx"].map(guarded),
@@ -398,7 +398,7 @@ impl Loader {
     fn names_the_variable_if_it_cannot_restart(&self) -> Result<(), Failed> {
         for Attempt { run, .. } in &self.guarded {
             ensure(
-                run.stderr.contains("LD_LIBRARY_PATH is `/usr/lib:`")
+                run.stderr.contains(r#"LD_LIBRARY_PATH is "/usr/lib:""#)
                     && run.stderr.contains("hint: "),
                 run,
             )?;
@@ -416,7 +416,7 @@ fn arguments_of_a_restart() -> Result<(), Failed> {
 
 /// Images, and decoys of engines where variables that are relative paths would find them.
 struct Variables {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     image: PathBuf,
 }
 
@@ -428,7 +428,7 @@ const LIBRARIES: [(&str, &str); 2] = [
 
 impl Variables {
     fn new() -> Result<Self, Failed> {
-        let (folder, image, _) = small_images()?;
+        let (directory, image, _) = small_images()?;
         for name in [
             "libopenvino_c.so",
             "libonnxruntime.so",
@@ -437,17 +437,17 @@ impl Variables {
             "runtime/lib/intel64/libopenvino_c.so",
             "python/openvino/libs/libopenvino_c.so",
         ] {
-            let path = folder.path().join(name);
+            let path = directory.path().join(name);
             fs::create_dir_all(path.parent().expect("inside the directory"))?;
             fs::write(path, b"decoy")?;
         }
-        fs::write(folder.path().join("plugins.xml"), "<ie/>")?;
-        Ok(Self { folder, image })
+        fs::write(directory.path().join("plugins.xml"), "<ie/>")?;
+        Ok(Self { directory, image })
     }
 
     fn run(&self, backend: &str, variables: &[(&str, &str)]) -> Run {
         let mut command = classify();
-        command.current_dir(self.folder.path());
+        command.current_dir(self.directory.path());
         command.args(["--backend", backend, "--color", "rgb", "-m"]);
         command.arg(small_model("plain.onnx"));
         command.arg("-i").arg(&self.image);
@@ -506,7 +506,7 @@ fn absolute_variables() -> Result<(), Failed> {
 fn no_engine_in_a_relative_environment() -> Result<(), Failed> {
     let all = Variables::new()?;
     let mut command = classify();
-    command.current_dir(all.folder.path());
+    command.current_dir(all.directory.path());
     command.args(["--backend", "openvino", "--color", "rgb", "-m"]);
     command
         .arg(small_model("plain.onnx"))

@@ -15,6 +15,7 @@ mod check;
 mod classifier;
 mod compare;
 mod datasets;
+mod deploy;
 mod devices;
 mod errors;
 mod evaluate;
@@ -50,6 +51,8 @@ mod reports;
 mod rows;
 mod schemas;
 mod shapes;
+mod shard_faults;
+mod shard_remote;
 mod shard_reports;
 mod shards;
 mod snapshots;
@@ -88,6 +91,7 @@ fn main() {
     trials.extend(evaluate_recordings::trials());
     trials.extend(metrics::trials());
     trials.extend(rows::trials());
+    trials.extend(deploy::trials(&engines));
     trials.extend(devices::trials(&engines, &set_up));
     trials.extend(evaluate::trials(&engines, &set_up));
     trials.extend(evaluate_models::trials(&engines, &set_up));
@@ -117,6 +121,8 @@ fn main() {
     trials.extend(html::trials(&engines, &set_up));
     trials.extend(schemas::trials());
     trials.extend(shapes::trials(&engines, &set_up));
+    trials.extend(shard_faults::trials(&engines));
+    trials.extend(shard_remote::trials());
     trials.extend(shard_reports::trials(&engines));
     trials.extend(shards::trials(&engines, &set_up));
     trials.extend(snapshots::trials(&engines, &set_up));
@@ -144,21 +150,21 @@ fn classify() -> Command {
 
 /// Two images that every engine test can use, without a set-up.
 fn small_images() -> Result<(tempfile::TempDir, PathBuf, PathBuf), Failed> {
-    let folder = tempfile::tempdir()?;
-    let paths = ["a.ppm", "b.ppm"].map(|name| folder.path().join(name));
+    let directory = tempfile::tempdir()?;
+    let paths = ["a.ppm", "b.ppm"].map(|name| directory.path().join(name));
     for (path, level) in paths.iter().zip([10_u8, 200]) {
         let mut bytes = b"P6 8 8 255\n".to_vec();
         bytes.extend([level; 192]);
         std::fs::write(path, bytes)?;
     }
     let [a, b] = paths;
-    Ok((folder, a, b))
+    Ok((directory, a, b))
 }
 
 /// KiB that `command` takes at most, on a list of twice as many small images as `pairs`.
 fn peak_memory(mut command: Command, pairs: usize) -> Result<f64, Failed> {
-    let (folder, a, b) = small_images()?;
-    let list = folder.path().join("list.txt");
+    let (directory, a, b) = small_images()?;
+    let list = directory.path().join("list.txt");
     let lines = format!("{}\n{}\n", a.display(), b.display());
     std::fs::write(&list, lines.repeat(pairs))?;
     command.arg("--input-list").arg(list);

@@ -26,17 +26,17 @@ pub fn trials() -> Vec<Trial> {
 
 /// Evaluates a model on two images, which it takes for class 10. Returns the output and the JSON report.
 fn evaluate(truth: &str, flags: &[&str], code: i32) -> Result<(Run, Value), Failed> {
-    let (folder, ..) = small_images()?;
-    fs::write(folder.path().join("truth"), truth)?;
+    let (directory, ..) = small_images()?;
+    fs::write(directory.path().join("truth"), truth)?;
     let mut command = classify();
-    command.current_dir(folder.path());
+    command.current_dir(directory.path());
     command.args([
         "evaluate", "-q", "rten", "-i", "a.ppm", "b.ppm", "--truth", "truth",
     ]);
     command.arg("-m").arg(small_model("plain.onnx")).args(flags);
     let result = run(command.args(["--report", "report.json"]));
     expect_code(&result, code)?;
-    let report = fs::read(folder.path().join("report.json")).unwrap_or_default();
+    let report = fs::read(directory.path().join("report.json")).unwrap_or_default();
     Ok((result, serde_json::from_slice(&report).unwrap_or_default()))
 }
 

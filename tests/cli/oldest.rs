@@ -19,9 +19,9 @@ pub fn trials(with_set_up: &Needs) -> Vec<Trial> {
 }
 
 /// The ten best classes of every photo are those of the tested version, with the same probabilities.
-fn same_answers(backend: &str, flag: &str, folder: &str, version: &str) -> Result<(), Failed> {
+fn same_answers(backend: &str, flag: &str, directory: &str, version: &str) -> Result<(), Failed> {
     let photos = photos()?;
-    let library = set_up("oldest").join(folder);
+    let library = set_up("oldest").join(directory);
     for model in ["mobilenet-v2/model.onnx", "squeezenet1.1.onnx"] {
         let answers = |oldest: bool| {
             let mut command = classify();

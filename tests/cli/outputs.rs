@@ -93,9 +93,9 @@ struct JsonLines {
 }
 
 fn json() -> Result<JsonLines, Failed> {
-    let (folder, a, _) = small_images()?;
-    let missing = folder.path().join("none.png");
-    let cut = folder.path().join("cut.png");
+    let (directory, a, _) = small_images()?;
+    let missing = directory.path().join("none.png");
+    let cut = directory.path().join("cut.png");
     std::fs::write(&cut, b"\x89PNG\r\n\x1a\n")?;
     let paths = [a.clone(), missing, cut, a];
     let run = run(command(&["--format", "json", "--top", "2"]).args(&paths));
@@ -182,7 +182,7 @@ fn json_errors_on_stderr(all: &JsonLines) -> Result<(), Failed> {
 }
 
 fn file_of_results() -> Result<(), Failed> {
-    let (_folder, a, b) = small_images()?;
+    let (_directory, a, b) = small_images()?;
     let out = tempfile::tempdir()?;
     let target = out.path().join("results.jsonl");
     for format in ["json", "csv", "text"] {
@@ -205,7 +205,7 @@ fn file_of_results() -> Result<(), Failed> {
 }
 
 fn old_file() -> Result<(), Failed> {
-    let (_folder, a, _) = small_images()?;
+    let (_directory, a, _) = small_images()?;
     let out = tempfile::tempdir()?;
     let target = out.path().join("results.jsonl");
     std::fs::write(&target, "before")?;
@@ -226,7 +226,7 @@ fn old_file() -> Result<(), Failed> {
 }
 
 fn thresholds() -> Result<(), Failed> {
-    let (_folder, a, _) = small_images()?;
+    let (_directory, a, _) = small_images()?;
     let scores = |flags: &[&str]| -> Result<Vec<f64>, Failed> {
         let run = run(command(&[&["--format", "json"], flags].concat()).arg(&a));
         expect_code(&run, 0)?;
@@ -256,10 +256,10 @@ fn thresholds() -> Result<(), Failed> {
 
 /// Python's `json` and `csv` find in the files what the text says.
 fn read_back() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let photos = photos()?;
-    let missing = folder.path().join("=none, \"quoted\".jpg");
-    let labels = folder.path().join("labels");
+    let missing = directory.path().join("=none, \"quoted\".jpg");
+    let labels = directory.path().join("labels");
     std::fs::write(
         &labels,
         (0..1000)
@@ -269,7 +269,7 @@ fn read_back() -> Result<(), Failed> {
     )?;
     let mut files = Vec::new();
     for format in ["text", "json", "csv"] {
-        let file = folder.path().join(format);
+        let file = directory.path().join(format);
         let mut command = classify();
         command.args(["--digits", "7", "-q", "--format", format, "--labels"]);
         command.arg(&labels).arg("-o").arg(&file);
@@ -284,9 +284,9 @@ fn read_back() -> Result<(), Failed> {
 /// `NumPy` finds in an archive what the JSON of the same images says, whatever the batch. One image fails. An output has a
 /// slash at the beginning of its name, and one is of integers.
 fn read_npz() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let photos = photos()?;
-    let missing = folder.path().join("none.jpg");
+    let missing = directory.path().join("none.jpg");
     for (model, batch, backend, outputs, expected) in [
         (
             "three-outputs-other.onnx",
@@ -319,7 +319,7 @@ fn read_npz() -> Result<(), Failed> {
     ] {
         let mut files = Vec::new();
         for format in ["json", "npz"] {
-            let file = folder.path().join(format);
+            let file = directory.path().join(format);
             let mut command = classify();
             command.args([
                 "-q",
@@ -343,22 +343,22 @@ fn read_npz() -> Result<(), Failed> {
 }
 
 /// Runs a model of `awkward_outputs.py` on images, with the results in a file.
-fn saving(folder: &Path, model: &str, outputs: &str, format: &str, images: &[PathBuf]) -> Run {
+fn saving(directory: &Path, model: &str, outputs: &str, format: &str, images: &[PathBuf]) -> Run {
     let mut command = classify();
     command.args(["--backend", "onnx", "--color", "rgb", "--format", format]);
     command
         .args(["--save-outputs", outputs, "-o"])
-        .arg(folder.join(format));
-    command.arg("-m").arg(folder.join(model)).arg("-i");
+        .arg(directory.join(format));
+    command.arg("-m").arg(directory.join(model)).arg("-i");
     run(command.args(images))
 }
 
 /// The image does not exist: an error that it causes would come first.
 fn cannot_hold() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    python("awkward_outputs.py", [folder.path()])?;
-    let images = [folder.path().join("none.jpg")];
-    let refused = saving(folder.path(), "own.onnx", "all", "npz", &images);
+    let directory = tempfile::tempdir()?;
+    python("awkward_outputs.py", [directory.path()])?;
+    let images = [directory.path().join("none.jpg")];
+    let refused = saving(directory.path(), "own.onnx", "all", "npz", &images);
     expect_code(&refused, 2)?;
     let words = "best_class has the name of an array that npz has anyway";
     ensure(
@@ -368,11 +368,14 @@ fn cannot_hold() -> Result<(), Failed> {
 }
 
 fn no_images() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    python("awkward_outputs.py", [folder.path()])?;
-    let images = [folder.path().join("none.jpg")];
-    expect_code(&saving(folder.path(), "all.onnx", "all", "npz", &images), 1)?;
-    let archive = std::fs::read(folder.path().join("npz"))?;
+    let directory = tempfile::tempdir()?;
+    python("awkward_outputs.py", [directory.path()])?;
+    let images = [directory.path().join("none.jpg")];
+    expect_code(
+        &saving(directory.path(), "all.onnx", "all", "npz", &images),
+        1,
+    )?;
+    let archive = std::fs::read(directory.path().join("npz"))?;
     for words in ["logits.npy", "all.npy", "'shape': (0, 12, )"] {
         let is_there = archive
             .windows(words.len())
@@ -383,8 +386,8 @@ fn no_images() -> Result<(), Failed> {
 }
 
 fn awkward_names() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    python("awkward_outputs.py", [folder.path()])?;
+    let directory = tempfile::tempdir()?;
+    python("awkward_outputs.py", [directory.path()])?;
     let images = &photos()?[..1];
     for (model, outputs, expected) in [
         ("all.onnx", "\\all", &["all"][..]),
@@ -392,9 +395,9 @@ fn awkward_names() -> Result<(), Failed> {
         ("comma.onnx", "a\\,b", &["a,b"]),
         ("comma.onnx", "logits,a\\,b", &["a,b", "logits"]),
     ] {
-        let saved = saving(folder.path(), model, outputs, "json", images);
+        let saved = saving(directory.path(), model, outputs, "json", images);
         expect_code(&saved, 0)?;
-        let text = std::fs::read_to_string(folder.path().join("json"))?;
+        let text = std::fs::read_to_string(directory.path().join("json"))?;
         let answer: Value = serde_json::from_str(&text)?;
         let names = answer["outputs"].as_object().ok_or("no outputs")?;
         let mut names: Vec<&str> = names.keys().map(String::as_str).collect();

@@ -12,7 +12,7 @@ use crate::{classify, schemas};
 type Test = fn() -> Result<(), Failed>;
 
 pub fn trials(needs: &Needs) -> Vec<Trial> {
-    let tests: [(&'static str, Test); 7] = [
+    let tests: [(&'static str, Test); 11] = [
         (
             "quantized::the_tolerance_is_int8_and_the_report_says_why",
             tolerance,
@@ -35,29 +35,53 @@ pub fn trials(needs: &Needs) -> Vec<Trial> {
             "quantized::two_quantized_models_have_no_list_of_errors",
             two_quantized,
         ),
+        (
+            "quantized::the_tolerance_of_a_dynamically_quantized_model_is_int8",
+            dynamic_tolerance,
+        ),
+        (
+            "quantized::dynamically_quantized_nodes_correspond_to_the_float_ones",
+            dynamic,
+        ),
+        (
+            "quantized::the_damaged_dynamically_quantized_node_adds_the_most_error",
+            damaged_dynamic,
+        ),
+        (
+            "quantized::two_dynamically_quantized_models_part_at_the_damaged_node",
+            two_dynamic,
+        ),
     ];
     let trials = tests.into_iter().map(|(name, test)| needs.test(name, test));
     trials.collect()
 }
 
+/// Writes a float model, dynamically quantized ones, their image, and the errors that their nodes add.
+fn dynamic_models() -> Result<(tempfile::TempDir, Value), Failed> {
+    let directory = tempfile::tempdir()?;
+    python("quantized_dynamic.py", [directory.path()])?;
+    let errors = fs::read(directory.path().join("errors.json"))?;
+    Ok((directory, serde_json::from_slice(&errors)?))
+}
+
 /// Writes the models and an image.
 fn models() -> Result<tempfile::TempDir, Failed> {
-    let folder = tempfile::tempdir()?;
-    python("quantized_pair.py", [folder.path()])?;
+    let directory = tempfile::tempdir()?;
+    python("quantized_pair.py", [directory.path()])?;
     let pixels = (0..48_u32 * 48).flat_map(|at| {
         let (x, y) = (at % 48, at / 48);
         [x * 5, y * 4 + x, x * y % 251].map(|value| value as u8)
     });
     let bytes: Vec<u8> = b"P6 48 48 255\n".iter().copied().chain(pixels).collect();
-    fs::write(folder.path().join("a.ppm"), bytes)?;
-    Ok(folder)
+    fs::write(directory.path().join("a.ppm"), bytes)?;
+    Ok(directory)
 }
 
 fn compare(at: &Path, runs: [&str; 2], flags: &[&str], code: i32) -> Result<(Run, Value), Failed> {
     let mut command = classify();
     command.current_dir(at).args(["compare", "-q"]).args(runs);
     command.args([
-        "-i", "a.ppm", "--mean", "127.5", "--scale", "64", "--scores", "softmax",
+        "-i", "a.ppm", "--color", "rgb", "--mean", "127.5", "--scale", "64", "--scores", "softmax",
     ]);
     let result = run(command.args(flags).args(["--report", "report.json"]));
     expect_code(&result, code)?;
@@ -184,4 +208,113 @@ fn two_quantized() -> Result<(), Failed> {
             .contains("first differing node: #2 conv2_quant (QLinearConv)"),
         &result,
     )
+}
+
+fn dynamic_tolerance() -> Result<(), Failed> {
+    let (models, _) = dynamic_models()?;
+    let words = "good.onnx is quantized: 4 of 4 nodes with weights (Conv, MatMul, Gemm, …) take quantized values";
+    let runs = ["onnx=float.onnx", "onnx=good.onnx"];
+    let (result, json) = compare(models.path(), runs, &[], 0)?;
+    ensure(result.stdout.contains(words), &result)?;
+    ensure(json["tolerance"]["name"] == "int8", &json["tolerance"])
+}
+
+/// Checks the list of nodes by the error that they add against the errors that Python computed.
+fn check_noise(noise: &Value, expected: &Value) -> Result<(), Failed> {
+    let noise = noise.as_array().ok_or("noise")?;
+    let expected = expected.as_object().ok_or("errors")?;
+    ensure(noise.len() == expected.len(), noise)?;
+    for (name, error) in expected {
+        let is_it = |node: &&Value| {
+            node["name"]
+                .as_str()
+                .is_some_and(|it| it.starts_with(&**name))
+        };
+        let found = noise.iter().find(is_it).ok_or("a node is missing")?;
+        // The engine has f32, Python f64.
+        let (added, exact) = (found["added"].as_f64(), error["added"].as_f64());
+        let ratio = added.ok_or("added")? / exact.ok_or("added")?;
+        ensure((ratio - 1.0).abs() < 1e-3, format!("{found} {error}"))?;
+    }
+    Ok(())
+}
+
+fn dynamic() -> Result<(), Failed> {
+    let (models, errors) = dynamic_models()?;
+    for runs in [
+        ["onnx=float.onnx", "onnx=good.onnx"],
+        ["onnx=good.onnx", "onnx=float.onnx"],
+    ] {
+        let (_, json) = compare(models.path(), runs, &["--bisect"], 0)?;
+        let found = &json["bisect"];
+        ensure(found["matched"] == 10, &found["matched"])?;
+        let seen = found["looked_at"].as_array().ok_or("looked_at")?;
+        // As real numbers: the sums of integers would be far away.
+        let is_close =
+            |node: &Value| node["problem"].is_null() && node["noise"].as_f64() < Some(0.001);
+        ensure(seen.len() == 10 && seen.iter().all(is_close), seen)?;
+        let alone = [&found["only_in_run"], &found["unknown"], &found["first"]];
+        let empty = [json!([]), json!([]), Value::Null];
+        ensure(alone.into_iter().eq(&empty), alone)?;
+        check_noise(&found["noise"], &errors["good"])?;
+    }
+    // If the runs disagree, no node is to blame: the steps of all add up.
+    let runs = ["onnx=float.onnx", "onnx=good.onnx"];
+    let flags = ["--bisect", "--max-delta", "0.000001"];
+    let (result, json) = compare(models.path(), runs, &flags, 1)?;
+    ensure(json["bisect"]["first"].is_null(), &json["bisect"]["first"])?;
+    let words = "the errors of several nodes add up";
+    ensure(result.stdout.contains(words), &result)
+}
+
+fn damaged_dynamic() -> Result<(), Failed> {
+    let (models, errors) = dynamic_models()?;
+    // The second pair: no name of a node or value is left.
+    for (runs, has_names) in [
+        (["onnx=float.onnx", "onnx=bad.onnx"], true),
+        (["onnx=float.onnx", "onnx=renamed.onnx"], true),
+        (["onnx=bad.onnx", "onnx=float.onnx"], true),
+        (["onnx=renamed.onnx", "onnx=float.onnx"], false),
+    ] {
+        let flags = ["--bisect", "--max-delta", "0.001"];
+        let (_, json) = compare(models.path(), runs, &flags, 1)?;
+        let found = &json["bisect"];
+        ensure(found["matched"] == 10, &found["matched"])?;
+        ensure(found["certain"] == true, &found["unknown"])?;
+        ensure(found["only_in_run"] == json!([]), &found["only_in_run"])?;
+        let noise = &found["noise"];
+        ensure(noise[0]["index"] == found["first"], found)?;
+        let added = |place: usize| noise[place]["added"].as_f64().unwrap_or(1.0);
+        ensure(added(0) > 0.1 && added(1) < added(0) / 100.0, noise)?;
+        if has_names {
+            let name = noise[0]["name"].as_str();
+            ensure(name.is_some_and(|name| name.starts_with("conv2")), noise)?;
+            check_noise(noise, &errors["bad"])?;
+        } else {
+            ensure(noise[0]["operator"] == "ConvInteger", noise)?;
+        }
+        // Beyond the first node the two models see other values; the ratio is of the float model's.
+        if runs[0] == "onnx=float.onnx" {
+            let sqnr = noise[0]["sqnr"].as_f64().ok_or("sqnr")?;
+            let exact = errors["bad"]["conv2"]["sqnr"].as_f64().ok_or("sqnr")?;
+            ensure((sqnr - exact).abs() < 0.01, format!("{sqnr} {exact}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn two_dynamic() -> Result<(), Failed> {
+    let (models, _) = dynamic_models()?;
+    let flags = ["--bisect", "--max-delta", "0.001"];
+    for run in ["onnx=bad.onnx", "onnx=renamed.onnx"] {
+        let (result, json) = compare(models.path(), ["onnx=good.onnx", run], &flags, 1)?;
+        ensure(json["bisect"]["noise"].is_null(), &json["bisect"]["noise"])?;
+        let words = "conv2_quant (ConvInteger)";
+        let first = result
+            .stdout
+            .lines()
+            .find(|line| line.contains("first differing node"));
+        ensure(first.is_some_and(|line| line.contains(words)), &result)?;
+    }
+    Ok(())
 }

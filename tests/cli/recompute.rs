@@ -52,9 +52,9 @@ fn recomputed(
     mutate: bool,
     code: i32,
 ) -> Result<usize, Failed> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let [recording, report] =
-        ["recording.jsonl", "report.json"].map(|name| folder.path().join(name));
+        ["recording.jsonl", "report.json"].map(|name| directory.path().join(name));
     let mut command = classify();
     command.args(["compare", "--quiet"]).args(runs);
     command.args(flags).args(options).arg("-i").args(images);
@@ -101,9 +101,9 @@ fn precisions() -> Result<(), Failed> {
 }
 
 fn perturbed() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let good = set_up("models/squeezenet1.1.onnx");
-    let bad = folder.path().join("bad.onnx");
+    let bad = directory.path().join("bad.onnx");
     python("perturb.py", [&good, &bad])?;
     let runs = [("onnx", &good), ("onnx", &bad), ("openvino", &good)];
     let runs = runs.map(|(engine, model)| named(engine, model));
@@ -182,8 +182,8 @@ fn limits() -> Result<(), Failed> {
 }
 
 fn evaluations() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let at = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir()?;
+    let at = |name: &str| directory.path().join(name);
     let good = set_up("models/squeezenet1.1.onnx");
     python("perturb.py", [&good, &at("bad.onnx")])?;
     std::fs::copy(good.with_extension("labels"), at("bad.labels"))?;

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::{classify, small_images};
 
-const TOKEN: &str = "s3cret-t0ken";
+pub const TOKEN: &str = "s3cret-t0ken";
 
 pub fn trials(set_up: &Needs) -> Vec<Trial> {
     let all: [(&str, fn() -> Result<(), Failed>); 25] = [
@@ -71,29 +71,29 @@ pub fn trials(set_up: &Needs) -> Vec<Trial> {
     trials
 }
 
-fn model() -> PathBuf {
+pub fn model() -> PathBuf {
     small_model("plain.onnx")
 }
 
 /// A server that runs `plain.onnx` on RTen.
-fn options() -> Result<Options, Failed> {
+pub fn options() -> Result<Options, Failed> {
     let backend = RtenBackend::open(&RtenConfig::new(model()))?;
     Ok(Options::of_backend("plain", Arc::new(backend)))
 }
 
-fn start() -> Result<TestServer, Failed> {
+pub fn start() -> Result<TestServer, Failed> {
     Ok(TestServer::start(options()?))
 }
 
 /// `classify` with the model on `urls`.
-fn remote(urls: &str) -> Command {
+pub fn remote(urls: &str) -> Command {
     let mut command = classify();
     command.args(["--backend", "remote", "--url", urls, "-m", "plain"]);
     command
 }
 
 /// Returns the classes and scores of JSON lines.
-fn classes(stdout: &str) -> Result<Vec<Value>, Failed> {
+pub fn classes(stdout: &str) -> Result<Vec<Value>, Failed> {
     let lines = stdout.lines().map(serde_json::from_str::<Value>);
     let lines: Vec<Value> = lines.collect::<Result<_, _>>()?;
     Ok(lines
@@ -421,6 +421,8 @@ impl Guarded {
 
     /// Runs `command` on an image. No token is printed.
     fn run(&self, command: &mut Command) -> Result<Run, Failed> {
+        // No variable makes the program or one of its crates tell more.
+        command.env("RUST_LOG", "trace").env("GRPC_TRACE", "all");
         let done = run(command.arg("-i").arg(self.at("a.ppm")));
         let is_shown = done.stdout.contains("t0ken") || done.stderr.contains("t0ken");
         ensure(!is_shown, &done)?;

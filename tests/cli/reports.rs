@@ -28,15 +28,15 @@ pub fn trials(with_set_up: &Needs) -> Vec<Trial> {
 }
 
 /// A comparison with a file name that is markup, and its reports in all forms.
-pub fn hostile_reports(folder: &Path) -> Result<[PathBuf; 4], Failed> {
-    let hostile = folder.join("<img src=x onerror=alert(1)>|`$&\u{202e}.png");
+pub fn hostile_reports(directory: &Path) -> Result<[PathBuf; 4], Failed> {
+    let hostile = directory.join("<img src=x onerror=alert(1)>|`$&\u{202e}.png");
     let photos = photos()?;
     let png = photos
         .iter()
         .find(|photo| photo.extension().is_some_and(|ending| ending == "png"));
     fs::copy(png.ok_or("a PNG")?, &hostile)?;
     let files =
-        ["json", "xml", "html", "md"].map(|ending| folder.join("report").with_extension(ending));
+        ["json", "xml", "html", "md"].map(|ending| directory.join("report").with_extension(ending));
     let runs = ["t_base", "t_gelu_tanh"].map(|name| format!("onnx={}", case(name).display()));
     let mut command = compare(&[&runs[0], &runs[1]]);
     command.args(PREPROCESSING).arg("-i");

@@ -40,8 +40,8 @@ fn stdout(directory: &Path, arguments: &[&str], code: i32) -> Result<String, Fai
 }
 
 fn of_runs() -> Result<(), Failed> {
-    let (folder, ..) = small_images()?;
-    let at = folder.path();
+    let (directory, ..) = small_images()?;
+    let at = directory.path();
     fs::write(at.join("truth"), "a.ppm 10\nb.ppm 3\n")?;
     let names: Vec<String> = (0..12).map(|class| format!("=class {class}\n")).collect();
     fs::write(at.join("labels"), names.concat())?;
@@ -71,8 +71,8 @@ fn of_runs() -> Result<(), Failed> {
 }
 
 fn without_judgement() -> Result<(), Failed> {
-    let (folder, ..) = small_images()?;
-    let at = folder.path();
+    let (directory, ..) = small_images()?;
+    let at = directory.path();
     fs::write(at.join("c.ppm"), "P6 8 8 255\n1")?;
     fs::write(at.join("truth"), "a.ppm 10\nc.ppm 10\n")?;
     let arguments = [
@@ -88,8 +88,8 @@ fn without_judgement() -> Result<(), Failed> {
 }
 
 fn several_classes() -> Result<(), Failed> {
-    let (folder, ..) = small_images()?;
-    let at = folder.path();
+    let (directory, ..) = small_images()?;
+    let at = directory.path();
     fs::write(at.join("truth"), "a.ppm 3|10\nb.ppm 4\n")?;
     let arguments = [
         "evaluate", "-q", "rten", "-i", "a.ppm", "b.ppm", "--truth", "truth", "--format", "csv",
@@ -107,8 +107,8 @@ fn several_classes() -> Result<(), Failed> {
 }
 
 fn comparison() -> Result<(), Failed> {
-    let (folder, ..) = small_images()?;
-    let at = folder.path();
+    let (directory, ..) = small_images()?;
+    let at = directory.path();
     fs::write(at.join("c.ppm"), "P6 8 8 255\n1")?;
     let reversed = format!("rten={}", small_model("reversed.onnx").display());
     let arguments = [
@@ -135,8 +135,8 @@ fn comparison() -> Result<(), Failed> {
 
 #[cfg(feature = "parquet")]
 fn parquet() -> Result<(), Failed> {
-    let (folder, ..) = small_images()?;
-    let at = folder.path();
+    let (directory, ..) = small_images()?;
+    let at = directory.path();
     fs::write(at.join("c.ppm"), "P6 8 8 255\n1")?;
     fs::write(at.join("truth"), "a.ppm 10\nb.ppm 3\nc.ppm 10\n")?;
     let reports = ["--report", "rows.csv", "--report", "rows.parquet"];
@@ -186,9 +186,9 @@ fn same_values(at: &Path) -> Result<usize, Failed> {
 
 #[cfg(not(feature = "parquet"))]
 fn no_parquet() -> Result<(), Failed> {
-    let (folder, ..) = small_images()?;
+    let (directory, ..) = small_images()?;
     let mut command = classify();
-    command.current_dir(folder.path());
+    command.current_dir(directory.path());
     let result = run(command.args(["compare", "rten", "rten", "--report", "rows.parquet"]));
     expect_code(&result, 2)?;
     ensure(

@@ -107,12 +107,12 @@ pub fn check(report: &Value) -> Result<(), Failed> {
 
 /// Runs a command on two small images, and returns its JSON.
 fn report(words: &[&str], code: i32) -> Result<Value, Failed> {
-    let (folder, a, b) = small_images()?;
-    fs::write(folder.path().join("truth"), "a.ppm 10\nb.ppm 1\n")?;
-    fs::write(folder.path().join("tags"), "a.ppm 10 3\nb.ppm 1\n")?;
-    fs::write(folder.path().join("no.jpg"), "no image")?;
+    let (directory, a, b) = small_images()?;
+    fs::write(directory.path().join("truth"), "a.ppm 10\nb.ppm 1\n")?;
+    fs::write(directory.path().join("tags"), "a.ppm 10 3\nb.ppm 1\n")?;
+    fs::write(directory.path().join("no.jpg"), "no image")?;
     let mut command = classify();
-    command.current_dir(folder.path()).args(words);
+    command.current_dir(directory.path()).args(words);
     command.args(["--format", "json", "--quiet", "-m"]);
     command.arg(small_model("plain.onnx"));
     let done = run(command.arg("-i").args([a, b]));

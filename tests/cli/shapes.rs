@@ -55,9 +55,9 @@ fn close(a: &[Vec<Line>], b: &[Vec<Line>]) -> bool {
 }
 
 fn dynamic_sizes() -> Result<(), Failed> {
-    let (folder, image, other) = small_images()?;
+    let (directory, image, other) = small_images()?;
     let inputs = [image, other];
-    let preprocess = folder.path().join("p.json");
+    let preprocess = directory.path().join("p.json");
     std::fs::write(&preprocess, r#"{"size": [8, 8]}"#)?;
     let sized = preprocess.to_str().unwrap();
     for backend in BACKENDS {
@@ -91,7 +91,7 @@ fn dynamic_sizes() -> Result<(), Failed> {
 }
 
 fn small_batches() -> Result<(), Failed> {
-    let (_folder, a, b) = small_images()?;
+    let (_directory, a, b) = small_images()?;
     let inputs = [a.clone(), b.clone(), b, a.clone(), a];
     for backend in BACKENDS {
         let expected = ranked(&classify_with(
@@ -127,8 +127,8 @@ fn small_batches() -> Result<(), Failed> {
 }
 
 fn batch_with_a_hole() -> Result<(), Failed> {
-    let (folder, a, b) = small_images()?;
-    let missing = folder.path().join("none.ppm");
+    let (directory, a, b) = small_images()?;
+    let missing = directory.path().join("none.ppm");
     for backend in BACKENDS {
         let model = || small_model("dynamic-batch.onnx");
         let expected = ranked(&classify_with(
@@ -157,7 +157,7 @@ fn batch_with_a_hole() -> Result<(), Failed> {
 }
 
 fn formats() -> Result<(), Failed> {
-    let (_folder, image, _) = small_images()?;
+    let (_directory, image, _) = small_images()?;
     let inputs = [image];
     // OpenVINO reads the formats of TensorFlow and Paddle as they are; all files are the same model.
     let answers = ["tensorflow.pb", "lite.tflite", "paddle.pdmodel"].map(|file| {
@@ -228,8 +228,8 @@ fn registry_models() -> Result<(), Failed> {
         }
         if !flags.is_empty() {
             // The size from a file, which leaves it to the engine to run with open sizes.
-            let folder = tempfile::tempdir()?;
-            let size = folder.path().join("size.json");
+            let directory = tempfile::tempdir()?;
+            let size = directory.path().join("size.json");
             std::fs::write(&size, r#"{"size": [48, 192]}"#)?;
             for (backend, expected) in BACKENDS.into_iter().zip(&results[results.len() - 2..]) {
                 let flags = ["--preprocess", size.to_str().unwrap()];

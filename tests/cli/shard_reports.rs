@@ -164,7 +164,7 @@ fn other_truth() -> Result<(), Failed> {
     ensure(
         merged
             .stderr
-            .contains("truth.txt has changed since the shards ran"),
+            .contains("truth.txt: it has changed since the shards ran"),
         &merged,
     )
 }

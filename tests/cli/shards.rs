@@ -54,9 +54,14 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         .map(|(name, test)| engines.test(name, test))
         .into();
     #[cfg(feature = "parquet")]
-    trials.push(engines.test(
-        "shards::merged_parquet_is_the_parquet_of_one_process",
+    trials.extend(engines.scenario(
+        "shards::merged_parquet",
         merged_parquet,
+        [
+            ("is_the_parquet_of_one_process", equal_parquet),
+            ("has_the_paths_and_errors_of_the_json", parquet_errors),
+            ("has_the_classes_of_the_json", parquet_classes),
+        ],
     ));
     #[cfg(not(feature = "parquet"))]
     trials.push(engines.test(
@@ -143,7 +148,7 @@ const JSON: [&str; 4] = ["--backend", "onnx", "--format", "json"];
 const CSV: [&str; 4] = ["--backend", "onnx", "--format", "csv"];
 
 /// The rows without their times.
-fn rows(text: &str) -> Result<Vec<Value>, Failed> {
+pub fn rows(text: &str) -> Result<Vec<Value>, Failed> {
     let row = |line: &str| {
         let mut row: Value = serde_json::from_str(line)?;
         if let Some(row) = row.as_object_mut() {
@@ -468,8 +473,16 @@ fn parquet_rows(path: &Path) -> Result<Vec<Vec<(String, String)>>, Failed> {
     rows.collect()
 }
 
+/// The rows of a Parquet file: names and values of their cells.
 #[cfg(feature = "parquet")]
-fn merged_parquet() -> Result<(), Failed> {
+type ParquetRows = Vec<Vec<(String, String)>>;
+
+/// The rows of one process and of merged shards, and those of the JSON.
+#[cfg(feature = "parquet")]
+type Parquet = ([ParquetRows; 2], Vec<Value>);
+
+#[cfg(feature = "parquet")]
+fn merged_parquet() -> Result<Parquet, Failed> {
     let images = Images::new()?;
     let format = ["--backend", "onnx", "--format", "parquet"];
     let whole = images.at("whole.parquet");
@@ -478,38 +491,49 @@ fn merged_parquet() -> Result<(), Failed> {
     images.shards(&format, 4)?;
     let merged = images.at("merged.parquet");
     let mut command = classify();
-    command
-        .arg("merge")
-        .arg(images.at("parts"))
-        .arg("-o")
-        .arg(&merged);
-    let merge = run(&mut command);
+    command.arg("merge").arg(images.at("parts"));
+    let merge = run(command.arg("-o").arg(&merged));
     expect_code(&merge, 1)?;
     ensure(merge.stderr.contains("1 of 10 images failed"), &merge)?;
-    let [whole, merged] = [parquet_rows(&whole)?, parquet_rows(&merged)?];
-    ensure(whole == merged && whole.len() == IMAGES, (&whole, &merged))?;
-    // The values are those of the JSON.
     let json = rows(&run(&mut images.command(&JSON)).stdout)?;
-    for (row, json) in whole.iter().zip(&json) {
-        let cell = |wanted: &str| {
-            let found = row.iter().find(|(name, _)| name == wanted);
-            found
-                .map(|(_, value)| value.clone())
-                .ok_or("no such column")
-        };
+    Ok(([parquet_rows(&whole)?, parquet_rows(&merged)?], json))
+}
+
+#[cfg(feature = "parquet")]
+fn equal_parquet(([whole, merged], _): &Parquet) -> Result<(), Failed> {
+    ensure(whole == merged && whole.len() == IMAGES, (whole, merged))
+}
+
+#[cfg(feature = "parquet")]
+fn cell(row: &[(String, String)], wanted: &str) -> Result<String, Failed> {
+    let found = row.iter().find(|(name, _)| name == wanted);
+    let found = found.map(|(_, value)| value.clone());
+    found.ok_or_else(|| format!("no column {wanted}").into())
+}
+
+#[cfg(feature = "parquet")]
+fn parquet_errors(([_, merged], json): &Parquet) -> Result<(), Failed> {
+    for (row, json) in merged.iter().zip(json) {
         let message = &json["error"]["message"];
         for (column, value) in [("path", &json["path"]), ("error_message", message)] {
             let value = value.to_string();
-            ensure(cell(column)? == value, (row, value))?;
+            ensure(cell(row, column)? == value, (row, value))?;
         }
-        let top = cell("top")?;
+    }
+    Ok(())
+}
+
+#[cfg(feature = "parquet")]
+fn parquet_classes(([_, merged], json): &Parquet) -> Result<(), Failed> {
+    for (row, json) in merged.iter().zip(json) {
+        let top = cell(row, "top")?;
         ensure((top == "null") == json["top"].is_null(), row)?;
-        for class in json["top"].as_array().into_iter().flatten() {
+        let classes = json["top"].as_array().map_or(&[][..], Vec::as_slice);
+        ensure(top.matches("class_id").count() == classes.len(), &top)?;
+        for class in classes {
             let class = format!("class_id: {}, label: null, score: ", class["class_id"]);
             ensure(top.contains(&class), (&top, class))?;
         }
-        let classes = json["top"].as_array().map_or(0, Vec::len);
-        ensure(top.matches("class_id").count() == classes, &top)?;
     }
     Ok(())
 }
@@ -553,7 +577,7 @@ fn killed() -> Result<(), Failed> {
     fs::write(&images.list, list.repeat(many))?;
     let mut command = images.command(&CSV);
     command
-        .args(["--shard", "1/3", "--jobs", "1", "--out-dir"])
+        .args(["--shard", "1/4", "--jobs", "1", "--out-dir"])
         .arg(images.at("parts"));
     let mut child = command
         .stdout(std::process::Stdio::null())
@@ -576,9 +600,9 @@ fn killed() -> Result<(), Failed> {
     child.wait()?;
     let names = images.parts()?;
     ensure(!names.iter().any(|name| name.starts_with("part-")), &names)?;
-    images.shards(&CSV, 3)?;
+    images.shards(&CSV, 4)?;
     let names = images.parts()?;
-    ensure(names.len() == 7 && names[0] == "job.json", &names)?;
+    ensure(names.len() == 9 && names[0] == "job.json", &names)?;
     let merged = images.merge();
     let (header, rows) = whole.stdout.split_once('\n').ok_or("no header")?;
     ensure(

@@ -175,10 +175,12 @@ impl Snapshot {
         }
         let words = words(&line)?;
         if let ["cat", file] = *words.iter().map(String::as_str).collect::<Vec<_>>() {
-            return Ok(redactions.redact(&fs::read_to_string(root.join(file))?));
+            let text = filters::without_isolation(&fs::read_to_string(root.join(file))?)?;
+            return Ok(redactions.redact(&text));
         }
         let (mut command, filter) = self.command(&words, root)?;
         let mut run = run(&mut command);
+        run.stdout = filters::without_isolation(&run.stdout)?;
         run.stdout = redactions.redact(&match filter {
             Some("keys") => keys(&run.stdout)?,
             _ => run.stdout,

@@ -82,10 +82,10 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
 
 /// A directory with MobileNetV2 alone, as `model.onnx`.
 fn bare() -> Result<(tempfile::TempDir, PathBuf), Failed> {
-    let folder = tempfile::tempdir()?;
-    let model = folder.path().join("model.onnx");
+    let directory = tempfile::tempdir()?;
+    let model = directory.path().join("model.onnx");
     std::fs::copy(set_up("models/mobilenet-v2/model.onnx"), &model)?;
-    Ok((folder, model))
+    Ok((directory, model))
 }
 
 /// The flags that its card states.
@@ -120,12 +120,12 @@ fn answers(run: &Run) -> Answers {
 
 /// The answers with the flags of the card.
 fn card() -> Result<Answers, Failed> {
-    let (_folder, model) = bare()?;
+    let (_directory, model) = bare()?;
     Ok(answers(&with_flags(&model, &CARD)?))
 }
 
 fn unstated(flags: &Answers) -> Result<(), Failed> {
-    let (_folder, model) = bare()?;
+    let (_directory, model) = bare()?;
     let convention = with_flags(&model, &[])?;
     ensure(
         convention.stderr.contains(
@@ -142,8 +142,8 @@ fn expect_answers(run: &Run, expected: &Answers) -> Result<(), Failed> {
 }
 
 fn named_file(flags: &Answers) -> Result<(), Failed> {
-    let (folder, model) = bare()?;
-    let named = folder.path().join("named.json");
+    let (directory, model) = bare()?;
+    let named = directory.path().join("named.json");
     let recipe = json!({
         "color": "rgb", "mean": [123.675, 116.28, 103.53], "scale": [58.395, 57.12, 57.375],
         "resize": "short:256:floor", "interpolation": "bilinear",
@@ -160,7 +160,7 @@ fn hugging_face(flags: &Answers) -> Result<(), Failed> {
 
 /// timm cuts the centre with another rounding.
 fn timm() -> Result<(), Failed> {
-    let (folder, model) = bare()?;
+    let (directory, model) = bare()?;
     let timm = json!({
         "architecture": "mobilenetv2_100", "num_classes": 1000,
         "pretrained_cfg": {
@@ -168,7 +168,7 @@ fn timm() -> Result<(), Failed> {
             "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
         },
     });
-    std::fs::write(folder.path().join("config.json"), timm.to_string())?;
+    std::fs::write(directory.path().join("config.json"), timm.to_string())?;
     let mut torchvision = CARD;
     torchvision[7] = "short:256";
     let run = with_flags(&model, &[])?;
@@ -178,7 +178,7 @@ fn timm() -> Result<(), Failed> {
 
 /// The original model takes the values that Open Model Zoo's converter puts into an IR.
 fn open_model_zoo() -> Result<(), Failed> {
-    let (folder, model) = bare()?;
+    let (directory, model) = bare()?;
     let yml = "\
 task_type: classification
 input_info:
@@ -188,7 +188,7 @@ model_optimizer_args:
   - --scale_values=data[58.395,57.12,57.375]
   - --reverse_input_channels
 ";
-    std::fs::write(folder.path().join("model.yml"), yml)?;
+    std::fs::write(directory.path().join("model.yml"), yml)?;
     let mut zoo = CARD;
     (zoo[7], zoo[9]) = ("stretch", "opencv-linear");
     let run = with_flags(&model, &[])?;
@@ -198,9 +198,9 @@ model_optimizer_args:
 
 /// EfficientNet-Lite0 has its own metadata.
 fn metadata() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let lite = set_up("models/efficientnet-lite0.onnx");
-    let alone = folder.path().join("lite.onnx");
+    let alone = directory.path().join("lite.onnx");
     std::fs::copy(&lite, &alone)?;
     let expected = answers(&with_flags(&lite, &[])?);
     expect_answers(&with_flags(&alone, &[])?, &expected)
@@ -251,8 +251,8 @@ fn inspected_labels(all: &[Value; 2]) -> Result<(), Failed> {
 fn round_trip(all: &[Value; 2]) -> Result<(), Failed> {
     let beside = with_flags(&set_up("models/mobilenet-v2/model.onnx"), &[])?;
     for inspected in all {
-        let (folder, model) = bare()?;
-        let file = folder.path().join("p.json");
+        let (directory, model) = bare()?;
+        let file = directory.path().join("p.json");
         std::fs::write(&file, inspected.to_string())?;
         let again = with_flags(&model, &["--preprocess", file.to_str().unwrap()])?;
         ensure(answers(&again) == answers(&beside), again)?;
@@ -274,12 +274,12 @@ fn overridden_values() -> Result<(), Failed> {
 }
 
 fn contradictions() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let model = folder.path().join("lite.onnx");
+    let directory = tempfile::tempdir()?;
+    let model = directory.path().join("lite.onnx");
     std::fs::copy(set_up("models/efficientnet-lite0.onnx"), &model)?;
     std::fs::copy(
         set_up("models/mobilenet-v2/preprocessor_config.json"),
-        folder.path().join("preprocessor_config.json"),
+        directory.path().join("preprocessor_config.json"),
     )?;
     let run = with_flags(&model, &[])?;
     ensure(
@@ -295,8 +295,8 @@ fn contradictions() -> Result<(), Failed> {
 }
 
 fn unsupported() -> Result<(), Failed> {
-    let (folder, model) = bare()?;
-    let config = folder.path().join("preprocessor_config.json");
+    let (directory, model) = bare()?;
+    let config = directory.path().join("preprocessor_config.json");
     let text = std::fs::read_to_string(set_up("models/mobilenet-v2/preprocessor_config.json"))?;
     let mut said: Value = serde_json::from_str(&text)?;
     said["do_pad"] = json!(true);
@@ -321,8 +321,8 @@ fn unsupported() -> Result<(), Failed> {
 }
 
 fn external_data() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    python("external_data.py", [folder.path()])?;
+    let directory = tempfile::tempdir()?;
+    python("external_data.py", [directory.path()])?;
     let (_images, image, _) = small_images()?;
     let names = |case: &str| {
         ["", ".onnx", ".ONNX", ".pb", ".bin", ".tflite"].map(|ending| format!("{case}{ending}"))
@@ -332,7 +332,7 @@ fn external_data() -> Result<(), Failed> {
             let mut command = classify();
             command.args(["--backend", backend, "--color", "rgb", "-m"]);
             run(command
-                .arg(folder.path().join("models").join(name))
+                .arg(directory.path().join("models").join(name))
                 .arg("-i")
                 .arg(&image))
         };
@@ -385,11 +385,11 @@ fn external_data() -> Result<(), Failed> {
 }
 
 fn digest() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    python("external_data.py", [folder.path()])?;
+    let directory = tempfile::tempdir()?;
+    python("external_data.py", [directory.path()])?;
     let (_images, image, _) = small_images()?;
-    let models = folder.path().join("models");
-    let report = folder.path().join("r.json");
+    let models = directory.path().join("models");
+    let report = directory.path().join("r.json");
     let digest_of = |name: &str| -> Result<String, Failed> {
         let run_of = |engine: &str| format!("{engine}={}", models.join(name).display());
         let mut command = classify();
@@ -418,9 +418,9 @@ fn digest() -> Result<(), Failed> {
 }
 
 fn prepared_irs() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let original = set_up("models/mobilenet-v2/model.onnx");
-    python("prepared_irs.py", [&original, folder.path()])?;
+    python("prepared_irs.py", [&original, directory.path()])?;
     let photos = photos()?;
     let answers_of = |model: &Path| {
         let mut command = classify();
@@ -438,7 +438,7 @@ fn prepared_irs() -> Result<(), Failed> {
         "stated-bgr",
         "stated-order",
     ] {
-        let found = answers_of(&folder.path().join(name).join("model.xml"));
+        let found = answers_of(&directory.path().join(name).join("model.xml"));
         expect_code(&found, 0)?;
         let said = if name == "stated-order" {
             "reverses the channels"
@@ -456,7 +456,7 @@ fn prepared_irs() -> Result<(), Failed> {
             }
         }
     }
-    let other = answers_of(&folder.path().join("other-mean/model.xml"));
+    let other = answers_of(&directory.path().join("other-mean/model.xml"));
     expect_code(&other, 2)?;
     let stderr = &other.stderr;
     ensure(
@@ -467,8 +467,8 @@ fn prepared_irs() -> Result<(), Failed> {
 
 fn precisions() -> Result<(), Failed> {
     use model_file::StoredPrecision::{F16, F32};
-    let folder = tempfile::tempdir()?;
-    python("output_kinds.py", [folder.path()])?;
+    let directory = tempfile::tempdir()?;
+    python("output_kinds.py", [directory.path()])?;
     for (model, stored) in [
         (set_up("models/efficientnet-lite0.onnx"), F32),
         (set_up("models/efficientnet-lite0.xml"), F32),
@@ -476,15 +476,15 @@ fn precisions() -> Result<(), Failed> {
         (small_model("half.onnx"), F16),
         (small_model("lite.tflite"), F32),
         // Their scores alone are quantized.
-        (folder.path().join("quantized.onnx"), F32),
-        (folder.path().join("quantized.xml"), F32),
-        (folder.path().join("softmax-bytes.tflite"), F32),
+        (directory.path().join("quantized.onnx"), F32),
+        (directory.path().join("quantized.xml"), F32),
+        (directory.path().join("softmax-bytes.tflite"), F32),
     ] {
         let found = model_file::stored_precision(&model)?;
         ensure(found == Some(stored), (model, found))?;
     }
     // Types of the output that say nothing: an f32 model that gives f16, and an f16 model that gives f32.
-    python("cast_ends.py", [folder.path()])?;
+    python("cast_ends.py", [directory.path()])?;
     let (_images, image, _) = small_images()?;
     for (model, onnx, rten) in [
         ("single-gives-half.onnx", "f32", Some("f32")),
@@ -496,7 +496,7 @@ fn precisions() -> Result<(), Failed> {
             let Some(precision) = precision else { continue };
             let mut command = classify();
             command.args(["--backend", backend, "--color", "rgb", "-m"]);
-            let model = folder.path().join(model);
+            let model = directory.path().join(model);
             let run = run(command.arg(&model).arg("-i").arg(&image));
             expect_code(&run, 0)?;
             let said = format!("precision {precision} (");
@@ -507,14 +507,14 @@ fn precisions() -> Result<(), Failed> {
 }
 
 fn output_kinds() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let expected = python("output_kinds.py", [folder.path()])?;
+    let directory = tempfile::tempdir()?;
+    let expected = python("output_kinds.py", [directory.path()])?;
     let mut count = 0;
     for line in expected.lines() {
         let (file, kind) = line.split_once(' ').ok_or("a file and a kind")?;
         let mut command = classify();
         command.args(["inspect", "--backend", "openvino", "--format", "json", "-m"]);
-        let run = run(command.arg(folder.path().join(file)));
+        let run = run(command.arg(directory.path().join(file)));
         count += 1;
         if kind == "refused" {
             expect_code(&run, 2)?;
@@ -530,19 +530,26 @@ fn output_kinds() -> Result<(), Failed> {
         let found = json["scores"]["output"].as_str().unwrap_or("-");
         ensure(found == kind, (file, kind, &json["scores"]))?;
     }
-    ensure(count == 57, count)
+    ensure(count == 59, count)
 }
 
 fn quantized_outputs() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    python("output_kinds.py", [folder.path()])?;
+    let directory = tempfile::tempdir()?;
+    python("output_kinds.py", [directory.path()])?;
     let (_images, _, image) = small_images()?;
+    let originals = ["softmax-bytes.tflite", "logits-bytes.tflite", "bytes.onnx"];
+    let paths = originals.map(|name| directory.path().join(name));
+    let paths = paths.iter().map(PathBuf::as_path);
+    python("irs.py", std::iter::once(directory.path()).chain(paths))?;
     for (model, backends) in [
         ("softmax-bytes.tflite", &["openvino"][..]),
         ("logits-bytes.tflite", &["openvino"]),
         ("bytes.onnx", &["openvino", "onnx", "rten"]),
+        ("softmax-bytes.xml", &["openvino"]),
+        ("logits-bytes.xml", &["openvino"]),
+        ("bytes.xml", &["openvino"]),
     ] {
-        let path = folder.path().join(model);
+        let path = directory.path().join(model);
         let expected = python("quantized_output.py", [&path, &image])?;
         let expected: Vec<f64> = expected
             .split_whitespace()
@@ -623,11 +630,11 @@ fn wrong_count_next_to_the_model() -> Result<(), Failed> {
 }
 
 fn multi_label() -> Result<(), Failed> {
-    let (folder, image, _) = small_images()?;
-    let model = folder.path().join("m.onnx");
+    let (directory, image, _) = small_images()?;
+    let model = directory.path().join("m.onnx");
     std::fs::copy(small_model("plain.onnx"), &model)?;
     std::fs::write(
-        folder.path().join("config.json"),
+        directory.path().join("config.json"),
         r#"{"problem_type": "multi_label_classification"}"#,
     )?;
     for (flags, code) in [(&[][..], 0), (&["--scores", "softmax"], 2)] {
@@ -643,7 +650,7 @@ fn multi_label() -> Result<(), Failed> {
     }
     // A model that gives other numbers than scores of classes.
     std::fs::write(
-        folder.path().join("config.json"),
+        directory.path().join("config.json"),
         r#"{"problem_type": "regression"}"#,
     )?;
     let mut command = classify();

@@ -163,7 +163,7 @@ fn by_file(path: &Path) -> Result<Value, Failed> {
 }
 
 fn paths() -> Result<(), Failed> {
-    let (_folder, a, b) = small_images()?;
+    let (_directory, a, b) = small_images()?;
     // The last line has no end.
     let input = format!("{}\r\n{}", a.display(), b.display());
     let answers = answers(&mut command("plain.onnx"), input)?;
@@ -182,7 +182,7 @@ fn paths() -> Result<(), Failed> {
 }
 
 fn objects() -> Result<(), Failed> {
-    let (_folder, a, b) = small_images()?;
+    let (_directory, a, b) = small_images()?;
     let ids = [
         json!("ä\n\"x\""),
         json!(u64::MAX),
@@ -208,7 +208,7 @@ fn objects() -> Result<(), Failed> {
 }
 
 fn image() -> Result<(), Failed> {
-    let (_folder, a, _) = small_images()?;
+    let (_directory, a, _) = small_images()?;
     let text = BASE64.encode(&std::fs::read(&a)?);
     // PHP and others escape slashes.
     let escaped = format!(
@@ -227,8 +227,8 @@ fn image() -> Result<(), Failed> {
 fn pixels() -> Result<(), Failed> {
     // Not square, and no pixel like another: neither transposed nor in another order of channels.
     let rgb: Vec<u8> = (0..180_u8).map(|value| value.wrapping_mul(37)).collect();
-    let folder = tempfile::tempdir()?;
-    let path = folder.path().join("image.ppm");
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("image.ppm");
     std::fs::write(&path, [&b"P6 12 5 255\n"[..], &rgb].concat())?;
     let line = json!({"pixels": BASE64.encode(&rgb), "width": 12, "height": 5});
     let answer = answers(&mut command("plain.onnx"), line.to_string())?.remove(0);
@@ -262,9 +262,9 @@ fn quiet_guess() -> Result<(), Failed> {
 }
 
 fn bad_lines() -> Result<(), Failed> {
-    let (folder, a, _) = small_images()?;
+    let (directory, a, _) = small_images()?;
     let good = object_of(&a, 1);
-    let none = folder.path().join("none.ppm");
+    let none = directory.path().join("none.ppm");
     let bad = ["", "{", "{}", "\u{fe}", &*none.to_string_lossy()];
     let input = bad
         .iter()
@@ -370,7 +370,7 @@ fn cut_line() -> Result<(), Failed> {
 }
 
 fn long_line() -> Result<(), Failed> {
-    let (_folder, a, _) = small_images()?;
+    let (_directory, a, _) = small_images()?;
     let mut input = vec![b'x'; (128 << 20) + 1];
     input.extend(format!("\n{}\n", a.display()).bytes());
     let answers = answers(&mut command("plain.onnx"), input)?;
@@ -408,7 +408,7 @@ fn in_turns(command: &mut Command, lines: &[Value]) -> Result<Vec<Value>, Failed
 }
 
 fn ping_pong() -> Result<(), Failed> {
-    let (_folder, a, b) = small_images()?;
+    let (_directory, a, b) = small_images()?;
     let lines: Vec<Value> = (0..5_u64)
         .map(|id| object_of(if id % 2 == 0 { &a } else { &b }, id))
         .collect();
@@ -419,7 +419,7 @@ fn ping_pong() -> Result<(), Failed> {
 
 /// No image has been seen that could decide, and none comes before this answer.
 fn bad_first() -> Result<(), Failed> {
-    let (_folder, a, _) = small_images()?;
+    let (_directory, a, _) = small_images()?;
     let lines = [json!({"id": 1}), json!({"id": 2}), object_of(&a, 3)];
     let answers = in_turns(&mut command(UNDECIDED), &lines)?;
     ensure(answers[1]["error"].is_object(), &answers)?;
@@ -457,7 +457,7 @@ fn early_error() -> Result<(), Failed> {
 }
 
 fn batch() -> Result<(), Failed> {
-    let (_folder, a, b) = small_images()?;
+    let (_directory, a, b) = small_images()?;
     let lines = [object_of(&a, 1), object_of(&b, 2), object_of(&a, 3)];
     let mut batched = command("dynamic-batch.onnx");
     batched.args(["--batch", "4"]);
@@ -470,7 +470,7 @@ fn batch() -> Result<(), Failed> {
 const UNDECIDED: &str = "channel-means.onnx";
 
 fn first_decides() -> Result<(), Failed> {
-    let (_folder, a, b) = small_images()?;
+    let (_directory, a, b) = small_images()?;
     let lines = [object_of(&a, 1), object_of(&b, 2)];
     let run = sent(
         &mut command(UNDECIDED),
@@ -484,7 +484,7 @@ fn first_decides() -> Result<(), Failed> {
 }
 
 fn many() -> Result<(), Failed> {
-    let (_folder, a, b) = small_images()?;
+    let (_directory, a, b) = small_images()?;
     let input = (0..2000_u64)
         .map(|id| format!("{}\n", object_of(if id % 3 == 0 { &a } else { &b }, id)))
         .collect::<Vec<_>>()
@@ -501,7 +501,7 @@ fn many() -> Result<(), Failed> {
 }
 
 fn broken_pipe() -> Result<(), Failed> {
-    let (_folder, a, _) = small_images()?;
+    let (_directory, a, _) = small_images()?;
     let mut child = spawn(&mut command("plain.onnx"))?;
     let mut stdin = child.stdin.take().expect("a pipe");
     let mut answers = lines_of(&mut child);
@@ -518,7 +518,7 @@ fn broken_pipe() -> Result<(), Failed> {
 /// program; then it reads, and everything is there.
 fn stopped_reader() -> Result<(), Failed> {
     const LINES: usize = 20_000;
-    let (_folder, a, _) = small_images()?;
+    let (_directory, a, _) = small_images()?;
     let mut child = spawn(&mut command("plain.onnx"))?;
     let mut stdin = child.stdin.take().expect("a pipe");
     let sent = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
@@ -567,7 +567,7 @@ fn conflicts() -> Result<(), Failed> {
 }
 
 fn saved() -> Result<(), Failed> {
-    let (_folder, a, _) = small_images()?;
+    let (_directory, a, _) = small_images()?;
     let mut command = command("plain.onnx");
     command.args(["--save-outputs", "all"]);
     let answer = answers(&mut command, a.to_string_lossy().as_bytes())?.remove(0);
@@ -583,7 +583,7 @@ mod unix {
 
     /// The input stays open and has no next line.
     pub fn waiting() -> Result<(), Failed> {
-        let (_folder, a, _) = small_images()?;
+        let (_directory, a, _) = small_images()?;
         for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
             let mut client = Client::new(&mut command("plain.onnx"))?;
             client.send(a.display())?;
@@ -599,7 +599,7 @@ mod unix {
     }
 
     pub fn working() -> Result<(), Failed> {
-        let (_folder, a, _) = small_images()?;
+        let (_directory, a, _) = small_images()?;
         let mut command = command("plain.onnx");
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.stderr(Stdio::piped()).spawn()?;

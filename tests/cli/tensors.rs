@@ -22,9 +22,13 @@ pub fn trials(engines: &Needs, set_up: &Needs) -> Vec<Trial> {
         ("every_engine_and_batch_gives_the_same_file", same_files),
         ("memory_does_not_grow_with_the_images", bounded_memory),
     ];
-    let with_set_up: [(&str, fn() -> Result<(), Failed>); 11] = [
+    let with_set_up: [(&str, fn() -> Result<(), Failed>); 15] = [
         ("an_output_may_not_replace_an_array", replaced_array),
-        ("equal_an_independent_preparation", equal_reference),
+        ("efficientnet_lite_is_prepared_as_by_numpy", efficientnet),
+        ("hugging_face_is_prepared_as_by_numpy", hugging_face),
+        ("f16_is_prepared_as_by_numpy", half),
+        ("i8_is_prepared_as_by_numpy", signed_bytes),
+        ("u8_is_prepared_as_by_numpy", bytes),
         ("agreeing_outputs_agree", agree),
         ("probabilities_are_a_reference_too", probabilities),
         ("outputs_of_other_tensors_disagree", planted_mean),
@@ -69,94 +73,60 @@ fn reference(model: &Path, inputs: &Path, outputs: &Path, more: &[&str]) -> Resu
     python("onnx_reference.py", paths.chain(more.iter().copied())).map(|_| ())
 }
 
-fn equal_reference() -> Result<(), Failed> {
+/// The flags of a small model's preprocessing.
+const PLAIN: [&str; 6] = [
+    "--color",
+    "rgb",
+    "--resize",
+    "stretch",
+    "--interpolation",
+    "bilinear",
+];
+
+/// Compares the tensors of six photos, in both forms, with those that `tensors_check.py` computes by `recipe`.
+fn equal(model: &Path, recipe: &str, flags: &[&str], expected: &str) -> Result<(), Failed> {
     let photos = &photos()?[..6];
-    let set_up = |file| set_up(file);
-    for (model, recipe, flags, expected) in [
-        (
-            set_up("models/efficientnet-lite0.onnx"),
-            "efficientnet-lite",
-            &[][..],
-            "[3, 224, 224]",
-        ),
-        (
-            set_up("models/mobilenet-v2/model.onnx"),
-            "hugging-face",
-            &[],
-            "[3, 224, 224]",
-        ),
-        (
-            small_model("half.onnx"),
-            "f16",
-            &[
-                "--color",
-                "rgb",
-                "--resize",
-                "stretch",
-                "--interpolation",
-                "bilinear",
-            ],
-            "[3, 8, 8]",
-        ),
-        (
-            small_model("input-i8.onnx"),
-            "i8",
-            &[
-                "--mean",
-                "128",
-                "--scale",
-                "1",
-                "--color",
-                "rgb",
-                "--resize",
-                "stretch",
-                "--interpolation",
-                "bilinear",
-            ],
-            "[3, 8, 8]",
-        ),
-        (
-            small_model("nhwc-bytes.onnx"),
-            "u8",
-            &[
-                "--color",
-                "rgb",
-                "--resize",
-                "stretch",
-                "--interpolation",
-                "bilinear",
-            ],
-            "[8, 8, 3]",
-        ),
-    ] {
-        let folder = tempfile::tempdir()?;
-        let outputs = [
-            folder.path().join("inputs.npz"),
-            folder.path().join("inputs/"),
-        ];
-        for output in &outputs {
-            let result = run(tensors(&model, output, photos).args(flags));
-            expect_code(&result, 0)?;
-            ensure(result.stdout.is_empty(), &result)?;
-        }
-        let [npz, directory] = outputs.map(|path| path.display().to_string());
-        let images = photos.iter().map(|path| path.display().to_string());
-        let words = [npz, directory, recipe.to_owned()]
-            .into_iter()
-            .chain(images);
-        let found = python("tensors_check.py", words)?;
-        ensure(
-            found == format!("6 tensors of {expected}\n"),
-            (recipe, found),
-        )?;
+    let directory = tempfile::tempdir()?;
+    let outputs = ["inputs.npz", "inputs/"].map(|name| directory.path().join(name));
+    for output in &outputs {
+        let result = run(tensors(model, output, photos).args(flags));
+        expect_code(&result, 0)?;
+        ensure(result.stdout.is_empty(), &result)?;
     }
-    Ok(())
+    let outputs = outputs.map(|path| path.display().to_string());
+    let images = photos.iter().map(|path| path.display().to_string());
+    let words = outputs.into_iter().chain([recipe.to_owned()]).chain(images);
+    let found = python("tensors_check.py", words)?;
+    ensure(found == format!("6 tensors of {expected}\n"), found)
+}
+
+fn efficientnet() -> Result<(), Failed> {
+    let model = set_up("models/efficientnet-lite0.onnx");
+    equal(&model, "efficientnet-lite", &[], "[3, 224, 224]")
+}
+
+fn hugging_face() -> Result<(), Failed> {
+    let model = set_up("models/mobilenet-v2/model.onnx");
+    equal(&model, "hugging-face", &[], "[3, 224, 224]")
+}
+
+fn half() -> Result<(), Failed> {
+    equal(&small_model("half.onnx"), "f16", &PLAIN, "[3, 8, 8]")
+}
+
+fn signed_bytes() -> Result<(), Failed> {
+    let flags = [&["--mean", "128", "--scale", "1"][..], &PLAIN].concat();
+    equal(&small_model("input-i8.onnx"), "i8", &flags, "[3, 8, 8]")
+}
+
+fn bytes() -> Result<(), Failed> {
+    equal(&small_model("nhwc-bytes.onnx"), "u8", &PLAIN, "[8, 8, 3]")
 }
 
 fn formats() -> Result<(), Failed> {
-    let (folder, a, _) = small_images()?;
+    let (directory, a, _) = small_images()?;
     for name in ["inputs", "inputs.npy", "inputs.zip"] {
-        let output = folder.path().join(name);
+        let output = directory.path().join(name);
         let result = run(&mut tensors(
             &small_model("plain.onnx"),
             &output,
@@ -172,14 +142,14 @@ fn formats() -> Result<(), Failed> {
 }
 
 fn replaced_image() -> Result<(), Failed> {
-    let (folder, a, _) = small_images()?;
-    let directory = folder.path().join("arrays");
-    fs::create_dir(&directory)?;
-    let image = directory.join("images.npy");
+    let (directory, a, _) = small_images()?;
+    let arrays = directory.path().join("arrays");
+    fs::create_dir(&arrays)?;
+    let image = arrays.join("images.npy");
     fs::copy(&a, &image)?;
     let result = run(&mut tensors(
         &small_model("plain.onnx"),
-        &directory,
+        &arrays,
         std::slice::from_ref(&image),
     ));
     expect_code(&result, 2)?;
@@ -188,10 +158,10 @@ fn replaced_image() -> Result<(), Failed> {
 }
 
 fn failed_image() -> Result<(), Failed> {
-    let (folder, a, b) = small_images()?;
+    let (directory, a, b) = small_images()?;
     let model = small_model("plain.onnx");
-    let [all, some] = ["all", "some"].map(|name| folder.path().join(name).join(""));
-    let missing = folder.path().join("none.jpg");
+    let [all, some] = ["all", "some"].map(|name| directory.path().join(name).join(""));
+    let missing = directory.path().join("none.jpg");
     let result = run(&mut tensors(
         &model,
         &some,
@@ -215,9 +185,9 @@ fn same_directories(one: &Path, other: &Path) -> Result<(), Failed> {
 }
 
 fn all_failed() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let output = folder.path().join("inputs.npz");
-    let missing = folder.path().join("none.jpg");
+    let directory = tempfile::tempdir()?;
+    let output = directory.path().join("inputs.npz");
+    let missing = directory.path().join("none.jpg");
     let result = run(&mut tensors(
         &small_model("plain.onnx"),
         &output,
@@ -225,16 +195,16 @@ fn all_failed() -> Result<(), Failed> {
     ));
     expect_code(&result, 2)?;
     ensure(
-        result.stderr.contains("all images failed") && fs::read_dir(folder.path())?.count() == 0,
+        result.stderr.contains("all images failed") && fs::read_dir(directory.path())?.count() == 0,
         &result,
     )
 }
 
 /// Batches are the engines' affair.
 fn same_files() -> Result<(), Failed> {
-    let (folder, a, b) = small_images()?;
+    let (directory, a, b) = small_images()?;
     let images = [a.clone(), b.clone(), a];
-    let file = |name: &str| folder.path().join(name).join("");
+    let file = |name: &str| directory.path().join(name).join("");
     let model = small_model("plain.onnx");
     expect_code(&run(&mut tensors(&model, &file("first"), &images)), 0)?;
     for (name, model, flags) in [
@@ -267,8 +237,8 @@ fn same_files() -> Result<(), Failed> {
 }
 
 fn bounded_memory() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let output = folder.path().join("inputs.npz");
+    let directory = tempfile::tempdir()?;
+    let output = directory.path().join("inputs.npz");
     let peak = |pairs: usize| {
         let mut command = classify();
         command.args(["tensors", "-q", "--backend", "rten", "-m"]);
@@ -285,7 +255,7 @@ fn bounded_memory() -> Result<(), Failed> {
 
 fn replaced_array() -> Result<(), Failed> {
     let all = Fixture::faulty()?;
-    let arrays = all.folder.path().join("arrays");
+    let arrays = all.directory.path().join("arrays");
     let logits = arrays.join("logits.npy");
     let before = fs::read(&logits)?;
     let mut command = compare(&["onnx"], &all.model, &arrays, &all.images);
@@ -297,7 +267,7 @@ fn replaced_array() -> Result<(), Failed> {
 
 /// A small model, the tensors of 2 images, and the outputs of ONNX Runtime in Python for them.
 struct Fixture {
-    folder: TempDir,
+    directory: TempDir,
     model: PathBuf,
     images: [PathBuf; 2],
     outputs: PathBuf,
@@ -305,14 +275,15 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Result<Self, Failed> {
-        let (folder, a, b) = small_images()?;
+        let (directory, a, b) = small_images()?;
         let images = [a, b];
         let model = small_model("plain.onnx");
-        let [inputs, outputs] = ["inputs.npz", "outputs.npz"].map(|name| folder.path().join(name));
+        let [inputs, outputs] =
+            ["inputs.npz", "outputs.npz"].map(|name| directory.path().join(name));
         expect_code(&run(&mut tensors(&model, &inputs, &images)), 0)?;
         reference(&model, &inputs, &outputs, &["logits"])?;
         Ok(Self {
-            folder,
+            directory,
             model,
             images,
             outputs,
@@ -321,7 +292,7 @@ impl Fixture {
 
     fn faulty() -> Result<Self, Failed> {
         let all = Self::new()?;
-        let directory = all.folder.path().display().to_string();
+        let directory = all.directory.path().display().to_string();
         python(
             "outputs_faults.py",
             [&*all.outputs.to_string_lossy(), &directory],
@@ -336,7 +307,7 @@ impl Fixture {
 
 fn agree() -> Result<(), Failed> {
     let photos = &photos()?[..8];
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     for (name, model) in [
         ("efficientnet", "models/efficientnet-lite0.onnx"),
         ("mobilenet", "models/mobilenet-v2/model.onnx"),
@@ -344,7 +315,7 @@ fn agree() -> Result<(), Failed> {
     ] {
         let model = set_up(model);
         let [inputs, outputs] =
-            ["inputs", "outputs"].map(|kind| folder.path().join(format!("{name}-{kind}.npz")));
+            ["inputs", "outputs"].map(|kind| directory.path().join(format!("{name}-{kind}.npz")));
         expect_code(&run(&mut tensors(&model, &inputs, photos)), 0)?;
         let kind = if name == "squeezenet" {
             "probabilities"
@@ -370,10 +341,10 @@ fn agree() -> Result<(), Failed> {
 }
 
 fn probabilities() -> Result<(), Failed> {
-    let (folder, a, b) = small_images()?;
+    let (directory, a, b) = small_images()?;
     let model = small_model("probabilities.onnx");
     let images = [a, b];
-    let [inputs, outputs] = ["inputs.npz", "outputs.npz"].map(|name| folder.path().join(name));
+    let [inputs, outputs] = ["inputs.npz", "outputs.npz"].map(|name| directory.path().join(name));
     expect_code(&run(&mut tensors(&model, &inputs, &images)), 0)?;
     reference(&model, &inputs, &outputs, &["probabilities"])?;
     expect_code(&run(&mut compare(&["onnx"], &model, &outputs, &images)), 0)
@@ -382,9 +353,9 @@ fn probabilities() -> Result<(), Failed> {
 /// The other program changes the tensors: their hashes cannot tell, but the outputs do.
 fn planted_mean() -> Result<(), Failed> {
     let photos = &photos()?[..8];
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let model = set_up("models/mobilenet-v2/model.onnx");
-    let [inputs, outputs] = ["inputs.npz", "outputs.npz"].map(|name| folder.path().join(name));
+    let [inputs, outputs] = ["inputs.npz", "outputs.npz"].map(|name| directory.path().join(name));
     expect_code(&run(&mut tensors(&model, &inputs, photos)), 0)?;
     reference(&model, &inputs, &outputs, &["logits", "0.1"])?;
     let result = run(&mut compare(
@@ -407,7 +378,7 @@ fn other_flags() -> Result<(), Failed> {
         "its preprocessing differs from outputs.npz: mean 127.5,127.5,127.5 (reference: 0,0,0)";
     ensure(result.stderr.contains(expected), &result)?;
     // Without the settings, the hash alone tells.
-    let hashes = all.folder.path().join("hashes-alone.npz");
+    let hashes = all.directory.path().join("hashes-alone.npz");
     let mut command = compare(&["onnx"], &all.model, &hashes, &all.images);
     let result = run(command.args(["--mean", "127.5"]));
     expect_code(&result, 2)?;
@@ -417,7 +388,7 @@ fn other_flags() -> Result<(), Failed> {
 
 fn reports() -> Result<(), Failed> {
     let all = Fixture::new()?;
-    let at = |name: &str| all.folder.path().join(name);
+    let at = |name: &str| all.directory.path().join(name);
     let mut command = compare(&["onnx"], &all.model, &all.outputs, &all.images);
     for name in ["report.json", "report.html", "report.md"] {
         command.arg("--report").arg(at(name));
@@ -460,7 +431,7 @@ fn forms() -> Result<(), Failed> {
         "hashes-alone.npz",
         "no-hashes.npz",
     ] {
-        let result = all.against(&all.folder.path().join(name));
+        let result = all.against(&all.directory.path().join(name));
         expect_code(&result, 0)?;
         let is_warned = result.stderr.contains("is not checked");
         ensure(is_warned == (name == "no-hashes.npz"), &result)?;
@@ -577,7 +548,7 @@ fn faults() -> Result<(), Failed> {
         ("longer.npz", "it has more bytes than its shape states"),
         ("none.npz", "none.npz"),
     ] {
-        let result = all.against(&all.folder.path().join(name));
+        let result = all.against(&all.directory.path().join(name));
         let found = expect_code(&result, 2);
         let expected = expected.replace("outputs.npz has 11", &format!("{name} has 11"));
         let is_named = result.stderr.contains(&expected) && result.stderr.contains("hint: ");
@@ -600,7 +571,7 @@ fn other_images() -> Result<(), Failed> {
             .contains("the inputs lack 1 image of the recording"),
         &result,
     )?;
-    let third = all.folder.path().join("c.ppm");
+    let third = all.directory.path().join("c.ppm");
     fs::write(&third, [&b"P6 8 8 255\n"[..], &[77; 192]].concat())?;
     let result = with(&[a.clone(), b.clone(), third]);
     expect_code(&result, 2)?;
@@ -611,7 +582,7 @@ fn other_images() -> Result<(), Failed> {
         &result,
     )?;
     // The same images under other names have the same tensors.
-    let moved = ["d.ppm", "e.ppm"].map(|name| all.folder.path().join(name));
+    let moved = ["d.ppm", "e.ppm"].map(|name| all.directory.path().join(name));
     fs::copy(a, &moved[0])?;
     fs::copy(b, &moved[1])?;
     expect_code(&with(&moved), 0)
@@ -620,7 +591,7 @@ fn other_images() -> Result<(), Failed> {
 fn damaged() -> Result<(), Failed> {
     let all = Fixture::faulty()?;
     let mut refused = 0;
-    for entry in fs::read_dir(all.folder.path().join("damaged"))? {
+    for entry in fs::read_dir(all.directory.path().join("damaged"))? {
         let result = all.against(&entry?.path());
         // Bytes of names and times that nobody reads may differ.
         ensure(matches!(result.code, Some(0 | 2)), &result)?;

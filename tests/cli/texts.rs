@@ -22,7 +22,7 @@ pub fn trials() -> Vec<Trial> {
 
 /// Compares on two small images.
 fn compare(model: &str, flags: &[&str], environment: &[(&str, &str)]) -> Result<Run, Failed> {
-    let (_folder, a, b) = small_images()?;
+    let (_directory, a, b) = small_images()?;
     let other = format!("rten={}", small_model(model).display());
     let mut command = classify();
     command.envs(environment.iter().copied());
@@ -83,8 +83,8 @@ fn colours() -> Result<(), Failed> {
 }
 
 fn no_heading() -> Result<(), Failed> {
-    let (folder, a, _) = small_images()?;
-    let truth = folder.path().join("truth");
+    let (directory, a, _) = small_images()?;
+    let truth = directory.path().join("truth");
     fs::write(&truth, "a.ppm 1\n")?;
     let mut command = classify();
     command.args(["evaluate", "--quiet", "rten:GPU", "--truth"]);
@@ -103,11 +103,11 @@ fn no_heading() -> Result<(), Failed> {
 
 fn written_line() -> Result<(), Failed> {
     for (flags, is_there) in [(&[][..], true), (&["--quiet"], false)] {
-        let (folder, a, b) = small_images()?;
+        let (directory, a, b) = small_images()?;
         let mut command = classify();
         command.args([a, b]).args(["--backend", "rten", "-m"]);
         command.arg(small_model("plain.onnx")).args(flags);
-        let file = folder.path().join("results.txt");
+        let file = directory.path().join("results.txt");
         let done = run(command.arg("-o").arg(&file));
         expect_code(&done, 0)?;
         let line = format!("wrote 2 results to {}", file.display());

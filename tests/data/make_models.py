@@ -284,6 +284,20 @@ classifier(
     ],
     output=[value("places", [4, "places"], TensorProto.INT64), value("logit", [1, 1])],
 )
+# Declares 12 classes, and gives as many as the brightest pixel has levels, if those are fewer.
+classifier(
+    "other-classes", image,
+    after=[
+        helper.make_node("Flatten", ["scores"], ["all"]),
+        helper.make_node("ReduceMax", ["input"], ["brightest"], keepdims=0),
+        helper.make_node("Cast", ["brightest"], ["level"], to=TensorProto.INT64),
+        helper.make_node("Constant", [], ["first"], value=numpy_helper.from_array(np.array([0], np.int64))),
+        helper.make_node("Constant", [], ["axis"], value=numpy_helper.from_array(np.array([1], np.int64))),
+        helper.make_node("Constant", [], ["axes"], value=numpy_helper.from_array(np.array([0], np.int64))),
+        helper.make_node("Unsqueeze", ["level", "axes"], ["end"]),
+        helper.make_node("Slice", ["all", "first", "end", "axis"], ["output"]),
+    ],
+)
 # As converters of scikit-learn write a classifier: the class, then the probabilities.
 save(
     "label-and-probabilities",
@@ -351,7 +365,7 @@ def tf_constant(name, array, kind):
     return tf_node(name, "Const", dtype=field(6, kind), value=field(8, tensor))
 
 
-FLOAT, INT32 = 1, 3
+FLOAT, INT32, LONG = 1, 3, 9
 tf_graph = (
     tf_node("input", "Placeholder", dtype=field(6, FLOAT), shape=field(7, tf_shape([1, SIZE, SIZE, 3])))
     + tf_constant("axes", np.array([1, 2], np.int32), INT32)
@@ -361,12 +375,95 @@ tf_graph = (
 )
 tf_version = field(4, field(1, 1000))
 (HERE / "tensorflow.pb").write_bytes(tf_graph + tf_version)
-# The best five classes and their ids.
-(HERE / "tensorflow-top-k.pb").write_bytes(
-    tf_graph
-    + tf_constant("k", np.array(5, np.int32), INT32)
-    + tf_node("best", "TopKV2", ["output", "k"], T=field(6, FLOAT), sorted=field(5, 1))
-    + tf_version
+# Its ends: the best five classes and their ids, of which OpenVINO gives the first output; the ids alone; the best class; and
+# probabilities, sliced with `[:, newaxis]` and squeezed again.
+tf_top_k = tf_constant("k", np.array(5, np.int32), INT32)
+tf_top_k += tf_node("best", "TopKV2", ["output", "k"], T=field(6, FLOAT), sorted=field(5, 1))
+tf_softmax = tf_node("softmax", "Softmax", ["output"], T=field(6, FLOAT))
+tf_softmax += tf_constant("zeros", np.array([0, 0], np.int32), INT32) + tf_constant("ones", np.array([1, 1], np.int32), INT32)
+tf_softmax += tf_node(
+    "sliced", "StridedSlice", ["softmax", "zeros", "zeros", "ones"], T=field(6, FLOAT), Index=field(6, INT32), begin_mask=field(3, 1),
+    end_mask=field(3, 1), new_axis_mask=field(3, 2), ellipsis_mask=field(3, 0), shrink_axis_mask=field(3, 0),
+)
+tf_softmax += tf_node("squeezed", "Squeeze", ["sliced"], T=field(6, FLOAT), squeeze_dims=field(1, field(3, bytes([1]))))
+tf_arg_max = tf_constant("axis", np.array(-1, np.int32), INT32)
+tf_arg_max += tf_node("class", "ArgMax", ["output", "axis"], T=field(6, FLOAT), Tidx=field(6, INT32), output_type=field(6, LONG))
+for name, end in [
+    ("top-k", tf_top_k),
+    ("ids", tf_top_k + tf_node("ids", "Identity", ["best:1"], T=field(6, INT32))),
+    ("arg-max", tf_arg_max),
+    ("softmax", tf_softmax),
+]:
+    (HERE / f"tensorflow-{name}.pb").write_bytes(tf_graph + end + tf_version)
+
+
+# The same as a SavedModel: the graph is in a function, which another one calls. Its weights are constants, so it has no
+# variables. `ends` has the key of the signature, the type and the sizes of each output.
+def tf_call(name, function, source, kinds):
+    def types(kinds):
+        return field(1, b"".join(field(6, kind) for kind in kinds))
+
+    return tf_node(name, "StatefulPartitionedCall", [source], f=field(10, field(1, function)), Tin=types([FLOAT]), Tout=types(kinds))
+
+
+def tf_function(name, nodes, values, kinds):
+    def argument(number, name, kind):
+        return field(number, field(1, name) + field(3, kind))
+
+    results = [f"result_{index}" for index in range(len(values))]
+    signature = field(1, name) + argument(2, "image", FLOAT)
+    signature += b"".join(argument(3, result, kind) for result, kind in zip(results, kinds))
+    # Nodes are field 1 of a graph, and field 3 of a function.
+    body = b"".join(b"\x1a" + node[1:] for node in nodes)
+    returned = b"".join(field(4, field(1, result) + field(2, value)) for result, value in zip(results, values))
+    return field(1, field(1, signature) + body + returned)
+
+
+def tf_info(name, kind, sizes):
+    return field(1, name) + field(2, kind) + field(3, tf_shape(sizes))
+
+
+def tf_saved_model(name, end, values, ends):
+    kinds = [kind for _, kind, _ in ends]
+    weights = np.linspace(-1, 1, 3 * CLASSES, dtype=np.float32).reshape(3, CLASSES)
+    nodes = [
+        tf_constant("axes", np.array([1, 2], np.int32), INT32),
+        tf_node("mean", "Mean", ["image", "axes:output:0"], T=field(6, FLOAT), Tidx=field(6, INT32), keep_dims=field(5, 0)),
+        tf_constant("matrix", weights, FLOAT),
+        tf_node("scores", "MatMul", ["mean:output:0", "matrix:output:0"], T=field(6, FLOAT)),
+        *end,
+    ]
+    inner = tf_function("inner", nodes, values, kinds)
+    passed = [f"Identity_{index}" for index in range(len(ends))]
+    outer = [tf_call("call", "inner", "image", kinds)] + [
+        tf_node(name, "Identity", [f"call:output:{index}", "^call"], T=field(6, kind)) for index, (name, kind) in enumerate(zip(passed, kinds))
+    ]
+    outer = tf_function("outer", outer, [f"{name}:output:0" for name in passed], kinds)
+    image = [1, SIZE, SIZE, 3]
+    main = tf_node("serving_default_image", "Placeholder", dtype=field(6, FLOAT), shape=field(7, tf_shape(image)))
+    main += tf_call("StatefulPartitionedCall", "outer", "serving_default_image", kinds)
+    outputs = [
+        field(2, field(1, key) + field(2, tf_info(f"StatefulPartitionedCall:{index}", kind, sizes)))
+        for index, (key, kind, sizes) in enumerate(ends)
+    ]
+    inputs = field(1, field(1, "image") + field(2, tf_info("serving_default_image:0", FLOAT, image)))
+    signature = field(1, "serving_default") + field(2, inputs + b"".join(outputs))
+    graph = main + field(2, inner + outer) + tf_version
+    meta = field(1, field(4, "serve")) + field(2, graph) + field(5, signature)
+    (HERE / name).mkdir(exist_ok=True)
+    (HERE / name / "saved_model.pb").write_bytes(field(1, 1) + field(2, meta))
+
+
+tf_best = [
+    tf_constant("k", np.array(5, np.int32), INT32),
+    tf_node("best", "TopKV2", ["scores:product:0", "k:output:0"], T=field(6, FLOAT), sorted=field(5, 1)),
+]
+tf_ids, tf_values = ("ids", INT32, [1, 5]), ("values", FLOAT, [1, 5])
+tf_saved_model("tensorflow-saved-top-k", tf_best, ["best:indices:0", "best:values:0"], [tf_ids, tf_values])
+tf_saved_model("tensorflow-saved-values", tf_best, ["best:values:0"], [tf_values])
+tf_saved_model(
+    "tensorflow-saved-softmax", [tf_node("softmax", "Softmax", ["scores:product:0"], T=field(6, FLOAT))], ["softmax:softmax:0"],
+    [("output_0", FLOAT, [1, CLASSES])],
 )
 
 # The same as TensorFlow Lite: a flatbuffer (schema.fbs). Tables are lists of (slot, kind, value); numbers are the schema's.
@@ -482,6 +579,8 @@ best += paddle_operator(
 for name, end in [
     ("paddle", paddle_fetch("output", 0)),
     ("paddle-top-k", best + paddle_fetch("best", 0) + paddle_fetch("ids", 1)),
+    ("paddle-values", best + paddle_fetch("best", 0)),
+    ("paddle-ids", best + paddle_fetch("ids", 0)),
 ]:
     (HERE / f"{name}.pdmodel").write_bytes(field(1, block + end) + field(4, field(1, 0)))
     (HERE / f"{name}.pdiparams").write_bytes(parameters)

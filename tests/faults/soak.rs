@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use classify_fake_openvino::FAULT;
-use classify_tests::{Needs, ensure, library_dirs, photos, set_up, small_model};
+use classify_tests::{Needs, children_of, ensure, library_dirs, photos, set_up, small_model};
 use libtest_mimic::{Failed, Trial};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -20,6 +20,8 @@ use crate::fake_engine::fake_library;
 const MINUTES: &str = "CLASSIFY_SOAK_MINUTES";
 /// The images of a stream, and of `compare`.
 const MOST_IMAGES: [usize; 2] = [100_000, 10_000];
+/// The lines that are sent before their answers are read: enough to keep an engine busy, and too few to fill a pipe.
+const MOST_UNANSWERED: usize = 64;
 /// The most that the resident memory may grow, in MB for 10,000 images, after the first half.
 const MOST_GROWTH: f64 = 1.0;
 /// The growth in MB that is the allocator's: a short soak sees no leak below it.
@@ -70,6 +72,18 @@ struct Sample {
 }
 
 impl Sample {
+    /// The process and its children: isolated engines.
+    fn of_all(process: u32, images: f64) -> Result<Self, Failed> {
+        let mut all = Self::of(process, images)?;
+        for child in children_of(process)? {
+            let child = Self::of(child, images)?;
+            all.memory += child.memory;
+            all.descriptors += child.descriptors;
+            all.threads += child.threads;
+        }
+        Ok(all)
+    }
+
     fn of(process: u32, images: f64) -> Result<Self, Failed> {
         let status = fs::read_to_string(format!("/proc/{process}/status"))?;
         let number = |key: &str| -> Result<usize, Failed> {
@@ -197,22 +211,23 @@ impl Stream {
         Ok(Self { child })
     }
 
-    /// Sends the images in turns until there are enough answers or the time is over. Takes 200 samples at most.
+    /// Sends the images in turns until there are enough answers or the time is over. Takes 400 samples at most.
     fn soak(mut self, images: &[PathBuf], most: usize, time: Duration) -> Result<Growth, Failed> {
         let mut lines = self.child.stdin.take().ok_or("no stdin")?;
         let answers = BufReader::new(self.child.stdout.take().ok_or("no stdout")?);
         let start = Instant::now();
-        let names: Vec<String> = images
-            .iter()
-            .map(|path| format!("{}\n", path.display()))
-            .collect();
-        let writer = std::thread::spawn(move || {
-            for name in names.iter().cycle().take(most) {
-                if start.elapsed() > time || lines.write_all(name.as_bytes()).is_err() {
-                    break;
-                }
+        let mut names = images.iter().cycle().take(most);
+        let mut send = || -> Result<bool, Failed> {
+            let name = names.next().filter(|_| start.elapsed() <= time);
+            if let Some(name) = name {
+                writeln!(lines, "{}", name.display())?;
             }
-        });
+            Ok(name.is_some())
+        };
+        let mut unanswered = 0;
+        while unanswered < MOST_UNANSWERED && send()? {
+            unanswered += 1;
+        }
         let mut samples = Vec::new();
         // Known at the first sample: what is sampled too often is thinned out.
         let mut step = 10;
@@ -220,8 +235,7 @@ impl Stream {
             let answer = answer?;
             ensure(answer.contains("\"top\":[{"), &answer)?;
             if number % step == 0 {
-                // The last answers may be read when their process has ended.
-                samples.extend(Sample::of(self.child.id(), number as f64));
+                samples.push(Sample::of(self.child.id(), number as f64)?);
             }
             if samples.len() == 400 {
                 let mut place = 0;
@@ -231,10 +245,18 @@ impl Stream {
                 });
                 step *= 2;
             }
+            if !send()? {
+                unanswered -= 1;
+            }
+            if unanswered == 0 {
+                break;
+            }
         }
-        writer.join().map_err(|_| "the writer panicked")?;
+        // Only now: a process that ends closes its descriptors one by one, and its samples would say so.
+        drop(lines);
         let status = self.child.wait()?;
         ensure(status.success(), status)?;
+        ensure(unanswered == 0, unanswered)?;
         Growth::of(&samples)
     }
 }
@@ -304,7 +326,7 @@ fn compare() -> Result<(), Failed> {
     let mut is_stopped = false;
     while child.try_wait()?.is_none() {
         // Its end may come between the two calls.
-        samples.extend(Sample::of(child.id(), start.elapsed().as_secs_f64()));
+        samples.extend(Sample::of_all(child.id(), start.elapsed().as_secs_f64()));
         if start.elapsed() > time && !is_stopped {
             kill_process(Pid::from_child(&child), Signal::INT)?;
             is_stopped = true;

@@ -1,9 +1,11 @@
-"""`classify` against MLServer or KServe's model server: namespace.sh PYTHON test_server.py CLASSIFY ASSETS mlserver|kserve
+"""`classify` against a server from PyPI: namespace.sh PYTHON test_server.py CLASSIFY ASSETS KIND
 
-PYTHON has the server's package and ONNX Runtime. deploy/README.md has the commands.
+KIND is mlserver, kserve, kserve-typed, ray or ray-typed: those with -typed answer with typed contents, the others with raw
+ones. PYTHON has the server's package and ONNX Runtime. deploy/README.md has the commands.
 """
 
 import json
+import math
 import os
 import pathlib
 import socket
@@ -45,12 +47,18 @@ def mlserver(directory, http, grpc):
     return [pathlib.Path(sys.executable).with_name("mlserver"), "start", directory]
 
 
-def kserve(_, http, grpc):
-    """Returns the command."""
-    return [sys.executable, SERVERS / "kserve_server.py", MODEL, "squeezenet", http, grpc]
+def script(name, form):
+    """Returns the function of a server that answers in this form."""
+    return lambda _, http, grpc: [sys.executable, SERVERS / name, MODEL, "squeezenet", http, grpc, form]
 
 
-COMMANDS = {"mlserver": mlserver, "kserve": kserve}
+COMMANDS = {
+    "mlserver": mlserver,
+    "kserve": script("kserve_server.py", "raw"),
+    "kserve-typed": script("kserve_server.py", "typed"),
+    "ray": script("ray_serve.py", "raw"),
+    "ray-typed": script("ray_serve.py", "typed"),
+}
 
 
 def classify(*arguments):
@@ -76,7 +84,7 @@ class ServerTest(unittest.TestCase):
         cls.addClassCleanup(cls.server.wait)
         cls.addClassCleanup(cls.server.kill)
         cls.url = f"grpc://127.0.0.1:{grpc}"
-        end = time.monotonic() + 90
+        end = time.monotonic() + 180
         while cls.server.poll() is None and time.monotonic() < end:
             run = cls.remote("-i", PHOTOS[0])
             if run.returncode == 0:
@@ -99,6 +107,31 @@ class ServerTest(unittest.TestCase):
         self.assertEqual([pair["ordered_match"]["count"], report["compared"]], [len(PHOTOS)] * 2)
         print(report["runs"][1]["facts"]["engine"], report["verdict"], file=sys.stderr)
 
+    def test_the_form_of_replies_is_the_expected_one(self):
+        """Asks as `classify` does, with the messages of the server's own package."""
+        if KIND == "mlserver":
+            from mlserver.grpc import dataplane_pb2 as messages, dataplane_pb2_grpc as services
+        elif KIND.startswith("kserve"):
+            from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages, grpc_predict_v2_pb2_grpc as services
+        else:
+            sys.path.insert(0, str(SERVERS))
+            import ray_serve
+
+            sys.path.insert(0, ray_serve.protocol())
+            import open_inference_pb2 as messages, open_inference_pb2_grpc as services
+        import grpc
+
+        shape = [1, *INPUT.shape[1:]]
+        request = messages.ModelInferRequest(
+            model_name="squeezenet",
+            inputs=[{"name": INPUT.name, "datatype": "FP32", "shape": shape}],
+            raw_input_contents=[bytes(4 * math.prod(shape))],
+        )
+        with grpc.insecure_channel(self.url.removeprefix("grpc://")) as channel:
+            reply = services.GRPCInferenceServiceStub(channel).ModelInfer(request)
+        numbers = len(reply.raw_output_contents), len(reply.outputs[0].contents.fp32_contents)
+        self.assertEqual(numbers, (0, 1000) if KIND.endswith("-typed") else (1, 0))
+
     def test_requests_of_several_images_give_the_same(self):
         one, several = (self.remote("-i", *PHOTOS, "--format", "json", "--batch", batch) for batch in "16")
         self.assertEqual(several.returncode, 0, several.stderr)
@@ -110,6 +143,7 @@ class ServerTest(unittest.TestCase):
         self.assertFalse([row for row in rows if "error" in row])
         return [(row["path"], [best["class_id"] for best in row["top"]]) for row in rows]
 
+    @unittest.skipIf(KIND.startswith("ray"), "Ray Serve has no such limit")
     def test_a_request_above_the_server_s_limit_names_the_limit(self):
         """14 images have 8.7 MB: both servers refuse that."""
         run = self.remote("-i", *PHOTOS, "--batch", "14", "--max-message", "64MB")

@@ -65,7 +65,7 @@ const fn engine(name: &'static str, form: Form, start: fn(&Path) -> Box<dyn Read
     }
 }
 
-pub const CORPORA: [Corpus; 32] = [
+pub const CORPORA: [Corpus; 33] = [
     image("jpeg", Form::Bytes),
     image("png", Form::Png),
     image("gif", Form::Bytes),
@@ -80,6 +80,7 @@ pub const CORPORA: [Corpus; 32] = [
     own("onnx", Form::Bytes, reader::onnx, 800),
     own("ir", Form::Text, reader::ir, 500),
     own("tflite", Form::Bytes, reader::tflite, 800),
+    own("tensorflow", Form::Bytes, reader::tensorflow, 800),
     own("other-models", Form::Bytes, reader::other_models, 800),
     own("labels", Form::Text, reader::labels, 1500),
     own("configuration", Form::Text, reader::configuration, 500),

@@ -10,6 +10,7 @@ use evaluation::accuracy::{ClassLookup, GroundTruth};
 use evaluation::answers::AnswerReader;
 use evaluation::{Digest, Recording};
 use image_classification::{Labels, sources};
+use model_file::tensorflow::{Graph, Output};
 
 /// The answer to one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +115,32 @@ pub fn tflite(directory: &Path) -> Box<dyn Reader> {
     Here::boxed(move |bytes| {
         fs::write(&path, bytes).map_err(text)?;
         model(path.clone().into())
+    })
+}
+
+/// TensorFlow, as a frozen graph and as the graph of a `SavedModel`.
+pub fn tensorflow(directory: &Path) -> Box<dyn Reader> {
+    let frozen = directory.join("model.pb");
+    let saved = directory.join("saved");
+    fs::create_dir(&saved).expect("a directory");
+    Here::boxed(move |bytes| {
+        fs::write(&frozen, bytes).map_err(text)?;
+        fs::write(saved.join(model_file::SAVED_MODEL), bytes).map_err(text)?;
+        let outputs = |graph: Option<Graph<'_>>| {
+            let graph = graph?;
+            let value = |output: &Output<'_>| graph.value(output);
+            let outputs = graph.outputs().iter();
+            Some(outputs.map(value).collect::<Vec<_>>())
+        };
+        let outputs = [
+            outputs(Graph::of_frozen(bytes)),
+            outputs(Graph::of_saved_model(bytes)),
+        ];
+        let settings = [&frozen, &saved].map(|path| model(path.as_path().into()));
+        if outputs == [None, None] {
+            return Err(format!("{settings:?}"));
+        }
+        Ok(format!("{outputs:?} {settings:?}"))
     })
 }
 

@@ -43,7 +43,14 @@ pub fn all(has_set_up: bool) -> anyhow::Result<Seeds> {
     add("onnx", onnx);
     add("ir", files_of(&data, "xml", "")?);
     add("tflite", files_of(&data, "tflite", "")?);
-    let mut others = files_of(&data, "pb", "")?;
+    let frozen = files_of(&data, "pb", "")?;
+    let mut tensorflow = frozen.clone();
+    for name in ["softmax", "top-k", "values"] {
+        let graph = format!("tensorflow-saved-{name}/saved_model.pb");
+        tensorflow.push(fs::read(data.join(graph))?);
+    }
+    add("tensorflow", tensorflow);
+    let mut others = frozen;
     others.extend(files_of(&data, "pdmodel", "")?);
     others.extend(
         ["git-lfs.onnx", "page.onnx"].map(|name| fs::read(files.join(name)).expect("a file")),

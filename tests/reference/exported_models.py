@@ -22,10 +22,11 @@ import sys
 import numpy as np
 import openvino
 from onnx import TensorProto, checker, helper, numpy_helper, save
+from onnx.reference import ReferenceEvaluator
 from PIL import Image
 
 SIZE, CLASSES = 64, 12
-SCALE, ZERO_POINT = 1 / 50, 117
+SCALE, ZERO_POINT = 1 / 32, 117
 
 
 def weights(seed, classes=CLASSES):
@@ -105,8 +106,11 @@ def dequantized(out, images):
     answers = []
     for image in images:
         pixels = np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BILINEAR)).astype(np.float64).transpose(2, 0, 1)
-        # Mean 110 and scale 60: no quotient is halfway between two integers.
-        integers = np.clip(np.rint((pixels - 110) / 60 / np.float64(np.float32(SCALE))) + ZERO_POINT, 0, 255)
+        # Mean 128 and scale 64: every other quotient is halfway between two integers, and QuantizeLinear rounds it to even.
+        quantize = helper.make_node("QuantizeLinear", ["real", "scale", "zero_point"], ["integers"])
+        integers = ReferenceEvaluator(quantize).run(
+            None, {"real": ((pixels - 128) / 64).astype(np.float32), "scale": np.float32(SCALE), "zero_point": np.uint8(ZERO_POINT)}
+        )[0].astype(np.float64)
         real = (integers - ZERO_POINT) * np.float64(np.float32(SCALE))
         answers.append(probabilities(real, kernel, bias).tolist())
     return answers

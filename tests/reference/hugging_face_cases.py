@@ -70,6 +70,8 @@ TORCHVISION = [
     ("MobileViT", None, {"size": SHORT, "crop_size": CROP, "resample": 2}),
     ("CLIP", None, {"size": SHORT, "crop_size": LARGER}),
     ("CLIP", None, {"size": {"shortest_edge": 21}, "crop_size": {"height": 40, "width": 24}}),
+    ("CLIP", None, {"size": EXACT, "crop_size": CROP, "use_square_size": True}),
+    ("Siglip", None, {"size": 20, "do_center_crop": True, "crop_size": CROP}),
     ("ChineseCLIP", None, {"size": SHORT, "crop_size": CROP}),
     ("ViT", None, {"size": EXACT, "do_normalize": False}),
     ("ViT", None, {"size": EXACT, "do_rescale": False, "image_mean": [120.0, 110.0, 100.0], "image_std": [60.0, 50.0, 40.0]}),

@@ -52,6 +52,12 @@ def jpegs():
                     yield "jpeg ids equal", same_ids(data), {}
                     yield "jpeg ids zero", same_ids(data, 0), {}
         yield "jpeg ids equal grey", same_ids(saved(rgb.convert("L"), "JPEG")), {}
+        data = bytearray(saved(rgb, "JPEG"))
+        frame = data.index(b"\xff\xc0")
+        # The scan names components that the frame lacks; Pillow refuses it, too.
+        for ids in ((1, 1, 3), (1, 2, 1), (1, 2, 2), (5, 5, 5)):
+            data[frame + 10:frame + 19:3] = bytes(ids)
+            yield "jpeg ids not repeated", bytes(data), {"refused": "unsupported-picture"}
         yield "jpeg height later", with_later_height(saved(rgb, "JPEG")), {"refused": "unsupported-picture"}
     rgb = Image.fromarray(pattern(64, 48, 3))
     data = saved(rgb, "JPEG", progressive=True)
@@ -87,7 +93,16 @@ def orientations():
                     yield f"png {name} after", png_with(chunk(b"eXIf", block), after=True), {}
                     yield f"webp {name}", webp_with(block), {}
                     yield f"jpeg {name}", insert_segment(jpeg, 0xe1, b"Exif\0\0" + block), {}
+            # Pillow takes a ratio or a float for a number, and bytes not.
+            for kind in (1, 2, 5, 6, 7, 8, 9, 10, 11, 12):
+                block = exif(orientation, kind, order)
+                yield f"png orientation type {kind}", png_with(chunk(b"eXIf", block)), {}
+                yield f"webp orientation type {kind}", webp_with(block), {}
+                yield f"jpeg orientation type {kind}", insert_segment(jpeg, 0xe1, b"Exif\0\0" + block), {}
         block = exif(orientation)
+        for place in (0, 4, 10, 20):
+            rest = insert_segment(jpeg, 0xe1, b"Exif\0\0" + block[place:])
+            yield "jpeg orientation in two segments", insert_segment(rest, 0xe1, b"Exif\0\0" + block[:place]), {}
         digits = block.hex()
         text = f"\nexif\n{len(block):8}\n" + "\n".join(digits[place:place + 72] for place in range(0, len(digits), 72)) + "\n"
         raw = b"Raw profile type exif\0"
@@ -117,7 +132,7 @@ def orientations():
         segment = b"\xff\xe1" + struct.pack(">H", len(block) + 8) + b"Exif\0\0" + block
         yield "jpeg orientation after the frame", jpeg[:place] + segment + jpeg[place:], {}
         samples = pattern(33, 20, 3)
-        for kind in (3, 4):
+        for kind in (1, 3, 4, 7):
             yield "tiff orientation", tiff(samples, 2, compression=8, tags=[(274, kind, [orientation])]), {}
 
 
@@ -262,6 +277,14 @@ def pnms():
         yield "pnm 12 bits rgb", b"P6 %d %d 4095\n" % (width, height) + (samples.astype(">u2") * 16).tobytes(), {}
         yield "pnm few levels", b"P5 %d %d 15\n" % (width, height) + (grey >> 4).tobytes(), {}
         yield "pnm few levels rgb", b"P6 %d %d 99\n" % (width, height) + (samples % 100).tobytes(), {}
+        # Halves between two levels.
+        for most in (2, 10, 100, 170, 510, 1000, 65534):
+            kind = ">u2" if most > 255 else "u1"
+            for name, values, start in (("grey", grey, b"P5"), ("rgb", samples, b"P6")):
+                data = (values.astype(np.int64) * most // 255).astype(kind).tobytes()
+                yield f"pnm halves {name}", start + b" %d %d %d\n" % (width, height, most) + data, {}
+            levels = " ".join(map(str, grey.reshape(-1).astype(np.int64) * most // 255))
+            yield "pnm halves text", f"P2 {width} {height} {most}\n{levels}\n".encode(), {}
 
 
 def qois():

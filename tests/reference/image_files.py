@@ -33,10 +33,17 @@ def pattern(width, height, channels, seed=0):
 
 
 def exif(orientation, kind=3, order="<", prefix=b""):
-    """An EXIF block with an orientation, SHORT or LONG."""
+    """An EXIF block with an orientation of any type of TIFF."""
     mark = b"II" if order == "<" else b"MM"
-    value = struct.pack(order + ("HH" if kind == 3 else "I"), *([orientation, 0] if kind == 3 else [orientation]))
-    return prefix + mark + struct.pack(order + "HIHHHI", 42, 8, 1, 274, kind, 1) + value + bytes(4)
+    values = {5: "II", 10: "ii", 12: "d"}
+    if kind in values:
+        # Behind the directory. Ratios are not in lowest terms.
+        numbers = [orientation] if kind == 12 else [2 * orientation, 2]
+        value, behind = struct.pack(order + "I", 26), struct.pack(order + values[kind], *numbers)
+    else:
+        inline = {1: "B", 2: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 11: "f"}
+        value, behind = struct.pack(order + inline[kind], orientation).ljust(4, b"\0"), b""
+    return prefix + mark + struct.pack(order + "HIHHHI", 42, 8, 1, 274, kind, 1) + value + bytes(4) + behind
 
 
 def xmp(orientation, element=False):

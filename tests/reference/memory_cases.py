@@ -93,11 +93,6 @@ def main(out):
     def save(name, size, image, ending, **options):
         image.save(out / f"{name}-{size[0]}x{size[1]}.{ending}", **options)
 
-    def exif(orientation):
-        data = Image.Exif()
-        data[274] = orientation
-        return data.tobytes()
-
     for size in [*SIZES, *LONG]:
         rgb = Image.fromarray(pixels(size))
         rgba = Image.fromarray(pixels(size, 4))
@@ -172,6 +167,12 @@ def main(out):
     print(f"{sum(1 for _ in out.iterdir())} files")
 
 
+def exif(orientation):
+    data = Image.Exif()
+    data[274] = orientation
+    return data.tobytes()
+
+
 def more(out):
     """Formats, and what claims more than it has."""
 
@@ -207,6 +208,13 @@ def more(out):
     body = b"\x2f" + value.to_bytes(place // 8 + 3, "little")
     body = b"VP8L" + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
     (out / "webp-one-colour.webp").write_bytes(b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body)
+    # A chunk of metadata that claims 4 GB.
+    save("webp-small-turned", small, "webp", lossless=True, exif=exif(8))
+    save("webp-small-described", small, "webp", lossless=True, xmp=b"<x/>")
+    for name, kind in [("turned", b"EXIF"), ("described", b"XMP ")]:
+        body = (out / f"webp-small-{name}.webp").read_bytes()
+        at = body.rindex(kind) + 4
+        (out / f"webp-claims-{name}.webp").write_bytes(body[:at] + struct.pack("<I", 0xFFFF_FFF0) + body[at + 4:])
     # 35 bytes for a screen of 4000 x 3000 pixels with a frame of one.
     screen = b"GIF89a" + struct.pack("<HHBBB", 4000, 3000, 0x80, 0, 0) + bytes(6)
     (out / "gif-screen.gif").write_bytes(screen + b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\2\2\x44\1\0;")

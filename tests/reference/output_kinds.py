@@ -41,6 +41,7 @@ ENDS = {
     "log-softmax": ([node("LogSoftmax", "logits", "y")], 13, F, "log-probabilities"),
     "log-of-softmax": ([node("Softmax", "logits", "a"), node("Log", "a", "y")], 13, F, "log-probabilities"),
     "sigmoid": ([node("Sigmoid", "logits", "a"), node("Flatten", "a", "y")], 13, F, "independent-probabilities"),
+    "sigmoid-clipped": ([node("Sigmoid", "logits", "a"), node("Clip", "a low high", "y")], 13, F, "independent-probabilities"),
     "silu": ([node("Sigmoid", "logits", "a"), node("Mul", "a logits", "y")], 13, F, "-"),
     "argmax": ([node("ArgMax", "logits", "y", axis=1, keepdims=1)], 13, I, "class-ids"),
     "argmax-of-batch": ([node("ArgMax", "logits", "y", axis=0, keepdims=1)], 13, I, "refused"),
@@ -68,6 +69,7 @@ ENDS = {
 CONSTANTS = {
     "one": np.array([1]), "two": np.array([2]), "half": np.float32(0.5), "bias": np.ones(CLASSES, np.float32),
     "all": np.array([CLASSES]), "shape": np.array([1, -1]), "unit": np.float32(1),
+    "low": np.float32(1e-6), "high": np.float32(1 - 1e-6),
     "scale": np.float32(1 / 256), "zero": np.uint8(0),
 }  # fmt: skip
 
@@ -92,8 +94,8 @@ for name, (nodes, opset, kind_of_y, kind) in ENDS.items():
     onnx.save(model, path)
     print(path.name, kind)
     openvino.save_model(openvino.Core().read_model(path), folder / f"{name}.xml", compress_to_fp16=False)
-    # In an IR bytes have no scale, and the constants of a sigmoid by hand lie in another file.
-    unknown = name == "bytes" or name.startswith("sigmoid-by")
+    # In an IR the constants of a sigmoid by hand lie in another file.
+    unknown = name.startswith("sigmoid-by")
     # An IR has the sizes of inner values.
     print(f"{name}.xml", "-" if unknown else "refused" if name == "softmax-of-ones" else kind)
 

@@ -13,7 +13,7 @@ model = Path(sys.argv[1])
 scale, zero = {"softmax-bytes": (1 / 256, 0), "logits-bytes": (0.125, 100), "bytes": (1 / 256, 0)}[model.stem]
 pixels = (np.asarray(Image.open(sys.argv[2]), np.float32) - 127.5) / 127.5
 compiled = openvino.Core().compile_model(openvino.Core().read_model(model), "CPU")
-tensor = pixels[None] if model.suffix == ".tflite" else pixels.transpose(2, 0, 1)[None]
+tensor = pixels[None] if compiled.input(0).shape[-1] == 3 else pixels.transpose(2, 0, 1)[None]
 output = next(iter(compiled(tensor).values()))
 assert output.dtype == np.uint8, output.dtype
 values = scale * (output.ravel().astype(np.float64) - zero)

@@ -242,24 +242,24 @@ def compare_pair(answers, paths, reference, run, tolerance, made_up):
     informative, said = varies([of_image[reference] for of_image in answers])
     if count:
         gates.append(gate("finite", not not_finite, [not_finite, count] if not_finite else [count]))
+    if finite:
         if basis in ("logits", "probabilities"):
             beyond = sum(row["too_far"] for row in rows)
-            largest = max((value(v["max_delta"]) for v in finite), default=0.0)
+            largest = max(value(v["max_delta"]) for v in finite)
             gates.append(gate("max-delta", not beyond, [largest, max_delta, beyond, count]))
         if basis in ("logits", "outputs"):
             beyond = sum(row["other_outputs"] for row in rows)
-            largest = max((value(v["relative_error"]) for v in finite), default=0.0)
+            largest = max(value(v["relative_error"]) for v in finite)
             gates.append(gate("logits", not beyond, [largest, max_error, beyond, count]))
         if basis == "class-ids" and tolerance["min_top1"] is None:
             others = len(finite) - number("top1_match")
             gates.append(gate("class", not others, [others, count]))
-        if finite:
-            if made_up is None:
-                gates.append(gate("informative", informative, said))
-            else:
-                # The answer for the made-up image is not in the recording.
-                informative = made_up
-                gates.append({"name": "informative", "passed": made_up, "found": NOT_RECOMPUTED})
+        if made_up is None:
+            gates.append(gate("informative", informative, said))
+        else:
+            # The answer for the made-up image is not in the recording.
+            informative = made_up
+            gates.append({"name": "informative", "passed": made_up, "found": NOT_RECOMPUTED})
         if tolerance["same_order"] and basis != "class-ids":
             others = len(finite) - number("ordered_match_but_ties")
             gates.append(gate("order", not others, [others, count]))
@@ -269,7 +269,7 @@ def compare_pair(answers, paths, reference, run, tolerance, made_up):
             gates.append(shared_best)
         if tolerance["min_overlap"] is not None:
             least = tolerance["min_overlap"]
-            passed = best > 0 and Fraction(shared, best) >= least
+            passed = Fraction(shared, best) >= least
             gates.append(gate("overlap", passed, [100 * shared / max(best, 1), shared, best, percent(least)]))
     failed = {found["name"] for found in gates if not found["passed"]}
     if not gates or failed == {"informative"}:

@@ -8,7 +8,7 @@ import sys
 import xml.etree.ElementTree
 from html.parser import HTMLParser
 
-VOID = {"meta", "img", "br", "path", "circle", "rect"}
+VOID = {"meta", "img", "br", "wbr", "path", "circle", "rect"}
 
 
 class Page(HTMLParser):

@@ -294,6 +294,22 @@ pub struct Run {
     pub stderr: String,
 }
 
+/// Returns the children of a process, in the order of their start. Linux only.
+///
+/// # Errors
+///
+/// If the process has ended.
+pub fn children_of(parent: u32) -> Result<Vec<u32>, Failed> {
+    let mut children = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{parent}/task"))? {
+        let text = std::fs::read_to_string(task?.path().join("children")).unwrap_or_default();
+        for child in text.split_whitespace() {
+            children.push(child.parse()?);
+        }
+    }
+    Ok(children)
+}
+
 /// Runs `command` to its end.
 ///
 /// # Panics

@@ -30,9 +30,9 @@ fn second(loader: Loader) -> Result<(), Failed> {
     let first = (loader.open)(None)?.info().library.clone();
     let first = first.ok_or("the backend does not name its library")?;
     ensure(first == (loader.find)()?, &first)?;
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let name = first.path.file_name().ok_or("the library has no name")?;
-    let copy = folder.path().join(name);
+    let copy = directory.path().join(name);
     std::fs::copy(&first.path, &copy)?;
     let refused = error((loader.open)(Some(copy)), ErrorKind::EngineUnavailable)?;
     let text = refused.to_string();
@@ -41,9 +41,9 @@ fn second(loader: Loader) -> Result<(), Failed> {
 }
 
 fn wrong(loader: Loader) -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     for (name, bytes) in [("text.so", &b"not a library"[..]), ("empty.so", b"")] {
-        let path = folder.path().join(name);
+        let path = directory.path().join(name);
         std::fs::write(&path, bytes)?;
         let refused = error((loader.open)(Some(path)), ErrorKind::EngineUnavailable)?;
         ensure(refused.to_string().contains(name), refused)?;

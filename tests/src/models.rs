@@ -40,8 +40,8 @@ pub fn onnx_alone(needs: &Needs, open: Open) -> Trial {
         )?;
         let hint = beside.hint().unwrap_or_default();
         ensure(hint.contains("plain.onnx"), &beside)?;
-        let folder = tempfile::tempdir()?;
-        let alone = folder.path().join("alone.xml");
+        let directory = tempfile::tempdir()?;
+        let alone = directory.path().join("alone.xml");
         std::fs::copy(small_model("plain.xml"), &alone)?;
         let alone = error(open(alone.into()), ErrorKind::ModelUnsupported)?;
         let hint = alone.hint().unwrap_or_default();
@@ -123,6 +123,22 @@ fn converted(pixels: &Tensor, element_type: ElementType) -> Result<Tensor, Faile
             Tensor::new(pixels.shape(), values.collect::<Vec<_>>())?
         }
         other => return Err(format!("{other} is not tried").into()),
+    })
+}
+
+/// A test of a model that gives another number of classes than it declares, on an engine that reports the declared one.
+pub fn other_classes(needs: &Needs, open: Open) -> Trial {
+    needs.test("another_number_of_classes_is_an_error", move || {
+        let backend = open(small_model("other-classes.onnx").into())?;
+        let image = |level: f32| Tensor::new([1, 3, 8, 8], vec![level; 192]);
+        let refused = infer(&*backend, image(3.0)?);
+        let refused = error(refused, ErrorKind::OutputMismatch)?;
+        let words = "gave the output \"output\" as f32[1, 3], but the model declares f32[1, 12]";
+        ensure(refused.to_string().contains(words), &refused)?;
+        ensure(refused.hint().is_some(), &refused)?;
+        // The slot runs the next request, whose output is as declared.
+        let whole = infer(&*backend, image(200.0)?)?;
+        ensure(whole.shape() == [1, 12], whole)
     })
 }
 
@@ -259,11 +275,11 @@ pub fn infer(backend: &dyn InferBackend, input: impl Into<Arc<Tensor>>) -> Resul
 }
 
 fn damaged_files(open: Open) -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let at = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir()?;
+    let at = |name: &str| directory.path().join(name);
     let missing = error(open(at("none.onnx").into()), ErrorKind::ModelNotFound)?;
     ensure(missing.to_string().contains("none.onnx"), &missing)?;
-    error(open(folder.path().into()), ErrorKind::ModelNotFound)?;
+    error(open(directory.path().into()), ErrorKind::ModelNotFound)?;
     let model = std::fs::read(small_model("plain.onnx"))?;
     for (name, bytes) in [
         ("cut.onnx", &model[..model.len() / 2]),

@@ -109,7 +109,10 @@ fn scores(file: &'static str, open: OpenWith) -> Result<(), Failed> {
     ensure(names == ["feature_vector", "logits", "saliency_map"], info)?;
     let place = info.output_place().ok_or("the output has a place")?;
     ensure(info.outputs[place].name() == "logits", info)?;
-    let note = info.notes.iter().any(|note| note.contains("from `logits`"));
+    let note = info
+        .notes
+        .iter()
+        .any(|note| note.contains("from \"logits\""));
     ensure(note, &info.notes)?;
     let output = backend.infer_blocking(image(1)?)?;
     ensure(output.extra.is_empty(), &output)?;
@@ -183,7 +186,7 @@ fn wrong_names(file: &'static str, open: OpenWith) -> Result<(), Failed> {
     ] {
         let refused = error(open(options), ErrorKind::InvalidConfig)?;
         let text = refused.to_string();
-        ensure(text.starts_with("the model has no output `logit`"), &text)?;
+        ensure(text.starts_with("the model has no output \"logit\""), &text)?;
         for name in ["feature_vector f32[", "logits f32[", "saliency_map f32["] {
             ensure(text.contains(name), &text)?;
         }

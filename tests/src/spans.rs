@@ -23,21 +23,24 @@ pub struct Span {
     pub thread: Option<String>,
 }
 
-/// Returns the spans that were closed while `run` ran, in that order. Spans that it opened in other threads count too.
-/// The parent of such a span does not: the registry closes a parent by the default subscriber of the thread.
+/// Returns the spans that were closed while `run` ran, in the order in which they were opened. (They close in any order:
+/// a slot may end its inference before the call that submitted it returns.) Spans that it opened in other threads count
+/// too. The parent of such a span does not: the registry closes a parent by the default subscriber of the thread.
 pub fn record(run: impl FnOnce()) -> Vec<Span> {
-    let closed = Arc::default();
-    let recorder = Recorder(Arc::clone(&closed));
+    let spans = Arc::default();
+    let recorder = Recorder(Arc::clone(&spans));
     subscriber::with_default(Registry::default().with(recorder), run);
-    let closed = closed.lock().unwrap_or_else(PoisonError::into_inner);
-    closed.clone()
+    let spans = spans.lock().unwrap_or_else(PoisonError::into_inner);
+    spans.iter().flatten().cloned().collect()
 }
 
-struct Recorder(Arc<Mutex<Vec<Span>>>);
+/// The spans by the order in which they were opened. Those that are still open are `None`.
+struct Recorder(Arc<Mutex<Vec<Option<Span>>>>);
 
 /// The data of an open span.
 #[derive(Default)]
 struct Open {
+    place: usize,
     fields: Fields,
     thread: Option<String>,
 }
@@ -60,6 +63,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
         let mut open = Open::default();
         attributes.record(&mut open.fields);
         if let Some(span) = context.span(id) {
+            let mut spans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            open.place = spans.len();
+            spans.push(None);
             span.extensions_mut().insert(open);
         }
     }
@@ -84,16 +90,20 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
         let Some(span) = context.span(&id) else {
             return;
         };
-        let Open { fields, thread } = span.extensions_mut().remove().unwrap_or_default();
+        let Some(Open {
+            place,
+            fields,
+            thread,
+        }) = span.extensions_mut().remove()
+        else {
+            return;
+        };
         let closed = Span {
             name: span.name(),
             parent: span.parent().map(|parent| parent.name()),
             fields: fields.0,
             thread,
         };
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(closed);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[place] = Some(closed);
     }
 }

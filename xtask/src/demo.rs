@@ -114,7 +114,8 @@ pub fn build(flags: &[&str]) -> Result<PathBuf> {
     build_by(&arguments)
 }
 
-/// Runs cargo with arguments that build the command line program, and returns its path, wherever cargo's target directory is.
+/// Runs cargo with arguments that build the command line program, and returns its path, wherever cargo's target
+/// directory is.
 pub fn build_by(arguments: &[&str]) -> Result<PathBuf> {
     eprintln!("building classify ...");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -135,7 +136,7 @@ pub fn build_by(arguments: &[&str]) -> Result<PathBuf> {
         .context("cargo built no program named classify")
 }
 
-/// The path of `classify` in cargo's messages, one JSON object a line.
+/// Returns the path of `classify` in cargo's messages, one JSON object a line.
 fn executable(messages: &str) -> Option<PathBuf> {
     messages
         .lines()

@@ -37,7 +37,7 @@ pub const NETWORK: &str = "check the network, and HTTPS_PROXY, PIP_INDEX_URL and
                            again; without a network, copy the downloads folder of a finished set-up from a machine with the same system and \
                            Python version, and run `cargo setup --from DIR`";
 
-/// The next step for an error: its own if it has one, else by what the system said.
+/// Returns the next step for an error: its own if it has one, else by what the system said.
 pub fn hint(error: &anyhow::Error) -> String {
     for cause in error.chain() {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
@@ -63,9 +63,10 @@ pub fn on<'a>(operation: &'a str, path: &'a Path) -> impl FnOnce(io::Error) -> a
     move |error| anyhow::Error::new(error).context(format!("cannot {operation} {}", path.display()))
 }
 
-/// The next step for a Python tool that failed, by what it printed. None if that says nothing known.
+/// Returns the next step for a Python tool that failed, by what it printed. None if that says nothing known.
 pub fn hint_from_output(output: &str) -> Option<&'static str> {
-    // Ordered: pip reports a full disk or a wrong hash after other warnings, and a missing network as a missing version.
+    // Ordered: pip reports a full disk or a wrong hash after other warnings, and a missing network as a missing
+    // version.
     let known: [(&[&str], &str); 4] = [
         (
             &[

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::failure::on;
 
-/// The SHA-256 of parts, each with its length, so that moving a boundary gives another sum.
+/// Returns the SHA-256 of parts, each with its length, so that moving a boundary gives another sum.
 pub fn fingerprint(parts: &[&[u8]]) -> String {
     let mut hasher = Sha256::new();
     for part in parts {
@@ -29,7 +29,7 @@ pub fn fingerprint(parts: &[&[u8]]) -> String {
 /// Writes a file whole or not at all.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     let parent = path.parent().context("a file needs a directory")?;
-    create_folder(parent)?;
+    create_directory(parent)?;
     let mut name = path.file_name().context("a file needs a name")?.to_owned();
     name.push(".partial");
     let partial = parent.join(name);
@@ -37,12 +37,12 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     fs::rename(&partial, path).map_err(on("write", path))
 }
 
-pub fn create_folder(path: &Path) -> Result<()> {
+pub fn create_directory(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(on("create the directory", path))
 }
 
 /// Removes a directory if it is there.
-pub fn remove_folder(path: &Path) -> Result<()> {
+pub fn remove_directory(path: &Path) -> Result<()> {
     absent_is_fine(fs::remove_dir_all(path)).map_err(on("remove", path))
 }
 
@@ -58,31 +58,32 @@ fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// A directory to make files in, beside where they will end up (renaming works within one file system only). What an interrupted run left
-/// there is removed.
+/// A directory to make files in, beside where they will end up (renaming works within one file system only). What an
+/// interrupted run left there is removed.
 #[derive(Debug)]
 pub struct Staging {
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 impl Staging {
     pub fn new(parent: &Path, name: &str) -> Result<Self> {
-        let folder = parent.join(format!(".partial-{name}"));
-        remove_folder(&folder)?;
-        create_folder(&folder)?;
-        Ok(Self { folder })
+        let directory = parent.join(format!(".partial-{name}"));
+        remove_directory(&directory)?;
+        create_directory(&directory)?;
+        Ok(Self { directory })
     }
 
     pub fn path(&self) -> &Path {
-        &self.folder
+        &self.directory
     }
 
-    /// Moves every file to the same place under `target`, each by one rename, and returns the new paths. Other files there stay.
+    /// Moves every file to the same place under `target`, each by one rename, and returns the new paths. Other files
+    /// there stay.
     pub fn publish(self, target: &Path) -> Result<Vec<PathBuf>> {
         let mut published = Vec::new();
-        for file in list_files(&self.folder, &|_| true)? {
-            let place = target.join(file.strip_prefix(&self.folder)?);
-            create_folder(place.parent().context("a file needs a directory")?)?;
+        for file in list_files(&self.directory, &|_| true)? {
+            let place = target.join(file.strip_prefix(&self.directory)?);
+            create_directory(place.parent().context("a file needs a directory")?)?;
             fs::rename(&file, &place).map_err(on("write", &place))?;
             published.push(place);
         }
@@ -93,17 +94,17 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         // The next run removes it as well: a failure here costs only room.
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
-/// All files under a directory, sorted, without the directories that `enter` refuses.
-pub fn list_files(folder: &Path, enter: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+/// Returns all files under a directory, sorted, without the directories that `enter` refuses.
+pub fn list_files(directory: &Path, enter: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(&folder).map_err(on("list", &folder))? {
-            let entry = entry.map_err(on("list", &folder))?;
+    let mut open = vec![directory.to_owned()];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(&directory).map_err(on("list", &directory))? {
+            let entry = entry.map_err(on("list", &directory))?;
             let path = entry.path();
             if !entry.file_type().map_err(on("look at", &path))?.is_dir() {
                 files.push(path);
@@ -131,16 +132,16 @@ mod tests {
 
     #[test]
     fn writing_replaces_the_whole_file_and_leaves_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("deep/er/file");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("deep/er/file");
         write_whole(&path, b"first, longer").unwrap();
         write_whole(&path, b"second").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"second");
-        assert_eq!(list_files(folder.path(), &|_| true).unwrap(), [path]);
+        assert_eq!(list_files(directory.path(), &|_| true).unwrap(), [path]);
     }
 
     #[test]
-    fn staged_files_appear_together_with_what_was_there_and_the_staging_folder_goes() {
+    fn staged_files_appear_together_with_what_was_there_and_the_staging_directory_goes() {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join(".partial-photos")).unwrap();
         fs::write(

@@ -19,6 +19,7 @@ mod pip;
 mod prose;
 mod python;
 mod recipes;
+mod repository;
 mod requirements;
 mod setup;
 mod stamp;
@@ -81,6 +82,12 @@ enum Task {
         #[arg(long)]
         debug: bool,
     },
+    /// Write the address of the repository into the manifests of all packages, before a release
+    Repository {
+        /// Such as `https://example.org/owner/classify`
+        #[arg(value_name = "URL")]
+        address: String,
+    },
     /// Set up an inference server, then test `classify` on it
     VerifyFleet,
     /// Set up, then try 100,000 damaged files of every kind, and print the figures (Linux)
@@ -132,6 +139,7 @@ fn main() -> ExitCode {
             prose::is_within_limit().map(|is_within| ExitCode::from(u8::from(!is_within)))
         }
         Task::Recipes { python } => recipes::run(python.as_deref()),
+        Task::Repository { address } => repository::write(&address).map(|()| ExitCode::SUCCESS),
         Task::Verify => verify::run(),
         Task::Faults { filter } => faults::run(filter.as_deref()),
         Task::Soak { minutes, debug } => faults::soak(minutes, debug),

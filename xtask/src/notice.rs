@@ -81,7 +81,7 @@ const ITEMS: [(&str, &str, &str); 21] = [
     ),
 ];
 
-/// The text of NOTICE.md. A package without an entry here is an error of this project, found by a test.
+/// Returns the text of NOTICE.md. A package without an entry here is an error of this project, found by a test.
 pub fn text<'a>(requirements: impl Iterator<Item = &'a Requirement>) -> String {
     let mut text = String::from(
         "# Third-party files in this folder\n\nBrought by `cargo setup` from the Python package index. The packages' own licence texts are \

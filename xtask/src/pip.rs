@@ -1,5 +1,5 @@
-//! Downloads and installs through pip, which knows the user's index, proxy and certificates. It never fetches anything that the requirement
-//! files do not pin by version and hash.
+//! Downloads and installs through pip, which knows the user's index, proxy and certificates. It never fetches anything
+//! that the requirement files do not pin by version and hash.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _};
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 
 use crate::failure::{Failure, NETWORK, on};
-use crate::files::{Staging, create_folder};
+use crate::files::{Staging, create_directory};
 use crate::python::{self, failed, scripts};
 use crate::requirements::Requirement;
 
@@ -60,7 +60,8 @@ impl Pip<'_> {
             python::command_under(self.lock, self.outside.as_deref().unwrap_or(&own))?;
         // Safe path: a file pip.py in the current directory must not be taken for pip.
         command.env("PYTHONSAFEPATH", "1").args(["-m", "pip"]);
-        // Downloading depends on the interpreter's kind alone, so pip need not start a second time inside the environment for it.
+        // Downloading depends on the interpreter's kind alone, so pip need not start a second time inside the
+        // environment for it.
         if self.outside.is_some() && task == "install" {
             command.arg("--python").arg(own);
         }
@@ -79,20 +80,20 @@ impl Pip<'_> {
         Ok(command)
     }
 
-    /// Downloads one package into the directory and returns its file. pip checks the hash, of a file from `--from` too, and stops if it is
-    /// not a pinned one.
+    /// Downloads one package into the directory and returns its file. pip checks the hash, of a file from `--from` too,
+    /// and stops if it is not a pinned one.
     pub fn download(
         &self,
         requirement: &Requirement,
         kind: Kind,
         downloads: &Path,
     ) -> Result<PathBuf> {
-        create_folder(downloads)?;
+        create_directory(downloads)?;
         let staging = Staging::new(downloads, &requirement.name)?;
         let list = staging.path().join("requirement.txt");
         fs::write(&list, &requirement.text).map_err(on("write", &list))?;
         let target = staging.path().join("files");
-        create_folder(&target)?;
+        create_directory(&target)?;
 
         let mut command = self.command("download")?;
         command
@@ -135,10 +136,16 @@ impl Pip<'_> {
         Self::install_with(command, requirements, downloads)
     }
 
-    /// Installs pinned packages from the downloaded files into a directory of their own, which Python does not look into.
-    pub fn install_into(&self, folder: &Path, requirements: &Path, downloads: &Path) -> Result<()> {
+    /// Installs pinned packages from the downloaded files into a directory of their own, which Python does not look
+    /// into.
+    pub fn install_into(
+        &self,
+        directory: &Path,
+        requirements: &Path,
+        downloads: &Path,
+    ) -> Result<()> {
         let mut command = self.command("install")?;
-        command.arg("--target").arg(folder);
+        command.arg("--target").arg(directory);
         Self::install_with(command, requirements, downloads)
     }
 
@@ -158,7 +165,8 @@ impl Pip<'_> {
         python::run(&mut command, "installing the downloaded packages").map(drop)
     }
 
-    /// pip says "No matching distribution" for a directory that lacks a file, for a missing network, and for a platform without files.
+    /// pip says "No matching distribution" for a directory that lacks a file, for a missing network, and for a platform
+    /// without files.
     fn explain(&self, error: (anyhow::Error, String), requirement: &Requirement) -> anyhow::Error {
         let (error, said) = error;
         if !said.contains("No matching distribution found") {
@@ -188,7 +196,8 @@ impl Pip<'_> {
 fn run_with_progress(command: &mut Command, what: &str) -> Result<(), (anyhow::Error, String)> {
     let run = |command: &mut Command| -> io::Result<(std::process::ExitStatus, String, bool)> {
         if io::stderr().is_terminal() {
-            // Data belongs on stdout, progress on stderr: pip's stdout becomes our stderr. Its stderr is passed on and kept.
+            // Data belongs on stdout, progress on stderr: pip's stdout becomes our stderr. Its stderr is passed on and
+            // kept.
             let mut child = command
                 .stdout(io::stderr())
                 .stderr(Stdio::piped())
@@ -223,11 +232,11 @@ fn run_with_progress(command: &mut Command, what: &str) -> Result<(), (anyhow::E
     }
 }
 
-/// The file of a `--from` directory that was given by mistake is told at once, not after a minute of set-up.
+/// Rejects a file that was given instead of a `--from` directory at once, not after a minute of set-up.
 pub fn check_from(from: &Path) -> Result<()> {
     if !from.is_dir() {
         bail!(Failure::new(
-            format!("--from {}: not a folder", from.display()),
+            format!("--from {}: not a directory", from.display()),
             "name a directory that holds the package files, such as the downloads directory of a finished set-up"
         ));
     }
@@ -239,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_from_folder_has_to_exist() {
+    fn a_from_directory_has_to_exist() {
         let error = check_from(Path::new("no/such/folder")).unwrap_err();
         assert!(format!("{error}").contains("no/such/folder"));
     }

@@ -1,4 +1,4 @@
-//! Finds a Python that can run the tools, and starts it without what a user's environment would change.
+//! Finds a Python that can run the tools, and starts it without the variables that change what it imports or writes.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -10,17 +10,17 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::failure::{Failure, hint_from_output};
 
-/// The versions that every pinned package has files for.
+/// The minor versions of Python 3 for which every pinned package has files.
 const VERSIONS: std::ops::RangeInclusive<u32> = 11..=14;
 /// The first pip that can install into another environment (`pip --python`).
 const PIP_WITH_PYTHON: (u32, u32) = (22, 3);
 
-/// The directory of the scripts, in the developer's own checkout: xtask never runs from anywhere else.
+/// Returns the directory of the scripts, in the developer's own checkout: xtask never runs from anywhere else.
 pub fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("python")
 }
 
-/// The interpreter of a virtual environment.
+/// Returns the interpreter of a virtual environment.
 pub fn environment_python(environment: &Path) -> PathBuf {
     if cfg!(windows) {
         environment.join("Scripts").join("python.exe")
@@ -29,19 +29,20 @@ pub fn environment_python(environment: &Path) -> PathBuf {
     }
 }
 
-/// A Python that was found fit.
+/// A Python that can run the tools.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Interpreter {
     pub program: PathBuf,
     pub version: String,
     /// Python's minor version and the platform, on which downloaded files depend.
     pub tag: String,
-    /// True if the environment needs a pip of its own. If the interpreter has a recent one, that one does the work: putting pip into an
-    /// environment takes twenty times as long as making the environment.
+    /// True if the environment needs a pip of its own. If the interpreter has a recent one, that one does the work:
+    /// putting pip into an environment takes twenty times as long as making the environment.
     pub needs_pip: bool,
 }
 
-/// Variables that change what a Python imports or where it writes: the tools must see the environment that set-up made, nothing else.
+/// Variables that change what a Python imports or where it writes: the tools must see the environment that set-up made,
+/// nothing else.
 const PYTHON_VARIABLES: [&str; 11] = [
     "PYTHONPATH",
     "PYTHONHOME",
@@ -56,8 +57,8 @@ const PYTHON_VARIABLES: [&str; 11] = [
     "__PYVENV_LAUNCHER__",
 ];
 
-/// Settings of pip that say how to reach an index. All others (`PIP_FIND_LINKS`, `PIP_TARGET`, `PIP_NO_BINARY`, `PIP_REQUIRE_VIRTUALENV` …)
-/// would change what is fetched or where it goes.
+/// Settings of pip that say how to reach an index. All others (`PIP_FIND_LINKS`, `PIP_TARGET`, `PIP_NO_BINARY`,
+/// `PIP_REQUIRE_VIRTUALENV` …) would change what is fetched or where it goes.
 const PIP_VARIABLES: [&str; 13] = [
     "PIP_INDEX_URL",
     "PIP_EXTRA_INDEX_URL",
@@ -85,7 +86,8 @@ fn unwanted(names: impl Iterator<Item = OsString>) -> Vec<OsString> {
         .collect()
 }
 
-/// A command that starts Python with a clean environment. Proxies, certificates and the index stay as the user set them.
+/// Returns a command that starts Python with a clean environment. Proxies, certificates and the index stay as the user
+/// set them.
 pub fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     for name in unwanted(env::vars_os().map(|(name, _)| name)) {
@@ -100,22 +102,23 @@ pub fn command(program: &Path) -> Command {
     command
 }
 
-/// Leaves the entries of the search path out that mean the current directory.
+/// Removes the entries that mean the current directory from the search path.
 fn search_no_current_directory(command: &mut Command, path: &OsStr) {
     let entries = env::split_paths(path).filter(|entry| entry.is_absolute());
     match env::join_paths(entries) {
         Ok(entries) if !entries.is_empty() => command.env("PATH", entries),
-        // An empty path would mean the current directory; without any, the system has a usual one.
+        // An empty path would mean the current directory. Without the variable, the system uses its default path.
         _ => command.env_remove("PATH"),
     };
 }
 
-/// The same for work in the set-up directory. The child holds the lock, too: if set-up is killed, a child that goes on writing keeps the next
-/// set-up waiting until it is done.
+/// Returns [`command`] for work in the set-up directory. The child holds the lock, too: if set-up is killed, a child
+/// that goes on writing keeps the next set-up waiting until it is done.
 pub fn command_under(lock: &File, program: &Path) -> Result<Command> {
     let mut command = command(program);
-    // A lock belongs to the open file, so a child has it by having the file open; as its standard input, which no tool reads, it needs
-    // no unsafe code. Windows ends the lock with the process that took it, and keeps others from reading the file.
+    // A lock belongs to the open file, so a child that has the file open holds the lock. The child gets the file as its
+    // standard input, which no tool reads, because this needs no unsafe code. On Windows, the lock ends with the
+    // process that took it, and other processes cannot read the file.
     if cfg!(unix) {
         command.stdin(
             lock.try_clone()
@@ -162,7 +165,7 @@ pub fn find(chosen: Option<&str>) -> Result<Interpreter> {
     ))
 }
 
-/// Asks one interpreter what it can do. The inner error says why it is not fit.
+/// Asks one interpreter what it can do. The inner error states why it cannot run the tools.
 fn check(candidate: &str) -> Result<Result<Interpreter, String>> {
     let script = scripts().join("check_python.py");
     let output = match command(Path::new(candidate)).arg(script).output() {
@@ -247,7 +250,7 @@ fn pip_is_recent(version: &str) -> bool {
     }
 }
 
-/// Runs a command to its end; if it fails, its output is shown whole and the error has a hint.
+/// Runs a command to its end. If it fails, its whole output is shown and the error has a hint.
 pub fn run(command: &mut Command, what: &str) -> Result<Output> {
     let output = command
         .output()
@@ -263,7 +266,7 @@ pub fn run(command: &mut Command, what: &str) -> Result<Output> {
     Err(failed(what, &output.status.to_string(), &said, true))
 }
 
-/// The error for a Python tool that failed.
+/// Returns the error for a Python tool that failed.
 pub fn failed(what: &str, status: &str, said: &str, show: bool) -> anyhow::Error {
     if show {
         eprintln!("\n{}", said.trim_end());
@@ -348,8 +351,8 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn programs_are_not_looked_for_in_the_current_directory() {
-        let folder = tempfile::tempdir().unwrap();
-        let program = folder.path().join("python3-of-the-current-directory");
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("python3-of-the-current-directory");
         std::fs::write(&program, "#!/bin/sh\necho caught\n").unwrap();
         std::fs::set_permissions(
             &program,
@@ -358,11 +361,11 @@ mod tests {
         .unwrap();
         for path in ["", ":", ".:/nowhere", "/nowhere:"] {
             let mut command = Command::new("python3-of-the-current-directory");
-            search_no_current_directory(command.current_dir(folder.path()), OsStr::new(path));
+            search_no_current_directory(command.current_dir(directory.path()), OsStr::new(path));
             let ran = command.output();
             assert!(ran.is_err(), "{path}: {ran:?}");
         }
-        let path = format!(":{}", folder.path().display());
+        let path = format!(":{}", directory.path().display());
         let mut command = Command::new("python3-of-the-current-directory");
         search_no_current_directory(&mut command, OsStr::new(&path));
         assert_eq!(command.output().unwrap().stdout, b"caught\n");

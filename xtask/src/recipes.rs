@@ -10,8 +10,8 @@ use crate::{python, setup};
 /// The libraries in the order of the report.
 const LIBRARIES: [&str; 3] = ["torchvision", "timm", "keras"];
 
-/// Compares the tensors with those of the libraries. They are in the environment of `chosen`, a Python, or are installed into
-/// one of their own.
+/// Compares the tensors with those of the libraries. Uses the libraries of the Python `chosen`, or installs them into a
+/// separate environment.
 pub fn run(chosen: Option<&Path>) -> Result<ExitCode> {
     let workspace = setup::workspace();
     let python = match chosen {

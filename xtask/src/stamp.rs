@@ -1,5 +1,5 @@
-//! Records of finished steps. A step is finished when its stamp bears the fingerprint of its inputs and every file that it made is
-//! there with its size; to find that out, no other program has to be started.
+//! Records of finished steps. A step is finished when its stamp bears the fingerprint of its inputs and every file that
+//! it made is there with its size; to find that out, no other program has to be started.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -27,7 +27,7 @@ impl Stamp {
         }
     }
 
-    /// The files of the finished step; none if the step has to run.
+    /// Returns the files of the finished step; none if the step has to run.
     pub fn outputs(&self) -> Option<Vec<PathBuf>> {
         let text = fs::read_to_string(&self.path).ok()?;
         let mut lines = text.lines();
@@ -50,7 +50,7 @@ impl Stamp {
         self.outputs().is_some()
     }
 
-    /// Call before the files of the step change.
+    /// Removes the stamp. Call this before the files of the step change.
     pub fn clear(&self) -> Result<()> {
         remove_file(&self.path)
     }

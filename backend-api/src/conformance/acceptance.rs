@@ -7,7 +7,8 @@ use futures_executor::block_on;
 use futures_util::FutureExt as _;
 
 use super::Subject;
-use crate::{ElementType, ErrorKind, InferRequest, Tensor};
+use super::switch::{Change, Fault};
+use crate::{Dim, ElementType, ErrorKind, InferRequest, Tensor};
 
 pub(super) fn inputs_are_owned(subject: &Subject) {
     fn lives_alone<T: Send + Unpin + 'static>(_: &T) {}
@@ -95,6 +96,23 @@ pub(super) fn wrong_input(subject: &Subject) {
         }
         assert_eq!(switch.lock().started, 0, "the engine saw a wrong input");
         subject.assert_good(0, block_on(subject.submit(&backend, 0)));
+    }
+}
+
+pub(super) fn wrong_output(subject: &Subject) {
+    for (backend, switch) in subject.switched() {
+        let dims = &backend.info().output.dims;
+        let fixed = dims.iter().position(|dim| matches!(dim, Dim::Fixed(_)));
+        let changes = [Change::Rank, Change::ElementType, Change::Count];
+        let changes = changes.into_iter().chain(fixed.map(Change::Size));
+        for (n, change) in (0..).zip(changes) {
+            switch.lock().faults.insert(n, Fault::Output(change));
+            match block_on(subject.submit(&backend, n)) {
+                Ok(_) => panic!("a wrong output reached the caller: {change:?}"),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::OutputMismatch),
+            }
+        }
+        subject.assert_usable(&backend);
     }
 }
 

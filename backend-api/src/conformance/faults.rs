@@ -15,7 +15,7 @@ use super::switch::Fault;
 use super::{DEADLINE, Subject};
 use crate::{ErrorKind, InferRequest, Tensor};
 
-/// A waker that tells how many own the input when the request completes.
+/// A waker that sends the number of the input's owners when the request completes.
 struct CountsOwners(Arc<Tensor>, mpsc::Sender<usize>);
 
 impl ArcWake for CountsOwners {
@@ -54,7 +54,7 @@ pub(super) fn panic_frees_its_slot(subject: &Subject) {
     }
 }
 
-/// A waker that panics, without a message among the results of the tests.
+/// A waker that panics without a message among the results of the tests.
 struct Panics(AtomicUsize);
 
 impl ArcWake for Panics {
@@ -104,7 +104,8 @@ pub(super) fn oldest_request(subject: &Subject) {
         switch.wait_until(|state| state.started == 2);
         switch.release_only(1);
         subject.assert_good(1, block_on(second));
-        // All slots but the oldest's are free again, so that the second has been counted everywhere.
+        // These need all slots except that of the oldest request: they are accepted after the pool has counted the
+        // second one.
         let others: Vec<_> = (1..slots).map(|n| subject.submit(&backend, n)).collect();
         let early = (&mut all).now_or_never();
         switch.release();
@@ -122,7 +123,7 @@ pub(super) fn queue_at_drop(subject: &Subject) {
         let slots = backend.info().slots as u64;
         let mut queued = Queued::new(subject, &backend, &switch, |n| subject.request(n));
         let mut pending = std::mem::take(&mut queued.accepted);
-        // The threads are held until the drop has begun, which completes the first of these or joins the threads.
+        // The slots' threads are held until the drop has abandoned a queued request.
         let (dropping, began) = mpsc::channel();
         let last = pending.pop().expect("a slot").expect("accepted");
         let dropper = thread::spawn(move || {
@@ -131,7 +132,7 @@ pub(super) fn queue_at_drop(subject: &Subject) {
         });
         began.recv_timeout(DEADLINE).expect("the thread runs");
         let mut last = Box::pin(last);
-        // Without a time limit of its own: a pool that keeps its queue leaves this thread here until `check` gives up.
+        // This wait has no time limit: if a pool joins its threads before it abandons its queue, `check` gives up.
         let error = block_on(&mut last).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Abandoned);
         queued.release();

@@ -111,6 +111,10 @@ pub const RULES: &[(&str, Rule)] = &[
         "rule8_wrong_input_never_reaches_the_engine",
         acceptance::wrong_input,
     ),
+    (
+        "rule8_wrong_output_never_reaches_the_caller",
+        acceptance::wrong_output,
+    ),
     ("rule9_no_runtime_is_needed", acceptance::no_runtime),
     (
         "rule10_distant_deadlines_change_nothing",
@@ -258,7 +262,7 @@ impl Subject {
         WRAPPERS.iter().map(|wrap| wrap((self.open)()))
     }
 
-    /// After a teardown a request may have run or not; anything else is wrong.
+    /// Checks a request after a teardown: it may have run or not; any other end is wrong.
     fn assert_good_or_abandoned(&self, n: u64, result: Result<InferOutput, Error>) {
         match result {
             Err(error) if error.kind() == ErrorKind::Abandoned => {}
@@ -275,7 +279,7 @@ impl Subject {
         }
     }
 
-    /// The backend's own engines, each behind a switch.
+    /// Returns the backend's own engines, each behind a switch.
     fn switched(&self) -> impl Iterator<Item = (Box<dyn InferBackend>, Arc<Switch>)> {
         WRAPPERS.iter().map(|wrap| self.switched_in(*wrap))
     }

@@ -5,12 +5,46 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::DEADLINE;
-use crate::{Engine, Error, ErrorKind, InferOutput, Stopper, Tensor};
+use crate::{ElementType, Engine, Error, ErrorKind, InferOutput, NamedTensor, Stopper, Tensor};
 
 #[derive(Clone, Copy)]
 pub(super) enum Fault {
     Error,
     Panic,
+    Output(Change),
+}
+
+/// A change of the outputs of an inference, so that they are not the declared ones.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Change {
+    /// One more dimension.
+    Rank,
+    /// Another size of the dimension at this place.
+    Size(usize),
+    ElementType,
+    /// One more output.
+    Count,
+}
+
+impl Change {
+    fn apply(self, mut output: InferOutput) -> Result<InferOutput, Error> {
+        let mut shape = output.tensor.shape().to_vec();
+        let mut element_type = output.tensor.element_type();
+        match self {
+            Self::Rank => shape.push(1),
+            Self::Size(place) => shape[place] += 1,
+            Self::ElementType if element_type == ElementType::U8 => {
+                element_type = ElementType::F32;
+            }
+            Self::ElementType => element_type = ElementType::U8,
+            Self::Count => output.extra.push(NamedTensor {
+                name: "one more".to_owned(),
+                tensor: output.tensor.clone(),
+            }),
+        }
+        output.tensor = Tensor::zeros(element_type, shape)?;
+        Ok(output)
+    }
 }
 
 /// Holds, fails and counts the calls of the engines behind it.
@@ -108,6 +142,10 @@ impl Engine for Switched {
         };
         let result = match fault {
             None => self.engine.infer(input),
+            Some(Fault::Output(change)) => {
+                let output = self.engine.infer(input);
+                output.and_then(|output| change.apply(output))
+            }
             Some(Fault::Error) => Err(Error::new(ErrorKind::InferenceFailed, "planned failure")),
             // A panic without a message and a backtrace among the results of the tests.
             Some(Fault::Panic) => std::panic::resume_unwind(Box::new("planned panic")),

@@ -35,10 +35,12 @@ pub(crate) enum Bug {
     InputReleasedLate,
     /// A panic of a caller's waker ends the thread of the slot.
     WakerPanicKillsSlot,
+    /// An output that is not the declared one is delivered.
+    OutputUnchecked,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::None,
         Self::NotifyBeforePush,
         Self::SleepWithoutLooking,
@@ -48,6 +50,7 @@ impl Bug {
         Self::QueueRunsAtDrop,
         Self::InputReleasedLate,
         Self::WakerPanicKillsSlot,
+        Self::OutputUnchecked,
     ];
 }
 
@@ -92,8 +95,8 @@ impl BrokenPool {
             ended_below: watch::Sender::default(),
         });
         let threads = engines.into_iter().map(|engine| {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || shared.run(engine))
+            let (shared, info) = (Arc::clone(&shared), info.clone());
+            thread::spawn(move || shared.run(engine, &info))
         });
         Self {
             threads: threads.collect(),
@@ -201,12 +204,17 @@ impl Shared {
         }
     }
 
-    fn run(&self, mut engine: Box<dyn Engine>) {
+    fn run(&self, mut engine: Box<dyn Engine>, info: &BackendInfo) {
         while let Some(job) = self.next() {
             let result = catch_unwind(AssertUnwindSafe(|| engine.infer(&job.input)));
             let result = result.unwrap_or_else(|_| {
                 let message = "the engine panicked: planned panic";
                 Err(Error::new(ErrorKind::Panicked, message))
+            });
+            let result = result.and_then(|output| match info.output.check(&output.tensor) {
+                Ok(()) if output.extra.len() == info.extra_outputs.len() => Ok(output),
+                _ if self.bug == Bug::OutputUnchecked => Ok(output),
+                _ => Err(Error::new(ErrorKind::OutputMismatch, "another output")),
             });
             self.complete(job, result);
         }

@@ -1,7 +1,7 @@
 //! Servers that fail.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -18,7 +18,7 @@ use libtest_mimic::{Failed, Trial};
 use super::{config, doubling, ensure_doubles, open};
 
 pub fn trials() -> Vec<Trial> {
-    let all: [(&str, fn() -> Result<(), Failed>); 15] = [
+    let all: [(&str, fn() -> Result<(), Failed>); 20] = [
         ("requests_go_to_all_servers", balance),
         ("killed_server_loses_no_image", killed),
         ("server_that_comes_back_loses_no_image", restarted),
@@ -37,7 +37,18 @@ pub fn trials() -> Vec<Trial> {
         ("limit_of_the_server_is_named", limit_of_the_server),
         ("reply_beyond_max_message_is_refused", large_reply),
         ("damaged_replies_are_refused", damaged),
+        ("other_outputs_than_described_are_refused", other_outputs),
         ("reply_of_another_version_is_refused", other_version),
+        ("reply_to_another_request_is_refused", other_request),
+        (
+            "server_whose_model_is_not_ready_is_noted_and_others_do_its_work",
+            not_ready,
+        ),
+        ("connection_lost_within_a_reply_loses_no_image", cut_reply),
+        (
+            "server_that_ends_between_two_questions_is_noted",
+            ended_between_questions,
+        ),
         ("unknown_model_is_not_found", unknown_model),
         ("server_of_another_protocol_is_an_error", other_protocol),
     ];
@@ -265,7 +276,7 @@ fn large_reply() -> Result<(), Failed> {
 
 fn damaged() -> Result<(), Failed> {
     type Change = fn(&mut ModelInferResponse);
-    let changes: [(Change, &str); 9] = [
+    let changes: [(Change, &str); 7] = [
         (|reply| *reply = ModelInferResponse::default(), "no output"),
         (|reply| reply.raw_output_contents.clear(), "no elements"),
         (|reply| reply.raw_output_contents[0].truncate(3), "3 bytes"),
@@ -273,19 +284,17 @@ fn damaged() -> Result<(), Failed> {
             |reply| reply.raw_output_contents.push(Vec::new().into()),
             "2 raw contents",
         ),
-        (|reply| reply.outputs[0].shape = vec![4, 1], "f32[4, 1]"),
         (
             |reply| reply.outputs[0].shape = vec![-1, 4],
             "impossible shape",
         ),
-        (|reply| reply.outputs[0].datatype = "INT32".into(), "is i32"),
         (
             |reply| reply.outputs[0].datatype = "\x1b[2J".into(),
             "unknown datatype",
         ),
         (
             |reply| reply.outputs[0].name = "other".into(),
-            "no output `output`, but other",
+            "no output \"output\", but other",
         ),
     ];
     for (change, word) in changes {
@@ -297,6 +306,27 @@ fn damaged() -> Result<(), Failed> {
     // Some servers do not name the only output.
     let server = changed(|reply| reply.outputs[0].name.clear());
     ensure_doubles(&open(&config(&server))?)
+}
+
+fn other_outputs() -> Result<(), Failed> {
+    type Change = fn(&mut ModelInferResponse);
+    let changes: [(Change, &str); 2] = [
+        (|reply| reply.outputs[0].shape = vec![4, 1], "f32[4, 1]"),
+        (
+            |reply| reply.outputs[0].datatype = "INT32".into(),
+            "i32[1, 4]",
+        ),
+    ];
+    for (change, given) in changes {
+        let server = changed(change);
+        let error = infer_error(&config(&server), ErrorKind::OutputMismatch)?;
+        let words =
+            format!("gave the output \"output\" as {given}, but the model declares f32[1, 4]");
+        ensure(error.to_string().contains(&words), &error)?;
+        let hint = error.hint().unwrap_or_default();
+        ensure(hint.contains("correct its description on the server"), hint)?;
+    }
+    Ok(())
 }
 
 fn other_version() -> Result<(), Failed> {
@@ -313,6 +343,100 @@ fn other_version() -> Result<(), Failed> {
         refused.hint().unwrap_or_default().contains("`version`"),
         refused,
     )
+}
+
+/// A server may give a reply an id of its own, but not the id of another request.
+fn other_request() -> Result<(), Failed> {
+    let own = changed(|reply| reply.id = "a server's own".into());
+    ensure_doubles(&open(&config(&own))?)?;
+    let server = TestServer::start(doubling().behavior(|number| match number {
+        0 => Act::Run,
+        _ => Act::Change(Box::new(|reply| {
+            let place = reply.id.rfind('-').unwrap_or_default();
+            reply.id.replace_range(place.., "-0");
+        })),
+    }));
+    let backend = open(&config(&server))?;
+    ensure_doubles(&backend)?;
+    let second = backend.infer_blocking(doubling_input(1));
+    let refused = error(second, ErrorKind::InferenceFailed)?;
+    ensure(
+        refused.to_string().contains("it answers the request"),
+        refused,
+    )
+}
+
+fn not_ready() -> Result<(), Failed> {
+    let mut loading = doubling();
+    loading.is_ready = false;
+    let servers = [loading, doubling()].map(TestServer::start);
+    let backend = open(&on_both(&servers))?;
+    let notes = &backend.info().notes;
+    let is_noted = notes.iter().any(|note| note.contains("is not ready"));
+    ensure(is_noted, notes)?;
+    ensure_doubles(&backend)?;
+    let error = error(open(&config(&servers[0])), ErrorKind::EngineUnavailable)?;
+    ensure(error.to_string().contains("is not ready"), error)
+}
+
+/// A proxy before `server`, which cuts each connection after the bytes of the server that `bytes` gives for its number.
+/// If `bytes` gives none, the proxy ends before that connection.
+fn proxy(server: &TestServer, bytes: impl Fn(usize) -> Option<u64> + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("grpc://{}", listener.local_addr().unwrap());
+    let address = server.address();
+    // It ends with the test's process.
+    thread::spawn(move || {
+        for (number, client) in listener.incoming().enumerate() {
+            let (Ok(client), Ok(server)) = (client, TcpStream::connect(address)) else {
+                return;
+            };
+            let (mut questions, mut to) =
+                (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || std::io::copy(&mut questions, &mut to));
+            let most = bytes(number).unwrap_or(0);
+            thread::spawn(move || {
+                let _ = std::io::copy(&mut (&server).take(most), &mut (&client));
+                let _ = client.shutdown(Shutdown::Both);
+                let _ = server.shutdown(Shutdown::Both);
+            });
+            if bytes(number + 1).is_none() {
+                return;
+            }
+        }
+    });
+    url
+}
+
+/// The connection ends after more and more bytes, so that it ends inside of every frame of a reply.
+fn cut_reply() -> Result<(), Failed> {
+    let server = TestServer::start(doubling());
+    let url = proxy(&server, |number| {
+        Some(if number < 40 {
+            400 + 7 * number as u64
+        } else {
+            u64::MAX
+        })
+    });
+    let mut config = config(&server);
+    config.endpoints = vec![url];
+    config.retries = 60;
+    infer_many(&config, 30, || ())
+}
+
+/// The server answers the question about itself, and is gone before the one about its model.
+fn ended_between_questions() -> Result<(), Failed> {
+    let servers = [(); 2].map(|()| TestServer::start(doubling()));
+    let mut is_lost = false;
+    for bytes in (0..400).step_by(25) {
+        let mut config = on_both(&servers);
+        config.endpoints[0] = proxy(&servers[0], move |number| (number == 0).then_some(bytes));
+        let backend = open(&config)?;
+        ensure_doubles(&backend)?;
+        let notes = &backend.info().notes;
+        is_lost |= notes.iter().any(|note| note.contains("cannot be reached"));
+    }
+    ensure(is_lost, "no server was lost")
 }
 
 fn unknown_model() -> Result<(), Failed> {

@@ -389,7 +389,15 @@ fn versions() -> Result<(), Failed> {
     ensure_doubles(&backend)?;
     config.version = Some("2".to_owned());
     let error = error(open(&config), ErrorKind::ModelNotFound)?;
-    ensure(error.to_string().contains("double:2"), error)
+    ensure(error.to_string().contains("double:2"), error)?;
+    let mut several = doubling();
+    several.others = vec!["7".to_owned()];
+    let several = TestServer::start(several);
+    let name = open(&self::config(&several))?.info().model_name.clone();
+    ensure(
+        name.as_deref() == Some("double, one of the versions 1, 7"),
+        name,
+    )
 }
 
 /// Opening, inference and dropping block no executor's machinery that forbids blocking.

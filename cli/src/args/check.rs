@@ -9,7 +9,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "FILE", default_value = "classify.toml")]
     pub config: PathBuf,
 
-    /// Print no notes and progress, only the results and errors
+    /// Print no notes or progress, only results and errors
     #[arg(short, long)]
     pub quiet: bool,
 

@@ -12,10 +12,10 @@ pub struct EvaluateArgs {
     #[command(flatten)]
     pub runs: RunsArgs,
 
-    /// Ground truth: one `name class` per line, CSV with a header, `path<TAB>label`, JSON lines, or `LOC_val_solution.csv`
-    /// of `ImageNet`; classes by id, by name or by synset. Several classes of an image for a
-    /// multi-label model: several lines, or `|` or `;` between them [default: metadata.csv or metadata.jsonl in the
-    /// directory of the images, or the images' directories]
+    /// Ground truth: one `name class` per line, CSV with a header, `path<TAB>label`, JSON lines, or
+    /// `LOC_val_solution.csv` of `ImageNet`; classes by id, by name or by synset. For a multi-label model, an image
+    /// with several classes has several lines, or `|` or `;` between the classes [default: metadata.csv or
+    /// metadata.jsonl in the directory of the images, or the images' directories]
     #[arg(long, value_name = "FILE", help_heading = "Evaluation")]
     pub truth: Option<PathBuf>,
 
@@ -29,7 +29,7 @@ pub struct EvaluateArgs {
     pub truth_columns: Vec<String>,
 
     /// Take classes from the images' directories: by their names, ids or synsets, or numbered in alphabetical order, as
-    /// torchvision's `ImageFolder` does [default: names]
+    /// torchvision's `ImageFolder` does [default of HOW: names]
     #[arg(
         long,
         value_name = "HOW",
@@ -42,7 +42,7 @@ pub struct EvaluateArgs {
     )]
     pub truth_folders: Option<TruthFolders>,
 
-    /// Use the members next to an image in its .tar archive as its classes, as in a `WebDataset`: NAME.cls, or
+    /// Take the classes of an image from the members next to it in its .tar archive, as in a `WebDataset`: NAME.cls, or
     /// NAME.json with `cls`, `label` or the like, or NAME.txt
     #[arg(long, conflicts_with_all = ["truth", "truth_folders", "truth_columns"], help_heading = "Evaluation")]
     pub truth_webdataset: bool,
@@ -66,7 +66,7 @@ pub struct EvaluateArgs {
     )]
     pub record: Option<PathBuf>,
 
-    /// Judge the runs that were recorded in FILE, too; the first one is the reference
+    /// Also evaluate the runs that were recorded in FILE; the first of them is the reference
     #[arg(
         long,
         value_name = "FILE",
@@ -95,7 +95,7 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "SHARE", help_heading = "Evaluation")]
     pub max_drop: Option<Share>,
 
-    /// Evidence with which --max-drop fails [default: shown]
+    /// Evidence that makes --max-drop fail [default: shown]
     #[arg(
         long,
         value_name = "RULE",
@@ -122,7 +122,7 @@ pub struct EvaluateArgs {
     )]
     pub metric_max: Vec<MetricLimit>,
 
-    /// Minimum share or number of images that have ground truth: 95% or 200 [default: 100% with another gate]
+    /// Minimum share or number of images that have ground truth: 95% or 200 [default: 100% if there is another gate]
     #[arg(long, value_name = "SHARE|N", help_heading = "Evaluation")]
     pub min_truth: Option<LeastTruth>,
 }

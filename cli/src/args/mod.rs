@@ -27,7 +27,9 @@ pub use isolation::IsolationArgs;
 pub use remote::{NamedModel, RemoteArgs, RemoteModel, with_schemes};
 pub use report_path::{ReportFormat, ReportPath};
 pub use run_spec::RunSpec;
-pub use shard::{Given, MERGE_EXAMPLES, MERGE_EXIT_CODES, MergeArgs, Shard, ShardArgs};
+pub use shard::{
+    Given, MERGE_EXAMPLES, MERGE_EXIT_CODES, MergeArgs, Shard, ShardArgs, distinct_text,
+};
 pub use tensors::TensorsArgs;
 pub use values::{
     Backend, Decode, Format, Hint, MemorySize, PrecisionArg, ResultFormat, Scores, TextOrJson,
@@ -147,7 +149,7 @@ pub enum Command {
     /// Show the preprocessing of a model and the source of each value
     #[command(after_help = format!("Examples:\n  {INSPECT_EXAMPLES}"))]
     Inspect(Box<InspectArgs>),
-    /// Write the tensors that engines are given, for another program: PyTorch, Keras, …
+    /// Write the input tensors of engines, for another program: PyTorch, Keras, …
     #[command(after_help = format!("Examples:\n  {TENSORS_EXAMPLES}\n\nExit codes: {EXIT_CODES}."))]
     Tensors(Box<TensorsArgs>),
     /// Compare engines, devices, precisions or model files, and give a verdict
@@ -181,20 +183,20 @@ pub enum Command {
 
 #[derive(Debug, clap::Args)]
 pub struct ClassifyArgs {
-    /// Images, directories, archives, patterns or -, as with --input. A file that is named like a command is ./compare
+    /// Images, directories, archives, patterns or -, as with --input. For a file named like a command, write ./compare
     #[arg(value_name = "IMAGE", conflicts_with = "stream")]
     pub images: Vec<PathBuf>,
 
     #[command(flatten)]
     pub input: InputArgs,
 
-    /// Keep the model loaded and answer each line on stdin by a line of JSON, at once and in order. A line is a path, or
-    /// a JSON object: {"id": 7, "path": "cat.jpg"}, {"image": BASE64} with the bytes of a file, or {"pixels": BASE64,
-    /// "width": 640, "height": 480} with RGB
+    /// Keep the model loaded and answer each line on stdin with a line of JSON, at once and in order. A line is a path,
+    /// or a JSON object: {"id": 7, "path": "cat.jpg"}, {"image": BASE64} with the bytes of a file, or {"pixels":
+    /// BASE64, "width": 640, "height": 480} with RGB bytes
     #[arg(long, conflicts_with_all = ["input", "input_list", "recursive", "output", "shard"])]
     pub stream: bool,
 
-    /// Print no steps, notes and progress, only results and errors
+    /// Print no steps, notes or progress, only results and errors
     #[arg(short, long)]
     pub quiet: bool,
 
@@ -215,9 +217,8 @@ pub struct ClassifyArgs {
 /// The model and the images.
 #[derive(Debug, Clone, clap::Args)]
 pub struct InputArgs {
-    /// Model: OpenVINO IR (.xml with its .bin) or ONNX; OpenVINO also reads TensorFlow (Lite) and
-    /// Paddle; for --backend remote the model's name on the server, NAME or NAME:VERSION [default: the set-up's
-    /// EfficientNet-Lite0]
+    /// Model: OpenVINO IR (.xml with its .bin) or ONNX; OpenVINO also reads TensorFlow (Lite) and Paddle; for a remote
+    /// engine, the model's name on the server, NAME or NAME:VERSION [default: the set-up's EfficientNet-Lite0]
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
@@ -245,7 +246,7 @@ pub struct InspectArgs {
     #[arg(short, long = "model", value_name = "FILE", conflicts_with = "model")]
     pub model_flag: Option<PathBuf>,
 
-    /// List the recipes that --recipe takes, or those whose name contains PATTERN or matches its `*` and `?`
+    /// List all recipes for --recipe, or those whose name contains PATTERN or, with `*` and `?`, matches it
     #[arg(long, value_name = "PATTERN", num_args = 0..=1, default_missing_value = "*", conflicts_with_all = ["model", "model_flag"])]
     pub recipes: Option<String>,
 
@@ -290,7 +291,7 @@ pub struct RunsArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "shard")]
     pub report: Vec<ReportPath>,
 
-    /// Print no notes and progress, only the results and errors
+    /// Print no notes or progress, only results and errors
     #[arg(short, long)]
     pub quiet: bool,
 
@@ -308,6 +309,11 @@ pub struct RunsArgs {
     pub precision: PrecisionFlag,
     #[command(flatten)]
     pub tuning: TuningArgs,
+
+    /// Run all engines in this process. By default, if there are several engines, each run gets a confined process, so
+    /// that a crash fails only the images of that run (Linux, CPU)
+    #[arg(long, conflicts_with = "isolate", help_heading = "Engine")]
+    pub no_isolate: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -331,7 +337,7 @@ pub struct BenchArgs {
     #[arg(short, long)]
     pub recursive: bool,
 
-    /// Print no notes, only the results and errors
+    /// Print no notes, only results and errors
     #[arg(short, long)]
     pub quiet: bool,
 
@@ -408,8 +414,8 @@ pub struct CompareArgs {
     )]
     pub record: Option<PathBuf>,
 
-    /// Compare with the runs that were recorded in FILE, of which the first is the reference; or with outputs that another
-    /// program computed, in an npz or a directory of npy files, as the reference
+    /// Compare with FILE: recorded runs, of which the first is the reference; or, as the reference, outputs of another
+    /// program in an npz archive or a directory of npy files
     #[arg(
         long,
         value_name = "FILE",
@@ -456,7 +462,7 @@ pub struct CompareArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct DevicesArgs {
-    /// Only this engine
+    /// List only this engine
     #[arg(long, value_enum)]
     pub backend: Option<Backend>,
 
@@ -479,7 +485,7 @@ pub struct OutputArgs {
     #[arg(long, value_name = "SCORE", value_parser = parse_number::<f32>, allow_hyphen_values = true)]
     pub threshold: Option<f32>,
 
-    /// Digits after the point in text and CSV; engines agree on 4, the OpenVINO sample prints 7
+    /// Digits after the decimal point in text and CSV. Engines agree to 4 digits; OpenVINO's sample prints 7
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(0..=17))]
     pub digits: u8,
 
@@ -490,12 +496,12 @@ pub struct OutputArgs {
     #[arg(long, value_enum)]
     pub format: Option<Format>,
 
-    /// Save these outputs of the model too (features, maps), in JSON or npz: all, or names; `\all` and `\,` are part of a
-    /// name [default: none; in npz the output that holds the scores]
+    /// Save these outputs of the model too (features, maps), in JSON or npz: all, or names. In a name, `\,` is a comma;
+    /// `\all` is an output called all [default: none; in npz the output that holds the scores]
     #[arg(long, value_name = "all|NAME,…")]
     pub save_outputs: Vec<String>,
 
-    /// Write results to FILE instead of stdout; it appears when it is complete
+    /// Write results to FILE instead of stdout; the file appears when it is complete
     #[arg(short, long, value_name = "FILE", conflicts_with = "shard")]
     pub output: Option<PathBuf>,
 }
@@ -504,7 +510,7 @@ pub struct OutputArgs {
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[command(next_help_heading = "Results")]
 pub struct ScoresFlag {
-    /// Scores to print
+    /// Kind of the scores
     #[arg(long, value_enum, default_value_t = Scores::Auto)]
     pub scores: Scores,
 }
@@ -538,9 +544,9 @@ pub struct PreprocessArgs {
     #[arg(long, value_name = "N,N,N", allow_hyphen_values = true)]
     pub scale: Option<Triple>,
 
-    /// Resize method: stretch; crop or crop:0.875 (the central square, or that part of it); letterbox or
-    /// letterbox:114 (grey borders); fit (at the top left); short:256 (the short side, then the
-    /// centre; short:256:floor rounds down); stretch:256 (both sides, then the centre)
+    /// Resize method: stretch; crop or crop:0.875 (the central square, or that part of it); letterbox or letterbox:114
+    /// (grey borders); fit (at the top left); short:256 (the short side to 256, then cut out the centre; in
+    /// short:256:floor, half a pixel rounds down); stretch:256 (both sides to 256, then cut out the centre)
     #[arg(long, value_name = "HOW")]
     pub resize: Option<ResizeOverride>,
 
@@ -599,7 +605,7 @@ pub struct EngineArgs {
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[command(next_help_heading = "Engine")]
 pub struct PrecisionFlag {
-    /// Arithmetic; engines are compared in f32, auto is what the device prefers
+    /// Precision of the arithmetic. Engines agree to 4 digits in f32; with auto, the device chooses
     #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
     pub precision: PrecisionArg,
 }
@@ -608,11 +614,11 @@ pub struct PrecisionFlag {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Engine")]
 pub struct TuningArgs {
-    /// Performance hint
+    /// Performance goal: many images per second, or the lowest time per request
     #[arg(long, value_enum, default_value_t = Hint::Throughput)]
     pub hint: Hint,
 
-    /// The input's whole shape, for a model that leaves sizes open: 1,3,224,224
+    /// The input's whole shape, such as 1,3,224,224, to set open sizes, and on OpenVINO to change fixed ones
     #[arg(long, value_name = "N,N,N,N", value_delimiter = ',', value_parser = parse_size)]
     pub shape: Option<Vec<usize>>,
 
@@ -625,12 +631,12 @@ pub struct TuningArgs {
     #[arg(long, value_name = "NAME")]
     pub output_name: Option<String>,
 
-    /// Infer requests that run at a time; commands that take runs also take several numbers, 1,2,4, for
-    /// a run with each [default: what the engine finds best]
+    /// Infer requests that run at a time. Commands that take runs also take several numbers, such as 1,2,4, and make
+    /// each run with each number [default: what the engine finds best]
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = parse_positive)]
     pub requests: Vec<usize>,
 
-    /// OpenVINO: streams that run side by side [default: by the hint]
+    /// OpenVINO: number of parallel streams [default: by the hint]
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub streams: Option<usize>,
 
@@ -655,8 +661,8 @@ pub struct TuningArgs {
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 
-    /// With --isolate, the longest time of an infer request or of decoding an image; with a remote engine, of an infer request
-    /// and its retries [default: 60]
+    /// Maximum time. With --isolate: of an infer request, or of decoding an image. With a remote engine: of an infer
+    /// request with its retries [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub timeout: Option<f64>,
 
@@ -684,7 +690,7 @@ pub struct RuntimeArgs {
     #[serde(with = "any_path")]
     pub onnxruntime_lib: Option<PathBuf>,
 
-    /// OpenVINO plugins file: further devices [env: `CLASSIFY_OPENVINO_PLUGINS`]
+    /// OpenVINO plugins file, which adds devices [env: `CLASSIFY_OPENVINO_PLUGINS`]
     #[arg(long, value_name = "FILE")]
     #[serde(with = "any_path")]
     pub plugins: Option<PathBuf>,

@@ -11,15 +11,15 @@ use super::values::MemorySize;
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Remote engine (see docs/remote.md)")]
 pub struct RemoteArgs {
-    /// Remote: name of the input, where the server does not describe it
+    /// Remote: name of the input, if the server does not describe it
     #[arg(long, value_name = "NAME")]
     pub input_name: Option<String>,
 
-    /// Remote: type of the input's elements, where the server does not describe it: fp32, fp16, uint8, …
+    /// Remote: type of the input's elements, if the server does not describe it: fp32, fp16, uint8, …
     #[arg(long, value_name = "TYPE", value_parser = parse_datatype)]
     pub datatype: Option<ElementType>,
 
-    /// Remote: most bytes of a request and of a reply [default: 4MB; most servers refuse more than 4 MiB]
+    /// Remote: maximum size of a request and of a reply [default: 4MB; many servers refuse more than 4 MiB]
     #[arg(long, value_name = "SIZE")]
     pub max_message: Option<MemorySize>,
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// A file for a report, whose ending decides the format.
+/// A file for a report. The ending of its name decides the format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportPath {
     pub path: PathBuf,

@@ -1,6 +1,7 @@
 //! The flags of shards, and of the command that merges their parts.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -21,23 +22,29 @@ pub const MERGE_EXIT_CODES: &str = "those of the command that wrote the parts; 2
 /// The most shards of a job: part names have five digits.
 const MOST_SHARDS: u32 = 100_000;
 
-/// Flags that have no effect on answers, and those whose effect a job has by other means: the digest of its inputs.
-const UNRECORDED: [&str; 12] = [
+/// Flags that have no effect on answers, and flags whose effect the job records in another way: by the digest of its
+/// inputs.
+const UNRECORDED: [&str; 17] = [
+    "ca",
     "cache_dir",
     "image_memory",
     "images",
     "input",
     "input_list",
     "jobs",
+    "max_message",
     "onnxruntime_lib",
     "openvino_lib",
     "out_dir",
     "quiet",
     "shard",
+    "timeout",
+    "token_env",
+    "token_file",
     "verbose",
 ];
 
-/// One of several processes that share the inputs of a command.
+/// The share of one of several processes in the inputs of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     /// Counted from 0.
@@ -46,8 +53,8 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Returns the places of its entries among `total`: shards take consecutive entries, and their numbers differ by one
-    /// at most.
+    /// Returns the places of its entries among `total`. Each shard takes consecutive entries; the sizes of two shards
+    /// differ by at most one.
     pub fn range(self, total: u64) -> std::ops::Range<u64> {
         let start = |index: u32| {
             let product = u128::from(index) * u128::from(total);
@@ -93,7 +100,7 @@ pub struct MergeArgs {
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
 
-    /// Write results to FILE instead of stdout; it appears when it is complete
+    /// Write results to FILE instead of stdout; the file appears when it is complete
     #[arg(short, long, value_name = "FILE", conflicts_with = "report")]
     pub output: Option<PathBuf>,
 
@@ -102,7 +109,7 @@ pub struct MergeArgs {
     #[arg(long, value_name = "FILE")]
     pub report: Vec<ReportPath>,
 
-    /// Print no notes, only the results and errors
+    /// Print no notes, only results and errors
     #[arg(short, long)]
     pub quiet: bool,
 }
@@ -110,7 +117,8 @@ pub struct MergeArgs {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Shards")]
 pub struct ShardArgs {
-    /// Process shard I of N of the inputs, counted from 0, and write a part to --out-dir. `classify merge` joins the parts
+    /// Process shard I of N of the inputs and write a part to --out-dir; shards are counted from 0. `classify merge`
+    /// joins the parts
     #[arg(long, value_name = "I/N", requires = "out_dir")]
     pub shard: Option<Shard>,
 
@@ -129,7 +137,19 @@ pub struct Given {
     /// The flags that decide the answers, with their values.
     pub options: BTreeMap<String, Vec<String>>,
     /// All arguments.
-    pub arguments: Vec<String>,
+    pub arguments: Vec<OsString>,
+    /// The file with the ground truth, which a flag names or a directory of images has.
+    pub truth: Option<PathBuf>,
+}
+
+/// Returns a text that is different for each `text`. Text that is not UTF-8 is escaped, and so is text that looks
+/// escaped.
+pub fn distinct_text(text: &OsStr) -> String {
+    match text.to_str() {
+        // Text with `\x` could be the escaped text of other bytes.
+        Some(text) if !text.contains("\\x") => text.to_owned(),
+        _ => text.as_encoded_bytes().escape_ascii().to_string(),
+    }
 }
 
 impl Given {
@@ -137,22 +157,20 @@ impl Given {
     pub fn new<'a>(matches: &ArgMatches, known: impl Iterator<Item = &'a clap::Arg>) -> Self {
         let given = |argument: &clap::Arg| {
             let id = argument.get_id().as_str();
-            // Not every argument of the command has values in these matches, such as `help`.
+            // Some arguments of the command, such as `help`, have no values in these matches.
             let is_given = matches.try_contains_id(id).ok()?
                 && matches.value_source(id) == Some(ValueSource::CommandLine);
             if !is_given || UNRECORDED.contains(&id) {
                 return None;
             }
             let values = matches.get_raw(id).into_iter().flatten();
-            let values = values.map(|value| value.to_string_lossy().into_owned());
+            let values = values.map(distinct_text);
             Some((id.replace('_', "-"), values.collect()))
         };
         Self {
             options: known.filter_map(given).collect(),
-            arguments: std::env::args_os()
-                .skip(1)
-                .map(|argument| argument.to_string_lossy().into_owned())
-                .collect(),
+            arguments: std::env::args_os().skip(1).collect(),
+            truth: None,
         }
     }
 }
@@ -160,6 +178,19 @@ impl Given {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn different_names_have_different_text() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let text = |bytes: &[u8]| distinct_text(OsStr::from_bytes(bytes));
+        for ordinary in ["model.onnx", "a b/\u{e9}", "a\\b", "it's"] {
+            assert_eq!(text(ordinary.as_bytes()), ordinary);
+        }
+        let alike: [&[u8]; 4] = [b"a\xff", b"a\\xff", b"a\\\\xff", b"a\\\xff"];
+        let texts: std::collections::BTreeSet<_> = alike.into_iter().map(text).collect();
+        assert_eq!(texts.len(), alike.len(), "{texts:?}");
+    }
 
     #[test]
     fn shards_are_counted_from_0() {

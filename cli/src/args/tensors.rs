@@ -14,7 +14,7 @@ pub struct TensorsArgs {
     #[arg(short, long, value_name = "FILE|DIR/")]
     pub output: PathBuf,
 
-    /// Print no notes and progress, only errors
+    /// Print no notes or progress, only errors
     #[arg(short, long)]
     pub quiet: bool,
 

@@ -1,5 +1,6 @@
 //! Errors of the command line.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
@@ -21,13 +22,12 @@ impl Args {
     /// # Errors
     ///
     /// If this version does not accept them.
-    pub fn parse_recorded(arguments: &[String]) -> Result<Self, clap::Error> {
-        let program = std::iter::once("classify");
-        let all = program.chain(arguments.iter().map(String::as_str));
-        Self::parse(all.map(std::ffi::OsString::from))
+    pub fn parse_recorded(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        let program = std::iter::once("classify".into());
+        Self::parse(program.chain(arguments.iter().cloned()))
     }
 
-    fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
+    fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
         // Only `classify` has the stream and images without a flag, and all commands share the flags for images.
         let mut command = Self::command().mut_arg("input", |input| {
             input.required_unless_present_any(["images", "stream"])

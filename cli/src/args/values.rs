@@ -81,7 +81,7 @@ impl From<ToleranceArg> for ToleranceName {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Scores {
-    /// Probabilities, inferred from the model's last operator or metadata, or from the first images
+    /// Probabilities; the model's last operator, its metadata or the first images decide how to compute them
     Auto,
     /// The unchanged output, which must be a distribution
     Probability,

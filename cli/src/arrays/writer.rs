@@ -26,12 +26,12 @@ enum Kind {
 }
 
 impl ArrayWriter {
-    /// An `.npz` archive. It is not compressed.
+    /// Returns an `.npz` archive. It is not compressed.
     pub fn npz(out: Output) -> Self {
         Self(Kind::Npz(Box::new(ZipWriter::new_stream(out))))
     }
 
-    /// A directory, which is created if it does not exist. Each array is a file NAME.npy in it.
+    /// Returns a directory, which is created if it does not exist. Each array is a file NAME.npy in it.
     pub fn directory(path: &Path) -> anyhow::Result<Self> {
         if !path.is_dir() {
             let what = || format!("cannot create the directory {}", path.display());
@@ -43,8 +43,8 @@ impl ArrayWriter {
         }))
     }
 
-    /// Adds an array of `bytes` bytes, which `write` writes. `kind` is `NumPy`'s name of the type, without the order of bytes, which is this
-    /// machine's.
+    /// Adds an array of `bytes` bytes, which `write` writes. `kind` is `NumPy`'s name of the type, without the order of
+    /// bytes, which is this machine's.
     pub fn array(
         &mut self,
         name: &str,

@@ -1,5 +1,5 @@
-//! `classify-cli`: starts the program `classify` that is installed next to it. Tools that expect a program with the name of
-//! its Python package find this one: `uvx classify-cli`.
+//! `classify-cli`: starts the program `classify` that is installed next to it. Tools that expect a program with the
+//! name of its Python package find this one: `uvx classify-cli`.
 
 use std::env::{self, consts::EXE_SUFFIX};
 use std::ffi::OsString;
@@ -68,11 +68,11 @@ fn check(program: &Path) -> Result<(), String> {
         Ok(()) if start != *b"#!" => return Ok(()),
         Ok(()) => (
             format!("{path} is a script of another Python package, such as `classify`"),
-            "uninstall that package, then install this one again: `pip install --force-reinstall --no-deps classify-cli`",
+            "uninstall that package, then install the wheel of this one again: `pip install --force-reinstall --no-deps WHEEL`",
         ),
         Err(error) => (
             format!("{path}: {error}"),
-            "install the package again: `pip install --force-reinstall --no-deps classify-cli`",
+            "install the wheel again: `pip install --force-reinstall --no-deps WHEEL`",
         ),
     };
     Err(format!("error: {error}\nhint: {hint}"))

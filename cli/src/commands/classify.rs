@@ -110,6 +110,7 @@ pub(super) fn classify(
 ) -> anyhow::Result<usize> {
     let OutputOptions { top, threshold, .. } = options.output;
     let name = run.info().output.name.clone();
+    let device = run.info().executed_devices();
     let saved_as = Some(&*name).filter(|name| options.output.saves(name));
     let mut reading = run.reading();
     let mut same = SameAnswers::default();
@@ -128,6 +129,7 @@ pub(super) fn classify(
         let interpretation = reading.interpretation;
         let context = ResultContext {
             info: run.info(),
+            device: &device,
             model: &run.model,
             labels: run.fitted.labels.as_ref().map(|labels| &labels.value),
             reading: &reading,
@@ -176,7 +178,7 @@ pub(super) fn classify(
     Ok(done)
 }
 
-/// With `verbose`, prints every setting and its origin.
+/// Prints every setting and its origin, if `verbose`.
 pub(super) fn note_settings(run: &OpenRun, options: &ClassifyOptions, messages: &Messages) {
     if options.verbose {
         for line in resolve::lines(&run.fitted) {
@@ -199,8 +201,8 @@ pub(super) fn note_engine(run: &OpenRun, options: &ClassifyOptions, messages: &M
     }
 }
 
-/// Gives the file of the results its name, before the next signal may stop everything. `count` is `None` for a list whose
-/// end was not reached.
+/// Gives the file of the results its name, before the next signal may stop everything. `count` is `None` for a list
+/// whose end was not reached.
 fn finish(output: Output, done: usize, count: Option<usize>) -> anyhow::Result<()> {
     let is_complete = count.is_some_and(|count| done >= count);
     let hint = if is_complete || interrupt::signal().is_none() {

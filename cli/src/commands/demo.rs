@@ -135,8 +135,8 @@ impl Files {
         let mut found = package.into_iter().chain(set_up);
         found.find(Self::are_there).ok_or_else(|| {
             let hint = match wheel {
-                Some(_) => "install the published package, which contains them: `pip install --force-reinstall classify-cli`",
-                None => "run `cargo setup` in a checkout, or `pip install classify-cli`",
+                Some(_) => "build the package with `cargo wheel` in a checkout, which puts them into it, and install it again",
+                None => "run `cargo setup` in a checkout, or install the Python package, which `cargo wheel` builds there",
             };
             Hinted::new("the model and the photos of the demo are not here", hint).into()
         })
@@ -190,8 +190,8 @@ fn heading(runs: &[(String, Classifier)]) -> Vec<String> {
     cells
 }
 
-/// Returns the photo, the best class of the first engine, and the best score of each engine; with its class, if an engine
-/// has another one.
+/// Returns the photo, the best class of the first engine, and the best score of each engine; with its class, if an
+/// engine has another one.
 fn row(photo: &Path, answers: &[Classification]) -> Vec<String> {
     let best = |answer: &Classification| {
         let best = answer.best();

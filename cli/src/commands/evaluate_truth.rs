@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use evaluation::Digest;
 use evaluation::accuracy::GroundTruth;
 use image_classification::read_file;
 
@@ -20,6 +21,8 @@ pub struct TruthOptions {
     pub file: Option<PathBuf>,
     columns: Option<[String; 2]>,
     folders: Option<TruthFolders>,
+    /// The digest that the file must have: that of the file which the shards had.
+    pub expected: Option<Digest>,
     /// True if members of archives are the ground truth.
     pub is_webdataset: bool,
 }
@@ -28,7 +31,8 @@ pub struct TruthOptions {
 pub type WrittenClasses = (PathBuf, Vec<String>);
 
 impl TruthOptions {
-    /// Ground truth by flags. Without them a file is looked for in `inputs`, the directories of the images.
+    /// Reads the ground truth that flags name. Without such flags, searches `inputs`, the directories of the images,
+    /// for a file.
     ///
     /// # Errors
     ///
@@ -59,6 +63,7 @@ impl TruthOptions {
             file,
             columns,
             folders,
+            expected: None,
             is_webdataset,
         })
     }
@@ -100,6 +105,13 @@ impl TruthOptions {
     pub fn read_file(&self, path: &Path) -> anyhow::Result<GroundTruth> {
         let read = || {
             let bytes = read_file(path, GroundTruth::MOST_BYTES)?;
+            if let Some(expected) = self.expected
+                && Digest::of_parts(&[&bytes], &[])? != expected
+            {
+                let error = "it has changed since the shards ran";
+                let hint = "restore it, or run the shards again in another directory";
+                return Err(Hinted::new(error, hint).into());
+            }
             Ok(GroundTruth::read_columns(&*bytes, self.columns.as_ref())?)
         };
         read().map_err(|error: anyhow::Error| {

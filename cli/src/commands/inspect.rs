@@ -18,7 +18,7 @@ pub fn run(options: &InspectOptions, messages: &mut Messages) -> anyhow::Result<
     let model = options.engine.local_model();
     let overrides = options.preprocess.overrides(ScoreKind::Auto)?;
     let (resolved, _) = Resolver::new(&overrides).find(model, messages)?;
-    let backend = isolated::open(&options.engine)?;
+    let backend = isolated::open(&options.engine, |_| {})?;
     let fitted = resolved.fit(backend.info())?;
     messages.notes(&fitted.notes);
     let text = match options.format {
@@ -53,14 +53,14 @@ fn text(options: &InspectOptions, fitted: &FittedPreprocessing, info: &BackendIn
     lines.join("\n") + "\n"
 }
 
-/// The shortest decimals that give the same 32-bit numbers, one for each of the input's channels.
+/// Returns the shortest decimals that give the same 32-bit numbers, one for each of the input's channels.
 fn decimals(values: [f32; 3], channels: usize) -> Vec<f64> {
     let values = values.into_iter().take(channels);
     let decimals = values.map(|value| value.to_string().parse().unwrap_or_else(|_| value.into()));
     decimals.collect()
 }
 
-/// An output, with its type or the reason why the engine cannot give it.
+/// Returns an output, with its type or the reason why the engine cannot give it.
 fn declared(output: &DeclaredOutput) -> Value {
     match output {
         DeclaredOutput::Usable(spec) => json!({ "name": spec.name, "type": spec.to_string() }),

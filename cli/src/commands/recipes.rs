@@ -103,7 +103,7 @@ fn text(recipes: &[(String, SourceSettings)]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// The recipes in the notation of a preprocessing file, each with its name.
+/// Returns the recipes in the notation of a preprocessing file, each with its name.
 fn json(recipes: &[(String, SourceSettings)]) -> Value {
     let recipes = recipes.iter().map(|(name, settings)| {
         let decimals = |values: &[f32; 3]| {

@@ -53,8 +53,9 @@ pub fn classify(
     let runs = vec![PartRun::new(run.info())];
     process::leak(run);
     end(&shard.state, done, messages)?;
-    shard.finish(output, done as u64, messages.errors() as u64, runs)?;
-    note_failures(done, messages);
+    let failed = messages.errors() as u64;
+    let is_kept = shard.finish(output, done as u64, failed, runs)?;
+    note_end(&shard, is_kept, done, messages);
     Ok(())
 }
 
@@ -93,6 +94,8 @@ pub fn evaluate(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<(
         Some(file) => {
             // A file that cannot be used is an error now and not at the end.
             options.truth.read_file(&file)?;
+            let shard = options.runs.shard.as_mut();
+            shard.expect("a shard").given.truth = Some(file.clone());
             Truth::File(file)
         }
         None if options.truth.is_webdataset => Truth::Members,
@@ -189,9 +192,9 @@ fn answers(
     end(&shard.state, done, messages)?;
     let output = writer.finish(&block_on(running.artificial()))?;
     let runs = session.ready().map(|run| PartRun::new(run.info()));
-    shard.finish(output, done as u64, failed, runs.collect())?;
+    let is_kept = shard.finish(output, done as u64, failed, runs.collect())?;
     process::leak(session);
-    note_failures(done, messages);
+    note_end(&shard, is_kept, done, messages);
     Ok(())
 }
 
@@ -239,9 +242,14 @@ fn end(state: &ImagesState, done: usize, messages: &Messages) -> anyhow::Result<
     Ok(())
 }
 
-fn note_failures(done: usize, messages: &Messages) {
+fn note_end(shard: &OpenShard, is_kept: bool, done: usize, messages: &Messages) {
     messages.summary(done);
-    if messages.errors() > 0 {
+    if !is_kept {
+        let shard = shard.shard;
+        messages.note(&format!(
+            "another process has completed shard {shard} in the meantime: its part stays"
+        ));
+    } else if messages.errors() > 0 {
         messages.note("the shard is complete: rows of images that failed hold their errors");
     }
 }

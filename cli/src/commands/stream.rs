@@ -58,6 +58,7 @@ fn answer(
 ) -> anyhow::Result<u64> {
     let OutputOptions { top, threshold, .. } = *options;
     let name = run.info().output.name.clone();
+    let device = run.info().executed_devices();
     let saved_as = Some(&*name).filter(|name| options.saves(name));
     let mut reading = run.reading();
     let mut is_decided = run.fitted.reading.is_some();
@@ -78,6 +79,7 @@ fn answer(
         });
         let context = ResultContext {
             info: run.info(),
+            device: &device,
             model: &run.model,
             labels: run.fitted.labels.as_ref().map(|labels| &labels.value),
             reading: &reading,

@@ -60,28 +60,74 @@ pub struct EngineOptions {
 /// The limits of the process of an isolated engine.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct IsolationOptions {
+    /// True if no flag requests the isolation. An engine that cannot be isolated runs in this process then.
+    pub is_default: bool,
     /// Bytes of address space.
     pub memory: Option<u64>,
     pub cpu_time: Option<Duration>,
     /// The longest time of an infer request.
-    pub timeout: Duration,
+    pub timeout: Option<Duration>,
+    /// The longest time of opening a model.
+    pub open_timeout: Option<Duration>,
 }
 
 /// The longest time of an infer request of an isolated engine, in seconds, if nothing else is requested.
 const TIMEOUT: f64 = 60.0;
+/// The longest time of opening a model in an isolated process, in seconds, if nothing else is requested.
+const OPEN_TIMEOUT: f64 = 300.0;
 
 impl IsolationOptions {
     fn new(args: &IsolationArgs, timeout: Option<f64>) -> Option<Self> {
         args.isolate.then(|| Self {
+            is_default: false,
             memory: args.isolate_memory.map(|size| size.0),
             cpu_time: args.isolate_cpu.map(Duration::from_secs_f64),
-            timeout: Duration::from_secs_f64(timeout.unwrap_or(TIMEOUT)),
+            timeout: Some(Duration::from_secs_f64(timeout.unwrap_or(TIMEOUT))),
+            open_timeout: Some(Duration::from_secs_f64(
+                args.isolate_open.unwrap_or(OPEN_TIMEOUT),
+            )),
         })
+    }
+
+    /// The isolation that no flag requests. It has no limits, so that it fails nothing that works without it.
+    const DEFAULT: Self = Self {
+        is_default: true,
+        memory: None,
+        cpu_time: None,
+        timeout: None,
+        open_timeout: None,
+    };
+}
+
+/// Isolates the engines of `runs` if there are several, so that none of them ends with the process of another one.
+///
+/// Left out are runs that the isolation would reject, and runs with a plugins file, whose libraries may read anything.
+pub(super) fn isolate_several(runs: &mut [(String, EngineOptions)]) {
+    let is_native = |engine: &EngineOptions| engine.remote.is_none();
+    let mut natives = runs.iter().filter(|(_, engine)| is_native(engine));
+    let Some((_, first)) = natives.next() else {
+        return;
+    };
+    if !cfg!(target_os = "linux") || natives.all(|(_, engine)| engine.backend == first.backend) {
+        return;
+    }
+    for (_, engine) in runs {
+        // An error of the plugins file is an error of the engine.
+        let has_plugins =
+            engine.backend == Backend::Openvino && !matches!(engine.runtime.plugins(), Ok(None));
+        if engine.isolation.is_none()
+            && is_native(engine)
+            && engine.is_on_cpu()
+            && engine.cache_dir.is_none()
+            && !has_plugins
+        {
+            engine.isolation = Some(IsolationOptions::DEFAULT);
+        }
     }
 }
 
 impl EngineOptions {
-    /// The options of the only engine of a command. `preprocess` may name a local model for a remote engine.
+    /// Returns the options of the only engine of a command. `preprocess` may name a local model for a remote engine.
     pub(super) fn of_flags(
         model: Option<PathBuf>,
         args: EngineArgs,
@@ -114,6 +160,11 @@ impl EngineOptions {
         let mut remote = RemoteOptions::of_flags(&args.url, model.as_deref(), flags, timeout)?;
         remote.local_model = take_local_model(true, preprocess)?;
         Self::new(None, args, Some(remote))
+    }
+
+    /// Returns whether the requested device is the CPU alone.
+    pub fn is_on_cpu(&self) -> bool {
+        self.device.trim().eq_ignore_ascii_case("CPU")
     }
 
     /// Returns the local model: that of the engine, or the one that has the preprocessing of a remote one.
@@ -181,8 +232,8 @@ pub(super) fn reject_timeout(tuning: &TuningArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes a local model for remote engines out of `--preprocess`. A preprocessing file in the directory that the flag names
-/// stays.
+/// Takes a local model for remote engines out of `--preprocess`. A preprocessing file in the directory that the flag
+/// names stays.
 pub(super) fn take_local_model(
     is_remote: bool,
     preprocess: &mut PreprocessArgs,

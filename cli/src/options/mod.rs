@@ -25,7 +25,7 @@ use crate::reports::Stdout;
 use crate::terminal::Messages;
 
 pub use engine::{EngineOptions, IsolationOptions};
-use engine::{reject_timeout, take_local_model, with_local_model};
+use engine::{isolate_several, reject_timeout, take_local_model, with_local_model};
 pub use output::OutputOptions;
 
 /// The options of `classify`.
@@ -156,11 +156,15 @@ impl TryFrom<RunsArgs> for RunsOptions {
         let shard = ShardOptions::new(args.shard, &args.input);
         let runs = args.runs.iter();
         let runs = runs.flat_map(|run| requests.iter().map(move |number| (run, *number)));
+        let mut runs = with_local_model(
+            runs.map(engine).collect::<Result<_, _>>()?,
+            local_model.or(args.input.model.clone()),
+        )?;
+        if !args.no_isolate {
+            isolate_several(&mut runs);
+        }
         Ok(Self {
-            runs: with_local_model(
-                runs.map(engine).collect::<Result<_, _>>()?,
-                local_model.or(args.input.model.clone()),
-            )?,
+            runs,
             reference: args.reference,
             inputs: match &shard {
                 Some(_) => Inputs::default(),

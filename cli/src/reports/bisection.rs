@@ -9,18 +9,28 @@ use evaluation::text::{counted, number, printable};
 /// The most nodes of one kind that the text names.
 const MOST_NAMED: usize = 6;
 
-/// Returns the result for people.
+/// Returns the result as a text for people.
 pub fn text(bisection: &Bisection) -> String {
     let mut text = format!(
-        "bisect     {} and {} on {}: inspected {} of {} nodes in {}, tolerance {} of a node's largest value\n",
+        "bisect     {} and {} on {}: inspected {} of {} nodes in {}, tolerance {} of a node's {} value\n",
         printable(&bisection.reference),
         printable(&bisection.run),
         printable(&bisection.image),
         bisection.looked_at.len(),
         bisection.nodes,
         counted(bisection.looks, "look"),
-        bisection.tolerance
+        bisection.tolerance,
+        if bisection.noise.is_some() {
+            "root mean square"
+        } else {
+            "largest"
+        }
     );
+    if bisection.noise.is_some() {
+        conclude(bisection, &mut text);
+        noise(bisection, &mut text);
+        return text;
+    }
     let named = named(bisection);
     for node in &named {
         text.push_str(&line(node));
@@ -41,11 +51,10 @@ pub fn text(bisection: &Bisection) -> String {
         );
     }
     conclude(bisection, &mut text);
-    noise(bisection, &mut text);
     text
 }
 
-/// Adds the nodes by the error that they add.
+/// Appends the nodes to `text`, the one that adds the largest error first.
 fn noise(bisection: &Bisection, text: &mut String) {
     let Some(nodes) = bisection.noise.as_deref().filter(|nodes| !nodes.is_empty()) else {
         return;
@@ -57,8 +66,8 @@ fn noise(bisection: &Bisection, text: &mut String) {
     for node in nodes {
         let _ = writeln!(
             text,
-            "    adds {:>8.3} % (SQNR {:>6.2} dB), with the errors before it {:>6.2} dB  #{} {} ({})",
-            100.0 * node.added,
+            "    adds {:>8} % (SQNR {:>6.2} dB), with the errors before it {:>6.2} dB  #{} {} ({})",
+            number(100.0 * node.added),
             -10.0 * node.added.log10(),
             node.sqnr,
             node.index,
@@ -68,7 +77,7 @@ fn noise(bisection: &Bisection, text: &mut String) {
     }
 }
 
-/// The nodes that the text shows: those around the first one that differs.
+/// Returns the nodes that the text shows: those around the first one that differs.
 fn named(bisection: &Bisection) -> Vec<&LookedAt> {
     let first = bisection.first.or_else(|| {
         let differing = bisection.looked_at.iter().find(|node| node.differs);
@@ -100,10 +109,13 @@ fn conclude(bisection: &Bisection, text: &mut String) {
             node.index,
             printable(&node.name),
             printable(&node.operator),
-            if bisection.certain {
-                "all nodes before it that lead to the output are the same"
-            } else {
-                "the inspected nodes before it are the same"
+            match (bisection.certain, bisection.noise.is_some()) {
+                (true, false) => "all nodes before it that lead to the output are the same",
+                (false, false) => "the inspected nodes before it are the same",
+                (true, true) => {
+                    "each node before it that leads to the output adds less error than the tolerance"
+                }
+                (false, true) => "each inspected node before it adds less error than the tolerance",
             }
         ),
         _ if bisection.nothing_to_find => {
@@ -139,6 +151,10 @@ fn conclude(bisection: &Bisection, text: &mut String) {
                 "  the first differing node is unknown: no node could be inspected"
             )
         }
+        (None, None) if bisection.noise.is_some() => writeln!(
+            text,
+            "  no inspected node adds more error than the tolerance: the errors of several nodes add up"
+        ),
         (None, None) => writeln!(
             text,
             "  the first differing node is unknown: no inspected node differs, but the outputs do"

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use evaluation::text::counted;
 use evaluation::{ChangedAnswer, ChangedClass, Changes, EvaluationReport};
 
-use super::wording::{EvaluationText as _, LISTED};
+use super::wording::{EvaluationText as _, LISTED, MORE_CLASSES, MORE_IMAGES, more};
 
 /// An image on which only one of two runs is right, in words.
 pub struct ChangedRow {
@@ -169,19 +169,19 @@ pub fn text(evaluation: &EvaluationReport, run: usize, verbose: bool) -> String 
         for row in &list.rows {
             let _ = writeln!(text, "  {}: {}", row.path, row.sentence());
         }
-        rest(list.rest, "images", &mut text);
+        rest(list.rest, MORE_IMAGES, &mut text);
     }
     let _ = writeln!(text, "\n{title}, classes by loss");
     for (class, lost, gained) in &changes.classes {
         let _ = writeln!(text, "  {lost:>4} lost, {gained:>4} gained: {class}");
     }
-    rest(changes.classes_rest, "classes", &mut text);
+    rest(changes.classes_rest, MORE_CLASSES, &mut text);
     text
 }
 
-fn rest(count: usize, what: &str, text: &mut String) {
+fn rest(count: usize, what: [&str; 2], text: &mut String) {
     if count > 0 {
-        let _ = writeln!(text, "  {count} more {what} are in the JSON report");
+        let _ = writeln!(text, "  {}", more(count, what));
     }
 }
 
@@ -203,7 +203,7 @@ pub fn markdown(evaluation: &EvaluationReport, run: usize, cell: fn(&str) -> Str
             let cells = cells.map(|text| cell(text)).join(" | ");
             let _ = writeln!(text, "| {cells} |");
         }
-        rest_row(list.rest, "images", 4, &mut text);
+        rest_row(list.rest, MORE_IMAGES, 4, &mut text);
     }
     let _ = writeln!(
         text,
@@ -212,14 +212,14 @@ pub fn markdown(evaluation: &EvaluationReport, run: usize, cell: fn(&str) -> Str
     for (class, lost, gained) in &changes.classes {
         let _ = writeln!(text, "| {} | {lost} | {gained} |", cell(class));
     }
-    rest_row(changes.classes_rest, "classes", 3, &mut text);
+    rest_row(changes.classes_rest, MORE_CLASSES, 3, &mut text);
     text
 }
 
-fn rest_row(count: usize, what: &str, columns: usize, text: &mut String) {
+fn rest_row(count: usize, what: [&str; 2], columns: usize, text: &mut String) {
     if count > 0 {
         let cells = "| ".repeat(columns);
-        let _ = writeln!(text, "| {count} more {what} are in the JSON report {cells}");
+        let _ = writeln!(text, "| {} {cells}", more(count, what));
     }
 }
 

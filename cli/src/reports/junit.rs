@@ -1,4 +1,4 @@
-//! The JUnit report, written one test case after the other: there may be as many as images.
+//! The JUnit report. Its test cases are written one by one, because there may be one for each image.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -89,7 +89,7 @@ fn write_evaluation(evaluation: &EvaluationReport, out: &mut dyn Write) -> anyho
         let has_dropped = gates
             .iter()
             .any(|gate| gate.name == Gate::MAX_DROP && !gate.passed);
-        // New errors fail where their gate fails.
+        // New errors are failures only if the gate on the drop failed.
         let fails = move |is_error: bool| is_error && has_dropped;
         let new_errors = changed.clone().filter(|(.., is_error)| fails(*is_error));
         let totals = Totals {
@@ -133,15 +133,15 @@ fn write_evaluation(evaluation: &EvaluationReport, out: &mut dyn Write) -> anyho
 struct Case {
     name: String,
     outcome: Outcome,
-    /// The text that it printed.
+    /// The text of its element `system-out`.
     output: Option<String>,
 }
 
 enum Outcome {
     Passed,
-    /// It ran, and this is wrong.
+    /// The check failed, with this message.
     Failed(String),
-    /// It could not run, for this reason.
+    /// The check could not run, for this reason.
     Error(String),
 }
 
@@ -174,7 +174,7 @@ impl Case {
     }
 }
 
-/// The number of cases in a suite, which stands before them.
+/// The numbers of cases in a suite. They are attributes of its start element.
 #[derive(Clone, Copy, Default)]
 struct Totals {
     tests: usize,

@@ -33,7 +33,7 @@ pub fn table(rows: &[impl AsRef<[String]>]) -> String {
     text
 }
 
-/// `27/28, 96.4 %`.
+/// Formats a share: `27/28, 96.4 %`.
 pub fn rate(rate: &Rate) -> String {
     if rate.of == 0 {
         return "-".to_owned();

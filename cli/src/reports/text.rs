@@ -12,7 +12,9 @@ use evaluation::{ComparedPair, ComparisonReport, EvaluationReport, percent};
 
 use super::Exporter;
 use super::table::{metric_rows, rate, rows, table};
-use super::wording::{ComparisonText as _, EvaluationText as _, LISTED, verdict};
+use super::wording::{
+    ComparisonText as _, EvaluationText as _, LISTED, MORE_CLASSES, more, verdict,
+};
 use super::{bisection, changes};
 use crate::errors::Listed;
 
@@ -29,7 +31,7 @@ pub struct Text {
 }
 
 impl Text {
-    /// A text for stdout, in colours on a terminal unless `NO_COLOR` is set.
+    /// Returns a text for stdout, in colours on a terminal unless `NO_COLOR` is set.
     pub fn new(verbose: bool) -> Self {
         Self {
             verbose,
@@ -359,8 +361,8 @@ fn runs_table(evaluation: &EvaluationReport) -> String {
     }
 }
 
-/// Returns the results of all runs side by side, with `all_metrics` also those that only gates use; nothing if no run was
-/// evaluated.
+/// Returns the results of all runs side by side, with `all_metrics` also those that only gates use; nothing if no run
+/// was evaluated.
 fn side_by_side(evaluation: &EvaluationReport, all_metrics: bool) -> String {
     let runs = evaluation.evaluated();
     let titles: Vec<String> = runs.map(|(index, ..)| evaluation.title(index)).collect();
@@ -426,7 +428,6 @@ fn multi_label_text(
 
 fn rest_text(classes: usize, text: &mut String) {
     if classes > LISTED {
-        let rest = classes - LISTED;
-        let _ = writeln!(text, "  {rest} more classes are in the JSON report");
+        let _ = writeln!(text, "  {}", more(classes - LISTED, MORE_CLASSES));
     }
 }

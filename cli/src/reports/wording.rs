@@ -10,15 +10,38 @@ use evaluation::text::{number, printable};
 
 /// The most confusions and classes that are listed for people.
 pub const LISTED: usize = 10;
+/// The most characters of a label in reports for people.
+const LABEL: usize = 200;
 /// The most failures that a report for people lists; reports for machines have all.
 pub const FAILURES: usize = 100;
 
-/// Returns the class with its label: `281 tabby cat`.
+/// Returns the beginning of a name, with at most `most` characters.
+pub fn shortened(name: &str, most: usize) -> String {
+    if name.chars().count() <= most {
+        return name.to_owned();
+    }
+    let start: String = name.chars().take(most - 1).collect();
+    format!("{}…", start.trim_end_matches([' ', ',']))
+}
+
+/// Returns the class with its label: `281 tabby cat`. A label that is longer than anyone reads is shortened; JSON and CSV
+/// have all of it.
 pub fn class(labels: Option<&Labels>, class_id: usize) -> String {
     labels.and_then(|labels| labels.get(class_id)).map_or_else(
         || class_id.to_string(),
-        |label| format!("{class_id} {}", printable(label)),
+        |label| format!("{class_id} {}", shortened(&printable(label), LABEL)),
     )
+}
+
+/// One and several images.
+pub const MORE_IMAGES: [&str; 2] = ["image is", "images are"];
+/// One and several classes.
+pub const MORE_CLASSES: [&str; 2] = ["class is", "classes are"];
+
+/// Tells the number of entries that are not listed: `1 more image is in the JSON report`.
+pub fn more(count: usize, [one, several]: [&str; 2]) -> String {
+    let what = if count == 1 { one } else { several };
+    format!("{count} more {what} in the JSON report")
 }
 
 /// Returns the verdict of a gate.
@@ -72,7 +95,7 @@ fn failure_rows<'a>(
 
 /// Words of a comparison for people.
 pub trait ComparisonText {
-    /// `281 tabby cat 0.9812`.
+    /// Formats a class with its score: `281 tabby cat 0.9812`.
     fn class(&self, ranked: Ranked) -> String;
     /// Describes the best classes and the difference of one image.
     fn row(&self, row: &Row) -> String;
@@ -124,9 +147,9 @@ impl ComparisonText for ComparisonReport {
 
 /// Words of an evaluation for people.
 pub trait EvaluationText {
-    /// `281 tabby cat`, by the run's own labels.
+    /// Formats a class with the run's own label: `281 tabby cat`.
     fn class(&self, run: usize, class_id: usize) -> String;
-    /// `281 tabby cat and 282 tiger cat`, by the run's own labels.
+    /// Formats classes with the run's own labels: `281 tabby cat and 282 tiger cat`.
     fn classes(&self, run: usize, class_ids: &[usize]) -> String;
     /// Describes the difference of the run's labels from those of the reference on one line.
     fn labels_line(&self, run: usize) -> Option<String>;
@@ -286,5 +309,24 @@ fn classes(count: usize) -> String {
     match count {
         1 => "1 class".to_owned(),
         _ => format!("{count} classes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_labels_are_shortened_for_people() {
+        let labels = Labels::from_names(vec!["é".repeat(10_000), "cat".to_owned()]);
+        let long = class(Some(&labels), 0);
+        assert_eq!(long, format!("0 {}…", "é".repeat(LABEL - 1)));
+        assert_eq!(class(Some(&labels), 1), "1 cat");
+    }
+
+    #[test]
+    fn one_more_entry_is_singular() {
+        assert_eq!(more(1, MORE_CLASSES), "1 more class is in the JSON report");
+        assert_eq!(more(2, MORE_IMAGES), "2 more images are in the JSON report");
     }
 }

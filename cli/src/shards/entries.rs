@@ -1,7 +1,8 @@
 //! The entries of the inputs, which shards divide among themselves.
 //!
-//! An entry is an image, or a line of a list, whatever is there. Lists are read from start to end and never held: once to
-//! count and hash their entries, and once for the entries of the shard. Only the latter are looked up in the file system.
+//! An entry is an image, or a line of a list, whatever is there. Lists are read from start to end and never held: once
+//! to count and hash their entries, and once for the entries of the shard. Only the latter are looked up in the file
+//! system.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Seek as _};
@@ -134,7 +135,7 @@ fn hash(digest: &mut Chain, path: &[u8]) {
 }
 
 impl List {
-    /// A list in a file, from its start.
+    /// Returns a list in a file, from its start.
     fn new(name: String, file: File) -> anyhow::Result<Self> {
         let state = state(&file).with_context(|| format!("cannot read the input list {name}"))?;
         Ok(Self {
@@ -145,7 +146,7 @@ impl List {
         })
     }
 
-    /// The list on stdin, which is read twice and therefore copied to a temporary file.
+    /// Returns the list on stdin, which is read twice and therefore copied to a temporary file.
     fn of_stdin() -> anyhow::Result<Self> {
         let mut file = tempfile::tempfile().context("cannot make a temporary file for it")?;
         std::io::copy(&mut std::io::stdin().lock(), &mut file)?;

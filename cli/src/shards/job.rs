@@ -1,6 +1,7 @@
 //! A job: the work that shards share, and the files in their directory. `docs/scale.md` describes them.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,9 +11,10 @@ use evaluation::Digest;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::args::Shard;
+use crate::args::{Given, Shard};
 use crate::destination::Output;
 use crate::errors::Hinted;
+use crate::input::path_from_bytes;
 
 /// The flag that names the directory.
 pub const FLAG: &str = "--out-dir";
@@ -49,9 +51,40 @@ struct JobFile {
     #[serde(flatten)]
     job: Job,
     /// The arguments of the shard that wrote the file.
-    arguments: Vec<String>,
-    /// The working directory of that shard: paths in `arguments` start from it.
-    directory: String,
+    arguments: Vec<AnyText>,
+    /// The working directory of that shard: paths in `arguments` and `truth` start from it.
+    directory: AnyText,
+    /// The file with the ground truth of `evaluate`. The arguments need not name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    truth: Option<AnyText>,
+}
+
+/// An argument or a path, exactly: names of files need not be UTF-8.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum AnyText {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl From<&OsStr> for AnyText {
+    fn from(text: &OsStr) -> Self {
+        match text.to_str() {
+            Some(text) => Self::Text(text.to_owned()),
+            None if cfg!(unix) => Self::Bytes(text.as_encoded_bytes().to_vec()),
+            // Other systems' names are no bytes.
+            None => Self::Text(text.to_string_lossy().into_owned()),
+        }
+    }
+}
+
+impl AnyText {
+    fn into_path(self) -> anyhow::Result<PathBuf> {
+        match self {
+            Self::Text(text) => Ok(text.into()),
+            Self::Bytes(bytes) => path_from_bytes(&bytes),
+        }
+    }
 }
 
 /// The files of a part.
@@ -84,6 +117,9 @@ pub struct PartRun {
     pub engine_version: String,
     pub device: String,
     pub precision: String,
+    /// The model with its version, if it is on servers: they may have another version for each shard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
 }
 
 impl PartRun {
@@ -93,6 +129,7 @@ impl PartRun {
             engine_version: info.engine_version.clone(),
             device: info.executed_devices(),
             precision: info.precision.clone(),
+            model: info.model_name.clone(),
         }
     }
 
@@ -102,8 +139,12 @@ impl PartRun {
             engine_version,
             device,
             precision,
+            model,
         } = self;
-        format!("{backend} {engine_version} on {device} in {precision}")
+        let model = model
+            .as_ref()
+            .map_or_else(String::new, |model| format!(" with the model {model}"));
+        format!("{backend} {engine_version} on {device} in {precision}{model}")
     }
 }
 
@@ -215,7 +256,7 @@ impl JobDirectory {
     /// # Errors
     ///
     /// If the directory has the parts of another job.
-    pub fn join(path: &Path, job: Job, arguments: &[String]) -> anyhow::Result<Self> {
+    pub fn join(path: &Path, job: Job, given: &Given) -> anyhow::Result<Self> {
         let what = || format!("cannot write to the directory {}", path.display());
         fs::create_dir_all(path).with_context(what)?;
         let file = path.join(JOB);
@@ -223,8 +264,9 @@ impl JobDirectory {
             let directory = std::env::current_dir().unwrap_or_default();
             let content = JobFile {
                 job: job.clone(),
-                arguments: arguments.to_vec(),
-                directory: directory.to_string_lossy().into_owned(),
+                arguments: given.arguments.iter().map(|it| (&**it).into()).collect(),
+                directory: directory.as_os_str().into(),
+                truth: given.truth.as_ref().map(|it| it.as_os_str().into()),
             };
             let mut text = serde_json::to_vec_pretty(&content)?;
             text.push(b'\n');
@@ -263,6 +305,7 @@ impl JobDirectory {
             job,
             arguments,
             directory,
+            truth,
         } = read_job(&file)?;
         let version = env!("CARGO_PKG_VERSION");
         if job.classify_version != version {
@@ -272,9 +315,13 @@ impl JobDirectory {
             );
             return Err(Hinted::new(error, "merge them with the version that wrote them").into());
         }
+        let arguments = arguments.into_iter().map(AnyText::into_path);
         let recorded = Recorded {
-            arguments,
-            directory: directory.into(),
+            arguments: arguments
+                .map(|argument| Ok(argument?.into_os_string()))
+                .collect::<anyhow::Result<_>>()?,
+            directory: directory.into_path()?,
+            truth: truth.map(AnyText::into_path).transpose()?,
         };
         Ok((Self::new(path, job), recorded))
     }
@@ -284,6 +331,31 @@ impl JobDirectory {
             path: path.to_owned(),
             sha256: job.digest(),
             job,
+        }
+    }
+
+    /// Waits until no other process completes a part here, and keeps them waiting until the result is dropped. `None`
+    /// where files cannot be locked.
+    ///
+    /// # Errors
+    ///
+    /// If the job cannot be opened or locked.
+    pub fn lock(&self) -> anyhow::Result<Option<fs::File>> {
+        // A lock of Windows would keep others from reading the job.
+        if cfg!(not(unix)) {
+            return Ok(None);
+        }
+        let path = self.path.join(JOB);
+        let what = || format!("cannot lock {}", path.display());
+        let file = model_file::open_regular(&path).with_context(what)?;
+        loop {
+            match file.lock() {
+                Ok(()) => return Ok(Some(file)),
+                // By a signal.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(None),
+                Err(error) => return Err(error).with_context(what),
+            }
         }
     }
 
@@ -391,9 +463,11 @@ impl JobDirectory {
 /// The command line of a shard.
 #[derive(Debug)]
 pub struct Recorded {
-    pub arguments: Vec<String>,
+    pub arguments: Vec<OsString>,
     /// Its working directory.
     pub directory: PathBuf,
+    /// Its file with the ground truth.
+    pub truth: Option<PathBuf>,
 }
 
 fn read_job(path: &Path) -> anyhow::Result<JobFile> {
@@ -428,4 +502,23 @@ fn sync_directory(path: &Path) -> io::Result<()> {
         fs::File::options().read(true).open(path)?.sync_all()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_job_that_is_gone_cannot_be_locked() {
+        let job = tempfile::tempdir().unwrap();
+        let directory = JobDirectory::new(job.path(), Job::new("classify", 1));
+        let error = format!("{:#}", directory.lock().unwrap_err());
+        assert!(
+            error.starts_with("cannot lock ") && error.contains(JOB),
+            "{error}"
+        );
+        fs::write(job.path().join(JOB), "{}").unwrap();
+        assert!(directory.lock().unwrap().is_some());
+    }
 }

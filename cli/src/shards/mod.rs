@@ -5,14 +5,14 @@ mod job;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::io::Read as _;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use evaluation::{Chain, Digest};
 use image_classification::sources;
 
-use crate::args::{PreprocessArgs, Shard};
+use crate::args::{PreprocessArgs, Shard, distinct_text};
 use crate::destination::Output;
 use crate::errors::Hinted;
 use crate::options::{EngineOptions, ShardOptions};
@@ -48,7 +48,7 @@ impl OpenShard {
         job.entries_sha256 = entries.digest;
         job.files = files;
         let range = job.range(options.shard.index);
-        let directory = JobDirectory::join(&options.directory, job, &options.given.arguments)?;
+        let directory = JobDirectory::join(&options.directory, job, &options.given)?;
         let (images, state) = entries.into_images(range);
         let shard = Self {
             shard: options.shard,
@@ -64,26 +64,31 @@ impl OpenShard {
     }
 
     /// Gives the part its name and completes it. It has all images of the shard, of which `failed` have no answer.
+    ///
+    /// Returns false if another process has completed the shard in the meantime, whose part stays.
     pub fn finish(
         &self,
-        output: Output,
+        mut output: Output,
         images: u64,
         failed: u64,
         runs: Vec<PartRun>,
-    ) -> anyhow::Result<()> {
-        output.finish()?;
-        let part = self.part();
-        let (bytes, sha256) =
-            hash(&part).with_context(|| format!("cannot read {}", part.display()))?;
+    ) -> anyhow::Result<bool> {
+        let (bytes, sha256) = output.read_back(hash)?;
         let index = self.shard.index;
+        // The part of one process with the manifest of another would not fit.
+        let _alone = self.directory.lock()?;
+        if self.directory.manifest(index)?.is_some() {
+            return Ok(false);
+        }
+        output.finish()?;
         self.directory
-            .complete(index, images, failed, bytes, sha256, runs)
+            .complete(index, images, failed, bytes, sha256, runs)?;
+        Ok(true)
     }
 }
 
-/// Returns the size and the digest of a file.
-pub fn hash(path: &Path) -> std::io::Result<(u64, Digest)> {
-    let mut file = model_file::open_regular(path)?;
+/// Returns the size and the digest of what is read to its end.
+pub fn hash(file: &mut dyn Read) -> std::io::Result<(u64, Digest)> {
     let mut digest = Chain::default();
     let mut bytes = 0;
     let mut buffer = vec![0; 1 << 16];
@@ -107,10 +112,12 @@ pub fn files<'a>(
     let mut files = BTreeMap::new();
     let mut named: Vec<PathBuf> = Vec::new();
     for engine in engines {
-        let model = engine.model.to_string_lossy().into_owned();
-        if let Entry::Vacant(entry) = files.entry(model) {
-            entry.insert(Digest::of_model(&engine.model)?);
-            named.extend(sources::files(&engine.model));
+        // The model of a remote engine is on servers; the local one has its preprocessing.
+        if let Some(model) = engine.local_model()
+            && let Entry::Vacant(entry) = files.entry(distinct_text(model.as_os_str()))
+        {
+            entry.insert(Digest::of_model(model)?);
+            named.extend(sources::files(model));
         }
         named.extend(engine.runtime.plugins.clone());
     }
@@ -120,7 +127,7 @@ pub fn files<'a>(
     for path in named {
         let digest = Digest::of_files(std::slice::from_ref(&path));
         let digest = digest.with_context(|| format!("cannot read {}", path.display()))?;
-        files.insert(path.to_string_lossy().into_owned(), digest);
+        files.insert(distinct_text(path.as_os_str()), digest);
     }
     Ok(files)
 }

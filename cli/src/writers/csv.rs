@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use csv::StringRecord;
 
 use super::{Classified, ResultContext};
 use crate::destination::Output;
@@ -49,32 +50,35 @@ impl Csv {
     ) -> anyhow::Result<()> {
         self.header()?;
         let (path, model) = (path.to_string_lossy(), context.model.to_string_lossy());
-        let device = context.device();
         let info = context.info;
+        let run = [
+            &*path,
+            &info.backend,
+            context.device,
+            &info.precision,
+            &*model,
+        ];
+        // The cells that all rows of an image share, then those of a row.
+        let mut record = StringRecord::from(vec!["1"]);
+        record.extend(run.map(inert));
+        let shared = record.len();
         let mut row = |rest: [&str; 5]| {
-            let run = [&*path, &info.backend, &device, &info.precision, &*model];
-            let cells = ["1"].into_iter().chain(run).chain(rest);
-            self.writer.write_record(cells.map(inert))
+            record.truncate(shared);
+            record.extend(rest);
+            self.writer.write_record(&record).map_err(unwrapped)
         };
         match result {
             Ok(classified) => {
                 for (index, ranked) in classified.top.iter().enumerate() {
-                    let label = context.label(ranked.class_id).unwrap_or_default();
-                    row([
-                        &(index + 1).to_string(),
-                        &ranked.class_id.to_string(),
-                        label,
-                        &context.scores().map_or_else(String::new, |_| {
-                            format!("{:.*}", self.digits, ranked.score)
-                        }),
-                        "",
-                    ])
-                    .map_err(unwrapped)?;
+                    let label = context.label(ranked.class_id).map(inert);
+                    let score = context
+                        .scores()
+                        .map_or_else(String::new, |_| format!("{:.*}", self.digits, ranked.score));
+                    let (rank, class_id) = ((index + 1).to_string(), ranked.class_id.to_string());
+                    row([&rank, &class_id, &label.unwrap_or_default(), &score, ""])?;
                 }
             }
-            Err(error) => {
-                row(["", "", "", "", &errors::chain(error)]).map_err(unwrapped)?;
-            }
+            Err(error) => row(["", "", "", "", &inert(&errors::chain(error))])?,
         }
         Ok(())
     }
@@ -84,7 +88,7 @@ impl Csv {
         Ok(self.writer.flush()?)
     }
 
-    /// Written with the first result, and also if there is none.
+    /// Writes the header: before the first result, and also if there is none.
     fn header(&mut self) -> anyhow::Result<()> {
         if !self.has_header {
             self.has_header = true;
@@ -114,8 +118,8 @@ pub fn unwrapped(error: csv::Error) -> anyhow::Error {
     }
 }
 
-/// A cell that spreadsheets do not take for a formula, and terminals for no command. A number that is negative stays
-/// one.
+/// Returns a cell that spreadsheets do not take for a formula, and terminals for no command. A number that is negative
+/// stays one.
 pub fn inert(cell: &str) -> String {
     let formula =
         cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();

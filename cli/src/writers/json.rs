@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use backend_api::{ElementType, NamedTensor, Tensor};
-use image_classification::{ImageNote, Scoring};
+use backend_api::{ElementType, NamedTensor, Precision, Tensor};
+use image_classification::{ImageNote, Ranked, Scoring};
 use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 
@@ -27,17 +27,17 @@ struct Record<'a> {
     path_bytes: Option<&'a [u8]>,
     backend: &'a str,
     engine_version: &'a str,
-    device: String,
+    device: &'a str,
     requested_device: &'a str,
     precision: &'a str,
-    requested_precision: String,
+    requested_precision: Precision,
     model: std::borrow::Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scores: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scoring: Option<Scoring>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    top: Option<Vec<Class<'a>>>,
+    top: Option<Top<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     outputs: Option<SavedOutputs<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,6 +46,12 @@ struct Record<'a> {
     note: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Problem>,
+}
+
+/// The best classes of an image.
+struct Top<'a> {
+    classes: &'a [Ranked],
+    context: &'a ResultContext<'a>,
 }
 
 /// Outputs of the model by their names.
@@ -60,6 +66,17 @@ struct SavedOutput<'a> {
 
 /// The elements of a tensor in row-major order. Those that are not finite become `null`.
 struct Values<'a>(&'a Tensor);
+
+impl Serialize for Top<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let has_scores = self.context.scores().is_some();
+        serializer.collect_seq(self.classes.iter().map(|ranked| Class {
+            id: ranked.class_id,
+            label: self.context.label(ranked.class_id),
+            score: has_scores.then_some(ranked.score),
+        }))
+    }
+}
 
 impl Serialize for SavedOutputs<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -139,11 +156,16 @@ pub struct JsonInput<'a> {
 #[derive(Debug)]
 pub struct Json {
     out: Output,
+    /// The record, in memory that is used again.
+    record: Vec<u8>,
 }
 
 impl Json {
     pub fn new(out: Output) -> Self {
-        Self { out }
+        Self {
+            out,
+            record: Vec::new(),
+        }
     }
 
     /// Writes the result of an input, or its error.
@@ -164,22 +186,18 @@ impl Json {
             path: input.path.map(Path::to_string_lossy),
             backend: &context.info.backend,
             engine_version: &context.info.engine_version,
-            device: context.device(),
+            device: context.device,
             requested_device: &context.info.requested_device,
             precision: &context.info.precision,
-            requested_precision: context.info.requested_precision.to_string(),
+            requested_precision: context.info.requested_precision,
             model: context.model.to_string_lossy(),
             scores: context.scores().filter(|_| result.is_ok()),
             scoring: result
                 .is_ok()
                 .then_some(context.reading.interpretation.scoring),
-            top: result.ok().map(|classified| {
-                let class = |ranked: &image_classification::Ranked| Class {
-                    id: ranked.class_id,
-                    label: context.label(ranked.class_id),
-                    score: context.scores().map(|_| ranked.score),
-                };
-                classified.top.iter().map(class).collect()
+            top: result.ok().map(|classified| Top {
+                classes: &classified.top,
+                context,
             }),
             outputs: result
                 .ok()
@@ -196,9 +214,10 @@ impl Json {
                 hint: errors::hint(error),
             }),
         };
-        let mut text = serde_json::to_vec(&record)?;
-        text.push(b'\n');
-        self.out.write_all(&text)?;
+        self.record.clear();
+        serde_json::to_writer(&mut self.record, &record)?;
+        self.record.push(b'\n');
+        self.out.write_all(&self.record)?;
         Ok(())
     }
 

@@ -24,6 +24,8 @@ use crate::options::OutputOptions;
 #[derive(Debug)]
 pub struct ResultContext<'a> {
     pub info: &'a BackendInfo,
+    /// The devices that really execute.
+    pub device: &'a str,
     pub model: &'a Path,
     pub labels: Option<&'a Labels>,
     /// The rule that made the scores.
@@ -31,11 +33,6 @@ pub struct ResultContext<'a> {
 }
 
 impl ResultContext<'_> {
-    /// Returns the devices that really execute.
-    fn device(&self) -> String {
-        self.info.executed_devices()
-    }
-
     /// Returns the name of the scores: `probability`, or `score` for the output as it is (the sample calls logits a
     /// probability; they are not). `None` for class ids, which have no scores.
     fn scores(&self) -> Option<&'static str> {

@@ -168,14 +168,14 @@ impl Rows {
         result: Result<&Classified, &anyhow::Error>,
     ) -> anyhow::Result<()> {
         let info = context.info;
-        let device = context.device();
+        let device = context.device;
         let requested_precision = info.requested_precision.to_string();
         let (path, model) = (path.to_string_lossy(), context.model.to_string_lossy());
         let required = [
             &*path,
             &info.backend,
             &info.engine_version,
-            &device,
+            device,
             &info.requested_device,
             &info.precision,
             &requested_precision,

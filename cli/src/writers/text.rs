@@ -7,7 +7,7 @@ use image_classification::Ranked;
 
 use super::{Classified, ResultContext};
 use crate::destination::Output;
-use evaluation::text::printable;
+use evaluation::text::Printable;
 
 /// Writes the sample's lines.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Text {
         if self.quiet {
             return Ok(());
         }
-        writeln!(self.out, "[ INFO ] {}", printable(text))?;
+        writeln!(self.out, "[ INFO ] {}", Printable(text))?;
         self.out.flush()
     }
 
@@ -37,13 +37,13 @@ impl Text {
         classified: &Classified,
     ) -> io::Result<()> {
         let top = &classified.top;
-        let path = printable(&path.to_string_lossy());
+        let path = path.to_string_lossy();
         let labelled = if context.labels.is_some() {
             " label"
         } else {
             ""
         };
-        writeln!(self.out, "[ INFO ] Image path: {path}")?;
+        writeln!(self.out, "[ INFO ] Image path: {}", Printable(&path))?;
         writeln!(self.out, "[ INFO ] Top {} results: ", top.len())?;
         let scores = context.scores();
         match scores {
@@ -52,7 +52,7 @@ impl Text {
         }
         writeln!(self.out, "[ INFO ] --------------------")?;
         for Ranked { class_id, score } in top {
-            let label = context.label(*class_id).map(printable);
+            let label = context.label(*class_id).map(Printable);
             match (scores, label) {
                 (Some(_), Some(label)) => write!(
                     self.out,

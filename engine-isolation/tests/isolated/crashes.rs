@@ -4,20 +4,24 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use backend_api::{BlockingInfer as _, Error, ErrorKind, InferRequest};
+use backend_api::{BlockingInfer as _, Error, ErrorKind, InferBackend as _, InferRequest};
 use classify_tests::{doubled, doubling_input, ensure};
 use engine_isolation::{Isolated, Isolation};
 use libtest_mimic::{Failed, Trial};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use crate::engine::{self, Config, Misdeed, SLOTS, assert_doubled, isolation};
+use crate::engine::{self, Config, Misdeed, PAUSE, SLOTS, assert_doubled, isolation};
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&'static str, fn() -> Result<(), Failed>); 16] = [
+    let tests: [(&'static str, fn() -> Result<(), Failed>); 17] = [
         ("a_signal_is_named_and_the_next_request_is_answered", signal),
         ("stderr_is_quoted_without_control_characters", stderr),
         ("an_exit_code_is_named", exit_code),
         ("a_request_that_hangs_ends_at_the_timeout", hang),
+        (
+            "a_request_that_waits_for_others_has_time_for_all",
+            waiting_request,
+        ),
         ("memory_beyond_the_limit_is_an_error", memory),
         ("cpu_time_beyond_the_limit_is_an_error", cpu_time),
         ("errors_and_panics_of_the_engine_cost_no_child", own_errors),
@@ -76,6 +80,27 @@ fn hang() -> Result<(), Failed> {
     let error = crash(&backend, Misdeed::Hang)?;
     let words = "did not answer within 200ms and was killed";
     ensure(error.to_string().contains(words), error)
+}
+
+fn waiting_request() -> Result<(), Failed> {
+    // The last request waits for two others one after the other, and ends later than twice this after it was sent.
+    let spare = SLOTS + 1;
+    let backend = bad(|isolation| {
+        isolation.timeout = PAUSE * 5 / 4;
+        isolation.spare_requests = spare;
+    })?;
+    ensure(backend.info().slots == SLOTS + spare, backend.info().slots)?;
+    let submit = |n| {
+        // They reach the child in this order.
+        std::thread::sleep(Duration::from_millis(30));
+        backend.submit_blocking(InferRequest::new(n, Misdeed::Pause.input()))
+    };
+    let all = 0..(SLOTS + spare) as u64;
+    let pending: Vec<_> = all.map(submit).collect::<Result<_, _>>()?;
+    for pending in pending {
+        pending.wait()?;
+    }
+    Ok(())
 }
 
 fn memory() -> Result<(), Failed> {

@@ -40,10 +40,15 @@ pub enum Misdeed {
     Compute,
     Error,
     Panic,
+    /// Takes [`PAUSE`], and answers.
+    Pause,
 }
 
+/// The time of [`Misdeed::Pause`].
+pub const PAUSE: Duration = Duration::from_secs(2);
+
 impl Misdeed {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Segfault,
         Self::Abort,
         Self::Exit,
@@ -52,6 +57,7 @@ impl Misdeed {
         Self::Compute,
         Self::Error,
         Self::Panic,
+        Self::Pause,
     ];
 
     /// The input that asks for it.
@@ -87,6 +93,7 @@ impl Misdeed {
             },
             Self::Error => return Err(Error::new(ErrorKind::InferenceFailed, "planned failure")),
             Self::Panic => panic!("planned panic"),
+            Self::Pause => std::thread::sleep(PAUSE),
         }
         Ok(())
     }

@@ -65,6 +65,8 @@ pub fn trials() -> Vec<Trial> {
 
 fn open(lie: &'static str) -> Result<Isolated, Error> {
     let mut isolation = isolation();
+    // The double answers one request.
+    isolation.spare_requests = 0;
     if lie == "slow" {
         isolation.timeout = Duration::from_millis(300);
     }
@@ -165,10 +167,10 @@ fn play(lie: &str) -> io::Result<()> {
         "precision": "f32", "input": spec(4), "output": spec(size), "slots": slots,
     });
     send(&control, &json!({"Opened": info}))?;
-    let (mut lane, memory) = receive_lane(&control)?;
-    let lane = &mut lane;
+    let (mut channel, memory) = receive_channel(&control)?;
+    let channel = &mut channel;
     loop {
-        receive(lane)?;
+        receive(channel)?;
         let mut values = [0; 16];
         memory.read_exact_at(&mut values, 0)?;
         let values: Vec<u8> = values
@@ -178,20 +180,20 @@ fn play(lie: &str) -> io::Result<()> {
         memory.write_all_at(&values, 0)?;
         let shape = |sizes: &[u64]| json!({"element_type": "f32", "sizes": sizes});
         match lie {
-            "other-json" => send(lane, &json!({"Sure": []}))?,
-            "no-json" => send_text(lane, "nonsense")?,
-            "long" => lane.write_all(&[255; 4])?,
-            "outputs" => send(lane, &json!({"Done": [shape(&[1, 4]), shape(&[1, 4])]}))?,
-            "no-output" => send(lane, &json!({"Done": []}))?,
-            "size" => send(lane, &json!({"Done": [shape(&[1 << 40])]}))?,
-            "overflow" => send(lane, &json!({"Done": [shape(&[1 << 40, 1 << 40])]}))?,
+            "other-json" => send(channel, &json!({"Sure": []}))?,
+            "no-json" => send_text(channel, "nonsense")?,
+            "long" => channel.write_all(&[255; 4])?,
+            "outputs" => send(channel, &json!({"Done": [shape(&[1, 4]), shape(&[1, 4])]}))?,
+            "no-output" => send(channel, &json!({"Done": []}))?,
+            "size" => send(channel, &json!({"Done": [shape(&[1 << 40])]}))?,
+            "overflow" => send(channel, &json!({"Done": [shape(&[1 << 40, 1 << 40])]}))?,
             "slow" => loop {
                 // Never the whole message, but always something.
-                lane.write_all(&[3, 0, 0])?;
+                channel.write_all(&[3, 0, 0])?;
                 std::thread::sleep(Duration::from_hours(1));
             },
             "closed" => {
-                lane.shutdown(std::net::Shutdown::Both)?;
+                channel.shutdown(std::net::Shutdown::Both)?;
                 std::thread::sleep(Duration::from_hours(1));
             }
             "growth" => {
@@ -199,14 +201,14 @@ fn play(lie: &str) -> io::Result<()> {
                 let grew = memory.set_len(len + 1).is_ok() || memory.write_at(&[1], len).is_ok();
                 let answer = if grew { 0.0_f32 } else { 1.0 };
                 memory.write_all_at(&answer.to_le_bytes().repeat(4), 0)?;
-                send(lane, &json!({"Done": [shape(&[1, 4])]}))?;
+                send(channel, &json!({"Done": [shape(&[1, 4])]}))?;
             }
-            _ => send(lane, &json!({"Done": [shape(&[1, 4])]}))?,
+            _ => send(channel, &json!({"Done": [shape(&[1, 4])]}))?,
         }
     }
 }
 
-fn receive_lane(control: &UnixStream) -> io::Result<(UnixStream, File)> {
+fn receive_channel(control: &UnixStream) -> io::Result<(UnixStream, File)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut data = [0];
@@ -219,6 +221,6 @@ fn receive_lane(control: &UnixStream) -> io::Result<(UnixStream, File)> {
         }
     }
     let memory = descriptors.pop().ok_or(io::ErrorKind::UnexpectedEof)?;
-    let lane = descriptors.pop().ok_or(io::ErrorKind::UnexpectedEof)?;
-    Ok((lane.into(), memory.into()))
+    let channel = descriptors.pop().ok_or(io::ErrorKind::UnexpectedEof)?;
+    Ok((channel.into(), memory.into()))
 }

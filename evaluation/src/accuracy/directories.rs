@@ -14,10 +14,10 @@ use super::lookup::ClassLookup;
 pub(super) enum Directories {
     /// The name of a directory is the name, the id or the synset of its class.
     Named {
-        /// The same for all images.
+        /// The form of the names, which is the same for all images.
         form: TruthForm,
     },
-    /// The place of a directory among all, sorted by their names, is its class id.
+    /// The class id of a directory is its place among all directories, sorted by their names.
     Sorted(Vec<String>),
 }
 
@@ -51,7 +51,7 @@ impl Directories {
         }
     }
 
-    /// Returns the class of an image as it is written. `None` without a directory that names it.
+    /// Returns the class of an image as its directory writes it. `None` if no directory names it.
     pub(super) fn written(&self, image: &Path) -> Option<String> {
         let name = name(image)?;
         match self {
@@ -67,7 +67,7 @@ impl Directories {
     ///
     /// # Errors
     ///
-    /// For another number of classes, and for a label that contradicts the order.
+    /// If the number of classes differs, or if a label contradicts the order.
     pub(super) fn check(
         &self,
         lookup: &ClassLookup,
@@ -177,7 +177,7 @@ mod tests {
         );
         let words = check(lookup(&["dog", "cat"], 0), Some(2)).unwrap_err();
         assert!(
-            words.contains("`cat` is class 0") && words.contains("class 1"),
+            words.contains("\"cat\" is class 0") && words.contains("class 1"),
             "{words}"
         );
     }
@@ -196,6 +196,6 @@ mod tests {
         let all: Vec<String> = (0..11).map(|number| number.to_string()).collect();
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
         let error = check(&all).unwrap_err().to_string();
-        assert!(error.contains("`10` class 2"), "{error}");
+        assert!(error.contains("\"10\" is class 2"), "{error}");
     }
 }

@@ -34,7 +34,7 @@ pub enum GroundTruthError {
         line: usize,
     },
     /// A line does not name an image and a class.
-    #[error("line {line} is `{}`, which lacks an image or a class", printable(.text))]
+    #[error("line {line} is \"{}\", which lacks an image or a class", printable(.text))]
     Line {
         /// The line, from 1.
         line: usize,
@@ -42,7 +42,7 @@ pub enum GroundTruthError {
         text: String,
     },
     /// The first line is a class id alone: the classes are probably those of images in a certain order.
-    #[error("line {line} is `{}`, a class without the name of an image", printable(.text))]
+    #[error("line {line} is \"{}\", a class without the name of an image", printable(.text))]
     ClassAlone {
         /// The line, from 1.
         line: usize,
@@ -58,7 +58,7 @@ pub enum GroundTruthError {
         detail: String,
     },
     /// A row of `LOC_val_solution.csv` has no boxes.
-    #[error("line {line}: `{}` is not a synset and four numbers for each box", printable(.text))]
+    #[error("line {line}: \"{}\" is not a synset and four numbers for each box", printable(.text))]
     Boxes {
         /// The line, from 1.
         line: usize,
@@ -75,17 +75,17 @@ pub enum GroundTruthError {
         columns: Vec<String>,
     },
     /// The header lacks a column that was requested.
-    #[error("there is no column `{}`, but {}", printable(.column), quoted(.columns))]
+    #[error("there is no column \"{}\", but {}", printable(.column), quoted(.columns))]
     NoColumn {
         /// The requested column.
         column: String,
         /// The names of the columns.
         columns: Vec<String>,
     },
-    /// The names of directories are numbers, whose alphabetical order is another.
+    /// The names of directories are numbers whose alphabetical and numerical orders differ.
     #[error(
-        "the directories `{}` to `{}` are numbers: they could be class ids, or be numbered alphabetically, which makes \
-         `{}` class {id}",
+        "the directories \"{}\" to \"{}\" are numbers: they could be class ids, or names in alphabetical order, where \"{}\" \
+         is class {id}",
         printable(.first), printable(.last), printable(.differs)
     )]
     NumberedDirectories {
@@ -110,7 +110,7 @@ pub enum GroundTruthError {
     },
     /// The label of a class contradicts the alphabetical order of directories.
     #[error(
-        "the directory `{}` is class {id} in alphabetical order, but that is the label of class {label_id}",
+        "the directory \"{}\" is class {id} in alphabetical order, but that is the label of class {label_id}",
         printable(.directory)
     )]
     DirectoryOrder {
@@ -122,14 +122,14 @@ pub enum GroundTruthError {
         label_id: usize,
     },
     /// A synset is none of the 1000 of `ImageNet`'s challenge.
-    #[error("the ground truth says `{}`, which is none of the 1000 synsets of ImageNet's challenge", printable(.synset))]
+    #[error("the ground truth says \"{}\", which is none of the 1000 synsets of ImageNet's challenge", printable(.synset))]
     UnknownSynset {
         /// The synset.
         synset: String,
     },
     /// The model has another number of classes than `ImageNet`'s challenge, and no labels that name them.
     #[error(
-        "the ground truth says the synset `{synset}`, but the model has {classes} classes and no labels of ImageNet"
+        "the ground truth says the synset \"{synset}\", but the model has {classes} classes and no labels of ImageNet"
     )]
     SynsetClasses {
         /// The synset.
@@ -137,9 +137,9 @@ pub enum GroundTruthError {
         /// The number of classes.
         classes: usize,
     },
-    /// The labels of the model are not `ImageNet`'s, and none is the name of the synset.
+    /// The labels of the model are not `ImageNet`'s, and the synset does not name exactly one of them.
     #[error(
-        "the ground truth says the synset `{synset}` ({name}), which no label of the model names alone"
+        "the ground truth says the synset \"{synset}\" ({name}), which does not name exactly one label of the model"
     )]
     SynsetLabel {
         /// The synset.
@@ -168,7 +168,7 @@ pub enum GroundTruthError {
     NoDirectory,
     /// All images are in one directory, whose name is not a class of the model.
     #[error(
-        "all {images} images are in the directory `{}`, which is not a class of the model",
+        "all {images} images are in the directory \"{}\", which is not a class of the model",
         printable(.directory)
     )]
     OneDirectory {
@@ -217,7 +217,7 @@ pub enum GroundTruthError {
     },
     /// Several classes have the name.
     #[error(
-        "the ground truth says `{}`, which is the name of the classes {}",
+        "the ground truth says \"{}\", which is the name of the classes {}",
         printable(.class),
         ids_text(.ids)
     )]
@@ -228,7 +228,7 @@ pub enum GroundTruthError {
         ids: Vec<usize>,
     },
     /// No class has the name.
-    #[error("the ground truth says `{}`, which is not a label of the model", printable(.class))]
+    #[error("the ground truth says \"{}\", which is not a label of the model", printable(.class))]
     UnknownClass {
         /// The class as it is written.
         class: String,
@@ -303,7 +303,7 @@ impl GroundTruthError {
             Self::UnknownClass {
                 nearest: Some(name),
                 ..
-            } => format!("did you mean `{}`?", printable(name)),
+            } => format!("did you mean {name:?}?"),
             Self::UnknownClass { nearest: None, .. } => {
                 "write the class as an id or as one of the model's labels".to_owned()
             }

@@ -62,7 +62,7 @@ pub struct TruthSummary {
 }
 
 impl fmt::Display for TruthSummary {
-    /// `ImageNet synset directories, 1000 classes, 200 images`.
+    /// Describes the form: `ImageNet synset directories, 1000 classes, 200 images`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let classes = match self.classes {
             1 => "class",

@@ -76,7 +76,7 @@ impl GroundTruth {
         })
     }
 
-    /// The classes that archives have for their images, with the images' names.
+    /// Returns the classes that archives have for their images, with the images' names.
     pub fn members(images: impl IntoIterator<Item = (PathBuf, Vec<String>)>) -> Self {
         let entry = |(place, (name, classes)): (usize, (PathBuf, Vec<String>))| {
             let classes = classes.into_iter().map(|class| (place + 1, class));
@@ -91,8 +91,8 @@ impl GroundTruth {
         }
     }
 
-    /// The directory of each image names its class: by the name, the id or `ImageNet`'s synset. `images` may be empty;
-    /// they tell whether all directories are synsets.
+    /// Takes the class of an image from the name of its directory: a name, an id or a synset of `ImageNet`. `images`
+    /// may be empty; they tell whether all directories are synsets.
     pub fn folders<'a>(images: impl IntoIterator<Item = &'a PathBuf>) -> Self {
         let images = images.into_iter().map(PathBuf::as_path);
         Self {
@@ -100,14 +100,15 @@ impl GroundTruth {
         }
     }
 
-    /// The place of an image's directory among `names`, sorted, is its class id: torchvision's `ImageFolder`.
+    /// Takes the class id of an image from the place of its directory among the sorted `names`, as torchvision's
+    /// `ImageFolder` does.
     pub fn sorted_folders(names: Vec<String>) -> Self {
         Self {
             source: Source::Folders(Directories::sorted(names)),
         }
     }
 
-    /// The directory of each image names its class, as [`folders`](Self::folders), where the user did not decide so.
+    /// Does [`folders`](Self::folders) without a decision of the user.
     ///
     /// # Errors
     ///
@@ -156,7 +157,7 @@ impl GroundTruth {
         }
     }
 
-    /// The classes of `image` as they are written; `None` if the ground truth does not mention it.
+    /// Returns the classes of `image` as they are written; `None` if the ground truth does not mention it.
     pub fn written(&self, image: &Path) -> Option<Vec<Cow<'_, str>>> {
         match &self.source {
             Source::Folders(directories) => Some(vec![directories.written(image)?.into()]),
@@ -215,8 +216,8 @@ impl GroundTruth {
         })
     }
 
-    /// Returns the directory of all `images`, if directories name the classes and several images share a single one: the
-    /// images are then probably not sorted by class.
+    /// Returns the directory of all `images`, if directories name the classes and several images share a single one:
+    /// the images are then probably not sorted by class.
     pub fn only_directory(&self, images: &[PathBuf]) -> Option<String> {
         let Source::Folders(_) = self.source else {
             return None;
@@ -273,7 +274,7 @@ impl GroundTruth {
     }
 }
 
-/// The entry for an image: its path as it is, or the longest end of it that is there.
+/// Returns the entry for an image: its path as it is, or the longest end of it that is there.
 fn find(entries: &HashMap<PathBuf, Entry>, image: &Path, form: TruthForm) -> Option<PathBuf> {
     if form == TruthForm::LocSolution {
         // Its ids are names without an ending.
@@ -302,7 +303,7 @@ mod tests {
         ClassLookup::new(Some(&labels), offset)
     }
 
-    /// The classes of `image`; `None` if the ground truth does not mention it.
+    /// Returns the classes of `image`; `None` if the ground truth does not mention it.
     fn classes(truth: &mut GroundTruth, lookup: &ClassLookup, image: &str) -> Option<Vec<usize>> {
         let written = truth.take(Path::new(image)).unwrap()?;
         Some(lookup.classes(&written, Some(3)).unwrap())
@@ -465,7 +466,7 @@ mod tests {
             "{beyond}"
         );
         let hint = error(&lookup, "sharc").hint();
-        assert!(hint.contains("`shark`"), "{hint}");
+        assert!(hint.contains("\"shark\""), "{hint}");
         // The number of classes is unknown for a model that gives class ids.
         assert_eq!(lookup.classes(&["900"], None).unwrap(), [901]);
         assert!(lookup.classes(&["-2"], None).is_err());
@@ -489,7 +490,7 @@ mod tests {
         let error = truth.check_single(&ClassLookup::new(None, 0)).unwrap_err();
         let text = error.to_string();
         assert!(
-            text.contains("line 4: a.jpg has the classes `1` and `2`"),
+            text.contains("line 4: a.jpg has the classes \"1\" and \"2\""),
             "{text}"
         );
     }

@@ -1,4 +1,4 @@
-//! Runs with different sets of labels.
+//! The comparison of the labels of two runs.
 
 use image_classification::Labels;
 use serde::Serialize;
@@ -24,8 +24,8 @@ pub enum LabelDifference {
 pub type Classes<'a> = (Option<&'a Labels>, Option<usize>);
 
 impl LabelDifference {
-    /// Compares the labels of a run with the reference. Without labels, a different number of classes is a
-    /// difference.
+    /// Compares the labels of a run with those of the reference. If both lack labels, a different number of classes is
+    /// a difference.
     pub fn between(reference: Classes, run: Classes) -> Option<Self> {
         let ((reference, reference_count), (run, run_count)) = (reference, run);
         let (reference, run) = match (reference, run) {

@@ -77,8 +77,8 @@ impl ClassLookup {
         found.map(Vec::as_slice)
     }
 
-    /// Returns the class of a synset: by its place among `ImageNet`'s where the labels are `ImageNet`'s or the number of
-    /// classes is, otherwise by its name.
+    /// Returns the class of a synset: by its place among `ImageNet`'s where the labels are `ImageNet`'s or the number
+    /// of classes is, otherwise by its name.
     fn synset(&self, synset: &str, count: Option<usize>) -> Result<usize, GroundTruthError> {
         let (id, name) =
             imagenet::class(synset).ok_or_else(|| GroundTruthError::UnknownSynset {
@@ -119,7 +119,7 @@ impl ClassLookup {
         })
     }
 
-    /// The classes that `written` names, ascending, for a model with `count` classes, if that is known.
+    /// Returns the classes that `written` names, ascending, for a model with `count` classes, if that is known.
     ///
     /// # Errors
     ///

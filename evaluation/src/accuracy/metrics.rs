@@ -88,7 +88,7 @@ pub enum Average {
 #[non_exhaustive]
 pub enum MetricError {
     /// The name is none of the metrics.
-    #[error("`{name}` is not a metric; known are {KNOWN}{}", suggestion(*.nearest))]
+    #[error("{name:?} is not a metric; known are {KNOWN}{}", suggestion(*.nearest))]
     Unknown {
         /// The name.
         name: String,

@@ -30,7 +30,7 @@ pub struct Quality {
 }
 
 impl Decisions {
-    /// The number of images that show the class.
+    /// Returns the number of images that show the class.
     pub const fn images(self) -> usize {
         self.true_positives + self.false_negatives
     }
@@ -101,12 +101,12 @@ impl MultiLabel {
         (!is_exact).then_some(given)
     }
 
-    /// The share of images for which the model gives exactly the right classes.
+    /// Returns the share of images for which the model gives exactly the right classes.
     pub fn exact_match(&self) -> Rate {
         Rate::new(self.exact, self.images)
     }
 
-    /// The decisions about all classes together.
+    /// Returns the decisions about all classes together.
     pub fn total(&self) -> Decisions {
         let mut total = Decisions::default();
         for class in self.classes.values() {
@@ -117,7 +117,7 @@ impl MultiLabel {
         total
     }
 
-    /// The mean over the classes that an image shows or that the model gives for one.
+    /// Returns the mean over the classes that an image shows or that the model gives for one.
     pub fn mean(&self) -> Quality {
         let count = self.classes.len().max(1) as f64;
         let mean = |value: fn(Quality) -> f64| {
@@ -131,7 +131,7 @@ impl MultiLabel {
         }
     }
 
-    /// The classes with the smallest F1, with their counts.
+    /// Returns the classes with the smallest F1, with their counts.
     pub fn least_right(&self, most: usize) -> Vec<(usize, Decisions)> {
         let mut all: Vec<_> = self.classes.iter().map(|(id, of)| (*id, *of)).collect();
         all.sort_by(|(_, a), (_, b)| a.quality().f1.total_cmp(&b.quality().f1));

@@ -129,7 +129,7 @@ impl Accuracy {
         }
     }
 
-    /// The share of images with a right class among the best `k`.
+    /// Returns the share of images with a right class among the best `k`.
     pub fn top(&self, k: usize) -> Rate {
         Rate::new(self.ranks.iter().take(k).sum(), self.images)
     }
@@ -187,7 +187,7 @@ impl SingleLabel {
         decisions
     }
 
-    /// The mean over classes of the share of their images that are right: small classes count as much as
+    /// Returns the mean over classes of the share of their images that are right: small classes count as much as
     /// large ones.
     pub fn mean_per_class(&self) -> f64 {
         let shares = self
@@ -201,13 +201,13 @@ impl SingleLabel {
         }
     }
 
-    /// The 95 % interval of the mean over classes. `None` without images.
+    /// Returns the 95 % interval of the mean over classes. `None` without images.
     pub fn mean_per_class_interval(&self) -> Option<[f64; 2]> {
         let counts = |class: &OfClass| (class.top1, class.images);
         mean_of_shares(self.classes.values().map(counts))
     }
 
-    /// The classes with the smallest share of right answers, with their counts.
+    /// Returns the classes with the smallest share of right answers, with their counts.
     pub fn least_right(&self, most: usize) -> Vec<(usize, OfClass)> {
         let mut all: Vec<_> = self.classes.iter().map(|(id, of)| (*id, *of)).collect();
         all.sort_by(|(_, a), (_, b)| {
@@ -218,7 +218,7 @@ impl SingleLabel {
         all
     }
 
-    /// The most frequent confusions: the class, the class it was taken for, the number of times.
+    /// Returns the most frequent confusions: the class, the class it was taken for, the number of times.
     pub fn confusions(&self, most: usize) -> Vec<(usize, usize, usize)> {
         let mut all: Vec<_> = self
             .confusions

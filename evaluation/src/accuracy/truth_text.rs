@@ -41,7 +41,7 @@ const LONGEST_CLASS: usize = 4 * 4096;
 /// The classes of an image in a file, each with its line.
 pub type Entry = Vec<(usize, String)>;
 
-/// The beginning of a line that nobody wrote by hand.
+/// Returns the beginning of a line that nobody wrote by hand.
 fn shortened(line: &str) -> String {
     const MOST: usize = 200;
     match line.char_indices().nth(MOST) {
@@ -50,8 +50,8 @@ fn shortened(line: &str) -> String {
     }
 }
 
-/// Returns the entries of `text` by the image's name, and their form. `requested` names the columns of the image and of the
-/// class.
+/// Returns the entries of `text` by the image's name, and their form. `requested` names the columns of the image and of
+/// the class.
 ///
 /// # Errors
 ///

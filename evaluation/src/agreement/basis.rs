@@ -18,7 +18,7 @@ pub enum Basis {
 }
 
 impl Basis {
-    /// The basis for two outputs.
+    /// Returns the basis for two outputs.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! One image, two answers.
+//! The difference of two answers for one image.
 
 use backend_api::Tensor;
 use image_classification::{Interpretation, Ranked, Scores, ScoresError, Scoring};
@@ -10,7 +10,7 @@ pub const INFORMATIVE: f64 = 1e-4;
 #[derive(Debug, Clone)]
 pub struct Answer {
     scoring: Scoring,
-    /// `None` where the output is not finite.
+    /// `None` if the output is not finite.
     scores: Option<Scores>,
     /// The number of values of the output that are NaN or infinite.
     pub not_finite: usize,
@@ -51,8 +51,7 @@ impl Answer {
         })
     }
 
-    /// Returns whether the classes differ: the ranked values by more than 0.0001 of the largest one, or there is one
-    /// class.
+    /// Returns whether the ranked values differ by more than 0.0001 of the largest one, or there is one class.
     pub fn has_order(&self) -> bool {
         let Some(scores) = self.scores() else {
             return false;
@@ -64,8 +63,8 @@ impl Answer {
         values.len() == 1 || f64::from(high) - f64::from(low) > INFORMATIVE * size
     }
 
-    /// Returns whether all of several probabilities are exactly 0 or 1: a softmax or a sigmoid that saturates hides how
-    /// its inputs differ.
+    /// Returns whether there are several probabilities, and all are exactly 0 or 1. A softmax or a sigmoid that
+    /// saturates hides how its inputs differ.
     pub fn is_saturated(&self) -> bool {
         let is_end = |p: &f64| *p == 0.0 || *p == 1.0;
         self.scoring.is_probability()
@@ -74,7 +73,7 @@ impl Answer {
             })
     }
 
-    /// The scores, if the output is finite.
+    /// Returns the scores, if the output is finite.
     pub fn scores(&self) -> Option<&Scores> {
         self.scores.as_ref()
     }
@@ -83,7 +82,7 @@ impl Answer {
 /// The difference of one image's answer from the reference's.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Difference {
-    /// Both are finite.
+    /// Both outputs are finite.
     Finite(Values),
     /// The number of NaN and infinities in the two outputs, which cannot be ranked.
     NotFinite {
@@ -94,14 +93,12 @@ pub enum Difference {
     },
 }
 
-/// The numbers. `p` are the reference's scores, `q` the other run's. `x` and `y` are the outputs as they are; less their
-/// mean if a softmax makes the scores of both, which a common number does not change; or the scores if one output holds
-/// logits and the other probabilities. All sums are over classes, in double precision.
+/// The numbers of a difference. `p` are the reference's scores, `q` the other run's. `x` and `y` are the outputs as
+/// they are, with two exceptions. If a softmax makes the scores of both, the mean of each output is subtracted, because
+/// a softmax does not depend on it. If one output holds logits and the other probabilities, `x` and `y` are the scores.
+/// All sums are over classes, in double precision.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "what is counted are yes and no"
-)]
+#[allow(clippy::struct_excessive_bools, reason = "reports count each of them")]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Values {
     /// The best class is the same.
@@ -138,7 +135,7 @@ pub struct Values {
 }
 
 impl Values {
-    /// The share of the k best classes that both have.
+    /// Returns the share of the k best classes that both have.
     pub fn overlap(&self) -> f64 {
         self.shared as f64 / self.of as f64
     }
@@ -291,7 +288,7 @@ impl Difference {
     }
 }
 
-/// The largest |x|, of the outputs less their mean where a softmax makes the scores.
+/// Returns the largest |x|. If a softmax makes the scores, the mean of the outputs is subtracted first.
 fn largest(outputs: &[f32], scoring: Scoring) -> f64 {
     let mean = if scoring.is_of_softmax() {
         let sum: f64 = outputs.iter().map(|&value| f64::from(value)).sum();
@@ -304,8 +301,9 @@ fn largest(outputs: &[f32], scoring: Scoring) -> f64 {
     })
 }
 
-/// 1 − x·y / (‖x‖ ‖y‖), as (‖x − y‖² − (‖x‖ − ‖y‖)²) / (2 ‖x‖ ‖y‖), from the norms, ‖x‖² − ‖y‖² and ‖x − y‖². Zero
-/// differs from zero by 0, and from any other vector by 1.
+/// Returns 1 − x·y / (‖x‖ ‖y‖), from the norms, ‖x‖² − ‖y‖² and ‖x − y‖². It is computed as
+/// (‖x − y‖² − (‖x‖ − ‖y‖)²) / (2 ‖x‖ ‖y‖). Two zero vectors have the distance 0; a zero vector and another one have the
+/// distance 1.
 fn cosine_distance(x: f64, y: f64, xx_minus_yy: f64, dd: f64) -> f64 {
     if dd == 0.0 {
         return 0.0;
@@ -317,14 +315,15 @@ fn cosine_distance(x: f64, y: f64, xx_minus_yy: f64, dd: f64) -> f64 {
     ((dd - longer_by * longer_by) / (2.0 * x * y)).max(0.0)
 }
 
-/// Σ p ln(p / q) − p + q.
+/// Returns Σ p ln(p / q) − p + q.
 fn divergence(p: &[f64], q: &[f64]) -> f64 {
     let least = f64::from(f32::MIN_POSITIVE);
     let terms = p.iter().zip(q).map(|(&p, &q)| {
         let q = q.max(least);
         if p > 0.0 {
-            // p ln(p / q) − p + q = q ((1 + d) ln(1 + d) − d) with d = p / q − 1. For small d the power series of it,
-            // Σ (−d)ⁿ / (n (n − 1)) from n = 2: the terms of the formula would cancel.
+            // p ln(p / q) − p + q = q ((1 + d) ln(1 + d) − d) with d = p / q − 1. The terms of this formula cancel for
+            // small d. The power series of its second factor, Σ (−d)ⁿ / (n (n − 1)) from n = 2, does not have this
+            // problem.
             let d = (p - q) / q;
             if d.abs() < 1e-2 {
                 let term = |n: i32| (-d).powi(n) / f64::from(n * (n - 1));
@@ -339,7 +338,7 @@ fn divergence(p: &[f64], q: &[f64]) -> f64 {
     terms.sum::<f64>().max(0.0)
 }
 
-/// 0 / 0 counts as 0.
+/// Divides; 0 / 0 counts as 0.
 fn ratio(a: f64, b: f64) -> f64 {
     if a == 0.0 { 0.0 } else { a / b }
 }

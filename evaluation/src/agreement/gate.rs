@@ -44,7 +44,7 @@ impl Gate {
     /// The name of the gate on the drop of accuracy against the reference.
     pub const MAX_DROP: &str = "max-drop";
 
-    /// A gate without a remark.
+    /// Returns a gate without a remark.
     pub fn new(name: &'static str, passed: bool, found: String) -> Self {
         Self {
             name,
@@ -54,7 +54,7 @@ impl Gate {
         }
     }
 
-    /// The gate of a share of images: the share itself decides, for any number of images. The remark
+    /// Returns the gate of a share of images: the share itself decides, for any number of images. The remark
     /// warns that a passed share may still be chance.
     pub fn of_share(name: &'static str, what: &str, rate: Rate, least: Share) -> Self {
         let passed = least.is_reached(rate.count, rate.of);

@@ -24,8 +24,8 @@ pub enum ToleranceName {
 }
 
 impl ToleranceName {
-    /// The tolerance for a precision as engines name it; for `f32+bf16`, the tolerance of the coarsest part. Others
-    /// (`unknown`) are compared as f32, the strictest.
+    /// Returns the tolerance for a precision as engines name it; for `f32+bf16`, the tolerance of the coarsest part.
+    /// Others (`unknown`) are compared as f32, the strictest.
     pub fn of_precision(precision: &str) -> Self {
         let part = |part: &str| match part {
             "f16" => Self::F16,
@@ -64,8 +64,8 @@ pub struct Tolerance {
     /// Outputs that are as close as this share of the largest one tie, and probabilities that are as close as ten
     /// times this share of the larger of the two.
     pub tie: f64,
-    /// Two best classes that are as close as this in both answers count as the same in the share of images with the same
-    /// best class: their probabilities, and their outputs as a share of the largest one. 0 for `f32`.
+    /// Two best classes that are as close as this in both answers count as the same in the share of images with the
+    /// same best class: their probabilities, and their outputs as a share of the largest one. 0 for `f32`.
     pub best_tie: f64,
     /// The share of images with the same best class.
     #[cfg_attr(feature = "schemars", schemars(with = "Option<f64>"))]
@@ -85,12 +85,12 @@ impl Tolerance {
     /// The tolerance of quantized models.
     pub const INT8: Self = Self::named(ToleranceName::Int8);
 
-    /// The tolerance called `name`.
+    /// Returns the tolerance called `name`.
     ///
     /// The limits of `f32` are six times what engines were measured to differ by over 1,000 images of three models
-    /// (|Δp| 8.6e-6, logits 1.5e-5), those of `f16` twice the differences by weights stored in f16 (0.022 and 0.023). The limits
-    /// of `bf16` are above the worst of 1,000 images of three models (0.24 and 0.29). Its ties, and `int8`, are
-    /// conventions. A model's own limits may be stricter. `docs/compare.md` has the measurements.
+    /// (|Δp| 8.6e-6, logits 1.5e-5), those of `f16` twice the differences by weights stored in f16 (0.022 and 0.023).
+    /// The limits of `bf16` are above the worst of 1,000 images of three models (0.24 and 0.29). Its ties, and `int8`,
+    /// are conventions. A model's own limits may be stricter. `docs/compare.md` has the measurements.
     pub const fn named(name: ToleranceName) -> Self {
         let (max_delta, max_relative_error, tie, min_top1) = match name {
             // The order gate covers it, and allows two best classes to tie.
@@ -124,7 +124,7 @@ impl Tolerance {
         }
     }
 
-    /// By how much of its largest value a node's output may differ before it counts as another.
+    /// Returns the largest difference of a node's output that still counts as equal, as a share of its largest value.
     pub const fn of_node(name: ToleranceName) -> f64 {
         match name {
             ToleranceName::F32 => 1e-4,
@@ -136,7 +136,7 @@ impl Tolerance {
 }
 
 impl fmt::Display for Tolerance {
-    /// `f32: |Δp| ≤ 0.0001, same order except for ties`.
+    /// Describes the tolerance: `f32: |Δp| ≤ 0.0001, same order except for ties`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,

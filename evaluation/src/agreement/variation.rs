@@ -32,8 +32,8 @@ impl Variation {
         self.with_order += usize::from(answer.has_order());
     }
 
-    /// The largest change of a value from image to image, as a share of the largest value; `None` for fewer than two
-    /// answers.
+    /// Returns the largest change of a value from image to image, as a share of the largest value; `None` for fewer
+    /// than two answers.
     fn spread(&self) -> Option<f64> {
         let change = |[low, high]: &[f32; 2]| f64::from(*high) - f64::from(*low);
         let size = |[low, high]: &[f32; 2]| f64::from(low.abs().max(high.abs()));
@@ -49,8 +49,8 @@ impl Variation {
         self.with_order > 0 && self.spread().is_some_and(|spread| spread > INFORMATIVE)
     }
 
-    /// The variation that a pair is judged by: the reference's, or another run's if only that has several answers. A
-    /// recorded run has none for the made-up image.
+    /// Returns the variation that a pair is judged by: the reference's, or another run's if only that has several
+    /// answers. A recorded run has none for the made-up image.
     pub fn of_pair(all: &[Self], reference: usize, run: usize) -> &Self {
         let known = |variation: &&Self| variation.answers > 1;
         let both = [&all[reference], &all[run]];

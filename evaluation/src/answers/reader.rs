@@ -21,13 +21,15 @@ pub struct StoredAnswers {
 }
 
 impl StoredAnswers {
-    /// Returns whether the runs are those of `other`, on whatever machines.
+    /// Returns whether the runs are those of `other`, on whatever machines. Kernels differ in the isolation that they
+    /// have, which changes no answer.
     pub fn has_runs_of(&self, other: &Self) -> bool {
         let same = |(one, other): (&RunEntry, &RunEntry)| {
             let info = match (&one.info, &other.info) {
                 (Ok(one), Ok(other)) => {
                     let mut info = one.clone();
                     info.machine = other.machine.clone();
+                    info.isolation.clone_from(&other.isolation);
                     info == *other
                 }
                 (one, other) => one == other,

@@ -21,7 +21,7 @@ pub struct StoredRuns {
 }
 
 impl StoredRuns {
-    /// The answers of `runs`.
+    /// Returns the answers of `runs`.
     pub fn new(runs: Vec<Run>) -> Self {
         Self {
             runs: Runs::new(runs),
@@ -144,8 +144,8 @@ impl<A: Stream<Item = NamedAnswer>> RunningRuns<A> {
         Some(InferredImage { image, note })
     }
 
-    /// Returns the outputs of the runs for the artificial image, each with the place of its run. A comparison needs them
-    /// if all images have one content. There are none if the images of these answers already differ.
+    /// Returns the outputs of the runs for the artificial image, each with the place of its run. A comparison needs
+    /// them if all images have one content. There are none if the images of these answers already differ.
     pub async fn artificial(mut self) -> Vec<(usize, Tensor)> {
         if self.duplicates.contents() != 1 {
             return Vec::new();

@@ -4,199 +4,53 @@
 //! order of its strength: equal weights, equal wiring, equal names, then the neighbours. A node without evidence has no
 //! counterpart.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use model_file::onnx::{Attribute, Model, Node, Tensor};
-use prost::Message as _;
+use model_file::onnx::Model;
 use prost::bytes::Bytes;
 
 use super::integers;
+use super::wiring::{Source, Wiring, commutes, wired};
 
-/// The source of a value that is not a weight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Source {
-    /// The model's input.
-    Input,
-    /// An output of a node.
-    Node(usize, usize),
+/// The counterparts of nodes.
+pub struct Correspondence {
+    /// For each node of the first model its counterpart in the second.
+    pub counterparts: Vec<Option<usize>>,
+    /// Maps each part to its whole, in both models. Parts are the `Cast` and `Mul` behind integer sums, a separate bias, and
+    /// the nodes that compute their constants.
+    pub parts: [BTreeMap<usize, usize>; 2],
 }
 
-/// A model as far as it matters here.
-struct Wiring<'a> {
-    nodes: &'a [Node],
-    /// For each node the sources of its inputs, in order, without constants. Nodes that only convert are looked
-    /// through.
-    sources: Vec<Vec<Source>>,
-    /// For each node the nodes that compute its inputs, by position, including constants.
-    makers: Vec<Vec<Option<usize>>>,
-    /// For each node the nodes that read from it, converting ones looked through.
-    readers: Vec<Vec<usize>>,
-    /// For each node a hash of its operator, attributes and weights, and whether there are weights that identify nodes.
-    signatures: Vec<(u64, bool)>,
-    /// The node that makes the output, converting ones looked through.
-    end: Option<usize>,
-}
-
-/// Operators that change no value, or only its type.
-fn converts(node: &Node) -> bool {
-    node.is_onnx()
-        && matches!(
-            node.operator().as_ref(),
-            "Identity" | "Dropout" | "Cast" | "CastLike" | "QuantizeLinear" | "DequantizeLinear"
-        )
-}
-
-/// Commutative operators.
-fn commutes(node: &Node) -> bool {
-    matches!(
-        integers::operator(node).as_ref(),
-        "Add" | "Mul" | "Sum" | "Max" | "Min"
-    )
-}
-
-impl<'a> Wiring<'a> {
-    fn new(model: &'a Model) -> Self {
-        let nodes = model.nodes();
-        let constants = constants(model);
-        // Where each value comes from; `None` for constants.
-        let mut from: HashMap<&Bytes, Option<Source>> = HashMap::new();
-        for input in model.graph.iter().flat_map(|graph| &graph.input) {
-            if let Some(name) = input
-                .name
-                .as_ref()
-                .filter(|name| !constants.contains_key(name))
-            {
-                from.insert(name, Some(Source::Input));
-            }
-        }
-        let makers_of = model.makers();
-        let mut sources: Vec<Vec<Source>> = Vec::new();
-        let mut readers = vec![Vec::new(); nodes.len()];
-        for (index, node) in nodes.iter().enumerate() {
-            let mut own: Vec<Source> = node
-                .reads()
-                .into_iter()
-                .filter_map(|value| from.get(value).copied().flatten())
-                .collect();
-            if converts(node) {
-                // The value itself; scales and zero points do not count.
-                own.truncate(1);
-            }
-            for source in &own {
-                if let Source::Node(maker, _) = source {
-                    readers[*maker].push(index);
-                }
-            }
-            if commutes(node) {
-                own.sort_unstable();
-            }
-            let constant = node.operator() == "Constant" || converts(node) && own.is_empty();
-            for (place, output) in node.output.iter().enumerate() {
-                let source = match own.first() {
-                    _ if constant => None,
-                    Some(source) if converts(node) && place == 0 => Some(*source),
-                    _ => Some(Source::Node(index, place)),
-                };
-                from.insert(output, source);
-            }
-            sources.push(own);
-        }
-        let maker = |value: &Bytes| makers_of.get(value).map(|(node, _)| *node);
-        let end = model.output().and_then(|output| from.get(output).copied());
-        Self {
-            nodes,
-            makers: nodes
-                .iter()
-                .map(|node| node.reads().into_iter().map(maker).collect())
-                .collect(),
-            signatures: nodes
-                .iter()
-                .map(|node| signature(node, &constants))
-                .collect(),
-            end: match end.flatten() {
-                Some(Source::Node(node, _)) => Some(node),
-                _ => None,
-            },
-            sources,
-            readers,
-        }
+impl Correspondence {
+    /// Returns the whole of a part; the node itself if it is no part.
+    pub fn whole(&self, side: usize, node: usize) -> usize {
+        self.parts[side].get(&node).copied().unwrap_or(node)
     }
 
-    /// The operator and its domain. One on integers is the one that it stands for.
-    fn operator(&self, node: usize) -> (&[u8], &[u8]) {
-        let node = &self.nodes[node];
-        if let Some(float) = integers::float_operator(node) {
-            return (float.as_bytes(), &[]);
-        }
-        // ONNX's own domain has two names.
-        let domain = node.domain.as_deref().filter(|_| !node.is_onnx());
-        (
-            node.op_type.as_deref().unwrap_or_default(),
-            domain.unwrap_or_default(),
-        )
-    }
-
-    fn same_name(&self, node: usize, other: &Self, its: usize) -> bool {
-        let (one, other) = (&self.nodes[node].output, &other.nodes[its].output);
-        one.iter()
-            .zip(other)
-            .any(|(one, other)| !one.is_empty() && one == other)
+    /// Maps each whole to its last part, which makes its value.
+    pub fn last_parts(&self, side: usize) -> HashMap<usize, usize> {
+        // The nodes are in topological order.
+        let parts = self.parts[side].iter();
+        parts.map(|(part, whole)| (*whole, *part)).collect()
     }
 }
 
-/// The constant tensors of the main graph: initializers.
-fn constants(model: &Model) -> HashMap<&Bytes, &Tensor> {
-    let tensors = model.graph.iter().flat_map(|graph| &graph.initializer);
-    tensors
-        .filter_map(|tensor| Some((tensor.name.as_ref()?, tensor)))
-        .collect()
-}
-
-/// The least number of weights that are equal in one node alone, and not by chance.
-const DISTINCTIVE_WEIGHTS: i64 = 8;
-
-/// Returns a hash of operator, attributes and weights, and true if there are weights that identify nodes.
-fn signature(node: &Node, constants: &HashMap<&Bytes, &Tensor>) -> (u64, bool) {
-    let mut hasher = DefaultHasher::new();
-    let mut is_distinctive = false;
-    node.op_type.hash(&mut hasher);
-    node.output.len().hash(&mut hasher);
-    let mut attributes: Vec<Vec<u8>> = node
-        .attribute
-        .iter()
-        .map(Attribute::encode_to_vec)
-        .collect();
-    attributes.sort();
-    attributes.hash(&mut hasher);
-    for input in &node.input {
-        if let Some(tensor) = constants.get(input) {
-            let tensor = Tensor {
-                name: None,
-                doc_string: None,
-                ..(*tensor).clone()
-            };
-            let elements = tensor
-                .dims
-                .iter()
-                .fold(1_i64, |product, size| product.saturating_mul(*size));
-            // Tensors in other files are not compared.
-            is_distinctive |= tensor.external_data.is_empty() && elements >= DISTINCTIVE_WEIGHTS;
-            tensor.encode_to_vec().hash(&mut hasher);
-        }
-    }
-    (hasher.finish(), is_distinctive)
-}
-
-/// For each node of `one` its counterpart in `other`.
-pub fn correspondence(one: &Model, other: &Model) -> Vec<Option<usize>> {
-    if one.nodes() == other.nodes() {
-        return (0..one.nodes().len()).map(Some).collect();
-    }
+/// Returns for each node of `one` its counterpart in `other`.
+pub fn correspondence(one: &Model, other: &Model) -> Correspondence {
+    let is_same = one.nodes() == other.nodes();
     let (one, other) = (Wiring::new(one), Wiring::new(other));
+    let parts = [one.parts.clone(), other.parts.clone()];
+    if is_same {
+        return Correspondence {
+            counterparts: (0..one.nodes.len()).map(Some).collect(),
+            parts,
+        };
+    }
     let mut matching = Matching {
         to: vec![None; one.nodes.len()],
         back: vec![None; other.nodes.len()],
+        ends: HashMap::new(),
+        parts,
         one: &one,
         other: &other,
     };
@@ -208,7 +62,7 @@ pub fn correspondence(one: &Model, other: &Model) -> Vec<Option<usize>> {
         matching.by_readers();
         matching.by_neighbours();
         if matching.count() == before {
-            return matching.to;
+            return matching.conclude();
         }
     }
 }
@@ -219,6 +73,11 @@ struct Matching<'a> {
     to: Vec<Option<usize>>,
     /// The same the other way round.
     back: Vec<Option<usize>>,
+    /// Maps a node to the node of the other model that makes the same value, if that is not its counterpart. One of the two
+    /// adds a separate bias.
+    ends: HashMap<usize, usize>,
+    /// Maps each part to its whole, in both models.
+    parts: [BTreeMap<usize, usize>; 2],
 }
 
 impl Matching<'_> {
@@ -229,10 +88,47 @@ impl Matching<'_> {
     fn join(&mut self, node: usize, its: usize) {
         self.to[node] = Some(its);
         self.back[its] = Some(node);
+        if let Some(bias) = self.one.bias(node, self.other, its)
+            && self.to[bias].is_none()
+        {
+            self.parts[0].insert(bias, node);
+            self.ends.insert(bias, its);
+        } else if let Some(bias) = self.other.bias(its, self.one, node)
+            && self.back[bias].is_none()
+        {
+            self.parts[1].insert(bias, its);
+            self.ends.insert(node, bias);
+        }
     }
 
     fn are_free(&self, node: usize, its: usize) -> bool {
-        self.to[node].is_none() && self.back[its].is_none()
+        self.is_free(node) && self.is_other_free(its)
+    }
+
+    fn is_free(&self, node: usize) -> bool {
+        self.to[node].is_none() && !self.parts[0].contains_key(&node)
+    }
+
+    fn is_other_free(&self, its: usize) -> bool {
+        self.back[its].is_none() && !self.parts[1].contains_key(&its)
+    }
+
+    /// Adds to the parts what computes their constants.
+    fn conclude(mut self) -> Correspondence {
+        for (side, wiring) in [self.one, self.other].into_iter().enumerate() {
+            for (part, whole) in self.parts[side].clone() {
+                for maker in wiring.makers_of_constants(part) {
+                    let joined = [&self.to, &self.back][side][maker];
+                    if joined.is_none() {
+                        self.parts[side].entry(maker).or_insert(whole);
+                    }
+                }
+            }
+        }
+        Correspondence {
+            counterparts: self.to,
+            parts: self.parts,
+        }
     }
 
     /// Joins two nodes if both are free, compute the same, and do not conflict.
@@ -248,12 +144,15 @@ impl Matching<'_> {
     fn source(&self, source: Source) -> Option<Source> {
         match source {
             Source::Input => Some(Source::Input),
-            Source::Node(maker, place) => Some(Source::Node(self.to[maker]?, place)),
+            Source::Node(maker, place) => {
+                let end = self.ends.get(&maker).copied();
+                Some(Source::Node(end.or(self.to[maker])?, place))
+            }
         }
     }
 
-    /// The sources of `node`, as the other model has them; `None` while one of them has no counterpart, or if it reads
-    /// nothing.
+    /// Returns the sources of `node`, as the other model has them; `None` while one of them has no counterpart, or if
+    /// it reads nothing.
     fn sources(&self, node: usize) -> Option<Vec<Source>> {
         let sources = self.one.sources[node]
             .iter()
@@ -275,7 +174,7 @@ impl Matching<'_> {
         let (its_known, its_open): (Vec<Source>, Vec<Source>) =
             others.iter().partition(|source| match source {
                 Source::Input => true,
-                Source::Node(maker, _) => self.back[*maker].is_some(),
+                Source::Node(maker, _) => !self.is_other_free(*maker),
             });
         let missing = known
             .iter()
@@ -301,9 +200,14 @@ impl Matching<'_> {
             found
         };
         let (ones, others) = (unique(self.one), unique(self.other));
-        for (signature, node) in ones {
-            if let (Some(node), Some(Some(its))) = (node, others.get(&signature)) {
-                self.join(node, *its);
+        let pairs = ones.iter().filter_map(|(signature, node)| {
+            let its = others.get(signature).copied();
+            Some(((*node)?, its.flatten()?))
+        });
+        // In the order of the nodes: a product comes before its bias, which then is a part of it.
+        for (node, its) in pairs.collect::<BTreeMap<_, _>>() {
+            if self.are_free(node, its) {
+                self.join(node, its);
             }
         }
     }
@@ -315,7 +219,7 @@ impl Matching<'_> {
         let ones = wired(one);
         let mut shared = HashSet::new();
         for node in 0..one.nodes.len() {
-            if self.to[node].is_some() {
+            if !self.is_free(node) {
                 continue;
             }
             let Some(sources) = self.sources(node) else {
@@ -350,9 +254,9 @@ impl Matching<'_> {
                 }
             }
         }
-        let ones = ones.iter().filter(|node| self.to[**node].is_none());
+        let ones = ones.iter().filter(|node| self.is_free(**node));
         let ones: Vec<usize> = ones.copied().collect();
-        let others = others.iter().filter(|its| self.back[**its].is_none());
+        let others = others.iter().filter(|its| self.is_other_free(**its));
         let others: Vec<usize> = others.copied().collect();
         if ones.len() == others.len() {
             for (node, its) in ones.into_iter().zip(others) {
@@ -365,11 +269,13 @@ impl Matching<'_> {
     fn by_name(&mut self) {
         let (mut values, mut names) = (HashMap::new(), HashMap::new());
         for (its, node) in self.other.nodes.iter().enumerate() {
-            values.extend(node.output.iter().flat_map(spellings).map(|it| (it, its)));
+            let outputs = self.other.outputs(its).flat_map(spellings);
+            values.extend(outputs.map(|it| (it, its)));
             names.extend(node.name.iter().flat_map(spellings).map(|it| (it, its)));
         }
         for (index, node) in self.one.nodes.iter().enumerate() {
-            let outputs = node.output.iter().filter(|output| !output.is_empty());
+            let outputs = self.one.outputs(index);
+            let outputs = outputs.filter(|output| !output.is_empty());
             let mut outputs = outputs.flat_map(spellings);
             let made = outputs.find_map(|output| values.get(&output));
             let name = node.name.iter().filter(|name| !name.is_empty());
@@ -416,14 +322,14 @@ impl Matching<'_> {
             others.entry(sources).or_default().push(its);
         }
         for node in 0..one.nodes.len() {
-            let Some(sources) = self.sources(node).filter(|_| self.to[node].is_none()) else {
+            let Some(sources) = self.sources(node).filter(|_| self.is_free(node)) else {
                 continue;
             };
             let between = |its: &usize| {
                 let is_read = one.readers[node].iter().any(|reader| {
                     self.to[*reader].is_some_and(|reader| other.readers[*its].contains(&reader))
                 });
-                self.back[*its].is_none()
+                self.is_other_free(*its)
                     && (is_read || one.end == Some(node) && other.end == Some(*its))
             };
             let reading = others
@@ -444,20 +350,10 @@ fn spellings(name: &Bytes) -> impl Iterator<Item = Bytes> + use<> {
         .flatten()
 }
 
-/// The nodes by operator and inputs.
-fn wired<'a>(wiring: &'a Wiring<'_>) -> HashMap<((&'a [u8], &'a [u8]), &'a [Source]), Vec<usize>> {
-    let mut found: HashMap<_, Vec<usize>> = HashMap::new();
-    for node in 0..wiring.nodes.len() {
-        let key = (wiring.operator(node), wiring.sources[node].as_slice());
-        found.entry(key).or_default().push(node);
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model_file::onnx::{Graph, ValueInfo};
+    use model_file::onnx::{Graph, Node, Tensor, ValueInfo};
 
     fn node(operator: &'static str, inputs: &[&str], output: &str) -> Node {
         Node {
@@ -516,7 +412,7 @@ mod tests {
             ],
             &[],
         );
-        let found = correspondence(&one, &other);
+        let found = correspondence(&one, &other).counterparts;
         assert_eq!(found, [Some(0), Some(2), Some(1), Some(3)]);
     }
 
@@ -540,7 +436,10 @@ mod tests {
             ],
             &[("v", 1), ("w", 2)],
         );
-        assert_eq!(correspondence(&one, &other), [Some(1), Some(2), Some(3)]);
+        assert_eq!(
+            correspondence(&one, &other).counterparts,
+            [Some(1), Some(2), Some(3)]
+        );
     }
 
     #[test]
@@ -563,9 +462,12 @@ mod tests {
             ],
             &[("v", 1), ("w", 2), ("k", 3)],
         );
-        assert_eq!(correspondence(&one, &other), [Some(0), Some(2), Some(4)]);
         assert_eq!(
-            correspondence(&other, &one),
+            correspondence(&one, &other).counterparts,
+            [Some(0), Some(2), Some(4)]
+        );
+        assert_eq!(
+            correspondence(&other, &one).counterparts,
             [Some(0), None, Some(1), None, Some(2)]
         );
     }
@@ -591,7 +493,10 @@ mod tests {
             ],
             &[("v", 1), ("w", 3), ("s", 9)],
         );
-        assert_eq!(correspondence(&one, &other), [Some(2), None, None]);
+        assert_eq!(
+            correspondence(&one, &other).counterparts,
+            [Some(2), None, None]
+        );
         // Equal weights identify the second convolution and the nodes before it.
         let other = model(
             vec![
@@ -601,7 +506,87 @@ mod tests {
             ],
             &[("v", 1), ("w", 2)],
         );
-        assert_eq!(correspondence(&one, &other), [Some(0), Some(1), Some(2)]);
+        assert_eq!(
+            correspondence(&one, &other).counterparts,
+            [Some(0), Some(1), Some(2)]
+        );
+    }
+
+    #[test]
+    fn a_bias_may_be_a_node_of_its_own() {
+        let one = model(
+            vec![
+                node("Conv", &["x", "v", "b"], "a"),
+                // Not the bias.
+                node("Add", &["a", "three"], "d"),
+                node("Relu", &["d"], "e"),
+                node("Gemm", &["e", "w", "c"], "f"),
+            ],
+            &[("v", 1), ("b", 2), ("three", 3), ("w", 4), ("c", 5)],
+        );
+        let other = model(
+            vec![
+                node("DynamicQuantizeLinear", &["x"], "q"),
+                node("ConvInteger", &["q", "V"], "1"),
+                node("Cast", &["1"], "2"),
+                node("Mul", &["2", "s"], "3"),
+                node("Reshape", &["B", "shape"], "4"),
+                node("Add", &["4", "3"], "5"),
+                node("Add", &["5", "three"], "6"),
+                node("Relu", &["6"], "7"),
+                node("MatMulInteger", &["7", "W"], "8"),
+                node("Cast", &["8"], "9"),
+                node("Mul", &["9", "s"], "10"),
+                node("Add", &["10", "C"], "11"),
+            ],
+            &[
+                ("V", 6),
+                ("s", 7),
+                ("B", 8),
+                ("shape", 9),
+                ("three", 10),
+                ("W", 11),
+                ("C", 12),
+            ],
+        );
+        let found = correspondence(&one, &other);
+        assert_eq!(found.counterparts, [Some(1), Some(6), Some(7), Some(8)]);
+        let parts = BTreeMap::from([(2, 1), (3, 1), (4, 1), (5, 1), (9, 8), (10, 8), (11, 8)]);
+        assert_eq!(found.parts, [BTreeMap::new(), parts.clone()]);
+        let found = correspondence(&other, &one);
+        let wholes = [(1, 0), (6, 1), (7, 2), (8, 3)];
+        let matched = found.counterparts.iter().enumerate();
+        let matched = matched.filter_map(|(node, its)| Some((node, (*its)?)));
+        assert_eq!(matched.collect::<Vec<_>>(), wholes);
+        assert_eq!(found.parts, [parts, BTreeMap::new()]);
+    }
+
+    #[test]
+    fn a_part_has_no_counterpart() {
+        let weights = [("v", 1), ("b", 2), ("c", 3)];
+        let one = model(
+            vec![
+                node("Conv", &["x", "v"], "a"),
+                node("Add", &["a", "b"], "d"),
+            ],
+            &weights,
+        );
+        // The same weights, and a computed bias inside the `Conv`.
+        let other = model(
+            vec![
+                node("Neg", &["c"], "1"),
+                node("Conv", &["x", "v", "1"], "2"),
+                node("Add", &["2", "b"], "3"),
+            ],
+            &weights,
+        );
+        let bias = BTreeMap::from([(1, 0)]);
+        // Hash maps have another order each time.
+        for _ in 0..8 {
+            let found = correspondence(&one, &other);
+            assert_eq!(found.counterparts, [Some(1), None]);
+            assert_eq!(found.parts, [bias.clone(), BTreeMap::new()]);
+        }
     }
 
     #[test]
@@ -618,6 +603,6 @@ mod tests {
             ],
             &[],
         );
-        assert_eq!(correspondence(&one, &other), [None, None]);
+        assert_eq!(correspondence(&one, &other).counterparts, [None, None]);
     }
 }

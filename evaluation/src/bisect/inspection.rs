@@ -8,7 +8,9 @@ use model_file::expose::{Encoding, Exposure, Shown, What};
 use model_file::onnx::{self, Node};
 use prost::bytes::Bytes;
 
+use super::correspondence::Correspondence;
 use super::difference::Apart;
+use super::noise;
 use super::quantized::Quantized;
 use super::result::{Bisection, LookedAt, Unknown};
 use super::search::{Look, Search};
@@ -57,23 +59,22 @@ pub struct Inspection<'a> {
 impl<'a> Inspection<'a> {
     pub fn new(
         sides: &'a [Side<'a>; 2],
-        counterparts: Vec<Option<usize>>,
+        correspondence: Correspondence,
         own: [&'a [f32]; 2],
         limit: f64,
-        quantized: Option<&[Quantized; 2]>,
+        quantized: &[Quantized; 2],
         directory: &'a Path,
     ) -> Self {
         let used = sides[0].model.used();
-        let nodes = sides[0].model.nodes().iter().zip(&counterparts);
+        let nodes = sides[0].model.nodes().iter();
+        let nodes = nodes.zip(&correspondence.counterparts);
         let values = nodes
             .map(|(node, counterpart)| values(sides, node, *counterpart, &used, quantized))
             .collect();
-        let passed_over = quantized
-            .map(|quantized| Quantized::passed_over(sides, &counterparts, quantized))
-            .unwrap_or_default();
+        let passed_over = Quantized::passed_over(sides, &correspondence, quantized);
         Self {
             sides,
-            counterparts,
+            counterparts: correspondence.counterparts,
             values,
             sizes: None,
             own,
@@ -148,7 +149,8 @@ impl<'a> Inspection<'a> {
         nodes.count().max(1)
     }
 
-    /// Returns Σ (x − y)² / Σ x² of each node's output y and its twin's x. Nodes whose twin the engine rejects have none.
+    /// Returns Σ (x − y)² / Σ x² of each node's output y and its twin's x. Nodes whose twin the engine rejects have
+    /// none.
     pub fn added_noise(
         &mut self,
         twins: &Twins,
@@ -204,6 +206,46 @@ impl<'a> Inspection<'a> {
         Some(pairs.filter_map(noise).collect())
     }
 
+    /// Holds the nodes to the noise that each adds. In a quantized model single values are far away and errors add up,
+    /// whatever its nodes do. The first node that differs is measured again, alone, and its twin with it; all are judged
+    /// by the result.
+    pub fn hold_to_noise(
+        &mut self,
+        search: &mut Search,
+        twins: Option<&Twins>,
+        added: &mut BTreeMap<usize, f64>,
+        most_looks: usize,
+    ) {
+        loop {
+            self.judge(search, added);
+            let first = search.first();
+            let alone = first.and_then(|first| Some(self.looked_at.get(&first)?.1));
+            let Some(first) = first.filter(|_| alone == Some(false) && self.looks < most_looks)
+            else {
+                return;
+            };
+            self.look(&[first], search, most_looks);
+            let twins = twins.filter(|twins| twins.values.contains_key(&first));
+            if let Some(twins) = twins.filter(|_| self.looks < most_looks) {
+                self.looks += 1;
+                added.extend(self.look_at_twins(twins, &[first]).into_iter().flatten());
+            }
+        }
+    }
+
+    /// Judges the nodes that have noise by what they add.
+    fn judge(&mut self, search: &mut Search, added: &BTreeMap<usize, f64>) {
+        let seen = self.looked_at.values().map(|(seen, _)| seen);
+        for node in noise::of_nodes(seen, &self.parents, added) {
+            let differs = node.added.sqrt() > self.limit;
+            if let Some((seen, _)) = self.looked_at.get_mut(&node.index) {
+                seen.differs = differs;
+            }
+            let look = if differs { Look::Differs } else { Look::Same };
+            search.record(node.index, look);
+        }
+    }
+
     pub fn find_doubles(&mut self) {
         let is_double = |values: &Vec<Named>| {
             let mut names = values.iter().flat_map(|named| self.sides.iter().zip(named));
@@ -239,7 +281,7 @@ impl<'a> Inspection<'a> {
         true
     }
 
-    /// The nodes of the next look: as many as its bounds allow.
+    /// Returns the nodes of the next look: as many as its bounds allow.
     fn next(&self, search: &Search) -> Vec<usize> {
         let mut most = match self.sizes {
             _ if self.one_at_a_time => 1,
@@ -329,7 +371,7 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// The nodes as they were seen, and whether the models' outputs still differed.
+    /// Returns the nodes as they were seen, and whether the models' outputs still differed.
     fn try_to_look(&mut self, nodes: &[usize]) -> Result<(Vec<LookedAt>, bool), String> {
         let values: Vec<&[Named]> = nodes
             .iter()
@@ -392,7 +434,7 @@ impl<'a> Inspection<'a> {
         Ok((seen, output_differs))
     }
 
-    /// A node by the output that differs most.
+    /// Returns a node by the output that differs most.
     fn compare(
         &self,
         node: usize,
@@ -529,7 +571,7 @@ fn values(
     node: &Node,
     counterpart: Option<usize>,
     used: &HashSet<&Bytes>,
-    quantized: Option<&[Quantized; 2]>,
+    quantized: &[Quantized; 2],
 ) -> Result<Vec<Named>, String> {
     let Some(counterpart) = counterpart else {
         return Err("it has no counterpart in the other model".to_owned());
@@ -542,10 +584,7 @@ fn values(
         }
         let other = others.get(place).filter(|other| !other.is_empty());
         let other = other.ok_or("its counterpart in the other model has fewer outputs")?;
-        let [output, other] = match quantized {
-            Some(quantized) => Quantized::values(quantized, [output, other]),
-            None => [output, other],
-        };
+        let [output, other] = Quantized::values(quantized, [output, other]);
         let encodings = [sides[0].encoding(output)?, sides[1].encoding(other)?];
         if encodings[0].is_integer() != encodings[1].is_integer() {
             return Err("its counterpart in the other model has another type".to_owned());
@@ -558,10 +597,13 @@ fn values(
     Ok(values)
 }
 
-/// The name of a node, or of its first output.
+/// Returns the name of a node, or of its first output.
 fn title(node: &Node) -> String {
     let name = node.name.as_ref().filter(|name| !name.is_empty());
     name.or_else(|| node.output.iter().find(|output| !output.is_empty()))
         .map(|name| onnx::text(name).into_owned())
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

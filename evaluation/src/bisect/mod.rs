@@ -14,6 +14,7 @@ mod result;
 mod search;
 mod side;
 mod twins;
+mod wiring;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -161,26 +162,33 @@ pub fn bisect(
         return Ok(found);
     }
     sides.iter().try_for_each(check_graph)?;
-    let last = sides[0].last().ok_or(BisectError::NoNodes)?;
-    let its_last = sides[1].last().ok_or(BisectError::NoNodes)?;
-    let counterparts = correspondence(&sides[0].model, &sides[1].model);
-    found.matched = counterparts.iter().flatten().count();
-    let quantized = is_quantized.then(|| Quantized::of_sides(&sides, &counterparts));
-    let twins = quantized
-        .as_ref()
-        .and_then(|quantized| Twins::add(&mut sides, &counterparts, quantized));
+    let correspondence = correspondence(&sides[0].model, &sides[1].model);
+    let last = |side: usize| {
+        let last = sides[side].last().ok_or(BisectError::NoNodes)?;
+        Ok::<_, BisectError>(correspondence.whole(side, last))
+    };
+    let (last, its_last) = (last(0)?, last(1)?);
+    found.matched = correspondence.counterparts.iter().flatten().count();
+    let quantized = Quantized::of_sides(&sides, &correspondence);
+    let twins = if is_quantized {
+        Twins::add(&mut sides, &correspondence, &quantized)
+    } else {
+        None
+    };
     let has_float = sides.iter().any(|side| !twins::is_quantized(side));
     let mut inspection = Inspection::new(
         &sides,
-        counterparts,
+        correspondence,
         own,
         limit,
-        quantized.as_ref(),
+        &quantized,
         options.directory,
     );
     if is_one_engine {
         inspection.find_doubles();
     }
+    // The distance of two quantized models is the error of neither.
+    let has_noise = is_quantized && has_float;
     let mut search = Search::new(inspection.parents.clone(), last);
     for node in 0..found.nodes {
         if inspection.values[node].is_err() {
@@ -198,15 +206,17 @@ pub fn bisect(
     if is_quantized {
         inspection.look_at_all(&mut search, options.looks, progress);
     }
-    let added = match &twins {
+    let mut added = match &twins {
         Some(twins) => inspection.added_noise(twins, options.looks, progress),
         None => BTreeMap::new(),
     };
+    if has_noise {
+        inspection.hold_to_noise(&mut search, twins.as_ref(), &mut added, options.looks);
+    }
     let parents = inspection.parents.clone();
     inspection.conclude(&search, its_last, &mut found);
     if is_quantized {
-        // The distance of two quantized models is the error of neither.
-        found.noise = has_float.then(|| noise::worst(&found.looked_at, &parents, &added));
+        found.noise = has_noise.then(|| noise::worst(&found.looked_at, &parents, &added));
         if options.agree {
             // Every node of a quantized model differs by its steps.
             found.first = None;

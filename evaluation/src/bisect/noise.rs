@@ -27,20 +27,33 @@ pub struct NodeNoise {
     /// The largest noise of its inputs, as Σ (x − y)² / Σ x².
     pub inherited: f64,
     /// The noise that the node adds: that of its output against the float node's on the same inputs. If no such node can be
-    /// run, the noise of its output beyond `inherited`.
+    /// run, the noise of its output beyond `inherited`, or 0.
     pub added: f64,
 }
 
-/// Returns the nodes that add the most noise, the worst first. `parents` has for each node the nodes that it reads from,
-/// `added` the noise that nodes add, where it is known.
+/// Returns the nodes that add the most noise, the worst first. See [`of_nodes`].
 pub(super) fn worst(
     seen: &[LookedAt],
     parents: &[Vec<usize>],
     added: &BTreeMap<usize, f64>,
 ) -> Vec<NodeNoise> {
+    let mut all = of_nodes(seen.iter(), parents, added);
+    all.retain(|node| node.added > 0.0);
+    all.sort_by(|a, b| b.added.total_cmp(&a.added).then(a.index.cmp(&b.index)));
+    all.truncate(MOST_LISTED);
+    all
+}
+
+/// Returns the noise of nodes that have one. `parents` has for each node the nodes that it reads from. `added` has the noise
+/// that nodes add, where a twin measured it.
+pub(super) fn of_nodes<'a>(
+    seen: impl Iterator<Item = &'a LookedAt> + Clone,
+    parents: &[Vec<usize>],
+    added: &BTreeMap<usize, f64>,
+) -> Vec<NodeNoise> {
     let noise =
         |seen: &LookedAt| Some((seen.index, seen.noise.filter(|_| seen.problem.is_none())?));
-    let noises: BTreeMap<usize, f64> = seen.iter().filter_map(noise).collect();
+    let noises: BTreeMap<usize, f64> = seen.clone().filter_map(noise).collect();
     // Through nodes that were not looked at. Parents come before their children.
     let mut passed: Vec<f64> = Vec::with_capacity(parents.len());
     let mut inherited: Vec<f64> = Vec::with_capacity(parents.len());
@@ -55,11 +68,7 @@ pub(super) fn worst(
     let of_node = |seen: &LookedAt| {
         let noise = *noises.get(&seen.index)?;
         let inherited = inherited[seen.index];
-        let own = if added.is_empty() {
-            noise - inherited
-        } else {
-            *added.get(&seen.index)?
-        };
+        let beyond = (noise - inherited).max(0.0);
         Some(NodeNoise {
             index: seen.index,
             run_index: seen.run_index,
@@ -67,14 +76,10 @@ pub(super) fn worst(
             operator: seen.operator.clone(),
             sqnr: -10.0 * noise.log10(),
             inherited,
-            added: own,
+            added: added.get(&seen.index).copied().unwrap_or(beyond),
         })
     };
-    let mut all: Vec<NodeNoise> = seen.iter().filter_map(of_node).collect();
-    all.retain(|node| node.added > 0.0);
-    all.sort_by(|a, b| b.added.total_cmp(&a.added).then(a.index.cmp(&b.index)));
-    all.truncate(MOST_LISTED);
-    all
+    seen.filter_map(of_node).collect()
 }
 
 #[cfg(test)]
@@ -108,12 +113,15 @@ mod tests {
             .enumerate()
             .map(|(i, n)| seen(i, n))
             .collect();
-        let known = BTreeMap::from([(0, 0.001), (3, 0.01), (4, 0.04)]);
+        // 1 has no twin: it adds its noise beyond that of 0.
+        let known = BTreeMap::from([(0, 0.001), (3, 0.02), (4, 0.04)]);
         let of_nodes = |worst: &[NodeNoise]| -> Vec<usize> {
             let nodes = worst.iter().map(|node| node.index);
             nodes.collect()
         };
-        assert_eq!(of_nodes(&worst(&seen, &parents, &known)), [4, 3, 0]);
+        let mixed = worst(&seen, &parents, &known);
+        assert_eq!(of_nodes(&mixed), [4, 3, 1, 0]);
+        assert!((mixed[2].added - 0.01).abs() < 1e-12);
         let worst = worst(&seen, &parents, &BTreeMap::new());
         assert_eq!(of_nodes(&worst), [3, 1, 0]);
         assert!((worst[0].added - 0.1).abs() < 1e-12 && (worst[0].inherited - 0.011).abs() < 1e-12);

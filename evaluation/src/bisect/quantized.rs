@@ -5,7 +5,15 @@ use std::collections::{HashMap, HashSet};
 use model_file::onnx::{Model, Node};
 use prost::bytes::Bytes;
 
+use super::correspondence::Correspondence;
 use super::side::Side;
+
+/// Operators that a quantizer adds between others.
+const QUANTIZERS: [&str; 3] = [
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+];
 
 /// The values of one model that stand for others.
 #[derive(Debug, Default)]
@@ -15,15 +23,23 @@ pub struct Quantized {
     rounded: HashMap<Bytes, Bytes>,
     /// For each value that only an activation without a counterpart reads the activation's output.
     activated: HashMap<Bytes, Bytes>,
+    /// For each value of a node with parts the value that the last of them makes.
+    whole: HashMap<Bytes, Bytes>,
 }
 
 impl Quantized {
-    /// Finds the values of both models. `counterparts` has for each node of the first its node in the second.
-    pub fn of_sides(sides: &[Side<'_>; 2], counterparts: &[Option<usize>]) -> [Self; 2] {
+    /// Finds the values of both models.
+    pub fn of_sides(sides: &[Side<'_>; 2], correspondence: &Correspondence) -> [Self; 2] {
+        let counterparts = &correspondence.counterparts;
         let back: HashSet<usize> = counterparts.iter().flatten().copied().collect();
         let of = |side: usize, is_matched: &dyn Fn(usize) -> bool| {
             let mut found = Self::of(&sides[side].model, is_matched);
             found.rounded.extend(sides[side].real_values());
+            let nodes = sides[side].model.nodes();
+            let value = |node: usize| nodes[node].output.first().cloned();
+            let last_parts = correspondence.last_parts(side).into_iter();
+            let whole = last_parts.filter_map(|(node, last)| Some((value(node)?, value(last)?)));
+            found.whole = whole.collect();
             found
         };
         [
@@ -75,12 +91,13 @@ impl Quantized {
     }
 
     /// Returns the nodes of both models that need no look of their own: activations whose values are compared as those of
-    /// the nodes before them, and quantizers that the other model lacks.
+    /// the nodes before them, parts of other nodes, and quantizers that the other model lacks.
     pub fn passed_over(
         sides: &[Side<'_>; 2],
-        counterparts: &[Option<usize>],
+        correspondence: &Correspondence,
         quantized: &[Self; 2],
     ) -> [HashSet<usize>; 2] {
+        let counterparts = &correspondence.counterparts;
         let matched = [
             (0..counterparts.len())
                 .filter(|node| counterparts[*node].is_some())
@@ -94,8 +111,10 @@ impl Quantized {
         let mut passed = [0, 1].map(|side: usize| {
             let nodes = sides[side].model.nodes().iter().enumerate();
             let only_here = nodes.filter(|(index, _)| !matched[side].contains(index));
-            let quantizers = only_here.filter(|(_, node)| {
-                ["QuantizeLinear", "DequantizeLinear"].contains(&&*node.operator())
+            let quantizers = only_here.filter(|(index, node)| {
+                let is_part = correspondence.parts[side].contains_key(index);
+                let operator = node.operator();
+                is_part || QUANTIZERS.contains(&&*operator)
             });
             quantizers
                 .map(|(index, _)| index)
@@ -126,10 +145,14 @@ impl Quantized {
     /// Returns the values to compare for an output of a node and of its counterpart. A value that is quantized at once has
     /// the error of its steps and its range, and its activation where the quantizer replaces that.
     pub fn values<'v>(sides: &'v [Self; 2], values: [&'v Bytes; 2]) -> [&'v Bytes; 2] {
-        let is_rounded = [0, 1].map(|side: usize| sides[side].rounded.contains_key(values[side]));
+        let whole = [0, 1].map(|side: usize| {
+            let value = values[side];
+            sides[side].whole.get(value).unwrap_or(value)
+        });
+        let is_rounded = [0, 1].map(|side: usize| sides[side].rounded.contains_key(whole[side]));
         [0, 1].map(|side: usize| {
             let own = &sides[side];
-            let mut value = values[side];
+            let mut value = whole[side];
             if is_rounded[1 - side] {
                 value = own.activated.get(value).unwrap_or(value);
             }

@@ -15,7 +15,7 @@ pub struct Bisection {
     pub reference: String,
     /// The name of the other run.
     pub run: String,
-    /// By how much of its largest value a node's output may differ.
+    /// Limit of a node's relative difference. If `noise` is present, limit of √(added noise).
     pub tolerance: f64,
     /// The number of nodes of the reference's model.
     pub nodes: usize,
@@ -76,7 +76,7 @@ pub struct LookedAt {
     /// Σ (x − y)² / Σ x². `None` for integers and for values of which none is above 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise: Option<f64>,
-    /// True if the difference is beyond the limit.
+    /// True if the node is beyond the limit: by its relative difference, or by √(added noise) if `bisect.noise` is present.
     pub differs: bool,
     /// The reason why the node could not be looked at.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -64,7 +64,7 @@ impl Search {
         }
     }
 
-    /// The nodes to look at next, at most `most`; none when the first node that differs is known.
+    /// Returns the nodes to look at next, at most `most`; none when the first node that differs is known.
     ///
     /// The nodes are spread over the candidates while the search can be narrowed down, assuming that a difference
     /// persists downstream. After that, all other nodes before the first one found follow, those that lead to it first,
@@ -91,7 +91,7 @@ impl Search {
         rest
     }
 
-    /// The nodes where the difference would begin if it never vanished, that were not looked at.
+    /// Returns the nodes where the difference would begin if it never vanished, that were not looked at.
     fn open(&self) -> Vec<usize> {
         let end = self.first().unwrap_or(self.last);
         let mut same = Set::new(self.parents.len());
@@ -111,19 +111,21 @@ impl Search {
         self.seen[node] = Some(look);
     }
 
-    /// The first node that differs, as far as is known.
+    /// Returns the first node that differs, as far as is known.
     pub fn first(&self) -> Option<usize> {
         (0..=self.last).find(|node| {
             self.seen[*node] == Some(Look::Differs) && self.ancestors[self.last].contains(*node)
         })
     }
 
-    /// The nodes before the first one that differs, or all, that lead to the output and were not looked at.
+    /// Returns the nodes that lead to the output, come before the first one that differs (if there is one), and were
+    /// not looked at.
     pub fn not_seen(&self) -> Vec<usize> {
         self.before_first(|look| look.is_none())
     }
 
-    /// The same for those that cannot be looked at.
+    /// Returns the nodes that lead to the output, come before the first one that differs (if there is one), and cannot
+    /// be looked at.
     pub fn unknown(&self) -> Vec<usize> {
         self.before_first(|look| look == Some(Look::Unknown))
     }

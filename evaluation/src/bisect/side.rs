@@ -145,27 +145,27 @@ impl<'a> Side<'a> {
         Cow::Owned(model)
     }
 
-    /// The output of the model as it is.
+    /// Returns the output of the model as it is.
     pub fn own_output(&self) -> Result<Tensor, Error> {
         self.infer(self.backend)
     }
 
-    /// The node that makes the model's output.
+    /// Returns the node that makes the model's output.
     pub fn last(&self) -> Option<usize> {
         let makers = self.model.makers();
         makers.get(self.model.output()?).map(|(node, _)| *node)
     }
 
-    /// The form in which a value can be shown, or the reason why it cannot.
+    /// Returns the form in which a value can be shown, or the reason why it cannot.
     pub fn encoding(&self, value: &Bytes) -> Result<Encoding, String> {
         let named = || onnx::text(value).into_owned();
         let element = match self.kinds.get(value) {
-            Some(Kind::Other) => return Err(format!("the value `{}` is not a tensor", named())),
+            Some(Kind::Other) => return Err(format!("the value {:?} is not a tensor", named())),
             Some(Kind::Tensor(element)) => Some(*element),
             None => None,
         };
         Encoding::of(element, self.has_doubles)
-            .ok_or_else(|| format!("the value `{}` has no numbers", named()))
+            .ok_or_else(|| format!("the value {:?} has no numbers", named()))
     }
 
     /// Returns whether a value is known to have 64-bit elements that are not integers.

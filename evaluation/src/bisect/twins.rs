@@ -8,6 +8,7 @@ use model_file::QuantizedNodes;
 use model_file::onnx::{Model, Node, Tensor};
 use prost::bytes::Bytes;
 
+use super::correspondence::Correspondence;
 use super::integers;
 use super::quantized::Quantized;
 use super::side::{Addition, Side};
@@ -27,7 +28,7 @@ impl Twins {
     /// Adds the twins to the side of the quantized model. `None` unless one model is quantized and the other is not.
     pub fn add(
         sides: &mut [Side<'_>; 2],
-        counterparts: &[Option<usize>],
+        correspondence: &Correspondence,
         quantized: &[Quantized; 2],
     ) -> Option<Self> {
         let side = match sides.each_ref().map(is_quantized) {
@@ -40,9 +41,11 @@ impl Twins {
             return None;
         }
         let source = Source::of(&sides[1 - side].model);
+        let makers = sides[side].model.makers();
+        let last_parts = [0, 1].map(|side| correspondence.last_parts(side));
         let mut additions = Vec::new();
         let mut values = BTreeMap::new();
-        for (index, counterpart) in counterparts.iter().enumerate() {
+        for (index, counterpart) in correspondence.counterparts.iter().enumerate() {
             let Some(counterpart) = *counterpart else {
                 continue;
             };
@@ -53,11 +56,22 @@ impl Twins {
             let [Some(one), Some(other)] = pair.map(|node| node.output.first()) else {
                 continue;
             };
+            let places = [index, counterpart];
+            let has_bias = [0, 1].map(|side: usize| {
+                let last = last_parts[side].get(&places[side]);
+                let last = last.map(|last| &sides[side].model.nodes()[*last]);
+                let is_part = last.is_some_and(|last| integers::operator(last) == "Add");
+                is_part || integers::has_bias(pair[side]) == Some(true)
+            });
+            if has_bias[0] != has_bias[1] {
+                continue;
+            }
             let compared = Quantized::values(quantized, [one, other]);
             let twin = source.twin(
                 [pair[1 - side], pair[side]],
                 compared[1 - side],
                 &sides[side],
+                &makers,
             );
             if let Some((name, twin)) = twin {
                 values.insert(index, [name.clone(), compared[side].clone()]);
@@ -96,15 +110,16 @@ impl<'a> Source<'a> {
     }
 
     /// Returns the twin of a float node and its counterpart on the quantized `side`, and the name of its output. `compared`
-    /// is the float model's value: the output of the node, or of the activation behind it that the quantizer folded.
-    /// `None` for nodes that have none.
+    /// is the float model's value: the output of the node, or of the activation or the bias behind it that the quantizer
+    /// folded. `makers` are the nodes of the quantized model. `None` for nodes that have no twin.
     fn twin(
         &self,
         [float, own]: [&Node; 2],
         compared: &Bytes,
         side: &Side<'_>,
+        makers: &HashMap<&Bytes, (usize, usize)>,
     ) -> Option<(Bytes, Addition)> {
-        let is_same = float.operator() == integers::operator(own);
+        let is_same = integers::product(float) == integers::product(own);
         if !is_same || float.bodies().next().is_some() {
             return None;
         }
@@ -117,7 +132,14 @@ impl<'a> Source<'a> {
                 }
                 self.constant(input, &mut twin).or_else(|| {
                     let value = integers::value(own, place)?;
-                    Some(side.real(value, &mut twin))
+                    // A node that is quantized dynamically rounds its inputs itself.
+                    let maker = makers
+                        .get(value)
+                        .map(|(node, _)| &side.model.nodes()[*node]);
+                    match maker.filter(|maker| maker.operator() == "DynamicQuantizeLinear") {
+                        Some(maker) => maker.input.first().cloned(),
+                        None => Some(side.real(value, &mut twin)),
+                    }
                 })
             })
             .collect();
@@ -125,20 +147,17 @@ impl<'a> Source<'a> {
         let output = float.output.first()?;
         if output != compared {
             let activation = &self.nodes[self.makers.get(compared)?.0];
-            let mut inputs = activation.input.iter();
-            if inputs.next() != Some(output) {
+            if !activation.input.contains(output) {
                 return None;
             }
-            let limits: Option<Vec<Bytes>> = inputs
-                .map(|input| {
-                    if input.is_empty() {
-                        Some(Bytes::new())
-                    } else {
-                        self.constant(input, &mut twin)
-                    }
-                })
-                .collect();
-            let inputs = std::iter::once(renamed(output)).chain(limits?).collect();
+            let inputs = activation.input.iter().map(|input| {
+                if input.is_empty() || input == output {
+                    Some(renamed(input))
+                } else {
+                    self.constant(input, &mut twin)
+                }
+            });
+            let inputs = inputs.collect::<Option<_>>()?;
             twin.nodes.push(copy(activation, inputs));
         }
         Some((renamed(compared), twin))

@@ -43,7 +43,7 @@ pub struct ComparisonAccumulator {
 }
 
 impl ComparisonAccumulator {
-    /// A comparison of the `top` best classes of `runs` by `tolerance`, which `tolerance_by` decided.
+    /// Returns a comparison of the `top` best classes of `runs` by `tolerance`, which `tolerance_by` decided.
     pub fn new(
         runs: ComparedRuns,
         tolerance: Tolerance,
@@ -188,7 +188,7 @@ impl ComparisonAccumulator {
         })
     }
 
-    /// The largest group of runs that agree with each other, of three or more runs.
+    /// Returns the largest group of runs that agree with each other, of three or more runs.
     fn majority(&self) -> Option<Majority> {
         let ready: Vec<usize> = self.runs.ready().collect();
         (ready.len() > 2).then(|| {
@@ -210,7 +210,7 @@ impl ComparisonAccumulator {
     }
 }
 
-/// Each ready run with each, the reference first in its own.
+/// Pairs each ready run with each other one. The reference is first in its pairs.
 fn pairs(runs: &ComparedRuns, tolerance: Tolerance) -> Vec<(usize, usize, Pair)> {
     let pair = |one: usize, other: usize| {
         let [a, b] = [one, other].map(|run| runs.interpretation(run).scoring);

@@ -12,7 +12,7 @@ use crate::text::printable;
 #[non_exhaustive]
 pub enum ComparisonError {
     /// No run has the name of the reference.
-    #[error("the reference `{reference}` is not one of the runs: {}", .runs.join(", "))]
+    #[error("the reference {reference:?} is not one of the runs: {}", .runs.join(", "))]
     UnknownReference {
         /// The name.
         reference: String,

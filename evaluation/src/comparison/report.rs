@@ -33,7 +33,7 @@ pub struct ComparedPair {
 }
 
 impl ComparedPair {
-    /// The pair when all images were added.
+    /// Returns the pair when all images were added.
     pub(super) fn new(
         reference: usize,
         run: usize,

@@ -72,13 +72,13 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// A comparison of `candidates` with `reference`.
+    /// Returns a comparison of `candidates` with `reference`.
     pub fn new(reference: Classifier, candidates: impl IntoIterator<Item = Classifier>) -> Self {
         let classifiers = std::iter::once(reference).chain(candidates);
         Self::over(Runs::of_classifiers(classifiers))
     }
 
-    /// A comparison of `runs`, of which some may not be open. The first that is open is the reference, unless
+    /// Returns a comparison of `runs`, of which some may not be open. The first that is open is the reference, unless
     /// [`reference`](Self::reference) names another.
     pub fn of_runs(runs: Vec<Run>) -> Self {
         Self::over(Runs::new(runs))
@@ -100,8 +100,8 @@ impl Comparison {
         self
     }
 
-    /// Sets the limits of differences: a [`Tolerance`](crate::agreement::Tolerance), or the options of one. Default: the
-    /// limits of the coarsest precision in which a classifier computes or its model holds its weights.
+    /// Sets the limits of differences: a [`Tolerance`](crate::agreement::Tolerance), or the options of one. Default:
+    /// the limits of the coarsest precision in which a classifier computes or its model holds its weights.
     #[must_use]
     pub fn tolerance(mut self, tolerance: impl Into<ToleranceOptions>) -> Self {
         self.tolerance = tolerance.into();
@@ -122,7 +122,8 @@ impl Comparison {
         self
     }
 
-    /// Sets the message for images that cannot be prepared, in the failures of the report. The default is the library's.
+    /// Sets the message for images that cannot be prepared, in the failures of the report. The default is the
+    /// library's.
     #[must_use]
     pub fn image_problem(mut self, words: fn(&ImageError) -> Problem) -> Self {
         self.runs.image_problem = words;
@@ -135,8 +136,8 @@ impl Comparison {
     ///
     /// # Errors
     ///
-    /// If the files of a model cannot be read, no run has the name of the reference, or the differences cannot be kept in
-    /// a temporary file.
+    /// If the files of a model cannot be read, no run has the name of the reference, or the differences cannot be kept
+    /// in a temporary file.
     pub async fn run<I>(&self, images: I) -> Result<ComparisonReport, ComparisonError>
     where
         I: IntoIterator<Item: Into<NamedImage>>,
@@ -156,8 +157,8 @@ impl Comparison {
         futures_executor::block_on(self.run(images))
     }
 
-    /// Returns the comparison of the answers for `images`, for a program that records the answers, compares with recorded
-    /// ones, or drives the comparison image by image.
+    /// Returns the comparison of the answers for `images`, for a program that records the answers, compares with
+    /// recorded ones, or drives the comparison image by image.
     pub fn of<I>(&self, images: I) -> ImageComparison<'_, '_, I>
     where
         I: IntoIterator<Item: Into<NamedImage>>,
@@ -210,8 +211,8 @@ where
         }
     }
 
-    /// Compares the answers. Returns the report, and the output of the recording or the error that ended it, if there is a
-    /// recording. The report is complete in either case.
+    /// Compares the answers. Returns the report, and the output of the recording or the error that ended it, if there
+    /// is a recording. The report is complete in either case.
     ///
     /// # Errors
     ///

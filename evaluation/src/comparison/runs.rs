@@ -20,7 +20,7 @@ use crate::text::chain;
 pub struct ComparedRuns {
     entries: Vec<RunEntry>,
     reference: usize,
-    /// The rule that makes scores of each run's outputs.
+    /// The score rule of each run.
     interpretations: Vec<Interpretation>,
     rejected: Vec<(usize, ComparisonError)>,
 }
@@ -164,7 +164,7 @@ impl ComparedRuns {
             .collect()
     }
 
-    /// Returns the rule that makes scores of the outputs of the run at `index`.
+    /// Returns the score rule of the run at `index`.
     pub fn interpretation(&self, index: usize) -> &Interpretation {
         &self.interpretations[index]
     }
@@ -210,7 +210,7 @@ fn reject(entries: &mut [RunEntry], reference: usize) -> Vec<(usize, ComparisonE
     rejected
 }
 
-/// The tolerance for the precisions of `infos`, and why.
+/// Returns the tolerance for the precisions of `infos`, and why.
 fn default_tolerance(infos: &[&RunInfo]) -> (ToleranceName, String) {
     let computed = infos.iter().map(|info| {
         let name = ToleranceName::of_precision(&info.precision);
@@ -325,7 +325,7 @@ fn takes_pixels(info: &RunInfo) -> bool {
     settings.any(|(key, value)| key == "type" && (value == "u8" || value == "i8"))
 }
 
-/// The settings in which the tensors of two runs differ: the key, the reference's value, the other one.
+/// Returns the settings in which the tensors of two runs differ: the key, the reference's value, the other one.
 pub fn differences<'a>(
     reference: &'a RunInfo,
     own: &'a RunInfo,

@@ -80,8 +80,8 @@ pub struct EvaluationAccumulator {
 }
 
 impl EvaluationAccumulator {
-    /// An evaluation of `runs` by `truth`. Runs that cannot be judged by the ground truth of `images` are rejected before
-    /// anything is inferred; images that are not known yet need not be there.
+    /// Returns an evaluation of `runs` by `truth`. Runs that cannot be judged by the ground truth of `images` are
+    /// rejected before anything is inferred; images that are not known yet need not be there.
     ///
     /// # Errors
     ///
@@ -303,7 +303,8 @@ impl EvaluationAccumulator {
     /// Returns the result.
     pub fn finish(self) -> EvaluationReport {
         let differences = label_differences(&self.entries, self.reference);
-        let surplus: Vec<PathBuf> = if self.judges.is_empty() {
+        // If no run is left, the images were not given to any.
+        let surplus: Vec<PathBuf> = if self.judges.is_empty() || self.images.is_empty() {
             Vec::new()
         } else {
             let surplus = self.truth.surplus().into_iter();
@@ -486,7 +487,7 @@ fn check_classes(
     }
 }
 
-/// The rule that makes scores of outputs, which are taken as they are if it is not known.
+/// Returns the score rule. If it is unknown, outputs are taken as they are.
 fn interpretation(info: &RunInfo) -> Interpretation {
     info.interpretation.unwrap_or(Interpretation::RAW)
 }

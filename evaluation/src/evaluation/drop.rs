@@ -42,8 +42,8 @@ impl AccuracyDrop {
         most.allows_drop((reference, self.images), (run, self.images))
     }
 
-    /// Returns whether the observed drop is larger than `most`, but the interval holds `most`: the images show no larger
-    /// drop.
+    /// Returns whether the observed drop is larger than `most`, but the interval holds `most`: the images show no
+    /// larger drop.
     pub fn is_within_noise(&self, most: Share) -> bool {
         !self.is_within(most) && self.low <= most.value()
     }
@@ -80,7 +80,7 @@ impl AccuracyDrop {
 }
 
 impl std::fmt::Display for AccuracyDrop {
-    /// `4.2 points (95 %: -9.1 to 18.7)`.
+    /// Formats the drop: `4.2 points (95 %: -9.1 to 18.7)`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,

@@ -13,14 +13,14 @@ use crate::text::{printable, quoted};
 #[non_exhaustive]
 pub enum EvaluationError {
     /// No run has the name of the reference.
-    #[error("the reference `{reference}` is not one of the runs")]
+    #[error("the reference {reference:?} is not one of the runs")]
     UnknownReference {
         /// The name.
         reference: String,
     },
     /// The ground truth names classes, but the model has no labels.
     #[error(
-        "the ground truth names classes, such as `{}`, but this model has no labels",
+        "the ground truth names classes, such as \"{}\", but this model has no labels",
         printable(.class)
     )]
     NoLabels {

@@ -140,6 +140,9 @@ mod tests {
             assert!(matches!(error, MetricLimitError::Form), "{text}");
         }
         let error = "f2=0.5".parse::<MetricLimit>().unwrap_err().to_string();
-        assert!(error.contains("`f2` is not a metric; known are"), "{error}");
+        assert!(
+            error.contains("\"f2\" is not a metric; known are"),
+            "{error}"
+        );
     }
 }

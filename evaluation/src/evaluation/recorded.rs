@@ -90,7 +90,7 @@ impl<W: Write> fmt::Debug for RecordingWriter<W> {
 }
 
 impl<W: Write> RecordingWriter<W> {
-    /// A recording on `out`, which should be buffered.
+    /// Returns a recording on `out`, which should be buffered.
     pub const fn new(out: W) -> Self {
         Self(State::Waiting(out))
     }

@@ -191,7 +191,7 @@ impl EvaluationReport {
         Some(Gate::new("min-truth", least.is_reached(count, of), found))
     }
 
-    /// The gates of all runs, and the gate of the images.
+    /// Returns the gates of all runs, and the gate of the images.
     fn all_gates(&self) -> impl Iterator<Item = (Option<usize>, Gate)> {
         let truth = self.truth_gate().map(|gate| (None, gate));
         let runs = 0..self.runs.len();
@@ -245,12 +245,15 @@ impl EvaluationReport {
             Verdict::Disagree => ("FAILED", failed),
             Verdict::CouldNotCompare => {
                 let runs = self.runs.iter().filter(|run| run.results.is_err()).count();
-                let text = format!(
-                    "{runs} of {} runs and {} answers failed",
-                    self.runs.len(),
-                    self.failures.len()
-                );
-                let has_failures = runs > 0 || !self.failures.is_empty();
+                let runs_failed = format!("{runs} of {} failed", counted(self.runs.len(), "run"));
+                let answers = self.failures.len();
+                let answers_failed = format!("{} failed", counted(answers, "answer"));
+                let has_failures = runs > 0 || answers > 0;
+                let text = match (runs, answers) {
+                    (_, 0) => runs_failed,
+                    (0, _) => answers_failed,
+                    _ => format!("{runs_failed}, {answers_failed}"),
+                };
                 let has_other_reason =
                     self.lacks_truth() || (self.counted > 0 && self.lacks_metric());
                 let text = (has_failures || !has_other_reason).then_some(text);

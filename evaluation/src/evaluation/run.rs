@@ -67,12 +67,12 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// An evaluation of `classifiers` by `truth`. The first is the reference, unless the options name another.
+    /// Returns an evaluation of `classifiers` by `truth`. The first is the reference, unless the options name another.
     pub fn new(classifiers: impl IntoIterator<Item = Classifier>, truth: GroundTruth) -> Self {
         Self::over(Runs::of_classifiers(classifiers), truth)
     }
 
-    /// An evaluation of `runs`, of which some may not be open.
+    /// Returns an evaluation of `runs`, of which some may not be open.
     pub fn of_runs(runs: Vec<Run>, truth: GroundTruth) -> Self {
         Self::over(Runs::new(runs), truth)
     }
@@ -108,7 +108,8 @@ impl Evaluation {
         self
     }
 
-    /// Sets the message for images that cannot be prepared, in the failures of the report. The default is the library's.
+    /// Sets the message for images that cannot be prepared, in the failures of the report. The default is the
+    /// library's.
     #[must_use]
     pub fn image_problem(mut self, words: fn(&ImageError) -> Problem) -> Self {
         self.runs.image_problem = words;
@@ -239,8 +240,8 @@ impl<A: Stream<Item = NamedAnswer>> RunningEvaluation<'_, A> {
         &self.driver.notes
     }
 
-    /// Judges the answers for the next image, in the order of the images. `None` after the last one, and if no run can be
-    /// judged.
+    /// Judges the answers for the next image, in the order of the images. `None` after the last one, and if no run can
+    /// be judged.
     pub async fn next(&mut self) -> Option<AddedImage<'_>> {
         if self.ready.is_empty() {
             return None;

@@ -15,7 +15,7 @@ pub(crate) use weights::{Coefficients, Convolution, as_f64, reserved, to_index};
 
 use crate::{CHANNELS, zeros};
 
-/// The pass along x. Fills `out`.
+/// Does the pass along x, into `out`.
 pub(crate) fn narrow(
     src: Part<'_>,
     columns: Coefficients,
@@ -24,7 +24,7 @@ pub(crate) fn narrow(
     HorizontalPass::new(columns)?.rows(src, out)
 }
 
-/// The pass along y. Fills `out`.
+/// Does the pass along y, into `out`.
 pub(crate) fn flatten(
     src: Part<'_>,
     rows: Coefficients,
@@ -34,8 +34,8 @@ pub(crate) fn flatten(
     Ok(())
 }
 
-/// Upper bound of the bytes that both passes allocate, with the result. Width first; `windows` are the most source
-/// pixels of a window along each axis.
+/// Returns an upper bound of the bytes that both passes allocate, with the result. Width first; `windows` are the most
+/// source pixels of a window along each axis.
 pub(crate) fn memory_bytes(
     size: (u32, u32),
     to: (u32, u32),
@@ -93,8 +93,8 @@ fn band_rows(window: u64, height: u64) -> u64 {
     (window + window.max(32)).min(height) + GROUP as u64
 }
 
-/// The horizontal pass, then the vertical one. Of the first one's rows only those are held that a window spans, which
-/// keeps them in the processor's caches.
+/// Does the horizontal pass, then the vertical one. Of the first one's rows only those are held that a window spans,
+/// which keeps them in the processor's caches.
 pub(crate) fn narrow_then_flatten(
     src: Part<'_>,
     horizontal: Coefficients,
@@ -139,7 +139,7 @@ pub(crate) fn narrow_then_flatten(
     Ok(())
 }
 
-/// The vertical pass, then the horizontal one, a group of rows at a time.
+/// Does the vertical pass, then the horizontal one, a group of rows at a time.
 pub(crate) fn flatten_then_narrow(
     src: Part<'_>,
     horizontal: Coefficients,

@@ -27,7 +27,7 @@ pub(crate) struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// All of an image.
+    /// Returns all of an image.
     pub(crate) fn whole(image: RgbView<'a>) -> Self {
         Self {
             data: image.data,
@@ -35,7 +35,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// The rows in `range`.
+    /// Returns the rows in `range`.
     pub(crate) fn rows(self, range: Range<usize>) -> Self {
         Self {
             data: &self.data[range.start * self.stride..range.end * self.stride],
@@ -43,7 +43,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// The columns in `range`, counted in pixels; rows keep their distance.
+    /// Returns the columns in `range`, counted in pixels; rows keep their distance.
     pub(crate) fn columns(self, range: Range<usize>) -> Self {
         let cut = self.stride - range.end * CHANNELS;
         Self {
@@ -52,7 +52,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// From the first byte of the window's rows on. An empty window has no bytes, at any position.
+    /// Returns the bytes of the window's rows. An empty window has no bytes, at any position.
     pub(super) fn rows_of(self, window: Window) -> &'a [u8] {
         if window.len == 0 {
             return &[];
@@ -61,7 +61,7 @@ impl<'a> Part<'a> {
         &self.data[start..start + (window.len - 1) * self.stride + self.row_len()]
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub(super) fn height(self) -> usize {
         self.data.len().div_ceil(self.stride)
     }
@@ -129,7 +129,7 @@ impl HorizontalPass {
     }
 }
 
-/// [`HorizontalPass::rows`] for long rows, with the weights of one window at a time.
+/// Does [`HorizontalPass::rows`] for long rows, with the weights of one window at a time.
 fn horizontal_long(
     src: Part<'_>,
     axis: &Coefficients,
@@ -157,7 +157,7 @@ fn horizontal_long(
     Ok(())
 }
 
-/// [`HorizontalPass::rows`] for any processor.
+/// Does [`HorizontalPass::rows`] on any processor.
 fn horizontal_portable(src: Part<'_>, weights: &Weights, out: &mut [u8]) {
     let out_rows = out.chunks_exact_mut(weights.windows.len() * CHANNELS);
     for (row, out_row) in src.data.chunks(src.stride).zip(out_rows) {
@@ -189,7 +189,7 @@ pub(super) struct VerticalPass {
 }
 
 impl VerticalPass {
-    /// For rows of `row_len` bytes.
+    /// Returns a pass for rows of `row_len` bytes.
     pub(super) fn new(axis: Coefficients, row_len: usize) -> Result<Self, TryReserveError> {
         let is_narrow = row_len < NARROW;
         Ok(Self {
@@ -242,7 +242,7 @@ impl VerticalPass {
     }
 }
 
-/// [`VerticalPass::row`] for any processor.
+/// Does [`VerticalPass::row`] on any processor.
 fn vertical_portable(rows: &[u8], stride: usize, weights: &[i32], out: &mut [u8]) {
     // Columns whose sums stay in registers while all rows of a window go by.
     const BLOCK: usize = 32;

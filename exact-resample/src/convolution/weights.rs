@@ -36,18 +36,18 @@ impl Convolution {
     }
 }
 
-/// 1 for x in (-0.5, 0.5].
+/// Returns 1 for x in (-0.5, 0.5].
 fn box_kernel(x: f64) -> f64 {
     if x > -0.5 && x <= 0.5 { 1.0 } else { 0.0 }
 }
 
-/// The triangle of height 1 over (-1, 1).
+/// Returns the triangle of height 1 over (-1, 1).
 fn triangle_kernel(x: f64) -> f64 {
     let x = x.abs();
     if x < 1.0 { 1.0 - x } else { 0.0 }
 }
 
-/// Cubic convolution (Keys) over (-2, 2).
+/// Evaluates the cubic convolution of Keys over (-2, 2).
 fn cubic_kernel(x: f64) -> f64 {
     const A: f64 = -0.5;
     let x = x.abs();
@@ -60,7 +60,7 @@ fn cubic_kernel(x: f64) -> f64 {
     }
 }
 
-/// Sinc windowed by a sinc three times as wide, over [-3, 3).
+/// Evaluates a sinc windowed by a sinc three times as wide, over [-3, 3).
 fn lanczos_kernel(x: f64) -> f64 {
     fn sinc(x: f64) -> f64 {
         if x == 0.0 {
@@ -104,7 +104,8 @@ pub(crate) struct Coefficients {
 }
 
 impl Coefficients {
-    /// For `len` target pixels of `scale` source pixels each, which begin at `from` in an axis of `source_len` pixels.
+    /// Returns the windows of `len` target pixels of `scale` source pixels each, which begin at `from` in an axis of
+    /// `source_len` pixels.
     pub(crate) fn new(
         source_len: usize,
         from: f64,
@@ -126,7 +127,7 @@ impl Coefficients {
         }
     }
 
-    /// The same, with weights of 16 bits, of which as many are fractional as the largest weight leaves.
+    /// Changes the weights to 16 bits. As many of them are fractional as the largest weight leaves.
     pub(crate) fn in_16_bits(self) -> Result<Self, TryReserveError> {
         let mut real = self.memory()?;
         let mut largest = 0.0_f64;
@@ -149,12 +150,12 @@ impl Coefficients {
         self.source_len
     }
 
-    /// The most source pixels of a window.
+    /// Returns the most source pixels of a window.
     pub(crate) fn most(&self) -> usize {
         self.widest().min(self.source_len)
     }
 
-    /// The most source pixels of a window in an axis without ends.
+    /// Returns the most source pixels of a window in an axis without ends.
     fn widest(&self) -> usize {
         to_index(self.support.ceil()) * 2 + 1
     }
@@ -163,7 +164,7 @@ impl Coefficients {
         self.from + (as_f64(index) + 0.5) * self.scale
     }
 
-    /// From the first source pixel of the target pixel `index` to the one behind the last.
+    /// Returns the range of source pixels of the target pixel `index`.
     fn range(&self, index: usize) -> Range<usize> {
         let center = self.center(index);
         let start = to_index(center - self.support + 0.5);
@@ -179,13 +180,13 @@ impl Coefficients {
         }
     }
 
-    /// The source pixels that the windows span together. They only ever move forward.
+    /// Returns the source pixels that the windows span together. They only ever move forward.
     pub(crate) fn used(&self) -> Range<usize> {
         let (first, last) = (self.range(0), self.range(self.len - 1));
         first.start..last.end.max(first.start)
     }
 
-    /// The same, with positions counted from `first` on, before which no window may begin.
+    /// Counts positions from `first` on. No window may begin before it.
     pub(crate) fn counted_from(self, first: usize) -> Self {
         Self { first, ..self }
     }
@@ -229,7 +230,8 @@ impl Coefficients {
         real.iter().fold(0.0, |sum, weight| sum + weight)
     }
 
-    /// A weight in fixed point, rounded to its bits. Rounds half away from zero by adding and truncating, as Pillow does.
+    /// Returns a weight in fixed point, rounded to its bits. Rounds half away from zero by adding and truncating, as
+    /// Pillow does.
     fn to_fixed(self, weight: f64) -> i32 {
         let scaled = weight * f64::from(1 << self.bits);
         // The cast truncates.
@@ -241,13 +243,13 @@ impl Coefficients {
         rounded << (PRECISION_BITS - self.bits)
     }
 
-    /// Memory for the kernel's values of any window.
+    /// Returns memory for the kernel's values of any window.
     pub(super) fn memory(&self) -> Result<Vec<f64>, TryReserveError> {
         reserved(self.most())
     }
 }
 
-/// A vector with room for `len` values.
+/// Returns a vector with room for `len` values.
 pub(crate) fn reserved<T>(len: usize) -> Result<Vec<T>, TryReserveError> {
     let mut values = Vec::new();
     values.try_reserve_exact(len)?;
@@ -282,7 +284,7 @@ impl Weights {
         })
     }
 
-    /// The windows, each with its weights.
+    /// Returns the windows, each with its weights.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Window, &[i32])> {
         let values = self.values.chunks_exact(self.stride);
         self.windows
@@ -298,7 +300,7 @@ pub(crate) fn to_index(position: f64) -> usize {
     position as usize
 }
 
-/// A length or index as `f64`, exact: it is at most `i32::MAX`.
+/// Returns a length or index as `f64`, exact: it is at most `i32::MAX`.
 pub(crate) fn as_f64(index: usize) -> f64 {
     index as f64
 }

@@ -28,7 +28,7 @@ const STEP_BYTES: usize = STEP * CHANNELS;
 const LOAD: usize = 32;
 const LOW_BITS: i32 = 8;
 
-/// The two parts of a weight.
+/// Returns the two parts of a weight.
 fn split(weight: i32) -> (i16, i16) {
     let low = weight & ((1 << LOW_BITS) - 1);
     let narrow = |part: i32| i16::try_from(part).expect("a weight has at most 24 bits");
@@ -75,8 +75,8 @@ fn ones(weights: &[i32]) -> Ones {
     ones
 }
 
-/// The weight of each window, if none has two that differ, zeros aside: the box filter. Its pixels can be added up
-/// before the sum is multiplied, once.
+/// Returns the weight of each window, if none has two that differ, zeros aside: the box filter. Its pixels can be added
+/// up before the sum is multiplied, once.
 fn uniform(weights: &Weights) -> Option<Vec<i32>> {
     let of_window = |weights: &[i32]| {
         let weight = weights
@@ -93,7 +93,7 @@ fn uniform(weights: &Weights) -> Option<Vec<i32>> {
         .collect()
 }
 
-/// The three signed parts of a weight, lowest first: low + 2^8 middle + 2^16 high.
+/// Returns the three signed parts of a weight, lowest first: low + 2^8 middle + 2^16 high.
 fn split_bytes(weight: i32) -> [i8; 3] {
     let [low, ..] = weight.to_le_bytes();
     let low = low.cast_signed();

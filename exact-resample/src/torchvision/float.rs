@@ -33,7 +33,8 @@ pub fn resize_f32(
     Some(resample(src, width, height, filter, levels))
 }
 
-/// Upper bound of the bytes that [`resize_f32`] allocates for an image of `size`, with the result; width first.
+/// Returns an upper bound of the bytes that [`resize_f32`] allocates for an image of `size`, with the result; width
+/// first.
 #[must_use]
 pub fn memory_bytes_f32(size: (u32, u32), to: (u32, u32), filter: Filter) -> u64 {
     const SMALL: u64 = 1 << 12;

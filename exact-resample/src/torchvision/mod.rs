@@ -1,10 +1,10 @@
 //! torchvision's `resize` for RGB images of 8 bits a channel that are tensors, with `antialias=True`: torch's
 //! `torch.nn.functional.interpolate`.
 //!
-//! The arithmetic is that of torch 2.15 on processors with AVX2, and of torchvision 0.29 on it. Convolution is Pillow's,
-//! except that weights have 16 bits, of which as many are fractional as the largest weight of the axis leaves, and that
-//! the pass along x is always the first. torch's code for processors without AVX2 and for Arm gives the same bytes,
-//! but there torchvision resizes [`Filter::Bilinear`] in `f32`, which differs by one level.
+//! The arithmetic is that of torchvision 0.29 on torch 2.15, on processors with AVX2. The convolution is Pillow's, with
+//! two exceptions. Weights have 16 bits; the largest weight of the axis decides how many of them are fractional. The
+//! pass along x is always the first. On processors without AVX2 and on Arm, torch's code gives the same bytes, but
+//! torchvision resizes [`Filter::Bilinear`] in `f32` there, which differs by one level.
 //!
 //! Nearest neighbours are computed in `f32`. [`resize_f32`] is for tensors of floats.
 
@@ -35,7 +35,7 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// `None` for the nearest neighbours, which weight nothing.
+    /// Returns `None` for the nearest neighbours, which need no weights.
     fn convolution(self) -> Option<Convolution> {
         match self {
             Self::Nearest | Self::NearestExact => None,
@@ -57,7 +57,7 @@ impl Filter {
 ///
 /// # Errors
 ///
-/// If memory for the result or the intermediate buffers is missing; see [`memory_bytes`].
+/// If there is not enough memory for the result or the intermediate buffers; see [`memory_bytes`].
 pub fn resize(
     src: RgbView<'_>,
     width: u32,
@@ -90,7 +90,8 @@ pub fn resize(
     Ok(out)
 }
 
-/// Upper bound of the bytes that [`resize`] allocates for an image of `size`, with the result; width first.
+/// Returns an upper bound of the bytes that [`resize`] allocates for an image of `size`, its result included. Sizes
+/// have the width first.
 #[must_use]
 pub fn memory_bytes(size: (u32, u32), to: (u32, u32), filter: Filter) -> u64 {
     let window = |from: u32, to: u32| {
@@ -150,7 +151,7 @@ mod expected;
 mod tests {
     use super::*;
 
-    /// The image that the generator of the table draws.
+    /// Returns the image that the generator of the table draws.
     fn drawn((width, height): (u32, u32), is_extreme: bool) -> Vec<u8> {
         let noise = |index: u32| {
             let value = index.wrapping_mul(0x9E37_79B1);

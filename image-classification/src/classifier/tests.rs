@@ -12,7 +12,7 @@ use prost::Message as _;
 use super::*;
 use crate::{ColorOrder, Image, ScoreKind, Scoring, SettingOrigin, WithOrigin};
 
-/// A model whose outputs for an image are the first element of each channel.
+/// Returns a model whose outputs for an image are the first element of each channel.
 fn channels(batch: usize) -> MockBuilder {
     let spec = |dims: &[usize]| {
         let dims = dims.iter().copied().map(Dim::Fixed).collect();
@@ -83,8 +83,8 @@ fn a_class_without_a_name_has_its_id() {
 
 #[test]
 fn files_bytes_and_pixels_have_the_same_classes() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.ppm");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.ppm");
     let bytes = [&b"P6 2 2 255\n"[..], &[40, 50, 60].repeat(4)].concat();
     fs::write(&path, &bytes).unwrap();
     let classifier = classifier(ScoreKind::Softmax);
@@ -128,8 +128,13 @@ fn a_classification_has_the_extra_outputs() {
         let dims = dims.iter().copied().map(Dim::Fixed).collect();
         TensorSpec::new("x", ElementType::F32, dims)
     };
+    let mut info = BackendInfo::new("mock", spec(&[1, 3, 2, 2]), spec(&[1, 3]));
+    info.extra_outputs = vec![TensorSpec {
+        name: "pixels".to_owned(),
+        ..spec(&[1, 3, 2, 2])
+    }];
     let backend = MockBackend::builder()
-        .info(BackendInfo::new("mock", spec(&[1, 3, 2, 2]), spec(&[1, 3])))
+        .info(info)
         .respond_with(|_, input| {
             let scores = Tensor::new([1, 3], vec![0.25_f32, 0.25, 0.5])?;
             InferOutput::with_extra(&["pixels".to_owned()], vec![scores, input.clone()])
@@ -258,10 +263,10 @@ fn an_engine_that_fails_is_the_error_of_the_image() {
 
 #[test]
 fn the_model_is_discovered_beside_its_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let model = folder.path().join("model.onnx");
+    let directory = tempfile::tempdir().unwrap();
+    let model = directory.path().join("model.onnx");
     fs::write(&model, b"\x08\x08").unwrap();
-    fs::write(folder.path().join("model.labels"), "a\nb\nc\n").unwrap();
+    fs::write(directory.path().join("model.labels"), "a\nb\nc\n").unwrap();
     let backend = || channels(1).build().unwrap();
     let discovered = Classifier::discover(backend(), &model).unwrap();
     let found = discovered.classify_blocking(colour([0, 0, 9])).unwrap();
@@ -278,7 +283,7 @@ fn the_model_is_discovered_beside_its_file() {
         labels.preprocessing().labels,
         discovered.preprocessing().labels
     );
-    let other = fs::write(folder.path().join("model.labels"), "one\n");
+    let other = fs::write(directory.path().join("model.labels"), "one\n");
     other.unwrap();
     let overrides = PreprocessOverrides {
         labels: Some(WithOrigin::new(Labels::parse(b"one\n").unwrap(), "test")),

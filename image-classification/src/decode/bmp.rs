@@ -1,5 +1,5 @@
-//! BMP as Pillow reads it, where the decoder of the `image` crate differs: pixels that run-length data skip, and samples
-//! of 5 and 6 bits.
+//! BMP as Pillow reads it, where the decoder of the `image` crate differs: pixels that run-length data skip, and
+//! samples of 5 and 6 bits.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -57,7 +57,7 @@ pub(super) fn decode(
 struct Bitmap<'a>(&'a [u8]);
 
 impl Bitmap<'_> {
-    /// A number of the information header; core headers have none of these.
+    /// Returns a number of the information header; core headers have none of these.
     fn number(&self, at: usize) -> Option<u32> {
         const CORE: u32 = 16;
         let read = |at: usize| {
@@ -76,7 +76,7 @@ impl Bitmap<'_> {
         self.number(16)
     }
 
-    /// The offset of the pixels, for files that state the palette's offset instead.
+    /// Returns the offset of the pixels, for files that state the palette's offset instead.
     fn offset_behind_palette(&self) -> Option<u32> {
         let stated = u32::from_le_bytes(*self.0.get(OFFSET..)?.first_chunk()?);
         let palette = FILE_HEADER as u32 + self.number(0)?;
@@ -88,7 +88,7 @@ impl Bitmap<'_> {
         (stated == palette).then_some(palette + COLOUR as u32 * colours)
     }
 
-    /// The place of the palette and its colours, if the pixels are run-length data.
+    /// Returns the place of the palette and its colours, if the pixels are run-length data.
     fn palette_of_runs(&self) -> Option<(usize, Vec<[u8; RGB]>)> {
         const RLE8: u32 = 1;
         const RLE4: u32 = 2;
@@ -108,7 +108,7 @@ impl Bitmap<'_> {
         Some((place, colours.collect()))
     }
 
-    /// The largest samples of red, green and blue of 16 bits a pixel.
+    /// Returns the largest samples of red, green and blue of 16 bits a pixel.
     fn few_bits(&self) -> Option<[u32; RGB]> {
         const BIT_FIELDS: u32 = 3;
         if self.bits()? != 16 {

@@ -2,13 +2,14 @@
 
 use std::io::{BufRead, Seek};
 
+use image::codecs::pnm::PnmDecoder;
 use image::{ColorType, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageReader};
 
 use super::format::Format;
 use super::header::{ImageHeader, SMALL};
 use super::orientation::Metadata;
 use super::rgb::{Depth, RGB, buffer_of, to_rgb};
-use super::{DecodeError, DecodeLimits, Image, check_size, within};
+use super::{DecodeError, DecodeLimits, Image, check_size, webp, within};
 
 pub(super) fn header<R: BufRead + Seek>(
     source: R,
@@ -19,11 +20,15 @@ pub(super) fn header<R: BufRead + Seek>(
 }
 
 pub(super) fn decode<R: BufRead + Seek>(
-    source: R,
+    mut source: R,
     format: ImageFormat,
     limits: &DecodeLimits,
     spare: Vec<u8>,
 ) -> Result<Image, DecodeError> {
+    let most = match format {
+        ImageFormat::Pnm => Some(largest_sample(&mut source)?),
+        _ => None,
+    };
     let (decoder, header) = open(source, format, limits)?;
     let (color, total) = (decoder.color_type(), decoder.total_bytes() as usize);
     let is_few_bits = decoder.original_color_type() == ExtendedColorType::Rgb5x1;
@@ -37,8 +42,8 @@ pub(super) fn decode<R: BufRead + Seek>(
     decoder
         .read_image(&mut buffer[..total])
         .map_err(|source| failed(format, source))?;
-    if format == ImageFormat::Pnm && color == ColorType::Rgb16 {
-        round_to_upper(&mut buffer[..total]);
+    if let Some(most) = most {
+        round_as_pillow(&mut buffer[..total], color, most);
     }
     let mut depth = Depth::default();
     let mut pixels =
@@ -52,12 +57,14 @@ pub(super) fn decode<R: BufRead + Seek>(
     header.image(pixels, 1).map(|image| image.noted(note))
 }
 
-/// The decoder, and the header.
+/// Returns the decoder, and the header.
 fn open<'a, R: BufRead + Seek + 'a>(
     mut source: R,
     format: ImageFormat,
     limits: &DecodeLimits,
 ) -> Result<(impl ImageDecoder + 'a, ImageHeader), DecodeError> {
+    let has_metadata = format != ImageFormat::WebP
+        || webp::has_whole_metadata(&mut source).map_err(DecodeError::Unreadable)?;
     source.rewind().map_err(DecodeError::Unreadable)?;
     let mut reader = ImageReader::with_format(source, format);
     let mut codec_limits = image::Limits::default();
@@ -72,9 +79,13 @@ fn open<'a, R: BufRead + Seek + 'a>(
     let total = decoder.total_bytes();
     within("a decoded size in bytes", total, limits.decoded_bytes)?;
     // A damaged block is no reason to reject the pixels.
-    let metadata = Metadata {
-        exif: decoder.exif_metadata().unwrap_or(None),
-        xmp: decoder.xmp_metadata().unwrap_or(None),
+    let metadata = if has_metadata {
+        Metadata {
+            exif: decoder.exif_metadata().unwrap_or(None),
+            xmp: decoder.xmp_metadata().unwrap_or(None),
+        }
+    } else {
+        Metadata::default()
     };
     let header = ImageHeader {
         format: ours(format),
@@ -89,12 +100,43 @@ fn open<'a, R: BufRead + Seek + 'a>(
     Ok((decoder, header))
 }
 
-/// Rounds samples of 16 bits to 8 upper bits, as Pillow does for the colours of PNM alone.
-fn round_to_upper(samples: &mut [u8]) {
-    for sample in samples.as_chunks_mut::<2>().0 {
-        let value = u32::from(u16::from_ne_bytes(*sample));
-        let level = (value * 255 + 32767) / 65535;
-        *sample = ((level << 8) as u16).to_ne_bytes();
+/// Returns the largest sample that the header of a PNM states.
+fn largest_sample<R: BufRead + Seek>(source: &mut R) -> Result<u32, DecodeError> {
+    source.rewind().map_err(DecodeError::Unreadable)?;
+    let decoder = PnmDecoder::new(source).map_err(|source| failed(ImageFormat::Pnm, source))?;
+    Ok(decoder.header().maximal_sample())
+}
+
+/// Rounds the samples of a PNM, of which `most` is the largest, as Pillow does: halves to even, to 8 bits, deep grey to
+/// 16 bits. The decoder rounds halves up, to as many bits as `most` has.
+fn round_as_pillow(buffer: &mut [u8], color: ColorType, most: u32) {
+    let most = most.max(1);
+    let rounded = |sample: u32, end: f64| {
+        let part = f64::from(sample) / f64::from(most);
+        (part * end).round_ties_even().min(end) as u16
+    };
+    match color {
+        ColorType::L8 | ColorType::Rgb8 => {
+            if most == 255 {
+                return;
+            }
+            for level in buffer {
+                let sample = (u32::from(*level) * most + 127) / 255;
+                *level = rounded(sample, 255.0) as u8;
+            }
+        }
+        ColorType::L16 | ColorType::Rgb16 => {
+            for value in buffer.as_chunks_mut::<2>().0 {
+                let sample = (u32::from(u16::from_ne_bytes(*value)) * most + 32767) / 65535;
+                let value_of = match color {
+                    ColorType::L16 => rounded(sample, 65535.0),
+                    _ => rounded(sample, 255.0) << 8,
+                };
+                *value = value_of.to_ne_bytes();
+            }
+        }
+        // Pillow reads none with alpha.
+        _ => (),
     }
 }
 
@@ -141,5 +183,30 @@ pub(super) fn failed(format: ImageFormat, source: ImageError) -> DecodeError {
             format,
             source: source.into(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The levels are Python's `round(sample / most * 255)`, which Pillow computes.
+    #[test]
+    fn samples_between_two_levels_are_rounded_as_pillow_does() {
+        let levels = |head: &[u8], samples: &[u8]| {
+            let data = [head, samples].concat();
+            let image = Image::decode(&data, &DecodeLimits::default()).unwrap();
+            image.rgb().iter().step_by(RGB).copied().collect::<Vec<_>>()
+        };
+        let samples = [0, 10, 30, 50, 70, 90, 100];
+        let expected = [0, 26, 76, 128, 178, 230, 255];
+        assert_eq!(levels(b"P5 7 1 100\n", &samples), expected);
+        assert_eq!(
+            levels(b"P6 7 1 100\n", &samples.map(|s| [s; 3]).concat()),
+            expected
+        );
+        let samples = [0_u16, 1, 3, 5, 509, 510].map(u16::to_be_bytes);
+        let deep = samples.map(|[a, b]| [a, b, a, b, a, b]).concat();
+        assert_eq!(levels(b"P6 6 1 510\n", &deep), [0, 0, 2, 2, 254, 255]);
     }
 }

@@ -103,7 +103,7 @@ impl DecodeError {
         "decoder-panicked",
     ];
 
-    /// A stable name for reports, in kebab case.
+    /// Returns a stable name for reports, in kebab case.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Empty => "empty-file",
@@ -118,7 +118,7 @@ impl DecodeError {
         }
     }
 
-    /// The next step for the user.
+    /// Returns the next step for the user.
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::Empty | Self::Damaged { .. } | Self::CutShort { .. } => {
@@ -140,7 +140,7 @@ impl DecodeError {
     }
 }
 
-/// `5.2 GiB`.
+/// Formats a number of bytes: `5.2 GiB`.
 pub(crate) fn bytes_of(bytes: u64) -> String {
     const UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("bytes", 0)];
     let unit = UNITS.iter().find(|(_, shift)| bytes >> shift > 0);

@@ -186,7 +186,7 @@ pub(super) fn recognise(head: &[u8]) -> Option<Recognised> {
     }
 }
 
-/// A bitmap without the header of a file, with these bits per pixel.
+/// Returns a bitmap without the header of a file, with these bits per pixel.
 fn dib(bits: &[u8]) -> Option<Recognised> {
     matches!(bits, [1 | 4 | 8 | 16 | 24 | 32, 0])
         .then_some(Recognised::Named("DIB (BMP without a file header)"))
@@ -206,7 +206,7 @@ fn is_xbm(head: &[u8]) -> bool {
     is_width && is_number && words.next().is_none()
 }
 
-/// The format of a file of ISO base media: its brand, or the first one of those that it is compatible with.
+/// Returns the format of a file of ISO base media: its brand, or the first one of those that it is compatible with.
 fn iso_media(head: &[u8]) -> Option<&'static str> {
     let length = u32::from_be_bytes(*head.first_chunk()?) as usize;
     let brands = &head[8..length.clamp(8, head.len())];
@@ -233,7 +233,7 @@ fn iso_media(head: &[u8]) -> Option<&'static str> {
         })
 }
 
-/// The format of a whole file or its beginning; TGA, which has no signature, is a guess from its header.
+/// Returns the format of a whole file or its beginning; TGA, which has no signature, is a guess from its header.
 pub(super) fn format_of(head: &[u8]) -> Option<Recognised> {
     recognise(head).or_else(|| is_tga(head).then_some(Recognised::Decoded(Format::Tga)))
 }
@@ -263,7 +263,7 @@ pub(super) fn is_image_ending(ending: &OsStr) -> bool {
         .any(|known| ending.eq_ignore_ascii_case(known))
 }
 
-/// The next step for an image in a format that is not decoded.
+/// Returns the next step for an image in a format that is not decoded.
 pub(super) const fn remedy(name: &'static str) -> &'static str {
     match name.as_bytes() {
         b"HEIC" | b"HEIF" => {

@@ -63,7 +63,7 @@ impl ImageHeader {
         u64::from(width) * u64::from(height) * RGB as u64
     }
 
-    /// Upper bound of the bytes that decoding takes at any time, without the file and with the pixels.
+    /// Returns an upper bound of the bytes that decoding takes at any time, without the file and with the pixels.
     ///
     /// The Huffman tables of a lossless WebP are an exception: only its decoder knows their size, and a crafted file
     /// exceeds this bound.
@@ -96,7 +96,7 @@ impl ImageHeader {
         }
     }
 
-    /// The stored size at `reduction`.
+    /// Returns the stored size at `reduction`.
     fn reduced(&self, reduction: u32) -> (u32, u32) {
         let by = if self.is_reducible() {
             reduction.max(1)
@@ -106,7 +106,7 @@ impl ImageHeader {
         (self.width.div_ceil(by), self.height.div_ceil(by))
     }
 
-    /// The upright image of `pixels`, decoded at `reduction`.
+    /// Returns the upright image of `pixels`, decoded at `reduction`.
     pub(super) fn image(&self, mut pixels: Vec<u8>, reduction: u32) -> Result<Image, DecodeError> {
         // A decoder's own format may take more than RGB does.
         if pixels.capacity() / 5 * 4 > pixels.len() {

@@ -24,8 +24,8 @@ impl Chosen {
         self.data.starts_with(b"\x89PNG\r\n\x1a\n")
     }
 
-    /// The file that a bitmap without a file header would be. Its height counts the mask, which follows the pixels and
-    /// is not needed.
+    /// Returns the file that a bitmap without a file header would be. Its height counts the mask, which follows the
+    /// pixels and is not needed.
     fn bitmap(&self) -> Option<Vec<u8>> {
         const FILE_HEADER: u32 = 14;
         const HEIGHT: usize = 8;

@@ -5,6 +5,9 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 /// Entries of a directory: more than any real file has.
 const MOST_ENTRIES: u64 = 4096;
 
+/// The tag of the orientation.
+const ORIENTATION: u16 = 274;
+
 /// An image file directory: tags and where their values are.
 #[derive(Debug, Clone)]
 pub(super) struct Directory {
@@ -101,7 +104,7 @@ impl Directory {
         self.entry(tag).is_some()
     }
 
-    /// Number of values of `tag`, 0 if it is absent.
+    /// Returns the number of values of `tag`, 0 if it is absent.
     pub(super) fn count(&self, tag: u16) -> u64 {
         self.entry(tag).map_or(0, |entry| entry.count)
     }
@@ -111,7 +114,7 @@ impl Directory {
         self.entries.iter().rev().find(|entry| entry.tag == tag)
     }
 
-    /// The bytes of all values.
+    /// Returns the bytes of all values.
     pub(super) fn bytes<R: Read + Seek>(
         &self,
         source: &mut R,
@@ -122,7 +125,7 @@ impl Directory {
             .transpose()
     }
 
-    /// Whole numbers.
+    /// Returns the whole numbers of an entry.
     pub(super) fn numbers<R: Read + Seek>(
         &self,
         source: &mut R,
@@ -133,7 +136,7 @@ impl Directory {
             .transpose()
     }
 
-    /// The first of the whole numbers.
+    /// Returns the first of the whole numbers.
     pub(super) fn number<R: Read + Seek>(
         &self,
         source: &mut R,
@@ -158,20 +161,51 @@ impl Directory {
         }
         Ok(bytes
             .chunks_exact(size)
-            .map(|bytes| {
-                let mut wide = [0; 8];
-                if self.big_endian {
-                    wide[8 - size..].copy_from_slice(bytes);
-                    u64::from_be_bytes(wide)
-                } else {
-                    wide[..size].copy_from_slice(bytes);
-                    u64::from_le_bytes(wide)
-                }
-            })
+            .map(|bytes| self.whole_number(bytes))
             .collect())
     }
 
-    /// The bytes of at most `most` values of `entry`.
+    /// Returns the number of at most 8 bytes.
+    fn whole_number(&self, bytes: &[u8]) -> u64 {
+        let mut wide = [0; 8];
+        if self.big_endian {
+            wide[8 - bytes.len()..].copy_from_slice(bytes);
+            u64::from_be_bytes(wide)
+        } else {
+            wide[..bytes.len()].copy_from_slice(bytes);
+            u64::from_le_bytes(wide)
+        }
+    }
+
+    /// Returns the orientation, as Pillow reads it: the first of numbers of any type, also a ratio or a float that is whole. Bytes
+    /// and texts are no numbers there; they are 0, since they state something.
+    pub(super) fn orientation<R: Read + Seek>(&self, source: &mut R) -> io::Result<Option<u64>> {
+        let Some(entry) = self.entry(ORIENTATION) else {
+            return Ok(None);
+        };
+        let bytes = self.value(source, entry, 1)?;
+        let number = |bytes: &[u8]| self.whole_number(bytes);
+        let value = match (entry.kind, &bytes[..]) {
+            // An entry without values states nothing.
+            (_, []) => return Ok(None),
+            (1 | 2 | 7, _) => 0.0,
+            (5, [a, b, c, d, divisor @ ..]) => {
+                number(&[*a, *b, *c, *d]) as f64 / number(divisor) as f64
+            }
+            (10, [a, b, c, d, divisor @ ..]) => {
+                let signed = |bytes: &[u8]| f64::from(number(bytes) as u32 as i32);
+                signed(&[*a, *b, *c, *d]) / signed(divisor)
+            }
+            (11, bytes) => f32::from_bits(number(bytes) as u32).into(),
+            (12, bytes) => f64::from_bits(number(bytes)),
+            (_, bytes) => return Ok(Some(number(bytes))),
+        };
+        // No other number is an orientation.
+        let is_whole = (1..=8_u8).find(|whole| f64::from(*whole) == value);
+        Ok(Some(is_whole.map_or(0, u64::from)))
+    }
+
+    /// Returns the bytes of at most `most` values of `entry`.
     fn value<R: Read + Seek>(
         &self,
         source: &mut R,

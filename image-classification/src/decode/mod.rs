@@ -70,7 +70,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// An image from `width` × `height` × 3 bytes of RGB, or `None` if the sizes do not match or
+    /// Returns an image from `width` × `height` × 3 bytes of RGB, or `None` if the sizes do not match or
     /// are 0.
     pub fn from_rgb(width: u32, height: u32, pixels: Vec<u8>) -> Option<Self> {
         let expected = (u64::from(width) * u64::from(height)).checked_mul(3)?;
@@ -92,17 +92,17 @@ impl Image {
         self.height
     }
 
-    /// The bytes: red, green, blue of the first pixel, then of the next in its row.
+    /// Returns the bytes: red, green, blue of the first pixel, then of the next in its row.
     pub fn rgb(&self) -> &[u8] {
         &self.pixels
     }
 
-    /// The bytes, as [`rgb`](Self::rgb) gives them.
+    /// Returns the bytes, as [`rgb`](Self::rgb) gives them.
     pub fn into_rgb(self) -> Vec<u8> {
         self.pixels
     }
 
-    /// A remark that the user of the image should know: it is probably not as it was meant.
+    /// Returns a remark that the user of the image should know: it is probably not as it was meant.
     pub fn note(&self) -> Option<ImageNote> {
         self.note
     }
@@ -141,7 +141,7 @@ impl Image {
         Self::decode_reduced(bytes, limits, Vec::new(), |_, _| 1)
     }
 
-    /// [`decode`](Self::decode), but a JPEG is decoded smaller, which is much faster: by what `reduction` gives
+    /// Does [`decode`](Self::decode), but a JPEG is decoded smaller, which is much faster: by what `reduction` gives
     /// for its upright width and height, 1, 2, 4 or 8, for instance
     /// [`Preprocess::reduction`](crate::Preprocess::reduction). Its sizes are divided by that and rounded up.
     /// The pixels are libjpeg-turbo's for that scale (Pillow's `draft`); they differ from the whole
@@ -253,7 +253,7 @@ fn check_size(width: u32, height: u32, limits: &DecodeLimits) -> Result<(), Deco
     )
 }
 
-/// The format of a file that begins with `head`.
+/// Returns the format of a file that begins with `head`.
 fn format_of(head: &[u8]) -> Result<Format, DecodeError> {
     match format::format_of(head) {
         Some(Recognised::Decoded(format)) => Ok(format),

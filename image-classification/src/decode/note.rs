@@ -18,7 +18,7 @@ pub enum ImageNote {
 }
 
 impl ImageNote {
-    /// A stable name for reports, in kebab case.
+    /// Returns a stable name for reports, in kebab case.
     pub const fn code(self) -> &'static str {
         match self {
             Self::FewBits { .. } => "few-bits",

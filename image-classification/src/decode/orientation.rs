@@ -7,8 +7,6 @@ use image::metadata::Orientation;
 use super::ifd::Directory;
 
 const EXIF_PREFIX: &[u8] = b"Exif\0\0";
-/// The tag of EXIF and TIFF.
-pub(super) const TAG: u16 = 274;
 
 /// The blocks of a file that may state an orientation.
 #[derive(Debug, Default, Clone)]
@@ -41,10 +39,10 @@ fn of_exif(mut block: &[u8]) -> Option<u64> {
     }
     let mut source = Cursor::new(block);
     let directory = Directory::read(&mut source).ok()?;
-    directory.number(&mut source, TAG).ok()?
+    directory.orientation(&mut source).ok()?
 }
 
-/// The digit behind the first `tiff:Orientation="` or `tiff:Orientation>`.
+/// Returns the digit behind the first `tiff:Orientation="` or `tiff:Orientation>`.
 pub(super) fn of_xmp(text: &[u8]) -> Option<u64> {
     const NAME: &[u8] = b"tiff:Orientation";
     let mut rest = text;
@@ -77,6 +75,40 @@ mod tests {
     fn found(exif: Option<Vec<u8>>, xmp: Option<&str>) -> Orientation {
         let xmp = xmp.map(|text| text.as_bytes().to_vec());
         Metadata { exif, xmp }.orientation()
+    }
+
+    /// Pillow 13.0.0 takes ratios and floats for numbers, bytes and texts not.
+    #[test]
+    fn numbers_of_any_type_are_orientations() {
+        let at_the_end = |kind: u16, value: &[u8]| {
+            let mut block = exif(kind, [26, 0, 0, 0], 1);
+            block.extend(value);
+            found(Some(block), None)
+        };
+        let ratio = |above: i32, below: i32| [above.to_le_bytes(), below.to_le_bytes()].concat();
+        for (kind, value) in [
+            (5, ratio(6, 1)),
+            (5, ratio(12, 2)),
+            (10, ratio(-6, -1)),
+            (12, 6.0_f64.to_le_bytes().to_vec()),
+        ] {
+            assert_eq!(at_the_end(kind, &value), Orientation::Rotate90, "{kind}");
+        }
+        for (kind, value) in [
+            (5, ratio(13, 2)),
+            (5, ratio(6, 0)),
+            (10, ratio(-6, 1)),
+            (12, f64::NAN.to_le_bytes().to_vec()),
+        ] {
+            assert_eq!(at_the_end(kind, &value), Orientation::NoTransforms);
+        }
+        let float = exif(11, 6.0_f32.to_le_bytes(), 0);
+        assert_eq!(found(Some(float), None), Orientation::Rotate90);
+        for kind in [1, 2, 7] {
+            let block = exif(kind, [6, 0, 0, 0], 0);
+            let xmp = Some("<x tiff:Orientation=\"8\"/>");
+            assert_eq!(found(Some(block), xmp), Orientation::NoTransforms, "{kind}");
+        }
     }
 
     #[test]

@@ -141,7 +141,7 @@ fn open<R: BufRead + Seek>(
     Ok((reader, header))
 }
 
-/// The blocks that may state an orientation, wherever they are in the file.
+/// Returns the blocks that may state an orientation, wherever they are in the file.
 fn metadata<R: BufRead + Seek>(source: &mut R) -> io::Result<Metadata> {
     const SIGNATURE: u64 = 8;
     const CHECK_SUM: i64 = 4;
@@ -176,7 +176,7 @@ fn metadata<R: BufRead + Seek>(source: &mut R) -> io::Result<Metadata> {
     Ok(metadata)
 }
 
-/// The text of an `iTXt` chunk with XMP.
+/// Returns the text of an `iTXt` chunk with XMP.
 fn xmp(data: &[u8]) -> Option<Vec<u8>> {
     let rest = data.strip_prefix(b"XML:com.adobe.xmp\0")?;
     let [is_compressed, _, rest @ ..] = rest else {
@@ -191,7 +191,7 @@ fn xmp(data: &[u8]) -> Option<Vec<u8>> {
     inflated(text)
 }
 
-/// The EXIF data that `ImageMagick` writes: three lines, then hexadecimal digits.
+/// Returns the EXIF data that `ImageMagick` writes: three lines, then hexadecimal digits.
 fn raw_profile(data: &[u8], is_compressed: bool) -> Option<Vec<u8>> {
     let rest = data.strip_prefix(b"Raw profile type exif\0")?;
     let text = if is_compressed {
@@ -241,7 +241,7 @@ mod tests {
 
     use super::*;
 
-    /// A file up to the end of its header.
+    /// Returns a file up to the end of its header.
     fn grey_of_16_bits(width: u32, height: u32) -> Vec<u8> {
         let mut header = b"IHDR".to_vec();
         header.extend(width.to_be_bytes());

@@ -26,8 +26,8 @@ pub(super) fn buffer_of(mut spare: Vec<u8>, len: u64) -> Result<Vec<u8>, DecodeE
     Ok(spare)
 }
 
-/// Returns an empty buffer with room for `len` bytes in the memory of `spare`. The system hands out fresh memory when it
-/// is first written, so that a file without pixels takes none.
+/// Returns an empty buffer with room for `len` bytes in the memory of `spare`. The system hands out fresh memory when
+/// it is first written, so that a file without pixels takes none.
 pub(super) fn capacity_of(mut spare: Vec<u8>, len: u64) -> Result<Vec<u8>, DecodeError> {
     let failed = || DecodeError::Allocation { bytes: len };
     let len = usize::try_from(len).map_err(|_| failed())?;
@@ -54,7 +54,7 @@ impl Depth {
         (value >> 8) as u8
     }
 
-    /// A remark if the image is nearly black, but not black.
+    /// Returns a remark if the image is nearly black, but not black.
     pub(super) fn note(self) -> Option<ImageNote> {
         let bits = u16::BITS - self.largest.leading_zeros();
         (1..=Self::FEW)
@@ -63,7 +63,7 @@ impl Depth {
     }
 }
 
-/// The colour that Pillow makes of ink: a blend with black in fixed point (`cmyk2rgb` in its `Convert.c`).
+/// Returns the colour that Pillow makes of ink: a blend with black in fixed point (`cmyk2rgb` in its `Convert.c`).
 pub(super) fn rgb_from_ink([c, m, y, k]: [u8; 4]) -> [u8; RGB] {
     let light = 255 - u32::from(k);
     [c, m, y].map(|ink| {

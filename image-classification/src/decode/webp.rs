@@ -13,6 +13,8 @@ use super::{DecodeError, DecodeLimits, Image};
 const FORMAT: &str = "WebP";
 /// Bytes that show the kind of a file.
 const HEAD: usize = 25;
+/// The place of the first chunk.
+const CHUNKS: u64 = 12;
 const ANIMATION: u8 = 0b10;
 const ALPHA: u8 = 0b1_0000;
 
@@ -88,7 +90,6 @@ struct Frame {
 impl Frame {
     /// Reads the first frame, if there is one.
     fn read<R: BufRead + Seek>(source: &mut R) -> io::Result<Option<Self>> {
-        const CHUNKS: u64 = 12;
         /// Bytes of a frame before its chunks.
         const PLACE: usize = 16;
         source.seek(SeekFrom::Start(CHUNKS))?;
@@ -129,7 +130,7 @@ impl Frame {
     }
 }
 
-/// The first bytes, padded with zeros.
+/// Returns the first bytes, padded with zeros.
 fn head<R: Read + Seek>(source: &mut R) -> io::Result<[u8; HEAD]> {
     let mut head = [0; HEAD];
     source.rewind()?;
@@ -142,7 +143,6 @@ fn head<R: Read + Seek>(source: &mut R) -> io::Result<[u8; HEAD]> {
 
 /// Returns whether the pixels are in a chunk without loss, and without a flag for an alpha channel in the header.
 fn is_lossless<R: BufRead + Seek>(source: &mut R, head: &[u8; HEAD]) -> io::Result<bool> {
-    const CHUNKS: u64 = 12;
     if head[12..16] == *b"VP8X" && head[20] & (ALPHA | ANIMATION) != 0 {
         return Ok(false);
     }
@@ -162,7 +162,26 @@ fn is_lossless<R: BufRead + Seek>(source: &mut R, head: &[u8; HEAD]) -> io::Resu
     }
 }
 
-/// A reader that claims an alpha channel for a lossless image; the decoder looks at the claim only to choose its output.
+/// Returns whether the metadata end within the file. The decoder allocates what their chunks claim: up to 4 GB.
+pub(super) fn has_whole_metadata<R: BufRead + Seek>(source: &mut R) -> io::Result<bool> {
+    let length = source.seek(SeekFrom::End(0))?;
+    let mut place = source.seek(SeekFrom::Start(CHUNKS))?;
+    while place + 8 <= length {
+        let mut chunk = [0; 8];
+        source.read_exact(&mut chunk)?;
+        let [kind @ .., l0, l1, l2, l3] = chunk;
+        let content = u64::from(u32::from_le_bytes([l0, l1, l2, l3]));
+        place += 8 + content;
+        if matches!(&kind, b"EXIF" | b"XMP ") && place > length {
+            return Ok(false);
+        }
+        place = source.seek(SeekFrom::Start(place + content % 2))?;
+    }
+    Ok(true)
+}
+
+/// Returns a reader that claims an alpha channel for a lossless image; the decoder looks at the claim only to choose
+/// its output.
 fn patched<R: BufRead + Seek>(mut source: R, head: &[u8; HEAD]) -> io::Result<Patched<R>> {
     // The flags of extensions, or the highest bits of the size in VP8L's own header.
     let claim = if head[12..16] == *b"VP8X" { 20 } else { 24 };

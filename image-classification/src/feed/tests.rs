@@ -26,7 +26,7 @@ fn preparation(batch: usize) -> Preparation {
     }
 }
 
-/// A model whose outputs for an image are the sum of its elements and the number of its request.
+/// Returns a model whose outputs for an image are the sum of its elements and the number of its request.
 fn sums(batch: usize) -> MockBuilder {
     let info = BackendInfo::new("mock", spec(&[batch, 3, 2, 2]), spec(&[batch, 2]));
     MockBackend::builder()
@@ -49,7 +49,7 @@ fn options(jobs: usize) -> FeedOptions {
     FeedOptions::new(jobs, ImageMemory::new(64 << 20, jobs))
 }
 
-/// An image of one value, which sums up to 12 times that.
+/// Returns an image of one value, which sums up to 12 times that.
 fn grey(value: u8) -> ImageSource {
     ppm(value).into()
 }
@@ -188,7 +188,14 @@ fn a_failed_request_is_the_error_of_its_images_in_that_run() {
 #[test]
 fn extra_outputs_are_those_of_the_image() {
     let backend = |extra: fn(&Tensor) -> Tensor| {
-        let info = sums(2).build().unwrap().info().clone();
+        let mut info = sums(2).build().unwrap().info().clone();
+        info.extra_outputs = vec![
+            TensorSpec {
+                name: "pixels".to_owned(),
+                ..spec(&[2, 3, 2, 2])
+            },
+            TensorSpec::new("a", ElementType::I64, vec![Dim::Dynamic]),
+        ];
         MockBackend::builder()
             .info(info)
             .respond_with(move |_, input| {
@@ -217,7 +224,7 @@ fn extra_outputs_are_those_of_the_image() {
     let answer = feed.blocking_answers([((), grey(7))]).next().unwrap();
     let error = answer.result.unwrap().runs.remove(0).unwrap_err();
     assert!(
-        error.to_string().contains("output `a` [5] has no part"),
+        error.to_string().contains(r#"output "a" [5] has no part"#),
         "{error}"
     );
     assert_eq!(error.hint(), Some("use `batch = 1`"));
@@ -225,7 +232,8 @@ fn extra_outputs_are_those_of_the_image() {
 
 #[test]
 fn a_model_that_answers_for_fewer_images_is_an_error() {
-    let info = sums(2).build().unwrap().info().clone();
+    let mut info = sums(2).build().unwrap().info().clone();
+    info.output.dims[0] = Dim::Dynamic;
     let short = MockBackend::builder()
         .info(info)
         .respond(|_, _| Tensor::new([1, 2], vec![0.0_f32; 2]));
@@ -243,8 +251,8 @@ fn tensors_and_buffers_are_used_again() {
         // Two runs share them.
         let runs = vec![run(sums(batch).slots(2), batch), run(sums(batch), batch)];
         let feed = Feed::new(runs, options(2));
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.ppm");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.ppm");
         std::fs::write(&path, ppm(7)).unwrap();
         let inputs = (0..50).map(|place| (place, path.as_path().into()));
         let answers = feed.blocking_answers(inputs);
@@ -268,7 +276,7 @@ fn sha(bytes: &[u8]) -> Sha {
     Sha256::digest(bytes).into()
 }
 
-/// The digest of the tensor of an image of one value.
+/// Returns the digest of the tensor of an image of one value.
 fn tensor_sha(value: f32) -> Sha {
     let bytes = [value; 12].into_iter().flat_map(f32::to_ne_bytes);
     sha(&bytes.collect::<Vec<u8>>())

@@ -14,7 +14,7 @@ use crate::{Image, ImageLayout, InputLayout};
 const MOST: f32 = 255.0;
 
 impl Preprocess {
-    /// [`tensor_in`](Self::tensor_in) by `filter`, without rounding to bytes.
+    /// Does [`tensor_in`](Self::tensor_in) by `filter`, without rounding to bytes.
     pub(super) fn float_tensor(
         &self,
         spare: Option<Tensor>,
@@ -26,7 +26,7 @@ impl Preprocess {
         for_element_type!(layout, convert => self.fill_floats(spare, &pixels, layout, convert))
     }
 
-    /// The image in the size of the input: red, green and blue from 0 to 1. Grey has three equal channels.
+    /// Returns the image in the size of the input: red, green and blue from 0 to 1. Grey has three equal channels.
     fn resized_floats(
         &self,
         image: &Image,

@@ -1,4 +1,4 @@
-//! From an image to the tensor that a model takes.
+//! The conversion of an image to the tensor that a model takes.
 
 mod float;
 mod grey;
@@ -17,7 +17,7 @@ pub use self::options::{Centre, ColorOrder, CropMode, Interpolation, Resize};
 pub(crate) use self::values::Clipping;
 use crate::{Image, ImageLayout, InputLayout, LayoutError};
 
-/// A resized image may have this many pixels before its centre is cut out: 192 MiB.
+/// The largest number of pixels of a resized image before its centre is cut out. They take 192 MiB.
 const MOST_RESIZED_PIXELS: u64 = 64 << 20;
 
 /// Bytes of a pixel.
@@ -29,7 +29,7 @@ enum Resampler {
     Opencv,
     Pillow(Filter),
     Torchvision(torchvision::Filter),
-    /// Without rounding to bytes.
+    /// The same in f32, without rounding to bytes.
     TorchvisionF32(torchvision::Filter),
 }
 
@@ -37,13 +37,13 @@ enum Resampler {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Preprocess {
-    /// The channels, in their order. An input of one channel gets [`ColorOrder::Grey`], whatever this is.
+    /// The order of the channels. For an input of one channel, [`ColorOrder::Grey`] applies, whatever the value.
     pub color: ColorOrder,
-    /// Subtracted from each pixel, 0–255 units, in the order of [`color`](Self::color). All equal for an input of one
-    /// channel.
+    /// The values that are subtracted from each pixel, in units of 0–255, in the order of [`color`](Self::color). All
+    /// are equal for an input of one channel.
     pub mean: [f32; 3],
-    /// Divides the difference, in the order of [`color`](Self::color). No value is 0. All equal for an input of one
-    /// channel.
+    /// The divisors of the differences, in the order of [`color`](Self::color). No value is 0. All equal for an input
+    /// of one channel.
     pub scale: [f32; 3],
     /// The way in which the image gets the size of the input.
     pub resize: Resize,
@@ -62,10 +62,10 @@ impl Preprocess {
         interpolation: Interpolation::OpencvLinear,
     };
 
-    /// The tensor for `image`: one image in `layout`'s shape and element type, each element
+    /// Returns the tensor for `image`: one image in `layout`'s shape and element type, each element
     /// `(pixel - mean) / scale`, computed in f32. For an input of integers this is rounded, halves to even; if they
-    /// have a [quantization](InputLayout::quantized), the element is `round(value / scale) + zero_point`, halves
-    /// rounded away from zero, within the range of the type.
+    /// have a [quantization](InputLayout::quantized), the element is `round(value / scale) + zero_point`, with
+    /// halves as its format defines, within the range of the type.
     ///
     /// # Errors
     ///
@@ -74,7 +74,7 @@ impl Preprocess {
         self.tensor_in(None, image, layout)
     }
 
-    /// [`tensor`](Self::tensor) in the memory of `spare`, a tensor that is no longer needed. One that does not
+    /// Does [`tensor`](Self::tensor) in the memory of `spare`, a tensor that is no longer needed. One that does not
     /// fit is dropped.
     ///
     /// # Errors
@@ -98,8 +98,8 @@ impl Preprocess {
             .map_err(LayoutError::Memory)
     }
 
-    /// Upper bound of the bytes that [`tensor`](Self::tensor) allocates for an image of `size`, with the tensor
-    /// and without the image; width first.
+    /// Returns an upper bound of the bytes that [`tensor`](Self::tensor) allocates for an image of `size`, with the
+    /// tensor and without the image; width first.
     pub fn memory_bytes(&self, size: (u32, u32), layout: &InputLayout) -> u64 {
         const SMALL: u64 = 1 << 16;
         let bytes = |(width, height): (u32, u32)| {
@@ -121,7 +121,7 @@ impl Preprocess {
             Resampler::TorchvisionF32(_) => size_of::<f32>() as u64,
             _ => 1,
         };
-        // The part that is cut out before, or the image that results when it is cut or framed after.
+        // The part that is cut out before the resize, or the resized image that is cut or padded afterwards.
         let (before, after) = match self.resize {
             Resize::Stretch => (0, 0),
             Resize::Crop { .. } | Resize::CropOfShortSide { .. } => (bytes(part), 0),
@@ -135,8 +135,8 @@ impl Preprocess {
         resizing.max(input * value + tensor) + SMALL
     }
 
-    /// The largest reduction at which an image of `width` × `height` may be decoded without a later enlargement: 8,
-    /// 4, 2 or 1, the scales of JPEG's transform.
+    /// Returns the largest reduction at which an image of `width` × `height` may be decoded without a later
+    /// enlargement: 8, 4, 2 or 1, the scales of JPEG's transform.
     pub fn reduction(&self, width: u32, height: u32, layout: &InputLayout) -> u32 {
         let suffices = |by: &u32| {
             let size = (width.div_ceil(*by), height.div_ceil(*by));
@@ -190,13 +190,13 @@ impl Preprocess {
         }
     }
 
-    /// Rejects an image so long that its resized form would take gigabytes before it is cut.
+    /// Rejects an image that is so long that its resized form would take gigabytes before the crop.
     fn check_image(&self, image: &Image, layout: &InputLayout) -> Result<(), LayoutError> {
         let size = (image.width(), image.height());
         self.too_long(size, layout).map_or(Ok(()), Err)
     }
 
-    /// The error for an image of `size`, if it is one of those.
+    /// Returns the error for an image of this size if its resized form is too long.
     fn too_long(&self, (width, height): (u32, u32), layout: &InputLayout) -> Option<LayoutError> {
         let short = match self.resize {
             Resize::ShortSide { short, .. } => short,
@@ -219,7 +219,7 @@ impl Preprocess {
         })
     }
 
-    /// The part of an image of `size` that is resized, and to which size; width first.
+    /// Returns the size of the part of the image that is resized, and the size that it gets; width first.
     fn resizing(&self, size: (u32, u32), layout: &InputLayout) -> ((u32, u32), (u32, u32)) {
         let input = (layout.width(), layout.height());
         match self.resize {
@@ -270,7 +270,7 @@ impl Preprocess {
         }
     }
 
-    /// The image in the size of the input, RGB.
+    /// Returns the image in the size of the input, RGB.
     fn resized(&self, image: &Image, layout: &InputLayout) -> Result<Vec<u8>, TryReserveError> {
         let (part, to) = self.resizing((image.width(), image.height()), layout);
         let source = self.source(image, part, layout)?;
@@ -316,7 +316,7 @@ impl Preprocess {
         }
     }
 
-    /// Looks each byte up: there are only 256 values of each channel.
+    /// Converts resized pixels to a tensor, by tables of the 256 values of each channel.
     fn fill<T: Element>(
         &self,
         spare: Option<Tensor>,
@@ -330,7 +330,7 @@ impl Preprocess {
                 *value = convert(values::real(pixel, *mean, scale));
             }
         }
-        // Which byte of a pixel goes into each channel of the tensor.
+        // The byte of a pixel for each channel of the tensor.
         let sources = match self.color {
             ColorOrder::Rgb | ColorOrder::Grey => [0, 1, 2],
             ColorOrder::Bgr => [2, 1, 0],
@@ -343,7 +343,7 @@ impl Preprocess {
             values = reserved(length)?;
         }
         values.resize(length, T::zeroed());
-        // One channel is first and last.
+        // An input of one channel has the same elements in both layouts.
         let order = if layout.channels() == 1 {
             ImageLayout::Nchw
         } else {
@@ -374,8 +374,8 @@ impl Preprocess {
     }
 }
 
-/// The size of the central part of an image of `size` for a target of `to`. EfficientNet's recipe where the
-/// target is square: c = ⌊fraction × min(w, h)⌋.
+/// Returns the size of the central part of an image of `size` for a target of `to`. For a square target, its side is
+/// that of EfficientNet's recipe: ⌊fraction × min(w, h)⌋.
 fn central_size(size: (u32, u32), to: (u32, u32), fraction: f64) -> (u32, u32) {
     let (w, h) = (f64::from(size.0), f64::from(size.1));
     let aspect = f64::from(to.0) / f64::from(to.1);
@@ -384,7 +384,7 @@ fn central_size(size: (u32, u32), to: (u32, u32), fraction: f64) -> (u32, u32) {
     (side(most_w, size.0), side(most_h, size.1))
 }
 
-/// The part of that size in the centre.
+/// Returns the central part of `image`, `w` pixels wide and `h` pixels high.
 fn central_part(
     image: &Image,
     (w, h): (u32, u32),
@@ -412,7 +412,7 @@ fn cut(
     Ok(Image::from_rgb(width, height, pixels).expect("the part lies inside the image"))
 }
 
-/// A vector with room for `len` values.
+/// Returns a vector with room for `len` values.
 fn reserved<T>(len: usize) -> Result<Vec<T>, TryReserveError> {
     let mut values = Vec::new();
     values.try_reserve_exact(len)?;

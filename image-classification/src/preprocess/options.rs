@@ -76,7 +76,7 @@ impl Centre {
         matches!(self, Self::PadCeil | Self::PadFloor)
     }
 
-    /// The part of `difference` that is padded before the image.
+    /// Returns the part of `difference` that is padded before the image.
     pub(super) fn padding(self, difference: u32) -> u32 {
         match self {
             Self::PadCeil => difference.div_ceil(2),
@@ -84,7 +84,7 @@ impl Centre {
         }
     }
 
-    /// The word after the size in the notation of a resize.
+    /// Returns the word after the size in the notation of a resize.
     const fn word(self) -> &'static str {
         match self {
             Self::HalfEven | Self::Ceil => "",
@@ -119,8 +119,8 @@ impl CropMode {
 /// [`Display`](fmt::Display) and [`FromStr`] agree on a notation: `stretch`, `crop` or `crop:0.875`,
 /// `short:256`, `stretch:256`, `letterbox` or `letterbox:114`, `fit` or `fit:114`, `center:0.95`, `squash:0.95`,
 /// `border:0.95:124,116,104`. Two numbers are width and height: `crop:0.5x0.875`, `stretch:320x256`. `crop` with a
-/// fraction, `short` and `stretch` with a size take `:floor` after it, the latter two `:pad-ceil` and `:pad-floor`, too.
-/// Serialized, a resize is a text in this notation.
+/// fraction, `short` and `stretch` with a size take `:floor` after it, the latter two `:pad-ceil` and `:pad-floor`,
+/// too. Serialized, a resize is a text in this notation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Resize {
     /// Width and height each to the size of the input; the shape of things is distorted.

@@ -13,7 +13,7 @@ enum Place {
 }
 
 impl Place {
-    /// For a side of `from` in one of `to`: the first pixel that is taken, and its place.
+    /// Returns the first pixel that is taken of a side of `from` pixels, and its place in a side of `to` pixels.
     fn first(self, from: u32, to: u32) -> (usize, usize) {
         match self {
             Self::TopLeft => (0, 0),
@@ -24,8 +24,8 @@ impl Place {
 }
 
 impl Resize {
-    /// Brings the RGB `pixels` of an image that was resized to `from` to the size `to` of the input; width first. `level` is
-    /// the value of a byte.
+    /// Brings the RGB `pixels` of an image that was resized to `from` to the size `to` of the input; width first.
+    /// `level` is the value of a byte.
     pub(super) fn place<T: Copy>(
         self,
         pixels: Vec<T>,

@@ -1,13 +1,13 @@
 //! timm's transform for evaluation, whose sizes follow the input of the model.
 //!
-//! Facts from timm 1.0, `timm/data/transforms_factory.py` and `timm/data/transforms.py`: with t = ⌊input / fraction⌋ for
-//! each side, `center` resizes the image to cover t, `border` to fit into t, `squash` to t. Then the centre is cut out,
-//! and a side that is shorter than the input is padded.
+//! Facts from timm 1.0, `timm/data/transforms_factory.py` and `timm/data/transforms.py`: with t = ⌊input / fraction⌋
+//! for each side, `center` resizes the image to cover t, `border` to fit into t, `squash` to t. Then the centre is cut
+//! out, and a side that is shorter than the input is padded.
 
 use super::options::{Centre, CropMode, Resize};
 use crate::ImageSize;
 
-/// The size that an image of `size` is resized to for an input of `input`; width first.
+/// Returns the size that an image of `size` is resized to for an input of `input`; width first.
 pub(super) fn resized_size(
     size: (u32, u32),
     input: (u32, u32),
@@ -31,12 +31,12 @@ pub(super) fn resized_size(
     }
 }
 
-/// ⌊`side / fraction`⌋
+/// Returns ⌊`side / fraction`⌋.
 fn enlarged(side: u32, fraction: f64) -> u32 {
     ((f64::from(side) / fraction).floor() as u32).max(1)
 }
 
-/// The size of an image of `size` with a short side of `short`: torchvision's `Resize`; width first.
+/// Returns the size of an image of `size` with a short side of `short`: torchvision's `Resize`; width first.
 pub(super) fn short_side((w, h): (u32, u32), short: u32) -> (u32, u32) {
     let long = |long: u32, side: u32| (u64::from(short) * u64::from(long) / u64::from(side)) as u32;
     if w <= h {

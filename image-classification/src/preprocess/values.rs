@@ -8,7 +8,7 @@ use crate::{InputLayout, LayoutError};
 /// Fewer values than these are left of 256 when fractions for an input of floats are rounded to integers.
 const FEWEST_VALUES: usize = 16;
 
-/// The value of a pixel before it becomes an element.
+/// Returns the value of a pixel before it becomes an element.
 pub(super) fn real(pixel: u8, mean: f32, scale: f32) -> f32 {
     (f32::from(pixel) - mean) / scale
 }
@@ -48,8 +48,8 @@ macro_rules! for_element_type {
 }
 pub(super) use for_element_type;
 
-/// The integer that stands for the real `value`: rounded, and not checked. With a quantization, as TensorFlow Lite's
-/// `QUANTIZE`, which rounds halves away from zero and saturates; else halves are rounded to even.
+/// Returns the integer that stands for the real `value`: rounded, and not checked. A quantization states its rounding and
+/// saturates; without one, halves are rounded to even.
 pub(super) fn integer(value: f32, layout: &InputLayout) -> f32 {
     let rounded = unlimited(value, layout);
     match integers(layout.element_type()) {
@@ -60,11 +60,11 @@ pub(super) fn integer(value: f32, layout: &InputLayout) -> f32 {
     }
 }
 
-/// [`integer`] without the limits of the type.
+/// Does [`integer`] without the limits of the type.
 fn unlimited(value: f32, layout: &InputLayout) -> f32 {
     match layout.quantization() {
         None => value.round_ties_even(),
-        Some(quantization) => (value / quantization.scale).round() + quantization.zero_point as f32,
+        Some(quantization) => quantization.quantized(value),
     }
 }
 
@@ -83,8 +83,8 @@ pub(crate) enum Clipping {
 }
 
 impl Preprocess {
-    /// Returns the clipping of the values in an input of `layout`, if there is any. One step is rounding: ranges are often
-    /// from -1 to 127 / 128.
+    /// Returns the clipping of the values in an input of `layout`, if there is any. One step is rounding: ranges are
+    /// often from -1 to 127 / 128.
     pub(crate) fn clipping(&self, layout: &InputLayout) -> Option<Clipping> {
         let (least, most) = integers(layout.element_type())?;
         let beyond = |pixel: f32, channel: usize| {
@@ -177,7 +177,7 @@ mod tests {
     use backend_api::{Dim, Element, ElementType, TensorSpec};
 
     use super::*;
-    use crate::{ColorOrder, Image, Quantization};
+    use crate::{ColorOrder, Halves, Image, InputQuantization, Quantization};
 
     fn layout(element_type: ElementType, dims: [usize; 4]) -> InputLayout {
         let dims = dims.map(Dim::Fixed).to_vec();
@@ -193,7 +193,14 @@ mod tests {
         }
     }
 
-    /// The values of the pixel (0, 101, 255).
+    fn quantization(scale: f32, zero_point: i32, halves: Halves) -> InputQuantization {
+        InputQuantization {
+            quantization: Quantization { scale, zero_point },
+            halves,
+        }
+    }
+
+    /// Returns the values of the pixel (0, 101, 255).
     fn values<T: Element>(preprocess: &Preprocess, layout: &InputLayout) -> Vec<T> {
         let image = Image::from_rgb(1, 1, vec![0, 101, 255]).unwrap();
         let tensor = preprocess.tensor(&image, layout).unwrap();
@@ -255,7 +262,8 @@ mod tests {
     #[test]
     fn real_values_are_quantized_as_the_interpreter_does() {
         let quantized = |scale, zero_point, element_type| {
-            layout(element_type, [1, 1, 1, 3]).quantized(Some(Quantization { scale, zero_point }))
+            let quantization = quantization(scale, zero_point, Halves::AwayFromZero);
+            layout(element_type, [1, 1, 1, 3]).quantized(Some(quantization))
         };
         // 127.5 / 128 * 128 = 127.5 is rounded to 128, and saturates.
         let i8s = quantized(1.0 / 128.0, 0, ElementType::I8);
@@ -272,11 +280,27 @@ mod tests {
         assert_eq!(floats.quantization(), None);
     }
 
+    /// With scale 2, the real values 1, 101 and 255 of the pixels are 0.5, 50.5 and 127.5 steps. ONNX's `QuantizeLinear`
+    /// gives 0, 50 and 128 for them, and TensorFlow Lite's `QUANTIZE` 1, 51 and 128.
+    #[test]
+    fn the_format_of_the_model_decides_the_rounding_of_halves() {
+        let image = Image::from_rgb(1, 1, vec![1, 101, 255]).unwrap();
+        for (halves, expected) in [
+            (Halves::ToEven, [7, 57, 135]),
+            (Halves::AwayFromZero, [8, 58, 135]),
+        ] {
+            let layout = layout(ElementType::U8, [1, 1, 1, 3]);
+            let layout = layout.quantized(Some(quantization(2.0, 7, halves)));
+            let tensor = preprocess(0.0, 1.0).tensor(&image, &layout).unwrap();
+            assert_eq!(tensor.as_slice::<u8>().unwrap(), expected, "{halves}");
+        }
+    }
+
     #[test]
     fn clipping_by_more_than_a_step_is_found() {
         let quantized = |scale, zero_point| {
-            layout(ElementType::I8, [1, 1, 1, 3])
-                .quantized(Some(Quantization { scale, zero_point }))
+            let quantization = quantization(scale, zero_point, Halves::ToEven);
+            layout(ElementType::I8, [1, 1, 1, 3]).quantized(Some(quantization))
         };
         // From -1 to 1 in steps of 1/128: the end is half a step beyond.
         let centred = preprocess(127.5, 127.5);

@@ -13,15 +13,16 @@ use crate::sources::SourceSettings;
 /// The number of names that an error suggests.
 const MOST_SUGGESTIONS: usize = 5;
 
-/// The least likeness of a name that an error suggests for a text without a library.
+/// The minimum likeness of a name that an error suggests for a text without a library.
 const LEAST_LIKENESS: f64 = 0.85;
 
-/// The preprocessing of weights that a library publishes: order of the channels, mean, scale, resize, filter, and size of
-/// the input. Weights that come alone, without a file that states these, need it.
+/// The preprocessing of weights that a library publishes: order of the channels, mean, scale, resize, filter, and size
+/// of the input. Weights without a file that states these values need it.
 ///
-/// [`FromStr`] takes `torchvision:resnet50` for the default weights of a model, and `torchvision:resnet50@IMAGENET1K_V1`,
-/// `timm:resnet50.a1_in1k` or `keras:resnet50` for certain ones. Case does not matter, nor do `_` and `-` where one name is
-/// left. [`Display`](fmt::Display) gives the whole name.
+/// [`FromStr`] takes `torchvision:resnet50` for the default weights of a model, and
+/// `torchvision:resnet50@IMAGENET1K_V1`, `timm:resnet50.a1_in1k` or `keras:resnet50` for certain weights. Case does not
+/// matter. If exactly one name matches without `_` and `-`, these do not matter either. [`Display`](fmt::Display) gives
+/// the whole name.
 ///
 /// | library | reference |
 /// |---|---|
@@ -58,7 +59,7 @@ pub struct Recipe {
 pub enum RecipeError {
     /// No library is named, or an unknown one.
     #[error(
-        "`{name}` is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras{}",
+        "{name:?} is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras{}",
         meant(.nearest)
     )]
     Library {
@@ -68,7 +69,7 @@ pub enum RecipeError {
         nearest: Vec<String>,
     },
     /// The library has no such model or weights.
-    #[error("there is no recipe `{name}`; the nearest names are {}", nearest.join(", "))]
+    #[error("there is no recipe {name:?}; the nearest names are {}", nearest.join(", "))]
     Unknown {
         /// The given text.
         name: String,
@@ -122,7 +123,7 @@ impl PartialEq for Recipe {
 
 impl Eq for Recipe {}
 
-/// `torchvision:resnet50@IMAGENET1K_V2`; only the model where the library names no weights.
+/// Writes `torchvision:resnet50@IMAGENET1K_V2`. If the library names no weights, writes only the library and the model.
 impl fmt::Display for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.library.name, self.model)?;
@@ -168,7 +169,7 @@ impl FromStr for Recipe {
     }
 }
 
-/// Returns the recipes that `name` names: those of certain weights, and those of the default weights of a model.
+/// Returns the recipes that `name` names: certain weights, or the default weights of a model.
 fn named<'a>(
     library: &'static Library,
     name: &'a str,
@@ -236,8 +237,8 @@ fn meant(nearest: &[String]) -> String {
     }
 }
 
-/// Returns the names that are most similar to `name`, the best one first: weights, if `name` names some of a known model,
-/// else models.
+/// Returns the names that are most similar to `name`, the best one first: weights, if `name` has a known model and
+/// weights, else models.
 fn nearest(library: &'static Library, name: &str) -> Vec<String> {
     let (model, weights) = name.split_once(library.separator).unwrap_or((name, ""));
     let known = library.models().find(|it| bare(it.name).eq(bare(model)));
@@ -332,31 +333,31 @@ mod tests {
             ("Keras:MobileNetV2", "keras:mobilenet_v2"),
             (
                 "torchvision:regnetx16gf",
-                "there is no recipe `torchvision:regnetx16gf`; the nearest names are torchvision:regnet_x_16gf, \
+                "there is no recipe \"torchvision:regnetx16gf\"; the nearest names are torchvision:regnet_x_16gf, \
                  torchvision:regnet_x_1_6gf",
             ),
             (
                 "torchvision:resnet50@V3",
-                "there is no recipe `torchvision:resnet50@V3`; the nearest names are torchvision:resnet50@IMAGENET1K_V",
+                "there is no recipe \"torchvision:resnet50@V3\"; the nearest names are torchvision:resnet50@IMAGENET1K_V",
             ),
             (
                 "resnet50",
-                "`resnet50` is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did you mean \
+                "\"resnet50\" is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did you mean \
                  `torchvision:resnet50`, `timm:resnet50` or `keras:resnet50`?",
             ),
             (
                 "resnet-18",
-                "`resnet-18` is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did you mean \
+                "\"resnet-18\" is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did you mean \
                  `torchvision:resnet18` or `timm:resnet18`?",
             ),
             (
                 "resnet50.tv_in1k",
-                "`resnet50.tv_in1k` is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did \
+                "\"resnet50.tv_in1k\" is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did \
                  you mean `timm:resnet50.tv_in1k`?",
             ),
             (
                 "caffe:alexnet",
-                "`caffe:alexnet` is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did you \
+                "\"caffe:alexnet\" is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did you \
                  mean `torchvision:alexnet`?",
             ),
         ] {
@@ -369,7 +370,7 @@ mod tests {
     fn a_text_like_no_name_gets_no_suggestion() {
         assert_eq!(
             full("zzz"),
-            "`zzz` is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras"
+            "\"zzz\" is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras"
         );
     }
 

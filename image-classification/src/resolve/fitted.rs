@@ -39,7 +39,7 @@ impl ResolvedPreprocessing {
         let values = info.class_count();
         let reading = OutputReading::decide(&self, info, values)?;
         if let Some(reading) = &reading {
-            notes.extend(reading.notes(self.scores, values));
+            notes.extend(reading.notes(self.scores, info.output.element_type, values));
         }
         let classes = match &reading {
             Some(reading) => reading.interpretation.scoring.class_count(values),
@@ -282,10 +282,11 @@ impl FittedPreprocessing {
             return;
         }
         self.reading = OutputReading::of_outputs(&self.resolved, outputs);
-        if let Some(reading) = &self.reading {
+        if let (Some(reading), Some(first)) = (&self.reading, outputs.first()) {
+            let element = first.element_type();
             self.classes = reading.interpretation.scoring.class_count(self.values);
             self.notes
-                .extend(reading.notes(self.resolved.scores, self.values));
+                .extend(reading.notes(self.resolved.scores, element, self.values));
             self.notes.extend(ranked::note(&self.resolved, outputs));
         }
     }
@@ -430,10 +431,10 @@ mod tests {
 
     #[test]
     fn the_resize_of_timm_follows_the_input_of_the_model() {
-        let (folder, model) = bare_model(None);
+        let (directory, model) = bare_model(None);
         let config = r#"{"architecture": "x", "pretrained_cfg": {"input_size": [3, 224, 224], "crop_pct": 0.95,
             "test_input_size": [3, 288, 288], "test_crop_pct": 1.0}}"#;
-        std::fs::write(folder.path().join("config.json"), config).unwrap();
+        std::fs::write(directory.path().join("config.json"), config).unwrap();
         let fit = |height, width| {
             let overrides = PreprocessOverrides::default();
             let found = ResolvedPreprocessing::find(&model, &overrides).unwrap();

@@ -16,12 +16,13 @@ pub use self::fitted::FittedPreprocessing;
 pub use self::note::{Note, Severity};
 pub use self::overrides::{PreprocessOverrides, ResizeOverride};
 pub use self::reading::OutputReading;
+use crate::file::is_there;
 use crate::recipes;
 use crate::setting::{choose, first, three};
 use crate::sources::{self, End, Found, SourceSettings};
 use crate::{
-    Decode, Image, ImageLayout, ImageSize, Labels, OutputKind, Preprocess, Quantization, Recipe,
-    Resize, ScoreKind, Setting, SettingOrigin, WithOrigin, has_image_magic,
+    Decode, Image, ImageLayout, ImageSize, InputQuantization, Labels, OutputKind, Preprocess,
+    Quantization, Recipe, Resize, ScoreKind, Setting, SettingOrigin, WithOrigin, has_image_magic,
 };
 
 /// The preprocessing, the labels and the output of a model, each value from the first source that has it, before an
@@ -54,7 +55,7 @@ pub struct ResolvedPreprocessing {
     /// The quantization of an integer output, if the model has one.
     pub quantization: Option<WithOrigin<Quantization>>,
     /// The quantization of an integer input, if the model has one.
-    pub input_quantization: Option<WithOrigin<Quantization>>,
+    pub input_quantization: Option<WithOrigin<InputQuantization>>,
     /// The requested kind of scores.
     pub scores: ScoreKind,
     /// The way in which JPEGs are decoded.
@@ -142,16 +143,23 @@ impl ResolvedPreprocessing {
         resolved.ends = found.ends;
         resolved.model = model.to_string();
         notes.extend(overrides.unit_warning(&resolved.preprocess));
+        let mut is_decided = resolved.has_given_labels;
         if overrides.labels.is_some() {
             resolved.labels.clone_from(&overrides.labels);
-        } else if !resolved.has_given_labels {
+        } else if !is_decided {
             let beside = model.path().map(|model| model.with_extension("labels"));
-            if let Some(beside) = beside.filter(|beside| beside.is_file()) {
+            if let Some(beside) = beside.filter(|beside| is_there(beside)) {
                 // OpenVINO's samples read this file; lists inside models have no blanks.
                 resolved.labels = Some(sources::read_labels(&beside).map_err(in_model)?);
+                is_decided = true;
             }
         }
         notes.append(&mut resolved.notes);
+        if !is_decided {
+            let sources = stated.iter().chain(&found.sources);
+            let unreadable = sources.filter_map(|source| source.unreadable_labels.as_ref());
+            notes.extend(unreadable.map(Note::new));
+        }
         resolved.notes = notes;
         Ok(resolved)
     }
@@ -189,6 +197,8 @@ impl ResolvedPreprocessing {
         let resolved = Self::of_sources(&[&given[..], found].concat());
         let on_values = resolved.settings.iter().filter_map(|it| it.note.as_ref());
         notes.extend(on_values.map(Note::new));
+        let unreadable = found.iter().flat_map(|source| &source.unreadable);
+        notes.extend(unreadable.map(Note::new));
         Ok(Self {
             scores: overrides.scores,
             decode: overrides.decode,
@@ -365,15 +375,52 @@ mod tests {
         assert_eq!(nothing.preprocess, Preprocess::OPENVINO_SAMPLE);
     }
 
-    /// A model without any statements, with `labels` next to it.
+    /// Returns a model without any statements, with `labels` next to it.
     pub(super) fn bare_model(labels: Option<&str>) -> (tempfile::TempDir, std::path::PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let model = folder.path().join("model.onnx");
+        let directory = tempfile::tempdir().unwrap();
+        let model = directory.path().join("model.onnx");
         std::fs::write(&model, "\x08\x08").unwrap();
         if let Some(labels) = labels {
-            std::fs::write(folder.path().join("model.labels"), labels).unwrap();
+            std::fs::write(directory.path().join("model.labels"), labels).unwrap();
         }
-        (folder, model)
+        (directory, model)
+    }
+
+    #[test]
+    fn unreadable_names_are_noted_unless_other_labels_replace_them() {
+        let (directory, model) = bare_model(None);
+        let metadata = "task: classify\nimgsz: [8, 8]\nnames:\n  0: cat\n  2: dog\n";
+        let path = directory.path().join("metadata.yaml");
+        std::fs::write(&path, metadata).unwrap();
+        let notes = |overrides: &PreprocessOverrides| {
+            let resolved = ResolvedPreprocessing::find(&model, overrides).unwrap();
+            let texts = resolved.notes.into_iter().map(|note| note.text);
+            texts
+                .filter(|text| text.contains("no labels from there"))
+                .count()
+        };
+        let nothing = PreprocessOverrides::default();
+        assert_eq!(notes(&nothing), 1);
+        let labels = Labels::from_names(vec!["cat".to_owned(), "dog".to_owned()]);
+        let given = PreprocessOverrides {
+            labels: Some(WithOrigin::new(labels, "labels.txt")),
+            ..PreprocessOverrides::default()
+        };
+        assert_eq!(notes(&given), 0);
+        std::fs::write(directory.path().join("model.labels"), "cat\ndog\n").unwrap();
+        assert_eq!(notes(&nothing), 0);
+        // A file that the user names is read in the same way.
+        let (_other, model) = bare_model(None);
+        let named = PreprocessOverrides {
+            preprocess: Some(sources::read_file(&path).unwrap()),
+            ..PreprocessOverrides::default()
+        };
+        let resolved = ResolvedPreprocessing::find(&model, &named).unwrap();
+        assert!(
+            resolved.notes[0].text.contains("no labels from there"),
+            "{:?}",
+            resolved.notes
+        );
     }
 
     #[test]
@@ -413,9 +460,9 @@ mod tests {
 
     #[test]
     fn a_recipe_comes_after_the_fields_and_before_the_model() {
-        let (folder, model) = bare_model(None);
+        let (directory, model) = bare_model(None);
         let config = r#"{"do_rescale": true, "image_processor_type": "UnknownImageProcessor"}"#;
-        std::fs::write(folder.path().join("preprocessor_config.json"), config).unwrap();
+        std::fs::write(directory.path().join("preprocessor_config.json"), config).unwrap();
         let mut overrides = PreprocessOverrides {
             recipe: Some("torchvision:resnet50".parse().unwrap()),
             mean: Some([127.0; 3]),
@@ -449,8 +496,8 @@ mod tests {
 
     #[test]
     fn a_recipe_leaves_out_what_the_graph_does_itself() {
-        let folder = tempfile::tempdir().unwrap();
-        let model = folder.path().join("model.xml");
+        let directory = tempfile::tempdir().unwrap();
+        let model = directory.path().join("model.xml");
         let ir = |mean: &str| {
             let entries = format!(
                 r#"<mean_values value="{mean}"/><scale_values value="[58.395,57.12,57.375]"/>"#
@@ -481,8 +528,8 @@ mod tests {
 
     #[test]
     fn the_name_of_a_bare_model_suggests_recipes() {
-        let folder = tempfile::tempdir().unwrap();
-        let model = folder.path().join("MobileNet-V2.onnx");
+        let directory = tempfile::tempdir().unwrap();
+        let model = directory.path().join("MobileNet-V2.onnx");
         let proto = Model {
             producer_name: Some("pytorch".into()),
             ..Model::default()
@@ -499,8 +546,8 @@ mod tests {
 
     #[test]
     fn an_image_is_no_model() {
-        let folder = tempfile::tempdir().unwrap();
-        let model = folder.path().join("cat.png");
+        let directory = tempfile::tempdir().unwrap();
+        let model = directory.path().join("cat.png");
         std::fs::write(&model, b"\x89PNG\r\n\x1a\n").unwrap();
         let error = ResolvedPreprocessing::find(&model, &PreprocessOverrides::default());
         assert!(matches!(error, Err(ResolveError::ImageAsModel { .. })));

@@ -1,6 +1,7 @@
 //! Outputs that seem to hold the best values, whose positions are ranks and not classes.
 //!
-//! The graph decides where it is read (`sources::graph`). TensorFlow's and Paddle's are not, nor is that of a server.
+//! The graph decides where it is read (`sources::graph`). It is not read for Paddle, for a server, and for a TensorFlow graph
+//! in text form. It does not decide for an output of a TensorFlow graph that is not found by its name.
 
 use backend_api::{BackendInfo, DeclaredOutput, Tensor, TensorSpec};
 
@@ -49,11 +50,11 @@ impl ResolvedPreprocessing {
 }
 
 fn named(output: &TensorSpec) -> String {
-    format!("`{}` {output}", output.name.escape_debug())
+    format!("{:?} {output}", output.name)
 }
 
-/// The other output of a pair of floats and integers: the only one with the dimensions of the chosen one, and of the
-/// other type.
+/// Returns the other output of a pair of floats and integers: the only one with the dimensions of the chosen one, and
+/// of the other type.
 fn twin(info: &BackendInfo) -> Option<&TensorSpec> {
     let chosen = &info.output;
     let is_pair = |other: &TensorSpec| {
@@ -67,7 +68,7 @@ fn twin(info: &BackendInfo) -> Option<&TensorSpec> {
     twins.next().filter(|_| twins.next().is_none())
 }
 
-/// Returns a warning if all of the first outputs are in descending order, and that is no chance.
+/// Returns a warning if all of the first outputs are in descending order and chance is an unlikely reason.
 pub(super) fn note(resolved: &ResolvedPreprocessing, outputs: &[Tensor]) -> Option<Note> {
     if resolved.output.is_some() || resolved.scores != ScoreKind::Auto {
         return None;
@@ -97,8 +98,8 @@ pub(super) fn note(resolved: &ResolvedPreprocessing, outputs: &[Tensor]) -> Opti
 mod tests {
     use backend_api::{Dim, ElementType};
 
-    use super::super::PreprocessOverrides;
     use super::super::tests::bare_model;
+    use super::super::{PreprocessOverrides, Severity};
     use super::*;
 
     fn spec(name: &str, element_type: ElementType, classes: usize) -> TensorSpec {
@@ -126,7 +127,7 @@ mod tests {
         let error = of(&PreprocessOverrides::default(), &pair).unwrap_err();
         let source = std::error::Error::source(&error).unwrap().to_string();
         assert!(
-            source.contains("`best` f32[1, 5] and `ids` i64[1, 5]"),
+            source.contains(r#""best" f32[1, 5] and "ids" i64[1, 5]"#),
             "{source}"
         );
         let stated = PreprocessOverrides {
@@ -187,5 +188,26 @@ mod tests {
         ]));
         assert!(!warns(&[&[1.0; 8]]), "equal values");
         assert!(!warns(&[]));
+    }
+
+    #[test]
+    fn several_wide_integers_of_unknown_meaning_are_a_warning() {
+        let (_directory, model) = bare_model(None);
+        let words = "ids of the best classes";
+        let warns = |output: TensorSpec, overrides: &PreprocessOverrides| {
+            let resolved = ResolvedPreprocessing::find(&model, overrides).unwrap();
+            let fitted = resolved.fit(&info(output, &[])).unwrap();
+            let mut notes = fitted.notes.iter();
+            notes.any(|note| note.severity == Severity::Warning && note.text.contains(words))
+        };
+        let unstated = PreprocessOverrides::default();
+        assert!(warns(spec("ids", ElementType::I32, 5), &unstated));
+        assert!(warns(spec("ids", ElementType::U64, 5), &unstated));
+        assert!(!warns(spec("scores", ElementType::U8, 5), &unstated));
+        let raw = PreprocessOverrides {
+            scores: ScoreKind::Raw,
+            ..PreprocessOverrides::default()
+        };
+        assert!(!warns(spec("ids", ElementType::I32, 5), &raw));
     }
 }

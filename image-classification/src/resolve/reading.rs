@@ -1,11 +1,11 @@
 //! The interpretation of a model's output. It is decided once per model, never per image.
 
-use backend_api::{BackendInfo, Tensor};
+use backend_api::{BackendInfo, ElementType, Tensor};
 
 use super::{Note, ResolveError, ResolvedPreprocessing};
 use crate::{Interpretation, OutputKind, ScoreKind, Scoring, SettingOrigin};
 
-/// The rule that makes scores of outputs, and its origin.
+/// The score rule, and its origin.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct OutputReading {
@@ -101,7 +101,8 @@ impl OutputReading {
         let multi_label = resolved.multi_label.as_ref().filter(|stated| stated.value);
         // An engine that gives fractions has dequantized already.
         let quantization = resolved.quantization.as_ref().filter(|_| is_integer);
-        if let Some(output) = &resolved.output {
+        let stated = resolved.output.as_ref();
+        if let Some(output) = stated.filter(|stated| stated.value != OutputKind::Numbers) {
             let values = outputs.first().map(Tensor::len);
             let multi_label = multi_label.is_some();
             let scoring =
@@ -113,11 +114,14 @@ impl OutputReading {
                 output.origin.clone(),
             ));
         }
-        let scoring = Scoring::from_outputs(
+        let mut scoring = Scoring::from_outputs(
             outputs,
             quantization.map(|stated| stated.value),
             multi_label.is_some(),
         )?;
+        if scoring.is_of_logits() && stated.is_some() {
+            scoring = Scoring::Raw;
+        }
         let images = match outputs.len() {
             1 => "the first image".to_owned(),
             count => format!("the first {count} images"),
@@ -152,8 +156,14 @@ impl OutputReading {
         }
     }
 
-    /// Returns notes on decisions that the caller did not make, for a model that gives `values` values for an image.
-    pub(super) fn notes(&self, requested: ScoreKind, values: Option<usize>) -> Vec<Note> {
+    /// Returns notes on decisions that the caller did not make, for a model that gives `values` values of the type
+    /// `element` for an image.
+    pub(super) fn notes(
+        &self,
+        requested: ScoreKind,
+        element: ElementType,
+        values: Option<usize>,
+    ) -> Vec<Note> {
         if requested != ScoreKind::Auto {
             return Vec::new();
         }
@@ -169,7 +179,16 @@ impl OutputReading {
                  exactly one class is right"
             )));
         }
-        let text = if scoring == Scoring::Raw {
+        if scoring == Scoring::Raw && element.is_wide_integer() && values != Some(1) {
+            notes.push(Note::warning(format!(
+                "the model does not state what its output holds ({origin}); scores are the raw output; if it holds the \
+                 ids of the best classes, a position is a rank and does not identify a class: check the end of the model"
+            )));
+            return notes;
+        }
+        let text = if scoring == Scoring::Raw && self.kind == Some(OutputKind::Numbers) {
+            "the model's last operators compute numbers from probabilities; scores are the raw output".to_owned()
+        } else if scoring == Scoring::Raw {
             format!(
                 "the model does not state what its output holds ({origin}); scores are the raw output; use \
                  `scores = softmax` or `scores = sigmoid` if it holds logits"
@@ -184,7 +203,7 @@ impl OutputReading {
                 "the model gives a single value ({origin}); it is taken as the score of class 1 of two: {scoring}; \
                  `scores = raw` gives it as it is"
             )
-        } else if self.kind.is_none() {
+        } else if self.interpretation.inferred {
             format!(
                 "the output kind is not stated; inferred once from {origin}: {scoring}; override with `scores`"
             )

@@ -4,8 +4,8 @@ mod rule;
 
 use backend_api::Tensor;
 
-pub use self::rule::{OutputKind, Quantization, ScoreKind, Scoring};
-use crate::{Ranked, top_k};
+pub use self::rule::{OutputKind, ScoreKind, Scoring};
+use crate::{Quantization, Ranked, top_k};
 
 /// The sum of a distribution's values may differ from 1 by this much: bf16 and quantized models round each of them.
 const SUM_TOLERANCE: f64 = 0.05;
@@ -79,7 +79,7 @@ pub enum ScoresError {
 }
 
 impl ScoresError {
-    /// A stable name for reports, in kebab case.
+    /// Returns a stable name for reports, in kebab case.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Shape { .. } => "not-a-classifier",
@@ -92,8 +92,8 @@ impl ScoresError {
         }
     }
 
-    /// Returns the next step for the user. It names fields of [`PreprocessOverrides`](crate::PreprocessOverrides) and of
-    /// the engine's options in backticks.
+    /// Returns the next step for the user. It names fields of [`PreprocessOverrides`](crate::PreprocessOverrides) and
+    /// of the engine's options in backticks.
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::Shape { .. } => "give a classification model",
@@ -130,7 +130,7 @@ impl Interpretation {
     /// The softmax of an output that holds logits.
     pub const SOFTMAX: Self = Self::plain(Scoring::Softmax);
 
-    /// `scoring` of an output that is not quantized.
+    /// Returns the reading by `scoring` of an output that is not quantized.
     pub const fn plain(scoring: Scoring) -> Self {
         Self {
             scoring,
@@ -139,7 +139,7 @@ impl Interpretation {
         }
     }
 
-    /// The scores in `output`, which has the shape `[N]`, `[1, N]` or `[1, N, 1, 1]`, or is a single number.
+    /// Returns the scores in `output`, which has the shape `[N]`, `[1, N]` or `[1, N, 1, 1]`, or is a single number.
     ///
     /// Softmax and sigmoid are computed in double precision.
     ///
@@ -261,22 +261,23 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// The score of each class, by class id; for [`Scoring::ClassIds`] the ids.
+    /// Returns the score of each class, by class id; for [`Scoring::ClassIds`] the ids.
     pub fn values(&self) -> &[f64] {
         &self.values
     }
 
-    /// The model's output that each score was made of: real values, by class id.
+    /// Returns the model's output that each score was made of: real values, by class id.
     pub fn output(&self) -> &[f32] {
         &self.keys
     }
 
-    /// The rule by which they were made.
+    /// Returns the rule by which they were made.
     pub fn scoring(&self) -> Scoring {
         self.scoring
     }
 
-    /// The `k` best classes by the model's output: best first, then class id ascending. Fewer if there are fewer.
+    /// Returns the `k` best classes by the model's output: best first, then class id ascending. Fewer if there are
+    /// fewer.
     ///
     /// An output of class ids is ranked already; its scores have no meaning.
     pub fn top(&self, k: usize) -> Vec<Ranked> {
@@ -296,7 +297,7 @@ impl Scores {
     }
 }
 
-/// The real values of an output.
+/// Returns the real values of an output.
 pub(crate) fn real_values(output: &Tensor, quantization: Option<Quantization>) -> Vec<f32> {
     let values = output.to_f32();
     match quantization {
@@ -308,8 +309,8 @@ pub(crate) fn real_values(output: &Tensor, quantization: Option<Quantization>) -
     }
 }
 
-/// The first value of a 64-bit or integer output that changes by more than 0.001 as a 32-bit floating-point number, with
-/// its class. So much is a visible digit of a probability if the value is a logit.
+/// Returns the first value of a 64-bit or integer output that changes by more than 0.001 as a 32-bit floating-point
+/// number, with its class. So much is a visible digit of a probability if the value is a logit.
 fn lost_in_f32(output: &Tensor) -> Option<(usize, f64)> {
     // Integers are compared as such: f64 holds not all of 64 bits.
     fn first<T: Copy + Into<i128>>(values: &[T]) -> Option<(usize, f64)> {
@@ -339,9 +340,9 @@ fn is_distribution(values: &[f32]) -> bool {
         && (sum(values) - 1.0).abs() <= SUM_TOLERANCE
 }
 
-/// The softmax of `values`, from the largest down.
+/// Returns the softmax of `values`, from the largest down.
 fn softmax(values: &[f32]) -> Vec<f64> {
-    let max = f64::from(values.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let max = f64::from(largest(values));
     let mut exponentials: Vec<f64> = values
         .iter()
         .map(|&value| (f64::from(value) - max).exp())
@@ -351,6 +352,20 @@ fn softmax(values: &[f32]) -> Vec<f64> {
         *value /= sum;
     }
     exponentials
+}
+
+/// Returns the largest of finite values, several of them at a time.
+fn largest(values: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if a > b { a } else { b };
+    let (chunks, rest) = values.as_chunks::<16>();
+    let mut most = [f32::NEG_INFINITY; 16];
+    for chunk in chunks {
+        for (most, &value) in most.iter_mut().zip(chunk) {
+            *most = larger(*most, value);
+        }
+    }
+    let all = most.into_iter().chain(rest.iter().copied());
+    all.fold(f32::NEG_INFINITY, larger)
 }
 
 fn sigmoid(value: f32) -> f64 {

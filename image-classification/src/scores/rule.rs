@@ -1,10 +1,11 @@
-//! The rule that makes scores of a model's output.
+//! The score rule: the conversion of a model's output into scores.
 
 use std::fmt;
 
 use backend_api::Tensor;
 
 use super::{is_distribution, real_values};
+use crate::Quantization;
 
 /// The kind of values that a model's output holds, as far as its graph or its metadata state it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,6 +25,8 @@ pub enum OutputKind {
     IndependentProbabilities,
     /// The ids of the best classes, as `ArgMax` gives them.
     ClassIds,
+    /// Numbers that a graph computes from probabilities, such as percentages. They are no logits.
+    Numbers,
 }
 
 impl fmt::Display for OutputKind {
@@ -35,31 +38,8 @@ impl fmt::Display for OutputKind {
             Self::IndependentLogits => "independent logits",
             Self::IndependentProbabilities => "independent probabilities",
             Self::ClassIds => "class ids",
+            Self::Numbers => "numbers computed from probabilities",
         })
-    }
-}
-
-/// The affine quantization of an integer input or output: the real value is `scale × (q − zero_point)`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
-pub struct Quantization {
-    /// The real value of one step.
-    pub scale: f32,
-    /// The integer that represents 0.
-    pub zero_point: i32,
-}
-
-impl fmt::Display for Quantization {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "scale {}, zero point {}", self.scale, self.zero_point)
-    }
-}
-
-impl Quantization {
-    /// The real value of `quantized`, which holds an integer.
-    pub fn dequantized(self, quantized: f32) -> f32 {
-        (f64::from(self.scale) * (f64::from(quantized) - f64::from(self.zero_point))) as f32
     }
 }
 
@@ -91,7 +71,7 @@ impl fmt::Display for ScoreKind {
     }
 }
 
-/// The rule that makes scores of a model's output. It is the same for all images.
+/// The score rule: the conversion of a model's output into scores. It is the same for all images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
@@ -134,7 +114,7 @@ impl fmt::Display for Scoring {
 }
 
 impl Scoring {
-    /// The rule for an output of `kind` with `classes` values for an image; `multi_label` states that several
+    /// Returns the rule for an output of `kind` with `classes` values for an image; `multi_label` states that several
     /// classes may be right. `None` if only outputs can decide it: see [`from_outputs`](Self::from_outputs).
     ///
     /// A single value answers a yes-or-no question: the scores are of class 0, no, and class 1, yes.
@@ -162,7 +142,7 @@ impl Scoring {
             (ScoreKind::Auto, Some(OutputKind::LogProbabilities)) => Self::LogProbability,
             (ScoreKind::Auto, Some(OutputKind::IndependentProbabilities)) => Self::Independent,
             (ScoreKind::Auto, Some(OutputKind::ClassIds)) => Self::ClassIds,
-            (ScoreKind::Auto, None) => return None,
+            (ScoreKind::Auto, None | Some(OutputKind::Numbers)) => return None,
         };
         Some(match (scoring, classes) {
             (Self::Sigmoid, Some(1)) => Self::PositiveLogit,
@@ -171,7 +151,7 @@ impl Scoring {
         })
     }
 
-    /// The rule that fits all `outputs` of the first images, for a model that states no rule. `None` if none
+    /// Returns the rule that fits all `outputs` of the first images, for a model that states no rule. `None` if none
     /// of them is finite.
     ///
     /// A single value may be anything: it stays as it is. `quantization` is the one of an integer output; integers
@@ -199,7 +179,9 @@ impl Scoring {
             (true, true, _) => Self::Independent,
             (true, false, _) => Self::Sigmoid,
             (false, _, true) => Self::Probability,
-            (false, _, false) => Self::Softmax,
+            // Independent probabilities, or logits that are all small: the softmax of the former is wrong.
+            (false, true, false) => Self::Raw,
+            (false, false, false) => Self::Softmax,
         })
     }
 
@@ -288,6 +270,9 @@ mod tests {
             Scoring::Softmax
         );
         assert_eq!(from(&[dark, light], true), Scoring::Sigmoid);
+        // Six sigmoids, as far as anybody can tell.
+        let sigmoids = output(&[0.5, 0.17, 0.16, 0.49, 0.5, 0.9]);
+        assert_eq!(from(&[sigmoids], false), Scoring::Raw);
         assert_eq!(from(&[output(&[0.3])], false), Scoring::Raw);
         let bytes = Tensor::new([1, 3], vec![255_u8, 0, 0]).unwrap();
         assert_eq!(from(std::slice::from_ref(&bytes), false), Scoring::Raw);

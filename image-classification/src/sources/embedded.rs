@@ -106,8 +106,8 @@ impl Embedded {
         })
     }
 
-    /// The preprocessing that shows at the beginning of a graph: the input has a mean for each channel subtracted, or
-    /// is divided, or one after the other in either order, as OpenVINO's `PrePostProcessor` does it.
+    /// Returns the preprocessing that shows at the beginning of a graph: the input has a mean for each channel
+    /// subtracted, or is divided, or one after the other in either order, as OpenVINO's `PrePostProcessor` does it.
     pub fn in_graph(graph: &Graph<'_>, model: &ModelSource) -> Option<Self> {
         let mut inputs = graph
             .layers()
@@ -292,8 +292,8 @@ mod tests {
 
     #[test]
     fn the_first_layers_of_a_graph() {
-        let folder = tempfile::tempdir().unwrap();
-        let model = folder.path().join("m.xml");
+        let directory = tempfile::tempdir().unwrap();
+        let model = directory.path().join("m.xml");
         let find = |operators: &[(&str, f32)]| {
             let mut layers = vec![
                 r#"<layer id="0" type="Parameter"><output><port id="0"/></output></layer>"#

@@ -7,16 +7,17 @@ use model_file::ir::{Graph, Layer};
 use roxmltree::{Document, Node};
 
 use super::embedded::{Embedded, numbers};
+use super::graph::ir::{Place, fake_quantization};
 use super::{Identity, SourceError, SourceSettings, unsupported};
-use crate::{Quantization, WithOrigin};
+use crate::{Halves, InputQuantization, Quantization, WithOrigin};
 
-/// The version of the IR.
+/// Returns the version of the IR.
 pub(super) fn version(document: &Document<'_>) -> Option<u32> {
     let version = document.root_element().attribute("version");
     version.and_then(|text| text.parse().ok())
 }
 
-/// The name of the model. The producer is the converter, which says nothing of the model.
+/// Returns the name of the model. The producer is the converter, which says nothing of the model.
 pub(super) fn identity(document: &Document<'_>) -> Identity {
     let name = document.root_element().attribute("name");
     Identity {
@@ -25,7 +26,7 @@ pub(super) fn identity(document: &Document<'_>) -> Identity {
     }
 }
 
-/// The entries of Intel Model API.
+/// Returns the entries of Intel Model API.
 pub(super) fn model_info(document: &Document<'_>) -> BTreeMap<String, String> {
     let rt_info = child(document.root_element(), "rt_info");
     entries(rt_info.and_then(|node| child(node, "model_info")))
@@ -33,8 +34,14 @@ pub(super) fn model_info(document: &Document<'_>) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Reads the quantization of the model's input: its integers, minus a zero point that is an integer as well, times a
-/// scale. So OpenVINO writes the `DequantizeLinear` of an ONNX file.
+/// Returns whether OpenVINO converted the model from a TensorFlow Lite file.
+pub(super) fn is_of_tensorflow_lite(document: &Document<'_>) -> bool {
+    document.root_element().attribute("name") == Some("TensorFlow_Lite_Frontend_IR")
+}
+
+/// Reads the quantization of the model's input. OpenVINO writes the `DequantizeLinear` of an ONNX file as the integers,
+/// minus a zero point that is an integer as well, times a scale, and the quantization of a TensorFlow Lite file as a
+/// `FakeQuantize` that maps all integers of the type to real numbers.
 ///
 /// # Errors
 ///
@@ -42,8 +49,10 @@ pub(super) fn model_info(document: &Document<'_>) -> BTreeMap<String, String> {
 pub(super) fn input_quantization(
     graph: &Graph<'_>,
     model: &ModelSource,
+    halves: Halves,
 ) -> Result<Option<SourceSettings>, SourceError> {
-    let Some((zero_point, scale)) = dequantization(graph, model) else {
+    let found = dequantization(graph, model).or_else(|| mapped(graph, model));
+    let Some((zero_point, scale)) = found else {
         return Ok(None);
     };
     let (&[zero_point], &[scale]) = (&zero_point[..], &scale[..]) else {
@@ -54,9 +63,12 @@ pub(super) fn input_quantization(
             "one number, and one zero point",
         ));
     };
-    let quantization = Quantization {
-        scale,
-        zero_point: zero_point as i32,
+    let quantization = InputQuantization {
+        quantization: Quantization {
+            scale,
+            zero_point: zero_point as i32,
+        },
+        halves,
     };
     let by = "the model's first layers: scale and zero point";
     Ok((scale.is_finite() && scale > 0.0).then(|| SourceSettings {
@@ -65,17 +77,12 @@ pub(super) fn input_quantization(
     }))
 }
 
-/// The zero points and the scales of the only input.
+/// Returns the zero points and the scales of the only input.
 fn dequantization(graph: &Graph<'_>, model: &ModelSource) -> Option<(Vec<f32>, Vec<f32>)> {
-    let mut inputs = graph
-        .layers()
-        .filter(|layer| layer.operator() == "Parameter");
-    let (input, None) = (inputs.next()?, inputs.next()) else {
-        return None;
-    };
     let is_integer =
         |layer: Layer<'_>| matches!(layer.attribute("element_type"), Some("u8" | "i8"));
-    let converted = next(graph, input, "Convert").filter(|_| is_integer(input))?;
+    let (input, _) = integer_input(graph)?;
+    let converted = next(graph, input, "Convert")?;
     let subtraction = next(graph, converted, "Subtract")?;
     let conversion = graph.input(subtraction, 1)?.0;
     let zero_point = graph.input(conversion, 0)?.0;
@@ -88,6 +95,34 @@ fn dequantization(graph: &Graph<'_>, model: &ModelSource) -> Option<(Vec<f32>, V
     Some((zero_point.values(model)?, scale.values(model)?))
 }
 
+/// [`dequantization`] by a `FakeQuantize` from the range of the integers to a range of real numbers.
+fn mapped(graph: &Graph<'_>, model: &ModelSource) -> Option<(Vec<f32>, Vec<f32>)> {
+    let (input, least) = integer_input(graph)?;
+    let mut layer = next(graph, input, "Convert")?;
+    if let Some(transposed) = next(graph, layer, "Transpose") {
+        layer = transposed;
+    }
+    let quantizer = next(graph, layer, "FakeQuantize")?;
+    let found = fake_quantization(graph, quantizer, model, least, Place::Input)?;
+    Some((vec![found.zero_point as f32], vec![found.scale]))
+}
+
+/// Returns the only input, if it takes integers of 8 bits, and the least of these.
+fn integer_input<'a>(graph: &Graph<'a>) -> Option<(Layer<'a>, f32)> {
+    let mut inputs = graph
+        .layers()
+        .filter(|layer| layer.operator() == "Parameter");
+    let (input, None) = (inputs.next()?, inputs.next()) else {
+        return None;
+    };
+    let least = match input.attribute("element_type")? {
+        "u8" => 0.0,
+        "i8" => -128.0,
+        _ => return None,
+    };
+    Some((input, least))
+}
+
 /// Returns the only layer that takes an output of `layer`, if it is an `operator`.
 fn next<'a>(graph: &Graph<'a>, layer: Layer<'a>, operator: &str) -> Option<Layer<'a>> {
     match graph.users(layer)[..] {
@@ -96,7 +131,7 @@ fn next<'a>(graph: &Graph<'a>, layer: Layer<'a>, operator: &str) -> Option<Layer
     }
 }
 
-/// The preprocessing arguments of the model converter.
+/// Returns the preprocessing arguments of the model converter.
 ///
 /// # Errors
 ///
@@ -142,7 +177,7 @@ fn child<'a, 'i>(node: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
     node.children().find(|child| child.has_tag_name(name))
 }
 
-/// The elements in `node` with their `value`.
+/// Returns the elements in `node` with their `value`.
 fn entries<'a, 'i: 'a>(node: Option<Node<'a, 'i>>) -> impl Iterator<Item = (&'a str, &'a str)> {
     node.into_iter()
         .flat_map(|node| node.children().filter(Node::is_element))
@@ -178,6 +213,67 @@ mod tests {
         let empty = parse("<net/>").unwrap();
         assert!(model_info(&empty).is_empty());
         assert_eq!(converted(&empty).unwrap(), None);
+    }
+
+    /// OpenVINO 2026.4.1 writes a `FakeQuantize` for the input of `lite-u8.tflite`, whose scale is 0.018658448 and whose zero
+    /// point is 114.
+    #[test]
+    fn the_input_of_a_tensorflow_lite_file_is_mapped_from_all_integers() {
+        let weights: Vec<u8> = [0.0_f32, 255.0, -2.127_063, 2.630_841_3, 127.0]
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        let read = |high: u32, levels: u32| {
+            let constant = |id: u32, offset: u32| {
+                format!(
+                    r#"<layer id="{id}" type="Const"><data element_type="f32" offset="{offset}" size="4"/>
+                    <output><port id="0"/></output></layer>"#
+                )
+            };
+            let edge = |from: u32, to: u32, port: u32| {
+                format!(
+                    r#"<edge from-layer="{from}" from-port="9" to-layer="{to}" to-port="{port}"/>"#
+                )
+            };
+            let constants: Vec<String> = [(3, 0), (4, high), (5, 8), (6, 12)]
+                .map(|(id, offset)| {
+                    constant(id, offset).replace("\"0\"/></output>", "\"9\"/></output>")
+                })
+                .to_vec();
+            let port = r#"<output><port id="9"/></output>"#;
+            let xml = format!(
+                r#"<net name="TensorFlow_Lite_Frontend_IR" version="11"><layers>
+                <layer id="0" type="Parameter"><data element_type="u8"/>{port}</layer>
+                <layer id="1" type="Convert"><input><port id="0"/></input>{port}</layer>
+                <layer id="2" type="Transpose"><input><port id="0"/></input>{port}</layer>
+                {}<layer id="7" type="FakeQuantize"><data levels="{levels}"/><input><port id="0"/><port id="1"/>
+                <port id="2"/><port id="3"/><port id="4"/></input>{port}</layer>
+                </layers><edges>{}{}{}{}{}{}{}</edges></net>"#,
+                constants.concat(),
+                edge(0, 1, 0),
+                edge(1, 2, 0),
+                edge(2, 7, 0),
+                edge(3, 7, 1),
+                edge(4, 7, 2),
+                edge(5, 7, 3),
+                edge(6, 7, 4),
+            );
+            let document = parse(&xml).unwrap();
+            assert!(is_of_tensorflow_lite(&document));
+            let model = ModelSource::Bytes {
+                model: xml.clone().into_bytes().into(),
+                weights: Some(weights.clone().into()),
+            };
+            let graph = Graph::of(&document);
+            let found = input_quantization(&graph, &model, Halves::AwayFromZero).unwrap();
+            found.map(|said| said.input_quantization.unwrap().value.to_string())
+        };
+        assert_eq!(
+            read(4, 256).as_deref(),
+            Some("scale 0.018658448, zero point 114, halves away from zero")
+        );
+        assert_eq!(read(4, 16), None, "it rounds again");
+        assert_eq!(read(16, 256), None, "it clips");
     }
 
     #[test]

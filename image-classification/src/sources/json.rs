@@ -12,17 +12,29 @@ pub(super) struct Keys<'a> {
     pub object: &'a Map<String, Value>,
 }
 
-/// The bytes as a JSON object. `serde_json` limits the depth.
+/// Returns the bytes as a JSON object, also behind a byte order mark. `serde_json` limits the depth.
 pub(super) fn object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>, SourceError> {
-    serde_json::from_slice(bytes).map_err(|source| SourceError::Malformed {
+    serde_json::from_slice(text(bytes)).map_err(|source| SourceError::Malformed {
         file: file.to_owned(),
         expected: "a JSON object",
         source: source.into(),
     })
 }
 
+/// Returns the bytes behind a byte order mark, which editors of Windows write.
+pub(super) fn text(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// Returns whether bytes that are not JSON begin as an object does, or as text in UTF-16.
+pub(super) fn is_meant_to_be(bytes: &[u8]) -> bool {
+    let utf_16 = [b"\xff\xfe".as_slice(), b"\xfe\xff"];
+    text(bytes).trim_ascii_start().starts_with(b"{")
+        || utf_16.iter().any(|mark| bytes.starts_with(mark))
+}
+
 impl<'a> Keys<'a> {
-    /// The value of `key`; `null` is as good as absent.
+    /// Returns the value of `key`; `null` is as good as absent.
     pub fn get(self, key: &str) -> Option<&'a Value> {
         self.object.get(key).filter(|value| !value.is_null())
     }
@@ -65,7 +77,7 @@ impl<'a> Keys<'a> {
             .transpose()
     }
 
-    /// A number for each channel, or one for all of them.
+    /// Returns a number for each channel, or one for all of them.
     pub fn three(self, key: &str) -> Result<Option<[f64; 3]>, SourceError> {
         let Some(value) = self.get(key) else {
             return Ok(None);
@@ -83,7 +95,7 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// A side in pixels.
+/// Returns a side in pixels.
 pub(super) fn side(value: &Value) -> Option<u32> {
     value
         .as_u64()
@@ -91,7 +103,7 @@ pub(super) fn side(value: &Value) -> Option<u32> {
         .filter(|side| (1..=16_384).contains(side))
 }
 
-/// `{"0": "cat", "1": "dog"}`: every id from 0 on, each once.
+/// Reads `{"0": "cat", "1": "dog"}`: every id from 0 on, each once.
 pub(super) fn labels_by_id(
     keys: Keys<'_>,
     key: &str,

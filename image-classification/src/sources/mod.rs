@@ -4,8 +4,8 @@
 //! [`ResolvedPreprocessing`](crate::ResolvedPreprocessing) takes each value from the first source that has it and keeps
 //! the different values of the others:
 //!
-//! 1. the caller's [`PreprocessOverrides`](crate::PreprocessOverrides), and then the recipe or the preprocessing file in
-//!    them ([`Recipe`](crate::Recipe), [`read_file`]);
+//! 1. the caller's [`PreprocessOverrides`](crate::PreprocessOverrides), and then the recipe or the preprocessing file
+//!    in them ([`Recipe`](crate::Recipe), [`read_file`]);
 //! 2. the model: Intel Model API's `model_info`, in an OpenVINO IR and in ONNX, Ultralytics' and TensorFlow Lite's
 //!    metadata, and the steps in an IR's graph;
 //! 3. files next to the model: Hugging Face's `processor_config.json`, `preprocessor_config.json` and `config.json`,
@@ -17,6 +17,7 @@
 mod embedded;
 mod graph;
 mod hugging_face;
+mod inside;
 mod ir;
 mod json;
 mod model_api;
@@ -33,16 +34,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use backend_api::ModelSource;
-use model_file::onnx::Model;
-use model_file::{Format, MOST_ONNX_BYTES, MOST_TFLITE_BYTES, read_source};
-use prost::Message as _;
+use model_file::read_source;
 use prost::bytes::Bytes;
 
 use self::embedded::Embedded;
 pub(crate) use self::graph::End;
+use crate::file::is_there;
 use crate::{
-    ColorOrder, ImageLayout, ImageSize, Interpolation, Labels, LabelsError, OutputKind,
-    Quantization, Resize, WithOrigin,
+    ColorOrder, ImageLayout, ImageSize, InputQuantization, Interpolation, Labels, LabelsError,
+    OutputKind, Quantization, Resize, WithOrigin,
 };
 
 /// The largest `.json` or `.yml`; a file with 20,000 labels has 2 MB.
@@ -76,9 +76,13 @@ pub struct SourceSettings {
     /// The quantization of an integer output.
     pub quantization: Option<WithOrigin<Quantization>>,
     /// The quantization of an integer input.
-    pub input_quantization: Option<WithOrigin<Quantization>>,
+    pub input_quantization: Option<WithOrigin<InputQuantization>>,
     /// Keys that were read and have no effect here.
     pub unused: Vec<String>,
+    /// Parts of the source that cannot be read and are left out, each as a sentence.
+    pub unreadable: Vec<String>,
+    /// The sentence about labels that cannot be read and are left out.
+    pub unreadable_labels: Option<String>,
 }
 
 /// The reason why a source cannot be used.
@@ -257,7 +261,7 @@ pub(crate) struct Found {
     /// The sources, in the order of their rank.
     pub sources: Vec<SourceSettings>,
     /// The ends of the graph of a model with several outputs: an engine chooses one of them. The end at the only output is
-    /// a source.
+    /// a source, if no engine finds other outputs in the file.
     pub ends: Vec<End>,
     pub identity: Identity,
     /// The preprocessing in the graph of the model.
@@ -273,15 +277,16 @@ pub(crate) struct Identity {
     pub producer: String,
 }
 
-/// [`find`], which ignores the labels of all sources if `reads_labels` is false: unreadable ones are then no error.
+/// Does [`find`], but ignores the labels of all sources if `reads_labels` is false: unreadable ones are then no error.
 pub(crate) fn find_with(model: &ModelSource, reads_labels: bool) -> Result<Found, SourceError> {
-    let mut inside = read_model(model)?;
+    let mut inside = inside::Inside::read(model)?;
     let mut identity = inside.identity;
     let stem = model.path().and_then(Path::file_stem);
     identity
         .names
         .extend(stem.map(|stem| stem.to_string_lossy().into_owned()));
-    let only = (inside.graph.len() == 1).then(|| inside.graph.remove(0));
+    let is_only = matches!(&inside.graph[..], [end] if !end.is_by_name);
+    let only = is_only.then(|| inside.graph.remove(0));
     if let Some(end) = &only {
         end.check()?;
     }
@@ -298,12 +303,12 @@ pub(crate) fn find_with(model: &ModelSource, reads_labels: bool) -> Result<Found
         )?);
     }
     let mut beside = Vec::new();
-    for folder in model.path().map(folders).unwrap_or_default() {
-        let model_config = model_config_in(&folder);
+    for directory in model.path().map(folders).unwrap_or_default() {
+        let model_config = model_config_in(&directory);
         let beside_it = Beside::of(&model_config, reads_labels);
         for (name, read) in BESIDE {
-            let path = folder.join(name);
-            if path.is_file() {
+            let path = directory.join(name);
+            if is_there(&path) {
                 let bytes = read_limited(&path, MOST_CONFIG_BYTES)?;
                 beside.extend(read(name, &bytes, beside_it)?.map(|settings| (name, settings)));
             }
@@ -337,8 +342,8 @@ pub(crate) fn find_with(model: &ModelSource, reads_labels: bool) -> Result<Found
 }
 
 impl Found {
-    /// Returns the preprocessing that images still need if the model's graph does a part of the preprocessing `original` of
-    /// `file`. `None` if it does no part of it.
+    /// Returns the preprocessing that images still need if the model's graph does a part of the preprocessing
+    /// `original` of `file`. `None` if it does no part of it.
     pub fn remaining(
         &self,
         file: &str,
@@ -351,11 +356,11 @@ impl Found {
     }
 }
 
-/// The files next to `model` that [`find`] reads.
+/// Returns the files next to `model` that [`find`] reads.
 pub fn files(model: &Path) -> Vec<PathBuf> {
     let folders = folders(model).into_iter();
-    let beside = folders.flat_map(|folder| BESIDE.map(|(name, _)| folder.join(name)));
-    let inside = read_model(&model.into()).unwrap_or_default();
+    let beside = folders.flat_map(|directory| BESIDE.map(|(name, _)| directory.join(name)));
+    let inside = inside::Inside::read(&model.into()).unwrap_or_default();
     let labels = model_api::labels_file(&inside.model_info, model)
         .ok()
         .flatten();
@@ -373,7 +378,7 @@ pub fn read_file(path: &Path) -> Result<SourceSettings, SourceError> {
     read_file_with(path, true)
 }
 
-/// [`read_file`] without the labels of the file: the caller has others. Unreadable ones are then no error.
+/// Does [`read_file`] without the labels of the file: the caller has others. Unreadable ones are then no error.
 ///
 /// # Errors
 ///
@@ -473,16 +478,16 @@ const BESIDE: [(&str, Reader); 6] = [
     ("model.yml", open_model_zoo::read),
 ];
 
-/// Returns the type and version in the `config.json` of a Hugging Face model in `folder`.
-fn model_config_in(folder: &Path) -> hugging_face::ModelConfig {
-    let bytes = read_limited(&folder.join("config.json"), MOST_CONFIG_BYTES);
+/// Returns the type and version in the `config.json` of a Hugging Face model in `directory`.
+fn model_config_in(directory: &Path) -> hugging_face::ModelConfig {
+    let bytes = read_limited(&directory.join("config.json"), MOST_CONFIG_BYTES);
     bytes.map_or_else(
         |_| hugging_face::ModelConfig::default(),
         |bytes| hugging_face::ModelConfig::read(&bytes),
     )
 }
 
-/// `config.json` is timm's or Hugging Face's.
+/// Reads `config.json`, which is timm's or Hugging Face's.
 fn config(
     file: &str,
     bytes: &[u8],
@@ -495,117 +500,40 @@ fn config(
     hugging_face::config(file, &object, beside)
 }
 
-/// Many programs have a `config.json`: one that is not JSON is ignored.
+/// Many programs have a `config.json`: one that is not JSON is ignored, with a note if it was meant to be.
 fn config_beside(
     file: &str,
     bytes: &[u8],
     beside: Beside<'_>,
 ) -> Result<Option<SourceSettings>, SourceError> {
     match config(file, bytes, beside) {
+        Err(SourceError::Malformed {
+            expected, source, ..
+        }) if json::is_meant_to_be(bytes) => Ok(Some(SourceSettings {
+            unreadable: vec![format!(
+                "{file} next to the model is not {expected} ({source}); it is not read"
+            )],
+            ..SourceSettings::default()
+        })),
         Err(SourceError::Malformed { .. }) => Ok(None),
         other => other,
     }
 }
 
-/// The model's directory, and the parent if exports have their own directory, as they do in
+/// Returns the model's directory, and the parent if exports have their own directory, as they do in
 /// repositories of Hugging Face: `onnx/model.onnx` below `config.json`.
 fn folders(model: &Path) -> Vec<PathBuf> {
     let Ok(absolute) = std::path::absolute(model) else {
         return Vec::new();
     };
-    let Some(folder) = absolute.parent() else {
+    let Some(directory) = absolute.parent() else {
         return Vec::new();
     };
-    let mut folders = vec![folder.to_path_buf()];
-    if folder.ends_with("onnx") || folder.ends_with("openvino") {
-        folders.extend(folder.parent().map(Path::to_path_buf));
+    let mut folders = vec![directory.to_path_buf()];
+    if directory.ends_with("onnx") || directory.ends_with("openvino") {
+        folders.extend(directory.parent().map(Path::to_path_buf));
     }
     folders
-}
-
-/// The statements of a model file about itself.
-#[derive(Debug, Default)]
-struct Inside {
-    /// Model API's entries, in the order of their keys.
-    model_info: std::collections::BTreeMap<String, String>,
-    /// Other metadata: Ultralytics', TensorFlow Lite's.
-    metadata: Vec<SourceSettings>,
-    /// The preprocessing in the model's own graph.
-    embedded: Option<Embedded>,
-    /// The end of the graph at each output.
-    graph: Vec<End>,
-    /// The convention of the model's format.
-    convention: Option<SourceSettings>,
-    /// The name of the graph, and the producer.
-    identity: Identity,
-}
-
-fn read_model(model: &ModelSource) -> Result<Inside, SourceError> {
-    let malformed =
-        |expected, source: Box<dyn std::error::Error + Send + Sync>| SourceError::Malformed {
-            file: "the model".to_owned(),
-            expected,
-            source,
-        };
-    let unreadable = |source| SourceError::Model { source };
-    match Format::of_source(model).map_err(unreadable)? {
-        Format::Ir => {
-            let xml = model_file::ir::read(model).map_err(unreadable)?;
-            let document = model_file::ir::parse(&xml)
-                .map_err(|source| malformed("well-formed XML", source.into()))?;
-            if let Some(version) = ir::version(&document).filter(|version| *version < 10) {
-                // The last release that reads older ones is 2022.3.
-                return Err(SourceError::OldIr { version });
-            }
-            let graph = model_file::ir::Graph::of(&document);
-            Ok(Inside {
-                model_info: ir::model_info(&document),
-                embedded: match ir::converted(&document)? {
-                    Some(converted) => Some(converted),
-                    None => Embedded::in_graph(&graph, model),
-                },
-                metadata: ir::input_quantization(&graph, model)?.into_iter().collect(),
-                graph: graph::ir::find(&graph),
-                convention: None,
-                identity: ir::identity(&document),
-            })
-        }
-        Format::Onnx => {
-            let bytes = read_content(model, MOST_ONNX_BYTES)?;
-            let onnx = Model::decode(bytes).map_err(|source| {
-                let is_called_onnx = |path| model_file::has_ending(path, "onnx");
-                let expected = if model.path().is_some_and(is_called_onnx) {
-                    "an ONNX file"
-                } else {
-                    "a model in a known format"
-                };
-                malformed(expected, source.into())
-            })?;
-            Ok(Inside {
-                model_info: onnx::model_info(&onnx),
-                metadata: ultralytics::of_onnx(&onnx)?
-                    .into_iter()
-                    .chain(onnx::input_quantization(&onnx)?)
-                    .collect(),
-                embedded: None,
-                graph: graph::onnx::find(&onnx),
-                convention: None,
-                identity: onnx::identity(&onnx),
-            })
-        }
-        Format::TensorflowLite => {
-            let bytes = read_content(model, MOST_TFLITE_BYTES)?;
-            // The engine reports the fault of a damaged one.
-            let graph = model_file::tflite::Graph::read(&bytes).unwrap_or_default();
-            Ok(Inside {
-                metadata: tflite::settings(&bytes, &graph)?,
-                convention: Some(tflite::convention()),
-                graph: graph::tflite::find(&graph),
-                ..Inside::default()
-            })
-        }
-        _ => Ok(Inside::default()),
-    }
 }
 
 /// Reads a regular file of at most `limit` bytes.
@@ -638,14 +566,14 @@ mod tests {
     #[test]
     fn files_are_found_beside_the_model_and_above_an_export_folder() {
         let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("onnx");
-        std::fs::create_dir(&folder).unwrap();
+        let directory = root.path().join("onnx");
+        std::fs::create_dir(&directory).unwrap();
         std::fs::write(
             root.path().join("config.json"),
             r#"{"id2label": {"0": "cat", "1": "dog"}}"#,
         )
         .unwrap();
-        let model = folder.join("model.onnx");
+        let model = directory.join("model.onnx");
         std::fs::write(&model, b"").unwrap();
         let found = find(&model).unwrap();
         let labels = found[0].labels.as_ref().unwrap();
@@ -654,6 +582,18 @@ mod tests {
         // Somebody else's file.
         std::fs::write(root.path().join("config.json"), "color = red").unwrap();
         assert_eq!(find(&model).unwrap(), []);
+        let utf_16: Vec<u8> = "\u{feff}{}"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        for unreadable in [br#"{"id2label": {"0": "#.as_slice(), &utf_16] {
+            std::fs::write(root.path().join("config.json"), unreadable).unwrap();
+            let notes = find(&model).unwrap().remove(0).unreadable;
+            assert!(notes[0].starts_with("config.json next to the model is not a JSON object"));
+        }
+        let marked = "\u{feff}{\"id2label\": {\"0\": \"cat\"}}";
+        std::fs::write(root.path().join("config.json"), marked).unwrap();
+        assert!(find(&model).unwrap()[0].labels.is_some());
         let damaged = r#"{"id2label": {"0": "cat", "2": "dog"}, "problem_type": "multi_label_classification"}"#;
         std::fs::write(root.path().join("config.json"), damaged).unwrap();
         assert!(find(&model).unwrap_err().to_string().contains("id2label"));
@@ -673,7 +613,7 @@ mod tests {
                 .contains("label_names")
         );
         assert!(read_file_without_labels(&file).unwrap().mean.is_some());
-        std::fs::write(folder.join("preprocessor_config.json"), "{").unwrap();
+        std::fs::write(directory.join("preprocessor_config.json"), "{").unwrap();
         assert!(matches!(find(&model), Err(SourceError::Malformed { .. })));
     }
 }

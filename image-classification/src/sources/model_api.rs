@@ -58,7 +58,7 @@ const PREPROCESSING: [&str; 8] = [
 struct Entries<'a>(&'a BTreeMap<String, String>);
 
 impl<'a> Entries<'a> {
-    /// The value of `key`. An empty text and Python's `None` are as good as absent.
+    /// Returns the value of `key`. An empty text and Python's `None` are as good as absent.
     fn get(self, key: &str) -> Option<&'a str> {
         self.0
             .get(key)
@@ -74,7 +74,7 @@ impl<'a> Entries<'a> {
         unsupported(MODEL_INFO, key, self.get(key).unwrap_or_default(), expected)
     }
 
-    /// `value`, stated by `key` or by its default.
+    /// Returns `value`, stated by `key` or by its default.
     fn stated<T>(self, key: &str, value: T) -> WithOrigin<T> {
         let by = if self.get(key).is_some() {
             format!("model_info: {key}")
@@ -84,7 +84,7 @@ impl<'a> Entries<'a> {
         WithOrigin::new(value, by)
     }
 
-    /// [`stated`](Self::stated), by the key `also` as well if it is there.
+    /// Does [`stated`](Self::stated), by the key `also` as well if it is there.
     fn stated_with<T>(self, key: &str, also: &str, value: T) -> WithOrigin<T> {
         let mut stated = self.stated(key, value);
         if self.get(also).is_some() {
@@ -93,7 +93,7 @@ impl<'a> Entries<'a> {
         stated
     }
 
-    /// One number for each channel, or one for all of them.
+    /// Reads one number for each channel, or one for all of them.
     fn three(self, key: &str, default: f32) -> Result<WithOrigin<[f32; 3]>, SourceError> {
         let Some(text) = self.get(key) else {
             return Ok(self.stated(key, [default; 3]));
@@ -257,7 +257,7 @@ fn interpolation(entries: Entries<'_>) -> Result<WithOrigin<Interpolation>, Sour
     Ok(entries.stated_with("interpolation_mode", "resampler", interpolation))
 }
 
-/// `NCHW`, or for a named input `input:NCHW`.
+/// Reads `NCHW`, or for a named input `input:NCHW`.
 fn layout(entries: Entries<'_>) -> Result<Option<WithOrigin<ImageLayout>>, SourceError> {
     let Some(text) = entries.get("layout") else {
         return Ok(None);
@@ -294,7 +294,7 @@ fn labels(
     Ok(Some(entries.stated("path_to_labels", labels)))
 }
 
-/// The file that `path_to_labels` names.
+/// Returns the file that `path_to_labels` names.
 pub(super) fn labels_file(
     entries: &BTreeMap<String, String>,
     model: &Path,
@@ -420,13 +420,13 @@ mod tests {
 
     #[test]
     fn labels_may_lie_in_a_file_beside_the_model() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         std::fs::write(
-            folder.path().join("names.txt"),
+            directory.path().join("names.txt"),
             "0 tench, Tinca\n1 goldfish\n",
         )
         .unwrap();
-        let model = folder.path().join("m.xml");
+        let model = directory.path().join("m.xml");
         let said = |path: &str| {
             let entries = [("path_to_labels".to_owned(), path.to_owned())].into();
             settings(&entries, Some(&model), true)
@@ -443,7 +443,7 @@ mod tests {
             let other = tempfile::tempdir().unwrap();
             let secret = other.path().join("secret");
             std::fs::write(&secret, "a\nb\n").unwrap();
-            std::os::unix::fs::symlink(&secret, folder.path().join("link.txt")).unwrap();
+            std::os::unix::fs::symlink(&secret, directory.path().join("link.txt")).unwrap();
             let error = said("link.txt").unwrap_err().to_string();
             assert!(
                 error.contains("link.txt") && error.contains("directory"),

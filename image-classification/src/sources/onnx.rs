@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use model_file::onnx::{Graph, Model, Tensor, text};
+use model_file::onnx::{Graph, Model, Node, Tensor, text};
+use prost::bytes::Bytes;
 
 use super::{Identity, SourceError, SourceSettings, unsupported};
-use crate::{Quantization, WithOrigin};
+use crate::{Halves, InputQuantization, Quantization, WithOrigin};
 
-/// The names of the graph and of the producer.
+/// Returns the names of the graph and of the producer.
 pub(super) fn identity(model: &Model) -> Identity {
     let name = model.graph.as_ref().and_then(|graph| graph.name.as_ref());
     let producer = model.producer_name.as_ref().map(text).unwrap_or_default();
@@ -17,7 +18,7 @@ pub(super) fn identity(model: &Model) -> Identity {
     }
 }
 
-/// The entries of Intel Model API, which begin with `model_info `.
+/// Returns the entries of Intel Model API, which begin with `model_info `.
 pub(super) fn model_info(model: &Model) -> BTreeMap<String, String> {
     model
         .metadata_props
@@ -33,7 +34,8 @@ pub(super) fn model_info(model: &Model) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Reads the quantization of the model's input, if every operator that reads the input is a `DequantizeLinear`.
+/// Reads the quantization of the model's input, if every operator that reads the input is a `DequantizeLinear`, or one that
+/// computes with its integers and states their scale at the same place.
 ///
 /// # Errors
 ///
@@ -44,43 +46,72 @@ pub(super) fn input_quantization(model: &Model) -> Result<Option<SourceSettings>
     };
     let is_weight = |name: &[u8]| constant(graph, name).is_some();
     let mut inputs = graph.input.iter().filter_map(|input| input.name.as_ref());
-    let Some(input) = inputs.find(|name| !is_weight(name)) else {
+    let Some(mut input) = inputs.find(|name| !is_weight(name)) else {
         return Ok(None);
     };
-    let readers = graph.node.iter();
-    let mut readers = readers
-        .filter(|node| node.reads().contains(&input))
-        .peekable();
-    let mut stated: Option<Quantization> = None;
-    if readers.peek().is_none() {
-        return Ok(None);
+    let mut readers = readers_of(graph, input);
+    // Converters of models whose channels come last transpose first. A hostile graph has a circle.
+    for _ in 0..MOST_STEPS {
+        match readers[..] {
+            [only] if keeps_values(only) && only.input.first() == Some(input) => {
+                let Some(output) = only.output.first() else {
+                    return Ok(None);
+                };
+                input = output;
+                readers = readers_of(graph, input);
+            }
+            _ => break,
+        }
     }
+    let mut stated: Option<(Quantization, String)> = None;
     for node in readers {
-        if node.operator() != "DequantizeLinear" || node.input.first() != Some(input) {
+        let operator = node.operator();
+        let states_scale = ["DequantizeLinear", "QLinearConv", "QLinearMatMul"];
+        if !states_scale.contains(&&*operator) || node.input.first() != Some(input) {
             return Ok(None);
         }
         let found = scale_and_zero_point(graph, &node.input);
-        if found.is_none() || stated.is_some_and(|stated| Some(stated) != found) {
+        let differs = |(stated, _): &(Quantization, String)| Some(*stated) != found;
+        let Some(quantization) = found.filter(|_| !stated.as_ref().is_some_and(differs)) else {
             return Err(unsupported(
                 "the model",
-                "scale of the DequantizeLinear at its input",
+                format!("scale of the {operator} at its input"),
                 match found {
                     Some(other) => format!("{other}, and another one"),
                     None => "other than one number in the file".to_owned(),
                 },
                 "one constant number above 0, and one zero point",
             ));
-        }
-        stated = found;
+        };
+        stated = Some((quantization, operator.into_owned()));
     }
-    let by = "the model's first operator, DequantizeLinear: scale and zero point";
-    Ok(stated.map(|quantization| SourceSettings {
-        input_quantization: Some(WithOrigin::new(quantization, by)),
-        ..SourceSettings::default()
+    Ok(stated.map(|(quantization, operator)| {
+        let by = format!("the model's first operator, {operator}: scale and zero point");
+        let quantization = InputQuantization {
+            quantization,
+            halves: Halves::ToEven,
+        };
+        SourceSettings {
+            input_quantization: Some(WithOrigin::new(quantization, by)),
+            ..SourceSettings::default()
+        }
     }))
 }
 
-/// The tensor that an initializer or a `Constant` states.
+/// Nodes that keep the values of the input, in another shape, before one that reads them.
+const MOST_STEPS: usize = 8;
+
+fn readers_of<'a>(graph: &'a Graph, value: &Bytes) -> Vec<&'a Node> {
+    let nodes = graph.node.iter();
+    nodes.filter(|node| node.reads().contains(&value)).collect()
+}
+
+fn keeps_values(node: &Node) -> bool {
+    let operators = ["Transpose", "Identity", "Reshape", "Squeeze", "Unsqueeze"];
+    node.is_onnx() && operators.contains(&&*node.operator())
+}
+
+/// Returns the tensor that an initializer or a `Constant` states.
 fn constant<'a>(graph: &'a Graph, name: &[u8]) -> Option<&'a Tensor> {
     let mut tensors = graph.initializer.iter();
     let tensor = tensors.find(|tensor| tensor.name.as_deref() == Some(name));
@@ -92,7 +123,7 @@ fn constant<'a>(graph: &'a Graph, name: &[u8]) -> Option<&'a Tensor> {
     })
 }
 
-fn scale_and_zero_point(graph: &Graph, inputs: &[prost::bytes::Bytes]) -> Option<Quantization> {
+fn scale_and_zero_point(graph: &Graph, inputs: &[Bytes]) -> Option<Quantization> {
     let scale = constant(graph, inputs.get(1)?)?.floats()?;
     let zero_point = match inputs.get(2).filter(|name| !name.is_empty()) {
         Some(name) => constant(graph, name)?.integers()?,
@@ -109,7 +140,7 @@ fn scale_and_zero_point(graph: &Graph, inputs: &[prost::bytes::Bytes]) -> Option
 
 #[cfg(test)]
 mod tests {
-    use model_file::onnx::{DataType, Node, StringStringEntry, ValueInfo};
+    use model_file::onnx::{DataType, StringStringEntry, ValueInfo};
 
     use super::*;
 
@@ -149,12 +180,14 @@ mod tests {
         let of = |scales: &[f32], readers: &[(&str, &str)]| {
             input_quantization(&dequantizing(scales, readers)).map(|settings| {
                 let stated = settings.and_then(|settings| settings.input_quantization);
-                stated.map(|stated| (stated.value.scale, stated.value.zero_point))
+                stated.map(|stated| stated.value.to_string())
             })
         };
         let one = ("DequantizeLinear", "s");
-        assert_eq!(of(&[0.25], &[one]).unwrap(), Some((0.25, 0)));
-        assert_eq!(of(&[0.25], &[one, one]).unwrap(), Some((0.25, 0)));
+        let stated = Some("scale 0.25, zero point 0, halves to even".to_owned());
+        assert_eq!(of(&[0.25], &[one]).unwrap(), stated);
+        assert_eq!(of(&[0.25], &[one, one]).unwrap(), stated);
+        assert_eq!(of(&[0.25], &[("QLinearConv", "s")]).unwrap(), stated);
         assert_eq!(of(&[0.25], &[one, ("Cast", "s")]).unwrap(), None);
         assert_eq!(of(&[0.25], &[("Cast", "s")]).unwrap(), None);
         assert_eq!(of(&[0.25], &[]).unwrap(), None);
@@ -162,6 +195,27 @@ mod tests {
         assert!(of_each_channel.to_string().contains("DequantizeLinear"));
         assert!(of(&[0.25], &[one, ("DequantizeLinear", "t")]).is_err());
         assert!(of(&[0.25], &[("DequantizeLinear", "computed")]).is_err());
+    }
+
+    #[test]
+    fn the_input_may_be_transposed_before_it_is_dequantized() {
+        let mut model = dequantizing(&[0.25], &[("DequantizeLinear", "s")]);
+        let nodes = &mut model.graph.as_mut().unwrap().node;
+        nodes[0].input[0] = "t".into();
+        let transpose = |input: &'static str| Node {
+            op_type: Some("Transpose".into()),
+            input: vec![input.into()],
+            output: vec!["t".into()],
+            ..Node::default()
+        };
+        nodes.push(transpose("x"));
+        let stated = input_quantization(&model).unwrap().unwrap();
+        let quantization = stated.input_quantization.unwrap().value.quantization;
+        assert_eq!(quantization.scale, 0.25);
+        // A circle, which no valid model has.
+        let nodes = &mut model.graph.as_mut().unwrap().node;
+        nodes[0] = transpose("t");
+        assert_eq!(input_quantization(&model).unwrap(), None);
     }
 
     #[test]

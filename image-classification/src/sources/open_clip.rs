@@ -1,6 +1,6 @@
 //! `OpenCLIP`'s `open_clip_config.json`.
 //!
-//! Its transform for inference has timm's arithmetic. Facts from `open_clip` 3.3, `open_clip/transform.py`.
+//! Its transform for inference computes as timm's does. Source: `open_clip/transform.py` of `open_clip` 3.3.
 
 use serde_json::Value;
 
@@ -56,7 +56,23 @@ pub(super) fn read(
         "bilinear" => Interpolation::Bilinear,
         _ => return Err(keys.error("interpolation", "bicubic or bilinear")),
     };
-    // Pixels are in 0-1 there.
+    // `ResizeKeepRatio(image_size)` has its own default there.
+    let ignores_filter = matches!(mode, CropMode::Center) && width != height;
+    let filter = if ignores_filter && interpolation != Interpolation::Bicubic {
+        let note = format!(
+            "OpenCLIP ignores the {:?} in {file} where sides differ; `interpolation` is {} as there",
+            interpolation.to_string(),
+            Interpolation::Bicubic
+        );
+        WithOrigin::new(
+            Interpolation::Bicubic,
+            format!("{file}: OpenCLIP, sides that differ"),
+        )
+        .with_note(Some(note))
+    } else {
+        WithOrigin::new(interpolation, by("interpolation"))
+    };
+    // OpenCLIP's pixels are from 0 to 1.
     let times_255 = |key: &str, otherwise: [f64; 3]| -> Result<_, SourceError> {
         let values = keys.three(key)?.unwrap_or(otherwise);
         let values = values.map(|value| (value * 255.0) as f32);
@@ -81,7 +97,7 @@ pub(super) fn read(
         )?),
         scale: Some(scale),
         resize: Some(WithOrigin::new(resize, by("resize_mode"))),
-        interpolation: Some(WithOrigin::new(interpolation, by("interpolation"))),
+        interpolation: Some(filter),
         size: Some(WithOrigin::new(ImageSize { width, height }, by("size"))),
         ..SourceSettings::default()
     }))
@@ -108,6 +124,23 @@ mod tests {
         assert_eq!(defaults.resize.unwrap().value.to_string(), "center:1");
         assert_eq!(defaults.mean.unwrap().value[0], 122.770_935);
         assert_eq!(of(r#"{"model_cfg": {}}"#).unwrap(), None);
+        // As `open_clip.transform.image_transform_v2` of 3.3.0 builds it.
+        for (size, mode, expected) in [
+            ("[24, 20]", "shortest", Interpolation::Bicubic),
+            ("[24, 24]", "shortest", Interpolation::Bilinear),
+            ("24", "shortest", Interpolation::Bilinear),
+            ("[24, 20]", "squash", Interpolation::Bilinear),
+            ("[24, 20]", "longest", Interpolation::Bilinear),
+        ] {
+            let cfg = format!(
+                r#"{{"size": {size}, "resize_mode": "{mode}", "interpolation": "bilinear"}}"#
+            );
+            let said = of(&format!(r#"{{"preprocess_cfg": {cfg}}}"#)).unwrap();
+            let filter = said.unwrap().interpolation.unwrap();
+            assert_eq!(filter.value, expected, "{cfg}");
+            let is_noted = filter.note.is_some();
+            assert_eq!(is_noted, expected == Interpolation::Bicubic, "{cfg}");
+        }
         let error = of(r#"{"preprocess_cfg": {"resize_mode": "fill"}}"#).unwrap_err();
         assert!(error.to_string().contains("resize_mode"), "{error}");
     }

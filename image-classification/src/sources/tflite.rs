@@ -5,7 +5,7 @@ use model_file::zip;
 
 use super::graph::tflite::quantization;
 use super::{SourceError, SourceSettings, ultralytics, unsupported};
-use crate::{ColorOrder, Labels, WithOrigin};
+use crate::{ColorOrder, Halves, InputQuantization, Labels, WithOrigin};
 
 /// The name of the source in messages.
 const FILE: &str = "the model's TFLite metadata";
@@ -15,6 +15,10 @@ pub(super) fn settings(bytes: &[u8], graph: &Graph) -> Result<Vec<SourceSettings
     let mut found = metadata(bytes, graph)?;
     let input = graph.inputs.first().and_then(|&input| graph.tensor(input));
     found.extend(input.and_then(quantization).map(|quantization| {
+        let quantization = InputQuantization {
+            quantization,
+            halves: Halves::AwayFromZero,
+        };
         let by = "the model's input tensor: scale and zero point";
         SourceSettings {
             input_quantization: Some(WithOrigin::new(quantization, by)),
@@ -37,7 +41,7 @@ fn metadata(bytes: &[u8], graph: &Graph) -> Result<Vec<SourceSettings>, SourceEr
     Ok(found)
 }
 
-/// The order of channels of every TensorFlow Lite model that does not state another one.
+/// Returns the order of channels of every TensorFlow Lite model that does not state another one.
 pub(super) fn convention() -> SourceSettings {
     SourceSettings {
         color: Some(WithOrigin::new(
@@ -122,7 +126,7 @@ mod tests {
         let quantization = bytes.input_quantization.as_ref().unwrap();
         assert_eq!(
             quantization.value.to_string(),
-            "scale 0.015625, zero point 127"
+            "scale 0.015625, zero point 127, halves away from zero"
         );
     }
 
@@ -131,8 +135,8 @@ mod tests {
         let lite = include_bytes!("../../../tests/data/lite.tflite");
         let graph = Graph::read(lite).unwrap();
         assert_eq!(metadata(lite, &graph).unwrap(), []);
-        let folder = tempfile::tempdir().unwrap();
-        let model = folder.path().join("model.tflite");
+        let directory = tempfile::tempdir().unwrap();
+        let model = directory.path().join("model.tflite");
         std::fs::write(&model, lite).unwrap();
         let found = super::super::find(&model).unwrap();
         let color = found.iter().find_map(|said| said.color.as_ref()).unwrap();

@@ -88,7 +88,7 @@ pub(super) fn settings(
 
 const INPUT_SIZE: &str = "3 channels or 1, height and width";
 
-/// A size in the order of `timm`: channels, height, width. Its scripts open images in mode `L` for one channel.
+/// Returns a size in the order of `timm`: channels, height, width. Its scripts open images in mode `L` for one channel.
 fn input_size(keys: Keys<'_>, key: &str) -> Result<Option<(ColorOrder, ImageSize)>, SourceError> {
     let Some(value) = keys.get(key) else {
         return Ok(None);
@@ -110,7 +110,7 @@ fn input_size(keys: Keys<'_>, key: &str) -> Result<Option<(ColorOrder, ImageSize
     .ok_or_else(|| keys.error(key, INPUT_SIZE))
 }
 
-/// A fraction; 0 is as good as absent, as in Python.
+/// Returns a fraction; 0 is as good as absent, as in Python.
 fn fraction(keys: Keys<'_>, key: &str) -> Result<Option<f64>, SourceError> {
     match keys.number(key)?.filter(|fraction| *fraction != 0.0) {
         Some(fraction) if !CropMode::FRACTIONS.contains(&fraction) => {
@@ -135,7 +135,7 @@ fn resize(keys: Keys<'_>, mean: [f32; 3]) -> Result<Resize, SourceError> {
     })
 }
 
-/// The same resize with another fraction.
+/// Returns the same resize with another fraction.
 fn of(fraction: f64, resize: Resize) -> Resize {
     match resize {
         Resize::Timm { mode, .. } => Resize::Timm { fraction, mode },

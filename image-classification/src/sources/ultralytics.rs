@@ -2,10 +2,10 @@
 //!
 //! The same keys are in `metadata_props` of ONNX, in a `metadata.yaml` next to an OpenVINO IR, and in a `metadata.json`
 //! inside a TensorFlow Lite file. Facts from ultralytics 8.4.190, `ultralytics/engine/exporter.py` and
-//! `classify_transforms` in `ultralytics/data/augment.py`: the short side of a square `imgsz`, else both sides, Pillow's
-//! bilinear filter, then the centre; RGB, 0 to 1. Versions 8.0.233 to 8.4 do the same for a square. Before, from the
-//! first version that wrote a `task` to 8.0.232, the largest square in the centre was resized as OpenCV does. All of
-//! them ignore the transforms of the checkpoint when they run an export.
+//! `classify_transforms` in `ultralytics/data/augment.py`: the short side of a square `imgsz`, else both sides,
+//! Pillow's bilinear filter, then the centre; RGB, 0 to 1. Versions 8.0.233 to 8.4 do the same for a square. Before,
+//! from the first version that wrote a `task` to 8.0.232, the largest square in the centre was resized as OpenCV does.
+//! All of them ignore the transforms of the checkpoint when they run an export.
 
 use std::collections::BTreeMap;
 
@@ -175,8 +175,12 @@ impl Stated<'_> {
             )
         });
         let recipe = recipe(&by, resize);
+        let unreadable_labels = names.is_none().then(|| {
+            format!("the names in {file} are no names by class id; using no labels from there")
+        });
         Ok(SourceSettings {
             size: size.map(|size| WithOrigin::new(size, format!("{file}: imgsz"))),
+            unreadable_labels,
             labels: labels(file, "names", names),
             resize: recipe.resize.map(|resize| resize.with_note(note)),
             ..recipe
@@ -205,7 +209,7 @@ fn labels(file: &str, key: &str, names: Option<Vec<String>>) -> Option<WithOrigi
     Some(WithOrigin::new(labels, format!("{file}: {key}")))
 }
 
-/// The resize and its filter since [`TORCHVISION`].
+/// Returns the resize and its filter since [`TORCHVISION`].
 fn torchvision(size: Option<ImageSize>) -> (Resize, Interpolation) {
     let resize = match size {
         Some(size) if size.width != size.height => Resize::Stretch,
@@ -246,9 +250,15 @@ fn python_names(text: &str) -> Option<Vec<String>> {
         let id = if is_list {
             names.len()
         } else {
-            let (id, value) = rest.split_once(':')?;
+            // A dictionary that went through JSON has quoted keys.
+            let (id, value) = if let Some((id, after)) = python_text(rest) {
+                (id, after.trim_start().strip_prefix(':')?)
+            } else {
+                let (id, value) = rest.split_once(':')?;
+                (id.trim().to_owned(), value)
+            };
             rest = value.trim_start();
-            id.trim().parse().ok()?
+            id.parse().ok()?
         };
         let (name, after) = python_text(rest)?;
         names.insert(id, name);
@@ -457,5 +467,7 @@ mod tests {
             assert_eq!(python_names(text), None, "{text}");
         }
         assert_eq!(python_names("['a', 'b']").unwrap(), ["a", "b"]);
+        let quoted = r#"{"0": "a", "1": "b: c"}"#;
+        assert_eq!(python_names(quoted).unwrap(), ["a", "b: c"]);
     }
 }

@@ -47,7 +47,8 @@ struct Job<F: Future>(Arc<Shared<F>>);
 struct Shared<F: Future>(Mutex<State<F>>);
 
 enum State<F: Future> {
-    /// The work is not done, or the future is polled for the first time. Has the waker of the task unless the poll has it.
+    /// The work is not done, or the future is polled for the first time. Has the waker of the task unless the poll has
+    /// it.
     Begins(Option<Waker>),
     Runs(Pin<Box<F>>),
     /// `None` if there will be no result.
@@ -59,7 +60,7 @@ enum State<F: Future> {
 }
 
 impl<F: Future> Shared<F> {
-    /// No other code runs under this lock, and the state is consistent at every point.
+    /// Locks the state. No other code runs under this lock, and the state is consistent at every point.
     fn lock(&self) -> MutexGuard<'_, State<F>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,7 +77,8 @@ impl<F: Future> Shared<F> {
         }
     }
 
-    /// Ends the beginning, if somebody waits for its end. Wakes the task by `waker`, or by the waker that it has left since.
+    /// Ends the beginning, if somebody waits for its end. Wakes the task by `waker`, or by the waker that it has left
+    /// since.
     fn end(&self, next: State<F>, waker: Option<Waker>) {
         let mut state = self.lock();
         let State::Begins(left) = &mut *state else {

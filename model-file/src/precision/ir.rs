@@ -91,8 +91,8 @@ mod tests {
 
     #[test]
     fn the_types_of_an_ir() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("m.xml");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("m.xml");
         let with = |layers: &str| {
             std::fs::write(&path, format!("<net><layers>{layers}</layers></net>")).unwrap();
             let stored = stored_precision(&path).unwrap();

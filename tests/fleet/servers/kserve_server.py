@@ -1,6 +1,6 @@
-"""KServe's model server with ONNX Runtime: python kserve_server.py MODEL NAME HTTP_PORT GRPC_PORT
+"""KServe's model server with ONNX Runtime: python kserve_server.py MODEL NAME HTTP_PORT GRPC_PORT raw|typed
 
-It listens on all interfaces, so it runs in a network of its own alone.
+The last word is the form of replies. It listens on all interfaces, so it runs in a network of its own alone.
 """
 
 import sys
@@ -11,8 +11,9 @@ import onnxruntime
 
 
 class OnnxRuntime(kserve.Model):
-    def __init__(self, name, path):
+    def __init__(self, name, path, is_raw):
         super().__init__(name)
+        self.is_raw = is_raw
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -35,11 +36,11 @@ class OnnxRuntime(kserve.Model):
         outputs = [self.session.run(None, {name: image[numpy.newaxis]})[0] for image in images]
         scores = numpy.concatenate(outputs)
         output = kserve.InferOutput(self.session.get_outputs()[0].name, list(scores.shape), "FP32")
-        output.set_data_from_numpy(scores, binary_data=True)
+        output.set_data_from_numpy(scores, binary_data=self.is_raw)
         return kserve.InferResponse(payload.id, self.name, [output])
 
 
 if __name__ == "__main__":
-    path, name, http, grpc = sys.argv[1:5]
+    path, name, http, grpc, form = sys.argv[1:6]
     server = kserve.ModelServer(http_port=int(http), grpc_port=int(grpc), workers=1)
-    server.start([OnnxRuntime(name, path)])
+    server.start([OnnxRuntime(name, path, form == "raw")])

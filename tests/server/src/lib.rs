@@ -65,8 +65,12 @@ pub struct Options {
     pub model: String,
     /// The version that it has.
     pub version: String,
+    /// Other versions, which it lists alone.
+    pub others: Vec<String>,
     /// The inputs and the outputs, as they are described. `None`: the server does not implement the question.
     pub described: Option<(Vec<Described>, Vec<Described>)>,
+    /// False if the server has the model, but not yet for requests.
+    pub is_ready: bool,
     /// The code of the model.
     pub run: Model,
     /// True to answer with typed contents.
@@ -108,7 +112,9 @@ impl Options {
             server: Some(("double".to_owned(), "1.2.3".to_owned())),
             model: model.into(),
             version: "1".to_owned(),
+            others: Vec::new(),
             described: Some((all(inputs), all(outputs))),
+            is_ready: true,
             run: Arc::new(run),
             typed: false,
             limit: usize::MAX,

@@ -126,6 +126,7 @@ impl Service {
         let mut reply = ModelInferResponse {
             model_name: self.options.model.clone(),
             model_version: self.options.version.clone(),
+            id: request.id.clone(),
             ..ModelInferResponse::default()
         };
         for (name, tensor) in outputs {
@@ -243,6 +244,9 @@ impl GrpcInferenceService for Service {
             .clone()
             .ok_or_else(|| Status::unimplemented("no model metadata"))?;
         self.check_model(&request.name, &request.version)?;
+        if !self.options.is_ready {
+            return Err(Status::unavailable("the model is not ready"));
+        }
         let all = |tensors: Vec<Described>| {
             let tensors = tensors.into_iter();
             let tensors = tensors.map(|(name, datatype, shape)| TensorMetadata {
@@ -254,7 +258,11 @@ impl GrpcInferenceService for Service {
         };
         Ok(Response::new(ModelMetadataResponse {
             name: self.options.model.clone(),
-            versions: vec![self.options.version.clone()],
+            versions: [
+                std::slice::from_ref(&self.options.version),
+                &self.options.others,
+            ]
+            .concat(),
             platform: String::new(),
             inputs: all(inputs),
             outputs: all(outputs),
@@ -268,6 +276,9 @@ impl GrpcInferenceService for Service {
         self.check_token(&request)?;
         let request = request.into_inner();
         self.check_model(&request.model_name, &request.model_version)?;
+        if !self.options.is_ready {
+            return Err(Status::unavailable("the model is not ready"));
+        }
         let size: usize = request.raw_input_contents.iter().map(Bytes::len).sum();
         if size > self.options.limit {
             return Err(Status::resource_exhausted(format!(

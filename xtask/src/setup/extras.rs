@@ -11,7 +11,7 @@ use super::packages::{read_requirements, requirement_file};
 use super::stamps::Setup;
 use super::steps::step;
 use crate::failure::on;
-use crate::files::{list_files, remove_folder};
+use crate::files::{list_files, remove_directory};
 use crate::pip::{Kind, Pip};
 use crate::stamp::Stamp;
 
@@ -48,8 +48,10 @@ pub fn checks() -> Result<PathBuf> {
 
 /// Returns a program of the tools, such as `typos`.
 pub fn check_program(name: &str) -> Result<PathBuf> {
-    let folder = if cfg!(windows) { "Scripts" } else { "bin" };
-    Ok(checks()?.join(folder).join(format!("{name}{EXE_SUFFIX}")))
+    let directory = if cfg!(windows) { "Scripts" } else { "bin" };
+    Ok(checks()?
+        .join(directory)
+        .join(format!("{name}{EXE_SUFFIX}")))
 }
 
 impl Setup<'_> {
@@ -83,10 +85,10 @@ impl Setup<'_> {
             for requirement in read_requirements(&list)? {
                 pip.download(&requirement, Kind::Tool, &self.downloads())?;
             }
-            let folder = self.home.join(extra.name);
-            remove_folder(&folder)?;
-            pip.install_into(&folder, &requirement_file(&list), &self.downloads())?;
-            let mut files = list_files(&folder, &|_| true)?;
+            let directory = self.home.join(extra.name);
+            remove_directory(&directory)?;
+            pip.install_into(&directory, &requirement_file(&list), &self.downloads())?;
+            let mut files = list_files(&directory, &|_| true)?;
             files.retain(|file| file.is_file());
             stamp.write(&files)
         })

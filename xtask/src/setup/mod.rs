@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::failure::{Failure, on};
-use crate::files::{create_folder, write_whole};
+use crate::files::{create_directory, write_whole};
 use crate::pip::check_from;
 use stamps::Setup;
 
@@ -115,7 +115,7 @@ fn run_scope(scope: Scope, from: Option<&Path>, extras: &[Extra]) -> Result<()> 
 /// Marks `home` as a set-up directory, in which files of certain names are removed and replaced. A directory in which
 /// somebody else keeps files is none.
 fn claim(home: &Path) -> Result<()> {
-    create_folder(home)?;
+    create_directory(home)?;
     let stamps = home.join("stamps");
     let marker = stamps.join(".set-up");
     let is_ours = |entry: &fs::DirEntry| {
@@ -176,7 +176,7 @@ mod tests {
     use crate::files::list_files;
 
     #[test]
-    fn a_folder_with_files_of_the_user_is_no_set_up_folder() {
+    fn a_directory_with_files_of_the_user_is_no_set_up_directory() {
         for foreign in [
             "python/my-project.py",
             "notes.txt",

@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_folder_is_not_complete_and_looking_writes_nothing() {
+    fn an_empty_directory_is_not_complete_and_looking_writes_nothing() {
         let home = tempfile::tempdir().unwrap();
         assert!(!setup(home.path(), None).is_complete().unwrap());
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);

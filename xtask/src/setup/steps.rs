@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use super::packages::requirement_file;
 use super::stamps::{READY_PACKAGES, Scope, Setup};
 use crate::failure::{Failure, on};
-use crate::files::{Staging, list_files, remove_folder, write_whole};
+use crate::files::{Staging, list_files, remove_directory, write_whole};
 use crate::pip::{Kind, Pip};
 use crate::python::{self, environment_python, scripts};
 use crate::requirements::Requirement;
@@ -109,12 +109,13 @@ impl Setup<'_> {
         })
     }
 
-    /// Removes what there is and makes a fresh environment: one that an interrupted installation left cannot be told from a good one.
+    /// Removes what there is and makes a fresh environment: one that an interrupted installation left cannot be told
+    /// from a good one.
     fn make_environment(&self, lock: &File) -> Result<()> {
         let interpreter = python::find(self.chosen.as_deref())?;
         self.bare_environment().clear()?;
         let environment = self.environment();
-        remove_folder(&environment)?;
+        remove_directory(&environment)?;
         let mut command = python::command_under(lock, &interpreter.program)?;
         command.args(["-m", "venv"]);
         if !interpreter.needs_pip {
@@ -201,14 +202,16 @@ impl Setup<'_> {
         }
         let environment = self.environment();
         // Byte code comes and goes with use; links to the interpreter count like files.
-        let mut files = list_files(&environment, &|folder| {
-            folder.file_name().is_none_or(|name| name != "__pycache__")
+        let mut files = list_files(&environment, &|directory| {
+            directory
+                .file_name()
+                .is_none_or(|name| name != "__pycache__")
         })?;
         files.retain(|file| file.is_file());
         stamp.write(&files)
     }
 
-    /// The downloaded file of a package.
+    /// Returns the downloaded file of a package.
     fn file_of(&self, package: &str, tag: &str) -> Result<PathBuf> {
         let entry = self
             .packages
@@ -234,7 +237,7 @@ impl Setup<'_> {
         lock: &File,
         stamp: &Stamp,
         what: &str,
-        folder: &str,
+        directory: &str,
         packages: &[&str],
         tag: &str,
     ) -> Result<()> {
@@ -245,18 +248,25 @@ impl Setup<'_> {
                 self.file_of(package, tag)?.display()
             ));
         }
-        self.run_script(lock, stamp, "collect_assets.py", folder, what, |command| {
-            command.arg(what).args(arguments);
-        })
+        self.run_script(
+            lock,
+            stamp,
+            "collect_assets.py",
+            directory,
+            what,
+            |command| {
+                command.arg(what).args(arguments);
+            },
+        )
     }
 
-    /// Runs a script that writes into a staging directory, then moves the files into `folder` and writes the stamp.
+    /// Runs a script that writes into a staging directory, then moves the files into `directory` and writes the stamp.
     fn run_script(
         &self,
         lock: &File,
         stamp: &Stamp,
         script: &str,
-        folder: &str,
+        directory: &str,
         what: &str,
         arguments: impl FnOnce(&mut Command),
     ) -> Result<()> {
@@ -272,7 +282,7 @@ impl Setup<'_> {
         arguments(&mut command);
         command.arg("--out").arg(staging.path());
         python::run(&mut command, &format!("{script} {what}"))?;
-        let files = staging.publish(&self.home.join(folder))?;
+        let files = staging.publish(&self.home.join(directory))?;
         stamp.write(&files)
     }
 }

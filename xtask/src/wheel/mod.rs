@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 
 use crate::failure::{Failure, on};
-use crate::files::{create_folder, remove_folder, write_whole};
+use crate::files::{create_directory, remove_directory, write_whole};
 use crate::{python, setup};
 
 pub use trial::run as try_it;
@@ -48,7 +48,7 @@ pub fn run(build: Build, out: Option<&Path>) -> Result<()> {
 /// Builds the package into the directory `out`, once the set-up is there. Returns its path.
 pub fn make(build: Build, out: &Path) -> Result<PathBuf> {
     add_files()?;
-    create_folder(out)?;
+    create_directory(out)?;
     // The package of an earlier build has another name only if its version differs.
     for old in wheels(out)? {
         fs::remove_file(&old).map_err(on("remove", &old))?;
@@ -72,7 +72,7 @@ pub fn make(build: Build, out: &Path) -> Result<PathBuf> {
     wheel.with_context(|| format!("maturin left no single package in {}", out.display()))
 }
 
-/// The packages in a directory.
+/// Returns the packages in a directory.
 fn wheels(directory: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(directory).map_err(on("list", directory))?;
     let files = entries.map(|entry| Ok(entry.map_err(on("list", directory))?.path()));
@@ -81,17 +81,18 @@ fn wheels(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// maturin of the set-up. It finds zig in the Python environment that is active.
+/// Returns the command for the set-up's maturin. It finds zig in the Python environment that is active.
 fn maturin() -> Result<Command> {
     let program = setup::check_program("maturin")?;
     Ok(Command::new(program))
 }
 
-/// Makes the files of the package that are not in the repository: the model and the photos of the demo, and the licences.
+/// Makes the files of the package that are not in the repository: the model and the photos of the demo, and the
+/// licences.
 fn add_files() -> Result<()> {
     let (workspace, home) = (setup::workspace(), setup::home()?);
     let demo = workspace.join("python/classify_cli/demo");
-    remove_folder(&demo)?;
+    remove_directory(&demo)?;
     let mut command = python::command(&python::environment_python(&home.join("python")));
     command
         .arg("-B")
@@ -102,7 +103,7 @@ fn add_files() -> Result<()> {
         .arg(&demo);
     python::run(&mut command, "making the files of the demo")?;
     let licences = workspace.join("python/licences");
-    remove_folder(&licences)?;
+    remove_directory(&licences)?;
     let notice = fs::read(demo.join("NOTICE.md")).map_err(on("read", &demo))?;
     write_whole(&licences.join("DEMO.md"), &notice)?;
     write_whole(

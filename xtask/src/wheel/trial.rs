@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::{Build, make};
 use crate::failure::Failure;
-use crate::files::remove_folder;
+use crate::files::remove_directory;
 use crate::python;
 use crate::requirements::Requirement;
 use crate::setup::{self, Packages, Scope};
@@ -22,12 +22,12 @@ const ENGINES: [&str; 2] = ["openvino", "onnxruntime"];
 pub fn run(build: Build) -> Result<()> {
     let wheel = make(build, &setup::workspace().join("target/wheel"))?;
     // Outside of the checkout, whose set-up a program in `target` uses.
-    let folder = tempfile::Builder::new()
+    let directory = tempfile::Builder::new()
         .prefix("classify-wheel-")
         .tempdir()?;
     let interpreter = python::find(std::env::var("CLASSIFY_PYTHON").ok().as_deref())?;
     let trial = Trial {
-        folder,
+        directory,
         wheel,
         python: interpreter.program,
         needs_pip: interpreter.needs_pip,
@@ -41,7 +41,7 @@ pub fn run(build: Build) -> Result<()> {
 }
 
 struct Trial {
-    folder: TempDir,
+    directory: TempDir,
     wheel: PathBuf,
     /// An interpreter that makes environments.
     python: PathBuf,
@@ -53,8 +53,8 @@ impl Trial {
     /// Makes an environment with the package and those of `packages` that the set-up has downloaded.
     fn environment(&self, name: &str, packages: &[Requirement]) -> Result<Environment> {
         println!("  an environment {name}");
-        let prefix = self.folder.path().join(name);
-        remove_folder(&prefix)?;
+        let prefix = self.directory.path().join(name);
+        remove_directory(&prefix)?;
         let mut command = python::command(&self.python);
         command.args(["-m", "venv"]);
         if !self.needs_pip {
@@ -62,7 +62,7 @@ impl Trial {
         }
         python::run(command.arg(&prefix), "making a virtual environment")?;
         let environment = Environment { prefix };
-        let list = self.folder.path().join(format!("{name}.txt"));
+        let list = self.directory.path().join(format!("{name}.txt"));
         let texts: Vec<&str> = packages.iter().map(|package| &*package.text).collect();
         fs::write(&list, texts.concat())?;
         if !packages.is_empty() {
@@ -183,8 +183,8 @@ impl Trial {
     /// Another package installs a script `classify`, as the unrelated one of that name does.
     fn with_stranger(&self) -> Result<()> {
         let environment = self.environment("stranger", &[])?;
-        let stranger = self.folder.path().join("stranger-package");
-        remove_folder(&stranger)?;
+        let stranger = self.directory.path().join("stranger-package");
+        remove_directory(&stranger)?;
         let script = python::scripts().join("stranger.py");
         let mut command = python::command(&self.python);
         python::run(
@@ -197,7 +197,7 @@ impl Trial {
         self.install(&environment, &[package.as_os_str()])?;
         let replaced = environment.classify(&[])?;
         expect(&replaced, 0, &["the stranger"])?;
-        let hint = "--force-reinstall --no-deps classify-cli";
+        let hint = "--force-reinstall --no-deps WHEEL";
         let second = alone(&environment.program("classify-cli"))
             .arg("devices")
             .output()?;
@@ -216,8 +216,9 @@ impl Trial {
         expect(&environment.classify(&["devices"])?, 0, &["RTen"])
     }
 
-    /// The step of the action for GitHub that installs the package; the tests of the command line have the step that runs
-    /// it. Engines are left out: they are tried above, and the step would download them again. Its shell is a Unix one.
+    /// The step of the action for GitHub that installs the package; the tests of the command line have the step that
+    /// runs it. Engines are left out: they are tried above, and the step would download them again. Its shell is a Unix
+    /// one.
     fn action(&self) -> Result<()> {
         if cfg!(windows) {
             return Ok(());
@@ -234,15 +235,15 @@ impl Trial {
         let installed = install
             .arg(steps.join("install.sh"))
             .env("PATH", std::env::join_paths(path)?)
-            .env("RUNNER_TEMP", self.folder.path())
-            .env("GITHUB_PATH", self.folder.path().join("path"))
+            .env("RUNNER_TEMP", self.directory.path())
+            .env("GITHUB_PATH", self.directory.path().join("path"))
             .env("WHEEL", &self.wheel)
             .env("VERSION", "")
             .env("OPENVINO", "none")
             .env("ONNXRUNTIME", "none")
             .output()?;
         expect(&installed, 0, &["classify "])?;
-        let added = fs::read_to_string(self.folder.path().join("path"))?;
+        let added = fs::read_to_string(self.directory.path().join("path"))?;
         let devices = alone(&Path::new(added.trim()).join("classify"))
             .arg("devices")
             .output()?;
@@ -252,7 +253,7 @@ impl Trial {
     /// The types and the tests of the module, on the package as it is installed.
     fn module(&self) -> Result<()> {
         let full = Environment {
-            prefix: self.folder.path().join("full"),
+            prefix: self.directory.path().join("full"),
         };
         let site = full.site_packages()?;
         let (workspace, checks) = (setup::workspace(), setup::checks()?);
@@ -268,7 +269,7 @@ impl Trial {
             let mut command = python::command(&python::environment_python(&tools));
             command
                 .env("PYTHONPATH", &paths)
-                .env("MYPY_CACHE_DIR", self.folder.path().join("mypy"))
+                .env("MYPY_CACHE_DIR", self.directory.path().join("mypy"))
                 // Both engines are there: nothing may be skipped.
                 .env("CI", "true");
             let status = command.args(arguments).current_dir(&workspace).status()?;
@@ -317,7 +318,7 @@ impl Environment {
     }
 }
 
-/// A program without any variable of the caller: `env -i`. Windows programs do not start without `SystemRoot`.
+/// Returns a program without any variable of the caller: `env -i`. Windows programs do not start without `SystemRoot`.
 fn alone(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().stdin(Stdio::null());

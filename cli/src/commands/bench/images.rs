@@ -12,14 +12,14 @@ use crate::interrupt::{self, Temporary};
 const MADE_UP: (u32, u32) = (500, 375);
 const MADE_UP_IMAGES: u64 = 12;
 
-/// Images that are neither flat nor noise, as PNG: there is no encoder for JPEG here.
+/// Returns images that are neither flat nor noise, as PNG: there is no encoder for JPEG here.
 pub fn made_up_images() -> anyhow::Result<(TempDir, Temporary)> {
-    let folder = tempfile::tempdir()?;
-    let temporary = interrupt::remove_when_stopped(folder.path());
+    let directory = tempfile::tempdir()?;
+    let temporary = interrupt::remove_when_stopped(directory.path());
     for seed in 0..MADE_UP_IMAGES {
-        write_made_up(&folder.path().join(format!("{seed:02}.png")), seed)?;
+        write_made_up(&directory.path().join(format!("{seed:02}.png")), seed)?;
     }
-    Ok((folder, temporary))
+    Ok((directory, temporary))
 }
 
 fn write_made_up(path: &Path, seed: u64) -> anyhow::Result<()> {

@@ -119,7 +119,7 @@ pub struct Bench<'a> {
     pub tensor_cpu: Option<f64>,
     pub inference: Vec<Round>,
     pub path: Vec<Round>,
-    /// The seconds of each request while all slots are busy.
+    /// The seconds of each request while all of the engine's are busy.
     pub latencies: Vec<f64>,
 }
 
@@ -252,7 +252,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Inference alone, with every slot busy.
+    /// Measures inference alone, with every infer request of the engine busy.
     pub fn infer(&self, goal: Goal) -> anyhow::Result<(Round, Vec<f64>)> {
         let backend = &*self.run.backend;
         let batch = self.run.input.batch;
@@ -266,14 +266,15 @@ impl<'a> Bench<'a> {
                 backend.submit(request).await?.await?;
                 Ok::<_, backend_api::Error>(start.elapsed().as_secs_f64())
             });
-            let all = requests.buffer_unordered(self.run.info().slots);
+            // A request that waits would count the time of others.
+            let all = requests.buffer_unordered(self.run.running_requests);
             latencies = block_on(all.try_collect())?;
             Ok(latencies.len() * batch)
         })?;
         Ok((round, latencies))
     }
 
-    /// All of the work, as `classify` does it.
+    /// Measures all of the work, as `classify` does it.
     pub fn classify(&mut self, paths: &[PathBuf], goal: Goal) -> anyhow::Result<Round> {
         let round = measured(self.run, || {
             let inputs = paths.iter().cycle().skip(self.next % paths.len());

@@ -29,8 +29,8 @@ const NOISY: f64 = 0.10;
 pub fn run(mut args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
     let made_up = args.input.is_empty().then(made_up_images).transpose();
     let made_up = made_up.context("cannot generate images")?;
-    if let Some((folder, _)) = &made_up {
-        args.input = vec![folder.path().to_owned()];
+    if let Some((directory, _)) = &made_up {
+        args.input = vec![directory.path().to_owned()];
     }
     let (plan, format) = (Plan::new(&args), args.format);
     let mut options = options(args)?;
@@ -83,6 +83,8 @@ fn options(args: BenchArgs) -> anyhow::Result<RunsOptions> {
         preprocess: args.preprocess,
         precision: args.precision,
         tuning: args.tuning,
+        // Engines are measured where `classify` runs them.
+        no_isolate: true,
     })
 }
 
@@ -170,7 +172,7 @@ fn announce(benches: &[Bench], plan: &Plan, messages: &Messages) {
         messages.note(&format!("measuring for about {seconds:.0} s"));
         return;
     };
-    let needed = |bench: &Bench| 2 * bench.run.info().slots * bench.run.input.batch;
+    let needed = |bench: &Bench| 2 * bench.run.running_requests * bench.run.input.batch;
     let needed = benches.iter().map(needed).max().unwrap_or(1) * plan.rounds;
     if count < needed {
         messages.warning(&format!(

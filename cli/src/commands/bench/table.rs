@@ -22,14 +22,14 @@ const WIDEST: usize = 16;
 struct Throughput {
     /// The median.
     rate: f64,
-    /// (largest − smallest) / median; unknown of one round.
+    /// (largest − smallest) / median; `None` for a single round.
     spread: Option<f64>,
     /// Seconds of CPU for an image, over all rounds.
     cpu: Option<f64>,
 }
 
 impl Throughput {
-    /// `None` without rounds.
+    /// Returns the throughput over `rounds`, or `None` if there are none.
     fn of(rounds: &[Round]) -> Option<Self> {
         let mut rates: Vec<f64> = rounds
             .iter()
@@ -60,15 +60,16 @@ pub struct Figures {
     engine: String,
     precision: String,
     slots: usize,
-    /// In milliseconds.
+    /// The latency of a request, in milliseconds.
     latency: Distribution,
     inference: Throughput,
-    /// Unless it was left out.
+    /// The whole path, unless it was not measured.
     path: Option<Throughput>,
-    /// Seconds for an image.
+    /// Seconds of CPU for reading and decoding an image.
     decode_cpu: Option<f64>,
+    /// Seconds of CPU for resizing an image and making its tensor.
     tensor_cpu: Option<f64>,
-    /// Images in a second, if all cores did nothing else: cores ÷ CPU for an image.
+    /// Images in a second if all cores did nothing but decode, resize and infer: cores ÷ CPU time of an image.
     limit: Option<f64>,
 }
 
@@ -90,7 +91,7 @@ impl Figures {
             model: bench.run.model.clone(),
             engine: bench.run.info().description(),
             precision: bench.run.info().precision.clone(),
-            slots: bench.run.info().slots,
+            slots: bench.run.running_requests,
             latency,
             inference,
             path: Throughput::of(&bench.path),
@@ -100,18 +101,18 @@ impl Figures {
         })
     }
 
-    /// The larger one.
+    /// Returns the larger spread of the two measurements, or `None` if one of them is unknown.
     pub fn spread(&self) -> Option<f64> {
         let path = self.path.map_or(Some(0.0), |path| path.spread)?;
         Some(self.inference.spread?.max(path))
     }
 
-    /// Seconds of CPU for an image that are none of decoding, resizing and inference.
+    /// Returns the seconds of CPU for an image without decoding, resizing and inference.
     fn other_cpu(&self) -> Option<f64> {
         Some(self.path?.cpu? - self.decode_cpu? - self.tensor_cpu? - self.inference.cpu?)
     }
 
-    /// The share of the limit that was reached.
+    /// Returns the share of the limit that was reached.
     fn efficiency(&self) -> Option<f64> {
         Some(self.path?.rate / self.limit?)
     }
@@ -148,13 +149,14 @@ impl Figures {
 pub struct Report<'a> {
     pub figures: &'a [Figures],
     pub machine: Machine,
-    /// The number of images that were measured with, of so many given ones.
+    /// The number of measured images.
     pub images: usize,
+    /// The number of given images.
     pub given: usize,
-    /// True for images that are the program's own.
+    /// True if no images were given, so that the program made them.
     pub made_up: bool,
     pub plan: &'a Plan,
-    /// The number of rounds that are done.
+    /// The number of finished rounds.
     pub rounds: usize,
 }
 
@@ -179,7 +181,7 @@ impl Report<'_> {
     }
 }
 
-/// `101.7 images/s`.
+/// Formats a rate: `101.7 images/s`.
 fn per_second(rate: f64) -> String {
     if rate < 10.0 {
         return format!("{} images/s", number(rate));
@@ -187,7 +189,7 @@ fn per_second(rate: f64) -> String {
     format!("{rate:.1} images/s")
 }
 
-/// `12.5 ms`, `0.031 ms`.
+/// Formats a time: `12.5 ms`, `0.031 ms`.
 fn in_milliseconds(milliseconds: f64) -> String {
     if milliseconds.abs() < 1.0 {
         return format!("{milliseconds:.3} ms");
@@ -227,7 +229,7 @@ pub fn table(report: &Report<'_>) -> String {
     };
     let _ = writeln!(
         text,
-        "{images}; each measure {length} in {}, the runs in turns; medians\n",
+        "{images}; medians of {} in which the runs take turns; {length} for each measurement\n",
         counted(plan.rounds, "round")
     );
     if rounds < plan.rounds {

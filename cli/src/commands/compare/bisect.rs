@@ -62,7 +62,11 @@ impl<'a> Side<'a> {
         engine.cache_dir = None;
         // An edited copy has one output.
         engine.output = None;
-        isolated::open(&engine)
+        if self.run.info().isolation.is_none() {
+            engine.isolation = None;
+        }
+        // The run has printed such a note.
+        isolated::open(&engine, |_| {})
     }
 }
 

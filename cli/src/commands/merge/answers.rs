@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::Path;
 
 use anyhow::Context as _;
 use evaluation::agreement::Verdict;
@@ -13,7 +12,7 @@ use evaluation::{
     Failure, ImageDigests,
 };
 
-use crate::args::{Args, Command, CompareArgs, EvaluateArgs, ReportPath};
+use crate::args::{Args, Command, CompareArgs, EvaluateArgs, ReportPath, distinct_text};
 use crate::commands::compare::{self, CompareOptions};
 use crate::commands::evaluate::{self, EvaluateOptions};
 use crate::errors::Hinted;
@@ -41,9 +40,7 @@ pub fn merge(
         .context("the command line of the shards is not accepted")?;
     match args.command {
         Some(Command::Compare(args)) => compare(&parts, *args, reports, messages),
-        Some(Command::Evaluate(args)) => {
-            evaluate(&parts, *args, &recorded.directory, reports, messages)
-        }
+        Some(Command::Evaluate(args)) => evaluate(&parts, *args, recorded, reports, messages),
         _ => anyhow::bail!("the parts are of another command"),
     }
 }
@@ -101,21 +98,27 @@ fn compare(
 
 fn evaluate(
     parts: &Parts<'_>,
-    args: EvaluateArgs,
-    directory: &Path,
+    mut args: EvaluateArgs,
+    recorded: &Recorded,
     reports: &[ReportPath],
     messages: &mut Messages,
 ) -> anyhow::Result<Verdict> {
+    // Also the file that the shards found, where they ran.
+    let truth_file = recorded.truth.as_ref();
+    args.truth = truth_file.map(|file| recorded.directory.join(file));
     let mut options = EvaluateOptions::try_from(args)?;
     let (rows, others) = reports::split_rows(reports);
     let mut rows = reports::open_rows(&rows, options.runs.stdout.format)?;
     let reports = reports::open(&others)?;
-    if let Some(truth) = &mut options.truth.file {
-        let given = truth.to_string_lossy().into_owned();
-        *truth = directory.join(&truth);
-        check_truth(truth, parts.directory.job.files.get(&given))?;
+    if let Some(file) = truth_file {
+        let name = distinct_text(file.as_os_str());
+        let expected = parts.directory.job.files.get(&name);
+        options.truth.expected =
+            Some(*expected.context("the job has no digest of the ground truth")?);
     }
     let description = parts.description(messages)?;
+    // The paths of all images come first: the ground truth may be that of their directories, and it is checked against all
+    // of them before one counts. So the parts are read twice, and their outputs are never held.
     let (mut images, mut written) = (Vec::new(), Vec::new());
     parts.each_image(&description, |image| {
         written.extend(image.truth.map(|classes| (image.path.clone(), classes)));
@@ -169,24 +172,6 @@ fn evaluate(
     report.machine = description.machine;
     evaluate::warn(&report, messages);
     evaluate::finish(reports, &report, options.runs.stdout)
-}
-
-/// Checks that the ground truth is the one that the shards had.
-fn check_truth(truth: &Path, expected: Option<&Digest>) -> anyhow::Result<()> {
-    let digest = Digest::of_files(&[truth.to_owned()])
-        .with_context(|| format!("cannot use the ground truth {}", truth.display()))?;
-    if expected == Some(&digest) {
-        return Ok(());
-    }
-    let error = format!(
-        "the ground truth {} has changed since the shards ran",
-        truth.display()
-    );
-    Err(Hinted::new(
-        error,
-        "restore it, or run the shards again in another directory",
-    )
-    .into())
 }
 
 /// Prints the failures for an image.

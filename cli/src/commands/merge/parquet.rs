@@ -44,10 +44,10 @@ fn copy(
     writer: &mut SerializedFileWriter<Output>,
     failed: &mut dyn FnMut(&str, &str),
 ) -> anyhow::Result<()> {
-    if shards::hash(part)? != (manifest.bytes, manifest.sha256) {
+    let mut file = model_file::open_regular(part)?;
+    if shards::hash(&mut file)? != (manifest.bytes, manifest.sha256) {
         return Err(damaged("it has changed since its shard wrote it"));
     }
-    let file = model_file::open_regular(part)?;
     let reader = SerializedFileReader::new(file.try_clone()?)?;
     let metadata = reader.metadata();
     if metadata.file_metadata().schema() != writer.schema_descr().root_schema() {

@@ -25,7 +25,7 @@ const MOST_FAILURES: u64 = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rows {
     Json,
-    /// The first row of a part is the header.
+    /// The first row of a part is the header. No cell has a line break: they are escaped.
     Csv,
 }
 

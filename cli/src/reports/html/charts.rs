@@ -55,6 +55,8 @@ pub struct Decades {
     /// Nothing at all, then each power from the least to 1.
     counts: [usize; 1 + (1 - LEAST_POWER) as usize],
     unknown: usize,
+    /// The number of images whose value fell and rose. Both are 0 for differences without a sign.
+    signs: [usize; 2],
 }
 
 /// The least power. Smaller differences count as this.
@@ -65,7 +67,15 @@ impl Decades {
         Self {
             counts: [0; 1 + (1 - LEAST_POWER) as usize],
             unknown: 0,
+            signs: [0; 2],
         }
+    }
+
+    /// Counts an image by the change of a value, whose sign the subtitle tells.
+    pub fn add_change(&mut self, change: f64) {
+        self.signs[0] += usize::from(change < 0.0);
+        self.signs[1] += usize::from(change > 0.0);
+        self.add(Some(change.abs()));
     }
 
     /// Counts an image, whose difference may be unknown.
@@ -142,8 +152,12 @@ impl Decades {
             0 => String::new(),
             count => format!("; {count} without a finite value are not drawn"),
         };
+        let signs = match self.signs {
+            [0, 0] => String::new(),
+            [fell, rose] => format!("; it fell on {fell} and rose on {rose}"),
+        };
         let chart = BarChart {
-            subtitle: format!("{}{unknown}", counted(images, "image")),
+            subtitle: format!("{}{signs}{unknown}", counted(images, "image")),
             bars: bars.collect(),
             x_ticks,
             y_ticks: y_ticks(&ticks, scale),
@@ -397,15 +411,6 @@ impl Scatter {
 /// The most characters of a run's name at an axis.
 pub const AXIS: usize = 30;
 
-/// Returns the beginning of a name, with at most `most` characters.
-pub fn shortened(name: &str, most: usize) -> String {
-    if name.chars().count() <= most {
-        return name.to_owned();
-    }
-    let start: String = name.chars().take(most - 1).collect();
-    format!("{}…", start.trim_end_matches([' ', ',']))
-}
-
 /// Returns a share as percent of a count.
 pub fn share(count: usize, of: usize) -> String {
     percent(count as f64 / of.max(1) as f64)
@@ -448,6 +453,7 @@ mod tests {
         decades.add(None);
         assert_eq!(decades.counts, [1, 2, 0, 0, 0, 0, 0, 0, 1, 1, 2]);
         let chart = decades.chart("title".to_owned(), "|Δp|", Some(0.05));
+        assert!(!chart.contains("fell"), "{chart}");
         for text in [
             "7 images; 1 without a finite value",
             "limit 0.05",
@@ -455,5 +461,17 @@ mod tests {
         ] {
             assert!(chart.contains(text), "{chart}");
         }
+    }
+
+    #[test]
+    fn changes_are_drawn_by_their_size_and_counted_by_their_sign() {
+        let mut decades = Decades::new();
+        for change in [-0.05, 0.05, -0.5, 0.0] {
+            decades.add_change(change);
+        }
+        assert_eq!(decades.counts, [1, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0]);
+        let chart = decades.chart("title".to_owned(), "|Δp|", None);
+        let subtitle = "4 images; it fell on 2 and rose on 1";
+        assert!(chart.contains(subtitle), "{chart}");
     }
 }

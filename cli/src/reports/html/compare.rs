@@ -9,12 +9,12 @@ use evaluation::{ComparedPair, ComparisonReport, RunInfo};
 use image_classification::Ranked;
 
 use super::super::bisection;
-use super::super::wording::{ComparisonText as _, FAILURES, FailureRow, class};
-use super::cards::{Card, List, Mark};
-use super::charts::{AXIS, Decades, Group, Marker, NamedPoint, Scatter, share, shortened};
+use super::super::wording::{ComparisonText as _, FAILURES, FailureRow, class, shortened};
+use super::cards::{Card, List, Mark, reasons};
+use super::charts::{AXIS, Decades, Group, Marker, NamedPoint, Scatter, share};
 use super::frame::{Frame, GateRow, Scorecard, WorstLine};
 use super::heat_map::Confusions;
-use super::limits::{CLASSES, ROWS, part};
+use super::limits::{CLASSES, ROWS, part, short_path};
 use super::thumbnails::{Thumbnail, Thumbnails};
 
 /// The number of classes and images that a page shows of runs that do not differ.
@@ -27,10 +27,11 @@ const EXAMPLES: usize = 3;
 /// If the differences cannot be read back.
 pub fn page(comparison: &ComparisonReport) -> anyhow::Result<ComparePage> {
     let mut thumbnails = Thumbnails::default();
-    let pairs = comparison.against_reference().count();
-    let pairs = comparison
-        .against_reference()
-        .map(|pair| section(comparison, pair, pairs, &mut thumbnails))
+    let pairs = worst_first(comparison);
+    let of = pairs.len();
+    let pairs = pairs
+        .into_iter()
+        .map(|pair| section(comparison, pair, of, &mut thumbnails))
         .collect::<anyhow::Result<Vec<Section>>>()?;
     let mut frame = Frame::new(
         "compare",
@@ -86,25 +87,24 @@ fn gates(comparison: &ComparisonReport) -> Vec<GateRow> {
     rows.collect()
 }
 
+/// Returns the comparisons with the reference, those that agree last.
+fn worst_first(comparison: &ComparisonReport) -> Vec<&ComparedPair> {
+    let mut pairs: Vec<_> = comparison.against_reference().collect();
+    pairs.sort_by_key(|pair| pair.verdict == Verdict::Agree);
+    pairs
+}
+
 fn scorecards(comparison: &ComparisonReport) -> Vec<Scorecard> {
-    let mut cards: Vec<Scorecard> = comparison
-        .against_reference()
-        .map(|pair| scorecard(comparison, pair))
-        .collect();
+    // They decide the verdict.
     let failed = comparison.runs.iter();
     let failed = failed.filter_map(|run| {
         let error = run.info.as_ref().err()?;
-        Some(Scorecard {
-            title: printable(&run.name),
-            chip: ("failed", "failed"),
-            big: "–".to_owned(),
-            meaning: printable(error),
-            values: Vec::new(),
-            worst: None,
-        })
+        Some(Scorecard::failed(&run.name, error))
     });
-    cards.extend(failed);
-    cards
+    let pairs = worst_first(comparison).into_iter();
+    failed
+        .chain(pairs.map(|pair| scorecard(comparison, pair)))
+        .collect()
 }
 
 fn scorecard(comparison: &ComparisonReport, compared: &ComparedPair) -> Scorecard {
@@ -212,17 +212,17 @@ fn section(
         })
     });
     let scatter = Scatter {
-        title: format!("Score of the best class in {reference} and {name}"),
+        title: format!("Score of the best class in the reference and in {name}"),
         groups: groups.into(),
         named: named.collect(),
-        x_title: format!("best score in {}", shortened(&reference, AXIS)),
+        x_title: "best score in the reference".to_owned(),
         y_title: format!("best score in {}", shortened(&name, AXIS)),
     };
     let has_delta = pair.basis.has_probabilities();
     let limit = has_delta.then_some(pair.tolerance.max_delta);
-    let title = format!("Largest difference of each image, {name} against {reference}");
+    let title = format!("Largest difference of each image in {name}, without its sign");
     let axes = ["best class of the reference", "best class of the run"];
-    let heading = format!("Other best classes, {name} against {reference}");
+    let heading = format!("Best classes of the reference and of {name}");
     let mut charts = vec![
         scatter.chart(),
         confusions.chart(heading, axes, of_class),
@@ -265,14 +265,14 @@ fn card(
     thumbnails: &mut Thumbnails,
 ) -> Card {
     let best = worst.top[0].first().map(|best| best.class_id);
-    let list = |run: usize, top: &[Ranked]| {
+    let list = |title: String, top: &[Ranked]| {
         let class = |id| class(comparison.labels.as_ref(), id);
         let mark = |place: usize, id: usize| match place {
             _ if Some(id) == best => Mark::Same,
             0 => Mark::Changed,
             _ => Mark::Other,
         };
-        List::new(comparison.name(run), top, class, mark)
+        List::new(title, top, class, mark)
     };
     let image = worst.row.image;
     let values = worst.row.values();
@@ -310,8 +310,8 @@ fn card(
         classes,
         note: notes.join(", "),
         lists: vec![
-            list(compared.reference, &worst.top[0]),
-            list(compared.run, &worst.top[1]),
+            list("reference".to_owned(), &worst.top[0]),
+            list(comparison.name(compared.run), &worst.top[1]),
         ],
     }
 }
@@ -367,7 +367,7 @@ impl Differing {
             } else {
                 "not finite".to_owned()
             },
-            path: comparison.path(row.image),
+            path: short_path(&comparison.path(row.image)),
             reference: answer(row.best.map(|[one, _]| one)),
             answer: answer(row.best.map(|[_, other]| other)),
             within: row.within(&pair.tolerance, pair.basis),
@@ -407,17 +407,17 @@ impl Classes {
         classes.truncate(most);
         let pairs = confusions.most();
         let row = |(class_id, (same, of, delta))| {
-            let others = pairs.iter().filter(|(one, ..)| *one == class_id).take(2);
-            let others: Vec<String> = others
-                .map(|(_, other, count)| format!("{count} × {}", name(*other)))
-                .collect();
+            let others: Vec<_> = pairs.iter().filter(|(one, ..)| *one == class_id).collect();
+            let shown = others.iter().take(2);
+            let shown = shown.map(|(_, other, count)| format!("{count} × {}", name(*other)));
+            let rest = others.iter().skip(2).map(|(.., count)| count).sum();
             ClassRow {
                 changed: of - same,
                 class: name(class_id),
                 same,
                 of,
                 delta: number(delta),
-                others: others.join(", "),
+                others: reasons(shown.collect(), rest),
             }
         };
         classes.into_iter().map(row).collect()

@@ -1,5 +1,6 @@
 //! The page of an evaluation.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 
 use askama::Template;
@@ -9,20 +10,25 @@ use evaluation::{
     ChangedAnswer, Changes, EvaluatedRun, EvaluationReport, RunInfo, RunResults, percent,
 };
 
-use super::super::wording::{EvaluationText as _, FAILURES, FailureRow};
-use super::cards::{Card, List, by_truth};
-use super::charts::{AXIS, Decades, Group, Marker, Scatter, reliability, share, shortened};
+use super::super::table::metric_rows;
+use super::super::wording::{EvaluationText as _, FAILURES, FailureRow, shortened};
+use super::cards::{Card, List, by_truth, reasons};
+use super::charts::{AXIS, Decades, Group, Marker, Scatter, reliability, share};
 use super::frame::{Frame, GateRow, Scorecard, WorstLine, chip, signed};
 use super::heat_map::Confusions;
-use super::limits::{CARDS, CLASSES, ROWS, part};
+use super::limits::{CARDS, CLASSES, ROWS, part, short_path};
 use super::thumbnails::{Thumbnail, Thumbnails};
 
 /// Describes an evaluation.
 pub fn page(evaluation: &EvaluationReport) -> EvaluatePage {
     let mut thumbnails = Thumbnails::default();
-    let compared: Vec<usize> = (0..evaluation.runs.len())
+    let mut compared: Vec<usize> = (0..evaluation.runs.len())
         .filter(|run| changes(evaluation, *run).is_some())
         .collect();
+    compared.sort_by_key(|run| {
+        let changes = changes(evaluation, *run);
+        Reverse(changes.map_or(0, |changes| changes.new_errors().len()))
+    });
     let errors: Vec<ErrorSection> = compared
         .iter()
         .filter_map(|run| error_section(evaluation, *run, compared.len(), &mut thumbnails))
@@ -41,8 +47,11 @@ pub fn page(evaluation: &EvaluationReport) -> EvaluatePage {
         .map(|(run, _, found)| chart_section(evaluation, run, found))
         .filter(|section| !section.charts.is_empty())
         .collect();
-    // The runs that are judged are more interesting than the reference.
-    charts.sort_by_key(|section| section.is_reference);
+    // In the order of the new errors; the reference is last.
+    charts.sort_by_key(|section| {
+        let place = compared.iter().position(|run| *run == section.run);
+        place.unwrap_or(compared.len())
+    });
     let mut page = EvaluatePage {
         frame: Frame::new(
             "evaluate",
@@ -50,12 +59,7 @@ pub fn page(evaluation: &EvaluationReport) -> EvaluatePage {
             evaluation.summary(),
             gates(evaluation),
         ),
-        scores: evaluation
-            .runs
-            .iter()
-            .enumerate()
-            .map(|(index, run)| scorecard(evaluation, index, run))
-            .collect(),
+        scores: scorecards(evaluation),
         duplicates: evaluation.duplicates.line(&evaluation.images),
         failures: evaluation.failure_rows().take(FAILURES).collect(),
         failures_of: evaluation.failures.len(),
@@ -73,7 +77,7 @@ pub fn page(evaluation: &EvaluationReport) -> EvaluatePage {
             .evaluated()
             .map(|(run, ..)| evaluation.title(run))
             .collect(),
-        values: evaluation.side_by_side(),
+        values: [evaluation.side_by_side(), metric_rows(evaluation)].concat(),
         runs: evaluation
             .runs
             .iter()
@@ -105,11 +109,13 @@ fn facts(evaluation: &EvaluationReport, runs: usize) -> Vec<String> {
     for (count, what) in [
         (evaluation.missing.len(), "without ground truth"),
         (evaluation.surplus.len(), "in the ground truth alone"),
-        (evaluation.failures.len(), "failed answers"),
     ] {
         if count > 0 {
             facts.push(format!("{count} {what}"));
         }
+    }
+    if !evaluation.failures.is_empty() {
+        facts.push(counted(evaluation.failures.len(), "failed answer"));
     }
     facts
 }
@@ -131,27 +137,27 @@ fn gates(evaluation: &EvaluationReport) -> Vec<GateRow> {
     of_images.into_iter().chain(of_runs).collect()
 }
 
-fn scorecard(evaluation: &EvaluationReport, run: usize, evaluated: &EvaluatedRun) -> Scorecard {
+fn scorecards(evaluation: &EvaluationReport) -> Vec<Scorecard> {
+    // Runs that failed decide the verdict.
+    let failed = evaluation.runs.iter().filter_map(|run| {
+        let error = run.results.as_ref().err()?;
+        Some(Scorecard::failed(&run.name, error))
+    });
+    let evaluated = evaluation.evaluated();
+    failed
+        .chain(evaluated.map(|(run, _, found)| scorecard(evaluation, run, found)))
+        .collect()
+}
+
+fn scorecard(evaluation: &EvaluationReport, run: usize, found: &RunResults) -> Scorecard {
     let mut card = Scorecard {
-        title: printable(&evaluated.name),
-        chip: ("failed", "failed"),
-        big: "–".to_owned(),
+        title: evaluation.title(run),
+        chip: chip(&evaluation.gates(run)),
+        big: String::new(),
         meaning: String::new(),
         values: Vec::new(),
         worst: None,
     };
-    let found = match &evaluated.results {
-        Ok(found) => found,
-        Err(error) => {
-            card.meaning = printable(error);
-            return card;
-        }
-    };
-    card.chip = chip(&evaluation.gates(run));
-    let is_reference = run == evaluation.reference && evaluation.runs.len() > 1;
-    if is_reference {
-        card.title += " (reference)";
-    }
     let accuracy = &found.accuracy;
     let (rate, what) = match &accuracy.counts {
         Counts::SingleLabel(_) => (accuracy.top(1), "top-1"),
@@ -187,8 +193,17 @@ fn scorecard(evaluation: &EvaluationReport, run: usize, evaluated: &EvaluatedRun
         }
         Counts::MultiLabel(counts) => {
             let micro = counts.total().quality().f1;
-            let f1 = format!("{} %", percent(micro));
-            card.values.push(("F1, micro", f1));
+            let top1 = accuracy.top(1).share;
+            let ap = accuracy.ranking.mean_average_precision();
+            let shares = [
+                ("top-1: the best class is right", Some(top1)),
+                ("F1, micro", Some(micro)),
+                ("mean average precision", ap),
+            ];
+            let shares = shares
+                .into_iter()
+                .filter_map(|(name, share)| Some((name, format!("{} %", percent(share?)))));
+            card.values.extend(shares);
         }
     }
     card
@@ -261,16 +276,22 @@ fn change_card(
 ) -> Card {
     let lists = changes(evaluation, run).and_then(|changes| changes.lists(changed.image));
     let reference = evaluation.reference;
-    let list = |top, run: usize, truth: &[usize]| {
-        let title = evaluation.title(run);
+    let list = |title: String, top, run: usize, truth: &[usize]| {
         List::new(title, top, |id| evaluation.class(run, id), by_truth(truth))
     };
-    // The reference has its own ids. Its best class is right.
-    let of_reference = changed.reference_answer.as_slice();
+    // Its best class is right. The others are known if both have the same ids.
+    let found = evaluation.runs[run].results.as_ref().ok();
+    let has_same_ids =
+        found.is_some_and(|found| found.labels.is_some() && found.label_difference.is_none());
+    let of_reference = if has_same_ids {
+        &changed.truth
+    } else {
+        changed.reference_answer.as_slice()
+    };
     let lists = lists.map(|[one, other]| {
         vec![
-            list(one, reference, of_reference),
-            list(other, run, &changed.truth),
+            list("reference".to_owned(), one, reference, of_reference),
+            list(evaluation.title(run), other, run, &changed.truth),
         ]
     });
     let loss = changed.loss().map(|loss| format!("Δp {}", signed(-loss)));
@@ -282,6 +303,9 @@ fn change_card(
         classes: ("ground truth", evaluation.classes(run, &changed.truth)),
         note: match &*scores(changed) {
             "" => String::new(),
+            scores if changed.truth.len() > 1 => {
+                format!("probability of the best right class {scores}")
+            }
             scores => format!("its probability {scores}"),
         },
         lists: lists.unwrap_or_default(),
@@ -299,7 +323,7 @@ fn change_row(evaluation: &EvaluationReport, run: usize, changed: &ChangedAnswer
         delta: changed
             .loss()
             .map_or_else(|| "?".to_owned(), |loss| signed(-loss)),
-        path: evaluation.path(changed.image),
+        path: short_path(&evaluation.path(changed.image)),
         truth: evaluation.classes(run, &changed.truth),
         reference,
         answer,
@@ -347,7 +371,7 @@ fn wrong_section(
         rows: rows
             .map(|wrong| {
                 (
-                    evaluation.path(wrong.image),
+                    short_path(&evaluation.path(wrong.image)),
                     classes(&wrong.truth),
                     classes(&wrong.answer),
                 )
@@ -380,7 +404,7 @@ fn loss_section(evaluation: &EvaluationReport, run: usize) -> Option<LossSection
             widths: [width(before), width(class.right)],
             lost: class.lost,
             gained: class.gained,
-            mistaken: shown.join(", "),
+            mistaken: reasons(shown, mistaken.iter().skip(2).map(|(_, count)| count).sum()),
         }
     };
     Some(LossSection {
@@ -439,11 +463,8 @@ fn multi_label(counts: &MultiLabel, name: impl Fn(usize) -> String, section: &mu
 
 fn chart_section(evaluation: &EvaluationReport, run: usize, found: &RunResults) -> ChartSection {
     let title = evaluation.title(run);
-    let reference = printable(&evaluation.runs[evaluation.reference].name);
-    let compared = changes(evaluation, run).map(|changes| {
-        let run = printable(&evaluation.runs[run].name);
-        change_charts(&run, changes, &reference)
-    });
+    let compared = changes(evaluation, run)
+        .map(|changes| change_charts(&printable(&evaluation.runs[run].name), changes));
     let [scatter, decades] = compared.unwrap_or_default();
     let mut charts = vec![scatter];
     if let Counts::SingleLabel(counts) = &found.accuracy.counts {
@@ -463,15 +484,11 @@ fn chart_section(evaluation: &EvaluationReport, run: usize, found: &RunResults) 
     }
     charts.push(decades);
     charts.retain(|chart| !chart.is_empty());
-    ChartSection {
-        title,
-        is_reference: run == evaluation.reference,
-        charts,
-    }
+    ChartSection { run, title, charts }
 }
 
 /// Draws the probabilities of the right class in the reference and in the run.
-fn change_charts(name: &str, changes: &Changes, reference: &str) -> [String; 2] {
+fn change_charts(name: &str, changes: &Changes) -> [String; 2] {
     let mut decades = Decades::new();
     let mut groups = [
         Group::new("both wrong", "soft", Marker::Dot),
@@ -481,7 +498,7 @@ fn change_charts(name: &str, changes: &Changes, reference: &str) -> [String; 2] 
     ];
     for pair in changes.pairs() {
         let scores = pair.scores.map(f64::from);
-        decades.add(Some((scores[1] - scores[0]).abs()));
+        decades.add_change(scores[1] - scores[0]);
         let group = match pair.right {
             [false, false] => 0,
             [true, true] => 1,
@@ -491,13 +508,13 @@ fn change_charts(name: &str, changes: &Changes, reference: &str) -> [String; 2] 
         groups[group].add(scores);
     }
     let scatter = Scatter {
-        title: format!("Probability of the right class in {reference} and {name}"),
+        title: format!("Probability of the right class in the reference and in {name}"),
         groups: groups.into(),
         named: Vec::new(),
-        x_title: format!("p of the right class in {}", shortened(reference, AXIS)),
+        x_title: "p of the right class in the reference".to_owned(),
         y_title: format!("p of the right class in {}", shortened(name, AXIS)),
     };
-    let title = format!("Change of the right class's probability, {name} against {reference}");
+    let title = format!("Change of the right class's probability from the reference to {name}");
     [scatter.chart(), decades.chart(title, "|Δp|", None)]
 }
 
@@ -653,8 +670,8 @@ struct ClassSection {
 }
 
 struct ChartSection {
+    run: usize,
     title: String,
-    is_reference: bool,
     charts: Vec<String>,
 }
 

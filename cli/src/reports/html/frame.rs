@@ -5,15 +5,15 @@ use std::sync::LazyLock;
 use data_encoding::BASE64;
 use evaluation::Digest;
 use evaluation::agreement::{Gate, Verdict};
-use evaluation::text::counted;
+use evaluation::text::{counted, printable};
 
-/// The script of the page, which filters and sorts. The page has everything without it.
+/// The script of the page, which filters and sorts. Without it, the page shows the same content.
 static SCRIPT: LazyLock<String> = LazyLock::new(|| {
     // Browsers hash a script with the line ends of HTML.
     include_str!("../../../templates/report.js").replace("\r\n", "\n")
 });
 
-/// So many passed gates are few.
+/// The page never folds this number of passed gates or fewer.
 const FEW: usize = 3;
 
 /// The head of a page.
@@ -80,8 +80,8 @@ impl Frame {
         )
     }
 
-    /// Returns the number of gates that everybody should see: the failed ones; if there are none, those with a remark; and
-    /// all of a few.
+    /// Returns the number of gates that are not folded: the failed ones or, if there are none, those with a remark. If
+    /// only a few others are left, no gate is folded.
     fn notable(&self) -> usize {
         let all = self.gates.len();
         let failed = self.gates.iter().take_while(|row| !row.gate.passed).count();
@@ -109,12 +109,12 @@ impl Frame {
         folded.filter(|row| row.gate.remark.is_some()).count()
     }
 
-    /// Returns the gates that passed, where they are many.
+    /// Returns the gates that are folded.
     pub fn folded_gates(&self) -> &[GateRow] {
         &self.gates[self.notable()..]
     }
 
-    /// Returns the policy that allows the script and nothing else that acts or loads.
+    /// Returns the content security policy. It allows this script, the page's own styles and images, and nothing else.
     pub fn policy() -> String {
         let digest = BASE64.encode(&Digest::of(SCRIPT.as_bytes()).bytes());
         format!(
@@ -137,7 +137,7 @@ impl Frame {
 
 /// A gate with its run.
 pub struct GateRow {
-    /// The name of the run; empty for a gate of the whole, and where there is one run.
+    /// The name of the run; empty for a gate of the whole report, and if there is one run.
     pub run: String,
     pub gate: Gate,
 }
@@ -167,7 +167,7 @@ pub struct Scorecard {
     pub worst: Option<WorstLine>,
 }
 
-/// The answer to the first question of a reader: the class or the image that got worst.
+/// The class or the image that got worst: most readers look for it first.
 pub struct WorstLine {
     /// `Worst class` or `Worst image`.
     pub what: &'static str,
@@ -182,6 +182,13 @@ pub struct Name {
     pub file: String,
 }
 
+impl Name {
+    /// Returns the parts of the file's name, between which a line may end.
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
+        self.file.split_inclusive('_')
+    }
+}
+
 impl From<String> for Name {
     fn from(path: String) -> Self {
         let start = path.rfind(std::path::MAIN_SEPARATOR);
@@ -189,6 +196,20 @@ impl From<String> for Name {
         Self {
             file: path[start..].to_owned(),
             directory: path[..start].to_owned(),
+        }
+    }
+}
+
+impl Scorecard {
+    /// Describes a run without results.
+    pub fn failed(run: &str, error: &str) -> Self {
+        Self {
+            title: printable(run),
+            chip: ("failed", "failed"),
+            big: "no result".to_owned(),
+            meaning: printable(error),
+            values: Vec::new(),
+            worst: None,
         }
     }
 }

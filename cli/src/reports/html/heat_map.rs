@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use evaluation::text::counted;
 
-use super::charts::shortened;
+use super::super::wording::shortened;
 
 /// The most classes of a heat map.
 const CLASSES: usize = 10;

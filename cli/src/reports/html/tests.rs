@@ -22,7 +22,7 @@ const CLASSES: usize = 20;
 /// The limit that `docs/compare.md` states.
 const MOST_BYTES: usize = 5_000_000;
 
-/// A run with labels of 60 characters.
+/// Returns a run with labels of 60 characters.
 fn entry(name: &str) -> RunEntry {
     let info = serde_json::json!({
         "name": name, "backend": "rten", "engine": "RTen", "engine_version": "1", "requested_device": "CPU",

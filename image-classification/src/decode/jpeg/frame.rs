@@ -4,6 +4,7 @@ use std::io::{BufRead, ErrorKind, Seek, SeekFrom};
 
 use image::metadata::Orientation;
 use libjpeg_turbo_rs::FrameHeader;
+use smallvec::{SmallVec, smallvec};
 
 use super::super::header::SMALL;
 use super::super::orientation::Metadata;
@@ -12,6 +13,8 @@ use super::MOST_SCANS;
 
 /// The most tables that the scans of a progressive file refer to: four of each kind in each scan.
 const MOST_TABLES: u64 = 8 * MOST_SCANS as u64;
+/// Bytes of EXIF from which on further segments do not count.
+const MOST_EXIF: usize = 1 << 17;
 /// Bytes of a Huffman table in the decoder, which asserts that it is no larger.
 const TABLE: u64 = 8192;
 /// Bytes of a scan in the decoder without its tables.
@@ -26,7 +29,7 @@ pub(in crate::decode) struct Frame {
     pub(super) precision: u8,
     is_progressive: bool,
     is_lossless: bool,
-    components: Vec<Component>,
+    components: SmallVec<[Component; 4]>,
     /// Bytes of the file.
     length: u64,
     /// The most Huffman tables that the decoder keeps: for a progressive file, all that the file defines.
@@ -44,6 +47,7 @@ struct Component {
 impl Frame {
     /// Reads segments up to the first scan.
     pub(super) fn read<R: BufRead + Seek>(mut source: R) -> std::io::Result<Self> {
+        const EXIF: &[u8] = b"Exif\0\0";
         const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
         let invalid = || std::io::Error::from(ErrorKind::InvalidData);
         let mut metadata = Metadata::default();
@@ -77,14 +81,18 @@ impl Frame {
                 source.seek_relative(length.into())?;
                 continue;
             }
-            let mut segment = vec![0; length.into()];
+            let mut segment: SmallVec<[u8; 32]> = smallvec![0; length.into()];
             source.read_exact(&mut segment)?;
             if is_frame {
                 let read = Self::from_segment(kind, &segment).ok_or_else(invalid)?;
                 frame.get_or_insert(read);
-            } else if segment.starts_with(b"Exif\0\0") {
-                // Long data continue in further segments; the orientation is at the beginning.
-                metadata.exif.get_or_insert(segment);
+            } else if segment.starts_with(EXIF) {
+                // Long data continue in further segments, which Pillow joins; the orientation is near the beginning.
+                match &mut metadata.exif {
+                    Some(exif) if exif.len() < MOST_EXIF => exif.extend(&segment[EXIF.len()..]),
+                    Some(_) => {}
+                    exif => *exif = Some(segment.into_vec()),
+                }
             } else if let Some(xmp) = segment.strip_prefix(XMP) {
                 metadata.xmp = Some(xmp.to_vec());
             }
@@ -139,7 +147,7 @@ impl Frame {
         self.is_progressive
     }
 
-    pub(super) fn ids(&self) -> Vec<u8> {
+    pub(super) fn ids(&self) -> SmallVec<[u8; 4]> {
         self.components
             .iter()
             .map(|component| component.id)
@@ -147,9 +155,9 @@ impl Frame {
     }
 
     pub(super) fn has_equal_ids(&self) -> bool {
-        let mut ids = self.ids();
-        ids.sort_unstable();
-        ids.windows(2).any(|pair| pair[0] == pair[1])
+        let before = |place: usize| self.components[..place].iter();
+        let mut components = self.components.iter().enumerate();
+        components.any(|(place, one)| before(place).any(|other| other.id == one.id))
     }
 
     pub(super) fn factors(&self) -> impl Iterator<Item = (u64, u64)> + Clone {
@@ -172,7 +180,7 @@ impl Frame {
         !self.has_own_upsampling()
     }
 
-    /// Upper bound of the bytes that decoding a strip or tile of a TIFF takes, with its pixels.
+    /// Returns an upper bound of the bytes that decoding a strip or tile of a TIFF takes, with its pixels.
     pub(in crate::decode) fn most_bytes(
         width: u64,
         height: u64,
@@ -190,7 +198,7 @@ impl Frame {
             precision: 8,
             is_progressive: true,
             is_lossless: false,
-            components: vec![component; components as usize],
+            components: SmallVec::from_elem(component, components as usize),
             length,
             tables: MOST_TABLES.min(length / 16),
             orientation: Orientation::NoTransforms,
@@ -199,7 +207,7 @@ impl Frame {
         frame.decode_bytes(1) + 2 * components * frame.width * frame.height
     }
 
-    /// Upper bound of the bytes that decoding takes at any time, with the pixels.
+    /// Returns an upper bound of the bytes that decoding takes at any time, with the pixels.
     pub(in crate::decode) fn decode_bytes(&self, reduction: u32) -> u64 {
         const BLOCK: u64 = 8;
         let count = self.components.len() as u64;
@@ -228,10 +236,11 @@ impl Frame {
         let planes: u64 = self.factors().map(plane).sum();
         let even = self.factors().all(|factors| factors == (most_h, most_v));
         // Halved chroma is upsampled by the row; other factors, and four channels, a plane at a time.
-        let factors: Vec<_> = self.factors().collect();
-        let usual = matches!(&*factors, [_])
-            || matches!(&*factors, [(1 | 2, 1 | 2), (1, 1), (1, 1)])
-            || self.has_own_upsampling();
+        let usual = match count {
+            1 => true,
+            3 => (most_h.max(most_v) <= 2) && self.factors().skip(1).all(|chroma| chroma == (1, 1)),
+            _ => self.has_own_upsampling(),
+        };
         let upsampled = if even || usual { 0 } else { pixels * count };
         let coefficients = if self.is_progressive {
             all_blocks * (2 * BLOCK * BLOCK + 1) + self.width

@@ -39,9 +39,10 @@ pub(super) fn decode(
     let header = header(Cursor::new(bytes), limits)?;
     let frame = header.jpeg.as_ref().expect("the header of a JPEG");
     let (bytes, ids) = if frame.has_equal_ids() {
-        let count = frame.ids().len();
-        let renumbered = scans::renumbered(bytes, count);
-        let name = "components with the same id in scans of their own";
+        let ids = frame.ids();
+        let count = ids.len();
+        let renumbered = scans::renumbered(bytes, &ids);
+        let name = "components with the same id that a scan does not repeat";
         let renumbered = renumbered.ok_or_else(|| unsupported(name))?;
         (Cow::Owned(renumbered), (1..=count as u8).collect())
     } else {
@@ -93,7 +94,7 @@ pub(super) fn decode(
         .map(|image| image.noted(note))
 }
 
-/// The decoder of a file whose frame is `frame`.
+/// Returns the decoder of a file whose frame is `frame`.
 fn decoder<'a>(
     bytes: &'a [u8],
     frame: &Frame,
@@ -114,7 +115,7 @@ fn decoder<'a>(
     }
 }
 
-/// The RGB of four components that are sampled differently.
+/// Returns the RGB of four components that are sampled differently.
 fn ink_planes(
     decoder: Decoder<'_>,
     frame: &Frame,
@@ -134,7 +135,7 @@ fn ink_planes(
     Ok(pixels)
 }
 
-/// The conversion of `jdcolor.c`, in fixed point with 16 bits.
+/// Returns the conversion of `jdcolor.c`, in fixed point with 16 bits.
 fn rgb_from_ycc([y, cb, cr]: [u8; 3]) -> [u8; RGB] {
     const HALF: i32 = 1 << 15;
     let fixed = |factor: f64| (factor * 65536.0 + 0.5) as i32;
@@ -251,7 +252,7 @@ fn failed(source: JpegError) -> DecodeError {
     }
 }
 
-/// The colour that Pillow makes of four channels of a JPEG: it treats them as inverted, as Adobe writes them
+/// Returns the colour that Pillow makes of four channels of a JPEG: it treats them as inverted, as Adobe writes them
 /// (`CMYK;I` in its JPEG plugin).
 fn rgb_from_inverted_ink(ink: [u8; 4]) -> [u8; RGB] {
     rgb_from_ink(ink.map(|ink| 255 - ink))

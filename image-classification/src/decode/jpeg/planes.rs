@@ -85,7 +85,7 @@ impl Component {
         &self.samples[y.min(self.height - 1) * self.stride..][..self.width]
     }
 
-    /// Row `y` of the image. `sums` is memory.
+    /// Writes row `y` of the image. `sums` is spare memory.
     fn row(&self, y: usize, sums: &mut Vec<u32>, out: &mut [u8]) {
         // Two samples have no neighbours on both sides.
         let is_wide = self.width > 2;
@@ -116,7 +116,7 @@ impl Component {
         }
     }
 
-    /// Three parts of the nearer of two rows and one part of the other.
+    /// Computes three parts of the nearer of two rows and one part of the other.
     fn blend(&self, y: usize, sums: &mut Vec<u32>) {
         let near = y / 2;
         let far = if y.is_multiple_of(2) {
@@ -130,7 +130,8 @@ impl Component {
     }
 }
 
-/// Two samples of each: three parts of it and one part of its neighbour on that side, rounded by `biases`, and shifted.
+/// Makes two samples of each: three parts of it and one part of its neighbour on that side, rounded by `biases`, and
+/// shifted.
 fn widen(row: &[u32], shift: u32, biases: [u32; 2], out: &mut [u8]) {
     let last = row.len() - 1;
     for (place, out) in out.chunks_exact_mut(2).take(row.len()).enumerate() {

@@ -90,8 +90,9 @@ pub(super) fn are_complete(bytes: &[u8], components: &[u8]) -> bool {
     all.all(|missing| *missing == Some(0))
 }
 
-/// Returns the file with components that have the same id renumbered, or `None` where a scan has not all of them.
-pub(super) fn renumbered(bytes: &[u8], components: usize) -> Option<Vec<u8>> {
+/// Returns the file with components that have the same id renumbered. `ids` are those of the frame; `None` where a scan does
+/// not repeat all of them.
+pub(super) fn renumbered(bytes: &[u8], ids: &[u8]) -> Option<Vec<u8>> {
     let mut copy = bytes.to_vec();
     for segment in Segments::new(bytes) {
         let place = bytes.len() - segment.rest.len() - segment.content.len();
@@ -100,11 +101,15 @@ pub(super) fn renumbered(bytes: &[u8], components: usize) -> Option<Vec<u8>> {
             0xc0..=0xc2 => (6, 3),
             _ => continue,
         };
-        if usize::from(*segment.content.get(first - 1)?) != components {
+        if usize::from(*segment.content.get(first - 1)?) != ids.len() {
             return None;
         }
-        for index in 0..components {
-            *copy.get_mut(place + first + index * step)? = index as u8 + 1;
+        for (index, id) in ids.iter().enumerate() {
+            let found = copy.get_mut(place + first + index * step)?;
+            if found != id {
+                return None;
+            }
+            *found = index as u8 + 1;
         }
     }
     Some(copy)

@@ -150,7 +150,7 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// Each sample is the difference to the sample of the pixel to its left.
+    /// Undoes a predictor: each sample is the difference to the sample of the pixel to its left.
     fn add_left(&self, row: &mut [u8]) {
         let (size, distance) = (self.size, self.size * self.stride);
         for place in (distance..row.len()).step_by(size) {
@@ -170,7 +170,8 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// The bytes of floats are sorted by significance, and each is the difference to the byte before it.
+    /// Undoes the predictor of floats: their bytes are sorted by significance, and each is the difference to the byte
+    /// before it.
     fn join_floats(&self, row: &mut [u8]) {
         for place in self.stride..row.len() {
             row[place] = row[place].wrapping_add(row[place - self.stride]);

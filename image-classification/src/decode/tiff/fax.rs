@@ -177,7 +177,7 @@ impl<'a> Fax<'a> {
         Some(())
     }
 
-    /// The length of a run: codes for multiples of 64 and a last one below.
+    /// Returns the length of a run: codes for multiples of 64 and a last one below.
     fn run(&mut self, is_black: bool) -> Option<u32> {
         let mut length = 0;
         loop {

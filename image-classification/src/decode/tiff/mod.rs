@@ -1,8 +1,7 @@
 //! TIFF as Pillow reads it: the first image, row by row.
 //!
-//! The same variants as in Pillow are read; the others are rejected by name. Strips and tiles are decompressed as
-//! streams, so
-//! that besides the pixels only rows are held.
+//! The reader supports the variants that Pillow supports, and rejects the others by name. It decompresses strips and
+//! tiles as streams, so that it holds only rows in addition to the pixels.
 
 mod chunks;
 mod fax;
@@ -59,7 +58,7 @@ struct Layout {
     samples: Samples,
     compression: u64,
     predictor: u64,
-    /// Every sample of a pixel has its own chunks.
+    /// True if every sample of a pixel has its own chunks.
     is_planar: bool,
     /// The tag with the offsets of strips or tiles.
     offsets: u16,
@@ -81,13 +80,13 @@ impl Layout {
         }
     }
 
-    /// Bytes of a row of a chunk.
+    /// Returns the number of bytes of a row of a chunk.
     fn row_bytes(&self) -> u64 {
         let samples = self.samples.count / self.planes();
         (u64::from(self.chunk.0) * samples * self.samples.bits).div_ceil(8)
     }
 
-    /// Upper bound of the bytes of a chunk of JPEG while it is decoded.
+    /// Returns an upper bound of the bytes of a chunk of JPEG while it is decoded.
     fn jpeg_bytes(&self, length: u64) -> u64 {
         let (width, height) = (self.chunk.0.into(), self.chunk.1.min(self.height).into());
         jpeg::Frame::most_bytes(width, height, self.samples.count, length)
@@ -128,7 +127,7 @@ pub(super) fn decode(
         let rest = bytes
             .get(start..)
             .ok_or(DecodeError::CutShort { format: FORMAT })?;
-        // Without counts, all bytes up to the end of the file may belong to it.
+        // If there are no counts, all bytes up to the end of the file may belong to the chunk.
         let count = counts
             .get(index)
             .map_or(rest.len(), |count| *count as usize);
@@ -161,7 +160,7 @@ pub(super) fn decode(
                     reader.read(row).map_err(failed)?;
                 }
                 let out_start = start + y * out_row;
-                // Memory is touched when the data of the row are there.
+                // Memory for a row is used only after its data have been read: a damaged file stops earlier.
                 if pixels.len() == out_start {
                     pixels.resize(out_start + out_row, 0);
                 }
@@ -218,7 +217,7 @@ fn open<R: BufRead + Seek>(
         pixels * RGB as u64,
         limits.decoded_bytes,
     )?;
-    let stated = directory.number(source, orientation::TAG).map_err(failed)?;
+    let stated = directory.orientation(source).map_err(failed)?;
     let orientation = match stated {
         Some(number) => orientation::from_number(number),
         None => Metadata {
@@ -308,7 +307,7 @@ fn layout<R: BufRead + Seek>(directory: &Directory, source: &mut R) -> Result<La
             damaged("strips or tiles have no pixels")
         });
     }
-    // No row of real tiles is that much longer than the image.
+    // In real files, tiles are never that much wider than the image.
     if is_tiled && chunk.0 > width.max(1 << 16) {
         return Err(unsupported("tiles much wider than the image"));
     }
@@ -320,7 +319,7 @@ fn layout<R: BufRead + Seek>(directory: &Directory, source: &mut R) -> Result<La
         height,
         samples,
         compression,
-        // Other compressions have none, whatever the tag states.
+        // Other compressions have no predictor, even if the tag states one.
         predictor: if matches!(compression, 5 | 8 | 32946) {
             predictor
         } else {

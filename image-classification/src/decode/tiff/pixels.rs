@@ -187,7 +187,7 @@ impl Converter {
         })
     }
 
-    /// A remark on the rows so far.
+    /// Returns a remark on the rows so far.
     pub(super) fn note(&self) -> Option<ImageNote> {
         if self.samples.is_float() {
             let largest = self.largest?;
@@ -304,7 +304,7 @@ impl Converter {
         }
     }
 
-    /// The upper 8 bits of 16.
+    /// Returns the upper 8 bits of 16.
     fn upper<const N: usize>(&mut self, samples: [[u8; 2]; N]) -> [u8; N] {
         samples.map(|bytes| {
             let value = if self.big_endian {
@@ -335,7 +335,7 @@ impl Converter {
     }
 }
 
-/// Sample `x` of a row of `bits` a sample.
+/// Returns sample `x` of a row of `bits` a sample.
 fn packed(row: &[u8], x: usize, bits: u64) -> u8 {
     let bits = bits as usize;
     let place = x * bits;
@@ -344,7 +344,7 @@ fn packed(row: &[u8], x: usize, bits: u64) -> u8 {
     row[place / 8] >> shift & mask
 }
 
-/// A colour that was multiplied by alpha.
+/// Returns a colour that was multiplied by alpha.
 fn divided(pixel: [u8; RGB], alpha: u8) -> [u8; RGB] {
     match alpha {
         0 => [0; RGB],

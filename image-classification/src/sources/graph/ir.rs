@@ -2,29 +2,91 @@
 
 use std::collections::HashSet;
 
+use backend_api::ModelSource;
 use model_file::ir::{Graph, Layer};
 
 use super::{
     End, OTHER_SOFTMAX, Step, are_independent, best_ids, decide, is_over_classes,
     is_over_no_classes, may_be_classes, no_classes, normalized, settings, sorted_by,
 };
-use crate::OutputKind;
+use crate::{OutputKind, Quantization};
 
 /// Reads the end of the graph for each of its outputs.
-pub(crate) fn find(graph: &Graph<'_>) -> Vec<End> {
+pub(crate) fn find(graph: &Graph<'_>, model: &ModelSource) -> Vec<End> {
     let results = graph.layers().filter(|layer| layer.operator() == "Result");
     let mut results: Vec<Layer<'_>> = results.collect();
     // In the order of the file.
     results.sort_by_key(|result| result.id().parse::<u64>().unwrap_or(u64::MAX));
     results
         .into_iter()
-        .map(|result| end(graph, result))
+        .map(|result| end(graph, model, result))
         .collect()
 }
 
-fn end<'a>(graph: &Graph<'a>, result: Layer<'a>) -> End {
-    let steps = || steps(graph, graph.input(result, 0), true);
+/// The port of a model whose integers a `FakeQuantize` maps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Place {
+    Input,
+    Output,
+}
+
+/// Returns the quantization of a `FakeQuantize` between real numbers and all integers of 8 bits from `least` on. So
+/// OpenVINO writes the inputs and outputs of TensorFlow Lite models.
+pub(crate) fn fake_quantization(
+    graph: &Graph<'_>,
+    quantizer: Layer<'_>,
+    model: &ModelSource,
+    least: f32,
+    place: Place,
+) -> Option<Quantization> {
+    let value = |index: usize| match graph.input(quantizer, index)?.0.values(model)?[..] {
+        [value] => Some(value),
+        _ => None,
+    };
+    let (integers, reals) = match place {
+        Place::Input => (1, 3),
+        Place::Output => (3, 1),
+    };
+    let is_whole_type = quantizer.attribute("levels") == Some("256")
+        && value(integers)? == least
+        && value(integers + 1)? == least + 255.0;
+    let (low, high) = (f64::from(value(reals)?), f64::from(value(reals + 1)?));
+    let scale = (high - low) / 255.0;
+    let zero_point = f64::from(least) - low / scale;
+    // The ends of the range are rounded to floats.
+    let is_integer = (zero_point - zero_point.round()).abs() < 1e-3;
+    (is_whole_type && scale > 0.0 && is_integer).then(|| Quantization {
+        scale: scale as f32,
+        zero_point: zero_point.round() as i32,
+    })
+}
+
+/// Returns the quantization of the integers that `convert` gives, and the real values before it.
+fn quantized<'a>(
+    graph: &Graph<'a>,
+    model: &ModelSource,
+    convert: Layer<'a>,
+) -> Option<(Quantization, (Layer<'a>, &'a str))> {
+    let least = match convert.attribute("destination_type") {
+        Some("u8") => 0.0,
+        Some("i8") => -128.0,
+        _ => return None,
+    };
+    let (quantizer, _) = graph.input(convert, 0)?;
+    if convert.operator() != "Convert" || quantizer.operator() != "FakeQuantize" {
+        return None;
+    }
+    let found = fake_quantization(graph, quantizer, model, least, Place::Output)?;
+    Some((found, graph.input(quantizer, 0)?))
+}
+
+fn end<'a>(graph: &Graph<'a>, model: &ModelSource, result: Layer<'a>) -> End {
     let source = graph.input(result, 0);
+    let quantized = source.and_then(|(layer, _)| quantized(graph, model, layer));
+    let (quantization, real) = quantized.unzip();
+    let steps = || steps(graph, real.or(source), true);
+    let by = "the model's last layers, FakeQuantize and Convert: scale and zero point";
+    let quantization = quantization.map(|value| (value, by.to_owned()));
     let names = source.into_iter().flat_map(|(layer, port)| {
         // IRs of version 10 name the output by its layer.
         let names = layer.output_names(port);
@@ -32,13 +94,14 @@ fn end<'a>(graph: &Graph<'a>, result: Layer<'a>) -> End {
     });
     End {
         names: names.collect(),
-        settings: settings(decide(steps()), None),
+        is_by_name: false,
+        settings: settings(decide(steps()), quantization),
         sorted_by: sorted_by(steps()),
         no_classes: no_classes(steps()),
     }
 }
 
-/// The steps from `value` back. With `joins` they may lead to several values that are joined.
+/// Returns the steps from `value` back. With `joins` they may lead to several values that are joined.
 fn steps<'a>(
     graph: &Graph<'a>,
     value: Option<(Layer<'a>, &'a str)>,
@@ -57,7 +120,8 @@ fn steps<'a>(
     })
 }
 
-/// Returns whether `layer` joins independent probabilities. They may not be joined ones: a hostile graph would never end.
+/// Returns whether `layer` joins independent probabilities. They may not be joined ones: a hostile graph would never
+/// end.
 fn joins_independent<'a>(graph: &Graph<'a>, layer: Layer<'a>) -> bool {
     let inputs = (0..layer.inputs()).map(|index| steps(graph, graph.input(layer, index), false));
     layer.operator() == "Concat" && are_independent(inputs)
@@ -81,7 +145,7 @@ fn is_constant<'a>(graph: &Graph<'a>, layer: Layer<'a>) -> bool {
     true
 }
 
-/// The only input that depends on the image.
+/// Returns the only input that depends on the image.
 fn variable_input(graph: &Graph<'_>, layer: Layer<'_>) -> Option<usize> {
     let mut variable = (0..layer.inputs()).filter(|&index| {
         graph
@@ -149,6 +213,11 @@ fn step<'a>(
             }
         }
         "Clamp" => Step::Bounds,
+        // So OpenVINO writes a Clip whose bounds are inputs.
+        "Minimum" | "Maximum" => match variable_input(graph, layer) {
+            Some(variable) => return (Step::Bounds, graph.input(layer, variable)),
+            None => Step::Unknown,
+        },
         "ReLU" => Step::Linear,
         "ReduceMean" | "AvgPool" => Step::Pooled,
         _ => Step::Unknown,
@@ -170,7 +239,8 @@ fn is_to_float(convert: Layer<'_>) -> bool {
     )
 }
 
-/// The values that `layer` dequantizes: `(integers - zero point) * scale`, where integers come from a `FakeQuantize`.
+/// Returns the values that `layer` dequantizes: `(integers - zero point) * scale`, where integers come from a
+/// `FakeQuantize`.
 fn dequantized<'a>(graph: &Graph<'a>, layer: Layer<'a>) -> Option<(Layer<'a>, &'a str)> {
     if layer.operator() != "Multiply" || variable_input(graph, layer) != Some(0) {
         return None;
@@ -191,7 +261,7 @@ fn dequantized<'a>(graph: &Graph<'a>, layer: Layer<'a>) -> Option<(Layer<'a>, &'
         .filter(|(quantizer, _)| quantizer.operator() == "FakeQuantize")
 }
 
-/// `exp(x) / sum(exp(x))`.
+/// Recognizes `exp(x) / sum(exp(x))`.
 fn is_softmax_by_hand(graph: &Graph<'_>, division: Layer<'_>) -> bool {
     let (Some((above, _)), Some((below, _))) = (graph.input(division, 0), graph.input(division, 1))
     else {
@@ -220,7 +290,7 @@ fn is_softmax_over_no_classes(layer: Layer<'_>) -> bool {
     softmax_axis(layer).is_some_and(|(axis, dims)| is_over_no_classes(axis..axis + 1, &dims))
 }
 
-/// The axis of a softmax, and the dimensions of its input.
+/// Returns the axis of a softmax, and the dimensions of its input.
 fn softmax_axis(layer: Layer<'_>) -> Option<(usize, Vec<Option<usize>>)> {
     let axis = layer
         .attribute("axis")

@@ -5,6 +5,7 @@
 
 pub(super) mod ir;
 pub(super) mod onnx;
+pub(super) mod tensorflow;
 pub(super) mod tflite;
 
 use backend_api::BackendInfo;
@@ -48,6 +49,8 @@ const OTHER_SOFTMAX: &str = "works along a dimension other than the classes";
 pub(crate) struct End {
     /// The names of the output.
     names: Vec<String>,
+    /// True if an engine may have the outputs in another order or others of them.
+    pub is_by_name: bool,
     /// The settings that follow from it.
     pub settings: SourceSettings,
     /// The operator that sorts the scores, if the output is in that order.
@@ -57,11 +60,13 @@ pub(crate) struct End {
 }
 
 impl End {
-    /// Returns the end at the output that the engine takes the scores from: the one with its name, or the one at its place.
+    /// Returns the end at the output that the engine takes the scores from: the one with its name, or the one at its place
+    /// if the order is known.
     pub fn of<'a>(ends: &'a [Self], info: &BackendInfo) -> Option<&'a Self> {
         let is_named = |end: &&Self| end.names.contains(&info.output.name);
         let by_place = || {
-            let is_same = ends.len() == info.outputs.len();
+            let is_ordered = ends.len() == 1 || ends.iter().all(|end| !end.is_by_name);
+            let is_same = is_ordered && ends.len() == info.outputs.len();
             ends.get(info.output_place().filter(|_| is_same)?)
         };
         ends.iter().find(is_named).or_else(by_place)
@@ -83,7 +88,7 @@ impl End {
     }
 }
 
-/// The kind of the values after `steps`, which begin at the output, and the operator that decides.
+/// Returns the kind of the values after `steps`, which begin at the output, and the operator that decides.
 fn decide(steps: impl Iterator<Item = (Step, String)>) -> Option<(OutputKind, String)> {
     let (mut linear, mut integers, mut bounds) = (None, false, false);
     for (step, operator) in steps.take(MOST_STEPS) {
@@ -93,14 +98,19 @@ fn decide(steps: impl Iterator<Item = (Step, String)>) -> Option<(OutputKind, St
             Step::Bounds => bounds = true,
             Step::Linear | Step::Pooled => linear = linear.or(Some(operator)),
             Step::Gives(kind) => {
-                let stays = linear.is_none() || kind == OutputKind::Logits;
                 let is_whole = !integers || kind == OutputKind::ClassIds;
-                // Bounds of 0 and 1 may make probabilities of logits.
-                let is_bound = matches!(
+                let is_probability = matches!(
                     kind,
                     OutputKind::Probabilities | OutputKind::IndependentProbabilities
                 );
-                return (stays && is_whole && (!bounds || is_bound))
+                let kind = match kind {
+                    _ if linear.is_none() => kind,
+                    OutputKind::Logits | OutputKind::LogProbabilities => OutputKind::Logits,
+                    _ if is_probability => OutputKind::Numbers,
+                    _ => return None,
+                };
+                // Bounds of 0 and 1 may make probabilities of logits.
+                return (is_whole && (!bounds || is_probability))
                     .then(|| (kind, linear.unwrap_or(operator)));
             }
             Step::Sorts | Step::NoClasses(_) | Step::Unknown => return None,
@@ -109,7 +119,8 @@ fn decide(steps: impl Iterator<Item = (Step, String)>) -> Option<(OutputKind, St
     None
 }
 
-/// The operator that sorts the values after `steps`, which begin at the output. A softmax of sorted logits is sorted.
+/// Returns the operator that sorts the values after `steps`, which begin at the output. A softmax of sorted logits is
+/// sorted.
 fn sorted_by(steps: impl Iterator<Item = (Step, String)>) -> Option<String> {
     for (step, operator) in steps.take(MOST_STEPS) {
         match step {
@@ -145,8 +156,8 @@ fn no_classes(steps: impl Iterator<Item = (Step, String)>) -> Option<(String, &'
     None
 }
 
-/// Returns whether a softmax over the dimensions `over` of `dims` is certainly none over the classes: each is 1, so that
-/// every value is 1, or they are the batch.
+/// Returns whether a softmax over the dimensions `over` of `dims` is certainly none over the classes: each is 1, so
+/// that every value is 1, or they are the batch.
 fn is_over_no_classes(over: std::ops::Range<usize>, dims: &[Option<usize>]) -> bool {
     let is_one = |dim: &Option<usize>| *dim == Some(1);
     let is_batch = over == (0..1) && !dims[1..].iter().all(is_one);
@@ -154,8 +165,8 @@ fn is_over_no_classes(over: std::ops::Range<usize>, dims: &[Option<usize>]) -> b
     is_batch || (!over.is_empty() && over.iter().all(is_one))
 }
 
-/// The step of an operator that gives the ids of the `count` best along the dimension `axis` of `dims`, as far as they
-/// are known. `dims` have the size of the output.
+/// Returns the step of an operator that gives the ids of the `count` best along the dimension `axis` of `dims`, as far
+/// as they are known. `dims` have the size of the output.
 fn best_ids(axis: i64, dims: Option<&[Option<usize>]>, of_largest: bool, is_sorted: bool) -> Step {
     let place = dims.and_then(|dims| normalized(axis, dims.len()).map(|axis| (axis, dims)));
     let is_one = place.is_some_and(|(axis, dims)| dims[axis] == Some(1));
@@ -170,7 +181,8 @@ fn best_ids(axis: i64, dims: Option<&[Option<usize>]>, of_largest: bool, is_sort
     }
 }
 
-/// Returns whether the dimension `axis` of `dims` may be the one of the classes: every other one but the batch is 1 or open.
+/// Returns whether the dimension `axis` of `dims` may be the one of the classes: every other one but the batch is 1 or
+/// open.
 fn may_be_classes(axis: usize, dims: &[Option<usize>]) -> bool {
     let batch = usize::from(dims.len() > 1);
     let mut others = dims.iter().enumerate().skip(batch);
@@ -204,7 +216,7 @@ fn is_over_classes(over: std::ops::Range<usize>, dims: &[Option<usize>]) -> bool
     over.start >= batch && others_are_one && classes.iter().any(|dim| *dim != Some(1))
 }
 
-/// The index that `axis` means among `rank` dimensions.
+/// Returns the index that `axis` means among `rank` dimensions.
 fn normalized(axis: i64, rank: usize) -> Option<usize> {
     let axis = if axis < 0 { axis + rank as i64 } else { axis };
     usize::try_from(axis).ok().filter(|axis| *axis < rank)
@@ -237,7 +249,16 @@ mod tests {
             of(&[Step::Same, Step::Linear, Step::Linear, logits.clone()]),
             found(OutputKind::Logits, "1")
         );
-        assert_eq!(of(&[Step::Linear, softmax.clone()]), None);
+        assert_eq!(
+            of(&[Step::Linear, softmax.clone()]),
+            found(OutputKind::Numbers, "0")
+        );
+        let log_softmax = Step::Gives(OutputKind::LogProbabilities);
+        assert_eq!(
+            of(&[Step::Linear, log_softmax]),
+            found(OutputKind::Logits, "0")
+        );
+        assert_eq!(of(&[Step::Linear, ids.clone()]), None);
         assert_eq!(
             of(&[Step::Bounds, softmax.clone()]),
             found(OutputKind::Probabilities, "1")

@@ -92,13 +92,14 @@ impl<'a> Values<'a> {
         let steps = || self.steps(output, true);
         End {
             names: vec![name],
+            is_by_name: false,
             settings: settings(decide(steps()), self.quantization(output)),
             sorted_by: sorted_by(steps()),
             no_classes: no_classes(steps()),
         }
     }
 
-    /// The steps from `value` back. With `joins` they may lead to several values that are joined.
+    /// Returns the steps from `value` back. With `joins` they may lead to several values that are joined.
     fn steps(&self, value: &'a [u8], joins: bool) -> impl Iterator<Item = (Step, String)> {
         let mut value = value;
         std::iter::from_fn(move || {
@@ -142,7 +143,7 @@ impl<'a> Values<'a> {
         true
     }
 
-    /// The only input that depends on the image.
+    /// Returns the only input that depends on the image.
     fn variable_input(&self, node: &'a Node) -> Option<usize> {
         let mut variable = node
             .input
@@ -236,6 +237,10 @@ impl<'a> Values<'a> {
             }
             ("TopK", 0) if self.may_sort_classes(node) => Step::Sorts,
             ("Clip", 0) => Step::Bounds,
+            ("Min" | "Max", 0) => match self.variable_input(node) {
+                Some(variable) => return (Step::Bounds, variable),
+                None => Step::Unknown,
+            },
             ("BatchNormalization" | "Relu", 0) => Step::Linear,
             ("GlobalAveragePool" | "AveragePool" | "ReduceMean", 0) => Step::Pooled,
             _ => Step::Unknown,
@@ -288,7 +293,7 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// The dimensions of a softmax. The input may state their number, if their sizes are unknown.
+    /// Returns the dimensions of a softmax. The input may state their number, if their sizes are unknown.
     fn softmax_dims(&self, node: &Node) -> Option<Dims> {
         let output = node.output.first()?;
         if let Some(dims) = self.dims.get(&output[..]) {
@@ -298,7 +303,8 @@ impl<'a> Values<'a> {
         matches!(&*before.operator(), "Gemm" | "Flatten").then(|| vec![None, None])
     }
 
-    /// The axis of a softmax, and whether the operator is of a version in which all dimensions from there on are one.
+    /// Returns the axis of a softmax, and whether the operator is of a version in which all dimensions from there on
+    /// are one.
     fn softmax_axis(&self, node: &Node) -> (i64, bool) {
         // Before version 13 the default was 1, and all dimensions from there on were one.
         let is_old = if node.is_onnx() {
@@ -316,7 +322,7 @@ impl<'a> Values<'a> {
         (axis, is_old)
     }
 
-    /// `Log` of a distribution.
+    /// Recognizes the `Log` of a distribution.
     fn is_of_softmax(&self, log: &'a Node) -> bool {
         let input = log.input.first().map(|name| &name[..]);
         let producer = input.and_then(|name| self.producers.get(name));
@@ -326,7 +332,7 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// `exp(x) / sum(exp(x))`, as some exporters write a softmax.
+    /// Recognizes `exp(x) / sum(exp(x))`, as some exporters write a softmax.
     fn is_softmax_by_hand(&self, division: &Node) -> bool {
         let producer = |index: usize| {
             let name = division.input.get(index)?;
@@ -356,7 +362,7 @@ impl<'a> Values<'a> {
                 if is_axis_of_classes(axis, false, dims.map(Vec::as_slice)))
     }
 
-    /// `1 / (1 + exp(-x))`, with a division or a reciprocal.
+    /// Recognizes `1 / (1 + exp(-x))`, with a division or a reciprocal.
     fn is_sigmoid_by_hand(&self, last: &Node) -> bool {
         let producer = |name: &[u8], operator: &str| {
             let (node, _) = self.producers.get(name)?;
@@ -389,7 +395,7 @@ impl<'a> Values<'a> {
             || matches!(negated, Some([one, other]) if is(one, -1.0) || is(other, -1.0))
     }
 
-    /// The quantization of an integer output that comes straight from an operator that quantizes.
+    /// Returns the quantization of an integer output that comes straight from an operator that quantizes.
     fn quantization(&self, output: &[u8]) -> Option<(Quantization, String)> {
         let mut value = output;
         for _ in 0..super::MOST_STEPS {
@@ -446,7 +452,7 @@ fn keeps_shape(node: &Node) -> bool {
     )
 }
 
-/// The only value of a tensor of floating-point numbers, if it can be a scale.
+/// Returns the only value of a tensor of floating-point numbers, if it can be a scale.
 fn scalar(tensor: &Tensor) -> Option<f32> {
     match tensor.floats()?[..] {
         [scale] if scale.is_finite() && scale > 0.0 => Some(scale),
@@ -635,6 +641,8 @@ mod tests {
             kind_of(vec![sigmoid("s"), clip("s", "y")], &[1, 6]),
             independent
         );
+        let most = node("Max", &["w", "s"], "y");
+        assert_eq!(kind_of(vec![sigmoid("s"), most], &[1, 6]), independent);
         let logits = node("MatMul", &["x", "w"], "s");
         assert_eq!(kind_of(vec![logits.clone(), clip("s", "y")], &[1, 6]), None);
         let join = |input: &[&str], output: &str| node("Concat", input, output);

@@ -34,13 +34,14 @@ fn end(graph: &Graph, output: i32) -> End {
     let quantization = quantization.map(|value| (value, by("output")));
     End {
         names: name.into_iter().collect(),
+        is_by_name: false,
         settings: settings(decide(steps()), quantization),
         sorted_by: sorted_by(steps()),
         no_classes: no_classes(steps()),
     }
 }
 
-/// The quantization of a tensor of integers.
+/// Returns the quantization of a tensor of integers.
 pub(crate) fn quantization(tensor: &Tensor) -> Option<Quantization> {
     let is_integer = matches!(
         tensor.element_type,

@@ -13,7 +13,7 @@ type Case = (
 );
 
 #[rustfmt::skip]
-pub(super) const CASES: [Case; 140] = [
+pub(super) const CASES: [Case; 144] = [
     (None, r#"{"size": 20, "crop_pct": 0.9, "crop_size": 16, "image_processor_type": "PoolFormerImageProcessor"}"#, (57, 40), [0x18e8_03d1_c29c_5a34, 0xe95d_7eed_207e_988d], [[-2.117904, 2.2489083], [-2.0357141, 2.4285712], [-1.8044444, 2.64]]),
     (None, r#"{"size": 20, "crop_pct": 0.9, "crop_size": 16, "image_processor_type": "PoolFormerImageProcessor"}"#, (33, 61), [0x92ed_26b0_790e_9a43, 0x3a64_a6e1_ad86_b9f6], [[-2.117904, 2.2489083], [-2.0357141, 2.4285712], [-1.8044444, 2.64]]),
     (None, r#"{"size": {"shortest_edge": 20}, "crop_pct": null, "crop_size": {"height": 16, "width": 16}, "image_processor_type": "PoolFormerImageProcessor"}"#, (57, 40), [0x1638_a3dc_c206_6bdd, 0x7330_cfeb_3a05_ef5c], [[-2.117904, 2.2489083], [-2.0357141, 2.4285712], [-1.8044444, 2.64]]),
@@ -96,6 +96,10 @@ pub(super) const CASES: [Case; 140] = [
     (None, r#"{"size": {"shortest_edge": 20}, "crop_size": {"height": 24, "width": 23}, "image_processor_type": "CLIPImageProcessor"}"#, (33, 61), [0x4849_dcdb_c7ec_6cf3, 0x478e_9bdf_65fd_e10e], [[-1.7922626, 1.9303362], [-1.752097, 2.0748835], [-1.4802198, 2.1458972]]),
     (None, r#"{"size": {"shortest_edge": 21}, "crop_size": {"height": 40, "width": 24}, "image_processor_type": "CLIPImageProcessor"}"#, (57, 40), [0xf6d6_674c_05e3_86ea, 0x5a1c_8629_48da_052a], [[-1.7922626, 1.9303362], [-1.752097, 2.0748835], [-1.4802198, 2.1458972]]),
     (None, r#"{"size": {"shortest_edge": 21}, "crop_size": {"height": 40, "width": 24}, "image_processor_type": "CLIPImageProcessor"}"#, (33, 61), [0xf4e2_3f2b_bc0b_77ad, 0xd84e_03be_a7e4_e315], [[-1.7922626, 1.9303362], [-1.752097, 2.0748835], [-1.4802198, 2.1458972]]),
+    (None, r#"{"size": {"height": 20, "width": 20}, "crop_size": {"height": 16, "width": 16}, "use_square_size": true, "image_processor_type": "CLIPImageProcessor"}"#, (57, 40), [0xda07_7a51_b9f7_0b78, 0x5f10_2d97_55b5_8a29], [[-1.7922626, 1.9303362], [-1.752097, 2.0748835], [-1.4802198, 2.1458972]]),
+    (None, r#"{"size": {"height": 20, "width": 20}, "crop_size": {"height": 16, "width": 16}, "use_square_size": true, "image_processor_type": "CLIPImageProcessor"}"#, (33, 61), [0xcf7a_3e9a_eca9_4d15, 0xf484_8c37_0f96_928c], [[-1.7922626, 1.9303362], [-1.752097, 2.0748835], [-1.4802198, 2.1458972]]),
+    (None, r#"{"size": 20, "do_center_crop": true, "crop_size": {"height": 16, "width": 16}, "image_processor_type": "SiglipImageProcessor"}"#, (57, 40), [0x7f43_57f0_0c63_eab3, 0x7330_cfeb_3a05_ef5c], [[-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0]]),
+    (None, r#"{"size": 20, "do_center_crop": true, "crop_size": {"height": 16, "width": 16}, "image_processor_type": "SiglipImageProcessor"}"#, (33, 61), [0xcebc_fbec_8b61_26bd, 0x0535_37fd_97a6_1e29], [[-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0]]),
     (None, r#"{"size": {"shortest_edge": 20}, "crop_size": {"height": 16, "width": 16}, "image_processor_type": "ChineseCLIPImageProcessor"}"#, (57, 40), [0x701e_876e_08b1_1915, 0x7330_cfeb_3a05_ef5c], [[-1.7922626, 1.9303362], [-1.752097, 2.0748835], [-1.4802198, 2.1458972]]),
     (None, r#"{"size": {"shortest_edge": 20}, "crop_size": {"height": 16, "width": 16}, "image_processor_type": "ChineseCLIPImageProcessor"}"#, (33, 61), [0x2598_c87c_eea8_1aae, 0x0535_37fd_97a6_1e29], [[-1.7922626, 1.9303362], [-1.752097, 2.0748835], [-1.4802198, 2.1458972]]),
     (None, r#"{"size": {"height": 20, "width": 20}, "do_normalize": false, "image_processor_type": "ViTImageProcessor"}"#, (57, 40), [0x9ee2_90ea_4465_6fbe, 0xb8a2_eac0_fc6d_84b3], [[0.0, 1.0], [0.0, 1.0], [0.0, 1.0]]),

@@ -182,7 +182,8 @@ impl Kind {
         Ok((Self::called(name).expect("the table has it"), is_known))
     }
 
-    /// The defaults of the processor that uses torchvision, which are others than those of the one that uses Pillow.
+    /// Returns the defaults of the processor that uses torchvision, which are others than those of the one of version 4
+    /// that uses Pillow. In version 5 both have these.
     pub fn with_torchvision(self, is_of_version_5: bool) -> Self {
         let (size, crops) = match self.name {
             "Beit" => (Side::Square(224), false),

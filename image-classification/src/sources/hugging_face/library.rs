@@ -1,8 +1,8 @@
 //! The library that resizes in `transformers`.
 //!
-//! Facts from `transformers` 4.57.1 and 5.24.0, `models/auto/image_processing_auto.py`: version 4 takes torchvision if the
-//! name of the processor ends in `Fast`, else Pillow; version 5 takes torchvision for every processor that has such a
-//! class, and writes names without `Fast`. Only `config.json` states a version.
+//! Facts from `transformers` 4.57.1 and 5.24.0, `models/auto/image_processing_auto.py`: version 4 takes torchvision if
+//! the name of the processor ends in `Fast`, else Pillow; version 5 takes torchvision for every processor that has such
+//! a class, and writes names without `Fast`. Only `config.json` states a version.
 
 use crate::sources::Beside;
 use crate::sources::json::Keys;
@@ -29,12 +29,14 @@ impl Library {
         let version = stated
             .into_iter()
             .find_map(|(file, version)| Some((file, version?, major(version?)?)));
+        let name = text("image_processor_type").unwrap_or_default();
         let decided = |is_torchvision, reason| Self {
             is_torchvision,
-            is_of_version_5: version.is_some_and(|(_, _, major)| major >= 5),
+            // Version 4 has no names that end in `Pil`.
+            is_of_version_5: name.ends_with("Pil")
+                || version.is_some_and(|(_, _, major)| major >= 5),
             reason: Some(reason),
         };
-        let name = text("image_processor_type").unwrap_or_default();
         if let Some(is_torchvision) = kind.only_library() {
             return decided(is_torchvision, format!(", the only one of {}", kind.name));
         }
@@ -66,7 +68,7 @@ impl Library {
     }
 }
 
-/// The first number of a version.
+/// Returns the first number of a version.
 fn major(version: &str) -> Option<u32> {
     version.split('.').next()?.parse().ok()
 }

@@ -94,7 +94,7 @@ pub(super) struct ModelConfig {
 impl ModelConfig {
     /// Reads a `config.json`; one that is not JSON states nothing.
     pub fn read(bytes: &[u8]) -> Self {
-        let config: Value = serde_json::from_slice(bytes).unwrap_or_default();
+        let config: Value = serde_json::from_slice(json::text(bytes)).unwrap_or_default();
         let text = |key| config.get(key).and_then(Value::as_str).map(str::to_owned);
         Self {
             model_type: text("model_type"),
@@ -126,7 +126,7 @@ fn processor(
     let library = &Library::of(keys, kind, beside);
     let keys = Processor {
         keys,
-        kind: if library.is_torchvision {
+        kind: if library.is_torchvision || library.is_of_version_5 {
             kind.with_torchvision(library.is_of_version_5)
         } else {
             kind
@@ -173,7 +173,7 @@ impl Processor<'_> {
         self.keys.object.get(key).is_some_and(Value::is_null)
     }
 
-    /// A switch; `null` is off.
+    /// Returns a switch; `null` is off.
     fn flag(self, key: &str, default: bool) -> Result<bool, SourceError> {
         let default = default && !self.is_null(key);
         Ok(self.keys.bool(key)?.unwrap_or(default))
@@ -260,22 +260,20 @@ fn resize(
         (None, Side::Short(short)) if is_known => Size::Short(short),
         (None, Side::Square(side)) if is_known => Size::Exact(square(side)),
         (_, default) => {
-            let is_short = matches!(default, Side::Short(_));
+            // Siglip's default is a square, but its integers are short sides.
+            let is_short = matches!(default, Side::Short(_)) || kind.name == "Siglip";
             let is_square = keys.bool("default_to_square")?.unwrap_or(!is_short);
             size_of(keys, "size", !is_square)?
         }
     };
-    let size = match size {
-        Size::Short(side)
-            if kind.name == "CLIP" && keys.bool("use_square_size")?.unwrap_or(false) =>
-        {
-            // Version 5 takes its own default, whatever `size` says.
-            Size::Exact(square(match kind.size {
-                Side::Short(default) if processor.library.is_of_version_5 => default,
-                _ => side,
-            }))
+    let uses_square = kind.name == "CLIP" && keys.bool("use_square_size")?.unwrap_or(false);
+    let size = match (size, kind.size) {
+        // Version 5 takes its own default, whatever `size` says.
+        (_, Side::Short(default)) if uses_square && processor.library.is_of_version_5 => {
+            Size::Exact(square(default))
         }
-        size => size,
+        (Size::Short(side), _) if uses_square => Size::Exact(square(side)),
+        (size, _) => size,
     };
     let stated = |resize, by: &str, size: ImageSize| {
         (
@@ -300,6 +298,14 @@ fn resize(
         let Size::Short(side) = size else {
             return Err(keys.error("size", "shortest_edge"));
         };
+        // Version 4 with Pillow has no such step.
+        let crops_again = processor.library.is_torchvision || processor.library.is_of_version_5;
+        if crops_again && processor.flag("do_center_crop", false)? {
+            return Err(keys.error(
+                "do_center_crop",
+                "false: the centre is cut out by crop_pct, and another cut would move it",
+            ));
+        }
         let fraction = keys.number("crop_pct")?.unwrap_or(224.0 / 256.0);
         let resize = if side < 384 {
             let short = enlarged(keys, side, fraction)?;
@@ -397,7 +403,7 @@ fn resize(
     }
 }
 
-/// `int(side / crop_pct)`
+/// Returns `int(side / crop_pct)`.
 fn enlarged(keys: Keys<'_>, side: u32, fraction: f64) -> Result<u32, SourceError> {
     if fraction > 0.0 && fraction <= 1.0 {
         Ok((f64::from(side) / fraction) as u32)
@@ -484,7 +490,8 @@ fn interpolation(processor: Processor<'_>) -> Result<WithOrigin<Interpolation>, 
     Ok(WithOrigin::new(filter, origin).with_note(doubt))
 }
 
-/// The steps after the resize are linear in each channel: `factor * pixel + offset`.
+/// Returns the mean and the scale of the steps after the resize, which are linear in each channel:
+/// `factor * pixel + offset`.
 fn normalization(
     processor: Processor<'_>,
     flip: bool,

@@ -37,15 +37,15 @@ impl Fault {
 
 /// A socket, and memory that both processes have.
 #[derive(Debug)]
-pub struct Lane {
+pub struct Channel {
     socket: UnixStream,
     memory: File,
     /// The size of the memory. Pages take memory when they are first written.
     bytes: u64,
 }
 
-impl Lane {
-    /// Makes a lane and gives its other end to the child behind `control`.
+impl Channel {
+    /// Makes a channel and gives its other end to the child behind `control`.
     ///
     /// The size of the memory is sealed, so that the child cannot let it grow.
     pub fn open(control: &UnixStream, bytes: u64) -> io::Result<Self> {

@@ -1,10 +1,17 @@
-"""Checks an InferenceService against the classes of the package kserve: python check_inferenceservice.py FILE"""
+"""Checks the manifests of deploy/kubernetes: PYTHON check_manifests.py
 
+The Job is checked against the schema of Kubernetes, the InferenceService against the classes of the package kserve. PYTHON has the
+packages kserve and kubernetes-validate.
+"""
+
+import importlib.metadata
+import pathlib
 import re
 import sys
 
 import kserve.models
 import kubernetes.client
+import kubernetes_validate
 import yaml
 
 
@@ -27,6 +34,10 @@ def check(value, kind, place):
         sys.exit(f"{place} is {value!r}, expected {kind}")
 
 
-document = yaml.safe_load(open(sys.argv[1]))
-check(document, "V1beta1InferenceService", "InferenceService")
-print(f"{sys.argv[1]}: every key is known to kserve")
+manifests = pathlib.Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
+job = yaml.safe_load((manifests / "job.yaml").read_text())
+version = kubernetes_validate.validate(job, kubernetes_validate.latest_version(), strict=True)
+print(f"job.yaml: valid for Kubernetes {version}, with no key that its schema lacks")
+service = yaml.safe_load((manifests / "inferenceservice.yaml").read_text())
+check(service, "V1beta1InferenceService", "InferenceService")
+print(f"inferenceservice.yaml: every key is known to kserve {importlib.metadata.version('kserve')}")

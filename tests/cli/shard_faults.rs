@@ -1,0 +1,185 @@
+//! Shards under odd names, of several processes at once, and away from the directory where they ran.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use classify_tests::{Needs, Run, ensure, expect_code, run, small_model};
+use libtest_mimic::{Failed, Trial};
+
+use crate::classify;
+use crate::shards::{IMAGES, Images};
+
+pub fn trials(engines: &Needs) -> Vec<Trial> {
+    let tests: [(&str, fn() -> Result<(), Failed>); 2] = [
+        (
+            "shards::found_ground_truth_is_merged_from_any_directory",
+            found_truth,
+        ),
+        (
+            "shards::line_breaks_in_names_are_merged_next_to_failures",
+            line_breaks,
+        ),
+    ];
+    let mut trials: Vec<Trial> = tests.map(|(name, test)| engines.test(name, test)).into();
+    #[cfg(unix)]
+    trials.extend([
+        engines.test(
+            "shards::one_of_two_processes_with_a_shard_completes_it",
+            two_processes,
+        ),
+        engines.test("shards::names_need_not_be_utf8", not_utf8),
+    ]);
+    trials
+}
+
+/// Runs both shards of a command in `directory`.
+fn both(directory: &Path, parts: &Path, add: impl Fn(&mut Command)) -> Result<(), Failed> {
+    for shard in ["0/2", "1/2"] {
+        let mut command = classify();
+        add(command.current_dir(directory));
+        command.args(["--quiet", "--color", "rgb", "--scores", "softmax"]);
+        command.args(["--shard", shard, "--out-dir"]).arg(parts);
+        expect_code(&run(&mut command), 0)?;
+    }
+    Ok(())
+}
+
+fn merge(directory: &Path, parts: &Path) -> Run {
+    run(classify().current_dir(directory).arg("merge").arg(parts))
+}
+
+/// The directories of the images would be ground truth too, but another one.
+fn found_truth() -> Result<(), Failed> {
+    let images = Images::new()?;
+    let data = images.at("data");
+    for index in 0..4 {
+        let directory = data.join(["one", "two"][index % 2]);
+        fs::create_dir_all(&directory)?;
+        fs::copy(
+            images.at(&format!("{index}.ppm")),
+            directory.join(format!("{index}.ppm")),
+        )?;
+    }
+    let truth = "file_name,label\none/0.ppm,10\ntwo/1.ppm,10\none/2.ppm,10\ntwo/3.ppm,10\n";
+    fs::write(data.join("metadata.csv"), truth)?;
+    let (here, parts) = (images.at("."), images.at("found"));
+    both(&here, &parts, |command| {
+        command.args(["evaluate", "onnx", "--recursive", "-i", "data", "-m"]);
+        command.arg(small_model("plain.onnx"));
+    })?;
+    let merged = merge(&here, &parts);
+    expect_code(&merged, 0)?;
+    ensure(merged.stdout.contains("4 of 4 images"), &merged)?;
+    let elsewhere = merge(Path::new("/"), &parts);
+    ensure(elsewhere.stdout == merged.stdout, &elsewhere)?;
+    // It would not be found any more.
+    fs::rename(data.join("metadata.csv"), data.join("away.csv"))?;
+    let missing = merge(&here, &parts);
+    expect_code(&missing, 2)?;
+    ensure(missing.stderr.contains("metadata.csv"), &missing)
+}
+
+fn line_breaks() -> Result<(), Failed> {
+    let images = Images::new()?;
+    let mut list = Vec::new();
+    for name in ["a\nb,c,d,e,f,\"g\".ppm", "\n,,,,,,,,,,\n.ppm"] {
+        let path = images.at(name);
+        if fs::copy(images.at("0.ppm"), &path).is_err() {
+            // The system has no such names.
+            return Ok(());
+        }
+        list.extend(path.as_os_str().as_encoded_bytes());
+        list.push(0);
+    }
+    for line in fs::read_to_string(&images.list)?.lines() {
+        list.extend(line.as_bytes());
+        list.push(0);
+    }
+    fs::write(&images.list, list)?;
+    let csv = ["--backend", "onnx", "--format", "csv"];
+    let whole = run(&mut images.command(&csv));
+    images.shards(&csv, 2)?;
+    let merged = images.merge();
+    expect_code(&merged, 1)?;
+    ensure(whole.stdout == merged.stdout, &merged)?;
+    let failed = format!("1 of {} images failed", IMAGES + 2);
+    ensure(merged.stderr.contains(&failed), &merged)
+}
+
+/// Both are kept from completing the part until both have opened it.
+#[cfg(unix)]
+fn two_processes() -> Result<(), Failed> {
+    let images = Images::new()?;
+    let json = ["--backend", "onnx", "--format", "json"];
+    expect_code(&images.shard(&json, "1/2"), 0)?;
+    let lock = fs::File::open(images.at("parts/job.json"))?;
+    lock.lock()?;
+    let start = || {
+        let mut command = images.command(&json);
+        command.args(["--shard", "0/2", "--out-dir"]);
+        command.arg(images.at("parts"));
+        command
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+    };
+    let processes = [start()?, start()?];
+    let opened = || -> Result<usize, Failed> {
+        let names = images.parts()?;
+        Ok(names
+            .iter()
+            .filter(|name| name.starts_with(".classify-"))
+            .count())
+    };
+    for _ in 0..3000 {
+        if opened()? == 2 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    ensure(opened()? == 2, images.parts()?)?;
+    lock.unlock()?;
+    let mut kept = 0;
+    for process in processes {
+        let ended = process.wait_with_output()?;
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        ensure(ended.status.success(), &stderr)?;
+        let note = "another process has completed shard 0/2 in the meantime: its part stays";
+        kept += usize::from(stderr.contains(note));
+    }
+    ensure(kept == 1, kept)?;
+    expect_code(&images.merge(), 1)
+}
+
+/// Paths that look alike where they are shown are different files.
+#[cfg(unix)]
+fn not_utf8() -> Result<(), Failed> {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let images = Images::new()?;
+    let [model, truth, other] = [&b"\xfe.onnx"[..], b"truth\xfe.txt", b"truth\xff.txt"]
+        .map(|name| images.at("odd").join(OsStr::from_bytes(name)));
+    fs::create_dir(images.at("odd"))?;
+    if fs::copy(small_model("plain.onnx"), &model).is_err() {
+        // The system has no such names.
+        return Ok(());
+    }
+    let text = "0.ppm 10\n1.ppm 3\n2.ppm 10\n";
+    fs::write(&truth, text)?;
+    fs::write(&other, text)?;
+    let shards = |truth: &Path| {
+        both(&images.at("odd"), &images.at("parts"), |command| {
+            command.args(["evaluate", "onnx", "-m"]);
+            command.arg(&model).arg("--truth");
+            command.arg(truth.file_name().unwrap_or_default());
+            command.args(["-i", "../0.ppm", "../1.ppm", "../2.ppm"]);
+        })
+    };
+    shards(&truth)?;
+    let merged = merge(Path::new("/"), &images.at("parts"));
+    expect_code(&merged, 0)?;
+    ensure(merged.stdout.contains("3 of 3 images"), &merged)?;
+    ensure(shards(&other).is_err(), "another file is another job")
+}
