@@ -56,14 +56,25 @@ fn output_sizes(model: &onnx::Model) -> HashMap<String, Vec<Option<usize>>> {
     named.collect()
 }
 
-/// Fixes the sizes that RTen leaves open and the file declares: RTen forgets those that it cannot derive itself.
+/// Joins what RTen and the file say of an output's sizes. RTen forgets those that it cannot derive itself: the file's are
+/// taken. Some it derives wrongly (of a reduction with empty axes, for example), and some files state the sizes of an
+/// earlier version of the graph: where the two differ, the size is open. Of two ranks, that of the file is taken.
 fn declared(mut spec: TensorSpec, sizes: &HashMap<String, Vec<Option<usize>>>) -> TensorSpec {
-    let sizes = sizes
-        .get(&spec.name)
-        .filter(|sizes| sizes.len() == spec.dims.len());
-    for (dim, size) in spec.dims.iter_mut().zip(sizes.into_iter().flatten()) {
-        if let (Dim::Dynamic, Some(size)) = (*dim, size) {
-            *dim = Dim::Fixed(*size);
+    let Some(sizes) = sizes.get(&spec.name) else {
+        return spec;
+    };
+    if sizes.len() != spec.dims.len() {
+        spec.dims = sizes
+            .iter()
+            .map(|size| size.map_or(Dim::Dynamic, Dim::Fixed))
+            .collect();
+        return spec;
+    }
+    for (dim, size) in spec.dims.iter_mut().zip(sizes) {
+        match (*dim, *size) {
+            (Dim::Dynamic, Some(size)) => *dim = Dim::Fixed(size),
+            (Dim::Fixed(derived), Some(size)) if derived != size => *dim = Dim::Dynamic,
+            _ => {}
         }
     }
     spec
@@ -250,4 +261,33 @@ fn load(source: &ModelSource, bytes: Vec<u8>, external_data: Vec<u8>) -> Result<
     options
         .load(bytes)
         .map_err(|error| load_failed(source, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use backend_api::ElementType;
+
+    #[test]
+    fn sizes_that_rten_and_the_file_state_differently_are_open() {
+        let (open, fixed) = (Dim::Dynamic, Dim::Fixed);
+        let joined = |derived: &[Dim], sizes: &[Option<usize>]| {
+            let spec = TensorSpec::new("y", ElementType::F32, derived.to_vec());
+            declared(spec, &HashMap::from([("y".to_owned(), sizes.to_vec())])).dims
+        };
+        assert_eq!(
+            joined(&[fixed(1), open, fixed(3)], &[Some(1), Some(2), None]),
+            [fixed(1), fixed(2), fixed(3)]
+        );
+        // RTen derives that a reduction with empty axes changes nothing.
+        assert_eq!(
+            joined(&[fixed(1), fixed(3)], &[Some(1), Some(1)]),
+            [fixed(1), open]
+        );
+        assert_eq!(
+            joined(&[fixed(1), fixed(3)], &[Some(6)]),
+            [fixed(6)],
+            "of two ranks, that of the file"
+        );
+    }
 }

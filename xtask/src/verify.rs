@@ -94,7 +94,7 @@ const CHECKS: [Step; 9] = [
 /// The set-up has just run: a test that finds no engine has found a defect, and must not be skipped.
 const TESTS: Step = Step {
     name: "tests",
-    arguments: &["test", "--workspace", "--all-features"],
+    arguments: &["test", "--workspace", "--all-features", "--no-fail-fast"],
     environment: &[("CI", "true")],
 };
 

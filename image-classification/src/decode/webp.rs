@@ -92,22 +92,11 @@ impl Frame {
     fn read<R: BufRead + Seek>(source: &mut R) -> io::Result<Option<Self>> {
         /// Bytes of a frame before its chunks.
         const PLACE: usize = 16;
-        source.seek(SeekFrom::Start(CHUNKS))?;
+        let Some(frame) = find_chunk(source, |chunk| chunk.kind == *b"ANMF")? else {
+            return Ok(None);
+        };
         let mut content = Vec::new();
-        loop {
-            let mut head = [0; 8];
-            if let Err(error) = source.read_exact(&mut head) {
-                let is_end = error.kind() == io::ErrorKind::UnexpectedEof;
-                return if is_end { Ok(None) } else { Err(error) };
-            }
-            let [kind @ .., l0, l1, l2, l3] = head;
-            let length = u32::from_le_bytes([l0, l1, l2, l3]);
-            if kind == *b"ANMF" {
-                source.take(length.into()).read_to_end(&mut content)?;
-                break;
-            }
-            source.seek_relative(i64::from(length) + i64::from(length % 2))?;
-        }
+        source.take(frame.length.into()).read_to_end(&mut content)?;
         let Some((place, chunks)) = content.split_at_checked(PLACE) else {
             return Ok(None);
         };
@@ -146,38 +135,55 @@ fn is_lossless<R: BufRead + Seek>(source: &mut R, head: &[u8; HEAD]) -> io::Resu
     if head[12..16] == *b"VP8X" && head[20] & (ALPHA | ANIMATION) != 0 {
         return Ok(false);
     }
-    source.seek(SeekFrom::Start(CHUNKS))?;
-    loop {
-        let mut chunk = [0; 8];
-        if let Err(error) = source.read_exact(&mut chunk) {
-            let is_end = error.kind() == io::ErrorKind::UnexpectedEof;
-            return if is_end { Ok(false) } else { Err(error) };
-        }
-        let [kind @ .., l0, l1, l2, l3] = chunk;
-        if matches!(&kind, b"VP8L" | b"VP8 " | b"ALPH") {
-            return Ok(kind == *b"VP8L");
-        }
-        let length = i64::from(u32::from_le_bytes([l0, l1, l2, l3]));
-        source.seek_relative(length + length % 2)?;
-    }
+    let pixels = find_chunk(source, |chunk| {
+        matches!(&chunk.kind, b"VP8L" | b"VP8 " | b"ALPH")
+    })?;
+    Ok(pixels.is_some_and(|chunk| chunk.kind == *b"VP8L"))
 }
 
 /// Returns whether the metadata end within the file. The decoder allocates what their chunks claim: up to 4 GB.
 pub(super) fn has_whole_metadata<R: BufRead + Seek>(source: &mut R) -> io::Result<bool> {
-    let length = source.seek(SeekFrom::End(0))?;
+    let end = source.seek(SeekFrom::End(0))?;
+    let cut = find_chunk(source, |chunk| {
+        matches!(&chunk.kind, b"EXIF" | b"XMP ") && chunk.place + u64::from(chunk.length) > end
+    })?;
+    Ok(cut.is_none())
+}
+
+/// The head of a chunk, and the place of its content in the file.
+struct Chunk {
+    kind: [u8; 4],
+    length: u32,
+    place: u64,
+}
+
+/// Finds the first chunk that `is_wanted`; the source stands at its content then.
+fn find_chunk<R: BufRead + Seek>(
+    source: &mut R,
+    is_wanted: impl Fn(&Chunk) -> bool,
+) -> io::Result<Option<Chunk>> {
     let mut place = source.seek(SeekFrom::Start(CHUNKS))?;
-    while place + 8 <= length {
-        let mut chunk = [0; 8];
-        source.read_exact(&mut chunk)?;
-        let [kind @ .., l0, l1, l2, l3] = chunk;
-        let content = u64::from(u32::from_le_bytes([l0, l1, l2, l3]));
-        place += 8 + content;
-        if matches!(&kind, b"EXIF" | b"XMP ") && place > length {
-            return Ok(false);
+    loop {
+        let mut head = [0; 8];
+        if let Err(error) = source.read_exact(&mut head) {
+            let is_end = error.kind() == io::ErrorKind::UnexpectedEof;
+            return if is_end { Ok(None) } else { Err(error) };
         }
-        place = source.seek(SeekFrom::Start(place + content % 2))?;
+        place += 8;
+        let [kind @ .., l0, l1, l2, l3] = head;
+        let length = u32::from_le_bytes([l0, l1, l2, l3]);
+        let chunk = Chunk {
+            kind,
+            length,
+            place,
+        };
+        if is_wanted(&chunk) {
+            return Ok(Some(chunk));
+        }
+        let padded = i64::from(length) + i64::from(length % 2);
+        source.seek_relative(padded)?;
+        place += padded.unsigned_abs();
     }
-    Ok(true)
 }
 
 /// Returns a reader that claims an alpha channel for a lossless image; the decoder looks at the claim only to choose
