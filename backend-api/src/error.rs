@@ -69,7 +69,7 @@ impl ErrorKind {
                 Some("use a model of another format or precision, or another engine")
             }
             Self::OutputMismatch => Some(
-                "declare the sizes that the outputs have, or leave them open: export the model again, or correct its description on the server",
+                "if the declared sizes are right, use another engine; otherwise export the model again, or correct its description on the server",
             ),
             Self::InferenceFailed => {
                 Some("try it again; if it fails each time, use another device or another engine")

@@ -19,6 +19,7 @@ import platform
 import random
 import re
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -107,11 +108,11 @@ class Bench:
     def model(self, name, ending):
         return str(self.set_up / "models" / f"{name}.{ending}")
 
-    def once(self, command):
-        """Seconds, and the most memory in KiB."""
+    def once(self, command, given=os.devnull):
+        """Seconds, and the most memory in KiB. `given` is the file that the command reads from stdin."""
         start = time.perf_counter()
-        with open(os.devnull, "wb") as nowhere:
-            child = subprocess.Popen(command, stdout=nowhere, env=self.environment)
+        with open(os.devnull, "wb") as nowhere, open(given, "rb") as stdin:
+            child = subprocess.Popen(command, stdin=stdin, stdout=nowhere, env=self.environment)
             _, status, usage = os.wait4(child.pid, 0)
         seconds = time.perf_counter() - start
         child.returncode = os.waitstatus_to_exitcode(status)
@@ -243,6 +244,25 @@ class Bench:
             self.row(f"{len(paths)} JPEGs of 12 megapixels, against the sample", title, ratios[0], 1.6)
             self.row("the same with `--decode fast`", title, ratios[1], 4.0)
 
+    def worker(self, small):
+        """Throughput of `--stream`, of the Python package, and of isolation, against the same program with a list."""
+        paths = (small * 2)[:1000]
+        given = self.list_of("paths", paths)
+        # As `pip install --target` puts the package and its program.
+        package = self.work / "package"
+        shutil.copytree(HERE.parent.parent / "python" / "classify_cli", package / "classify_cli")
+        (package / "bin").mkdir()
+        (package / "bin" / "classify").symlink_to(pathlib.Path(self.classify).resolve())
+        for title, name in self.models.items():
+            plain = self.ours(name, [], "--format", "json", "--top", "5")
+            python = [sys.executable, str(HERE / "python_stream.py"), str(package), self.model(name, "xml"), given[1]]
+            # Throughput is the inverse of time.
+            speed = lambda command, stdin=os.devnull: lambda: 1 / self.once(command, stdin)[0]
+            ratios = self.ratios([speed([*plain, *given]), speed([*plain, "--stream"], given[1]), speed(python), speed([*plain, *given, "--isolate"])])
+            bars = [("`--stream`", 0.95), ("the Python package's `stream`", 0.85), ("`--isolate`", 0.95)]
+            for (what, bar), of_one in zip(bars, ratios):
+                self.row(f"{len(paths):,} JPEGs with {what}, throughput against a list", title, [1 / ratio for ratio in of_one], bar)
+
     def fast_decoding(self):
         """What `--decode fast` costs in accuracy."""
         folder = self.work / "enlarged"
@@ -288,7 +308,7 @@ def table(rows, cost, quick):
     return lines
 
 
-PARTS = ["end-to-end", "limit", "inference", "start", "memory", "large", "fast"]
+PARTS = ["end-to-end", "limit", "inference", "start", "memory", "large", "worker", "fast"]
 
 
 def main():
@@ -316,6 +336,7 @@ def main():
             "start": lambda: bench.start(small),
             "memory": lambda: bench.memory(small),
             "large": lambda: bench.large(large),
+            "worker": lambda: bench.worker(small),
             "fast": lambda: cost.extend(bench.fast_decoding()),
         }
         for name in args.only or PARTS:

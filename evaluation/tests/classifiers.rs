@@ -520,7 +520,7 @@ fn classes_that_the_model_lacks_are_failures() {
     let [failure] = &report.failures[..] else {
         panic!("{:?}", report.failures)
     };
-    assert!(failure.problem.message.contains("`noon`"), "{failure:?}");
+    assert!(failure.problem.message.contains("\"noon\""), "{failure:?}");
     assert_eq!((failure.image, failure.run), (Some(1), Some(0)));
 }
 

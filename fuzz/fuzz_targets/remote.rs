@@ -37,7 +37,7 @@ use std::sync::OnceLock;
 use libfuzzer_sys::fuzz_target;
 use prost::Message as _;
 
-use crate::engine::Plan;
+use crate::engine::{Ids, Plan};
 use crate::protocol::{ModelInferResponse, ModelMetadataResponse, ServerMetadataResponse};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -73,8 +73,9 @@ fn outputs(message: &[u8]) {
         input: "input".to_owned(),
         outputs: Vec::new(),
         answered: OnceLock::new(),
+        ids: Ids::new(),
     };
-    for (_, tensor) in plan.tensors(&reply).unwrap_or_default() {
+    for (_, tensor) in plan.tensors(&reply, "0").unwrap_or_default() {
         if let Ok(tensor) = tensor {
             let elements: usize = tensor.shape().iter().product();
             assert_eq!(

@@ -22,7 +22,7 @@ use crate::engine::{Config, isolation};
 const DIRECTORY: &str = "ENGINE_ISOLATION_TEST_DIRECTORY";
 
 /// The attempts, each with true if it must succeed.
-const ATTEMPTS: [(&str, bool, fn(&Path) -> bool); 20] = [
+pub const ATTEMPTS: [(&str, bool, fn(&Path) -> bool); 20] = [
     ("read the model", true, |directory| {
         fs::read(directory.join("model/file")).is_ok()
     }),

@@ -101,12 +101,12 @@ impl Misdeed {
 
 pub const SLOTS: usize = 3;
 
-fn info() -> BackendInfo {
-    let spec = |name: &str| {
-        let dims = vec![Dim::Fixed(1), Dim::Fixed(4)];
+fn info(outputs: usize) -> BackendInfo {
+    let spec = |name: &str, count: usize| {
+        let dims = vec![Dim::Fixed(1), Dim::Fixed(count)];
         TensorSpec::new(name, ElementType::F32, dims)
     };
-    BackendInfo::new("mock", spec("input"), spec("output"))
+    BackendInfo::new("mock", spec("input", 4), spec("output", outputs))
 }
 
 pub fn double(input: &Tensor) -> Result<Tensor, Error> {
@@ -132,7 +132,11 @@ fn answer(input: &Tensor) -> Result<Tensor, Error> {
 
 /// Opens the engine in the child.
 pub fn open(config: Config) -> Result<Box<dyn InferBackend>, Error> {
-    let mock = MockBackend::builder().info(info()).slots(SLOTS);
+    let outputs = match config {
+        Config::Tries => crate::confinement::ATTEMPTS.len(),
+        _ => 4,
+    };
+    let mock = MockBackend::builder().info(info(outputs)).slots(SLOTS);
     let mock = match config {
         Config::Good => mock.respond(|_, input| double(input)),
         Config::Bad => mock.respond(|_, input| answer(input)),
