@@ -53,7 +53,7 @@ macro_rules! clippy_with {
 }
 
 /// The command line is checked with no engine, with each alone, and (in the workspace) with all: a feature must not lean on another.
-const CHECKS: [Step; 9] = [
+const CHECKS: [Step; 10] = [
     step("format", &["fmt", "--all", "--check"]),
     step(
         "clippy: workspace",
@@ -84,6 +84,18 @@ const CHECKS: [Step; 9] = [
     clippy_with!("onnx alone", "onnx"),
     clippy_with!("rten alone", "rten"),
     clippy_with!("remote alone", "remote"),
+    Step {
+        name: "check: fuzz targets",
+        arguments: &[
+            "check",
+            "--manifest-path",
+            "fuzz/Cargo.toml",
+            "--target-dir",
+            "target",
+        ],
+        // Nothing is linked, so libFuzzer need not be compiled, for which a C++ compiler would be needed.
+        environment: &[("CUSTOM_LIBFUZZER_PATH", "/unused/libunused.a")],
+    },
     Step {
         name: "documentation",
         arguments: &["doc", "--workspace", "--no-deps"],
