@@ -37,37 +37,45 @@ pub fn is_built_in(backend: Backend) -> bool {
 /// Opens the requested backend in this process.
 pub fn open(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
     match options.backend {
-        Backend::Openvino => openvino(options).map_err(|error| suggest_rten(error, options)),
+        Backend::Openvino => openvino(options).map_err(|error| suggest_another(error, options)),
         Backend::Onnx => onnx(options),
         Backend::Rten => rten(options),
         Backend::Remote => remote(options),
     }
 }
 
-/// Returns the library of the engine's runtime, if there is one. It is not loaded.
-pub fn library(options: &EngineOptions) -> Option<FoundLibrary> {
+/// Returns the library of the engine's runtime, or none if the engine has no such library. It is not loaded.
+pub fn library(options: &EngineOptions) -> anyhow::Result<Option<FoundLibrary>> {
     match options.backend {
         #[cfg(feature = "openvino")]
         Backend::Openvino => {
-            let named = options.runtime.openvino_lib().ok()?;
-            backend_openvino::find_library(named.path.as_deref(), &library_dirs()).ok()
+            let named = options.runtime.openvino_lib()?;
+            let found = backend_openvino::find_library(named.path.as_deref(), &library_dirs());
+            found
+                .map(Some)
+                .map_err(|error| suggest_another(named.explain(error, "openvino").into(), options))
         }
         #[cfg(feature = "onnx")]
         Backend::Onnx => {
-            let named = options.runtime.onnxruntime_lib().ok()?;
-            backend_onnx::find_library(named.path.as_deref(), &library_dirs()).ok()
+            let named = options.runtime.onnxruntime_lib()?;
+            let found = backend_onnx::find_library(named.path.as_deref(), &library_dirs());
+            Ok(Some(found.map_err(|error| named.explain(error, "onnx"))?))
         }
-        _ => None,
+        _ => Ok(None),
     }
 }
 
 /// Returns the step of the search that found the engine's library, in the words of the command line.
-pub fn library_origin(options: &EngineOptions, library: &FoundLibrary) -> String {
+pub fn library_origin(options: &EngineOptions, loaded: &FoundLibrary) -> String {
     let named = match options.backend {
         Backend::Openvino => options.runtime.openvino_lib(),
         _ => options.runtime.onnxruntime_lib(),
     };
-    named.unwrap_or_default().origin(library)
+    // An isolated engine gets the path from here: to it, the path is explicit.
+    let found = library(options).ok().flatten();
+    let found = found.filter(|found| found.path == loaded.path);
+    let found = found.as_ref().unwrap_or(loaded);
+    named.unwrap_or_default().origin(found)
 }
 
 /// Returns the libraries that OpenVINO's plugins file `plugins` names.
@@ -93,23 +101,32 @@ pub fn is_cache_name(name: &OsStr) -> bool {
     is_own
 }
 
-/// Adds the engine that is built in to the hint, where OpenVINO is not installed and RTen can run the model. It is
-/// never taken in silence.
-fn suggest_rten(error: anyhow::Error, options: &EngineOptions) -> anyhow::Error {
-    let could = cfg!(feature = "rten")
+/// Adds another engine that can run the model to the hint, where OpenVINO is not installed: ONNX Runtime if it is, or
+/// the one that is built in. It is never taken in silence.
+fn suggest_another(error: anyhow::Error, options: &EngineOptions) -> anyhow::Error {
+    let error = match error.downcast::<backend_api::Error>() {
+        Ok(error) => error,
+        Err(error) => return error,
+    };
+    let could = error.kind() == ErrorKind::EngineUnavailable
         && model_file::format(&options.model).is_ok_and(|format| format == Format::Onnx)
         && options.device.eq_ignore_ascii_case("CPU");
-    match error.downcast::<backend_api::Error>() {
-        Ok(error) if could && error.kind() == ErrorKind::EngineUnavailable => {
-            let install = error.hint().unwrap_or_default();
-            let hint = format!(
-                "{install}; or use the built-in engine with `--backend rten` (or the run `rten`)"
-            );
-            error.with_hint(hint).into()
-        }
-        Ok(error) => error.into(),
-        Err(error) => error,
+    if !could {
+        return error.into();
     }
+    let onnx = EngineOptions {
+        backend: Backend::Onnx,
+        ..options.clone()
+    };
+    let other = if matches!(library(&onnx), Ok(Some(_))) {
+        "ONNX Runtime, which is installed, with `--backend onnx` (or the run `onnx`)"
+    } else if cfg!(feature = "rten") {
+        "the built-in engine with `--backend rten` (or the run `rten`)"
+    } else {
+        return error.into();
+    };
+    let hint = format!("{}; or use {other}", error.hint().unwrap_or_default());
+    error.with_hint(hint).into()
 }
 
 /// Returns the part of the configuration that every engine has.

@@ -238,7 +238,7 @@ fn each_of_engine(engine: &EngineOptions, visit: &mut dyn FnMut(&str, &Path)) {
             visit("a library of the plugins file", &library);
         }
     }
-    if let Some(found) = engines::library(engine) {
+    if let Ok(Some(found)) = engines::library(engine) {
         visit("a library of the engine", &found.path);
         each_library_beside(&found.path, visit);
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backend_api::{BackendInfo, Error, ErrorKind, InferBackend, PerformanceHint};
+use backend_api::{BackendInfo, Error, ErrorKind, FoundLibrary, InferBackend, PerformanceHint};
 use engine_isolation::{Isolated, Isolation, Work};
 use image_classification::{Decoder, DecodingBackend};
 use serde::{Deserialize, Serialize};
@@ -129,7 +129,10 @@ pub fn open(
 ) -> anyhow::Result<Arc<dyn InferBackend>> {
     match options.isolation {
         Some(limits) if limits.is_default => open_by_default(options, limits, note),
-        Some(limits) => open_isolated(options, limits),
+        Some(limits) => {
+            check_isolation(options)?;
+            open_isolated(options, limits, engines::library(options)?)
+        }
         None => engines::open(options),
     }
 }
@@ -141,11 +144,11 @@ fn open_by_default(
     limits: IsolationOptions,
     note: impl FnOnce(&str),
 ) -> anyhow::Result<Arc<dyn InferBackend>> {
-    let has_library = matches!(options.backend, Backend::Openvino | Backend::Onnx);
-    if has_library && engines::library(options).is_none() {
+    let Ok(library) = engines::library(options) else {
+        // Its errors are here as they are without a process.
         return engines::open(options);
-    }
-    let error = match open_isolated(options, limits) {
+    };
+    let error = match open_isolated(options, limits, library) {
         Ok(backend) => return Ok(backend),
         Err(error) => error,
     };
@@ -155,17 +158,16 @@ fn open_by_default(
     }
     // Most often the same error.
     let backend = engines::open(options)?;
+    let reason = errors::chain(&error);
     note(&format!(
         "the engine is not isolated, so that a crash of it ends the program: {}",
-        errors::chain(&error)
+        reason.lines().next().unwrap_or_default()
     ));
     Ok(backend)
 }
 
-fn open_isolated(
-    options: &EngineOptions,
-    limits: IsolationOptions,
-) -> anyhow::Result<Arc<dyn InferBackend>> {
+/// Rejects what cannot be isolated.
+fn check_isolation(options: &EngineOptions) -> anyhow::Result<()> {
     if options.cache_dir.is_some() {
         let hint = "leave --cache-dir out, or --isolate if you trust the model";
         return Err(Hinted::new(
@@ -181,23 +183,27 @@ fn open_isolated(
         );
         return Err(Hinted::new(error, "leave --isolate out, or use the CPU").into());
     }
-    let library = engines::library(options);
+    Ok(())
+}
+
+/// Opens the engine in another process, which is told the path of the engine's library: it may not look for it.
+fn open_isolated(
+    options: &EngineOptions,
+    limits: IsolationOptions,
+    library: Option<FoundLibrary>,
+) -> anyhow::Result<Arc<dyn InferBackend>> {
     let mut isolation = isolation(limits);
     isolation.readable = readable(options, library.as_ref().map(|found| &*found.path));
     isolation.spare_requests = spare_requests(options);
-    let backend = Isolated::open(&Job::Engine(Box::new(options.clone())), &isolation)?;
-    let (found, loaded) = (library.as_ref(), backend.info().library.as_ref());
-    if found.map(|found| &found.path) != loaded.map(|loaded| &loaded.path) {
-        let path = |library: Option<&backend_api::FoundLibrary>| {
-            library.map_or("none".to_owned(), |found| found.path.display().to_string())
+    let mut options = Box::new(options.clone());
+    if let Some(found) = library {
+        let named = match options.backend {
+            Backend::Openvino => &mut options.runtime.openvino_lib,
+            _ => &mut options.runtime.onnxruntime_lib,
         };
-        let error = format!(
-            "the isolated engine loaded another library than it would here: {}, not {}",
-            path(loaded),
-            path(found)
-        );
-        return Err(Hinted::new(error, "name the library by its flag").into());
+        *named = Some(found.path);
     }
+    let backend = Isolated::open(&Job::Engine(options), &isolation)?;
     Ok(Arc::new(backend))
 }
 

@@ -158,13 +158,14 @@ impl<R: Read + Seek> ExternalOutputs<R> {
             }
             Some(tensors) => {
                 let Some(same) = self.by_tensor.get(&digests.tensor) else {
-                    return Err(
-                        named.map_or_else(unknown, |place| RecordingError::OtherTensor {
-                            source_name: self.run.name.clone(),
-                            found: digests.tensor,
-                            recorded: tensors[place],
-                        }),
-                    );
+                    let place = named.ok_or_else(unknown)?;
+                    // It was given, although its outputs cannot be used.
+                    self.used[place] = true;
+                    return Err(RecordingError::OtherTensor {
+                        source_name: self.run.name.clone(),
+                        found: digests.tensor,
+                        recorded: tensors[place],
+                    });
                 };
                 // All of them are answered by this tensor.
                 for place in same {
@@ -279,7 +280,7 @@ mod tests {
             matches!(error, RecordingError::UnknownName { .. }),
             "{error}"
         );
-        assert_eq!(recording.unused(), 1);
+        assert_eq!(recording.unused(), 0, "the image was given");
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl RecordingError {
             Self::OtherPreparation { .. } => "record again with this version of classify",
             Self::UnknownName { .. } => "give the images whose outputs were computed",
             Self::OtherTensor { .. } => {
-                "prepare the images as for the outputs, or compute the outputs of these tensors"
+                "prepare the images as for the outputs (mean, scale, resize, …), or compute the outputs of these tensors"
             }
             Self::Lengths { .. } => "give one row for each image",
             Self::SameName { .. } => "name each image once, and keep the digests of the tensors",

@@ -12,7 +12,7 @@ use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs, set_up: &Needs) -> Vec<Trial> {
     type Test = fn() -> Result<(), Failed>;
-    let with_engines: [(&str, Test); 3] = [
+    let with_engines: [(&str, Test); 5] = [
         (
             "installs::engines_of_the_programs_environment",
             engines_of_environment,
@@ -22,6 +22,11 @@ pub fn trials(engines: &Needs, set_up: &Needs) -> Vec<Trial> {
             engines_of_links,
         ),
         ("installs::an_invented_name_leads_nowhere", invented_names),
+        ("installs::engines_are_isolated", isolated_engines),
+        (
+            "installs::the_hint_names_an_engine_that_is_there",
+            other_engine,
+        ),
     ];
     let alone: [(&str, Test); 3] = [
         ("installs::the_hint_is_that_of_the_package", package_hint),
@@ -126,6 +131,49 @@ fn engines_of_environment() -> Result<(), Failed> {
     let link = environment.at("link");
     symlink(&program, &link)?;
     expect_own_engines(&mut alone(&link))
+}
+
+/// A confined process may not read the environment in which the library was found.
+fn isolated_engines() -> Result<(), Failed> {
+    if cfg!(not(target_os = "linux")) {
+        return Ok(());
+    }
+    let environment = Environment::new()?;
+    environment.add_engines()?;
+    let program = environment.install(PROGRAM, "bin")?;
+    let (_directory, image, _) = small_images()?;
+    for backend in ["openvino", "onnx"] {
+        let mut command = alone(&program);
+        command.args(["--isolate", "--verbose", "--backend", backend, "-m"]);
+        let result = run(command.arg(small_model("plain.onnx")).arg("-i").arg(&image));
+        expect_code(&result, 0)?;
+        for said in [
+            "isolated (process",
+            "(the program's own Python environment)",
+        ] {
+            ensure(result.stderr.contains(said), &result)?;
+        }
+    }
+    Ok(())
+}
+
+fn other_engine() -> Result<(), Failed> {
+    let environment = Environment::new()?;
+    environment.add_engines()?;
+    fs::remove_file(environment.packages().join("openvino/libs"))?;
+    let program = environment.install(PROGRAM, "bin")?;
+    let (_directory, image, _) = small_images()?;
+    let mut command = alone(&program);
+    let result = run(command
+        .arg("-m")
+        .arg(small_model("plain.onnx"))
+        .arg("-i")
+        .arg(&image));
+    // The system may have the engine.
+    ensure(
+        result.code == Some(0) || result.stderr.contains("with `--backend onnx`"),
+        result,
+    )
 }
 
 /// Finds engines through links, which `uv` makes with `UV_LINK_MODE=symlink`.

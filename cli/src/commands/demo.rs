@@ -44,7 +44,7 @@ pub fn run(messages: &mut Messages) -> anyhow::Result<Verdict> {
         if !engines::is_built_in(*backend) {
             continue;
         }
-        if *backend != Backend::Rten && engines::library(&options).is_none() {
+        if engines::library(&options).is_err() {
             missing.push(name);
             continue;
         }

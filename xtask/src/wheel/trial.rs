@@ -173,6 +173,23 @@ impl Trial {
             0,
             &["AGREE: onnx, rten with openvino on 1 image"],
         )?;
+        // A confined process may not read the environment in which the libraries are found.
+        if cfg!(target_os = "linux") {
+            for backend in ["openvino", "onnx"] {
+                let isolated = full.classify(&[
+                    "--isolate",
+                    "--backend",
+                    backend,
+                    "-m",
+                    &model,
+                    "-i",
+                    &photo,
+                    "-v",
+                ])?;
+                let found = "(the program's own Python environment)";
+                expect(&isolated, 0, &["isolated", found, "281"])?;
+            }
+        }
         let mut by_module = alone(&full.program("python"));
         let by_module = by_module.args(["-m", "classify_cli", "demo"]).output()?;
         expect(&by_module, 0, &["AGREE: "])?;
