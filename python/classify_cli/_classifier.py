@@ -11,32 +11,50 @@ from types import TracebackType
 from typing import Any
 
 from ._binary import find_program
-from ._errors import ClassifyError, WorkerDiedError
-from ._images import ImageLike, line
-from ._results import Result, died, name_of, result_from
+from ._errors import ClassifyError, ImageError, WorkerDiedError
+from ._images import ImageLike, check_several, line
+from ._messages import Keywords, flags, texts
+from ._results import Result, died, named, result_from
 from ._worker import Died, Worker
 
 # Images on their way to the worker take less, unless a single one is larger.
 MOST_PENDING_BYTES = 64 << 20
 
 
+# The program's engines.
+BACKENDS = ("openvino", "onnx", "rten", "remote")
+
+
 class _Pending:
     """An image that is not answered yet."""
 
-    __slots__ = ("line", "number", "path")
+    __slots__ = ("error", "line", "number", "path")
 
-    def __init__(self, number: int, image: ImageLike) -> None:
+    def __init__(self, number: int | None, image: ImageLike) -> None:
         self.number = number
-        self.line, self.path = line(image)
+        self.path = os.fsdecode(image) if isinstance(image, (str, os.PathLike)) else None
+        self.error: ImageError | None = None
+        try:
+            self.line = line(image)
+        except ImageError as error:
+            # A line without an image keeps the place of this one.
+            self.line, self.error = b"{}", error
+
+    def result(self, answer: Mapping[str, Any], keywords: Keywords) -> Result:
+        """Returns the result in the answer to the line."""
+        if self.error is not None:
+            answer = {**answer, "error": {"code": self.error.code, "message": self.error.message, "hint": self.error.hint}}
+        return result_from(answer, self.number, self.path, keywords)
 
 
 class Classifier:
     """A model that stays loaded in a process of the program ``classify``.
 
     ``model`` is an ONNX or OpenVINO model. Preprocessing and labels are read from it and from the files next to it; ``labels``,
-    ``recipe`` and ``preprocess`` override them. ``top`` is the number of best classes, ``"all"`` for all. ``options`` are further flags
-    of the program, such as ``["--mean", "123.675,116.28,103.53"]``, and ``environment`` has further variables for it. ``window`` is the
-    number of images that ``stream`` has in flight.
+    ``recipe`` and ``preprocess`` override them. ``backend`` is ``"openvino"``, ``"onnx"``, ``"rten"`` or ``"remote"``. ``top`` is the
+    number of best classes: 5 by default (10 in the program), ``"all"`` for all. ``options`` are further flags of the program, such as
+    ``["--mean", "123.675,116.28,103.53"]``, and ``environment`` has further variables for it. ``window`` is the number of images that
+    ``stream`` has in flight.
 
     If the process dies, it is started again, and the images that it held are sent one by one: the image on which it dies twice gets a
     :class:`WorkerDiedError`.
@@ -68,8 +86,11 @@ class Classifier:
     ) -> None:
         if window < 1:
             raise ValueError(f"window is {window}, expected at least 1")
-        command = [os.fspath(program or find_program()), "--stream", "--quiet", "--model", os.path.abspath(model)]
-        flags: dict[str, Any] = {
+        if backend not in BACKENDS:
+            raise ValueError(f"backend is {backend!r}, expected one of {', '.join(map(repr, BACKENDS))}")
+        values: dict[str, Any] = {
+            # A remote engine's model is a name.
+            "model": model if backend == "remote" else os.path.abspath(model),
             "backend": backend,
             "device": device,
             "precision": precision,
@@ -84,11 +105,10 @@ class Classifier:
             "requests": requests,
             "jobs": jobs,
         }
-        command += [f"--{name}={value}" for name, value in flags.items() if value is not None]
-        self._command = [*command, *options]
+        self._keywords = Keywords(values)
+        self._command = [os.fspath(program or find_program()), "--stream", "--quiet", *flags(values), *texts("options", options)]
         self._environment = environment
         self._window = window
-        self._number = 0
         self._restarts = 0
         self._lock = threading.Lock()
         # The thread that holds the lock.
@@ -159,21 +179,26 @@ class Classifier:
         orientation in the EXIF data of a file or a PIL image is applied.
         """
         with self._exclusive():
-            result = self._alone(self._next(image))
+            result = self._alone(_Pending(None, image))
         result.raise_for_error()
         return result
 
     def stream(self, images: Iterable[ImageLike]) -> Iterator[Result]:
         """Returns the results for images, in their order. An image that fails is a result with ``error``.
 
-        At most ``window`` images are in flight, and ``images`` is consumed as results are taken. An image of an unsupported type raises its
-        error. Nothing else can use the classifier until the stream is exhausted or closed.
+        At most ``window`` images are in flight, and ``images`` is consumed as results are taken. An object that is no image, such as a
+        number, raises ``TypeError`` and ends the stream; so does a single image in the place of ``images``. Nothing else can use the
+        classifier until the stream is exhausted or closed.
         """
+        check_several(images)
+        return self._stream(images)
+
+    def _stream(self, images: Iterable[ImageLike]) -> Iterator[Result]:
         with self._exclusive():
             pending: deque[_Pending] = deque()
             try:
-                for image in images:
-                    item = self._next(image)
+                for number, image in enumerate(images):
+                    item = _Pending(number, image)
                     while pending and (len(pending) >= self._window or self._bytes(pending) + len(item.line) > MOST_PENDING_BYTES):
                         yield from self._answered(pending)
                     pending.append(item)
@@ -209,18 +234,13 @@ class Classifier:
             finally:
                 self._owner = None
 
-    def _next(self, image: ImageLike) -> _Pending:
-        item = _Pending(self._number, image)
-        self._number += 1
-        return item
-
     def _running(self) -> Worker:
         if self._worker is None:
             raise ClassifyError("the classifier is closed", "make a new one")
         return self._worker
 
     def _start(self) -> Worker:
-        return Worker(self._command, self._environment)
+        return Worker(self._command, self._environment, self._keywords)
 
     def _restart(self) -> Worker:
         self._running().close()
@@ -237,7 +257,7 @@ class Classifier:
             yield from self._one_by_one(pending)
             return
         item = pending.popleft()
-        yield result_from(answer, item.number, item.path)
+        yield item.result(answer, self._keywords)
 
     def _one_by_one(self, pending: deque[_Pending]) -> Iterator[Result]:
         """Yields the results for the images that a dead process held. Its answers come first."""
@@ -247,7 +267,7 @@ class Classifier:
             except Died:
                 break
             item = pending.popleft()
-            yield result_from(answer, item.number, item.path)
+            yield item.result(answer, self._keywords)
         self._restart()
         while pending:
             result = self._alone(pending[0], is_second=True)
@@ -259,16 +279,16 @@ class Classifier:
         worker = self._running()
         try:
             worker.send(item.line)
-            return result_from(worker.receive(), item.number, item.path)
+            return item.result(worker.receive(), self._keywords)
         except Died as error:
             hello, reason = worker.hello, str(error)
         self._restart()
         if not is_second:
             # Something else may have ended it.
             return self._alone(item, is_second=True)
-        name = name_of(item.number, item.path)
+        message = named(f"the program died ({reason})", item.number, item.path)
         hint = "the other images are not affected; try another engine, and report the image"
-        return died(hello, item.number, item.path, WorkerDiedError(f"{name}: the program died ({reason})", hint, "worker-died", item.number))
+        return died(hello, item.number, item.path, WorkerDiedError(message, hint, "worker-died", item.number))
 
     def _discard(self, pending: deque[_Pending]) -> None:
         try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 __all__ = ["ClassifyError", "ImageError", "ProgramError", "WorkerDiedError"]
 
 
@@ -24,9 +22,10 @@ class ProgramError(ClassifyError):
 
 
 class ImageError(ClassifyError):
-    """An image that could not be classified. ``code`` is stable: ``damaged-picture``, ``cannot-read`` and so on."""
+    """An image that could not be classified. ``code`` is stable: ``damaged-picture``, ``cannot-read`` and so on. ``id`` is its place in the
+    stream, from 0; ``None`` if it was classified alone."""
 
-    def __init__(self, message: str, hint: str | None = None, code: str = "failed", id: Any = None) -> None:
+    def __init__(self, message: str, hint: str | None = None, code: str = "failed", id: int | None = None) -> None:
         super().__init__(message, hint)
         self.code = code
         self.id = id

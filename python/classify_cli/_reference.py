@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,11 +32,15 @@ def reference(
     ``[batch, …]`` in the type and layout of the tensors and return ``[batch, classes]``.
 
     ``inputs`` and ``output`` are archives (``.npz``) or directories of ``.npy`` files; those of a directory are mapped into
-    memory. ``kind`` names the outputs: ``logits`` or ``probabilities``. ``engine`` is the name of the program in reports; by
-    default that of the framework, as far as it is known.
+    memory. ``kind`` names the outputs: ``logits``, or ``probabilities`` for a model that ends in a softmax. ``engine`` is the
+    name of the program in reports; by default that of the framework, as far as it is known. A model with a fixed batch needs
+    that as ``batch_size``, mostly 1.
 
-    Returns ``output``. Raises ``ValueError`` for inputs that are not those of ``classify tensors``, for outputs of another
-    shape, and for values that are not finite.
+    This checks the model alone, because it gets the tensors of ``classify``. The package's README says how to check other
+    preprocessing.
+
+    Returns ``output``. Raises what ``model`` raises, and ``ValueError`` for inputs that are not those of ``classify tensors``,
+    for outputs of another shape, for values that are not finite, and for logits that are probabilities.
     """
     import numpy
 
@@ -54,7 +59,15 @@ def reference(
     rows = []
     for start in range(0, len(tensors), batch_size):
         batch = numpy.array(tensors[start : start + batch_size])
-        values = numpy.asarray(call(batch))
+        try:
+            values = numpy.asarray(call(batch))
+        except Exception as error:
+            # Python 3.10 has no notes.
+            if len(batch) > 1 and sys.version_info >= (3, 11):
+                error.add_note(f"hint: {_batch_hint(batch)}")
+            raise
+        if values.shape[:1] != (len(batch),) and len(batch) > 1:
+            raise ValueError(f"the model gives {values.dtype} of shape {values.shape}; {_batch_hint(batch)}")
         if values.ndim < 2 or len(values) != len(batch) or not numpy.issubdtype(values.dtype, numpy.floating):
             raise ValueError(
                 f"the model gives {values.dtype} of shape {values.shape} for a batch of {len(batch)}, "
@@ -65,11 +78,18 @@ def reference(
         if not finite.all():
             raise ValueError(f"the outputs for {images[start + int(finite.argmin())]} are not finite")
         rows.append(values)
-    found = {kind: numpy.concatenate(rows)}
+    outputs = numpy.concatenate(rows)
+    if kind == "logits" and outputs.min() >= 0 and numpy.allclose(outputs.sum(axis=1, dtype="f8"), 1, atol=0.01):
+        raise ValueError('the outputs are probabilities, because each row adds up to 1; pass kind="probabilities"')
+    found = {kind: outputs}
     found.update({name: numpy.asarray(arrays[name]) for name in _COPIED if name in arrays})
     if engine or name:
         found["engine"] = numpy.array(engine or name)
     return _save(Path(output), found)
+
+
+def _batch_hint(batch: numpy.ndarray) -> str:
+    return f"it was called with a batch of {len(batch)}; a model with a fixed batch of 1 needs batch_size=1"
 
 
 def _load(path: Path) -> Mapping[str, numpy.ndarray]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,8 @@ from typing import Any, TypeAlias
 
 from ._binary import find_program
 from ._errors import ClassifyError, ProgramError
-from ._worker import run_command, split_message
+from ._messages import Keywords, flags, hints_of_runs, split_message, texts
+from ._worker import run_command
 
 __all__ = ["Comparison", "Evaluation", "Gate", "PairReport", "RunReport", "Share", "compare", "evaluate"]
 
@@ -121,6 +121,7 @@ def compare(
     *,
     model: PathLike | None = None,
     images: PathLike | Iterable[PathLike],
+    against: PathLike | None = None,
     tolerance: str | None = None,
     top: int | None = None,
     options: Sequence[str] = (),
@@ -130,12 +131,14 @@ def compare(
     """Gives the same tensors to several runs, and returns how far their answers agree.
 
     ``runs`` are spelled as on the command line: ``"openvino"``, ``"onnx:CPU@f32"``, ``"onnx=quantized.onnx"``; the first is the
-    reference. ``images`` are paths of images or directories. ``options`` are further flags.
+    reference. ``images`` are paths of images or directories; reports have them as they are passed. ``options`` are further flags.
+    ``against`` is a file of ``classify compare --record``, or the outputs of another program, such as those of :func:`reference`; they are
+    then the reference, and one run is enough. ``top`` is the number of best classes that are compared (by default 10).
 
     Runs that disagree are a result. :class:`ProgramError` is raised if there is no report: a model, an engine or an image is missing.
     """
-    flags = {"tolerance": tolerance, "top": top}
-    report = _report("compare", runs, model, images, flags, options, environment, program)
+    values = {"against": against, "tolerance": tolerance, "top": top}
+    report = _report("compare", runs, model, images, values, options, environment, program)
     return Comparison(
         verdict=report["verdict"],
         summary=report["summary"],
@@ -155,6 +158,7 @@ def evaluate(
     images: PathLike | Iterable[PathLike],
     truth: PathLike | Mapping[str, int | str] | None = None,
     truth_folders: bool = False,
+    against: PathLike | None = None,
     min_top1: float | None = None,
     max_drop: float | None = None,
     options: Sequence[str] = (),
@@ -164,24 +168,23 @@ def evaluate(
     """Measures accuracy against ground truth, and returns it with the results of the gates.
 
     ``truth`` is a file of any format that ``classify evaluate`` reads, or a mapping from the name of each image to its class, by id or by
-    name. With ``truth_folders`` the directory of an image is its class. ``min_top1`` and ``max_drop`` are shares from 0 to 1.
+    name. With ``truth_folders`` the directory of an image is its class. ``against`` is a file of ``classify evaluate --record``; its first
+    run is the reference. ``min_top1`` and ``max_drop`` are shares from 0 to 1.
 
     Gates that fail are a result. :class:`ProgramError` is raised if there is no report.
     """
     if (truth is None) == (not truth_folders):
         raise ValueError("pass either truth or truth_folders=True")
-    flags: dict[str, Any] = {"min-top1": min_top1, "max-drop": max_drop}
+    values: dict[str, Any] = {"against": against, "min_top1": min_top1, "max_drop": max_drop, "truth": truth}
     with tempfile.TemporaryDirectory(prefix="classify-") as directory:
-        further = list(options)
+        further = list(texts("options", options))
         if truth_folders:
             further.append("--truth-folders")
         elif isinstance(truth, Mapping):
             path = Path(directory) / "truth.tsv"
             path.write_text("".join(map(_truth_line, truth.items())), encoding="utf-8", newline="\n")
-            flags["truth"] = path
-        else:
-            flags["truth"] = truth
-        report = _report("evaluate", runs, model, images, flags, further, environment, program)
+            values["truth"] = path
+        report = _report("evaluate", runs, model, images, values, further, environment, program)
     return Evaluation(
         verdict=report["verdict"],
         summary=report["summary"],
@@ -207,34 +210,30 @@ def _report(
     runs: Sequence[str],
     model: PathLike | None,
     images: PathLike | Iterable[PathLike],
-    flags: Mapping[str, Any],
+    values: Mapping[str, Any],
     options: Sequence[str],
     environment: Mapping[str, str] | None,
     program: PathLike | None,
 ) -> dict[str, Any]:
-    if isinstance(runs, str):
-        raise TypeError(f"runs is the text {runs!r}, expected a list of runs")
+    values = {"model": model, **values}
+    keywords = Keywords(["runs", "images", "truth_folders", *values])
+    command = [os.fspath(program or find_program()), task, *texts("runs", runs), "--quiet", *flags(values), *texts("options", options)]
     paths = [images] if isinstance(images, (str, os.PathLike)) else list(images)
     if not paths:
         raise ClassifyError("images is empty", "pass at least one path")
     with tempfile.TemporaryDirectory(prefix="classify-") as directory:
         listed, report = Path(directory) / "images", Path(directory) / "report.json"
-        # NUL ends each path: names may have line breaks.
-        listed.write_bytes(b"".join(os.fsencode(os.path.abspath(path)) + b"\0" for path in paths))
-        command = [os.fspath(program or find_program()), task, *runs, "--quiet", f"--input-list={listed}", f"--report={report}"]
-        if model is not None:
-            command.append(f"--model={os.fspath(model)}")
-        command += [f"--{name}={value}" for name, value in flags.items() if value is not None]
-        code, messages = run_command([*command, *options], environment)
+        # NUL ends each path: names may have line breaks. Paths stay as they are, because outputs of other programs have them as names.
+        listed.write_bytes(b"".join(os.fsencode(path) + b"\0" for path in paths))
+        code, messages = run_command([*command, f"--input-list={listed}", f"--report={report}"], environment)
         if not report.is_file():
-            message, hint = split_message(messages, f"exit code {code}")
+            message, hint = split_message(messages, f"exit code {code}", keywords)
             raise ProgramError(message, hint)
         parsed: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     if all(run.get("error") for run in parsed["runs"]):
         # Nothing was compared or evaluated, and nobody should have to look into the report for that.
         errors = "; ".join(f"{run['name']}: {run['error']}" for run in parsed["runs"])
-        hints = re.findall(r"\(hint: (.*)\)$", messages, re.MULTILINE)
-        raise ProgramError(errors, hints[0] if hints else None)
+        raise ProgramError(keywords.translate(errors), hints_of_runs(messages, keywords))
     return parsed
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ._errors import ClassifyError, ImageError, WorkerDiedError
+from ._messages import Keywords
 
 __all__ = ["Result", "ScoredClass", "to_pandas"]
 
@@ -28,12 +29,12 @@ class ScoredClass:
 class Result:
     """The answer for one image: its best classes, or its error.
 
-    ``id`` is the number of the image, from 0, among those of this classifier. ``path`` is the path as it was given. ``scores`` is
+    ``id`` is the place of the image in the stream, from 0; ``None`` for ``classify``. ``path`` is the path as it was given. ``scores`` is
     ``"probability"`` or ``"score"``; ``scoring`` names the rule. Engine, device and precision are those that executed. ``raw`` is the
     whole answer, as docs/output.md describes it.
     """
 
-    id: int
+    id: int | None
     path: str | None
     top: tuple[ScoredClass, ...]
     backend: str
@@ -68,19 +69,20 @@ class Result:
             raise self.error
 
 
-def name_of(number: int, path: str | None) -> str:
-    """Returns the name of an image for an error."""
-    return f"image {number}" if path is None else path
+def named(message: str, number: int | None, path: str | None) -> str:
+    """Returns an error's message with the name of its image, if it has one."""
+    name = path if path is not None or number is None else f"images[{number}]"
+    return message if name is None else f"{name}: {message}"
 
 
-def result_from(answer: Mapping[str, Any], number: int, path: str | None) -> Result:
+def result_from(answer: Mapping[str, Any], number: int | None, path: str | None, keywords: Keywords) -> Result:
     """Returns the result in a line of the worker."""
     timing = answer.get("timing_ms") or {}
     problem = answer.get("error")
     error = None
     if problem is not None:
-        message = f"{name_of(number, path)}: {problem['message']}"
-        error = ImageError(message, problem.get("hint"), problem["code"], number)
+        message = named(keywords.translate(problem["message"]), number, path)
+        error = ImageError(message, keywords.translate(problem.get("hint") or "") or None, problem["code"], number)
     return Result(
         id=number,
         path=path,
@@ -94,13 +96,13 @@ def result_from(answer: Mapping[str, Any], number: int, path: str | None) -> Res
         scoring=answer.get("scoring"),
         prepare_ms=timing.get("prepare"),
         infer_ms=timing.get("infer"),
-        note=answer.get("note"),
+        note=keywords.translate(answer.get("note") or "") or None,
         error=error,
         raw=answer,
     )
 
 
-def died(hello: Mapping[str, Any], number: int, path: str | None, error: WorkerDiedError) -> Result:
+def died(hello: Mapping[str, Any], number: int | None, path: str | None, error: WorkerDiedError) -> Result:
     """Returns the result of an image on which the worker died."""
     return Result(
         id=number,
@@ -131,4 +133,4 @@ def to_pandas(results: Iterable[Result]) -> Any:
         for rank, it in enumerate(result.top, 1):
             rows.append((result.id, result.path, rank, it.class_id, it.label, it.score, None))
     frame = pandas.DataFrame(rows, columns=["id", "path", "rank", "class_id", "label", "score", "error"])
-    return frame.astype({"rank": "Int64", "class_id": "Int64"})
+    return frame.astype({"id": "Int64", "rank": "Int64", "class_id": "Int64"})

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from ._errors import ProgramError
+from ._messages import Keywords, split_message
 
 # The end of what the program writes to stderr.
 MOST_MESSAGE_CHARACTERS = 16_384
@@ -23,19 +24,11 @@ class Died(Exception):
     """The process ended without an answer."""
 
 
-def split_message(text: str, fallback: str) -> tuple[str, str | None]:
-    """Returns the error and the hint in what the program wrote to stderr."""
-    start = text.rfind("error: ")
-    if start < 0:
-        return text.strip() or fallback, None
-    message, _, hint = text[start + len("error: ") :].strip().partition("\nhint: ")
-    return message, hint.strip() or None
-
-
 class Worker:
     """A process of ``classify --stream``. One thread reads its answers, so that it never waits for this one."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None, keywords: Keywords) -> None:
+        self._keywords = keywords
         try:
             self._process = subprocess.Popen(
                 command,
@@ -59,7 +52,7 @@ class Worker:
             self.hello = self.receive()
         except Died as error:
             self.close()
-            message, hint = split_message(self._stderr, f"the program ended: {error}")
+            message, hint = split_message(self._stderr, f"the program ended: {error}", keywords)
             raise ProgramError(message, hint) from None
         except BaseException:
             self.close()
@@ -128,7 +121,7 @@ class Worker:
         self._threads[1].join()
         reason = f"signal {-code}" if code < 0 else f"exit code {code}"
         if code == USAGE:
-            message, hint = split_message(self._stderr, reason)
+            message, hint = split_message(self._stderr, reason, self._keywords)
             raise ProgramError(message, hint)
         text = self._stderr.strip()
         return f"{reason}: {text}" if text else reason

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +29,15 @@ def photos() -> list[Path]:
 def classifier(model: Path) -> Iterator[classify_cli.Classifier]:
     with classify_cli.Classifier(model, backend="rten") as classifier:
         yield classifier
+
+
+@pytest.fixture(scope="session")
+def engines() -> None:
+    """Skips a test if an engine is not installed."""
+    devices = subprocess.run([classify_cli.find_program(), "devices", "--format", "json"], capture_output=True, check=True)
+    missing = [engine["backend"] for engine in json.loads(devices.stdout)["engines"] if "error" in engine]
+    if missing and os.environ.get("CI") != "true":
+        pytest.skip(f"not installed: {', '.join(missing)}")
 
 
 @pytest.fixture

@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pandas  # type: ignore[import-untyped]
 import pytest
-from classify_cli import Classifier, ClassifyError, ImageError, ProgramError, Result, WorkerDiedError, to_pandas
+from classify_cli import Classifier, ClassifyError, ImageError, ImageLike, ProgramError, Result, WorkerDiedError, find_program, to_pandas
+from classify_cli._classifier import BACKENDS
 from PIL import Image
 
 CLASSES = [285, 967, 872]  # Egyptian cat, espresso, tripod
@@ -89,16 +92,65 @@ def test_a_bad_image_is_a_result_of_a_stream(classifier: Classifier, photos: lis
         _ = results[1].best
 
 
-def test_unsupported_images_are_refused(classifier: Classifier) -> None:
-    with pytest.raises(ClassifyError, match="float32, expected uint8"):
-        classifier.classify(numpy.zeros((4, 4, 3), numpy.float32))
+def test_unsupported_images_are_results_of_a_stream(classifier: Classifier, photos: list[Path], tmp_path: Path) -> None:
+    closed = Image.open(photos[0])
+    closed.close()
+    bad: list[tuple[ImageLike, str, str]] = [
+        (numpy.zeros((4, 4, 3), numpy.float32), "bad-input", "float32, expected uint8"),
+        (Image.new("F", (4, 4)), "unsupported-picture", "mode F"),
+        (Image.new("RGB", (0, 4)), "bad-input", "size 0x4"),
+        (closed, "cannot-read", "closed image"),
+        (b"", "empty-file", "empty"),
+        ("\ud800.png", "bad-input", "not text"),
+    ]
     for shape in [(3, 4, 4), (4, 4, 4), (1, 4, 4, 3), (0, 4, 3)]:
-        with pytest.raises(ClassifyError, match="shape " + "x".join(map(str, shape))):
-            classifier.classify(numpy.zeros(shape, numpy.uint8))
-    with pytest.raises(ClassifyError, match="mode F"):
-        classifier.classify(Image.new("F", (4, 4)))
+        bad.append((numpy.zeros(shape, numpy.uint8), "bad-input", "shape " + "x".join(map(str, shape))))
+    for photo, file in ((photos[0], "short.png"), (photos[1], "short.jpg"), (photos[2], "short.tif")):
+        Image.open(photo).save(tmp_path / file)
+        (tmp_path / file).write_bytes((tmp_path / file).read_bytes()[:5000])
+        # Pillow reads the pixels later.
+        bad.append((Image.open(tmp_path / file), "damaged-picture", "Pillow cannot decode the image: "))
+    if os.name != "nt":
+        bad.append((os.fsdecode(b"\xff\n.png"), "bad-input", "line break"))
+    images = [image for image, _, _ in bad]
+    results = list(classifier.stream([photos[0], *images, photos[1]]))
+    assert (results[0].best.class_id, results[-1].best.class_id, len(results)) == (285, 967, len(bad) + 2)
+    for number, ((image, code, message), result) in enumerate(zip(bad, results[1:-1], strict=True), 1):
+        assert result.error is not None and result.error.hint
+        assert (result.error.code, result.error.id, result.id) == (code, number, number)
+        assert message in result.error.message and result.raw["error"]["code"] == code
+        with pytest.raises(ImageError, match=message) as alone:
+            classifier.classify(image)
+        assert (alone.value.code, alone.value.id) == (code, None)
+    assert classifier.restarts == 0
+
+
+def test_what_is_no_image_is_a_type_error(classifier: Classifier, photos: list[Path]) -> None:
     with pytest.raises(TypeError, match=r"an image is builtins\.int"):
         classifier.classify(7)
+    with pytest.raises(TypeError, match=r"an image is builtins\.int"):
+        list(classifier.stream([photos[0], 7]))
+    assert classifier.classify(photos[1]).best.class_id == 967
+
+
+def test_a_single_image_is_no_stream(classifier: Classifier, photos: list[Path]) -> None:
+    pixels = numpy.asarray(Image.open(photos[0]))
+    singles: list[Any] = ["photos/", photos[0], b"no", bytearray(b"no"), memoryview(b"no"), Image.open(photos[0]), 7]
+    for single in (*singles, pixels, pixels[:, :, 0]):
+        with pytest.raises(TypeError, match=r"an iterable of images; for one image use classify\(\), for a directory stream\("):
+            classifier.stream(single)
+    batch = numpy.stack([pixels, pixels])
+    assert [result.best.class_id for result in classifier.stream(batch)] == [285, 285]
+
+
+def test_numbers_are_those_of_the_stream(classifier: Classifier, photos: list[Path]) -> None:
+    for _ in range(2):
+        good, bad = classifier.stream([photos[0].read_bytes(), b"no image"])
+        assert (good.id, bad.id) == (0, 1)
+        assert bad.error is not None and bad.error.message.startswith("images[1]: not an image") and bad.error.id == 1
+    assert classifier.classify(photos[0]).id is None
+    with pytest.raises(ImageError, match=r"\Anot an image"):
+        classifier.classify(b"no image")
 
 
 def test_paths_of_every_kind_arrive(classifier: Classifier, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,6 +224,39 @@ def test_the_image_that_kills_is_named(model: Path, photos: list[Path], fragile:
         with pytest.raises(WorkerDiedError, match=r"deadly\.png"):
             classifier.classify(deadly)
         assert classifier.classify(photos[1]).best.class_id == 967
+
+
+def test_the_wrong_backend_is_a_value_error(model: Path) -> None:
+    expected = "backend is 'tensorflow', expected one of 'openvino', 'onnx', 'rten', 'remote'"
+    with pytest.raises(ValueError, match=expected):
+        Classifier(model, backend="tensorflow")
+    # The list is that of the program.
+    with pytest.raises(ProgramError, match="there is no server") as error:
+        Classifier(model, backend="remote")
+    assert error.value.hint and "--url" in error.value.hint
+    program = subprocess.run([find_program(), "--backend=none"], capture_output=True, check=False)
+    assert f"[possible values: {', '.join(BACKENDS)}]" in program.stderr.decode()
+
+
+def test_errors_name_parameters(model: Path) -> None:
+    wrong: list[tuple[dict[str, Any], str, str | None]] = [
+        ({"precision": "f64"}, "invalid value 'f64' for `precision`", "possible values: auto, f32, bf16, f16"),
+        ({"precision": "bf16"}, "precision bf16 is not available", 'use `precision="f32"`'),
+        ({"device": "TPU"}, "device TPU is not available", 'use `device="CPU"`; other devices need `backend="openvino"`'),
+        ({"top": 0}, "invalid value '0' for `top`: expected a whole number", None),
+        ({"batch": 0}, "invalid value '0' for `batch`: expected a whole number", None),
+        ({"batch": 3}, "RTen cannot make it", 'use `backend="openvino"`'),
+        ({"threads": 0}, "invalid value '0' for `threads`: expected a whole number", None),
+        ({"scores": "none"}, "invalid value 'none' for `scores`", "possible values: auto, probability"),
+        ({"options": ["--mean=1,2"]}, "for '--mean <N,N,N>'", None),
+    ]
+    for values, message, hint in wrong:
+        with pytest.raises(ProgramError) as error:
+            Classifier(model, backend="rten", **values)
+        assert message in error.value.message and "--help" not in str(error.value)
+        assert (hint or "") in (error.value.hint or ""), error.value.hint
+    with pytest.raises(TypeError, match="options is the text '--mean=1', expected a list of options"):
+        Classifier(model, backend="rten", options="--mean=1")
 
 
 def test_what_the_program_refuses_is_an_error_with_a_hint(model: Path, tmp_path: Path) -> None:

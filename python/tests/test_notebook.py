@@ -8,12 +8,10 @@ import io
 import json
 import os
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from classify_cli import find_program
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "python.ipynb"
 
@@ -44,15 +42,8 @@ def rounded(outputs: list[Any]) -> str:
     return re.sub(r"\d\.\d{5,}", lambda number: f"{float(number[0]):.4f}", json.dumps(outputs, indent=1))
 
 
-def missing_engines() -> list[str]:
-    devices = subprocess.run([find_program(), "devices", "--format", "json"], capture_output=True, check=True)
-    return [engine["backend"] for engine in json.loads(devices.stdout)["engines"] if "error" in engine]
-
-
+@pytest.mark.usefixtures("engines")
 def test_the_notebook_prints_what_is_in_it() -> None:
-    missing = missing_engines()
-    if missing and os.environ.get("CI") != "true":
-        pytest.skip(f"not installed: {', '.join(missing)}")
     notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
     names: dict[str, Any] = {}
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]

@@ -73,7 +73,9 @@ def test_probabilities_are_called_so(inputs: Path) -> None:
     [
         (lambda batch: batch.mean(axis=(1, 2, 3)), "shape"),
         (lambda batch: means(batch)[:1], "shape"),
+        (lambda batch: means(batch)[:1], "needs batch_size=1"),
         (lambda batch: means(batch).astype(int), "floating-point"),
+        (lambda batch: means(batch) / means(batch).sum(axis=1, keepdims=True), 'pass kind="probabilities"'),
         (lambda batch: means(batch) / (batch[:, 0, :1, 0] != 12), "b.jpg"),
     ],
 )
@@ -83,6 +85,27 @@ def test_outputs_that_are_none_are_rejected(inputs: Path, model: object, error: 
         reference(model, inputs, output=output)
     assert not output.exists()
     assert [file.name for file in inputs.parent.glob(".*")] == []
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have no notes")
+def test_a_model_with_a_fixed_batch_is_told_so(inputs: Path) -> None:
+    def fixed(batch: numpy.ndarray) -> numpy.ndarray:
+        if len(batch) != 1:
+            raise RuntimeError(f"Got: {len(batch)} Expected: 1")
+        return means(batch)
+
+    output = inputs.with_name("outputs.npz")
+    with pytest.raises(RuntimeError, match="Got: 5 Expected: 1") as error:
+        reference(fixed, inputs, output=output)
+    assert "".join(error.value.__notes__).endswith("needs batch_size=1")
+    assert reference(fixed, inputs, output=output, batch_size=1).exists()
+
+    def broken(batch: numpy.ndarray) -> numpy.ndarray:
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken") as error:
+        reference(broken, inputs, output=output, batch_size=1)
+    assert not hasattr(error.value, "__notes__")
 
 
 def test_other_inputs_are_rejected(inputs: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy
 import pytest
-from classify_cli import ClassifyError, ProgramError, compare, evaluate
+from classify_cli import Classifier, ClassifyError, ProgramError, compare, evaluate
 
 
 def test_runs_that_agree_are_true(model: Path, photos: list[Path]) -> None:
@@ -49,6 +50,47 @@ def test_a_missing_model_is_an_error(photos: list[Path], tmp_path: Path) -> None
         compare(["rten"], images=[])
     with pytest.raises(TypeError, match="list of runs"):
         compare("rten", images=photos)
+
+
+def test_a_recording_or_outputs_may_be_the_reference(
+    model: Path, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos[0].parent)
+    names = [photo.name for photo in photos]
+    compare(["rten", "rten"], model=model, images=names, options=[f"--record={tmp_path / 'recorded'}"])
+    report = compare(["rten"], model=model, images=names, against=tmp_path / "recorded")
+    assert report and report.pairs[0].max_delta == 0
+    # Without hashes, images are found by their names, as they are passed.
+    with Classifier(model, backend="rten", top="all") as classifier:
+        results = list(classifier.stream(names))
+    outputs = [[it.score for it in sorted(result.top, key=lambda it: it.class_id)] for result in results]
+    numpy.savez(tmp_path / "own.npz", probabilities=numpy.array(outputs, numpy.float32), images=names)
+    report = compare(["rten"], model=model, images=names, against=tmp_path / "own.npz")
+    assert report and report.runs[0].name == "own.npz"
+    with pytest.raises(ProgramError, match="cannot compare against"):
+        compare(["rten"], model=model, images=names, against=tmp_path / "none")
+
+    truth: dict[str, int | str] = {"chelsea.png": 285, "coffee.png": 967, "camera.png": 872}
+    evaluate(["rten"], model=model, images=names, truth=truth, options=[f"--record={tmp_path / 'evaluated'}"])
+    evaluation = evaluate(["rten"], model=model, images=names, truth=truth, against=tmp_path / "evaluated", max_drop=0.01)
+    assert evaluation and [run.is_reference for run in evaluation.runs] == [True, False]
+
+
+def test_errors_name_parameters(model: Path, photos: list[Path]) -> None:
+    with pytest.raises(ProgramError, match="invalid value 'foo' for `runs`: unknown backend `foo`"):
+        compare(["foo"], model=model, images=photos)
+    with pytest.raises(ProgramError, match="invalid value 'x' for `tolerance`") as error:
+        compare(["rten", "rten"], model=model, images=photos, tolerance="x")
+    assert error.value.hint == "possible values: f32, f16, bf16, int8"
+    with pytest.raises(ProgramError, match="invalid value '7' for `min_top1`"):
+        evaluate(["rten"], model=model, images=photos, truth_folders=True, min_top1=7)
+    with pytest.raises(ProgramError, match="one run") as error:
+        compare(["rten"], model=model, images=photos)
+    assert error.value.hint and error.value.hint.endswith("or `against` a recording")
+    # Each run that fails keeps its hint.
+    with pytest.raises(ProgramError, match="device TPU .* device NPX") as error:
+        compare(["rten:TPU", f"rten={photos[0]}", "rten:NPX"], model=model, images=photos)
+    assert error.value.hint and error.value.hint.count("use `BACKEND:CPU`") == 1
 
 
 def test_accuracy_and_gates(model: Path, photos: list[Path]) -> None:
