@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom, Write};
+use std::iter;
 use std::path::Path;
 
 use backend_api::Tensor;
@@ -13,7 +14,7 @@ use crate::digest::{Digest, ImageDigests};
 use crate::external::ExternalOutputs;
 use crate::failure::Problem;
 use crate::provenance::{RunEntry, RunInfo};
-use crate::text::{counted, printable};
+use crate::text::{counted, counted_are, printable};
 
 const KIND: &str = "classify-recording";
 /// The longest line: a million classes, sixteen runs.
@@ -145,11 +146,6 @@ impl RecordingError {
     }
 }
 
-fn counted_are(images: u64) -> String {
-    let is = if images == 1 { "is" } else { "are" };
-    format!("{} {is}", counted(images as usize, "image"))
-}
-
 #[derive(Serialize, Deserialize)]
 struct Header {
     schema_version: u32,
@@ -158,6 +154,9 @@ struct Header {
     /// The labels of each run, which recordings of evaluations have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     labels: Vec<Option<Vec<String>>>,
+    /// The synsets of these labels, where they have some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    synsets: Vec<Option<Vec<String>>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -205,26 +204,30 @@ impl<W: Write> Recorder<W> {
         out: W,
         runs: Vec<(RunInfo, Option<Labels>)>,
     ) -> Result<Self, RecordingError> {
-        let names = |labels: Labels| {
-            let names = (0..labels.len()).filter_map(|class| labels.get(class));
-            names.map(str::to_owned).collect()
-        };
-        let runs = runs.into_iter();
-        let (runs, labels) = runs.map(|(run, labels)| (run, labels.map(names))).unzip();
+        let (runs, labels) = runs.into_iter().unzip();
         Self::begin(out, runs, labels)
     }
 
     fn begin(
         out: W,
         runs: Vec<RunInfo>,
-        labels: Vec<Option<Vec<String>>>,
+        labels: Vec<Option<Labels>>,
     ) -> Result<Self, RecordingError> {
         let mut recorder = Self { out, images: 0 };
+        let lists = |of: fn(&Labels) -> &[String]| {
+            let list = |labels: &Option<Labels>| Some(of(labels.as_ref()?).to_vec());
+            labels.iter().map(list).collect::<Vec<_>>()
+        };
+        let mut synsets = lists(Labels::synsets);
+        if synsets.iter().flatten().all(Vec::is_empty) {
+            synsets.clear();
+        }
         recorder.line(&Header {
             schema_version: 1,
             kind: KIND.to_owned(),
             runs,
-            labels,
+            labels: lists(Labels::names),
+            synsets,
         })?;
         Ok(recorder)
     }
@@ -381,8 +384,11 @@ impl<R: Read + Seek> Recording<R> {
         if !complete {
             return Err(RecordingError::Incomplete { images });
         }
-        let labels = header.labels.into_iter();
-        let labels = labels.map(|names| names.map(Labels::from_names));
+        let synsets = header.synsets.into_iter().chain(iter::repeat(None));
+        let labels = header.labels.into_iter().zip(synsets);
+        let labels = labels.map(|(names, of)| {
+            Some(Labels::from_names(names?).with_synsets(of.unwrap_or_default()))
+        });
         let mut runs = header.runs;
         for run in &mut runs {
             run.recorded = true;

@@ -82,7 +82,10 @@ impl std::fmt::Display for Rate {
 ///
 /// Tango's score interval for paired shares (1998), which for images without a difference is Wilson's for 0 of `of`.
 pub fn largest_drop(only_first: usize, only_second: usize, of: usize) -> f64 {
-    let (b, c, n) = (only_first as f64, only_second as f64, of as f64);
+    largest_drop_of(only_first as f64, only_second as f64, of as f64)
+}
+
+fn largest_drop_of(b: f64, c: f64, n: f64) -> f64 {
     // Whether `drop` is beyond the interval.
     let is_beyond = |drop: f64| {
         let square = 2.0 * n;
@@ -94,7 +97,7 @@ pub fn largest_drop(only_first: usize, only_second: usize, of: usize) -> f64 {
         let variance = n * (2.0 * second + drop * (1.0 - drop));
         n * drop - (b - c) > Z * variance.max(0.0).sqrt()
     };
-    if of == 0 {
+    if n <= 0.0 {
         return 1.0;
     }
     let (mut low, mut high) = ((b - c) / n, 1.0);
@@ -130,17 +133,39 @@ pub fn too_few_for_drop(
     if largest <= most.value() {
         return None;
     }
-    // The interval of 0 and 0 of n ends at Z² / (n + Z²).
-    let enough = (Z * Z / most.odds()).ceil();
-    let enough = if enough.is_finite() {
-        format!("{enough} images without a difference are needed")
-    } else {
-        "no number of images suffices".to_owned()
+    let enough = match images_for_drop(only_first, only_second, of, most.value()) {
+        Some(enough) => format!("{enough} images are needed if the shares stay the same"),
+        None => "no number of images suffices if the shares stay the same".to_owned(),
     };
     Some(format!(
         "too few images to establish a drop of at most {most}: the 95 % interval ends at {} %; {enough}",
         percent(largest)
     ))
+}
+
+/// Returns the least number of images, with the shares of these, whose interval ends at `most` or below.
+fn images_for_drop(only_first: usize, only_second: usize, of: usize, most: f64) -> Option<u64> {
+    /// More images than anybody has.
+    const MOST: u64 = 1 << 40;
+    let share = |count: usize| count as f64 / of.max(1) as f64;
+    let (first, second) = (share(only_first), share(only_second));
+    let is_enough = |images: u64| {
+        let n = images as f64;
+        largest_drop_of(first * n, second * n, n) <= most
+    };
+    let (mut too_few, mut enough) = (0, MOST);
+    if !is_enough(enough) {
+        return None;
+    }
+    while enough - too_few > 1 {
+        let middle = u64::midpoint(too_few, enough);
+        if is_enough(middle) {
+            enough = middle;
+        } else {
+            too_few = middle;
+        }
+    }
+    Some(enough)
 }
 
 /// Returns Wilson's score interval for a share of `n`, which need not be whole.
@@ -427,11 +452,24 @@ mod tests {
             let most = Share::percent(percent);
             let enough = (1..1000_usize).find(|n| too_few_for_drop(0, 0, *n, most).is_none());
             let remark = too_few_for_drop(0, 0, 1, most).unwrap();
-            let words = format!("{} images without a difference are needed", enough.unwrap());
+            let words = format!("{} images are needed if", enough.unwrap());
             assert!(remark.contains(&words), "{remark}: {words}");
         }
-        let remark = too_few_for_drop(0, 0, 9, Share::percent(0)).unwrap();
-        assert!(remark.ends_with("no number of images suffices"), "{remark}");
+        // A tenth of the answers is lost, as many are gained.
+        let most = Share::percent(1);
+        let enough = (1..1000_usize).find(|n| too_few_for_drop(*n, *n, 10 * n, most).is_none());
+        let remark = too_few_for_drop(2, 2, 20, most).unwrap();
+        let words = format!(
+            "; {} images are needed if",
+            images_for_drop(2, 2, 20, 0.01).unwrap()
+        );
+        assert!(remark.contains(&words), "{remark}: {words}");
+        let rounded_up = images_for_drop(2, 2, 20, 0.01).unwrap().div_ceil(10);
+        assert_eq!(enough.map(|n| n as u64), Some(rounded_up));
+        for (lost, most) in [(0, 0), (1, 5)] {
+            let remark = too_few_for_drop(lost, 0, 9, Share::percent(most)).unwrap();
+            assert!(remark.contains("no number of images suffices"), "{remark}");
+        }
     }
 
     #[test]

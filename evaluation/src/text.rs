@@ -8,6 +8,12 @@ pub fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
+/// Returns the number of images with the verb: `1 image is`, `2 images are`.
+pub(crate) fn counted_are(images: u64) -> String {
+    let verb = if images == 1 { "is" } else { "are" };
+    format!("{} {verb}", counted(images as usize, "image"))
+}
+
 /// Returns a measured value with three significant digits: `0.191`, `12.5`, and `1.91e-6` for values below 0.0001.
 pub fn number(value: f64) -> String {
     let size = value.abs();

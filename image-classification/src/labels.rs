@@ -11,7 +11,11 @@ const MOST_CLASSES: usize = 1_000_000;
 
 /// The name of each class, by class id.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Labels(Vec<String>);
+pub struct Labels {
+    names: Vec<String>,
+    /// `WordNet`'s identifier of each class; empty if the source has none.
+    synsets: Vec<String>,
+}
 
 /// The reason why a label file was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,14 +63,34 @@ impl Labels {
 
     /// Labels from their names in the order of the class ids.
     pub fn from_names(names: Vec<String>) -> Self {
-        Self(names)
+        Self {
+            names,
+            synsets: Vec::new(),
+        }
+    }
+
+    /// Adds `WordNet`'s identifier of each class, such as `n01440764`. They are ignored unless there is one for each.
+    #[must_use]
+    pub fn with_synsets(mut self, synsets: Vec<String>) -> Self {
+        if synsets.len() == self.names.len() {
+            self.synsets = synsets;
+        }
+        self
+    }
+
+    fn from_synsets<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let pairs = pairs.into_iter();
+        let (synsets, names) = pairs
+            .map(|(synset, name)| (synset.to_owned(), name.to_owned()))
+            .unzip();
+        Self { names, synsets }
     }
 
     /// Reads a file of labels in any of the common forms:
     ///
     /// - one label a line, in the order of the class ids;
     /// - `id name` in every line, in any order;
-    /// - a synset file, `n01440764 tench, Tinca tinca` in every line: the identifier is left out;
+    /// - a synset file, `n01440764 tench, Tinca tinca` in every line;
     /// - a JSON list of names, or a JSON map from class ids to names (or to pairs of a synset and a
     ///   name, as Keras has it), or Hugging Face's `config.json` with such a map as `id2label`.
     ///
@@ -105,10 +129,13 @@ impl Labels {
             lines.push(line.trim());
         }
         if let Some(pairs) = all(&lines, numbered) {
-            return Self::from_pairs(pairs.into_iter().map(|(id, name)| (id, name.to_owned())));
+            let pairs = pairs.into_iter().map(|(id, name)| (id, name.to_owned()));
+            return Ok(Self::from_names(in_order(pairs)?));
         }
-        let names = all(&lines, without_synset).unwrap_or(lines);
-        Ok(Self(names.into_iter().map(str::to_owned).collect()))
+        Ok(match all(&lines, with_synset) {
+            Some(pairs) => Self::from_synsets(pairs),
+            None => Self::from_names(lines.into_iter().map(str::to_owned).collect()),
+        })
     }
 
     /// Labels from a JSON list of names, or from a map of class ids to names.
@@ -117,32 +144,34 @@ impl Labels {
     ///
     /// [`LabelsError::JsonShape`] and [`LabelsError::Ids`].
     pub fn from_json(value: &Value) -> Result<Self, LabelsError> {
+        // The synset, if there is one, and the name.
         let name = |value: &Value| match value {
-            Value::String(name) => Some(name.clone()),
+            Value::String(name) => Some((None, name.clone())),
             // Keras: ["n01440764", "tench"].
             Value::Array(pair) => match &pair[..] {
-                [Value::String(_), Value::String(name)] => Some(name.clone()),
+                [Value::String(synset), Value::String(name)] => {
+                    let synset = is_synset(synset).then(|| synset.clone());
+                    Some((synset, name.clone()))
+                }
                 _ => None,
             },
             _ => None,
         };
         let labels = match value {
-            Value::Array(names) => names
-                .iter()
-                .map(name)
-                .collect::<Option<Vec<_>>>()
-                .map(Self)
-                .ok_or(LabelsError::JsonShape)?,
+            Value::Array(names) => {
+                let names: Option<Vec<_>> = names.iter().map(name).collect();
+                Self::from_entries(names.ok_or(LabelsError::JsonShape)?)
+            }
             // Hugging Face's config.json.
             Value::Object(map) if map.contains_key("id2label") => {
                 return Self::from_json(&map["id2label"]);
             }
             Value::Object(map) => {
-                let pairs: Option<Vec<(usize, String)>> = map
+                let pairs: Option<Vec<(usize, _)>> = map
                     .iter()
                     .map(|(id, value)| Some((id.trim().parse().ok()?, name(value)?)))
                     .collect();
-                Self::from_pairs(pairs.ok_or(LabelsError::JsonShape)?)?
+                Self::from_entries(in_order(pairs.ok_or(LabelsError::JsonShape)?)?)
             }
             _ => return Err(LabelsError::JsonShape),
         };
@@ -152,35 +181,36 @@ impl Labels {
         Ok(labels)
     }
 
-    fn from_pairs(pairs: impl IntoIterator<Item = (usize, String)>) -> Result<Self, LabelsError> {
-        let mut names = BTreeMap::new();
-        for (id, name) in pairs {
-            if id >= MOST_CLASSES {
-                return Err(LabelsError::Ids(format!("{id} exists")));
-            }
-            if let Some(other) = names.insert(id, name) {
-                return Err(LabelsError::Ids(format!("{id} appears twice ({other:?})")));
-            }
-        }
-        if let Some((expected, _)) = names.keys().enumerate().find(|(n, id)| n != *id) {
-            return Err(LabelsError::Ids(format!("{expected} is missing")));
-        }
-        Ok(Self(names.into_values().collect()))
+    /// Labels from names with their synsets, which are kept if each has one.
+    fn from_entries(entries: Vec<(Option<String>, String)>) -> Self {
+        let (synsets, names): (Vec<_>, _) = entries.into_iter().unzip();
+        let synsets: Option<Vec<String>> = synsets.into_iter().collect();
+        Self::from_names(names).with_synsets(synsets.unwrap_or_default())
     }
 
     /// Returns the number of labels.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.names.len()
     }
 
     /// Returns whether there is no label.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.names.is_empty()
     }
 
     /// Returns the name of class `class_id`.
     pub fn get(&self, class_id: usize) -> Option<&str> {
-        self.0.get(class_id).map(String::as_str)
+        self.names.get(class_id).map(String::as_str)
+    }
+
+    /// Returns the names in the order of the class ids.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Returns `WordNet`'s identifier of each class, in the order of the class ids; empty if the source has none.
+    pub fn synsets(&self) -> &[String] {
+        &self.synsets
     }
 
     /// Returns the labels of a model with `classes` classes, or `None` if these cannot be them.
@@ -191,10 +221,30 @@ impl Labels {
     #[must_use]
     pub fn fitted(mut self, classes: usize) -> Option<Self> {
         if (self.len(), classes) == (1000, 1001) {
-            self.0.insert(0, "background".to_owned());
+            self.names.insert(0, "background".to_owned());
+            if !self.synsets.is_empty() {
+                self.synsets.insert(0, String::new());
+            }
         }
         (self.len() == classes).then_some(self)
     }
+}
+
+/// Returns values in the order of their class ids.
+fn in_order<T>(pairs: impl IntoIterator<Item = (usize, T)>) -> Result<Vec<T>, LabelsError> {
+    let mut values = BTreeMap::new();
+    for (id, value) in pairs {
+        if id >= MOST_CLASSES {
+            return Err(LabelsError::Ids(format!("{id} exists")));
+        }
+        if values.insert(id, value).is_some() {
+            return Err(LabelsError::Ids(format!("{id} appears twice")));
+        }
+    }
+    if let Some((expected, _)) = values.keys().enumerate().find(|(n, id)| n != *id) {
+        return Err(LabelsError::Ids(format!("{expected} is missing")));
+    }
+    Ok(values.into_values().collect())
 }
 
 /// Reads every line with `read`; `None` if it cannot read all of them.
@@ -212,12 +262,17 @@ fn numbered(line: &str) -> Option<(usize, &str)> {
     (separated && !name.is_empty()).then_some((id.parse().ok()?, name))
 }
 
-/// Splits a line such as `n01440764 tench, Tinca tinca`: `WordNet`'s identifier is `n` and eight digits.
-fn without_synset(line: &str) -> Option<&str> {
+/// Splits a line such as `n01440764 tench, Tinca tinca`.
+fn with_synset(line: &str) -> Option<(&str, &str)> {
     let (synset, name) = line.split_once([' ', '\t'])?;
-    let digits = synset.strip_prefix('n')?;
-    let is_synset = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    is_synset.then(|| name.trim())
+    is_synset(synset).then(|| (synset, name.trim()))
+}
+
+/// Returns whether the text has the form of `WordNet`'s identifiers: `n` and eight digits.
+fn is_synset(text: &str) -> bool {
+    let digits = text.strip_prefix('n');
+    digits
+        .is_some_and(|digits| digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -225,7 +280,7 @@ mod tests {
     use super::*;
 
     fn names(text: &str) -> Vec<String> {
-        Labels::parse(text.as_bytes()).unwrap().0
+        Labels::parse(text.as_bytes()).unwrap().names
     }
 
     #[test]
@@ -305,5 +360,16 @@ mod tests {
             (Some("background"), Some("0"))
         );
         assert_eq!(imagenet.fitted(1002), None);
+    }
+
+    #[test]
+    fn synsets_are_kept() {
+        let lines = Labels::parse(b"n01440764 tench\nn01443537 goldfish\n").unwrap();
+        assert_eq!(lines.synsets(), ["n01440764", "n01443537"]);
+        let keras = br#"{"1": ["n01443537", "goldfish"], "0": ["n01440764", "tench"]}"#;
+        assert_eq!(Labels::parse(keras).unwrap(), lines);
+        let mixed = Labels::parse(br#"["tench", ["n01443537", "goldfish"]]"#).unwrap();
+        assert_eq!(mixed.names(), lines.names());
+        assert!(mixed.synsets().is_empty());
     }
 }

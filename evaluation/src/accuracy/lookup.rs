@@ -22,6 +22,8 @@ pub struct ClassLookup {
     /// The classes with each name: whole labels as they are written, whole labels in any case, parts of
     /// labels.
     names: [HashMap<String, Vec<usize>>; 3],
+    /// The class of each synset that the labels state.
+    synsets: HashMap<String, usize>,
     /// The first class of `ImageNet`, if the labels are `ImageNet`'s.
     imagenet: Option<usize>,
     offset: i64,
@@ -47,9 +49,11 @@ impl ClassLookup {
                 add(2, key(part));
             }
         }
+        let synsets = labels.map_or(&[][..], Labels::synsets).iter().cloned();
         Self {
             has_labels: labels.is_some(),
             names,
+            synsets: synsets.zip(0..).collect(),
             imagenet: labels.and_then(imagenet::first_class),
             offset,
         }
@@ -77,9 +81,12 @@ impl ClassLookup {
         found.map(Vec::as_slice)
     }
 
-    /// Returns the class of a synset: by its place among `ImageNet`'s where the labels are `ImageNet`'s or the number
+    /// Returns the class of a synset: as the labels state it, by its place among `ImageNet`'s where the labels are `ImageNet`'s or the number
     /// of classes is, otherwise by its name.
     fn synset(&self, synset: &str, count: Option<usize>) -> Result<usize, GroundTruthError> {
+        if let Some(class) = self.synsets.get(synset) {
+            return Ok(*class);
+        }
         let (id, name) =
             imagenet::class(synset).ok_or_else(|| GroundTruthError::UnknownSynset {
                 synset: synset.to_owned(),
@@ -189,4 +196,19 @@ impl ClassLookup {
 /// Names are the same in any case, and with `_` for blanks.
 pub(super) fn key(name: &str) -> String {
     name.trim().replace('_', " ").to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn synsets_of_the_labels_come_before_those_of_imagenet() {
+        let labels = Labels::parse(b"n01443537 gold\nn01440764 fish\nn99999999 other\n").unwrap();
+        let lookup = ClassLookup::new(Some(&labels), 0);
+        for (synset, class) in [("n01443537", 0), ("n01440764", 1), ("n99999999", 2)] {
+            assert_eq!(lookup.classes(&[synset], Some(3)).unwrap(), [class]);
+        }
+        assert!(lookup.classes(&["n02123045"], Some(3)).is_err());
+    }
 }

@@ -15,9 +15,9 @@ use crate::provenance::{Machine, RunEntry, RunInfo};
 
 /// The first line. The byte order of tensors is the machine's.
 #[cfg(target_endian = "little")]
-pub const MAGIC: &[u8] = b"classify answers 1, little-endian\n";
+pub const MAGIC: &[u8] = b"classify answers 2, little-endian\n";
 #[cfg(target_endian = "big")]
-pub const MAGIC: &[u8] = b"classify answers 1, big-endian\n";
+pub const MAGIC: &[u8] = b"classify answers 2, big-endian\n";
 
 /// The largest record: 16 runs of a million classes in f64.
 const MOST_BYTES: u32 = 1 << 28;
@@ -38,18 +38,18 @@ pub struct HeaderRun {
     pub name: String,
     pub info: Result<RunInfo, String>,
     pub labels: Option<Vec<String>>,
+    /// The synsets of the labels, if they have some.
+    pub synsets: Vec<String>,
 }
 
 impl From<&RunEntry> for HeaderRun {
     fn from(entry: &RunEntry) -> Self {
-        let names = |labels: &Labels| {
-            let name = |class| labels.get(class).unwrap_or_default().to_owned();
-            (0..labels.len()).map(name).collect()
-        };
+        let labels = entry.labels.as_ref();
         Self {
             name: entry.name.clone(),
             info: entry.info.clone(),
-            labels: entry.labels.as_ref().map(names),
+            labels: labels.map(|labels| labels.names().to_vec()),
+            synsets: labels.map_or_else(Vec::new, |labels| labels.synsets().to_vec()),
         }
     }
 }
@@ -59,7 +59,9 @@ impl From<HeaderRun> for RunEntry {
         Self {
             name: run.name,
             info: run.info,
-            labels: run.labels.map(Labels::from_names),
+            labels: run
+                .labels
+                .map(|names| Labels::from_names(names).with_synsets(run.synsets)),
         }
     }
 }
