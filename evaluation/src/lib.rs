@@ -27,8 +27,8 @@ pub use digest::{Chain, Digest, ImageDigests, ParseDigestError};
 pub use driver::{AddedImage, NamedAnswer};
 pub use duplicates::Duplicates;
 pub use evaluation::{
-    AccuracyDrop, AnswerPair, AnswerRow, Bound, ChangedAnswer, ChangedClass, Changes, DropRule,
-    EvaluatedRun, Evaluation, EvaluationAccumulator, EvaluationError, EvaluationOptions,
+    AccuracyDrop, AnswerPair, AnswerRow, Bound, Change, ChangedAnswer, ChangedClass, Changes,
+    DropRule, EvaluatedRun, Evaluation, EvaluationAccumulator, EvaluationError, EvaluationOptions,
     EvaluationReport, GateLimits, IdShift, JudgedRow, LeastTruth, ListedAnswer, MetricLimit,
     MetricLimitError, RecordingWriter, Recordings, RowResult, RunResults, RunningEvaluation,
     WrongAnswer,

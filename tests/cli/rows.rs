@@ -11,8 +11,9 @@ use crate::{classify, small_images};
 type Test = fn() -> Result<(), Failed>;
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 5] = [
+    let tests: [(&str, Test); 6] = [
         ("every_image_has_a_row_for_each_run", of_runs),
+        ("changes_have_a_name", changes),
         ("images_without_a_judgement_have_a_row", without_judgement),
         ("several_classes_are_in_one_cell", several_classes),
         ("a_comparison_has_rows", comparison),
@@ -25,7 +26,7 @@ pub fn trials() -> Vec<Trial> {
     tests.into_iter().map(trial).collect()
 }
 
-const HEADER: &str = "schema_version,path,run,truth,truth_label,answer,answer_label,right,rank,score,truth_score,error";
+const HEADER: &str = "schema_version,path,run,truth,truth_label,answer,answer_label,right,rank,score,truth_score,change,error";
 
 /// Runs `classify` in `directory` on a model of the tests. Returns stdout.
 fn stdout(directory: &Path, arguments: &[&str], code: i32) -> Result<String, Failed> {
@@ -70,6 +71,32 @@ fn of_runs() -> Result<(), Failed> {
     ensure(json["kind"] == "evaluate" && json["counted"] == 2, &json)
 }
 
+/// Rows name the answers that changed between right and wrong.
+fn changes() -> Result<(), Failed> {
+    let (directory, ..) = small_images()?;
+    let at = directory.path();
+    let reversed = format!("rten={}", small_model("reversed.onnx").display());
+    let arguments = [
+        "evaluate", "-q", "rten", &reversed, "rten:CPU", "-i", "a.ppm", "b.ppm", "--format", "csv",
+    ];
+    // The best class of the one model is 10, of the other 1.
+    for (truth, first, second) in [
+        ("10", "", "new-error"),
+        ("1", "", "corrected"),
+        ("3", "", ""),
+    ] {
+        fs::write(at.join("truth"), format!("a.ppm {truth}\nb.ppm 3\n"))?;
+        let text = stdout(at, &[&arguments[..], &["--truth", "truth"]].concat(), 0)?;
+        let found: Vec<&str> = text
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split(',').nth(11))
+            .collect();
+        ensure(found == [first, second, first, "", "", ""], &text)?;
+    }
+    Ok(())
+}
+
 fn without_judgement() -> Result<(), Failed> {
     let (directory, ..) = small_images()?;
     let at = directory.path();
@@ -82,8 +109,11 @@ fn without_judgement() -> Result<(), Failed> {
     let text = stdout(at, &arguments, 2)?;
     let lines: Vec<&str> = text.lines().collect();
     ensure(lines.len() == 4, &text)?;
-    ensure(lines[2] == "1,b.ppm,rten,,,,,,,,,no ground truth", lines[2])?;
-    let failed = lines[3].strip_prefix("1,c.ppm,rten,,,,,,,,,");
+    ensure(
+        lines[2] == "1,b.ppm,rten,,,,,,,,,,no ground truth",
+        lines[2],
+    )?;
+    let failed = lines[3].strip_prefix("1,c.ppm,rten,,,,,,,,,,");
     ensure(failed.is_some_and(|problem| problem.len() > 10), lines[3])
 }
 

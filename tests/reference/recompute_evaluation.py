@@ -143,8 +143,15 @@ def drop_remark(right, of_reference, most):
     if largest <= most:
         return None
     numbers = [percent(most), 95, 100 * largest]
-    if most:
-        numbers.append(math.ceil(intervals.Z2 * (most.denominator - most.numerator) / most.numerator))
+    # With the same shares of images on which one of the two alone is right.
+    shares = [Fraction(count, len(right)) for count in (reference_alone, alone)]
+    ends = lambda images: intervals.drop_interval(*(float(share * images) for share in shares), images)[1]
+    if ends(2**40) <= most:
+        too_few, enough = 0, 2**40
+        while enough - too_few > 1:
+            middle = (too_few + enough) // 2
+            too_few, enough = (too_few, middle) if ends(middle) <= most else (middle, enough)
+        numbers.append(enough)
     return Text(numbers, "too few images to establish a drop")
 
 

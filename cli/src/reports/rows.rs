@@ -15,7 +15,7 @@ use crate::args::ReportFormat;
 use crate::destination::Output;
 use crate::writers::{inert, unwrapped};
 
-const ANSWERS: [Column; 12] = [
+const ANSWERS: [Column; 13] = [
     ("schema_version", Kind::Integer),
     ("path", Kind::Text),
     ("run", Kind::Text),
@@ -27,6 +27,7 @@ const ANSWERS: [Column; 12] = [
     ("rank", Kind::Integer),
     ("score", Kind::Number),
     ("truth_score", Kind::Number),
+    ("change", Kind::Text),
     ERROR,
 ];
 const DIFFERENCES: [Column; 14] = [
@@ -115,6 +116,7 @@ impl AnswerRows {
                         Cell::of(judged.rank, Cell::Integer),
                         Cell::of(judged.score, Cell::Number),
                         Cell::of(judged.truth_score, Cell::Number),
+                        Cell::of(judged.change, |change| Cell::text(change.name())),
                     ]);
                     Cell::Empty
                 }

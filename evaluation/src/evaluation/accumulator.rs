@@ -13,7 +13,7 @@ use super::limits::GateLimits;
 use super::listed::{Largest, ListedAnswer};
 use super::recorded::check_model;
 use super::report::{EvaluatedRun, EvaluationReport, RunResults, WrongAnswer};
-use super::rows::{AnswerRow, JudgedRow, RowResult};
+use super::rows::{AnswerRow, Change, JudgedRow, RowResult};
 use super::shift::ShiftCounts;
 use crate::accuracy::{
     Accuracy, ClassLookup, GroundTruth, GroundTruthError, Judged, LabelDifference,
@@ -253,7 +253,8 @@ impl EvaluationAccumulator {
         let Some(reference) = reference else {
             return;
         };
-        for (judge, answer) in self.judges.iter_mut().zip(answers) {
+        let answers = answers.into_iter().zip(&mut self.rows);
+        for (judge, (answer, row)) in self.judges.iter_mut().zip(answers) {
             let Some(Answer {
                 truth, judged, top, ..
             }) = answer
@@ -261,6 +262,9 @@ impl EvaluationAccumulator {
                 continue;
             };
             let right = [reference.judged.is_right(), judged.is_right()];
+            if let RowResult::Judged(row) = &mut row.result {
+                row.change = Change::of(right);
+            }
             let changed = ChangedAnswer {
                 image,
                 truth,
@@ -538,6 +542,7 @@ impl Answer {
             rank: self.judged.rank,
             score: self.judged.best_score,
             truth_score: self.judged.score,
+            change: None,
         }
     }
 }

@@ -23,6 +23,6 @@ pub use listed::ListedAnswer;
 pub use metric_limit::{Bound, MetricLimit, MetricLimitError};
 pub use recorded::{RecordingWriter, Recordings};
 pub use report::{EvaluatedRun, EvaluationReport, RunResults, WrongAnswer};
-pub use rows::{AnswerRow, JudgedRow, RowResult};
+pub use rows::{AnswerRow, Change, JudgedRow, RowResult};
 pub use run::{Evaluation, RunningEvaluation};
 pub use shift::IdShift;

@@ -39,4 +39,34 @@ pub struct JudgedRow {
     pub score: Option<f64>,
     /// The largest probability of a right class. `None` for raw outputs and class ids.
     pub truth_score: Option<f64>,
+    /// The difference to the reference's answer, if one of the two is right and the other is not.
+    pub change: Option<Change>,
+}
+
+/// An answer that is right where the reference's is not, or the reverse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The reference is right, the run is not.
+    NewError,
+    /// The run is right, the reference is not.
+    Corrected,
+}
+
+impl Change {
+    /// `is_right` has the reference first.
+    pub(super) const fn of(is_right: [bool; 2]) -> Option<Self> {
+        match is_right {
+            [true, false] => Some(Self::NewError),
+            [false, true] => Some(Self::Corrected),
+            _ => None,
+        }
+    }
+
+    /// Returns the name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NewError => "new-error",
+            Self::Corrected => "corrected",
+        }
+    }
 }
