@@ -179,6 +179,13 @@ impl OutputReading {
                  exactly one class is right"
             )));
         }
+        if scoring == Scoring::Raw && self.kind == Some(OutputKind::OneHot) {
+            notes.push(Note::warning(format!(
+                "the model gives 1 for the best class and 0 for the others ({origin}): scores are no probabilities, and \
+                 only the first class is a result"
+            )));
+            return notes;
+        }
         if scoring == Scoring::Raw && element.is_wide_integer() && values != Some(1) {
             notes.push(Note::warning(format!(
                 "the model does not state what its output holds ({origin}); scores are the raw output; if it holds the \

@@ -27,6 +27,8 @@ pub enum OutputKind {
     ClassIds,
     /// Numbers that a graph computes from probabilities, such as percentages. They are no logits.
     Numbers,
+    /// 1 for the best class and 0 for the others, as `OneHot` makes it of `ArgMax`. They are no probabilities.
+    OneHot,
 }
 
 impl fmt::Display for OutputKind {
@@ -39,6 +41,7 @@ impl fmt::Display for OutputKind {
             Self::IndependentProbabilities => "independent probabilities",
             Self::ClassIds => "class ids",
             Self::Numbers => "numbers computed from probabilities",
+            Self::OneHot => "1 for the best class and 0 for the others",
         })
     }
 }
@@ -128,7 +131,7 @@ impl Scoring {
             return Some(Self::ClassIds);
         }
         let scoring = match (asked, kind) {
-            (ScoreKind::Raw, _) => Self::Raw,
+            (ScoreKind::Raw, _) | (ScoreKind::Auto, Some(OutputKind::OneHot)) => Self::Raw,
             (ScoreKind::Probability, _) | (ScoreKind::Auto, Some(OutputKind::Probabilities)) => {
                 Self::Probability
             }
@@ -238,6 +241,7 @@ mod tests {
             (OutputKind::IndependentLogits, Scoring::Sigmoid),
             (OutputKind::IndependentProbabilities, Scoring::Independent),
             (OutputKind::ClassIds, Scoring::ClassIds),
+            (OutputKind::OneHot, Scoring::Raw),
         ] {
             assert_eq!(decide(Some(kind), false, 3), Some(scoring));
         }

@@ -38,6 +38,10 @@ pub(super) fn read(
     let Some((height, width)) = size else {
         return Err(keys.error("size", "one side, or height and width"));
     };
+    // OpenCLIP itself stops at others.
+    if keys.text("mode")?.is_some_and(|mode| mode != "RGB") {
+        return Err(keys.error("mode", "RGB"));
+    }
     let mode = match keys.text("resize_mode")?.unwrap_or("shortest") {
         "shortest" => CropMode::Center,
         "squash" => CropMode::Squash,
@@ -141,6 +145,8 @@ mod tests {
             let is_noted = filter.note.is_some();
             assert_eq!(is_noted, expected == Interpolation::Bicubic, "{cfg}");
         }
+        let error = of(r#"{"preprocess_cfg": {"mode": "L"}}"#).unwrap_err();
+        assert!(error.to_string().contains("mode"), "{error}");
         let error = of(r#"{"preprocess_cfg": {"resize_mode": "fill"}}"#).unwrap_err();
         assert!(error.to_string().contains("resize_mode"), "{error}");
     }

@@ -183,6 +183,7 @@ fn step<'a>(
         "SoftMax" | "Softmax" | "LogSoftmax" if is_softmax_over_no_classes(layer) => {
             Step::NoClasses(OTHER_SOFTMAX)
         }
+        "OneHot" => Step::Gives(OutputKind::OneHot),
         "Sigmoid" | "HardSigmoid" => Step::Gives(OutputKind::IndependentProbabilities),
         // Its outputs are the values, then the indices.
         "TopK" if layer.outputs().nth(1) == Some(port) => {

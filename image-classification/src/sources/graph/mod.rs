@@ -98,19 +98,20 @@ fn decide(steps: impl Iterator<Item = (Step, String)>) -> Option<(OutputKind, St
             Step::Bounds => bounds = true,
             Step::Linear | Step::Pooled => linear = linear.or(Some(operator)),
             Step::Gives(kind) => {
-                let is_whole = !integers || kind == OutputKind::ClassIds;
+                let is_one_hot = kind == OutputKind::OneHot;
+                let is_whole = !integers || is_one_hot || kind == OutputKind::ClassIds;
                 let is_probability = matches!(
                     kind,
                     OutputKind::Probabilities | OutputKind::IndependentProbabilities
                 );
                 let kind = match kind {
-                    _ if linear.is_none() => kind,
+                    _ if linear.is_none() || is_one_hot => kind,
                     OutputKind::Logits | OutputKind::LogProbabilities => OutputKind::Logits,
                     _ if is_probability => OutputKind::Numbers,
                     _ => return None,
                 };
                 // Bounds of 0 and 1 may make probabilities of logits.
-                return (is_whole && (!bounds || is_probability))
+                return (is_whole && (!bounds || is_probability || is_one_hot))
                     .then(|| (kind, linear.unwrap_or(operator)));
             }
             Step::Sorts | Step::NoClasses(_) | Step::Unknown => return None,
@@ -125,7 +126,7 @@ fn sorted_by(steps: impl Iterator<Item = (Step, String)>) -> Option<String> {
     for (step, operator) in steps.take(MOST_STEPS) {
         match step {
             Step::Sorts => return Some(operator),
-            Step::Gives(OutputKind::Logits | OutputKind::ClassIds)
+            Step::Gives(OutputKind::Logits | OutputKind::ClassIds | OutputKind::OneHot)
             | Step::Pooled
             | Step::NoClasses(_)
             | Step::Unknown => return None,
@@ -264,6 +265,13 @@ mod tests {
             found(OutputKind::Probabilities, "1")
         );
         assert_eq!(of(&[Step::Bounds, logits.clone()]), None);
+        // Percent of a one-hot are no probabilities either.
+        let one_hot = Step::Gives(OutputKind::OneHot);
+        for before in [Step::Same, Step::Integers, Step::Bounds] {
+            let steps = [before, one_hot.clone(), ids.clone()];
+            assert_eq!(of(&steps), found(OutputKind::OneHot, "1"));
+        }
+        assert_eq!(of(&[Step::Linear, one_hot]), found(OutputKind::OneHot, "0"));
         assert_eq!(of(&[Step::Integers, softmax]), None);
         assert_eq!(of(&[Step::Integers, ids]), found(OutputKind::ClassIds, "1"));
         assert_eq!(of(&[Step::Unknown, logits]), None);

@@ -201,6 +201,7 @@ impl<'a> Values<'a> {
                 Step::NoClasses(OTHER_SOFTMAX)
             }
             ("ArgMax", 0) => self.arg_max(node),
+            ("OneHot", 0) => Step::Gives(OutputKind::OneHot),
             ("ArgMin", 0) => Step::NoClasses(WORST_IDS),
             ("TopK", 1) => {
                 let flag = |name: &str| node.attribute(name).and_then(|flag| flag.i) != Some(0);

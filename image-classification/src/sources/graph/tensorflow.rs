@@ -192,6 +192,7 @@ impl<'a> Values<'_, 'a> {
             }
             ("Sigmoid", 0) => Step::Gives(OutputKind::IndependentProbabilities),
             ("ArgMax", 0) => self.arg_max(value, stated),
+            ("OneHot", 0) => Step::Gives(OutputKind::OneHot),
             ("ArgMin", 0) => Step::NoClasses(WORST_IDS),
             ("TopKV2" | "TopK", 1) => {
                 let is_sorted = node.flag("sorted").unwrap_or(true);

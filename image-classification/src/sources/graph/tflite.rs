@@ -119,6 +119,7 @@ fn step(graph: &Graph, operator: &Operator, index: usize) -> (Step, usize) {
             Step::Gives(OutputKind::ClassIds)
         }
         (Operator::ARG_MAX, 0) => Step::NoClasses(OTHER_IDS),
+        (Operator::ONE_HOT, 0) => Step::Gives(OutputKind::OneHot),
         (Operator::TOPK_V2, 1) => best_ids(-1, output_dims(operator).as_deref(), true, true),
         (Operator::FULLY_CONNECTED | Operator::CONV_2D, 0) => match operator.activation {
             // None or Relu.

@@ -201,6 +201,15 @@ impl Kind {
         }
     }
 
+    /// Returns whether the processor cuts out no centre, even if the file asks for it.
+    pub fn ignores_crop(self, is_pillow_of_version_4: bool) -> bool {
+        match self.name {
+            "Segformer" => true,
+            "Blip" | "Pvt" | "Siglip" | "ViT" => is_pillow_of_version_4,
+            _ => false,
+        }
+    }
+
     /// Returns whether the library that resizes is torchvision, if there is no processor with another one.
     pub fn only_library(self) -> Option<bool> {
         match self.name {

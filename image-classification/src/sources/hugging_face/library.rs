@@ -66,6 +66,14 @@ impl Library {
             reason: None,
         }
     }
+
+    pub fn is_pillow_of_version_4(&self) -> bool {
+        !self.is_torchvision && !self.is_of_version_5
+    }
+
+    pub fn is_torchvision_of_version_4(&self) -> bool {
+        self.is_torchvision && !self.is_of_version_5
+    }
 }
 
 /// Returns the first number of a version.

@@ -262,11 +262,18 @@ fn resize(
         (_, default) => {
             // Siglip's default is a square, but its integers are short sides.
             let is_short = matches!(default, Side::Short(_)) || kind.name == "Siglip";
-            let is_square = keys.bool("default_to_square")?.unwrap_or(!is_short);
+            // Version 4 with Pillow has no such attribute.
+            let stated = keys.bool("default_to_square")?;
+            let stated =
+                stated.filter(|_| !is_known || !processor.library.is_pillow_of_version_4());
+            let is_square = stated.unwrap_or(!is_short);
             size_of(keys, "size", !is_square)?
         }
     };
-    let uses_square = kind.name == "CLIP" && keys.bool("use_square_size")?.unwrap_or(false);
+    // Version 4 with torchvision has no such attribute.
+    let uses_square = kind.name == "CLIP"
+        && !processor.library.is_torchvision_of_version_4()
+        && keys.bool("use_square_size")?.unwrap_or(false);
     let size = match (size, kind.size) {
         // Version 5 takes its own default, whatever `size` says.
         (_, Side::Short(default)) if uses_square && processor.library.is_of_version_5 => {
@@ -309,14 +316,19 @@ fn resize(
         let fraction = keys.number("crop_pct")?.unwrap_or(224.0 / 256.0);
         let resize = if side < 384 {
             let short = enlarged(keys, side, fraction)?;
-            let centre = Centre::Floor;
+            let centre = if processor.library.is_torchvision_of_version_4() {
+                Centre::HalfEven
+            } else {
+                Centre::Floor
+            };
             Resize::ShortSide { short, centre }
         } else {
             Resize::Stretch
         };
         return Ok(stated(resize, "size, crop_pct", square(side)));
     }
-    let crop = if !processor.flag("do_center_crop", kind.crops)? {
+    let ignores_crop = is_known && kind.ignores_crop(processor.library.is_pillow_of_version_4());
+    let crop = if ignores_crop || !processor.flag("do_center_crop", kind.crops)? {
         None
     } else if is_known && keys.get("crop_size").is_none() {
         Some(square(kind.crop_size))
@@ -360,7 +372,20 @@ fn resize(
         };
     }
     match (size, crop) {
-        (Size::Exact(size), None) => Ok(stated(Resize::Stretch, "size", size)),
+        (Size::Exact(size), None) => match fraction {
+            None => Ok(stated(Resize::Stretch, "size", size)),
+            Some(_) if size == square(size.width) => Err(keys.error(
+                "do_center_crop",
+                "true, where crop_pct keeps the shape of the image: every image has to get the model's size",
+            )),
+            Some(fraction) => {
+                let size = ImageSize {
+                    width: enlarged(keys, size.width, fraction)?,
+                    height: enlarged(keys, size.height, fraction)?,
+                };
+                Ok(stated(Resize::Stretch, "size, crop_pct", size))
+            }
+        },
         (Size::Exact(size), Some(crop)) => {
             let resize = if let Some(fraction) = fraction.filter(|_| size.width == size.height) {
                 let short = enlarged(keys, size.width, fraction)?;

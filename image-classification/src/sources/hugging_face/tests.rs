@@ -296,6 +296,94 @@ fn null_is_off_in_every_version() {
     }
 }
 
+/// As transformers 4.57.6 and 5.24.0 do.
+#[test]
+fn processors_ignore_steps_that_they_do_not_have() {
+    let of = |name: &str, version: &'static str, more: &str| {
+        let text =
+            format!(r#"{{"image_processor_type": "{name}", "do_normalize": false, {more}}}"#);
+        let beside = Beside {
+            transformers_version: Some(version),
+            ..Beside::ALONE
+        };
+        let said = preprocessor("preprocessor_config.json", text.as_bytes(), beside)?.unwrap();
+        let (resize, size) = (said.resize.unwrap().value, said.size.unwrap().value);
+        Ok::<_, SourceError>(format!("{resize} to {size}"))
+    };
+    let crop = r#""size": {"height": 20, "width": 20}, "do_center_crop": true, "crop_size": 16"#;
+    let (four, five) = ("4.57.6", "5.24.0");
+    for (name, version, ignores) in [
+        ("SegformerImageProcessor", four, true),
+        ("SegformerImageProcessorFast", four, true),
+        ("SegformerImageProcessor", five, true),
+        ("SegformerImageProcessorPil", five, true),
+        ("ViTImageProcessor", four, true),
+        ("PvtImageProcessor", four, true),
+        ("BlipImageProcessor", four, true),
+        ("SiglipImageProcessor", four, true),
+        ("ViTImageProcessorFast", four, false),
+        ("ViTImageProcessor", five, false),
+        ("ViTImageProcessorPil", five, false),
+        ("BeitImageProcessor", four, false),
+    ] {
+        let expected = if ignores {
+            "stretch to 20 x 20"
+        } else {
+            "stretch:20:floor to 16 x 16"
+        };
+        assert_eq!(
+            of(name, version, crop).unwrap(),
+            expected,
+            "{name} {version}"
+        );
+    }
+    let square = r#""size": 32, "crop_size": 16, "default_to_square": true"#;
+    let short = "short:36:floor to 16 x 16";
+    assert_eq!(of("LevitImageProcessor", four, square).unwrap(), short);
+    let stretched = "stretch:32:floor to 16 x 16";
+    assert_eq!(
+        of("LevitImageProcessorPil", five, square).unwrap(),
+        stretched
+    );
+    let square = r#""size": 23, "crop_size": 23, "use_square_size": true"#;
+    for (name, version, expected) in [
+        ("CLIPImageProcessor", four, "stretch to 23 x 23"),
+        ("CLIPImageProcessorFast", four, "short:23:floor to 23 x 23"),
+    ] {
+        assert_eq!(of(name, version, square).unwrap(), expected, "{name}");
+    }
+    // `torchvision.transforms.functional.center_crop` rounds half a pixel to even.
+    let convnext = r#""size": 36, "crop_pct": 1"#;
+    for (name, version, expected) in [
+        ("ConvNextImageProcessor", four, "short:36:floor to 36 x 36"),
+        ("ConvNextImageProcessorFast", four, "short:36 to 36 x 36"),
+        ("ConvNextImageProcessor", five, "short:36:floor to 36 x 36"),
+    ] {
+        assert_eq!(
+            of(name, version, convnext).unwrap(),
+            expected,
+            "{name} {version}"
+        );
+    }
+}
+
+#[test]
+fn poolformer_enlarges_without_a_crop() {
+    let of = |size: &str| {
+        read(&format!(
+            r#"{{"image_processor_type": "PoolFormerImageProcessor", "do_center_crop": false, "size": {size}}}"#
+        ))
+    };
+    // As transformers 4.57.6 and 5.24.0 do.
+    let said = of(r#"{"height": 23, "width": 20}"#).unwrap();
+    assert_eq!(said.resize.unwrap().value, Resize::Stretch);
+    assert_eq!(said.size.unwrap().value.to_string(), "22 x 25");
+    let error = of(r#"{"height": 31, "width": 31}"#)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("do_center_crop"), "{error}");
+}
+
 #[test]
 fn the_version_of_transformers_decides_who_resizes() {
     let of = |name: &str, version: Option<&'static str>| {
