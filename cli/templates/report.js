@@ -1,12 +1,14 @@
 "use strict";
 // Filters and sorts what the page has already. Without it the page shows everything in its first order.
 (() => {
+  // The cards that a phone shows without a click.
+  const FEW = 6;
   const make = (name, properties, ...children) => {
     const element = Object.assign(document.createElement(name), properties);
     element.append(...children);
     return element;
   };
-  const number = (text) => Number.parseFloat(text.replace("−", "-"));
+  const number = (text) => Number.parseFloat(text.replace("−", "-").replace("< ", "").replaceAll(/(?<=\d),(?=\d{3})/g, ""));
   const order = (a, b) => {
     const [x, y] = [number(a), number(b)];
     return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b) : x - y;
@@ -51,12 +53,24 @@
     const tools = make("div", { className: "tools" }, make("label", {}, "Filter", input));
     const cards = section.querySelector(".cards");
     if (cards !== null && cards.children.length > 1) {
-      const select = make("select", {}, new Option("largest difference"), new Option("file name"));
+      const select = make("select", {}, new Option(cards.dataset.order), new Option("file name"));
       const first = [...cards.children];
+      let show = (all) => cards.append(...all);
+      // On a phone, further cards are folded.
+      if (matchMedia("(max-width: 45rem)").matches && first.length > FEW) {
+        const rest = make("div", { className: "cards" });
+        const summary = make("summary", { textContent: `${first.length - FEW} more cards` });
+        cards.after(make("details", {}, summary, rest));
+        show = (all) => {
+          cards.append(...all.slice(0, FEW));
+          rest.append(...all.slice(FEW));
+        };
+        show(first);
+      }
       select.addEventListener("change", () => {
         const name = (card) => card.querySelector("h4").textContent;
         const byName = [...first].sort((a, b) => name(a).localeCompare(name(b)));
-        cards.append(...(select.selectedIndex === 0 ? first : byName));
+        show(select.selectedIndex === 0 ? first : byName);
       });
       tools.append(make("label", {}, "Sort", select));
     }

@@ -1,6 +1,7 @@
 //! The formulas that comparisons and evaluations share.
 
 use crate::share::{Share, percent};
+use crate::text::grouped;
 
 /// The quantile of the standard normal distribution for a two-sided 95 % interval.
 const Z: f64 = 1.959_963_984_540_054;
@@ -68,8 +69,8 @@ impl std::fmt::Display for Rate {
         write!(
             f,
             "{}/{}, {} % (95 %: {} to {})",
-            self.count,
-            self.of,
+            grouped(self.count),
+            grouped(self.of),
             percent(self.share),
             percent(self.low),
             percent(self.high)

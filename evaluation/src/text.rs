@@ -3,9 +3,23 @@
 use std::error::Error;
 use std::fmt::{self, Write as _};
 
-/// Formats a count: `1 image`, `28 images`.
+/// Formats a count: `1 image`, `28 images`, `50,000 images`.
 pub fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+    let end = if count == 1 { "" } else { "s" };
+    format!("{} {what}{end}", grouped(count))
+}
+
+/// Formats a count with a comma between thousands: `50,000`.
+pub fn grouped(count: usize) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// Returns the number of images with the verb: `1 image is`, `2 images are`.
@@ -129,6 +143,20 @@ pub fn join(texts: impl IntoIterator<Item = String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thousands_are_grouped() {
+        for (count, text) in [
+            (0, "0 images"),
+            (1, "1 image"),
+            (999, "999 images"),
+            (1000, "1,000 images"),
+            (50_000, "50,000 images"),
+            (1_234_567, "1,234,567 images"),
+        ] {
+            assert_eq!(counted(count, "image"), text);
+        }
+    }
 
     #[test]
     fn numbers_have_three_significant_digits() {

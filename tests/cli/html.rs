@@ -526,7 +526,7 @@ fn accessible() -> Result<(), Failed> {
                     &context,
                 )?;
                 ensure(found["scroll"].as_u64() <= Some(width), &context)?;
-                for kind in ["violations", "overflow", "cut"] {
+                for kind in ["violations", "overflow", "cut", "overlapping"] {
                     ensure(found[kind] == serde_json::json!([]), &context)?;
                 }
             }

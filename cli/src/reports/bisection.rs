@@ -1,4 +1,4 @@
-//! The text of a bisection.
+//! The words of a bisection.
 
 use std::fmt::Write as _;
 
@@ -12,10 +12,31 @@ const MOST_NAMED: usize = 6;
 /// Returns the result as a text for people.
 pub fn text(bisection: &Bisection) -> String {
     let mut text = format!(
-        "bisect     {} and {} on {}: inspected {} of {} nodes in {}, tolerance {} of a node's {} value\n",
+        "bisect     {} and {} on {}: {}\n",
         printable(&bisection.reference),
         printable(&bisection.run),
         printable(&bisection.image),
+        extent(bisection)
+    );
+    if bisection.noise.is_some() {
+        conclude(bisection, &mut text);
+        noise(bisection, &mut text);
+        return text;
+    }
+    for node in &named(bisection) {
+        text.push_str(&line(node));
+    }
+    if let Some(others) = others(bisection) {
+        let _ = writeln!(text, "  {others}");
+    }
+    conclude(bisection, &mut text);
+    text
+}
+
+/// Tells how many nodes were inspected, and the tolerance.
+pub fn extent(bisection: &Bisection) -> String {
+    format!(
+        "inspected {} of {} nodes in {}, tolerance {} of a node's {} value",
         bisection.looked_at.len(),
         bisection.nodes,
         counted(bisection.looks, "look"),
@@ -25,33 +46,35 @@ pub fn text(bisection: &Bisection) -> String {
         } else {
             "largest"
         }
-    );
-    if bisection.noise.is_some() {
-        conclude(bisection, &mut text);
-        noise(bisection, &mut text);
-        return text;
-    }
+    )
+}
+
+/// Counts the nodes that are not [named]; `None` without such.
+pub fn others(bisection: &Bisection) -> Option<String> {
     let named = named(bisection);
-    for node in &named {
-        text.push_str(&line(node));
-    }
     let others: Vec<&LookedAt> = bisection
         .looked_at
         .iter()
         .filter(|node| !named.iter().any(|one| one.index == node.index))
         .collect();
-    if !others.is_empty() {
-        let differ = others.iter().filter(|node| node.differs).count();
-        let unknown = others.iter().filter(|node| node.problem.is_some()).count();
-        let _ = writeln!(
-            text,
-            "  and {} more: {} the same, {differ} differ, {unknown} unknown",
+    let differ = others.iter().filter(|node| node.differs).count();
+    let unknown = others.iter().filter(|node| node.problem.is_some()).count();
+    (!others.is_empty()).then(|| {
+        format!(
+            "and {} more: {} the same, {differ} differ, {unknown} unknown",
             others.len(),
             others.len() - differ - unknown
-        );
-    }
+        )
+    })
+}
+
+/// Returns what was found, one finding after the other.
+pub fn findings(bisection: &Bisection) -> Vec<String> {
+    let mut text = String::new();
     conclude(bisection, &mut text);
-    text
+    text.lines()
+        .map(|line| line.trim_start().to_owned())
+        .collect()
 }
 
 /// Appends the nodes to `text`, the one that adds the largest error first.
@@ -68,7 +91,7 @@ fn noise(bisection: &Bisection, text: &mut String) {
             text,
             "    adds {:>8} % (SQNR {:>6.2} dB), with the errors before it {:>6.2} dB  #{} {} ({})",
             number(100.0 * node.added),
-            -10.0 * node.added.log10(),
+            sqnr(node.added),
             node.sqnr,
             node.index,
             printable(&node.name),
@@ -77,8 +100,13 @@ fn noise(bisection: &Bisection, text: &mut String) {
     }
 }
 
+/// Returns the signal-to-quantization-noise ratio in decibels of a share of noise.
+pub fn sqnr(noise: f64) -> f64 {
+    -10.0 * noise.log10()
+}
+
 /// Returns the nodes that the text shows: those around the first one that differs.
-fn named(bisection: &Bisection) -> Vec<&LookedAt> {
+pub fn named(bisection: &Bisection) -> Vec<&LookedAt> {
     let first = bisection.first.or_else(|| {
         let differing = bisection.looked_at.iter().find(|node| node.differs);
         differing.map(|node| node.index)
@@ -184,16 +212,21 @@ fn conclude(bisection: &Bisection, text: &mut String) {
     );
 }
 
-fn node(bisection: &Bisection, index: usize) -> Option<&LookedAt> {
+/// Returns the verdict on a node.
+pub const fn mark(node: &LookedAt) -> &'static str {
+    match &node.problem {
+        Some(_) => "unknown",
+        None if node.differs => "differs",
+        None => "same",
+    }
+}
+
+pub fn node(bisection: &Bisection, index: usize) -> Option<&LookedAt> {
     bisection.looked_at.iter().find(|node| node.index == index)
 }
 
 fn line(node: &LookedAt) -> String {
-    let mark = match &node.problem {
-        Some(_) => "unknown",
-        None if node.differs => "differs",
-        None => "same",
-    };
+    let mark = mark(node);
     let named = format!(
         "  {mark:<8} #{:<5} {} ({}) ",
         node.index,

@@ -138,6 +138,9 @@ fn evaluation_text(evaluation: &EvaluationReport) -> String {
         "### classify evaluate\n\n**{}**\n",
         cell(evaluation.summary())
     );
+    if let Some(hint) = evaluation.hint() {
+        let _ = writeln!(text, "\nHint: {}", cell(hint));
+    }
     let _ = writeln!(text, "\n| run | engine |\n|---|---|");
     for (index, run) in evaluation.runs.iter().enumerate() {
         let what = match &run.results {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use evaluation::accuracy::{Counts, all_metrics};
 use evaluation::statistics::Rate;
-use evaluation::text::number;
+use evaluation::text::{grouped, number};
 use evaluation::{EvaluationReport, RunResults, percent};
 
 use super::wording::EvaluationText as _;
@@ -38,7 +38,12 @@ pub fn rate(rate: &Rate) -> String {
     if rate.of == 0 {
         return "-".to_owned();
     }
-    format!("{}/{}, {} %", rate.count, rate.of, percent(rate.share))
+    format!(
+        "{}/{}, {} %",
+        grouped(rate.count),
+        grouped(rate.of),
+        percent(rate.share)
+    )
 }
 
 /// Returns a heading and a row for each run that was evaluated.

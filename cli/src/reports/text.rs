@@ -59,6 +59,18 @@ impl Text {
         }
     }
 
+    /// Describes a gate below the verdict's line, which has the findings of failed gates: only their remarks are left.
+    fn gate_below(&self, summary: &str, run: Option<&str>, gate: &Gate) -> String {
+        if gate.passed || !summary.contains(&gate.found) {
+            return self.gate(run, gate);
+        }
+        let remark = gate.remark.as_ref().map(|remark| Gate {
+            remark: None,
+            ..Gate::new(gate.name, gate.passed, remark.clone())
+        });
+        remark.map_or_else(String::new, |remark| self.gate(run, &remark))
+    }
+
     /// Describes a gate. `run` names its run where there are several.
     fn gate(&self, run: Option<&str>, gate: &Gate) -> String {
         let style = if gate.passed { GOOD } else { BAD };
@@ -296,21 +308,25 @@ fn pair_text(
 }
 
 fn evaluation_text(form: &Text, evaluation: &EvaluationReport) -> String {
-    let mut text = form.verdict(&evaluation.summary(), evaluation.verdict());
+    let summary = evaluation.summary();
+    let mut text = form.verdict(&summary, evaluation.verdict());
     let several = evaluation.evaluated().count() > 1;
     let of_all = evaluation.truth_gate();
     for (index, ..) in evaluation.evaluated() {
         let name = several.then(|| printable(&evaluation.runs[index].name));
         let gates = evaluation.gates(index);
         for gate in gates.iter().filter(|gate| form.verbose || is_notable(gate)) {
-            text += &form.gate(name.as_deref(), gate);
+            text += &form.gate_below(&summary, name.as_deref(), gate);
         }
     }
     for gate in of_all
         .iter()
         .filter(|gate| form.verbose || is_notable(gate))
     {
-        text += &form.gate(None, gate);
+        text += &form.gate_below(&summary, None, gate);
+    }
+    if let Some(hint) = evaluation.hint() {
+        let _ = writeln!(text, "  hint: {hint}");
     }
     for (index, ..) in evaluation.evaluated() {
         text += &changes::text(evaluation, index, form.verbose);

@@ -1,9 +1,13 @@
 //! Words and rows of results that several formats share.
 
+use std::path::Path;
+
 use evaluation::accuracy::{Calibrated, Counts, MultiLabel, SingleLabel};
 use evaluation::agreement::{Difference, Gate, Row};
 use evaluation::statistics::mcnemar;
-use evaluation::{ComparisonReport, EvaluationReport, Failure, percent};
+use evaluation::{
+    ComparisonReport, EvaluatedRun, EvaluationReport, Failure, RunInfo, RunResults, percent,
+};
 use image_classification::{Labels, Ranked};
 
 use evaluation::text::{number, printable};
@@ -157,6 +161,8 @@ pub trait EvaluationText {
     fn values(&self, run: usize) -> Vec<(String, String)>;
     /// Returns names of the results, each with its value for every run that was evaluated.
     fn side_by_side(&self) -> Vec<(String, Vec<String>)>;
+    /// Returns a command that finds out why a run has new errors or fails a gate. Of runs with ONNX models only.
+    fn hint(&self) -> Option<String>;
     /// Returns the run as it was written; where there are several, the reference is marked.
     fn title(&self, index: usize) -> String;
     /// Returns all failures.
@@ -245,6 +251,33 @@ impl EvaluationText for EvaluationReport {
                 )
             })
             .collect()
+    }
+
+    fn hint(&self) -> Option<String> {
+        let is_onnx = |info: &RunInfo| {
+            let extension = Path::new(&info.model).extension();
+            info.source.is_none() && extension.is_some_and(|it| it.eq_ignore_ascii_case("onnx"))
+        };
+        let is_quantized =
+            |info: &RunInfo| info.quantized_nodes.is_some_and(|[count, _]| count > 0);
+        let reference = &self.reference_results()?.info;
+        let is_worse = |(run, _, found): &(usize, &EvaluatedRun, &RunResults)| {
+            let has_failed = |gate: &Gate| !gate.passed;
+            *run != self.reference
+                && is_onnx(&found.info)
+                && (found.changes.right_alone()[0] > 0 || self.gates(*run).iter().any(has_failed))
+        };
+        let worse: Vec<_> = self.evaluated().filter(is_worse).collect();
+        if worse.is_empty() || !is_onnx(reference) {
+            return None;
+        }
+        let mut infos = worse.iter().map(|(.., found)| &found.info);
+        let what = if is_quantized(reference) || infos.any(is_quantized) {
+            "nodes that add the error"
+        } else {
+            "first node that differs"
+        };
+        Some(format!("classify compare … --bisect names the {what}"))
     }
 
     fn title(&self, index: usize) -> String {

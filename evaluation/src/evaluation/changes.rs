@@ -1,5 +1,6 @@
 //! The images on which a run and the reference are not both right or both wrong.
 
+use std::cell::LazyCell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -63,6 +64,9 @@ pub struct AnswerPair {
     pub scores: [f32; 2],
 }
 
+/// The best classes of the reference and of the run.
+type Lists = [Vec<Ranked>; 2];
+
 /// The differences of a run's right and wrong answers from the reference's.
 #[derive(Debug)]
 pub struct Changes {
@@ -77,7 +81,9 @@ pub struct Changes {
     /// One for each image whose right class has a probability in both runs: 12 bytes.
     pairs: Vec<AnswerPair>,
     /// The places of the new errors with the largest losses, with the best classes of the reference and of the run.
-    lists: Largest<(usize, [Vec<Ranked>; 2])>,
+    lists: Largest<(usize, Lists)>,
+    /// For each right class, the same of its new error with the largest loss, and that loss.
+    worst: BTreeMap<usize, (f64, usize, Lists)>,
 }
 
 impl Default for Changes {
@@ -89,6 +95,7 @@ impl Default for Changes {
             classes: BTreeMap::new(),
             pairs: Vec::new(),
             lists: Largest::new(Self::LISTS),
+            worst: BTreeMap::new(),
         }
     }
 }
@@ -103,7 +110,7 @@ impl Changes {
         &mut self,
         right: [bool; 2],
         changed: ChangedAnswer,
-        lists: impl FnOnce() -> [Vec<Ranked>; 2],
+        lists: impl FnOnce() -> Lists,
     ) {
         self.images += 1;
         for class_id in &changed.truth {
@@ -120,7 +127,15 @@ impl Changes {
         match right {
             [true, false] => {
                 let image = changed.image;
-                self.lists.add(order(changed.loss()), || (image, lists()));
+                let loss = order(changed.loss());
+                let lists = LazyCell::new(lists);
+                for class_id in &changed.truth {
+                    let worst = self.worst.get(class_id);
+                    if worst.is_none_or(|(most, ..)| loss.total_cmp(most).is_gt()) {
+                        self.worst.insert(*class_id, (loss, image, lists.clone()));
+                    }
+                }
+                self.lists.add(loss, || (image, lists.clone()));
                 self.new_errors.push(changed);
             }
             [false, true] => self.corrected.push(changed),
@@ -129,10 +144,12 @@ impl Changes {
     }
 
     /// Returns the best classes of the reference and of the run for a new error; `None` except for the
-    /// [`LISTS`](Self::LISTS) largest losses.
+    /// [`LISTS`](Self::LISTS) largest losses, and the largest of each right class.
     pub fn lists(&self, image: usize) -> Option<&[Vec<Ranked>; 2]> {
-        let mut lists = self.lists.iter();
-        lists.find_map(|(place, lists)| (*place == image).then_some(lists))
+        let lists = self.lists.iter().map(|(place, lists)| (*place, lists));
+        let worst = self.worst.values().map(|(_, place, lists)| (*place, lists));
+        let mut all = lists.chain(worst);
+        all.find_map(|(place, lists)| (place == image).then_some(lists))
     }
 
     /// Returns the answers for each image whose right class has a probability in both runs, in the order of the images.
@@ -259,6 +276,23 @@ mod tests {
         let listed = |image: usize| Some(changes.lists(image)?[0][0].class_id);
         assert_eq!([2, 5].map(listed), [Some(2), None]);
         assert_eq!(changes.pairs().len(), 8);
+    }
+
+    #[test]
+    fn the_worst_image_of_each_class_has_its_lists() {
+        let mut changes = Changes::default();
+        // The class 1 loses little, but all images of class 0 fill the places.
+        for image in 0..Changes::LISTS + 9 {
+            let scores = Some([0.9, 0.1]);
+            changes.add([true, false], changed(image, 0, scores), Default::default);
+        }
+        for (image, score) in [(100, 0.4), (101, 0.3), (102, 0.4)] {
+            let scores = Some([0.5, score]);
+            changes.add([true, false], changed(image, 1, scores), Default::default);
+        }
+        let has_lists = |image: usize| changes.lists(image).is_some();
+        let of_images = [0, Changes::LISTS, 100, 101, 102].map(has_lists);
+        assert_eq!(of_images, [true, false, false, true, false]);
     }
 
     #[test]

@@ -68,10 +68,10 @@ impl AccuracyDrop {
         } else {
             None
         };
-        let found = format!(
-            "{accuracies}, a drop of {self}, at most {}",
-            most.to_string().trim_end_matches(" %")
-        );
+        let limit = most.to_string();
+        let limit = limit.trim_end_matches(" %");
+        let unit = if limit == "1" { "point" } else { "points" };
+        let found = format!("{accuracies}, a drop of {self}, at most {limit} {unit}");
         Gate {
             remark,
             ..Gate::new(Gate::MAX_DROP, passed, found)
@@ -142,6 +142,9 @@ mod tests {
             let gates = rules.map(|rule| drop.gate(Share::percent(most), rule, "top-1"));
             let found = gates.each_ref().map(|gate| gate.passed);
             assert_eq!(found, passed, "{counts:?}, {most} %: {drop}");
+            let end = if most == 1 { "point" } else { "points" };
+            let end = format!(", at most {most} {end}");
+            assert!(gates[0].found.ends_with(&end), "{gates:?}");
             assert_eq!(gates[0].remark.is_some(), has_remark, "{gates:?}");
         }
     }

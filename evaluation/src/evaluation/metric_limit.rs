@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::report::RunResults;
 use crate::accuracy::{Metric, MetricError};
 use crate::agreement::Gate;
-use crate::text::{chain, printable};
+use crate::text::{chain, number, printable};
 
 /// A metric and its limit, `f1-macro=0.8`.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,6 +84,17 @@ impl MetricLimit {
             .value(&results.accuracy, results.labels.as_ref())
     }
 
+    /// Returns a value with three significant digits, or with more if it would be on another side of the limit.
+    fn rounded(&self, value: f64) -> String {
+        let side = |text: &String| {
+            let rounded: Option<f64> = text.parse().ok();
+            rounded.and_then(|it| it.partial_cmp(&self.value)) == value.partial_cmp(&self.value)
+        };
+        let texts = [number(value), format!("{value:.6}")];
+        let text = texts.into_iter().find(side);
+        text.unwrap_or_else(|| value.to_string())
+    }
+
     /// Returns the gate for a run's results. Without a value it does not pass.
     pub(super) fn gate(&self, results: &RunResults) -> Gate {
         let name = match self.bound {
@@ -97,7 +108,8 @@ impl MetricLimit {
                     Bound::AtLeast => value >= self.value,
                     Bound::AtMost => value <= self.value,
                 };
-                Gate::new(name, passed, format!("{metric} {value:.6}, {self}"))
+                let value = self.rounded(value);
+                Gate::new(name, passed, format!("{metric} {value}, {self}"))
             }
             Err(error) => {
                 let reason = chain(&error);
@@ -114,6 +126,20 @@ impl MetricLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rounded_value_stays_on_its_side_of_the_limit() {
+        let limit: MetricLimit = "f1-macro=0.8".parse().unwrap();
+        for (value, text) in [
+            (0.611_462_3, "0.611"),
+            (0.8, "0.8"),
+            (0.799_96, "0.799960"),
+            (0.800_04, "0.800040"),
+            (0.799_999_999, "0.799999999"),
+        ] {
+            assert_eq!(limit.rounded(value), text);
+        }
+    }
 
     #[test]
     fn limits_have_a_name_and_a_value() {

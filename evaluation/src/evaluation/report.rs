@@ -16,7 +16,7 @@ use crate::duplicates::Duplicates;
 use crate::failure::Failure;
 use crate::provenance::{Machine, RunInfo};
 use crate::share::percent;
-use crate::text::{counted, printable};
+use crate::text::{counted, grouped, printable};
 
 /// A run of an evaluation.
 #[derive(Debug)]
@@ -136,11 +136,11 @@ impl EvaluationReport {
             let reference = reference.accuracy.top(1);
             let accuracies = format!(
                 "top-1 {}/{}, {} % against {}/{}, {} %",
-                top1.count,
-                top1.of,
+                grouped(top1.count),
+                grouped(top1.of),
                 percent(top1.share),
-                reference.count,
-                reference.of,
+                grouped(reference.count),
+                grouped(reference.of),
                 percent(reference.share)
             );
             gates.push(drop.gate(most, self.limits.drop_rule, &accuracies));
@@ -184,7 +184,8 @@ impl EvaluationReport {
         let least = self.limits.min_truth.or(lacks_truth)?;
         let (count, of) = (self.with_truth(), self.images.len());
         let found = format!(
-            "ground truth for {count} of {}, {} %, at least {least}",
+            "ground truth for {} of {}, {} %, at least {least}",
+            grouped(count),
             counted(of, "image"),
             percent(count as f64 / of.max(1) as f64)
         );
@@ -267,16 +268,17 @@ impl EvaluationReport {
             if of > 0 {
                 parts.push(format!(
                     "{} of {} counted",
-                    self.counted,
+                    grouped(self.counted),
                     counted(of, "image")
                 ));
             }
             String::new()
         } else {
             format!(
-                " on {} of {}; {missing} {} no ground truth",
-                self.counted,
+                " on {} of {}; {} {} no ground truth",
+                grouped(self.counted),
                 counted(of, "image"),
+                grouped(missing),
                 if missing == 1 { "has" } else { "have" }
             )
         };

@@ -3,7 +3,7 @@
 use askama::Template;
 use evaluation::accuracy::Calibration;
 use evaluation::percent;
-use evaluation::text::{counted, number};
+use evaluation::text::{counted, grouped, number};
 
 /// The left and right edge of the plot of bars, in the units of the drawing.
 const LEFT: f64 = 48.0;
@@ -24,6 +24,15 @@ const FEW: usize = 10;
 pub struct Tick {
     pub place: f64,
     pub text: String,
+}
+
+/// Returns a count of at most four characters, as far as there are fewer than a billion.
+pub fn short_count(count: usize) -> String {
+    match count {
+        0..10_000 => count.to_string(),
+        10_000..1_000_000 => format!("{}k", count / 1000),
+        _ => format!("{}M", count / 1_000_000),
+    }
 }
 
 /// Rounds a coordinate to a tenth, so that pages stay small.
@@ -116,7 +125,7 @@ impl Decades {
                 width: tenth(step - 4.0),
                 height: tenth(count as f64 * scale),
                 count: if count > 0 {
-                    count.to_string()
+                    short_count(count)
                 } else {
                     String::new()
                 },
@@ -150,11 +159,14 @@ impl Decades {
         });
         let unknown = match self.unknown {
             0 => String::new(),
-            count => format!("; {count} without a finite value are not drawn"),
+            count => format!("; {} without a finite value are not drawn", grouped(count)),
         };
         let signs = match self.signs {
             [0, 0] => String::new(),
-            [fell, rose] => format!("; it fell on {fell} and rose on {rose}"),
+            [fell, rose] => {
+                let [fell, rose] = [fell, rose].map(grouped);
+                format!("; it fell on {fell} and rose on {rose}")
+            }
         };
         let chart = BarChart {
             subtitle: format!("{}{signs}{unknown}", counted(images, "image")),
@@ -176,7 +188,7 @@ impl Decades {
 fn y_ticks(numbers: &[usize], scale: f64) -> Vec<Tick> {
     let tick = |number: &usize| Tick {
         place: tenth(BOTTOM - *number as f64 * scale),
-        text: number.to_string(),
+        text: short_count(*number),
     };
     numbers.iter().map(tick).collect()
 }
@@ -195,7 +207,7 @@ pub fn reliability(title: String, calibration: &Calibration) -> String {
         let [from, to] = [place, place + 1].map(|edge| edge as f64 / bins.len() as f64);
         format!(
             "confidence {from:.2} to {to:.2}: {} of {} right, mean confidence {}",
-            bin.right,
+            grouped(bin.right),
             counted(bin.images, "image"),
             bin.mean_confidence()
                 .map_or_else(|| "unknown".to_owned(), |mean| format!("{mean:.3}")),
@@ -216,15 +228,16 @@ pub fn reliability(title: String, calibration: &Calibration) -> String {
     let error = calibration.error();
     let calibrated = calibration.calibrated().map_or_else(String::new, |it| {
         format!(
-            "; a calibrated model has at most {:.3} in 95 % of cases",
-            it.p95
+            "; a calibrated model has at most {} in 95 % of cases",
+            number(it.p95)
         )
     });
     let chart = BarChart {
         title,
         subtitle: format!(
-            "{}; calibration error {error:.3}{calibrated}",
-            counted(images, "image")
+            "{}; calibration error {}{calibrated}",
+            counted(images, "image"),
+            number(error)
         ),
         bars: places
             .clone()
@@ -236,7 +249,10 @@ pub fn reliability(title: String, calibration: &Calibration) -> String {
                 bar(place, count, STRIP_BOTTOM, STRIP_HEIGHT)
             })
             .collect(),
-        strip_title: format!("images of each bin, at most {most}; pale: fewer than {FEW}"),
+        strip_title: format!(
+            "images of each bin, at most {}; pale: fewer than {FEW}",
+            grouped(most)
+        ),
         x_ticks: fifths()
             .map(|at| Tick {
                 place: tenth(LEFT + at * WIDTH),
@@ -331,6 +347,11 @@ impl Group {
         self.seen += 1;
     }
 
+    /// Returns the number of images in words.
+    fn seen(&self) -> String {
+        grouped(self.seen)
+    }
+
     fn drawn(&self) -> usize {
         self.points.len()
     }
@@ -394,7 +415,11 @@ impl Scatter {
         let drawn: usize = self.groups.iter().map(Group::drawn).sum();
         let images = counted(self.images(), "image");
         if drawn < self.images() {
-            format!("{images}, of which {drawn} are drawn: at most {MOST_POINTS} of each kind")
+            format!(
+                "{images}, of which {} are drawn: at most {} of each kind",
+                grouped(drawn),
+                grouped(MOST_POINTS)
+            )
         } else {
             images
         }

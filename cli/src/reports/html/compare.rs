@@ -4,18 +4,22 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use evaluation::agreement::{Pair, Row, Verdict, Worst};
-use evaluation::text::{counted, number, printable};
+use evaluation::text::{counted, grouped, number, printable};
 use evaluation::{ComparedPair, ComparisonReport, RunInfo};
 use image_classification::Ranked;
 
-use super::super::bisection;
 use super::super::wording::{ComparisonText as _, FAILURES, FailureRow, class, shortened};
+use super::bisect::{BisectSection, worst_node};
 use super::cards::{Card, List, Mark, reasons};
 use super::charts::{AXIS, Decades, Group, Marker, NamedPoint, Scatter, share};
 use super::frame::{Frame, GateRow, Scorecard, WorstLine};
-use super::heat_map::Confusions;
+use super::heat_map::{AGREEMENT, Confusions};
 use super::limits::{CLASSES, ROWS, part, short_path};
+use super::named::Named;
 use super::thumbnails::{Thumbnail, Thumbnails};
+
+/// A comparison whose runs have short names.
+type Comparison<'a> = Named<'a, ComparisonReport>;
 
 /// The number of classes and images that a page shows of runs that do not differ.
 const EXAMPLES: usize = 3;
@@ -25,7 +29,8 @@ const EXAMPLES: usize = 3;
 /// # Errors
 ///
 /// If the differences cannot be read back.
-pub fn page(comparison: &ComparisonReport) -> anyhow::Result<ComparePage> {
+pub fn page(report: &ComparisonReport) -> anyhow::Result<ComparePage> {
+    let comparison = &Comparison::comparison(report);
     let mut thumbnails = Thumbnails::default();
     let pairs = worst_first(comparison);
     let of = pairs.len();
@@ -42,7 +47,7 @@ pub fn page(comparison: &ComparisonReport) -> anyhow::Result<ComparePage> {
     frame.facts = vec![
         format!(
             "{} of {} compared",
-            comparison.compared,
+            grouped(comparison.compared),
             counted(comparison.images.len(), "image")
         ),
         counted(comparison.runs.len(), "run"),
@@ -63,15 +68,23 @@ pub fn page(comparison: &ComparisonReport) -> anyhow::Result<ComparePage> {
         pairs,
         failures_of: comparison.failures.len(),
         failures: comparison.failure_rows().take(FAILURES).collect(),
-        bisect: comparison.bisect.as_ref().map(bisection::text),
+        bisect: comparison.bisect.as_ref().map(|bisection| {
+            let names = [&bisection.reference, &bisection.run].map(|full| {
+                let mut runs = comparison.runs.iter();
+                let place = runs.position(|run| run.name == *full);
+                place.map_or_else(|| printable(full), |place| comparison.name(place))
+            });
+            BisectSection::new(bisection, names.each_ref().map(|name| &**name))
+        }),
         thumbnails: thumbnails.sentence(comparison.images.len()),
         machine: comparison.machine.description(),
     };
+    page.frame.worst = comparison.bisect.as_ref().and_then(worst_node);
     page.add_contents();
     Ok(page)
 }
 
-fn gates(comparison: &ComparisonReport) -> Vec<GateRow> {
+fn gates(comparison: &Comparison) -> Vec<GateRow> {
     let several = comparison.against_reference().count() > 1;
     let rows = comparison.against_reference().flat_map(|pair| {
         let gates = pair.gates.iter();
@@ -81,6 +94,8 @@ fn gates(comparison: &ComparisonReport) -> Vec<GateRow> {
             } else {
                 String::new()
             },
+            // The verdict's line has names of gates alone.
+            in_line: String::new(),
             gate: gate.clone(),
         })
     });
@@ -88,18 +103,18 @@ fn gates(comparison: &ComparisonReport) -> Vec<GateRow> {
 }
 
 /// Returns the comparisons with the reference, those that agree last.
-fn worst_first(comparison: &ComparisonReport) -> Vec<&ComparedPair> {
-    let mut pairs: Vec<_> = comparison.against_reference().collect();
+fn worst_first<'a>(comparison: &Comparison<'a>) -> Vec<&'a ComparedPair> {
+    let mut pairs: Vec<_> = comparison.report.against_reference().collect();
     pairs.sort_by_key(|pair| pair.verdict == Verdict::Agree);
     pairs
 }
 
-fn scorecards(comparison: &ComparisonReport) -> Vec<Scorecard> {
+fn scorecards(comparison: &Comparison) -> Vec<Scorecard> {
     // They decide the verdict.
-    let failed = comparison.runs.iter();
-    let failed = failed.filter_map(|run| {
+    let failed = comparison.runs.iter().enumerate();
+    let failed = failed.filter_map(|(place, run)| {
         let error = run.info.as_ref().err()?;
-        Some(Scorecard::failed(&run.name, error))
+        Some(Scorecard::failed(comparison.name(place), error))
     });
     let pairs = worst_first(comparison).into_iter();
     failed
@@ -107,7 +122,7 @@ fn scorecards(comparison: &ComparisonReport) -> Vec<Scorecard> {
         .collect()
 }
 
-fn scorecard(comparison: &ComparisonReport, compared: &ComparedPair) -> Scorecard {
+fn scorecard(comparison: &Comparison, compared: &ComparedPair) -> Scorecard {
     let pair = &compared.pair;
     let rate = pair.top1_match();
     let largest = |key: &str| {
@@ -123,7 +138,7 @@ fn scorecard(comparison: &ComparisonReport, compared: &ComparedPair) -> Scorecar
         let limit = pair.tolerance.max_relative_error;
         values.push(("relative error", format!("{error} (limit {limit})")));
     }
-    values.push(("images beyond a limit", pair.beyond().to_string()));
+    values.push(("images beyond a limit", grouped(pair.beyond())));
     let [.., overlap] = pair.rates();
     values.push(("mean overlap", overlap.1));
     let worst = pair.worst.first().filter(|_| pair.beyond() > 0);
@@ -141,7 +156,7 @@ fn scorecard(comparison: &ComparisonReport, compared: &ComparedPair) -> Scorecar
         big: format!("{} %", share(rate.count, rate.of)),
         meaning: format!(
             "same best class, {} of {}",
-            rate.count,
+            grouped(rate.count),
             counted(rate.of, "image")
         ),
         values,
@@ -156,12 +171,12 @@ fn scorecard(comparison: &ComparisonReport, compared: &ComparedPair) -> Scorecar
     }
 }
 
-fn runs(comparison: &ComparisonReport) -> Vec<RunRow> {
+fn runs(comparison: &Comparison) -> Vec<RunRow> {
     let runs = comparison.runs.iter().enumerate();
     runs.map(|(index, run)| {
         let info = run.info.as_ref();
         RunRow {
-            name: printable(&run.name),
+            name: comparison.report.name(index),
             reference: index == comparison.reference,
             what: printable(
                 &info.map_or_else(|error| format!("failed: {error}"), RunInfo::description),
@@ -177,7 +192,7 @@ fn runs(comparison: &ComparisonReport) -> Vec<RunRow> {
 }
 
 fn section(
-    comparison: &ComparisonReport,
+    comparison: &Comparison,
     compared: &ComparedPair,
     pairs: usize,
     thumbnails: &mut Thumbnails,
@@ -221,11 +236,10 @@ fn section(
     let has_delta = pair.basis.has_probabilities();
     let limit = has_delta.then_some(pair.tolerance.max_delta);
     let title = format!("Largest difference of each image in {name}, without its sign");
-    let axes = ["best class of the reference", "best class of the run"];
     let heading = format!("Best classes of the reference and of {name}");
     let mut charts = vec![
         scatter.chart(),
-        confusions.chart(heading, axes, of_class),
+        confusions.chart(heading, &AGREEMENT, of_class),
         if has_delta {
             decades.chart(title, "max |Δp|", limit)
         } else {
@@ -233,7 +247,8 @@ fn section(
         },
     ];
     charts.retain(|chart| !chart.is_empty());
-    let (rows, rows_of) = differing.rows(comparison, pair);
+    let classes = classes.least_agreement(&confusions, of_class);
+    let (rows, rows_of) = differing.rows(comparison, pair, &classes);
     // Runs that agree need no more than an example.
     let most = if rows_of == 0 { EXAMPLES } else { usize::MAX };
     let worst = pair.worst.iter().take(most);
@@ -248,7 +263,7 @@ fn section(
             .map(|(_, name, d)| (*name, [d.mean, d.p50, d.p90, d.p99, d.max].map(number)))
             .collect(),
         charts,
-        classes: classes.least_agreement(&confusions, of_class),
+        classes,
         cards: worst
             .map(|worst| card(comparison, compared, worst, thumbnails))
             .collect(),
@@ -259,7 +274,7 @@ fn section(
 }
 
 fn card(
-    comparison: &ComparisonReport,
+    comparison: &Comparison,
     compared: &ComparedPair,
     worst: &Worst,
     thumbnails: &mut Thumbnails,
@@ -320,6 +335,8 @@ fn card(
 struct Differing {
     most: usize,
     rows: Vec<(f64, Row)>,
+    /// For each best class of the reference, its row with the largest difference and another best class.
+    worst: BTreeMap<usize, (f64, Row)>,
     count: usize,
 }
 
@@ -328,6 +345,7 @@ impl Differing {
         Self {
             most,
             rows: Vec::new(),
+            worst: BTreeMap::new(),
             count: 0,
         }
     }
@@ -341,6 +359,12 @@ impl Differing {
         let size = row.values().map_or(f64::INFINITY, |values| {
             values.max_delta.or(values.relative_error).unwrap_or(0.0)
         });
+        if let (false, Some([one, _])) = (is_same, row.best) {
+            let worst = self.worst.entry(one.class_id).or_insert((size, row));
+            if size > worst.0 {
+                *worst = (size, row);
+            }
+        }
         self.rows.push((size, row));
         if self.rows.len() > 2 * self.most {
             self.shorten();
@@ -352,8 +376,21 @@ impl Differing {
         self.rows.truncate(self.most);
     }
 
-    /// Returns the rows with the largest differences, and the number of all.
-    fn rows(mut self, comparison: &ComparisonReport, pair: &Pair) -> (Vec<DifferingRow>, usize) {
+    /// Returns the rows with the largest differences, among them one of each class that is listed, and the number of all.
+    fn rows(
+        mut self,
+        comparison: &Comparison,
+        pair: &Pair,
+        classes: &[ClassRow],
+    ) -> (Vec<DifferingRow>, usize) {
+        self.shorten();
+        let worst = classes
+            .iter()
+            .filter_map(|row| self.worst.get(&row.class_id));
+        let is_known = |worst: &Row| self.rows.iter().any(|(_, row)| row.image == worst.image);
+        let lost: Vec<(f64, Row)> = worst.filter(|(_, row)| !is_known(row)).copied().collect();
+        self.rows.truncate(self.most.saturating_sub(lost.len()));
+        self.rows.extend(lost);
         self.shorten();
         let answer = |ranked: Option<Ranked>| {
             ranked.map_or_else(
@@ -412,6 +449,7 @@ impl Classes {
             let shown = shown.map(|(_, other, count)| format!("{count} × {}", name(*other)));
             let rest = others.iter().skip(2).map(|(.., count)| count).sum();
             ClassRow {
+                class_id,
                 changed: of - same,
                 class: name(class_id),
                 same,
@@ -442,7 +480,7 @@ pub struct ComparePage {
     failures: Vec<FailureRow>,
     /// The number of all failures: not all of them are shown.
     failures_of: usize,
-    bisect: Option<String>,
+    bisect: Option<BisectSection>,
     thumbnails: String,
     machine: String,
 }
@@ -463,8 +501,8 @@ impl ComparePage {
         if !self.pairs.is_empty() {
             frame.add("classes", "Classes that differ most", None);
         }
-        if self.bisect.is_some() {
-            frame.add("bisect", "First difference", None);
+        if let Some(bisect) = &self.bisect {
+            frame.add("bisect", bisect.heading, None);
         }
         if !self.pairs.is_empty() {
             frame.add("distributions", "Distributions", None);
@@ -506,6 +544,7 @@ struct DifferingRow {
 }
 
 struct ClassRow {
+    class_id: usize,
     changed: usize,
     class: String,
     same: usize,

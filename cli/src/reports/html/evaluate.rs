@@ -5,22 +5,25 @@ use std::fmt::Write as _;
 
 use askama::Template;
 use evaluation::accuracy::{Counts, Decisions, MultiLabel, SingleLabel};
-use evaluation::text::{counted, printable};
-use evaluation::{
-    ChangedAnswer, Changes, EvaluatedRun, EvaluationReport, RunInfo, RunResults, percent,
-};
+use evaluation::agreement::Gate;
+use evaluation::text::{counted, grouped, number, printable};
+use evaluation::{Changes, EvaluatedRun, EvaluationReport, RunInfo, RunResults, percent};
 
 use super::super::table::metric_rows;
 use super::super::wording::{EvaluationText as _, FAILURES, FailureRow, shortened};
-use super::cards::{Card, List, by_truth, reasons};
+use super::cards::{Card, List, by_truth};
 use super::charts::{AXIS, Decades, Group, Marker, Scatter, reliability, share};
-use super::frame::{Frame, GateRow, Scorecard, WorstLine, chip, signed};
-use super::heat_map::Confusions;
+use super::frame::{Frame, GateRow, Scorecard, WorstLine, chip, minus};
+use super::heat_map::{Confusions, TRUTH};
 use super::limits::{CARDS, CLASSES, ROWS, part, short_path};
+use super::new_errors::{
+    ErrorSection, Evaluation, LossSection, changes, error_section, loss_section,
+};
 use super::thumbnails::{Thumbnail, Thumbnails};
 
 /// Describes an evaluation.
-pub fn page(evaluation: &EvaluationReport) -> EvaluatePage {
+pub fn page(report: &EvaluationReport) -> EvaluatePage {
+    let evaluation = &Evaluation::evaluation(report);
     let mut thumbnails = Thumbnails::default();
     let mut compared: Vec<usize> = (0..evaluation.runs.len())
         .filter(|run| changes(evaluation, *run).is_some())
@@ -77,7 +80,7 @@ pub fn page(evaluation: &EvaluationReport) -> EvaluatePage {
             .evaluated()
             .map(|(run, ..)| evaluation.title(run))
             .collect(),
-        values: [evaluation.side_by_side(), metric_rows(evaluation)].concat(),
+        values: values(evaluation),
         runs: evaluation
             .runs
             .iter()
@@ -90,18 +93,21 @@ pub fn page(evaluation: &EvaluationReport) -> EvaluatePage {
         wrong,
     };
     page.frame.facts = facts(evaluation, runs);
+    page.frame.hint = evaluation.hint();
     page.add_contents();
     page
 }
 
-/// Returns the changes of a run. `None` for the reference, and without one.
-fn changes(evaluation: &EvaluationReport, run: usize) -> Option<&Changes> {
-    evaluation.reference_results()?;
-    let results = evaluation.runs[run].results.as_ref().ok()?;
-    (run != evaluation.reference).then_some(&results.changes)
+/// Returns the names of all metrics, each with its value for every run.
+fn values(evaluation: &Evaluation) -> Vec<(String, Vec<String>)> {
+    let mut values = [evaluation.side_by_side(), metric_rows(evaluation)].concat();
+    for value in values.iter_mut().flat_map(|(_, values)| values) {
+        *value = minus(value);
+    }
+    values
 }
 
-fn facts(evaluation: &EvaluationReport, runs: usize) -> Vec<String> {
+fn facts(evaluation: &Evaluation, runs: usize) -> Vec<String> {
     let mut facts = vec![
         counted(evaluation.images.len(), "image"),
         counted(runs, "run"),
@@ -111,7 +117,7 @@ fn facts(evaluation: &EvaluationReport, runs: usize) -> Vec<String> {
         (evaluation.surplus.len(), "in the ground truth alone"),
     ] {
         if count > 0 {
-            facts.push(format!("{count} {what}"));
+            facts.push(format!("{} {what}", grouped(count)));
         }
     }
     if !evaluation.failures.is_empty() {
@@ -120,28 +126,37 @@ fn facts(evaluation: &EvaluationReport, runs: usize) -> Vec<String> {
     facts
 }
 
-fn gates(evaluation: &EvaluationReport) -> Vec<GateRow> {
+fn gates(evaluation: &Evaluation) -> Vec<GateRow> {
     let several = evaluation.runs.len() > 1;
-    let name = |run: usize| printable(&evaluation.runs[run].name);
+    let name = |run: usize| evaluation.name(run);
     let of_images = evaluation.truth_gate().map(|gate| GateRow {
         run: String::new(),
+        in_line: gate.found.clone(),
         gate,
     });
     let of_runs = (0..evaluation.runs.len()).flat_map(|run| {
         let gates = evaluation.gates(run).into_iter();
         gates.map(move |gate| GateRow {
             run: if several { name(run) } else { String::new() },
+            in_line: in_line(evaluation, run, &gate),
             gate,
         })
     });
     of_images.into_iter().chain(of_runs).collect()
 }
 
-fn scorecards(evaluation: &EvaluationReport) -> Vec<Scorecard> {
+/// Returns a gate as the summary has it if it failed.
+fn in_line(evaluation: &Evaluation, run: usize, gate: &Gate) -> String {
+    let name = printable(&evaluation.runs[run].name);
+    format!("{name}: {}", gate.found)
+}
+
+fn scorecards(evaluation: &Evaluation) -> Vec<Scorecard> {
     // Runs that failed decide the verdict.
-    let failed = evaluation.runs.iter().filter_map(|run| {
+    let runs = evaluation.runs.iter().enumerate();
+    let failed = runs.filter_map(|(place, run)| {
         let error = run.results.as_ref().err()?;
-        Some(Scorecard::failed(&run.name, error))
+        Some(Scorecard::failed(evaluation.name(place), error))
     });
     let evaluated = evaluation.evaluated();
     failed
@@ -149,7 +164,7 @@ fn scorecards(evaluation: &EvaluationReport) -> Vec<Scorecard> {
         .collect()
 }
 
-fn scorecard(evaluation: &EvaluationReport, run: usize, found: &RunResults) -> Scorecard {
+fn scorecard(evaluation: &Evaluation, run: usize, found: &RunResults) -> Scorecard {
     let mut card = Scorecard {
         title: evaluation.title(run),
         chip: chip(&evaluation.gates(run)),
@@ -164,12 +179,17 @@ fn scorecard(evaluation: &EvaluationReport, run: usize, found: &RunResults) -> S
         Counts::MultiLabel(counts) => (counts.exact_match(), "exact match"),
     };
     card.big = format!("{} %", percent(rate.share));
-    card.meaning = format!("{what}, {} of {}", rate.count, counted(rate.of, "image"));
+    card.meaning = format!(
+        "{what}, {} of {}",
+        grouped(rate.count),
+        counted(rate.of, "image")
+    );
     if let (Some(drop), Some(changes)) = (evaluation.drop(run), changes(evaluation, run)) {
         let [lost, gained] = changes.right_alone();
-        card.values.push(("drop of top-1", drop.to_string()));
-        card.values.push(("new errors", lost.to_string()));
-        card.values.push(("corrected", gained.to_string()));
+        card.values
+            .push(("drop of top-1", minus(&drop.to_string())));
+        card.values.push(("new errors", grouped(lost)));
+        card.values.push(("corrected", grouped(gained)));
         let text = worst_class(evaluation, run, changes);
         card.worst = text.map(|text| WorstLine {
             what: "Worst class",
@@ -187,7 +207,7 @@ fn scorecard(evaluation: &EvaluationReport, run: usize, found: &RunResults) -> S
                     .push((name, format!("{} %", percent(rate.share))));
             }
             if let Some(calibration) = &counts.calibration {
-                let error = format!("{:.4}", calibration.error());
+                let error = number(calibration.error());
                 card.values.push(("calibration error", error));
             }
         }
@@ -210,7 +230,7 @@ fn scorecard(evaluation: &EvaluationReport, run: usize, found: &RunResults) -> S
 }
 
 /// Names the class that lost most, by its counts and by what it is taken for.
-fn worst_class(evaluation: &EvaluationReport, run: usize, changes: &Changes) -> Option<String> {
+fn worst_class(evaluation: &Evaluation, run: usize, changes: &Changes) -> Option<String> {
     let classes = changes.classes();
     let class = classes.first().filter(|class| class.lost > class.gained)?;
     let mut text = format!(
@@ -231,108 +251,8 @@ fn worst_class(evaluation: &EvaluationReport, run: usize, changes: &Changes) -> 
     Some(text)
 }
 
-fn error_section(
-    evaluation: &EvaluationReport,
-    run: usize,
-    runs: usize,
-    thumbnails: &mut Thumbnails,
-) -> Option<ErrorSection> {
-    let changes = changes(evaluation, run)?;
-    let new_errors = changes.new_errors();
-    let most = part(CARDS, runs, 4).min(Changes::LISTS);
-    let cards: Vec<Card> = new_errors
-        .iter()
-        .take(most)
-        .map(|changed| change_card(evaluation, run, changed, thumbnails))
-        .collect();
-    let rows = part(ROWS, 2 * runs, 50);
-    let row = |changed: &ChangedAnswer| change_row(evaluation, run, changed);
-    Some(ErrorSection {
-        id: run,
-        title: evaluation.title(run),
-        heading: format!("New errors: {}", counted(new_errors.len(), "image")),
-        count: new_errors.len(),
-        cards,
-        rows: new_errors.iter().take(rows).map(row).collect(),
-        corrected: changes.corrected().iter().take(rows).map(row).collect(),
-        corrected_of: changes.corrected().len(),
-    })
-}
-
-/// Returns the probability of the right class in the reference and in the run.
-fn scores(changed: &ChangedAnswer) -> String {
-    let score = |score: Option<f64>| score.map_or_else(|| "?".to_owned(), |it| format!("{it:.4}"));
-    match (changed.reference_score, changed.score) {
-        (None, None) => String::new(),
-        (reference, own) => format!("{} → {}", score(reference), score(own)),
-    }
-}
-
-fn change_card(
-    evaluation: &EvaluationReport,
-    run: usize,
-    changed: &ChangedAnswer,
-    thumbnails: &mut Thumbnails,
-) -> Card {
-    let lists = changes(evaluation, run).and_then(|changes| changes.lists(changed.image));
-    let reference = evaluation.reference;
-    let list = |title: String, top, run: usize, truth: &[usize]| {
-        List::new(title, top, |id| evaluation.class(run, id), by_truth(truth))
-    };
-    // Its best class is right. The others are known if both have the same ids.
-    let found = evaluation.runs[run].results.as_ref().ok();
-    let has_same_ids =
-        found.is_some_and(|found| found.labels.is_some() && found.label_difference.is_none());
-    let of_reference = if has_same_ids {
-        &changed.truth
-    } else {
-        changed.reference_answer.as_slice()
-    };
-    let lists = lists.map(|[one, other]| {
-        vec![
-            list("reference".to_owned(), one, reference, of_reference),
-            list(evaluation.title(run), other, run, &changed.truth),
-        ]
-    });
-    let loss = changed.loss().map(|loss| format!("Δp {}", signed(-loss)));
-    Card {
-        name: evaluation.path(changed.image).into(),
-        thumbnail: thumbnails.get(changed.image, &evaluation.images[changed.image]),
-        delta: loss.unwrap_or_default(),
-        is_bad: true,
-        classes: ("ground truth", evaluation.classes(run, &changed.truth)),
-        note: match &*scores(changed) {
-            "" => String::new(),
-            scores if changed.truth.len() > 1 => {
-                format!("probability of the best right class {scores}")
-            }
-            scores => format!("its probability {scores}"),
-        },
-        lists: lists.unwrap_or_default(),
-    }
-}
-
-fn change_row(evaluation: &EvaluationReport, run: usize, changed: &ChangedAnswer) -> ChangeRow {
-    let answers = [
-        (evaluation.reference, changed.reference_answer),
-        (run, changed.answer),
-    ];
-    let [reference, answer] =
-        answers.map(|(run, answer)| evaluation.classes(run, answer.as_slice()));
-    ChangeRow {
-        delta: changed
-            .loss()
-            .map_or_else(|| "?".to_owned(), |loss| signed(-loss)),
-        path: short_path(&evaluation.path(changed.image)),
-        truth: evaluation.classes(run, &changed.truth),
-        reference,
-        answer,
-        scores: scores(changed),
-    }
-}
-
 fn wrong_section(
-    evaluation: &EvaluationReport,
+    evaluation: &Evaluation,
     run: usize,
     found: &RunResults,
     thumbnails: Option<&mut Thumbnails>,
@@ -349,7 +269,7 @@ fn wrong_section(
                 delta: wrong
                     .top
                     .first()
-                    .map_or_else(String::new, |best| format!("p {:.3}", best.score)),
+                    .map_or_else(String::new, |best| format!("p {:.4}", best.score)),
                 is_bad: true,
                 classes: ("ground truth", classes(&wrong.truth)),
                 note: String::new(),
@@ -380,49 +300,7 @@ fn wrong_section(
     }
 }
 
-fn loss_section(evaluation: &EvaluationReport, run: usize) -> Option<LossSection> {
-    let changes = changes(evaluation, run)?;
-    let classes = changes.classes();
-    if classes.is_empty() {
-        return None;
-    }
-    let row = |class: &evaluation::ChangedClass| {
-        let before = class.reference_right();
-        let width = |right: usize| (right * 100).checked_div(class.images).unwrap_or(0);
-        let mistaken = changes.mistaken_for(class.class_id);
-        let shown = mistaken
-            .iter()
-            .take(2)
-            .map(|(answer, count)| format!("{count} × {}", evaluation.class(run, *answer)));
-        let shown: Vec<String> = shown.collect();
-        LossRow {
-            net: signed_count(class.gained as i64 - class.lost as i64),
-            class: evaluation.class(run, class.class_id),
-            before,
-            right: class.right,
-            images: class.images,
-            widths: [width(before), width(class.right)],
-            lost: class.lost,
-            gained: class.gained,
-            mistaken: reasons(shown, mistaken.iter().skip(2).map(|(_, count)| count).sum()),
-        }
-    };
-    Some(LossSection {
-        id: run,
-        title: evaluation.title(run),
-        rows: classes.iter().take(CLASSES).map(row).collect(),
-        count: classes.len(),
-    })
-}
-
-fn signed_count(count: i64) -> String {
-    if count == 0 {
-        return "0".to_owned();
-    }
-    format!("{count:+}").replace('-', "−")
-}
-
-fn class_section(evaluation: &EvaluationReport, run: usize, found: &RunResults) -> ClassSection {
+fn class_section(evaluation: &Evaluation, run: usize, found: &RunResults) -> ClassSection {
     let name = |id: usize| evaluation.class(run, id);
     let mut section = ClassSection {
         title: evaluation.title(run),
@@ -461,10 +339,10 @@ fn multi_label(counts: &MultiLabel, name: impl Fn(usize) -> String, section: &mu
         .collect();
 }
 
-fn chart_section(evaluation: &EvaluationReport, run: usize, found: &RunResults) -> ChartSection {
+fn chart_section(evaluation: &Evaluation, run: usize, found: &RunResults) -> ChartSection {
     let title = evaluation.title(run);
-    let compared = changes(evaluation, run)
-        .map(|changes| change_charts(&printable(&evaluation.runs[run].name), changes));
+    let compared =
+        changes(evaluation, run).map(|changes| change_charts(&evaluation.name(run), changes));
     let [scatter, decades] = compared.unwrap_or_default();
     let mut charts = vec![scatter];
     if let Counts::SingleLabel(counts) = &found.accuracy.counts {
@@ -475,9 +353,9 @@ fn chart_section(evaluation: &EvaluationReport, run: usize, found: &RunResults) 
         for (class, of) in &counts.classes {
             confusions.add(*class, *class, of.top1);
         }
-        let axes = ["ground truth", "answer of the run"];
         let heading = format!("Confusion matrix of {title}");
-        charts.push(confusions.chart(heading, axes, |id| evaluation.class(run, id)));
+        let class = |id| evaluation.class(run, id);
+        charts.push(confusions.chart(heading, &TRUTH, class));
         if let Some(calibration) = &counts.calibration {
             charts.push(reliability(format!("Reliability of {title}"), calibration));
         }
@@ -518,10 +396,10 @@ fn change_charts(name: &str, changes: &Changes) -> [String; 2] {
     [scatter.chart(), decades.chart(title, "|Δp|", None)]
 }
 
-fn run_row(evaluation: &EvaluationReport, index: usize, run: &EvaluatedRun) -> RunRow {
+fn run_row(evaluation: &Evaluation, index: usize, run: &EvaluatedRun) -> RunRow {
     let info = run.results.as_ref().map(|found| &found.info);
     RunRow {
-        title: evaluation.title(index),
+        title: evaluation.report.title(index),
         what: printable(
             &info.map_or_else(|error| format!("failed: {error}"), RunInfo::description),
         ),
@@ -609,27 +487,6 @@ impl EvaluatePage {
     }
 }
 
-/// The images on which only one of two runs is right.
-struct ErrorSection {
-    id: usize,
-    title: String,
-    heading: String,
-    count: usize,
-    cards: Vec<Card>,
-    rows: Vec<ChangeRow>,
-    corrected: Vec<ChangeRow>,
-    corrected_of: usize,
-}
-
-struct ChangeRow {
-    delta: String,
-    path: String,
-    truth: String,
-    reference: String,
-    answer: String,
-    scores: String,
-}
-
 struct WrongSection {
     id: usize,
     title: String,
@@ -637,26 +494,6 @@ struct WrongSection {
     cards: Vec<Card>,
     /// The path, the right class, the answer.
     rows: Vec<(String, String, String)>,
-}
-
-struct LossSection {
-    id: usize,
-    title: String,
-    rows: Vec<LossRow>,
-    count: usize,
-}
-
-struct LossRow {
-    net: String,
-    class: String,
-    before: usize,
-    right: usize,
-    images: usize,
-    /// The shares of right answers before and after, in percent.
-    widths: [usize; 2],
-    lost: usize,
-    gained: usize,
-    mistaken: String,
 }
 
 struct ClassSection {

@@ -1,11 +1,12 @@
 //! The parts of the page around the results: the verdict, the gates, the numbers, and the policy for its only script.
 
+use std::fmt::Display;
 use std::sync::LazyLock;
 
 use data_encoding::BASE64;
 use evaluation::Digest;
 use evaluation::agreement::{Gate, Verdict};
-use evaluation::text::{counted, printable};
+use evaluation::text::{counted, grouped, printable};
 
 /// The script of the page, which filters and sorts. Without it, the page shows the same content.
 static SCRIPT: LazyLock<String> = LazyLock::new(|| {
@@ -24,6 +25,12 @@ pub struct Frame {
     pub verdict: &'static str,
     /// The verdict and its reason on one line.
     pub line: String,
+    /// The reason on the page.
+    pub reason: String,
+    /// A command that finds out more.
+    pub hint: Option<String>,
+    /// The node that adds the most error or differs first.
+    pub worst: Option<WorstLine>,
     /// Failed gates first.
     pub gates: Vec<GateRow>,
     /// The number of images, for example.
@@ -34,7 +41,7 @@ pub struct Frame {
 
 impl Frame {
     pub fn new(command: &'static str, verdict: Verdict, line: String, gates: Vec<GateRow>) -> Self {
-        Self {
+        let mut frame = Self {
             command,
             verdict: match verdict {
                 _ if line.starts_with("EVALUATED") => "recorded",
@@ -44,10 +51,19 @@ impl Frame {
                 Verdict::CouldNotCompare => "unknown",
             },
             line,
+            reason: String::new(),
+            hint: None,
+            worst: None,
             gates: sorted(gates),
             facts: Vec::new(),
             contents: Vec::new(),
+        };
+        frame.reason = frame.reason();
+        for row in &mut frame.gates {
+            row.gate.found = minus(&row.gate.found);
+            row.gate.remark = row.gate.remark.as_deref().map(minus);
         }
+        frame
     }
 
     /// Returns the capitals at the beginning of the line: the verdict.
@@ -57,27 +73,30 @@ impl Frame {
         word.unwrap_or_default().trim_end()
     }
 
-    /// Returns the line without the verdict and without the findings of failed gates, which have their own rows.
-    pub fn reason(&self) -> String {
+    /// Returns the line without the verdict. Of failed gates it has the first one alone: all have their own rows.
+    fn reason(&self) -> String {
         let rest = &self.line[self.word().len()..];
         let rest = rest.strip_prefix(": ").unwrap_or(rest).trim_start();
-        let gates = self.gates.iter();
-        let failed: Vec<_> = gates.filter(|row| !row.gate.passed).collect();
-        let short = failed.iter().fold(rest.to_owned(), |rest, row| {
-            let found = match &*row.run {
-                "" => row.gate.found.clone(),
-                run => format!("{run}: {}", row.gate.found),
-            };
-            rest.replacen(&format!("{found}; "), "", 1)
-        });
-        if short == rest {
-            return short;
+        let in_line = |row: &&GateRow| !row.gate.passed && rest.contains(&*row.in_line);
+        let rows: Vec<&GateRow> = self.gates.iter().filter(in_line).collect();
+        let Some((first, others)) = rows.split_first() else {
+            return rest.to_owned();
+        };
+        if first.in_line.is_empty() {
+            return rest.to_owned();
         }
-        format!(
-            "{} of {} failed; {short}",
-            failed.len(),
-            counted(self.gates.len(), "gate")
-        )
+        let rest = others.iter().fold(rest.to_owned(), |rest, row| {
+            rest.replacen(&format!("{}; ", row.in_line), "", 1)
+        });
+        let mut decisive = match &*first.run {
+            "" => first.gate.found.clone(),
+            run => format!("{run}: {}", first.gate.found),
+        };
+        if !others.is_empty() {
+            let gates = counted(self.gates.len(), "gate");
+            decisive = format!("{} of {gates} failed; {decisive}", rows.len());
+        }
+        rest.replacen(&first.in_line, &minus(&decisive), 1)
     }
 
     /// Returns the number of gates that are not folded: the failed ones or, if there are none, those with a remark. If
@@ -127,9 +146,15 @@ impl Frame {
         &SCRIPT
     }
 
+    /// Formats a count in a template, which has references of several depths.
+    pub fn shown(count: impl Display) -> String {
+        let text = count.to_string();
+        text.parse().map_or(text, grouped)
+    }
+
     /// Adds a section to the table of contents, with the number of its entries.
     pub fn add(&mut self, anchor: &str, heading: &str, count: Option<usize>) {
-        let count = count.map_or_else(String::new, |count| count.to_string());
+        let count = count.map_or_else(String::new, grouped);
         let entry = (anchor.to_owned(), heading.to_owned(), count);
         self.contents.push(entry);
     }
@@ -139,6 +164,8 @@ impl Frame {
 pub struct GateRow {
     /// The name of the run; empty for a gate of the whole report, and if there is one run.
     pub run: String,
+    /// The gate as the verdict's line has it if it failed; empty if the line does not have it.
+    pub in_line: String,
     pub gate: Gate,
 }
 
@@ -202,9 +229,9 @@ impl From<String> for Name {
 
 impl Scorecard {
     /// Describes a run without results.
-    pub fn failed(run: &str, error: &str) -> Self {
+    pub fn failed(title: String, error: &str) -> Self {
         Self {
-            title: printable(run),
+            title,
             chip: ("failed", "failed"),
             big: "no result".to_owned(),
             meaning: printable(error),
@@ -223,7 +250,59 @@ pub fn chip(gates: &[Gate]) -> (&'static str, &'static str) {
     }
 }
 
-/// Returns a signed difference with three digits after the point.
+/// Returns a signed difference with three digits after the point, or how small it is.
 pub fn signed(difference: f64) -> String {
-    format!("{difference:+.3}").replace('-', "−")
+    match difference {
+        0.0 => "0".to_owned(),
+        _ if difference.abs() < 0.0005 => "< 0.001".to_owned(),
+        _ => minus(&format!("{difference:+.3}")),
+    }
+}
+
+/// Writes the hyphens of negative numbers as minus signs.
+pub fn minus(text: &str) -> String {
+    let mut written = String::with_capacity(text.len());
+    let mut before = ' ';
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let is_sign = letter == '-'
+            && [' ', '(', '[', '/'].contains(&before)
+            && letters.peek().is_some_and(char::is_ascii_digit);
+        written.push(if is_sign { '−' } else { letter });
+        before = letter;
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_have_one_sign_and_are_never_minus_nothing() {
+        for (difference, text) in [
+            (0.0, "0"),
+            (-0.0, "0"),
+            (-0.000_2, "< 0.001"),
+            (0.000_4, "< 0.001"),
+            (-0.25, "−0.250"),
+            (0.5, "+0.500"),
+        ] {
+            assert_eq!(signed(difference), text);
+        }
+    }
+
+    #[test]
+    fn only_the_hyphens_of_numbers_are_minus_signs() {
+        for (text, written) in [
+            (
+                "4.2 points (95 %: -9.1 to 18.7)",
+                "4.2 points (95 %: −9.1 to 18.7)",
+            ),
+            ("-0.5", "−0.5"),
+            ("top-1 a-3.jpg 1e-6 -x", "top-1 a-3.jpg 1e-6 -x"),
+        ] {
+            assert_eq!(minus(text), written);
+        }
+    }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use evaluation::text::counted;
+use evaluation::text::{counted, grouped};
 
 use super::super::wording::shortened;
+use super::charts::short_count;
 
 /// The most classes of a heat map.
 const CLASSES: usize = 10;
@@ -13,10 +14,31 @@ const CLASSES: usize = 10;
 const SHORT: usize = 18;
 /// The side of a cell in the units of the drawing.
 const CELL: f64 = 23.0;
-/// The title of the rows needs so much, however few they are.
-const LEAST_HEIGHT: f64 = 160.0;
 /// The largest opacity of a cell: its number stays readable.
 const DARKEST: f64 = 0.5;
+
+/// The words about the classes of images.
+pub struct Words {
+    /// The titles of the rows and columns.
+    axes: [&'static str; 2],
+    /// The name of pairs of different classes.
+    pairs: &'static str,
+    /// The meaning of the diagonal and of other cells.
+    colours: [&'static str; 2],
+}
+
+/// The rows are the ground truth.
+pub const TRUTH: Words = Words {
+    axes: ["ground truth", "answer of the run"],
+    pairs: "confusions",
+    colours: ["right", "confused"],
+};
+/// The rows are the answers of a reference, which need not be right.
+pub const AGREEMENT: Words = Words {
+    axes: ["reference", "best class of the run"],
+    pairs: "changes of the best class",
+    colours: ["the same best class", "another best class"],
+};
 
 /// The counts of two classes for an image: the expected one, the answer.
 #[derive(Default)]
@@ -35,8 +57,8 @@ impl Confusions {
         pairs
     }
 
-    /// Draws the classes that are confused most. `name` names a class; `axes` are the titles of the rows and columns.
-    pub fn chart(&self, title: String, axes: [&str; 2], name: impl Fn(usize) -> String) -> String {
+    /// Draws the classes that are confused most. `name` names a class.
+    pub fn chart(&self, title: String, words: &Words, name: impl Fn(usize) -> String) -> String {
         let pairs = self.most();
         let mut classes: Vec<usize> = Vec::new();
         for (expected, answer, _) in &pairs {
@@ -63,7 +85,10 @@ impl Confusions {
                 cells.push(Cell {
                     x: column as f64 * CELL,
                     y: row as f64 * CELL,
-                    text: short_count(count),
+                    text: match count {
+                        0 => String::new(),
+                        _ => short_count(count),
+                    },
                     opacity: (share.min(1.0) * DARKEST * 100.0).round() / 100.0,
                     right: row == column,
                     title: format!(
@@ -81,29 +106,25 @@ impl Confusions {
             short: shortened(&name(*class), SHORT),
             name: name(*class),
         });
+        let labels: Vec<Label> = labels.collect();
         let chart = HeatMap {
             title,
             subtitle: format!(
-                "the {} classes in the most frequent confusions, with {drawn} of {wrong} confusions",
+                "the {} classes in the most frequent {}, with {} of {} {}",
                 classes.len(),
+                words.pairs,
+                grouped(drawn),
+                grouped(wrong),
+                words.pairs
             ),
+            has_long_ids: labels.iter().any(|label| label.id.len() > 3),
             side: classes.len() as f64 * CELL,
-            height: (classes.len() as f64 * CELL).max(LEAST_HEIGHT),
-            row_title: axes[0].to_owned(),
-            column_title: axes[1].to_owned(),
-            labels: labels.collect(),
+            axes: words.axes,
+            colours: words.colours,
+            labels,
             cells,
         };
         chart.render().unwrap_or_default()
-    }
-}
-
-/// Returns a count of at most four characters.
-fn short_count(count: usize) -> String {
-    match count {
-        0 => String::new(),
-        1..10_000 => count.to_string(),
-        _ => format!("{}k", count / 1000),
     }
 }
 
@@ -129,9 +150,10 @@ struct HeatMap {
     title: String,
     subtitle: String,
     side: f64,
-    height: f64,
-    row_title: String,
-    column_title: String,
+    axes: [&'static str; 2],
+    colours: [&'static str; 2],
+    /// Ids of more than three digits are small, so that they fit above each other's columns.
+    has_long_ids: bool,
     labels: Vec<Label>,
     cells: Vec<Cell>,
 }
@@ -147,7 +169,7 @@ mod tests {
             confusions.add(class, class, 100);
             confusions.add(class, class + 100, class + 1);
         }
-        let chart = confusions.chart("title".to_owned(), ["right", "answer"], |class| {
+        let chart = confusions.chart("title".to_owned(), &TRUTH, |class| {
             format!("{class} <name>")
         });
         assert!(chart.contains("with 190 of 820 confusions"), "{chart}");
@@ -162,10 +184,22 @@ mod tests {
     fn without_confusions_there_is_no_chart() {
         let mut confusions = Confusions::default();
         confusions.add(1, 1, 5);
-        let axes = ["right", "answer"];
-        assert_eq!(
-            confusions.chart(String::new(), axes, |class| class.to_string()),
-            ""
+        let chart = confusions.chart(String::new(), &TRUTH, |class| class.to_string());
+        assert_eq!(chart, "");
+    }
+
+    #[test]
+    fn without_ground_truth_nothing_is_right() {
+        let mut confusions = Confusions::default();
+        confusions.add(1, 2, 5);
+        let chart = confusions.chart("title".to_owned(), &AGREEMENT, |class| class.to_string());
+        assert!(chart.contains("Green: the same best class."), "{chart}");
+        assert!(
+            chart.contains("with 5 of 5 changes of the best class"),
+            "{chart}"
         );
+        for word in ["right", "confus", "dark"] {
+            assert!(!chart.contains(word), "{chart}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The HTML report: one self-contained page, which works without its script.
 
+mod bisect;
 mod cards;
 mod charts;
 mod compare;
@@ -7,6 +8,8 @@ mod evaluate;
 mod frame;
 mod heat_map;
 mod limits;
+mod named;
+mod new_errors;
 #[cfg(test)]
 mod tests;
 mod thumbnails;

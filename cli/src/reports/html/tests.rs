@@ -92,10 +92,10 @@ fn an_evaluation_of_50000_new_errors_stays_below_5_mb() {
     let page = page(|out| Html.evaluation(&report, out).unwrap());
     println!("{} bytes", page.len());
     assert!(page.len() < MOST_BYTES, "{} bytes", page.len());
-    assert!(page.contains("New errors: 50000 images"));
+    assert!(page.contains("New errors: 50,000 images"));
     let thumbnails = page.matches("<img src=\"data:image/jpeg;base64,").count();
     assert!((24..=48).contains(&thumbnails), "{thumbnails}");
-    let sentence = format!("This page has {thumbnails} thumbnails for 50000 images");
+    let sentence = format!("This page has {thumbnails} thumbnails for 50,000 images");
     assert!(page.contains(&sentence));
 }
 
@@ -125,20 +125,83 @@ fn a_comparison_of_50000_images_that_differ_stays_below_5_mb() {
     let page = page(|out| Html.comparison(&report, out).unwrap());
     println!("{} bytes", page.len());
     assert!(page.len() < MOST_BYTES, "{} bytes", page.len());
-    assert!(page.contains("50000 of 50000 images have another best class"));
+    assert!(page.contains("50,000 of 50,000 images have another best class"));
     assert!(page.contains("all are in the JSON and CSV reports"));
+}
+
+/// Returns logits with a best class, which the last class has with little more than the others.
+fn less_sure(best: usize, image: usize) -> Tensor {
+    let mut values = logits(best, image).into_vec::<f32>().unwrap();
+    if image % CLASSES == CLASSES - 1 {
+        values.iter_mut().for_each(|value| *value *= 0.01);
+    }
+    Tensor::new([1, CLASSES], values).unwrap()
+}
+
+/// Checks that a class of the table, whose differences are the smallest, has images of a kind.
+fn leads_to_images(page: &str, start: &str, end: &str) {
+    let class = format!("{0} {0} class", CLASSES - 1);
+    let link = page
+        .find(" data-images=")
+        .map(|place| &page[place..])
+        .unwrap();
+    assert!(link.contains(&class), "the class is in the table");
+    let items = page.split(start).skip(1);
+    let mut items = items.map(|item| item.split(end).next().unwrap());
+    assert!(items.any(|item| item.contains(&class)), "{start}");
+}
+
+#[test]
+fn a_class_of_the_table_has_images_of_many() {
+    let few = 5_000;
+    let directory = tempfile::tempdir().unwrap();
+    let path = noise(directory.path());
+    let runs = || Vec::from(["reference", "one"].map(entry));
+    let place = |image: usize| path.join(image.to_string());
+    let class = |image: usize| (image % CLASSES).to_string();
+    let truth = GroundTruth::members((0..few).map(|image| (place(image), vec![class(image)])));
+    let options = EvaluationOptions::default();
+    let mut evaluation = EvaluationAccumulator::new(runs(), truth, options, &[]).unwrap();
+    let runs = ComparedRuns::new(runs(), None).unwrap();
+    let tolerance = Tolerance::named(ToleranceName::F32);
+    let mut comparison = ComparisonAccumulator::new(runs, tolerance, "a test", 10);
+    for image in 0..few {
+        let digest = Digest::of(&image.to_le_bytes());
+        let outputs = || Vec::from([0, 1].map(|run| Ok(less_sure(image + run, image))));
+        evaluation.add(place(image), digest, outputs());
+        let digests = ImageDigests {
+            file: digest,
+            tensor: digest,
+            pixels: None,
+        };
+        let answered = AnsweredImage {
+            digests,
+            outputs: outputs(),
+        };
+        comparison.add(path.clone(), answered).unwrap();
+    }
+    let evaluation = evaluation.finish();
+    let evaluated = page(|out| Html.evaluation(&evaluation, out).unwrap());
+    leads_to_images(&evaluated, "<article class=\"card\"", "</article>");
+    leads_to_images(&evaluated, "<tr data-item>", "</tr>");
+    let comparison = comparison.finish().unwrap();
+    let compared = page(|out| Html.comparison(&comparison, out).unwrap());
+    leads_to_images(&compared, "<tr data-item>", "</tr>");
 }
 
 fn frame(passed: &[(bool, bool)]) -> Frame {
     let gate = |(place, &(passed, has_remark)): (usize, &(bool, bool))| GateRow {
         run: place.to_string(),
+        in_line: format!("long/{place}: found {place}"),
         gate: Gate {
             remark: has_remark.then(|| "a remark".to_owned()),
-            ..Gate::new("gate", passed, "found".to_owned())
+            ..Gate::new("gate", passed, format!("found {place}"))
         },
     };
-    let gates = passed.iter().enumerate().map(gate).collect();
-    let line = "FAILED: 1: found; 2 of 2 images counted".to_owned();
+    let gates: Vec<GateRow> = passed.iter().enumerate().map(gate).collect();
+    let failed = gates.iter().filter(|row| !row.gate.passed);
+    let failed: String = failed.map(|row| format!("{}; ", row.in_line)).collect();
+    let line = format!("FAILED: {failed}2 of 2 images counted");
     Frame::new("evaluate", Verdict::Disagree, line, gates)
 }
 
@@ -160,9 +223,18 @@ fn failed_gates_are_first_and_many_passed_ones_are_folded() {
 }
 
 #[test]
-fn the_reason_does_not_repeat_failed_gates() {
-    let frame = frame(&[(true, false), (false, false)]);
-    assert_eq!(frame.reason(), "1 of 2 gates failed; 2 of 2 images counted");
+fn the_reason_has_the_first_failed_gate() {
+    let (passed, failed) = ((true, false), (false, false));
+    for (gates, reason) in [
+        (&[passed, failed][..], "1: found 1; 2 of 2 images counted"),
+        (
+            &[failed, passed, failed],
+            "2 of 3 gates failed; 0: found 0; 2 of 2 images counted",
+        ),
+        (&[passed], "2 of 2 images counted"),
+    ] {
+        assert_eq!(frame(gates).reason, reason);
+    }
     let other = "COULD NOT EVALUATE on 1 of 6 images; 5 have no ground truth: 1 of 2 runs failed";
     let frame = Frame::new(
         "evaluate",
@@ -171,7 +243,7 @@ fn the_reason_does_not_repeat_failed_gates() {
         Vec::new(),
     );
     assert_eq!(
-        (frame.word(), &*frame.reason()),
+        (frame.word(), &*frame.reason),
         (
             "COULD NOT EVALUATE",
             "on 1 of 6 images; 5 have no ground truth: 1 of 2 runs failed"

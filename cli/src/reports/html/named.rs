@@ -1,0 +1,122 @@
+//! Short names of runs: charts and tables leave out the directory that all models share.
+
+use std::ops::Deref;
+
+use evaluation::text::printable;
+use evaluation::{ComparisonReport, EvaluationReport};
+
+/// A report whose runs have short names. Where full ones are shown, `report` has them.
+pub struct Named<'a, R> {
+    pub report: &'a R,
+    names: Vec<String>,
+}
+
+impl<R> Deref for Named<'_, R> {
+    type Target = R;
+
+    fn deref(&self) -> &R {
+        self.report
+    }
+}
+
+impl<R> Named<'_, R> {
+    /// Returns the short name of a run, safe to print.
+    pub fn name(&self, run: usize) -> String {
+        printable(&self.names[run])
+    }
+}
+
+impl<'a> Named<'a, EvaluationReport> {
+    pub fn evaluation(report: &'a EvaluationReport) -> Self {
+        let names: Vec<&str> = report.runs.iter().map(|run| &*run.name).collect();
+        Self {
+            report,
+            names: short_names(&names),
+        }
+    }
+
+    /// Returns the short name of a run; where there are several, the reference is marked.
+    pub fn title(&self, run: usize) -> String {
+        let is_reference = run == self.reference && self.runs.len() > 1;
+        let reference = if is_reference { " (reference)" } else { "" };
+        format!("{}{reference}", self.name(run))
+    }
+}
+
+impl<'a> Named<'a, ComparisonReport> {
+    pub fn comparison(report: &'a ComparisonReport) -> Self {
+        let names: Vec<&str> = report.runs.iter().map(|run| &*run.name).collect();
+        Self {
+            report,
+            names: short_names(&names),
+        }
+    }
+}
+
+/// Returns names such as `onnx=/a/b/c.onnx` without the directory that all of them share.
+fn short_names(names: &[&str]) -> Vec<String> {
+    let parts: Vec<[&str; 3]> = names.iter().map(|name| parts(name)).collect();
+    let mut shared = parts.first().map_or("", |[_, directory, _]| directory);
+    for [_, directory, _] in &parts {
+        let is_shared = |end: usize| directory.starts_with(&shared[..end]);
+        let ends = shared.rmatch_indices(is_separator);
+        let ends = ends.map(|(place, separator)| place + separator.len());
+        let end = ends.chain([0]).find(|end| is_shared(*end));
+        shared = &shared[..end.unwrap_or(0)];
+    }
+    let short = |[start, directory, file]: &[&str; 3]| {
+        format!("{start}{}{file}", &directory[shared.len()..])
+    };
+    parts.iter().map(short).collect()
+}
+
+/// Divides a name into the engine with its sign, the directory with its last separator, and the file. A name without a
+/// directory, and an address, has its text in the first part.
+fn parts(name: &str) -> [&str; 3] {
+    let path = name.find('=').map_or(0, |sign| sign + 1);
+    let file = name.rfind(is_separator).map_or(path, |place| place + 1);
+    if file <= path || name.contains("://") {
+        return [name, "", ""];
+    }
+    [&name[..path], &name[path..file], &name[file..]]
+}
+
+fn is_separator(letter: char) -> bool {
+    letter == '/' || letter == std::path::MAIN_SEPARATOR
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shared_directory_is_left_out() {
+        for (names, short) in [
+            (
+                &["onnx=/a/b/c/float.onnx", "rten=/a/b/c/int8.onnx"][..],
+                &["onnx=float.onnx", "rten=int8.onnx"][..],
+            ),
+            (
+                &["onnx=/a/float/m.onnx", "onnx=/a/fast/m.onnx"],
+                &["onnx=float/m.onnx", "onnx=fast/m.onnx"],
+            ),
+            (
+                &["onnx=a/b/m.onnx", "onnx=a/m.onnx"],
+                &["onnx=b/m.onnx", "onnx=m.onnx"],
+            ),
+            (
+                &["onnx=a/m.onnx", "onnx=m.onnx"],
+                &["onnx=a/m.onnx", "onnx=m.onnx"],
+            ),
+            (&["a/m.onnx"], &["m.onnx"]),
+            (&["lab", "onnx=/a/m.onnx"], &["lab", "onnx=/a/m.onnx"]),
+            (
+                &["r=http://a/b", "r=http://a/c"],
+                &["r=http://a/b", "r=http://a/c"],
+            ),
+            (&[], &[]),
+        ] {
+            assert_eq!(short_names(names), short);
+        }
+    }
+}
