@@ -120,8 +120,8 @@ pub struct MergeArgs {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Shards")]
 pub struct ShardArgs {
-    /// Process shard I of N of the inputs and write a part to --out-dir; shards are counted from 0. The format of rows
-    /// is json, csv or parquet. `classify merge` joins the parts
+    /// Process shard I of N of the inputs and write a part to --out-dir; shards are counted from 0. The rows of
+    /// `classify` are json (default), csv or parquet. `classify merge` joins the parts
     #[arg(long, value_name = "I/N", requires = "out_dir")]
     pub shard: Option<Shard>,
 

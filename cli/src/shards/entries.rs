@@ -70,9 +70,7 @@ impl Entries {
                 let what = "cannot read the list on stdin";
                 sources.push(Source::List(List::of_stdin().context(what)?));
             } else {
-                sources.push(Source::Named(
-                    found.take_argument(argument, args.recursive),
-                ));
+                sources.push(Source::Named(found.take_argument(argument, args.recursive)));
             }
         }
         for list in &args.input_list {
@@ -305,9 +303,7 @@ impl Images {
                             problem: Some(_), ..
                         } => vec![entry],
                         // An entry may be an archive, however it was named.
-                        Input { path, .. } => {
-                            self.state.lock().inputs.take(&path, self.recursive)
-                        }
+                        Input { path, .. } => self.state.lock().inputs.take(&path, self.recursive),
                     };
                     self.ready = inputs.into_iter();
                     continue;
@@ -430,6 +426,35 @@ mod tests {
         for count in [1, 2, 3, 8, 50] {
             let all = (0..count).flat_map(|index| paths(&args, index, count));
             assert_eq!(all.collect::<Vec<_>>(), whole, "{count}");
+        }
+    }
+
+    #[test]
+    fn an_archive_is_an_entry_however_it_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        for name in ["a.tar", "c.tar"] {
+            let mut builder = tar::Builder::new(std::fs::File::create(at(name)).unwrap());
+            for member in ["0.ppm", "1.ppm"] {
+                let mut header = tar::Header::new_gnu();
+                header.set_size(0);
+                builder
+                    .append_data(&mut header, member, std::io::empty())
+                    .unwrap();
+            }
+            builder.finish().unwrap();
+        }
+        std::fs::write(at("b.jpg"), b"").unwrap();
+        let (a, b, c) = (at("a.tar"), at("b.jpg"), at("c.tar"));
+        let pattern = at("[a-c].*");
+        let named: [&[&Path]; 3] = [&[&a, &b, &c], &[directory.path()], &[&pattern]];
+        for input in named {
+            let args = args(input, &[]);
+            let shards = [0, 1, 2].map(|index| paths(&args, index, 3));
+            let of_c = [c.join("0.ppm"), c.join("1.ppm")];
+            assert_eq!(shards[0], [a.join("0.ppm"), a.join("1.ppm")]);
+            assert_eq!(shards[1], [b.clone()]);
+            assert_eq!(shards[2], of_c);
         }
     }
 

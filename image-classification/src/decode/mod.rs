@@ -375,7 +375,10 @@ mod tests {
             (b"BZh91AY&SY", "bzip2", "`bunzip2`"),
         ] {
             let error = decode(head).unwrap_err();
-            assert!(error.to_string().contains(&format!("with {by}, ")), "{error}");
+            assert!(
+                error.to_string().contains(&format!("with {by}, ")),
+                "{error}"
+            );
             assert!(error.hint().contains(tool), "{}", error.hint());
         }
         for other in [&b"BZh is text"[..], b"\x1f\x8b", b"7zXZ"] {
