@@ -434,7 +434,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         for name in ["a.tar", "c.tar"] {
-            let mut builder = tar::Builder::new(std::fs::File::create(at(name)).unwrap());
+            let mut builder = tar::Builder::new(File::create(at(name)).unwrap());
             for member in ["0.ppm", "1.ppm"] {
                 let mut header = tar::Header::new_gnu();
                 header.set_size(0);
@@ -453,7 +453,7 @@ mod tests {
             let shards = [0, 1, 2].map(|index| paths(&args, index, 3));
             let of_c = [c.join("0.ppm"), c.join("1.ppm")];
             assert_eq!(shards[0], [a.join("0.ppm"), a.join("1.ppm")]);
-            assert_eq!(shards[1], [b.clone()]);
+            assert_eq!(shards[1], std::slice::from_ref(&b));
             assert_eq!(shards[2], of_c);
         }
     }
