@@ -194,7 +194,8 @@ pub(crate) fn notes(compiled: &CompiledModel, info: &BackendInfo) -> Vec<String>
         .collect();
     if let Some(parts) = compiled_property(compiled, "HETERO_NUMBER_OF_SUBMODELS") {
         notes.push(format!(
-            "HETERO runs the model in {parts} part(s), on {}",
+            "HETERO runs the model in {parts} {}, on {}",
+            if parts == "1" { "part" } else { "parts" },
             info.devices.join(" and ")
         ));
     }

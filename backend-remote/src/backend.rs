@@ -300,7 +300,8 @@ fn check_size(input: &TensorSpec, config: &RemoteConfig) -> Result<(), Error> {
             let hint = match most {
                 0 => "raise `max_message`, if the server accepts more".to_owned(),
                 most => format!(
-                    "send at most {most} image(s) by `batch`, or raise `max_message`, if the server accepts more"
+                    "send at most {most} image{} by `batch`, or raise `max_message`, if the server accepts more",
+                    if most == 1 { "" } else { "s" }
                 ),
             };
             Err(Error::new(

@@ -97,8 +97,10 @@ pub(crate) fn failed(status: &Status, call: &Call<'_>) -> Error {
         Code::ResourceExhausted => error(
             ErrorKind::ResourceExhausted,
             format!(
-                "{url} refuses a request of {} image(s) with {} bytes: {message}",
-                call.batch, call.request_bytes
+                "{url} refuses a request of {} image{} with {} bytes: {message}",
+                call.batch,
+                if call.batch == 1 { "" } else { "s" },
+                call.request_bytes
             ),
         )
         .with_hint(format!(

@@ -13,8 +13,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use image_classification::Image;
-use serde_json::Value;
+use image_classification::{DecodeError, Image};
+use serde_json::{Number, Value};
 use tar::{Archive, Entry, EntryType};
 
 use crate::errors::Hinted;
@@ -70,7 +70,14 @@ pub fn is_archive(path: &Path) -> bool {
 /// If the archive is damaged or cut short: nothing of it is classified then, because images would be missing.
 pub fn list(path: &Path) -> anyhow::Result<Listed> {
     let what = || "cannot read the archive";
-    let file = model_file::open_regular(path).with_context(what)?;
+    let mut file = model_file::open_regular(path).with_context(what)?;
+    let mut head = Vec::new();
+    let read = file.by_ref().take(HEAD_BYTES).read_to_end(&mut head);
+    read.with_context(what)?;
+    if let Some(compressed) = DecodeError::of_compressed(&head) {
+        return Err(compressed.into());
+    }
+    file.rewind().with_context(what)?;
     let length = file.metadata().with_context(what)?.len();
     let state = Rc::new(State::default());
     let mut archive = Archive::new(Watched {
@@ -113,7 +120,12 @@ pub fn list(path: &Path) -> anyhow::Result<Listed> {
 
 fn damaged(members: usize, error: impl Into<anyhow::Error>) -> anyhow::Error {
     let what = format!("the archive cannot be read after {members} members");
-    let error = Hinted::new(format!("{:#}", error.into()), "copy or download it again");
+    let mut text = format!("{:#}", error.into());
+    // The rest of it quotes bytes of the archive.
+    if text.starts_with("numeric field ") {
+        "a header has no number where one belongs".clone_into(&mut text);
+    }
+    let error = Hinted::new(text, "copy or download it again");
     anyhow::Error::new(error).context(what)
 }
 
@@ -302,11 +314,12 @@ fn read_truth(
     }
     let mut text = Vec::new();
     entry.read_to_end(&mut text)?;
-    let Ok(text) = String::from_utf8(text) else {
+    let Ok(text) = std::str::from_utf8(&text) else {
         return Ok(Err(format!("its .{ending} is not UTF-8")));
     };
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let classes = if ending == "json" {
-        classes_of_json(&text)
+        classes_of_json(text)
     } else {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let lines: Vec<String> = lines.map(str::to_owned).collect();
@@ -334,7 +347,7 @@ fn classes_of_json(text: &str) -> Result<Vec<String>, String> {
     };
     let class = |value: &Value| match value {
         Value::String(text) => Ok(text.clone()),
-        Value::Number(number) => Ok(number.to_string()),
+        Value::Number(number) => Ok(class_id(number)),
         other => Err(format!(
             "its .json has a class that is no number and no text: {other}"
         )),
@@ -342,6 +355,17 @@ fn classes_of_json(text: &str) -> Result<Vec<String>, String> {
     match found.ok_or_else(none)? {
         Value::Array(classes) => classes.iter().map(class).collect(),
         one => Ok(vec![class(one)?]),
+    }
+}
+
+/// Returns a number as it is written, but whole numbers without a fraction: 10.0 and 1e1 are the class id 10.
+fn class_id(number: &Number) -> String {
+    const MOST: f64 = u32::MAX as f64;
+    match number.as_f64() {
+        Some(value) if number.is_f64() && value.fract() == 0.0 && value.abs() <= MOST => {
+            (value as i64).to_string()
+        }
+        _ => number.to_string(),
     }
 }
 
@@ -429,6 +453,8 @@ mod tests {
         assert_eq!(classes(r#"{"width": 9, "label": "cat"}"#).unwrap(), "cat");
         assert_eq!(classes(r#"{"label": "cat", "cls": 3}"#).unwrap(), "3");
         assert_eq!(classes(r#"{"labels": [3, "dog"]}"#).unwrap(), "3+dog");
+        assert_eq!(classes(r#"{"target": 10.0}"#).unwrap(), "10");
+        assert_eq!(classes("[1e1, -2.0, 10.5]").unwrap(), "10+-2+10.5");
         for wrong in ["{", "{}", r#"{"cls": true}"#, r#"{"cls": [null]}"#] {
             assert!(classes(wrong).is_err(), "{wrong}");
         }

@@ -13,6 +13,8 @@ use crate::directory::{self, Entry, Kind};
 use crate::errors::Hinted;
 pub use crate::input::{Input, path_from_bytes};
 use crate::pattern;
+use crate::reports::shortened;
+use crate::terminal::NAME;
 
 /// The largest list that is read: 64 MiB are about a million paths.
 const MOST_LIST_BYTES: u64 = 64 << 20;
@@ -83,13 +85,13 @@ impl Inputs {
             )
             .into()),
             [Input { path, problem, .. }] => problem.take().map_or(Ok(()), |problem| {
-                Err(problem.context(path.display().to_string()))
+                Err(problem.context(shortened(&path.display().to_string(), NAME)))
             }),
             _ => Ok(()),
         }
     }
 
-    /// Inputs in which archives are entries.
+    /// Inputs in which archives are entries, to be taken by [`take`](Self::take).
     pub fn of_entries() -> Self {
         Self {
             keeps_archives: true,

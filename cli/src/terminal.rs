@@ -14,9 +14,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::errors::{self, Joined};
 use crate::fields::with_flags;
+use crate::reports::shortened;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const NOTE: Style = AnsiColor::Cyan.on_default();
+/// The most characters of a name in messages: a line of a list that is no list may have millions.
+pub const NAME: usize = 1000;
 const HINT: Style = AnsiColor::Green.on_default();
 
 /// Writes to stderr and remembers whether there was an error.
@@ -149,7 +152,7 @@ impl Messages {
 
     fn failed(&mut self, what: &str, message: &str, hint: Option<String>) {
         self.errors += 1;
-        let mut text = format!("{what}: {message}");
+        let mut text = format!("{}: {message}", shortened(what, NAME));
         if let Some(hint) = hint {
             let _ = write!(text, " (hint: {hint})");
         }

@@ -7,6 +7,7 @@
 #[cfg(unix)]
 mod action;
 mod answers;
+mod archive_truth;
 mod archives;
 mod bench;
 mod bisect;
@@ -78,6 +79,7 @@ fn main() {
     trials.extend(action::trials(&engines));
     trials.extend(answers::trials(&set_up));
     trials.extend(archives::trials(&engines));
+    trials.extend(archive_truth::trials(&engines));
     trials.extend(bench::trials(&engines, &set_up));
     trials.extend(cases::trials(&set_up));
     trials.extend(classifier::trials(&set_up));

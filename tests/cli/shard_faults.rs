@@ -11,7 +11,7 @@ use crate::classify;
 use crate::shards::{IMAGES, Images};
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<(), Failed>); 2] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 5] = [
         (
             "shards::found_ground_truth_is_merged_from_any_directory",
             found_truth,
@@ -20,8 +20,22 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
             "shards::line_breaks_in_names_are_merged_next_to_failures",
             line_breaks,
         ),
+        (
+            "shards::a_damaged_manifest_does_not_block_its_shard",
+            damaged_manifest,
+        ),
+        (
+            "shards::a_file_in_the_place_of_a_directory_is_refused",
+            files_for_directories,
+        ),
+        (
+            "shards::a_list_of_one_long_line_is_one_short_error",
+            long_line,
+        ),
     ];
     let mut trials: Vec<Trial> = tests.map(|(name, test)| engines.test(name, test)).into();
+    #[cfg(feature = "parquet")]
+    trials.push(engines.test("shards::changed_parquet_is_not_merged", changed_parquet));
     #[cfg(unix)]
     trials.extend([
         engines.test(
@@ -31,6 +45,80 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
         engines.test("shards::names_need_not_be_utf8", not_utf8),
     ]);
     trials
+}
+
+const CSV: [&str; 4] = ["--backend", "onnx", "--format", "csv"];
+
+fn damaged_manifest() -> Result<(), Failed> {
+    let images = Images::new()?;
+    images.shards(&CSV, 4)?;
+    let whole = images.merge();
+    let name = "part-00002-of-00004.manifest.json";
+    let manifest = images.at("parts").join(name);
+    let text = fs::read_to_string(&manifest)?;
+    let negative = text.replace("\"failed\": 0", "\"failed\": -1");
+    for damaged in ["", &text[..text.len() / 2], &negative] {
+        fs::write(&manifest, damaged)?;
+        let merged = images.merge();
+        expect_code(&merged, 2)?;
+        let error = "1 of 4 parts is missing or incomplete: 2; the first is part-00002-of-00004.csv, whose manifest cannot be read (";
+        ensure(
+            merged.stderr.contains(error) && merged.stderr.contains("`--shard 2/4`"),
+            &merged,
+        )?;
+        let shard = images.shard(&CSV, "2/4");
+        expect_code(&shard, 0)?;
+        let note = format!("note: {name} cannot be read (");
+        ensure(shard.stderr.contains(&note), &shard)?;
+        ensure(images.merge().stdout == whole.stdout, &shard)?;
+    }
+    Ok(())
+}
+
+fn files_for_directories() -> Result<(), Failed> {
+    let images = Images::new()?;
+    images.shards(&CSV, 1)?;
+    let job = images.at("parts/job.json");
+    let merged = run(classify().arg("merge").arg(&job));
+    let mut command = images.command(&CSV);
+    let shard = run(command.args(["--shard", "0/1", "--out-dir"]).arg(&job));
+    let named = format!("{} is a file, and no directory\nhint: name ", job.display());
+    for refused in [merged, shard] {
+        expect_code(&refused, 2)?;
+        ensure(refused.stderr.contains(&named), &refused)?;
+    }
+    Ok(())
+}
+
+fn long_line() -> Result<(), Failed> {
+    let images = Images::new()?;
+    let line = "a".repeat(2_000_000);
+    for (text, code) in [(format!("{line}\n"), 1), (format!("{line}\n{line}\n"), 1)] {
+        fs::write(&images.list, text)?;
+        let classified = run(&mut images.command(&CSV));
+        expect_code(&classified, code)?;
+        ensure(classified.stderr.len() < 10_000, classified.stderr.len())?;
+        ensure(classified.stdout.contains(&line), "the row has no path")?;
+        ensure(classified.stderr.contains("aaa…: "), &classified.stderr)?;
+    }
+    Ok(())
+}
+
+#[cfg(feature = "parquet")]
+fn changed_parquet() -> Result<(), Failed> {
+    let images = Images::new()?;
+    images.shards(&["--backend", "onnx", "--format", "parquet"], 2)?;
+    let part = images.at("parts/part-00001-of-00002.parquet");
+    let mut bytes = fs::read(&part)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&part, bytes)?;
+    let merged = images.merge();
+    expect_code(&merged, 2)?;
+    ensure(
+        merged.stdout.is_empty() && merged.stderr.contains("it has changed since"),
+        merged.stderr,
+    )
 }
 
 /// Runs both shards of a command in `directory`.

@@ -10,7 +10,7 @@ use crate::classify;
 use crate::shards::{BROKEN, IMAGES, Images};
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<(), Failed>); 5] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 6] = [
         (
             "shards::the_merged_report_of_compare_is_that_of_one_process",
             merged_comparison,
@@ -24,6 +24,7 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
             merged_evaluation,
         ),
         ("shards::another_ground_truth_is_refused", other_truth),
+        ("shards::changed_answers_are_not_merged", changed_answers),
         (
             "shards::a_run_that_cannot_be_opened_leaves_no_part",
             unopened_run,
@@ -167,6 +168,32 @@ fn other_truth() -> Result<(), Failed> {
             .contains("truth.txt: it has changed since the shards ran"),
         &merged,
     )
+}
+
+/// Wherever the change is, and whatever it does to what is read.
+fn changed_answers() -> Result<(), Failed> {
+    let images = Images::new()?;
+    images.shards(&["compare", "onnx", "rten"], 3)?;
+    for index in [0, 1] {
+        let part = images.at(&format!("parts/part-0000{index}-of-00003.answers"));
+        let bytes = fs::read(&part)?;
+        let step = (bytes.len() / 20).max(1);
+        for place in (0..bytes.len()).step_by(step) {
+            let mut changed = bytes.clone();
+            changed[place] ^= 1;
+            fs::write(&part, changed)?;
+            let merged = images.merge();
+            expect_code(&merged, 2)?;
+            let error = format!(
+                "{}: it has changed since its shard wrote it\nhint: remove it",
+                part.display()
+            );
+            let is_named = merged.stderr.contains(&error);
+            ensure(is_named && merged.stdout.is_empty(), (place, &merged))?;
+        }
+        fs::write(&part, bytes)?;
+    }
+    expect_code(&images.merge(), 2)
 }
 
 fn unopened_run() -> Result<(), Failed> {

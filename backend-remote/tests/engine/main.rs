@@ -319,7 +319,7 @@ fn too_large() -> Result<(), Failed> {
         error
             .hint()
             .unwrap_or_default()
-            .contains("at most 6 image(s)"),
+            .contains("at most 6 images"),
         &error,
     )?;
     config.batch = Some(6);

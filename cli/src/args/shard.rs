@@ -70,21 +70,24 @@ impl FromStr for Shard {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let expected = "expected I/N, such as 0/4 for the first of 4 shards";
         let (index, count) = text.split_once('/').ok_or(expected)?;
-        let number = |text: &str| text.parse::<u32>().map_err(|_| expected.to_owned());
-        let shard = Self {
-            index: number(index)?,
-            count: number(count)?,
-        };
-        if shard.count == 0 || shard.count > MOST_SHARDS {
+        let is_number =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_number(index) || !is_number(count) {
+            return Err(expected.to_owned());
+        }
+        // Numbers that are too large for the type are above the limits, too.
+        let number = |text: &str| text.parse::<u32>().unwrap_or(u32::MAX);
+        let (index, count) = (number(index), number(count));
+        if count == 0 || count > MOST_SHARDS {
             return Err(format!("expected 1 to {MOST_SHARDS} shards"));
         }
-        if shard.index >= shard.count {
+        if index >= count {
             return Err(format!(
                 "shards are counted from 0: the last of {count} is {}/{count}",
-                shard.count - 1
+                count - 1
             ));
         }
-        Ok(shard)
+        Ok(Self { index, count })
     }
 }
 
@@ -104,8 +107,8 @@ pub struct MergeArgs {
     #[arg(short, long, value_name = "FILE", conflicts_with = "report")]
     pub output: Option<PathBuf>,
 
-    /// Write a report of `compare` or `evaluate`; the extension selects the format: .json, .md, .xml (JUnit) or .html.
-    /// Repeatable
+    /// Write a report of `compare` or `evaluate`; the extension selects the format: .json, .md, .xml (JUnit), .html
+    /// or .annotations (GitHub), and for `evaluate` also .csv or .parquet with a row for each image. Repeatable
     #[arg(long, value_name = "FILE")]
     pub report: Vec<ReportPath>,
 
@@ -117,8 +120,8 @@ pub struct MergeArgs {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Shards")]
 pub struct ShardArgs {
-    /// Process shard I of N of the inputs and write a part to --out-dir; shards are counted from 0. `classify merge`
-    /// joins the parts
+    /// Process shard I of N of the inputs and write a part to --out-dir; shards are counted from 0. The rows of
+    /// `classify` are json (default), csv or parquet. `classify merge` joins the parts
     #[arg(long, value_name = "I/N", requires = "out_dir")]
     pub shard: Option<Shard>,
 
@@ -197,9 +200,15 @@ mod tests {
         let shard = |text: &str| text.parse::<Shard>();
         assert_eq!(shard("3/4"), Ok(Shard { index: 3, count: 4 }));
         assert!(shard("4/4").unwrap_err().contains("the last of 4 is 3/4"));
-        for wrong in ["", "1", "/", "1/0", "-1/4", "0/100001", "a/4"] {
-            assert!(shard(wrong).is_err(), "{wrong}");
+        for wrong in ["", "1", "/", "1/", "-1/4", "+1/5", "1/+5", " 1/5", "a/4"] {
+            let error = shard(wrong).unwrap_err();
+            assert!(error.starts_with("expected I/N"), "{wrong}: {error}");
         }
+        for many in ["1/0", "0/100001", "1/5000000000"] {
+            let error = shard(many).unwrap_err();
+            assert_eq!(error, "expected 1 to 100000 shards", "{many}");
+        }
+        assert!(shard("5000000000/5").unwrap_err().contains("the last of 5"));
     }
 
     #[test]

@@ -33,7 +33,9 @@ pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdic
     let written = options.take_written();
     let truth = options.truth.read(&images, &written)?;
     messages.note(&format!("ground truth: {}", truth.summary(&images)));
-    options.warn_missing(&images, &truth, messages);
+    let inputs = options.runs.inputs.list.iter();
+    let failed = inputs.map(|input| input.problem.is_some());
+    options.warn_missing(&images, failed, &truth, messages);
     let session = Session::open(&options.runs, messages)?;
     session.report_failures(messages);
     let inputs = std::mem::take(&mut options.runs.inputs.list);
@@ -150,8 +152,18 @@ impl EvaluateOptions {
     }
 
     /// Warns of images without ground truth before work starts: gates may need all of them.
-    pub fn warn_missing(&self, images: &[PathBuf], truth: &GroundTruth, messages: &Messages) {
-        let missing = images.iter().filter(|image| truth.written(image).is_none());
+    /// Images of `failed` have their own errors.
+    pub fn warn_missing(
+        &self,
+        images: &[PathBuf],
+        failed: impl Iterator<Item = bool> + Clone,
+        truth: &GroundTruth,
+        messages: &Messages,
+    ) {
+        let images_that_remain = images.iter().zip(failed).filter(|(_, failed)| !failed);
+        let missing = images_that_remain
+            .map(|(image, _)| image)
+            .filter(|image| truth.written(image).is_none());
         let Some(first) = missing.clone().next() else {
             return;
         };

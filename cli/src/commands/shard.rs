@@ -22,7 +22,7 @@ use crate::interrupt;
 use crate::options::{ClassifyOptions, RunsOptions, ShardOptions, note_defaults};
 use crate::process;
 use crate::session::{self, Session};
-use crate::shards::{self, Entries, FLAG, ImagesState, OpenShard, PartRun};
+use crate::shards::{self, Entries, FLAG, ImagesState, OpenShard, PartRun, PartState};
 use crate::terminal::Messages;
 use crate::writers::Writer;
 
@@ -204,8 +204,19 @@ fn lock<T>(written: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Returns whether the part of a shard is complete already, and says so.
 fn is_complete(shard: &OpenShard, messages: &Messages) -> anyhow::Result<bool> {
-    let Some(manifest) = shard.directory.manifest(shard.shard.index)? else {
-        return Ok(false);
+    let index = shard.shard.index;
+    let manifest = match shard.directory.state(index)? {
+        PartState::Complete(manifest) => manifest,
+        PartState::Incomplete { damage } => {
+            if let Some(damage) = damage {
+                messages.note(&format!(
+                    "{} cannot be read ({}), so the shard runs again",
+                    shard.directory.job.manifest_name(index),
+                    printable(&damage)
+                ));
+            }
+            return Ok(false);
+        }
     };
     let failed = match manifest.failed {
         0 => String::new(),

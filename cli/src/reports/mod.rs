@@ -24,7 +24,7 @@ use crate::args::{ReportFormat, ReportPath, ResultFormat};
 use crate::destination::{self, Output};
 
 pub use rows::AnswerRows;
-pub use wording::EvaluationText;
+pub use wording::{EvaluationText, shortened};
 
 /// A format of reports.
 trait Exporter {

@@ -1,6 +1,6 @@
 //! The entries of the inputs, which shards divide among themselves.
 //!
-//! An entry is an image, or a line of a list, whatever is there. Lists are read from start to end and never held: once
+//! An entry is an image or an archive, or a line of a list, whatever is there. Lists are read from start to end and never held: once
 //! to count and hash their entries, and once for the entries of the shard. Only the latter are looked up in the file
 //! system.
 
@@ -39,8 +39,8 @@ pub struct Entries {
 
 #[derive(Debug)]
 enum Source {
-    /// Images that the command line names, or directories and patterns among its arguments.
-    Images(Vec<Input>),
+    /// Images and archives that the command line names, or directories and patterns among its arguments.
+    Named(Vec<Input>),
     List(List),
 }
 
@@ -70,9 +70,7 @@ impl Entries {
                 let what = "cannot read the list on stdin";
                 sources.push(Source::List(List::of_stdin().context(what)?));
             } else {
-                sources.push(Source::Images(
-                    found.take_argument(argument, args.recursive),
-                ));
+                sources.push(Source::Named(found.take_argument(argument, args.recursive)));
             }
         }
         for list in &args.input_list {
@@ -84,11 +82,11 @@ impl Entries {
         let mut count = 0;
         for source in &mut sources {
             match source {
-                Source::Images(images) => {
-                    for image in images.iter() {
-                        hash(&mut digest, image.path.as_os_str().as_encoded_bytes());
+                Source::Named(named) => {
+                    for entry in named.iter() {
+                        hash(&mut digest, entry.path.as_os_str().as_encoded_bytes());
                     }
-                    count += images.len() as u64;
+                    count += named.len() as u64;
                 }
                 Source::List(list) => {
                     list.count(&mut digest)?;
@@ -106,7 +104,7 @@ impl Entries {
         match (&mut *entries.sources, count) {
             (_, 0) => Inputs::check(&mut [])?,
             // The error of the only input.
-            ([Source::Images(images)], 1) => Inputs::check(images)?,
+            ([Source::Named(named)], 1) => Inputs::check(named)?,
             _ => {}
         }
         Ok(entries)
@@ -232,7 +230,7 @@ impl Lines {
 #[derive(Debug)]
 pub struct Images {
     sources: vec::IntoIter<Source>,
-    current: Option<(List, Lines)>,
+    current: Option<Current>,
     ready: vec::IntoIter<Input>,
     /// Entries of earlier shards.
     skip: u64,
@@ -240,6 +238,13 @@ pub struct Images {
     rest: u64,
     recursive: bool,
     state: ImagesState,
+}
+
+/// The source whose entries are looked up.
+#[derive(Debug)]
+enum Current {
+    Named(vec::IntoIter<Input>),
+    List(List, Lines),
 }
 
 /// The state of the search for the images of a shard.
@@ -285,20 +290,28 @@ impl Images {
                 self.state.lock().count += 1;
                 return Ok(Some(input));
             }
-            if let Some((list, lines)) = &mut self.current {
+            if let Some(current) = &mut self.current {
                 let next = if self.rest == 0 {
                     None
                 } else {
-                    next(list, lines, &mut self.skip)?
+                    current.next(&mut self.skip)?
                 };
-                if let Some(path) = next {
+                if let Some(entry) = next {
                     self.rest -= 1;
-                    let inputs = self.state.lock().inputs.take(&path, self.recursive);
+                    let inputs = match entry {
+                        Input {
+                            problem: Some(_), ..
+                        } => vec![entry],
+                        // An entry may be an archive, however it was named.
+                        Input { path, .. } => self.state.lock().inputs.take(&path, self.recursive),
+                    };
                     self.ready = inputs.into_iter();
                     continue;
                 }
-                list.check()
-                    .with_context(|| format!("cannot use the input list {}", list.name))?;
+                if let Current::List(list, _) = current {
+                    list.check()
+                        .with_context(|| format!("cannot use the input list {}", list.name))?;
+                }
                 self.current = None;
             }
             if self.rest == 0 {
@@ -308,29 +321,31 @@ impl Images {
                 None => {
                     return Err(anyhow::anyhow!("the lists have fewer entries than before"));
                 }
-                Some(Source::Images(images)) => self.take_images(images),
+                Some(Source::Named(named)) => {
+                    self.current = Some(Current::Named(named.into_iter()));
+                }
                 // None of its entries belongs to this shard.
                 Some(Source::List(list)) if list.count <= self.skip => self.skip -= list.count,
                 Some(Source::List(list)) => {
                     let lines = Lines::new(&list.file).with_context(|| list.what())?;
-                    self.current = Some((list, lines));
+                    self.current = Some(Current::List(list, lines));
                 }
             }
         }
     }
+}
 
-    /// Looks up the images of the command line that belong to this shard.
-    fn take_images(&mut self, images: Vec<Input>) {
-        let count = images.len() as u64;
-        let skipped = self.skip.min(count);
-        self.skip -= skipped;
-        let taken = self.rest.min(count - skipped);
-        self.rest -= taken;
-        let own = images
-            .into_iter()
-            .skip(skipped as usize)
-            .take(taken as usize);
-        self.ready = own.collect::<Vec<_>>().into_iter();
+impl Current {
+    /// Returns the next entry after `skip` others.
+    fn next(&mut self, skip: &mut u64) -> anyhow::Result<Option<Input>> {
+        match self {
+            Self::Named(named) => {
+                let skipped = (*skip).min(named.len() as u64);
+                *skip -= skipped;
+                Ok(named.nth(skipped as usize))
+            }
+            Self::List(list, lines) => Ok(next(list, lines, skip)?.map(Input::file)),
+        }
     }
 }
 
@@ -411,6 +426,35 @@ mod tests {
         for count in [1, 2, 3, 8, 50] {
             let all = (0..count).flat_map(|index| paths(&args, index, count));
             assert_eq!(all.collect::<Vec<_>>(), whole, "{count}");
+        }
+    }
+
+    #[test]
+    fn an_archive_is_an_entry_however_it_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        for name in ["a.tar", "c.tar"] {
+            let mut builder = tar::Builder::new(File::create(at(name)).unwrap());
+            for member in ["0.ppm", "1.ppm"] {
+                let mut header = tar::Header::new_gnu();
+                header.set_size(0);
+                builder
+                    .append_data(&mut header, member, std::io::empty())
+                    .unwrap();
+            }
+            builder.finish().unwrap();
+        }
+        std::fs::write(at("b.jpg"), b"").unwrap();
+        let (a, b, c) = (at("a.tar"), at("b.jpg"), at("c.tar"));
+        let pattern = at("[a-c].*");
+        let named: [&[&Path]; 3] = [&[&a, &b, &c], &[directory.path()], &[&pattern]];
+        for input in named {
+            let args = args(input, &[]);
+            let shards = [0, 1, 2].map(|index| paths(&args, index, 3));
+            let of_c = [c.join("0.ppm"), c.join("1.ppm")];
+            assert_eq!(shards[0], [a.join("0.ppm"), a.join("1.ppm")]);
+            assert_eq!(shards[1], std::slice::from_ref(&b));
+            assert_eq!(shards[2], of_c);
         }
     }
 

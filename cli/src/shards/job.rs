@@ -110,6 +110,17 @@ pub struct Manifest {
     pub runs: Vec<PartRun>,
 }
 
+/// The state of a part.
+#[derive(Debug)]
+pub enum PartState {
+    Complete(Manifest),
+    /// There is no part of the size in its manifest.
+    Incomplete {
+        /// Why the manifest cannot be read, if there is one.
+        damage: Option<String>,
+    },
+}
+
 /// An engine as it ran. Parts of other engines are not merged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartRun {
@@ -258,6 +269,10 @@ impl JobDirectory {
     /// If the directory has the parts of another job.
     pub fn join(path: &Path, job: Job, given: &Given) -> anyhow::Result<Self> {
         let what = || format!("cannot write to the directory {}", path.display());
+        if fs::metadata(path).is_ok_and(|there| !there.is_dir()) {
+            let error = format!("{FLAG} {} is a file, and no directory", path.display());
+            return Err(Hinted::new(error, "name a directory for the parts").into());
+        }
         fs::create_dir_all(path).with_context(what)?;
         let file = path.join(JOB);
         if !file.exists() {
@@ -294,6 +309,10 @@ impl JobDirectory {
     /// If it is none.
     pub fn open(path: &Path) -> anyhow::Result<(Self, Recorded)> {
         let file = path.join(JOB);
+        if path.is_file() {
+            let error = format!("{} is a file, and no directory", path.display());
+            return Err(Hinted::new(error, "name the --out-dir of the shards").into());
+        }
         if !file.is_file() {
             let error = format!(
                 "{} has no parts of shards: there is no {JOB}",
@@ -364,18 +383,25 @@ impl JobDirectory {
         self.path.join(self.job.part_name(index))
     }
 
-    /// Returns the manifest of a part that is complete.
+    /// Returns the state of a part.
     ///
     /// # Errors
     ///
-    /// If it cannot be read or belongs to another job.
-    pub fn manifest(&self, index: u32) -> anyhow::Result<Option<Manifest>> {
+    /// If its manifest belongs to another job, or the system does not let it be read.
+    pub fn state(&self, index: u32) -> anyhow::Result<PartState> {
         let path = self.path.join(self.job.manifest_name(index));
         let what = || format!("cannot use {}", path.display());
         let Some(text) = read(&path).with_context(what)? else {
-            return Ok(None);
+            return Ok(PartState::Incomplete { damage: None });
         };
-        let manifest: Manifest = parse(&text).with_context(what)?;
+        // A manifest that was cut short completes nothing. Its shard would be blocked by an error.
+        let manifest: Manifest = match parse(&text) {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                let damage = Some(format!("{error:#}"));
+                return Ok(PartState::Incomplete { damage });
+            }
+        };
         let range = self.job.range(index);
         let is_own = manifest.kind == PART_KIND
             && manifest.schema_version == 1
@@ -389,9 +415,11 @@ impl JobDirectory {
         }
         // A part that was removed is written again. A copy that was cut short is another size.
         let length = fs::metadata(self.part(index)).map(|part| part.len());
-        Ok(length
-            .is_ok_and(|length| length == manifest.bytes)
-            .then_some(manifest))
+        Ok(if length.is_ok_and(|length| length == manifest.bytes) {
+            PartState::Complete(manifest)
+        } else {
+            PartState::Incomplete { damage: None }
+        })
     }
 
     /// Writes the manifest of a part, which completes it. The part has its name already.

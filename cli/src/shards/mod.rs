@@ -19,7 +19,7 @@ use crate::options::{EngineOptions, ShardOptions};
 use crate::session::OpenRun;
 
 pub use entries::{Entries, Images, ImagesState};
-pub use job::{FLAG, JOB, Job, JobDirectory, Manifest, PartRun, Recorded, description};
+pub use job::{FLAG, JOB, Job, JobDirectory, Manifest, PartRun, PartState, Recorded, description};
 
 /// A shard of a job.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl OpenShard {
         let index = self.shard.index;
         // The part of one process with the manifest of another would not fit.
         let _alone = self.directory.lock()?;
-        if self.directory.manifest(index)?.is_some() {
+        if let PartState::Complete(_) = self.directory.state(index)? {
             return Ok(false);
         }
         output.finish()?;
@@ -142,6 +142,21 @@ pub fn check_reading(run: &OpenRun) -> anyhow::Result<()> {
         run.model.display()
     );
     Err(Hinted::new(error, "name the kind, such as `--scores softmax`").into())
+}
+
+/// Checks that a part is as its shard left it.
+pub fn check_digest(part: &Path, manifest: &Manifest) -> anyhow::Result<()> {
+    let mut file = model_file::open_regular(part)?;
+    if hash(&mut file)? == (manifest.bytes, manifest.sha256) {
+        Ok(())
+    } else {
+        Err(changed())
+    }
+}
+
+/// Returns the error of a part whose digest is another one.
+pub fn changed() -> anyhow::Error {
+    damaged("it has changed since its shard wrote it")
 }
 
 /// Returns the error of a part that is not as its shard left it.

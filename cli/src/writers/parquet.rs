@@ -9,6 +9,7 @@ use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, FloatTy
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
+use parquet::schema::types::Type;
 
 use super::{Classified, ResultContext};
 use crate::destination::Output;
@@ -143,8 +144,12 @@ impl Parquet {
 
 /// Starts a file of rows.
 pub fn start(output: Output) -> anyhow::Result<SerializedFileWriter<Output>> {
-    let schema = Arc::new(parse_message_type(SCHEMA)?);
-    Ok(SerializedFileWriter::new(output, schema, properties())?)
+    Ok(SerializedFileWriter::new(output, schema()?, properties())?)
+}
+
+/// Returns the columns of every file.
+pub fn schema() -> anyhow::Result<Arc<Type>> {
+    Ok(Arc::new(parse_message_type(SCHEMA)?))
 }
 
 /// Returns the properties of every file.

@@ -124,9 +124,19 @@ pub(super) fn check_numbers(images: &[PathBuf]) -> Result<(), GroundTruthError> 
     }
 }
 
-/// Returns the name of the directory that contains an image.
-fn name(image: &Path) -> Option<Cow<'_, str>> {
-    Some(image.parent()?.file_name()?.to_string_lossy())
+/// Returns the name of the directory that contains an image, or of the tar archive: `n02123045` for
+/// `train/n02123045.tar/1.jpg`.
+pub(super) fn name(image: &Path) -> Option<Cow<'_, str>> {
+    let directory = image.parent()?;
+    let is_archive = directory
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("tar"));
+    let name = if is_archive {
+        directory.file_stem()
+    } else {
+        directory.file_name()
+    };
+    Some(name?.to_string_lossy())
 }
 
 #[cfg(test)]

@@ -459,6 +459,7 @@ mod tests {
         let mut of = |image| classes(&mut folders, &lookup, image);
         assert_eq!(of("data/tinca_tinca/1.jpg"), Some(vec![0]));
         assert_eq!(of("data/1/1.jpg"), Some(vec![2]));
+        assert_eq!(of("data/tinca_tinca.tar/1.jpg"), Some(vec![0]));
         assert!(folders.take(Path::new("1.jpg")).is_err());
         let beyond = error(&lookup, "2").to_string();
         assert!(

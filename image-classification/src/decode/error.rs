@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use super::format::remedy;
+use super::format::{compression, remedy};
 use crate::memory::OverBudget;
 
 /// The reason why a file did not become an image.
@@ -22,6 +22,12 @@ pub enum DecodeError {
     UnsupportedFormat {
         /// The name of the format.
         format: &'static str,
+    },
+    /// The content is compressed as a whole, as archives are.
+    #[error("the file is compressed with {by}, and compressed archives are not read")]
+    Compressed {
+        /// The name of the compression.
+        by: &'static str,
     },
     /// The image is larger than the limits allow.
     #[error("the image has {what} of {value}, but the limit is {limit}")]
@@ -103,12 +109,17 @@ impl DecodeError {
         "decoder-panicked",
     ];
 
+    /// Returns the error of a file that is compressed as a whole, by its first 10 bytes; `None` if it is not.
+    pub fn of_compressed(head: &[u8]) -> Option<Self> {
+        compression(head).map(|by| Self::Compressed { by })
+    }
+
     /// Returns a stable name for reports, in kebab case.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Empty => "empty-file",
             Self::UnknownFormat => "unknown-format",
-            Self::UnsupportedFormat { .. } => "unsupported-format",
+            Self::UnsupportedFormat { .. } | Self::Compressed { .. } => "unsupported-format",
             Self::TooLarge { .. } | Self::Memory { .. } | Self::OverBudget(_) => "too-large",
             Self::Allocation { .. } => "out-of-memory",
             Self::Unreadable(_) => "cannot-read",
@@ -125,6 +136,7 @@ impl DecodeError {
                 "copy or download the file again"
             }
             Self::UnsupportedFormat { format } => remedy(format),
+            Self::Compressed { by } => decompressor(by),
             Self::UnknownFormat | Self::Unsupported { .. } | Self::Panicked { .. } => {
                 "convert the image to PNG or JPEG"
             }
@@ -137,6 +149,17 @@ impl DecodeError {
             }
             Self::Unreadable(_) => "check that the file can be read to its end",
         }
+    }
+}
+
+/// Returns the next step for a file that is compressed.
+const fn decompressor(by: &str) -> &'static str {
+    // A `match` on texts is not possible in a `const fn`, and the first letters differ.
+    match by.as_bytes() {
+        [b'g', ..] => "decompress it, for example with `gunzip`",
+        [b'z', ..] => "decompress it, for example with `unzstd`",
+        [b'x', ..] => "decompress it, for example with `unxz`",
+        _ => "decompress it, for example with `bunzip2`",
     }
 }
 

@@ -186,6 +186,43 @@ pub(super) fn recognise(head: &[u8]) -> Option<Recognised> {
     }
 }
 
+/// Returns the name of the compression of a file that begins with `head`.
+pub(super) fn compression(head: &[u8]) -> Option<&'static str> {
+    match head {
+        [0x1f, 0x8b, 8, ..] => Some("gzip"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some("xz"),
+        // The first block, or the end of an empty file.
+        [
+            b'B',
+            b'Z',
+            b'h',
+            b'1'..=b'9',
+            0x31,
+            0x41,
+            0x59,
+            0x26,
+            0x53,
+            0x59,
+            ..,
+        ]
+        | [
+            b'B',
+            b'Z',
+            b'h',
+            b'1'..=b'9',
+            0x17,
+            0x72,
+            0x45,
+            0x38,
+            0x50,
+            0x90,
+            ..,
+        ] => Some("bzip2"),
+        _ => None,
+    }
+}
+
 /// Returns a bitmap without the header of a file, with these bits per pixel.
 fn dib(bits: &[u8]) -> Option<Recognised> {
     matches!(bits, [1 | 4 | 8 | 16 | 24 | 32, 0])

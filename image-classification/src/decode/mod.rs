@@ -258,7 +258,7 @@ fn format_of(head: &[u8]) -> Result<Format, DecodeError> {
     match format::format_of(head) {
         Some(Recognised::Decoded(format)) => Ok(format),
         Some(Recognised::Named(format)) => Err(DecodeError::UnsupportedFormat { format }),
-        None => Err(DecodeError::UnknownFormat),
+        None => Err(DecodeError::of_compressed(head).unwrap_or(DecodeError::UnknownFormat)),
     }
 }
 
@@ -363,6 +363,26 @@ mod tests {
             let colour = image.color();
             let decoded = decode(&encode(&image, ImageFormat::Png)).unwrap();
             assert_eq!(&decoded.rgb()[..3], expected, "{colour:?}");
+        }
+    }
+
+    #[test]
+    fn compressed_files_are_told_by_their_content() {
+        for (head, by, tool) in [
+            (&b"\x1f\x8b\x08\0"[..], "gzip", "`gunzip`"),
+            (b"\x28\xb5\x2f\xfd\x04", "zstd", "`unzstd`"),
+            (b"\xfd7zXZ\0\0", "xz", "`unxz`"),
+            (b"BZh91AY&SY", "bzip2", "`bunzip2`"),
+        ] {
+            let error = decode(head).unwrap_err();
+            assert!(
+                error.to_string().contains(&format!("with {by}, ")),
+                "{error}"
+            );
+            assert!(error.hint().contains(tool), "{}", error.hint());
+        }
+        for other in [&b"BZh is text"[..], b"\x1f\x8b", b"7zXZ"] {
+            assert!(matches!(decode(other), Err(DecodeError::UnknownFormat)));
         }
     }
 

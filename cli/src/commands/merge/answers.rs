@@ -17,7 +17,7 @@ use crate::commands::compare::{self, CompareOptions};
 use crate::commands::evaluate::{self, EvaluateOptions};
 use crate::errors::Hinted;
 use crate::reports;
-use crate::shards::{JobDirectory, Manifest, Recorded, damaged};
+use crate::shards::{self, JobDirectory, Manifest, Recorded, damaged};
 use crate::terminal::Messages;
 
 /// Bytes that are asked of the system at a time.
@@ -35,6 +35,8 @@ pub fn merge(
         directory,
         manifests,
     };
+    // Before anything is decoded: what damage does to it says nothing about its cause.
+    parts.check()?;
     let args = Args::parse_recorded(&recorded.arguments)
         .map_err(|error| anyhow::anyhow!("{error}"))
         .context("the command line of the shards is not accepted")?;
@@ -119,15 +121,16 @@ fn evaluate(
     let description = parts.description(messages)?;
     // The paths of all images come first: the ground truth may be that of their directories, and it is checked against all
     // of them before one counts. So the parts are read twice, and their outputs are never held.
-    let (mut images, mut written) = (Vec::new(), Vec::new());
+    let (mut images, mut failed, mut written) = (Vec::new(), Vec::new(), Vec::new());
     parts.each_image(&description, |image| {
         written.extend(image.truth.map(|classes| (image.path.clone(), classes)));
+        failed.push(image.answers.is_err());
         images.push(image.path);
         Ok(())
     })?;
     let truth = options.truth.read(&images, &written)?;
     drop(written);
-    options.warn_missing(&images, &truth, messages);
+    options.warn_missing(&images, failed.into_iter(), &truth, messages);
     let infos = description
         .runs
         .iter()
@@ -199,6 +202,16 @@ struct Parts<'a> {
 type Artificial = Vec<(usize, backend_api::Tensor)>;
 
 impl Parts<'_> {
+    /// Checks that all parts are as their shards left them.
+    fn check(&self) -> anyhow::Result<()> {
+        for manifest in self.manifests {
+            let part = self.directory.part(manifest.shard);
+            shards::check_digest(&part, manifest)
+                .with_context(|| format!("cannot merge {}", part.display()))?;
+        }
+        Ok(())
+    }
+
     /// Returns the description of the first part, which the others have, too.
     fn description(&self, messages: &Messages) -> anyhow::Result<StoredAnswers> {
         let mut all: Option<StoredAnswers> = None;

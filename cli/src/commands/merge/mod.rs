@@ -14,7 +14,7 @@ use crate::args::MergeArgs;
 use crate::destination;
 use crate::errors::Hinted;
 use crate::reports;
-use crate::shards::{self, JobDirectory, Manifest};
+use crate::shards::{self, JobDirectory, Manifest, PartState};
 use crate::terminal::Messages;
 
 /// The most shards that a message names.
@@ -87,31 +87,31 @@ fn complete(directory: &JobDirectory) -> anyhow::Result<Vec<Manifest>> {
     let mut manifests = Vec::new();
     let mut missing = Vec::new();
     for index in 0..shards {
-        match directory.manifest(index)? {
-            Some(manifest) => manifests.push(manifest),
-            None => missing.push(index),
+        match directory.state(index)? {
+            PartState::Complete(manifest) => manifests.push(manifest),
+            PartState::Incomplete { damage } => missing.push((index, damage)),
         }
     }
-    let Some(first) = missing.first() else {
+    let Some((first, damage)) = missing.first() else {
         return Ok(manifests);
     };
     let named: Vec<String> = missing
         .iter()
         .take(MOST_NAMED)
-        .map(u32::to_string)
+        .map(|(index, _)| index.to_string())
         .collect();
+    let reason = damage.as_ref().map_or_else(String::new, |damage| {
+        format!(", whose manifest cannot be read ({})", printable(damage))
+    });
     let more = match missing.len().saturating_sub(MOST_NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
     let error = format!(
-        "{} of {} missing or incomplete: {}{more}; the first is {}",
+        "{} of {} {} missing or incomplete: {}{more}; the first is {}{reason}",
         missing.len(),
-        if shards == 1 {
-            "1 part is".to_owned()
-        } else {
-            format!("{shards} parts are")
-        },
+        counted(shards as usize, "part"),
+        if missing.len() == 1 { "is" } else { "are" },
         named.join(", "),
         directory.job.part_name(*first)
     );

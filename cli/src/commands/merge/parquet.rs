@@ -1,5 +1,6 @@
 //! The rows of parts in Parquet: row groups are copied as they are.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use parquet::schema::parser::parse_message_type;
 
 use crate::destination::Output;
 use crate::shards::{self, JobDirectory, Manifest, damaged};
-use crate::writers::parquet::start;
+use crate::writers::parquet::{schema, start};
 
 /// The columns that tell failures.
 const FAILURES: &str = "
@@ -21,7 +22,52 @@ message classify {
   OPTIONAL BYTE_ARRAY error_message (STRING);
 }";
 
-/// Copies all parts to `output`, which is returned complete. `failed` gets the path and the error of each image that
+/// Checks that all parts are as their shards left them, before anything is written.
+pub fn check_all(directory: &JobDirectory, manifests: &[Manifest]) -> anyhow::Result<()> {
+    for manifest in manifests {
+        let part = directory.part(manifest.shard);
+        check(&part, manifest).with_context(|| format!("cannot merge {}", part.display()))?;
+    }
+    Ok(())
+}
+
+fn check(part: &Path, manifest: &Manifest) -> anyhow::Result<()> {
+    shards::check_digest(part, manifest)?;
+    let reader = SerializedFileReader::new(model_file::open_regular(part)?)?;
+    let metadata = reader.metadata().file_metadata();
+    if *metadata.schema() != *schema()? {
+        return Err(damaged("its columns are others"));
+    }
+    let failures = count_failures(&reader, manifest, &mut |_, _| ())?;
+    if metadata.num_rows() as u64 != manifest.images || failures != manifest.failed {
+        return Err(damaged("its rows do not match its manifest"));
+    }
+    Ok(())
+}
+
+/// Shows the failures of a part to `failed`. Returns their number.
+fn count_failures(
+    reader: &SerializedFileReader<File>,
+    manifest: &Manifest,
+    failed: &mut dyn FnMut(&str, &str),
+) -> anyhow::Result<u64> {
+    let mut failures = 0;
+    if manifest.failed == 0 {
+        return Ok(failures);
+    }
+    let columns = Arc::new(parse_message_type(FAILURES)?);
+    for row in reader.get_row_iter(Some((*columns).clone()))? {
+        let row = row?;
+        // A column without a value is no text.
+        if let Ok(message) = row.get_string(1) {
+            failures += 1;
+            failed(row.get_string(0)?, message);
+        }
+    }
+    Ok(failures)
+}
+
+/// Copies all parts, which were checked, to `output`, which is returned complete. `failed` gets the path and the error of each image that
 /// failed.
 pub fn copy_all(
     directory: &JobDirectory,
@@ -44,16 +90,9 @@ fn copy(
     writer: &mut SerializedFileWriter<Output>,
     failed: &mut dyn FnMut(&str, &str),
 ) -> anyhow::Result<()> {
-    let mut file = model_file::open_regular(part)?;
-    if shards::hash(&mut file)? != (manifest.bytes, manifest.sha256) {
-        return Err(damaged("it has changed since its shard wrote it"));
-    }
+    let file = model_file::open_regular(part)?;
     let reader = SerializedFileReader::new(file.try_clone()?)?;
-    let metadata = reader.metadata();
-    if metadata.file_metadata().schema() != writer.schema_descr().root_schema() {
-        return Err(damaged("its columns are others"));
-    }
-    for group in metadata.row_groups() {
+    for group in reader.metadata().row_groups() {
         let mut copied = writer.next_row_group()?;
         for column in group.columns() {
             let close = ColumnCloseResult {
@@ -68,21 +107,6 @@ fn copy(
         }
         copied.close()?;
     }
-    let mut failures = 0;
-    if manifest.failed > 0 {
-        let columns = Arc::new(parse_message_type(FAILURES)?);
-        for row in reader.get_row_iter(Some((*columns).clone()))? {
-            let row = row?;
-            // A column without a value is no text.
-            if let Ok(message) = row.get_string(1) {
-                failures += 1;
-                failed(row.get_string(0)?, message);
-            }
-        }
-    }
-    let rows = metadata.file_metadata().num_rows() as u64;
-    if rows != manifest.images || failures != manifest.failed {
-        return Err(damaged("its rows do not match its manifest"));
-    }
+    count_failures(&reader, manifest, failed)?;
     Ok(())
 }

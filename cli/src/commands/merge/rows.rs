@@ -1,6 +1,6 @@
 //! The rows of `classify`, from all parts.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::destination::Output;
 #[cfg(not(feature = "parquet"))]
 use crate::errors::Hinted;
-use crate::shards::{JobDirectory, Manifest, damaged};
+use crate::shards::{JobDirectory, Manifest, changed, damaged};
 use crate::terminal::Messages;
 
 /// Bytes that are asked of the system at a time.
@@ -54,23 +54,37 @@ pub fn merge(
         _ => Rows::Json,
     };
     let mut output = Output::open("--output", output)?;
-    let mut header = None;
+    // All parts before the first row: who reads stdout takes every row for a result.
+    let ignored = &mut |_: &str, _: &str| ();
+    read_all(directory, manifests, rows, &mut io::sink(), ignored)?;
     let mut failures = Failures::default();
+    read_all(
+        directory,
+        manifests,
+        rows,
+        &mut output,
+        &mut |path, message| {
+            failures.add(path, message, messages);
+        },
+    )?;
+    finish(output, manifests, &failures, messages)
+}
+
+/// Copies the rows of all parts, and checks them.
+fn read_all(
+    directory: &JobDirectory,
+    manifests: &[Manifest],
+    rows: Rows,
+    output: &mut dyn Write,
+    failed: &mut dyn FnMut(&str, &str),
+) -> anyhow::Result<()> {
+    let mut header = None;
     for manifest in manifests {
         let part = directory.part(manifest.shard);
-        copy(
-            &part,
-            manifest,
-            rows,
-            &mut header,
-            &mut output,
-            &mut |path, message| {
-                failures.add(path, message, messages);
-            },
-        )
-        .with_context(|| format!("cannot merge {}", part.display()))?;
+        copy(&part, manifest, rows, &mut header, output, failed)
+            .with_context(|| format!("cannot merge {}", part.display()))?;
     }
-    finish(output, manifests, &failures, messages)
+    Ok(())
 }
 
 /// Gives the merged file its name, and prints what was merged.
@@ -99,6 +113,7 @@ fn merge_parquet(
     messages: &mut Messages,
 ) -> anyhow::Result<()> {
     let output = Output::open("--output", output)?;
+    super::parquet::check_all(directory, manifests)?;
     let mut failures = Failures::default();
     let output = super::parquet::copy_all(directory, manifests, output, &mut |path, message| {
         failures.add(path, message, messages);
@@ -123,7 +138,7 @@ fn copy(
     manifest: &Manifest,
     rows: Rows,
     header: &mut Option<Vec<u8>>,
-    output: &mut Output,
+    output: &mut dyn Write,
     failed: &mut dyn FnMut(&str, &str),
 ) -> anyhow::Result<()> {
     let file = model_file::open_regular(part)?;
@@ -131,6 +146,8 @@ fn copy(
     let mut digest = Chain::default();
     let mut line = Vec::new();
     let (mut lines, mut failures) = (0, 0);
+    // The first row that is not as expected. If the part has changed, that is the reason.
+    let mut problem = None;
     loop {
         line.clear();
         let count = file
@@ -146,18 +163,27 @@ fn copy(
             match header {
                 None => *header = Some(line.clone()),
                 Some(header) if *header == line => continue,
-                Some(_) => return Err(damaged("its columns are others")),
+                Some(_) => problem = Some(damaged("its columns are others")),
             }
-        } else if manifest.failed > 0
-            && let Some((path, message)) = failure(rows, &line)?
-        {
-            failures += 1;
-            failed(&path, &message);
+        } else if manifest.failed > 0 && problem.is_none() {
+            match failure(rows, &line) {
+                Ok(None) => (),
+                Ok(Some((path, message))) => {
+                    failures += 1;
+                    failed(&path, &message);
+                }
+                Err(error) => problem = Some(error),
+            }
         }
-        output.write_all(&line)?;
+        if problem.is_none() {
+            output.write_all(&line)?;
+        }
     }
     if digest.finish() != manifest.sha256 {
-        return Err(damaged("it has changed since its shard wrote it"));
+        return Err(changed());
+    }
+    if let Some(problem) = problem {
+        return Err(problem);
     }
     let is_other = rows == Rows::Json && lines != manifest.images;
     if is_other || failures != manifest.failed {
