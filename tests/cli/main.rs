@@ -47,6 +47,7 @@ mod quantized;
 mod readmes;
 mod recompute;
 mod remote;
+mod remote_outages;
 mod reports;
 mod rows;
 mod schemas;
@@ -122,6 +123,7 @@ fn main() {
     trials.extend(schemas::trials());
     trials.extend(shapes::trials(&engines, &set_up));
     trials.extend(shard_faults::trials(&engines));
+    trials.extend(remote_outages::trials());
     trials.extend(shard_remote::trials());
     trials.extend(shard_reports::trials(&engines));
     trials.extend(shards::trials(&engines, &set_up));
