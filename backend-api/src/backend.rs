@@ -64,6 +64,12 @@ pub trait InferBackend: fmt::Debug + Send + Sync + 'static {
     ///
     /// Dropping the future loses no result.
     async fn wait_all(&self);
+
+    /// Returns the reason why all further requests fail at once, such as servers that are gone for good. `None` while
+    /// requests may succeed. A caller with many requests ends its work then.
+    fn failure(&self) -> Option<Error> {
+        None
+    }
 }
 
 /// The future of [`InferBackend::submit`] in the form that `async_trait` gives it, for implementations that pass it on.
@@ -94,13 +100,18 @@ macro_rules! forward {
             async fn wait_all(&self) {
                 (**self).wait_all().await;
             }
+
+            fn failure(&self) -> Option<Error> {
+                (**self).failure()
+            }
         }
     };
 }
 forward!(Box);
 forward!(Arc);
 
-/// Implements [`InferBackend`] for a type with a field `pool: SlotPool`, which does all of the work.
+/// Implements [`InferBackend`] for a type with a field `pool: SlotPool`, which does all of the work. A second argument is
+/// the code of [`InferBackend::failure`]: `pooled!(MyBackend, |backend| backend.failure())`.
 ///
 /// ```
 /// use backend_api::{BackendInfo, Engine, Error, InferBackend, InferOutput, SlotPool, Tensor};
@@ -133,6 +144,11 @@ forward!(Arc);
 #[macro_export]
 macro_rules! pooled {
     ($backend:ty) => {
+        $crate::pooled!($backend, |backend| $crate::InferBackend::failure(
+            &backend.pool
+        ));
+    };
+    ($backend:ty, |$this:ident| $failure:expr) => {
         #[$crate::async_trait]
         #[deny(clippy::missing_trait_methods)]
         impl $crate::InferBackend for $backend {
@@ -154,6 +170,11 @@ macro_rules! pooled {
 
             async fn wait_all(&self) {
                 $crate::InferBackend::wait_all(&self.pool).await;
+            }
+
+            fn failure(&self) -> ::std::option::Option<$crate::Error> {
+                let $this = self;
+                $failure
             }
         }
     };

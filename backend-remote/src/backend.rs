@@ -25,6 +25,7 @@ const UNKNOWN: &str = "unknown";
 #[derive(Debug)]
 pub struct RemoteBackend {
     pool: SlotPool,
+    client: Arc<Client>,
 }
 
 impl RemoteBackend {
@@ -42,9 +43,12 @@ impl RemoteBackend {
     ///   several inputs, or the servers have different models.
     /// - The errors of an inference.
     pub fn open(config: &RemoteConfig) -> Result<Self, Error> {
-        let (info, engines) = Self::parts(config)?;
+        let (info, engines) = Self::open_parts(config)?;
+        // There is a request at least.
+        let client = Arc::clone(&engines[0].client);
         Ok(Self {
             pool: SlotPool::new(info, engines)?,
+            client,
         })
     }
 
@@ -53,6 +57,10 @@ impl RemoteBackend {
     pub fn parts(
         config: &RemoteConfig,
     ) -> Result<(BackendInfo, Vec<impl backend_api::Engine + use<>>), Error> {
+        Self::open_parts(config)
+    }
+
+    fn open_parts(config: &RemoteConfig) -> Result<(BackendInfo, Vec<RemoteEngine>), Error> {
         let _span = backend_api::trace_open("remote", &options(config));
         // The caller may be a thread of an executor, which must not wait for another one.
         thread::scope(|scope| {
@@ -67,7 +75,7 @@ impl RemoteBackend {
     }
 }
 
-backend_api::pooled!(RemoteBackend);
+backend_api::pooled!(RemoteBackend, |backend| backend.client.failure());
 
 /// Returns the choices that every engine offers.
 fn options(config: &RemoteConfig) -> OpenOptions {

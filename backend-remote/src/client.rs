@@ -14,8 +14,9 @@ use tonic::{Request, Status};
 
 use crate::config::RemoteConfig;
 use crate::connection::Connection;
-use crate::error::{self, Call, is_transient};
+use crate::error::{self, Call, is_overload, is_timeout, is_transient};
 use crate::io_thread::IoThread;
+use crate::outage::Outage;
 use crate::protocol::{GrpcInferenceServiceClient, ModelInferRequest, ModelInferResponse};
 use crate::token::Token;
 use crate::url::Url;
@@ -35,6 +36,7 @@ pub(crate) struct Client {
     next: AtomicUsize,
     pub(crate) timeout: Duration,
     retries: u32,
+    outage: Outage,
     max_message: usize,
     token: Option<Token>,
     /// The name of the model with its version.
@@ -60,6 +62,7 @@ impl Client {
             next: AtomicUsize::new(0),
             timeout: config.timeout,
             retries: config.retries,
+            outage: Outage::new(config.outage.unwrap_or(config.timeout / 2)),
             max_message: config.max_message,
             token,
             model: config.named_model(),
@@ -117,6 +120,24 @@ impl Client {
         )
     }
 
+    /// Returns the reason why all requests fail from now on, if no server has answered for too long.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        let last = self.outage.last()?;
+        let urls = self.connections.iter().map(|it| it.url.to_string());
+        let error = Error::new(
+            ErrorKind::EngineUnavailable,
+            format!(
+                "no server has answered for {} s: {}",
+                self.outage.limit.as_secs_f64(),
+                urls.collect::<Vec<_>>().join(", ")
+            ),
+        );
+        let error = error
+            .with_context("model", &self.model)
+            .with_context("last error", last);
+        Some(error.with_hint("check that the servers run"))
+    }
+
     /// Runs one inference on one of the servers, and on another one if that is unavailable. A message in `stop` ends it
     /// early.
     pub(crate) async fn infer(
@@ -133,18 +154,23 @@ impl Client {
                 pending::<()>().await;
             }
         };
+        if let Some(failure) = self.failure() {
+            return Err(failure);
+        }
         let mut last = None;
         let in_time = {
             let answered = pin!(timeout(
                 self.timeout,
                 self.infer_patiently(&request, &mut last)
             ));
-            match select(answered, pin!(stopped)).await {
+            let (stopped, ended) = (pin!(stopped), pin!(self.outage.ended()));
+            match select(answered, select(stopped, ended)).await {
                 Either::Left((result, _)) => result.ok(),
-                Either::Right(_) => Some(Err(Error::new(
+                Either::Right((Either::Left(_), _)) => Some(Err(Error::new(
                     ErrorKind::Abandoned,
                     "the request was stopped",
                 ))),
+                Either::Right((Either::Right(_), _)) => self.failure().map(Err),
             }
         };
         if let Some(result) = in_time {
@@ -156,10 +182,12 @@ impl Client {
         )
         .with_context("model", &self.model)
         .with_hint("raise `timeout`, or send fewer `requests` at a time");
-        Err(match last {
+        let error = match last {
             Some(last) => error.with_context("before", last),
             None => error,
-        })
+        };
+        self.outage.failed(&error.to_string());
+        Err(error)
     }
 
     /// Runs one inference with retries and without a limit on time. Writes the reason for the last retry to `last`.
@@ -169,7 +197,8 @@ impl Client {
         last: &mut Option<String>,
     ) -> Result<ModelInferResponse, Error> {
         let end = Instant::now() + self.timeout;
-        let (mut retries, mut others) = (0, 0);
+        let (mut retries, mut counted, mut others) = (0, 0, 0);
+        let mut outage = None;
         loop {
             let connection = self.choose();
             let in_flight = connection.begin();
@@ -178,26 +207,39 @@ impl Client {
             let status = match stub.model_infer(call).await {
                 Ok(reply) => {
                     connection.answered();
+                    self.outage.answered();
                     return Ok(reply.into_inner());
                 }
                 Err(status) => status,
             };
             drop(in_flight);
-            if !is_transient(&status) {
-                return Err(self.failed(&status, connection, request));
+            let error = self.failed(&status, connection, request);
+            let text = error.to_string();
+            let since = if is_transient(&status) || is_timeout(&status) {
+                Some(self.outage.failed(&text))
+            } else {
+                self.outage.answered();
+                None
+            };
+            if is_timeout(&status) || since.is_none() && !is_overload(&status) {
+                return Err(error);
             }
             connection.failed();
-            let error = self.failed(&status, connection, request);
-            *last = Some(error.to_string());
+            *last = Some(text);
             // Another server may be available now, without a pause.
             if others + 1 < self.connections.len() && self.connections.iter().any(|it| !it.rests())
             {
                 others += 1;
                 continue;
             }
-            if retries == self.retries {
-                return Err(error.with_context("retries", retries));
+            // While no server answers anything, the limit of the outage decides and not the number of retries.
+            if since.is_none() || since != outage {
+                if counted == self.retries {
+                    return Err(error.with_context("retries", retries));
+                }
+                counted += 1;
             }
+            outage = since;
             sleep(pause(retries, fastrand::f64())).await;
             retries += 1;
             others = 0;

@@ -49,9 +49,13 @@ pub struct RemoteConfig {
     pub requests: Option<usize>,
     /// The time in which a request must be answered, with all of its retries. Default: [`TIMEOUT`](Self::TIMEOUT).
     pub timeout: Duration,
-    /// The number of times that a request is sent again after all servers were unavailable, each after a longer pause.
-    /// Default: [`RETRIES`](Self::RETRIES).
+    /// The number of times that a request is sent again while the servers answer other requests, each after a longer
+    /// pause. Default: [`RETRIES`](Self::RETRIES).
     pub retries: u32,
+    /// The time after which the backend gives up, if no server has answered any request. Until then requests are sent
+    /// again; from then on all of them fail at once, and [`failure`](backend_api::InferBackend::failure) gives the
+    /// reason. Default: half of [`timeout`](Self::timeout).
+    pub outage: Option<Duration>,
     /// The largest size of a request and of a reply, in bytes. Default: [`MAX_MESSAGE`](Self::MAX_MESSAGE).
     pub max_message: usize,
     /// The PEM file of the trusted root certificates. Default: the roots of the system.
@@ -85,6 +89,7 @@ impl RemoteConfig {
             requests: None,
             timeout: Self::TIMEOUT,
             retries: Self::RETRIES,
+            outage: None,
             max_message: Self::MAX_MESSAGE,
             ca: None,
             token: None,

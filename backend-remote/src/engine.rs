@@ -1,5 +1,6 @@
 //! One request in flight.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -126,11 +127,18 @@ impl Plan {
             return Err(bad_reply(&self.model, &text));
         }
         if !raw.is_empty() && raw.len() != outputs.len() {
+            let ending = if outputs.len() == 1 { "" } else { "s" };
             let text = format!(
-                "it has {} outputs, but {} raw contents",
+                "it has {} output{ending}, but {} raw contents",
                 outputs.len(),
                 raw.len()
             );
+            return Err(bad_reply(&self.model, &text));
+        }
+        let mut names = HashSet::new();
+        let mut named = outputs.iter().map(|output| &output.name);
+        if let Some(twice) = named.find(|name| !name.is_empty() && !names.insert(*name)) {
+            let text = format!("it has the output {:?} twice", shortened(twice));
             return Err(bad_reply(&self.model, &text));
         }
         let named = |(place, output): (usize, &'a InferOutputTensor)| {

@@ -28,6 +28,39 @@ pub(crate) fn is_timeout(status: &Status) -> bool {
         || status.code() == Code::Cancelled && status.message() == "Timeout expired"
 }
 
+/// Returns whether a server is too busy for a request. The same status refuses messages beyond a limit of bytes, which are
+/// never accepted.
+pub(crate) fn is_overload(status: &Status) -> bool {
+    status.code() == Code::ResourceExhausted && !speaks_of_size(status.message())
+}
+
+/// Returns whether a text is about the size of a message: `received message larger than max (5000000 vs. 4194304)`, `gRPC
+/// message exceeds maximum size`.
+fn speaks_of_size(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let any = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    text.contains("larger than max")
+        || any(&["message", "request", "payload"])
+            && any(&["size", "too large", "too big", "bytes"])
+}
+
+/// Returns whether the reply was no message of the protocol, or too large: a fault of its own, and no missing answer.
+pub(crate) fn is_unreadable(status: &Status) -> bool {
+    is_undecodable(status) || is_too_large(status)
+}
+
+/// Returns whether the client could not decode the reply.
+fn is_undecodable(status: &Status) -> bool {
+    let text = status.message();
+    status.code() == Code::Internal
+        && (text.starts_with("failed to decode Protobuf message")
+            || text.starts_with("protocol error: "))
+}
+
+fn is_too_large(status: &Status) -> bool {
+    status.code() == Code::OutOfRange && status.message().contains("length too large")
+}
+
 /// Returns the server's message, short, on one line, and without the token.
 pub(crate) fn message(status: &Status, token: Option<&Token>) -> String {
     use std::error::Error as _;
@@ -94,6 +127,11 @@ pub(crate) fn failed(status: &Status, call: &Call<'_>) -> Error {
             format!("{url} has no model {model}: {message}"),
         )
         .with_hint("check the name of the model and its version on the server"),
+        Code::ResourceExhausted if is_overload(status) => error(
+            ErrorKind::ResourceExhausted,
+            format!("{url} is overloaded: {message}"),
+        )
+        .with_hint("send fewer `requests` at a time, or add servers"),
         Code::ResourceExhausted => error(
             ErrorKind::ResourceExhausted,
             format!(
@@ -106,7 +144,7 @@ pub(crate) fn failed(status: &Status, call: &Call<'_>) -> Error {
         .with_hint(format!(
             "the server accepts less than `max_message`, which is {limit} bytes: send fewer images by `batch`, u8 elements, or raise the server's own limit"
         )),
-        Code::OutOfRange if message.contains("length too large") => error(
+        _ if is_too_large(status) => error(
             ErrorKind::ResourceExhausted,
             format!("the reply of {url} is larger than accepted: {message}"),
         )
@@ -118,9 +156,20 @@ pub(crate) fn failed(status: &Status, call: &Call<'_>) -> Error {
             format!("{url} denies access: {message}"),
         )
         .with_hint(match call.token {
-            Some(_) => "check that the `token` is valid for this server and has not expired",
-            None => "give a `token`",
+            Some(token) => format!(
+                "check that the token of `{}` is valid for this server and has not expired",
+                token.field()
+            ),
+            None => "give a token by `TokenSource::File` or `TokenSource::Variable`".to_owned(),
         }),
+        _ if is_undecodable(status) => error(
+            match call.request_bytes {
+                0 => ErrorKind::EngineUnavailable,
+                _ => ErrorKind::InferenceFailed,
+            },
+            format!("the reply of {url} cannot be decoded: {message}"),
+        )
+        .with_hint("check that the server speaks the Open Inference Protocol"),
         Code::Unimplemented => error(
             ErrorKind::EngineUnavailable,
             format!("{url} does not speak the Open Inference Protocol: {message}"),
@@ -175,18 +224,18 @@ mod tests {
             (
                 Code::ResourceExhausted,
                 ErrorKind::ResourceExhausted,
-                "4000000 bytes",
+                "fewer `requests`",
             ),
             (Code::Unavailable, ErrorKind::EngineUnavailable, "ready"),
             (
                 Code::Unauthenticated,
                 ErrorKind::EngineUnavailable,
-                "`token`",
+                "`TokenSource::File`",
             ),
             (
                 Code::PermissionDenied,
                 ErrorKind::EngineUnavailable,
-                "`token`",
+                "`TokenSource::Variable`",
             ),
             (Code::Unimplemented, ErrorKind::EngineUnavailable, "REST"),
             (
@@ -206,6 +255,18 @@ mod tests {
             );
             assert!(error.hint().unwrap().contains(hint), "{error:?}");
         }
+        for text in [
+            "Received message larger than max (5000000 vs. 4194304)",
+            "SERVER: Sent message larger than max (9 vs. 4)",
+            "gRPC message exceeds maximum size 4194304: 5000000",
+        ] {
+            let status = Status::resource_exhausted(text);
+            let error = failed(&status, &call(&url));
+            assert!(error.hint().unwrap().contains("4000000 bytes"), "{error:?}");
+            assert!(!is_overload(&status));
+        }
+        assert!(is_overload(&Status::resource_exhausted("queue full")));
+        assert!(is_overload(&Status::resource_exhausted("")));
         assert!(is_transient(&Status::unavailable("")));
         assert!(!is_transient(&Status::internal("")));
     }

@@ -11,6 +11,7 @@ mod connection;
 mod engine;
 mod error;
 mod io_thread;
+mod outage;
 mod probe;
 mod protocol;
 mod tensors;

@@ -7,10 +7,10 @@ use tonic::{Code, Status};
 
 use crate::client::Client;
 use crate::connection::Connection;
-use crate::error::{is_timeout, is_transient, shortened};
+use crate::error::{is_timeout, is_transient, is_unreadable, shortened};
 use crate::protocol::{
-    ModelInferRequest, ModelMetadataRequest, ModelMetadataResponse, ServerMetadataRequest,
-    ServerMetadataResponse, TensorMetadata,
+    ModelInferRequest, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,
+    ServerMetadataRequest, ServerMetadataResponse, TensorMetadata,
 };
 use crate::tensors::{MOST_DIMENSIONS, element_type};
 
@@ -65,7 +65,9 @@ pub(crate) async fn ask(
         Err(status) if is_transient(&status) || is_timeout(&status) => {
             return Ok(Err(failed(&status)));
         }
-        Err(status) if is_denied(&status) => return Err(failed(&status)),
+        Err(status) if is_denied(&status) || is_unreadable(&status) => {
+            return Err(failed(&status));
+        }
         // Optional.
         Err(_) => ServerMetadataResponse::default(),
     };
@@ -74,19 +76,37 @@ pub(crate) async fn ask(
         version: version.to_owned(),
     };
     let (mut stub, request) = client.stub(connection, message, left);
-    let model = match within(left, stub.model_metadata(request)).await {
-        Ok(model) => model,
+    let described = match within(left, stub.model_metadata(request)).await {
+        Ok(described) => described,
         // It ended since the first question, or does not have the model ready yet.
         Err(status) if is_transient(&status) || is_timeout(&status) => {
             return Ok(Err(failed(&status)));
         }
-        Err(status) if status.code() == Code::NotFound || is_denied(&status) => {
-            return Err(failed(&status));
-        }
+        Err(status) if is_final(&status) => return Err(failed(&status)),
         // Optional too: the first inference says what is wrong.
         Err(_) => ModelMetadataResponse::default(),
     };
-    let described = description(&server, model);
+    let message = ModelReadyRequest {
+        name: model.to_owned(),
+        version: version.to_owned(),
+    };
+    let (mut stub, request) = client.stub(connection, message, left);
+    match within(left, stub.model_ready(request)).await {
+        Ok(reply) if !reply.ready => {
+            return Ok(Err(Error::new(
+                ErrorKind::EngineUnavailable,
+                format!("the model {model} on {} is not ready", connection.url),
+            )
+            .with_hint("wait until the server has loaded the model")));
+        }
+        Err(status) if is_transient(&status) || is_timeout(&status) => {
+            return Ok(Err(failed(&status)));
+        }
+        Err(status) if is_final(&status) => return Err(failed(&status)),
+        // Optional too.
+        Ok(_) | Err(_) => (),
+    }
+    let described = description(&server, described);
     described
         .map(Ok)
         .map_err(|error| error.with_context("endpoint", &connection.url))
@@ -110,6 +130,11 @@ fn is_denied(status: &Status) -> bool {
         status.code(),
         Code::Unauthenticated | Code::PermissionDenied
     )
+}
+
+/// Returns whether the answer to a question about the model is an error. Others are of servers without the question.
+fn is_final(status: &Status) -> bool {
+    status.code() == Code::NotFound || is_denied(status) || is_unreadable(status)
 }
 
 /// Checks the answers of a server against the limits.

@@ -18,6 +18,15 @@ pub enum TokenSource {
     File(PathBuf),
 }
 
+impl TokenSource {
+    fn field(&self) -> &'static str {
+        match self {
+            Self::Variable(_) => "TokenSource::Variable",
+            Self::File(_) => "TokenSource::File",
+        }
+    }
+}
+
 impl fmt::Display for TokenSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -31,6 +40,8 @@ impl fmt::Display for TokenSource {
 #[derive(Clone)]
 pub(crate) struct Token {
     text: String,
+    /// The field that names its place.
+    field: &'static str,
     /// The value of the header.
     header: MetadataValue<Ascii>,
 }
@@ -49,7 +60,14 @@ impl Token {
                 ErrorKind::InvalidConfig,
                 format!("the token in {source} cannot be used: {reason}"),
             )
-            .with_hint("put the token, and nothing else, where `token` says")
+            .with_hint(match source {
+                TokenSource::Variable(_) => {
+                    "put the token, and nothing else, into the variable of `TokenSource::Variable`"
+                }
+                TokenSource::File(_) => {
+                    "put the token, and nothing else, into the file of `TokenSource::File`"
+                }
+            })
         };
         let text = match source {
             TokenSource::Variable(name) => std::env::var(name).map_err(|error| {
@@ -64,18 +82,24 @@ impl Token {
                 String::from_utf8(bytes).map_err(|_| unusable("it is not text"))?
             }
         };
-        Self::new(text.trim()).ok_or_else(|| {
+        Self::new(text.trim(), source.field()).ok_or_else(|| {
             unusable("it is empty, or has characters that a header of HTTP cannot have")
         })
     }
 
-    fn new(text: &str) -> Option<Self> {
+    /// Returns the field that names the place of the token.
+    pub(crate) fn field(&self) -> &'static str {
+        self.field
+    }
+
+    fn new(text: &str, field: &'static str) -> Option<Self> {
         let is_plain =
             |text: &str| !text.is_empty() && text.chars().all(|it| it.is_ascii_graphic());
         let mut header = MetadataValue::try_from(format!("Bearer {text}")).ok()?;
         header.set_sensitive(true);
         is_plain(text).then(|| Self {
             text: text.to_owned(),
+            field,
             header,
         })
     }
@@ -97,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_token_is_in_no_debug_output_and_no_repeated_text() {
-        let token = Token::new("s3cret").unwrap();
+        let token = Token::new("s3cret", "TokenSource::File").unwrap();
         assert_eq!(format!("{token:?}"), "Token");
         assert_eq!(
             token.redact("got `Bearer s3cret`, s3cret"),

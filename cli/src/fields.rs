@@ -7,13 +7,15 @@
 use image_classification::SettingOrigin;
 
 /// Each field with its flag.
-const FLAGS: [(&str, &str); 46] = [
+const FLAGS: [(&str, &str); 47] = [
     ("DeviceInfo::properties", "classify devices --format json"),
     ("FeedOptions::jobs", "--jobs"),
     ("Isolation::memory", "--isolate-memory"),
     ("Isolation::open_timeout", "--isolate-open"),
     ("OnnxConfig::library", "--onnxruntime-lib FILE"),
     ("OpenvinoConfig::library", "--openvino-lib FILE"),
+    ("TokenSource::File", "--token-file"),
+    ("TokenSource::Variable", "--token-env"),
     ("backend-onnx", "--backend onnx"),
     ("backend-openvino", "--backend openvino"),
     ("backend-remote", "--backend remote"),
@@ -50,7 +52,6 @@ const FLAGS: [(&str, &str); 46] = [
     ("size", "--crop"),
     ("threads", "--threads"),
     ("timeout", "--timeout"),
-    ("token", "--token-file"),
     ("truth", "--truth"),
     ("truth_columns", "--truth-columns"),
     ("truth_folders", "--truth-folders"),

@@ -15,8 +15,8 @@ use futures_executor::{block_on, block_on_stream};
 use futures_util::future::poll_fn;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use image_classification::{
-    Answer, Feed, FeedOptions, FeedRun, FittedPreprocessing, ImageNote, ImageSource, Note,
-    OutputReading, Preparation, take_next_answers,
+    Answer, Feed, FeedOptions, FeedRun, FittedPreprocessing, ImageError, ImageNote, ImageOutputs,
+    ImageSource, Note, OutputReading, Preparation, take_next_answers,
 };
 
 use crate::engines;
@@ -390,10 +390,43 @@ impl Session {
         runs.try_for_each(|run| check_local_model(run.local_model.as_ref()))
     }
 
+    /// Checks that no engine failed for good, so that the images that are left are not tried one by one.
+    ///
+    /// # Errors
+    ///
+    /// The engine's reason.
+    pub fn check_engines(&self, hint: &str) -> anyhow::Result<()> {
+        let failure = self.ready().find_map(|run| run.backend.failure());
+        failure.map_or(Ok(()), |failure| Err(engine_failed(failure, hint).into()))
+    }
+
     /// Returns the runs that are open.
     pub fn ready(&self) -> impl Iterator<Item = &OpenRun> {
         self.entries.iter().filter_map(|(_, run)| run.as_ref().ok())
     }
+}
+
+/// The next step after [`Session::check_engines`], if a verdict was requested.
+pub const NO_VERDICT: &str = "no verdict is given for a part of the images";
+/// The same for a shard.
+pub const SHARD_AGAIN: &str = "run the shard again: a part appears when it is complete";
+
+/// Returns the error that ends the work because an engine failed for good. `hint` is the step after that of the engine.
+pub fn engine_failed(failure: backend_api::Error, hint: &str) -> Hinted {
+    let failure = Error::from(failure);
+    let text = format!("the engine failed for good: {}", errors::chain(&failure));
+    let first = errors::hint(&failure).map_or_else(String::new, |first| format!("{first}; "));
+    Hinted::new(text, first + hint)
+}
+
+/// Returns the reason why the images that are left would fail like this one.
+pub fn failure_of(
+    backend: &dyn InferBackend,
+    result: &Result<ImageOutputs, ImageError>,
+) -> Option<backend_api::Error> {
+    let outputs = result.as_ref().ok()?;
+    let is_failed = outputs.runs.iter().any(Result::is_err);
+    is_failed.then(|| backend.failure()).flatten()
 }
 
 /// Checks that all images were answered.
@@ -404,7 +437,7 @@ impl Session {
 /// on all of them.
 pub fn check_all_answered(done: usize, of: usize) -> anyhow::Result<()> {
     interrupt::check(done, of, "image").map_err(|interrupted| {
-        let hint = "no verdict is given for a part of the images; run the command again";
+        let hint = format!("{NO_VERDICT}; run the command again");
         interrupted.with_hint(hint).into()
     })
 }

@@ -17,6 +17,8 @@ mod engine;
 mod error;
 #[path = "../../backend-remote/src/io_thread.rs"]
 mod io_thread;
+#[path = "../../backend-remote/src/outage.rs"]
+mod outage;
 #[path = "../../backend-remote/src/probe.rs"]
 mod probe;
 #[path = "../../backend-remote/src/protocol/mod.rs"]

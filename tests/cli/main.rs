@@ -48,6 +48,7 @@ mod quantized;
 mod readmes;
 mod recompute;
 mod remote;
+mod remote_outages;
 mod reports;
 mod rows;
 mod schemas;
@@ -124,6 +125,7 @@ fn main() {
     trials.extend(schemas::trials());
     trials.extend(shapes::trials(&engines, &set_up));
     trials.extend(shard_faults::trials(&engines));
+    trials.extend(remote_outages::trials());
     trials.extend(shard_remote::trials());
     trials.extend(shard_reports::trials(&engines));
     trials.extend(shards::trials(&engines, &set_up));

@@ -465,7 +465,10 @@ fn refused_token() -> Result<(), Failed> {
 fn no_token() -> Result<(), Failed> {
     let all = Guarded::new()?;
     let none = all.run(&mut all.classify())?;
-    ensure(none.stderr.contains("hint: give a --token-file"), none)
+    ensure(
+        none.stderr.contains("hint: give a token by --token-file"),
+        none,
+    )
 }
 
 fn token_in_a_report() -> Result<(), Failed> {

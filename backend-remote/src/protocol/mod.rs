@@ -18,5 +18,5 @@ pub(crate) use inference::model_infer_response::InferOutputTensor;
 pub(crate) use inference::model_metadata_response::TensorMetadata;
 pub(crate) use inference::{
     InferTensorContents, ModelInferRequest, ModelInferResponse, ModelMetadataRequest,
-    ModelMetadataResponse, ServerMetadataRequest, ServerMetadataResponse,
+    ModelMetadataResponse, ModelReadyRequest, ServerMetadataRequest, ServerMetadataResponse,
 };

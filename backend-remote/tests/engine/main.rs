@@ -1,6 +1,7 @@
 //! The backend against an inference server in this process.
 
 mod faults;
+mod outages;
 mod security;
 
 use std::sync::Arc;
@@ -49,6 +50,7 @@ fn main() {
         .map(|(name, test)| Trial::test(name, test)),
     );
     trials.extend(faults::trials());
+    trials.extend(outages::trials());
     trials.extend(security::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -42,7 +42,7 @@ fn token() -> Result<(), Failed> {
     ensure_doubles(&backend)?;
     let tokens = server.tokens();
     ensure(
-        tokens.len() == 3 && tokens.iter().all(|it| it == "Bearer s3cret"),
+        tokens.len() == 4 && tokens.iter().all(|it| it == "Bearer s3cret"),
         tokens,
     )?;
     ensure(
@@ -60,7 +60,19 @@ fn token() -> Result<(), Failed> {
     )?;
     ensure(!format!("{denied:?}").contains("wr0ng"), &denied)?;
     let denied = error(open(&config(&server)), ErrorKind::EngineUnavailable)?;
-    ensure(denied.hint() == Some("give a `token`"), denied)
+    ensure(
+        denied.hint() == Some("give a token by `TokenSource::File` or `TokenSource::Variable`"),
+        denied,
+    )?;
+    let mut unset = config(&server);
+    unset.token = Some(TokenSource::Variable("NO_SUCH_TOKEN".to_owned()));
+    let unset = error(open(&unset), ErrorKind::InvalidConfig)?;
+    ensure(
+        unset
+            .hint()
+            .is_some_and(|hint| hint.contains("`TokenSource::Variable`")),
+        unset,
+    )
 }
 
 #[cfg(feature = "tls")]

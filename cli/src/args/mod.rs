@@ -590,7 +590,8 @@ pub struct EngineArgs {
     #[arg(long, value_enum, default_value_t = Backend::Openvino)]
     pub backend: Backend,
 
-    /// Remote: servers that have the model, grpc://host:port[,host:port…], or grpcs:// for TLS
+    /// Remote: servers that have the model, grpc://host:port[,host:port…], or grpcs:// for TLS. They decide the device and
+    /// the precision: --device and --precision are errors
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     pub url: Vec<String>,
 

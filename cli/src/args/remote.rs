@@ -19,7 +19,7 @@ pub struct RemoteArgs {
     #[arg(long, value_name = "TYPE", value_parser = parse_datatype)]
     pub datatype: Option<ElementType>,
 
-    /// Remote: maximum size of a request and of a reply [default: 4MB; many servers refuse more than 4 MiB]
+    /// Remote: maximum size of a request and of a reply [default: 4MB; at least 1 MiB; many servers refuse more than 4 MiB]
     #[arg(long, value_name = "SIZE")]
     pub max_message: Option<MemorySize>,
 

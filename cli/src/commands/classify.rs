@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use backend_api::Error;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use image_classification::{Answer, FittedPreprocessing};
 
@@ -42,7 +43,7 @@ pub fn run(mut options: ClassifyOptions, messages: &mut Messages) -> anyhow::Res
     writer.step("Starting inference in asynchronous mode")?;
     messages.start_progress(count);
     let answers = run.answers(images, options.jobs, FittedPreprocessing::FIRST_IMAGES);
-    let done = classify(&mut run, answers, &options, &mut writer, messages)?;
+    let (done, failure) = classify(&mut run, answers, &options, &mut writer, messages)?;
     if let Some(list) = &list_state {
         messages.note_or_briefly(list.skipped(false), list.skipped(true));
     }
@@ -55,7 +56,7 @@ pub fn run(mut options: ClassifyOptions, messages: &mut Messages) -> anyhow::Res
     };
     let path = options.output.path.as_deref();
     let path = path.filter(|_| matches!(output, Output::File(_)));
-    finish(output, done, count)?;
+    finish(output, done, count, failure)?;
     if let Some(path) = path {
         let done = counted(done, "result");
         messages.done(&format!("wrote {done} to {}", path.display()));
@@ -100,14 +101,15 @@ pub(super) fn open_run(
     )
 }
 
-/// Writes the best classes of each input. Returns the number of inputs that are done.
+/// Writes the best classes of each input. Returns the number of inputs that are done, and the reason if the engine failed
+/// for good before all were.
 pub(super) fn classify(
     run: &mut OpenRun,
     mut answers: Answers<PathBuf, impl Stream<Item = Answer<PathBuf>>>,
     options: &ClassifyOptions,
     writer: &mut Writer,
     messages: &mut Messages,
-) -> anyhow::Result<usize> {
+) -> anyhow::Result<(usize, Option<Error>)> {
     let OutputOptions { top, threshold, .. } = options.output;
     let name = run.info().output.name.clone();
     let device = run.info().executed_devices();
@@ -120,7 +122,12 @@ pub(super) fn classify(
     }
     let is_progress_shown = messages.shows_progress();
     let mut done = 0;
+    let mut failure = None;
     while let Some(answer) = answers.next(run, messages, || writer.flush())? {
+        failure = session::failure_of(&run.backend, &answer.result);
+        if failure.is_some() {
+            break;
+        }
         if !is_decided && run.fitted.reading.is_some() {
             is_decided = true;
             reading = run.reading();
@@ -175,7 +182,7 @@ pub(super) fn classify(
     if let Some(warning) = same.warning() {
         messages.warning(&warning);
     }
-    Ok(done)
+    Ok((done, failure))
 }
 
 /// Prints every setting and its origin, if `verbose`.
@@ -202,10 +209,16 @@ pub(super) fn note_engine(run: &OpenRun, options: &ClassifyOptions, messages: &M
 }
 
 /// Gives the file of the results its name, before the next signal may stop everything. `count` is `None` for a list
-/// whose end was not reached.
-fn finish(output: Output, done: usize, count: Option<usize>) -> anyhow::Result<()> {
+/// whose end was not reached. `failure` is the reason if the engine failed for good.
+fn finish(
+    output: Output,
+    done: usize,
+    count: Option<usize>,
+    failure: Option<Error>,
+) -> anyhow::Result<()> {
     let is_complete = count.is_some_and(|count| done >= count);
-    let hint = if is_complete || interrupt::signal().is_none() {
+    let is_cut_short = interrupt::signal().is_some() || failure.is_some();
+    let hint = if is_complete || !is_cut_short {
         output.finish()?;
         String::new()
     } else {
@@ -219,6 +232,9 @@ fn finish(output: Output, done: usize, count: Option<usize>) -> anyhow::Result<(
             Some(path) => format!("the results are in {}; {others}", path.display()),
         }
     };
+    if let Some(failure) = failure {
+        return Err(session::engine_failed(failure, &hint).into());
+    }
     let checked = match count {
         Some(count) => interrupt::check(done, count, "image"),
         None => interrupt::check_stream(done, is_complete, "image"),

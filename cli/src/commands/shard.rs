@@ -48,7 +48,11 @@ pub fn classify(
     note_engine(&run, &options, messages);
     let images = stream::iter(session::images(images));
     let answers = run.answers(images, options.jobs, FittedPreprocessing::FIRST_IMAGES);
-    let done = classify::classify(&mut run, answers, &options, &mut writer, messages)?;
+    let (done, failure) = classify::classify(&mut run, answers, &options, &mut writer, messages)?;
+    if let Some(failure) = failure {
+        // No part: another run of the shard may reach the engine.
+        return Err(session::engine_failed(failure, session::SHARD_AGAIN).into());
+    }
     let output = writer.into_output()?;
     let runs = vec![PartRun::new(run.info())];
     process::leak(run);
@@ -181,7 +185,10 @@ fn answers(
                 failures.collect()
             }
         };
-        failed += u64::from(!failures.is_empty());
+        if !failures.is_empty() {
+            session.check_engines(session::SHARD_AGAIN)?;
+            failed += 1;
+        }
         for (what, problem) in failures {
             messages.problem(&what, problem);
         }
@@ -242,9 +249,8 @@ fn end(state: &ImagesState, done: usize, messages: &Messages) -> anyhow::Result<
     messages.end_progress();
     messages.note_or_briefly(state.skipped(false), state.skipped(true));
     let is_complete = state.finish()? == Some(done as u64);
-    interrupt::check_stream(done, is_complete, "image").map_err(|interrupted| {
-        interrupted.with_hint("run the shard again: a part appears when it is complete")
-    })?;
+    interrupt::check_stream(done, is_complete, "image")
+        .map_err(|interrupted| interrupted.with_hint(session::SHARD_AGAIN))?;
     if !is_complete {
         // No signal, and yet images are missing.
         let hint = "this is a defect of the program: report it with the command line";

@@ -11,12 +11,15 @@ use crate::interrupt;
 use crate::lines::{self, Ends};
 use crate::options::{ClassifyOptions, OutputOptions, note_defaults};
 use crate::process;
-use crate::session::{Answers, OpenRun};
+use crate::session::{self, Answers, OpenRun};
 use crate::stream_line;
 use crate::terminal::Messages;
 use crate::writers::{Classified, Json, JsonInput, ResultContext};
 use image_classification::Answer;
 use stream_line::StreamLine;
+
+/// The next step after an early end.
+const UNANSWERED: &str = "send the lines that have no answer to another process";
 
 /// Answers the lines of stdin in their order, each as soon as it is known.
 pub fn run(options: &ClassifyOptions, messages: &mut Messages) -> anyhow::Result<()> {
@@ -41,10 +44,8 @@ pub fn run(options: &ClassifyOptions, messages: &mut Messages) -> anyhow::Result
     let done = answer(&mut run, answers, &options.output, writer, messages)?;
     process::leak(run);
     let is_complete = reader.end()? == Some(done);
-    interrupt::check_stream(done as usize, is_complete, "line").map_err(|interrupted| {
-        let hint = "send the lines that have no answer to another process";
-        interrupted.with_hint(hint)
-    })?;
+    interrupt::check_stream(done as usize, is_complete, "line")
+        .map_err(|interrupted| interrupted.with_hint(UNANSWERED))?;
     Ok(())
 }
 
@@ -64,6 +65,10 @@ fn answer(
     let mut is_decided = run.fitted.reading.is_some();
     let mut done = 0;
     while let Some(answer) = answers.next(run, messages, || writer.flush())? {
+        if let Some(failure) = session::failure_of(&run.backend, &answer.result) {
+            writer.flush()?;
+            return Err(session::engine_failed(failure, UNANSWERED).into());
+        }
         if !is_decided && run.fitted.reading.is_some() {
             is_decided = true;
             reading = run.reading();

@@ -71,6 +71,8 @@ pub struct Options {
     pub described: Option<(Vec<Described>, Vec<Described>)>,
     /// False if the server has the model, but not yet for requests.
     pub is_ready: bool,
+    /// The answer to the question whether the model is ready. `None`: the server does not implement it.
+    pub says_ready: Option<bool>,
     /// The code of the model.
     pub run: Model,
     /// True to answer with typed contents.
@@ -115,6 +117,7 @@ impl Options {
             others: Vec::new(),
             described: Some((all(inputs), all(outputs))),
             is_ready: true,
+            says_ready: Some(true),
             run: Arc::new(run),
             typed: false,
             limit: usize::MAX,

@@ -210,9 +210,12 @@ impl GrpcInferenceService for Service {
         &self,
         request: Request<ModelReadyRequest>,
     ) -> Result<Response<ModelReadyResponse>, Status> {
+        self.check_token(&request)?;
         let request = request.into_inner();
+        let ready = self.options.says_ready;
+        let ready = ready.ok_or_else(|| Status::unimplemented("no readiness"))?;
         self.check_model(&request.name, &request.version)?;
-        Ok(Response::new(ModelReadyResponse { ready: true }))
+        Ok(Response::new(ModelReadyResponse { ready }))
     }
 
     async fn server_metadata(
