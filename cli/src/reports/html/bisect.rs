@@ -110,30 +110,27 @@ fn node_row(node: &LookedAt) -> NodeRow {
 
 /// Names the node that adds the most error, or the first one that differs.
 pub fn worst_node(bisection: &Bisection) -> Option<WorstLine> {
-    let (what, text) = match bisection.noise.as_deref() {
-        Some(noise) => {
-            let node = noise.first()?;
-            let text = format!(
-                "#{} {} ({}) adds an error of {} (SQNR {})",
-                node.index,
-                printable(&node.name),
-                printable(&node.operator),
-                percent(node.added),
-                decibels(bisection::sqnr(node.added))
-            );
-            ("Worst node", text)
-        }
-        None => {
-            let node = bisection::node(bisection, bisection.first?)?;
-            let text = format!(
-                "#{} {} ({}), relative error {}",
-                node.index,
-                printable(&node.name),
-                printable(&node.operator),
-                number(node.relative_error)
-            );
-            ("First differing node", text)
-        }
+    let (what, text) = if let Some(noise) = bisection.noise.as_deref() {
+        let node = noise.first()?;
+        let text = format!(
+            "#{} {} ({}) adds an error of {} (SQNR {})",
+            node.index,
+            printable(&node.name),
+            printable(&node.operator),
+            percent(node.added),
+            decibels(bisection::sqnr(node.added))
+        );
+        ("Worst node", text)
+    } else {
+        let node = bisection::node(bisection, bisection.first?)?;
+        let text = format!(
+            "#{} {} ({}), relative error {}",
+            node.index,
+            printable(&node.name),
+            printable(&node.operator),
+            number(node.relative_error)
+        );
+        ("First differing node", text)
     };
     Some(WorstLine {
         what,
