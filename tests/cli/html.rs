@@ -15,7 +15,7 @@ use crate::classify;
 use crate::reports::hostile_reports;
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let facts: [(&str, fn() -> Result<(), Failed>); 10] = [
+    let facts: [(&str, fn() -> Result<(), Failed>); 11] = [
         ("an_evaluation_shows_the_verdict_first", order_of_evaluation),
         ("a_comparison_shows_the_verdict_first", order_of_comparison),
         ("failed_gates_stand_before_passed_ones", failed_gates_first),
@@ -24,6 +24,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("a_multi_label_page_has_its_own_numbers", multi_label),
         ("file_and_class_names_are_no_markup", no_markup),
         ("charts_have_titles_and_axes", charts),
+        ("a_bisection_is_a_table", bisection),
         ("the_policy_allows_only_the_script", policy),
         ("nothing_is_loaded_from_elsewhere", no_addresses),
     ];
@@ -348,6 +349,35 @@ fn charts() -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+fn bisection() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    pages(directory.path())?;
+    fs::write(directory.path().join("labels.txt"), "a\nb\nc\nd\ne\n")?;
+    let [one, other] = ["split2_a", "split2_b"].map(|name| {
+        let model = small_model(&format!("cases/{name}.onnx"));
+        format!("rten={}", model.display())
+    });
+    let start = ["compare", "--bisect", &one, &other];
+    let file = page(directory.path(), &start, "bisect.html", 1)?;
+    let text = fs::read_to_string(file)?;
+    let parts = [
+        "<p class=\"reason\">rten=split2_b.onnx differs from rten=split2_a.onnx (",
+        "<a href=\"#bisect\">First differing node</a> #2 bad (",
+        "id=\"gates\"",
+        "<section id=\"bisect\">",
+        "<li>first differing node: #2 bad (",
+        "<td class=\"strong\">#0 ",
+        "<td class=\"strong\">#2 bad</td>",
+        "<td data-label=\"verdict\">differs</td>",
+        "id=\"distributions\"",
+    ];
+    in_order(&text, &parts)?;
+    ensure(!text.contains("<pre"), "a text that scrolls sideways")?;
+    // The full name is next to the engine.
+    let runs = between(&text, "<section id=\"runs\">", "</section>").concat();
+    ensure(runs.contains(&format!("<summary>{one} (reference)")), runs)
 }
 
 fn policy() -> Result<(), Failed> {

@@ -261,11 +261,14 @@ impl EvaluationText for EvaluationReport {
         let is_quantized =
             |info: &RunInfo| info.quantized_nodes.is_some_and(|[count, _]| count > 0);
         let reference = &self.reference_results()?.info;
+        let failed = |run: usize| {
+            let gates = self.gates(run).into_iter();
+            gates.filter(|gate| !gate.passed).count()
+        };
         let is_worse = |(run, _, found): &(usize, &EvaluatedRun, &RunResults)| {
-            let has_failed = |gate: &Gate| !gate.passed;
             *run != self.reference
                 && is_onnx(&found.info)
-                && (found.changes.right_alone()[0] > 0 || self.gates(*run).iter().any(has_failed))
+                && (found.changes.right_alone()[0] > 0 || failed(*run) > failed(self.reference))
         };
         let worse: Vec<_> = self.evaluated().filter(is_worse).collect();
         if worse.is_empty() || !is_onnx(reference) {

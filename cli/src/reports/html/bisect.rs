@@ -110,30 +110,27 @@ fn node_row(node: &LookedAt) -> NodeRow {
 
 /// Names the node that adds the most error, or the first one that differs.
 pub fn worst_node(bisection: &Bisection) -> Option<WorstLine> {
-    let (what, text) = match bisection.noise.as_deref() {
-        Some(noise) => {
-            let node = noise.first()?;
-            let text = format!(
-                "#{} {} ({}) adds an error of {} (SQNR {})",
-                node.index,
-                printable(&node.name),
-                printable(&node.operator),
-                percent(node.added),
-                decibels(bisection::sqnr(node.added))
-            );
-            ("Worst node", text)
-        }
-        None => {
-            let node = bisection::node(bisection, bisection.first?)?;
-            let text = format!(
-                "#{} {} ({}), relative error {}",
-                node.index,
-                printable(&node.name),
-                printable(&node.operator),
-                number(node.relative_error)
-            );
-            ("First differing node", text)
-        }
+    let (what, text) = if let Some(noise) = bisection.noise.as_deref() {
+        let node = noise.first()?;
+        let text = format!(
+            "#{} {} ({}) adds an error of {} (SQNR {})",
+            node.index,
+            printable(&node.name),
+            printable(&node.operator),
+            percent(node.added),
+            decibels(bisection::sqnr(node.added))
+        );
+        ("Worst node", text)
+    } else {
+        let node = bisection::node(bisection, bisection.first?)?;
+        let text = format!(
+            "#{} {} ({}), relative error {}",
+            node.index,
+            printable(&node.name),
+            printable(&node.operator),
+            number(node.relative_error)
+        );
+        ("First differing node", text)
     };
     Some(WorstLine {
         what,
@@ -148,4 +145,77 @@ fn percent(share: f64) -> String {
 
 fn decibels(ratio: f64) -> String {
     minus(&format!("{ratio:.2} dB"))
+}
+
+#[cfg(test)]
+mod tests {
+    use evaluation::bisect::NodeNoise;
+
+    use super::*;
+
+    fn bisection(added: &[f64]) -> Bisection {
+        let node = |(index, added): (usize, &f64)| NodeNoise {
+            index,
+            run_index: None,
+            name: format!("node\u{1b}{index}"),
+            operator: "Conv".to_owned(),
+            sqnr: -1.5,
+            inherited: 0.0,
+            added: *added,
+        };
+        Bisection {
+            image: "cat.jpg".to_owned(),
+            reference: "onnx=/a/float.onnx".to_owned(),
+            run: "onnx=/a/int8.onnx".to_owned(),
+            tolerance: 0.2,
+            nodes: 94,
+            matched: 94,
+            looks: 9,
+            most_looks: 40,
+            first: None,
+            certain: false,
+            looked_at: Vec::new(),
+            unknown: Vec::new(),
+            only_in_run: Vec::new(),
+            output_changed: [0.0; 2],
+            output_error: 0.5,
+            noise: Some(added.iter().enumerate().map(node).collect()),
+            nothing_to_find: false,
+        }
+    }
+
+    #[test]
+    fn the_worst_node_has_the_longest_bar_and_is_named() {
+        let found = bisection(&[0.1, 0.025]);
+        let section = BisectSection::new(&found, ["float", "int8"]);
+        assert!(
+            section
+                .about
+                .starts_with("float and int8 on cat.jpg: inspected 0 of 94")
+        );
+        let row = |row: &NoiseRow| [&row.added, &row.sqnr, &row.total].map(String::clone);
+        let rows: Vec<_> = section.noise.iter().map(row).collect();
+        assert_eq!(
+            rows,
+            [
+                ["10 %", "10.00 dB", "−1.50 dB"],
+                ["2.5 %", "16.02 dB", "−1.50 dB"]
+            ]
+        );
+        let widths: Vec<f64> = section.noise.iter().map(|row| row.width).collect();
+        assert_eq!(widths, [100.0, 25.0]);
+        let worst = worst_node(&found).unwrap();
+        assert_eq!(
+            (worst.what, &*worst.text),
+            (
+                "Worst node",
+                "#0 node\\u{1b}0 (Conv) adds an error of 10 % (SQNR 10.00 dB)"
+            )
+        );
+    }
+
+    #[test]
+    fn without_nodes_none_is_worst() {
+        assert!(worst_node(&bisection(&[])).is_none());
+    }
 }

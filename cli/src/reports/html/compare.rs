@@ -79,6 +79,7 @@ pub fn page(report: &ComparisonReport) -> anyhow::Result<ComparePage> {
         thumbnails: thumbnails.sentence(comparison.images.len()),
         machine: comparison.machine.description(),
     };
+    page.frame.reason = comparison.shortened(page.frame.reason);
     page.frame.worst = comparison.bisect.as_ref().and_then(worst_node);
     page.add_contents();
     Ok(page)

@@ -94,6 +94,7 @@ pub fn page(report: &EvaluationReport) -> EvaluatePage {
     };
     page.frame.facts = facts(evaluation, runs);
     page.frame.hint = evaluation.hint();
+    page.frame.reason = evaluation.shortened(page.frame.reason);
     page.add_contents();
     page
 }

@@ -8,6 +8,8 @@ use evaluation::{ComparisonReport, EvaluationReport};
 /// A report whose runs have short names. Where full ones are shown, `report` has them.
 pub struct Named<'a, R> {
     pub report: &'a R,
+    /// The full names.
+    full: Vec<String>,
     names: Vec<String>,
 }
 
@@ -19,7 +21,25 @@ impl<R> Deref for Named<'_, R> {
     }
 }
 
-impl<R> Named<'_, R> {
+impl<'a, R> Named<'a, R> {
+    fn new(report: &'a R, names: Vec<&str>) -> Self {
+        Self {
+            report,
+            names: short_names(&names),
+            full: names.into_iter().map(str::to_owned).collect(),
+        }
+    }
+
+    /// Writes the short names in a text that has full ones.
+    pub fn shortened(&self, mut text: String) -> String {
+        for (full, short) in self.full.iter().zip(&self.names) {
+            if full != short {
+                text = text.replace(&printable(full), &printable(short));
+            }
+        }
+        text
+    }
+
     /// Returns the short name of a run, safe to print.
     pub fn name(&self, run: usize) -> String {
         printable(&self.names[run])
@@ -28,11 +48,7 @@ impl<R> Named<'_, R> {
 
 impl<'a> Named<'a, EvaluationReport> {
     pub fn evaluation(report: &'a EvaluationReport) -> Self {
-        let names: Vec<&str> = report.runs.iter().map(|run| &*run.name).collect();
-        Self {
-            report,
-            names: short_names(&names),
-        }
+        Self::new(report, report.runs.iter().map(|run| &*run.name).collect())
     }
 
     /// Returns the short name of a run; where there are several, the reference is marked.
@@ -45,11 +61,7 @@ impl<'a> Named<'a, EvaluationReport> {
 
 impl<'a> Named<'a, ComparisonReport> {
     pub fn comparison(report: &'a ComparisonReport) -> Self {
-        let names: Vec<&str> = report.runs.iter().map(|run| &*run.name).collect();
-        Self {
-            report,
-            names: short_names(&names),
-        }
+        Self::new(report, report.runs.iter().map(|run| &*run.name).collect())
     }
 }
 

@@ -133,7 +133,9 @@ fn a_comparison_of_50000_images_that_differ_stays_below_5_mb() {
 fn less_sure(best: usize, image: usize) -> Tensor {
     let mut values = logits(best, image).into_vec::<f32>().unwrap();
     if image % CLASSES == CLASSES - 1 {
-        values.iter_mut().for_each(|value| *value *= 0.01);
+        for value in &mut values {
+            *value *= 0.01;
+        }
     }
     Tensor::new([1, CLASSES], values).unwrap()
 }
@@ -200,8 +202,9 @@ fn frame(passed: &[(bool, bool)]) -> Frame {
     };
     let gates: Vec<GateRow> = passed.iter().enumerate().map(gate).collect();
     let failed = gates.iter().filter(|row| !row.gate.passed);
-    let failed: String = failed.map(|row| format!("{}; ", row.in_line)).collect();
-    let line = format!("FAILED: {failed}2 of 2 images counted");
+    let failed = failed.map(|row| row.in_line.clone());
+    let parts: Vec<String> = failed.chain(["2 of 2 images counted".to_owned()]).collect();
+    let line = format!("FAILED: {}", parts.join("; "));
     Frame::new("evaluate", Verdict::Disagree, line, gates)
 }
 
