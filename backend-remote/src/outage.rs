@@ -1,19 +1,27 @@
-//! The time in which no server answers.
+//! The time in which no server serves a request.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use backend_api::Error;
 use tokio::sync::Notify;
 
-/// The time since the servers stopped answering, and the end of the backend if it becomes too long.
+/// The time since the servers stopped serving requests, and the end of the backend if it becomes too long.
 #[derive(Debug)]
 pub(crate) struct Outage {
     pub(crate) limit: Duration,
     /// The first failure since the last answer of any server.
     since: Mutex<Option<Instant>>,
     /// The failure that ended the backend.
-    last: OnceLock<String>,
+    last: OnceLock<Failure>,
     ended: Notify,
+}
+
+/// The text and the hint of an error.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) text: String,
+    pub(crate) hint: String,
 }
 
 impl Outage {
@@ -36,19 +44,26 @@ impl Outage {
         *self.lock() = None;
     }
 
-    /// Notes that no server answered a request, because of `failure`. Ends the backend if that has lasted for the limit.
+    /// Notes that no server served a request, because of `failure`. Ends the backend if that has lasted for the limit.
     /// Returns the beginning of the outage.
-    pub(crate) fn failed(&self, failure: &str) -> Instant {
+    pub(crate) fn failed(&self, failure: &Error) -> Instant {
         let since = *self.lock().get_or_insert_with(Instant::now);
-        if since.elapsed() >= self.limit && self.last.set(failure.to_owned()).is_ok() {
-            self.ended.notify_waiters();
+        if since.elapsed() >= self.limit {
+            let last = Failure {
+                text: failure.to_string(),
+                hint: failure.hint().unwrap_or_default().to_owned(),
+            };
+            // Others may have set it at the same time.
+            if self.last.set(last).is_ok() {
+                self.ended.notify_waiters();
+            }
         }
         since
     }
 
     /// Returns the failure that ended the backend, if one did.
-    pub(crate) fn last(&self) -> Option<&str> {
-        self.last.get().map(String::as_str)
+    pub(crate) fn last(&self) -> Option<&Failure> {
+        self.last.get()
     }
 
     /// Waits until the backend has ended.

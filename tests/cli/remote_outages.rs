@@ -79,12 +79,12 @@ impl Fleet {
         ensure(was_killed, "the server was not killed in mid-run")?;
         expect_code(&done, 2)?;
         let words = format!(
-            "error: the engine failed for good: no server has answered for 1 s: {}",
+            "error: the engine failed for good: no server has served a request for 1 s: {}",
             self.url
         );
         ensure(done.stderr.contains(&words), &done)?;
         ensure(
-            done.stderr.contains("hint: check that the servers run; "),
+            done.stderr.contains("hint: check that the server runs, "),
             &done,
         )?;
         // No image is counted that only met the dead server.
