@@ -50,7 +50,7 @@ impl Fleet {
         let url = server.url();
         let killer = thread::spawn(move || {
             let start = Instant::now();
-            while start.elapsed() < Duration::from_secs(60) {
+            while start.elapsed() < Duration::from_mins(1) {
                 if server.inferences() > 20 {
                     server.kill();
                     return true;
