@@ -157,6 +157,7 @@ impl Client {
         if let Some(failure) = self.failure() {
             return Err(failure);
         }
+        let _waiting = self.outage.begin();
         let mut last = None;
         let in_time = {
             let answered = pin!(timeout(
