@@ -120,22 +120,22 @@ impl Client {
         )
     }
 
-    /// Returns the reason why all requests fail from now on, if no server has answered for too long.
+    /// Returns the reason why all requests fail from now on, if no server has served one for too long.
     pub(crate) fn failure(&self) -> Option<Error> {
         let last = self.outage.last()?;
         let urls = self.connections.iter().map(|it| it.url.to_string());
         let error = Error::new(
             ErrorKind::EngineUnavailable,
             format!(
-                "no server has answered for {} s: {}",
+                "no server has served a request for {} s: {}",
                 self.outage.limit.as_secs_f64(),
                 urls.collect::<Vec<_>>().join(", ")
             ),
         );
         let error = error
             .with_context("model", &self.model)
-            .with_context("last error", last);
-        Some(error.with_hint("check that the servers run"))
+            .with_context("last error", &last.text);
+        Some(error.with_hint(&last.hint))
     }
 
     /// Runs one inference on one of the servers, and on another one if that is unavailable. A message in `stop` ends it
@@ -157,6 +157,7 @@ impl Client {
         if let Some(failure) = self.failure() {
             return Err(failure);
         }
+        let _waiting = self.outage.begin();
         let mut last = None;
         let in_time = {
             let answered = pin!(timeout(
@@ -186,7 +187,7 @@ impl Client {
             Some(last) => error.with_context("before", last),
             None => error,
         };
-        self.outage.failed(&error.to_string());
+        self.outage.failed(&error);
         Err(error)
     }
 
@@ -214,18 +215,17 @@ impl Client {
             };
             drop(in_flight);
             let error = self.failed(&status, connection, request);
-            let text = error.to_string();
-            let since = if is_transient(&status) || is_timeout(&status) {
-                Some(self.outage.failed(&text))
-            } else {
+            let (is_lost, is_overload) = (is_transient(&status), is_overload(&status));
+            if !is_lost && !is_overload && !is_timeout(&status) {
                 self.outage.answered();
-                None
-            };
-            if is_timeout(&status) || since.is_none() && !is_overload(&status) {
+                return Err(error);
+            }
+            let since = self.outage.failed(&error);
+            if is_timeout(&status) {
                 return Err(error);
             }
             connection.failed();
-            *last = Some(text);
+            *last = Some(error.to_string());
             // Another server may be available now, without a pause.
             if others + 1 < self.connections.len() && self.connections.iter().any(|it| !it.rests())
             {
@@ -233,13 +233,13 @@ impl Client {
                 continue;
             }
             // While no server answers anything, the limit of the outage decides and not the number of retries.
-            if since.is_none() || since != outage {
+            if is_overload || outage != Some(since) {
                 if counted == self.retries {
                     return Err(error.with_context("retries", retries));
                 }
                 counted += 1;
             }
-            outage = since;
+            outage = Some(since);
             sleep(pause(retries, fastrand::f64())).await;
             retries += 1;
             others = 0;

@@ -52,7 +52,7 @@ pub struct RemoteConfig {
     /// The number of times that a request is sent again while the servers answer other requests, each after a longer
     /// pause. Default: [`RETRIES`](Self::RETRIES).
     pub retries: u32,
-    /// The time after which the backend gives up, if no server has answered any request. Until then requests are sent
+    /// The time after which the backend gives up, if no server has served any request. Until then requests are sent
     /// again; from then on all of them fail at once, and [`failure`](backend_api::InferBackend::failure) gives the
     /// reason. Default: half of [`timeout`](Self::timeout).
     pub outage: Option<Duration>,

@@ -427,7 +427,7 @@ fn cut_reply() -> Result<(), Failed> {
     let mut config = config(&server);
     config.endpoints = vec![url];
     config.retries = 60;
-    config.outage = Some(Duration::from_secs(60));
+    config.outage = Some(Duration::from_mins(1));
     infer_many(&config, 30, || ())
 }
 
