@@ -192,7 +192,7 @@ impl<W: Write> Recorder<W> {
     ///
     /// [`RecordingError::Write`].
     pub fn start(out: W, runs: Vec<RunInfo>) -> Result<Self, RecordingError> {
-        Self::begin(out, runs, Vec::new())
+        Self::begin(out, runs, &[])
     }
 
     /// Begins a recording of `runs` with the labels of each, by which an evaluation judges them later.
@@ -204,14 +204,14 @@ impl<W: Write> Recorder<W> {
         out: W,
         runs: Vec<(RunInfo, Option<Labels>)>,
     ) -> Result<Self, RecordingError> {
-        let (runs, labels) = runs.into_iter().unzip();
-        Self::begin(out, runs, labels)
+        let (runs, labels): (_, Vec<_>) = runs.into_iter().unzip();
+        Self::begin(out, runs, &labels)
     }
 
     fn begin(
         out: W,
         runs: Vec<RunInfo>,
-        labels: Vec<Option<Labels>>,
+        labels: &[Option<Labels>],
     ) -> Result<Self, RecordingError> {
         let mut recorder = Self { out, images: 0 };
         let lists = |of: fn(&Labels) -> &[String]| {
