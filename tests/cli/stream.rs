@@ -622,7 +622,9 @@ mod unix {
         ensure(output.status.code() == Some(130), &stderr)?;
         let lines = if done == 1 { "line" } else { "lines" };
         ensure(
-            stderr.contains(&format!("interrupted after {done} {lines}\n")),
+            stderr
+                .replace(',', "")
+                .contains(&format!("interrupted after {done} {lines}\n")),
             stderr,
         )
     }

@@ -339,7 +339,8 @@ fn compare() -> Result<(), Failed> {
         let (_, rest) = stderr
             .split_once("interrupted after ")
             .ok_or(stderr.as_ref())?;
-        rest.split(' ').next().ok_or("a number")?.parse()?
+        let count = rest.split(' ').next().ok_or("a number")?;
+        count.replace(',', "").parse()?
     } else {
         ensure(output.status.success(), &stderr)?;
         MOST_IMAGES[1]
