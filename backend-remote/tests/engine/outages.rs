@@ -170,7 +170,7 @@ fn damaging(server: &TestServer, text: &'static str) -> String {
     url
 }
 
-/// What cannot be read is not what a server leaves out.
+/// Treats a description that cannot be read as an error, not as one that the server leaves out.
 fn undecodable() -> Result<(), Failed> {
     let server = TestServer::start(doubling());
     for text in ["1.2.3", "input"] {

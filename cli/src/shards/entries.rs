@@ -1,8 +1,8 @@
 //! The entries of the inputs, which shards divide among themselves.
 //!
-//! An entry is an image or an archive, or a line of a list, whatever is there. Lists are read from start to end and never held: once
-//! to count and hash their entries, and once for the entries of the shard. Only the latter are looked up in the file
-//! system.
+//! An entry is an image or an archive, or a line of a list, whatever is there. Lists are read from start to end and
+//! never held: once to count and hash their entries, and once for the entries of the shard. Only the latter are looked
+//! up in the file system.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Seek as _};

@@ -116,7 +116,7 @@ pub enum PartState {
     Complete(Manifest),
     /// There is no part of the size in its manifest.
     Incomplete {
-        /// Why the manifest cannot be read, if there is one.
+        /// The reason why the manifest cannot be read, if there is a manifest.
         damage: Option<String>,
     },
 }

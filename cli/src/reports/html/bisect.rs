@@ -11,7 +11,7 @@ pub struct BisectSection {
     pub heading: &'static str,
     /// The image and the extent of the search.
     pub about: String,
-    /// What was found, one sentence each.
+    /// The findings, one sentence each.
     pub findings: Vec<String>,
     /// The nodes by the error that they add, the worst first.
     pub noise: Vec<NoiseRow>,

@@ -296,7 +296,7 @@ fn null_is_off_in_every_version() {
     }
 }
 
-/// As transformers 4.57.6 and 5.24.0 do.
+/// Leaves out the steps that transformers 4.57.6 and 5.24.0 leave out.
 #[test]
 fn processors_ignore_steps_that_they_do_not_have() {
     let of = |name: &str, version: &'static str, more: &str| {
