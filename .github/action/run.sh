@@ -14,23 +14,31 @@ read -ra further <<< "$ARGUMENTS"
 arguments=("$COMMAND")
 if [ "$COMMAND" = check ]; then
     arguments+=(--config "$CONFIG")
+    # classify puts the name of each of its commands there.
+    given="{command}-"
 else
     arguments+=("${runs[@]}" -m "$MODEL" -i "$INPUT")
+    given=""
 fi
 arguments+=("${further[@]}")
 for name in report.json report.html junit.xml summary.md job.annotations; do
     # The reports of an earlier run in the same directory are not this one's.
-    rm -f "$REPORT/$name"
-    arguments+=(--report "$REPORT/$name")
+    rm -f "$REPORT/$name" "$REPORT/compare-$name" "$REPORT/evaluate-$name"
+    arguments+=(--report "$REPORT/$given$name")
 done
 code=0
 classify "${arguments[@]}" || code=$?
-if [ -f "$REPORT/summary.md" ]; then
-    cat "$REPORT/summary.md" >> "$GITHUB_STEP_SUMMARY"
-fi
-if [ -f "$REPORT/job.annotations" ]; then
-    cat "$REPORT/job.annotations"
-elif [ "$code" -ne 0 ]; then
+reported=""
+for prefix in "" compare- evaluate-; do
+    if [ -f "$REPORT/${prefix}summary.md" ]; then
+        cat "$REPORT/${prefix}summary.md" >> "$GITHUB_STEP_SUMMARY"
+    fi
+    if [ -f "$REPORT/${prefix}job.annotations" ]; then
+        cat "$REPORT/${prefix}job.annotations"
+        reported=yes
+    fi
+done
+if [ -z "$reported" ] && [ "$code" -ne 0 ]; then
     echo "::error title=classify $COMMAND::exit code $code, and no report; the log has the reason"
 fi
 # The job, the step and the arguments tell the artifacts of a matrix apart.

@@ -3,6 +3,7 @@
 //! Files are told apart by what they are and not by how their paths are written: hard links, symbolic links,
 //! `./x` and names in another case are the same file where the file system says so.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,14 +31,17 @@ const NAMED_LIKE_THE_MODEL: [&str; 7] = [
     "labels",
 ];
 
+/// An output, with the flag that names it.
+pub type Named<'a> = (&'static str, &'a Path);
+
 /// Everything that a command reads.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FilesRead<'a> {
-    pub inputs: &'a Inputs,
-    pub engines: Vec<&'a EngineOptions>,
-    pub preprocess: &'a PreprocessArgs,
-    /// Files that only this command reads, each with its role.
-    pub others: Vec<(&'static str, &'a Path)>,
+    inputs: Vec<&'a Inputs>,
+    engines: Vec<&'a EngineOptions>,
+    preprocess: Vec<&'a PreprocessArgs>,
+    /// Files that only some commands read, each with its role.
+    others: Vec<(&'static str, Cow<'a, Path>)>,
 }
 
 /// An output, and the file that it will be.
@@ -51,17 +55,43 @@ struct Planned<'a> {
 }
 
 impl<'a> FilesRead<'a> {
-    /// Returns the files of runs over images. `others` are the files that only this command reads, each with its role.
-    pub fn of_runs(options: &'a RunsOptions, others: &[(&'static str, Option<&'a Path>)]) -> Self {
-        let others = others.iter();
+    /// Returns the files of one engine over images.
+    pub fn of_engine(
+        engine: &'a EngineOptions,
+        inputs: &'a Inputs,
+        preprocess: &'a PreprocessArgs,
+    ) -> Self {
         Self {
-            inputs: &options.inputs,
-            engines: options.runs.iter().map(|(_, engine)| engine).collect(),
-            preprocess: &options.preprocess,
-            others: others
-                .filter_map(|(role, path)| Some((*role, (*path)?)))
-                .collect(),
+            inputs: vec![inputs],
+            engines: vec![engine],
+            preprocess: vec![preprocess],
+            others: Vec::new(),
         }
+    }
+
+    /// Returns the files of runs over images.
+    pub fn of_runs(options: &'a RunsOptions) -> Self {
+        Self {
+            inputs: vec![&options.inputs],
+            engines: options.runs.iter().map(|(_, engine)| engine).collect(),
+            preprocess: vec![&options.preprocess],
+            others: Vec::new(),
+        }
+    }
+
+    /// Adds a file that only this command reads, with its role.
+    pub fn with(mut self, role: &'static str, path: Option<impl Into<Cow<'a, Path>>>) -> Self {
+        self.others.extend(path.map(|path| (role, path.into())));
+        self
+    }
+
+    /// Adds the files of another command.
+    pub fn and(mut self, other: Self) -> Self {
+        self.inputs.extend(other.inputs);
+        self.engines.extend(other.engines);
+        self.preprocess.extend(other.preprocess);
+        self.others.extend(other.others);
+        self
     }
 
     /// Checks `outputs`, each with its flag, before anything is written.
@@ -69,10 +99,10 @@ impl<'a> FilesRead<'a> {
     /// # Errors
     ///
     /// Two outputs that are the same file, and an output that is a file that is read: it says which.
-    pub fn check(&self, outputs: &[(&str, &Path)]) -> anyhow::Result<()> {
+    pub fn check(&self, outputs: &[Named<'_>]) -> anyhow::Result<()> {
         let mut planned = planned(outputs);
         self.check_outputs(&planned)?;
-        // A file that does not exist is read by nobody.
+        self.check_missing(&planned)?;
         planned.retain(|output| output.identity.is_some());
         let mut found = None;
         let mut compare = |identity: Option<Identity>, read: &dyn Fn() -> String| {
@@ -93,7 +123,7 @@ impl<'a> FilesRead<'a> {
             self.each_named(&mut visit);
             self.each_found(&mut visit);
         }
-        if self.inputs.stdin {
+        if self.inputs.iter().any(|inputs| inputs.stdin) {
             compare(Identity::of_stream(io::stdin()), &|| {
                 "the list on stdin, which is read".to_owned()
             });
@@ -122,20 +152,38 @@ impl<'a> FilesRead<'a> {
         Ok(())
     }
 
+    /// Checks that no output creates a file that is named as one to read and does not exist yet: a command that runs
+    /// after this one would take it for the user's.
+    fn check_missing(&self, planned: &[Planned<'_>]) -> anyhow::Result<()> {
+        for output in planned.iter().filter(|output| output.identity.is_none()) {
+            let is_read = |(_, path): &&(&str, Cow<'_, Path>)| {
+                target(output.flag, path).is_ok_and(|target| target == output.target)
+            };
+            if let Some((role, path)) = self.others.iter().find(is_read) {
+                let read = format!("{}, which is read ({role})", path.display());
+                return Err(output.replaces(&read));
+            }
+        }
+        Ok(())
+    }
+
     /// Shows the files that the command line names to `visit`, each with its role.
     fn each_named(&self, visit: &mut dyn FnMut(&str, &Path)) {
-        for input in &self.inputs.list {
-            visit("an image", input.file_read());
+        for inputs in &self.inputs {
+            for input in &inputs.list {
+                visit("an image", input.file_read());
+            }
+            for list in &inputs.lists {
+                visit("the input list", list);
+            }
         }
-        for list in &self.inputs.lists {
-            visit("the input list", list);
-        }
-        for (role, path) in [
-            ("the labels", &self.preprocess.labels),
-            ("the preprocessing file", &self.preprocess.preprocess),
-        ] {
-            if let Some(path) = path {
-                visit(role, path);
+        for preprocess in &self.preprocess {
+            if let Some(labels) = &preprocess.labels {
+                visit("the labels", labels);
+            }
+            let file = preprocess.preprocess.as_deref();
+            for path in file.into_iter().flat_map(sources::files_of_preprocessing) {
+                visit("the preprocessing file", &path);
             }
         }
         for (role, path) in &self.others {
@@ -168,7 +216,7 @@ impl<'a> FilesRead<'a> {
 }
 
 /// Returns the outputs, stdout among them if it is a file.
-fn planned<'a>(outputs: &[(&'a str, &'a Path)]) -> Vec<Planned<'a>> {
+fn planned<'a>(outputs: &[Named<'a>]) -> Vec<Planned<'a>> {
     let files = outputs.iter().filter_map(|&(flag, path)| {
         // What cannot be opened says so itself when it is.
         let target = target(flag, path).ok()?;
@@ -327,13 +375,11 @@ fn same_name(one: &Path, other: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn checked(outputs: &[(&str, &Path)], read: &[&Path]) -> Result<(), String> {
-        let read = FilesRead {
-            inputs: &Inputs::default(),
-            engines: Vec::new(),
-            preprocess: &PreprocessArgs::default(),
-            others: read.iter().map(|path| ("the role", *path)).collect(),
-        };
+    fn checked(outputs: &[Named<'_>], read: &[&Path]) -> Result<(), String> {
+        let read = read.iter();
+        let read = read.fold(FilesRead::default(), |read, path| {
+            read.with("the role", Some(*path))
+        });
         read.check(outputs).map_err(|error| format!("{error:#}"))
     }
 

@@ -16,6 +16,10 @@ use crate::errors::Hinted;
 const MOST_BYTES: u64 = 1 << 20;
 /// The commands that a file may have a table for.
 const COMMANDS: [&str; 2] = ["compare", "evaluate"];
+/// The keys of outputs.
+const OUTPUTS: [&str; 2] = ["report", "record"];
+/// The text in the name of an output that stands for the command: the tables may share a name then.
+const COMMAND: &str = "{command}";
 /// The key of the positional arguments.
 const RUNS: &str = "runs";
 /// The least likeness of a name that was meant.
@@ -206,7 +210,13 @@ impl Gates {
         let parse = |(command, flags): &(&'static str, BTreeMap<String, Vec<OsString>>)| {
             let runs = flags.get(RUNS).into_iter().flatten().cloned();
             let others = flags.iter().filter(|(name, _)| *name != RUNS);
-            let others = others.flat_map(|(_, values)| values.clone());
+            let others = others.flat_map(|(name, values)| {
+                let is_output = OUTPUTS.contains(&name.as_str());
+                values.iter().map(move |value| match value.to_str() {
+                    Some(text) if is_output => text.replace(COMMAND, command).into(),
+                    _ => value.clone(),
+                })
+            });
             let start = ["classify", command].map(OsString::from);
             // Flags with several values would take the runs.
             let all = start.into_iter().chain(runs).chain(others);

@@ -134,8 +134,12 @@ fn run(args: Args, messages: &mut Messages) -> anyhow::Result<u8> {
         Some(Command::Evaluate(args)) if args.runs.shard.shard.is_some() => {
             commands::shard::evaluate(*args, messages).map(|()| 0)
         }
-        Some(Command::Compare(args)) => commands::compare::run(*args, messages).map(verdict),
-        Some(Command::Evaluate(args)) => commands::evaluate::run(*args, messages).map(verdict),
+        Some(Command::Compare(args)) => {
+            commands::compare::run((*args).try_into()?, messages).map(verdict)
+        }
+        Some(Command::Evaluate(args)) => {
+            commands::evaluate::run((*args).try_into()?, messages).map(verdict)
+        }
         Some(Command::Check(args)) => commands::check::run(&args, messages).map(verdict),
         Some(Command::Bench(args)) => {
             commands::bench::run(*args, messages)?;

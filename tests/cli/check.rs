@@ -12,11 +12,24 @@ use crate::classify;
 type Test = fn() -> Result<(), Failed>;
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 4] = [
+    let tests: [(&str, Test); 8] = [
         ("the_example_of_the_documentation_runs", example),
         ("flags_replace_values_of_the_file", flags),
         ("the_worst_verdict_is_the_exit_code", worst),
         ("nothing_runs_if_a_key_is_unknown", unknown),
+        (
+            "a_shared_report_needs_the_command_in_its_name",
+            shared_report,
+        ),
+        ("the_file_itself_is_never_replaced", own_file),
+        (
+            "a_file_that_the_other_table_reads_is_never_replaced",
+            file_of_other_table,
+        ),
+        (
+            "a_recording_that_is_not_there_yet_is_not_compared_with",
+            recording_of_other_table,
+        ),
     ];
     let trial = |(name, test): (&str, Test)| Trial::test(format!("check::{name}"), test);
     tests.into_iter().map(trial).collect()
@@ -152,4 +165,55 @@ fn unknown() -> Result<(), Failed> {
         result.stderr.contains("[evaluate]: invalid value '200%'"),
         &result,
     )
+}
+
+/// The report of `compare` would be lost.
+fn shared_report() -> Result<(), Failed> {
+    let directory = files(&documented()?)?;
+    let flags = [&GATE[..], &["--report", "both.json"]].concat();
+    let result = check(directory.path(), &flags, 2)?;
+    ensure(
+        result.stderr.contains("are the same file") && !directory.path().join("both.json").exists(),
+        &result,
+    )?;
+    let flags = [&GATE[..], &["--report", "{command}.json"]].concat();
+    check(directory.path(), &flags, 0)?;
+    for (report, key) in [("compare.json", "tolerance"), ("evaluate.json", "counted")] {
+        let json: Value = serde_json::from_slice(&fs::read(directory.path().join(report))?)?;
+        ensure(json.get(key).is_some(), (report, &json))?;
+    }
+    Ok(())
+}
+
+fn refused(directory: &Path, flags: &[&str], file: &str) -> Result<(), Failed> {
+    let path = directory.join(file);
+    let before = fs::read(&path).ok();
+    let result = check(directory, &[&GATE[..], flags].concat(), 2)?;
+    let is_named = result.stderr.contains("which is read") && result.stderr.contains(file);
+    ensure(is_named && fs::read(&path).ok() == before, &result)
+}
+
+fn own_file() -> Result<(), Failed> {
+    let gate = documented()?;
+    let gate = gate.replace("[evaluate]\n", "record = \"gate.toml\"\n[evaluate]\n");
+    let directory = files(&gate)?;
+    refused(directory.path(), &[], "ci/gate.toml")
+}
+
+fn file_of_other_table() -> Result<(), Failed> {
+    let gate = documented()?;
+    let gate = gate.replace("\"compare.html\"", "\"truth.csv\"");
+    let directory = files(&gate)?;
+    refused(directory.path(), &[], "ci/truth.csv")
+}
+
+/// Else the candidate would be judged by itself.
+fn recording_of_other_table() -> Result<(), Failed> {
+    let gate = documented()?;
+    let gate = gate.replace(
+        "[evaluate]\n",
+        "record = \"last.jsonl\"\n[evaluate]\nagainst = \"last.jsonl\"\n",
+    );
+    let directory = files(&gate)?;
+    refused(directory.path(), &[], "ci/last.jsonl")
 }

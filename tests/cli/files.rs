@@ -56,7 +56,7 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
 }
 
 /// Every file below `directory`, with its content.
-fn tree(directory: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>, Failed> {
+pub fn tree(directory: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>, Failed> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();

@@ -26,6 +26,8 @@ mod evaluate_recordings;
 mod exported;
 mod faults;
 mod files;
+#[cfg(target_os = "linux")]
+mod files_opened;
 mod filters;
 mod fixtures;
 mod html;
@@ -102,6 +104,8 @@ fn main() {
     trials.extend(faults::trials(&set_up));
     trials.extend(errors::trials(&engines, &set_up));
     trials.extend(files::trials(&engines));
+    #[cfg(target_os = "linux")]
+    trials.extend(files_opened::trials());
     trials.extend(images::trials(&engines));
     trials.extend(inputs::trials(&engines));
     #[cfg(unix)]

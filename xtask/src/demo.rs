@@ -14,7 +14,8 @@ use crate::setup;
 
 /// Downloads of the demo.
 const MEGABYTES: u32 = 142;
-/// The engines that the set-up brings. The demo does without the one that takes a sixth of the compiler's time.
+/// The engines that the set-up brings. The demo leaves out RTen and the client of servers, which take a
+/// fifth of the compiler's time.
 const ENGINES: &str = "openvino,onnx";
 
 /// Builds the program while the set-up runs, and starts its demo.

@@ -1,25 +1,58 @@
 //! `classify check`: the comparison and the evaluation that a file asks for.
 
+use std::path::Path;
+
 use evaluation::agreement::Verdict;
 
 use crate::args::{CheckArgs, Command};
-use crate::commands::{compare, evaluate};
+use crate::commands::compare::{self, CompareOptions};
+use crate::commands::evaluate::{self, EvaluateOptions};
+use crate::files_read::{FilesRead, Named};
 use crate::gate_file::Gates;
 use crate::terminal::Messages;
+
+/// A table of the file.
+enum Gate {
+    Compare(CompareOptions),
+    Evaluate(EvaluateOptions),
+}
 
 /// Runs the commands of the file, each with its text and reports. Returns the worst verdict.
 pub fn run(args: &CheckArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {
     let mut gates = Gates::read(&args.config)?;
     gates.replace(&args.flags)?;
-    let mut worst = Verdict::Agree;
     // Before the work: an error in the second table is not found after the first has run for an hour.
+    let mut tables = Vec::new();
     for parsed in gates.commands()? {
-        let verdict = match parsed.command {
-            Some(Command::Compare(args)) => compare::run(*args, messages)?,
-            Some(Command::Evaluate(args)) => evaluate::run(*args, messages)?,
+        tables.push(match parsed.command {
+            Some(Command::Compare(args)) => Gate::Compare((*args).try_into()?),
+            Some(Command::Evaluate(args)) => Gate::Evaluate((*args).try_into()?),
             _ => continue,
+        });
+    }
+    check_files(&args.config, &tables)?;
+    let mut worst = Verdict::Agree;
+    for table in tables {
+        let verdict = match table {
+            Gate::Compare(options) => compare::run(options, messages)?,
+            Gate::Evaluate(options) => evaluate::run(options, messages)?,
         };
         worst = worst.max(verdict);
     }
     Ok(worst)
+}
+
+/// Checks that no table replaces the file itself, and what another table reads or writes.
+fn check_files(config: &Path, tables: &[Gate]) -> anyhow::Result<()> {
+    let mut read = FilesRead::default().with("the configuration file", Some(config));
+    let mut outputs: Vec<Named<'_>> = Vec::new();
+    for table in tables {
+        let (own, written) = match table {
+            Gate::Compare(options) => (compare::files_read(options), compare::outputs(options)),
+            Gate::Evaluate(options) => (evaluate::files_read(options), evaluate::outputs(options)),
+        };
+        read = read.and(own);
+        outputs.extend(written);
+    }
+    read.check(&outputs)
 }

@@ -66,12 +66,7 @@ pub fn run(mut options: ClassifyOptions, messages: &mut Messages) -> anyhow::Res
 
 /// Returns the files that no output may replace.
 pub(super) fn files_read(options: &ClassifyOptions) -> FilesRead<'_> {
-    FilesRead {
-        inputs: &options.inputs,
-        engines: vec![&options.engine],
-        preprocess: &options.preprocess,
-        others: Vec::new(),
-    }
+    FilesRead::of_engine(&options.engine, &options.inputs, &options.preprocess)
 }
 
 /// Opens the destination of the results before the work: where results cannot go, none need be computed.

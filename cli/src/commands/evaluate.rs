@@ -17,7 +17,7 @@ use crate::commands::compare::{RecordedFile, open_recording};
 use crate::commands::evaluate_truth::{TruthOptions, WrittenClasses};
 use crate::destination::Output;
 use crate::errors::{self, Hinted};
-use crate::files_read::FilesRead;
+use crate::files_read::{FilesRead, Named};
 use crate::input::Input;
 use crate::options::RunsOptions;
 use crate::reports::{self, AnswerRows, Destination, EvaluationText as _, Stdout};
@@ -25,8 +25,7 @@ use crate::session::{self, Session};
 use crate::terminal::Messages;
 
 /// Evaluates, prints the text report and writes the others.
-pub fn run(args: EvaluateArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {
-    let mut options = EvaluateOptions::try_from(args)?;
+pub fn run(mut options: EvaluateOptions, messages: &mut Messages) -> anyhow::Result<Verdict> {
     let files = open_files(&options, messages)?;
     options.runs.note_defaults(messages);
     let images = options.images();
@@ -261,6 +260,22 @@ struct Files {
     record: Option<RecordingWriter<Output>>,
 }
 
+/// Returns the files that an evaluation reads.
+pub fn files_read(options: &EvaluateOptions) -> FilesRead<'_> {
+    FilesRead::of_runs(&options.runs)
+        .with("the ground truth", options.truth.file.as_deref())
+        .with("a recording", options.against.as_deref())
+}
+
+/// Returns the files that an evaluation writes.
+pub fn outputs(options: &EvaluateOptions) -> Vec<Named<'_>> {
+    let record = options.record.as_deref();
+    let reports = reports::files(&options.runs.reports);
+    reports
+        .chain(record.map(|path| ("--record", path)))
+        .collect()
+}
+
 /// Opens the recording, and the files of reports and of a new recording, unless one would replace a file that is read.
 fn open_files(options: &EvaluateOptions, messages: &Messages) -> anyhow::Result<Files> {
     let record = options.record.as_deref();
@@ -268,17 +283,7 @@ fn open_files(options: &EvaluateOptions, messages: &Messages) -> anyhow::Result<
         let error = "--record needs a file: the report goes to stdout";
         return Err(Hinted::new(error, "name a file, such as `--record runs.jsonl`").into());
     }
-    let truth = options.truth.file.as_deref();
-    let read = FilesRead::of_runs(
-        &options.runs,
-        &[
-            ("the ground truth", truth),
-            ("a recording", options.against.as_deref()),
-        ],
-    );
-    let files = reports::files(&options.runs.reports);
-    let files = files.chain(record.map(|path| ("--record", path)));
-    read.check(&files.collect::<Vec<_>>())?;
+    files_read(options).check(&outputs(options))?;
     let (rows, others) = reports::split_rows(&options.runs.reports);
     let rows = reports::open_rows(&rows, options.runs.stdout.format)?;
     let record = record.map(|path| Output::open("--record", Some(path)));

@@ -140,7 +140,7 @@ fn answers(
     if is_complete(&shard, messages)? {
         return Ok(());
     }
-    let read = FilesRead::of_runs(options, &[("the ground truth", truth_file)]);
+    let read = FilesRead::of_runs(options).with("the ground truth", truth_file);
     let output = open_part(&shard, &read)?;
     let session = Session::open(options, messages)?;
     session.report_failures(messages);

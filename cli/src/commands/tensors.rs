@@ -85,19 +85,13 @@ pub fn run(mut options: TensorsOptions, messages: &mut Messages) -> anyhow::Resu
 /// Opens the destination before the work: where tensors cannot go, none need be computed.
 fn open_writer(options: &TensorsOptions) -> anyhow::Result<ArrayWriter> {
     let path = &options.output;
-    let read = FilesRead {
-        inputs: &options.inputs,
-        engines: vec![&options.engine],
-        preprocess: &options.preprocess,
-        others: Vec::new(),
-    };
+    let read = FilesRead::of_engine(&options.engine, &options.inputs, &options.preprocess);
     let text = path.to_string_lossy();
     if path.is_dir() || text.ends_with('/') || text.ends_with(MAIN_SEPARATOR_STR) {
-        let writer = ArrayWriter::directory(path)?;
         let files = ARRAYS.map(|name| path.join(format!("{name}.npy")));
         let outputs = files.each_ref().map(|file| ("--output", file.as_path()));
         read.check(&outputs)?;
-        return Ok(writer);
+        return ArrayWriter::directory(path);
     }
     let is_stdout = path == Path::new("-");
     if !is_stdout && path.extension().is_none_or(|extension| extension != "npz") {

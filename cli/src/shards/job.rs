@@ -383,13 +383,22 @@ impl JobDirectory {
         self.path.join(self.job.part_name(index))
     }
 
+    /// Returns the paths of a part and of its manifest.
+    pub fn files(&self, index: u32) -> [PathBuf; 2] {
+        [self.part(index), self.manifest(index)]
+    }
+
+    fn manifest(&self, index: u32) -> PathBuf {
+        self.path.join(self.job.manifest_name(index))
+    }
+
     /// Returns the state of a part.
     ///
     /// # Errors
     ///
     /// If its manifest belongs to another job, or the system does not let it be read.
     pub fn state(&self, index: u32) -> anyhow::Result<PartState> {
-        let path = self.path.join(self.job.manifest_name(index));
+        let path = self.manifest(index);
         let what = || format!("cannot use {}", path.display());
         let Some(text) = read(&path).with_context(what)? else {
             return Ok(PartState::Incomplete { damage: None });
@@ -447,7 +456,7 @@ impl JobDirectory {
             sha256,
             runs,
         };
-        let path = self.path.join(self.job.manifest_name(index));
+        let path = self.manifest(index);
         let mut text = serde_json::to_vec_pretty(&manifest)?;
         text.push(b'\n');
         // The name of the part first: without it a manifest means nothing.
@@ -496,6 +505,13 @@ pub struct Recorded {
     pub directory: PathBuf,
     /// Its file with the ground truth.
     pub truth: Option<PathBuf>,
+}
+
+impl Recorded {
+    /// Returns the path of the file with the ground truth from any working directory.
+    pub fn truth_file(&self) -> Option<PathBuf> {
+        Some(self.directory.join(self.truth.as_ref()?))
+    }
 }
 
 fn read_job(path: &Path) -> anyhow::Result<JobFile> {

@@ -408,10 +408,15 @@ const DIGITS: usize = 4;
 
 /// Returns whether the best classes print the same text.
 fn prints_the_same(reference: &Answer, run: &Answer) -> bool {
+    let mut texts = [String::new(), String::new()];
     let mut both = reference.top.iter().zip(&run.top);
     both.all(|(a, b)| {
-        let [a, b] = [a, b].map(|class| (class.class_id, format!("{:.DIGITS$}", class.score)));
-        a == b
+        for (text, class) in texts.iter_mut().zip([a, b]) {
+            text.clear();
+            // A String takes all that is written.
+            let _ = write!(text, "{:.DIGITS$}", class.score);
+        }
+        a.class_id == b.class_id && texts[0] == texts[1]
     })
 }
 

@@ -304,7 +304,7 @@ pub(crate) fn find_with(model: &ModelSource, reads_labels: bool) -> Result<Found
     }
     let mut beside = Vec::new();
     for directory in model.path().map(folders).unwrap_or_default() {
-        let model_config = model_config_in(&directory);
+        let model_config = model_config(&directory.join("config.json"));
         let beside_it = Beside::of(&model_config, reads_labels);
         for (name, read) in BESIDE {
             let path = directory.join(name);
@@ -367,6 +367,16 @@ pub fn files(model: &Path) -> Vec<PathBuf> {
     beside.filter(|path| path.is_file()).chain(labels).collect()
 }
 
+/// Returns the files that [`read_file`] reads: the file, and the `config.json` next to it, if there is one.
+pub fn files_of_preprocessing(path: &Path) -> Vec<PathBuf> {
+    let config = config_next_to(path).filter(|config| config.is_file());
+    std::iter::once(path.to_owned()).chain(config).collect()
+}
+
+fn config_next_to(path: &Path) -> Option<PathBuf> {
+    Some(path.parent()?.join("config.json"))
+}
+
 /// Reads a preprocessing file that the user names: any of the files that may be next to a model, or
 /// a JSON object with the keys `color`, `mean`, `scale`, `resize`, `interpolation`, `size` (height,
 /// width), `layout` and `labels`, each in the notation of its `FromStr`. Every key may be absent.
@@ -394,7 +404,8 @@ fn read_file_with(path: &Path, reads_labels: bool) -> Result<SourceSettings, Sou
     let yaml = path
         .extension()
         .is_some_and(|ending| ending == "yml" || ending == "yaml");
-    let model_config = path.parent().map(model_config_in).unwrap_or_default();
+    let model_config = config_next_to(path).map(|config| model_config(&config));
+    let model_config = model_config.unwrap_or_default();
     let beside = Beside::of(&model_config, reads_labels);
     if yaml {
         if let Some(settings) = ultralytics::of_yaml(&name, &bytes, beside)? {
@@ -478,9 +489,9 @@ const BESIDE: [(&str, Reader); 6] = [
     ("model.yml", open_model_zoo::read),
 ];
 
-/// Returns the type and version in the `config.json` of a Hugging Face model in `directory`.
-fn model_config_in(directory: &Path) -> hugging_face::ModelConfig {
-    let bytes = read_limited(&directory.join("config.json"), MOST_CONFIG_BYTES);
+/// Returns the type and version in a `config.json` of a Hugging Face model.
+fn model_config(path: &Path) -> hugging_face::ModelConfig {
+    let bytes = read_limited(path, MOST_CONFIG_BYTES);
     bytes.map_or_else(
         |_| hugging_face::ModelConfig::default(),
         |bytes| hugging_face::ModelConfig::read(&bytes),

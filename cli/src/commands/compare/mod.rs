@@ -14,11 +14,10 @@ use evaluation::{ComparedRuns, Comparison, ComparisonReport, Recording, Recordin
 use futures_executor::block_on;
 use image_classification::ScoreKind;
 
-use crate::args::CompareArgs;
 use crate::arrays::ArrayFiles;
 use crate::destination::Output;
 use crate::errors::{self, Hinted};
-use crate::files_read::FilesRead;
+use crate::files_read::{FilesRead, Named};
 use crate::inputs::Input;
 use crate::reports::{self, Destination};
 use crate::session::{self, Session};
@@ -27,8 +26,7 @@ pub use external::RecordedFile;
 pub use options::CompareOptions;
 
 /// Compares, prints the text report and writes the others.
-pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict> {
-    let mut options = CompareOptions::try_from(args)?;
+pub fn run(mut options: CompareOptions, messages: &mut Messages) -> anyhow::Result<Verdict> {
     // Before the work: where reports cannot go, nothing need be computed.
     let (reports, record) = open_outputs(&options)?;
     let recording = options.against.as_deref();
@@ -163,27 +161,33 @@ fn open_outputs(options: &CompareOptions) -> anyhow::Result<(Vec<Destination>, O
         let error = "--record needs a file: the report goes to stdout";
         return Err(Hinted::new(error, "name a file, such as `--record runs.jsonl`").into());
     }
-    let bisect = options.bisect.as_ref();
-    let arrays = options.against.as_deref().map(files_in).unwrap_or_default();
-    let mut read = FilesRead::of_runs(
-        &options.runs,
-        &[
-            ("a recording", options.against.as_deref()),
-            (
-                "the image to bisect on",
-                bisect.and_then(|bisect| bisect.image.as_deref()),
-            ),
-        ],
-    );
-    let arrays = arrays.iter();
-    read.others
-        .extend(arrays.map(|file| ("an array", file.as_path())));
-    let outputs = reports::files(&options.runs.reports);
-    let outputs = outputs.chain(record.map(|path| ("--record", path)));
-    read.check(&outputs.collect::<Vec<_>>())?;
+    files_read(options).check(&outputs(options))?;
     let reports = reports::open(&options.runs.reports)?;
     let record = record.map(|path| Output::open("--record", Some(path)));
     Ok((reports, record.transpose()?))
+}
+
+/// Returns the files that a comparison reads.
+pub fn files_read(options: &CompareOptions) -> FilesRead<'_> {
+    let against = options.against.as_deref();
+    let bisect = options.bisect.as_ref();
+    let arrays = against.map(files_in).unwrap_or_default().into_iter();
+    let read = FilesRead::of_runs(&options.runs)
+        .with("a recording", against)
+        .with(
+            "the image to bisect on",
+            bisect.and_then(|bisect| bisect.image.as_deref()),
+        );
+    arrays.fold(read, |read, array| read.with("an array", Some(array)))
+}
+
+/// Returns the files that a comparison writes.
+pub fn outputs(options: &CompareOptions) -> Vec<Named<'_>> {
+    let record = options.record.as_deref();
+    let reports = reports::files(&options.runs.reports);
+    reports
+        .chain(record.map(|path| ("--record", path)))
+        .collect()
 }
 
 /// Returns the files in a directory of arrays; none for a file.

@@ -9,14 +9,14 @@ use evaluation::answers::{AnswerReader, StoredAnswers, StoredImage};
 use evaluation::text::{counted, printable};
 use evaluation::{
     AnsweredImage, Chain, ComparedRuns, ComparisonAccumulator, Digest, EvaluationAccumulator,
-    Failure, ImageDigests,
+    EvaluationReport, Failure, ImageDigests,
 };
 
 use crate::args::{Args, Command, CompareArgs, EvaluateArgs, ReportPath, distinct_text};
 use crate::commands::compare::{self, CompareOptions};
 use crate::commands::evaluate::{self, EvaluateOptions};
 use crate::errors::Hinted;
-use crate::reports;
+use crate::reports::{self, AnswerRows};
 use crate::shards::{self, JobDirectory, Manifest, Recorded, damaged};
 use crate::terminal::Messages;
 
@@ -100,36 +100,58 @@ fn compare(
 
 fn evaluate(
     parts: &Parts<'_>,
-    mut args: EvaluateArgs,
+    args: EvaluateArgs,
     recorded: &Recorded,
     reports: &[ReportPath],
     messages: &mut Messages,
 ) -> anyhow::Result<Verdict> {
-    // Also the file that the shards found, where they ran.
-    let truth_file = recorded.truth.as_ref();
-    args.truth = truth_file.map(|file| recorded.directory.join(file));
-    let mut options = EvaluateOptions::try_from(args)?;
+    let options = evaluation_options(parts, args, recorded)?;
     let (rows, others) = reports::split_rows(reports);
-    let mut rows = reports::open_rows(&rows, options.runs.stdout.format)?;
+    let rows = reports::open_rows(&rows, options.runs.stdout.format)?;
     let reports = reports::open(&others)?;
-    if let Some(file) = truth_file {
+    let description = parts.description(messages)?;
+    let accumulator = open_evaluation(parts, &description, &options, messages)?;
+    let mut report = judge(parts, &description, accumulator, rows, messages)?;
+    report.machine = description.machine;
+    evaluate::warn(&report, messages);
+    evaluate::finish(reports, &report, options.runs.stdout)
+}
+
+/// Returns the options of the shards, with the ground truth that they had.
+fn evaluation_options(
+    parts: &Parts<'_>,
+    mut args: EvaluateArgs,
+    recorded: &Recorded,
+) -> anyhow::Result<EvaluateOptions> {
+    // The shards may have found the file where they ran.
+    args.truth = recorded.truth_file();
+    let mut options = EvaluateOptions::try_from(args)?;
+    if let Some(file) = &recorded.truth {
         let name = distinct_text(file.as_os_str());
         let expected = parts.directory.job.files.get(&name);
         options.truth.expected =
             Some(*expected.context("the job has no digest of the ground truth")?);
     }
-    let description = parts.description(messages)?;
-    // The paths of all images come first: the ground truth may be that of their directories, and it is checked against all
-    // of them before one counts. So the parts are read twice, and their outputs are never held.
+    Ok(options)
+}
+
+/// Reads the ground truth of all images. The paths of all images come first: the ground truth may be that of their
+/// directories, and it is checked against all of them before one counts. So the parts are read twice, and their outputs
+/// are never held.
+fn open_evaluation(
+    parts: &Parts<'_>,
+    description: &StoredAnswers,
+    options: &EvaluateOptions,
+    messages: &mut Messages,
+) -> anyhow::Result<EvaluationAccumulator> {
     let (mut images, mut failed, mut written) = (Vec::new(), Vec::new(), Vec::new());
-    parts.each_image(&description, |image| {
+    parts.each_image(description, |image| {
         written.extend(image.truth.map(|classes| (image.path.clone(), classes)));
         failed.push(image.answers.is_err());
         images.push(image.path);
         Ok(())
     })?;
     let truth = options.truth.read(&images, &written)?;
-    drop(written);
     options.warn_missing(&images, failed.into_iter(), &truth, messages);
     let infos = description
         .runs
@@ -139,9 +161,19 @@ fn evaluate(
     let may_lack_background = options.may_lack_background(classes, &truth, &images);
     let entries = description.runs.clone();
     let evaluation = options.evaluation.clone();
-    let mut accumulator = EvaluationAccumulator::new(entries, truth, evaluation, &images)?;
-    drop(images);
-    evaluate::note_runs(&accumulator, &options, may_lack_background, messages);
+    let accumulator = EvaluationAccumulator::new(entries, truth, evaluation, &images)?;
+    evaluate::note_runs(&accumulator, options, may_lack_background, messages);
+    Ok(accumulator)
+}
+
+/// Adds the answers of all parts. Writes the rows of each image.
+fn judge(
+    parts: &Parts<'_>,
+    description: &StoredAnswers,
+    mut accumulator: EvaluationAccumulator,
+    mut rows: Vec<AnswerRows>,
+    messages: &mut Messages,
+) -> anyhow::Result<EvaluationReport> {
     let ready: Vec<usize> = accumulator.ready().collect();
     let entries = accumulator.entries().iter();
     let names: Vec<String> = entries.map(|entry| entry.name.clone()).collect();
@@ -166,15 +198,12 @@ fn evaluate(
     };
     // Without a run that can be judged, one process infers nothing.
     if !ready.is_empty() {
-        parts.each_image(&description, &mut add)?;
+        parts.each_image(description, &mut add)?;
     }
     for rows in rows {
         rows.finish()?;
     }
-    let mut report = accumulator.finish();
-    report.machine = description.machine;
-    evaluate::warn(&report, messages);
-    evaluate::finish(reports, &report, options.runs.stdout)
+    Ok(accumulator.finish())
 }
 
 /// Prints the failures for an image.

@@ -5,7 +5,7 @@ mod answers;
 mod parquet;
 mod rows;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use evaluation::agreement::Verdict;
 use evaluation::text::{counted, printable};
@@ -13,8 +13,9 @@ use evaluation::text::{counted, printable};
 use crate::args::MergeArgs;
 use crate::destination;
 use crate::errors::Hinted;
+use crate::files_read::{FilesRead, Named};
 use crate::reports;
-use crate::shards::{self, JobDirectory, Manifest, PartState};
+use crate::shards::{self, JobDirectory, Manifest, PartState, Recorded};
 use crate::terminal::Messages;
 
 /// The most shards that a message names.
@@ -44,9 +45,8 @@ pub fn run(args: &MergeArgs, messages: &mut Messages) -> anyhow::Result<Merged> 
             .output
             .as_deref()
             .filter(|path| *path != Path::new("-"));
-        if let Some(output) = output {
-            check_output(&directory, "--output", output)?;
-        }
+        let outputs: Vec<_> = output.map(|path| ("--output", path)).into_iter().collect();
+        check_outputs(&directory, &recorded, &outputs)?;
         rows::merge(&directory, &manifests, output, messages)?;
         return Ok(Merged::Rows);
     }
@@ -57,9 +57,8 @@ pub fn run(args: &MergeArgs, messages: &mut Messages) -> anyhow::Result<Merged> 
         );
         return Err(Hinted::new(error, "pass `--report FILE`, or nothing for the text").into());
     }
-    for (flag, path) in reports::files(&args.report) {
-        check_output(&directory, flag, path)?;
-    }
+    let outputs: Vec<_> = reports::files(&args.report).collect();
+    check_outputs(&directory, &recorded, &outputs)?;
     answers::merge(&directory, &manifests, &recorded, &args.report, messages).map(Merged::Verdict)
 }
 
@@ -141,14 +140,27 @@ fn check_runs(directory: &JobDirectory, manifests: &[Manifest]) -> anyhow::Resul
     .into())
 }
 
-/// Checks that an output replaces nothing that belongs to the job.
-fn check_output(directory: &JobDirectory, flag: &str, path: &Path) -> anyhow::Result<()> {
-    let target = destination::target(flag, path)?;
-    let is_inside = directory.path.canonicalize().ok().as_deref() == target.parent();
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    if is_inside && (name.starts_with("part-") || name == shards::JOB) {
-        let error = format!("{} is a file of the shards", path.display());
-        return Err(Hinted::new(error, "name another file").into());
+/// Checks that no output replaces another one, a file that the merge reads, or takes a name of the shards.
+fn check_outputs(
+    directory: &JobDirectory,
+    recorded: &Recorded,
+    outputs: &[Named<'_>],
+) -> anyhow::Result<()> {
+    let parts = (0..directory.job.shards).flat_map(|shard| directory.files(shard));
+    let files = parts.chain([directory.path.join(shards::JOB)]);
+    let add =
+        |read: FilesRead<'static>, file: PathBuf| read.with("a file of the shards", Some(file));
+    let read = files.fold(FilesRead::default(), add);
+    let read = read.with("the ground truth", recorded.truth_file());
+    read.check(outputs)?;
+    for (flag, path) in outputs {
+        let target = destination::target(flag, path)?;
+        let is_inside = directory.path.canonicalize().ok().as_deref() == target.parent();
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        if is_inside && name.starts_with("part-") {
+            let error = format!("{} has a name of the shards", path.display());
+            return Err(Hinted::new(error, "name another file").into());
+        }
     }
     Ok(())
 }

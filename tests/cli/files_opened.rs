@@ -1,0 +1,269 @@
+//! Every file of the user that a command opens is refused as its output. The system's calls tell which files these are,
+//! so that a file that the program reads and its check does not know is found.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use classify_tests::{Run, ensure, expect_code, run, small_model};
+use libtest_mimic::{Failed, Trial};
+
+use crate::classify;
+use crate::files::tree;
+
+/// A command, and its flags for outputs, each with the ending that the output needs.
+struct Work {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    outputs: &'static [(&'static str, &'static str)],
+    /// A file that it opens: without it, nothing was traced.
+    opens: &'static str,
+}
+
+const WORKS: [Work; 8] = [
+    Work {
+        name: "classify",
+        arguments: &[
+            "-m",
+            "plain.onnx",
+            "--backend",
+            "rten",
+            "--preprocess",
+            "hf/preprocessor_config.json",
+            "--labels",
+            "labels.txt",
+            "--input-list",
+            "list.txt",
+        ],
+        outputs: &[("--output", "json")],
+        opens: "hf/config.json",
+    },
+    Work {
+        name: "compare",
+        arguments: &[
+            "compare",
+            "rten",
+            "-m",
+            "plain.onnx",
+            "--preprocess",
+            "hf/preprocessor_config.json",
+            "-i",
+            "images",
+            "--against",
+            "recording.jsonl",
+        ],
+        outputs: &[("--record", "jsonl"), ("--report", "json")],
+        opens: "recording.jsonl",
+    },
+    Work {
+        name: "evaluate",
+        arguments: &[
+            "evaluate",
+            "rten",
+            "-m",
+            "plain.onnx",
+            "--preprocess",
+            "hf/preprocessor_config.json",
+            "-i",
+            "images",
+            "--truth",
+            "truth.csv",
+        ],
+        outputs: &[("--record", "jsonl"), ("--report", "csv")],
+        opens: "truth.csv",
+    },
+    Work {
+        name: "check",
+        arguments: &["check", "--config", "gate.toml"],
+        outputs: &[("--record", "jsonl"), ("--report", "html")],
+        opens: "gate.toml",
+    },
+    Work {
+        name: "tensors",
+        arguments: &[
+            "tensors",
+            "--backend",
+            "rten",
+            "-m",
+            "plain.onnx",
+            "--preprocess",
+            "hf/preprocessor_config.json",
+            "-i",
+            "images",
+        ],
+        outputs: &[("--output", "npz")],
+        opens: "images/a.ppm",
+    },
+    Work {
+        name: "merge_of_rows",
+        arguments: &["merge", "rows"],
+        outputs: &[("--output", "json")],
+        opens: "rows/job.json",
+    },
+    Work {
+        name: "merge_of_a_comparison",
+        arguments: &["merge", "comparison"],
+        outputs: &[("--report", "json")],
+        opens: "comparison/job.json",
+    },
+    Work {
+        name: "merge_of_an_evaluation",
+        arguments: &["merge", "evaluation"],
+        outputs: &[("--report", "csv")],
+        opens: "truth.csv",
+    },
+];
+
+pub fn trials() -> Vec<Trial> {
+    let traces = Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    let traces = traces.is_ok_and(|status| status.success());
+    let works = WORKS.iter().map(|work| {
+        let name = format!("what_it_opens_is_never_replaced_by_{}", work.name);
+        Trial::test(name, || replaces_nothing(work)).with_ignored_flag(!traces)
+    });
+    works.collect()
+}
+
+fn at(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = classify();
+    command.current_dir(directory).args(arguments);
+    command
+}
+
+/// A directory with the files of all works.
+fn files() -> Result<tempfile::TempDir, Failed> {
+    let directory = tempfile::tempdir()?;
+    let path = |name: &str| directory.path().join(name);
+    fs::copy(small_model("plain.onnx"), path("plain.onnx"))?;
+    fs::create_dir(path("hf"))?;
+    fs::write(
+        path("hf/preprocessor_config.json"),
+        r#"{"image_processor_type": "ViTImageProcessor", "size": 8, "image_mean": [0, 0, 0], "image_std": [1, 1, 1]}"#,
+    )?;
+    fs::write(path("hf/config.json"), r#"{"model_type": "vit"}"#)?;
+    fs::create_dir(path("images"))?;
+    for (name, level) in [("images/a.ppm", 10), ("images/b.ppm", 200)] {
+        fs::write(path(name), [&b"P6 8 8 255\n"[..], &[level; 192]].concat())?;
+    }
+    fs::write(path("list.txt"), "images/a.ppm\nimages/b.ppm\n")?;
+    let labels: String = (0..12).map(|class| format!("class {class}\n")).collect();
+    fs::write(path("labels.txt"), labels)?;
+    fs::write(path("truth.csv"), "path,class_id\na.ppm,10\nb.ppm,3\n")?;
+    fs::write(
+        path("gate.toml"),
+        "runs = ['rten']\nmodel = 'plain.onnx'\ninput = ['images']\npreprocess = 'hf/preprocessor_config.json'\n\
+         [compare]\nagainst = 'recording.jsonl'\n[evaluate]\ntruth = 'truth.csv'\n",
+    )?;
+    let compare = WORKS[1].arguments;
+    let without_recording = &compare[..compare.len() - 2];
+    let record = [without_recording, &["--record", "recording.jsonl"]].concat();
+    expect_code(&run(&mut at(directory.path(), &record)), 0)?;
+    let shards: [(&str, &[&str]); 3] = [
+        (
+            "rows",
+            &[WORKS[0].arguments, &["--format", "json"]].concat(),
+        ),
+        (
+            "comparison",
+            &[&["compare", "rten"], &without_recording[1..]].concat(),
+        ),
+        ("evaluation", WORKS[2].arguments),
+    ];
+    for (name, arguments) in shards {
+        for shard in ["0/2", "1/2"] {
+            let flags = ["--shard", shard, "--out-dir", name];
+            let arguments = [arguments, &flags].concat();
+            expect_code(&run(&mut at(directory.path(), &arguments)), 0)?;
+        }
+    }
+    Ok(directory)
+}
+
+/// The files below `directory` that a command opens to read them.
+fn opened(command: &Command, directory: &Path) -> Result<BTreeSet<PathBuf>, Failed> {
+    let log = tempfile::NamedTempFile::new()?;
+    let mut traced = Command::new("strace");
+    traced.args([
+        "-f",
+        "-qq",
+        "-s",
+        "4096",
+        "-e",
+        "trace=open,openat,openat2",
+        "-o",
+    ]);
+    traced.arg(log.path()).arg(command.get_program());
+    traced.args(command.get_args()).current_dir(directory);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => traced.env(name, value),
+            None => traced.env_remove(name),
+        };
+    }
+    expect_code(&run(&mut traced), 0)?;
+    let mut files = BTreeSet::new();
+    for line in fs::read_to_string(log.path())?.lines() {
+        let path = line.split('"').nth(1);
+        let failed = line.contains(") = -1 ");
+        let is_read = !["O_WRONLY", "O_RDWR", "O_DIRECTORY", "O_PATH"]
+            .iter()
+            .any(|flag| line.contains(flag));
+        let (Some(path), false, true) = (path, failed, is_read) else {
+            continue;
+        };
+        let Ok(path) = directory.join(path).canonicalize() else {
+            continue;
+        };
+        if path.is_file() && path.starts_with(directory) {
+            files.insert(path);
+        }
+    }
+    Ok(files)
+}
+
+fn replaces_nothing(work: &Work) -> Result<(), Failed> {
+    let directory = files()?;
+    let directory = directory.path().canonicalize()?;
+    let before = tree(&directory)?;
+    let mut command = at(&directory, work.arguments);
+    if work.name == "tensors" {
+        // It needs an output, which is not part of the trace.
+        command.args(["--output", "-"]);
+    }
+    let read = opened(&command, &directory)?;
+    ensure(read.contains(&directory.join(work.opens)), &read)?;
+    ensure(tree(&directory)? == before, "something was written")?;
+    let links = tempfile::tempdir()?;
+    for file in &read {
+        for (flag, ending) in work.outputs {
+            // Both tables of a file have a flag: the output of the second is a new file.
+            let name = if work.name == "check" {
+                "{command}"
+            } else {
+                "compare"
+            };
+            let link = links.path().join(format!("compare.{ending}"));
+            let output = links.path().join(format!("{name}.{ending}"));
+            symlink(file, &link)?;
+            let result = run(at(&directory, work.arguments).arg(flag).arg(&output));
+            refused(&result, file)?;
+            ensure(tree(&directory)? == before, (file, &result))?;
+            fs::remove_file(link)?;
+        }
+    }
+    Ok(())
+}
+
+fn refused(result: &Run, file: &Path) -> Result<(), Failed> {
+    expect_code(result, 2)?;
+    ensure(
+        result.stderr.contains("which is read") && result.stderr.contains("\nhint: "),
+        (file, result),
+    )
+}
