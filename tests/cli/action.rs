@@ -10,10 +10,11 @@ use libtest_mimic::{Failed, Trial};
 use crate::small_images;
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<(), Failed>); 6] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 7] = [
         ("action::a_passed_comparison_is_in_the_summary", passed),
         ("action::a_failed_gate_fails_the_step", failed_gate),
         ("action::a_failure_without_a_report_is_annotated", no_report),
+        ("action::both_tables_of_a_check_are_reported", both_tables),
         ("action::an_unknown_command_is_rejected", unknown_command),
         ("action::an_input_is_no_command", input_is_data),
         ("action::each_run_has_an_artifact_of_its_own", artifacts),
@@ -127,6 +128,38 @@ fn failed_gate() -> Result<(), Failed> {
     )?;
     ensure(job.output("exit-code")? == "1", &result)?;
     ensure(job.read("GITHUB_STEP_SUMMARY")?.contains("FAILED"), &result)
+}
+
+fn both_tables() -> Result<(), Failed> {
+    let job = Job::new()?;
+    let file = |name: &str, text: String| fs::write(job.directory.path().join(name), text);
+    file(
+        "truth.csv",
+        format!("path,class_id\n{},0\n", job.image.display()),
+    )?;
+    file(
+        "gate.toml",
+        format!(
+            "runs = ['onnx', 'openvino']\nmodel = '{}'\ninput = ['{}']\n[compare]\n[evaluate]\ntruth = 'truth.csv'\nmin-top1 = 1\n",
+            small_model("plain.onnx").display(),
+            job.image.display()
+        ),
+    )?;
+    let result = job.step(&[("COMMAND", "check"), ("CONFIG", "gate.toml")])?;
+    expect_code(&result, 1)?;
+    let summary = job.read("GITHUB_STEP_SUMMARY")?;
+    for (words, command) in [("AGREE", "compare"), ("FAILED", "evaluate")] {
+        let annotation = format!("title=classify {command}::{words}");
+        ensure(
+            summary.contains(words) && result.stdout.contains(&annotation),
+            (&summary, &result),
+        )?;
+        for name in ["report.json", "report.html", "junit.xml"] {
+            let report = job.read(&format!("reports/{command}-{name}"))?;
+            ensure(!report.is_empty(), name)?;
+        }
+    }
+    Ok(())
 }
 
 fn no_report() -> Result<(), Failed> {
