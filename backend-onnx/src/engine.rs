@@ -1,6 +1,7 @@
 //! One ONNX Runtime session.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use backend_api::half::{bf16, f16};
 use backend_api::{
@@ -26,7 +27,16 @@ pub(crate) struct OnnxEngine {
     session: Session,
     outputs: Arc<Outputs>,
     /// The options of the next inference, by which it can be stopped.
-    options: Option<Arc<RunOptions>>,
+    next: Option<Arc<Options>>,
+    /// Those of the last one.
+    last: Option<Arc<Options>>,
+}
+
+/// Options of inferences, one at a time.
+struct Options {
+    run: RunOptions,
+    /// Stopped once, they would stop every inference.
+    is_stopped: AtomicBool,
 }
 
 impl OnnxEngine {
@@ -34,7 +44,8 @@ impl OnnxEngine {
         Self {
             session,
             outputs,
-            options: None,
+            next: None,
+            last: None,
         }
     }
 }
@@ -61,11 +72,23 @@ impl Engine for OnnxEngine {
     /// Returns a stopper for the next inference alone, so that a late stop cannot hit another one. ONNX Runtime checks it
     /// between two nodes.
     fn stopper(&mut self) -> Option<Stopper> {
-        self.options = RunOptions::new().ok().map(Arc::new);
-        let options = Arc::clone(self.options.as_ref()?);
+        let is_free = |last: &mut Arc<Options>| {
+            // Nobody else has them: their stopper is gone.
+            Arc::get_mut(last).is_some_and(|last| !*last.is_stopped.get_mut())
+        };
+        let last = self.last.take_if(is_free);
+        self.next = last.or_else(|| {
+            let options = Options {
+                run: RunOptions::new().ok()?,
+                is_stopped: AtomicBool::new(false),
+            };
+            Some(Arc::new(options))
+        });
+        let options = Arc::clone(self.next.as_ref()?);
         Some(Box::new(move || {
+            options.is_stopped.store(true, Ordering::Relaxed);
             // An error means that the run ends by itself.
-            let _ = options.terminate();
+            let _ = options.run.terminate();
         }))
     }
 }
@@ -98,9 +121,11 @@ impl OnnxEngine {
             .as_slice::<T>()
             .ok_or_else(|| unsupported("input", T::TYPE))?;
         let view = TensorRef::from_array_view((input.shape(), values)).map_err(failed)?;
-        let options = self.options.take();
-        let outputs = match &options {
-            Some(options) => self.session.run_with_options(ort::inputs![view], options),
+        self.last = self.next.take();
+        let outputs = match &self.last {
+            Some(options) => self
+                .session
+                .run_with_options(ort::inputs![view], &options.run),
             None => self.session.run(ort::inputs![view]),
         };
         let outputs = outputs.map_err(failed)?;

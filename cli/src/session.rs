@@ -456,6 +456,17 @@ pub fn image_done<'a>(
     name: impl Fn(usize) -> Option<&'a str>,
     messages: &mut Messages,
 ) {
+    if image.note.is_some() || !image.failures.is_empty() {
+        print_about(image, name, messages);
+    }
+    messages.advance(|| ());
+}
+
+fn print_about<'a>(
+    image: &AddedImage<'_>,
+    name: impl Fn(usize) -> Option<&'a str>,
+    messages: &mut Messages,
+) {
     let path = printable(&image.path.to_string_lossy());
     note_image(&path, image.note, messages);
     for failure in image.failures {
@@ -466,7 +477,6 @@ pub fn image_done<'a>(
             None => messages.problem(&path, &failure.problem),
         }
     }
-    messages.advance(|| ());
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Two runs over all images: their agreement and the verdict.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use image_classification::Ranked;
 
@@ -406,18 +407,20 @@ impl Pair {
 /// The digits of a score that `classify` prints by default.
 const DIGITS: usize = 4;
 
+/// The bytes of the longest score: the largest f32 has 39 digits before the point.
+const LONGEST: usize = 64;
+
 /// Returns whether the best classes print the same text.
 fn prints_the_same(reference: &Answer, run: &Answer) -> bool {
-    let mut texts = [String::new(), String::new()];
     let mut both = reference.top.iter().zip(&run.top);
-    both.all(|(a, b)| {
-        for (text, class) in texts.iter_mut().zip([a, b]) {
-            text.clear();
-            // A String takes all that is written.
-            let _ = write!(text, "{:.DIGITS$}", class.score);
-        }
-        a.class_id == b.class_id && texts[0] == texts[1]
-    })
+    both.all(|(a, b)| a.class_id == b.class_id && printed(a.score) == printed(b.score))
+}
+
+/// Returns the printed score, and zeros behind it.
+fn printed(score: f32) -> [u8; LONGEST] {
+    let mut text = [0; LONGEST];
+    write!(&mut text[..], "{score:.DIGITS$}").expect("the longest score has room");
+    text
 }
 
 #[cfg(test)]

@@ -95,15 +95,14 @@ impl ComparisonAccumulator {
         self.tensors.add(image.digests.tensor);
         self.duplicates.add(place, image.digests.file);
         let mut answers: Vec<Option<Answer>> = self.variations.iter().map(|_| None).collect();
-        let mut tensors = Vec::new();
-        let ready: Vec<usize> = self.runs.ready().collect();
-        for (run, output) in ready.into_iter().zip(image.outputs) {
-            match output {
-                Ok(tensor) => tensors.push((run, tensor)),
-                Err(problem) => self.failures.push(Failure::run(place, run, problem)),
-            }
-        }
-        for (run, tensor) in tensors {
+        for (run, output) in self.runs.ready().zip(image.outputs) {
+            let tensor = match output {
+                Ok(tensor) => tensor,
+                Err(problem) => {
+                    self.failures.push(Failure::run(place, run, problem));
+                    continue;
+                }
+            };
             match Answer::new(&tensor, self.runs.interpretation(run), self.top) {
                 Ok(answer) => {
                     self.variations[run].add(&answer);
