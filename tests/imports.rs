@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 /// The path of a module from the root of its crate.
 type Module = Vec<String>;
 
-/// An import: the path, and the name that it gets. Re-exports are no imports, but names lead through them.
+/// An import: the path, and the name that it gets. A re-export counts only if its own file uses the name; otherwise
+/// names lead through it.
 struct Use {
     path: Vec<String>,
     name: String,
@@ -17,12 +18,23 @@ struct Use {
 struct File {
     path: PathBuf,
     uses: Vec<Use>,
-    /// Paths in the code that begin with `crate`, `self` or `super`.
+    /// Paths in the code. Those that begin with `crate`, `self`, `super` or a child module lead to files.
     paths: Vec<Vec<String>>,
+    /// Names in the code, the imports left out.
+    names: BTreeSet<String>,
+}
+
+impl File {
+    fn imports(&self) -> impl Iterator<Item = &Vec<String>> {
+        let is_used = |import: &&Use| !import.is_public || self.names.contains(&import.name);
+        let uses = self.uses.iter().filter(is_used);
+        uses.map(|import| &import.path).chain(&self.paths)
+    }
 }
 
 /// Returns the groups of two or more files under `sources` of which each imports each, directly or over others, largest
-/// first. Tests do not count, and neither does a module that calls its child modules: it is their facade.
+/// first. Tests do not count. A module may call its child modules, or its child modules may use its items; both are a
+/// circle.
 pub fn circles(sources: &Path) -> Vec<Vec<PathBuf>> {
     let files = read(sources);
     let modules: Vec<&Module> = files.keys().collect();
@@ -30,9 +42,8 @@ pub fn circles(sources: &Path) -> Vec<Vec<PathBuf>> {
     let mut reaches: Vec<BTreeSet<usize>> = files
         .iter()
         .map(|(module, file)| {
-            let imports = file.uses.iter().filter(|import| !import.is_public);
-            let paths = imports.map(|import| &import.path).chain(&file.paths);
-            let targets = paths.filter_map(|path| resolve(&files, module, path, 0));
+            let targets = file.imports();
+            let targets = targets.filter_map(|path| resolve(&files, module, path, 0));
             targets.map(|target| place(&target)).collect()
         })
         .collect();
@@ -155,10 +166,12 @@ fn parse(path: PathBuf, code: &str) -> File {
         path,
         uses: Vec::new(),
         paths: Vec::new(),
+        names: BTreeSet::new(),
     };
     let mut place = 0;
     while place < tokens.len() {
         let token = tokens[place].as_str();
+        let before = &tokens[..place];
         place += 1;
         // `use<'a>` of a returned type imports nothing.
         if token == "use" && tokens.get(place).is_some_and(|next| next != "<") {
@@ -167,7 +180,6 @@ fn parse(path: PathBuf, code: &str) -> File {
                     .iter()
                     .position(|token| token == ";")
                     .unwrap_or(0);
-            let before = &tokens[..place - 1];
             let is_public = before
                 .iter()
                 .rev()
@@ -176,16 +188,26 @@ fn parse(path: PathBuf, code: &str) -> File {
             let mut rest = &tokens[place..end];
             expand(&mut rest, &[], is_public, &mut file.uses);
             place = end;
-        } else if ["crate", "self", "super"].contains(&token) {
+        } else if is_name(token) {
             let mut path = vec![token.to_owned()];
             while let [colons, name, ..] = &tokens[place..]
                 && colons == "::"
-                && name.starts_with(|first: char| first.is_alphabetic() || first == '_')
+                && is_name(name)
             {
                 path.push(name.clone());
                 place += 2;
             }
-            if path.len() > 1 {
+            // A field is not a module, and `::image` is the crate even if there is a module of that name.
+            let is_path = before
+                .last()
+                .is_none_or(|last| !["::", "."].contains(&&**last));
+            if !is_path {
+                continue;
+            }
+            file.names.insert(token.to_owned());
+            // `pub(in crate::a)` states who may import.
+            let is_visibility = before.ends_with(&["pub", "(", "in"].map(str::to_owned));
+            if path.len() > 1 && !is_visibility {
                 file.paths.push(path);
             }
         }
@@ -193,13 +215,23 @@ fn parse(path: PathBuf, code: &str) -> File {
     file
 }
 
-/// The code before the tests, which stand at the end.
-fn without_tests(code: &str) -> &str {
-    ["\n#[cfg(test)]\nmod ", "\n#[cfg(all(test"]
-        .iter()
-        .filter_map(|marker| code.find(marker))
-        .min()
-        .map_or(code, |end| &code[..end])
+fn is_name(token: &str) -> bool {
+    token.starts_with(|first: char| first.is_alphabetic() || first == '_')
+}
+
+/// Returns the code before the tests, which stand at the end. `mod tests;` ends nothing: its file is elsewhere.
+pub fn without_tests(code: &str) -> &str {
+    let mut starts = code.match_indices("\n#[cfg(").map(|(start, _)| start);
+    let is_tests = |start: &usize| {
+        let mut lines = code[start + 1..].lines();
+        let condition = lines.next().unwrap_or_default();
+        let is_test = condition == "#[cfg(test)]" || condition.starts_with("#[cfg(all(test");
+        let mut item = lines.skip_while(|line| line.starts_with("#["));
+        let item = item.next().unwrap_or_default();
+        is_test && item.starts_with("mod ") && !item.ends_with(';')
+    };
+    let end = starts.find(is_tests);
+    end.map_or(code, |end| &code[..end])
 }
 
 /// Returns names, `::` and single characters, without comments, texts and lifetimes.
@@ -356,6 +388,63 @@ mod tests {
             (
                 "b.rs",
                 "use crate::A;\nconst QUOTE: char = '\"'; const C: char = '\\''; fn b<'a>() {}",
+            ),
+        ]);
+        assert!(found.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn module_that_calls_children_which_use_its_items_is_a_circle() {
+        let found = circles_of(&[
+            (
+                "lib.rs",
+                "mod a;\nmod b;\npub struct Shared;\nfn all() { a::one(); b::two() }",
+            ),
+            ("a.rs", "use super::Shared;\npub fn one() {}"),
+            ("b.rs", "pub fn two() {}"),
+        ]);
+        assert_eq!(found, [["lib.rs", "a.rs"].map(PathBuf::from)]);
+    }
+
+    #[test]
+    fn items_that_a_module_only_imports_make_no_circle() {
+        let found = circles_of(&[
+            (
+                "lib.rs",
+                "mod a;\nmod shared;\nuse shared::Shared;\nfn all() { a::one(Shared) }",
+            ),
+            ("a.rs", "use super::Shared;\npub fn one(_: Shared) {}"),
+            ("shared.rs", "pub struct Shared;"),
+        ]);
+        assert!(found.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn re_export_that_its_file_uses_is_an_import() {
+        let found = circles_of(&[
+            (
+                "lib.rs",
+                "mod a;\npub use a::A;\npub struct Shared;\nfn a() -> A { A }",
+            ),
+            ("a.rs", "use super::Shared;\npub struct A;"),
+        ]);
+        assert_eq!(found, [["lib.rs", "a.rs"].map(PathBuf::from)]);
+    }
+
+    #[test]
+    fn code_after_the_declaration_of_a_test_file_counts() {
+        let code = "mod a;\n#[cfg(test)]\nmod tests;\nuse b::B;\n#[cfg(test)]\nmod more {\n}";
+        let until = code.find("\n#[cfg(test)]\nmod more").unwrap();
+        assert_eq!(without_tests(code), &code[..until]);
+    }
+
+    #[test]
+    fn visibility_and_paths_of_other_crates_are_no_imports() {
+        let found = circles_of(&[
+            ("lib.rs", "mod image;\nfn all() { image::one() }"),
+            (
+                "image.rs",
+                "pub(in crate::image) fn one() { ::image::two(x.image::<u8>()) }",
             ),
         ]);
         assert!(found.is_empty(), "{found:?}");

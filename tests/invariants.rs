@@ -205,11 +205,14 @@ fn packages_for_the_registry_describe_themselves() {
         for key in ["description", "license", "rust_version", "readme"] {
             assert!(package[key].is_string(), "{name} has no {key}");
         }
-        assert_eq!(package["documentation"], format!("https://docs.rs/{name}"));
-        assert_eq!(
-            package["metadata"]["docs"]["rs"]["all-features"], true,
-            "{name}"
-        );
+        let targets = package["targets"].as_array().unwrap();
+        // docs.rs shows libraries only. The README of a program is its documentation.
+        let has_library = targets.iter().any(|target| target["kind"][0] == "lib");
+        let docs = format!("https://docs.rs/{name}");
+        let documentation = package["documentation"].as_str();
+        assert_eq!(documentation, has_library.then_some(&*docs), "{name}");
+        let all_features = &package["metadata"]["docs"]["rs"]["all-features"];
+        assert_eq!(all_features == true, has_library, "{name}");
         for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
             let copy = source(&checkout().join(directory(name)).join(licence));
             assert_eq!(copy, source(&checkout().join(licence)), "{name}: {licence}");
@@ -219,7 +222,7 @@ fn packages_for_the_registry_describe_themselves() {
 
 #[test]
 fn each_library_has_an_example_and_its_dependencies_in_its_readme() {
-    for library in LIBRARIES.into_iter().chain(["exact-resample"]) {
+    for library in libraries() {
         let readme = source(&checkout().join(library).join("README.md"));
         for part in [
             "```rust\n",
@@ -283,7 +286,7 @@ fn no_file_has_more_than_700_lines() {
 
 fn rust_files(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory).expect("a folder of sources") {
+    for entry in std::fs::read_dir(directory).expect("a directory of sources") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             files.extend(rust_files(&path));
@@ -296,6 +299,24 @@ fn rust_files(directory: &Path) -> Vec<PathBuf> {
 
 fn source(file: &Path) -> String {
     std::fs::read_to_string(file).expect("a source file")
+}
+
+/// Returns each file of `package` with its code, without the code that only tests have.
+fn code_of(package: &str) -> impl Iterator<Item = (PathBuf, String)> {
+    let files = rust_files(&checkout().join(directory(package)).join("src"));
+    files.into_iter().filter_map(|file| {
+        let text = source(&file);
+        let is_test = file.ends_with("tests.rs") || text.contains("\n#![cfg(test)]\n");
+        (!is_test).then(|| (file, imports::without_tests(&text).to_owned()))
+    })
+}
+
+fn libraries() -> impl Iterator<Item = &'static str> {
+    LIBRARIES.into_iter().chain(["exact-resample"])
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with("//")
 }
 
 #[test]
@@ -402,12 +423,9 @@ fn directory(package: &str) -> &str {
 
 #[test]
 fn only_the_command_line_prints_or_exits() {
-    for library in LIBRARIES {
-        for file in rust_files(&checkout().join(library).join("src")) {
-            let code = source(&file);
-            let code = code.split("#[cfg(test)]").next().unwrap();
-            let doc = |line: &&str| line.trim_start().starts_with("//");
-            for line in code.lines().filter(|line| !doc(line)) {
+    for library in libraries() {
+        for (file, code) in code_of(library) {
+            for line in code.lines().filter(|line| !is_comment(line)) {
                 for word in [
                     "println!",
                     "eprintln!",
@@ -438,18 +456,9 @@ fn files_are_opened_by_the_function_that_refuses_pipes() {
     // Files of the system.
     const ALLOWED: &str = "\"/proc/";
     let mut found = Vec::new();
-    for package in LIBRARIES.into_iter().chain(["classify-cli"]) {
-        for file in rust_files(&checkout().join(directory(package)).join("src")) {
-            if file.file_name().is_some_and(|name| name == "tests.rs") {
-                continue;
-            }
-            let text = source(&file);
-            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-            let code = code.split("#[cfg(all(test").next().unwrap_or_default();
-            for line in code
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"))
-            {
+    for package in libraries().chain(["classify-cli"]) {
+        for (file, code) in code_of(package) {
+            for line in code.lines().filter(|line| !is_comment(line)) {
                 if RAW.iter().any(|raw| line.contains(raw)) && !line.contains(ALLOWED) {
                     found.push(format!("{}: {}", file.display(), line.trim()));
                 }
@@ -460,39 +469,42 @@ fn files_are_opened_by_the_function_that_refuses_pipes() {
 }
 
 /// Libraries name the fields of their options; `cli/src/fields.rs` has the flags, `cli/src/runtimes.rs` the variables.
+/// Comments count: the documentation of a library is for programs without a command line.
 #[test]
 fn libraries_name_no_flag_and_no_variable_of_the_command_line() {
-    // Flags of OpenVINO's model optimizer, in the files that this module reads.
-    let reads_flags = "image-classification/src/sources/open_model_zoo.rs";
-    for library in LIBRARIES {
-        for file in rust_files(&checkout().join(library).join("src")) {
-            let code = source(&file);
-            // A module, or all of a file, that only tests have.
-            let code = code.split("#[cfg(test)]").next().unwrap();
-            let code = code.split("#![cfg(test)]").next().unwrap();
-            let comment = |line: &&str| line.trim_start().starts_with("//");
-            for line in code.lines().filter(|line| !comment(line)) {
+    // Flags of OpenVINO's model optimizer, in the files that the first module reads, and of Python's tools.
+    const OTHERS: [(&str, &str); 4] = [
+        ("open_model_zoo.rs", "\"--"),
+        ("environment.rs", "(`--system-site-packages`)"),
+        ("environment.rs", "(`uv run --with`)"),
+        ("environment.rs", "packages of `--with`"),
+    ];
+    let mut found = Vec::new();
+    for library in libraries() {
+        for (file, code) in code_of(library) {
+            let is_other = |line: &str| {
+                let mut others = OTHERS.iter();
+                others.any(|(name, flag)| file.ends_with(name) && line.contains(flag))
+            };
+            for line in code.lines().filter(|line| !is_other(line)) {
                 let names_flag = line.match_indices("--").any(|(at, _)| {
                     line[at + 2..].starts_with(|next: char| next.is_ascii_lowercase())
                 });
-                assert!(
-                    !names_flag || file.ends_with(reads_flags),
-                    "{}: {line}",
-                    file.display()
-                );
-                for words in [
+                let words = [
                     "`-d ",
                     "`-m ",
                     "`-i ",
                     "`classify ",
                     "`cargo setup",
                     "CLASSIFY_",
-                ] {
-                    assert!(!line.contains(words), "{}: {line}", file.display());
+                ];
+                if names_flag || words.iter().any(|word| line.contains(word)) {
+                    found.push(format!("{}: {}", file.display(), line.trim()));
                 }
             }
         }
     }
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]
@@ -514,7 +526,7 @@ fn every_crate_inherits_the_lints() {
 fn unsafe_code_is_one_statement_of_the_command_line() {
     let root = source(&checkout().join("Cargo.toml"));
     assert!(root.contains("\nunsafe_code = \"deny\""));
-    for library in LIBRARIES.iter().chain(&["exact-resample"]) {
+    for library in libraries() {
         let code = source(&checkout().join(library).join("src/lib.rs"));
         let forbids = code.lines().any(|line| line == "#![forbid(unsafe_code)]");
         assert!(forbids, "{library} allows unsafe code");

@@ -1,285 +1,29 @@
 //! Recorded runs. JSON Lines: a header, a line for each image, and a last line without which the recording is not
 //! complete.
 
+mod error;
+mod line;
+mod recorder;
+
 use std::collections::HashMap;
-use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom};
 use std::iter;
 use std::path::Path;
 
 use backend_api::Tensor;
 use image_classification::{FirstOutputs, Interpretation, Labels, ScoreKind, Scoring};
-use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, ImageDigests};
 use crate::external::ExternalOutputs;
 use crate::failure::Problem;
 use crate::provenance::{RunEntry, RunInfo};
-use crate::text::{counted, counted_are, printable};
+use line::{Footer, Header, Image, KIND};
 
-const KIND: &str = "classify-recording";
+pub use error::RecordingError;
+pub use recorder::Recorder;
+
 /// The longest line: a million classes, sixteen runs.
 const MOST_LINE_BYTES: u64 = 512 << 20;
-
-/// A recording cannot be written, read or used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecordingError {
-    /// The recording cannot be read.
-    #[error("cannot read the recording")]
-    Read(#[source] io::Error),
-    /// The recording cannot be written.
-    #[error("cannot write the recording")]
-    Write(#[source] io::Error),
-    /// The file is something else.
-    #[error("not a classify recording")]
-    NotARecording,
-    /// The recording has the schema of another version.
-    #[error("its schema version is {version}, but this program reads version 1")]
-    Version {
-        /// The version of the schema.
-        version: u32,
-    },
-    /// The recording ends early, or a line is damaged.
-    #[error("the recording is damaged or incomplete after {images} images")]
-    Incomplete {
-        /// The number of images before the damage.
-        images: usize,
-    },
-    /// No recorded image has the content.
-    #[error("this image is not in the recording: no recorded image has the same bytes")]
-    UnknownImage,
-    /// The image was prepared in another way when it was recorded.
-    #[error("the image's {what} differs from the recording: SHA-256 {found}, recorded {recorded}")]
-    OtherPreparation {
-        /// The part that differs: `tensor` or `pixels`.
-        what: &'static str,
-        /// The digest of this image's.
-        found: Digest,
-        /// The digest in the recording.
-        recorded: Digest,
-    },
-    /// Outputs that another program computed have no image of this name.
-    #[error("{source_name} has neither this image nor its tensor")]
-    UnknownName {
-        /// The name of the outputs.
-        source_name: String,
-    },
-    /// Outputs that another program computed are those of another tensor.
-    #[error(
-        "the outputs in {source_name} are of another tensor of this image: SHA-256 {recorded}, here {found}"
-    )]
-    OtherTensor {
-        /// The name of the outputs.
-        source_name: String,
-        /// The digest of this image's tensor.
-        found: Digest,
-        /// The digest of the tensor from which the outputs were computed.
-        recorded: Digest,
-    },
-    /// Outputs that another program computed have parts of different lengths.
-    #[error("there are {found} {what}, but {} named", counted_are(*.images))]
-    Lengths {
-        /// The part.
-        what: &'static str,
-        /// Its length.
-        found: u64,
-        /// The number of images.
-        images: u64,
-    },
-    /// Outputs that another program computed name an image twice.
-    #[error("the image {} is named twice, and nothing tells which outputs are its own", printable(.name))]
-    SameName {
-        /// The name of the image.
-        name: String,
-    },
-    /// A recorded run has no output for the image.
-    #[error("this run failed when it was recorded")]
-    FailedRun,
-    /// No run is left whose answers could be recorded.
-    #[error("no run is left to record")]
-    NoRuns,
-    /// Recorded images were not given.
-    #[error("the inputs lack {} of the recording", counted(*.images, "image"))]
-    NotGiven {
-        /// The number of images.
-        images: usize,
-    },
-}
-
-impl RecordingError {
-    /// Returns the next step for the user.
-    pub const fn hint(&self) -> &'static str {
-        match self {
-            Self::Read(_) => "check the path",
-            Self::Write(_) => "free disk space, or write to another place",
-            Self::NotARecording => "make one with `Recorder`",
-            Self::Version { .. } => {
-                "read it with the version of classify that wrote it, or record again"
-            }
-            Self::Incomplete { .. } => "record again",
-            Self::UnknownImage => "give the images that were recorded, or record again",
-            Self::OtherPreparation { .. } => "record again with this version of classify",
-            Self::UnknownName { .. } => "give the images whose outputs were computed",
-            Self::OtherTensor { .. } => {
-                "prepare the images as for the outputs (mean, scale, resize, …), or compute the outputs of these tensors"
-            }
-            Self::Lengths { .. } => "give one row for each image",
-            Self::SameName { .. } => "name each image once, and keep the digests of the tensors",
-            Self::FailedRun => "record again without failures",
-            Self::NoRuns => "fix the errors of the runs in the report",
-            Self::NotGiven { .. } => "give all images that were recorded, or record again",
-        }
-    }
-
-    /// Returns a stable name for reports, in kebab case.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Read(_) | Self::Write(_) => "cannot-read",
-            Self::NotGiven { .. } => "recording",
-            _ => "bad-input",
-        }
-    }
-
-    /// Returns the problem for reports.
-    pub fn problem(&self) -> Problem {
-        Problem::new(self.code(), self, Some(self.hint().to_owned()))
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct Header {
-    schema_version: u32,
-    kind: String,
-    runs: Vec<RunInfo>,
-    /// The labels of each run, which recordings of evaluations have.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    labels: Vec<Option<Vec<String>>>,
-    /// The synsets of these labels, where they have some.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    synsets: Vec<Option<Vec<String>>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Image {
-    path: String,
-    sha256: Digest,
-    tensor_sha256: Digest,
-    /// SHA-256 of the resized pixels, the same for models that take them in different forms. Version 0.1.0 did not
-    /// write it.
-    #[serde(default)]
-    pixels_sha256: Option<Digest>,
-    /// For each run the raw output, or `null` if it failed. Values that are not finite are `null`.
-    outputs: Vec<Option<Vec<Option<f32>>>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Footer {
-    #[serde(rename = "pictures")]
-    images: usize,
-}
-
-/// Writes a recording.
-#[derive(Debug)]
-pub struct Recorder<W: Write> {
-    out: W,
-    images: usize,
-}
-
-impl<W: Write> Recorder<W> {
-    /// Begins a recording of `runs` on `out`, which should be buffered.
-    ///
-    /// # Errors
-    ///
-    /// [`RecordingError::Write`].
-    pub fn start(out: W, runs: Vec<RunInfo>) -> Result<Self, RecordingError> {
-        Self::begin(out, runs, &[])
-    }
-
-    /// Begins a recording of `runs` with the labels of each, by which an evaluation judges them later.
-    ///
-    /// # Errors
-    ///
-    /// [`RecordingError::Write`].
-    pub fn start_with_labels(
-        out: W,
-        runs: Vec<(RunInfo, Option<Labels>)>,
-    ) -> Result<Self, RecordingError> {
-        let (runs, labels): (_, Vec<_>) = runs.into_iter().unzip();
-        Self::begin(out, runs, &labels)
-    }
-
-    fn begin(
-        out: W,
-        runs: Vec<RunInfo>,
-        labels: &[Option<Labels>],
-    ) -> Result<Self, RecordingError> {
-        let mut recorder = Self { out, images: 0 };
-        let lists = |of: fn(&Labels) -> &[String]| {
-            let list = |labels: &Option<Labels>| Some(of(labels.as_ref()?).to_vec());
-            labels.iter().map(list).collect::<Vec<_>>()
-        };
-        let mut synsets = lists(Labels::synsets);
-        if synsets.iter().flatten().all(Vec::is_empty) {
-            synsets.clear();
-        }
-        recorder.line(&Header {
-            schema_version: 1,
-            kind: KIND.to_owned(),
-            runs,
-            labels: lists(Labels::names),
-            synsets,
-        })?;
-        Ok(recorder)
-    }
-
-    fn line(&mut self, value: &impl Serialize) -> Result<(), RecordingError> {
-        let text = serde_json::to_vec(value).map_err(io::Error::from);
-        let written = text.and_then(|mut text| {
-            text.push(b'\n');
-            self.out.write_all(&text)
-        });
-        written.map_err(RecordingError::Write)
-    }
-
-    /// Adds an image, with one output or `None` for each run.
-    ///
-    /// # Errors
-    ///
-    /// [`RecordingError::Write`].
-    pub fn add(
-        &mut self,
-        path: &Path,
-        digests: &ImageDigests,
-        outputs: &[Option<&Tensor>],
-    ) -> Result<(), RecordingError> {
-        self.images += 1;
-        let finite = |tensor: &Tensor| {
-            let values = tensor.to_f32();
-            values
-                .iter()
-                .map(|value| value.is_finite().then_some(*value))
-                .collect()
-        };
-        self.line(&Image {
-            path: path.to_string_lossy().into_owned(),
-            sha256: digests.file,
-            tensor_sha256: digests.tensor,
-            pixels_sha256: digests.pixels,
-            outputs: outputs.iter().map(|output| output.map(finite)).collect(),
-        })
-    }
-
-    /// Completes the recording and returns `out`.
-    ///
-    /// # Errors
-    ///
-    /// [`RecordingError::Write`].
-    pub fn finish(mut self) -> Result<W, RecordingError> {
-        let images = self.images;
-        self.line(&Footer { images })?;
-        Ok(self.out)
-    }
-}
 
 /// Returns the output in a recording.
 fn tensor(values: Option<Vec<Option<f32>>>) -> Option<Tensor> {

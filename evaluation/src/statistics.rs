@@ -7,7 +7,7 @@ use crate::text::grouped;
 const Z: f64 = 1.959_963_984_540_054;
 
 /// A share of images, and how well so many images determine it.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Rate {
     /// The number of images that count.

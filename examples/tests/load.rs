@@ -24,7 +24,7 @@ struct Ends {
     answered: AtomicUsize,
     /// With the error of the deadline, which load may bring about.
     late: AtomicUsize,
-    /// With the error of a body that is no image.
+    /// With the error of a body that is not an image.
     rejected: AtomicUsize,
     /// Broken off by the client.
     broken: AtomicUsize,

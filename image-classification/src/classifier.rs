@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use backend_api::{InferBackend, ModelSource, NamedTensor};
 use futures_util::stream::{self, Stream, StreamExt as _};
@@ -69,6 +70,7 @@ pub struct ClassifierBuilder {
     model: Option<ModelSource>,
     overrides: PreprocessOverrides,
     feed: FeedOptions,
+    timeout: Option<Duration>,
 }
 
 impl ClassifierBuilder {
@@ -92,6 +94,31 @@ impl ClassifierBuilder {
         self
     }
 
+    /// Sets the maximum time of an infer request: see [`FeedOptions::timeout`]. It replaces the one of
+    /// [`feed`](Self::feed), whichever is called first. An image whose request takes longer fails with the code
+    /// `deadline-exceeded`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use image_classification::Classifier;
+    /// # use backend_api::{BackendInfo, Dim, ElementType, MockBackend, Tensor, TensorSpec};
+    /// # let spec = |dims: &[usize]| {
+    /// #     TensorSpec::new("x", ElementType::F32, dims.iter().copied().map(Dim::Fixed).collect())
+    /// # };
+    /// # let backend = MockBackend::builder()
+    /// #     .info(BackendInfo::new("mock", spec(&[1, 3, 8, 8]), spec(&[1, 3])))
+    /// #     .build()?;
+    ///
+    /// let classifier = Classifier::builder(backend)
+    ///     .timeout(Duration::from_secs(5))
+    ///     .build()?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
     /// Returns the classifier.
     ///
     /// # Errors
@@ -110,6 +137,8 @@ impl ClassifierBuilder {
         };
         let labels = fitted.labels.as_ref();
         let labels = labels.map(|labels| Arc::new(labels.value.clone()));
+        let mut feed = self.feed;
+        feed.timeout = self.timeout.or(feed.timeout);
         let decided = OnceLock::new();
         if fitted.reading.is_some() {
             let _ = decided.set(fitted.clone());
@@ -117,7 +146,7 @@ impl ClassifierBuilder {
         Ok(Classifier {
             shared: Arc::new(Shared {
                 backend: self.backend,
-                feed: Feed::new(vec![run], self.feed),
+                feed: Feed::new(vec![run], feed),
                 fitted,
                 decided,
                 labels,
@@ -172,6 +201,7 @@ impl Classifier {
             model: None,
             overrides: PreprocessOverrides::default(),
             feed: FeedOptions::default(),
+            timeout: None,
         }
     }
 

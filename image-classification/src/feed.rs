@@ -1,6 +1,7 @@
 //! The same images through 1 or more runs: a bounded stream of answers in the order of the inputs.
 
 mod few;
+mod options;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,8 @@ use self::few::{Chunks, Few, join_few};
 use crate::preparation::{ImageBuffers, ImageError, ImageFile, ImageSource, Preparation};
 use crate::threads::{DecodingThreads, JobError, Place};
 use crate::{Decoder, ImageMemory, ImageNote};
+
+pub use self::options::{Digests, FeedOptions};
 
 /// Feeds images to runs, several images and requests at a time.
 ///
@@ -69,50 +72,6 @@ pub struct FeedRun {
     pub backend: Arc<dyn InferBackend>,
     /// The way from an image to the tensor.
     pub preparation: Preparation,
-}
-
-/// The options of a [`Feed`].
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct FeedOptions {
-    /// The number of images that are decoded at a time. Default: the number of cores.
-    pub jobs: usize,
-    /// The memory that images may take. By default 1 GiB.
-    pub memory: ImageMemory,
-    /// The place where images are decoded. By default the threads of the feed.
-    pub decoder: Decoder,
-    /// The digests that are computed for each image. By default none.
-    pub digests: Digests,
-}
-
-impl FeedOptions {
-    /// Options for `jobs` decoding threads and `memory`.
-    pub fn new(jobs: usize, memory: ImageMemory) -> Self {
-        Self {
-            jobs,
-            memory,
-            decoder: Decoder::default(),
-            digests: Digests::default(),
-        }
-    }
-}
-
-impl Default for FeedOptions {
-    fn default() -> Self {
-        let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self::new(jobs, ImageMemory::new(1 << 30, jobs))
-    }
-}
-
-/// The SHA-256 digests that a [`Feed`] computes of each image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Digests {
-    /// [`InputDigests::file`].
-    pub file: bool,
-    /// [`InputDigests::tensors`].
-    pub tensors: bool,
-    /// [`InputDigests::pixels`].
-    pub pixels: bool,
 }
 
 /// The SHA-256 digests of an image, those that [`Digests`] asks for.
@@ -171,6 +130,7 @@ impl Feed {
             memory,
             decoder,
             digests,
+            timeout,
         } = options;
         let jobs = jobs.max(1);
         let mut run_groups: Vec<RunGroup> = Vec::new();
@@ -201,6 +161,7 @@ impl Feed {
                 memory,
                 decoder,
                 digests,
+                timeout,
                 buffers: Spares::default(),
                 threads: DecodingThreads::new(jobs),
             }),
@@ -313,6 +274,7 @@ struct Shared {
     memory: ImageMemory,
     decoder: Decoder,
     digests: Digests,
+    timeout: Option<Duration>,
     buffers: Spares<ImageBuffers>,
     threads: DecodingThreads,
 }
@@ -533,14 +495,17 @@ impl Shared {
         let tensor = Arc::new(tensor);
         let run_group = &self.run_groups[run_group];
         let outputs = run_group.runs.iter().map(|run| {
-            let backend = &*self.runs[*run].backend;
-            infer_one(backend, run_group.batch(), Arc::clone(&tensor))
+            let mut request = InferRequest::new(0, Arc::clone(&tensor));
+            if let Some(timeout) = self.timeout {
+                request = request.with_timeout(timeout);
+            }
+            infer_one(&*self.runs[*run].backend, run_group.batch(), request)
         });
         let outputs = join_few(outputs).await;
         if run_group.is_shared() {
             self.check_unchanged(&tensor, digest).await?;
         }
-        // The backends have let go of it: rule 1 of the contract.
+        // The backends have let go of it: rule 1 of the contract. After a timeout, an engine may still have it.
         run_group.requests().put(Arc::into_inner(tensor));
         Ok(outputs)
     }
@@ -596,10 +561,10 @@ impl Shared {
 type Outputs = Result<Few<RunOutput>, Arc<Error>>;
 
 /// Submits a request and waits for its outputs, one for each place of the batch.
-async fn infer_one(backend: &dyn InferBackend, batch: usize, tensor: Arc<Tensor>) -> Outputs {
+async fn infer_one(backend: &dyn InferBackend, batch: usize, request: InferRequest) -> Outputs {
     let start = Instant::now();
     let outputs = async {
-        let output = backend.submit(InferRequest::new(0, tensor)).await?.await?;
+        let output = backend.submit(request).await?.await?;
         split(output, batch, start)
     };
     outputs.await.map_err(Arc::new)

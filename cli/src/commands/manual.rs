@@ -6,9 +6,10 @@ use clap::{Command, CommandFactory as _};
 use clap_mangen::Man;
 use roff::{Roff, roman};
 
-use crate::args::{
-    Args, CHECK_EXAMPLES, COMPARE_EXAMPLES, DEVICES_EXAMPLES, EVALUATE_EXAMPLES, EXAMPLES,
-    EXIT_CODES, INSPECT_EXAMPLES, MERGE_EXAMPLES, TENSORS_EXAMPLES,
+use crate::args::Args;
+use crate::args::examples::{
+    CHECK_EXAMPLES, COMPARE_EXAMPLES, DEVICES_EXAMPLES, EVALUATE_EXAMPLES, EXAMPLES, EXIT_CODES,
+    INSPECT_EXAMPLES, MERGE_EXAMPLES, TENSORS_EXAMPLES,
 };
 use crate::destination;
 

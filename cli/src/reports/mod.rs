@@ -4,6 +4,7 @@ mod annotations;
 mod bisection;
 mod cell;
 mod changes;
+mod exporter;
 mod html;
 mod json;
 mod junit;
@@ -23,16 +24,10 @@ use evaluation::{ComparisonReport, EvaluationReport};
 use crate::args::{ReportFormat, ReportPath, ResultFormat};
 use crate::destination::{self, Output};
 
+use exporter::Exporter;
+
 pub use rows::AnswerRows;
 pub use wording::{EvaluationText, shortened};
-
-/// A format of reports.
-trait Exporter {
-    /// Writes the results of `compare`.
-    fn comparison(&self, comparison: &ComparisonReport, out: &mut dyn Write) -> anyhow::Result<()>;
-    /// Writes the results of `evaluate`.
-    fn evaluation(&self, evaluation: &EvaluationReport, out: &mut dyn Write) -> anyhow::Result<()>;
-}
 
 fn exporter(format: ReportFormat) -> &'static dyn Exporter {
     match format {

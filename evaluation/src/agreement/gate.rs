@@ -1,12 +1,12 @@
 //! Gates: limits with their results, and the verdict.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::share::Share;
 use crate::statistics::Rate;
 
 /// The verdict of a comparison or an evaluation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -62,5 +62,35 @@ impl Gate {
             remark: passed.then(|| rate.too_few(least)).flatten(),
             ..Self::new(name, passed, format!("{what} {rate}, at least {least}"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agreement::Basis;
+
+    fn read_back<T: Serialize + for<'a> Deserialize<'a>>(value: &T) -> T {
+        serde_json::from_value(serde_json::to_value(value).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn verdicts_are_read_as_they_are_written() {
+        for verdict in [
+            Verdict::Recorded,
+            Verdict::Agree,
+            Verdict::Disagree,
+            Verdict::CouldNotCompare,
+        ] {
+            assert_eq!(read_back(&verdict), verdict);
+        }
+    }
+
+    #[test]
+    fn rates_and_bases_are_read_as_they_are_written() {
+        for rate in [Rate::new(0, 0), Rate::new(2, 3)] {
+            assert_eq!(read_back(&rate), rate);
+        }
+        assert_eq!(read_back(&Basis::Logits), Basis::Logits);
     }
 }

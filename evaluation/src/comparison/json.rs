@@ -16,7 +16,7 @@ use crate::failure::FailureJson;
 use crate::provenance::{Machine, RunInfo};
 use crate::statistics::{Distribution, Rate};
 
-/// The report of `classify compare`.
+/// The report of a comparison.
 #[derive(Serialize)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 struct ComparisonJson<'a> {
@@ -54,7 +54,7 @@ struct ComparisonJson<'a> {
     duplicates: Vec<DuplicateJson<'a>>,
     /// The answers that are missing.
     failures: Vec<FailureJson<'a>>,
-    /// The search of `--bisect`.
+    /// The result of the bisection.
     bisect: Option<&'a Bisection>,
     /// The pairs of runs, those with the reference first. Their images are read one after the other.
     pairs: Vec<PairJson<'a>>,

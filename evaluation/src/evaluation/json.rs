@@ -19,7 +19,7 @@ use crate::failure::FailureJson;
 use crate::provenance::{Machine, RunInfo};
 use crate::statistics::{Rate, mcnemar};
 
-/// The report of `classify evaluate`.
+/// The report of an evaluation.
 #[derive(Serialize)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 struct EvaluationJson<'a> {

@@ -262,7 +262,7 @@ fn an_engine_that_fails_is_the_error_of_the_image() {
 }
 
 #[test]
-fn the_model_is_discovered_beside_its_file() {
+fn labels_are_discovered_next_to_the_model() {
     let directory = tempfile::tempdir().unwrap();
     let model = directory.path().join("model.onnx");
     fs::write(&model, b"\x08\x08").unwrap();
@@ -325,4 +325,29 @@ fn a_classifier_is_shared_between_threads() {
     // They outlive it.
     assert_eq!(block_on(one).unwrap().best().unwrap().id, 2);
     assert_eq!(block_on(all.next()).unwrap().unwrap().best().unwrap().id, 0);
+}
+
+#[test]
+fn builder_timeout_applies_whichever_option_is_set_first() {
+    for timeout_first in [true, false] {
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let wait = std::sync::Mutex::new(wait);
+        let info = channels(1).build().unwrap().info().clone();
+        let backend = MockBackend::builder().info(info).respond(move |_, _| {
+            let _ = wait.lock().unwrap().recv();
+            Tensor::new([1, 3], vec![0.0_f32; 3])
+        });
+        let builder = Classifier::builder(backend.build().unwrap()).overrides(rgb(ScoreKind::Raw));
+        let timeout = Duration::from_millis(50);
+        let builder = if timeout_first {
+            builder.timeout(timeout).feed(FeedOptions::default())
+        } else {
+            builder.feed(FeedOptions::default()).timeout(timeout)
+        };
+        let classifier = builder.build().unwrap();
+        let error = classifier.classify_blocking(colour([1, 2, 3])).unwrap_err();
+        assert_eq!(error.code(), "deadline-exceeded");
+        // The backend waits for the request that runs.
+        drop(go);
+    }
 }

@@ -6,10 +6,11 @@ use image::codecs::pnm::PnmDecoder;
 use image::{ColorType, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageReader};
 
 use super::format::Format;
-use super::header::{ImageHeader, SMALL};
+use super::header::ImageHeader;
+use super::limits::{SMALL, check_size, within};
 use super::orientation::Metadata;
 use super::rgb::{Depth, RGB, buffer_of, to_rgb};
-use super::{DecodeError, DecodeLimits, Image, check_size, webp, within};
+use super::{DecodeError, DecodeLimits, Image, webp};
 
 pub(super) fn header<R: BufRead + Seek>(
     source: R,

@@ -6,9 +6,10 @@ use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError};
 use image::metadata::Orientation;
 
 use super::format::Format;
-use super::header::{ImageHeader, SMALL};
+use super::header::ImageHeader;
+use super::limits::{SMALL, check_size, within};
 use super::rgb::{RGB, buffer_of, expand};
-use super::{DecodeError, DecodeLimits, Image, check_size, within};
+use super::{DecodeError, DecodeLimits, Image};
 
 const FORMAT: &str = "GIF";
 /// Bytes of a colour in a palette.

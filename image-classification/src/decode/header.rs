@@ -1,15 +1,11 @@
 //! Facts from an image's header, and the memory that the image takes.
 
-use std::io::{BufRead, Seek};
-
 use image::metadata::Orientation;
 
 use super::format::Format;
+use super::limits::SMALL;
 use super::rgb::{RGB, buffer_of};
-use super::{DecodeError, DecodeLimits, Image, jpeg, read_header};
-
-/// Bytes for tables, states and small buffers that every decoder has.
-pub(super) const SMALL: u64 = 1 << 20;
+use super::{DecodeError, Image, jpeg};
 
 /// The size of an image and the memory that decoding it takes, read before anything is decoded.
 #[derive(Debug, Clone)]
@@ -28,15 +24,6 @@ pub struct ImageHeader {
 }
 
 impl ImageHeader {
-    /// Reads the header of an image. Little of the file is read and little memory is taken, whatever it claims.
-    ///
-    /// # Errors
-    ///
-    /// The [`DecodeError`] of [`Image::decode`] for the same file, if the header shows it.
-    pub fn read<R: BufRead + Seek>(source: R, limits: &DecodeLimits) -> Result<Self, DecodeError> {
-        read_header(source, limits)
-    }
-
     /// Pixels in a row of the upright image. Never 0.
     pub fn width(&self) -> u32 {
         self.upright().0

@@ -6,9 +6,10 @@ use image::metadata::Orientation;
 use jxl_oxide::{AllocTracker, EnumColourEncoding, InitializeResult, JxlImage, RenderingIntent};
 
 use super::format::Format;
-use super::header::{ImageHeader, SMALL};
+use super::header::ImageHeader;
+use super::limits::{SMALL, check_size, within};
 use super::rgb::{RGB, buffer_of};
-use super::{DecodeError, DecodeLimits, Image, check_size, within};
+use super::{DecodeError, DecodeLimits, Image};
 
 const FORMAT: &str = "JPEG XL";
 /// Bytes that rendering takes at most for a pixel: planes of floats for each stage, and patches.

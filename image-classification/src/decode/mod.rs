@@ -8,9 +8,11 @@ mod gif;
 mod header;
 mod ico;
 mod ifd;
+mod image;
 mod jpeg;
 #[cfg(feature = "jpeg-xl")]
 mod jxl;
+mod limits;
 mod note;
 mod orientation;
 mod png;
@@ -22,96 +24,19 @@ use std::ffi::OsStr;
 use std::io::{BufRead, Cursor, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use image::ImageFormat;
+use ::image::ImageFormat;
 
 pub use error::DecodeError;
 pub(crate) use error::bytes_of;
 pub(crate) use format::HEAD_BYTES;
 use format::{Format, Recognised};
 pub use header::ImageHeader;
+pub use image::Image;
+pub use limits::DecodeLimits;
+use limits::within;
 pub use note::ImageNote;
 
-/// Largest size of a row in bytes, for formats whose rows are held several times in addition to the pixels.
-const MOST_ROW_BYTES: u64 = 16 << 20;
-/// Largest width of a row in these formats. The rows of a few lines that are wider take more than the pixels.
-const MOST_ROW_PIXELS: u64 = 1 << 20;
-
-/// The largest cost of an image. Images that cost more are rejected.
-///
-/// The checks come before the decoder allocates: a file of 100 bytes can claim ten gigabytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DecodeLimits {
-    /// Bytes of the file.
-    pub file_bytes: u64,
-    /// Width × height.
-    pub pixels: u64,
-    /// Bytes of the decoded image, in the decoder's own format.
-    pub decoded_bytes: u64,
-}
-
-impl Default for DecodeLimits {
-    /// 256 MiB, 178,956,970 pixels (where Pillow refuses a "decompression bomb"), 1 GiB.
-    fn default() -> Self {
-        Self {
-            file_bytes: 256 << 20,
-            pixels: 178_956_970,
-            decoded_bytes: 1 << 30,
-        }
-    }
-}
-
-/// A decoded image: RGB, 8 bits a channel, row by row from the top left, upright.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Image {
-    width: u32,
-    height: u32,
-    pixels: Vec<u8>,
-    note: Option<ImageNote>,
-}
-
 impl Image {
-    /// Returns an image from `width` × `height` × 3 bytes of RGB, or `None` if the sizes do not match or
-    /// are 0.
-    pub fn from_rgb(width: u32, height: u32, pixels: Vec<u8>) -> Option<Self> {
-        let expected = (u64::from(width) * u64::from(height)).checked_mul(3)?;
-        (expected != 0 && pixels.len() as u64 == expected).then_some(Self {
-            width,
-            height,
-            pixels,
-            note: None,
-        })
-    }
-
-    /// Pixels in a row. Never 0.
-    pub fn width(&self) -> u32 {
-        self.width
-    }
-
-    /// Rows. Never 0.
-    pub fn height(&self) -> u32 {
-        self.height
-    }
-
-    /// Returns the bytes: red, green, blue of the first pixel, then of the next in its row.
-    pub fn rgb(&self) -> &[u8] {
-        &self.pixels
-    }
-
-    /// Returns the bytes, as [`rgb`](Self::rgb) gives them.
-    pub fn into_rgb(self) -> Vec<u8> {
-        self.pixels
-    }
-
-    /// Returns a remark that the user of the image should know: it is probably not as it was meant.
-    pub fn note(&self) -> Option<ImageNote> {
-        self.note
-    }
-
-    pub(crate) fn noted(mut self, note: Option<ImageNote>) -> Self {
-        self.note = note;
-        self
-    }
-
     /// Returns whether a file that begins with `head` is an image, in a format that is decoded or not. The first
     /// 132 bytes are enough. Formats without a signature, such as TGA, are not recognised.
     pub fn recognises(head: &[u8]) -> bool {
@@ -189,6 +114,17 @@ impl Image {
     }
 }
 
+impl ImageHeader {
+    /// Reads the header of an image. Little of the file is read and little memory is taken, whatever it claims.
+    ///
+    /// # Errors
+    ///
+    /// The [`DecodeError`] of [`Image::decode`] for the same file, if the header shows it.
+    pub fn read<R: BufRead + Seek>(source: R, limits: &DecodeLimits) -> Result<Self, DecodeError> {
+        read_header(source, limits)
+    }
+}
+
 /// Reads the header of a file.
 fn read_header<R: BufRead + Seek>(
     mut source: R,
@@ -227,32 +163,6 @@ fn read_header<R: BufRead + Seek>(
     })
 }
 
-impl std::fmt::Debug for Image {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Image({} x {})", self.width, self.height)
-    }
-}
-
-fn within(what: &'static str, value: u64, limit: u64) -> Result<(), DecodeError> {
-    if value <= limit {
-        Ok(())
-    } else {
-        Err(DecodeError::TooLarge { what, value, limit })
-    }
-}
-
-/// Checks the size in an image's header, before pixels are decoded.
-fn check_size(width: u32, height: u32, limits: &DecodeLimits) -> Result<(), DecodeError> {
-    if width == 0 || height == 0 {
-        return Err(DecodeError::Empty);
-    }
-    within(
-        "a pixel count",
-        u64::from(width) * u64::from(height),
-        limits.pixels,
-    )
-}
-
 /// Returns the format of a file that begins with `head`.
 fn format_of(head: &[u8]) -> Result<Format, DecodeError> {
     match format::format_of(head) {
@@ -278,7 +188,7 @@ fn guarded<T>(
 
 #[cfg(test)]
 mod tests {
-    use image::{DynamicImage, Luma, LumaA, Rgb, Rgba};
+    use ::image::{self, DynamicImage, Luma, LumaA, Rgb, Rgba};
 
     use super::*;
 

@@ -6,10 +6,11 @@ use flate2::read::ZlibDecoder;
 use png::{BitDepth, Decoder, DecodingError, InterlaceInfo, Reader, Transformations};
 
 use super::format::Format;
-use super::header::{ImageHeader, SMALL};
+use super::header::ImageHeader;
+use super::limits::{MOST_ROW_PIXELS, SMALL, check_size, within};
 use super::orientation::Metadata;
 use super::rgb::{Depth, RGB, capacity_of};
-use super::{DecodeError, DecodeLimits, Image, MOST_ROW_PIXELS, check_size, within};
+use super::{DecodeError, DecodeLimits, Image};
 
 const FORMAT: &str = "PNG";
 /// Most bytes of a chunk besides the pixels that is read.

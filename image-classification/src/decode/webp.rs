@@ -6,7 +6,8 @@ use std::io::{self, BufRead, Cursor, Read, Seek, SeekFrom};
 use image::ImageFormat;
 
 use super::codecs;
-use super::header::{ImageHeader, SMALL};
+use super::header::ImageHeader;
+use super::limits::SMALL;
 use super::rgb::{RGB, buffer_of};
 use super::{DecodeError, DecodeLimits, Image};
 

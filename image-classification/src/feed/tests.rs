@@ -117,7 +117,7 @@ fn a_batch_has_consecutive_images_and_the_last_is_filled_up() {
 }
 
 #[test]
-fn runs_have_batches_of_their_own() {
+fn each_run_has_its_own_batch_size() {
     let runs = vec![
         run(sums(4), 4),
         run(sums(1), 1),
@@ -135,7 +135,7 @@ fn runs_have_batches_of_their_own() {
 }
 
 #[test]
-fn a_bad_input_takes_no_other_with_it() {
+fn bad_input_fails_alone() {
     for batch in [1, 2, 5] {
         let feed = Feed::new(vec![run(sums(batch), batch), run(sums(1), 1)], options(2));
         let source = |place: u8| match place {
@@ -163,7 +163,7 @@ fn a_bad_input_takes_no_other_with_it() {
 }
 
 #[test]
-fn a_failed_request_is_the_error_of_its_images_in_that_run() {
+fn failed_request_fails_its_images_in_that_run() {
     let failing = MockBackend::builder()
         .info(sums(2).build().unwrap().info().clone())
         .respond(|call, _| {
@@ -289,7 +289,7 @@ const ALL_DIGESTS: Digests = Digests {
 };
 
 #[test]
-fn digests_are_those_that_are_wanted() {
+fn only_requested_digests_are_computed() {
     for (batch, wanted) in [(1, ALL_DIGESTS), (3, ALL_DIGESTS), (1, Digests::default())] {
         let mut options = options(1);
         options.digests = wanted;
@@ -299,7 +299,7 @@ fn digests_are_those_that_are_wanted() {
         let digests = answer.result.unwrap().digests;
         let expected = InputDigests {
             file: Some(sha(&ppm(7))),
-            // Of the image alone, whatever the batch.
+            // The digest is that of the image alone, whatever the batch size.
             tensors: vec![tensor_sha(7.0); 2],
             pixels: Some(sha(&[7; 12])),
         };
@@ -323,7 +323,7 @@ fn each_run_has_the_digest_of_its_own_tensor() {
     let answer = feed.blocking_answers([((), image.into())]).next().unwrap();
     let digests = answer.result.unwrap().digests;
     assert_eq!(digests.tensors, [8.0, 4.0, 8.0].map(tensor_sha));
-    // It has no file: its size and its pixels stand for it.
+    // A decoded image has no file. Its digest is that of its size and pixels.
     let size = [2_u32, 2].map(u32::to_le_bytes).concat();
     assert_eq!(digests.file, Some(sha(&[&size[..], &[8; 12]].concat())));
 }
@@ -348,7 +348,7 @@ fn a_decoded_image_is_an_input() {
 }
 
 #[test]
-fn inputs_are_taken_as_far_as_they_are_needed() {
+fn inputs_are_taken_only_when_needed() {
     for batch in [1, 3] {
         let feed = Feed::new(vec![run(sums(batch).slots(2), batch)], options(2));
         let taken = Rc::new(Cell::new(0));
@@ -369,7 +369,7 @@ fn inputs_are_taken_as_far_as_they_are_needed() {
 }
 
 #[test]
-fn a_small_budget_lets_all_images_through() {
+fn all_images_pass_a_small_memory_budget() {
     // One image at a time fits, of eight that are wanted.
     let source = || ImageSource::from(ppm(3));
     let alone = ImageFile::read(
@@ -426,4 +426,64 @@ fn a_dropped_stream_is_cancelled() {
     drop(go);
     drop(feed);
     assert!(calls.load(Ordering::SeqCst) <= 2);
+}
+
+/// Returns a backend whose first inference ends when the sender is dropped.
+fn held(batch: usize) -> (mpsc::Sender<()>, MockBuilder) {
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let calls = AtomicUsize::new(0);
+    let backend = MockBackend::builder()
+        .info(sums(batch).build().unwrap().info().clone())
+        .respond(move |_, _| {
+            if calls.fetch_add(1, Ordering::SeqCst) == 0 {
+                let _ = wait.lock().unwrap().recv();
+            }
+            Tensor::new([batch, 2], vec![0.0_f32; 2 * batch])
+        });
+    (go, backend)
+}
+
+#[test]
+fn request_that_exceeds_the_timeout_fails() {
+    for batch in [1, 3] {
+        let (go, backend) = held(batch);
+        let mut options = options(1);
+        options.timeout = Some(Duration::from_millis(50));
+        let feed = Feed::new(vec![run(backend, batch)], options);
+        let answer = feed.blocking_answers([((), grey(7))]).next().unwrap();
+        let error = answer.result.unwrap().runs.remove(0).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
+        // The backend waits for the request that runs.
+        drop(go);
+    }
+}
+
+#[test]
+fn timeout_of_one_run_leaves_the_answer_of_the_other() {
+    let (go, backend) = held(1);
+    let mut options = options(1);
+    // Long enough for the other run on a busy machine.
+    options.timeout = Some(Duration::from_secs(2));
+    let feed = Feed::new(vec![run(backend, 1), run(sums(1), 1)], options);
+    let answer = feed.blocking_answers([((), grey(7))]).next().unwrap();
+    let [held, other] = &answer.result.unwrap().runs[..] else {
+        panic!("two runs")
+    };
+    let error = held.as_ref().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
+    let expected = Some(&[84.0_f32, 0.0][..]);
+    assert_eq!(other.as_ref().unwrap().tensor.as_slice(), expected);
+    drop(go);
+}
+
+#[test]
+fn long_timeout_changes_no_answer() {
+    for timeout in [Duration::from_hours(1), Duration::MAX] {
+        let mut options = options(1);
+        options.timeout = Some(timeout);
+        let feed = Feed::new(vec![run(sums(1), 1)], options);
+        let answer = feed.blocking_answers([((), grey(7))]).next().unwrap();
+        assert_eq!(values(&answer), [[84.0, 0.0]]);
+    }
 }

@@ -266,7 +266,7 @@ mod tests {
             };
             let graph = Graph::of(&document);
             let found = input_quantization(&graph, &model, Halves::AwayFromZero).unwrap();
-            found.map(|said| said.input_quantization.unwrap().value.to_string())
+            found.map(|settings| settings.input_quantization.unwrap().value.to_string())
         };
         assert_eq!(
             read(4, 256).as_deref(),

@@ -14,7 +14,10 @@
 //! 4. the operators at the end of the model's graph, for the kind of the output;
 //! 5. the convention of TensorFlow Lite for the order of its channels, and the convention of OpenVINO's samples.
 
+mod beside;
+mod content;
 mod embedded;
+mod error;
 mod graph;
 mod hugging_face;
 mod inside;
@@ -25,224 +28,26 @@ mod onnx;
 mod open_clip;
 mod open_model_zoo;
 mod preprocess_file;
+mod settings;
 mod tflite;
 mod timm;
 mod ultralytics;
 
-use std::fmt::Display;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use backend_api::ModelSource;
-use model_file::read_source;
-use prost::bytes::Bytes;
 
+use self::beside::Beside;
+use self::content::{MOST_CONFIG_BYTES, read_content, read_limited};
 use self::embedded::Embedded;
-pub(crate) use self::graph::End;
+use self::error::unsupported;
 use crate::file::is_there;
-use crate::{
-    ColorOrder, ImageLayout, ImageSize, InputQuantization, Interpolation, Labels, LabelsError,
-    OutputKind, Quantization, Resize, WithOrigin,
-};
+use crate::{Labels, WithOrigin};
 
-/// The largest `.json` or `.yml`; a file with 20,000 labels has 2 MB.
-const MOST_CONFIG_BYTES: u64 = 16 << 20;
-
-/// The values that one source states. Every value may be absent.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct SourceSettings {
-    /// The order of the channels.
-    pub color: Option<WithOrigin<ColorOrder>>,
-    /// The mean that is subtracted from pixels of 0–255, in the order of the channels.
-    pub mean: Option<WithOrigin<[f32; 3]>>,
-    /// The divisor of the difference, in the order of the channels.
-    pub scale: Option<WithOrigin<[f32; 3]>>,
-    /// The way in which the image gets the size of the input.
-    pub resize: Option<WithOrigin<Resize>>,
-    /// The resize for one other size of the input, which comes with [`resize`](Self::resize).
-    pub resize_at: Option<(ImageSize, WithOrigin<Resize>)>,
-    /// The filter of the resize.
-    pub interpolation: Option<WithOrigin<Interpolation>>,
-    /// The size of the input, for models that leave it open.
-    pub size: Option<WithOrigin<ImageSize>>,
-    /// The place of the channels, for inputs whose shape does not show it.
-    pub layout: Option<WithOrigin<ImageLayout>>,
-    /// The names of the classes.
-    pub labels: Option<WithOrigin<Labels>>,
-    /// Several classes may be right at a time: the scores are not a distribution.
-    pub multi_label: Option<WithOrigin<bool>>,
-    /// The kind of values that the output holds.
-    pub output: Option<WithOrigin<OutputKind>>,
-    /// The quantization of an integer output.
-    pub quantization: Option<WithOrigin<Quantization>>,
-    /// The quantization of an integer input.
-    pub input_quantization: Option<WithOrigin<InputQuantization>>,
-    /// Keys that were read and have no effect here.
-    pub unused: Vec<String>,
-    /// Parts of the source that cannot be read and are left out, each as a sentence.
-    pub unreadable: Vec<String>,
-    /// The sentence about labels that cannot be read and are left out.
-    pub unreadable_labels: Option<String>,
-}
-
-/// The reason why a source cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SourceError {
-    /// The model itself cannot be read.
-    #[error("the model cannot be read")]
-    Model {
-        /// The reason.
-        source: io::Error,
-    },
-    /// The file cannot be read.
-    #[error("{file} cannot be read")]
-    Io {
-        /// The file.
-        file: String,
-        /// The reason.
-        source: io::Error,
-    },
-    /// The file is larger than such a file can be.
-    #[error("{file} has {size} bytes, more than {limit}")]
-    TooLarge {
-        /// The file.
-        file: String,
-        /// Its size in bytes.
-        size: u64,
-        /// The limit in bytes.
-        limit: u64,
-    },
-    /// The content of the file contradicts its name.
-    #[error("{file} is not {expected}")]
-    Malformed {
-        /// The file.
-        file: String,
-        /// The expected content: `well-formed XML`.
-        expected: &'static str,
-        /// The parser's own words.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The file does not hold labels.
-    #[error("cannot use the labels in {file}")]
-    Labels {
-        /// The file.
-        file: String,
-        /// The reason.
-        source: LabelsError,
-    },
-    /// An OpenVINO IR of a version that no supported OpenVINO reads.
-    #[error(
-        "the model is an OpenVINO IR of version {version}, but OpenVINO reads versions 10 and 11"
-    )]
-    OldIr {
-        /// Its version.
-        version: u32,
-    },
-    /// The output is the best scores in their order, without their classes.
-    #[error(
-        "the model's output contains the sorted values of its operator {operator}: a position is a rank and does not \
-         identify a class"
-    )]
-    Sorted {
-        /// The operator: `TopK`.
-        operator: String,
-    },
-    /// The output does not identify classes.
-    #[error("the model's output does not identify classes: its operator {operator} {reason}")]
-    NoClasses {
-        /// The operator: `TopK`, `ArgMax`, `Softmax`.
-        operator: String,
-        /// The reason.
-        reason: &'static str,
-    },
-    /// The output is as long as one of integers, and nothing states what they are.
-    #[error(
-        "the model's outputs {values} and {ids} have the same shape: they seem to be the best values and their class ids, \
-         as TopK gives them; a position would be a rank and not identify a class"
-    )]
-    Ranked {
-        /// The output that was chosen.
-        values: String,
-        /// The output of integers.
-        ids: String,
-    },
-    /// A required key is absent.
-    #[error("{file} has no {key}; expected {expected}")]
-    Missing {
-        /// The file.
-        file: String,
-        /// The key.
-        key: String,
-        /// The values that are understood.
-        expected: String,
-    },
-    /// A key has a value that is not understood or not supported.
-    #[error("{file} says {key} = `{value}`, which is not supported; expected {expected}")]
-    Value {
-        /// The file.
-        file: String,
-        /// The key.
-        key: String,
-        /// Its value.
-        value: String,
-        /// The values that are understood.
-        expected: String,
-    },
-}
-
-impl SourceError {
-    /// Returns the next step for the user. It names fields of [`PreprocessOverrides`](crate::PreprocessOverrides) in
-    /// backticks.
-    pub const fn hint(&self) -> &'static str {
-        match self {
-            Self::Model { .. } | Self::Io { .. } => "check the path",
-            Self::Labels { source, .. } => source.hint(),
-            Self::OldIr { .. } => "convert the original model again with OpenVINO's `ovc`",
-            Self::Sorted { .. } => {
-                "cut the operator off, so that the model gives the scores of all classes, or give the output that holds \
-                 its indices as `output`"
-            }
-            Self::NoClasses { .. } => {
-                "cut the operator off, so that the model gives the scores of all classes, or export it for the \
-                 dimension of the classes"
-            }
-            Self::Ranked { .. } => {
-                "give the output of the class ids as `output`; or give `labels` or `scores` if each position is a class"
-            }
-            Self::TooLarge { .. } => "export or download the file again",
-            Self::Malformed { .. } => "check the file, or export or download it again",
-            Self::Missing { .. } | Self::Value { .. } => {
-                "give `color`, `mean`, `scale`, `resize` and `interpolation`, which together replace all other sources"
-            }
-        }
-    }
-
-    /// Returns whether the model itself cannot be opened. The engine's error has more details.
-    pub const fn is_io(&self) -> bool {
-        matches!(self, Self::Model { .. })
-    }
-
-    /// Returns whether the source is well-formed, but lacks a required value or states an unsupported one.
-    pub const fn is_unsupported(&self) -> bool {
-        matches!(self, Self::Missing { .. } | Self::Value { .. })
-    }
-}
-
-fn unsupported(
-    file: &str,
-    key: impl Into<String>,
-    value: impl Display,
-    expected: impl Into<String>,
-) -> SourceError {
-    // A hostile value can be megabytes long.
-    SourceError::Value {
-        file: file.to_owned(),
-        key: key.into(),
-        value: value.to_string().chars().take(200).collect(),
-        expected: expected.into(),
-    }
-}
+pub use self::error::SourceError;
+pub(crate) use self::graph::End;
+pub(crate) use self::settings::Identity;
+pub use self::settings::SourceSettings;
 
 /// Reads the statements of a model and of the files next to it, in the order of their rank. No files are next to a
 /// model in memory.
@@ -266,15 +71,6 @@ pub(crate) struct Found {
     pub identity: Identity,
     /// The preprocessing in the graph of the model.
     embedded: Option<Embedded>,
-}
-
-/// The names of a model and of the program that wrote it.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Identity {
-    /// The name of the file without its ending, and the name of the graph.
-    pub names: Vec<String>,
-    /// The program that wrote the model, in lower case; empty if it is unknown.
-    pub producer: String,
 }
 
 /// Does [`find`], but ignores the labels of all sources if `reads_labels` is false: unreadable ones are then no error.
@@ -303,9 +99,9 @@ pub(crate) fn find_with(model: &ModelSource, reads_labels: bool) -> Result<Found
         )?);
     }
     let mut beside = Vec::new();
-    for directory in model.path().map(folders).unwrap_or_default() {
+    for directory in model.path().map(directories).unwrap_or_default() {
         let model_config = model_config(&directory.join("config.json"));
-        let beside_it = Beside::of(&model_config, reads_labels);
+        let beside_it = model_config.beside(reads_labels);
         for (name, read) in BESIDE {
             let path = directory.join(name);
             if is_there(&path) {
@@ -330,7 +126,7 @@ pub(crate) fn find_with(model: &ModelSource, reads_labels: bool) -> Result<Found
     found.extend(beside.into_iter().map(|(_, settings)| settings));
     let graph = only.map(|end| end.settings);
     found.extend(graph.filter(|graph| *graph != SourceSettings::default()));
-    if found.iter().all(|said| said.color.is_none()) {
+    if found.iter().all(|settings| settings.color.is_none()) {
         found.extend(inside.convention);
     }
     Ok(Found {
@@ -358,8 +154,8 @@ impl Found {
 
 /// Returns the files next to `model` that [`find`] reads.
 pub fn files(model: &Path) -> Vec<PathBuf> {
-    let folders = folders(model).into_iter();
-    let beside = folders.flat_map(|directory| BESIDE.map(|(name, _)| directory.join(name)));
+    let directories = directories(model).into_iter();
+    let beside = directories.flat_map(|directory| BESIDE.map(|(name, _)| directory.join(name)));
     let inside = inside::Inside::read(&model.into()).unwrap_or_default();
     let labels = model_api::labels_file(&inside.model_info, model)
         .ok()
@@ -406,7 +202,7 @@ fn read_file_with(path: &Path, reads_labels: bool) -> Result<SourceSettings, Sou
         .is_some_and(|ending| ending == "yml" || ending == "yaml");
     let model_config = config_next_to(path).map(|config| model_config(&config));
     let model_config = model_config.unwrap_or_default();
-    let beside = Beside::of(&model_config, reads_labels);
+    let beside = model_config.beside(reads_labels);
     if yaml {
         if let Some(settings) = ultralytics::of_yaml(&name, &bytes, beside)? {
             return Ok(settings);
@@ -445,34 +241,6 @@ pub fn read_labels(path: &Path) -> Result<WithOrigin<Labels>, SourceError> {
     match Labels::parse(&bytes) {
         Ok(labels) => Ok(WithOrigin::new(labels, file)),
         Err(source) => Err(SourceError::Labels { file, source }),
-    }
-}
-
-/// The surroundings of a file.
-#[derive(Debug, Clone, Copy)]
-struct Beside<'a> {
-    /// The `model_type` of the `config.json` next to the file.
-    model_type: Option<&'a str>,
-    /// The `transformers_version` of the `config.json` next to the file.
-    transformers_version: Option<&'a str>,
-    /// False if the caller has labels: the file's labels do not count.
-    reads_labels: bool,
-}
-
-impl<'a> Beside<'a> {
-    #[cfg(test)]
-    const ALONE: Self = Self {
-        model_type: None,
-        transformers_version: None,
-        reads_labels: true,
-    };
-
-    fn of(config: &'a hugging_face::ModelConfig, reads_labels: bool) -> Self {
-        Self {
-            model_type: config.model_type.as_deref(),
-            transformers_version: config.transformers_version.as_deref(),
-            reads_labels,
-        }
     }
 }
 
@@ -533,41 +301,18 @@ fn config_beside(
 
 /// Returns the model's directory, and the parent if exports have their own directory, as they do in
 /// repositories of Hugging Face: `onnx/model.onnx` below `config.json`.
-fn folders(model: &Path) -> Vec<PathBuf> {
+fn directories(model: &Path) -> Vec<PathBuf> {
     let Ok(absolute) = std::path::absolute(model) else {
         return Vec::new();
     };
     let Some(directory) = absolute.parent() else {
         return Vec::new();
     };
-    let mut folders = vec![directory.to_path_buf()];
+    let mut directories = vec![directory.to_path_buf()];
     if directory.ends_with("onnx") || directory.ends_with("openvino") {
-        folders.extend(directory.parent().map(Path::to_path_buf));
+        directories.extend(directory.parent().map(Path::to_path_buf));
     }
-    folders
-}
-
-/// Reads a regular file of at most `limit` bytes.
-fn read_limited(path: &Path, limit: u64) -> Result<Bytes, SourceError> {
-    read_content(&path.into(), limit)
-}
-
-/// Reads the content of a model, or of another file, of at most `limit` bytes.
-fn read_content(source: &ModelSource, limit: u64) -> Result<Bytes, SourceError> {
-    read_source(source, limit).map_err(|error| {
-        let file = source.to_string();
-        match error.kind() {
-            io::ErrorKind::FileTooLarge => {
-                let metadata = source.path().and_then(|path| path.metadata().ok());
-                let size = metadata.map_or(0, |metadata| metadata.len());
-                SourceError::TooLarge { file, size, limit }
-            }
-            _ => SourceError::Io {
-                file,
-                source: error,
-            },
-        }
-    })
+    directories
 }
 
 #[cfg(test)]
@@ -575,7 +320,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_found_beside_the_model_and_above_an_export_folder() {
+    fn files_are_found_next_to_the_model_and_above_an_export_directory() {
         let root = tempfile::tempdir().unwrap();
         let directory = root.path().join("onnx");
         std::fs::create_dir(&directory).unwrap();

@@ -116,8 +116,7 @@ impl<'a> Entries<'a> {
 }
 
 /// Interprets the entries of `model`; `path_to_labels` is relative to its directory. No files are next to a model in
-/// memory. Labels
-/// are not read if `reads_labels` is false.
+/// memory. Labels are not read if `reads_labels` is false.
 pub(super) fn settings(
     entries: &BTreeMap<String, String>,
     model: Option<&Path>,
@@ -125,26 +124,26 @@ pub(super) fn settings(
 ) -> Result<SourceSettings, SourceError> {
     let entries = Entries(entries);
     check_supported(entries)?;
-    let mut said = if PREPROCESSING.iter().any(|key| entries.get(key).is_some()) {
+    let mut settings = if PREPROCESSING.iter().any(|key| entries.get(key).is_some()) {
         pixels(entries)?
     } else {
         SourceSettings::default()
     };
-    said.layout = layout(entries)?;
+    settings.layout = layout(entries)?;
     if reads_labels {
-        said.labels = labels(entries, model)?;
+        settings.labels = labels(entries, model)?;
     }
-    said.multi_label = entries
+    settings.multi_label = entries
         .is_true("multilabel")
         .then(|| entries.stated("multilabel", true));
     let is_left_out = |key: &str| key == "path_to_labels" && model.is_none();
-    said.unused = entries
+    settings.unused = entries
         .0
         .keys()
         .filter(|key| !READ.contains(&key.as_str()) || is_left_out(key))
         .map(|key| format!("model_info: {key}"))
         .collect();
-    Ok(said)
+    Ok(settings)
 }
 
 /// Rejects unsupported keys that would change the answer.
@@ -319,7 +318,7 @@ pub(super) fn labels_file(
 mod tests {
     use super::*;
 
-    fn said(entries: &[(&str, &str)]) -> Result<SourceSettings, SourceError> {
+    fn settings_of(entries: &[(&str, &str)]) -> Result<SourceSettings, SourceError> {
         let entries = entries
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
@@ -329,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_full_recipe() {
-        let said = said(&[
+        let settings = settings_of(&[
             ("mean_values", "127 127 127"),
             ("scale_values", "128"),
             ("reverse_input_channels", "YES"),
@@ -342,27 +341,30 @@ mod tests {
             ("topk", "5"),
         ])
         .unwrap();
-        let mean = said.mean.unwrap();
+        let mean = settings.mean.unwrap();
         assert_eq!(
             (mean.value, mean.origin.to_string().as_str()),
             ([127.0; 3], "model_info: mean_values")
         );
-        assert_eq!(said.color.unwrap().value, ColorOrder::Rgb);
-        assert_eq!(said.scale.unwrap().value, [128.0; 3]);
-        assert_eq!(said.resize.unwrap().value.to_string(), "crop:0.875");
-        assert_eq!(said.interpolation.unwrap().value, Interpolation::Bicubic);
-        assert_eq!(said.layout.unwrap().value, ImageLayout::Nchw);
-        assert_eq!(said.labels.unwrap().value.get(1), Some("b c"));
-        assert_eq!(said.unused, ["model_info: topk"]);
+        assert_eq!(settings.color.unwrap().value, ColorOrder::Rgb);
+        assert_eq!(settings.scale.unwrap().value, [128.0; 3]);
+        assert_eq!(settings.resize.unwrap().value.to_string(), "crop:0.875");
+        assert_eq!(
+            settings.interpolation.unwrap().value,
+            Interpolation::Bicubic
+        );
+        assert_eq!(settings.layout.unwrap().value, ImageLayout::Nchw);
+        assert_eq!(settings.labels.unwrap().value.get(1), Some("b c"));
+        assert_eq!(settings.unused, ["model_info: topk"]);
     }
 
     #[test]
     fn absent_keys_have_model_apis_defaults() {
-        let nothing = said(&[("model_type", "Classification")]).unwrap();
+        let nothing = settings_of(&[("model_type", "Classification")]).unwrap();
         assert!(nothing.color.is_none() && nothing.resize.is_none());
-        let some = said(&[("resize_type", "fit_to_window"), ("pad_value", "114")]).unwrap();
+        let some = settings_of(&[("resize_type", "fit_to_window"), ("pad_value", "114")]).unwrap();
         assert_eq!(some.resize.unwrap().value.to_string(), "fit:114");
-        let crop = said(&[("resize_type", "crop")]).unwrap();
+        let crop = settings_of(&[("resize_type", "crop")]).unwrap();
         assert_eq!(crop.resize.unwrap().value.to_string(), "crop:1:floor");
         let color = some.color.unwrap();
         assert_eq!(
@@ -398,11 +400,11 @@ mod tests {
             ("path_to_labels", "../secret"),
             ("path_to_labels", "/etc/passwd"),
         ] {
-            let error = said(&[(key, text)]).unwrap_err().to_string();
+            let error = settings_of(&[(key, text)]).unwrap_err().to_string();
             assert!(error.contains(key) && error.contains(text), "{error}");
         }
         assert!(
-            said(&[("multilabel", "True")])
+            settings_of(&[("multilabel", "True")])
                 .unwrap()
                 .multi_label
                 .unwrap()
@@ -427,13 +429,13 @@ mod tests {
         )
         .unwrap();
         let model = directory.path().join("m.xml");
-        let said = |path: &str| {
+        let settings_of = |path: &str| {
             let entries = [("path_to_labels".to_owned(), path.to_owned())].into();
             settings(&entries, Some(&model), true)
         };
-        let labels = said("names.txt").unwrap().labels.unwrap();
+        let labels = settings_of("names.txt").unwrap().labels.unwrap();
         assert_eq!(labels.value.get(0), Some("tench, Tinca"));
-        let error = said("none.txt").unwrap_err();
+        let error = settings_of("none.txt").unwrap_err();
         assert!(
             error.is_unsupported() && error.to_string().contains("none.txt"),
             "{error}"
@@ -444,7 +446,7 @@ mod tests {
             let secret = other.path().join("secret");
             std::fs::write(&secret, "a\nb\n").unwrap();
             std::os::unix::fs::symlink(&secret, directory.path().join("link.txt")).unwrap();
-            let error = said("link.txt").unwrap_err().to_string();
+            let error = settings_of("link.txt").unwrap_err().to_string();
             assert!(
                 error.contains("link.txt") && error.contains("directory"),
                 "{error}"

@@ -114,16 +114,19 @@ mod tests {
     #[test]
     fn the_transform_for_inference() {
         let of = |text: &str| read("open_clip_config.json", text.as_bytes(), Beside::ALONE);
-        let said = of(
+        let settings = of(
             r#"{"model_cfg": {"embed_dim": 512, "vision_cfg": {"image_size": 256}}, "preprocess_cfg":
                 {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "resize_mode": "longest", "fill_color": 7}}"#,
         )
         .unwrap()
         .unwrap();
-        assert_eq!(said.resize.unwrap().value.to_string(), "border:1:7,7,7");
-        assert_eq!(said.mean.unwrap().value, [127.5; 3]);
-        assert_eq!(said.size.unwrap().value.to_string(), "256 x 256");
-        assert_eq!(said.interpolation.unwrap().value, Interpolation::Bicubic);
+        assert_eq!(settings.resize.unwrap().value.to_string(), "border:1:7,7,7");
+        assert_eq!(settings.mean.unwrap().value, [127.5; 3]);
+        assert_eq!(settings.size.unwrap().value.to_string(), "256 x 256");
+        assert_eq!(
+            settings.interpolation.unwrap().value,
+            Interpolation::Bicubic
+        );
         let defaults = of(r#"{"preprocess_cfg": {}}"#).unwrap().unwrap();
         assert_eq!(defaults.resize.unwrap().value.to_string(), "center:1");
         assert_eq!(defaults.mean.unwrap().value[0], 122.770_935);
@@ -139,8 +142,8 @@ mod tests {
             let cfg = format!(
                 r#"{{"size": {size}, "resize_mode": "{mode}", "interpolation": "bilinear"}}"#
             );
-            let said = of(&format!(r#"{{"preprocess_cfg": {cfg}}}"#)).unwrap();
-            let filter = said.unwrap().interpolation.unwrap();
+            let settings = of(&format!(r#"{{"preprocess_cfg": {cfg}}}"#)).unwrap();
+            let filter = settings.unwrap().interpolation.unwrap();
             assert_eq!(filter.value, expected, "{cfg}");
             let is_noted = filter.note.is_some();
             assert_eq!(is_noted, expected == Interpolation::Bicubic, "{cfg}");

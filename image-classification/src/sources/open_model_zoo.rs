@@ -142,13 +142,13 @@ framework: pytorch
 
     #[test]
     fn the_original_takes_what_the_converter_puts_into_the_graph() {
-        let said = read("model.yml", RESNET.as_bytes(), Beside::ALONE)
+        let settings = read("model.yml", RESNET.as_bytes(), Beside::ALONE)
             .unwrap()
             .unwrap();
-        assert_eq!(said.color.unwrap().value, ColorOrder::Rgb);
-        assert_eq!(said.mean.unwrap().value, [123.675, 116.28, 103.53]);
-        assert_eq!(said.scale.unwrap().value, [58.395, 57.12, 57.375]);
-        assert_eq!(said.size.unwrap().value.to_string(), "192 x 224");
+        assert_eq!(settings.color.unwrap().value, ColorOrder::Rgb);
+        assert_eq!(settings.mean.unwrap().value, [123.675, 116.28, 103.53]);
+        assert_eq!(settings.scale.unwrap().value, [58.395, 57.12, 57.375]);
+        assert_eq!(settings.size.unwrap().value.to_string(), "192 x 224");
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl From<Numbers> for [f32; 3] {
     }
 }
 
-/// The output of `classify inspect --format json`, which has the preprocessing under a separate key.
+/// The JSON of an inspection by the command line, which has the preprocessing under a separate key.
 #[derive(Deserialize)]
 struct Inspected {
     preprocess: Preprocessing,
@@ -54,7 +54,7 @@ pub(super) fn read(
     bytes: &[u8],
     beside: Beside<'_>,
 ) -> Result<SourceSettings, SourceError> {
-    let said: Preprocessing = serde_json::from_slice(bytes)
+    let settings: Preprocessing = serde_json::from_slice(bytes)
         .map(|inspected: Inspected| inspected.preprocess)
         .or_else(|_| serde_json::from_slice(bytes))
         .map_err(|source| SourceError::Malformed {
@@ -66,13 +66,13 @@ pub(super) fn read(
         })?;
     let by = |key: &str| format!("{file}: {key}");
     let (mean, scale) = (
-        said.mean.map(<[f32; 3]>::from),
-        said.scale.map(<[f32; 3]>::from),
+        settings.mean.map(<[f32; 3]>::from),
+        settings.scale.map(<[f32; 3]>::from),
     );
     if scale.is_some_and(|scale| scale.contains(&0.0)) {
         return Err(unsupported(file, "scale", "0", "numbers that are not 0"));
     }
-    let labels = said
+    let labels = settings
         .labels
         .filter(|_| beside.reads_labels)
         .map(|labels| Labels::from_json(&labels))
@@ -86,15 +86,15 @@ pub(super) fn read(
             )
         })?;
     Ok(SourceSettings {
-        color: parsed(file, "color", said.color)?,
+        color: parsed(file, "color", settings.color)?,
         mean: mean.map(|mean| WithOrigin::new(mean, by("mean"))),
         scale: scale.map(|scale| WithOrigin::new(scale, by("scale"))),
-        resize: parsed(file, "resize", said.resize)?,
-        interpolation: parsed(file, "interpolation", said.interpolation)?,
-        size: said
+        resize: parsed(file, "resize", settings.resize)?,
+        interpolation: parsed(file, "interpolation", settings.interpolation)?,
+        size: settings
             .size
             .map(|[height, width]| WithOrigin::new(ImageSize { width, height }, by("size"))),
-        layout: parsed(file, "layout", said.layout)?,
+        layout: parsed(file, "layout", settings.layout)?,
         labels: labels.map(|labels| WithOrigin::new(labels, by("labels"))),
         ..SourceSettings::default()
     })
@@ -121,21 +121,24 @@ mod tests {
 
     #[test]
     fn every_key_may_be_absent_and_none_may_be_unknown() {
-        let said = read(
+        let settings = read(
             "p.json",
             br#"{"color": "rgb", "mean": [1, 2, 3], "resize": "short:256:floor", "size": [224, 192], "labels": ["a", "b"]}"#,
             Beside::ALONE,
         )
         .unwrap();
-        assert_eq!(said.resize.unwrap().value.to_string(), "short:256:floor");
-        assert_eq!(said.size.unwrap().value.to_string(), "192 x 224");
-        assert_eq!(said.labels.unwrap().value.len(), 2);
-        assert_eq!(said.scale, None);
+        assert_eq!(
+            settings.resize.unwrap().value.to_string(),
+            "short:256:floor"
+        );
+        assert_eq!(settings.size.unwrap().value.to_string(), "192 x 224");
+        assert_eq!(settings.labels.unwrap().value.len(), 2);
+        assert_eq!(settings.scale, None);
         let grey = br#"{"color": "gray", "mean": 127.5, "scale": [64]}"#;
-        let said = read("p.json", grey, Beside::ALONE).unwrap();
-        assert_eq!(said.color.unwrap().value, ColorOrder::Grey);
-        assert_eq!(said.mean.unwrap().value, [127.5; 3]);
-        assert_eq!(said.scale.unwrap().value, [64.0; 3]);
+        let settings = read("p.json", grey, Beside::ALONE).unwrap();
+        assert_eq!(settings.color.unwrap().value, ColorOrder::Grey);
+        assert_eq!(settings.mean.unwrap().value, [127.5; 3]);
+        assert_eq!(settings.scale.unwrap().value, [64.0; 3]);
         let inspected = read(
             "p.json",
             br#"{"schema_version": 1, "preprocess": {"color": "bgr"}}"#,
@@ -163,7 +166,7 @@ mod tests {
             reads_labels: false,
             ..Beside::ALONE
         };
-        let said = read("p.json", text, beside).unwrap();
-        assert!(said.color.is_some() && said.labels.is_none());
+        let settings = read("p.json", text, beside).unwrap();
+        assert!(settings.color.is_some() && settings.labels.is_none());
     }
 }

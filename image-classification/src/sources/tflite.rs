@@ -57,7 +57,7 @@ fn of_metadata(
     metadata: &Metadata,
     graph: &Graph,
 ) -> Result<SourceSettings, SourceError> {
-    let mut said = SourceSettings {
+    let mut settings = SourceSettings {
         color: convention().color,
         ..SourceSettings::default()
     };
@@ -82,16 +82,16 @@ fn of_metadata(
         if std.contains(&0.0) {
             return Err(unsupported(FILE, "std", "0", "numbers that are not 0"));
         }
-        said.mean = Some(WithOrigin::new(mean, format!("{FILE}: mean")));
-        said.scale = Some(WithOrigin::new(std, format!("{FILE}: std")));
+        settings.mean = Some(WithOrigin::new(mean, format!("{FILE}: mean")));
+        settings.scale = Some(WithOrigin::new(std, format!("{FILE}: std")));
     }
     let names = metadata.labels.iter();
     let labels = names.filter_map(|name| Labels::parse(&zip::entry(bytes, name)?).ok());
-    said.labels = labels
+    settings.labels = labels
         .into_iter()
         .next()
         .map(|labels| WithOrigin::new(labels, format!("{FILE}: labels")));
-    Ok(said)
+    Ok(settings)
 }
 
 #[cfg(test)]
@@ -106,23 +106,26 @@ mod tests {
     #[test]
     fn normalization_and_labels_are_read() {
         let mut graph = Graph::read(LITE).unwrap();
-        let [said] = &metadata(LITE, &graph).unwrap()[..] else {
+        let [settings] = &metadata(LITE, &graph).unwrap()[..] else {
             panic!("one source");
         };
-        assert_eq!(said.color.as_ref().unwrap().value, ColorOrder::Rgb);
-        assert_eq!(said.mean.as_ref().unwrap().value, [127.5, 100.0, 90.0]);
-        assert_eq!(said.scale.as_ref().unwrap().value, [128.0, 64.0, 32.0]);
-        let labels = said.labels.as_ref().unwrap();
+        assert_eq!(settings.color.as_ref().unwrap().value, ColorOrder::Rgb);
+        assert_eq!(settings.mean.as_ref().unwrap().value, [127.5, 100.0, 90.0]);
+        assert_eq!(settings.scale.as_ref().unwrap().value, [128.0, 64.0, 32.0]);
+        let labels = settings.labels.as_ref().unwrap();
         assert_eq!(labels.value.get(11), Some("class 11"));
         // The real values of a quantized input are the normalized ones.
         let input = usize::try_from(graph.inputs[0]).unwrap();
         let tensor = &mut graph.tensors[input];
         tensor.element_type = TensorType::U8;
         tensor.quantization = Some((1.0 / 64.0, 127));
-        let [stated, bytes] = &settings(LITE, &graph).unwrap()[..] else {
+        let [stated, bytes] = &super::settings(LITE, &graph).unwrap()[..] else {
             panic!("two sources");
         };
-        assert_eq!((&stated.mean, &stated.scale), (&said.mean, &said.scale));
+        assert_eq!(
+            (&stated.mean, &stated.scale),
+            (&settings.mean, &settings.scale)
+        );
         let quantization = bytes.input_quantization.as_ref().unwrap();
         assert_eq!(
             quantization.value.to_string(),
@@ -139,7 +142,10 @@ mod tests {
         let model = directory.path().join("model.tflite");
         std::fs::write(&model, lite).unwrap();
         let found = super::super::find(&model).unwrap();
-        let color = found.iter().find_map(|said| said.color.as_ref()).unwrap();
+        let color = found
+            .iter()
+            .find_map(|settings| settings.color.as_ref())
+            .unwrap();
         assert_eq!(color.value, ColorOrder::Rgb);
         assert_eq!(color.origin.to_string(), "convention of TensorFlow Lite");
     }
@@ -148,12 +154,15 @@ mod tests {
     fn an_export_of_ultralytics_states_its_recipe() {
         let theirs = include_bytes!("../../../tests/data/lite-ultralytics.tflite");
         let graph = Graph::read(theirs).unwrap();
-        let [said] = &metadata(theirs, &graph).unwrap()[..] else {
+        let [settings] = &metadata(theirs, &graph).unwrap()[..] else {
             panic!("one source");
         };
-        assert_eq!(said.scale.as_ref().unwrap().value, [255.0; 3]);
-        assert_eq!(said.resize.as_ref().unwrap().value.to_string(), "center:1");
-        let labels = said.labels.as_ref().unwrap();
+        assert_eq!(settings.scale.as_ref().unwrap().value, [255.0; 3]);
+        assert_eq!(
+            settings.resize.as_ref().unwrap().value.to_string(),
+            "center:1"
+        );
+        let labels = settings.labels.as_ref().unwrap();
         assert_eq!(labels.value.get(10), Some("name 10"));
     }
 }

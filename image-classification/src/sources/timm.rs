@@ -179,41 +179,44 @@ mod tests {
 
     #[test]
     fn the_transform_for_evaluation() {
-        let said = read(
+        let settings = read(
             r#"{"architecture": "resnet50", "num_classes": 2, "label_names": ["n1", "n2"],
                 "label_descriptions": {"n1": "tench", "n2": "goldfish"},
                 "pretrained_cfg": {"input_size": [3, 224, 224], "interpolation": "bicubic", "crop_pct": 0.95,
                     "crop_mode": "center", "mean": [0.5, 0.25, 0], "std": [1, 0.5, 0.5], "tag": "a1_in1k"}}"#,
         )
         .unwrap();
-        assert_eq!(said.resize.unwrap().value.to_string(), "center:0.95");
-        assert_eq!(said.mean.unwrap().value, [127.5, 63.75, 0.0]);
-        let scale = said.scale.unwrap();
+        assert_eq!(settings.resize.unwrap().value.to_string(), "center:0.95");
+        assert_eq!(settings.mean.unwrap().value, [127.5, 63.75, 0.0]);
+        let scale = settings.scale.unwrap();
         assert_eq!(
             (scale.value, scale.origin.to_string().as_str()),
             ([255.0, 127.5, 127.5], "config.json: pretrained_cfg.std")
         );
-        assert_eq!(said.labels.unwrap().value.get(1), Some("goldfish"));
+        assert_eq!(settings.labels.unwrap().value.get(1), Some("goldfish"));
     }
 
     #[test]
     fn old_files_and_defaults() {
-        let said =
+        let settings =
             read(r#"{"architecture": "x", "input_size": [3, 299, 299], "crop_mode": "squash"}"#)
                 .unwrap();
-        assert_eq!(said.resize.unwrap().value.to_string(), "squash:0.875");
-        assert_eq!(said.interpolation.unwrap().value, Interpolation::Bicubic);
-        assert_eq!(said.mean.unwrap().value[0], 123.675);
+        assert_eq!(settings.resize.unwrap().value.to_string(), "squash:0.875");
+        assert_eq!(
+            settings.interpolation.unwrap().value,
+            Interpolation::Bicubic
+        );
+        assert_eq!(settings.mean.unwrap().value[0], 123.675);
     }
 
     #[test]
     fn one_channel_is_grey() {
-        let said =
+        let settings =
             read(r#"{"pretrained_cfg": {"input_size": [1, 28, 28], "mean": [0.5], "std": 0.25}}"#)
                 .unwrap();
-        assert_eq!(said.color.unwrap().value, ColorOrder::Grey);
-        assert_eq!(said.mean.unwrap().value, [127.5; 3]);
-        assert_eq!(said.scale.unwrap().value, [63.75; 3]);
+        assert_eq!(settings.color.unwrap().value, ColorOrder::Grey);
+        assert_eq!(settings.mean.unwrap().value, [127.5; 3]);
+        assert_eq!(settings.scale.unwrap().value, [63.75; 3]);
     }
 
     #[test]
@@ -235,20 +238,20 @@ mod tests {
 
     #[test]
     fn the_size_for_tests_has_its_own_fraction() {
-        let said = read(
+        let settings = read(
             r#"{"architecture": "x", "problem_type": "multi_label_classification",
                 "pretrained_cfg": {"input_size": [3, 224, 200], "crop_pct": 0.875, "crop_mode": "border",
                     "mean": [0.5, 0.485, 0.1], "test_input_size": [3, 288, 256], "test_crop_pct": 0.95}}"#,
         )
         .unwrap();
         assert_eq!(
-            said.resize.unwrap().value.to_string(),
+            settings.resize.unwrap().value.to_string(),
             "border:0.875:128,124,26"
         );
-        let (size, at_test_size) = said.resize_at.unwrap();
+        let (size, at_test_size) = settings.resize_at.unwrap();
         assert_eq!(size.to_string(), "256 x 288");
         assert_eq!(at_test_size.value.to_string(), "border:0.95:128,124,26");
-        assert!(said.multi_label.unwrap().value);
+        assert!(settings.multi_label.unwrap().value);
         let regression =
             r#"{"architecture": "x", "input_size": [3, 8, 8], "problem_type": "regression"}"#;
         let error = read(regression).unwrap_err().to_string();

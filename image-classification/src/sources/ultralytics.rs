@@ -176,7 +176,7 @@ impl Stated<'_> {
         });
         let recipe = recipe(&by, resize);
         let unreadable_labels = names.is_none().then(|| {
-            format!("the names in {file} are no names by class id; using no labels from there")
+            format!("the names in {file} are not names by class id; using no labels from there")
         });
         Ok(SourceSettings {
             size: size.map(|size| WithOrigin::new(size, format!("{file}: imgsz"))),
@@ -348,7 +348,7 @@ mod tests {
 
     #[test]
     fn an_onnx_export_states_everything() {
-        let said = of_onnx(&onnx(&[
+        let settings = of_onnx(&onnx(&[
             ("author", "Ultralytics"),
             ("task", "classify"),
             ("imgsz", "[224, 224]"),
@@ -357,12 +357,15 @@ mod tests {
                 r#"{0: 'tench', 1: "miner's cat", 2: 'a \'b\' "c"\xe9'}"#,
             ),
         ]));
-        let said = said.unwrap().unwrap();
-        assert_eq!(said.resize.unwrap().value.to_string(), "center:1");
-        assert_eq!(said.scale.unwrap().value, [255.0; 3]);
-        assert_eq!(said.color.unwrap().value, ColorOrder::Rgb);
-        assert_eq!(said.interpolation.unwrap().value, Interpolation::Bilinear);
-        let labels = said.labels.unwrap().value;
+        let settings = settings.unwrap().unwrap();
+        assert_eq!(settings.resize.unwrap().value.to_string(), "center:1");
+        assert_eq!(settings.scale.unwrap().value, [255.0; 3]);
+        assert_eq!(settings.color.unwrap().value, ColorOrder::Rgb);
+        assert_eq!(
+            settings.interpolation.unwrap().value,
+            Interpolation::Bilinear
+        );
+        let labels = settings.labels.unwrap().value;
         assert_eq!(labels.get(1), Some("miner's cat"));
         assert_eq!(labels.get(2), Some(r#"a 'b' "c"é"#));
         let detector = [
@@ -381,15 +384,15 @@ mod tests {
     #[test]
     fn old_versions_resize_as_opencv_does() {
         let of = |version, imgsz| {
-            let said = of_onnx(&onnx(&[
+            let settings = of_onnx(&onnx(&[
                 ("task", "classify"),
                 ("version", version),
                 ("imgsz", imgsz),
                 ("names", "{0: 'tench'}"),
             ]));
-            let said = said.unwrap().unwrap();
-            let resize = said.resize.unwrap();
-            let interpolation = said.interpolation.unwrap();
+            let settings = settings.unwrap().unwrap();
+            let resize = settings.resize.unwrap();
+            let interpolation = settings.interpolation.unwrap();
             let is_noted = resize.note.is_some_and(|note| note.contains(version));
             let resize = resize.value.to_string();
             assert_eq!(
@@ -415,13 +418,13 @@ mod tests {
     fn metadata_yaml_states_the_same() {
         let yaml = "description: Ultralytics YOLO11n-cls model\nauthor: Ultralytics\nversion: 8.4.1\nstride: 1\n\
             task: classify\nbatch: 1\nimgsz:\n- 64\n- 32\nnames:\n  0: great white shark\n  1: '1'\nargs:\n  half: false\n";
-        let said = of_yaml("metadata.yaml", yaml.as_bytes(), Beside::ALONE)
+        let settings = of_yaml("metadata.yaml", yaml.as_bytes(), Beside::ALONE)
             .unwrap()
             .unwrap();
         // Not a square: both sides.
-        assert_eq!(said.resize.unwrap().value, Resize::Stretch);
-        assert_eq!(said.size.unwrap().value.to_string(), "32 x 64");
-        let labels = said.labels.unwrap();
+        assert_eq!(settings.resize.unwrap().value, Resize::Stretch);
+        assert_eq!(settings.size.unwrap().value.to_string(), "32 x 64");
+        let labels = settings.labels.unwrap();
         assert_eq!(labels.value.get(0), Some("great white shark"));
         assert_eq!(labels.value.get(1), Some("1"));
         assert_eq!(labels.origin.to_string(), "metadata.yaml: names");
@@ -443,9 +446,12 @@ mod tests {
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into();
-        let said = of_model_info(&entries).unwrap();
-        assert_eq!(said.labels.unwrap().value.get(1), Some("tench"));
-        assert_eq!(said.interpolation.unwrap().value, Interpolation::Bilinear);
+        let settings = of_model_info(&entries).unwrap();
+        assert_eq!(settings.labels.unwrap().value.get(1), Some("tench"));
+        assert_eq!(
+            settings.interpolation.unwrap().value,
+            Interpolation::Bilinear
+        );
         entries.insert(
             "resize_type".to_owned(),
             "fit_to_window_letterbox".to_owned(),

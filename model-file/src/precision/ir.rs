@@ -13,7 +13,7 @@ impl Weights {
             let mut value = graph.input(layer, index)?.0;
             for _ in 0..MOST_STEPS {
                 match value.operator() {
-                    // The values come first where there are two inputs.
+                    // Of two inputs, the first is the data.
                     "Convert" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" | "ReLU"
                     | "Clamp" | "MaxPool" | "Subtract" | "Multiply" => {
                         value = graph.input(value, 0)?.0;
@@ -40,7 +40,8 @@ impl Weights {
                 self.add_operator(inputs.any(is_quantizer));
             }
         }
-        // Those of bodies too, which have ids of their own: what the main graph has is read there.
+        // Also adds constants of nested bodies. Their ids can repeat ids of the main graph, so the byte range tells whether
+        // a constant belongs to the main graph.
         let main: HashSet<_> = graph.layers().map(ir::Layer::range).collect();
         for layer in ir::layers(document) {
             if layer.operator() != "Const" {
@@ -89,38 +90,65 @@ mod tests {
     use super::*;
     use crate::stored_precision;
 
-    #[test]
-    fn the_types_of_an_ir() {
+    const QUANTIZER: &str =
+        r#"<layer id="1" type="FakeQuantize"><input><port id="0"/></input></layer>"#;
+    const EDGE: &str = r#"</layers><edges><edge from-layer="0" from-port="0" to-layer="1" to-port="0"/></edges><layers>"#;
+
+    /// Returns the precision of an IR with `layers`, which is the same in a file and in memory.
+    fn stored(layers: &str) -> Option<StoredPrecision> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("m.xml");
-        let with = |layers: &str| {
-            std::fs::write(&path, format!("<net><layers>{layers}</layers></net>")).unwrap();
-            let stored = stored_precision(&path).unwrap();
-            let memory = ModelSource::from_bytes(std::fs::read(&path).unwrap());
-            assert_eq!(stored_precision(memory).unwrap(), stored);
-            stored
-        };
-        let constant = |element_type: &str, size: u32| {
-            format!(
-                r#"<layer id="0" type="Const"><data element_type="{element_type}" offset="0" size="{size}"/></layer>"#
-            )
-        };
-        let (half, single) = (constant("f16", 200), constant("f32", 40));
-        assert_eq!(with(&single), Some(StoredPrecision::F32));
-        assert_eq!(with(&format!("{half}{single}")), Some(StoredPrecision::F16));
-        assert_eq!(with(&constant("i64", 80)), None);
-        assert_eq!(with(&constant("i8", 40)), Some(StoredPrecision::Int8));
-        let quantizer =
-            r#"<layer id="1" type="FakeQuantize"><input><port id="0"/></input></layer>"#;
-        assert_eq!(
-            with(&format!("{single}{quantizer}")),
-            Some(StoredPrecision::F32),
-            "nothing passes through it"
-        );
-        let edge = r#"</layers><edges><edge from-layer="0" from-port="0" to-layer="1" to-port="0"/></edges><layers>"#;
-        assert_eq!(
-            with(&format!("{single}{quantizer}{edge}")),
-            Some(StoredPrecision::Int8)
-        );
+        std::fs::write(&path, format!("<net><layers>{layers}</layers></net>")).unwrap();
+        let stored = stored_precision(&path).unwrap();
+        let memory = ModelSource::from_bytes(std::fs::read(&path).unwrap());
+        assert_eq!(stored_precision(memory).unwrap(), stored);
+        stored
+    }
+
+    fn constant(element_type: &str, size: u32) -> String {
+        format!(
+            r#"<layer id="0" type="Const"><data element_type="{element_type}" offset="0" size="{size}"/></layer>"#
+        )
+    }
+
+    #[test]
+    fn precision_is_the_type_of_the_weights() {
+        for (element_type, expected) in [
+            ("f32", StoredPrecision::F32),
+            ("f64", StoredPrecision::F32),
+            ("f16", StoredPrecision::F16),
+            ("bf16", StoredPrecision::Bf16),
+            ("i8", StoredPrecision::Int8),
+            ("u4", StoredPrecision::Int8),
+        ] {
+            assert_eq!(
+                stored(&constant(element_type, 40)),
+                Some(expected),
+                "{element_type}"
+            );
+        }
+    }
+
+    #[test]
+    fn precision_is_the_type_of_most_weights() {
+        let layers = constant("f16", 200) + &constant("f32", 40);
+        assert_eq!(stored(&layers), Some(StoredPrecision::F16));
+    }
+
+    #[test]
+    fn constants_of_64_bit_integers_are_not_weights() {
+        assert_eq!(stored(&constant("i64", 80)), None);
+    }
+
+    #[test]
+    fn weights_behind_a_quantizer_are_int8() {
+        let layers = constant("f32", 40) + QUANTIZER + EDGE;
+        assert_eq!(stored(&layers), Some(StoredPrecision::Int8));
+    }
+
+    #[test]
+    fn quantizer_without_an_input_edge_quantizes_nothing() {
+        let layers = constant("f32", 40) + QUANTIZER;
+        assert_eq!(stored(&layers), Some(StoredPrecision::F32));
     }
 }

@@ -6,7 +6,7 @@ use image::metadata::Orientation;
 use libjpeg_turbo_rs::FrameHeader;
 use smallvec::{SmallVec, smallvec};
 
-use super::super::header::SMALL;
+use super::super::limits::SMALL;
 use super::super::orientation::Metadata;
 use super::super::rgb::RGB;
 use super::MOST_SCANS;

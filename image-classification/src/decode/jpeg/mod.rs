@@ -19,8 +19,9 @@ pub(super) use self::frame::Frame;
 use self::planes::Planes;
 use super::format::Format;
 use super::header::ImageHeader;
+use super::limits::check_size;
 use super::rgb::{RGB, buffer_of, capacity_of, rgb_from_ink, shrink};
-use super::{DecodeError, DecodeLimits, Image, ImageNote, check_size};
+use super::{DecodeError, DecodeLimits, Image, ImageNote};
 
 const FORMAT: &str = "JPEG";
 /// Real progressive files have about 10 scans; each one costs a pass over the whole image.

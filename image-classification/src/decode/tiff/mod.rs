@@ -12,13 +12,12 @@ use std::io::{BufRead, Cursor, ErrorKind, Seek};
 use self::chunks::Rows;
 use self::pixels::Samples;
 use super::format::Format;
-use super::header::{ImageHeader, SMALL};
+use super::header::ImageHeader;
 use super::ifd::Directory;
+use super::limits::{MOST_ROW_BYTES, MOST_ROW_PIXELS, SMALL, check_size, within};
 use super::orientation::{self, Metadata};
 use super::rgb::{RGB, capacity_of};
-use super::{
-    DecodeError, DecodeLimits, Image, MOST_ROW_BYTES, MOST_ROW_PIXELS, check_size, jpeg, within,
-};
+use super::{DecodeError, DecodeLimits, Image, jpeg};
 
 const FORMAT: &str = "TIFF";
 

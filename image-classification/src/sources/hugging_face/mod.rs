@@ -87,8 +87,8 @@ pub(super) fn processor_config(
 /// The statements of a `config.json` on the model, which files next to it do not repeat.
 #[derive(Debug, Default)]
 pub(super) struct ModelConfig {
-    pub model_type: Option<String>,
-    pub transformers_version: Option<String>,
+    model_type: Option<String>,
+    transformers_version: Option<String>,
 }
 
 impl ModelConfig {
@@ -99,6 +99,15 @@ impl ModelConfig {
         Self {
             model_type: text("model_type"),
             transformers_version: text("transformers_version"),
+        }
+    }
+
+    /// Returns the surroundings of the files in the directory of this `config.json`.
+    pub fn beside(&self, reads_labels: bool) -> Beside<'_> {
+        Beside {
+            model_type: self.model_type.as_deref(),
+            transformers_version: self.transformers_version.as_deref(),
+            reads_labels,
         }
     }
 }

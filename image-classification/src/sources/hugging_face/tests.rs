@@ -10,26 +10,29 @@ fn read(text: &str) -> Result<SourceSettings, SourceError> {
 
 #[test]
 fn vit_stretches() {
-    let said = read(
+    let settings = read(
         r#"{"do_normalize": true, "do_resize": true, "feature_extractor_type": "ViTFeatureExtractor",
             "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "resample": 2, "size": 224}"#,
     )
     .unwrap();
-    assert_eq!(said.resize.unwrap().value, Resize::Stretch);
-    assert_eq!(said.interpolation.unwrap().value, Interpolation::Bilinear);
-    assert_eq!(said.mean.unwrap().value, [127.5; 3]);
-    assert_eq!(said.scale.unwrap().value, [127.5; 3]);
-    assert_eq!(said.size.unwrap().value.to_string(), "224 x 224");
-    assert_eq!(said.color.unwrap().value, ColorOrder::Rgb);
+    assert_eq!(settings.resize.unwrap().value, Resize::Stretch);
+    assert_eq!(
+        settings.interpolation.unwrap().value,
+        Interpolation::Bilinear
+    );
+    assert_eq!(settings.mean.unwrap().value, [127.5; 3]);
+    assert_eq!(settings.scale.unwrap().value, [127.5; 3]);
+    assert_eq!(settings.size.unwrap().value.to_string(), "224 x 224");
+    assert_eq!(settings.color.unwrap().value, ColorOrder::Rgb);
 }
 
 #[test]
-fn the_same_size_means_something_else_to_each_processor() {
+fn size_is_read_by_the_rules_of_each_processor() {
     let resize = |name: &str, more: &str| {
         read(&format!(
             r#"{{"image_processor_type": "{name}", "do_normalize": false, {more}}}"#
         ))
-        .map(|said| said.resize.unwrap().value.to_string())
+        .map(|settings| settings.resize.unwrap().value.to_string())
     };
     for (name, more, expected) in [
         (
@@ -79,16 +82,19 @@ fn the_same_size_means_something_else_to_each_processor() {
 }
 
 #[test]
-fn lines_through_the_channels_are_composed() {
-    let said = read(
+fn rescale_and_normalize_become_one_mean_and_scale() {
+    let settings = read(
         r#"{"image_processor_type": "EfficientNetImageProcessor", "size": 300, "rescale_offset": true,
             "rescale_factor": 0.5, "image_mean": [1, 2, 3], "image_std": [2, 4, 8], "include_top": true}"#,
     )
     .unwrap();
     // ((0.5 x - 1) - m) / s / s = (x - 2 (1 + m)) / (2 s²)
-    assert_eq!(said.mean.unwrap().value, [4.0, 6.0, 8.0]);
-    assert_eq!(said.scale.unwrap().value, [8.0, 32.0, 128.0]);
-    assert_eq!(said.interpolation.unwrap().value, Interpolation::Nearest);
+    assert_eq!(settings.mean.unwrap().value, [4.0, 6.0, 8.0]);
+    assert_eq!(settings.scale.unwrap().value, [8.0, 32.0, 128.0]);
+    assert_eq!(
+        settings.interpolation.unwrap().value,
+        Interpolation::Nearest
+    );
     let plain = read(r#"{"do_rescale": false, "do_normalize": false, "size": 8}"#).unwrap();
     assert_eq!(plain.mean.unwrap().value, [0.0; 3]);
     assert_eq!(plain.scale.unwrap().value, [1.0; 3]);
@@ -96,17 +102,17 @@ fn lines_through_the_channels_are_composed() {
 
 #[test]
 fn mobilevit_takes_blue_first() {
-    let said = read(
+    let settings = read(
         r#"{"image_processor_type": "MobileViTImageProcessor", "size": 288, "crop_size": 256,
             "do_flip_channel_order": true, "resample": 3}"#,
     )
     .unwrap();
-    assert_eq!(said.color.unwrap().value, ColorOrder::Bgr);
-    assert_eq!(said.scale.unwrap().value, [255.0; 3]);
+    assert_eq!(settings.color.unwrap().value, ColorOrder::Bgr);
+    assert_eq!(settings.scale.unwrap().value, [255.0; 3]);
 }
 
 #[test]
-fn what_is_not_supported_is_named() {
+fn errors_name_the_unsupported_key() {
     for (text, key) in [
         (
             r#"{"do_resize": true, "size": 224, "do_pad": true}"#,
@@ -150,25 +156,25 @@ fn labels_and_multi_label_are_read() {
         br#"{"id2label": {"1": "b", "0": "a"}, "problem_type": "multi_label_classification"}"#,
     )
     .unwrap();
-    let said = config("config.json", &object, Beside::ALONE)
+    let settings = config("config.json", &object, Beside::ALONE)
         .unwrap()
         .unwrap();
-    assert_eq!(said.labels.unwrap().value.get(0), Some("a"));
+    assert_eq!(settings.labels.unwrap().value.get(0), Some("a"));
     assert_eq!(
-        said.multi_label.unwrap().origin.to_string(),
+        settings.multi_label.unwrap().origin.to_string(),
         "config.json: problem_type"
     );
     let other = json::object("config.json", br#"{"port": 80}"#).unwrap();
     assert_eq!(config("config.json", &other, Beside::ALONE).unwrap(), None);
 }
 
-fn preprocess(said: &SourceSettings) -> Preprocess {
+fn preprocess(settings: &SourceSettings) -> Preprocess {
     Preprocess {
-        color: said.color.as_ref().unwrap().value,
-        mean: said.mean.as_ref().unwrap().value,
-        scale: said.scale.as_ref().unwrap().value,
-        resize: said.resize.as_ref().unwrap().value,
-        interpolation: said.interpolation.as_ref().unwrap().value,
+        color: settings.color.as_ref().unwrap().value,
+        mean: settings.mean.as_ref().unwrap().value,
+        scale: settings.scale.as_ref().unwrap().value,
+        resize: settings.resize.as_ref().unwrap().value,
+        interpolation: settings.interpolation.as_ref().unwrap().value,
     }
 }
 
@@ -181,13 +187,13 @@ fn drawn(width: u32, height: u32) -> Image {
 }
 
 /// Returns the tensor of `image` for an input of the size that the source states.
-fn tensor(said: &SourceSettings, image: &Image) -> Vec<f32> {
-    let size = said.size.as_ref().unwrap().value;
+fn tensor(settings: &SourceSettings, image: &Image) -> Vec<f32> {
+    let size = settings.size.as_ref().unwrap().value;
     let dims = [1, 3, size.height as usize, size.width as usize];
     let dims = dims.map(Dim::Fixed).to_vec();
     let spec = TensorSpec::new("x", ElementType::F32, dims);
     let layout = InputLayout::from_spec(&spec, None, None).unwrap();
-    let tensor = preprocess(said).tensor(image, &layout).unwrap();
+    let tensor = preprocess(settings).tensor(image, &layout).unwrap();
     tensor.to_f32().into_owned()
 }
 
@@ -199,10 +205,10 @@ fn tensors_are_those_of_transformers() {
             model_type,
             ..Beside::ALONE
         };
-        let said = preprocessor("preprocessor_config.json", text.as_bytes(), beside)
+        let settings = preprocessor("preprocessor_config.json", text.as_bytes(), beside)
             .unwrap_or_else(|error| panic!("{case}: {error}"))
             .unwrap();
-        let values = tensor(&said, &drawn(width, height));
+        let values = tensor(&settings, &drawn(width, height));
         let count = values.len() / 3;
         for (channel, expected) in values.chunks_exact(count).zip(expected) {
             let weighted = channel.iter().enumerate();
@@ -238,13 +244,14 @@ fn tensors_are_those_of_transformers_with_torchvision() {
             transformers_version: Some("5.24.0"),
             ..Beside::ALONE
         };
-        let said = preprocessor("preprocessor_config.json", text.as_bytes(), beside)
+        let settings = preprocessor("preprocessor_config.json", text.as_bytes(), beside)
             .unwrap_or_else(|error| panic!("{case}: {error}"))
             .unwrap();
-        let recipe = preprocess(&said);
-        let values = tensor(&said, &drawn(width, height));
+        let recipe = preprocess(&settings);
+        let values = tensor(&settings, &drawn(width, height));
         equal += usize::from(hash(values.iter().flat_map(|value| value.to_le_bytes())) == bits);
-        // Values are lines through the bytes: with equal bytes and equal ends they are as equal as the ends.
+        // Each value is a linear function of its byte. If bytes and both end points agree, all values agree as closely as
+        // the end points.
         let plane = values.len() / 3;
         let to_byte = |(index, value): (usize, &f32)| {
             let (mean, scale) = (recipe.mean[index / plane], recipe.scale[index / plane]);
@@ -269,8 +276,8 @@ fn tensors_are_those_of_transformers_with_torchvision() {
 #[test]
 fn floats_are_resized_as_dinov3_does() {
     for (text, (width, height), expected) in expected_torchvision::FLOATS {
-        let said = read(text).unwrap();
-        let values = tensor(&said, &drawn(width, height));
+        let settings = read(text).unwrap();
+        let values = tensor(&settings, &drawn(width, height));
         for (index, expected) in expected.into_iter().enumerate() {
             let value = values[index * values.len() / expected_torchvision::FLOATS[0].2.len()];
             assert!(
@@ -289,9 +296,9 @@ fn null_is_off_in_every_version() {
         let text = format!(
             r#"{{"crop_pct": null, "size": 90, "crop_size": 90, "resample": null, "image_processor_type": "{name}"}}"#
         );
-        let said = read(&text).unwrap();
-        assert_eq!(said.resize.unwrap().value.to_string(), "short:90:floor");
-        let filter = said.interpolation.unwrap().value.to_string();
+        let settings = read(&text).unwrap();
+        assert_eq!(settings.resize.unwrap().value.to_string(), "short:90:floor");
+        let filter = settings.interpolation.unwrap().value.to_string();
         assert!(filter.ends_with("bilinear"), "{filter}");
     }
 }
@@ -306,8 +313,8 @@ fn processors_ignore_steps_that_they_do_not_have() {
             transformers_version: Some(version),
             ..Beside::ALONE
         };
-        let said = preprocessor("preprocessor_config.json", text.as_bytes(), beside)?.unwrap();
-        let (resize, size) = (said.resize.unwrap().value, said.size.unwrap().value);
+        let settings = preprocessor("preprocessor_config.json", text.as_bytes(), beside)?.unwrap();
+        let (resize, size) = (settings.resize.unwrap().value, settings.size.unwrap().value);
         Ok::<_, SourceError>(format!("{resize} to {size}"))
     };
     let crop = r#""size": {"height": 20, "width": 20}, "do_center_crop": true, "crop_size": 16"#;
@@ -375,9 +382,9 @@ fn poolformer_enlarges_without_a_crop() {
         ))
     };
     // As transformers 4.57.6 and 5.24.0 do.
-    let said = of(r#"{"height": 23, "width": 20}"#).unwrap();
-    assert_eq!(said.resize.unwrap().value, Resize::Stretch);
-    assert_eq!(said.size.unwrap().value.to_string(), "22 x 25");
+    let settings = of(r#"{"height": 23, "width": 20}"#).unwrap();
+    assert_eq!(settings.resize.unwrap().value, Resize::Stretch);
+    assert_eq!(settings.size.unwrap().value.to_string(), "22 x 25");
     let error = of(r#"{"height": 31, "width": 31}"#)
         .unwrap_err()
         .to_string();
@@ -394,9 +401,9 @@ fn the_version_of_transformers_decides_who_resizes() {
             transformers_version: version,
             ..Beside::ALONE
         };
-        let said = preprocessor("preprocessor_config.json", text.as_bytes(), beside);
-        let said = said.unwrap().unwrap();
-        let chosen = said.interpolation.unwrap();
+        let settings = preprocessor("preprocessor_config.json", text.as_bytes(), beside);
+        let settings = settings.unwrap().unwrap();
+        let chosen = settings.interpolation.unwrap();
         let doubt = chosen.note.is_some();
         (chosen.value, chosen.origin.to_string(), doubt)
     };
@@ -474,17 +481,23 @@ fn the_version_of_transformers_decides_who_resizes() {
 /// The defaults are those of the classes `PvtImageProcessorPil` and `BeitImageProcessorPil` of transformers 5.24.0.
 #[test]
 fn processors_of_version_5_with_pillow_have_its_defaults() {
-    let said = |name: &str| {
+    let settings_of = |name: &str| {
         read(&format!(
             r#"{{"image_processor_type": "{name}", "do_resize": true}}"#
         ))
         .unwrap()
     };
-    let pvt = said("PvtImageProcessorPil").interpolation.unwrap().value;
+    let pvt = settings_of("PvtImageProcessorPil")
+        .interpolation
+        .unwrap()
+        .value;
     assert_eq!(pvt, Interpolation::Bicubic);
-    let pvt = said("PvtImageProcessor").interpolation.unwrap().value;
+    let pvt = settings_of("PvtImageProcessor")
+        .interpolation
+        .unwrap()
+        .value;
     assert_eq!(pvt, Interpolation::Bilinear);
-    let beit = said("BeitImageProcessorPil").resize.unwrap().value;
+    let beit = settings_of("BeitImageProcessorPil").resize.unwrap().value;
     assert_eq!(beit, Resize::Stretch);
 }
 
@@ -499,12 +512,12 @@ fn convnext_cuts_the_centre_out_once() {
         let error = with(name).unwrap_err().to_string();
         assert!(error.contains("do_center_crop"), "{error}");
     }
-    // The step does not exist there.
+    // ConvNextImageProcessor has no center crop and ignores the key.
     assert!(with("ConvNextImageProcessor").is_ok());
 }
 
 #[test]
-fn torchvision_has_no_box_filter() {
+fn box_filter_is_rejected_for_torchvision() {
     let text = r#"{"image_processor_type": "ViTImageProcessorFast", "size": 8, "resample": 4}"#;
     let error = read(text).unwrap_err().to_string();
     assert!(error.contains("which torchvision has"), "{error}");
@@ -526,21 +539,21 @@ fn default_to_square_decides_what_an_integer_is() {
 fn processor_config_has_the_image_processor_inside() {
     let text = r#"{"image_processor": {"image_processor_type": "SiglipImageProcessor", "size": {"height": 8, "width": 8}},
         "processor_class": "SiglipProcessor"}"#;
-    let said = processor_config("processor_config.json", text.as_bytes(), Beside::ALONE);
-    assert_eq!(said.unwrap().unwrap().size.unwrap().value.width, 8);
+    let settings = processor_config("processor_config.json", text.as_bytes(), Beside::ALONE);
+    assert_eq!(settings.unwrap().unwrap().size.unwrap().value.width, 8);
     let other = processor_config("processor_config.json", b"{}", Beside::ALONE);
     assert_eq!(other.unwrap(), None);
     let timm = r#"{"image_processor_type": "TimmWrapperImageProcessor", "architecture": "x",
         "pretrained_cfg": {"input_size": [3, 8, 8]}}"#;
-    let said = read(timm).unwrap();
-    assert_eq!(said.resize.unwrap().value.to_string(), "center:0.875");
+    let settings = read(timm).unwrap();
+    assert_eq!(settings.resize.unwrap().value.to_string(), "center:0.875");
 }
 
 #[test]
 fn harmless_keys_are_reported_as_unused() {
-    let said = read(
+    let settings = read(
         r#"{"do_resize": true, "size": 8, "do_normalize": false, "max_image_size": 3, "patch_size": 4}"#,
     );
-    let unused = said.unwrap().unused;
+    let unused = settings.unwrap().unused;
     assert_eq!(unused, ["preprocessor_config.json: max_image_size"]);
 }
