@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use evaluation::accuracy::Criterion;
 use evaluation::text::counted;
 use evaluation::{ChangedAnswer, ChangedClass, Changes, EvaluationReport};
 
@@ -13,10 +14,12 @@ pub struct ChangedRow {
     pub path: String,
     /// The right class.
     pub truth: String,
-    /// The best class of the run that is wrong.
+    /// The best class, or the classes, of the run that is wrong.
     pub wrong_answer: String,
-    /// The probability of the right class in the reference and in the run: `0.8120 → 0.1034`.
+    /// The probability of the right class, or the margin, in the reference and in the run: `0.8120 → 0.1034`.
     pub scores: String,
+    /// The words before the scores.
+    measure: &'static str,
     wrong: Wrong,
 }
 
@@ -25,7 +28,7 @@ impl ChangedRow {
     fn sentence(&self) -> String {
         let scores = match &*self.scores {
             "" => String::new(),
-            scores => format!(" ({scores})"),
+            scores => format!(" ({}{scores})", self.measure),
         };
         let words = self.wrong.words();
         format!("{}{scores}, {words} {}", self.truth, self.wrong_answer)
@@ -47,6 +50,8 @@ pub struct ChangedList {
 
 /// The changes of a run in words, with at most a given number of rows in each list.
 pub struct ChangesText {
+    /// The meaning of `scores` of the rows.
+    pub measure: &'static str,
     /// New errors, then corrected answers; a list without images is left out.
     pub lists: Vec<ChangedList>,
     /// The classes with changed answers, by what they lost: the class, the lost images, the gained images.
@@ -65,7 +70,13 @@ impl ChangesText {
             return None;
         }
         let list = |answers: &[ChangedAnswer], title: &str, wrong: Wrong| ChangedList {
-            title: format!("{title}: {}", counted(answers.len(), "image")),
+            title: match changes.criterion {
+                Criterion::Top1 => format!("{title}: {}", counted(answers.len(), "image")),
+                Criterion::ExactMatch => {
+                    let name = changes.criterion.name();
+                    format!("{title}: {} by {name}", counted(answers.len(), "image"))
+                }
+            },
             wrong: wrong.words(),
             kind: wrong,
             rows: answers
@@ -80,6 +91,10 @@ impl ChangesText {
             list(changes.corrected(), "corrected", Wrong::Reference),
         ];
         Some(Self {
+            measure: match changes.criterion {
+                Criterion::Top1 => "its probability",
+                Criterion::ExactMatch => "margin",
+            },
             lists: lists
                 .into_iter()
                 .filter(|list| !list.rows.is_empty())
@@ -127,20 +142,26 @@ fn row(
     changed: &ChangedAnswer,
     wrong: Wrong,
 ) -> ChangedRow {
-    let (run_of_answer, answer) = match wrong {
-        Wrong::Run => (run, changed.answer),
-        Wrong::Reference => (evaluation.reference, changed.reference_answer),
+    let (run_of_answer, answers) = match wrong {
+        Wrong::Run => (run, changed.answers()),
+        Wrong::Reference => (evaluation.reference, changed.reference_answers()),
     };
     let score = |score: Option<f64>| score.map_or_else(|| "?".to_owned(), |it| format!("{it:.4}"));
-    let scores = match (changed.reference_score, changed.score) {
-        (None, None) => String::new(),
-        (reference, own) => format!("{} → {}", score(reference), score(own)),
+    let scores = match changed.values() {
+        [None, None] => String::new(),
+        [reference, own] => format!("{} → {}", score(reference), score(own)),
+    };
+    let measure = if changed.given.is_some() {
+        "margin "
+    } else {
+        ""
     };
     ChangedRow {
         path: evaluation.path(changed.image),
         truth: evaluation.classes(run, &changed.truth),
-        wrong_answer: evaluation.classes(run_of_answer, answer.as_slice()),
+        wrong_answer: evaluation.classes(run_of_answer, answers),
         scores,
+        measure,
         wrong,
     }
 }
@@ -195,8 +216,8 @@ pub fn markdown(evaluation: &EvaluationReport, run: usize, cell: fn(&str) -> Str
     for list in &changes.lists {
         let _ = writeln!(
             text,
-            "\n| {title}, {} | right class | its probability | {} |\n|---|---|---|---|",
-            list.title, list.wrong
+            "\n| {title}, {} | right class | {} | {} |\n|---|---|---|---|",
+            list.title, changes.measure, list.wrong
         );
         for row in &list.rows {
             let cells = [&row.path, &row.truth, &row.scores, &row.wrong_answer];
@@ -223,23 +244,33 @@ fn rest_row(count: usize, what: [&str; 2], columns: usize, text: &mut String) {
     }
 }
 
-/// Returns a test case for each changed image of a run: the name, the description and whether it is a new error.
-pub fn cases(
+/// Returns the name and the description of each new error of a run.
+pub fn new_errors(
     evaluation: &EvaluationReport,
     run: usize,
-) -> impl ExactSizeIterator<Item = (String, String, bool)> + Clone {
-    let lists = changes(evaluation, run).map_or([&[][..]; 2], |changes| {
-        [changes.new_errors(), changes.corrected()]
-    });
-    let of_errors = lists[0].len();
-    (0..of_errors + lists[1].len()).map(move |place| {
-        let is_error = place < of_errors;
-        let (answer, wrong, kind) = if is_error {
-            (&lists[0][place], Wrong::Run, "new error")
-        } else {
-            (&lists[1][place - of_errors], Wrong::Reference, "corrected")
-        };
+) -> impl ExactSizeIterator<Item = (String, String)> {
+    let answers = changes(evaluation, run).map_or(&[][..], Changes::new_errors);
+    cases(evaluation, run, answers, Wrong::Run, "new error")
+}
+
+/// Returns the name and the description of each corrected answer of a run.
+pub fn corrected(
+    evaluation: &EvaluationReport,
+    run: usize,
+) -> impl ExactSizeIterator<Item = (String, String)> {
+    let answers = changes(evaluation, run).map_or(&[][..], Changes::corrected);
+    cases(evaluation, run, answers, Wrong::Reference, "corrected")
+}
+
+fn cases<'a>(
+    evaluation: &'a EvaluationReport,
+    run: usize,
+    answers: &'a [ChangedAnswer],
+    wrong: Wrong,
+    kind: &'static str,
+) -> impl ExactSizeIterator<Item = (String, String)> + use<'a> {
+    answers.iter().map(move |answer| {
         let row = row(evaluation, run, answer, wrong);
-        (format!("{kind} {}", row.path), row.sentence(), is_error)
+        (format!("{kind} {}", row.path), row.sentence())
     })
 }
